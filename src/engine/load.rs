@@ -1,0 +1,137 @@
+//! From a model's name to a model in memory, with its tokenizer, template and cache.
+
+use crate::model::device;
+use crate::model::gguf::Gguf;
+use crate::model::sampler::dry::Breakers;
+use crate::model::template::Template;
+use crate::model::{ModelError, Rows, TextModel, Tokenizer};
+use crate::story::About;
+use crate::story::untrusted::clean_line;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Instant;
+
+/// Makes models on the worker's thread.
+pub trait Loader: Send {
+    /// `model` is a catalogue name, a path, or empty for the default.
+    fn load(
+        &mut self,
+        model: &str,
+        progress: &mut dyn FnMut(&str, u64, Option<u64>),
+        stopped: &dyn Fn() -> bool,
+    ) -> Result<Loaded, LoadError>;
+}
+
+#[derive(Debug)]
+pub enum LoadError {
+    Stopped,
+    /// One plain sentence.
+    Failed(String),
+}
+
+/// A model and all that belongs to it.
+pub struct Loaded {
+    pub about: About,
+    pub model: Box<dyn TextModel>,
+    pub tokenizer: Tokenizer,
+    pub template: Option<Template>,
+    /// The tokens in the KV cache, in order.
+    held: Vec<u32>,
+    breakers: Option<(Vec<String>, Breakers)>,
+}
+
+impl Loaded {
+    pub fn new(
+        about: About,
+        model: Box<dyn TextModel>,
+        tokenizer: Tokenizer,
+        template: Option<Template>,
+    ) -> Loaded {
+        Loaded {
+            about,
+            model,
+            tokenizer,
+            template,
+            held: Vec::new(),
+            breakers: None,
+        }
+    }
+
+    /// How many tokens at the start of `ids` the cache already holds.
+    pub fn keep_common(&self, ids: &[u32]) -> usize {
+        let pairs = self.held.iter().zip(ids);
+        pairs.take_while(|(held, id)| held == id).count()
+    }
+
+    /// Forgets all but the first `keep` tokens.
+    pub fn rewind(&mut self, keep: usize) {
+        self.model.rewind(keep);
+        self.held.truncate(self.model.len());
+    }
+
+    pub fn forget(&mut self) {
+        self.rewind(0);
+    }
+
+    /// The token of a line end, which XTC must not take away.
+    pub fn newline(&self) -> Option<u32> {
+        let ids = self.tokenizer.encode("\n").ok()?;
+        ids.first().copied().filter(|_| ids.len() == 1)
+    }
+
+    /// Reads tokens; see [`TextModel::feed`].
+    pub fn feed(
+        &mut self,
+        ids: &[u32],
+        rows: Rows,
+        stopped: &dyn Fn() -> bool,
+    ) -> Result<Option<Vec<f32>>, ModelError> {
+        let logits = self.model.feed(ids, rows, stopped)?;
+        if logits.is_some() {
+            self.held.extend(ids);
+        }
+        Ok(logits)
+    }
+
+    /// DRY's breakers as tokens: a walk over the vocabulary, kept until the strings change.
+    pub fn breakers(&mut self, strings: &[String]) -> Breakers {
+        if let Some((_, breakers)) = self.breakers.as_ref().filter(|(kept, _)| kept == strings) {
+            return breakers.clone();
+        }
+        let tokens = (0..self.tokenizer.len() as u32).map(|id| (id, self.tokenizer.bytes(id).to_vec()));
+        let breakers = Breakers::new(tokens, strings);
+        self.breakers = Some((strings.to_vec(), breakers.clone()));
+        breakers
+    }
+}
+
+/// Reads a GGUF file into memory.
+pub fn read(
+    name: &str,
+    path: &Path,
+    sha256: String,
+    choice: device::Choice,
+    threads: usize,
+) -> Result<Loaded, ModelError> {
+    let began = Instant::now();
+    let gguf = Arc::new(Gguf::open(path)?);
+    let device = device::open(choice)?;
+    let tokenizer = Tokenizer::from_gguf(&gguf)?;
+    let template = gguf.text("tokenizer.chat_template");
+    let template = template.map(|source| Template::new(source.into_owned()));
+    let model = crate::model::load_text(gguf.clone(), &device, threads)?;
+    let about = About {
+        name: clean_line(name),
+        sha256,
+        architecture: clean_line(&gguf.text("general.architecture").unwrap_or_default()),
+        backend: format!("{} {}", device::name(&device), model.kernels()).trim_end().to_string(),
+        context: model.context(),
+        vocabulary: tokenizer.len(),
+        chat: template.is_some(),
+        load_ms: began.elapsed().as_secs_f64() * 1000.0,
+        note: tokenizer.note().map(str::to_string),
+    };
+    // A template that cannot be compiled spoils chat, not prose.
+    let template = template.and_then(Result::ok);
+    Ok(Loaded::new(about, model, tokenizer, template))
+}

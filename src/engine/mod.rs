@@ -1,0 +1,197 @@
+//! The worker thread: requests go in, events come out, nothing is shared but the stop mark.
+//!
+//! Models are made on the worker and never leave it. The engine knows no session, no disk but the
+//! models', and no terminal. Every request is answered by exactly one `Done` or `Failed`.
+
+mod generate;
+mod load;
+pub mod perplexity;
+mod prompt;
+
+pub use load::{LoadError, Loaded, Loader, read};
+pub use prompt::encode;
+
+use crate::story::message::{Fault, Stats};
+use crate::story::{Event, Request, Status};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, mpsc};
+use std::thread::{self, JoinHandle};
+
+/// A handle to the worker. Dropping it stops the work and waits for the thread.
+pub struct Engine {
+    requests: Option<mpsc::Sender<(u64, Request)>>,
+    stop: Stop,
+    worker: Option<JoinHandle<()>>,
+}
+
+/// Stops every request submitted so far. Both marks only count up, so there is nothing to reset
+/// and nothing to race: a request that comes later is not touched.
+#[derive(Clone, Default)]
+pub struct Stop(Arc<Marks>);
+
+#[derive(Default)]
+struct Marks {
+    submitted: AtomicU64,
+    stopped: AtomicU64,
+}
+
+/// Why a request could not be answered.
+pub(crate) struct Failure {
+    pub why: String,
+    pub fault: Fault,
+}
+
+impl Engine {
+    /// Starts the worker; it waits for its first request.
+    pub fn start(loader: impl Loader + 'static, events: mpsc::Sender<Event>) -> Engine {
+        let (requests, inbox) = mpsc::channel();
+        let stop = Stop::default();
+        let worker = thread::spawn({
+            let stop = stop.clone();
+            move || work(loader, inbox, &events, &stop)
+        });
+        Engine {
+            requests: Some(requests),
+            stop,
+            worker: Some(worker),
+        }
+    }
+
+    pub fn submit(&self, request: Request) {
+        let job = self.stop.0.submitted.fetch_add(1, Ordering::SeqCst) + 1;
+        if let Some(requests) = &self.requests {
+            // A worker that is gone is noticed where its events are read.
+            let _ = requests.send((job, request));
+        }
+    }
+
+    /// Something to hand to a signal handler.
+    pub fn stopper(&self) -> Stop {
+        self.stop.clone()
+    }
+}
+
+impl Stop {
+    pub fn stop(&self) {
+        let submitted = self.0.submitted.load(Ordering::SeqCst);
+        self.0.stopped.fetch_max(submitted, Ordering::SeqCst);
+    }
+
+    fn reached(&self, job: u64) -> bool {
+        self.0.stopped.load(Ordering::SeqCst) >= job
+    }
+}
+
+impl Drop for Engine {
+    fn drop(&mut self) {
+        self.stop.stop();
+        self.requests = None;
+        if let Some(worker) = self.worker.take() {
+            let _ = worker.join();
+        }
+    }
+}
+
+/// What the worker has in its hands.
+struct Worker<'a, L> {
+    loader: L,
+    loaded: Option<Loaded>,
+    /// Why there is no model, once loading has failed.
+    why_not: Option<String>,
+    events: &'a mpsc::Sender<Event>,
+}
+
+fn work<L: Loader>(
+    loader: L,
+    inbox: mpsc::Receiver<(u64, Request)>,
+    events: &mpsc::Sender<Event>,
+    stop: &Stop,
+) {
+    let mut worker = Worker {
+        loader,
+        loaded: None,
+        why_not: None,
+        events,
+    };
+    for (job, request) in inbox {
+        let node = match &request {
+            Request::Load { .. } => None,
+            Request::Text(text) => Some(text.node),
+        };
+        let stopped = || stop.reached(job);
+        let answer = catch_unwind(AssertUnwindSafe(|| worker.answer(request, &stopped)));
+        let last = match answer {
+            Ok(Ok((status, stats))) => Event::Done {
+                node,
+                status,
+                stats,
+            },
+            Ok(Err(Failure { why, fault })) => Event::Failed { node, why, fault },
+            Err(_) => worker.broke(node),
+        };
+        if events.send(last).is_err() {
+            return;
+        }
+    }
+}
+
+impl<L: Loader> Worker<'_, L> {
+    fn answer(
+        &mut self,
+        request: Request,
+        stopped: &dyn Fn() -> bool,
+    ) -> Result<(Status, Stats), Failure> {
+        match request {
+            Request::Load { model } => self.load(&model, stopped),
+            Request::Text(request) => {
+                let why_not = self.why_not.clone();
+                let loaded = self.loaded.as_mut().ok_or_else(|| Failure {
+                    why: why_not.unwrap_or_else(|| "No model is loaded; /model NAME loads one".into()),
+                    fault: Fault::Model,
+                })?;
+                let emit = |event| self.events.send(event).is_ok();
+                generate::text(loaded, &request, &emit, stopped)
+            }
+        }
+    }
+
+    /// Puts another model in place; when that fails, the one before it stays.
+    fn load(&mut self, model: &str, stopped: &dyn Fn() -> bool) -> Result<(Status, Stats), Failure> {
+        let events = self.events;
+        let mut progress = |what: &str, done: u64, total: Option<u64>| {
+            let what = what.to_string();
+            let _ = events.send(Event::Loading { what, done, total });
+        };
+        match self.loader.load(model, &mut progress, stopped) {
+            Ok(loaded) => {
+                let _ = self.events.send(Event::Ready(loaded.about.clone()));
+                self.loaded = Some(loaded);
+                self.why_not = None;
+                Ok((Status::Complete, Stats::default()))
+            }
+            Err(LoadError::Stopped) => Ok((Status::Stopped, Stats::default())),
+            Err(LoadError::Failed(why)) => {
+                if self.loaded.is_none() {
+                    self.why_not = Some(why.clone());
+                }
+                let fault = Fault::Model;
+                Err(Failure { why, fault })
+            }
+        }
+    }
+
+    /// After a panic inside a model its state cannot be trusted: the cache is forgotten.
+    fn broke(&mut self, node: Option<crate::story::NodeId>) -> Event {
+        if let Some(loaded) = &mut self.loaded {
+            loaded.forget();
+        }
+        Event::Failed {
+            node,
+            why: "The model failed in a way that illumine did not expect; what was written is kept, \
+                  /retry tries again"
+                .to_string(),
+            fault: Fault::Engine,
+        }
+    }
+}

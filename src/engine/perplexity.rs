@@ -1,0 +1,73 @@
+//! How well a model foretells a text: perplexity over windows.
+//!
+//! The same windows as llama.cpp's perplexity tool (tools/perplexity/perplexity.cpp): the text is
+//! cut into windows of `window` tokens, each read afresh, and the second half of each is scored:
+//! token i+1 by the logits of token i, for i from window/2 to window-2.
+
+use super::load::Loaded;
+use crate::model::sampler::log_probability;
+use crate::model::{ModelError, Rows};
+use serde::Serialize;
+
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Perplexity {
+    pub perplexity: f64,
+    /// Tokens of the whole text.
+    pub tokens: usize,
+    pub chunks: usize,
+    /// Tokens that were scored.
+    pub scored: usize,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum PerplexityError {
+    #[error(transparent)]
+    Model(#[from] ModelError),
+    #[error("The text has {tokens} tokens, and at least {window} are needed; give a longer one")]
+    TooShort { tokens: usize, window: usize },
+    #[error("Stopped")]
+    Stopped,
+}
+
+/// Scores `text`; `progress` hears of windows done and all, and says whether to go on.
+pub fn perplexity(
+    loaded: &mut Loaded,
+    text: &str,
+    window: usize,
+    progress: &mut dyn FnMut(usize, usize) -> bool,
+) -> Result<Perplexity, PerplexityError> {
+    let opening = loaded.tokenizer.opening();
+    let mut ids: Vec<u32> = opening.into_iter().collect();
+    ids.extend(loaded.tokenizer.encode(text)?);
+    let (tokens, chunks) = (ids.len(), ids.len() / window);
+    if chunks == 0 {
+        return Err(PerplexityError::TooShort { tokens, window });
+    }
+    let (mut surprise, mut scored) = (0f64, 0usize);
+    for (index, chunk) in ids.chunks_exact(window).enumerate() {
+        if !progress(index, chunks) {
+            return Err(PerplexityError::Stopped);
+        }
+        let mut chunk = chunk.to_vec();
+        if let (Some(opening), Some(first)) = (opening, chunk.first_mut()) {
+            *first = opening;
+        }
+        loaded.rewind(0);
+        let half = window / 2;
+        loaded.feed(&chunk[..half], Rows::None, &|| false)?;
+        let rows = loaded.feed(&chunk[half..window - 1], Rows::All, &|| false)?;
+        let rows = rows.unwrap_or_default();
+        let width = loaded.model.vocabulary();
+        for (logits, next) in rows.chunks_exact(width).zip(&chunk[half + 1..]) {
+            surprise -= log_probability(logits, *next);
+            scored += 1;
+        }
+    }
+    progress(chunks, chunks);
+    Ok(Perplexity {
+        perplexity: (surprise / scored as f64).exp(),
+        tokens,
+        chunks,
+        scored,
+    })
+}

@@ -1,0 +1,84 @@
+//! Which device computes: by flag, or what is there.
+
+use super::ModelError;
+use candle_core::Device;
+
+/// What the user asked for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Choice {
+    /// A GPU when this build can use one and one is there, else the CPU.
+    #[default]
+    Auto,
+    Cpu,
+    Cuda(usize),
+    Metal,
+}
+
+impl std::str::FromStr for Choice {
+    type Err = String;
+
+    fn from_str(word: &str) -> Result<Choice, String> {
+        let word = word.to_lowercase();
+        let number = word.strip_prefix("cuda").map(|rest| rest.trim_start_matches(':'));
+        match (word.as_str(), number) {
+            ("auto", _) => Ok(Choice::Auto),
+            ("cpu", _) => Ok(Choice::Cpu),
+            ("metal", _) => Ok(Choice::Metal),
+            (_, Some("")) => Ok(Choice::Cuda(0)),
+            (_, Some(number)) => number
+                .parse()
+                .map(Choice::Cuda)
+                .map_err(|_| "a CUDA device is cuda or cuda:N, as in cuda:1".to_string()),
+            _ => Err("a device is auto, cpu, cuda:N or metal".to_string()),
+        }
+    }
+}
+
+/// Opens the device. A GPU that was asked for by name and is not there is an error; one that was
+/// merely hoped for is not.
+pub fn open(choice: Choice) -> Result<Device, ModelError> {
+    match choice {
+        Choice::Cpu => Ok(Device::Cpu),
+        Choice::Cuda(index) => Device::new_cuda(index).map_err(|error| absent("CUDA", &error)),
+        Choice::Metal => Device::new_metal(0).map_err(|error| absent("Metal", &error)),
+        Choice::Auto => {
+            let found = Device::new_cuda(0).or_else(|_| Device::new_metal(0));
+            Ok(found.unwrap_or(Device::Cpu))
+        }
+    }
+}
+
+/// `cpu`, `cuda:0` or `metal`: what provenance records.
+pub fn name(device: &Device) -> String {
+    match device.location() {
+        candle_core::DeviceLocation::Cpu => "cpu".to_string(),
+        candle_core::DeviceLocation::Cuda { gpu_id } => format!("cuda:{gpu_id}"),
+        candle_core::DeviceLocation::Metal { gpu_id } => format!("metal:{gpu_id}"),
+    }
+}
+
+fn absent(kind: &str, error: &candle_core::Error) -> ModelError {
+    let error = error.to_string();
+    let first = error.lines().next().unwrap_or_default();
+    ModelError::Device(format!(
+        "No {kind} device can be used here ({first}); build with the feature for it, or use --device cpu"
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn devices_are_named_as_users_name_them() {
+        assert_eq!("cuda:1".parse(), Ok(Choice::Cuda(1)));
+        assert_eq!("CUDA".parse(), Ok(Choice::Cuda(0)));
+        assert!("gpu".parse::<Choice>().is_err());
+    }
+
+    #[test]
+    fn the_cpu_is_always_there() {
+        assert_eq!(name(&open(Choice::Cpu).unwrap()), "cpu");
+        assert!(open(Choice::Auto).is_ok());
+    }
+}

@@ -1,0 +1,114 @@
+//! The HTTP client: ureq (blocking, rustls), which hf-hub brings along, with its waits bounded.
+//!
+//! Requests run on a thread of their own, because a read that waits on a dead network cannot be
+//! interrupted and the caller must be answered within moments of pressing stop.
+
+use super::error::FetchError;
+use super::progress::Reporter;
+use super::settings::HttpSettings;
+use std::path::Path;
+use std::sync::mpsc::{RecvTimeoutError, sync_channel};
+use std::time::Duration;
+use ureq::Agent;
+use ureq::http::StatusCode;
+use ureq::tls::{PemItem, RootCerts, TlsConfig, parse_pem};
+
+/// How often a waiting fetch asks whether it should stop.
+pub(super) const TICK: Duration = Duration::from_millis(50);
+
+const UNKNOWN: &str = "its name is not known here";
+
+/// Waits a moment.
+pub(super) fn pause() {
+    std::thread::sleep(TICK);
+}
+
+/// An agent with these settings that follows `redirects` redirects.
+pub(super) fn agent(settings: &HttpSettings, redirects: u32) -> Agent {
+    let mut builder = Agent::config_builder()
+        .http_status_as_error(false)
+        .max_redirects(redirects)
+        .max_redirects_will_error(false)
+        .redirect_auth_headers(ureq::config::RedirectAuthHeaders::SameHost)
+        .accept_encoding("identity")
+        .user_agent(concat!("illumine/", env!("CARGO_PKG_VERSION")))
+        .timeout_resolve(Some(settings.connect))
+        .timeout_connect(Some(settings.connect))
+        .timeout_recv_response(Some(settings.silence))
+        .timeout_per_read(Some(settings.silence));
+    if !settings.proxies {
+        builder = builder.proxy(None);
+    }
+    if let Some(roots) = settings.certificates.as_deref().and_then(certificates) {
+        builder = builder.tls_config(TlsConfig::builder().root_certs(roots).build());
+    }
+    builder.build().into()
+}
+
+/// Runs `work` on a thread of its own and waits for it, a tick at a time.
+pub(super) fn aside<T: Send + 'static>(
+    reporter: &mut Reporter,
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, FetchError> {
+    let (sender, receiver) = sync_channel(1);
+    spawn(move || drop(sender.send(work())))?;
+    loop {
+        match receiver.recv_timeout(TICK) {
+            Ok(answer) => return Ok(answer),
+            Err(RecvTimeoutError::Timeout) => reporter.tick()?,
+            Err(RecvTimeoutError::Disconnected) => {
+                return Err(FetchError::Source("the network thread died".into()));
+            }
+        }
+    }
+}
+
+/// What an HTTP status that is no success says.
+pub(super) fn refusal(status: StatusCode) -> String {
+    let words = status.canonical_reason().unwrap_or("no reason given");
+    format!("it answered {} ({words})", status.as_u16())
+}
+
+/// Whether trying again at once would be in vain: the server was never reached.
+pub(super) fn unreachable(error: &ureq::Error) -> bool {
+    use std::io::ErrorKind::*;
+    use ureq::Timeout::{Connect, Resolve};
+    match error {
+        // A certificate that is not trusted comes as invalid data.
+        ureq::Error::Io(why) => matches!(
+            why.kind(),
+            ConnectionRefused | HostUnreachable | NetworkUnreachable | InvalidData
+        ),
+        ureq::Error::Timeout(Connect | Resolve) => true,
+        ureq::Error::HostNotFound | ureq::Error::Tls(_) | ureq::Error::Rustls(_) => true,
+        _ => false,
+    }
+}
+
+/// An HTTP client's error in few words.
+pub(super) fn why(error: &ureq::Error) -> String {
+    match error {
+        ureq::Error::HostNotFound => UNKNOWN.into(),
+        ureq::Error::Io(why) if why.to_string().starts_with("failed to lookup") => UNKNOWN.into(),
+        ureq::Error::Timeout(_) => "it does not answer".into(),
+        ureq::Error::Io(why) => why.to_string(),
+        other => other.to_string(),
+    }
+}
+
+fn certificates(file: &Path) -> Option<RootCerts> {
+    let pem = std::fs::read(file).ok()?;
+    let items = parse_pem(&pem).filter_map(|item| match item {
+        Ok(PemItem::Certificate(certificate)) => Some(certificate.to_owned()),
+        _ => None,
+    });
+    let certificates: Vec<_> = items.collect();
+    (!certificates.is_empty()).then(|| certificates.into())
+}
+
+pub(super) fn spawn(work: impl FnOnce() + Send + 'static) -> Result<(), FetchError> {
+    let thread = std::thread::Builder::new().name("fetch".into()).spawn(work);
+    thread
+        .map(drop)
+        .map_err(|why| FetchError::Source(format!("no thread can be started: {why}")))
+}

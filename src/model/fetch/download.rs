@@ -1,0 +1,235 @@
+//! One large file over HTTP, into a partial file that a later run goes on with.
+//!
+//! hf-hub's own download has no timeouts, cannot be stopped and checks nothing, so the transfer is
+//! done here, for the hub's files and for Python's alike.
+
+use super::client::{TICK, pause, refusal, spawn, unreachable, why};
+use super::error::FetchError;
+use super::progress::Reporter;
+use std::fs::{File, OpenOptions};
+use std::io::{Read, Seek, SeekFrom, Write};
+use std::path::Path;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
+use std::time::Duration;
+use ureq::Agent;
+use ureq::http::{Response, StatusCode};
+
+const CHUNK: usize = 128 << 10;
+/// Broken connections without a byte between them before a source is given up.
+const FRUITLESS: u32 = 3;
+
+/// A file to get.
+pub(super) struct Download<'a> {
+    pub url: &'a str,
+    pub token: Option<&'a str>,
+    /// Where it collects. Whoever calls moves it to its name once it is verified.
+    pub partial: &'a Path,
+    /// The rest before a fruitless connection is tried again.
+    pub rest: Duration,
+}
+
+/// Gets the file, going on where an earlier run broke off, and returns its size.
+pub(super) fn download(
+    agent: &Agent,
+    wanted: &Download,
+    reporter: &mut Reporter,
+) -> Result<u64, FetchError> {
+    let disk = |why| FetchError::disk(wanted.partial, why);
+    let mut options = OpenOptions::new();
+    let mut file = options
+        .create(true)
+        .append(true)
+        .open(wanted.partial)
+        .map_err(disk)?;
+    let mut fruitless = 0;
+    loop {
+        let before = file.metadata().map_err(disk)?.len();
+        let parts = request(agent.clone(), wanted, before)?;
+        match receive(parts, &mut file, wanted, reporter)? {
+            Attempt::Whole(size) => {
+                file.sync_all().map_err(disk)?;
+                return Ok(size);
+            }
+            Attempt::Refused(why) => return Err(FetchError::Source(why)),
+            Attempt::StartOver if before == 0 => {
+                return Err(FetchError::Source("its ranges make no sense".into()));
+            }
+            Attempt::StartOver => file.set_len(0).map_err(disk)?,
+            Attempt::Broken(why) => {
+                let moved = file.metadata().map_err(disk)?.len() > before;
+                fruitless = if moved { 0 } else { fruitless + 1 };
+                if fruitless == FRUITLESS {
+                    return Err(FetchError::Source(why));
+                }
+                rest(wanted.rest * fruitless, reporter)?;
+            }
+        }
+    }
+}
+
+fn rest(time: Duration, reporter: &mut Reporter) -> Result<(), FetchError> {
+    let mut rested = Duration::ZERO;
+    while rested < time {
+        reporter.tick()?;
+        pause();
+        rested += TICK;
+    }
+    Ok(())
+}
+
+/// How one request ended.
+enum Attempt {
+    Whole(u64),
+    Broken(String),
+    StartOver,
+    Refused(String),
+}
+
+/// What the request's thread says.
+enum Part {
+    Head {
+        status: StatusCode,
+        start: u64,
+        total: Option<u64>,
+    },
+    Bytes(Vec<u8>),
+    End,
+    Failed {
+        why: String,
+        refused: bool,
+    },
+}
+
+fn request(agent: Agent, wanted: &Download, start: u64) -> Result<Receiver<Part>, FetchError> {
+    let (sender, receiver) = sync_channel(8);
+    let mut request = agent.get(wanted.url);
+    if start > 0 {
+        request = request.header("Range", format!("bytes={start}-"));
+    }
+    if let Some(token) = wanted.token {
+        request = request.header("Authorization", format!("Bearer {token}"));
+    }
+    spawn(move || {
+        let last = match request.call() {
+            Ok(response) => pour(response, &sender),
+            Err(error) => Some(Part::Failed {
+                why: why(&error),
+                refused: unreachable(&error),
+            }),
+        };
+        if let Some(last) = last {
+            drop(sender.send(last));
+        }
+    })?;
+    Ok(receiver)
+}
+
+/// Sends the answer on, piece by piece; nothing is left to say when nobody listens any more.
+fn pour(response: Response<ureq::Body>, sender: &SyncSender<Part>) -> Option<Part> {
+    let (start, total) = range(&response);
+    let status = response.status();
+    sender
+        .send(Part::Head {
+            status,
+            start,
+            total,
+        })
+        .ok()?;
+    if !status.is_success() {
+        return None;
+    }
+    let mut body = response.into_body().into_reader();
+    loop {
+        let mut chunk = Vec::with_capacity(CHUNK);
+        match body.by_ref().take(CHUNK as u64).read_to_end(&mut chunk) {
+            Ok(0) => return Some(Part::End),
+            Ok(_) => sender.send(Part::Bytes(chunk)).ok()?,
+            Err(error) => {
+                sender.send(Part::Bytes(chunk)).ok()?;
+                return Some(Part::Failed {
+                    why: error.to_string(),
+                    refused: false,
+                });
+            }
+        }
+    }
+}
+
+fn receive(
+    parts: Receiver<Part>,
+    file: &mut File,
+    wanted: &Download,
+    reporter: &mut Reporter,
+) -> Result<Attempt, FetchError> {
+    let disk = |why| FetchError::disk(wanted.partial, why);
+    let mut done = file.seek(SeekFrom::End(0)).map_err(disk)?;
+    let mut all = None;
+    loop {
+        match parts.recv_timeout(TICK) {
+            Err(RecvTimeoutError::Timeout) => reporter.tick()?,
+            Err(RecvTimeoutError::Disconnected) => {
+                return Ok(Attempt::Broken("it broke off".into()));
+            }
+            Ok(Part::Head {
+                status,
+                start,
+                total,
+            }) => {
+                match begin(status, start, total, done) {
+                    Some(attempt) => return Ok(attempt),
+                    None if start < done => file.set_len(0).map_err(disk)?,
+                    None => {}
+                }
+                (done, all) = (start, total);
+                reporter.total(total);
+                reporter.at(done)?;
+            }
+            Ok(Part::Bytes(bytes)) => {
+                file.write_all(&bytes).map_err(disk)?;
+                done += bytes.len() as u64;
+                reporter.at(done)?;
+            }
+            Ok(Part::Failed { why, refused }) if refused => return Ok(Attempt::Refused(why)),
+            Ok(Part::Failed { why, .. }) => return Ok(Attempt::Broken(why)),
+            Ok(Part::End) => return Ok(ended(done, all)),
+        }
+    }
+}
+
+fn ended(done: u64, all: Option<u64>) -> Attempt {
+    match all {
+        Some(all) if done < all => Attempt::Broken("it ended early".into()),
+        _ => Attempt::Whole(done),
+    }
+}
+
+/// What the head of the answer alone decides, given that `have` bytes are here already.
+fn begin(status: StatusCode, start: u64, total: Option<u64>, have: u64) -> Option<Attempt> {
+    match status {
+        StatusCode::OK => None,
+        StatusCode::PARTIAL_CONTENT if start == have => None,
+        StatusCode::RANGE_NOT_SATISFIABLE if total == Some(have) => Some(Attempt::Whole(have)),
+        StatusCode::PARTIAL_CONTENT | StatusCode::RANGE_NOT_SATISFIABLE => Some(Attempt::StartOver),
+        _ => Some(Attempt::Refused(refusal(status))),
+    }
+}
+
+/// First byte and full size, from `Content-Range: bytes 5-9/10`, or `bytes */10`, or the length.
+fn range(response: &Response<ureq::Body>) -> (u64, Option<u64>) {
+    let header = |name: &str| response.headers().get(name)?.to_str().ok();
+    match header("content-range").and_then(|range| range.strip_prefix("bytes ")) {
+        Some(range) => {
+            let (span, total) = range.split_once('/').unwrap_or((range, ""));
+            let first = span.split('-').next().unwrap_or_default();
+            (first.parse().unwrap_or(0), total.parse().ok())
+        }
+        None => (
+            0,
+            header("content-length").and_then(|length| length.parse().ok()),
+        ),
+    }
+}
+
+#[cfg(test)]
+#[path = "download_tests.rs"]
+mod tests;

@@ -1,0 +1,270 @@
+//! The model hub, by way of the cache that all its tools share.
+//!
+//! hf-hub gives the cache's layout, so that a model which another tool fetched is found, and one
+//! fetched here is found by them. Of its versions 0.5 is used: it is small and blocking, where 1.0
+//! brings an async runtime and a second transfer protocol. The transfer itself is `download`'s, into
+//! the partial file and under the lock that hf-hub would use for the same blob.
+
+use super::client;
+use super::download::{Download, download};
+use super::error::FetchError;
+use super::progress::Reporter;
+use super::settings::{HttpSettings, HubSettings};
+use super::verify::sha256_of;
+use super::{disk, lock};
+use hf_hub::{Cache, CacheRepo, Repo, RepoType};
+use std::path::{Path, PathBuf};
+use ureq::http::Response;
+
+/// A file in a repository on the hub.
+pub(super) struct HubFile<'a> {
+    pub settings: &'a HubSettings,
+    /// The catalogue's name for it.
+    pub name: &'a str,
+    pub repo: &'a str,
+    pub revision: &'a str,
+    pub file: &'a str,
+    pub sha256: Option<&'a str>,
+}
+
+/// What the hub says of a file before it is fetched.
+struct About {
+    commit: String,
+    etag: String,
+}
+
+impl HubFile<'_> {
+    /// The file in the shared cache, if it is there at this revision, or with this SHA-256 at any.
+    pub fn cached(&self) -> Option<PathBuf> {
+        let pinned = self.in_cache().pointer_path(self.revision).join(self.file);
+        if pinned.is_file() {
+            return Some(pinned);
+        }
+        self.in_cache().get(self.file).or_else(|| {
+            let is_it = |path: &PathBuf| {
+                let blob = path.canonicalize().ok();
+                let name = blob
+                    .as_deref()
+                    .and_then(Path::file_name)
+                    .and_then(|name| name.to_str());
+                name.is_some() && name == self.sha256
+            };
+            self.pointers().into_iter().find(is_it)
+        })
+    }
+
+    /// Takes the file out of the shared cache, and says how many bytes that freed.
+    pub fn forget(&self) -> Result<u64, FetchError> {
+        let Some(pointer) = self.cached() else {
+            return Ok(0);
+        };
+        let blob = pointer.canonicalize().map_err(disk(&pointer))?;
+        let bytes = blob.metadata().map_err(disk(&blob))?.len();
+        for path in self.pointers() {
+            if path.canonicalize().is_ok_and(|target| target == blob) {
+                std::fs::remove_file(&path).map_err(disk(&path))?;
+            }
+        }
+        if blob.exists() {
+            std::fs::remove_file(&blob).map_err(disk(&blob))?;
+        }
+        Ok(bytes)
+    }
+
+    /// Fetches the file into the shared cache and verifies it before it gets its name there; gives
+    /// its path and its SHA-256.
+    pub fn fetch(
+        &self,
+        http: &HttpSettings,
+        reporter: &mut Reporter,
+    ) -> Result<(PathBuf, String), FetchError> {
+        if self.settings.offline {
+            return Err(unusable("HF_HUB_OFFLINE is set".into()));
+        }
+        let about = self.ask(http, reporter)?;
+        let blob = self.in_cache().blob_path(&about.etag);
+        let blobs = blob.parent().unwrap_or(&self.settings.cache);
+        std::fs::create_dir_all(blobs).map_err(disk(blobs))?;
+        let _lock = lock::wait(&blob.with_extension("lock"), reporter)?;
+        let here = match blob.is_file() {
+            true => Some(sha256_of(&blob, reporter)?),
+            false => None,
+        };
+        let sha256 = match here.filter(|found| self.wants(&about, found)) {
+            Some(found) => found,
+            None => self.fill(&about, &blob, http, reporter)?,
+        };
+        Ok((self.point(&about, &blob)?, sha256))
+    }
+
+    fn fill(
+        &self,
+        about: &About,
+        blob: &Path,
+        http: &HttpSettings,
+        reporter: &mut Reporter,
+    ) -> Result<String, FetchError> {
+        let partial = blob.with_extension("part");
+        reporter.begin("Fetching", None)?;
+        let wanted = Download {
+            url: &self.url(),
+            token: self.settings.token.as_deref(),
+            partial: &partial,
+            rest: http.rest,
+        };
+        download(&client::agent(http, 10), &wanted, reporter).map_err(named)?;
+        let found = sha256_of(&partial, reporter)?;
+        if !self.wants(about, &found) {
+            std::fs::remove_file(&partial).map_err(disk(&partial))?;
+            return Err(self.wrong(about, found));
+        }
+        std::fs::rename(&partial, blob).map_err(disk(blob))?;
+        Ok(found)
+    }
+
+    /// Asks for the file's head without following where it really lies, for there the etag is lost.
+    fn ask(&self, http: &HttpSettings, reporter: &mut Reporter) -> Result<About, FetchError> {
+        reporter.begin("Asking the model hub for", None)?;
+        let agent = client::agent(http, 0);
+        let (endpoint, first) = (self.settings.endpoint.clone(), self.url());
+        let token = self.settings.token.clone();
+        let answer = client::aside(reporter, move || {
+            let mut url = first;
+            for _ in 0..4 {
+                let mut request = agent.head(&url);
+                if let Some(token) = &token {
+                    request = request.header("Authorization", format!("Bearer {token}"));
+                }
+                let response = request.call()?;
+                // A repository that was renamed answers with a path on the hub itself.
+                match header(&response, "location") {
+                    Some(path) if path.starts_with('/') => url = format!("{endpoint}{path}"),
+                    _ => return Ok(response),
+                }
+            }
+            Err(ureq::Error::TooManyRedirects)
+        })?;
+        about(&answer.map_err(|error| unusable(client::why(&error)))?)
+    }
+
+    /// Whether this is the right SHA-256: the catalogue's, or else the etag, which of a large file
+    /// is its SHA-256. That of a small one is a git hash and says nothing.
+    fn wants(&self, about: &About, found: &str) -> bool {
+        let good = self.sha256.unwrap_or(&about.etag);
+        good.len() != 64 || good == found
+    }
+
+    /// Gives the blob its name under the commit, as hf-hub does.
+    fn point(&self, about: &About, blob: &Path) -> Result<PathBuf, FetchError> {
+        let pointer = self.in_cache().pointer_path(&about.commit).join(self.file);
+        let parent = pointer.parent().unwrap_or(&pointer);
+        std::fs::create_dir_all(parent).map_err(disk(parent))?;
+        if !pointer.is_file() {
+            let _ = std::fs::remove_file(&pointer);
+            link(blob, &pointer, self.file).map_err(disk(&pointer))?;
+        }
+        if about.commit != self.revision {
+            self.in_cache()
+                .create_ref(&about.commit)
+                .map_err(disk(&self.settings.cache))?;
+        }
+        Ok(pointer)
+    }
+
+    /// This file's name under every commit that the cache knows.
+    fn pointers(&self) -> Vec<PathBuf> {
+        let any = self.in_cache().pointer_path("any");
+        let snapshots = any.parent().and_then(|snapshots| snapshots.read_dir().ok());
+        let commits = snapshots.into_iter().flatten().flatten();
+        let files = commits.map(|commit| commit.path().join(self.file));
+        files
+            .filter(|path| path.symlink_metadata().is_ok())
+            .collect()
+    }
+
+    fn wrong(&self, about: &About, found: String) -> FetchError {
+        FetchError::WrongChecksum {
+            name: self.name.into(),
+            what: format!("The model hub's {} is not what it should be", self.file),
+            expected: self.sha256.unwrap_or(&about.etag).into(),
+            found,
+            fate: "it was deleted".into(),
+        }
+    }
+
+    fn url(&self) -> String {
+        let (endpoint, repo) = (&self.settings.endpoint, self.repo());
+        format!(
+            "{endpoint}/{}/resolve/{}/{}",
+            repo.url(),
+            repo.url_revision(),
+            self.file
+        )
+    }
+
+    fn in_cache(&self) -> CacheRepo {
+        Cache::new(self.settings.cache.clone()).repo(self.repo())
+    }
+
+    fn repo(&self) -> Repo {
+        Repo::with_revision(self.repo.into(), RepoType::Model, self.revision.into())
+    }
+}
+
+/// Reads what the hub says about a file from its answer's head.
+fn about<B>(response: &Response<B>) -> Result<About, FetchError> {
+    let status = response.status();
+    if matches!(status.as_u16(), 401 | 403) {
+        let why = format!(
+            "{}: it may want a token in HF_TOKEN",
+            client::refusal(status)
+        );
+        return Err(unusable(why));
+    }
+    if status.is_client_error() || status.is_server_error() {
+        return Err(unusable(client::refusal(status)));
+    }
+    let plain = |text: &String| !text.is_empty() && text.chars().all(|c| c.is_ascii_alphanumeric());
+    let etag = header(response, "x-linked-etag").or_else(|| header(response, "etag"));
+    let etag = etag.map(|etag| etag.trim_start_matches("W/").replace('"', ""));
+    match (
+        header(response, "x-repo-commit").filter(plain),
+        etag.filter(plain),
+    ) {
+        (Some(commit), Some(etag)) => Ok(About { commit, etag }),
+        _ => Err(unusable("it does not answer like a model hub".into())),
+    }
+}
+
+fn named(error: FetchError) -> FetchError {
+    match error {
+        FetchError::Source(why) => unusable(why),
+        other => other,
+    }
+}
+
+fn unusable(why: String) -> FetchError {
+    FetchError::Source(format!("the model hub cannot be used ({why})"))
+}
+
+fn header<B>(response: &Response<B>, name: &str) -> Option<String> {
+    Some(response.headers().get(name)?.to_str().ok()?.to_owned())
+}
+
+/// Relative, so that the cache may be moved as a whole.
+#[cfg(unix)]
+fn link(blob: &Path, pointer: &Path, file: &str) -> std::io::Result<()> {
+    let up = "../".repeat(2 + file.matches('/').count());
+    let name = blob.file_name().unwrap_or_default();
+    std::os::unix::fs::symlink(Path::new(&up).join("blobs").join(name), pointer)
+}
+
+/// Where links need privileges, the file itself moves to its name.
+#[cfg(not(unix))]
+fn link(blob: &Path, pointer: &Path, _file: &str) -> std::io::Result<()> {
+    std::fs::rename(blob, pointer)
+}
+
+#[cfg(test)]
+#[path = "hub_tests.rs"]
+mod tests;

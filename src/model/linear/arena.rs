@@ -1,0 +1,100 @@
+//! Memory for packed weights, in few large pieces that the kernel may back with huge pages.
+//!
+//! One token walks through all weights in order, so the cost of address translation is worth
+//! saving: a matrix alone is often smaller than one huge page, many in one piece are not.
+
+use std::sync::Arc;
+
+use memmap2::{MmapMut, MmapRaw};
+
+use super::LinearError;
+
+const HUGE_PAGE: usize = 2 << 20;
+const CHUNK: usize = 32 << 20;
+/// A cache line, and the width of the widest load.
+pub(super) const ALIGN: usize = 64;
+
+/// Hands out memory for weights; the memory lives as long as the weights in it.
+#[derive(Default)]
+pub struct Arena {
+    chunk: Option<Arc<MmapRaw>>,
+    used: usize,
+}
+
+/// A piece of an arena: zeroed when new, aligned to a cache line, and owned by one matrix.
+pub(super) struct Region {
+    chunk: Arc<MmapRaw>,
+    start: usize,
+    len: usize,
+}
+
+impl Arena {
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    pub(super) fn take(&mut self, len: usize) -> Result<Region, LinearError> {
+        if len > CHUNK / 2 {
+            let chunk = map(len)?;
+            return Ok(Region {
+                chunk,
+                start: 0,
+                len,
+            });
+        }
+        let chunk = match self.chunk.take() {
+            Some(chunk) if self.used + len <= chunk.len() => chunk,
+            _ => {
+                self.used = 0;
+                map(CHUNK)?
+            }
+        };
+        let start = self.used;
+        self.used = (start + len).next_multiple_of(ALIGN);
+        self.chunk = Some(Arc::clone(&chunk));
+        Ok(Region { chunk, start, len })
+    }
+}
+
+fn map(len: usize) -> Result<Arc<MmapRaw>, LinearError> {
+    let bytes = len.max(1).next_multiple_of(HUGE_PAGE);
+    let map = MmapMut::map_anon(bytes).map_err(|source| LinearError::Memory { bytes, source })?;
+    // Only a wish: a system without huge pages serves small ones.
+    #[cfg(target_os = "linux")]
+    let _ = map.advise(memmap2::Advice::HugePage);
+    Ok(Arc::new(MmapRaw::from(map)))
+}
+
+impl Region {
+    pub fn bytes(&self) -> &[u8] {
+        // SAFETY: `take` gave this range of the mapping to this region alone.
+        unsafe { std::slice::from_raw_parts(self.chunk.as_ptr().add(self.start), self.len) }
+    }
+
+    pub fn bytes_mut(&mut self) -> &mut [u8] {
+        // SAFETY: `take` gave this range of the mapping to this region alone, borrowed mutably here.
+        unsafe { std::slice::from_raw_parts_mut(self.chunk.as_mut_ptr().add(self.start), self.len) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn regions_are_aligned_zeroed_and_apart() {
+        let mut arena = Arena::new();
+        let mut regions: Vec<Region> = [1, 63, 64, 1000, CHUNK, CHUNK / 2, CHUNK / 2, 5]
+            .map(|n| arena.take(n).unwrap())
+            .into();
+        for (i, region) in regions.iter_mut().enumerate() {
+            assert_eq!(region.bytes().as_ptr() as usize % ALIGN, 0);
+            assert!(region.bytes().iter().all(|&b| b == 0));
+            region.bytes_mut().fill(i as u8 + 1);
+        }
+        drop(arena);
+        for (i, region) in regions.iter().enumerate() {
+            assert!(region.bytes().iter().all(|&b| b == i as u8 + 1));
+        }
+    }
+}

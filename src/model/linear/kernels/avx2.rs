@@ -1,0 +1,278 @@
+//! AVX2: a register is 4 columns of 8 rows, half of what a strip has.
+//!
+//! Two families share this file. With VNNI one instruction multiplies 4 input codes with a register
+//! and adds up into 8 sums; without it, products are added in pairs to 16 bits, which hold as many
+//! of them as the width of the codes allows, and from there to 32.
+
+mod read;
+
+use std::arch::x86_64::*;
+
+use read::{
+    BF16, Bytes, Codes, F16, F32, Fives, Floats, Half, HalfMin, Nibbles, Quad, Scales, Sixes,
+    Super, SuperHalves,
+};
+
+use super::super::quantize::{Group, Part};
+use super::super::{BLOCK, Format, STRIP};
+use super::{Kernel, Strip};
+
+/// How far ahead to ask for memory.
+const AHEAD: usize = 4096;
+/// Rows in a register.
+const SIDE: usize = 8;
+
+/// How codes are multiplied.
+pub(super) trait Dot {
+    /// Codes of 8 bits have their zero point taken off here, not by the caller.
+    const CENTRES_BYTES: bool;
+    /// 16 columns of 8 rows, of codes of `bits` bits, times 16 input codes, added to `sum`.
+    unsafe fn quad(bits: u32, quad: &Quad, x: *const i8, sum: __m256i) -> __m256i;
+    /// `integer` for this way of multiplying, with the instructions that it needs.
+    unsafe fn kernel<C: Codes, S: Scales>(strip: &Strip, group: &Group, sums: &mut [[f32; STRIP]]);
+}
+
+pub(super) fn kernel<D: Dot>(format: Format) -> Kernel {
+    match format {
+        Format::Q4_0 => D::kernel::<Nibbles, Half>,
+        Format::Q4_1 => D::kernel::<Nibbles, HalfMin>,
+        Format::Q5_0 => D::kernel::<Fives, Half>,
+        Format::Q5_1 => D::kernel::<Fives, HalfMin>,
+        Format::Q8_0 => D::kernel::<Bytes, Half>,
+        Format::Q4K => D::kernel::<Nibbles, Super>,
+        Format::Q5K => D::kernel::<Fives, Super>,
+        Format::Q6K => D::kernel::<Sixes, SuperHalves>,
+        Format::F16 => float::<F16>,
+        Format::BF16 => float::<BF16>,
+        Format::F32 => float::<F32>,
+    }
+}
+
+#[target_feature(enable = "avx2,fma,f16c")]
+pub(super) unsafe fn quantize(part: Part, k: usize) {
+    part.quantize(k);
+}
+
+/// AVX-VNNI.
+pub(super) struct Vnni;
+
+impl Dot for Vnni {
+    const CENTRES_BYTES: bool = false;
+
+    #[inline]
+    #[target_feature(enable = "avx2,avxvnni,fma,f16c")]
+    unsafe fn quad(_bits: u32, quad: &Quad, x: *const i8, mut sum: __m256i) -> __m256i {
+        for (g, codes) in quad.iter().enumerate() {
+            // SAFETY: the caller's 16 input codes.
+            sum = _mm256_dpbusd_avx_epi32(sum, *codes, unsafe { broadcast(x.add(g * 4)) });
+        }
+        sum
+    }
+
+    #[target_feature(enable = "avx2,avxvnni,fma,f16c")]
+    unsafe fn kernel<C: Codes, S: Scales>(strip: &Strip, group: &Group, sums: &mut [[f32; STRIP]]) {
+        // SAFETY: this function's own conditions.
+        unsafe { integer::<Self, C, S>(strip, group, sums) }
+    }
+}
+
+/// AVX2 alone.
+pub(super) struct Plain;
+
+impl Dot for Plain {
+    const CENTRES_BYTES: bool = true;
+
+    #[inline]
+    #[target_feature(enable = "avx2,fma,f16c")]
+    unsafe fn quad(bits: u32, quad: &Quad, x: *const i8, sum: __m256i) -> __m256i {
+        let ones = _mm256_set1_epi16(1);
+        let mut pairs = [_mm256_setzero_si256(); 4];
+        for (g, codes) in quad.iter().enumerate() {
+            // SAFETY: the caller's 16 input codes.
+            let x = unsafe { broadcast(x.add(g * 4)) };
+            pairs[g] = if bits == 8 {
+                // Unsigned times signed is all there is, so the weight's sign goes to the input.
+                let weight = _mm256_xor_si256(*codes, _mm256_set1_epi8(-128));
+                _mm256_maddubs_epi16(_mm256_abs_epi8(weight), _mm256_sign_epi8(x, weight))
+            } else {
+                _mm256_maddubs_epi16(*codes, x)
+            };
+        }
+        // Two products each: at most 2 * 127 * 15, 31, 63 or 128, of 32767.
+        let [a, b, c, d] = pairs;
+        let quads = match bits {
+            4 | 5 => _mm256_madd_epi16(
+                _mm256_add_epi16(_mm256_add_epi16(a, b), _mm256_add_epi16(c, d)),
+                ones,
+            ),
+            6 => {
+                let (ab, cd) = (_mm256_add_epi16(a, b), _mm256_add_epi16(c, d));
+                _mm256_add_epi32(_mm256_madd_epi16(ab, ones), _mm256_madd_epi16(cd, ones))
+            }
+            _ => {
+                let ab = _mm256_add_epi32(_mm256_madd_epi16(a, ones), _mm256_madd_epi16(b, ones));
+                let cd = _mm256_add_epi32(_mm256_madd_epi16(c, ones), _mm256_madd_epi16(d, ones));
+                _mm256_add_epi32(ab, cd)
+            }
+        };
+        _mm256_add_epi32(sum, quads)
+    }
+
+    #[target_feature(enable = "avx2,fma,f16c")]
+    unsafe fn kernel<C: Codes, S: Scales>(strip: &Strip, group: &Group, sums: &mut [[f32; STRIP]]) {
+        // SAFETY: this function's own conditions.
+        unsafe { integer::<Self, C, S>(strip, group, sums) }
+    }
+}
+
+/// Always inlined, as is what it calls, so that it has the instructions of its caller.
+#[inline(always)]
+unsafe fn integer<D: Dot, C: Codes, S: Scales>(
+    strip: &Strip,
+    group: &Group,
+    sums: &mut [[f32; STRIP]],
+) {
+    // SAFETY: this function's own conditions.
+    unsafe {
+        match group.rows {
+            1 => integer_rows::<D, C, S, 1>(strip, group, sums),
+            2 => integer_rows::<D, C, S, 2>(strip, group, sums),
+            4 => integer_rows::<D, C, S, 4>(strip, group, sums),
+            _ => integer_rows::<D, C, S, 8>(strip, group, sums),
+        }
+    }
+}
+
+#[inline(always)]
+unsafe fn integer_rows<D: Dot, C: Codes, S: Scales, const M: usize>(
+    strip: &Strip,
+    group: &Group,
+    sums: &mut [[f32; STRIP]],
+) {
+    let blocks = strip.body.len() / C::BYTES;
+    let (head, mut body) = (strip.head.as_ptr(), strip.body.as_ptr());
+    let mut codes = group.codes.as_ptr();
+    // SAFETY: block b is within strip and group, which have the same number of blocks.
+    unsafe {
+        let mut acc = [[_mm256_setzero_ps(); 2]; M];
+        if strip.cold {
+            prefetch(head, strip.head.len());
+        }
+        for b in 0..blocks {
+            if strip.cold {
+                prefetch(body, C::BYTES);
+            }
+            for side in 0..2 {
+                let quads = C::quads(body, side);
+                let (scale, min) = S::of(head, b, side);
+                let halves = S::halves(head, b, side);
+                for (i, acc) in acc.iter_mut().enumerate() {
+                    let at = b * M + i;
+                    let mut zero = [_mm256_setzero_si256(); 2];
+                    if !(S::MINIMA || D::CENTRES_BYTES && C::BITS == 8) {
+                        let totals = group.totals.get_unchecked(at);
+                        zero = [
+                            _mm256_set1_epi32(-C::ZERO * totals[0]),
+                            _mm256_set1_epi32(-C::ZERO * totals[1]),
+                        ];
+                    }
+                    let x = codes.add(i * BLOCK);
+                    let first = D::quad(C::BITS, &quads[0], x, zero[0]);
+                    let value = if S::HALVES {
+                        let second = D::quad(C::BITS, &quads[1], x.add(16), zero[1]);
+                        let second = _mm256_mul_ps(_mm256_cvtepi32_ps(second), halves[1]);
+                        _mm256_fmadd_ps(_mm256_cvtepi32_ps(first), halves[0], second)
+                    } else {
+                        let first = _mm256_add_epi32(first, zero[1]);
+                        _mm256_cvtepi32_ps(D::quad(C::BITS, &quads[1], x.add(16), first))
+                    };
+                    let scale =
+                        _mm256_mul_ps(scale, _mm256_set1_ps(*group.scales.get_unchecked(at)));
+                    acc[side] = _mm256_fmadd_ps(scale, value, acc[side]);
+                    if S::MINIMA {
+                        acc[side] = _mm256_fmadd_ps(
+                            min,
+                            _mm256_set1_ps(*group.sums.get_unchecked(at)),
+                            acc[side],
+                        );
+                    }
+                }
+            }
+            body = body.add(C::BYTES);
+            codes = codes.add(M * BLOCK);
+        }
+        for (acc, sums) in acc.iter().zip(sums) {
+            _mm256_storeu_ps(sums.as_mut_ptr(), acc[0]);
+            _mm256_storeu_ps(sums[SIDE..].as_mut_ptr(), acc[1]);
+        }
+    }
+}
+
+/// Asks for the lines that come `AHEAD` of these; a prefetch of a wrong address does nothing.
+#[inline]
+#[target_feature(enable = "avx2,fma,f16c")]
+fn prefetch(start: *const u8, bytes: usize) {
+    let ahead = start.wrapping_add(AHEAD).cast::<i8>();
+    for line in 0..bytes / 64 {
+        _mm_prefetch::<_MM_HINT_T0>(ahead.wrapping_byte_add(line * 64));
+    }
+}
+
+/// Four input codes, the same for all rows.
+#[inline]
+#[target_feature(enable = "avx2,fma,f16c")]
+unsafe fn broadcast(codes: *const i8) -> __m256i {
+    // SAFETY: the caller's four codes.
+    _mm256_set1_epi32(unsafe { codes.cast::<i32>().read_unaligned() })
+}
+
+#[target_feature(enable = "avx2,fma,f16c")]
+unsafe fn float<W: Floats>(strip: &Strip, group: &Group, sums: &mut [[f32; STRIP]]) {
+    // SAFETY: this function's own conditions.
+    unsafe {
+        match group.rows {
+            1 => float_rows::<W, 1>(strip, group, sums),
+            2 => float_rows::<W, 2>(strip, group, sums),
+            4 => float_rows::<W, 4>(strip, group, sums),
+            _ => float_rows::<W, 8>(strip, group, sums),
+        }
+    }
+}
+
+#[target_feature(enable = "avx2,fma,f16c")]
+unsafe fn float_rows<W: Floats, const M: usize>(
+    strip: &Strip,
+    group: &Group,
+    sums: &mut [[f32; STRIP]],
+) {
+    let cols = strip.body.len() / (W::BYTES * STRIP);
+    let mut acc = [[_mm256_setzero_ps(); 2]; M];
+    for (b, block) in strip
+        .body
+        .chunks_exact(W::BYTES * STRIP * BLOCK)
+        .enumerate()
+    {
+        if strip.cold {
+            prefetch(block.as_ptr(), block.len());
+        }
+        for (c, column) in block.chunks_exact(W::BYTES * STRIP).enumerate() {
+            // SAFETY: a column has 16 weights.
+            let column = unsafe { [W::column(column.as_ptr(), 0), W::column(column.as_ptr(), 1)] };
+            for (i, acc) in acc.iter_mut().enumerate() {
+                // SAFETY: the group has M rows of as many columns as the strip.
+                let value = _mm256_set1_ps(unsafe {
+                    *group.values.get_unchecked(i * cols + b * BLOCK + c)
+                });
+                acc[0] = _mm256_fmadd_ps(column[0], value, acc[0]);
+                acc[1] = _mm256_fmadd_ps(column[1], value, acc[1]);
+            }
+        }
+    }
+    for (acc, sums) in acc.iter().zip(sums) {
+        // SAFETY: the array has 16 floats.
+        unsafe {
+            _mm256_storeu_ps(sums.as_mut_ptr(), acc[0]);
+            _mm256_storeu_ps(sums[SIDE..].as_mut_ptr(), acc[1]);
+        }
+    }
+}

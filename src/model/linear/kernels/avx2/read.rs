@@ -1,0 +1,295 @@
+//! How the weights and scales of a strip are read into registers of 8 rows.
+
+use std::arch::x86_64::*;
+
+/// Four groups of 4 columns, of 8 rows.
+pub type Quad = [__m256i; 4];
+
+/// How 32 columns of weights become codes.
+pub trait Codes {
+    /// Bytes of 32 columns.
+    const BYTES: usize;
+    /// Bits of a code.
+    const BITS: u32;
+    /// The code that stands for zero, in formats without minima.
+    const ZERO: i32 = 1 << (Self::BITS - 1);
+    /// The first and the last 16 columns of the rows from `side * 8` on.
+    unsafe fn quads(body: *const u8, side: usize) -> [Quad; 2];
+}
+
+/// Where the scales of a block are.
+pub trait Scales {
+    /// There are minima.
+    const MINIMA: bool = false;
+    /// Both halves of a block have an integer scale of their own.
+    const HALVES: bool = false;
+    /// Scale and minimum of block `b` in the rows from `side * 8` on.
+    unsafe fn of(head: *const u8, b: usize, side: usize) -> (__m256, __m256);
+    /// The integer scales of the halves, where there are any.
+    #[inline]
+    #[target_feature(enable = "avx2,fma,f16c")]
+    unsafe fn halves(_head: *const u8, _b: usize, _side: usize) -> [__m256; 2] {
+        [_mm256_setzero_ps(); 2]
+    }
+}
+
+/// Weights that are floats.
+pub trait Floats {
+    /// Bytes of one weight.
+    const BYTES: usize;
+    /// Half a column: the rows from `side * 8` on.
+    unsafe fn column(at: *const u8, side: usize) -> __m256;
+}
+
+pub struct Nibbles;
+
+impl Codes for Nibbles {
+    const BYTES: usize = 256;
+    const BITS: u32 = 4;
+
+    #[inline]
+    #[target_feature(enable = "avx2,fma,f16c")]
+    unsafe fn quads(body: *const u8, side: usize) -> [Quad; 2] {
+        let mask = _mm256_set1_epi8(15);
+        let mut low = [_mm256_setzero_si256(); 4];
+        let mut high = low;
+        for (g, (low, high)) in low.iter_mut().zip(&mut high).enumerate() {
+            // SAFETY: group g of the 32 columns at `body`.
+            let both = unsafe { register(body.add(g * 64 + side * 32)) };
+            *low = _mm256_and_si256(both, mask);
+            *high = _mm256_and_si256(_mm256_srli_epi16::<4>(both), mask);
+        }
+        [low, high]
+    }
+}
+
+pub struct Fives;
+
+impl Codes for Fives {
+    const BYTES: usize = 320;
+    const BITS: u32 = 5;
+
+    #[inline]
+    #[target_feature(enable = "avx2,fma,f16c")]
+    unsafe fn quads(body: *const u8, side: usize) -> [Quad; 2] {
+        // SAFETY: the 32 columns at `body`, whose fifth bits follow the nibbles, 4 bytes a side.
+        let (mut quads, fifths) = unsafe { (Nibbles::quads(body, side), body.add(256 + side * 4)) };
+        for (half, quad) in quads.iter_mut().enumerate() {
+            for (g, codes) in quad.iter_mut().enumerate() {
+                // SAFETY: the same.
+                let fifth = unsafe { fifths.add((half * 4 + g) * 8).cast::<i32>().read() };
+                *codes = _mm256_or_si256(*codes, spread(fifth));
+            }
+        }
+        quads
+    }
+}
+
+/// Each of 32 bits becomes a byte of 0 or 16.
+#[inline]
+#[target_feature(enable = "avx2,fma,f16c")]
+fn spread(bits: i32) -> __m256i {
+    let byte = _mm256_set_epi64x(
+        0x0303_0303_0303_0303,
+        0x0202_0202_0202_0202,
+        0x0101_0101_0101_0101,
+        0,
+    );
+    let bit = _mm256_set1_epi64x(0x8040_2010_0804_0201_u64 as i64);
+    let bytes = _mm256_and_si256(_mm256_shuffle_epi8(_mm256_set1_epi32(bits), byte), bit);
+    _mm256_and_si256(_mm256_cmpeq_epi8(bytes, bit), _mm256_set1_epi8(16))
+}
+
+pub struct Sixes;
+
+impl Codes for Sixes {
+    const BYTES: usize = 384;
+    const BITS: u32 = 6;
+
+    #[inline]
+    #[target_feature(enable = "avx2,fma,f16c")]
+    unsafe fn quads(body: *const u8, side: usize) -> [Quad; 2] {
+        // SAFETY: the 32 columns at `body`, whose high bits follow the nibbles, half by half.
+        let (mut quads, pairs) = unsafe { (Nibbles::quads(body, side), body.add(256 + side * 32)) };
+        let mask = _mm256_set1_epi8(0x30);
+        for (half, quad) in quads.iter_mut().enumerate() {
+            // SAFETY: the same.
+            let pairs = unsafe { register(pairs.add(half * 64)) };
+            let moved = [
+                _mm256_slli_epi16::<4>(pairs),
+                _mm256_slli_epi16::<2>(pairs),
+                pairs,
+                _mm256_srli_epi16::<2>(pairs),
+            ];
+            for (codes, moved) in quad.iter_mut().zip(moved) {
+                *codes = _mm256_or_si256(*codes, _mm256_and_si256(moved, mask));
+            }
+        }
+        quads
+    }
+}
+
+pub struct Bytes;
+
+impl Codes for Bytes {
+    const BYTES: usize = 512;
+    const BITS: u32 = 8;
+
+    #[inline]
+    #[target_feature(enable = "avx2,fma,f16c")]
+    unsafe fn quads(body: *const u8, side: usize) -> [Quad; 2] {
+        let mut quads = [[_mm256_setzero_si256(); 4]; 2];
+        for g in 0..8 {
+            // SAFETY: group g of the 32 columns at `body`.
+            quads[g / 4][g % 4] = unsafe { register(body.add(g * 64 + side * 32)) };
+        }
+        quads
+    }
+}
+
+pub struct Half;
+
+impl Scales for Half {
+    #[inline]
+    #[target_feature(enable = "avx2,fma,f16c")]
+    unsafe fn of(head: *const u8, b: usize, side: usize) -> (__m256, __m256) {
+        // SAFETY: block b has 16 half floats.
+        (
+            unsafe { halfs(head.add(b * 32), side) },
+            _mm256_setzero_ps(),
+        )
+    }
+}
+
+pub struct HalfMin;
+
+impl Scales for HalfMin {
+    const MINIMA: bool = true;
+
+    #[inline]
+    #[target_feature(enable = "avx2,fma,f16c")]
+    unsafe fn of(head: *const u8, b: usize, side: usize) -> (__m256, __m256) {
+        // SAFETY: block b has twice 16 half floats.
+        unsafe {
+            (
+                halfs(head.add(b * 64), side),
+                halfs(head.add(b * 64 + 32), side),
+            )
+        }
+    }
+}
+
+pub struct Super;
+
+impl Scales for Super {
+    const MINIMA: bool = true;
+
+    #[inline]
+    #[target_feature(enable = "avx2,fma,f16c")]
+    unsafe fn of(head: *const u8, b: usize, side: usize) -> (__m256, __m256) {
+        // SAFETY: block b of 8 has a byte for its scale and one for its minimum in each row.
+        unsafe {
+            let (head, sub) = (head.add(b / 8 * 320), b % 8);
+            let scale = _mm256_mul_ps(halfs(head, side), bytes(head.add(64 + sub * 16), side));
+            (
+                scale,
+                _mm256_mul_ps(
+                    halfs(head.add(32), side),
+                    bytes(head.add(192 + sub * 16), side),
+                ),
+            )
+        }
+    }
+}
+
+pub struct SuperHalves;
+
+impl Scales for SuperHalves {
+    const HALVES: bool = true;
+
+    #[inline]
+    #[target_feature(enable = "avx2,fma,f16c")]
+    unsafe fn of(head: *const u8, b: usize, side: usize) -> (__m256, __m256) {
+        // SAFETY: every 8 blocks have 16 half floats.
+        (
+            unsafe { halfs(head.add(b / 8 * 288), side) },
+            _mm256_setzero_ps(),
+        )
+    }
+
+    #[inline]
+    #[target_feature(enable = "avx2,fma,f16c")]
+    unsafe fn halves(head: *const u8, b: usize, side: usize) -> [__m256; 2] {
+        // SAFETY: each half of block b of 8 has a byte in each row.
+        unsafe {
+            let head = head.add(b / 8 * 288 + 32 + b % 8 * 32);
+            [bytes(head, side), bytes(head.add(16), side)]
+        }
+    }
+}
+
+pub struct F16;
+
+impl Floats for F16 {
+    const BYTES: usize = 2;
+
+    #[inline]
+    #[target_feature(enable = "avx2,fma,f16c")]
+    unsafe fn column(at: *const u8, side: usize) -> __m256 {
+        // SAFETY: the caller's 16 weights.
+        unsafe { halfs(at, side) }
+    }
+}
+
+pub struct BF16;
+
+impl Floats for BF16 {
+    const BYTES: usize = 2;
+
+    #[inline]
+    #[target_feature(enable = "avx2,fma,f16c")]
+    unsafe fn column(at: *const u8, side: usize) -> __m256 {
+        // SAFETY: the caller's 16 weights.
+        let bits = _mm256_cvtepu16_epi32(unsafe { _mm_loadu_si128(at.add(side * 16).cast()) });
+        _mm256_castsi256_ps(_mm256_slli_epi32::<16>(bits))
+    }
+}
+
+pub struct F32;
+
+impl Floats for F32 {
+    const BYTES: usize = 4;
+
+    #[inline]
+    #[target_feature(enable = "avx2,fma,f16c")]
+    unsafe fn column(at: *const u8, side: usize) -> __m256 {
+        // SAFETY: the caller's 16 weights.
+        unsafe { _mm256_loadu_ps(at.add(side * 32).cast()) }
+    }
+}
+
+/// 32 bytes.
+#[inline]
+#[target_feature(enable = "avx2,fma,f16c")]
+unsafe fn register(at: *const u8) -> __m256i {
+    // SAFETY: the caller's 32 bytes.
+    unsafe { _mm256_loadu_si256(at.cast()) }
+}
+
+/// The half floats of a side, of 16.
+#[inline]
+#[target_feature(enable = "avx2,fma,f16c")]
+unsafe fn halfs(at: *const u8, side: usize) -> __m256 {
+    // SAFETY: the caller's 32 bytes.
+    _mm256_cvtph_ps(unsafe { _mm_loadu_si128(at.add(side * 16).cast()) })
+}
+
+/// The signed bytes of a side, of 16.
+#[inline]
+#[target_feature(enable = "avx2,fma,f16c")]
+unsafe fn bytes(at: *const u8, side: usize) -> __m256 {
+    // SAFETY: the caller's 16 bytes.
+    _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(unsafe {
+        _mm_loadl_epi64(at.add(side * 8).cast())
+    }))
+}

@@ -1,0 +1,183 @@
+//! AVX-512 with VNNI: a register is 4 columns of 16 rows, and an instruction multiplies it with 4
+//! input codes and adds up into 16 sums.
+//!
+//! The weights are read once for up to 8 rows of input; with one row the memory sets the pace, so
+//! it is asked for what comes next a few kilobytes ahead.
+
+mod read;
+
+use std::arch::x86_64::*;
+
+use read::{
+    BF16, Bytes, Codes, F16, F32, Fives, Floats, Half, HalfMin, Nibbles, Scales, Sixes, Super,
+    SuperHalves,
+};
+
+use super::super::quantize::{Group, Part};
+use super::super::{BLOCK, Format, STRIP};
+use super::{Kernel, Strip};
+
+/// How far ahead to ask for memory.
+const AHEAD: usize = 4096;
+
+pub(super) fn kernel(format: Format) -> Kernel {
+    match format {
+        Format::Q4_0 => integer::<Nibbles, Half>,
+        Format::Q4_1 => integer::<Nibbles, HalfMin>,
+        Format::Q5_0 => integer::<Fives, Half>,
+        Format::Q5_1 => integer::<Fives, HalfMin>,
+        Format::Q8_0 => integer::<Bytes, Half>,
+        Format::Q4K => integer::<Nibbles, Super>,
+        Format::Q5K => integer::<Fives, Super>,
+        Format::Q6K => integer::<Sixes, SuperHalves>,
+        Format::F16 => float::<F16>,
+        Format::BF16 => float::<BF16>,
+        Format::F32 => float::<F32>,
+    }
+}
+
+#[target_feature(enable = "avx512f,avx512bw,avx512vnni,f16c")]
+pub(super) unsafe fn quantize(part: Part, k: usize) {
+    part.quantize(k);
+}
+
+#[target_feature(enable = "avx512f,avx512bw,avx512vnni,f16c")]
+unsafe fn integer<C: Codes, S: Scales>(strip: &Strip, group: &Group, sums: &mut [[f32; STRIP]]) {
+    // SAFETY: this function's own conditions.
+    unsafe {
+        match group.rows {
+            1 => integer_rows::<C, S, 1>(strip, group, sums),
+            2 => integer_rows::<C, S, 2>(strip, group, sums),
+            4 => integer_rows::<C, S, 4>(strip, group, sums),
+            _ => integer_rows::<C, S, 8>(strip, group, sums),
+        }
+    }
+}
+
+#[target_feature(enable = "avx512f,avx512bw,avx512vnni,f16c")]
+unsafe fn integer_rows<C: Codes, S: Scales, const M: usize>(
+    strip: &Strip,
+    group: &Group,
+    sums: &mut [[f32; STRIP]],
+) {
+    let blocks = strip.body.len() / C::BYTES;
+    let (head, mut body) = (strip.head.as_ptr(), strip.body.as_ptr());
+    let mut codes = group.codes.as_ptr();
+    let mut acc = [_mm512_setzero_ps(); M];
+    if strip.cold {
+        prefetch(head, strip.head.len());
+    }
+    for b in 0..blocks {
+        if strip.cold {
+            prefetch(body, C::BYTES);
+        }
+        // SAFETY: block b is within strip and group, which have the same number of blocks.
+        unsafe {
+            let mut dot = [[_mm512_setzero_si512(); 2]; M];
+            if !S::MINIMA {
+                for (i, dot) in dot.iter_mut().enumerate() {
+                    let [a, b] = *group.totals.get_unchecked(b * M + i);
+                    let [a, b] = if S::HALVES { [a, b] } else { [a + b, 0] };
+                    *dot = [
+                        _mm512_set1_epi32(-C::ZERO * a),
+                        _mm512_set1_epi32(-C::ZERO * b),
+                    ];
+                }
+            }
+            for g in 0..4 {
+                let (low, high) = C::pair(body, g);
+                for (i, dot) in dot.iter_mut().enumerate() {
+                    let x = codes.add(i * BLOCK + g * 4);
+                    dot[0] = _mm512_dpbusd_epi32(dot[0], low, broadcast(x));
+                    let second = usize::from(S::HALVES);
+                    dot[second] = _mm512_dpbusd_epi32(dot[second], high, broadcast(x.add(16)));
+                }
+            }
+            let (scale, min) = S::of(head, b);
+            let halves = S::halves(head, b);
+            for i in 0..M {
+                let mut value = _mm512_cvtepi32_ps(dot[i][0]);
+                if S::HALVES {
+                    let second = _mm512_mul_ps(_mm512_cvtepi32_ps(dot[i][1]), halves[1]);
+                    value = _mm512_fmadd_ps(value, halves[0], second);
+                }
+                let at = b * M + i;
+                let scale = _mm512_mul_ps(scale, _mm512_set1_ps(*group.scales.get_unchecked(at)));
+                acc[i] = _mm512_fmadd_ps(scale, value, acc[i]);
+                if S::MINIMA {
+                    acc[i] =
+                        _mm512_fmadd_ps(min, _mm512_set1_ps(*group.sums.get_unchecked(at)), acc[i]);
+                }
+            }
+            body = body.add(C::BYTES);
+            codes = codes.add(M * BLOCK);
+        }
+    }
+    for (acc, sums) in acc.iter().zip(sums) {
+        // SAFETY: the array has 16 floats.
+        unsafe { _mm512_storeu_ps(sums.as_mut_ptr(), *acc) };
+    }
+}
+
+/// Asks for the lines that come `AHEAD` of these; a prefetch of a wrong address does nothing.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512vnni,f16c")]
+fn prefetch(start: *const u8, bytes: usize) {
+    let ahead = start.wrapping_add(AHEAD).cast::<i8>();
+    for line in 0..bytes / 64 {
+        _mm_prefetch::<_MM_HINT_T0>(ahead.wrapping_byte_add(line * 64));
+    }
+}
+
+/// Four input codes, the same for all rows.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512vnni,f16c")]
+unsafe fn broadcast(codes: *const i8) -> __m512i {
+    // SAFETY: the caller's four codes.
+    _mm512_set1_epi32(unsafe { codes.cast::<i32>().read_unaligned() })
+}
+
+#[target_feature(enable = "avx512f,avx512bw,avx512vnni,f16c")]
+unsafe fn float<W: Floats>(strip: &Strip, group: &Group, sums: &mut [[f32; STRIP]]) {
+    // SAFETY: this function's own conditions.
+    unsafe {
+        match group.rows {
+            1 => float_rows::<W, 1>(strip, group, sums),
+            2 => float_rows::<W, 2>(strip, group, sums),
+            4 => float_rows::<W, 4>(strip, group, sums),
+            _ => float_rows::<W, 8>(strip, group, sums),
+        }
+    }
+}
+
+#[target_feature(enable = "avx512f,avx512bw,avx512vnni,f16c")]
+unsafe fn float_rows<W: Floats, const M: usize>(
+    strip: &Strip,
+    group: &Group,
+    sums: &mut [[f32; STRIP]],
+) {
+    let cols = strip.body.len() / (W::BYTES * STRIP);
+    let mut acc = [_mm512_setzero_ps(); M];
+    for (b, block) in strip
+        .body
+        .chunks_exact(W::BYTES * STRIP * BLOCK)
+        .enumerate()
+    {
+        if strip.cold {
+            prefetch(block.as_ptr(), block.len());
+        }
+        for (c, column) in block.chunks_exact(W::BYTES * STRIP).enumerate() {
+            // SAFETY: a column has 16 weights.
+            let column = unsafe { W::column(column.as_ptr()) };
+            for (i, acc) in acc.iter_mut().enumerate() {
+                // SAFETY: the group has M rows of as many columns as the strip.
+                let value = unsafe { *group.values.get_unchecked(i * cols + b * BLOCK + c) };
+                *acc = _mm512_fmadd_ps(column, _mm512_set1_ps(value), *acc);
+            }
+        }
+    }
+    for (acc, sums) in acc.iter().zip(sums) {
+        // SAFETY: the array has 16 floats.
+        unsafe { _mm512_storeu_ps(sums.as_mut_ptr(), *acc) };
+    }
+}

@@ -1,0 +1,258 @@
+//! How the weights and scales of a strip are read into registers of 16 rows.
+
+use std::arch::x86_64::*;
+
+/// How 32 columns of weights become codes.
+pub trait Codes {
+    /// Bytes of 32 columns.
+    const BYTES: usize;
+    /// The code that stands for zero, in formats without minima.
+    const ZERO: i32;
+    /// Groups `g` and `g + 4` of 4 columns, for `g` below 4.
+    unsafe fn pair(body: *const u8, g: usize) -> (__m512i, __m512i);
+}
+
+/// Where the scales of a block are.
+pub trait Scales {
+    /// There are minima.
+    const MINIMA: bool = false;
+    /// Both halves of a block have an integer scale of their own.
+    const HALVES: bool = false;
+    /// Scale and minimum of block `b` in all rows.
+    unsafe fn of(head: *const u8, b: usize) -> (__m512, __m512);
+    /// The integer scales of the halves, where there are any.
+    #[inline]
+    #[target_feature(enable = "avx512f,avx512bw,avx512vnni,f16c")]
+    unsafe fn halves(_head: *const u8, _b: usize) -> [__m512; 2] {
+        [_mm512_setzero_ps(); 2]
+    }
+}
+
+/// Weights that are floats.
+pub trait Floats {
+    /// Bytes of one weight.
+    const BYTES: usize;
+    /// A column of 16 rows.
+    unsafe fn column(at: *const u8) -> __m512;
+}
+
+pub struct Nibbles;
+
+impl Codes for Nibbles {
+    const BYTES: usize = 256;
+    const ZERO: i32 = 8;
+
+    #[inline]
+    #[target_feature(enable = "avx512f,avx512bw,avx512vnni,f16c")]
+    unsafe fn pair(body: *const u8, g: usize) -> (__m512i, __m512i) {
+        // SAFETY: group g of the 32 columns at `body`.
+        let both = unsafe { _mm512_loadu_si512(body.add(g * 64).cast()) };
+        let mask = _mm512_set1_epi8(15);
+        (
+            _mm512_and_si512(both, mask),
+            _mm512_and_si512(_mm512_srli_epi16::<4>(both), mask),
+        )
+    }
+}
+
+pub struct Fives;
+
+impl Codes for Fives {
+    const BYTES: usize = 320;
+    const ZERO: i32 = 16;
+
+    #[inline]
+    #[target_feature(enable = "avx512f,avx512bw,avx512vnni,f16c")]
+    unsafe fn pair(body: *const u8, g: usize) -> (__m512i, __m512i) {
+        // SAFETY: group g of the 32 columns at `body`, whose fifth bits follow the nibbles.
+        let ((low, high), fifth) = unsafe { (Nibbles::pair(body, g), body.add(256).cast::<u64>()) };
+        // SAFETY: the same.
+        let (first, second) = unsafe { (fifth.add(g).read(), fifth.add(g + 4).read()) };
+        let bit = _mm512_set1_epi8(16);
+        (
+            _mm512_mask_add_epi8(low, first, low, bit),
+            _mm512_mask_add_epi8(high, second, high, bit),
+        )
+    }
+}
+
+pub struct Sixes;
+
+impl Codes for Sixes {
+    const BYTES: usize = 384;
+    const ZERO: i32 = 32;
+
+    #[inline]
+    #[target_feature(enable = "avx512f,avx512bw,avx512vnni,f16c")]
+    unsafe fn pair(body: *const u8, g: usize) -> (__m512i, __m512i) {
+        // SAFETY: group g of the 32 columns at `body`, whose high bits follow the nibbles.
+        let ((low, high), first, second) = unsafe {
+            let pairs = body.add(256);
+            (
+                Nibbles::pair(body, g),
+                _mm512_loadu_si512(pairs.cast()),
+                _mm512_loadu_si512(pairs.add(64).cast()),
+            )
+        };
+        (
+            _mm512_or_si512(low, bit_pairs(first, g)),
+            _mm512_or_si512(high, bit_pairs(second, g)),
+        )
+    }
+}
+
+/// Bit pair `g` of every byte, moved to bits 4 and 5.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512vnni,f16c")]
+fn bit_pairs(bytes: __m512i, g: usize) -> __m512i {
+    let moved = match g {
+        0 => _mm512_slli_epi16::<4>(bytes),
+        1 => _mm512_slli_epi16::<2>(bytes),
+        2 => bytes,
+        _ => _mm512_srli_epi16::<2>(bytes),
+    };
+    _mm512_and_si512(moved, _mm512_set1_epi8(0x30))
+}
+
+pub struct Bytes;
+
+impl Codes for Bytes {
+    const BYTES: usize = 512;
+    const ZERO: i32 = 128;
+
+    #[inline]
+    #[target_feature(enable = "avx512f,avx512bw,avx512vnni,f16c")]
+    unsafe fn pair(body: *const u8, g: usize) -> (__m512i, __m512i) {
+        // SAFETY: groups g and g + 4 of the 32 columns at `body`.
+        unsafe {
+            let low = body.add(g * 64);
+            (
+                _mm512_loadu_si512(low.cast()),
+                _mm512_loadu_si512(low.add(256).cast()),
+            )
+        }
+    }
+}
+
+pub struct Half;
+
+impl Scales for Half {
+    #[inline]
+    #[target_feature(enable = "avx512f,avx512bw,avx512vnni,f16c")]
+    unsafe fn of(head: *const u8, b: usize) -> (__m512, __m512) {
+        // SAFETY: block b has 16 half floats.
+        (unsafe { halfs(head.add(b * 32)) }, _mm512_setzero_ps())
+    }
+}
+
+pub struct HalfMin;
+
+impl Scales for HalfMin {
+    const MINIMA: bool = true;
+
+    #[inline]
+    #[target_feature(enable = "avx512f,avx512bw,avx512vnni,f16c")]
+    unsafe fn of(head: *const u8, b: usize) -> (__m512, __m512) {
+        // SAFETY: block b has twice 16 half floats.
+        unsafe { (halfs(head.add(b * 64)), halfs(head.add(b * 64 + 32))) }
+    }
+}
+
+pub struct Super;
+
+impl Scales for Super {
+    const MINIMA: bool = true;
+
+    #[inline]
+    #[target_feature(enable = "avx512f,avx512bw,avx512vnni,f16c")]
+    unsafe fn of(head: *const u8, b: usize) -> (__m512, __m512) {
+        // SAFETY: block b of 8 has a byte for its scale and one for its minimum in each row.
+        unsafe {
+            let (head, sub) = (head.add(b / 8 * 320), b % 8);
+            let scale = _mm512_mul_ps(halfs(head), bytes(head.add(64 + sub * 16)));
+            (
+                scale,
+                _mm512_mul_ps(halfs(head.add(32)), bytes(head.add(192 + sub * 16))),
+            )
+        }
+    }
+}
+
+pub struct SuperHalves;
+
+impl Scales for SuperHalves {
+    const HALVES: bool = true;
+
+    #[inline]
+    #[target_feature(enable = "avx512f,avx512bw,avx512vnni,f16c")]
+    unsafe fn of(head: *const u8, b: usize) -> (__m512, __m512) {
+        // SAFETY: every 8 blocks have 16 half floats.
+        (unsafe { halfs(head.add(b / 8 * 288)) }, _mm512_setzero_ps())
+    }
+
+    #[inline]
+    #[target_feature(enable = "avx512f,avx512bw,avx512vnni,f16c")]
+    unsafe fn halves(head: *const u8, b: usize) -> [__m512; 2] {
+        // SAFETY: each half of block b of 8 has a byte in each row.
+        unsafe {
+            let head = head.add(b / 8 * 288 + 32 + b % 8 * 32);
+            [bytes(head), bytes(head.add(16))]
+        }
+    }
+}
+
+/// 16 half floats.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512vnni,f16c")]
+unsafe fn halfs(at: *const u8) -> __m512 {
+    // SAFETY: the caller's 32 bytes.
+    _mm512_cvtph_ps(unsafe { _mm256_loadu_si256(at.cast()) })
+}
+
+/// 16 signed bytes.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512vnni,f16c")]
+unsafe fn bytes(at: *const u8) -> __m512 {
+    // SAFETY: the caller's 16 bytes.
+    _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(unsafe { _mm_loadu_si128(at.cast()) }))
+}
+
+pub struct F16;
+
+impl Floats for F16 {
+    const BYTES: usize = 2;
+
+    #[inline]
+    #[target_feature(enable = "avx512f,avx512bw,avx512vnni,f16c")]
+    unsafe fn column(at: *const u8) -> __m512 {
+        // SAFETY: the caller's 16 weights.
+        unsafe { halfs(at) }
+    }
+}
+
+pub struct BF16;
+
+impl Floats for BF16 {
+    const BYTES: usize = 2;
+
+    #[inline]
+    #[target_feature(enable = "avx512f,avx512bw,avx512vnni,f16c")]
+    unsafe fn column(at: *const u8) -> __m512 {
+        // SAFETY: the caller's 16 weights.
+        let bits = _mm512_cvtepu16_epi32(unsafe { _mm256_loadu_si256(at.cast()) });
+        _mm512_castsi512_ps(_mm512_slli_epi32::<16>(bits))
+    }
+}
+
+pub struct F32;
+
+impl Floats for F32 {
+    const BYTES: usize = 4;
+
+    #[inline]
+    #[target_feature(enable = "avx512f,avx512bw,avx512vnni,f16c")]
+    unsafe fn column(at: *const u8) -> __m512 {
+        // SAFETY: the caller's 16 weights.
+        unsafe { _mm512_loadu_ps(at.cast()) }
+    }
+}

@@ -1,0 +1,244 @@
+//! The kernel for every processor: plain Rust, in a shape that compilers turn into vectors.
+
+use half::{bf16, f16};
+
+use super::super::quantize::{GROUP, Group, Part};
+use super::super::{BLOCK, Format, STRIP};
+use super::{Kernel, Strip};
+
+/// A number for each row of the strip.
+type Lanes<T> = [T; STRIP];
+/// Codes of 16 columns: 4 groups of 4 columns, 4 bytes a row.
+type Half = [u8; 16 * STRIP];
+
+/// How 32 columns of weights become codes.
+trait Codes {
+    /// Bytes of 32 columns.
+    const BYTES: usize;
+    /// The code that stands for zero, in formats without minima.
+    const ZERO: i32;
+    fn decode(body: &[u8], halves: &mut [Half; 2]);
+}
+
+/// What the codes of a block are multiplied with.
+struct Block {
+    scale: Lanes<f32>,
+    min: Option<Lanes<f32>>,
+    /// Integer scales of both halves.
+    halves: Option<[Lanes<i32>; 2]>,
+}
+
+/// Where the scales of block `b` are.
+type Scales = fn(head: &[u8], b: usize) -> Block;
+
+pub(super) fn kernel(format: Format) -> Kernel {
+    match format {
+        Format::Q4_0 => |strip, group, sums| integer::<Nibbles>(strip, group, sums, half),
+        Format::Q4_1 => |strip, group, sums| integer::<Nibbles>(strip, group, sums, half_min),
+        Format::Q5_0 => |strip, group, sums| integer::<Fives>(strip, group, sums, half),
+        Format::Q5_1 => |strip, group, sums| integer::<Fives>(strip, group, sums, half_min),
+        Format::Q8_0 => |strip, group, sums| integer::<Bytes>(strip, group, sums, half),
+        Format::Q4K => |strip, group, sums| integer::<Nibbles>(strip, group, sums, super_min),
+        Format::Q5K => |strip, group, sums| integer::<Fives>(strip, group, sums, super_min),
+        Format::Q6K => |strip, group, sums| integer::<Sixes>(strip, group, sums, super_halves),
+        Format::F16 => {
+            |strip, group, sums| float(strip, group, sums, |at| f16::from_le_bytes(at).to_f32())
+        }
+        Format::BF16 => {
+            |strip, group, sums| float(strip, group, sums, |at| bf16::from_le_bytes(at).to_f32())
+        }
+        Format::F32 => |strip, group, sums| float(strip, group, sums, f32::from_le_bytes),
+    }
+}
+
+pub(super) fn quantize(part: Part, k: usize) {
+    part.quantize(k);
+}
+
+fn integer<C: Codes>(strip: &Strip, group: &Group, sums: &mut [Lanes<f32>], scales: Scales) {
+    let mut acc = [[0.0; STRIP]; GROUP];
+    let mut codes = [[0; 16 * STRIP]; 2];
+    for (b, body) in strip.body.chunks_exact(C::BYTES).enumerate() {
+        C::decode(body, &mut codes);
+        let block = scales(strip.head, b);
+        for (i, acc) in acc[..group.rows].iter_mut().enumerate() {
+            let at = b * group.rows + i;
+            let (inputs, _) = group.codes[at * BLOCK..][..BLOCK].as_chunks();
+            let mut dots = [dot(&codes[0], &inputs[0]), dot(&codes[1], &inputs[1])];
+            if block.min.is_none() {
+                for (dots, total) in dots.iter_mut().zip(group.totals[at]) {
+                    dots.iter_mut().for_each(|dot| *dot -= C::ZERO * total);
+                }
+            }
+            if let Some(halves) = &block.halves {
+                for (dots, scales) in dots.iter_mut().zip(halves) {
+                    dots.iter_mut()
+                        .zip(scales)
+                        .for_each(|(dot, scale)| *dot *= scale);
+                }
+            }
+            for row in 0..STRIP {
+                let dot = (dots[0][row] + dots[1][row]) as f32;
+                acc[row] = (block.scale[row] * group.scales[at]).mul_add(dot, acc[row]);
+            }
+            if let Some(min) = &block.min {
+                for row in 0..STRIP {
+                    acc[row] = min[row].mul_add(group.sums[at], acc[row]);
+                }
+            }
+        }
+    }
+    sums[..group.rows].copy_from_slice(&acc[..group.rows]);
+}
+
+/// Sixteen columns of weights times one input.
+#[inline(always)]
+fn dot(codes: &Half, input: &[i8; 16]) -> Lanes<i32> {
+    let (groups, _) = codes.as_chunks::<{ 4 * STRIP }>();
+    let mut sums = [0; STRIP];
+    for (group, x) in groups.iter().zip(input.as_chunks::<4>().0) {
+        for row in 0..STRIP {
+            for j in 0..4 {
+                sums[row] += i32::from(group[row * 4 + j]) * i32::from(x[j]);
+            }
+        }
+    }
+    sums
+}
+
+/// Weights that are floats: W bytes each, and what they mean.
+fn float<const W: usize>(
+    strip: &Strip,
+    group: &Group,
+    sums: &mut [Lanes<f32>],
+    value: fn([u8; W]) -> f32,
+) {
+    let (weights, _) = strip.body.as_chunks::<W>();
+    let cols = weights.len() / STRIP;
+    let mut acc = [[0.0; STRIP]; GROUP];
+    for (c, column) in weights.chunks_exact(STRIP).enumerate() {
+        let column: Lanes<f32> = std::array::from_fn(|row| value(column[row]));
+        for (i, acc) in acc[..group.rows].iter_mut().enumerate() {
+            let x = group.values[i * cols + c];
+            for row in 0..STRIP {
+                acc[row] = column[row].mul_add(x, acc[row]);
+            }
+        }
+    }
+    sums[..group.rows].copy_from_slice(&acc[..group.rows]);
+}
+
+struct Nibbles;
+
+impl Codes for Nibbles {
+    const BYTES: usize = 256;
+    const ZERO: i32 = 8;
+
+    fn decode(body: &[u8], [low, high]: &mut [Half; 2]) {
+        for ((byte, low), high) in body.iter().zip(low).zip(high) {
+            *low = byte & 15;
+            *high = byte >> 4;
+        }
+    }
+}
+
+struct Fives;
+
+impl Codes for Fives {
+    const BYTES: usize = 320;
+    const ZERO: i32 = 16;
+
+    fn decode(body: &[u8], halves: &mut [Half; 2]) {
+        let (nibbles, fifths) = body.split_at(256);
+        Nibbles::decode(nibbles, halves);
+        for (half, fifths) in halves.iter_mut().zip(fifths.chunks_exact(32)) {
+            for (codes, fifth) in half.chunks_exact_mut(8).zip(fifths) {
+                for (j, code) in codes.iter_mut().enumerate() {
+                    *code |= (fifth >> j & 1) << 4;
+                }
+            }
+        }
+    }
+}
+
+struct Sixes;
+
+impl Codes for Sixes {
+    const BYTES: usize = 384;
+    const ZERO: i32 = 32;
+
+    fn decode(body: &[u8], halves: &mut [Half; 2]) {
+        let (nibbles, pairs) = body.split_at(256);
+        Nibbles::decode(nibbles, halves);
+        for (half, pairs) in halves.iter_mut().zip(pairs.chunks_exact(64)) {
+            for (g, codes) in half.chunks_exact_mut(64).enumerate() {
+                for (code, pair) in codes.iter_mut().zip(pairs) {
+                    *code |= (pair >> (g * 2) & 3) << 4;
+                }
+            }
+        }
+    }
+}
+
+struct Bytes;
+
+impl Codes for Bytes {
+    const BYTES: usize = 512;
+    const ZERO: i32 = 128;
+
+    fn decode(body: &[u8], halves: &mut [Half; 2]) {
+        for (half, bytes) in halves.iter_mut().zip(body.chunks_exact(256)) {
+            half.copy_from_slice(bytes);
+        }
+    }
+}
+
+fn half(head: &[u8], b: usize) -> Block {
+    Block {
+        scale: halfs(&head[b * 32..]),
+        min: None,
+        halves: None,
+    }
+}
+
+fn half_min(head: &[u8], b: usize) -> Block {
+    let head = &head[b * 64..];
+    Block {
+        scale: halfs(head),
+        min: Some(halfs(&head[32..])),
+        halves: None,
+    }
+}
+
+fn super_min(head: &[u8], b: usize) -> Block {
+    let (head, sub) = (&head[b / 8 * 320..], b % 8);
+    let times = |halfs: Lanes<f32>, at: usize| {
+        std::array::from_fn(|row| halfs[row] * f32::from(head[at + row] as i8))
+    };
+    let (scale, min) = (
+        times(halfs(head), 64 + sub * 16),
+        times(halfs(&head[32..]), 192 + sub * 16),
+    );
+    Block {
+        scale,
+        min: Some(min),
+        halves: None,
+    }
+}
+
+fn super_halves(head: &[u8], b: usize) -> Block {
+    let (head, sub) = (&head[b / 8 * 288..], b % 8);
+    let bytes = |half: usize| {
+        std::array::from_fn(|row| i32::from(head[32 + (sub * 2 + half) * 16 + row] as i8))
+    };
+    Block {
+        scale: halfs(head),
+        min: None,
+        halves: Some([bytes(0), bytes(1)]),
+    }
+}
+
+/// 16 half floats.
+fn halfs(bytes: &[u8]) -> Lanes<f32> {
+    std::array::from_fn(|row| f16::from_le_bytes([bytes[row * 2], bytes[row * 2 + 1]]).to_f32())
+}

@@ -1,0 +1,73 @@
+//! Linear layers on the CPU for the weights of a GGUF file, kept in the file's own precision.
+//!
+//! A weight matrix `[n, k]` (n outputs, k inputs, both as GGUF counts them) is packed once into
+//! strips of 16 rows ([`pack`]), the input is quantized once a call to int8 blocks of 32
+//! ([`quantize`]), and a kernel of the best family that this processor has ([`kernels`])
+//! multiplies the two. One token reads every weight once, so it runs at the speed of the memory;
+//! many tokens share each decoded block, so a prompt runs at the speed of the integer units.
+//!
+//! **Invariant:** an output is the same to the bit for one row or many, for any number of threads
+//! and for every kernel family. Integer dot products are exact, and the few float operations that
+//! follow are done in one order, written down in [`kernels`].
+//!
+//! It knows no tensor type, no model and no file: bytes and floats come in, floats go out.
+
+mod arena;
+mod dequantize;
+mod format;
+mod kernels;
+mod matmul;
+mod pack;
+mod pool;
+mod quantize;
+
+pub use arena::Arena;
+pub use dequantize::dequantize_row;
+pub use format::Format;
+pub use kernels::Family;
+pub use matmul::matmul;
+pub use pack::Packed;
+pub use pool::Pool;
+
+/// Rows of a strip: the outputs that a kernel computes side by side.
+const STRIP: usize = 16;
+/// Columns of a block: the inputs that share one activation scale.
+const BLOCK: usize = 32;
+
+/// What can be wrong with the shapes and bytes handed to this module.
+#[derive(Debug, thiserror::Error)]
+pub enum LinearError {
+    #[error(
+        "{format:?} weights of {rows} x {cols}: the columns must come in whole blocks of {block}"
+    )]
+    Columns {
+        format: Format,
+        rows: usize,
+        cols: usize,
+        block: usize,
+    },
+    #[error("{format:?} weights of {rows} x {cols} need {want} bytes, there are {have}")]
+    Bytes {
+        format: Format,
+        rows: usize,
+        cols: usize,
+        want: usize,
+        have: usize,
+    },
+    #[error("row {row} of {rows}")]
+    Row { row: usize, rows: usize },
+    #[error("{what} has {have} values, {want} expected")]
+    Shape {
+        what: &'static str,
+        want: usize,
+        have: usize,
+    },
+    #[error("no memory for {bytes} bytes of weights")]
+    Memory {
+        bytes: usize,
+        source: std::io::Error,
+    },
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,275 @@
+//! Threads for the linear layers: the caller and as many more as wanted.
+//!
+//! A token needs some hundred matrix products of tens of microseconds each, so handing out work
+//! must cost no more than one: idle threads watch a counter for a moment before they go to sleep.
+//! A pool that is not used costs no processor time.
+
+use std::cell::UnsafeCell;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread::{JoinHandle, Thread};
+use std::time::{Duration, Instant};
+
+use super::Family;
+use super::quantize::Activations;
+
+/// How long a thread watches for work before it sleeps: longer than what lies between two layers.
+const WATCH: Duration = Duration::from_micros(200);
+/// How often the caller looks for the others to finish before it offers its processor to them.
+const LOOKS: usize = 2_000;
+
+/// Threads that work on one task together, and the kernels that they use.
+pub struct Pool {
+    shared: Arc<Shared>,
+    workers: Vec<JoinHandle<()>>,
+    sleepers: Vec<Thread>,
+    family: Family,
+    /// Held by the one who uses the threads.
+    turn: Mutex<()>,
+    /// The quantized input of the product under way, kept for its memory.
+    scratch: Mutex<Activations>,
+}
+
+type Task<'a> = &'a (dyn Fn(usize) + Sync);
+
+struct Shared {
+    /// Counts tasks: a change is the call to work.
+    count: AtomicUsize,
+    task: UnsafeCell<Option<Task<'static>>>,
+    /// Workers that have not finished the task.
+    working: AtomicUsize,
+    asleep: Vec<AtomicBool>,
+    panicked: AtomicBool,
+    closing: AtomicBool,
+}
+
+// SAFETY: `task` is written only while `working` is zero, and read only after `count` has changed.
+unsafe impl Sync for Shared {}
+
+impl Pool {
+    /// A pool of `threads` threads, the caller among them, with the best kernels of this processor.
+    pub fn new(threads: usize) -> Pool {
+        Pool::with_family(threads, Family::best())
+    }
+
+    /// The same with kernels of a given family, or of the best one where that is not at hand.
+    pub fn with_family(threads: usize, family: Family) -> Pool {
+        let others = threads.max(1) - 1;
+        let shared = Arc::new(Shared {
+            count: AtomicUsize::new(0),
+            task: UnsafeCell::new(None),
+            working: AtomicUsize::new(0),
+            asleep: (0..others).map(|_| AtomicBool::new(false)).collect(),
+            panicked: AtomicBool::new(false),
+            closing: AtomicBool::new(false),
+        });
+        let spawn = |index| {
+            let shared = Arc::clone(&shared);
+            let name = format!("linear {}", index + 1);
+            std::thread::Builder::new()
+                .name(name)
+                .spawn(move || work(&shared, index))
+        };
+        // A system that refuses a thread gets a smaller pool.
+        let workers: Vec<JoinHandle<()>> =
+            (0..others).map_while(|index| spawn(index).ok()).collect();
+        let sleepers = workers
+            .iter()
+            .map(|worker| worker.thread().clone())
+            .collect();
+        let family = if family.is_here() {
+            family
+        } else {
+            Family::best()
+        };
+        Pool {
+            shared,
+            workers,
+            sleepers,
+            family,
+            turn: Mutex::default(),
+            scratch: Mutex::default(),
+        }
+    }
+
+    pub fn threads(&self) -> usize {
+        self.workers.len() + 1
+    }
+
+    pub fn family(&self) -> Family {
+        self.family
+    }
+
+    /// Calls `task` once on every thread, with numbers from 0, and returns when all are done.
+    ///
+    /// A task must not use the pool that it runs on.
+    pub fn run(&self, task: Task<'_>) {
+        if self.workers.is_empty() {
+            return task(0);
+        }
+        let _turn = lock(&self.turn);
+        // SAFETY: the reference is used by workers only, and all of them are waited for below.
+        let task = unsafe { std::mem::transmute::<Task<'_>, Task<'static>>(task) };
+        // SAFETY: `working` is zero and the turn is ours, so nobody else looks at the task.
+        unsafe { *self.shared.task.get() = Some(task) };
+        self.shared
+            .working
+            .store(self.workers.len(), Ordering::Relaxed);
+        self.call();
+        let mine = catch_unwind(AssertUnwindSafe(|| task(0)));
+        let mut looks = 0;
+        while self.shared.working.load(Ordering::Acquire) != 0 {
+            looks += 1;
+            if looks < LOOKS {
+                std::hint::spin_loop()
+            } else {
+                std::thread::yield_now()
+            }
+        }
+        if let Err(panic) = mine {
+            std::panic::resume_unwind(panic);
+        }
+        assert!(
+            !self.shared.panicked.swap(false, Ordering::Relaxed),
+            "a thread of the pool panicked"
+        );
+    }
+
+    /// Hands each of `parts` to one thread.
+    pub fn each<T: Send>(&self, parts: Vec<T>, work: impl Fn(T) + Sync) {
+        let parts: Vec<Mutex<Option<T>>> = parts
+            .into_iter()
+            .map(|part| Mutex::new(Some(part)))
+            .collect();
+        let next = AtomicUsize::new(0);
+        self.run(&|_| {
+            while let Some(slot) = parts.get(next.fetch_add(1, Ordering::Relaxed)) {
+                if let Some(part) = lock(slot).take() {
+                    work(part);
+                }
+            }
+        });
+    }
+
+    pub(super) fn scratch(&self) -> MutexGuard<'_, Activations> {
+        lock(&self.scratch)
+    }
+
+    /// Calls the workers, wherever they are.
+    fn call(&self) {
+        self.shared.count.fetch_add(1, Ordering::SeqCst);
+        for (asleep, sleeper) in self.shared.asleep.iter().zip(&self.sleepers) {
+            if asleep.swap(false, Ordering::SeqCst) {
+                sleeper.unpark();
+            }
+        }
+    }
+}
+
+impl Drop for Pool {
+    fn drop(&mut self) {
+        self.shared.closing.store(true, Ordering::Relaxed);
+        self.call();
+        for worker in self.workers.drain(..) {
+            // A worker catches the panics of its tasks, so there is nothing to hear of here.
+            let _ = worker.join();
+        }
+    }
+}
+
+/// The life of a worker.
+fn work(shared: &Shared, index: usize) {
+    let mut seen = 0;
+    loop {
+        seen = wait(shared, index, seen);
+        if shared.closing.load(Ordering::Relaxed) {
+            return;
+        }
+        // SAFETY: `count` has changed, so the task is set, and stays until this worker is done.
+        if let Some(task) = unsafe { *shared.task.get() }
+            && catch_unwind(AssertUnwindSafe(|| task(index + 1))).is_err()
+        {
+            shared.panicked.store(true, Ordering::Relaxed);
+        }
+        shared.working.fetch_sub(1, Ordering::Release);
+    }
+}
+
+/// Waits until the count of tasks is not `seen`, and returns it.
+fn wait(shared: &Shared, index: usize, seen: usize) -> usize {
+    let start = Instant::now();
+    loop {
+        for _ in 0..64 {
+            let count = shared.count.load(Ordering::Acquire);
+            if count != seen {
+                return count;
+            }
+            std::hint::spin_loop();
+        }
+        if start.elapsed() > WATCH {
+            sleep(shared, index, seen);
+        }
+    }
+}
+
+/// Sleeps until the count of tasks is not `seen`.
+fn sleep(shared: &Shared, index: usize, seen: usize) {
+    let asleep = &shared.asleep[index];
+    loop {
+        // Told before each look, so that a call is either seen or wakes this thread: a call that
+        // was late with its waking may have taken the mark back.
+        asleep.store(true, Ordering::SeqCst);
+        if shared.count.load(Ordering::SeqCst) != seen {
+            return asleep.store(false, Ordering::SeqCst);
+        }
+        std::thread::park();
+    }
+}
+
+/// Locks; what these locks guard is whole at any time, so a panic elsewhere is no reason to stop.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_thread_gets_every_task() {
+        for threads in 1..5 {
+            let pool = Pool::new(threads);
+            let calls: Vec<AtomicUsize> = (0..threads).map(|_| AtomicUsize::new(0)).collect();
+            for _ in 0..1000 {
+                pool.run(&|thread| {
+                    calls[thread].fetch_add(1, Ordering::Relaxed);
+                });
+            }
+            assert!(
+                calls
+                    .iter()
+                    .all(|calls| calls.load(Ordering::Relaxed) == 1000)
+            );
+        }
+    }
+
+    #[test]
+    fn every_part_is_worked_on_once() {
+        let mut values = vec![0; 1000];
+        Pool::new(3).each(values.iter_mut().collect(), |value| *value += 1);
+        assert!(values.iter().all(|&value| value == 1));
+    }
+
+    #[test]
+    fn a_panic_reaches_the_caller_and_the_pool_lives_on() {
+        let pool = Pool::new(2);
+        for bad in 0..2 {
+            let panic = catch_unwind(AssertUnwindSafe(|| {
+                pool.run(&|thread| assert_ne!(thread, bad))
+            }));
+            assert!(panic.is_err());
+        }
+        pool.run(&|_| {});
+    }
+}

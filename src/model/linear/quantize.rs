@@ -1,0 +1,228 @@
+//! The input of a product, quantized: int8 in blocks of 32, laid out for the kernels.
+//!
+//! As GGML does it, a block's scale is d = max |x| / 127 and its codes are round(x / d), so never
+//! -128; unlike there, d stays an f32. Beside it go d times the sum of the codes, which a weight
+//! format with minima is multiplied with, and the plain sums of both halves of the block, for
+//! formats whose codes have a zero point.
+//!
+//! Rows lie in groups of 8, then 4, 2 and 1 as the rest demands: block by block, the rows of a
+//! group side by side, so that a kernel finds them at fixed distances from one pointer.
+
+use super::{BLOCK, Pool};
+
+/// The most rows that a kernel takes at once.
+pub(super) const GROUP: usize = 8;
+/// Rows from which on quantizing is worth handing out.
+const SHARE: usize = 16;
+
+/// The quantized rows of one input `[m, k]`.
+#[derive(Default)]
+pub(super) struct Activations {
+    blocks: usize,
+    codes: Vec<i8>,
+    scales: Vec<f32>,
+    sums: Vec<f32>,
+    totals: Vec<[i32; 2]>,
+}
+
+/// Rows that a kernel multiplies together. All but `values` are `[blocks, rows, ..]`.
+#[derive(Clone, Copy)]
+pub(super) struct Group<'a> {
+    /// 1, 2, 4 or 8.
+    pub rows: usize,
+    pub codes: &'a [i8],
+    pub scales: &'a [f32],
+    /// Scale times sum of codes.
+    pub sums: &'a [f32],
+    /// Sums of the codes of either half of a block.
+    pub totals: &'a [[i32; 2]],
+    /// The input itself, `[rows, k]`.
+    pub values: &'a [f32],
+}
+
+/// The part of an `Activations` that belongs to some whole groups.
+pub(super) struct Part<'a> {
+    values: &'a [f32],
+    codes: &'a mut [i8],
+    scales: &'a mut [f32],
+    sums: &'a mut [f32],
+    totals: &'a mut [[i32; 2]],
+}
+
+/// How many rows the group has that begins where `rest` rows are left.
+pub(super) fn group_rows(rest: usize) -> usize {
+    match rest {
+        GROUP.. => GROUP,
+        4.. => 4,
+        2.. => 2,
+        _ => rest,
+    }
+}
+
+impl Activations {
+    /// Quantizes `values`, `[m, k]`.
+    pub fn quantize(&mut self, pool: &Pool, values: &[f32], k: usize) {
+        let (m, blocks) = (values.len() / k, values.len() / BLOCK);
+        self.blocks = k / BLOCK;
+        self.codes.resize(values.len(), 0);
+        self.scales.resize(blocks, 0.0);
+        self.sums.resize(blocks, 0.0);
+        self.totals.resize(blocks, [0; 2]);
+        let whole = Part {
+            values,
+            codes: &mut self.codes,
+            scales: &mut self.scales,
+            sums: &mut self.sums,
+            totals: &mut self.totals,
+        };
+        // SAFETY: a pool has a family that this processor has.
+        let quantize = |part: Part| unsafe { pool.family().quantizer()(part, k) };
+        if m < SHARE || pool.threads() == 1 {
+            quantize(whole);
+        } else {
+            pool.each(whole.split(GROUP * k), quantize);
+        }
+    }
+
+    /// The group that begins at `row` of the input `values`, with `rest` rows from there on.
+    pub fn group<'a>(&'a self, values: &'a [f32], k: usize, row: usize, rest: usize) -> Group<'a> {
+        let rows = group_rows(rest);
+        let values = &values[row * k..(row + rows) * k];
+        let span = row * self.blocks..(row + rows) * self.blocks;
+        Group {
+            rows,
+            codes: self
+                .codes
+                .get(span.start * BLOCK..span.end * BLOCK)
+                .unwrap_or_default(),
+            scales: self.scales.get(span.clone()).unwrap_or_default(),
+            sums: self.sums.get(span.clone()).unwrap_or_default(),
+            totals: self.totals.get(span).unwrap_or_default(),
+            values,
+        }
+    }
+}
+
+impl<'a> Part<'a> {
+    /// Parts of `len` values each, which must be whole groups, and one with what is left.
+    fn split(self, len: usize) -> Vec<Part<'a>> {
+        let blocks = len / BLOCK;
+        let values = self.values.chunks(len).zip(self.codes.chunks_mut(len));
+        let scales = self
+            .scales
+            .chunks_mut(blocks)
+            .zip(self.sums.chunks_mut(blocks));
+        let parts = values.zip(scales).zip(self.totals.chunks_mut(blocks));
+        let part = |(((values, codes), (scales, sums)), totals)| Part {
+            values,
+            codes,
+            scales,
+            sums,
+            totals,
+        };
+        parts.map(part).collect()
+    }
+
+    /// Quantizes the part; inlined, so that a caller with more instructions makes use of them.
+    #[inline(always)]
+    pub fn quantize(self, k: usize) {
+        let (m, blocks) = (self.values.len() / k, k / BLOCK);
+        let (values, _) = self.values.as_chunks::<BLOCK>();
+        let (codes, _) = self.codes.as_chunks_mut::<BLOCK>();
+        let mut row = 0;
+        while row < m {
+            let rows = group_rows(m - row);
+            for i in 0..rows {
+                for b in 0..blocks {
+                    let at = row * blocks + b * rows + i;
+                    let (scale, totals) =
+                        quantize_block(&values[(row + i) * blocks + b], &mut codes[at]);
+                    self.scales[at] = scale;
+                    self.sums[at] = scale * (totals[0] + totals[1]) as f32;
+                    self.totals[at] = totals;
+                }
+            }
+            row += rows;
+        }
+    }
+}
+
+/// Quantizes 32 values: their scale, and the sums of the codes of both halves.
+#[inline(always)]
+fn quantize_block(values: &[f32; BLOCK], codes: &mut [i8; BLOCK]) -> (f32, [i32; 2]) {
+    // Added to a small float, 1.5 * 2^23 leaves it rounded, ties to even, in the low bits.
+    const ROUND: f32 = 12_582_912.0;
+    let peak = peak(values);
+    let inverse = if peak > 0.0 { 127.0 / peak } else { 0.0 };
+    let code = |value: f32| {
+        (value * inverse + ROUND)
+            .to_bits()
+            .wrapping_sub(ROUND.to_bits()) as i8
+    };
+    let mut totals = [0; 2];
+    for (half, total) in totals.iter_mut().enumerate() {
+        for j in half * 16..half * 16 + 16 {
+            codes[j] = code(values[j]);
+            *total += i32::from(codes[j]);
+        }
+    }
+    (peak / 127.0, totals)
+}
+
+/// The largest absolute value, found in lanes that a vector unit can hold.
+#[inline(always)]
+fn peak(values: &[f32; BLOCK]) -> f32 {
+    let larger = |a: f32, b: f32| if a > b { a } else { b };
+    let mut lanes: [f32; 16] =
+        std::array::from_fn(|j| larger(values[j].abs(), values[j + 16].abs()));
+    for width in [8, 4, 2, 1] {
+        for j in 0..width {
+            lanes[j] = larger(lanes[j], lanes[j + width]);
+        }
+    }
+    lanes[0]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn codes_are_the_nearest_and_sums_are_theirs() {
+        let values: Vec<f32> = (0..11 * 64)
+            .map(|i| ((i * 37 % 101) as f32 - 50.0) / 7.0)
+            .collect();
+        let mut activations = Activations::default();
+        activations.quantize(&Pool::new(1), &values, 64);
+        let mut row = 0;
+        while row < 11 {
+            let group = activations.group(&values, 64, row, 11 - row);
+            for (index, codes) in group.codes.chunks(BLOCK).enumerate() {
+                let (block, i) = (index / group.rows, index % group.rows);
+                let input = &group.values[i * 64 + block * BLOCK..][..BLOCK];
+                let scale = group.scales[index];
+                let error = |(x, &c): (&f32, &i8)| (x - scale * f32::from(c)).abs();
+                assert!(
+                    input
+                        .iter()
+                        .zip(codes)
+                        .map(error)
+                        .all(|error| error <= scale * 0.501)
+                );
+                assert!(codes.iter().any(|c| c.abs() == 127));
+                let total: i32 = codes.iter().map(|&c| i32::from(c)).sum();
+                assert_eq!(total, group.totals[index].iter().sum());
+                assert_eq!(scale * total as f32, group.sums[index]);
+            }
+            row += group.rows;
+        }
+    }
+
+    #[test]
+    fn nothing_becomes_nothing() {
+        let mut activations = Activations::default();
+        activations.quantize(&Pool::new(1), &[0.0; 32], 32);
+        assert!(activations.codes.iter().all(|&code| code == 0));
+        assert_eq!((activations.scales[0], activations.sums[0]), (0.0, 0.0));
+    }
+}

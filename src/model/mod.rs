@@ -1,0 +1,109 @@
+//! Models: the only home of candle.
+//!
+//! Files in, numbers out. Nothing here knows a session, a terminal or a thread of work; a model
+//! is made on the thread that uses it and never leaves it.
+
+pub mod device;
+pub mod gguf;
+pub mod linear;
+pub mod sampler;
+pub mod template;
+pub mod tokenizer;
+pub mod transformer;
+
+pub use tokenizer::Tokenizer;
+
+use candle_core::Device;
+use gguf::Gguf;
+use std::sync::Arc;
+use transformer::Transformer;
+
+/// Which rows of logits to return.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Rows {
+    None,
+    Last,
+    All,
+}
+
+/// Writes tokens: a Transformer with its KV cache.
+pub trait TextModel {
+    /// How many tokens it can hold.
+    fn context(&self) -> usize;
+
+    fn vocabulary(&self) -> usize;
+
+    /// Which kernels compute, where there is a choice: results may depend on it.
+    fn kernels(&self) -> String {
+        String::new()
+    }
+
+    /// How many tokens the KV cache holds.
+    fn len(&self) -> usize;
+
+    fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Forgets everything after the first `keep` tokens, or more where it cannot keep so many:
+    /// [`TextModel::len`] tells how many are left.
+    fn rewind(&mut self, keep: usize);
+
+    /// Reads `tokens` after what the cache holds. Returns logits, `[rows, vocabulary]` flat, or
+    /// None when `stop` said so: the cache then holds what it held before.
+    fn feed(
+        &mut self,
+        tokens: &[u32],
+        rows: Rows,
+        stop: &dyn Fn() -> bool,
+    ) -> Result<Option<Vec<f32>>, ModelError>;
+}
+
+/// Reads the text model in a GGUF file onto a device.
+pub fn load_text(
+    gguf: Arc<Gguf>,
+    device: &Device,
+    threads: usize,
+) -> Result<Box<dyn TextModel>, ModelError> {
+    let architecture = gguf.text("general.architecture").unwrap_or_default().into_owned();
+    if transformer::config::FAMILIES.contains(&architecture.as_str()) {
+        return Ok(Box::new(Transformer::load(gguf, device, threads)?));
+    }
+    Err(ModelError::Architecture(clean_key(&architecture)))
+}
+
+/// What can go wrong with a model; each a sentence that says what to do.
+#[derive(Debug, thiserror::Error)]
+pub enum ModelError {
+    #[error(transparent)]
+    Gguf(#[from] gguf::GgufError),
+    #[error("This model's architecture (\"{0}\") is not supported; `illumine models list` names models that are")]
+    Architecture(String),
+    #[error("This model's vocabulary (\"{0}\") is of a kind that is not supported; `illumine models list` names models that are")]
+    Vocabulary(String),
+    #[error("The model's tokenizer cannot be used ({0}); fetch another file of the model")]
+    Tokenize(String),
+    #[error("The model's chat template cannot be used ({0}); /mode prose writes on from the text itself")]
+    Template(String),
+    #[error("The model brings no chat template; /mode prose writes on from the text itself")]
+    NoTemplate,
+    #[error("The model's context of {0} tokens is full")]
+    ContextFull(usize),
+    #[error("{0}")]
+    Device(String),
+    #[error("The model could not be computed: {0}")]
+    Compute(String),
+}
+
+impl From<candle_core::Error> for ModelError {
+    fn from(error: candle_core::Error) -> ModelError {
+        let error = error.to_string();
+        ModelError::Compute(crate::story::untrusted::clean_line(&error))
+    }
+}
+
+/// A string from a file, made fit for an error message.
+fn clean_key(key: &str) -> String {
+    let short: String = key.chars().take(80).collect();
+    crate::story::untrusted::clean_line(&short)
+}

@@ -1,0 +1,115 @@
+//! What holds of the samplers for any settings and any logits, a broken file's and a broken
+//! model's included.
+
+use super::tests::{plain, sampler};
+use super::{Choice, Sampling, candidates};
+use proptest::prelude::*;
+
+/// The cuts by their definitions alone, with everything sorted and every probability known: the
+/// ids left by top-k, then top-p, then min-p.
+fn left_by_definition(logits: &[f32], sampling: &Sampling) -> Vec<u32> {
+    let mut left: Vec<(u32, f64)> = (0..)
+        .zip(logits.iter().map(|z| f64::from(*z).exp()))
+        .collect();
+    left.sort_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
+    if sampling.top_k > 0 {
+        left.truncate(sampling.top_k as usize);
+    }
+    if sampling.top_p < 1.0 {
+        let total: f64 = left.iter().map(|(_, p)| p).sum();
+        let mut before = 0.0;
+        left.retain(|(_, p)| {
+            let stays = before == 0.0 || before < f64::from(sampling.top_p) * total;
+            before += p;
+            stays
+        });
+    }
+    let least = left[0].1 * f64::from(sampling.min_p);
+    left.retain(|(_, p)| *p >= least);
+    let mut ids: Vec<u32> = left.iter().map(|(id, _)| *id).collect();
+    ids.sort_unstable();
+    ids
+}
+
+fn any_number() -> impl Strategy<Value = f32> {
+    prop_oneof![
+        4 => -2.0f32..6.0,
+        1 => any::<f32>(),
+        1 => prop::sample::select(vec![0.0, 1.0, f32::NAN, f32::INFINITY, f32::NEG_INFINITY]),
+    ]
+}
+
+prop_compose! {
+    /// Settings as a broken file might hold them.
+    fn any_sampling()(
+        n in prop::collection::vec(any_number(), 14),
+        top_k in prop_oneof![0u32..5, any::<u32>()],
+        allowed in prop_oneof![0u32..4, any::<u32>()],
+        ranges in prop::array::uniform2(prop_oneof![-2i32..9, any::<i32>()]),
+        mirostat in 0u8..4,
+    ) -> Sampling {
+        Sampling {
+            temperature: n[0], top_p: n[1], min_p: n[2], typical_p: n[3], top_n_sigma: n[4],
+            xtc_threshold: n[5], xtc_probability: n[6], dry_multiplier: n[7], dry_base: n[8],
+            repetition_penalty: n[9], presence_penalty: n[10], frequency_penalty: n[11],
+            mirostat_tau: n[12], mirostat_eta: n[13], top_k, dry_allowed_length: allowed,
+            dry_penalty_last_n: ranges[0], repetition_range: ranges[1], mirostat,
+            ..Sampling::default()
+        }
+    }
+}
+
+proptest! {
+    #[test]
+    fn nothing_panics_and_no_token_is_invented(
+        sampling in any_sampling(),
+        logits in prop::collection::vec(any_number(), 0..50),
+        history in prop::collection::vec(prop_oneof![0u32..6, any::<u32>()], 0..40),
+    ) {
+        let mut sampler = sampler(&sampling, 3).protecting([1, 2]);
+        history.iter().for_each(|token| sampler.accept(*token));
+        let possible = |logit: &f32| !logit.is_nan() && *logit != f32::NEG_INFINITY;
+        for _ in 0..3 {
+            let choice = sampler.sample_with(&logits);
+            if logits.iter().any(possible) {
+                prop_assert!(possible(&logits[choice.token as usize]));
+                prop_assert!(choice.kept > 0);
+                prop_assert!(choice.probability > 0.0 && choice.probability <= 1.0 + 1e-12);
+            } else {
+                prop_assert_eq!(choice, Choice::none());
+            }
+            sampler.accept(choice.token);
+        }
+    }
+
+    #[test]
+    fn the_cuts_leave_what_their_definitions_leave(
+        values in prop::collection::vec(-60i8..60, 1..200), top_k in 0u32..30,
+        top_p in prop_oneof![Just(1.0f32), 0.011f32..0.99], min_p in 0.0013f32..0.9,
+    ) {
+        let logits: Vec<f32> = values.iter().map(|v| f32::from(*v) / 7.0).collect();
+        let sampling = Sampling { top_k, top_p, min_p, ..plain() };
+        let mut sampler = sampler(&sampling, 1);
+        sampler.sample(&logits);
+        prop_assert_eq!(candidates::tokens(&sampler.items), left_by_definition(&logits, &sampling));
+    }
+
+    #[test]
+    fn which_id_a_logit_has_makes_no_difference_to_what_is_left(
+        logits in prop::collection::hash_set(-9000i32..9000, 1..80), sampling in any_sampling(),
+        turn in 0usize..80,
+    ) {
+        // Distinct logits, since of equals the ids decide; XTC and mirostat included.
+        let logits: Vec<f32> = logits.iter().map(|v| *v as f32 / 1000.0).collect();
+        let mut turned = logits.clone();
+        turned.rotate_left(turn % logits.len());
+        let left = |logits: &[f32]| {
+            let mut sampler = sampler(&sampling, 3);
+            sampler.sample(logits);
+            let mut left: Vec<f32> = sampler.items.iter().map(|item| item.logit).collect();
+            left.sort_by(f32::total_cmp);
+            left
+        };
+        prop_assert_eq!(left(&logits), left(&turned));
+    }
+}

@@ -1,0 +1,185 @@
+//! Words to tokens and back, built from a GGUF file's own vocabulary.
+//!
+//! The `tokenizers` crate does the merging; this module says how, per kind of vocabulary. Special
+//! tokens are never read out of a writer's text: `<|im_end|>` typed into a story is just words.
+//! Only a rendered chat template may name them.
+
+mod build;
+mod decoder;
+
+pub use decoder::Decoder;
+
+use super::ModelError;
+use super::gguf::Gguf;
+use aho_corasick::{AhoCorasick, MatchKind};
+use std::collections::HashSet;
+
+/// A model's vocabulary.
+pub struct Tokenizer {
+    /// Splits and merges, with no special tokens among what it looks for.
+    plain: tokenizers::Tokenizer,
+    /// Every token's bytes, one after another, and where each ends.
+    bytes: Vec<u8>,
+    ends: Vec<usize>,
+    specials: Specials,
+    bos: Option<u32>,
+    eos: Option<u32>,
+    add_bos: bool,
+    ends_generation: HashSet<u32>,
+    note: Option<String>,
+}
+
+/// The control tokens, and a way to find their names in a template's output.
+struct Specials {
+    names: Vec<String>,
+    ids: Vec<u32>,
+    finder: AhoCorasick,
+}
+
+/// Stands for the n-th control token's name inside a writer's own words while a template is
+/// rendered: from Unicode's supplementary private use area B.
+const GUARD: u32 = 0x10_0000;
+
+impl Tokenizer {
+    /// Reads `tokenizer.ggml.*`: byte-level BPE ("gpt2") and SentencePiece ("llama").
+    pub fn from_gguf(gguf: &Gguf) -> Result<Tokenizer, ModelError> {
+        let vocabulary = build::Vocabulary::read(gguf)?;
+        let (plain, note) = build::pipeline(gguf, &vocabulary)?;
+        let (bytes, ends) = vocabulary.bytes();
+        let id = |key: &str| {
+            let id = gguf.unsigned(&format!("tokenizer.ggml.{key}_token_id"))?;
+            (id < vocabulary.len() as u64).then_some(id as u32)
+        };
+        let ends_generation = vocabulary.ends_generation([id("eos"), id("eot"), id("eom")]);
+        Ok(Tokenizer {
+            plain,
+            bytes,
+            ends,
+            specials: Specials::new(vocabulary.controls())?,
+            bos: id("bos"),
+            eos: id("eos"),
+            add_bos: vocabulary.adds_bos(gguf),
+            ends_generation,
+            note,
+        })
+    }
+
+    /// How many tokens there are.
+    pub fn len(&self) -> usize {
+        self.ends.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.ends.is_empty()
+    }
+
+    /// The token that a prose prompt begins with, where the model was trained so.
+    pub fn opening(&self) -> Option<u32> {
+        self.bos.filter(|_| self.add_bos)
+    }
+
+    /// Whether the model ends its passage with this token.
+    pub fn ends_generation(&self, id: u32) -> bool {
+        self.ends_generation.contains(&id)
+    }
+
+    pub fn end_ids(&self) -> impl Iterator<Item = u32> + '_ {
+        self.ends_generation.iter().copied()
+    }
+
+    /// Something that a user should know about how this vocabulary is read.
+    pub fn note(&self) -> Option<&str> {
+        self.note.as_deref()
+    }
+
+    /// The bytes that a token stands for; none for control tokens and numbers out of range.
+    pub fn bytes(&self, id: u32) -> &[u8] {
+        let index = id as usize;
+        let Some(end) = self.ends.get(index) else {
+            return &[];
+        };
+        let start = index.checked_sub(1).map_or(0, |before| self.ends[before]);
+        &self.bytes[start..*end]
+    }
+
+    pub(crate) fn special_name(&self, id: Option<u32>) -> &str {
+        let index = self.specials.ids.iter().position(|special| Some(*special) == id);
+        index.map_or("", |index| &self.specials.names[index])
+    }
+
+    pub(crate) fn bos_name(&self) -> &str {
+        self.special_name(self.bos)
+    }
+
+    pub(crate) fn eos_name(&self) -> &str {
+        self.special_name(self.eos)
+    }
+
+    /// A writer's text; control tokens' names in it are plain words.
+    pub fn encode(&self, text: &str) -> Result<Vec<u32>, ModelError> {
+        if text.is_empty() {
+            return Ok(Vec::new());
+        }
+        let encoding = self.plain.encode_fast(text, false);
+        let encoding = encoding.map_err(|error| ModelError::Tokenize(error.to_string()))?;
+        Ok(encoding.get_ids().to_vec())
+    }
+
+    /// A template's output, where control tokens' names are control tokens, and guarded ones
+    /// (see [`Tokenizer::guard`]) are the words that they were.
+    pub fn encode_rendered(&self, rendered: &str) -> Result<Vec<u32>, ModelError> {
+        let mut ids = Vec::new();
+        let mut at = 0;
+        for found in self.specials.finder.find_iter(rendered) {
+            ids.extend(self.encode(&self.unguard(&rendered[at..found.start()]))?);
+            ids.push(self.specials.ids[found.pattern().as_usize()]);
+            at = found.end();
+        }
+        ids.extend(self.encode(&self.unguard(&rendered[at..]))?);
+        Ok(ids)
+    }
+
+    /// Hides control tokens' names in a writer's words, so that a template cannot take them for
+    /// its own.
+    pub fn guard(&self, text: &str) -> String {
+        let mut guarded = String::with_capacity(text.len());
+        self.specials
+            .finder
+            .replace_all_with(text, &mut guarded, |found, _, out| {
+                let guard = char::from_u32(GUARD + found.pattern().as_u32());
+                out.extend(guard);
+                true
+            });
+        guarded
+    }
+
+    fn unguard(&self, text: &str) -> String {
+        let name = |c: char| {
+            let index = (c as u32).checked_sub(GUARD)?;
+            self.specials.names.get(index as usize)
+        };
+        let mut words = String::with_capacity(text.len());
+        for c in text.chars() {
+            match name(c) {
+                Some(name) => words.push_str(name),
+                None => words.push(c),
+            }
+        }
+        words
+    }
+}
+
+impl Specials {
+    fn new(controls: Vec<(u32, String)>) -> Result<Specials, ModelError> {
+        let (ids, names): (Vec<u32>, Vec<String>) = controls.into_iter().unzip();
+        let finder = AhoCorasick::builder()
+            .match_kind(MatchKind::LeftmostLongest)
+            .build(&names)
+            .map_err(|error| ModelError::Tokenize(error.to_string()))?;
+        Ok(Specials {
+            names,
+            ids,
+            finder,
+        })
+    }
+}

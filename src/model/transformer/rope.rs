@@ -1,0 +1,83 @@
+//! Rotary position embeddings (Su et al. 2021): tables as long as the story needs, no longer.
+
+use super::config::{Pairs, Rope};
+use candle_core::{Device, Result, Tensor};
+
+/// Cosines and sines for positions 0 to `len`, each `[len, dim / 2]`.
+pub struct Tables {
+    rope: Rope,
+    base: f64,
+    /// Llama 3's and Phi 3's per-frequency divisors, `[dim / 2]`.
+    divisors: Option<Vec<f32>>,
+    device: Device,
+    cos: Tensor,
+    sin: Tensor,
+    len: usize,
+}
+
+impl Tables {
+    pub fn new(
+        rope: &Rope,
+        base: f64,
+        divisors: Option<Vec<f32>>,
+        device: &Device,
+    ) -> Result<Tables> {
+        let empty = Tensor::zeros((1, rope.dim / 2), candle_core::DType::F32, device)?;
+        Ok(Tables {
+            rope: rope.clone(),
+            base,
+            divisors: divisors.filter(|divisors| divisors.len() == rope.dim / 2),
+            device: device.clone(),
+            cos: empty.clone(),
+            sin: empty,
+            len: 0,
+        })
+    }
+
+    /// Makes room for positions below `len`.
+    pub fn grow(&mut self, len: usize) -> Result<()> {
+        if len <= self.len {
+            return Ok(());
+        }
+        let len = len.next_power_of_two();
+        let half = self.rope.dim / 2;
+        let turn = |i: usize| {
+            let divisor = self.divisors.as_ref().map_or(1.0, |divisors| divisors[i] as f64);
+            let exponent = (2 * i) as f64 / self.rope.dim as f64;
+            self.base.powf(-exponent) / divisor / self.rope.factor
+        };
+        let turns: Vec<f64> = (0..half).map(turn).collect();
+        let angles = (0..len).flat_map(|at| turns.iter().map(move |turn| at as f64 * turn));
+        let (sin, cos): (Vec<f32>, Vec<f32>) = angles
+            .map(|angle| (angle.sin() as f32, angle.cos() as f32))
+            .unzip();
+        self.cos = Tensor::from_vec(cos, (len, half), &self.device)?;
+        self.sin = Tensor::from_vec(sin, (len, half), &self.device)?;
+        self.len = len;
+        Ok(())
+    }
+
+    /// Turns `x` `[tokens, heads, head_dim]`, whose first token stands at `position`.
+    pub fn apply(&self, x: &Tensor, position: usize) -> Result<Tensor> {
+        let (tokens, _, head_dim) = x.dims3()?;
+        let cos = self.cos.narrow(0, position, tokens)?;
+        let sin = self.sin.narrow(0, position, tokens)?;
+        if self.rope.dim < head_dim {
+            let turned = x.narrow(2, 0, self.rope.dim)?.contiguous()?;
+            let rest = x.narrow(2, self.rope.dim, head_dim - self.rope.dim)?;
+            return Tensor::cat(&[&self.turn(&turned, &cos, &sin)?, &rest], 2);
+        }
+        self.turn(&x.contiguous()?, &cos, &sin)
+    }
+
+    fn turn(&self, x: &Tensor, cos: &Tensor, sin: &Tensor) -> Result<Tensor> {
+        match self.rope.pairs {
+            Pairs::Halves => candle_nn::rotary_emb::rope_thd(&x.unsqueeze(0)?, cos, sin)?.squeeze(0),
+            Pairs::Neighbours => {
+                let by_head = x.transpose(0, 1)?.contiguous()?.unsqueeze(0)?;
+                let turned = candle_nn::rotary_emb::rope_i(&by_head, cos, sin)?;
+                turned.squeeze(0)?.transpose(0, 1)?.contiguous()
+            }
+        }
+    }
+}

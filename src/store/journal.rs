@@ -1,0 +1,195 @@
+//! One session's journal, open for writing: append, and nothing else.
+
+use super::recover::{Recovered, recover};
+use super::{StoreError, valid};
+use crate::story::Record;
+use crate::story::record::{Opening, VERSION};
+use serde::Serialize;
+use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
+use std::io::{Read, Seek, SeekFrom, Write};
+use std::path::{Path, PathBuf};
+
+pub(super) const FILE: &str = "journal.jsonl";
+
+/// A journal that this process alone may write to, for as long as it is open.
+#[derive(Debug)]
+pub struct Journal {
+    file: File,
+    dir: PathBuf,
+    name: String,
+    /// Bytes of whole records; the file is cut back to here when a write fails half-way.
+    len: u64,
+    read_only: Option<String>,
+}
+
+/// A record as a line: the version stands first.
+#[derive(Serialize)]
+struct Line<'a> {
+    v: u32,
+    #[serde(flatten)]
+    record: &'a Record,
+}
+
+impl Journal {
+    pub(super) fn create(
+        root: &Path,
+        name: &str,
+        began: &str,
+        build: &str,
+    ) -> Result<Journal, StoreError> {
+        let dir = root.join(name);
+        make_private_dir(root, true)?;
+        match make_private_dir(&dir, false) {
+            Err(StoreError::Io { source, .. }) if source.kind() == std::io::ErrorKind::AlreadyExists => {
+                return Err(StoreError::Taken(name.to_string()));
+            }
+            made => made?,
+        }
+        let mut journal = Journal {
+            file: open_private(&dir.join(FILE), true)?,
+            dir,
+            name: name.to_string(),
+            len: 0,
+            read_only: None,
+        };
+        journal.lock()?;
+        let opening = Opening {
+            name: name.to_string(),
+            build: build.to_string(),
+            began: began.to_string(),
+        };
+        journal.append(&[Record::Session(opening)])?;
+        journal.sync()?;
+        sync_dir(&journal.dir);
+        sync_dir(root);
+        Ok(journal)
+    }
+
+    pub(super) fn open(root: &Path, name: &str) -> Result<(Journal, Recovered), StoreError> {
+        let dir = root.join(name);
+        let path = dir.join(FILE);
+        if !path.is_file() {
+            return Err(StoreError::Unknown(name.to_string()));
+        }
+        let mut journal = Journal {
+            file: open_private(&path, false)?,
+            dir,
+            name: name.to_string(),
+            len: 0,
+            read_only: None,
+        };
+        journal.lock()?;
+        let mut bytes = Vec::new();
+        let read = journal.file.read_to_end(&mut bytes);
+        read.map_err(|error| StoreError::io("read", &path, error))?;
+        let recovered = recover(&bytes);
+        journal.len = recovered.len as u64;
+        journal.read_only = recovered.doubt.clone();
+        if recovered.doubt.is_none() && recovered.len < bytes.len() {
+            journal.set_aside(&bytes[recovered.len..])?;
+        }
+        Ok((journal, recovered))
+    }
+
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    pub fn path(&self) -> PathBuf {
+        self.dir.join(FILE)
+    }
+
+    /// Why nothing may be written, when that is so.
+    pub fn read_only(&self) -> Option<&str> {
+        self.read_only.as_deref()
+    }
+
+    /// Writes records at the end: all of them, or none and an error.
+    pub fn append(&mut self, records: &[Record]) -> Result<(), StoreError> {
+        if let Some(why) = &self.read_only {
+            let (name, why) = (self.name.clone(), why.clone());
+            return Err(StoreError::ReadOnly { name, why });
+        }
+        let mut lines = Vec::new();
+        for record in records {
+            let line = Line { v: VERSION, record };
+            let written = serde_json::to_writer(&mut lines, &line);
+            written.map_err(|error| StoreError::io("write", &self.path(), error.into()))?;
+            lines.push(b'\n');
+        }
+        let path = self.path();
+        let result = self.file.seek(SeekFrom::Start(self.len)).and_then(|_| self.file.write_all(&lines));
+        if let Err(error) = result {
+            // Half a line must not stay: the next record would be joined to it.
+            let _ = self.file.set_len(self.len);
+            return Err(StoreError::io("write", &path, error));
+        }
+        self.len += lines.len() as u64;
+        Ok(())
+    }
+
+    /// Returns when everything appended is on the disk itself.
+    pub fn sync(&self) -> Result<(), StoreError> {
+        let synced = self.file.sync_data();
+        synced.map_err(|error| StoreError::io("write", &self.path(), error))
+    }
+
+    /// Gives the session another name.
+    pub fn rename(&mut self, name: &str) -> Result<(), StoreError> {
+        let name = valid(name)?;
+        let root = self.dir.parent().unwrap_or(Path::new(".")).to_path_buf();
+        let dir = root.join(name);
+        if dir.exists() {
+            return Err(StoreError::Taken(name.to_string()));
+        }
+        fs::rename(&self.dir, &dir).map_err(|error| StoreError::io("rename", &self.dir, error))?;
+        sync_dir(&root);
+        self.dir = dir;
+        self.name = name.to_string();
+        Ok(())
+    }
+
+    fn lock(&self) -> Result<(), StoreError> {
+        match self.file.try_lock() {
+            Ok(()) => Ok(()),
+            Err(TryLockError::WouldBlock) => Err(StoreError::Busy(self.name.clone())),
+            // Some network disks know no locks: writing unlocked is better than not writing.
+            Err(TryLockError::Error(error)) if error.kind() == std::io::ErrorKind::Unsupported => Ok(()),
+            Err(TryLockError::Error(error)) => Err(StoreError::io("lock", &self.path(), error)),
+        }
+    }
+
+    /// Keeps a torn tail in a file of its own, then cuts it off the journal.
+    fn set_aside(&mut self, tail: &[u8]) -> Result<(), StoreError> {
+        let free = (1..).map(|n| self.dir.join(format!("torn-{n}.txt"))).find(|path| !path.exists());
+        let aside = free.unwrap_or_else(|| self.dir.join("torn.txt"));
+        let mut file = open_private(&aside, true)?;
+        let kept = file.write_all(tail).and_then(|()| file.sync_data());
+        kept.map_err(|error| StoreError::io("write", &aside, error))?;
+        let cut = self.file.set_len(self.len);
+        cut.map_err(|error| StoreError::io("write", &self.path(), error))
+    }
+}
+
+fn make_private_dir(path: &Path, recursive: bool) -> Result<(), StoreError> {
+    let mut builder = DirBuilder::new();
+    builder.recursive(recursive);
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    builder.create(path).map_err(|error| StoreError::io("make the folder", path, error))
+}
+
+fn open_private(path: &Path, new: bool) -> Result<File, StoreError> {
+    let mut options = OpenOptions::new();
+    options.read(true).write(true).create_new(new);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    options.open(path).map_err(|error| StoreError::io("open", path, error))
+}
+
+/// A new name is only safe once its folder is on disk; where folders cannot be synced, so be it.
+fn sync_dir(path: &Path) {
+    if let Ok(dir) = File::open(path) {
+        let _ = dir.sync_all();
+    }
+}

@@ -1,0 +1,170 @@
+//! Sessions on disk: `<sessions>/<name>/journal.jsonl`, append-only, one record a line.
+//!
+//! Knows records and files; knows no engine and shows nothing. Directories are 0700 and files
+//! 0600: these machines are shared.
+
+mod journal;
+mod recover;
+
+pub use journal::Journal;
+pub use recover::{Recovered, recover};
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
+
+/// The folder that holds all sessions.
+#[derive(Clone, Debug)]
+pub struct Sessions {
+    root: PathBuf,
+}
+
+/// One line of a listing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Listed {
+    pub name: String,
+    pub bytes: u64,
+    pub changed: SystemTime,
+}
+
+/// What can go wrong with files; each a sentence that says what to do.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    #[error("There is no session \"{0}\"; /sessions lists those there are")]
+    Unknown(String),
+    #[error("There is a session \"{0}\" already; choose another name, or /open {0}")]
+    Taken(String),
+    #[error(
+        "\"{0}\" cannot be a session's name; use letters, digits, spaces, dots, - and _, beginning with a letter or digit, 100 at most"
+    )]
+    Name(String),
+    #[error(
+        "The session \"{0}\" is open in another illumine; close it there, or begin another with /new"
+    )]
+    Busy(String),
+    #[error(
+        "The disk is full ({path}): what was written before is safe, and what is on the screen is kept in memory; free some space and type /save"
+    )]
+    Full { path: PathBuf },
+    #[error("Cannot {what} {path}: {source}; check the folder's owner and rights, or choose another with --sessions")]
+    Io {
+        what: &'static str,
+        path: PathBuf,
+        source: io::Error,
+    },
+    #[error(
+        "The session \"{name}\" is open for reading only, because {why}; nothing in it is changed"
+    )]
+    ReadOnly { name: String, why: String },
+}
+
+impl StoreError {
+    pub(crate) fn io(what: &'static str, path: &Path, source: io::Error) -> StoreError {
+        let path = path.to_path_buf();
+        match source.kind() {
+            io::ErrorKind::StorageFull
+            | io::ErrorKind::QuotaExceeded
+            | io::ErrorKind::FileTooLarge => StoreError::Full { path },
+            _ => StoreError::Io { what, path, source },
+        }
+    }
+}
+
+impl Sessions {
+    pub fn new(root: impl Into<PathBuf>) -> Sessions {
+        Sessions { root: root.into() }
+    }
+
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// Every session, the one written to last first.
+    pub fn list(&self) -> Result<Vec<Listed>, StoreError> {
+        let entries = match fs::read_dir(&self.root) {
+            Ok(entries) => entries,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+            Err(error) => return Err(StoreError::io("read the folder", &self.root, error)),
+        };
+        let listed = entries.flatten().filter_map(|entry| {
+            let name = entry.file_name().into_string().ok()?;
+            let meta = fs::metadata(entry.path().join(journal::FILE)).ok()?;
+            Some(Listed {
+                name: valid(&name).ok()?.to_string(),
+                bytes: meta.len(),
+                changed: meta.modified().unwrap_or(SystemTime::UNIX_EPOCH),
+            })
+        });
+        let mut listed: Vec<Listed> = listed.collect();
+        listed.sort_by(|a, b| b.changed.cmp(&a.changed).then_with(|| a.name.cmp(&b.name)));
+        Ok(listed)
+    }
+
+    /// Begins a session; without a name, the first free of `story-1`, `story-2`, …
+    pub fn create(&self, name: Option<&str>, began: &str, build: &str) -> Result<Journal, StoreError> {
+        match name {
+            Some(name) => Journal::create(&self.root, valid(name)?, began, build),
+            None => self.create_numbered(began, build),
+        }
+    }
+
+    fn create_numbered(&self, began: &str, build: &str) -> Result<Journal, StoreError> {
+        let mut number = 1;
+        loop {
+            match Journal::create(&self.root, &format!("story-{number}"), began, build) {
+                Err(StoreError::Taken(_)) => number += 1,
+                made => return made,
+            }
+        }
+    }
+
+    /// Opens a session for writing and reads all of it. A torn tail is set aside beside the
+    /// journal; a journal that is not wholly understood is opened for reading only.
+    pub fn open(&self, name: &str) -> Result<(Journal, Recovered), StoreError> {
+        Journal::open(&self.root, valid(name)?)
+    }
+
+    pub fn exists(&self, name: &str) -> bool {
+        valid(name).is_ok_and(|name| self.root.join(name).join(journal::FILE).is_file())
+    }
+}
+
+/// A name that is a folder's name everywhere and cannot lead out of the sessions' folder.
+fn valid(name: &str) -> Result<&str, StoreError> {
+    let first = name.chars().next().is_some_and(char::is_alphanumeric);
+    let plain = |c: char| c.is_alphanumeric() || " .-_".contains(c);
+    if first && name.len() <= 100 && name.chars().all(plain) && !name.ends_with([' ', '.']) {
+        Ok(name)
+    } else {
+        let short: String = name.chars().take(40).collect();
+        Err(StoreError::Name(crate::story::untrusted::clean_line(&short)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_cannot_lead_out_of_the_folder() {
+        for name in ["", "..", "../x", "a/b", ".hidden", "a\u{1b}[2J", "x.", "/etc"] {
+            assert!(valid(name).is_err(), "{name:?}");
+        }
+        for name in ["story-1", "The lamp", "日記", "v1.2_b"] {
+            assert_eq!(valid(name).ok(), Some(name));
+        }
+    }
+
+    #[test]
+    fn sessions_without_a_name_are_numbered() {
+        let dir = tempfile::tempdir().unwrap();
+        let sessions = Sessions::new(dir.path().join("sessions"));
+        assert_eq!(sessions.list().unwrap(), []);
+        let first = sessions.create(None, "", "0").unwrap();
+        let second = sessions.create(None, "", "0").unwrap();
+        assert_eq!((first.name(), second.name()), ("story-1", "story-2"));
+        assert!(sessions.exists("story-1"));
+        assert_eq!(sessions.list().unwrap().len(), 2);
+    }
+}

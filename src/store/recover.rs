@@ -1,0 +1,212 @@
+//! From a journal's bytes to a story, whatever happened to the file.
+
+use crate::story::record::VERSION;
+use crate::story::{Record, Settings, Story};
+use serde::Deserialize;
+
+/// What a journal says.
+#[derive(Debug, Default)]
+pub struct Recovered {
+    pub story: Story,
+    /// The last settings written, if any were.
+    pub settings: Option<Settings>,
+    /// Bytes up to the end of the last whole record.
+    pub len: usize,
+    /// Bytes after it: a record that was cut off by a crash.
+    pub torn: usize,
+    /// Why the journal must not be written to: something in it was not understood.
+    pub doubt: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct Line {
+    v: u32,
+    #[serde(flatten)]
+    record: Record,
+}
+
+/// Reads records until the end, a torn tail, or a line that makes no sense.
+///
+/// Only the last line can be torn: it has no line end, or it is cut and followed by nothing. A bad
+/// line before others is damage, and what follows it cannot be trusted: the story up to there is
+/// shown, and nothing is written.
+pub fn recover(bytes: &[u8]) -> Recovered {
+    let mut found = Recovered::default();
+    let mut number = 0;
+    while found.len < bytes.len() {
+        number += 1;
+        let rest = &bytes[found.len..];
+        let end = rest.iter().position(|byte| *byte == b'\n');
+        let Some(end) = end else {
+            found.torn = rest.len();
+            break;
+        };
+        match read(&rest[..end]) {
+            Ok(record) => {
+                if let Err(why) = take(&mut found, record) {
+                    found.doubt = Some(format!("line {number} of its journal does not fit ({why})"));
+                    break;
+                }
+                found.len += end + 1;
+            }
+            Err(_) if end + 1 == rest.len() => {
+                found.torn = rest.len();
+                break;
+            }
+            Err(why) => {
+                found.doubt = Some(format!("line {number} of its journal is not understood ({why})"));
+                break;
+            }
+        }
+    }
+    found
+}
+
+fn read(line: &[u8]) -> Result<Record, String> {
+    let line: Line = serde_json::from_slice(line).map_err(|_| "it is damaged".to_string())?;
+    match line.record {
+        _ if line.v > VERSION => Err(format!("it was written by a later version, {}", line.v)),
+        record => Ok(record),
+    }
+}
+
+fn take(found: &mut Recovered, record: Record) -> Result<(), String> {
+    if record == Record::Unknown {
+        return Err("it is of a kind from a later version".to_string());
+    }
+    found.story.apply(&record).map_err(|misfit| misfit.to_string())?;
+    if let Record::Settings(settings) = record {
+        found.settings = Some(settings);
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Sessions;
+    use super::*;
+    use crate::story::record::{Ended, Head, Move, Streamed};
+    use crate::story::{Author, Node, Status};
+
+    fn node(id: u64, parent: Option<u64>, author: Author, text: &str) -> Record {
+        Record::Node(Node {
+            id,
+            parent,
+            author,
+            text: text.to_string(),
+            turn: false,
+            status: match author {
+                Author::Model => Status::Running,
+                _ => Status::Whole,
+            },
+            how: None,
+            ids: vec![],
+        })
+    }
+
+    fn written() -> Vec<Record> {
+        vec![
+            node(0, None, Author::User, "The lamp was \u{1f56f}\n"),
+            node(1, Some(0), Author::Model, ""),
+            Record::Head(Head {
+                to: Some(1),
+                why: Move::Write,
+            }),
+            Record::Text(Streamed {
+                node: 1,
+                text: " lit.".to_string(),
+                ids: vec![7, 8],
+            }),
+            Record::End(Ended {
+                node: 1,
+                status: Status::Complete,
+                why: None,
+            }),
+            Record::Settings(Settings::default()),
+        ]
+    }
+
+    fn journal() -> (tempfile::TempDir, Sessions, Vec<u8>) {
+        let dir = tempfile::tempdir().unwrap();
+        let sessions = Sessions::new(dir.path());
+        let mut journal = sessions.create(Some("s"), "2026-01-01T00:00:00Z", "0.1.0").unwrap();
+        journal.append(&written()).unwrap();
+        journal.sync().unwrap();
+        let bytes = std::fs::read(journal.path()).unwrap();
+        (dir, sessions, bytes)
+    }
+
+    #[test]
+    fn what_was_written_comes_back() {
+        let (_dir, sessions, _) = journal();
+        let (_, found) = sessions.open("s").unwrap();
+        let text: Vec<&str> = found.story.path().iter().map(|node| node.text.as_str()).collect();
+        assert_eq!(text, ["The lamp was \u{1f56f}\n", " lit."]);
+        assert_eq!(found.settings, Some(Settings::default()));
+        assert!(found.doubt.is_none() && found.torn == 0);
+    }
+
+    #[test]
+    fn a_journal_cut_anywhere_opens_and_loses_only_the_cut_record() {
+        let (dir, sessions, bytes) = journal();
+        let path = dir.path().join("s/journal.jsonl");
+        for len in 0..=bytes.len() {
+            std::fs::write(&path, &bytes[..len]).unwrap();
+            let (mut journal, found) = sessions.open("s").unwrap();
+            let whole = bytes[..len].iter().filter(|byte| **byte == b'\n').count();
+            let records = bytes[..found.len].iter().filter(|byte| **byte == b'\n').count();
+            assert_eq!((records, found.doubt), (whole, None), "cut at {len}");
+            let next = found.story.next_id();
+            journal.append(&[node(next, None, Author::User, "on")]).unwrap();
+            drop(journal);
+            let (_, again) = sessions.open("s").unwrap();
+            assert_eq!(again.story.nodes().last().map(|node| node.text.as_str()), Some("on"));
+        }
+    }
+
+    #[test]
+    fn a_torn_tail_is_set_aside_and_not_dropped() {
+        let (dir, sessions, bytes) = journal();
+        let path = dir.path().join("s/journal.jsonl");
+        std::fs::write(&path, [&bytes[..], b"{\"v\":1,\"kind\":\"te"].concat()).unwrap();
+        let (_, found) = sessions.open("s").unwrap();
+        assert_eq!(found.torn, 17);
+        let aside = std::fs::read(dir.path().join("s/torn-1.txt")).unwrap();
+        assert_eq!(aside, b"{\"v\":1,\"kind\":\"te");
+        assert_eq!(std::fs::read(&path).unwrap(), bytes);
+    }
+
+    #[test]
+    fn a_later_version_is_read_and_never_written() {
+        let (dir, sessions, bytes) = journal();
+        let path = dir.path().join("s/journal.jsonl");
+        let later = b"{\"v\":2,\"kind\":\"picture\"}\n{\"v\":1,\"kind\":\"head\",\"to\":0,\"why\":\"undo\"}\n";
+        let whole = [&bytes[..], later].concat();
+        std::fs::write(&path, &whole).unwrap();
+        let (mut journal, found) = sessions.open("s").unwrap();
+        assert_eq!(found.story.path().len(), 2);
+        let error = journal.append(&[node(2, None, Author::User, "x")]).unwrap_err().to_string();
+        assert!(error.contains("reading only"), "{error}");
+        assert_eq!(std::fs::read(&path).unwrap(), whole);
+    }
+
+    #[test]
+    fn one_writer_at_a_time() {
+        let (_dir, sessions, _) = journal();
+        let _first = sessions.open("s").unwrap();
+        let error = sessions.open("s").unwrap_err().to_string();
+        assert!(error.contains("open in another illumine"), "{error}");
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn others_on_the_machine_cannot_read_it() {
+        use std::os::unix::fs::PermissionsExt;
+        let (dir, ..) = journal();
+        let mode = |path: &str| {
+            let meta = std::fs::metadata(dir.path().join(path)).unwrap();
+            meta.permissions().mode() & 0o777
+        };
+        assert_eq!((mode("s"), mode("s/journal.jsonl")), (0o700, 0o600));
+    }
+}

@@ -1,0 +1,21 @@
+//! The story and everything that crosses between threads: plain data and pure functions.
+//!
+//! Nothing here does I/O, starts a thread, holds a tensor or knows a terminal.
+
+pub mod command;
+pub mod context;
+pub mod message;
+pub mod nearest;
+pub mod record;
+pub mod sampling;
+pub mod settings;
+pub mod tree;
+pub mod untrusted;
+
+pub use command::Command;
+pub use context::Context;
+pub use message::{About, Event, Request};
+pub use record::Record;
+pub use sampling::Sampling;
+pub use settings::{Mode, Settings};
+pub use tree::{Author, Node, NodeId, Provenance, Status, Story};

@@ -1,0 +1,112 @@
+//! What `/set`, `/model`, `/mode` and `/system` do.
+
+use super::{Outcome, Refusal, Studio, cannot};
+use crate::story::sampling::{self, SETTINGS};
+use crate::story::untrusted::clean;
+use crate::story::{Mode, Record, Settings};
+
+impl Studio {
+    /// Every setting that differs from its default first, or one of them.
+    pub(super) fn show_settings(&self, name: Option<&str>) -> Result<Outcome, Refusal> {
+        let sampling = &self.settings.sampling;
+        if let Some(name) = name {
+            let setting = sampling::find(name).map_err(|error| cannot(&error.to_string()))?;
+            let value = setting.get(sampling);
+            return Ok(Outcome::Said(format!("{} {value}\n  {}", setting.name, setting.help)));
+        }
+        let line = |setting: &sampling::Setting| {
+            let usage = format!("{} {}", setting.name, setting.get(sampling));
+            format!("  {usage:<34} {}", setting.help)
+        };
+        let lines: Vec<String> = SETTINGS.iter().map(line).collect();
+        Ok(Outcome::Said(lines.join("\n")))
+    }
+
+    pub(super) fn set(
+        &mut self,
+        name: Option<String>,
+        value: Option<String>,
+    ) -> Result<Outcome, Refusal> {
+        let (Some(name), Some(value)) = (name, value) else {
+            return self.show_settings(None);
+        };
+        let mut settings = self.settings.clone();
+        let setting = sampling::find(&name).map_err(|error| cannot(&error.to_string()))?;
+        let set = setting.set(&mut settings.sampling, &value);
+        set.map_err(|error| cannot(&error.to_string()))?;
+        let said = format!("{} is {}", setting.name, setting.get(&settings.sampling));
+        self.change(settings)?;
+        Ok(Outcome::Said(said))
+    }
+
+    pub(super) fn model(&mut self, name: Option<String>) -> Result<Outcome, Refusal> {
+        let Some(name) = name else {
+            let Some(about) = self.about() else {
+                return Ok(Outcome::Said("No model is loaded yet.".to_string()));
+            };
+            return Ok(Outcome::Said(format!(
+                "{} ({}, {} tokens of context, {})\n  sha256 {}",
+                about.name, about.architecture, about.context, about.backend, about.sha256
+            )));
+        };
+        let settings = Settings {
+            model: name.clone(),
+            ..self.settings.clone()
+        };
+        self.change(settings)?;
+        self.load_model();
+        Ok(Outcome::Said(format!("Loading {}", clean(&name))))
+    }
+
+    pub(super) fn mode(&mut self, mode: Option<String>) -> Result<Outcome, Refusal> {
+        let Some(word) = mode else {
+            return Ok(Outcome::Said(format!("The mode is {}", self.settings.mode.name())));
+        };
+        let mode = Mode::parse(&word);
+        let mode = mode.ok_or_else(|| cannot("A mode is prose or chat, as in /mode chat"))?;
+        if mode == Mode::Chat && self.about().is_some_and(|about| !about.chat) {
+            return Err(cannot("This model brings no chat template; its mode is prose"));
+        }
+        self.change(Settings {
+            mode,
+            ..self.settings.clone()
+        })?;
+        let note = match mode {
+            Mode::Prose => "The mode is prose: the model continues the text itself",
+            Mode::Chat => "The mode is chat: each line is a turn, and the model answers",
+        };
+        Ok(Outcome::Said(note.to_string()))
+    }
+
+    pub(super) fn system(&mut self, text: Option<String>) -> Result<Outcome, Refusal> {
+        let Some(text) = text else {
+            let said = match self.settings.system.as_str() {
+                "" => "There is no system text; /system TEXT sets it".to_string(),
+                text => text.to_string(),
+            };
+            return Ok(Outcome::Said(said));
+        };
+        let system = match text.as_str() {
+            "none" | "off" => String::new(),
+            text => clean(text).into_owned(),
+        };
+        let said = match system.is_empty() {
+            true => "There is no system text now",
+            false => "The system text is set; the model reads it before the story",
+        };
+        self.change(Settings {
+            system,
+            ..self.settings.clone()
+        })?;
+        Ok(Outcome::Said(said.to_string()))
+    }
+
+    /// Settings are kept as soon as there is a session to keep them in.
+    fn change(&mut self, settings: Settings) -> Result<(), Refusal> {
+        self.settings = settings.clone();
+        match self.session_name() {
+            Some(_) => self.record(vec![Record::Settings(settings)]),
+            None => Ok(()),
+        }
+    }
+}

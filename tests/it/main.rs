@@ -1,0 +1,4 @@
+//! One binary, one module a behaviour.
+
+mod reference;
+mod support;
