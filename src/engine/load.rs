@@ -1,13 +1,16 @@
 //! From a model's name to a model in memory, with its tokenizer, template and cache.
 
+use crate::model::catalog::{Catalog, Choice};
 use crate::model::device;
+use crate::model::fetch::{FetchError, ModelStore, Progress};
 use crate::model::gguf::Gguf;
 use crate::model::sampler::dry::Breakers;
 use crate::model::template::Template;
 use crate::model::{ModelError, Rows, TextModel, Tokenizer};
 use crate::story::About;
 use crate::story::untrusted::clean_line;
-use std::path::Path;
+use std::ops::ControlFlow;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -102,6 +105,102 @@ impl Loaded {
         let breakers = Breakers::new(tokens, strings);
         self.breakers = Some((strings.to_vec(), breakers.clone()));
         breakers
+    }
+}
+
+/// The real loader: catalogue, fetch, GGUF, device.
+pub struct ModelLoader {
+    pub catalog: Catalog,
+    pub store: ModelStore,
+    pub device: device::Choice,
+    pub threads: usize,
+}
+
+/// A model's file, found and verified.
+struct Found {
+    name: String,
+    path: PathBuf,
+    sha256: String,
+}
+
+impl Loader for ModelLoader {
+    fn load(
+        &mut self,
+        model: &str,
+        progress: &mut dyn FnMut(&str, u64, Option<u64>),
+        stopped: &dyn Fn() -> bool,
+    ) -> Result<Loaded, LoadError> {
+        let found = self.find(model, progress, stopped)?;
+        if stopped() {
+            return Err(LoadError::Stopped);
+        }
+        progress(&format!("Reading {}", found.name), 0, None);
+        let loaded = read(&found.name, &found.path, found.sha256, self.device, self.threads);
+        loaded.map_err(|error| LoadError::Failed(error.to_string()))
+    }
+}
+
+impl ModelLoader {
+    /// Where the model's file is, fetched when need be, and its SHA-256.
+    fn find(
+        &self,
+        model: &str,
+        progress: &mut dyn FnMut(&str, u64, Option<u64>),
+        stopped: &dyn Fn() -> bool,
+    ) -> Result<Found, LoadError> {
+        let mut throttle = Throttle::default();
+        let mut watch = |news: &Progress| {
+            if throttle.lets(news) {
+                progress(&news.what, news.done, news.total);
+            }
+            match stopped() {
+                true => ControlFlow::Break(()),
+                false => ControlFlow::Continue(()),
+            }
+        };
+        let failed = |error: FetchError| match error {
+            FetchError::Stopped { .. } => LoadError::Stopped,
+            error => LoadError::Failed(error.to_string()),
+        };
+        let choice = match model {
+            "" => Choice::Entry(self.catalog.default_entry()),
+            wanted => {
+                let choice = self.catalog.choose(wanted);
+                choice.map_err(|error| LoadError::Failed(error.to_string()))?
+            }
+        };
+        let (name, path) = match choice {
+            Choice::Entry(entry) => {
+                let path = self.store.ensure(entry, &mut watch).map_err(failed)?;
+                (entry.name.clone(), path)
+            }
+            Choice::File(path) => {
+                // A file that is no model is said before it is read whole for its checksum.
+                Gguf::open(&path).map_err(|error| LoadError::Failed(error.to_string()))?;
+                (path.display().to_string(), path)
+            }
+        };
+        let sha256 = self.store.sha256_of(&path, &mut watch).map_err(failed)?;
+        Ok(Found { name, path, sha256 })
+    }
+}
+
+/// Lets one notice in 2 MB through: fetching tells of every 128 kB.
+#[derive(Default)]
+struct Throttle {
+    what: String,
+    next: u64,
+}
+
+impl Throttle {
+    fn lets(&mut self, news: &Progress) -> bool {
+        let other = self.what != news.what;
+        let due = other || news.done >= self.next || Some(news.done) == news.total;
+        if due {
+            self.what.clone_from(&news.what);
+            self.next = news.done + 2_000_000;
+        }
+        due
     }
 }
 

@@ -8,7 +8,7 @@ mod load;
 pub mod perplexity;
 mod prompt;
 
-pub use load::{LoadError, Loaded, Loader, read};
+pub use load::{LoadError, Loaded, Loader, ModelLoader, read};
 pub use prompt::encode;
 
 use crate::story::message::{Fault, Stats};

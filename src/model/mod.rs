@@ -3,7 +3,9 @@
 //! Files in, numbers out. Nothing here knows a session, a terminal or a thread of work; a model
 //! is made on the thread that uses it and never leaves it.
 
+pub mod catalog;
 pub mod device;
+pub mod fetch;
 pub mod gguf;
 pub mod linear;
 pub mod sampler;

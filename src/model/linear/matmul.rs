@@ -9,6 +9,9 @@ use super::{LinearError, Packed, Pool, STRIP};
 /// Bytes of quantized input that a pass over the weights works on: what a core's own cache holds
 /// beside a strip.
 const PASS: usize = 512 << 10;
+/// Units of work for each thread: enough that one can help another, few enough to read memory in
+/// long runs.
+const UNITS: usize = 4;
 
 /// `outs[i] = x * weights[i]^T` for weights that share their input: x `[m, k]`, `outs[i]` `[m, n_i]`.
 pub fn matmul(
@@ -34,11 +37,16 @@ pub fn matmul(
     let outs: Vec<Out> = outs.iter_mut().map(|out| Out(out.as_mut_ptr())).collect();
     let pass = (PASS / k).next_multiple_of(GROUP);
     let input = &*input;
-    pool.run(&|thread| {
+    let units = if pool.threads() == 1 {
+        1
+    } else {
+        pool.threads() * UNITS
+    };
+    pool.run(units, &|unit| {
         for first in (0..m).step_by(pass) {
             let rows = first..m.min(first + pass);
-            for (index, strips) in share(weights, thread, pool.threads()) {
-                // SAFETY: `share` gives each strip, and so each column of an output, to one thread.
+            for (index, strips) in share(weights, unit, units) {
+                // SAFETY: `share` gives each strip, and so each column of an output, to one unit.
                 unsafe {
                     multiply(
                         pool,
@@ -102,19 +110,19 @@ unsafe fn multiply(
     }
 }
 
-/// The strips of each weight matrix that are thread `thread`'s, by bytes to read: an index into
-/// `weights` and a range.
-fn share(weights: &[&Packed], thread: usize, threads: usize) -> Vec<(usize, Range<usize>)> {
+/// The strips of each weight matrix that are in unit `unit` of `units`, by bytes to read: an index
+/// into `weights` and a range.
+fn share(weights: &[&Packed], unit: usize, units: usize) -> Vec<(usize, Range<usize>)> {
     let total: usize = weights.iter().map(|weight| weight.bytes()).sum();
     let mut before = 0;
     let mut shares = Vec::new();
     for (index, weight) in weights.iter().enumerate() {
-        // A strip is the thread's in whose share it begins.
-        let first = |thread: usize| {
-            let begin = (total * thread / threads).saturating_sub(before);
+        // A strip is in the unit in whose share of the bytes it begins.
+        let first = |unit: usize| {
+            let begin = (total * unit / units).saturating_sub(before);
             begin.div_ceil(weight.strip_bytes()).min(weight.strips())
         };
-        shares.push((index, first(thread)..first(thread + 1)));
+        shares.push((index, first(unit)..first(unit + 1)));
         before += weight.bytes();
     }
     shares

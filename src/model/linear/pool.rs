@@ -5,8 +5,9 @@
 //! A pool that is not used costs no processor time.
 
 use std::cell::UnsafeCell;
+use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{JoinHandle, Thread};
 use std::time::{Duration, Instant};
@@ -37,15 +38,38 @@ struct Shared {
     /// Counts tasks: a change is the call to work.
     count: AtomicUsize,
     task: UnsafeCell<Option<Task<'static>>>,
-    /// Workers that have not finished the task.
-    working: AtomicUsize,
+    /// The units of each thread, the caller first.
+    ranges: Vec<Units>,
+    /// Units that are done.
+    done: AtomicUsize,
     asleep: Vec<AtomicBool>,
     panicked: AtomicBool,
     closing: AtomicBool,
 }
 
-// SAFETY: `task` is written only while `working` is zero, and read only after `count` has changed.
+// SAFETY: `task` is written while no unit can be claimed, and read by who has claimed one.
 unsafe impl Sync for Shared {}
+
+/// A range of units of which nobody takes one twice: the end in the high half, in the low half the
+/// next one. On a cache line of its own.
+#[repr(align(64))]
+#[derive(Default)]
+struct Units(AtomicU64);
+
+impl Units {
+    fn set(&self, range: Range<usize>) {
+        self.0.store(
+            (range.end as u64) << 32 | range.start as u64,
+            Ordering::Release,
+        );
+    }
+
+    fn claim(&self) -> Option<usize> {
+        let units = self.0.fetch_add(1, Ordering::AcqRel);
+        let (next, end) = (units & 0xffff_ffff, units >> 32);
+        (next < end).then_some(next as usize)
+    }
+}
 
 impl Pool {
     /// A pool of `threads` threads, the caller among them, with the best kernels of this processor.
@@ -59,7 +83,8 @@ impl Pool {
         let shared = Arc::new(Shared {
             count: AtomicUsize::new(0),
             task: UnsafeCell::new(None),
-            working: AtomicUsize::new(0),
+            ranges: (0..=others).map(|_| Units::default()).collect(),
+            done: AtomicUsize::new(0),
             asleep: (0..others).map(|_| AtomicBool::new(false)).collect(),
             panicked: AtomicBool::new(false),
             closing: AtomicBool::new(false),
@@ -69,7 +94,7 @@ impl Pool {
             let name = format!("linear {}", index + 1);
             std::thread::Builder::new()
                 .name(name)
-                .spawn(move || work(&shared, index))
+                .spawn(move || live(&shared, index))
         };
         // A system that refuses a thread gets a smaller pool.
         let workers: Vec<JoinHandle<()>> =
@@ -101,25 +126,29 @@ impl Pool {
         self.family
     }
 
-    /// Calls `task` once on every thread, with numbers from 0, and returns when all are done.
+    /// Calls `task` once for each of `units` numbers from 0, each on one of the threads, and returns
+    /// when all are done.
     ///
-    /// A task must not use the pool that it runs on.
-    pub fn run(&self, task: Task<'_>) {
-        if self.workers.is_empty() {
-            return task(0);
+    /// Each thread begins with a range of its own and then helps the others, so that nobody waits
+    /// for a thread that the system has not let run. A task must not use the pool that it runs on.
+    pub fn run(&self, units: usize, task: Task<'_>) {
+        if self.workers.is_empty() || units < 2 {
+            return (0..units).for_each(task);
         }
         let _turn = lock(&self.turn);
-        // SAFETY: the reference is used by workers only, and all of them are waited for below.
+        // SAFETY: the reference is used for claimed units only, and all of them are waited for below.
         let task = unsafe { std::mem::transmute::<Task<'_>, Task<'static>>(task) };
-        // SAFETY: `working` is zero and the turn is ours, so nobody else looks at the task.
+        // SAFETY: the turn is ours and no unit is left, so nobody looks at the task.
         unsafe { *self.shared.task.get() = Some(task) };
-        self.shared
-            .working
-            .store(self.workers.len(), Ordering::Relaxed);
+        self.shared.done.store(0, Ordering::Relaxed);
+        let threads = self.threads();
+        for (thread, range) in self.shared.ranges[..threads].iter().enumerate() {
+            range.set(units * thread / threads..units * (thread + 1) / threads);
+        }
         self.call();
-        let mine = catch_unwind(AssertUnwindSafe(|| task(0)));
+        self.shared.work(0);
         let mut looks = 0;
-        while self.shared.working.load(Ordering::Acquire) != 0 {
+        while self.shared.done.load(Ordering::Acquire) != units {
             looks += 1;
             if looks < LOOKS {
                 std::hint::spin_loop()
@@ -127,12 +156,9 @@ impl Pool {
                 std::thread::yield_now()
             }
         }
-        if let Err(panic) = mine {
-            std::panic::resume_unwind(panic);
-        }
         assert!(
             !self.shared.panicked.swap(false, Ordering::Relaxed),
-            "a thread of the pool panicked"
+            "a task of the pool panicked"
         );
     }
 
@@ -142,12 +168,9 @@ impl Pool {
             .into_iter()
             .map(|part| Mutex::new(Some(part)))
             .collect();
-        let next = AtomicUsize::new(0);
-        self.run(&|_| {
-            while let Some(slot) = parts.get(next.fetch_add(1, Ordering::Relaxed)) {
-                if let Some(part) = lock(slot).take() {
-                    work(part);
-                }
+        self.run(parts.len(), &|index| {
+            if let Some(part) = lock(&parts[index]).take() {
+                work(part);
             }
         });
     }
@@ -178,21 +201,30 @@ impl Drop for Pool {
     }
 }
 
+impl Shared {
+    /// Does units, first those of thread `thread`, until none is left.
+    fn work(&self, thread: usize) {
+        let (before, from) = self.ranges.split_at(thread);
+        for range in from.iter().chain(before) {
+            while let Some(unit) = range.claim() {
+                // SAFETY: the unit is claimed, so the task is set, and stays until the unit is done.
+                if let Some(task) = unsafe { *self.task.get() }
+                    && catch_unwind(AssertUnwindSafe(|| task(unit))).is_err()
+                {
+                    self.panicked.store(true, Ordering::Relaxed);
+                }
+                self.done.fetch_add(1, Ordering::Release);
+            }
+        }
+    }
+}
+
 /// The life of a worker.
-fn work(shared: &Shared, index: usize) {
+fn live(shared: &Shared, index: usize) {
     let mut seen = 0;
-    loop {
+    while !shared.closing.load(Ordering::Relaxed) {
         seen = wait(shared, index, seen);
-        if shared.closing.load(Ordering::Relaxed) {
-            return;
-        }
-        // SAFETY: `count` has changed, so the task is set, and stays until this worker is done.
-        if let Some(task) = unsafe { *shared.task.get() }
-            && catch_unwind(AssertUnwindSafe(|| task(index + 1))).is_err()
-        {
-            shared.panicked.store(true, Ordering::Relaxed);
-        }
-        shared.working.fetch_sub(1, Ordering::Release);
+        shared.work(index + 1);
     }
 }
 
@@ -237,20 +269,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_thread_gets_every_task() {
+    fn every_unit_is_done_once() {
         for threads in 1..5 {
             let pool = Pool::new(threads);
-            let calls: Vec<AtomicUsize> = (0..threads).map(|_| AtomicUsize::new(0)).collect();
-            for _ in 0..1000 {
-                pool.run(&|thread| {
-                    calls[thread].fetch_add(1, Ordering::Relaxed);
+            for units in 0..200 {
+                let calls: Vec<AtomicUsize> = (0..units).map(|_| AtomicUsize::new(0)).collect();
+                pool.run(units, &|unit| {
+                    calls[unit].fetch_add(1, Ordering::Relaxed);
                 });
+                assert!(calls.iter().all(|calls| calls.load(Ordering::Relaxed) == 1));
             }
-            assert!(
-                calls
-                    .iter()
-                    .all(|calls| calls.load(Ordering::Relaxed) == 1000)
-            );
         }
     }
 
@@ -264,12 +292,10 @@ mod tests {
     #[test]
     fn a_panic_reaches_the_caller_and_the_pool_lives_on() {
         let pool = Pool::new(2);
-        for bad in 0..2 {
-            let panic = catch_unwind(AssertUnwindSafe(|| {
-                pool.run(&|thread| assert_ne!(thread, bad))
-            }));
-            assert!(panic.is_err());
+        for bad in 0..4 {
+            let run = || pool.run(4, &|unit| assert_ne!(unit, bad));
+            assert!(catch_unwind(AssertUnwindSafe(run)).is_err());
         }
-        pool.run(&|_| {});
+        pool.run(4, &|_| {});
     }
 }
