@@ -13,3 +13,7 @@ pub mod engine;
 pub mod store;
 
 pub mod studio;
+
+pub mod bench;
+
+pub mod line;

@@ -4,7 +4,7 @@
 
 use crate::story::message::Fault;
 use crate::story::{Author, Event, Status, command};
-use crate::studio::{Notice, Outcome, Studio, Work};
+use crate::studio::{Notice, Outcome, Refusal, Studio, Work};
 use std::sync::mpsc::Receiver;
 
 /// Where the transcript goes. Text is the story's and is shown exactly; all else is about it.
@@ -48,6 +48,8 @@ pub struct Closing {
 pub enum Trouble {
     /// A command or line that could not be done.
     Refused,
+    /// Something could not be written to disk.
+    Store,
     Engine(Fault),
 }
 
@@ -98,8 +100,8 @@ fn one(
     page: &mut dyn Page,
 ) -> Result<Flow, Gone> {
     let outcome = match command::parse(line) {
-        Ok(command) => studio.run(command).map_err(|refusal| refusal.to_string()),
-        Err(error) => Err(error.to_string()),
+        Ok(command) => studio.run(command),
+        Err(error) => Err(error.into()),
     };
     let trouble = match outcome {
         Ok(Outcome::Quit) => return Ok(Flow::Quit),
@@ -108,12 +110,19 @@ fn one(
             page.said(&text)?;
             settle(studio, events, page)?
         }
-        Err(why) => {
-            page.notice(&why);
-            Some(Trouble::Refused)
+        Err(refusal) => {
+            page.notice(&refusal.to_string());
+            Some(blame(&refusal))
         }
     };
     Ok(Flow::On(trouble))
+}
+
+fn blame(refusal: &Refusal) -> Trouble {
+    match refusal {
+        Refusal::Store(_) => Trouble::Store,
+        _ => Trouble::Refused,
+    }
 }
 
 /// Takes the engine's news until it rests. Returns the first thing that went wrong.
@@ -151,7 +160,7 @@ fn take(studio: &mut Studio, event: Event, page: &mut dyn Page) -> Result<Option
     if let Err(refusal) = studio.flush() {
         studio.stop();
         page.notice(&refusal.to_string());
-        return Ok(trouble.or(Some(Trouble::Refused)));
+        return Ok(trouble.or(Some(blame(&refusal))));
     }
     Ok(trouble)
 }

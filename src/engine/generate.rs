@@ -14,7 +14,7 @@ use std::time::Instant;
 
 /// Tokens of a prompt that are read in one go. Fixed, since results may depend on it; the stop
 /// mark is looked at between layers, so it does not bound how soon a stop is heard.
-const SLICE: usize = 128;
+pub const SLICE: usize = 128;
 
 type Emit<'a> = &'a dyn Fn(Event) -> bool;
 type Stopped<'a> = &'a dyn Fn() -> bool;

@@ -9,6 +9,7 @@ pub mod perplexity;
 mod prompt;
 
 pub use load::{LoadError, Loaded, Loader, ModelLoader, read};
+pub use generate::SLICE;
 pub use prompt::encode;
 
 use crate::story::message::{Fault, Stats};

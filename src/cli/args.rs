@@ -1,0 +1,218 @@
+//! The command line, validated and not yet resolved.
+
+use clap::{Args, Parser, Subcommand, ValueHint};
+use illumine::model::device;
+use std::path::PathBuf;
+
+const AFTER: &str = "\
+Exit codes:
+  0    all went well
+  1    something went wrong while writing
+  2    the command line, a line of a script or the prompt cannot be used
+  3    the model cannot be fetched, read or understood
+  4    the prompt does not fit the model's context
+  5    the session cannot be opened or written
+  130  interrupted with Ctrl+C
+  128+N  ended by signal N (129 hang-up, 143 termination)";
+
+/// An illuminated manuscript in the terminal: a Transformer continues the story as you type.
+///
+/// Without a command: the full-screen editor, on the session named, or the last one. Where
+/// standard input or output is no terminal: lines in, text out, as `illumine repl`.
+#[derive(Debug, Parser)]
+#[command(name = "illumine", version, after_help = AFTER, args_conflicts_with_subcommands = true)]
+pub struct Cli {
+    /// The session to open or begin.
+    pub session: Option<String>,
+    #[command(flatten)]
+    pub common: Common,
+    #[command(subcommand)]
+    pub command: Option<Command>,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Write line by line: for pipes, plain terminals, screen readers and slow links
+    Repl {
+        /// The session to open or begin
+        session: Option<String>,
+        #[command(flatten)]
+        common: Common,
+    },
+    /// Continue one prompt and print the text, nothing else
+    Write(Write),
+    /// Models: what there is, fetch, check, remove
+    Models {
+        #[command(subcommand)]
+        what: Models,
+    },
+    /// Sessions on disk
+    Sessions {
+        #[command(subcommand)]
+        what: Sessions,
+    },
+    /// Measure how well a model writes
+    Eval {
+        #[command(subcommand)]
+        what: Eval,
+    },
+    /// Measure how fast this machine reads and writes
+    Bench(Bench),
+    /// Print where everything is kept
+    Paths,
+    /// Print the completion script for a shell
+    Completions { shell: clap_complete::Shell },
+}
+
+/// What every front end takes.
+#[derive(Args, Clone, Debug, Default)]
+pub struct Common {
+    /// A name from `illumine models list`, or the path of a GGUF file
+    #[arg(short, long, env = "ILLUMINE_MODEL", value_name = "NAME|PATH")]
+    pub model: Option<String>,
+    /// auto, cpu, cuda:N or metal
+    #[arg(long, env = "ILLUMINE_DEVICE", default_value = "auto", value_name = "DEVICE")]
+    pub device: device::Choice,
+    /// Threads that compute; all processors by default
+    #[arg(short, long, env = "ILLUMINE_THREADS", value_name = "N", value_parser = clap::value_parser!(u16).range(1..=512))]
+    pub threads: Option<u16>,
+    /// The folder that holds the sessions
+    #[arg(long, env = "ILLUMINE_SESSIONS", value_name = "FOLDER", value_hint = ValueHint::DirPath)]
+    pub sessions: Option<PathBuf>,
+    /// Keep nothing of this session on disk
+    #[arg(long)]
+    pub private: bool,
+    /// Never use the network
+    #[arg(long, env = "ILLUMINE_OFFLINE")]
+    pub offline: bool,
+    /// Talk in the model's chat template instead of continuing the text
+    #[arg(long)]
+    pub chat: bool,
+    /// What stands before the story: the chat's system message
+    #[arg(long, value_name = "TEXT")]
+    pub system: Option<String>,
+    #[command(flatten)]
+    pub sampling: Sampling,
+}
+
+/// The settings that are asked for most; `--set` takes them all.
+#[derive(Args, Clone, Debug, Default)]
+pub struct Sampling {
+    /// At most this many new tokens
+    #[arg(short = 'n', long = "max-tokens", visible_alias = "tokens", value_name = "N")]
+    pub max_tokens: Option<String>,
+    /// The same seed, model and settings give the same words
+    #[arg(long, value_name = "N")]
+    pub seed: Option<String>,
+    /// How freely words are chosen; 0 takes the likeliest
+    #[arg(long, value_name = "T")]
+    pub temperature: Option<String>,
+    #[arg(long, value_name = "K", help = "Choose among the K likeliest tokens")]
+    pub top_k: Option<String>,
+    #[arg(long, value_name = "P", help = "Choose among the likeliest tokens that hold P of the probability")]
+    pub top_p: Option<String>,
+    #[arg(long, value_name = "P", help = "Leave out tokens less than P times as likely as the best")]
+    pub min_p: Option<String>,
+    /// Any setting of /set, as in --set dry_multiplier=0
+    #[arg(long = "set", value_name = "NAME=VALUE")]
+    pub set: Vec<String>,
+}
+
+#[derive(Args, Debug)]
+pub struct Write {
+    /// The text to continue; standard input when it is not given
+    pub prompt: Option<String>,
+    /// Print one JSON object instead of the text
+    #[arg(long)]
+    pub json: bool,
+    /// Print the prompt before the text
+    #[arg(long, conflicts_with = "json")]
+    pub echo: bool,
+    /// Leave out the oldest part of a prompt that is too long for the model
+    #[arg(long)]
+    pub crop: bool,
+    #[command(flatten)]
+    pub common: Common,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Models {
+    /// List the models of the catalogue, and which are here
+    List {
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Fetch a model
+    Pull {
+        name: Option<String>,
+        /// Accept the model's terms, where it has terms that must be accepted
+        #[arg(long, visible_alias = "accept-license")]
+        accept_licence: bool,
+        /// Never use the network
+        #[arg(long, env = "ILLUMINE_OFFLINE")]
+        offline: bool,
+    },
+    /// Show all that is known of a model
+    Info { name: Option<String> },
+    /// Read a model's file again and compare its checksum
+    Verify { name: Option<String> },
+    /// Remove a model's file from this machine
+    Rm { name: String },
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Sessions {
+    /// List the sessions, the last one first
+    List {
+        #[arg(long, env = "ILLUMINE_SESSIONS", value_name = "FOLDER")]
+        sessions: Option<PathBuf>,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Eval {
+    /// How well a model foretells a text
+    Text {
+        /// The text; its perplexity over windows of the context is measured
+        #[arg(long, value_name = "FILE", required = true)]
+        perplexity: PathBuf,
+        /// Tokens of a window, of which the second half is scored
+        #[arg(long, default_value_t = 512, value_parser = clap::value_parser!(u32).range(4..=1_000_000))]
+        window: u32,
+        /// Print one JSON object
+        #[arg(long)]
+        json: bool,
+        #[command(flatten)]
+        common: Common,
+    },
+}
+
+#[derive(Args, Debug)]
+pub struct Bench {
+    /// Tokens of the prompt that is read
+    #[arg(short, long, default_value_t = 512)]
+    pub prompt: usize,
+    /// Tokens that are written
+    #[arg(short, long, default_value_t = 128)]
+    pub generate: usize,
+    /// How often each is measured
+    #[arg(short, long, default_value_t = 5, value_parser = clap::value_parser!(u16).range(1..=100))]
+    pub repeat: u16,
+    /// A peer's bench that prints llama-bench's JSON, run in turn with ours
+    #[arg(long, value_name = "COMMAND")]
+    pub against: Option<String>,
+    /// Print one JSON object
+    #[arg(long)]
+    pub json: bool,
+    #[arg(short, long, env = "ILLUMINE_MODEL", value_name = "NAME|PATH")]
+    pub model: Option<String>,
+    #[arg(short, long, env = "ILLUMINE_THREADS", value_name = "N", value_parser = clap::value_parser!(u16).range(1..=512))]
+    pub threads: Option<u16>,
+    /// auto, cpu, cuda:N or metal
+    #[arg(long, env = "ILLUMINE_DEVICE", default_value = "auto", value_name = "DEVICE")]
+    pub device: device::Choice,
+}

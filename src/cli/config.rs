@@ -1,0 +1,88 @@
+//! config.toml: what a writer always wants, below flags and variables.
+//!
+//! ```toml
+//! model = "smollm2-135m"
+//! mode = "prose"
+//! system = ""
+//! [sampling]
+//! temperature = 0.8
+//! ```
+
+use super::exit::{Exit, Failed};
+use illumine::story::untrusted::clean_line;
+use illumine::story::{Mode, Settings, sampling};
+use std::io::ErrorKind;
+use std::path::Path;
+use toml::{Table, Value};
+
+/// Reads the file; none there is no error.
+pub fn read(path: &Path) -> Result<Settings, Failed> {
+    let text = match std::fs::read_to_string(path) {
+        Ok(text) => text,
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Settings::default()),
+        Err(error) => return Err(wrong(path, &error.to_string())),
+    };
+    let table: Table = text.parse().map_err(|error: toml::de::Error| wrong(path, error.message()))?;
+    settings(&table).map_err(|why| wrong(path, &why))
+}
+
+fn settings(table: &Table) -> Result<Settings, String> {
+    let mut settings = Settings::default();
+    for (key, value) in table {
+        match (key.as_str(), value) {
+            ("model", Value::String(name)) => settings.model.clone_from(name),
+            ("system", Value::String(text)) => settings.system.clone_from(text),
+            ("mode", Value::String(word)) => {
+                let mode = Mode::parse(word);
+                settings.mode = mode.ok_or("mode is \"prose\" or \"chat\"".to_string())?;
+            }
+            ("sampling", Value::Table(rows)) => {
+                for (name, value) in rows {
+                    let set = sampling::set(&mut settings.sampling, name, &plain(value));
+                    set.map_err(|error| error.to_string())?;
+                }
+            }
+            (other, _) => {
+                let known = "model, mode, system and [sampling]";
+                return Err(format!("{} is not a setting here; there are {known}", clean_line(other)));
+            }
+        }
+    }
+    Ok(settings)
+}
+
+/// A value as a setting takes it: lists as JSON.
+fn plain(value: &Value) -> String {
+    match value {
+        Value::String(text) => text.clone(),
+        Value::Array(_) => serde_json::to_string(value).unwrap_or_default(),
+        other => other.to_string(),
+    }
+}
+
+fn wrong(path: &Path, why: &str) -> Failed {
+    let path = clean_line(&path.display().to_string());
+    Failed::new(Exit::Usage, format!("{path} cannot be used: {why}; correct it or remove it"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_sets_what_it_names() {
+        let text = "mode = \"chat\"\n[sampling]\ntemperature = 0.5\nstop = [\"\\nUser:\"]\n";
+        let settings = settings(&text.parse().unwrap()).unwrap();
+        assert_eq!(settings.mode, Mode::Chat);
+        assert_eq!(settings.sampling.temperature, 0.5);
+        assert_eq!(settings.sampling.stop, ["\nUser:"]);
+    }
+
+    #[test]
+    fn a_slip_is_said_and_not_ignored() {
+        let error = settings(&"modle = \"x\"".parse().unwrap()).unwrap_err();
+        assert!(error.contains("modle is not a setting"), "{error}");
+        let error = settings(&"[sampling]\ntemprature = 1".parse().unwrap()).unwrap_err();
+        assert!(error.contains("temperature"), "{error}");
+    }
+}

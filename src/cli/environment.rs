@@ -1,0 +1,170 @@
+//! What the program takes from its surroundings: variables, folders, the clock.
+//!
+//! Libraries never look these up; everything they need is put together here, once.
+
+use super::args::Common;
+use super::exit::{Exit, Failed};
+use etcetera::BaseStrategy;
+use illumine::engine::ModelLoader;
+use illumine::model::catalog::Catalog;
+use illumine::model::device;
+use illumine::model::fetch::{HttpSettings, HubSettings, ModelStore};
+use illumine::store::Sessions;
+use illumine::story::{Mode, Sampling, Settings, sampling};
+use illumine::studio::Setup;
+use std::collections::hash_map::RandomState;
+use std::env;
+use std::hash::{BuildHasher, Hasher};
+use std::path::{Path, PathBuf};
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
+
+/// Names this program in provenance.
+pub const BUILD: &str = concat!("illumine ", env!("CARGO_PKG_VERSION"));
+
+/// Every folder and file that illumine uses.
+pub struct Paths {
+    pub sessions: PathBuf,
+    pub models: PathBuf,
+    pub history: PathBuf,
+    pub config: PathBuf,
+}
+
+impl Paths {
+    pub fn find() -> Result<Paths, Failed> {
+        let base = etcetera::choose_base_strategy();
+        let base = base.map_err(|_| {
+            let why = "Your home folder cannot be found; set HOME, or name a folder with --sessions";
+            Failed::new(Exit::Session, why)
+        })?;
+        let data = base.data_dir().join("illumine");
+        let state = base.state_dir().unwrap_or_else(|| base.data_dir()).join("illumine");
+        Ok(Paths {
+            sessions: folder("ILLUMINE_SESSIONS").unwrap_or_else(|| data.join("sessions")),
+            models: folder("ILLUMINE_MODELS").unwrap_or_else(|| data.join("models")),
+            history: state.join("history.txt"),
+            config: variable("ILLUMINE_CONFIG")
+                .map(PathBuf::from)
+                .unwrap_or_else(|| base.config_dir().join("illumine/config.toml")),
+        })
+    }
+}
+
+/// A variable that is set to something.
+pub fn variable(name: &str) -> Option<String> {
+    env::var(name).ok().filter(|value| !value.is_empty())
+}
+
+fn folder(name: &str) -> Option<PathBuf> {
+    env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from)
+}
+
+/// Whether colours are welcome (no-color.org).
+pub fn colour() -> bool {
+    variable("NO_COLOR").is_none() && variable("TERM").as_deref() != Some("dumb")
+}
+
+pub fn catalog() -> Result<Catalog, Failed> {
+    Catalog::embedded().map_err(|error| Failed::new(Exit::Model, error))
+}
+
+pub fn model_store(paths: &Paths, offline: bool) -> ModelStore {
+    let home = etcetera::home_dir().unwrap_or_default();
+    let hub = HubSettings::from_variables(variable, Path::new(&home));
+    let http = HttpSettings::from_variables(variable);
+    let offline = offline || hub.offline;
+    ModelStore {
+        offline,
+        ..ModelStore::new(paths.models.clone(), hub, http)
+    }
+}
+
+/// Threads that compute: as asked, or one for each processor that this process may use.
+pub fn threads(asked: Option<u16>) -> usize {
+    let there = || std::thread::available_parallelism().map_or(1, usize::from);
+    asked.map_or_else(there, usize::from)
+}
+
+pub fn loader(paths: &Paths, common: &Common) -> Result<ModelLoader, Failed> {
+    Ok(ModelLoader {
+        catalog: catalog()?,
+        store: model_store(paths, common.offline),
+        device: common.device,
+        threads: threads(common.threads),
+    })
+}
+
+/// A loader for commands that take only these.
+pub fn plain_loader(
+    paths: &Paths,
+    device: device::Choice,
+    asked: Option<u16>,
+) -> Result<ModelLoader, Failed> {
+    let common = Common {
+        device,
+        threads: asked,
+        ..Common::default()
+    };
+    loader(paths, &common)
+}
+
+/// The settings of a new session: flags and variables, then config.toml, then defaults.
+pub fn settings(paths: &Paths, common: &Common) -> Result<Settings, Failed> {
+    let mut settings = super::config::read(&paths.config)?;
+    let usage = |error: &dyn std::fmt::Display| Failed::new(Exit::Usage, error);
+    if let Some(model) = &common.model {
+        settings.model.clone_from(model);
+    }
+    if common.chat {
+        if settings.mode != Mode::Chat && settings.sampling == Sampling::default() {
+            settings.sampling = Sampling::chat();
+        }
+        settings.mode = Mode::Chat;
+    }
+    if let Some(system) = &common.system {
+        settings.system = illumine::story::untrusted::clean(system).into_owned();
+    }
+    let flags = &common.sampling;
+    let named = [
+        ("max_tokens", &flags.max_tokens),
+        ("seed", &flags.seed),
+        ("temperature", &flags.temperature),
+        ("top_k", &flags.top_k),
+        ("top_p", &flags.top_p),
+        ("min_p", &flags.min_p),
+    ];
+    for (name, value) in named.iter().filter_map(|(name, value)| Some((name, (*value).as_ref()?))) {
+        let set = sampling::set(&mut settings.sampling, name, value);
+        set.map_err(|error| usage(&error))?;
+    }
+    for pair in &flags.set {
+        let Some((name, value)) = pair.split_once('=') else {
+            return Err(usage(&"--set takes NAME=VALUE, as in --set min_p=0.1"));
+        };
+        let set = sampling::set(&mut settings.sampling, name, value);
+        set.map_err(|error| usage(&error))?;
+    }
+    Ok(settings)
+}
+
+pub fn setup(paths: &Paths, common: &Common) -> Result<Setup, Failed> {
+    let sessions = common.sessions.as_ref().unwrap_or(&paths.sessions);
+    Ok(Setup {
+        sessions: Sessions::new(sessions),
+        defaults: settings(paths, common)?,
+        build: BUILD.to_string(),
+        entropy: entropy(),
+        now,
+        private: common.private,
+    })
+}
+
+/// A number that is another each time: the operating system's randomness, by way of the standard
+/// library's hash keys.
+pub fn entropy() -> u64 {
+    RandomState::new().build_hasher().finish()
+}
+
+fn now() -> String {
+    OffsetDateTime::now_utc().format(&Rfc3339).unwrap_or_default()
+}

@@ -1,0 +1,65 @@
+//! `illumine eval`: how well a model does.
+
+use super::args::Eval as Args;
+use super::environment::{self, Paths};
+use super::page::Meter;
+use super::{Exit, Failed, print};
+use illumine::engine::perplexity::{PerplexityError, perplexity};
+use illumine::engine::{LoadError, Loaded, Loader, ModelLoader};
+use std::path::Path;
+
+pub fn run(paths: &Paths, what: &Args) -> Result<Exit, Failed> {
+    let Args::Text {
+        perplexity: file,
+        window,
+        json,
+        common,
+    } = what;
+    let text = read(file)?;
+    let mut loaded = load(environment::loader(paths, common)?, common.model.as_deref())?;
+    let mut meter = Meter::new();
+    let mut progress = |done: usize, all: usize| {
+        meter.bytes("Windows scored", done as u64, Some(all as u64));
+        true
+    };
+    let found = perplexity(&mut loaded, &text, *window as usize, &mut progress);
+    meter.clear();
+    let found = found.map_err(|error| {
+        let exit = match error {
+            PerplexityError::TooShort { .. } => Exit::Usage,
+            _ => Exit::Engine,
+        };
+        Failed::new(exit, error)
+    })?;
+    if *json {
+        let found = serde_json::to_string(&found);
+        return print(&format!("{}\n", found.unwrap_or_default()));
+    }
+    print(&format!(
+        "perplexity {:.4} ({} tokens, {} windows of {window}, {} scored)\n",
+        found.perplexity, found.tokens, found.chunks, found.scored
+    ))
+}
+
+fn read(file: &Path) -> Result<String, Failed> {
+    let bytes = std::fs::read(file);
+    let bytes = bytes.map_err(|error| {
+        Failed::new(Exit::Usage, format!("Cannot read {}: {error}", file.display()))
+    })?;
+    String::from_utf8(bytes).map_err(|_| {
+        let why = format!("{} is not UTF-8; convert it, for example with iconv", file.display());
+        Failed::new(Exit::Usage, why)
+    })
+}
+
+/// Loads a model here and now, with its progress on standard error.
+pub fn load(mut loader: ModelLoader, model: Option<&str>) -> Result<Loaded, Failed> {
+    let mut meter = Meter::new();
+    let mut progress = |what: &str, done: u64, total: Option<u64>| meter.bytes(what, done, total);
+    let loaded = loader.load(model.unwrap_or_default(), &mut progress, &|| false);
+    meter.clear();
+    loaded.map_err(|error| match error {
+        LoadError::Stopped => Failed::new(Exit::Interrupted, "Stopped"),
+        LoadError::Failed(why) => Failed::new(Exit::Model, why),
+    })
+}

@@ -1,0 +1,84 @@
+//! How the program ends: the exit codes that `illumine --help` documents.
+
+use illumine::line::Trouble;
+use illumine::store::StoreError;
+use illumine::story::message::Fault;
+use illumine::studio::Refusal;
+use std::fmt::Display;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Exit {
+    Well,
+    Engine,
+    Usage,
+    Model,
+    Overflow,
+    Session,
+    Interrupted,
+    Signal(u8),
+}
+
+impl Exit {
+    pub fn code(self) -> u8 {
+        match self {
+            Exit::Well => 0,
+            Exit::Engine => 1,
+            Exit::Usage => 2,
+            Exit::Model => 3,
+            Exit::Overflow => 4,
+            Exit::Session => 5,
+            Exit::Interrupted => 130,
+            Exit::Signal(number) => 128u8.saturating_add(number),
+        }
+    }
+}
+
+impl From<Fault> for Exit {
+    fn from(fault: Fault) -> Exit {
+        match fault {
+            Fault::Model => Exit::Model,
+            Fault::Overflow => Exit::Overflow,
+            Fault::Engine => Exit::Engine,
+        }
+    }
+}
+
+impl From<Trouble> for Exit {
+    fn from(trouble: Trouble) -> Exit {
+        match trouble {
+            Trouble::Refused => Exit::Usage,
+            Trouble::Store => Exit::Session,
+            Trouble::Engine(fault) => fault.into(),
+        }
+    }
+}
+
+/// An end that has to be explained: one sentence, and the code to leave with.
+#[derive(Debug)]
+pub struct Failed {
+    pub exit: Exit,
+    pub why: String,
+}
+
+impl Failed {
+    pub fn new(exit: Exit, why: impl Display) -> Failed {
+        let why = why.to_string();
+        Failed { exit, why }
+    }
+}
+
+impl From<Refusal> for Failed {
+    fn from(refusal: Refusal) -> Failed {
+        let exit = match &refusal {
+            Refusal::Store(_) => Exit::Session,
+            _ => Exit::Usage,
+        };
+        Failed::new(exit, refusal)
+    }
+}
+
+impl From<StoreError> for Failed {
+    fn from(error: StoreError) -> Failed {
+        Failed::new(Exit::Session, error)
+    }
+}

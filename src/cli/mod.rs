@@ -1,0 +1,89 @@
+//! One module a subcommand, and what they share.
+
+pub mod args;
+mod bench;
+mod config;
+mod environment;
+mod eval;
+mod exit;
+mod models;
+mod page;
+mod repl;
+mod screen;
+mod sessions;
+mod signals;
+mod write;
+
+use args::{Cli, Command, Common};
+use clap::CommandFactory;
+use environment::Paths;
+pub use exit::{Exit, Failed};
+use illumine::engine::Engine;
+use illumine::story::Event;
+use illumine::studio::Studio;
+use std::io::{IsTerminal, Write, stdin, stdout};
+use std::sync::mpsc::{Receiver, channel};
+
+/// Does what the command line says.
+pub fn run(cli: Cli) -> Result<Exit, Failed> {
+    let paths = Paths::find()?;
+    match cli.command {
+        None if stdin().is_terminal() && stdout().is_terminal() => {
+            screen::run(&paths, &cli.common, cli.session.as_deref())
+        }
+        None => repl::run(&paths, &cli.common, cli.session.as_deref()),
+        Some(Command::Repl { session, common }) => repl::run(&paths, &common, session.as_deref()),
+        Some(Command::Write(args)) => write::run(&paths, &args),
+        Some(Command::Models { what }) => models::run(&paths, &what),
+        Some(Command::Sessions { what }) => sessions::run(&paths, &what),
+        Some(Command::Eval { what }) => eval::run(&paths, &what),
+        Some(Command::Bench(args)) => bench::run(&paths, &args),
+        Some(Command::Paths) => print(&paths_text(&paths)),
+        Some(Command::Completions { shell }) => {
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut Cli::command(), "illumine", &mut script);
+            print(&String::from_utf8_lossy(&script))
+        }
+    }
+}
+
+/// An engine on its thread and a studio over it, with the model on its way.
+fn studio(paths: &Paths, common: &Common) -> Result<(Studio, Receiver<Event>), Failed> {
+    let setup = environment::setup(paths, common)?;
+    let (sender, events) = channel();
+    let engine = Engine::start(environment::loader(paths, common)?, sender);
+    Ok((Studio::new(engine, setup), events))
+}
+
+/// Opens the session that was named, or begins it.
+fn enter(studio: &mut Studio, session: Option<&str>) -> Result<Option<String>, Failed> {
+    let Some(name) = session else {
+        return Ok(None);
+    };
+    match studio.open_or_begin(name)? {
+        illumine::studio::Outcome::Moved(said) => Ok(Some(said)),
+        _ => Ok(None),
+    }
+}
+
+fn paths_text(paths: &Paths) -> String {
+    format!(
+        "sessions  {}\nmodels    {}\nhistory   {}\nconfig    {}\n",
+        paths.sessions.display(),
+        paths.models.display(),
+        paths.history.display(),
+        paths.config.display()
+    )
+}
+
+/// Prints to standard output; a closed pipe is no failure.
+fn print(text: &str) -> Result<Exit, Failed> {
+    let mut out = stdout().lock();
+    let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+    Ok(Exit::Well)
+}
+
+/// Says what went wrong, on standard error.
+pub fn complain(why: &str) {
+    eprintln!("illumine: {}", illumine::story::untrusted::clean(why));
+}

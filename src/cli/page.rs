@@ -1,0 +1,156 @@
+//! The transcript on standard output; everything about it on standard error.
+
+use illumine::line::{Gone, Page};
+use illumine::model::fetch::{Pace, Progress};
+use illumine::story::untrusted::clean;
+use illumine::studio::Work;
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use std::io::{IsTerminal, Write, stderr, stdout};
+use std::time::Instant;
+
+use super::signals::Watch;
+
+/// Standard output as a page.
+pub struct Paper {
+    watch: Watch,
+    bar: Meter,
+    dim: bool,
+    /// Something stands on the line that has not ended yet.
+    open: bool,
+    show_end: bool,
+}
+
+impl Paper {
+    /// `show_end` ends each passage with a line end, as a conversation needs and a pipe does not.
+    pub fn new(watch: Watch, colour: bool, show_end: bool) -> Paper {
+        Paper {
+            watch,
+            bar: Meter::new(),
+            dim: colour && stderr().is_terminal(),
+            open: false,
+            show_end,
+        }
+    }
+
+    fn put(&mut self, text: &str) -> Result<(), Gone> {
+        let mut out = stdout().lock();
+        let put = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+        put.map_err(|_| Gone)
+    }
+}
+
+impl Page for Paper {
+    fn text(&mut self, text: &str) -> Result<(), Gone> {
+        if text.is_empty() {
+            return Ok(());
+        }
+        self.bar.clear();
+        self.open = !text.ends_with('\n');
+        self.put(text)
+    }
+
+    fn end(&mut self) -> Result<(), Gone> {
+        if !self.show_end || !std::mem::take(&mut self.open) {
+            return Ok(());
+        }
+        self.put("\n")
+    }
+
+    fn said(&mut self, text: &str) -> Result<(), Gone> {
+        self.bar.clear();
+        self.put(&format!("{}\n", clean(text)))
+    }
+
+    fn notice(&mut self, text: &str) {
+        self.bar.clear();
+        if std::mem::take(&mut self.open) && stdout().is_terminal() {
+            let _ = self.put("\n");
+        }
+        let text = clean(text);
+        match self.dim {
+            true => eprintln!("\u{1b}[2m{text}\u{1b}[0m"),
+            false => eprintln!("{text}"),
+        }
+    }
+
+    fn working(&mut self, work: &Work) {
+        self.watch.working(*work != Work::Nothing);
+        self.bar.show(work);
+    }
+}
+
+/// Progress on standard error: a bar where it is a terminal, a line now and then where it is not.
+pub struct Meter {
+    bar: Option<ProgressBar>,
+    pace: Pace,
+    began: Instant,
+    said: Option<(String, u64)>,
+}
+
+impl Meter {
+    pub fn new() -> Meter {
+        Meter {
+            bar: None,
+            pace: Pace::default(),
+            began: Instant::now(),
+            said: None,
+        }
+    }
+
+    pub fn show(&mut self, work: &Work) {
+        match work {
+            Work::Loading { what, done, total } => self.bytes(what, *done, *total),
+            Work::Reading { done, total, reused } if total - reused > 256 && done < total => {
+                self.bar("Reading the story", *done as u64, Some(*total as u64), TOKENS);
+            }
+            _ => self.clear(),
+        }
+    }
+
+    /// Bytes fetched or read so far.
+    pub fn bytes(&mut self, what: &str, done: u64, total: Option<u64>) {
+        if done == 0 && total.is_none() {
+            return;
+        }
+        if stderr().is_terminal() {
+            return self.bar(what, done, total, BYTES);
+        }
+        // In a log, a line for each tenth is enough.
+        let tenth = total.filter(|total| *total > 0).map_or(0, |total| done * 10 / total);
+        let now = (what.to_string(), tenth);
+        if self.said.as_ref() != Some(&now) {
+            self.said = Some(now);
+            let what = clean(what).into_owned();
+            let progress = Progress { what, done, total };
+            eprintln!("{}", self.pace.line(self.began.elapsed(), &progress));
+        }
+    }
+
+    fn bar(&mut self, what: &str, done: u64, total: Option<u64>, template: &str) {
+        if !stderr().is_terminal() {
+            return;
+        }
+        let bar = self.bar.get_or_insert_with(|| {
+            let target = ProgressDrawTarget::stderr_with_hz(10);
+            let bar = ProgressBar::with_draw_target(total, target);
+            let style = ProgressStyle::with_template(template);
+            bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
+            bar
+        });
+        bar.set_message(clean(what).into_owned());
+        if let Some(total) = total {
+            bar.set_length(total);
+        }
+        bar.set_position(done);
+    }
+
+    pub fn clear(&mut self) {
+        if let Some(bar) = self.bar.take() {
+            bar.finish_and_clear();
+        }
+    }
+}
+
+const BYTES: &str =
+    "{msg} [{bar:24}] {decimal_bytes} of {decimal_total_bytes}, {decimal_bytes_per_sec}, {eta} left";
+const TOKENS: &str = "{msg} [{bar:24}] {pos} of {len} tokens";

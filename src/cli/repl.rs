@@ -1,0 +1,195 @@
+//! `illumine repl`: rustyline where a person types, plain lines where a pipe does.
+
+use super::args::Common;
+use super::environment::{self, Paths};
+use super::page::Paper;
+use super::signals;
+use super::{Exit, Failed, enter, studio};
+use illumine::line::{self, Closing, Input};
+use illumine::story::command::{COMMANDS, Completes};
+use illumine::story::sampling::SETTINGS;
+use illumine::studio::Studio;
+use rustyline::completion::{Completer, Pair};
+use rustyline::error::ReadlineError;
+use rustyline::history::DefaultHistory;
+use rustyline::{Context, Editor, Helper, Highlighter, Hinter, Validator};
+use std::io::{BufRead, IsTerminal, Read, stdin, stdout};
+use std::path::Path;
+
+/// A line longer than this is not one passage of a story.
+const LONGEST: u64 = 4 << 20;
+
+pub fn run(paths: &Paths, common: &Common, session: Option<&str>) -> Result<Exit, Failed> {
+    let (mut studio, events) = studio(paths, common)?;
+    let said = enter(&mut studio, session)?;
+    let person = stdin().is_terminal();
+    let watch = signals::listen(studio.stopper());
+    let mut page = Paper::new(watch, environment::colour(), true);
+    if person && stdout().is_terminal() {
+        greet(&studio, said);
+    }
+    if !studio.busy() {
+        studio.load_model();
+    }
+    let loaded = line::settle(&mut studio, &events, &mut page);
+    let closing = if person {
+        let mut typist = Typist::new(paths, &studio)?;
+        let closing = line::run(&mut studio, &events, |studio| typist.next(studio), &mut page);
+        typist.remember(&paths.history);
+        closing
+    } else {
+        let mut lines = Lines::default();
+        line::run(&mut studio, &events, |_| lines.next(), &mut page)
+    };
+    let first = loaded.ok().flatten();
+    Ok(exit(closing, first, person))
+}
+
+/// A person has seen what went wrong; a script learns it from the exit code.
+fn exit(closing: Closing, loading: Option<line::Trouble>, person: bool) -> Exit {
+    match loading.or(closing.fault) {
+        _ if closing.interrupted => Exit::Interrupted,
+        Some(trouble) if !person => trouble.into(),
+        _ => Exit::Well,
+    }
+}
+
+fn greet(studio: &Studio, said: Option<String>) {
+    println!("Write, and press Enter: the model goes on. /help lists commands, Ctrl+C stops, Ctrl+D leaves.");
+    if let Some(said) = said {
+        println!("{said}\n{}", line::transcript(studio));
+    }
+}
+
+/// Lines from a pipe or a file.
+#[derive(Default)]
+struct Lines {
+    number: usize,
+}
+
+impl Lines {
+    fn next(&mut self) -> Input {
+        self.number += 1;
+        let mut bytes = Vec::new();
+        let mut stdin = stdin().lock();
+        let read = stdin.by_ref().take(LONGEST).read_until(b'\n', &mut bytes);
+        let number = self.number;
+        match read {
+            Err(error) => Input::Unusable(format!("Standard input cannot be read ({error})")),
+            Ok(0) => Input::End,
+            Ok(read) if read as u64 == LONGEST && !bytes.ends_with(b"\n") => {
+                let _ = stdin.skip_until(b'\n');
+                Input::Unusable(format!(
+                    "Line {number} is longer than {} MB and is left out; split it into several lines",
+                    LONGEST >> 20
+                ))
+            }
+            Ok(_) => match String::from_utf8(bytes) {
+                Ok(line) => Input::Line(line.trim_end_matches(['\n', '\r']).to_string()),
+                Err(_) => Input::Unusable(format!(
+                    "Line {number} is not UTF-8 and is left out; convert the input, for example with iconv"
+                )),
+            },
+        }
+    }
+}
+
+/// A person at a terminal.
+struct Typist {
+    editor: Editor<Words, DefaultHistory>,
+}
+
+/// What Tab knows.
+#[derive(Helper, Highlighter, Hinter, Validator)]
+struct Words {
+    models: Vec<String>,
+    sessions: Vec<String>,
+}
+
+impl Typist {
+    fn new(paths: &Paths, studio: &Studio) -> Result<Typist, Failed> {
+        let editor = Editor::new().map_err(|error| Failed::new(Exit::Usage, error))?;
+        let mut typist = Typist { editor };
+        let catalog = environment::catalog()?;
+        let models = catalog.entries().iter().map(|entry| entry.name.clone());
+        typist.editor.set_helper(Some(Words {
+            models: models.collect(),
+            sessions: names(studio),
+        }));
+        // No history yet is no matter.
+        let _ = typist.editor.load_history(&paths.history);
+        Ok(typist)
+    }
+
+    fn next(&mut self, studio: &Studio) -> Input {
+        if let Some(words) = self.editor.helper_mut() {
+            words.sessions = names(studio);
+        }
+        let mut interrupts = 0;
+        loop {
+            match self.editor.readline("> ") {
+                Ok(line) => {
+                    if !line.trim().is_empty() && !studio.is_private() {
+                        let _ = self.editor.add_history_entry(line.as_str());
+                    }
+                    return Input::Line(line);
+                }
+                Err(ReadlineError::Interrupted) if interrupts == 0 => {
+                    interrupts += 1;
+                    eprintln!("Ctrl+C again, or Ctrl+D, leaves; everything is on disk");
+                }
+                Err(ReadlineError::Interrupted) => return Input::Interrupted,
+                Err(_) => return Input::End,
+            }
+        }
+    }
+
+    fn remember(&mut self, path: &Path) {
+        if let Some(dir) = path.parent() {
+            let _ = std::fs::create_dir_all(dir);
+        }
+        let _ = self.editor.save_history(path);
+    }
+}
+
+fn names(studio: &Studio) -> Vec<String> {
+    let listed = studio.sessions().list().unwrap_or_default();
+    listed.into_iter().map(|one| one.name).collect()
+}
+
+impl Completer for Words {
+    type Candidate = Pair;
+
+    fn complete(&self, line: &str, at: usize, _: &Context) -> rustyline::Result<(usize, Vec<Pair>)> {
+        let typed = &line[..at];
+        let Some(command) = typed.strip_prefix('/') else {
+            return Ok((at, Vec::new()));
+        };
+        let Some((name, rest)) = command.split_once(' ') else {
+            let names = COMMANDS.iter().map(|spec| format!("{} ", spec.name));
+            return Ok((1, matching(names, command)));
+        };
+        let completes = illumine::story::command::find(name).map(|spec| spec.completes);
+        let start = at - rest.len();
+        let words: Vec<String> = match completes {
+            Some(Completes::Settings) => SETTINGS.iter().map(|row| format!("{} ", row.name)).collect(),
+            Some(Completes::Models) => self.models.clone(),
+            Some(Completes::Sessions) => self.sessions.clone(),
+            Some(Completes::Modes) => vec!["prose".into(), "chat".into()],
+            Some(Completes::Swipes) => vec!["next".into(), "prev".into()],
+            Some(Completes::Commands) => COMMANDS.iter().map(|spec| spec.name.to_string()).collect(),
+            Some(Completes::Nothing) | None => Vec::new(),
+        };
+        Ok((start, matching(words.into_iter(), rest)))
+    }
+}
+
+fn matching(words: impl Iterator<Item = String>, typed: &str) -> Vec<Pair> {
+    let begins = words.filter(|word| word.starts_with(typed));
+    begins
+        .map(|word| Pair {
+            display: word.trim_end().to_string(),
+            replacement: word,
+        })
+        .collect()
+}

@@ -1,0 +1,64 @@
+//! Signals for the line front ends: Ctrl+C stops the passage, hang-up and termination end the
+//! program once what has been written is on disk.
+
+use illumine::engine::Stop;
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use signal_hook::iterator::Signals;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// How long a passage that is being stopped may take to reach the disk.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// What the signal thread and the front end tell each other.
+#[derive(Clone, Default)]
+pub struct Watch {
+    working: Arc<AtomicBool>,
+    interrupts: Arc<AtomicU32>,
+}
+
+impl Watch {
+    /// Whether a passage is under way that must reach the disk before the program may end.
+    pub fn working(&self, working: bool) {
+        self.working.store(working, Ordering::SeqCst);
+    }
+
+    /// How often Ctrl+C was pressed.
+    pub fn interrupts(&self) -> u32 {
+        self.interrupts.load(Ordering::SeqCst)
+    }
+}
+
+/// Starts listening. Where signals cannot be had, the program runs on without.
+pub fn listen(stop: Stop) -> Watch {
+    let watch = Watch::default();
+    let Ok(mut signals) = Signals::new([SIGINT, SIGTERM, SIGHUP]) else {
+        return watch;
+    };
+    let shared = watch.clone();
+    thread::spawn(move || {
+        for signal in signals.forever() {
+            stop.stop();
+            let working = shared.working.load(Ordering::SeqCst);
+            if signal == SIGINT {
+                let times = shared.interrupts.fetch_add(1, Ordering::SeqCst) + 1;
+                // The first Ctrl+C stops the work; with nothing to stop, or again, it ends.
+                if working && times < 3 {
+                    continue;
+                }
+            }
+            wait(&shared);
+            std::process::exit(128 + signal);
+        }
+    });
+    watch
+}
+
+fn wait(watch: &Watch) {
+    let until = Instant::now() + PATIENCE;
+    while watch.working.load(Ordering::SeqCst) && Instant::now() < until {
+        thread::sleep(Duration::from_millis(5));
+    }
+}

@@ -1,0 +1,205 @@
+//! `illumine write`: one prompt, one passage, on standard output and nowhere else.
+
+use super::args::Write as Args;
+use super::environment::{self, Paths};
+use super::page::Meter;
+use super::signals;
+use super::{Exit, Failed};
+use illumine::engine::Engine;
+use illumine::story::message::{Overflow, Stats, TextRequest};
+use illumine::story::untrusted::clean;
+use illumine::story::{
+    About, Author, Context, Event, Mode, Node, Request, Settings, Status,
+};
+use illumine::studio::Work;
+use serde::Serialize;
+use std::io::{IsTerminal, Read, Write, stdin, stdout};
+use std::sync::mpsc::{Receiver, channel};
+
+/// What `--json` prints.
+#[derive(Serialize)]
+struct Report<'a> {
+    text: &'a str,
+    prompt_ids: &'a [u32],
+    ids: &'a [u32],
+    stop: Status,
+    seed: u64,
+    model: Model<'a>,
+    timings: Timings,
+}
+
+#[derive(Serialize)]
+struct Model<'a> {
+    name: &'a str,
+    sha256: &'a str,
+}
+
+#[derive(Serialize)]
+struct Timings {
+    load_ms: f64,
+    prefill_ms: f64,
+    prefill_tps: f64,
+    decode_ms: f64,
+    decode_tps: f64,
+    reused: usize,
+}
+
+/// What came of the request.
+#[derive(Default)]
+struct Written {
+    about: About,
+    text: String,
+    ids: Vec<u32>,
+    stats: Stats,
+    status: Option<Status>,
+}
+
+pub fn run(paths: &Paths, args: &Args) -> Result<Exit, Failed> {
+    let settings = environment::settings(paths, &args.common)?;
+    let prompt = prompt(args)?;
+    let seed = settings.sampling.seed.unwrap_or_else(environment::entropy);
+    let (sender, events) = channel();
+    let engine = Engine::start(environment::loader(paths, &args.common)?, sender);
+    let watch = signals::listen(engine.stopper());
+    watch.working(true);
+    engine.submit(Request::Load {
+        model: settings.model.clone(),
+    });
+    engine.submit(request(&settings, &prompt, seed, args.crop));
+    if args.echo {
+        super::print(&prompt)?;
+    }
+    let stream = !args.json;
+    let written = follow(&engine, &events, stream)?;
+    let status = written.status.unwrap_or(Status::Failed);
+    if args.json {
+        super::print(&report(&written, status, seed)?)?;
+    } else if stdout().is_terminal() && !written.text.ends_with('\n') {
+        super::print("\n")?;
+    }
+    match watch.interrupts() {
+        0 => Ok(Exit::Well),
+        _ => Ok(Exit::Interrupted),
+    }
+}
+
+/// The prompt as given, or all of standard input; the line end that `echo` adds is not part of it.
+fn prompt(args: &Args) -> Result<String, Failed> {
+    if let Some(prompt) = &args.prompt {
+        return Ok(clean(prompt).into_owned());
+    }
+    let usage = |why: &str| Failed::new(Exit::Usage, why);
+    if stdin().is_terminal() {
+        return Err(usage("Give a prompt, as in illumine write \"Once upon a time\", or pipe one in"));
+    }
+    let mut bytes = Vec::new();
+    let read = stdin().lock().read_to_end(&mut bytes);
+    read.map_err(|error| usage(&format!("Standard input cannot be read ({error})")))?;
+    let text = String::from_utf8(bytes).map_err(|error| {
+        let at = error.utf8_error().valid_up_to();
+        usage(&format!(
+            "The prompt is not UTF-8 (at byte {at}); convert it, for example with iconv"
+        ))
+    })?;
+    let text = text.strip_suffix('\n').unwrap_or(&text);
+    let text = text.strip_suffix('\r').unwrap_or(text);
+    if text.is_empty() {
+        return Err(usage("The prompt is empty; give the words to continue"));
+    }
+    Ok(clean(text).into_owned())
+}
+
+fn request(settings: &Settings, prompt: &str, seed: u64, crop: bool) -> Request {
+    let node = Node {
+        id: 0,
+        parent: None,
+        author: Author::Prompt,
+        text: prompt.to_string(),
+        turn: settings.mode == Mode::Chat,
+        status: Status::Whole,
+        how: None,
+        ids: Vec::new(),
+    };
+    Request::Text(TextRequest {
+        node: 1,
+        context: Context::build(settings, &[&node]),
+        sampling: settings.sampling.clone(),
+        seed,
+        overflow: if crop { Overflow::Crop } else { Overflow::Refuse },
+    })
+}
+
+/// Follows the engine to the end of the passage.
+fn follow(engine: &Engine, events: &Receiver<Event>, stream: bool) -> Result<Written, Failed> {
+    let mut written = Written::default();
+    let mut meter = Meter::new();
+    for event in events {
+        match event {
+            Event::Loading { what, done, total } => meter.show(&Work::Loading { what, done, total }),
+            Event::Ready(about) => {
+                meter.clear();
+                if let Some(note) = &about.note {
+                    super::complain(note);
+                }
+                written.about = about;
+            }
+            Event::Prefill { done, total, reused, dropped, .. } => {
+                if done == reused && dropped > 0 {
+                    super::complain(&format!("The oldest {dropped} tokens of the prompt were left out"));
+                }
+                meter.show(&Work::Reading { done, total, reused });
+            }
+            Event::Piece { text, ids, .. } => {
+                meter.clear();
+                if stream && put(&text).is_err() {
+                    engine.stopper().stop();
+                }
+                written.text.push_str(&text);
+                written.ids.extend(ids);
+            }
+            Event::Done { node: Some(_), status, stats } => {
+                written.stats = stats;
+                written.status = Some(status);
+                return Ok(written);
+            }
+            Event::Done { .. } => {}
+            Event::Failed { why, fault, .. } => {
+                meter.clear();
+                return Err(Failed::new(fault.into(), why));
+            }
+        }
+    }
+    Err(Failed::new(Exit::Engine, "The engine has stopped; try again"))
+}
+
+fn put(text: &str) -> std::io::Result<()> {
+    let mut out = stdout().lock();
+    out.write_all(text.as_bytes())?;
+    out.flush()
+}
+
+fn report(written: &Written, status: Status, seed: u64) -> Result<String, Failed> {
+    let stats = &written.stats;
+    let report = Report {
+        text: &written.text,
+        prompt_ids: &stats.prompt_ids,
+        ids: &written.ids,
+        stop: status,
+        seed,
+        model: Model {
+            name: &written.about.name,
+            sha256: &written.about.sha256,
+        },
+        timings: Timings {
+            load_ms: written.about.load_ms,
+            prefill_ms: stats.prefill_ms,
+            prefill_tps: stats.prefill_tps(),
+            decode_ms: stats.decode_ms,
+            decode_tps: stats.decode_tps(),
+            reused: stats.reused,
+        },
+    };
+    let json = serde_json::to_string(&report);
+    let json = json.map_err(|error| Failed::new(Exit::Engine, error))?;
+    Ok(format!("{json}\n"))
+}
