@@ -1,12 +1,15 @@
-//! Grouped-query attention over the cache: candle's fused kernel on a CPU, plain operations
-//! elsewhere and where a layer sees only a window.
+//! Grouped-query attention over the cache: illumine's own kernel on a CPU ([`super::fused`]), plain
+//! operations on other devices.
 
-use candle_core::{DType, Device, Result, Tensor};
-use candle_nn::attention::{AttnMask, flash_attn};
+use super::fused::{self, Shape};
+use crate::model::linear::Pool;
+use candle_core::{DType, Device, Result, Storage, Tensor};
 
 /// Causal attention of `q` `[tokens, heads, dim]`, whose first token stands at `position`, over
-/// `k` and `v` `[1, position + tokens, kv_heads, dim]`. Returns `[tokens, heads * dim]`.
+/// `k` and `v` `[1, position + tokens, kv_heads, dim]`. With a window, a token sees only the last
+/// so many, itself among them. Returns `[tokens, heads * dim]`.
 pub fn attend(
+    pool: &Pool,
     q: &Tensor,
     k: &Tensor,
     v: &Tensor,
@@ -14,22 +17,30 @@ pub fn attend(
     window: Option<usize>,
 ) -> Result<Tensor> {
     let (tokens, heads, dim) = q.dims3()?;
-    let len = position + tokens;
-    let cut = window.is_some_and(|window| len > window);
-    if cut && tokens == 1 {
-        // One token's window is a run of positions: the rest need not be looked at.
-        let first = len - window.unwrap_or(len);
-        let (k, v) = (k.narrow(1, first, len - first)?, v.narrow(1, first, len - first)?);
-        return attend(q, &k, &v, len - first - 1, None);
-    }
-    if !q.device().is_cpu() || cut {
+    if !q.device().is_cpu() {
         let mask = mask(tokens, position, window, q.device())?;
         return plain(q, k, v, &mask);
     }
-    let scale = (dim as f32).sqrt().recip();
-    let causal = AttnMask::causal_with_offset(position);
-    let out = flash_attn::<f32>(&q.unsqueeze(0)?, k, v, scale, causal, None, None)?;
-    out.squeeze(0)?.transpose(0, 1)?.reshape((tokens, heads * dim))
+    let shape = Shape {
+        heads,
+        kv_heads: k.dim(2)?,
+        dim,
+        position,
+        window: window.unwrap_or(usize::MAX),
+    };
+    let mut out = vec![0f32; tokens * heads * dim];
+    let q = q.contiguous()?;
+    numbers(&q, |q| numbers(k, |k| numbers(v, |v| Ok(fused::attend(pool, shape, q, k, v, &mut out)))))?;
+    Tensor::from_vec(out, (tokens, heads * dim), q.device())
+}
+
+/// Lends a contiguous CPU tensor's numbers.
+fn numbers(tensor: &Tensor, work: impl FnOnce(&[f32]) -> Result<()>) -> Result<()> {
+    let (storage, layout) = tensor.storage_and_layout();
+    let (Storage::Cpu(cpu), Some((start, end))) = (&*storage, layout.contiguous_offsets()) else {
+        candle_core::bail!("attention reads contiguous tensors of a CPU")
+    };
+    work(&cpu.as_slice::<f32>()?[start..end])
 }
 
 /// The same from plain operations, for devices and shapes that have no fused kernel.
@@ -83,28 +94,18 @@ mod tests {
 
     #[test]
     fn the_fused_kernel_and_plain_operations_agree() {
+        let pool = Pool::new(2);
+        let windows = [None, Some(5)];
         for (tokens, position) in [(1, 0), (1, 40), (7, 0), (33, 20)] {
             let q = random((tokens, 9, 64), 1);
             let k = random((1, position + tokens, 3, 64), 2);
             let v = random((1, position + tokens, 3, 64), 3);
-            let fused = attend(&q, &k, &v, position, None).unwrap();
-            let mask = mask(tokens, position, None, &Device::Cpu).unwrap();
-            let plain = plain(&q, &k, &v, &mask).unwrap();
-            assert!(far(&fused, &plain) < 1e-5, "{tokens} at {position}");
-        }
-    }
-
-    #[test]
-    fn a_window_hides_what_lies_before_it() {
-        let (k, v) = (random((1, 12, 1, 8), 2), random((1, 12, 1, 8), 3));
-        let q = random((4, 2, 8), 1);
-        let slice = attend(&q, &k, &v, 8, Some(5)).unwrap();
-        for token in 0..4 {
-            let one = q.narrow(0, token, 1).unwrap();
-            let len = 8 + token + 1;
-            let (k, v) = (k.narrow(1, len - 5, 5).unwrap(), v.narrow(1, len - 5, 5).unwrap());
-            let alone = attend(&one, &k, &v, 4, None).unwrap();
-            assert!(far(&slice.narrow(0, token, 1).unwrap(), &alone) < 1e-5);
+            for window in windows {
+                let fused = attend(&pool, &q, &k, &v, position, window).unwrap();
+                let mask = mask(tokens, position, window, &Device::Cpu).unwrap();
+                let plain = plain(&q, &k, &v, &mask).unwrap();
+                assert!(far(&fused, &plain) < 1e-5, "{tokens} at {position}");
+            }
         }
     }
 }

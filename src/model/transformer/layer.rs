@@ -6,7 +6,9 @@ use super::config::{Activation, Config};
 use super::rope::Tables;
 use super::weights::{Linear, Weights, forward_many};
 use crate::model::ModelError;
+use crate::model::linear::Pool;
 use candle_core::{Result as Computed, Tensor};
+use std::sync::Arc;
 
 /// RMSNorm (Zhang & Sennrich 2019) with its weight `[dim]`.
 pub struct Norm {
@@ -27,6 +29,7 @@ pub struct Layer {
     cache: Cache,
     window: Option<usize>,
     shape: Shape,
+    pool: Arc<Pool>,
 }
 
 #[derive(Clone, Copy)]
@@ -92,6 +95,7 @@ impl Layer {
                 head_dim: config.head_dim,
                 context: config.context,
             },
+            pool: weights.pool(),
         })
     }
 
@@ -113,7 +117,7 @@ impl Layer {
         let q = rope.apply(&after(&self.query_norm, q)?, position)?;
         let k = rope.apply(&after(&self.key_norm, k)?, position)?;
         let (k, v) = self.cache.write(&k, &v, position, shape.context)?;
-        let out = attend(&q, &k, &v, position, self.window)?;
+        let out = attend(&self.pool, &q, &k, &v, position, self.window)?;
         self.output.forward(&out)
     }
 }

@@ -6,6 +6,7 @@
 mod attention;
 mod cache;
 pub mod config;
+mod fused;
 mod layer;
 mod rope;
 mod weights;

@@ -49,6 +49,11 @@ impl Weights {
         &self.device
     }
 
+    /// The threads that compute on a CPU.
+    pub fn pool(&self) -> Arc<Pool> {
+        self.pool.clone()
+    }
+
     /// Which kernels multiply: what the numbers depend on.
     pub fn kernels(&self) -> String {
         format!("{:?}", self.pool.family()).to_lowercase()
