@@ -159,10 +159,10 @@ pub fn setup(paths: &Paths, common: &Common) -> Result<Setup, Failed> {
     })
 }
 
-/// A number that is another each time: the operating system's randomness, by way of the standard
-/// library's hash keys.
+/// A number that is another each time, from the operating system; where that refuses, from the
+/// standard library's hash keys.
 pub fn entropy() -> u64 {
-    RandomState::new().build_hasher().finish()
+    getrandom::u64().unwrap_or_else(|_| RandomState::new().build_hasher().finish())
 }
 
 fn now() -> String {
