@@ -318,7 +318,10 @@ impl Studio {
     }
 
     fn swipe(&mut self, to: Swipe) -> Result<Outcome, Refusal> {
-        let head = self.story.head().ok_or_else(|| cannot("There is no passage yet"))?;
+        let head = self
+            .story
+            .head()
+            .ok_or_else(|| cannot("There is no passage yet"))?;
         let siblings = self.story.siblings(head).to_vec();
         let at = siblings.iter().position(|id| *id == head).unwrap_or(0);
         let wanted = match to {
@@ -347,10 +350,17 @@ impl Studio {
             return Ok(Outcome::Said("There are no sessions yet.".to_string()));
         }
         let line = |name: &str, bytes: u64| {
-            let here = if self.session_name() == Some(name) { "*" } else { " " };
+            let here = if self.session_name() == Some(name) {
+                "*"
+            } else {
+                " "
+            };
             format!("{here} {name}  ({})", size(bytes))
         };
-        let lines: Vec<String> = listed.iter().map(|one| line(&one.name, one.bytes)).collect();
+        let lines: Vec<String> = listed
+            .iter()
+            .map(|one| line(&one.name, one.bytes))
+            .collect();
         Ok(Outcome::Said(lines.join("\n")))
     }
 
@@ -367,7 +377,11 @@ impl Studio {
         if let Some(name) = name.filter(|name| name != journal.name()) {
             journal.rename(&name)?;
         }
-        Ok(Outcome::Said(format!("Saved as {} in {}", journal.name(), journal.path().display())))
+        Ok(Outcome::Said(format!(
+            "Saved as {} in {}",
+            journal.name(),
+            journal.path().display()
+        )))
     }
 
     /// Opens a session; the one before it stays as it is on disk.
@@ -378,7 +392,9 @@ impl Studio {
         self.leave()?;
         let (journal, recovered) = self.setup.sessions.open(name)?;
         let said = opened(&journal, &recovered);
-        let settings = recovered.settings.unwrap_or_else(|| self.setup.defaults.clone());
+        let settings = recovered
+            .settings
+            .unwrap_or_else(|| self.setup.defaults.clone());
         let other_model = settings.model != self.settings.model;
         self.story = recovered.story;
         self.settings = settings;
@@ -403,7 +419,11 @@ impl Studio {
         self.leave()?;
         if let Some(name) = name.filter(|_| !self.setup.private) {
             let began = (self.setup.now)();
-            self.journal = Some(self.setup.sessions.create(Some(name), &began, &self.setup.build)?);
+            self.journal = Some(self.setup.sessions.create(
+                Some(name),
+                &began,
+                &self.setup.build,
+            )?);
         } else {
             self.journal = None;
         }
@@ -412,7 +432,9 @@ impl Studio {
         if self.journal.is_some() {
             self.record(vec![Record::Settings(self.settings.clone())])?;
         }
-        Ok(Outcome::Moved("A new story; write its first line".to_string()))
+        Ok(Outcome::Moved(
+            "A new story; write its first line".to_string(),
+        ))
     }
 
     /// Opens the session if it is there, or begins it under this name.
@@ -510,7 +532,10 @@ impl Studio {
         let node = node?;
         self.last_stats = stats;
         let ended = Record::End(Ended { node, status, why });
-        let kept = self.flush().and_then(|()| self.record(vec![ended])).and_then(|()| self.sync());
+        let kept = self
+            .flush()
+            .and_then(|()| self.record(vec![ended]))
+            .and_then(|()| self.sync());
         match kept {
             Ok(()) => Some(Notice::Ended(node, status)),
             Err(refusal) => Some(Notice::Error(refusal.to_string(), Fault::Engine)),
@@ -553,7 +578,10 @@ impl Studio {
             return Ok(());
         }
         let began = (self.setup.now)();
-        let mut journal = self.setup.sessions.create(None, &began, &self.setup.build)?;
+        let mut journal = self
+            .setup
+            .sessions
+            .create(None, &began, &self.setup.build)?;
         journal.append(&[Record::Settings(self.settings.clone())])?;
         self.journal = Some(journal);
         Ok(())

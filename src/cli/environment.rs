@@ -34,11 +34,15 @@ impl Paths {
     pub fn find() -> Result<Paths, Failed> {
         let base = etcetera::choose_base_strategy();
         let base = base.map_err(|_| {
-            let why = "Your home folder cannot be found; set HOME, or name a folder with --sessions";
+            let why =
+                "Your home folder cannot be found; set HOME, or name a folder with --sessions";
             Failed::new(Exit::Session, why)
         })?;
         let data = base.data_dir().join("illumine");
-        let state = base.state_dir().unwrap_or_else(|| base.data_dir()).join("illumine");
+        let state = base
+            .state_dir()
+            .unwrap_or_else(|| base.data_dir())
+            .join("illumine");
         Ok(Paths {
             sessions: folder("ILLUMINE_SESSIONS").unwrap_or_else(|| data.join("sessions")),
             models: folder("ILLUMINE_MODELS").unwrap_or_else(|| data.join("models")),
@@ -56,7 +60,9 @@ pub fn variable(name: &str) -> Option<String> {
 }
 
 fn folder(name: &str) -> Option<PathBuf> {
-    env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from)
+    env::var_os(name)
+        .filter(|value| !value.is_empty())
+        .map(PathBuf::from)
 }
 
 /// Whether colours are welcome (no-color.org).
@@ -133,7 +139,10 @@ pub fn settings(paths: &Paths, common: &Common) -> Result<Settings, Failed> {
         ("top_p", &flags.top_p),
         ("min_p", &flags.min_p),
     ];
-    for (name, value) in named.iter().filter_map(|(name, value)| Some((name, (*value).as_ref()?))) {
+    for (name, value) in named
+        .iter()
+        .filter_map(|(name, value)| Some((name, (*value).as_ref()?)))
+    {
         let set = sampling::set(&mut settings.sampling, name, value);
         set.map_err(|error| usage(&error))?;
     }
@@ -166,5 +175,7 @@ pub fn entropy() -> u64 {
 }
 
 fn now() -> String {
-    OffsetDateTime::now_utc().format(&Rfc3339).unwrap_or_default()
+    OffsetDateTime::now_utc()
+        .format(&Rfc3339)
+        .unwrap_or_default()
 }

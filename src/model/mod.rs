@@ -67,7 +67,10 @@ pub fn load_text(
     device: &Device,
     threads: usize,
 ) -> Result<Box<dyn TextModel>, ModelError> {
-    let architecture = gguf.text("general.architecture").unwrap_or_default().into_owned();
+    let architecture = gguf
+        .text("general.architecture")
+        .unwrap_or_default()
+        .into_owned();
     if transformer::config::FAMILIES.contains(&architecture.as_str()) {
         return Ok(Box::new(Transformer::load(gguf, device, threads)?));
     }
@@ -79,13 +82,19 @@ pub fn load_text(
 pub enum ModelError {
     #[error(transparent)]
     Gguf(#[from] gguf::GgufError),
-    #[error("This model's architecture (\"{0}\") is not supported; `illumine models list` names models that are")]
+    #[error(
+        "This model's architecture (\"{0}\") is not supported; `illumine models list` names models that are"
+    )]
     Architecture(String),
-    #[error("This model's vocabulary (\"{0}\") is of a kind that is not supported; `illumine models list` names models that are")]
+    #[error(
+        "This model's vocabulary (\"{0}\") is of a kind that is not supported; `illumine models list` names models that are"
+    )]
     Vocabulary(String),
     #[error("The model's tokenizer cannot be used ({0}); fetch another file of the model")]
     Tokenize(String),
-    #[error("The model's chat template cannot be used ({0}); /mode prose writes on from the text itself")]
+    #[error(
+        "The model's chat template cannot be used ({0}); /mode prose writes on from the text itself"
+    )]
     Template(String),
     #[error("The model brings no chat template; /mode prose writes on from the text itself")]
     NoTemplate,

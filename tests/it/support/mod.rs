@@ -11,5 +11,12 @@ pub fn model_path() -> PathBuf {
 
 /// The default model, loaded on the CPU.
 pub fn loaded() -> Loaded {
-    read("smollm2-135m-instruct", &model_path(), "test".into(), Choice::Cpu, 2).unwrap()
+    read(
+        "smollm2-135m-instruct",
+        &model_path(),
+        "test".into(),
+        Choice::Cpu,
+        2,
+    )
+    .unwrap()
 }
