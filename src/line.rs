@@ -140,19 +140,35 @@ pub fn settle(
             trouble = trouble.or(tell(lost, page)?);
             break;
         };
-        trouble = trouble.or(take(studio, event, page)?);
+        match take(studio, event, page) {
+            Ok(found) => trouble = trouble.or(found),
+            Err(Gone) => return Err(keep(studio, events)),
+        }
     }
     page.working(&Work::Nothing);
     Ok(trouble)
+}
+
+/// Nobody reads: no more is wanted, and what has been written so far is kept.
+fn keep(studio: &mut Studio, events: &Receiver<Event>) -> Gone {
+    studio.stop();
+    while studio.busy() {
+        let Ok(event) = events.recv() else {
+            studio.engine_lost();
+            break;
+        };
+        studio.absorb(event);
+        // There is nobody to tell, either.
+        let _ = studio.flush();
+    }
+    Gone
 }
 
 fn take(studio: &mut Studio, event: Event, page: &mut dyn Page) -> Result<Option<Trouble>, Gone> {
     if let Event::Piece { text, .. } = &event {
         page.working(&Work::Writing);
         if let Err(gone) = page.text(text) {
-            // Nobody reads: what has been written so far is kept, and no more is wanted.
-            studio.stop();
-            let _ = studio.absorb(event);
+            studio.absorb(event);
             return Err(gone);
         }
     }

@@ -4,12 +4,10 @@
 
 mod cli;
 
-use clap::Parser;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    let cli = cli::args::Cli::parse();
-    let exit = match cli::run(cli) {
+    let exit = match cli::args::read().and_then(cli::run) {
         Ok(exit) => exit,
         Err(failed) => {
             cli::complain(&failed.why);

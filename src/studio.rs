@@ -14,7 +14,7 @@ use crate::story::message::{Fault, Overflow, Stats, TextRequest};
 use crate::story::record::{Ended, Head, Move, Streamed};
 use crate::story::untrusted::clean;
 use crate::story::{
-    About, Author, Command, Context, Event, Mode, Node, NodeId, Provenance, Record, Request,
+    About, Asked, Author, Command, Context, Event, Mode, Node, NodeId, Provenance, Record, Request,
     Settings, Status, Story,
 };
 
@@ -23,6 +23,8 @@ pub struct Setup {
     pub sessions: Sessions,
     /// Settings of a new session: flags, environment and configuration resolved.
     pub defaults: Settings,
+    /// The flags and the environment alone, which stand above a session's settings too.
+    pub asked: Asked,
     /// Names the program and its version in provenance.
     pub build: String,
     /// Where seeds come from when none is set.
@@ -392,9 +394,12 @@ impl Studio {
         self.leave()?;
         let (journal, recovered) = self.setup.sessions.open(name)?;
         let said = opened(&journal, &recovered);
-        let settings = recovered
+        let kept = recovered
             .settings
             .unwrap_or_else(|| self.setup.defaults.clone());
+        let settings = self.setup.asked.over(kept.clone());
+        let settings = settings.map_err(|error| cannot(&error.to_string()))?;
+        let changed = settings != kept;
         let other_model = settings.model != self.settings.model;
         self.story = recovered.story;
         self.settings = settings;
@@ -408,6 +413,9 @@ impl Studio {
                 why: None,
             })])?,
             None => {}
+        }
+        if changed && self.read_only().is_none() {
+            self.record(vec![Record::Settings(self.settings.clone())])?;
         }
         if other_model {
             self.load_model();

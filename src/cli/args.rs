@@ -1,5 +1,8 @@
 //! The command line, validated and not yet resolved.
 
+use super::{Exit, Failed};
+use clap::builder::FalseyValueParser;
+use clap::error::ErrorKind;
 use clap::{Args, Parser, Subcommand, ValueHint};
 use illumine::model::device;
 use std::path::PathBuf;
@@ -88,7 +91,7 @@ pub struct Common {
     #[arg(long)]
     pub private: bool,
     /// Never use the network
-    #[arg(long, env = "ILLUMINE_OFFLINE")]
+    #[arg(long, env = "ILLUMINE_OFFLINE", value_parser = FalseyValueParser::new())]
     pub offline: bool,
     /// Talk in the model's chat template instead of continuing the text
     #[arg(long)]
@@ -168,7 +171,7 @@ pub enum Models {
         #[arg(long, visible_alias = "accept-license")]
         accept_licence: bool,
         /// Never use the network
-        #[arg(long, env = "ILLUMINE_OFFLINE")]
+        #[arg(long, env = "ILLUMINE_OFFLINE", value_parser = FalseyValueParser::new())]
         offline: bool,
     },
     /// Show all that is known of a model
@@ -238,4 +241,62 @@ pub struct Bench {
         value_name = "DEVICE"
     )]
     pub device: device::Choice,
+}
+
+/// Reads the command line. Help is printed here; a slip is one sentence, as any other failure is.
+pub fn read() -> Result<Cli, Failed> {
+    Cli::try_parse().map_err(|error| match error.kind() {
+        ErrorKind::DisplayHelp
+        | ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand
+        | ErrorKind::DisplayVersion => error.exit(),
+        _ => Failed::new(Exit::Usage, sentence(&error.to_string())),
+    })
+}
+
+/// What clap says in several paragraphs, without the usage.
+fn sentence(said: &str) -> String {
+    let lines = said.trim_start_matches("error:").lines().map(str::trim);
+    let about =
+        lines.take_while(|line| !line.starts_with("Usage:") && !line.starts_with("For more"));
+    let mut sentence = String::new();
+    for line in about.filter(|line| !line.is_empty()) {
+        match line.strip_prefix("tip: ") {
+            Some(tip) => sentence += &format!("; {tip}"),
+            None if sentence.is_empty() => sentence += line,
+            None => sentence += &format!(" {line}"),
+        }
+    }
+    sentence + "; see --help"
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn slip(words: &[&str]) -> String {
+        let words = [&["illumine"], words].concat();
+        sentence(&Cli::try_parse_from(words).unwrap_err().to_string())
+    }
+
+    #[test]
+    fn a_slip_is_one_sentence() {
+        assert_eq!(
+            slip(&["write", "--temprature", "1"]),
+            "unexpected argument '--temprature' found; a similar argument exists: '--temperature'; see --help"
+        );
+        assert_eq!(
+            slip(&["--device", "gpu"]),
+            "invalid value 'gpu' for '--device <DEVICE>': a device is auto, cpu, cuda:N or metal; see --help"
+        );
+        assert_eq!(
+            slip(&["eval", "text"]),
+            "the following required arguments were not provided: --perplexity <FILE>; see --help"
+        );
+    }
+
+    #[test]
+    fn the_table_of_arguments_is_sound() {
+        use clap::CommandFactory;
+        Cli::command().debug_assert();
+    }
 }

@@ -10,7 +10,8 @@ use illumine::model::catalog::Catalog;
 use illumine::model::device;
 use illumine::model::fetch::{HttpSettings, HubSettings, ModelStore};
 use illumine::store::Sessions;
-use illumine::story::{Mode, Sampling, Settings, sampling};
+use illumine::story::untrusted::clean;
+use illumine::story::{Asked, Mode, Settings};
 use illumine::studio::Setup;
 use std::collections::hash_map::RandomState;
 use std::env;
@@ -116,20 +117,12 @@ pub fn plain_loader(
 
 /// The settings of a new session: flags and variables, then config.toml, then defaults.
 pub fn settings(paths: &Paths, common: &Common) -> Result<Settings, Failed> {
-    let mut settings = super::config::read(&paths.config)?;
-    let usage = |error: &dyn std::fmt::Display| Failed::new(Exit::Usage, error);
-    if let Some(model) = &common.model {
-        settings.model.clone_from(model);
-    }
-    if common.chat {
-        if settings.mode != Mode::Chat && settings.sampling == Sampling::default() {
-            settings.sampling = Sampling::chat();
-        }
-        settings.mode = Mode::Chat;
-    }
-    if let Some(system) = &common.system {
-        settings.system = illumine::story::untrusted::clean(system).into_owned();
-    }
+    let settings = asked(common)?.over(super::config::read(&paths.config)?);
+    settings.map_err(|error| Failed::new(Exit::Usage, error))
+}
+
+/// What flags and variables say.
+fn asked(common: &Common) -> Result<Asked, Failed> {
     let flags = &common.sampling;
     let named = [
         ("max_tokens", &flags.max_tokens),
@@ -139,21 +132,25 @@ pub fn settings(paths: &Paths, common: &Common) -> Result<Settings, Failed> {
         ("top_p", &flags.top_p),
         ("min_p", &flags.min_p),
     ];
-    for (name, value) in named
-        .iter()
-        .filter_map(|(name, value)| Some((name, (*value).as_ref()?)))
-    {
-        let set = sampling::set(&mut settings.sampling, name, value);
-        set.map_err(|error| usage(&error))?;
+    let mut sampling: Vec<(String, String)> = Vec::new();
+    for (name, value) in named {
+        sampling.extend(value.clone().map(|value| (name.to_string(), value)));
     }
     for pair in &flags.set {
-        let Some((name, value)) = pair.split_once('=') else {
-            return Err(usage(&"--set takes NAME=VALUE, as in --set min_p=0.1"));
-        };
-        let set = sampling::set(&mut settings.sampling, name, value);
-        set.map_err(|error| usage(&error))?;
+        let pair = pair.split_once('=');
+        let usage = || Failed::new(Exit::Usage, "--set takes NAME=VALUE, as in --set min_p=0.1");
+        let (name, value) = pair.ok_or_else(usage)?;
+        sampling.push((name.to_string(), value.to_string()));
     }
-    Ok(settings)
+    Ok(Asked {
+        model: common.model.clone(),
+        mode: common.chat.then_some(Mode::Chat),
+        system: common
+            .system
+            .as_deref()
+            .map(|system| clean(system).into_owned()),
+        sampling,
+    })
 }
 
 pub fn setup(paths: &Paths, common: &Common) -> Result<Setup, Failed> {
@@ -161,6 +158,7 @@ pub fn setup(paths: &Paths, common: &Common) -> Result<Setup, Failed> {
     Ok(Setup {
         sessions: Sessions::new(sessions),
         defaults: settings(paths, common)?,
+        asked: asked(common)?,
         build: BUILD.to_string(),
         entropy: entropy(),
         now,

@@ -21,7 +21,7 @@ pub use exit::{Exit, Failed};
 use illumine::engine::Engine;
 use illumine::story::Event;
 use illumine::studio::Studio;
-use std::io::{IsTerminal, Write, stdin, stdout};
+use std::io::{IsTerminal, Write, stderr, stdin, stdout};
 use std::sync::mpsc::{Receiver, channel};
 
 /// Does what the command line says.
@@ -83,7 +83,15 @@ fn print(text: &str) -> Result<Exit, Failed> {
     Ok(Exit::Well)
 }
 
-/// Says what went wrong, on standard error.
+/// Says what went wrong, on standard error and on one line.
 pub fn complain(why: &str) {
-    eprintln!("illumine: {}", illumine::story::untrusted::clean(why));
+    note(&format!(
+        "illumine: {}",
+        illumine::story::untrusted::clean_line(why)
+    ));
+}
+
+/// A line on standard error. That nobody may be reading there is no reason to fail.
+fn note(line: &str) {
+    let _ = writeln!(stderr().lock(), "{line}");
 }

@@ -6,8 +6,9 @@ use illumine::story::untrusted::clean;
 use illumine::studio::Work;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use std::io::{IsTerminal, Write, stderr, stdout};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
+use super::note;
 use super::signals::Watch;
 
 /// Standard output as a page.
@@ -68,8 +69,8 @@ impl Page for Paper {
         }
         let text = clean(text);
         match self.dim {
-            true => eprintln!("\u{1b}[2m{text}\u{1b}[0m"),
-            false => eprintln!("{text}"),
+            true => note(&format!("\u{1b}[2m{text}\u{1b}[0m")),
+            false => note(&text),
         }
     }
 
@@ -86,6 +87,8 @@ pub struct Meter {
     began: Instant,
     said: Option<(String, u64)>,
 }
+
+const MOMENT: Duration = Duration::from_secs(2);
 
 impl Meter {
     pub fn new() -> Meter {
@@ -124,7 +127,10 @@ impl Meter {
         if stderr().is_terminal() {
             return self.bar(what, done, total, BYTES);
         }
-        // In a log, a line for each tenth is enough.
+        // In a log, a line for each tenth is enough, and none for what is done in a moment.
+        if self.began.elapsed() < MOMENT {
+            return;
+        }
         let tenth = total
             .filter(|total| *total > 0)
             .map_or(0, |total| done * 10 / total);
@@ -133,7 +139,7 @@ impl Meter {
             self.said = Some(now);
             let what = clean(what).into_owned();
             let progress = Progress { what, done, total };
-            eprintln!("{}", self.pace.line(self.began.elapsed(), &progress));
+            note(&self.pace.line(self.began.elapsed(), &progress));
         }
     }
 

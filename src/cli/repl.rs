@@ -4,8 +4,8 @@ use super::args::Common;
 use super::environment::{self, Paths};
 use super::page::Paper;
 use super::signals;
-use super::{Exit, Failed, enter, studio};
-use illumine::line::{self, Closing, Input};
+use super::{Exit, Failed, enter, note, print, studio};
+use illumine::line::{self, Closing, Input, Page};
 use illumine::story::command::{COMMANDS, Completes};
 use illumine::story::sampling::SETTINGS;
 use illumine::studio::Studio;
@@ -21,12 +21,15 @@ const LONGEST: u64 = 4 << 20;
 
 pub fn run(paths: &Paths, common: &Common, session: Option<&str>) -> Result<Exit, Failed> {
     let (mut studio, events) = studio(paths, common)?;
+    let known = session.is_some_and(|name| studio.sessions().exists(name));
     let said = enter(&mut studio, session)?;
     let person = stdin().is_terminal();
     let watch = signals::listen(studio.stopper());
     let mut page = Paper::new(watch, environment::colour(), true);
     if person && stdout().is_terminal() {
-        greet(&studio, said);
+        greet(&studio, said)?;
+    } else if let Some(said) = said.filter(|_| known) {
+        page.notice(&said);
     }
     if !studio.busy() {
         studio.load_model();
@@ -59,12 +62,13 @@ fn exit(closing: Closing, loading: Option<line::Trouble>, person: bool) -> Exit 
     }
 }
 
-fn greet(studio: &Studio, said: Option<String>) {
-    println!(
-        "Write, and press Enter: the model goes on. /help lists commands, Ctrl+C stops, Ctrl+D leaves."
-    );
-    if let Some(said) = said {
-        println!("{said}\n{}", line::transcript(studio));
+fn greet(studio: &Studio, said: Option<String>) -> Result<Exit, Failed> {
+    print(
+        "Write, and press Enter: the model goes on. /help lists commands, Ctrl+C stops, Ctrl+D leaves.\n",
+    )?;
+    match said {
+        Some(said) => print(&format!("{said}\n{}\n", line::transcript(studio))),
+        None => Ok(Exit::Well),
     }
 }
 
@@ -72,17 +76,25 @@ fn greet(studio: &Studio, said: Option<String>) {
 #[derive(Default)]
 struct Lines {
     number: usize,
+    /// Standard input has failed: there will be no more lines.
+    broken: bool,
 }
 
 impl Lines {
     fn next(&mut self) -> Input {
+        if self.broken {
+            return Input::End;
+        }
         self.number += 1;
         let mut bytes = Vec::new();
         let mut stdin = stdin().lock();
         let read = stdin.by_ref().take(LONGEST).read_until(b'\n', &mut bytes);
         let number = self.number;
         match read {
-            Err(error) => Input::Unusable(format!("Standard input cannot be read ({error})")),
+            Err(error) => {
+                self.broken = true;
+                Input::Unusable(format!("Standard input cannot be read ({error})"))
+            }
             Ok(0) => Input::End,
             Ok(read) if read as u64 == LONGEST && !bytes.ends_with(b"\n") => {
                 let _ = stdin.skip_until(b'\n');
@@ -143,7 +155,7 @@ impl Typist {
                 }
                 Err(ReadlineError::Interrupted) if interrupts == 0 => {
                     interrupts += 1;
-                    eprintln!("Ctrl+C again, or Ctrl+D, leaves; everything is on disk");
+                    note("Ctrl+C again, or Ctrl+D, leaves; everything is on disk");
                 }
                 Err(ReadlineError::Interrupted) => return Input::Interrupted,
                 Err(_) => return Input::End,

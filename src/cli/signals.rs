@@ -1,6 +1,7 @@
 //! Signals for the line front ends: Ctrl+C stops the passage, hang-up and termination end the
 //! program once what has been written is on disk.
 
+use super::Exit;
 use illumine::engine::Stop;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
@@ -16,13 +17,18 @@ const PATIENCE: Duration = Duration::from_secs(2);
 #[derive(Clone, Default)]
 pub struct Watch {
     working: Arc<AtomicBool>,
+    ending: Arc<AtomicBool>,
     interrupts: Arc<AtomicU32>,
 }
 
 impl Watch {
-    /// Whether a passage is under way that must reach the disk before the program may end.
+    /// Whether a passage is under way that must reach the disk before the program may end. Once a
+    /// signal ends the program nothing new begins: this does not return then.
     pub fn working(&self, working: bool) {
         self.working.store(working, Ordering::SeqCst);
+        while !working && self.ending.load(Ordering::SeqCst) {
+            thread::park();
+        }
     }
 
     /// How often Ctrl+C was pressed.
@@ -49,16 +55,19 @@ pub fn listen(stop: Stop) -> Watch {
                     continue;
                 }
             }
-            wait(&shared);
-            std::process::exit(128 + signal);
+            shared.ending.store(true, Ordering::SeqCst);
+            wait(&shared, &stop);
+            std::process::exit(i32::from(Exit::Signal(signal as u8).code()));
         }
     });
     watch
 }
 
-fn wait(watch: &Watch) {
+fn wait(watch: &Watch, stop: &Stop) {
     let until = Instant::now() + PATIENCE;
     while watch.working.load(Ordering::SeqCst) && Instant::now() < until {
+        // A passage may have begun since.
+        stop.stop();
         thread::sleep(Duration::from_millis(5));
     }
 }

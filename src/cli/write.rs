@@ -75,17 +75,28 @@ pub fn run(paths: &Paths, args: &Args) -> Result<Exit, Failed> {
     } else if stdout().is_terminal() && !written.text.ends_with('\n') {
         super::print("\n")?;
     }
+    watch.working(false);
     match watch.interrupts() {
         0 => Ok(Exit::Well),
         _ => Ok(Exit::Interrupted),
     }
 }
 
-/// The prompt as given, or all of standard input; the line end that `echo` adds is not part of it.
+/// The prompt as given, or all of standard input.
 fn prompt(args: &Args) -> Result<String, Failed> {
-    if let Some(prompt) = &args.prompt {
-        return Ok(clean(prompt).into_owned());
+    let usage = |why: &str| Failed::new(Exit::Usage, why);
+    let prompt = match &args.prompt {
+        Some(prompt) => clean(prompt).into_owned(),
+        None => piped()?,
+    };
+    match prompt.is_empty() {
+        true => Err(usage("The prompt is empty; give the words to continue")),
+        false => Ok(prompt),
     }
+}
+
+/// The line end that `echo` adds is not part of the prompt.
+fn piped() -> Result<String, Failed> {
     let usage = |why: &str| Failed::new(Exit::Usage, why);
     if stdin().is_terminal() {
         return Err(usage(
@@ -103,9 +114,6 @@ fn prompt(args: &Args) -> Result<String, Failed> {
     })?;
     let text = text.strip_suffix('\n').unwrap_or(&text);
     let text = text.strip_suffix('\r').unwrap_or(text);
-    if text.is_empty() {
-        return Err(usage("The prompt is empty; give the words to continue"));
-    }
     Ok(clean(text).into_owned())
 }
 

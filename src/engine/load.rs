@@ -6,7 +6,7 @@ use crate::model::fetch::{FetchError, ModelStore, Progress};
 use crate::model::gguf::Gguf;
 use crate::model::sampler::dry::Breakers;
 use crate::model::template::Template;
-use crate::model::{ModelError, Rows, TextModel, Tokenizer};
+use crate::model::{ModelError, Rows, TextModel, Tokenizer, supported};
 use crate::story::About;
 use crate::story::untrusted::clean_line;
 use std::ops::ControlFlow;
@@ -183,7 +183,9 @@ impl ModelLoader {
             }
             Choice::File(path) => {
                 // A file that is no model is said before it is read whole for its checksum.
-                Gguf::open(&path).map_err(|error| LoadError::Failed(error.to_string()))?;
+                let gguf = Gguf::open(&path).map_err(ModelError::from);
+                let usable = gguf.and_then(|gguf| supported(&gguf));
+                usable.map_err(|error| LoadError::Failed(error.to_string()))?;
                 (path.display().to_string(), path)
             }
         };
@@ -221,10 +223,12 @@ pub fn read(
 ) -> Result<Loaded, ModelError> {
     let began = Instant::now();
     let gguf = Arc::new(Gguf::open(path)?);
+    supported(&gguf)?;
     let device = device::open(choice)?;
     let tokenizer = Tokenizer::from_gguf(&gguf)?;
     let template = gguf.text("tokenizer.chat_template");
-    let template = template.map(|source| Template::new(source.into_owned()));
+    // A template that cannot be compiled spoils chat, not prose.
+    let template = template.and_then(|source| Template::new(source.into_owned()).ok());
     let model = crate::model::load_text(gguf.clone(), &device, threads)?;
     let about = About {
         name: clean_line(name),
@@ -239,7 +243,5 @@ pub fn read(
         load_ms: began.elapsed().as_secs_f64() * 1000.0,
         note: tokenizer.note().map(str::to_string),
     };
-    // A template that cannot be compiled spoils chat, not prose.
-    let template = template.and_then(Result::ok);
     Ok(Loaded::new(about, model, tokenizer, template))
 }

@@ -145,6 +145,7 @@ impl<L: Loader> Worker<'_, L> {
     ) -> Result<(Status, Stats), Failure> {
         match request {
             Request::Load { model } => self.load(&model, stopped),
+            Request::Text(_) if stopped() => Ok((Status::Stopped, Stats::default())),
             Request::Text(request) => {
                 let why_not = self.why_not.clone();
                 let loaded = self.loaded.as_mut().ok_or_else(|| Failure {

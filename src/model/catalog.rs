@@ -169,7 +169,9 @@ impl Catalog {
                     name: name.into(),
                     near: near.into(),
                 },
-                None => CatalogError::Unknown { name: name.into() },
+                None => CatalogError::Unknown {
+                    name: name.chars().take(80).collect(),
+                },
             }
         })
     }

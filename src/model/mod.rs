@@ -67,14 +67,17 @@ pub fn load_text(
     device: &Device,
     threads: usize,
 ) -> Result<Box<dyn TextModel>, ModelError> {
-    let architecture = gguf
-        .text("general.architecture")
-        .unwrap_or_default()
-        .into_owned();
-    if transformer::config::FAMILIES.contains(&architecture.as_str()) {
-        return Ok(Box::new(Transformer::load(gguf, device, threads)?));
+    supported(&gguf)?;
+    Ok(Box::new(Transformer::load(gguf, device, threads)?))
+}
+
+/// Whether the file's architecture is one that can be loaded.
+pub fn supported(gguf: &Gguf) -> Result<(), ModelError> {
+    let architecture = gguf.text("general.architecture").unwrap_or_default();
+    match transformer::config::FAMILIES.contains(&architecture.as_ref()) {
+        true => Ok(()),
+        false => Err(ModelError::Architecture(clean_key(&architecture))),
     }
-    Err(ModelError::Architecture(clean_key(&architecture)))
 }
 
 /// What can go wrong with a model; each a sentence that says what to do.

@@ -47,23 +47,32 @@ impl Journal {
             }
             made => made?,
         }
-        let mut journal = Journal {
-            file: open_private(&dir.join(FILE), true)?,
-            dir,
-            name: name.to_string(),
-            len: 0,
-            read_only: None,
-        };
-        journal.lock()?;
         let opening = Opening {
             name: name.to_string(),
             build: build.to_string(),
             began: began.to_string(),
         };
+        let begun = Journal::begin(&dir, name, opening);
+        match begun.is_ok() {
+            true => sync_dir(root),
+            // A session that could not be begun must not take the name from the next try.
+            false => drop(fs::remove_dir_all(&dir)),
+        }
+        begun
+    }
+
+    fn begin(dir: &Path, name: &str, opening: Opening) -> Result<Journal, StoreError> {
+        let mut journal = Journal {
+            file: open_private(&dir.join(FILE), true)?,
+            dir: dir.to_path_buf(),
+            name: name.to_string(),
+            len: 0,
+            read_only: None,
+        };
+        journal.lock()?;
         journal.append(&[Record::Session(opening)])?;
         journal.sync()?;
-        sync_dir(&journal.dir);
-        sync_dir(root);
+        sync_dir(dir);
         Ok(journal)
     }
 
@@ -106,12 +115,20 @@ impl Journal {
         self.read_only.as_deref()
     }
 
+    /// An error when nothing may be written.
+    pub fn writable(&self) -> Result<(), StoreError> {
+        match &self.read_only {
+            None => Ok(()),
+            Some(why) => Err(StoreError::ReadOnly {
+                name: self.name.clone(),
+                why: why.clone(),
+            }),
+        }
+    }
+
     /// Writes records at the end: all of them, or none and an error.
     pub fn append(&mut self, records: &[Record]) -> Result<(), StoreError> {
-        if let Some(why) = &self.read_only {
-            let (name, why) = (self.name.clone(), why.clone());
-            return Err(StoreError::ReadOnly { name, why });
-        }
+        self.writable()?;
         let mut lines = Vec::new();
         for record in records {
             let line = Line { v: VERSION, record };

@@ -50,7 +50,8 @@ pub fn recover(bytes: &[u8]) -> Recovered {
                 }
                 found.len += end + 1;
             }
-            Err(_) if end + 1 == rest.len() => {
+            // A crash cuts a record; it does not write another one that is whole.
+            Err(Unread::Broken) if end + 1 == rest.len() => {
                 found.torn = rest.len();
                 break;
             }
@@ -65,11 +66,32 @@ pub fn recover(bytes: &[u8]) -> Recovered {
     found
 }
 
-fn read(line: &[u8]) -> Result<Record, String> {
-    let line: Line = serde_json::from_slice(line).map_err(|_| "it is damaged".to_string())?;
-    match line.record {
-        _ if line.v > VERSION => Err(format!("it was written by a later version, {}", line.v)),
-        record => Ok(record),
+/// Why a line is no record.
+#[derive(Debug, thiserror::Error)]
+enum Unread {
+    #[error("it is damaged")]
+    Broken,
+    #[error("it is of another form")]
+    Odd,
+    #[error("it was written by a later version, {0}")]
+    Later(u32),
+}
+
+fn read(bytes: &[u8]) -> Result<Record, Unread> {
+    #[derive(Deserialize)]
+    struct Version {
+        v: u32,
+    }
+    // What is not JSON is torn or damaged; what is may be from a version that writes otherwise.
+    let version = |bytes| serde_json::from_slice::<Version>(bytes).map(|line| line.v);
+    match serde_json::from_slice::<Line>(bytes) {
+        Ok(line) if line.v <= VERSION => Ok(line.record),
+        Ok(line) => Err(Unread::Later(line.v)),
+        Err(error) if !error.is_data() => Err(Unread::Broken),
+        Err(_) => match version(bytes) {
+            Ok(v) if v > VERSION => Err(Unread::Later(v)),
+            _ => Err(Unread::Odd),
+        },
     }
 }
 
@@ -212,6 +234,30 @@ mod tests {
             .to_string();
         assert!(error.contains("reading only"), "{error}");
         assert_eq!(std::fs::read(&path).unwrap(), whole);
+    }
+
+    #[test]
+    fn a_whole_record_of_a_later_version_is_no_torn_tail() {
+        let (dir, sessions, bytes) = journal();
+        let path = dir.path().join("s/journal.jsonl");
+        for last in [
+            "{\"v\":2,\"kind\":\"head\",\"to\":0,\"why\":\"undo\"}\n",
+            "{\"v\":2,\"kind\":\"head\"}\n",
+        ] {
+            let whole = [&bytes[..], last.as_bytes()].concat();
+            std::fs::write(&path, &whole).unwrap();
+            let (_, found) = sessions.open("s").unwrap();
+            assert!(found.doubt.unwrap().contains("a later version, 2"));
+            assert_eq!(std::fs::read(&path).unwrap(), whole);
+        }
+    }
+
+    #[test]
+    fn a_session_that_cannot_be_begun_leaves_its_name_free() {
+        let dir = tempfile::tempdir().unwrap();
+        let sessions = Sessions::new(dir.path());
+        std::fs::create_dir_all(dir.path().join("story-1/journal.jsonl")).unwrap();
+        assert_eq!(sessions.create(None, "", "0").unwrap().name(), "story-2");
     }
 
     #[test]

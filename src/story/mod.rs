@@ -17,5 +17,5 @@ pub use context::Context;
 pub use message::{About, Event, Request};
 pub use record::Record;
 pub use sampling::Sampling;
-pub use settings::{Mode, Settings};
+pub use settings::{Asked, Mode, Settings};
 pub use tree::{Author, Node, NodeId, Provenance, Status, Story};

@@ -1,10 +1,16 @@
 //! "Did you mean": the closest of some names to a mistyped one.
 
+/// What is longer than this is no slip of the finger, and comparing it takes time.
+const LONGEST: usize = 80;
+
 /// The name nearest to `typed`, when it is near enough to be what was meant.
 ///
 /// Optimal string alignment distance (Levenshtein with swaps of neighbours), at most a third of
 /// the longer word, or any name that `typed` begins.
 pub fn nearest<'a>(typed: &str, names: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    if typed.len() > LONGEST {
+        return None;
+    }
     let typed = typed.to_lowercase();
     names
         .into_iter()

@@ -1,6 +1,7 @@
 //! What a writer can set: the mode, the system text, the model and the sampling.
 
 use super::Sampling;
+use super::sampling::{self, SettingError};
 use serde::{Deserialize, Serialize};
 
 /// How the story is put to the model.
@@ -26,6 +27,42 @@ pub struct Settings {
     pub sampling: Sampling,
 }
 
+/// What the command line asks for. It stands above what a session or a file says.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Asked {
+    pub model: Option<String>,
+    pub mode: Option<Mode>,
+    pub system: Option<String>,
+    /// Names and values, as `/set` takes them.
+    pub sampling: Vec<(String, String)>,
+}
+
+impl Asked {
+    /// The settings with what was asked for in place of what they said.
+    pub fn over(&self, mut settings: Settings) -> Result<Settings, SettingError> {
+        if let Some(model) = &self.model {
+            settings.model.clone_from(model);
+        }
+        if let Some(mode) = self.mode {
+            // Settings that nobody chose are the mode's own.
+            if mode == Mode::Chat
+                && settings.mode != mode
+                && settings.sampling == Sampling::default()
+            {
+                settings.sampling = Sampling::chat();
+            }
+            settings.mode = mode;
+        }
+        if let Some(system) = &self.system {
+            settings.system.clone_from(system);
+        }
+        for (name, value) in &self.sampling {
+            sampling::set(&mut settings.sampling, name, value)?;
+        }
+        Ok(settings)
+    }
+}
+
 impl Mode {
     pub fn name(self) -> &'static str {
         match self {
@@ -40,5 +77,38 @@ impl Mode {
             "chat" => Some(Mode::Chat),
             _ => None,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_asked_for_stands_above_and_the_rest_stays() {
+        let session = Settings {
+            system: "Be brief.".to_string(),
+            sampling: Sampling {
+                top_k: 5,
+                ..Sampling::default()
+            },
+            ..Settings::default()
+        };
+        let asked = Asked {
+            mode: Some(Mode::Chat),
+            sampling: vec![("temperature".to_string(), "0.1".to_string())],
+            ..Asked::default()
+        };
+        let settings = asked.over(session).unwrap();
+        assert_eq!(
+            (settings.mode, settings.system.as_str()),
+            (Mode::Chat, "Be brief.")
+        );
+        assert_eq!(
+            (settings.sampling.temperature, settings.sampling.top_k),
+            (0.1, 5)
+        );
+        let fresh = asked.over(Settings::default()).unwrap();
+        assert_eq!(fresh.sampling.top_k, Sampling::chat().top_k);
     }
 }

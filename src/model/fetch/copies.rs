@@ -10,24 +10,29 @@ use std::path::{Path, PathBuf};
 
 impl ModelStore {
     /// A copy whose checksum is right. A wrong one of ours is set aside, a wrong one in the shared
-    /// cache is passed over and gets mended by the fetch.
+    /// cache is passed over and gets mended by the fetch; what is wrong with it is the error.
     pub(super) fn sound_copy(
         &self,
         entry: &Entry,
         reporter: &mut Reporter,
-    ) -> Result<Option<PathBuf>, FetchError> {
+    ) -> Result<Option<PathBuf>, Unsound> {
+        let mut bad = None;
         for path in self.copies(entry) {
-            let right = right_size(&path, entry)
-                && match self.expected(entry) {
-                    Some(expected) => self.stamps().sha256(&path, reporter)? == expected,
-                    None => true,
-                };
-            if right {
+            let Some(expected) = self.expected(entry) else {
+                match right_size(&path, entry) {
+                    true => return Ok(Some(path)),
+                    false => drop(self.set_aside(&path)?),
+                }
+                continue;
+            };
+            let found = self.stamps().sha256(&path, reporter)?;
+            if found == expected {
                 return Ok(Some(path));
             }
-            self.set_aside(&path)?;
+            let fate = self.set_aside(&path)?;
+            bad = Some(wrong(entry, &path, expected, found, fate));
         }
-        Ok(None)
+        bad.map_or(Ok(None), |bad| Err(Unsound::Copy(bad)))
     }
 
     /// Moves a bad file of ours out of the way and says what became of it.
@@ -95,6 +100,19 @@ impl ModelStore {
             std::fs::remove_dir_all(&wheels).map_err(disk(&wheels))?;
         }
         Ok(())
+    }
+}
+
+/// Why there is no sound copy.
+pub(super) enum Unsound {
+    /// A copy is not what it should be; another can be fetched.
+    Copy(FetchError),
+    Other(FetchError),
+}
+
+impl From<FetchError> for Unsound {
+    fn from(error: FetchError) -> Unsound {
+        Unsound::Other(error)
     }
 }
 

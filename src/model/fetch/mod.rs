@@ -26,7 +26,7 @@ pub use progress::{Pace, Progress, Watch};
 pub use settings::{HttpSettings, HubSettings, PipSettings};
 
 use super::catalog::Entry;
-use copies::{right_size, wrong};
+use copies::{Unsound, right_size, wrong};
 use progress::Reporter;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -88,14 +88,22 @@ impl ModelStore {
     /// come by then is kept, and the next call goes on from there.
     pub fn ensure(&self, entry: &Entry, watch: Watch) -> Result<PathBuf, FetchError> {
         let reporter = &mut Reporter::new(&entry.name, watch);
-        if let Some(path) = self.sound_copy(entry, reporter)? {
-            self.tidy(entry)?;
-            return Ok(path);
-        }
+        let bad = match self.sound_copy(entry, reporter) {
+            Ok(Some(path)) => {
+                self.tidy(entry)?;
+                return Ok(path);
+            }
+            Ok(None) => None,
+            Err(Unsound::Copy(bad)) => Some(bad),
+            Err(Unsound::Other(error)) => return Err(error),
+        };
         if self.offline {
-            return Err(FetchError::Offline {
+            return Err(bad.unwrap_or_else(|| FetchError::Offline {
                 name: entry.name.clone(),
-            });
+            }));
+        }
+        if bad.is_some() {
+            reporter.begin("Replacing the damaged copy of", entry.bytes)?;
         }
         if entry.must_accept && !self.licence_accepted(entry) {
             let at = entry.licence_url.as_deref();
@@ -107,9 +115,10 @@ impl ModelStore {
         }
         std::fs::create_dir_all(&self.root).map_err(disk(&self.root))?;
         let _lock = lock::wait(&self.beside(entry, "lock"), reporter)?;
-        match self.sound_copy(entry, reporter)? {
-            Some(path) => Ok(path),
-            None => self.fetch(entry, reporter),
+        match self.sound_copy(entry, reporter) {
+            Ok(Some(path)) => Ok(path),
+            Ok(None) | Err(Unsound::Copy(_)) => self.fetch(entry, reporter),
+            Err(Unsound::Other(error)) => Err(error),
         }
     }
 
