@@ -136,7 +136,14 @@ impl App {
     /// Takes the engine's news. Call [`App::flush`] once all that waited has been taken.
     pub fn absorb(&mut self, event: Event) {
         self.meter.absorb(&event, self.now);
-        let unloaded = matches!(&event, Event::Done { node: None, status: Status::Stopped, .. });
+        let unloaded = matches!(
+            &event,
+            Event::Done {
+                node: None,
+                status: Status::Stopped,
+                ..
+            }
+        );
         match self.studio.absorb(event) {
             Some(notice) => self.notice(notice),
             None if unloaded => self.tell(Tone::Info, "Loading was stopped; /model loads again"),
@@ -169,7 +176,10 @@ impl App {
     }
 
     fn act(&mut self, action: Action) {
-        let chosen = self.hints.as_ref().is_some_and(|hints| hints.chosen.is_some());
+        let chosen = self
+            .hints
+            .as_ref()
+            .is_some_and(|hints| hints.chosen.is_some());
         match action {
             Action::Submit => self.submit(),
             Action::Newline => self.insert("\n"),
@@ -191,13 +201,17 @@ impl App {
 
     /// What a key does to the pane over the story; false when the key is not for it.
     fn overlay_key(&mut self, event: &KeyEvent, action: Option<Action>) -> bool {
-        let Some(overlay) = &mut self.overlay else { return false };
+        let Some(overlay) = &mut self.overlay else {
+            return false;
+        };
         match action {
             Some(Action::Scroll(scroll)) => overlay.scroll(scroll),
             Some(Action::Edit(Edit::Up)) => overlay.scroll(Scroll::LineUp),
             Some(Action::Edit(Edit::Down)) => overlay.scroll(Scroll::LineDown),
             Some(Action::Escape) if self.studio.busy() => return false,
-            Some(Action::Interrupt | Action::Redraw | Action::Suspend | Action::Leave) => return false,
+            Some(Action::Interrupt | Action::Redraw | Action::Suspend | Action::Leave) => {
+                return false;
+            }
             Some(Action::Submit | Action::Escape) => self.overlay = None,
             _ if keys::typed(event) == Some('q') && self.input.is_empty() => self.overlay = None,
             _ => {
@@ -250,7 +264,11 @@ impl App {
             }
             Ok(Outcome::Quit) => self.leave(Why::Quit),
             Err(refusal) => {
-                let tone = if matches!(refusal, Refusal::Busy) { Tone::Warning } else { Tone::Error };
+                let tone = if matches!(refusal, Refusal::Busy) {
+                    Tone::Warning
+                } else {
+                    Tone::Error
+                };
                 self.tell(tone, &refusal.to_string());
                 return false;
             }
@@ -267,7 +285,10 @@ impl App {
     }
 
     fn interrupt(&mut self) {
-        let again = self.interrupted.take().is_some_and(|at| self.now < at + AGAIN);
+        let again = self
+            .interrupted
+            .take()
+            .is_some_and(|at| self.now < at + AGAIN);
         if again {
             self.leave(Why::Interrupted);
         } else if self.studio.busy() {
@@ -278,7 +299,10 @@ impl App {
         } else {
             self.overlay = None;
             self.interrupted = Some(self.now);
-            self.tell(Tone::Info, "Ctrl+C again within a second, or Ctrl+D, leaves");
+            self.tell(
+                Tone::Info,
+                "Ctrl+C again within a second, or Ctrl+D, leaves",
+            );
             if let Some(message) = &mut self.message {
                 message.until = Some(self.now + AGAIN);
             }
@@ -320,7 +344,10 @@ impl App {
 
     fn hint(&mut self) {
         let candidates = complete::candidates(self.input.before_cursor(), |what| self.names(what));
-        self.hints = candidates.map(|candidates| Hints { candidates, chosen: None });
+        self.hints = candidates.map(|candidates| Hints {
+            candidates,
+            chosen: None,
+        });
     }
 
     fn names(&self, what: Completes) -> Vec<String> {
@@ -378,6 +405,10 @@ impl App {
 
     fn tell(&mut self, tone: Tone, text: &str) {
         let text = clean(text).into_owned();
-        self.message = Some(Message { tone, text, until: None });
+        self.message = Some(Message {
+            tone,
+            text,
+            until: None,
+        });
     }
 }

@@ -20,7 +20,9 @@ pub struct Candidate {
 
 /// The candidates for the line up to the cursor; `names` looks up models or sessions.
 pub fn candidates(line: &str, names: impl Fn(Completes) -> Vec<String>) -> Option<Candidates> {
-    let command = line.strip_prefix('/').filter(|rest| !rest.starts_with('/'))?;
+    let command = line
+        .strip_prefix('/')
+        .filter(|rest| !rest.starts_with('/'))?;
     if line.contains('\n') {
         return None;
     }
@@ -30,19 +32,29 @@ pub fn candidates(line: &str, names: impl Fn(Completes) -> Vec<String>) -> Optio
     let spec = command::find(name)?;
     let typed = rest.trim_start();
     let from = line.len() - typed.len();
-    let word = |word: &str, note: &str| Candidate { word: word.to_string(), note: note.to_string() };
+    let word = |word: &str, note: &str| Candidate {
+        word: word.to_string(),
+        note: note.to_string(),
+    };
     let all = match spec.completes {
         Completes::Nothing => return None,
         Completes::Commands => commands(typed, ""),
-        Completes::Settings => SETTINGS.iter().map(|one| word(one.name, one.help)).collect(),
+        Completes::Settings => SETTINGS
+            .iter()
+            .map(|one| word(one.name, one.help))
+            .collect(),
         Completes::Modes => vec![
             word("prose", "the model continues the text itself"),
             word("chat", "each line is a turn, and the model answers"),
         ],
-        Completes::Swipes => vec![word("next", "or a new one, past the newest"), word("prev", "")],
-        Completes::Models | Completes::Sessions => {
-            names(spec.completes).iter().map(|name| word(name, "")).collect()
-        }
+        Completes::Swipes => vec![
+            word("next", "or a new one, past the newest"),
+            word("prev", ""),
+        ],
+        Completes::Models | Completes::Sessions => names(spec.completes)
+            .iter()
+            .map(|name| word(name, ""))
+            .collect(),
     };
     let typed = typed.to_lowercase();
     let fits = |one: &Candidate| one.word.to_lowercase().starts_with(&typed);
@@ -52,7 +64,9 @@ pub fn candidates(line: &str, names: impl Fn(Completes) -> Vec<String>) -> Optio
 /// What the command on the line still takes, to show behind the cursor.
 pub fn ghost(line: &str) -> Option<String> {
     let command = line.strip_prefix('/')?;
-    let (name, rest) = command.split_once(' ').map_or((command, None), |(name, rest)| (name, Some(rest)));
+    let (name, rest) = command
+        .split_once(' ')
+        .map_or((command, None), |(name, rest)| (name, Some(rest)));
     let spec = command::find(name)?;
     match rest {
         None if !spec.args.is_empty() => Some(format!(" {}", spec.args)),
@@ -102,7 +116,9 @@ mod tests {
             Completes::Models => vec!["smollm2-135m".to_string(), "smollm2-360m".to_string()],
             _ => vec!["story-1".to_string(), "The harbour".to_string()],
         };
-        let found = candidates(line, names).map(|candidates| candidates.found).unwrap_or_default();
+        let found = candidates(line, names)
+            .map(|candidates| candidates.found)
+            .unwrap_or_default();
         found.into_iter().map(|one| one.word).collect()
     }
 

@@ -105,14 +105,23 @@ pub fn run(studio: Studio, events: Receiver<Event>, options: Options) -> anyhow:
     let (sender, inbox) = mpsc::channel();
     let mut screen = terminal::Screen::up(sender.clone())?;
     inbox::open(sender)?;
-    let sources = Sources { inbox: &inbox, events: &events, clock: &|| began.elapsed() };
+    let sources = Sources {
+        inbox: &inbox,
+        events: &events,
+        clock: &|| began.elapsed(),
+    };
     let mut remarks = Vec::new();
     let why = attend(&mut app, &mut screen, &sources, &mut remarks);
     wind_down(&mut app, &events);
     drop(screen);
     let (studio, history) = app.into_parts();
     let session = studio.session_name().map(str::to_string);
-    Ok(Exit { why, session, history, remarks })
+    Ok(Exit {
+        why,
+        session,
+        history,
+        remarks,
+    })
 }
 
 /// All that the loop hears.
@@ -123,7 +132,12 @@ struct Sources<'a> {
 }
 
 /// The loop. A terminal that cannot be written to is gone, as after a hangup.
-fn attend(app: &mut App, stage: &mut dyn Stage, sources: &Sources, remarks: &mut Vec<String>) -> Why {
+fn attend(
+    app: &mut App,
+    stage: &mut dyn Stage,
+    sources: &Sources,
+    remarks: &mut Vec<String>,
+) -> Why {
     let mut engine = true;
     let mut stale = true;
     let mut next_frame = Duration::ZERO;
@@ -145,7 +159,9 @@ fn attend(app: &mut App, stage: &mut dyn Stage, sources: &Sources, remarks: &mut
         let glance = (app.studio.busy() && engine).then_some(GLANCE);
         let wake = app.wakes_at().map(|at| at.saturating_sub(now));
         let patience = [frame, glance, wake].into_iter().flatten().min();
-        let Some(input) = wait(sources.inbox, patience) else { continue };
+        let Some(input) = wait(sources.inbox, patience) else {
+            continue;
+        };
         app.tick((sources.clock)());
         for input in std::iter::once(input).chain(sources.inbox.try_iter()) {
             take_input(app, input, remarks);

@@ -76,7 +76,12 @@ impl Page {
     pub fn show(&mut self, story: &Story) {
         let path = story.path();
         let keys: Vec<Key> = path.iter().map(|node| key(story, node)).collect();
-        let same = self.parts.iter().zip(&keys).take_while(|(part, key)| part.key == **key).count();
+        let same = self
+            .parts
+            .iter()
+            .zip(&keys)
+            .take_while(|(part, key)| part.key == **key)
+            .count();
         if same == self.parts.len() && same == keys.len() {
             return;
         }
@@ -90,7 +95,11 @@ impl Page {
     /// Forgets everything: another story stands here now.
     pub fn forget(&mut self) {
         let (width, height) = (self.width, self.height);
-        *self = Page { width, height, ..Page::default() };
+        *self = Page {
+            width,
+            height,
+            ..Page::default()
+        };
     }
 
     /// Takes the size of the pane, and finds what is to be seen in it.
@@ -117,7 +126,10 @@ impl Page {
     }
 
     pub fn to_top(&mut self) {
-        let first = Place { paragraph: 0, byte: 0 };
+        let first = Place {
+            paragraph: 0,
+            byte: 0,
+        };
         if self.first_visible().is_some_and(|top| top > first) {
             self.top = Some(first);
         }
@@ -129,7 +141,9 @@ impl Page {
 
     /// Moves by rows; at the end the page follows it again.
     pub fn scroll(&mut self, rows: isize) {
-        let Some(top) = self.first_visible() else { return };
+        let Some(top) = self.first_visible() else {
+            return;
+        };
         let moved = self.moved(top, rows);
         self.top = match self.last_top() {
             Some(last) if moved >= last => None,
@@ -139,7 +153,9 @@ impl Page {
 
     /// The rows on the screen: stretches of text and what they are.
     pub fn rows(&self) -> impl Iterator<Item = Vec<(&str, Ink)>> {
-        self.visible.iter().map(|(at, row)| self.paragraphs[*at].stretches(*row))
+        self.visible
+            .iter()
+            .map(|(at, row)| self.paragraphs[*at].stretches(*row))
     }
 
     /// Whether the story goes on below the screen.
@@ -190,7 +206,9 @@ impl Page {
                     (None, None) => break,
                 }
             } else {
-                let Some(next) = self.below(paragraph, row) else { break };
+                let Some(next) = self.below(paragraph, row) else {
+                    break;
+                };
                 (paragraph, row) = (next.paragraph, self.row_at(next));
             }
         }
@@ -209,7 +227,8 @@ impl Page {
 
     fn row_at(&mut self, place: Place) -> usize {
         let rows = self.laid(place.paragraph);
-        rows.partition_point(|row| row.start <= place.byte).saturating_sub(1)
+        rows.partition_point(|row| row.start <= place.byte)
+            .saturating_sub(1)
     }
 
     fn laid(&mut self, paragraph: usize) -> &[Range<usize>] {
@@ -223,7 +242,9 @@ impl Page {
 
     /// Takes back all but the first passages.
     fn cut(&mut self, passages: usize) {
-        let Some(part) = self.parts.get(passages) else { return };
+        let Some(part) = self.parts.get(passages) else {
+            return;
+        };
         self.paragraphs.truncate(part.paragraphs);
         if let Some(last) = self.paragraphs.last_mut() {
             last.cut(part.bytes);
@@ -233,7 +254,11 @@ impl Page {
 
     fn add(&mut self, node: &Node, before: Option<&Node>, key: Key) {
         let bytes = self.paragraphs.last().map_or(0, |last| last.text.len());
-        self.parts.push(Part { bytes, paragraphs: self.paragraphs.len(), key });
+        self.parts.push(Part {
+            bytes,
+            paragraphs: self.paragraphs.len(),
+            key,
+        });
         let turn = node.turn || before.is_some_and(|before| before.turn);
         if turn && before.is_some() {
             self.paragraphs.push(Paragraph::default());
@@ -250,7 +275,11 @@ impl Page {
             false => node.text.as_str(),
         };
         self.push(text, ink(node.author));
-        let mark = self.parts.last().map(|part| part.key.mark.clone()).unwrap_or_default();
+        let mark = self
+            .parts
+            .last()
+            .map(|part| part.key.mark.clone())
+            .unwrap_or_default();
         self.push(&mark, Ink::Mark);
     }
 
@@ -287,7 +316,10 @@ impl Paragraph {
     /// Drops the rows that text after `at` can have a say in: those that begin there, the one that
     /// runs into it, and the one before that, which may have broken because of its word.
     fn loosen(&mut self, at: usize) {
-        let sure = self.rows.partition_point(|row| row.start < at).saturating_sub(2);
+        let sure = self
+            .rows
+            .partition_point(|row| row.start < at)
+            .saturating_sub(2);
         if let Some(row) = self.rows.get(sure) {
             self.next = row.start;
         }
@@ -298,7 +330,11 @@ impl Paragraph {
     /// How many bytes are to be wrapped.
     #[cfg(test)]
     fn loose(&self) -> usize {
-        if self.whole { 0 } else { self.text.len() - self.next }
+        if self.whole {
+            0
+        } else {
+            self.text.len() - self.next
+        }
     }
 
     fn laid(&mut self, width: usize) -> &[Range<usize>] {
@@ -310,7 +346,9 @@ impl Paragraph {
     }
 
     fn stretches(&self, row: usize) -> Vec<(&str, Ink)> {
-        let Some(row) = self.rows.get(row) else { return Vec::new() };
+        let Some(row) = self.rows.get(row) else {
+            return Vec::new();
+        };
         let mut from = row.start;
         let first = self.inks.partition_point(|(end, _)| *end <= from);
         let mut stretches = Vec::new();
@@ -346,7 +384,10 @@ fn mark(story: &Story, node: &Node) -> String {
         _ => "",
     };
     let versions = story.siblings(node.id);
-    let at = versions.iter().position(|id| *id == node.id).filter(|_| head && versions.len() > 1);
+    let at = versions
+        .iter()
+        .position(|id| *id == node.id)
+        .filter(|_| head && versions.len() > 1);
     let which = at.map(|at| format!(" ‹{}/{}›", at + 1, versions.len()));
     format!("{ended}{}", which.unwrap_or_default())
 }

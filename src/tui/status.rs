@@ -62,7 +62,11 @@ fn right(app: &App) -> Vec<Part> {
         parts.push(part(&activity, keep, Tone::Info));
     }
     if let (Some(used), Some(about)) = (used(app), app.studio.about()) {
-        let tone = if used * 10 >= about.context * 9 { Tone::Warning } else { Tone::Info };
+        let tone = if used * 10 >= about.context * 9 {
+            Tone::Warning
+        } else {
+            Tone::Info
+        };
         parts.push(part(&format!("{used}/{}", about.context), 5, tone));
     }
     parts
@@ -80,7 +84,11 @@ fn used(app: &App) -> Option<usize> {
 }
 
 fn part(text: &str, keep: u8, tone: Tone) -> Part {
-    Part { text: text.to_string(), tone, keep }
+    Part {
+        text: text.to_string(),
+        tone,
+        keep,
+    }
 }
 
 /// The cells of some parts with dots between them.

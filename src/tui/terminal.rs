@@ -40,7 +40,11 @@ impl Screen {
         let frame = Frame::default();
         let terminal = taken.and_then(|()| Terminal::new(CrosstermBackend::new(frame.clone())));
         match terminal {
-            Ok(terminal) => Ok(Screen { terminal, frame, hook }),
+            Ok(terminal) => Ok(Screen {
+                terminal,
+                frame,
+                hook,
+            }),
             Err(error) => {
                 give_back();
                 release_panics(&hook);

@@ -49,8 +49,14 @@ fn draw_story(buffer: &mut Buffer, area: Rect, app: &App) {
 
 fn draw_welcome(buffer: &mut Buffer, area: Rect, app: &App) {
     let lines = match app.studio.story().nodes() {
-        [] => ["Write the first line of a story and press Enter;", "the model goes on from there. F1 helps."],
-        _ => ["This is before the first line. /redo goes forward again,", "or write another first line."],
+        [] => [
+            "Write the first line of a story and press Enter;",
+            "the model goes on from there. F1 helps.",
+        ],
+        _ => [
+            "This is before the first line. /redo goes forward again,",
+            "or write another first line.",
+        ],
     };
     let y = usize::from(area.height / 3);
     put(buffer, area, (0, y), "illumine", theme::strong());
@@ -68,7 +74,13 @@ fn draw_overlay(buffer: &mut Buffer, area: Rect, overlay: &Overlay) {
         true => "Esc closes · ↑ ↓ PgUp PgDn scroll",
         false => "Esc closes",
     };
-    put(buffer, area, (0, usize::from(area.height.max(1)) - 1), hint, theme::quiet());
+    put(
+        buffer,
+        area,
+        (0, usize::from(area.height.max(1)) - 1),
+        hint,
+        theme::quiet(),
+    );
 }
 
 fn draw_hints(buffer: &mut Buffer, area: Rect, hints: &Hints) {
@@ -104,14 +116,27 @@ fn hint_line(candidate: &Candidate) -> String {
 
 fn draw_message(buffer: &mut Buffer, area: Rect, app: &App) {
     let rows = message(app, area.width.into());
-    let tone = app.message.as_ref().map_or(Tone::Info, |message| message.tone);
+    let tone = app
+        .message
+        .as_ref()
+        .map_or(Tone::Info, |message| message.tone);
     let loading = matches!(app.studio.work(), Work::Loading { .. });
     let said = rows.len() - usize::from(loading);
     // When there is not room for all, the end says more than the beginning.
     let skipped = rows.len().saturating_sub(area.height.into());
     for (y, row) in rows.iter().enumerate().skip(skipped) {
-        let style = if y < said { theme::tone(tone, app.colour) } else { theme::quiet() };
-        put(buffer, area, (0, y - skipped), &shortened(row, area.width.into()), style);
+        let style = if y < said {
+            theme::tone(tone, app.colour)
+        } else {
+            theme::quiet()
+        };
+        put(
+            buffer,
+            area,
+            (0, y - skipped),
+            &shortened(row, area.width.into()),
+            style,
+        );
     }
     if loading && area.height > 0 {
         draw_gauge(buffer, area, app, rows.last().map_or(0, |row| cells(row)));
@@ -120,15 +145,34 @@ fn draw_message(buffer: &mut Buffer, area: Rect, app: &App) {
 
 /// A bar in what is left of the row.
 fn draw_gauge(buffer: &mut Buffer, area: Rect, app: &App, taken: usize) {
-    let Work::Loading { done, total: Some(total), .. } = app.studio.work() else { return };
+    let Work::Loading {
+        done,
+        total: Some(total),
+        ..
+    } = app.studio.work()
+    else {
+        return;
+    };
     let room = usize::from(area.width).saturating_sub(taken + 2);
     if room < 8 || *total == 0 {
         return;
     }
     let full = (room as u64 * done.min(total) / total) as usize;
     let y = usize::from(area.height) - 1;
-    let x = put(buffer, area, (taken + 2, y), &"━".repeat(full), Style::new());
-    put(buffer, area, (x, y), &"─".repeat(room - full), theme::quiet());
+    let x = put(
+        buffer,
+        area,
+        (taken + 2, y),
+        &"━".repeat(full),
+        Style::new(),
+    );
+    put(
+        buffer,
+        area,
+        (x, y),
+        &"─".repeat(room - full),
+        theme::quiet(),
+    );
 }
 
 fn draw_rule(buffer: &mut Buffer, areas: &Areas, app: &App) {
@@ -141,9 +185,21 @@ fn draw_rule(buffer: &mut Buffer, areas: &Areas, app: &App) {
     } else {
         return;
     };
-    let area = if areas.rule.height > 0 { areas.rule } else { areas.story };
-    let Some(x) = usize::from(area.width).checked_sub(cells(&label) + 2) else { return };
-    put(buffer, area, (x, usize::from(area.height.max(1)) - 1), &label, theme::strong());
+    let area = if areas.rule.height > 0 {
+        areas.rule
+    } else {
+        areas.story
+    };
+    let Some(x) = usize::from(area.width).checked_sub(cells(&label) + 2) else {
+        return;
+    };
+    put(
+        buffer,
+        area,
+        (x, usize::from(area.height.max(1)) - 1),
+        &label,
+        theme::strong(),
+    );
 }
 
 fn draw_input(buffer: &mut Buffer, areas: &Areas, app: &App) {
@@ -163,7 +219,13 @@ fn draw_input(buffer: &mut Buffer, areas: &Areas, app: &App) {
     let (row, column) = input.place();
     if let Some(hint) = hint.filter(|_| row >= input.top()) {
         let text = shortened(&hint, width.saturating_sub(column));
-        put(buffer, areas.input, (column, row - input.top()), &text, theme::quiet());
+        put(
+            buffer,
+            areas.input,
+            (column, row - input.top()),
+            &text,
+            theme::quiet(),
+        );
     }
 }
 
@@ -180,7 +242,13 @@ fn draw_parts(buffer: &mut Buffer, area: Rect, mut x: usize, parts: &[Part], col
             x = put(buffer, area, (x, 0), " · ", theme::quiet());
         }
         let style = theme::tone(part.tone, colour);
-        x = put(buffer, area, (x, 0), &part.text, style.remove_modifier(Modifier::ITALIC));
+        x = put(
+            buffer,
+            area,
+            (x, 0),
+            &part.text,
+            style.remove_modifier(Modifier::ITALIC),
+        );
     }
 }
 
@@ -196,5 +264,11 @@ fn put(buffer: &mut Buffer, area: Rect, (x, y): (usize, usize), text: &str, styl
 }
 
 fn fill(buffer: &mut Buffer, area: Rect, y: usize, symbol: &str, style: Style) {
-    put(buffer, area, (0, y), &symbol.repeat(area.width.into()), style);
+    put(
+        buffer,
+        area,
+        (0, y),
+        &symbol.repeat(area.width.into()),
+        style,
+    );
 }

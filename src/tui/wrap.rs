@@ -35,7 +35,11 @@ pub fn shortened(text: &str, width: usize) -> String {
     if cells(text) <= width {
         return text.to_string();
     }
-    format!("{}{}", fitting(text, width.saturating_sub(1)), if width > 0 { "…" } else { "" })
+    format!(
+        "{}{}",
+        fitting(text, width.saturating_sub(1)),
+        if width > 0 { "…" } else { "" }
+    )
 }
 
 /// A place where the row may end.
@@ -65,13 +69,25 @@ pub fn wrap(text: &str, width: usize, from: usize) -> Vec<Range<usize>> {
                 _ => at,
             };
             column += wide;
-            chance = Some(Break { end, next: at + grapheme.len(), column });
+            chance = Some(Break {
+                end,
+                next: at + grapheme.len(),
+                column,
+            });
         } else {
             if at > start && !is_space(before) && may_break(before, grapheme) {
-                chance = Some(Break { end: at, next: at, column });
+                chance = Some(Break {
+                    end: at,
+                    next: at,
+                    column,
+                });
             }
             while column + wide > width && at > start {
-                let here = Break { end: at, next: at, column };
+                let here = Break {
+                    end: at,
+                    next: at,
+                    column,
+                };
                 let chosen = chance.take().unwrap_or(here);
                 rows.push(start..chosen.end);
                 start = chosen.next;
@@ -97,7 +113,9 @@ fn may_break(before: &str, after: &str) -> bool {
     let letter = |grapheme: &str| grapheme.chars().all(char::is_alphanumeric);
     match before {
         "—" | "–" | "\u{200b}" => true,
-        "-" | "/" => letter(after) && after.width() == 1 && !after.starts_with(|c: char| c.is_numeric()),
+        "-" | "/" => {
+            letter(after) && after.width() == 1 && !after.starts_with(|c: char| c.is_numeric())
+        }
         _ => before.width() > 1 || after.width() > 1,
     }
 }
@@ -113,7 +131,10 @@ mod tests {
     use proptest::prelude::*;
 
     fn rows(text: &str, width: usize) -> Vec<&str> {
-        wrap(text, width, 0).into_iter().map(|row| &text[row]).collect()
+        wrap(text, width, 0)
+            .into_iter()
+            .map(|row| &text[row])
+            .collect()
     }
 
     #[test]
@@ -126,7 +147,10 @@ mod tests {
 
     #[test]
     fn cjk_breaks_anywhere_but_before_a_closing_mark() {
-        assert_eq!(rows("日本語の文章です。", 6), ["日本語", "の文章", "です。"]);
+        assert_eq!(
+            rows("日本語の文章です。", 6),
+            ["日本語", "の文章", "です。"]
+        );
         assert_eq!(rows("日本語。", 6), ["日本", "語。"]);
         assert_eq!(rows("ab日本語", 5), ["ab日", "本語"]);
     }
@@ -153,8 +177,24 @@ mod tests {
 
     fn stories() -> impl Strategy<Value = String> {
         let bits = prop::sample::select(vec![
-            "a", "word", " ", "  ", "日本", "語", "。", "👩‍🚀", "é", "e\u{301}", "-", "—", "🇫🇷", "\u{a0}", "「",
-            "❤️", "क्षि", "\u{200b}",
+            "a",
+            "word",
+            " ",
+            "  ",
+            "日本",
+            "語",
+            "。",
+            "👩‍🚀",
+            "é",
+            "e\u{301}",
+            "-",
+            "—",
+            "🇫🇷",
+            "\u{a0}",
+            "「",
+            "❤️",
+            "क्षि",
+            "\u{200b}",
         ]);
         prop::collection::vec(bits, 0..60).prop_map(|bits| bits.concat())
     }
