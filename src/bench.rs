@@ -26,7 +26,9 @@ pub struct Spread {
 /// pp and tg do: the tokens do not matter, and nothing is sampled.
 pub fn measure(loaded: &mut Loaded, prompt: usize, generate: usize) -> Result<Run, ModelError> {
     let vocabulary = loaded.model.vocabulary() as u32;
-    let ids: Vec<u32> = (0..prompt as u32).map(|n| (n * 7919 + 1) % vocabulary).collect();
+    let ids: Vec<u32> = (0..prompt as u32)
+        .map(|n| (n * 7919 + 1) % vocabulary)
+        .collect();
     loaded.rewind(0);
     let began = Instant::now();
     for slice in ids.chunks(crate::engine::SLICE) {
@@ -49,9 +51,15 @@ pub fn measure(loaded: &mut Loaded, prompt: usize, generate: usize) -> Result<Ru
 
 /// How long until the first token of a line added to a story of `story` tokens, in milliseconds,
 /// and how many tokens the cache still held.
-pub fn follow_up(loaded: &mut Loaded, story: usize, line: usize) -> Result<(f64, usize), ModelError> {
+pub fn follow_up(
+    loaded: &mut Loaded,
+    story: usize,
+    line: usize,
+) -> Result<(f64, usize), ModelError> {
     let vocabulary = loaded.model.vocabulary() as u32;
-    let ids: Vec<u32> = (0..(story + line) as u32).map(|n| (n * 7919 + 1) % vocabulary).collect();
+    let ids: Vec<u32> = (0..(story + line) as u32)
+        .map(|n| (n * 7919 + 1) % vocabulary)
+        .collect();
     loaded.rewind(0);
     for slice in ids[..story].chunks(crate::engine::SLICE) {
         loaded.feed(slice, Rows::None, &|| false)?;

@@ -76,7 +76,9 @@ pub fn run(
             Input::End => return closing,
         };
         match one(studio, events, &line, page) {
-            Ok(Flow::On(trouble)) => trouble.into_iter().for_each(|trouble| closing.blame(trouble)),
+            Ok(Flow::On(trouble)) => trouble
+                .into_iter()
+                .for_each(|trouble| closing.blame(trouble)),
             Ok(Flow::Quit) | Err(Gone) => return closing,
         }
     }
@@ -207,7 +209,9 @@ fn tell(notice: Option<Notice>, page: &mut dyn Page) -> Result<Option<Trouble>, 
 fn remark(status: Status) -> Option<&'static str> {
     match status {
         Status::Stopped => Some("Stopped; what was written is kept, and an empty line goes on"),
-        Status::ContextFull => Some("The model's context is full; an empty line goes on from its later part"),
+        Status::ContextFull => {
+            Some("The model's context is full; an empty line goes on from its later part")
+        }
         _ => None,
     }
 }

@@ -308,7 +308,11 @@ impl Studio {
         if let Err(refusal) = begun.and_then(|()| self.sync()) {
             // Nobody will write this passage: it must not look as if somebody did.
             let (status, why) = (Status::Failed, Some(refusal.to_string()));
-            let _ = self.record(vec![Record::End(Ended { node: id, status, why })]);
+            let _ = self.record(vec![Record::End(Ended {
+                node: id,
+                status,
+                why,
+            })]);
             return Err(refusal);
         }
         if self.work == Work::Nothing {
@@ -337,7 +341,10 @@ impl Studio {
     }
 
     fn swipe(&mut self, to: Swipe) -> Result<Outcome, Refusal> {
-        let head = self.story.head().ok_or_else(|| cannot("There is no passage yet"))?;
+        let head = self
+            .story
+            .head()
+            .ok_or_else(|| cannot("There is no passage yet"))?;
         let siblings = self.story.siblings(head).to_vec();
         let at = siblings.iter().position(|id| *id == head).unwrap_or(0);
         let wanted = match to {
@@ -366,10 +373,17 @@ impl Studio {
             return Ok(Outcome::Said("There are no sessions yet.".to_string()));
         }
         let line = |name: &str, bytes: u64| {
-            let here = if self.session_name() == Some(name) { "*" } else { " " };
+            let here = if self.session_name() == Some(name) {
+                "*"
+            } else {
+                " "
+            };
             format!("{here} {name}  ({})", size(bytes))
         };
-        let lines: Vec<String> = listed.iter().map(|one| line(&one.name, one.bytes)).collect();
+        let lines: Vec<String> = listed
+            .iter()
+            .map(|one| line(&one.name, one.bytes))
+            .collect();
         Ok(Outcome::Said(lines.join("\n")))
     }
 
@@ -386,7 +400,11 @@ impl Studio {
         if let Some(name) = name.filter(|name| name != journal.name()) {
             journal.rename(&name)?;
         }
-        Ok(Outcome::Said(format!("Saved as {} in {}", journal.name(), journal.path().display())))
+        Ok(Outcome::Said(format!(
+            "Saved as {} in {}",
+            journal.name(),
+            journal.path().display()
+        )))
     }
 
     /// Opens a session; the one before it stays as it is on disk.
@@ -397,7 +415,9 @@ impl Studio {
         self.leave()?;
         let (journal, recovered) = self.setup.sessions.open(name)?;
         let said = opened(&journal, &recovered);
-        let kept = recovered.settings.unwrap_or_else(|| self.setup.defaults.clone());
+        let kept = recovered
+            .settings
+            .unwrap_or_else(|| self.setup.defaults.clone());
         let settings = self.setup.asked.over(kept.clone());
         let settings = settings.map_err(|error| cannot(&error.to_string()))?;
         let changed = settings != kept;
@@ -428,7 +448,11 @@ impl Studio {
         self.leave()?;
         if let Some(name) = name.filter(|_| !self.setup.private) {
             let began = (self.setup.now)();
-            self.journal = Some(self.setup.sessions.create(Some(name), &began, &self.setup.build)?);
+            self.journal = Some(self.setup.sessions.create(
+                Some(name),
+                &began,
+                &self.setup.build,
+            )?);
         } else {
             self.journal = None;
         }
@@ -437,7 +461,9 @@ impl Studio {
         if self.journal.is_some() {
             self.record(vec![Record::Settings(self.settings.clone())])?;
         }
-        Ok(Outcome::Moved("A new story; write its first line".to_string()))
+        Ok(Outcome::Moved(
+            "A new story; write its first line".to_string(),
+        ))
     }
 
     /// Opens the session if it is there, or begins it under this name.
@@ -538,7 +564,10 @@ impl Studio {
         let node = node?;
         self.last_stats = stats;
         let ended = Record::End(Ended { node, status, why });
-        let kept = self.flush().and_then(|()| self.record(vec![ended])).and_then(|()| self.sync());
+        let kept = self
+            .flush()
+            .and_then(|()| self.record(vec![ended]))
+            .and_then(|()| self.sync());
         match kept {
             Ok(()) => Some(Notice::Ended(node, status)),
             Err(refusal) => Some(Notice::Error(refusal.to_string(), Fault::Store)),
@@ -582,9 +611,13 @@ impl Studio {
             return Ok(());
         }
         let began = (self.setup.now)();
-        let journal = self.setup.sessions.create(None, &began, &self.setup.build)?;
+        let journal = self
+            .setup
+            .sessions
+            .create(None, &began, &self.setup.build)?;
         self.journal = Some(journal);
-        self.unsaved.insert(0, Record::Settings(self.settings.clone()));
+        self.unsaved
+            .insert(0, Record::Settings(self.settings.clone()));
         Ok(())
     }
 

@@ -74,7 +74,12 @@ pub struct Common {
     #[arg(short, long, env = "ILLUMINE_MODEL", value_name = "NAME|PATH")]
     pub model: Option<String>,
     /// auto, cpu, cuda:N or metal
-    #[arg(long, env = "ILLUMINE_DEVICE", default_value = "auto", value_name = "DEVICE")]
+    #[arg(
+        long,
+        env = "ILLUMINE_DEVICE",
+        default_value = "auto",
+        value_name = "DEVICE"
+    )]
     pub device: device::Choice,
     /// Threads that compute; all processors by default
     #[arg(short, long, env = "ILLUMINE_THREADS", value_name = "N", value_parser = clap::value_parser!(u16).range(1..=512))]
@@ -102,7 +107,12 @@ pub struct Common {
 #[derive(Args, Clone, Debug, Default)]
 pub struct Sampling {
     /// At most this many new tokens
-    #[arg(short = 'n', long = "max-tokens", visible_alias = "tokens", value_name = "N")]
+    #[arg(
+        short = 'n',
+        long = "max-tokens",
+        visible_alias = "tokens",
+        value_name = "N"
+    )]
     pub max_tokens: Option<String>,
     /// The same seed, model and settings give the same words
     #[arg(long, value_name = "N")]
@@ -112,9 +122,17 @@ pub struct Sampling {
     pub temperature: Option<String>,
     #[arg(long, value_name = "K", help = "Choose among the K likeliest tokens")]
     pub top_k: Option<String>,
-    #[arg(long, value_name = "P", help = "Choose among the likeliest tokens that hold P of the probability")]
+    #[arg(
+        long,
+        value_name = "P",
+        help = "Choose among the likeliest tokens that hold P of the probability"
+    )]
     pub top_p: Option<String>,
-    #[arg(long, value_name = "P", help = "Leave out tokens less than P times as likely as the best")]
+    #[arg(
+        long,
+        value_name = "P",
+        help = "Leave out tokens less than P times as likely as the best"
+    )]
     pub min_p: Option<String>,
     /// Any setting of /set, as in --set dry_multiplier=0
     #[arg(long = "set", value_name = "NAME=VALUE")]
@@ -216,7 +234,12 @@ pub struct Bench {
     #[arg(short, long, env = "ILLUMINE_THREADS", value_name = "N", value_parser = clap::value_parser!(u16).range(1..=512))]
     pub threads: Option<u16>,
     /// auto, cpu, cuda:N or metal
-    #[arg(long, env = "ILLUMINE_DEVICE", default_value = "auto", value_name = "DEVICE")]
+    #[arg(
+        long,
+        env = "ILLUMINE_DEVICE",
+        default_value = "auto",
+        value_name = "DEVICE"
+    )]
     pub device: device::Choice,
 }
 
@@ -233,7 +256,8 @@ pub fn read() -> Result<Cli, Failed> {
 /// What clap says in several paragraphs, without the usage.
 fn sentence(said: &str) -> String {
     let lines = said.trim_start_matches("error:").lines().map(str::trim);
-    let about = lines.take_while(|line| !line.starts_with("Usage:") && !line.starts_with("For more"));
+    let about =
+        lines.take_while(|line| !line.starts_with("Usage:") && !line.starts_with("For more"));
     let mut sentence = String::new();
     for line in about.filter(|line| !line.is_empty()) {
         match line.strip_prefix("tip: ") {

@@ -108,16 +108,23 @@ fn peer(command: &str, args: &Args) -> Result<Run, Failed> {
     let usage = |why: String| Failed::new(Exit::Usage, why);
     let (prompt, generate) = (args.prompt.to_string(), args.generate.to_string());
     let mut words = command.split_whitespace();
-    let program = words.next().ok_or_else(|| usage("--against takes a command".to_string()))?;
+    let program = words
+        .next()
+        .ok_or_else(|| usage("--against takes a command".to_string()))?;
     let output = Command::new(program)
         .args(words)
         .args(["-o", "json", "-r", "1", "-p", &prompt, "-n", &generate])
         .output()
         .map_err(|error| usage(format!("{program} cannot be run: {error}")))?;
-    let rows: Vec<serde_json::Value> = serde_json::from_slice(&output.stdout)
-        .map_err(|_| usage(format!("{program} does not print llama-bench's JSON with -o json")))?;
+    let rows: Vec<serde_json::Value> = serde_json::from_slice(&output.stdout).map_err(|_| {
+        usage(format!(
+            "{program} does not print llama-bench's JSON with -o json"
+        ))
+    })?;
     let speed = |key: &str| {
-        let row = rows.iter().find(|row| row[key].as_u64().is_some_and(|count| count > 0));
+        let row = rows
+            .iter()
+            .find(|row| row[key].as_u64().is_some_and(|count| count > 0));
         row.and_then(|row| row["avg_ts"].as_f64())
             .ok_or_else(|| usage(format!("{program} reports no {key}")))
     };
@@ -129,18 +136,33 @@ fn peer(command: &str, args: &Args) -> Result<Run, Failed> {
 
 fn table(report: &Report, args: &Args) -> String {
     let line = |name: &str, spread: &Spread, unit: &str| {
-        format!("{name:<26} {:>9.1} {unit}  ({:.1} to {:.1})\n", spread.median, spread.min, spread.max)
+        format!(
+            "{name:<26} {:>9.1} {unit}  ({:.1} to {:.1})\n",
+            spread.median, spread.min, spread.max
+        )
     };
     let mut text = format!(
         "{} on {}, {} threads; the median of {} runs\n",
         report.model, report.backend, report.threads, args.repeat
     );
     text += &format!("{:<26} {:>9.1} ms\n", "load", report.load_ms);
-    text += &line(&format!("read {} tokens", args.prompt), &report.prefill_tps, "tok/s");
-    text += &line(&format!("write {} tokens", args.generate), &report.decode_tps, "tok/s");
+    text += &line(
+        &format!("read {} tokens", args.prompt),
+        &report.prefill_tps,
+        "tok/s",
+    );
+    text += &line(
+        &format!("write {} tokens", args.generate),
+        &report.decode_tps,
+        "tok/s",
+    );
     let follow = &report.follow_up;
     let name = format!("next line, story of {}", follow.story);
-    text += &line(&name, &follow.ms, &format!("ms, {} tokens reused", follow.reused));
+    text += &line(
+        &name,
+        &follow.ms,
+        &format!("ms, {} tokens reused", follow.reused),
+    );
     if let Some(peer) = &report.against {
         text += &format!("against {}\n", peer.command);
         text += &line("  it reads", &peer.prefill_tps, "tok/s");

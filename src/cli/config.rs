@@ -22,7 +22,9 @@ pub fn read(path: &Path) -> Result<Settings, Failed> {
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Settings::default()),
         Err(error) => return Err(wrong(path, &error.to_string())),
     };
-    let table: Table = text.parse().map_err(|error: toml::de::Error| wrong(path, error.message()))?;
+    let table: Table = text
+        .parse()
+        .map_err(|error: toml::de::Error| wrong(path, error.message()))?;
     settings(&table).map_err(|why| wrong(path, &why))
 }
 
@@ -44,7 +46,10 @@ fn settings(table: &Table) -> Result<Settings, String> {
             }
             (other, _) => {
                 let known = "model, mode, system and [sampling]";
-                return Err(format!("{} is not a setting here; there are {known}", clean_line(other)));
+                return Err(format!(
+                    "{} is not a setting here; there are {known}",
+                    clean_line(other)
+                ));
             }
         }
     }
@@ -62,7 +67,10 @@ fn plain(value: &Value) -> String {
 
 fn wrong(path: &Path, why: &str) -> Failed {
     let path = clean_line(&path.display().to_string());
-    Failed::new(Exit::Usage, format!("{path} cannot be used: {why}; correct it or remove it"))
+    Failed::new(
+        Exit::Usage,
+        format!("{path} cannot be used: {why}; correct it or remove it"),
+    )
 }
 
 #[cfg(test)]

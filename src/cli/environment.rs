@@ -35,11 +35,15 @@ impl Paths {
     pub fn find() -> Result<Paths, Failed> {
         let base = etcetera::choose_base_strategy();
         let base = base.map_err(|_| {
-            let why = "Your home folder cannot be found; set HOME, or name a folder with --sessions";
+            let why =
+                "Your home folder cannot be found; set HOME, or name a folder with --sessions";
             Failed::new(Exit::Session, why)
         })?;
         let data = base.data_dir().join("illumine");
-        let state = base.state_dir().unwrap_or_else(|| base.data_dir()).join("illumine");
+        let state = base
+            .state_dir()
+            .unwrap_or_else(|| base.data_dir())
+            .join("illumine");
         Ok(Paths {
             sessions: folder("ILLUMINE_SESSIONS").unwrap_or_else(|| data.join("sessions")),
             models: folder("ILLUMINE_MODELS").unwrap_or_else(|| data.join("models")),
@@ -57,7 +61,9 @@ pub fn variable(name: &str) -> Option<String> {
 }
 
 fn folder(name: &str) -> Option<PathBuf> {
-    env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from)
+    env::var_os(name)
+        .filter(|value| !value.is_empty())
+        .map(PathBuf::from)
 }
 
 /// Whether colours are welcome (no-color.org).
@@ -139,7 +145,10 @@ fn asked(common: &Common) -> Result<Asked, Failed> {
     Ok(Asked {
         model: common.model.clone(),
         mode: common.chat.then_some(Mode::Chat),
-        system: common.system.as_deref().map(|system| clean(system).into_owned()),
+        system: common
+            .system
+            .as_deref()
+            .map(|system| clean(system).into_owned()),
         sampling,
     })
 }
@@ -157,12 +166,14 @@ pub fn setup(paths: &Paths, common: &Common) -> Result<Setup, Failed> {
     })
 }
 
-/// A number that is another each time: the operating system's randomness, by way of the standard
-/// library's hash keys.
+/// A number that is another each time, from the operating system; where that refuses, from the
+/// standard library's hash keys.
 pub fn entropy() -> u64 {
-    RandomState::new().build_hasher().finish()
+    getrandom::u64().unwrap_or_else(|_| RandomState::new().build_hasher().finish())
 }
 
 fn now() -> String {
-    OffsetDateTime::now_utc().format(&Rfc3339).unwrap_or_default()
+    OffsetDateTime::now_utc()
+        .format(&Rfc3339)
+        .unwrap_or_default()
 }

@@ -44,10 +44,16 @@ pub fn run(paths: &Paths, what: &Args) -> Result<Exit, Failed> {
 fn read(file: &Path) -> Result<String, Failed> {
     let bytes = std::fs::read(file);
     let bytes = bytes.map_err(|error| {
-        Failed::new(Exit::Usage, format!("Cannot read {}: {error}", file.display()))
+        Failed::new(
+            Exit::Usage,
+            format!("Cannot read {}: {error}", file.display()),
+        )
     })?;
     String::from_utf8(bytes).map_err(|_| {
-        let why = format!("{} is not UTF-8; convert it, for example with iconv", file.display());
+        let why = format!(
+            "{} is not UTF-8; convert it, for example with iconv",
+            file.display()
+        );
         Failed::new(Exit::Usage, why)
     })
 }

@@ -85,7 +85,10 @@ fn print(text: &str) -> Result<Exit, Failed> {
 
 /// Says what went wrong, on standard error and on one line.
 pub fn complain(why: &str) {
-    note(&format!("illumine: {}", illumine::story::untrusted::clean_line(why)));
+    note(&format!(
+        "illumine: {}",
+        illumine::story::untrusted::clean_line(why)
+    ));
 }
 
 /// A line on standard error. That nobody may be reading there is no reason to fail.

@@ -29,7 +29,9 @@ pub fn run(paths: &Paths, what: &Args) -> Result<Exit, Failed> {
 fn find<'a>(catalog: &'a Catalog, name: Option<&str>) -> Result<&'a Entry, Failed> {
     match name {
         None => Ok(catalog.default_entry()),
-        Some(name) => catalog.find(name).map_err(|error| Failed::new(Exit::Usage, error)),
+        Some(name) => catalog
+            .find(name)
+            .map_err(|error| Failed::new(Exit::Usage, error)),
     }
 }
 
@@ -109,9 +111,17 @@ fn info(entry: &Entry, store: &ModelStore) -> Result<Exit, Failed> {
         entry.bytes.map_or("unknown".into(), size),
         entry.sha256.as_deref().unwrap_or("unknown"),
         entry.licence,
-        entry.licence_url.as_deref().map(|url| format!(" ({url})")).unwrap_or_default(),
+        entry
+            .licence_url
+            .as_deref()
+            .map(|url| format!(" ({url})"))
+            .unwrap_or_default(),
         entry.memory_gb,
-        if entry.chat { "yes" } else { "no: it continues prose" },
+        if entry.chat {
+            "yes"
+        } else {
+            "no: it continues prose"
+        },
     );
     for remark in entry.remarks() {
         text += &format!("  note          {remark}\n");
@@ -125,7 +135,10 @@ fn verify(entry: &Entry, store: &ModelStore) -> Result<Exit, Failed> {
         true => "matches",
         false => "is recorded now; there was nothing to compare it with",
     };
-    print(&format!("{}: the checksum {verdict} (sha256 {})\n", entry.name, found.sha256))
+    print(&format!(
+        "{}: the checksum {verdict} (sha256 {})\n",
+        entry.name, found.sha256
+    ))
 }
 
 fn remove(entry: &Entry, store: &ModelStore) -> Result<Exit, Failed> {
@@ -136,7 +149,11 @@ fn remove(entry: &Entry, store: &ModelStore) -> Result<Exit, Failed> {
     };
     print(&match removed.bytes {
         0 => format!("{} is not here\n", entry.name),
-        bytes => format!("{} is removed: {} are free again{shared}\n", entry.name, size(bytes)),
+        bytes => format!(
+            "{} is removed: {} are free again{shared}\n",
+            entry.name,
+            size(bytes)
+        ),
     })
 }
 

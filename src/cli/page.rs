@@ -103,8 +103,17 @@ impl Meter {
     pub fn show(&mut self, work: &Work) {
         match work {
             Work::Loading { what, done, total } => self.bytes(what, *done, *total),
-            Work::Reading { done, total, reused } if total - reused > 256 && done < total => {
-                self.bar("Reading the story", *done as u64, Some(*total as u64), TOKENS);
+            Work::Reading {
+                done,
+                total,
+                reused,
+            } if total - reused > 256 && done < total => {
+                self.bar(
+                    "Reading the story",
+                    *done as u64,
+                    Some(*total as u64),
+                    TOKENS,
+                );
             }
             _ => self.clear(),
         }
@@ -122,7 +131,9 @@ impl Meter {
         if self.began.elapsed() < MOMENT {
             return;
         }
-        let tenth = total.filter(|total| *total > 0).map_or(0, |total| done * 10 / total);
+        let tenth = total
+            .filter(|total| *total > 0)
+            .map_or(0, |total| done * 10 / total);
         let now = (what.to_string(), tenth);
         if self.said.as_ref() != Some(&now) {
             self.said = Some(now);
@@ -157,6 +168,5 @@ impl Meter {
     }
 }
 
-const BYTES: &str =
-    "{msg} [{bar:24}] {decimal_bytes} of {decimal_total_bytes}, {decimal_bytes_per_sec}, {eta} left";
+const BYTES: &str = "{msg} [{bar:24}] {decimal_bytes} of {decimal_total_bytes}, {decimal_bytes_per_sec}, {eta} left";
 const TOKENS: &str = "{msg} [{bar:24}] {pos} of {len} tokens";

@@ -37,7 +37,12 @@ pub fn run(paths: &Paths, common: &Common, session: Option<&str>) -> Result<Exit
     let loaded = line::settle(&mut studio, &events, &mut page);
     let closing = if person {
         let mut typist = Typist::new(paths, &studio)?;
-        let closing = line::run(&mut studio, &events, |studio| typist.next(studio), &mut page);
+        let closing = line::run(
+            &mut studio,
+            &events,
+            |studio| typist.next(studio),
+            &mut page,
+        );
         typist.remember(&paths.history);
         closing
     } else {
@@ -58,7 +63,9 @@ fn exit(closing: Closing, loading: Option<line::Trouble>, person: bool) -> Exit 
 }
 
 fn greet(studio: &Studio, said: Option<String>) -> Result<Exit, Failed> {
-    print("Write, and press Enter: the model goes on. /help lists commands, Ctrl+C stops, Ctrl+D leaves.\n")?;
+    print(
+        "Write, and press Enter: the model goes on. /help lists commands, Ctrl+C stops, Ctrl+D leaves.\n",
+    )?;
     match said {
         Some(said) => print(&format!("{said}\n{}\n", line::transcript(studio))),
         None => Ok(Exit::Well),
@@ -172,7 +179,12 @@ fn names(studio: &Studio) -> Vec<String> {
 impl Completer for Words {
     type Candidate = Pair;
 
-    fn complete(&self, line: &str, at: usize, _: &Context) -> rustyline::Result<(usize, Vec<Pair>)> {
+    fn complete(
+        &self,
+        line: &str,
+        at: usize,
+        _: &Context,
+    ) -> rustyline::Result<(usize, Vec<Pair>)> {
         let typed = &line[..at];
         let Some(command) = typed.strip_prefix('/') else {
             return Ok((at, Vec::new()));
@@ -184,12 +196,17 @@ impl Completer for Words {
         let completes = illumine::story::command::find(name).map(|spec| spec.completes);
         let start = at - rest.len();
         let words: Vec<String> = match completes {
-            Some(Completes::Settings) => SETTINGS.iter().map(|row| format!("{} ", row.name)).collect(),
+            Some(Completes::Settings) => SETTINGS
+                .iter()
+                .map(|row| format!("{} ", row.name))
+                .collect(),
             Some(Completes::Models) => self.models.clone(),
             Some(Completes::Sessions) => self.sessions.clone(),
             Some(Completes::Modes) => vec!["prose".into(), "chat".into()],
             Some(Completes::Swipes) => vec!["next".into(), "prev".into()],
-            Some(Completes::Commands) => COMMANDS.iter().map(|spec| spec.name.to_string()).collect(),
+            Some(Completes::Commands) => {
+                COMMANDS.iter().map(|spec| spec.name.to_string()).collect()
+            }
             Some(Completes::Nothing) | None => Vec::new(),
         };
         Ok((start, matching(words.into_iter(), rest)))

@@ -11,7 +11,11 @@ pub fn run(paths: &Paths, what: &Args) -> Result<Exit, Failed> {
     let Args::List { sessions, json } = what;
     let root = sessions.as_ref().unwrap_or(&paths.sessions);
     let listed = Sessions::new(root).list()?;
-    let changed = |at| OffsetDateTime::from(at).format(&Rfc3339).unwrap_or_default();
+    let changed = |at| {
+        OffsetDateTime::from(at)
+            .format(&Rfc3339)
+            .unwrap_or_default()
+    };
     if *json {
         let rows = listed.iter().map(|one| {
             serde_json::json!({"name": one.name, "bytes": one.bytes, "changed": changed(one.changed)})

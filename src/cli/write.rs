@@ -8,9 +8,7 @@ use super::{Exit, Failed};
 use illumine::engine::Engine;
 use illumine::story::message::{Overflow, Stats, TextRequest};
 use illumine::story::untrusted::clean;
-use illumine::story::{
-    About, Author, Context, Event, Mode, Node, Request, Settings, Status,
-};
+use illumine::story::{About, Author, Context, Event, Mode, Node, Request, Settings, Status};
 use illumine::studio::Work;
 use serde::Serialize;
 use std::io::{IsTerminal, Read, Write, stdin, stdout};
@@ -101,7 +99,9 @@ fn prompt(args: &Args) -> Result<String, Failed> {
 fn piped() -> Result<String, Failed> {
     let usage = |why: &str| Failed::new(Exit::Usage, why);
     if stdin().is_terminal() {
-        return Err(usage("Give a prompt, as in illumine write \"Once upon a time\", or pipe one in"));
+        return Err(usage(
+            "Give a prompt, as in illumine write \"Once upon a time\", or pipe one in",
+        ));
     }
     let mut bytes = Vec::new();
     let read = stdin().lock().read_to_end(&mut bytes);
@@ -133,7 +133,11 @@ fn request(settings: &Settings, prompt: &str, seed: u64, crop: bool) -> Request 
         context: Context::build(settings, &[&node]),
         sampling: settings.sampling.clone(),
         seed,
-        overflow: if crop { Overflow::Crop } else { Overflow::Refuse },
+        overflow: if crop {
+            Overflow::Crop
+        } else {
+            Overflow::Refuse
+        },
     })
 }
 
@@ -143,7 +147,9 @@ fn follow(engine: &Engine, events: &Receiver<Event>, stream: bool) -> Result<Wri
     let mut meter = Meter::new();
     for event in events {
         match event {
-            Event::Loading { what, done, total } => meter.show(&Work::Loading { what, done, total }),
+            Event::Loading { what, done, total } => {
+                meter.show(&Work::Loading { what, done, total })
+            }
             Event::Ready(about) => {
                 meter.clear();
                 if let Some(note) = &about.note {
@@ -151,11 +157,23 @@ fn follow(engine: &Engine, events: &Receiver<Event>, stream: bool) -> Result<Wri
                 }
                 written.about = about;
             }
-            Event::Prefill { done, total, reused, dropped, .. } => {
+            Event::Prefill {
+                done,
+                total,
+                reused,
+                dropped,
+                ..
+            } => {
                 if done == reused && dropped > 0 {
-                    super::complain(&format!("The oldest {dropped} tokens of the prompt were left out"));
+                    super::complain(&format!(
+                        "The oldest {dropped} tokens of the prompt were left out"
+                    ));
                 }
-                meter.show(&Work::Reading { done, total, reused });
+                meter.show(&Work::Reading {
+                    done,
+                    total,
+                    reused,
+                });
             }
             Event::Piece { text, ids, .. } => {
                 meter.clear();
@@ -165,7 +183,11 @@ fn follow(engine: &Engine, events: &Receiver<Event>, stream: bool) -> Result<Wri
                 written.text.push_str(&text);
                 written.ids.extend(ids);
             }
-            Event::Done { node: Some(_), status, stats } => {
+            Event::Done {
+                node: Some(_),
+                status,
+                stats,
+            } => {
                 written.stats = stats;
                 written.status = Some(status);
                 return Ok(written);
@@ -177,7 +199,10 @@ fn follow(engine: &Engine, events: &Receiver<Event>, stream: bool) -> Result<Wri
             }
         }
     }
-    Err(Failed::new(Exit::Engine, "The engine has stopped; try again"))
+    Err(Failed::new(
+        Exit::Engine,
+        "The engine has stopped; try again",
+    ))
 }
 
 fn put(text: &str) -> std::io::Result<()> {

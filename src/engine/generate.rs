@@ -177,8 +177,16 @@ impl<'a> Passage<'a> {
     fn say(&mut self, id: u32, emit: Emit) -> Option<Status> {
         let text = self.decoder.push(self.loaded.tokenizer.bytes(id));
         self.held.push_str(&clean(&text));
-        let stops = self.request.sampling.stop.iter().filter(|stop| !stop.is_empty());
-        let met = stops.clone().filter_map(|stop| self.held.find(stop.as_str())).min();
+        let stops = self
+            .request
+            .sampling
+            .stop
+            .iter()
+            .filter(|stop| !stop.is_empty());
+        let met = stops
+            .clone()
+            .filter_map(|stop| self.held.find(stop.as_str()))
+            .min();
         if let Some(at) = met {
             self.held.truncate(at);
             self.send(emit);

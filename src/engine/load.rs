@@ -101,7 +101,8 @@ impl Loaded {
         if let Some((_, breakers)) = self.breakers.as_ref().filter(|(kept, _)| kept == strings) {
             return breakers.clone();
         }
-        let tokens = (0..self.tokenizer.len() as u32).map(|id| (id, self.tokenizer.bytes(id).to_vec()));
+        let tokens =
+            (0..self.tokenizer.len() as u32).map(|id| (id, self.tokenizer.bytes(id).to_vec()));
         let breakers = Breakers::new(tokens, strings);
         self.breakers = Some((strings.to_vec(), breakers.clone()));
         breakers
@@ -135,7 +136,13 @@ impl Loader for ModelLoader {
             return Err(LoadError::Stopped);
         }
         progress(&format!("Reading {}", found.name), 0, None);
-        let loaded = read(&found.name, &found.path, found.sha256, self.device, self.threads);
+        let loaded = read(
+            &found.name,
+            &found.path,
+            found.sha256,
+            self.device,
+            self.threads,
+        );
         loaded.map_err(|error| LoadError::Failed(error.to_string()))
     }
 }
@@ -227,7 +234,9 @@ pub fn read(
         name: clean_line(name),
         sha256,
         architecture: clean_line(&gguf.text("general.architecture").unwrap_or_default()),
-        backend: format!("{} {}", device::name(&device), model.kernels()).trim_end().to_string(),
+        backend: format!("{} {}", device::name(&device), model.kernels())
+            .trim_end()
+            .to_string(),
         context: model.context(),
         vocabulary: tokenizer.len(),
         chat: template.is_some(),

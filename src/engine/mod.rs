@@ -8,8 +8,8 @@ mod load;
 pub mod perplexity;
 mod prompt;
 
-pub use load::{LoadError, Loaded, Loader, ModelLoader, read};
 pub use generate::SLICE;
+pub use load::{LoadError, Loaded, Loader, ModelLoader, read};
 pub use prompt::encode;
 
 use crate::story::message::{Fault, Stats};
@@ -149,7 +149,8 @@ impl<L: Loader> Worker<'_, L> {
             Request::Text(request) => {
                 let why_not = self.why_not.clone();
                 let loaded = self.loaded.as_mut().ok_or_else(|| Failure {
-                    why: why_not.unwrap_or_else(|| "No model is loaded; /model NAME loads one".into()),
+                    why: why_not
+                        .unwrap_or_else(|| "No model is loaded; /model NAME loads one".into()),
                     fault: Fault::Model,
                 })?;
                 let emit = |event| self.events.send(event).is_ok();
@@ -159,7 +160,11 @@ impl<L: Loader> Worker<'_, L> {
     }
 
     /// Puts another model in place; when that fails, the one before it stays.
-    fn load(&mut self, model: &str, stopped: &dyn Fn() -> bool) -> Result<(Status, Stats), Failure> {
+    fn load(
+        &mut self,
+        model: &str,
+        stopped: &dyn Fn() -> bool,
+    ) -> Result<(Status, Stats), Failure> {
         let events = self.events;
         let mut progress = |what: &str, done: u64, total: Option<u64>| {
             let what = what.to_string();
@@ -190,9 +195,10 @@ impl<L: Loader> Worker<'_, L> {
         }
         Event::Failed {
             node,
-            why: "The model failed in a way that illumine did not expect; what was written is kept, \
+            why:
+                "The model failed in a way that illumine did not expect; what was written is kept, \
                   /retry tries again"
-                .to_string(),
+                    .to_string(),
             fault: Fault::Engine,
         }
     }

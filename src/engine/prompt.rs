@@ -24,7 +24,9 @@ pub enum PromptError {
         "The prompt has {tokens} tokens and the model holds {context}; shorten it, or let the oldest part be left out with --crop"
     )]
     Overflow { tokens: usize, context: usize },
-    #[error("The last message has {tokens} tokens and the model holds {context}; shorten it, or use a model with a longer context")]
+    #[error(
+        "The last message has {tokens} tokens and the model holds {context}; shorten it, or use a model with a longer context"
+    )]
     Message { tokens: usize, context: usize },
 }
 
@@ -40,13 +42,19 @@ pub fn prompt(
     if overflow == Overflow::Refuse {
         let (tokens, context) = (whole.len(), holds);
         return match tokens < holds {
-            true => Ok(Prompt { ids: whole, dropped: 0 }),
+            true => Ok(Prompt {
+                ids: whole,
+                dropped: 0,
+            }),
             false => Err(PromptError::Overflow { tokens, context }),
         };
     }
     let room = holds - wanted.clamp(1, (holds / 4).max(1));
     if whole.len() <= room {
-        return Ok(Prompt { ids: whole, dropped: 0 });
+        return Ok(Prompt {
+            ids: whole,
+            dropped: 0,
+        });
     }
     match context {
         Context::Prose(_) => Ok(crop(loaded, whole, room, holds)),
@@ -60,7 +68,9 @@ fn crop(loaded: &Loaded, mut ids: Vec<u32>, room: usize, holds: usize) -> Prompt
     let step = (holds / 8).max(1);
     let kept_at_start = usize::from(loaded.tokenizer.opening().is_some());
     let over = ids.len() - room;
-    let dropped = over.next_multiple_of(step).min(ids.len() - kept_at_start - 1);
+    let dropped = over
+        .next_multiple_of(step)
+        .min(ids.len() - kept_at_start - 1);
     ids.drain(kept_at_start..kept_at_start + dropped);
     Prompt { ids, dropped }
 }
@@ -72,7 +82,10 @@ fn drop_messages(
     open: bool,
     room: usize,
 ) -> Result<Prompt, PromptError> {
-    let pinned = messages.iter().take_while(|message| message.role == Role::System).count();
+    let pinned = messages
+        .iter()
+        .take_while(|message| message.role == Role::System)
+        .count();
     let before = encode_chat(loaded, messages, open)?.len();
     for first in pinned + 1..messages.len() {
         // A conversation begins with the user.
@@ -127,18 +140,26 @@ fn encode_chat(loaded: &Loaded, messages: &[Message], open: bool) -> Result<Vec<
     };
     let mut rendered = template.render(tokenizer, closed)?;
     let mut ids = Vec::new();
-    for message in closed.iter().filter(|message| message.role == Role::Assistant) {
+    for message in closed
+        .iter()
+        .filter(|message| message.role == Role::Assistant)
+    {
         // Where the template kept the model's own words as they were, its tokens are kept too.
         let words = tokenizer.guard(&message.text());
         let all_wrote = message.parts.iter().all(|part| wrote(loaded, part));
-        if let Some(at) = rendered.find(&words).filter(|_| all_wrote && !words.is_empty()) {
+        if let Some(at) = rendered
+            .find(&words)
+            .filter(|_| all_wrote && !words.is_empty())
+        {
             ids.extend(tokenizer.encode_rendered(&rendered[..at])?);
             ids.extend(message.parts.iter().flat_map(|part| &part.ids));
             rendered.drain(..at + words.len());
         }
     }
     ids.extend(tokenizer.encode_rendered(&rendered)?);
-    let opening = tokenizer.opening().filter(|opening| ids.first() != Some(opening));
+    let opening = tokenizer
+        .opening()
+        .filter(|opening| ids.first() != Some(opening));
     ids.splice(0..0, opening);
     if let Some(message) = unfinished {
         for part in &message.parts {

@@ -19,7 +19,9 @@ impl std::str::FromStr for Choice {
 
     fn from_str(word: &str) -> Result<Choice, String> {
         let word = word.to_lowercase();
-        let number = word.strip_prefix("cuda").map(|rest| rest.trim_start_matches(':'));
+        let number = word
+            .strip_prefix("cuda")
+            .map(|rest| rest.trim_start_matches(':'));
         match (word.as_str(), number) {
             ("auto", _) => Ok(Choice::Auto),
             ("cpu", _) => Ok(Choice::Cpu),

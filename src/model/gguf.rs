@@ -41,20 +41,30 @@ enum Value {
 /// Why a file cannot be used; each a sentence with what to do.
 #[derive(Debug, thiserror::Error)]
 pub enum GgufError {
-    #[error("Cannot open {path}: {source}; check the path, or run `illumine models list` for names")]
+    #[error(
+        "Cannot open {path}: {source}; check the path, or run `illumine models list` for names"
+    )]
     Open {
         path: PathBuf,
         source: std::io::Error,
     },
-    #[error("{0} is not a GGUF file; give a file in GGUF format, or a name from `illumine models list`")]
+    #[error(
+        "{0} is not a GGUF file; give a file in GGUF format, or a name from `illumine models list`"
+    )]
     NotGguf(PathBuf),
-    #[error("{path} is GGUF version {version}, which is not supported; versions 2 and 3 are: convert it again")]
+    #[error(
+        "{path} is GGUF version {version}, which is not supported; versions 2 and 3 are: convert it again"
+    )]
     Version { path: PathBuf, version: u32 },
     #[error("{path} is damaged or cut short ({what}); fetch it again")]
     Damaged { path: PathBuf, what: String },
-    #[error("{path} has a tensor in format {dtype}, which is not supported; use a file quantized as Q4_0 to Q8_0, Q2_K to Q6_K, F16, BF16 or F32")]
+    #[error(
+        "{path} has a tensor in format {dtype}, which is not supported; use a file quantized as Q4_0 to Q8_0, Q2_K to Q6_K, F16, BF16 or F32"
+    )]
     Format { path: PathBuf, dtype: u32 },
-    #[error("{path} has no usable `{key}`, which this kind of model needs; fetch another file of the model")]
+    #[error(
+        "{path} has no usable `{key}`, which this kind of model needs; fetch another file of the model"
+    )]
     Missing { path: PathBuf, key: String },
 }
 
@@ -71,12 +81,14 @@ impl Gguf {
         }
         // SAFETY: read-only; as with every mapped model, the file must not be cut while in use.
         let map = unsafe { Mmap::map(&file) }.map_err(failed)?;
-        Reader { bytes: &map, at: 0 }.read(path).map(|(metadata, tensors)| Gguf {
-            map,
-            path: path.to_path_buf(),
-            metadata,
-            tensors,
-        })
+        Reader { bytes: &map, at: 0 }
+            .read(path)
+            .map(|(metadata, tensors)| Gguf {
+                map,
+                path: path.to_path_buf(),
+                metadata,
+                tensors,
+            })
     }
 
     pub fn path(&self) -> &Path {
@@ -208,7 +220,9 @@ impl Reader<'_> {
         let metadata = self.metadata(metadata_count).map_err(damaged)?;
         let infos = self.tensor_infos(tensor_count).map_err(damaged)?;
         let alignment = match metadata.get("general.alignment") {
-            Some(value) => value.unsigned().filter(|a| a.is_power_of_two() && *a <= 1 << 20),
+            Some(value) => value
+                .unsigned()
+                .filter(|a| a.is_power_of_two() && *a <= 1 << 20),
             None => Some(32),
         };
         let alignment = alignment.ok_or_else(|| damaged("a wrong alignment".to_string()))? as usize;
@@ -273,7 +287,9 @@ impl Reader<'_> {
             return Err(damaged("a wrong size of tensor"));
         }
         let len = (elements / dtype.block_size()).checked_mul(dtype.type_size());
-        let begin = usize::try_from(offset).ok().and_then(|offset| start.checked_add(offset));
+        let begin = usize::try_from(offset)
+            .ok()
+            .and_then(|offset| start.checked_add(offset));
         let bytes = begin
             .zip(len)
             .and_then(|(begin, len)| Some(begin..begin.checked_add(len)?))
@@ -317,7 +333,9 @@ impl Reader<'_> {
 
     fn range(&mut self) -> Result<Range<usize>, String> {
         let len = self.u64()?;
-        let end = usize::try_from(len).ok().and_then(|len| self.at.checked_add(len));
+        let end = usize::try_from(len)
+            .ok()
+            .and_then(|len| self.at.checked_add(len));
         let end = end.filter(|end| *end <= self.bytes.len());
         let end = end.ok_or_else(|| "a string longer than the file".to_string())?;
         let range = self.at..end;
@@ -423,7 +441,10 @@ mod tests {
         for len in 0..whole.len() {
             let error = open(&whole[..len]).err().map(|error| error.to_string());
             let error = error.unwrap_or_else(|| panic!("{len} bytes were taken for a model"));
-            assert!(error.contains("GGUF file") || error.contains("cut short"), "{error}");
+            assert!(
+                error.contains("GGUF file") || error.contains("cut short"),
+                "{error}"
+            );
         }
     }
 

@@ -85,13 +85,19 @@ pub fn supported(gguf: &Gguf) -> Result<(), ModelError> {
 pub enum ModelError {
     #[error(transparent)]
     Gguf(#[from] gguf::GgufError),
-    #[error("This model's architecture (\"{0}\") is not supported; `illumine models list` names models that are")]
+    #[error(
+        "This model's architecture (\"{0}\") is not supported; `illumine models list` names models that are"
+    )]
     Architecture(String),
-    #[error("This model's vocabulary (\"{0}\") is of a kind that is not supported; `illumine models list` names models that are")]
+    #[error(
+        "This model's vocabulary (\"{0}\") is of a kind that is not supported; `illumine models list` names models that are"
+    )]
     Vocabulary(String),
     #[error("The model's tokenizer cannot be used ({0}); fetch another file of the model")]
     Tokenize(String),
-    #[error("The model's chat template cannot be used ({0}); /mode prose writes on from the text itself")]
+    #[error(
+        "The model's chat template cannot be used ({0}); /mode prose writes on from the text itself"
+    )]
     Template(String),
     #[error("The model brings no chat template; /mode prose writes on from the text itself")]
     NoTemplate,

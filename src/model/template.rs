@@ -31,30 +31,48 @@ impl Template {
         syntax.trim_blocks(true).lstrip_blocks(true);
         environment.set_syntax(syntax.build().map_err(|error| wrong(&error))?);
         environment.set_fuel(Some(FUEL));
-        environment.set_unknown_method_callback(minijinja_contrib::pycompat::unknown_method_callback);
+        environment
+            .set_unknown_method_callback(minijinja_contrib::pycompat::unknown_method_callback);
         environment.add_function("raise_exception", |message: String| {
             Err::<Value, Error>(Error::new(ErrorKind::InvalidOperation, message))
         });
         // A fixed date: the same story must give the same prompt tomorrow.
         environment.add_function("strftime_now", |_: String| "26 Jul 2024".to_string());
-        environment.add_template_owned("chat", source).map_err(|error| wrong(&error))?;
+        environment
+            .add_template_owned("chat", source)
+            .map_err(|error| wrong(&error))?;
         Ok(Template { environment })
     }
 
     /// The messages as the model was trained to see them, words guarded (see
     /// [`Tokenizer::guard`]), ready for the model's next turn.
-    pub fn render(&self, tokenizer: &Tokenizer, messages: &[Message]) -> Result<String, ModelError> {
+    pub fn render(
+        &self,
+        tokenizer: &Tokenizer,
+        messages: &[Message],
+    ) -> Result<String, ModelError> {
         match self.render_turns(tokenizer, turns(tokenizer, messages)) {
             // Some templates refuse a system message: it then opens the first user message.
-            Err(_) if messages.first().is_some_and(|first| first.role == Role::System) => {
+            Err(_)
+                if messages
+                    .first()
+                    .is_some_and(|first| first.role == Role::System) =>
+            {
                 self.render_turns(tokenizer, folded(turns(tokenizer, messages)))
             }
             rendered => rendered,
         }
     }
 
-    fn render_turns(&self, tokenizer: &Tokenizer, messages: Vec<Turn>) -> Result<String, ModelError> {
-        let chat = self.environment.get_template("chat").map_err(|error| wrong(&error))?;
+    fn render_turns(
+        &self,
+        tokenizer: &Tokenizer,
+        messages: Vec<Turn>,
+    ) -> Result<String, ModelError> {
+        let chat = self
+            .environment
+            .get_template("chat")
+            .map_err(|error| wrong(&error))?;
         chat.render(context! {
             messages => messages.into_iter().map(value).collect::<Vec<Value>>(),
             add_generation_prompt => true,

@@ -40,7 +40,9 @@ impl Journal {
         let dir = root.join(name);
         make_private_dir(root, true)?;
         match make_private_dir(&dir, false) {
-            Err(StoreError::Io { source, .. }) if source.kind() == std::io::ErrorKind::AlreadyExists => {
+            Err(StoreError::Io { source, .. })
+                if source.kind() == std::io::ErrorKind::AlreadyExists =>
+            {
                 return Err(StoreError::Taken(name.to_string()));
             }
             made => made?,
@@ -135,7 +137,10 @@ impl Journal {
             lines.push(b'\n');
         }
         let path = self.path();
-        let result = self.file.seek(SeekFrom::Start(self.len)).and_then(|_| self.file.write_all(&lines));
+        let result = self
+            .file
+            .seek(SeekFrom::Start(self.len))
+            .and_then(|_| self.file.write_all(&lines));
         if let Err(error) = result {
             // Half a line must not stay: the next record would be joined to it.
             let _ = self.file.set_len(self.len);
@@ -171,14 +176,18 @@ impl Journal {
             Ok(()) => Ok(()),
             Err(TryLockError::WouldBlock) => Err(StoreError::Busy(self.name.clone())),
             // Some network disks know no locks: writing unlocked is better than not writing.
-            Err(TryLockError::Error(error)) if error.kind() == std::io::ErrorKind::Unsupported => Ok(()),
+            Err(TryLockError::Error(error)) if error.kind() == std::io::ErrorKind::Unsupported => {
+                Ok(())
+            }
             Err(TryLockError::Error(error)) => Err(StoreError::io("lock", &self.path(), error)),
         }
     }
 
     /// Keeps a torn tail in a file of its own, then cuts it off the journal.
     fn set_aside(&mut self, tail: &[u8]) -> Result<(), StoreError> {
-        let free = (1..).map(|n| self.dir.join(format!("torn-{n}.txt"))).find(|path| !path.exists());
+        let free = (1..)
+            .map(|n| self.dir.join(format!("torn-{n}.txt")))
+            .find(|path| !path.exists());
         let aside = free.unwrap_or_else(|| self.dir.join("torn.txt"));
         let mut file = open_private(&aside, true)?;
         let kept = file.write_all(tail).and_then(|()| file.sync_data());
@@ -193,7 +202,9 @@ fn make_private_dir(path: &Path, recursive: bool) -> Result<(), StoreError> {
     builder.recursive(recursive);
     #[cfg(unix)]
     std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
-    builder.create(path).map_err(|error| StoreError::io("make the folder", path, error))
+    builder
+        .create(path)
+        .map_err(|error| StoreError::io("make the folder", path, error))
 }
 
 fn open_private(path: &Path, new: bool) -> Result<File, StoreError> {
@@ -201,7 +212,9 @@ fn open_private(path: &Path, new: bool) -> Result<File, StoreError> {
     options.read(true).write(true).create_new(new);
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    options.open(path).map_err(|error| StoreError::io("open", path, error))
+    options
+        .open(path)
+        .map_err(|error| StoreError::io("open", path, error))
 }
 
 /// A new name is only safe once its folder is on disk; where folders cannot be synced, so be it.

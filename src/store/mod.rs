@@ -47,7 +47,9 @@ pub enum StoreError {
         "The disk is full ({path}): what was written before is safe, and what is on the screen is kept in memory; free some space and type /save"
     )]
     Full { path: PathBuf },
-    #[error("Cannot {what} {path}: {source}; check the folder's owner and rights, or choose another with --sessions")]
+    #[error(
+        "Cannot {what} {path}: {source}; check the folder's owner and rights, or choose another with --sessions"
+    )]
     Io {
         what: &'static str,
         path: PathBuf,
@@ -102,7 +104,12 @@ impl Sessions {
     }
 
     /// Begins a session; without a name, the first free of `story-1`, `story-2`, …
-    pub fn create(&self, name: Option<&str>, began: &str, build: &str) -> Result<Journal, StoreError> {
+    pub fn create(
+        &self,
+        name: Option<&str>,
+        began: &str,
+        build: &str,
+    ) -> Result<Journal, StoreError> {
         match name {
             Some(name) => Journal::create(&self.root, valid(name)?, began, build),
             None => self.create_numbered(began, build),
@@ -138,7 +145,9 @@ fn valid(name: &str) -> Result<&str, StoreError> {
         Ok(name)
     } else {
         let short: String = name.chars().take(40).collect();
-        Err(StoreError::Name(crate::story::untrusted::clean_line(&short)))
+        Err(StoreError::Name(crate::story::untrusted::clean_line(
+            &short,
+        )))
     }
 }
 
@@ -148,7 +157,16 @@ mod tests {
 
     #[test]
     fn a_name_cannot_lead_out_of_the_folder() {
-        for name in ["", "..", "../x", "a/b", ".hidden", "a\u{1b}[2J", "x.", "/etc"] {
+        for name in [
+            "",
+            "..",
+            "../x",
+            "a/b",
+            ".hidden",
+            "a\u{1b}[2J",
+            "x.",
+            "/etc",
+        ] {
             assert!(valid(name).is_err(), "{name:?}");
         }
         for name in ["story-1", "The lamp", "日記", "v1.2_b"] {

@@ -44,7 +44,8 @@ pub fn recover(bytes: &[u8]) -> Recovered {
         match read(&rest[..end]) {
             Ok(record) => {
                 if let Err(why) = take(&mut found, record) {
-                    found.doubt = Some(format!("line {number} of its journal does not fit ({why})"));
+                    found.doubt =
+                        Some(format!("line {number} of its journal does not fit ({why})"));
                     break;
                 }
                 found.len += end + 1;
@@ -55,7 +56,9 @@ pub fn recover(bytes: &[u8]) -> Recovered {
                 break;
             }
             Err(why) => {
-                found.doubt = Some(format!("line {number} of its journal is not understood ({why})"));
+                found.doubt = Some(format!(
+                    "line {number} of its journal is not understood ({why})"
+                ));
                 break;
             }
         }
@@ -96,7 +99,10 @@ fn take(found: &mut Recovered, record: Record) -> Result<(), String> {
     if record == Record::Unknown {
         return Err("it is of a kind from a later version".to_string());
     }
-    found.story.apply(&record).map_err(|misfit| misfit.to_string())?;
+    found
+        .story
+        .apply(&record)
+        .map_err(|misfit| misfit.to_string())?;
     if let Record::Settings(settings) = record {
         found.settings = Some(settings);
     }
@@ -151,7 +157,9 @@ mod tests {
     fn journal() -> (tempfile::TempDir, Sessions, Vec<u8>) {
         let dir = tempfile::tempdir().unwrap();
         let sessions = Sessions::new(dir.path());
-        let mut journal = sessions.create(Some("s"), "2026-01-01T00:00:00Z", "0.1.0").unwrap();
+        let mut journal = sessions
+            .create(Some("s"), "2026-01-01T00:00:00Z", "0.1.0")
+            .unwrap();
         journal.append(&written()).unwrap();
         journal.sync().unwrap();
         let bytes = std::fs::read(journal.path()).unwrap();
@@ -162,7 +170,12 @@ mod tests {
     fn what_was_written_comes_back() {
         let (_dir, sessions, _) = journal();
         let (_, found) = sessions.open("s").unwrap();
-        let text: Vec<&str> = found.story.path().iter().map(|node| node.text.as_str()).collect();
+        let text: Vec<&str> = found
+            .story
+            .path()
+            .iter()
+            .map(|node| node.text.as_str())
+            .collect();
         assert_eq!(text, ["The lamp was \u{1f56f}\n", " lit."]);
         assert_eq!(found.settings, Some(Settings::default()));
         assert!(found.doubt.is_none() && found.torn == 0);
@@ -176,13 +189,21 @@ mod tests {
             std::fs::write(&path, &bytes[..len]).unwrap();
             let (mut journal, found) = sessions.open("s").unwrap();
             let whole = bytes[..len].iter().filter(|byte| **byte == b'\n').count();
-            let records = bytes[..found.len].iter().filter(|byte| **byte == b'\n').count();
+            let records = bytes[..found.len]
+                .iter()
+                .filter(|byte| **byte == b'\n')
+                .count();
             assert_eq!((records, found.doubt), (whole, None), "cut at {len}");
             let next = found.story.next_id();
-            journal.append(&[node(next, None, Author::User, "on")]).unwrap();
+            journal
+                .append(&[node(next, None, Author::User, "on")])
+                .unwrap();
             drop(journal);
             let (_, again) = sessions.open("s").unwrap();
-            assert_eq!(again.story.nodes().last().map(|node| node.text.as_str()), Some("on"));
+            assert_eq!(
+                again.story.nodes().last().map(|node| node.text.as_str()),
+                Some("on")
+            );
         }
     }
 
@@ -207,7 +228,10 @@ mod tests {
         std::fs::write(&path, &whole).unwrap();
         let (mut journal, found) = sessions.open("s").unwrap();
         assert_eq!(found.story.path().len(), 2);
-        let error = journal.append(&[node(2, None, Author::User, "x")]).unwrap_err().to_string();
+        let error = journal
+            .append(&[node(2, None, Author::User, "x")])
+            .unwrap_err()
+            .to_string();
         assert!(error.contains("reading only"), "{error}");
         assert_eq!(std::fs::read(&path).unwrap(), whole);
     }
@@ -216,7 +240,10 @@ mod tests {
     fn a_whole_record_of_a_later_version_is_no_torn_tail() {
         let (dir, sessions, bytes) = journal();
         let path = dir.path().join("s/journal.jsonl");
-        for last in ["{\"v\":2,\"kind\":\"head\",\"to\":0,\"why\":\"undo\"}\n", "{\"v\":2,\"kind\":\"head\"}\n"] {
+        for last in [
+            "{\"v\":2,\"kind\":\"head\",\"to\":0,\"why\":\"undo\"}\n",
+            "{\"v\":2,\"kind\":\"head\"}\n",
+        ] {
             let whole = [&bytes[..], last.as_bytes()].concat();
             std::fs::write(&path, &whole).unwrap();
             let (_, found) = sessions.open("s").unwrap();

@@ -70,7 +70,13 @@ pub const COMMANDS: &[Spec] = &[
         args: "[TOKENS]",
         help: "let the model write on; an empty line does the same",
         completes: Completes::Nothing,
-        parse: |rest| Ok(Command::Continue(number(rest, "/continue", "a number of tokens")?)),
+        parse: |rest| {
+            Ok(Command::Continue(number(
+                rest,
+                "/continue",
+                "a number of tokens",
+            )?))
+        },
     },
     Spec {
         name: "retry",
@@ -80,7 +86,11 @@ pub const COMMANDS: &[Spec] = &[
         completes: Completes::Nothing,
         parse: |rest| {
             let seed = rest.strip_prefix("seed=").unwrap_or(rest);
-            Ok(Command::Retry(number(seed, "/retry", "a seed, as in /retry seed=7")?))
+            Ok(Command::Retry(number(
+                seed,
+                "/retry",
+                "a seed, as in /retry seed=7",
+            )?))
         },
     },
     Spec {
@@ -89,7 +99,11 @@ pub const COMMANDS: &[Spec] = &[
         args: "[N]",
         help: "go back one step, or N; nothing is erased",
         completes: Completes::Nothing,
-        parse: |rest| Ok(Command::Undo(number(rest, "/undo", "a number of steps")?.unwrap_or(1))),
+        parse: |rest| {
+            Ok(Command::Undo(
+                number(rest, "/undo", "a number of steps")?.unwrap_or(1),
+            ))
+        },
     },
     Spec {
         name: "redo",
@@ -97,7 +111,11 @@ pub const COMMANDS: &[Spec] = &[
         args: "[N]",
         help: "go forward again after /undo",
         completes: Completes::Nothing,
-        parse: |rest| Ok(Command::Redo(number(rest, "/redo", "a number of steps")?.unwrap_or(1))),
+        parse: |rest| {
+            Ok(Command::Redo(
+                number(rest, "/redo", "a number of steps")?.unwrap_or(1),
+            ))
+        },
     },
     Spec {
         name: "swipe",
@@ -245,7 +263,11 @@ pub fn help(topic: Option<&str>) -> Result<String, ParseError> {
     if let Some(topic) = topic {
         let name = topic.trim_start_matches('/');
         let spec = find(name).ok_or_else(|| unknown(name))?;
-        let also: String = spec.aliases.iter().map(|alias| format!(", /{alias}")).collect();
+        let also: String = spec
+            .aliases
+            .iter()
+            .map(|alias| format!(", /{alias}"))
+            .collect();
         let usage = format!("/{}{also} {}", spec.name, spec.args);
         return Ok(format!("{}\n  {}", usage.trim_end(), spec.help));
     }
@@ -267,7 +289,9 @@ fn unknown(name: &str) -> ParseError {
     let name = super::untrusted::clean_line(&name.chars().take(40).collect::<String>());
     ParseError(match nearest(&name, names) {
         Some(near) => format!("There is no command /{name}; did you mean /{near}?"),
-        None => format!("There is no command /{name}; /help lists them, and // begins a line with a slash."),
+        None => format!(
+            "There is no command /{name}; /help lists them, and // begins a line with a slash."
+        ),
     })
 }
 
@@ -291,7 +315,11 @@ fn none(rest: &str, name: &str, command: Command) -> Result<Command, ParseError>
     }
 }
 
-fn number<T: std::str::FromStr>(rest: &str, name: &str, what: &str) -> Result<Option<T>, ParseError> {
+fn number<T: std::str::FromStr>(
+    rest: &str,
+    name: &str,
+    what: &str,
+) -> Result<Option<T>, ParseError> {
     if rest.is_empty() {
         return Ok(None);
     }
@@ -348,7 +376,12 @@ mod tests {
     fn a_slip_is_answered_with_the_nearest_command() {
         let error = parse("/rtery").unwrap_err().to_string();
         assert_eq!(error, "There is no command /rtery; did you mean /retry?");
-        assert!(parse("/undo many").unwrap_err().to_string().contains("number of steps"));
+        assert!(
+            parse("/undo many")
+                .unwrap_err()
+                .to_string()
+                .contains("number of steps")
+        );
     }
 
     proptest! {

@@ -95,9 +95,12 @@ impl Context {
 
     /// FNV-1a 64 of [`Context::text`], in hexadecimal: names what was read.
     pub fn digest(&self) -> String {
-        let hash = self.text().bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
-            (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
-        });
+        let hash = self
+            .text()
+            .bytes()
+            .fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
+                (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
+            });
         format!("{hash:016x}")
     }
 }
@@ -158,7 +161,11 @@ fn chat(settings: &Settings, path: &[&Node]) -> Context {
 /// One space, unless the story is empty or ends in white space, or the line begins with white
 /// space or with punctuation that belongs to the word before it.
 pub fn joint(story: &Story, line: &str) -> &'static str {
-    let before = story.path().into_iter().rev().find(|node| !node.text.is_empty());
+    let before = story
+        .path()
+        .into_iter()
+        .rev()
+        .find(|node| !node.text.is_empty());
     let spaced = before.is_none_or(|node| node.turn || node.text.ends_with(char::is_whitespace));
     let clings = |c: char| c.is_whitespace() || ".,;:!?…)]}’”'".contains(c);
     if spaced || line.starts_with(clings) {
@@ -199,7 +206,10 @@ mod tests {
 
     #[test]
     fn prose_is_the_story_itself() {
-        let story = story(&[(Author::User, "Once", false), (Author::Model, " upon", false)]);
+        let story = story(&[
+            (Author::User, "Once", false),
+            (Author::Model, " upon", false),
+        ]);
         let context = Context::build(&Settings::default(), &story.path());
         assert_eq!(context.text(), "Once upon");
     }

@@ -122,7 +122,10 @@ pub struct Stats {
 impl Stats {
     /// Tokens a second while reading, not counting those the cache still held.
     pub fn prefill_tps(&self) -> f64 {
-        per_second(self.prompt_tokens.saturating_sub(self.reused), self.prefill_ms)
+        per_second(
+            self.prompt_tokens.saturating_sub(self.reused),
+            self.prefill_ms,
+        )
     }
 
     pub fn decode_tps(&self) -> f64 {

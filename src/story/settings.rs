@@ -45,7 +45,10 @@ impl Asked {
         }
         if let Some(mode) = self.mode {
             // Settings that nobody chose are the mode's own.
-            if mode == Mode::Chat && settings.mode != mode && settings.sampling == Sampling::default() {
+            if mode == Mode::Chat
+                && settings.mode != mode
+                && settings.sampling == Sampling::default()
+            {
                 settings.sampling = Sampling::chat();
             }
             settings.mode = mode;
@@ -97,8 +100,14 @@ mod tests {
             ..Asked::default()
         };
         let settings = asked.over(session).unwrap();
-        assert_eq!((settings.mode, settings.system.as_str()), (Mode::Chat, "Be brief."));
-        assert_eq!((settings.sampling.temperature, settings.sampling.top_k), (0.1, 5));
+        assert_eq!(
+            (settings.mode, settings.system.as_str()),
+            (Mode::Chat, "Be brief.")
+        );
+        assert_eq!(
+            (settings.sampling.temperature, settings.sampling.top_k),
+            (0.1, 5)
+        );
         let fresh = asked.over(Settings::default()).unwrap();
         assert_eq!(fresh.sampling.top_k, Sampling::chat().top_k);
     }

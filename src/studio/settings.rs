@@ -12,7 +12,10 @@ impl Studio {
         if let Some(name) = name {
             let setting = sampling::find(name).map_err(|error| cannot(&error.to_string()))?;
             let value = setting.get(sampling);
-            return Ok(Outcome::Said(format!("{} {value}\n  {}", setting.name, setting.help)));
+            return Ok(Outcome::Said(format!(
+                "{} {value}\n  {}",
+                setting.name, setting.help
+            )));
         }
         let line = |setting: &sampling::Setting| {
             let usage = format!("{} {}", setting.name, setting.get(sampling));
@@ -66,12 +69,17 @@ impl Studio {
 
     pub(super) fn mode(&mut self, mode: Option<String>) -> Result<Outcome, Refusal> {
         let Some(word) = mode else {
-            return Ok(Outcome::Said(format!("The mode is {}", self.settings.mode.name())));
+            return Ok(Outcome::Said(format!(
+                "The mode is {}",
+                self.settings.mode.name()
+            )));
         };
         let mode = Mode::parse(&word);
         let mode = mode.ok_or_else(|| cannot("A mode is prose or chat, as in /mode chat"))?;
         if mode == Mode::Chat && self.about().is_some_and(|about| !about.chat) {
-            return Err(cannot("This model brings no chat template; its mode is prose"));
+            return Err(cannot(
+                "This model brings no chat template; its mode is prose",
+            ));
         }
         self.change(Settings {
             mode,

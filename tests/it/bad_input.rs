@@ -8,7 +8,15 @@ use std::path::Path;
 use std::process::Stdio;
 
 fn write_with(home: &Home, model: &Path) -> Output {
-    home.illumine(&["write", "-n", "2", "-m", model.to_str().unwrap(), "The lamp"]).run()
+    home.illumine(&[
+        "write",
+        "-n",
+        "2",
+        "-m",
+        model.to_str().unwrap(),
+        "The lamp",
+    ])
+    .run()
 }
 
 /// What is said of a model that cannot be used; standard output stays empty.
@@ -30,7 +38,10 @@ fn a_model_that_is_not_there() {
     assert!(refused(&home, home.path()).contains("is not a file"));
     // Not in the catalogue's folder, and there is no network to fetch it from.
     let said = refused(&home, Path::new("qwen3-0.6b"));
-    assert!(said.contains("not on this machine") && said.contains("offline"), "{said}");
+    assert!(
+        said.contains("not on this machine") && said.contains("offline"),
+        "{said}"
+    );
 }
 
 #[test]
@@ -39,8 +50,14 @@ fn a_file_that_is_no_model() {
     for (name, bytes) in [
         ("empty.gguf", &b""[..]),
         ("short.gguf", b"GGUF\x03\0\0\0"),
-        ("picture.gguf", b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR\0\0\x02\0\0\0\x02\0\x08\x06\0\0\0"),
-        ("text.gguf", b"Dear reader, this is a letter and not a model at all.\n"),
+        (
+            "picture.gguf",
+            b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR\0\0\x02\0\0\0\x02\0\x08\x06\0\0\0",
+        ),
+        (
+            "text.gguf",
+            b"Dear reader, this is a letter and not a model at all.\n",
+        ),
     ] {
         let path = home.file(name, bytes);
         let said = refused(&home, &path);
@@ -54,7 +71,11 @@ fn a_file_that_is_no_model() {
 fn a_model_that_was_cut_short() {
     let home = Home::new();
     let mut whole = Vec::new();
-    fs::File::open(model_path()).unwrap().take(8 << 20).read_to_end(&mut whole).unwrap();
+    fs::File::open(model_path())
+        .unwrap()
+        .take(8 << 20)
+        .read_to_end(&mut whole)
+        .unwrap();
     // Inside the header, the metadata, the list of tensors and the tensors themselves.
     for len in [30, 300, 40_000, 1_600_000, 8 << 20] {
         let path = home.file("cut.gguf", &whole[..len]);
@@ -66,12 +87,27 @@ fn a_model_that_was_cut_short() {
 #[test]
 fn a_model_of_another_architecture() {
     let home = Home::new();
-    for name in ["clip", "mamba", "", "\u{1b}[2J\u{1b}]0;gone\u{7}", "a\nb\rc"] {
-        let path = home.file("odd.gguf", gguf::file(&[("general.architecture", Value::Text(name))]));
+    for name in [
+        "clip",
+        "mamba",
+        "",
+        "\u{1b}[2J\u{1b}]0;gone\u{7}",
+        "a\nb\rc",
+    ] {
+        let path = home.file(
+            "odd.gguf",
+            gguf::file(&[("general.architecture", Value::Text(name))]),
+        );
         let said = refused(&home, &path);
-        assert!(said.contains("architecture") && said.contains("is not supported"), "{said}");
+        assert!(
+            said.contains("architecture") && said.contains("is not supported"),
+            "{said}"
+        );
     }
-    let path = home.file("none.gguf", gguf::file(&[("general.name", Value::Number(1))]));
+    let path = home.file(
+        "none.gguf",
+        gguf::file(&[("general.name", Value::Number(1))]),
+    );
     assert!(refused(&home, &path).contains("architecture"));
 }
 
@@ -123,7 +159,10 @@ fn corrupted() -> Home {
 #[track_caller]
 fn set_aside(home: &Home, said: &str) {
     let bad = home.model().with_extension("gguf.bad");
-    assert!(said.contains("SHA-256") && said.contains("set aside"), "{said}");
+    assert!(
+        said.contains("SHA-256") && said.contains("set aside"),
+        "{said}"
+    );
     assert!(said.contains(bad.to_str().unwrap()), "{said}");
     assert!(bad.is_file() && !home.model().exists());
 }
@@ -131,8 +170,15 @@ fn set_aside(home: &Home, said: &str) {
 #[test]
 fn a_model_with_the_wrong_checksum_is_set_aside_and_not_used() {
     let home = corrupted();
-    let output = home.illumine(&["write", "-n", "2", "The lamp"]).run().expect(3);
-    let said = output.stderr.lines().find(|line| line.starts_with("illumine: ")).unwrap();
+    let output = home
+        .illumine(&["write", "-n", "2", "The lamp"])
+        .run()
+        .expect(3);
+    let said = output
+        .stderr
+        .lines()
+        .find(|line| line.starts_with("illumine: "))
+        .unwrap();
     set_aside(&home, said);
     plain(&output.stderr);
 }
@@ -144,7 +190,11 @@ fn verify_reads_the_file_whatever_was_remembered_of_it() {
     assert!(said.text().contains("the checksum matches"), "{said:?}");
     let home = corrupted();
     let output = home.illumine(&["models", "verify"]).run().expect(3);
-    let said = output.stderr.lines().find(|line| line.starts_with("illumine: ")).unwrap();
+    let said = output
+        .stderr
+        .lines()
+        .find(|line| line.starts_with("illumine: "))
+        .unwrap();
     set_aside(&home, said);
 }
 
@@ -152,7 +202,9 @@ fn verify_reads_the_file_whatever_was_remembered_of_it() {
 fn a_slip_on_the_command_line() {
     let home = Home::new();
     let slip = |args: &[&str]| home.illumine(args).run().sentence(2);
-    assert!(slip(&["write", "--device", "gpu", "x"]).contains("a device is auto, cpu, cuda:N or metal"));
+    assert!(
+        slip(&["write", "--device", "gpu", "x"]).contains("a device is auto, cpu, cuda:N or metal")
+    );
     assert!(slip(&["write", "--temprature", "1", "x"]).contains("'--temperature'"));
     assert!(slip(&["write", "--temperature", "hot", "x"]).contains("a number from 0 to 5"));
     assert!(slip(&["write", "--set", "min_p", "x"]).contains("NAME=VALUE"));
@@ -169,7 +221,9 @@ fn a_slip_on_the_command_line() {
 #[test]
 fn a_device_that_is_not_there() {
     let home = Home::new();
-    let run = home.illumine(&["write", "--device", "cuda:7", "-n", "2", "x"]).run();
+    let run = home
+        .illumine(&["write", "--device", "cuda:7", "-n", "2", "x"])
+        .run();
     assert!(run.sentence(3).contains("--device cpu"));
 }
 
@@ -185,7 +239,10 @@ fn a_configuration_with_a_slip_in_it() {
     ] {
         home.file(".config/illumine/config.toml", text);
         let said = home.illumine(&["write", "x"]).run().sentence(2);
-        assert!(said.contains(part) && said.contains("config.toml"), "{said}");
+        assert!(
+            said.contains(part) && said.contains("config.toml"),
+            "{said}"
+        );
     }
     home.file(".config/illumine/config.toml", [0xff, 0xfe]);
     home.illumine(&["repl"]).run().sentence(2);
@@ -194,11 +251,19 @@ fn a_configuration_with_a_slip_in_it() {
 #[test]
 fn a_prompt_that_is_no_text() {
     let home = Home::new();
-    let write = |input: &[u8]| home.illumine(&["write", "-n", "2"]).input(input).run().sentence(2);
+    let write = |input: &[u8]| {
+        home.illumine(&["write", "-n", "2"])
+            .input(input)
+            .run()
+            .sentence(2)
+    };
     assert!(write(b"").contains("The prompt is empty"));
     assert!(write(b"\n").contains("The prompt is empty"));
     let said = write(b"caf\xe9 au lait");
-    assert!(said.contains("not UTF-8 (at byte 3)") && said.contains("iconv"), "{said}");
+    assert!(
+        said.contains("not UTF-8 (at byte 3)") && said.contains("iconv"),
+        "{said}"
+    );
     let folder = fs::File::open(home.path()).unwrap();
     let output = home.illumine(&["write", "-n", "2"]).with(|command| {
         command.stdin(Stdio::from(folder));
@@ -210,11 +275,26 @@ fn a_prompt_that_is_no_text() {
 fn a_line_that_is_no_text_is_left_out_and_the_others_go_on() {
     let home = Home::new();
     let input = b"One lamp\nTwo \xff\xfe\nThree lamps\n";
-    let output = home.illumine(&["repl", "s", "-n", "2"]).input(&input[..]).run().expect(2);
-    assert!(output.stderr.contains("Line 2 is not UTF-8 and is left out"), "{}", output.stderr);
+    let output = home
+        .illumine(&["repl", "s", "-n", "2"])
+        .input(&input[..])
+        .run()
+        .expect(2);
+    assert!(
+        output
+            .stderr
+            .contains("Line 2 is not UTF-8 and is left out"),
+        "{}",
+        output.stderr
+    );
     plain(&output.stderr);
     let story = home.recovered("s").story;
-    let typed: Vec<&str> = story.nodes().iter().filter(|node| node.how.is_none()).map(|node| node.text.trim()).collect();
+    let typed: Vec<&str> = story
+        .nodes()
+        .iter()
+        .filter(|node| node.how.is_none())
+        .map(|node| node.text.trim())
+        .collect();
     assert_eq!(typed, ["One lamp", "Three lamps"]);
 }
 
@@ -226,7 +306,11 @@ fn standard_input_that_cannot_be_read_ends_the_session() {
         command.stdin(Stdio::from(folder));
     });
     let output = output.expect(2);
-    assert!(output.stderr.contains("Standard input cannot be read"), "{}", output.stderr);
+    assert!(
+        output.stderr.contains("Standard input cannot be read"),
+        "{}",
+        output.stderr
+    );
 }
 
 fn megabytes(bytes: usize) -> String {
@@ -236,8 +320,17 @@ fn megabytes(bytes: usize) -> String {
 #[test]
 fn a_prompt_far_too_long() {
     let home = Home::new();
-    for text in [megabytes(1_000_000), megabytes(5_000_000), "a".repeat(1_000_000), " ".repeat(1_000_000)] {
-        let said = home.illumine(&["write", "-n", "2"]).input(text).run().sentence(4);
+    for text in [
+        megabytes(1_000_000),
+        megabytes(5_000_000),
+        "a".repeat(1_000_000),
+        " ".repeat(1_000_000),
+    ] {
+        let said = home
+            .illumine(&["write", "-n", "2"])
+            .input(text)
+            .run()
+            .sentence(4);
         assert!(said.contains("the model holds 8192"), "{said}");
     }
 }
@@ -248,8 +341,18 @@ fn a_line_of_a_megabyte_is_kept_whole_and_its_end_is_answered() {
     let model = short_context();
     let line = megabytes(1_000_000);
     let args = ["repl", "s", "-n", "2", "-m", model.to_str().unwrap()];
-    let output = home.illumine(&args).input(format!("{line}\n")).run().expect(0);
-    assert!(output.stderr.contains("tokens are not read; nothing is erased"), "{}", output.stderr);
+    let output = home
+        .illumine(&args)
+        .input(format!("{line}\n"))
+        .run()
+        .expect(0);
+    assert!(
+        output
+            .stderr
+            .contains("tokens are not read; nothing is erased"),
+        "{}",
+        output.stderr
+    );
     let story = home.recovered("s").story;
     assert_eq!(story.nodes()[0].text, line.trim_end_matches('\n'));
     assert_eq!(story.nodes()[1].ids.len(), 2);
@@ -261,7 +364,13 @@ fn a_line_longer_than_any_passage_is_left_out() {
     let home = Home::new();
     let input = format!("{}\n/set top_k\n", megabytes(5_000_000));
     let output = home.illumine(&["repl"]).input(input).run().expect(2);
-    assert!(output.stderr.contains("Line 1 is longer than 4 MB and is left out"), "{}", output.stderr);
+    assert!(
+        output
+            .stderr
+            .contains("Line 1 is longer than 4 MB and is left out"),
+        "{}",
+        output.stderr
+    );
     assert!(output.text().starts_with("top_k 0"), "{}", output.text());
 }
 
@@ -272,9 +381,19 @@ fn a_prompt_longer_than_the_context() {
     let prompt = megabytes(4000);
     let args = ["write", "-n", "2", "-m", model.to_str().unwrap(), &prompt];
     let said = home.illumine(&args).run().sentence(4);
-    assert!(said.contains(&format!("the model holds {SHORT}")) && said.contains("--crop"), "{said}");
-    let output = home.illumine(&[&args[..], &["--crop"]].concat()).run().expect(0);
-    assert!(output.stderr.contains("tokens of the prompt were left out"), "{}", output.stderr);
+    assert!(
+        said.contains(&format!("the model holds {SHORT}")) && said.contains("--crop"),
+        "{said}"
+    );
+    let output = home
+        .illumine(&[&args[..], &["--crop"]].concat())
+        .run()
+        .expect(0);
+    assert!(
+        output.stderr.contains("tokens of the prompt were left out"),
+        "{}",
+        output.stderr
+    );
     assert!(!output.stdout.is_empty());
 }
 

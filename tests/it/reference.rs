@@ -77,7 +77,12 @@ fn prompts_become_the_tokens_that_llama_cpp_makes() {
         assert_eq!(ids, prompt.prompt_ids, "{}", prompt.name);
     }
     for odd in &reference.tokenize {
-        assert_eq!(loaded.tokenizer.encode(&odd.text).unwrap(), odd.ids, "{:?}", odd.text);
+        assert_eq!(
+            loaded.tokenizer.encode(&odd.text).unwrap(),
+            odd.ids,
+            "{:?}",
+            odd.text
+        );
     }
     for odd in &reference.tokenize_special {
         let ids = loaded.tokenizer.encode_rendered(&odd.text).unwrap();
@@ -90,14 +95,20 @@ fn prompts_become_the_tokens_that_llama_cpp_makes() {
 const CLOSE: f32 = 0.05;
 
 fn best(logits: &[f32]) -> u32 {
-    let best = logits.iter().enumerate().max_by(|a, b| a.1.total_cmp(b.1).then(b.0.cmp(&a.0)));
+    let best = logits
+        .iter()
+        .enumerate()
+        .max_by(|a, b| a.1.total_cmp(b.1).then(b.0.cmp(&a.0)));
     best.unwrap().0 as u32
 }
 
 /// Feeds the reference's tokens, so that every step is compared on the same ground.
 fn steps(loaded: &mut Loaded, prompt: &Prompt) -> Vec<Vec<f32>> {
     loaded.rewind(0);
-    let mut logits = loaded.feed(&prompt.prompt_ids, Rows::Last, &|| false).unwrap().unwrap();
+    let mut logits = loaded
+        .feed(&prompt.prompt_ids, Rows::Last, &|| false)
+        .unwrap()
+        .unwrap();
     let mut steps = Vec::new();
     for id in &prompt.greedy_ids {
         steps.push(std::mem::take(&mut logits));
@@ -119,11 +130,19 @@ fn greedy_tokens_are_those_of_llama_cpp() {
             if best(logits) != first {
                 apart += 1;
                 worst = worst.max(top - next);
-                println!("{} step {step}: margin {:.3} ours {} (second {second})", prompt.name, top - next, best(logits));
+                println!(
+                    "{} step {step}: margin {:.3} ours {} (second {second})",
+                    prompt.name,
+                    top - next,
+                    best(logits)
+                );
             }
         }
     }
-    println!("{apart} of {count} apart, worst margin {worst:.3}, rms {:.3}", (squares / count as f64).sqrt());
+    println!(
+        "{apart} of {count} apart, worst margin {worst:.3}, rms {:.3}",
+        (squares / count as f64).sqrt()
+    );
     let _ = CLOSE;
 }
 

@@ -19,24 +19,56 @@ fn report(args: &[&str]) -> Value {
 }
 
 fn keys(value: &Value) -> Vec<&str> {
-    value.as_object().unwrap().keys().map(String::as_str).collect()
+    value
+        .as_object()
+        .unwrap()
+        .keys()
+        .map(String::as_str)
+        .collect()
 }
 
 fn ids(value: &Value) -> Vec<u32> {
-    value.as_array().unwrap().iter().map(|id| id.as_u64().unwrap() as u32).collect()
+    value
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|id| id.as_u64().unwrap() as u32)
+        .collect()
 }
 
 #[test]
 fn json_says_all_that_is_documented_and_nothing_else() {
     let report = report(&["--seed", "7"]);
-    let fields = ["text", "prompt_ids", "ids", "stop", "seed", "model", "timings"];
+    let fields = [
+        "text",
+        "prompt_ids",
+        "ids",
+        "stop",
+        "seed",
+        "model",
+        "timings",
+    ];
     assert_eq!(keys(&report), fields);
     assert_eq!(keys(&report["model"]), ["name", "sha256"]);
-    let timings = ["load_ms", "prefill_ms", "prefill_tps", "decode_ms", "decode_tps", "reused"];
+    let timings = [
+        "load_ms",
+        "prefill_ms",
+        "prefill_tps",
+        "decode_ms",
+        "decode_tps",
+        "reused",
+    ];
     assert_eq!(keys(&report["timings"]), timings);
-    assert_eq!((report["seed"].as_u64(), report["stop"].as_str()), (Some(7), Some("length")));
+    assert_eq!(
+        (report["seed"].as_u64(), report["stop"].as_str()),
+        (Some(7), Some("length"))
+    );
     assert_eq!(report["model"]["name"], "smollm2-135m");
-    assert!(timings[..5].iter().all(|name| report["timings"][name].as_f64().unwrap() > 0.0));
+    assert!(
+        timings[..5]
+            .iter()
+            .all(|name| report["timings"][name].as_f64().unwrap() > 0.0)
+    );
 }
 
 #[test]
@@ -45,9 +77,16 @@ fn the_text_is_what_its_tokens_say() {
     let tokenizer = loaded().tokenizer;
     let ids = ids(&report["ids"]);
     assert_eq!(ids.len(), 6);
-    let bytes: Vec<u8> = ids.iter().flat_map(|id| tokenizer.bytes(*id)).copied().collect();
+    let bytes: Vec<u8> = ids
+        .iter()
+        .flat_map(|id| tokenizer.bytes(*id))
+        .copied()
+        .collect();
     assert_eq!(report["text"].as_str().unwrap().as_bytes(), bytes);
-    assert_eq!(self::ids(&report["prompt_ids"]), tokenizer.encode(PROMPT).unwrap());
+    assert_eq!(
+        self::ids(&report["prompt_ids"]),
+        tokenizer.encode(PROMPT).unwrap()
+    );
 }
 
 #[test]
@@ -57,13 +96,20 @@ fn standard_output_is_the_text_and_a_seed_makes_it_again() {
     assert_eq!(text, report(&["--seed", "7"])["text"].as_str().unwrap());
     assert_eq!(text, write(&args));
     assert_ne!(text, write(&["-n", "6", "--seed", "8", PROMPT]));
-    assert_eq!(write(&["--echo", "-n", "6", "--seed", "7", PROMPT]), format!("{PROMPT}{text}"));
+    assert_eq!(
+        write(&["--echo", "-n", "6", "--seed", "7", PROMPT]),
+        format!("{PROMPT}{text}")
+    );
 }
 
 #[test]
 fn the_prompt_may_come_on_standard_input() {
     let args = ["write", "-n", "6", "--seed", "7"];
-    let piped = Home::new().illumine(&args).input(format!("{PROMPT}\n")).run().expect(0);
+    let piped = Home::new()
+        .illumine(&args)
+        .input(format!("{PROMPT}\n"))
+        .run()
+        .expect(0);
     assert_eq!(piped.text(), write(&["-n", "6", "--seed", "7", PROMPT]));
 }
 
@@ -89,12 +135,23 @@ fn a_stop_text_ends_the_passage_and_is_not_part_of_it() {
 
 #[test]
 fn chat_answers_in_the_models_template() {
-    let args = ["--chat", "--json", "-n", "8", "--temperature", "0", "What is the capital of France?"];
+    let args = [
+        "--chat",
+        "--json",
+        "-n",
+        "8",
+        "--temperature",
+        "0",
+        "What is the capital of France?",
+    ];
     let report: Value = serde_json::from_str(&write(&args)).unwrap();
     let prompt = ids(&report["prompt_ids"]);
     // SmolLM2's <|im_start|> opens its default system message.
     assert_eq!(prompt.first(), Some(&1));
-    assert!(report["text"].as_str().unwrap().contains("France"), "{report}");
+    assert!(
+        report["text"].as_str().unwrap().contains("France"),
+        "{report}"
+    );
 }
 
 #[test]
@@ -131,7 +188,10 @@ fn ctrl_c_before_the_first_word_is_no_failure_of_the_model() {
     let live = home.illumine(&["write", "-n", "4"]).start();
     live.signal(libc::SIGINT);
     let output = live.end();
-    assert_eq!((output.signal(), output.stderr.as_str()), (Some(libc::SIGINT), ""));
+    assert_eq!(
+        (output.signal(), output.stderr.as_str()),
+        (Some(libc::SIGINT), "")
+    );
 }
 
 #[test]

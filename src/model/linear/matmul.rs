@@ -102,7 +102,10 @@ unsafe fn multiply(
                 // SAFETY: row and columns are within the output, the columns this caller's own.
                 unsafe {
                     let to = out.0.add(row * weight.rows() + column);
-                    to.copy_from_nonoverlapping(sums.as_ptr(), width);
+                    match width {
+                        STRIP => to.cast::<[f32; STRIP]>().write_unaligned(*sums),
+                        _ => to.copy_from_nonoverlapping(sums.as_ptr(), width),
+                    }
                 }
                 row += 1;
             }

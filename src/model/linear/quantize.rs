@@ -148,39 +148,39 @@ impl<'a> Part<'a> {
 }
 
 /// Quantizes 32 values: their scale, and the sums of the codes of both halves.
+///
+/// Values too small to matter become zero; where one is infinite or no number, the scale is too,
+/// and so will be the product. Loop after loop, because compilers find vectors in that.
 #[inline(always)]
 fn quantize_block(values: &[f32; BLOCK], codes: &mut [i8; BLOCK]) -> (f32, [i32; 2]) {
     // Added to a small float, 1.5 * 2^23 leaves it rounded, ties to even, in the low bits.
     const ROUND: f32 = 12_582_912.0;
-    let peak = peak(values);
-    let inverse = if peak > 0.0 { 127.0 / peak } else { 0.0 };
-    let code = |value: f32| {
-        (value * inverse + ROUND)
-            .to_bits()
-            .wrapping_sub(ROUND.to_bits()) as i8
-    };
+    const SMALL: f32 = 1e-30;
+    // Without their sign, floats are in the order of their bits; what is no number comes last.
+    let mut peak = 0;
+    for value in values {
+        peak = peak.max(value.to_bits() & 0x7fff_ffff);
+    }
+    let peak = f32::from_bits(peak);
+    if !peak.is_finite() {
+        *codes = [0; BLOCK];
+        return (peak, [0; 2]);
+    }
+    let inverse = if peak > SMALL { 127.0 / peak } else { 0.0 };
+    let mut whole = [0; BLOCK];
+    for (value, code) in values.iter().zip(&mut whole) {
+        *code = (value * inverse + ROUND).to_bits() as i32 - ROUND.to_bits() as i32;
+    }
     let mut totals = [0; 2];
-    for (half, total) in totals.iter_mut().enumerate() {
-        for j in half * 16..half * 16 + 16 {
-            codes[j] = code(values[j]);
-            *total += i32::from(codes[j]);
+    for (half, total) in whole.as_chunks::<16>().0.iter().zip(&mut totals) {
+        for code in half {
+            *total += code;
         }
+    }
+    for (code, whole) in codes.iter_mut().zip(whole) {
+        *code = whole as i8;
     }
     (peak / 127.0, totals)
-}
-
-/// The largest absolute value, found in lanes that a vector unit can hold.
-#[inline(always)]
-fn peak(values: &[f32; BLOCK]) -> f32 {
-    let larger = |a: f32, b: f32| if a > b { a } else { b };
-    let mut lanes: [f32; 16] =
-        std::array::from_fn(|j| larger(values[j].abs(), values[j + 16].abs()));
-    for width in [8, 4, 2, 1] {
-        for j in 0..width {
-            lanes[j] = larger(lanes[j], lanes[j + width]);
-        }
-    }
-    lanes[0]
 }
 
 #[cfg(test)]
@@ -211,7 +211,7 @@ mod tests {
                 );
                 assert!(codes.iter().any(|c| c.abs() == 127));
                 let total: i32 = codes.iter().map(|&c| i32::from(c)).sum();
-                assert_eq!(total, group.totals[index].iter().sum());
+                assert_eq!(total, group.totals[index].iter().sum::<i32>());
                 assert_eq!(scale * total as f32, group.sums[index]);
             }
             row += group.rows;
@@ -219,10 +219,24 @@ mod tests {
     }
 
     #[test]
+    fn what_is_no_number_stays_so() {
+        for bad in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
+            let mut values = [1.0; 32];
+            values[7] = bad;
+            let mut activations = Activations::default();
+            activations.quantize(&Pool::new(1), &values, 32);
+            assert!(!activations.scales[0].is_finite());
+            assert_eq!(activations.codes, [0; 32]);
+        }
+    }
+
+    #[test]
     fn nothing_becomes_nothing() {
         let mut activations = Activations::default();
-        activations.quantize(&Pool::new(1), &[0.0; 32], 32);
-        assert!(activations.codes.iter().all(|&code| code == 0));
-        assert_eq!((activations.scales[0], activations.sums[0]), (0.0, 0.0));
+        for small in [0.0, f32::MIN_POSITIVE / 8.0, 1e-31] {
+            activations.quantize(&Pool::new(1), &[small; 32], 32);
+            assert!(activations.codes.iter().all(|&code| code == 0));
+            assert_eq!((activations.sums[0], activations.totals[0]), (0.0, [0; 2]));
+        }
     }
 }

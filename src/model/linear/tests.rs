@@ -1,5 +1,9 @@
 //! What holds for every format and every kernel family.
 
+use std::borrow::Cow;
+
+use candle_core::quantized::{GgmlDType, QStorage, QTensor};
+use candle_core::{Device, Shape};
 use proptest::prelude::*;
 
 use super::quantize::Activations;
@@ -27,14 +31,8 @@ fn weights(format: Format, n: usize, k: usize, random: &mut Random) -> Vec<u8> {
     let mut data: Vec<u8> = (0..n * format.row_bytes(k))
         .map(|_| random.next() as u8)
         .collect();
-    let halfs: &[usize] = match format {
-        Format::Q4_0 | Format::Q5_0 | Format::Q8_0 => &[0],
-        Format::Q4_1 | Format::Q5_1 | Format::Q4K | Format::Q5K => &[0, 2],
-        Format::Q6K => &[208],
-        Format::F16 | Format::BF16 | Format::F32 => &[],
-    };
     for block in data.chunks_exact_mut(format.spec().bytes) {
-        for &at in halfs {
+        for &at in scales(format) {
             let scale = half::f16::from_f32(random.float() / 100.0);
             block[at..at + 2].copy_from_slice(&scale.to_le_bytes());
         }
@@ -46,6 +44,16 @@ fn weights(format: Format, n: usize, k: usize, random: &mut Random) -> Vec<u8> {
         }
     }
     data
+}
+
+/// Where a file block has half floats.
+fn scales(format: Format) -> &'static [usize] {
+    match format {
+        Format::Q4_0 | Format::Q5_0 | Format::Q8_0 => &[0],
+        Format::Q4_1 | Format::Q5_1 | Format::Q4K | Format::Q5K => &[0, 2],
+        Format::Q6K => &[208],
+        Format::F16 | Format::BF16 | Format::F32 => &[],
+    }
 }
 
 fn floats<const W: usize>(block: &mut [u8], bytes: fn(f32) -> [u8; W], random: &mut Random) {
@@ -150,4 +158,81 @@ proptest! {
 
 fn same_bits(a: &[f32], b: &[f32]) -> bool {
     a.iter().zip(b).all(|(a, b)| a.to_bits() == b.to_bits())
+}
+
+/// Every bit of every code set or unset or only the highest, inputs at either end of their range.
+#[test]
+fn extremes_do_not_overflow() {
+    let (n, k) = (16, 256);
+    for (format, byte) in
+        Format::all().flat_map(|format| [0, 0x80, 0xff].map(|byte| (format, byte)))
+    {
+        if format.is_float() {
+            continue;
+        }
+        let mut data = vec![byte; n * format.row_bytes(k)];
+        for block in data.chunks_exact_mut(format.spec().bytes) {
+            for &at in scales(format) {
+                block[at..at + 2].copy_from_slice(&half::f16::ONE.to_le_bytes());
+            }
+        }
+        for sign in [1.0, -1.0] {
+            let x = vec![sign; k];
+            for family in families() {
+                let out = product(&Pool::with_family(1, family), format, &data, n, &x, 1);
+                check_values(format, &data, n, &x, 1, &out);
+            }
+        }
+    }
+}
+
+#[test]
+fn values_are_those_that_candle_reads() {
+    let k = 512;
+    for format in Format::all() {
+        let data = weights(format, 3, k, &mut Random(7));
+        let dtype = candle_type(format);
+        let storage = QStorage::from_data(Cow::Borrowed(&data), &Device::Cpu, dtype).unwrap();
+        let tensor = QTensor::new(storage, Shape::from((3, k))).unwrap();
+        let theirs: Vec<Vec<f32>> = tensor.dequantize(&Device::Cpu).unwrap().to_vec2().unwrap();
+        for (row, theirs) in theirs.iter().enumerate() {
+            let mut ours = vec![0.0; k];
+            dequantize_row(format, &data, row, k, &mut ours).unwrap();
+            assert_eq!(&ours, theirs, "{format:?}");
+        }
+    }
+}
+
+fn candle_type(format: Format) -> GgmlDType {
+    match format {
+        Format::Q4_0 => GgmlDType::Q4_0,
+        Format::Q4_1 => GgmlDType::Q4_1,
+        Format::Q5_0 => GgmlDType::Q5_0,
+        Format::Q5_1 => GgmlDType::Q5_1,
+        Format::Q8_0 => GgmlDType::Q8_0,
+        Format::Q4K => GgmlDType::Q4K,
+        Format::Q5K => GgmlDType::Q5K,
+        Format::Q6K => GgmlDType::Q6K,
+        Format::F16 => GgmlDType::F16,
+        Format::BF16 => GgmlDType::BF16,
+        Format::F32 => GgmlDType::F32,
+    }
+}
+
+#[test]
+fn wrong_shapes_are_errors() {
+    let (pool, mut arena) = (Pool::new(1), Arena::new());
+    let mut pack =
+        |bytes: usize, n, k| Packed::pack(&mut arena, &pool, Format::Q8_0, &vec![0; bytes], n, k);
+    assert!(matches!(pack(34, 1, 33), Err(LinearError::Columns { .. })));
+    assert!(matches!(pack(34, 1, 0), Err(LinearError::Columns { .. })));
+    assert!(matches!(pack(33, 1, 32), Err(LinearError::Bytes { .. })));
+    let weight = pack(34, 1, 32).unwrap();
+    let run = |x: &[f32], m, out: &mut [f32]| matmul(&pool, &[&weight], x, m, &mut [out]);
+    assert!(run(&[0.0; 32], 2, &mut [0.0; 2]).is_err());
+    assert!(run(&[0.0; 32], 1, &mut [0.0; 2]).is_err());
+    assert!(run(&[0.0; 32], 1, &mut [0.0; 1]).is_ok());
+    assert!(run(&[], 0, &mut []).is_ok());
+    assert!(dequantize_row(Format::Q8_0, &[0; 34], 1, 32, &mut [0.0; 32]).is_err());
+    assert!(dequantize_row(Format::Q8_0, &[0; 34], 0, 32, &mut [0.0; 31]).is_err());
 }

@@ -58,9 +58,13 @@ impl<'a> Vocabulary<'a> {
             "" => return Err(gguf.missing("tokenizer.ggml.model").into()),
             other => return Err(ModelError::Vocabulary(super::super::clean_key(other))),
         };
-        let tokens = gguf.texts("tokenizer.ggml.tokens").filter(|tokens| !tokens.is_empty());
+        let tokens = gguf
+            .texts("tokenizer.ggml.tokens")
+            .filter(|tokens| !tokens.is_empty());
         let tokens = tokens.ok_or_else(|| gguf.missing("tokenizer.ggml.tokens"))?;
-        let types = gguf.numbers("tokenizer.ggml.token_type").unwrap_or_default();
+        let types = gguf
+            .numbers("tokenizer.ggml.token_type")
+            .unwrap_or_default();
         let mut types: Vec<u8> = types.into_iter().map(|kind| kind as u8).collect();
         types.resize(tokens.len(), 1);
         Ok(Vocabulary {
@@ -89,7 +93,10 @@ impl<'a> Vocabulary<'a> {
     pub fn ends_generation(&self, named: [Option<u32>; 3]) -> HashSet<u32> {
         let known = self.controls().into_iter();
         let known = known.filter(|(_, name)| ENDS.contains(&name.as_str()));
-        known.map(|(id, _)| id).chain(named.into_iter().flatten()).collect()
+        known
+            .map(|(id, _)| id)
+            .chain(named.into_iter().flatten())
+            .collect()
     }
 
     pub fn adds_bos(&self, gguf: &Gguf) -> bool {
@@ -189,10 +196,12 @@ fn byte_level(
             (Pre::Gpt2, false)
         }
     };
-    let ignore = gguf.flag("tokenizer.ggml.ignore_merges").unwrap_or(matches!(
-        pre.as_ref(),
-        "llama-bpe" | "llama3" | "llama-v3" | "tekken"
-    ));
+    let ignore = gguf
+        .flag("tokenizer.ggml.ignore_merges")
+        .unwrap_or(matches!(
+            pre.as_ref(),
+            "llama-bpe" | "llama3" | "llama-v3" | "tekken"
+        ));
     let bpe = BPE::builder()
         .vocab_and_merges(vocab(vocabulary), known(merges, vocabulary))
         .ignore_merges(ignore)
@@ -277,7 +286,9 @@ fn sentence_piece(
 
 fn vocab(vocabulary: &Vocabulary) -> ahash::AHashMap<String, u32> {
     let tokens = vocabulary.tokens.iter().enumerate();
-    tokens.map(|(id, token)| (token.to_string(), id as u32)).collect()
+    tokens
+        .map(|(id, token)| (token.to_string(), id as u32))
+        .collect()
 }
 
 /// Merges whose parts and whole are all tokens; a damaged list must not make the rest unusable.
@@ -285,7 +296,9 @@ fn known(merges: Vec<(String, String)>, vocabulary: &Vocabulary) -> Vec<(String,
     let tokens: HashSet<&str> = vocabulary.tokens.iter().map(Cow::as_ref).collect();
     let known = |(left, right): &(String, String)| {
         let whole = format!("{left}{right}");
-        tokens.contains(left.as_str()) && tokens.contains(right.as_str()) && tokens.contains(whole.as_str())
+        tokens.contains(left.as_str())
+            && tokens.contains(right.as_str())
+            && tokens.contains(whole.as_str())
     };
     merges.into_iter().filter(known).collect()
 }

@@ -103,7 +103,11 @@ impl Tokenizer {
     }
 
     pub(crate) fn special_name(&self, id: Option<u32>) -> &str {
-        let index = self.specials.ids.iter().position(|special| Some(*special) == id);
+        let index = self
+            .specials
+            .ids
+            .iter()
+            .position(|special| Some(*special) == id);
         index.map_or("", |index| &self.specials.names[index])
     }
 
@@ -176,10 +180,6 @@ impl Specials {
             .match_kind(MatchKind::LeftmostLongest)
             .build(&names)
             .map_err(|error| ModelError::Tokenize(error.to_string()))?;
-        Ok(Specials {
-            names,
-            ids,
-            finder,
-        })
+        Ok(Specials { names, ids, finder })
     }
 }

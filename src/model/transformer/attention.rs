@@ -30,7 +30,11 @@ pub fn attend(
     };
     let mut out = vec![0f32; tokens * heads * dim];
     let q = q.contiguous()?;
-    numbers(&q, |q| numbers(k, |k| numbers(v, |v| Ok(fused::attend(pool, shape, q, k, v, &mut out)))))?;
+    numbers(&q, |q| {
+        numbers(k, |k| {
+            numbers(v, |v| Ok(fused::attend(pool, shape, q, k, v, &mut out)))
+        })
+    })?;
     Tensor::from_vec(out, (tokens, heads * dim), q.device())
 }
 
@@ -50,12 +54,20 @@ fn plain(q: &Tensor, k: &Tensor, v: &Tensor, mask: &Tensor) -> Result<Tensor> {
     let group = heads / kv_heads;
     let by_head = |x: &Tensor| x.squeeze(0)?.transpose(0, 1)?.contiguous();
     let (k, v) = (by_head(k)?, by_head(v)?);
-    let q = q.reshape((tokens, kv_heads, group, dim))?.permute((1, 2, 0, 3))?;
+    let q = q
+        .reshape((tokens, kv_heads, group, dim))?
+        .permute((1, 2, 0, 3))?;
     let q = (q.contiguous()?.reshape((kv_heads, group * tokens, dim))? / (dim as f64).sqrt())?;
-    let scores = q.matmul(&k.t()?.contiguous()?)?.reshape((kv_heads, group, tokens, len))?;
+    let scores = q
+        .matmul(&k.t()?.contiguous()?)?
+        .reshape((kv_heads, group, tokens, len))?;
     let weights = candle_nn::ops::softmax_last_dim(&scores.broadcast_add(mask)?)?;
-    let out = weights.reshape((kv_heads, group * tokens, len))?.matmul(&v)?;
-    let out = out.reshape((kv_heads, group, tokens, dim))?.permute((2, 0, 1, 3))?;
+    let out = weights
+        .reshape((kv_heads, group * tokens, len))?
+        .matmul(&v)?;
+    let out = out
+        .reshape((kv_heads, group, tokens, dim))?
+        .permute((2, 0, 1, 3))?;
     out.contiguous()?.reshape((tokens, heads * dim))
 }
 
@@ -63,10 +75,17 @@ fn plain(q: &Tensor, k: &Tensor, v: &Tensor, mask: &Tensor) -> Result<Tensor> {
 fn mask(tokens: usize, position: usize, window: Option<usize>, device: &Device) -> Result<Tensor> {
     let len = position + tokens;
     let window = window.unwrap_or(len);
-    let allowed = |token: usize, at: usize| at <= position + token && at + window > position + token;
+    let allowed =
+        |token: usize, at: usize| at <= position + token && at + window > position + token;
     let values: Vec<f32> = (0..tokens)
         .flat_map(|token| (0..len).map(move |at| (token, at)))
-        .map(|(token, at)| if allowed(token, at) { 0.0 } else { f32::NEG_INFINITY })
+        .map(|(token, at)| {
+            if allowed(token, at) {
+                0.0
+            } else {
+                f32::NEG_INFINITY
+            }
+        })
         .collect();
     Tensor::from_vec(values, (tokens, len), device)?.to_dtype(DType::F32)
 }
@@ -80,7 +99,9 @@ mod tests {
         let mut state = seed;
         let values: Vec<f32> = (0..shape.elem_count())
             .map(|_| {
-                state = state.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
+                state = state
+                    .wrapping_mul(6364136223846793005)
+                    .wrapping_add(1442695040888963407);
                 ((state >> 40) as f32 / (1u64 << 24) as f32) * 2.0 - 1.0
             })
             .collect();

@@ -35,8 +35,10 @@ impl Cache {
     ) -> Result<(Tensor, Tensor)> {
         let len = position + keys.dim(0)?;
         self.reserve(position, len, context)?;
-        self.keys.slice_set(&keys.unsqueeze(0)?.contiguous()?, 1, position)?;
-        self.values.slice_set(&values.unsqueeze(0)?.contiguous()?, 1, position)?;
+        self.keys
+            .slice_set(&keys.unsqueeze(0)?.contiguous()?, 1, position)?;
+        self.values
+            .slice_set(&values.unsqueeze(0)?.contiguous()?, 1, position)?;
         Ok((self.keys.narrow(1, 0, len)?, self.values.narrow(1, 0, len)?))
     }
 
@@ -47,7 +49,11 @@ impl Cache {
         let capacity = len.next_power_of_two().min(context).max(len);
         for tensor in [&mut self.keys, &mut self.values] {
             let (_, _, kv_heads, head_dim) = tensor.dims4()?;
-            let grown = Tensor::zeros((1, capacity, kv_heads, head_dim), DType::F32, tensor.device())?;
+            let grown = Tensor::zeros(
+                (1, capacity, kv_heads, head_dim),
+                DType::F32,
+                tensor.device(),
+            )?;
             if used > 0 {
                 grown.slice_set(&tensor.narrow(1, 0, used)?.contiguous()?, 1, 0)?;
             }

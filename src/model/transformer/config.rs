@@ -67,10 +67,15 @@ pub const FAMILIES: &[&str] = &["llama", "qwen2", "qwen3", "gemma3", "phi3"];
 
 impl Config {
     pub fn read(gguf: &Gguf) -> Result<Config, ModelError> {
-        let architecture = gguf.text("general.architecture").unwrap_or_default().into_owned();
+        let architecture = gguf
+            .text("general.architecture")
+            .unwrap_or_default()
+            .into_owned();
         let key = |name: &str| format!("{architecture}.{name}");
         let count = |name: &str| {
-            let value = gguf.unsigned(&key(name)).filter(|value| (1..=1 << 24).contains(value));
+            let value = gguf
+                .unsigned(&key(name))
+                .filter(|value| (1..=1 << 24).contains(value));
             value.map(|value| value as usize)
         };
         let need = |name: &str| count(name).ok_or_else(|| gguf.missing(&key(name)));
@@ -79,10 +84,13 @@ impl Config {
         let kv_heads = count("attention.head_count_kv").unwrap_or(heads);
         let head_dim = count("attention.key_length").unwrap_or(hidden / heads);
         if heads % kv_heads != 0 || head_dim == 0 || count("expert_count").is_some() {
-            return Err(ModelError::Architecture(super::super::clean_key(&architecture)));
+            return Err(ModelError::Architecture(super::super::clean_key(
+                &architecture,
+            )));
         }
         let embedding = gguf.tensor("token_embd.weight");
-        let embedding = embedding.filter(|tensor| tensor.shape.len() == 2 && tensor.shape[1] == hidden);
+        let embedding =
+            embedding.filter(|tensor| tensor.shape.len() == 2 && tensor.shape[1] == hidden);
         let embedding = embedding.ok_or_else(|| gguf.missing("token_embd.weight"))?;
         let gemma = architecture == "gemma3";
         let dim = count("rope.dimension_count").filter(|dim| *dim <= head_dim && dim % 2 == 0);
@@ -94,10 +102,14 @@ impl Config {
             head_dim,
             context: need("context_length")?,
             vocabulary: embedding.shape[0],
-            norm_eps: gguf.float(&key("attention.layer_norm_rms_epsilon")).unwrap_or(1e-5) as f32,
+            norm_eps: gguf
+                .float(&key("attention.layer_norm_rms_epsilon"))
+                .unwrap_or(1e-5) as f32,
             rope: Rope {
                 dim: dim.unwrap_or(head_dim),
-                base: gguf.float(&key("rope.freq_base")).unwrap_or(if gemma { 1e6 } else { 1e4 }),
+                base: gguf
+                    .float(&key("rope.freq_base"))
+                    .unwrap_or(if gemma { 1e6 } else { 1e4 }),
                 factor: linear_factor(gguf, &key),
                 pairs: match architecture.as_str() {
                     "llama" => Pairs::Neighbours,
@@ -105,7 +117,11 @@ impl Config {
                 },
             },
             window: window(count("attention.sliding_window"), gemma, gguf, &key),
-            activation: if gemma { Activation::Gelu } else { Activation::Silu },
+            activation: if gemma {
+                Activation::Gelu
+            } else {
+                Activation::Silu
+            },
             embedding_scale: gemma.then(|| (hidden as f64).sqrt()),
             architecture,
         })
@@ -122,7 +138,9 @@ impl Config {
 fn linear_factor(gguf: &Gguf, key: &impl Fn(&str) -> String) -> f64 {
     let linear = gguf.text(&key("rope.scaling.type")).as_deref() == Some("linear");
     let factor = gguf.float(&key("rope.scaling.factor"));
-    factor.filter(|factor| linear && *factor > 0.0).unwrap_or(1.0)
+    factor
+        .filter(|factor| linear && *factor > 0.0)
+        .unwrap_or(1.0)
 }
 
 fn window(

@@ -205,7 +205,9 @@ mod tests {
     fn numbers(count: usize, seed: u64) -> Vec<f32> {
         let mut state = seed;
         let next = |_| {
-            state = state.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
+            state = state
+                .wrapping_mul(6364136223846793005)
+                .wrapping_add(1442695040888963407);
             ((state >> 40) as f32 / (1u64 << 24) as f32) * 4.0 - 2.0
         };
         (0..count).map(next).collect()
@@ -219,7 +221,9 @@ mod tests {
                 let end = shape.position + token + 1;
                 let first = end.saturating_sub(shape.window);
                 let kv = head / (shape.heads / shape.kv_heads);
-                let at = |x: &[f32], row: usize, i: usize| x[(row * shape.kv_heads + kv) * shape.dim + i] as f64;
+                let at = |x: &[f32], row: usize, i: usize| {
+                    x[(row * shape.kv_heads + kv) * shape.dim + i] as f64
+                };
                 let q = &q[(token * shape.heads + head) * shape.dim..][..shape.dim];
                 let score = |row: usize| -> f64 {
                     let dot: f64 = (0..shape.dim).map(|i| q[i] as f64 * at(k, row, i)).sum();
@@ -228,7 +232,10 @@ mod tests {
                 let weights: Vec<f64> = (first..end).map(score).collect();
                 let sum: f64 = weights.iter().sum();
                 out.extend((0..shape.dim).map(|i| {
-                    let weighted = weights.iter().zip(first..end).map(|(w, row)| w * at(v, row, i));
+                    let weighted = weights
+                        .iter()
+                        .zip(first..end)
+                        .map(|(w, row)| w * at(v, row, i));
                     (weighted.sum::<f64>() / sum) as f32
                 }));
             }

@@ -133,7 +133,9 @@ impl Projections {
     fn load(weights: &Weights, index: usize) -> Result<Projections, ModelError> {
         let name = |part: &str, kind: &str| format!("blk.{index}.{part}.{kind}");
         if weights.has(&name("attn_qkv", "weight")) {
-            return Ok(Projections::Fused(weights.linear(&name("attn_qkv", "weight"))?));
+            return Ok(Projections::Fused(
+                weights.linear(&name("attn_qkv", "weight"))?,
+            ));
         }
         let linear = |part: &str| weights.linear(&name(part, "weight"));
         let bias = |part: &str| weights.vector(&name(part, "bias"));
@@ -151,7 +153,10 @@ impl Projections {
         match self {
             Projections::Fused(weight) => {
                 let all = weight.forward(x)?;
-                let (q, kv) = (shape.heads * shape.head_dim, shape.kv_heads * shape.head_dim);
+                let (q, kv) = (
+                    shape.heads * shape.head_dim,
+                    shape.kv_heads * shape.head_dim,
+                );
                 let part = |at, len| all.narrow(1, at, len)?.contiguous();
                 Ok([part(0, q)?, part(q, kv)?, part(q + kv, kv)?])
             }
@@ -175,7 +180,9 @@ impl Feed {
         let name = |part: &str| format!("blk.{index}.{part}.weight");
         let apart = weights.has(&name("ffn_gate"));
         Ok(Feed {
-            gate: apart.then(|| weights.linear(&name("ffn_gate"))).transpose()?,
+            gate: apart
+                .then(|| weights.linear(&name("ffn_gate")))
+                .transpose()?,
             up: weights.linear(&name("ffn_up"))?,
             down: weights.linear(&name("ffn_down"))?,
             activation,

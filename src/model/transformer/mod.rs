@@ -95,7 +95,11 @@ impl Transformer {
                 return Ok(None);
             }
             let windowed = self.config.windowed(index).is_some();
-            let rope = self.local_rope.as_ref().filter(|_| windowed).unwrap_or(&self.rope);
+            let rope = self
+                .local_rope
+                .as_ref()
+                .filter(|_| windowed)
+                .unwrap_or(&self.rope);
             x = layer.forward(&x, rope, self.len)?;
         }
         self.len = end;

@@ -42,7 +42,10 @@ impl Tables {
         let len = len.next_power_of_two();
         let half = self.rope.dim / 2;
         let turn = |i: usize| {
-            let divisor = self.divisors.as_ref().map_or(1.0, |divisors| divisors[i] as f64);
+            let divisor = self
+                .divisors
+                .as_ref()
+                .map_or(1.0, |divisors| divisors[i] as f64);
             let exponent = (2 * i) as f64 / self.rope.dim as f64;
             self.base.powf(-exponent) / divisor / self.rope.factor
         };
@@ -72,7 +75,9 @@ impl Tables {
 
     fn turn(&self, x: &Tensor, cos: &Tensor, sin: &Tensor) -> Result<Tensor> {
         match self.rope.pairs {
-            Pairs::Halves => candle_nn::rotary_emb::rope_thd(&x.unsqueeze(0)?, cos, sin)?.squeeze(0),
+            Pairs::Halves => {
+                candle_nn::rotary_emb::rope_thd(&x.unsqueeze(0)?, cos, sin)?.squeeze(0)
+            }
             Pairs::Neighbours => {
                 let by_head = x.transpose(0, 1)?.contiguous()?.unsqueeze(0)?;
                 let turned = candle_nn::rotary_emb::rope_i(&by_head, cos, sin)?;

@@ -93,19 +93,30 @@ impl Weights {
         for (row, token) in rows.chunks_exact_mut(hidden).zip(tokens) {
             dequantize_row(format, self.gguf.data(table), *token as usize, hidden, row)?;
         }
-        Ok(Tensor::from_vec(rows, (tokens.len(), hidden), &self.device)?)
+        Ok(Tensor::from_vec(
+            rows,
+            (tokens.len(), hidden),
+            &self.device,
+        )?)
     }
 
     /// Llama 3's and Phi 3's per-frequency divisors; Phi's short ones, which its first 4,096
     /// positions use.
     pub fn rope_divisors(&self, config: &Config) -> Option<Vec<f32>> {
         let short = config.architecture == "phi3";
-        let name = if short { "rope_factors_short.weight" } else { "rope_freqs.weight" };
+        let name = if short {
+            "rope_factors_short.weight"
+        } else {
+            "rope_freqs.weight"
+        };
         self.vector(name).ok()?.to_vec1().ok()
     }
 
     fn find(&self, name: &str, rank: usize) -> Result<&TensorInfo, ModelError> {
-        let tensor = self.gguf.tensor(name).filter(|tensor| tensor.shape.len() == rank);
+        let tensor = self
+            .gguf
+            .tensor(name)
+            .filter(|tensor| tensor.shape.len() == rank);
         Ok(tensor.ok_or_else(|| self.gguf.missing(name))?)
     }
 
@@ -149,7 +160,10 @@ pub fn forward_many<const N: usize>(weights: [&Linear; N], x: &Tensor) -> Comput
     let packed: Option<Vec<&Packed>> = weights.iter().map(|weight| weight.packed()).collect();
     let products = match (packed, weights.first()) {
         (Some(packed), Some(Linear::Packed(_, pool))) => multiply(pool, &packed, &x)?,
-        _ => weights.iter().map(|weight| weight.alone(&x)).collect::<Computed<_>>()?,
+        _ => weights
+            .iter()
+            .map(|weight| weight.alone(&x))
+            .collect::<Computed<_>>()?,
     };
     products
         .try_into()

@@ -57,7 +57,11 @@ pub fn short_context() -> PathBuf {
         let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join("short-context.gguf");
         let making = path.with_extension("part");
         fs::copy(model_path(), &making).unwrap();
-        patch(&making, "llama.context_length", &(SHORT as u32).to_le_bytes());
+        patch(
+            &making,
+            "llama.context_length",
+            &(SHORT as u32).to_le_bytes(),
+        );
         fs::rename(&making, &path).unwrap();
         path
     };
@@ -69,7 +73,11 @@ pub fn patch(path: &Path, key: &str, value: &[u8]) {
     let whole = fs::read(path).unwrap();
     let mut wanted = (key.len() as u64).to_le_bytes().to_vec();
     wanted.extend(key.as_bytes());
-    let at = whole.windows(wanted.len()).position(|window| window == wanted).unwrap() + wanted.len();
+    let at = whole
+        .windows(wanted.len())
+        .position(|window| window == wanted)
+        .unwrap()
+        + wanted.len();
     // After the key stands the value's type, and before a text its length.
     let value_at = match u32::from_le_bytes(whole[at..at + 4].try_into().unwrap()) {
         8 => at + 12,

@@ -48,8 +48,14 @@ impl Home {
         fs::create_dir_all(ours.parent().unwrap()).unwrap();
         std::os::unix::fs::symlink(&model, &ours).unwrap();
         // With its stamp beside it, the model need not be read whole at every start.
-        let stamps = model.ancestors().map(|folder| folder.join("stamps")).find(|stamps| stamps.is_dir());
-        for stamp in stamps.into_iter().flat_map(|stamps| fs::read_dir(stamps).unwrap().flatten()) {
+        let stamps = model
+            .ancestors()
+            .map(|folder| folder.join("stamps"))
+            .find(|stamps| stamps.is_dir());
+        for stamp in stamps
+            .into_iter()
+            .flat_map(|stamps| fs::read_dir(stamps).unwrap().flatten())
+        {
             let to = home.models().join("stamps");
             fs::create_dir_all(&to).unwrap();
             let _ = fs::copy(stamp.path(), to.join(stamp.file_name()));
@@ -68,7 +74,9 @@ impl Home {
     /// Where the program looks for the default model.
     pub fn model(&self) -> PathBuf {
         let file = model_path();
-        self.models().join("smollm2-135m").join(file.file_name().unwrap())
+        self.models()
+            .join("smollm2-135m")
+            .join(file.file_name().unwrap())
     }
 
     pub fn sessions(&self) -> PathBuf {
@@ -162,7 +170,10 @@ impl Run {
 
     /// Starts the program and leaves its input open.
     pub fn start(mut self) -> Live {
-        self.command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        self.command
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
         let mut child = self.command.spawn().unwrap();
         Live {
             input: child.stdin.take(),
@@ -174,7 +185,10 @@ impl Run {
 
     /// The same with a standard input or output of the test's own.
     pub fn with(mut self, set: impl FnOnce(&mut Command)) -> Output {
-        self.command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        self.command
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
         set(&mut self.command);
         let mut child = self.command.spawn().unwrap();
         let stream = |pipe: Option<Box<dyn Read + Send>>| pipe.map(Stream::follow);
@@ -251,7 +265,13 @@ impl Output {
     /// The exit code is this; else the test fails with all that the program said.
     #[track_caller]
     pub fn expect(self, code: i32) -> Output {
-        assert_eq!(self.code(), Some(code), "stdout: {}\nstderr: {}", lossy(&self.stdout), self.stderr);
+        assert_eq!(
+            self.code(),
+            Some(code),
+            "stdout: {}\nstderr: {}",
+            lossy(&self.stdout),
+            self.stderr
+        );
         self
     }
 
@@ -265,7 +285,9 @@ impl Output {
         let mut lines = said.lines().filter(|line| !line.starts_with("Checking "));
         let line = lines.next().unwrap_or_default();
         assert_eq!(lines.next(), None, "more than one line: {said}");
-        let line = line.strip_prefix("illumine: ").unwrap_or_else(|| panic!("whose words? {said}"));
+        let line = line
+            .strip_prefix("illumine: ")
+            .unwrap_or_else(|| panic!("whose words? {said}"));
         line.to_string()
     }
 }
@@ -273,7 +295,14 @@ impl Output {
 /// What goes to standard error is for people: no panic, no escape sequence.
 #[track_caller]
 pub fn plain(said: &str) {
-    for word in ["panicked", "RUST_BACKTRACE", "stack backtrace", "unwrap", "Os {", "Err("] {
+    for word in [
+        "panicked",
+        "RUST_BACKTRACE",
+        "stack backtrace",
+        "unwrap",
+        "Os {",
+        "Err(",
+    ] {
         assert!(!said.contains(word), "{said}");
     }
     let harmless = |c: char| !c.is_control() || c == '\n';
@@ -338,8 +367,12 @@ impl Stream {
         while !enough(&self.held) {
             match self.pieces.recv_timeout(PATIENCE) {
                 Ok(piece) => self.held.extend(piece),
-                Err(RecvTimeoutError::Timeout) => panic!("nothing more came after {}", lossy(&self.held)),
-                Err(RecvTimeoutError::Disconnected) => panic!("it ended after {}", lossy(&self.held)),
+                Err(RecvTimeoutError::Timeout) => {
+                    panic!("nothing more came after {}", lossy(&self.held))
+                }
+                Err(RecvTimeoutError::Disconnected) => {
+                    panic!("it ended after {}", lossy(&self.held))
+                }
             }
         }
         self.held.clone()

@@ -22,16 +22,36 @@ pub fn model_path() -> PathBuf {
 }
 
 fn fetch() -> PathBuf {
-    let pull = Command::new(ILLUMINE).args(["models", "pull"]).stdin(Stdio::null()).output().unwrap();
+    let pull = Command::new(ILLUMINE)
+        .args(["models", "pull"])
+        .stdin(Stdio::null())
+        .output()
+        .unwrap();
     let complaint = String::from_utf8_lossy(&pull.stderr);
-    assert!(pull.status.success(), "the default model cannot be fetched: {complaint}");
-    let list = Command::new(ILLUMINE).args(["models", "list", "--json"]).output().unwrap();
+    assert!(
+        pull.status.success(),
+        "the default model cannot be fetched: {complaint}"
+    );
+    let list = Command::new(ILLUMINE)
+        .args(["models", "list", "--json"])
+        .output()
+        .unwrap();
     let models: Vec<Value> = serde_json::from_slice(&list.stdout).unwrap();
-    let default = models.iter().find(|model| model["default"] == true).unwrap();
+    let default = models
+        .iter()
+        .find(|model| model["default"] == true)
+        .unwrap();
     PathBuf::from(default["path"].as_str().unwrap())
 }
 
 /// The default model, loaded on the CPU.
 pub fn loaded() -> Loaded {
-    read("smollm2-135m-instruct", &model_path(), "test".into(), Choice::Cpu, 2).unwrap()
+    read(
+        "smollm2-135m-instruct",
+        &model_path(),
+        "test".into(),
+        Choice::Cpu,
+        2,
+    )
+    .unwrap()
 }

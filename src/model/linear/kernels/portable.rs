@@ -1,6 +1,6 @@
 //! The kernel for every processor: plain Rust, in a shape that compilers turn into vectors.
 
-use half::{bf16, f16};
+use half::bf16;
 
 use super::super::quantize::{GROUP, Group, Part};
 use super::super::{BLOCK, Format, STRIP};
@@ -8,8 +8,9 @@ use super::{Kernel, Strip};
 
 /// A number for each row of the strip.
 type Lanes<T> = [T; STRIP];
-/// Codes of 16 columns: 4 groups of 4 columns, 4 bytes a row.
-type Half = [u8; 16 * STRIP];
+/// Codes of 16 columns: 4 groups of 4 columns, 4 codes a row. They are 16 bits wide because that is
+/// what small vector units multiply and add in pairs.
+type Half = [i16; 16 * STRIP];
 
 /// How 32 columns of weights become codes.
 trait Codes {
@@ -41,9 +42,7 @@ pub(super) fn kernel(format: Format) -> Kernel {
         Format::Q4K => |strip, group, sums| integer::<Nibbles>(strip, group, sums, super_min),
         Format::Q5K => |strip, group, sums| integer::<Fives>(strip, group, sums, super_min),
         Format::Q6K => |strip, group, sums| integer::<Sixes>(strip, group, sums, super_halves),
-        Format::F16 => {
-            |strip, group, sums| float(strip, group, sums, |at| f16::from_le_bytes(at).to_f32())
-        }
+        Format::F16 => |strip, group, sums| float(strip, group, sums, half_float),
         Format::BF16 => {
             |strip, group, sums| float(strip, group, sums, |at| bf16::from_le_bytes(at).to_f32())
         }
@@ -94,16 +93,21 @@ fn integer<C: Codes>(strip: &Strip, group: &Group, sums: &mut [Lanes<f32>], scal
 /// Sixteen columns of weights times one input.
 #[inline(always)]
 fn dot(codes: &Half, input: &[i8; 16]) -> Lanes<i32> {
-    let (groups, _) = codes.as_chunks::<{ 4 * STRIP }>();
-    let mut sums = [0; STRIP];
-    for (group, x) in groups.iter().zip(input.as_chunks::<4>().0) {
-        for row in 0..STRIP {
-            for j in 0..4 {
-                sums[row] += i32::from(group[row * 4 + j]) * i32::from(x[j]);
-            }
+    let mut pairs = [0; 2 * STRIP];
+    for (group, x) in codes
+        .as_chunks::<{ 4 * STRIP }>()
+        .0
+        .iter()
+        .zip(input.as_chunks::<4>().0)
+    {
+        let x = [x.map(i16::from); STRIP];
+        let x = x.as_flattened();
+        for (j, pair) in pairs.iter_mut().enumerate() {
+            let (a, b) = (j * 2, j * 2 + 1);
+            *pair += i32::from(group[a]) * i32::from(x[a]) + i32::from(group[b]) * i32::from(x[b]);
         }
     }
-    sums
+    std::array::from_fn(|row| pairs[row * 2] + pairs[row * 2 + 1])
 }
 
 /// Weights that are floats: W bytes each, and what they mean.
@@ -136,8 +140,8 @@ impl Codes for Nibbles {
 
     fn decode(body: &[u8], [low, high]: &mut [Half; 2]) {
         for ((byte, low), high) in body.iter().zip(low).zip(high) {
-            *low = byte & 15;
-            *high = byte >> 4;
+            *low = i16::from(byte & 15);
+            *high = i16::from(byte >> 4);
         }
     }
 }
@@ -154,7 +158,7 @@ impl Codes for Fives {
         for (half, fifths) in halves.iter_mut().zip(fifths.chunks_exact(32)) {
             for (codes, fifth) in half.chunks_exact_mut(8).zip(fifths) {
                 for (j, code) in codes.iter_mut().enumerate() {
-                    *code |= (fifth >> j & 1) << 4;
+                    *code |= i16::from(fifth >> j & 1) << 4;
                 }
             }
         }
@@ -173,7 +177,7 @@ impl Codes for Sixes {
         for (half, pairs) in halves.iter_mut().zip(pairs.chunks_exact(64)) {
             for (g, codes) in half.chunks_exact_mut(64).enumerate() {
                 for (code, pair) in codes.iter_mut().zip(pairs) {
-                    *code |= (pair >> (g * 2) & 3) << 4;
+                    *code |= i16::from(pair >> (g * 2) & 3) << 4;
                 }
             }
         }
@@ -188,7 +192,9 @@ impl Codes for Bytes {
 
     fn decode(body: &[u8], halves: &mut [Half; 2]) {
         for (half, bytes) in halves.iter_mut().zip(body.chunks_exact(256)) {
-            half.copy_from_slice(bytes);
+            half.iter_mut()
+                .zip(bytes)
+                .for_each(|(code, byte)| *code = i16::from(*byte));
         }
     }
 }
@@ -240,5 +246,35 @@ fn super_halves(head: &[u8], b: usize) -> Block {
 
 /// 16 half floats.
 fn halfs(bytes: &[u8]) -> Lanes<f32> {
-    std::array::from_fn(|row| f16::from_le_bytes([bytes[row * 2], bytes[row * 2 + 1]]).to_f32())
+    let (bytes, _) = bytes.as_chunks();
+    std::array::from_fn(|row| half_float(bytes[row]))
+}
+
+/// A half float, without branches: its bits as a far too small f32, times 2^112.
+#[inline(always)]
+fn half_float(bytes: [u8; 2]) -> f32 {
+    let bits = u32::from(u16::from_le_bytes(bytes));
+    let size = f32::from_bits((bits & 0x7fff) << 13) * f32::from_bits(0x7780_0000);
+    let special = if bits & 0x7c00 == 0x7c00 {
+        0x7f80_0000
+    } else {
+        0
+    };
+    f32::from_bits(size.to_bits() | special | (bits & 0x8000) << 16)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn half_floats_are_what_they_are() {
+        for bits in 0..=u16::MAX {
+            let (ours, theirs) = (
+                half_float(bits.to_le_bytes()),
+                half::f16::from_bits(bits).to_f32(),
+            );
+            assert!(ours.to_bits() == theirs.to_bits() || ours.is_nan() && theirs.is_nan());
+        }
+    }
 }

@@ -1,0 +1,150 @@
+//! The real program in a real terminal: tmux types the keys and reads the screen.
+
+use super::{binary, models_dir};
+use std::path::Path;
+use std::process::Command;
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
+
+/// A terminal with illumine in it. Everything ends when it is dropped.
+pub struct Terminal {
+    socket: String,
+    home: tempfile::TempDir,
+}
+
+/// How long a screen may take to show what is waited for.
+const PATIENCE: Duration = Duration::from_secs(90);
+
+impl Terminal {
+    /// Starts `illumine ARGS…` in a terminal of this size, in a home of its own.
+    pub fn start(columns: u16, rows: u16, args: &[&str]) -> Terminal {
+        let home = tempfile::tempdir().unwrap();
+        Terminal::start_in(home, columns, rows, args)
+    }
+
+    pub fn start_in(home: tempfile::TempDir, columns: u16, rows: u16, args: &[&str]) -> Terminal {
+        need_tmux();
+        static NEXT: AtomicU32 = AtomicU32::new(0);
+        let number = NEXT.fetch_add(1, Ordering::SeqCst);
+        let socket = format!("illumine-test-{}-{number}", std::process::id());
+        let terminal = Terminal { socket, home };
+        let words: Vec<String> = args.iter().map(|word| format!("'{word}'")).collect();
+        // The shell stays, so that what the program leaves behind in the terminal can be seen.
+        let line = format!(
+            "cd {0}; env -i HOME={0} PATH=/usr/bin:/bin TERM=tmux-256color LANG=C.UTF-8 ILLUMINE_MODELS={1} {2} {3}; echo \"[ended $?]\"; stty -a | grep -o ' -\\?icanon'; exec cat",
+            terminal.home.path().display(),
+            models_dir().display(),
+            binary().display(),
+            words.join(" ")
+        );
+        let (columns, rows) = (columns.to_string(), rows.to_string());
+        terminal.tmux(&["-f", "/dev/null", "new-session", "-d", "-x", &columns, "-y", &rows, &line]);
+        terminal
+    }
+
+    /// Types text as it is.
+    pub fn text(&self, text: &str) {
+        self.tmux(&["send-keys", "-l", "--", text]);
+    }
+
+    /// Presses keys by tmux's names: Enter, Escape, C-c, M-r …
+    pub fn keys(&self, keys: &[&str]) {
+        let mut words = vec!["send-keys"];
+        words.extend(keys);
+        self.tmux(&words);
+    }
+
+    /// Pastes as a terminal does, in brackets.
+    pub fn paste(&self, text: &str) {
+        let file = self.home.path().join("paste");
+        std::fs::write(&file, text).unwrap();
+        self.tmux(&["load-buffer", file.to_str().unwrap()]);
+        self.tmux(&["paste-buffer", "-p", "-r"]);
+    }
+
+    pub fn resize(&self, columns: u16, rows: u16) {
+        let (columns, rows) = (columns.to_string(), rows.to_string());
+        self.tmux(&["resize-window", "-x", &columns, "-y", &rows]);
+    }
+
+    pub fn screen(&self) -> String {
+        self.tmux(&["capture-pane", "-p"])
+    }
+
+    /// Waits until the screen is as wished; shows it when it never is.
+    pub fn wait(&self, what: &str, wished: impl Fn(&str) -> bool) -> String {
+        let until = Instant::now() + PATIENCE;
+        loop {
+            let screen = self.screen();
+            if wished(&screen) {
+                return screen;
+            }
+            assert!(Instant::now() < until, "waited in vain for {what}:\n{screen}");
+            std::thread::sleep(Duration::from_millis(15));
+        }
+    }
+
+    pub fn wait_for(&self, text: &str) -> String {
+        self.wait(text, |screen| screen.contains(text))
+    }
+
+    /// Sends a signal to the program itself.
+    pub fn signal(&self, name: &str) {
+        let binary = binary();
+        let name = format!("-{name}");
+        let pane = self.tmux(&["display-message", "-p", "#{pane_pid}"]);
+        let killed = Command::new("pkill")
+            .args([&name, "-P", pane.trim(), "-f", binary.to_str().unwrap()])
+            .status();
+        assert!(killed.is_ok_and(|status| status.success()), "no program to signal");
+    }
+
+    pub fn home(&self) -> &Path {
+        self.home.path()
+    }
+
+    /// Every record of a session's journal.
+    pub fn journal(&self, session: &str) -> Vec<serde_json::Value> {
+        let path = self.home.path().join(".local/share/illumine/sessions");
+        let path = path.join(session).join("journal.jsonl");
+        let text = std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+        text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    }
+
+    fn tmux(&self, words: &[&str]) -> String {
+        let output = Command::new("tmux").args(["-L", &self.socket]).args(words).output().unwrap();
+        let error = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "tmux {words:?}: {error}");
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    }
+}
+
+impl Drop for Terminal {
+    fn drop(&mut self) {
+        let _ = Command::new("tmux").args(["-L", &self.socket, "kill-server"]).output();
+    }
+}
+
+/// The text of a passage in a journal's records.
+pub fn passage(records: &[serde_json::Value], node: u64) -> String {
+    let first = records.iter().find(|record| record["kind"] == "node" && record["id"] == node);
+    let pieces = records.iter().filter(|record| record["kind"] == "text" && record["node"] == node);
+    let text = |record: &serde_json::Value| record["text"].as_str().unwrap_or_default().to_string();
+    first.into_iter().chain(pieces).map(text).collect()
+}
+
+/// The terminal tests need tmux: it is installed where that is allowed, and named where it is not.
+fn need_tmux() {
+    static THERE: OnceLock<bool> = OnceLock::new();
+    let runs = || Command::new("tmux").arg("-V").output().is_ok();
+    let there = THERE.get_or_init(|| {
+        if !runs() {
+            let install = "apt-get update -qq && apt-get install -y -qq tmux procps";
+            let _ = Command::new("sh").args(["-c", install]).output();
+        }
+        runs()
+    });
+    assert!(there, "tmux is needed for the terminal tests; install it (Debian: apt-get install tmux)");
+}
+
