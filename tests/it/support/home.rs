@@ -140,16 +140,18 @@ impl Run {
     /// No file may grow past so many bytes, and passing it is an error, not a signal.
     pub fn file_limit(mut self, bytes: u64) -> Run {
         let limit = move || {
-            let limit = libc::rlimit {
-                rlim_cur: bytes,
-                rlim_max: bytes,
-            };
             // SAFETY: plain system calls on data of our own, allowed between fork and exec.
-            match unsafe { libc::setrlimit(libc::RLIMIT_FSIZE, &limit) } {
-                0 => unsafe { libc::signal(libc::SIGXFSZ, libc::SIG_IGN) },
-                _ => return Err(std::io::Error::last_os_error()),
+            let done = unsafe {
+                libc::signal(libc::SIGXFSZ, libc::SIG_IGN);
+                let mut limit = std::mem::zeroed();
+                libc::getrlimit(libc::RLIMIT_FSIZE, &mut limit);
+                limit.rlim_cur = bytes;
+                libc::setrlimit(libc::RLIMIT_FSIZE, &limit)
             };
-            Ok(())
+            match done {
+                0 => Ok(()),
+                _ => Err(std::io::Error::last_os_error()),
+            }
         };
         // SAFETY: as above.
         unsafe { self.command.pre_exec(limit) };
@@ -219,6 +221,19 @@ impl Live {
     pub fn complained(&mut self, part: &str) {
         let has = |held: &[u8]| String::from_utf8_lossy(held).contains(part);
         self.stderr.until(has);
+    }
+
+    /// Takes back [`Run::file_limit`].
+    pub fn lift_file_limit(&self) {
+        let id = self.child.id() as i32;
+        // SAFETY: plain system calls on data of our own.
+        let done = unsafe {
+            let mut limit: libc::rlimit = std::mem::zeroed();
+            libc::prlimit(id, libc::RLIMIT_FSIZE, std::ptr::null(), &mut limit);
+            limit.rlim_cur = limit.rlim_max;
+            libc::prlimit(id, libc::RLIMIT_FSIZE, &limit, std::ptr::null_mut())
+        };
+        assert_eq!(done, 0);
     }
 
     pub fn signal(&self, signal: i32) {
