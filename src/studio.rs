@@ -48,6 +48,8 @@ pub struct Studio {
     /// Text that has come and is not journaled yet.
     streamed: Option<Streamed>,
     work: Work,
+    /// The model that was asked for last.
+    wanted: String,
     last_stats: Option<Stats>,
 }
 
@@ -118,6 +120,7 @@ impl Studio {
             unsaved: Vec::new(),
             streamed: None,
             work: Work::Nothing,
+            wanted: String::new(),
             last_stats: None,
         }
     }
@@ -183,7 +186,11 @@ impl Studio {
 
     /// Asks for the model of the settings.
     pub fn load_model(&mut self) {
-        let model = self.settings.model.clone();
+        self.load(self.settings.model.clone());
+    }
+
+    fn load(&mut self, model: String) {
+        self.wanted.clone_from(&model);
         self.work = Work::Loading {
             what: "the model".to_string(),
             done: 0,
@@ -236,7 +243,12 @@ impl Studio {
             ids: Vec::new(),
         };
         let parent = words.id;
-        self.record(vec![Record::Node(words)])?;
+        if let Err(refusal) = self.record(vec![Record::Node(words)]) {
+            // The words are in memory and wait for the disk; an empty line goes on from them.
+            let (to, why) = (Some(parent), Move::Write);
+            let _ = self.record(vec![Record::Head(Head { to, why })]);
+            return Err(refusal);
+        }
         self.start(Some(parent), Move::Write, None, None)
     }
 
@@ -292,8 +304,17 @@ impl Studio {
             ids: Vec::new(),
         };
         let to = Some(id);
-        self.record(vec![Record::Node(node), Record::Head(Head { to, why })])?;
-        self.sync()?;
+        let begun = self.record(vec![Record::Node(node), Record::Head(Head { to, why })]);
+        if let Err(refusal) = begun.and_then(|()| self.sync()) {
+            // Nobody will write this passage: it must not look as if somebody did.
+            let (status, why) = (Status::Failed, Some(refusal.to_string()));
+            let _ = self.record(vec![Record::End(Ended {
+                node: id,
+                status,
+                why,
+            })]);
+            return Err(refusal);
+        }
         if self.work == Work::Nothing {
             self.work = Work::Writing;
         }
@@ -472,7 +493,10 @@ impl Studio {
             Event::Ready(about) => {
                 let note = about.note.clone();
                 self.about = Some(about);
-                note.map(Notice::Warning)
+                match self.settle_model() {
+                    Ok(()) => note.map(Notice::Warning),
+                    Err(refusal) => Some(Notice::Error(refusal.to_string(), Fault::Store)),
+                }
             }
             Event::Prefill {
                 done,
@@ -546,7 +570,7 @@ impl Studio {
             .and_then(|()| self.sync());
         match kept {
             Ok(()) => Some(Notice::Ended(node, status)),
-            Err(refusal) => Some(Notice::Error(refusal.to_string(), Fault::Engine)),
+            Err(refusal) => Some(Notice::Error(refusal.to_string(), Fault::Store)),
         }
     }
 
@@ -569,6 +593,7 @@ impl Studio {
     /// Takes records into the story and then to disk. The story has them even when the disk does
     /// not: they wait, and are written as soon as it can.
     fn record(&mut self, records: Vec<Record>) -> Result<(), Refusal> {
+        self.journal.as_ref().map_or(Ok(()), Journal::writable)?;
         for record in &records {
             let applied = self.story.apply(record);
             applied.map_err(|misfit| cannot(&misfit.to_string()))?;
@@ -586,12 +611,13 @@ impl Studio {
             return Ok(());
         }
         let began = (self.setup.now)();
-        let mut journal = self
+        let journal = self
             .setup
             .sessions
             .create(None, &began, &self.setup.build)?;
-        journal.append(&[Record::Settings(self.settings.clone())])?;
         self.journal = Some(journal);
+        self.unsaved
+            .insert(0, Record::Settings(self.settings.clone()));
         Ok(())
     }
 

@@ -38,6 +38,7 @@ impl From<Fault> for Exit {
         match fault {
             Fault::Model => Exit::Model,
             Fault::Overflow => Exit::Overflow,
+            Fault::Store => Exit::Session,
             Fault::Engine => Exit::Engine,
         }
     }

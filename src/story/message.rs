@@ -81,6 +81,8 @@ pub enum Fault {
     Model,
     /// The prompt does not fit the model's context.
     Overflow,
+    /// What was written could not be kept on disk.
+    Store,
     /// Anything else that went wrong while computing.
     Engine,
 }

@@ -52,13 +52,19 @@ impl Studio {
                 about.name, about.architecture, about.context, about.backend, about.sha256
             )));
         };
-        let settings = Settings {
-            model: name.clone(),
-            ..self.settings.clone()
-        };
-        self.change(settings)?;
-        self.load_model();
+        self.load(name.clone());
         Ok(Outcome::Said(format!("Loading {}", clean(&name))))
+    }
+
+    /// Once a model is in place, it is the session's: one that cannot be loaded never is.
+    pub(super) fn settle_model(&mut self) -> Result<(), Refusal> {
+        if self.wanted == self.settings.model {
+            return Ok(());
+        }
+        self.change(Settings {
+            model: self.wanted.clone(),
+            ..self.settings.clone()
+        })
     }
 
     pub(super) fn mode(&mut self, mode: Option<String>) -> Result<Outcome, Refusal> {

@@ -1,4 +1,9 @@
 //! One binary, one module a behaviour.
 
+mod bad_input;
+mod disk;
 mod reference;
+mod repl;
+mod signals;
 mod support;
+mod write;

@@ -1,12 +1,47 @@
-//! What the tests share: the real default model.
+//! What the tests share: the real default model, and homes to run the program in.
+
+pub mod gguf;
+pub mod home;
+
+pub use home::{Home, Output};
 
 use illumine::engine::{Loaded, read};
 use illumine::model::device::Choice;
+use serde_json::Value;
 use std::path::PathBuf;
+use std::process::{Command, Stdio};
+use std::sync::OnceLock;
 
-/// The default model's file.
+/// The program under test.
+pub const ILLUMINE: &str = env!("CARGO_BIN_EXE_illumine");
+
+/// The default model's file, fetched as a user fetches it and kept where a user has it.
 pub fn model_path() -> PathBuf {
-    PathBuf::from("/work/scratch/m/SmolLM2-135M-Instruct.Q4_1.gguf")
+    static PATH: OnceLock<PathBuf> = OnceLock::new();
+    PATH.get_or_init(fetch).clone()
+}
+
+fn fetch() -> PathBuf {
+    let pull = Command::new(ILLUMINE)
+        .args(["models", "pull"])
+        .stdin(Stdio::null())
+        .output()
+        .unwrap();
+    let complaint = String::from_utf8_lossy(&pull.stderr);
+    assert!(
+        pull.status.success(),
+        "the default model cannot be fetched: {complaint}"
+    );
+    let list = Command::new(ILLUMINE)
+        .args(["models", "list", "--json"])
+        .output()
+        .unwrap();
+    let models: Vec<Value> = serde_json::from_slice(&list.stdout).unwrap();
+    let default = models
+        .iter()
+        .find(|model| model["default"] == true)
+        .unwrap();
+    PathBuf::from(default["path"].as_str().unwrap())
 }
 
 /// The default model, loaded on the CPU.

@@ -1,0 +1,215 @@
+//! Sessions on disk when the disk, the file or another program does not play along.
+
+use crate::support::{Home, home::plain};
+use illumine::story::{Author, Status, Story};
+use std::fs;
+
+/// Writes a session of one line and two tokens.
+fn begun(home: &Home, session: &str) {
+    let run = home.illumine(&["repl", session, "-n", "2"]);
+    run.input("The lamp burned.\n").run().expect(0);
+}
+
+fn typed(story: &Story) -> Vec<&str> {
+    let people = story
+        .nodes()
+        .iter()
+        .filter(|node| node.author == Author::User);
+    people.map(|node| node.text.trim()).collect()
+}
+
+#[test]
+fn a_session_has_one_writer() {
+    let home = Home::new();
+    let mut first = home.illumine(&["repl", "s", "-n", "2"]).start();
+    first.say("The lamp burned.");
+    first.printed(1);
+    let second = home.illumine(&["repl", "s"]).input("Mine.\n").run();
+    assert!(second.sentence(5).contains("open in another illumine"));
+    first.say("And the sea?");
+    first.end().expect(0);
+    assert_eq!(
+        typed(&home.recovered("s").story),
+        ["The lamp burned.", "And the sea?"]
+    );
+}
+
+#[test]
+fn a_full_disk_loses_nothing_that_was_kept() {
+    let home = Home::new();
+    let lines: String = (1..=6)
+        .map(|line| format!("The {line}th lamp.\n"))
+        .collect();
+    let run = home.illumine(&["repl", "s", "-n", "4"]);
+    let output = run.file_limit(5000).input(lines).run().expect(5);
+    plain(&output.stderr);
+    assert!(
+        output.stderr.contains("The disk is full"),
+        "{}",
+        output.stderr
+    );
+    let found = home.recovered("s");
+    assert_eq!((found.torn, found.doubt), (0, None));
+    // What was printed begins with what was kept, passage by passage.
+    let mut printed = output.text();
+    let passages = found
+        .story
+        .nodes()
+        .iter()
+        .filter(|node| node.author == Author::Model);
+    let passages: Vec<_> = passages.collect();
+    assert!(!passages.is_empty());
+    for node in passages {
+        let rest = printed.strip_prefix(node.text.as_str());
+        printed = rest.unwrap_or_else(|| panic!("{:?} is not in {printed:?}", node.text));
+        if node.status == Status::Length {
+            printed = printed.trim_start_matches('\n');
+        }
+    }
+    home.illumine(&["repl", "s"]).run().expect(0);
+}
+
+#[test]
+fn when_the_disk_has_room_again_everything_is_kept() {
+    let home = Home::new();
+    let mut live = home
+        .illumine(&["repl", "s", "-n", "4"])
+        .file_limit(2500)
+        .start();
+    live.say("The first lamp.");
+    live.say("The second lamp.");
+    live.complained("The disk is full");
+    live.lift_file_limit();
+    live.say("/save");
+    live.say("The third lamp.");
+    let output = live.end().expect(5);
+    plain(&output.stderr);
+    assert!(output.text().contains("Saved as s in "), "{output:?}");
+    let found = home.recovered("s");
+    assert_eq!(
+        typed(&found.story),
+        ["The first lamp.", "The second lamp.", "The third lamp."]
+    );
+    let path: Vec<&str> = found
+        .story
+        .path()
+        .iter()
+        .map(|node| node.text.trim())
+        .collect();
+    assert!(path.contains(&"The second lamp."), "{path:?}");
+}
+
+#[test]
+fn a_sessions_folder_that_is_none() {
+    let home = Home::new();
+    let file = home.file("sessions", "not a folder");
+    for sessions in [file.clone(), file.join("deeper")] {
+        let sessions = sessions.to_str().unwrap();
+        let run = home.illumine(&["repl", "s", "--sessions", sessions]);
+        let said = run.input("The lamp.\n").run().sentence(5);
+        assert!(
+            said.contains(sessions) && said.contains("--sessions"),
+            "{said}"
+        );
+        let run = home.illumine(&["repl", "--sessions", sessions, "-n", "2"]);
+        let output = run.input("The lamp.\n").run().expect(5);
+        plain(&output.stderr);
+        assert!(output.stderr.contains("--sessions"), "{}", output.stderr);
+    }
+    assert_eq!(fs::read(&file).unwrap(), b"not a folder");
+}
+
+#[test]
+fn a_private_session_leaves_nothing() {
+    let home = Home::new();
+    let run = home.illumine(&["repl", "secret", "--private", "-n", "2"]);
+    run.input("The lamp.\n/save\n").run().expect(2);
+    assert!(!home.sessions().exists());
+}
+
+#[test]
+fn names_that_are_none() {
+    let home = Home::new();
+    for name in ["../x", "a/b", ".hidden", "\u{1b}[2J", " "] {
+        let said = home.illumine(&["repl", name]).run().sentence(5);
+        assert!(said.contains("cannot be a session's name"), "{said}");
+    }
+    let lines = "/new ../x\n/open ../x\n/save ../x\n";
+    let output = home.illumine(&["repl"]).input(lines).run().expect(5);
+    plain(&output.stderr);
+    assert_eq!(
+        output.stderr.matches("cannot be a session's name").count(),
+        3,
+        "{}",
+        output.stderr
+    );
+    assert!(!home.path().join(".local/share/illumine/x").exists());
+}
+
+#[test]
+fn a_torn_tail_is_set_aside() {
+    let home = Home::new();
+    begun(&home, "s");
+    let whole = fs::read(home.journal("s")).unwrap();
+    let torn = br#"{"v":1,"kind":"text","node":1,"te"#;
+    fs::write(home.journal("s"), [&whole[..], torn].concat()).unwrap();
+    let output = home
+        .illumine(&["repl", "s", "-n", "2"])
+        .input("More.\n")
+        .run()
+        .expect(0);
+    assert!(
+        output
+            .stderr
+            .contains("33 bytes of a record that a crash cut off are set aside"),
+        "{}",
+        output.stderr
+    );
+    assert_eq!(
+        fs::read(home.sessions().join("s/torn-1.txt")).unwrap(),
+        torn
+    );
+    assert_eq!(
+        typed(&home.recovered("s").story),
+        ["The lamp burned.", "More."]
+    );
+}
+
+/// Opens a journal that is not wholly understood, and finds it as it was afterwards.
+#[track_caller]
+fn read_only(home: &Home, journal: &[u8]) -> String {
+    fs::write(home.journal("s"), journal).unwrap();
+    let lines = "More.\n/undo\n/new t\nA new tale.\n";
+    let output = home
+        .illumine(&["repl", "s", "-n", "2"])
+        .input(lines)
+        .run()
+        .expect(5);
+    plain(&output.stderr);
+    assert_eq!(fs::read(home.journal("s")).unwrap(), journal);
+    // Another session can be begun from there.
+    assert_eq!(typed(&home.recovered("t").story), ["A new tale."]);
+    fs::remove_dir_all(home.sessions().join("t")).unwrap();
+    output.stderr
+}
+
+#[test]
+fn a_journal_that_is_not_understood_is_only_read() {
+    let home = Home::new();
+    begun(&home, "s");
+    let whole = fs::read(home.journal("s")).unwrap();
+    let mut lines: Vec<&[u8]> = whole.split_inclusive(|byte| *byte == b'\n').collect();
+    let garbage = b"\x00\xff\x1b[2J garbage\n";
+    lines.insert(3, garbage);
+    let said = read_only(&home, &lines.concat());
+    assert!(
+        said.contains("Opened s for reading only, because line 4 of its journal"),
+        "{said}"
+    );
+    let later = b"{\"v\":7,\"kind\":\"head\",\"to\":{\"node\":0}}\n";
+    let said = read_only(&home, &[&whole[..], later].concat());
+    assert!(said.contains("a later version, 7"), "{said}");
+    let kind = b"{\"v\":1,\"kind\":\"hologram\",\"node\":9}\n";
+    let said = read_only(&home, &[&whole[..], kind].concat());
+    assert!(said.contains("a kind from a later version"), "{said}");
+}

@@ -1,0 +1,336 @@
+//! `illumine repl` in a pipe: what each line does, and what the journal holds afterwards.
+
+use crate::support::{Home, Output, home::plain};
+use illumine::story::{Author, Mode, Node, Status, Story};
+use serde_json::Value;
+use std::fs;
+
+fn repl(home: &Home, lines: &str) -> Output {
+    let output = home.illumine(&["repl", "s", "-n", "3"]).input(lines).run();
+    plain(&output.stderr);
+    output
+}
+
+fn texts(story: &Story, author: Author) -> Vec<&str> {
+    let nodes = story.nodes().iter().filter(|node| node.author == author);
+    nodes.map(|node| node.text.as_str()).collect()
+}
+
+fn seed(node: &Node) -> u64 {
+    node.how.as_ref().unwrap().seed
+}
+
+#[test]
+fn lines_go_in_and_the_story_comes_out() {
+    let home = Home::new();
+    let output = repl(&home, "The harbour was quiet.\nA bell rang.\n").expect(0);
+    assert_eq!(output.stderr, "");
+    let story = home.recovered("s").story;
+    assert_eq!(
+        texts(&story, Author::User),
+        ["The harbour was quiet.", " A bell rang."]
+    );
+    let passages = texts(&story, Author::Model);
+    let line = |text: &&str| format!("{}\n", text.strip_suffix('\n').unwrap_or(text));
+    let printed: String = passages.iter().map(line).collect();
+    assert_eq!(output.text(), printed);
+    for node in story
+        .nodes()
+        .iter()
+        .filter(|node| node.author == Author::Model)
+    {
+        let how = node.how.as_ref().unwrap();
+        assert_eq!((node.status, node.ids.len()), (Status::Length, 3));
+        assert_eq!(
+            (how.model.as_str(), how.sampling.max_tokens),
+            ("smollm2-135m", 3)
+        );
+        assert_eq!(how.model_sha256.len(), 64);
+    }
+}
+
+#[test]
+fn a_retry_stands_beside_what_it_retries() {
+    let home = Home::new();
+    let lines = "The harbour was quiet.\n/retry\n/retry seed=7\n/swipe 1\n/next\n/prev\n/swipe 9\n";
+    let output = repl(&home, lines).expect(2);
+    let said: Vec<&str> = output
+        .text()
+        .lines()
+        .filter(|line| line.starts_with("Version"))
+        .collect();
+    assert_eq!(said, ["Version 1 of 3", "Version 2 of 3", "Version 1 of 3"]);
+    assert_eq!(output.stderr, "There are 3 versions\n");
+    let story = home.recovered("s").story;
+    let siblings = story.siblings(1);
+    assert_eq!(siblings, [1, 2, 3]);
+    let seeds: Vec<u64> = siblings
+        .iter()
+        .map(|id| seed(story.node(*id).unwrap()))
+        .collect();
+    assert!(seeds[0] != seeds[1] && seeds[2] == 7, "{seeds:?}");
+    assert_eq!(story.head(), Some(1));
+}
+
+#[test]
+fn undo_and_redo_move_and_erase_nothing() {
+    let home = Home::new();
+    let lines = "One.\nTwo.\n/undo\n/undo\n/redo\n/continue 1\n/redo\n";
+    let output = repl(&home, lines).expect(2);
+    assert_eq!(output.stderr, "There is nothing to redo\n");
+    let story = home.recovered("s").story;
+    // Both lines and their passages, and what was written after going back to the first.
+    assert_eq!(story.nodes().len(), 5);
+    assert_eq!(texts(&story, Author::User), ["One.", " Two."]);
+    let path: Vec<u64> = story.path().iter().map(|node| node.id).collect();
+    assert_eq!(path, [0, 1, 4]);
+    assert_eq!(story.nodes()[4].ids.len(), 1);
+}
+
+#[test]
+fn settings_are_shown_changed_and_kept() {
+    let home = Home::new();
+    let lines = "/set temperature 0.25\n/set temp\n/mode chat\n/mode\n/system Be brief.\n/system\n/set\n/model\n";
+    let output = repl(&home, lines).expect(0);
+    for part in [
+        "temperature is 0.25\n",
+        "temperature 0.25\n",
+        "The mode is chat: each line is a turn",
+        "The mode is chat\n",
+        "Be brief.\n",
+        "  top_k 0 ",
+        "smollm2-135m (llama, 8192 tokens of context, cpu",
+    ] {
+        assert!(
+            output.text().contains(part),
+            "{part:?} is not in {}",
+            output.text()
+        );
+    }
+    let settings = home.recovered("s").settings.unwrap();
+    assert_eq!(
+        (settings.mode, settings.system.as_str()),
+        (Mode::Chat, "Be brief.")
+    );
+    assert_eq!(
+        (settings.sampling.temperature, settings.sampling.max_tokens),
+        (0.25, 3)
+    );
+    // They hold when the session is opened again, below what the command line asks for.
+    let reopened = home
+        .illumine(&["repl", "s", "--top-k", "9"])
+        .input("/set temperature\n/set top_k\n/mode\n");
+    let output = reopened.run().expect(0);
+    assert!(
+        output.text().starts_with("temperature 0.25\n"),
+        "{}",
+        output.text()
+    );
+    assert!(output.text().contains("top_k 9\n") && output.text().contains("The mode is chat\n"));
+}
+
+#[test]
+fn a_chat_has_turns() {
+    let home = Home::new();
+    let output = repl(&home, "/mode chat\nWhat is a lamp?\nAnd an oar?\n").expect(0);
+    assert_eq!(output.stderr, "");
+    let story = home.recovered("s").story;
+    assert_eq!(
+        texts(&story, Author::User),
+        ["What is a lamp?", "And an oar?"]
+    );
+    assert!(story.nodes().iter().all(|node| node.turn));
+}
+
+#[test]
+fn sessions_are_named_listed_left_and_opened() {
+    let home = Home::new();
+    let lines = "One.\n/save lantern\n/new other\nTwo.\n/sessions\n/open lantern\nThree.\n/new\nFour.\n/open nowhere\n";
+    let output = repl(&home, lines).expect(5);
+    assert!(
+        output.text().contains("Saved as lantern in "),
+        "{}",
+        output.text()
+    );
+    assert!(output.text().contains("* other  (") && output.text().contains("  lantern  ("));
+    assert!(
+        output.stderr.contains("There is no session \"nowhere\""),
+        "{}",
+        output.stderr
+    );
+    assert!(!home.sessions().join("s").exists());
+    assert_eq!(
+        texts(&home.recovered("lantern").story, Author::User),
+        ["One.", " Three."]
+    );
+    assert_eq!(
+        texts(&home.recovered("other").story, Author::User),
+        ["Two."]
+    );
+    assert_eq!(
+        texts(&home.recovered("story-1").story, Author::User),
+        ["Four."]
+    );
+    let list = home
+        .illumine(&["sessions", "list", "--json"])
+        .run()
+        .expect(0);
+    let list: Vec<Value> = serde_json::from_str(list.text()).unwrap();
+    let names: Vec<&str> = list
+        .iter()
+        .map(|one| one["name"].as_str().unwrap())
+        .collect();
+    assert_eq!(names.len(), 3);
+    assert!(
+        ["lantern", "other", "story-1"]
+            .iter()
+            .all(|name| names.contains(name))
+    );
+}
+
+#[test]
+fn a_slip_is_answered_and_never_written() {
+    let home = Home::new();
+    let lines = "/rtery\n/xyzzy\n/undo\n/continue\n/open\n/set minp_p 1\n//slash begins.\n/quit\nnever read\n";
+    let output = repl(&home, lines).expect(2);
+    let said: Vec<&str> = output.stderr.lines().collect();
+    assert_eq!(said.len(), 6, "{said:?}");
+    assert_eq!(said[0], "There is no command /rtery; did you mean /retry?");
+    assert!(said[1].starts_with("There is no command /xyzzy; /help lists them"));
+    assert_eq!(
+        said[2..4],
+        [
+            "There is nothing to undo",
+            "The story is empty; write its first line"
+        ]
+    );
+    assert_eq!(
+        texts(&home.recovered("s").story, Author::User),
+        ["/slash begins."]
+    );
+}
+
+#[test]
+fn help_is_the_table_of_commands() {
+    let home = Home::new();
+    let output = repl(&home, "/help\n/help retry\n").expect(0);
+    for spec in illumine::story::command::COMMANDS {
+        assert!(
+            output.text().contains(&format!("  /{} ", spec.name)),
+            "{}",
+            spec.name
+        );
+    }
+    assert!(
+        output
+            .text()
+            .contains("/retry, /regen, /regenerate, /r [seed=N]\n")
+    );
+}
+
+#[test]
+fn a_model_that_cannot_be_had_changes_nothing() {
+    let home = Home::new();
+    let output = repl(
+        &home,
+        "/model no/such.gguf\n/model frankenstein\nThe lamp.\n/model\n",
+    )
+    .expect(3);
+    assert!(
+        output.stderr.contains("no/such.gguf is not a file"),
+        "{}",
+        output.stderr
+    );
+    assert!(
+        output.text().contains("smollm2-135m (llama"),
+        "{}",
+        output.text()
+    );
+    let found = home.recovered("s");
+    assert_eq!(found.settings.unwrap().model, "");
+    assert_eq!(found.story.nodes()[1].ids.len(), 3);
+}
+
+#[test]
+fn every_line_of_the_journal_is_a_record_of_this_version() {
+    let home = Home::new();
+    repl(&home, "One.\n/retry\n/undo\n").expect(0);
+    let journal = fs::read_to_string(home.journal("s")).unwrap();
+    let records: Vec<Value> = journal
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    assert!(records.iter().all(|record| record["v"] == 1));
+    assert_eq!(records[0]["kind"], "session");
+    let nodes = records.iter().filter(|record| record["kind"] == "node");
+    assert_eq!(
+        nodes
+            .map(|node| node["id"].as_u64().unwrap())
+            .collect::<Vec<_>>(),
+        [0, 1, 2]
+    );
+    let head = records
+        .iter()
+        .rfind(|record| record["kind"] == "head")
+        .unwrap();
+    assert_eq!(
+        (&head["to"], &head["why"]),
+        (&Value::from(1), &Value::from("undo"))
+    );
+}
+
+#[test]
+fn the_same_seed_writes_the_same_session() {
+    let write = || {
+        let home = Home::new();
+        let run = home.illumine(&["repl", "-n", "3", "--seed", "11"]);
+        run.input("One.\n\n/retry\n")
+            .run()
+            .expect(0)
+            .text()
+            .to_string()
+    };
+    assert_eq!(write(), write());
+}
+
+#[test]
+fn without_a_session_or_a_line_nothing_is_left_on_disk() {
+    let home = Home::new();
+    let output = home.illumine(&[]).input("").run().expect(0);
+    assert_eq!((output.text(), output.stderr.as_str()), ("", ""));
+    assert!(!home.sessions().exists());
+}
+
+#[test]
+fn a_reader_that_goes_away_loses_nothing() {
+    let home = Home::new();
+    let (mut reader, writer) = std::io::pipe().unwrap();
+    let (stdin, mut lines) = std::io::pipe().unwrap();
+    std::io::Write::write_all(&mut lines, b"The lamp burned.\n").unwrap();
+    let leave = std::thread::spawn(move || {
+        std::io::Read::read_exact(&mut reader, &mut [0; 5]).unwrap();
+    });
+    let output = home.illumine(&["repl", "s", "-n", "400"]).with(|command| {
+        command.stdin(stdin).stdout(writer);
+    });
+    leave.join().unwrap();
+    assert_eq!(output.expect(0).stderr, "");
+    let found = home.recovered("s");
+    let node = found.story.nodes().last().unwrap();
+    assert_eq!(node.status, Status::Stopped);
+    assert!(node.text.len() >= 5);
+    drop(lines);
+}
+
+#[test]
+fn nobody_reading_standard_error_is_no_failure() {
+    let home = Home::new();
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    let output = home
+        .illumine(&["write", "-m", "frankenstein", "x"])
+        .with(|command| {
+            command.stderr(writer);
+        });
+    assert_eq!(output.code(), Some(3));
+}
