@@ -6,4 +6,5 @@ mod reference;
 mod repl;
 mod signals;
 mod support;
+mod terminal;
 mod write;

@@ -2,6 +2,7 @@
 
 pub mod gguf;
 pub mod home;
+pub mod tmux;
 
 pub use home::{Home, Output};
 

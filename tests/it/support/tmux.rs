@@ -1,7 +1,6 @@
 //! The real program in a real terminal: tmux types the keys and reads the screen.
 
-use super::{binary, models_dir};
-use std::path::Path;
+use super::{Home, ILLUMINE};
 use std::process::Command;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -10,7 +9,7 @@ use std::time::{Duration, Instant};
 /// A terminal with illumine in it. Everything ends when it is dropped.
 pub struct Terminal {
     socket: String,
-    home: tempfile::TempDir,
+    pub home: Home,
 }
 
 /// How long a screen may take to show what is waited for.
@@ -19,28 +18,37 @@ const PATIENCE: Duration = Duration::from_secs(90);
 impl Terminal {
     /// Starts `illumine ARGS…` in a terminal of this size, in a home of its own.
     pub fn start(columns: u16, rows: u16, args: &[&str]) -> Terminal {
-        let home = tempfile::tempdir().unwrap();
-        Terminal::start_in(home, columns, rows, args)
+        Terminal::start_in(Home::new(), columns, rows, args)
     }
 
-    pub fn start_in(home: tempfile::TempDir, columns: u16, rows: u16, args: &[&str]) -> Terminal {
+    pub fn start_in(home: Home, columns: u16, rows: u16, args: &[&str]) -> Terminal {
         need_tmux();
         static NEXT: AtomicU32 = AtomicU32::new(0);
         let number = NEXT.fetch_add(1, Ordering::SeqCst);
         let socket = format!("illumine-test-{}-{number}", std::process::id());
         let terminal = Terminal { socket, home };
-        let words: Vec<String> = args.iter().map(|word| format!("'{word}'")).collect();
-        // The shell stays, so that what the program leaves behind in the terminal can be seen.
-        let line = format!(
-            "cd {0}; env -i HOME={0} PATH=/usr/bin:/bin TERM=tmux-256color LANG=C.UTF-8 ILLUMINE_MODELS={1} {2} {3}; echo \"[ended $?]\"; stty -a | grep -o ' -\\?icanon'; exec cat",
-            terminal.home.path().display(),
-            models_dir().display(),
-            binary().display(),
-            words.join(" ")
-        );
+        let line = terminal.line(args);
         let (columns, rows) = (columns.to_string(), rows.to_string());
-        terminal.tmux(&["-f", "/dev/null", "new-session", "-d", "-x", &columns, "-y", &rows, &line]);
+        let size = ["-x", &columns, "-y", &rows];
+        let new = ["-f", "/dev/null", "new-session", "-d"];
+        terminal.tmux(&[&new[..], &size[..], &[&line]].concat());
         terminal
+    }
+
+    /// Starts the program once more in the same terminal and the same home.
+    pub fn again(&self, args: &[&str]) {
+        self.tmux(&["respawn-pane", "-k", &self.line(args)]);
+    }
+
+    /// The shell stays, so that what the program leaves behind in the terminal can be seen.
+    fn line(&self, args: &[&str]) -> String {
+        let words: Vec<String> = args.iter().map(|word| format!("'{word}'")).collect();
+        format!(
+            "cd {0}; env -i HOME={0} PATH=/usr/bin:/bin TERM=tmux-256color LANG=C.UTF-8 {1} {2}; echo \"[ended $?]\"; stty -a | grep -o ' -\\?icanon'; exec cat",
+            self.home.path().display(),
+            ILLUMINE,
+            words.join(" ")
+        )
     }
 
     /// Types text as it is.
@@ -80,7 +88,10 @@ impl Terminal {
             if wished(&screen) {
                 return screen;
             }
-            assert!(Instant::now() < until, "waited in vain for {what}:\n{screen}");
+            assert!(
+                Instant::now() < until,
+                "waited in vain for {what}:\n{screen}"
+            );
             std::thread::sleep(Duration::from_millis(15));
         }
     }
@@ -91,29 +102,34 @@ impl Terminal {
 
     /// Sends a signal to the program itself.
     pub fn signal(&self, name: &str) {
-        let binary = binary();
         let name = format!("-{name}");
         let pane = self.tmux(&["display-message", "-p", "#{pane_pid}"]);
         let killed = Command::new("pkill")
-            .args([&name, "-P", pane.trim(), "-f", binary.to_str().unwrap()])
+            .args([name.as_str(), "-P", pane.trim(), "-f", ILLUMINE])
             .status();
-        assert!(killed.is_ok_and(|status| status.success()), "no program to signal");
-    }
-
-    pub fn home(&self) -> &Path {
-        self.home.path()
+        assert!(
+            killed.is_ok_and(|status| status.success()),
+            "no program to signal"
+        );
     }
 
     /// Every record of a session's journal.
     pub fn journal(&self, session: &str) -> Vec<serde_json::Value> {
         let path = self.home.path().join(".local/share/illumine/sessions");
         let path = path.join(session).join("journal.jsonl");
-        let text = std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
-        text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+        let text = std::fs::read_to_string(&path)
+            .unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+        text.lines()
+            .map(|line| serde_json::from_str(line).unwrap())
+            .collect()
     }
 
     fn tmux(&self, words: &[&str]) -> String {
-        let output = Command::new("tmux").args(["-L", &self.socket]).args(words).output().unwrap();
+        let output = Command::new("tmux")
+            .args(["-L", &self.socket])
+            .args(words)
+            .output()
+            .unwrap();
         let error = String::from_utf8_lossy(&output.stderr);
         assert!(output.status.success(), "tmux {words:?}: {error}");
         String::from_utf8_lossy(&output.stdout).into_owned()
@@ -122,14 +138,20 @@ impl Terminal {
 
 impl Drop for Terminal {
     fn drop(&mut self) {
-        let _ = Command::new("tmux").args(["-L", &self.socket, "kill-server"]).output();
+        let _ = Command::new("tmux")
+            .args(["-L", &self.socket, "kill-server"])
+            .output();
     }
 }
 
 /// The text of a passage in a journal's records.
 pub fn passage(records: &[serde_json::Value], node: u64) -> String {
-    let first = records.iter().find(|record| record["kind"] == "node" && record["id"] == node);
-    let pieces = records.iter().filter(|record| record["kind"] == "text" && record["node"] == node);
+    let first = records
+        .iter()
+        .find(|record| record["kind"] == "node" && record["id"] == node);
+    let pieces = records
+        .iter()
+        .filter(|record| record["kind"] == "text" && record["node"] == node);
     let text = |record: &serde_json::Value| record["text"].as_str().unwrap_or_default().to_string();
     first.into_iter().chain(pieces).map(text).collect()
 }
@@ -145,6 +167,8 @@ fn need_tmux() {
         }
         runs()
     });
-    assert!(there, "tmux is needed for the terminal tests; install it (Debian: apt-get install tmux)");
+    assert!(
+        there,
+        "tmux is needed for the terminal tests; install it (Debian: apt-get install tmux)"
+    );
 }
-
