@@ -2,6 +2,7 @@
 
 mod bad_input;
 mod disk;
+mod engine;
 mod reference;
 mod repl;
 mod signals;
