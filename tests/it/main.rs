@@ -1,5 +1,6 @@
 //! One binary, one module a behaviour.
 
+mod architecture;
 mod bad_input;
 mod disk;
 mod engine;
