@@ -17,3 +17,5 @@ pub mod studio;
 pub mod bench;
 
 pub mod line;
+
+pub mod tui;

@@ -27,7 +27,10 @@ pub const BUILD: &str = concat!("illumine ", env!("CARGO_PKG_VERSION"));
 pub struct Paths {
     pub sessions: PathBuf,
     pub models: PathBuf,
+    /// What was typed into `illumine repl`.
     pub history: PathBuf,
+    /// What was typed into the editor.
+    pub lines: PathBuf,
     pub config: PathBuf,
 }
 
@@ -48,6 +51,7 @@ impl Paths {
             sessions: folder("ILLUMINE_SESSIONS").unwrap_or_else(|| data.join("sessions")),
             models: folder("ILLUMINE_MODELS").unwrap_or_else(|| data.join("models")),
             history: state.join("history.txt"),
+            lines: state.join("lines.jsonl"),
             config: variable("ILLUMINE_CONFIG")
                 .map(PathBuf::from)
                 .unwrap_or_else(|| base.config_dir().join("illumine/config.toml")),

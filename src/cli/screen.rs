@@ -1,8 +1,95 @@
-//! The full-screen front end.
+//! The full-screen front end, with the session that the writer was last in.
+
 use super::args::Common;
-use super::environment::Paths;
-use super::{Exit, Failed, repl};
+use super::environment::{self, Paths};
+use super::{Exit, Failed, complain, enter, studio};
+use illumine::store::StoreError;
+use illumine::studio::{Outcome, Refusal, Studio};
+use illumine::tui::{self, Options, Why};
+use std::fs::{self, OpenOptions};
+use std::io::Write;
+use std::path::Path;
+
+/// Lines of the history that are kept.
+const KEPT: usize = 1000;
 
 pub fn run(paths: &Paths, common: &Common, session: Option<&str>) -> Result<Exit, Failed> {
-    repl::run(paths, common, session)
+    let (mut studio, events) = studio(paths, common)?;
+    let notice = match session {
+        Some(_) => enter(&mut studio, session)?,
+        None if common.private => None,
+        None => resume(&mut studio)?,
+    };
+    if !studio.busy() {
+        studio.load_model();
+    }
+    let catalog = environment::catalog()?;
+    let options = Options {
+        first_command: None,
+        notice,
+        history: recall(&paths.lines),
+        models: catalog
+            .entries()
+            .iter()
+            .map(|entry| entry.name.clone())
+            .collect(),
+        colour: environment::colour(),
+    };
+    let ended = tui::run(studio, events, options);
+    let ended = ended.map_err(|error| Failed::new(Exit::Engine, format!("{error:#}")))?;
+    remember(&paths.lines, &ended.history);
+    ended.remarks.iter().for_each(|remark| complain(remark));
+    Ok(match ended.why {
+        Why::Quit => Exit::Well,
+        Why::Interrupted => Exit::Interrupted,
+        Why::Signal(number) => Exit::Signal(u8::try_from(number).unwrap_or_default()),
+    })
+}
+
+/// Opens the last session; where another illumine has it open, a new story begins beside it.
+fn resume(studio: &mut Studio) -> Result<Option<String>, Failed> {
+    let listed = studio.sessions().list()?;
+    let Some(last) = listed.first() else {
+        return Ok(None);
+    };
+    match studio.open(&last.name) {
+        Ok(Outcome::Moved(said)) => Ok(Some(said)),
+        Err(Refusal::Store(busy @ StoreError::Busy(_))) => {
+            Ok(Some(format!("{busy}. This is a new story")))
+        }
+        Ok(_) => Ok(None),
+        Err(refusal) => Err(refusal.into()),
+    }
+}
+
+/// Lines written before: one JSON string each, since a line may hold line ends.
+fn recall(path: &Path) -> Vec<String> {
+    let text = fs::read_to_string(path).unwrap_or_default();
+    let lines = text
+        .lines()
+        .filter_map(|line| serde_json::from_str(line).ok());
+    let lines: Vec<String> = lines.collect();
+    lines[lines.len().saturating_sub(KEPT)..].to_vec()
+}
+
+/// A history that cannot be kept is no reason to fail.
+fn remember(path: &Path, lines: &[String]) {
+    if lines.is_empty() {
+        return;
+    }
+    if let Some(folder) = path.parent() {
+        let _ = fs::create_dir_all(folder);
+    }
+    let mut options = OpenOptions::new();
+    options.append(true).create(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    let Ok(mut file) = options.open(path) else {
+        return;
+    };
+    let lines = lines
+        .iter()
+        .filter_map(|line| serde_json::to_string(line).ok());
+    let text: String = lines.map(|line| format!("{line}\n")).collect();
+    let _ = file.write_all(text.as_bytes());
 }

@@ -30,6 +30,10 @@ pub(super) struct Strip<'a> {
     /// Weights.
     pub body: &'a [u8],
     /// Not read yet in this pass, so worth asking for ahead.
+    #[cfg_attr(
+        not(target_arch = "x86_64"),
+        expect(dead_code, reason = "portable code cannot ask")
+    )]
     pub cold: bool,
 }
 

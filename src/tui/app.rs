@@ -1,0 +1,414 @@
+//! The screen's state: what a key, a paste or a piece of news does to it.
+//!
+//! Every story key becomes a `Command` for the studio, which decides; here is only what the
+//! writer sees and types. Nothing is drawn, and the clock is the loop's.
+
+use super::complete::{self, Candidates};
+use super::history::History;
+use super::input::{Edit, Input};
+use super::keys::{self, Action, Scroll};
+use super::meter::Meter;
+use super::overlay::Overlay;
+use super::page::Page;
+use super::{Options, Why};
+use crate::story::command::{self, Completes};
+use crate::story::untrusted::clean;
+use crate::story::{Command, Event, Status};
+use crate::studio::{Notice, Outcome, Refusal, Studio};
+use crossterm::event::{KeyEvent, KeyEventKind};
+use std::time::Duration;
+
+/// How long the second Ctrl+C may take.
+const AGAIN: Duration = Duration::from_secs(1);
+
+pub struct App {
+    pub studio: Studio,
+    pub(super) page: Page,
+    pub(super) input: Input,
+    pub(super) message: Option<Message>,
+    pub(super) overlay: Option<Overlay>,
+    pub(super) hints: Option<Hints>,
+    pub(super) meter: Meter,
+    pub(super) colour: bool,
+    models: Vec<String>,
+    history: History,
+    /// The time since the program began, as the loop last said.
+    now: Duration,
+    interrupted: Option<Duration>,
+    /// What the loop has to do next.
+    pub(super) wish: Option<Wish>,
+}
+
+/// What only the loop can do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Wish {
+    Leave(Why),
+    Suspend,
+    Redraw,
+}
+
+/// A line or two for the writer.
+#[derive(Debug, PartialEq)]
+pub(super) struct Message {
+    pub tone: Tone,
+    pub text: String,
+    /// When it goes by itself.
+    pub until: Option<Duration>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Tone {
+    Info,
+    Warning,
+    Error,
+}
+
+/// Completions on the screen.
+#[derive(Debug, PartialEq)]
+pub(super) struct Hints {
+    pub candidates: Candidates,
+    pub chosen: Option<usize>,
+}
+
+impl App {
+    pub fn new(studio: Studio, options: Options) -> App {
+        let mut app = App {
+            studio,
+            page: Page::default(),
+            input: Input::default(),
+            message: None,
+            overlay: None,
+            hints: None,
+            meter: Meter::default(),
+            colour: options.colour,
+            models: options.models,
+            history: History::new(options.history),
+            now: Duration::ZERO,
+            interrupted: None,
+            wish: None,
+        };
+        if let Some(notice) = options.notice {
+            app.say(&notice);
+        }
+        if let Some(command) = options.first_command {
+            app.run(command);
+        }
+        app
+    }
+
+    /// The loop says what time it is. True when that changes the screen.
+    pub fn tick(&mut self, now: Duration) -> bool {
+        self.now = now;
+        let over = self.wakes_at().is_some_and(|at| at <= now);
+        if over {
+            self.message = None;
+        }
+        over
+    }
+
+    /// When the screen changes though nothing happens.
+    pub fn wakes_at(&self) -> Option<Duration> {
+        self.message.as_ref().and_then(|message| message.until)
+    }
+
+    pub fn key(&mut self, event: KeyEvent) {
+        if event.kind == KeyEventKind::Release {
+            return;
+        }
+        let action = keys::find(&event, self.input.is_empty());
+        if self.overlay.is_some() && self.overlay_key(&event, action) {
+            return;
+        }
+        match (action, keys::typed(&event)) {
+            (Some(action), _) => self.act(action),
+            (None, Some(c)) => self.insert(c.encode_utf8(&mut [0; 4])),
+            (None, None) => {}
+        }
+    }
+
+    /// Pasted text is one input, however many lines it has.
+    pub fn paste(&mut self, text: &str) {
+        self.overlay = None;
+        let text = text.replace("\r\n", "\n").replace('\r', "\n");
+        self.insert(&clean(&text));
+    }
+
+    /// Takes the engine's news. Call [`App::flush`] once all that waited has been taken.
+    pub fn absorb(&mut self, event: Event) {
+        self.meter.absorb(&event, self.now);
+        let unloaded = matches!(
+            &event,
+            Event::Done {
+                node: None,
+                status: Status::Stopped,
+                ..
+            }
+        );
+        match self.studio.absorb(event) {
+            Some(notice) => self.notice(notice),
+            None if unloaded => self.tell(Tone::Info, "Loading was stopped; /model loads again"),
+            None => {}
+        }
+    }
+
+    /// Puts the text that has come into the story, on the screen and on disk.
+    pub fn flush(&mut self) {
+        if let Err(refusal) = self.studio.flush() {
+            self.tell(Tone::Error, &refusal.to_string());
+        }
+    }
+
+    /// The engine's thread has ended.
+    pub fn engine_lost(&mut self) {
+        if let Some(notice) = self.studio.engine_lost() {
+            self.notice(notice);
+        }
+    }
+
+    /// A signal asks for the end.
+    pub fn leave(&mut self, why: Why) {
+        self.wish = Some(Wish::Leave(why));
+    }
+
+    /// The lines to remember, at the end.
+    pub fn into_parts(self) -> (Studio, Vec<String>) {
+        (self.studio, self.history.added())
+    }
+
+    fn act(&mut self, action: Action) {
+        let chosen = self
+            .hints
+            .as_ref()
+            .is_some_and(|hints| hints.chosen.is_some());
+        match action {
+            Action::Submit => self.submit(),
+            Action::Newline => self.insert("\n"),
+            Action::Run(line) => _ = self.run_line(line),
+            Action::Escape => self.escape(),
+            Action::Interrupt => self.interrupt(),
+            Action::Leave => self.leave(Why::Quit),
+            Action::Keys => self.overlay = Some(Overlay::help()),
+            Action::Redraw => self.wish = Some(Wish::Redraw),
+            Action::Suspend => self.wish = Some(Wish::Suspend),
+            Action::Complete => self.complete(1),
+            Action::CompleteBack => self.complete(-1),
+            Action::Edit(Edit::Up) if chosen => self.complete(-1),
+            Action::Edit(Edit::Down) if chosen => self.complete(1),
+            Action::Scroll(scroll) => self.scroll(scroll),
+            Action::Edit(edit) => self.edit(edit),
+        }
+    }
+
+    /// What a key does to the pane over the story; false when the key is not for it.
+    fn overlay_key(&mut self, event: &KeyEvent, action: Option<Action>) -> bool {
+        let Some(overlay) = &mut self.overlay else {
+            return false;
+        };
+        match action {
+            Some(Action::Scroll(scroll)) => overlay.scroll(scroll),
+            Some(Action::Edit(Edit::Up)) => overlay.scroll(Scroll::LineUp),
+            Some(Action::Edit(Edit::Down)) => overlay.scroll(Scroll::LineDown),
+            Some(Action::Escape) if self.studio.busy() => return false,
+            Some(Action::Interrupt | Action::Redraw | Action::Suspend | Action::Leave) => {
+                return false;
+            }
+            Some(Action::Submit | Action::Escape) => self.overlay = None,
+            _ if keys::typed(event) == Some('q') && self.input.is_empty() => self.overlay = None,
+            _ => {
+                self.overlay = None;
+                return false;
+            }
+        }
+        true
+    }
+
+    fn submit(&mut self) {
+        if self.input.at_end() && self.input.text().ends_with('\\') {
+            self.edit(Edit::Backspace);
+            return self.insert("\n");
+        }
+        self.hints = None;
+        let line = self.input.text().to_string();
+        let known = self.studio.story().next_id();
+        if self.run_line(&line) || self.studio.story().next_id() != known {
+            self.input.take();
+            if !self.studio.is_private() {
+                self.history.add(&line);
+            }
+        }
+    }
+
+    fn run_line(&mut self, line: &str) -> bool {
+        match command::parse(line) {
+            Ok(command) => self.run(command),
+            Err(error) => {
+                self.tell(Tone::Error, &error.to_string());
+                false
+            }
+        }
+    }
+
+    /// Runs a command and shows what it came to; false when it was refused.
+    fn run(&mut self, command: Command) -> bool {
+        let other = matches!(command, Command::Open(_) | Command::New(_));
+        self.message = None;
+        match self.studio.run(command) {
+            Ok(Outcome::Started(_)) => self.page.follow(),
+            Ok(Outcome::Said(text)) => self.say(&text),
+            Ok(Outcome::Moved(text)) => {
+                if other {
+                    self.page.forget();
+                }
+                self.page.follow();
+                self.tell(Tone::Info, &text);
+            }
+            Ok(Outcome::Quit) => self.leave(Why::Quit),
+            Err(refusal) => {
+                let tone = if matches!(refusal, Refusal::Busy) {
+                    Tone::Warning
+                } else {
+                    Tone::Error
+                };
+                self.tell(tone, &refusal.to_string());
+                return false;
+            }
+        }
+        true
+    }
+
+    fn escape(&mut self) {
+        if self.studio.busy() {
+            self.studio.stop();
+        } else if self.hints.take().is_none() {
+            self.message = None;
+        }
+    }
+
+    fn interrupt(&mut self) {
+        let again = self
+            .interrupted
+            .take()
+            .is_some_and(|at| self.now < at + AGAIN);
+        if again {
+            self.leave(Why::Interrupted);
+        } else if self.studio.busy() {
+            self.studio.stop();
+        } else if !self.input.is_empty() {
+            self.input.take();
+            self.hints = None;
+        } else {
+            self.overlay = None;
+            self.interrupted = Some(self.now);
+            self.tell(
+                Tone::Info,
+                "Ctrl+C again within a second, or Ctrl+D, leaves",
+            );
+            if let Some(message) = &mut self.message {
+                message.until = Some(self.now + AGAIN);
+            }
+        }
+    }
+
+    fn insert(&mut self, text: &str) {
+        self.input.insert(text);
+        self.page.follow();
+        self.hint();
+    }
+
+    fn edit(&mut self, edit: Edit) {
+        let moved = self.input.edit(edit);
+        let line = match edit {
+            Edit::Up if !moved => self.history.older(self.input.text()),
+            Edit::Down if !moved => self.history.newer(),
+            _ => None,
+        };
+        if let Some(line) = line {
+            self.input.set(line);
+            self.hints = None;
+        } else if !matches!(edit, Edit::Up | Edit::Down) {
+            self.hint();
+        }
+    }
+
+    fn scroll(&mut self, scroll: Scroll) {
+        let page = self.page.height().saturating_sub(1).max(1) as isize;
+        match scroll {
+            Scroll::PageUp => self.page.scroll(-page),
+            Scroll::PageDown => self.page.scroll(page),
+            Scroll::LineUp => self.page.scroll(-1),
+            Scroll::LineDown => self.page.scroll(1),
+            Scroll::Top => self.page.to_top(),
+            Scroll::Bottom => self.page.follow(),
+        }
+    }
+
+    fn hint(&mut self) {
+        let candidates = complete::candidates(self.input.before_cursor(), |what| self.names(what));
+        self.hints = candidates.map(|candidates| Hints {
+            candidates,
+            chosen: None,
+        });
+    }
+
+    fn names(&self, what: Completes) -> Vec<String> {
+        match what {
+            Completes::Models => self.models.clone(),
+            Completes::Sessions => {
+                let listed = self.studio.sessions().list().unwrap_or_default();
+                listed.into_iter().map(|one| one.name).collect()
+            }
+            _ => Vec::new(),
+        }
+    }
+
+    /// Tab: the only candidate, or the next of several.
+    fn complete(&mut self, step: isize) {
+        if self.hints.is_none() {
+            self.hint();
+        }
+        let Some(hints) = &mut self.hints else { return };
+        let count = hints.candidates.found.len() as isize;
+        let next = match hints.chosen {
+            Some(at) => (at as isize + step).rem_euclid(count),
+            None if step > 0 => 0,
+            None => count - 1,
+        };
+        let word = hints.candidates.found[next as usize].word.clone();
+        hints.chosen = Some(next as usize);
+        self.input.replace_from(hints.candidates.from, &word);
+        if count == 1 {
+            let name = hints.candidates.from == 1;
+            self.hints = None;
+            if name && complete::takes_something(&word) {
+                self.insert(" ");
+            }
+        }
+    }
+
+    fn notice(&mut self, notice: Notice) {
+        match notice {
+            Notice::Info(text) => self.tell(Tone::Info, &text),
+            Notice::Warning(text) => self.tell(Tone::Warning, &text),
+            Notice::Error(text, _) => self.tell(Tone::Error, &text),
+            Notice::Ended(..) => {}
+        }
+    }
+
+    /// Shows what a command said: a line or two in their place, more over the story.
+    fn say(&mut self, text: &str) {
+        if text.lines().count() > 3 {
+            self.overlay = Some(Overlay::new(text));
+        } else {
+            self.tell(Tone::Info, text);
+        }
+    }
+
+    fn tell(&mut self, tone: Tone, text: &str) {
+        let text = clean(text).into_owned();
+        self.message = Some(Message {
+            tone,
+            text,
+            until: None,
+        });
+    }
+}

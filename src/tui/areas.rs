@@ -1,0 +1,108 @@
+//! Where everything stands at a given size, down to one cell.
+
+use super::app::App;
+use super::wrap::wrap;
+use crate::studio::Work;
+use ratatui::layout::Rect;
+
+/// The widest column of prose that is pleasant to read.
+const WIDEST: u16 = 88;
+/// The input grows to this many rows and then scrolls.
+const INPUT_ROWS: u16 = 8;
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Areas {
+    pub story: Rect,
+    pub message: Rect,
+    pub rule: Rect,
+    pub prompt: Rect,
+    pub input: Rect,
+    pub status: Rect,
+}
+
+/// Lays the screen out for `area` and wraps what has to fit into it.
+pub fn fit(app: &mut App, area: Rect) -> Areas {
+    let column = column(area);
+    let mark = if column.width >= 12 { 2 } else { 0 };
+    let input_width = column.width.saturating_sub(mark + 1);
+    let most = INPUT_ROWS.min((area.height / 2).max(1));
+    let input_rows = (app.input.fit(input_width.into()).len() as u16).clamp(1, most);
+    let said = message(app, column.width.into()).len() as u16;
+    let blank = u16::from(area.height >= 8);
+    let mut below = Below {
+        column,
+        bottom: area.bottom(),
+    };
+    let status = below.take(u16::from(area.height >= 3));
+    let line = below.take(input_rows);
+    let rule = below.take(u16::from(area.height >= 10));
+    let message = below.take(said.max(blank).min(area.height / 3));
+    let story = below.take(below.bottom - area.y);
+    let areas = Areas {
+        story,
+        message,
+        rule,
+        prompt: Rect {
+            width: mark.min(line.width),
+            ..line
+        },
+        input: Rect {
+            x: line.x + mark,
+            width: line.width.saturating_sub(mark),
+            ..line
+        },
+        status,
+    };
+    app.input.show(input_rows.into());
+    app.page.show(app.studio.story());
+    app.page.fit(story.width.into(), story.height.into());
+    if let Some(overlay) = &mut app.overlay {
+        overlay.fit(story.width.into(), story.height.saturating_sub(2).into());
+    }
+    areas
+}
+
+/// The rows between the story and the input: what was said, and how a model comes along.
+pub fn message(app: &App, width: usize) -> Vec<String> {
+    let mut rows = Vec::new();
+    if let Some(message) = &app.message {
+        for line in message.text.replace('\t', "    ").split('\n') {
+            let ranges = wrap(line, width.max(1), 0).into_iter();
+            rows.extend(ranges.map(|row| line[row].to_string()));
+        }
+    }
+    if matches!(app.studio.work(), Work::Loading { .. }) {
+        rows.push(app.meter.loading().to_string());
+    }
+    rows
+}
+
+/// The middle of a wide screen, and all of a narrow one.
+fn column(area: Rect) -> Rect {
+    let margin = match area.width {
+        0..30 => 0,
+        30..60 => 1,
+        _ => 3,
+    };
+    let width = (area.width - 2 * margin).min(WIDEST);
+    let x = area.x + (area.width - width) / 2;
+    Rect { x, width, ..area }
+}
+
+/// Hands out rows from the bottom up.
+struct Below {
+    column: Rect,
+    bottom: u16,
+}
+
+impl Below {
+    fn take(&mut self, rows: u16) -> Rect {
+        let height = rows.min(self.bottom - self.column.y);
+        self.bottom -= height;
+        Rect {
+            y: self.bottom,
+            height,
+            ..self.column
+        }
+    }
+}

@@ -1,0 +1,145 @@
+//! What could follow: command names and their arguments, from the table of commands.
+
+use crate::story::command::{self, COMMANDS, Completes, Spec};
+use crate::story::sampling::{SETTINGS, find};
+
+/// What can be completed to.
+#[derive(Debug, PartialEq)]
+pub struct Candidates {
+    /// Where the word begins that they would replace.
+    pub from: usize,
+    pub found: Vec<Candidate>,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct Candidate {
+    pub word: String,
+    /// Something about it, in a line.
+    pub note: String,
+}
+
+/// The candidates for the line up to the cursor; `names` looks up models or sessions.
+pub fn candidates(line: &str, names: impl Fn(Completes) -> Vec<String>) -> Option<Candidates> {
+    let command = line
+        .strip_prefix('/')
+        .filter(|rest| !rest.starts_with('/'))?;
+    if line.contains('\n') {
+        return None;
+    }
+    let Some((name, rest)) = command.split_once(' ') else {
+        return some(1, commands(command, "/"));
+    };
+    let spec = command::find(name)?;
+    let typed = rest.trim_start();
+    let from = line.len() - typed.len();
+    let word = |word: &str, note: &str| Candidate {
+        word: word.to_string(),
+        note: note.to_string(),
+    };
+    let all = match spec.completes {
+        Completes::Nothing => return None,
+        Completes::Commands => commands(typed, ""),
+        Completes::Settings => SETTINGS
+            .iter()
+            .map(|one| word(one.name, one.help))
+            .collect(),
+        Completes::Modes => vec![
+            word("prose", "the model continues the text itself"),
+            word("chat", "each line is a turn, and the model answers"),
+        ],
+        Completes::Swipes => vec![
+            word("next", "or a new one, past the newest"),
+            word("prev", ""),
+        ],
+        Completes::Models | Completes::Sessions => names(spec.completes)
+            .iter()
+            .map(|name| word(name, ""))
+            .collect(),
+    };
+    let typed = typed.to_lowercase();
+    let fits = |one: &Candidate| one.word.to_lowercase().starts_with(&typed);
+    some(from, all.into_iter().filter(fits).collect())
+}
+
+/// What the command on the line still takes, to show behind the cursor.
+pub fn ghost(line: &str) -> Option<String> {
+    let command = line.strip_prefix('/')?;
+    let (name, rest) = command
+        .split_once(' ')
+        .map_or((command, None), |(name, rest)| (name, Some(rest)));
+    let spec = command::find(name)?;
+    match rest {
+        None if !spec.args.is_empty() => Some(format!(" {}", spec.args)),
+        Some("") => Some(spec.args.to_string()),
+        Some(rest) if spec.completes == Completes::Settings => {
+            let (name, value) = rest.trim_start().split_once(' ')?;
+            let setting = find(name).ok().filter(|_| value.is_empty())?;
+            Some(setting.args.to_string())
+        }
+        _ => None,
+    }
+}
+
+/// Whether Enter should run the command as it stands, rather than wait for what it takes.
+pub fn takes_something(name: &str) -> bool {
+    command::find(name).is_some_and(|spec| !spec.args.is_empty())
+}
+
+fn commands(typed: &str, slash: &str) -> Vec<Candidate> {
+    let typed = typed.to_lowercase();
+    let candidate = |spec: &Spec, name: &str| Candidate {
+        word: name.to_string(),
+        note: format!("{slash}{name} {}\t{}", spec.args, spec.help),
+    };
+    let begins = |name: &str| name.starts_with(&typed);
+    let named = COMMANDS.iter().filter(|spec| begins(spec.name));
+    let mut found: Vec<Candidate> = named.map(|spec| candidate(spec, spec.name)).collect();
+    if found.is_empty() {
+        for spec in COMMANDS {
+            let aliases = spec.aliases.iter().filter(|alias| begins(alias));
+            found.extend(aliases.map(|alias| candidate(spec, alias)));
+        }
+    }
+    found
+}
+
+fn some(from: usize, found: Vec<Candidate>) -> Option<Candidates> {
+    (!found.is_empty()).then_some(Candidates { from, found })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn words(line: &str) -> Vec<String> {
+        let names = |what| match what {
+            Completes::Models => vec!["smollm2-135m".to_string(), "smollm2-360m".to_string()],
+            _ => vec!["story-1".to_string(), "The harbour".to_string()],
+        };
+        let found = candidates(line, names)
+            .map(|candidates| candidates.found)
+            .unwrap_or_default();
+        found.into_iter().map(|one| one.word).collect()
+    }
+
+    #[test]
+    fn names_arguments_and_nothing_else_are_completed() {
+        assert_eq!(words("/re"), ["retry", "redo"]);
+        assert_eq!(words("/rege"), ["regen", "regenerate"]);
+        assert_eq!(words("/model smollm2-3"), ["smollm2-360m"]);
+        assert_eq!(words("/open the"), ["The harbour"]);
+        assert_eq!(words("/mode "), ["prose", "chat"]);
+        assert_eq!(words("/set top_k"), ["top_k"]);
+        assert_eq!(words("/help unD"), ["undo"]);
+        assert!(words("//re").is_empty() && words("re").is_empty() && words("/undo ").is_empty());
+    }
+
+    #[test]
+    fn a_ghost_says_what_a_command_takes() {
+        assert_eq!(ghost("/retry").as_deref(), Some(" [seed=N]"));
+        assert_eq!(ghost("/retry ").as_deref(), Some("[seed=N]"));
+        assert_eq!(ghost("/next"), None);
+        assert!(ghost("/set temperature ").is_some());
+        assert_eq!(ghost("retry"), None);
+    }
+}

@@ -1,0 +1,94 @@
+//! What the loop waits for besides the engine: keys, signals, a terminal that goes away.
+//!
+//! Two threads that only read and send. One blocks in crossterm, which knows every terminal's
+//! keys but never reports a hangup (it reads the closed terminal for ever); so the other waits for
+//! signals and for the hangup itself.
+
+use crossterm::event::Event as TerminalEvent;
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGTSTP};
+use signal_hook::flag;
+use std::io::{self, IsTerminal, Read};
+use std::os::fd::{AsRawFd, RawFd};
+use std::os::unix::net::UnixStream;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::Sender;
+use std::thread;
+
+/// Something for the loop.
+#[derive(Debug)]
+pub enum Input {
+    Terminal(TerminalEvent),
+    Signal(i32),
+    /// A thread other than the loop's has panicked; its requests are answered all the same.
+    Panicked(String),
+}
+
+/// Signals that end the program in order, and the one that suspends it.
+const SIGNALS: [i32; 4] = [SIGHUP, SIGINT, SIGTERM, SIGTSTP];
+
+/// Starts listening. The threads end with the program.
+pub fn open(inbox: Sender<Input>) -> io::Result<()> {
+    let (mut wakes, wake) = UnixStream::pair()?;
+    let mut raised = Vec::new();
+    for signal in SIGNALS {
+        let flag = Arc::new(AtomicBool::new(false));
+        flag::register(signal, flag.clone())?;
+        signal_hook::low_level::pipe::register(signal, wake.try_clone()?)?;
+        raised.push((signal, flag));
+    }
+    let keys = inbox.clone();
+    thread::Builder::new()
+        .name("keys".into())
+        .spawn(move || read_keys(&keys))?;
+    thread::Builder::new()
+        .name("signals".into())
+        .spawn(move || {
+            while wait(&mut wakes) {
+                for (signal, flag) in &raised {
+                    if flag.swap(false, Ordering::SeqCst)
+                        && inbox.send(Input::Signal(*signal)).is_err()
+                    {
+                        return;
+                    }
+                }
+            }
+            let _ = inbox.send(Input::Signal(SIGHUP));
+        })?;
+    Ok(())
+}
+
+fn read_keys(inbox: &Sender<Input>) {
+    while let Ok(event) = crossterm::event::read() {
+        if inbox.send(Input::Terminal(event)).is_err() {
+            return;
+        }
+    }
+}
+
+/// Blocks until a signal comes; false when the terminal has gone instead.
+fn wait(wakes: &mut UnixStream) -> bool {
+    let terminal = io::stdin().is_terminal().then(|| io::stdin().as_raw_fd());
+    // A negative descriptor is passed over.
+    let mut polled = [
+        poll_for(wakes.as_raw_fd(), libc::POLLIN),
+        poll_for(terminal.unwrap_or(-1), 0),
+    ];
+    // SAFETY: the pointer and the length are those of an array that outlives the call.
+    let ready = unsafe { libc::poll(polled.as_mut_ptr(), polled.len() as libc::nfds_t, -1) };
+    if ready < 0 {
+        return io::Error::last_os_error().kind() == io::ErrorKind::Interrupted;
+    }
+    if polled[1].revents != 0 {
+        return false;
+    }
+    wakes.read(&mut [0; 64]).is_ok_and(|bytes| bytes > 0)
+}
+
+fn poll_for(fd: RawFd, events: libc::c_short) -> libc::pollfd {
+    libc::pollfd {
+        fd,
+        events,
+        revents: 0,
+    }
+}

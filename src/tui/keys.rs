@@ -1,0 +1,372 @@
+//! One table of keys: what each does, its slash twin, and the help that lists them.
+//!
+//! Only keys that every terminal sends. What an action does to the screen is `app`'s business.
+
+use super::input::Edit;
+use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
+
+/// What a key asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Action {
+    /// Enter.
+    Submit,
+    Newline,
+    /// The same as typing this line.
+    Run(&'static str),
+    /// Esc: stop, or close, or clear.
+    Escape,
+    /// Ctrl+C: stop, or clear, or leave.
+    Interrupt,
+    Leave,
+    Keys,
+    Redraw,
+    Suspend,
+    Complete,
+    CompleteBack,
+    Scroll(Scroll),
+    Edit(Edit),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scroll {
+    PageUp,
+    PageDown,
+    LineUp,
+    LineDown,
+    Top,
+    Bottom,
+}
+
+/// One row of the table.
+pub struct Key {
+    code: KeyCode,
+    modifiers: KeyModifiers,
+    /// Only while nothing is typed.
+    empty: bool,
+    pub action: Action,
+    /// Empty for another key of the row above, and for what every line editor does.
+    help: &'static str,
+}
+
+const NONE: KeyModifiers = KeyModifiers::NONE;
+const ALT: KeyModifiers = KeyModifiers::ALT;
+const CTRL: KeyModifiers = KeyModifiers::CONTROL;
+const SHIFT: KeyModifiers = KeyModifiers::SHIFT;
+
+const fn key(modifiers: KeyModifiers, code: KeyCode, action: Action, help: &'static str) -> Key {
+    Key {
+        code,
+        modifiers,
+        empty: false,
+        action,
+        help,
+    }
+}
+
+const fn when_empty(
+    modifiers: KeyModifiers,
+    code: KeyCode,
+    action: Action,
+    help: &'static str,
+) -> Key {
+    Key {
+        code,
+        modifiers,
+        empty: true,
+        action,
+        help,
+    }
+}
+
+const fn edit(modifiers: KeyModifiers, code: KeyCode, edit: Edit) -> Key {
+    key(modifiers, code, Action::Edit(edit), "")
+}
+
+/// Every key there is; the first row that fits is taken.
+pub const KEYS: &[Key] = &[
+    key(
+        NONE,
+        KeyCode::Enter,
+        Action::Submit,
+        "write the line; with none, let the model write on",
+    ),
+    key(
+        ALT,
+        KeyCode::Enter,
+        Action::Run("/continue"),
+        "let the model write on",
+    ),
+    key(
+        ALT,
+        KeyCode::Char('r'),
+        Action::Run("/retry"),
+        "write the last passage again; the old one is kept",
+    ),
+    when_empty(
+        NONE,
+        KeyCode::Left,
+        Action::Run("/prev"),
+        "the version before (arrow: while nothing is typed)",
+    ),
+    key(ALT, KeyCode::Up, Action::Run("/prev"), ""),
+    when_empty(
+        NONE,
+        KeyCode::Right,
+        Action::Run("/next"),
+        "the next version, or a new one",
+    ),
+    key(ALT, KeyCode::Down, Action::Run("/next"), ""),
+    key(
+        ALT,
+        KeyCode::Char('u'),
+        Action::Run("/undo"),
+        "go back one step",
+    ),
+    key(
+        CTRL,
+        KeyCode::Char('y'),
+        Action::Run("/redo"),
+        "go forward again",
+    ),
+    key(
+        ALT.union(SHIFT),
+        KeyCode::Char('u'),
+        Action::Run("/redo"),
+        "",
+    ),
+    key(
+        NONE,
+        KeyCode::Esc,
+        Action::Escape,
+        "stop the model and keep what it wrote; else close or clear",
+    ),
+    key(
+        CTRL,
+        KeyCode::Char('c'),
+        Action::Interrupt,
+        "stop, then clear the line, then twice: leave",
+    ),
+    when_empty(
+        CTRL,
+        KeyCode::Char('d'),
+        Action::Leave,
+        "leave (while nothing is typed)",
+    ),
+    key(
+        CTRL,
+        KeyCode::Char('j'),
+        Action::Newline,
+        "a new line in what you type; \\ and Enter is the same",
+    ),
+    key(NONE, KeyCode::Tab, Action::Complete, "complete a command"),
+    key(SHIFT, KeyCode::BackTab, Action::CompleteBack, ""),
+    key(
+        NONE,
+        KeyCode::Up,
+        Action::Edit(Edit::Up),
+        "lines written before",
+    ),
+    key(NONE, KeyCode::Down, Action::Edit(Edit::Down), ""),
+    key(
+        NONE,
+        KeyCode::PageUp,
+        Action::Scroll(Scroll::PageUp),
+        "scroll by a page",
+    ),
+    key(
+        NONE,
+        KeyCode::PageDown,
+        Action::Scroll(Scroll::PageDown),
+        "",
+    ),
+    key(
+        SHIFT,
+        KeyCode::Up,
+        Action::Scroll(Scroll::LineUp),
+        "scroll by a line",
+    ),
+    key(SHIFT, KeyCode::Down, Action::Scroll(Scroll::LineDown), ""),
+    key(
+        CTRL,
+        KeyCode::Home,
+        Action::Scroll(Scroll::Top),
+        "to the story's beginning",
+    ),
+    when_empty(NONE, KeyCode::Home, Action::Scroll(Scroll::Top), ""),
+    key(
+        CTRL,
+        KeyCode::End,
+        Action::Scroll(Scroll::Bottom),
+        "to the story's end",
+    ),
+    when_empty(NONE, KeyCode::End, Action::Scroll(Scroll::Bottom), ""),
+    key(NONE, KeyCode::F(1), Action::Keys, "this list"),
+    key(
+        CTRL,
+        KeyCode::Char('l'),
+        Action::Redraw,
+        "draw the screen again",
+    ),
+    key(
+        CTRL,
+        KeyCode::Char('z'),
+        Action::Suspend,
+        "to the shell; fg comes back",
+    ),
+    edit(NONE, KeyCode::Left, Edit::Left),
+    edit(NONE, KeyCode::Right, Edit::Right),
+    edit(CTRL, KeyCode::Char('b'), Edit::Left),
+    edit(CTRL, KeyCode::Char('f'), Edit::Right),
+    edit(CTRL, KeyCode::Left, Edit::WordLeft),
+    edit(CTRL, KeyCode::Right, Edit::WordRight),
+    edit(ALT, KeyCode::Left, Edit::WordLeft),
+    edit(ALT, KeyCode::Right, Edit::WordRight),
+    edit(ALT, KeyCode::Char('b'), Edit::WordLeft),
+    edit(ALT, KeyCode::Char('f'), Edit::WordRight),
+    edit(NONE, KeyCode::Home, Edit::Home),
+    edit(NONE, KeyCode::End, Edit::End),
+    edit(CTRL, KeyCode::Char('a'), Edit::Home),
+    edit(CTRL, KeyCode::Char('e'), Edit::End),
+    edit(CTRL, KeyCode::Char('p'), Edit::Up),
+    edit(CTRL, KeyCode::Char('n'), Edit::Down),
+    edit(NONE, KeyCode::Backspace, Edit::Backspace),
+    edit(SHIFT, KeyCode::Backspace, Edit::Backspace),
+    edit(CTRL, KeyCode::Char('h'), Edit::Backspace),
+    edit(NONE, KeyCode::Delete, Edit::Delete),
+    edit(CTRL, KeyCode::Char('d'), Edit::Delete),
+    edit(CTRL, KeyCode::Char('w'), Edit::DeleteWord),
+    edit(ALT, KeyCode::Backspace, Edit::DeleteWord),
+    edit(ALT, KeyCode::Char('d'), Edit::DeleteWordRight),
+    edit(CTRL, KeyCode::Char('u'), Edit::DeleteToHome),
+    edit(CTRL, KeyCode::Char('k'), Edit::DeleteToEnd),
+];
+
+/// What a key does while something is typed, or nothing is.
+pub fn find(event: &KeyEvent, empty: bool) -> Option<Action> {
+    let (code, modifiers) = plain(event);
+    let fits = |key: &&Key| key.code == code && key.modifiers == modifiers && (empty || !key.empty);
+    KEYS.iter().find(fits).map(|key| key.action)
+}
+
+/// The character that a key types, if it types one.
+pub fn typed(event: &KeyEvent) -> Option<char> {
+    let alone = event.modifiers.difference(SHIFT).is_empty();
+    match event.code {
+        KeyCode::Char(c) if alone => Some(c),
+        _ => None,
+    }
+}
+
+/// Terminals differ in whether a capital comes with Shift.
+fn plain(event: &KeyEvent) -> (KeyCode, KeyModifiers) {
+    match event.code {
+        KeyCode::Char(c) if c.is_ascii_uppercase() => (
+            KeyCode::Char(c.to_ascii_lowercase()),
+            event.modifiers | SHIFT,
+        ),
+        KeyCode::BackTab => (KeyCode::BackTab, SHIFT),
+        code => (code, event.modifiers),
+    }
+}
+
+/// What F1 shows: the keys with their slash twins.
+pub fn help() -> Vec<String> {
+    let mut rows: Vec<(String, &Key)> = Vec::new();
+    for key in KEYS {
+        match rows.last_mut() {
+            _ if !key.help.is_empty() => rows.push((key.label(), key)),
+            Some((labels, last)) if same(last.action, key.action) => {
+                *labels = format!("{labels}, {}", key.label());
+            }
+            _ => {}
+        }
+    }
+    let line = |(labels, key): &(String, &Key)| {
+        let twin = match key.action {
+            Action::Run(twin) => format!(" ({twin})"),
+            Action::Leave => " (/quit)".to_string(),
+            _ => String::new(),
+        };
+        format!("  {labels:<20} {}{twin}", key.help)
+    };
+    rows.iter().map(line).collect()
+}
+
+/// Whether two keys share a line of the help.
+fn same(one: Action, other: Action) -> bool {
+    match (one, other) {
+        (Action::Scroll(one), Action::Scroll(other)) => {
+            let ends = |scroll| matches!(scroll, Scroll::Top | Scroll::Bottom);
+            !ends(one) || one == other
+        }
+        (Action::Complete, Action::CompleteBack) => true,
+        (Action::Edit(Edit::Up), Action::Edit(Edit::Down)) => true,
+        _ => one == other,
+    }
+}
+
+impl Key {
+    fn label(&self) -> String {
+        let mut label = String::new();
+        for (modifier, name) in [(CTRL, "Ctrl+"), (ALT, "Alt+"), (SHIFT, "Shift+")] {
+            if self.modifiers.contains(modifier) {
+                label += name;
+            }
+        }
+        label
+            + &match self.code {
+                KeyCode::Char(c) => c.to_ascii_uppercase().to_string(),
+                KeyCode::F(n) => format!("F{n}"),
+                KeyCode::Left => "←".to_string(),
+                KeyCode::Right => "→".to_string(),
+                KeyCode::Up => "↑".to_string(),
+                KeyCode::Down => "↓".to_string(),
+                KeyCode::PageUp => "PgUp".to_string(),
+                KeyCode::PageDown => "PgDn".to_string(),
+                KeyCode::BackTab => "Tab".to_string(),
+                other => format!("{other:?}"),
+            }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::story::command;
+
+    #[test]
+    fn no_key_stands_twice() {
+        let mut seen = std::collections::HashSet::new();
+        for key in KEYS {
+            assert!(
+                seen.insert((key.code, key.modifiers, key.empty)),
+                "{} twice",
+                key.label()
+            );
+        }
+    }
+
+    #[test]
+    fn every_story_key_has_a_slash_twin() {
+        for key in KEYS {
+            if let Action::Run(twin) = key.action {
+                assert!(command::parse(twin).is_ok(), "{twin}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_capital_with_and_without_shift_is_one_key() {
+        for modifiers in [ALT, ALT | SHIFT] {
+            let event = KeyEvent::new(KeyCode::Char('U'), modifiers);
+            assert_eq!(find(&event, true), Some(Action::Run("/redo")));
+        }
+        let event = KeyEvent::new(KeyCode::Char('U'), NONE);
+        assert_eq!((find(&event, true), typed(&event)), (None, Some('U')));
+    }
+
+    #[test]
+    fn help_lists_every_row_once() {
+        insta::assert_snapshot!(help().join("\n"));
+    }
+}

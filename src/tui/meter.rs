@@ -1,0 +1,127 @@
+//! How fast things go: bytes while a model loads, tokens while it writes.
+//!
+//! The clock is the caller's.
+
+use crate::model::fetch::{Pace, Progress};
+use crate::story::Event;
+use crate::studio::Work;
+use std::time::Duration;
+
+#[derive(Default)]
+pub struct Meter {
+    pace: Pace,
+    loading: String,
+    /// The first and the last piece of this passage, and the tokens that came after the first.
+    first: Option<Duration>,
+    last: Duration,
+    tokens: usize,
+    after_first: usize,
+    prompt: usize,
+    /// Tokens a second of the passage before.
+    before: Option<f64>,
+}
+
+impl Meter {
+    pub fn absorb(&mut self, event: &Event, now: Duration) {
+        match event {
+            Event::Loading { what, done, total } => {
+                let progress = Progress {
+                    what: what.clone(),
+                    done: *done,
+                    total: *total,
+                };
+                self.loading = self.pace.line(now, &progress);
+            }
+            Event::Prefill { total, .. } => {
+                (self.prompt, self.tokens, self.after_first, self.first) = (*total, 0, 0, None);
+            }
+            Event::Piece { ids, .. } => {
+                self.last = now;
+                self.tokens += ids.len();
+                match self.first {
+                    None => self.first = Some(now),
+                    Some(_) => self.after_first += ids.len(),
+                }
+            }
+            Event::Done {
+                node: Some(_),
+                stats,
+                ..
+            } => {
+                self.before = (stats.new_tokens > 0).then(|| stats.decode_tps());
+            }
+            Event::Ready(_) | Event::Done { .. } | Event::Failed { .. } => {}
+        }
+    }
+
+    /// Fetching or reading a model, in a line: bytes, speed, time left.
+    pub fn loading(&self) -> &str {
+        &self.loading
+    }
+
+    /// Tokens a second of the passage that is being written; None before there are two moments.
+    pub fn speed(&self) -> Option<f64> {
+        let seconds = self.last.saturating_sub(self.first?).as_secs_f64();
+        (seconds > 0.1).then(|| self.after_first as f64 / seconds)
+    }
+
+    /// Tokens of the context in use by the passage that is being written.
+    pub fn used(&self) -> usize {
+        self.prompt + self.tokens
+    }
+
+    /// What is going on, in a few words; None when nothing is and nothing was.
+    pub fn activity(&self, work: &Work) -> Option<String> {
+        match work {
+            Work::Nothing => self.before.map(|speed| format!("{speed:.1} tok/s")),
+            Work::Loading {
+                done,
+                total: Some(total),
+                ..
+            } if *total > 0 => Some(format!("loading {} %", percent(*done, *total))),
+            Work::Loading { .. } => Some("loading".to_string()),
+            Work::Reading {
+                done,
+                total,
+                reused: 0,
+            } => Some(format!("reading {done}/{total}")),
+            Work::Reading {
+                done,
+                total,
+                reused,
+            } => Some(format!("reading {done}/{total}, {reused} reused")),
+            Work::Writing => Some(match self.speed() {
+                Some(speed) => format!("writing {speed:.1} tok/s"),
+                None => "writing".to_string(),
+            }),
+        }
+    }
+}
+
+pub fn percent(done: u64, total: u64) -> u64 {
+    (done.min(total) as f64 / total as f64 * 100.0) as u64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn speed_counts_what_came_after_the_first_piece() {
+        let mut meter = Meter::default();
+        let piece = |n| Event::Piece {
+            node: 1,
+            text: "x".into(),
+            ids: vec![1; n],
+        };
+        meter.absorb(&piece(3), Duration::from_secs(5));
+        assert_eq!(meter.speed(), None);
+        meter.absorb(&piece(10), Duration::from_secs(6));
+        meter.absorb(&piece(10), Duration::from_secs(7));
+        assert_eq!(meter.speed(), Some(10.0));
+        assert_eq!(
+            meter.activity(&Work::Writing).as_deref(),
+            Some("writing 10.0 tok/s")
+        );
+    }
+}

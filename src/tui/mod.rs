@@ -1,0 +1,245 @@
+//! The full-screen front end: a story, a line to write on, a status.
+//!
+//! The loop takes what waits, draws when something changed and sleeps otherwise. It holds no story
+//! (the studio does) and decides nothing that a command could. [`App`] is the state, [`view`]
+//! draws it, `terminal` and `inbox` are the only parts that touch the outside.
+
+mod app;
+mod areas;
+mod complete;
+mod history;
+mod inbox;
+mod input;
+mod keys;
+mod meter;
+mod overlay;
+mod page;
+mod status;
+mod terminal;
+mod theme;
+mod view;
+mod wrap;
+
+#[cfg(test)]
+mod tests;
+
+pub use app::App;
+
+use crate::story::{Command, Event};
+use crate::studio::Studio;
+use app::Wish;
+use crossterm::event::Event as TerminalEvent;
+use inbox::Input;
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTSTP};
+use std::io;
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError, TryRecvError};
+use std::time::{Duration, Instant};
+
+/// Between two frames while text streams in.
+const FRAME: Duration = Duration::from_millis(33);
+/// Between two looks at the engine's news while it is at work.
+const GLANCE: Duration = Duration::from_millis(10);
+/// How long a passage may take to stop at the end.
+const LAST_WORDS: Duration = Duration::from_secs(2);
+
+/// What main knows and the screen must not look up by itself.
+#[derive(Default)]
+pub struct Options {
+    /// Done before anything is typed.
+    pub first_command: Option<Command>,
+    /// Said at the start.
+    pub notice: Option<String>,
+    /// The lines written in earlier sessions, oldest first.
+    pub history: Vec<String>,
+    /// The names that `/model` completes to.
+    pub models: Vec<String>,
+    /// False where NO_COLOR is set.
+    pub colour: bool,
+}
+
+/// How it ended, for main.
+#[derive(Debug)]
+pub struct Exit {
+    pub why: Why,
+    /// The session that was open, to name it in a last line.
+    pub session: Option<String>,
+    /// Lines to add to the history file; none of a private session's.
+    pub history: Vec<String>,
+    /// What could not be said on the screen.
+    pub remarks: Vec<String>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Why {
+    Quit,
+    /// Ctrl+C, twice.
+    Interrupted,
+    /// A signal, SIGHUP also when the terminal went away without one.
+    Signal(i32),
+}
+
+impl Why {
+    /// What the program should exit with.
+    pub fn code(self) -> u8 {
+        match self {
+            Why::Quit => 0,
+            Why::Interrupted => 130,
+            Why::Signal(signal) => 128 + signal as u8,
+        }
+    }
+}
+
+/// Where the app is drawn: a terminal, or a test's buffer.
+trait Stage {
+    fn draw(&mut self, app: &mut App) -> io::Result<()>;
+    /// Forgets what is on the screen, so that all of it is drawn again.
+    fn redraw(&mut self) -> io::Result<()>;
+    /// Gives the terminal to the shell, and takes it back when the shell says so.
+    fn suspend(&mut self) -> io::Result<()>;
+}
+
+/// Runs the screen until the writer leaves, a signal says so or the terminal is gone.
+pub fn run(studio: Studio, events: Receiver<Event>, options: Options) -> anyhow::Result<Exit> {
+    let began = Instant::now();
+    let mut app = App::new(studio, options);
+    let (sender, inbox) = mpsc::channel();
+    let mut screen = terminal::Screen::up(sender.clone())?;
+    inbox::open(sender)?;
+    let sources = Sources {
+        inbox: &inbox,
+        events: &events,
+        clock: &|| began.elapsed(),
+    };
+    let mut remarks = Vec::new();
+    let why = attend(&mut app, &mut screen, &sources, &mut remarks);
+    wind_down(&mut app, &events);
+    drop(screen);
+    let (studio, history) = app.into_parts();
+    let session = studio.session_name().map(str::to_string);
+    Ok(Exit {
+        why,
+        session,
+        history,
+        remarks,
+    })
+}
+
+/// All that the loop hears.
+struct Sources<'a> {
+    inbox: &'a Receiver<Input>,
+    events: &'a Receiver<Event>,
+    clock: &'a dyn Fn() -> Duration,
+}
+
+/// The loop. A terminal that cannot be written to is gone, as after a hangup.
+fn attend(
+    app: &mut App,
+    stage: &mut dyn Stage,
+    sources: &Sources,
+    remarks: &mut Vec<String>,
+) -> Why {
+    let mut engine = true;
+    let mut stale = true;
+    let mut next_frame = Duration::ZERO;
+    loop {
+        let now = (sources.clock)();
+        stale |= app.tick(now) | take_events(app, sources.events, &mut engine);
+        match act(app, stage) {
+            Ok(Some(why)) => return why,
+            Ok(None) => {}
+            Err(_) => return Why::Signal(SIGHUP),
+        }
+        if stale && now >= next_frame {
+            if stage.draw(app).is_err() {
+                return Why::Signal(SIGHUP);
+            }
+            (stale, next_frame) = (false, now + FRAME);
+        }
+        let frame = stale.then(|| next_frame.saturating_sub(now));
+        let glance = (app.studio.busy() && engine).then_some(GLANCE);
+        let wake = app.wakes_at().map(|at| at.saturating_sub(now));
+        let patience = [frame, glance, wake].into_iter().flatten().min();
+        let Some(input) = wait(sources.inbox, patience) else {
+            continue;
+        };
+        app.tick((sources.clock)());
+        for input in std::iter::once(input).chain(sources.inbox.try_iter()) {
+            take_input(app, input, remarks);
+            if app.wish.is_some() {
+                break;
+            }
+        }
+        // What is typed is shown at once.
+        (stale, next_frame) = (true, Duration::ZERO);
+    }
+}
+
+/// Absorbs all that waits. True when something came.
+fn take_events(app: &mut App, events: &Receiver<Event>, engine: &mut bool) -> bool {
+    let mut came = false;
+    loop {
+        match events.try_recv() {
+            Ok(event) => app.absorb(event),
+            Err(TryRecvError::Disconnected) if *engine => {
+                *engine = false;
+                app.engine_lost();
+            }
+            Err(_) => break,
+        }
+        came = true;
+    }
+    if came {
+        app.flush();
+    }
+    came
+}
+
+fn take_input(app: &mut App, input: Input, remarks: &mut Vec<String>) {
+    match input {
+        Input::Terminal(TerminalEvent::Key(key)) => app.key(key),
+        Input::Terminal(TerminalEvent::Paste(text)) => app.paste(&text),
+        // The size is asked for at every frame.
+        Input::Terminal(_) => {}
+        Input::Signal(SIGTSTP) => app.wish = Some(Wish::Suspend),
+        Input::Signal(SIGINT) => app.leave(Why::Interrupted),
+        Input::Signal(signal) => app.leave(Why::Signal(signal)),
+        Input::Panicked(text) => remarks.push(text),
+    }
+}
+
+/// Does what the app wished for.
+fn act(app: &mut App, stage: &mut dyn Stage) -> io::Result<Option<Why>> {
+    match app.wish.take() {
+        Some(Wish::Leave(why)) => return Ok(Some(why)),
+        Some(Wish::Suspend) => stage.suspend()?,
+        Some(Wish::Redraw) => stage.redraw()?,
+        None => {}
+    }
+    Ok(None)
+}
+
+/// The next input; None when patience ran out first, or when nothing can come any more.
+fn wait(inbox: &Receiver<Input>, patience: Option<Duration>) -> Option<Input> {
+    let Some(patience) = patience else {
+        return Some(inbox.recv().unwrap_or(Input::Signal(SIGHUP)));
+    };
+    match inbox.recv_timeout(patience) {
+        Ok(input) => Some(input),
+        Err(RecvTimeoutError::Timeout) => None,
+        Err(RecvTimeoutError::Disconnected) => Some(Input::Signal(SIGHUP)),
+    }
+}
+
+/// Stops what is being written and takes in what still came, so that the journal is whole.
+fn wind_down(app: &mut App, events: &Receiver<Event>) {
+    app.studio.stop();
+    let until = Instant::now() + LAST_WORDS;
+    while app.studio.writing() {
+        let left = until.saturating_duration_since(Instant::now());
+        match events.recv_timeout(left) {
+            Ok(event) => app.absorb(event),
+            Err(_) => break,
+        }
+    }
+    app.flush();
+}

@@ -1,0 +1,98 @@
+//! The status line in words: what stands where, and what gives way when it is narrow.
+
+use super::app::{App, Tone};
+use super::wrap::{cells, shortened};
+use crate::studio::Work;
+
+/// One word of the line. The lowest `keep` is left out first.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Part {
+    pub text: String,
+    pub tone: Tone,
+    keep: u8,
+}
+
+const GAP: usize = 3;
+
+/// The left and the right end of the line, as much as fits.
+pub fn line(app: &App, width: usize) -> (Vec<Part>, Vec<Part>) {
+    let (mut left, mut right) = (left(app), right(app));
+    while taken(&left) + GAP + taken(&right) > width && left.len() + right.len() > 1 {
+        let least = left.iter().chain(&right).map(|part| part.keep).min();
+        left.retain(|part| Some(part.keep) != least);
+        right.retain(|part| Some(part.keep) != least);
+    }
+    for part in left.iter_mut().chain(&mut right) {
+        part.text = shortened(&part.text, width);
+    }
+    (left, right)
+}
+
+fn left(app: &App) -> Vec<Part> {
+    let studio = &app.studio;
+    let name = match studio.session_name() {
+        _ if studio.is_private() => "private, nothing is kept",
+        Some(name) => name,
+        None => "new story",
+    };
+    let mut parts = Vec::new();
+    if studio.has_unsaved() {
+        parts.push(part("NOT SAVED, /save tries again", 7, Tone::Error));
+    }
+    if studio.read_only().is_some() {
+        parts.push(part("read only", 6, Tone::Warning));
+    }
+    parts.push(part(name, 3, Tone::Info));
+    parts.push(part(studio.settings().mode.name(), 2, Tone::Info));
+    match studio.about() {
+        Some(about) => {
+            parts.push(part(&about.name, 4, Tone::Info));
+            parts.push(part(&about.backend, 0, Tone::Info));
+        }
+        None if !studio.busy() => parts.push(part("no model", 4, Tone::Warning)),
+        None => {}
+    }
+    parts
+}
+
+fn right(app: &App) -> Vec<Part> {
+    let mut parts = Vec::new();
+    if let Some(activity) = app.meter.activity(app.studio.work()) {
+        let keep = if app.studio.busy() { 8 } else { 1 };
+        parts.push(part(&activity, keep, Tone::Info));
+    }
+    if let (Some(used), Some(about)) = (used(app), app.studio.about()) {
+        let tone = if used * 10 >= about.context * 9 {
+            Tone::Warning
+        } else {
+            Tone::Info
+        };
+        parts.push(part(&format!("{used}/{}", about.context), 5, tone));
+    }
+    parts
+}
+
+/// Tokens of the context that the last passage took, or this one takes.
+fn used(app: &App) -> Option<usize> {
+    match app.studio.work() {
+        Work::Reading { .. } | Work::Writing => Some(app.meter.used()),
+        Work::Nothing | Work::Loading { .. } => {
+            let stats = app.studio.last_stats()?;
+            Some(stats.prompt_tokens + stats.new_tokens)
+        }
+    }
+}
+
+fn part(text: &str, keep: u8, tone: Tone) -> Part {
+    Part {
+        text: text.to_string(),
+        tone,
+        keep,
+    }
+}
+
+/// The cells of some parts with dots between them.
+pub fn taken(parts: &[Part]) -> usize {
+    let words: usize = parts.iter().map(|part| cells(&part.text)).sum();
+    words + GAP * parts.len().saturating_sub(1)
+}

@@ -1,0 +1,161 @@
+//! The loop itself, fed with keys, news and signals.
+
+use super::*;
+use std::cell::Cell;
+
+/// Draws into a buffer and counts.
+struct Stand {
+    terminal: Terminal<TestBackend>,
+    frames: usize,
+    suspended: usize,
+    gone: bool,
+}
+
+impl Stand {
+    fn new() -> Stand {
+        let terminal = Terminal::new(TestBackend::new(60, 14)).unwrap();
+        Stand {
+            terminal,
+            frames: 0,
+            suspended: 0,
+            gone: false,
+        }
+    }
+}
+
+impl Stage for Stand {
+    fn draw(&mut self, app: &mut App) -> io::Result<()> {
+        if self.gone {
+            return Err(io::ErrorKind::BrokenPipe.into());
+        }
+        self.frames += 1;
+        let draw = |frame: &mut ratatui::Frame| {
+            let areas = areas::fit(app, frame.area());
+            view::draw(frame, app, &areas);
+        };
+        self.terminal.draw(draw).unwrap();
+        Ok(())
+    }
+
+    fn redraw(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn suspend(&mut self) -> io::Result<()> {
+        self.suspended += 1;
+        Ok(())
+    }
+}
+
+fn press(code: KeyCode, modifiers: KeyModifiers) -> Input {
+    Input::Terminal(TerminalEvent::Key(KeyEvent::new(code, modifiers)))
+}
+
+/// Runs the loop over what waits for it, and then it must end by itself.
+fn attended(app: &mut App, events: &Receiver<Event>, inputs: Vec<Input>, stand: &mut Stand) -> Why {
+    let (sender, inbox) = mpsc::channel();
+    for input in inputs {
+        sender.send(input).unwrap();
+    }
+    let time = Cell::new(0);
+    let clock = || {
+        time.set(time.get() + 1);
+        Duration::from_millis(time.get())
+    };
+    drop(sender);
+    let sources = Sources {
+        inbox: &inbox,
+        events,
+        clock: &clock,
+    };
+    attend(app, stand, &sources, &mut Vec::new())
+}
+
+#[test]
+fn keys_reach_the_story_and_quit_ends() {
+    let (mut app, events, _folder) = app_with(Settings::default(), Options::default());
+    let mut stand = Stand::new();
+    let inputs = vec![
+        Input::Terminal(TerminalEvent::Paste("Once".to_string())),
+        press(KeyCode::Enter, KeyModifiers::NONE),
+        press(KeyCode::Char('z'), KeyModifiers::CONTROL),
+        press(KeyCode::Char('d'), KeyModifiers::CONTROL),
+    ];
+    assert_eq!(attended(&mut app, &events, inputs, &mut stand), Why::Quit);
+    assert_eq!(app.studio.story().nodes()[0].text, "Once");
+    assert_eq!(stand.suspended, 1);
+    // The engine has no model and says so; leaving takes that in.
+    wind_down(&mut app, &events);
+    assert_eq!(app.studio.story().running(), None);
+}
+
+#[test]
+fn a_signal_ends_with_its_number() {
+    for (signal, why, code) in [(15, Why::Signal(15), 143), (SIGINT, Why::Interrupted, 130)] {
+        let (mut app, events, _folder) = app_with(Settings::default(), Options::default());
+        let ended = attended(
+            &mut app,
+            &events,
+            vec![Input::Signal(signal)],
+            &mut Stand::new(),
+        );
+        assert_eq!((ended, ended.code()), (why, code));
+    }
+}
+
+#[test]
+fn a_terminal_that_is_gone_ends_quietly() {
+    let (mut app, events, _folder) = app_with(Settings::default(), Options::default());
+    let mut stand = Stand {
+        gone: true,
+        ..Stand::new()
+    };
+    assert_eq!(
+        attended(&mut app, &events, Vec::new(), &mut stand),
+        Why::Signal(SIGHUP)
+    );
+    let silent = attended(&mut app, &events, Vec::new(), &mut Stand::new());
+    assert_eq!(silent, Why::Signal(SIGHUP));
+}
+
+#[test]
+fn an_engine_that_is_gone_is_no_endless_wait() {
+    let (mut app, engine, _folder) = app_with(Settings::default(), Options::default());
+    drop(engine);
+    let (sender, events) = mpsc::channel();
+    drop(sender);
+    app.paste("Once");
+    let inputs = vec![press(KeyCode::Enter, KeyModifiers::NONE)];
+    let mut stand = Stand::new();
+    attended(&mut app, &events, inputs, &mut stand);
+    let mut engine = true;
+    take_events(&mut app, &events, &mut engine);
+    assert!(!engine && !app.studio.busy());
+    let said = app.message.map(|message| message.text).unwrap_or_default();
+    assert!(said.contains("engine has stopped"), "{said}");
+}
+
+#[test]
+fn many_pieces_are_one_frame() {
+    let (mut app, _engine, _folder) = app_with(Settings::default(), Options::default());
+    app.paste("Once");
+    app.key(KeyEvent::new(KeyCode::Enter, KeyModifiers::NONE));
+    let node = app.studio.story().running().unwrap();
+    let (sender, events) = mpsc::channel();
+    for _ in 0..500 {
+        sender
+            .send(Event::Piece {
+                node,
+                text: " x".to_string(),
+                ids: vec![1],
+            })
+            .unwrap();
+    }
+    let mut stand = Stand::new();
+    attended(&mut app, &events, Vec::new(), &mut stand);
+    assert_eq!(stand.frames, 1);
+    assert_eq!(
+        app.studio.story().node(node).map(|node| node.ids.len()),
+        Some(500)
+    );
+}

@@ -1,0 +1,164 @@
+//! The page: laid out bit by bit, it is what it would be at once.
+
+use crate::story::record::{Ended, Head, Move, Record, Streamed};
+use crate::story::{Author, Node, NodeId, Status, Story};
+use crate::tui::page::{Ink, Page};
+use proptest::prelude::*;
+
+fn apply(story: &mut Story, record: Record) {
+    story.apply(&record).unwrap();
+}
+
+fn add(story: &mut Story, author: Author, text: &str, turn: bool) -> NodeId {
+    let (id, parent) = (story.next_id(), story.head());
+    let status = if author == Author::Model {
+        Status::Running
+    } else {
+        Status::Whole
+    };
+    let node = Node {
+        id,
+        parent,
+        author,
+        turn,
+        status,
+        text: text.to_string(),
+        how: None,
+        ids: Vec::new(),
+    };
+    apply(story, Record::Node(node));
+    apply(
+        story,
+        Record::Head(Head {
+            to: Some(id),
+            why: Move::Write,
+        }),
+    );
+    id
+}
+
+fn say(story: &mut Story, node: NodeId, text: &str) {
+    apply(
+        story,
+        Record::Text(Streamed {
+            node,
+            text: text.to_string(),
+            ids: Vec::new(),
+        }),
+    );
+}
+
+fn end(story: &mut Story, node: NodeId, status: Status) {
+    apply(
+        story,
+        Record::End(Ended {
+            node,
+            status,
+            why: None,
+        }),
+    );
+}
+
+fn shown(page: &Page) -> Vec<String> {
+    page.rows()
+        .map(|row| row.into_iter().map(|(text, _)| text).collect())
+        .collect()
+}
+
+fn fresh(story: &Story, width: usize, height: usize) -> Vec<String> {
+    let mut page = Page::default();
+    page.show(story);
+    page.fit(width, height);
+    shown(&page)
+}
+
+fn words() -> impl Strategy<Value = String> {
+    let bits = vec![
+        "a",
+        "word ",
+        " ",
+        "\n",
+        "日本",
+        "。",
+        "👩‍🚀",
+        "e",
+        "\u{301}",
+        "longerword",
+        "\t",
+        "-",
+        "\u{200d}",
+    ];
+    prop::collection::vec(prop::sample::select(bits), 0..12).prop_map(|bits| bits.concat())
+}
+
+proptest! {
+    #[test]
+    fn streaming_undo_and_resizing_leave_no_trace(
+        steps in prop::collection::vec((0usize..6, words()), 1..30),
+        widths in prop::collection::vec(4usize..20, 30),
+    ) {
+        let mut story = Story::default();
+        let mut page = Page::default();
+        for ((step, text), width) in steps.iter().zip(&widths) {
+            match (step, story.running()) {
+                (0..=2, Some(node)) => say(&mut story, node, text),
+                (_, Some(node)) => end(&mut story, node, Status::Complete),
+                (0, None) => _ = add(&mut story, Author::User, text, text.len() % 2 == 0),
+                (1 | 2, None) => _ = add(&mut story, Author::Model, text, text.len() % 3 == 0),
+                (_, None) => {
+                    if let Some(to) = story.undo_target(text.len() % 3) {
+                        apply(&mut story, Record::Head(Head { to, why: Move::Undo }));
+                    }
+                }
+            }
+            let width = if step % 2 == 0 { *width } else { 11 };
+            page.show(&story);
+            page.fit(width, 12);
+            prop_assert_eq!(shown(&page), fresh(&story, width, 12));
+        }
+    }
+}
+
+#[test]
+fn a_passage_flows_on_in_its_own_ink() {
+    let mut story = Story::default();
+    add(&mut story, Author::User, "The sea", false);
+    add(&mut story, Author::Model, " was\ncold", false);
+    let mut page = Page::default();
+    page.show(&story);
+    page.fit(20, 5);
+    let rows: Vec<_> = page.rows().collect();
+    assert_eq!(rows[0], [("The sea", Ink::User), (" was", Ink::Model)]);
+    assert_eq!(rows[1], [("cold", Ink::Model)]);
+}
+
+/// The frame's cost must not grow with the story: a thousand passages in one paragraph, and the
+/// last of them streaming. Counted in bytes wrapped again, since tests have no clock.
+#[test]
+fn a_growing_passage_wraps_only_its_own_rows() {
+    let mut story = Story::default();
+    for _ in 0..1000 {
+        let node = add(&mut story, Author::Model, "", false);
+        say(
+            &mut story,
+            node,
+            "and the sea was cold and grey and slow that day ",
+        );
+        end(&mut story, node, Status::Complete);
+    }
+    let node = add(&mut story, Author::Model, "", false);
+    let mut page = Page::default();
+    page.show(&story);
+    page.fit(40, 20);
+    let before = page.wrapped();
+    for _ in 0..50 {
+        say(&mut story, node, "more ");
+        page.show(&story);
+        page.fit(40, 20);
+    }
+    assert!(
+        page.wrapped() - before < 50 * 500,
+        "{} bytes",
+        page.wrapped() - before
+    );
+}

@@ -1,0 +1,196 @@
+//! What the writer sees, as snapshots with their colours.
+
+use super::*;
+
+#[test]
+fn the_first_screen_says_what_to_do() {
+    insta::assert_snapshot!(desk().screen());
+}
+
+#[test]
+fn a_story_is_prose_and_says_who_wrote_it() {
+    let mut desk = desk();
+    desk.answered(
+        "The lighthouse keeper had not spoken",
+        " for eleven days, and the sea had grown used to it.\n\nOn the twelfth",
+    );
+    desk.answered("a ship came in", ", grey and slow.");
+    insta::assert_snapshot!(desk.screen());
+}
+
+#[test]
+fn without_colour_there_is_none() {
+    let mut desk = desk_with(Settings::default(), Options::default());
+    desk.answered("The sea", " was cold.").enter("/undo many");
+    let screen = desk.screen();
+    assert!(
+        !screen.contains("Cyan") && !screen.contains("Red"),
+        "{screen}"
+    );
+    insta::assert_snapshot!(screen);
+}
+
+#[test]
+fn cjk_and_emoji_wrap_by_what_they_are() {
+    let mut desk = desk();
+    desk.resize(24, 14);
+    desk.answered(
+        "昔々、あるところに",
+        "おじいさんとおばあさんが住んでいました。👩‍🚀は👨‍👩‍👧‍👦と🇯🇵へ。",
+    );
+    insta::assert_snapshot!(desk.screen());
+}
+
+#[test]
+fn a_chat_has_turns() {
+    let settings = Settings {
+        mode: Mode::Chat,
+        ..Settings::default()
+    };
+    let mut desk = desk_with(
+        settings,
+        Options {
+            colour: true,
+            ..Options::default()
+        },
+    );
+    desk.answered("Who are you?", "A small model.")
+        .enter("And I?")
+        .stream("A wri");
+    insta::assert_snapshot!(desk.screen());
+}
+
+#[test]
+fn versions_and_ends_leave_a_mark() {
+    let mut desk = desk();
+    desk.enter("Once").stream(" upon a").end(Status::Stopped);
+    desk.enter("/retry").stream(" more").end(Status::Length);
+    let text = desk.text();
+    assert!(text.contains("Once more […] ‹2/2›"), "{text}");
+    desk.press(KeyCode::Left);
+    let text = desk.text();
+    assert!(text.contains("Once upon a [stopped] ‹1/2›"), "{text}");
+    assert!(text.contains("Version 1 of 2"), "{text}");
+}
+
+#[test]
+fn what_goes_on_is_in_the_status_line() {
+    let mut desk = desk();
+    desk.enter("Once");
+    let node = desk.running();
+    desk.app.absorb(Event::Prefill {
+        node,
+        done: 64,
+        total: 300,
+        reused: 40,
+        dropped: 0,
+    });
+    assert!(desk.text().contains("reading 64/300, 40 reused"));
+    for second in 1..=3 {
+        desk.app.tick(Duration::from_secs(second));
+        desk.stream(" x");
+    }
+    assert!(
+        desk.text().contains("writing 1.0 tok/s · 303/512"),
+        "{}",
+        desk.text()
+    );
+    desk.end(Status::Complete);
+    assert!(
+        desk.text().contains("30.0 tok/s · 42/512"),
+        "{}",
+        desk.text()
+    );
+}
+
+#[test]
+fn a_model_that_loads_shows_how_far_it_is() {
+    let mut desk = desk();
+    let what = "Fetching tiny".to_string();
+    for (second, done) in [(0, 0), (1, 10_000_000), (2, 20_000_000)] {
+        desk.app.tick(Duration::from_secs(second));
+        desk.app.absorb(Event::Loading {
+            what: what.clone(),
+            done,
+            total: Some(50_000_000),
+        });
+    }
+    desk.resize(90, 14);
+    insta::assert_snapshot!(desk.screen());
+}
+
+#[test]
+fn commands_are_offered_as_they_are_typed() {
+    let mut desk = desk();
+    desk.answered("Once", " upon a time.");
+    desk.type_in("/s").press(KeyCode::Tab);
+    insta::assert_snapshot!(desk.screen());
+}
+
+#[test]
+fn long_answers_open_over_the_story() {
+    let mut desk = desk();
+    desk.enter("/help");
+    insta::assert_snapshot!(desk.screen());
+    desk.press(KeyCode::Char('q'));
+    assert!(desk.app.overlay.is_none() && desk.app.input.is_empty());
+}
+
+#[test]
+fn two_hundred_pasted_lines_are_one_input() {
+    let mut desk = desk();
+    let lines: Vec<String> = (1..=200).map(|n| format!("line {n}")).collect();
+    desk.app.paste(&lines.join("\r"));
+    assert_eq!(desk.app.input.text(), lines.join("\n"));
+    insta::assert_snapshot!(desk.screen());
+    desk.press(KeyCode::Enter);
+    let nodes = desk.app.studio.story().nodes();
+    assert_eq!(nodes.len(), 2);
+    assert_eq!(nodes[0].text, lines.join("\n"));
+}
+
+#[test]
+fn what_is_pasted_is_not_obeyed() {
+    let mut desk = desk();
+    desk.app.paste("red\u{1b}[31m and\u{9b}2J");
+    assert_eq!(desk.app.input.text(), "red␛[31m and\u{fffd}2J");
+}
+
+#[test]
+fn small_screens_keep_what_matters() {
+    let mut desk = desk();
+    desk.answered("Once", " upon a time there was a small screen.");
+    desk.resize(20, 5);
+    insta::assert_snapshot!(desk.screen());
+}
+
+#[test]
+fn no_size_is_too_small() {
+    let mut desk = desk();
+    desk.answered(
+        "日本語の文章と a lighthouse",
+        " and\n\n👩‍🚀 a long long line of it.",
+    );
+    for stage in 0..5 {
+        match stage {
+            1 => desk.app.paste("typed\nin\nthree 日本"),
+            2 => {
+                _ = desk
+                    .press_with(KeyModifiers::CONTROL, KeyCode::Char('u'))
+                    .type_in("/s")
+            }
+            3 => _ = desk.press(KeyCode::F(1)),
+            4 => desk.app.absorb(Event::Loading {
+                what: "Reading".into(),
+                done: 3,
+                total: Some(9),
+            }),
+            _ => {}
+        }
+        for width in 1..=40 {
+            for height in 1..=20 {
+                desk.resize(width, height).draw();
+            }
+        }
+    }
+}

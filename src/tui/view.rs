@@ -1,0 +1,274 @@
+//! The screen, drawn from the app's state. Changes nothing but the frame.
+
+use super::app::{App, Hints, Tone};
+use super::areas::{Areas, message};
+use super::complete::{Candidate, ghost};
+use super::overlay::Overlay;
+use super::status::{self, Part};
+use super::theme;
+use super::wrap::{cells, shortened};
+use crate::studio::Work;
+use ratatui::Frame;
+use ratatui::buffer::Buffer;
+use ratatui::layout::Rect;
+use ratatui::style::{Modifier, Style};
+
+/// Candidates on the screen at once.
+const HINTS: usize = 7;
+
+pub fn draw(frame: &mut Frame, app: &App, areas: &Areas) {
+    let buffer = frame.buffer_mut();
+    match &app.overlay {
+        Some(overlay) => draw_overlay(buffer, areas.story, overlay),
+        None if app.page.is_empty() => draw_welcome(buffer, areas.story, app),
+        None => draw_story(buffer, areas.story, app),
+    }
+    if let Some(hints) = app.hints.as_ref().filter(|_| app.overlay.is_none()) {
+        draw_hints(buffer, areas.story, hints);
+    }
+    draw_message(buffer, areas.message, app);
+    draw_rule(buffer, areas, app);
+    draw_input(buffer, areas, app);
+    draw_status(buffer, areas.status, app);
+    let (row, column) = app.input.place();
+    let shown = row.saturating_sub(app.input.top()) as u16;
+    if areas.input.width > 0 && areas.input.height > 0 {
+        let x = areas.input.x + (column as u16).min(areas.input.width - 1);
+        frame.set_cursor_position((x, areas.input.y + shown.min(areas.input.height - 1)));
+    }
+}
+
+fn draw_story(buffer: &mut Buffer, area: Rect, app: &App) {
+    for (y, row) in app.page.rows().enumerate() {
+        let mut x = 0;
+        for (text, ink) in row {
+            x = put(buffer, area, (x, y), text, theme::ink(ink, app.colour));
+        }
+    }
+}
+
+fn draw_welcome(buffer: &mut Buffer, area: Rect, app: &App) {
+    let lines = match app.studio.story().nodes() {
+        [] => [
+            "Write the first line of a story and press Enter;",
+            "the model goes on from there. F1 helps.",
+        ],
+        _ => [
+            "This is before the first line. /redo goes forward again,",
+            "or write another first line.",
+        ],
+    };
+    let y = usize::from(area.height / 3);
+    put(buffer, area, (0, y), "illumine", theme::strong());
+    for (line, text) in lines.iter().enumerate() {
+        let text = shortened(text, area.width.into());
+        put(buffer, area, (0, y + 2 + line), &text, theme::quiet());
+    }
+}
+
+fn draw_overlay(buffer: &mut Buffer, area: Rect, overlay: &Overlay) {
+    for (y, row) in overlay.rows().iter().enumerate() {
+        put(buffer, area, (0, y), row, Style::new());
+    }
+    let hint = match overlay.scrolls() {
+        true => "Esc closes · ↑ ↓ PgUp PgDn scroll",
+        false => "Esc closes",
+    };
+    put(
+        buffer,
+        area,
+        (0, usize::from(area.height.max(1)) - 1),
+        hint,
+        theme::quiet(),
+    );
+}
+
+fn draw_hints(buffer: &mut Buffer, area: Rect, hints: &Hints) {
+    let found = &hints.candidates.found;
+    let room = HINTS.min(usize::from(area.height).saturating_sub(1));
+    let count = room.min(found.len());
+    let chosen = hints.chosen.unwrap_or(0);
+    let first = (chosen + 1).saturating_sub(count);
+    let top = usize::from(area.height) - count;
+    if let Some(above) = top.checked_sub(1).filter(|_| count > 0) {
+        fill(buffer, area, above, "─", theme::quiet());
+    }
+    for (y, candidate) in found.iter().enumerate().skip(first).take(count) {
+        let style = match hints.chosen == Some(y) {
+            true => theme::chosen(),
+            false => theme::quiet(),
+        };
+        let y = top + y - first;
+        fill(buffer, area, y, " ", Style::new());
+        let text = shortened(&hint_line(candidate), area.width.into());
+        put(buffer, area, (0, y), &text, style);
+    }
+}
+
+fn hint_line(candidate: &Candidate) -> String {
+    let (left, right) = match candidate.note.split_once('\t') {
+        Some((usage, help)) => (usage, help),
+        None => (candidate.word.as_str(), candidate.note.as_str()),
+    };
+    let pad = " ".repeat(24usize.saturating_sub(cells(left)));
+    format!("{left}{pad}  {right}").trim_end().to_string()
+}
+
+fn draw_message(buffer: &mut Buffer, area: Rect, app: &App) {
+    let rows = message(app, area.width.into());
+    let tone = app
+        .message
+        .as_ref()
+        .map_or(Tone::Info, |message| message.tone);
+    let loading = matches!(app.studio.work(), Work::Loading { .. });
+    let said = rows.len() - usize::from(loading);
+    // When there is not room for all, the end says more than the beginning.
+    let skipped = rows.len().saturating_sub(area.height.into());
+    for (y, row) in rows.iter().enumerate().skip(skipped) {
+        let style = if y < said {
+            theme::tone(tone, app.colour)
+        } else {
+            theme::quiet()
+        };
+        put(
+            buffer,
+            area,
+            (0, y - skipped),
+            &shortened(row, area.width.into()),
+            style,
+        );
+    }
+    if loading && area.height > 0 {
+        draw_gauge(buffer, area, app, rows.last().map_or(0, |row| cells(row)));
+    }
+}
+
+/// A bar in what is left of the row.
+fn draw_gauge(buffer: &mut Buffer, area: Rect, app: &App, taken: usize) {
+    let Work::Loading {
+        done,
+        total: Some(total),
+        ..
+    } = app.studio.work()
+    else {
+        return;
+    };
+    let room = usize::from(area.width).saturating_sub(taken + 2);
+    if room < 8 || *total == 0 {
+        return;
+    }
+    let full = (room as u64 * done.min(total) / total) as usize;
+    let y = usize::from(area.height) - 1;
+    let x = put(
+        buffer,
+        area,
+        (taken + 2, y),
+        &"━".repeat(full),
+        Style::new(),
+    );
+    put(
+        buffer,
+        area,
+        (x, y),
+        &"─".repeat(room - full),
+        theme::quiet(),
+    );
+}
+
+fn draw_rule(buffer: &mut Buffer, areas: &Areas, app: &App) {
+    fill(buffer, areas.rule, 0, "─", theme::quiet());
+    let rows = app.input.rows().len();
+    let label = if app.overlay.is_none() && app.page.more() && !app.page.follows() {
+        " ↓ more, End goes there ".to_string()
+    } else if rows > usize::from(areas.input.height) {
+        format!(" row {} of {rows} ", app.input.place().0 + 1)
+    } else {
+        return;
+    };
+    let area = if areas.rule.height > 0 {
+        areas.rule
+    } else {
+        areas.story
+    };
+    let Some(x) = usize::from(area.width).checked_sub(cells(&label) + 2) else {
+        return;
+    };
+    put(
+        buffer,
+        area,
+        (x, usize::from(area.height.max(1)) - 1),
+        &label,
+        theme::strong(),
+    );
+}
+
+fn draw_input(buffer: &mut Buffer, areas: &Areas, app: &App) {
+    put(buffer, areas.prompt, (0, 0), "›", theme::strong());
+    let input = &app.input;
+    let width: usize = areas.input.width.into();
+    for (y, row) in input.rows().iter().skip(input.top()).enumerate() {
+        let text = input.text()[row.clone()].replace('\t', " ");
+        put(buffer, areas.input, (0, y), &text, Style::new());
+    }
+    let hint = match input.text() {
+        "" if app.studio.writing() => Some("Esc stops".to_string()),
+        "" if !app.page.is_empty() => Some("Enter lets the model write on".to_string()),
+        _ if input.at_end() => ghost(input.text()),
+        _ => None,
+    };
+    let (row, column) = input.place();
+    if let Some(hint) = hint.filter(|_| row >= input.top()) {
+        let text = shortened(&hint, width.saturating_sub(column));
+        put(
+            buffer,
+            areas.input,
+            (column, row - input.top()),
+            &text,
+            theme::quiet(),
+        );
+    }
+}
+
+fn draw_status(buffer: &mut Buffer, area: Rect, app: &App) {
+    let (left, right) = status::line(app, area.width.into());
+    draw_parts(buffer, area, 0, &left, app.colour);
+    let x = usize::from(area.width).saturating_sub(status::taken(&right));
+    draw_parts(buffer, area, x, &right, app.colour);
+}
+
+fn draw_parts(buffer: &mut Buffer, area: Rect, mut x: usize, parts: &[Part], colour: bool) {
+    for (at, part) in parts.iter().enumerate() {
+        if at > 0 {
+            x = put(buffer, area, (x, 0), " · ", theme::quiet());
+        }
+        let style = theme::tone(part.tone, colour);
+        x = put(
+            buffer,
+            area,
+            (x, 0),
+            &part.text,
+            style.remove_modifier(Modifier::ITALIC),
+        );
+    }
+}
+
+/// Writes text into an area, cut off at its edges, and says where it ended.
+fn put(buffer: &mut Buffer, area: Rect, (x, y): (usize, usize), text: &str, style: Style) -> usize {
+    let (width, height) = (usize::from(area.width), usize::from(area.height));
+    if x >= width || y >= height {
+        return x;
+    }
+    let (left, top) = (area.x + x as u16, area.y + y as u16);
+    let (end, _) = buffer.set_stringn(left, top, text, width - x, style);
+    usize::from(end - area.x)
+}
+
+fn fill(buffer: &mut Buffer, area: Rect, y: usize, symbol: &str, style: Style) {
+    put(
+        buffer,
+        area,
+        (0, y),
+        &symbol.repeat(area.width.into()),
+        style,
+    );
+}

@@ -1,0 +1,231 @@
+//! Where lines break: words on spaces, CJK and emoji anywhere, never inside a grapheme.
+//!
+//! Pure functions from text and a width to byte ranges; what the text means and how it is
+//! coloured is known elsewhere. Widths are those that ratatui draws with, grapheme by grapheme, so
+//! that what fits here fits on the screen.
+
+use std::ops::Range;
+use unicode_segmentation::UnicodeSegmentation;
+use unicode_width::UnicodeWidthStr;
+
+/// Closing marks that must not begin a row.
+const CLOSERS: &str = "、。，．・：；！？ー」』】）〕》〉’”…‥,.:;!?)]}%";
+/// Opening marks that must not end a row.
+const OPENERS: &str = "「『【（〔《〈‘“([{";
+
+/// The cells that text takes on the screen.
+pub fn cells(text: &str) -> usize {
+    text.graphemes(true).map(UnicodeWidthStr::width).sum()
+}
+
+/// As much of the beginning of `text` as fits into `width` cells.
+pub fn fitting(text: &str, width: usize) -> &str {
+    let mut left = width;
+    for (at, grapheme) in text.grapheme_indices(true) {
+        match left.checked_sub(grapheme.width()) {
+            Some(rest) => left = rest,
+            None => return &text[..at],
+        }
+    }
+    text
+}
+
+/// The same, with `…` where something was cut off.
+pub fn shortened(text: &str, width: usize) -> String {
+    if cells(text) <= width {
+        return text.to_string();
+    }
+    format!(
+        "{}{}",
+        fitting(text, width.saturating_sub(1)),
+        if width > 0 { "…" } else { "" }
+    )
+}
+
+/// A place where the row may end.
+struct Break {
+    /// Where the row's words end: before the spaces, which hang.
+    end: usize,
+    /// Where the next row begins.
+    next: usize,
+    /// How many cells lie before `next`.
+    column: usize,
+}
+
+/// The rows of one paragraph, as byte ranges without the spaces at which they broke; at least one.
+///
+/// `text` holds no line ends and no tabs. `from` is where a row begins: rows before it stand.
+pub fn wrap(text: &str, width: usize, from: usize) -> Vec<Range<usize>> {
+    let mut rows = Vec::new();
+    let (mut start, mut column) = (from, 0);
+    let mut chance: Option<Break> = None;
+    let mut before = "";
+    for (at, grapheme) in text[from..].grapheme_indices(true) {
+        let at = from + at;
+        let wide = grapheme.width();
+        if is_space(grapheme) {
+            let end = match &chance {
+                Some(open) if open.next == at && is_space(before) => open.end,
+                _ => at,
+            };
+            column += wide;
+            chance = Some(Break {
+                end,
+                next: at + grapheme.len(),
+                column,
+            });
+        } else {
+            if at > start && !is_space(before) && may_break(before, grapheme) {
+                chance = Some(Break {
+                    end: at,
+                    next: at,
+                    column,
+                });
+            }
+            while column + wide > width && at > start {
+                let here = Break {
+                    end: at,
+                    next: at,
+                    column,
+                };
+                let chosen = chance.take().unwrap_or(here);
+                rows.push(start..chosen.end);
+                start = chosen.next;
+                column -= chosen.column;
+            }
+            column += wide;
+        }
+        before = grapheme;
+    }
+    let end = match chance {
+        Some(last) if last.next == text.len() && column > width => last.end,
+        _ => text.len(),
+    };
+    rows.push(start..end);
+    rows
+}
+
+/// Whether a row may end between two neighbours, neither of them a space.
+fn may_break(before: &str, after: &str) -> bool {
+    if CLOSERS.contains(after) || OPENERS.contains(before) {
+        return false;
+    }
+    let letter = |grapheme: &str| grapheme.chars().all(char::is_alphanumeric);
+    match before {
+        "—" | "–" | "\u{200b}" => true,
+        "-" | "/" => {
+            letter(after) && after.width() == 1 && !after.starts_with(|c: char| c.is_numeric())
+        }
+        _ => before.width() > 1 || after.width() > 1,
+    }
+}
+
+fn is_space(grapheme: &str) -> bool {
+    let hard = |c: char| matches!(c, '\u{a0}' | '\u{2007}' | '\u{202f}');
+    !grapheme.is_empty() && grapheme.chars().all(|c| c.is_whitespace() && !hard(c))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn rows(text: &str, width: usize) -> Vec<&str> {
+        wrap(text, width, 0)
+            .into_iter()
+            .map(|row| &text[row])
+            .collect()
+    }
+
+    #[test]
+    fn words_break_on_spaces_which_hang() {
+        assert_eq!(rows("the quick brown fox", 10), ["the quick", "brown fox"]);
+        assert_eq!(rows("the  quick", 3), ["the", "qui", "ck"]);
+        assert_eq!(rows("four   ", 4), ["four"]);
+        assert_eq!(rows("", 4), [""]);
+    }
+
+    #[test]
+    fn cjk_breaks_anywhere_but_before_a_closing_mark() {
+        assert_eq!(
+            rows("日本語の文章です。", 6),
+            ["日本語", "の文章", "です。"]
+        );
+        assert_eq!(rows("日本語。", 6), ["日本", "語。"]);
+        assert_eq!(rows("ab日本語", 5), ["ab日", "本語"]);
+    }
+
+    #[test]
+    fn an_emoji_made_of_several_is_one() {
+        let crew = "👩‍🚀👨‍👩‍👧‍👦🇫🇷";
+        assert_eq!(cells(crew), 6);
+        assert_eq!(rows(crew, 4), ["👩‍🚀👨‍👩‍👧‍👦", "🇫🇷"]);
+    }
+
+    #[test]
+    fn a_long_word_is_cut_and_a_hyphen_is_a_chance() {
+        assert_eq!(rows("a lighthouse", 5), ["a", "light", "house"]);
+        assert_eq!(rows("sea-green sea", 6), ["sea-", "green", "sea"]);
+    }
+
+    #[test]
+    fn text_is_shortened_by_cells() {
+        assert_eq!(shortened("日本語", 5), "日本…");
+        assert_eq!(shortened("fits", 4), "fits");
+        assert_eq!(shortened("x", 0), "");
+    }
+
+    fn stories() -> impl Strategy<Value = String> {
+        let bits = prop::sample::select(vec![
+            "a",
+            "word",
+            " ",
+            "  ",
+            "日本",
+            "語",
+            "。",
+            "👩‍🚀",
+            "é",
+            "e\u{301}",
+            "-",
+            "—",
+            "🇫🇷",
+            "\u{a0}",
+            "「",
+            "❤️",
+            "क्षि",
+            "\u{200b}",
+        ]);
+        prop::collection::vec(bits, 0..60).prop_map(|bits| bits.concat())
+    }
+
+    proptest! {
+        #[test]
+        fn no_row_is_too_wide_and_nothing_is_lost(text in stories(), width in 4usize..30) {
+            let ranges = wrap(&text, width, 0);
+            let mut from = 0;
+            for row in &ranges {
+                prop_assert!(cells(&text[row.clone()]) <= width);
+                prop_assert!(text[from..row.start].chars().all(char::is_whitespace));
+                let boundaries: Vec<usize> =
+                    text.grapheme_indices(true).map(|(at, _)| at).chain([text.len()]).collect();
+                prop_assert!(boundaries.contains(&row.start) && boundaries.contains(&row.end));
+                from = row.end;
+            }
+            prop_assert!(text[from..].chars().all(char::is_whitespace));
+        }
+
+        #[test]
+        fn any_text_at_any_width_ends(text in "[^\n\t]*", width in 1usize..6) {
+            let ranges = wrap(&text, width, 0);
+            prop_assert!(ranges.windows(2).all(|pair| pair[0].end <= pair[1].start));
+        }
+
+        #[test]
+        fn wrapping_goes_on_from_any_row(text in stories(), width in 4usize..30, at in 0usize..8) {
+            let whole = wrap(&text, width, 0);
+            let at = at.min(whole.len() - 1);
+            prop_assert_eq!(&whole[at..], &wrap(&text, width, whole[at].start)[..]);
+        }
+    }
+}
