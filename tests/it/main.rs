@@ -1,7 +1,9 @@
 //! One binary, one module a behaviour.
 
+mod architecture;
 mod bad_input;
 mod disk;
+mod engine;
 mod reference;
 mod repl;
 mod signals;

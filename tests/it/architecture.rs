@@ -1,0 +1,229 @@
+//! The layer rule of ARCHITECTURE.md and the house's other rules, read off the source.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// What of the outside world may be named only in some places, and those places.
+const HOMES: &[(&str, &[&str])] = &[
+    ("candle_", &["model/", "train/"]),
+    ("ratatui", &["tui/"]),
+    ("crossterm", &["tui/"]),
+    ("rustyline", COMMAND_LINE),
+    ("print!(", COMMAND_LINE),
+    ("println!(", COMMAND_LINE),
+    ("std::env", &["cli/"]),
+    ("std::process::exit", COMMAND_LINE),
+    (
+        "std::thread",
+        &[
+            "engine/",
+            // Idle threads of the matrix kernels.
+            "model/linear/pool.rs",
+            // A download must be stoppable while it waits for the network.
+            "model/fetch/client.rs",
+            // Counts processors.
+            "cli/environment.rs",
+            "cli/signals.rs",
+            // Waits for keys.
+            "tui/",
+        ],
+    ),
+];
+
+const COMMAND_LINE: &[&str] = &["main.rs", "cli/"];
+
+/// What ends a program that should have said a sentence.
+const ABRUPT: &[&str] = &[
+    ".unwrap()",
+    ".expect(",
+    "todo!(",
+    "unimplemented!(",
+    "dbg!(",
+];
+
+/// Lines of a file, its tests aside. Tables may be longer.
+const LONGEST: usize = 400;
+const TABLES: &[&str] = &[];
+
+/// A file of `src/`: its path from there, and its text without comments and tests.
+struct Source {
+    path: String,
+    whole: String,
+    code: String,
+}
+
+fn sources() -> Vec<Source> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let mut paths = Vec::new();
+    collect(&root, &mut paths);
+    let tests: BTreeSet<PathBuf> = paths.iter().flat_map(|path| test_files(path)).collect();
+    let shipped = paths.iter().filter(|path| !tests.contains(*path));
+    let sources = shipped.map(|path| {
+        let whole = fs::read_to_string(path).unwrap();
+        let path = path.strip_prefix(&root).unwrap();
+        Source {
+            path: path.to_str().unwrap().to_string(),
+            code: code(&whole),
+            whole,
+        }
+    });
+    sources.collect()
+}
+
+fn collect(folder: &Path, paths: &mut Vec<PathBuf>) {
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        match path.is_dir() {
+            true => collect(&path, paths),
+            false => paths.push(path),
+        }
+    }
+}
+
+/// The files that this one names as its tests: `#[cfg(test)]`, perhaps a path, and `mod name;`.
+fn test_files(path: &Path) -> Vec<PathBuf> {
+    let text = fs::read_to_string(path).unwrap();
+    let lines: Vec<&str> = text.lines().map(str::trim).collect();
+    let stem = path.file_stem().unwrap();
+    let folder = path.parent().unwrap();
+    let own = ["mod", "lib", "main"].iter().any(|name| stem == *name);
+    let below = if own { folder.to_path_buf() } else { folder.join(stem) };
+    let mut files = Vec::new();
+    for (at, _) in lines.iter().enumerate().filter(|(_, line)| **line == "#[cfg(test)]") {
+        let (named, declared) = match lines[at + 1].strip_prefix("#[path = \"") {
+            Some(named) => (named.strip_suffix("\"]"), lines[at + 2]),
+            None => (None, lines[at + 1]),
+        };
+        let module = declared.trim_start_matches("pub ").strip_prefix("mod ");
+        if let Some(module) = module.and_then(|rest| rest.strip_suffix(';')) {
+            files.push(match named {
+                Some(named) => folder.join(named),
+                None => below.join(format!("{module}.rs")),
+            });
+        }
+    }
+    files
+}
+
+/// Without comments, and without what stands in a `#[cfg(test)]` module at the end.
+fn code(whole: &str) -> String {
+    let shipped = match whole.find("#[cfg(test)]\nmod tests {") {
+        Some(at) => &whole[..at],
+        None => whole,
+    };
+    let lines = shipped.lines().filter(|line| !line.trim_start().starts_with("//"));
+    lines.map(|line| format!("{line}\n")).collect()
+}
+
+fn layers() -> Vec<String> {
+    let lib = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("src/lib.rs")).unwrap();
+    let module = |line: &str| Some(line.strip_prefix("pub mod ")?.strip_suffix(';')?.to_string());
+    lib.lines().filter_map(module).collect()
+}
+
+fn top(path: &str) -> &str {
+    path.split('/').next().unwrap().trim_end_matches(".rs")
+}
+
+/// Says all that is wrong at once.
+#[track_caller]
+fn none(wrong: Vec<String>) {
+    assert!(wrong.is_empty(), "\n{}", wrong.join("\n"));
+}
+
+#[test]
+fn modules_use_only_the_layers_above_them() {
+    let layers = layers();
+    assert!(layers.len() >= 7, "lib.rs lists the layers");
+    let rank = |name: &str| layers.iter().position(|layer| layer == name);
+    let mut wrong = Vec::new();
+    for source in sources() {
+        let Some(own) = rank(top(&source.path)) else {
+            continue;
+        };
+        for used in source.code.split("crate::").skip(1) {
+            let end = used.find(|c: char| !c.is_alphanumeric() && c != '_');
+            let used = &used[..end.unwrap_or(used.len())];
+            match rank(used) {
+                Some(used) if used <= own => {}
+                Some(_) => wrong.push(format!("{} must not use {used}", source.path)),
+                None => wrong.push(format!("{}: what is crate::{used}?", source.path)),
+            }
+        }
+    }
+    none(wrong);
+}
+
+#[test]
+fn front_ends_do_not_know_each_other() {
+    let mut wrong = Vec::new();
+    for source in sources() {
+        let other = match top(&source.path) {
+            "line" => "crate::tui",
+            "tui" => "crate::line",
+            _ => continue,
+        };
+        if source.code.contains(other) {
+            wrong.push(format!("{} must not use {other}", source.path));
+        }
+    }
+    none(wrong);
+}
+
+#[test]
+fn every_module_stands_in_the_list() {
+    let listed: Vec<String> = layers();
+    let is_listed = |path: &str| {
+        let top = top(path);
+        ["lib", "main", "cli"].contains(&top) || listed.iter().any(|layer| layer == top)
+    };
+    none(sources().into_iter().map(|source| source.path).filter(|path| !is_listed(path)).collect());
+}
+
+#[test]
+fn the_outside_world_stays_in_its_homes() {
+    let mut wrong = Vec::new();
+    for source in sources() {
+        for (what, homes) in HOMES {
+            // A name may stand in a longer one: writeln! is no println!.
+            let named = source.code.match_indices(what).any(|(at, _)| {
+                let before = source.code[..at].chars().next_back();
+                !before.is_some_and(|c| c.is_alphanumeric() || c == '_')
+            });
+            let home = homes.iter().any(|home| source.path.starts_with(home));
+            if named && !home {
+                wrong.push(format!("{}: {what} belongs in {homes:?}", source.path));
+            }
+        }
+    }
+    none(wrong);
+}
+
+#[test]
+fn every_module_says_what_it_is_for() {
+    let silent = sources().into_iter().filter(|source| !source.whole.starts_with("//! "));
+    none(silent.map(|source| source.path).collect());
+}
+
+#[test]
+fn no_file_is_too_long_to_read() {
+    let long = sources().into_iter().filter_map(|source| {
+        let tests = source.whole.find("#[cfg(test)]\nmod tests {").unwrap_or(source.whole.len());
+        let lines = source.whole[..tests].lines().count();
+        let long = lines > LONGEST && !TABLES.contains(&source.path.as_str());
+        long.then(|| format!("{} has {lines} lines", source.path))
+    });
+    none(long.collect());
+}
+
+#[test]
+fn nothing_ends_the_program_abruptly() {
+    let mut wrong = Vec::new();
+    for source in sources() {
+        for what in ABRUPT.iter().filter(|what| source.code.contains(**what)) {
+            wrong.push(format!("{}: {what}", source.path));
+        }
+    }
+    none(wrong);
+}
