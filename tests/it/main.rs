@@ -1,4 +1,5 @@
 //! One binary, one module a behaviour.
 
+mod families;
 mod reference;
 mod support;

@@ -1,4 +1,7 @@
-//! What the tests share: the real default model.
+//! What the tests share: the real default model, and small ones with random weights.
+
+pub mod bodies;
+pub mod tiny;
 
 use illumine::engine::{Loaded, read};
 use illumine::model::device::Choice;
