@@ -231,6 +231,18 @@ impl Entry {
 }
 
 impl Architecture {
+    pub const ALL: &[Architecture] = &[
+        Architecture::Llama,
+        Architecture::Mistral,
+        Architecture::Qwen2,
+        Architecture::Qwen3,
+        Architecture::Qwen3Moe,
+        Architecture::Gemma3,
+        Architecture::Phi3,
+        Architecture::Glm4,
+        Architecture::Lfm2,
+    ];
+
     /// The `general.architecture` that the GGUF file declares. Mistral's files say "llama".
     pub fn gguf(self) -> &'static str {
         match self {

@@ -88,9 +88,17 @@ fn test_files(path: &Path) -> Vec<PathBuf> {
     let stem = path.file_stem().unwrap();
     let folder = path.parent().unwrap();
     let own = ["mod", "lib", "main"].iter().any(|name| stem == *name);
-    let below = if own { folder.to_path_buf() } else { folder.join(stem) };
+    let below = if own {
+        folder.to_path_buf()
+    } else {
+        folder.join(stem)
+    };
     let mut files = Vec::new();
-    for (at, _) in lines.iter().enumerate().filter(|(_, line)| **line == "#[cfg(test)]") {
+    for (at, _) in lines
+        .iter()
+        .enumerate()
+        .filter(|(_, line)| **line == "#[cfg(test)]")
+    {
         let (named, declared) = match lines[at + 1].strip_prefix("#[path = \"") {
             Some(named) => (named.strip_suffix("\"]"), lines[at + 2]),
             None => (None, lines[at + 1]),
@@ -112,13 +120,21 @@ fn code(whole: &str) -> String {
         Some(at) => &whole[..at],
         None => whole,
     };
-    let lines = shipped.lines().filter(|line| !line.trim_start().starts_with("//"));
+    let lines = shipped
+        .lines()
+        .filter(|line| !line.trim_start().starts_with("//"));
     lines.map(|line| format!("{line}\n")).collect()
 }
 
 fn layers() -> Vec<String> {
     let lib = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("src/lib.rs")).unwrap();
-    let module = |line: &str| Some(line.strip_prefix("pub mod ")?.strip_suffix(';')?.to_string());
+    let module = |line: &str| {
+        Some(
+            line.strip_prefix("pub mod ")?
+                .strip_suffix(';')?
+                .to_string(),
+        )
+    };
     lib.lines().filter_map(module).collect()
 }
 
@@ -178,7 +194,13 @@ fn every_module_stands_in_the_list() {
         let top = top(path);
         ["lib", "main", "cli"].contains(&top) || listed.iter().any(|layer| layer == top)
     };
-    none(sources().into_iter().map(|source| source.path).filter(|path| !is_listed(path)).collect());
+    none(
+        sources()
+            .into_iter()
+            .map(|source| source.path)
+            .filter(|path| !is_listed(path))
+            .collect(),
+    );
 }
 
 #[test]
@@ -202,14 +224,19 @@ fn the_outside_world_stays_in_its_homes() {
 
 #[test]
 fn every_module_says_what_it_is_for() {
-    let silent = sources().into_iter().filter(|source| !source.whole.starts_with("//! "));
+    let silent = sources()
+        .into_iter()
+        .filter(|source| !source.whole.starts_with("//! "));
     none(silent.map(|source| source.path).collect());
 }
 
 #[test]
 fn no_file_is_too_long_to_read() {
     let long = sources().into_iter().filter_map(|source| {
-        let tests = source.whole.find("#[cfg(test)]\nmod tests {").unwrap_or(source.whole.len());
+        let tests = source
+            .whole
+            .find("#[cfg(test)]\nmod tests {")
+            .unwrap_or(source.whole.len());
         let lines = source.whole[..tests].lines().count();
         let long = lines > LONGEST && !TABLES.contains(&source.path.as_str());
         long.then(|| format!("{} has {lines} lines", source.path))

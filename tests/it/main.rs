@@ -4,6 +4,7 @@ mod architecture;
 mod bad_input;
 mod disk;
 mod engine;
+mod families;
 mod reference;
 mod repl;
 mod signals;

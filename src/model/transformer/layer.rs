@@ -1,8 +1,10 @@
-//! One block of the Transformer: attention and feed-forward, each behind a norm.
+//! One block of the Transformer: attention (or a convolution) and feed-forward, each behind a norm.
 
 use super::attention::attend;
 use super::cache::Cache;
-use super::config::{Activation, Config};
+use super::config::Config;
+use super::convolution::Convolution;
+use super::feed::Feed;
 use super::rope::Tables;
 use super::weights::{Linear, Weights, forward_many};
 use crate::model::ModelError;
@@ -17,17 +19,29 @@ pub struct Norm {
 }
 
 pub struct Layer {
-    attention_norm: Norm,
+    mix_norm: Norm,
+    mixer: Mixer,
+    after_mix: Option<Norm>,
+    feed_norm: Norm,
+    feed: Feed,
+    after_feed: Option<Norm>,
+}
+
+/// How a token learns of the tokens before it.
+enum Mixer {
+    Attention(Box<Attention>),
+    Convolution(Convolution),
+}
+
+struct Attention {
     projections: Projections,
     query_norm: Option<Norm>,
     key_norm: Option<Norm>,
     output: Linear,
-    after_attention: Option<Norm>,
-    feed_norm: Norm,
-    feed: Feed,
-    after_feed: Option<Norm>,
-    cache: Cache,
+    keys: Cache,
+    values: Cache,
     window: Option<usize>,
+    query_scale: Option<f64>,
     shape: Shape,
     pool: Arc<Pool>,
 }
@@ -37,7 +51,6 @@ struct Shape {
     heads: usize,
     kv_heads: usize,
     head_dim: usize,
-    context: usize,
 }
 
 /// Queries, keys and values from one input: three matrices, or one that holds all.
@@ -49,18 +62,18 @@ enum Projections {
     Fused(Linear),
 }
 
-/// Gate and up from one input, then down: three matrices, or gate and up in one.
-struct Feed {
-    gate: Option<Linear>,
-    up: Linear,
-    down: Linear,
-    activation: Activation,
-}
-
 impl Norm {
     pub fn load(weights: &Weights, name: &str, eps: f32) -> Result<Norm, ModelError> {
         let weight = weights.vector(name)?;
         Ok(Norm { weight, eps })
+    }
+
+    /// The norm of this name, where the model has one.
+    fn some(weights: &Weights, config: &Config, name: &str) -> Result<Option<Norm>, ModelError> {
+        let there = weights.has(name);
+        there
+            .then(|| Norm::load(weights, name, config.norm_eps))
+            .transpose()
     }
 
     pub fn forward(&self, x: &Tensor) -> Computed<Tensor> {
@@ -70,54 +83,75 @@ impl Norm {
 
 impl Layer {
     pub fn load(weights: &Weights, config: &Config, index: usize) -> Result<Layer, ModelError> {
-        let name = |part: &str| format!("blk.{index}.{part}.weight");
-        let norm = |part: &str| Norm::load(weights, &name(part), config.norm_eps);
-        let some_norm = |part: &str| {
-            let there = weights.has(&name(part));
-            there.then(|| norm(part)).transpose()
+        let norm = |part: &str| Norm::some(weights, config, &format!("blk.{index}.{part}.weight"));
+        let need = |part: &str| {
+            let name = format!("blk.{index}.{part}.weight");
+            Norm::load(weights, &name, config.norm_eps)
         };
-        let device = weights.device();
         Ok(Layer {
-            attention_norm: norm("attn_norm")?,
-            projections: Projections::load(weights, index)?,
-            query_norm: some_norm("attn_q_norm")?,
-            key_norm: some_norm("attn_k_norm")?,
-            output: weights.linear(&name("attn_output"))?,
-            after_attention: some_norm("post_attention_norm")?,
-            feed_norm: norm("ffn_norm")?,
-            feed: Feed::load(weights, index, config.activation)?,
-            after_feed: some_norm("post_ffw_norm")?,
-            cache: Cache::new(config.kv_heads, config.head_dim, config.context, device)?,
-            window: config.windowed(index).map(|window| window.tokens),
-            shape: Shape {
-                heads: config.heads,
-                kv_heads: config.kv_heads,
-                head_dim: config.head_dim,
-                context: config.context,
+            mix_norm: need("attn_norm")?,
+            mixer: match Convolution::load(weights, config, index)? {
+                Some(convolution) => Mixer::Convolution(convolution),
+                None => Mixer::Attention(Box::new(Attention::load(weights, config, index)?)),
             },
-            pool: weights.pool(),
+            after_mix: norm("post_attention_norm")?,
+            feed_norm: need("ffn_norm")?,
+            feed: Feed::load(weights, config, index)?,
+            after_feed: norm("post_ffw_norm")?,
         })
     }
 
     /// `x` `[tokens, hidden]`, whose first token stands at `position`, to the same shape.
     pub fn forward(&mut self, x: &Tensor, rope: &Tables, position: usize) -> Computed<Tensor> {
-        let attended = self.attention(&self.attention_norm.forward(x)?, rope, position)?;
-        let x = (x + after(&self.after_attention, attended)?)?;
+        let normed = self.mix_norm.forward(x)?;
+        let mixed = match &mut self.mixer {
+            Mixer::Attention(attention) => attention.forward(&normed, rope, position)?,
+            Mixer::Convolution(convolution) => convolution.forward(&normed, position)?,
+        };
+        let x = (x + after(&self.after_mix, mixed)?)?;
         let fed = self.feed.forward(&self.feed_norm.forward(&x)?)?;
         &x + after(&self.after_feed, fed)?
     }
+}
 
-    fn attention(&mut self, x: &Tensor, rope: &Tables, position: usize) -> Computed<Tensor> {
+impl Attention {
+    fn load(weights: &Weights, config: &Config, index: usize) -> Result<Attention, ModelError> {
+        let name = |part: &str| format!("blk.{index}.{part}.weight");
+        let (parts, width) = (config.kv_heads, config.head_dim);
+        let cache = || Cache::new(config.context, parts, width, weights.device());
+        Ok(Attention {
+            projections: Projections::load(weights, index)?,
+            query_norm: Norm::some(weights, config, &name("attn_q_norm"))?,
+            key_norm: Norm::some(weights, config, &name("attn_k_norm"))?,
+            output: weights.linear(&name("attn_output"))?,
+            keys: cache()?,
+            values: cache()?,
+            window: config.windowed(index).map(|window| window.tokens),
+            query_scale: config.query_scale,
+            shape: Shape {
+                heads: config.heads,
+                kv_heads: config.kv_heads,
+                head_dim: config.head_dim,
+            },
+            pool: weights.pool(),
+        })
+    }
+
+    fn forward(&mut self, x: &Tensor, rope: &Tables, position: usize) -> Computed<Tensor> {
         let shape = self.shape;
         let tokens = x.dim(0)?;
         let [q, k, v] = self.projections.forward(x, shape)?;
         let q = q.reshape((tokens, shape.heads, shape.head_dim))?;
         let k = k.reshape((tokens, shape.kv_heads, shape.head_dim))?;
         let v = v.reshape((tokens, shape.kv_heads, shape.head_dim))?;
-        let q = rope.apply(&after(&self.query_norm, q)?, position)?;
+        let mut q = rope.apply(&after(&self.query_norm, q)?, position)?;
         let k = rope.apply(&after(&self.key_norm, k)?, position)?;
-        let (k, v) = self.cache.write(&k, &v, position, shape.context)?;
-        let out = attend(&self.pool, &q, &k, &v, position, self.window)?;
+        if let Some(scale) = self.query_scale {
+            q = (q * scale)?;
+        }
+        let keys = self.keys.write(&k, position)?;
+        let values = self.values.write(&v, position)?;
+        let out = attend(&self.pool, &q, &keys, &values, position, self.window)?;
         self.output.forward(&out)
     }
 }
@@ -172,39 +206,5 @@ impl Projections {
                 }
             }
         }
-    }
-}
-
-impl Feed {
-    fn load(weights: &Weights, index: usize, activation: Activation) -> Result<Feed, ModelError> {
-        let name = |part: &str| format!("blk.{index}.{part}.weight");
-        let apart = weights.has(&name("ffn_gate"));
-        Ok(Feed {
-            gate: apart
-                .then(|| weights.linear(&name("ffn_gate")))
-                .transpose()?,
-            up: weights.linear(&name("ffn_up"))?,
-            down: weights.linear(&name("ffn_down"))?,
-            activation,
-        })
-    }
-
-    fn forward(&self, x: &Tensor) -> Computed<Tensor> {
-        let [gate, up] = match &self.gate {
-            Some(gate) => forward_many([gate, &self.up], x)?,
-            None => {
-                let both = self.up.forward(x)?;
-                let half = both.dim(1)? / 2;
-                [
-                    both.narrow(1, 0, half)?.contiguous()?,
-                    both.narrow(1, half, half)?.contiguous()?,
-                ]
-            }
-        };
-        let gate = match self.activation {
-            Activation::Silu => gate.silu()?,
-            Activation::Gelu => gate.gelu()?,
-        };
-        self.down.forward(&(gate * up)?)
     }
 }

@@ -6,6 +6,8 @@
 mod attention;
 mod cache;
 pub mod config;
+mod convolution;
+mod feed;
 mod fused;
 mod layer;
 mod rope;
@@ -48,12 +50,18 @@ impl Transformer {
         let local_rope = local.map(|base| {
             let plain = config::Rope {
                 factor: 1.0,
+                magnitude: 1.0,
                 ..config.rope.clone()
             };
             Tables::new(&plain, base, None, device)
         });
         let layers = (0..config.layers).map(|index| Layer::load(&weights, &config, index));
         let layers = layers.collect::<Result<Vec<_>, _>>()?;
+        // LFM2's converter gave the last norm another name.
+        let norm = match weights.has("output_norm.weight") {
+            true => "output_norm.weight",
+            false => "token_embd_norm.weight",
+        };
         // Small models write with the matrix they read with.
         let head = match weights.has("output.weight") {
             true => "output.weight",
@@ -63,7 +71,7 @@ impl Transformer {
             layers,
             rope,
             local_rope: local_rope.transpose()?,
-            norm: Norm::load(&weights, "output_norm.weight", config.norm_eps)?,
+            norm: Norm::load(&weights, norm, config.norm_eps)?,
             head: weights.linear(head)?,
             len: 0,
             weights,

@@ -51,8 +51,10 @@ impl Tables {
         };
         let turns: Vec<f64> = (0..half).map(turn).collect();
         let angles = (0..len).flat_map(|at| turns.iter().map(move |turn| at as f64 * turn));
+        let size = self.rope.magnitude;
         let (sin, cos): (Vec<f32>, Vec<f32>) = angles
-            .map(|angle| (angle.sin() as f32, angle.cos() as f32))
+            .map(|angle| (angle.sin() * size, angle.cos() * size))
+            .map(|(sin, cos)| (sin as f32, cos as f32))
             .unzip();
         self.cos = Tensor::from_vec(cos, (len, half), &self.device)?;
         self.sin = Tensor::from_vec(sin, (len, half), &self.device)?;

@@ -63,21 +63,54 @@ impl Weights {
         self.gguf.tensor(name).is_some()
     }
 
+    /// The error for a tensor that the model cannot do without.
+    pub fn missing(&self, name: &str) -> ModelError {
+        self.gguf.missing(name).into()
+    }
+
     /// A norm's weight or a bias, as f32.
     pub fn vector(&self, name: &str) -> Result<Tensor, ModelError> {
         let tensor = self.find(name, 1)?;
         Ok(self.quantized(tensor)?.dequantize(&self.device)?)
     }
 
+    /// A small matrix that is not multiplied by, as f32.
+    pub fn matrix(&self, name: &str) -> Result<Tensor, ModelError> {
+        let tensor = self.find(name, 2)?;
+        Ok(self.quantized(tensor)?.dequantize(&self.device)?)
+    }
+
     pub fn linear(&self, name: &str) -> Result<Linear, ModelError> {
         let tensor = self.find(name, 2)?;
-        if let Some(format) = format(tensor.dtype).filter(|_| self.device.is_cpu()) {
-            let (rows, cols) = (tensor.shape[0], tensor.shape[1]);
-            let (data, mut arena) = (self.gguf.data(tensor), self.arena.borrow_mut());
+        let size = (tensor.shape[0], tensor.shape[1]);
+        self.multiplier(tensor.dtype, size, self.gguf.data(tensor))
+    }
+
+    /// Matrices that lie one after the other in one tensor `[matrices, out, in]`.
+    pub fn stacked(&self, name: &str) -> Result<Vec<Linear>, ModelError> {
+        let tensor = self.find(name, 3)?;
+        let size = (tensor.shape[1], tensor.shape[2]);
+        let data = self.gguf.data(tensor);
+        let bytes = data.len() / tensor.shape[0].max(1);
+        let matrices = data.chunks_exact(bytes.max(1));
+        matrices
+            .map(|data| self.multiplier(tensor.dtype, size, data))
+            .collect()
+    }
+
+    fn multiplier(
+        &self,
+        dtype: GgmlDType,
+        (rows, cols): (usize, usize),
+        data: &[u8],
+    ) -> Result<Linear, ModelError> {
+        if let Some(format) = format(dtype).filter(|_| self.device.is_cpu()) {
+            let mut arena = self.arena.borrow_mut();
             let packed = Packed::pack(&mut arena, &self.pool, format, data, rows, cols)?;
             return Ok(Linear::Packed(packed, self.pool.clone()));
         }
-        let quantized = self.quantized(tensor)?;
+        let storage = QStorage::from_data(Cow::Borrowed(data), &self.device, dtype)?;
+        let quantized = QTensor::new(storage, (rows, cols))?;
         Ok(Linear::Candle(QMatMul::from_arc(Arc::new(quantized))?))
     }
 

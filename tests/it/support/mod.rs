@@ -1,7 +1,10 @@
-//! What the tests share: the real default model, and homes to run the program in.
+//! What the tests share: the real default model, small ones with random weights, and homes and
+//! terminals to run the program in.
 
+pub mod bodies;
 pub mod gguf;
 pub mod home;
+pub mod tiny;
 pub mod tmux;
 
 pub use home::{Home, Output};
