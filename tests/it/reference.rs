@@ -1,13 +1,18 @@
 //! The same model, the same words: held to llama.cpp's numbers (tests/reference/, made by the
 //! make.py beside them).
 
-use crate::support::loaded;
+use crate::support::{loaded, model_path};
+use candle_core::Device;
+use candle_core::quantized::{GgmlDType, QTensor, gguf_file};
 use illumine::engine::perplexity::perplexity;
-use illumine::engine::{Loaded, encode};
+use illumine::engine::{Loaded, encode, read};
 use illumine::model::Rows;
+use illumine::model::device::Choice;
 use illumine::story::Context;
 use illumine::story::context::{Message, Part, Role};
 use serde::Deserialize;
+use std::fs::File;
+use std::path::Path;
 
 #[derive(Deserialize)]
 struct Reference {
@@ -90,9 +95,14 @@ fn prompts_become_the_tokens_that_llama_cpp_makes() {
     }
 }
 
-/// Where the reference's two best tokens lie this close together, its own other ways to compute
-/// (a batch instead of single steps, flash attention, AMX) also choose the other one.
-const CLOSE: f32 = 0.05;
+/// How far apart llama.cpp's own answers lie on these very prompts: read as one batch instead of
+/// step by step, with flash attention, or with AMX, its best token is another one in 25 to 35 of
+/// the 909 steps, and the distance of its two best logits moves by up to 0.85 (make.py prints it).
+/// A small model's 8-bit activations round one way or the other at the least difference, so what
+/// can be held is that we are no further from it than it is from itself.
+const APART: usize = 50;
+const MARGIN: f32 = 0.53;
+const RMS: f64 = 0.25;
 
 fn best(logits: &[f32]) -> u32 {
     let best = logits
@@ -102,55 +112,124 @@ fn best(logits: &[f32]) -> u32 {
     best.unwrap().0 as u32
 }
 
-/// Feeds the reference's tokens, so that every step is compared on the same ground.
+/// The logits of every step, on the reference's own tokens, so that all are compared on the same
+/// ground: `[steps][vocabulary]`.
 fn steps(loaded: &mut Loaded, prompt: &Prompt) -> Vec<Vec<f32>> {
     loaded.rewind(0);
-    let mut logits = loaded
-        .feed(&prompt.prompt_ids, Rows::Last, &|| false)
-        .unwrap()
-        .unwrap();
-    let mut steps = Vec::new();
-    for id in &prompt.greedy_ids {
-        steps.push(std::mem::take(&mut logits));
-        logits = loaded.feed(&[*id], Rows::Last, &|| false).unwrap().unwrap();
+    let (last, before) = prompt.prompt_ids.split_last().unwrap();
+    if !before.is_empty() {
+        loaded.feed(before, Rows::None, &|| false).unwrap();
     }
-    steps
+    let steps = prompt.greedy_ids.len();
+    let fed: Vec<u32> = std::iter::once(*last)
+        .chain(prompt.greedy_ids[..steps - 1].iter().copied())
+        .collect();
+    let rows = loaded.feed(&fed, Rows::All, &|| false).unwrap().unwrap();
+    let width = loaded.model.vocabulary();
+    rows.chunks_exact(width).map(<[f32]>::to_vec).collect()
 }
 
 #[test]
-fn greedy_tokens_are_those_of_llama_cpp() {
+fn greedy_tokens_are_those_of_llama_cpp_as_far_as_it_agrees_with_itself() {
     let mut loaded = loaded();
-    let (mut count, mut apart, mut worst, mut squares) = (0, 0, 0f32, 0f64);
+    let (mut count, mut apart, mut squares) = (0, 0, 0f64);
     for prompt in &reference().prompts {
         for (step, logits) in steps(&mut loaded, prompt).iter().enumerate() {
             let (first, top, second, next) = prompt.top2[step];
             count += 1;
-            let off = (logits[first as usize] - top) as f64;
-            squares += off * off;
+            squares += f64::from(logits[first as usize] - top).powi(2);
             if best(logits) != first {
                 apart += 1;
-                worst = worst.max(top - next);
-                println!(
-                    "{} step {step}: margin {:.3} ours {} (second {second})",
-                    prompt.name,
-                    top - next,
-                    best(logits)
+                let margin = top - next;
+                let at = format!("{} step {step}, second {second}", prompt.name);
+                assert!(
+                    margin < MARGIN,
+                    "{at}: {margin} is too clear a choice to miss"
                 );
             }
         }
     }
-    println!(
-        "{apart} of {count} apart, worst margin {worst:.3}, rms {:.3}",
-        (squares / count as f64).sqrt()
+    let rms = (squares / f64::from(count)).sqrt();
+    assert!(
+        count > 900 && apart <= APART && rms <= RMS,
+        "{apart} of {count} apart, rms {rms:.3}"
     );
-    let _ = CLOSE;
+}
+
+#[derive(Deserialize)]
+struct Exact {
+    prompts: Vec<ExactPrompt>,
+}
+
+/// What plain f32 arithmetic gives, without any rounding of activations.
+#[derive(Deserialize)]
+struct ExactPrompt {
+    name: String,
+    best: Vec<u32>,
+    /// Of the reference's two best tokens, at each step.
+    logits: Vec<(f32, f32)>,
+}
+
+/// The default model with every weight as f32, so that nothing is rounded on the way.
+fn exact_model(dir: &Path) -> Loaded {
+    let mut file = File::open(model_path()).unwrap();
+    let content = gguf_file::Content::read(&mut file).unwrap();
+    let tensors: Vec<(String, QTensor)> = content
+        .tensor_infos
+        .keys()
+        .map(|name| {
+            let tensor = content.tensor(&mut file, name, &Device::Cpu).unwrap();
+            let plain = tensor.dequantize(&Device::Cpu).unwrap();
+            (
+                name.clone(),
+                QTensor::quantize(&plain, GgmlDType::F32).unwrap(),
+            )
+        })
+        .collect();
+    let metadata: Vec<(&str, &gguf_file::Value)> = content
+        .metadata
+        .iter()
+        .map(|(key, value)| (key.as_str(), value))
+        .collect();
+    let tensors: Vec<(&str, &QTensor)> = tensors
+        .iter()
+        .map(|(name, tensor)| (name.as_str(), tensor))
+        .collect();
+    let path = dir.join("exact.gguf");
+    gguf_file::write(&mut File::create(&path).unwrap(), &metadata, &tensors).unwrap();
+    read("exact", &path, "exact".into(), Choice::Cpu, 2).unwrap()
+}
+
+#[test]
+fn in_plain_arithmetic_every_step_is_exact() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut loaded = exact_model(dir.path());
+    let exact: Exact =
+        serde_json::from_str(include_str!("../reference/smollm2-135m-q4_1-exact.json")).unwrap();
+    let reference = reference();
+    let mut worst = 0f32;
+    // Every fourth prompt: f32 weights are five times the bytes.
+    for (prompt, exact) in reference.prompts.iter().zip(&exact.prompts).step_by(4) {
+        assert_eq!(prompt.name, exact.name);
+        for (step, logits) in steps(&mut loaded, prompt).iter().enumerate() {
+            let (first, _, second, _) = prompt.top2[step];
+            let (one, two) = exact.logits[step];
+            let off = (logits[first as usize] - one)
+                .abs()
+                .max((logits[second as usize] - two).abs());
+            worst = worst.max(off);
+            let rival = logits[exact.best[step] as usize];
+            let ours = logits[best(logits) as usize];
+            assert!(ours - rival < 0.01, "{} step {step}", prompt.name);
+        }
+    }
+    assert!(worst < 0.01, "{worst}");
 }
 
 #[test]
 fn perplexity_is_that_of_llama_cpp() {
     let text = include_str!("../reference/alice.txt");
     let found = perplexity(&mut loaded(), text, 512, &mut |_, _| true).unwrap();
-    println!("{found:?}");
     let off = found.perplexity / 19.437826 - 1.0;
     assert!(off.abs() < 0.005, "{off}");
 }
