@@ -3,3 +3,4 @@
 mod families;
 mod reference;
 mod support;
+mod vocabulary;
