@@ -10,4 +10,5 @@ mod repl;
 mod signals;
 mod support;
 mod terminal;
+mod vocabulary;
 mod write;

@@ -1,14 +1,16 @@
-//! From `tokenizer.ggml.*` metadata to a `tokenizers` pipeline.
+//! From `tokenizer.ggml.*` metadata to a way of splitting text.
 //!
 //! Sources: llama.cpp `src/llama-vocab.cpp` for which `pre` means which splitting, and each model's
 //! published tokenizer.json for the splitting itself.
 
+use super::sentence_piece::{Piece, SentencePiece};
 use crate::model::ModelError;
 use crate::model::gguf::Gguf;
+use ahash::AHashMap;
 use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
 use tokenizers::models::bpe::BPE;
-use tokenizers::normalizers::{NFC, Prepend, Replace, Sequence as Normalizers};
+use tokenizers::normalizers::NFC;
 use tokenizers::pre_tokenizers::byte_level::ByteLevel;
 use tokenizers::pre_tokenizers::digits::Digits;
 use tokenizers::pre_tokenizers::sequence::Sequence;
@@ -34,6 +36,17 @@ const ENDS: &[&str] = &[
     "<|user|>",
     "</s>",
 ];
+
+/// Names that mark a turn though they lack the bars of `<|im_end|>`.
+const TURNS: &[&str] = &["<start_of_turn>", "<end_of_turn>", "<EOT>", "_<EOT>"];
+
+/// Those among the control tokens that end a passage.
+pub fn ends(controls: &[(u32, String)]) -> impl Iterator<Item = u32> {
+    let ends = controls
+        .iter()
+        .filter(|(_, name)| ENDS.contains(&name.as_str()));
+    ends.map(|(id, _)| *id)
+}
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Kind {
@@ -78,25 +91,33 @@ impl<'a> Vocabulary<'a> {
         self.tokens.len()
     }
 
-    /// Control tokens (number, name): what a template may name. Some files mark them as
-    /// user-defined; those count when they look the part.
-    pub fn controls(&self) -> Vec<(u32, String)> {
-        let control = |(id, name): (usize, &Cow<str>)| {
-            let marked = self.types[id] == CONTROL;
-            let looks = name.starts_with('<') && name.ends_with('>') && name.len() > 2;
-            let chosen = marked || (self.types[id] == USER_DEFINED && looks);
-            (chosen && !name.is_empty()).then(|| (id as u32, name.to_string()))
-        };
-        self.tokens.iter().enumerate().filter_map(control).collect()
+    /// Control tokens (number, name): what a template may name. `named` are those that the
+    /// metadata gives a part to. Some files mark a turn's tokens as user-defined; those count, too.
+    pub fn controls(&self, named: &[u32]) -> Vec<(u32, String)> {
+        self.chosen(|id, name| self.is_control(id, name, named))
     }
 
-    pub fn ends_generation(&self, named: [Option<u32>; 3]) -> HashSet<u32> {
-        let known = self.controls().into_iter();
-        let known = known.filter(|(_, name)| ENDS.contains(&name.as_str()));
-        known
-            .map(|(id, _)| id)
-            .chain(named.into_iter().flatten())
-            .collect()
+    /// User-defined tokens (number, text) that text becomes wherever it holds theirs: Gemma's runs
+    /// of line ends and spaces, tags of HTML.
+    pub fn always(&self, named: &[u32]) -> Vec<(u32, String)> {
+        self.chosen(|id, name| {
+            self.types[id as usize] == USER_DEFINED && !self.is_control(id, name, named)
+        })
+    }
+
+    fn is_control(&self, id: u32, name: &str, named: &[u32]) -> bool {
+        let turns = name.starts_with("<|") && name.ends_with("|>") || TURNS.contains(&name);
+        match self.types[id as usize] {
+            CONTROL => true,
+            USER_DEFINED => turns || named.contains(&id),
+            _ => false,
+        }
+    }
+
+    fn chosen(&self, choose: impl Fn(u32, &str) -> bool) -> Vec<(u32, String)> {
+        let tokens = (0u32..).zip(&self.tokens);
+        let chosen = tokens.filter(|(id, name)| !name.is_empty() && choose(*id, name));
+        chosen.map(|(id, name)| (id, name.to_string())).collect()
     }
 
     pub fn adds_bos(&self, gguf: &Gguf) -> bool {
@@ -148,14 +169,38 @@ fn alphabet() -> HashMap<char, u8> {
     (0..=255).map(spell).collect()
 }
 
-/// The pipeline for a vocabulary, and a note where the splitting had to be guessed.
-pub fn pipeline(
+/// How words become tokens.
+pub enum Splitter {
+    ByteLevel(Box<tokenizers::Tokenizer>),
+    SentencePiece(SentencePiece),
+}
+
+impl Splitter {
+    pub fn encode(&self, text: &str) -> Result<Vec<u32>, ModelError> {
+        match self {
+            Splitter::SentencePiece(pieces) => Ok(pieces.encode(text)),
+            Splitter::ByteLevel(tokenizer) => {
+                let encoding = tokenizer.encode_fast(text, false).map_err(unusable)?;
+                Ok(encoding.get_ids().to_vec())
+            }
+        }
+    }
+}
+
+/// The splitter for a vocabulary, and a note where the splitting had to be guessed.
+pub fn splitter(
     gguf: &Gguf,
     vocabulary: &Vocabulary,
-) -> Result<(tokenizers::Tokenizer, Option<String>), ModelError> {
+) -> Result<(Splitter, Option<String>), ModelError> {
     match vocabulary.kind {
-        Kind::ByteLevel => byte_level(gguf, vocabulary),
-        Kind::SentencePiece => Ok((sentence_piece(gguf, vocabulary)?, None)),
+        Kind::ByteLevel => {
+            let (tokenizer, note) = byte_level(gguf, vocabulary)?;
+            Ok((Splitter::ByteLevel(Box::new(tokenizer)), note))
+        }
+        Kind::SentencePiece => {
+            let pieces = sentence_piece(gguf, vocabulary)?;
+            Ok((Splitter::SentencePiece(pieces), None))
+        }
     }
 }
 
@@ -242,49 +287,40 @@ impl Pre {
     }
 }
 
-/// SentencePiece merges whatever pair of neighbours makes the best-scored token. As a list of BPE
-/// merges: every way to split a token in two tokens, ordered by the whole's score (the rule by
-/// which the Hugging Face converters write tokenizer.json).
-fn sentence_piece(
-    gguf: &Gguf,
-    vocabulary: &Vocabulary,
-) -> Result<tokenizers::Tokenizer, ModelError> {
+/// What SentencePiece needs to know. Control tokens and those of single bytes are not made from
+/// text, though their names could be.
+fn sentence_piece(gguf: &Gguf, vocabulary: &Vocabulary) -> Result<SentencePiece, ModelError> {
     let scores = gguf.numbers("tokenizer.ggml.scores");
     let scores = scores.ok_or_else(|| gguf.missing("tokenizer.ggml.scores"))?;
-    let ids = vocab(vocabulary);
-    let mut merges: Vec<(f64, u32, u32, (String, String))> = Vec::new();
+    let mut pieces = AHashMap::with_capacity(vocabulary.len());
+    let mut bytes = Box::new([None; 256]);
     for (id, token) in vocabulary.tokens.iter().enumerate() {
-        if matches!(vocabulary.types[id], CONTROL | BYTE) {
-            continue;
-        }
-        for (cut, _) in token.char_indices().skip(1) {
-            let (left, right) = token.split_at(cut);
-            if let (Some(l), Some(r)) = (ids.get(left), ids.get(right)) {
-                let score = scores.get(id).copied().unwrap_or(0.0);
-                merges.push((score, *l, *r, (left.to_string(), right.to_string())));
+        let score = scores.get(id).copied().unwrap_or(0.0) as f32;
+        let id = id as u32;
+        match vocabulary.types[id as usize] {
+            CONTROL => {}
+            BYTE => {
+                if let Some(byte) = byte_token(token) {
+                    bytes[usize::from(byte)] = Some(id);
+                }
+            }
+            _ => {
+                pieces.insert(Box::from(token.as_ref()), Piece { id, score });
             }
         }
     }
-    merges.sort_by(|a, b| b.0.total_cmp(&a.0).then((a.1, a.2).cmp(&(b.1, b.2))));
-    let merges = merges.into_iter().map(|(_, _, _, pair)| pair).collect();
-    let bpe = BPE::builder()
-        .vocab_and_merges(ids, merges)
-        .byte_fallback(true)
-        .fuse_unk(true)
-        .build()
-        .map_err(unusable)?;
-    let mut tokenizer = tokenizers::Tokenizer::new(bpe);
-    let mut steps: Vec<NormalizerWrapper> = Vec::new();
-    if gguf.flag("tokenizer.ggml.add_space_prefix").unwrap_or(true) {
-        steps.push(Prepend::new("▁".to_string()).into());
-    }
-    steps.push(Replace::new(" ", "▁").map_err(unusable)?.into());
-    let steps = Some(NormalizerWrapper::from(Normalizers::new(steps)));
-    tokenizer.with_normalizer(steps).map_err(unusable)?;
-    Ok(tokenizer)
+    let unknown = gguf.unsigned("tokenizer.ggml.unknown_token_id");
+    let unknown = unknown.filter(|id| *id < vocabulary.len() as u64);
+    let prefix = gguf.flag("tokenizer.ggml.add_space_prefix").unwrap_or(true);
+    Ok(SentencePiece::new(
+        pieces,
+        bytes,
+        unknown.map(|id| id as u32),
+        prefix,
+    ))
 }
 
-fn vocab(vocabulary: &Vocabulary) -> ahash::AHashMap<String, u32> {
+fn vocab(vocabulary: &Vocabulary) -> AHashMap<String, u32> {
     let tokens = vocabulary.tokens.iter().enumerate();
     tokens
         .map(|(id, token)| (token.to_string(), id as u32))

@@ -1,26 +1,33 @@
 //! Words to tokens and back, built from a GGUF file's own vocabulary.
 //!
-//! The `tokenizers` crate does the merging; this module says how, per kind of vocabulary. Special
-//! tokens are never read out of a writer's text: `<|im_end|>` typed into a story is just words.
-//! Only a rendered chat template may name them.
+//! The `tokenizers` crate does the merging for byte-level vocabularies, [`sentence_piece`] for the
+//! other kind; this module says how, per vocabulary. Control tokens are never read out of a
+//! writer's text: `<|im_end|>` typed into a story is just words. Only a rendered chat template may
+//! name them. User-defined tokens are words of the vocabulary's own and always found, as in
+//! llama.cpp (`tokenizer_st_partition`).
 
 mod build;
 mod decoder;
+mod sentence_piece;
 
 pub use decoder::Decoder;
 
 use super::ModelError;
 use super::gguf::Gguf;
 use aho_corasick::{AhoCorasick, MatchKind};
+use build::Splitter;
 use std::collections::HashSet;
 
 /// A model's vocabulary.
 pub struct Tokenizer {
     /// Splits and merges, with no special tokens among what it looks for.
-    plain: tokenizers::Tokenizer,
+    splitter: Splitter,
+    /// User-defined tokens, which are found before text is split.
+    always: Specials,
     /// Every token's bytes, one after another, and where each ends.
     bytes: Vec<u8>,
     ends: Vec<usize>,
+    /// Control tokens, which only a template names.
     specials: Specials,
     bos: Option<u32>,
     eos: Option<u32>,
@@ -29,7 +36,7 @@ pub struct Tokenizer {
     note: Option<String>,
 }
 
-/// The control tokens, and a way to find their names in a template's output.
+/// Some tokens, and a way to find their names in text.
 struct Specials {
     names: Vec<String>,
     ids: Vec<u32>,
@@ -44,18 +51,26 @@ impl Tokenizer {
     /// Reads `tokenizer.ggml.*`: byte-level BPE ("gpt2") and SentencePiece ("llama").
     pub fn from_gguf(gguf: &Gguf) -> Result<Tokenizer, ModelError> {
         let vocabulary = build::Vocabulary::read(gguf)?;
-        let (plain, note) = build::pipeline(gguf, &vocabulary)?;
+        let (splitter, note) = build::splitter(gguf, &vocabulary)?;
         let (bytes, ends) = vocabulary.bytes();
         let id = |key: &str| {
             let id = gguf.unsigned(&format!("tokenizer.ggml.{key}_token_id"))?;
             (id < vocabulary.len() as u64).then_some(id as u32)
         };
-        let ends_generation = vocabulary.ends_generation([id("eos"), id("eot"), id("eom")]);
+        let mut named: Vec<u32> = [id("eos"), id("eot"), id("eom")]
+            .into_iter()
+            .flatten()
+            .collect();
+        let mut ends_generation: HashSet<u32> = named.iter().copied().collect();
+        named.extend(id("bos"));
+        let controls = vocabulary.controls(&named);
+        ends_generation.extend(build::ends(&controls));
         Ok(Tokenizer {
-            plain,
+            splitter,
             bytes,
             ends,
-            specials: Specials::new(vocabulary.controls())?,
+            always: Specials::new(vocabulary.always(&named))?,
+            specials: Specials::new(controls)?,
             bos: id("bos"),
             eos: id("eos"),
             add_bos: vocabulary.adds_bos(gguf),
@@ -121,12 +136,22 @@ impl Tokenizer {
 
     /// A writer's text; control tokens' names in it are plain words.
     pub fn encode(&self, text: &str) -> Result<Vec<u32>, ModelError> {
-        if text.is_empty() {
-            return Ok(Vec::new());
+        let mut ids = Vec::new();
+        let mut at = 0;
+        for found in self.always.finder.find_iter(text) {
+            self.split(&text[at..found.start()], &mut ids)?;
+            ids.push(self.always.ids[found.pattern().as_usize()]);
+            at = found.end();
         }
-        let encoding = self.plain.encode_fast(text, false);
-        let encoding = encoding.map_err(|error| ModelError::Tokenize(error.to_string()))?;
-        Ok(encoding.get_ids().to_vec())
+        self.split(&text[at..], &mut ids)?;
+        Ok(ids)
+    }
+
+    fn split(&self, text: &str, ids: &mut Vec<u32>) -> Result<(), ModelError> {
+        if !text.is_empty() {
+            ids.extend(self.splitter.encode(text)?);
+        }
+        Ok(())
     }
 
     /// A template's output, where control tokens' names are control tokens, and guarded ones
@@ -174,8 +199,8 @@ impl Tokenizer {
 }
 
 impl Specials {
-    fn new(controls: Vec<(u32, String)>) -> Result<Specials, ModelError> {
-        let (ids, names): (Vec<u32>, Vec<String>) = controls.into_iter().unzip();
+    fn new(tokens: Vec<(u32, String)>) -> Result<Specials, ModelError> {
+        let (ids, names): (Vec<u32>, Vec<String>) = tokens.into_iter().unzip();
         let finder = AhoCorasick::builder()
             .match_kind(MatchKind::LeftmostLongest)
             .build(&names)
