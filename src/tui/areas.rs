@@ -29,18 +29,29 @@ pub fn fit(app: &mut App, area: Rect) -> Areas {
     let input_rows = (app.input.fit(input_width.into()).len() as u16).clamp(1, most);
     let said = message(app, column.width.into()).len() as u16;
     let blank = u16::from(area.height >= 8);
-    let mut below = Below { column, bottom: area.bottom() };
+    let mut below = Below {
+        column,
+        bottom: area.bottom(),
+    };
     let status = below.take(u16::from(area.height >= 3));
     let line = below.take(input_rows);
     let rule = below.take(u16::from(area.height >= 10));
     let message = below.take(said.max(blank).min(area.height / 3));
-    let story = below.take(below.bottom - area.y);
+    let air = u16::from(area.height >= 16);
+    let story = below.take(below.bottom - area.y - air);
     let areas = Areas {
         story,
         message,
         rule,
-        prompt: Rect { width: mark.min(line.width), ..line },
-        input: Rect { x: line.x + mark, width: line.width.saturating_sub(mark), ..line },
+        prompt: Rect {
+            width: mark.min(line.width),
+            ..line
+        },
+        input: Rect {
+            x: line.x + mark,
+            width: line.width.saturating_sub(mark),
+            ..line
+        },
         status,
     };
     app.input.show(input_rows.into());
@@ -89,6 +100,10 @@ impl Below {
     fn take(&mut self, rows: u16) -> Rect {
         let height = rows.min(self.bottom - self.column.y);
         self.bottom -= height;
-        Rect { y: self.bottom, height, ..self.column }
+        Rect {
+            y: self.bottom,
+            height,
+            ..self.column
+        }
     }
 }

@@ -18,9 +18,41 @@ pub struct Candidate {
     pub note: String,
 }
 
+/// Completions on the screen, and which of them is taken.
+#[derive(Debug, PartialEq)]
+pub struct Hints {
+    pub candidates: Candidates,
+    pub chosen: Option<usize>,
+}
+
+impl Hints {
+    /// Hints for the line up to the cursor, when there is something to hint at.
+    pub fn at(line: &str, names: impl Fn(Completes) -> Vec<String>) -> Option<Hints> {
+        let candidates = candidates(line, names)?;
+        Some(Hints {
+            candidates,
+            chosen: None,
+        })
+    }
+
+    /// Takes the next candidate, or the one before, round and round.
+    pub fn step(&mut self, step: isize) -> &str {
+        let count = self.candidates.found.len();
+        let next = match self.chosen {
+            Some(at) => (at as isize + step).rem_euclid(count as isize) as usize,
+            None if step > 0 => 0,
+            None => count - 1,
+        };
+        self.chosen = Some(next);
+        &self.candidates.found[next].word
+    }
+}
+
 /// The candidates for the line up to the cursor; `names` looks up models or sessions.
 pub fn candidates(line: &str, names: impl Fn(Completes) -> Vec<String>) -> Option<Candidates> {
-    let command = line.strip_prefix('/').filter(|rest| !rest.starts_with('/'))?;
+    let command = line
+        .strip_prefix('/')
+        .filter(|rest| !rest.starts_with('/'))?;
     if line.contains('\n') {
         return None;
     }
@@ -30,29 +62,46 @@ pub fn candidates(line: &str, names: impl Fn(Completes) -> Vec<String>) -> Optio
     let spec = command::find(name)?;
     let typed = rest.trim_start();
     let from = line.len() - typed.len();
-    let word = |word: &str, note: &str| Candidate { word: word.to_string(), note: note.to_string() };
-    let all = match spec.completes {
-        Completes::Nothing => return None,
+    let mut all = match spec.completes {
         Completes::Commands => commands(typed, ""),
-        Completes::Settings => SETTINGS.iter().map(|one| word(one.name, one.help)).collect(),
+        what => arguments(what, names),
+    };
+    let typed = typed.to_lowercase();
+    all.retain(|one| one.word.to_lowercase().starts_with(&typed));
+    some(from, all)
+}
+
+fn arguments(what: Completes, names: impl Fn(Completes) -> Vec<String>) -> Vec<Candidate> {
+    let word = |word: &str, note: &str| Candidate {
+        word: word.to_string(),
+        note: note.to_string(),
+    };
+    match what {
+        Completes::Nothing | Completes::Commands => Vec::new(),
+        Completes::Settings => SETTINGS
+            .iter()
+            .map(|one| word(one.name, one.help))
+            .collect(),
         Completes::Modes => vec![
             word("prose", "the model continues the text itself"),
             word("chat", "each line is a turn, and the model answers"),
         ],
-        Completes::Swipes => vec![word("next", "or a new one, past the newest"), word("prev", "")],
+        Completes::Swipes => vec![
+            word("next", "or a new one, past the newest"),
+            word("prev", ""),
+        ],
         Completes::Models | Completes::Sessions => {
-            names(spec.completes).iter().map(|name| word(name, "")).collect()
+            names(what).iter().map(|name| word(name, "")).collect()
         }
-    };
-    let typed = typed.to_lowercase();
-    let fits = |one: &Candidate| one.word.to_lowercase().starts_with(&typed);
-    some(from, all.into_iter().filter(fits).collect())
+    }
 }
 
 /// What the command on the line still takes, to show behind the cursor.
 pub fn ghost(line: &str) -> Option<String> {
     let command = line.strip_prefix('/')?;
-    let (name, rest) = command.split_once(' ').map_or((command, None), |(name, rest)| (name, Some(rest)));
+    let (name, rest) = command
+        .split_once(' ')
+        .map_or((command, None), |(name, rest)| (name, Some(rest)));
     let spec = command::find(name)?;
     match rest {
         None if !spec.args.is_empty() => Some(format!(" {}", spec.args)),
@@ -102,7 +151,9 @@ mod tests {
             Completes::Models => vec!["smollm2-135m".to_string(), "smollm2-360m".to_string()],
             _ => vec!["story-1".to_string(), "The harbour".to_string()],
         };
-        let found = candidates(line, names).map(|candidates| candidates.found).unwrap_or_default();
+        let found = candidates(line, names)
+            .map(|candidates| candidates.found)
+            .unwrap_or_default();
         found.into_iter().map(|one| one.word).collect()
     }
 

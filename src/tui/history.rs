@@ -17,7 +17,11 @@ impl History {
     pub fn new(mut lines: Vec<String>) -> History {
         lines.drain(..lines.len().saturating_sub(LIMIT));
         let old = lines.len();
-        History { lines, old, ..History::default() }
+        History {
+            lines,
+            old,
+            ..History::default()
+        }
     }
 
     pub fn add(&mut self, line: &str) {

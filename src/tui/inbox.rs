@@ -38,17 +38,23 @@ pub fn open(inbox: Sender<Input>) -> io::Result<()> {
         raised.push((signal, flag));
     }
     let keys = inbox.clone();
-    thread::Builder::new().name("keys".into()).spawn(move || read_keys(&keys))?;
-    thread::Builder::new().name("signals".into()).spawn(move || {
-        while wait(&mut wakes) {
-            for (signal, flag) in &raised {
-                if flag.swap(false, Ordering::SeqCst) && inbox.send(Input::Signal(*signal)).is_err() {
-                    return;
+    thread::Builder::new()
+        .name("keys".into())
+        .spawn(move || read_keys(&keys))?;
+    thread::Builder::new()
+        .name("signals".into())
+        .spawn(move || {
+            while wait(&mut wakes) {
+                for (signal, flag) in &raised {
+                    if flag.swap(false, Ordering::SeqCst)
+                        && inbox.send(Input::Signal(*signal)).is_err()
+                    {
+                        return;
+                    }
                 }
             }
-        }
-        let _ = inbox.send(Input::Signal(SIGHUP));
-    })?;
+            let _ = inbox.send(Input::Signal(SIGHUP));
+        })?;
     Ok(())
 }
 
@@ -64,7 +70,10 @@ fn read_keys(inbox: &Sender<Input>) {
 fn wait(wakes: &mut UnixStream) -> bool {
     let terminal = io::stdin().is_terminal().then(|| io::stdin().as_raw_fd());
     // A negative descriptor is passed over.
-    let mut polled = [poll_for(wakes.as_raw_fd(), libc::POLLIN), poll_for(terminal.unwrap_or(-1), 0)];
+    let mut polled = [
+        poll_for(wakes.as_raw_fd(), libc::POLLIN),
+        poll_for(terminal.unwrap_or(-1), 0),
+    ];
     // SAFETY: the pointer and the length are those of an array that outlives the call.
     let ready = unsafe { libc::poll(polled.as_mut_ptr(), polled.len() as libc::nfds_t, -1) };
     if ready < 0 {
@@ -77,5 +86,9 @@ fn wait(wakes: &mut UnixStream) -> bool {
 }
 
 fn poll_for(fd: RawFd, events: libc::c_short) -> libc::pollfd {
-    libc::pollfd { fd, events, revents: 0 }
+    libc::pollfd {
+        fd,
+        events,
+        revents: 0,
+    }
 }

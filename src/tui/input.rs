@@ -119,7 +119,8 @@ impl Input {
             let mut from = 0;
             for line in self.text.split('\n') {
                 let rows = wrap(line, width, 0).into_iter();
-                self.rows.extend(rows.map(|row| from + row.start..from + row.end));
+                self.rows
+                    .extend(rows.map(|row| from + row.start..from + row.end));
                 from += line.len() + 1;
             }
         }
@@ -134,7 +135,10 @@ impl Input {
     pub fn show(&mut self, height: usize) {
         let (row, _) = self.place();
         let last = self.rows.len().saturating_sub(height);
-        self.top = self.top.clamp((row + 1).saturating_sub(height), row).min(last);
+        self.top = self
+            .top
+            .clamp((row + 1).saturating_sub(height), row)
+            .min(last);
     }
 
     pub fn top(&self) -> usize {
@@ -143,16 +147,27 @@ impl Input {
 
     /// The cursor's row and column. After spaces that hang past the edge it stays at the edge.
     pub fn place(&self) -> (usize, usize) {
-        let row = self.rows.partition_point(|row| row.start <= self.cursor).saturating_sub(1);
+        let row = self
+            .rows
+            .partition_point(|row| row.start <= self.cursor)
+            .saturating_sub(1);
         let start = self.rows.get(row).map_or(0, |row| row.start);
         (row, cells(&self.text[start..self.cursor]).min(self.width))
     }
 
     fn vertical(&mut self, up: bool) -> bool {
         // Several keys can come between two frames.
-        self.fit(if self.width == 0 { usize::MAX } else { self.width });
+        self.fit(if self.width == 0 {
+            usize::MAX
+        } else {
+            self.width
+        });
         let (row, column) = self.place();
-        let to = if up { row.checked_sub(1) } else { Some(row + 1) };
+        let to = if up {
+            row.checked_sub(1)
+        } else {
+            Some(row + 1)
+        };
         let Some(range) = to.and_then(|to| self.rows.get(to)).cloned() else {
             return false;
         };
@@ -179,7 +194,10 @@ impl Input {
 
     fn right(&self) -> usize {
         let mut at = GraphemeCursor::new(self.cursor, self.text.len(), true);
-        at.next_boundary(&self.text, 0).ok().flatten().unwrap_or(self.text.len())
+        at.next_boundary(&self.text, 0)
+            .ok()
+            .flatten()
+            .unwrap_or(self.text.len())
     }
 
     fn word_left(&self) -> usize {
@@ -195,7 +213,9 @@ impl Input {
     /// The line between line ends that the cursor is in.
     fn line(&self) -> Range<usize> {
         let start = self.before_cursor().rfind('\n').map_or(0, |at| at + 1);
-        let end = self.text[self.cursor..].find('\n').map_or(self.text.len(), |at| self.cursor + at);
+        let end = self.text[self.cursor..]
+            .find('\n')
+            .map_or(self.text.len(), |at| self.cursor + at);
         start..end
     }
 }

@@ -54,11 +54,28 @@ const CTRL: KeyModifiers = KeyModifiers::CONTROL;
 const SHIFT: KeyModifiers = KeyModifiers::SHIFT;
 
 const fn key(modifiers: KeyModifiers, code: KeyCode, action: Action, help: &'static str) -> Key {
-    Key { code, modifiers, empty: false, action, help }
+    Key {
+        code,
+        modifiers,
+        empty: false,
+        action,
+        help,
+    }
 }
 
-const fn when_empty(modifiers: KeyModifiers, code: KeyCode, action: Action, help: &'static str) -> Key {
-    Key { code, modifiers, empty: true, action, help }
+const fn when_empty(
+    modifiers: KeyModifiers,
+    code: KeyCode,
+    action: Action,
+    help: &'static str,
+) -> Key {
+    Key {
+        code,
+        modifiers,
+        empty: true,
+        action,
+        help,
+    }
 }
 
 const fn edit(modifiers: KeyModifiers, code: KeyCode, edit: Edit) -> Key {
@@ -67,35 +84,135 @@ const fn edit(modifiers: KeyModifiers, code: KeyCode, edit: Edit) -> Key {
 
 /// Every key there is; the first row that fits is taken.
 pub const KEYS: &[Key] = &[
-    key(NONE, KeyCode::Enter, Action::Submit, "write the line; with none, let the model write on"),
-    key(ALT, KeyCode::Enter, Action::Run("/continue"), "let the model write on"),
-    key(ALT, KeyCode::Char('r'), Action::Run("/retry"), "write the last passage again; the old one is kept"),
-    when_empty(NONE, KeyCode::Left, Action::Run("/prev"), "the version before (arrow: while nothing is typed)"),
+    key(
+        NONE,
+        KeyCode::Enter,
+        Action::Submit,
+        "write the line; with none, let the model write on",
+    ),
+    key(
+        ALT,
+        KeyCode::Enter,
+        Action::Run("/continue"),
+        "let the model write on",
+    ),
+    key(
+        ALT,
+        KeyCode::Char('r'),
+        Action::Run("/retry"),
+        "write the last passage again; the old one is kept",
+    ),
+    when_empty(
+        NONE,
+        KeyCode::Left,
+        Action::Run("/prev"),
+        "the version before (arrow: while nothing is typed)",
+    ),
     key(ALT, KeyCode::Up, Action::Run("/prev"), ""),
-    when_empty(NONE, KeyCode::Right, Action::Run("/next"), "the next version, or a new one"),
+    when_empty(
+        NONE,
+        KeyCode::Right,
+        Action::Run("/next"),
+        "the next version, or a new one",
+    ),
     key(ALT, KeyCode::Down, Action::Run("/next"), ""),
-    key(ALT, KeyCode::Char('u'), Action::Run("/undo"), "go back one step"),
-    key(CTRL, KeyCode::Char('y'), Action::Run("/redo"), "go forward again"),
-    key(ALT.union(SHIFT), KeyCode::Char('u'), Action::Run("/redo"), ""),
-    key(NONE, KeyCode::Esc, Action::Escape, "stop the model and keep what it wrote; else close or clear"),
-    key(CTRL, KeyCode::Char('c'), Action::Interrupt, "stop, then clear the line, then twice: leave"),
-    when_empty(CTRL, KeyCode::Char('d'), Action::Leave, "leave (while nothing is typed)"),
-    key(CTRL, KeyCode::Char('j'), Action::Newline, "a new line in what you type; \\ and Enter is the same"),
+    key(
+        ALT,
+        KeyCode::Char('u'),
+        Action::Run("/undo"),
+        "go back one step",
+    ),
+    key(
+        CTRL,
+        KeyCode::Char('y'),
+        Action::Run("/redo"),
+        "go forward again",
+    ),
+    key(
+        ALT.union(SHIFT),
+        KeyCode::Char('u'),
+        Action::Run("/redo"),
+        "",
+    ),
+    key(
+        NONE,
+        KeyCode::Esc,
+        Action::Escape,
+        "stop the model and keep what it wrote; else close or clear",
+    ),
+    key(
+        CTRL,
+        KeyCode::Char('c'),
+        Action::Interrupt,
+        "stop, then clear the line, then twice: leave",
+    ),
+    when_empty(
+        CTRL,
+        KeyCode::Char('d'),
+        Action::Leave,
+        "leave (while nothing is typed)",
+    ),
+    key(
+        CTRL,
+        KeyCode::Char('j'),
+        Action::Newline,
+        "a new line in what you type; \\ and Enter is the same",
+    ),
     key(NONE, KeyCode::Tab, Action::Complete, "complete a command"),
     key(SHIFT, KeyCode::BackTab, Action::CompleteBack, ""),
-    key(NONE, KeyCode::Up, Action::Edit(Edit::Up), "lines written before"),
+    key(
+        NONE,
+        KeyCode::Up,
+        Action::Edit(Edit::Up),
+        "lines written before",
+    ),
     key(NONE, KeyCode::Down, Action::Edit(Edit::Down), ""),
-    key(NONE, KeyCode::PageUp, Action::Scroll(Scroll::PageUp), "scroll by a page"),
-    key(NONE, KeyCode::PageDown, Action::Scroll(Scroll::PageDown), ""),
-    key(SHIFT, KeyCode::Up, Action::Scroll(Scroll::LineUp), "scroll by a line"),
+    key(
+        NONE,
+        KeyCode::PageUp,
+        Action::Scroll(Scroll::PageUp),
+        "scroll by a page",
+    ),
+    key(
+        NONE,
+        KeyCode::PageDown,
+        Action::Scroll(Scroll::PageDown),
+        "",
+    ),
+    key(
+        SHIFT,
+        KeyCode::Up,
+        Action::Scroll(Scroll::LineUp),
+        "scroll by a line",
+    ),
     key(SHIFT, KeyCode::Down, Action::Scroll(Scroll::LineDown), ""),
-    key(CTRL, KeyCode::Home, Action::Scroll(Scroll::Top), "to the story's beginning"),
+    key(
+        CTRL,
+        KeyCode::Home,
+        Action::Scroll(Scroll::Top),
+        "to the story's beginning",
+    ),
     when_empty(NONE, KeyCode::Home, Action::Scroll(Scroll::Top), ""),
-    key(CTRL, KeyCode::End, Action::Scroll(Scroll::Bottom), "to the story's end"),
+    key(
+        CTRL,
+        KeyCode::End,
+        Action::Scroll(Scroll::Bottom),
+        "to the story's end",
+    ),
     when_empty(NONE, KeyCode::End, Action::Scroll(Scroll::Bottom), ""),
     key(NONE, KeyCode::F(1), Action::Keys, "this list"),
-    key(CTRL, KeyCode::Char('l'), Action::Redraw, "draw the screen again"),
-    key(CTRL, KeyCode::Char('z'), Action::Suspend, "to the shell; fg comes back"),
+    key(
+        CTRL,
+        KeyCode::Char('l'),
+        Action::Redraw,
+        "draw the screen again",
+    ),
+    key(
+        CTRL,
+        KeyCode::Char('z'),
+        Action::Suspend,
+        "to the shell; fg comes back",
+    ),
     edit(NONE, KeyCode::Left, Edit::Left),
     edit(NONE, KeyCode::Right, Edit::Right),
     edit(CTRL, KeyCode::Char('b'), Edit::Left),
@@ -143,9 +260,10 @@ pub fn typed(event: &KeyEvent) -> Option<char> {
 /// Terminals differ in whether a capital comes with Shift.
 fn plain(event: &KeyEvent) -> (KeyCode, KeyModifiers) {
     match event.code {
-        KeyCode::Char(c) if c.is_ascii_uppercase() => {
-            (KeyCode::Char(c.to_ascii_lowercase()), event.modifiers | SHIFT)
-        }
+        KeyCode::Char(c) if c.is_ascii_uppercase() => (
+            KeyCode::Char(c.to_ascii_lowercase()),
+            event.modifiers | SHIFT,
+        ),
         KeyCode::BackTab => (KeyCode::BackTab, SHIFT),
         code => (code, event.modifiers),
     }
@@ -195,18 +313,19 @@ impl Key {
                 label += name;
             }
         }
-        label + &match self.code {
-            KeyCode::Char(c) => c.to_ascii_uppercase().to_string(),
-            KeyCode::F(n) => format!("F{n}"),
-            KeyCode::Left => "←".to_string(),
-            KeyCode::Right => "→".to_string(),
-            KeyCode::Up => "↑".to_string(),
-            KeyCode::Down => "↓".to_string(),
-            KeyCode::PageUp => "PgUp".to_string(),
-            KeyCode::PageDown => "PgDn".to_string(),
-            KeyCode::BackTab => "Tab".to_string(),
-            other => format!("{other:?}"),
-        }
+        label
+            + &match self.code {
+                KeyCode::Char(c) => c.to_ascii_uppercase().to_string(),
+                KeyCode::F(n) => format!("F{n}"),
+                KeyCode::Left => "←".to_string(),
+                KeyCode::Right => "→".to_string(),
+                KeyCode::Up => "↑".to_string(),
+                KeyCode::Down => "↓".to_string(),
+                KeyCode::PageUp => "PgUp".to_string(),
+                KeyCode::PageDown => "PgDn".to_string(),
+                KeyCode::BackTab => "Tab".to_string(),
+                other => format!("{other:?}"),
+            }
     }
 }
 
@@ -219,7 +338,11 @@ mod tests {
     fn no_key_stands_twice() {
         let mut seen = std::collections::HashSet::new();
         for key in KEYS {
-            assert!(seen.insert((key.code, key.modifiers, key.empty)), "{} twice", key.label());
+            assert!(
+                seen.insert((key.code, key.modifiers, key.empty)),
+                "{} twice",
+                key.label()
+            );
         }
     }
 

@@ -25,7 +25,11 @@ impl Meter {
     pub fn absorb(&mut self, event: &Event, now: Duration) {
         match event {
             Event::Loading { what, done, total } => {
-                let progress = Progress { what: what.clone(), done: *done, total: *total };
+                let progress = Progress {
+                    what: what.clone(),
+                    done: *done,
+                    total: *total,
+                };
                 self.loading = self.pace.line(now, &progress);
             }
             Event::Prefill { total, .. } => {
@@ -39,7 +43,11 @@ impl Meter {
                     Some(_) => self.after_first += ids.len(),
                 }
             }
-            Event::Done { node: Some(_), stats, .. } => {
+            Event::Done {
+                node: Some(_),
+                stats,
+                ..
+            } => {
                 self.before = (stats.new_tokens > 0).then(|| stats.decode_tps());
             }
             Event::Ready(_) | Event::Done { .. } | Event::Failed { .. } => {}
@@ -66,14 +74,22 @@ impl Meter {
     pub fn activity(&self, work: &Work) -> Option<String> {
         match work {
             Work::Nothing => self.before.map(|speed| format!("{speed:.1} tok/s")),
-            Work::Loading { done, total: Some(total), .. } if *total > 0 => {
-                Some(format!("loading {} %", percent(*done, *total)))
-            }
+            Work::Loading {
+                done,
+                total: Some(total),
+                ..
+            } if *total > 0 => Some(format!("loading {} %", percent(*done, *total))),
             Work::Loading { .. } => Some("loading".to_string()),
-            Work::Reading { done, total, reused: 0 } => Some(format!("reading {done}/{total}")),
-            Work::Reading { done, total, reused } => {
-                Some(format!("reading {done}/{total}, {reused} reused"))
-            }
+            Work::Reading {
+                done,
+                total,
+                reused: 0,
+            } => Some(format!("reading {done}/{total}")),
+            Work::Reading {
+                done,
+                total,
+                reused,
+            } => Some(format!("reading {done}/{total}, {reused} reused")),
             Work::Writing => Some(match self.speed() {
                 Some(speed) => format!("writing {speed:.1} tok/s"),
                 None => "writing".to_string(),
@@ -93,12 +109,19 @@ mod tests {
     #[test]
     fn speed_counts_what_came_after_the_first_piece() {
         let mut meter = Meter::default();
-        let piece = |n| Event::Piece { node: 1, text: "x".into(), ids: vec![1; n] };
+        let piece = |n| Event::Piece {
+            node: 1,
+            text: "x".into(),
+            ids: vec![1; n],
+        };
         meter.absorb(&piece(3), Duration::from_secs(5));
         assert_eq!(meter.speed(), None);
         meter.absorb(&piece(10), Duration::from_secs(6));
         meter.absorb(&piece(10), Duration::from_secs(7));
         assert_eq!(meter.speed(), Some(10.0));
-        assert_eq!(meter.activity(&Work::Writing).as_deref(), Some("writing 10.0 tok/s"));
+        assert_eq!(
+            meter.activity(&Work::Writing).as_deref(),
+            Some("writing 10.0 tok/s")
+        );
     }
 }

@@ -11,9 +11,11 @@ mod history;
 mod inbox;
 mod input;
 mod keys;
+mod message;
 mod meter;
 mod overlay;
 mod page;
+mod paragraph;
 mod status;
 mod terminal;
 mod theme;
@@ -105,14 +107,23 @@ pub fn run(studio: Studio, events: Receiver<Event>, options: Options) -> anyhow:
     let (sender, inbox) = mpsc::channel();
     let mut screen = terminal::Screen::up(sender.clone())?;
     inbox::open(sender)?;
-    let sources = Sources { inbox: &inbox, events: &events, clock: &|| began.elapsed() };
+    let sources = Sources {
+        inbox: &inbox,
+        events: &events,
+        clock: &|| began.elapsed(),
+    };
     let mut remarks = Vec::new();
     let why = attend(&mut app, &mut screen, &sources, &mut remarks);
     wind_down(&mut app, &events);
     drop(screen);
     let (studio, history) = app.into_parts();
     let session = studio.session_name().map(str::to_string);
-    Ok(Exit { why, session, history, remarks })
+    Ok(Exit {
+        why,
+        session,
+        history,
+        remarks,
+    })
 }
 
 /// All that the loop hears.
@@ -123,7 +134,12 @@ struct Sources<'a> {
 }
 
 /// The loop. A terminal that cannot be written to is gone, as after a hangup.
-fn attend(app: &mut App, stage: &mut dyn Stage, sources: &Sources, remarks: &mut Vec<String>) -> Why {
+fn attend(
+    app: &mut App,
+    stage: &mut dyn Stage,
+    sources: &Sources,
+    remarks: &mut Vec<String>,
+) -> Why {
     let mut engine = true;
     let mut stale = true;
     let mut next_frame = Duration::ZERO;
@@ -142,10 +158,10 @@ fn attend(app: &mut App, stage: &mut dyn Stage, sources: &Sources, remarks: &mut
             (stale, next_frame) = (false, now + FRAME);
         }
         let frame = stale.then(|| next_frame.saturating_sub(now));
-        let glance = (app.studio.busy() && engine).then_some(GLANCE);
-        let wake = app.wakes_at().map(|at| at.saturating_sub(now));
-        let patience = [frame, glance, wake].into_iter().flatten().min();
-        let Some(input) = wait(sources.inbox, patience) else { continue };
+        let patience = patience(app, now, engine);
+        let Some(input) = wait(sources.inbox, frame.or(patience)) else {
+            continue;
+        };
         app.tick((sources.clock)());
         for input in std::iter::once(input).chain(sources.inbox.try_iter()) {
             take_input(app, input, remarks);
@@ -156,6 +172,13 @@ fn attend(app: &mut App, stage: &mut dyn Stage, sources: &Sources, remarks: &mut
         // What is typed is shown at once.
         (stale, next_frame) = (true, Duration::ZERO);
     }
+}
+
+/// How long the loop may sleep; None for ever.
+fn patience(app: &App, now: Duration, engine: bool) -> Option<Duration> {
+    let glance = (app.studio.busy() && engine).then_some(GLANCE);
+    let wake = app.wakes_at().map(|at| at.saturating_sub(now));
+    [glance, wake].into_iter().flatten().min()
 }
 
 /// Absorbs all that waits. True when something came.

@@ -16,8 +16,14 @@ pub struct Overlay {
 
 impl Overlay {
     pub fn new(text: &str) -> Overlay {
-        let lines = clean(text).split('\n').map(|line| line.replace('\t', "    ")).collect();
-        Overlay { lines, ..Overlay::default() }
+        let lines = clean(text)
+            .split('\n')
+            .map(|line| line.replace('\t', "    "))
+            .collect();
+        Overlay {
+            lines,
+            ..Overlay::default()
+        }
     }
 
     /// The keys and the commands.
@@ -29,7 +35,11 @@ impl Overlay {
     /// Takes the pane's size; rows that break are indented like their line.
     pub fn fit(&mut self, width: usize, height: usize) {
         if self.width != width || self.rows.is_empty() {
-            self.rows = self.lines.iter().flat_map(|line| broken(line, width.max(1))).collect();
+            self.rows = self
+                .lines
+                .iter()
+                .flat_map(|line| broken(line, width.max(1)))
+                .collect();
         }
         (self.width, self.height) = (width, height);
         self.top = self.top.min(self.last());
@@ -66,8 +76,14 @@ impl Overlay {
 /// A line's rows. The second column of a table stays a column where there is room for it.
 fn broken(line: &str, width: usize) -> Vec<String> {
     let indent = line.len() - line.trim_start().len();
-    let column = line[indent..].rfind("  ").map_or(indent, |at| indent + at + 2);
-    let hang = if column * 2 < width && column < 40 { column } else { indent.min(width / 4) };
+    let column = line[indent..]
+        .rfind("  ")
+        .map_or(indent, |at| indent + at + 2);
+    let hang = if column * 5 < width * 3 && column < 40 {
+        column
+    } else {
+        indent.min(width / 4)
+    };
     let head = wrap(line, width, 0).remove(0);
     if head.end == line.len() {
         return vec![line.to_string()];
@@ -77,7 +93,9 @@ fn broken(line: &str, width: usize) -> Vec<String> {
     let pad = " ".repeat(hang);
     let rest = wrap(&line[from..], (width - hang).max(1), 0).into_iter();
     let rest = rest.map(|row| format!("{pad}{}", &line[from..][row]));
-    std::iter::once(line[head].to_string()).chain(rest).collect()
+    std::iter::once(line[head].to_string())
+        .chain(rest)
+        .collect()
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@
 //! paragraph, and paragraphs off the screen are not wrapped before somebody scrolls there. Knows
 //! no colours and draws nothing.
 
-use super::wrap::wrap;
+use super::paragraph::Paragraph;
 use crate::story::{Author, Node, NodeId, Status, Story};
 use std::ops::Range;
 
@@ -53,17 +53,6 @@ struct Key {
     mark: String,
 }
 
-#[derive(Debug, Default)]
-struct Paragraph {
-    text: String,
-    /// Where each stretch ends, and what it is.
-    inks: Vec<(usize, Ink)>,
-    rows: Vec<Range<usize>>,
-    /// Where the row after those begins, unless they are all there are.
-    next: usize,
-    whole: bool,
-}
-
 /// A row: a paragraph and a byte in it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Place {
@@ -76,13 +65,20 @@ impl Page {
     pub fn show(&mut self, story: &Story) {
         let path = story.path();
         let keys: Vec<Key> = path.iter().map(|node| key(story, node)).collect();
-        let same = self.parts.iter().zip(&keys).take_while(|(part, key)| part.key == **key).count();
+        let same = self
+            .parts
+            .iter()
+            .zip(&keys)
+            .take_while(|(part, key)| part.key == **key)
+            .count();
         if same == self.parts.len() && same == keys.len() {
             return;
         }
-        self.cut(same);
-        for (at, key) in keys.into_iter().enumerate().skip(same) {
-            self.add(path[at], at.checked_sub(1).map(|at| path[at]), key);
+        if !self.grow(same, &path, &keys) {
+            self.cut(same);
+            for (at, key) in keys.into_iter().enumerate().skip(same) {
+                self.add(path[at], at.checked_sub(1).map(|at| path[at]), key);
+            }
         }
         self.top = self.top.filter(|top| top.paragraph < self.paragraphs.len());
     }
@@ -90,7 +86,11 @@ impl Page {
     /// Forgets everything: another story stands here now.
     pub fn forget(&mut self) {
         let (width, height) = (self.width, self.height);
-        *self = Page { width, height, ..Page::default() };
+        *self = Page {
+            width,
+            height,
+            ..Page::default()
+        };
     }
 
     /// Takes the size of the pane, and finds what is to be seen in it.
@@ -116,8 +116,11 @@ impl Page {
         self.top = None;
     }
 
-    pub fn to_top(&mut self) {
-        let first = Place { paragraph: 0, byte: 0 };
+    pub fn rewind(&mut self) {
+        let first = Place {
+            paragraph: 0,
+            byte: 0,
+        };
         if self.first_visible().is_some_and(|top| top > first) {
             self.top = Some(first);
         }
@@ -129,7 +132,9 @@ impl Page {
 
     /// Moves by rows; at the end the page follows it again.
     pub fn scroll(&mut self, rows: isize) {
-        let Some(top) = self.first_visible() else { return };
+        let Some(top) = self.first_visible() else {
+            return;
+        };
         let moved = self.moved(top, rows);
         self.top = match self.last_top() {
             Some(last) if moved >= last => None,
@@ -139,7 +144,9 @@ impl Page {
 
     /// The rows on the screen: stretches of text and what they are.
     pub fn rows(&self) -> impl Iterator<Item = Vec<(&str, Ink)>> {
-        self.visible.iter().map(|(at, row)| self.paragraphs[*at].stretches(*row))
+        self.visible
+            .iter()
+            .map(|(at, row)| self.paragraphs[*at].stretches(*row))
     }
 
     /// Whether the story goes on below the screen.
@@ -171,8 +178,7 @@ impl Page {
     /// The highest row from which the story's end is on the screen.
     fn last_top(&mut self) -> Option<Place> {
         let paragraph = self.paragraphs.len().checked_sub(1)?;
-        let row = self.laid(paragraph).len() - 1;
-        let byte = self.paragraphs[paragraph].rows[row].start;
+        let byte = self.laid(paragraph).last()?.start;
         let up = self.height.saturating_sub(1) as isize;
         Some(self.moved(Place { paragraph, byte }, -up))
     }
@@ -190,7 +196,9 @@ impl Page {
                     (None, None) => break,
                 }
             } else {
-                let Some(next) = self.below(paragraph, row) else { break };
+                let Some(next) = self.below(paragraph, row) else {
+                    break;
+                };
                 (paragraph, row) = (next.paragraph, self.row_at(next));
             }
         }
@@ -209,7 +217,8 @@ impl Page {
 
     fn row_at(&mut self, place: Place) -> usize {
         let rows = self.laid(place.paragraph);
-        rows.partition_point(|row| row.start <= place.byte).saturating_sub(1)
+        rows.partition_point(|row| row.start <= place.byte)
+            .saturating_sub(1)
     }
 
     fn laid(&mut self, paragraph: usize) -> &[Range<usize>] {
@@ -221,9 +230,42 @@ impl Page {
         self.paragraphs[paragraph].laid(width)
     }
 
+    /// Adds to the last passage, when it is still being written and only grew.
+    fn grow(&mut self, at: usize, path: &[&Node], keys: &[Key]) -> bool {
+        let last = self.parts.len() == at + 1 && keys.len() == at + 1;
+        let Some((part, node)) = self.parts.get_mut(at).zip(path.get(at)).filter(|_| last) else {
+            return false;
+        };
+        let (old, new) = (&part.key, &keys[at]);
+        let same = old.id == new.id && old.mark == new.mark && new.mark.is_empty();
+        let begun = node
+            .text
+            .get(..old.bytes)
+            .map(|text| text.trim_start_matches('\n'));
+        let Some(more) = node
+            .text
+            .get(old.bytes..)
+            .filter(|_| same && begun != Some(""))
+        else {
+            return false;
+        };
+        part.key = new.clone();
+        for (at, line) in more.split('\n').enumerate() {
+            if at > 0 {
+                self.paragraphs.push(Paragraph::default());
+            }
+            if let Some(last) = self.paragraphs.last_mut().filter(|_| !line.is_empty()) {
+                last.grow(line, ink(node.author));
+            }
+        }
+        true
+    }
+
     /// Takes back all but the first passages.
     fn cut(&mut self, passages: usize) {
-        let Some(part) = self.parts.get(passages) else { return };
+        let Some(part) = self.parts.get(passages) else {
+            return;
+        };
         self.paragraphs.truncate(part.paragraphs);
         if let Some(last) = self.paragraphs.last_mut() {
             last.cut(part.bytes);
@@ -233,7 +275,11 @@ impl Page {
 
     fn add(&mut self, node: &Node, before: Option<&Node>, key: Key) {
         let bytes = self.paragraphs.last().map_or(0, |last| last.text.len());
-        self.parts.push(Part { bytes, paragraphs: self.paragraphs.len(), key });
+        self.parts.push(Part {
+            bytes,
+            paragraphs: self.paragraphs.len(),
+            key,
+        });
         let turn = node.turn || before.is_some_and(|before| before.turn);
         if turn && before.is_some() {
             self.paragraphs.push(Paragraph::default());
@@ -250,8 +296,16 @@ impl Page {
             false => node.text.as_str(),
         };
         self.push(text, ink(node.author));
-        let mark = self.parts.last().map(|part| part.key.mark.clone()).unwrap_or_default();
-        self.push(&mark, Ink::Mark);
+        let mark = self
+            .parts
+            .last()
+            .map(|part| part.key.mark.clone())
+            .unwrap_or_default();
+        let alone = self
+            .paragraphs
+            .last()
+            .is_none_or(|last| last.text.is_empty());
+        self.push(if alone { mark.trim_start() } else { &mark }, Ink::Mark);
     }
 
     fn push(&mut self, text: &str, ink: Ink) {
@@ -263,65 +317,6 @@ impl Page {
                 last.push(line, ink);
             }
         }
-    }
-}
-
-impl Paragraph {
-    fn push(&mut self, text: &str, ink: Ink) {
-        self.loosen(self.text.len());
-        for bit in text.split_inclusive('\t') {
-            match bit.strip_suffix('\t') {
-                Some(bit) => self.text.extend([bit, "    "]),
-                None => self.text.push_str(bit),
-            }
-        }
-        self.inks.push((self.text.len(), ink));
-    }
-
-    fn cut(&mut self, bytes: usize) {
-        self.loosen(bytes);
-        self.text.truncate(bytes);
-        self.inks.retain(|(end, _)| *end <= bytes);
-    }
-
-    /// Drops the rows that text after `at` can have a say in: those that begin there, the one that
-    /// runs into it, and the one before that, which may have broken because of its word.
-    fn loosen(&mut self, at: usize) {
-        let sure = self.rows.partition_point(|row| row.start < at).saturating_sub(2);
-        if let Some(row) = self.rows.get(sure) {
-            self.next = row.start;
-        }
-        self.rows.truncate(sure);
-        self.whole = false;
-    }
-
-    /// How many bytes are to be wrapped.
-    #[cfg(test)]
-    fn loose(&self) -> usize {
-        if self.whole { 0 } else { self.text.len() - self.next }
-    }
-
-    fn laid(&mut self, width: usize) -> &[Range<usize>] {
-        if !self.whole {
-            self.rows.extend(wrap(&self.text, width, self.next));
-            self.whole = true;
-        }
-        &self.rows
-    }
-
-    fn stretches(&self, row: usize) -> Vec<(&str, Ink)> {
-        let Some(row) = self.rows.get(row) else { return Vec::new() };
-        let mut from = row.start;
-        let first = self.inks.partition_point(|(end, _)| *end <= from);
-        let mut stretches = Vec::new();
-        for (end, ink) in &self.inks[first..] {
-            let to = row.end.min(*end);
-            if from < to {
-                stretches.push((&self.text[from..to], *ink));
-            }
-            from = to.max(from);
-        }
-        stretches
     }
 }
 
@@ -346,7 +341,10 @@ fn mark(story: &Story, node: &Node) -> String {
         _ => "",
     };
     let versions = story.siblings(node.id);
-    let at = versions.iter().position(|id| *id == node.id).filter(|_| head && versions.len() > 1);
+    let at = versions
+        .iter()
+        .position(|id| *id == node.id)
+        .filter(|_| head && versions.len() > 1);
     let which = at.map(|at| format!(" ‹{}/{}›", at + 1, versions.len()));
     format!("{ended}{}", which.unwrap_or_default())
 }

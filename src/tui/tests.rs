@@ -41,13 +41,24 @@ struct Desk {
 }
 
 fn desk() -> Desk {
-    desk_with(Settings::default(), Options { colour: true, ..Options::default() })
+    desk_with(
+        Settings::default(),
+        Options {
+            colour: true,
+            ..Options::default()
+        },
+    )
 }
 
 fn desk_with(settings: Settings, options: Options) -> Desk {
     let (app, engine, folder) = app_with(settings, options);
     let terminal = Terminal::new(TestBackend::new(60, 14)).unwrap();
-    Desk { app, terminal, _engine: engine, _folder: folder }
+    Desk {
+        app,
+        terminal,
+        _engine: engine,
+        _folder: folder,
+    }
 }
 
 fn app_with(defaults: Settings, options: Options) -> (App, Receiver<Event>, tempfile::TempDir) {
@@ -69,7 +80,11 @@ fn app_with(defaults: Settings, options: Options) -> (App, Receiver<Event>, temp
         chat: true,
         ..About::default()
     }));
-    app.absorb(Event::Done { node: None, status: Status::Complete, stats: Stats::default() });
+    app.absorb(Event::Done {
+        node: None,
+        status: Status::Complete,
+        stats: Stats::default(),
+    });
     (app, events, folder)
 }
 
@@ -95,12 +110,20 @@ impl Desk {
     }
 
     fn running(&self) -> NodeId {
-        self.app.studio.story().running().expect("a passage is being written")
+        self.app
+            .studio
+            .story()
+            .running()
+            .expect("a passage is being written")
     }
 
     fn stream(&mut self, text: &str) -> &mut Desk {
         let (node, ids) = (self.running(), vec![7]);
-        self.app.absorb(Event::Piece { node, text: text.to_string(), ids });
+        self.app.absorb(Event::Piece {
+            node,
+            text: text.to_string(),
+            ids,
+        });
         self.app.flush();
         self
     }
@@ -112,7 +135,11 @@ impl Desk {
             decode_ms: 1000.0,
             ..Stats::default()
         };
-        self.app.absorb(Event::Done { node: Some(self.running()), status, stats });
+        self.app.absorb(Event::Done {
+            node: Some(self.running()),
+            status,
+            stats,
+        });
         self
     }
 
@@ -170,7 +197,9 @@ fn styles(buffer: &Buffer) -> String {
         let mut x = 0;
         while x < width {
             let style = buffer[(x, y)].style();
-            let same = (x..width).take_while(|x| buffer[(*x, y)].style() == style).count() as u16;
+            let same = (x..width)
+                .take_while(|x| buffer[(*x, y)].style() == style)
+                .count() as u16;
             let plain = Style::reset().remove_modifier(ratatui::style::Modifier::all());
             if style != plain && style != Style::reset() && look(style) != "" {
                 lines.push(format!("{y}:{x}-{} {}", x + same - 1, look(style)));
@@ -191,6 +220,10 @@ fn look(style: Style) -> String {
         empty if empty.is_empty() => String::new(),
         some => format!("{some:?}"),
     };
-    let look = format!("{}{}{modifier}", colour("", style.fg), colour("on ", style.bg));
+    let look = format!(
+        "{}{}{modifier}",
+        colour("", style.fg),
+        colour("on ", style.bg)
+    );
     look.trim_end().to_string()
 }

@@ -1,8 +1,9 @@
 //! The screen, drawn from the app's state. Changes nothing but the frame.
 
-use super::app::{App, Hints, Tone};
+use super::app::App;
 use super::areas::{Areas, message};
-use super::complete::{Candidate, ghost};
+use super::complete::{Candidate, Hints, ghost};
+use super::message::Tone;
 use super::overlay::Overlay;
 use super::status::{self, Part};
 use super::theme;
@@ -11,7 +12,7 @@ use crate::studio::Work;
 use ratatui::Frame;
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
-use ratatui::style::{Modifier, Style};
+use ratatui::style::Style;
 
 /// Candidates on the screen at once.
 const HINTS: usize = 7;
@@ -49,10 +50,20 @@ fn draw_story(buffer: &mut Buffer, area: Rect, app: &App) {
 
 fn draw_welcome(buffer: &mut Buffer, area: Rect, app: &App) {
     let lines = match app.studio.story().nodes() {
-        [] => ["Write the first line of a story and press Enter;", "the model goes on from there. F1 helps."],
-        _ => ["This is before the first line. /redo goes forward again,", "or write another first line."],
+        [] => [
+            "Write the first line of a story and press Enter;",
+            "the model goes on from there. F1 helps.",
+        ],
+        _ => [
+            "This is before the first line. /redo goes forward again,",
+            "or write another first line.",
+        ],
     };
-    let y = usize::from(area.height / 3);
+    let y = if area.height < 9 {
+        0
+    } else {
+        usize::from(area.height / 3)
+    };
     put(buffer, area, (0, y), "illumine", theme::strong());
     for (line, text) in lines.iter().enumerate() {
         let text = shortened(text, area.width.into());
@@ -68,7 +79,13 @@ fn draw_overlay(buffer: &mut Buffer, area: Rect, overlay: &Overlay) {
         true => "Esc closes · ↑ ↓ PgUp PgDn scroll",
         false => "Esc closes",
     };
-    put(buffer, area, (0, usize::from(area.height.max(1)) - 1), hint, theme::quiet());
+    put(
+        buffer,
+        area,
+        (0, usize::from(area.height.max(1)) - 1),
+        hint,
+        theme::quiet(),
+    );
 }
 
 fn draw_hints(buffer: &mut Buffer, area: Rect, hints: &Hints) {
@@ -104,14 +121,27 @@ fn hint_line(candidate: &Candidate) -> String {
 
 fn draw_message(buffer: &mut Buffer, area: Rect, app: &App) {
     let rows = message(app, area.width.into());
-    let tone = app.message.as_ref().map_or(Tone::Info, |message| message.tone);
+    let tone = app
+        .message
+        .as_ref()
+        .map_or(Tone::Info, |message| message.tone);
     let loading = matches!(app.studio.work(), Work::Loading { .. });
     let said = rows.len() - usize::from(loading);
     // When there is not room for all, the end says more than the beginning.
     let skipped = rows.len().saturating_sub(area.height.into());
     for (y, row) in rows.iter().enumerate().skip(skipped) {
-        let style = if y < said { theme::tone(tone, app.colour) } else { theme::quiet() };
-        put(buffer, area, (0, y - skipped), &shortened(row, area.width.into()), style);
+        let style = if y < said {
+            theme::tone(tone, app.colour)
+        } else {
+            theme::quiet()
+        };
+        put(
+            buffer,
+            area,
+            (0, y - skipped),
+            &shortened(row, area.width.into()),
+            style,
+        );
     }
     if loading && area.height > 0 {
         draw_gauge(buffer, area, app, rows.last().map_or(0, |row| cells(row)));
@@ -120,15 +150,34 @@ fn draw_message(buffer: &mut Buffer, area: Rect, app: &App) {
 
 /// A bar in what is left of the row.
 fn draw_gauge(buffer: &mut Buffer, area: Rect, app: &App, taken: usize) {
-    let Work::Loading { done, total: Some(total), .. } = app.studio.work() else { return };
+    let Work::Loading {
+        done,
+        total: Some(total),
+        ..
+    } = app.studio.work()
+    else {
+        return;
+    };
     let room = usize::from(area.width).saturating_sub(taken + 2);
     if room < 8 || *total == 0 {
         return;
     }
     let full = (room as u64 * done.min(total) / total) as usize;
     let y = usize::from(area.height) - 1;
-    let x = put(buffer, area, (taken + 2, y), &"━".repeat(full), Style::new());
-    put(buffer, area, (x, y), &"─".repeat(room - full), theme::quiet());
+    let x = put(
+        buffer,
+        area,
+        (taken + 2, y),
+        &"━".repeat(full),
+        Style::new(),
+    );
+    put(
+        buffer,
+        area,
+        (x, y),
+        &"─".repeat(room - full),
+        theme::quiet(),
+    );
 }
 
 fn draw_rule(buffer: &mut Buffer, areas: &Areas, app: &App) {
@@ -141,9 +190,21 @@ fn draw_rule(buffer: &mut Buffer, areas: &Areas, app: &App) {
     } else {
         return;
     };
-    let area = if areas.rule.height > 0 { areas.rule } else { areas.story };
-    let Some(x) = usize::from(area.width).checked_sub(cells(&label) + 2) else { return };
-    put(buffer, area, (x, usize::from(area.height.max(1)) - 1), &label, theme::strong());
+    let area = if areas.rule.height > 0 {
+        areas.rule
+    } else {
+        areas.story
+    };
+    let Some(x) = usize::from(area.width).checked_sub(cells(&label) + 2) else {
+        return;
+    };
+    put(
+        buffer,
+        area,
+        (x, usize::from(area.height.max(1)) - 1),
+        &label,
+        theme::strong(),
+    );
 }
 
 fn draw_input(buffer: &mut Buffer, areas: &Areas, app: &App) {
@@ -155,15 +216,21 @@ fn draw_input(buffer: &mut Buffer, areas: &Areas, app: &App) {
         put(buffer, areas.input, (0, y), &text, Style::new());
     }
     let hint = match input.text() {
-        "" if app.studio.writing() => Some("Esc stops".to_string()),
-        "" if !app.page.is_empty() => Some("Enter lets the model write on".to_string()),
+        "" if app.studio.writing() => Some("(Esc stops)".to_string()),
+        "" if !app.page.is_empty() => Some("(Enter lets the model write on)".to_string()),
         _ if input.at_end() => ghost(input.text()),
         _ => None,
     };
     let (row, column) = input.place();
     if let Some(hint) = hint.filter(|_| row >= input.top()) {
         let text = shortened(&hint, width.saturating_sub(column));
-        put(buffer, areas.input, (column, row - input.top()), &text, theme::quiet());
+        put(
+            buffer,
+            areas.input,
+            (column, row - input.top()),
+            &text,
+            theme::quiet(),
+        );
     }
 }
 
@@ -180,7 +247,7 @@ fn draw_parts(buffer: &mut Buffer, area: Rect, mut x: usize, parts: &[Part], col
             x = put(buffer, area, (x, 0), " · ", theme::quiet());
         }
         let style = theme::tone(part.tone, colour);
-        x = put(buffer, area, (x, 0), &part.text, style.remove_modifier(Modifier::ITALIC));
+        x = put(buffer, area, (x, 0), &part.text, style);
     }
 }
 
@@ -196,5 +263,11 @@ fn put(buffer: &mut Buffer, area: Rect, (x, y): (usize, usize), text: &str, styl
 }
 
 fn fill(buffer: &mut Buffer, area: Rect, y: usize, symbol: &str, style: Style) {
-    put(buffer, area, (0, y), &symbol.repeat(area.width.into()), style);
+    put(
+        buffer,
+        area,
+        (0, y),
+        &symbol.repeat(area.width.into()),
+        style,
+    );
 }

@@ -6,15 +6,22 @@ const CTRL: KeyModifiers = KeyModifiers::CONTROL;
 const ALT: KeyModifiers = KeyModifiers::ALT;
 
 fn said(desk: &Desk) -> &str {
-    desk.app.message.as_ref().map_or("", |message| &message.text)
+    desk.app
+        .message
+        .as_ref()
+        .map_or("", |message| &message.text)
 }
 
 #[test]
 fn enter_writes_and_an_empty_enter_goes_on() {
     let mut desk = desk();
     desk.answered("Once", " upon");
-    desk.press(KeyCode::Enter).stream(" a time").end(Status::Complete);
-    desk.press_with(ALT, KeyCode::Enter).stream(".").end(Status::Complete);
+    desk.press(KeyCode::Enter)
+        .stream(" a time")
+        .end(Status::Complete);
+    desk.press_with(ALT, KeyCode::Enter)
+        .stream(".")
+        .end(Status::Complete);
     assert!(desk.text().contains("Once upon a time."), "{}", desk.text());
 }
 
@@ -40,7 +47,9 @@ fn a_mistyped_command_stays_to_be_mended() {
 fn retry_undo_redo_and_versions_have_keys() {
     let mut desk = desk();
     desk.answered("Once", " one");
-    desk.press_with(ALT, KeyCode::Char('r')).stream(" two").end(Status::Complete);
+    desk.press_with(ALT, KeyCode::Char('r'))
+        .stream(" two")
+        .end(Status::Complete);
     let head = |desk: &Desk| desk.app.studio.story().head();
     assert_eq!(head(&desk), Some(2));
     desk.press(KeyCode::Left);
@@ -51,7 +60,8 @@ fn retry_undo_redo_and_versions_have_keys() {
     assert_eq!(head(&desk), Some(1));
     desk.press_with(CTRL, KeyCode::Char('y'));
     assert_eq!(head(&desk), Some(2));
-    desk.press_with(ALT, KeyCode::Char('u')).press_with(ALT, KeyCode::Char('U'));
+    desk.press_with(ALT, KeyCode::Char('u'))
+        .press_with(ALT, KeyCode::Char('U'));
     assert_eq!(head(&desk), Some(2));
     // Arrows are the cursor's while something is typed.
     desk.type_in("ab").press(KeyCode::Left).type_in("x");
@@ -65,6 +75,7 @@ fn ctrl_c_stops_then_clears_then_asks_then_leaves() {
     desk.enter("Once").stream(" upon");
     ctrl_c(&mut desk);
     assert!(desk.app.wish.is_none());
+    assert!(desk.text().contains("stopping"), "{}", desk.text());
     desk.end(Status::Stopped).type_in("half a line");
     ctrl_c(&mut desk);
     assert!(desk.app.input.is_empty() && desk.app.wish.is_none());
@@ -97,7 +108,9 @@ fn escape_closes_before_it_clears() {
 #[test]
 fn ctrl_d_leaves_only_an_empty_line() {
     let mut desk = desk();
-    desk.type_in("a").press(KeyCode::Home).press_with(CTRL, KeyCode::Char('d'));
+    desk.type_in("a")
+        .press(KeyCode::Home)
+        .press_with(CTRL, KeyCode::Char('d'));
     assert!(desk.app.input.is_empty() && desk.app.wish.is_none());
     desk.press_with(CTRL, KeyCode::Char('d'));
     assert_eq!(desk.app.wish, Some(Wish::Leave(Why::Quit)));
@@ -106,7 +119,10 @@ fn ctrl_d_leaves_only_an_empty_line() {
 #[test]
 fn lines_are_broken_without_being_sent() {
     let mut desk = desk();
-    desk.type_in("one").press_with(CTRL, KeyCode::Char('j')).enter("two\\").type_in("three");
+    desk.type_in("one")
+        .press_with(CTRL, KeyCode::Char('j'))
+        .enter("two\\")
+        .type_in("three");
     assert_eq!(desk.app.input.text(), "one\ntwo\nthree");
     assert!(desk.app.studio.story().nodes().is_empty());
 }
@@ -115,7 +131,10 @@ fn lines_are_broken_without_being_sent() {
 fn up_walks_the_lines_then_the_history() {
     let mut desk = desk_with(
         Settings::default(),
-        Options { history: vec!["before".into()], ..Options::default() },
+        Options {
+            history: vec!["before".into()],
+            ..Options::default()
+        },
     );
     desk.answered("Once", " upon");
     desk.app.paste("a\nb");
@@ -133,15 +152,23 @@ fn up_walks_the_lines_then_the_history() {
 fn tab_completes_and_walks() {
     let mut desk = desk_with(
         Settings::default(),
-        Options { models: vec!["smol-1".into(), "smol-2".into()], ..Options::default() },
+        Options {
+            models: vec!["smol-1".into(), "smol-2".into()],
+            ..Options::default()
+        },
     );
     desk.type_in("/mod").press(KeyCode::Tab);
     assert_eq!(desk.app.input.text(), "/model");
     desk.press(KeyCode::Tab);
     assert_eq!(desk.app.input.text(), "/mode");
-    desk.press(KeyCode::BackTab).type_in(" s").press(KeyCode::Tab).press(KeyCode::Tab);
+    desk.press(KeyCode::BackTab)
+        .type_in(" s")
+        .press(KeyCode::Tab)
+        .press(KeyCode::Tab);
     assert_eq!(desk.app.input.text(), "/model smol-2");
-    desk.press_with(CTRL, KeyCode::Char('u')).type_in("/qu").press(KeyCode::Tab);
+    desk.press_with(CTRL, KeyCode::Char('u'))
+        .type_in("/qu")
+        .press(KeyCode::Tab);
     assert_eq!(desk.app.input.text(), "/quit");
 }
 
@@ -150,7 +177,9 @@ fn the_view_stays_where_the_reader_is() {
     let mut desk = desk();
     let lines: String = (1..=50).map(|n| format!("row {n}\n")).collect();
     desk.enter("Start").stream(&lines);
-    desk.draw().press(KeyCode::PageUp).press_with(KeyModifiers::SHIFT, KeyCode::Up);
+    desk.draw()
+        .press(KeyCode::PageUp)
+        .press_with(KeyModifiers::SHIFT, KeyCode::Up);
     let story = |desk: &mut Desk| desk.text().lines().take(9).collect::<Vec<_>>().join("\n");
     let before = story(&mut desk);
     desk.stream("much\nmore\ntext\n");
@@ -171,7 +200,11 @@ fn a_new_story_is_another_page() {
     let mut desk = desk();
     desk.answered("Once", " upon").draw();
     desk.enter("/new other");
-    assert!(desk.text().contains("Write the first line"), "{}", desk.text());
+    assert!(
+        desk.text().contains("Write the first line"),
+        "{}",
+        desk.text()
+    );
     desk.answered("Next", " one");
     assert!(desk.text().contains("Next one") && !desk.text().contains("Once"));
 }

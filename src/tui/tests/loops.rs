@@ -14,7 +14,12 @@ struct Stand {
 impl Stand {
     fn new() -> Stand {
         let terminal = Terminal::new(TestBackend::new(60, 14)).unwrap();
-        Stand { terminal, frames: 0, suspended: 0, gone: false }
+        Stand {
+            terminal,
+            frames: 0,
+            suspended: 0,
+            gone: false,
+        }
     }
 }
 
@@ -58,7 +63,11 @@ fn attended(app: &mut App, events: &Receiver<Event>, inputs: Vec<Input>, stand: 
         Duration::from_millis(time.get())
     };
     drop(sender);
-    let sources = Sources { inbox: &inbox, events, clock: &clock };
+    let sources = Sources {
+        inbox: &inbox,
+        events,
+        clock: &clock,
+    };
     attend(app, stand, &sources, &mut Vec::new())
 }
 
@@ -84,7 +93,12 @@ fn keys_reach_the_story_and_quit_ends() {
 fn a_signal_ends_with_its_number() {
     for (signal, why, code) in [(15, Why::Signal(15), 143), (SIGINT, Why::Interrupted, 130)] {
         let (mut app, events, _folder) = app_with(Settings::default(), Options::default());
-        let ended = attended(&mut app, &events, vec![Input::Signal(signal)], &mut Stand::new());
+        let ended = attended(
+            &mut app,
+            &events,
+            vec![Input::Signal(signal)],
+            &mut Stand::new(),
+        );
         assert_eq!((ended, ended.code()), (why, code));
     }
 }
@@ -92,8 +106,14 @@ fn a_signal_ends_with_its_number() {
 #[test]
 fn a_terminal_that_is_gone_ends_quietly() {
     let (mut app, events, _folder) = app_with(Settings::default(), Options::default());
-    let mut stand = Stand { gone: true, ..Stand::new() };
-    assert_eq!(attended(&mut app, &events, Vec::new(), &mut stand), Why::Signal(SIGHUP));
+    let mut stand = Stand {
+        gone: true,
+        ..Stand::new()
+    };
+    assert_eq!(
+        attended(&mut app, &events, Vec::new(), &mut stand),
+        Why::Signal(SIGHUP)
+    );
     let silent = attended(&mut app, &events, Vec::new(), &mut Stand::new());
     assert_eq!(silent, Why::Signal(SIGHUP));
 }
@@ -123,10 +143,19 @@ fn many_pieces_are_one_frame() {
     let node = app.studio.story().running().unwrap();
     let (sender, events) = mpsc::channel();
     for _ in 0..500 {
-        sender.send(Event::Piece { node, text: " x".to_string(), ids: vec![1] }).unwrap();
+        sender
+            .send(Event::Piece {
+                node,
+                text: " x".to_string(),
+                ids: vec![1],
+            })
+            .unwrap();
     }
     let mut stand = Stand::new();
     attended(&mut app, &events, Vec::new(), &mut stand);
     assert_eq!(stand.frames, 1);
-    assert_eq!(app.studio.story().node(node).map(|node| node.ids.len()), Some(500));
+    assert_eq!(
+        app.studio.story().node(node).map(|node| node.ids.len()),
+        Some(500)
+    );
 }

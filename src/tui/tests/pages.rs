@@ -11,25 +11,58 @@ fn apply(story: &mut Story, record: Record) {
 
 fn add(story: &mut Story, author: Author, text: &str, turn: bool) -> NodeId {
     let (id, parent) = (story.next_id(), story.head());
-    let status = if author == Author::Model { Status::Running } else { Status::Whole };
+    let status = if author == Author::Model {
+        Status::Running
+    } else {
+        Status::Whole
+    };
     let node = Node {
-        id, parent, author, turn, status, text: text.to_string(), how: None, ids: Vec::new(),
+        id,
+        parent,
+        author,
+        turn,
+        status,
+        text: text.to_string(),
+        how: None,
+        ids: Vec::new(),
     };
     apply(story, Record::Node(node));
-    apply(story, Record::Head(Head { to: Some(id), why: Move::Write }));
+    apply(
+        story,
+        Record::Head(Head {
+            to: Some(id),
+            why: Move::Write,
+        }),
+    );
     id
 }
 
 fn say(story: &mut Story, node: NodeId, text: &str) {
-    apply(story, Record::Text(Streamed { node, text: text.to_string(), ids: Vec::new() }));
+    apply(
+        story,
+        Record::Text(Streamed {
+            node,
+            text: text.to_string(),
+            ids: Vec::new(),
+        }),
+    );
 }
 
 fn end(story: &mut Story, node: NodeId, status: Status) {
-    apply(story, Record::End(Ended { node, status, why: None }));
+    apply(
+        story,
+        Record::End(Ended {
+            node,
+            status,
+            why: None,
+        }),
+    );
 }
 
 fn shown(page: &Page) -> Vec<String> {
-    page.rows().map(|row| row.into_iter().map(|(text, _)| text).collect()).collect()
+    page.rows()
+        .map(|row| row.into_iter().map(|(text, _)| text).collect())
+        .collect()
 }
 
 fn fresh(story: &Story, width: usize, height: usize) -> Vec<String> {
@@ -40,7 +73,21 @@ fn fresh(story: &Story, width: usize, height: usize) -> Vec<String> {
 }
 
 fn words() -> impl Strategy<Value = String> {
-    let bits = vec!["a", "word ", " ", "\n", "日本", "。", "👩‍🚀", "e", "\u{301}", "longerword", "\t", "-", "\u{200d}"];
+    let bits = vec![
+        "a",
+        "word ",
+        " ",
+        "\n",
+        "日本",
+        "。",
+        "👩‍🚀",
+        "e",
+        "\u{301}",
+        "longerword",
+        "\t",
+        "-",
+        "\u{200d}",
+    ];
     prop::collection::vec(prop::sample::select(bits), 0..12).prop_map(|bits| bits.concat())
 }
 
@@ -92,7 +139,11 @@ fn a_growing_passage_wraps_only_its_own_rows() {
     let mut story = Story::default();
     for _ in 0..1000 {
         let node = add(&mut story, Author::Model, "", false);
-        say(&mut story, node, "and the sea was cold and grey and slow that day ");
+        say(
+            &mut story,
+            node,
+            "and the sea was cold and grey and slow that day ",
+        );
         end(&mut story, node, Status::Complete);
     }
     let node = add(&mut story, Author::Model, "", false);
@@ -105,5 +156,9 @@ fn a_growing_passage_wraps_only_its_own_rows() {
         page.show(&story);
         page.fit(40, 20);
     }
-    assert!(page.wrapped() - before < 50 * 500, "{} bytes", page.wrapped() - before);
+    assert!(
+        page.wrapped() - before < 50 * 500,
+        "{} bytes",
+        page.wrapped() - before
+    );
 }

@@ -23,7 +23,10 @@ fn without_colour_there_is_none() {
     let mut desk = desk_with(Settings::default(), Options::default());
     desk.answered("The sea", " was cold.").enter("/undo many");
     let screen = desk.screen();
-    assert!(!screen.contains("Cyan") && !screen.contains("Red"), "{screen}");
+    assert!(
+        !screen.contains("Magenta") && !screen.contains("Red"),
+        "{screen}"
+    );
     insta::assert_snapshot!(screen);
 }
 
@@ -31,15 +34,29 @@ fn without_colour_there_is_none() {
 fn cjk_and_emoji_wrap_by_what_they_are() {
     let mut desk = desk();
     desk.resize(24, 14);
-    desk.answered("昔々、あるところに", "おじいさんとおばあさんが住んでいました。👩‍🚀は👨‍👩‍👧‍👦と🇯🇵へ。");
+    desk.answered(
+        "昔々、あるところに",
+        "おじいさんとおばあさんが住んでいました。👩‍🚀は👨‍👩‍👧‍👦と🇯🇵へ。",
+    );
     insta::assert_snapshot!(desk.screen());
 }
 
 #[test]
 fn a_chat_has_turns() {
-    let settings = Settings { mode: Mode::Chat, ..Settings::default() };
-    let mut desk = desk_with(settings, Options { colour: true, ..Options::default() });
-    desk.answered("Who are you?", "A small model.").enter("And I?").stream("A wri");
+    let settings = Settings {
+        mode: Mode::Chat,
+        ..Settings::default()
+    };
+    let mut desk = desk_with(
+        settings,
+        Options {
+            colour: true,
+            ..Options::default()
+        },
+    );
+    desk.answered("Who are you?", "A small model.")
+        .enter("And I?")
+        .stream("A wri");
     insta::assert_snapshot!(desk.screen());
 }
 
@@ -61,15 +78,29 @@ fn what_goes_on_is_in_the_status_line() {
     let mut desk = desk();
     desk.enter("Once");
     let node = desk.running();
-    desk.app.absorb(Event::Prefill { node, done: 64, total: 300, reused: 40, dropped: 0 });
+    desk.app.absorb(Event::Prefill {
+        node,
+        done: 64,
+        total: 300,
+        reused: 40,
+        dropped: 0,
+    });
     assert!(desk.text().contains("reading 64/300, 40 reused"));
     for second in 1..=3 {
         desk.app.tick(Duration::from_secs(second));
         desk.stream(" x");
     }
-    assert!(desk.text().contains("writing 1.0 tok/s · 303/512"), "{}", desk.text());
+    assert!(
+        desk.text().contains("writing 1.0 tok/s · 303/512"),
+        "{}",
+        desk.text()
+    );
     desk.end(Status::Complete);
-    assert!(desk.text().contains("30.0 tok/s · 42/512"), "{}", desk.text());
+    assert!(
+        desk.text().contains("30.0 tok/s · 42/512"),
+        "{}",
+        desk.text()
+    );
 }
 
 #[test]
@@ -78,7 +109,11 @@ fn a_model_that_loads_shows_how_far_it_is() {
     let what = "Fetching tiny".to_string();
     for (second, done) in [(0, 0), (1, 10_000_000), (2, 20_000_000)] {
         desk.app.tick(Duration::from_secs(second));
-        desk.app.absorb(Event::Loading { what: what.clone(), done, total: Some(50_000_000) });
+        desk.app.absorb(Event::Loading {
+            what: what.clone(),
+            done,
+            total: Some(50_000_000),
+        });
     }
     desk.resize(90, 14);
     insta::assert_snapshot!(desk.screen());
@@ -132,13 +167,24 @@ fn small_screens_keep_what_matters() {
 #[test]
 fn no_size_is_too_small() {
     let mut desk = desk();
-    desk.answered("日本語の文章と a lighthouse", " and\n\n👩‍🚀 a long long line of it.");
+    desk.answered(
+        "日本語の文章と a lighthouse",
+        " and\n\n👩‍🚀 a long long line of it.",
+    );
     for stage in 0..5 {
         match stage {
             1 => desk.app.paste("typed\nin\nthree 日本"),
-            2 => _ = desk.press_with(KeyModifiers::CONTROL, KeyCode::Char('u')).type_in("/s"),
+            2 => {
+                _ = desk
+                    .press_with(KeyModifiers::CONTROL, KeyCode::Char('u'))
+                    .type_in("/s")
+            }
             3 => _ = desk.press(KeyCode::F(1)),
-            4 => desk.app.absorb(Event::Loading { what: "Reading".into(), done: 3, total: Some(9) }),
+            4 => desk.app.absorb(Event::Loading {
+                what: "Reading".into(),
+                done: 3,
+                total: Some(9),
+            }),
             _ => {}
         }
         for width in 1..=40 {
