@@ -3,10 +3,11 @@
 //! Every story key becomes a `Command` for the studio, which decides; here is only what the
 //! writer sees and types. Nothing is drawn, and the clock is the loop's.
 
-use super::complete::{self, Candidates};
+use super::complete::{self, Hints};
 use super::history::History;
 use super::input::{Edit, Input};
 use super::keys::{self, Action, Scroll};
+use super::message::{Message, Tone};
 use super::meter::Meter;
 use super::overlay::Overlay;
 use super::page::Page;
@@ -35,6 +36,8 @@ pub struct App {
     /// The time since the program began, as the loop last said.
     now: Duration,
     interrupted: Option<Duration>,
+    /// The engine has been asked to stop and has not answered yet.
+    pub(super) stopping: bool,
     /// What the loop has to do next.
     pub(super) wish: Option<Wish>,
 }
@@ -45,29 +48,6 @@ pub(super) enum Wish {
     Leave(Why),
     Suspend,
     Redraw,
-}
-
-/// A line or two for the writer.
-#[derive(Debug, PartialEq)]
-pub(super) struct Message {
-    pub tone: Tone,
-    pub text: String,
-    /// When it goes by itself.
-    pub until: Option<Duration>,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Tone {
-    Info,
-    Warning,
-    Error,
-}
-
-/// Completions on the screen.
-#[derive(Debug, PartialEq)]
-pub(super) struct Hints {
-    pub candidates: Candidates,
-    pub chosen: Option<usize>,
 }
 
 impl App {
@@ -85,6 +65,7 @@ impl App {
             history: History::new(options.history),
             now: Duration::ZERO,
             interrupted: None,
+            stopping: false,
             wish: None,
         };
         if let Some(notice) = options.notice {
@@ -136,6 +117,9 @@ impl App {
     /// Takes the engine's news. Call [`App::flush`] once all that waited has been taken.
     pub fn absorb(&mut self, event: Event) {
         self.meter.absorb(&event, self.now);
+        if matches!(&event, Event::Done { .. } | Event::Failed { .. }) {
+            self.stopping = false;
+        }
         let unloaded = matches!(
             &event,
             Event::Done {
@@ -278,7 +262,7 @@ impl App {
 
     fn escape(&mut self) {
         if self.studio.busy() {
-            self.studio.stop();
+            self.stop();
         } else if self.hints.take().is_none() {
             self.message = None;
         }
@@ -292,26 +276,30 @@ impl App {
         if again {
             self.leave(Why::Interrupted);
         } else if self.studio.busy() {
-            self.studio.stop();
+            self.stop();
         } else if !self.input.is_empty() {
             self.input.take();
             self.hints = None;
         } else {
             self.overlay = None;
             self.interrupted = Some(self.now);
-            self.tell(
-                Tone::Info,
-                "Ctrl+C again within a second, or Ctrl+D, leaves",
-            );
-            if let Some(message) = &mut self.message {
-                message.until = Some(self.now + AGAIN);
-            }
+            self.message = Some(Message {
+                tone: Tone::Info,
+                text: "Ctrl+C again within a second, or Ctrl+D, leaves".to_string(),
+                until: Some(self.now + AGAIN),
+            });
         }
+    }
+
+    fn stop(&mut self) {
+        self.studio.stop();
+        self.stopping = true;
     }
 
     fn insert(&mut self, text: &str) {
         self.input.insert(text);
         self.page.follow();
+        self.message.take_if(|message| message.tone == Tone::Info);
         self.hint();
     }
 
@@ -337,17 +325,13 @@ impl App {
             Scroll::PageDown => self.page.scroll(page),
             Scroll::LineUp => self.page.scroll(-1),
             Scroll::LineDown => self.page.scroll(1),
-            Scroll::Top => self.page.to_top(),
+            Scroll::Top => self.page.rewind(),
             Scroll::Bottom => self.page.follow(),
         }
     }
 
     fn hint(&mut self) {
-        let candidates = complete::candidates(self.input.before_cursor(), |what| self.names(what));
-        self.hints = candidates.map(|candidates| Hints {
-            candidates,
-            chosen: None,
-        });
+        self.hints = Hints::at(self.input.before_cursor(), |what| self.names(what));
     }
 
     fn names(&self, what: Completes) -> Vec<String> {
@@ -366,17 +350,12 @@ impl App {
         if self.hints.is_none() {
             self.hint();
         }
-        let Some(hints) = &mut self.hints else { return };
-        let count = hints.candidates.found.len() as isize;
-        let next = match hints.chosen {
-            Some(at) => (at as isize + step).rem_euclid(count),
-            None if step > 0 => 0,
-            None => count - 1,
+        let Some(hints) = &mut self.hints else {
+            return;
         };
-        let word = hints.candidates.found[next as usize].word.clone();
-        hints.chosen = Some(next as usize);
+        let word = hints.step(step).to_string();
         self.input.replace_from(hints.candidates.from, &word);
-        if count == 1 {
+        if hints.candidates.found.len() == 1 {
             let name = hints.candidates.from == 1;
             self.hints = None;
             if name && complete::takes_something(&word) {

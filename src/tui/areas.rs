@@ -37,7 +37,8 @@ pub fn fit(app: &mut App, area: Rect) -> Areas {
     let line = below.take(input_rows);
     let rule = below.take(u16::from(area.height >= 10));
     let message = below.take(said.max(blank).min(area.height / 3));
-    let story = below.take(below.bottom - area.y);
+    let air = u16::from(area.height >= 16);
+    let story = below.take(below.bottom - area.y - air);
     let areas = Areas {
         story,
         message,

@@ -18,6 +18,36 @@ pub struct Candidate {
     pub note: String,
 }
 
+/// Completions on the screen, and which of them is taken.
+#[derive(Debug, PartialEq)]
+pub struct Hints {
+    pub candidates: Candidates,
+    pub chosen: Option<usize>,
+}
+
+impl Hints {
+    /// Hints for the line up to the cursor, when there is something to hint at.
+    pub fn at(line: &str, names: impl Fn(Completes) -> Vec<String>) -> Option<Hints> {
+        let candidates = candidates(line, names)?;
+        Some(Hints {
+            candidates,
+            chosen: None,
+        })
+    }
+
+    /// Takes the next candidate, or the one before, round and round.
+    pub fn step(&mut self, step: isize) -> &str {
+        let count = self.candidates.found.len();
+        let next = match self.chosen {
+            Some(at) => (at as isize + step).rem_euclid(count as isize) as usize,
+            None if step > 0 => 0,
+            None => count - 1,
+        };
+        self.chosen = Some(next);
+        &self.candidates.found[next].word
+    }
+}
+
 /// The candidates for the line up to the cursor; `names` looks up models or sessions.
 pub fn candidates(line: &str, names: impl Fn(Completes) -> Vec<String>) -> Option<Candidates> {
     let command = line
@@ -32,13 +62,22 @@ pub fn candidates(line: &str, names: impl Fn(Completes) -> Vec<String>) -> Optio
     let spec = command::find(name)?;
     let typed = rest.trim_start();
     let from = line.len() - typed.len();
+    let mut all = match spec.completes {
+        Completes::Commands => commands(typed, ""),
+        what => arguments(what, names),
+    };
+    let typed = typed.to_lowercase();
+    all.retain(|one| one.word.to_lowercase().starts_with(&typed));
+    some(from, all)
+}
+
+fn arguments(what: Completes, names: impl Fn(Completes) -> Vec<String>) -> Vec<Candidate> {
     let word = |word: &str, note: &str| Candidate {
         word: word.to_string(),
         note: note.to_string(),
     };
-    let all = match spec.completes {
-        Completes::Nothing => return None,
-        Completes::Commands => commands(typed, ""),
+    match what {
+        Completes::Nothing | Completes::Commands => Vec::new(),
         Completes::Settings => SETTINGS
             .iter()
             .map(|one| word(one.name, one.help))
@@ -51,14 +90,10 @@ pub fn candidates(line: &str, names: impl Fn(Completes) -> Vec<String>) -> Optio
             word("next", "or a new one, past the newest"),
             word("prev", ""),
         ],
-        Completes::Models | Completes::Sessions => names(spec.completes)
-            .iter()
-            .map(|name| word(name, ""))
-            .collect(),
-    };
-    let typed = typed.to_lowercase();
-    let fits = |one: &Candidate| one.word.to_lowercase().starts_with(&typed);
-    some(from, all.into_iter().filter(fits).collect())
+        Completes::Models | Completes::Sessions => {
+            names(what).iter().map(|name| word(name, "")).collect()
+        }
+    }
 }
 
 /// What the command on the line still takes, to show behind the cursor.

@@ -11,9 +11,11 @@ mod history;
 mod inbox;
 mod input;
 mod keys;
+mod message;
 mod meter;
 mod overlay;
 mod page;
+mod paragraph;
 mod status;
 mod terminal;
 mod theme;
@@ -156,10 +158,8 @@ fn attend(
             (stale, next_frame) = (false, now + FRAME);
         }
         let frame = stale.then(|| next_frame.saturating_sub(now));
-        let glance = (app.studio.busy() && engine).then_some(GLANCE);
-        let wake = app.wakes_at().map(|at| at.saturating_sub(now));
-        let patience = [frame, glance, wake].into_iter().flatten().min();
-        let Some(input) = wait(sources.inbox, patience) else {
+        let patience = patience(app, now, engine);
+        let Some(input) = wait(sources.inbox, frame.or(patience)) else {
             continue;
         };
         app.tick((sources.clock)());
@@ -172,6 +172,13 @@ fn attend(
         // What is typed is shown at once.
         (stale, next_frame) = (true, Duration::ZERO);
     }
+}
+
+/// How long the loop may sleep; None for ever.
+fn patience(app: &App, now: Duration, engine: bool) -> Option<Duration> {
+    let glance = (app.studio.busy() && engine).then_some(GLANCE);
+    let wake = app.wakes_at().map(|at| at.saturating_sub(now));
+    [glance, wake].into_iter().flatten().min()
 }
 
 /// Absorbs all that waits. True when something came.

@@ -79,7 +79,7 @@ fn broken(line: &str, width: usize) -> Vec<String> {
     let column = line[indent..]
         .rfind("  ")
         .map_or(indent, |at| indent + at + 2);
-    let hang = if column * 2 < width && column < 40 {
+    let hang = if column * 5 < width * 3 && column < 40 {
         column
     } else {
         indent.min(width / 4)

@@ -4,7 +4,7 @@
 //! paragraph, and paragraphs off the screen are not wrapped before somebody scrolls there. Knows
 //! no colours and draws nothing.
 
-use super::wrap::wrap;
+use super::paragraph::Paragraph;
 use crate::story::{Author, Node, NodeId, Status, Story};
 use std::ops::Range;
 
@@ -53,17 +53,6 @@ struct Key {
     mark: String,
 }
 
-#[derive(Debug, Default)]
-struct Paragraph {
-    text: String,
-    /// Where each stretch ends, and what it is.
-    inks: Vec<(usize, Ink)>,
-    rows: Vec<Range<usize>>,
-    /// Where the row after those begins, unless they are all there are.
-    next: usize,
-    whole: bool,
-}
-
 /// A row: a paragraph and a byte in it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Place {
@@ -85,9 +74,11 @@ impl Page {
         if same == self.parts.len() && same == keys.len() {
             return;
         }
-        self.cut(same);
-        for (at, key) in keys.into_iter().enumerate().skip(same) {
-            self.add(path[at], at.checked_sub(1).map(|at| path[at]), key);
+        if !self.grow(same, &path, &keys) {
+            self.cut(same);
+            for (at, key) in keys.into_iter().enumerate().skip(same) {
+                self.add(path[at], at.checked_sub(1).map(|at| path[at]), key);
+            }
         }
         self.top = self.top.filter(|top| top.paragraph < self.paragraphs.len());
     }
@@ -125,7 +116,7 @@ impl Page {
         self.top = None;
     }
 
-    pub fn to_top(&mut self) {
+    pub fn rewind(&mut self) {
         let first = Place {
             paragraph: 0,
             byte: 0,
@@ -187,8 +178,7 @@ impl Page {
     /// The highest row from which the story's end is on the screen.
     fn last_top(&mut self) -> Option<Place> {
         let paragraph = self.paragraphs.len().checked_sub(1)?;
-        let row = self.laid(paragraph).len() - 1;
-        let byte = self.paragraphs[paragraph].rows[row].start;
+        let byte = self.laid(paragraph).last()?.start;
         let up = self.height.saturating_sub(1) as isize;
         Some(self.moved(Place { paragraph, byte }, -up))
     }
@@ -240,6 +230,37 @@ impl Page {
         self.paragraphs[paragraph].laid(width)
     }
 
+    /// Adds to the last passage, when it is still being written and only grew.
+    fn grow(&mut self, at: usize, path: &[&Node], keys: &[Key]) -> bool {
+        let last = self.parts.len() == at + 1 && keys.len() == at + 1;
+        let Some((part, node)) = self.parts.get_mut(at).zip(path.get(at)).filter(|_| last) else {
+            return false;
+        };
+        let (old, new) = (&part.key, &keys[at]);
+        let same = old.id == new.id && old.mark == new.mark && new.mark.is_empty();
+        let begun = node
+            .text
+            .get(..old.bytes)
+            .map(|text| text.trim_start_matches('\n'));
+        let Some(more) = node
+            .text
+            .get(old.bytes..)
+            .filter(|_| same && begun != Some(""))
+        else {
+            return false;
+        };
+        part.key = new.clone();
+        for (at, line) in more.split('\n').enumerate() {
+            if at > 0 {
+                self.paragraphs.push(Paragraph::default());
+            }
+            if let Some(last) = self.paragraphs.last_mut().filter(|_| !line.is_empty()) {
+                last.grow(line, ink(node.author));
+            }
+        }
+        true
+    }
+
     /// Takes back all but the first passages.
     fn cut(&mut self, passages: usize) {
         let Some(part) = self.parts.get(passages) else {
@@ -280,7 +301,11 @@ impl Page {
             .last()
             .map(|part| part.key.mark.clone())
             .unwrap_or_default();
-        self.push(&mark, Ink::Mark);
+        let alone = self
+            .paragraphs
+            .last()
+            .is_none_or(|last| last.text.is_empty());
+        self.push(if alone { mark.trim_start() } else { &mark }, Ink::Mark);
     }
 
     fn push(&mut self, text: &str, ink: Ink) {
@@ -292,74 +317,6 @@ impl Page {
                 last.push(line, ink);
             }
         }
-    }
-}
-
-impl Paragraph {
-    fn push(&mut self, text: &str, ink: Ink) {
-        self.loosen(self.text.len());
-        for bit in text.split_inclusive('\t') {
-            match bit.strip_suffix('\t') {
-                Some(bit) => self.text.extend([bit, "    "]),
-                None => self.text.push_str(bit),
-            }
-        }
-        self.inks.push((self.text.len(), ink));
-    }
-
-    fn cut(&mut self, bytes: usize) {
-        self.loosen(bytes);
-        self.text.truncate(bytes);
-        self.inks.retain(|(end, _)| *end <= bytes);
-    }
-
-    /// Drops the rows that text after `at` can have a say in: those that begin there, the one that
-    /// runs into it, and the one before that, which may have broken because of its word.
-    fn loosen(&mut self, at: usize) {
-        let sure = self
-            .rows
-            .partition_point(|row| row.start < at)
-            .saturating_sub(2);
-        if let Some(row) = self.rows.get(sure) {
-            self.next = row.start;
-        }
-        self.rows.truncate(sure);
-        self.whole = false;
-    }
-
-    /// How many bytes are to be wrapped.
-    #[cfg(test)]
-    fn loose(&self) -> usize {
-        if self.whole {
-            0
-        } else {
-            self.text.len() - self.next
-        }
-    }
-
-    fn laid(&mut self, width: usize) -> &[Range<usize>] {
-        if !self.whole {
-            self.rows.extend(wrap(&self.text, width, self.next));
-            self.whole = true;
-        }
-        &self.rows
-    }
-
-    fn stretches(&self, row: usize) -> Vec<(&str, Ink)> {
-        let Some(row) = self.rows.get(row) else {
-            return Vec::new();
-        };
-        let mut from = row.start;
-        let first = self.inks.partition_point(|(end, _)| *end <= from);
-        let mut stretches = Vec::new();
-        for (end, ink) in &self.inks[first..] {
-            let to = row.end.min(*end);
-            if from < to {
-                stretches.push((&self.text[from..to], *ink));
-            }
-            from = to.max(from);
-        }
-        stretches
     }
 }
 

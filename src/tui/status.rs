@@ -1,6 +1,7 @@
 //! The status line in words: what stands where, and what gives way when it is narrow.
 
-use super::app::{App, Tone};
+use super::app::App;
+use super::message::Tone;
 use super::wrap::{cells, shortened};
 use crate::studio::Work;
 
@@ -57,7 +58,11 @@ fn left(app: &App) -> Vec<Part> {
 
 fn right(app: &App) -> Vec<Part> {
     let mut parts = Vec::new();
-    if let Some(activity) = app.meter.activity(app.studio.work()) {
+    let activity = match app.stopping && app.studio.busy() {
+        true => Some("stopping".to_string()),
+        false => app.meter.activity(app.studio.work()),
+    };
+    if let Some(activity) = activity {
         let keep = if app.studio.busy() { 8 } else { 1 };
         parts.push(part(&activity, keep, Tone::Info));
     }

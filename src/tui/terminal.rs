@@ -16,6 +16,7 @@ use std::io::{self, Write};
 use std::panic;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::Sender;
 use std::thread;
 
@@ -108,13 +109,21 @@ impl Write for Frame {
     }
 }
 
+/// Whether the program has the terminal: there is only one, and it is given back only once, since
+/// the second time would move the cursor over the message of a panic.
+static TAKEN: AtomicBool = AtomicBool::new(false);
+
 fn take() -> io::Result<()> {
+    TAKEN.store(true, Ordering::SeqCst);
     enable_raw_mode()?;
     execute!(io::stdout(), EnterAlternateScreen, EnableBracketedPaste)
 }
 
 /// Every step is tried, even when the terminal is gone.
 fn give_back() {
+    if !TAKEN.swap(false, Ordering::SeqCst) {
+        return;
+    }
     let mut out = io::stdout();
     let _ = execute!(out, EndSynchronizedUpdate, DisableBracketedPaste);
     let _ = execute!(out, LeaveAlternateScreen, cursor::Show);

@@ -1,7 +1,7 @@
 //! How things look: the sixteen colours that every terminal has and every user has chosen, and
 //! none of them where NO_COLOR asks for none.
 
-use super::app::Tone;
+use super::message::Tone;
 use super::page::Ink;
 use ratatui::style::{Color, Modifier, Style};
 
@@ -10,7 +10,8 @@ pub fn ink(ink: Ink, colour: bool) -> Style {
     let plain = Style::new();
     match (ink, colour) {
         (Ink::Model, _) => plain,
-        (Ink::User, true) => plain.fg(Color::Cyan),
+        // Of the sixteen, the one that is read best on white and on black.
+        (Ink::User, true) => plain.fg(Color::Magenta),
         (Ink::User, false) => plain.add_modifier(Modifier::BOLD),
         (Ink::Prompt | Ink::Mark, _) => quiet(),
         (Ink::Label, _) => quiet().add_modifier(Modifier::ITALIC),
@@ -20,12 +21,13 @@ pub fn ink(ink: Ink, colour: bool) -> Style {
 pub fn tone(tone: Tone, colour: bool) -> Style {
     match (tone, colour) {
         (Tone::Info, _) => quiet(),
-        (Tone::Warning, true) => Style::new().fg(Color::Yellow),
-        (Tone::Error, true) => Style::new().fg(Color::Red),
-        (Tone::Warning | Tone::Error, false) => Style::new().add_modifier(Modifier::BOLD),
+        (Tone::Error, true) => strong().fg(Color::Red),
+        // Yellow cannot be read on white.
+        (Tone::Warning, _) | (Tone::Error, false) => strong(),
     }
 }
 
+/// Not every terminal dims; what is quiet must not need it to be understood.
 pub fn quiet() -> Style {
     Style::new().add_modifier(Modifier::DIM)
 }

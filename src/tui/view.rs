@@ -1,8 +1,9 @@
 //! The screen, drawn from the app's state. Changes nothing but the frame.
 
-use super::app::{App, Hints, Tone};
+use super::app::App;
 use super::areas::{Areas, message};
-use super::complete::{Candidate, ghost};
+use super::complete::{Candidate, Hints, ghost};
+use super::message::Tone;
 use super::overlay::Overlay;
 use super::status::{self, Part};
 use super::theme;
@@ -11,7 +12,7 @@ use crate::studio::Work;
 use ratatui::Frame;
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
-use ratatui::style::{Modifier, Style};
+use ratatui::style::Style;
 
 /// Candidates on the screen at once.
 const HINTS: usize = 7;
@@ -58,7 +59,11 @@ fn draw_welcome(buffer: &mut Buffer, area: Rect, app: &App) {
             "or write another first line.",
         ],
     };
-    let y = usize::from(area.height / 3);
+    let y = if area.height < 9 {
+        0
+    } else {
+        usize::from(area.height / 3)
+    };
     put(buffer, area, (0, y), "illumine", theme::strong());
     for (line, text) in lines.iter().enumerate() {
         let text = shortened(text, area.width.into());
@@ -211,8 +216,8 @@ fn draw_input(buffer: &mut Buffer, areas: &Areas, app: &App) {
         put(buffer, areas.input, (0, y), &text, Style::new());
     }
     let hint = match input.text() {
-        "" if app.studio.writing() => Some("Esc stops".to_string()),
-        "" if !app.page.is_empty() => Some("Enter lets the model write on".to_string()),
+        "" if app.studio.writing() => Some("(Esc stops)".to_string()),
+        "" if !app.page.is_empty() => Some("(Enter lets the model write on)".to_string()),
         _ if input.at_end() => ghost(input.text()),
         _ => None,
     };
@@ -242,13 +247,7 @@ fn draw_parts(buffer: &mut Buffer, area: Rect, mut x: usize, parts: &[Part], col
             x = put(buffer, area, (x, 0), " · ", theme::quiet());
         }
         let style = theme::tone(part.tone, colour);
-        x = put(
-            buffer,
-            area,
-            (x, 0),
-            &part.text,
-            style.remove_modifier(Modifier::ITALIC),
-        );
+        x = put(buffer, area, (x, 0), &part.text, style);
     }
 }
 

@@ -52,57 +52,78 @@ struct Break {
     column: usize,
 }
 
+/// The rows so far, and how far the next has come.
+struct Rows {
+    rows: Vec<Range<usize>>,
+    start: usize,
+    column: usize,
+    /// The last place where this row may end.
+    chance: Option<Break>,
+}
+
 /// The rows of one paragraph, as byte ranges without the spaces at which they broke; at least one.
 ///
 /// `text` holds no line ends and no tabs. `from` is where a row begins: rows before it stand.
 pub fn wrap(text: &str, width: usize, from: usize) -> Vec<Range<usize>> {
-    let mut rows = Vec::new();
-    let (mut start, mut column) = (from, 0);
-    let mut chance: Option<Break> = None;
+    let mut rows = Rows {
+        rows: Vec::new(),
+        start: from,
+        column: 0,
+        chance: None,
+    };
     let mut before = "";
     for (at, grapheme) in text[from..].grapheme_indices(true) {
         let at = from + at;
-        let wide = grapheme.width();
         if is_space(grapheme) {
-            let end = match &chance {
-                Some(open) if open.next == at && is_space(before) => open.end,
-                _ => at,
-            };
-            column += wide;
-            chance = Some(Break {
-                end,
-                next: at + grapheme.len(),
-                column,
-            });
+            rows.space(at, grapheme, is_space(before));
         } else {
-            if at > start && !is_space(before) && may_break(before, grapheme) {
-                chance = Some(Break {
-                    end: at,
-                    next: at,
-                    column,
-                });
+            if at > rows.start && !is_space(before) && may_break(before, grapheme) {
+                rows.chance = Some(rows.here(at));
             }
-            while column + wide > width && at > start {
-                let here = Break {
-                    end: at,
-                    next: at,
-                    column,
-                };
-                let chosen = chance.take().unwrap_or(here);
-                rows.push(start..chosen.end);
-                start = chosen.next;
-                column -= chosen.column;
-            }
-            column += wide;
+            rows.word(at, grapheme.width(), width);
         }
         before = grapheme;
     }
-    let end = match chance {
-        Some(last) if last.next == text.len() && column > width => last.end,
+    let end = match rows.chance {
+        Some(last) if last.next == text.len() && rows.column > width => last.end,
         _ => text.len(),
     };
-    rows.push(start..end);
-    rows
+    rows.rows.push(rows.start..end);
+    rows.rows
+}
+
+impl Rows {
+    /// A space never breaks a row: it hangs, and the row may end before it.
+    fn space(&mut self, at: usize, grapheme: &str, after_space: bool) {
+        let end = match &self.chance {
+            Some(open) if after_space && open.next == at => open.end,
+            _ => at,
+        };
+        self.column += grapheme.width();
+        self.chance = Some(Break {
+            end,
+            ..self.here(at + grapheme.len())
+        });
+    }
+
+    /// Part of a word: where it does not fit, the row ends at its last chance, or else right here.
+    fn word(&mut self, at: usize, cells: usize, width: usize) {
+        while self.column + cells > width && at > self.start {
+            let chosen = self.chance.take().unwrap_or_else(|| self.here(at));
+            self.rows.push(self.start..chosen.end);
+            self.start = chosen.next;
+            self.column -= chosen.column;
+        }
+        self.column += cells;
+    }
+
+    fn here(&self, at: usize) -> Break {
+        Break {
+            end: at,
+            next: at,
+            column: self.column,
+        }
+    }
 }
 
 /// Whether a row may end between two neighbours, neither of them a space.

@@ -75,6 +75,7 @@ fn ctrl_c_stops_then_clears_then_asks_then_leaves() {
     desk.enter("Once").stream(" upon");
     ctrl_c(&mut desk);
     assert!(desk.app.wish.is_none());
+    assert!(desk.text().contains("stopping"), "{}", desk.text());
     desk.end(Status::Stopped).type_in("half a line");
     ctrl_c(&mut desk);
     assert!(desk.app.input.is_empty() && desk.app.wish.is_none());

@@ -24,7 +24,7 @@ fn without_colour_there_is_none() {
     desk.answered("The sea", " was cold.").enter("/undo many");
     let screen = desk.screen();
     assert!(
-        !screen.contains("Cyan") && !screen.contains("Red"),
+        !screen.contains("Magenta") && !screen.contains("Red"),
         "{screen}"
     );
     insta::assert_snapshot!(screen);

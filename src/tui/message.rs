@@ -1,0 +1,18 @@
+//! A line or two for the writer, between the story and the input.
+
+use std::time::Duration;
+
+#[derive(Debug, PartialEq)]
+pub struct Message {
+    pub tone: Tone,
+    pub text: String,
+    /// When it goes by itself.
+    pub until: Option<Duration>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Tone {
+    Info,
+    Warning,
+    Error,
+}
