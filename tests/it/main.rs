@@ -5,6 +5,7 @@ mod bad_input;
 mod disk;
 mod engine;
 mod families;
+mod mixed;
 mod reference;
 mod repl;
 mod signals;

@@ -1,8 +1,9 @@
 //! What the small models of the families share, and how they are held to another implementation.
 
-use super::tiny::{Theirs, Tiny, difference, feed, ours, read, read_theirs, tokens};
-use candle_core::Tensor;
+use super::tiny::{Theirs, Tiny, content, difference, feed, ours, read, read_theirs, tokens};
 use candle_core::quantized::GgmlDType;
+use candle_core::{Device, Tensor};
+use candle_transformers::models as reference;
 use illumine::model::Rows;
 use tempfile::NamedTempFile;
 
@@ -204,4 +205,32 @@ pub fn published(name: &str) -> String {
     renames
         .iter()
         .fold(name.to_string(), |name, (from, to)| name.replace(from, to))
+}
+
+/// Heads wider than the hidden size divided by their number.
+pub const WIDE: Shape = Shape {
+    head_dim: 32,
+    ..SHAPE
+};
+
+pub fn qwen3_body(architecture: &'static str) -> Tiny {
+    let mut tiny = body(architecture, WIDE);
+    norms_of_heads(&mut tiny, WIDE);
+    tiny
+}
+
+pub fn quantized_qwen3(file: &NamedTempFile) -> Theirs<'static> {
+    let (content, mut reader) = content(file);
+    let model =
+        reference::quantized_qwen3::ModelWeights::from_gguf(content, &mut reader, &Device::Cpu);
+    let mut model = model.unwrap();
+    Box::new(move |ids, at| model.forward(ids, at))
+}
+
+pub fn quantized_llama(file: &NamedTempFile) -> Theirs<'static> {
+    let (content, mut reader) = content(file);
+    let model =
+        reference::quantized_llama::ModelWeights::from_gguf(content, &mut reader, &Device::Cpu);
+    let mut model = model.unwrap();
+    Box::new(move |ids, at| model.forward(ids, at))
 }
