@@ -252,7 +252,7 @@ fn a_configuration_with_a_slip_in_it() {
 fn a_prompt_that_is_no_text() {
     let home = Home::new();
     let write = |input: &[u8]| {
-        home.illumine(&["write", "-n", "2"])
+        home.illumine(&["write", "--seed", "5", "-n", "2"])
             .input(input)
             .run()
             .sentence(2)
@@ -265,9 +265,11 @@ fn a_prompt_that_is_no_text() {
         "{said}"
     );
     let folder = fs::File::open(home.path()).unwrap();
-    let output = home.illumine(&["write", "-n", "2"]).with(|command| {
-        command.stdin(Stdio::from(folder));
-    });
+    let output = home
+        .illumine(&["write", "--seed", "5", "-n", "2"])
+        .with(|command| {
+            command.stdin(Stdio::from(folder));
+        });
     assert!(output.sentence(2).contains("Standard input cannot be read"));
 }
 
@@ -276,7 +278,7 @@ fn a_line_that_is_no_text_is_left_out_and_the_others_go_on() {
     let home = Home::new();
     let input = b"One lamp\nTwo \xff\xfe\nThree lamps\n";
     let output = home
-        .illumine(&["repl", "s", "-n", "2"])
+        .illumine(&["repl", "s", "--seed", "5", "-n", "2"])
         .input(&input[..])
         .run()
         .expect(2);
@@ -327,7 +329,7 @@ fn a_prompt_far_too_long() {
         " ".repeat(1_000_000),
     ] {
         let said = home
-            .illumine(&["write", "-n", "2"])
+            .illumine(&["write", "--seed", "5", "-n", "2"])
             .input(text)
             .run()
             .sentence(4);
@@ -340,7 +342,16 @@ fn a_line_of_a_megabyte_is_kept_whole_and_its_end_is_answered() {
     let home = Home::new();
     let model = short_context();
     let line = megabytes(1_000_000);
-    let args = ["repl", "s", "-n", "2", "-m", model.to_str().unwrap()];
+    let args = [
+        "repl",
+        "s",
+        "--seed",
+        "5",
+        "-n",
+        "2",
+        "-m",
+        model.to_str().unwrap(),
+    ];
     let output = home
         .illumine(&args)
         .input(format!("{line}\n"))
@@ -379,7 +390,16 @@ fn a_prompt_longer_than_the_context() {
     let home = Home::new();
     let model = short_context();
     let prompt = megabytes(4000);
-    let args = ["write", "-n", "2", "-m", model.to_str().unwrap(), &prompt];
+    let args = [
+        "write",
+        "--seed",
+        "5",
+        "-n",
+        "2",
+        "-m",
+        model.to_str().unwrap(),
+        &prompt,
+    ];
     let said = home.illumine(&args).run().sentence(4);
     assert!(
         said.contains(&format!("the model holds {SHORT}")) && said.contains("--crop"),

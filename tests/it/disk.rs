@@ -6,7 +6,7 @@ use std::fs;
 
 /// Writes a session of one line and two tokens.
 fn begun(home: &Home, session: &str) {
-    let run = home.illumine(&["repl", session, "-n", "2"]);
+    let run = home.illumine(&["repl", session, "--seed", "5", "-n", "2"]);
     run.input("The lamp burned.\n").run().expect(0);
 }
 
@@ -21,7 +21,9 @@ fn typed(story: &Story) -> Vec<&str> {
 #[test]
 fn a_session_has_one_writer() {
     let home = Home::new();
-    let mut first = home.illumine(&["repl", "s", "-n", "2"]).start();
+    let mut first = home
+        .illumine(&["repl", "s", "--seed", "5", "-n", "2"])
+        .start();
     first.say("The lamp burned.");
     first.printed(1);
     let second = home.illumine(&["repl", "s"]).input("Mine.\n").run();
@@ -40,7 +42,7 @@ fn a_full_disk_loses_nothing_that_was_kept() {
     let lines: String = (1..=6)
         .map(|line| format!("The {line}th lamp.\n"))
         .collect();
-    let run = home.illumine(&["repl", "s", "-n", "4"]);
+    let run = home.illumine(&["repl", "s", "--seed", "5", "-n", "4"]);
     let output = run.file_limit(5000).input(lines).run().expect(5);
     plain(&output.stderr);
     assert!(
@@ -73,7 +75,7 @@ fn a_full_disk_loses_nothing_that_was_kept() {
 fn when_the_disk_has_room_again_everything_is_kept() {
     let home = Home::new();
     let mut live = home
-        .illumine(&["repl", "s", "-n", "4"])
+        .illumine(&["repl", "s", "--seed", "5", "-n", "4"])
         .file_limit(2500)
         .start();
     live.say("The first lamp.");
@@ -111,7 +113,7 @@ fn a_sessions_folder_that_is_none() {
             said.contains(sessions) && said.contains("--sessions"),
             "{said}"
         );
-        let run = home.illumine(&["repl", "--sessions", sessions, "-n", "2"]);
+        let run = home.illumine(&["repl", "--sessions", sessions, "--seed", "5", "-n", "2"]);
         let output = run.input("The lamp.\n").run().expect(5);
         plain(&output.stderr);
         assert!(output.stderr.contains("--sessions"), "{}", output.stderr);
@@ -122,7 +124,7 @@ fn a_sessions_folder_that_is_none() {
 #[test]
 fn a_private_session_leaves_nothing() {
     let home = Home::new();
-    let run = home.illumine(&["repl", "secret", "--private", "-n", "2"]);
+    let run = home.illumine(&["repl", "secret", "--private", "--seed", "5", "-n", "2"]);
     run.input("The lamp.\n/save\n").run().expect(2);
     assert!(!home.sessions().exists());
 }
@@ -154,7 +156,7 @@ fn a_torn_tail_is_set_aside() {
     let torn = br#"{"v":1,"kind":"text","node":1,"te"#;
     fs::write(home.journal("s"), [&whole[..], torn].concat()).unwrap();
     let output = home
-        .illumine(&["repl", "s", "-n", "2"])
+        .illumine(&["repl", "s", "--seed", "5", "-n", "2"])
         .input("More.\n")
         .run()
         .expect(0);
@@ -181,7 +183,7 @@ fn read_only(home: &Home, journal: &[u8]) -> String {
     fs::write(home.journal("s"), journal).unwrap();
     let lines = "More.\n/undo\n/new t\nA new tale.\n";
     let output = home
-        .illumine(&["repl", "s", "-n", "2"])
+        .illumine(&["repl", "s", "--seed", "5", "-n", "2"])
         .input(lines)
         .run()
         .expect(5);

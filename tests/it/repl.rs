@@ -6,14 +6,18 @@ use serde_json::Value;
 use std::fs;
 
 fn repl(home: &Home, lines: &str) -> Output {
-    let output = home.illumine(&["repl", "s", "-n", "3"]).input(lines).run();
+    let output = home
+        .illumine(&["repl", "s", "--seed", "5", "-n", "3"])
+        .input(lines)
+        .run();
     plain(&output.stderr);
     output
 }
 
-fn texts(story: &Story, author: Author) -> Vec<&str> {
-    let nodes = story.nodes().iter().filter(|node| node.author == author);
-    nodes.map(|node| node.text.as_str()).collect()
+/// What was typed; whether a space joins it to the story depends on the story.
+fn typed(story: &Story) -> Vec<&str> {
+    let people = story.nodes().iter().filter(|node| node.how.is_none());
+    people.map(|node| node.text.trim()).collect()
 }
 
 fn seed(node: &Node) -> u64 {
@@ -26,13 +30,10 @@ fn lines_go_in_and_the_story_comes_out() {
     let output = repl(&home, "The harbour was quiet.\nA bell rang.\n").expect(0);
     assert_eq!(output.stderr, "");
     let story = home.recovered("s").story;
-    assert_eq!(
-        texts(&story, Author::User),
-        ["The harbour was quiet.", " A bell rang."]
-    );
-    let passages = texts(&story, Author::Model);
-    let line = |text: &&str| format!("{}\n", text.strip_suffix('\n').unwrap_or(text));
-    let printed: String = passages.iter().map(line).collect();
+    assert_eq!(typed(&story), ["The harbour was quiet.", "A bell rang."]);
+    let passages = story.nodes().iter().filter(|node| node.how.is_some());
+    let line = |node: &Node| format!("{}\n", node.text.strip_suffix('\n').unwrap_or(&node.text));
+    let printed: String = passages.map(line).collect();
     assert_eq!(output.text(), printed);
     for node in story
         .nodes()
@@ -81,7 +82,7 @@ fn undo_and_redo_move_and_erase_nothing() {
     let story = home.recovered("s").story;
     // Both lines and their passages, and what was written after going back to the first.
     assert_eq!(story.nodes().len(), 5);
-    assert_eq!(texts(&story, Author::User), ["One.", " Two."]);
+    assert_eq!(typed(&story), ["One.", "Two."]);
     let path: Vec<u64> = story.path().iter().map(|node| node.id).collect();
     assert_eq!(path, [0, 1, 4]);
     assert_eq!(story.nodes()[4].ids.len(), 1);
@@ -135,10 +136,7 @@ fn a_chat_has_turns() {
     let output = repl(&home, "/mode chat\nWhat is a lamp?\nAnd an oar?\n").expect(0);
     assert_eq!(output.stderr, "");
     let story = home.recovered("s").story;
-    assert_eq!(
-        texts(&story, Author::User),
-        ["What is a lamp?", "And an oar?"]
-    );
+    assert_eq!(typed(&story), ["What is a lamp?", "And an oar?"]);
     assert!(story.nodes().iter().all(|node| node.turn));
 }
 
@@ -159,18 +157,9 @@ fn sessions_are_named_listed_left_and_opened() {
         output.stderr
     );
     assert!(!home.sessions().join("s").exists());
-    assert_eq!(
-        texts(&home.recovered("lantern").story, Author::User),
-        ["One.", " Three."]
-    );
-    assert_eq!(
-        texts(&home.recovered("other").story, Author::User),
-        ["Two."]
-    );
-    assert_eq!(
-        texts(&home.recovered("story-1").story, Author::User),
-        ["Four."]
-    );
+    assert_eq!(typed(&home.recovered("lantern").story), ["One.", "Three."]);
+    assert_eq!(typed(&home.recovered("other").story), ["Two."]);
+    assert_eq!(typed(&home.recovered("story-1").story), ["Four."]);
     let list = home
         .illumine(&["sessions", "list", "--json"])
         .run()
@@ -204,10 +193,7 @@ fn a_slip_is_answered_and_never_written() {
             "The story is empty; write its first line"
         ]
     );
-    assert_eq!(
-        texts(&home.recovered("s").story, Author::User),
-        ["/slash begins."]
-    );
+    assert_eq!(typed(&home.recovered("s").story), ["/slash begins."]);
 }
 
 #[test]
@@ -310,9 +296,11 @@ fn a_reader_that_goes_away_loses_nothing() {
     let leave = std::thread::spawn(move || {
         std::io::Read::read_exact(&mut reader, &mut [0; 5]).unwrap();
     });
-    let output = home.illumine(&["repl", "s", "-n", "400"]).with(|command| {
-        command.stdin(stdin).stdout(writer);
-    });
+    let output = home
+        .illumine(&["repl", "s", "--seed", "5", "-n", "400"])
+        .with(|command| {
+            command.stdin(stdin).stdout(writer);
+        });
     leave.join().unwrap();
     assert_eq!(output.expect(0).stderr, "");
     let found = home.recovered("s");

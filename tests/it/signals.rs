@@ -35,7 +35,9 @@ fn kept(printed: &[u8], node: &Node) {
 fn termination_and_hang_up_keep_the_passage() {
     for (signal, code) in [(libc::SIGTERM, 143), (libc::SIGHUP, 129)] {
         let home = Home::new();
-        let mut live = home.illumine(&["repl", "s", "-n", "400"]).start();
+        let mut live = home
+            .illumine(&["repl", "s", "--seed", "5", "-n", "400"])
+            .start();
         live.say("The lamp burned.");
         live.say("This line waits.");
         live.printed(12);
@@ -70,7 +72,9 @@ fn a_signal_while_nothing_is_written_ends_it_at_once() {
 #[test]
 fn ctrl_c_stops_the_passage_and_the_session_goes_on() {
     let home = Home::new();
-    let mut live = home.illumine(&["repl", "s", "-n", "400"]).start();
+    let mut live = home
+        .illumine(&["repl", "s", "--seed", "5", "-n", "400"])
+        .start();
     live.say("The lamp burned.");
     live.printed(12);
     live.signal(libc::SIGINT);
@@ -86,7 +90,9 @@ fn ctrl_c_stops_the_passage_and_the_session_goes_on() {
 fn a_kill_costs_at_most_the_last_piece() {
     let home = Home::new();
     for moment in 1..=10 {
-        let mut live = home.illumine(&["repl", "s", "-n", "400"]).start();
+        let mut live = home
+            .illumine(&["repl", "s", "--seed", "5", "-n", "400"])
+            .start();
         live.say("And then");
         live.printed(3 * moment);
         live.signal(libc::SIGKILL);

@@ -158,7 +158,7 @@ fn chat_answers_in_the_models_template() {
 fn a_reader_that_goes_away_ends_it_quietly() {
     let (mut reader, writer) = std::io::pipe().unwrap();
     let home = Home::new();
-    let run = home.illumine(&["write", "-n", "400", PROMPT]);
+    let run = home.illumine(&["write", "--seed", "5", "-n", "400", PROMPT]);
     let leave = std::thread::spawn(move || {
         let mut bytes = [0; 5];
         reader.read_exact(&mut bytes).unwrap();
@@ -173,7 +173,9 @@ fn a_reader_that_goes_away_ends_it_quietly() {
 #[test]
 fn ctrl_c_leaves_with_the_text_so_far() {
     let home = Home::new();
-    let mut live = home.illumine(&["write", "-n", "400", PROMPT]).start();
+    let mut live = home
+        .illumine(&["write", "--seed", "5", "-n", "400", PROMPT])
+        .start();
     let printed = live.printed(5);
     live.signal(libc::SIGINT);
     let output = live.end().expect(130);
@@ -198,7 +200,9 @@ fn ctrl_c_before_the_first_word_is_no_failure_of_the_model() {
 fn a_termination_is_told_by_the_exit_code() {
     for (signal, code) in [(libc::SIGTERM, 143), (libc::SIGHUP, 129)] {
         let home = Home::new();
-        let mut live = home.illumine(&["write", "-n", "400", PROMPT]).start();
+        let mut live = home
+            .illumine(&["write", "--seed", "5", "-n", "400", PROMPT])
+            .start();
         let printed = live.printed(5);
         live.signal(signal);
         let output = live.end().expect(code);

@@ -122,11 +122,6 @@ impl Home {
 }
 
 impl Run {
-    pub fn env(mut self, name: &str, value: impl AsRef<std::ffi::OsStr>) -> Run {
-        self.command.env(name, value);
-        self
-    }
-
     pub fn without(mut self, name: &str) -> Run {
         self.command.env_remove(name);
         self
