@@ -4,7 +4,7 @@ use super::*;
 use crate::engine::{Engine, LoadError, Loaded, Loader};
 use crate::store::Sessions;
 use crate::story::message::{About, Stats};
-use crate::story::{Mode, NodeId, Settings, Status};
+use crate::story::{Asked, Mode, NodeId, Settings, Status};
 use crate::studio::Setup;
 use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 use ratatui::Terminal;
@@ -71,6 +71,7 @@ fn app_with(defaults: Settings, options: Options) -> (App, Receiver<Event>, temp
         entropy: 1,
         now: || "2026-01-01T00:00:00Z".to_string(),
         private: false,
+        asked: Asked::default(),
     };
     let mut app = App::new(Studio::new(Engine::start(NoModel, sender), setup), options);
     app.absorb(Event::Ready(About {
