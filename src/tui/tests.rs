@@ -202,7 +202,7 @@ fn styles(buffer: &Buffer) -> String {
                 .take_while(|x| buffer[(*x, y)].style() == style)
                 .count() as u16;
             let plain = Style::reset().remove_modifier(ratatui::style::Modifier::all());
-            if style != plain && style != Style::reset() && look(style) != "" {
+            if style != plain && style != Style::reset() && !look(style).is_empty() {
                 lines.push(format!("{y}:{x}-{} {}", x + same - 1, look(style)));
             }
             x += same;
