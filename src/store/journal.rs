@@ -197,6 +197,14 @@ impl Journal {
     }
 }
 
+impl Drop for Journal {
+    /// Lets the lock go by name: closing alone would leave it to a child that was just forked and
+    /// still holds a copy of the file.
+    fn drop(&mut self) {
+        let _ = self.file.unlock();
+    }
+}
+
 fn make_private_dir(path: &Path, recursive: bool) -> Result<(), StoreError> {
     let mut builder = DirBuilder::new();
     builder.recursive(recursive);
