@@ -167,6 +167,14 @@ impl Run {
 
     /// Starts the program and leaves its input open.
     pub fn start(mut self) -> Live {
+        // A shell's background job ignores Ctrl+C, and its children with it.
+        let hear = || {
+            // SAFETY: a plain system call, allowed between fork and exec.
+            unsafe { libc::signal(libc::SIGINT, libc::SIG_DFL) };
+            Ok(())
+        };
+        // SAFETY: as above.
+        unsafe { self.command.pre_exec(hear) };
         self.command
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
