@@ -16,6 +16,8 @@ pub mod studio;
 
 pub mod bench;
 
+pub mod editor;
+
 pub mod line;
 
 pub mod tui;

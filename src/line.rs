@@ -3,8 +3,8 @@
 //! Knows commands and events; knows neither a terminal's control codes nor where lines come from.
 
 use crate::story::message::Fault;
-use crate::story::{Author, Event, Status, command};
-use crate::studio::{Notice, Outcome, Refusal, Studio, Work};
+use crate::story::{Author, Command, Event, NodeId, Status, command, diff};
+use crate::studio::{Listed, Notice, Outcome, Refusal, Studio, Work};
 use std::sync::mpsc::Receiver;
 
 /// Where the transcript goes. Text is the story's and is shown exactly; all else is about it.
@@ -19,6 +19,10 @@ pub trait Page {
     fn notice(&mut self, text: &str);
     /// What the engine is doing.
     fn working(&mut self, work: &Work);
+    /// Has the writer change a text, where there is somebody with an editor.
+    fn edit(&mut self, _text: &str) -> Option<Result<String, String>> {
+        None
+    }
 }
 
 /// Nobody reads any more: a closed pipe, a hung-up terminal.
@@ -105,19 +109,64 @@ fn one(
         Ok(command) => studio.run(command),
         Err(error) => Err(error.into()),
     };
-    let trouble = match outcome {
-        Ok(Outcome::Quit) => return Ok(Flow::Quit),
-        Ok(Outcome::Started(_)) => settle(studio, events, page)?,
-        Ok(Outcome::Said(text)) | Ok(Outcome::Moved(text)) => {
-            page.said(&text)?;
-            settle(studio, events, page)?
+    match outcome {
+        Ok(Outcome::Edit(node, text)) => {
+            let outcome = edited(studio, node, &text, page);
+            came(studio, events, outcome, page)
         }
+        outcome => came(studio, events, outcome, page),
+    }
+}
+
+/// What the writer made of a passage in an editor.
+fn edited(
+    studio: &mut Studio,
+    node: NodeId,
+    text: &str,
+    page: &mut dyn Page,
+) -> Result<Outcome, Refusal> {
+    match page.edit(text) {
+        Some(Ok(new)) => studio.run(Command::Edit(Some(format!("#{node}")), Some(new))),
+        Some(Err(why)) => Err(Refusal::Cannot(why)),
+        None => {
+            let how = format!("There is no editor here; /edit {node} TEXT says what it shall read");
+            Err(Refusal::Cannot(how))
+        }
+    }
+}
+
+fn came(
+    studio: &mut Studio,
+    events: &Receiver<Event>,
+    outcome: Result<Outcome, Refusal>,
+    page: &mut dyn Page,
+) -> Result<Flow, Gone> {
+    let said = match outcome {
+        Ok(Outcome::Quit) => return Ok(Flow::Quit),
+        Ok(Outcome::Started(_) | Outcome::Asked) => None,
+        Ok(Outcome::Said(text) | Outcome::Moved(text)) => Some(text),
+        Ok(Outcome::Edit(_, text)) => Some(text),
+        Ok(Outcome::List(title, listed)) => Some(list(&title, &listed)),
+        Ok(Outcome::Diff(stretches)) => Some(diff::marked(&stretches)),
         Err(refusal) => {
             page.notice(&refusal.to_string());
-            Some(blame(&refusal))
+            return Ok(Flow::On(Some(blame(&refusal))));
         }
     };
-    Ok(Flow::On(trouble))
+    if let Some(said) = said {
+        page.said(&said)?;
+    }
+    Ok(Flow::On(settle(studio, events, page)?))
+}
+
+/// A list with the numbers that `/pick` takes.
+fn list(title: &str, listed: &[Listed]) -> String {
+    let rows = listed.iter().enumerate();
+    let rows = rows.map(|(at, row)| format!("{:>3}  {}", at + 1, row.label));
+    std::iter::once(title.to_string())
+        .chain(rows)
+        .collect::<Vec<_>>()
+        .join("\n")
 }
 
 fn blame(refusal: &Refusal) -> Trouble {
@@ -137,7 +186,7 @@ pub fn settle(
     while studio.busy() {
         let Ok(event) = events.recv() else {
             let lost = studio.engine_lost();
-            trouble = trouble.or(tell(lost, page)?);
+            trouble = trouble.or(tell(studio, lost, page)?);
             break;
         };
         match take(studio, event, page) {
@@ -165,16 +214,19 @@ fn keep(studio: &mut Studio, events: &Receiver<Event>) -> Gone {
 }
 
 fn take(studio: &mut Studio, event: Event, page: &mut dyn Page) -> Result<Option<Trouble>, Gone> {
-    if let Event::Piece { text, .. } = &event {
+    if let Event::Piece { node, text, .. } = &event {
         page.working(&Work::Writing);
-        if let Err(gone) = page.text(text) {
+        // Candidates and summaries are shown when they are whole.
+        let streams = studio.candidates().is_empty() && studio.story().head() == Some(*node);
+        let shown = if streams { page.text(text) } else { Ok(()) };
+        if let Err(gone) = shown {
             studio.absorb(event);
             return Err(gone);
         }
     }
-    let notice = studio.absorb(event);
+    let notices = studio.absorb(event);
     page.working(studio.work());
-    let trouble = tell(notice, page)?;
+    let trouble = tell(studio, notices, page)?;
     if let Err(refusal) = studio.flush() {
         studio.stop();
         page.notice(&refusal.to_string());
@@ -183,26 +235,35 @@ fn take(studio: &mut Studio, event: Event, page: &mut dyn Page) -> Result<Option
     Ok(trouble)
 }
 
-fn tell(notice: Option<Notice>, page: &mut dyn Page) -> Result<Option<Trouble>, Gone> {
-    match notice {
-        None => Ok(None),
-        Some(Notice::Info(text) | Notice::Warning(text)) => {
-            page.notice(&text);
-            Ok(None)
-        }
-        Some(Notice::Error(text, fault)) => {
-            page.end()?;
-            page.notice(&text);
-            Ok(Some(Trouble::Engine(fault)))
-        }
-        Some(Notice::Ended(_, status)) => {
-            page.end()?;
-            if let Some(text) = remark(status) {
-                page.notice(text);
+fn tell(
+    studio: &Studio,
+    notices: Vec<Notice>,
+    page: &mut dyn Page,
+) -> Result<Option<Trouble>, Gone> {
+    let mut trouble = None;
+    for notice in notices {
+        match notice {
+            Notice::Info(text) | Notice::Warning(text) => page.notice(&text),
+            Notice::Error(text, fault) => {
+                page.end()?;
+                page.notice(&text);
+                trouble = trouble.or(Some(Trouble::Engine(fault)));
             }
-            Ok(None)
+            Notice::Ended(node, status) => {
+                page.end()?;
+                let aside = studio.story().node(node).filter(|node| node.aside);
+                if let Some(summary) = aside {
+                    page.said(summary.text.trim())?;
+                }
+                if let Some(text) = remark(status) {
+                    page.notice(text);
+                }
+            }
+            Notice::List(title, listed) => page.said(&list(&title, &listed))?,
+            Notice::Explained(explained) => page.said(&explained.to_string())?,
         }
     }
+    Ok(trouble)
 }
 
 /// What a reader should know about how a passage ended.
@@ -228,7 +289,7 @@ pub fn transcript(studio: &Studio) -> String {
         if node.turn && node.author != Author::Model {
             text.push_str("> ");
         }
-        text.push_str(&node.text);
+        text.push_str(node.text);
         last = Some(node.author);
     }
     text

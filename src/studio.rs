@@ -4,23 +4,31 @@
 //! what the engine said, then shows [`Studio::story`]. What a command does is decided here, once;
 //! what it looks like is not.
 
+mod choices;
+mod edits;
+mod frame;
 mod keep;
+mod look;
 mod moves;
 mod news;
 mod sessions;
 mod settings;
+mod write;
 
 use crate::engine::{Engine, Stop};
 use crate::store::{Journal, Sessions, StoreError};
 use crate::story::command;
-use crate::story::context::joint;
-use crate::story::message::{Fault, Overflow, Stats, TextRequest};
-use crate::story::record::{Ended, Head, Move, Streamed};
-use crate::story::untrusted::clean;
+use crate::story::diff::Stretch;
+use crate::story::lore::Missed;
+use crate::story::message::{Explained, Fault, Stats};
+use crate::story::places::NoPlace;
+use crate::story::record::Streamed;
 use crate::story::{
-    About, Asked, Author, Command, Context, Mode, Node, NodeId, Provenance, Record, Request,
-    Settings, Status, Story,
+    About, Asked, Author, Command, NodeId, Place, Record, Request, Settings, Status, Story,
 };
+use std::collections::HashMap;
+
+pub use choices::Listed;
 
 /// What a front end brings: where sessions are, and what a library must not look up by itself.
 pub struct Setup {
@@ -49,12 +57,42 @@ pub struct Studio {
     journal: Option<Journal>,
     /// Records that could not be written yet.
     unsaved: Vec<Record>,
-    /// Text that has come and is not journaled yet.
-    streamed: Option<Streamed>,
+    /// Text that has come and is not journaled yet, for each passage being written.
+    streamed: Vec<Streamed>,
     work: Work,
     /// The model that was asked for last.
     wanted: String,
     last_stats: Option<Stats>,
+    /// What `/pick` takes from.
+    listed: Vec<Listed>,
+    /// The place that the engine was asked about.
+    asked_at: Place,
+    /// What is to be done when a passage ends.
+    afterwards: HashMap<NodeId, Afterwards>,
+    /// Passages that are being written side by side, or were last.
+    candidates: Vec<NodeId>,
+    /// Phrases that each running passage was turned away from.
+    rewound: HashMap<NodeId, Vec<String>>,
+    /// Lore that a rule kept out of the last passage, and what its budget left out.
+    missed: Vec<Missed>,
+    unread: Vec<String>,
+    /// Where what the model last read begins, when not at the story's beginning.
+    begins: Option<(NodeId, usize)>,
+    /// The writer has been told that the context is nearly full.
+    warned: bool,
+}
+
+/// What is to be done once a passage has been written.
+#[derive(Clone, Debug, PartialEq)]
+enum Afterwards {
+    /// What followed on the old path from this byte of this passage on comes after it again.
+    Graft {
+        head: Option<NodeId>,
+        index: usize,
+        from: usize,
+    },
+    /// It is the summary that is read.
+    Summary,
 }
 
 /// What the engine is busy with.
@@ -84,6 +122,14 @@ pub enum Outcome {
     Said(String),
     /// The story on the screen is another now, or stands elsewhere.
     Moved(String),
+    /// A list: `/pick N` takes one.
+    List(String, Vec<Listed>),
+    /// The writer is to say what this passage shall read; [`Command::Edit`] takes the answer.
+    Edit(NodeId, String),
+    /// Two texts, word by word.
+    Diff(Vec<Stretch>),
+    /// The engine was asked something that is no passage; its answer comes as a notice.
+    Asked,
     Quit,
 }
 
@@ -95,6 +141,10 @@ pub enum Notice {
     Error(String, Fault),
     /// A passage has ended.
     Ended(NodeId, Status),
+    /// A list came: `/pick N` takes one.
+    List(String, Vec<Listed>),
+    /// What the model reads.
+    Explained(Explained),
 }
 
 /// A command that could not be done, in one sentence.
@@ -106,6 +156,8 @@ pub enum Refusal {
     Cannot(String),
     #[error(transparent)]
     Command(#[from] command::ParseError),
+    #[error(transparent)]
+    Place(#[from] NoPlace),
     #[error(transparent)]
     Store(#[from] StoreError),
 }
@@ -122,10 +174,19 @@ impl Studio {
             setup,
             journal: None,
             unsaved: Vec::new(),
-            streamed: None,
+            streamed: Vec::new(),
             work: Work::Nothing,
             wanted: String::new(),
             last_stats: None,
+            listed: Vec::new(),
+            asked_at: Place::default(),
+            afterwards: HashMap::new(),
+            candidates: Vec::new(),
+            rewound: HashMap::new(),
+            missed: Vec::new(),
+            unread: Vec::new(),
+            begins: None,
+            warned: false,
         }
     }
 
@@ -175,6 +236,21 @@ impl Studio {
         self.work != Work::Nothing
     }
 
+    /// Passages that are or were last written side by side.
+    pub fn candidates(&self) -> &[NodeId] {
+        &self.candidates
+    }
+
+    /// Where what the model last read begins, when it was not the story's beginning.
+    pub fn begins(&self) -> Option<(NodeId, usize)> {
+        self.begins
+    }
+
+    /// What `/pick` takes from.
+    pub fn listed(&self) -> &[Listed] {
+        &self.listed
+    }
+
     /// Whether a passage is being written, as opposed to a model being loaded.
     pub fn writing(&self) -> bool {
         self.story.running().is_some()
@@ -210,16 +286,41 @@ impl Studio {
             Command::Sessions => return self.list(),
             Command::Quit => return Ok(Outcome::Quit),
             Command::Set(name, None) => return self.show_settings(name.as_deref()),
+            Command::Find(words) => return Ok(self.find(&words)),
+            Command::Tree => return Ok(self.tree()),
+            Command::Why(place) => return self.why(place.as_deref()),
+            Command::Diff(a, b) => return self.diff(&a, &b),
             _ if self.writing() => return Err(Refusal::Busy),
             _ => {}
         }
         match command {
             Command::Write(text) => self.write(&text, Author::User),
-            Command::Continue(tokens) => self.go_on(tokens),
+            Command::Continue(reach) => self.go_on(reach, None),
+            Command::Instruct(text) => self.go_on(command::Reach::Set, Some(text)),
             Command::Retry(seed) => self.retry(seed),
+            Command::Gen(count) => self.gen_several(count),
+            Command::Pick(number) => self.pick(number),
             Command::Undo(steps) => self.undo(steps),
             Command::Redo(steps) => self.redo(steps),
             Command::Swipe(to) => self.swipe(to),
+            Command::Branch(name) => self.branch(name.as_deref()),
+            Command::Goto(place) => self.goto(&place),
+            Command::Step(by) => self.step(by),
+            Command::Edit(place, text) => self.edit(place.as_deref(), text),
+            Command::Keep => self.keep_version(),
+            Command::Delete(place) => self.delete(place.as_deref()),
+            Command::Mark(name) => self.mark(name.as_deref()),
+            Command::Alts(word) => self.alternatives(word.as_deref()),
+            Command::Choose(choice) => self.choose(&choice),
+            Command::Fill(place) => self.fill(place.as_deref()),
+            Command::Ban(phrase) => self.ban(phrase.as_deref()),
+            Command::Unban(phrase) => self.unban(&phrase),
+            Command::Context => self.explain(),
+            Command::Memory(text) => self.memory(text),
+            Command::Note(text) => self.note(text),
+            Command::Lore(lore) => self.lore(lore),
+            Command::Summarize => self.summarize(),
+            Command::Voice(_) | Command::Export(..) | Command::Import(_) => Err(cannot("Not yet")),
             Command::Set(name, value) => self.set(name, value),
             Command::Model(name) => self.model(name),
             Command::Mode(mode) => self.mode(mode),
@@ -227,109 +328,14 @@ impl Studio {
             Command::Save(name) => self.save(name),
             Command::Open(name) => self.open(&name),
             Command::New(name) => self.begin(name.as_deref()),
-            Command::Help(_) | Command::Sessions | Command::Quit => Ok(Outcome::Quit),
+            Command::Help(_)
+            | Command::Sessions
+            | Command::Find(_)
+            | Command::Tree
+            | Command::Why(_)
+            | Command::Diff(..)
+            | Command::Quit => Ok(Outcome::Quit),
         }
-    }
-
-    /// Takes words into the story and has the model go on from them.
-    pub fn write(&mut self, text: &str, author: Author) -> Result<Outcome, Refusal> {
-        let text = clean(text);
-        let turn = self.settings.mode == Mode::Chat;
-        let gap = if turn { "" } else { joint(&self.story, &text) };
-        let words = Node {
-            id: self.story.next_id(),
-            parent: self.story.head(),
-            author,
-            text: format!("{gap}{text}"),
-            turn,
-            status: Status::Whole,
-            how: None,
-            ids: Vec::new(),
-        };
-        let parent = words.id;
-        if let Err(refusal) = self.record(vec![Record::Node(words)]) {
-            // The words are in memory and wait for the disk; an empty line goes on from them.
-            let (to, why) = (Some(parent), Move::Write);
-            let _ = self.record(vec![Record::Head(Head { to, why })]);
-            return Err(refusal);
-        }
-        self.start(Some(parent), Move::Write, None, None)
-    }
-
-    fn go_on(&mut self, tokens: Option<u32>) -> Result<Outcome, Refusal> {
-        if self.story.head().is_none() {
-            return Err(cannot("The story is empty; write its first line"));
-        }
-        self.start(self.story.head(), Move::Write, None, tokens)
-    }
-
-    fn retry(&mut self, seed: Option<u64>) -> Result<Outcome, Refusal> {
-        let head = self.story.head().and_then(|id| self.story.node(id));
-        let head = head.ok_or_else(|| cannot("There is nothing to write again yet"))?;
-        let parent = match head.author {
-            Author::Model => head.parent,
-            Author::Prompt | Author::User => Some(head.id),
-        };
-        self.start(parent, Move::Retry, seed, None)
-    }
-
-    /// Begins a passage of the model's after `parent`.
-    fn start(
-        &mut self,
-        parent: Option<NodeId>,
-        why: Move,
-        seed: Option<u64>,
-        tokens: Option<u32>,
-    ) -> Result<Outcome, Refusal> {
-        let id = self.story.next_id();
-        let mut sampling = self.settings.sampling.clone();
-        sampling.max_tokens = tokens.unwrap_or(sampling.max_tokens);
-        let base = self.settings.sampling.seed.unwrap_or(self.setup.entropy);
-        let seed = seed.unwrap_or_else(|| derive(base, id));
-        let context = Context::build(&self.settings, &self.story.path_to(parent));
-        let about = self.about.clone().unwrap_or_default();
-        let node = Node {
-            id,
-            parent,
-            author: Author::Model,
-            text: String::new(),
-            turn: self.settings.mode == Mode::Chat,
-            status: Status::Running,
-            how: Some(Provenance {
-                model: about.name,
-                model_sha256: about.sha256,
-                backend: about.backend,
-                build: self.setup.build.clone(),
-                seed,
-                mode: self.settings.mode,
-                sampling: sampling.clone(),
-                context_digest: context.digest(),
-            }),
-            ids: Vec::new(),
-        };
-        let to = Some(id);
-        let begun = self.record(vec![Record::Node(node), Record::Head(Head { to, why })]);
-        if let Err(refusal) = begun.and_then(|()| self.sync()) {
-            // Nobody will write this passage: it must not look as if somebody did.
-            let (status, why) = (Status::Failed, Some(refusal.to_string()));
-            let _ = self.record(vec![Record::End(Ended {
-                node: id,
-                status,
-                why,
-            })]);
-            return Err(refusal);
-        }
-        if self.work == Work::Nothing {
-            self.work = Work::Writing;
-        }
-        self.engine.submit(Request::Text(TextRequest {
-            node: id,
-            context,
-            sampling,
-            seed,
-            overflow: Overflow::Crop,
-        }));
-        Ok(Outcome::Started(id))
     }
 }
 

@@ -6,26 +6,48 @@
 //! system = ""
 //! [sampling]
 //! temperature = 0.8
+//! [keys]
+//! "alt+g" = "/gen n=2"
 //! ```
 
 use super::exit::{Exit, Failed};
 use illumine::story::untrusted::clean_line;
 use illumine::story::{Mode, Settings, sampling};
+use illumine::tui::keys::Keymap;
 use std::io::ErrorKind;
 use std::path::Path;
 use toml::{Table, Value};
 
-/// Reads the file; none there is no error.
+/// Reads the file's settings; none there is no error.
 pub fn read(path: &Path) -> Result<Settings, Failed> {
+    settings(&table(path)?).map_err(|why| wrong(path, &why))
+}
+
+/// Reads the file's keys.
+pub fn keys(path: &Path) -> Result<Keymap, Failed> {
+    keymap(&table(path)?).map_err(|why| wrong(path, &why))
+}
+
+fn table(path: &Path) -> Result<Table, Failed> {
     let text = match std::fs::read_to_string(path) {
         Ok(text) => text,
-        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Settings::default()),
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Table::new()),
         Err(error) => return Err(wrong(path, &error.to_string())),
     };
-    let table: Table = text
-        .parse()
-        .map_err(|error: toml::de::Error| wrong(path, error.message()))?;
-    settings(&table).map_err(|why| wrong(path, &why))
+    text.parse()
+        .map_err(|error: toml::de::Error| wrong(path, error.message()))
+}
+
+fn keymap(table: &Table) -> Result<Keymap, String> {
+    let rows = match table.get("keys") {
+        None => return Ok(Keymap::default()),
+        Some(Value::Table(rows)) => rows,
+        Some(_) => return Err("[keys] is a table of keys and commands".to_string()),
+    };
+    let pairs = rows
+        .iter()
+        .map(|(key, value)| (key.as_str(), value.as_str().unwrap_or("")));
+    Keymap::new(pairs).map_err(|error| error.to_string())
 }
 
 fn settings(table: &Table) -> Result<Settings, String> {
@@ -44,8 +66,9 @@ fn settings(table: &Table) -> Result<Settings, String> {
                     set.map_err(|error| error.to_string())?;
                 }
             }
+            ("keys", Value::Table(_)) => _ = keymap(table)?,
             (other, _) => {
-                let known = "model, mode, system and [sampling]";
+                let known = "model, mode, system, [sampling] and [keys]";
                 return Err(format!(
                     "{} is not a setting here; there are {known}",
                     clean_line(other)

@@ -64,6 +64,11 @@ pub fn variable(name: &str) -> Option<String> {
     env::var(name).ok().filter(|value| !value.is_empty())
 }
 
+/// The writer's editor, as every terminal program finds it.
+pub fn editor() -> Option<String> {
+    variable("VISUAL").or_else(|| variable("EDITOR"))
+}
+
 fn folder(name: &str) -> Option<PathBuf> {
     env::var_os(name)
         .filter(|value| !value.is_empty())

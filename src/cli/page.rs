@@ -1,13 +1,15 @@
 //! The transcript on standard output; everything about it on standard error.
 
+use illumine::editor::edit;
 use illumine::line::{Gone, Page};
 use illumine::model::fetch::{Pace, Progress};
 use illumine::story::untrusted::clean;
 use illumine::studio::Work;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
-use std::io::{IsTerminal, Write, stderr, stdout};
+use std::io::{IsTerminal, Write, stderr, stdin, stdout};
 use std::time::{Duration, Instant};
 
+use super::environment;
 use super::note;
 use super::signals::Watch;
 
@@ -72,6 +74,14 @@ impl Page for Paper {
             true => note(&format!("\u{1b}[2m{text}\u{1b}[0m")),
             false => note(&text),
         }
+    }
+
+    fn edit(&mut self, text: &str) -> Option<Result<String, String>> {
+        if !stdin().is_terminal() || !stdout().is_terminal() {
+            return None;
+        }
+        let command = environment::editor()?;
+        Some(edit(&command, text).map_err(|error| error.to_string()))
     }
 
     fn working(&mut self, work: &Work) {

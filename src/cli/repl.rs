@@ -6,7 +6,7 @@ use super::page::Paper;
 use super::signals;
 use super::{Exit, Failed, enter, note, print, studio};
 use illumine::line::{self, Closing, Input, Page};
-use illumine::story::command::{COMMANDS, Completes};
+use illumine::story::command::{COMMANDS, Completes, words};
 use illumine::story::sampling::SETTINGS;
 use illumine::studio::Studio;
 use rustyline::completion::{Completer, Pair};
@@ -123,6 +123,8 @@ struct Typist {
 struct Words {
     models: Vec<String>,
     sessions: Vec<String>,
+    marks: Vec<String>,
+    voices: Vec<String>,
 }
 
 impl Typist {
@@ -134,6 +136,8 @@ impl Typist {
         typist.editor.set_helper(Some(Words {
             models: models.collect(),
             sessions: names(studio),
+            marks: Vec::new(),
+            voices: Vec::new(),
         }));
         // No history yet is no matter.
         let _ = typist.editor.load_history(&paths.history);
@@ -143,6 +147,7 @@ impl Typist {
     fn next(&mut self, studio: &Studio) -> Input {
         if let Some(words) = self.editor.helper_mut() {
             words.sessions = names(studio);
+            words.marks = studio.story().marks().keys().cloned().collect();
         }
         let mut interrupts = 0;
         loop {
@@ -202,12 +207,13 @@ impl Completer for Words {
                 .collect(),
             Some(Completes::Models) => self.models.clone(),
             Some(Completes::Sessions) => self.sessions.clone(),
-            Some(Completes::Modes) => vec!["prose".into(), "chat".into()],
-            Some(Completes::Swipes) => vec!["next".into(), "prev".into()],
+            Some(Completes::Marks) => self.marks.clone(),
+            Some(Completes::Voices) => self.voices.clone(),
             Some(Completes::Commands) => {
                 COMMANDS.iter().map(|spec| spec.name.to_string()).collect()
             }
-            Some(Completes::Nothing) | None => Vec::new(),
+            Some(what) => words(what).iter().map(|word| word.to_string()).collect(),
+            None => Vec::new(),
         };
         Ok((start, matching(words.into_iter(), rest)))
     }

@@ -1,6 +1,7 @@
 //! The full-screen front end, with the session that the writer was last in.
 
 use super::args::Common;
+use super::config;
 use super::environment::{self, Paths};
 use super::{Exit, Failed, complain, enter, studio};
 use illumine::store::StoreError;
@@ -34,6 +35,8 @@ pub fn run(paths: &Paths, common: &Common, session: Option<&str>) -> Result<Exit
             .map(|entry| entry.name.clone())
             .collect(),
         colour: environment::colour(),
+        keys: config::keys(&paths.config)?,
+        editor: environment::editor(),
     };
     let ended = tui::run(studio, events, options);
     let ended = ended.map_err(|error| Failed::new(Exit::Engine, format!("{error:#}")))?;

@@ -6,9 +6,11 @@ use super::page::Meter;
 use super::signals;
 use super::{Exit, Failed};
 use illumine::engine::Engine;
-use illumine::story::message::{Overflow, Stats, TextRequest};
+use illumine::story::context::{Beside, build};
+use illumine::story::frame::Frame;
+use illumine::story::message::{Goal, Overflow, Stats, TextRequest};
 use illumine::story::untrusted::clean;
-use illumine::story::{About, Author, Context, Event, Mode, Node, Request, Settings, Status};
+use illumine::story::{About, Author, Event, Mode, Node, Passage, Request, Settings, Status};
 use illumine::studio::Work;
 use serde::Serialize;
 use std::io::{IsTerminal, Read, Write, stdin, stdout};
@@ -119,20 +121,22 @@ fn piped() -> Result<String, Failed> {
 
 fn request(settings: &Settings, prompt: &str, seed: u64, crop: bool) -> Request {
     let node = Node {
-        id: 0,
-        parent: None,
         author: Author::Prompt,
         text: prompt.to_string(),
         turn: settings.mode == Mode::Chat,
-        status: Status::Whole,
-        how: None,
-        ids: Vec::new(),
+        ..Node::default()
     };
+    let path = [Passage::whole(&node)];
     Request::Text(TextRequest {
         node: 1,
-        context: Context::build(settings, &[&node]),
+        context: build(settings, &Frame::default(), &path, &Beside::default()),
         sampling: settings.sampling.clone(),
         seed,
+        // A program that asks for so many tokens gets them, after exactly its words.
+        goal: Goal::Exact,
+        bans: settings.sampling.banned_phrases.clone(),
+        heal: false,
+        begin: Vec::new(),
         overflow: if crop {
             Overflow::Crop
         } else {
@@ -161,9 +165,10 @@ fn follow(engine: &Engine, events: &Receiver<Event>, stream: bool) -> Result<Wri
                 done,
                 total,
                 reused,
-                dropped,
+                cut,
                 ..
             } => {
+                let dropped = cut.dropped;
                 if done == reused && dropped > 0 {
                     super::complain(&format!(
                         "The oldest {dropped} tokens of the prompt were left out"
@@ -192,6 +197,7 @@ fn follow(engine: &Engine, events: &Receiver<Event>, stream: bool) -> Result<Wri
                 written.status = Some(status);
                 return Ok(written);
             }
+            Event::Rewound { .. } | Event::Alternatives(_) | Event::Explained(_) => {}
             Event::Done { .. } => {}
             Event::Failed { why, fault, .. } => {
                 meter.clear();

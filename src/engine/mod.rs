@@ -3,10 +3,14 @@
 //! Models are made on the worker and never leave it. The engine knows no session, no disk but the
 //! models', and no terminal. Every request is answered by exactly one `Done` or `Failed`.
 
+mod alternatives;
 mod generate;
+mod heal;
 mod load;
+mod passage;
 pub mod perplexity;
 mod prompt;
+mod spelled;
 
 pub use generate::SLICE;
 pub use load::{LoadError, Loaded, Loader, ModelLoader, read};
@@ -117,8 +121,9 @@ fn work<L: Loader>(
     };
     for (job, request) in inbox {
         let node = match &request {
-            Request::Load { .. } => None,
+            Request::Load { .. } | Request::Alternatives(_) | Request::Explain(_) => None,
             Request::Text(text) => Some(text.node),
+            Request::Candidates(several) => several.last().map(|text| text.node),
         };
         let stopped = || stop.reached(job);
         let answer = catch_unwind(AssertUnwindSafe(|| worker.answer(request, &stopped)));
@@ -145,8 +150,8 @@ impl<L: Loader> Worker<'_, L> {
     ) -> Result<(Status, Stats), Failure> {
         match request {
             Request::Load { model } => self.load(&model, stopped),
-            Request::Text(_) if stopped() => Ok((Status::Stopped, Stats::default())),
-            Request::Text(request) => {
+            _ if stopped() => Ok((Status::Stopped, Stats::default())),
+            request => {
                 let why_not = self.why_not.clone();
                 let loaded = self.loaded.as_mut().ok_or_else(|| Failure {
                     why: why_not
@@ -154,7 +159,17 @@ impl<L: Loader> Worker<'_, L> {
                     fault: Fault::Model,
                 })?;
                 let emit = |event| self.events.send(event).is_ok();
-                generate::text(loaded, &request, &emit, stopped)
+                match request {
+                    Request::Text(text) => generate::text(loaded, &text, &emit, stopped),
+                    Request::Candidates(several) => {
+                        generate::candidates(loaded, &several, &emit, stopped)
+                    }
+                    Request::Alternatives(text) => {
+                        alternatives::alternatives(loaded, &text, &emit, stopped)
+                    }
+                    Request::Explain(text) => alternatives::explain(loaded, &text, &emit),
+                    Request::Load { .. } => Ok((Status::Complete, Stats::default())),
+                }
             }
         }
     }

@@ -1,18 +1,21 @@
 //! From a context's words to the tokens that the model reads, within what it can hold.
 
+use super::heal::{Healing, heal};
 use super::load::Loaded;
+use super::spelled::spelled;
 use crate::model::ModelError;
-use crate::model::tokenizer::Decoder;
-use crate::story::Context;
-use crate::story::context::{Message, Part, Role};
-use crate::story::message::Overflow;
-use crate::story::untrusted::clean;
+use crate::story::context::{Kind, Message, Part, Role};
+use crate::story::message::{Cut, Overflow, TextRequest};
+use crate::story::untrusted::clean_line;
+use crate::story::{Context, NodeId};
 
-/// The tokens of a prompt, and how many of the oldest were left out to make it fit.
-#[derive(Debug, PartialEq)]
+/// The tokens of a prompt, and what was left out to make it fit.
+#[derive(Debug, Default)]
 pub struct Prompt {
     pub ids: Vec<u32>,
-    pub dropped: usize,
+    pub cut: Cut,
+    /// What the first new tokens have to spell before they say anything new.
+    pub healing: Healing,
 }
 
 /// Why there is no prompt.
@@ -28,65 +31,158 @@ pub enum PromptError {
         "The last message has {tokens} tokens and the model holds {context}; shorten it, or use a model with a longer context"
     )]
     Message { tokens: usize, context: usize },
+    #[error(
+        "What stands beside the story (memory, lore, note) has {tokens} tokens and the model holds {context}; shorten it, or use a model with a longer context"
+    )]
+    Beside { tokens: usize, context: usize },
 }
 
-/// Builds the prompt, leaving room for `wanted` new tokens where that is not asking too much.
-pub fn prompt(
+/// Tokens and, for each, the part it begins in and where in the part's text.
+#[derive(Debug, Default)]
+pub struct Encoded {
+    pub ids: Vec<u32>,
+    pub places: Vec<(usize, usize)>,
+}
+
+/// Builds the prompt, leaving room for the new tokens where that is not asking too much.
+pub fn prompt(loaded: &Loaded, request: &TextRequest) -> Result<Prompt, PromptError> {
+    let wanted = request.sampling.max_tokens as usize;
+    let (context, lore) = within_budget(loaded, &request.context)?;
+    let mut prompt = match &context {
+        Context::Prose { parts, after } => {
+            let encoded = encode_prose(loaded, parts)?;
+            let mut prompt = fit(loaded, parts, encoded, wanted, request.overflow)?;
+            let own = parts.last().is_some_and(|part| !part.ids.is_empty());
+            match loaded.tokenizer.fill() {
+                Some(fill) if !after.is_empty() => {
+                    let after = loaded.tokenizer.encode(after)?;
+                    prompt.ids.insert(0, fill.prefix);
+                    prompt.ids.push(fill.suffix);
+                    prompt.ids.extend(after);
+                    prompt.ids.push(fill.middle);
+                }
+                _ if request.heal && !own => prompt.healing = heal(loaded, &mut prompt.ids),
+                _ => {}
+            }
+            prompt
+        }
+        Context::Chat { messages, open } => {
+            let ids = encode_chat(loaded, messages, *open)?;
+            fit_chat(loaded, messages, *open, ids, wanted, request.overflow)?
+        }
+    };
+    prompt.cut.lore = lore;
+    Ok(prompt)
+}
+
+fn room(loaded: &Loaded, wanted: usize) -> usize {
+    let holds = loaded.model.context();
+    holds - wanted.clamp(1, (holds / 4).max(1))
+}
+
+fn fit(
     loaded: &Loaded,
-    context: &Context,
+    parts: &[Part],
+    whole: Encoded,
     wanted: usize,
     overflow: Overflow,
 ) -> Result<Prompt, PromptError> {
     let holds = loaded.model.context();
-    let whole = encode(loaded, context)?;
-    if overflow == Overflow::Refuse {
-        let (tokens, context) = (whole.len(), holds);
-        return match tokens < holds {
-            true => Ok(Prompt {
-                ids: whole,
-                dropped: 0,
-            }),
-            false => Err(PromptError::Overflow { tokens, context }),
-        };
-    }
-    let room = holds - wanted.clamp(1, (holds / 4).max(1));
-    if whole.len() <= room {
-        return Ok(Prompt {
-            ids: whole,
-            dropped: 0,
-        });
-    }
-    match context {
-        Context::Prose(_) => Ok(crop(loaded, whole, room, holds)),
-        Context::Chat { messages, open } => drop_messages(loaded, messages, *open, room),
+    let tokens = whole.ids.len();
+    let room = match overflow {
+        Overflow::Refuse if tokens < holds => tokens,
+        Overflow::Refuse => {
+            return Err(PromptError::Overflow {
+                tokens,
+                context: holds,
+            });
+        }
+        Overflow::Crop => room(loaded, wanted),
+    };
+    match tokens <= room {
+        true => Ok(Prompt {
+            ids: whole.ids,
+            ..Prompt::default()
+        }),
+        false => crop(parts, whole, room, holds),
     }
 }
 
-/// Leaves out the oldest tokens, in steps of an eighth of the context: the cut then stays where
-/// it is for many turns, and the KV cache with it.
-fn crop(loaded: &Loaded, mut ids: Vec<u32>, room: usize, holds: usize) -> Prompt {
+/// Leaves out the oldest tokens of the story, in steps of an eighth of the context: the cut then
+/// stays where it is for many turns, and the KV cache with it. What stands beside the story stays.
+fn crop(parts: &[Part], whole: Encoded, room: usize, holds: usize) -> Result<Prompt, PromptError> {
     let step = (holds / 8).max(1);
-    let kept_at_start = usize::from(loaded.tokenizer.opening().is_some());
-    let over = ids.len() - room;
-    let dropped = over
-        .next_multiple_of(step)
-        .min(ids.len() - kept_at_start - 1);
-    ids.drain(kept_at_start..kept_at_start + dropped);
-    Prompt { ids, dropped }
+    let is_story = |part: usize| {
+        let kind = parts.get(part).map(|part| &part.kind);
+        matches!(kind, Some(Kind::Story { .. }))
+    };
+    let story = whole
+        .places
+        .iter()
+        .filter(|(part, _)| is_story(*part))
+        .count();
+    let tokens = whole.ids.len();
+    let over = tokens - room;
+    if story <= over {
+        return Err(PromptError::Beside {
+            tokens,
+            context: holds,
+        });
+    }
+    let dropped = over.next_multiple_of(step).min(story - 1);
+    let (mut left, mut ids, mut begins) = (dropped, Vec::with_capacity(tokens - dropped), None);
+    for (id, (part, at)) in whole.ids.iter().zip(&whole.places) {
+        if is_story(*part) {
+            if left > 0 {
+                left -= 1;
+                continue;
+            }
+            begins = begins.or_else(|| story_place(&parts[*part], *at));
+        }
+        ids.push(*id);
+    }
+    let cut = Cut {
+        dropped,
+        begins,
+        lore: Vec::new(),
+    };
+    Ok(Prompt {
+        ids,
+        cut,
+        ..Prompt::default()
+    })
+}
+
+fn story_place(part: &Part, at: usize) -> Option<(NodeId, usize)> {
+    match part.kind {
+        Kind::Story { node, from } => Some((node, from + at)),
+        _ => None,
+    }
 }
 
 /// Leaves out whole messages, oldest first; the system message stays.
-fn drop_messages(
+fn fit_chat(
     loaded: &Loaded,
     messages: &[Message],
     open: bool,
-    room: usize,
+    whole: Vec<u32>,
+    wanted: usize,
+    overflow: Overflow,
 ) -> Result<Prompt, PromptError> {
-    let pinned = messages
-        .iter()
-        .take_while(|message| message.role == Role::System)
-        .count();
-    let before = encode_chat(loaded, messages, open)?.len();
+    let (tokens, context) = (whole.len(), loaded.model.context());
+    let room = match overflow {
+        Overflow::Refuse if tokens < context => tokens,
+        Overflow::Refuse => return Err(PromptError::Overflow { tokens, context }),
+        Overflow::Crop => room(loaded, wanted),
+    };
+    if tokens <= room {
+        return Ok(Prompt {
+            ids: whole,
+            ..Prompt::default()
+        });
+    }
+    let system = |message: &&Message| message.role == Role::System;
+    let pinned = messages.iter().take_while(system).count();
     for first in pinned + 1..messages.len() {
         // A conversation begins with the user.
         if messages[first].role == Role::Assistant && first + 1 < messages.len() {
@@ -95,40 +191,151 @@ fn drop_messages(
         let kept = [&messages[..pinned], &messages[first..]].concat();
         let ids = encode_chat(loaded, &kept, open)?;
         if ids.len() <= room {
-            let dropped = before - ids.len();
-            return Ok(Prompt { ids, dropped });
+            let dropped = tokens - ids.len();
+            let begins = messages[first]
+                .parts
+                .iter()
+                .find_map(|part| story_place(part, 0));
+            let cut = Cut {
+                dropped,
+                begins,
+                lore: Vec::new(),
+            };
+            return Ok(Prompt {
+                ids,
+                cut,
+                ..Prompt::default()
+            });
         }
     }
-    Err(PromptError::Message {
-        tokens: before,
-        context: loaded.model.context(),
-    })
+    Err(PromptError::Message { tokens, context })
+}
+
+/// Leaves out lore that the budget does not reach, and what a model does not need to be told. Says
+/// which lore it was.
+pub fn within_budget(
+    loaded: &Loaded,
+    context: &Context,
+) -> Result<(Context, Vec<String>), ModelError> {
+    let mut context = context.clone();
+    let fills = loaded.tokenizer.fill().is_some();
+    let lists: Vec<&mut Vec<Part>> = match &mut context {
+        Context::Prose { parts, .. } => vec![parts],
+        Context::Chat { messages, .. } => messages.iter_mut().map(|m| &mut m.parts).collect(),
+    };
+    let mut ranked = Vec::new();
+    for part in lists.iter().flat_map(|parts| parts.iter()) {
+        if let Kind::Lore {
+            title,
+            rank,
+            budget,
+        } = &part.kind
+        {
+            let tokens = loaded.tokenizer.encode(&part.text)?.len();
+            let budget = budget.unwrap_or(loaded.model.context() / 4);
+            ranked.push((*rank, tokens, budget, title.clone()));
+        }
+    }
+    ranked.sort_by_key(|(rank, ..)| *rank);
+    let (mut spent, mut refused) = (0, Vec::new());
+    let mut left_out = Vec::new();
+    for (rank, tokens, budget, title) in ranked {
+        if spent + tokens > budget {
+            refused.push(rank);
+            left_out.push(title);
+        } else {
+            spent += tokens;
+        }
+    }
+    for parts in lists {
+        let mut after = false;
+        parts.retain(|part| {
+            let out = match part.kind {
+                Kind::Lore { rank, .. } => refused.contains(&rank),
+                Kind::After => fills,
+                Kind::Gap => after,
+                _ => false,
+            };
+            after = out && part.kind != Kind::Gap;
+            !out
+        });
+    }
+    Ok((context, left_out))
 }
 
 /// The tokens of a whole context, whether they fit or not.
 pub fn encode(loaded: &Loaded, context: &Context) -> Result<Vec<u32>, ModelError> {
     match context {
-        Context::Prose(parts) => encode_prose(loaded, parts),
+        Context::Prose { parts, .. } => Ok(encode_prose(loaded, parts)?.ids),
         Context::Chat { messages, open } => encode_chat(loaded, messages, *open),
     }
 }
 
 /// Neighbouring words are encoded as one text, so that a join inside a word is no matter; what
 /// this model wrote goes back as the tokens that it wrote.
-fn encode_prose(loaded: &Loaded, parts: &[Part]) -> Result<Vec<u32>, ModelError> {
-    let mut ids: Vec<u32> = loaded.tokenizer.opening().into_iter().collect();
-    let mut words = String::new();
-    for part in parts {
-        if wrote(loaded, part) {
-            ids.extend(loaded.tokenizer.encode(&words)?);
-            words.clear();
-            ids.extend(&part.ids);
-        } else {
-            words.push_str(&part.text);
-        }
+pub fn encode_prose(loaded: &Loaded, parts: &[Part]) -> Result<Encoded, ModelError> {
+    let mut encoder = Encoder {
+        loaded,
+        out: Encoded::default(),
+        words: String::new(),
+        starts: Vec::new(),
+    };
+    if let Some(id) = loaded.tokenizer.opening() {
+        encoder.out.ids.push(id);
+        encoder.out.places.push((usize::MAX, 0));
     }
-    ids.extend(loaded.tokenizer.encode(&words)?);
-    Ok(ids)
+    for (index, part) in parts.iter().enumerate() {
+        encoder.add(index, part)?;
+    }
+    encoder.flush()?;
+    Ok(encoder.out)
+}
+
+struct Encoder<'a> {
+    loaded: &'a Loaded,
+    out: Encoded,
+    /// People's words that wait for their neighbours.
+    words: String,
+    /// Where in `words` each part begins: byte, part, and byte of the part.
+    starts: Vec<(usize, usize, usize)>,
+}
+
+impl Encoder<'_> {
+    fn add(&mut self, index: usize, part: &Part) -> Result<(), ModelError> {
+        let (tokenizer, sha256) = (&self.loaded.tokenizer, &self.loaded.about.sha256);
+        let mut from = 0;
+        if let Some(found) = spelled(tokenizer, sha256, part, &self.words) {
+            self.words.truncate(self.words.len() - part.healed);
+            self.flush()?;
+            let mut at = 0;
+            for id in &part.ids[found.tokens] {
+                self.out.ids.push(*id);
+                self.out.places.push((index, at.min(found.bytes)));
+                at += self.loaded.tokenizer.bytes(*id).len();
+            }
+            from = found.bytes;
+        }
+        if from < part.text.len() {
+            self.starts.push((self.words.len(), index, from));
+            self.words.push_str(&part.text[from..]);
+        }
+        Ok(())
+    }
+
+    fn flush(&mut self) -> Result<(), ModelError> {
+        let tokenizer = &self.loaded.tokenizer;
+        let mut at = 0;
+        for id in tokenizer.encode(&self.words)? {
+            let start = self.starts.partition_point(|(byte, ..)| *byte <= at);
+            let (byte, part, from) = self.starts[start.saturating_sub(1)];
+            self.out.ids.push(id);
+            self.out.places.push((part, from + (at - byte)));
+            at = (at + tokenizer.bytes(id).len()).min(self.words.len());
+        }
+        self.words.clear();
+        self.starts.clear();
+        Ok(())
+    }
 }
 
 fn encode_chat(loaded: &Loaded, messages: &[Message], open: bool) -> Result<Vec<u32>, ModelError> {
@@ -152,7 +359,8 @@ fn encode_chat(loaded: &Loaded, messages: &[Message], open: bool) -> Result<Vec<
             .filter(|_| all_wrote && !words.is_empty())
         {
             ids.extend(tokenizer.encode_rendered(&rendered[..at])?);
-            ids.extend(message.parts.iter().flat_map(|part| &part.ids));
+            let parts = &message.parts;
+            ids.extend(parts.iter().flat_map(|part| own(loaded, part)));
             rendered.drain(..at + words.len());
         }
     }
@@ -162,29 +370,65 @@ fn encode_chat(loaded: &Loaded, messages: &[Message], open: bool) -> Result<Vec<
         .filter(|opening| ids.first() != Some(opening));
     ids.splice(0..0, opening);
     if let Some(message) = unfinished {
-        for part in &message.parts {
-            match wrote(loaded, part) {
-                true => ids.extend(&part.ids),
-                false => ids.extend(tokenizer.encode(&part.text)?),
-            }
-        }
+        let parts = encode_prose(loaded, &message.parts)?;
+        let opening = usize::from(tokenizer.opening().is_some());
+        ids.extend(&parts.ids[opening..]);
     }
     Ok(ids)
 }
 
-/// Whether a part's tokens are this model's and say exactly its text.
-fn wrote(loaded: &Loaded, part: &Part) -> bool {
-    if part.ids.is_empty() || part.model_sha256 != loaded.about.sha256 {
-        return false;
+fn own<'a>(loaded: &Loaded, part: &'a Part) -> &'a [u32] {
+    match spelled(&loaded.tokenizer, &loaded.about.sha256, part, "") {
+        Some(found) => &part.ids[found.tokens],
+        None => &[],
     }
-    let mut decoder = Decoder::default();
-    let mut rest = part.text.as_str();
-    for id in &part.ids {
-        let piece = decoder.push(loaded.tokenizer.bytes(*id));
-        match rest.strip_prefix(clean(&piece).as_ref()) {
-            Some(after) => rest = after,
-            None => return false,
+}
+
+/// Whether a part's tokens are this model's and say all of its text, and nothing before it.
+fn wrote(loaded: &Loaded, part: &Part) -> bool {
+    let found = spelled(&loaded.tokenizer, &loaded.about.sha256, part, "");
+    part.healed == 0 && found.is_some_and(|found| found.bytes == part.text.len())
+}
+
+/// What each part of a context costs, for people to look at.
+pub fn segments(
+    loaded: &Loaded,
+    context: &Context,
+) -> Result<Vec<crate::story::message::Segment>, ModelError> {
+    use crate::story::message::Segment;
+    let segment = |label: String, text: &str, tokens| Segment {
+        label,
+        text: text.to_string(),
+        tokens,
+    };
+    match context {
+        Context::Prose { parts, .. } => {
+            let places = encode_prose(loaded, parts)?.places;
+            let count = |index| places.iter().filter(|(part, _)| *part == index).count();
+            let parts = parts.iter().enumerate();
+            Ok(parts
+                .map(|(index, part)| segment(part.kind.label(), &part.text, count(index)))
+                .collect())
+        }
+        Context::Chat { messages, open } => {
+            let mut found = Vec::new();
+            let mut before = 0;
+            for end in 1..=messages.len() {
+                let open = *open && end == messages.len();
+                // Templates may refuse a conversation that is cut short; its cost then shows later.
+                let tokens = encode_chat(loaded, &messages[..end], open);
+                let tokens = tokens.map_or(before, |ids| ids.len());
+                let message = &messages[end - 1];
+                let kinds: Vec<String> = message.parts.iter().map(|p| p.kind.label()).collect();
+                let label = clean_line(&format!("{}: {}", message.role.name(), kinds.join(", ")));
+                found.push(segment(
+                    label,
+                    &message.text(),
+                    tokens.saturating_sub(before),
+                ));
+                before = tokens;
+            }
+            Ok(found)
         }
     }
-    rest.is_empty() && !decoder.is_mid_character()
 }

@@ -122,13 +122,11 @@ mod tests {
             parent,
             author,
             text: text.to_string(),
-            turn: false,
             status: match author {
                 Author::Model => Status::Running,
                 _ => Status::Whole,
             },
-            how: None,
-            ids: vec![],
+            ..Node::default()
         })
     }
 
@@ -144,11 +142,14 @@ mod tests {
                 node: 1,
                 text: " lit.".to_string(),
                 ids: vec![7, 8],
+                healed: 0,
             }),
             Record::End(Ended {
                 node: 1,
                 status: Status::Complete,
                 why: None,
+                maker: None,
+                rewound: vec![],
             }),
             Record::Settings(Settings::default()),
         ]
@@ -170,12 +171,7 @@ mod tests {
     fn what_was_written_comes_back() {
         let (_dir, sessions, _) = journal();
         let (_, found) = sessions.open("s").unwrap();
-        let text: Vec<&str> = found
-            .story
-            .path()
-            .iter()
-            .map(|node| node.text.as_str())
-            .collect();
+        let text: Vec<&str> = found.story.path().iter().map(|node| node.text).collect();
         assert_eq!(text, ["The lamp was \u{1f56f}\n", " lit."]);
         assert_eq!(found.settings, Some(Settings::default()));
         assert!(found.doubt.is_none() && found.torn == 0);

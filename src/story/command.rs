@@ -3,6 +3,11 @@
 //! A line that begins with `/` is a command, `//` is a literal slash, an empty line continues the
 //! story, and anything else is written into it. A mistyped command is never sent to the model.
 
+mod read;
+mod table;
+
+pub use table::COMMANDS;
+
 use super::nearest::nearest;
 
 /// What a writer asked for.
@@ -10,13 +15,49 @@ use super::nearest::nearest;
 pub enum Command {
     /// Words for the story, which the model then continues.
     Write(String),
-    /// Go on without new words; at most this many tokens.
-    Continue(Option<u32>),
+    /// Go on without new words.
+    Continue(Reach),
     /// Another passage beside the last one, perhaps with a given seed.
     Retry(Option<u64>),
+    /// Several continuations at once.
+    Gen(usize),
+    /// Take the n-th of what was last listed.
+    Pick(usize),
     Undo(usize),
     Redo(usize),
     Swipe(Swipe),
+    /// A name for this place, or for another, to come back to.
+    Branch(Option<String>),
+    Goto(String),
+    /// To the passage before or after, on the way that was gone.
+    Step(isize),
+    Tree,
+    /// Change a passage: which, and what it shall say; an editor asks when it is not said.
+    Edit(Option<String>, Option<String>),
+    /// Put the other versions of this passage away.
+    Keep,
+    Delete(Option<String>),
+    Mark(Option<String>),
+    Find(String),
+    Diff(String, String),
+    /// What else could have stood at a word.
+    Alts(Option<String>),
+    /// Begin with this token in place of the one that stands at a place.
+    Choose(Choice),
+    /// Write in the middle: after this place, before what follows.
+    Fill(Option<String>),
+    Instruct(String),
+    Ban(Option<String>),
+    Unban(String),
+    Why(Option<String>),
+    Context,
+    Memory(Option<String>),
+    Note(Option<String>),
+    Voice(Option<String>),
+    Lore(Lore),
+    Summarize,
+    Export(Option<String>, Option<String>),
+    Import(String),
     /// Show the settings, one of them, or change one.
     Set(Option<String>, Option<String>),
     /// Show the model in place, or put another there.
@@ -31,12 +72,41 @@ pub enum Command {
     Quit,
 }
 
+/// How far to go on.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub enum Reach {
+    /// As far as the settings say.
+    #[default]
+    Set,
+    Tokens(u32),
+    Sentence,
+    Paragraph,
+    Until(String),
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Swipe {
     Next,
     Previous,
     /// Counted from 1.
     To(usize),
+}
+
+/// A token that the writer chose.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Choice {
+    pub place: super::Place,
+    pub id: u32,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub enum Lore {
+    List,
+    Why,
+    /// A lorebook's file, or `KEY, KEY: FACT`.
+    Add(String),
+    On(String),
+    Off(String),
 }
 
 /// One row of the table.
@@ -60,174 +130,26 @@ pub enum Completes {
     Sessions,
     Commands,
     Swipes,
+    Marks,
+    Voices,
+    Reaches,
+    Formats,
+    LoreWords,
 }
 
-/// Every command there is.
-pub const COMMANDS: &[Spec] = &[
-    Spec {
-        name: "continue",
-        aliases: &["c"],
-        args: "[TOKENS]",
-        help: "let the model write on; an empty line does the same",
-        completes: Completes::Nothing,
-        parse: |rest| {
-            Ok(Command::Continue(number(
-                rest,
-                "/continue",
-                "a number of tokens",
-            )?))
-        },
-    },
-    Spec {
-        name: "retry",
-        aliases: &["regen", "regenerate", "r"],
-        args: "[seed=N]",
-        help: "write the last passage again beside the old one, which is kept",
-        completes: Completes::Nothing,
-        parse: |rest| {
-            let seed = rest.strip_prefix("seed=").unwrap_or(rest);
-            Ok(Command::Retry(number(
-                seed,
-                "/retry",
-                "a seed, as in /retry seed=7",
-            )?))
-        },
-    },
-    Spec {
-        name: "undo",
-        aliases: &["u"],
-        args: "[N]",
-        help: "go back one step, or N; nothing is erased",
-        completes: Completes::Nothing,
-        parse: |rest| {
-            Ok(Command::Undo(
-                number(rest, "/undo", "a number of steps")?.unwrap_or(1),
-            ))
-        },
-    },
-    Spec {
-        name: "redo",
-        aliases: &[],
-        args: "[N]",
-        help: "go forward again after /undo",
-        completes: Completes::Nothing,
-        parse: |rest| {
-            Ok(Command::Redo(
-                number(rest, "/redo", "a number of steps")?.unwrap_or(1),
-            ))
-        },
-    },
-    Spec {
-        name: "swipe",
-        aliases: &["sw"],
-        args: "next|prev|N",
-        help: "show another version of the last passage; past the newest, write one",
-        completes: Completes::Swipes,
-        parse: swipe,
-    },
-    Spec {
-        name: "next",
-        aliases: &[],
-        args: "",
-        help: "the same as /swipe next",
-        completes: Completes::Nothing,
-        parse: |rest| none(rest, "/next", Command::Swipe(Swipe::Next)),
-    },
-    Spec {
-        name: "prev",
-        aliases: &["previous"],
-        args: "",
-        help: "the same as /swipe prev",
-        completes: Completes::Nothing,
-        parse: |rest| none(rest, "/prev", Command::Swipe(Swipe::Previous)),
-    },
-    Spec {
-        name: "set",
-        aliases: &["show"],
-        args: "[NAME [VALUE]]",
-        help: "show the settings, one of them, or change one, as in /set temperature 0.9",
-        completes: Completes::Settings,
-        parse: |rest| {
-            let (name, value) = split(rest);
-            Ok(Command::Set(some(name), some(value)))
-        },
-    },
-    Spec {
-        name: "model",
-        aliases: &["load"],
-        args: "[NAME|PATH]",
-        help: "show the model, or put another in its place and keep the story",
-        completes: Completes::Models,
-        parse: |rest| Ok(Command::Model(some(rest))),
-    },
-    Spec {
-        name: "mode",
-        aliases: &[],
-        args: "[prose|chat]",
-        help: "write on from the text itself, or talk in the model's chat template",
-        completes: Completes::Modes,
-        parse: |rest| Ok(Command::Mode(some(rest))),
-    },
-    Spec {
-        name: "system",
-        aliases: &["memory"],
-        args: "[TEXT|none]",
-        help: "show or set what stands before the story: the chat's system message",
-        completes: Completes::Nothing,
-        parse: |rest| Ok(Command::System(some(rest))),
-    },
-    Spec {
-        name: "save",
-        aliases: &["rename"],
-        args: "[NAME]",
-        help: "everything is saved already: show where, or give the session a name",
-        completes: Completes::Nothing,
-        parse: |rest| Ok(Command::Save(some(rest))),
-    },
-    Spec {
-        name: "open",
-        aliases: &[],
-        args: "NAME",
-        help: "go to another session",
-        completes: Completes::Sessions,
-        parse: |rest| match some(rest) {
-            Some(name) => Ok(Command::Open(name)),
-            None => Err(wants("/open", "a session's name; /sessions lists them")),
-        },
-    },
-    Spec {
-        name: "new",
-        aliases: &["newchat"],
-        args: "[NAME]",
-        help: "begin another session",
-        completes: Completes::Nothing,
-        parse: |rest| Ok(Command::New(some(rest))),
-    },
-    Spec {
-        name: "sessions",
-        aliases: &["ls"],
-        args: "",
-        help: "list the sessions on disk",
-        completes: Completes::Nothing,
-        parse: |rest| none(rest, "/sessions", Command::Sessions),
-    },
-    Spec {
-        name: "help",
-        aliases: &["?"],
-        args: "[COMMAND]",
-        help: "this list, or more on one command",
-        completes: Completes::Commands,
-        parse: |rest| Ok(Command::Help(some(rest))),
-    },
-    Spec {
-        name: "quit",
-        aliases: &["exit", "bye", "q"],
-        args: "",
-        help: "leave; everything is on disk",
-        completes: Completes::Nothing,
-        parse: |rest| none(rest, "/quit", Command::Quit),
-    },
-];
+/// Words that complete a kind of argument whatever the session.
+pub fn words(what: Completes) -> &'static [&'static str] {
+    match what {
+        Completes::Modes => &["prose", "chat"],
+        Completes::Swipes => &["next", "prev"],
+        Completes::Reaches => &["sent", "para"],
+        Completes::Formats => &[
+            "txt", "md", "html", "epub", "jsonl", "pairs", "kobold", "tavern",
+        ],
+        Completes::LoreWords => &["add ", "on ", "off ", "why"],
+        _ => &[],
+    }
+}
 
 /// A line that is no command; the message says what to type instead.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -237,7 +159,7 @@ pub struct ParseError(String);
 /// Reads one line, or several pasted at once, as a command.
 pub fn parse(line: &str) -> Result<Command, ParseError> {
     if line.trim().is_empty() {
-        return Ok(Command::Continue(None));
+        return Ok(Command::Continue(Reach::Set));
     }
     if let Some(literal) = line.strip_prefix("//") {
         return Ok(Command::Write(format!("/{literal}")));
@@ -245,7 +167,7 @@ pub fn parse(line: &str) -> Result<Command, ParseError> {
     let Some(command) = line.strip_prefix('/') else {
         return Ok(Command::Write(line.to_string()));
     };
-    let (name, rest) = split(command);
+    let (name, rest) = read::split(command);
     let spec = find(name).ok_or_else(|| unknown(name))?;
     (spec.parse)(rest)
 }
@@ -295,52 +217,6 @@ fn unknown(name: &str) -> ParseError {
     })
 }
 
-fn swipe(rest: &str) -> Result<Command, ParseError> {
-    let to = match rest.to_lowercase().as_str() {
-        "" | "next" | "n" => Swipe::Next,
-        "prev" | "previous" | "p" => Swipe::Previous,
-        word => match word.parse() {
-            Ok(n) if n > 0 => Swipe::To(n),
-            _ => return Err(wants("/swipe", "next, prev or a number from 1")),
-        },
-    };
-    Ok(Command::Swipe(to))
-}
-
-fn none(rest: &str, name: &str, command: Command) -> Result<Command, ParseError> {
-    if rest.is_empty() {
-        Ok(command)
-    } else {
-        Err(ParseError(format!("{name} takes nothing after it.")))
-    }
-}
-
-fn number<T: std::str::FromStr>(
-    rest: &str,
-    name: &str,
-    what: &str,
-) -> Result<Option<T>, ParseError> {
-    if rest.is_empty() {
-        return Ok(None);
-    }
-    rest.parse().map(Some).map_err(|_| wants(name, what))
-}
-
-fn wants(name: &str, what: &str) -> ParseError {
-    ParseError(format!("{name} takes {what}."))
-}
-
-fn some(word: &str) -> Option<String> {
-    (!word.is_empty()).then(|| word.to_string())
-}
-
-/// The first word and the rest, both trimmed.
-fn split(text: &str) -> (&str, &str) {
-    let text = text.trim();
-    let cut = text.find(char::is_whitespace).unwrap_or(text.len());
-    (&text[..cut], text[cut..].trim())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -361,7 +237,7 @@ mod tests {
     #[test]
     fn a_line_is_words_and_a_slash_is_a_command() {
         assert_eq!(parse("Once"), Ok(Command::Write("Once".to_string())));
-        assert_eq!(parse("  \n"), Ok(Command::Continue(None)));
+        assert_eq!(parse("  \n"), Ok(Command::Continue(Reach::Set)));
         assert_eq!(parse("//etc"), Ok(Command::Write("/etc".to_string())));
         assert_eq!(parse("/retry seed=43"), Ok(Command::Retry(Some(43))));
         assert_eq!(parse("/u 3"), Ok(Command::Undo(3)));

@@ -1,15 +1,28 @@
-//! What is sent to the model for a passage: the words before it, in order.
+//! What is sent to the model for a passage: the words before it, in order, and what is read beside.
 //!
 //! Tokens are counted by the engine; here are only words, and the tokens that a model itself wrote
 //! (sent back as they were, so that the KV cache still holds them at the next line).
+//!
+//! What changes from passage to passage (the note, lore at a depth) is anchored: it keeps its place
+//! while the story grows and moves on only now and then, so that what stands before it is read once.
 
-use super::{Author, Mode, Node, Settings, Story};
+mod build;
+mod insert;
+
+pub use build::{Beside, build};
+
+use super::node::{Author, NodeId, Passage};
+use super::tree::Story;
 
 /// Everything the model reads before it writes.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Context {
     /// One text, which the model continues.
-    Prose(Vec<Part>),
+    Prose {
+        parts: Vec<Part>,
+        /// What stands after the place where the model writes; empty at the story's end.
+        after: String,
+    },
     /// Turns for the chat template.
     Chat {
         messages: Vec<Message>,
@@ -34,9 +47,60 @@ pub enum Role {
 /// A stretch of text, with its tokens when the model whose SHA-256 is named wrote it.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Part {
+    pub kind: Kind,
     pub text: String,
     pub model_sha256: String,
+    /// Tokens that spell `text`, and perhaps more before and after it.
     pub ids: Vec<u32>,
+    /// How many bytes before `text` the tokens spell, where they stand before it in `ids`.
+    pub skip: usize,
+    /// How many of those bytes are the end of the part before this one.
+    pub healed: usize,
+}
+
+/// What a part is, for `/context` and for the budget.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub enum Kind {
+    /// What joins the others.
+    #[default]
+    Gap,
+    System,
+    Voice,
+    Memory,
+    Summary,
+    /// An entry of a lorebook: left out when the budget is spent, the highest rank first.
+    Lore {
+        title: String,
+        rank: usize,
+        budget: Option<usize>,
+    },
+    Note,
+    Instruct,
+    /// Words of the passage, from this byte of it.
+    Story {
+        node: NodeId,
+        from: usize,
+    },
+    /// Words that tell what comes after, for models that know no other way.
+    After,
+}
+
+impl Kind {
+    /// What a person calls it.
+    pub fn label(&self) -> String {
+        match self {
+            Kind::Gap => "joint".to_string(),
+            Kind::System => "system".to_string(),
+            Kind::Voice => "voice".to_string(),
+            Kind::Memory => "memory".to_string(),
+            Kind::Summary => "summary".to_string(),
+            Kind::Lore { title, .. } => format!("lore: {title}"),
+            Kind::Note => "note".to_string(),
+            Kind::Instruct => "instruction".to_string(),
+            Kind::Story { node, .. } => format!("story #{node}"),
+            Kind::After => "what comes after".to_string(),
+        }
+    }
 }
 
 impl Role {
@@ -56,36 +120,63 @@ impl Message {
 }
 
 impl Part {
-    fn plain(text: impl Into<String>) -> Part {
+    pub fn plain(kind: Kind, text: impl Into<String>) -> Part {
         Part {
+            kind,
             text: text.into(),
             ..Part::default()
         }
     }
 
-    fn of(node: &Node) -> Part {
-        let written = node.how.as_ref().filter(|_| !node.ids.is_empty());
+    fn of(passage: &Passage) -> Part {
+        let written = passage.how.as_ref().filter(|_| !passage.ids.is_empty());
         Part {
-            text: node.text.clone(),
-            model_sha256: written.map_or(String::new(), |how| how.model_sha256.clone()),
-            ids: node.ids.clone(),
+            kind: Kind::Story {
+                node: passage.id,
+                from: 0,
+            },
+            text: passage.text.to_string(),
+            model_sha256: written.map_or(String::new(), |how| how.maker.model_sha256.clone()),
+            ids: passage.ids.clone(),
+            skip: 0,
+            healed: passage.healed,
         }
+    }
+
+    /// Cuts the part in two at a byte of its text.
+    fn split(self, at: usize) -> (Part, Part) {
+        let (before, after) = self.text.split_at(at);
+        let kind = match &self.kind {
+            Kind::Story { node, from } => Kind::Story {
+                node: *node,
+                from: from + at,
+            },
+            kind => kind.clone(),
+        };
+        let second = Part {
+            kind,
+            text: after.to_string(),
+            model_sha256: self.model_sha256.clone(),
+            ids: self.ids.clone(),
+            skip: self.skip + self.healed + at,
+            healed: 0,
+        };
+        let first = Part {
+            text: before.to_string(),
+            ..self
+        };
+        (first, second)
     }
 }
 
 impl Context {
-    /// The context in which a child of the last passage of `path` is written.
-    pub fn build(settings: &Settings, path: &[&Node]) -> Context {
-        match settings.mode {
-            Mode::Prose => prose(settings, path),
-            Mode::Chat => chat(settings, path),
-        }
-    }
-
     /// The words alone, for digests and for people.
     pub fn text(&self) -> String {
         match self {
-            Context::Prose(parts) => parts.iter().map(|part| part.text.as_str()).collect(),
+            Context::Prose { parts, after } => {
+                let words = parts.iter().map(|part| part.text.as_str());
+                words.chain(std::iter::once(after.as_str())).collect()
+            }
             Context::Chat { messages, .. } => messages
                 .iter()
                 .map(|message| format!("{}: {}\n", message.role.name(), message.text()))
@@ -105,68 +196,15 @@ impl Context {
     }
 }
 
-fn prose(settings: &Settings, path: &[&Node]) -> Context {
-    let mut parts = Vec::new();
-    if !settings.system.is_empty() {
-        parts.push(Part::plain(format!("{}\n\n", settings.system)));
-    }
-    let mut last: Option<&Node> = None;
-    for node in path {
-        if let Some(gap) = last.and_then(|before| gap(before, node)) {
-            parts.push(Part::plain(gap));
-        }
-        parts.push(Part::of(node));
-        if !node.text.is_empty() {
-            last = Some(node);
-        }
-    }
-    Context::Prose(parts)
-}
-
-/// Chat turns stand apart when they are read as prose.
-fn gap(before: &Node, node: &Node) -> Option<&'static str> {
-    let apart = (node.turn || before.turn) && !before.text.ends_with('\n');
-    (apart && before.author != node.author).then_some("\n\n")
-}
-
-fn chat(settings: &Settings, path: &[&Node]) -> Context {
-    let mut messages: Vec<Message> = Vec::new();
-    if !settings.system.is_empty() {
-        messages.push(Message {
-            role: Role::System,
-            parts: vec![Part::plain(settings.system.clone())],
-        });
-    }
-    for node in path.iter().filter(|node| !node.text.is_empty()) {
-        let role = match node.author {
-            Author::Model => Role::Assistant,
-            Author::Prompt | Author::User => Role::User,
-        };
-        match messages.last_mut() {
-            Some(last) if last.role == role => last.parts.push(Part::of(node)),
-            _ => messages.push(Message {
-                role,
-                parts: vec![Part::of(node)],
-            }),
-        }
-    }
-    let open = messages
-        .last()
-        .is_some_and(|last| last.role == Role::Assistant);
-    Context::Chat { messages, open }
-}
-
 /// The separator that a line typed after the story needs, so that words do not run together.
 ///
 /// One space, unless the story is empty or ends in white space, or the line begins with white
 /// space or with punctuation that belongs to the word before it.
 pub fn joint(story: &Story, line: &str) -> &'static str {
-    let before = story
-        .path()
-        .into_iter()
-        .rev()
-        .find(|node| !node.text.is_empty());
-    let spaced = before.is_none_or(|node| node.turn || node.text.ends_with(char::is_whitespace));
+    let path = story.path();
+    let before = path.iter().rev().find(|passage| !passage.text.is_empty());
+    let spaced =
+        before.is_none_or(|passage| passage.turn || passage.text.ends_with(char::is_whitespace));
     let clings = |c: char| c.is_whitespace() || ".,;:!?…)]}’”'".contains(c);
     if spaced || line.starts_with(clings) {
         ""
@@ -176,79 +214,4 @@ pub fn joint(story: &Story, line: &str) -> &'static str {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::story::{Provenance, Record, Status};
-
-    fn story(passages: &[(Author, &str, bool)]) -> Story {
-        let mut story = Story::default();
-        for (author, text, turn) in passages {
-            let id = story.next_id();
-            let node = Node {
-                id,
-                parent: story.head(),
-                author: *author,
-                text: text.to_string(),
-                turn: *turn,
-                status: Status::Whole,
-                how: (*author == Author::Model).then(Provenance::default),
-                ids: vec![],
-            };
-            story.apply(&Record::Node(node)).unwrap();
-            let why = crate::story::record::Move::Write;
-            let to = Some(id);
-            story
-                .apply(&Record::Head(crate::story::record::Head { to, why }))
-                .unwrap();
-        }
-        story
-    }
-
-    #[test]
-    fn prose_is_the_story_itself() {
-        let story = story(&[
-            (Author::User, "Once", false),
-            (Author::Model, " upon", false),
-        ]);
-        let context = Context::build(&Settings::default(), &story.path());
-        assert_eq!(context.text(), "Once upon");
-    }
-
-    #[test]
-    fn chat_turns_read_as_prose_stand_apart() {
-        let story = story(&[(Author::User, "Hello", true), (Author::Model, "Hi.", true)]);
-        let context = Context::build(&Settings::default(), &story.path());
-        assert_eq!(context.text(), "Hello\n\nHi.");
-    }
-
-    #[test]
-    fn two_passages_of_the_model_are_one_open_message() {
-        let story = story(&[
-            (Author::User, "Hello", true),
-            (Author::Model, "Hi", true),
-            (Author::Model, " there", true),
-        ]);
-        let settings = Settings {
-            mode: Mode::Chat,
-            system: "Be brief.".to_string(),
-            ..Settings::default()
-        };
-        let Context::Chat { messages, open } = Context::build(&settings, &story.path()) else {
-            panic!("a chat context")
-        };
-        assert!(open);
-        let texts: Vec<String> = messages.iter().map(Message::text).collect();
-        assert_eq!(texts, ["Be brief.", "Hello", "Hi there"]);
-    }
-
-    #[test]
-    fn a_typed_line_joins_with_one_space_where_one_is_missing() {
-        let ended = story(&[(Author::Model, "The end.", false)]);
-        assert_eq!(joint(&ended, "Then"), " ");
-        assert_eq!(joint(&ended, "\n\nThen"), "");
-        assert_eq!(joint(&ended, ", or so"), "");
-        let open = story(&[(Author::Model, "The end.\n", false)]);
-        assert_eq!(joint(&open, "Then"), "");
-        assert_eq!(joint(&Story::default(), "Then"), "");
-    }
-}
+mod tests;

@@ -2,8 +2,9 @@
 //!
 //! Closed enums of plain data, below both sides, so that neither imports the other.
 
+use super::ban::Ban;
 use super::{Context, NodeId, Sampling, Status};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// Work for the engine. Holds everything that its answer depends on.
 #[derive(Clone, Debug, PartialEq)]
@@ -12,6 +13,12 @@ pub enum Request {
     Load { model: String },
     /// Write on from `context`.
     Text(TextRequest),
+    /// Write several passages from one context, each with its own seed. Each has its own `Done`.
+    Candidates(Vec<TextRequest>),
+    /// Tell which tokens could come next, and how likely each is.
+    Alternatives(TextRequest),
+    /// Tell what would be read, part by part.
+    Explain(TextRequest),
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -22,6 +29,34 @@ pub struct TextRequest {
     /// The seed of this passage alone, already derived.
     pub seed: u64,
     pub overflow: Overflow,
+    pub goal: Goal,
+    /// Phrases that are not to be written.
+    pub bans: Vec<Ban>,
+    /// Read the last word of people's text as the beginning of one, so that it may go on.
+    pub heal: bool,
+    /// Tokens that the passage begins with, whatever the model would draw.
+    pub begin: Vec<u32>,
+}
+
+/// How far to write.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Goal {
+    /// To exactly `max_tokens`.
+    #[default]
+    Exact,
+    /// To the end of the sentence nearest to `max_tokens`.
+    Near,
+    Sentence,
+    Paragraph,
+    /// Until these words have been written.
+    Until(String),
+}
+
+impl Goal {
+    pub fn is_exact(&self) -> bool {
+        *self == Goal::Exact
+    }
 }
 
 /// What to do with a context that the model cannot hold.
@@ -51,17 +86,25 @@ pub enum Event {
         total: usize,
         /// Of `total`, how many the KV cache still held.
         reused: usize,
-        /// Oldest tokens of the story that did not fit and were left out.
-        dropped: usize,
+        /// What did not fit.
+        cut: Cut,
     },
     /// Whole UTF-8, cleaned of control characters, with the tokens it came from.
     Piece {
         node: NodeId,
         text: String,
         ids: Vec<u32>,
+        /// How many bytes before `text` the first of `ids` spell too.
+        healed: usize,
     },
+    /// A banned phrase was met; what began it is written otherwise.
+    Rewound { node: NodeId, phrase: String },
+    /// The answer to [`Request::Alternatives`], the likeliest first.
+    Alternatives(Vec<Alternative>),
+    /// The answer to [`Request::Explain`].
+    Explained(Explained),
     Done {
-        /// None after `Request::Load`.
+        /// None for what writes no passage.
         node: Option<NodeId>,
         status: Status,
         stats: Stats,
@@ -72,6 +115,77 @@ pub enum Event {
         why: String,
         fault: Fault,
     },
+}
+
+/// What of a context did not fit into what the model can hold.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Cut {
+    /// The oldest tokens of the story that were left out.
+    pub dropped: usize,
+    /// Where what is read begins, when some was left out: a passage and a byte of it.
+    pub begins: Option<(NodeId, usize)>,
+    /// Lore that fired and was left out, since its budget was spent.
+    pub lore: Vec<String>,
+}
+
+/// A token that could come next.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Alternative {
+    pub id: u32,
+    pub text: String,
+    /// How likely the model holds it.
+    pub before: f64,
+    /// How likely the samplers leave it; 0 for one that they rule out.
+    pub after: f64,
+}
+
+/// What would be read, part by part, exactly as sent.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct Explained {
+    pub segments: Vec<Segment>,
+    /// Tokens in all.
+    pub tokens: usize,
+    /// Tokens that the model can hold.
+    pub holds: usize,
+    /// Tokens that the KV cache holds already.
+    pub reused: usize,
+    /// Tokens of the story left out.
+    pub dropped: usize,
+    /// Lore left out.
+    pub lore: Vec<String>,
+}
+
+impl std::fmt::Display for Explained {
+    /// A line for each part: its tokens, what it is, and how it begins.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        writeln!(
+            f,
+            "{} of {} tokens, {} of them reused",
+            self.tokens, self.holds, self.reused
+        )?;
+        for segment in self
+            .segments
+            .iter()
+            .filter(|segment| segment.label != "joint")
+        {
+            let text = super::sentence::excerpt(&segment.text, 60);
+            writeln!(f, "{:>6}  {:<16} {text}", segment.tokens, segment.label)?;
+        }
+        if self.dropped > 0 {
+            writeln!(f, "Not read: the story's oldest {} tokens", self.dropped)?;
+        }
+        for title in &self.lore {
+            writeln!(f, "Not read: lore {title}, since the budget is spent")?;
+        }
+        Ok(())
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Segment {
+    pub label: String,
+    pub text: String,
+    pub tokens: usize,
 }
 
 /// Whose fault a failure is, which decides the exit code.
@@ -112,6 +226,9 @@ pub struct Stats {
     pub prompt_tokens: usize,
     pub reused: usize,
     pub dropped: usize,
+    /// Where what was read begins, when some was left out.
+    #[serde(skip)]
+    pub begins: Option<(NodeId, usize)>,
     pub prefill_ms: f64,
     pub new_tokens: usize,
     pub decode_ms: f64,

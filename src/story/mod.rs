@@ -2,12 +2,20 @@
 //!
 //! Nothing here does I/O, starts a thread, holds a tensor or knows a terminal.
 
+pub mod ban;
 pub mod command;
 pub mod context;
+pub mod diff;
+pub mod edit;
+pub mod frame;
+pub mod lore;
 pub mod message;
 pub mod nearest;
+pub mod node;
+pub mod places;
 pub mod record;
 pub mod sampling;
+pub mod sentence;
 pub mod settings;
 pub mod tree;
 pub mod untrusted;
@@ -15,7 +23,8 @@ pub mod untrusted;
 pub use command::Command;
 pub use context::Context;
 pub use message::{About, Event, Request};
+pub use node::{Author, Maker, Node, NodeId, Passage, Place, Provenance, Status};
 pub use record::Record;
 pub use sampling::Sampling;
 pub use settings::{Asked, Mode, Settings};
-pub use tree::{Author, Node, NodeId, Provenance, Status, Story};
+pub use tree::Story;

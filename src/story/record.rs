@@ -3,7 +3,10 @@
 //! One record is one line of `journal.jsonl`: `{"v":1,"kind":"node",…}`. A kind or field that this
 //! version does not know is kept on disk and left alone.
 
-use super::{Node, NodeId, Settings, Status};
+use super::Settings;
+use super::frame::FrameChange;
+use super::lore::Book;
+use super::node::{Maker, Node, NodeId, Status};
 use serde::{Deserialize, Serialize};
 
 /// The version that stands first in every record.
@@ -18,6 +21,11 @@ pub enum Record {
     Text(Streamed),
     End(Ended),
     Head(Head),
+    Step(Step),
+    Undo(Steps),
+    Redo(Steps),
+    /// A lorebook, whole; one of the same name takes its place.
+    Book(Book),
     Settings(Settings),
     /// A kind from a later version.
     #[serde(other)]
@@ -35,12 +43,19 @@ pub struct Opening {
 }
 
 /// Text that came in while a passage was being written.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Streamed {
     pub node: NodeId,
     pub text: String,
     #[serde(default)]
     pub ids: Vec<u32>,
+    /// Of the first piece: see [`Node::healed`].
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub healed: usize,
+}
+
+fn is_zero(n: &usize) -> bool {
+    *n == 0
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -50,6 +65,12 @@ pub struct Ended {
     /// What went wrong, when something did.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub why: Option<String>,
+    /// What wrote it, where that was not known when it began.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub maker: Option<Maker>,
+    /// Banned phrases that were met and written otherwise.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub rewound: Vec<String>,
 }
 
 /// The writer now stands after `to`.
@@ -57,6 +78,32 @@ pub struct Ended {
 pub struct Head {
     pub to: Option<NodeId>,
     pub why: Move,
+}
+
+/// Several changes made as one: what one undo takes back.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Step {
+    pub why: Move,
+    pub changes: Vec<Change>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Steps {
+    pub steps: usize,
+}
+
+/// One thing that is otherwise than before; names the new state.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "what", rename_all = "snake_case")]
+pub enum Change {
+    /// The writer stands after this passage.
+    Head { to: Option<NodeId> },
+    /// A passage is put away, or back in its place.
+    Hidden { node: NodeId, hidden: bool },
+    /// A name stands at this passage, or nowhere.
+    Mark { name: String, node: Option<NodeId> },
+    /// What the model reads beside the story.
+    Frame { set: FrameChange },
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -67,4 +114,15 @@ pub enum Move {
     Swipe,
     Undo,
     Redo,
+    Edit,
+    Delete,
+    Keep,
+    Goto,
+    Branch,
+    Mark,
+    Frame,
+    /// A token that the writer chose.
+    Choose,
+    Fill,
+    Import,
 }

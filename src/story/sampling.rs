@@ -67,6 +67,12 @@ pub struct Sampling {
     pub max_tokens: u32,
     /// Stop before any of these texts.
     pub stop: Vec<String>,
+    /// Write to the end of the sentence nearest to `max_tokens`, and not to the token.
+    pub whole_sentences: bool,
+    /// Let the last word of people's text go on, where it may be the beginning of one.
+    pub heal: bool,
+    /// Phrases that are not to be written.
+    pub banned_phrases: Vec<super::ban::Ban>,
 }
 
 /// The "prose" preset.
@@ -104,6 +110,9 @@ impl Default for Sampling {
             seed: None,
             max_tokens: 200,
             stop: Vec::new(),
+            whole_sentences: true,
+            heal: true,
+            banned_phrases: Vec::new(),
         }
     }
 }

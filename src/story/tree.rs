@@ -1,79 +1,14 @@
 //! The story is a tree of passages that only grows.
 //!
 //! A story is the fold of its records (see [`super::record`]): the same records give the same
-//! story, on disk and in memory. Nothing is overwritten or removed; undo moves the head.
+//! story, on disk and in memory. Nothing is overwritten or removed. What a writer does is a step of
+//! small changes (the head moves, a passage is put away, the memory is another), and each step can
+//! be taken back and done again.
 
-use super::record::{Ended, Head, Move, Record, Streamed};
-use serde::{Deserialize, Serialize};
-
-/// A passage's place in the order of writing, from 0.
-pub type NodeId = u64;
-
-/// One passage: what somebody wrote in one go, after its parent.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Node {
-    pub id: NodeId,
-    /// None for a passage that begins a story.
-    pub parent: Option<NodeId>,
-    pub author: Author,
-    pub text: String,
-    /// A turn of a chat, kept apart from its neighbours; prose flows on.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub turn: bool,
-    pub status: Status,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub how: Option<Provenance>,
-    /// The tokens of `text` as the model wrote them; empty for people's text.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub ids: Vec<u32>,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Author {
-    /// Given from outside: a file, a pipe, the command line.
-    Prompt,
-    User,
-    Model,
-}
-
-/// How far a passage has come, and why it ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Status {
-    /// Written by a person: there from the start.
-    Whole,
-    /// Still being written.
-    Running,
-    /// The model ended it.
-    Complete,
-    /// It reached the number of tokens asked for.
-    Length,
-    /// It met one of the stop strings.
-    StopString,
-    /// The model's context was full.
-    ContextFull,
-    /// The writer stopped it; what came before is kept.
-    Stopped,
-    /// Something went wrong; what came before is kept.
-    Failed,
-    /// The program ended while it was being written.
-    Interrupted,
-}
-
-/// Enough to make a passage again.
-#[derive(Clone, Debug, PartialEq, Default, Serialize, Deserialize)]
-pub struct Provenance {
-    pub model: String,
-    pub model_sha256: String,
-    pub backend: String,
-    pub build: String,
-    pub seed: u64,
-    pub mode: super::Mode,
-    pub sampling: super::Sampling,
-    /// FNV-1a 64 of the context's text, in hexadecimal.
-    pub context_digest: String,
-}
+use super::frame::Frame;
+use super::node::{Node, NodeId, Passage, Place, Status};
+use super::record::{Change, Ended, Move, Record, Streamed};
+use std::collections::{BTreeMap, HashSet};
 
 /// Every passage of a session and where the writer stands.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -81,9 +16,14 @@ pub struct Story {
     nodes: Vec<Node>,
     children: Vec<Vec<NodeId>>,
     roots: Vec<NodeId>,
+    running: Vec<NodeId>,
     head: Option<NodeId>,
-    past: Vec<Option<NodeId>>,
-    future: Vec<Option<NodeId>>,
+    hidden: HashSet<NodeId>,
+    marks: BTreeMap<String, NodeId>,
+    frame: Frame,
+    /// For each step, what takes it back; the last step last.
+    past: Vec<Vec<Change>>,
+    future: Vec<Vec<Change>>,
 }
 
 impl Story {
@@ -104,12 +44,22 @@ impl Story {
         self.nodes.len() as NodeId
     }
 
-    /// Every passage that has the same parent as `id`, `id` among them, oldest first.
-    pub fn siblings(&self, id: NodeId) -> &[NodeId] {
-        match self.node(id).and_then(|node| node.parent) {
-            Some(parent) => self.children(parent),
-            None => &self.roots,
-        }
+    /// What the model reads beside the story.
+    pub fn frame(&self) -> &Frame {
+        &self.frame
+    }
+
+    pub fn marks(&self) -> &BTreeMap<String, NodeId> {
+        &self.marks
+    }
+
+    /// Whether the writer has put this passage away.
+    pub fn is_hidden(&self, id: NodeId) -> bool {
+        self.hidden.contains(&id)
+    }
+
+    pub fn roots(&self) -> &[NodeId] {
+        &self.roots
     }
 
     pub fn children(&self, id: NodeId) -> &[NodeId] {
@@ -117,37 +67,93 @@ impl Story {
         self.children.get(index).map_or(&[], Vec::as_slice)
     }
 
+    /// Every passage that stands at this place, oldest first.
+    pub fn standing_at(&self, place: Place) -> impl Iterator<Item = NodeId> {
+        let there = match place.node {
+            Some(parent) => self.children(parent),
+            None => &self.roots,
+        };
+        let fits = move |id: &NodeId| self.node(*id).is_some_and(|node| node.cut == place.cut);
+        there.iter().copied().filter(fits)
+    }
+
     /// From the story's first passage to `to`.
-    pub fn path_to(&self, to: Option<NodeId>) -> Vec<&Node> {
+    pub fn path_to(&self, to: Option<NodeId>) -> Vec<Passage<'_>> {
+        self.path_at(Place::after(to))
+    }
+
+    /// From the story's first passage to a place, the last passage cut there.
+    pub fn path_at(&self, place: Place) -> Vec<Passage<'_>> {
         let mut path = Vec::new();
-        let mut at = to.and_then(|id| self.node(id));
-        while let Some(node) = at {
-            path.push(node);
-            at = node.parent.and_then(|id| self.node(id));
+        let mut at = place;
+        while let Some(node) = at.node.and_then(|id| self.node(id)) {
+            let whole = node.text.as_str();
+            let text = at.cut.and_then(|cut| whole.get(..cut)).unwrap_or(whole);
+            path.push(Passage { node, text });
+            at = node.place();
         }
         path.reverse();
         path
     }
 
     /// The passages that make the story as it now stands.
-    pub fn path(&self) -> Vec<&Node> {
+    pub fn path(&self) -> Vec<Passage<'_>> {
         self.path_to(self.head)
     }
 
+    /// The first passage that is still being written.
     pub fn running(&self) -> Option<NodeId> {
-        let last = self.nodes.last()?;
-        (last.status == Status::Running).then_some(last.id)
+        self.running.first().copied()
     }
 
-    /// Where `n` undos would lead; fewer when the past is shorter, None when it is empty.
-    pub fn undo_target(&self, n: usize) -> Option<Option<NodeId>> {
-        let from = self.past.len().saturating_sub(n.max(1));
-        self.past.get(from).copied()
+    pub fn all_running(&self) -> &[NodeId] {
+        &self.running
     }
 
-    pub fn redo_target(&self, n: usize) -> Option<Option<NodeId>> {
-        let from = self.future.len().saturating_sub(n.max(1));
-        self.future.get(from).copied()
+    /// Where the passage that `id` is part of begins: edits and forks lie inside it.
+    pub fn base(&self, id: NodeId) -> NodeId {
+        let mut at = id;
+        while let Some(node) = self
+            .node(at)
+            .filter(|node| node.cut.is_some() || node.joins)
+        {
+            match node.parent {
+                Some(parent) => at = parent,
+                None => break,
+            }
+        }
+        at
+    }
+
+    /// Every version of the passage that `id` is part of, in the order of writing: those that begin
+    /// at the same place, and those that fork off inside one of them. Each is named by its last
+    /// part. What was put away is left out, unless the writer stands there.
+    pub fn versions(&self, id: NodeId) -> Vec<NodeId> {
+        let Some(base) = self.node(self.base(id)) else {
+            return Vec::new();
+        };
+        let mut found = Vec::new();
+        let mut waiting: Vec<NodeId> = self.standing_at(base.place()).collect();
+        while let Some(at) = waiting.pop() {
+            let children = self.children(at).iter().copied();
+            let (forks, whole): (Vec<_>, Vec<_>) = children
+                .filter_map(|id| self.node(id))
+                .filter(|child| child.cut.is_some() || child.joins)
+                .partition(|child| child.cut.is_some());
+            let own = self.node(at).is_some_and(|node| !node.aside);
+            let seen = !self.is_hidden(at) || self.head == Some(at);
+            if whole.is_empty() && own && seen {
+                found.push(at);
+            }
+            waiting.extend(forks.iter().chain(&whole).map(|node| node.id));
+        }
+        found.sort_unstable();
+        found
+    }
+
+    /// How many steps can be taken back, and done again.
+    pub fn steps(&self) -> (usize, usize) {
+        (self.past.len(), self.future.len())
     }
 
     /// Takes one record in. A record that does not fit the story is refused, and nothing changes.
@@ -156,42 +162,84 @@ impl Story {
             Record::Node(node) => self.add(node),
             Record::Text(streamed) => self.extend(streamed),
             Record::End(ended) => self.end(ended),
-            Record::Head(head) => self.go(head),
+            Record::Head(head) => match head.why {
+                Move::Undo => self.retrace(head.to, true),
+                Move::Redo => self.retrace(head.to, false),
+                _ => self.step(&[Change::Head { to: head.to }]),
+            },
+            Record::Step(step) => self.step(&step.changes),
+            Record::Undo(undo) => self.travel(undo.steps, true),
+            Record::Redo(redo) => self.travel(redo.steps, false),
+            Record::Book(book) => {
+                self.frame.take_book(book.clone());
+                Ok(())
+            }
             Record::Session(_) | Record::Settings(_) | Record::Unknown => Ok(()),
         }
     }
 
-    /// Marks a passage that was being written when the program ended.
+    /// Marks what was being written when the program ended.
     pub fn interrupt(&mut self) {
-        for node in &mut self.nodes {
-            if node.status == Status::Running {
-                node.status = Status::Interrupted;
-            }
+        for id in std::mem::take(&mut self.running) {
+            self.nodes[id as usize].status = Status::Interrupted;
         }
     }
 
     fn add(&mut self, node: &Node) -> Result<(), Misfit> {
-        if node.id != self.next_id() || node.parent.is_some_and(|parent| parent >= node.id) {
-            return Err(Misfit(format!("passage {} is out of order", node.id)));
+        let out_of_order = || Misfit(format!("passage {} is out of order", node.id));
+        if node.id != self.next_id() {
+            return Err(out_of_order());
+        }
+        if let Some(parent) = node.parent {
+            let parent = self.node(parent).ok_or_else(out_of_order)?;
+            let boundary = |cut| parent.text.is_char_boundary(cut);
+            let fixed = parent.status != Status::Running;
+            if node.cut.is_some_and(|cut| !fixed || !boundary(cut)) {
+                return Err(Misfit(format!("passage {} forks at no place", node.id)));
+            }
+        } else if node.cut.is_some() {
+            return Err(out_of_order());
+        }
+        let mut node = node.clone();
+        if let Some(of) = node.of {
+            let source = self
+                .node(of.node)
+                .and_then(|of_node| of_node.text.get(of.from..of.to));
+            let source = source.ok_or_else(|| Misfit(format!("passage {} is of none", node.id)))?;
+            node.text = source.to_string();
         }
         match node.parent {
             Some(parent) => self.children[parent as usize].push(node.id),
             None => self.roots.push(node.id),
         }
-        self.nodes.push(node.clone());
+        if node.status == Status::Running {
+            self.running.push(node.id);
+        }
+        self.nodes.push(node);
         self.children.push(Vec::new());
         Ok(())
     }
 
     fn extend(&mut self, streamed: &Streamed) -> Result<(), Misfit> {
         let node = self.running_node(streamed.node)?;
+        if node.ids.is_empty() {
+            node.healed = streamed.healed;
+        }
         node.text.push_str(&streamed.text);
         node.ids.extend(&streamed.ids);
         Ok(())
     }
 
     fn end(&mut self, ended: &Ended) -> Result<(), Misfit> {
-        self.running_node(ended.node)?.status = ended.status;
+        let node = self.running_node(ended.node)?;
+        if ended.status == Status::Running {
+            return Err(Misfit(format!("passage {} ends without end", ended.node)));
+        }
+        node.status = ended.status;
+        if let Some((how, maker)) = node.how.as_mut().zip(ended.maker.as_ref()) {
+            how.maker = maker.clone();
+        }
+        self.running.retain(|id| *id != ended.node);
         Ok(())
     }
 
@@ -201,40 +249,102 @@ impl Story {
             .ok_or_else(|| Misfit(format!("passage {id} is not being written")))
     }
 
-    fn go(&mut self, head: &Head) -> Result<(), Misfit> {
-        if head.to.is_some_and(|id| id >= self.next_id()) {
-            return Err(Misfit("the head points past the story's end".to_string()));
+    fn step(&mut self, changes: &[Change]) -> Result<(), Misfit> {
+        for change in changes {
+            self.check(change)?;
         }
-        match head.why {
-            Move::Undo => {
-                retrace(&mut self.past, &mut self.future, self.head, head.to);
-            }
-            Move::Redo => {
-                retrace(&mut self.future, &mut self.past, self.head, head.to);
-            }
-            Move::Write | Move::Retry | Move::Swipe => {
-                self.past.push(self.head);
-                self.future.clear();
-            }
-        }
-        self.head = head.to;
+        let back = self.change(changes);
+        self.past.push(back);
+        self.future.clear();
         Ok(())
     }
-}
 
-/// Moves along `from` until `target` is reached, leaving each place passed on `onto`.
-fn retrace(
-    from: &mut Vec<Option<NodeId>>,
-    onto: &mut Vec<Option<NodeId>>,
-    mut at: Option<NodeId>,
-    target: Option<NodeId>,
-) {
-    while let Some(place) = from.pop() {
-        onto.push(at);
-        at = place;
-        if place == target {
-            return;
+    fn check(&self, change: &Change) -> Result<(), Misfit> {
+        let named = match change {
+            Change::Head { to } => *to,
+            Change::Hidden { node, .. } => Some(*node),
+            Change::Mark { node, .. } => *node,
+            Change::Frame { .. } => None,
+        };
+        match named {
+            Some(id) if id >= self.next_id() => {
+                Err(Misfit(format!("there is no passage {id} yet")))
+            }
+            _ => Ok(()),
         }
+    }
+
+    /// Makes changes, and says what takes them back.
+    fn change(&mut self, changes: &[Change]) -> Vec<Change> {
+        let mut back: Vec<Change> = changes
+            .iter()
+            .map(|change| self.change_one(change))
+            .collect();
+        back.reverse();
+        back
+    }
+
+    fn change_one(&mut self, change: &Change) -> Change {
+        match change {
+            Change::Head { to } => Change::Head {
+                to: std::mem::replace(&mut self.head, *to),
+            },
+            Change::Hidden { node, hidden } => {
+                let was = match hidden {
+                    true => !self.hidden.insert(*node),
+                    false => self.hidden.remove(node),
+                };
+                Change::Hidden {
+                    node: *node,
+                    hidden: was,
+                }
+            }
+            Change::Mark { name, node } => {
+                let was = match node {
+                    Some(node) => self.marks.insert(name.clone(), *node),
+                    None => self.marks.remove(name),
+                };
+                Change::Mark {
+                    name: name.clone(),
+                    node: was,
+                }
+            }
+            Change::Frame { set } => Change::Frame {
+                set: self.frame.set(set),
+            },
+        }
+    }
+
+    fn travel(&mut self, steps: usize, back: bool) -> Result<(), Misfit> {
+        for _ in 0..steps {
+            let taken = match back {
+                true => self.past.pop(),
+                false => self.future.pop(),
+            };
+            let Some(changes) = taken else {
+                return Err(Misfit("there is no such step".to_string()));
+            };
+            let inverse = self.change(&changes);
+            match back {
+                true => self.future.push(inverse),
+                false => self.past.push(inverse),
+            }
+        }
+        Ok(())
+    }
+
+    /// Journals of 0.1 name the place that an undo led to and not the number of steps.
+    fn retrace(&mut self, target: Option<NodeId>, back: bool) -> Result<(), Misfit> {
+        self.check(&Change::Head { to: target })?;
+        let (past, future) = self.steps();
+        for _ in 0..if back { past } else { future } {
+            self.travel(1, back)?;
+            if self.head == target {
+                return Ok(());
+            }
+        }
+        self.head = target;
+        Ok(())
     }
 }
 

@@ -7,9 +7,10 @@ use crate::story::Record;
 impl Studio {
     /// Puts the text that has come so far into the story and the journal.
     pub fn flush(&mut self) -> Result<(), Refusal> {
-        match self.streamed.take() {
-            Some(streamed) => self.record(vec![Record::Text(streamed)]),
-            None => Ok(()),
+        let streamed = std::mem::take(&mut self.streamed);
+        match streamed.is_empty() {
+            true => Ok(()),
+            false => self.record(streamed.into_iter().map(Record::Text).collect()),
         }
     }
 

@@ -1,21 +1,32 @@
-//! What `/undo`, `/redo` and `/swipe` do: the head moves, and nothing is erased.
+//! What moves the writer through the tree: `/undo`, `/swipe`, `/goto`, `/branch` and their kin.
+//! The head moves, names are given, passages are put away; nothing is erased.
 
 use super::{Outcome, Refusal, Studio, cannot};
 use crate::story::command::Swipe;
-use crate::story::record::{Head, Move};
-use crate::story::{NodeId, Record};
+use crate::story::record::{Change, Head, Move, Step, Steps};
+use crate::story::sentence::excerpt;
+use crate::story::untrusted::clean_line;
+use crate::story::{Node, NodeId, Place, Record, places};
 
 impl Studio {
     pub(super) fn undo(&mut self, steps: usize) -> Result<Outcome, Refusal> {
-        let to = self.story.undo_target(steps);
-        let to = to.ok_or_else(|| cannot("There is nothing to undo"))?;
-        self.go(to, Move::Undo, "Went back; /redo goes forward again")
+        let steps = steps.clamp(1, self.story.steps().0.max(1));
+        if self.story.steps().0 == 0 {
+            return Err(cannot("There is nothing to undo"));
+        }
+        self.note_down(vec![Record::Undo(Steps { steps })])?;
+        Ok(Outcome::Moved(
+            "Went back; /redo goes forward again".to_string(),
+        ))
     }
 
     pub(super) fn redo(&mut self, steps: usize) -> Result<Outcome, Refusal> {
-        let to = self.story.redo_target(steps);
-        let to = to.ok_or_else(|| cannot("There is nothing to redo"))?;
-        self.go(to, Move::Redo, "Went forward")
+        let steps = steps.clamp(1, self.story.steps().1.max(1));
+        if self.story.steps().1 == 0 {
+            return Err(cannot("There is nothing to redo"));
+        }
+        self.note_down(vec![Record::Redo(Steps { steps })])?;
+        Ok(Outcome::Moved("Went forward".to_string()))
     }
 
     pub(super) fn swipe(&mut self, to: Swipe) -> Result<Outcome, Refusal> {
@@ -23,25 +34,164 @@ impl Studio {
             .story
             .head()
             .ok_or_else(|| cannot("There is no passage yet"))?;
-        let siblings = self.story.siblings(head).to_vec();
-        let at = siblings.iter().position(|id| *id == head).unwrap_or(0);
+        let versions = self.story.versions(head);
+        let at = versions.iter().position(|id| *id == head).unwrap_or(0);
         let wanted = match to {
-            Swipe::Next if at + 1 == siblings.len() => return self.retry(None),
+            Swipe::Next if at + 1 >= versions.len() => return self.retry(None),
             Swipe::Next => at + 1,
             Swipe::Previous if at == 0 => return Err(cannot("This is the first version")),
             Swipe::Previous => at - 1,
             Swipe::To(number) => number - 1,
         };
-        let count = siblings.len();
-        let there = siblings.get(wanted).copied();
+        let count = versions.len();
+        let there = versions.get(wanted).copied();
         let there = there.ok_or_else(|| cannot(&format!("There are {count} versions")))?;
         let said = format!("Version {} of {count}", wanted + 1);
         self.go(Some(there), Move::Swipe, &said)
     }
 
-    fn go(&mut self, to: Option<NodeId>, why: Move, said: &str) -> Result<Outcome, Refusal> {
-        self.record(vec![Record::Head(Head { to, why })])?;
-        self.sync()?;
+    pub(super) fn goto(&mut self, name: &str) -> Result<Outcome, Refusal> {
+        let place = places::find(&self.story, name)?;
+        let said = self.arrived(place);
+        self.stand_at(place, Move::Goto, Vec::new())?;
+        Ok(Outcome::Moved(said))
+    }
+
+    /// One passage back on the path, or on to the newest that follows.
+    pub(super) fn step(&mut self, by: isize) -> Result<Outcome, Refusal> {
+        let head = self.story.head();
+        let to = match (head, by < 0) {
+            (Some(id), true) => self.story.node(id).map_or(None, |node| node.parent),
+            (None, true) => return Err(cannot("This is the story's beginning")),
+            (_, false) => {
+                let next = match head {
+                    Some(id) => self.story.children(id),
+                    None => self.story.roots(),
+                };
+                let open = |id: &&NodeId| {
+                    let node = self.story.node(**id);
+                    let here = node.is_some_and(|node| node.cut.is_none() && !node.aside);
+                    here && !self.story.is_hidden(**id)
+                };
+                let next = next.iter().rev().find(open).copied();
+                Some(next.ok_or_else(|| cannot("Nothing follows here yet"))?)
+            }
+        };
+        let said = self.arrived(Place::after(to));
+        self.go(to, Move::Goto, &said)
+    }
+
+    /// Names this place, or goes to another to begin a branch there.
+    pub(super) fn branch(&mut self, name: Option<&str>) -> Result<Outcome, Refusal> {
+        let elsewhere = name.and_then(|name| places::find(&self.story, name).ok());
+        if let Some(place) = elsewhere {
+            self.stand_at(place, Move::Branch, Vec::new())?;
+            let said = "What you write now is a branch of its own; /tree shows all of them";
+            return Ok(Outcome::Moved(said.to_string()));
+        }
+        let free = (1..)
+            .map(|n| format!("branch-{n}"))
+            .find(|name| !self.story.marks().contains_key(name));
+        let name = name.map(str::to_string).or(free).unwrap_or_default();
+        self.mark(Some(&name))
+    }
+
+    pub(super) fn mark(&mut self, name: Option<&str>) -> Result<Outcome, Refusal> {
+        let Some(name) = name else {
+            return Ok(self.list_marks());
+        };
+        let head = self
+            .story
+            .head()
+            .ok_or_else(|| cannot("The story is empty; there is nothing to mark"))?;
+        let name = clean_line(name);
+        let plain = |c: char| c.is_alphanumeric() || " -_".contains(c);
+        let number = name.chars().next().is_none_or(|c| c.is_ascii_digit());
+        if number || name.len() > 60 || !name.chars().all(plain) {
+            return Err(cannot(
+                "A mark begins with a letter and has letters, digits, spaces, - and _, as in /mark the-storm",
+            ));
+        }
+        let change = Change::Mark {
+            name: name.clone(),
+            node: Some(head),
+        };
+        self.do_step(Move::Mark, vec![change])?;
+        Ok(Outcome::Said(format!(
+            "{name} is here; /goto {name} comes back"
+        )))
+    }
+
+    /// Puts the other versions of this passage away.
+    pub(super) fn keep_version(&mut self) -> Result<Outcome, Refusal> {
+        let head = self
+            .story
+            .head()
+            .ok_or_else(|| cannot("There is no passage yet"))?;
+        let others = self.story.versions(head);
+        let others = others.into_iter().filter(|id| *id != head);
+        let hide = |node| Change::Hidden { node, hidden: true };
+        let changes: Vec<Change> = others.map(hide).collect();
+        if changes.is_empty() {
+            return Err(cannot("This is the only version"));
+        }
+        let count = changes.len();
+        self.do_step(Move::Keep, changes)?;
+        Ok(Outcome::Moved(format!(
+            "Kept this version and put {count} away; /undo brings them back"
+        )))
+    }
+
+    pub(super) fn go(
+        &mut self,
+        to: Option<NodeId>,
+        why: Move,
+        said: &str,
+    ) -> Result<Outcome, Refusal> {
+        self.note_down(vec![Record::Head(Head { to, why })])?;
         Ok(Outcome::Moved(said.to_string()))
+    }
+
+    /// Stands at a place, which may be inside a passage: an empty one then holds it.
+    fn stand_at(&mut self, place: Place, why: Move, more: Vec<Change>) -> Result<(), Refusal> {
+        let (mut records, mut to) = (Vec::new(), place.node);
+        if place.cut.is_some() {
+            let id = self.story.next_id();
+            records.push(Record::Node(Node {
+                id,
+                parent: place.node,
+                cut: place.cut,
+                ..Node::default()
+            }));
+            to = Some(id);
+        }
+        let mut changes = vec![Change::Head { to }];
+        changes.extend(more);
+        records.push(Record::Step(Step { why, changes }));
+        self.note_down(records)
+    }
+
+    /// One step that one undo takes back.
+    pub(super) fn do_step(&mut self, why: Move, changes: Vec<Change>) -> Result<(), Refusal> {
+        self.note_down(vec![Record::Step(Step { why, changes })])
+    }
+
+    /// Records that are on disk before the writer is told.
+    pub(super) fn note_down(&mut self, records: Vec<Record>) -> Result<(), Refusal> {
+        self.record(records)?;
+        self.sync()
+    }
+
+    fn arrived(&self, place: Place) -> String {
+        let path = self.story.path_at(place);
+        match path.iter().rev().find(|passage| !passage.text.is_empty()) {
+            None => "At the story's beginning".to_string(),
+            Some(last) => {
+                let from = last.text.len().saturating_sub(80);
+                let from = (from..).find(|at| last.text.is_char_boundary(*at));
+                let end = excerpt(&last.text[from.unwrap_or(0)..], 60);
+                format!("At passage {}: …{end}", last.id)
+            }
+        }
     }
 }

@@ -1,74 +1,122 @@
 //! What the engine's events do to the story and what the writer should hear of them.
 
-use super::{Notice, Studio, Work};
-use crate::story::message::{Fault, Stats};
-use crate::story::record::{Ended, Streamed};
+use super::write::maker;
+use super::{Afterwards, Notice, Refusal, Studio, Work};
+use crate::story::frame::FrameChange;
+use crate::story::message::{Cut, Fault, Stats};
+use crate::story::record::{Change, Ended, Move, Streamed};
 use crate::story::{Event, NodeId, Record, Status};
 
 impl Studio {
     /// Takes the engine's news. Call [`Studio::flush`] once all that waited has been taken.
-    pub fn absorb(&mut self, event: Event) -> Option<Notice> {
+    pub fn absorb(&mut self, event: Event) -> Vec<Notice> {
         match event {
             Event::Loading { what, done, total } => {
                 self.work = Work::Loading { what, done, total };
-                None
+                Vec::new()
             }
             Event::Ready(about) => {
-                let note = about.note.clone();
+                let note = about.note.clone().map(Notice::Warning);
                 self.about = Some(about);
-                match self.settle_model() {
-                    Ok(()) => note.map(Notice::Warning),
-                    Err(refusal) => Some(Notice::Error(refusal.to_string(), Fault::Store)),
-                }
+                let settled = self.settle_model().err();
+                let failed =
+                    settled.map(|refusal| Notice::Error(refusal.to_string(), Fault::Store));
+                note.into_iter().chain(failed).collect()
             }
             Event::Prefill {
                 done,
                 total,
                 reused,
-                dropped,
+                cut,
                 ..
             } => {
-                let first = self.work == Work::Writing || matches!(self.work, Work::Loading { .. });
                 self.work = Work::Reading {
                     done,
                     total,
                     reused,
                 };
-                (first && dropped > 0).then(|| Notice::Warning(left_out(dropped)))
+                match done == reused {
+                    true => self.fitted(cut),
+                    false => Vec::new(),
+                }
             }
-            Event::Piece { node, text, ids } => {
+            Event::Piece {
+                node,
+                text,
+                ids,
+                healed,
+            } => {
                 self.work = Work::Writing;
-                self.stream(node, &text, &ids);
-                None
+                self.stream(node, &text, &ids, healed);
+                Vec::new()
             }
+            Event::Rewound { node, phrase } => {
+                let shown = crate::story::sentence::excerpt(&phrase, 60);
+                self.rewound.entry(node).or_default().push(phrase);
+                vec![Notice::Info(format!("Turned away from \"{shown}\""))]
+            }
+            Event::Alternatives(found) => {
+                let (title, listed) = self.alternatives_came(found);
+                vec![Notice::List(title, listed)]
+            }
+            Event::Explained(explained) => vec![Notice::Explained(explained)],
             Event::Done {
                 node,
                 status,
                 stats,
             } => self.ended(node, status, Some(stats), None),
             Event::Failed { node, why, fault } => {
-                let ended = self.ended(node, Status::Failed, None, Some(why.clone()));
-                match ended {
-                    Some(Notice::Error(..)) => ended,
-                    _ => Some(Notice::Error(why, fault)),
+                let mut notices = Vec::new();
+                // None of those that were to be written with it will be.
+                for running in self.story.all_running().to_vec() {
+                    notices = self.ended(Some(running), Status::Failed, None, Some(why.clone()));
                 }
+                if node.is_none() || notices.is_empty() {
+                    self.work = Work::Nothing;
+                }
+                let kept = !notices
+                    .iter()
+                    .any(|notice| matches!(notice, Notice::Error(..)));
+                notices.retain(|notice| matches!(notice, Notice::Error(..)));
+                notices.extend(kept.then_some(Notice::Error(why, fault)));
+                notices
             }
         }
     }
 
-    fn stream(&mut self, node: NodeId, text: &str, ids: &[u32]) {
-        match &mut self.streamed {
-            Some(streamed) if streamed.node == node => {
+    /// What of the context did not fit, as far as that is news.
+    fn fitted(&mut self, cut: Cut) -> Vec<Notice> {
+        let mut notices = Vec::new();
+        if cut.begins.is_some() && self.begins != cut.begins {
+            notices.push(Notice::Warning(left_out(cut.dropped)));
+        }
+        if !cut.lore.is_empty() && self.unread != cut.lore {
+            let names = cut.lore.join(", ");
+            notices.push(Notice::Warning(format!(
+                "The lore's budget is spent: {names} is not read; /lore why tells more"
+            )));
+        }
+        self.begins = cut.begins;
+        self.unread = cut.lore;
+        notices
+    }
+
+    fn stream(&mut self, node: NodeId, text: &str, ids: &[u32], healed: usize) {
+        let known = self
+            .streamed
+            .iter_mut()
+            .find(|streamed| streamed.node == node);
+        match known {
+            Some(streamed) => {
                 streamed.text.push_str(text);
                 streamed.ids.extend(ids);
             }
-            _ => {
-                self.streamed = Some(Streamed {
-                    node,
-                    text: text.to_string(),
-                    ids: ids.to_vec(),
-                });
-            }
+            None => self.streamed.push(Streamed {
+                node,
+                text: text.to_string(),
+                ids: ids.to_vec(),
+                healed,
+            }),
         }
     }
 
@@ -78,31 +126,87 @@ impl Studio {
         status: Status,
         stats: Option<Stats>,
         why: Option<String>,
-    ) -> Option<Notice> {
+    ) -> Vec<Notice> {
         // A line typed while a model loads waits behind it.
-        self.work = match self.story.running() {
-            Some(running) if node != Some(running) => Work::Writing,
-            _ => Work::Nothing,
+        let others = self.story.all_running().iter().any(|id| Some(*id) != node);
+        self.work = match others {
+            true => Work::Writing,
+            false => Work::Nothing,
         };
-        let node = node?;
-        self.last_stats = stats;
-        let ended = Record::End(Ended { node, status, why });
+        let Some(node) = node else {
+            return Vec::new();
+        };
+        let known = self.story.node(node).and_then(|node| node.how.as_ref());
+        let unknown = known.is_some_and(|how| !how.maker.is_known());
+        let maker = self.about.as_ref().filter(|_| unknown).map(maker);
+        let rewound = self.rewound.remove(&node).unwrap_or_default();
+        let ended = Record::End(Ended {
+            node,
+            status,
+            why,
+            maker,
+            rewound,
+        });
         let kept = self
             .flush()
             .and_then(|()| self.record(vec![ended]))
+            .and_then(|()| self.afterwards(node, status))
             .and_then(|()| self.sync());
-        match kept {
-            Ok(()) => Some(Notice::Ended(node, status)),
-            Err(refusal) => Some(Notice::Error(refusal.to_string(), Fault::Store)),
+        let nearly_full = stats.as_ref().and_then(|stats| self.nearly_full(stats));
+        self.last_stats = stats;
+        let mut notices = match kept {
+            Ok(()) => vec![Notice::Ended(node, status)],
+            Err(refusal) => vec![Notice::Error(refusal.to_string(), Fault::Store)],
+        };
+        notices.extend(nearly_full);
+        if self.candidates.contains(&node) && !others {
+            let (title, listed) = self.candidates_came();
+            notices.push(Notice::List(title, listed));
+        }
+        notices
+    }
+
+    /// What waited for this passage's end.
+    fn afterwards(&mut self, node: NodeId, status: Status) -> Result<(), Refusal> {
+        let said = self
+            .story
+            .node(node)
+            .is_some_and(|node| !node.text.is_empty());
+        match self.afterwards.remove(&node) {
+            Some(Afterwards::Graft { head, index, from }) => self.graft(node, head, index, from),
+            Some(Afterwards::Summary) if said && status != Status::Failed => {
+                let set = FrameChange::Summary { node: Some(node) };
+                self.do_step(Move::Frame, vec![Change::Frame { set }])
+            }
+            _ => Ok(()),
         }
     }
 
+    /// A warning before anything has to be left out, once for each time that it comes near.
+    fn nearly_full(&mut self, stats: &Stats) -> Option<Notice> {
+        let holds = self.about.as_ref()?.context;
+        let wanted = self.settings.sampling.max_tokens as usize;
+        let room = holds - wanted.clamp(1, (holds / 4).max(1));
+        let used = stats.prompt_tokens + stats.new_tokens;
+        let near = stats.dropped == 0 && used * 10 > room * 9;
+        let warn = near && !self.warned;
+        self.warned = near;
+        let left = room.saturating_sub(used);
+        warn.then(|| {
+            Notice::Warning(format!(
+                "The story nears what the model can hold: after {left} more tokens its oldest part is no longer read (nothing is erased); /summarize keeps what happened in it"
+            ))
+        })
+    }
+
     /// The engine is gone; a passage must not wait for it for ever.
-    pub fn engine_lost(&mut self) -> Option<Notice> {
-        let node = self.story.running();
+    pub fn engine_lost(&mut self) -> Vec<Notice> {
         let why = "The engine has stopped; everything is on disk, start illumine again".to_string();
-        self.ended(node, Status::Failed, None, Some(why.clone()));
-        Some(Notice::Error(why, Fault::Engine))
+        for node in self.story.all_running().to_vec() {
+            self.ended(Some(node), Status::Failed, None, Some(why.clone()));
+        }
+        self.work = Work::Nothing;
+        vec![Notice::Error(why, Fault::Engine)]
     }
 }
 

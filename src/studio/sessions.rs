@@ -64,15 +64,22 @@ impl Studio {
         self.story = recovered.story;
         self.settings = settings;
         self.journal = Some(journal);
-        self.last_stats = None;
-        match self.story.running() {
-            Some(_) if self.read_only().is_some() => self.story.interrupt(),
-            Some(node) => self.record(vec![Record::End(Ended {
-                node,
-                status: Status::Interrupted,
-                why: None,
-            })])?,
-            None => {}
+        self.forget_session();
+        match self.story.all_running().to_vec() {
+            running if running.is_empty() => {}
+            _ if self.read_only().is_some() => self.story.interrupt(),
+            running => {
+                let end = |node| {
+                    Record::End(Ended {
+                        node,
+                        status: Status::Interrupted,
+                        why: None,
+                        maker: None,
+                        rewound: Vec::new(),
+                    })
+                };
+                self.record(running.into_iter().map(end).collect())?;
+            }
         }
         if changed && self.read_only().is_none() {
             self.record(vec![Record::Settings(self.settings.clone())])?;
@@ -96,7 +103,7 @@ impl Studio {
             self.journal = None;
         }
         self.story = Story::default();
-        self.last_stats = None;
+        self.forget_session();
         if self.journal.is_some() {
             self.record(vec![Record::Settings(self.settings.clone())])?;
         }
@@ -111,6 +118,16 @@ impl Studio {
             true => self.open(name),
             false => self.begin(Some(name)),
         }
+    }
+
+    /// What was known of the session before this one.
+    fn forget_session(&mut self) {
+        self.last_stats = None;
+        self.listed.clear();
+        self.candidates.clear();
+        self.afterwards.clear();
+        self.begins = None;
+        self.warned = false;
     }
 
     /// What must be on disk before another session takes this one's place.

@@ -116,7 +116,7 @@ impl Studio {
     }
 
     /// Settings are kept as soon as there is a session to keep them in.
-    fn change(&mut self, settings: Settings) -> Result<(), Refusal> {
+    pub(super) fn change(&mut self, settings: Settings) -> Result<(), Refusal> {
         self.settings = settings.clone();
         match self.session_name() {
             Some(_) => self.record(vec![Record::Settings(settings)]),

@@ -6,7 +6,7 @@
 use super::complete::{self, Hints};
 use super::history::History;
 use super::input::{Edit, Input};
-use super::keys::{self, Action, Scroll};
+use super::keys::{self, Action, Keymap, Scroll};
 use super::message::{Message, Tone};
 use super::meter::Meter;
 use super::overlay::Overlay;
@@ -14,9 +14,9 @@ use super::page::Page;
 use super::{Options, Why};
 use crate::story::command::{self, Completes};
 use crate::story::untrusted::clean;
-use crate::story::{Command, Event, Status};
+use crate::story::{Command, Event, NodeId, Status};
 use crate::studio::{Notice, Outcome, Refusal, Studio};
-use crossterm::event::{KeyEvent, KeyEventKind};
+use crossterm::event::{KeyCode, KeyEvent, KeyEventKind};
 use std::time::Duration;
 
 /// How long the second Ctrl+C may take.
@@ -31,6 +31,10 @@ pub struct App {
     pub(super) hints: Option<Hints>,
     pub(super) meter: Meter,
     pub(super) colour: bool,
+    /// The passage that the input line is changing.
+    pub(super) editing: Option<NodeId>,
+    pub(super) editor: Option<String>,
+    keys: Keymap,
     models: Vec<String>,
     history: History,
     /// The time since the program began, as the loop last said.
@@ -48,6 +52,7 @@ pub(super) enum Wish {
     Leave(Why),
     Suspend,
     Redraw,
+    Editor,
 }
 
 impl App {
@@ -61,6 +66,9 @@ impl App {
             hints: None,
             meter: Meter::default(),
             colour: options.colour,
+            editing: None,
+            editor: options.editor,
+            keys: options.keys,
             models: options.models,
             history: History::new(options.history),
             now: Duration::ZERO,
@@ -96,7 +104,7 @@ impl App {
         if event.kind == KeyEventKind::Release {
             return;
         }
-        let action = keys::find(&event, self.input.is_empty());
+        let action = self.keys.find(&event, self.input.is_empty());
         if self.overlay.is_some() && self.overlay_key(&event, action) {
             return;
         }
@@ -128,10 +136,12 @@ impl App {
                 ..
             }
         );
-        match self.studio.absorb(event) {
-            Some(notice) => self.notice(notice),
-            None if unloaded => self.tell(Tone::Info, "Loading was stopped; /model loads again"),
-            None => {}
+        let notices = self.studio.absorb(event);
+        if unloaded && notices.is_empty() {
+            self.tell(Tone::Info, "Loading was stopped; /model loads again");
+        }
+        for notice in notices {
+            self.notice(notice);
         }
     }
 
@@ -140,11 +150,12 @@ impl App {
         if let Err(refusal) = self.studio.flush() {
             self.tell(Tone::Error, &refusal.to_string());
         }
+        self.grow_candidates();
     }
 
     /// The engine's thread has ended.
     pub fn engine_lost(&mut self) {
-        if let Some(notice) = self.studio.engine_lost() {
+        for notice in self.studio.engine_lost() {
             self.notice(notice);
         }
     }
@@ -171,7 +182,9 @@ impl App {
             Action::Escape => self.escape(),
             Action::Interrupt => self.interrupt(),
             Action::Leave => self.leave(Why::Quit),
-            Action::Keys => self.overlay = Some(Overlay::help()),
+            Action::Keys => self.overlay = Some(Overlay::help(&self.keys.help())),
+            Action::Editor => self.ask_for_editor(),
+            Action::Nothing => {}
             Action::Redraw => self.wish = Some(Wish::Redraw),
             Action::Suspend => self.wish = Some(Wish::Suspend),
             Action::Complete => self.complete(1),
@@ -190,13 +203,21 @@ impl App {
         };
         match action {
             Some(Action::Scroll(scroll)) => overlay.scroll(scroll),
-            Some(Action::Edit(Edit::Up)) => overlay.scroll(Scroll::LineUp),
-            Some(Action::Edit(Edit::Down)) => overlay.scroll(Scroll::LineDown),
+            Some(Action::Edit(Edit::Up)) => return self.move_in_overlay(-1, Some(Scroll::LineUp)),
+            Some(Action::Edit(Edit::Down)) => {
+                return self.move_in_overlay(1, Some(Scroll::LineDown));
+            }
             Some(Action::Escape) if self.studio.busy() => return false,
             Some(Action::Interrupt | Action::Redraw | Action::Suspend | Action::Leave) => {
                 return false;
             }
+            Some(Action::Submit) if self.pick_chosen() => {}
             Some(Action::Submit | Action::Escape) => self.overlay = None,
+            _ if event.code == KeyCode::Up => return self.move_in_overlay(-1, None),
+            _ if event.code == KeyCode::Down => return self.move_in_overlay(1, None),
+            _ if event.code == KeyCode::Left => return self.move_in_overlay(-1, None),
+            _ if event.code == KeyCode::Right => return self.move_in_overlay(1, None),
+            _ if self.pick_key(event) => {}
             _ if keys::typed(event) == Some('q') && self.input.is_empty() => self.overlay = None,
             _ => {
                 self.overlay = None;
@@ -212,6 +233,9 @@ impl App {
             return self.insert("\n");
         }
         self.hints = None;
+        if let Some(node) = self.editing {
+            return self.keep_edit(node);
+        }
         let line = self.input.text().to_string();
         let known = self.studio.story().next_id();
         if self.run_line(&line) || self.studio.story().next_id() != known {
@@ -233,11 +257,17 @@ impl App {
     }
 
     /// Runs a command and shows what it came to; false when it was refused.
-    fn run(&mut self, command: Command) -> bool {
+    pub(super) fn run(&mut self, command: Command) -> bool {
+        let several = matches!(command, Command::Gen(_));
         let other = matches!(command, Command::Open(_) | Command::New(_));
         self.message = None;
         match self.studio.run(command) {
-            Ok(Outcome::Started(_)) => self.page.follow(),
+            Ok(Outcome::Started(_)) => {
+                self.page.follow();
+                if several {
+                    self.show_candidates();
+                }
+            }
             Ok(Outcome::Said(text)) => self.say(&text),
             Ok(Outcome::Moved(text)) => {
                 if other {
@@ -247,6 +277,10 @@ impl App {
                 self.tell(Tone::Info, &text);
             }
             Ok(Outcome::Quit) => self.leave(Why::Quit),
+            Ok(Outcome::Asked) => {}
+            Ok(Outcome::List(title, listed)) => self.list(&title, &listed),
+            Ok(Outcome::Diff(stretches)) => self.overlay = Some(Overlay::diff(&stretches)),
+            Ok(Outcome::Edit(node, text)) => self.begin_edit(node, &text),
             Err(refusal) => {
                 let tone = if matches!(refusal, Refusal::Busy) {
                     Tone::Warning
@@ -263,7 +297,7 @@ impl App {
     fn escape(&mut self) {
         if self.studio.busy() {
             self.stop();
-        } else if self.hints.take().is_none() {
+        } else if self.hints.take().is_none() && !self.leave_edit() {
             self.message = None;
         }
     }
@@ -278,6 +312,7 @@ impl App {
         } else if self.studio.busy() {
             self.stop();
         } else if !self.input.is_empty() {
+            self.editing = None;
             self.input.take();
             self.hints = None;
         } else {
@@ -341,6 +376,7 @@ impl App {
                 let listed = self.studio.sessions().list().unwrap_or_default();
                 listed.into_iter().map(|one| one.name).collect()
             }
+            Completes::Marks => self.studio.story().marks().keys().cloned().collect(),
             _ => Vec::new(),
         }
     }
@@ -369,7 +405,16 @@ impl App {
             Notice::Info(text) => self.tell(Tone::Info, &text),
             Notice::Warning(text) => self.tell(Tone::Warning, &text),
             Notice::Error(text, _) => self.tell(Tone::Error, &text),
-            Notice::Ended(..) => {}
+            Notice::Ended(node, _) => {
+                let aside = self.studio.story().node(node).filter(|node| node.aside);
+                if let Some(text) = aside.map(|node| node.text.trim().to_string()) {
+                    self.say(&text);
+                }
+            }
+            Notice::List(title, listed) => self.list(&title, &listed),
+            Notice::Explained(explained) => {
+                self.overlay = Some(Overlay::new(&explained.to_string()))
+            }
         }
     }
 
@@ -382,7 +427,7 @@ impl App {
         }
     }
 
-    fn tell(&mut self, tone: Tone, text: &str) {
+    pub(super) fn tell(&mut self, tone: Tone, text: &str) {
         let text = clean(text).into_owned();
         self.message = Some(Message {
             tone,

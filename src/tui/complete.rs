@@ -90,8 +90,12 @@ fn arguments(what: Completes, names: impl Fn(Completes) -> Vec<String>) -> Vec<C
             word("next", "or a new one, past the newest"),
             word("prev", ""),
         ],
-        Completes::Models | Completes::Sessions => {
+        Completes::Models | Completes::Sessions | Completes::Marks | Completes::Voices => {
             names(what).iter().map(|name| word(name, "")).collect()
+        }
+        Completes::Reaches | Completes::Formats | Completes::LoreWords => {
+            let words = command::words(what).iter();
+            words.map(|name| word(name, "")).collect()
         }
     }
 }

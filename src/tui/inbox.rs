@@ -14,6 +14,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::Sender;
 use std::thread;
+use std::time::Duration;
 
 /// Something for the loop.
 #[derive(Debug)]
@@ -28,7 +29,7 @@ pub enum Input {
 const SIGNALS: [i32; 4] = [SIGHUP, SIGINT, SIGTERM, SIGTSTP];
 
 /// Starts listening. The threads end with the program.
-pub fn open(inbox: Sender<Input>) -> io::Result<()> {
+pub fn open(inbox: Sender<Input>, pause: Pause) -> io::Result<()> {
     let (mut wakes, wake) = UnixStream::pair()?;
     let mut raised = Vec::new();
     for signal in SIGNALS {
@@ -40,7 +41,7 @@ pub fn open(inbox: Sender<Input>) -> io::Result<()> {
     let keys = inbox.clone();
     thread::Builder::new()
         .name("keys".into())
-        .spawn(move || read_keys(&keys))?;
+        .spawn(move || read_keys(&keys, &pause))?;
     thread::Builder::new()
         .name("signals".into())
         .spawn(move || {
@@ -58,8 +59,56 @@ pub fn open(inbox: Sender<Input>) -> io::Result<()> {
     Ok(())
 }
 
-fn read_keys(inbox: &Sender<Input>) {
-    while let Ok(event) = crossterm::event::read() {
+/// Keeps the keys for another program: while it is on, nothing is read from the terminal.
+#[derive(Clone, Default)]
+pub struct Pause(Arc<Switch>);
+
+#[derive(Default)]
+struct Switch {
+    on: AtomicBool,
+    resting: AtomicBool,
+}
+
+/// How long the reading thread waits for a key before it looks at the switch.
+const WAIT: Duration = Duration::from_millis(50);
+
+impl Pause {
+    /// Returns once nothing is read any more.
+    pub fn on(&self) {
+        self.0.on.store(true, Ordering::SeqCst);
+        // A thread that is gone cannot rest; three waits are enough for one that is not.
+        for _ in 0..30 {
+            if self.0.resting.load(Ordering::SeqCst) {
+                return;
+            }
+            thread::sleep(WAIT / 10);
+        }
+    }
+
+    pub fn off(&self) {
+        self.0.on.store(false, Ordering::SeqCst);
+    }
+
+    fn rest(&self) {
+        while self.0.on.load(Ordering::SeqCst) {
+            self.0.resting.store(true, Ordering::SeqCst);
+            thread::sleep(WAIT / 10);
+        }
+        self.0.resting.store(false, Ordering::SeqCst);
+    }
+}
+
+fn read_keys(inbox: &Sender<Input>, pause: &Pause) {
+    loop {
+        pause.rest();
+        let event = match crossterm::event::poll(WAIT) {
+            Ok(false) => continue,
+            Ok(true) => crossterm::event::read(),
+            Err(error) => Err(error),
+        };
+        let Ok(event) = event else {
+            return;
+        };
         if inbox.send(Input::Terminal(event)).is_err() {
             return;
         }

@@ -21,8 +21,12 @@ pub enum Action {
     Keys,
     Redraw,
     Suspend,
+    /// A key that the writer has switched off.
+    Nothing,
     Complete,
     CompleteBack,
+    /// Ctrl+G: the writer's own editor.
+    Editor,
     Scroll(Scroll),
     Edit(Edit),
 }
@@ -38,6 +42,7 @@ pub enum Scroll {
 }
 
 /// One row of the table.
+#[derive(Clone, Debug)]
 pub struct Key {
     code: KeyCode,
     modifiers: KeyModifiers,
@@ -118,6 +123,61 @@ pub const KEYS: &[Key] = &[
     key(ALT, KeyCode::Down, Action::Run("/next"), ""),
     key(
         ALT,
+        KeyCode::Char('n'),
+        Action::Run("/gen"),
+        "write four continuations side by side and pick one",
+    ),
+    when_empty(
+        ALT,
+        KeyCode::Left,
+        Action::Run("/parent"),
+        "to the passage before (while nothing is typed)",
+    ),
+    when_empty(
+        ALT,
+        KeyCode::Right,
+        Action::Run("/child"),
+        "to the passage after",
+    ),
+    key(
+        ALT,
+        KeyCode::Char('t'),
+        Action::Run("/tree"),
+        "every passage and branch",
+    ),
+    key(
+        ALT,
+        KeyCode::Char('a'),
+        Action::Run("/alts"),
+        "what could come next, word by word",
+    ),
+    key(
+        ALT,
+        KeyCode::Char('c'),
+        Action::Run("/branch"),
+        "name this place and begin a branch",
+    ),
+    when_empty(
+        NONE,
+        KeyCode::Up,
+        Action::Run("/edit"),
+        "change the last passage (while nothing is typed)",
+    ),
+    key(ALT, KeyCode::Char('e'), Action::Run("/edit"), ""),
+    when_empty(
+        ALT,
+        KeyCode::Backspace,
+        Action::Run("/delete"),
+        "take the last passage out (while nothing is typed)",
+    ),
+    key(
+        CTRL,
+        KeyCode::Char('g'),
+        Action::Editor,
+        "your own editor, on what is typed",
+    ),
+    key(
+        ALT,
         KeyCode::Char('u'),
         Action::Run("/undo"),
         "go back one step",
@@ -161,12 +221,14 @@ pub const KEYS: &[Key] = &[
     key(NONE, KeyCode::Tab, Action::Complete, "complete a command"),
     key(SHIFT, KeyCode::BackTab, Action::CompleteBack, ""),
     key(
-        NONE,
-        KeyCode::Up,
+        CTRL,
+        KeyCode::Char('p'),
         Action::Edit(Edit::Up),
-        "lines written before",
+        "lines written before (↑ ↓ while something is typed)",
     ),
-    key(NONE, KeyCode::Down, Action::Edit(Edit::Down), ""),
+    key(CTRL, KeyCode::Char('n'), Action::Edit(Edit::Down), ""),
+    edit(NONE, KeyCode::Up, Edit::Up),
+    edit(NONE, KeyCode::Down, Edit::Down),
     key(
         NONE,
         KeyCode::PageUp,
@@ -200,7 +262,8 @@ pub const KEYS: &[Key] = &[
         "to the story's end",
     ),
     when_empty(NONE, KeyCode::End, Action::Scroll(Scroll::Bottom), ""),
-    key(NONE, KeyCode::F(1), Action::Keys, "this list"),
+    when_empty(NONE, KeyCode::Char('?'), Action::Keys, "this list"),
+    key(NONE, KeyCode::F(1), Action::Keys, ""),
     key(
         CTRL,
         KeyCode::Char('l'),
@@ -227,8 +290,6 @@ pub const KEYS: &[Key] = &[
     edit(NONE, KeyCode::End, Edit::End),
     edit(CTRL, KeyCode::Char('a'), Edit::Home),
     edit(CTRL, KeyCode::Char('e'), Edit::End),
-    edit(CTRL, KeyCode::Char('p'), Edit::Up),
-    edit(CTRL, KeyCode::Char('n'), Edit::Down),
     edit(NONE, KeyCode::Backspace, Edit::Backspace),
     edit(SHIFT, KeyCode::Backspace, Edit::Backspace),
     edit(CTRL, KeyCode::Char('h'), Edit::Backspace),
@@ -241,11 +302,143 @@ pub const KEYS: &[Key] = &[
     edit(CTRL, KeyCode::Char('k'), Edit::DeleteToEnd),
 ];
 
-/// What a key does while something is typed, or nothing is.
-pub fn find(event: &KeyEvent, empty: bool) -> Option<Action> {
-    let (code, modifiers) = plain(event);
-    let fits = |key: &&Key| key.code == code && key.modifiers == modifiers && (empty || !key.empty);
-    KEYS.iter().find(fits).map(|key| key.action)
+/// The table, with the writer's own keys before it.
+#[derive(Clone, Debug, Default)]
+pub struct Keymap {
+    own: Vec<Key>,
+}
+
+/// A key of the configuration that cannot be used, in one sentence.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct KeyError(String);
+
+impl Keymap {
+    /// Reads pairs such as `alt+g` and `/gen n=2`. A key given to `none` does nothing.
+    pub fn new<'a>(
+        pairs: impl IntoIterator<Item = (&'a str, &'a str)>,
+    ) -> Result<Keymap, KeyError> {
+        let mut own: Vec<Key> = Vec::new();
+        for (name, command) in pairs {
+            let (modifiers, code) = named(name).ok_or_else(|| {
+                KeyError(format!(
+                    "{name:?} is no key; write it as in \"alt+g\", \"ctrl+up\" or \"f5\""
+                ))
+            })?;
+            if own
+                .iter()
+                .any(|key| (key.modifiers, key.code) == (modifiers, code))
+            {
+                return Err(KeyError(format!("the key {name} is given twice")));
+            }
+            let plain = modifiers.difference(SHIFT).is_empty();
+            if plain && matches!(code, KeyCode::Char(_) | KeyCode::Enter) {
+                let why = format!("the key {name} is needed for writing; add ctrl or alt to it");
+                return Err(KeyError(why));
+            }
+            let action = match command {
+                "none" => Action::Nothing,
+                line if !line.starts_with('/') => {
+                    let why =
+                        format!("the key {name} takes a command, as in \"/gen n=2\", or \"none\"");
+                    return Err(KeyError(why));
+                }
+                line => {
+                    let parsed = crate::story::command::parse(line);
+                    parsed.map_err(|error| KeyError(format!("the key {name}: {error}")))?;
+                    // A handful of lines that live as long as the program.
+                    Action::Run(String::leak(line.to_string()))
+                }
+            };
+            own.push(Key {
+                code,
+                modifiers,
+                empty: false,
+                action,
+                help: "your own",
+            });
+        }
+        Ok(Keymap { own })
+    }
+
+    /// What a key does while something is typed, or nothing is.
+    pub fn find(&self, event: &KeyEvent, empty: bool) -> Option<Action> {
+        let (code, modifiers) = plain(event);
+        let fits =
+            |key: &&Key| key.code == code && key.modifiers == modifiers && (empty || !key.empty);
+        self.all().find(fits).map(|key| key.action)
+    }
+
+    fn all(&self) -> impl Iterator<Item = &Key> {
+        self.own.iter().chain(KEYS)
+    }
+
+    /// What F1 shows: the keys with their slash twins.
+    pub fn help(&self) -> Vec<String> {
+        let mut rows: Vec<(String, &Key)> = Vec::new();
+        let taken = |key: &Key| {
+            let own = |own: &&Key| (own.code, own.modifiers) == (key.code, key.modifiers);
+            key.help != "your own" && self.own.iter().any(|key| own(&key))
+        };
+        for key in self.all().filter(|key| !taken(key)) {
+            match rows.last_mut() {
+                _ if !key.help.is_empty() => rows.push((key.label(), key)),
+                Some((labels, last)) if same(last.action, key.action) => {
+                    *labels = format!("{labels}, {}", key.label());
+                }
+                _ => {}
+            }
+        }
+        let line = |(labels, key): &(String, &Key)| {
+            let twin = match key.action {
+                Action::Run(twin) => format!(" ({twin})"),
+                Action::Leave => " (/quit)".to_string(),
+                _ => String::new(),
+            };
+            format!("  {labels:<20} {}{twin}", key.help)
+        };
+        rows.iter().map(line).collect()
+    }
+}
+
+/// A key by name: `ctrl+`, `alt+` and `shift+`, then a character or a key's name.
+fn named(name: &str) -> Option<(KeyModifiers, KeyCode)> {
+    let name = name.to_lowercase();
+    let mut words: Vec<&str> = name.split('+').map(str::trim).collect();
+    let key = words.pop()?;
+    let mut modifiers = NONE;
+    for word in words {
+        modifiers |= match word {
+            "ctrl" | "control" => CTRL,
+            "alt" | "meta" => ALT,
+            "shift" => SHIFT,
+            _ => return None,
+        };
+    }
+    let code = match key {
+        "up" => KeyCode::Up,
+        "down" => KeyCode::Down,
+        "left" => KeyCode::Left,
+        "right" => KeyCode::Right,
+        "home" => KeyCode::Home,
+        "end" => KeyCode::End,
+        "pageup" => KeyCode::PageUp,
+        "pagedown" => KeyCode::PageDown,
+        "backspace" => KeyCode::Backspace,
+        "delete" => KeyCode::Delete,
+        "enter" => KeyCode::Enter,
+        "tab" => KeyCode::Tab,
+        "space" => KeyCode::Char(' '),
+        _ => match (
+            key.strip_prefix('f').and_then(|n| n.parse().ok()),
+            key.chars().count(),
+        ) {
+            (Some(n), _) if (1..=24).contains(&n) => KeyCode::F(n),
+            (_, 1) => KeyCode::Char(key.chars().next()?),
+            _ => return None,
+        },
+    };
+    Some((modifiers, code))
 }
 
 /// The character that a key types, if it types one.
@@ -267,29 +460,6 @@ fn plain(event: &KeyEvent) -> (KeyCode, KeyModifiers) {
         KeyCode::BackTab => (KeyCode::BackTab, SHIFT),
         code => (code, event.modifiers),
     }
-}
-
-/// What F1 shows: the keys with their slash twins.
-pub fn help() -> Vec<String> {
-    let mut rows: Vec<(String, &Key)> = Vec::new();
-    for key in KEYS {
-        match rows.last_mut() {
-            _ if !key.help.is_empty() => rows.push((key.label(), key)),
-            Some((labels, last)) if same(last.action, key.action) => {
-                *labels = format!("{labels}, {}", key.label());
-            }
-            _ => {}
-        }
-    }
-    let line = |(labels, key): &(String, &Key)| {
-        let twin = match key.action {
-            Action::Run(twin) => format!(" ({twin})"),
-            Action::Leave => " (/quit)".to_string(),
-            _ => String::new(),
-        };
-        format!("  {labels:<20} {}{twin}", key.help)
-    };
-    rows.iter().map(line).collect()
 }
 
 /// Whether two keys share a line of the help.
@@ -359,14 +529,45 @@ mod tests {
     fn a_capital_with_and_without_shift_is_one_key() {
         for modifiers in [ALT, ALT | SHIFT] {
             let event = KeyEvent::new(KeyCode::Char('U'), modifiers);
-            assert_eq!(find(&event, true), Some(Action::Run("/redo")));
+            assert_eq!(
+                Keymap::default().find(&event, true),
+                Some(Action::Run("/redo"))
+            );
         }
         let event = KeyEvent::new(KeyCode::Char('U'), NONE);
-        assert_eq!((find(&event, true), typed(&event)), (None, Some('U')));
+        assert_eq!(
+            (Keymap::default().find(&event, true), typed(&event)),
+            (None, Some('U'))
+        );
+    }
+
+    #[test]
+    fn a_writers_own_keys_come_first_and_wrong_ones_are_said() {
+        let map =
+            Keymap::new([("alt+r", "/gen n=2"), ("f5", "/tree"), ("ctrl+y", "none")]).unwrap();
+        let find = |modifiers, code| map.find(&KeyEvent::new(code, modifiers), true);
+        assert_eq!(find(ALT, KeyCode::Char('r')), Some(Action::Run("/gen n=2")));
+        assert_eq!(find(NONE, KeyCode::F(5)), Some(Action::Run("/tree")));
+        assert_eq!(find(CTRL, KeyCode::Char('y')), Some(Action::Nothing));
+        let help = map.help().join("\n");
+        assert!(
+            help.contains("your own (/gen n=2)") && !help.contains("(/retry)"),
+            "{help}"
+        );
+        for (key, command, part) in [
+            ("alt+", "/tree", "is no key"),
+            ("hyper+x", "/tree", "is no key"),
+            ("x", "/tree", "needed for writing"),
+            ("alt+x", "tree", "takes a command"),
+            ("alt+x", "/teee", "no command /teee"),
+        ] {
+            let error = Keymap::new([(key, command)]).unwrap_err().to_string();
+            assert!(error.contains(part), "{error}");
+        }
     }
 
     #[test]
     fn help_lists_every_row_once() {
-        insta::assert_snapshot!(help().join("\n"));
+        insta::assert_snapshot!(Keymap::default().help().join("\n"));
     }
 }

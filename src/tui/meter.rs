@@ -50,7 +50,7 @@ impl Meter {
             } => {
                 self.before = (stats.new_tokens > 0).then(|| stats.decode_tps());
             }
-            Event::Ready(_) | Event::Done { .. } | Event::Failed { .. } => {}
+            _ => {}
         }
     }
 
@@ -113,6 +113,7 @@ mod tests {
             node: 1,
             text: "x".into(),
             ids: vec![1; n],
+            healed: 0,
         };
         meter.absorb(&piece(3), Duration::from_secs(5));
         assert_eq!(meter.speed(), None);

@@ -6,11 +6,13 @@
 
 mod app;
 mod areas;
+mod columns;
 mod complete;
+mod editing;
 mod history;
 mod inbox;
 mod input;
-mod keys;
+pub mod keys;
 mod message;
 mod meter;
 mod overlay;
@@ -27,6 +29,7 @@ mod tests;
 
 pub use app::App;
 
+use crate::editor::EditorError;
 use crate::story::{Command, Event};
 use crate::studio::Studio;
 use app::Wish;
@@ -57,6 +60,10 @@ pub struct Options {
     pub models: Vec<String>,
     /// False where NO_COLOR is set.
     pub colour: bool,
+    /// The writer's own keys, over the table's.
+    pub keys: keys::Keymap,
+    /// The writer's editor, as a shell would run it.
+    pub editor: Option<String>,
 }
 
 /// How it ended, for main.
@@ -96,6 +103,8 @@ trait Stage {
     fn draw(&mut self, app: &mut App) -> io::Result<()>;
     /// Forgets what is on the screen, so that all of it is drawn again.
     fn redraw(&mut self) -> io::Result<()>;
+    /// Gives the terminal to the writer's editor until it ends.
+    fn edit(&mut self, command: &str, text: &str) -> Result<String, EditorError>;
     /// Gives the terminal to the shell, and takes it back when the shell says so.
     fn suspend(&mut self) -> io::Result<()>;
 }
@@ -105,8 +114,9 @@ pub fn run(studio: Studio, events: Receiver<Event>, options: Options) -> anyhow:
     let began = Instant::now();
     let mut app = App::new(studio, options);
     let (sender, inbox) = mpsc::channel();
-    let mut screen = terminal::Screen::up(sender.clone())?;
-    inbox::open(sender)?;
+    let pause = inbox::Pause::default();
+    let mut screen = terminal::Screen::up(sender.clone(), pause.clone())?;
+    inbox::open(sender, pause)?;
     let sources = Sources {
         inbox: &inbox,
         events: &events,
@@ -220,6 +230,12 @@ fn act(app: &mut App, stage: &mut dyn Stage) -> io::Result<Option<Why>> {
         Some(Wish::Leave(why)) => return Ok(Some(why)),
         Some(Wish::Suspend) => stage.suspend()?,
         Some(Wish::Redraw) => stage.redraw()?,
+        Some(Wish::Editor) => {
+            let (command, text) = app.for_editor();
+            let edited = stage.edit(&command, &text);
+            stage.redraw()?;
+            app.edited(edited);
+        }
         None => {}
     }
     Ok(None)

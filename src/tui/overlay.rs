@@ -1,17 +1,58 @@
-//! A pane over the story: help, lists, settings.
+//! A pane over the story: help, lists to pick from, texts side by side.
 
-use super::keys::{self, Scroll};
+use super::columns::{Column, side_by_side};
+use super::keys::Scroll;
 use super::wrap::wrap;
 use crate::story::command;
+use crate::story::diff::Stretch;
 use crate::story::untrusted::clean;
 
 #[derive(Debug, Default)]
 pub struct Overlay {
-    lines: Vec<String>,
-    rows: Vec<String>,
+    content: Content,
+    rows: Vec<Row>,
     width: usize,
     height: usize,
     top: usize,
+    /// Which item Enter takes.
+    chosen: Option<usize>,
+}
+
+/// A row on the screen: stretches and how they look.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Row {
+    pub spans: Vec<(String, Look)>,
+    /// Of which item it is a row.
+    pub item: Option<usize>,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Look {
+    #[default]
+    Plain,
+    Strong,
+    Quiet,
+    /// Only in the left, or only in the right text.
+    Left,
+    Right,
+}
+
+#[derive(Debug)]
+enum Content {
+    Text(Vec<String>),
+    /// A title, and items to pick from.
+    List(String, Vec<String>),
+    /// Texts side by side; those of candidates can be picked.
+    Columns {
+        columns: Vec<Column>,
+        pick: bool,
+    },
+}
+
+impl Default for Content {
+    fn default() -> Content {
+        Content::Text(Vec::new())
+    }
 }
 
 impl Overlay {
@@ -21,31 +62,153 @@ impl Overlay {
             .map(|line| line.replace('\t', "    "))
             .collect();
         Overlay {
-            lines,
+            content: Content::Text(lines),
+            ..Overlay::default()
+        }
+    }
+
+    /// A list; the arrows choose and Enter picks.
+    pub fn list(title: &str, labels: Vec<String>) -> Overlay {
+        let labels = labels
+            .iter()
+            .map(|label| clean(label).replace('\t', "    "));
+        Overlay {
+            content: Content::List(title.to_string(), labels.collect()),
+            chosen: Some(0),
+            ..Overlay::default()
+        }
+    }
+
+    /// What is being written side by side.
+    pub fn candidates(texts: &[&str]) -> Overlay {
+        let mut overlay = Overlay {
+            chosen: Some(0),
+            ..Overlay::default()
+        };
+        overlay.update(texts);
+        overlay
+    }
+
+    /// Two texts, with what only one of them has.
+    pub fn diff(stretches: &[Stretch]) -> Overlay {
+        let mut columns = vec![Column::new("A"), Column::new("B")];
+        for stretch in stretches {
+            match stretch {
+                Stretch::Both(text) => columns.iter_mut().for_each(|c| c.push(text, Look::Plain)),
+                Stretch::Left(text) => columns[0].push(text, Look::Left),
+                Stretch::Right(text) => columns[1].push(text, Look::Right),
+            }
+        }
+        Overlay {
+            content: Content::Columns {
+                columns,
+                pick: false,
+            },
             ..Overlay::default()
         }
     }
 
     /// The keys and the commands.
-    pub fn help() -> Overlay {
+    pub fn help(keys: &[String]) -> Overlay {
         let commands = command::help(None).unwrap_or_default();
-        Overlay::new(&format!("{commands}\n\nKeys\n{}", keys::help().join("\n")))
+        Overlay::new(&format!("{commands}\n\nKeys\n{}", keys.join("\n")))
+    }
+
+    /// Candidates that have grown. False when this pane shows none.
+    pub fn update(&mut self, texts: &[&str]) -> bool {
+        if self.chosen.is_none() {
+            return false;
+        }
+        let column = |(at, text): (usize, &&str)| {
+            let mut column = Column::new(&(at + 1).to_string());
+            column.push(text.trim_start(), Look::Plain);
+            column
+        };
+        let columns = texts.iter().enumerate().map(column).collect();
+        self.content = Content::Columns {
+            columns,
+            pick: true,
+        };
+        self.rows.clear();
+        true
+    }
+
+    pub fn shows_candidates(&self) -> bool {
+        matches!(self.content, Content::Columns { pick: true, .. })
+    }
+
+    /// Which item Enter takes, counted from 0.
+    pub fn chosen(&self) -> Option<usize> {
+        self.chosen
+    }
+
+    /// How many items there are to pick from.
+    pub fn items(&self) -> usize {
+        match &self.content {
+            Content::Text(_) | Content::Columns { pick: false, .. } => 0,
+            Content::List(_, labels) => labels.len(),
+            Content::Columns { columns, .. } => columns.len(),
+        }
+    }
+
+    /// Chooses another item. False where there is nothing to choose.
+    pub fn choose(&mut self, by: isize) -> bool {
+        let (Some(at), items) = (self.chosen, self.items()) else {
+            return false;
+        };
+        if items == 0 {
+            return false;
+        }
+        let at = at.saturating_add_signed(by).min(items - 1);
+        self.chosen = Some(at);
+        self.rows.clear();
+        self.show_chosen();
+        true
     }
 
     /// Takes the pane's size; rows that break are indented like their line.
     pub fn fit(&mut self, width: usize, height: usize) {
         if self.width != width || self.rows.is_empty() {
-            self.rows = self
-                .lines
-                .iter()
-                .flat_map(|line| broken(line, width.max(1)))
-                .collect();
+            self.rows = self.laid(width.max(1));
         }
+        let fresh = self.height != height;
         (self.width, self.height) = (width, height);
+        if fresh {
+            self.show_chosen();
+        }
         self.top = self.top.min(self.last());
     }
 
-    pub fn rows(&self) -> &[String] {
+    fn laid(&self, width: usize) -> Vec<Row> {
+        let plain = |text: String| Row {
+            spans: vec![(text, Look::Plain)],
+            item: None,
+        };
+        match &self.content {
+            Content::Text(lines) => {
+                let rows = lines.iter().flat_map(|line| broken(line, width));
+                rows.map(plain).collect()
+            }
+            Content::List(title, labels) => {
+                let mut rows = vec![Row {
+                    spans: vec![(title.clone(), Look::Quiet)],
+                    item: None,
+                }];
+                for (at, label) in labels.iter().enumerate() {
+                    let line = format!("{:>3}  {label}", at + 1);
+                    rows.extend(broken(&line, width).into_iter().map(|text| Row {
+                        item: Some(at),
+                        ..plain(text)
+                    }));
+                }
+                rows
+            }
+            Content::Columns { columns, .. } => side_by_side(columns, width, self.chosen),
+        }
+    }
+
+    /// The rows on the screen.
+    pub fn rows(&self) -> &[Row] {
         let end = (self.top + self.height).min(self.rows.len());
         &self.rows[self.top.min(end)..end]
     }
@@ -66,6 +229,25 @@ impl Overlay {
             Scroll::Bottom => self.last(),
         };
         self.top = self.top.min(self.last());
+    }
+
+    /// Scrolls as little as shows the chosen item.
+    fn show_chosen(&mut self) {
+        if self.rows.is_empty() && self.width > 0 {
+            self.rows = self.laid(self.width);
+        }
+        let of = |row: &Row| row.item.is_some() && row.item == self.chosen;
+        let (Some(first), Some(last)) = (
+            self.rows.iter().position(of),
+            self.rows.iter().rposition(of),
+        ) else {
+            return;
+        };
+        if first < self.top {
+            self.top = first;
+        } else if last >= self.top + self.height {
+            self.top = (last + 1).saturating_sub(self.height.max(1));
+        }
     }
 
     fn last(&self) -> usize {
@@ -102,6 +284,34 @@ fn broken(line: &str, width: usize) -> Vec<String> {
 mod tests {
     use super::*;
 
+    fn texts(overlay: &Overlay) -> Vec<String> {
+        let text = |row: &Row| row.spans.iter().map(|(text, _)| text.as_str()).collect();
+        overlay.rows().iter().map(text).collect()
+    }
+
+    #[test]
+    fn a_list_scrolls_to_what_is_chosen() {
+        let labels = (1..9).map(|n| format!("row {n}")).collect();
+        let mut overlay = Overlay::list("Rows", labels);
+        overlay.fit(20, 3);
+        assert_eq!(texts(&overlay), ["Rows", "  1  row 1", "  2  row 2"]);
+        overlay.choose(4);
+        assert_eq!(
+            (overlay.chosen(), texts(&overlay)[2].as_str()),
+            (Some(4), "  5  row 5")
+        );
+        overlay.choose(-9);
+        assert_eq!(texts(&overlay)[0], "  1  row 1");
+    }
+
+    #[test]
+    fn two_texts_stand_side_by_side() {
+        use crate::story::diff::words;
+        let mut overlay = Overlay::diff(&words("one red lamp", "one blue lamp"));
+        overlay.fit(25, 5);
+        assert_eq!(texts(&overlay)[1], "one red lamp │ one blue ");
+    }
+
     #[test]
     fn a_table_keeps_its_column() {
         assert_eq!(
@@ -116,9 +326,9 @@ mod tests {
         let mut overlay = Overlay::new("1\n2\n3\n4\n5");
         overlay.fit(10, 2);
         overlay.scroll(Scroll::LineUp);
-        assert_eq!(overlay.rows(), ["1", "2"]);
+        assert_eq!(texts(&overlay), ["1", "2"]);
         overlay.scroll(Scroll::Bottom);
         overlay.scroll(Scroll::PageDown);
-        assert_eq!(overlay.rows(), ["4", "5"]);
+        assert_eq!(texts(&overlay), ["4", "5"]);
     }
 }

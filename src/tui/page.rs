@@ -5,7 +5,7 @@
 //! no colours and draws nothing.
 
 use super::paragraph::Paragraph;
-use crate::story::{Author, Node, NodeId, Status, Story};
+use crate::story::{Author, NodeId, Passage, Status, Story};
 use std::ops::Range;
 
 /// What a stretch of text is, which decides how it looks.
@@ -14,6 +14,8 @@ pub enum Ink {
     Prompt,
     User,
     Model,
+    /// A person's words inside another's passage.
+    Edited,
     /// Who speaks, in a chat.
     Label,
     /// A remark of the program's own.
@@ -77,7 +79,7 @@ impl Page {
         if !self.grow(same, &path, &keys) {
             self.cut(same);
             for (at, key) in keys.into_iter().enumerate().skip(same) {
-                self.add(path[at], at.checked_sub(1).map(|at| path[at]), key);
+                self.add(&path[at], at.checked_sub(1).map(|at| &path[at]), key);
             }
         }
         self.top = self.top.filter(|top| top.paragraph < self.paragraphs.len());
@@ -231,7 +233,7 @@ impl Page {
     }
 
     /// Adds to the last passage, when it is still being written and only grew.
-    fn grow(&mut self, at: usize, path: &[&Node], keys: &[Key]) -> bool {
+    fn grow(&mut self, at: usize, path: &[Passage], keys: &[Key]) -> bool {
         let last = self.parts.len() == at + 1 && keys.len() == at + 1;
         let Some((part, node)) = self.parts.get_mut(at).zip(path.get(at)).filter(|_| last) else {
             return false;
@@ -255,7 +257,7 @@ impl Page {
                 self.paragraphs.push(Paragraph::default());
             }
             if let Some(last) = self.paragraphs.last_mut().filter(|_| !line.is_empty()) {
-                last.grow(line, ink(node.author));
+                last.grow(line, ink(node));
             }
         }
         true
@@ -273,14 +275,15 @@ impl Page {
         self.parts.truncate(passages);
     }
 
-    fn add(&mut self, node: &Node, before: Option<&Node>, key: Key) {
+    fn add(&mut self, node: &Passage, before: Option<&Passage>, key: Key) {
         let bytes = self.paragraphs.last().map_or(0, |last| last.text.len());
         self.parts.push(Part {
             bytes,
             paragraphs: self.paragraphs.len(),
             key,
         });
-        let turn = node.turn || before.is_some_and(|before| before.turn);
+        let apart = |before: &Passage| before.turn && before.author != node.author;
+        let turn = node.turn || before.is_some_and(apart);
         if turn && before.is_some() {
             self.paragraphs.push(Paragraph::default());
         }
@@ -293,9 +296,9 @@ impl Page {
         }
         let text = match node.turn {
             true => node.text.trim_start_matches('\n'),
-            false => node.text.as_str(),
+            false => node.text,
         };
-        self.push(text, ink(node.author));
+        self.push(text, ink(node));
         let mark = self
             .parts
             .last()
@@ -320,7 +323,7 @@ impl Page {
     }
 }
 
-fn key(story: &Story, node: &Node) -> Key {
+fn key(story: &Story, node: &Passage) -> Key {
     Key {
         id: node.id,
         bytes: node.text.len(),
@@ -330,7 +333,7 @@ fn key(story: &Story, node: &Node) -> Key {
 
 /// The remark after a passage: how it ended, when not as a passage does, and at the head which of
 /// its versions this is.
-fn mark(story: &Story, node: &Node) -> String {
+fn mark(story: &Story, node: &Passage) -> String {
     let head = story.head() == Some(node.id);
     let ended = match node.status {
         Status::Stopped => " [stopped]",
@@ -340,7 +343,10 @@ fn mark(story: &Story, node: &Node) -> String {
         Status::Length if head => " […]",
         _ => "",
     };
-    let versions = story.siblings(node.id);
+    let versions = match head {
+        true => story.versions(node.id),
+        false => Vec::new(),
+    };
     let at = versions
         .iter()
         .position(|id| *id == node.id)
@@ -357,8 +363,9 @@ fn speaker(author: Author) -> &'static str {
     }
 }
 
-fn ink(author: Author) -> Ink {
-    match author {
+fn ink(node: &Passage) -> Ink {
+    match node.author {
+        _ if node.edited => Ink::Edited,
         Author::Prompt => Ink::Prompt,
         Author::User => Ink::User,
         Author::Model => Ink::Model,

@@ -1,8 +1,9 @@
 //! The terminal up and down: whatever happens, it is left as it was found.
 
 use super::app::App;
-use super::inbox::Input;
+use super::inbox::{Input, Pause};
 use super::{Stage, areas, view};
+use crate::editor::{EditorError, edit};
 use crossterm::event::{DisableBracketedPaste, EnableBracketedPaste};
 use crossterm::terminal::{
     BeginSynchronizedUpdate, EndSynchronizedUpdate, EnterAlternateScreen, LeaveAlternateScreen,
@@ -25,6 +26,7 @@ pub struct Screen {
     terminal: Terminal<CrosstermBackend<Frame>>,
     frame: Frame,
     hook: Arc<PanicHook>,
+    pause: Pause,
 }
 
 type PanicHook = dyn Fn(&panic::PanicHookInfo<'_>) + Send + Sync;
@@ -35,7 +37,7 @@ struct Frame(Rc<RefCell<Vec<u8>>>);
 
 impl Screen {
     /// Takes the terminal.
-    pub fn up(inbox: Sender<Input>) -> io::Result<Screen> {
+    pub fn up(inbox: Sender<Input>, pause: Pause) -> io::Result<Screen> {
         let hook = catch_panics(inbox);
         let taken = take();
         let frame = Frame::default();
@@ -45,6 +47,7 @@ impl Screen {
                 terminal,
                 frame,
                 hook,
+                pause,
             }),
             Err(error) => {
                 give_back();
@@ -72,6 +75,16 @@ impl Stage for Screen {
         let size = self.terminal.size()?;
         self.terminal.resize(size.into())?;
         self.frame.send()
+    }
+
+    fn edit(&mut self, command: &str, text: &str) -> Result<String, EditorError> {
+        self.pause.on();
+        give_back();
+        let edited = edit(command, text);
+        let taken = take();
+        self.pause.off();
+        taken.map_err(|error| EditorError::Run(error.to_string()))?;
+        edited
     }
 
     fn suspend(&mut self) -> io::Result<()> {

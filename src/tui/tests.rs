@@ -124,6 +124,7 @@ impl Desk {
             node,
             text: text.to_string(),
             ids,
+            healed: 0,
         });
         self.app.flush();
         self

@@ -2,6 +2,7 @@
 //! none of them where NO_COLOR asks for none.
 
 use super::message::Tone;
+use super::overlay::Look;
 use super::page::Ink;
 use ratatui::style::{Color, Modifier, Style};
 
@@ -12,9 +13,28 @@ pub fn ink(ink: Ink, colour: bool) -> Style {
         (Ink::Model, _) => plain,
         // Of the sixteen, the one that is read best on white and on black.
         (Ink::User, true) => plain.fg(Color::Magenta),
+        (Ink::Edited, true) => plain.fg(Color::Cyan),
+        (Ink::Edited, false) => plain.add_modifier(Modifier::UNDERLINED),
         (Ink::User, false) => plain.add_modifier(Modifier::BOLD),
         (Ink::Prompt | Ink::Mark, _) => quiet(),
         (Ink::Label, _) => quiet().add_modifier(Modifier::ITALIC),
+    }
+}
+
+/// How a stretch of a pane looks.
+pub fn look(look: Look, colour: bool) -> Style {
+    match (look, colour) {
+        (Look::Plain, _) => Style::new(),
+        (Look::Strong, _) => chosen(),
+        (Look::Quiet, _) => quiet(),
+        (Look::Left, true) => Style::new()
+            .fg(Color::Red)
+            .add_modifier(Modifier::CROSSED_OUT),
+        (Look::Right, true) => Style::new()
+            .fg(Color::Green)
+            .add_modifier(Modifier::UNDERLINED),
+        (Look::Left, false) => Style::new().add_modifier(Modifier::CROSSED_OUT),
+        (Look::Right, false) => Style::new().add_modifier(Modifier::UNDERLINED),
     }
 }
 

@@ -20,7 +20,7 @@ const HINTS: usize = 7;
 pub fn draw(frame: &mut Frame, app: &App, areas: &Areas) {
     let buffer = frame.buffer_mut();
     match &app.overlay {
-        Some(overlay) => draw_overlay(buffer, areas.story, overlay),
+        Some(overlay) => draw_overlay(buffer, areas.story, overlay, app.colour),
         None if app.page.is_empty() => draw_welcome(buffer, areas.story, app),
         None => draw_story(buffer, areas.story, app),
     }
@@ -71,21 +71,27 @@ fn draw_welcome(buffer: &mut Buffer, area: Rect, app: &App) {
     }
 }
 
-fn draw_overlay(buffer: &mut Buffer, area: Rect, overlay: &Overlay) {
+fn draw_overlay(buffer: &mut Buffer, area: Rect, overlay: &Overlay, colour: bool) {
     for (y, row) in overlay.rows().iter().enumerate() {
-        put(buffer, area, (0, y), row, Style::new());
+        let chosen = row.item.is_some() && row.item == overlay.chosen();
+        let mut x = 0;
+        for (text, look) in &row.spans {
+            let style = match chosen {
+                true => theme::chosen(),
+                false => theme::look(*look, colour),
+            };
+            x = put(buffer, area, (x, y), text, style);
+        }
     }
-    let hint = match overlay.scrolls() {
-        true => "Esc closes · ↑ ↓ PgUp PgDn scroll",
-        false => "Esc closes",
+    let picks = overlay.items() > 0;
+    let hint = match (picks, overlay.shows_candidates(), overlay.scrolls()) {
+        (_, true, _) => "← → or a number chooses · Enter takes it · Esc closes",
+        (true, ..) => "↑ ↓ or a number chooses · Enter takes it · Esc closes",
+        (false, _, true) => "Esc closes · ↑ ↓ PgUp PgDn scroll",
+        (false, _, false) => "Esc closes",
     };
-    put(
-        buffer,
-        area,
-        (0, usize::from(area.height.max(1)) - 1),
-        hint,
-        theme::quiet(),
-    );
+    let y = usize::from(area.height.max(1)) - 1;
+    put(buffer, area, (0, y), hint, theme::quiet());
 }
 
 fn draw_hints(buffer: &mut Buffer, area: Rect, hints: &Hints) {
@@ -183,7 +189,9 @@ fn draw_gauge(buffer: &mut Buffer, area: Rect, app: &App, taken: usize) {
 fn draw_rule(buffer: &mut Buffer, areas: &Areas, app: &App) {
     fill(buffer, areas.rule, 0, "─", theme::quiet());
     let rows = app.input.rows().len();
-    let label = if app.overlay.is_none() && app.page.more() && !app.page.follows() {
+    let label = if let Some(node) = app.editing {
+        format!(" changing #{node}: Enter keeps, Esc leaves as it was ")
+    } else if app.overlay.is_none() && app.page.more() && !app.page.follows() {
         " ↓ more, End goes there ".to_string()
     } else if rows > usize::from(areas.input.height) {
         format!(" row {} of {rows} ", app.input.place().0 + 1)

@@ -8,8 +8,8 @@ use illumine::model::catalog::Catalog;
 use illumine::model::device::Choice;
 use illumine::model::fetch::{HttpSettings, HubSettings, ModelStore};
 use illumine::model::gguf::Gguf;
-use illumine::story::context::{Message, Part, Role};
-use illumine::story::message::{Fault, Overflow, Stats, TextRequest};
+use illumine::story::context::{Kind, Message, Part, Role};
+use illumine::story::message::{Fault, Goal, Overflow, Stats, TextRequest};
 use illumine::story::{About, Context, Event, NodeId, Request, Sampling, Status};
 use std::path::Path;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
@@ -114,6 +114,7 @@ impl Desk {
                     node,
                     text: piece,
                     ids: its,
+                    healed: 0,
                 } if node == wanted => {
                     text.push_str(&piece);
                     ids.extend(its);
@@ -143,6 +144,7 @@ impl Desk {
             text: answer.text.clone(),
             model_sha256: self.about.sha256.clone(),
             ids: answer.ids.clone(),
+            ..part("")
         }
     }
 
@@ -152,22 +154,27 @@ impl Desk {
 }
 
 fn part(text: &str) -> Part {
-    Part {
-        text: text.to_string(),
-        ..Part::default()
-    }
+    let kind = Kind::Story { node: 0, from: 0 };
+    Part::plain(kind, text)
 }
 
 fn request(node: NodeId, parts: Vec<Part>, tokens: u32) -> TextRequest {
     TextRequest {
         node,
-        context: Context::Prose(parts),
+        context: Context::Prose {
+            parts,
+            after: String::new(),
+        },
         sampling: Sampling {
             max_tokens: tokens,
             ..Sampling::default()
         },
         seed: 5,
         overflow: Overflow::Refuse,
+        goal: Goal::Exact,
+        bans: Vec::new(),
+        heal: false,
+        begin: Vec::new(),
     }
 }
 

@@ -57,7 +57,10 @@ fn context(prompt: &Prompt) -> Context {
         ..Part::default()
     };
     if prompt.messages.is_empty() {
-        return Context::Prose(vec![part(&prompt.text)]);
+        return Context::Prose {
+            parts: vec![part(&prompt.text)],
+            after: String::new(),
+        };
     }
     let messages = prompt.messages.iter().map(|turn| Message {
         role: match turn.role.as_str() {

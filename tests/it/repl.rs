@@ -43,10 +43,10 @@ fn lines_go_in_and_the_story_comes_out() {
         let how = node.how.as_ref().unwrap();
         assert_eq!((node.status, node.ids.len()), (Status::Length, 3));
         assert_eq!(
-            (how.model.as_str(), how.sampling.max_tokens),
+            (how.maker.model.as_str(), how.sampling.max_tokens),
             ("smollm2-135m", 3)
         );
-        assert_eq!(how.model_sha256.len(), 64);
+        assert_eq!(how.maker.model_sha256.len(), 64);
     }
 }
 
@@ -63,7 +63,7 @@ fn a_retry_stands_beside_what_it_retries() {
     assert_eq!(said, ["Version 1 of 3", "Version 2 of 3", "Version 1 of 3"]);
     assert_eq!(output.stderr, "There are 3 versions\n");
     let story = home.recovered("s").story;
-    let siblings = story.siblings(1);
+    let siblings = story.versions(1);
     assert_eq!(siblings, [1, 2, 3]);
     let seeds: Vec<u64> = siblings
         .iter()

@@ -144,6 +144,27 @@ impl Sampler {
         temperature::pick(&self.items, total, draw)
     }
 
+    /// The tokens that are left after every stage and how likely each then is, in order of id. No
+    /// chance is used up, and XTC does not strike.
+    pub fn distribution(&self, logits: &[f32]) -> Vec<(u32, f64)> {
+        let mut copy = self.clone();
+        candidates::clean(logits, &mut copy.logits);
+        copy.penalties.apply(&mut copy.logits);
+        copy.dry.apply(&copy.history, &mut copy.logits);
+        let temperature = copy.sampling.temperature.max(0.0);
+        if temperature == 0.0 {
+            let best = candidates::best(&copy.logits);
+            return best.into_iter().map(|token| (token, 1.0)).collect();
+        }
+        match copy.sampling.mirostat {
+            2 => candidates::gather(&copy.logits, candidates::ALL, 0, &mut copy.items),
+            _ => copy.cut(1.0),
+        }
+        let total = temperature::weigh(&mut copy.items, temperature);
+        let share = |item: &Candidate| (item.token, item.weight / total);
+        copy.items.iter().map(share).collect()
+    }
+
     fn greedy(&self) -> Choice {
         match candidates::best(&self.logits) {
             None => Choice::none(),

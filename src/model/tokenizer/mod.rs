@@ -33,7 +33,16 @@ pub struct Tokenizer {
     eos: Option<u32>,
     add_bos: bool,
     ends_generation: HashSet<u32>,
+    fill: Option<Fill>,
     note: Option<String>,
+}
+
+/// The tokens between which a model that can fill in the middle reads what stands around a gap.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Fill {
+    pub prefix: u32,
+    pub suffix: u32,
+    pub middle: u32,
 }
 
 /// Some tokens, and a way to find their names in text.
@@ -65,6 +74,14 @@ impl Tokenizer {
         named.extend(id("bos"));
         let controls = vocabulary.controls(&named);
         ends_generation.extend(build::ends(&controls));
+        let fill = match (id("fim_pre"), id("fim_suf"), id("fim_mid")) {
+            (Some(prefix), Some(suffix), Some(middle)) => Some(Fill {
+                prefix,
+                suffix,
+                middle,
+            }),
+            _ => None,
+        };
         Ok(Tokenizer {
             splitter,
             bytes,
@@ -75,6 +92,7 @@ impl Tokenizer {
             eos: id("eos"),
             add_bos: vocabulary.adds_bos(gguf),
             ends_generation,
+            fill,
             note,
         })
     }
@@ -100,6 +118,11 @@ impl Tokenizer {
 
     pub fn end_ids(&self) -> impl Iterator<Item = u32> + '_ {
         self.ends_generation.iter().copied()
+    }
+
+    /// How this model fills in the middle, if it was trained to.
+    pub fn fill(&self) -> Option<Fill> {
+        self.fill
     }
 
     /// Something that a user should know about how this vocabulary is read.

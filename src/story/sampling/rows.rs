@@ -4,6 +4,7 @@
 //! only what the samplers can stand, and leaves the field alone when it takes nothing.
 
 use super::table::{Setting, key};
+use crate::story::ban::Ban;
 
 /// Every setting, in the order in which help shows them.
 pub const SETTINGS: &[Setting] = &[
@@ -217,7 +218,62 @@ pub const SETTINGS: &[Setting] = &[
         get: |s| list(&s.stop),
         set: |s, v| texts(&mut s.stop, v),
     },
+    Setting {
+        name: "whole_sentences",
+        aliases: &["finish"],
+        args: "on or off",
+        help: "end at the sentence nearest to max_tokens",
+        off: Some("false"),
+        get: |s| on_off(s.whole_sentences),
+        set: |s, v| switch(&mut s.whole_sentences, v),
+    },
+    Setting {
+        name: "heal",
+        aliases: &["token_healing"],
+        args: "on or off",
+        help: "let a word that you left unfinished go on",
+        off: Some("false"),
+        get: |s| on_off(s.heal),
+        set: |s, v| switch(&mut s.heal, v),
+    },
+    Setting {
+        name: "banned_phrases",
+        aliases: &["bans", "banned_tokens", "antislop"],
+        args: r#"a phrase, a /pattern/, or a list of them like ["a testament to", "/shivers? down/"]"#,
+        help: "phrases that are not to be written; /ban adds one",
+        off: Some("[]"),
+        get: |s| {
+            list(
+                &s.banned_phrases
+                    .iter()
+                    .map(Ban::to_string)
+                    .collect::<Vec<_>>(),
+            )
+        },
+        set: |s, v| bans(&mut s.banned_phrases, v),
+    },
 ];
+
+fn on_off(on: bool) -> String {
+    (if on { "on" } else { "off" }).to_string()
+}
+
+fn switch(field: &mut bool, value: &str) -> Option<()> {
+    *field = match key(value).as_str() {
+        "on" | "true" | "yes" | "1" => true,
+        "off" | "false" | "no" | "0" => false,
+        _ => return None,
+    };
+    Some(())
+}
+
+fn bans(field: &mut Vec<Ban>, value: &str) -> Option<()> {
+    let mut phrases = Vec::new();
+    texts(&mut phrases, value)?;
+    let bans: Option<Vec<Ban>> = phrases.iter().map(|text| Ban::parse(text).ok()).collect();
+    *field = bans?;
+    Some(())
+}
 
 /// A finite number in the range, ends included.
 fn real(field: &mut f32, value: &str, low: f32, high: f32) -> Option<()> {

@@ -1,6 +1,7 @@
 //! The loop itself, fed with keys, news and signals.
 
 use super::*;
+use crate::editor::EditorError;
 use std::cell::Cell;
 
 /// Draws into a buffer and counts.
@@ -39,6 +40,10 @@ impl Stage for Stand {
 
     fn redraw(&mut self) -> io::Result<()> {
         Ok(())
+    }
+
+    fn edit(&mut self, command: &str, text: &str) -> Result<String, EditorError> {
+        crate::editor::edit(command, text)
     }
 
     fn suspend(&mut self) -> io::Result<()> {
@@ -148,6 +153,7 @@ fn many_pieces_are_one_frame() {
                 node,
                 text: " x".to_string(),
                 ids: vec![1],
+                healed: 0,
             })
             .unwrap();
     }

@@ -1,6 +1,6 @@
 //! The page: laid out bit by bit, it is what it would be at once.
 
-use crate::story::record::{Ended, Head, Move, Record, Streamed};
+use crate::story::record::{Ended, Head, Move, Record, Steps, Streamed};
 use crate::story::{Author, Node, NodeId, Status, Story};
 use crate::tui::page::{Ink, Page};
 use proptest::prelude::*;
@@ -23,8 +23,7 @@ fn add(story: &mut Story, author: Author, text: &str, turn: bool) -> NodeId {
         turn,
         status,
         text: text.to_string(),
-        how: None,
-        ids: Vec::new(),
+        ..Node::default()
     };
     apply(story, Record::Node(node));
     apply(
@@ -43,7 +42,7 @@ fn say(story: &mut Story, node: NodeId, text: &str) {
         Record::Text(Streamed {
             node,
             text: text.to_string(),
-            ids: Vec::new(),
+            ..Streamed::default()
         }),
     );
 }
@@ -55,6 +54,8 @@ fn end(story: &mut Story, node: NodeId, status: Status) {
             node,
             status,
             why: None,
+            maker: None,
+            rewound: Vec::new(),
         }),
     );
 }
@@ -106,9 +107,8 @@ proptest! {
                 (0, None) => _ = add(&mut story, Author::User, text, text.len() % 2 == 0),
                 (1 | 2, None) => _ = add(&mut story, Author::Model, text, text.len() % 3 == 0),
                 (_, None) => {
-                    if let Some(to) = story.undo_target(text.len() % 3) {
-                        apply(&mut story, Record::Head(Head { to, why: Move::Undo }));
-                    }
+                    let steps = story.steps().0.min(text.len() % 3);
+                    apply(&mut story, Record::Undo(Steps { steps }));
                 }
             }
             let width = if step % 2 == 0 { *width } else { 11 };

@@ -83,7 +83,7 @@ fn what_goes_on_is_in_the_status_line() {
         done: 64,
         total: 300,
         reused: 40,
-        dropped: 0,
+        cut: Default::default(),
     });
     assert!(desk.text().contains("reading 64/300, 40 reused"));
     for second in 1..=3 {

@@ -1,0 +1,99 @@
+//! A person's own editor on a text: a file of its own, the program, and what the file then says.
+//!
+//! Knows no story and no screen; whoever calls it has made room on the terminal.
+
+use std::fs::{self, OpenOptions};
+use std::io::{Read, Write};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// Why a text was not edited.
+#[derive(Debug, thiserror::Error)]
+pub enum EditorError {
+    #[error("No editor is named; set VISUAL or EDITOR, as in EDITOR=nano")]
+    None,
+    #[error("The editor cannot be run ({0}); set VISUAL or EDITOR to one that can")]
+    Run(String),
+    #[error("The editor ended with an error; the text is as it was")]
+    Failed,
+    #[error("What the editor wrote cannot be read ({0}); the text is as it was")]
+    Read(String),
+}
+
+/// Has the writer change `text` with `command`, which may have arguments.
+pub fn edit(command: &str, text: &str) -> Result<String, EditorError> {
+    let mut words = command.split_whitespace();
+    let program = words.next().ok_or(EditorError::None)?;
+    let file = Draft::new(text).map_err(|error| EditorError::Run(error.to_string()))?;
+    let status = Command::new(program).args(words).arg(&file.0).status();
+    let status = status.map_err(|error| EditorError::Run(format!("{program}: {error}")))?;
+    if !status.success() {
+        return Err(EditorError::Failed);
+    }
+    let mut bytes = Vec::new();
+    let read = fs::File::open(&file.0).and_then(|mut file| file.read_to_end(&mut bytes));
+    read.map_err(|error| EditorError::Read(error.to_string()))?;
+    let edited = String::from_utf8(bytes);
+    let edited = edited.map_err(|_| EditorError::Read("it is not UTF-8".to_string()))?;
+    // Editors end the last line; a text that did not end one keeps its end.
+    Ok(match text.ends_with('\n') {
+        true => edited,
+        false => edited.strip_suffix('\n').unwrap_or(&edited).to_string(),
+    })
+}
+
+/// A file that only its owner can read, and that is gone afterwards.
+struct Draft(PathBuf);
+
+impl Draft {
+    fn new(text: &str) -> std::io::Result<Draft> {
+        let mut number = std::process::id();
+        loop {
+            let path = std::env::temp_dir().join(format!("illumine-{number}.txt"));
+            match Draft::create(&path, text) {
+                Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {
+                    number = number.wrapping_add(1);
+                }
+                made => return made.map(|()| Draft(path)),
+            }
+        }
+    }
+
+    fn create(path: &Path, text: &str) -> std::io::Result<()> {
+        let mut options = OpenOptions::new();
+        options.write(true).create_new(true);
+        #[cfg(unix)]
+        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+        options.open(path)?.write_all(text.as_bytes())
+    }
+}
+
+impl Drop for Draft {
+    fn drop(&mut self) {
+        let _ = fs::remove_file(&self.0);
+    }
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_editor_writes_comes_back() {
+        assert_eq!(
+            edit("sed -i s/red/blue/", "a red lamp").unwrap(),
+            "a blue lamp"
+        );
+        assert_eq!(edit("true", "line\n").unwrap(), "line\n");
+    }
+
+    #[test]
+    fn an_editor_that_fails_or_is_not_there_is_said() {
+        assert!(matches!(edit("false", "x"), Err(EditorError::Failed)));
+        assert!(matches!(
+            edit("no-such-editor", "x"),
+            Err(EditorError::Run(_))
+        ));
+        assert!(matches!(edit(" ", "x"), Err(EditorError::None)));
+    }
+}

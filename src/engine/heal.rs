@@ -1,0 +1,63 @@
+//! Token healing: where people's text ends inside a word or on a space, its last token is taken
+//! back, and the model may only write tokens that spell it again. So "The lam" becomes "The lamp"
+//! and a space at the end is not written twice.
+
+use super::load::Loaded;
+
+/// What is still to be spelled; empty when nothing is.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Healing {
+    tail: Vec<u8>,
+    /// Bytes of people's text that the new tokens spell again.
+    pub bytes: usize,
+}
+
+/// Takes the last token back, if it ends a text that may go on inside it.
+pub fn heal(loaded: &Loaded, ids: &mut Vec<u32>) -> Healing {
+    let Some(last) = ids.last().filter(|_| ids.len() > 1) else {
+        return Healing::default();
+    };
+    let tail = loaded.tokenizer.bytes(*last);
+    let Ok(text) = std::str::from_utf8(tail) else {
+        return Healing::default();
+    };
+    let goes_on = |c: char| c.is_alphanumeric() || c == ' ' || c == '\'' || c == '’';
+    // A line end is an end: what comes after it begins anew.
+    if text.contains(['\n', '\r']) || !text.ends_with(goes_on) {
+        return Healing::default();
+    }
+    let tail = tail.to_vec();
+    ids.pop();
+    let bytes = tail.len();
+    Healing { tail, bytes }
+}
+
+impl Healing {
+    pub fn is_over(&self) -> bool {
+        self.tail.is_empty()
+    }
+
+    /// Rules out every token that does not spell what is still to be spelled.
+    pub fn allow(&self, loaded: &Loaded, logits: &mut [f32]) {
+        for (id, logit) in logits.iter_mut().enumerate() {
+            let bytes = loaded.tokenizer.bytes(id as u32);
+            let fits = bytes.starts_with(&self.tail) || self.tail.starts_with(bytes);
+            if bytes.is_empty() || !fits {
+                *logit = f32::NEG_INFINITY;
+            }
+        }
+    }
+
+    /// The same, where there is something to be spelled.
+    pub fn allow_if_any(&self, loaded: &Loaded, logits: &mut [f32]) {
+        if !self.is_over() {
+            self.allow(loaded, logits);
+        }
+    }
+
+    /// Takes note of a token that was written.
+    pub fn spell(&mut self, bytes: &[u8]) {
+        let spelled = bytes.len().min(self.tail.len());
+        self.tail.drain(..spelled);
+    }
+}

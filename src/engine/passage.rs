@@ -1,0 +1,406 @@
+//! A passage while it is being written: from logits to text that is certain.
+//!
+//! Text is held back while it may still become something that must not be said: a stop string, a
+//! banned phrase, the first word of a sentence too many. A banned phrase is met by going back to
+//! the token that begins it: the KV cache is rewound, that token is made less likely, and another
+//! is drawn from the very logits of that place.
+
+use super::Failure;
+use super::generate::{Emit, Stopped, sampler};
+use super::heal::Healing;
+use super::load::Loaded;
+use super::prompt::Prompt;
+use crate::model::sampler::Sampler;
+use crate::model::tokenizer::Decoder;
+use crate::model::{ModelError, Rows};
+use crate::story::ban::Bans;
+use crate::story::message::{Fault, Goal, Stats, TextRequest};
+use crate::story::sentence::ends_between;
+use crate::story::untrusted::clean;
+use crate::story::{Event, Status};
+use std::collections::{HashMap, HashSet};
+
+/// How often one place may be written again before the phrase is let through.
+const TRIES: usize = 32;
+/// Bytes of what was sent that goals look back over.
+const LOOK_BACK: usize = 512;
+
+pub struct Passage<'a> {
+    loaded: &'a mut Loaded,
+    request: &'a TextRequest,
+    sampler: Sampler,
+    decoder: Decoder,
+    bans: Bans,
+    healing: Healing,
+    /// Tokens before the passage.
+    base: usize,
+    /// Those, and all that were written.
+    all: Vec<u32>,
+    /// Tokens that were written and are not sent yet, and how many were sent before them.
+    held: Vec<Token>,
+    sent: usize,
+    /// Text of `held`.
+    text: String,
+    /// The end of what was sent, as far as goals look back.
+    before: String,
+    /// Bytes that are spelled a second time and not said.
+    unsaid: usize,
+    request_healed: usize,
+    said_anything: bool,
+    /// For each place, tokens made less likely there.
+    blocked: HashMap<usize, Vec<(u32, f32)>>,
+    /// Phrases that were let through at a place.
+    let_through: HashSet<(usize, usize)>,
+}
+
+/// A token that may yet be taken back.
+struct Token {
+    id: u32,
+    /// Where its text ends in [`Passage::text`].
+    end: usize,
+    /// Its text is whole characters.
+    whole: bool,
+    before: Option<Before>,
+}
+
+/// What a token was drawn from, kept while phrases are banned.
+type Before = Box<(Vec<f32>, Sampler, Decoder)>;
+
+struct Drawn {
+    id: u32,
+    before: Option<Before>,
+}
+
+enum Looked {
+    On,
+    /// A place is to be written again, from these logits.
+    Back(Vec<f32>),
+    Over(Status),
+}
+
+impl<'a> Passage<'a> {
+    pub fn new(
+        loaded: &'a mut Loaded,
+        request: &'a TextRequest,
+        prompt: &Prompt,
+    ) -> Result<Passage<'a>, Failure> {
+        let bans = Bans::new(&request.bans).map_err(|error| Failure {
+            why: error.to_string(),
+            fault: Fault::Engine,
+        })?;
+        Ok(Passage {
+            sampler: sampler(loaded, request, &prompt.ids),
+            base: prompt.ids.len(),
+            all: prompt.ids.clone(),
+            loaded,
+            request,
+            decoder: Decoder::default(),
+            bans,
+            unsaid: prompt.healing.bytes,
+            request_healed: prompt.healing.bytes,
+            healing: prompt.healing.clone(),
+            held: Vec::new(),
+            sent: 0,
+            text: String::new(),
+            before: String::new(),
+            said_anything: false,
+            blocked: HashMap::new(),
+            let_through: HashSet::new(),
+        })
+    }
+
+    /// Writes until the goal is met.
+    pub fn write(
+        &mut self,
+        mut logits: Vec<f32>,
+        stats: &mut Stats,
+        emit: Emit,
+        stopped: Stopped,
+    ) -> Result<Status, Failure> {
+        loop {
+            let written = self.written();
+            stats.new_tokens = written;
+            if written >= self.most() {
+                return Ok(self.finish(Status::Length, emit));
+            }
+            let drawn = self.draw(&logits)?;
+            if self.loaded.tokenizer.ends_generation(drawn.id) {
+                stats.new_tokens = written + 1;
+                return Ok(self.finish(Status::Complete, emit));
+            }
+            if self.goal_met_before(drawn.id) {
+                return Ok(self.finish(Status::Length, emit));
+            }
+            let id = drawn.id;
+            self.take(drawn);
+            stats.new_tokens = self.written();
+            match self.look(emit)? {
+                Looked::Over(status) => return Ok(status),
+                Looked::Back(again) => {
+                    logits = again;
+                    continue;
+                }
+                Looked::On => {}
+            }
+            if self.loaded.model.len() == self.loaded.model.context() {
+                return Ok(self.finish(Status::ContextFull, emit));
+            }
+            if self.written() >= self.most() {
+                continue;
+            }
+            match self.loaded.feed(&[id], Rows::Last, stopped)? {
+                Some(rows) if !stopped() => logits = rows,
+                _ => return Ok(self.finish(Status::Stopped, emit)),
+            }
+        }
+    }
+
+    fn written(&self) -> usize {
+        self.sent + self.held.len()
+    }
+
+    /// More tokens than the goal can want.
+    fn most(&self) -> usize {
+        let wanted = self.request.sampling.max_tokens as usize;
+        match &self.request.goal {
+            Goal::Exact => wanted,
+            Goal::Near => wanted + (wanted / 4).max(24),
+            Goal::Sentence => wanted.max(100),
+            Goal::Paragraph => wanted.max(400),
+            Goal::Until(_) => wanted.max(1000),
+        }
+    }
+
+    /// Draws the next token; the first may not be an end, since a passage of nothing helps nobody.
+    fn draw(&mut self, logits: &[f32]) -> Result<Drawn, Failure> {
+        let before = (!self.bans.is_empty())
+            .then(|| Box::new((logits.to_vec(), self.sampler.clone(), self.decoder.clone())));
+        let at = self.written();
+        let mut logits = std::borrow::Cow::Borrowed(logits);
+        if at == 0 {
+            for id in self.loaded.tokenizer.end_ids() {
+                lower(logits.to_mut(), id, f32::INFINITY);
+            }
+        }
+        if !self.healing.is_over() {
+            self.healing.allow(self.loaded, logits.to_mut());
+        }
+        for (id, by) in self.blocked.get(&at).into_iter().flatten() {
+            lower(logits.to_mut(), *id, *by);
+        }
+        let choice = self.sampler.sample_with(&logits);
+        if choice.kept == 0 {
+            let broken = "the model gave no usable numbers".to_string();
+            return Err(ModelError::Compute(broken).into());
+        }
+        let begun = self.request.begin.get(at).copied();
+        let id = begun.unwrap_or(choice.token);
+        Ok(Drawn { id, before })
+    }
+
+    fn take(&mut self, drawn: Drawn) {
+        let Drawn { id, before } = drawn;
+        self.sampler.accept(id);
+        self.all.push(id);
+        let bytes = self.loaded.tokenizer.bytes(id);
+        self.healing.spell(bytes);
+        let piece = self.decoder.push(bytes);
+        let piece = clean(&piece);
+        let unsaid = self.unsaid.min(piece.len());
+        self.unsaid -= unsaid;
+        self.text.push_str(piece.get(unsaid..).unwrap_or_default());
+        self.held.push(Token {
+            id,
+            end: self.text.len(),
+            whole: !self.decoder.is_mid_character(),
+            before,
+        });
+    }
+
+    /// Whether the goal is met by what stands, now that it is known how it would go on.
+    fn goal_met_before(&self, id: u32) -> bool {
+        let goal = &self.request.goal;
+        let target = self.request.sampling.max_tokens as usize;
+        let near = *goal == Goal::Near && self.written() * 5 >= target * 4;
+        if !near && !matches!(goal, Goal::Sentence | Goal::Paragraph) {
+            return false;
+        }
+        let piece = self.decoder.clone().push(self.loaded.tokenizer.bytes(id));
+        let said = [self.before.as_str(), &self.text].concat();
+        if piece.is_empty() || (self.text.trim().is_empty() && !self.said_anything) {
+            return false;
+        }
+        let line = piece.starts_with('\n') || said.ends_with('\n');
+        line || (*goal != Goal::Paragraph && ends_between(&said, &piece))
+    }
+
+    /// Sends what has become certain; goes back where a banned phrase was met.
+    fn look(&mut self, emit: Emit) -> Result<Looked, Failure> {
+        if let Some((at, ban)) = self.banned() {
+            return self.go_back(at, ban, emit);
+        }
+        let stops = self.request.sampling.stop.iter();
+        let stops = stops.filter(|stop| !stop.is_empty());
+        let met = stops
+            .clone()
+            .filter_map(|stop| self.text.find(stop.as_str()));
+        if let Some(at) = met.min() {
+            self.cut(at);
+            return Ok(Looked::Over(self.finish(Status::StopString, emit)));
+        }
+        if let Goal::Until(words) = &self.request.goal {
+            let said = [self.before.as_str(), &self.text].concat();
+            if let Some(at) = said.find(words.as_str()).filter(|_| !words.is_empty()) {
+                self.cut((at + words.len()).saturating_sub(self.before.len()));
+                return Ok(Looked::Over(self.finish(Status::Length, emit)));
+            }
+        }
+        let begun = stops.filter_map(|stop| overlap(&self.text, stop)).min();
+        let certain = begun.unwrap_or(self.text.len());
+        let certain = certain.min(self.bans.uncertain_from(&self.text));
+        match self.release(certain, emit) {
+            true => Ok(Looked::On),
+            false => Ok(Looked::Over(Status::Stopped)),
+        }
+    }
+
+    /// The first banned phrase that stands in the text and was not let through.
+    fn banned(&self) -> Option<(usize, usize)> {
+        let mut from = 0;
+        while let Some((ban, range)) = self.bans.find(self.text.get(from..)?) {
+            let at = self.sent + self.token_at(from + range.start);
+            if !self.let_through.contains(&(at, ban)) {
+                return Some((at - self.sent, ban));
+            }
+            let next = self.text[from + range.start..].chars().next()?;
+            from += range.start + next.len_utf8();
+        }
+        None
+    }
+
+    /// Which held token begins with or spells this byte.
+    fn token_at(&self, byte: usize) -> usize {
+        self.held
+            .iter()
+            .take_while(|token| token.end <= byte)
+            .count()
+    }
+
+    fn go_back(&mut self, index: usize, ban: usize, emit: Emit) -> Result<Looked, Failure> {
+        let at = self.sent + index;
+        let phrase = self.request.bans[ban].phrase.clone();
+        let strength = self.request.bans[ban].strength;
+        let mut taken = self.held.drain(index..);
+        let Some((id, before)) = taken.next().and_then(|t| Some((t.id, t.before?))) else {
+            return Ok(Looked::On);
+        };
+        drop(taken);
+        let (logits, sampler, decoder) = *before;
+        (self.sampler, self.decoder) = (sampler, decoder);
+        self.text
+            .truncate(self.held.last().map_or(0, |token| token.end));
+        self.all.truncate(self.base + at);
+        self.blocked.retain(|place, _| *place <= at);
+        self.let_through.retain(|(place, _)| *place <= at);
+        let blocked = self.blocked.entry(at).or_default();
+        blocked.push((id, strength.unwrap_or(f32::INFINITY)));
+        if strength.is_some() || blocked.len() >= TRIES {
+            self.let_through.insert((at, ban));
+        }
+        self.loaded.rewind(self.all.len());
+        // Some models cannot keep as much as was asked, and read the rest again.
+        let missing = self.loaded.model.len()..self.all.len();
+        if !missing.is_empty() {
+            self.loaded
+                .feed(&self.all[missing], Rows::None, &|| false)?;
+        }
+        let node = self.request.node;
+        emit(Event::Rewound { node, phrase });
+        Ok(Looked::Back(logits))
+    }
+
+    /// Forgets the text from a byte on, and the tokens that begin after it.
+    fn cut(&mut self, at: usize) {
+        let begun = |(index, _): &(usize, &Token)| {
+            index
+                .checked_sub(1)
+                .map_or(0, |before| self.held[before].end)
+                < at
+        };
+        let kept = self.held.iter().enumerate().take_while(begun).count();
+        self.held.truncate(kept);
+        self.text.truncate(at);
+    }
+
+    fn finish(&mut self, status: Status, emit: Emit) -> Status {
+        let text = std::mem::take(&mut self.text);
+        let tokens = std::mem::take(&mut self.held);
+        self.send(text, &tokens, emit);
+        status
+    }
+
+    /// Sends whole tokens up to a byte. False when nobody listens any more.
+    fn release(&mut self, certain: usize, emit: Emit) -> bool {
+        let ready = |token: &Token| token.whole && token.end <= certain;
+        let Some(last) = self.held.iter().rposition(ready) else {
+            return true;
+        };
+        let tokens: Vec<Token> = self.held.drain(..=last).collect();
+        let end = tokens[last].end;
+        let rest = self.text.split_off(end);
+        let text = std::mem::replace(&mut self.text, rest);
+        for token in &mut self.held {
+            token.end -= end;
+        }
+        self.send(text, &tokens, emit)
+    }
+
+    fn send(&mut self, text: String, tokens: &[Token], emit: Emit) -> bool {
+        if text.is_empty() && tokens.is_empty() {
+            return true;
+        }
+        let healed = match self.sent {
+            0 => self.request_healed - self.unsaid,
+            _ => 0,
+        };
+        self.sent += tokens.len();
+        self.said_anything |= !text.trim().is_empty();
+        self.before.push_str(&text);
+        let mut from = self.before.len().saturating_sub(LOOK_BACK);
+        while !self.before.is_char_boundary(from) {
+            from += 1;
+        }
+        self.before.drain(..from);
+        emit(Event::Piece {
+            node: self.request.node,
+            text,
+            ids: tokens.iter().map(|token| token.id).collect(),
+            healed,
+        })
+    }
+}
+
+fn lower(logits: &mut [f32], id: u32, by: f32) {
+    if let Some(logit) = logits.get_mut(id as usize) {
+        *logit -= by;
+    }
+}
+
+/// Where a beginning of `stop` stands at the end of `text`.
+fn overlap(text: &str, stop: &str) -> Option<usize> {
+    let longest = text.len().min(stop.len() - 1);
+    let from = text.len() - longest;
+    (from..text.len()).find(|at| text.is_char_boundary(*at) && stop.starts_with(&text[*at..]))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_may_begin_a_stop_string_is_found() {
+        assert_eq!(overlap("and so\nUs", "\nUser:"), Some(6));
+        assert_eq!(overlap("and so", "\nUser:"), None);
+        assert_eq!(overlap("né", "é!"), Some(1));
+    }
+}

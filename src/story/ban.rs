@@ -1,0 +1,229 @@
+//! Phrases that a writer does not want to read, and finding them in text as it is written.
+
+use regex::{Regex, RegexBuilder};
+use serde::{Deserialize, Serialize};
+use std::ops::Range;
+
+/// A phrase or a pattern, and how strongly it is refused.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Ban {
+    /// Words, or a regular expression between slashes. Case does not matter.
+    pub phrase: String,
+    /// Taken from the logit of the token that begins the phrase, once; none forbids it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub strength: Option<f32>,
+}
+
+/// Bans made ready to be looked for.
+#[derive(Debug, Default)]
+pub struct Bans {
+    words: Vec<(usize, String)>,
+    patterns: Vec<(usize, Regex)>,
+}
+
+/// How many bytes of a text a pattern may still need before it is certain that it does not match.
+pub const REACH: usize = 80;
+const LARGEST: usize = 1 << 20;
+
+/// A phrase that cannot be used, in one sentence.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct BanError(String);
+
+impl Ban {
+    /// Reads `PHRASE` or `/PATTERN/`, perhaps followed by a strength.
+    pub fn parse(text: &str) -> Result<Ban, BanError> {
+        let text = text.trim();
+        let (phrase, strength) = match text.rsplit_once(' ') {
+            Some((phrase, number)) if quoted(phrase) || pattern(phrase).is_some() => {
+                match number.parse::<f32>() {
+                    Ok(strength) if strength > 0.0 => (phrase, Some(strength)),
+                    _ => (text, None),
+                }
+            }
+            _ => (text, None),
+        };
+        let phrase = match quoted(phrase) {
+            true => &phrase[1..phrase.len() - 1],
+            false => phrase,
+        };
+        if phrase.trim().is_empty() {
+            return Err(BanError(
+                "A phrase to ban is missing, as in /ban \"a testament to\"".into(),
+            ));
+        }
+        let ban = Ban {
+            phrase: phrase.to_string(),
+            strength,
+        };
+        Bans::new(std::slice::from_ref(&ban)).map(|_| ban)
+    }
+}
+
+impl std::fmt::Display for Ban {
+    /// As [`Ban::parse`] takes it back.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match (self.strength, pattern(&self.phrase)) {
+            (None, _) => write!(f, "{}", self.phrase),
+            (Some(strength), Some(_)) => write!(f, "{} {strength}", self.phrase),
+            (Some(strength), None) => write!(f, "\"{}\" {strength}", self.phrase),
+        }
+    }
+}
+
+fn quoted(text: &str) -> bool {
+    text.len() > 2 && text.starts_with('"') && text.ends_with('"')
+}
+
+fn pattern(text: &str) -> Option<&str> {
+    text.strip_prefix('/')?
+        .strip_suffix('/')
+        .filter(|p| !p.is_empty())
+}
+
+impl Bans {
+    pub fn new(bans: &[Ban]) -> Result<Bans, BanError> {
+        let mut ready = Bans::default();
+        for (index, ban) in bans.iter().enumerate() {
+            let Some(pattern) = pattern(&ban.phrase) else {
+                ready.words.push((index, ban.phrase.to_lowercase()));
+                continue;
+            };
+            let built = RegexBuilder::new(pattern)
+                .case_insensitive(true)
+                .size_limit(LARGEST)
+                .build();
+            let short: String = pattern.chars().take(40).collect();
+            let regex = built.map_err(|_| {
+                BanError(format!(
+                    "/{short}/ is no pattern that can be looked for in linear time"
+                ))
+            })?;
+            if regex.is_match("") {
+                return Err(BanError(format!(
+                    "/{short}/ would forbid everything; name some words"
+                )));
+            }
+            ready.patterns.push((index, regex));
+        }
+        Ok(ready)
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.words.is_empty() && self.patterns.is_empty()
+    }
+
+    /// The first phrase in `text`: which ban, and where.
+    pub fn find(&self, text: &str) -> Option<(usize, Range<usize>)> {
+        let words = self
+            .words
+            .iter()
+            .filter_map(|(index, words)| Some((*index, find_ignoring_case(text, words)?)));
+        let patterns = self
+            .patterns
+            .iter()
+            .filter_map(|(index, pattern)| Some((*index, pattern.find(text)?.range())));
+        words.chain(patterns).min_by_key(|(_, range)| range.start)
+    }
+
+    /// From which byte on `text` may still become a phrase.
+    pub fn uncertain_from(&self, text: &str) -> usize {
+        let mut from = text.len();
+        for (_, words) in &self.words {
+            let begins = |at: &usize| begins_ignoring_case(&text[*at..], words);
+            let longest = words.len().min(text.len());
+            let first = (text.len() - longest..text.len())
+                .filter(|at| text.is_char_boundary(*at))
+                .find(begins);
+            from = from.min(first.unwrap_or(from));
+        }
+        if !self.patterns.is_empty() {
+            let mut back = text.len().saturating_sub(REACH);
+            while !text.is_char_boundary(back) {
+                back -= 1;
+            }
+            from = from.min(back);
+        }
+        from
+    }
+}
+
+/// Where `words`, in lower case, stand in `text`, in bytes of `text` itself.
+fn find_ignoring_case(text: &str, words: &str) -> Option<Range<usize>> {
+    text.char_indices().find_map(|(at, _)| {
+        let len = matched(&text[at..], words)?;
+        Some(at..at + len)
+    })
+}
+
+/// How many bytes of `text` are `words`, if it begins with them.
+fn matched(text: &str, words: &str) -> Option<usize> {
+    let mut words = words.chars().peekable();
+    for (at, c) in text.char_indices() {
+        if words.peek().is_none() {
+            return Some(at);
+        }
+        for lower in c.to_lowercase() {
+            if words.next() != Some(lower) {
+                return None;
+            }
+        }
+    }
+    words.peek().is_none().then_some(text.len())
+}
+
+/// Whether `text` is a beginning of `words`, and shorter.
+fn begins_ignoring_case(text: &str, words: &str) -> bool {
+    let mut words = words.chars();
+    let same = text
+        .chars()
+        .flat_map(char::to_lowercase)
+        .all(|c| words.next() == Some(c));
+    same && words.next().is_some()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn bans(phrases: &[&str]) -> Bans {
+        let bans: Vec<Ban> = phrases.iter().map(|p| Ban::parse(p).unwrap()).collect();
+        Bans::new(&bans).unwrap()
+    }
+
+    #[test]
+    fn a_phrase_a_pattern_and_a_strength_are_read() {
+        let ban = |text| Ban::parse(text).unwrap();
+        assert_eq!(ban("a testament to").phrase, "a testament to");
+        assert_eq!(
+            (
+                ban("\"sent shivers\" 2.5").phrase.as_str(),
+                ban("\"sent shivers\" 2.5").strength
+            ),
+            ("sent shivers", Some(2.5))
+        );
+        assert_eq!(ban("/shivers? down/ 3").strength, Some(3.0));
+        assert_eq!(ban("in 1984").strength, None);
+        for wrong in ["", "\"\"  ", "/(?=a)/", "/a*/"] {
+            assert!(Ban::parse(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn the_first_phrase_is_found_whatever_its_case() {
+        let bans = bans(&["Shivers Down", "/barely above an? \\w+/"]);
+        assert_eq!(bans.find("It sent shivers down"), Some((0, 8..20)));
+        assert_eq!(bans.find("barely above a whisper"), Some((1, 0..22)));
+        assert_eq!(bans.find("shivers"), None);
+    }
+
+    #[test]
+    fn what_may_become_a_phrase_is_uncertain() {
+        let words = bans(&["shivers down"]);
+        assert_eq!(words.uncertain_from("It sent SHIV"), 8);
+        assert_eq!(words.uncertain_from("It sent word"), 12);
+        assert_eq!(words.uncertain_from("É s"), 3);
+        let pattern = bans(&["/x+y/"]);
+        assert_eq!(pattern.uncertain_from(&"é".repeat(100)), 120);
+    }
+}

@@ -1,0 +1,124 @@
+//! How the words after a command's name are read.
+
+use super::{Command, Lore, ParseError, Reach, Swipe};
+
+pub(super) fn reach(rest: &str) -> Result<Command, ParseError> {
+    let reach = match rest.to_lowercase().as_str() {
+        "" => Reach::Set,
+        "sent" | "sentence" => Reach::Sentence,
+        "para" | "paragraph" => Reach::Paragraph,
+        _ if rest.starts_with('"') => Reach::Until(unquoted(rest).to_string()),
+        word => match (rest.get(..6), word.parse()) {
+            (Some(until), _) if until.eq_ignore_ascii_case("until ") => {
+                Reach::Until(unquoted(rest[6..].trim()).to_string())
+            }
+            (_, Ok(tokens)) if tokens > 0 => Reach::Tokens(tokens),
+            _ => {
+                return Err(wants(
+                    "/continue",
+                    "a number of tokens, sent, para, or words in quotes to write until",
+                ));
+            }
+        },
+    };
+    match &reach {
+        Reach::Until(words) if words.is_empty() => Err(wants("/continue", "some words in quotes")),
+        _ => Ok(Command::Continue(reach)),
+    }
+}
+
+pub(super) fn swipe(rest: &str) -> Result<Command, ParseError> {
+    let to = match rest.to_lowercase().as_str() {
+        "" | "next" | "n" => Swipe::Next,
+        "prev" | "previous" | "p" => Swipe::Previous,
+        word => match word.parse() {
+            Ok(n) if n > 0 => Swipe::To(n),
+            _ => return Err(wants("/swipe", "next, prev or a number from 1")),
+        },
+    };
+    Ok(Command::Swipe(to))
+}
+
+pub(super) fn edit(rest: &str) -> Result<Command, ParseError> {
+    let (first, text) = split(rest);
+    Ok(match first {
+        "" => Command::Edit(None, None),
+        word if is_number(word) => Command::Edit(some(word), some(text)),
+        _ => Command::Edit(None, some(rest.trim())),
+    })
+}
+
+pub(super) fn diff(rest: &str) -> Result<Command, ParseError> {
+    match split(rest) {
+        (a, b) if !a.is_empty() && !b.is_empty() => Ok(Command::Diff(a.into(), b.into())),
+        _ => Err(wants("/diff", "two passages or marks, as in /diff 4 7")),
+    }
+}
+
+pub(super) fn lore(rest: &str) -> Result<Command, ParseError> {
+    let (word, what) = split(rest);
+    let lore = match (word.to_lowercase().as_str(), what) {
+        ("" | "list", "") => Lore::List,
+        ("why", "") => Lore::Why,
+        ("add", what) if !what.is_empty() => Lore::Add(what.to_string()),
+        ("on", what) if !what.is_empty() => Lore::On(what.to_string()),
+        ("off", what) if !what.is_empty() => Lore::Off(what.to_string()),
+        _ => {
+            return Err(wants(
+                "/lore",
+                "add FILE, add KEY, KEY: FACT, on NAME, off NAME, or why",
+            ));
+        }
+    };
+    Ok(Command::Lore(lore))
+}
+
+/// A passage's number, as `/tree` shows it.
+fn is_number(word: &str) -> bool {
+    let word = word.strip_prefix('#').unwrap_or(word);
+    !word.is_empty() && word.chars().all(|c| c.is_ascii_digit())
+}
+
+fn unquoted(text: &str) -> &str {
+    let inner = text.strip_prefix('"');
+    inner.map_or(text, |inner| inner.strip_suffix('"').unwrap_or(inner))
+}
+
+/// What a command cannot do without.
+pub(super) fn needed(rest: &str, name: &str, what: &str) -> Result<String, ParseError> {
+    some(unquoted(rest.trim())).ok_or_else(|| wants(name, what))
+}
+
+pub(super) fn none(rest: &str, name: &str, command: Command) -> Result<Command, ParseError> {
+    if rest.is_empty() {
+        Ok(command)
+    } else {
+        Err(ParseError(format!("{name} takes nothing after it.")))
+    }
+}
+
+pub(super) fn number<T: std::str::FromStr>(
+    rest: &str,
+    name: &str,
+    what: &str,
+) -> Result<Option<T>, ParseError> {
+    if rest.is_empty() {
+        return Ok(None);
+    }
+    rest.parse().map(Some).map_err(|_| wants(name, what))
+}
+
+pub(super) fn wants(name: &str, what: &str) -> ParseError {
+    ParseError(format!("{name} takes {what}."))
+}
+
+pub(super) fn some(word: &str) -> Option<String> {
+    (!word.is_empty()).then(|| word.to_string())
+}
+
+/// The first word and the rest, both trimmed.
+pub(super) fn split(text: &str) -> (&str, &str) {
+    let text = text.trim();
+    let cut = text.find(char::is_whitespace).unwrap_or(text.len());
+    (&text[..cut], text[cut..].trim())
+}

@@ -1,0 +1,112 @@
+//! Puts words into a story some way before its end, where they disturb the KV cache least.
+//!
+//! An insert at depth `n` stands between `n` and `2 n` paragraphs (turns, in chat) before the end:
+//! its place is a multiple of `n` counted from the beginning, so it stays where it is while `n`
+//! paragraphs are written, and the tokens before and after it with it.
+
+use super::{Kind, Message, Part, Role};
+
+/// Words that are to be read near the end.
+pub(super) struct Insert {
+    pub part: Part,
+    /// Paragraphs or turns after it.
+    pub depth: usize,
+    /// May stand further back so that its place holds; else it follows the end at once.
+    pub anchored: bool,
+}
+
+/// Which of `count` units an insert stands before.
+fn place(count: usize, insert: &Insert) -> usize {
+    let before = count.saturating_sub(insert.depth);
+    if !insert.anchored {
+        return before;
+    }
+    // A step of one would move the insert with each paragraph.
+    let step = insert.depth.max(4);
+    before / step * step
+}
+
+/// Inserts between paragraphs: a paragraph begins after a line end.
+pub(super) fn into_prose(words: Vec<Part>, inserts: Vec<Insert>) -> Vec<Part> {
+    if inserts.is_empty() {
+        return words;
+    }
+    let starts = paragraphs(&words);
+    let mut cuts: Vec<(usize, Part)> = inserts
+        .into_iter()
+        .map(|insert| {
+            let at = place(starts.len(), &insert);
+            let end = words.iter().map(|part| part.text.len()).sum();
+            (starts.get(at).copied().unwrap_or(end), insert.part)
+        })
+        .collect();
+    cuts.sort_by_key(|(at, _)| *at);
+    let mut cuts = cuts.into_iter().peekable();
+    let (mut parts, mut at) = (Vec::new(), 0);
+    for mut part in words {
+        while let Some((cut, insert)) = cuts.next_if(|(cut, _)| *cut < at + part.text.len()) {
+            if cut > at {
+                let (before, after) = part.split(cut - at);
+                parts.push(before);
+                part = after;
+                at = cut;
+            }
+            parts.push(insert);
+            parts.push(Part::plain(Kind::Gap, "\n"));
+        }
+        at += part.text.len();
+        parts.push(part);
+    }
+    for (_, insert) in cuts {
+        let line_end = parts.last().is_none_or(|part| part.text.ends_with('\n'));
+        if !line_end {
+            parts.push(Part::plain(Kind::Gap, "\n"));
+        }
+        parts.push(insert);
+        parts.push(Part::plain(Kind::Gap, "\n"));
+    }
+    parts
+}
+
+/// Where paragraphs begin, in bytes of all the words.
+fn paragraphs(words: &[Part]) -> Vec<usize> {
+    let (mut starts, mut at, mut fresh) = (Vec::new(), 0, true);
+    for part in words {
+        for (offset, c) in part.text.char_indices() {
+            if c == '\n' {
+                fresh = true;
+            } else if fresh {
+                starts.push(at + offset);
+                fresh = false;
+            }
+        }
+        at += part.text.len();
+    }
+    starts
+}
+
+/// Inserts before turns. They are words of the writer's turn, since many templates know no system
+/// message later than the first.
+pub(super) fn into_messages(messages: &mut Vec<Message>, inserts: Vec<Insert>) {
+    for insert in inserts {
+        let turns = messages.iter().filter(|m| m.role != Role::System).count();
+        let system = messages.len() - turns;
+        let at = system + place(turns, &insert);
+        let host = (0..messages.len())
+            .filter(|index| messages[*index].role == Role::User)
+            .min_by_key(|index| (index.abs_diff(at), *index));
+        match host {
+            Some(host) => {
+                let gap = Part::plain(Kind::Gap, "\n\n");
+                messages[host].parts.splice(0..0, [insert.part, gap]);
+            }
+            None => messages.insert(
+                system.min(messages.len()),
+                Message {
+                    role: Role::User,
+                    parts: vec![insert.part],
+                },
+            ),
+        }
+    }
+}

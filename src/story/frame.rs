@@ -1,0 +1,122 @@
+//! What the model reads beside the story: the voice, the memory, the author's note, lorebooks and
+//! a summary of what no longer fits. Plain data; where each stands is [`super::context`]'s.
+
+use super::lore::{Book, Entry};
+use super::node::NodeId;
+use serde::{Deserialize, Serialize};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Frame {
+    pub memory: String,
+    pub note: Note,
+    pub voice: Option<Voice>,
+    /// The passage that says shortly what came before the passage it stands after.
+    pub summary: Option<NodeId>,
+    books: BTreeMap<String, Shelved>,
+    off: BTreeSet<(String, u64)>,
+}
+
+/// A reminder to the model that stands near the story's end.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Note {
+    pub text: String,
+    /// Paragraphs, or turns of a chat, between it and the end.
+    pub depth: usize,
+}
+
+/// Who tells the story, and how: from `prompts/<name>.md`, filled in.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Voice {
+    pub name: String,
+    pub text: String,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+struct Shelved {
+    book: Arc<Book>,
+    on: bool,
+}
+
+/// One part of the frame that is otherwise than before.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "part", rename_all = "snake_case")]
+pub enum FrameChange {
+    Memory { text: String },
+    Note { note: Note },
+    Voice { voice: Option<Voice> },
+    Summary { node: Option<NodeId> },
+    Book { name: String, on: bool },
+    Entry { book: String, uid: u64, on: bool },
+}
+
+impl Frame {
+    /// Every lorebook and whether it is on.
+    pub fn books(&self) -> impl Iterator<Item = (&Book, bool)> {
+        self.books
+            .values()
+            .map(|shelved| (&*shelved.book, shelved.on))
+    }
+
+    pub fn book(&self, name: &str) -> Option<&Book> {
+        self.books.get(name).map(|shelved| &*shelved.book)
+    }
+
+    /// The lorebooks that are on.
+    pub fn open_books(&self) -> Vec<&Book> {
+        self.books()
+            .filter(|(_, on)| *on)
+            .map(|(book, _)| book)
+            .collect()
+    }
+
+    pub fn is_off(&self, book: &Book, entry: &Entry) -> bool {
+        self.off.contains(&(book.name.clone(), entry.uid))
+    }
+
+    /// Puts a book on the shelf; one of the same name stays as open or shut as it was.
+    pub(super) fn take_book(&mut self, book: Book) {
+        let on = self.books.get(&book.name).is_some_and(|shelved| shelved.on);
+        let name = book.name.clone();
+        let book = Arc::new(book);
+        self.books.insert(name, Shelved { book, on });
+    }
+
+    /// Makes a change and says what takes it back.
+    pub(super) fn set(&mut self, change: &FrameChange) -> FrameChange {
+        use std::mem::replace;
+        match change {
+            FrameChange::Memory { text } => FrameChange::Memory {
+                text: replace(&mut self.memory, text.clone()),
+            },
+            FrameChange::Note { note } => FrameChange::Note {
+                note: replace(&mut self.note, note.clone()),
+            },
+            FrameChange::Voice { voice } => FrameChange::Voice {
+                voice: replace(&mut self.voice, voice.clone()),
+            },
+            FrameChange::Summary { node } => FrameChange::Summary {
+                node: replace(&mut self.summary, *node),
+            },
+            FrameChange::Book { name, on } => {
+                let shelved = self.books.get_mut(name);
+                let was = shelved.is_some_and(|shelved| replace(&mut shelved.on, *on));
+                let name = name.clone();
+                FrameChange::Book { name, on: was }
+            }
+            FrameChange::Entry { book, uid, on } => {
+                let entry = (book.clone(), *uid);
+                let was_on = match on {
+                    true => !self.off.remove(&entry),
+                    false => self.off.insert(entry),
+                };
+                FrameChange::Entry {
+                    book: book.clone(),
+                    uid: *uid,
+                    on: was_on,
+                }
+            }
+        }
+    }
+}

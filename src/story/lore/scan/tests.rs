@@ -1,0 +1,181 @@
+use super::*;
+
+fn entry(uid: u64, key: &str, content: &str) -> Entry {
+    Entry {
+        uid,
+        name: key.to_string(),
+        keys: vec![key.to_string()],
+        content: content.to_string(),
+        ..Entry::default()
+    }
+}
+
+fn book(entries: Vec<Entry>) -> Book {
+    Book {
+        name: "world".to_string(),
+        recursive: true,
+        entries,
+        ..Book::default()
+    }
+}
+
+fn fired(book: &Book, passages: &[&str], before: &[(Fired, usize)]) -> (Vec<u64>, Vec<String>) {
+    let past = Past {
+        passages,
+        fired: before,
+        seed: 7,
+    };
+    let (fires, missed) = scan(&[book], &|_, _| false, &past);
+    let uids = fires.iter().map(|fires| fires.entry.uid).collect();
+    (uids, missed.into_iter().map(|missed| missed.why).collect())
+}
+
+#[test]
+fn a_key_in_the_last_passages_fires_and_one_further_back_does_not() {
+    let mut book = book(vec![entry(1, "lamp", "The lamp is magic.")]);
+    book.scan_depth = Some(2);
+    assert_eq!(fired(&book, &["The lamp.", "x", "y"], &[]).0, [0u64; 0]);
+    assert_eq!(fired(&book, &["x", "The LAMP.", "y"], &[]).0, [1]);
+}
+
+#[test]
+fn second_keys_decide_by_their_logic() {
+    let with = |logic| {
+        book(vec![Entry {
+            secondary: vec!["red".to_string(), "blue".to_string()],
+            logic,
+            ..entry(1, "lamp", "")
+        }])
+    };
+    let count = |logic, text: &str| fired(&with(logic), &[text], &[]).0.len();
+    let texts = ["lamp", "lamp red", "lamp red blue"];
+    assert_eq!(texts.map(|t| count(Logic::AndAny, t)), [0, 1, 1]);
+    assert_eq!(texts.map(|t| count(Logic::AndAll, t)), [0, 0, 1]);
+    assert_eq!(texts.map(|t| count(Logic::NotAny, t)), [1, 0, 0]);
+    assert_eq!(texts.map(|t| count(Logic::NotAll, t)), [1, 1, 0]);
+    let why = fired(&with(Logic::AndAny), &["lamp"], &[]).1;
+    assert_eq!(
+        why,
+        ["\"lamp\" is there, but none of its second keys is there"]
+    );
+}
+
+#[test]
+fn what_fired_may_name_more_unless_it_is_forbidden() {
+    let mut book = book(vec![
+        entry(1, "lamp", "It was made in Ys."),
+        entry(2, "Ys", "Ys is drowned; ask the lamp."),
+        Entry {
+            exclude_recursion: true,
+            ..entry(3, "drowned", "")
+        },
+        Entry {
+            delay_until_recursion: true,
+            ..entry(4, "lamp", "")
+        },
+    ]);
+    // Entry 2 names the lamp again: a circle that ends.
+    assert_eq!(fired(&book, &["The lamp."], &[]).0, [1, 2, 4]);
+    book.entries[0].prevent_recursion = true;
+    assert_eq!(fired(&book, &["The lamp."], &[]).0, [1]);
+    book.entries[0].prevent_recursion = false;
+    book.recursive = false;
+    assert_eq!(fired(&book, &["The lamp."], &[]).0, [1]);
+}
+
+#[test]
+fn sticky_cooldown_and_delay_count_passages() {
+    let book = book(vec![Entry {
+        sticky: Some(2),
+        cooldown: Some(1),
+        delay: Some(1),
+        ..entry(1, "lamp", "")
+    }]);
+    assert_eq!(fired(&book, &[], &[]).1, ["it waits for passage 1"]);
+    let before = [(
+        Fired {
+            book: "world".to_string(),
+            uid: 1,
+        },
+        1,
+    )];
+    let passages = ["The lamp.", "x", "y", "The lamp.", "The lamp."];
+    let at = |n: usize| fired(&book, &passages[..n], &before);
+    assert_eq!((at(2).0, at(3).0), (vec![1], vec![1]), "sticks");
+    assert_eq!(at(4).1, ["it rests for 1 more passages"]);
+    assert_eq!(at(5).0, [1], "fires again");
+}
+
+#[test]
+fn chance_is_the_passages_own_and_near_what_is_asked() {
+    let book = book(vec![Entry {
+        probability: 30.0,
+        ..entry(1, "lamp", "")
+    }]);
+    let fires = |seed| {
+        let past = Past {
+            passages: &["lamp"],
+            fired: &[],
+            seed,
+        };
+        scan(&[&book], &|_, _| false, &past).0.len()
+    };
+    assert_eq!(fires(5), fires(5));
+    let often: usize = (0..2000).map(fires).sum();
+    assert!((500..700).contains(&often), "{often} of 2000");
+}
+
+#[test]
+fn of_a_group_one_is_read() {
+    let grouped = |uid, order, over| Entry {
+        group: "weather".to_string(),
+        group_override: over,
+        order,
+        ..entry(uid, "lamp", "")
+    };
+    let lone = book(vec![
+        grouped(1, 1, false),
+        grouped(2, 2, false),
+        entry(3, "lamp", ""),
+    ]);
+    assert_eq!(fired(&lone, &["lamp"], &[]).0.len(), 2);
+    let ruled = book(vec![grouped(1, 1, true), grouped(2, 2, true)]);
+    assert_eq!(fired(&ruled, &["lamp"], &[]).0, [2]);
+}
+
+#[test]
+fn what_is_kept_first_stands_first() {
+    let book = book(vec![
+        Entry {
+            order: 1,
+            ..entry(1, "lamp", "ring")
+        },
+        Entry {
+            order: 9,
+            ..entry(2, "lamp", "")
+        },
+        Entry {
+            constant: true,
+            order: 0,
+            ..entry(3, "never", "")
+        },
+        Entry {
+            order: 99,
+            ..entry(4, "ring", "")
+        },
+    ]);
+    assert_eq!(fired(&book, &["lamp"], &[]).0, [3, 2, 1, 4]);
+}
+
+#[test]
+fn an_entry_switched_off_and_a_pattern_that_cannot_run_do_not_fire() {
+    let book = book(vec![entry(1, "lamp", ""), entry(2, "/(?=x)/", "")]);
+    let past = Past {
+        passages: &["lamp"],
+        fired: &[],
+        seed: 0,
+    };
+    let (fires, missed) = scan(&[&book], &|_, entry| entry.uid == 1, &past);
+    assert!(fires.is_empty());
+    assert!(missed[0].why.contains("linear time"));
+}

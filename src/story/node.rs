@@ -1,0 +1,175 @@
+//! One passage of a story, and everything that is known of how it came to be.
+
+use serde::{Deserialize, Serialize};
+use std::ops::Deref;
+
+/// A passage's place in the order of writing, from 0.
+pub type NodeId = u64;
+
+/// One passage: what somebody wrote in one go, after its parent.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Node {
+    pub id: NodeId,
+    /// None for a passage that begins a story.
+    pub parent: Option<NodeId>,
+    /// How many bytes of the parent's text stand before this one; none for all of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cut: Option<usize>,
+    pub author: Author,
+    /// A person's words inside a passage of `author`'s.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub edited: bool,
+    /// Goes on with the passage before it: together they are one.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub joins: bool,
+    /// Stands beside the story and not in it: a summary of what leads to its parent.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub aside: bool,
+    pub text: String,
+    /// A turn of a chat, kept apart from its neighbours; prose flows on.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub turn: bool,
+    pub status: Status,
+    /// Where the text was taken over from; it is then not written to disk again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub of: Option<Origin>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub how: Option<Provenance>,
+    /// The tokens of `text` as the model wrote them; empty for people's text.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub ids: Vec<u32>,
+    /// How many bytes before `text` the first of `ids` spell too: where a broken word was healed.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub healed: usize,
+}
+
+fn is_zero(n: &usize) -> bool {
+    *n == 0
+}
+
+/// A stretch of another passage, in bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Origin {
+    pub node: NodeId,
+    pub from: usize,
+    pub to: usize,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Author {
+    /// Given from outside: a file, a pipe, the command line.
+    Prompt,
+    #[default]
+    User,
+    Model,
+}
+
+/// How far a passage has come, and why it ended.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Status {
+    /// Written by a person: there from the start.
+    #[default]
+    Whole,
+    /// Still being written.
+    Running,
+    /// The model ended it.
+    Complete,
+    /// It reached the length asked for.
+    Length,
+    /// It met one of the stop strings.
+    StopString,
+    /// The model's context was full.
+    ContextFull,
+    /// The writer stopped it; what came before is kept.
+    Stopped,
+    /// Something went wrong; what came before is kept.
+    Failed,
+    /// The program ended while it was being written.
+    Interrupted,
+}
+
+/// Enough to make a passage again.
+#[derive(Clone, Debug, PartialEq, Default, Serialize, Deserialize)]
+pub struct Provenance {
+    #[serde(flatten)]
+    pub maker: Maker,
+    pub build: String,
+    pub seed: u64,
+    pub mode: super::Mode,
+    pub sampling: super::Sampling,
+    /// FNV-1a 64 of the context's text, in hexadecimal.
+    pub context_digest: String,
+    /// What was asked of this passage alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub instruct: Option<String>,
+    /// How far it was to be written, where not to exactly `max_tokens`.
+    #[serde(default, skip_serializing_if = "super::message::Goal::is_exact")]
+    pub goal: super::message::Goal,
+    /// Lore that the story named.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub lore: Vec<super::lore::Fired>,
+    /// The token that the writer chose to begin with, in place of the one that was drawn.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub begin: Vec<u32>,
+}
+
+/// What wrote a passage: unknown until a model is in place.
+#[derive(Clone, Debug, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Maker {
+    pub model: String,
+    pub model_sha256: String,
+    pub backend: String,
+}
+
+impl Maker {
+    pub fn is_known(&self) -> bool {
+        !self.model_sha256.is_empty()
+    }
+}
+
+impl Node {
+    pub fn place(&self) -> Place {
+        Place {
+            node: self.parent,
+            cut: self.cut,
+        }
+    }
+}
+
+/// Where writing goes on: after a passage, or inside it after so many bytes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Place {
+    /// None for a story's beginning.
+    pub node: Option<NodeId>,
+    pub cut: Option<usize>,
+}
+
+impl Place {
+    pub fn after(node: Option<NodeId>) -> Place {
+        Place { node, cut: None }
+    }
+}
+
+/// A passage as far as it stands on a path: whole, or cut where the next one forks off.
+#[derive(Clone, Copy, Debug)]
+pub struct Passage<'a> {
+    pub node: &'a Node,
+    pub text: &'a str,
+}
+
+impl<'a> Passage<'a> {
+    pub fn whole(node: &'a Node) -> Passage<'a> {
+        let text = node.text.as_str();
+        Passage { node, text }
+    }
+}
+
+impl Deref for Passage<'_> {
+    type Target = Node;
+
+    fn deref(&self) -> &Node {
+        self.node
+    }
+}

@@ -1,0 +1,134 @@
+//! What `/edit` and `/delete` do: new passages beside the old, which stay as they were.
+
+use super::{Outcome, Refusal, Studio, cannot};
+use crate::story::edit::{self, Edit};
+use crate::story::frame::FrameChange;
+use crate::story::record::{Change, Head, Move, Step};
+use crate::story::untrusted::clean;
+use crate::story::{Node, NodeId, Record, places};
+
+impl Studio {
+    pub(super) fn edit(
+        &mut self,
+        place: Option<&str>,
+        text: Option<String>,
+    ) -> Result<Outcome, Refusal> {
+        let id = self.passage_named(place)?;
+        let node = self.story.node(id).filter(|node| node.aside);
+        if let Some(summary) = node {
+            let text = text.map(|text| clean(&text).into_owned());
+            return match text {
+                None => Ok(Outcome::Edit(id, summary.text.clone())),
+                Some(text) => self.edit_summary(id, text),
+            };
+        }
+        let path = self.story.path();
+        let index = path.iter().position(|passage| passage.id == id);
+        let index = index.ok_or_else(|| {
+            cannot("This passage is not part of the story as it stands; /goto goes there")
+        })?;
+        let Some(text) = text else {
+            return Ok(Outcome::Edit(id, path[index].text.to_string()));
+        };
+        let mut text = clean(&text).into_owned();
+        // A line typed in place of a passage does not say how it joins the one before.
+        let old = path[index].text;
+        let lead: String = old.chars().take_while(|c| c.is_whitespace()).collect();
+        if !text.is_empty() && !text.starts_with(char::is_whitespace) {
+            text.insert_str(0, &lead);
+        }
+        match edit::replace(&self.story, &path, index, &text) {
+            None => Ok(Outcome::Said("Nothing was changed".to_string())),
+            Some(edit) => self.make(edit, Move::Edit, Vec::new(), "Changed; /undo goes back"),
+        }
+    }
+
+    pub(super) fn delete(&mut self, place: Option<&str>) -> Result<Outcome, Refusal> {
+        let id = self.passage_named(place)?;
+        let path = self.story.path();
+        let Some(at) = path.iter().position(|passage| passage.id == id) else {
+            let hide = Change::Hidden {
+                node: id,
+                hidden: true,
+            };
+            self.do_step(Move::Delete, vec![hide])?;
+            return Ok(Outcome::Said("Put away; /undo brings it back".to_string()));
+        };
+        // A passage and the edits inside it are one.
+        let joined = |at: usize| path[at].joins || path[at].cut.is_some();
+        let first = (0..=at).rev().find(|at| !joined(*at)).unwrap_or(at);
+        let rest = (at + 1..path.len()).find(|at| !joined(*at));
+        let end = rest.unwrap_or(path.len());
+        let hide = path[first..end]
+            .iter()
+            .filter(|p| p.cut.is_none() && !p.joins);
+        let hide = hide.map(|passage| Change::Hidden {
+            node: passage.id,
+            hidden: true,
+        });
+        let hide: Vec<Change> = hide.collect();
+        let edit = edit::leave_out(&self.story, &path, first, end);
+        self.make(edit, Move::Delete, hide, "Taken out; /undo brings it back")
+    }
+
+    /// The passage that a command is about: the one named, or the last that says something.
+    fn passage_named(&self, place: Option<&str>) -> Result<NodeId, Refusal> {
+        let empty = || cannot("The story is empty");
+        match place {
+            Some(name) => places::find(&self.story, name)?.node.ok_or_else(empty),
+            None => {
+                let path = self.story.path();
+                let last = path.iter().rev().find(|passage| !passage.text.is_empty());
+                last.map(|passage| passage.id).ok_or_else(empty)
+            }
+        }
+    }
+
+    fn make(
+        &mut self,
+        edit: Edit,
+        why: Move,
+        more: Vec<Change>,
+        said: &str,
+    ) -> Result<Outcome, Refusal> {
+        let mut records: Vec<Record> = edit.nodes.into_iter().map(Record::Node).collect();
+        let to = edit.head;
+        records.push(match more.is_empty() {
+            true => Record::Head(Head { to, why }),
+            false => {
+                let mut changes = vec![Change::Head { to }];
+                changes.extend(more);
+                Record::Step(Step { why, changes })
+            }
+        });
+        self.note_down(records)?;
+        Ok(Outcome::Moved(said.to_string()))
+    }
+
+    fn edit_summary(&mut self, old: NodeId, text: String) -> Result<Outcome, Refusal> {
+        let id = self.story.next_id();
+        let (parent, author) = match self.story.node(old) {
+            Some(node) => (node.parent, node.author),
+            None => return Err(cannot("There is no such passage")),
+        };
+        let node = Node {
+            id,
+            parent,
+            author,
+            edited: true,
+            aside: true,
+            text,
+            ..Node::default()
+        };
+        let set = FrameChange::Summary { node: Some(id) };
+        let changes = vec![Change::Frame { set }];
+        let why = Move::Edit;
+        self.note_down(vec![
+            Record::Node(node),
+            Record::Step(Step { why, changes }),
+        ])?;
+        Ok(Outcome::Said(
+            "The summary is changed; /undo goes back".to_string(),
+        ))
+    }
+}

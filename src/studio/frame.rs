@@ -1,0 +1,264 @@
+//! What `/memory`, `/note`, `/lore`, `/ban` and `/summarize` do: what the model reads beside the
+//! story, and what it must not write.
+
+use super::choices::Listed;
+use super::write::Ask;
+use super::{Afterwards, Outcome, Refusal, Studio, cannot};
+use crate::story::ban::Ban;
+use crate::story::command::{Lore, Reach};
+use crate::story::frame::{FrameChange, Note};
+use crate::story::lore::{Book, Entry};
+use crate::story::record::{Change, Move};
+use crate::story::sentence::excerpt;
+use crate::story::untrusted::clean;
+use crate::story::{Command, Place, Record};
+
+/// The book that entries typed one by one are kept in.
+const OWN: &str = "notes";
+
+/// What the model is told when it is to summarize.
+const SUMMARIZE: &str = "Summary of the story so far, in a few sentences";
+
+impl Studio {
+    pub(super) fn memory(&mut self, text: Option<String>) -> Result<Outcome, Refusal> {
+        let Some(text) = text else {
+            return Ok(shown(&self.story.frame().memory, "memory", "/memory TEXT"));
+        };
+        let text = unless_none(&text);
+        let said = match text.is_empty() {
+            true => "There is no memory now",
+            false => "The memory is set; the model reads it before the story",
+        };
+        self.set_frame(FrameChange::Memory { text }, said)
+    }
+
+    pub(super) fn note(&mut self, text: Option<String>) -> Result<Outcome, Refusal> {
+        let note = &self.story.frame().note;
+        let Some(text) = text else {
+            let note = match note.text.as_str() {
+                "" => String::new(),
+                text => format!("{text}\n  {} paragraphs before the end", note.depth),
+            };
+            return Ok(shown(&note, "author's note", "/note TEXT"));
+        };
+        let (text, depth) = match text.rsplit_once("depth=") {
+            Some((text, depth)) => {
+                let depth = depth.trim().parse().ok().filter(|depth| *depth <= 100);
+                let wrong = "The depth is a number of paragraphs, as in /note rain is near depth=3";
+                (text.trim(), depth.ok_or_else(|| cannot(wrong))?)
+            }
+            None => (text.as_str(), if note.depth == 0 { 3 } else { note.depth }),
+        };
+        let text = match text {
+            "" => note.text.clone(),
+            text => unless_none(text),
+        };
+        let said = match text.is_empty() {
+            true => "There is no author's note now".to_string(),
+            false => format!("The note is read {depth} or more paragraphs before the end"),
+        };
+        let note = Note { text, depth };
+        self.set_frame(FrameChange::Note { note }, &said)
+    }
+
+    pub(super) fn lore(&mut self, lore: Lore) -> Result<Outcome, Refusal> {
+        match lore {
+            Lore::List => Ok(self.list_lore()),
+            Lore::Why => Ok(self.why_lore()),
+            Lore::On(name) => self.switch_lore(&name, true),
+            Lore::Off(name) => self.switch_lore(&name, false),
+            Lore::Add(fact) => self.add_lore(&fact),
+        }
+    }
+
+    /// `KEY, KEY: FACT` is an entry of the session's own book.
+    fn add_lore(&mut self, fact: &str) -> Result<Outcome, Refusal> {
+        let fact = clean(fact);
+        let (keys, content) = fact.split_once(':').ok_or_else(|| {
+            cannot("A fact is written as KEY, KEY: FACT, as in /lore add lamp, lantern: it never goes out; /import reads a file")
+        })?;
+        let keys: Vec<String> = keys.split(',').map(|key| key.trim().to_string()).collect();
+        if keys.iter().any(String::is_empty) || content.trim().is_empty() {
+            return Err(cannot("Both the keys and the fact need some words"));
+        }
+        let mut book = self
+            .story
+            .frame()
+            .book(OWN)
+            .cloned()
+            .unwrap_or_else(|| Book {
+                name: OWN.to_string(),
+                recursive: true,
+                ..Book::default()
+            });
+        let uid = book
+            .entries
+            .iter()
+            .map(|entry| entry.uid + 1)
+            .max()
+            .unwrap_or(0);
+        let name = keys[0].clone();
+        book.entries.push(Entry {
+            uid,
+            keys,
+            content: content.trim().to_string(),
+            ..Entry::default()
+        });
+        self.take_book(
+            book,
+            format!("{name} is in the lore; it is read when the story names it"),
+        )
+    }
+
+    /// Puts a lorebook on the shelf and opens it.
+    pub(super) fn take_book(&mut self, book: Book, said: String) -> Result<Outcome, Refusal> {
+        let name = book.name.clone();
+        self.record(vec![Record::Book(book)])?;
+        self.set_frame(FrameChange::Book { name, on: true }, &said)
+    }
+
+    fn switch_lore(&mut self, name: &str, on: bool) -> Result<Outcome, Refusal> {
+        let frame = self.story.frame();
+        let word = if on { "on" } else { "off" };
+        if let Some(book) = frame.book(name) {
+            let (name, said) = (book.name.clone(), format!("{} is {word}", book.name));
+            return self.set_frame(FrameChange::Book { name, on }, &said);
+        }
+        let entries = frame
+            .books()
+            .flat_map(|(book, _)| book.entries.iter().map(move |e| (book, e)));
+        let mut named = entries.filter(|(_, entry)| {
+            entry.title().eq_ignore_ascii_case(name) || entry.keys.iter().any(|key| key == name)
+        });
+        let (book, entry) = named
+            .next()
+            .ok_or_else(|| cannot("No lorebook or entry has this name; /lore lists them"))?;
+        let (said, uid) = (format!("{} is {word}", entry.title()), entry.uid);
+        let book = book.name.clone();
+        drop(named);
+        self.set_frame(FrameChange::Entry { book, uid, on }, &said)
+    }
+
+    fn list_lore(&mut self) -> Outcome {
+        let mut listed = Vec::new();
+        let frame = self.story.frame();
+        for (book, on) in frame.books() {
+            let count = book.entries.len();
+            let turn = |on: bool, name: &str| match on {
+                true => Command::Lore(Lore::Off(name.to_string())),
+                false => Command::Lore(Lore::On(name.to_string())),
+            };
+            listed.push(Listed {
+                label: format!("{}  ({count} entries, {})", book.name, word(on)),
+                command: turn(on, &book.name),
+            });
+            for entry in &book.entries {
+                let on = entry.enabled && !frame.is_off(book, entry);
+                let keys = entry.keys.join(", ");
+                let content = excerpt(&entry.content, 60);
+                listed.push(Listed {
+                    label: format!("  {} [{keys}] {content} ({})", entry.title(), word(on)),
+                    command: turn(on, entry.title()),
+                });
+            }
+        }
+        match listed.is_empty() {
+            true => Outcome::Said(
+                "There is no lore yet; /lore add KEY, KEY: FACT begins some, /import reads a file"
+                    .to_string(),
+            ),
+            false => self.list_up("Lore; /pick N turns it on or off", listed),
+        }
+    }
+
+    /// What fires for the next passage, why, and what was kept out.
+    fn why_lore(&mut self) -> Outcome {
+        let seed = self.setup.entropy;
+        let lines = self.lore_lines(Place::after(self.story.head()), seed);
+        let mut lines = match lines.is_empty() {
+            true => vec!["Nothing that the story says names any lore.".to_string()],
+            false => lines,
+        };
+        for missed in &self.missed {
+            lines.push(format!(
+                "- {} ({}): {}",
+                missed.title, missed.book, missed.why
+            ));
+        }
+        for title in &self.unread {
+            lines.push(format!("- {title}: the budget was spent before it"));
+        }
+        Outcome::Said(lines.join("\n"))
+    }
+
+    pub(super) fn ban(&mut self, phrase: Option<&str>) -> Result<Outcome, Refusal> {
+        let Some(phrase) = phrase else {
+            let banned = &self.settings.sampling.banned_phrases;
+            let rows: Vec<String> = banned.iter().map(|ban| format!("  {ban}")).collect();
+            return Ok(shown(&rows.join("\n"), "banned phrase", "/ban PHRASE"));
+        };
+        let ban = Ban::parse(&clean(phrase)).map_err(|error| cannot(&error.to_string()))?;
+        let said = format!("{ban} will not be written");
+        let mut settings = self.settings.clone();
+        let banned = &mut settings.sampling.banned_phrases;
+        banned.retain(|known| known.phrase != ban.phrase);
+        banned.push(ban);
+        self.change(settings)?;
+        Ok(Outcome::Said(said))
+    }
+
+    pub(super) fn unban(&mut self, phrase: &str) -> Result<Outcome, Refusal> {
+        let mut settings = self.settings.clone();
+        let banned = &mut settings.sampling.banned_phrases;
+        let before = banned.len();
+        let wanted = phrase.trim_matches('"').to_lowercase();
+        banned.retain(|ban| wanted != "all" && ban.phrase.to_lowercase() != wanted);
+        if banned.len() == before {
+            return Err(cannot(
+                "This phrase is not banned; /ban lists those that are",
+            ));
+        }
+        self.change(settings)?;
+        Ok(Outcome::Said("It may be written again".to_string()))
+    }
+
+    pub(super) fn summarize(&mut self) -> Result<Outcome, Refusal> {
+        if self.story.head().is_none() {
+            return Err(cannot("The story is empty; there is nothing to summarize"));
+        }
+        let node = self.story.next_id();
+        let ask = Ask {
+            instruct: Some(SUMMARIZE.to_string()),
+            reach: Reach::Paragraph,
+            aside: true,
+            ..Ask::default()
+        };
+        let place = Place::after(self.story.head());
+        let started = self.start(place, Move::Frame, ask)?;
+        self.afterwards.insert(node, Afterwards::Summary);
+        Ok(started)
+    }
+
+    pub(super) fn set_frame(&mut self, set: FrameChange, said: &str) -> Result<Outcome, Refusal> {
+        self.do_step(Move::Frame, vec![Change::Frame { set }])?;
+        Ok(Outcome::Said(said.to_string()))
+    }
+}
+
+fn shown(text: &str, what: &str, how: &str) -> Outcome {
+    Outcome::Said(match text {
+        "" => format!("There is no {what}; {how} sets it"),
+        text => text.to_string(),
+    })
+}
+
+fn unless_none(text: &str) -> String {
+    match text.to_lowercase().as_str() {
+        "none" | "off" => String::new(),
+        _ => clean(text).into_owned(),
+    }
+}
+
+fn word(on: bool) -> &'static str {
+    if on { "on" } else { "off" }
+}

@@ -1,0 +1,245 @@
+//! What shows the story without changing it: `/tree`, `/find`, `/diff`, `/why`, `/context`.
+
+use super::choices::Listed;
+use super::write::healing;
+use super::{Outcome, Refusal, Studio, Work, cannot};
+use crate::story::diff;
+use crate::story::message::Goal;
+use crate::story::sampling::SETTINGS;
+use crate::story::sentence::excerpt;
+use crate::story::{Author, Command, Node, NodeId, Passage, Place, Request, Sampling, places};
+
+/// Rows that a list shows at most.
+const MOST: usize = 2000;
+
+impl Studio {
+    /// Every passage, branches below where they fork.
+    pub(super) fn tree(&mut self) -> Outcome {
+        if self.story.nodes().is_empty() {
+            return Outcome::Said("The story is empty".to_string());
+        }
+        let on_path: std::collections::HashSet<NodeId> =
+            self.story.path().iter().map(|passage| passage.id).collect();
+        let mut listed = Vec::new();
+        let mut waiting: Vec<(NodeId, usize)> =
+            self.story.roots().iter().rev().map(|id| (*id, 0)).collect();
+        let several = waiting.len() > 1;
+        waiting
+            .iter_mut()
+            .for_each(|(_, depth)| *depth = usize::from(several));
+        while let Some((id, depth)) = waiting.pop() {
+            let Some(node) = self.story.node(id).filter(|_| listed.len() < MOST) else {
+                break;
+            };
+            if !self.story.is_hidden(id) {
+                listed.push(self.branch_row(node, depth, on_path.contains(&id)));
+            }
+            let children = self.story.children(id);
+            let shown = children
+                .iter()
+                .filter(|id| !self.story.is_hidden(**id))
+                .count();
+            let deeper = depth + usize::from(shown > 1);
+            waiting.extend(children.iter().rev().map(|id| (*id, deeper)));
+        }
+        self.list_up("Every passage; /pick N goes there", listed)
+    }
+
+    fn branch_row(&self, node: &Node, depth: usize, on_path: bool) -> Listed {
+        let here = match self.story.head() == Some(node.id) {
+            true => "◆",
+            false if on_path => "●",
+            false => "○",
+        };
+        let marks = self.story.marks().iter().filter(|(_, at)| **at == node.id);
+        let marks: String = marks.map(|(name, _)| format!(" [{name}]")).collect();
+        let inside = node.cut.map_or("", |_| " (inside)");
+        let indent = "  ".repeat(depth.min(20));
+        let text = match node.text.trim() {
+            "" => "(a place)".to_string(),
+            text => excerpt(text, 60),
+        };
+        let who = who(node);
+        Listed {
+            label: format!("{indent}{here} #{} {who}{inside}: {text}{marks}", node.id),
+            command: Command::Goto(format!("#{}", node.id)),
+        }
+    }
+
+    pub(super) fn list_marks(&mut self) -> Outcome {
+        let row = |(name, id): (&String, &NodeId)| {
+            let text = self.story.node(*id).map_or("", |node| &node.text);
+            Listed {
+                label: format!("{name}: #{id} {}", excerpt(text, 60)),
+                command: Command::Goto(name.clone()),
+            }
+        };
+        let listed: Vec<Listed> = self.story.marks().iter().map(row).collect();
+        match listed.is_empty() {
+            true => Outcome::Said("There are no marks yet; /mark NAME sets one here".to_string()),
+            false => self.list_up("Marks; /pick N goes there", listed),
+        }
+    }
+
+    /// Words in every branch, the newest first.
+    pub(super) fn find(&mut self, words: &str) -> Outcome {
+        let wanted = words.to_lowercase();
+        let found = self.story.nodes().iter().rev().filter_map(|node| {
+            let around = around(&node.text, &wanted)?;
+            Some(Listed {
+                label: format!("#{} {}: {around}", node.id, who(node)),
+                command: Command::Goto(format!("#{}", node.id)),
+            })
+        });
+        let listed: Vec<Listed> = found.take(MOST).collect();
+        match listed.len() {
+            0 => Outcome::Said(format!("No branch says \"{}\"", excerpt(words, 60))),
+            n => {
+                let title = format!("{n} passages say it; /pick N goes there");
+                self.list_up(&title, listed)
+            }
+        }
+    }
+
+    pub(super) fn diff(&self, a: &str, b: &str) -> Result<Outcome, Refusal> {
+        let (a, b) = (places::find(&self.story, a)?, places::find(&self.story, b)?);
+        let text = |place| -> String {
+            let path = self.story.path_at(place);
+            path.iter().map(|passage| passage.text).collect()
+        };
+        let (left, right) = (text(a), text(b));
+        if left == right {
+            return Ok(Outcome::Said("Both say the same".to_string()));
+        }
+        Ok(Outcome::Diff(diff::words(&left, &right)))
+    }
+
+    /// How a passage came to be, and who wrote how much of the story.
+    pub(super) fn why(&self, place: Option<&str>) -> Result<Outcome, Refusal> {
+        let place = places::find(&self.story, place.unwrap_or("."))?;
+        let node = place.node.and_then(|id| self.story.node(id));
+        let node = node.ok_or_else(|| cannot("The story is empty"))?;
+        let mut lines = vec![format!("#{} by {}, {}", node.id, who(node), ended(node))];
+        if let Some(of) = node.of {
+            lines.push(format!(
+                "  taken over from #{}, bytes {} to {}",
+                of.node, of.from, of.to
+            ));
+        }
+        if let Some(how) = &node.how {
+            let maker = &how.maker;
+            lines.push(format!("  model {} on {}", maker.model, maker.backend));
+            lines.push(format!("  sha256 {}", maker.model_sha256));
+            lines.push(format!(
+                "  {} mode, seed {}, {}",
+                how.mode.name(),
+                how.seed,
+                how.build
+            ));
+            lines.push(format!("  {}", differing(&how.sampling)));
+            match &how.goal {
+                Goal::Exact | Goal::Near => {}
+                Goal::Sentence => lines.push("  to a sentence's end".to_string()),
+                Goal::Paragraph => lines.push("  to a paragraph's end".to_string()),
+                Goal::Until(words) => lines.push(format!("  until {words:?}")),
+            }
+            if let Some(instruct) = &how.instruct {
+                lines.push(format!("  instructed: {instruct}"));
+            }
+            if !how.begin.is_empty() {
+                lines.push("  its first word was chosen".to_string());
+            }
+            for fired in &how.lore {
+                let book = self.story.frame().book(&fired.book);
+                let entry = book.and_then(|b| b.entries.iter().find(|e| e.uid == fired.uid));
+                let title = entry.map_or("an entry", |entry| entry.title());
+                lines.push(format!("  lore: {title} of {}", fired.book));
+            }
+            lines.push(format!("  context {}", how.context_digest));
+        }
+        let versions = self.story.versions(node.id).len();
+        if versions > 1 {
+            lines.push(format!("  {versions} versions"));
+        }
+        lines.push(authors(&self.story.path()));
+        if let Some(stats) = &self.last_stats {
+            lines.push(format!(
+                "The last passage read {} tokens, {} of them reused, and wrote {} at {:.1} a second",
+                stats.prompt_tokens,
+                stats.reused,
+                stats.new_tokens,
+                stats.decode_tps()
+            ));
+        }
+        Ok(Outcome::Said(lines.join("\n")))
+    }
+
+    /// Asks the engine what the next passage would be written from.
+    pub(super) fn explain(&mut self) -> Result<Outcome, Refusal> {
+        let place = Place::after(self.story.head());
+        let seed = self.setup.entropy;
+        let request = self.question(place, healing(), seed);
+        self.work = Work::Writing;
+        self.engine.submit(Request::Explain(request));
+        Ok(Outcome::Asked)
+    }
+}
+
+fn who(node: &Node) -> &'static str {
+    match (node.aside, node.edited, node.author) {
+        (true, _, _) => "summary",
+        (_, true, _) => "you (edited)",
+        (_, _, Author::Prompt) => "prompt",
+        (_, _, Author::User) => "you",
+        (_, _, Author::Model) => "model",
+    }
+}
+
+fn ended(node: &Node) -> String {
+    let status = serde_json::to_value(node.status).ok();
+    let status = status.and_then(|value| value.as_str().map(str::to_string));
+    status.unwrap_or_default().replace('_', " ")
+}
+
+/// The settings that are not the default.
+fn differing(sampling: &Sampling) -> String {
+    let default = Sampling::default();
+    let differs = SETTINGS.iter().filter_map(|row| {
+        let value = row.get(sampling);
+        (value != row.get(&default)).then(|| format!("{} {value}", row.name))
+    });
+    let differs: Vec<String> = differs.collect();
+    match differs.is_empty() {
+        true => "default settings".to_string(),
+        false => differs.join(", "),
+    }
+}
+
+/// Who wrote how many characters of the story as it stands.
+fn authors(path: &[Passage]) -> String {
+    let count = |fits: &dyn Fn(&Passage) -> bool| -> usize {
+        let own = path.iter().filter(|passage| fits(passage));
+        own.map(|passage| passage.text.chars().count()).sum()
+    };
+    let edited = count(&|passage| passage.edited);
+    let by = |author| count(&|passage| !passage.edited && passage.author == author);
+    let parts = [
+        ("prompt", by(Author::Prompt)),
+        ("you", by(Author::User)),
+        ("model", by(Author::Model)),
+        ("edited", edited),
+    ];
+    let parts = parts.iter().filter(|(_, n)| *n > 0);
+    let parts: Vec<String> = parts.map(|(name, n)| format!("{name} {n}")).collect();
+    format!("Characters of the story: {}", parts.join(", "))
+}
+
+/// A hit and some words around it, if the text has one.
+fn around(text: &str, wanted: &str) -> Option<String> {
+    let lower = text.to_lowercase();
+    let at = lower.find(wanted)?;
+    // Lower case may be longer or shorter: the place is only near.
+    let from = (at.saturating_sub(30)..=at).find(|at| text.is_char_boundary(*at))?;
+    let before = if from > 0 { "…" } else { "" };
+    Some(format!("{before}{}", excerpt(text.get(from..)?, 80)))
+}

@@ -1,0 +1,387 @@
+//! What makes the model write: a line, `/continue`, `/retry`, `/gen`, `/fill`, a chosen word.
+
+use super::{Afterwards, Outcome, Refusal, Studio, Work, cannot, derive};
+use crate::story::command::{Choice, Reach};
+use crate::story::context::{Beside, Context, build, joint};
+use crate::story::lore::{Fired, Fires, Missed, Past, Why, scan};
+use crate::story::message::{Goal, Overflow, TextRequest};
+use crate::story::record::{Ended, Head, Move};
+use crate::story::untrusted::clean;
+use crate::story::{
+    Author, Maker, Mode, Node, NodeId, Passage, Place, Provenance, Record, Request, Status, edit,
+    places,
+};
+
+/// What is asked of one passage alone.
+#[derive(Clone, Default)]
+pub(super) struct Ask {
+    pub seed: Option<u64>,
+    pub reach: Reach,
+    pub instruct: Option<String>,
+    /// Tokens to begin with.
+    pub begin: Vec<u32>,
+    /// What comes after the place.
+    pub after: Option<String>,
+    /// It stands beside the story.
+    pub aside: bool,
+    /// People's last word may go on.
+    pub heal: bool,
+}
+
+impl Studio {
+    /// Takes words into the story and has the model go on from them.
+    pub fn write(&mut self, text: &str, author: Author) -> Result<Outcome, Refusal> {
+        let text = clean(text);
+        let turn = self.settings.mode == Mode::Chat;
+        let gap = if turn { "" } else { joint(&self.story, &text) };
+        let words = Node {
+            id: self.story.next_id(),
+            parent: self.story.head(),
+            author,
+            text: format!("{gap}{text}"),
+            turn,
+            ..Node::default()
+        };
+        let parent = words.id;
+        if let Err(refusal) = self.record(vec![Record::Node(words)]) {
+            // The words are in memory and wait for the disk; an empty line goes on from them.
+            let (to, why) = (Some(parent), Move::Write);
+            let _ = self.record(vec![Record::Head(Head { to, why })]);
+            return Err(refusal);
+        }
+        self.start(Place::after(Some(parent)), Move::Write, healing())
+    }
+
+    pub(super) fn go_on(
+        &mut self,
+        reach: Reach,
+        instruct: Option<String>,
+    ) -> Result<Outcome, Refusal> {
+        if self.story.head().is_none() {
+            return Err(cannot("The story is empty; write its first line"));
+        }
+        let instruct = instruct.map(|text| clean(&text).into_owned());
+        let ask = Ask {
+            reach,
+            instruct,
+            ..healing()
+        };
+        self.start(Place::after(self.story.head()), Move::Write, ask)
+    }
+
+    pub(super) fn retry(&mut self, seed: Option<u64>) -> Result<Outcome, Refusal> {
+        let place = self.place_to_retry()?;
+        // What was asked of the passage is asked of its sibling too.
+        let head = self.story.head().and_then(|id| self.story.node(id));
+        let how = head.and_then(|node| node.how.as_ref());
+        let instruct = how.and_then(|how| how.instruct.clone());
+        self.start(
+            place,
+            Move::Retry,
+            Ask {
+                seed,
+                instruct,
+                ..healing()
+            },
+        )
+    }
+
+    fn place_to_retry(&self) -> Result<Place, Refusal> {
+        let head = self.story.head().and_then(|id| self.story.node(id));
+        let head = head.ok_or_else(|| cannot("There is nothing to write again yet"))?;
+        let base = self.story.node(self.story.base(head.id)).unwrap_or(head);
+        Ok(match base.author {
+            Author::Model => base.place(),
+            Author::Prompt | Author::User => Place::after(Some(head.id)),
+        })
+    }
+
+    /// Several continuations of the story as it stands, each with its own seed.
+    pub(super) fn gen_several(&mut self, count: usize) -> Result<Outcome, Refusal> {
+        if self.story.head().is_none() {
+            return Err(cannot("The story is empty; write its first line"));
+        }
+        let place = Place::after(self.story.head());
+        let ask = healing();
+        let (mut records, mut requests) = (Vec::new(), Vec::new());
+        for _ in 0..count {
+            let id = self.story.next_id() + records.len() as NodeId;
+            let (node, request) = self.passage(id, place, &ask);
+            records.push(Record::Node(node));
+            requests.push(request);
+        }
+        let first = self.story.next_id();
+        let (to, why) = (Some(first), Move::Write);
+        records.push(Record::Head(Head { to, why }));
+        self.candidates = requests.iter().map(|request| request.node).collect();
+        self.submit(records, Request::Candidates(requests))?;
+        Ok(Outcome::Started(first))
+    }
+
+    /// Writes after a sentence and before what follows it.
+    pub(super) fn fill(&mut self, place: Option<&str>) -> Result<Outcome, Refusal> {
+        let place = places::find(&self.story, place.unwrap_or("."))?;
+        let head = self.story.head();
+        let path = self.story.path();
+        let found = path
+            .iter()
+            .position(|passage| Some(passage.id) == place.node);
+        let Some(index) = found else {
+            return Err(cannot("This passage is not part of the story as it stands"));
+        };
+        let from = place
+            .cut
+            .unwrap_or(path[index].text.len())
+            .min(path[index].text.len());
+        let mut after = path[index].text[from..].to_string();
+        after.extend(path[index + 1..].iter().map(|passage| passage.text));
+        if after.trim().is_empty() {
+            return self.start(place, Move::Write, healing());
+        }
+        let ask = Ask {
+            after: Some(after),
+            reach: Reach::Paragraph,
+            ..Ask::default()
+        };
+        let node = self.story.next_id();
+        let started = self.start(place, Move::Fill, ask)?;
+        self.afterwards
+            .insert(node, Afterwards::Graft { head, index, from });
+        Ok(started)
+    }
+
+    /// What followed comes after the passage that was written in the middle.
+    pub(super) fn graft(
+        &mut self,
+        node: NodeId,
+        head: Option<NodeId>,
+        index: usize,
+        from: usize,
+    ) -> Result<(), Refusal> {
+        let path = self.story.path_to(head);
+        let made = edit::graft(&self.story, &path, index, from, Place::after(Some(node)));
+        // One undo takes back the passage and what was taken over with it.
+        let mut records = vec![Record::Undo(crate::story::record::Steps { steps: 1 })];
+        records.extend(made.nodes.into_iter().map(Record::Node));
+        let (to, why) = (made.head, Move::Fill);
+        records.push(Record::Head(Head { to, why }));
+        self.record(records)
+    }
+
+    pub(super) fn choose(&mut self, choice: &Choice) -> Result<Outcome, Refusal> {
+        let ask = Ask {
+            begin: vec![choice.id],
+            ..Ask::default()
+        };
+        self.start(choice.place, Move::Choose, ask)
+    }
+
+    /// Begins a passage of the model's at a place.
+    pub(super) fn start(&mut self, place: Place, why: Move, ask: Ask) -> Result<Outcome, Refusal> {
+        let id = self.story.next_id();
+        let (node, request) = self.passage(id, place, &ask);
+        let mut records = vec![Record::Node(node)];
+        if !ask.aside {
+            let to = Some(id);
+            records.push(Record::Head(Head { to, why }));
+        }
+        self.candidates.clear();
+        self.submit(records, Request::Text(request))?;
+        Ok(Outcome::Started(id))
+    }
+
+    /// Writes the beginning of passages down, then has the engine write them.
+    fn submit(&mut self, records: Vec<Record>, request: Request) -> Result<(), Refusal> {
+        let begun = self.record(records);
+        if let Err(refusal) = begun.and_then(|()| self.sync()) {
+            // Nobody will write these passages: they must not look as if somebody did.
+            for node in self.story.all_running().to_vec() {
+                let (status, why) = (Status::Failed, Some(refusal.to_string()));
+                let (maker, rewound) = (None, Vec::new());
+                let ended = Ended {
+                    node,
+                    status,
+                    why,
+                    maker,
+                    rewound,
+                };
+                let _ = self.record(vec![Record::End(ended)]);
+            }
+            return Err(refusal);
+        }
+        if self.work == Work::Nothing {
+            self.work = Work::Writing;
+        }
+        self.engine.submit(request);
+        Ok(())
+    }
+
+    /// A passage that is to be written, and what the engine needs for it.
+    fn passage(&mut self, id: NodeId, place: Place, ask: &Ask) -> (Node, TextRequest) {
+        let base = self.settings.sampling.seed.unwrap_or(self.setup.entropy);
+        let seed = ask.seed.unwrap_or_else(|| derive(base, id));
+        let (request, lore) = self.ask(id, place, ask, seed);
+        let maker = self.about.as_ref().map_or(Maker::default(), maker);
+        let how = Provenance {
+            maker,
+            build: self.setup.build.clone(),
+            seed,
+            mode: self.settings.mode,
+            sampling: request.sampling.clone(),
+            context_digest: request.context.digest(),
+            instruct: ask.instruct.clone(),
+            goal: request.goal.clone(),
+            lore,
+            begin: ask.begin.clone(),
+        };
+        let node = Node {
+            id,
+            parent: place.node,
+            cut: place.cut,
+            author: Author::Model,
+            aside: ask.aside,
+            turn: self.settings.mode == Mode::Chat,
+            status: Status::Running,
+            how: Some(how),
+            ..Node::default()
+        };
+        (node, request)
+    }
+
+    /// A request about a place that writes no passage.
+    pub(super) fn question(&mut self, place: Place, ask: Ask, seed: u64) -> TextRequest {
+        let id = self.story.next_id();
+        self.ask(id, place, &ask, seed).0
+    }
+
+    fn ask(
+        &mut self,
+        node: NodeId,
+        place: Place,
+        ask: &Ask,
+        seed: u64,
+    ) -> (TextRequest, Vec<Fired>) {
+        let mut sampling = self.settings.sampling.clone();
+        let goal = goal(&mut sampling, &ask.reach);
+        if let Some(first) = ask.after.as_deref().and_then(first_words) {
+            sampling.stop.push(first);
+        }
+        let (context, lore) = self.context(place, ask, seed);
+        let request = TextRequest {
+            node,
+            context,
+            seed,
+            overflow: Overflow::Crop,
+            goal,
+            bans: sampling.banned_phrases.clone(),
+            heal: ask.heal && sampling.heal,
+            begin: ask.begin.clone(),
+            sampling,
+        };
+        (request, lore)
+    }
+
+    /// What the model reads for a passage at a place, and the lore that the story named.
+    fn context(&mut self, place: Place, ask: &Ask, seed: u64) -> (Context, Vec<Fired>) {
+        let path = self.story.path_at(place);
+        let frame = self.story.frame();
+        let (fires, missed) = self.fires(&path, seed);
+        let named = fires
+            .iter()
+            .filter(|fires| matches!(fires.why, Why::Key(_)));
+        let fired = named.map(|fires| Fired {
+            book: fires.book.name.clone(),
+            uid: fires.entry.uid,
+        });
+        let fired: Vec<Fired> = fired.collect();
+        let summary = frame.summary.and_then(|id| self.story.node(id));
+        let beside = Beside {
+            lore: fires,
+            instruct: ask.instruct.as_deref(),
+            summary: summary.map(|node| node.text.trim()).filter(|_| !ask.aside),
+            after: ask.after.as_deref(),
+        };
+        let context = build(&self.settings, frame, &path, &beside);
+        self.missed = missed;
+        (context, fired)
+    }
+
+    /// The lore that is read after a path, and what a rule kept out.
+    fn fires(&self, path: &[Passage], seed: u64) -> (Vec<Fires<'_>>, Vec<Missed>) {
+        let frame = self.story.frame();
+        let passages: Vec<&str> = path.iter().map(|passage| passage.text).collect();
+        let before = path.iter().enumerate().filter_map(|(at, passage)| {
+            let how = passage.how.as_ref()?;
+            Some(how.lore.iter().map(move |fired| (fired.clone(), at)))
+        });
+        let before: Vec<(Fired, usize)> = before.flatten().collect();
+        let past = Past {
+            passages: &passages,
+            fired: &before,
+            seed,
+        };
+        scan(
+            &frame.open_books(),
+            &|book, entry| frame.is_off(book, entry),
+            &past,
+        )
+    }
+
+    /// Each entry that is read at a place and why, a line each.
+    pub(super) fn lore_lines(&mut self, place: Place, seed: u64) -> Vec<String> {
+        let path = self.story.path_at(place);
+        let (fires, missed) = self.fires(&path, seed);
+        let line = |fires: &Fires| {
+            let why = match &fires.why {
+                Why::Constant => "always read".to_string(),
+                Why::Key(key) => format!("the story says \"{}\"", clean(key)),
+                Why::Sticks(left) => format!("stays for {left} more passages"),
+                Why::Named { by, key } => format!("{by} says \"{}\"", clean(key)),
+            };
+            format!("+ {} ({}): {why}", fires.entry.title(), fires.book.name)
+        };
+        let lines = fires.iter().map(line).collect();
+        self.missed = missed;
+        lines
+    }
+}
+
+pub(super) fn maker(about: &crate::story::About) -> Maker {
+    Maker {
+        model: about.name.clone(),
+        model_sha256: about.sha256.clone(),
+        backend: about.backend.clone(),
+    }
+}
+
+pub(super) fn healing() -> Ask {
+    Ask {
+        heal: true,
+        ..Ask::default()
+    }
+}
+
+/// How far to write, and the number of tokens that goes with it.
+fn goal(sampling: &mut crate::story::Sampling, reach: &Reach) -> Goal {
+    match reach {
+        Reach::Set if sampling.whole_sentences => Goal::Near,
+        Reach::Set => Goal::Exact,
+        Reach::Tokens(tokens) => {
+            sampling.max_tokens = *tokens;
+            match sampling.whole_sentences {
+                true => Goal::Near,
+                false => Goal::Exact,
+            }
+        }
+        Reach::Sentence => Goal::Sentence,
+        Reach::Paragraph => Goal::Paragraph,
+        Reach::Until(words) => Goal::Until(words.clone()),
+    }
+}
+
+/// The words with which what follows begins: when the model writes them itself, it has arrived.
+fn first_words(after: &str) -> Option<String> {
+    let words: Vec<&str> = after.split_whitespace().take(4).collect();
+    let first = words.join(" ");
+    (first.len() > 12 && after.contains(&first)).then_some(first)
+}

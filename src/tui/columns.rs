@@ -1,0 +1,118 @@
+//! Texts side by side, each wrapped in a column of its own.
+
+use super::overlay::{Look, Row};
+use super::wrap::{cells, wrap};
+
+/// One text, with its title and how its stretches look.
+#[derive(Clone, Debug, Default)]
+pub struct Column {
+    title: String,
+    text: String,
+    /// Where each stretch ends.
+    looks: Vec<(usize, Look)>,
+}
+
+/// Between two columns.
+const GAP: &str = " │ ";
+/// Columns narrower than this stand below one another.
+const NARROWEST: usize = 10;
+
+impl Column {
+    pub fn new(title: &str) -> Column {
+        Column {
+            title: title.to_string(),
+            ..Column::default()
+        }
+    }
+
+    pub fn push(&mut self, text: &str, look: Look) {
+        self.text.push_str(&text.replace('\t', "    "));
+        self.looks.push((self.text.len(), look));
+    }
+
+    /// The text's rows at a width.
+    fn rows(&self, width: usize) -> Vec<Vec<(String, Look)>> {
+        let (mut rows, mut start) = (Vec::new(), 0);
+        for line in self.text.split('\n') {
+            for row in wrap(line, width.max(1), 0) {
+                rows.push(self.spans(start + row.start, start + row.end));
+            }
+            start += line.len() + 1;
+        }
+        rows
+    }
+
+    fn spans(&self, mut from: usize, to: usize) -> Vec<(String, Look)> {
+        let mut spans = Vec::new();
+        for (end, look) in &self.looks {
+            let cut = (*end).min(to);
+            if cut > from {
+                spans.push((self.text[from..cut].to_string(), *look));
+                from = cut;
+            }
+        }
+        spans
+    }
+}
+
+/// Lays columns out in a width; the chosen one's title is strong.
+pub fn side_by_side(columns: &[Column], width: usize, chosen: Option<usize>) -> Vec<Row> {
+    let count = columns.len().max(1);
+    let each = (width + cells(GAP)) / count;
+    let each = each.saturating_sub(cells(GAP));
+    if each < NARROWEST {
+        return stacked(columns, width, chosen);
+    }
+    let texts: Vec<_> = columns.iter().map(|column| column.rows(each)).collect();
+    let height = texts.iter().map(Vec::len).max().unwrap_or(0);
+    let mut rows = vec![join(
+        columns
+            .iter()
+            .enumerate()
+            .map(|(at, column)| vec![(column.title.clone(), title_look(at, chosen))]),
+        each,
+    )];
+    for y in 0..height {
+        let cells = texts
+            .iter()
+            .map(|text| text.get(y).cloned().unwrap_or_default());
+        rows.push(join(cells, each));
+    }
+    rows
+}
+
+fn stacked(columns: &[Column], width: usize, chosen: Option<usize>) -> Vec<Row> {
+    let mut rows = Vec::new();
+    for (at, column) in columns.iter().enumerate() {
+        let item = chosen.map(|_| at);
+        let spans = vec![(column.title.clone(), title_look(at, chosen))];
+        rows.push(Row { spans, item });
+        rows.extend(
+            column
+                .rows(width)
+                .into_iter()
+                .map(|spans| Row { spans, item }),
+        );
+    }
+    rows
+}
+
+fn title_look(at: usize, chosen: Option<usize>) -> Look {
+    match chosen {
+        Some(chosen) if chosen == at => Look::Strong,
+        _ => Look::Quiet,
+    }
+}
+
+fn join(cells_of_row: impl Iterator<Item = Vec<(String, Look)>>, each: usize) -> Row {
+    let mut spans = Vec::new();
+    for (at, cell) in cells_of_row.enumerate() {
+        if at > 0 {
+            spans.push((GAP.to_string(), Look::Quiet));
+        }
+        let taken: usize = cell.iter().map(|(text, _)| cells(text)).sum();
+        spans.extend(cell);
+        spans.push((" ".repeat(each.saturating_sub(taken)), Look::Plain));
+    }
+    Row { spans, item: None }
+}

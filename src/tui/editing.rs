@@ -1,0 +1,143 @@
+//! Changing a passage in the input line, or in the writer's own editor, and picking from lists.
+
+use super::app::{App, Wish};
+use super::keys::{self, Scroll};
+use super::message::Tone;
+use super::overlay::Overlay;
+use crate::editor::EditorError;
+use crate::story::{Command, NodeId};
+use crate::studio::Listed;
+use crossterm::event::KeyEvent;
+
+impl App {
+    /// Puts a passage into the input line, to be changed there.
+    pub(super) fn begin_edit(&mut self, node: NodeId, text: &str) {
+        self.editing = Some(node);
+        self.overlay = None;
+        self.hints = None;
+        self.input.set(text.trim_start_matches([' ', '\n']));
+    }
+
+    /// Leaves the passage as it was. False when none was being changed.
+    pub(super) fn leave_edit(&mut self) -> bool {
+        let edited = self.editing.take().is_some();
+        if edited {
+            self.input.take();
+        }
+        edited
+    }
+
+    /// Keeps what the input line now says as the passage's text.
+    pub(super) fn keep_edit(&mut self, node: NodeId) {
+        let text = self.input.text().to_string();
+        if self.run(Command::Edit(Some(format!("#{node}")), Some(text))) {
+            self.editing = None;
+            self.input.take();
+        }
+    }
+
+    /// The editor's command and the text that it gets.
+    pub(super) fn for_editor(&self) -> (String, String) {
+        (
+            self.editor.clone().unwrap_or_default(),
+            self.input.text().to_string(),
+        )
+    }
+
+    /// Takes what the editor made of the input line.
+    pub(super) fn edited(&mut self, edited: Result<String, EditorError>) {
+        match edited {
+            Err(error) => self.tell(Tone::Error, &error.to_string()),
+            Ok(text) => {
+                self.input.set(&text);
+                if let Some(node) = self.editing {
+                    self.keep_edit(node);
+                }
+            }
+        }
+    }
+
+    pub(super) fn ask_for_editor(&mut self) {
+        match self.editor {
+            Some(_) => self.wish = Some(Wish::Editor),
+            None => self.tell(Tone::Error, &EditorError::None.to_string()),
+        }
+    }
+
+    pub(super) fn list(&mut self, title: &str, listed: &[Listed]) {
+        if self.studio.candidates().len() == listed.len() && self.shows_candidates() {
+            self.show_candidates();
+            return;
+        }
+        let labels = listed.iter().map(|row| row.label.clone()).collect();
+        self.overlay = Some(Overlay::list(title, labels));
+    }
+
+    fn shows_candidates(&self) -> bool {
+        let shown = self.overlay.as_ref();
+        shown.is_some_and(Overlay::shows_candidates)
+    }
+
+    /// Shows what is being written side by side, as far as it has come.
+    pub(super) fn show_candidates(&mut self) {
+        let story = self.studio.story();
+        let candidates = self.studio.candidates().iter();
+        let texts = candidates.map(|id| story.node(*id).map_or("", |node| &node.text));
+        let texts: Vec<&str> = texts.collect();
+        match &mut self.overlay {
+            Some(overlay) if overlay.shows_candidates() => _ = overlay.update(&texts),
+            _ => self.overlay = Some(Overlay::candidates(&texts)),
+        }
+    }
+
+    /// While candidates are on the screen they grow there.
+    pub(super) fn grow_candidates(&mut self) {
+        if self.shows_candidates() && !self.studio.candidates().is_empty() {
+            self.show_candidates();
+        }
+    }
+
+    /// What a key does to a list: true when it was for it.
+    pub(super) fn pick_key(&mut self, event: &KeyEvent) -> bool {
+        let Some(overlay) = self.overlay.as_mut().filter(|overlay| overlay.items() > 0) else {
+            return false;
+        };
+        let digit = keys::typed(event).and_then(|c| c.to_digit(10)).unwrap_or(0) as usize;
+        if digit == 0 || digit > overlay.items() || !self.input.is_empty() {
+            return false;
+        }
+        let by = digit as isize - 1 - overlay.chosen().unwrap_or(0) as isize;
+        overlay.choose(by)
+    }
+
+    /// Takes the chosen row; false where there is none.
+    pub(super) fn pick_chosen(&mut self) -> bool {
+        let overlay = self.overlay.as_ref().filter(|overlay| overlay.items() > 0);
+        let Some(at) = overlay.and_then(Overlay::chosen) else {
+            return false;
+        };
+        if self.studio.writing() {
+            // What is being written side by side is taken once it is whole.
+            self.tell(Tone::Info, "Still writing; Esc stops it");
+            return true;
+        }
+        self.overlay = None;
+        self.run(Command::Pick(at + 1));
+        true
+    }
+
+    /// Arrows choose in a list, and scroll elsewhere.
+    pub(super) fn move_in_overlay(&mut self, by: isize, scroll: Option<Scroll>) -> bool {
+        let Some(overlay) = &mut self.overlay else {
+            return false;
+        };
+        if overlay.items() > 0 {
+            return overlay.choose(by);
+        }
+        match scroll {
+            Some(scroll) => overlay.scroll(scroll),
+            None => return false,
+        }
+        true
+    }
+}
