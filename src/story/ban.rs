@@ -72,7 +72,7 @@ impl std::fmt::Display for Ban {
 }
 
 fn quoted(text: &str) -> bool {
-    text.len() > 2 && text.starts_with('"') && text.ends_with('"')
+    text.len() >= 2 && text.starts_with('"') && text.ends_with('"')
 }
 
 fn pattern(text: &str) -> Option<&str> {

@@ -308,8 +308,8 @@ mod tests {
     fn two_texts_stand_side_by_side() {
         use crate::story::diff::words;
         let mut overlay = Overlay::diff(&words("one red lamp", "one blue lamp"));
-        overlay.fit(25, 5);
-        assert_eq!(texts(&overlay)[1], "one red lamp │ one blue ");
+        overlay.fit(27, 5);
+        assert_eq!(texts(&overlay)[1], "one red lamp │ one blue    ");
     }
 
     #[test]

@@ -8,8 +8,8 @@ pub const COMMANDS: &[Spec] = &[
     Spec {
         name: "continue",
         aliases: &["c"],
-        args: "[N|sent|para|\"UNTIL\"]",
-        help: "let the model write on; an empty line does the same",
+        args: "[N|sent|para]",
+        help: "let the model write on: N tokens, a sentence, a paragraph, or until \"words\"",
         completes: Completes::Reaches,
         parse: reach,
     },
@@ -238,7 +238,7 @@ pub const COMMANDS: &[Spec] = &[
     Spec {
         name: "note",
         aliases: &["an"],
-        args: "[TEXT|none] [depth=N]",
+        args: "[TEXT] [depth=N]",
         help: "the author's note: read N paragraphs before the end",
         completes: Completes::Nothing,
         parse: |rest| Ok(Command::Note(some(rest))),

@@ -132,7 +132,9 @@ mod tests {
             // A value that no preset has: what changes must be the field of that name, alone.
             let value = match setting.name {
                 "mirostat" => "2",
-                name if name.starts_with("dry_seq") || name == "stop" => r#"["x"]"#,
+                "whole_sentences" | "heal" => "off",
+                "stop" | "banned_phrases" => r#"["x"]"#,
+                name if name.starts_with("dry_seq") => r#"["x"]"#,
                 name if name.ends_with("_p") || name.starts_with("xtc") => "0.375",
                 _ => "3",
             };
