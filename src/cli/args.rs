@@ -192,6 +192,34 @@ pub enum Sessions {
         #[arg(long)]
         json: bool,
     },
+    /// Print a session's story as it stands
+    Show {
+        name: String,
+        /// Every passage of every branch, one JSON object a line
+        #[arg(long)]
+        all: bool,
+        #[arg(long, env = "ILLUMINE_SESSIONS", value_name = "FOLDER")]
+        sessions: Option<PathBuf>,
+    },
+    /// Find words in every branch of every session
+    Grep {
+        words: String,
+        #[arg(long, env = "ILLUMINE_SESSIONS", value_name = "FOLDER")]
+        sessions: Option<PathBuf>,
+    },
+    /// Give a session another name
+    Rename {
+        name: String,
+        to: String,
+        #[arg(long, env = "ILLUMINE_SESSIONS", value_name = "FOLDER")]
+        sessions: Option<PathBuf>,
+    },
+    /// Prove that a session is sound, or say what is wrong; without a name, all of them
+    Check {
+        name: Option<String>,
+        #[arg(long, env = "ILLUMINE_SESSIONS", value_name = "FOLDER")]
+        sessions: Option<PathBuf>,
+    },
 }
 
 #[derive(Debug, Subcommand)]

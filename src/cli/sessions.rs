@@ -2,21 +2,36 @@
 
 use super::args::Sessions as Args;
 use super::environment::Paths;
-use super::{Exit, Failed, print};
-use illumine::store::Sessions;
+use super::{Exit, Failed, complain, print};
+use illumine::store::{Recovered, Sessions, StoreError};
+use illumine::story::sentence::excerpt;
+use std::path::PathBuf;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
 pub fn run(paths: &Paths, what: &Args) -> Result<Exit, Failed> {
-    let Args::List { sessions, json } = what;
-    let root = sessions.as_ref().unwrap_or(&paths.sessions);
-    let listed = Sessions::new(root).list()?;
+    let at = |folder: &Option<PathBuf>| Sessions::new(folder.as_ref().unwrap_or(&paths.sessions));
+    match what {
+        Args::List { sessions, json } => list(&at(sessions), *json),
+        Args::Show {
+            name,
+            all,
+            sessions,
+        } => show(&at(sessions), name, *all),
+        Args::Grep { words, sessions } => grep(&at(sessions), words),
+        Args::Rename { name, to, sessions } => rename(&at(sessions), name, to),
+        Args::Check { name, sessions } => check(&at(sessions), name.as_deref()),
+    }
+}
+
+fn list(sessions: &Sessions, json: bool) -> Result<Exit, Failed> {
+    let listed = sessions.list()?;
     let changed = |at| {
         OffsetDateTime::from(at)
             .format(&Rfc3339)
             .unwrap_or_default()
     };
-    if *json {
+    if json {
         let rows = listed.iter().map(|one| {
             serde_json::json!({"name": one.name, "bytes": one.bytes, "changed": changed(one.changed)})
         });
@@ -28,4 +43,101 @@ pub fn run(paths: &Paths, what: &Args) -> Result<Exit, Failed> {
         format!("{changed}  {:>9}  {}\n", one.bytes, one.name)
     });
     print(&rows.collect::<String>())
+}
+
+fn show(sessions: &Sessions, name: &str, all: bool) -> Result<Exit, Failed> {
+    let found = sessions.read(name)?;
+    let mut text = String::new();
+    if all {
+        for node in found.story.nodes() {
+            let line = serde_json::to_string(node);
+            let line = line.map_err(|error| Failed::new(Exit::Engine, error))?;
+            text.push_str(&line);
+            text.push('\n');
+        }
+    } else {
+        let path = found.story.path();
+        text.extend(path.iter().map(|passage| passage.text));
+        if !text.ends_with('\n') {
+            text.push('\n');
+        }
+    }
+    if let Some(doubt) = found.doubt {
+        complain(&format!("This is the story up to where {doubt}"));
+    }
+    print(&text)
+}
+
+/// As grep does, 0 where something was found and 1 where nothing was.
+fn grep(sessions: &Sessions, words: &str) -> Result<Exit, Failed> {
+    let wanted = words.to_lowercase();
+    let mut hits = 0;
+    for one in sessions.list()? {
+        let found = sessions.read(&one.name)?;
+        for node in found.story.nodes() {
+            let lower = node.text.to_lowercase();
+            let Some(at) = lower.find(&wanted) else {
+                continue;
+            };
+            hits += 1;
+            let from = (at.saturating_sub(30)..=at).find(|at| node.text.is_char_boundary(*at));
+            let around = node.text.get(from.unwrap_or(0)..).unwrap_or(&node.text);
+            print(&format!(
+                "{} #{}: {}\n",
+                one.name,
+                node.id,
+                excerpt(around, 80)
+            ))?;
+        }
+    }
+    match hits {
+        0 => Ok(Exit::Engine),
+        _ => Ok(Exit::Well),
+    }
+}
+
+fn rename(sessions: &Sessions, name: &str, to: &str) -> Result<Exit, Failed> {
+    let (mut journal, _) = sessions.open(name)?;
+    journal.rename(to)?;
+    print(&format!("{name} is {to} now\n"))
+}
+
+/// Every session's state, a line each; an error's code where one is not sound.
+fn check(sessions: &Sessions, name: Option<&str>) -> Result<Exit, Failed> {
+    let names = match name {
+        Some(name) => vec![name.to_string()],
+        None => sessions.list()?.into_iter().map(|one| one.name).collect(),
+    };
+    let mut sound = true;
+    for name in names {
+        let found = sessions.read(&name)?;
+        let aside = sessions.set_aside(&name)?;
+        sound &= found.doubt.is_none();
+        print(&format!("{}\n", verdict(&name, &found, &aside)?))?;
+    }
+    match sound {
+        true => Ok(Exit::Well),
+        false => Ok(Exit::Session),
+    }
+}
+
+fn verdict(name: &str, found: &Recovered, aside: &[PathBuf]) -> Result<String, StoreError> {
+    let story = &found.story;
+    let counts = format!(
+        "{} records, {} passages, {} on the way to here",
+        found.records,
+        story.nodes().len(),
+        story.path().len()
+    );
+    let mut text = match (&found.doubt, found.torn) {
+        (Some(why), _) => format!("{name}: not sound, {why}; up to there {counts}"),
+        (None, 0) => format!("{name}: sound, {counts}"),
+        (None, torn) => format!(
+            "{name}: sound, {counts}; {torn} bytes at the end were cut off by a crash and will be set aside"
+        ),
+    };
+    for path in aside {
+        text.push_str(&format!("\n  set aside: {}", path.display()));
+    }
+    Ok(text)
 }

@@ -132,6 +132,32 @@ impl Sessions {
         Journal::open(&self.root, valid(name)?)
     }
 
+    /// Reads a session as it stands, though another may be writing it; changes nothing.
+    pub fn read(&self, name: &str) -> Result<Recovered, StoreError> {
+        let path = self.root.join(valid(name)?).join(journal::FILE);
+        match fs::read(&path) {
+            Ok(bytes) => Ok(recover(&bytes)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                Err(StoreError::Unknown(name.to_string()))
+            }
+            Err(error) => Err(StoreError::io("read", &path, error)),
+        }
+    }
+
+    /// Tails of journals that crashes cut off and that were set aside.
+    pub fn set_aside(&self, name: &str) -> Result<Vec<PathBuf>, StoreError> {
+        let folder = self.root.join(valid(name)?);
+        let entries = fs::read_dir(&folder);
+        let entries = entries.map_err(|error| StoreError::io("read the folder", &folder, error))?;
+        let torn = |path: &PathBuf| {
+            let name = path.file_name().and_then(|name| name.to_str());
+            name.is_some_and(|name| name.starts_with("torn") && name.ends_with(".txt"))
+        };
+        let mut found: Vec<PathBuf> = entries.flatten().map(|e| e.path()).filter(torn).collect();
+        found.sort();
+        Ok(found)
+    }
+
     pub fn exists(&self, name: &str) -> bool {
         valid(name).is_ok_and(|name| self.root.join(name).join(journal::FILE).is_file())
     }

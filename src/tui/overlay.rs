@@ -175,6 +175,7 @@ impl Overlay {
         (self.width, self.height) = (width, height);
         if fresh {
             self.show_chosen();
+            self.show_difference();
         }
         self.top = self.top.min(self.last());
     }
@@ -247,6 +248,17 @@ impl Overlay {
             self.top = first;
         } else if last >= self.top + self.height {
             self.top = (last + 1).saturating_sub(self.height.max(1));
+        }
+    }
+
+    /// Scrolls to where two texts first differ.
+    fn show_difference(&mut self) {
+        let differs = |row: &Row| {
+            let mut looks = row.spans.iter().map(|(_, look)| *look);
+            looks.any(|look| matches!(look, Look::Left | Look::Right))
+        };
+        if let Some(first) = self.rows.iter().position(differs) {
+            self.top = first.saturating_sub(self.height / 2);
         }
     }
 
