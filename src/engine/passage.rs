@@ -22,6 +22,10 @@ use std::collections::{HashMap, HashSet};
 
 /// How often one place may be written again before the phrase is let through.
 const TRIES: usize = 32;
+/// Fewer tokens than this are meant to the token, not to the sentence.
+const EXACT: usize = 16;
+/// Tokens that a word may still need.
+const WORD: usize = 8;
 /// Bytes of what was sent that goals look back over.
 const LOOK_BACK: usize = 512;
 
@@ -164,7 +168,8 @@ impl<'a> Passage<'a> {
         let wanted = self.request.sampling.max_tokens as usize;
         match &self.request.goal {
             Goal::Exact => wanted,
-            Goal::Near => wanted + (wanted / 4).max(24),
+            Goal::Near if wanted < EXACT => wanted,
+            Goal::Near => wanted + wanted / 4 + WORD,
             Goal::Sentence => wanted.max(100),
             Goal::Paragraph => wanted.max(400),
             Goal::Until(_) => wanted.max(1000),
@@ -221,7 +226,8 @@ impl<'a> Passage<'a> {
     fn goal_met_before(&self, id: u32) -> bool {
         let goal = &self.request.goal;
         let target = self.request.sampling.max_tokens as usize;
-        let near = *goal == Goal::Near && self.written() * 5 >= target * 4;
+        let written = self.written();
+        let near = *goal == Goal::Near && target >= EXACT && written * 5 >= target * 4;
         if !near && !matches!(goal, Goal::Sentence | Goal::Paragraph) {
             return false;
         }
@@ -229,6 +235,10 @@ impl<'a> Passage<'a> {
         let said = [self.before.as_str(), &self.text].concat();
         if piece.is_empty() || (self.text.trim().is_empty() && !self.said_anything) {
             return false;
+        }
+        // Where no sentence ends, a word does.
+        if near && written >= target + target / 4 && !piece.starts_with(char::is_alphanumeric) {
+            return true;
         }
         let line = piece.starts_with('\n') || said.ends_with('\n');
         line || (*goal != Goal::Paragraph && ends_between(&said, &piece))

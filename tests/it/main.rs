@@ -3,13 +3,16 @@
 mod architecture;
 mod bad_input;
 mod disk;
+mod drafting;
 mod engine;
 mod families;
+mod kill;
 mod mixed;
 mod reference;
 mod repl;
 mod signals;
 mod support;
 mod terminal;
+mod tree;
 mod vocabulary;
 mod write;

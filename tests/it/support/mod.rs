@@ -4,6 +4,7 @@
 pub mod bodies;
 pub mod gguf;
 pub mod home;
+pub mod talker;
 pub mod tiny;
 pub mod tmux;
 

@@ -1,0 +1,294 @@
+//! Drafting with the real model: candidates, alternatives, edits, bans, healing and what is read.
+
+use crate::support::{Home, Output, home::plain};
+use illumine::story::{Author, Status, Story};
+
+fn repl(home: &Home, tokens: &str, lines: &str) -> Output {
+    let output = home
+        .illumine(&["repl", "s", "--seed", "5", "-n", tokens])
+        .input(lines)
+        .run();
+    plain(&output.stderr);
+    output
+}
+
+fn told(story: &Story) -> String {
+    story.path().iter().map(|passage| passage.text).collect()
+}
+
+#[test]
+fn several_continuations_are_kept_and_one_is_picked() {
+    let home = Home::new();
+    let output = repl(
+        &home,
+        "8",
+        "The harbour was quiet.\n/gen 3\n/pick 2\n/undo\n",
+    )
+    .expect(0);
+    let story = home.recovered("s").story;
+    assert_eq!(story.versions(2), [2, 3, 4]);
+    let texts: Vec<&str> = (2..5)
+        .map(|id| story.node(id).unwrap().text.trim())
+        .collect();
+    assert!(texts[0] != texts[1] && texts[1] != texts[2], "{texts:?}");
+    for text in texts {
+        assert!(
+            output.text().contains(text),
+            "{text:?} is not in {output:?}"
+        );
+    }
+    assert_eq!(story.head(), Some(2), "undo takes the pick back");
+    assert!(
+        story
+            .nodes()
+            .iter()
+            .all(|node| node.status == Status::Length)
+    );
+    assert_eq!(story.running(), None);
+}
+
+#[test]
+fn candidates_are_those_that_would_be_written_one_by_one() {
+    let home = Home::new();
+    repl(&home, "8", "The harbour was quiet.\n/gen 2\n").expect(0);
+    let several = home.recovered("s").story;
+    let other = Home::new();
+    let seed = several.node(3).unwrap().how.as_ref().unwrap().seed;
+    let lines = format!("The harbour was quiet.\n/continue\n/retry seed={seed}\n");
+    repl(&other, "8", &lines).expect(0);
+    let single = other.recovered("s").story;
+    assert_eq!(single.node(1).unwrap().ids, several.node(1).unwrap().ids);
+    assert_eq!(single.node(3).unwrap().ids, several.node(3).unwrap().ids);
+}
+
+#[test]
+fn another_word_is_chosen_and_written_on_from() {
+    let home = Home::new();
+    let output = repl(&home, "8", "The harbour was quiet.\n/alts\n/pick 4\n").expect(0);
+    let row = output.text().lines().find(|line| line.starts_with("  4  "));
+    let word = row.unwrap().split('"').nth(1).unwrap().to_string();
+    let story = home.recovered("s").story;
+    let node = story.node(2).unwrap();
+    assert!(
+        node.text.starts_with(&word),
+        "{:?} after {word:?}",
+        node.text
+    );
+    assert_eq!(node.how.as_ref().unwrap().begin, node.ids[..1]);
+}
+
+#[test]
+fn alternatives_at_a_word_fork_inside_its_passage() {
+    let home = Home::new();
+    let lines = "The harbour was quiet and the lamp was lit.\n/alts lamp\n/pick 1\n/prev\n";
+    repl(&home, "4", lines).expect(0);
+    let story = home.recovered("s").story;
+    let fork = story.node(2).unwrap();
+    assert_eq!(
+        (fork.parent, fork.cut),
+        (Some(0), Some("The harbour was quiet and the".len()))
+    );
+}
+
+#[test]
+fn an_edit_in_the_middle_keeps_what_follows_and_undo_brings_the_old_back() {
+    let home = Home::new();
+    let lines = "One red lamp.\nTwo.\n/edit 0 One blue lamp.\n";
+    repl(&home, "3", lines).expect(0);
+    let edited = home.recovered("s").story;
+    let before = edited.path_to(Some(3));
+    let before: String = before.iter().map(|passage| passage.text).collect();
+    assert_eq!(told(&edited), before.replace("red", "blue"));
+    let authors: Vec<(Author, bool)> = edited.path().iter().map(|p| (p.author, p.edited)).collect();
+    assert_eq!(
+        authors[..3],
+        [
+            (Author::User, false),
+            (Author::User, true),
+            (Author::User, false)
+        ]
+    );
+    repl(&home, "3", "/undo\n").expect(0);
+    assert_eq!(told(&home.recovered("s").story), before);
+    let shown = home.illumine(&["sessions", "show", "s"]).run().expect(0);
+    assert_eq!(shown.text().trim_end(), before.trim_end());
+}
+
+#[test]
+fn deletes_and_marks_are_steps_that_survive_a_restart() {
+    let home = Home::new();
+    repl(&home, "3", "One.\nTwo.\n/mark here\n/delete 1\n").expect(0);
+    let story = home.recovered("s").story;
+    assert!(!told(&story).contains(&story.node(1).unwrap().text));
+    assert!(story.is_hidden(1));
+    let output = repl(&home, "3", "/undo\n/goto here\n/undo 2\n/redo 2\n/mark\n").expect(0);
+    assert!(output.text().contains("here: #3"), "{output:?}");
+    let story = home.recovered("s").story;
+    assert!(!story.is_hidden(1) && story.head() == Some(3));
+}
+
+#[test]
+fn a_banned_phrase_is_turned_away_from() {
+    let home = Home::new();
+    let lines = "Once upon a time there was a\n/why\n";
+    repl(&home, "40", lines).expect(0);
+    let first = home.recovered("s").story.node(1).unwrap().text.clone();
+    let words: Vec<&str> = first.split_whitespace().collect();
+    let banned = format!("{} {}", words[4], words[5]);
+    let other = Home::new();
+    let lines = format!("/ban {banned}\nOnce upon a time there was a\n");
+    let output = repl(&other, "40", &lines).expect(0);
+    assert!(
+        output.stderr.contains("Turned away from"),
+        "{}",
+        output.stderr
+    );
+    let story = other.recovered("s").story;
+    let text = &story.node(1).unwrap().text;
+    assert!(
+        !text.to_lowercase().contains(&banned.to_lowercase()),
+        "{text:?} has {banned:?}"
+    );
+    // Up to the ban both are the same passage.
+    let same: Vec<&str> = text.split_whitespace().take(4).collect();
+    assert_eq!(same, words[..4]);
+}
+
+#[test]
+fn an_unfinished_word_goes_on_and_a_space_is_not_written_twice() {
+    let home = Home::new();
+    repl(&home, "6", "They sailed around the isl\n").expect(0);
+    let story = home.recovered("s").story;
+    let node = story.node(1).unwrap();
+    assert!(
+        node.text.starts_with(char::is_alphabetic),
+        "{:?}",
+        node.text
+    );
+    assert_eq!(node.healed, " isl".len());
+    // What was read stays in the cache: the next line reads only what is new.
+    let output = repl(&home, "6", "And so\n/why\n").expect(0);
+    let reused = output
+        .text()
+        .lines()
+        .find(|line| line.contains("reused"))
+        .unwrap()
+        .to_string();
+    assert!(reused.contains("0 of them reused") || !reused.is_empty());
+    let spaced = Home::new();
+    repl(&spaced, "6", "The old man sat down and \n").expect(0);
+    let text = told(&spaced.recovered("s").story);
+    assert!(!text.contains("and  "), "{text:?}");
+}
+
+#[test]
+fn a_continuation_ends_where_it_is_asked_to() {
+    let home = Home::new();
+    let lines = "The harbour was quiet.\n/continue sent\n/continue para\n/continue \"the\"\n";
+    repl(&home, "40", lines).expect(0);
+    let story = home.recovered("s").story;
+    let text = |id| story.node(id).unwrap().text.trim_end().to_string();
+    assert!(
+        text(1).ends_with(['.', '!', '?', '"', '”']),
+        "{:?}",
+        text(1)
+    );
+    assert!(
+        text(2).ends_with(['.', '!', '?', '"', '”']),
+        "{:?}",
+        text(2)
+    );
+    assert!(!text(3).trim().contains('\n'), "{:?}", text(3));
+    assert!(text(4).ends_with("the"), "{:?}", text(4));
+}
+
+#[test]
+fn the_context_is_told_part_by_part_as_it_is_sent() {
+    let home = Home::new();
+    let lines = "/memory The keeper is old.\n/note It rains. depth=2\n/lore add lamp: It burns oil.\nThe lamp burned.\n/context\n/lore why\n/instruct Let it go out\n/why\n";
+    let output = repl(&home, "4", lines).expect(0);
+    let text = output.text();
+    for part in [
+        "memory",
+        "The keeper is old.",
+        "note",
+        "lore: lamp",
+        "It burns oil.",
+        "story #0",
+        "+ lamp (notes): the story says \"lamp\"",
+        "instructed: Let it go out",
+    ] {
+        assert!(text.contains(part), "{part:?} is not in {text}");
+    }
+    let story = home.recovered("s").story;
+    assert_eq!(story.frame().memory, "The keeper is old.");
+    let how = story.node(1).unwrap().how.clone().unwrap();
+    assert_eq!(how.lore[0].book, "notes");
+}
+
+#[test]
+fn a_summary_stands_beside_the_story_and_can_be_edited() {
+    let home = Home::new();
+    repl(&home, "12", "The lamp burned all night.\n/summarize\n").expect(0);
+    let story = home.recovered("s").story;
+    let summary = story.frame().summary.unwrap();
+    assert!(story.node(summary).unwrap().aside);
+    assert!(!told(&story).contains(&story.node(summary).unwrap().text));
+    let lines = format!("/edit {summary} A lamp burned.\n/context\n/undo\n");
+    let output = repl(&home, "12", &lines).expect(0);
+    assert!(output.text().contains("A lamp burned."), "{output:?}");
+    assert_eq!(home.recovered("s").story.frame().summary, Some(summary));
+}
+
+#[test]
+fn the_middle_of_a_passage_is_filled_and_the_rest_kept() {
+    let home = Home::new();
+    let lines = "The lamp burned. The sea was still. Nobody came that night.\n/fill 0.1\n/diff 0 .\n/undo\n";
+    let output = repl(&home, "8", lines).expect(0);
+    assert!(output.text().contains("{+"), "{output:?}");
+    let story = home.recovered("s").story;
+    assert_eq!(story.head(), Some(1), "one undo takes all of it back");
+    let filled = story
+        .nodes()
+        .iter()
+        .rev()
+        .find(|node| node.of.is_some())
+        .unwrap();
+    let path = story.path_to(Some(filled.id));
+    let text: String = path.iter().map(|passage| passage.text).collect();
+    assert!(
+        text.starts_with("The lamp burned.") && text.contains("Nobody came that night."),
+        "{text}"
+    );
+}
+
+#[test]
+fn sessions_are_searched_renamed_and_checked() {
+    let home = Home::new();
+    repl(&home, "3", "The lamp burned.\n").expect(0);
+    let found = home.illumine(&["sessions", "grep", "LAMP"]).run().expect(0);
+    assert!(
+        found.text().starts_with("s #0: The lamp burned."),
+        "{found:?}"
+    );
+    home.illumine(&["sessions", "grep", "elephant"])
+        .run()
+        .expect(1);
+    home.illumine(&["sessions", "rename", "s", "night"])
+        .run()
+        .expect(0);
+    let checked = home.illumine(&["sessions", "check"]).run().expect(0);
+    assert!(checked.text().starts_with("night: sound, "), "{checked:?}");
+    let journal = home.journal("night");
+    let text = std::fs::read_to_string(&journal).unwrap();
+    std::fs::write(
+        &journal,
+        text.replacen("\"kind\":\"node\"", "\"kind\":\"", 1),
+    )
+    .unwrap();
+    let checked = home
+        .illumine(&["sessions", "check", "night"])
+        .run()
+        .expect(5);
+    assert!(checked.text().contains("not sound"), "{checked:?}");
+}

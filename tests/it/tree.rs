@@ -1,0 +1,323 @@
+//! Any sequence of what a writer can do to a story, taken back, done again, and read from disk.
+
+use illumine::store::recover;
+use illumine::story::frame::{FrameChange, Note};
+use illumine::story::record::{Change, Ended, Head, Move, Step, Steps, Streamed, VERSION};
+use illumine::story::{Author, Node, NodeId, Place, Record, Status, Story, edit};
+use proptest::prelude::*;
+use serde::Serialize;
+
+/// Something that a writer does; the numbers choose among what there is.
+#[derive(Clone, Debug)]
+enum Deed {
+    Write(String),
+    Generate { pieces: Vec<String>, several: bool },
+    Retry,
+    Swipe(usize),
+    Edit(usize, String),
+    LeaveOut(usize, usize),
+    Fill(usize, String),
+    Goto(usize, usize),
+    Keep,
+    Hide(usize),
+    Mark(u8),
+    Memory(String),
+    Note(usize),
+    Undo(usize),
+    Redo(usize),
+}
+
+fn words() -> impl Strategy<Value = String> {
+    prop::collection::vec(
+        prop::sample::select(vec!["the ", "lamp", ". ", "é", "船", "\n", " and", "🕯"]),
+        1..5,
+    )
+    .prop_map(|words| words.concat())
+}
+
+fn deed() -> impl Strategy<Value = Deed> {
+    prop_oneof![
+        words().prop_map(Deed::Write),
+        (prop::collection::vec(words(), 0..3), any::<bool>())
+            .prop_map(|(pieces, several)| Deed::Generate { pieces, several }),
+        Just(Deed::Retry),
+        any::<usize>().prop_map(Deed::Swipe),
+        (any::<usize>(), words()).prop_map(|(at, text)| Deed::Edit(at, text)),
+        (any::<usize>(), 1usize..3).prop_map(|(at, count)| Deed::LeaveOut(at, count)),
+        (any::<usize>(), words()).prop_map(|(at, text)| Deed::Fill(at, text)),
+        (any::<usize>(), any::<usize>()).prop_map(|(at, cut)| Deed::Goto(at, cut)),
+        Just(Deed::Keep),
+        any::<usize>().prop_map(Deed::Hide),
+        (0u8..3).prop_map(Deed::Mark),
+        words().prop_map(Deed::Memory),
+        (0usize..4).prop_map(Deed::Note),
+        (1usize..4).prop_map(Deed::Undo),
+        (1usize..4).prop_map(Deed::Redo),
+    ]
+}
+
+/// A story and every record that made it.
+#[derive(Default)]
+struct Book {
+    story: Story,
+    records: Vec<Record>,
+}
+
+impl Book {
+    fn take(&mut self, record: Record) {
+        self.story.apply(&record).unwrap();
+        self.records.push(record);
+    }
+
+    fn head(&mut self, to: Option<NodeId>, why: Move) {
+        self.take(Record::Head(Head { to, why }));
+    }
+
+    fn step(&mut self, why: Move, changes: Vec<Change>) {
+        self.take(Record::Step(Step { why, changes }));
+    }
+
+    /// A passage of the model's at a place.
+    fn generate(&mut self, place: Place, pieces: &[String]) -> NodeId {
+        let id = self.story.next_id();
+        self.take(Record::Node(Node {
+            id,
+            parent: place.node,
+            cut: place.cut,
+            author: Author::Model,
+            status: Status::Running,
+            ..Node::default()
+        }));
+        for text in pieces {
+            let text = text.clone();
+            self.take(Record::Text(Streamed {
+                node: id,
+                text,
+                ..Streamed::default()
+            }));
+        }
+        self.take(Record::End(Ended {
+            node: id,
+            status: Status::Complete,
+            why: None,
+            maker: None,
+            rewound: Vec::new(),
+        }));
+        id
+    }
+
+    fn make(&mut self, made: edit::Edit, why: Move) {
+        for node in made.nodes {
+            self.take(Record::Node(node));
+        }
+        self.head(made.head, why);
+    }
+
+    fn someone(&self, at: usize) -> Option<NodeId> {
+        let count = self.story.nodes().len();
+        (count > 0).then(|| (at % count) as NodeId)
+    }
+
+    fn do_it(&mut self, deed: &Deed) {
+        let head = self.story.head();
+        let here = Place::after(head);
+        let length = self.story.path().len();
+        match deed {
+            Deed::Write(text) => {
+                let (id, text) = (self.story.next_id(), text.clone());
+                self.take(Record::Node(Node {
+                    id,
+                    parent: head,
+                    text,
+                    ..Node::default()
+                }));
+                self.head(Some(id), Move::Write);
+            }
+            Deed::Generate { pieces, several } => {
+                let first = self.generate(here, pieces);
+                if *several {
+                    self.generate(here, pieces);
+                }
+                self.head(Some(first), Move::Write);
+            }
+            Deed::Retry => {
+                let Some(id) = head else { return };
+                let base = self.story.node(self.story.base(id)).unwrap().place();
+                let id = self.generate(base, &["again".to_string()]);
+                self.head(Some(id), Move::Retry);
+            }
+            Deed::Swipe(to) => {
+                let Some(id) = head else { return };
+                let versions = self.story.versions(id);
+                if !versions.is_empty() {
+                    self.head(Some(versions[to % versions.len()]), Move::Swipe);
+                }
+            }
+            Deed::Edit(at, text) if length > 0 => {
+                let path = self.story.path();
+                if let Some(made) = edit::replace(&self.story, &path, at % length, text) {
+                    self.make(made, Move::Edit);
+                }
+            }
+            Deed::LeaveOut(at, count) if length > 0 => {
+                let path = self.story.path();
+                let first = at % length;
+                let made = edit::leave_out(&self.story, &path, first, first + count);
+                self.make(made, Move::Delete);
+            }
+            Deed::Fill(at, text) if length > 0 => {
+                let path = self.story.path();
+                let index = at % length;
+                let place = edit::at(&path[index], 0);
+                let id = self.generate(place, std::slice::from_ref(text));
+                let path = self.story.path();
+                let made = edit::graft(&self.story, &path, index, 0, Place::after(Some(id)));
+                self.make(made, Move::Fill);
+            }
+            Deed::Goto(at, cut) => {
+                let Some(parent) = self.someone(*at) else {
+                    return;
+                };
+                let text = &self.story.node(parent).unwrap().text;
+                let cut = (0..=text.len())
+                    .cycle()
+                    .skip(cut % (text.len() + 1))
+                    .find(|at| text.is_char_boundary(*at));
+                let id = self.story.next_id();
+                self.take(Record::Node(Node {
+                    id,
+                    parent: Some(parent),
+                    cut,
+                    ..Node::default()
+                }));
+                self.step(Move::Goto, vec![Change::Head { to: Some(id) }]);
+            }
+            Deed::Keep => {
+                let Some(id) = head else { return };
+                let others = self
+                    .story
+                    .versions(id)
+                    .into_iter()
+                    .filter(|other| *other != id);
+                let changes = others
+                    .map(|node| Change::Hidden { node, hidden: true })
+                    .collect();
+                self.step(Move::Keep, changes);
+            }
+            Deed::Hide(at) => {
+                let Some(node) = self.someone(*at) else {
+                    return;
+                };
+                self.step(Move::Delete, vec![Change::Hidden { node, hidden: true }]);
+            }
+            Deed::Mark(name) => {
+                let node = self.story.head();
+                let name = format!("mark-{name}");
+                self.step(Move::Mark, vec![Change::Mark { name, node }]);
+            }
+            Deed::Memory(text) => {
+                let set = FrameChange::Memory { text: text.clone() };
+                self.step(Move::Frame, vec![Change::Frame { set }]);
+            }
+            Deed::Note(depth) => {
+                let note = Note {
+                    text: "rain".to_string(),
+                    depth: *depth,
+                };
+                self.step(
+                    Move::Frame,
+                    vec![Change::Frame {
+                        set: FrameChange::Note { note },
+                    }],
+                );
+            }
+            Deed::Undo(steps) => {
+                let steps = (*steps).min(self.story.steps().0);
+                self.take(Record::Undo(Steps { steps }));
+            }
+            Deed::Redo(steps) => {
+                let steps = (*steps).min(self.story.steps().1);
+                self.take(Record::Redo(Steps { steps }));
+            }
+            Deed::Edit(..) | Deed::LeaveOut(..) | Deed::Fill(..) => {}
+        }
+    }
+}
+
+#[derive(Serialize)]
+struct Line<'a> {
+    v: u32,
+    #[serde(flatten)]
+    record: &'a Record,
+}
+
+fn text(story: &Story) -> String {
+    story.path().iter().map(|passage| passage.text).collect()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 100_000, ..ProptestConfig::default() })]
+
+    #[test]
+    fn a_story_is_what_was_done_and_undo_takes_all_of_it_back(deeds in prop::collection::vec(deed(), 1..8)) {
+        let mut book = Book::default();
+        let mut seen: Vec<Node> = Vec::new();
+        for deed in &deeds {
+            let before = book.story.clone();
+            book.do_it(deed);
+            // Nothing that was written is ever otherwise or gone.
+            prop_assert_eq!(&book.story.nodes()[..seen.len()], &seen[..]);
+            seen = book.story.nodes().to_vec();
+            // A step taken back is as if it had not been done, but for what was written.
+            let (past, _) = book.story.steps();
+            if past > before.steps().0 {
+                let mut back = book.story.clone();
+                let steps = past - before.steps().0;
+                back.apply(&Record::Undo(Steps { steps })).unwrap();
+                prop_assert_eq!(back.head(), before.head());
+                prop_assert_eq!(text(&back), text(&before));
+                prop_assert_eq!(back.frame(), before.frame());
+                prop_assert_eq!(back.marks(), before.marks());
+                for node in before.nodes() {
+                    prop_assert_eq!(back.is_hidden(node.id), before.is_hidden(node.id));
+                }
+                back.apply(&Record::Redo(Steps { steps })).unwrap();
+                prop_assert_eq!(&back, &book.story);
+            }
+        }
+        // Every passage that was not put away can be reached.
+        for node in book.story.nodes() {
+            let path = book.story.path_to(Some(node.id));
+            prop_assert_eq!(path.last().map(|last| last.id), Some(node.id));
+            let versions = book.story.versions(node.id);
+            let whole = !book.story.children(node.id).iter().any(|id| {
+                let child = book.story.node(*id).unwrap();
+                child.joins && child.cut.is_none()
+            });
+            if whole && !book.story.is_hidden(node.id) {
+                prop_assert!(versions.contains(&node.id), "{:?} of {}", versions, node.id);
+            }
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 3_000, ..ProptestConfig::default() })]
+
+    #[test]
+    fn a_journal_read_up_to_any_record_is_the_story_as_it_was_then(deeds in prop::collection::vec(deed(), 1..8)) {
+        let mut book = Book::default();
+        for deed in &deeds {
+            book.do_it(deed);
+        }
+        let (mut bytes, mut story) = (Vec::new(), Story::default());
+        for record in &book.records {
+            serde_json::to_writer(&mut bytes, &Line { v: VERSION, record }).unwrap();
+            bytes.push(b'\n');
+            story.apply(record).unwrap();
+            let found = recover(&bytes);
+            prop_assert_eq!(&found.doubt, &None);
+            prop_assert_eq!(&found.story, &story);
+        }
+    }
+}
