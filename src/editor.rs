@@ -20,11 +20,31 @@ pub enum EditorError {
     Read(String),
 }
 
-/// Has the writer change `text` with `command`, which may have arguments.
-pub fn edit(command: &str, text: &str) -> Result<String, EditorError> {
-    let mut words = command.split_whitespace();
-    let program = words.next().ok_or(EditorError::None)?;
-    let file = Draft::new(text).map_err(|error| EditorError::Run(error.to_string()))?;
+/// The program that a writer edits with, and where its files may stand.
+#[derive(Clone, Debug)]
+pub struct Editor {
+    /// May have arguments.
+    pub command: String,
+    pub folder: PathBuf,
+}
+
+impl Editor {
+    /// Has the writer change `text`.
+    pub fn edit(&self, text: &str) -> Result<String, EditorError> {
+        let mut words = self.command.split_whitespace();
+        let program = words.next().ok_or(EditorError::None)?;
+        let file = Draft::new(&self.folder, text);
+        let file = file.map_err(|error| EditorError::Run(error.to_string()))?;
+        run(program, words, &file, text)
+    }
+}
+
+fn run<'a>(
+    program: &str,
+    words: impl Iterator<Item = &'a str>,
+    file: &Draft,
+    text: &str,
+) -> Result<String, EditorError> {
     let status = Command::new(program).args(words).arg(&file.0).status();
     let status = status.map_err(|error| EditorError::Run(format!("{program}: {error}")))?;
     if !status.success() {
@@ -46,10 +66,10 @@ pub fn edit(command: &str, text: &str) -> Result<String, EditorError> {
 struct Draft(PathBuf);
 
 impl Draft {
-    fn new(text: &str) -> std::io::Result<Draft> {
+    fn new(folder: &Path, text: &str) -> std::io::Result<Draft> {
         let mut number = std::process::id();
         loop {
-            let path = std::env::temp_dir().join(format!("illumine-{number}.txt"));
+            let path = folder.join(format!("illumine-{number}.txt"));
             match Draft::create(&path, text) {
                 Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {
                     number = number.wrapping_add(1);
@@ -74,9 +94,18 @@ impl Drop for Draft {
     }
 }
 
-#[cfg(all(test, unix))]
+#[cfg(test)]
 mod tests {
     use super::*;
+
+    fn edit(command: &str, text: &str) -> Result<String, EditorError> {
+        let folder = tempfile::tempdir().unwrap();
+        let editor = Editor {
+            command: command.to_string(),
+            folder: folder.path().to_path_buf(),
+        };
+        editor.edit(text)
+    }
 
     #[test]
     fn what_the_editor_writes_comes_back() {

@@ -7,7 +7,7 @@ mod cli;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    keep_quiet_about_workers();
+    cli::keep_quiet_about_workers();
     let exit = match cli::args::read().and_then(cli::run) {
         Ok(exit) => exit,
         Err(failed) => {
@@ -16,15 +16,4 @@ fn main() -> ExitCode {
         }
     };
     ExitCode::from(exit.code())
-}
-
-/// A panic of another thread is answered with an event, in a sentence: its own lines would only
-/// stand in the middle of a story.
-fn keep_quiet_about_workers() {
-    let (main, said) = (std::thread::current().id(), std::panic::take_hook());
-    std::panic::set_hook(Box::new(move |info| {
-        if std::thread::current().id() == main {
-            said(info);
-        }
-    }));
 }

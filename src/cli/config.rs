@@ -13,7 +13,7 @@
 use super::exit::{Exit, Failed};
 use illumine::story::untrusted::clean_line;
 use illumine::story::{Mode, Settings, sampling};
-use illumine::tui::keys::Keymap;
+use illumine::tui::keymap::Keymap;
 use std::io::ErrorKind;
 use std::path::Path;
 use toml::{Table, Value};

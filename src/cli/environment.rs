@@ -5,6 +5,7 @@
 use super::args::Common;
 use super::exit::{Exit, Failed};
 use etcetera::BaseStrategy;
+use illumine::editor::Editor;
 use illumine::engine::ModelLoader;
 use illumine::model::catalog::Catalog;
 use illumine::model::device;
@@ -65,8 +66,10 @@ pub fn variable(name: &str) -> Option<String> {
 }
 
 /// The writer's editor, as every terminal program finds it.
-pub fn editor() -> Option<String> {
-    variable("VISUAL").or_else(|| variable("EDITOR"))
+pub fn editor() -> Option<Editor> {
+    let command = variable("VISUAL").or_else(|| variable("EDITOR"))?;
+    let folder = env::temp_dir();
+    Some(Editor { command, folder })
 }
 
 fn folder(name: &str) -> Option<PathBuf> {

@@ -21,6 +21,7 @@ pub use exit::{Exit, Failed};
 use illumine::engine::Engine;
 use illumine::story::Event;
 use illumine::studio::Studio;
+pub use signals::keep_quiet_about_workers;
 use std::io::{IsTerminal, Write, stderr, stdin, stdout};
 use std::sync::mpsc::{Receiver, channel};
 

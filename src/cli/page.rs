@@ -1,6 +1,5 @@
 //! The transcript on standard output; everything about it on standard error.
 
-use illumine::editor::edit;
 use illumine::line::{Gone, Page};
 use illumine::model::fetch::{Pace, Progress};
 use illumine::story::untrusted::clean;
@@ -80,8 +79,8 @@ impl Page for Paper {
         if !stdin().is_terminal() || !stdout().is_terminal() {
             return None;
         }
-        let command = environment::editor()?;
-        Some(edit(&command, text).map_err(|error| error.to_string()))
+        let editor = environment::editor()?;
+        Some(editor.edit(text).map_err(|error| error.to_string()))
     }
 
     fn working(&mut self, work: &Work) {

@@ -71,3 +71,14 @@ fn wait(watch: &Watch, stop: &Stop) {
         thread::sleep(Duration::from_millis(5));
     }
 }
+
+/// A panic of another thread is answered with an event, in a sentence: its own lines would only
+/// stand in the middle of a story.
+pub fn keep_quiet_about_workers() {
+    let (main, said) = (std::thread::current().id(), std::panic::take_hook());
+    std::panic::set_hook(Box::new(move |info| {
+        if std::thread::current().id() == main {
+            said(info);
+        }
+    }));
+}

@@ -1,9 +1,10 @@
 //! Which tokens could come next, and what a context is made of: answers that write nothing.
 
 use super::Failure;
+use super::encode::encode;
 use super::generate::{prefill, sampler};
 use super::load::Loaded;
-use super::prompt::{encode, prompt, segments, within_budget};
+use super::prompt::{prompt, segments, within_budget};
 use crate::model::sampler::log_probability;
 use crate::model::tokenizer::Decoder;
 use crate::story::message::{Alternative, Explained, Fault, Stats, TextRequest};

@@ -12,22 +12,34 @@ pub struct Healing {
     pub bytes: usize,
 }
 
-/// Takes the last token back, if it ends a text that may go on inside it.
+/// Tokens of one word that are taken back at most.
+const MOST: usize = 8;
+
+/// Takes the last word back, if the text ends inside one or on a space.
 pub fn heal(loaded: &Loaded, ids: &mut Vec<u32>) -> Healing {
-    let Some(last) = ids.last().filter(|_| ids.len() > 1) else {
-        return Healing::default();
-    };
-    let tail = loaded.tokenizer.bytes(*last);
-    let Ok(text) = std::str::from_utf8(tail) else {
-        return Healing::default();
-    };
     let goes_on = |c: char| c.is_alphanumeric() || c == ' ' || c == '\'' || c == '’';
-    // A line end is an end: what comes after it begins anew.
-    if text.contains(['\n', '\r']) || !text.ends_with(goes_on) {
-        return Healing::default();
+    let mut tail = Vec::new();
+    let mut kept = ids.len();
+    // The first token stays: something must be read.
+    while kept > 1 && ids.len() - kept < MOST {
+        let bytes = loaded.tokenizer.bytes(ids[kept - 1]);
+        let Some(text) = std::str::from_utf8(bytes)
+            .ok()
+            .filter(|text| !text.is_empty())
+        else {
+            break;
+        };
+        // A line end is an end: what comes after it begins anew.
+        if text.contains(['\n', '\r']) || !text.ends_with(goes_on) {
+            break;
+        }
+        tail.splice(0..0, bytes.iter().copied());
+        kept -= 1;
+        if !text.starts_with(char::is_alphanumeric) {
+            break;
+        }
     }
-    let tail = tail.to_vec();
-    ids.pop();
+    ids.truncate(kept);
     let bytes = tail.len();
     Healing { tail, bytes }
 }

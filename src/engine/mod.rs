@@ -4,6 +4,7 @@
 //! models', and no terminal. Every request is answered by exactly one `Done` or `Failed`.
 
 mod alternatives;
+mod encode;
 mod generate;
 mod heal;
 mod load;
@@ -12,9 +13,9 @@ pub mod perplexity;
 mod prompt;
 mod spelled;
 
+pub use encode::encode;
 pub use generate::SLICE;
 pub use load::{LoadError, Loaded, Loader, ModelLoader, read};
-pub use prompt::encode;
 
 use crate::story::message::{Fault, Stats};
 use crate::story::{Event, Request, Status};

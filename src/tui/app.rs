@@ -6,17 +6,19 @@
 use super::complete::{self, Hints};
 use super::history::History;
 use super::input::{Edit, Input};
-use super::keys::{self, Action, Keymap, Scroll};
+use super::keymap::Keymap;
+use super::keys::{self, Action, Scroll};
 use super::message::{Message, Tone};
 use super::meter::Meter;
 use super::overlay::Overlay;
 use super::page::Page;
 use super::{Options, Why};
+use crate::editor::Editor;
 use crate::story::command::{self, Completes};
 use crate::story::untrusted::clean;
 use crate::story::{Command, Event, NodeId, Status};
 use crate::studio::{Notice, Outcome, Refusal, Studio};
-use crossterm::event::{KeyCode, KeyEvent, KeyEventKind};
+use crossterm::event::{KeyEvent, KeyEventKind};
 use std::time::Duration;
 
 /// How long the second Ctrl+C may take.
@@ -33,7 +35,7 @@ pub struct App {
     pub(super) colour: bool,
     /// The passage that the input line is changing.
     pub(super) editing: Option<NodeId>,
-    pub(super) editor: Option<String>,
+    pub(super) editor: Option<Editor>,
     keys: Keymap,
     models: Vec<String>,
     history: History,
@@ -194,37 +196,6 @@ impl App {
             Action::Scroll(scroll) => self.scroll(scroll),
             Action::Edit(edit) => self.edit(edit),
         }
-    }
-
-    /// What a key does to the pane over the story; false when the key is not for it.
-    fn overlay_key(&mut self, event: &KeyEvent, action: Option<Action>) -> bool {
-        let Some(overlay) = &mut self.overlay else {
-            return false;
-        };
-        match action {
-            Some(Action::Scroll(scroll)) => overlay.scroll(scroll),
-            Some(Action::Edit(Edit::Up)) => return self.move_in_overlay(-1, Some(Scroll::LineUp)),
-            Some(Action::Edit(Edit::Down)) => {
-                return self.move_in_overlay(1, Some(Scroll::LineDown));
-            }
-            Some(Action::Escape) if self.studio.busy() => return false,
-            Some(Action::Interrupt | Action::Redraw | Action::Suspend | Action::Leave) => {
-                return false;
-            }
-            Some(Action::Submit) if self.pick_chosen() => {}
-            Some(Action::Submit | Action::Escape) => self.overlay = None,
-            _ if event.code == KeyCode::Up => return self.move_in_overlay(-1, None),
-            _ if event.code == KeyCode::Down => return self.move_in_overlay(1, None),
-            _ if event.code == KeyCode::Left => return self.move_in_overlay(-1, None),
-            _ if event.code == KeyCode::Right => return self.move_in_overlay(1, None),
-            _ if self.pick_key(event) => {}
-            _ if keys::typed(event) == Some('q') && self.input.is_empty() => self.overlay = None,
-            _ => {
-                self.overlay = None;
-                return false;
-            }
-        }
-        true
     }
 
     fn submit(&mut self) {

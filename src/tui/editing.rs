@@ -1,13 +1,14 @@
 //! Changing a passage in the input line, or in the writer's own editor, and picking from lists.
 
 use super::app::{App, Wish};
-use super::keys::{self, Scroll};
+use super::input::Edit;
+use super::keys::{self, Action, Scroll};
 use super::message::Tone;
 use super::overlay::Overlay;
-use crate::editor::EditorError;
+use crate::editor::{Editor, EditorError};
 use crate::story::{Command, NodeId};
 use crate::studio::Listed;
-use crossterm::event::KeyEvent;
+use crossterm::event::{KeyCode, KeyEvent};
 
 impl App {
     /// Puts a passage into the input line, to be changed there.
@@ -36,12 +37,10 @@ impl App {
         }
     }
 
-    /// The editor's command and the text that it gets.
-    pub(super) fn for_editor(&self) -> (String, String) {
-        (
-            self.editor.clone().unwrap_or_default(),
-            self.input.text().to_string(),
-        )
+    /// The editor and the text that it gets.
+    pub(super) fn for_editor(&self) -> Option<(Editor, String)> {
+        let editor = self.editor.clone()?;
+        Some((editor, self.input.text().to_string()))
     }
 
     /// Takes what the editor made of the input line.
@@ -108,6 +107,37 @@ impl App {
         }
         let by = digit as isize - 1 - overlay.chosen().unwrap_or(0) as isize;
         overlay.choose(by)
+    }
+
+    /// What a key does to the pane over the story; false when the key is not for it.
+    pub(super) fn overlay_key(&mut self, event: &KeyEvent, action: Option<Action>) -> bool {
+        let Some(overlay) = &mut self.overlay else {
+            return false;
+        };
+        match action {
+            Some(Action::Scroll(scroll)) => overlay.scroll(scroll),
+            Some(Action::Edit(Edit::Up)) => return self.move_in_overlay(-1, Some(Scroll::LineUp)),
+            Some(Action::Edit(Edit::Down)) => {
+                return self.move_in_overlay(1, Some(Scroll::LineDown));
+            }
+            Some(Action::Escape) if self.studio.busy() => return false,
+            Some(Action::Interrupt | Action::Redraw | Action::Suspend | Action::Leave) => {
+                return false;
+            }
+            Some(Action::Submit) if self.pick_chosen() => {}
+            Some(Action::Submit | Action::Escape) => self.overlay = None,
+            _ if event.code == KeyCode::Up => return self.move_in_overlay(-1, None),
+            _ if event.code == KeyCode::Down => return self.move_in_overlay(1, None),
+            _ if event.code == KeyCode::Left => return self.move_in_overlay(-1, None),
+            _ if event.code == KeyCode::Right => return self.move_in_overlay(1, None),
+            _ if self.pick_key(event) => {}
+            _ if keys::typed(event) == Some('q') && self.input.is_empty() => self.overlay = None,
+            _ => {
+                self.overlay = None;
+                return false;
+            }
+        }
+        true
     }
 
     /// Takes the chosen row; false where there is none.

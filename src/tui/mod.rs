@@ -12,7 +12,8 @@ mod editing;
 mod history;
 mod inbox;
 mod input;
-pub mod keys;
+pub mod keymap;
+mod keys;
 mod message;
 mod meter;
 mod overlay;
@@ -29,7 +30,7 @@ mod tests;
 
 pub use app::App;
 
-use crate::editor::EditorError;
+use crate::editor::{Editor, EditorError};
 use crate::story::{Command, Event};
 use crate::studio::Studio;
 use app::Wish;
@@ -61,9 +62,9 @@ pub struct Options {
     /// False where NO_COLOR is set.
     pub colour: bool,
     /// The writer's own keys, over the table's.
-    pub keys: keys::Keymap,
+    pub keys: keymap::Keymap,
     /// The writer's editor, as a shell would run it.
-    pub editor: Option<String>,
+    pub editor: Option<Editor>,
 }
 
 /// How it ended, for main.
@@ -104,7 +105,7 @@ trait Stage {
     /// Forgets what is on the screen, so that all of it is drawn again.
     fn redraw(&mut self) -> io::Result<()>;
     /// Gives the terminal to the writer's editor until it ends.
-    fn edit(&mut self, command: &str, text: &str) -> Result<String, EditorError>;
+    fn edit(&mut self, editor: &Editor, text: &str) -> Result<String, EditorError>;
     /// Gives the terminal to the shell, and takes it back when the shell says so.
     fn suspend(&mut self) -> io::Result<()>;
 }
@@ -231,10 +232,11 @@ fn act(app: &mut App, stage: &mut dyn Stage) -> io::Result<Option<Why>> {
         Some(Wish::Suspend) => stage.suspend()?,
         Some(Wish::Redraw) => stage.redraw()?,
         Some(Wish::Editor) => {
-            let (command, text) = app.for_editor();
-            let edited = stage.edit(&command, &text);
-            stage.redraw()?;
-            app.edited(edited);
+            if let Some((editor, text)) = app.for_editor() {
+                let edited = stage.edit(&editor, &text);
+                stage.redraw()?;
+                app.edited(edited);
+            }
         }
         None => {}
     }

@@ -3,7 +3,7 @@
 use super::app::App;
 use super::inbox::{Input, Pause};
 use super::{Stage, areas, view};
-use crate::editor::{EditorError, edit};
+use crate::editor::{Editor, EditorError};
 use crossterm::event::{DisableBracketedPaste, EnableBracketedPaste};
 use crossterm::terminal::{
     BeginSynchronizedUpdate, EndSynchronizedUpdate, EnterAlternateScreen, LeaveAlternateScreen,
@@ -77,10 +77,10 @@ impl Stage for Screen {
         self.frame.send()
     }
 
-    fn edit(&mut self, command: &str, text: &str) -> Result<String, EditorError> {
+    fn edit(&mut self, editor: &Editor, text: &str) -> Result<String, EditorError> {
         self.pause.on();
         give_back();
-        let edited = edit(command, text);
+        let edited = editor.edit(text);
         let taken = take();
         self.pause.off();
         taken.map_err(|error| EditorError::Run(error.to_string()))?;

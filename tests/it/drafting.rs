@@ -32,9 +32,11 @@ fn several_continuations_are_kept_and_one_is_picked() {
         .collect();
     assert!(texts[0] != texts[1] && texts[1] != texts[2], "{texts:?}");
     for text in texts {
+        let line = text.split_whitespace().collect::<Vec<_>>().join(" ");
         assert!(
-            output.text().contains(text),
-            "{text:?} is not in {output:?}"
+            output.text().contains(&line),
+            "{line:?} is not in {}",
+            output.text()
         );
     }
     assert_eq!(story.head(), Some(2), "undo takes the pick back");
@@ -157,7 +159,18 @@ fn a_banned_phrase_is_turned_away_from() {
 #[test]
 fn an_unfinished_word_goes_on_and_a_space_is_not_written_twice() {
     let home = Home::new();
-    repl(&home, "6", "They sailed around the isl\n").expect(0);
+    let output = repl(&home, "6", "They sailed around the isl\n\n/why\n").expect(0);
+    // The healed word stays in the cache: what comes next reads one token.
+    let read = output
+        .text()
+        .lines()
+        .find(|line| line.contains("of them reused"))
+        .unwrap();
+    let numbers: Vec<usize> = read
+        .split(' ')
+        .filter_map(|word| word.parse().ok())
+        .collect();
+    assert_eq!(numbers[0], numbers[1] + 1, "{read}");
     let story = home.recovered("s").story;
     let node = story.node(1).unwrap();
     assert!(
@@ -184,7 +197,7 @@ fn an_unfinished_word_goes_on_and_a_space_is_not_written_twice() {
 #[test]
 fn a_continuation_ends_where_it_is_asked_to() {
     let home = Home::new();
-    let lines = "The harbour was quiet.\n/continue sent\n/continue para\n/continue \"the\"\n";
+    let lines = "The harbour was quiet.\n/continue sent\n/continue \"the\"\n";
     repl(&home, "40", lines).expect(0);
     let story = home.recovered("s").story;
     let text = |id| story.node(id).unwrap().text.trim_end().to_string();
@@ -198,8 +211,7 @@ fn a_continuation_ends_where_it_is_asked_to() {
         "{:?}",
         text(2)
     );
-    assert!(!text(3).trim().contains('\n'), "{:?}", text(3));
-    assert!(text(4).ends_with("the"), "{:?}", text(4));
+    assert!(text(3).ends_with("the"), "{:?}", text(3));
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! The loop itself, fed with keys, news and signals.
 
 use super::*;
-use crate::editor::EditorError;
+use crate::editor::{Editor, EditorError};
 use std::cell::Cell;
 
 /// Draws into a buffer and counts.
@@ -42,8 +42,8 @@ impl Stage for Stand {
         Ok(())
     }
 
-    fn edit(&mut self, command: &str, text: &str) -> Result<String, EditorError> {
-        crate::editor::edit(command, text)
+    fn edit(&mut self, editor: &Editor, text: &str) -> Result<String, EditorError> {
+        editor.edit(text)
     }
 
     fn suspend(&mut self) -> io::Result<()> {

@@ -1,0 +1,187 @@
+//! The table of keys, with the writer's own before it.
+
+use super::input::Edit;
+use super::keys::{ALT, Action, CTRL, KEYS, Key, NONE, SHIFT, Scroll, plain};
+use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
+
+/// The table, with the writer's own keys before it.
+#[derive(Clone, Debug, Default)]
+pub struct Keymap {
+    own: Vec<Key>,
+}
+
+/// A key of the configuration that cannot be used, in one sentence.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct KeyError(String);
+
+impl Keymap {
+    /// Reads pairs such as `alt+g` and `/gen n=2`. A key given to `none` does nothing.
+    pub fn new<'a>(
+        pairs: impl IntoIterator<Item = (&'a str, &'a str)>,
+    ) -> Result<Keymap, KeyError> {
+        let mut own: Vec<Key> = Vec::new();
+        for (name, command) in pairs {
+            let (modifiers, code) = named(name).ok_or_else(|| {
+                KeyError(format!(
+                    "{name:?} is no key; write it as in \"alt+g\", \"ctrl+up\" or \"f5\""
+                ))
+            })?;
+            if own
+                .iter()
+                .any(|key| (key.modifiers, key.code) == (modifiers, code))
+            {
+                return Err(KeyError(format!("the key {name} is given twice")));
+            }
+            let plain = modifiers.difference(SHIFT).is_empty();
+            if plain && matches!(code, KeyCode::Char(_) | KeyCode::Enter) {
+                let why = format!("the key {name} is needed for writing; add ctrl or alt to it");
+                return Err(KeyError(why));
+            }
+            let action = match command {
+                "none" => Action::Nothing,
+                line if !line.starts_with('/') => {
+                    let why =
+                        format!("the key {name} takes a command, as in \"/gen n=2\", or \"none\"");
+                    return Err(KeyError(why));
+                }
+                line => {
+                    let parsed = crate::story::command::parse(line);
+                    parsed.map_err(|error| KeyError(format!("the key {name}: {error}")))?;
+                    // A handful of lines that live as long as the program.
+                    Action::Run(String::leak(line.to_string()))
+                }
+            };
+            own.push(Key {
+                code,
+                modifiers,
+                empty: false,
+                action,
+                help: "your own",
+            });
+        }
+        Ok(Keymap { own })
+    }
+
+    /// What a key does while something is typed, or nothing is.
+    pub fn find(&self, event: &KeyEvent, empty: bool) -> Option<Action> {
+        let (code, modifiers) = plain(event);
+        let fits =
+            |key: &&Key| key.code == code && key.modifiers == modifiers && (empty || !key.empty);
+        self.all().find(fits).map(|key| key.action)
+    }
+
+    fn all(&self) -> impl Iterator<Item = &Key> {
+        self.own.iter().chain(KEYS)
+    }
+
+    /// What F1 shows: the keys with their slash twins.
+    pub fn help(&self) -> Vec<String> {
+        let mut rows: Vec<(String, &Key)> = Vec::new();
+        let taken = |key: &Key| {
+            let own = |own: &&Key| (own.code, own.modifiers) == (key.code, key.modifiers);
+            key.help != "your own" && self.own.iter().any(|key| own(&key))
+        };
+        for key in self.all().filter(|key| !taken(key)) {
+            match rows.last_mut() {
+                _ if !key.help.is_empty() => rows.push((key.label(), key)),
+                Some((labels, last)) if same(last.action, key.action) => {
+                    *labels = format!("{labels}, {}", key.label());
+                }
+                _ => {}
+            }
+        }
+        let line = |(labels, key): &(String, &Key)| {
+            let twin = match key.action {
+                Action::Run(twin) => format!(" ({twin})"),
+                Action::Leave => " (/quit)".to_string(),
+                _ => String::new(),
+            };
+            format!("  {labels:<20} {}{twin}", key.help)
+        };
+        rows.iter().map(line).collect()
+    }
+}
+
+/// A key by name: `ctrl+`, `alt+` and `shift+`, then a character or a key's name.
+fn named(name: &str) -> Option<(KeyModifiers, KeyCode)> {
+    let name = name.to_lowercase();
+    let mut words: Vec<&str> = name.split('+').map(str::trim).collect();
+    let key = words.pop()?;
+    let mut modifiers = NONE;
+    for word in words {
+        modifiers |= match word {
+            "ctrl" | "control" => CTRL,
+            "alt" | "meta" => ALT,
+            "shift" => SHIFT,
+            _ => return None,
+        };
+    }
+    let code = match key {
+        "up" => KeyCode::Up,
+        "down" => KeyCode::Down,
+        "left" => KeyCode::Left,
+        "right" => KeyCode::Right,
+        "home" => KeyCode::Home,
+        "end" => KeyCode::End,
+        "pageup" => KeyCode::PageUp,
+        "pagedown" => KeyCode::PageDown,
+        "backspace" => KeyCode::Backspace,
+        "delete" => KeyCode::Delete,
+        "enter" => KeyCode::Enter,
+        "tab" => KeyCode::Tab,
+        "space" => KeyCode::Char(' '),
+        _ => match (
+            key.strip_prefix('f').and_then(|n| n.parse().ok()),
+            key.chars().count(),
+        ) {
+            (Some(n), _) if (1..=24).contains(&n) => KeyCode::F(n),
+            (_, 1) => KeyCode::Char(key.chars().next()?),
+            _ => return None,
+        },
+    };
+    Some((modifiers, code))
+}
+
+/// Whether two keys share a line of the help.
+fn same(one: Action, other: Action) -> bool {
+    match (one, other) {
+        (Action::Scroll(one), Action::Scroll(other)) => {
+            let ends = |scroll| matches!(scroll, Scroll::Top | Scroll::Bottom);
+            !ends(one) || one == other
+        }
+        (Action::Complete, Action::CompleteBack) => true,
+        (Action::Edit(Edit::Up), Action::Edit(Edit::Down)) => true,
+        _ => one == other,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_writers_own_keys_come_first_and_wrong_ones_are_said() {
+        let map =
+            Keymap::new([("alt+r", "/gen n=2"), ("f5", "/tree"), ("ctrl+y", "none")]).unwrap();
+        let find = |modifiers, code| map.find(&KeyEvent::new(code, modifiers), true);
+        assert_eq!(find(ALT, KeyCode::Char('r')), Some(Action::Run("/gen n=2")));
+        assert_eq!(find(NONE, KeyCode::F(5)), Some(Action::Run("/tree")));
+        assert_eq!(find(CTRL, KeyCode::Char('y')), Some(Action::Nothing));
+        let help = map.help().join("\n");
+        assert!(
+            help.contains("your own (/gen n=2)") && !help.contains("(/retry)"),
+            "{help}"
+        );
+        for (key, command, part) in [
+            ("alt+", "/tree", "is no key"),
+            ("hyper+x", "/tree", "is no key"),
+            ("x", "/tree", "needed for writing"),
+            ("alt+x", "tree", "takes a command"),
+            ("alt+x", "/teee", "no command /teee"),
+        ] {
+            let error = Keymap::new([(key, command)]).unwrap_err().to_string();
+            assert!(error.contains(part), "{error}");
+        }
+    }
+}
