@@ -3,6 +3,8 @@
 //! Knows records and files; knows no engine and shows nothing. Directories are 0700 and files
 //! 0600: these machines are shared.
 
+pub mod export;
+pub mod import;
 mod journal;
 mod recover;
 
