@@ -21,6 +21,7 @@ pub mod sentence;
 pub mod settings;
 pub mod tree;
 pub mod untrusted;
+pub mod voice;
 
 pub use command::Command;
 pub use context::Context;
