@@ -161,6 +161,11 @@ impl Sessions {
         Ok(found)
     }
 
+    /// Where a session of this name is.
+    pub fn folder(&self, name: &str) -> Result<PathBuf, StoreError> {
+        Ok(self.root.join(valid(name)?))
+    }
+
     pub fn exists(&self, name: &str) -> bool {
         valid(name).is_ok_and(|name| self.root.join(name).join(journal::FILE).is_file())
     }
