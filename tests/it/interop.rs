@@ -19,7 +19,8 @@ fn file(name: &str) -> PathBuf {
 fn lines(home: &Home, session: &str, lines: &str) -> String {
     let args = ["repl", session, "--seed", "5", "-n", "3"];
     let output = home.illumine(&args).input(lines).run();
-    assert_eq!(output.stderr, "", "{lines}");
+    let remarks = output.stderr.replace(&format!("Opened {session}\n"), "");
+    assert_eq!(remarks, "", "{lines}");
     output.text().to_string()
 }
 
@@ -86,7 +87,7 @@ fn a_story_of_another_program_goes_in_where_there_is_none() {
     assert!(said.contains("Nobody came."), "{said}");
     let written: Value =
         serde_json::from_slice(&fs::read(home.path().join("x.json")).unwrap()).unwrap();
-    assert_eq!(written["altbranches"][1], Value::Null, "{written}");
+    assert_eq!(written["altbranches"][0], Value::Null, "{written}");
     let output = home
         .illumine(&["repl", "s"])
         .input(format!("/import {}\n", file("tavern.jsonl").display()))
@@ -128,14 +129,10 @@ fn a_bad_file_gives_one_sentence_and_changes_nothing() {
             .input(format!("/import {name}\n"))
             .run();
         assert_eq!(output.status.code(), Some(2), "{name}");
-        assert_eq!(
-            output.stderr.lines().count(),
-            1,
-            "{name}: {}",
-            output.stderr
-        );
+        let said = output.stderr.replace("Opened s\n", "");
+        assert_eq!(said.lines().count(), 1, "{name}: {said}");
     }
-    assert!(home.recovered("s").story.nodes().is_empty());
+    assert!(!home.journal("s").exists() || home.recovered("s").story.nodes().is_empty());
 }
 
 #[test]
@@ -154,7 +151,7 @@ fn exports_go_where_they_are_told_and_over_nothing() {
         "{text}"
     );
     let page = fs::read_to_string(home.path().join("all.html")).unwrap();
-    assert!(page.contains("class=\"writer\">A fork here."), "{page}");
+    assert!(page.contains("class=\"writer\"> A fork here."), "{page}");
     let output = home
         .illumine(&["repl", "s"])
         .input("/export txt all.txt\n")
