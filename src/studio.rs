@@ -6,6 +6,7 @@
 
 mod choices;
 mod edits;
+mod files;
 mod frame;
 mod keep;
 mod look;
@@ -16,6 +17,7 @@ mod settings;
 mod write;
 
 use crate::engine::{Engine, Stop};
+use crate::store::prompts::Prompts;
 use crate::store::{Journal, Sessions, StoreError};
 use crate::story::command;
 use crate::story::diff::Stretch;
@@ -27,6 +29,7 @@ use crate::story::{
     About, Asked, Author, Command, NodeId, Place, Record, Request, Settings, Status, Story,
 };
 use std::collections::HashMap;
+use std::path::PathBuf;
 
 pub use choices::Listed;
 
@@ -45,6 +48,10 @@ pub struct Setup {
     pub now: fn() -> String,
     /// Nothing is written to disk.
     pub private: bool,
+    /// Where the writer's own voices are.
+    pub prompts: Prompts,
+    /// What `~` stands for.
+    pub home: Option<PathBuf>,
 }
 
 pub struct Studio {
@@ -320,7 +327,9 @@ impl Studio {
             Command::Note(text) => self.note(text),
             Command::Lore(lore) => self.lore(lore),
             Command::Summarize => self.summarize(),
-            Command::Voice(_) | Command::Export(..) | Command::Import(_) => Err(cannot("Not yet")),
+            Command::Voice(what) => self.voice(what.as_deref()),
+            Command::Export(format, rest) => self.export(format.as_deref(), rest.as_deref()),
+            Command::Import(file) => self.import(&file),
             Command::Set(name, value) => self.set(name, value),
             Command::Model(name) => self.model(name),
             Command::Mode(mode) => self.mode(mode),

@@ -54,6 +54,11 @@ pub enum Command {
         #[command(subcommand)]
         what: Sessions,
     },
+    /// Voices and templates: what there is, and what each says
+    Prompts {
+        #[command(subcommand)]
+        what: Prompts,
+    },
     /// Measure how well a model writes
     Eval {
         #[command(subcommand)]
@@ -143,6 +148,13 @@ pub struct Sampling {
 pub struct Write {
     /// The text to continue; standard input when it is not given
     pub prompt: Option<String>,
+    /// Fill in a template of `illumine prompts list`; its own first words are the prompt where
+    /// none is given
+    #[arg(long, value_name = "NAME")]
+    pub template: Option<String>,
+    /// A variable of the template, as in --var title=Salt
+    #[arg(long = "var", value_name = "NAME=VALUE", requires = "template")]
+    pub var: Vec<String>,
     /// Print one JSON object instead of the text
     #[arg(long)]
     pub json: bool,
@@ -220,6 +232,61 @@ pub enum Sessions {
         #[arg(long, env = "ILLUMINE_SESSIONS", value_name = "FOLDER")]
         sessions: Option<PathBuf>,
     },
+    /// Write a session to a file: text, Markdown, HTML, EPUB, JSON lines, other programs' formats
+    Export(Export),
+    /// Begin a session from a file: a card, a lorebook, a story, a chat, words
+    Import(Import),
+}
+
+#[derive(Args, Debug)]
+pub struct Export {
+    /// The session
+    pub name: String,
+    /// txt, md, html, epub, jsonl, pairs, kobold, tavern, card, worldinfo or lorebook; else the
+    /// file's name tells, or it is md
+    pub format: Option<String>,
+    /// Where to; - is standard output, and without one it is a new file here
+    #[arg(short, long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub output: Option<PathBuf>,
+    /// Every branch, and not the story as it stands alone
+    #[arg(long)]
+    pub tree: bool,
+    /// Write over a file that is there
+    #[arg(long)]
+    pub force: bool,
+    /// The title; the session's name where none is given
+    #[arg(long)]
+    pub title: Option<String>,
+    /// The language of the story, for e-books and web pages, as in en or de-AT
+    #[arg(long, value_name = "TAG")]
+    pub language: Option<String>,
+    #[arg(long, env = "ILLUMINE_SESSIONS", value_name = "FOLDER")]
+    pub sessions: Option<PathBuf>,
+}
+
+#[derive(Args, Debug)]
+pub struct Import {
+    #[arg(value_hint = ValueHint::FilePath)]
+    pub file: PathBuf,
+    /// The session to begin; the file's name where none is given
+    pub name: Option<String>,
+    /// Who speaks with the character of a card
+    #[arg(long, value_name = "NAME")]
+    pub user: Option<String>,
+    #[arg(long, env = "ILLUMINE_SESSIONS", value_name = "FOLDER")]
+    pub sessions: Option<PathBuf>,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Prompts {
+    /// List the voices and templates; your own are marked
+    List {
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Print one as it stands in its file
+    Show { name: String },
 }
 
 #[derive(Debug, Subcommand)]

@@ -11,7 +11,9 @@ use illumine::model::catalog::Catalog;
 use illumine::model::device;
 use illumine::model::fetch::{HttpSettings, HubSettings, ModelStore};
 use illumine::store::Sessions;
+use illumine::store::prompts::Prompts;
 use illumine::story::untrusted::clean;
+use illumine::story::voice::Template;
 use illumine::story::{Asked, Mode, Settings};
 use illumine::studio::Setup;
 use std::collections::hash_map::RandomState;
@@ -33,6 +35,8 @@ pub struct Paths {
     /// What was typed into the editor.
     pub lines: PathBuf,
     pub config: PathBuf,
+    /// The writer's own voices.
+    pub prompts: PathBuf,
 }
 
 impl Paths {
@@ -48,14 +52,16 @@ impl Paths {
             .state_dir()
             .unwrap_or_else(|| base.data_dir())
             .join("illumine");
+        let config = variable("ILLUMINE_CONFIG")
+            .map(PathBuf::from)
+            .unwrap_or_else(|| base.config_dir().join("illumine/config.toml"));
         Ok(Paths {
             sessions: folder("ILLUMINE_SESSIONS").unwrap_or_else(|| data.join("sessions")),
             models: folder("ILLUMINE_MODELS").unwrap_or_else(|| data.join("models")),
             history: state.join("history.txt"),
             lines: state.join("lines.jsonl"),
-            config: variable("ILLUMINE_CONFIG")
-                .map(PathBuf::from)
-                .unwrap_or_else(|| base.config_dir().join("illumine/config.toml")),
+            prompts: config.with_file_name("prompts"),
+            config,
         })
     }
 }
@@ -129,8 +135,22 @@ pub fn plain_loader(
 
 /// The settings of a new session: flags and variables, then config.toml, then defaults.
 pub fn settings(paths: &Paths, common: &Common) -> Result<Settings, Failed> {
-    let settings = asked(common)?.over(super::config::read(&paths.config)?);
-    settings.map_err(|error| Failed::new(Exit::Usage, error))
+    settings_with(paths, common, None)
+}
+
+/// The same with a template's mode and preset below flags and variables.
+pub fn settings_with(
+    paths: &Paths,
+    common: &Common,
+    template: Option<&Template>,
+) -> Result<Settings, Failed> {
+    let usage = |error| Failed::new(Exit::Usage, error);
+    let mut settings = super::config::read(&paths.config)?;
+    if let Some(template) = template {
+        settings = template.over(settings).map_err(usage)?;
+    }
+    let settings = asked(common)?.over(settings);
+    settings.map_err(usage)
 }
 
 /// What flags and variables say.
@@ -175,6 +195,8 @@ pub fn setup(paths: &Paths, common: &Common) -> Result<Setup, Failed> {
         entropy: entropy(),
         now,
         private: common.private,
+        prompts: Prompts::new(paths.prompts.clone()),
+        home: etcetera::home_dir().ok(),
     })
 }
 
@@ -184,7 +206,7 @@ pub fn entropy() -> u64 {
     getrandom::u64().unwrap_or_else(|_| RandomState::new().build_hasher().finish())
 }
 
-fn now() -> String {
+pub fn now() -> String {
     OffsetDateTime::now_utc()
         .format(&Rfc3339)
         .unwrap_or_default()

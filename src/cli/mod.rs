@@ -5,9 +5,11 @@ mod bench;
 mod config;
 mod environment;
 mod eval;
+mod exchange;
 mod exit;
 mod models;
 mod page;
+mod prompts;
 mod repl;
 mod screen;
 mod sessions;
@@ -37,6 +39,7 @@ pub fn run(cli: Cli) -> Result<Exit, Failed> {
         Some(Command::Write(args)) => write::run(&paths, &args),
         Some(Command::Models { what }) => models::run(&paths, &what),
         Some(Command::Sessions { what }) => sessions::run(&paths, &what),
+        Some(Command::Prompts { what }) => prompts::run(&paths, &what),
         Some(Command::Eval { what }) => eval::run(&paths, &what),
         Some(Command::Bench(args)) => bench::run(&paths, &args),
         Some(Command::Paths) => print(&paths_text(&paths)),
@@ -69,11 +72,12 @@ fn enter(studio: &mut Studio, session: Option<&str>) -> Result<Option<String>, F
 
 fn paths_text(paths: &Paths) -> String {
     format!(
-        "sessions  {}\nmodels    {}\nhistory   {}\nconfig    {}\n",
+        "sessions  {}\nmodels    {}\nhistory   {}\nconfig    {}\nprompts   {}\n",
         paths.sessions.display(),
         paths.models.display(),
         paths.history.display(),
-        paths.config.display()
+        paths.config.display(),
+        paths.prompts.display()
     )
 }
 

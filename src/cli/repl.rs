@@ -137,7 +137,7 @@ impl Typist {
             models: models.collect(),
             sessions: names(studio),
             marks: Vec::new(),
-            voices: Vec::new(),
+            voices: studio.voices(),
         }));
         // No history yet is no matter.
         let _ = typist.editor.load_history(&paths.history);

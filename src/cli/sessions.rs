@@ -2,7 +2,7 @@
 
 use super::args::Sessions as Args;
 use super::environment::Paths;
-use super::{Exit, Failed, complain, print};
+use super::{Exit, Failed, complain, exchange, print};
 use illumine::store::{Recovered, Sessions, StoreError};
 use illumine::story::sentence::excerpt;
 use std::path::PathBuf;
@@ -20,6 +20,8 @@ pub fn run(paths: &Paths, what: &Args) -> Result<Exit, Failed> {
         } => show(&at(sessions), name, *all),
         Args::Grep { words, sessions } => grep(&at(sessions), words),
         Args::Rename { name, to, sessions } => rename(&at(sessions), name, to),
+        Args::Export(args) => exchange::export(paths, args),
+        Args::Import(args) => exchange::import(paths, args),
         Args::Check { name, sessions } => check(&at(sessions), name.as_deref()),
     }
 }

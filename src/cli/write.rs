@@ -6,10 +6,12 @@ use super::page::Meter;
 use super::signals;
 use super::{Exit, Failed};
 use illumine::engine::Engine;
+use illumine::store::prompts::Prompts;
 use illumine::story::context::{Beside, build};
 use illumine::story::frame::Frame;
 use illumine::story::message::{Goal, Overflow, Stats, TextRequest};
 use illumine::story::untrusted::clean;
+use illumine::story::voice::{self, Template};
 use illumine::story::{About, Author, Event, Mode, Node, Passage, Request, Settings, Status};
 use illumine::studio::Work;
 use serde::Serialize;
@@ -55,8 +57,16 @@ struct Written {
 }
 
 pub fn run(paths: &Paths, args: &Args) -> Result<Exit, Failed> {
-    let settings = environment::settings(paths, &args.common)?;
-    let prompt = prompt(args)?;
+    let template = match &args.template {
+        Some(name) => Some(Prompts::new(paths.prompts.clone()).find(name)?),
+        None => None,
+    };
+    let settings = environment::settings_with(paths, &args.common, template.as_ref())?;
+    let (frame, own) = filled(template.as_ref(), args, settings.mode)?;
+    let prompt = match own.filter(|_| args.prompt.is_none()) {
+        Some(own) => own,
+        None => prompt(args)?,
+    };
     let seed = settings.sampling.seed.unwrap_or_else(environment::entropy);
     let (sender, events) = channel();
     let engine = Engine::start(environment::loader(paths, &args.common)?, sender);
@@ -65,7 +75,7 @@ pub fn run(paths: &Paths, args: &Args) -> Result<Exit, Failed> {
     engine.submit(Request::Load {
         model: settings.model.clone(),
     });
-    engine.submit(request(&settings, &prompt, seed, args.crop));
+    engine.submit(request(&settings, &frame, &prompt, seed, args.crop));
     if args.echo {
         super::print(&prompt)?;
     }
@@ -119,7 +129,28 @@ fn piped() -> Result<String, Failed> {
     Ok(clean(text).into_owned())
 }
 
-fn request(settings: &Settings, prompt: &str, seed: u64, crop: bool) -> Request {
+/// The template's voice, and its own first words where it has some.
+fn filled(
+    template: Option<&Template>,
+    args: &Args,
+    mode: Mode,
+) -> Result<(Frame, Option<String>), Failed> {
+    let Some(template) = template else {
+        return Ok((Frame::default(), None));
+    };
+    let usage = |error| Failed::new(Exit::Usage, error);
+    let given: Result<Vec<_>, _> = args.var.iter().map(|pair| voice::value(pair)).collect();
+    let filled = template.fill(&given.map_err(usage)?).map_err(usage)?;
+    let own = match mode {
+        Mode::Prose => filled.begin,
+        Mode::Chat => filled.ask,
+    };
+    let mut frame = Frame::default();
+    frame.voice = Some(filled.voice);
+    Ok((frame, Some(own).filter(|own| !own.is_empty())))
+}
+
+fn request(settings: &Settings, frame: &Frame, prompt: &str, seed: u64, crop: bool) -> Request {
     let node = Node {
         author: Author::Prompt,
         text: prompt.to_string(),
@@ -129,7 +160,7 @@ fn request(settings: &Settings, prompt: &str, seed: u64, crop: bool) -> Request 
     let path = [Passage::whole(&node)];
     Request::Text(TextRequest {
         node: 1,
-        context: build(settings, &Frame::default(), &path, &Beside::default()),
+        context: build(settings, frame, &path, &Beside::default()),
         sampling: settings.sampling.clone(),
         seed,
         // A program that asks for so many tokens gets them, after exactly its words.

@@ -110,6 +110,11 @@ impl Journal {
         self.dir.join(FILE)
     }
 
+    /// The session's own folder.
+    pub fn folder(&self) -> &Path {
+        &self.dir
+    }
+
     /// Why nothing may be written, when that is so.
     pub fn read_only(&self) -> Option<&str> {
         self.read_only.as_deref()

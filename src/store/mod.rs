@@ -3,7 +3,10 @@
 //! Knows records and files; knows no engine and shows nothing. Directories are 0700 and files
 //! 0600: these machines are shared.
 
+pub mod export;
+pub mod import;
 mod journal;
+pub mod prompts;
 mod recover;
 
 pub use journal::Journal;
@@ -156,6 +159,11 @@ impl Sessions {
         let mut found: Vec<PathBuf> = entries.flatten().map(|e| e.path()).filter(torn).collect();
         found.sort();
         Ok(found)
+    }
+
+    /// Where a session of this name is.
+    pub fn folder(&self, name: &str) -> Result<PathBuf, StoreError> {
+        Ok(self.root.join(valid(name)?))
     }
 
     pub fn exists(&self, name: &str) -> bool {

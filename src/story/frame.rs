@@ -1,9 +1,11 @@
 //! What the model reads beside the story: the voice, the memory, the author's note, lorebooks and
 //! a summary of what no longer fits. Plain data; where each stands is [`super::context`]'s.
 
+use super::card::Character;
 use super::lore::{Book, Entry};
 use super::node::NodeId;
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -14,6 +16,10 @@ pub struct Frame {
     pub voice: Option<Voice>,
     /// The passage that says shortly what came before the passage it stands after.
     pub summary: Option<NodeId>,
+    /// Whose card this is.
+    pub character: Option<Box<Character>>,
+    /// What files said that has no meaning here, by their format, for their export.
+    pub kept: BTreeMap<String, Map<String, Value>>,
     books: BTreeMap<String, Shelved>,
     off: BTreeSet<(String, u64)>,
 }
@@ -43,12 +49,34 @@ struct Shelved {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "part", rename_all = "snake_case")]
 pub enum FrameChange {
-    Memory { text: String },
-    Note { note: Note },
-    Voice { voice: Option<Voice> },
-    Summary { node: Option<NodeId> },
-    Book { name: String, on: bool },
-    Entry { book: String, uid: u64, on: bool },
+    Memory {
+        text: String,
+    },
+    Note {
+        note: Note,
+    },
+    Voice {
+        voice: Option<Voice>,
+    },
+    Summary {
+        node: Option<NodeId>,
+    },
+    Character {
+        character: Option<Box<Character>>,
+    },
+    Kept {
+        format: String,
+        fields: Map<String, Value>,
+    },
+    Book {
+        name: String,
+        on: bool,
+    },
+    Entry {
+        book: String,
+        uid: u64,
+        on: bool,
+    },
 }
 
 impl Frame {
@@ -99,6 +127,19 @@ impl Frame {
             FrameChange::Summary { node } => FrameChange::Summary {
                 node: replace(&mut self.summary, *node),
             },
+            FrameChange::Character { character } => FrameChange::Character {
+                character: replace(&mut self.character, character.clone()),
+            },
+            FrameChange::Kept { format, fields } => {
+                let was = match fields.is_empty() {
+                    true => self.kept.remove(format),
+                    false => self.kept.insert(format.clone(), fields.clone()),
+                };
+                FrameChange::Kept {
+                    format: format.clone(),
+                    fields: was.unwrap_or_default(),
+                }
+            }
             FrameChange::Book { name, on } => {
                 let shelved = self.books.get_mut(name);
                 let was = shelved.is_some_and(|shelved| replace(&mut shelved.on, *on));

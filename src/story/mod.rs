@@ -3,11 +3,13 @@
 //! Nothing here does I/O, starts a thread, holds a tensor or knows a terminal.
 
 pub mod ban;
+pub mod card;
 pub mod command;
 pub mod context;
 pub mod diff;
 pub mod edit;
 pub mod frame;
+pub mod import;
 pub mod lore;
 pub mod message;
 pub mod nearest;
@@ -19,6 +21,7 @@ pub mod sentence;
 pub mod settings;
 pub mod tree;
 pub mod untrusted;
+pub mod voice;
 
 pub use command::Command;
 pub use context::Context;

@@ -1,6 +1,7 @@
 //! One passage of a story, and everything that is known of how it came to be.
 
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 use std::ops::Deref;
 
 /// A passage's place in the order of writing, from 0.
@@ -41,6 +42,9 @@ pub struct Node {
     /// How many bytes before `text` the first of `ids` spell too: where a broken word was healed.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub healed: usize,
+    /// What the file that it came from said of it beside its text, for that file's export.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub extra: Option<Box<Map<String, Value>>>,
 }
 
 fn is_zero(n: &usize) -> bool {

@@ -320,11 +320,17 @@ impl Studio {
             fired: &before,
             seed,
         };
-        scan(
+        let (mut fires, missed) = scan(
             &frame.open_books(),
             &|book, entry| frame.is_off(book, entry),
             &past,
-        )
+        );
+        let macros = frame.character.as_ref().map(|it| it.macros(seed));
+        for fires in &mut fires {
+            fires.content = macros.as_ref().map(|it| it.expand(fires.text()));
+        }
+        fires.retain(|fires| !fires.text().trim().is_empty());
+        (fires, missed)
     }
 
     /// Each entry that is read at a place and why, a line each.

@@ -347,6 +347,7 @@ impl App {
                 let listed = self.studio.sessions().list().unwrap_or_default();
                 listed.into_iter().map(|one| one.name).collect()
             }
+            Completes::Voices => self.studio.voices(),
             Completes::Marks => self.studio.story().marks().keys().cloned().collect(),
             _ => Vec::new(),
         }

@@ -3,6 +3,7 @@
 use super::*;
 use crate::engine::{Engine, LoadError, Loaded, Loader};
 use crate::store::Sessions;
+use crate::store::prompts::Prompts;
 use crate::story::message::{About, Stats};
 use crate::story::{Asked, Mode, NodeId, Settings, Status};
 use crate::studio::Setup;
@@ -71,6 +72,8 @@ fn app_with(defaults: Settings, options: Options) -> (App, Receiver<Event>, temp
         entropy: 1,
         now: || "2026-01-01T00:00:00Z".to_string(),
         private: false,
+        prompts: Prompts::default(),
+        home: None,
         asked: Asked::default(),
     };
     let mut app = App::new(Studio::new(Engine::start(NoModel, sender), setup), options);

@@ -246,8 +246,8 @@ pub const COMMANDS: &[Spec] = &[
     Spec {
         name: "voice",
         aliases: &["persona"],
-        args: "[NAME|none]",
-        help: "who tells the story: a file of prompts/",
+        args: "[NAME|none] [KEY=VALUE …]",
+        help: "who tells the story, or what shall be written: a file of prompts/",
         completes: Completes::Voices,
         parse: |rest| Ok(Command::Voice(some(rest))),
     },
@@ -286,8 +286,8 @@ pub const COMMANDS: &[Spec] = &[
     Spec {
         name: "export",
         aliases: &[],
-        args: "[FORMAT] [FILE]",
-        help: "write the story to a file: txt, md, html, epub, jsonl, pairs, kobold, tavern",
+        args: "[FORMAT] [tree] [FILE] [!]",
+        help: "write the story to a file: txt, md, html, epub, jsonl, pairs, kobold, tavern, card",
         completes: Completes::Formats,
         parse: |rest| {
             let (format, file) = split(rest);
@@ -297,10 +297,14 @@ pub const COMMANDS: &[Spec] = &[
     Spec {
         name: "import",
         aliases: &["read"],
-        args: "FILE",
-        help: "bring in a character card, a lorebook, or a story of another program",
+        args: "FILE [user=NAME]",
+        help: "bring in a character card, a lorebook, a story of another program, or plain words",
         completes: Completes::Nothing,
-        parse: |rest| needed(rest, "/import", "a file").map(Command::Import),
+        parse: |rest| {
+            let file = some(rest);
+            file.map(Command::Import)
+                .ok_or_else(|| wants("/import", "a file, as in /import mara.png"))
+        },
     },
     Spec {
         name: "set",

@@ -59,7 +59,7 @@ fn standing<'a>(beside: &'a Beside, early: bool) -> impl Iterator<Item = (Kind, 
     fires.sort_by_key(|(_, fires)| fires.entry.order);
     fires
         .into_iter()
-        .map(|(rank, fires)| (lore(rank, fires), fires.entry.content.as_str()))
+        .map(|(rank, fires)| (lore(rank, fires), fires.text()))
 }
 
 fn lore(rank: usize, fires: &Fires) -> Kind {
@@ -85,28 +85,18 @@ fn inserts(frame: &Frame, beside: &Beside) -> Vec<Insert> {
         });
     };
     for (rank, fires) in at(Position::AtDepth) {
-        let text = bracketed(&fires.entry.content);
+        let text = bracketed(fires.text());
         add(lore(rank, fires), text, fires.entry.depth, true);
     }
     for (rank, fires) in at(Position::NoteTop) {
-        add(
-            lore(rank, fires),
-            bracketed(&fires.entry.content),
-            depth,
-            true,
-        );
+        add(lore(rank, fires), bracketed(fires.text()), depth, true);
     }
     if !frame.note.text.is_empty() {
         let text = format!("[Author's note: {}]", frame.note.text);
         add(Kind::Note, text, depth, true);
     }
     for (rank, fires) in at(Position::NoteBottom) {
-        add(
-            lore(rank, fires),
-            bracketed(&fires.entry.content),
-            depth,
-            true,
-        );
+        add(lore(rank, fires), bracketed(fires.text()), depth, true);
     }
     if let Some(after) = beside.after.filter(|after| !after.trim().is_empty()) {
         let text = format!("[Later: {}]", after.trim());

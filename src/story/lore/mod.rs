@@ -4,6 +4,7 @@
 //! writers have; the others are read into it. What fires and why is [`scan`]'s; files are not
 //! known here.
 
+pub mod decorators;
 mod key;
 mod scan;
 

@@ -33,6 +33,15 @@ pub struct Fires<'a> {
     pub book: &'a Book,
     pub entry: &'a Entry,
     pub why: Why,
+    /// Its content as the model reads it, where macros make it another.
+    pub content: Option<String>,
+}
+
+impl Fires<'_> {
+    /// What the model reads of it.
+    pub fn text(&self) -> &str {
+        self.content.as_deref().unwrap_or(&self.entry.content)
+    }
 }
 
 /// Why an entry is read.
@@ -113,7 +122,7 @@ impl<'a> Scan<'a, '_> {
         if let Some(since) = since {
             if since <= sticky && sticky > 0 {
                 let why = Why::Sticks(sticky - since);
-                self.fires.push(Fires { book, entry, why });
+                self.fire(book, entry, why);
                 return false;
             }
             let cooldown = entry.cooldown.unwrap_or(0);
@@ -129,6 +138,16 @@ impl<'a> Scan<'a, '_> {
             return false;
         }
         true
+    }
+
+    fn fire(&mut self, book: &'a Book, entry: &'a Entry, why: Why) {
+        let content = None;
+        self.fires.push(Fires {
+            book,
+            entry,
+            why,
+            content,
+        });
     }
 
     fn first_pass(&mut self, waiting: &mut Vec<(&'a Book, &'a Entry)>) {
@@ -192,7 +211,7 @@ impl<'a> Scan<'a, '_> {
             let why = format!("chance was against it ({} %)", entry.probability);
             return self.miss(book, entry, why);
         }
-        self.fires.push(Fires { book, entry, why });
+        self.fire(book, entry, why);
     }
 
     /// A number in [0, 1) of this passage and entry alone: SplitMix64 of seed, book and entry.

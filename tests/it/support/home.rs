@@ -122,6 +122,11 @@ impl Home {
 }
 
 impl Run {
+    pub fn variable(mut self, name: &str, value: &str) -> Run {
+        self.command.env(name, value);
+        self
+    }
+
     pub fn without(mut self, name: &str) -> Run {
         self.command.env_remove(name);
         self

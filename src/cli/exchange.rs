@@ -1,0 +1,108 @@
+//! `illumine sessions export` and `import`: to files of other programs, and from them.
+
+use super::args::{Export, Import};
+use super::environment::{self, BUILD, Paths};
+use super::{Exit, Failed, print};
+use illumine::store::export::{self, Extent, Format, Meta};
+use illumine::store::{Sessions, import};
+use illumine::story::import::{Import as Brought, Session, made};
+use illumine::story::untrusted::clean_line;
+use illumine::story::{Record, Settings, Story};
+use std::io::{Write, stdout};
+use std::path::{Path, PathBuf};
+
+pub fn export(paths: &Paths, args: &Export) -> Result<Exit, Failed> {
+    let sessions = Sessions::new(args.sessions.as_ref().unwrap_or(&paths.sessions));
+    let recovered = sessions.read(&args.name)?;
+    let file = args
+        .output
+        .as_deref()
+        .filter(|file| *file != Path::new("-"));
+    let format = match (&args.format, file) {
+        (Some(word), _) => Format::parse(word).map_err(usage)?,
+        (None, Some(file)) => Format::of_file(file).unwrap_or(Format::Markdown),
+        (None, None) => Format::Markdown,
+    };
+    let meta = Meta {
+        title: clean_line(args.title.as_ref().unwrap_or(&args.name)),
+        now: environment::now(),
+        build: BUILD.to_string(),
+        system: recovered.settings.unwrap_or_default().system,
+        language: args.language.clone().unwrap_or_default(),
+        folder: Some(sessions.folder(&args.name)?),
+    };
+    let path = match file {
+        Some(file) => file.to_path_buf(),
+        None => export::free(Path::new(""), &args.name, format.ending()),
+    };
+    let extent = if args.tree {
+        Extent::Tree
+    } else {
+        Extent::Path
+    };
+    let bytes = export::bytes(&recovered.story, format, extent, &meta, &path).map_err(usage)?;
+    if args.output.as_deref() == Some(Path::new("-")) {
+        let mut out = stdout().lock();
+        // A closed pipe is no failure.
+        let _ = out.write_all(&bytes).and_then(|()| out.flush());
+        return Ok(Exit::Well);
+    }
+    export::put(&path, &bytes, args.force).map_err(usage)?;
+    said(&format!("Wrote {}", path.display()))
+}
+
+pub fn import(paths: &Paths, args: &Import) -> Result<Exit, Failed> {
+    let sessions = Sessions::new(args.sessions.as_ref().unwrap_or(&paths.sessions));
+    let brought = import::read(&args.file).map_err(usage)?;
+    let name = args
+        .name
+        .clone()
+        .unwrap_or_else(|| session_name(&args.file));
+    let mut settings: Settings = super::config::read(&paths.config)?;
+    let mut journal = sessions.create(Some(&name), &environment::now(), BUILD)?;
+    let file = match &brought {
+        Brought::Card {
+            file: Some((ending, bytes)),
+            ..
+        } => {
+            let path: PathBuf = journal.folder().join(format!("card.{ending}"));
+            export::put(&path, bytes, false).map_err(usage)?;
+            Some(format!("card.{ending}"))
+        }
+        _ => None,
+    };
+    let story = Story::default();
+    let session = Session {
+        story: &story,
+        mode: settings.mode,
+        user: args.user.as_deref(),
+        file,
+    };
+    let made = made(brought, session).map_err(usage)?;
+    settings.mode = made.mode.unwrap_or(settings.mode);
+    let mut records = vec![Record::Settings(settings)];
+    records.extend(made.records);
+    journal.append(&records)?;
+    journal.sync()?;
+    said(&format!("{name}: {}", made.said))
+}
+
+/// A session's name from a file's: letters, digits and what else may stand in one.
+fn session_name(file: &Path) -> String {
+    let stem = file.file_stem().unwrap_or_default().to_string_lossy();
+    let plain = |c: char| c.is_alphanumeric() || " .-_".contains(c);
+    let name: String = stem
+        .chars()
+        .map(|c| if plain(c) { c } else { '-' })
+        .collect();
+    let name = name.trim_matches(|c: char| !c.is_alphanumeric());
+    name.chars().take(60).collect()
+}
+
+fn said(text: &str) -> Result<Exit, Failed> {
+    print(&format!("{}\n", clean_line(text)))
+}
+
+fn usage(error: impl std::fmt::Display) -> Failed {
+    Failed::new(Exit::Usage, error)
+}

@@ -1,0 +1,247 @@
+//! The story as an e-book: EPUB 3.3, with a table of contents and accessible metadata.
+//!
+//! Written on the zip library alone: an e-book is an archive of a few files, and the libraries
+//! that make one say nothing of accessibility. `tests/it/interop.rs` has epubcheck look at it.
+
+use super::html::{STYLE, escaped, paragraphs};
+use super::pages::{self, Piece, Span};
+use super::text::{Names, authors, title};
+use super::{ExportError, Extent, Meta};
+use crate::story::Story;
+use crate::story::sentence::excerpt;
+use sha2::{Digest, Sha256};
+use std::io::{Cursor, Write};
+use zip::write::SimpleFileOptions;
+use zip::{CompressionMethod, ZipWriter};
+
+struct Chapter {
+    title: String,
+    body: String,
+}
+
+pub fn book(story: &Story, extent: Extent, meta: &Meta) -> Result<Vec<u8>, ExportError> {
+    let names = Names::of(story, meta);
+    let pieces = pages::pieces(&story.path());
+    let mut chapters: Vec<Chapter> = split(&pieces)
+        .into_iter()
+        .map(|(heading, pieces)| Chapter {
+            title: heading.unwrap_or_else(|| meta.title.clone()),
+            body: paragraphs(&pieces, &names),
+        })
+        .collect();
+    if extent == Extent::Tree {
+        chapters.extend(pages::branches(story).iter().map(|branch| Chapter {
+            title: title(story, branch),
+            body: paragraphs(&branch.pieces, &names),
+        }));
+    }
+    let by = escaped(&authors(&pieces));
+    if let Some(last) = chapters.last_mut() {
+        last.body += &format!("<p class=\"about\">{by}.</p>\n");
+    }
+    let archive = archive(&chapters, meta);
+    archive.map_err(|error| ExportError::Card(error.to_string()))
+}
+
+fn archive(chapters: &[Chapter], meta: &Meta) -> zip::result::ZipResult<Vec<u8>> {
+    let mut out = ZipWriter::new(Cursor::new(Vec::new()));
+    // The kind of file stands first and plain, so that it can be told from the first bytes.
+    let stored = SimpleFileOptions::default().compression_method(CompressionMethod::Stored);
+    out.start_file("mimetype", stored)?;
+    out.write_all(b"application/epub+zip")?;
+    let packed = SimpleFileOptions::default();
+    let mut put = |name: &str, text: &str| -> zip::result::ZipResult<()> {
+        out.start_file(name, packed)?;
+        Ok(out.write_all(text.as_bytes())?)
+    };
+    put("META-INF/container.xml", CONTAINER)?;
+    put("EPUB/package.opf", &package(chapters, meta))?;
+    put("EPUB/nav.xhtml", &contents(chapters, meta))?;
+    put("EPUB/style.css", STYLE)?;
+    for (at, chapter) in chapters.iter().enumerate() {
+        let heading = escaped(&chapter.title);
+        let body = format!("<section>\n<h1>{heading}</h1>\n{}</section>", chapter.body);
+        put(
+            &format!("EPUB/chapter-{}.xhtml", at + 1),
+            &page(&chapter.title, &body, meta),
+        )?;
+    }
+    Ok(out.finish()?.into_inner())
+}
+
+const CONTAINER: &str = r#"<?xml version="1.0" encoding="UTF-8"?>
+<container version="1.0" xmlns="urn:oasis:names:tc:opendocument:xmlns:container">
+  <rootfiles><rootfile full-path="EPUB/package.opf" media-type="application/oebps-package+xml"/></rootfiles>
+</container>
+"#;
+
+fn package(chapters: &[Chapter], meta: &Meta) -> String {
+    let items: String = (1..=chapters.len())
+        .map(|n| format!("    <item id=\"chapter-{n}\" href=\"chapter-{n}.xhtml\" media-type=\"application/xhtml+xml\"/>\n"))
+        .collect();
+    let spine: String = (1..=chapters.len())
+        .map(|n| format!("    <itemref idref=\"chapter-{n}\"/>\n"))
+        .collect();
+    let title = escaped(&meta.title);
+    let language = language(meta);
+    let identifier = identifier(chapters, meta);
+    let modified = modified(&meta.now);
+    format!(
+        r#"<?xml version="1.0" encoding="UTF-8"?>
+<package xmlns="http://www.idpf.org/2007/opf" version="3.0" unique-identifier="id" xml:lang="{language}">
+  <metadata xmlns:dc="http://purl.org/dc/elements/1.1/">
+    <dc:identifier id="id">{identifier}</dc:identifier>
+    <dc:title>{title}</dc:title>
+    <dc:language>{language}</dc:language>
+    <meta property="dcterms:modified">{modified}</meta>
+    <meta property="schema:accessMode">textual</meta>
+    <meta property="schema:accessModeSufficient">textual</meta>
+    <meta property="schema:accessibilityFeature">tableOfContents</meta>
+    <meta property="schema:accessibilityFeature">readingOrder</meta>
+    <meta property="schema:accessibilityFeature">structuralNavigation</meta>
+    <meta property="schema:accessibilityHazard">none</meta>
+    <meta property="schema:accessibilitySummary">Text alone, in reading order, with headings and a table of contents.</meta>
+  </metadata>
+  <manifest>
+    <item id="nav" href="nav.xhtml" media-type="application/xhtml+xml" properties="nav"/>
+    <item id="style" href="style.css" media-type="text/css"/>
+{items}  </manifest>
+  <spine>
+{spine}  </spine>
+</package>
+"#
+    )
+}
+
+fn contents(chapters: &[Chapter], meta: &Meta) -> String {
+    let rows: String = chapters
+        .iter()
+        .enumerate()
+        .map(|(at, chapter)| {
+            let (n, title) = (at + 1, escaped(&chapter.title));
+            format!("<li><a href=\"chapter-{n}.xhtml\">{title}</a></li>\n")
+        })
+        .collect();
+    let body = format!(
+        "<nav epub:type=\"toc\" id=\"toc\" role=\"doc-toc\">\n<h1>Contents</h1>\n<ol>\n{rows}</ol>\n</nav>"
+    );
+    page(&meta.title, &body, meta)
+}
+
+fn page(title: &str, body: &str, meta: &Meta) -> String {
+    let (title, language) = (escaped(title), language(meta));
+    format!(
+        "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<!DOCTYPE html>\n\
+         <html xmlns=\"http://www.w3.org/1999/xhtml\" xmlns:epub=\"http://www.idpf.org/2007/ops\" \
+         lang=\"{language}\" xml:lang=\"{language}\">\n<head>\n<title>{title}</title>\n\
+         <link rel=\"stylesheet\" type=\"text/css\" href=\"style.css\"/>\n</head>\n<body>\n{body}\n\
+         </body>\n</html>\n"
+    )
+}
+
+/// `und` says that nobody knows, which is better than a wrong one.
+fn language(meta: &Meta) -> String {
+    match meta.language.as_str() {
+        "" => "und".to_string(),
+        language => escaped(language),
+    }
+}
+
+/// The same words have the same name: a UUID of the eighth version (RFC 9562) from their SHA-256.
+fn identifier(chapters: &[Chapter], meta: &Meta) -> String {
+    let mut hash = Sha256::new();
+    hash.update(meta.title.as_bytes());
+    chapters
+        .iter()
+        .for_each(|chapter| hash.update(chapter.body.as_bytes()));
+    let mut bytes = hash.finalize();
+    bytes[6] = (bytes[6] & 0x0f) | 0x80;
+    bytes[8] = (bytes[8] & 0x3f) | 0x80;
+    let hex: String = bytes[..16]
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect();
+    format!(
+        "urn:uuid:{}-{}-{}-{}-{}",
+        &hex[..8],
+        &hex[8..12],
+        &hex[12..16],
+        &hex[16..20],
+        &hex[20..]
+    )
+}
+
+/// The time to the second, as the package wants it.
+fn modified(now: &str) -> String {
+    match now.get(..19) {
+        Some(to_the_second) => format!("{to_the_second}Z"),
+        None => "1970-01-01T00:00:00Z".to_string(),
+    }
+}
+
+/// Chapters: what stands under each line that is a heading.
+fn split(pieces: &[Piece]) -> Vec<(Option<String>, Vec<Piece>)> {
+    let mut chapters: Vec<(Option<String>, Vec<Piece>)> = vec![(None, Vec::new())];
+    let mut fresh = true;
+    for piece in pieces {
+        let mut own = Piece {
+            spans: Vec::new(),
+            ..piece.clone()
+        };
+        fresh |= !piece.gap.is_empty();
+        for span in &piece.spans {
+            let mut words = String::new();
+            for line in span.text.split_inclusive('\n') {
+                if let Some(heading) = heading(line).filter(|_| fresh && line.ends_with('\n')) {
+                    give(&mut own.spans, span, &mut words);
+                    let told = std::mem::replace(&mut own.spans, Vec::new());
+                    last(
+                        &mut chapters,
+                        Piece {
+                            spans: told,
+                            ..own.clone()
+                        },
+                    );
+                    chapters.push((Some(heading), Vec::new()));
+                } else {
+                    words += line;
+                }
+                fresh = line.ends_with('\n');
+            }
+            give(&mut own.spans, span, &mut words);
+        }
+        last(&mut chapters, own);
+    }
+    chapters.retain(|(title, pieces)| title.is_some() || !pieces.is_empty());
+    chapters
+}
+
+fn give(spans: &mut Vec<Span>, span: &Span, words: &mut String) {
+    let text = std::mem::take(words);
+    if !text.is_empty() {
+        spans.push(Span { by: span.by, text });
+    }
+}
+
+fn last(chapters: &mut [(Option<String>, Vec<Piece>)], piece: Piece) {
+    let says = piece.spans.iter().any(|span| !span.text.trim().is_empty());
+    if let Some((_, pieces)) = chapters.last_mut().filter(|_| says) {
+        pieces.push(piece);
+    }
+}
+
+/// `# Title`, as in Markdown, and `Chapter 3`, with or without a name.
+fn heading(line: &str) -> Option<String> {
+    let line = line.trim();
+    let marks = line.len() - line.trim_start_matches('#').len();
+    if (1..=3).contains(&marks) && line[marks..].starts_with(' ') {
+        return Some(excerpt(line[marks..].trim(), 120)).filter(|title| !title.is_empty());
+    }
+    let mut words = line.split_whitespace();
+    let chapter = words.next()?.eq_ignore_ascii_case("chapter");
+    let number = words.next()?.trim_end_matches([':', '.']);
+    let counts = number
+        .chars()
+        .all(|c| c.is_ascii_digit() || "IVXLC".contains(c));
+    (chapter && counts && line.len() < 80 && !line.ends_with([',', ';'])).then(|| line.to_string())
+}

@@ -1,0 +1,131 @@
+//! The story as one web page that needs nothing else, and as the paragraphs of an e-book.
+//!
+//! Written so that it is XML too. Every word is escaped: what a model writes is never markup.
+
+use super::pages::{self, Piece};
+use super::text::{Names, authors, title};
+use super::{Extent, Meta};
+use crate::story::Story;
+
+/// Quiet on paper and on a screen; who wrote what is seen where the reader asks for it.
+pub const STYLE: &str = "\
+body { font-family: Georgia, serif; line-height: 1.5; max-width: 38em; margin: 2em auto; padding: 0 1em; }
+p { margin: 0 0 0.8em; }
+.speaker { font-weight: bold; }
+.prompt, .writer, .edited { background: rgba(180, 140, 60, 0.14); }
+.edited { text-decoration: underline dotted; }
+footer, .about { color: #666; font-size: 0.85em; }
+@media (prefers-color-scheme: dark) { body { background: #16161a; color: #ddd; } footer, .about { color: #999; } }
+";
+
+pub fn page(story: &Story, extent: Extent, meta: &Meta) -> String {
+    let names = Names::of(story, meta);
+    let pieces = pages::pieces(&story.path());
+    let mut body = format!("<main>\n<h1>{}</h1>\n", escaped(&meta.title));
+    body += &paragraphs(&pieces, &names);
+    body += "</main>\n";
+    if extent == Extent::Tree {
+        for branch in pages::branches(story) {
+            let title = escaped(&title(story, &branch));
+            let told = paragraphs(&branch.pieces, &names);
+            body += &format!("<details>\n<summary>{title}</summary>\n{told}</details>\n");
+        }
+    }
+    let by = escaped(&authors(&pieces));
+    body += &format!("<footer><p>{by}. Words on a tint are a person's.</p></footer>\n");
+    let language = match meta.language.as_str() {
+        "" => String::new(),
+        language => format!(" lang=\"{}\"", escaped(language)),
+    };
+    format!(
+        "<!DOCTYPE html>\n<html{language}>\n<head>\n<meta charset=\"utf-8\">\n\
+         <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
+         <meta name=\"generator\" content=\"{}\">\n<title>{}</title>\n<style>\n{STYLE}</style>\n\
+         </head>\n<body>\n{body}</body>\n</html>\n",
+        escaped(&meta.build),
+        escaped(&meta.title)
+    )
+}
+
+/// The words of pieces, an empty line between paragraphs; each author's words in a span.
+pub fn paragraphs(pieces: &[Piece], names: &Names) -> String {
+    let mut paper = Paper::default();
+    for piece in pieces {
+        if !piece.gap.is_empty() {
+            paper.end();
+        }
+        if let Some(name) = names.speaker(piece) {
+            paper.end();
+            paper.put("speaker", &format!("{name}: "));
+        }
+        for span in &piece.spans {
+            paper.words(span.by.name(), &span.text);
+        }
+    }
+    paper.end();
+    paper.done
+}
+
+#[derive(Default)]
+struct Paper {
+    done: String,
+    /// The paragraph that is being written.
+    line: String,
+    /// Line ends that have been met and not written yet.
+    breaks: usize,
+}
+
+impl Paper {
+    fn words(&mut self, class: &str, text: &str) {
+        let mut lines = text.split('\n');
+        if let Some(first) = lines.next() {
+            self.put(class, first);
+        }
+        for line in lines {
+            self.breaks += 1;
+            self.put(class, line);
+        }
+    }
+
+    fn put(&mut self, class: &str, words: &str) {
+        if words.is_empty() {
+            return;
+        }
+        match (self.breaks, self.line.is_empty()) {
+            (0, _) | (_, true) => {}
+            (1, false) => self.line += "<br/>\n",
+            _ => self.end(),
+        }
+        self.breaks = 0;
+        let words = escaped(words);
+        self.line += &match class {
+            "model" => words,
+            class => format!("<span class=\"{class}\">{words}</span>"),
+        };
+    }
+
+    fn end(&mut self) {
+        self.breaks = 0;
+        let line = std::mem::take(&mut self.line);
+        if !line.trim().is_empty() {
+            self.done += &format!("<p>{line}</p>\n");
+        }
+    }
+}
+
+/// Text as XML has it, without the characters that XML cannot hold.
+pub fn escaped(text: &str) -> String {
+    let mut plain = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c {
+            '&' => plain.push_str("&amp;"),
+            '<' => plain.push_str("&lt;"),
+            '>' => plain.push_str("&gt;"),
+            '"' => plain.push_str("&quot;"),
+            '\u{fffe}' | '\u{ffff}' => plain.push('\u{fffd}'),
+            c if c.is_control() && c != '\t' => plain.push('\u{fffd}'),
+            c => plain.push(c),
+        }
+    }
+    plain
+}

@@ -1,0 +1,91 @@
+//! The story as data to learn from: OpenAI's `messages`, and preference pairs.
+
+use super::pages::{self, Piece};
+use super::{ExportError, Extent, Meta};
+use crate::story::{Author, Node, NodeId, Passage, Place, Story};
+use serde_json::{Value, json};
+
+/// The story as it stands is one conversation; of the whole tree each branch is one.
+pub fn messages(story: &Story, extent: Extent, meta: &Meta) -> String {
+    let ends: Vec<Option<NodeId>> = match extent {
+        Extent::Path => vec![story.head()],
+        Extent::Tree => pages::leaves(story).into_iter().map(Some).collect(),
+    };
+    let lines = ends.into_iter().map(|end| {
+        let messages = conversation(story, &story.path_to(end), meta);
+        format!("{}\n", json!({ "messages": messages }))
+    });
+    lines.collect()
+}
+
+/// For each passage of the model's that has other versions: the words before it, the version that
+/// the writer went on from, and each that was not chosen.
+pub fn pairs(story: &Story, meta: &Meta) -> Result<String, ExportError> {
+    let path = story.path();
+    let mut lines = String::new();
+    for piece in pages::pieces(&path) {
+        let Some(first) = story
+            .node(piece.first)
+            .filter(|node| node.author == Author::Model)
+        else {
+            continue;
+        };
+        let chosen = piece.text();
+        let before = conversation(story, &story.path_at(first.place()), meta);
+        for rejected in rejected(story, first, &chosen) {
+            let row = json!({
+                "prompt": before,
+                "chosen": [{ "role": "assistant", "content": chosen }],
+                "rejected": [{ "role": "assistant", "content": rejected }],
+            });
+            lines += &format!("{row}\n");
+        }
+    }
+    match lines.is_empty() {
+        true => Err(ExportError::NoPairs),
+        false => Ok(lines),
+    }
+}
+
+/// What else the model wrote at a passage's place; what was put away counts, for it was.
+fn rejected(story: &Story, first: &Node, chosen: &str) -> Vec<String> {
+    let place: Place = first.place();
+    let others = story.standing_at(place).filter_map(|id| story.node(id));
+    let others = others.filter(|node| node.author == Author::Model && !node.aside);
+    let mut texts: Vec<String> = Vec::new();
+    for node in others {
+        let new = !texts.contains(&node.text) && node.text != chosen;
+        if new && !node.text.trim().is_empty() {
+            texts.push(node.text.clone());
+        }
+    }
+    texts
+}
+
+/// A path as messages: the model's words are the assistant's, all others the user's.
+fn conversation(story: &Story, path: &[Passage], meta: &Meta) -> Vec<Value> {
+    let frame = story.frame();
+    let voice = frame.voice.as_ref().map_or("", |voice| &voice.text);
+    let system = [meta.system.as_str(), voice, &frame.memory];
+    let system: Vec<&str> = system.into_iter().filter(|text| !text.is_empty()).collect();
+    let mut turns: Vec<(&str, String)> = Vec::new();
+    if !system.is_empty() {
+        turns.push(("system", system.join("\n\n")));
+    }
+    for piece in pages::pieces(path) {
+        let role = role(&piece);
+        match turns.last_mut() {
+            Some((last, text)) if *last == role => *text += &piece.text(),
+            _ => turns.push((role, piece.text())),
+        }
+    }
+    let turn = |(role, content): (&str, String)| json!({ "role": role, "content": content });
+    turns.into_iter().map(turn).collect()
+}
+
+fn role(piece: &Piece) -> &'static str {
+    match piece.author {
+        Author::Model => "assistant",
+        Author::Prompt | Author::User => "user",
+    }
+}

@@ -1,0 +1,85 @@
+//! KoboldAI Lite's story file: the story as it stands, its other branches, memory, note and lore.
+
+use super::pages::{self, Piece};
+use super::{Book, lore};
+use crate::store::import::kobold::FORMAT;
+use crate::story::{NodeId, Passage, Story};
+use serde_json::{Map, Value, json};
+use std::collections::BTreeSet;
+
+/// Branches that are written at most: each is a whole story again.
+pub const MOST: usize = 64;
+
+/// The file's JSON.
+pub fn write(story: &Story) -> Value {
+    let frame = story.frame();
+    let chunks = chunks(story, &story.path());
+    let (prompt, actions) = match chunks.split_first() {
+        Some((prompt, actions)) => (prompt.clone(), actions.to_vec()),
+        None => (String::new(), Vec::new()),
+    };
+    let metadata: Map<String, Value> = (0..actions.len())
+        .map(|at| {
+            let none = json!({ "Selected Text": "", "Alternative Text": [] });
+            (at.to_string(), none)
+        })
+        .collect();
+    let worldinfo: Vec<Value> = frame
+        .books()
+        .flat_map(|(book, _)| lore::kobold(book))
+        .collect();
+    let mut file = json!({
+        "gamestarted": true, "prompt": prompt, "memory": frame.memory,
+        "authorsnote": frame.note.text, "anotetemplate": "[Author's note: <|>]",
+        "actions": actions, "actions_metadata": metadata, "worldinfo": worldinfo,
+        "wifolders_d": {}, "wifolders_l": [], "anotestr": 320, "wisearchdepth": 0,
+        "wiinsertlocation": 0, "personal_notes": "", "altbranches": branches(story),
+        "completed_imgs_meta": {}, "savedsettings": null, "savedaestheticsettings": null,
+    });
+    for (key, value) in frame.kept.get(FORMAT).into_iter().flatten() {
+        file[key] = value.clone();
+    }
+    file
+}
+
+/// Every other way through the story, whole, with null for the way that is current.
+fn branches(story: &Story) -> Vec<Value> {
+    let mut ends: BTreeSet<NodeId> = pages::leaves(story).into_iter().collect();
+    ends.extend(story.marks().values().filter(|id| !story.is_hidden(**id)));
+    let head = story.head();
+    ends.extend(head);
+    if ends.len() < 2 {
+        return Vec::new();
+    }
+    let others: Vec<NodeId> = ends
+        .iter()
+        .copied()
+        .filter(|id| Some(*id) != head)
+        .collect();
+    // The newest are kept where there are too many.
+    let oldest = others.len().saturating_sub(MOST);
+    let kept: BTreeSet<NodeId> = others[oldest..].iter().copied().chain(head).collect();
+    let branch = |id: NodeId| match Some(id) == head {
+        true => Value::Null,
+        false => json!(chunks(story, &story.path_to(Some(id)))),
+    };
+    kept.into_iter().map(branch).collect()
+}
+
+/// The texts of a path, with what stands between them, as Kobold joins them.
+fn chunks(story: &Story, path: &[Passage]) -> Vec<String> {
+    let pieces = pages::pieces(path);
+    let chunk = |piece: &Piece| {
+        // A text that had pictures in it gets them back, if it is still that text.
+        let node = story.node(piece.first).filter(|_| piece.whole);
+        let raw = node.and_then(|node| node.extra.as_ref()?.get(FORMAT)?.as_str());
+        let said = raw.map_or_else(|| piece.text(), str::to_string);
+        format!("{}{said}", piece.gap)
+    };
+    pieces.iter().map(chunk).collect()
+}
+
+/// The world info alone.
+pub fn worldinfo(books: &[&Book]) -> Value {
+    Value::Array(books.iter().flat_map(|book| lore::kobold(book)).collect())
+}

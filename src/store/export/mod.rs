@@ -1,0 +1,278 @@
+//! Stories, cards and lore, written for readers and for other programs.
+//!
+//! What is written is a list of what is allowed: the words of the story, who wrote them, what a
+//! writer set beside them, and what the file that they came in said of them. Settings of the
+//! program, its surroundings and its model's file are never looked at here.
+
+mod card;
+mod epub;
+mod html;
+mod jsonl;
+pub mod kobold;
+pub mod lore;
+mod pages;
+mod tavern;
+mod text;
+
+use crate::story::Story;
+use crate::story::lore::Book;
+use crate::story::nearest::nearest;
+use std::fs::{self, OpenOptions};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+/// What a story can be written as.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Format {
+    Text,
+    Markdown,
+    Html,
+    Epub,
+    /// OpenAI's `messages`, a line a conversation.
+    Messages,
+    /// Preference pairs: what was chosen, and what stood beside it.
+    Pairs,
+    Kobold,
+    Tavern,
+    /// A character card: PNG, JSON or .charx, by the file's name.
+    Card,
+    /// SillyTavern's World Info.
+    WorldInfo,
+    /// `lorebook_v3`.
+    Lorebook,
+}
+
+/// Every format: its names, how its files' names end, and what it is.
+pub const FORMATS: &[(Format, &[&str], &str, &str)] = &[
+    (Format::Text, &["txt", "text"], "txt", "plain words"),
+    (Format::Markdown, &["md", "markdown"], "md", "Markdown"),
+    (
+        Format::Html,
+        &["html", "htm"],
+        "html",
+        "one web page, authors marked",
+    ),
+    (Format::Epub, &["epub"], "epub", "an e-book"),
+    (
+        Format::Messages,
+        &["jsonl", "messages"],
+        "jsonl",
+        "OpenAI messages, a line each",
+    ),
+    (
+        Format::Pairs,
+        &["pairs"],
+        "pairs.jsonl",
+        "preference pairs, a line each",
+    ),
+    (
+        Format::Kobold,
+        &["kobold"],
+        "kobold.json",
+        "KoboldAI Lite's story, with its branches",
+    ),
+    (
+        Format::Tavern,
+        &["tavern", "sillytavern"],
+        "tavern.jsonl",
+        "SillyTavern's chat, with swipes",
+    ),
+    (
+        Format::Card,
+        &["card", "charx", "png"],
+        "png",
+        "a character card",
+    ),
+    (
+        Format::WorldInfo,
+        &["worldinfo", "lore"],
+        "worldinfo.json",
+        "SillyTavern's World Info",
+    ),
+    (
+        Format::Lorebook,
+        &["lorebook"],
+        "lorebook.json",
+        "a V3 lorebook",
+    ),
+];
+
+/// What is said of a story beside its words.
+#[derive(Clone, Debug, Default)]
+pub struct Meta {
+    pub title: String,
+    /// RFC 3339, UTC.
+    pub now: String,
+    /// Names the program.
+    pub build: String,
+    /// The system text of the session.
+    pub system: String,
+    /// BCP 47; empty where it is not known.
+    pub language: String,
+    /// The session's folder, where a card's own file is.
+    pub folder: Option<PathBuf>,
+}
+
+/// How much of a story is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Extent {
+    /// The story as it stands.
+    Path,
+    /// Every branch that was not put away.
+    Tree,
+}
+
+/// Why nothing was written; each a sentence that says what to do.
+#[derive(Debug, thiserror::Error)]
+pub enum ExportError {
+    #[error(
+        "There is no format {0}; there are txt, md, html, epub, jsonl, pairs, kobold, tavern, card, worldinfo and lorebook"
+    )]
+    Format(String),
+    #[error("There is no format {0}; did you mean {1}?")]
+    Near(String, &'static str),
+    #[error("The story is empty; there is nothing to write to a file")]
+    Empty,
+    #[error("There is no lore to write to a file; /lore add KEY: FACT begins some")]
+    NoLore,
+    #[error(
+        "No passage has another version; /retry and /swipe make some, and pairs can be made of them"
+    )]
+    NoPairs,
+    #[error("{0} is there already; name another file, or end the line with ! to write over it")]
+    Taken(PathBuf),
+    #[error("Cannot write {path}: {source}; name a file in a folder of yours")]
+    Io { path: PathBuf, source: io::Error },
+    #[error("The card's own file is damaged ({0}); name a .json file to write the card alone")]
+    Card(String),
+}
+
+impl Format {
+    pub fn parse(word: &str) -> Result<Format, ExportError> {
+        let wanted = word.to_lowercase();
+        let known = FORMATS
+            .iter()
+            .find(|(_, names, ..)| names.contains(&wanted.as_str()));
+        known.map(|(format, ..)| *format).ok_or_else(|| {
+            let word =
+                crate::story::untrusted::clean_line(&word.chars().take(40).collect::<String>());
+            let names = FORMATS
+                .iter()
+                .flat_map(|(_, names, ..)| names.iter().copied());
+            match nearest(&word, names) {
+                Some(near) => ExportError::Near(word, near),
+                None => ExportError::Format(word),
+            }
+        })
+    }
+
+    /// The format that a file's name tells.
+    pub fn of_file(path: &Path) -> Option<Format> {
+        let name = path.file_name()?.to_string_lossy().to_lowercase();
+        let ends = |ending: &str| name.ends_with(&format!(".{ending}"));
+        if ends("charx") {
+            return Some(Format::Card);
+        }
+        // The longer endings hold the shorter ones.
+        let mut rows: Vec<_> = FORMATS
+            .iter()
+            .filter(|(_, _, ending, _)| ends(ending))
+            .collect();
+        rows.sort_by_key(|(_, _, ending, _)| std::cmp::Reverse(ending.len()));
+        rows.first().map(|(format, ..)| *format)
+    }
+
+    /// How the names of its files end.
+    pub fn ending(self) -> &'static str {
+        let row = FORMATS.iter().find(|(format, ..)| *format == self);
+        row.map_or("txt", |(_, _, ending, _)| ending)
+    }
+}
+
+/// The bytes of a file. `path` tells which kind of card is wanted.
+pub fn bytes(
+    story: &Story,
+    format: Format,
+    extent: Extent,
+    meta: &Meta,
+    path: &Path,
+) -> Result<Vec<u8>, ExportError> {
+    let of_story = !matches!(format, Format::Card | Format::WorldInfo | Format::Lorebook);
+    let says = story.path().iter().any(|passage| !passage.text.is_empty());
+    if of_story && !says && extent == Extent::Path {
+        return Err(ExportError::Empty);
+    }
+    Ok(match format {
+        Format::Text => text::plain(story, extent, meta).into_bytes(),
+        Format::Markdown => text::markdown(story, extent, meta).into_bytes(),
+        Format::Html => html::page(story, extent, meta).into_bytes(),
+        Format::Epub => epub::book(story, extent, meta)?,
+        Format::Messages => jsonl::messages(story, extent, meta).into_bytes(),
+        Format::Pairs => jsonl::pairs(story, meta)?.into_bytes(),
+        Format::Kobold => line(&kobold::write(story)),
+        Format::Tavern => tavern::write(story, meta).into_bytes(),
+        Format::Card => card::write(story, meta, path)?,
+        Format::WorldInfo => line(&lore::tavern(&shelf(story)?)),
+        Format::Lorebook => line(&lore::v3(&shelf(story)?)),
+    })
+}
+
+/// Writes a new file; one that is there is only written over where that was asked for.
+pub fn put(path: &Path, bytes: &[u8], over: bool) -> Result<(), ExportError> {
+    let wrong = |source| ExportError::Io {
+        path: path.to_path_buf(),
+        source,
+    };
+    if path.exists() && !over {
+        return Err(ExportError::Taken(path.to_path_buf()));
+    }
+    // Beside it first: a full disk must not leave half a file in the place of a whole one.
+    let mut name = path.file_name().unwrap_or_default().to_os_string();
+    name.push(".part");
+    let part = path.with_file_name(name);
+    let mut options = OpenOptions::new();
+    options.write(true).create(true).truncate(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    let mut file = options.open(&part).map_err(wrong)?;
+    let written = file.write_all(bytes).and_then(|()| file.sync_all());
+    drop(file);
+    let placed = written.and_then(|()| fs::rename(&part, path));
+    placed.map_err(|source| {
+        let _ = fs::remove_file(&part);
+        wrong(source)
+    })
+}
+
+/// The first of `NAME.ENDING`, `NAME-2.ENDING`, … that is free in a folder.
+pub fn free(folder: &Path, name: &str, ending: &str) -> PathBuf {
+    let first = std::iter::once(format!("{name}.{ending}"));
+    let others = (2..).map(|n| format!("{name}-{n}.{ending}"));
+    let mut paths = first.chain(others).map(|name| folder.join(name));
+    paths.find(|path| !path.exists()).unwrap_or_default()
+}
+
+/// All lore that is on the shelf, as one book.
+fn shelf(story: &Story) -> Result<Book, ExportError> {
+    let books: Vec<&Book> = story.frame().books().map(|(book, _)| book).collect();
+    let (first, others) = books.split_first().ok_or(ExportError::NoLore)?;
+    let mut whole = (*first).clone();
+    for book in others {
+        for entry in &book.entries {
+            let mut entry = entry.clone();
+            let taken = whole.entries.iter().map(|other| other.uid).max();
+            entry.uid = taken.map_or(0, |uid| uid.saturating_add(1));
+            // What another book's form said is not what this one's does.
+            entry.extra.retain(|_, _| false);
+            whole.entries.push(entry);
+        }
+    }
+    Ok(whole)
+}
+
+/// JSON as a file: readable, and with a line's end.
+fn line(value: &serde_json::Value) -> Vec<u8> {
+    let mut bytes = serde_json::to_vec_pretty(value).unwrap_or_default();
+    bytes.push(b'\n');
+    bytes
+}

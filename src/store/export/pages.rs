@@ -1,0 +1,187 @@
+//! A story as pieces for paper: who wrote what, what stands between, which branches there are.
+
+use crate::story::{Author, NodeId, Passage, Story};
+
+/// One passage as a reader sees it: the edits inside it are part of it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Piece {
+    /// Its first and last part in the tree.
+    pub first: NodeId,
+    pub last: NodeId,
+    pub author: Author,
+    /// A turn of a chat.
+    pub turn: bool,
+    /// It is one part, as it was written.
+    pub whole: bool,
+    /// What stands between it and the piece before it.
+    pub gap: &'static str,
+    pub spans: Vec<Span>,
+}
+
+/// Words by one author.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Span {
+    pub by: By,
+    pub text: String,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum By {
+    Prompt,
+    Writer,
+    Model,
+    /// A person's words inside a passage of the model's.
+    Edited,
+}
+
+impl By {
+    pub fn name(self) -> &'static str {
+        match self {
+            By::Prompt => "prompt",
+            By::Writer => "writer",
+            By::Model => "model",
+            By::Edited => "edited",
+        }
+    }
+
+    fn of(passage: &Passage) -> By {
+        match (passage.edited, passage.author) {
+            (true, _) => By::Edited,
+            (_, Author::Prompt) => By::Prompt,
+            (_, Author::User) => By::Writer,
+            (_, Author::Model) => By::Model,
+        }
+    }
+}
+
+impl Piece {
+    pub fn text(&self) -> String {
+        self.spans.iter().map(|span| span.text.as_str()).collect()
+    }
+}
+
+/// The pieces of a path that say something.
+pub fn pieces(path: &[Passage]) -> Vec<Piece> {
+    let mut pieces = pieces_with_empty(path);
+    pieces.retain(|piece| !piece.spans.is_empty());
+    pieces
+}
+
+/// The pieces of a path, with those that stand for what is not in the story.
+pub fn pieces_with_empty(path: &[Passage]) -> Vec<Piece> {
+    let mut pieces: Vec<Piece> = Vec::new();
+    let mut before: Option<&Passage> = None;
+    for passage in path.iter().filter(|passage| !passage.aside) {
+        let joins = passage.joins || passage.cut.is_some();
+        match pieces.last_mut().filter(|_| joins) {
+            Some(piece) => {
+                piece.last = passage.id;
+                piece.whole = false;
+            }
+            None => pieces.push(Piece {
+                first: passage.id,
+                last: passage.id,
+                author: passage.author,
+                turn: passage.turn,
+                whole: passage.text.len() == passage.node.text.len(),
+                gap: before.map_or("", |before| gap(before, passage)),
+                spans: Vec::new(),
+            }),
+        }
+        if passage.text.is_empty() {
+            continue;
+        }
+        before = Some(passage);
+        let (by, text) = (By::of(passage), passage.text);
+        let spans = pieces.last_mut().map(|piece| &mut piece.spans);
+        match spans {
+            Some(spans) => match spans.last_mut().filter(|span| span.by == by) {
+                Some(span) => span.text.push_str(text),
+                None => spans.push(Span {
+                    by,
+                    text: text.to_string(),
+                }),
+            },
+            None => {}
+        }
+    }
+    pieces
+}
+
+/// Turns of a chat stand apart.
+fn gap(before: &Passage, passage: &Passage) -> &'static str {
+    let apart = (passage.turn || before.turn) && !before.text.ends_with('\n');
+    match apart && before.author != passage.author {
+        true => "\n\n",
+        false => "",
+    }
+}
+
+/// How many characters each author wrote, those who wrote none aside.
+pub fn shares(pieces: &[Piece]) -> Vec<(By, usize)> {
+    let all = [By::Prompt, By::Writer, By::Model, By::Edited];
+    let wrote = |by: By| {
+        let spans = pieces.iter().flat_map(|piece| &piece.spans);
+        let own = spans.filter(|span| span.by == by);
+        own.map(|span| span.text.chars().count()).sum::<usize>()
+    };
+    let shares = all.into_iter().map(|by| (by, wrote(by)));
+    shares.filter(|(_, count)| *count > 0).collect()
+}
+
+/// A version of the passage that begins with `first`: from its beginning to `last`.
+pub fn version(story: &Story, first: NodeId, last: NodeId) -> String {
+    let path = story.path_to(Some(last));
+    let base = story.base(first);
+    let place = story.node(base).map(|node| node.place());
+    let own = path
+        .iter()
+        .position(|passage| Some(passage.place()) == place);
+    let own = own.map_or(&path[path.len()..], |at| &path[at..]);
+    own.iter().map(|passage| passage.text).collect()
+}
+
+/// Where each branch ends: passages that nothing follows. What was put away is left out.
+pub fn leaves(story: &Story) -> Vec<NodeId> {
+    let ends = |id: NodeId| {
+        let open = story.node(id).is_some_and(|node| !node.aside) && !story.is_hidden(id);
+        let goes_on = story.children(id).iter().any(|child| {
+            let child_open = story.node(*child).is_some_and(|child| !child.aside);
+            child_open && !story.is_hidden(*child)
+        });
+        open && !goes_on
+    };
+    (0..story.next_id()).filter(|id| ends(*id)).collect()
+}
+
+/// A branch: where it leaves the story that was told before it, and its own pieces.
+pub struct Branch {
+    /// The passage after which, or inside which, it begins; none for another beginning.
+    pub after: Option<NodeId>,
+    pub name: Option<String>,
+    pub pieces: Vec<Piece>,
+}
+
+/// Every branch beside the story as it stands, each telling only what was not told before.
+pub fn branches(story: &Story) -> Vec<Branch> {
+    let on_path = story.path();
+    let mut told: std::collections::HashSet<NodeId> = on_path.iter().map(|p| p.id).collect();
+    let mut branches = Vec::new();
+    for leaf in leaves(story) {
+        let path = story.path_to(Some(leaf));
+        let new = path.iter().position(|passage| !told.contains(&passage.id));
+        let Some(new) = new else {
+            continue;
+        };
+        told.extend(path[new..].iter().map(|passage| passage.id));
+        let marks = story.marks().iter();
+        let mark = marks.filter(|(_, id)| path[new..].iter().any(|p| p.id == **id));
+        branches.push(Branch {
+            after: path[new].parent,
+            name: mark.map(|(name, _)| name.clone()).next(),
+            pieces: pieces(&path[new..]),
+        });
+    }
+    branches.retain(|branch| !branch.pieces.is_empty());
+    branches
+}

@@ -1,0 +1,78 @@
+//! SillyTavern's chat: a header, then a message a line, each with its versions as swipes.
+
+use super::Meta;
+use super::pages::{self, Piece};
+use crate::store::import::tavern::{ASIDE, FORMAT, user};
+use crate::story::{Author, Node, NodeId, Story};
+use serde_json::{Map, Value, json};
+
+/// The file's lines.
+pub fn write(story: &Story, meta: &Meta) -> String {
+    let kept = story.frame().kept.get(FORMAT);
+    let character = story.frame().character.as_ref();
+    let user = match character {
+        Some(character) => character.user.clone(),
+        None => user(kept),
+    };
+    let name = kept.and_then(|header| header.get("character_name")?.as_str());
+    let name = match (character, name) {
+        (Some(character), _) => character.card.line("name"),
+        (None, Some(name)) => name.to_string(),
+        (None, None) => meta.title.clone(),
+    };
+    let mut header = json!({
+        "user_name": user, "character_name": name, "create_date": meta.now, "chat_metadata": {},
+    });
+    for (key, value) in kept.into_iter().flatten() {
+        header[key] = value.clone();
+    }
+    let pieces = pages::pieces_with_empty(&story.path());
+    let names = (user.as_str(), name.as_str());
+    let lines = pieces
+        .iter()
+        .map(|piece| message(story, piece, names, meta));
+    let lines = std::iter::once(header).chain(lines);
+    lines.map(|line| format!("{line}\n")).collect()
+}
+
+fn message(story: &Story, piece: &Piece, names: (&str, &str), meta: &Meta) -> Value {
+    let node = story.node(piece.last);
+    let extra = node.and_then(|node| node.extra.as_deref());
+    if let Some(aside) = extra.and_then(|extra| extra.get(ASIDE)) {
+        return aside.clone();
+    }
+    let is_user = piece.author != Author::Model;
+    let mut message = json!({
+        "name": if is_user { names.0 } else { names.1 }, "is_user": is_user, "is_system": false,
+        "send_date": meta.now, "mes": piece.text(), "extra": {},
+    });
+    for (key, value) in extra.into_iter().flatten() {
+        if key != "swipe_info" {
+            message[key] = value.clone();
+        }
+    }
+    let versions = story.versions(piece.last);
+    if versions.len() < 2 && is_user {
+        return message;
+    }
+    let said = |id: &NodeId| match *id == piece.last {
+        true => piece.text(),
+        false => pages::version(story, piece.first, *id),
+    };
+    let swipes: Vec<String> = versions.iter().map(said).collect();
+    let chosen = versions.iter().position(|id| *id == piece.last);
+    let infos: Vec<Option<&Value>> = versions.iter().map(|id| info(story.node(*id))).collect();
+    message["swipes"] = json!(swipes);
+    message["swipe_id"] = json!(chosen.unwrap_or(0));
+    if infos.iter().any(Option::is_some) {
+        let none = json!({});
+        let infos = infos.iter().map(|info| info.unwrap_or(&none).clone());
+        message["swipe_info"] = Value::Array(infos.collect());
+    }
+    message
+}
+
+fn info(node: Option<&Node>) -> Option<&Value> {
+    let extra: &Map<String, Value> = node?.extra.as_deref()?;
+    extra.get("swipe_info")
+}

@@ -1,0 +1,21 @@
+//! `.charx`: a zip archive with `card.json` and the files that the card names.
+
+use super::{ImportError, LARGEST_CARD};
+use std::io::{Cursor, Read};
+use zip::ZipArchive;
+
+/// The card's JSON.
+pub fn card(bytes: &[u8]) -> Result<Vec<u8>, ImportError> {
+    let mut archive = ZipArchive::new(Cursor::new(bytes)).map_err(|_| ImportError::Archive)?;
+    let member = archive
+        .by_name("card.json")
+        .map_err(|_| ImportError::Archive)?;
+    let mut json = Vec::new();
+    // The size that an archive states is not believed.
+    let read = member.take(LARGEST_CARD + 1).read_to_end(&mut json);
+    read.map_err(|_| ImportError::Archive)?;
+    match json.len() as u64 > LARGEST_CARD {
+        true => Err(ImportError::Large),
+        false => Ok(json),
+    }
+}

@@ -1,0 +1,195 @@
+//! KoboldAI's story files, as KoboldAI Lite writes them, and the first form of KoboldAI's own.
+//!
+//! The text is `prompt` and then `actions`; `altbranches` are other ways from the beginning, each
+//! whole, with null for the one that is current. Settings in such a file (`savedsettings`) may
+//! hold keys to paid services: they are never read, and only fields of the story are kept.
+
+use super::fields::{text, whole};
+use super::lore;
+use crate::story::frame::Note;
+use crate::story::import::Tale;
+use crate::story::untrusted::clean;
+use crate::story::{Author, Node, NodeId};
+use serde_json::{Map, Value, json};
+use std::collections::HashMap;
+
+/// Under which name the rest of a story's fields is kept.
+pub const FORMAT: &str = "kobold";
+
+/// The fields of the story that have no meaning here. All others are left behind: what is not
+/// known to be of the story could be somebody's key.
+const KEPT: [&str; 15] = [
+    "gamestarted",
+    "anotetemplate",
+    "anotestr",
+    "wifolders_d",
+    "wifolders_l",
+    "wisearchdepth",
+    "wiinsertlocation",
+    "personal_notes",
+    "newlineaftermemory",
+    "documentdb_searchhistory",
+    "documentdb_numresults",
+    "documentdb_searchrange",
+    "documentdb_chunksize",
+    "documentdb_data",
+    "completed_imgs_meta",
+];
+
+pub fn is_story(file: &Map<String, Value>) -> bool {
+    file.contains_key("actions") && file.contains_key("prompt")
+}
+
+pub fn read(mut file: Map<String, Value>, name: &str) -> Option<Tale> {
+    let mut tale = Tale {
+        memory: text(&file, "memory").unwrap_or_default(),
+        note: note(&file),
+        ..Tale::default()
+    };
+    if let Some(rows) = file.get("worldinfo").filter(|rows| rows.is_array()) {
+        tale.book = lore::kobold_rows(rows, name);
+    }
+    let mut tree = Tree::default();
+    let current = current(&file)?;
+    let others = match file.get("altbranches") {
+        Some(Value::Array(branches)) => branches.as_slice(),
+        _ => &[],
+    };
+    let mut ends_at = Vec::new();
+    let mut seen = false;
+    for branch in others {
+        let chunks = match branch {
+            // Several nulls would be a slip; the first is the current one.
+            Value::Null if !seen => {
+                seen = true;
+                tale.head = tree.path(&current);
+                tale.head
+            }
+            Value::Array(chunks) => {
+                let chunks: Vec<&str> = chunks.iter().filter_map(Value::as_str).collect();
+                tree.path(&chunks)
+            }
+            _ => None,
+        };
+        ends_at.extend(chunks);
+    }
+    if !seen {
+        tale.head = tree.path(&current);
+    }
+    let branches = ends_at.into_iter().enumerate();
+    tale.marks = branches
+        .map(|(at, node)| (format!("branch-{}", at + 1), node))
+        .collect();
+    alternatives(&file, &current, &mut tree);
+    tale.nodes = tree.nodes;
+    file.retain(|key, value| KEPT.contains(&key.as_str()) && !value.is_null());
+    tale.kept = Some((FORMAT, file));
+    Some(tale)
+}
+
+fn note(file: &Map<String, Value>) -> Option<Note> {
+    let text = text(file, "authorsnote").filter(|text| !text.is_empty())?;
+    // Kobold counts the note's distance in tokens; a paragraph has about a hundred.
+    let tokens = whole(file, "anotestr").unwrap_or(320);
+    let depth = (tokens / 100).clamp(1, 100) as usize;
+    Some(Note { text, depth })
+}
+
+fn current(file: &Map<String, Value>) -> Option<Vec<&str>> {
+    let mut chunks = vec![file.get("prompt")?.as_str().unwrap_or_default()];
+    chunks.extend(
+        file.get("actions")?
+            .as_array()?
+            .iter()
+            .filter_map(Value::as_str),
+    );
+    Some(chunks)
+}
+
+/// KoboldAI keeps the other answers that an action had.
+fn alternatives(file: &Map<String, Value>, current: &[&str], tree: &mut Tree) {
+    let Some(Value::Object(actions)) = file.get("actions_metadata") else {
+        return;
+    };
+    for (key, action) in actions {
+        let Some(at) = key
+            .parse::<usize>()
+            .ok()
+            .filter(|at| at + 1 < current.len())
+        else {
+            continue;
+        };
+        let others = action.get("Alternative Text").and_then(Value::as_array);
+        for other in others.into_iter().flatten() {
+            let said = other.as_str().or_else(|| other.get("Text")?.as_str());
+            if let Some(said) = said {
+                let parent = tree.path(&current[..=at]);
+                tree.add(parent, said);
+            }
+        }
+    }
+}
+
+/// Passages that begin alike are shared.
+#[derive(Default)]
+struct Tree {
+    nodes: Vec<Node>,
+    known: HashMap<(Option<NodeId>, String), NodeId>,
+}
+
+impl Tree {
+    /// The last passage of a way through the story.
+    fn path(&mut self, chunks: &[&str]) -> Option<NodeId> {
+        let said = chunks.iter().filter(|chunk| !chunk.is_empty());
+        said.fold(None, |parent, chunk| Some(self.add(parent, chunk)))
+    }
+
+    fn add(&mut self, parent: Option<NodeId>, chunk: &str) -> NodeId {
+        if let Some(known) = self.known.get(&(parent, chunk.to_string())) {
+            return *known;
+        }
+        let id = self.nodes.len() as NodeId;
+        let shown = without_pictures(&clean(chunk));
+        let raw = (shown != chunk).then(|| Map::from_iter([(FORMAT.to_string(), json!(chunk))]));
+        self.nodes.push(Node {
+            id,
+            parent,
+            author: author(chunk),
+            text: shown,
+            extra: raw.map(Box::new),
+            ..Node::default()
+        });
+        self.known.insert((parent, chunk.to_string()), id);
+        id
+    }
+}
+
+/// Kobold does not say who wrote what: all of it is taken as given, but for lines that begin with
+/// `>`, which its adventures have for what the player does.
+fn author(chunk: &str) -> Author {
+    match chunk.trim_start().starts_with("> ") {
+        true => Author::User,
+        false => Author::Prompt,
+    }
+}
+
+/// The text without its pictures: `[<|h|…|h|>]` names one, `[<|p|…|p|>]` waits for one.
+fn without_pictures(text: &str) -> String {
+    let mut shown = String::new();
+    let mut rest = text;
+    loop {
+        let found = ["h", "p"].iter().filter_map(|kind| {
+            let (open, close) = (format!("[<|{kind}|"), format!("|{kind}|>]"));
+            let from = rest.find(&open)?;
+            let to = from + rest[from..].find(&close)? + close.len();
+            Some((from, to))
+        });
+        match found.min() {
+            Some((from, to)) => {
+                shown.push_str(&rest[..from]);
+                rest = &rest[to..];
+            }
+            None => return shown + rest,
+        }
+    }
+}

@@ -1,0 +1,273 @@
+//! Lorebooks of other programs, read into [`Book`].
+//!
+//! What a book has no field for is kept in `extra` and written back. To know what that is, each
+//! entry is written again as it was understood, and compared with what the file said: whatever
+//! differs or is missing is kept.
+
+use super::fields::{count, flag, real, text, texts, whole};
+use crate::store::export::lore::{self as write, Form};
+use crate::story::card::Version;
+use crate::story::lore::{Book, Entry, Logic, Position, decorators};
+use crate::story::untrusted::clean_line;
+use serde_json::{Map, Value, json};
+
+/// A file that is a lorebook and nothing else.
+pub fn read(file: &Map<String, Value>, name: &str) -> Option<Book> {
+    if file.get("spec").and_then(Value::as_str) == Some("lorebook_v3") {
+        return book(file.get("data")?, name, Form::V3);
+    }
+    let entries = file.get("entries")?;
+    let whole = Value::Object(file.clone());
+    match entries {
+        Value::Object(_) => book(&whole, name, Form::Tavern),
+        Value::Array(rows) => {
+            let has = |key| rows.iter().any(|row| row.get(key).is_some());
+            let form = match (has("entry"), has("use_regex"), has("key")) {
+                (true, ..) => Form::Agnai,
+                (_, true, _) => Form::V3,
+                (_, _, true) => Form::Tavern,
+                _ => Form::V2,
+            };
+            book(&whole, name, form)
+        }
+        _ => None,
+    }
+}
+
+/// The book inside a card.
+pub fn of_card(value: &Value, name: &str, version: Version) -> Option<Book> {
+    let form = match version {
+        Version::V3 => Form::V3,
+        _ => Form::V2,
+    };
+    book(value, name, form)
+}
+
+/// Kobold's `worldinfo`: a list of rows.
+pub fn kobold_rows(rows: &Value, name: &str) -> Option<Book> {
+    let rows_are_lore = rows.as_array()?.iter().all(|row| {
+        let has = |key| row.get(key).is_some_and(Value::is_string);
+        has("key") && has("content")
+    });
+    if !rows_are_lore {
+        return None;
+    }
+    book(&json!({ "entries": rows }), name, Form::Kobold)
+}
+
+fn book(value: &Value, name: &str, form: Form) -> Option<Book> {
+    let file = value.as_object()?;
+    let rows: Vec<&Value> = match file.get("entries")? {
+        Value::Object(rows) => rows.values().collect(),
+        Value::Array(rows) => rows.iter().collect(),
+        _ => return None,
+    };
+    let mut book = Book {
+        name: line(file, "name").unwrap_or_else(|| name.to_string()),
+        description: text(file, "description").unwrap_or_default(),
+        scan_depth: count(file, "scan_depth"),
+        token_budget: count(file, "token_budget"),
+        recursive: flag(file, "recursive_scanning").unwrap_or(false),
+        ..Book::default()
+    };
+    for (at, row) in rows.into_iter().enumerate() {
+        let row = row.as_object()?;
+        let mut entry = entry(row, at, form);
+        if book.entries.iter().any(|other| other.uid == entry.uid) {
+            entry.uid = free(&book);
+        }
+        entry.extra = differing(row, &write::entry(&entry, form));
+        book.entries.push(entry);
+    }
+    book.extra = differing(file, &write::head(&book, form));
+    book.extra.remove("entries");
+    book.extra
+        .insert(write::FORM.to_string(), json!(form.name()));
+    Some(book)
+}
+
+/// What the file said that would not be written again.
+fn differing(file: &Map<String, Value>, written: &Map<String, Value>) -> Map<String, Value> {
+    let kept = file
+        .iter()
+        .filter(|(key, value)| written.get(*key) != Some(value));
+    kept.map(|(key, value)| (key.clone(), value.clone()))
+        .collect()
+}
+
+fn free(book: &Book) -> u64 {
+    let taken = book.entries.iter().map(|entry| entry.uid);
+    taken.max().map_or(0, |uid| uid.saturating_add(1))
+}
+
+fn entry(row: &Map<String, Value>, at: usize, form: Form) -> Entry {
+    let mut entry = match form {
+        Form::Tavern => tavern(row),
+        Form::V2 | Form::V3 => card(row),
+        Form::Kobold => kobold(row, at),
+        Form::Agnai => agnai(row),
+    };
+    let id = if form == Form::Tavern { "uid" } else { "id" };
+    entry.uid = count(row, id).unwrap_or(at as u64);
+    decorators::apply(&mut entry);
+    entry
+}
+
+/// SillyTavern's World Info.
+fn tavern(row: &Map<String, Value>) -> Entry {
+    let mut entry = Entry {
+        name: line(row, "comment").unwrap_or_default(),
+        keys: texts(row, "key").unwrap_or_default(),
+        secondary: texts(row, "keysecondary").unwrap_or_default(),
+        content: text(row, "content").unwrap_or_default(),
+        constant: flag(row, "constant").unwrap_or(false),
+        selective: flag(row, "selective").unwrap_or(true),
+        enabled: !flag(row, "disable").unwrap_or(false),
+        order: whole(row, "order").unwrap_or(100),
+        ..Entry::default()
+    };
+    tavern_rules(row, &mut entry, TAVERN);
+    // An outlet is read where a template asks for it, and nowhere else.
+    if whole(row, "position").is_some_and(|position| !(0..=6).contains(&position)) {
+        entry.enabled = false;
+    }
+    entry
+}
+
+/// Where SillyTavern has its rules: in its own files, and among a card's extensions.
+struct Rules {
+    logic: &'static str,
+    exclude: &'static str,
+    prevent: &'static str,
+    delay_until: &'static str,
+    use_probability: &'static str,
+    group_override: &'static str,
+    group_weight: &'static str,
+    scan_depth: &'static str,
+    case: &'static str,
+    whole: &'static str,
+}
+
+const TAVERN: Rules = Rules {
+    logic: "selectiveLogic",
+    exclude: "excludeRecursion",
+    prevent: "preventRecursion",
+    delay_until: "delayUntilRecursion",
+    use_probability: "useProbability",
+    group_override: "groupOverride",
+    group_weight: "groupWeight",
+    scan_depth: "scanDepth",
+    case: "caseSensitive",
+    whole: "matchWholeWords",
+};
+
+const EXTENSIONS: Rules = Rules {
+    logic: "selectiveLogic",
+    exclude: "exclude_recursion",
+    prevent: "prevent_recursion",
+    delay_until: "delay_until_recursion",
+    use_probability: "useProbability",
+    group_override: "group_override",
+    group_weight: "group_weight",
+    scan_depth: "scan_depth",
+    case: "case_sensitive",
+    whole: "match_whole_words",
+};
+
+fn tavern_rules(row: &Map<String, Value>, entry: &mut Entry, names: Rules) {
+    if let Some(position) = whole(row, "position").and_then(write::position) {
+        entry.position = position;
+    }
+    if let Some(logic) = whole(row, names.logic).and_then(write::logic) {
+        entry.logic = logic;
+    }
+    entry.depth = count(row, "depth").unwrap_or(entry.depth);
+    entry.exclude_recursion = flag(row, names.exclude).unwrap_or(false);
+    entry.prevent_recursion = flag(row, names.prevent).unwrap_or(false);
+    // A level of recursion is a delay too.
+    let level = whole(row, names.delay_until).is_some_and(|level| level > 0);
+    entry.delay_until_recursion = flag(row, names.delay_until).unwrap_or(level);
+    entry.probability = real(row, "probability").unwrap_or(100.0).clamp(0.0, 100.0);
+    entry.use_probability = flag(row, names.use_probability).unwrap_or(true);
+    entry.group = line(row, "group").unwrap_or_default();
+    entry.group_override = flag(row, names.group_override).unwrap_or(false);
+    entry.group_weight = real(row, names.group_weight).unwrap_or(100.0);
+    entry.scan_depth = count(row, names.scan_depth);
+    entry.case_sensitive = flag(row, names.case).or(entry.case_sensitive);
+    entry.whole_words = flag(row, names.whole);
+    entry.sticky = some(row, "sticky");
+    entry.cooldown = some(row, "cooldown");
+    entry.delay = some(row, "delay");
+}
+
+/// The entry of a card's book, V2 or V3.
+fn card(row: &Map<String, Value>) -> Entry {
+    let name = line(row, "name").filter(|name| !name.is_empty());
+    let mut entry = Entry {
+        name: name.or_else(|| line(row, "comment")).unwrap_or_default(),
+        keys: texts(row, "keys").unwrap_or_default(),
+        secondary: texts(row, "secondary_keys").unwrap_or_default(),
+        content: text(row, "content").unwrap_or_default(),
+        enabled: flag(row, "enabled").unwrap_or(true),
+        order: whole(row, "insertion_order").unwrap_or(100),
+        case_sensitive: flag(row, "case_sensitive"),
+        selective: flag(row, "selective").unwrap_or(false),
+        constant: flag(row, "constant").unwrap_or(false),
+        use_regex: flag(row, "use_regex").unwrap_or(false),
+        ..Entry::default()
+    };
+    if let Some(Value::Object(rules)) = row.get("extensions") {
+        tavern_rules(rules, &mut entry, EXTENSIONS);
+    }
+    // What the card itself says stands above what a program added.
+    match (row.get("position").and_then(Value::as_str), entry.position) {
+        (Some("after_char"), Position::Before) => entry.position = Position::After,
+        (Some("before_char"), Position::After) => entry.position = Position::Before,
+        _ => {}
+    }
+    entry
+}
+
+/// Kobold's row: keys are joined by commas, and the order is that of the rows.
+fn kobold(row: &Map<String, Value>, at: usize) -> Entry {
+    let secondary = texts(row, "keysecondary").unwrap_or_default();
+    let anti = texts(row, "keyanti").unwrap_or_default();
+    let (secondary, logic) = match secondary.is_empty() && !anti.is_empty() {
+        true => (anti, Logic::NotAny),
+        false => (secondary, Logic::AndAny),
+    };
+    Entry {
+        name: line(row, "comment").unwrap_or_default(),
+        keys: texts(row, "key").unwrap_or_default(),
+        // Kobold looks at second keys where it is told to, and at the others always.
+        selective: logic == Logic::NotAny || flag(row, "selective").unwrap_or(false),
+        secondary,
+        logic,
+        content: text(row, "content").unwrap_or_default(),
+        constant: flag(row, "constant").unwrap_or(false),
+        enabled: !flag(row, "widisabled").unwrap_or(false),
+        probability: real(row, "probability").unwrap_or(100.0).clamp(0.0, 100.0),
+        order: at as i64,
+        ..Entry::default()
+    }
+}
+
+fn agnai(row: &Map<String, Value>) -> Entry {
+    Entry {
+        name: line(row, "name").unwrap_or_default(),
+        keys: texts(row, "keywords").unwrap_or_default(),
+        content: text(row, "entry").unwrap_or_default(),
+        enabled: flag(row, "enabled").unwrap_or(true),
+        order: whole(row, "weight").unwrap_or(100),
+        ..Entry::default()
+    }
+}
+
+fn line(map: &Map<String, Value>, key: &str) -> Option<String> {
+    text(map, key).map(|text| clean_line(&text))
+}
+
+/// A number of passages; none for 0, which is off.
+fn some(map: &Map<String, Value>, key: &str) -> Option<u32> {
+    count(map, key).filter(|count| *count > 0)
+}

@@ -1,0 +1,186 @@
+//! Files of other programs, read: cards, lorebooks, stories, chats, plain words.
+//!
+//! What a file is, is told by what is in it. Files come from strangers: sizes are bounded before
+//! anything is read, nothing in a file is trusted, and what cannot be used gives one sentence.
+//! The formats are those of `prompts`' neighbours: SillyTavern, KoboldAI Lite, and the character
+//! card specifications V1 to V3.
+
+mod charx;
+mod fields;
+pub mod kobold;
+mod lore;
+pub mod png;
+pub mod tavern;
+
+use crate::story::card::Card;
+use crate::story::import::Import;
+use crate::story::untrusted::{clean, clean_line};
+use serde_json::{Map, Value};
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+
+/// No file that is larger is read.
+const LARGEST: u64 = 64 << 20;
+/// No JSON that is larger is parsed: it takes many times its size in memory.
+const LARGEST_JSON: usize = 32 << 20;
+/// The same for a card inside a picture or an archive.
+const LARGEST_CARD: u64 = 16 << 20;
+/// Plain words that are taken into a story at once.
+const LARGEST_TEXT: usize = 4 << 20;
+
+/// Why a file cannot be brought in; each a sentence that says what to do.
+#[derive(Debug, thiserror::Error)]
+pub enum ImportError {
+    #[error("Cannot read {path}: {source}; check the name and its rights")]
+    Io { path: PathBuf, source: io::Error },
+    #[error("{0} is a folder; name a file in it")]
+    Folder(PathBuf),
+    #[error("The file is larger than can be brought in (64 MB, or 32 MB of JSON); split it")]
+    Large,
+    #[error("The PNG file is damaged or cut off; fetch it again")]
+    Png,
+    #[error(
+        "This picture holds no character card; take the original file, since copies often lose it"
+    )]
+    NoCard,
+    #[error("The card in the picture is damaged: it is not base64; fetch it again")]
+    Base64,
+    #[error("The archive is damaged or holds no card.json; fetch it again")]
+    Archive,
+    #[error("The file is not sound JSON ({0}); export it again")]
+    Json(String),
+    #[error("The file is neither UTF-8 text nor a PNG or .charx card; nothing here can read it")]
+    Binary,
+    #[error("The file is JSON, but no card, lorebook, Kobold story or SillyTavern chat")]
+    Unknown,
+    #[error("The file says nothing")]
+    Empty,
+}
+
+/// Reads a file and tells what it holds.
+pub fn read(path: &Path) -> Result<Import, ImportError> {
+    let bytes = bounded(path)?;
+    let stem = path.file_stem().unwrap_or_default().to_string_lossy();
+    parse(bytes, &clean_line(&stem))
+}
+
+/// The same for bytes; `name` is what a book is called that does not say.
+pub fn parse(bytes: Vec<u8>, name: &str) -> Result<Import, ImportError> {
+    if bytes.starts_with(png::SIGNATURE) {
+        let (card, book) = card(png::card(&bytes)?)?;
+        let file = Some(("png", bytes));
+        return Ok(Import::Card { card, book, file });
+    }
+    if bytes.starts_with(b"PK\x03\x04") {
+        let (card, book) = card(charx::card(&bytes)?)?;
+        let file = Some(("charx", bytes));
+        return Ok(Import::Card { card, book, file });
+    }
+    let text = String::from_utf8(bytes).map_err(|_| ImportError::Binary)?;
+    let text = text.strip_prefix('\u{feff}').unwrap_or(&text);
+    if text.contains('\0') {
+        return Err(ImportError::Binary);
+    }
+    match text.trim_start().chars().next() {
+        None => Err(ImportError::Empty),
+        Some('{') => object(text, name),
+        Some('[') if serde_json::from_str::<Vec<Value>>(head(text)?).is_ok() => {
+            let rows = json(text)?;
+            let book = lore::kobold_rows(&rows, name).ok_or(ImportError::Unknown)?;
+            Ok(Import::Book(book))
+        }
+        Some(_) => words(text),
+    }
+}
+
+fn bounded(path: &Path) -> Result<Vec<u8>, ImportError> {
+    let wrong = |source| ImportError::Io {
+        path: path.to_path_buf(),
+        source,
+    };
+    let file = File::open(path).map_err(wrong)?;
+    let meta = file.metadata().map_err(wrong)?;
+    if meta.is_dir() {
+        return Err(ImportError::Folder(path.to_path_buf()));
+    }
+    if meta.len() > LARGEST {
+        return Err(ImportError::Large);
+    }
+    let mut bytes = Vec::new();
+    // What is no plain file may be longer than it says.
+    file.take(LARGEST + 1)
+        .read_to_end(&mut bytes)
+        .map_err(wrong)?;
+    match bytes.len() as u64 > LARGEST {
+        true => Err(ImportError::Large),
+        false => Ok(bytes),
+    }
+}
+
+/// JSON objects, one or, in a chat, one a line.
+fn object(text: &str, name: &str) -> Result<Import, ImportError> {
+    let first = text.trim_start().lines().next().unwrap_or_default();
+    let header = serde_json::from_str::<Value>(first).ok();
+    if let Some(Value::Object(header)) = header.filter(tavern::is_header) {
+        return tavern::read(head(text)?, header).map(|tale| Import::Story(Box::new(tale)));
+    }
+    let Value::Object(file) = json(text)? else {
+        return Err(ImportError::Unknown);
+    };
+    if let Some(book) = lore::read(&file, name) {
+        return Ok(Import::Book(book));
+    }
+    if kobold::is_story(&file) {
+        let tale = kobold::read(file, name).ok_or(ImportError::Unknown)?;
+        return Ok(Import::Story(Box::new(tale)));
+    }
+    let (card, book) = from_object(file).ok_or(ImportError::Unknown)?;
+    let file = None;
+    Ok(Import::Card { card, book, file })
+}
+
+type WithBook = (Box<Card>, Option<crate::story::lore::Book>);
+
+fn card(bytes: Vec<u8>) -> Result<WithBook, ImportError> {
+    let file: Map<String, Value> =
+        serde_json::from_slice(&bytes).map_err(|error| ImportError::Json(short(&error)))?;
+    from_object(file).ok_or(ImportError::Unknown)
+}
+
+fn from_object(file: Map<String, Value>) -> Option<WithBook> {
+    let (card, book) = Card::read(file)?;
+    let name = card.line("name");
+    let book = book.and_then(|book| lore::of_card(&book, &name, card.version));
+    Some((Box::new(card), book))
+}
+
+fn json(text: &str) -> Result<Value, ImportError> {
+    serde_json::from_str(head(text)?).map_err(|error| ImportError::Json(short(&error)))
+}
+
+/// The text, unless it is too much to be parsed.
+fn head(text: &str) -> Result<&str, ImportError> {
+    match text.len() > LARGEST_JSON {
+        true => Err(ImportError::Large),
+        false => Ok(text),
+    }
+}
+
+fn short(error: &serde_json::Error) -> String {
+    clean_line(&error.to_string())
+}
+
+fn words(text: &str) -> Result<Import, ImportError> {
+    if text.len() > LARGEST_TEXT {
+        return Err(ImportError::Large);
+    }
+    let text = clean(text);
+    let text = text.strip_suffix('\n').unwrap_or(&text);
+    match text.trim().is_empty() {
+        true => Err(ImportError::Empty),
+        false => Ok(Import::Text(text.to_string())),
+    }
+}
+#[cfg(test)]
+mod tests;

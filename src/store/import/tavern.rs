@@ -1,0 +1,134 @@
+//! SillyTavern's chats: JSON lines, a header and then a message a line, with its swipes.
+//!
+//! Each swipe is a version of its passage. What a message says beside its text (times, names,
+//! extras) is kept with the passage and written back.
+
+use super::ImportError;
+use crate::story::card::USER;
+use crate::story::import::Tale;
+use crate::story::untrusted::{clean, clean_line};
+use crate::story::{Author, Mode, Node, NodeId};
+use serde_json::{Map, Value};
+
+/// Under which name the header's fields are kept.
+pub const FORMAT: &str = "tavern";
+
+/// A message that is shown and never sent to a model is kept whole under this name.
+pub const ASIDE: &str = "aside";
+
+/// No message has more versions than this.
+const MOST_SWIPES: usize = 10_000;
+
+pub fn is_header(value: &Value) -> bool {
+    let has = |key| value.get(key).is_some();
+    !has("mes") && (has("chat_metadata") || (has("user_name") && has("character_name")))
+}
+
+/// Reads a chat whose first line is `header`.
+pub fn read(text: &str, header: Map<String, Value>) -> Result<Tale, ImportError> {
+    let mut tale = Tale {
+        mode: Mode::Chat,
+        ..Tale::default()
+    };
+    let lines = text.trim_start().lines().enumerate().skip(1);
+    for (number, line) in lines.filter(|(_, line)| !line.trim().is_empty()) {
+        let wrong = |why: String| ImportError::Json(format!("line {}: {why}", number + 1));
+        let message: Map<String, Value> =
+            serde_json::from_str(line).map_err(|error| wrong(clean_line(&error.to_string())))?;
+        if !message.get("mes").is_some_and(Value::is_string) {
+            return Err(wrong("it is no message".to_string()));
+        }
+        add(&mut tale, message);
+    }
+    tale.kept = Some((FORMAT, header));
+    Ok(tale)
+}
+
+fn add(tale: &mut Tale, mut message: Map<String, Value>) {
+    let flag = |key| message.get(key).and_then(Value::as_bool).unwrap_or(false);
+    if flag("is_system") {
+        let whole = Value::Object(message);
+        let extra = Map::from_iter([(ASIDE.to_string(), whole)]);
+        let id = push(tale, tale.head, Author::Prompt, "", extra);
+        tale.head = Some(id);
+        return;
+    }
+    let author = match flag("is_user") {
+        true => Author::User,
+        false => Author::Model,
+    };
+    let mes = match message.remove("mes") {
+        Some(Value::String(mes)) => mes,
+        _ => String::new(),
+    };
+    message.remove("is_user");
+    let swipes = swipes(&mut message, &mes);
+    let infos = message.remove("swipe_info");
+    let chosen = message.remove("swipe_id");
+    let chosen = chosen.and_then(|id| id.as_u64()).unwrap_or(0) as usize;
+    let chosen = chosen.min(swipes.len() - 1);
+    let parent = tale.head;
+    let name = message.get("name").cloned();
+    for (at, swipe) in swipes.iter().enumerate() {
+        // What the message says is what its chosen swipe says: other programs edit only there.
+        let (said, mut extra) = match at == chosen {
+            true => (mes.as_str(), message.clone()),
+            false => (swipe.as_str(), Map::new()),
+        };
+        if let Some(name) = &name {
+            extra.insert("name".to_string(), name.clone());
+        }
+        if let Some(info) = infos.as_ref().and_then(|infos| infos.get(at)) {
+            extra.insert("swipe_info".to_string(), info.clone());
+        }
+        let id = push(tale, parent, author, said, extra);
+        if at == chosen {
+            tale.head = Some(id);
+        }
+    }
+}
+
+/// The versions of a message: at least the one that it says.
+fn swipes(message: &mut Map<String, Value>, mes: &str) -> Vec<String> {
+    let swipes = match message.remove("swipes") {
+        Some(Value::Array(swipes)) => swipes,
+        _ => Vec::new(),
+    };
+    let swipes = swipes.into_iter().take(MOST_SWIPES);
+    let swipes: Vec<String> = swipes
+        .filter_map(|swipe| match swipe {
+            Value::String(text) => Some(text),
+            _ => None,
+        })
+        .collect();
+    match swipes.is_empty() {
+        true => vec![mes.to_string()],
+        false => swipes,
+    }
+}
+
+fn push(
+    tale: &mut Tale,
+    parent: Option<NodeId>,
+    author: Author,
+    said: &str,
+    extra: Map<String, Value>,
+) -> NodeId {
+    let id = tale.nodes.len() as NodeId;
+    tale.nodes.push(Node {
+        id,
+        parent,
+        author,
+        turn: true,
+        text: clean(said).into_owned(),
+        extra: (!extra.is_empty()).then(|| Box::new(extra)),
+        ..Node::default()
+    });
+    id
+}
+
+/// What the writer is called in a chat whose header this is.
+pub fn user(header: Option<&Map<String, Value>>) -> String {
+    let name = header.and_then(|header| header.get("user_name"));
+    name.and_then(Value::as_str).unwrap_or(USER).to_string()
+}

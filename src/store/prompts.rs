@@ -1,0 +1,241 @@
+//! Where voices and templates are: the writer's own folder first, then those that come along.
+
+use crate::story::nearest::nearest;
+use crate::story::untrusted::clean_line;
+use crate::story::voice::{Template, VoiceError};
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::io::{ErrorKind, Read};
+use std::path::{Path, PathBuf};
+
+macro_rules! shipped {
+    ($($name:literal),* $(,)?) => {
+        &[$(($name, include_str!(concat!("../../prompts/", $name, ".md")))),*]
+    };
+}
+
+/// The voices and templates that are part of the program.
+pub const SHIPPED: &[(&str, &str)] = shipped![
+    "advertising-copy",
+    "dialogue",
+    "diarist",
+    "game-character",
+    "game-level",
+    "lesson",
+    "marketing-email",
+    "narrator",
+    "news-report",
+    "novel-chapter",
+    "poem",
+    "product-description",
+    "screenplay",
+    "short-story",
+    "social-post",
+    "translation",
+];
+
+/// No file of a voice is larger.
+const LARGEST: u64 = 1 << 20;
+
+/// The writer's folder of voices; none where there is no such place.
+#[derive(Clone, Debug, Default)]
+pub struct Prompts {
+    folder: Option<PathBuf>,
+}
+
+/// Why a voice is not there.
+#[derive(Debug, thiserror::Error)]
+pub enum PromptError {
+    #[error("There is no voice {name}; {instead}")]
+    Unknown { name: String, instead: String },
+    #[error("Cannot read {path}: {why}")]
+    Io { path: PathBuf, why: String },
+    #[error(transparent)]
+    Voice(#[from] VoiceError),
+}
+
+/// One line of a listing.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Row {
+    pub name: String,
+    /// In the writer's own folder.
+    pub own: bool,
+    pub title: String,
+    pub help: String,
+    /// What can be filled in.
+    pub takes: Vec<String>,
+}
+
+impl Prompts {
+    pub fn new(folder: PathBuf) -> Prompts {
+        let folder = Some(folder);
+        Prompts { folder }
+    }
+
+    /// Every voice by its name.
+    pub fn names(&self) -> Vec<String> {
+        self.files().into_keys().collect()
+    }
+
+    /// Every voice, with what it is; what is wrong with one stands in its place.
+    pub fn list(&self) -> Vec<Row> {
+        let row = |(name, own): (String, bool)| {
+            let read = self.find(&name);
+            let wrong = |error: PromptError| clean_line(&error.to_string());
+            let template = read.unwrap_or_else(|error| Template {
+                help: wrong(error),
+                ..Template::default()
+            });
+            let takes = template.variables.into_iter().map(|(name, _)| name);
+            Row {
+                name,
+                own,
+                title: template.title,
+                help: template.help,
+                takes: takes.collect(),
+            }
+        };
+        self.files().into_iter().map(row).collect()
+    }
+
+    /// The voice of this name.
+    pub fn find(&self, name: &str) -> Result<Template, PromptError> {
+        Ok(Template::parse(name, &self.text(name)?)?)
+    }
+
+    /// The text of the voice's file.
+    pub fn text(&self, name: &str) -> Result<String, PromptError> {
+        let name = name.strip_suffix(".md").unwrap_or(name);
+        if let Some(own) = self.own(name)? {
+            return Ok(own);
+        }
+        let shipped = SHIPPED.iter().find(|(known, _)| *known == name);
+        let text = shipped.map(|(_, text)| text.to_string());
+        text.ok_or_else(|| self.unknown(name))
+    }
+
+    fn own(&self, name: &str) -> Result<Option<String>, PromptError> {
+        let Some(folder) = self.folder.as_ref().filter(|_| plain(name)) else {
+            return Ok(None);
+        };
+        let path = folder.join(format!("{name}.md"));
+        let wrong = |why: String| PromptError::Io {
+            path: path.clone(),
+            why,
+        };
+        let file = match File::open(&path) {
+            Ok(file) => file,
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(wrong(error.to_string())),
+        };
+        let mut text = String::new();
+        let read = file.take(LARGEST + 1).read_to_string(&mut text);
+        read.map_err(|error| wrong(error.to_string()))?;
+        match text.len() as u64 > LARGEST {
+            true => Err(wrong("it is larger than a voice can be (1 MB)".to_string())),
+            false => Ok(Some(text)),
+        }
+    }
+
+    /// The names, and whether each is the writer's own.
+    fn files(&self) -> BTreeMap<String, bool> {
+        let shipped = SHIPPED.iter().map(|(name, _)| (name.to_string(), false));
+        let mut files: BTreeMap<String, bool> = shipped.collect();
+        let folder = self.folder.as_deref().map(fs::read_dir);
+        for entry in folder.into_iter().flatten().flatten().flatten() {
+            let path = entry.path();
+            let name = path.file_stem().unwrap_or_default().to_string_lossy();
+            let readme = name.eq_ignore_ascii_case("readme");
+            if is_markdown(&path) && plain(&name) && !readme {
+                files.insert(name.to_string(), true);
+            }
+        }
+        files
+    }
+
+    fn unknown(&self, name: &str) -> PromptError {
+        let name = clean_line(&name.chars().take(40).collect::<String>());
+        let names = self.names();
+        let instead = match nearest(&name, names.iter().map(String::as_str)) {
+            Some(near) => format!("did you mean {near}?"),
+            None => format!("there are {}", names.join(", ")),
+        };
+        PromptError::Unknown { name, instead }
+    }
+}
+
+fn is_markdown(path: &Path) -> bool {
+    path.extension().is_some_and(|ending| ending == "md")
+}
+
+/// A name that cannot lead out of the folder.
+fn plain(name: &str) -> bool {
+    let first = name.chars().next().is_some_and(char::is_alphanumeric);
+    first
+        && name.len() <= 60
+        && name
+            .chars()
+            .all(|c| c.is_alphanumeric() || "-_ ".contains(c))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_voice_that_comes_along_can_be_used() {
+        for (name, text) in SHIPPED {
+            let template = Template::parse(name, text).unwrap();
+            assert!(
+                !template.title.is_empty() && !template.help.is_empty(),
+                "{name}"
+            );
+            let filled = template.fill(&template.example).unwrap();
+            let prose = format!("{}\n{}", filled.voice.text, filled.begin);
+            let chat = format!("{}\n{}", filled.voice.text, filled.ask);
+            assert_eq!(template.example.len(), template.variables.len(), "{name}");
+            for (variable, value) in &template.example {
+                assert!(
+                    prose.contains(value.as_str()),
+                    "{name} lacks {variable} in prose"
+                );
+                assert!(
+                    chat.contains(value.as_str()),
+                    "{name} lacks {variable} in a chat"
+                );
+            }
+            // A space at the end would take the first word's own from it.
+            assert!(!filled.begin.ends_with(' '), "{name}");
+            assert_eq!(filled.begin.is_empty(), filled.ask.is_empty(), "{name}");
+        }
+    }
+
+    #[test]
+    fn every_file_of_the_folder_comes_along() {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("prompts");
+        let files = Prompts::new(folder).files();
+        assert!(files.values().all(|own| *own), "{files:?}");
+        assert_eq!(files.len(), SHIPPED.len());
+    }
+
+    #[test]
+    fn the_writers_own_stand_first_and_none_leads_out() {
+        let folder = tempfile::tempdir().unwrap();
+        let own = "+++\ntitle = \"Mine\"\n+++\nIn my own words.";
+        fs::write(folder.path().join("narrator.md"), own).unwrap();
+        fs::write(folder.path().join("broken.md"), "no").unwrap();
+        let prompts = Prompts::new(folder.path().to_path_buf());
+        assert_eq!(prompts.find("narrator").unwrap().title, "Mine");
+        assert!(prompts.find("poem").is_ok());
+        let said = |name| prompts.find(name).unwrap_err().to_string();
+        assert!(said("narator").contains("did you mean narrator"));
+        assert!(said("../narrator").contains("There is no voice"));
+        assert!(said("broken").contains("+++"));
+        let rows = prompts.list();
+        assert!(rows.iter().any(|row| row.name == "narrator" && row.own));
+        assert!(
+            rows.iter()
+                .any(|row| row.name == "broken" && row.help.contains("+++"))
+        );
+    }
+}

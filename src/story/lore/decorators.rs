@@ -1,0 +1,144 @@
+//! Decorators of the V3 specification: lines `@@name value` at the head of an entry's content.
+//!
+//! Those that an entry has a field for are carried out; the others are left out of what is read.
+//! A line `@@@name` stands in for the one before it where that one is not known.
+
+use super::{Entry, Logic, Position};
+
+/// So many passages that a session never gets there.
+const FOR_EVER: u32 = 1_000_000;
+
+/// Carries out the decorators at the head of an entry's content, and takes them off.
+pub fn apply(entry: &mut Entry) {
+    let content = std::mem::take(&mut entry.content);
+    let mut rest = content.as_str();
+    let mut seen: Vec<&str> = Vec::new();
+    // Whether the decorator before, or one in its place, was carried out.
+    let mut done = true;
+    while let Some(line) = head(rest) {
+        rest = rest.trim_start()[line.len()..].trim_start_matches(['\r', '\n']);
+        let instead = line.starts_with("@@@");
+        let (name, value) = words(line.trim_start_matches('@'));
+        if instead && done {
+            continue;
+        }
+        done = match seen.contains(&name) {
+            true => true,
+            // A place that is named stands above a depth.
+            false if name == "depth" && seen.contains(&"position") => true,
+            false => carry_out(entry, name, value),
+        };
+        seen.push(name);
+    }
+    // To be read always stands above never to be read.
+    if seen.contains(&"dont_activate") && !seen.contains(&"activate") {
+        entry.enabled = false;
+    }
+    entry.content = match seen.is_empty() {
+        true => content,
+        false => rest.trim_start().to_string(),
+    };
+}
+
+fn head(text: &str) -> Option<&str> {
+    let line = text.trim_start().lines().next()?;
+    let named = line.trim_start_matches('@');
+    let marks = line.len() - named.len();
+    let plain = |c: char| c.is_ascii_alphabetic();
+    (matches!(marks, 2 | 3) && named.starts_with(plain)).then_some(line)
+}
+
+fn words(line: &str) -> (&str, &str) {
+    let line = line.trim();
+    line.split_once(char::is_whitespace)
+        .map_or((line, ""), |(name, value)| (name, value.trim()))
+}
+
+/// Whether the decorator is known and its value will do.
+fn carry_out(entry: &mut Entry, name: &str, value: &str) -> bool {
+    let number = value.parse::<u32>().ok();
+    match (name, number) {
+        ("depth", Some(depth)) => {
+            entry.position = Position::AtDepth;
+            entry.depth = depth as usize;
+        }
+        ("scan_depth", Some(depth)) => entry.scan_depth = Some(depth as usize),
+        // Counts the character's messages; between them stand as many of the writer's.
+        ("activate_only_after", Some(messages)) => {
+            entry.delay = Some(messages.saturating_mul(2).saturating_sub(1));
+        }
+        ("position", _) => match value {
+            "before_desc" => entry.position = Position::Before,
+            "after_desc" | "personality" | "scenario" => entry.position = Position::After,
+            _ => return false,
+        },
+        ("activate", _) => entry.constant = true,
+        ("dont_activate", _) => {}
+        ("keep_activate_after_match", _) => entry.sticky = Some(FOR_EVER),
+        ("dont_activate_after_match", _) => entry.cooldown = Some(FOR_EVER),
+        ("additional_keys", _) => return second_keys(entry, value, Logic::AndAny),
+        ("exclude_keys", _) => return second_keys(entry, value, Logic::NotAny),
+        _ => return false,
+    }
+    true
+}
+
+/// An entry has one list of second keys: one that it has already stays.
+fn second_keys(entry: &mut Entry, value: &str, logic: Logic) -> bool {
+    let keys = value.split(',').map(str::trim);
+    let keys: Vec<String> = keys
+        .filter(|key| !key.is_empty())
+        .map(String::from)
+        .collect();
+    if keys.is_empty() || !entry.secondary.is_empty() {
+        return false;
+    }
+    entry.secondary = keys;
+    entry.selective = true;
+    entry.logic = logic;
+    true
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn with(content: &str) -> Entry {
+        let mut entry = Entry {
+            content: content.to_string(),
+            ..Entry::default()
+        };
+        apply(&mut entry);
+        entry
+    }
+
+    #[test]
+    fn what_an_entry_has_a_field_for_is_carried_out() {
+        let entry = with("@@depth 5\n@@scan_depth 2\n@@role system\n@@activate\n\nThe lamp.");
+        assert_eq!(entry.content, "The lamp.");
+        assert_eq!((entry.position, entry.depth), (Position::AtDepth, 5));
+        assert_eq!((entry.scan_depth, entry.constant), (Some(2), true));
+        let entry = with("@@exclude_keys sea, salt\n@@dont_activate_after_match\nThe lamp.");
+        assert_eq!(
+            (entry.secondary.len(), entry.logic, entry.cooldown),
+            (2, Logic::NotAny, Some(FOR_EVER))
+        );
+        assert!(!with("@@dont_activate\nx").enabled);
+        assert!(with("@@dont_activate\n@@activate\nx").enabled);
+    }
+
+    #[test]
+    fn one_that_is_not_known_gives_way_to_the_next() {
+        let entry = with("@@risu_only 4\n@@@scan_depth 7\n@@depth 3\n@@@depth 9\nText");
+        assert_eq!((entry.scan_depth, entry.depth), (Some(7), 3));
+        assert_eq!(entry.content, "Text");
+    }
+
+    #[test]
+    fn other_content_is_left_alone() {
+        for content in ["@home is here", "The @@depth 5", "", "@@@@x", "  @@ 5\nx"] {
+            assert_eq!(with(content).content, content);
+        }
+        assert_eq!(with("@@depth five\nText").position, Position::Before);
+    }
+}

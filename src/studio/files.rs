@@ -1,0 +1,272 @@
+//! What `/import`, `/export` and `/voice` do: files of other programs come in, the story goes out,
+//! and a file says who tells it.
+
+use super::{Outcome, Refusal, Studio, cannot};
+use crate::store::export::{self, Extent, Format, Meta};
+use crate::store::import;
+use crate::story::frame::FrameChange;
+use crate::story::import::{Import, Session, made};
+use crate::story::record::{Change, Move, Step};
+use crate::story::untrusted::clean_line;
+use crate::story::voice::{Filled, Template, values};
+use crate::story::{Author, Mode, Node, Record, Settings};
+use std::path::{Path, PathBuf};
+
+impl Studio {
+    /// Every voice and template that `/voice` takes.
+    pub fn voices(&self) -> Vec<String> {
+        self.setup.prompts.names()
+    }
+
+    pub(super) fn import(&mut self, what: &str) -> Result<Outcome, Refusal> {
+        let (file, user) = match what.rsplit_once(" user=") {
+            Some((file, user)) => (file, Some(user.trim().trim_matches('"'))),
+            None => (what, None),
+        };
+        let path = self.file_named(file);
+        let import = import::read(&path).map_err(|error| cannot(&error.to_string()))?;
+        let file = match &import {
+            Import::Card {
+                file: Some((ending, bytes)),
+                ..
+            } => self.keep_beside("card", ending, bytes)?,
+            _ => None,
+        };
+        let session = Session {
+            story: &self.story,
+            mode: self.settings.mode,
+            user,
+            file,
+        };
+        let made = made(import, session).map_err(|unfit| cannot(&unfit.to_string()))?;
+        self.note_down(made.records)?;
+        if let Some(mode) = made.mode.filter(|mode| self.can(*mode)) {
+            self.change(Settings {
+                mode,
+                ..self.settings.clone()
+            })?;
+        }
+        Ok(Outcome::Moved(format!("{}; /undo goes back", made.said)))
+    }
+
+    /// A file in the session's own folder; none where nothing is kept.
+    fn keep_beside(
+        &mut self,
+        name: &str,
+        ending: &str,
+        bytes: &[u8],
+    ) -> Result<Option<String>, Refusal> {
+        self.ensure_journal()?;
+        let Some(journal) = &self.journal else {
+            return Ok(None);
+        };
+        journal.writable()?;
+        let folder = journal.folder();
+        let path = export::free(folder, name, ending);
+        export::put(&path, bytes, false).map_err(|error| cannot(&error.to_string()))?;
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        Ok(Some(name.into_owned()))
+    }
+
+    pub(super) fn export(
+        &mut self,
+        format: Option<&str>,
+        rest: Option<&str>,
+    ) -> Result<Outcome, Refusal> {
+        let Some(word) = format else {
+            return Ok(Outcome::Said(formats()));
+        };
+        let wanted = Wanted::read(word, rest.unwrap_or_default())?;
+        let meta = self.meta();
+        let path = match &wanted.file {
+            Some(file) => self.file_named(file),
+            None => export::free(Path::new(""), &meta.title, wanted.format.ending()),
+        };
+        let bytes = export::bytes(&self.story, wanted.format, wanted.extent, &meta, &path);
+        let bytes = bytes.map_err(|error| cannot(&error.to_string()))?;
+        let put = export::put(&path, &bytes, wanted.over);
+        put.map_err(|error| cannot(&error.to_string()))?;
+        let whole = std::path::absolute(&path).unwrap_or(path);
+        let shown = clean_line(&whole.display().to_string());
+        Ok(Outcome::Said(format!("Wrote {shown}")))
+    }
+
+    /// What is said of the story beside its words.
+    fn meta(&self) -> Meta {
+        Meta {
+            title: self.session_name().unwrap_or("story").to_string(),
+            now: (self.setup.now)(),
+            build: self.setup.build.clone(),
+            system: self.settings.system.clone(),
+            language: String::new(),
+            folder: self.journal.as_ref().map(|it| it.folder().to_path_buf()),
+        }
+    }
+
+    pub(super) fn voice(&mut self, what: Option<&str>) -> Result<Outcome, Refusal> {
+        let Some(what) = what else {
+            return Ok(Outcome::Said(self.voice_now()));
+        };
+        let (name, rest) = what.split_once(char::is_whitespace).unwrap_or((what, ""));
+        if matches!(name.to_lowercase().as_str(), "none" | "off") {
+            return self.set_frame(FrameChange::Voice { voice: None }, "There is no voice now");
+        }
+        let wrong = |error: &dyn std::fmt::Display| cannot(&error.to_string());
+        let given = values(rest).map_err(|error| wrong(&error))?;
+        let template = self
+            .setup
+            .prompts
+            .find(name)
+            .map_err(|error| wrong(&error))?;
+        let filled = template.fill(&given).map_err(|error| wrong(&error))?;
+        let settings = template.over(self.settings.clone());
+        let settings = settings.and_then(|settings| self.setup.asked.over(settings));
+        let settings = settings.map_err(|error| wrong(&error))?;
+        if !self.can(settings.mode) {
+            return Err(cannot(
+                "This voice is for chat, and the model brings no chat template",
+            ));
+        }
+        if settings != self.settings {
+            self.change(settings)?;
+        }
+        let begun = self.take_voice(filled)?;
+        let said = said(&template, begun);
+        match begun {
+            true => Ok(Outcome::Moved(said)),
+            false => Ok(Outcome::Said(said)),
+        }
+    }
+
+    /// One step: the voice, and in an empty story its first words. Whether there were some.
+    fn take_voice(&mut self, filled: Filled) -> Result<bool, Refusal> {
+        let set = FrameChange::Voice {
+            voice: Some(filled.voice),
+        };
+        let mut changes = vec![Change::Frame { set }];
+        let turn = self.settings.mode == Mode::Chat;
+        let text = if turn { filled.ask } else { filled.begin };
+        let empty = self
+            .story
+            .path()
+            .iter()
+            .all(|passage| passage.text.is_empty());
+        let begins = empty && !text.is_empty();
+        let mut records = Vec::new();
+        if begins {
+            let id = self.story.next_id();
+            records.push(Record::Node(Node {
+                id,
+                parent: self.story.head(),
+                author: Author::Prompt,
+                turn,
+                text,
+                ..Node::default()
+            }));
+            changes.insert(0, Change::Head { to: Some(id) });
+        }
+        let why = Move::Frame;
+        records.push(Record::Step(Step { why, changes }));
+        self.note_down(records)?;
+        Ok(begins)
+    }
+
+    fn voice_now(&self) -> String {
+        let names = self.voices().join(", ");
+        match &self.story.frame().voice {
+            Some(voice) => format!(
+                "The voice is {}; /voice none takes it away\n{}",
+                clean_line(&voice.name),
+                voice.text
+            ),
+            None => format!("There is no voice; /voice NAME takes one of {names}"),
+        }
+    }
+
+    /// Whether the model can be talked to in this mode.
+    fn can(&self, mode: Mode) -> bool {
+        mode == Mode::Prose || self.about().is_none_or(|about| about.chat)
+    }
+
+    /// A file as a writer names it: in quotes or not, `~` for the home folder.
+    fn file_named(&self, name: &str) -> PathBuf {
+        let name = name.trim();
+        let inner = name
+            .strip_prefix('"')
+            .and_then(|rest| rest.strip_suffix('"'));
+        let name = inner.unwrap_or(name);
+        match (name.strip_prefix("~/"), &self.setup.home) {
+            (Some(rest), Some(home)) => home.join(rest),
+            _ => PathBuf::from(name),
+        }
+    }
+}
+
+/// What `/export` was asked for.
+struct Wanted {
+    format: Format,
+    extent: Extent,
+    file: Option<String>,
+    over: bool,
+}
+
+impl Wanted {
+    /// `FORMAT [tree] [FILE] [!]`; the name of a file alone tells its format.
+    fn read(word: &str, rest: &str) -> Result<Wanted, Refusal> {
+        let rest = rest.trim();
+        let (rest, over) = match rest.strip_suffix('!') {
+            Some(rest) => (rest.trim(), true),
+            None => (rest, false),
+        };
+        let (extent, rest) = match rest.strip_prefix("tree") {
+            Some("") => (Extent::Tree, ""),
+            Some(file) if file.starts_with(' ') => (Extent::Tree, file.trim()),
+            _ => (Extent::Path, rest),
+        };
+        let named = Format::of_file(Path::new(word)).filter(|_| rest.is_empty());
+        let (format, file) = match (Format::parse(word), named) {
+            (Err(_), Some(format)) => (format, word),
+            (format, _) => (format.map_err(|error| cannot(&error.to_string()))?, rest),
+        };
+        let file = (!file.is_empty()).then(|| file.to_string());
+        Ok(Wanted {
+            format,
+            extent,
+            file,
+            over,
+        })
+    }
+}
+
+fn formats() -> String {
+    let row = |(_, names, _, help): &(Format, &[&str], &str, &str)| {
+        format!("  /export {:<10} {help}", names[0])
+    };
+    let rows: Vec<String> = export::FORMATS.iter().map(row).collect();
+    format!(
+        "{}\nA file's name may follow, and before it \"tree\", for every branch; ! at the end writes over a file",
+        rows.join("\n")
+    )
+}
+
+fn said(template: &Template, begun: bool) -> String {
+    let settings: Vec<String> = template
+        .sampling
+        .iter()
+        .map(|(name, value)| format!("{name} {value}"))
+        .collect();
+    let preset = match settings.is_empty() {
+        true => String::new(),
+        false => format!("; {}", clean_line(&settings.join(", "))),
+    };
+    let next = if begun {
+        "; an empty line writes on"
+    } else {
+        ""
+    };
+    format!(
+        "The voice is {} ({}){preset}{next}",
+        template.name,
+        clean_line(&template.title)
+    )
+}

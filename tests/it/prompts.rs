@@ -1,0 +1,97 @@
+//! Voices and templates, written with the real default model.
+
+use crate::support::Home;
+use illumine::store::prompts::SHIPPED;
+use illumine::story::voice::Template;
+use serde_json::Value;
+
+#[test]
+fn each_template_writes_its_example() {
+    let home = Home::new();
+    for (name, text) in SHIPPED {
+        let template = Template::parse(name, text).unwrap();
+        let vars: Vec<String> = template
+            .example
+            .iter()
+            .map(|(name, value)| format!("{name}={value}"))
+            .collect();
+        let mut args = vec![
+            "write",
+            "--template",
+            name,
+            "--json",
+            "--seed",
+            "3",
+            "-n",
+            "40",
+        ];
+        for var in &vars {
+            args.extend(["--var", var]);
+        }
+        if template.begin.is_empty() {
+            args.push("It was late when the boat came in.");
+        }
+        let output = home.illumine(&args).run().expect(0);
+        let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+        let written = report["text"].as_str().unwrap();
+        assert!(!written.trim().is_empty(), "{name} wrote nothing");
+        let ended = report["stop"].as_str().unwrap();
+        assert!(
+            ["complete", "length", "stop_string"].contains(&ended),
+            "{name}: {ended}"
+        );
+        // A token is at most a few letters: the whole template has been read.
+        let read = report["prompt_ids"].as_array().unwrap().len();
+        assert!(
+            read * 8 > template.body.len(),
+            "{name} was read as {read} tokens"
+        );
+    }
+}
+
+#[test]
+fn a_voice_is_filled_in_and_gives_the_first_words() {
+    let home = Home::new();
+    home.file(".config/illumine/prompts/mine.md", "+++\ntitle = \"Mine\"\nbegin = \"{{ who }} woke\"\n[variables]\nwho = \"Ada\"\n[sampling]\ntemperature = 0.3\n+++\nA dream of {{ who }}.");
+    let lines =
+        "/voice mine who=Old Per\n/continue 3\n/set temperature\n/voice\n/voice none\n/voice\n";
+    let output = home
+        .illumine(&["repl", "s", "--seed", "5"])
+        .input(lines)
+        .run()
+        .expect(0);
+    let said = output.text();
+    assert!(said.contains("A dream of Old Per."), "{said}");
+    assert!(
+        said.contains("temperature 0.3") && said.contains("short-story"),
+        "{said}"
+    );
+    let story = home.recovered("s").story;
+    assert!(story.path()[0].text == "Old Per woke" && story.path().len() == 2);
+    let output = home
+        .illumine(&["repl", "s"])
+        .input("/voice shrt-story\n/voice poem plce=x\n")
+        .run();
+    assert!(
+        output.stderr.contains("did you mean short-story?"),
+        "{}",
+        output.stderr
+    );
+    assert!(output.stderr.contains("takes no plce"), "{}", output.stderr);
+}
+
+#[test]
+fn prompts_are_listed_and_shown() {
+    let home = Home::new();
+    let list = home.illumine(&["prompts", "list"]).run().expect(0);
+    assert_eq!(list.text().lines().count(), SHIPPED.len());
+    let show = home.illumine(&["prompts", "show", "poem"]).run().expect(0);
+    assert!(show.text().starts_with("+++\ntitle = \"Poem\""));
+    let slip = home.illumine(&["prompts", "show", "peom"]).run();
+    assert!(
+        slip.stderr.contains("did you mean poem?"),
+        "{}",
+        slip.stderr
+    );
+    assert_eq!(slip.status.code(), Some(2));
+}
