@@ -7,7 +7,7 @@ use std::hint::black_box;
 use std::time::Duration;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
-use illumine::model::linear::{Arena, Family, Format, Packed, Pool, matmul};
+use illumine::model::linear::{Arena, Family, Format, Packed, Pool, Source, Write, matmul};
 
 const HIDDEN: usize = 576;
 const WIDE: usize = 1536;
@@ -76,7 +76,8 @@ fn product(pool: &Pool, step: &Step, x: &[f32], m: usize, mut rest: &mut [f32]) 
         outs.push(out);
         rest = after;
     }
-    matmul(pool, &weights, &x[..m * weights[0].cols()], m, &mut outs).expect("shapes that fit");
+    let x = Source::Rows(&x[..m * weights[0].cols()]);
+    matmul(pool, &weights, x, m, &mut outs, Write::Set).expect("shapes that fit");
 }
 
 /// Any bytes will do for codes; scales are small half floats.

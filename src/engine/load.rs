@@ -6,7 +6,7 @@ use crate::model::fetch::{FetchError, ModelStore, Progress};
 use crate::model::gguf::Gguf;
 use crate::model::sampler::dry::Breakers;
 use crate::model::template::Template;
-use crate::model::{ModelError, Rows, TextModel, Tokenizer, supported};
+use crate::model::{ModelError, Placement, Rows, TextModel, Tokenizer, supported};
 use crate::story::About;
 use crate::story::untrusted::clean_line;
 use std::ops::ControlFlow;
@@ -229,7 +229,7 @@ pub fn read(
     let template = gguf.text("tokenizer.chat_template");
     // A template that cannot be compiled spoils chat, not prose.
     let template = template.and_then(|source| Template::new(source.into_owned()).ok());
-    let model = crate::model::load_text(gguf.clone(), &device, threads)?;
+    let model = crate::model::load_text(gguf.clone(), &Placement::on(device.clone(), threads))?;
     let about = About {
         name: clean_line(name),
         sha256,

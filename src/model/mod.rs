@@ -17,8 +17,11 @@ pub use tokenizer::Tokenizer;
 
 use candle_core::Device;
 use gguf::Gguf;
+use linear::Family;
 use std::sync::Arc;
+pub use transformer::Branch;
 use transformer::Transformer;
+use transformer::attention::kv::Kind;
 
 /// Which rows of logits to return.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,6 +29,33 @@ pub enum Rows {
     None,
     Last,
     All,
+}
+
+/// Where a model computes, and how.
+#[derive(Clone, Debug)]
+pub struct Placement {
+    pub device: Device,
+    /// Threads on a CPU.
+    pub threads: usize,
+    /// How keys and values are kept on a CPU.
+    pub kv: Kind,
+    /// The kernels on a CPU; the best ones where none are named.
+    pub family: Option<Family>,
+    /// Plain tensor operations also on a CPU, as a GPU has them: what tests compare with.
+    pub plain: bool,
+}
+
+impl Placement {
+    /// On a device, as is usual.
+    pub fn on(device: Device, threads: usize) -> Placement {
+        Placement {
+            device,
+            threads,
+            kv: Kind::default(),
+            family: None,
+            plain: false,
+        }
+    }
 }
 
 /// Writes tokens: a Transformer with its KV cache.
@@ -59,16 +89,33 @@ pub trait TextModel {
         rows: Rows,
         stop: &dyn Fn() -> bool,
     ) -> Result<Option<Vec<f32>>, ModelError>;
+
+    /// A way on from what the cache holds, of which several can be followed at once; None where
+    /// the model cannot do that.
+    fn branch(&self) -> Option<Branch> {
+        None
+    }
+
+    /// Reads a token at the end of each branch, whose shared tokens the cache must still hold.
+    /// Returns logits, `[branches, vocabulary]` flat, the same to the bit as [`TextModel::feed`]
+    /// gives for each branch alone; None when `stop` said so: the branches then are as before.
+    fn feed_branches(
+        &mut self,
+        _branches: &mut [Branch],
+        _tokens: &[u32],
+        _stop: &dyn Fn() -> bool,
+    ) -> Result<Option<Vec<f32>>, ModelError> {
+        Ok(None)
+    }
+
+    /// Puts a branch's own tokens into the cache, after those that it shares.
+    fn adopt(&mut self, _branch: &Branch) {}
 }
 
 /// Reads the text model in a GGUF file onto a device.
-pub fn load_text(
-    gguf: Arc<Gguf>,
-    device: &Device,
-    threads: usize,
-) -> Result<Box<dyn TextModel>, ModelError> {
+pub fn load_text(gguf: Arc<Gguf>, placement: &Placement) -> Result<Box<dyn TextModel>, ModelError> {
     supported(&gguf)?;
-    Ok(Box::new(Transformer::load(gguf, device, threads)?))
+    Ok(Box::new(Transformer::load(gguf, placement)?))
 }
 
 /// Whether the file's architecture is one that can be loaded.

@@ -25,9 +25,10 @@ pub use arena::Arena;
 pub use dequantize::dequantize_row;
 pub use format::Format;
 pub use kernels::Family;
-pub use matmul::matmul;
+pub use matmul::{Write, matmul};
 pub use pack::Packed;
 pub use pool::Pool;
+pub use quantize::Source;
 
 /// Rows of a strip: the outputs that a kernel computes side by side.
 const STRIP: usize = 16;

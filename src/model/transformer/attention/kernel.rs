@@ -1,0 +1,530 @@
+//! Grouped-query attention on a CPU, a tile of query rows at a time.
+//!
+//! A tile is a few tokens and the heads that share a key head, so that a key or a value that was
+//! loaded serves all of them. Three steps follow each other: scores, softmax, weighted values.
+//!
+//! **Invariant:** a row's result depends on that row, the keys and the values alone: it is the same
+//! to the bit whether the row is read alone or in a batch, on one thread or many, in one piece of
+//! the past or two, and in every family. A score is added up over the numbers of a head in order,
+//! an output over the positions in order, and a position that a row does not see adds nothing.
+//! A story read again therefore continues exactly as it did the first time.
+
+use super::super::lanes::{Lanes, Number, Plain, WIDTH};
+use super::super::math::softmax;
+use super::kv::{Blocks, Heads, Kv};
+use crate::model::linear::{Family, Pool};
+use std::cell::RefCell;
+use std::ops::Range;
+
+#[derive(Clone, Copy, Debug)]
+pub struct Shape {
+    pub heads: usize,
+    pub kv: Heads,
+    /// How many tokens back a row sees, itself among them; `usize::MAX` for all.
+    pub window: usize,
+}
+
+/// Some rows that follow each other in one story.
+pub struct Job<'a> {
+    /// Its first row in the input.
+    pub row: usize,
+    pub tokens: usize,
+    /// Where its first token stands.
+    pub position: usize,
+    /// Keys and values of all positions up to its last token, in two pieces, and the length of
+    /// each.
+    pub past: [(&'a Kv, usize); 2],
+}
+
+/// Query rows of a tile, about: as many as keep their keys in the nearest cache.
+const ROWS: usize = 24;
+/// Products from which on one token's work is worth handing out.
+const SHARE: usize = 100_000;
+
+/// Causal attention: `q` and `out` are `[rows, heads, dim]`.
+pub fn attend(pool: &Pool, shape: Shape, q: &[f32], jobs: &[Job], out: &mut [f32]) {
+    match jobs.first().map(|job| job.past[0].0) {
+        Some(Kv::F16(_)) => attend_as(pool, shape, q, jobs, out, |kv| match kv {
+            Kv::F16(blocks) => Some(blocks),
+            Kv::F32(_) => None,
+        }),
+        Some(Kv::F32(_)) => attend_as(pool, shape, q, jobs, out, |kv| match kv {
+            Kv::F32(blocks) => Some(blocks),
+            Kv::F16(_) => None,
+        }),
+        None => {}
+    }
+}
+
+fn attend_as<N: Number>(
+    pool: &Pool,
+    shape: Shape,
+    q: &[f32],
+    jobs: &[Job],
+    out: &mut [f32],
+    blocks: fn(&Kv) -> Option<&Blocks<N>>,
+) {
+    let rows = Rows {
+        shape,
+        q,
+        out: out.as_mut_ptr(),
+    };
+    let mut tiles = Vec::new();
+    let group = shape.heads / shape.kv.count;
+    let step = (ROWS / group).max(1);
+    for job in jobs {
+        let [Some(first), Some(second)] = job.past.map(|(kv, _)| blocks(kv)) else {
+            continue;
+        };
+        for token in (0..job.tokens).step_by(step) {
+            let (row, position) = (job.row + token, job.position + token);
+            let tokens = step.min(job.tokens - token);
+            let past = [(first, job.past[0].1), (second, job.past[1].1)];
+            let tile = |head| Tile::new(&rows, row, tokens, position, head, past);
+            tiles.extend((0..shape.kv.count).map(tile));
+        }
+    }
+    let run = step_of::<N>(pool.family());
+    // SAFETY: a pool has a family that this processor has; each tile has outputs of its own.
+    let whole = |tile: &Tile<N>, scores: &mut [f32]| unsafe {
+        run(tile, scores.as_mut_ptr(), Step::Scores(0..tile.blocks()));
+        run(tile, scores.as_mut_ptr(), Step::Softmax(0..tile.rows));
+        run(tile, scores.as_mut_ptr(), Step::Values(0..shape.kv.width()));
+    };
+    let work: usize = tiles
+        .iter()
+        .map(|tile| tile.rows * tile.span() * shape.kv.dim)
+        .sum();
+    if pool.threads() == 1 || work < SHARE {
+        tiles
+            .iter()
+            .for_each(|tile| scratch(tile.scores(), |scores| whole(tile, scores)));
+    } else if tiles.len() >= 4 * pool.threads() {
+        pool.run(tiles.len(), &|index| {
+            scratch(tiles[index].scores(), |scores| whole(&tiles[index], scores));
+        });
+    } else {
+        scratch(tiles.iter().map(Tile::scores).sum(), |scores| {
+            together(pool, run, &tiles, scores);
+        });
+    }
+}
+
+/// A few large tiles: all threads take part in each step of all.
+fn together<N: Number>(pool: &Pool, run: Run<N>, tiles: &[Tile<N>], scores: &mut [f32]) {
+    let mut at = 0;
+    let places = tiles.iter().map(|tile| {
+        at += tile.scores();
+        at - tile.scores()
+    });
+    let places: Vec<usize> = places.collect();
+    let scores = Scores(scores.as_mut_ptr());
+    let scores = &scores;
+    let mut steps: [Vec<(usize, Step)>; 3] = Default::default();
+    for (index, tile) in tiles.iter().enumerate() {
+        let (blocks, width) = (tile.blocks(), tile.shape.kv.width());
+        let keys = |first| Step::Scores(first..blocks.min(first + 16));
+        steps[0].extend((0..blocks).step_by(16).map(|first| (index, keys(first))));
+        steps[1].extend((0..tile.rows).map(|row| (index, Step::Softmax(row..row + 1))));
+        let columns = |first| Step::Values(first..width.min(first + 2 * WIDTH));
+        steps[2].extend(
+            (0..width)
+                .step_by(2 * WIDTH)
+                .map(|first| (index, columns(first))),
+        );
+    }
+    for steps in steps {
+        pool.run(steps.len(), &|unit| {
+            let (index, step) = &steps[unit];
+            // SAFETY: a pool has a family that this processor has; units write to scores or
+            // outputs of their own, and read what the step before has finished.
+            unsafe { run(&tiles[*index], scores.0.add(places[*index]), step.clone()) };
+        });
+    }
+}
+
+/// Where scores are, to be written to by many threads.
+struct Scores(*mut f32);
+
+// SAFETY: see `together`.
+unsafe impl Sync for Scores {}
+
+/// Lends memory for scores, kept to spare allocations.
+fn scratch(len: usize, work: impl FnOnce(&mut [f32])) {
+    thread_local! {
+        static SCORES: RefCell<Vec<f32>> = const { RefCell::new(Vec::new()) };
+    }
+    SCORES.with_borrow_mut(|scores| {
+        if scores.len() < len {
+            scores.resize(len, 0.0);
+        }
+        work(&mut scores[..len]);
+    });
+}
+
+/// Queries and outputs, `[rows, heads, dim]`.
+struct Rows<'a> {
+    shape: Shape,
+    q: &'a [f32],
+    out: *mut f32,
+}
+
+/// Some tokens' heads that share one key head.
+struct Tile<'a, N> {
+    shape: Shape,
+    q: &'a [f32],
+    out: *mut f32,
+    /// The first token's row, and where it stands.
+    row: usize,
+    position: usize,
+    /// Tokens times heads.
+    rows: usize,
+    /// The key head.
+    head: usize,
+    pieces: [Piece<'a, N>; 2],
+    /// The position of the first score.
+    base: usize,
+}
+
+// SAFETY: a tile writes to the outputs of its own tokens and heads alone.
+unsafe impl<N: Sync> Sync for Tile<'_, N> {}
+
+/// Some blocks of the past.
+struct Piece<'a, N> {
+    kv: &'a Blocks<N>,
+    /// Where its position 0 stands in the story.
+    start: usize,
+    blocks: Range<usize>,
+    /// Positions of it that are seen.
+    seen: Range<usize>,
+}
+
+#[derive(Clone)]
+enum Step {
+    /// Of blocks.
+    Scores(Range<usize>),
+    /// Of rows.
+    Softmax(Range<usize>),
+    /// Of a head's numbers.
+    Values(Range<usize>),
+}
+
+type Run<N> = unsafe fn(&Tile<N>, *mut f32, Step);
+
+impl<'a, N: Number> Tile<'a, N> {
+    fn new(
+        rows: &Rows<'a>,
+        row: usize,
+        tokens: usize,
+        position: usize,
+        head: usize,
+        past: [(&'a Blocks<N>, usize); 2],
+    ) -> Self {
+        let first = (position + 1).saturating_sub(rows.shape.window);
+        let end = position + tokens;
+        let piece = |kv: &'a Blocks<N>, start: usize, len: usize| {
+            let from = first.saturating_sub(start).min(len);
+            let seen = from..end.saturating_sub(start).min(len);
+            let blocks = match seen.is_empty() {
+                true => 0..0,
+                false => seen.start / WIDTH..seen.end.div_ceil(WIDTH),
+            };
+            Piece {
+                kv,
+                start,
+                blocks,
+                seen,
+            }
+        };
+        let pieces = [
+            piece(past[0].0, 0, past[0].1),
+            piece(past[1].0, past[0].1, past[1].1),
+        ];
+        let begin = |piece: &Piece<N>| piece.start + piece.blocks.start * WIDTH;
+        let base = match pieces[0].seen.is_empty() {
+            true => begin(&pieces[1]),
+            false => begin(&pieces[0]),
+        };
+        Tile {
+            shape: rows.shape,
+            q: rows.q,
+            out: rows.out,
+            row,
+            position,
+            rows: tokens * (rows.shape.heads / rows.shape.kv.count),
+            head,
+            pieces,
+            base,
+        }
+    }
+
+    fn group(&self) -> usize {
+        self.shape.heads / self.shape.kv.count
+    }
+
+    /// Positions that some row sees.
+    fn span(&self) -> usize {
+        self.position + self.rows / self.group() - self.base
+    }
+
+    /// Scores of a row, and behind them the reciprocal of their sum.
+    fn stride(&self) -> usize {
+        self.span() + 1
+    }
+
+    fn scores(&self) -> usize {
+        self.rows * self.stride()
+    }
+
+    fn blocks(&self) -> usize {
+        self.pieces.iter().map(|piece| piece.blocks.len()).sum()
+    }
+
+    /// Where a row's numbers are in queries and outputs.
+    fn at(&self, row: usize) -> usize {
+        let (token, head) = (row / self.group(), row % self.group());
+        let head = self.head * self.group() + head;
+        ((self.row + token) * self.shape.heads + head) * self.shape.kv.dim
+    }
+}
+
+fn step_of<N: Number>(family: Family) -> Run<N> {
+    #[cfg(target_arch = "x86_64")]
+    {
+        use super::super::lanes::{Avx2, Avx512};
+        #[target_feature(enable = "avx512f,fma,f16c")]
+        unsafe fn avx512<N: Number>(tile: &Tile<N>, scores: *mut f32, step: Step) {
+            // SAFETY: the caller's.
+            unsafe { run::<Avx512, N>(tile, scores, step) }
+        }
+        #[target_feature(enable = "avx2,fma,f16c")]
+        unsafe fn avx2<N: Number>(tile: &Tile<N>, scores: *mut f32, step: Step) {
+            // SAFETY: the caller's.
+            unsafe { run::<Avx2, N>(tile, scores, step) }
+        }
+        match family {
+            Family::Amx | Family::Avx512Vnni => return avx512::<N>,
+            Family::AvxVnni | Family::Avx2 => return avx2::<N>,
+            Family::Portable => {}
+        }
+    }
+    let _ = family;
+    run::<Plain, N>
+}
+
+/// Does a step. `scores` is `[rows, stride]`.
+///
+/// Safe where nobody else has what the step writes.
+#[inline(always)]
+unsafe fn run<L: Lanes, N: Number>(tile: &Tile<N>, scores: *mut f32, step: Step) {
+    // SAFETY: the caller's; blocks, rows and columns are the tile's own.
+    unsafe {
+        match step {
+            Step::Scores(blocks) => score_blocks::<L, N>(tile, scores, blocks),
+            Step::Softmax(rows) => rows.for_each(|row| soften(tile, scores, row)),
+            Step::Values(columns) => {
+                let mut row = 0;
+                while row < tile.rows {
+                    let first = columns.clone();
+                    row += match tile.rows - row {
+                        6.. => weigh_columns::<L, N, 6>(tile, scores, row, first),
+                        3.. => weigh_columns::<L, N, 3>(tile, scores, row, first),
+                        2 => weigh_columns::<L, N, 2>(tile, scores, row, first),
+                        _ => weigh_columns::<L, N, 1>(tile, scores, row, first),
+                    };
+                }
+            }
+        }
+    }
+}
+
+/// The keys of a block, where their scores go, and how many of them count.
+type Keys<N> = (*const N, usize, usize);
+
+#[inline(always)]
+unsafe fn score_blocks<L: Lanes, N: Number>(
+    tile: &Tile<N>,
+    scores: *mut f32,
+    wanted: Range<usize>,
+) {
+    let mut before = 0;
+    for piece in &tile.pieces {
+        let begin =
+            piece.blocks.start + wanted.start.saturating_sub(before).min(piece.blocks.len());
+        let end = piece.blocks.start + wanted.end.saturating_sub(before).min(piece.blocks.len());
+        before += piece.blocks.len();
+        let block = |index: usize| {
+            let keys = &piece.kv.block(index)[tile.head * tile.shape.kv.keys()..];
+            (
+                keys.as_ptr(),
+                piece.start + index * WIDTH - tile.base,
+                WIDTH.min(piece.seen.end - index * WIDTH),
+            )
+        };
+        // SAFETY: the keys of a block are `[dim, 16]`; every row has room for its scores.
+        unsafe {
+            let mut index = begin;
+            while index + 1 < end {
+                score_rows::<L, N, 2>(tile, scores, [block(index), block(index + 1)]);
+                index += 2;
+            }
+            if index < end {
+                score_rows::<L, N, 1>(tile, scores, [block(index)]);
+            }
+        }
+    }
+}
+
+#[inline(always)]
+unsafe fn score_rows<L: Lanes, N: Number, const B: usize>(
+    tile: &Tile<N>,
+    scores: *mut f32,
+    blocks: [Keys<N>; B],
+) {
+    let mut row = 0;
+    while row < tile.rows {
+        // SAFETY: the caller's.
+        row += unsafe {
+            match tile.rows - row {
+                6.. => score::<L, N, B, 6>(tile, scores, row, blocks),
+                3.. => score::<L, N, B, 3>(tile, scores, row, blocks),
+                2 => score::<L, N, B, 2>(tile, scores, row, blocks),
+                _ => score::<L, N, B, 1>(tile, scores, row, blocks),
+            }
+        };
+    }
+}
+
+/// Scores of R rows for 16 positions in each of B blocks.
+#[inline(always)]
+unsafe fn score<L: Lanes, N: Number, const B: usize, const R: usize>(
+    tile: &Tile<N>,
+    scores: *mut f32,
+    first: usize,
+    blocks: [Keys<N>; B],
+) -> usize {
+    let dim = tile.shape.kv.dim;
+    let scale = (dim as f32).sqrt().recip();
+    // SAFETY: the caller's.
+    unsafe {
+        let q: [*const f32; R] = std::array::from_fn(|r| tile.q[tile.at(first + r)..].as_ptr());
+        let mut acc = [[L::splat(0.0); B]; R];
+        for d in 0..dim {
+            let keys: [L::Vector; B] =
+                std::array::from_fn(|b| N::read::<L>(blocks[b].0.add(d * WIDTH)));
+            for r in 0..R {
+                let x = L::splat(*q[r].add(d));
+                for b in 0..B {
+                    acc[r][b] = L::fma(x, keys[b], acc[r][b]);
+                }
+            }
+        }
+        for r in 0..R {
+            let row = scores.add((first + r) * tile.stride());
+            for b in 0..B {
+                let (_, place, count) = blocks[b];
+                let values = L::mul(acc[r][b], L::splat(scale));
+                if count == WIDTH {
+                    L::store(row.add(place), values);
+                } else {
+                    let mut numbers = [0f32; WIDTH];
+                    L::store(numbers.as_mut_ptr(), values);
+                    row.add(place)
+                        .copy_from_nonoverlapping(numbers.as_ptr(), count);
+                }
+            }
+        }
+    }
+    R
+}
+
+/// A row's softmax; nothing for what it does not see.
+#[inline(always)]
+unsafe fn soften<N: Number>(tile: &Tile<N>, scores: *mut f32, row: usize) {
+    let end = tile.position + row / tile.group() + 1;
+    let first = end.saturating_sub(tile.shape.window).max(tile.base);
+    // SAFETY: the caller's.
+    let scores =
+        unsafe { std::slice::from_raw_parts_mut(scores.add(row * tile.stride()), tile.stride()) };
+    let sum = softmax(&mut scores[first - tile.base..end - tile.base]);
+    scores[..first - tile.base].fill(0.0);
+    scores[end - tile.base..].fill(0.0);
+    scores[tile.stride() - 1] = sum.recip();
+}
+
+#[inline(always)]
+unsafe fn weigh_columns<L: Lanes, N: Number, const R: usize>(
+    tile: &Tile<N>,
+    scores: *mut f32,
+    row: usize,
+    columns: Range<usize>,
+) -> usize {
+    let mut column = columns.start;
+    while column < columns.end {
+        // SAFETY: the caller's.
+        unsafe {
+            if columns.end - column >= 4 * WIDTH {
+                weigh::<L, N, R, 4>(tile, scores, row, column);
+                column += 4 * WIDTH;
+            } else if columns.end - column >= 2 * WIDTH {
+                weigh::<L, N, R, 2>(tile, scores, row, column);
+                column += 2 * WIDTH;
+            } else {
+                weigh::<L, N, R, 1>(tile, scores, row, column);
+                column += WIDTH;
+            }
+        }
+    }
+    R
+}
+
+/// Weighted values of R rows, 16 D numbers of a head from `column` on.
+#[inline(always)]
+unsafe fn weigh<L: Lanes, N: Number, const R: usize, const D: usize>(
+    tile: &Tile<N>,
+    scores: *mut f32,
+    first: usize,
+    column: usize,
+) {
+    let Heads { count, dim } = tile.shape.kv;
+    let width = tile.shape.kv.width();
+    let offset = count * tile.shape.kv.keys() + tile.head * WIDTH * width + column;
+    // SAFETY: the caller's; values of a block are `[16, width]`.
+    unsafe {
+        let row: [*const f32; R] =
+            std::array::from_fn(|r| scores.add((first + r) * tile.stride()).cast_const());
+        let mut acc = [[L::splat(0.0); D]; R];
+        for piece in &tile.pieces {
+            for index in piece.blocks.clone() {
+                let values = piece.kv.block(index).as_ptr().add(offset);
+                let from = piece.seen.start.max(index * WIDTH);
+                for at in from..piece.seen.end.min((index + 1) * WIDTH) {
+                    let value = values.add(at % WIDTH * width);
+                    let value: [L::Vector; D] =
+                        std::array::from_fn(|d| N::read::<L>(value.add(d * WIDTH)));
+                    let place = piece.start + at - tile.base;
+                    for r in 0..R {
+                        let weight = L::splat(*row[r].add(place));
+                        for d in 0..D {
+                            acc[r][d] = L::fma(weight, value[d], acc[r][d]);
+                        }
+                    }
+                }
+            }
+        }
+        for r in 0..R {
+            let norm = L::splat(*row[r].add(tile.stride() - 1));
+            for d in 0..D {
+                let mut numbers = [0f32; WIDTH];
+                L::store(numbers.as_mut_ptr(), L::mul(acc[r][d], norm));
+                let begin = (column + d * WIDTH).min(dim);
+                let len = (dim - begin).min(WIDTH);
+                let to = tile.out.add(tile.at(first + r) + begin);
+                to.copy_from_nonoverlapping(numbers.as_ptr(), len);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
