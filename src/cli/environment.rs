@@ -9,6 +9,7 @@ use illumine::engine::ModelLoader;
 use illumine::model::catalog::Catalog;
 use illumine::model::device;
 use illumine::model::fetch::{HttpSettings, HubSettings, ModelStore};
+use illumine::model::transformer::attention::kv::Kind;
 use illumine::store::Sessions;
 use illumine::story::untrusted::clean;
 use illumine::story::{Asked, Mode, Settings};
@@ -107,6 +108,7 @@ pub fn loader(paths: &Paths, common: &Common) -> Result<ModelLoader, Failed> {
         store: model_store(paths, common.offline),
         device: common.device,
         threads: threads(common.threads),
+        kv: Kind::default(),
     })
 }
 

@@ -6,6 +6,7 @@ use crate::model::fetch::{FetchError, ModelStore, Progress};
 use crate::model::gguf::Gguf;
 use crate::model::sampler::dry::Breakers;
 use crate::model::template::Template;
+use crate::model::transformer::attention::kv::Kind;
 use crate::model::{ModelError, Placement, Rows, TextModel, Tokenizer, supported};
 use crate::story::About;
 use crate::story::untrusted::clean_line;
@@ -115,6 +116,16 @@ pub struct ModelLoader {
     pub store: ModelStore,
     pub device: device::Choice,
     pub threads: usize,
+    /// How keys and values are kept on a CPU.
+    pub kv: Kind,
+}
+
+/// Where a model is wanted, before the device is opened.
+#[derive(Clone, Copy, Debug)]
+pub struct Place {
+    pub device: device::Choice,
+    pub threads: usize,
+    pub kv: Kind,
 }
 
 /// A model's file, found and verified.
@@ -136,13 +147,12 @@ impl Loader for ModelLoader {
             return Err(LoadError::Stopped);
         }
         progress(&format!("Reading {}", found.name), 0, None);
-        let loaded = read(
-            &found.name,
-            &found.path,
-            found.sha256,
-            self.device,
-            self.threads,
-        );
+        let place = Place {
+            device: self.device,
+            threads: self.threads,
+            kv: self.kv,
+        };
+        let loaded = read(&found.name, &found.path, found.sha256, place);
         loaded.map_err(|error| LoadError::Failed(error.to_string()))
     }
 }
@@ -218,18 +228,29 @@ pub fn read(
     name: &str,
     path: &Path,
     sha256: String,
-    choice: device::Choice,
-    threads: usize,
+    placement: Place,
 ) -> Result<Loaded, ModelError> {
     let began = Instant::now();
     let gguf = Arc::new(Gguf::open(path)?);
     supported(&gguf)?;
-    let device = device::open(choice)?;
-    let tokenizer = Tokenizer::from_gguf(&gguf)?;
-    let template = gguf.text("tokenizer.chat_template");
-    // A template that cannot be compiled spoils chat, not prose.
-    let template = template.and_then(|source| Template::new(source.into_owned()).ok());
-    let model = crate::model::load_text(gguf.clone(), &Placement::on(device.clone(), threads))?;
+    let device = device::open(placement.device)?;
+    let place = Placement {
+        kv: placement.kv,
+        ..Placement::on(device.clone(), placement.threads)
+    };
+    // The vocabulary takes about as long as the weights, and neither needs the other.
+    let (words, model) = std::thread::scope(|scope| {
+        let words = scope.spawn(|| {
+            let template = gguf.text("tokenizer.chat_template");
+            // A template that cannot be compiled spoils chat, not prose.
+            let template = template.and_then(|source| Template::new(source.into_owned()).ok());
+            (Tokenizer::from_gguf(&gguf), template)
+        });
+        let model = crate::model::load_text(gguf.clone(), &place);
+        (words.join(), model)
+    });
+    let (tokenizer, template) = words.unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+    let (tokenizer, model) = (tokenizer?, model?);
     let about = About {
         name: clean_line(name),
         sha256,

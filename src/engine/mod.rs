@@ -13,7 +13,7 @@ mod prompt;
 mod spelled;
 
 pub use generate::SLICE;
-pub use load::{LoadError, Loaded, Loader, ModelLoader, read};
+pub use load::{LoadError, Loaded, Loader, ModelLoader, Place, read};
 pub use prompt::encode;
 
 use crate::story::message::{Fault, Stats};

@@ -8,6 +8,7 @@ use illumine::model::catalog::Catalog;
 use illumine::model::device::Choice;
 use illumine::model::fetch::{HttpSettings, HubSettings, ModelStore};
 use illumine::model::gguf::Gguf;
+use illumine::model::transformer::attention::kv;
 use illumine::story::context::{Kind, Message, Part, Role};
 use illumine::story::message::{Fault, Goal, Overflow, Stats, TextRequest};
 use illumine::story::{About, Context, Event, NodeId, Request, Sampling, Status};
@@ -46,6 +47,7 @@ fn start() -> (Engine, Receiver<Event>) {
         store,
         device: Choice::Cpu,
         threads: 2,
+        kv: kv::Kind::default(),
     };
     let (sender, events) = channel();
     (Engine::start(loader, sender), events)

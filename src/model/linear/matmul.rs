@@ -98,13 +98,17 @@ impl Product<'_> {
             .tiles(weight.format())
             .filter(|_| rows.len() >= GROUP);
         let mut sums = [[0.0; STRIP]; GROUP];
+        if let Some(tiles) = &tiles {
+            // SAFETY: a pool has a family that this processor has.
+            unsafe { (tiles.begin)() };
+        }
         for index in strips {
             let (head, body) = weight.strip(index);
             let mut row = rows.start;
             UNPACKED.with_borrow_mut(|unpacked| {
                 if let Some(tiles) = &tiles {
                     let cold = true;
-                    // SAFETY: a pool has a family that this processor has.
+                    // SAFETY: the same.
                     unsafe { (tiles.unpack)(&Strip { head, body, cold }, unpacked) };
                 }
                 while row < rows.end {
@@ -128,6 +132,10 @@ impl Product<'_> {
                     }
                 }
             });
+        }
+        if let Some(tiles) = &tiles {
+            // SAFETY: the same.
+            unsafe { (tiles.end)() };
         }
     }
 

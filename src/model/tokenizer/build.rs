@@ -8,7 +8,7 @@ use crate::model::ModelError;
 use crate::model::gguf::Gguf;
 use ahash::AHashMap;
 use std::borrow::Cow;
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use tokenizers::models::bpe::BPE;
 use tokenizers::normalizers::NFC;
 use tokenizers::pre_tokenizers::byte_level::ByteLevel;
@@ -247,8 +247,10 @@ fn byte_level(
             pre.as_ref(),
             "llama-bpe" | "llama3" | "llama-v3" | "tekken"
         ));
+    let vocab = vocab(vocabulary);
+    let merges = known(merges, &vocab);
     let bpe = BPE::builder()
-        .vocab_and_merges(vocab(vocabulary), known(merges, vocabulary))
+        .vocab_and_merges(vocab, merges)
         .ignore_merges(ignore)
         .build()
         .map_err(unusable)?;
@@ -328,15 +330,19 @@ fn vocab(vocabulary: &Vocabulary) -> AHashMap<String, u32> {
 }
 
 /// Merges whose parts and whole are all tokens; a damaged list must not make the rest unusable.
-fn known(merges: Vec<(String, String)>, vocabulary: &Vocabulary) -> Vec<(String, String)> {
-    let tokens: HashSet<&str> = vocabulary.tokens.iter().map(Cow::as_ref).collect();
-    let known = |(left, right): &(String, String)| {
-        let whole = format!("{left}{right}");
-        tokens.contains(left.as_str())
-            && tokens.contains(right.as_str())
-            && tokens.contains(whole.as_str())
+fn known(merges: Vec<(String, String)>, vocab: &AHashMap<String, u32>) -> Vec<(String, String)> {
+    let mut whole = String::new();
+    let mut known = |left: &str, right: &str| {
+        whole.clear();
+        whole.push_str(left);
+        whole.push_str(right);
+        [left, right, &whole]
+            .iter()
+            .all(|token| vocab.contains_key(*token))
     };
-    merges.into_iter().filter(known).collect()
+    let mut merges = merges;
+    merges.retain(|(left, right)| known(left, right));
+    merges
 }
 
 fn unusable(error: impl std::fmt::Display) -> ModelError {

@@ -13,7 +13,9 @@ pub enum Matrix {
 /// Memory that is used again by the next buffer, since layers need the same sizes in turn.
 #[derive(Default)]
 pub struct Buffer {
+    /// At least as long as needed: it was another buffer's before.
     values: Vec<f32>,
+    len: usize,
     width: usize,
 }
 
@@ -26,9 +28,17 @@ const KEPT: usize = 16;
 impl Buffer {
     /// Rows that hold whatever was there before.
     pub fn rows(tokens: usize, width: usize) -> Buffer {
-        let mut values = FREE.with_borrow_mut(|free| free.pop()).unwrap_or_default();
-        values.resize(tokens * width, 0.0);
-        Buffer { values, width }
+        let len = tokens * width;
+        let mut values = FREE.with_borrow_mut(|free| {
+            let fits = |values: &Vec<f32>| values.len().wrapping_sub(len);
+            let best = (0..free.len()).min_by_key(|index| fits(&free[*index]));
+            best.map(|index| free.swap_remove(index))
+                .unwrap_or_default()
+        });
+        if values.len() < len {
+            values.resize(len, 0.0);
+        }
+        Buffer { values, len, width }
     }
 
     pub fn zeros(tokens: usize, width: usize) -> Buffer {
@@ -42,7 +52,7 @@ impl Buffer {
     }
 
     pub fn tokens(&self) -> usize {
-        self.values.len() / self.width.max(1)
+        self.len / self.width.max(1)
     }
 
     pub fn row(&self, token: usize) -> &[f32] {
@@ -54,12 +64,14 @@ impl Buffer {
     }
 
     pub fn into_vec(mut self) -> Vec<f32> {
-        std::mem::take(&mut self.values)
+        let mut values = std::mem::take(&mut self.values);
+        values.truncate(self.len);
+        values
     }
 
     pub fn tensor(&self) -> Result<Tensor> {
         let shape = (self.tokens(), self.width);
-        Tensor::from_slice(&self.values, shape, &Device::Cpu)
+        Tensor::from_slice(self, shape, &Device::Cpu)
     }
 }
 
@@ -80,13 +92,13 @@ impl Deref for Buffer {
     type Target = [f32];
 
     fn deref(&self) -> &[f32] {
-        &self.values
+        &self.values[..self.len]
     }
 }
 
 impl DerefMut for Buffer {
     fn deref_mut(&mut self) -> &mut [f32] {
-        &mut self.values
+        &mut self.values[..self.len]
     }
 }
 

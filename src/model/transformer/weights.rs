@@ -169,6 +169,7 @@ impl Weights {
         if let Some(format) = format(dtype).filter(|_| self.on_host) {
             let mut arena = self.arena.borrow_mut();
             let packed = Packed::pack(&mut arena, &self.pool, format, data, rows, cols)?;
+            self.gguf.release(data);
             return Ok(Linear::Packed(packed, self.pool.clone()));
         }
         let storage = QStorage::from_data(Cow::Borrowed(data), &self.device, dtype)?;

@@ -73,6 +73,8 @@ pub(super) fn tiles(format: Format) -> Option<Tiles> {
 
 fn of<C: Codes, S: Scales>() -> Tiles {
     Tiles {
+        begin: configure,
+        end: release,
         unpack: unpack::<C, S>,
         multiply: if S::HALVES {
             multiply_halves
@@ -128,7 +130,7 @@ unsafe fn unpack<C: Codes, S: Scales>(strip: &Strip, to: &mut Unpacked) {
 }
 
 /// What every matrix register is used for, as `ldtilecfg` reads it: registers 0 and 1 hold sums,
-/// 2 input and 3 weights of 32 columns, 4 input and 5 weights of 16.
+/// 2 and 4 input and 3 and 5 weights of 32 columns, 6 input and 7 weights of 16.
 #[repr(C, align(64))]
 struct Shapes {
     palette: u8,
@@ -142,86 +144,73 @@ static SHAPES: Shapes = Shapes {
     palette: 1,
     start_row: 0,
     reserved: [0; 14],
-    row_bytes: [64, 64, 32, 64, 16, 64, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0],
-    rows: [16, 16, 16, 8, 16, 4, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0],
+    row_bytes: [64, 64, 32, 64, 32, 64, 16, 64, 0, 0, 0, 0, 0, 0, 0, 0],
+    rows: [16, 16, 16, 8, 16, 8, 16, 4, 0, 0, 0, 0, 0, 0, 0, 0],
 };
 
-/// Sums of 16 rows of input and 16 of weights.
-#[repr(align(64))]
-struct Sums([[i32; STRIP]; ROWS]);
-
-#[inline]
 unsafe fn configure() {
     // SAFETY: reads 64 bytes; the processor has the instruction.
     unsafe { asm!("ldtilecfg [{}]", in(reg) &SHAPES, options(nostack, preserves_flags)) };
 }
 
 /// Without this the registers would be kept at every switch of threads.
-#[inline]
 unsafe fn release() {
     // SAFETY: the processor has the instruction.
     unsafe { asm!("tilerelease", options(nostack, preserves_flags)) };
 }
 
-/// Products of 32 columns: 16 rows of input times a block of weights.
-#[inline]
-unsafe fn product(input: *const i8, weights: *const [i8; 64], sums: &mut Sums) {
-    // SAFETY: the caller's 16 x 32 and 8 x 64 bytes; `sums` has 16 x 64.
-    unsafe {
+/// Sums of 16 rows of input and 16 of weights.
+#[repr(align(64))]
+struct Sums([[i32; STRIP]; ROWS]);
+
+/// Multiplies input with a block of weights and stores the sums, by way of three registers.
+macro_rules! product {
+    ($sum:tt, $input:tt, $weights:tt, $x:expr, $w:expr, $to:expr) => {
         asm!(
-            "tilezero tmm0",
-            "tileloadd tmm2, [{input} + {input_step}]",
-            "tileloadd tmm3, [{weights} + {step}]",
-            "tdpbssd tmm0, tmm2, tmm3",
-            "tilestored [{sums} + {step}], tmm0",
-            input = in(reg) input,
-            input_step = in(reg) BLOCK,
-            weights = in(reg) weights,
+            concat!("tilezero ", $sum),
+            concat!("tileloadd ", $input, ", [{x} + {x_step}]"),
+            concat!("tileloadd ", $weights, ", [{w} + {step}]"),
+            concat!("tdpbssd ", $sum, ", ", $input, ", ", $weights),
+            concat!("tilestored [{to} + {step}], ", $sum),
+            x = in(reg) $x,
+            x_step = in(reg) BLOCK,
+            w = in(reg) $w,
             step = in(reg) 64usize,
-            sums = in(reg) sums.0.as_mut_ptr(),
-            out("tmm0") _, out("tmm2") _, out("tmm3") _,
+            to = in(reg) $to.0.as_mut_ptr(),
+            out($sum) _, out($input) _, out($weights) _,
             options(nostack, preserves_flags),
         )
-    }
+    };
 }
 
-/// Products of 16 columns.
+/// The sums of block `b`, in registers by turns so that one product need not wait for another.
 #[inline]
-unsafe fn half_product(input: *const i8, weights: *const [i8; 64], sums: &mut Sums) {
-    // SAFETY: the caller's 16 rows of 16 bytes and 4 x 64 bytes; `sums` has 16 x 64.
+unsafe fn product(strip: &Unpacked, group: &Group, b: usize, to: &mut Sums) {
+    let x = group.codes[b * ROWS * BLOCK..].as_ptr();
+    let w = strip.codes[b * 8..].as_ptr();
+    // SAFETY: 16 x 32 and 8 x 64 bytes are read, 16 x 64 written.
     unsafe {
-        asm!(
-            "tilezero tmm1",
-            "tileloadd tmm4, [{input} + {input_step}]",
-            "tileloadd tmm5, [{weights} + {step}]",
-            "tdpbssd tmm1, tmm4, tmm5",
-            "tilestored [{sums} + {step}], tmm1",
-            input = in(reg) input,
-            input_step = in(reg) BLOCK,
-            weights = in(reg) weights,
-            step = in(reg) 64usize,
-            sums = in(reg) sums.0.as_mut_ptr(),
-            out("tmm1") _, out("tmm4") _, out("tmm5") _,
-            options(nostack, preserves_flags),
-        )
+        match b % 2 {
+            0 => product!("tmm0", "tmm2", "tmm3", x, w, to),
+            _ => product!("tmm1", "tmm4", "tmm5", x, w, to),
+        }
     }
 }
 
 #[target_feature(enable = "avx512f,avx512bw,avx512vnni,f16c")]
 unsafe fn multiply<const MINIMA: bool>(strip: &Unpacked, group: &Group, out: &mut [[f32; STRIP]]) {
+    let blocks = strip.scales.len();
     let mut acc = [_mm512_setzero_ps(); ROWS];
-    // In turn, so that one is filled while the other is read.
+    // In turn: the next product is under way while the floats of one are added up.
     let mut sums = [const { Sums([[0; STRIP]; ROWS]) }; 2];
     // SAFETY: strip and group have the same number of blocks, the group 16 rows.
     unsafe {
-        configure();
-        for b in 0..strip.scales.len() {
-            let sums = &mut sums[b % 2];
-            product(
-                group.codes.as_ptr().add(b * ROWS * BLOCK),
-                strip.codes.as_ptr().add(b * 8),
-                sums,
-            );
+        product(strip, group, 0, &mut sums[0]);
+        for b in 0..blocks {
+            if b + 1 < blocks {
+                product(strip, group, b + 1, &mut sums[(b + 1) % 2]);
+            }
+            let sums = &sums[b % 2];
             let scale = _mm512_loadu_ps(strip.scales.get_unchecked(b).as_ptr());
             for (i, acc) in acc.iter_mut().enumerate() {
                 let at = b * ROWS + i;
@@ -230,12 +219,11 @@ unsafe fn multiply<const MINIMA: bool>(strip: &Unpacked, group: &Group, out: &mu
                 *acc = _mm512_fmadd_ps(scale, value, *acc);
                 if MINIMA {
                     let min = _mm512_loadu_ps(strip.minima.get_unchecked(b).as_ptr());
-                    *acc =
-                        _mm512_fmadd_ps(min, _mm512_set1_ps(*group.sums.get_unchecked(at)), *acc);
+                    let sum = _mm512_set1_ps(*group.sums.get_unchecked(at));
+                    *acc = _mm512_fmadd_ps(min, sum, *acc);
                 }
             }
         }
-        release();
         for (acc, out) in acc.iter().zip(out) {
             _mm512_storeu_ps(out.as_mut_ptr(), *acc);
         }
@@ -246,16 +234,14 @@ unsafe fn multiply<const MINIMA: bool>(strip: &Unpacked, group: &Group, out: &mu
 unsafe fn multiply_halves(strip: &Unpacked, group: &Group, out: &mut [[f32; STRIP]]) {
     let mut acc = [_mm512_setzero_ps(); ROWS];
     let mut sums = [const { Sums([[0; STRIP]; ROWS]) }; 2];
-    // SAFETY: strip and group have the same number of blocks, the group 16 rows.
+    // SAFETY: strip and group have the same number of blocks, the group 16 rows; a half of them
+    // is 16 bytes a row of input and 4 x 64 bytes of weights.
     unsafe {
-        configure();
         for b in 0..strip.scales.len() {
-            let (input, weights) = (
-                group.codes.as_ptr().add(b * ROWS * BLOCK),
-                strip.codes.as_ptr().add(b * 8),
-            );
-            half_product(input, weights, &mut sums[0]);
-            half_product(input.add(16), weights.add(4), &mut sums[1]);
+            let x = group.codes[b * ROWS * BLOCK..].as_ptr();
+            let w = strip.codes[b * 8..].as_ptr();
+            product!("tmm0", "tmm6", "tmm7", x, w, &mut sums[0]);
+            product!("tmm1", "tmm6", "tmm7", x.add(16), w.add(4), &mut sums[1]);
             let scale = _mm512_loadu_ps(strip.scales[b].as_ptr());
             let halves = strip.halves[b].map(|half| _mm512_loadu_ps(half.as_ptr()));
             for (i, acc) in acc.iter_mut().enumerate() {
@@ -269,7 +255,6 @@ unsafe fn multiply_halves(strip: &Unpacked, group: &Group, out: &mut [[f32; STRI
                 *acc = _mm512_fmadd_ps(scale, value, *acc);
             }
         }
-        release();
         for (acc, out) in acc.iter().zip(out) {
             _mm512_storeu_ps(out.as_mut_ptr(), *acc);
         }

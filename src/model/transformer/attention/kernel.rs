@@ -424,18 +424,25 @@ unsafe fn score<L: Lanes, N: Number, const B: usize, const R: usize>(
             for b in 0..B {
                 let (_, place, count) = blocks[b];
                 let values = L::mul(acc[r][b], L::splat(scale));
-                if count == WIDTH {
-                    L::store(row.add(place), values);
-                } else {
-                    let mut numbers = [0f32; WIDTH];
-                    L::store(numbers.as_mut_ptr(), values);
-                    row.add(place)
-                        .copy_from_nonoverlapping(numbers.as_ptr(), count);
-                }
+                put::<L>(row.add(place), values, count);
             }
         }
     }
     R
+}
+
+/// Stores the first `count` numbers.
+#[inline(always)]
+unsafe fn put<L: Lanes>(to: *mut f32, values: L::Vector, count: usize) {
+    // SAFETY: the caller's.
+    unsafe {
+        if count == WIDTH {
+            return L::store(to, values);
+        }
+        let mut numbers = [0f32; WIDTH];
+        L::store(numbers.as_mut_ptr(), values);
+        to.copy_from_nonoverlapping(numbers.as_ptr(), count);
+    }
 }
 
 /// A row's softmax; nothing for what it does not see.
@@ -515,12 +522,9 @@ unsafe fn weigh<L: Lanes, N: Number, const R: usize, const D: usize>(
         for r in 0..R {
             let norm = L::splat(*row[r].add(tile.stride() - 1));
             for d in 0..D {
-                let mut numbers = [0f32; WIDTH];
-                L::store(numbers.as_mut_ptr(), L::mul(acc[r][d], norm));
                 let begin = (column + d * WIDTH).min(dim);
-                let len = (dim - begin).min(WIDTH);
                 let to = tile.out.add(tile.at(first + r) + begin);
-                to.copy_from_nonoverlapping(numbers.as_ptr(), len);
+                put::<L>(to, L::mul(acc[r][d], norm), WIDTH.min(dim - begin));
             }
         }
     }
