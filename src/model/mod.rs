@@ -90,6 +90,19 @@ pub trait TextModel {
         stop: &dyn Fn() -> bool,
     ) -> Result<Option<Vec<f32>>, ModelError>;
 
+    /// What the cache holds of the tokens `from..to`, as bytes that [`TextModel::restore`] takes
+    /// back for the model of this name (its SHA-256); None where that cannot be done. The format
+    /// is that of `transformer/snapshot.rs`; it names no tokens, those are the caller's to keep.
+    fn save(&self, _from: usize, _to: usize, _model: &str) -> Option<Vec<u8>> {
+        None
+    }
+
+    /// Puts saved tokens back behind those that the cache holds, which must reach up to where they
+    /// begin; what it holds beyond that is forgotten. An error leaves the cache as it was.
+    fn restore(&mut self, _bytes: &[u8], _model: &str) -> Result<(), ModelError> {
+        Err(ModelError::Snapshot("this model keeps none"))
+    }
+
     /// A way on from what the cache holds, of which several can be followed at once; None where
     /// the model cannot do that.
     fn branch(&self) -> Option<Branch> {
@@ -150,6 +163,8 @@ pub enum ModelError {
     NoTemplate,
     #[error("The model's context of {0} tokens is full")]
     ContextFull(usize),
+    #[error("What was kept of the story's reading cannot be used ({0}); the story is read again")]
+    Snapshot(&'static str),
     #[error("{0}")]
     Device(String),
     #[error("The model could not be computed: {0}")]

@@ -120,7 +120,14 @@ impl Convolution {
     }
 
     /// The rows on a CPU, `[tokens, channels]`, and the number of channels.
-    pub fn rows(&mut self) -> Option<(&mut Vec<f32>, usize)> {
+    pub fn rows(&self) -> Option<(&Vec<f32>, usize)> {
+        match &self.taps {
+            Taps::Host { rows, .. } => Some((rows, self.hidden)),
+            Taps::Device { .. } => None,
+        }
+    }
+
+    pub fn rows_mut(&mut self) -> Option<(&mut Vec<f32>, usize)> {
         match &mut self.taps {
             Taps::Host { rows, .. } => Some((rows, self.hidden)),
             Taps::Device { .. } => None,

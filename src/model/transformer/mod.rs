@@ -15,6 +15,7 @@ mod math;
 mod matrix;
 mod norm;
 mod rope;
+mod snapshot;
 mod weights;
 
 pub use branch::Branch;
@@ -166,6 +167,14 @@ impl TextModel for Transformer {
             Rows::Last => Ok(Some(self.logits(&x.last()?)?)),
             Rows::All => Ok(Some(self.logits(&x)?)),
         }
+    }
+
+    fn save(&self, from: usize, to: usize, model: &str) -> Option<Vec<u8>> {
+        self.snapshot(from, to, model)
+    }
+
+    fn restore(&mut self, bytes: &[u8], model: &str) -> Result<(), ModelError> {
+        self.put_back(bytes, model)
     }
 
     fn branch(&self) -> Option<Branch> {

@@ -192,8 +192,27 @@ fn consistent_at(file: &NamedTempFile, placement: &Placement) -> Vec<f32> {
     assert_eq!(model.len(), kept);
     let again = feed(&mut *model, &ids[kept..], Rows::All);
     assert!(whole[kept * width..] == again);
-    // One branch writes the text on, another something else; the first is taken over.
+    // What was read comes back from bytes, in the middle of a text and in a fresh model.
+    model.rewind(ids.len() - 1);
+    let (first, second) = (
+        model.save(0, 7, "it").unwrap(),
+        model.save(7, 29, "it").unwrap(),
+    );
+    let mut fresh = placed(file, placement);
+    assert!(fresh.restore(&second, "it").is_err());
+    fresh.restore(&first, "it").unwrap();
+    fresh.restore(&second, "it").unwrap();
+    assert!(fresh.restore(&second, "another").is_err());
+    let mut damaged = second.clone();
+    damaged[60] ^= 1;
+    assert!(fresh.restore(&damaged, "it").is_err());
+    assert!(fresh.restore(&second[..second.len() - 1], "it").is_err());
+    assert_eq!(fresh.len(), ids.len() - 1);
+    let last = feed(&mut *fresh, &ids[ids.len() - 1..], Rows::Last);
+    assert!(last == whole[(ids.len() - 1) * width..]);
     model.rewind(20);
+    assert_eq!(model.len(), 20);
+    // One branch writes the text on, another something else; the first is taken over.
     let mut branches = [model.branch().unwrap(), model.branch().unwrap()];
     for at in 20..ids.len() - 1 {
         let fed = [ids[at], ids[at] / 2 + 1];

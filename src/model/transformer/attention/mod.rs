@@ -253,7 +253,14 @@ impl Attention {
     }
 
     /// The cache on a CPU.
-    pub fn kv(&mut self) -> Option<&mut Kv> {
+    pub fn kv(&self) -> Option<&Kv> {
+        match &self.memory {
+            Memory::Host(kv) => Some(kv),
+            Memory::Device(..) => None,
+        }
+    }
+
+    pub fn kv_mut(&mut self) -> Option<&mut Kv> {
         match &mut self.memory {
             Memory::Host(kv) => Some(kv),
             Memory::Device(..) => None,
