@@ -1,5 +1,6 @@
 //! From a model's name to a model in memory, with its tokenizer, template and cache.
 
+use super::speculate::Ahead;
 use crate::model::catalog::{Catalog, Choice};
 use crate::model::device;
 use crate::model::fetch::{FetchError, ModelStore, Progress};
@@ -7,7 +8,7 @@ use crate::model::gguf::Gguf;
 use crate::model::sampler::dry::Breakers;
 use crate::model::template::Template;
 use crate::model::transformer::attention::kv::Kind;
-use crate::model::{ModelError, Placement, Rows, TextModel, Tokenizer, supported};
+use crate::model::{Branch, ModelError, Placement, Rows, TextModel, Tokenizer, supported};
 use crate::story::About;
 use crate::story::untrusted::clean_line;
 use std::ops::ControlFlow;
@@ -39,8 +40,11 @@ pub struct Loaded {
     pub model: Box<dyn TextModel>,
     pub tokenizer: Tokenizer,
     pub template: Option<Template>,
-    /// The tokens in the KV cache, in order.
+    /// The tokens in the KV cache, in order, without those that were guessed.
     held: Vec<u32>,
+    ahead: Ahead,
+    /// Whether tokens are guessed at all.
+    pub speculate: bool,
     breakers: Option<(Vec<String>, Breakers)>,
 }
 
@@ -57,6 +61,8 @@ impl Loaded {
             tokenizer,
             template,
             held: Vec::new(),
+            ahead: Ahead::default(),
+            speculate: true,
             breakers: None,
         }
     }
@@ -69,7 +75,8 @@ impl Loaded {
 
     /// Forgets all but the first `keep` tokens.
     pub fn rewind(&mut self, keep: usize) {
-        self.model.rewind(keep);
+        self.ahead.forget();
+        self.model.rewind(keep.min(self.held.len()));
         self.held.truncate(self.model.len());
     }
 
@@ -90,11 +97,59 @@ impl Loaded {
         rows: Rows,
         stopped: &dyn Fn() -> bool,
     ) -> Result<Option<Vec<f32>>, ModelError> {
+        if let ([id], Rows::Last) = (ids, rows) {
+            return self.next(*id, stopped);
+        }
+        self.rewind(self.held.len());
         let logits = self.model.feed(ids, rows, stopped)?;
         if logits.is_some() {
             self.held.extend(ids);
         }
         Ok(logits)
+    }
+
+    /// Reads one token, and with it those that may follow.
+    fn next(
+        &mut self,
+        id: u32,
+        stopped: &dyn Fn() -> bool,
+    ) -> Result<Option<Vec<f32>>, ModelError> {
+        if let Some(logits) = self.ahead.take(id) {
+            self.held.push(id);
+            return Ok(Some(logits));
+        }
+        self.rewind(self.held.len());
+        let room = self.model.context().saturating_sub(self.held.len() + 2);
+        let guesses = match self.speculate && self.model.exact_in_batches() {
+            true => self.ahead.guess(&self.held, id, room),
+            false => Vec::new(),
+        };
+        let fed = [&[id], guesses.as_slice()].concat();
+        let rows = if guesses.is_empty() {
+            Rows::Last
+        } else {
+            Rows::All
+        };
+        let Some(mut logits) = self.model.feed(&fed, rows, stopped)? else {
+            return Ok(None);
+        };
+        let width = logits.len() / fed.len();
+        let later = logits
+            .chunks_exact(width.max(1))
+            .skip(1)
+            .map(<[f32]>::to_vec);
+        self.ahead.note(&guesses, later.collect());
+        logits.truncate(width);
+        self.held.push(id);
+        Ok(Some(logits))
+    }
+
+    /// Takes over what a branch has read: `tokens` are all that then lie in the cache, or more.
+    pub fn adopt(&mut self, branch: &Branch, tokens: &[u32]) {
+        self.rewind(self.held.len());
+        self.model.adopt(branch);
+        let read = self.model.len().min(tokens.len());
+        self.held = tokens[..read].to_vec();
     }
 
     /// DRY's breakers as tokens: a walk over the vocabulary, kept until the strings change.

@@ -4,12 +4,14 @@
 //! models', and no terminal. Every request is answered by exactly one `Done` or `Failed`.
 
 mod alternatives;
+mod candidates;
 mod generate;
 mod heal;
 mod load;
 mod passage;
 pub mod perplexity;
 mod prompt;
+mod speculate;
 mod spelled;
 
 pub use generate::SLICE;
@@ -162,7 +164,7 @@ impl<L: Loader> Worker<'_, L> {
                 match request {
                     Request::Text(text) => generate::text(loaded, &text, &emit, stopped),
                     Request::Candidates(several) => {
-                        generate::candidates(loaded, &several, &emit, stopped)
+                        candidates::candidates(loaded, &several, &emit, stopped)
                     }
                     Request::Alternatives(text) => {
                         alternatives::alternatives(loaded, &text, &emit, stopped)

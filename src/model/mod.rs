@@ -103,6 +103,11 @@ pub trait TextModel {
         Err(ModelError::Snapshot("this model keeps none"))
     }
 
+    /// Whether a batch of tokens gives, to the bit, what one after another does.
+    fn exact_in_batches(&self) -> bool {
+        false
+    }
+
     /// A way on from what the cache holds, of which several can be followed at once; None where
     /// the model cannot do that.
     fn branch(&self) -> Option<Branch> {

@@ -177,6 +177,10 @@ impl TextModel for Transformer {
         self.put_back(bytes, model)
     }
 
+    fn exact_in_batches(&self) -> bool {
+        self.weights.exact()
+    }
+
     fn branch(&self) -> Option<Branch> {
         let layers = self.layers.iter().map(Layer::branch);
         Some(Branch {

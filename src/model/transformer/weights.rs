@@ -17,7 +17,7 @@ use crate::model::{ModelError, Placement};
 use candle_core::quantized::{GgmlDType, QMatMul, QStorage, QTensor};
 use candle_core::{Device, Module, Result as Computed, Tensor};
 use std::borrow::Cow;
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::sync::Arc;
 
 pub struct Weights {
@@ -28,6 +28,8 @@ pub struct Weights {
     kv: Kind,
     pool: Arc<Pool>,
     arena: RefCell<Arena>,
+    /// All products are our own.
+    exact: Cell<bool>,
     /// The embedding table on the device, where rows are not read from the file.
     table: Option<QTensor>,
 }
@@ -58,6 +60,7 @@ impl Weights {
             kv: placement.kv,
             pool: Arc::new(Pool::with_family(placement.threads, family)),
             arena: RefCell::new(Arena::new()),
+            exact: Cell::new(placement.device.is_cpu() && !placement.plain),
             table: None,
         };
         let embedding = weights.find(EMBEDDING, 2)?;
@@ -74,6 +77,11 @@ impl Weights {
     /// Whether rows are plain memory, and our own kernels compute.
     pub fn on_host(&self) -> bool {
         self.on_host
+    }
+
+    /// Whether rows are the same to the bit alone and in a batch.
+    pub fn exact(&self) -> bool {
+        self.exact.get()
     }
 
     /// How keys and values are kept on a CPU.
@@ -172,6 +180,7 @@ impl Weights {
             self.gguf.release(data);
             return Ok(Linear::Packed(packed, self.pool.clone()));
         }
+        self.exact.set(false);
         let storage = QStorage::from_data(Cow::Borrowed(data), &self.device, dtype)?;
         let quantized = QTensor::new(storage, (rows, cols))?;
         Ok(Linear::Candle {
