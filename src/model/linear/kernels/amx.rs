@@ -9,6 +9,7 @@
 
 use std::arch::asm;
 use std::arch::x86_64::*;
+use std::mem::MaybeUninit;
 use std::sync::OnceLock;
 
 use super::super::quantize::Group;
@@ -73,7 +74,11 @@ pub(super) fn tiles(format: Format) -> Option<Tiles> {
 
 fn of<C: Codes, S: Scales>() -> Tiles {
     Tiles {
-        begin: configure,
+        begin: if S::HALVES {
+            configure::<true>
+        } else {
+            configure::<false>
+        },
         end: release,
         unpack: unpack::<C, S>,
         multiply: if S::HALVES {
@@ -129,8 +134,8 @@ unsafe fn unpack<C: Codes, S: Scales>(strip: &Strip, to: &mut Unpacked) {
     }
 }
 
-/// What every matrix register is used for, as `ldtilecfg` reads it: registers 0 and 1 hold sums,
-/// 2 and 4 input and 3 and 5 weights of 32 columns, 6 input and 7 weights of 16.
+/// What every matrix register is used for, as `ldtilecfg` reads it: registers 0 to 3 hold sums, 4
+/// and 5 input, 6 and 7 weights of 32 columns.
 #[repr(C, align(64))]
 struct Shapes {
     palette: u8,
@@ -140,17 +145,25 @@ struct Shapes {
     rows: [u8; 16],
 }
 
-static SHAPES: Shapes = Shapes {
-    palette: 1,
-    start_row: 0,
-    reserved: [0; 14],
-    row_bytes: [64, 64, 32, 64, 32, 64, 16, 64, 0, 0, 0, 0, 0, 0, 0, 0],
-    rows: [16, 16, 16, 8, 16, 8, 16, 4, 0, 0, 0, 0, 0, 0, 0, 0],
-};
+const fn shapes(columns: u8) -> Shapes {
+    let (bytes, quads) = (columns as u16, columns / 4);
+    Shapes {
+        palette: 1,
+        start_row: 0,
+        reserved: [0; 14],
+        row_bytes: [64, 64, 64, 64, bytes, bytes, 64, 64, 0, 0, 0, 0, 0, 0, 0, 0],
+        rows: [16, 16, 16, 16, 16, 16, quads, quads, 0, 0, 0, 0, 0, 0, 0, 0],
+    }
+}
 
-unsafe fn configure() {
+static WHOLE: Shapes = shapes(32);
+/// For formats whose blocks have two halves of 16 columns.
+static HALVES: Shapes = shapes(16);
+
+unsafe fn configure<const IN_HALVES: bool>() {
+    let shapes = if IN_HALVES { &HALVES } else { &WHOLE };
     // SAFETY: reads 64 bytes; the processor has the instruction.
-    unsafe { asm!("ldtilecfg [{}]", in(reg) &SHAPES, options(nostack, preserves_flags)) };
+    unsafe { asm!("ldtilecfg [{}]", in(reg) shapes, options(nostack, preserves_flags)) };
 }
 
 /// Without this the registers would be kept at every switch of threads.
@@ -159,40 +172,72 @@ unsafe fn release() {
     unsafe { asm!("tilerelease", options(nostack, preserves_flags)) };
 }
 
-/// Sums of 16 rows of input and 16 of weights.
+/// Sums of 16 rows of input and 16 of weights, of two products.
 #[repr(align(64))]
-struct Sums([[i32; STRIP]; ROWS]);
+struct Sums([[[i32; STRIP]; ROWS]; 2]);
 
-/// Multiplies input with a block of weights and stores the sums, by way of three registers.
-macro_rules! product {
-    ($sum:tt, $input:tt, $weights:tt, $x:expr, $w:expr, $to:expr) => {
+/// Multiplies two pieces of input with two of weights, `step` bytes apart each, and stores the
+/// sums. Two at once, since an instruction takes long and need not wait for another.
+macro_rules! products {
+    ($first:tt, $second:tt, $x:expr, $x_step:expr, $w:expr, $w_step:expr, $to:expr) => {
         asm!(
-            concat!("tilezero ", $sum),
-            concat!("tileloadd ", $input, ", [{x} + {x_step}]"),
-            concat!("tileloadd ", $weights, ", [{w} + {step}]"),
-            concat!("tdpbssd ", $sum, ", ", $input, ", ", $weights),
-            concat!("tilestored [{to} + {step}], ", $sum),
+            concat!("tilezero ", $first),
+            concat!("tilezero ", $second),
+            "tileloadd tmm4, [{x} + {row}]",
+            "tileloadd tmm6, [{w} + {line}]",
+            concat!("tdpbssd ", $first, ", tmm4, tmm6"),
+            "tileloadd tmm5, [{x} + {row} + {x_step}]",
+            "tileloadd tmm7, [{w} + {line} + {w_step}]",
+            concat!("tdpbssd ", $second, ", tmm5, tmm7"),
+            concat!("tilestored [{to} + {line}], ", $first),
+            concat!("tilestored [{to} + {line} + 1024], ", $second),
             x = in(reg) $x,
-            x_step = in(reg) BLOCK,
+            row = in(reg) BLOCK,
+            x_step = const $x_step,
             w = in(reg) $w,
-            step = in(reg) 64usize,
-            to = in(reg) $to.0.as_mut_ptr(),
-            out($sum) _, out($input) _, out($weights) _,
+            w_step = const $w_step,
+            line = in(reg) 64usize,
+            to = in(reg) $to.as_mut_ptr(),
+            out($first) _, out($second) _,
+            out("tmm4") _, out("tmm5") _, out("tmm6") _, out("tmm7") _,
             options(nostack, preserves_flags),
         )
     };
 }
 
-/// The sums of block `b`, in registers by turns so that one product need not wait for another.
+/// The products of blocks `b` and `b + 1`, in registers by turns.
 #[inline]
-unsafe fn product(strip: &Unpacked, group: &Group, b: usize, to: &mut Sums) {
+unsafe fn two_blocks(strip: &Unpacked, group: &Group, b: usize, to: &mut MaybeUninit<Sums>) {
     let x = group.codes[b * ROWS * BLOCK..].as_ptr();
     let w = strip.codes[b * 8..].as_ptr();
-    // SAFETY: 16 x 32 and 8 x 64 bytes are read, 16 x 64 written.
+    // SAFETY: 16 x 32 and 8 x 64 bytes are read, 16 x 64 written, of each.
+    unsafe {
+        match b % 4 {
+            0 => products!("tmm0", "tmm1", x, ROWS * BLOCK, w, 512, to),
+            _ => products!("tmm2", "tmm3", x, ROWS * BLOCK, w, 512, to),
+        }
+    }
+}
+
+/// The product of block `b` alone.
+#[inline]
+unsafe fn one_block(strip: &Unpacked, group: &Group, b: usize, to: &mut MaybeUninit<Sums>) {
+    let x = group.codes[b * ROWS * BLOCK..].as_ptr();
+    let w = strip.codes[b * 8..].as_ptr();
+    // SAFETY: the same block twice.
+    unsafe { products!("tmm0", "tmm1", x, 0, w, 0, to) };
+}
+
+/// The products of both halves of block `b`.
+#[inline]
+unsafe fn two_halves(strip: &Unpacked, group: &Group, b: usize, to: &mut MaybeUninit<Sums>) {
+    let x = group.codes[b * ROWS * BLOCK..].as_ptr();
+    let w = strip.codes[b * 8..].as_ptr();
+    // SAFETY: 16 rows of 16 and 4 x 64 bytes are read, 16 x 64 written, of each.
     unsafe {
         match b % 2 {
-            0 => product!("tmm0", "tmm2", "tmm3", x, w, to),
-            _ => product!("tmm1", "tmm4", "tmm5", x, w, to),
+            0 => products!("tmm0", "tmm1", x, 16, w, 256, to),
+            _ => products!("tmm2", "tmm3", x, 16, w, 256, to),
         }
     }
 }
@@ -201,26 +246,33 @@ unsafe fn product(strip: &Unpacked, group: &Group, b: usize, to: &mut Sums) {
 unsafe fn multiply<const MINIMA: bool>(strip: &Unpacked, group: &Group, out: &mut [[f32; STRIP]]) {
     let blocks = strip.scales.len();
     let mut acc = [_mm512_setzero_ps(); ROWS];
-    // In turn: the next product is under way while the floats of one are added up.
-    let mut sums = [const { Sums([[0; STRIP]; ROWS]) }; 2];
-    // SAFETY: strip and group have the same number of blocks, the group 16 rows.
+    // By turns: the next products are under way while the floats of these are added up.
+    let mut sums = [const { MaybeUninit::<Sums>::uninit() }; 2];
+    // SAFETY: strip and group have the same number of blocks, the group 16 rows; sums are read
+    // after they were stored.
     unsafe {
-        product(strip, group, 0, &mut sums[0]);
-        for b in 0..blocks {
-            if b + 1 < blocks {
-                product(strip, group, b + 1, &mut sums[(b + 1) % 2]);
-            }
-            let sums = &sums[b % 2];
-            let scale = _mm512_loadu_ps(strip.scales.get_unchecked(b).as_ptr());
-            for (i, acc) in acc.iter_mut().enumerate() {
-                let at = b * ROWS + i;
-                let value = _mm512_cvtepi32_ps(_mm512_load_si512(sums.0[i].as_ptr().cast()));
-                let scale = _mm512_mul_ps(scale, _mm512_set1_ps(*group.scales.get_unchecked(at)));
-                *acc = _mm512_fmadd_ps(scale, value, *acc);
-                if MINIMA {
-                    let min = _mm512_loadu_ps(strip.minima.get_unchecked(b).as_ptr());
-                    let sum = _mm512_set1_ps(*group.sums.get_unchecked(at));
-                    *acc = _mm512_fmadd_ps(min, sum, *acc);
+        let start = |b: usize, to: &mut MaybeUninit<Sums>| match blocks - b {
+            0 => {}
+            1 => one_block(strip, group, b, to),
+            _ => two_blocks(strip, group, b, to),
+        };
+        start(0, &mut sums[0]);
+        for b in (0..blocks).step_by(2) {
+            start((b + 2).min(blocks), &mut sums[(b / 2 + 1) % 2]);
+            let sums = sums[b / 2 % 2].assume_init_ref();
+            for b in b..(b + 2).min(blocks) {
+                let scale = _mm512_loadu_ps(strip.scales.get_unchecked(b).as_ptr());
+                for (i, acc) in acc.iter_mut().enumerate() {
+                    let at = b * ROWS + i;
+                    let dot = _mm512_load_si512(sums.0[b % 2][i].as_ptr().cast());
+                    let input = _mm512_set1_ps(*group.scales.get_unchecked(at));
+                    let scale = _mm512_mul_ps(scale, input);
+                    *acc = _mm512_fmadd_ps(scale, _mm512_cvtepi32_ps(dot), *acc);
+                    if MINIMA {
+                        let min = _mm512_loadu_ps(strip.minima.get_unchecked(b).as_ptr());
+                        let sum = _mm512_set1_ps(*group.sums.get_unchecked(at));
+                        *acc = _mm512_fmadd_ps(min, sum, *acc);
+                    }
                 }
             }
         }
@@ -232,21 +284,22 @@ unsafe fn multiply<const MINIMA: bool>(strip: &Unpacked, group: &Group, out: &mu
 
 #[target_feature(enable = "avx512f,avx512bw,avx512vnni,f16c")]
 unsafe fn multiply_halves(strip: &Unpacked, group: &Group, out: &mut [[f32; STRIP]]) {
+    let blocks = strip.scales.len();
     let mut acc = [_mm512_setzero_ps(); ROWS];
-    let mut sums = [const { Sums([[0; STRIP]; ROWS]) }; 2];
-    // SAFETY: strip and group have the same number of blocks, the group 16 rows; a half of them
-    // is 16 bytes a row of input and 4 x 64 bytes of weights.
+    let mut sums = [const { MaybeUninit::<Sums>::uninit() }; 2];
+    // SAFETY: as above.
     unsafe {
-        for b in 0..strip.scales.len() {
-            let x = group.codes[b * ROWS * BLOCK..].as_ptr();
-            let w = strip.codes[b * 8..].as_ptr();
-            product!("tmm0", "tmm6", "tmm7", x, w, &mut sums[0]);
-            product!("tmm1", "tmm6", "tmm7", x.add(16), w.add(4), &mut sums[1]);
+        two_halves(strip, group, 0, &mut sums[0]);
+        for b in 0..blocks {
+            if b + 1 < blocks {
+                two_halves(strip, group, b + 1, &mut sums[(b + 1) % 2]);
+            }
+            let sums = sums[b % 2].assume_init_ref();
             let scale = _mm512_loadu_ps(strip.scales[b].as_ptr());
             let halves = strip.halves[b].map(|half| _mm512_loadu_ps(half.as_ptr()));
             for (i, acc) in acc.iter_mut().enumerate() {
                 let dot = |half: usize| {
-                    _mm512_cvtepi32_ps(_mm512_load_si512(sums[half].0[i].as_ptr().cast()))
+                    _mm512_cvtepi32_ps(_mm512_load_si512(sums.0[half][i].as_ptr().cast()))
                 };
                 let second = _mm512_mul_ps(dot(1), halves[1]);
                 let value = _mm512_fmadd_ps(dot(0), halves[0], second);
