@@ -1,17 +1,18 @@
 //! The engine with the real model: requests down, events up, and what the KV cache spares.
 
 use crate::support::gguf::{SHORT, short_context};
-use crate::support::model_path;
+use crate::support::{loaded, model_path};
 use illumine::engine::{Engine, ModelLoader, SLICE};
-use illumine::model::Tokenizer;
 use illumine::model::catalog::Catalog;
 use illumine::model::device::Choice;
 use illumine::model::fetch::{HttpSettings, HubSettings, ModelStore};
 use illumine::model::gguf::Gguf;
 use illumine::model::transformer::attention::kv;
+use illumine::model::{Rows, Tokenizer};
 use illumine::story::context::{Kind, Message, Part, Role};
 use illumine::story::message::{Fault, Goal, Overflow, Stats, TextRequest};
 use illumine::story::{About, Context, Event, NodeId, Request, Sampling, Status};
+use std::collections::{HashMap, HashSet};
 use std::path::Path;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::time::Duration;
@@ -479,4 +480,100 @@ fn a_warm_cache_writes_what_a_cold_one_does() {
             assert_eq!(warm.ids, cold.ids, "after {prompt:?}");
         }
     }
+}
+
+/// How the passages of one request for several were written, by node.
+fn several(desk: &Desk, requests: Vec<TextRequest>) -> HashMap<NodeId, (String, Vec<u32>, Stats)> {
+    let count = requests.len();
+    let mut answers: HashMap<NodeId, (String, Vec<u32>, Stats)> = HashMap::new();
+    desk.engine.submit(Request::Candidates(requests));
+    let mut done = 0;
+    while done < count {
+        match next(&desk.events) {
+            Event::Piece {
+                node, text, ids, ..
+            } => {
+                let answer = answers.entry(node).or_default();
+                answer.0.push_str(&text);
+                answer.1.extend(ids);
+            }
+            Event::Done { node, stats, .. } => {
+                // The last one's node is the request's, which names none.
+                if let Some(node) = node {
+                    answers.entry(node).or_default().2 = stats;
+                }
+                done += 1;
+            }
+            Event::Prefill { .. } => {}
+            other => panic!("{other:?}"),
+        }
+    }
+    answers
+}
+
+#[test]
+fn passages_written_together_are_what_each_would_be_alone() {
+    let desk = Desk::new();
+    let one = |node: NodeId| TextRequest {
+        seed: 40 + node,
+        ..prose(node, "The lamp on the wall went out, and", 6 + node as u32)
+    };
+    let nodes = 1..6;
+    let together = several(&desk, nodes.clone().map(one).collect());
+    // The first of them is kept: a line after it is all that is read.
+    let (text, ids, _) = &together[&1];
+    let own = Part {
+        text: text.clone(),
+        model_sha256: desk.about.sha256.clone(),
+        ids: ids.clone(),
+        ..Part::default()
+    };
+    let parts = vec![
+        part("The lamp on the wall went out, and"),
+        own,
+        part(" Nobody came."),
+    ];
+    let on = desk.answered(request(9, parts, 2));
+    let read = on.stats.prompt_tokens - on.stats.reused;
+    assert!(read <= desk.count(" Nobody came.") + 1, "{:?}", on.stats);
+    let fresh = Desk::new();
+    for node in nodes {
+        let alone = fresh.answered(one(node));
+        assert_eq!(
+            (&alone.text, &alone.ids),
+            (&together[&node].0, &together[&node].1)
+        );
+    }
+    let different: HashSet<&String> = together.values().map(|(text, ..)| text).collect();
+    assert!(different.len() > 2);
+}
+
+/// Guessed tokens decide what is computed early, never what comes out.
+#[test]
+fn guesses_change_no_number() {
+    let (mut plain, mut bold) = (loaded(), loaded());
+    plain.speculate = false;
+    let line = "The cat sat on the mat and the dog sat on the log. ";
+    let mut ids = plain.tokenizer.encode(&line.repeat(4)).unwrap();
+    ids.truncate(ids.len() - 9);
+    let mut logits = plain.feed(&ids, Rows::Last, &|| false).unwrap().unwrap();
+    assert!(Some(&logits) == bold.feed(&ids, Rows::Last, &|| false).unwrap().as_ref());
+    let (mut guessed, mut fed) = (0, ids.len());
+    for step in 0..80 {
+        if step == 50 {
+            plain.rewind(fed - 20);
+            bold.rewind(fed - 20);
+            fed -= 20;
+        }
+        let mut order: Vec<u32> = (0..logits.len() as u32).collect();
+        order.sort_by(|a, b| logits[*b as usize].total_cmp(&logits[*a as usize]));
+        // Mostly what the model would say, which here repeats itself; sometimes not.
+        let id = order[usize::from(step % 23 == 22)];
+        logits = plain.feed(&[id], Rows::Last, &|| false).unwrap().unwrap();
+        let with = bold.feed(&[id], Rows::Last, &|| false).unwrap().unwrap();
+        fed += 1;
+        assert!(logits == with, "step {step}");
+        guessed += usize::from(bold.model.len() > fed);
+    }
+    assert!(guessed > 20, "{guessed}");
 }
