@@ -166,20 +166,23 @@ impl Product<'_> {
 
 /// The strips of each weight matrix that are in unit `unit` of `units`, by bytes to read: an index
 /// into `weights` and a range.
-fn share(weights: &[&Packed], unit: usize, units: usize) -> Vec<(usize, Range<usize>)> {
+fn share<'a>(
+    weights: &'a [&Packed],
+    unit: usize,
+    units: usize,
+) -> impl Iterator<Item = (usize, Range<usize>)> + 'a {
     let total: usize = weights.iter().map(|weight| weight.bytes()).sum();
     let mut before = 0;
-    let mut shares = Vec::new();
-    for (index, weight) in weights.iter().enumerate() {
+    weights.iter().enumerate().map(move |(index, weight)| {
         // A strip is in the unit in whose share of the bytes it begins.
         let first = |unit: usize| {
             let begin = (total * unit / units).saturating_sub(before);
             begin.div_ceil(weight.strip_bytes()).min(weight.strips())
         };
-        shares.push((index, first(unit)..first(unit + 1)));
+        let strips = first(unit)..first(unit + 1);
         before += weight.bytes();
-    }
-    shares
+        (index, strips)
+    })
 }
 
 fn check(what: &'static str, have: usize, want: usize) -> Result<(), LinearError> {
