@@ -74,6 +74,9 @@ struct Out(*mut f32);
 // SAFETY: threads write to columns of their own, while the caller has lent the output to `matmul`.
 unsafe impl Sync for Out {}
 
+#[repr(align(64))]
+struct Sums([[f32; STRIP]; GROUP]);
+
 thread_local! {
     /// A strip unpacked, kept for its memory.
     static UNPACKED: RefCell<Unpacked> = RefCell::default();
@@ -97,7 +100,8 @@ impl Product<'_> {
         let tiles = family
             .tiles(weight.format())
             .filter(|_| rows.len() >= GROUP);
-        let mut sums = [[0.0; STRIP]; GROUP];
+        let mut sums = Sums([[0.0; STRIP]; GROUP]);
+        let sums = &mut sums.0;
         if let Some(tiles) = &tiles {
             // SAFETY: a pool has a family that this processor has.
             unsafe { (tiles.begin)() };
@@ -117,12 +121,12 @@ impl Product<'_> {
                     match &tiles {
                         // SAFETY: the same; the strip was unpacked above.
                         Some(tiles) if group.rows == GROUP => unsafe {
-                            (tiles.multiply)(unpacked, &group, &mut sums);
+                            (tiles.multiply)(unpacked, &group, sums);
                         },
                         _ => {
                             let cold = row == rows.start;
                             // SAFETY: the same; strip and group have one width.
-                            unsafe { kernel(&Strip { head, body, cold }, &group, &mut sums) };
+                            unsafe { kernel(&Strip { head, body, cold }, &group, sums) };
                         }
                     }
                     for sums in &sums[..group.rows] {

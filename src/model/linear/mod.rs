@@ -12,6 +12,7 @@
 //!
 //! It knows no tensor type, no model and no file: bytes and floats come in, floats go out.
 
+mod aligned;
 mod arena;
 mod dequantize;
 mod format;
@@ -21,6 +22,7 @@ mod pack;
 mod pool;
 mod quantize;
 
+pub use aligned::{Aligned, Plain};
 pub use arena::Arena;
 pub use dequantize::dequantize_row;
 pub use format::Format;

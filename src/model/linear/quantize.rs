@@ -12,7 +12,7 @@
 //! Where rows are made on the way (a norm, an activation), they are made and quantized a few at a
 //! time, so that what lies between stays in a core's own cache.
 
-use super::{BLOCK, Pool};
+use super::{Aligned, BLOCK, Pool};
 
 /// The most rows that a kernel takes at once.
 pub(super) const GROUP: usize = 16;
@@ -34,8 +34,8 @@ pub(super) struct Activations {
     /// Rows of a whole group.
     most: usize,
     /// The rows themselves, where they were made here.
-    made: Vec<f32>,
-    codes: Vec<i8>,
+    made: Aligned<f32>,
+    codes: Aligned<i8>,
     scales: Vec<f32>,
     sums: Vec<f32>,
     totals: Vec<[i32; 2]>,
@@ -99,8 +99,8 @@ impl Activations {
         let codes = if integers { m * k } else { 0 };
         self.blocks = k / BLOCK;
         self.most = pool.family().group();
-        self.made.resize(made, 0.0);
-        self.codes.resize(codes, 0);
+        self.made.resize(made);
+        self.codes.resize(codes);
         self.scales.resize(codes / BLOCK, 0.0);
         self.sums.resize(codes / BLOCK, 0.0);
         self.totals.resize(codes / BLOCK, [0; 2]);
@@ -138,7 +138,7 @@ impl Activations {
 
     /// Places of `rows` rows each, which must be whole groups, and one with what is left.
     fn places(&mut self, m: usize, k: usize, rows: usize) -> Vec<Place<'_>> {
-        let (mut made, mut codes) = (self.made.as_mut_slice(), self.codes.as_mut_slice());
+        let (mut made, mut codes) = (&mut self.made[..], &mut self.codes[..]);
         let (mut scales, mut sums) = (self.scales.as_mut_slice(), self.sums.as_mut_slice());
         let mut totals = self.totals.as_mut_slice();
         let mut places = Vec::with_capacity(m.div_ceil(rows.max(1)));
@@ -292,7 +292,7 @@ mod tests {
             let mut activations = Activations::default();
             activations.read(&Pool::new(1), Source::Rows(&values), 1, 32, true);
             assert!(!activations.scales[0].is_finite());
-            assert_eq!(activations.codes, [0; 32]);
+            assert_eq!(activations.codes[..], [0; 32]);
         }
     }
 

@@ -3,6 +3,8 @@
 //! The operations are those that give the same bits everywhere: loads, products, fused
 //! multiply-adds. What is written with them is the same to the bit in every family.
 
+use crate::model::linear::Plain;
+
 /// An operation on 16 floats for each family. All are safe where the processor has the family's
 /// instructions and the pointers are good for 16 numbers.
 pub trait Lanes {
@@ -20,7 +22,7 @@ pub trait Lanes {
 pub const WIDTH: usize = 16;
 
 /// A number as it lies in a cache.
-pub trait Number: Copy + Default + Send + Sync + 'static {
+pub trait Number: Plain + Send + Sync + 'static {
     fn of(value: f32) -> Self;
     unsafe fn read<L: Lanes>(at: *const Self) -> L::Vector;
 }
@@ -51,9 +53,9 @@ impl Number for u16 {
 }
 
 /// Whatever the compiler makes of it.
-pub struct Plain;
+pub struct Portable;
 
-impl Lanes for Plain {
+impl Lanes for Portable {
     type Vector = [f32; WIDTH];
 
     #[inline(always)]

@@ -1,5 +1,6 @@
 //! Rows of numbers on their way through the layers: plain memory on a CPU, a tensor elsewhere.
 
+use crate::model::linear::Aligned;
 use candle_core::{Device, Result, Tensor};
 use std::cell::RefCell;
 use std::ops::{Deref, DerefMut};
@@ -13,14 +14,12 @@ pub enum Matrix {
 /// Memory that is used again by the next buffer, since layers need the same sizes in turn.
 #[derive(Default)]
 pub struct Buffer {
-    /// At least as long as needed: it was another buffer's before.
-    values: Vec<f32>,
-    len: usize,
+    values: Aligned<f32>,
     width: usize,
 }
 
 thread_local! {
-    static FREE: RefCell<Vec<Vec<f32>>> = const { RefCell::new(Vec::new()) };
+    static FREE: RefCell<Vec<Aligned<f32>>> = const { RefCell::new(Vec::new()) };
 }
 /// Buffers that are kept for use again.
 const KEPT: usize = 16;
@@ -30,15 +29,13 @@ impl Buffer {
     pub fn rows(tokens: usize, width: usize) -> Buffer {
         let len = tokens * width;
         let mut values = FREE.with_borrow_mut(|free| {
-            let fits = |values: &Vec<f32>| values.len().wrapping_sub(len);
+            let fits = |values: &Aligned<f32>| values.room().wrapping_sub(len);
             let best = (0..free.len()).min_by_key(|index| fits(&free[*index]));
             best.map(|index| free.swap_remove(index))
                 .unwrap_or_default()
         });
-        if values.len() < len {
-            values.resize(len, 0.0);
-        }
-        Buffer { values, len, width }
+        values.resize(len);
+        Buffer { values, width }
     }
 
     pub fn zeros(tokens: usize, width: usize) -> Buffer {
@@ -52,7 +49,7 @@ impl Buffer {
     }
 
     pub fn tokens(&self) -> usize {
-        self.len / self.width.max(1)
+        self.values.len() / self.width.max(1)
     }
 
     pub fn row(&self, token: usize) -> &[f32] {
@@ -61,12 +58,6 @@ impl Buffer {
 
     pub fn row_mut(&mut self, token: usize) -> &mut [f32] {
         &mut self.values[token * self.width..][..self.width]
-    }
-
-    pub fn into_vec(mut self) -> Vec<f32> {
-        let mut values = std::mem::take(&mut self.values);
-        values.truncate(self.len);
-        values
     }
 
     pub fn tensor(&self) -> Result<Tensor> {
@@ -81,7 +72,7 @@ impl Drop for Buffer {
         // A thread that ends has no list any more.
         let _ = FREE.try_with(|free| {
             let mut free = free.borrow_mut();
-            if free.len() < KEPT && values.capacity() > 0 {
+            if free.len() < KEPT && values.room() > 0 {
                 free.push(values);
             }
         });
@@ -92,13 +83,13 @@ impl Deref for Buffer {
     type Target = [f32];
 
     fn deref(&self) -> &[f32] {
-        &self.values[..self.len]
+        &self.values
     }
 }
 
 impl DerefMut for Buffer {
     fn deref_mut(&mut self) -> &mut [f32] {
-        &mut self.values[..self.len]
+        &mut self.values
     }
 }
 
@@ -127,7 +118,7 @@ impl Matrix {
 
     pub fn into_vec(self) -> Result<Vec<f32>> {
         match self {
-            Matrix::Host(buffer) => Ok(buffer.into_vec()),
+            Matrix::Host(buffer) => Ok(buffer.to_vec()),
             Matrix::Device(tensor) => tensor.flatten_all()?.to_vec1(),
         }
     }

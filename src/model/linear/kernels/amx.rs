@@ -21,6 +21,8 @@ use super::{Strip, Tiles, Unpacked};
 
 /// Rows of input that are multiplied at once.
 const ROWS: usize = 16;
+/// Bytes of 32 columns of a strip.
+const COLUMNS: usize = BLOCK * STRIP;
 /// How far ahead to ask for memory.
 const AHEAD: usize = 4096;
 
@@ -94,12 +96,12 @@ fn of<C: Codes, S: Scales>() -> Tiles {
 #[target_feature(enable = "avx512f,avx512bw,avx512vnni,f16c")]
 unsafe fn unpack<C: Codes, S: Scales>(strip: &Strip, to: &mut Unpacked) {
     let blocks = strip.body.len() / C::BYTES;
-    to.codes.resize(blocks * 8, [0; 64]);
-    to.scales.resize(blocks, [0.0; STRIP]);
-    to.minima
-        .resize(if S::MINIMA { blocks } else { 0 }, [0.0; STRIP]);
+    to.blocks = blocks;
+    to.codes.resize(blocks * COLUMNS);
+    to.scales.resize(blocks * STRIP);
+    to.minima.resize(if S::MINIMA { blocks * STRIP } else { 0 });
     to.halves
-        .resize(if S::HALVES { blocks } else { 0 }, [[0.0; STRIP]; 2]);
+        .resize(if S::HALVES { blocks * 2 * STRIP } else { 0 });
     let zero = _mm512_set1_epi8(if S::MINIMA { 0 } else { C::ZERO as i8 });
     for b in 0..blocks {
         let body = strip.body[b * C::BYTES..].as_ptr();
@@ -111,24 +113,23 @@ unsafe fn unpack<C: Codes, S: Scales>(strip: &Strip, to: &mut Unpacked) {
         }
         // SAFETY: block b is within the strip, and every array has a place for it.
         unsafe {
+            let codes = to.codes.as_mut_ptr().add(b * COLUMNS);
             for g in 0..4 {
                 let (low, high) = C::pair(body, g);
-                let codes = to.codes.as_mut_ptr().add(b * 8 + g);
-                _mm512_storeu_si512(codes.cast(), _mm512_sub_epi8(low, zero));
-                _mm512_storeu_si512(codes.add(4).cast(), _mm512_sub_epi8(high, zero));
+                let (low, high) = (_mm512_sub_epi8(low, zero), _mm512_sub_epi8(high, zero));
+                _mm512_store_si512(codes.add(g * 64).cast(), low);
+                _mm512_store_si512(codes.add(g * 64 + 256).cast(), high);
             }
             let (scale, min) = S::of(strip.head.as_ptr(), b);
-            _mm512_storeu_ps(to.scales[b].as_mut_ptr(), scale);
+            _mm512_store_ps(to.scales.as_mut_ptr().add(b * STRIP), scale);
             if S::MINIMA {
-                _mm512_storeu_ps(to.minima[b].as_mut_ptr(), min);
+                _mm512_store_ps(to.minima.as_mut_ptr().add(b * STRIP), min);
             }
             if S::HALVES {
-                for (half, to) in S::halves(strip.head.as_ptr(), b)
-                    .into_iter()
-                    .zip(&mut to.halves[b])
-                {
-                    _mm512_storeu_ps(to.as_mut_ptr(), half);
-                }
+                let [first, second] = S::halves(strip.head.as_ptr(), b);
+                let halves = to.halves.as_mut_ptr().add(b * 2 * STRIP);
+                _mm512_store_ps(halves, first);
+                _mm512_store_ps(halves.add(STRIP), second);
             }
         }
     }
@@ -209,7 +210,7 @@ macro_rules! products {
 #[inline]
 unsafe fn two_blocks(strip: &Unpacked, group: &Group, b: usize, to: &mut MaybeUninit<Sums>) {
     let x = group.codes[b * ROWS * BLOCK..].as_ptr();
-    let w = strip.codes[b * 8..].as_ptr();
+    let w = strip.codes[b * COLUMNS..].as_ptr();
     // SAFETY: 16 x 32 and 8 x 64 bytes are read, 16 x 64 written, of each.
     unsafe {
         match b % 4 {
@@ -223,7 +224,7 @@ unsafe fn two_blocks(strip: &Unpacked, group: &Group, b: usize, to: &mut MaybeUn
 #[inline]
 unsafe fn one_block(strip: &Unpacked, group: &Group, b: usize, to: &mut MaybeUninit<Sums>) {
     let x = group.codes[b * ROWS * BLOCK..].as_ptr();
-    let w = strip.codes[b * 8..].as_ptr();
+    let w = strip.codes[b * COLUMNS..].as_ptr();
     // SAFETY: the same block twice.
     unsafe { products!("tmm0", "tmm1", x, 0, w, 0, to) };
 }
@@ -232,7 +233,7 @@ unsafe fn one_block(strip: &Unpacked, group: &Group, b: usize, to: &mut MaybeUni
 #[inline]
 unsafe fn two_halves(strip: &Unpacked, group: &Group, b: usize, to: &mut MaybeUninit<Sums>) {
     let x = group.codes[b * ROWS * BLOCK..].as_ptr();
-    let w = strip.codes[b * 8..].as_ptr();
+    let w = strip.codes[b * COLUMNS..].as_ptr();
     // SAFETY: 16 rows of 16 and 4 x 64 bytes are read, 16 x 64 written, of each.
     unsafe {
         match b % 2 {
@@ -244,7 +245,7 @@ unsafe fn two_halves(strip: &Unpacked, group: &Group, b: usize, to: &mut MaybeUn
 
 #[target_feature(enable = "avx512f,avx512bw,avx512vnni,f16c")]
 unsafe fn multiply<const MINIMA: bool>(strip: &Unpacked, group: &Group, out: &mut [[f32; STRIP]]) {
-    let blocks = strip.scales.len();
+    let blocks = strip.blocks;
     let mut acc = [_mm512_setzero_ps(); ROWS];
     // By turns: the next products are under way while the floats of these are added up.
     let mut sums = [const { MaybeUninit::<Sums>::uninit() }; 2];
@@ -261,7 +262,7 @@ unsafe fn multiply<const MINIMA: bool>(strip: &Unpacked, group: &Group, out: &mu
             start((b + 2).min(blocks), &mut sums[(b / 2 + 1) % 2]);
             let sums = sums[b / 2 % 2].assume_init_ref();
             for b in b..(b + 2).min(blocks) {
-                let scale = _mm512_loadu_ps(strip.scales.get_unchecked(b).as_ptr());
+                let scale = _mm512_load_ps(strip.scales.as_ptr().add(b * STRIP));
                 for (i, acc) in acc.iter_mut().enumerate() {
                     let at = b * ROWS + i;
                     let dot = _mm512_load_si512(sums.0[b % 2][i].as_ptr().cast());
@@ -269,7 +270,7 @@ unsafe fn multiply<const MINIMA: bool>(strip: &Unpacked, group: &Group, out: &mu
                     let scale = _mm512_mul_ps(scale, input);
                     *acc = _mm512_fmadd_ps(scale, _mm512_cvtepi32_ps(dot), *acc);
                     if MINIMA {
-                        let min = _mm512_loadu_ps(strip.minima.get_unchecked(b).as_ptr());
+                        let min = _mm512_load_ps(strip.minima.as_ptr().add(b * STRIP));
                         let sum = _mm512_set1_ps(*group.sums.get_unchecked(at));
                         *acc = _mm512_fmadd_ps(min, sum, *acc);
                     }
@@ -284,7 +285,7 @@ unsafe fn multiply<const MINIMA: bool>(strip: &Unpacked, group: &Group, out: &mu
 
 #[target_feature(enable = "avx512f,avx512bw,avx512vnni,f16c")]
 unsafe fn multiply_halves(strip: &Unpacked, group: &Group, out: &mut [[f32; STRIP]]) {
-    let blocks = strip.scales.len();
+    let blocks = strip.blocks;
     let mut acc = [_mm512_setzero_ps(); ROWS];
     let mut sums = [const { MaybeUninit::<Sums>::uninit() }; 2];
     // SAFETY: as above.
@@ -295,8 +296,9 @@ unsafe fn multiply_halves(strip: &Unpacked, group: &Group, out: &mut [[f32; STRI
                 two_halves(strip, group, b + 1, &mut sums[(b + 1) % 2]);
             }
             let sums = sums[b % 2].assume_init_ref();
-            let scale = _mm512_loadu_ps(strip.scales[b].as_ptr());
-            let halves = strip.halves[b].map(|half| _mm512_loadu_ps(half.as_ptr()));
+            let scale = _mm512_load_ps(strip.scales.as_ptr().add(b * STRIP));
+            let halves = strip.halves.as_ptr().add(b * 2 * STRIP);
+            let halves = [_mm512_load_ps(halves), _mm512_load_ps(halves.add(STRIP))];
             for (i, acc) in acc.iter_mut().enumerate() {
                 let dot = |half: usize| {
                     _mm512_cvtepi32_ps(_mm512_load_si512(sums.0[half][i].as_ptr().cast()))

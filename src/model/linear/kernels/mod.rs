@@ -23,7 +23,7 @@ mod avx512vnni;
 mod portable;
 
 use super::quantize::{Group, Part};
-use super::{Format, STRIP};
+use super::{Aligned, Format, STRIP};
 
 /// 16 rows of weights.
 pub(super) struct Strip<'a> {
@@ -59,13 +59,14 @@ pub(super) struct Tiles {
 /// A strip with a byte for each weight and floats for scales.
 #[derive(Default)]
 pub(super) struct Unpacked {
+    pub blocks: usize,
     /// `[blocks, 8 groups, 16 rows, 4 columns]`, zero points taken off.
-    pub codes: Vec<[i8; 64]>,
+    pub codes: Aligned<i8>,
     /// `[blocks, rows]` each.
-    pub scales: Vec<[f32; STRIP]>,
-    pub minima: Vec<[f32; STRIP]>,
+    pub scales: Aligned<f32>,
+    pub minima: Aligned<f32>,
     /// The integer scales of the halves of a block, `[blocks, 2, rows]`, where there are any.
-    pub halves: Vec<[[f32; STRIP]; 2]>,
+    pub halves: Aligned<f32>,
 }
 
 /// A set of instructions that kernels are written for.

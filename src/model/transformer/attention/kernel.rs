@@ -9,10 +9,10 @@
 //! an output over the positions in order, and a position that a row does not see adds nothing.
 //! A story read again therefore continues exactly as it did the first time.
 
-use super::super::lanes::{Lanes, Number, Plain, WIDTH};
+use super::super::lanes::{Lanes, Number, Portable, WIDTH};
 use super::super::math::softmax;
 use super::kv::{Blocks, Heads, Kv};
-use crate::model::linear::{Family, Pool};
+use crate::model::linear::{Aligned, Family, Pool};
 use std::cell::RefCell;
 use std::ops::Range;
 
@@ -152,11 +152,11 @@ unsafe impl Sync for Scores {}
 /// Lends memory for scores, kept to spare allocations.
 fn scratch(len: usize, work: impl FnOnce(&mut [f32])) {
     thread_local! {
-        static SCORES: RefCell<Vec<f32>> = const { RefCell::new(Vec::new()) };
+        static SCORES: RefCell<Aligned<f32>> = RefCell::default();
     }
     SCORES.with_borrow_mut(|scores| {
         if scores.len() < len {
-            scores.resize(len, 0.0);
+            scores.resize(len);
         }
         work(&mut scores[..len]);
     });
@@ -269,7 +269,7 @@ impl<'a, N: Number> Tile<'a, N> {
 
     /// Scores of a row, and behind them the reciprocal of their sum.
     fn stride(&self) -> usize {
-        self.span() + 1
+        (self.span() + 1).next_multiple_of(WIDTH)
     }
 
     fn scores(&self) -> usize {
@@ -309,7 +309,7 @@ fn step_of<N: Number>(family: Family) -> Run<N> {
         }
     }
     let _ = family;
-    run::<Plain, N>
+    run::<Portable, N>
 }
 
 /// Does a step. `scores` is `[rows, stride]`.

@@ -5,7 +5,7 @@
 //! `[16 positions, width]`, where width is dim rounded up to whole registers.
 
 use super::super::lanes::{Number, WIDTH};
-use crate::model::linear::Pool;
+use crate::model::linear::{Aligned, Pool};
 use std::str::FromStr;
 
 /// How keys and values are kept.
@@ -60,7 +60,7 @@ pub enum Kv {
 
 pub struct Blocks<N> {
     heads: Heads,
-    numbers: Vec<N>,
+    numbers: Aligned<N>,
 }
 
 impl Kv {
@@ -149,7 +149,7 @@ impl<N: Number> Blocks<N> {
     fn new(heads: Heads) -> Blocks<N> {
         Blocks {
             heads,
-            numbers: Vec::new(),
+            numbers: Aligned::default(),
         }
     }
 
@@ -166,7 +166,7 @@ impl<N: Number> Blocks<N> {
     fn reserve(&mut self, len: usize) {
         let numbers = len.div_ceil(WIDTH) * self.heads.block();
         if numbers > self.numbers.len() {
-            self.numbers.resize(numbers, N::default());
+            self.numbers.resize(numbers);
         }
     }
 
