@@ -61,24 +61,26 @@ impl Transformer {
             };
             Tables::new(&plain, base, None, device, on_host)
         });
-        let layers = (0..config.layers).map(|index| Layer::load(&weights, &config, index));
-        let layers = layers.collect::<Result<Vec<_>, _>>()?;
         // LFM2's converter gave the last norm another name.
         let norm = match weights.has("output_norm.weight") {
             true => "output_norm.weight",
             false => "token_embd_norm.weight",
         };
-        // Small models write with the matrix they read with.
+        // Small models write with the matrix they read with. It is the largest, and first, so that
+        // there is no moment with all of the rest packed and this one still in the file's pages.
         let head = match weights.has("output.weight") {
             true => "output.weight",
             false => "token_embd.weight",
         };
+        let head = weights.linear(head)?;
+        let layers = (0..config.layers).map(|index| Layer::load(&weights, &config, index));
+        let layers = layers.collect::<Result<Vec<_>, _>>()?;
         Ok(Transformer {
             layers,
             rope,
             local_rope: local_rope.transpose()?,
             norm: Norm::load(&weights, norm, config.norm_eps)?,
-            head: weights.linear(head)?,
+            head,
             len: 0,
             weights,
             config,
