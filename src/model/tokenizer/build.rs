@@ -214,11 +214,6 @@ fn byte_level(
 ) -> Result<(tokenizers::Tokenizer, Option<String>), ModelError> {
     let merges = gguf.texts("tokenizer.ggml.merges");
     let merges = merges.ok_or_else(|| gguf.missing("tokenizer.ggml.merges"))?;
-    let merges: Vec<(String, String)> = merges
-        .iter()
-        .filter_map(|merge| merge.split_once(' '))
-        .map(|(left, right)| (left.to_string(), right.to_string()))
-        .collect();
     let pre = gguf.text("tokenizer.ggml.pre").unwrap_or_default();
     let digits = |count: &str| {
         format!(r"{CONTRACTIONS}|[^\r\n\p{{L}}\p{{N}}]?\p{{L}}+|\p{{N}}{count}|{REST}")
@@ -247,13 +242,17 @@ fn byte_level(
             pre.as_ref(),
             "llama-bpe" | "llama3" | "llama-v3" | "tekken"
         ));
-    let vocab = vocab(vocabulary);
-    let merges = known(merges, &vocab);
-    let bpe = BPE::builder()
-        .vocab_and_merges(vocab, merges)
-        .ignore_merges(ignore)
-        .build()
-        .map_err(unusable)?;
+    let build = |merges| {
+        BPE::builder()
+            .vocab_and_merges(vocab(vocabulary), merges)
+            .ignore_merges(ignore)
+            .build()
+    };
+    // Looking each merge up takes time, and hardly any list is damaged.
+    let bpe = build(pairs(&merges)).or_else(|_| {
+        let known = known(pairs(&merges), &vocab(vocabulary));
+        build(known).map_err(unusable)
+    })?;
     let mut tokenizer = tokenizers::Tokenizer::new(bpe);
     if nfc {
         let nfc = Some(NormalizerWrapper::from(NFC));
@@ -326,6 +325,13 @@ fn vocab(vocabulary: &Vocabulary) -> AHashMap<String, u32> {
     let tokens = vocabulary.tokens.iter().enumerate();
     tokens
         .map(|(id, token)| (token.to_string(), id as u32))
+        .collect()
+}
+
+fn pairs(merges: &[Cow<str>]) -> Vec<(String, String)> {
+    let pairs = merges.iter().filter_map(|merge| merge.split_once(' '));
+    pairs
+        .map(|(left, right)| (left.to_string(), right.to_string()))
         .collect()
 }
 
