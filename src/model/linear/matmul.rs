@@ -10,6 +10,8 @@ use super::{LinearError, Packed, Pool, STRIP};
 /// Bytes of quantized input that a pass over the weights works on: what a core's own cache holds
 /// beside a strip.
 const PASS: usize = 512 << 10;
+/// Rows that are multiplied in one call, where a kernel takes many.
+const MANY: usize = 128;
 /// Units of work for each thread: enough that one can help another, few enough to read memory in
 /// long runs.
 const UNITS: usize = 4;
@@ -75,7 +77,7 @@ struct Out(*mut f32);
 unsafe impl Sync for Out {}
 
 #[repr(align(64))]
-struct Sums([[f32; STRIP]; GROUP]);
+struct Sums([[f32; STRIP]; MANY]);
 
 thread_local! {
     /// A strip unpacked, kept for its memory.
@@ -100,7 +102,7 @@ impl Product<'_> {
         let tiles = family
             .tiles(weight.format())
             .filter(|_| rows.len() >= GROUP);
-        let mut sums = Sums([[0.0; STRIP]; GROUP]);
+        let mut sums = Sums([[0.0; STRIP]; MANY]);
         let sums = &mut sums.0;
         if let Some(tiles) = &tiles {
             // SAFETY: a pool has a family that this processor has.
@@ -116,19 +118,23 @@ impl Product<'_> {
                     unsafe { (tiles.unpack)(&Strip { head, body, cold }, unpacked) };
                 }
                 while row < rows.end {
-                    let rest = rows.end - row;
-                    let group = self.input.group(self.x, weight.cols(), row, rest);
-                    match &tiles {
-                        // SAFETY: the same; the strip was unpacked above.
-                        Some(tiles) if group.rows == GROUP => unsafe {
-                            (tiles.multiply)(unpacked, &group, sums);
-                        },
+                    let (rest, k) = (rows.end - row, weight.cols());
+                    let group = match &tiles {
+                        Some(tiles) if rest >= GROUP => {
+                            let rows = rest.min(MANY) / GROUP * GROUP;
+                            let group = self.input.rows(self.x, k, row, rows);
+                            // SAFETY: the same; the strip was unpacked above.
+                            unsafe { (tiles.multiply)(unpacked, &group, sums) };
+                            group
+                        }
                         _ => {
+                            let group = self.input.group(self.x, k, row, rest);
                             let cold = row == rows.start;
                             // SAFETY: the same; strip and group have one width.
                             unsafe { kernel(&Strip { head, body, cold }, &group, sums) };
+                            group
                         }
-                    }
+                    };
                     for sums in &sums[..group.rows] {
                         // SAFETY: the row is within the output, the columns this caller's own.
                         unsafe { self.put(weight, index, row, sums, out) };

@@ -44,7 +44,7 @@ pub(super) struct Activations {
 /// Rows that a kernel multiplies together. All but `values` are `[blocks, rows, ..]`.
 #[derive(Clone, Copy)]
 pub(super) struct Group<'a> {
-    /// 1, 2, 4, 8 or 16.
+    /// 1, 2, 4, 8 or 16; for kernels that take several whole groups, a multiple of 16.
     pub rows: usize,
     pub codes: &'a [i8],
     pub scales: &'a [f32],
@@ -158,7 +158,11 @@ impl Activations {
 
     /// The group that begins at `row` of the input, with `rest` rows from there on.
     pub fn group<'a>(&'a self, source: Source<'a>, k: usize, row: usize, rest: usize) -> Group<'a> {
-        let rows = group_rows(rest, self.most);
+        self.rows(source, k, row, group_rows(rest, self.most))
+    }
+
+    /// Whole groups that follow each other, `rows` in all; or one that is smaller.
+    pub fn rows<'a>(&'a self, source: Source<'a>, k: usize, row: usize, rows: usize) -> Group<'a> {
         let values = match source {
             Source::Rows(values) => values,
             Source::Made(_) => &self.made,

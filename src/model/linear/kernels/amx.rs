@@ -84,11 +84,11 @@ fn of<C: Codes, S: Scales>() -> Tiles {
         end: release,
         unpack: unpack::<C, S>,
         multiply: if S::HALVES {
-            multiply_halves
+            multiply::<false, true>
         } else if S::MINIMA {
-            multiply::<true>
+            multiply::<true, false>
         } else {
-            multiply::<false>
+            multiply::<false, false>
         },
     }
 }
@@ -136,7 +136,7 @@ unsafe fn unpack<C: Codes, S: Scales>(strip: &Strip, to: &mut Unpacked) {
 }
 
 /// What every matrix register is used for, as `ldtilecfg` reads it: registers 0 to 3 hold sums, 4
-/// and 5 input, 6 and 7 weights of 32 columns.
+/// and 5 input, 6 and 7 weights.
 #[repr(C, align(64))]
 struct Shapes {
     palette: u8,
@@ -173,145 +173,118 @@ unsafe fn release() {
     unsafe { asm!("tilerelease", options(nostack, preserves_flags)) };
 }
 
-/// Sums of 16 rows of input and 16 of weights, of two products.
+/// Sums of 16 rows of input and 16 of weights.
 #[repr(align(64))]
-struct Sums([[[i32; STRIP]; ROWS]; 2]);
+struct Sums([[i32; STRIP]; ROWS]);
 
-/// Multiplies two pieces of input with two of weights, `step` bytes apart each, and stores the
-/// sums. Two at once, since an instruction takes long and need not wait for another.
-macro_rules! products {
-    ($first:tt, $second:tt, $x:expr, $x_step:expr, $w:expr, $w_step:expr, $to:expr) => {
+/// Multiplies a piece of input with one of weights and stores the sums, by way of three registers.
+macro_rules! product {
+    ($sum:tt, $input:tt, $weights:tt, $x:expr, $w:expr, $to:expr) => {
         asm!(
-            concat!("tilezero ", $first),
-            concat!("tilezero ", $second),
-            "tileloadd tmm4, [{x} + {row}]",
-            "tileloadd tmm6, [{w} + {line}]",
-            concat!("tdpbssd ", $first, ", tmm4, tmm6"),
-            "tileloadd tmm5, [{x} + {row} + {x_step}]",
-            "tileloadd tmm7, [{w} + {line} + {w_step}]",
-            concat!("tdpbssd ", $second, ", tmm5, tmm7"),
-            concat!("tilestored [{to} + {line}], ", $first),
-            concat!("tilestored [{to} + {line} + 1024], ", $second),
+            concat!("tilezero ", $sum),
+            concat!("tileloadd ", $input, ", [{x} + {row}]"),
+            concat!("tileloadd ", $weights, ", [{w} + {line}]"),
+            concat!("tdpbssd ", $sum, ", ", $input, ", ", $weights),
+            concat!("tilestored [{to} + {line}], ", $sum),
             x = in(reg) $x,
             row = in(reg) BLOCK,
-            x_step = const $x_step,
             w = in(reg) $w,
-            w_step = const $w_step,
             line = in(reg) 64usize,
             to = in(reg) $to.as_mut_ptr(),
-            out($first) _, out($second) _,
-            out("tmm4") _, out("tmm5") _, out("tmm6") _, out("tmm7") _,
+            out($sum) _, out($input) _, out($weights) _,
             options(nostack, preserves_flags),
         )
     };
 }
 
-/// The products of blocks `b` and `b + 1`, in registers by turns.
+/// The products of block `b` with the `at`-th 16 rows of it, in registers by turns: an instruction
+/// takes long, and the next need not wait for it.
 #[inline]
-unsafe fn two_blocks(strip: &Unpacked, group: &Group, b: usize, to: &mut MaybeUninit<Sums>) {
-    let x = group.codes[b * ROWS * BLOCK..].as_ptr();
-    let w = strip.codes[b * COLUMNS..].as_ptr();
-    // SAFETY: 16 x 32 and 8 x 64 bytes are read, 16 x 64 written, of each.
+unsafe fn product(x: *const i8, w: *const i8, at: usize, to: &mut [MaybeUninit<Sums>; 2]) {
+    // SAFETY: the caller's 16 x 32 and 8 x 64 bytes; 16 x 64 are written.
     unsafe {
-        match b % 4 {
-            0 => products!("tmm0", "tmm1", x, ROWS * BLOCK, w, 512, to),
-            _ => products!("tmm2", "tmm3", x, ROWS * BLOCK, w, 512, to),
+        match at % 2 {
+            0 => product!("tmm0", "tmm4", "tmm6", x, w, to[0]),
+            _ => product!("tmm1", "tmm5", "tmm7", x, w, to[0]),
         }
     }
 }
 
-/// The product of block `b` alone.
+/// The products of both halves of a block.
 #[inline]
-unsafe fn one_block(strip: &Unpacked, group: &Group, b: usize, to: &mut MaybeUninit<Sums>) {
-    let x = group.codes[b * ROWS * BLOCK..].as_ptr();
-    let w = strip.codes[b * COLUMNS..].as_ptr();
-    // SAFETY: the same block twice.
-    unsafe { products!("tmm0", "tmm1", x, 0, w, 0, to) };
-}
-
-/// The products of both halves of block `b`.
-#[inline]
-unsafe fn two_halves(strip: &Unpacked, group: &Group, b: usize, to: &mut MaybeUninit<Sums>) {
-    let x = group.codes[b * ROWS * BLOCK..].as_ptr();
-    let w = strip.codes[b * COLUMNS..].as_ptr();
-    // SAFETY: 16 rows of 16 and 4 x 64 bytes are read, 16 x 64 written, of each.
+unsafe fn halves(x: *const i8, w: *const i8, at: usize, to: &mut [MaybeUninit<Sums>; 2]) {
+    // SAFETY: the caller's 16 rows of twice 16 and 8 x 64 bytes; twice 16 x 64 are written.
     unsafe {
-        match b % 2 {
-            0 => products!("tmm0", "tmm1", x, 16, w, 256, to),
-            _ => products!("tmm2", "tmm3", x, 16, w, 256, to),
+        match at % 2 {
+            0 => {
+                product!("tmm0", "tmm4", "tmm6", x, w, to[0]);
+                product!("tmm1", "tmm5", "tmm7", x.add(16), w.add(256), to[1]);
+            }
+            _ => {
+                product!("tmm2", "tmm4", "tmm6", x, w, to[0]);
+                product!("tmm3", "tmm5", "tmm7", x.add(16), w.add(256), to[1]);
+            }
         }
     }
 }
 
 #[target_feature(enable = "avx512f,avx512bw,avx512vnni,f16c")]
-unsafe fn multiply<const MINIMA: bool>(strip: &Unpacked, group: &Group, out: &mut [[f32; STRIP]]) {
-    let blocks = strip.blocks;
-    let mut acc = [_mm512_setzero_ps(); ROWS];
-    // By turns: the next products are under way while the floats of these are added up.
-    let mut sums = [const { MaybeUninit::<Sums>::uninit() }; 2];
-    // SAFETY: strip and group have the same number of blocks, the group 16 rows; sums are read
-    // after they were stored.
-    unsafe {
-        let start = |b: usize, to: &mut MaybeUninit<Sums>| match blocks - b {
-            0 => {}
-            1 => one_block(strip, group, b, to),
-            _ => two_blocks(strip, group, b, to),
-        };
-        start(0, &mut sums[0]);
-        for b in (0..blocks).step_by(2) {
-            start((b + 2).min(blocks), &mut sums[(b / 2 + 1) % 2]);
-            let sums = sums[b / 2 % 2].assume_init_ref();
-            for b in b..(b + 2).min(blocks) {
+unsafe fn multiply<const MINIMA: bool, const IN_HALVES: bool>(
+    strip: &Unpacked,
+    group: &Group,
+    out: &mut [[f32; STRIP]],
+) {
+    let (blocks, groups) = (strip.blocks, group.rows / ROWS);
+    // By turns: the next product is under way while the floats of one are added up.
+    let mut sums = [const { [const { MaybeUninit::<Sums>::uninit() }; 2] }; 2];
+    let start = |at: usize, b: usize, to: &mut [MaybeUninit<Sums>; 2]| {
+        // SAFETY: blocks and groups of 16 rows follow each other in strip and input.
+        unsafe {
+            let x = group.codes.as_ptr().add(at * ROWS * BLOCK);
+            let w = strip.codes.as_ptr().add(b * COLUMNS);
+            match IN_HALVES {
+                true => halves(x, w, at, to),
+                false => product(x, w, at, to),
+            }
+        }
+    };
+    start(0, 0, &mut sums[0]);
+    let mut at = 0;
+    for out in out[..group.rows].chunks_exact_mut(ROWS) {
+        let mut acc = [_mm512_setzero_ps(); ROWS];
+        for b in 0..blocks {
+            if at + 1 < blocks * groups {
+                start(at + 1, (b + 1) % blocks, &mut sums[(at + 1) % 2]);
+            }
+            // SAFETY: the sums of `at` are stored; every array has block b, or 16 rows of it.
+            unsafe {
+                let sums = &sums[at % 2];
+                let load = |half: usize, i: usize| {
+                    let sums = sums[half].assume_init_ref().0[i].as_ptr();
+                    _mm512_cvtepi32_ps(_mm512_load_si512(sums.cast()))
+                };
                 let scale = _mm512_load_ps(strip.scales.as_ptr().add(b * STRIP));
                 for (i, acc) in acc.iter_mut().enumerate() {
-                    let at = b * ROWS + i;
-                    let dot = _mm512_load_si512(sums.0[b % 2][i].as_ptr().cast());
-                    let input = _mm512_set1_ps(*group.scales.get_unchecked(at));
-                    let scale = _mm512_mul_ps(scale, input);
-                    *acc = _mm512_fmadd_ps(scale, _mm512_cvtepi32_ps(dot), *acc);
+                    let mut value = load(0, i);
+                    if IN_HALVES {
+                        let halves = strip.halves.as_ptr().add(b * 2 * STRIP);
+                        let second = _mm512_mul_ps(load(1, i), _mm512_load_ps(halves.add(STRIP)));
+                        value = _mm512_fmadd_ps(value, _mm512_load_ps(halves), second);
+                    }
+                    let input = _mm512_set1_ps(*group.scales.get_unchecked(at * ROWS + i));
+                    *acc = _mm512_fmadd_ps(_mm512_mul_ps(scale, input), value, *acc);
                     if MINIMA {
                         let min = _mm512_load_ps(strip.minima.as_ptr().add(b * STRIP));
-                        let sum = _mm512_set1_ps(*group.sums.get_unchecked(at));
+                        let sum = _mm512_set1_ps(*group.sums.get_unchecked(at * ROWS + i));
                         *acc = _mm512_fmadd_ps(min, sum, *acc);
                     }
                 }
             }
+            at += 1;
         }
         for (acc, out) in acc.iter().zip(out) {
-            _mm512_storeu_ps(out.as_mut_ptr(), *acc);
-        }
-    }
-}
-
-#[target_feature(enable = "avx512f,avx512bw,avx512vnni,f16c")]
-unsafe fn multiply_halves(strip: &Unpacked, group: &Group, out: &mut [[f32; STRIP]]) {
-    let blocks = strip.blocks;
-    let mut acc = [_mm512_setzero_ps(); ROWS];
-    let mut sums = [const { MaybeUninit::<Sums>::uninit() }; 2];
-    // SAFETY: as above.
-    unsafe {
-        two_halves(strip, group, 0, &mut sums[0]);
-        for b in 0..blocks {
-            if b + 1 < blocks {
-                two_halves(strip, group, b + 1, &mut sums[(b + 1) % 2]);
-            }
-            let sums = sums[b % 2].assume_init_ref();
-            let scale = _mm512_load_ps(strip.scales.as_ptr().add(b * STRIP));
-            let halves = strip.halves.as_ptr().add(b * 2 * STRIP);
-            let halves = [_mm512_load_ps(halves), _mm512_load_ps(halves.add(STRIP))];
-            for (i, acc) in acc.iter_mut().enumerate() {
-                let dot = |half: usize| {
-                    _mm512_cvtepi32_ps(_mm512_load_si512(sums.0[half][i].as_ptr().cast()))
-                };
-                let second = _mm512_mul_ps(dot(1), halves[1]);
-                let value = _mm512_fmadd_ps(dot(0), halves[0], second);
-                let at = b * ROWS + i;
-                let scale = _mm512_mul_ps(scale, _mm512_set1_ps(*group.scales.get_unchecked(at)));
-                *acc = _mm512_fmadd_ps(scale, value, *acc);
-            }
-        }
-        for (acc, out) in acc.iter().zip(out) {
-            _mm512_storeu_ps(out.as_mut_ptr(), *acc);
+            // SAFETY: the array has 16 floats.
+            unsafe { _mm512_storeu_ps(out.as_mut_ptr(), *acc) };
         }
     }
 }

@@ -46,7 +46,7 @@ pub(super) struct Strip<'a> {
 pub(super) type Kernel = unsafe fn(&Strip, &Group, &mut [[f32; STRIP]]);
 
 /// The same in two steps, for families that unpack a strip before they multiply it: the second is
-/// for groups of 16 rows. All are safe where the processor has the family's instructions, the
+/// for some groups of 16 rows, which lie one after another. All are safe where the processor has the family's instructions, the
 /// second step between `begin` and `end`, with the strip that was unpacked.
 pub(super) struct Tiles {
     /// What a thread does before its first strip, and after its last.
