@@ -144,6 +144,26 @@ impl Loaded {
         Ok(Some(logits))
     }
 
+    /// What was read, to be kept on disk: its tokens, and what the model remembers of them (the
+    /// format is told in `model/transformer/snapshot.rs`). None where that cannot be done.
+    pub fn save(&self) -> Option<(Vec<u32>, Vec<u8>)> {
+        let read = self.held.len();
+        let bytes = self.model.save(0, read, &self.about.sha256)?;
+        Some((self.held.clone(), bytes))
+    }
+
+    /// Puts back what was saved, in place of what is held. After an error nothing is held.
+    pub fn restore(&mut self, ids: &[u32], bytes: &[u8]) -> Result<(), ModelError> {
+        self.forget();
+        self.model.restore(bytes, &self.about.sha256)?;
+        if self.model.len() != ids.len() {
+            self.forget();
+            return Err(ModelError::Snapshot("its tokens are others"));
+        }
+        self.held = ids.to_vec();
+        Ok(())
+    }
+
     /// Takes over what a branch has read: `tokens` are all that then lie in the cache, or more.
     pub fn adopt(&mut self, branch: &Branch, tokens: &[u32]) {
         self.rewind(self.held.len());

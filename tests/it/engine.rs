@@ -2,7 +2,7 @@
 
 use crate::support::gguf::{SHORT, short_context};
 use crate::support::{loaded, model_path};
-use illumine::engine::{Engine, ModelLoader, SLICE};
+use illumine::engine::{Engine, Loaded, ModelLoader, SLICE};
 use illumine::model::catalog::Catalog;
 use illumine::model::device::Choice;
 use illumine::model::fetch::{HttpSettings, HubSettings, ModelStore};
@@ -576,4 +576,24 @@ fn guesses_change_no_number() {
         guessed += usize::from(bold.model.len() > fed);
     }
     assert!(guessed > 20, "{guessed}");
+}
+
+#[test]
+fn a_story_that_was_read_comes_back_from_bytes() {
+    let mut first = loaded();
+    let ids = first
+        .tokenizer
+        .encode("The lamp on the wall went out, and nobody")
+        .unwrap();
+    first.feed(&ids, Rows::None, &|| false).unwrap();
+    let (kept, bytes) = first.save().unwrap();
+    assert_eq!(kept, ids);
+    let mut second = loaded();
+    assert!(second.restore(&ids[1..], &bytes).is_err());
+    assert!(second.restore(&ids, &bytes[..bytes.len() - 9]).is_err());
+    assert_eq!(second.keep_common(&ids), 0);
+    second.restore(&ids, &bytes).unwrap();
+    assert_eq!(second.keep_common(&ids), ids.len());
+    let next = |loaded: &mut Loaded| loaded.feed(&[42], Rows::Last, &|| false).unwrap().unwrap();
+    assert!(next(&mut first) == next(&mut second));
 }
