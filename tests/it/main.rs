@@ -7,6 +7,7 @@ mod drafting;
 mod engine;
 mod families;
 mod kill;
+mod loaded;
 mod mixed;
 mod reference;
 mod repl;

@@ -1,5 +1,6 @@
 use super::super::kv::Kind;
 use super::*;
+use crate::model::linear::Family;
 use proptest::prelude::*;
 
 fn numbers(count: usize, seed: u64) -> Vec<f32> {
