@@ -1,13 +1,15 @@
 //! The linear layers of a small model, all of them, as one token and as a prompt uses them.
 //!
 //! The shapes are SmolLM2-135M's: 30 layers in Q4_1 and an output head in Q8_0, 96 MB in all.
-//! `ILLUMINE_THREADS` sets the number of threads, otherwise it is that of the machine.
+//! Each decode is told in bytes a second, and as a share of what the same threads read from memory
+//! without multiplying. `ILLUMINE_THREADS` sets the number of threads, otherwise it is that of the machine.
 
 use std::hint::black_box;
-use std::time::Duration;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
-use illumine::model::linear::{Arena, Family, Format, Packed, Pool, matmul};
+use illumine::model::linear::{Arena, Family, Format, Packed, Pool, Source, Write, matmul};
 
 const HIDDEN: usize = 576;
 const WIDE: usize = 1536;
@@ -76,7 +78,8 @@ fn product(pool: &Pool, step: &Step, x: &[f32], m: usize, mut rest: &mut [f32]) 
         outs.push(out);
         rest = after;
     }
-    matmul(pool, &weights, &x[..m * weights[0].cols()], m, &mut outs).expect("shapes that fit");
+    let x = Source::Rows(&x[..m * weights[0].cols()]);
+    matmul(pool, &weights, x, m, &mut outs, Write::Set).expect("shapes that fit");
 }
 
 /// Any bytes will do for codes; scales are small half floats.
@@ -96,6 +99,31 @@ fn threads() -> usize {
         .ok()
         .and_then(|threads| threads.parse().ok());
     wanted.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from))
+}
+
+/// Seconds of the fastest of some runs.
+fn best_of(mut run: impl FnMut()) -> f64 {
+    let time = |_| {
+        let began = Instant::now();
+        run();
+        began.elapsed().as_secs_f64()
+    };
+    (0..30).map(time).fold(f64::INFINITY, f64::min)
+}
+
+/// Gigabytes a second that the pool's threads read from memory, doing nothing else.
+fn bandwidth(pool: &Pool) -> f64 {
+    const UNIT: usize = 1 << 18;
+    let memory = vec![1u64; 16 << 20];
+    let sum = AtomicU64::new(0);
+    let seconds = best_of(|| {
+        pool.run(memory.len() / UNIT, &|unit| {
+            let part: u64 = memory[unit * UNIT..][..UNIT].iter().sum();
+            sum.fetch_add(part, Ordering::Relaxed);
+        });
+    });
+    black_box(sum);
+    (memory.len() * 8) as f64 / seconds / 1e9
 }
 
 fn linear(criterion: &mut Criterion) {
@@ -120,8 +148,15 @@ fn linear(criterion: &mut Criterion) {
             .sample_size(20)
             .measurement_time(Duration::from_secs(2))
             .warm_up_time(Duration::from_millis(500));
+        let decode = best_of(|| model.run(&pool, &x, 1, 1, &mut out));
+        let (bytes, limit) = (model.bytes() as f64, bandwidth(&pool));
+        println!(
+            "{name}: one token reads {:.1} GB/s, {:.0} % of the {limit:.1} GB/s that can be read",
+            bytes / decode / 1e9,
+            bytes / decode / 1e7 / limit
+        );
         for m in [1, 2, 4, 8] {
-            group.throughput(Throughput::Elements(1));
+            group.throughput(Throughput::Bytes(model.bytes() as u64));
             group.bench_function(format!("decode {m}"), |b| {
                 b.iter(|| model.run(&pool, black_box(&x), m, m, &mut out));
             });

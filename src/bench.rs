@@ -7,11 +7,19 @@ use crate::model::{ModelError, Rows};
 use serde::Serialize;
 use std::time::Instant;
 
-/// One measurement of each kind, in tokens a second.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
-pub struct Run {
-    pub prefill: f64,
-    pub decode: f64,
+/// What is measured.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Task {
+    /// Reads a prompt into an empty cache, as llama-bench's pp does.
+    Read { tokens: usize },
+    /// Writes after a story of `depth` tokens, as llama-bench's tg does: nothing is sampled.
+    Write { tokens: usize, depth: usize },
+    /// The first token of a short prompt, from an empty cache.
+    First { line: usize },
+    /// The first token after a line that is added to a story.
+    FollowUp { story: usize, line: usize },
+    /// The first token after a line on another branch, which leaves the story at its middle.
+    Switch { story: usize, line: usize },
 }
 
 /// Several runs' figures of one kind.
@@ -22,53 +30,81 @@ pub struct Spread {
     pub max: f64,
 }
 
-/// Reads `prompt` tokens into an empty cache and writes `generate` after them, as llama-bench's
-/// pp and tg do: the tokens do not matter, and nothing is sampled.
-pub fn measure(loaded: &mut Loaded, prompt: usize, generate: usize) -> Result<Run, ModelError> {
-    let vocabulary = loaded.model.vocabulary() as u32;
-    let ids: Vec<u32> = (0..prompt as u32)
-        .map(|n| (n * 7919 + 1) % vocabulary)
+impl Task {
+    /// What a reader is told is measured.
+    pub fn name(&self) -> String {
+        match self {
+            Task::Read { tokens } => format!("read {tokens} tokens"),
+            Task::Write { tokens, depth: 0 } => format!("write {tokens} tokens"),
+            Task::Write { tokens, depth } => format!("write {tokens} tokens after {depth}"),
+            Task::First { .. } => "first token of a short prompt".to_string(),
+            Task::FollowUp { story, .. } => format!("next line in a story of {story}"),
+            Task::Switch { story, .. } => format!("another branch of a story of {story}"),
+        }
+    }
+
+    /// Tokens a second, where more is better, or milliseconds.
+    pub fn unit(&self) -> &'static str {
+        match self {
+            Task::Read { .. } | Task::Write { .. } => "tok/s",
+            _ => "ms",
+        }
+    }
+
+    /// Measures once.
+    pub fn measure(&self, loaded: &mut Loaded) -> Result<f64, ModelError> {
+        loaded.rewind(0);
+        match *self {
+            Task::Read { tokens } => {
+                let began = Instant::now();
+                read(loaded, 0, tokens)?;
+                Ok(tokens as f64 / began.elapsed().as_secs_f64())
+            }
+            Task::Write { tokens, depth } => {
+                // The first token of an empty cache wakes threads and pages; llama-bench warms up
+                // as well.
+                read(loaded, 0, depth.max(1))?;
+                let began = Instant::now();
+                for at in 0..tokens {
+                    loaded.feed(&[some_token(loaded, depth + at + 7)], Rows::Last, &|| false)?;
+                }
+                Ok(tokens as f64 / began.elapsed().as_secs_f64())
+            }
+            Task::First { line } => first_token(loaded, 0, line),
+            Task::FollowUp { story, line } => {
+                read(loaded, 0, story)?;
+                first_token(loaded, story, line)
+            }
+            Task::Switch { story, line } => {
+                read(loaded, 0, story)?;
+                first_token(loaded, story / 2, line)
+            }
+        }
+    }
+}
+
+/// How long until the first token after `kept` tokens of what was read and a line of others.
+fn first_token(loaded: &mut Loaded, kept: usize, line: usize) -> Result<f64, ModelError> {
+    let ids: Vec<u32> = (0..line)
+        .map(|at| some_token(loaded, at + 99_991))
         .collect();
-    loaded.rewind(0);
     let began = Instant::now();
+    loaded.rewind(kept);
+    loaded.feed(&ids, Rows::Last, &|| false)?;
+    Ok(began.elapsed().as_secs_f64() * 1000.0)
+}
+
+/// Reads tokens `from..to` of a text that never repeats itself.
+fn read(loaded: &mut Loaded, from: usize, to: usize) -> Result<(), ModelError> {
+    let ids: Vec<u32> = (from..to).map(|at| some_token(loaded, at)).collect();
     for slice in ids.chunks(crate::engine::SLICE) {
         loaded.feed(slice, Rows::Last, &|| false)?;
     }
-    let prefill = began.elapsed();
-    loaded.rewind(0);
-    // The first token of an empty cache wakes threads and pages; llama-bench warms up as well.
-    loaded.feed(&[1], Rows::Last, &|| false)?;
-    let began = Instant::now();
-    for n in 0..generate as u32 {
-        loaded.feed(&[(n * 104_729 + 3) % vocabulary], Rows::Last, &|| false)?;
-    }
-    let decode = began.elapsed();
-    Ok(Run {
-        prefill: prompt as f64 / prefill.as_secs_f64(),
-        decode: generate as f64 / decode.as_secs_f64(),
-    })
+    Ok(())
 }
 
-/// How long until the first token of a line added to a story of `story` tokens, in milliseconds,
-/// and how many tokens the cache still held.
-pub fn follow_up(
-    loaded: &mut Loaded,
-    story: usize,
-    line: usize,
-) -> Result<(f64, usize), ModelError> {
-    let vocabulary = loaded.model.vocabulary() as u32;
-    let ids: Vec<u32> = (0..(story + line) as u32)
-        .map(|n| (n * 7919 + 1) % vocabulary)
-        .collect();
-    loaded.rewind(0);
-    for slice in ids[..story].chunks(crate::engine::SLICE) {
-        loaded.feed(slice, Rows::None, &|| false)?;
-    }
-    let began = Instant::now();
-    let kept = loaded.keep_common(&ids);
-    loaded.rewind(kept);
-    loaded.feed(&ids[kept..], Rows::Last, &|| false)?;
-    Ok((began.elapsed().as_secs_f64() * 1000.0, kept))
+fn some_token(loaded: &Loaded, at: usize) -> u32 {
+    ((at * 7919 + 1) % loaded.model.vocabulary()) as u32
 }
 
 /// Smallest, middle and largest; zeros of nothing.

@@ -5,6 +5,7 @@ use clap::builder::FalseyValueParser;
 use clap::error::ErrorKind;
 use clap::{Args, Parser, Subcommand, ValueHint};
 use illumine::model::device;
+use illumine::model::transformer::attention::kv::Kind;
 use std::path::PathBuf;
 
 const AFTER: &str = "\
@@ -310,11 +311,32 @@ pub enum Eval {
 #[derive(Args, Debug)]
 pub struct Bench {
     /// Tokens of the prompt that is read
-    #[arg(short, long, default_value_t = 512)]
-    pub prompt: usize,
+    #[arg(
+        short,
+        long,
+        value_name = "N,..",
+        value_delimiter = ',',
+        default_value = "512"
+    )]
+    pub prompt: Vec<usize>,
     /// Tokens that are written
     #[arg(short, long, default_value_t = 128)]
     pub generate: usize,
+    /// Tokens of the story before those that are written
+    #[arg(
+        short,
+        long,
+        value_name = "N,..",
+        value_delimiter = ',',
+        default_value = "0"
+    )]
+    pub depth: Vec<usize>,
+    /// Everything: several prompts and depths, from a cold start, in a story, and what memory it takes
+    #[arg(long)]
+    pub full: bool,
+    /// How keys and values are kept: f16 or f32
+    #[arg(long, value_name = "KIND", default_value = "f16")]
+    pub kv: Kind,
     /// How often each is measured
     #[arg(short, long, default_value_t = 5, value_parser = clap::value_parser!(u16).range(1..=100))]
     pub repeat: u16,

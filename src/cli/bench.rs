@@ -2,8 +2,8 @@
 
 use super::args::Bench as Args;
 use super::environment::{self, Paths};
-use super::{Exit, Failed, eval, print};
-use illumine::bench::{Run, Spread, follow_up, measure, spread};
+use super::{Exit, Failed, cold, eval, print};
+use illumine::bench::{Spread, Task, spread};
 use illumine::model::ModelError;
 use serde::Serialize;
 use std::process::Command;
@@ -14,106 +14,149 @@ struct Report {
     sha256: String,
     backend: String,
     threads: usize,
-    prompt: usize,
-    generate: usize,
+    runs: u16,
     load_ms: f64,
-    prefill_tps: Spread,
-    decode_tps: Spread,
-    follow_up: FollowUp,
+    rows: Vec<Row>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    against: Option<Peer>,
-}
-
-/// The first token after a line of `line` tokens in a story of `story`.
-#[derive(Serialize)]
-struct FollowUp {
-    story: usize,
-    line: usize,
-    reused: usize,
-    ms: Spread,
+    against: Option<String>,
 }
 
 #[derive(Serialize)]
-struct Peer {
-    command: String,
-    prefill_tps: Spread,
-    decode_tps: Spread,
+struct Row {
+    what: String,
+    unit: &'static str,
+    ours: Spread,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    theirs: Option<Spread>,
     /// Ours divided by theirs, run by run.
-    prefill_ratio: Spread,
-    decode_ratio: Spread,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    ratio: Option<Spread>,
 }
 
-const STORY: usize = 1000;
+/// Tokens of a line that a writer adds.
 const LINE: usize = 16;
 
 pub fn run(paths: &Paths, args: &Args) -> Result<Exit, Failed> {
-    let loader = environment::plain_loader(paths, args.device, args.threads)?;
+    let mut loader = environment::plain_loader(paths, args.device, args.threads)?;
+    loader.kv = args.kv;
     let threads = loader.threads;
     let mut loaded = eval::load(loader, args.model.as_deref())?;
     let broke = |error: ModelError| Failed::new(Exit::Engine, error);
-    measure(&mut loaded, args.prompt.min(64), 8).map_err(broke)?;
-    let (mut ours, mut theirs, mut follow) = (Vec::new(), Vec::new(), Vec::new());
-    let mut reused = 0;
-    for _ in 0..args.repeat {
-        ours.push(measure(&mut loaded, args.prompt, args.generate).map_err(broke)?);
-        if let Some(command) = &args.against {
-            theirs.push(peer(command, args)?);
+    let tasks: Vec<Task> = tasks(args)
+        .into_iter()
+        .filter(|task| fits(task, loaded.model.context()))
+        .collect();
+    Task::Read {
+        tokens: 64.min(loaded.model.context()),
+    }
+    .measure(&mut loaded)
+    .map_err(broke)?;
+    let mut rows = Vec::new();
+    for task in &tasks {
+        let (mut ours, mut theirs) = (Vec::new(), Vec::new());
+        for _ in 0..args.repeat {
+            ours.push(task.measure(&mut loaded).map_err(broke)?);
+            if let Some(command) = &args.against {
+                theirs.extend(peer(command, task)?);
+            }
         }
-        let (ms, kept) = follow_up(&mut loaded, STORY, LINE).map_err(broke)?;
-        follow.push(ms);
-        reused = kept;
+        rows.push(row(task.name(), task.unit(), ours, theirs));
+    }
+    if args.full {
+        let starts = cold::starts(args)?;
+        let all = |of: fn(&cold::Start) -> f64| starts.iter().map(of).collect();
+        let what = "first token of a short prompt, cold".to_string();
+        rows.push(row(what, "ms", all(|start| start.ms), Vec::new()));
+        let what = "most memory in use".to_string();
+        rows.push(row(what, "MB", all(|start| start.megabytes), Vec::new()));
     }
     let report = Report {
         model: loaded.about.name.clone(),
         sha256: loaded.about.sha256.clone(),
         backend: loaded.about.backend.clone(),
         threads,
-        prompt: args.prompt,
-        generate: args.generate,
+        runs: args.repeat,
         load_ms: loaded.about.load_ms,
-        prefill_tps: figures(&ours, |run| run.prefill),
-        decode_tps: figures(&ours, |run| run.decode),
-        follow_up: FollowUp {
-            story: STORY,
-            line: LINE,
-            reused,
-            ms: spread(follow),
-        },
-        against: args.against.as_ref().map(|command| Peer {
-            command: command.clone(),
-            prefill_tps: figures(&theirs, |run| run.prefill),
-            decode_tps: figures(&theirs, |run| run.decode),
-            prefill_ratio: ratios(&ours, &theirs, |run| run.prefill),
-            decode_ratio: ratios(&ours, &theirs, |run| run.decode),
-        }),
+        rows,
+        against: args.against.clone(),
     };
     if args.json {
         let report = serde_json::to_string(&report).unwrap_or_default();
         return print(&format!("{report}\n"));
     }
-    print(&table(&report, args))
+    print(&table(&report))
 }
 
-fn figures(runs: &[Run], of: fn(&Run) -> f64) -> Spread {
-    spread(runs.iter().map(of).collect())
+fn tasks(args: &Args) -> Vec<Task> {
+    let (mut prompts, mut depths) = (args.prompt.clone(), args.depth.clone());
+    let mut more = vec![Task::FollowUp {
+        story: 1000,
+        line: LINE,
+    }];
+    if args.full {
+        (prompts, depths) = (vec![32, 512, 4096], vec![0, 1024, 4096]);
+        more = vec![
+            Task::First { line: LINE },
+            Task::FollowUp {
+                story: 4000,
+                line: LINE,
+            },
+            Task::Switch {
+                story: 1000,
+                line: LINE,
+            },
+        ];
+    }
+    let tokens = args.generate;
+    let read = prompts.into_iter().map(|tokens| Task::Read { tokens });
+    let write = depths
+        .into_iter()
+        .map(|depth| Task::Write { tokens, depth });
+    read.chain(write).chain(more).collect()
 }
 
-fn ratios(ours: &[Run], theirs: &[Run], of: fn(&Run) -> f64) -> Spread {
-    let pairs = ours.iter().zip(theirs);
-    spread(pairs.map(|(ours, theirs)| of(ours) / of(theirs)).collect())
+fn fits(task: &Task, context: usize) -> bool {
+    let needed = match *task {
+        Task::Read { tokens } => tokens,
+        Task::Write { tokens, depth } => tokens + depth.max(1),
+        Task::First { line } => line,
+        Task::FollowUp { story, line } | Task::Switch { story, line } => story + line,
+    };
+    (1..=context).contains(&needed)
 }
 
-/// Runs the peer once and reads llama-bench's JSON (`-o json`): rows with n_prompt, n_gen, avg_ts.
-fn peer(command: &str, args: &Args) -> Result<Run, Failed> {
+fn row(what: String, unit: &'static str, ours: Vec<f64>, theirs: Vec<f64>) -> Row {
+    let ratios = ours.iter().zip(&theirs).map(|(ours, theirs)| ours / theirs);
+    let some = |values: Vec<f64>| (!values.is_empty()).then(|| spread(values));
+    Row {
+        what,
+        unit,
+        ratio: some(ratios.collect()),
+        theirs: some(theirs),
+        ours: spread(ours),
+    }
+}
+
+/// Runs the peer once for what it can measure, too, and reads llama-bench's JSON (`-o json`): a
+/// row with avg_ts.
+fn peer(command: &str, task: &Task) -> Result<Option<f64>, Failed> {
+    let (prompt, generate, depth) = match *task {
+        Task::Read { tokens } => (tokens, 0, 0),
+        Task::Write { tokens, depth } => (0, tokens, depth),
+        _ => return Ok(None),
+    };
     let usage = |why: String| Failed::new(Exit::Usage, why);
-    let (prompt, generate) = (args.prompt.to_string(), args.generate.to_string());
     let mut words = command.split_whitespace();
     let program = words
         .next()
         .ok_or_else(|| usage("--against takes a command".to_string()))?;
+    let number = |name: &str, value: usize| [name.to_string(), value.to_string()];
     let output = Command::new(program)
         .args(words)
-        .args(["-o", "json", "-r", "1", "-p", &prompt, "-n", &generate])
+        .args(["-o", "json", "-r", "1"])
+        .args(number("-p", prompt))
+        .args(number("-n", generate))
+        .args(number("-d", depth))
         .output()
         .map_err(|error| usage(format!("{program} cannot be run: {error}")))?;
     let rows: Vec<serde_json::Value> = serde_json::from_slice(&output.stdout).map_err(|_| {
@@ -121,54 +164,32 @@ fn peer(command: &str, args: &Args) -> Result<Run, Failed> {
             "{program} does not print llama-bench's JSON with -o json"
         ))
     })?;
-    let speed = |key: &str| {
-        let row = rows
-            .iter()
-            .find(|row| row[key].as_u64().is_some_and(|count| count > 0));
-        row.and_then(|row| row["avg_ts"].as_f64())
-            .ok_or_else(|| usage(format!("{program} reports no {key}")))
-    };
-    Ok(Run {
-        prefill: speed("n_prompt")?,
-        decode: speed("n_gen")?,
-    })
+    let speed = rows.first().and_then(|row| row["avg_ts"].as_f64());
+    let speed = speed.ok_or_else(|| usage(format!("{program} reports no avg_ts")))?;
+    Ok(Some(speed))
 }
 
-fn table(report: &Report, args: &Args) -> String {
-    let line = |name: &str, spread: &Spread, unit: &str| {
-        format!(
-            "{name:<26} {:>9.1} {unit}  ({:.1} to {:.1})\n",
-            spread.median, spread.min, spread.max
-        )
-    };
+fn table(report: &Report) -> String {
     let mut text = format!(
-        "{} on {}, {} threads; the median of {} runs\n",
-        report.model, report.backend, report.threads, args.repeat
+        "{} on {}, {} threads; the median of {} runs (least to most)\n",
+        report.model, report.backend, report.threads, report.runs
     );
-    text += &format!("{:<26} {:>9.1} ms\n", "load", report.load_ms);
-    text += &line(
-        &format!("read {} tokens", args.prompt),
-        &report.prefill_tps,
-        "tok/s",
-    );
-    text += &line(
-        &format!("write {} tokens", args.generate),
-        &report.decode_tps,
-        "tok/s",
-    );
-    let follow = &report.follow_up;
-    let name = format!("next line, story of {}", follow.story);
-    text += &line(
-        &name,
-        &follow.ms,
-        &format!("ms, {} tokens reused", follow.reused),
-    );
-    if let Some(peer) = &report.against {
-        text += &format!("against {}\n", peer.command);
-        text += &line("  it reads", &peer.prefill_tps, "tok/s");
-        text += &line("  it writes", &peer.decode_tps, "tok/s");
-        text += &line("  we read faster by", &peer.prefill_ratio, "times");
-        text += &line("  we write faster by", &peer.decode_ratio, "times");
+    if let Some(command) = &report.against {
+        text += &format!("against {command}\n");
+    }
+    text += &format!("{:<38} {:>8.1} ms\n", "load", report.load_ms);
+    let figures = |spread: &Spread, digits: usize| {
+        let Spread { min, median, max } = spread;
+        format!("{median:>8.digits$} ({min:.digits$} to {max:.digits$})")
+    };
+    for row in &report.rows {
+        let ours = format!("{} {}", figures(&row.ours, 1), row.unit);
+        text += format!("{:<38} {ours:<34}", row.what).trim_end();
+        if let (Some(theirs), Some(ratio)) = (&row.theirs, &row.ratio) {
+            let theirs = figures(theirs, 1);
+            text += &format!(" theirs {theirs}, ratio{}", figures(ratio, 2));
+        }
+        text += "\n";
     }
     text
 }

@@ -10,6 +10,7 @@ use illumine::engine::ModelLoader;
 use illumine::model::catalog::Catalog;
 use illumine::model::device;
 use illumine::model::fetch::{HttpSettings, HubSettings, ModelStore};
+use illumine::model::transformer::attention::kv::Kind;
 use illumine::store::Sessions;
 use illumine::store::prompts::Prompts;
 use illumine::story::untrusted::clean;
@@ -116,6 +117,7 @@ pub fn loader(paths: &Paths, common: &Common) -> Result<ModelLoader, Failed> {
         store: model_store(paths, common.offline),
         device: common.device,
         threads: threads(common.threads),
+        kv: Kind::default(),
     })
 }
 

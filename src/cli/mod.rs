@@ -2,6 +2,7 @@
 
 pub mod args;
 mod bench;
+mod cold;
 mod config;
 mod environment;
 mod eval;

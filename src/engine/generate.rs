@@ -26,12 +26,7 @@ pub fn text(
     stopped: Stopped,
 ) -> Result<(Status, Stats), Failure> {
     let prompt = prompt(loaded, request)?;
-    let mut stats = Stats {
-        prompt_tokens: prompt.ids.len(),
-        dropped: prompt.cut.dropped,
-        begins: prompt.cut.begins,
-        ..Stats::default()
-    };
+    let mut stats = prompt.stats();
     if prompt.ids.is_empty() {
         let why = "There is nothing to continue; write a first line".to_string();
         let fault = Fault::Engine;
@@ -45,7 +40,7 @@ pub fn text(
         Some(logits) => {
             let began = Instant::now();
             let mut passage = Passage::new(loaded, request, &prompt)?;
-            let status = passage.write(logits, &mut stats, emit, stopped)?;
+            let status = passage.write(loaded, logits, &mut stats, emit, stopped)?;
             stats.decode_ms = ms(began);
             status
         }
@@ -94,34 +89,6 @@ pub fn prefill(
     }
 }
 
-/// Writes several passages from one context: the story is read once, and each goes its own way.
-pub fn candidates(
-    loaded: &mut Loaded,
-    requests: &[TextRequest],
-    emit: Emit,
-    stopped: Stopped,
-) -> Result<(Status, Stats), Failure> {
-    let Some((last, before)) = requests.split_last() else {
-        return Ok((Status::Complete, Stats::default()));
-    };
-    for request in before {
-        let (status, stats) = match stopped() {
-            true => (Status::Stopped, Stats::default()),
-            false => text(loaded, request, emit, stopped)?,
-        };
-        let node = Some(request.node);
-        emit(Event::Done {
-            node,
-            status,
-            stats,
-        });
-    }
-    match stopped() {
-        true => Ok((Status::Stopped, Stats::default())),
-        false => text(loaded, last, emit, stopped),
-    }
-}
-
 /// The sampler of a passage, which has seen the prompt.
 pub fn sampler(loaded: &mut Loaded, request: &TextRequest, prompt: &[u32]) -> Sampler {
     let sampling = &request.sampling;
@@ -137,7 +104,7 @@ pub fn sampler(loaded: &mut Loaded, request: &TextRequest, prompt: &[u32]) -> Sa
     sampler
 }
 
-fn ms(since: Instant) -> f64 {
+pub fn ms(since: Instant) -> f64 {
     since.elapsed().as_secs_f64() * 1000.0
 }
 

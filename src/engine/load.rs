@@ -1,12 +1,14 @@
 //! From a model's name to a model in memory, with its tokenizer, template and cache.
 
+use super::speculate::Ahead;
 use crate::model::catalog::{Catalog, Choice};
 use crate::model::device;
 use crate::model::fetch::{FetchError, ModelStore, Progress};
 use crate::model::gguf::Gguf;
 use crate::model::sampler::dry::Breakers;
 use crate::model::template::Template;
-use crate::model::{ModelError, Rows, TextModel, Tokenizer, supported};
+use crate::model::transformer::attention::kv::Kind;
+use crate::model::{Branch, ModelError, Placement, Rows, TextModel, Tokenizer, supported};
 use crate::story::About;
 use crate::story::untrusted::clean_line;
 use std::ops::ControlFlow;
@@ -38,8 +40,11 @@ pub struct Loaded {
     pub model: Box<dyn TextModel>,
     pub tokenizer: Tokenizer,
     pub template: Option<Template>,
-    /// The tokens in the KV cache, in order.
+    /// The tokens in the KV cache, in order, without those that were guessed.
     held: Vec<u32>,
+    ahead: Ahead,
+    /// Whether tokens are guessed at all.
+    pub speculate: bool,
     breakers: Option<(Vec<String>, Breakers)>,
 }
 
@@ -56,6 +61,8 @@ impl Loaded {
             tokenizer,
             template,
             held: Vec::new(),
+            ahead: Ahead::default(),
+            speculate: true,
             breakers: None,
         }
     }
@@ -68,7 +75,8 @@ impl Loaded {
 
     /// Forgets all but the first `keep` tokens.
     pub fn rewind(&mut self, keep: usize) {
-        self.model.rewind(keep);
+        self.ahead.forget();
+        self.model.rewind(keep.min(self.held.len()));
         self.held.truncate(self.model.len());
     }
 
@@ -89,11 +97,79 @@ impl Loaded {
         rows: Rows,
         stopped: &dyn Fn() -> bool,
     ) -> Result<Option<Vec<f32>>, ModelError> {
+        if let ([id], Rows::Last) = (ids, rows) {
+            return self.next(*id, stopped);
+        }
+        self.rewind(self.held.len());
         let logits = self.model.feed(ids, rows, stopped)?;
         if logits.is_some() {
             self.held.extend(ids);
         }
         Ok(logits)
+    }
+
+    /// Reads one token, and with it those that may follow.
+    fn next(
+        &mut self,
+        id: u32,
+        stopped: &dyn Fn() -> bool,
+    ) -> Result<Option<Vec<f32>>, ModelError> {
+        if let Some(logits) = self.ahead.take(id) {
+            self.held.push(id);
+            return Ok(Some(logits));
+        }
+        self.rewind(self.held.len());
+        let room = self.model.context().saturating_sub(self.held.len() + 2);
+        let guesses = match self.speculate && self.model.exact_in_batches() {
+            true => self.ahead.guess(&self.held, id, room),
+            false => Vec::new(),
+        };
+        let fed = [&[id], guesses.as_slice()].concat();
+        let rows = if guesses.is_empty() {
+            Rows::Last
+        } else {
+            Rows::All
+        };
+        let Some(mut logits) = self.model.feed(&fed, rows, stopped)? else {
+            return Ok(None);
+        };
+        let width = logits.len() / fed.len();
+        let later = logits
+            .chunks_exact(width.max(1))
+            .skip(1)
+            .map(<[f32]>::to_vec);
+        self.ahead.note(&guesses, later.collect());
+        logits.truncate(width);
+        self.held.push(id);
+        Ok(Some(logits))
+    }
+
+    /// What was read, to be kept on disk: its tokens, and what the model remembers of them (the
+    /// format is told in `model/transformer/snapshot.rs`). None where that cannot be done.
+    pub fn save(&self) -> Option<(Vec<u32>, Vec<u8>)> {
+        let read = self.held.len();
+        let bytes = self.model.save(0, read, &self.about.sha256)?;
+        Some((self.held.clone(), bytes))
+    }
+
+    /// Puts back what was saved, in place of what is held. After an error nothing is held.
+    pub fn restore(&mut self, ids: &[u32], bytes: &[u8]) -> Result<(), ModelError> {
+        self.forget();
+        self.model.restore(bytes, &self.about.sha256)?;
+        if self.model.len() != ids.len() {
+            self.forget();
+            return Err(ModelError::Snapshot("its tokens are others"));
+        }
+        self.held = ids.to_vec();
+        Ok(())
+    }
+
+    /// Takes over what a branch has read: `tokens` are all that then lie in the cache, or more.
+    pub fn adopt(&mut self, branch: &Branch, tokens: &[u32]) {
+        self.rewind(self.held.len());
+        self.model.adopt(branch);
+        let read = self.model.len().min(tokens.len());
+        self.held = tokens[..read].to_vec();
     }
 
     /// DRY's breakers as tokens: a walk over the vocabulary, kept until the strings change.
@@ -115,6 +191,16 @@ pub struct ModelLoader {
     pub store: ModelStore,
     pub device: device::Choice,
     pub threads: usize,
+    /// How keys and values are kept on a CPU.
+    pub kv: Kind,
+}
+
+/// Where a model is wanted, before the device is opened.
+#[derive(Clone, Copy, Debug)]
+pub struct Place {
+    pub device: device::Choice,
+    pub threads: usize,
+    pub kv: Kind,
 }
 
 /// A model's file, found and verified.
@@ -136,13 +222,12 @@ impl Loader for ModelLoader {
             return Err(LoadError::Stopped);
         }
         progress(&format!("Reading {}", found.name), 0, None);
-        let loaded = read(
-            &found.name,
-            &found.path,
-            found.sha256,
-            self.device,
-            self.threads,
-        );
+        let place = Place {
+            device: self.device,
+            threads: self.threads,
+            kv: self.kv,
+        };
+        let loaded = read(&found.name, &found.path, found.sha256, place);
         loaded.map_err(|error| LoadError::Failed(error.to_string()))
     }
 }
@@ -218,18 +303,29 @@ pub fn read(
     name: &str,
     path: &Path,
     sha256: String,
-    choice: device::Choice,
-    threads: usize,
+    placement: Place,
 ) -> Result<Loaded, ModelError> {
     let began = Instant::now();
     let gguf = Arc::new(Gguf::open(path)?);
     supported(&gguf)?;
-    let device = device::open(choice)?;
-    let tokenizer = Tokenizer::from_gguf(&gguf)?;
-    let template = gguf.text("tokenizer.chat_template");
-    // A template that cannot be compiled spoils chat, not prose.
-    let template = template.and_then(|source| Template::new(source.into_owned()).ok());
-    let model = crate::model::load_text(gguf.clone(), &device, threads)?;
+    let device = device::open(placement.device)?;
+    let place = Placement {
+        kv: placement.kv,
+        ..Placement::on(device.clone(), placement.threads)
+    };
+    // The vocabulary takes about as long as the weights, and neither needs the other.
+    let (words, model) = std::thread::scope(|scope| {
+        let words = scope.spawn(|| {
+            let template = gguf.text("tokenizer.chat_template");
+            // A template that cannot be compiled spoils chat, not prose.
+            let template = template.and_then(|source| Template::new(source.into_owned()).ok());
+            (Tokenizer::from_gguf(&gguf), template)
+        });
+        let model = crate::model::load_text(gguf.clone(), &place);
+        (words.join(), model)
+    });
+    let (tokenizer, template) = words.unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+    let (tokenizer, model) = (tokenizer?, model?);
     let about = About {
         name: clean_line(name),
         sha256,

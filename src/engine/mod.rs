@@ -4,6 +4,7 @@
 //! models', and no terminal. Every request is answered by exactly one `Done` or `Failed`.
 
 mod alternatives;
+mod candidates;
 mod encode;
 mod generate;
 mod heal;
@@ -11,11 +12,12 @@ mod load;
 mod passage;
 pub mod perplexity;
 mod prompt;
+mod speculate;
 mod spelled;
 
 pub use encode::encode;
 pub use generate::SLICE;
-pub use load::{LoadError, Loaded, Loader, ModelLoader, read};
+pub use load::{LoadError, Loaded, Loader, ModelLoader, Place, read};
 
 use crate::story::message::{Fault, Stats};
 use crate::story::{Event, Request, Status};
@@ -163,7 +165,7 @@ impl<L: Loader> Worker<'_, L> {
                 match request {
                     Request::Text(text) => generate::text(loaded, &text, &emit, stopped),
                     Request::Candidates(several) => {
-                        generate::candidates(loaded, &several, &emit, stopped)
+                        candidates::candidates(loaded, &several, &emit, stopped)
                     }
                     Request::Alternatives(text) => {
                         alternatives::alternatives(loaded, &text, &emit, stopped)

@@ -30,7 +30,6 @@ const WORD: usize = 8;
 const LOOK_BACK: usize = 512;
 
 pub struct Passage<'a> {
-    loaded: &'a mut Loaded,
     request: &'a TextRequest,
     sampler: Sampler,
     decoder: Decoder,
@@ -75,6 +74,15 @@ struct Drawn {
     before: Option<Before>,
 }
 
+/// What comes after a token was drawn.
+pub enum Step {
+    /// It is to be read; its logits are the next to draw from.
+    Feed(u32),
+    /// It was taken back: these are to be drawn from again.
+    Again(Vec<f32>),
+    Over(Status),
+}
+
 enum Looked {
     On,
     /// A place is to be written again, from these logits.
@@ -84,7 +92,7 @@ enum Looked {
 
 impl<'a> Passage<'a> {
     pub fn new(
-        loaded: &'a mut Loaded,
+        loaded: &mut Loaded,
         request: &'a TextRequest,
         prompt: &Prompt,
     ) -> Result<Passage<'a>, Failure> {
@@ -96,7 +104,6 @@ impl<'a> Passage<'a> {
             sampler: sampler(loaded, request, &prompt.ids),
             base: prompt.ids.len(),
             all: prompt.ids.clone(),
-            loaded,
             request,
             decoder: Decoder::default(),
             bans,
@@ -116,47 +123,70 @@ impl<'a> Passage<'a> {
     /// Writes until the goal is met.
     pub fn write(
         &mut self,
+        loaded: &mut Loaded,
         mut logits: Vec<f32>,
         stats: &mut Stats,
         emit: Emit,
         stopped: Stopped,
     ) -> Result<Status, Failure> {
         loop {
-            let written = self.written();
-            stats.new_tokens = written;
-            if written >= self.most() {
-                return Ok(self.finish(Status::Length, emit));
-            }
-            let drawn = self.draw(&logits)?;
-            if self.loaded.tokenizer.ends_generation(drawn.id) {
-                stats.new_tokens = written + 1;
-                return Ok(self.finish(Status::Complete, emit));
-            }
-            if self.goal_met_before(drawn.id) {
-                return Ok(self.finish(Status::Length, emit));
-            }
-            let id = drawn.id;
-            self.take(drawn);
-            stats.new_tokens = self.written();
-            match self.look(emit)? {
-                Looked::Over(status) => return Ok(status),
-                Looked::Back(again) => {
+            let id = match self.step(loaded, &logits, stats, emit)? {
+                Step::Over(status) => return Ok(status),
+                Step::Again(again) => {
                     logits = again;
                     continue;
                 }
-                Looked::On => {}
-            }
-            if self.loaded.model.len() == self.loaded.model.context() {
-                return Ok(self.finish(Status::ContextFull, emit));
-            }
-            if self.written() >= self.most() {
-                continue;
-            }
-            match self.loaded.feed(&[id], Rows::Last, stopped)? {
+                Step::Feed(id) => id,
+            };
+            match loaded.feed(&[id], Rows::Last, stopped)? {
                 Some(rows) if !stopped() => logits = rows,
                 _ => return Ok(self.finish(Status::Stopped, emit)),
             }
         }
+    }
+
+    /// Draws one token and says what has become certain.
+    pub fn step(
+        &mut self,
+        loaded: &mut Loaded,
+        logits: &[f32],
+        stats: &mut Stats,
+        emit: Emit,
+    ) -> Result<Step, Failure> {
+        let written = self.written();
+        stats.new_tokens = written;
+        if written >= self.most() {
+            return Ok(Step::Over(self.finish(Status::Length, emit)));
+        }
+        let drawn = self.draw(loaded, logits)?;
+        if loaded.tokenizer.ends_generation(drawn.id) {
+            stats.new_tokens = written + 1;
+            return Ok(Step::Over(self.finish(Status::Complete, emit)));
+        }
+        if self.goal_met_before(loaded, drawn.id) {
+            return Ok(Step::Over(self.finish(Status::Length, emit)));
+        }
+        let id = drawn.id;
+        self.take(loaded, drawn);
+        stats.new_tokens = self.written();
+        match self.look(loaded, emit)? {
+            Looked::Over(status) => return Ok(Step::Over(status)),
+            Looked::Back(again) => return Ok(Step::Again(again)),
+            Looked::On => {}
+        }
+        // The newest token is not read yet.
+        if self.all.len() > loaded.model.context() {
+            return Ok(Step::Over(self.finish(Status::ContextFull, emit)));
+        }
+        match self.written() >= self.most() {
+            true => Ok(Step::Over(self.finish(Status::Length, emit))),
+            false => Ok(Step::Feed(id)),
+        }
+    }
+
+    /// The prompt's tokens and the passage's.
+    pub fn tokens(&self) -> &[u32] {
+        &self.all
     }
 
     fn written(&self) -> usize {
@@ -177,18 +207,18 @@ impl<'a> Passage<'a> {
     }
 
     /// Draws the next token; the first may not be an end, since a passage of nothing helps nobody.
-    fn draw(&mut self, logits: &[f32]) -> Result<Drawn, Failure> {
+    fn draw(&mut self, loaded: &Loaded, logits: &[f32]) -> Result<Drawn, Failure> {
         let before = (!self.bans.is_empty())
             .then(|| Box::new((logits.to_vec(), self.sampler.clone(), self.decoder.clone())));
         let at = self.written();
         let mut logits = std::borrow::Cow::Borrowed(logits);
         if at == 0 {
-            for id in self.loaded.tokenizer.end_ids() {
+            for id in loaded.tokenizer.end_ids() {
                 lower(logits.to_mut(), id, f32::INFINITY);
             }
         }
         if !self.healing.is_over() {
-            self.healing.allow(self.loaded, logits.to_mut());
+            self.healing.allow(loaded, logits.to_mut());
         }
         for (id, by) in self.blocked.get(&at).into_iter().flatten() {
             lower(logits.to_mut(), *id, *by);
@@ -203,11 +233,11 @@ impl<'a> Passage<'a> {
         Ok(Drawn { id, before })
     }
 
-    fn take(&mut self, drawn: Drawn) {
+    fn take(&mut self, loaded: &Loaded, drawn: Drawn) {
         let Drawn { id, before } = drawn;
         self.sampler.accept(id);
         self.all.push(id);
-        let bytes = self.loaded.tokenizer.bytes(id);
+        let bytes = loaded.tokenizer.bytes(id);
         self.healing.spell(bytes);
         let piece = self.decoder.push(bytes);
         let piece = clean(&piece);
@@ -223,7 +253,7 @@ impl<'a> Passage<'a> {
     }
 
     /// Whether the goal is met by what stands, now that it is known how it would go on.
-    fn goal_met_before(&self, id: u32) -> bool {
+    fn goal_met_before(&self, loaded: &Loaded, id: u32) -> bool {
         let goal = &self.request.goal;
         let target = self.request.sampling.max_tokens as usize;
         let written = self.written();
@@ -231,7 +261,7 @@ impl<'a> Passage<'a> {
         if !near && !matches!(goal, Goal::Sentence | Goal::Paragraph) {
             return false;
         }
-        let piece = self.decoder.clone().push(self.loaded.tokenizer.bytes(id));
+        let piece = self.decoder.clone().push(loaded.tokenizer.bytes(id));
         let said = [self.before.as_str(), &self.text].concat();
         if piece.is_empty() || (self.text.trim().is_empty() && !self.said_anything) {
             return false;
@@ -245,9 +275,9 @@ impl<'a> Passage<'a> {
     }
 
     /// Sends what has become certain; goes back where a banned phrase was met.
-    fn look(&mut self, emit: Emit) -> Result<Looked, Failure> {
+    fn look(&mut self, loaded: &mut Loaded, emit: Emit) -> Result<Looked, Failure> {
         if let Some((at, ban)) = self.banned() {
-            return self.go_back(at, ban, emit);
+            return self.go_back(loaded, at, ban, emit);
         }
         let stops = self.request.sampling.stop.iter();
         let stops = stops.filter(|stop| !stop.is_empty());
@@ -296,7 +326,13 @@ impl<'a> Passage<'a> {
             .count()
     }
 
-    fn go_back(&mut self, index: usize, ban: usize, emit: Emit) -> Result<Looked, Failure> {
+    fn go_back(
+        &mut self,
+        loaded: &mut Loaded,
+        index: usize,
+        ban: usize,
+        emit: Emit,
+    ) -> Result<Looked, Failure> {
         let at = self.sent + index;
         let phrase = self.request.bans[ban].phrase.clone();
         let strength = self.request.bans[ban].strength;
@@ -317,12 +353,11 @@ impl<'a> Passage<'a> {
         if strength.is_some() || blocked.len() >= TRIES {
             self.let_through.insert((at, ban));
         }
-        self.loaded.rewind(self.all.len());
+        loaded.rewind(self.all.len());
         // Some models cannot keep as much as was asked, and read the rest again.
-        let missing = self.loaded.model.len()..self.all.len();
+        let missing = loaded.model.len()..self.all.len();
         if !missing.is_empty() {
-            self.loaded
-                .feed(&self.all[missing], Rows::None, &|| false)?;
+            loaded.feed(&self.all[missing], Rows::None, &|| false)?;
         }
         let node = self.request.node;
         emit(Event::Rewound { node, phrase });
@@ -342,7 +377,8 @@ impl<'a> Passage<'a> {
         self.text.truncate(at);
     }
 
-    fn finish(&mut self, status: Status, emit: Emit) -> Status {
+    /// Sends what is left.
+    pub fn finish(&mut self, status: Status, emit: Emit) -> Status {
         let text = std::mem::take(&mut self.text);
         let tokens = std::mem::take(&mut self.held);
         self.send(text, &tokens, emit);

@@ -5,17 +5,29 @@ use super::heal::{Healing, heal};
 use super::load::Loaded;
 use crate::model::ModelError;
 use crate::story::context::{Kind, Message, Part, Role};
-use crate::story::message::{Cut, Overflow, TextRequest};
+use crate::story::message::{Cut, Overflow, Stats, TextRequest};
 use crate::story::untrusted::clean_line;
 use crate::story::{Context, NodeId};
 
 /// The tokens of a prompt, and what was left out to make it fit.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, PartialEq)]
 pub struct Prompt {
     pub ids: Vec<u32>,
     pub cut: Cut,
     /// What the first new tokens have to spell before they say anything new.
     pub healing: Healing,
+}
+
+impl Prompt {
+    /// What a passage's numbers begin with.
+    pub fn stats(&self) -> Stats {
+        Stats {
+            prompt_tokens: self.ids.len(),
+            dropped: self.cut.dropped,
+            begins: self.cut.begins,
+            ..Stats::default()
+        }
+    }
 }
 
 /// Why there is no prompt.

@@ -168,6 +168,29 @@ impl Gguf {
         &self.map[tensor.bytes.clone()]
     }
 
+    /// Tells the system that these bytes of the file, which were lent by [`Gguf::data`], will
+    /// hardly be read again: they need not stay in memory. Reading them works as before.
+    pub fn release(&self, data: &[u8]) {
+        #[cfg(unix)]
+        {
+            const PAGE: usize = 4096;
+            let start = data.as_ptr() as usize - self.map.as_ptr() as usize;
+            // Whole pages alone: those at the ends hold other tensors, too.
+            let (first, end) = (
+                start.next_multiple_of(PAGE),
+                (start + data.len()) / PAGE * PAGE,
+            );
+            if first < end {
+                let advice = memmap2::UncheckedAdvice::DontNeed;
+                // SAFETY: the mapping is of a file and never written to, so the pages come back
+                // as they were. Only a wish: where it is refused, memory stays in use.
+                let _ = unsafe { self.map.unchecked_advise_range(advice, first, end - first) };
+            }
+        }
+        #[cfg(not(unix))]
+        let _ = data;
+    }
+
     fn array(&self, key: &str) -> Option<&[Value]> {
         match self.metadata.get(key)? {
             Value::Array(values) => Some(values),

@@ -17,8 +17,11 @@ pub use tokenizer::Tokenizer;
 
 use candle_core::Device;
 use gguf::Gguf;
+use linear::Family;
 use std::sync::Arc;
+pub use transformer::Branch;
 use transformer::Transformer;
+use transformer::attention::kv::Kind;
 
 /// Which rows of logits to return.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,6 +29,33 @@ pub enum Rows {
     None,
     Last,
     All,
+}
+
+/// Where a model computes, and how.
+#[derive(Clone, Debug)]
+pub struct Placement {
+    pub device: Device,
+    /// Threads on a CPU.
+    pub threads: usize,
+    /// How keys and values are kept on a CPU.
+    pub kv: Kind,
+    /// The kernels on a CPU; the best ones where none are named.
+    pub family: Option<Family>,
+    /// Plain tensor operations also on a CPU, as a GPU has them: what tests compare with.
+    pub plain: bool,
+}
+
+impl Placement {
+    /// On a device, as is usual.
+    pub fn on(device: Device, threads: usize) -> Placement {
+        Placement {
+            device,
+            threads,
+            kv: Kind::default(),
+            family: None,
+            plain: false,
+        }
+    }
 }
 
 /// Writes tokens: a Transformer with its KV cache.
@@ -59,16 +89,51 @@ pub trait TextModel {
         rows: Rows,
         stop: &dyn Fn() -> bool,
     ) -> Result<Option<Vec<f32>>, ModelError>;
+
+    /// What the cache holds of the tokens `from..to`, as bytes that [`TextModel::restore`] takes
+    /// back for the model of this name (its SHA-256); None where that cannot be done. The format
+    /// is that of `transformer/snapshot.rs`; it names no tokens, those are the caller's to keep.
+    fn save(&self, _from: usize, _to: usize, _model: &str) -> Option<Vec<u8>> {
+        None
+    }
+
+    /// Puts saved tokens back behind those that the cache holds, which must reach up to where they
+    /// begin; what it holds beyond that is forgotten. An error leaves the cache as it was.
+    fn restore(&mut self, _bytes: &[u8], _model: &str) -> Result<(), ModelError> {
+        Err(ModelError::Snapshot("this model keeps none"))
+    }
+
+    /// Whether a batch of tokens gives, to the bit, what one after another does.
+    fn exact_in_batches(&self) -> bool {
+        false
+    }
+
+    /// A way on from what the cache holds, of which several can be followed at once; None where
+    /// the model cannot do that.
+    fn branch(&self) -> Option<Branch> {
+        None
+    }
+
+    /// Reads a token at the end of each branch, whose shared tokens the cache must still hold.
+    /// Returns logits, `[branches, vocabulary]` flat, the same to the bit as [`TextModel::feed`]
+    /// gives for each branch alone; None when `stop` said so: the branches then are as before.
+    fn feed_branches(
+        &mut self,
+        _branches: &mut [Branch],
+        _tokens: &[u32],
+        _stop: &dyn Fn() -> bool,
+    ) -> Result<Option<Vec<f32>>, ModelError> {
+        Ok(None)
+    }
+
+    /// Puts a branch's own tokens into the cache, after those that it shares.
+    fn adopt(&mut self, _branch: &Branch) {}
 }
 
 /// Reads the text model in a GGUF file onto a device.
-pub fn load_text(
-    gguf: Arc<Gguf>,
-    device: &Device,
-    threads: usize,
-) -> Result<Box<dyn TextModel>, ModelError> {
+pub fn load_text(gguf: Arc<Gguf>, placement: &Placement) -> Result<Box<dyn TextModel>, ModelError> {
     supported(&gguf)?;
-    Ok(Box::new(Transformer::load(gguf, device, threads)?))
+    Ok(Box::new(Transformer::load(gguf, placement)?))
 }
 
 /// Whether the file's architecture is one that can be loaded.
@@ -103,6 +168,8 @@ pub enum ModelError {
     NoTemplate,
     #[error("The model's context of {0} tokens is full")]
     ContextFull(usize),
+    #[error("What was kept of the story's reading cannot be used ({0}); the story is read again")]
+    Snapshot(&'static str),
     #[error("{0}")]
     Device(String),
     #[error("The model could not be computed: {0}")]

@@ -8,9 +8,11 @@ use illumine::model::catalog::Catalog;
 use illumine::model::device::Choice;
 use illumine::model::fetch::{HttpSettings, HubSettings, ModelStore};
 use illumine::model::gguf::Gguf;
+use illumine::model::transformer::attention::kv;
 use illumine::story::context::{Kind, Message, Part, Role};
 use illumine::story::message::{Fault, Goal, Overflow, Stats, TextRequest};
 use illumine::story::{About, Context, Event, NodeId, Request, Sampling, Status};
+use std::collections::{HashMap, HashSet};
 use std::path::Path;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::time::Duration;
@@ -46,6 +48,7 @@ fn start() -> (Engine, Receiver<Event>) {
         store,
         device: Choice::Cpu,
         threads: 2,
+        kv: kv::Kind::default(),
     };
     let (sender, events) = channel();
     (Engine::start(loader, sender), events)
@@ -477,4 +480,70 @@ fn a_warm_cache_writes_what_a_cold_one_does() {
             assert_eq!(warm.ids, cold.ids, "after {prompt:?}");
         }
     }
+}
+
+/// How the passages of one request for several were written, by node.
+fn several(desk: &Desk, requests: Vec<TextRequest>) -> HashMap<NodeId, (String, Vec<u32>, Stats)> {
+    let count = requests.len();
+    let mut answers: HashMap<NodeId, (String, Vec<u32>, Stats)> = HashMap::new();
+    desk.engine.submit(Request::Candidates(requests));
+    let mut done = 0;
+    while done < count {
+        match next(&desk.events) {
+            Event::Piece {
+                node, text, ids, ..
+            } => {
+                let answer = answers.entry(node).or_default();
+                answer.0.push_str(&text);
+                answer.1.extend(ids);
+            }
+            Event::Done { node, stats, .. } => {
+                // The last one's node is the request's, which names none.
+                if let Some(node) = node {
+                    answers.entry(node).or_default().2 = stats;
+                }
+                done += 1;
+            }
+            Event::Prefill { .. } => {}
+            other => panic!("{other:?}"),
+        }
+    }
+    answers
+}
+
+#[test]
+fn passages_written_together_are_what_each_would_be_alone() {
+    let desk = Desk::new();
+    let one = |node: NodeId| TextRequest {
+        seed: 40 + node,
+        ..prose(node, "The lamp on the wall went out, and", 6 + node as u32)
+    };
+    let nodes = 1..6;
+    let together = several(&desk, nodes.clone().map(one).collect());
+    // The first of them is kept: a line after it is all that is read.
+    let (text, ids, _) = &together[&1];
+    let own = Part {
+        text: text.clone(),
+        model_sha256: desk.about.sha256.clone(),
+        ids: ids.clone(),
+        ..Part::default()
+    };
+    let parts = vec![
+        part("The lamp on the wall went out, and"),
+        own,
+        part(" Nobody came."),
+    ];
+    let on = desk.answered(request(9, parts, 2));
+    let read = on.stats.prompt_tokens - on.stats.reused;
+    assert!(read <= desk.count(" Nobody came.") + 1, "{:?}", on.stats);
+    let fresh = Desk::new();
+    for node in nodes {
+        let alone = fresh.answered(one(node));
+        assert_eq!(
+            (&alone.text, &alone.ids),
+            (&together[&node].0, &together[&node].1)
+        );
+    }
+    let different: HashSet<&String> = together.values().map(|(text, ..)| text).collect();
+    assert!(different.len() > 2);
 }

@@ -229,7 +229,8 @@ fn the_catalogue_lists_what_can_be_read() {
     let mut tiny = body("llama", SHAPE);
     tiny.plain("general.architecture", Value::String("mamba".to_string()));
     let gguf = illumine::model::gguf::Gguf::open(tiny.write().path()).unwrap();
-    let error = illumine::model::load_text(gguf.into(), &Device::Cpu, 1)
+    let placement = illumine::model::Placement::on(Device::Cpu, 1);
+    let error = illumine::model::load_text(gguf.into(), &placement)
         .err()
         .unwrap();
     assert!(error.to_string().contains("\"mamba\""), "{error}");

@@ -8,6 +8,7 @@ mod engine;
 mod families;
 mod interop;
 mod kill;
+mod loaded;
 mod mixed;
 mod prompts;
 mod reference;

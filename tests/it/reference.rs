@@ -5,9 +5,10 @@ use crate::support::{loaded, model_path};
 use candle_core::Device;
 use candle_core::quantized::{GgmlDType, QTensor, gguf_file};
 use illumine::engine::perplexity::perplexity;
-use illumine::engine::{Loaded, encode, read};
+use illumine::engine::{Loaded, Place, encode, read};
 use illumine::model::Rows;
 use illumine::model::device::Choice;
+use illumine::model::transformer::attention::kv::Kind;
 use illumine::story::Context;
 use illumine::story::context::{Message, Part, Role};
 use serde::Deserialize;
@@ -200,7 +201,12 @@ fn exact_model(dir: &Path) -> Loaded {
         .collect();
     let path = dir.join("exact.gguf");
     gguf_file::write(&mut File::create(&path).unwrap(), &metadata, &tensors).unwrap();
-    read("exact", &path, "exact".into(), Choice::Cpu, 2).unwrap()
+    let place = Place {
+        device: Choice::Cpu,
+        threads: 2,
+        kv: Kind::F32,
+    };
+    read("exact", &path, "exact".into(), place).unwrap()
 }
 
 #[test]

@@ -12,6 +12,7 @@
 //!
 //! It knows no tensor type, no model and no file: bytes and floats come in, floats go out.
 
+mod aligned;
 mod arena;
 mod dequantize;
 mod format;
@@ -21,13 +22,15 @@ mod pack;
 mod pool;
 mod quantize;
 
+pub use aligned::{Aligned, Plain};
 pub use arena::Arena;
 pub use dequantize::dequantize_row;
 pub use format::Format;
 pub use kernels::Family;
-pub use matmul::matmul;
+pub use matmul::{Write, matmul};
 pub use pack::Packed;
 pub use pool::Pool;
+pub use quantize::Source;
 
 /// Rows of a strip: the outputs that a kernel computes side by side.
 const STRIP: usize = 16;

@@ -5,21 +5,37 @@
 //! format with minima is multiplied with, and the plain sums of both halves of the block, for
 //! formats whose codes have a zero point.
 //!
-//! Rows lie in groups of 8, then 4, 2 and 1 as the rest demands: block by block, the rows of a
-//! group side by side, so that a kernel finds them at fixed distances from one pointer.
+//! Rows lie in groups of as many as the kernels take at once (16 or 8), then 8, 4, 2 and 1 as the
+//! rest demands: block by block, the rows of a group side by side, so that a kernel finds them at
+//! fixed distances from one pointer.
+//!
+//! Where rows are made on the way (a norm, an activation), they are made and quantized a few at a
+//! time, so that what lies between stays in a core's own cache.
 
-use super::{BLOCK, Pool};
+use super::{Aligned, BLOCK, Pool};
 
 /// The most rows that a kernel takes at once.
-pub(super) const GROUP: usize = 8;
+pub(super) const GROUP: usize = 16;
 /// Rows from which on quantizing is worth handing out.
 const SHARE: usize = 16;
+
+/// Where the rows of an input `[m, k]` come from.
+#[derive(Clone, Copy)]
+pub enum Source<'a> {
+    Rows(&'a [f32]),
+    /// Row `i` is what this writes.
+    Made(&'a (dyn Fn(usize, &mut [f32]) + Sync)),
+}
 
 /// The quantized rows of one input `[m, k]`.
 #[derive(Default)]
 pub(super) struct Activations {
     blocks: usize,
-    codes: Vec<i8>,
+    /// Rows of a whole group.
+    most: usize,
+    /// The rows themselves, where they were made here.
+    made: Aligned<f32>,
+    codes: Aligned<i8>,
     scales: Vec<f32>,
     sums: Vec<f32>,
     totals: Vec<[i32; 2]>,
@@ -28,7 +44,7 @@ pub(super) struct Activations {
 /// Rows that a kernel multiplies together. All but `values` are `[blocks, rows, ..]`.
 #[derive(Clone, Copy)]
 pub(super) struct Group<'a> {
-    /// 1, 2, 4 or 8.
+    /// 1, 2, 4, 8 or 16; for kernels that take several whole groups, a multiple of 16.
     pub rows: usize,
     pub codes: &'a [i8],
     pub scales: &'a [f32],
@@ -41,7 +57,20 @@ pub(super) struct Group<'a> {
 }
 
 /// The part of an `Activations` that belongs to some whole groups.
+struct Place<'a> {
+    /// Its first row.
+    first: usize,
+    made: &'a mut [f32],
+    codes: &'a mut [i8],
+    scales: &'a mut [f32],
+    sums: &'a mut [f32],
+    totals: &'a mut [[i32; 2]],
+}
+
+/// The same with the rows that go there.
 pub(super) struct Part<'a> {
+    /// Rows of a whole group.
+    most: usize,
     values: &'a [f32],
     codes: &'a mut [i8],
     scales: &'a mut [f32],
@@ -49,10 +78,11 @@ pub(super) struct Part<'a> {
     totals: &'a mut [[i32; 2]],
 }
 
-/// How many rows the group has that begins where `rest` rows are left.
-pub(super) fn group_rows(rest: usize) -> usize {
+/// How many rows the group has that begins where `rest` rows are left, of groups of up to `most`.
+fn group_rows(rest: usize, most: usize) -> usize {
     match rest {
-        GROUP.. => GROUP,
+        _ if rest >= most => most,
+        8.. => 8,
         4.. => 4,
         2.. => 2,
         _ => rest,
@@ -60,34 +90,83 @@ pub(super) fn group_rows(rest: usize) -> usize {
 }
 
 impl Activations {
-    /// Quantizes `values`, `[m, k]`.
-    pub fn quantize(&mut self, pool: &Pool, values: &[f32], k: usize) {
-        let (m, blocks) = (values.len() / k, values.len() / BLOCK);
-        self.blocks = k / BLOCK;
-        self.codes.resize(values.len(), 0);
-        self.scales.resize(blocks, 0.0);
-        self.sums.resize(blocks, 0.0);
-        self.totals.resize(blocks, [0; 2]);
-        let whole = Part {
-            values,
-            codes: &mut self.codes,
-            scales: &mut self.scales,
-            sums: &mut self.sums,
-            totals: &mut self.totals,
+    /// Reads `m` rows of `k` values, and quantizes them where integers multiply them.
+    pub fn read(&mut self, pool: &Pool, source: Source, m: usize, k: usize, integers: bool) {
+        let made = match source {
+            Source::Rows(_) => 0,
+            Source::Made(_) => m * k,
         };
-        // SAFETY: a pool has a family that this processor has.
-        let quantize = |part: Part| unsafe { pool.family().quantizer()(part, k) };
+        let codes = if integers { m * k } else { 0 };
+        self.blocks = k / BLOCK;
+        self.most = pool.family().group();
+        self.made.resize(made);
+        self.codes.resize(codes);
+        self.scales.resize(codes / BLOCK, 0.0);
+        self.sums.resize(codes / BLOCK, 0.0);
+        self.totals.resize(codes / BLOCK, [0; 2]);
+        let most = self.most;
+        let read = |place: Place| {
+            let rows = (place.codes.len() / k).max(place.made.len() / k);
+            let values = match source {
+                Source::Rows(values) => &values[place.first * k..][..rows * k],
+                Source::Made(make) => {
+                    for (i, row) in place.made.chunks_exact_mut(k).enumerate() {
+                        make(place.first + i, row);
+                    }
+                    &*place.made
+                }
+            };
+            let part = Part {
+                most,
+                values,
+                codes: place.codes,
+                scales: place.scales,
+                sums: place.sums,
+                totals: place.totals,
+            };
+            if integers {
+                // SAFETY: a pool has a family that this processor has.
+                unsafe { pool.family().quantizer()(part, k) };
+            }
+        };
         if m < SHARE || pool.threads() == 1 {
-            quantize(whole);
+            self.places(m, k, m).into_iter().for_each(read);
         } else {
-            pool.each(whole.split(GROUP * k), quantize);
+            pool.each(self.places(m, k, GROUP), read);
         }
     }
 
-    /// The group that begins at `row` of the input `values`, with `rest` rows from there on.
-    pub fn group<'a>(&'a self, values: &'a [f32], k: usize, row: usize, rest: usize) -> Group<'a> {
-        let rows = group_rows(rest);
-        let values = &values[row * k..(row + rows) * k];
+    /// Places of `rows` rows each, which must be whole groups, and one with what is left.
+    fn places(&mut self, m: usize, k: usize, rows: usize) -> Vec<Place<'_>> {
+        let (mut made, mut codes) = (&mut self.made[..], &mut self.codes[..]);
+        let (mut scales, mut sums) = (self.scales.as_mut_slice(), self.sums.as_mut_slice());
+        let mut totals = self.totals.as_mut_slice();
+        let mut places = Vec::with_capacity(m.div_ceil(rows.max(1)));
+        for first in (0..m).step_by(rows.max(1)) {
+            let values = rows.min(m - first) * k;
+            places.push(Place {
+                first,
+                made: front(&mut made, values),
+                codes: front(&mut codes, values),
+                scales: front(&mut scales, values / BLOCK),
+                sums: front(&mut sums, values / BLOCK),
+                totals: front(&mut totals, values / BLOCK),
+            });
+        }
+        places
+    }
+
+    /// The group that begins at `row` of the input, with `rest` rows from there on.
+    pub fn group<'a>(&'a self, source: Source<'a>, k: usize, row: usize, rest: usize) -> Group<'a> {
+        self.rows(source, k, row, group_rows(rest, self.most))
+    }
+
+    /// Whole groups that follow each other, `rows` in all; or one that is smaller.
+    pub fn rows<'a>(&'a self, source: Source<'a>, k: usize, row: usize, rows: usize) -> Group<'a> {
+        let values = match source {
+            Source::Rows(values) => values,
+            Source::Made(_) => &self.made,
+        };
         let span = row * self.blocks..(row + rows) * self.blocks;
         Group {
             rows,
@@ -98,31 +177,21 @@ impl Activations {
             scales: self.scales.get(span.clone()).unwrap_or_default(),
             sums: self.sums.get(span.clone()).unwrap_or_default(),
             totals: self.totals.get(span).unwrap_or_default(),
-            values,
+            values: &values[row * k..(row + rows) * k],
         }
     }
 }
 
-impl<'a> Part<'a> {
-    /// Parts of `len` values each, which must be whole groups, and one with what is left.
-    fn split(self, len: usize) -> Vec<Part<'a>> {
-        let blocks = len / BLOCK;
-        let values = self.values.chunks(len).zip(self.codes.chunks_mut(len));
-        let scales = self
-            .scales
-            .chunks_mut(blocks)
-            .zip(self.sums.chunks_mut(blocks));
-        let parts = values.zip(scales).zip(self.totals.chunks_mut(blocks));
-        let part = |(((values, codes), (scales, sums)), totals)| Part {
-            values,
-            codes,
-            scales,
-            sums,
-            totals,
-        };
-        parts.map(part).collect()
-    }
+/// Cuts the first `len` items off, or all where there are fewer.
+fn front<'a, T>(rest: &mut &'a mut [T], len: usize) -> &'a mut [T] {
+    let (front, after) = std::mem::take(rest)
+        .split_at_mut_checked(len)
+        .unwrap_or_default();
+    *rest = after;
+    front
+}
 
+impl Part<'_> {
     /// Quantizes the part; inlined, so that a caller with more instructions makes use of them.
     #[inline(always)]
     pub fn quantize(self, k: usize) {
@@ -131,7 +200,7 @@ impl<'a> Part<'a> {
         let (codes, _) = self.codes.as_chunks_mut::<BLOCK>();
         let mut row = 0;
         while row < m {
-            let rows = group_rows(m - row);
+            let rows = group_rows(m - row, self.most);
             for i in 0..rows {
                 for b in 0..blocks {
                     let at = row * blocks + b * rows + i;
@@ -193,10 +262,11 @@ mod tests {
             .map(|i| ((i * 37 % 101) as f32 - 50.0) / 7.0)
             .collect();
         let mut activations = Activations::default();
-        activations.quantize(&Pool::new(1), &values, 64);
+        let source = Source::Rows(&values);
+        activations.read(&Pool::new(1), source, 11, 64, true);
         let mut row = 0;
         while row < 11 {
-            let group = activations.group(&values, 64, row, 11 - row);
+            let group = activations.group(source, 64, row, 11 - row);
             for (index, codes) in group.codes.chunks(BLOCK).enumerate() {
                 let (block, i) = (index / group.rows, index % group.rows);
                 let input = &group.values[i * 64 + block * BLOCK..][..BLOCK];
@@ -224,9 +294,9 @@ mod tests {
             let mut values = [1.0; 32];
             values[7] = bad;
             let mut activations = Activations::default();
-            activations.quantize(&Pool::new(1), &values, 32);
+            activations.read(&Pool::new(1), Source::Rows(&values), 1, 32, true);
             assert!(!activations.scales[0].is_finite());
-            assert_eq!(activations.codes, [0; 32]);
+            assert_eq!(activations.codes[..], [0; 32]);
         }
     }
 
@@ -234,7 +304,7 @@ mod tests {
     fn nothing_becomes_nothing() {
         let mut activations = Activations::default();
         for small in [0.0, f32::MIN_POSITIVE / 8.0, 1e-31] {
-            activations.quantize(&Pool::new(1), &[small; 32], 32);
+            activations.read(&Pool::new(1), Source::Rows(&[small; 32]), 1, 32, true);
             assert!(activations.codes.iter().all(|&code| code == 0));
             assert_eq!((activations.sums[0], activations.totals[0]), (0.0, [0; 2]));
         }

@@ -8,7 +8,7 @@ use crate::model::ModelError;
 use crate::model::gguf::Gguf;
 use ahash::AHashMap;
 use std::borrow::Cow;
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use tokenizers::models::bpe::BPE;
 use tokenizers::normalizers::NFC;
 use tokenizers::pre_tokenizers::byte_level::ByteLevel;
@@ -214,11 +214,6 @@ fn byte_level(
 ) -> Result<(tokenizers::Tokenizer, Option<String>), ModelError> {
     let merges = gguf.texts("tokenizer.ggml.merges");
     let merges = merges.ok_or_else(|| gguf.missing("tokenizer.ggml.merges"))?;
-    let merges: Vec<(String, String)> = merges
-        .iter()
-        .filter_map(|merge| merge.split_once(' '))
-        .map(|(left, right)| (left.to_string(), right.to_string()))
-        .collect();
     let pre = gguf.text("tokenizer.ggml.pre").unwrap_or_default();
     let digits = |count: &str| {
         format!(r"{CONTRACTIONS}|[^\r\n\p{{L}}\p{{N}}]?\p{{L}}+|\p{{N}}{count}|{REST}")
@@ -247,11 +242,17 @@ fn byte_level(
             pre.as_ref(),
             "llama-bpe" | "llama3" | "llama-v3" | "tekken"
         ));
-    let bpe = BPE::builder()
-        .vocab_and_merges(vocab(vocabulary), known(merges, vocabulary))
-        .ignore_merges(ignore)
-        .build()
-        .map_err(unusable)?;
+    let build = |merges| {
+        BPE::builder()
+            .vocab_and_merges(vocab(vocabulary), merges)
+            .ignore_merges(ignore)
+            .build()
+    };
+    // Looking each merge up takes time, and hardly any list is damaged.
+    let bpe = build(pairs(&merges)).or_else(|_| {
+        let known = known(pairs(&merges), &vocab(vocabulary));
+        build(known).map_err(unusable)
+    })?;
     let mut tokenizer = tokenizers::Tokenizer::new(bpe);
     if nfc {
         let nfc = Some(NormalizerWrapper::from(NFC));
@@ -327,16 +328,27 @@ fn vocab(vocabulary: &Vocabulary) -> AHashMap<String, u32> {
         .collect()
 }
 
+fn pairs(merges: &[Cow<str>]) -> Vec<(String, String)> {
+    let pairs = merges.iter().filter_map(|merge| merge.split_once(' '));
+    pairs
+        .map(|(left, right)| (left.to_string(), right.to_string()))
+        .collect()
+}
+
 /// Merges whose parts and whole are all tokens; a damaged list must not make the rest unusable.
-fn known(merges: Vec<(String, String)>, vocabulary: &Vocabulary) -> Vec<(String, String)> {
-    let tokens: HashSet<&str> = vocabulary.tokens.iter().map(Cow::as_ref).collect();
-    let known = |(left, right): &(String, String)| {
-        let whole = format!("{left}{right}");
-        tokens.contains(left.as_str())
-            && tokens.contains(right.as_str())
-            && tokens.contains(whole.as_str())
+fn known(merges: Vec<(String, String)>, vocab: &AHashMap<String, u32>) -> Vec<(String, String)> {
+    let mut whole = String::new();
+    let mut known = |left: &str, right: &str| {
+        whole.clear();
+        whole.push_str(left);
+        whole.push_str(right);
+        [left, right, &whole]
+            .iter()
+            .all(|token| vocab.contains_key(*token))
     };
-    merges.into_iter().filter(known).collect()
+    let mut merges = merges;
+    merges.retain(|(left, right)| known(left, right));
+    merges
 }
 
 fn unusable(error: impl std::fmt::Display) -> ModelError {

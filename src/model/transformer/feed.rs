@@ -2,7 +2,9 @@
 //! token is sent to a few (Shazeer et al. 2017).
 
 use super::config::{Activation, Config};
-use super::weights::{Linear, Weights, forward_many};
+use super::matrix::{Buffer, Matrix};
+use super::norm::Norm;
+use super::weights::{Input, Linear, Weights};
 use crate::model::ModelError;
 use candle_core::{Result as Computed, Tensor};
 
@@ -11,9 +13,9 @@ pub enum Feed {
     Experts(Experts),
 }
 
-/// Gate and up from one input, then down: three matrices, or gate and up in one.
+/// Gate and up from one input, then down.
 pub struct Network {
-    gate: Option<Linear>,
+    gate: Linear,
     up: Linear,
     down: Linear,
     activation: Activation,
@@ -36,7 +38,7 @@ impl Feed {
             let ups = weights.stacked(&name("ffn_up_exps"))?.into_iter();
             let downs = weights.stacked(&name("ffn_down_exps"))?.into_iter();
             let network = |((gate, up), down)| Network {
-                gate: Some(gate),
+                gate,
                 up,
                 down,
                 activation,
@@ -47,72 +49,118 @@ impl Feed {
                 used: config.experts_used,
             }));
         }
-        let apart = weights.has(&name("ffn_gate"));
+        let [gate, up] = match weights.has(&name("ffn_gate")) {
+            true => [
+                weights.linear(&name("ffn_gate"))?,
+                weights.linear(&name("ffn_up"))?,
+            ],
+            false => weights.halves(&name("ffn_up"))?,
+        };
         Ok(Feed::Dense(Network {
-            gate: apart
-                .then(|| weights.linear(&name("ffn_gate")))
-                .transpose()?,
-            up: weights.linear(&name("ffn_up"))?,
+            gate,
+            up,
             down: weights.linear(&name("ffn_down"))?,
             activation,
         }))
     }
 
-    pub fn forward(&self, x: &Tensor) -> Computed<Tensor> {
+    /// Adds what the network says of `norm(x)` to `x`, `[tokens, hidden]`.
+    pub fn forward(&self, x: Matrix, norm: &Norm, after: Option<&Norm>) -> Computed<Matrix> {
         match self {
-            Feed::Dense(network) => network.forward(x),
-            Feed::Experts(experts) => experts.forward(x),
+            Feed::Dense(network) => {
+                let [gate, up] = network.halves(Input::Normed(&x, norm))?;
+                network
+                    .down
+                    .onto(Input::Gated(network.activation, &gate, &up), after, x)
+            }
+            Feed::Experts(experts) => {
+                // The norm is needed twice: by the router and by the experts.
+                let normed = norm.forward(x.copy()?)?;
+                let said = experts.forward(&normed)?;
+                x.plus(match after {
+                    Some(after) => after.forward(said)?,
+                    None => said,
+                })
+            }
         }
     }
 }
 
 impl Network {
-    fn forward(&self, x: &Tensor) -> Computed<Tensor> {
-        let [gate, up] = match &self.gate {
-            Some(gate) => forward_many([gate, &self.up], x)?,
-            None => {
-                let both = self.up.forward(x)?;
-                let half = both.dim(1)? / 2;
-                [
-                    both.narrow(1, 0, half)?.contiguous()?,
-                    both.narrow(1, half, half)?.contiguous()?,
-                ]
-            }
-        };
-        let gate = match self.activation {
-            Activation::Silu => gate.silu()?,
-            Activation::Gelu => gate.gelu()?,
-        };
-        self.down.forward(&(gate * up)?)
+    fn halves(&self, x: Input) -> Computed<[Matrix; 2]> {
+        Linear::many([&self.gate, &self.up], x)
+    }
+
+    fn forward(&self, x: &Matrix) -> Computed<Matrix> {
+        let [gate, up] = self.halves(Input::Plain(x))?;
+        let [out] = Linear::many([&self.down], Input::Gated(self.activation, &gate, &up))?;
+        Ok(out)
     }
 }
 
 impl Experts {
-    fn forward(&self, x: &Tensor) -> Computed<Tensor> {
-        let scores = self.router.forward(x)?;
+    fn forward(&self, x: &Matrix) -> Computed<Matrix> {
+        let [scores] = Linear::many([&self.router], Input::Plain(x))?;
+        let (tokens, experts) = (x.tokens()?, self.experts.len());
+        let scores = scores.into_vec()?;
         let chosen = scores
-            .to_vec2::<f32>()?
-            .into_iter()
-            .map(|row| choose(&row, self.used));
+            .chunks_exact(experts)
+            .map(|row| choose(row, self.used));
         let chosen: Vec<Vec<(usize, f32)>> = chosen.collect();
         let mut sum = x.zeros_like()?;
         for (index, expert) in self.experts.iter().enumerate() {
-            let (mut rows, mut shares) = (Vec::new(), Vec::new());
-            for (row, chosen) in chosen.iter().enumerate() {
-                if let Some((_, share)) = chosen.iter().find(|(expert, _)| *expert == index) {
-                    rows.push(row as u32);
-                    shares.push(*share);
-                }
+            let share = |row: usize| {
+                let share = chosen[row].iter().find(|(expert, _)| *expert == index);
+                share.map(|(_, share)| (row, *share))
+            };
+            let sent: Vec<(usize, f32)> = (0..tokens).filter_map(share).collect();
+            if !sent.is_empty() {
+                sum = add(sum, expert.forward(&gather(x, &sent)?)?, &sent)?;
             }
-            if rows.is_empty() {
-                continue;
-            }
-            let shares = Tensor::from_vec(shares, (rows.len(), 1), x.device())?;
-            let rows = Tensor::new(rows, x.device())?;
-            let said = expert.forward(&x.index_select(&rows, 0)?)?;
-            sum = sum.index_add(&rows, &said.broadcast_mul(&shares)?, 0)?;
         }
         Ok(sum)
+    }
+}
+
+/// The rows that an expert is sent.
+fn gather(x: &Matrix, sent: &[(usize, f32)]) -> Computed<Matrix> {
+    match x {
+        Matrix::Host(x) => {
+            let mut rows = Buffer::rows(sent.len(), x.width());
+            for (to, (row, _)) in sent.iter().enumerate() {
+                rows.row_mut(to).copy_from_slice(x.row(*row));
+            }
+            Ok(Matrix::Host(rows))
+        }
+        Matrix::Device(x) => {
+            let rows: Vec<u32> = sent.iter().map(|(row, _)| *row as u32).collect();
+            let rows = Tensor::new(rows, x.device())?;
+            Ok(Matrix::Device(x.index_select(&rows, 0)?))
+        }
+    }
+}
+
+/// Adds an expert's answers, by each one's share.
+fn add(sum: Matrix, said: Matrix, sent: &[(usize, f32)]) -> Computed<Matrix> {
+    match (sum, said) {
+        (Matrix::Host(mut sum), Matrix::Host(said)) => {
+            for (from, (row, share)) in sent.iter().enumerate() {
+                let terms = sum.row_mut(*row).iter_mut().zip(said.row(from));
+                terms.for_each(|(sum, said)| *sum += said * share);
+            }
+            Ok(Matrix::Host(sum))
+        }
+        (sum, said) => {
+            let (sum, said) = (sum.tensor()?, said.tensor()?);
+            let (rows, shares): (Vec<u32>, Vec<f32>) = sent
+                .iter()
+                .map(|(row, share)| (*row as u32, *share))
+                .unzip();
+            let shares = Tensor::from_vec(shares, (sent.len(), 1), sum.device())?;
+            let rows = Tensor::new(rows, sum.device())?;
+            let sum = sum.index_add(&rows, &said.broadcast_mul(&shares)?, 0)?;
+            Ok(Matrix::Device(sum))
+        }
     }
 }
 

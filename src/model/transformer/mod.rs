@@ -3,25 +3,34 @@
 //! What a family is lies in [`Config`]; how fast a matrix is multiplied lies in [`weights`]. This
 //! module knows neither words nor sampling: tokens in, logits out.
 
-mod attention;
+pub mod attention;
+mod branch;
 mod cache;
 pub mod config;
 mod convolution;
 mod feed;
-mod fused;
+mod lanes;
 mod layer;
+mod math;
+mod matrix;
+mod norm;
 mod rope;
+mod snapshot;
 mod weights;
+
+pub use branch::Branch;
 
 pub use config::Config;
 
 use super::gguf::Gguf;
-use super::{ModelError, Rows, TextModel};
-use candle_core::{Device, Tensor};
-use layer::{Layer, Norm};
+use super::{ModelError, Placement, Rows, TextModel};
+use branch::At;
+use layer::Layer;
+use matrix::Matrix;
+use norm::Norm;
 use rope::Tables;
 use std::sync::Arc;
-use weights::{Linear, Weights};
+use weights::{Input, Linear, Weights};
 
 pub struct Transformer {
     config: Config,
@@ -37,15 +46,12 @@ pub struct Transformer {
 }
 
 impl Transformer {
-    pub fn load(
-        gguf: Arc<Gguf>,
-        device: &Device,
-        threads: usize,
-    ) -> Result<Transformer, ModelError> {
+    pub fn load(gguf: Arc<Gguf>, placement: &Placement) -> Result<Transformer, ModelError> {
         let config = Config::read(&gguf)?;
-        let weights = Weights::new(gguf, device, threads)?;
+        let weights = Weights::new(gguf, placement)?;
         let divisors = weights.rope_divisors(&config);
-        let rope = Tables::new(&config.rope, config.rope.base, divisors, device)?;
+        let (device, on_host) = (weights.device(), weights.on_host());
+        let rope = Tables::new(&config.rope, config.rope.base, divisors, device, on_host)?;
         let local = config.window.as_ref().and_then(|window| window.rope_base);
         let local_rope = local.map(|base| {
             let plain = config::Rope {
@@ -53,26 +59,28 @@ impl Transformer {
                 magnitude: 1.0,
                 ..config.rope.clone()
             };
-            Tables::new(&plain, base, None, device)
+            Tables::new(&plain, base, None, device, on_host)
         });
-        let layers = (0..config.layers).map(|index| Layer::load(&weights, &config, index));
-        let layers = layers.collect::<Result<Vec<_>, _>>()?;
         // LFM2's converter gave the last norm another name.
         let norm = match weights.has("output_norm.weight") {
             true => "output_norm.weight",
             false => "token_embd_norm.weight",
         };
-        // Small models write with the matrix they read with.
+        // Small models write with the matrix they read with. It is the largest, and first, so that
+        // there is no moment with all of the rest packed and this one still in the file's pages.
         let head = match weights.has("output.weight") {
             true => "output.weight",
             false => "token_embd.weight",
         };
+        let head = weights.linear(head)?;
+        let layers = (0..config.layers).map(|index| Layer::load(&weights, &config, index));
+        let layers = layers.collect::<Result<Vec<_>, _>>()?;
         Ok(Transformer {
             layers,
             rope,
             local_rope: local_rope.transpose()?,
             norm: Norm::load(&weights, norm, config.norm_eps)?,
-            head: weights.linear(head)?,
+            head,
             len: 0,
             weights,
             config,
@@ -87,16 +95,18 @@ impl Transformer {
     fn hidden(
         &mut self,
         tokens: &[u32],
+        at: &mut At,
         stop: &dyn Fn() -> bool,
-    ) -> Result<Option<Tensor>, ModelError> {
-        let end = self.len + tokens.len();
+    ) -> Result<Option<Matrix>, ModelError> {
+        let last = (0..tokens.len()).map(|index| at.position(index)).max();
+        let end = last.unwrap_or_default() + 1;
         self.rope.grow(end)?;
         if let Some(local) = &mut self.local_rope {
             local.grow(end)?;
         }
         let mut x = self.weights.embed(tokens)?;
         if let Some(scale) = self.config.embedding_scale {
-            x = (x * scale)?;
+            x = x.times(scale)?;
         }
         for (index, layer) in self.layers.iter_mut().enumerate() {
             if stop() {
@@ -108,10 +118,15 @@ impl Transformer {
                 .as_ref()
                 .filter(|_| windowed)
                 .unwrap_or(&self.rope);
-            x = layer.forward(&x, rope, self.len)?;
+            x = layer.forward(x, rope, (at, index))?;
         }
-        self.len = end;
         Ok(Some(x))
+    }
+
+    /// The logits of rows, `[rows, vocabulary]`.
+    fn logits(&self, x: &Matrix) -> Result<Vec<f32>, ModelError> {
+        let [logits] = Linear::many([&self.head], Input::Normed(x, &self.norm))?;
+        Ok(logits.into_vec()?)
     }
 }
 
@@ -145,15 +160,69 @@ impl TextModel for Transformer {
         if tokens.is_empty() || self.len + tokens.len() > self.config.context {
             return Err(ModelError::ContextFull(self.config.context));
         }
-        let Some(x) = self.hidden(tokens, stop)? else {
+        let Some(x) = self.hidden(tokens, &mut At::Line(self.len), stop)? else {
             return Ok(None);
         };
-        let x = match rows {
-            Rows::None => return Ok(Some(Vec::new())),
-            Rows::Last => x.narrow(0, tokens.len() - 1, 1)?,
-            Rows::All => x,
+        self.len += tokens.len();
+        match rows {
+            Rows::None => Ok(Some(Vec::new())),
+            Rows::Last => Ok(Some(self.logits(&x.last()?)?)),
+            Rows::All => Ok(Some(self.logits(&x)?)),
+        }
+    }
+
+    fn save(&self, from: usize, to: usize, model: &str) -> Option<Vec<u8>> {
+        self.snapshot(from, to, model)
+    }
+
+    fn restore(&mut self, bytes: &[u8], model: &str) -> Result<(), ModelError> {
+        self.put_back(bytes, model)
+    }
+
+    fn exact_in_batches(&self) -> bool {
+        self.weights.exact()
+    }
+
+    fn branch(&self) -> Option<Branch> {
+        let layers = self.layers.iter().map(Layer::branch);
+        Some(Branch {
+            shared: self.len,
+            len: 0,
+            layers: layers.collect::<Option<_>>()?,
+        })
+    }
+
+    fn feed_branches(
+        &mut self,
+        branches: &mut [Branch],
+        tokens: &[u32],
+        stop: &dyn Fn() -> bool,
+    ) -> Result<Option<Vec<f32>>, ModelError> {
+        if branches.len() != tokens.len() || branches.iter().any(|one| one.shared > self.len) {
+            return Err(ModelError::Compute(
+                "a branch of a story that is gone".into(),
+            ));
+        }
+        if branches
+            .iter()
+            .any(|one| one.position() >= self.config.context)
+        {
+            return Err(ModelError::ContextFull(self.config.context));
+        }
+        let Some(x) = self.hidden(tokens, &mut At::Branches(branches), stop)? else {
+            return Ok(None);
         };
-        let logits = self.head.forward(&self.norm.forward(&x)?)?;
-        Ok(Some(logits.flatten_all()?.to_vec1()?))
+        branches.iter_mut().for_each(|branch| branch.len += 1);
+        Ok(Some(self.logits(&x)?))
+    }
+
+    fn adopt(&mut self, branch: &Branch) {
+        if branch.shared > self.len || branch.layers.len() != self.layers.len() {
+            return;
+        }
+        for (index, layer) in self.layers.iter_mut().enumerate() {
+            layer.adopt(branch, index);
+        }
+        self.len = branch.position();
     }
 }

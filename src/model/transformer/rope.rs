@@ -5,6 +5,9 @@ use candle_core::{Device, Result, Tensor};
 
 /// Cosines and sines for positions 0 to `len`, each `[len, dim / 2]`.
 pub struct Tables {
+    /// On a CPU: cosine and sine in turn.
+    turns: Vec<(f32, f32)>,
+    on_host: bool,
     rope: Rope,
     base: f64,
     /// Llama 3's and Phi 3's per-frequency divisors, `[dim / 2]`.
@@ -21,9 +24,12 @@ impl Tables {
         base: f64,
         divisors: Option<Vec<f32>>,
         device: &Device,
+        on_host: bool,
     ) -> Result<Tables> {
         let empty = Tensor::zeros((1, rope.dim / 2), candle_core::DType::F32, device)?;
         Ok(Tables {
+            turns: Vec::new(),
+            on_host,
             rope: rope.clone(),
             base,
             divisors: divisors.filter(|divisors| divisors.len() == rope.dim / 2),
@@ -50,16 +56,41 @@ impl Tables {
             self.base.powf(-exponent) / divisor / self.rope.factor
         };
         let turns: Vec<f64> = (0..half).map(turn).collect();
-        let angles = (0..len).flat_map(|at| turns.iter().map(move |turn| at as f64 * turn));
         let size = self.rope.magnitude;
-        let (sin, cos): (Vec<f32>, Vec<f32>) = angles
-            .map(|angle| (angle.sin() * size, angle.cos() * size))
-            .map(|(sin, cos)| (sin as f32, cos as f32))
-            .unzip();
-        self.cos = Tensor::from_vec(cos, (len, half), &self.device)?;
-        self.sin = Tensor::from_vec(sin, (len, half), &self.device)?;
+        let turn = |(at, turn): (usize, &f64)| {
+            let (sin, cos) = (at as f64 * turn).sin_cos();
+            ((cos * size) as f32, (sin * size) as f32)
+        };
+        let from = self.turns.len() / half.max(1);
+        let new = (from..len).flat_map(|at| turns.iter().map(move |turn| (at, turn)));
+        self.turns.extend(new.map(turn));
+        if !self.on_host {
+            let (cos, sin): (Vec<f32>, Vec<f32>) = self.turns.iter().copied().unzip();
+            self.cos = Tensor::from_vec(cos, (len, half), &self.device)?;
+            self.sin = Tensor::from_vec(sin, (len, half), &self.device)?;
+        }
         self.len = len;
         Ok(())
+    }
+
+    /// Turns one head's numbers, on a CPU.
+    pub fn turn(&self, head: &mut [f32], position: usize) {
+        let half = self.rope.dim / 2;
+        let turns = &self.turns[position * half..][..half];
+        match self.rope.pairs {
+            Pairs::Halves => {
+                let (first, second) = head[..self.rope.dim].split_at_mut(half);
+                for ((x, y), (cos, sin)) in first.iter_mut().zip(second).zip(turns) {
+                    (*x, *y) = (*x * cos - *y * sin, *x * sin + *y * cos);
+                }
+            }
+            Pairs::Neighbours => {
+                let (pairs, _) = head[..self.rope.dim].as_chunks_mut::<2>();
+                for ([x, y], (cos, sin)) in pairs.iter_mut().zip(turns) {
+                    (*x, *y) = (*x * cos - *y * sin, *x * sin + *y * cos);
+                }
+            }
+        }
     }
 
     /// Turns `x` `[tokens, heads, head_dim]`, whose first token stands at `position`.
@@ -70,12 +101,12 @@ impl Tables {
         if self.rope.dim < head_dim {
             let turned = x.narrow(2, 0, self.rope.dim)?.contiguous()?;
             let rest = x.narrow(2, self.rope.dim, head_dim - self.rope.dim)?;
-            return Tensor::cat(&[&self.turn(&turned, &cos, &sin)?, &rest], 2);
+            return Tensor::cat(&[&self.turned(&turned, &cos, &sin)?, &rest], 2);
         }
-        self.turn(&x.contiguous()?, &cos, &sin)
+        self.turned(&x.contiguous()?, &cos, &sin)
     }
 
-    fn turn(&self, x: &Tensor, cos: &Tensor, sin: &Tensor) -> Result<Tensor> {
+    fn turned(&self, x: &Tensor, cos: &Tensor, sin: &Tensor) -> Result<Tensor> {
         match self.rope.pairs {
             Pairs::Halves => {
                 candle_nn::rotary_emb::rope_thd(&x.unsqueeze(0)?, cos, sin)?.squeeze(0)

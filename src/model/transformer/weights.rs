@@ -4,21 +4,32 @@
 //! ([`crate::model::linear`]); in the few formats that these do not know, and on every other
 //! device, candle's quantized matrices serve.
 
-use super::Config;
-use crate::model::ModelError;
+use super::attention::kv::Kind;
+use super::config::{Activation, Config};
+use super::math;
+use super::matrix::{Buffer, Matrix};
+use super::norm::Norm;
 use crate::model::gguf::{Gguf, TensorInfo};
-use crate::model::linear::{self, Arena, Format, LinearError, Packed, Pool, dequantize_row};
+use crate::model::linear::{
+    self, Arena, Format, LinearError, Packed, Pool, Source, Write, dequantize_row,
+};
+use crate::model::{ModelError, Placement};
 use candle_core::quantized::{GgmlDType, QMatMul, QStorage, QTensor};
-use candle_core::{Device, Module, Result as Computed, Storage, Tensor};
+use candle_core::{Device, Module, Result as Computed, Tensor};
 use std::borrow::Cow;
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::sync::Arc;
 
 pub struct Weights {
     gguf: Arc<Gguf>,
     device: Device,
+    /// Rows are plain memory, and our own kernels compute.
+    on_host: bool,
+    kv: Kind,
     pool: Arc<Pool>,
     arena: RefCell<Arena>,
+    /// All products are our own.
+    exact: Cell<bool>,
     /// The embedding table on the device, where rows are not read from the file.
     table: Option<QTensor>,
 }
@@ -26,16 +37,30 @@ pub struct Weights {
 /// A matrix `[out, in]` that multiplies rows `[tokens, in]` to `[tokens, out]`.
 pub enum Linear {
     Packed(Packed, Arc<Pool>),
-    Candle(QMatMul),
+    /// Candle's; `on_host` where rows are plain memory all the same.
+    Candle {
+        weight: QMatMul,
+        on_host: bool,
+    },
+}
+
+/// A norm's weight or a bias.
+pub struct Vector {
+    pub values: Vec<f32>,
+    pub tensor: Tensor,
 }
 
 impl Weights {
-    pub fn new(gguf: Arc<Gguf>, device: &Device, threads: usize) -> Result<Weights, ModelError> {
+    pub fn new(gguf: Arc<Gguf>, placement: &Placement) -> Result<Weights, ModelError> {
+        let family = placement.family.unwrap_or_else(linear::Family::best);
         let mut weights = Weights {
             gguf,
-            device: device.clone(),
-            pool: Arc::new(Pool::new(threads)),
+            device: placement.device.clone(),
+            on_host: placement.device.is_cpu() && !placement.plain,
+            kv: placement.kv,
+            pool: Arc::new(Pool::with_family(placement.threads, family)),
             arena: RefCell::new(Arena::new()),
+            exact: Cell::new(placement.device.is_cpu() && !placement.plain),
             table: None,
         };
         let embedding = weights.find(EMBEDDING, 2)?;
@@ -47,6 +72,21 @@ impl Weights {
 
     pub fn device(&self) -> &Device {
         &self.device
+    }
+
+    /// Whether rows are plain memory, and our own kernels compute.
+    pub fn on_host(&self) -> bool {
+        self.on_host
+    }
+
+    /// Whether rows are the same to the bit alone and in a batch.
+    pub fn exact(&self) -> bool {
+        self.exact.get()
+    }
+
+    /// How keys and values are kept on a CPU.
+    pub fn kv(&self) -> Kind {
+        self.kv
     }
 
     /// The threads that compute on a CPU.
@@ -69,9 +109,11 @@ impl Weights {
     }
 
     /// A norm's weight or a bias, as f32.
-    pub fn vector(&self, name: &str) -> Result<Tensor, ModelError> {
+    pub fn vector(&self, name: &str) -> Result<Vector, ModelError> {
         let tensor = self.find(name, 1)?;
-        Ok(self.quantized(tensor)?.dequantize(&self.device)?)
+        let tensor = self.quantized(tensor)?.dequantize(&self.device)?;
+        let values = tensor.to_vec1()?;
+        Ok(Vector { values, tensor })
     }
 
     /// A small matrix that is not multiplied by, as f32.
@@ -98,39 +140,75 @@ impl Weights {
             .collect()
     }
 
+    /// Matrices of so many rows that lie one above the other.
+    pub fn split<const N: usize>(
+        &self,
+        name: &str,
+        rows: [usize; N],
+    ) -> Result<[Linear; N], ModelError> {
+        let tensor = self.find(name, 2)?;
+        let (all, cols) = (tensor.shape[0], tensor.shape[1]);
+        if rows.iter().sum::<usize>() != all || all == 0 {
+            return Err(self.missing(name));
+        }
+        let mut data = self.gguf.data(tensor);
+        let each = data.len() / all;
+        let mut parts = Vec::with_capacity(N);
+        for rows in rows {
+            let (part, rest) = data.split_at(rows * each);
+            parts.push(self.multiplier(tensor.dtype, (rows, cols), part)?);
+            data = rest;
+        }
+        parts.try_into().map_err(|_| self.missing(name))
+    }
+
+    /// Two matrices of the same size, one above the other.
+    pub fn halves(&self, name: &str) -> Result<[Linear; 2], ModelError> {
+        let rows = self.find(name, 2)?.shape[0];
+        self.split(name, [rows / 2, rows - rows / 2])
+    }
+
     fn multiplier(
         &self,
         dtype: GgmlDType,
         (rows, cols): (usize, usize),
         data: &[u8],
     ) -> Result<Linear, ModelError> {
-        if let Some(format) = format(dtype).filter(|_| self.device.is_cpu()) {
+        if let Some(format) = format(dtype).filter(|_| self.on_host) {
             let mut arena = self.arena.borrow_mut();
             let packed = Packed::pack(&mut arena, &self.pool, format, data, rows, cols)?;
+            self.gguf.release(data);
             return Ok(Linear::Packed(packed, self.pool.clone()));
         }
+        self.exact.set(false);
         let storage = QStorage::from_data(Cow::Borrowed(data), &self.device, dtype)?;
         let quantized = QTensor::new(storage, (rows, cols))?;
-        Ok(Linear::Candle(QMatMul::from_arc(Arc::new(quantized))?))
+        Ok(Linear::Candle {
+            weight: QMatMul::from_arc(Arc::new(quantized))?,
+            on_host: self.on_host,
+        })
     }
 
     /// The embeddings of `tokens`, `[tokens, hidden]`, read from the quantized table in the file.
-    pub fn embed(&self, tokens: &[u32]) -> Result<Tensor, ModelError> {
+    pub fn embed(&self, tokens: &[u32]) -> Result<Matrix, ModelError> {
         if let Some(table) = &self.table {
-            return Ok(table.embedding(&Tensor::new(tokens, &self.device)?)?);
+            let rows = table.embedding(&Tensor::new(tokens, &self.device)?)?;
+            return Ok(match self.on_host {
+                true => host(&rows)?,
+                false => Matrix::Device(rows),
+            });
         }
         let table = self.find(EMBEDDING, 2)?;
         let format = format(table.dtype).ok_or_else(|| self.gguf.missing(EMBEDDING))?;
         let hidden = table.shape[1];
-        let mut rows = vec![0f32; tokens.len() * hidden];
+        let mut rows = Buffer::rows(tokens.len(), hidden);
         for (row, token) in rows.chunks_exact_mut(hidden).zip(tokens) {
             dequantize_row(format, self.gguf.data(table), *token as usize, hidden, row)?;
         }
-        Ok(Tensor::from_vec(
-            rows,
-            (tokens.len(), hidden),
-            &self.device,
-        )?)
+        Ok(match self.on_host {
+            true => Matrix::Host(rows),
+            false => Matrix::Device(rows.tensor()?.to_device(&self.device)?),
+        })
     }
 
     /// Llama 3's and Phi 3's per-frequency divisors; Phi's short ones, which its first 4,096
@@ -142,7 +220,7 @@ impl Weights {
         } else {
             "rope_freqs.weight"
         };
-        self.vector(name).ok()?.to_vec1().ok()
+        Some(self.vector(name).ok()?.values)
     }
 
     fn find(&self, name: &str, rank: usize) -> Result<&TensorInfo, ModelError> {
@@ -180,67 +258,124 @@ fn format(dtype: GgmlDType) -> Option<Format> {
     })
 }
 
-impl Linear {
-    pub fn forward(&self, x: &Tensor) -> Computed<Tensor> {
-        let [product] = forward_many([self], x)?;
-        Ok(product)
-    }
+/// What matrices are multiplied with; on a CPU it is made on the way, a few rows at a time.
+#[derive(Clone, Copy)]
+pub enum Input<'a> {
+    Plain(&'a Matrix),
+    Normed(&'a Matrix, &'a Norm),
+    /// `activation(gate) * up`.
+    Gated(Activation, &'a Matrix, &'a Matrix),
 }
 
-/// Several matrices times the same rows: on a CPU they share one reading of the input.
-pub fn forward_many<const N: usize>(weights: [&Linear; N], x: &Tensor) -> Computed<[Tensor; N]> {
-    let x = x.contiguous()?;
-    let packed: Option<Vec<&Packed>> = weights.iter().map(|weight| weight.packed()).collect();
-    let products = match (packed, weights.first()) {
-        (Some(packed), Some(Linear::Packed(_, pool))) => multiply(pool, &packed, &x)?,
-        _ => weights
-            .iter()
-            .map(|weight| weight.alone(&x))
-            .collect::<Computed<_>>()?,
-    };
-    products
-        .try_into()
-        .map_err(|_| candle_core::Error::Msg("a product is missing".to_string()))
-}
-
-impl Linear {
-    fn packed(&self) -> Option<&Packed> {
-        match self {
-            Linear::Packed(packed, _) => Some(packed),
-            Linear::Candle(_) => None,
-        }
+impl Input<'_> {
+    /// The rows on a CPU: where they are, or how they are made.
+    fn with_source<T>(self, pool: &Pool, work: impl FnOnce(usize, Source) -> T) -> Option<T> {
+        Some(match self {
+            Input::Plain(Matrix::Host(x)) => work(x.tokens(), Source::Rows(x)),
+            Input::Normed(Matrix::Host(x), norm) => {
+                let make = |row: usize, out: &mut [f32]| norm.row(x.row(row), out);
+                work(x.tokens(), Source::Made(&make))
+            }
+            Input::Gated(activation, Matrix::Host(gate), Matrix::Host(up)) => {
+                let make = |row: usize, out: &mut [f32]| {
+                    math::gated(pool.family(), activation, gate.row(row), up.row(row), out);
+                };
+                work(gate.tokens(), Source::Made(&make))
+            }
+            _ => return None,
+        })
     }
 
-    fn alone(&self, x: &Tensor) -> Computed<Tensor> {
+    fn tensor(self) -> Computed<Tensor> {
         match self {
-            Linear::Candle(weight) => weight.forward(x),
-            Linear::Packed(packed, pool) => {
-                let mut products = multiply(pool, &[packed], x)?;
-                Ok(products.remove(0))
+            Input::Plain(x) => x.tensor(),
+            Input::Normed(x, norm) => norm.tensor(&x.tensor()?),
+            Input::Gated(activation, gate, up) => {
+                let gate = gate.tensor()?;
+                let gate = match activation {
+                    Activation::Silu => gate.silu()?,
+                    Activation::Gelu => gate.gelu()?,
+                };
+                gate * up.tensor()?
             }
         }
     }
 }
 
-fn multiply(pool: &Pool, weights: &[&Packed], x: &Tensor) -> Computed<Vec<Tensor>> {
-    let tokens = x.dim(0)?;
-    let (storage, layout) = x.storage_and_layout();
-    let Storage::Cpu(cpu) = &*storage else {
-        candle_core::bail!("packed weights multiply on a CPU")
-    };
-    let start = layout.start_offset();
-    let rows = &cpu.as_slice::<f32>()?[start..start + layout.shape().elem_count()];
-    let mut products: Vec<Vec<f32>> = weights
-        .iter()
-        .map(|weight| vec![0f32; tokens * weight.rows()])
-        .collect();
-    let mut outs: Vec<&mut [f32]> = products.iter_mut().map(Vec::as_mut_slice).collect();
-    let done = linear::matmul(pool, weights, rows, tokens, &mut outs);
-    done.map_err(candle_core::Error::wrap)?;
-    let tensors = products.into_iter().zip(weights);
-    tensors
-        .map(|(product, weight)| Tensor::from_vec(product, (tokens, weight.rows()), x.device()))
-        .collect()
+impl Linear {
+    /// Several matrices times the same rows: on a CPU they share one reading of the input.
+    pub fn many<const N: usize>(weights: [&Linear; N], input: Input) -> Computed<[Matrix; N]> {
+        let packed: Option<Vec<&Packed>> = weights.iter().map(|weight| weight.packed()).collect();
+        if let (Some(packed), Some(Linear::Packed(_, pool))) = (packed, weights.first())
+            && let Some(products) = input.with_source(pool, |tokens, source| {
+                let buffer = |n: usize| Buffer::rows(tokens, packed[n].rows());
+                let mut products: [Buffer; N] = std::array::from_fn(buffer);
+                let mut outs: [&mut [f32]; N] = products.each_mut().map(|product| &mut product[..]);
+                let done = linear::matmul(pool, &packed, source, tokens, &mut outs, Write::Set);
+                done.map(|()| products.map(Matrix::Host))
+            })
+        {
+            return products.map_err(candle_core::Error::wrap);
+        }
+        let x = input.tensor()?.contiguous()?;
+        let mut products = Vec::with_capacity(N);
+        for weight in weights {
+            products.push(weight.times(&x)?);
+        }
+        products
+            .try_into()
+            .map_err(|_| candle_core::Error::Msg("a product is missing".to_string()))
+    }
+
+    /// `x + after(product)`.
+    pub fn onto(&self, input: Input, after: Option<&Norm>, mut x: Matrix) -> Computed<Matrix> {
+        if let (Linear::Packed(weight, pool), None, Matrix::Host(x)) = (self, after, &mut x)
+            && let Some(done) = input.with_source(pool, |tokens, source| {
+                linear::matmul(pool, &[weight], source, tokens, &mut [x], Write::Add)
+            })
+        {
+            done.map_err(candle_core::Error::wrap)?;
+        } else {
+            let [product] = Linear::many([self], input)?;
+            x = x.plus(match after {
+                Some(after) => after.forward(product)?,
+                None => product,
+            })?;
+        }
+        Ok(x)
+    }
+
+    fn packed(&self) -> Option<&Packed> {
+        match self {
+            Linear::Packed(packed, _) => Some(packed),
+            Linear::Candle { .. } => None,
+        }
+    }
+
+    /// The product of rows in a tensor.
+    fn times(&self, x: &Tensor) -> Computed<Matrix> {
+        match self {
+            Linear::Candle { weight, on_host } => {
+                let product = weight.forward(x)?;
+                match on_host {
+                    true => host(&product),
+                    false => Ok(Matrix::Device(product)),
+                }
+            }
+            Linear::Packed(..) => {
+                let [product] = Linear::many([self], Input::Plain(&host(x)?))?;
+                Ok(product)
+            }
+        }
+    }
+}
+
+/// A CPU's tensor as plain memory.
+fn host(x: &Tensor) -> Computed<Matrix> {
+    let (tokens, width) = x.dims2()?;
+    let mut rows = Buffer::rows(tokens, width);
+    rows.copy_from_slice(&x.flatten_all()?.to_vec1::<f32>()?);
+    Ok(Matrix::Host(rows))
 }
 
 impl From<LinearError> for ModelError {

@@ -1,10 +1,13 @@
 //! What the small models of the families share, and how they are held to another implementation.
 
-use super::tiny::{Theirs, Tiny, content, difference, feed, ours, read, read_theirs, tokens};
+use super::tiny::{
+    Theirs, Tiny, content, difference, exact, feed, ours, placed, read, read_theirs, tokens,
+};
 use candle_core::quantized::GgmlDType;
 use candle_core::{Device, Tensor};
 use candle_transformers::models as reference;
-use illumine::model::Rows;
+use illumine::model::linear::Family;
+use illumine::model::{Placement, Rows};
 use tempfile::NamedTempFile;
 
 pub const HIDDEN: usize = 64;
@@ -132,6 +135,11 @@ pub fn hold_exact(tiny: &Tiny, theirs: &impl Fn(&NamedTempFile) -> Theirs<'stati
     let file = tiny.write();
     let wanted = read_theirs(theirs(&file), VOCABULARY, false);
     close(&wanted, &read(&mut *ours(&file)));
+    let plain = Placement {
+        plain: true,
+        ..exact()
+    };
+    close(&wanted, &read(&mut *placed(&file, &plain)));
     consistent(&file);
 }
 
@@ -142,12 +150,29 @@ pub fn close(wanted: &[f32], given: &[f32]) {
 }
 
 /// A model gives the same logits, to the bit, for a text read whole, one by one, stopped and read
-/// again, or read again from the middle.
+/// again, read again from the middle, or as branches of it; on one thread or many, and with the
+/// kernels of every family.
 pub fn consistent(file: &NamedTempFile) {
-    let mut model = ours(file);
+    let families = Family::ALL.into_iter().filter(|family| family.is_here());
+    let mut all = families.map(|family| {
+        let threads = 1 + family as usize % 3;
+        let placement = Placement {
+            family: Some(family),
+            ..Placement::on(Device::Cpu, threads)
+        };
+        consistent_at(file, &placement)
+    });
+    let first = all.next().unwrap();
+    assert!(all.all(|other| other == first));
+    consistent_at(file, &exact());
+}
+
+fn consistent_at(file: &NamedTempFile, placement: &Placement) -> Vec<f32> {
+    let mut model = placed(file, placement);
     let ids = tokens(model.vocabulary());
+    let width = model.vocabulary();
     let whole = feed(&mut *model, &ids, Rows::All);
-    assert_eq!(whole.len(), ids.len() * model.vocabulary());
+    assert_eq!(whole.len(), ids.len() * width);
     model.rewind(0);
     assert_eq!(model.len(), 0);
     let singly: Vec<f32> = ids
@@ -166,7 +191,49 @@ pub fn consistent(file: &NamedTempFile) {
     );
     assert_eq!(model.len(), kept);
     let again = feed(&mut *model, &ids[kept..], Rows::All);
-    assert!(whole[kept * model.vocabulary()..] == again);
+    assert!(whole[kept * width..] == again);
+    // What was read comes back from bytes, in the middle of a text and in a fresh model.
+    model.rewind(ids.len() - 1);
+    let (first, second) = (
+        model.save(0, 7, "it").unwrap(),
+        model.save(7, 29, "it").unwrap(),
+    );
+    let mut fresh = placed(file, placement);
+    assert!(fresh.restore(&second, "it").is_err());
+    fresh.restore(&first, "it").unwrap();
+    fresh.restore(&second, "it").unwrap();
+    assert!(fresh.restore(&second, "another").is_err());
+    let mut damaged = second.clone();
+    damaged[60] ^= 1;
+    assert!(fresh.restore(&damaged, "it").is_err());
+    assert!(fresh.restore(&second[..second.len() - 1], "it").is_err());
+    assert_eq!(fresh.len(), ids.len() - 1);
+    let last = feed(&mut *fresh, &ids[ids.len() - 1..], Rows::Last);
+    assert!(last == whole[(ids.len() - 1) * width..]);
+    model.rewind(20);
+    assert_eq!(model.len(), 20);
+    // One branch writes the text on, another something else; the first is taken over.
+    let mut branches = [model.branch().unwrap(), model.branch().unwrap()];
+    for at in 20..ids.len() - 1 {
+        let fed = [ids[at], ids[at] / 2 + 1];
+        assert!(
+            model
+                .feed_branches(&mut branches, &fed, &|| true)
+                .unwrap()
+                .is_none()
+        );
+        let rows = model
+            .feed_branches(&mut branches, &fed, &|| false)
+            .unwrap()
+            .unwrap();
+        assert!(rows[..width] == whole[at * width..][..width]);
+        assert!(rows[width..] != rows[..width]);
+    }
+    model.adopt(&branches[0]);
+    assert_eq!(model.len(), ids.len() - 1);
+    let last = feed(&mut *model, &ids[ids.len() - 1..], Rows::Last);
+    assert!(last == whole[(ids.len() - 1) * width..]);
+    whole
 }
 
 /// From GGUF's order of a llama's rows (RoPE turns neighbours) to the published one (halves).

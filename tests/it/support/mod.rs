@@ -10,8 +10,9 @@ pub mod tmux;
 
 pub use home::{Home, Output};
 
-use illumine::engine::{Loaded, read};
+use illumine::engine::{Loaded, Place, read};
 use illumine::model::device::Choice;
+use illumine::model::transformer::attention::kv::Kind;
 use serde_json::Value;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
@@ -51,12 +52,10 @@ fn fetch() -> PathBuf {
 
 /// The default model, loaded on the CPU.
 pub fn loaded() -> Loaded {
-    read(
-        "smollm2-135m-instruct",
-        &model_path(),
-        "test".into(),
-        Choice::Cpu,
-        2,
-    )
-    .unwrap()
+    let place = Place {
+        device: Choice::Cpu,
+        threads: 2,
+        kv: Kind::default(),
+    };
+    read("smollm2-135m-instruct", &model_path(), "test".into(), place).unwrap()
 }

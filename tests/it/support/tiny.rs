@@ -5,7 +5,8 @@ use candle_core::quantized::{GgmlDType, QTensor};
 use candle_core::{DType, Device, Tensor};
 use candle_nn::VarBuilder;
 use illumine::model::gguf::Gguf;
-use illumine::model::{Rows, TextModel, load_text};
+use illumine::model::transformer::attention::kv::Kind;
+use illumine::model::{Placement, Rows, TextModel, load_text};
 use std::collections::HashMap;
 use std::fs::File;
 use std::sync::Arc;
@@ -154,10 +155,21 @@ impl Tiny {
     }
 }
 
-/// The file as illumine reads it.
+/// The file as illumine reads it, with keys and values kept exactly.
 pub fn ours(file: &NamedTempFile) -> Box<dyn TextModel> {
+    placed(file, &exact())
+}
+
+pub fn exact() -> Placement {
+    Placement {
+        kv: Kind::F32,
+        ..Placement::on(Device::Cpu, 2)
+    }
+}
+
+pub fn placed(file: &NamedTempFile, placement: &Placement) -> Box<dyn TextModel> {
     let gguf = Arc::new(Gguf::open(file.path()).unwrap());
-    load_text(gguf, &Device::Cpu, 2).unwrap()
+    load_text(gguf, placement).unwrap()
 }
 
 /// The file as candle reads it, for one of its loaders.

@@ -4,7 +4,7 @@
 //! The weights are read once for up to 8 rows of input; with one row the memory sets the pace, so
 //! it is asked for what comes next a few kilobytes ahead.
 
-mod read;
+pub(super) mod read;
 
 use std::arch::x86_64::*;
 
@@ -145,7 +145,8 @@ unsafe fn float<W: Floats>(strip: &Strip, group: &Group, sums: &mut [[f32; STRIP
             1 => float_rows::<W, 1>(strip, group, sums),
             2 => float_rows::<W, 2>(strip, group, sums),
             4 => float_rows::<W, 4>(strip, group, sums),
-            _ => float_rows::<W, 8>(strip, group, sums),
+            8 => float_rows::<W, 8>(strip, group, sums),
+            _ => float_rows::<W, 16>(strip, group, sums),
         }
     }
 }

@@ -11,9 +11,11 @@
 //! Q6K has two: `dot` is then the sum of either half's dot times its integer scale, which is below
 //! 2^24 and so exact too. Plain floats take `acc = fma(weight, input, acc)`, column after column.
 //!
-//! A family with matrix registers (AMX) would be one more file here: a group of 4 columns by 16
-//! rows is already what its tiles hold, and 32 columns are half of one.
+//! A family with matrix registers ([`amx`]) does step 1 for 16 rows of input at a time, with the
+//! strip's codes unpacked to bytes first; fewer rows it leaves to the family that it builds on.
 
+#[cfg(target_arch = "x86_64")]
+mod amx;
 #[cfg(target_arch = "x86_64")]
 mod avx2;
 #[cfg(target_arch = "x86_64")]
@@ -21,7 +23,7 @@ mod avx512vnni;
 mod portable;
 
 use super::quantize::{Group, Part};
-use super::{Format, STRIP};
+use super::{Aligned, Format, STRIP};
 
 /// 16 rows of weights.
 pub(super) struct Strip<'a> {
@@ -43,9 +45,35 @@ pub(super) struct Strip<'a> {
 /// number of columns.
 pub(super) type Kernel = unsafe fn(&Strip, &Group, &mut [[f32; STRIP]]);
 
+/// The same in two steps, for families that unpack a strip before they multiply it: the second is
+/// for some groups of 16 rows, which lie one after another. All are safe where the processor has the family's instructions, the
+/// second step between `begin` and `end`, with the strip that was unpacked.
+pub(super) struct Tiles {
+    /// What a thread does before its first strip, and after its last.
+    pub begin: unsafe fn(),
+    pub end: unsafe fn(),
+    pub unpack: unsafe fn(&Strip, &mut Unpacked),
+    pub multiply: unsafe fn(&Unpacked, &Group, &mut [[f32; STRIP]]),
+}
+
+/// A strip with a byte for each weight and floats for scales.
+#[derive(Default)]
+pub(super) struct Unpacked {
+    pub blocks: usize,
+    /// `[blocks, 8 groups, 16 rows, 4 columns]`, zero points taken off.
+    pub codes: Aligned<i8>,
+    /// `[blocks, rows]` each.
+    pub scales: Aligned<f32>,
+    pub minima: Aligned<f32>,
+    /// The integer scales of the halves of a block, `[blocks, 2, rows]`, where there are any.
+    pub halves: Aligned<f32>,
+}
+
 /// A set of instructions that kernels are written for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Family {
+    /// AVX-512 with matrix registers for bytes: Intel's servers from Sapphire Rapids.
+    Amx,
     /// AVX-512 with VNNI: Intel from Ice Lake, AMD from Zen 4.
     Avx512Vnni,
     /// AVX2 with VNNI: Intel without AVX-512 from Alder Lake.
@@ -58,7 +86,8 @@ pub enum Family {
 
 impl Family {
     /// Every family, the best first.
-    pub const ALL: [Family; 4] = [
+    pub const ALL: [Family; 5] = [
+        Family::Amx,
         Family::Avx512Vnni,
         Family::AvxVnni,
         Family::Avx2,
@@ -72,6 +101,11 @@ impl Family {
             .find(|family| family.is_here())
             .unwrap_or(Family::Portable)
     }
+
+    /// Rows of input in a whole group.
+    pub(super) fn group(self) -> usize {
+        if self == Family::Amx { 16 } else { 8 }
+    }
 }
 
 #[cfg(target_arch = "x86_64")]
@@ -82,6 +116,7 @@ impl Family {
             && is_x86_feature_detected!("fma")
             && is_x86_feature_detected!("f16c");
         match self {
+            Family::Amx => Family::Avx512Vnni.is_here() && amx::is_here(),
             Family::Avx512Vnni => {
                 avx2 && is_x86_feature_detected!("avx512f")
                     && is_x86_feature_detected!("avx512bw")
@@ -95,17 +130,24 @@ impl Family {
 
     pub(super) fn kernel(self, format: Format) -> Kernel {
         match self {
-            Family::Avx512Vnni => avx512vnni::kernel(format),
+            Family::Amx | Family::Avx512Vnni => avx512vnni::kernel(format),
             Family::AvxVnni => avx2::kernel::<avx2::Vnni>(format),
             Family::Avx2 => avx2::kernel::<avx2::Plain>(format),
             Family::Portable => portable::kernel(format),
         }
     }
 
+    pub(super) fn tiles(self, format: Format) -> Option<Tiles> {
+        match self {
+            Family::Amx => amx::tiles(format),
+            _ => None,
+        }
+    }
+
     /// The function that quantizes inputs; safe where the processor has the instructions.
     pub(super) fn quantizer(self) -> unsafe fn(Part, usize) {
         match self {
-            Family::Avx512Vnni => avx512vnni::quantize,
+            Family::Amx | Family::Avx512Vnni => avx512vnni::quantize,
             Family::AvxVnni | Family::Avx2 => avx2::quantize,
             Family::Portable => portable::quantize,
         }
@@ -121,6 +163,10 @@ impl Family {
 
     pub(super) fn kernel(self, format: Format) -> Kernel {
         portable::kernel(format)
+    }
+
+    pub(super) fn tiles(self, _format: Format) -> Option<Tiles> {
+        None
     }
 
     /// The function that quantizes inputs; safe everywhere.

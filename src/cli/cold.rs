@@ -1,0 +1,76 @@
+//! From a cold start: this program run anew, until its first letter, and the memory that it took.
+
+use super::args::Bench as Args;
+use super::{Exit, Failed};
+use std::io::Read;
+use std::process::{Child, Command, Stdio};
+use std::time::Instant;
+
+pub struct Start {
+    pub ms: f64,
+    pub megabytes: f64,
+}
+
+/// A short prompt: 17 tokens for the default model.
+const PROMPT: &str = "The lamp on the wall went out, and nobody in the old house knew why it";
+
+pub fn starts(args: &Args) -> Result<Vec<Start>, Failed> {
+    (0..args.repeat).map(|_| start(args)).collect()
+}
+
+fn start(args: &Args) -> Result<Start, Failed> {
+    let failed = |error: std::io::Error| Failed::new(Exit::Engine, error);
+    let program = std::env::current_exe().map_err(failed)?;
+    let mut command = Command::new(program);
+    command.args(["write", "--max-tokens", "8", PROMPT]);
+    if let Some(model) = &args.model {
+        command.args(["--model", model]);
+    }
+    if let Some(threads) = args.threads {
+        command.args(["--threads", &threads.to_string()]);
+    }
+    let began = Instant::now();
+    let mut child = command
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .map_err(failed)?;
+    let mut out = child.stdout.take();
+    let mut text = [0; 1];
+    if let Some(out) = &mut out {
+        out.read_exact(&mut text).map_err(failed)?;
+    }
+    let ms = began.elapsed().as_secs_f64() * 1000.0;
+    if let Some(out) = &mut out {
+        out.read_to_end(&mut Vec::new()).map_err(failed)?;
+    }
+    let megabytes = memory(child).map_err(failed)?;
+    Ok(Start { ms, megabytes })
+}
+
+/// The most memory that a program had in use, once it has ended.
+#[cfg(unix)]
+fn memory(child: Child) -> std::io::Result<f64> {
+    let mut status = 0;
+    // SAFETY: plain numbers, for which all zeros are a value.
+    let mut usage: libc::rusage = unsafe { std::mem::zeroed() };
+    // SAFETY: our own child, waited for nowhere else; both places are ours.
+    let waited = unsafe { libc::wait4(child.id() as i32, &mut status, 0, &mut usage) };
+    if waited < 0 {
+        return Err(std::io::Error::last_os_error());
+    }
+    // Linux counts kibibytes, macOS bytes (getrusage(2) of each).
+    let unit = if cfg!(target_os = "macos") {
+        1.0
+    } else {
+        1024.0
+    };
+    Ok(usage.ru_maxrss as f64 * unit / 1e6)
+}
+
+#[cfg(not(unix))]
+fn memory(mut child: Child) -> std::io::Result<f64> {
+    child.wait()?;
+    Ok(f64::NAN)
+}

@@ -1,0 +1,107 @@
+//! Prompt-lookup speculation (Saxena 2023): where the last tokens stood before, what followed them
+//! then is read along with the next token. A batch costs little more than one token, so a guess
+//! that comes true is a token for nothing.
+//!
+//! **Invariant:** what is written is what would have been written. A guess only decides which
+//! logits are computed early; those of a batch are the same to the bit as those of single tokens,
+//! and the sampler sees each in its turn.
+
+use std::collections::VecDeque;
+
+/// Tokens that must have stood before for a guess, the newest among them.
+const PATTERN: usize = 3;
+/// The most tokens that are guessed at once.
+const MOST: usize = 7;
+
+/// Guessed tokens that are read already, each with the logits that follow it.
+#[derive(Default)]
+pub struct Ahead {
+    read: VecDeque<(u32, Vec<f32>)>,
+    /// How many to guess: more as guesses come true.
+    bold: usize,
+}
+
+impl Ahead {
+    /// The logits after `id`, if it was guessed; else all guesses are void.
+    pub fn take(&mut self, id: u32) -> Option<Vec<f32>> {
+        match self.read.pop_front() {
+            Some((guess, logits)) if guess == id => {
+                if self.read.is_empty() {
+                    self.bold = (self.bold * 2 + 1).min(MOST);
+                }
+                Some(logits)
+            }
+            Some(_) => {
+                self.forget();
+                self.bold = 1;
+                None
+            }
+            None => None,
+        }
+    }
+
+    pub fn forget(&mut self) {
+        self.read.clear();
+    }
+
+    /// What may follow `held` and `id`, where there is `room` for so many.
+    pub fn guess(&self, held: &[u32], id: u32, room: usize) -> Vec<u32> {
+        let Some((known, pattern)) = held
+            .len()
+            .checked_sub(PATTERN - 1)
+            .map(|at| (&held[..at + PATTERN - 2], &held[at..]))
+        else {
+            return Vec::new();
+        };
+        let stood = |at: &usize| {
+            known[*at] == id
+                && at
+                    .checked_sub(PATTERN - 1)
+                    .is_some_and(|first| known[first..*at] == *pattern)
+        };
+        let found = (0..known.len()).rev().find(stood);
+        let count = self.bold.max(1).min(room);
+        let next = found.map_or(&[][..], |at| &held[at + 1..]);
+        next[..count.min(next.len())].to_vec()
+    }
+
+    /// Takes note of guesses and the rows that were read with them.
+    pub fn note(&mut self, guesses: &[u32], rows: Vec<Vec<f32>>) {
+        self.read = guesses.iter().copied().zip(rows).collect();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_followed_before_is_guessed() {
+        let ahead = Ahead::default();
+        let held = [1, 2, 3, 4, 5, 9, 1, 2];
+        assert_eq!(ahead.guess(&held, 3, 9), [4]);
+        assert_eq!(ahead.guess(&held, 4, 9), [0u32; 0]);
+        assert_eq!(ahead.guess(&held, 3, 0), [0u32; 0]);
+        for short in 0..3 {
+            assert_eq!(ahead.guess(&held[..short], 3, 9), [0u32; 0]);
+        }
+    }
+
+    #[test]
+    fn guesses_that_come_true_make_bold_and_others_careful() {
+        let held: Vec<u32> = (0..20).chain(0..2).collect();
+        let mut ahead = Ahead::default();
+        let mut counts = Vec::new();
+        for _ in 0..4 {
+            let guesses = ahead.guess(&held, 2, 99);
+            counts.push(guesses.len());
+            ahead.note(&guesses, vec![vec![]; guesses.len()]);
+            assert!(guesses.iter().all(|id| ahead.take(*id).is_some()));
+            assert!(ahead.read.is_empty());
+        }
+        assert_eq!(counts, [1, 1, 3, 7]);
+        ahead.note(&[1, 2], vec![vec![]; 2]);
+        assert!(ahead.take(2).is_none() && ahead.read.is_empty());
+        assert_eq!(ahead.guess(&held, 2, 99).len(), 1);
+    }
+}

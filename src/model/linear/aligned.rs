@@ -1,0 +1,82 @@
+//! Numbers that begin at a cache line, so that no wide load or store has to touch two.
+
+use std::marker::PhantomData;
+use std::ops::{Deref, DerefMut};
+
+/// Numbers of which any bits are a value.
+pub trait Plain: Copy + Default {}
+impl Plain for i8 {}
+impl Plain for u16 {}
+impl Plain for f32 {}
+
+#[derive(Clone, Copy)]
+#[repr(C, align(64))]
+struct Line([u8; 64]);
+
+/// A vector whose first number lies at the beginning of a cache line.
+pub struct Aligned<N> {
+    lines: Vec<Line>,
+    len: usize,
+    numbers: PhantomData<N>,
+}
+
+impl<N> Default for Aligned<N> {
+    fn default() -> Self {
+        Aligned {
+            lines: Vec::new(),
+            len: 0,
+            numbers: PhantomData,
+        }
+    }
+}
+
+impl<N: Plain> Aligned<N> {
+    /// Makes it `len` numbers long; new ones are zero or what was there when it was longer.
+    pub fn resize(&mut self, len: usize) {
+        let lines = (len * size_of::<N>()).div_ceil(64);
+        if self.lines.len() < lines {
+            self.lines.resize(lines, Line([0; 64]));
+        }
+        self.len = len;
+    }
+
+    /// How long it may become without more memory.
+    pub fn room(&self) -> usize {
+        self.lines.len() * 64 / size_of::<N>()
+    }
+}
+
+impl<N: Plain> Deref for Aligned<N> {
+    type Target = [N];
+
+    fn deref(&self) -> &[N] {
+        // SAFETY: the lines have so many bytes, all of them set, and N takes any bits.
+        unsafe { std::slice::from_raw_parts(self.lines.as_ptr().cast(), self.len) }
+    }
+}
+
+impl<N: Plain> DerefMut for Aligned<N> {
+    fn deref_mut(&mut self) -> &mut [N] {
+        // SAFETY: the same.
+        unsafe { std::slice::from_raw_parts_mut(self.lines.as_mut_ptr().cast(), self.len) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn it_begins_at_a_line_and_keeps_what_it_holds() {
+        let mut numbers: Aligned<f32> = Aligned::default();
+        for len in [1, 17, 5000] {
+            numbers.resize(len);
+            assert_eq!((numbers.as_ptr() as usize % 64, numbers.len()), (0, len));
+            numbers[len - 1] = len as f32;
+        }
+        assert_eq!((numbers[0], numbers[16], numbers[1]), (1.0, 17.0, 0.0));
+        numbers.resize(2);
+        assert_eq!(numbers[..], [1.0, 0.0]);
+        assert!(numbers.room() >= 5000);
+    }
+}
