@@ -5,6 +5,7 @@
 
 pub mod catalog;
 pub mod device;
+pub mod encoder;
 pub mod fetch;
 pub mod gguf;
 pub mod linear;
@@ -103,6 +104,10 @@ pub enum ModelError {
     NoTemplate,
     #[error("The model's context of {0} tokens is full")]
     ContextFull(usize),
+    #[error(
+        "The sentence encoder cannot be read ({0}); `illumine models verify all-minilm-l6-v2` checks its file"
+    )]
+    Encoder(String),
     #[error("{0}")]
     Device(String),
     #[error("The model could not be computed: {0}")]

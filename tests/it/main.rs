@@ -3,6 +3,7 @@
 mod architecture;
 mod bad_input;
 mod disk;
+mod encoder;
 mod engine;
 mod families;
 mod mixed;
