@@ -97,7 +97,8 @@ fn tokenizer() -> Result<tokenizers::Tokenizer, ModelError> {
         .build()
         .map_err(|why| ModelError::Tokenize(why.to_string()))?;
     let mut tokenizer = tokenizers::Tokenizer::new(pieces);
-    tokenizer.with_normalizer(Some(BertNormalizer::default()));
+    let normalizer = tokenizer.with_normalizer(Some(BertNormalizer::default()));
+    normalizer.map_err(|why| ModelError::Tokenize(why.to_string()))?;
     tokenizer.with_pre_tokenizer(Some(BertPreTokenizer));
     Ok(tokenizer)
 }

@@ -6,6 +6,7 @@ mod disk;
 mod encoder;
 mod engine;
 mod families;
+mod illuminator;
 mod mixed;
 mod reference;
 mod repl;
