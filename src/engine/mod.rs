@@ -3,6 +3,7 @@
 //! Models are made on the worker and never leave it. The engine knows no session, no disk but the
 //! models', and no terminal. Every request is answered by exactly one `Done` or `Failed`.
 
+pub mod draw;
 mod generate;
 mod load;
 pub mod perplexity;

@@ -4,6 +4,7 @@
 //! 0600: these machines are shared.
 
 mod journal;
+pub mod picture;
 mod recover;
 
 pub use journal::Journal;

@@ -117,9 +117,14 @@ impl Concepts {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::gan::config::tests::tiny;
     use candle_core::Tensor;
     use std::collections::HashMap;
+
+    fn tiny() -> Config {
+        let json = include_bytes!("../../../tests/reference/illuminator/config.json");
+        let config = Config::read(json).unwrap();
+        Config { text: 8, ..config }
+    }
 
     fn file(concept: &[u32], labels: &str) -> Vec<u8> {
         let mut embeddings = vec![0f32; concept.len() * 8];

@@ -141,40 +141,12 @@ impl Config {
 }
 
 #[cfg(test)]
-pub mod tests {
+mod tests {
     use super::*;
 
-    /// The smallest sizes that have every part.
-    pub fn tiny() -> Config {
-        let stack = |width| Stack {
-            width,
-            heads: 2,
-            blocks: 1,
-        };
-        Config {
-            size: 64,
-            levels: vec![5, 3],
-            styles: vec!["flat".into(), "ink".into()],
-            text: 8,
-            text_mean: vec![0.0; 8],
-            text_scale: 1.0,
-            condition: 16,
-            encoder: stack(16),
-            generator: Generator {
-                coarse: stack(32),
-                fine: stack(16),
-                mid: 8,
-                last: 4,
-            },
-            tokens: Tokens {
-                stack: stack(32),
-                hidden: 8,
-            },
-            discriminator: Discriminator {
-                stages: [4, 6, 8, 8],
-                width: 8,
-            },
-        }
+    fn tiny() -> Config {
+        let json = include_bytes!("../../../tests/reference/illuminator/config.json");
+        Config::read(json).unwrap()
     }
 
     #[test]
@@ -186,7 +158,7 @@ pub mod tests {
         };
         assert_eq!(tiny().check(), Ok(()));
         assert!(refused(|c| c.levels[0] = 4).contains("odd"));
-        assert!(refused(|c| c.encoder.heads = 3).contains("encoder"));
+        assert!(refused(|c| c.encoder.heads = 5).contains("encoder"));
         assert!(refused(|c| c.encoder.heads = 0).contains("encoder"));
         assert!(refused(|c| c.size = 1 << 30).contains("pixels"));
         assert!(refused(|c| c.text_scale = 0.0).contains("text_scale"));
@@ -197,8 +169,8 @@ pub mod tests {
     #[test]
     fn embeddings_are_centred() {
         let mut config = tiny();
-        config.text_mean = vec![1.0; 8];
+        config.text_mean = vec![1.0; 384];
         config.text_scale = 2.0;
-        assert_eq!(config.centre(&[3.0; 8]), [1.0; 8]);
+        assert_eq!(config.centre(&[3.0; 384]), [1.0; 384]);
     }
 }

@@ -4,7 +4,9 @@
 //! and once for each patch.
 
 use super::config::{CHANNELS, Config};
-use super::layers::{Conv, Linear, Weights, leaky, pixel_unshuffle};
+use super::layers::leaky;
+use super::patches::pixel_unshuffle;
+use super::weights::{Conv, Linear, Weights};
 use candle_core::{D, Result, Tensor};
 
 /// The stage whose output is scored patch by patch.

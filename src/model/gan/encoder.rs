@@ -1,7 +1,9 @@
 //! Pictures to tokens: the first half of the autoencoder.
 
 use super::config::{CHANNELS, Config, GRID, TOKENS};
-use super::layers::{Block, Drop, Linear, Weights, layer_norm, normal, patches};
+use super::layers::{Block, Drop, layer_norm};
+use super::patches::patches;
+use super::weights::{Linear, Weights, normal};
 use candle_core::{Result, Tensor};
 
 /// Patches of 8 by 8 pixels, then a stack of Transformer blocks.

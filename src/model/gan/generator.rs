@@ -1,11 +1,11 @@
 //! Tokens, words and style to a picture: the second half of the autoencoder, trained against the
 //! discriminator.
 
+use super::condition::{Condition, Wish};
 use super::config::{CHANNELS, Config, GRID, TOKENS};
-use super::layers::{
-    Block, Condition, Conv, Drop, Linear, Weights, Wish, layer_norm, leaky, normal, pixel_shuffle,
-    split, unpatches, unwindows, windows,
-};
+use super::layers::{Block, Drop, layer_norm, leaky};
+use super::patches::{pixel_shuffle, split, unpatches, unwindows, windows};
+use super::weights::{Conv, Linear, Weights, normal};
 use candle_core::{Result, Tensor};
 
 /// A stack on the 64 tokens, one on the 2 by 2 parts of each (the picture's quarters apart), then

@@ -2,20 +2,23 @@
 //!
 //! A token Transformer composes ([`tokens`], [`sampling`]), a generator paints ([`generator`]);
 //! an encoder makes tokens of pictures for both to learn from ([`encoder`], [`quantizer`]), and a
-//! discriminator judges in training ([`discriminator`]). All are made from [`layers`], sized by
-//! [`config`]. tests/peers/illuminator has the same networks in PyTorch.
+//! discriminator judges in training ([`discriminator`]). All are made from [`weights`] and [`layers`],
+//! sized by [`config`]. tests/peers/illuminator has the same networks in PyTorch.
 //!
 //! Knows no words beyond the embedding that it is handed, and no files beyond its weights.
 
 pub mod concepts;
+pub mod condition;
 pub mod config;
 pub mod discriminator;
 pub mod encoder;
 pub mod generator;
 pub mod layers;
+pub mod patches;
 pub mod quantizer;
 pub mod sampling;
 pub mod tokens;
+pub mod weights;
 
 use super::ModelError;
 use super::linear::Pool;
@@ -23,16 +26,17 @@ use super::sampler::rng::Rng;
 use candle_core::{DType, Device, Tensor};
 use candle_nn::VarBuilder;
 use concepts::{Concepts, Match};
+use condition::Wish;
 use config::{CHANNELS, Config, GRID};
 use encoder::Encoder;
 use generator::Generator;
-use layers::{Weights, Wish};
 use quantizer::Quantizer;
 use sampling::Sampling;
 use sha2::{Digest, Sha256};
 use std::path::Path;
 use std::sync::Arc;
 use tokens::{Digits, TokenTransformer};
+use weights::Weights;
 
 /// Everything that draws, in memory.
 pub struct Illuminator {
@@ -148,6 +152,11 @@ impl Illuminator {
         order: &Order,
         go_on: &mut dyn FnMut() -> bool,
     ) -> Result<Option<Drawn>, ModelError> {
+        let (have, want) = (order.embedding.len(), self.config.text);
+        if have != want {
+            let why = format!("their words have {want} numbers, the encoder's {have}");
+            return Err(ModelError::Illuminator(why));
+        }
         let concepts = self.concepts.nearest(&order.embedding);
         let wish = self.wish(order, &concepts)?;
         let mut rngs: Vec<Rng> = order.seeds.iter().map(|seed| Rng::new(*seed)).collect();
@@ -209,7 +218,7 @@ impl Illuminator {
 }
 
 /// -1 to 1 as bytes; no colour is stronger than its opacity.
-fn bytes(values: &[f32]) -> Vec<u8> {
+pub fn bytes(values: &[f32]) -> Vec<u8> {
     let mut bytes: Vec<u8> = values
         .iter()
         .map(|x| ((x + 1.0) * 127.5).round() as u8)

@@ -3,8 +3,9 @@
 //! Plain numbers and one stream of chance a picture, so that a picture does not depend on those
 //! that are drawn beside it.
 
+use super::condition::Wish;
 use super::config::TOKENS;
-use super::layers::{Drop, Wish};
+use super::layers::Drop;
 use super::tokens::{Digits, TokenTransformer};
 use crate::model::sampler::rng::Rng;
 use candle_core::{Error, Result, Tensor};

@@ -5,10 +5,10 @@
 //! before it, so that together they are one choice among all tokens. A source, where there is
 //! one, is another picture's tokens at the same places: how a picture is redrawn in another style.
 
+use super::condition::{Condition, Wish};
 use super::config::{Config, TOKENS};
-use super::layers::{
-    Block, Condition, Drop, Linear, Modulation, Weights, Wish, layer_norm, normal,
-};
+use super::layers::{Block, Drop, Modulation, layer_norm};
+use super::weights::{Linear, Weights, normal};
 use candle_core::{D, Device, Result, Tensor};
 use candle_nn::Init;
 

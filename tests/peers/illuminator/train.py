@@ -158,10 +158,11 @@ def batch(loop):
 
 
 def without(text, style, condition, rng, share=0.1):
-    """Some rows without words and style, for guidance."""
-    drop = torch.as_tensor(rng.random(len(text)) < share, device=text.device)
-    return (torch.where(drop[:, None], condition.none.to(text.dtype), text),
-            torch.where(drop, torch.full_like(style, SIZES.styles), style))
+    """Some rows without words and style, for guidance; some without style only: any will do."""
+    chance = torch.as_tensor(rng.random(len(text)), device=text.device)
+    neither, any_ = chance < share, chance < 1.5 * share
+    return (torch.where(neither[:, None], condition.none.to(text.dtype), text),
+            torch.where(any_, torch.full_like(style, SIZES.styles), style))
 
 
 LOOK = np.random.default_rng(7)
