@@ -8,6 +8,8 @@ pub mod story;
 
 pub mod model;
 
+pub mod train;
+
 pub mod engine;
 
 pub mod store;

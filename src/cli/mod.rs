@@ -4,6 +4,7 @@ pub mod args;
 mod bench;
 mod cold;
 mod config;
+mod draw;
 mod environment;
 mod eval;
 mod exchange;
@@ -15,6 +16,7 @@ mod repl;
 mod screen;
 mod sessions;
 mod signals;
+mod train;
 mod write;
 
 use args::{Cli, Command, Common};
@@ -38,6 +40,8 @@ pub fn run(cli: Cli) -> Result<Exit, Failed> {
         None => repl::run(&paths, &cli.common, cli.session.as_deref()),
         Some(Command::Repl { session, common }) => repl::run(&paths, &common, session.as_deref()),
         Some(Command::Write(args)) => write::run(&paths, &args),
+        Some(Command::Draw(args)) => draw::run(&paths, &args),
+        Some(Command::Train { what }) => train::run(&what),
         Some(Command::Models { what }) => models::run(&paths, &what),
         Some(Command::Sessions { what }) => sessions::run(&paths, &what),
         Some(Command::Prompts { what }) => prompts::run(&paths, &what),

@@ -152,6 +152,11 @@ impl Meter {
         }
     }
 
+    /// Things done so far, of so many; on a terminal only.
+    pub fn count(&mut self, what: &str, done: u64, all: u64) {
+        self.bar(what, done, Some(all), THINGS);
+    }
+
     fn bar(&mut self, what: &str, done: u64, total: Option<u64>, template: &str) {
         if !stderr().is_terminal() {
             return;
@@ -178,4 +183,5 @@ impl Meter {
 }
 
 const BYTES: &str = "{msg} [{bar:24}] {decimal_bytes} of {decimal_total_bytes}, {decimal_bytes_per_sec}, {eta} left";
+const THINGS: &str = "{msg} [{bar:24}] {pos} of {len}";
 const TOKENS: &str = "{msg} [{bar:24}] {pos} of {len} tokens";

@@ -5,6 +5,7 @@
 
 mod alternatives;
 mod candidates;
+pub mod draw;
 mod encode;
 mod generate;
 mod heal;

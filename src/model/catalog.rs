@@ -10,6 +10,8 @@ use std::path::PathBuf;
 #[derive(Clone, Debug)]
 pub struct Catalog {
     entries: Vec<Entry>,
+    /// The model that turns words into vectors for the illuminator; it writes no text.
+    encoder: Entry,
     default: usize,
 }
 
@@ -69,6 +71,8 @@ pub enum Architecture {
     Phi3,
     Glm4,
     Lfm2,
+    /// A sentence encoder: reads, and writes nothing.
+    Bert,
 }
 
 /// One place that a model comes from.
@@ -120,6 +124,10 @@ pub enum CatalogError {
         "{0} is not a file; give the path of a GGUF file, or a name from `illumine models list`"
     )]
     NoFile(PathBuf),
+    #[error(
+        "{0} reads words for pictures and writes no text; `illumine models list` names the models that do"
+    )]
+    WritesNothing(String),
 }
 
 impl Catalog {
@@ -134,24 +142,38 @@ impl Catalog {
         #[serde(deny_unknown_fields)]
         struct File {
             model: Vec<Entry>,
+            encoder: Entry,
         }
-        let entries = toml::from_str::<File>(text)?.model;
-        entries.iter().try_for_each(check)?;
-        if let Some(twice) = twice(&entries) {
+        let File {
+            model: entries,
+            encoder,
+        } = toml::from_str::<File>(text)?;
+        let all = || entries.iter().chain([&encoder]);
+        all().try_for_each(check)?;
+        if let Some(twice) = twice(all()) {
             return Err(CatalogError::Wrong(format!("'{twice}' is named twice")));
         }
         let mut defaults = entries.iter().enumerate().filter(|(_, e)| e.default);
         match (defaults.next(), defaults.next()) {
-            (Some((default, _)), None) => Ok(Catalog { default, entries }),
+            (Some((default, _)), None) => Ok(Catalog {
+                default,
+                encoder,
+                entries,
+            }),
             _ => Err(CatalogError::Wrong(
                 "exactly one model must have `default = true`".into(),
             )),
         }
     }
 
-    /// Every model, in the order of the file: small to large.
+    /// Every model that writes, in the order of the file: small to large.
     pub fn entries(&self) -> &[Entry] {
         &self.entries
+    }
+
+    /// The sentence encoder that the illuminator listens through.
+    pub fn encoder(&self) -> &Entry {
+        &self.encoder
     }
 
     /// The model that is used when none is named.
@@ -162,8 +184,9 @@ impl Catalog {
     /// The model of that name, letter case aside.
     pub fn find(&self, name: &str) -> Result<&Entry, CatalogError> {
         let named = |entry: &&Entry| entry.name.eq_ignore_ascii_case(name);
-        self.entries.iter().find(named).ok_or_else(|| {
-            let names = self.entries.iter().map(|entry| entry.name.as_str());
+        let all = || self.entries.iter().chain([&self.encoder]);
+        all().find(named).ok_or_else(|| {
+            let names = all().map(|entry| entry.name.as_str());
             match nearest(name, names) {
                 Some(near) => CatalogError::Near {
                     name: name.into(),
@@ -180,6 +203,9 @@ impl Catalog {
     pub fn choose(&self, wanted: &str) -> Result<Choice<'_>, CatalogError> {
         let path = PathBuf::from(wanted);
         match self.find(wanted) {
+            Ok(entry) if entry.architecture == Architecture::Bert => {
+                Err(CatalogError::WritesNothing(entry.name.clone()))
+            }
             Ok(entry) => Ok(Choice::Entry(entry)),
             Err(_) if path.is_file() => Ok(Choice::File(path)),
             Err(_) if wanted.ends_with(".gguf") || wanted.contains(std::path::is_separator) => {
@@ -231,6 +257,7 @@ impl Entry {
 }
 
 impl Architecture {
+    /// The families that write text.
     pub const ALL: &[Architecture] = &[
         Architecture::Llama,
         Architecture::Mistral,
@@ -254,6 +281,7 @@ impl Architecture {
             Architecture::Phi3 => "phi3",
             Architecture::Glm4 => "glm4",
             Architecture::Lfm2 => "lfm2",
+            Architecture::Bert => "bert",
         }
     }
 }
@@ -279,9 +307,9 @@ fn check(entry: &Entry) -> Result<(), CatalogError> {
     }
 }
 
-fn twice(entries: &[Entry]) -> Option<&str> {
+fn twice<'a>(entries: impl Iterator<Item = &'a Entry>) -> Option<&'a str> {
     let mut seen = std::collections::HashSet::new();
-    let mut names = entries.iter().map(|entry| entry.name.as_str());
+    let mut names = entries.map(|entry| entry.name.as_str());
     names.find(|name| !seen.insert(name.to_ascii_lowercase()))
 }
 

@@ -122,3 +122,13 @@ fn terms_and_missing_checksums_are_said_beforehand() {
     bare.sha256 = None;
     assert!(bare.remarks()[0].contains("first download is recorded"));
 }
+
+#[test]
+fn the_encoder_is_fetched_by_name_but_does_not_write() {
+    let catalog = catalog();
+    let encoder = catalog.encoder();
+    assert_eq!(catalog.find("all-MiniLM-L6-v2").unwrap().name, encoder.name);
+    assert!(catalog.entries().iter().all(|e| e.name != encoder.name));
+    let why = catalog.choose(&encoder.name).unwrap_err().to_string();
+    assert!(why.contains("writes no text"), "{why}");
+}

@@ -5,7 +5,9 @@
 
 pub mod catalog;
 pub mod device;
+pub mod encoder;
 pub mod fetch;
+pub mod gan;
 pub mod gguf;
 pub mod linear;
 pub mod sampler;
@@ -170,6 +172,12 @@ pub enum ModelError {
     ContextFull(usize),
     #[error("What was kept of the story's reading cannot be used ({0}); the story is read again")]
     Snapshot(&'static str),
+    #[error(
+        "The sentence encoder cannot be read ({0}); `illumine models verify all-minilm-l6-v2` checks its file"
+    )]
+    Encoder(String),
+    #[error("The illuminator's weights cannot be used ({0}); `--weights` names another folder")]
+    Illuminator(String),
     #[error("{0}")]
     Device(String),
     #[error("The model could not be computed: {0}")]

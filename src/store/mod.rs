@@ -6,6 +6,7 @@
 pub mod export;
 pub mod import;
 mod journal;
+pub mod picture;
 pub mod prompts;
 mod recover;
 

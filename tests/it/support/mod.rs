@@ -24,30 +24,39 @@ pub const ILLUMINE: &str = env!("CARGO_BIN_EXE_illumine");
 /// The default model's file, fetched as a user fetches it and kept where a user has it.
 pub fn model_path() -> PathBuf {
     static PATH: OnceLock<PathBuf> = OnceLock::new();
-    PATH.get_or_init(fetch).clone()
+    PATH.get_or_init(|| fetch(None)).clone()
 }
 
-fn fetch() -> PathBuf {
+/// The sentence encoder's file, fetched and kept in the same way.
+pub fn encoder_path() -> PathBuf {
+    static PATH: OnceLock<PathBuf> = OnceLock::new();
+    PATH.get_or_init(|| fetch(Some("all-minilm-l6-v2"))).clone()
+}
+
+/// The path of the model of that name, or of the default one.
+fn fetch(name: Option<&str>) -> PathBuf {
     let pull = Command::new(ILLUMINE)
         .args(["models", "pull"])
+        .args(name)
         .stdin(Stdio::null())
         .output()
         .unwrap();
     let complaint = String::from_utf8_lossy(&pull.stderr);
     assert!(
         pull.status.success(),
-        "the default model cannot be fetched: {complaint}"
+        "the model cannot be fetched: {complaint}"
     );
     let list = Command::new(ILLUMINE)
         .args(["models", "list", "--json"])
         .output()
         .unwrap();
     let models: Vec<Value> = serde_json::from_slice(&list.stdout).unwrap();
-    let default = models
-        .iter()
-        .find(|model| model["default"] == true)
-        .unwrap();
-    PathBuf::from(default["path"].as_str().unwrap())
+    let wanted = |model: &&Value| match name {
+        Some(name) => model["name"] == name,
+        None => model["default"] == true,
+    };
+    let model = models.iter().find(wanted).unwrap();
+    PathBuf::from(model["path"].as_str().unwrap())
 }
 
 /// The default model, loaded on the CPU.

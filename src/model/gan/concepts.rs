@@ -1,0 +1,178 @@
+//! What the illuminator can draw, by name: said with every picture, and what a prompt is led to.
+//!
+//! Each concept has aliases (its label and the tags that are its own), each with its embedding. A
+//! prompt matches a concept as well as it matches the best of its aliases.
+
+use super::config::Config;
+use ::safetensors::SafeTensors;
+use candle_core::{DType, Device, safetensors};
+
+/// The table of concepts.
+pub struct Concepts {
+    labels: Vec<String>,
+    /// The concept of each alias.
+    concept: Vec<u32>,
+    /// The embeddings of the aliases, each of length one, one after the other.
+    embeddings: Vec<f32>,
+    /// The first alias of each concept: its label.
+    first: Vec<u32>,
+    width: usize,
+}
+
+/// A concept and how near the prompt comes to it (the cosine: 1 is the same).
+#[derive(Clone, Debug, PartialEq)]
+pub struct Match {
+    pub label: String,
+    pub similarity: f32,
+    concept: usize,
+}
+
+/// Below this nothing that is known was asked for.
+pub const LOW: f32 = 0.35;
+/// How many concepts are looked at.
+const NEAREST: usize = 4;
+/// How much nearer concepts count for more.
+const SHARPNESS: f32 = 20.0;
+/// How much of the condition is the prompt itself.
+const OWN: f32 = 0.5;
+
+impl Concepts {
+    /// Reads `concepts.safetensors`: `embeddings` `[aliases, width]`, `concept` `[aliases]`, and
+    /// the labels in its header.
+    pub fn read(bytes: &[u8], config: &Config) -> Result<Concepts, String> {
+        let (_, header) = SafeTensors::read_metadata(bytes).map_err(|why| why.to_string())?;
+        let labels = header
+            .metadata()
+            .as_ref()
+            .and_then(|words| words.get("labels"));
+        let labels: Vec<String> = serde_json::from_str(labels.ok_or("it has no labels")?)
+            .map_err(|why| why.to_string())?;
+        let text = |why: candle_core::Error| why.to_string();
+        let tensors = safetensors::load_buffer(bytes, &Device::Cpu).map_err(text)?;
+        let tensor = |name: &str| tensors.get(name).ok_or(format!("it has no {name}"));
+        let concept = tensor("concept")?.to_vec1::<u32>().map_err(text)?;
+        let embeddings = tensor("embeddings")?.to_dtype(DType::F32).map_err(text)?;
+        let whole = embeddings.dims() == [concept.len(), config.text];
+        let mut first = vec![u32::MAX; labels.len()];
+        for (alias, concept) in concept.iter().enumerate().rev() {
+            let place = first.get_mut(*concept as usize);
+            *place.ok_or("its concepts do not fit its labels")? = alias as u32;
+        }
+        if !whole || first.contains(&u32::MAX) || labels.is_empty() {
+            return Err("its tables do not fit each other".into());
+        }
+        Ok(Concepts {
+            labels,
+            concept,
+            embeddings: embeddings
+                .flatten_all()
+                .and_then(|e| e.to_vec1())
+                .map_err(text)?,
+            first,
+            width: config.text,
+        })
+    }
+
+    pub fn labels(&self) -> &[String] {
+        &self.labels
+    }
+
+    /// The concepts nearest to an embedding of length one, the nearest first.
+    pub fn nearest(&self, embedding: &[f32]) -> Vec<Match> {
+        let mut best = vec![f32::NEG_INFINITY; self.labels.len()];
+        let aliases = self.embeddings.chunks_exact(self.width).zip(&self.concept);
+        for (alias, concept) in aliases {
+            let similarity = alias.iter().zip(embedding).map(|(a, b)| a * b).sum();
+            let best = &mut best[*concept as usize];
+            *best = best.max(similarity);
+        }
+        let mut order: Vec<usize> = (0..best.len()).collect();
+        order.sort_by(|a, b| best[*b].total_cmp(&best[*a]).then(a.cmp(b)));
+        let found = order.into_iter().take(NEAREST);
+        let found = found.map(|concept| Match {
+            label: self.labels[concept].clone(),
+            similarity: best[concept],
+            concept,
+        });
+        found.collect()
+    }
+
+    /// The condition for a prompt: itself, led half the way to the concepts that it matches.
+    pub fn lead(&self, embedding: &[f32], nearest: &[Match]) -> Vec<f32> {
+        let best = nearest.first().map_or(0.0, |first| first.similarity);
+        let weight = |m: &Match| (SHARPNESS * (m.similarity - best)).exp();
+        let all: f32 = nearest.iter().map(weight).sum();
+        let mut led: Vec<f32> = embedding.iter().map(|x| OWN * x).collect();
+        for found in nearest {
+            let alias = self.first[found.concept] as usize;
+            let label = &self.embeddings[alias * self.width..][..self.width];
+            let share = (1.0 - OWN) * weight(found) / all;
+            led.iter_mut().zip(label).for_each(|(x, y)| *x += share * y);
+        }
+        let length = led.iter().map(|x| x * x).sum::<f32>().sqrt().max(1e-6);
+        led.into_iter().map(|x| x / length).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use candle_core::Tensor;
+    use std::collections::HashMap;
+
+    fn tiny() -> Config {
+        let json = include_bytes!("../../../tests/reference/illuminator/config.json");
+        let config = Config::read(json).unwrap();
+        Config { text: 8, ..config }
+    }
+
+    fn file(concept: &[u32], labels: &str) -> Vec<u8> {
+        let mut embeddings = vec![0f32; concept.len() * 8];
+        (0..concept.len()).for_each(|alias| embeddings[alias * 8 + alias] = 1.0);
+        let embeddings = Tensor::from_vec(embeddings, (concept.len(), 8), &Device::Cpu).unwrap();
+        let concept = Tensor::new(concept, &Device::Cpu).unwrap();
+        let words = HashMap::from([("labels".to_string(), labels.to_string())]);
+        let tensors = [("embeddings", &embeddings), ("concept", &concept)];
+        ::safetensors::serialize(tensors, Some(words)).unwrap()
+    }
+
+    fn unit(at: usize, and: usize) -> Vec<f32> {
+        let mut unit = vec![0f32; 8];
+        (unit[at], unit[and]) = (0.8, 0.6);
+        unit
+    }
+
+    #[test]
+    fn a_concept_is_matched_by_the_best_of_its_aliases() {
+        let table = file(&[0, 0, 1], r#"["dragon", "bed"]"#);
+        let table = Concepts::read(&table, &tiny()).unwrap();
+        let found = table.nearest(&unit(1, 2));
+        let found: Vec<_> = found
+            .iter()
+            .map(|m| (m.label.as_str(), m.similarity))
+            .collect();
+        assert_eq!(found, [("dragon", 0.8), ("bed", 0.6)]);
+    }
+
+    #[test]
+    fn a_prompt_is_led_towards_the_labels_of_what_it_matches() {
+        let table = file(&[0, 0, 1], r#"["dragon", "bed"]"#);
+        let table = Concepts::read(&table, &tiny()).unwrap();
+        let prompt = unit(1, 2);
+        let led = table.lead(&prompt, &table.nearest(&prompt));
+        // exp(20 * (0.6 - 0.8)) = 0.0183: dragon's label (axis 0) has 0.982 of half the whole.
+        let length = (0.491f32 * 0.491 + 0.4 * 0.4 + 0.309 * 0.309).sqrt();
+        for (got, want) in led.iter().zip([0.491, 0.4, 0.309]) {
+            assert!((got - want / length).abs() < 1e-3, "{led:?}");
+        }
+    }
+
+    #[test]
+    fn tables_that_do_not_fit_are_refused() {
+        let config = tiny();
+        assert!(Concepts::read(b"", &config).is_err());
+        assert!(Concepts::read(&file(&[0, 2], r#"["a", "b"]"#), &config).is_err());
+        assert!(Concepts::read(&file(&[0, 0], r#"["a", "b"]"#), &config).is_err());
+        assert!(Concepts::read(&file(&[0], "[]"), &config).is_err());
+    }
+}

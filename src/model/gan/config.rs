@@ -1,0 +1,176 @@
+//! What a set of the illuminator's weights is: sizes and styles, from its `config.json`.
+
+use serde::{Deserialize, Serialize};
+
+/// Tokens along a side of a picture: an 8 by 8 grid.
+pub const GRID: usize = 8;
+/// Tokens of a picture.
+pub const TOKENS: usize = GRID * GRID;
+/// Channels of a picture: red, green and blue times their opacity, and the opacity.
+pub const CHANNELS: usize = 4;
+
+/// Sizes of all parts. A file's numbers are checked before they are used.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Config {
+    /// Pixels wide and high.
+    pub size: usize,
+    /// The values that each digit of a token can have; odd, so that zero is one of them.
+    pub levels: Vec<usize>,
+    /// What `--style` can name, in the order of the embedding.
+    pub styles: Vec<String>,
+    /// Width of the sentence embedding.
+    pub text: usize,
+    /// The mean of the training captions' embeddings, and their deviation from it.
+    pub text_mean: Vec<f32>,
+    pub text_scale: f32,
+    /// Width of the condition.
+    pub condition: usize,
+    pub encoder: Stack,
+    pub generator: Generator,
+    pub tokens: Tokens,
+    pub discriminator: Discriminator,
+}
+
+/// A stack of Transformer blocks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Stack {
+    pub width: usize,
+    pub heads: usize,
+    pub blocks: usize,
+}
+
+/// The generator: a stack on the tokens, one on the 2 by 2 parts of each, then convolutions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Generator {
+    pub coarse: Stack,
+    pub fine: Stack,
+    /// Channels at half the picture's size.
+    pub mid: usize,
+    /// Channels at the picture's size.
+    pub last: usize,
+}
+
+/// The token Transformer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Tokens {
+    pub stack: Stack,
+    /// Width of the network that draws a token's digits.
+    pub hidden: usize,
+}
+
+/// The discriminator, which only training needs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Discriminator {
+    /// Channels at first and after each of three halvings.
+    pub stages: [usize; 4],
+    /// Width of the vectors that picture and wish are compared as.
+    pub width: usize,
+}
+
+/// No layer of a sound file is wider, and nothing else is more numerous.
+const LARGEST: usize = 4096;
+
+impl Config {
+    /// Reads `config.json`; the error says what is wrong with it.
+    pub fn read(json: &[u8]) -> Result<Config, String> {
+        let config: Config = serde_json::from_slice(json).map_err(|why| why.to_string())?;
+        config.check()?;
+        Ok(config)
+    }
+
+    /// Whether networks of these sizes can be made.
+    pub fn check(&self) -> Result<(), String> {
+        let stacks = [
+            ("encoder", self.encoder),
+            ("generator.coarse", self.generator.coarse),
+            ("generator.fine", self.generator.fine),
+            ("tokens.stack", self.tokens.stack),
+        ];
+        for (name, stack) in stacks {
+            let sizes = [stack.width, stack.heads, stack.blocks];
+            if sizes.iter().any(|n| !(1..=LARGEST).contains(n)) || stack.width % stack.heads != 0 {
+                return Err(format!("its {name} has sizes that cannot be"));
+            }
+        }
+        let others = [
+            self.discriminator.width,
+            self.text,
+            self.condition,
+            self.generator.mid,
+            self.generator.last,
+            self.tokens.hidden,
+            self.styles.len(),
+            self.levels.len(),
+        ];
+        let others = others.iter().chain(&self.discriminator.stages);
+        if others.into_iter().any(|n| !(1..=LARGEST).contains(n)) || self.generator.last < CHANNELS
+        {
+            return Err("it has sizes that cannot be".into());
+        }
+        // 8 pixels a token: what the generator's splits and its convolutions give.
+        if self.size != GRID * 8 {
+            return Err(format!("pictures of {} pixels are not known", self.size));
+        }
+        if self.levels.iter().any(|n| n % 2 == 0 || *n > 255) {
+            return Err("its levels are not odd numbers below 256".into());
+        }
+        let finite = self.text_mean.iter().all(|x| x.is_finite());
+        if self.text_mean.len() != self.text || !finite || !(self.text_scale > 0.0) {
+            return Err("its text_mean and text_scale do not fit the text".into());
+        }
+        Ok(())
+    }
+
+    /// Digits of a token.
+    pub fn digits(&self) -> usize {
+        self.levels.len()
+    }
+
+    /// Rows of a table that has one for each digit and value.
+    pub fn rows(&self) -> usize {
+        self.levels.iter().sum()
+    }
+
+    /// The embedding's numbers as the networks were trained on them: centred, of deviation one.
+    pub fn centre(&self, embedding: &[f32]) -> Vec<f32> {
+        let pairs = embedding.iter().zip(&self.text_mean);
+        pairs
+            .map(|(x, mean)| (x - mean) / self.text_scale)
+            .collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn tiny() -> Config {
+        let json = include_bytes!("../../../tests/reference/illuminator/config.json");
+        Config::read(json).unwrap()
+    }
+
+    #[test]
+    fn what_cannot_be_made_is_refused_in_words() {
+        let refused = |change: fn(&mut Config)| {
+            let mut config = tiny();
+            change(&mut config);
+            config.check().unwrap_err()
+        };
+        assert_eq!(tiny().check(), Ok(()));
+        assert!(refused(|c| c.levels[0] = 4).contains("odd"));
+        assert!(refused(|c| c.encoder.heads = 5).contains("encoder"));
+        assert!(refused(|c| c.encoder.heads = 0).contains("encoder"));
+        assert!(refused(|c| c.size = 1 << 30).contains("pixels"));
+        assert!(refused(|c| c.text_scale = 0.0).contains("text_scale"));
+        assert!(refused(|c| c.text_mean[3] = f32::NAN).contains("text_mean"));
+        assert!(refused(|c| c.styles.clear()).contains("sizes"));
+    }
+
+    #[test]
+    fn embeddings_are_centred() {
+        let mut config = tiny();
+        config.text_mean = vec![1.0; 384];
+        config.text_scale = 2.0;
+        assert_eq!(config.centre(&[3.0; 384]), [1.0; 384]);
+    }
+}

@@ -1,0 +1,45 @@
+//! Pictures to tokens: the first half of the autoencoder.
+
+use super::config::{CHANNELS, Config, GRID, TOKENS};
+use super::layers::{Block, Drop, layer_norm};
+use super::patches::patches;
+use super::weights::{Linear, Weights, normal};
+use candle_core::{Result, Tensor};
+
+/// Patches of 8 by 8 pixels, then a stack of Transformer blocks.
+pub struct Encoder {
+    patch: Linear,
+    position: Tensor,
+    blocks: Vec<Block>,
+    out: Linear,
+}
+
+impl Encoder {
+    pub fn new(weights: &Weights, config: &Config) -> Result<Encoder> {
+        let stack = config.encoder;
+        let side = config.size / GRID;
+        let block = |at: usize| {
+            let weights = weights.below("block").below(at);
+            Block::new(&weights, stack.width, stack.heads, None)
+        };
+        let patch = side * side * CHANNELS;
+        Ok(Encoder {
+            patch: Linear::new(&weights.below("patch"), patch, stack.width)?,
+            position: weights.get(&[TOKENS, stack.width], "position", normal(0.1))?,
+            blocks: (0..stack.blocks).map(block).collect::<Result<_>>()?,
+            out: Linear::new(&weights.below("out"), stack.width, config.digits())?,
+        })
+    }
+
+    /// `[batch, 4, size, size]`, -1 to 1 premultiplied, to `[batch, 64, digits]`, to be quantized.
+    pub fn forward(&self, pictures: &Tensor) -> Result<Tensor> {
+        let x = self
+            .patch
+            .forward(&patches(pictures, pictures.dim(2)? / GRID)?)?;
+        let mut x = x.broadcast_add(&self.position)?;
+        for block in &self.blocks {
+            x = block.forward(&x, &block.modulation(None)?, &Drop::None)?;
+        }
+        self.out.forward(&layer_norm(&x)?)
+    }
+}

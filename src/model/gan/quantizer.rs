@@ -1,0 +1,76 @@
+//! Between numbers and tokens: finite scalar quantization (Mentzer et al. 2023, "Finite Scalar
+//! Quantization: VQ-VAE Made Simple").
+//!
+//! A token has a few digits, each with an odd number of levels. Digit d of n levels stands for
+//! the value (d - h) / h with h = (n - 1) / 2: from -1 to 1, zero among them.
+
+use candle_core::{Device, Result, Tensor};
+
+/// The levels of each digit, on a device.
+#[derive(Clone, Debug)]
+pub struct Quantizer {
+    /// `[digits]`: h of each digit.
+    halves: Tensor,
+}
+
+impl Quantizer {
+    pub fn new(levels: &[usize], device: &Device) -> Result<Quantizer> {
+        let halves: Vec<f32> = levels.iter().map(|n| (n - 1) as f32 / 2.0).collect();
+        Ok(Quantizer {
+            halves: Tensor::new(halves, device)?,
+        })
+    }
+
+    /// `[.., digits]` of any numbers to the nearest values. The gradient goes straight through the
+    /// rounding, which has none of its own.
+    pub fn quantize(&self, z: &Tensor) -> Result<Tensor> {
+        let bounded = z.tanh()?.broadcast_mul(&self.halves)?;
+        let step = (bounded.round()? - &bounded)?.detach();
+        (bounded + step)?.broadcast_div(&self.halves)
+    }
+
+    /// Values to digits, as floats.
+    pub fn digits(&self, values: &Tensor) -> Result<Tensor> {
+        let digits = values.broadcast_mul(&self.halves)?;
+        digits.broadcast_add(&self.halves)?.round()
+    }
+
+    /// Digits, as floats, to values.
+    pub fn values(&self, digits: &Tensor) -> Result<Tensor> {
+        let centred = digits.broadcast_sub(&self.halves)?;
+        centred.broadcast_div(&self.halves)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use candle_core::Var;
+
+    #[test]
+    fn numbers_become_the_nearest_of_their_levels() {
+        let quantizer = Quantizer::new(&[5, 3], &Device::Cpu).unwrap();
+        // tanh(0.6) = 0.537: of -1, -0.5, 0, 0.5, 1 nearest 0.5; of -1, 0, 1 nearest 1.
+        let z = Tensor::new(&[[0.6f32, 0.6], [-9.0, 0.4]], &Device::Cpu).unwrap();
+        let values = quantizer.quantize(&z).unwrap();
+        assert_eq!(values.to_vec2::<f32>().unwrap(), [[0.5, 1.0], [-1.0, 0.0]]);
+        let digits = quantizer.digits(&values).unwrap();
+        assert_eq!(digits.to_vec2::<f32>().unwrap(), [[3.0, 2.0], [0.0, 1.0]]);
+        let again = quantizer.values(&digits).unwrap();
+        assert_eq!(
+            again.to_vec2::<f32>().unwrap(),
+            values.to_vec2::<f32>().unwrap()
+        );
+    }
+
+    #[test]
+    fn gradients_go_straight_through() {
+        let quantizer = Quantizer::new(&[5], &Device::Cpu).unwrap();
+        let z = Var::new(&[[0.3f32]], &Device::Cpu).unwrap();
+        let value = quantizer.quantize(&z).unwrap().sum_all().unwrap();
+        let gradients = value.backward().unwrap();
+        let slope = gradients.get(&z).unwrap().to_vec2::<f32>().unwrap()[0][0];
+        // The slope of tanh alone: 1 - tanh(0.3)^2.
+        assert!((slope - 0.915_136_9).abs() < 1e-5, "{slope}");
+    }
+}

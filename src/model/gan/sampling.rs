@@ -1,0 +1,265 @@
+//! Writes a picture's tokens with the token Transformer: round after round, the surest stay.
+//!
+//! Plain numbers and one stream of chance a picture, so that a picture does not depend on those
+//! that are drawn beside it.
+
+use super::condition::Wish;
+use super::config::TOKENS;
+use super::layers::Drop;
+use super::tokens::{Digits, TokenTransformer};
+use crate::model::sampler::rng::Rng;
+use candle_core::{Error, Result, Tensor};
+
+/// How tokens are chosen.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Sampling {
+    /// Rounds; in each some tokens become known for good.
+    pub steps: usize,
+    /// 0 takes the likeliest digit; 1 draws as the model was trained.
+    pub temperature: f64,
+    /// How strongly words and style pull: 1 is as trained, 0 not at all.
+    pub guidance: f64,
+    /// How much chance there is in which tokens stay, at first; it falls to nothing.
+    pub choice: f64,
+}
+
+impl Default for Sampling {
+    fn default() -> Sampling {
+        Sampling {
+            steps: 8,
+            temperature: 1.0,
+            guidance: 2.0,
+            choice: 4.5,
+        }
+    }
+}
+
+/// Tokens that are given from the start, such as those of a picture that is varied.
+pub struct Given<'a> {
+    pub tokens: &'a Digits,
+    /// `[batch * 64]`.
+    pub known: &'a [bool],
+}
+
+/// Draws the tokens of `wish.len()` pictures, picture n with chance from `rngs[n]`. `go_on` is
+/// asked before each round; false ends it with None.
+pub fn write(
+    model: &TokenTransformer,
+    wish: &Wish,
+    sampling: &Sampling,
+    rngs: &mut [Rng],
+    given: Option<Given>,
+    source: Option<&Digits>,
+    go_on: &mut dyn FnMut() -> bool,
+) -> Result<Option<Digits>> {
+    let (batch, digits) = (wish.len(), model.digits());
+    let guided = sampling.guidance != 1.0;
+    let doubled;
+    let rows = match guided {
+        true => {
+            doubled = with_and_without(model, wish)?;
+            &doubled
+        }
+        false => wish,
+    };
+    let copies = rows.len() / batch.max(1);
+    let source = source.map(|source| Digits(source.0.repeat(copies)));
+    let sourced = vec![true; rows.len()];
+    let source = source.as_ref().map(|source| (source, sourced.as_slice()));
+    let prepared = model.prepare(rows, source)?;
+    let (mut tokens, mut known) = match given {
+        Some(given) => (given.tokens.clone(), given.known.to_vec()),
+        None => (
+            Digits(vec![0; batch * TOKENS * digits]),
+            vec![false; batch * TOKENS],
+        ),
+    };
+    if tokens.0.len() != batch * TOKENS * digits || known.len() != batch * TOKENS {
+        return Err(Error::Msg(
+            "the tokens given do not fit the pictures".into(),
+        ));
+    }
+    let unknown: Vec<usize> = known.chunks(TOKENS).map(count_unknown).collect();
+    for step in 0..sampling.steps.max(1) {
+        if !go_on() {
+            return Ok(None);
+        }
+        let all = Digits(tokens.0.repeat(copies));
+        let hidden = model.hidden(&prepared, &all, &known.repeat(copies), &Drop::None)?;
+        let round = draw(model, &hidden, sampling, rngs, guided)?;
+        let left = 1.0 - (step + 1) as f64 / sampling.steps.max(1) as f64;
+        for picture in 0..batch {
+            let span = picture * TOKENS..(picture + 1) * TOKENS;
+            let noise = sampling.choice * left;
+            let sure = round.sure[span.clone()].iter();
+            let sure: Vec<f64> = sure
+                .map(|s| s + noise * gumbel(&mut rngs[picture]))
+                .collect();
+            let keep = wanted(unknown[picture], left);
+            for at in surest(&sure, &known[span.clone()], keep) {
+                let at = span.start + at;
+                known[at] = true;
+                let digits = at * digits..(at + 1) * digits;
+                tokens.0[digits.clone()].copy_from_slice(&round.tokens.0[digits]);
+            }
+        }
+    }
+    Ok(Some(tokens))
+}
+
+/// Rows with words and style, then the same rows without.
+fn with_and_without(model: &TokenTransformer, wish: &Wish) -> Result<Wish> {
+    let none = model
+        .no_words()
+        .unsqueeze(0)?
+        .broadcast_as(wish.text.shape())?;
+    Ok(Wish {
+        text: Tensor::cat(&[&wish.text, &none.contiguous()?], 0)?,
+        style: [wish.style.clone(), vec![None; wish.len()]].concat(),
+        flip: wish.flip.repeat(2),
+    })
+}
+
+/// One round's draft of all tokens, and how likely each is (log probability).
+struct Round {
+    tokens: Digits,
+    sure: Vec<f64>,
+}
+
+fn draw(
+    model: &TokenTransformer,
+    hidden: &Tensor,
+    sampling: &Sampling,
+    rngs: &mut [Rng],
+    guided: bool,
+) -> Result<Round> {
+    let digits = model.digits();
+    let count = rngs.len() * TOKENS;
+    let mut round = Round {
+        tokens: Digits(vec![0; count * digits]),
+        sure: vec![0.0; count],
+    };
+    let mut heads = model.heads(hidden)?;
+    for at in 0..digits {
+        let logits = model.logits(&heads, at)?;
+        let levels = logits.dim(2)?;
+        let logits = logits.flatten_all()?.to_vec1::<f32>()?;
+        let (with, without) = logits.split_at(count * levels);
+        let mut picked = Vec::with_capacity(logits.len() / levels);
+        for token in 0..count {
+            let span = token * levels..(token + 1) * levels;
+            let mut row: Vec<f64> = with[span.clone()].iter().map(|x| f64::from(*x)).collect();
+            if guided {
+                for (x, free) in row.iter_mut().zip(&without[span]) {
+                    let free = f64::from(*free);
+                    *x = free + sampling.guidance * (*x - free);
+                }
+            }
+            log_softmax(&mut row);
+            let digit = pick(&row, sampling.temperature, &mut rngs[token / TOKENS]);
+            round.tokens.0[token * digits + at] = digit as u8;
+            round.sure[token] += row[digit];
+            picked.push(digit as u8);
+        }
+        if at + 1 < digits {
+            let told = if guided { picked.repeat(2) } else { picked };
+            heads = model.tell(&heads, at, &told)?;
+        }
+    }
+    Ok(round)
+}
+
+/// How many of the tokens unknown at the start are known when `left` of the rounds are still to
+/// come: few at first (the cosine schedule of MaskGIT), at least one.
+fn wanted(unknown: usize, left: f64) -> usize {
+    let still = (std::f64::consts::FRAC_PI_2 * (1.0 - left)).cos();
+    let still = if left <= 0.0 {
+        0.0
+    } else {
+        still * unknown as f64
+    };
+    (unknown - still as usize).max(1).min(unknown) + (TOKENS - unknown)
+}
+
+/// The places of the unknown tokens that become known, so that `keep` are: the surest.
+fn surest(sure: &[f64], known: &[bool], keep: usize) -> Vec<usize> {
+    let mut places: Vec<usize> = (0..sure.len()).filter(|at| !known[*at]).collect();
+    let new = keep.saturating_sub(sure.len() - places.len());
+    places.sort_by(|a, b| sure[*b].total_cmp(&sure[*a]));
+    places.truncate(new);
+    places
+}
+
+fn count_unknown(known: &[bool]) -> usize {
+    known.iter().filter(|known| !**known).count()
+}
+
+fn log_softmax(row: &mut [f64]) {
+    let most = row.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+    let sum: f64 = row.iter().map(|x| libm::exp(x - most)).sum();
+    let all = most + libm::log(sum);
+    row.iter_mut().for_each(|x| *x -= all);
+}
+
+/// A choice by its log probabilities, sharpened by `temperature`.
+fn pick(row: &[f64], temperature: f64, rng: &mut Rng) -> usize {
+    let chance = rng.next_f64();
+    let best = (0..row.len()).max_by(|a, b| row[*a].total_cmp(&row[*b]));
+    if temperature <= 1e-3 {
+        return best.unwrap_or(0);
+    }
+    let mut sharp: Vec<f64> = row.iter().map(|x| x / temperature).collect();
+    log_softmax(&mut sharp);
+    let mut below = 0.0;
+    for (at, x) in sharp.iter().enumerate() {
+        below += libm::exp(*x);
+        if chance < below {
+            return at;
+        }
+    }
+    best.unwrap_or(0)
+}
+
+/// Gumbel's distribution: what added to log probabilities makes the largest a fair draw.
+fn gumbel(rng: &mut Rng) -> f64 {
+    let chance = rng.next_f64().clamp(1e-12, 1.0 - 1e-12);
+    -libm::log(-libm::log(chance))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn few_tokens_stay_at_first_and_all_at_last() {
+        let kept: Vec<usize> = (1..=4)
+            .map(|step| wanted(64, 1.0 - step as f64 / 4.0))
+            .collect();
+        // 64 - floor(64 cos(90° n / 4)).
+        assert_eq!(kept, [5, 19, 40, 64]);
+        assert_eq!(wanted(0, 0.5), 64);
+        assert_eq!(wanted(1, 0.9), 64);
+    }
+
+    #[test]
+    fn the_surest_of_the_unknown_stay() {
+        let known = [true, false, false, false];
+        assert_eq!(surest(&[0.0, -3.0, -1.0, -2.0], &known, 3), [2, 3]);
+        assert_eq!(surest(&[0.0, -3.0, -1.0, -2.0], &known, 1), [0; 0]);
+    }
+
+    #[test]
+    fn digits_are_drawn_by_their_probabilities_and_temperature_sharpens() {
+        let mut row = [0.1f64.ln(), 0.9f64.ln()];
+        log_softmax(&mut row);
+        let mut rng = Rng::new(1);
+        let mut share = |temperature| {
+            let drawn = (0..10_000).map(|_| pick(&row, temperature, &mut rng));
+            drawn.sum::<usize>() as f64 / 10_000.0
+        };
+        assert!((share(1.0) - 0.9).abs() < 0.01);
+        // 0.9^2 / (0.9^2 + 0.1^2) = 0.988.
+        assert!((share(0.5) - 0.988).abs() < 0.005);
+        assert_eq!(share(0.0), 1.0);
+    }
+}

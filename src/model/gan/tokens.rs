@@ -1,0 +1,201 @@
+//! The token Transformer: words and style to a picture's tokens, many at once (MaskGIT, Chang et
+//! al. 2022), some of them given.
+//!
+//! A token's digits are drawn one after the other by a small network on top, each knowing those
+//! before it, so that together they are one choice among all tokens. A source, where there is
+//! one, is another picture's tokens at the same places: how a picture is redrawn in another style.
+
+use super::condition::{Condition, Wish};
+use super::config::{Config, TOKENS};
+use super::layers::{Block, Drop, Modulation, layer_norm};
+use super::weights::{Linear, Weights, normal};
+use candle_core::{D, Device, Result, Tensor};
+use candle_nn::Init;
+
+/// Four tokens of words and one of style and flip stand before the picture's.
+const WORDS: usize = 4;
+const PREFIX: usize = WORDS + 1;
+
+pub struct TokenTransformer {
+    condition: Condition,
+    words: Linear,
+    style: Tensor,
+    flip: Tensor,
+    position: Tensor,
+    token: Tensor,
+    source: Tensor,
+    mask: Tensor,
+    no_source: Tensor,
+    blocks: Vec<Block>,
+    head: Linear,
+    before: Tensor,
+    logits: Vec<Linear>,
+    levels: Vec<usize>,
+    width: usize,
+    hidden: usize,
+    styles: usize,
+}
+
+/// Tokens of pictures: `[batch][64][digits]`, one after the other.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Digits(pub Vec<u8>);
+
+/// All that stays the same while a picture's tokens are written.
+pub struct Prepared {
+    /// `[batch, 5, width]`.
+    prefix: Tensor,
+    modulations: Vec<Modulation>,
+    /// `[batch, 64, width]` or `[1, width]`.
+    source: Tensor,
+}
+
+impl TokenTransformer {
+    pub fn new(weights: &Weights, config: &Config) -> Result<TokenTransformer> {
+        let stack = config.tokens.stack;
+        let (width, hidden, digits) = (stack.width, config.tokens.hidden, config.digits());
+        let (styles, rows) = (config.styles.len(), config.rows());
+        let below = |name: &str| weights.below(name);
+        let block = |at: usize| {
+            let weights = below("block").below(at);
+            Block::new(&weights, width, stack.heads, Some(config.condition))
+        };
+        let logits = |(at, levels): (usize, &usize)| {
+            Linear::new(&below("logits").below(at), hidden, *levels)
+        };
+        Ok(TokenTransformer {
+            condition: Condition::new(&below("condition"), config.text, styles, config.condition)?,
+            words: Linear::new(&below("words"), config.text, WORDS * width)?,
+            style: weights.table(styles + 1, width, "style", 1.0)?,
+            flip: weights.table(2, width, "flip", 1.0)?,
+            position: weights.get(&[TOKENS + PREFIX, width], "position", normal(0.1))?,
+            token: weights.table(rows, width, "token", 0.1)?,
+            source: weights.table(rows, width, "source", 0.1)?,
+            mask: weights.get(&[width], "mask", normal(0.1))?,
+            no_source: weights.get(&[width], "no_source", Init::Const(0.0))?,
+            blocks: (0..stack.blocks).map(block).collect::<Result<_>>()?,
+            head: Linear::new(&below("head"), width, digits * hidden)?,
+            before: weights.table(rows, digits * hidden, "before", 0.05)?,
+            logits: config
+                .levels
+                .iter()
+                .enumerate()
+                .map(logits)
+                .collect::<Result<_>>()?,
+            levels: config.levels.clone(),
+            width,
+            hidden,
+            styles,
+        })
+    }
+
+    pub fn digits(&self) -> usize {
+        self.levels.len()
+    }
+
+    /// What stands for words that are not given: `[text]`.
+    pub fn no_words(&self) -> &Tensor {
+        self.condition.none()
+    }
+
+    /// Reads the wish, and the source where there is one: per picture, whether `source` counts.
+    pub fn prepare(&self, wish: &Wish, source: Option<(&Digits, &[bool])>) -> Result<Prepared> {
+        let condition = self.condition.forward(wish)?;
+        let words = self.words.forward(&wish.text)?;
+        let words = words.reshape((wish.len(), WORDS, self.width))?;
+        let style = self.style.index_select(&wish.styles(self.styles)?, 0)?;
+        let other = (style + self.flip.index_select(&wish.flips()?, 0)?)?;
+        let prefix = Tensor::cat(&[words, other.unsqueeze(1)?], 1)?;
+        let by = |block: &Block| block.modulation(Some(&condition));
+        let source = match source {
+            None => self.no_source.unsqueeze(0)?,
+            Some((digits, sourced)) => {
+                let seen = self.sum(&self.source, digits, wish.len())?;
+                let rows: Vec<bool> = sourced.iter().flat_map(|s| [*s; TOKENS]).collect();
+                choose(&rows, &seen, &self.no_source)?
+            }
+        };
+        Ok(Prepared {
+            prefix,
+            modulations: self.blocks.iter().map(by).collect::<Result<_>>()?,
+            source,
+        })
+    }
+
+    /// What is known of each token after reading those that are given: `[batch, 64, width]`.
+    /// `known` `[batch * 64]` says which are.
+    pub fn hidden(
+        &self,
+        prepared: &Prepared,
+        tokens: &Digits,
+        known: &[bool],
+        drop: &Drop,
+    ) -> Result<Tensor> {
+        let batch = prepared.prefix.dim(0)?;
+        let tokens = self.sum(&self.token, tokens, batch)?;
+        let x = choose(known, &tokens, &self.mask)?.broadcast_add(&prepared.source)?;
+        let x = Tensor::cat(&[&prepared.prefix, &x], 1)?.broadcast_add(&self.position)?;
+        let mut x = drop.apply(x)?;
+        for (block, by) in self.blocks.iter().zip(&prepared.modulations) {
+            x = block.forward(&x, by, drop)?;
+        }
+        layer_norm(&x.narrow(1, PREFIX, TOKENS)?.contiguous()?)
+    }
+
+    /// What each digit's small network begins with: `[.., digits * hidden]`.
+    pub fn heads(&self, hidden: &Tensor) -> Result<Tensor> {
+        self.head.forward(hidden)
+    }
+
+    /// Logits `[.., levels]` of digit `at`, where `heads` has been told the digits before it.
+    pub fn logits(&self, heads: &Tensor, at: usize) -> Result<Tensor> {
+        let own = heads.narrow(D::Minus1, at * self.hidden, self.hidden)?;
+        self.logits[at].forward(&own.contiguous()?.relu()?.sqr()?)
+    }
+
+    /// `heads` after digit `at` of each token became known; `values` has one for each token.
+    pub fn tell(&self, heads: &Tensor, at: usize, values: &[u8]) -> Result<Tensor> {
+        let start: usize = self.levels[..at].iter().sum();
+        let rows: Vec<u32> = values
+            .iter()
+            .map(|v| (start + usize::from(*v)) as u32)
+            .collect();
+        let told = self.rows(&self.before, rows)?;
+        heads + told.reshape(heads.shape())?
+    }
+
+    /// The sum of the rows of a token's digits: `[batch, 64, width]`.
+    fn sum(&self, table: &Tensor, tokens: &Digits, batch: usize) -> Result<Tensor> {
+        let digits = self.digits();
+        let mut sum: Option<Tensor> = None;
+        let mut start = 0;
+        for (at, levels) in self.levels.iter().enumerate() {
+            let own = tokens.0.iter().skip(at).step_by(digits);
+            let rows = own.map(|v| (start + usize::from(*v)) as u32).collect();
+            let rows = self.rows(table, rows)?;
+            sum = Some(match sum {
+                None => rows,
+                Some(sum) => (sum + rows)?,
+            });
+            start += levels;
+        }
+        let sum = sum.ok_or_else(|| candle_core::Error::Msg("no digits".into()))?;
+        sum.reshape((batch, TOKENS, self.width))
+    }
+
+    fn rows(&self, table: &Tensor, rows: Vec<u32>) -> Result<Tensor> {
+        let rows = Tensor::new(rows, table.device())?;
+        table.index_select(&rows, 0)
+    }
+}
+
+/// Rows of `yes` `[batch, 64, width]` where `rows` is true, `no` `[width]` elsewhere.
+fn choose(rows: &[bool], yes: &Tensor, no: &Tensor) -> Result<Tensor> {
+    let share = mask(rows, yes.device())?.reshape((yes.dim(0)?, TOKENS, 1))?;
+    let no = no.broadcast_mul(&(1.0 - &share)?)?;
+    yes.broadcast_mul(&share)? + no
+}
+
+fn mask(rows: &[bool], device: &Device) -> Result<Tensor> {
+    let numbers: Vec<f32> = rows.iter().map(|row| f32::from(u8::from(*row))).collect();
+    Tensor::new(numbers, device)
+}

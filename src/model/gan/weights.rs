@@ -1,0 +1,209 @@
+//! A network's tensors, and the layers that multiply by them.
+//!
+//! Where no gradients are wanted, matrices may be packed to 8 bits for illumine's own kernels.
+
+use crate::model::linear::{self, Arena, Format, Packed, Pool, Source, Write};
+use candle_core::{Error, Result, Tensor};
+use candle_nn::{Init, VarBuilder};
+use std::cell::RefCell;
+use std::rc::Rc;
+use std::sync::Arc;
+
+/// Where a network's tensors come from, and how its matrices are to be kept.
+#[derive(Clone)]
+pub struct Weights<'a> {
+    tensors: VarBuilder<'a>,
+    packing: Option<Packing>,
+}
+
+/// For drawing on a CPU: matrices of 8 bits, for illumine's own kernels.
+#[derive(Clone)]
+struct Packing {
+    pool: Arc<Pool>,
+    arena: Rc<RefCell<Arena>>,
+}
+
+impl<'a> Weights<'a> {
+    /// Tensors as they are: for training, and for devices other than a CPU.
+    pub fn plain(tensors: VarBuilder<'a>) -> Weights<'a> {
+        Weights {
+            tensors,
+            packing: None,
+        }
+    }
+
+    /// Matrices packed to 8 bits.
+    pub fn packed(tensors: VarBuilder<'a>, pool: Arc<Pool>) -> Weights<'a> {
+        let arena = Rc::default();
+        Weights {
+            tensors,
+            packing: Some(Packing { pool, arena }),
+        }
+    }
+
+    /// What lies below `name`.
+    pub fn below(&self, name: impl ToString) -> Weights<'a> {
+        Weights {
+            tensors: self.tensors.pp(name),
+            packing: self.packing.clone(),
+        }
+    }
+
+    /// A tensor, made by `init` where training begins.
+    pub fn get(&self, shape: &[usize], name: &str, init: Init) -> Result<Tensor> {
+        self.tensors.get_with_hints(shape, name, init)
+    }
+
+    /// A table `[rows, width]`.
+    pub fn table(&self, rows: usize, width: usize, name: &str, deviation: f64) -> Result<Tensor> {
+        self.get(&[rows, width], &format!("{name}.weight"), normal(deviation))
+    }
+}
+
+pub fn normal(stdev: f64) -> Init {
+    Init::Randn { mean: 0.0, stdev }
+}
+
+/// Even between -1/√n and 1/√n for n inputs.
+fn even(inputs: usize) -> Init {
+    let bound = (inputs as f64).sqrt().recip();
+    Init::Uniform {
+        lo: -bound,
+        up: bound,
+    }
+}
+
+/// `[.., inputs]` to `[.., outputs]`.
+pub struct Linear {
+    matrix: Matrix,
+    bias: Tensor,
+}
+
+enum Matrix {
+    /// `[outputs, inputs]`.
+    Plain(Tensor),
+    Packed(Packed, Arc<Pool>, Vec<f32>),
+}
+
+impl Linear {
+    pub fn new(weights: &Weights, inputs: usize, outputs: usize) -> Result<Linear> {
+        let bias = even(inputs);
+        Linear::with(weights, inputs, outputs, even(inputs), bias)
+    }
+
+    /// The last of a block: half as strong at first, and without a bias of its own.
+    pub fn gentle(weights: &Weights, inputs: usize, outputs: usize) -> Result<Linear> {
+        let bound = (inputs as f64).sqrt().recip() / 2.0;
+        let half = Init::Uniform {
+            lo: -bound,
+            up: bound,
+        };
+        Linear::with(weights, inputs, outputs, half, Init::Const(0.0))
+    }
+
+    pub fn with(
+        weights: &Weights,
+        inputs: usize,
+        outputs: usize,
+        weight: Init,
+        bias: Init,
+    ) -> Result<Linear> {
+        let weight = weights.get(&[outputs, inputs], "weight", weight)?;
+        let bias = weights.get(&[outputs], "bias", bias)?;
+        let matrix = match &weights.packing {
+            Some(packing) if inputs % linear_block() == 0 && outputs >= 64 => {
+                pack(&weight, packing, bias.to_vec1()?)?
+            }
+            _ => Matrix::Plain(weight),
+        };
+        Ok(Linear { matrix, bias })
+    }
+
+    pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
+        match &self.matrix {
+            Matrix::Plain(weight) => plain(x, weight)?.broadcast_add(&self.bias),
+            Matrix::Packed(packed, pool, bias) => multiply(x, packed, pool, bias),
+        }
+    }
+}
+
+/// Rows of `x` times the matrix: as one product, whatever dimensions `x` has.
+fn plain(x: &Tensor, weight: &Tensor) -> Result<Tensor> {
+    let mut shape = x.dims().to_vec();
+    let inputs = shape.pop().unwrap_or(1);
+    shape.push(weight.dim(0)?);
+    let rows = x.reshape(((), inputs))?;
+    rows.matmul(&weight.t()?)?.reshape(shape)
+}
+
+fn multiply(x: &Tensor, packed: &Packed, pool: &Pool, bias: &[f32]) -> Result<Tensor> {
+    let mut shape = x.dims().to_vec();
+    let inputs = shape.pop().unwrap_or(1);
+    shape.push(packed.rows());
+    let values = x.flatten_all()?.to_vec1::<f32>()?;
+    let rows = values.len() / inputs;
+    let mut out = vec![0f32; rows * packed.rows()];
+    let source = Source::Rows(&values);
+    linear::matmul(pool, &[packed], source, rows, &mut [&mut out], Write::Set)
+        .map_err(Error::wrap)?;
+    for row in out.chunks_exact_mut(bias.len()) {
+        row.iter_mut().zip(bias).for_each(|(x, b)| *x += b);
+    }
+    Tensor::from_vec(out, shape, x.device())
+}
+
+fn linear_block() -> usize {
+    32
+}
+
+fn pack(weight: &Tensor, packing: &Packing, bias: Vec<f32>) -> Result<Matrix> {
+    let (rows, cols) = weight.dims2()?;
+    let values = weight.flatten_all()?.to_vec1::<f32>()?;
+    let blocks = q8_0(&values);
+    let mut arena = packing.arena.borrow_mut();
+    let packed = Packed::pack(&mut arena, &packing.pool, Format::Q8_0, &blocks, rows, cols);
+    let packed = packed.map_err(Error::wrap)?;
+    Ok(Matrix::Packed(packed, packing.pool.clone(), bias))
+}
+
+/// GGML's Q8_0: 32 values as one scale in half precision and 32 signed bytes.
+fn q8_0(values: &[f32]) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(values.len() / 32 * 34);
+    for block in values.chunks_exact(32) {
+        let largest = block.iter().fold(0f32, |most, x| most.max(x.abs()));
+        let scale = half::f16::from_f32(largest / 127.0);
+        let inverse = match scale.to_f32() {
+            0.0 => 0.0,
+            scale => scale.recip(),
+        };
+        bytes.extend(scale.to_le_bytes());
+        let code = |x: &f32| (x * inverse).round().clamp(-127.0, 127.0) as i8 as u8;
+        bytes.extend(block.iter().map(code));
+    }
+    bytes
+}
+
+/// A convolution of stride one that keeps the size.
+pub struct Conv {
+    weight: Tensor,
+    bias: Tensor,
+    padding: usize,
+}
+
+impl Conv {
+    /// `side`: 1 or 3.
+    pub fn new(weights: &Weights, inputs: usize, outputs: usize, side: usize) -> Result<Conv> {
+        let init = even(inputs * side * side);
+        Ok(Conv {
+            weight: weights.get(&[outputs, inputs, side, side], "weight", init)?,
+            bias: weights.get(&[outputs], "bias", init)?,
+            padding: side / 2,
+        })
+    }
+
+    /// `[batch, inputs, h, w]` to `[batch, outputs, h, w]`.
+    pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
+        let y = x.conv2d(&self.weight, self.padding, 1, 1, 1)?;
+        y.broadcast_add(&self.bias.reshape((1, (), 1, 1))?)
+    }
+}

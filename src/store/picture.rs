@@ -1,0 +1,224 @@
+//! Pictures as PNG files that say how they were made, and that a machine made them.
+//!
+//! Three text chunks: `Software`; `illumine`, the provenance as JSON; and XMP with IPTC's digital
+//! source type (IPTC Photo Metadata Standard 2023.1), which other programs look for.
+
+use crate::model::gan::Picture;
+use resvg::tiny_skia::{
+    Color, FilterQuality, IntSize, Pixmap, PixmapPaint, PremultipliedColorU8, Transform,
+};
+use serde::{Deserialize, Serialize};
+use std::io::Cursor;
+
+/// All that it takes to make a picture again, byte for byte, with the same weights.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Provenance {
+    pub prompt: String,
+    /// What the prompt was taken for, with how near it came.
+    pub concepts: Vec<(String, f32)>,
+    pub style: Option<String>,
+    pub seed: u64,
+    pub steps: usize,
+    pub temperature: f64,
+    pub guidance: f64,
+    /// Pixels wide and high.
+    pub size: u32,
+    /// `#rrggbb`; None leaves what is empty transparent.
+    pub background: Option<String>,
+    /// SHA-256 of the weights.
+    pub weights: String,
+    pub backend: String,
+    pub build: String,
+}
+
+/// Why a file is no picture of illumine's.
+#[derive(Debug, thiserror::Error)]
+pub enum PictureError {
+    #[error("it is not a PNG file that can be read ({0})")]
+    NoPng(String),
+    #[error("it does not say how it was made")]
+    NoProvenance,
+    #[error("a background is six hexadecimal digits, as in #f5e6c8")]
+    Background,
+    #[error("a picture is 16 to {LARGEST} pixels wide")]
+    Size,
+}
+
+/// What a larger picture would be is no longer a drawing of 64 pixels.
+const LARGEST: u32 = 2048;
+/// No provenance is longer; what is, was not written here.
+const LONGEST: usize = 1 << 20;
+const KEYWORD: &str = "illumine";
+const XMP: &str = "XML:com.adobe.xmp";
+
+/// The picture in the size and on the background of its provenance, as a PNG file.
+pub fn encode(picture: &Picture, how: &Provenance) -> Result<Vec<u8>, PictureError> {
+    let pixels = laid(picture, how)?;
+    let no_png = |why: png::EncodingError| PictureError::NoPng(why.to_string());
+    let mut file = Vec::new();
+    let mut encoder = png::Encoder::new(&mut file, how.size, how.size);
+    encoder.set_color(png::ColorType::Rgba);
+    encoder.set_depth(png::BitDepth::Eight);
+    let json = serde_json::to_string(how).unwrap_or_default();
+    let chunks = [
+        ("Software", how.build.clone()),
+        (KEYWORD, json),
+        (XMP, xmp()),
+    ];
+    for (keyword, text) in chunks {
+        let added = encoder.add_itxt_chunk(keyword.to_string(), text);
+        added.map_err(no_png)?;
+    }
+    let mut writer = encoder.write_header().map_err(no_png)?;
+    writer.write_image_data(&pixels).map_err(no_png)?;
+    writer.finish().map_err(no_png)?;
+    Ok(file)
+}
+
+/// How the picture in a PNG file was made.
+pub fn provenance(file: &[u8]) -> Result<Provenance, PictureError> {
+    let limits = png::Limits { bytes: 64 << 20 };
+    let mut decoder = png::Decoder::new_with_limits(Cursor::new(file), limits);
+    decoder.set_ignore_text_chunk(false);
+    let reader = decoder.read_info();
+    let reader = reader.map_err(|why| PictureError::NoPng(why.to_string()))?;
+    let chunks = &reader.info().utf8_text;
+    let own = chunks.iter().find(|chunk| chunk.keyword == KEYWORD);
+    let text = own.and_then(|chunk| chunk.get_text().ok());
+    let text = text.filter(|text| text.len() <= LONGEST);
+    let how = text.and_then(|text| serde_json::from_str(&text).ok());
+    how.ok_or(PictureError::NoProvenance)
+}
+
+/// Straight (not premultiplied) RGBA, enlarged smoothly where a larger size is asked for.
+fn laid(picture: &Picture, how: &Provenance) -> Result<Vec<u8>, PictureError> {
+    if !(16..=LARGEST).contains(&how.size) {
+        return Err(PictureError::Size);
+    }
+    let side = picture.size as u32;
+    let drawn = IntSize::from_wh(side, side)
+        .and_then(|size| Pixmap::from_vec(picture.pixels.clone(), size))
+        .ok_or(PictureError::Size)?;
+    let mut sheet = Pixmap::new(how.size, how.size).ok_or(PictureError::Size)?;
+    if let Some(background) = &how.background {
+        sheet.fill(colour(background)?);
+    }
+    let scale = how.size as f32 / side as f32;
+    let quality = match how.size == side {
+        true => FilterQuality::Nearest,
+        false => FilterQuality::Bicubic,
+    };
+    let paint = PixmapPaint {
+        quality,
+        ..PixmapPaint::default()
+    };
+    let grow = Transform::from_scale(scale, scale);
+    sheet.draw_pixmap(0, 0, drawn.as_ref(), &paint, grow, None);
+    let straight = |pixel: &PremultipliedColorU8| {
+        let colour = pixel.demultiply();
+        [colour.red(), colour.green(), colour.blue(), colour.alpha()]
+    };
+    Ok(sheet.pixels().iter().flat_map(straight).collect())
+}
+
+/// `#rrggbb`, with or without the mark.
+fn colour(name: &str) -> Result<Color, PictureError> {
+    let digits = name.strip_prefix('#').unwrap_or(name);
+    let sound = digits.len() == 6 && digits.bytes().all(|byte| byte.is_ascii_hexdigit());
+    let number = u32::from_str_radix(digits, 16).ok().filter(|_| sound);
+    let [_, red, green, blue] = number.ok_or(PictureError::Background)?.to_be_bytes();
+    Ok(Color::from_rgba8(red, green, blue, 255))
+}
+
+/// Says that a trained algorithm made the picture.
+fn xmp() -> String {
+    let source = "http://cv.iptc.org/newscodes/digitalsourcetype/trainedAlgorithmicMedia";
+    format!(
+        "<x:xmpmeta xmlns:x=\"adobe:ns:meta/\">\
+         <rdf:RDF xmlns:rdf=\"http://www.w3.org/1999/02/22-rdf-syntax-ns#\">\
+         <rdf:Description rdf:about=\"\" \
+         xmlns:Iptc4xmpExt=\"http://iptc.org/std/Iptc4xmpExt/2008-02-29/\" \
+         Iptc4xmpExt:DigitalSourceType=\"{source}\"/></rdf:RDF></x:xmpmeta>"
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn how() -> Provenance {
+        Provenance {
+            prompt: "a red dragon, „asleep“ 🐉".into(),
+            concepts: vec![("dragon".into(), 0.74)],
+            style: Some("noto".into()),
+            seed: u64::MAX,
+            steps: 8,
+            temperature: 0.9,
+            guidance: 2.5,
+            size: 64,
+            background: None,
+            weights: "00".repeat(32),
+            backend: "cpu".into(),
+            build: "illumine 0.1.0".into(),
+        }
+    }
+
+    /// Half transparent red everywhere.
+    fn red() -> Picture {
+        Picture {
+            size: 64,
+            pixels: [128, 0, 0, 128].repeat(64 * 64),
+        }
+    }
+
+    fn pixels(file: &[u8]) -> Vec<u8> {
+        let mut reader = png::Decoder::new(Cursor::new(file)).read_info().unwrap();
+        let mut pixels = vec![0; reader.output_buffer_size().unwrap()];
+        reader.next_frame(&mut pixels).unwrap();
+        pixels
+    }
+
+    #[test]
+    fn a_file_says_how_it_was_made_and_by_what() {
+        let file = encode(&red(), &how()).unwrap();
+        assert_eq!(provenance(&file).unwrap(), how());
+        let text = String::from_utf8_lossy(&file);
+        assert!(text.contains("digitalsourcetype/trainedAlgorithmicMedia"));
+        assert_eq!(
+            file,
+            encode(&red(), &how()).unwrap(),
+            "always the same bytes"
+        );
+    }
+
+    #[test]
+    fn colours_are_straight_and_lie_on_the_background_where_one_is_asked_for() {
+        assert_eq!(
+            pixels(&encode(&red(), &how()).unwrap())[..4],
+            [255, 0, 0, 128]
+        );
+        let mut on_white = how();
+        on_white.background = Some("#ffffff".into());
+        on_white.size = 128;
+        let pixels = pixels(&encode(&red(), &on_white).unwrap());
+        assert_eq!(pixels.len(), 128 * 128 * 4);
+        let middle = &pixels[(64 * 128 + 64) * 4..][..4];
+        assert_eq!(middle, [255, 127, 127, 255]);
+    }
+
+    #[test]
+    fn what_cannot_be_is_refused() {
+        let refused = |change: fn(&mut Provenance)| {
+            let mut how = how();
+            change(&mut how);
+            encode(&red(), &how).unwrap_err().to_string()
+        };
+        assert!(refused(|how| how.size = 1_000_000).contains("pixels wide"));
+        assert!(refused(|how| how.background = Some("#é1".into())).contains("hexadecimal"));
+        assert!(provenance(b"no picture").is_err());
+        let file = encode(&red(), &how()).unwrap();
+        for end in (0..file.len()).step_by(37) {
+            let _ = provenance(&file[..end]);
+        }
+    }
+}

@@ -1,0 +1,213 @@
+//! A set's drawings and what each of them shows.
+
+use super::render::Drawing;
+use super::sets::Names;
+use super::words::{Vocabulary, slug};
+use serde::Deserialize;
+use std::collections::{BTreeMap, HashMap};
+
+/// `icons.json` of a set; icons in the order of their names.
+#[derive(Deserialize)]
+struct Icons {
+    #[serde(default = "sixteen")]
+    width: f64,
+    #[serde(default = "sixteen")]
+    height: f64,
+    #[serde(default)]
+    left: f64,
+    #[serde(default)]
+    top: f64,
+    icons: BTreeMap<String, Icon>,
+}
+
+#[derive(Deserialize)]
+struct Icon {
+    body: String,
+    left: Option<f64>,
+    top: Option<f64>,
+    width: Option<f64>,
+    height: Option<f64>,
+}
+
+fn sixteen() -> f64 {
+    16.0
+}
+
+/// What a drawing shows.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Shows {
+    /// An emoji, by its number in the vocabulary.
+    Emoji(usize),
+    /// Something that only its set has a name for.
+    Name(String),
+}
+
+/// A drawing with its subject, and its skin tone (0: none given).
+pub struct Subject {
+    pub shows: Shows,
+    pub tone: u8,
+    pub drawing: Drawing,
+}
+
+/// The drawings of a set that a story may want, one for each subject and tone, in a fixed order.
+///
+/// `icons` is the package's icons.json; `codes` is its chars.json, where it has one.
+pub fn subjects(
+    icons: &[u8],
+    codes: Option<&[u8]>,
+    names: Names,
+    words: &Vocabulary,
+) -> Result<Vec<Subject>, serde_json::Error> {
+    let icons: Icons = serde_json::from_slice(icons)?;
+    let codes = match codes {
+        Some(codes) => serde_json::from_slice::<BTreeMap<String, String>>(codes)?,
+        None => BTreeMap::new(),
+    };
+    let mut codes_of: HashMap<&str, Vec<&str>> = HashMap::new();
+    for (code, name) in &codes {
+        codes_of.entry(name).or_default().push(code);
+    }
+    // The drawing whose name is the subject's own comes before others of the same subject.
+    let mut found: BTreeMap<(Shows, u8), (bool, &str)> = BTreeMap::new();
+    for name in icons.icons.keys() {
+        let codes = codes_of.get(name.as_str()).map_or(&[][..], Vec::as_slice);
+        let Some((shows, tone)) = shown(name, codes, names, words) else {
+            continue;
+        };
+        let exact =
+            matches!(&shows, Shows::Emoji(index) if slug(&words.get(*index).label) == *name);
+        let best = found.entry((shows, tone)).or_insert((exact, name));
+        if exact && !best.0 {
+            *best = (true, name);
+        }
+    }
+    let subject = |((shows, tone), (_, name)): ((Shows, u8), (bool, &str))| Subject {
+        drawing: drawing(&icons, &icons.icons[name]),
+        shows,
+        tone,
+    };
+    Ok(found.into_iter().map(subject).collect())
+}
+
+fn drawing(set: &Icons, icon: &Icon) -> Drawing {
+    Drawing {
+        body: icon.body.clone(),
+        left: icon.left.unwrap_or(set.left),
+        top: icon.top.unwrap_or(set.top),
+        width: icon.width.unwrap_or(set.width),
+        height: icon.height.unwrap_or(set.height),
+    }
+}
+
+/// What the icon shows, if that belongs into stories.
+fn shown(name: &str, codes: &[&str], names: Names, words: &Vocabulary) -> Option<(Shows, u8)> {
+    let by_code = codes.iter().find_map(|code| words.by_code(code));
+    if let Some((index, tone)) = by_code {
+        let tone = tone?;
+        return words
+            .in_stories(index)
+            .then_some((Shows::Emoji(index), tone));
+    }
+    if has_tone(name) {
+        return None;
+    }
+    let squashed = || match names {
+        Names::Squashed => words.by_squashed(name),
+        _ => None,
+    };
+    if let Some(index) = words.by_slug(name).or_else(squashed) {
+        return words.in_stories(index).then_some((Shows::Emoji(index), 0));
+    }
+    (names == Names::Own).then(|| (Shows::Name(name.replace('-', " ")), 0))
+}
+
+/// Whether a name that no code point explains says that it is a variant by skin tone.
+fn has_tone(name: &str) -> bool {
+    let tones = [
+        "-light",
+        "-medium-light",
+        "-medium",
+        "-medium-dark",
+        "-dark",
+    ];
+    name.contains("-skin-tone") || tones.iter().any(|tone| name.ends_with(tone))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const EMOJI: &str = r#"[
+        {"label": "open lock", "hexcode": "1F513", "group": 7, "subgroup": 77},
+        {"label": "dragon", "hexcode": "1F409", "group": 3, "subgroup": 37},
+        {"label": "flag: France", "hexcode": "1F1EB-1F1F7", "group": 9, "subgroup": 98},
+        {"label": "mage", "hexcode": "1F9D9", "group": 1, "subgroup": 26,
+         "skins": [{"hexcode": "1F9D9-1F3FB", "tone": 1}]}
+    ]"#;
+
+    fn found(names: Names, icons: &str, codes: Option<&str>) -> Vec<(String, u8, String)> {
+        let messages = r#"{"subgroups": [{"order": 26, "key": "person-fantasy"}]}"#;
+        let words = Vocabulary::read(EMOJI.as_bytes(), messages.as_bytes()).unwrap();
+        let icons = format!("{{\"width\": 24, \"icons\": {icons}}}");
+        let subjects = subjects(icons.as_bytes(), codes.map(str::as_bytes), names, &words);
+        let name = |shows| match shows {
+            Shows::Emoji(index) => words.get(index).label.clone(),
+            Shows::Name(name) => format!("own: {name}"),
+        };
+        let subjects = subjects.unwrap().into_iter();
+        subjects
+            .map(|s| (name(s.shows), s.tone, s.drawing.body))
+            .collect()
+    }
+
+    fn row(label: &str, tone: u8, body: &str) -> (String, u8, String) {
+        (label.into(), tone, body.into())
+    }
+
+    #[test]
+    fn code_points_come_before_names_and_flags_are_left_out() {
+        let icons = r#"{"a": {"body": "A"}, "b": {"body": "B"}, "c": {"body": "C"}, "dragon": {"body": "D"}}"#;
+        let codes = r#"{"1f9d9": "a", "1f9d9-1f3fb": "b", "1f1eb-1f1f7": "c"}"#;
+        assert_eq!(
+            found(Names::Emoji, icons, Some(codes)),
+            [
+                row("dragon", 0, "D"),
+                row("mage", 0, "A"),
+                row("mage", 1, "B")
+            ]
+        );
+    }
+
+    #[test]
+    fn of_two_drawings_of_one_thing_the_one_named_after_it_is_taken() {
+        let icons = r#"{"a-dragon": {"body": "A"}, "dragon": {"body": "D"}}"#;
+        let codes = r#"{"1f409": "a-dragon"}"#;
+        assert_eq!(
+            found(Names::Emoji, icons, Some(codes)),
+            [row("dragon", 0, "D")]
+        );
+    }
+
+    #[test]
+    fn names_in_one_word_and_names_of_the_sets_own_are_read_where_the_set_has_them() {
+        let icons = r#"{"openlock": {"body": "O"}, "plague-doctor": {"body": "P"}}"#;
+        assert_eq!(found(Names::Emoji, icons, None), []);
+        assert_eq!(
+            found(Names::Squashed, icons, None),
+            [row("open lock", 0, "O")]
+        );
+        assert_eq!(
+            found(Names::Own, icons, None),
+            [
+                row("own: openlock", 0, "O"),
+                row("own: plague doctor", 0, "P")
+            ]
+        );
+    }
+
+    #[test]
+    fn a_skin_tone_that_no_code_point_explains_is_left_out() {
+        let icons = r#"{"mage-dark": {"body": "M"}, "mage": {"body": "N"}}"#;
+        assert_eq!(found(Names::Emoji, icons, None), [row("mage", 0, "N")]);
+    }
+}

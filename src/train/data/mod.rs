@@ -1,0 +1,142 @@
+//! The illuminator's training pictures, made from their packages: the same bytes on each machine.
+//!
+//! `sets` says which packages; `archive` fetches and opens them; `iconify` and `words` say what a
+//! drawing shows; `render` makes pixels; `split` holds some out; `file` is what training reads.
+//! Knows no network beyond the package client that it starts, and no model.
+
+pub mod archive;
+pub mod file;
+pub mod iconify;
+pub mod render;
+pub mod sets;
+pub mod split;
+pub mod words;
+
+use archive::Archive;
+use file::{Concept, Pictures};
+use iconify::{Shows, Subject};
+use rayon::prelude::*;
+use sets::{SETS, Set};
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use words::Vocabulary;
+
+/// What can go wrong on the way to a data set; each a sentence that says what to do.
+#[derive(Debug, thiserror::Error)]
+pub enum DataError {
+    #[error("{0} cannot be read or written: {1}")]
+    Disk(PathBuf, std::io::Error),
+    #[error(
+        "npm is needed to fetch the drawings (Debian: apt-get install npm); or put the archives into a folder and give --archives FOLDER"
+    )]
+    NoNpm,
+    #[error("npm could not fetch {0}: {1}; try again, or give --archives FOLDER")]
+    Npm(String, String),
+    #[error(
+        "{0} is not the archive that this version of illumine knows (SHA-256 {1}); delete it and run the command again"
+    )]
+    Changed(PathBuf, String),
+    #[error("{0} has no sound {1}; delete it and run the command again")]
+    Damaged(PathBuf, String),
+    #[error("{0} is not a data set of illumine ({1}); `illumine train data` makes one")]
+    NoData(PathBuf, String),
+    #[error("Stopped; what was fetched stays, and the same command goes on from there")]
+    Stopped,
+}
+
+/// Told what is being done, how far it is and out of how many; `false` stops.
+pub type Watch<'a> = &'a mut dyn FnMut(&str, usize, usize) -> bool;
+
+/// Renders every set at `size` pixels.
+pub fn build(archives: &[Archive], size: u32, watch: Watch) -> Result<Pictures, DataError> {
+    let words = vocabulary(&archives[SETS.len()])?;
+    let mut found: Vec<(usize, Subject)> = Vec::new();
+    for (style, (set, archive)) in SETS.iter().zip(archives).enumerate() {
+        step(watch, "Reading", style, SETS.len())?;
+        found.extend(
+            subjects(set, archive, &words)?
+                .into_iter()
+                .map(|s| (style, s)),
+        );
+    }
+    let mut rendered = Vec::with_capacity(found.len());
+    for some in found.chunks(256) {
+        step(watch, "Rendering", rendered.len(), found.len())?;
+        let pixels = some
+            .par_iter()
+            .map(|(_, subject)| render::render(&subject.drawing, size));
+        rendered.extend(pixels.collect::<Vec<_>>());
+    }
+    step(watch, "Rendering", found.len(), found.len())?;
+    Ok(gather(found, rendered, size, &words))
+}
+
+fn step(watch: Watch, what: &str, done: usize, all: usize) -> Result<(), DataError> {
+    match watch(what, done, all) {
+        true => Ok(()),
+        false => Err(DataError::Stopped),
+    }
+}
+
+fn vocabulary(archive: &Archive) -> Result<Vocabulary, DataError> {
+    let (data, messages) = ("en/data.json", "en/messages.json");
+    let damaged = |_| DataError::Damaged(archive.path.clone(), data.to_string());
+    Vocabulary::read(&archive.read(data)?, &archive.read(messages)?).map_err(damaged)
+}
+
+fn subjects(set: &Set, archive: &Archive, words: &Vocabulary) -> Result<Vec<Subject>, DataError> {
+    let icons = archive.read("icons.json")?;
+    let codes = archive.read("chars.json").ok();
+    let damaged = |_| DataError::Damaged(archive.path.clone(), "icons.json".to_string());
+    iconify::subjects(&icons, codes.as_deref(), set.names, words).map_err(damaged)
+}
+
+/// Numbers the concepts (emoji in emojibase's order, then own names in the alphabet's) and puts
+/// pictures, labels and parts side by side. Drawings that came out empty are left out.
+fn gather(
+    found: Vec<(usize, Subject)>,
+    rendered: Vec<Option<Vec<u8>>>,
+    size: u32,
+    words: &Vocabulary,
+) -> Pictures {
+    let found: Vec<_> = found
+        .into_iter()
+        .zip(rendered)
+        .filter_map(|((style, subject), pixels)| Some((style, subject, pixels?)))
+        .collect();
+    let mut numbers: BTreeMap<&Shows, u32> = BTreeMap::new();
+    for (_, subject, _) in &found {
+        numbers.insert(&subject.shows, 0);
+    }
+    for (number, value) in numbers.values_mut().enumerate() {
+        *value = number as u32;
+    }
+    let concepts = concepts(numbers.keys().copied(), words);
+    let mut pictures = Pictures::new(size, concepts);
+    for (style, subject, pixels) in &found {
+        let concept = numbers[&subject.shows];
+        pictures.push(pixels, concept, *style as u32, subject.tone);
+    }
+    pictures
+}
+
+fn concepts<'a>(shows: impl Iterator<Item = &'a Shows>, words: &Vocabulary) -> Vec<Concept> {
+    let shows: Vec<&Shows> = shows.collect();
+    let emoji = |shows: &&Shows| match shows {
+        Shows::Emoji(index) => Some(*index),
+        Shows::Name(_) => None,
+    };
+    let emoji: Vec<usize> = shows.iter().filter_map(emoji).collect();
+    let mut captions = words.captions(&emoji).into_iter();
+    let concept = |shows: &Shows| match shows {
+        Shows::Emoji(index) => Concept {
+            label: words.get(*index).label.clone(),
+            captions: captions.next().unwrap_or_default(),
+        },
+        Shows::Name(name) => Concept {
+            label: name.clone(),
+            captions: words::captions_of_name(name),
+        },
+    };
+    shows.into_iter().map(concept).collect()
+}

@@ -1,0 +1,353 @@
+//! The illuminator's networks beside PyTorch's numbers (tests/peers/illuminator/fixture.py), and
+//! what must hold of drawing, on a tiny model with random weights.
+
+use crate::support::{Home, Output, encoder_path};
+use candle_core::{DType, Device, Tensor};
+use candle_nn::VarBuilder;
+use illumine::model::gan::condition::Wish;
+use illumine::model::gan::config::Config;
+use illumine::model::gan::discriminator::Discriminator;
+use illumine::model::gan::encoder::Encoder;
+use illumine::model::gan::generator::Generator;
+use illumine::model::gan::layers::Drop;
+use illumine::model::gan::quantizer::Quantizer;
+use illumine::model::gan::sampling::Sampling;
+use illumine::model::gan::tokens::{Digits, TokenTransformer};
+use illumine::model::gan::weights::Weights;
+use illumine::model::gan::{FILES, Illuminator, Order, Picture};
+use illumine::model::linear::Pool;
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+fn folder() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/reference/illuminator")
+}
+
+fn config() -> Config {
+    Config::read(&std::fs::read(folder().join("config.json")).unwrap()).unwrap()
+}
+
+fn weights(part: &str, packed: bool) -> Weights<'static> {
+    let bytes = std::fs::read(folder().join(format!("{part}.safetensors"))).unwrap();
+    let tensors = VarBuilder::from_buffered_safetensors(bytes, DType::F32, &Device::Cpu).unwrap();
+    match packed {
+        true => Weights::packed(tensors, Arc::new(Pool::new(2))),
+        false => Weights::plain(tensors),
+    }
+}
+
+/// What PyTorch was given and what it found.
+struct Expected(HashMap<String, Tensor>);
+
+impl Expected {
+    fn read() -> Expected {
+        let path = folder().join("expected.safetensors");
+        Expected(candle_core::safetensors::load(path, &Device::Cpu).unwrap())
+    }
+
+    fn floats(&self, name: &str) -> Tensor {
+        self.0[name].to_dtype(DType::F32).unwrap()
+    }
+
+    fn bytes(&self, name: &str) -> Vec<u8> {
+        self.0[name].flatten_all().unwrap().to_vec1().unwrap()
+    }
+
+    fn flags(&self, name: &str) -> Vec<bool> {
+        self.bytes(name).iter().map(|byte| *byte == 1).collect()
+    }
+
+    /// Style 2 of two styles stands for any.
+    fn wish(&self) -> Wish {
+        let style = self.0["style"].to_vec1::<u32>().unwrap();
+        Wish {
+            text: self.floats("text"),
+            style: style.into_iter().map(|s| (s < 2).then_some(s)).collect(),
+            flip: self.flags("flip"),
+        }
+    }
+
+    fn close(&self, name: &str, ours: &Tensor, bound: f32) {
+        let theirs = self.floats(name);
+        assert_eq!(ours.dims(), theirs.dims(), "{name}");
+        let apart = (ours - theirs)
+            .unwrap()
+            .abs()
+            .unwrap()
+            .flatten_all()
+            .unwrap();
+        let worst = apart
+            .to_vec1::<f32>()
+            .unwrap()
+            .into_iter()
+            .fold(0.0, f32::max);
+        assert!(worst < bound, "{name}: {worst} apart");
+    }
+}
+
+#[test]
+fn the_autoencoder_computes_what_pytorch_computes() {
+    let (config, expected) = (config(), Expected::read());
+    let quantizer = Quantizer::new(&config.levels, &Device::Cpu).unwrap();
+    for (packed, bound) in [(false, 1e-4), (true, 0.05)] {
+        let encoder = Encoder::new(&weights("encoder", packed), &config).unwrap();
+        let z = encoder.forward(&expected.floats("x")).unwrap();
+        expected.close("z", &z, bound);
+        let generator = Generator::new(&weights("generator", packed), &config).unwrap();
+        let codes = quantizer.quantize(&expected.floats("z")).unwrap();
+        let tokens = quantizer.digits(&codes).unwrap();
+        expected.close("tokens", &tokens, 1e-6);
+        let picture = generator.forward(&codes, &expected.wish()).unwrap();
+        expected.close("picture", &picture, bound);
+    }
+}
+
+#[test]
+fn the_token_transformer_computes_what_pytorch_computes() {
+    let (config, expected) = (config(), Expected::read());
+    let tokens = Digits(expected.bytes("tokens"));
+    let half = tokens.0.len() / 2;
+    let source = Digits([&tokens.0[half..], &tokens.0[..half]].concat());
+    let first: Vec<u8> = tokens.0.iter().step_by(2).copied().collect();
+    for (packed, bound) in [(false, 1e-4), (true, 0.1)] {
+        let model = TokenTransformer::new(&weights("tokens", packed), &config).unwrap();
+        let source = Some((&source, &[true, false][..]));
+        let prepared = model.prepare(&expected.wish(), source).unwrap();
+        let known = expected.flags("known");
+        let hidden = model
+            .hidden(&prepared, &tokens, &known, &Drop::None)
+            .unwrap();
+        expected.close("hidden", &hidden, bound);
+        let heads = model.heads(&hidden).unwrap();
+        expected.close("first", &model.logits(&heads, 0).unwrap(), bound);
+        let heads = model.tell(&heads, 0, &first).unwrap();
+        expected.close("second", &model.logits(&heads, 1).unwrap(), bound);
+    }
+}
+
+#[test]
+fn the_discriminator_computes_what_pytorch_computes() {
+    let (config, expected) = (config(), Expected::read());
+    let judge = Discriminator::new(&weights("discriminator", false), &config).unwrap();
+    let style = Tensor::new(&[1u32, 0], &Device::Cpu).unwrap();
+    let judgement = judge
+        .forward(&expected.floats("x"), &expected.floats("text"), &style)
+        .unwrap();
+    expected.close("scores", &judgement.scores, 1e-4);
+    expected.close("feature", &judgement.features[2], 1e-4);
+}
+
+fn illuminator(threads: usize) -> Illuminator {
+    Illuminator::load(&folder(), &Device::Cpu, threads).unwrap()
+}
+
+fn order(seeds: &[u64]) -> Order {
+    Order {
+        embedding: Expected::read().floats("prompt").to_vec1().unwrap(),
+        style: Some(1),
+        seeds: seeds.to_vec(),
+        sampling: Sampling::default(),
+    }
+}
+
+fn draw(illuminator: &Illuminator, seeds: &[u64]) -> Vec<Picture> {
+    let drawn = illuminator.draw(&order(seeds), &mut || true).unwrap();
+    drawn.unwrap().pictures
+}
+
+#[test]
+fn a_seed_gives_the_same_picture_alone_or_beside_others_on_any_number_of_threads() {
+    let one = illuminator(1);
+    let all = draw(&one, &[7, 8, 9, 10]);
+    assert_eq!(draw(&one, &[9]), all[2..3]);
+    assert_eq!(draw(&illuminator(2), &[7, 8, 9, 10]), all);
+    assert_ne!(all[0], all[1]);
+}
+
+#[test]
+fn what_was_drawn_is_named_and_stopping_draws_nothing() {
+    let illuminator = illuminator(1);
+    let drawn = illuminator
+        .draw(&order(&[1]), &mut || true)
+        .unwrap()
+        .unwrap();
+    let named: Vec<&str> = drawn.concepts.iter().map(|c| c.label.as_str()).collect();
+    assert_eq!(named[..2], ["castle", "moon"]);
+    assert!(
+        drawn.pictures[0]
+            .pixels
+            .chunks(4)
+            .all(|p| p[..3].iter().all(|c| *c <= p[3]))
+    );
+    assert!(
+        illuminator
+            .draw(&order(&[1]), &mut || false)
+            .unwrap()
+            .is_none()
+    );
+}
+
+#[test]
+fn an_embedding_of_another_width_is_refused() {
+    let mut order = order(&[1]);
+    order.embedding.truncate(8);
+    let why = illuminator(1).draw(&order, &mut || true).unwrap_err();
+    assert!(why.to_string().contains("384"), "{why}");
+}
+
+#[test]
+fn a_picture_can_be_read_back_as_tokens() {
+    let illuminator = illuminator(1);
+    let picture = &draw(&illuminator, &[3])[0];
+    let tokens = illuminator.read(picture).unwrap();
+    assert_eq!(tokens.0.len(), 64 * 2);
+    assert!(tokens.0.chunks(2).all(|token| token[0] < 5 && token[1] < 3));
+}
+
+#[test]
+fn damaged_weights_and_weights_of_other_sizes_are_one_sentence() {
+    let damaged = tempfile::tempdir().unwrap();
+    let restore = || {
+        for name in FILES {
+            std::fs::copy(folder().join(name), damaged.path().join(name)).unwrap();
+        }
+    };
+    let why = || {
+        let error = Illuminator::load(damaged.path(), &Device::Cpu, 1)
+            .err()
+            .unwrap();
+        error.to_string()
+    };
+    for name in FILES {
+        restore();
+        let path = damaged.path().join(name);
+        let whole = std::fs::read(&path).unwrap();
+        for cut in [0, 9, whole.len() / 2] {
+            std::fs::write(&path, &whole[..cut]).unwrap();
+            assert!(why().contains(name), "{}", why());
+        }
+        std::fs::remove_file(&path).unwrap();
+        assert!(why().contains(name), "{}", why());
+    }
+    restore();
+    let path = damaged.path().join("config.json");
+    let other = std::fs::read_to_string(&path).unwrap();
+    std::fs::write(&path, other.replace("\"mid\": 8", "\"mid\": 16")).unwrap();
+    assert!(why().contains("generator.safetensors"), "{}", why());
+}
+
+/// A home that has the real encoder.
+fn home() -> Home {
+    let home = Home::new();
+    let encoder = encoder_path();
+    let own = home
+        .models()
+        .join("all-minilm-l6-v2")
+        .join(encoder.file_name().unwrap());
+    std::fs::create_dir_all(own.parent().unwrap()).unwrap();
+    std::os::unix::fs::symlink(&encoder, &own).unwrap();
+    home
+}
+
+/// `illumine draw` with the tiny weights.
+fn draws(home: &Home, args: &[&str]) -> Output {
+    let folder = folder();
+    let weights = ["draw", "--weights", folder.to_str().unwrap()];
+    home.illumine(&[&weights, args].concat()).run()
+}
+
+#[test]
+fn a_picture_on_disk_can_be_made_again_byte_for_byte() {
+    let home = home();
+    let (first, again) = (home.path().join("first.png"), home.path().join("again.png"));
+    let (one, two) = (first.to_str().unwrap(), again.to_str().unwrap());
+    let words = [
+        "a castle by moonlight",
+        "-o",
+        one,
+        "--seed",
+        "5",
+        "--guidance",
+        "1.5",
+    ];
+    let drawn = draws(
+        &home,
+        &[&words[..], &["--style", "ink", "--size", "128"]].concat(),
+    );
+    let drawn = drawn.expect(0);
+    assert!(
+        drawn.stderr.contains("I drew: castle 0."),
+        "{}",
+        drawn.stderr
+    );
+    assert!(
+        drawn.text().contains("first.png (seed 5)"),
+        "{}",
+        drawn.text()
+    );
+    draws(&home, &["--from", one, "-o", two]).expect(0);
+    let bytes = |path| std::fs::read(path).unwrap();
+    assert_eq!(bytes(&first), bytes(&again));
+}
+
+#[test]
+fn several_seeds_are_several_files_and_json_names_them() {
+    let home = home();
+    let out = home.path().join("fox.png");
+    let words = [
+        "fox",
+        "-o",
+        out.to_str().unwrap(),
+        "--seeds",
+        "1,8-9",
+        "--json",
+    ];
+    let drawn = draws(&home, &words).expect(0);
+    let report: serde_json::Value = serde_json::from_slice(&drawn.stdout).unwrap();
+    assert_eq!(report["concepts"][0][0], "fox");
+    for (row, seed) in report["pictures"].as_array().unwrap().iter().zip([1, 8, 9]) {
+        assert_eq!(row["seed"], seed);
+        assert!(Path::new(row["path"].as_str().unwrap()).is_file());
+    }
+}
+
+#[test]
+fn what_cannot_be_drawn_is_one_sentence() {
+    let home = home();
+    let text = home.file("no.png", "no picture");
+    for (args, code, part) in [
+        (&["", "-o", "x.png"][..], 2, "nothing to draw"),
+        (&["fox", "--style", "oil"][..], 2, "there are flat, ink"),
+        (&["fox", "--size", "9999"][..], 2, "pixels wide"),
+        (&["fox", "--background", "red"][..], 2, "hexadecimal"),
+        (&["fox", "--seeds", "9-1"][..], 2, "numbers and ranges"),
+        (
+            &["fox", "-o", "no/such/folder/x.png"][..],
+            5,
+            "Cannot write",
+        ),
+        (
+            &["--from", text.to_str().unwrap()][..],
+            2,
+            "cannot be made again",
+        ),
+        (&["fox", "--n", "0"][..], 2, "--n"),
+    ] {
+        let refused = draws(&home, args).expect(code);
+        assert!(
+            refused.stderr.contains(part),
+            "{args:?}: {}",
+            refused.stderr
+        );
+        assert_eq!(
+            refused.stderr.trim_end().lines().count(),
+            1,
+            "{}",
+            refused.stderr
+        );
+    }
+    let nowhere = ["draw", "fox", "--weights", "no/such/folder"];
+    let refused = home.illumine(&nowhere).run().expect(3);
+    assert!(refused.stderr.contains("--weights"), "{}", refused.stderr);
+}

@@ -1,0 +1,63 @@
+"""A tiny illuminator with random weights and what it computes, for tests/it/illuminator.rs.
+
+    python fixture.py ../../reference/illuminator FOLDER_OF_ALL_MINILM_L6_V2
+"""
+
+import json
+import os
+import sys
+
+import torch
+from safetensors.torch import save_file
+
+from prepare import embed
+from networks import (Discriminator, Encoder, Generator, Sizes, TokenTransformer, digits, quantize,
+                      values)
+
+sizes = Sizes(levels=(5, 3), styles=2, condition=16, encoder=(32, 2, 1), coarse=(32, 2, 1),
+              fine=(16, 2, 1), mid=8, last=4, tokens=(32, 2, 2), hidden=8, stages=(4, 6, 8, 8), judge=8)
+out = sys.argv[1]
+os.makedirs(out, exist_ok=True)
+torch.manual_seed(1)
+parts = dict(encoder=Encoder(sizes), generator=Generator(sizes), tokens=TokenTransformer(sizes),
+             discriminator=Discriminator(sizes))
+for name, part in parts.items():
+    part.eval()
+    for p in part.parameters():  # as they are when read from half precision; biases not zero
+        p.data = (p.data + 0.05 * torch.randn_like(p)).half().float()
+    state = {k: v.half().contiguous() for k, v in part.state_dict().items()}
+    save_file(state, os.path.join(out, f"{name}.safetensors"))
+with open(os.path.join(out, "config.json"), "w") as f:
+    json.dump(sizes.config(["flat", "ink"], [0.0] * 384, 0.05), f)
+aliases = ["dragon", "fairy tale", "castle", "moon", "fox"]
+words = torch.tensor(embed([*aliases, "a castle by moonlight"], sys.argv[2]))
+save_file(dict(embeddings=words[:-1].half(), concept=torch.tensor([0, 0, 1, 2, 3], dtype=torch.uint32)),
+          os.path.join(out, "concepts.safetensors"),
+          metadata=dict(labels=json.dumps(["dragon", "castle", "moon", "fox"])))
+
+batch = 2
+x = torch.tanh(torch.randn(batch, 4, 64, 64)).half().float()
+text, style, flip = torch.randn(batch, sizes.text), torch.tensor([1, 2]), torch.tensor([0, 1])
+with torch.no_grad():
+    z = parts["encoder"](x)
+    codes = quantize(z, sizes.levels)
+    picture = parts["generator"](codes, text, style, flip)
+    scores, features = parts["discriminator"](x, text, style % 2)
+    tokens = digits(codes, sizes.levels)
+    assert torch.equal(values(tokens, sizes.levels), codes)
+    known = torch.rand(batch, 64) < 0.5
+    source = tokens.flip(0)
+    sourced = torch.tensor([True, False])
+    t = parts["tokens"]
+    hidden = t.hidden(tokens, known, text, style, flip, source=source, sourced=sourced)
+    heads = t.heads(hidden)
+    first = t.digit_logits(heads, torch.zeros_like(heads), 0)
+    second = t.digit_logits(heads, t.told(t.rows(tokens)[..., 0]), 1)
+    loss = t.loss(tokens, known, text, style, flip, source=source, sourced=sourced)
+expected = dict(x=x, text=text, style=style.to(torch.uint32), flip=flip.to(torch.uint8), z=z, picture=picture,
+                scores=scores, feature=features[2], tokens=tokens.to(torch.uint8), known=known.to(torch.uint8),
+                prompt=words[-1], hidden=hidden, first=first, second=second, loss=loss[None])
+expected = {k: v.contiguous() for k, v in expected.items()}
+# Pictures are large and random; half precision is enough of them for what they show.
+expected["x"] = expected["x"].half()
+save_file(expected, os.path.join(out, "expected.safetensors"))

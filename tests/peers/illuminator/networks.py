@@ -1,0 +1,386 @@
+"""The illuminator's networks as PyTorch modules.
+
+The baseline and design finder of src/model/gan: the same layers, the same tensor names and
+layouts in safetensors, so that weights go both ways. Shapes in comments; B is the batch.
+
+A picture is [B, 4, 64, 64], premultiplied RGBA in -1..1. Its tokens are [B, 64, 6]: an 8 by 8 grid
+(rows from the top), each token six small whole numbers ("digits"), digit k below levels[k].
+"""
+
+import math
+from dataclasses import asdict, dataclass
+
+import torch
+import torch.nn as nn
+import torch.nn.functional as F
+
+
+@dataclass
+class Sizes:
+    """All sizes; `config.json` of a set of weights has them (src/model/gan/config.rs)."""
+
+    levels: tuple = (7, 7, 7, 5, 5, 5)  # odd, so that zero is a level
+    text: int = 384  # width of the sentence embedding
+    styles: int = 9
+    condition: int = 256
+    encoder: tuple = (192, 4, 3)  # width, heads, blocks
+    coarse: tuple = (256, 4, 3)
+    fine: tuple = (96, 3, 2)
+    mid: int = 32  # channels at half the picture's size
+    last: int = 16  # and at the whole
+    tokens: tuple = (256, 4, 6)
+    hidden: int = 128  # of the network that draws a token's digits
+    stages: tuple = (32, 64, 128, 192)  # of the discriminator
+    judge: int = 192  # width of its scores
+
+    def config(self, styles, text_mean, text_scale):
+        """What config.json says."""
+        stack = lambda s: dict(zip(("width", "heads", "blocks"), s))
+        return dict(
+            size=64, levels=list(self.levels), styles=styles, text=self.text, text_mean=text_mean,
+            text_scale=text_scale, condition=self.condition, encoder=stack(self.encoder),
+            generator=dict(coarse=stack(self.coarse), fine=stack(self.fine), mid=self.mid, last=self.last),
+            tokens=dict(stack=stack(self.tokens), hidden=self.hidden),
+            discriminator=dict(stages=list(self.stages), width=self.judge),
+        )
+
+
+SIZES = Sizes()
+
+
+def layer_norm(x):
+    return F.layer_norm(x, (x.shape[-1],))
+
+
+class Block(nn.Module):
+    """Pre-norm Transformer block; scale and shift from the condition where it has one (AdaLN)."""
+
+    def __init__(self, d, heads, condition=None, ratio=3):
+        super().__init__()
+        self.heads = heads
+        self.qkv = nn.Linear(d, 3 * d)
+        self.out = nn.Linear(d, d)
+        self.up = nn.Linear(d, ratio * d)
+        self.down = nn.Linear(ratio * d, d)
+        if condition:
+            self.modulation = nn.Linear(condition, 4 * d)
+            nn.init.normal_(self.modulation.weight, std=0.02)
+            nn.init.zeros_(self.modulation.bias)
+        else:
+            self.scale = nn.Parameter(torch.zeros(2, d))
+            self.shift = nn.Parameter(torch.zeros(2, d))
+        for last in (self.out, self.down):
+            last.weight.data *= 0.5
+            nn.init.zeros_(last.bias)
+
+    def forward(self, x, w=None, drop=0.0):  # x [B, T, d], w [B, condition]
+        b, t, d = x.shape
+        if w is None:
+            s1, s2 = self.scale.to(x.dtype)
+            h1, h2 = self.shift.to(x.dtype)
+        else:
+            s1, h1, s2, h2 = self.modulation(w)[:, None].chunk(4, -1)
+        y = layer_norm(x) * (1 + s1) + h1
+        q, k, v = self.qkv(y).view(b, t, 3, self.heads, d // self.heads).permute(2, 0, 3, 1, 4)
+        a = torch.softmax((q * q.shape[-1] ** -0.5) @ k.transpose(-1, -2), -1)
+        y = (a @ v).transpose(1, 2).reshape(b, t, d)
+        x = x + F.dropout(self.out(y), drop, drop > 0)
+        y = layer_norm(x) * (1 + s2) + h2
+        return x + F.dropout(self.down(F.relu(self.up(y)).square()), drop, drop > 0)
+
+
+class Condition(nn.Module):
+    """Words, style and flip to one vector."""
+
+    def __init__(self, sizes):
+        super().__init__()
+        w = sizes.condition
+        self.style = nn.Embedding(sizes.styles + 1, 64)  # the last: none given
+        self.flip = nn.Embedding(2, 8)
+        self.none = nn.Parameter(torch.zeros(sizes.text))  # in place of words, for guidance
+        self.in_ = nn.Linear(sizes.text + 64 + 8, w)
+        self.mid = nn.Linear(w, w)
+        self.out = nn.Linear(w, w)
+
+    def forward(self, text, style, flip):
+        x = torch.cat([text, self.style(style), self.flip(flip)], 1)
+        x = F.leaky_relu(self.in_(x), 0.2)
+        x = F.leaky_relu(self.mid(x), 0.2)
+        return F.leaky_relu(self.out(x), 0.2)
+
+
+def patches(x, p):  # [B, c, h, h] -> [B, (h/p)^2, p*p*c], each patch row by row, channel last
+    b, c, h, _ = x.shape
+    g = h // p
+    return x.view(b, c, g, p, g, p).permute(0, 2, 4, 3, 5, 1).reshape(b, g * g, p * p * c)
+
+
+def unpatches(x, g, p, c):  # the inverse
+    b = x.shape[0]
+    return x.view(b, g, g, p, p, c).permute(0, 5, 1, 3, 2, 4).reshape(b, c, g * p, g * p)
+
+
+def split(x):  # [B, 64, 4 d] -> [B, 256, d]: each token becomes 2 by 2
+    b, _, d = x.shape
+    return x.view(b, 8, 8, 2, 2, d // 4).permute(0, 1, 3, 2, 4, 5).reshape(b, 256, d // 4)
+
+
+def windows(x):  # [B, 256, d] -> [4 B, 64, d]: the four quarters
+    b, _, d = x.shape
+    return x.view(b, 2, 8, 2, 8, d).transpose(2, 3).reshape(b * 4, 64, d)
+
+
+def unwindows(x):
+    b, _, d = x.shape
+    return x.view(b // 4, 2, 2, 8, 8, d).transpose(2, 3).reshape(b // 4, 256, d)
+
+
+class Encoder(nn.Module):
+    """Picture to tokens."""
+
+    def __init__(self, sizes=SIZES):
+        super().__init__()
+        d, heads, blocks = sizes.encoder
+        self.patch = nn.Linear(256, d)
+        self.position = nn.Parameter(torch.randn(64, d) * 0.1)
+        self.block = nn.ModuleList([Block(d, heads) for _ in range(blocks)])
+        self.out = nn.Linear(d, len(sizes.levels))
+
+    def forward(self, x):  # -> [B, 64, 6], unbounded
+        x = self.patch(patches(x, 8))
+        x = x + self.position.to(x.dtype)
+        for block in self.block:
+            x = block(x)
+        return self.out(layer_norm(x)).float()
+
+
+def halves(levels, device=None):
+    return torch.tensor([(n - 1) / 2 for n in levels], device=device)
+
+
+def quantize(z, levels=SIZES.levels):
+    """Finite scalar quantisation (Mentzer et al. 2023): to values in -1..1, gradients straight through."""
+    half = halves(levels, z.device)
+    z = torch.tanh(z) * half
+    return (z + (z.round() - z).detach()) / half
+
+
+def digits(values, levels=SIZES.levels):  # [B, 64, 6] of -1..1 -> whole numbers from 0
+    half = halves(levels, values.device)
+    return (values * half + half).round().long()
+
+
+def values(digits_, levels=SIZES.levels):
+    half = halves(levels, digits_.device)
+    return (digits_ - half) / half
+
+
+class Generator(nn.Module):
+    """Tokens, words and style to a picture."""
+
+    def __init__(self, sizes=SIZES):
+        super().__init__()
+        (d, heads, blocks), (fine, fine_heads, fine_blocks) = sizes.coarse, sizes.fine
+        mid, last = sizes.mid, sizes.last
+        self.mid, self.last = mid, last
+        self.condition = Condition(sizes)
+        self.in_ = nn.Linear(len(sizes.levels), d)
+        self.position = nn.Parameter(torch.randn(64, d) * 0.3)
+        self.block = nn.ModuleList([Block(d, heads, sizes.condition) for _ in range(blocks)])
+        self.split = nn.Linear(d, 4 * fine)
+        self.fine_position = nn.Parameter(torch.randn(256, fine) * 0.3)
+        self.fine = nn.ModuleList(
+            [Block(fine, fine_heads, sizes.condition) for _ in range(fine_blocks)]
+        )
+        self.pixels = nn.Linear(fine, 4 * mid)
+        self.conv1 = nn.Conv2d(mid, mid, 3, 1, 1)
+        self.conv2 = nn.Conv2d(mid, mid, 3, 1, 1)
+        self.widen = nn.Conv2d(mid, 4 * last, 1)
+        self.conv3 = nn.Conv2d(last, last, 3, 1, 1)
+        self.conv4 = nn.Conv2d(last, 4, 3, 1, 1)
+
+    def forward(self, codes, text, style, flip):  # codes [B, 64, 6] of -1..1
+        w = self.condition(text, style, flip)
+        x = self.in_(codes)
+        x = x + self.position.to(x.dtype)
+        for block in self.block:
+            x = block(x, w)
+        x = split(self.split(x))
+        x = windows(x + self.fine_position.to(x.dtype))
+        w4 = w.repeat_interleave(4, 0)
+        for block in self.fine:
+            x = block(x, w4)
+        x = unpatches(self.pixels(layer_norm(unwindows(x))), 16, 2, self.mid)  # [B, mid, 32, 32]
+        x = x + self.conv2(F.leaky_relu(self.conv1(F.leaky_relu(x, 0.2)), 0.2))
+        x = F.pixel_shuffle(self.widen(F.leaky_relu(x, 0.2)), 2)  # [B, last, 64, 64]
+        y = self.conv4(F.leaky_relu(self.conv3(F.leaky_relu(x, 0.2)), 0.2))
+        return torch.tanh((x[:, :4] + y).float())
+
+
+class Discriminator(nn.Module):
+    """Picture, words and style to a score, by projection (Miyato and Koyama 2018), whole and by patch."""
+
+    def __init__(self, sizes=SIZES):
+        super().__init__()
+        channels, width = sizes.stages, sizes.judge
+        self.width = width
+        self.in_ = nn.Conv2d(16, channels[0], 3, 1, 1)
+        self.conv1 = nn.ModuleList()
+        self.conv2 = nn.ModuleList()
+        self.skip = nn.ModuleList()
+        for i, o in zip(channels, channels[1:]):
+            self.conv1.append(nn.Conv2d(i, o, 3, 1, 1))
+            self.conv2.append(nn.Conv2d(o, o, 3, 1, 1))
+            self.skip.append(nn.Conv2d(i, o, 1))
+        self.text = nn.Linear(sizes.text, width)
+        self.style = nn.Embedding(sizes.styles, width)
+        self.whole = nn.Linear(16 * channels[-1], width)
+        self.score = nn.Linear(width, 1)
+        self.patch = nn.Conv2d(channels[2], width + 1, 1)
+
+    def forward(self, x, text, style):  # -> [B], features
+        x = self.in_(F.pixel_unshuffle(x, 2))
+        c = (self.text(text) + self.style(style)).float()
+        features = []
+        for k in range(3):
+            x = F.avg_pool2d(x, 2)
+            y = F.leaky_relu(self.conv1[k](F.leaky_relu(x, 0.2)), 0.2)
+            x = self.skip[k](x) + 0.5 * self.conv2[k](y)
+            features.append(x)
+            if k == 1:
+                p = self.patch(F.leaky_relu(x, 0.2)).float()
+                matched = (p[:, 1:] * c[:, :, None, None]).sum(1) / math.sqrt(self.width)
+                patch = (p[:, 0] + matched).mean((1, 2))
+        h = F.leaky_relu(self.whole(F.leaky_relu(x, 0.2).flatten(1)), 0.2).float()
+        whole = self.score(h)[:, 0].float() + (h * c).sum(1) / math.sqrt(self.width)
+        return whole + patch, features
+
+
+class TokenTransformer(nn.Module):
+    """Writes a picture's tokens, all at once, some of them given (MaskGIT, Chang et al. 2022).
+
+    A token's six digits are drawn one after the other by a small network on top, so that together
+    they are one choice among 42,875. A source, where there is one, is another picture's tokens at
+    the same places: how a picture is redrawn in another style.
+    """
+
+    PREFIX = 5  # four tokens of words, one of style and flip
+
+    def __init__(self, sizes=SIZES, drop=0.1):
+        super().__init__()
+        d, heads, blocks = sizes.tokens
+        self.d, self.drop, self.levels, self.hidden_width = d, drop, sizes.levels, sizes.hidden
+        self.styles = sizes.styles
+        levels, hidden = sizes.levels, sizes.hidden
+        self.condition = Condition(sizes)
+        self.words = nn.Linear(sizes.text, 4 * d)
+        self.style = nn.Embedding(sizes.styles + 1, d)
+        self.flip = nn.Embedding(2, d)
+        self.position = nn.Parameter(torch.randn(64 + self.PREFIX, d) * 0.1)
+        self.token = nn.Embedding(sum(levels), d)  # a row a digit and value
+        self.source = nn.Embedding(sum(levels), d)
+        for table in (self.token, self.source):
+            nn.init.normal_(table.weight, std=0.1)
+        self.mask = nn.Parameter(torch.randn(d) * 0.1)
+        self.no_source = nn.Parameter(torch.zeros(d))
+        self.block = nn.ModuleList([Block(d, heads, sizes.condition) for _ in range(blocks)])
+        n = len(levels)
+        self.head = nn.Linear(d, n * hidden)
+        self.before = nn.Embedding(sum(levels), n * hidden)  # what the digits before say
+        nn.init.normal_(self.before.weight, std=0.05)
+        self.logits = nn.ModuleList([nn.Linear(hidden, n) for n in levels])
+
+    def rows(self, tokens):  # [B, 64, 6] -> rows of the tables
+        start = [sum(self.levels[:k]) for k in range(len(self.levels))]
+        return tokens + torch.tensor(start, device=tokens.device)
+
+    def hidden(self, tokens, known, text, style, flip, source=None, sourced=None):
+        """tokens [B, 64, 6], known [B, 64] (true where given) -> [B, 64, d].
+
+        source [B, 64, 6], sourced [B] (true where there is one)."""
+        w = self.condition(text, style, flip)
+        prefix = torch.cat(
+            [self.words(text).view(-1, 4, self.d), (self.style(style) + self.flip(flip))[:, None]], 1
+        )
+        x = torch.where(known[..., None], self.token(self.rows(tokens)).sum(2), self.mask)
+        if source is None:
+            x = x + self.no_source
+        else:
+            seen = self.source(self.rows(source)).sum(2)
+            x = x + torch.where(sourced[:, None, None], seen, self.no_source)
+        x = torch.cat([prefix, x.to(prefix.dtype)], 1) + self.position.to(prefix.dtype)
+        drop = self.drop if self.training else 0.0
+        x = F.dropout(x, drop, drop > 0)
+        for block in self.block:
+            x = block(x, w, drop)
+        return layer_norm(x[:, self.PREFIX :])
+
+    def digit_logits(self, heads, before, k):
+        """heads, before [..., 6, hidden]: logits of digit k, `before` summed over the digits < k."""
+        return self.logits[k](F.relu(heads[..., k, :] + before[..., k, :]).square()).float()
+
+    def heads(self, hidden):
+        return self.head(hidden).unflatten(-1, (len(self.levels), self.hidden_width))
+
+    def told(self, rows):  # what a digit says to those after it
+        return self.before(rows).unflatten(-1, (len(self.levels), self.hidden_width))
+
+    def loss(self, tokens, known, *condition, **source):
+        """Mean cross-entropy of the unknown tokens' digits, in nats a token."""
+        heads = self.heads(self.hidden(tokens, known, *condition, **source))
+        rows = self.rows(tokens)
+        before = torch.zeros_like(heads)
+        total = 0.0
+        unknown = (~known).float()
+        for k in range(len(self.levels)):
+            logits = self.digit_logits(heads, before, k)
+            loss = F.cross_entropy(logits.flatten(0, 1), tokens[..., k].flatten(), reduction="none")
+            total = total + (loss.view(unknown.shape) * unknown).sum()
+            before = before + self.told(rows[..., k])
+        return total / unknown.sum().clamp(min=1)
+
+    @torch.no_grad()
+    def draw(self, text, style, flip, steps=10, temperature=1.0, guidance=2.0, choice=4.5,
+             generator=None, tokens=None, known=None, source=None):
+        """Writes tokens in `steps` rounds: the surest of a round stay. Guidance by two rows a picture."""
+        b, dev = len(text), text.device
+        if tokens is None:
+            tokens = torch.zeros(b, 64, len(self.levels), dtype=torch.long, device=dev)
+            known = torch.zeros(b, 64, dtype=torch.bool, device=dev)
+        tokens, known = tokens.clone(), known.clone()
+        none = (self.condition.none.expand(b, -1), torch.full_like(style, self.styles))
+        two = (torch.cat([text, none[0]]), torch.cat([style, none[1]]), flip.repeat(2))
+        sourced = torch.full((2 * b,), source is not None, device=dev)
+        src = None if source is None else source.repeat(2, 1, 1)
+        start = (~known).sum(1)
+
+        def noise(shape):
+            u = torch.rand(shape, generator=generator, device=generator.device if generator else dev)
+            return -torch.log(-torch.log(u.clamp(1e-9, 1 - 1e-7))).to(dev)
+
+        for step in range(steps):
+            hidden = self.hidden(tokens.repeat(2, 1, 1), known.repeat(2, 1), *two,
+                                 source=src, sourced=sourced)
+            heads = self.heads(hidden)
+            before = torch.zeros_like(heads)
+            sure = torch.zeros(b, 64, device=dev)
+            drawn = torch.zeros_like(tokens)
+            for k in range(len(self.levels)):
+                given, free = self.digit_logits(heads, before, k).chunk(2)
+                logits = F.log_softmax(free + guidance * (given - free), -1)
+                pick = (logits / max(temperature, 1e-4) + noise(logits.shape)).argmax(-1)
+                drawn[..., k] = pick
+                sure = sure + logits.gather(-1, pick[..., None])[..., 0]
+                before = before + self.told(self.rows(drawn)[..., k].repeat(2, 1))
+            left = 1 - (step + 1) / steps
+            keep = start - (start * math.cos(math.pi / 2 * (1 - left))).floor().long()
+            keep = keep.clamp(min=1) if step + 1 < steps else start
+            sure = sure + choice * left * noise(sure.shape)
+            sure = sure.masked_fill(known, -math.inf)
+            # `keep` tokens of those unknown at the start are known after this round.
+            want = keep - (start - (~known).sum(1))
+            rank = sure.argsort(1, descending=True).argsort(1)
+            new = (rank < want[:, None]) & ~known
+            tokens = torch.where(new[..., None], drawn, tokens)
+            known = known | new
+        return tokens

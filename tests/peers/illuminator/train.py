@@ -1,0 +1,418 @@
+"""Trains the illuminator: reconstruct, then tokens, then paint; each resumes from its checkpoint.
+
+    python train.py reconstruct DATA.npz RUN   # encoder and generator, on reconstruction alone
+    python train.py tokens DATA.npz RUN        # the token Transformer, on the frozen encoder's tokens
+    python train.py paint DATA.npz RUN         # generator against discriminator, encoder frozen
+    python train.py export DATA.npz RUN OUT    # fp16 safetensors and config.json
+
+The learning rate is constant after the warm-up until --decay PICTURES before --until PICTURES, and
+falls to a twentieth on that last stretch. --minutes ends a run early, with a checkpoint.
+"""
+
+import argparse
+import copy
+import json
+import os
+import signal
+import time
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from safetensors.torch import save_file
+
+import sheet
+from data import HELD_CONCEPT, HELD_PAIR, TRAIN, Data
+from networks import (SIZES, Discriminator, Encoder, Generator, TokenTransformer, digits,
+                      quantize, values)
+
+p = argparse.ArgumentParser()
+p.add_argument("phase", choices=["reconstruct", "tokens", "paint", "export"])
+p.add_argument("data")
+p.add_argument("run")
+p.add_argument("out", nargs="?")
+p.add_argument("--batch", type=int, default=32)
+p.add_argument("--lr", type=float, default=1e-3)
+p.add_argument("--until", type=int, default=10**9)
+p.add_argument("--decay", type=int, default=0)
+p.add_argument("--minutes", type=float, default=1e9)
+p.add_argument("--save", type=float, default=4, help="minutes between checkpoints")
+p.add_argument("--sheets", type=float, default=8, help="minutes between sheets")
+p.add_argument("--seed", type=int, default=0)
+p.add_argument("--device", default="cpu")
+p.add_argument("--compile", action="store_true")
+p.add_argument("--fine-tune", action="store_true", help="paint: begin from paint's own checkpoint with a new discriminator")
+p.add_argument("--adversarial", type=float, default=0.1)
+p.add_argument("--r1", type=float, default=0.02)
+a = p.parse_args()
+
+WANT = ["dragon", "fox", "castle", "sailboat", "crown", "ghost", "locomotive", "full moon", "dagger",
+        "house", "owl", "rose", "mage", "wolf", "bread", "deciduous tree"]
+cuda = a.device.startswith("cuda")
+if cuda:
+    torch.set_float32_matmul_precision("high")
+else:
+    torch.set_num_threads(1)
+torch.manual_seed(a.seed)
+autocast = lambda: torch.autocast("cuda" if cuda else "cpu", torch.bfloat16)
+data = Data(a.data, a.device)
+os.makedirs(a.run, exist_ok=True)
+stopping = []
+signal.signal(signal.SIGTERM, lambda *_: stopping.append(1))
+at = lambda name: os.path.join(a.run, name)
+
+
+def say(*words):
+    line = " ".join(str(w) for w in words)
+    print(line, flush=True)
+    with open(at(f"{a.phase}.log"), "a") as f:
+        f.write(line + "\n")
+
+
+def optimizer(parameters, lr, beta=0.9):
+    return torch.optim.AdamW(parameters, lr, betas=(beta, 0.99), weight_decay=0.01, fused=cuda or None)
+
+
+def rate(seen, step):
+    left = (a.until - seen) / a.decay if a.decay else 1.0
+    return min(1.0, step / 200) * max(0.05, min(1.0, left))
+
+
+@torch.no_grad()
+def average(mean, now, step):
+    keep = min(0.999, 1 - 1 / (step * 0.1 + 2))
+    for m, n in zip(mean.parameters(), now.parameters()):
+        m.lerp_(n, 1 - keep)
+
+
+def reconstruction(x, y):
+    """L1 at four sizes, and of the differences between neighbours (edges)."""
+    edges = 0.0
+    for d in (2, 3):
+        edges = edges + (x.diff(dim=d) - y.diff(dim=d)).abs().mean()
+    total = edges
+    for _ in range(4):
+        total = total + (x - y).abs().mean()
+        x, y = F.avg_pool2d(x, 2), F.avg_pool2d(y, 2)
+    return total
+
+
+class Loop:
+    """Counts, keeps and resumes: modules and optimizers by name."""
+
+    def __init__(self, **parts):
+        self.parts, self.step, self.seen = parts, 0, 0
+        self.rng = np.random.default_rng(a.seed + 1)
+        self.start = self.saved = self.drawn = self.spoken = time.time()
+        path = at(f"{a.phase}.pt")
+        if os.path.exists(path):
+            state = torch.load(path, map_location=a.device, weights_only=False)
+            for name, part in parts.items():
+                part.load_state_dict(state[name])
+            self.step, self.seen = state["step"], state["seen"]
+            self.rng.bit_generator.state = state["rng"]
+            torch.set_rng_state(state["torch"].cpu())
+            say("resumed at", self.step, "steps,", self.seen, "pictures")
+        self.begun = self.seen
+
+    def save(self):
+        state = {name: part.state_dict() for name, part in self.parts.items()}
+        state |= dict(step=self.step, seen=self.seen, rng=self.rng.bit_generator.state,
+                      torch=torch.get_rng_state())
+        torch.save(state, at(f"{a.phase}.pt.part"))
+        os.replace(at(f"{a.phase}.pt.part"), at(f"{a.phase}.pt"))
+        self.saved = time.time()
+
+    def go_on(self):
+        return not stopping and self.seen < a.until and time.time() - self.start < a.minutes * 60
+
+    def tick(self, metrics, draw):
+        self.step += 1
+        self.seen += a.batch
+        now = time.time()
+        if now - self.spoken > 30 or self.step == 1:
+            self.spoken = now
+            pace = (self.seen - self.begun) / (now - self.start)
+            values_ = " ".join(f"{k} {float(v):.4f}" for k, v in metrics().items())
+            if "nan" in values_:
+                raise SystemExit("the loss is not a number; the last checkpoint stands")
+            say(f"step {self.step} pictures {self.seen} {pace:.1f}/s", values_)
+        if now - self.saved > a.save * 60:
+            self.save()
+        if now - self.drawn > a.sheets * 60:
+            self.drawn = now
+            draw()
+
+
+def set_rate(o, base, loop):
+    for g in o.param_groups:
+        g["lr"] = base * rate(loop.seen, loop.step + 1)
+
+
+def batch(loop):
+    index = data.pick(loop.rng, a.batch)
+    flip = torch.as_tensor(loop.rng.integers(0, 2, a.batch), device=a.device)
+    text, style = data.condition(loop.rng, index)
+    text = text + 0.05 * torch.randn_like(text)
+    return index, data.images(index, flip), text, style, flip
+
+
+def without(text, style, condition, rng, share=0.1):
+    """Some rows without words and style, for guidance; some without style only: any will do."""
+    chance = torch.as_tensor(rng.random(len(text)), device=text.device)
+    neither, any_ = chance < share, chance < 1.5 * share
+    return (torch.where(neither[:, None], condition.none.to(text.dtype), text),
+            torch.where(any_, torch.full_like(style, SIZES.styles), style))
+
+
+LOOK = np.random.default_rng(7)
+SEEN = LOOK.choice(np.nonzero((data.part == TRAIN) & (data.tone == 0) & ~data.styles_are("ink"))[0], 16, False)
+PAIR = LOOK.choice(np.nonzero((data.part == HELD_PAIR) & (data.tone == 0) & ~data.styles_are("ink"))[0], 16, False)
+NEW = LOOK.choice(np.nonzero((data.part == HELD_CONCEPT) & (data.tone == 0) & ~data.styles_are("ink"))[0], 16, False)
+
+
+@torch.no_grad()
+def sheet_of_reconstructions(encoder, generator, name):
+    rows, score = [], []
+    for index in (SEEN, PAIR, NEW):
+        x = data.images(index)
+        text, style = data.labels_of(index)
+        y = generator(quantize(encoder(x)), text, style, torch.zeros_like(style))
+        score.append(f"{sheet.psnr(x, y):.2f}")
+        rows += [x, y]
+    sheet.save(rows, at(name), scale=1)
+    say("PSNR seen, held pair, held concept:", *score)
+
+
+@torch.no_grad()
+def sheet_of_drawings(transformer, generator, name):
+    transformer.eval()
+    rows = []
+
+    def draw(text, style, seed):
+        flip = torch.zeros_like(style)
+        g = torch.Generator().manual_seed(seed)
+        tokens = transformer.draw(text, style, flip, generator=g)
+        return generator(values(tokens), text, style, flip)
+
+    concepts = [data.labels.index(w) for w in WANT]
+    text = data.text[[data.captions[c, 0][0] for c in concepts]]
+    for style, seed in ((0, 1), (0, 2), (3, 1), (4, 1), (5, 1), (8, 1)):
+        rows.append(draw(text, torch.full((len(concepts),), style, device=a.device), seed))
+    for index in (SEEN, PAIR, NEW):
+        rows += [data.images(index), draw(*data.labels_of(index), 1)]
+    sheet.save(rows, at(name), titles=WANT)
+
+
+def compiled(module):
+    return torch.compile(module) if a.compile else module
+
+
+def autoencoder():
+    state = torch.load(at("reconstruct.pt"), map_location=a.device, weights_only=False)
+    encoder, generator = Encoder().to(a.device), Generator().to(a.device)
+    encoder.load_state_dict(state["encoder_mean"])
+    generator.load_state_dict(state["generator_mean"])
+    return encoder.eval().requires_grad_(False), generator
+
+
+def reconstruct():
+    encoder, generator = Encoder().to(a.device), Generator().to(a.device)
+    means = copy.deepcopy(encoder), copy.deepcopy(generator)
+    both = list(encoder.parameters()) + list(generator.parameters())
+    o = optimizer(both, a.lr)
+    loop = Loop(encoder=encoder, generator=generator, encoder_mean=means[0],
+                generator_mean=means[1], optimizer=o)
+    run_encoder, run_generator = compiled(encoder), compiled(generator)
+    draw = lambda: sheet_of_reconstructions(*means, "reconstruct.png")
+    while loop.go_on():
+        set_rate(o, a.lr, loop)
+        _, x, text, style, flip = batch(loop)
+        text, style = without(text, style, generator.condition, loop.rng)
+        shift = loop.rng.integers(-2, 3, 2)
+        x = torch.roll(x, tuple(int(s) for s in shift), (2, 3))
+        with autocast():
+            codes = quantize(run_encoder(x))
+            y = run_generator(codes, text, style, flip)
+        loss = reconstruction(x, y)
+        o.zero_grad()
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(both, 5.0)
+        o.step()
+        average(means[0], encoder, loop.step + 1)
+        average(means[1], generator, loop.step + 1)
+        loop.tick(lambda: dict(loss=loss, codes=len(torch.unique(digits(codes).flatten(0, 1), dim=0))), draw)
+    loop.save()
+    draw()
+
+
+@torch.no_grad()
+def all_tokens(encoder):
+    """[pictures, 2, 64, 6]: as they are and flipped."""
+    out = []
+    for start in range(0, len(data.concept), 256):
+        index = np.arange(start, min(start + 256, len(data.concept)))
+        one = []
+        for flipped in (0, 1):
+            flips = torch.full((len(index),), flipped, device=a.device)
+            one.append(digits(quantize(encoder(data.images(index, flips)))).to(torch.uint8))
+        out.append(torch.stack(one, 1))
+    return torch.cat(out)
+
+
+def tokens():
+    encoder, generator = autoencoder()
+    table = all_tokens(encoder)
+    held = np.nonzero((data.part == HELD_PAIR) & (data.tone == 0))[0]
+    seen = np.random.default_rng(5).choice(np.nonzero((data.part == TRAIN) & (data.tone == 0))[0], len(held), False)
+    model = TokenTransformer().to(a.device)
+    mean = copy.deepcopy(model)
+    o = optimizer(model.parameters(), a.lr)
+    loop = Loop(model=model, mean=mean, optimizer=o)
+    run = compiled(model)
+    run.hidden = torch.compile(model.hidden) if a.compile else model.hidden
+
+    @torch.no_grad()
+    def held_out(index):
+        mean.eval()
+        rng = np.random.default_rng(9)
+        losses = []
+        for some in np.array_split(index, len(index) // 128 + 1):
+            t = table[torch.as_tensor(some, device=a.device), 0].long()
+            known = torch.as_tensor(rng.random((len(some), 64)) < 0.5, device=a.device)
+            text, style = data.labels_of(some)
+            with autocast():
+                losses.append(float(mean.loss(t, known, text, style, torch.zeros_like(style))))
+        return float(np.mean(losses))
+
+    def draw():
+        say(f"half given: held {held_out(held):.3f} seen {held_out(seen):.3f} nats a token")
+        sheet_of_drawings(mean, generator, "tokens.png")
+
+    smooth = None
+    model.train()
+    while loop.go_on():
+        set_rate(o, a.lr, loop)
+        index = data.pick(loop.rng, a.batch)
+        flip = torch.as_tensor(loop.rng.integers(0, 2, a.batch), device=a.device)
+        text, style = data.condition(loop.rng, index)
+        text = text + 0.05 * torch.randn_like(text)
+        t = table[torch.as_tensor(index, device=a.device), flip].long()
+        # A source: the same thing in another style, for a quarter of the rows.
+        other = np.array([data.others[i][loop.rng.integers(len(data.others[i]))] for i in index])
+        sourced = torch.as_tensor((loop.rng.random(a.batch) < 0.25) & (other != index), device=a.device)
+        source = table[torch.as_tensor(other, device=a.device), flip].long()
+        text, style = without(text, style, model.condition, loop.rng)
+        share = np.cos(np.pi / 2 * loop.rng.random((a.batch, 1)))  # of unknown tokens
+        known = torch.as_tensor(loop.rng.random((a.batch, 64)) >= share, device=a.device)
+        with autocast():
+            loss = run.loss(t, known, text, style, flip, source=source, sourced=sourced)
+        o.zero_grad()
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        o.step()
+        average(mean, model, loop.step + 1)
+        smooth = loss.detach() if smooth is None else 0.98 * smooth + 0.02 * loss.detach()
+        loop.tick(lambda: dict(loss=smooth), draw)
+    loop.save()
+    draw()
+
+
+def paint():
+    encoder, generator = autoencoder()
+    d = Discriminator().to(a.device)
+    mean = copy.deepcopy(generator)
+    og = optimizer(generator.parameters(), a.lr * 0.3)
+    od = optimizer(d.parameters(), a.lr * 0.3, 0.5)
+    loop = Loop(generator=generator, mean=mean, discriminator=d, og=og, od=od)
+    g, run_d = compiled(generator), compiled(d)
+    weight = torch.ones((), device=a.device)
+    draw = lambda: sheet_of_reconstructions(encoder, mean, "paint.png")
+    while loop.go_on():
+        set_rate(og, a.lr * 0.3, loop)
+        set_rate(od, a.lr * 0.3, loop)
+        _, x, text, style, flip = batch(loop)
+        with torch.no_grad(), autocast():
+            codes = quantize(encoder(x))
+        with autocast():
+            fake = g(codes, text, style, flip)
+            n = len(x)
+            shown = torch.cat([x, fake.detach(), x])
+            scores, _ = run_d(shown, torch.cat([text, text, text.roll(1, 0)]), style.repeat(3))
+        real, false, mismatched = scores.split(n)
+        loss_d = F.softplus(false - real).mean() + 0.5 * F.softplus(mismatched - real).mean()
+        if loop.step % 8 == 0:  # R1 (Mescheder et al. 2018), lazily: eight times the weight
+            xr = x.detach().requires_grad_(True)
+            score, _ = d(xr, text, style)
+            (slope,) = torch.autograd.grad(score.sum(), xr, create_graph=True)
+            r1 = slope.square().sum((1, 2, 3)).mean()
+            loss_d = loss_d + 8 * a.r1 / 2 * r1
+        od.zero_grad()
+        loss_d.backward()
+        torch.nn.utils.clip_grad_norm_(d.parameters(), 5.0)
+        od.step()
+
+        d.requires_grad_(False)
+        with autocast():
+            with torch.no_grad():
+                real, wanted = run_d(x, text, style)
+            false, got = run_d(fake, text, style)
+        d.requires_grad_(True)
+        rec = reconstruction(x, fake)
+        adversarial = F.softplus(real - false).mean()
+        matching = sum((w.float() - h.float()).abs().mean() for w, h in zip(wanted, got))
+        if loop.step % 16 == 0:  # adaptive weight (Esser et al. 2021), on the last layer
+            last = generator.conv4.weight
+            slopes = [torch.autograd.grad(l, last, retain_graph=True)[0].norm() for l in (rec, adversarial)]
+            weight = (0.9 * weight + 0.1 * slopes[0] / (slopes[1] + 1e-6)).clamp(0, 100).detach()
+        ramp = min(1.0, loop.seen / 20_000)
+        loss = rec + ramp * (a.adversarial * weight * adversarial + 0.2 * matching)
+        og.zero_grad()
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(generator.parameters(), 5.0)
+        og.step()
+        average(mean, generator, loop.step + 1)
+        loop.tick(lambda: dict(rec=rec, d=loss_d, g=adversarial, fm=matching, weight=weight, gap=(real - false).mean()), draw)
+    loop.save()
+    draw()
+
+
+def export():
+    os.makedirs(a.out, exist_ok=True)
+    half = lambda m: {k: v.detach().cpu().half().contiguous() for k, v in m.items()}
+    encoder, generator = autoencoder()
+    painted = at("paint.pt")
+    if os.path.exists(painted):
+        generator.load_state_dict(torch.load(painted, map_location="cpu", weights_only=False)["mean"])
+    save_file(half(encoder.state_dict()), os.path.join(a.out, "encoder.safetensors"))
+    save_file(half(generator.state_dict()), os.path.join(a.out, "generator.safetensors"))
+    t = torch.load(at("tokens.pt"), map_location="cpu", weights_only=False)["mean"]
+    save_file(half(t), os.path.join(a.out, "tokens.safetensors"))
+    config = SIZES.config(data.styles, [round(float(v), 7) for v in data.mean], data.scale)
+    with open(os.path.join(a.out, "config.json"), "w") as f:
+        json.dump(config, f)
+    concepts()
+
+
+def concepts():
+    """The table of what can be drawn: concepts that were trained on, their labels and tags."""
+    trained = sorted(set(data.concept[data.part != HELD_CONCEPT].tolist()))
+    raw = np.load(a.data)
+    rows, owner = [], []
+    for number, c in enumerate(trained):
+        all_ = data.words["concepts"][c]["captions"]
+        plain = all_[0].removeprefix("person ")
+        # The label first; then the tags that stand alone.
+        for caption, row in zip(all_, data.captions[c, 0]):
+            joined = caption.startswith((plain + " ", plain + ",", "a ", "an "))
+            if caption == all_[0] or caption == plain or not joined:
+                rows.append(row)
+                owner.append(number)
+    table = dict(embeddings=torch.tensor(raw["embeddings"][rows]).half(),
+                 concept=torch.tensor(owner, dtype=torch.uint32))
+    labels = json.dumps([data.labels[c] for c in trained], ensure_ascii=False)
+    save_file(table, os.path.join(a.out, "concepts.safetensors"), metadata=dict(labels=labels))
+    say(len(trained), "concepts,", len(rows), "aliases")
+
+
+globals()[a.phase]()
