@@ -22,7 +22,7 @@ use crate::store::{Journal, Sessions, StoreError};
 use crate::story::command;
 use crate::story::diff::Stretch;
 use crate::story::lore::Missed;
-use crate::story::message::{Explained, Fault, Stats};
+use crate::story::message::{Explained, Fault, Stats, Warm};
 use crate::story::places::NoPlace;
 use crate::story::record::Streamed;
 use crate::story::{
@@ -87,6 +87,10 @@ pub struct Studio {
     begins: Option<(NodeId, usize)>,
     /// The writer has been told that the context is nearly full.
     warned: bool,
+    /// However large what the model has read is, it is to be kept.
+    any_size: bool,
+    /// What the model had read of this session, until a model is there to take it.
+    warm: Option<Warm>,
 }
 
 /// What is to be done once a passage has been written.
@@ -194,6 +198,8 @@ impl Studio {
             unread: Vec::new(),
             begins: None,
             warned: false,
+            any_size: false,
+            warm: None,
         }
     }
 
@@ -335,6 +341,7 @@ impl Studio {
             Command::Mode(mode) => self.mode(mode),
             Command::System(text) => self.system(text),
             Command::Save(name) => self.save(name),
+            Command::SaveWarm { any_size } => self.save_warm(any_size),
             Command::Open(name) => self.open(&name),
             Command::New(name) => self.begin(name.as_deref()),
             Command::Help(_)

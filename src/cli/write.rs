@@ -228,7 +228,10 @@ fn follow(engine: &Engine, events: &Receiver<Event>, stream: bool) -> Result<Wri
                 written.status = Some(status);
                 return Ok(written);
             }
-            Event::Rewound { .. } | Event::Alternatives(_) | Event::Explained(_) => {}
+            Event::Rewound { .. }
+            | Event::Alternatives(_)
+            | Event::Explained(_)
+            | Event::Kept(_) => {}
             Event::Done { .. } => {}
             Event::Failed { why, fault, .. } => {
                 meter.clear();

@@ -20,7 +20,7 @@ pub use encode::encode;
 pub use generate::SLICE;
 pub use load::{LoadError, Loaded, Loader, ModelLoader, Place, read};
 
-use crate::story::message::{Fault, Stats};
+use crate::story::message::{Fault, Stats, Warm};
 use crate::story::{Event, Request, Status};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -125,7 +125,11 @@ fn work<L: Loader>(
     };
     for (job, request) in inbox {
         let node = match &request {
-            Request::Load { .. } | Request::Alternatives(_) | Request::Explain(_) => None,
+            Request::Load { .. }
+            | Request::Alternatives(_)
+            | Request::Explain(_)
+            | Request::Keep
+            | Request::Warm(_) => None,
             Request::Text(text) => Some(text.node),
             Request::Candidates(several) => several.last().map(|text| text.node),
         };
@@ -144,6 +148,16 @@ fn work<L: Loader>(
             return;
         }
     }
+}
+
+fn kept(loaded: &Loaded) -> Option<Warm> {
+    let (ids, bytes) = loaded.save()?;
+    let model_sha256 = loaded.about.sha256.clone();
+    Some(Warm {
+        model_sha256,
+        ids,
+        bytes,
+    })
 }
 
 impl<L: Loader> Worker<'_, L> {
@@ -172,6 +186,17 @@ impl<L: Loader> Worker<'_, L> {
                         alternatives::alternatives(loaded, &text, &emit, stopped)
                     }
                     Request::Explain(text) => alternatives::explain(loaded, &text, &emit),
+                    Request::Keep => {
+                        emit(Event::Kept(kept(loaded)));
+                        Ok((Status::Complete, Stats::default()))
+                    }
+                    Request::Warm(warm) => {
+                        // What does not fit is as good as none: the story is read again.
+                        if warm.model_sha256 == loaded.about.sha256 {
+                            let _ = loaded.restore(&warm.ids, &warm.bytes);
+                        }
+                        Ok((Status::Complete, Stats::default()))
+                    }
                     Request::Load { .. } => Ok((Status::Complete, Stats::default())),
                 }
             }

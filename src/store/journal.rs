@@ -220,7 +220,7 @@ fn make_private_dir(path: &Path, recursive: bool) -> Result<(), StoreError> {
         .map_err(|error| StoreError::io("make the folder", path, error))
 }
 
-fn open_private(path: &Path, new: bool) -> Result<File, StoreError> {
+pub(super) fn open_private(path: &Path, new: bool) -> Result<File, StoreError> {
     let mut options = OpenOptions::new();
     options.read(true).write(true).create_new(new);
     #[cfg(unix)]

@@ -9,6 +9,7 @@ mod journal;
 pub mod picture;
 pub mod prompts;
 mod recover;
+mod warm;
 
 pub use journal::Journal;
 pub use recover::{Recovered, recover};

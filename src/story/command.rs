@@ -65,6 +65,10 @@ pub enum Command {
     Mode(Option<String>),
     System(Option<String>),
     Save(Option<String>),
+    /// Keep what the model has read beside the session; however large it is.
+    SaveWarm {
+        any_size: bool,
+    },
     Open(String),
     New(Option<String>),
     Sessions,

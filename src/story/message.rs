@@ -19,6 +19,18 @@ pub enum Request {
     Alternatives(TextRequest),
     /// Tell what would be read, part by part.
     Explain(TextRequest),
+    /// Give out what was read of the story, so that it need not be read again another day.
+    Keep,
+    /// Take back what was given out then.
+    Warm(Warm),
+}
+
+/// What a model has read: its tokens, and its KV cache as bytes (`model/transformer/snapshot.rs`).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Warm {
+    pub model_sha256: String,
+    pub ids: Vec<u32>,
+    pub bytes: Vec<u8>,
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -103,6 +115,8 @@ pub enum Event {
     Alternatives(Vec<Alternative>),
     /// The answer to [`Request::Explain`].
     Explained(Explained),
+    /// The answer to [`Request::Keep`]; none where there is nothing to keep.
+    Kept(Option<Warm>),
     Done {
         /// None for what writes no passage.
         node: Option<NodeId>,

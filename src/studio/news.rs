@@ -18,6 +18,7 @@ impl Studio {
             Event::Ready(about) => {
                 let note = about.note.clone().map(Notice::Warning);
                 self.about = Some(about);
+                self.warm_up();
                 let settled = self.settle_model().err();
                 let failed =
                     settled.map(|refusal| Notice::Error(refusal.to_string(), Fault::Store));
@@ -60,6 +61,7 @@ impl Studio {
                 vec![Notice::List(title, listed)]
             }
             Event::Explained(explained) => vec![Notice::Explained(explained)],
+            Event::Kept(warm) => vec![self.kept(warm)],
             Event::Done {
                 node,
                 status,

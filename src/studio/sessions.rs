@@ -1,9 +1,13 @@
 //! What `/sessions`, `/save`, `/open` and `/new` do: one session takes another's place.
 
-use super::{Outcome, Refusal, Studio, cannot};
+use super::{Notice, Outcome, Refusal, Studio, Work, cannot};
 use crate::store::{Journal, Recovered};
+use crate::story::message::{Fault, Warm};
 use crate::story::record::Ended;
-use crate::story::{Record, Status, Story};
+use crate::story::{Record, Request, Status, Story};
+
+/// More of what a model has read is not kept unasked.
+const WARM_LIMIT: u64 = 256_000_000;
 
 impl Studio {
     pub(super) fn list(&self) -> Result<Outcome, Refusal> {
@@ -46,6 +50,52 @@ impl Studio {
         )))
     }
 
+    /// Asks the engine for what it has read of the story.
+    pub(super) fn save_warm(&mut self, any_size: bool) -> Result<Outcome, Refusal> {
+        if self.setup.private {
+            return Err(cannot("This session is private: nothing of it is kept"));
+        }
+        self.ensure_journal()?;
+        self.write_unsaved()?;
+        self.any_size = any_size;
+        self.work = Work::Writing;
+        self.engine.submit(Request::Keep);
+        Ok(Outcome::Asked)
+    }
+
+    /// Keeps what the engine gave out, and says how large it is.
+    pub(super) fn kept(&self, warm: Option<Warm>) -> Notice {
+        let Some((warm, journal)) = warm.zip(self.journal.as_ref()) else {
+            let why = "The model has read nothing of this story yet; there is nothing to keep";
+            return Notice::Info(why.to_string());
+        };
+        let bytes = (warm.bytes.len() + warm.ids.len() * 4) as u64;
+        if bytes > WARM_LIMIT && !self.any_size {
+            return Notice::Warning(format!(
+                "What the model has read takes {}, and more than {} is not kept unasked; /save --warm=any keeps it",
+                size(bytes),
+                size(WARM_LIMIT)
+            ));
+        }
+        match journal.keep_warm(&self.setup.build, &warm) {
+            Ok(bytes) => Notice::Info(format!(
+                "Kept what the model has read of {} tokens ({}); opened again, they are not read a second time",
+                warm.ids.len(),
+                size(bytes)
+            )),
+            Err(error) => Notice::Error(error.to_string(), Fault::Store),
+        }
+    }
+
+    /// Gives the engine what it had read of this session, once it has the model for it.
+    pub(super) fn warm_up(&mut self) {
+        let about = self.about.as_ref().map(|about| about.sha256.as_str());
+        let fits = |warm: &mut Warm| Some(warm.model_sha256.as_str()) == about;
+        if let Some(warm) = self.warm.take_if(fits) {
+            self.engine.submit(Request::Warm(warm));
+        }
+    }
+
     /// Opens a session; the one before it stays as it is on disk.
     pub fn open(&mut self, name: &str) -> Result<Outcome, Refusal> {
         if self.session_name() == Some(name) {
@@ -65,6 +115,11 @@ impl Studio {
         self.settings = settings;
         self.journal = Some(journal);
         self.forget_session();
+        self.warm = self
+            .journal
+            .as_ref()
+            .and_then(|journal| journal.warm(&self.setup.build));
+        self.warm_up();
         match self.story.all_running().to_vec() {
             running if running.is_empty() => {}
             _ if self.read_only().is_some() => self.story.interrupt(),
@@ -122,6 +177,7 @@ impl Studio {
 
     /// What was known of the session before this one.
     fn forget_session(&mut self) {
+        self.warm = None;
         self.last_stats = None;
         self.listed.clear();
         self.candidates.clear();

@@ -384,9 +384,7 @@ impl App {
                 }
             }
             Notice::List(title, listed) => self.list(&title, &listed),
-            Notice::Explained(explained) => {
-                self.overlay = Some(Overlay::new(&explained.to_string()))
-            }
+            Notice::Explained(explained) => self.overlay = Some(Overlay::context(&explained)),
         }
     }
 

@@ -55,7 +55,8 @@ pub fn fit(app: &mut App, area: Rect) -> Areas {
         status,
     };
     app.input.show(input_rows.into());
-    app.page.show(app.studio.story());
+    let begins = app.studio.begins();
+    app.page.show(app.studio.story(), begins);
     app.page.fit(story.width.into(), story.height.into());
     if let Some(overlay) = &mut app.overlay {
         overlay.fit(story.width.into(), story.height.saturating_sub(2).into());

@@ -5,6 +5,7 @@ use super::keys::Scroll;
 use super::wrap::wrap;
 use crate::story::command;
 use crate::story::diff::Stretch;
+use crate::story::message::Explained;
 use crate::story::untrusted::clean;
 
 #[derive(Debug, Default)]
@@ -35,6 +36,10 @@ pub enum Look {
     /// Only in the left, or only in the right text.
     Left,
     Right,
+    /// What stands beside the story in a context.
+    Beside,
+    Lore,
+    Note,
 }
 
 #[derive(Debug)]
@@ -102,6 +107,29 @@ impl Overlay {
         Overlay {
             content: Content::Columns {
                 columns,
+                pick: false,
+            },
+            ..Overlay::default()
+        }
+    }
+
+    /// What the model reads: a line for each part, then all of it exactly as sent.
+    pub fn context(explained: &Explained) -> Overlay {
+        let mut column = Column::new("What the model reads");
+        column.push(&explained.to_string(), Look::Plain);
+        column.push("\nAs sent:\n", Look::Quiet);
+        for segment in &explained.segments {
+            let look = match segment.label.split([':', ' ']).next() {
+                Some("story" | "joint" | "user" | "assistant") => Look::Plain,
+                Some("lore") => Look::Lore,
+                Some("note" | "instruction") => Look::Note,
+                _ => Look::Beside,
+            };
+            column.push(&clean(&segment.text), look);
+        }
+        Overlay {
+            content: Content::Columns {
+                columns: vec![column],
                 pick: false,
             },
             ..Overlay::default()

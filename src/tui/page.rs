@@ -22,6 +22,12 @@ pub enum Ink {
     Mark,
 }
 
+/// A passage and a byte of it: where the model begins to read, when not at the story's beginning.
+pub type Begins = Option<(NodeId, usize)>;
+
+/// Stands where the model begins to read.
+const FROM_HERE: &str = "\n─ ─ ─ the model reads from here ─ ─ ─\n";
+
 #[derive(Debug, Default)]
 pub struct Page {
     width: usize,
@@ -53,6 +59,8 @@ struct Key {
     id: NodeId,
     bytes: usize,
     mark: String,
+    /// Where in it the model begins to read.
+    begins: Option<usize>,
 }
 
 /// A row: a paragraph and a byte in it.
@@ -64,9 +72,9 @@ struct Place {
 
 impl Page {
     /// Takes the story as it stands now.
-    pub fn show(&mut self, story: &Story) {
+    pub fn show(&mut self, story: &Story, begins: Begins) {
         let path = story.path();
-        let keys: Vec<Key> = path.iter().map(|node| key(story, node)).collect();
+        let keys: Vec<Key> = path.iter().map(|node| key(story, node, begins)).collect();
         let same = self
             .parts
             .iter()
@@ -239,7 +247,8 @@ impl Page {
             return false;
         };
         let (old, new) = (&part.key, &keys[at]);
-        let same = old.id == new.id && old.mark == new.mark && new.mark.is_empty();
+        let marks = old.mark == new.mark && old.begins == new.begins;
+        let same = old.id == new.id && marks && new.mark.is_empty();
         let begun = node
             .text
             .get(..old.bytes)
@@ -298,7 +307,17 @@ impl Page {
             true => node.text.trim_start_matches('\n'),
             false => node.text,
         };
-        self.push(text, ink(node));
+        let skipped = node.text.len() - text.len();
+        let begins = self.parts.last().and_then(|part| part.key.begins);
+        let begins = begins.map(|byte| byte.saturating_sub(skipped));
+        match begins.and_then(|byte| text.split_at_checked(byte)) {
+            Some((unread, read)) => {
+                self.push(unread, ink(node));
+                self.push(FROM_HERE, Ink::Mark);
+                self.push(read, ink(node));
+            }
+            None => self.push(text, ink(node)),
+        }
         let mark = self
             .parts
             .last()
@@ -323,11 +342,12 @@ impl Page {
     }
 }
 
-fn key(story: &Story, node: &Passage) -> Key {
+fn key(story: &Story, node: &Passage, begins: Begins) -> Key {
     Key {
         id: node.id,
         bytes: node.text.len(),
         mark: mark(story, node),
+        begins: begins.and_then(|(id, byte)| (id == node.id).then_some(byte)),
     }
 }
 

@@ -33,6 +33,10 @@ pub fn look(look: Look, colour: bool) -> Style {
         (Look::Right, true) => Style::new()
             .fg(Color::Green)
             .add_modifier(Modifier::UNDERLINED),
+        (Look::Beside, true) => Style::new().fg(Color::Cyan),
+        (Look::Lore, true) => Style::new().fg(Color::Blue),
+        (Look::Note, true) => Style::new().fg(Color::Magenta),
+        (Look::Beside | Look::Lore | Look::Note, false) => quiet(),
         (Look::Left, false) => Style::new().add_modifier(Modifier::CROSSED_OUT),
         (Look::Right, false) => Style::new().add_modifier(Modifier::UNDERLINED),
     }

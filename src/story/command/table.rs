@@ -344,10 +344,15 @@ pub const COMMANDS: &[Spec] = &[
     Spec {
         name: "save",
         aliases: &["rename"],
-        args: "[NAME]",
-        help: "everything is saved already: show where, or give the session a name",
+        args: "[NAME|--warm]",
+        help: "everything is saved already: show where, name it, or keep what the model has read",
         completes: Completes::Nothing,
-        parse: |rest| Ok(Command::Save(some(rest))),
+        parse: |rest| match rest {
+            "--warm" | "--warm=any" => Ok(Command::SaveWarm {
+                any_size: rest.ends_with("any"),
+            }),
+            name => Ok(Command::Save(some(name))),
+        },
     },
     Spec {
         name: "open",

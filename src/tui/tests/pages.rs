@@ -68,7 +68,7 @@ fn shown(page: &Page) -> Vec<String> {
 
 fn fresh(story: &Story, width: usize, height: usize) -> Vec<String> {
     let mut page = Page::default();
-    page.show(story);
+    page.show(story, None);
     page.fit(width, height);
     shown(&page)
 }
@@ -112,7 +112,7 @@ proptest! {
                 }
             }
             let width = if step % 2 == 0 { *width } else { 11 };
-            page.show(&story);
+            page.show(&story, None);
             page.fit(width, 12);
             prop_assert_eq!(shown(&page), fresh(&story, width, 12));
         }
@@ -125,7 +125,7 @@ fn a_passage_flows_on_in_its_own_ink() {
     add(&mut story, Author::User, "The sea", false);
     add(&mut story, Author::Model, " was\ncold", false);
     let mut page = Page::default();
-    page.show(&story);
+    page.show(&story, None);
     page.fit(20, 5);
     let rows: Vec<_> = page.rows().collect();
     assert_eq!(rows[0], [("The sea", Ink::User), (" was", Ink::Model)]);
@@ -148,12 +148,12 @@ fn a_growing_passage_wraps_only_its_own_rows() {
     }
     let node = add(&mut story, Author::Model, "", false);
     let mut page = Page::default();
-    page.show(&story);
+    page.show(&story, None);
     page.fit(40, 20);
     let before = page.wrapped();
     for _ in 0..50 {
         say(&mut story, node, "more ");
-        page.show(&story);
+        page.show(&story, None);
         page.fit(40, 20);
     }
     assert!(
@@ -161,4 +161,29 @@ fn a_growing_passage_wraps_only_its_own_rows() {
         "{} bytes",
         page.wrapped() - before
     );
+}
+
+#[test]
+fn where_the_model_begins_to_read_is_marked() {
+    let mut story = Story::default();
+    let first = add(
+        &mut story,
+        Author::User,
+        "The sea was grey and still.",
+        false,
+    );
+    let mut page = Page::default();
+    page.show(&story, Some((first, "The sea".len())));
+    page.fit(40, 9);
+    assert_eq!(
+        shown(&page),
+        [
+            "The sea",
+            "─ ─ ─ the model reads from here ─ ─ ─",
+            " was grey and still."
+        ]
+    );
+    page.show(&story, None);
+    page.fit(40, 9);
+    assert_eq!(shown(&page), ["The sea was grey and still."]);
 }
