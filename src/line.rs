@@ -260,7 +260,14 @@ fn tell(
                 }
             }
             Notice::List(title, listed) => page.said(&list(&title, &listed))?,
-            Notice::Explained(explained) => page.said(&explained.to_string())?,
+            Notice::Explained(explained) => {
+                let sent = explained
+                    .segments
+                    .iter()
+                    .map(|segment| segment.text.as_str());
+                let sent: String = sent.collect();
+                page.said(&format!("{explained}\nAs sent:\n{sent}"))?;
+            }
         }
     }
     Ok(trouble)

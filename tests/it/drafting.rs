@@ -304,3 +304,37 @@ fn sessions_are_searched_renamed_and_checked() {
         .expect(5);
     assert!(checked.text().contains("not sound"), "{checked:?}");
 }
+
+#[test]
+fn what_the_model_has_read_is_kept_and_not_read_again() {
+    let home = Home::new();
+    let reused = |output: &Output| -> (usize, usize) {
+        let line = output
+            .text()
+            .lines()
+            .rfind(|line| line.contains("of them reused"));
+        let numbers = line
+            .unwrap()
+            .split(' ')
+            .filter_map(|word| word.parse().ok());
+        let numbers: Vec<usize> = numbers.collect();
+        (numbers[0], numbers[1])
+    };
+    let line = "The lamp burned all night, and in the morning the keeper was gone.\n/save --warm\n";
+    let output = repl(&home, "3", line).expect(0);
+    assert!(
+        output.stderr.contains("Kept what the model has read"),
+        "{}",
+        output.stderr
+    );
+    let (read, again) = reused(&repl(&home, "3", "\n/why\n").expect(0));
+    assert_eq!(again, read - 1, "only the last token is read again");
+    // What was kept of another story's words is of no use here, and does no harm.
+    let journal = home.journal("s").with_file_name("warm.kv");
+    let mut bytes = std::fs::read(&journal).unwrap();
+    let at = bytes.len() - 5;
+    bytes[at] ^= 1;
+    std::fs::write(&journal, bytes).unwrap();
+    let (_, again) = reused(&repl(&home, "3", "\n/why\n").expect(0));
+    assert_eq!(again, 0, "a damaged one is not trusted");
+}
