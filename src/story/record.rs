@@ -12,6 +12,8 @@ use serde::{Deserialize, Serialize};
 /// The version that stands first in every record.
 pub const VERSION: u32 = 1;
 
+// Most records are passages: a box around them would save nothing.
+#[allow(clippy::large_enum_variant)]
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub enum Record {

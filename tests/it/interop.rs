@@ -6,6 +6,7 @@ use serde_json::Value;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::OnceLock;
 
 const SECRET: &str = "hf_made_up_0123456789";
 /// What stands in kobold.json as somebody's key.
@@ -271,31 +272,38 @@ fn no_secret_is_in_a_journal_or_an_export() {
     assert!(seen > 22, "{seen} files");
 }
 
-/// What epubcheck, of the W3C's, says of an e-book: nothing. It is Debian's package epubcheck.
+/// What epubcheck, of the W3C's, says of an e-book: nothing.
 #[test]
 fn an_e_book_is_valid() {
     let home = Home::new();
     told(&home);
-    for (name, more) in [
-        ("a.epub", &[][..]),
-        (
-            "b.epub",
-            &["--tree", "--language", "en", "--title", "L <&> \"S\""],
-        ),
-    ] {
+    let named = ["--tree", "--language", "en", "--title", "L <&> \"S\""];
+    for (name, more) in [("a.epub", &[][..]), ("b.epub", &named)] {
         let args = [&["sessions", "export", "s", "epub", "-o", name][..], more].concat();
         home.illumine(&args).run().expect(0);
-        let bytes = fs::read(home.path().join(name)).unwrap();
+        let book = home.path().join(name);
+        let bytes = fs::read(&book).unwrap();
         assert_eq!(&bytes[30..58], b"mimetypeapplication/epub+zip");
-        let check = Command::new("epubcheck")
-            .arg("--failonwarnings")
-            .arg(home.path().join(name))
-            .output();
-        let Ok(check) = check else {
-            // Where there is no epubcheck, the test of the archive's head has to do.
-            return;
-        };
+        if !epubcheck_is_there() {
+            eprintln!("epubcheck is not there (Debian: apt-get install epubcheck); not checked");
+            continue;
+        }
+        let mut check = Command::new("epubcheck");
+        let check = check.arg("--failonwarnings").arg(&book).output().unwrap();
         let said = String::from_utf8_lossy(&check.stderr);
         assert!(check.status.success(), "{said}");
     }
+}
+
+/// It is Debian's package of that name: installed where that is allowed.
+fn epubcheck_is_there() -> bool {
+    static THERE: OnceLock<bool> = OnceLock::new();
+    let runs = || Command::new("epubcheck").arg("--version").output().is_ok();
+    *THERE.get_or_init(|| {
+        if !runs() {
+            let install = "apt-get update -qq && apt-get install -y -qq epubcheck";
+            let _ = Command::new("sh").args(["-c", install]).output();
+        }
+        runs()
+    })
 }

@@ -194,7 +194,7 @@ fn split(pieces: &[Piece]) -> Vec<(Option<String>, Vec<Piece>)> {
             for line in span.text.split_inclusive('\n') {
                 if let Some(heading) = heading(line).filter(|_| fresh && line.ends_with('\n')) {
                     give(&mut own.spans, span, &mut words);
-                    let told = std::mem::replace(&mut own.spans, Vec::new());
+                    let told = std::mem::take(&mut own.spans);
                     last(
                         &mut chapters,
                         Piece {

@@ -276,3 +276,5 @@ fn line(value: &serde_json::Value) -> Vec<u8> {
     bytes.push(b'\n');
     bytes
 }
+#[cfg(test)]
+mod tests;

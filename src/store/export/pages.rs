@@ -93,16 +93,15 @@ pub fn pieces_with_empty(path: &[Passage]) -> Vec<Piece> {
         }
         before = Some(passage);
         let (by, text) = (By::of(passage), passage.text);
-        let spans = pieces.last_mut().map(|piece| &mut piece.spans);
-        match spans {
-            Some(spans) => match spans.last_mut().filter(|span| span.by == by) {
-                Some(span) => span.text.push_str(text),
-                None => spans.push(Span {
-                    by,
-                    text: text.to_string(),
-                }),
-            },
-            None => {}
+        let Some(spans) = pieces.last_mut().map(|piece| &mut piece.spans) else {
+            continue;
+        };
+        match spans.last_mut().filter(|span| span.by == by) {
+            Some(span) => span.text.push_str(text),
+            None => spans.push(Span {
+                by,
+                text: text.to_string(),
+            }),
         }
     }
     pieces
