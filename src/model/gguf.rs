@@ -4,6 +4,8 @@
 //! trusts no length or offset in the file: each is held against the file's size before it is used,
 //! so that a cut, damaged or hostile file is a sentence and not an abort. Knows no model.
 
+mod pages;
+
 use candle_core::quantized::GgmlDType;
 use memmap2::Mmap;
 use std::borrow::Cow;
@@ -168,27 +170,10 @@ impl Gguf {
         &self.map[tensor.bytes.clone()]
     }
 
-    /// Tells the system that these bytes of the file, which were lent by [`Gguf::data`], will
-    /// hardly be read again: they need not stay in memory. Reading them works as before.
+    /// Bytes that [`Gguf::data`] lent need not stay in memory; they can be read as before.
     pub fn release(&self, data: &[u8]) {
-        #[cfg(unix)]
-        {
-            const PAGE: usize = 4096;
-            let start = data.as_ptr() as usize - self.map.as_ptr() as usize;
-            // Whole pages alone: those at the ends hold other tensors, too.
-            let (first, end) = (
-                start.next_multiple_of(PAGE),
-                (start + data.len()) / PAGE * PAGE,
-            );
-            if first < end {
-                let advice = memmap2::UncheckedAdvice::DontNeed;
-                // SAFETY: the mapping is of a file and never written to, so the pages come back
-                // as they were. Only a wish: where it is refused, memory stays in use.
-                let _ = unsafe { self.map.unchecked_advise_range(advice, first, end - first) };
-            }
-        }
-        #[cfg(not(unix))]
-        let _ = data;
+        let start = data.as_ptr() as usize - self.map.as_ptr() as usize;
+        pages::release(&self.map, start..start + data.len());
     }
 
     fn array(&self, key: &str) -> Option<&[Value]> {
