@@ -235,3 +235,58 @@ fn tomorrow_the_story_is_there() {
     first.keys(&["M-Up"]);
     first.wait_for("1/2");
 }
+
+/// From first words to branches and back: a writer's keys, and what each leaves on the screen.
+#[test]
+fn a_story_is_drafted_branched_edited_and_undone() {
+    let args = ["--seed", "5", "-n", "12"];
+    let terminal = Terminal::start(90, 20, &args);
+    ready(&terminal);
+    terminal.text("The keeper lit the lamp.");
+    terminal.keys(&["Enter"]);
+    terminal.wait("a passage", at_rest);
+    terminal.keys(&["M-n"]);
+    terminal.wait_for("Enter takes it");
+    let whole = |screen: &str| screen.contains("tok/s ·") && !screen.contains("writing");
+    let screen = terminal.wait("four candidates", whole);
+    assert_snapshot!("candidates_side_by_side", steady(&screen));
+    terminal.keys(&["3", "Enter"]);
+    let screen = terminal.wait_for("‹3/4›");
+    assert_snapshot!("candidate_picked", steady(&screen));
+    // The first line is changed; what follows stays.
+    terminal.text("/edit 0 The keeper lit the old lamp.");
+    terminal.keys(&["Enter"]);
+    let screen = terminal.wait_for("Changed; /undo goes back");
+    assert!(screen.contains("the old lamp."), "{screen}");
+    terminal.keys(&["M-t"]);
+    let screen = terminal.wait_for("Every passage");
+    assert_snapshot!("tree_of_passages", steady(&screen));
+    terminal.keys(&["Escape"]);
+    terminal.text("/diff 4 .");
+    terminal.keys(&["Enter"]);
+    let screen = terminal.wait_for(" A ");
+    assert_snapshot!("branches_side_by_side", steady(&screen));
+    terminal.keys(&["Escape"]);
+    // ↑ takes the last passage into the input line; Esc leaves it as it was.
+    terminal.keys(&["Up"]);
+    terminal.wait_for("Enter keeps, Esc leaves as it was");
+    terminal.keys(&["Escape"]);
+    terminal.wait("the line to be empty", at_rest);
+    terminal.keys(&["M-u"]);
+    terminal.wait("the edit to be undone", |screen| {
+        screen.contains("lit the lamp.")
+    });
+    terminal.keys(&["M-u"]);
+    terminal.wait("the pick to be undone", |screen| screen.contains("‹1/4›"));
+    terminal.keys(&["C-d"]);
+    terminal.wait_for("[ended 0]");
+    // Everything is there another day, and can be done again.
+    terminal.again(&args);
+    ready(&terminal);
+    terminal.wait_for("‹1/4›");
+    terminal.keys(&["C-y"]);
+    terminal.wait_for("‹3/4›");
+    terminal.keys(&["C-y"]);
+    let screen = terminal.wait_for("the old lamp.");
+    assert_snapshot!("drafted_again", steady(&screen));
+}
