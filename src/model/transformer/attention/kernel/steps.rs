@@ -144,12 +144,10 @@ unsafe fn score<L: Lanes, N: Number, const B: usize, const R: usize>(
                 }
             }
         }
-        for r in 0..R {
+        for (r, acc) in acc.into_iter().enumerate() {
             let row = scores.add((first + r) * tile.stride());
-            for b in 0..B {
-                let (_, place, count) = blocks[b];
-                let values = L::mul(acc[r][b], L::splat(scale));
-                put::<L>(row.add(place), values, count);
+            for (sums, (_, place, count)) in acc.into_iter().zip(blocks) {
+                put::<L>(row.add(place), L::mul(sums, L::splat(scale)), count);
             }
         }
     }
@@ -244,12 +242,12 @@ unsafe fn weigh<L: Lanes, N: Number, const R: usize, const D: usize>(
                 }
             }
         }
-        for r in 0..R {
+        for (r, acc) in acc.into_iter().enumerate() {
             let norm = L::splat(*row[r].add(tile.stride() - 1));
-            for d in 0..D {
+            for (d, sums) in acc.into_iter().enumerate() {
                 let begin = (column + d * WIDTH).min(dim);
                 let to = tile.out.add(tile.at(first + r) + begin);
-                put::<L>(to, L::mul(acc[r][d], norm), WIDTH.min(dim - begin));
+                put::<L>(to, L::mul(sums, norm), WIDTH.min(dim - begin));
             }
         }
     }
