@@ -5,6 +5,8 @@
 //! the token that begins it: the KV cache is rewound, that token is made less likely, and another
 //! is drawn from the very logits of that place.
 
+mod backtrack;
+
 use super::Failure;
 use super::generate::{Emit, Stopped, sampler};
 use super::heal::Healing;
@@ -20,8 +22,6 @@ use crate::story::untrusted::clean;
 use crate::story::{Event, Status};
 use std::collections::{HashMap, HashSet};
 
-/// How often one place may be written again before the phrase is let through.
-const TRIES: usize = 32;
 /// Fewer tokens than this are meant to the token, not to the sentence.
 const EXACT: usize = 16;
 /// Tokens that a word may still need.
@@ -302,66 +302,6 @@ impl<'a> Passage<'a> {
             true => Ok(Looked::On),
             false => Ok(Looked::Over(Status::Stopped)),
         }
-    }
-
-    /// The first banned phrase that stands in the text and was not let through.
-    fn banned(&self) -> Option<(usize, usize)> {
-        let mut from = 0;
-        while let Some((ban, range)) = self.bans.find(self.text.get(from..)?) {
-            let at = self.sent + self.token_at(from + range.start);
-            if !self.let_through.contains(&(at, ban)) {
-                return Some((at - self.sent, ban));
-            }
-            let next = self.text[from + range.start..].chars().next()?;
-            from += range.start + next.len_utf8();
-        }
-        None
-    }
-
-    /// Which held token begins with or spells this byte.
-    fn token_at(&self, byte: usize) -> usize {
-        self.held
-            .iter()
-            .take_while(|token| token.end <= byte)
-            .count()
-    }
-
-    fn go_back(
-        &mut self,
-        loaded: &mut Loaded,
-        index: usize,
-        ban: usize,
-        emit: Emit,
-    ) -> Result<Looked, Failure> {
-        let at = self.sent + index;
-        let phrase = self.request.bans[ban].phrase.clone();
-        let strength = self.request.bans[ban].strength;
-        let mut taken = self.held.drain(index..);
-        let Some((id, before)) = taken.next().and_then(|t| Some((t.id, t.before?))) else {
-            return Ok(Looked::On);
-        };
-        drop(taken);
-        let (logits, sampler, decoder) = *before;
-        (self.sampler, self.decoder) = (sampler, decoder);
-        self.text
-            .truncate(self.held.last().map_or(0, |token| token.end));
-        self.all.truncate(self.base + at);
-        self.blocked.retain(|place, _| *place <= at);
-        self.let_through.retain(|(place, _)| *place <= at);
-        let blocked = self.blocked.entry(at).or_default();
-        blocked.push((id, strength.unwrap_or(f32::INFINITY)));
-        if strength.is_some() || blocked.len() >= TRIES {
-            self.let_through.insert((at, ban));
-        }
-        loaded.rewind(self.all.len());
-        // Some models cannot keep as much as was asked, and read the rest again.
-        let missing = loaded.model.len()..self.all.len();
-        if !missing.is_empty() {
-            loaded.feed(&self.all[missing], Rows::None, &|| false)?;
-        }
-        let node = self.request.node;
-        emit(Event::Rewound { node, phrase });
-        Ok(Looked::Back(logits))
     }
 
     /// Forgets the text from a byte on, and the tokens that begin after it.

@@ -61,7 +61,7 @@ impl Studio {
     pub(super) fn step(&mut self, by: isize) -> Result<Outcome, Refusal> {
         let head = self.story.head();
         let to = match (head, by < 0) {
-            (Some(id), true) => self.story.node(id).map_or(None, |node| node.parent),
+            (Some(id), true) => self.story.node(id).and_then(|node| node.parent),
             (None, true) => return Err(cannot("This is the story's beginning")),
             (_, false) => {
                 let next = match head {

@@ -44,6 +44,7 @@ fn several_continuations_are_kept_and_one_is_picked() {
         story
             .nodes()
             .iter()
+            .filter(|node| node.author == Author::Model)
             .all(|node| node.status == Status::Length)
     );
     assert_eq!(story.running(), None);

@@ -31,7 +31,7 @@ fn guesses_change_no_number() {
         assert!(logits == with, "step {step}");
         guessed += usize::from(bold.model.len() > fed);
     }
-    assert!(guessed > 20, "{guessed}");
+    assert!(guessed > 8, "{guessed}");
 }
 
 #[test]

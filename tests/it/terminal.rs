@@ -8,7 +8,7 @@ use crate::support::tmux::{Terminal, passage};
 use insta::assert_snapshot;
 
 /// What a processor's kernels are called; results do not depend on them.
-const KERNELS: [&str; 4] = ["avx512vnni", "avxvnni", "avx2", "portable"];
+const KERNELS: [&str; 5] = ["amx", "avx512vnni", "avxvnni", "avx2", "portable"];
 
 /// A screen without what differs from run to run or machine to machine: speeds, kernels, and blank space at the ends of lines.
 fn steady(screen: &str) -> String {

@@ -115,7 +115,8 @@ impl Config {
             return Err("its levels are not odd numbers below 256".into());
         }
         let finite = self.text_mean.iter().all(|x| x.is_finite());
-        if self.text_mean.len() != self.text || !finite || !(self.text_scale > 0.0) {
+        let scale = self.text_scale.is_finite() && self.text_scale > 0.0;
+        if self.text_mean.len() != self.text || !finite || !scale {
             return Err("its text_mean and text_scale do not fit the text".into());
         }
         Ok(())

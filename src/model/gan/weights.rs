@@ -111,7 +111,7 @@ impl Linear {
         let weight = weights.get(&[outputs, inputs], "weight", weight)?;
         let bias = weights.get(&[outputs], "bias", bias)?;
         let matrix = match &weights.packing {
-            Some(packing) if inputs % linear_block() == 0 && outputs >= 64 => {
+            Some(packing) if inputs.is_multiple_of(linear_block()) && outputs >= 64 => {
                 pack(&weight, packing, bias.to_vec1()?)?
             }
             _ => Matrix::Plain(weight),

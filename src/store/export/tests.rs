@@ -162,6 +162,6 @@ proptest! {
         let known = ["<main>", "<h1>", "</h1>", "<p>", "</p>", "<br/>"];
         let ours: usize = known.iter().map(|tag| body.matches(tag).count()).sum();
         prop_assert_eq!(tags, ours);
-        prop_assert!(!written(&story, Format::Markdown, Extent::Path).replace("\\<", "").contains("<s"));
+        prop_assert!(!written(&story, Format::Markdown, Extent::Path).replace("\\<", " ").contains("<s"));
     }
 }
