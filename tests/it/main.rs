@@ -13,5 +13,6 @@ mod repl;
 mod signals;
 mod support;
 mod terminal;
+mod training;
 mod vocabulary;
 mod write;

@@ -130,7 +130,7 @@ fn row(rows: &Rows, index: usize, out: &mut [f32], scores: &mut Vec<f32>) {
 
 /// Turns scores into e^(score - max) and returns their sum, added up in lanes.
 #[inline(always)]
-fn softmax(scores: &mut [f32], max: f32) -> f32 {
+pub(in crate::model) fn softmax(scores: &mut [f32], max: f32) -> f32 {
     let mut sums = [0f32; LANES];
     let mut chunks = scores.chunks_exact_mut(LANES);
     for chunk in &mut chunks {
@@ -147,7 +147,7 @@ fn softmax(scores: &mut [f32], max: f32) -> f32 {
 }
 
 #[inline(always)]
-fn dot(a: &[f32], b: &[f32]) -> f32 {
+pub(in crate::model) fn dot(a: &[f32], b: &[f32]) -> f32 {
     let mut sums = [0f32; LANES];
     let (a, b) = (a.chunks_exact(LANES), b.chunks_exact(LANES));
     let rest = a.remainder().iter().zip(b.remainder());

@@ -8,7 +8,7 @@ mod cache;
 pub mod config;
 mod convolution;
 mod feed;
-mod fused;
+pub(in crate::model) mod fused;
 mod layer;
 mod rope;
 mod weights;
