@@ -1,7 +1,9 @@
 //! The command line, validated and not yet resolved.
 
+mod pictures;
 mod sessions;
 
+pub use pictures::{Draw, Gan, Train};
 pub use sessions::{Export, Import, Sessions};
 
 use super::{Exit, Failed};
@@ -178,89 +180,6 @@ pub struct Write {
     pub crop: bool,
     #[command(flatten)]
     pub common: Common,
-}
-
-#[derive(Args, Debug)]
-pub struct Draw {
-    /// What the picture is to show
-    #[arg(required_unless_present = "from")]
-    pub prompt: Option<String>,
-    /// The PNG file to write; of several pictures, each has its seed in its name
-    #[arg(short, long, value_name = "FILE", default_value = "picture.png")]
-    pub out: PathBuf,
-    /// How it is drawn: noto, blob, flat, ink, …; any leaves it to the model
-    #[arg(long, value_name = "NAME")]
-    pub style: Option<String>,
-    /// The same seed, words and weights give the same picture
-    #[arg(long, value_name = "N")]
-    pub seed: Option<u64>,
-    /// Several seeds, as in 0,1,4-6
-    #[arg(long, value_name = "LIST", conflicts_with_all = ["seed", "n"])]
-    pub seeds: Option<String>,
-    /// How many pictures
-    #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(u8).range(1..=64))]
-    pub n: Option<u8>,
-    /// How freely it is drawn; 0 takes the likeliest
-    #[arg(long, value_name = "T")]
-    pub temperature: Option<f64>,
-    /// How strongly the words pull; 1 is as trained
-    #[arg(long, value_name = "G", allow_negative_numbers = true)]
-    pub guidance: Option<f64>,
-    /// Rounds of drawing: more are slower and finer
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(1..=64))]
-    pub steps: Option<u8>,
-    /// Pixels wide and high of the file; drawings have 64
-    #[arg(long, value_name = "PIXELS")]
-    pub size: Option<u32>,
-    /// A colour behind the drawing, as in #f5e6c8; none keeps it transparent
-    #[arg(long, value_name = "COLOUR")]
-    pub background: Option<String>,
-    /// Make the picture in this file again
-    #[arg(long, value_name = "PICTURE.png", value_hint = ValueHint::FilePath)]
-    pub from: Option<PathBuf>,
-    /// Print one JSON object
-    #[arg(long)]
-    pub json: bool,
-    /// The folder of the illuminator's weights
-    #[arg(long, env = "ILLUMINE_WEIGHTS", value_name = "FOLDER", value_hint = ValueHint::DirPath)]
-    pub weights: Option<PathBuf>,
-    /// Never use the network
-    #[arg(long, env = "ILLUMINE_OFFLINE", value_parser = FalseyValueParser::new())]
-    pub offline: bool,
-    #[arg(short, long, env = "ILLUMINE_THREADS", value_name = "N", value_parser = clap::value_parser!(u16).range(1..=512))]
-    pub threads: Option<u16>,
-    /// auto, cpu, cuda:N or metal
-    #[arg(
-        long,
-        env = "ILLUMINE_DEVICE",
-        default_value = "auto",
-        value_name = "DEVICE"
-    )]
-    pub device: device::Choice,
-}
-
-#[derive(Debug, Subcommand)]
-pub enum Train {
-    /// Make the data set: fetch the drawings and render them
-    Data {
-        /// The file to write
-        #[arg(
-            short,
-            long,
-            value_name = "FILE",
-            default_value = "illuminator-64.safetensors"
-        )]
-        out: PathBuf,
-        /// Pixels wide and high: 64 or 128
-        #[arg(long, default_value_t = 64, value_parser = clap::value_parser!(u32).range(16..=512))]
-        size: u32,
-        /// Where the packages' archives are, or are to be kept
-        #[arg(long, value_name = "FOLDER", default_value = "illuminator-archives")]
-        archives: PathBuf,
-        /// Print one JSON object
-        #[arg(long)]
-        json: bool,
-    },
 }
 
 #[derive(Debug, Subcommand)]

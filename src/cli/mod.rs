@@ -17,6 +17,7 @@ mod screen;
 mod sessions;
 mod signals;
 mod train;
+mod training;
 mod write;
 
 use args::{Cli, Command, Common};
@@ -41,7 +42,7 @@ pub fn run(cli: Cli) -> Result<Exit, Failed> {
         Some(Command::Repl { session, common }) => repl::run(&paths, &common, session.as_deref()),
         Some(Command::Write(args)) => write::run(&paths, &args),
         Some(Command::Draw(args)) => draw::run(&paths, &args),
-        Some(Command::Train { what }) => train::run(&what),
+        Some(Command::Train { what }) => train::run(&paths, &what),
         Some(Command::Models { what }) => models::run(&paths, &what),
         Some(Command::Sessions { what }) => sessions::run(&paths, &what),
         Some(Command::Prompts { what }) => prompts::run(&paths, &what),

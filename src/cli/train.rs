@@ -1,22 +1,31 @@
-//! `illumine train`: the data set that the illuminator learns from.
+//! `illumine train data`: the data set that the illuminator learns from.
 
 use super::args::Train as Args;
+use super::environment::Paths;
 use super::page::Meter;
-use super::{Exit, Failed, complain, print};
+use super::{Exit, Failed, complain, print, training};
 use illumine::train::data::file::Pictures;
 use illumine::train::data::sets::digest;
 use illumine::train::data::split::Part;
 use illumine::train::data::{DataError, archive, build};
 use std::path::Path;
 
-pub fn run(what: &Args) -> Result<Exit, Failed> {
-    let Args::Data {
-        out,
-        size,
-        archives,
-        json,
-    } = what;
-    data(out, *size, archives, *json)
+pub fn run(paths: &Paths, what: &Args) -> Result<Exit, Failed> {
+    match what {
+        Args::Data {
+            out,
+            size,
+            archives,
+            json,
+        } => data(out, *size, archives, *json),
+        Args::Gan(args) => training::train(paths, args),
+        Args::Export {
+            run,
+            data,
+            out,
+            offline,
+        } => training::export(paths, run, data, out, *offline),
+    }
 }
 
 fn data(out: &Path, size: u32, archives: &Path, json: bool) -> Result<Exit, Failed> {

@@ -47,15 +47,59 @@ impl SentenceEncoder {
         })
     }
 
+    /// Reads it onto a device by its name.
+    pub fn on(path: &Path, choice: super::device::Choice) -> Result<SentenceEncoder, ModelError> {
+        SentenceEncoder::load(path, &super::device::open(choice)?)
+    }
+
     /// The text's embedding: [`WIDTH`] numbers, of length one together.
     pub fn embed(&self, text: &str) -> Result<Vec<f32>, ModelError> {
-        let ids = self.ids(text)?;
-        let ids = Tensor::new(ids, &self.device)?.unsqueeze(0)?;
+        let mut rows = self.forward(&[self.ids(text)?])?;
+        Ok(rows.pop().unwrap_or_default())
+    }
+
+    /// The embeddings of many texts, one after the other: `[texts, WIDTH]`. `go_on` is told how
+    /// many are done; false ends it with None.
+    pub fn embed_all(
+        &self,
+        texts: &[String],
+        go_on: &mut dyn FnMut(usize) -> bool,
+    ) -> Result<Option<Vec<f32>>, ModelError> {
+        const TOGETHER: usize = 64;
+        let ids = texts.iter().map(|text| self.ids(text));
+        let ids: Vec<Vec<u32>> = ids.collect::<Result<_, _>>()?;
+        // Texts of one length go together, so that nothing has to be filled up.
+        let mut order: Vec<usize> = (0..texts.len()).collect();
+        order.sort_by_key(|at| ids[*at].len());
+        let mut all = vec![0f32; texts.len() * WIDTH];
+        let mut done = 0;
+        for same in order.chunk_by(|a, b| ids[*a].len() == ids[*b].len()) {
+            for some in same.chunks(TOGETHER) {
+                if !go_on(done) {
+                    return Ok(None);
+                }
+                let batch: Vec<Vec<u32>> = some.iter().map(|at| ids[*at].clone()).collect();
+                for (at, row) in some.iter().zip(self.forward(&batch)?) {
+                    all[at * WIDTH..][..WIDTH].copy_from_slice(&row);
+                }
+                done += some.len();
+            }
+        }
+        Ok(Some(all))
+    }
+
+    /// Rows of ids, all of one length, to embeddings.
+    fn forward(&self, ids: &[Vec<u32>]) -> Result<Vec<Vec<f32>>, ModelError> {
+        let tokens = ids.first().map_or(0, Vec::len);
+        let ids = Tensor::from_vec(ids.concat(), (ids.len(), tokens), &self.device)?;
         let kinds = ids.zeros_like()?;
-        let hidden = self.bert.forward(&ids, &kinds, None)?; // [1, tokens, WIDTH]
-        let mean = hidden.mean(1)?.squeeze(0)?.to_vec1::<f32>()?;
-        let length = mean.iter().map(|x| x * x).sum::<f32>().sqrt();
-        Ok(mean.iter().map(|x| x / length.max(1e-12)).collect())
+        let hidden = self.bert.forward(&ids, &kinds, None)?; // [texts, tokens, WIDTH]
+        let mut rows = hidden.mean(1)?.to_vec2::<f32>()?;
+        for row in &mut rows {
+            let length = row.iter().map(|x| x * x).sum::<f32>().sqrt();
+            row.iter_mut().for_each(|x| *x /= length.max(1e-12));
+        }
+        Ok(rows)
     }
 
     fn ids(&self, text: &str) -> Result<Vec<u32>, ModelError> {

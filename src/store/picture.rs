@@ -75,6 +75,35 @@ pub fn encode(picture: &Picture, how: &Provenance) -> Result<Vec<u8>, PictureErr
     Ok(file)
 }
 
+/// Rows of pictures side by side on white, as a PNG file: something to look at.
+pub fn sheet(rows: &[Vec<Vec<u8>>], size: usize) -> Result<Vec<u8>, PictureError> {
+    const GAP: usize = 2;
+    let wide = rows.iter().map(Vec::len).max().unwrap_or(0) * (size + GAP);
+    let high = rows.len() * (size + GAP);
+    let mut sheet = Pixmap::new(wide as u32, high as u32).ok_or(PictureError::Size)?;
+    sheet.fill(Color::WHITE);
+    let place = |at: usize| (at * (size + GAP)) as i32;
+    for (y, row) in rows.iter().enumerate() {
+        for (x, pixels) in row.iter().enumerate() {
+            let drawn = IntSize::from_wh(size as u32, size as u32)
+                .and_then(|size| Pixmap::from_vec(pixels.clone(), size))
+                .ok_or(PictureError::Size)?;
+            let paint = PixmapPaint::default();
+            let still = Transform::identity();
+            sheet.draw_pixmap(place(x), place(y), drawn.as_ref(), &paint, still, None);
+        }
+    }
+    let no_png = |why: png::EncodingError| PictureError::NoPng(why.to_string());
+    let mut file = Vec::new();
+    let mut encoder = png::Encoder::new(&mut file, wide as u32, high as u32);
+    encoder.set_color(png::ColorType::Rgba);
+    encoder.set_depth(png::BitDepth::Eight);
+    let mut writer = encoder.write_header().map_err(no_png)?;
+    writer.write_image_data(sheet.data()).map_err(no_png)?;
+    writer.finish().map_err(no_png)?;
+    Ok(file)
+}
+
 /// How the picture in a PNG file was made.
 pub fn provenance(file: &[u8]) -> Result<Provenance, PictureError> {
     let limits = png::Limits { bytes: 64 << 20 };

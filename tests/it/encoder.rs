@@ -36,3 +36,16 @@ fn a_prompt_of_any_length_has_an_embedding() {
         assert!((length - 1.0).abs() < 1e-4);
     }
 }
+
+#[test]
+fn many_texts_at_once_have_the_embeddings_that_each_has_alone() {
+    let encoder = SentenceEncoder::load(&encoder_path(), &Device::Cpu).unwrap();
+    let texts = ["a dragon", "a dragon asleep in its cave", "a fox", ""].map(String::from);
+    let all = encoder.embed_all(&texts, &mut |_| true).unwrap().unwrap();
+    for (text, row) in texts.iter().zip(all.chunks(WIDTH)) {
+        let alone = encoder.embed(text).unwrap();
+        let apart = alone.iter().zip(row).map(|(a, b)| (a - b).abs());
+        assert!(apart.fold(0.0, f32::max) < 1e-5, "{text}");
+    }
+    assert!(encoder.embed_all(&texts, &mut |_| false).unwrap().is_none());
+}

@@ -18,6 +18,7 @@ mod repl;
 mod signals;
 mod support;
 mod terminal;
+mod training;
 mod tree;
 mod vocabulary;
 mod write;

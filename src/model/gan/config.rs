@@ -71,6 +71,68 @@ pub struct Discriminator {
 const LARGEST: usize = 4096;
 
 impl Config {
+    /// The sizes that ship: drawn in a moment on a CPU, trained in hours on a GPU.
+    pub fn full(styles: Vec<String>, text_mean: Vec<f32>, text_scale: f32) -> Config {
+        let stack = |width, heads, blocks| Stack {
+            width,
+            heads,
+            blocks,
+        };
+        Config {
+            size: 64,
+            levels: vec![7, 7, 7, 5, 5, 5],
+            styles,
+            text: text_mean.len(),
+            text_mean,
+            text_scale,
+            condition: 256,
+            encoder: stack(192, 4, 3),
+            generator: Generator {
+                coarse: stack(256, 4, 3),
+                fine: stack(96, 3, 2),
+                mid: 32,
+                last: 16,
+            },
+            tokens: Tokens {
+                stack: stack(256, 4, 6),
+                hidden: 128,
+            },
+            discriminator: Discriminator {
+                stages: [32, 64, 128, 192],
+                width: 192,
+            },
+        }
+    }
+
+    /// Sizes for a few hundred pictures and a few minutes of a CPU: to try things out.
+    pub fn small(styles: Vec<String>, text_mean: Vec<f32>, text_scale: f32) -> Config {
+        let stack = |width, blocks| Stack {
+            width,
+            heads: 2,
+            blocks,
+        };
+        Config {
+            levels: vec![7, 5, 5],
+            condition: 64,
+            encoder: stack(64, 1),
+            generator: Generator {
+                coarse: stack(64, 1),
+                fine: stack(32, 1),
+                mid: 16,
+                last: 8,
+            },
+            tokens: Tokens {
+                stack: stack(64, 2),
+                hidden: 32,
+            },
+            discriminator: Discriminator {
+                stages: [8, 16, 24, 32],
+                width: 32,
+            },
+            ..Config::full(styles, text_mean, text_scale)
+        }
+    }
+
     /// Reads `config.json`; the error says what is wrong with it.
     pub fn read(json: &[u8]) -> Result<Config, String> {
         let config: Config = serde_json::from_slice(json).map_err(|why| why.to_string())?;
@@ -88,7 +150,9 @@ impl Config {
         ];
         for (name, stack) in stacks {
             let sizes = [stack.width, stack.heads, stack.blocks];
-            if sizes.iter().any(|n| !(1..=LARGEST).contains(n)) || stack.width % stack.heads != 0 {
+            if sizes.iter().any(|n| !(1..=LARGEST).contains(n))
+                || !stack.width.is_multiple_of(stack.heads)
+            {
                 return Err(format!("its {name} has sizes that cannot be"));
             }
         }
@@ -115,8 +179,8 @@ impl Config {
             return Err("its levels are not odd numbers below 256".into());
         }
         let finite = self.text_mean.iter().all(|x| x.is_finite());
-        let scale = self.text_scale.is_finite() && self.text_scale > 0.0;
-        if self.text_mean.len() != self.text || !finite || !scale {
+        let positive = self.text_scale.is_finite() && self.text_scale > 0.0;
+        if self.text_mean.len() != self.text || !finite || !positive {
             return Err("its text_mean and text_scale do not fit the text".into());
         }
         Ok(())

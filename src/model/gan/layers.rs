@@ -3,7 +3,9 @@
 //! Every operation has a gradient in candle. Where none is wanted (the tensors carry no
 //! operations) fused operations without gradients take their place.
 
+use super::fused::{self, Matrices, Norm};
 use super::weights::{Linear, Weights, normal};
+use crate::model::linear::Pool;
 use candle_core::{D, Error, Result, Tensor};
 use candle_nn::{Init, ops};
 
@@ -110,12 +112,29 @@ impl Block {
     /// x `[batch, tokens, width]` to the same. `drop` leaves some of what a half adds away.
     pub fn forward(&self, x: &Tensor, by: &Modulation, drop: &Drop) -> Result<Tensor> {
         let [scale1, shift1, scale2, shift2] = &by.0;
+        if let Some(pool) = self.packed().filter(|_| !x.track_op()) {
+            let matrices = Matrices {
+                qkv: &self.qkv,
+                out: &self.out,
+                up: &self.up,
+                down: &self.down,
+            };
+            let norms = [numbers(scale1, shift1)?, numbers(scale2, shift2)?];
+            return fused::block(pool, &matrices, self.heads, norms, x);
+        }
         let y = modulate(&layer_norm(x)?, scale1, shift1)?;
         let y = self.out.forward(&self.attend(&y)?)?;
         let x = (x + drop.apply(y)?)?;
         let y = modulate(&layer_norm(&x)?, scale2, shift2)?;
         let y = self.down.forward(&self.up.forward(&y)?.relu()?.sqr()?)?;
         x + drop.apply(y)?
+    }
+
+    /// The threads to draw with, if all matrices are packed.
+    fn packed(&self) -> Option<&Pool> {
+        let all = [&self.qkv, &self.out, &self.up, &self.down];
+        let pools = all.map(|linear| linear.pool());
+        pools.iter().all(Option::is_some).then_some(pools[0]?)
     }
 
     fn attend(&self, x: &Tensor) -> Result<Tensor> {
@@ -134,6 +153,13 @@ impl Block {
         let mixed = softmax(&scores)?.matmul(&part(2)?)?;
         mixed.transpose(1, 2)?.reshape((batch, tokens, width))
     }
+}
+
+fn numbers(scale: &Tensor, shift: &Tensor) -> Result<Norm> {
+    Ok(Norm {
+        scale: scale.flatten_all()?.to_vec1()?,
+        shift: shift.flatten_all()?.to_vec1()?,
+    })
 }
 
 fn modulate(x: &Tensor, scale: &Tensor, shift: &Tensor) -> Result<Tensor> {

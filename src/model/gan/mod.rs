@@ -12,6 +12,7 @@ pub mod condition;
 pub mod config;
 pub mod discriminator;
 pub mod encoder;
+mod fused;
 pub mod generator;
 pub mod layers;
 pub mod patches;

@@ -73,6 +73,9 @@ fn even(inputs: usize) -> Init {
     }
 }
 
+/// Inputs that share a scale when a matrix is packed.
+const BLOCK: usize = 32;
+
 /// `[.., inputs]` to `[.., outputs]`.
 pub struct Linear {
     matrix: Matrix,
@@ -111,7 +114,7 @@ impl Linear {
         let weight = weights.get(&[outputs, inputs], "weight", weight)?;
         let bias = weights.get(&[outputs], "bias", bias)?;
         let matrix = match &weights.packing {
-            Some(packing) if inputs.is_multiple_of(linear_block()) && outputs >= 64 => {
+            Some(packing) if inputs.is_multiple_of(BLOCK) && outputs >= BLOCK => {
                 pack(&weight, packing, bias.to_vec1()?)?
             }
             _ => Matrix::Plain(weight),
@@ -127,6 +130,24 @@ impl Linear {
     }
 }
 
+impl Linear {
+    /// The threads that a packed matrix is multiplied on; None for a plain one.
+    pub fn pool(&self) -> Option<&Arc<Pool>> {
+        match &self.matrix {
+            Matrix::Packed(_, pool, _) => Some(pool),
+            Matrix::Plain(_) => None,
+        }
+    }
+
+    /// Rows of plain numbers times a packed matrix, plus the bias.
+    pub fn rows(&self, x: &[f32]) -> Result<Vec<f32>> {
+        match &self.matrix {
+            Matrix::Packed(packed, pool, bias) => product(x, packed, pool, bias),
+            Matrix::Plain(_) => Err(Error::Msg("the matrix is not packed".into())),
+        }
+    }
+}
+
 /// Rows of `x` times the matrix: as one product, whatever dimensions `x` has.
 fn plain(x: &Tensor, weight: &Tensor) -> Result<Tensor> {
     let mut shape = x.dims().to_vec();
@@ -138,22 +159,23 @@ fn plain(x: &Tensor, weight: &Tensor) -> Result<Tensor> {
 
 fn multiply(x: &Tensor, packed: &Packed, pool: &Pool, bias: &[f32]) -> Result<Tensor> {
     let mut shape = x.dims().to_vec();
-    let inputs = shape.pop().unwrap_or(1);
+    shape.pop();
     shape.push(packed.rows());
     let values = x.flatten_all()?.to_vec1::<f32>()?;
-    let rows = values.len() / inputs;
+    Tensor::from_vec(product(&values, packed, pool, bias)?, shape, x.device())
+}
+
+/// Rows of `x` times the matrix, plus the bias.
+fn product(x: &[f32], packed: &Packed, pool: &Pool, bias: &[f32]) -> Result<Vec<f32>> {
+    let rows = x.len() / packed.cols();
     let mut out = vec![0f32; rows * packed.rows()];
-    let source = Source::Rows(&values);
+    let source = Source::Rows(x);
     linear::matmul(pool, &[packed], source, rows, &mut [&mut out], Write::Set)
         .map_err(Error::wrap)?;
     for row in out.chunks_exact_mut(bias.len()) {
         row.iter_mut().zip(bias).for_each(|(x, b)| *x += b);
     }
-    Tensor::from_vec(out, shape, x.device())
-}
-
-fn linear_block() -> usize {
-    32
+    Ok(out)
 }
 
 fn pack(weight: &Tensor, packing: &Packing, bias: Vec<f32>) -> Result<Matrix> {
@@ -168,8 +190,8 @@ fn pack(weight: &Tensor, packing: &Packing, bias: Vec<f32>) -> Result<Matrix> {
 
 /// GGML's Q8_0: 32 values as one scale in half precision and 32 signed bytes.
 fn q8_0(values: &[f32]) -> Vec<u8> {
-    let mut bytes = Vec::with_capacity(values.len() / 32 * 34);
-    for block in values.chunks_exact(32) {
+    let mut bytes = Vec::with_capacity(values.len() / BLOCK * 34);
+    for block in values.chunks_exact(BLOCK) {
         let largest = block.iter().fold(0f32, |most, x| most.max(x.abs()));
         let scale = half::f16::from_f32(largest / 127.0);
         let inverse = match scale.to_f32() {

@@ -11,7 +11,7 @@ mod convolution;
 mod feed;
 mod lanes;
 mod layer;
-mod math;
+pub(in crate::model) mod math;
 mod matrix;
 mod norm;
 mod rope;

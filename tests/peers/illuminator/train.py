@@ -19,7 +19,7 @@ import time
 import numpy as np
 import torch
 import torch.nn.functional as F
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 
 import sheet
 from data import HELD_CONCEPT, HELD_PAIR, TRAIN, Data
@@ -36,12 +36,13 @@ p.add_argument("--lr", type=float, default=1e-3)
 p.add_argument("--until", type=int, default=10**9)
 p.add_argument("--decay", type=int, default=0)
 p.add_argument("--minutes", type=float, default=1e9)
+p.add_argument("--cool", type=float, default=0, help="share of --minutes, at its end, on which the rate falls")
 p.add_argument("--save", type=float, default=4, help="minutes between checkpoints")
 p.add_argument("--sheets", type=float, default=8, help="minutes between sheets")
 p.add_argument("--seed", type=int, default=0)
 p.add_argument("--device", default="cpu")
 p.add_argument("--compile", action="store_true")
-p.add_argument("--fine-tune", action="store_true", help="paint: begin from paint's own checkpoint with a new discriminator")
+p.add_argument("--from", dest="begin", help="a folder of exported weights to begin with, where there is no checkpoint")
 p.add_argument("--adversarial", type=float, default=0.1)
 p.add_argument("--r1", type=float, default=0.02)
 a = p.parse_args()
@@ -73,16 +74,17 @@ def optimizer(parameters, lr, beta=0.9):
     return torch.optim.AdamW(parameters, lr, betas=(beta, 0.99), weight_decay=0.01, fused=cuda or None)
 
 
-def rate(seen, step):
+def rate(seen, step, elapsed):
     left = (a.until - seen) / a.decay if a.decay else 1.0
+    if a.cool:
+        left = min(left, (1 - elapsed / (a.minutes * 60)) / a.cool)
     return min(1.0, step / 200) * max(0.05, min(1.0, left))
 
 
 @torch.no_grad()
 def average(mean, now, step):
     keep = min(0.999, 1 - 1 / (step * 0.1 + 2))
-    for m, n in zip(mean.parameters(), now.parameters()):
-        m.lerp_(n, 1 - keep)
+    torch._foreach_lerp_(list(mean.parameters()), list(now.parameters()), 1 - keep)
 
 
 def reconstruction(x, y):
@@ -133,7 +135,7 @@ class Loop:
         if now - self.spoken > 30 or self.step == 1:
             self.spoken = now
             pace = (self.seen - self.begun) / (now - self.start)
-            values_ = " ".join(f"{k} {float(v):.4f}" for k, v in metrics().items())
+            values_ = " ".join(f"{k} {float(torch.as_tensor(v).detach()):.4f}" for k, v in metrics().items())
             if "nan" in values_:
                 raise SystemExit("the loss is not a number; the last checkpoint stands")
             say(f"step {self.step} pictures {self.seen} {pace:.1f}/s", values_)
@@ -146,7 +148,7 @@ class Loop:
 
 def set_rate(o, base, loop):
     for g in o.param_groups:
-        g["lr"] = base * rate(loop.seen, loop.step + 1)
+        g["lr"] = base * rate(loop.seen, loop.step + 1, time.time() - loop.start)
 
 
 def batch(loop):
@@ -208,16 +210,28 @@ def compiled(module):
     return torch.compile(module) if a.compile else module
 
 
+def begun(module, name):
+    """The module with exported weights, where --from names some."""
+    if a.begin:
+        module.load_state_dict(load_file(os.path.join(a.begin, f"{name}.safetensors")))
+    return module.float().to(a.device)
+
+
 def autoencoder():
-    state = torch.load(at("reconstruct.pt"), map_location=a.device, weights_only=False)
-    encoder, generator = Encoder().to(a.device), Generator().to(a.device)
-    encoder.load_state_dict(state["encoder_mean"])
-    generator.load_state_dict(state["generator_mean"])
+    """The first phase's encoder, frozen, and generator; of a run, or of exported weights."""
+    path = at("reconstruct.pt")
+    if os.path.exists(path) or not a.begin:
+        state = torch.load(path, map_location=a.device, weights_only=False)
+        encoder, generator = Encoder().to(a.device), Generator().to(a.device)
+        encoder.load_state_dict(state["encoder_mean"])
+        generator.load_state_dict(state["generator_mean"])
+    else:
+        encoder, generator = begun(Encoder(), "encoder"), begun(Generator(), "generator")
     return encoder.eval().requires_grad_(False), generator
 
 
 def reconstruct():
-    encoder, generator = Encoder().to(a.device), Generator().to(a.device)
+    encoder, generator = begun(Encoder(), "encoder"), begun(Generator(), "generator")
     means = copy.deepcopy(encoder), copy.deepcopy(generator)
     both = list(encoder.parameters()) + list(generator.parameters())
     o = optimizer(both, a.lr)
@@ -265,12 +279,12 @@ def tokens():
     table = all_tokens(encoder)
     held = np.nonzero((data.part == HELD_PAIR) & (data.tone == 0))[0]
     seen = np.random.default_rng(5).choice(np.nonzero((data.part == TRAIN) & (data.tone == 0))[0], len(held), False)
-    model = TokenTransformer().to(a.device)
+    model = begun(TokenTransformer(), "tokens")
     mean = copy.deepcopy(model)
     o = optimizer(model.parameters(), a.lr)
     loop = Loop(model=model, mean=mean, optimizer=o)
-    run = compiled(model)
-    run.hidden = torch.compile(model.hidden) if a.compile else model.hidden
+    if a.compile:
+        model.hidden = torch.compile(model.hidden)
 
     @torch.no_grad()
     def held_out(index):
@@ -306,7 +320,7 @@ def tokens():
         share = np.cos(np.pi / 2 * loop.rng.random((a.batch, 1)))  # of unknown tokens
         known = torch.as_tensor(loop.rng.random((a.batch, 64)) >= share, device=a.device)
         with autocast():
-            loss = run.loss(t, known, text, style, flip, source=source, sourced=sourced)
+            loss = model.loss(t, known, text, style, flip, source=source, sourced=sourced)
         o.zero_grad()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
@@ -386,8 +400,10 @@ def export():
         generator.load_state_dict(torch.load(painted, map_location="cpu", weights_only=False)["mean"])
     save_file(half(encoder.state_dict()), os.path.join(a.out, "encoder.safetensors"))
     save_file(half(generator.state_dict()), os.path.join(a.out, "generator.safetensors"))
-    t = torch.load(at("tokens.pt"), map_location="cpu", weights_only=False)["mean"]
-    save_file(half(t), os.path.join(a.out, "tokens.safetensors"))
+    path = at("tokens.pt")
+    if os.path.exists(path):
+        t = torch.load(path, map_location="cpu", weights_only=False)["mean"]
+        save_file(half(t), os.path.join(a.out, "tokens.safetensors"))
     config = SIZES.config(data.styles, [round(float(v), 7) for v in data.mean], data.scale)
     with open(os.path.join(a.out, "config.json"), "w") as f:
         json.dump(config, f)

@@ -1,0 +1,165 @@
+//! The command line of pictures: drawing, and training what draws.
+
+use clap::builder::FalseyValueParser;
+use clap::{Args, Subcommand, ValueHint};
+use illumine::model::device;
+use std::path::PathBuf;
+
+#[derive(Args, Debug)]
+pub struct Draw {
+    /// What the picture is to show
+    #[arg(required_unless_present = "from")]
+    pub prompt: Option<String>,
+    /// The PNG file to write; of several pictures, each has its seed in its name
+    #[arg(short, long, value_name = "FILE", default_value = "picture.png")]
+    pub out: PathBuf,
+    /// How it is drawn: noto, blob, flat, ink, …; any leaves it to the model
+    #[arg(long, value_name = "NAME")]
+    pub style: Option<String>,
+    /// The same seed, words and weights give the same picture
+    #[arg(long, value_name = "N")]
+    pub seed: Option<u64>,
+    /// Several seeds, as in 0,1,4-6
+    #[arg(long, value_name = "LIST", conflicts_with_all = ["seed", "n"])]
+    pub seeds: Option<String>,
+    /// How many pictures
+    #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(u8).range(1..=64))]
+    pub n: Option<u8>,
+    /// How freely it is drawn; 0 takes the likeliest
+    #[arg(long, value_name = "T")]
+    pub temperature: Option<f64>,
+    /// How strongly the words pull; 1 is as trained
+    #[arg(long, value_name = "G", allow_negative_numbers = true)]
+    pub guidance: Option<f64>,
+    /// Rounds of drawing: more are slower and finer
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(1..=64))]
+    pub steps: Option<u8>,
+    /// Pixels wide and high of the file; drawings have 64
+    #[arg(long, value_name = "PIXELS")]
+    pub size: Option<u32>,
+    /// A colour behind the drawing, as in #f5e6c8; none keeps it transparent
+    #[arg(long, value_name = "COLOUR")]
+    pub background: Option<String>,
+    /// Make the picture in this file again
+    #[arg(long, value_name = "PICTURE.png", value_hint = ValueHint::FilePath)]
+    pub from: Option<PathBuf>,
+    /// Print one JSON object
+    #[arg(long)]
+    pub json: bool,
+    /// The folder of the illuminator's weights
+    #[arg(long, env = "ILLUMINE_WEIGHTS", value_name = "FOLDER", value_hint = ValueHint::DirPath)]
+    pub weights: Option<PathBuf>,
+    /// Never use the network
+    #[arg(long, env = "ILLUMINE_OFFLINE", value_parser = FalseyValueParser::new())]
+    pub offline: bool,
+    #[arg(short, long, env = "ILLUMINE_THREADS", value_name = "N", value_parser = clap::value_parser!(u16).range(1..=512))]
+    pub threads: Option<u16>,
+    /// auto, cpu, cuda:N or metal
+    #[arg(
+        long,
+        env = "ILLUMINE_DEVICE",
+        default_value = "auto",
+        value_name = "DEVICE"
+    )]
+    pub device: device::Choice,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Train {
+    /// Make the data set: fetch the drawings and render them
+    Data {
+        /// The file to write
+        #[arg(
+            short,
+            long,
+            value_name = "FILE",
+            default_value = "illuminator-64.safetensors"
+        )]
+        out: PathBuf,
+        /// Pixels wide and high: 64 or 128
+        #[arg(long, default_value_t = 64, value_parser = clap::value_parser!(u32).range(16..=512))]
+        size: u32,
+        /// Where the packages' archives are, or are to be kept
+        #[arg(long, value_name = "FOLDER", default_value = "illuminator-archives")]
+        archives: PathBuf,
+        /// Print one JSON object
+        #[arg(long)]
+        json: bool,
+    },
+    /// Train the networks, a phase at a time; each goes on from its checkpoint
+    Gan(Gan),
+    /// Make a set of weights that draws from the checkpoints of a run
+    Export {
+        /// The run's folder
+        #[arg(long, value_name = "FOLDER")]
+        run: PathBuf,
+        /// The data set that it was trained on
+        #[arg(long, value_name = "FILE")]
+        data: PathBuf,
+        /// The folder to write
+        #[arg(short, long, value_name = "FOLDER")]
+        out: PathBuf,
+        /// Never use the network
+        #[arg(long, env = "ILLUMINE_OFFLINE", value_parser = FalseyValueParser::new())]
+        offline: bool,
+    },
+}
+
+#[derive(Args, Debug)]
+pub struct Gan {
+    /// reconstruct, then tokens, then paint (which may be left out)
+    #[arg(value_parser = ["reconstruct", "tokens", "paint"])]
+    pub phase: String,
+    /// What `illumine train data` made
+    #[arg(long, value_name = "FILE")]
+    pub data: PathBuf,
+    /// Where checkpoints and sheets are kept
+    #[arg(long, value_name = "FOLDER")]
+    pub run: PathBuf,
+    /// A small model for small sets and short trials
+    #[arg(long)]
+    pub small: bool,
+    /// Begin with these weights instead of by chance
+    #[arg(long, value_name = "FOLDER", value_hint = ValueHint::DirPath)]
+    pub from: Option<PathBuf>,
+    /// Steps in all
+    #[arg(long, value_name = "N", default_value_t = 10_000)]
+    pub steps: u64,
+    /// Of these, the last ones on which the rate falls
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub decay: u64,
+    /// Pictures of a step
+    #[arg(long, value_name = "N", default_value_t = 32, value_parser = clap::value_parser!(u16).range(2..=4096))]
+    pub batch: u16,
+    /// How far a step goes
+    #[arg(long, value_name = "R", default_value_t = 1e-3)]
+    pub rate: f64,
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub seed: u64,
+    /// Steps between checkpoints
+    #[arg(long, value_name = "N", default_value_t = 500)]
+    pub keep: u64,
+    /// Steps between sheets of pictures
+    #[arg(long, value_name = "N", default_value_t = 1_000)]
+    pub sheets: u64,
+    /// paint: how generator and discriminator are set against each other
+    #[arg(long, value_name = "LOSS", default_value = "relativistic")]
+    pub loss: illumine::train::losses::Adversarial,
+    /// paint: the weight of the discriminator's word
+    #[arg(long, value_name = "W", default_value_t = 0.03)]
+    pub adversarial: f64,
+    /// paint: the weight of the gradient penalty
+    #[arg(long, value_name = "W", default_value_t = 0.02)]
+    pub r1: f64,
+    /// Never use the network
+    #[arg(long, env = "ILLUMINE_OFFLINE", value_parser = FalseyValueParser::new())]
+    pub offline: bool,
+    /// auto, cpu, cuda:N or metal
+    #[arg(
+        long,
+        env = "ILLUMINE_DEVICE",
+        default_value = "auto",
+        value_name = "DEVICE"
+    )]
+    pub device: device::Choice,
+}

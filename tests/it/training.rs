@@ -1,0 +1,469 @@
+//! Training: every gradient against finite differences, runs that resume to the same bits, and the
+//! whole way from pictures to drawing, at sizes that take seconds.
+
+use candle_core::{D, Device, Result, Tensor, Var};
+use candle_nn::ops;
+use illumine::model::gan::condition::Wish;
+use illumine::model::gan::config::Config;
+use illumine::model::gan::discriminator::Discriminator;
+use illumine::model::gan::encoder::Encoder;
+use illumine::model::gan::generator::Generator;
+use illumine::model::gan::layers::{Drop, layer_norm, leaky};
+use illumine::model::gan::patches::{patches, pixel_shuffle, pixel_unshuffle, split, windows};
+use illumine::model::gan::quantizer::Quantizer;
+use illumine::model::gan::sampling::Sampling;
+use illumine::model::gan::tokens::{Digits, TokenTransformer};
+use illumine::model::gan::weights::Weights;
+use illumine::model::gan::{Illuminator, Order};
+use illumine::model::sampler::rng::Rng;
+use illumine::train::TrainError;
+use illumine::train::batches::{Batches, captions};
+use illumine::train::checkpoint::State;
+use illumine::train::data::file::{Concept, Pictures};
+use illumine::train::data::split::Part;
+use illumine::train::export::{export, finished, mean};
+use illumine::train::losses::{ADVERSARIAL, softplus};
+use illumine::train::paint::{Means, Paint};
+use illumine::train::reconstruct::Reconstruct;
+use illumine::train::run::{End, News, Phase, Plan, checkpoint_of, run};
+use illumine::train::tokens::Tokens;
+use illumine::train::variables::{Tensors, make, noise};
+use std::path::Path;
+
+const CPU: Device = Device::Cpu;
+
+fn tiny() -> Config {
+    let json = include_bytes!("../reference/illuminator/config.json");
+    Config::read(json).unwrap()
+}
+
+/// The loss as a function of every variable in turn: its change along a direction, by gradients
+/// and by a difference of two losses.
+fn check<N>(new: impl FnOnce(&Weights) -> Result<N>, loss: impl Fn(&N) -> Result<Tensor>) {
+    let (network, variables) = make(Tensors::new(), 3, &CPU, new).unwrap();
+    let mut rng = Rng::new(5);
+    // Away from zero, where scale, shift and biases begin.
+    for (_, var) in variables.iter() {
+        let shaken = (noise(var.dims(), &mut rng, &CPU).unwrap() * 0.05).unwrap();
+        var.set(&(var.as_tensor() + shaken).unwrap()).unwrap();
+    }
+    let gradients = loss(&network).unwrap().backward().unwrap();
+    for (name, var) in variables.iter() {
+        let Some(gradient) = gradients.get(var.as_tensor()) else {
+            panic!("{name} has no gradient");
+        };
+        let way = noise(var.dims(), &mut rng, &CPU).unwrap();
+        let length = way.sqr().unwrap().sum_all().unwrap().sqrt().unwrap();
+        let way = way.broadcast_div(&length).unwrap();
+        let by_gradient = number(&(gradient * &way).unwrap().sum_all().unwrap());
+        let start = var.as_tensor().copy().unwrap();
+        let at = |by: f64| {
+            var.set(&(&start + (&way * by).unwrap()).unwrap()).unwrap();
+            number(&loss(&network).unwrap())
+        };
+        let slope = |step: f64| (at(step) - at(-step)) / (2.0 * step);
+        let difference = slope(1e-2);
+        var.set(&start).unwrap();
+        // Leaky corners bend within a step; what is missing or wrong is farther off.
+        let bound = 0.2 * by_gradient.abs().max(difference.abs()) + 0.02;
+        let apart = (by_gradient - difference).abs();
+        assert!(
+            apart < bound,
+            "{name}: {by_gradient} by gradient, {difference} by difference"
+        );
+    }
+}
+
+fn number(tensor: &Tensor) -> f64 {
+    f64::from(tensor.to_scalar::<f32>().unwrap())
+}
+
+fn wish(config: &Config, rng: &mut Rng) -> Wish {
+    Wish {
+        text: noise(&[2, config.text], rng, &CPU).unwrap(),
+        style: vec![Some(1), None],
+        flip: vec![true, false],
+    }
+}
+
+/// A sum of squares with a random weight each, so that no part of the output cancels another.
+fn weighed(x: &Tensor) -> Result<Tensor> {
+    let weights = noise(x.dims(), &mut Rng::new(11), &CPU)?;
+    (x * weights)?.sum_all()? * 0.1
+}
+
+/// An operation's gradient along a direction beside a difference, to one part in a hundred.
+fn op(name: &str, x: &Tensor, f: &dyn Fn(&Tensor) -> Result<Tensor>) {
+    let var = Var::from_tensor(x).unwrap();
+    let loss = |x: &Tensor| weighed(&f(x).unwrap()).unwrap();
+    let gradients = loss(var.as_tensor()).backward().unwrap();
+    let gradient = gradients
+        .get(var.as_tensor())
+        .unwrap_or_else(|| panic!("{name} has none"));
+    let way = noise(x.dims(), &mut Rng::new(9), &CPU).unwrap();
+    let by_gradient = number(&(gradient * &way).unwrap().sum_all().unwrap());
+    let at = |by: f64| number(&loss(&(x + (&way * by).unwrap()).unwrap()));
+    let difference = (at(5e-3) - at(-5e-3)) / 1e-2;
+    let bound = 0.01 * by_gradient.abs().max(difference.abs()) + 2e-3;
+    let apart = (by_gradient - difference).abs();
+    assert!(
+        apart < bound,
+        "{name}: {by_gradient} by gradient, {difference} by difference"
+    );
+}
+
+#[test]
+fn every_operation_that_training_uses_has_the_gradient_of_its_differences() {
+    let mut rng = Rng::new(4);
+    let x = noise(&[2, 8, 8, 8], &mut rng, &CPU).unwrap();
+    // No number near zero, where some of them have a corner.
+    let away = (&x + (x.sign().unwrap() * 0.2).unwrap()).unwrap();
+    let rows = noise(&[2, 16, 8], &mut rng, &CPU).unwrap();
+    let kernel = noise(&[4, 8, 3, 3], &mut rng, &CPU).unwrap();
+    let other = noise(&[2, 4, 8, 8], &mut rng, &CPU).unwrap();
+    let picks = Tensor::new(&[1u32, 0, 1, 1], &CPU).unwrap();
+    let wanted = Tensor::new(&[[[3u32], [1]], [[0], [7]]], &CPU).unwrap();
+    op("layer norm", &rows, &layer_norm);
+    op("softmax", &rows, &|x| ops::softmax(x, D::Minus1));
+    op("log softmax", &rows, &|x| ops::log_softmax(x, D::Minus1));
+    op("leaky", &away, &leaky);
+    op("relu squared", &away, &|x| x.relu()?.sqr());
+    op("tanh", &x, &|x| x.tanh());
+    op("softplus", &away, &softplus);
+    op("abs", &away, &|x| x.abs());
+    op("convolution by its input", &x, &|x| {
+        x.conv2d(&kernel, 1, 1, 1, 1)
+    });
+    op("convolution by its kernel", &kernel, &|k| {
+        x.conv2d(k, 1, 1, 1, 1)
+    });
+    op("product of matrices", &rows, &|x| x.matmul(&x.t()?));
+    op("average pool", &x, &|x| x.avg_pool2d(2));
+    op("patches", &x, &|x| patches(x, 2)?.sqr());
+    op("pixel shuffle", &x, &|x| pixel_shuffle(x)?.sqr());
+    op("pixel unshuffle", &x, &|x| pixel_unshuffle(x)?.sqr());
+    op("split and windows", &rows, &|x| {
+        windows(&split(x, 4)?, 4)?.sqr()
+    });
+    op("index select", &rows, &|x| x.index_select(&picks, 0)?.sqr());
+    op("gather", &rows, &|x| {
+        x.narrow(1, 0, 2)?.gather(&wanted, 2)?.sqr()
+    });
+    op("roll", &x, &|x| x.roll(3, 2)?.sqr());
+    op("cat and narrow", &x, &|x| {
+        Tensor::cat(&[x, &x.sqr()?], 1)?.narrow(1, 4, 8)
+    });
+    op("broadcast", &other, &|x| {
+        x.broadcast_mul(&x.mean_keepdim(1)?)
+    });
+    op("used twice", &rows, &|x| (x * layer_norm(x)?)? + x);
+}
+
+#[test]
+fn gradients_of_the_encoder_agree_with_differences() {
+    let config = tiny();
+    let x = noise(&[2, 4, 64, 64], &mut Rng::new(1), &CPU).unwrap();
+    check(
+        |w| Encoder::new(w, &config),
+        |encoder| weighed(&encoder.forward(&x)?),
+    );
+}
+
+#[test]
+fn gradients_of_the_generator_agree_with_differences() {
+    let config = tiny();
+    let mut rng = Rng::new(1);
+    let z = noise(&[2, 64, config.digits()], &mut rng, &CPU).unwrap();
+    let values = Quantizer::new(&config.levels, &CPU)
+        .unwrap()
+        .quantize(&z)
+        .unwrap();
+    let wish = wish(&config, &mut rng);
+    // The stand-in for words has a gradient only where it stands in.
+    let with_none = |generator: &Generator| {
+        let text = wish.text.broadcast_add(generator.no_words())?;
+        let wish = Wish {
+            text,
+            ..wish.clone()
+        };
+        weighed(&generator.forward(&values, &wish)?)
+    };
+    check(|w| Generator::new(w, &config), with_none);
+}
+
+#[test]
+fn gradients_of_the_discriminator_agree_with_differences() {
+    let config = tiny();
+    let mut rng = Rng::new(1);
+    let x = noise(&[2, 4, 64, 64], &mut rng, &CPU).unwrap();
+    let text = noise(&[2, config.text], &mut rng, &CPU).unwrap();
+    let style = Tensor::new(&[0u32, 1], &CPU).unwrap();
+    check(
+        |w| Discriminator::new(w, &config),
+        |judge| {
+            let judged = judge.forward(&x, &text, &style)?;
+            weighed(&judged.scores)? + weighed(&judged.features[2])?
+        },
+    );
+}
+
+#[test]
+fn gradients_of_the_token_transformer_agree_with_differences() {
+    let config = tiny();
+    let mut rng = Rng::new(1);
+    let mut digits = |_| (rng.next_f64() * 3.0) as u8;
+    let tokens = Digits((0..2 * 64 * 2).map(&mut digits).collect());
+    let source = Digits((0..2 * 64 * 2).map(&mut digits).collect());
+    let known: Vec<bool> = (0..128).map(|at| at % 3 == 0).collect();
+    let first: Vec<u8> = tokens.0.iter().step_by(2).copied().collect();
+    let second: Vec<u8> = tokens.0.iter().skip(1).step_by(2).copied().collect();
+    let wish = wish(&config, &mut rng);
+    let loss = |model: &TokenTransformer| {
+        let text = wish.text.broadcast_add(model.no_words())?;
+        let wish = Wish {
+            text,
+            ..wish.clone()
+        };
+        let prepared = model.prepare(&wish, Some((&source, &[true, false])))?;
+        let hidden = model.hidden(&prepared, &tokens, &known, &Drop::None)?;
+        let heads = model.heads(&hidden)?;
+        let start = weighed(&model.logits(&heads, 0)?)?;
+        let told = model.tell(&heads, 0, &first)?;
+        let after = weighed(&model.logits(&told, 1)?)?;
+        // What the last digit says is told to none; its rows of the table count here only.
+        start + after + (weighed(&model.tell(&told, 1, &second)?)? * 0.1)?
+    };
+    check(|w| TokenTransformer::new(w, &config), loss);
+}
+
+/// Two things in two styles: a red disc and a blue bar, filled or as outlines, some moved.
+fn pictures() -> Pictures {
+    let concept = |label: &str| Concept {
+        label: label.into(),
+        captions: vec![label.into(), format!("a {label}")],
+    };
+    let mut pictures = Pictures::new(64, vec![concept("red disc"), concept("blue bar")]);
+    for moved in 0..4 {
+        for thing in 0..2 {
+            for style in 0..2 {
+                pictures.push(&drawing(thing, style == 1, moved), thing, style, 0);
+            }
+        }
+    }
+    pictures.styles.truncate(2);
+    pictures.part.fill(Part::Train);
+    pictures
+}
+
+fn drawing(thing: u32, outline: bool, moved: i32) -> Vec<u8> {
+    let mut pixels = Vec::new();
+    for y in 0..64 {
+        for x in 0..64 {
+            let (x, y) = (x - 32 + 2 * moved, y - 32);
+            let (far, colour) = match thing {
+                0 => ((x * x + y * y) - 400, [220, 30, 30, 255]),
+                _ => (x.abs().max(3 * y.abs()) - 24, [30, 30, 220, 255]),
+            };
+            let inside = far < 0 && !(outline && far < if thing == 0 { -150 } else { -6 });
+            pixels.extend(if inside { colour } else { [0; 4] });
+        }
+    }
+    pixels
+}
+
+/// Made up embeddings: those of one thing alike.
+fn words(pictures: &Pictures) -> Vec<f32> {
+    let mut all = Vec::new();
+    for caption in captions(pictures) {
+        let seed = if caption.contains("disc") { 1 } else { 2 };
+        let mut row = noise(&[384], &mut Rng::new(seed), &CPU)
+            .unwrap()
+            .to_vec1::<f32>()
+            .unwrap();
+        let length = row.iter().map(|x| x * x).sum::<f32>().sqrt();
+        row.iter_mut().for_each(|x| *x /= length);
+        all.extend(row);
+    }
+    all
+}
+
+fn config(pictures: &Pictures) -> Config {
+    Config {
+        styles: pictures.styles.clone(),
+        ..tiny()
+    }
+}
+
+fn batches<'a>(pictures: &'a Pictures, config: &Config) -> Batches<'a> {
+    let words = words(pictures);
+    let centred: Vec<f32> = words
+        .chunks(384)
+        .flat_map(|row| config.centre(row))
+        .collect();
+    let text = Tensor::from_vec(centred, (words.len() / 384, 384), &CPU).unwrap();
+    Batches::new(pictures, text).unwrap()
+}
+
+fn plan(folder: &Path, config: &Config, steps: u64) -> Plan {
+    Plan {
+        folder: folder.to_path_buf(),
+        state: State {
+            phase: String::new(),
+            config: config.clone(),
+            seed: 1,
+            batch: 4,
+            step: 0,
+            data: "test".into(),
+        },
+        steps,
+        decay: 0,
+        rate: 2e-3,
+        keep: 1_000,
+        sheets: 1_000,
+    }
+}
+
+/// Runs a phase to `steps` and returns the losses on the way.
+fn train(phase: &mut dyn Phase, plan: &Plan) -> Vec<f64> {
+    let mut losses = Vec::new();
+    let end = run(phase, plan, &CPU, &mut |news| {
+        if let News::Step { metrics, .. } = news {
+            losses.push(metrics[0].1);
+        }
+        true
+    });
+    assert_eq!(end.unwrap(), End::Done);
+    losses
+}
+
+/// `new` makes a phase anew each time, as a new start of the program does.
+fn resumes<P: Phase>(folder: &Path, config: &Config, new: impl Fn() -> P) {
+    let (whole, parts) = (folder.join("whole"), folder.join("parts"));
+    let name = new().name();
+    for (at, steps) in [(&whole, 4), (&parts, 2), (&parts, 4)] {
+        train(&mut new(), &plan(at, config, steps));
+    }
+    let bytes = |at: &Path| std::fs::read(checkpoint_of(at, name)).unwrap();
+    assert_eq!(bytes(&whole), bytes(&parts), "{name}");
+}
+
+fn autoencoder(folder: &Path) -> (Tensors, Tensors) {
+    let (_, mut parts) = finished(folder, "reconstruct", &CPU).unwrap();
+    let encoder = mean(&mut parts, "encoder").unwrap();
+    (encoder, mean(&mut parts, "generator").unwrap())
+}
+
+#[test]
+fn every_phase_resumes_to_the_same_bits() {
+    let folder = tempfile::tempdir().unwrap();
+    let pictures = pictures();
+    let config = config(&pictures);
+    let batches = batches(&pictures, &config);
+    let none = Tensors::new;
+    resumes(folder.path(), &config, || {
+        Reconstruct::new(&batches, &config, (4, 1), (none(), none())).unwrap()
+    });
+    let (encoder, generator) = autoencoder(&folder.path().join("whole"));
+    resumes(folder.path(), &config, || {
+        let first = (&encoder, &generator);
+        Tokens::new(&batches, &config, (4, 1), first, none()).unwrap()
+    });
+    resumes(folder.path(), &config, || {
+        let first = (&encoder, generator.clone());
+        Paint::new(&batches, &config, (4, 1), first, Means::default()).unwrap()
+    });
+}
+
+#[test]
+fn generator_and_discriminator_meet_under_every_loss() {
+    let pictures = pictures();
+    let config = config(&pictures);
+    let batches = batches(&pictures, &config);
+    let start = Reconstruct::new(&batches, &config, (4, 1), Default::default()).unwrap();
+    let mut parts = start.parts().unwrap();
+    let encoder = mean(&mut parts, "encoder").unwrap();
+    let generator = mean(&mut parts, "generator").unwrap();
+    for (name, loss) in ADVERSARIAL {
+        let folder = tempfile::tempdir().unwrap();
+        let means = Means {
+            loss,
+            ..Means::default()
+        };
+        let first = (&encoder, generator.clone());
+        let mut phase = Paint::new(&batches, &config, (4, 1), first, means).unwrap();
+        let losses = train(&mut phase, &plan(folder.path(), &config, 3));
+        assert!(
+            losses.iter().all(|loss| loss.is_finite()),
+            "{name}: {losses:?}"
+        );
+    }
+}
+
+#[test]
+fn a_loss_that_is_no_number_ends_the_run_and_keeps_the_checkpoint() {
+    let folder = tempfile::tempdir().unwrap();
+    let pictures = pictures();
+    let config = config(&pictures);
+    let batches = batches(&pictures, &config);
+    let new = || Reconstruct::new(&batches, &config, (4, 1), Default::default()).unwrap();
+    train(&mut new(), &plan(folder.path(), &config, 2));
+    let path = checkpoint_of(folder.path(), "reconstruct");
+    let before = std::fs::read(&path).unwrap();
+    let wild = Plan {
+        rate: 1e38,
+        ..plan(folder.path(), &config, 50)
+    };
+    let error = run(&mut new(), &wild, &CPU, &mut |_| true).unwrap_err();
+    assert!(matches!(error, TrainError::Diverged(_)), "{error}");
+    assert_eq!(std::fs::read(&path).unwrap(), before);
+    // With other pictures or sizes it is not gone on from.
+    let mut other = plan(folder.path(), &config, 50);
+    other.state.data = "other".into();
+    let error = run(&mut new(), &other, &CPU, &mut |_| true).unwrap_err();
+    assert!(error.to_string().contains("another data set"), "{error}");
+    std::fs::write(&path, &before[..before.len() / 2]).unwrap();
+    let error = run(
+        &mut new(),
+        &plan(folder.path(), &config, 3),
+        &CPU,
+        &mut |_| true,
+    );
+    assert!(matches!(error.unwrap_err(), TrainError::Checkpoint(..)));
+}
+
+/// The whole way from pictures to drawing, too short to learn more than where the ink is.
+#[test]
+fn what_was_trained_can_be_exported_and_draws() {
+    let folder = tempfile::tempdir().unwrap();
+    let pictures = pictures();
+    let config = config(&pictures);
+    let batches = batches(&pictures, &config);
+    let plan = plan(folder.path(), &config, 30);
+    let mut phase = Reconstruct::new(&batches, &config, (4, 1), Default::default()).unwrap();
+    let losses = train(&mut phase, &plan);
+    assert!(losses[29] < 0.9 * losses[0], "reconstruction: {losses:?}");
+    let (encoder, generator) = autoencoder(folder.path());
+    let first = (&encoder, &generator);
+    let mut phase = Tokens::new(&batches, &config, (4, 1), first, Tensors::new()).unwrap();
+    let losses = train(&mut phase, &plan);
+    assert!(losses[29] < 0.9 * losses[0], "tokens: {losses:?}");
+
+    let out = folder.path().join("weights");
+    let words = words(&pictures);
+    export(folder.path(), &out, &pictures, &words).unwrap();
+    let illuminator = Illuminator::load(&out, &CPU, 2).unwrap();
+    let all = captions(&pictures);
+    let at = all
+        .iter()
+        .position(|caption| caption == "red disc")
+        .unwrap();
+    let order = Order {
+        embedding: words[at * 384..][..384].to_vec(),
+        style: Some(0),
+        seeds: vec![1, 2],
+        sampling: Sampling::default(),
+    };
+    let drawn = illuminator.draw(&order, &mut || true).unwrap().unwrap();
+    assert_eq!(drawn.concepts[0].label, "red disc");
+    assert_eq!(drawn.pictures.len(), 2);
+}
