@@ -147,7 +147,7 @@ fn every_operation_that_training_uses_has_the_gradient_of_its_differences() {
     });
     op("index select", &rows, &|x| x.index_select(&picks, 0)?.sqr());
     op("gather", &rows, &|x| {
-        x.narrow(1, 0, 2)?.gather(&wanted, 2)?.sqr()
+        x.narrow(1, 0, 2)?.contiguous()?.gather(&wanted, 2)?.sqr()
     });
     op("roll", &x, &|x| x.roll(3, 2)?.sqr());
     op("cat and narrow", &x, &|x| {
