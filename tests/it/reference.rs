@@ -52,6 +52,12 @@ fn reference() -> Reference {
     serde_json::from_str(text).unwrap()
 }
 
+/// The same weights in f32, with keys and values in f32: no rounding on the way.
+fn exact_reference() -> Reference {
+    let text = include_str!("../reference/smollm2-135m-f32.json");
+    serde_json::from_str(text).unwrap()
+}
+
 fn context(prompt: &Prompt) -> Context {
     let part = |text: &str| Part {
         text: text.to_string(),
@@ -101,7 +107,7 @@ fn prompts_become_the_tokens_that_llama_cpp_makes() {
 
 /// How far apart llama.cpp's own answers lie on these very prompts: read as one batch instead of
 /// step by step, with flash attention, or with AMX, its best token is another one in 25 to 35 of
-/// the 909 steps, and the distance of its two best logits moves by up to 0.85 (make.py prints it).
+/// the 909 steps, and the distance of its two best logits moves by up to 0.85.
 /// A small model's 8-bit activations round one way or the other at the least difference, so what
 /// can be held is that we are no further from it than it is from itself.
 const APART: usize = 50;
@@ -160,20 +166,6 @@ fn greedy_tokens_are_those_of_llama_cpp_as_far_as_it_agrees_with_itself() {
     );
 }
 
-#[derive(Deserialize)]
-struct Exact {
-    prompts: Vec<ExactPrompt>,
-}
-
-/// What plain f32 arithmetic gives, without any rounding of activations.
-#[derive(Deserialize)]
-struct ExactPrompt {
-    name: String,
-    best: Vec<u32>,
-    /// Of the reference's two best tokens, at each step.
-    logits: Vec<(f32, f32)>,
-}
-
 /// The default model with every weight as f32, so that nothing is rounded on the way.
 fn exact_model(dir: &Path) -> Loaded {
     let mut file = File::open(model_path()).unwrap();
@@ -209,30 +201,28 @@ fn exact_model(dir: &Path) -> Loaded {
     read("exact", &path, "exact".into(), place).unwrap()
 }
 
+/// Where nothing is rounded, the two programs add the same numbers in another order, no more: their
+/// words part only where the choice is a hair's breadth, and the logits agree throughout.
 #[test]
-fn in_plain_arithmetic_every_step_is_exact() {
+fn without_rounding_greedy_tokens_are_those_of_llama_cpp() {
     let dir = tempfile::tempdir().unwrap();
     let mut loaded = exact_model(dir.path());
-    let exact: Exact =
-        serde_json::from_str(include_str!("../reference/smollm2-135m-q4_1-exact.json")).unwrap();
-    let reference = reference();
-    let mut worst = 0f32;
-    // Every fourth prompt: f32 weights are five times the bytes.
-    for (prompt, exact) in reference.prompts.iter().zip(&exact.prompts).step_by(4) {
-        assert_eq!(prompt.name, exact.name);
+    let reference = exact_reference();
+    let (mut alike, mut worst) = (0, 0f32);
+    for prompt in &reference.prompts {
         for (step, logits) in steps(&mut loaded, prompt).iter().enumerate() {
-            let (first, _, second, _) = prompt.top2[step];
-            let (one, two) = exact.logits[step];
-            let off = (logits[first as usize] - one)
+            let (first, top, second, next) = prompt.top2[step];
+            let off = (logits[first as usize] - top)
                 .abs()
-                .max((logits[second as usize] - two).abs());
+                .max((logits[second as usize] - next).abs());
             worst = worst.max(off);
-            let rival = logits[exact.best[step] as usize];
-            let ours = logits[best(logits) as usize];
-            assert!(ours - rival < 0.01, "{} step {step}", prompt.name);
+            alike += usize::from(best(logits) == first);
+            let at = format!("{} step {step}", prompt.name);
+            assert!(best(logits) == first || top - next < 0.05, "{at}");
         }
     }
-    assert!(worst < 0.01, "{worst}");
+    assert!(reference.prompts.len() >= 20 && worst < 0.01, "{worst}");
+    assert!(alike >= 905, "only {alike} steps alike");
 }
 
 #[test]

