@@ -1,33 +1,39 @@
 //! From words to pictures: encoder and illuminator together.
 //!
-//! Knows no session and no file but the weights'.
+//! Knows no session and no file but the weights'. The same request, weights and seed give the same
+//! pixels on one backend.
 
-use crate::model::ModelError;
-use crate::model::device;
+mod describe;
+mod scene;
+
 use crate::model::encoder::SentenceEncoder;
-use crate::model::gan::concepts::{LOW, Match};
+use crate::model::gan::concepts::Match;
+use crate::model::gan::reading::{ReadError, read};
 use crate::model::gan::sampling::Sampling;
-use crate::model::gan::{Drawn, Illuminator, Order};
-use std::path::Path;
+use crate::model::gan::tokens::Digits;
+use crate::model::gan::{Drawn, FILES, MIXED, Illuminator, Order, Picture};
+use crate::model::{ModelError, device};
+use crate::story::picture::{
+    Drawing, End, Layer, PictureRequest, Provenance, Sight, Source, Style, Subject, Way, Words,
+};
+use crate::story::untrusted::{clean, clean_line};
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
 
 /// All that it takes to draw, in memory.
 pub struct Artist {
-    encoder: SentenceEncoder,
+    encoder: Rc<SentenceEncoder>,
     pub illuminator: Illuminator,
     /// What computes: pictures are the same for the same.
     pub backend: String,
 }
 
-/// What is asked for.
-#[derive(Clone, Debug)]
-pub struct Commission {
-    pub prompt: String,
-    /// One of the weights' styles; None leaves it to the model.
-    pub style: Option<String>,
-    /// One picture for each.
-    pub seeds: Vec<u64>,
-    pub sampling: Sampling,
-}
+/// Letters of a prompt: more is no picture's description.
+pub const LONGEST: usize = 2000;
+/// Pictures of one request.
+pub const PICTURES: usize = 64;
+/// Pictures that are drawn as one batch: a stop is heard between the rounds of each.
+const TOGETHER: usize = 4;
 
 /// Why nothing was drawn; each a sentence that says what to do.
 #[derive(Debug, thiserror::Error)]
@@ -36,69 +42,408 @@ pub enum DrawError {
     Model(#[from] ModelError),
     #[error("There is nothing to draw: give some words, as in \"a red dragon asleep\"")]
     NoWords,
+    #[error(
+        "That is too long for a picture ({0} letters); say in a sentence what it shows, in {LONGEST} letters at most"
+    )]
+    TooLong(usize),
     #[error("No style is called '{0}'; there are {1}")]
     Style(String, String),
+    #[error("{0} pictures are too many at once; {PICTURES} are possible")]
+    Many(usize),
+    #[error("{0} cannot be used: {1}")]
+    Unreadable(String, ReadError),
+    #[error("A temperature is 0 to 10, guidance -20 to 20")]
+    Sampling,
+}
+
+/// Asked between rounds; false ends the drawing.
+pub type GoOn<'a> = &'a mut dyn FnMut() -> bool;
+
+/// The folder of weights: the first of these that is whole.
+pub fn weights(places: &[PathBuf]) -> Result<PathBuf, ModelError> {
+    let whole = |folder: &&PathBuf| FILES.iter().all(|name| folder.join(name).is_file());
+    match places {
+        // One that was named is read whatever it holds, so that its reader says what it lacks.
+        [named] => Ok(named.clone()),
+        places => places.iter().find(whole).cloned().ok_or_else(|| {
+            ModelError::Illuminator(
+                "they are not here; --weights or ILLUMINE_WEIGHTS names their folder, and `illumine train` makes one".into(),
+            )
+        }),
+    }
+}
+
+/// Reads a folder of weights onto a device, and names what computes.
+pub fn illuminator(
+    folder: &Path,
+    choice: device::Choice,
+    threads: usize,
+) -> Result<(Illuminator, String), ModelError> {
+    let device = device::open(choice)?;
+    let illuminator = Illuminator::load(folder, &device, threads)?;
+    Ok((illuminator, device::name(&device)))
 }
 
 impl Artist {
-    /// Reads the encoder's file and the folder of weights.
-    pub fn load(
-        encoder: &Path,
-        weights: &Path,
-        choice: device::Choice,
-        threads: usize,
-    ) -> Result<Artist, ModelError> {
-        let device = device::open(choice)?;
-        Ok(Artist {
-            encoder: SentenceEncoder::load(encoder, &device)?,
-            illuminator: Illuminator::load(weights, &device, threads)?,
-            backend: device::name(&device),
+    pub fn new(
+        encoder: Rc<SentenceEncoder>,
+        (illuminator, backend): (Illuminator, String),
+    ) -> Artist {
+        Artist {
+            encoder,
+            illuminator,
+            backend,
+        }
+    }
+
+    /// Draws what was asked for; `told` hears how many pictures are done. None when stopped.
+    pub fn draw(
+        &self,
+        request: &PictureRequest,
+        told: &mut dyn FnMut(usize, usize),
+        go_on: GoOn,
+    ) -> Result<Option<Vec<Drawing>>, DrawError> {
+        let sampling = sampling(request)?;
+        let mut desk = Desk {
+            artist: self,
+            request,
+            sampling,
+            done: Vec::new(),
+            total: 0,
+            told,
+            go_on,
+        };
+        let whole = match &request.subject {
+            Subject::Words(words) => desk.words(given(words)?)?,
+            Subject::Scene(words) => desk.scene(given(words)?)?,
+            Subject::Vary { of, amount } => {
+                let (tokens, own) = self.tokens(of)?;
+                let sight = Sight::Picture(own);
+                desk.vary(&tokens, &sight, *amount)?
+            }
+            Subject::Mix { of, with } => {
+                let (tokens, _) = self.tokens(of)?;
+                desk.vary(&tokens, with, MIXED)?
+            }
+            Subject::Restyle { of, words } => {
+                let (tokens, own) = self.tokens(of)?;
+                let words = words.clone().unwrap_or(own.prompt);
+                desk.restyle(&tokens, &words)?
+            }
+            Subject::Lerp { from, to, count } => desk.lerp(from, to, *count)?,
+        };
+        Ok(whole.then_some(desk.done))
+    }
+
+    /// A picture's tokens and how it was made: those that are known of it, or what the encoder
+    /// reads from its pixels.
+    fn tokens(&self, source: &Source) -> Result<(Digits, Provenance), DrawError> {
+        let own = source.how.clone().unwrap_or_default();
+        let same = own.weights == self.illuminator.sha256;
+        if let Some(tokens) = self.illuminator.spelled(&own.tokens).filter(|_| same) {
+            return Ok((tokens, own));
+        }
+        let size = self.illuminator.config.size;
+        let picture = read(&source.file, size)
+            .map_err(|why| DrawError::Unreadable(clean_line(&source.name), why))?;
+        let known = |style: &String| self.illuminator.style(style).is_some();
+        let how = Provenance {
+            prompt: match own.prompt.is_empty() {
+                true => self.named(&source.name)?,
+                false => own.prompt,
+            },
+            style: own.style.filter(known),
+            seed: own.seed,
+            ..Provenance::default()
+        };
+        Ok((self.illuminator.read(&picture)?, how))
+    }
+
+    /// The words that a file's name says, when they are something that is known.
+    fn named(&self, name: &str) -> Result<String, DrawError> {
+        let stem = Path::new(name).file_stem().unwrap_or_default();
+        let words = clean_line(&stem.to_string_lossy()).replace(['-', '_'], " ");
+        Ok(match self.similarity(&words)? >= KNOWN {
+            true => words,
+            false => String::new(),
         })
     }
 
-    /// Draws; `go_on` is asked between rounds, and false ends it with None.
-    pub fn draw(
-        &self,
-        commission: &Commission,
-        go_on: &mut dyn FnMut() -> bool,
-    ) -> Result<Option<Drawn>, DrawError> {
-        if commission.prompt.trim().is_empty() {
-            return Err(DrawError::NoWords);
+    /// How near the words come to something that is known.
+    fn similarity(&self, words: &str) -> Result<f32, DrawError> {
+        if words.trim().is_empty() {
+            return Ok(0.0);
         }
-        let style = commission.style.as_ref().map(|name| self.style(name));
-        let order = Order {
-            embedding: self.encoder.embed(&commission.prompt)?,
-            style: style.transpose()?,
-            seeds: commission.seeds.clone(),
-            sampling: commission.sampling,
-        };
-        Ok(self.illuminator.draw(&order, go_on)?)
+        let nearest = self.illuminator.concepts.nearest(&self.encoder.embed(words)?);
+        Ok(nearest.first().map_or(0.0, |found| found.similarity))
     }
 
-    fn style(&self, name: &str) -> Result<u32, DrawError> {
-        let styles = || self.illuminator.config.styles.join(", ");
-        let short =
-            || crate::story::untrusted::clean_line(&name.chars().take(40).collect::<String>());
-        let found = self.illuminator.style(name);
-        found.ok_or_else(|| DrawError::Style(short(), styles()))
+    fn embedding(&self, words: &str) -> Result<Vec<f32>, DrawError> {
+        match words.trim() {
+            "" => Ok(Vec::new()),
+            words => Ok(self.encoder.embed(words)?),
+        }
+    }
+
+    /// The numbers of the styles that a request asks for; `own` is the picture's.
+    fn styles(&self, style: &Style, own: Option<&str>) -> Result<Vec<Option<u32>>, DrawError> {
+        let number = |name: &str| {
+            let short = || clean_line(&name.chars().take(40).collect::<String>());
+            let styles = || self.illuminator.config.styles.join(", ");
+            let found = self.illuminator.style(name);
+            found.ok_or_else(|| DrawError::Style(short(), styles()))
+        };
+        Ok(match (style, own) {
+            (Style::Any, _) => vec![None],
+            (Style::All, _) => (0..self.illuminator.config.styles.len() as u32)
+                .map(Some)
+                .collect(),
+            (Style::Named(name), _) => vec![Some(number(name)?)],
+            (Style::Usual, Some(own)) => vec![self.illuminator.style(own)],
+            (Style::Usual, None) => vec![Some(0)],
+        })
+    }
+
+    fn style_name(&self, style: Option<u32>) -> Option<String> {
+        let styles = &self.illuminator.config.styles;
+        style.and_then(|at| styles.get(at as usize)).cloned()
     }
 }
 
-/// What a picture shows, in words: "dragon 0.74, bed 0.51", or that nothing known was asked for.
-pub fn said(concepts: &[Match]) -> String {
-    let name = |found: &Match| format!("{} {:.2}", found.label, found.similarity);
-    let near: Vec<String> = concepts
-        .iter()
-        .take(3)
-        .filter(|found| found.similarity >= LOW)
-        .map(name)
-        .collect();
-    match (near.is_empty(), concepts.first()) {
-        (false, _) => near.join(", "),
-        (true, Some(first)) => format!(
-            "nothing that I know; the nearest is {}, and the picture may show anything",
-            name(first)
-        ),
-        (true, None) => "nothing that I know".to_string(),
+/// A file's name is taken for what it shows when it comes this near to something known.
+const KNOWN: f32 = 0.6;
+
+fn given(words: &Words) -> Result<&str, DrawError> {
+    let words = match words {
+        Words::Given(words) => words.trim(),
+        Words::Passage { text, .. } => text.trim(),
+    };
+    match words.chars().count() {
+        0 => Err(DrawError::NoWords),
+        letters if letters > LONGEST => Err(DrawError::TooLong(letters)),
+        _ => Ok(words),
     }
+}
+
+fn sampling(request: &PictureRequest) -> Result<Sampling, DrawError> {
+    let usual = Sampling::default();
+    let sampling = Sampling {
+        steps: request.steps.unwrap_or(usual.steps).clamp(1, 64),
+        temperature: request.temperature.unwrap_or(usual.temperature),
+        guidance: request.guidance.unwrap_or(usual.guidance),
+        ..usual
+    };
+    let sound = (0.0..=10.0).contains(&sampling.temperature)
+        && (-20.0..=20.0).contains(&sampling.guidance);
+    sound.then_some(sampling).ok_or(DrawError::Sampling)
+}
+
+/// One request while it is being drawn.
+struct Desk<'a> {
+    artist: &'a Artist,
+    request: &'a PictureRequest,
+    sampling: Sampling,
+    done: Vec<Drawing>,
+    total: usize,
+    told: &'a mut dyn FnMut(usize, usize),
+    go_on: GoOn<'a>,
+}
+
+/// What leads a picture.
+struct Lead<'a> {
+    prompt: &'a str,
+    style: Option<u32>,
+    seed: u64,
+}
+
+impl Desk<'_> {
+    /// One picture for each style and seed.
+    fn words(&mut self, prompt: &str) -> Result<bool, DrawError> {
+        let styles = self.artist.styles(&self.request.style, None)?;
+        let embedding = self.artist.embedding(prompt)?;
+        self.each(prompt, &embedding, &styles, &|_| Way::Words, |it, order, go_on| {
+            it.draw(order, go_on)
+        })
+    }
+
+    fn vary(
+        &mut self,
+        tokens: &Digits,
+        led: &Sight,
+        amount: f64,
+    ) -> Result<bool, DrawError> {
+        let (prompt, own) = sight(led);
+        let styles = self.artist.styles(&self.request.style, own)?;
+        let embedding = self.artist.embedding(prompt)?;
+        let spelled = tokens.spell();
+        let way = |_: u64| Way::Vary {
+            tokens: spelled.clone(),
+            amount,
+        };
+        self.each(prompt, &embedding, &styles, &way, |it, order, go_on| {
+            it.vary(order, tokens, amount, go_on)
+        })
+    }
+
+    fn restyle(&mut self, tokens: &Digits, words: &str) -> Result<bool, DrawError> {
+        let styles = self.artist.styles(&self.request.style, None)?;
+        let embedding = self.artist.embedding(words)?;
+        let spelled = tokens.spell();
+        let way = |_: u64| Way::Restyle {
+            tokens: spelled.clone(),
+        };
+        self.each(words, &embedding, &styles, &way, |it, order, go_on| {
+            it.restyle(order, tokens, go_on)
+        })
+    }
+
+    /// The seeds of each style, a few at once.
+    fn each(
+        &mut self,
+        prompt: &str,
+        embedding: &[f32],
+        styles: &[Option<u32>],
+        way: &dyn Fn(u64) -> Way,
+        make: impl Fn(&Illuminator, &Order, GoOn) -> Result<Option<Drawn>, ModelError>,
+    ) -> Result<bool, DrawError> {
+        self.begin(styles.len() * self.request.seeds.len())?;
+        for style in styles {
+            for seeds in self.request.seeds.chunks(TOGETHER) {
+                let order = self.order(embedding, *style, seeds);
+                let Some(drawn) = make(&self.artist.illuminator, &order, self.go_on)? else {
+                    return Ok(false);
+                };
+                for (at, seed) in seeds.iter().enumerate() {
+                    let lead = Lead {
+                        prompt,
+                        style: *style,
+                        seed: *seed,
+                    };
+                    let drawing = self.drawing(&lead, &drawn, at, way(*seed));
+                    self.done.push(drawing);
+                }
+                (self.told)(self.done.len(), self.total);
+            }
+        }
+        Ok(true)
+    }
+
+    /// A row from one to the other, both among them.
+    fn lerp(&mut self, from: &Sight, to: &Sight, count: usize) -> Result<bool, DrawError> {
+        let count = count.max(2);
+        self.begin(count)?;
+        let one = self.end(from, 0)?;
+        // Two prompts share the chance, so that they differ in words alone.
+        let other = self.end(to, 0)?;
+        let orders = [&one, &other].map(|(end, style)| {
+            let embedding = self.artist.embedding(&end.prompt)?;
+            Ok::<_, DrawError>(self.order(&embedding, *style, &[end.seed]))
+        });
+        let [first, last] = orders;
+        let (first, last) = (first?, last?);
+        for step in 0..count {
+            let at = step as f64 / (count - 1) as f64;
+            let illuminator = &self.artist.illuminator;
+            let Some(drawn) = illuminator.lerp(&first, &last, at, self.go_on)? else {
+                return Ok(false);
+            };
+            let near = if at < 0.5 { &one } else { &other };
+            let lead = Lead {
+                prompt: &one.0.prompt,
+                style: near.1,
+                seed: one.0.seed,
+            };
+            let way = Way::Lerp {
+                other: Box::new(other.0.clone()),
+                at,
+            };
+            let mut drawing = self.drawing(&lead, &drawn, 0, way);
+            drawing.how.style.clone_from(&one.0.style);
+            self.done.push(drawing);
+            (self.told)(self.done.len(), self.total);
+        }
+        Ok(true)
+    }
+
+    fn end(&self, sight: &Sight, at: usize) -> Result<(End, Option<u32>), DrawError> {
+        let (prompt, own) = self::sight(sight);
+        if prompt.trim().is_empty() {
+            return Err(DrawError::NoWords);
+        }
+        let styles = self.artist.styles(&self.request.style, own)?;
+        let style = styles.first().copied().flatten();
+        let seed = match sight {
+            Sight::Picture(how) => how.seed,
+            Sight::Prompt(_) => self.request.seeds.get(at).copied().unwrap_or_default(),
+        };
+        let end = End {
+            prompt: prompt.to_string(),
+            style: self.artist.style_name(style),
+            seed,
+        };
+        Ok((end, style))
+    }
+
+    fn begin(&mut self, count: usize) -> Result<(), DrawError> {
+        if count > PICTURES {
+            return Err(DrawError::Many(count));
+        }
+        self.total = count;
+        (self.told)(0, count);
+        Ok(())
+    }
+
+    fn order(&self, embedding: &[f32], style: Option<u32>, seeds: &[u64]) -> Order {
+        Order {
+            embedding: embedding.to_vec(),
+            style,
+            seeds: seeds.to_vec(),
+            sampling: self.sampling,
+        }
+    }
+
+    fn drawing(&self, lead: &Lead, drawn: &Drawn, at: usize, way: Way) -> Drawing {
+        let layer = |picture: &Picture| Layer {
+            size: picture.size,
+            pixels: picture.pixels.clone(),
+        };
+        Drawing {
+            layers: drawn.pictures.get(at).map(layer).into_iter().collect(),
+            how: Provenance {
+                tokens: drawn.tokens.get(at).map(Digits::spell).unwrap_or_default(),
+                way,
+                ..self.how(lead, &drawn.concepts)
+            },
+        }
+    }
+
+    fn how(&self, lead: &Lead, concepts: &[Match]) -> Provenance {
+        Provenance {
+            prompt: clean(lead.prompt).into_owned(),
+            concepts: named(concepts),
+            style: self.artist.style_name(lead.style),
+            seed: lead.seed,
+            steps: self.sampling.steps,
+            temperature: self.sampling.temperature,
+            guidance: self.sampling.guidance,
+            size: self.request.size,
+            background: self.request.background.clone(),
+            weights: self.artist.illuminator.sha256.clone(),
+            backend: self.artist.backend.clone(),
+            build: self.request.build.clone(),
+            ..Provenance::default()
+        }
+    }
+}
+
+fn sight(sight: &Sight) -> (&str, Option<&str>) {
+    match sight {
+        Sight::Prompt(words) => (words, None),
+        Sight::Picture(how) => (&how.prompt, how.style.as_deref()),
+    }
+}
+
+fn named(concepts: &[Match]) -> Vec<(String, f32)> {
+    let pair = |found: &Match| (clean_line(&found.label), found.similarity);
+    concepts.iter().map(pair).collect()
 }

@@ -1,9 +1,12 @@
 //! From a model's name to a model in memory, with its tokenizer, template and cache.
 
+use super::draw;
 use super::speculate::Ahead;
-use crate::model::catalog::{Catalog, Choice};
+use crate::model::catalog::{Catalog, Choice, Entry};
 use crate::model::device;
+use crate::model::encoder::SentenceEncoder;
 use crate::model::fetch::{FetchError, ModelStore, Progress};
+use crate::model::gan::Illuminator;
 use crate::model::gguf::Gguf;
 use crate::model::sampler::dry::Breakers;
 use crate::model::template::Template;
@@ -25,6 +28,24 @@ pub trait Loader: Send {
         progress: &mut dyn FnMut(&str, u64, Option<u64>),
         stopped: &dyn Fn() -> bool,
     ) -> Result<Loaded, LoadError>;
+
+    /// The sentence encoder.
+    fn encoder(
+        &mut self,
+        _progress: &mut dyn FnMut(&str, u64, Option<u64>),
+        _stopped: &dyn Fn() -> bool,
+    ) -> Result<SentenceEncoder, LoadError> {
+        Err(LoadError::Failed("There is no sentence encoder here".into()))
+    }
+
+    /// What draws, and the name of what computes.
+    fn illuminator(
+        &mut self,
+        _progress: &mut dyn FnMut(&str, u64, Option<u64>),
+        _stopped: &dyn Fn() -> bool,
+    ) -> Result<(Illuminator, String), LoadError> {
+        Err(LoadError::Failed("There is nothing here that draws".into()))
+    }
 }
 
 #[derive(Debug)]
@@ -193,6 +214,8 @@ pub struct ModelLoader {
     pub threads: usize,
     /// How keys and values are kept on a CPU.
     pub kv: Kind,
+    /// Where the illuminator's weights may be; one alone was named by the user.
+    pub weights: Vec<PathBuf>,
 }
 
 /// Where a model is wanted, before the device is opened.
@@ -230,9 +253,41 @@ impl Loader for ModelLoader {
         let loaded = read(&found.name, &found.path, found.sha256, place);
         loaded.map_err(|error| LoadError::Failed(error.to_string()))
     }
+
+    fn encoder(
+        &mut self,
+        progress: &mut dyn FnMut(&str, u64, Option<u64>),
+        stopped: &dyn Fn() -> bool,
+    ) -> Result<SentenceEncoder, LoadError> {
+        let path = self.fetched(self.catalog.encoder(), progress, stopped)?;
+        let encoder = SentenceEncoder::on(&path, self.device);
+        encoder.map_err(|error| LoadError::Failed(error.to_string()))
+    }
+
+    fn illuminator(
+        &mut self,
+        progress: &mut dyn FnMut(&str, u64, Option<u64>),
+        _stopped: &dyn Fn() -> bool,
+    ) -> Result<(Illuminator, String), LoadError> {
+        progress("Reading the illuminator", 0, None);
+        let folder = draw::weights(&self.weights);
+        let read = folder.and_then(|it| draw::illuminator(&it, self.device, self.threads));
+        read.map_err(|error| LoadError::Failed(error.to_string()))
+    }
 }
 
 impl ModelLoader {
+    /// The file of an entry of the catalogue, fetched when need be.
+    fn fetched(
+        &self,
+        entry: &Entry,
+        progress: &mut dyn FnMut(&str, u64, Option<u64>),
+        stopped: &dyn Fn() -> bool,
+    ) -> Result<PathBuf, LoadError> {
+        let mut watch = watch(progress, stopped);
+        self.store.ensure(entry, &mut watch).map_err(failed)
+    }
+
     /// Where the model's file is, fetched when need be, and its SHA-256.
     fn find(
         &self,
@@ -240,20 +295,7 @@ impl ModelLoader {
         progress: &mut dyn FnMut(&str, u64, Option<u64>),
         stopped: &dyn Fn() -> bool,
     ) -> Result<Found, LoadError> {
-        let mut throttle = Throttle::default();
-        let mut watch = |news: &Progress| {
-            if throttle.lets(news) {
-                progress(&news.what, news.done, news.total);
-            }
-            match stopped() {
-                true => ControlFlow::Break(()),
-                false => ControlFlow::Continue(()),
-            }
-        };
-        let failed = |error: FetchError| match error {
-            FetchError::Stopped { .. } => LoadError::Stopped,
-            error => LoadError::Failed(error.to_string()),
-        };
+        let mut watch = watch(progress, stopped);
         let choice = match model {
             "" => Choice::Entry(self.catalog.default_entry()),
             wanted => {
@@ -276,6 +318,30 @@ impl ModelLoader {
         };
         let sha256 = self.store.sha256_of(&path, &mut watch).map_err(failed)?;
         Ok(Found { name, path, sha256 })
+    }
+}
+
+/// Tells of a fetch, and ends it when stopped.
+fn watch<'a>(
+    progress: &'a mut dyn FnMut(&str, u64, Option<u64>),
+    stopped: &'a dyn Fn() -> bool,
+) -> impl FnMut(&Progress) -> ControlFlow<()> + 'a {
+    let mut throttle = Throttle::default();
+    move |news: &Progress| {
+        if throttle.lets(news) {
+            progress(&news.what, news.done, news.total);
+        }
+        match stopped() {
+            true => ControlFlow::Break(()),
+            false => ControlFlow::Continue(()),
+        }
+    }
+}
+
+fn failed(error: FetchError) -> LoadError {
+    match error {
+        FetchError::Stopped { .. } => LoadError::Stopped,
+        error => LoadError::Failed(error.to_string()),
     }
 }
 

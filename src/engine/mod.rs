@@ -12,18 +12,22 @@ mod heal;
 mod load;
 mod passage;
 pub mod perplexity;
+mod picture;
 mod prompt;
 mod speculate;
 mod spelled;
 
+use draw::Artist;
 pub use encode::encode;
 pub use generate::SLICE;
 pub use load::{LoadError, Loaded, Loader, ModelLoader, Place, read};
 
+use crate::model::encoder::SentenceEncoder;
 use crate::story::message::{Fault, Stats, Warm};
 use crate::story::{Event, Request, Status};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::rc::Rc;
 use std::sync::{Arc, mpsc};
 use std::thread::{self, JoinHandle};
 
@@ -108,6 +112,9 @@ struct Worker<'a, L> {
     loaded: Option<Loaded>,
     /// Why there is no model, once loading has failed.
     why_not: Option<String>,
+    /// What draws, once something was drawn.
+    artist: Option<Rc<Artist>>,
+    encoder: Option<Rc<SentenceEncoder>>,
     events: &'a mpsc::Sender<Event>,
 }
 
@@ -121,6 +128,8 @@ fn work<L: Loader>(
         loader,
         loaded: None,
         why_not: None,
+        artist: None,
+        encoder: None,
         events,
     };
     for (job, request) in inbox {
@@ -131,6 +140,7 @@ fn work<L: Loader>(
             | Request::Keep
             | Request::Warm(_) => None,
             Request::Text(text) => Some(text.node),
+            Request::Picture(picture) => Some(picture.node),
             Request::Candidates(several) => several.last().map(|text| text.node),
         };
         let stopped = || stop.reached(job);
@@ -169,6 +179,7 @@ impl<L: Loader> Worker<'_, L> {
         match request {
             Request::Load { model } => self.load(&model, stopped),
             _ if stopped() => Ok((Status::Stopped, Stats::default())),
+            Request::Picture(picture) => self.picture(*picture, stopped),
             request => {
                 let why_not = self.why_not.clone();
                 let loaded = self.loaded.as_mut().ok_or_else(|| Failure {
@@ -197,10 +208,25 @@ impl<L: Loader> Worker<'_, L> {
                         }
                         Ok((Status::Complete, Stats::default()))
                     }
-                    Request::Load { .. } => Ok((Status::Complete, Stats::default())),
+                    Request::Load { .. } | Request::Picture(_) => Ok((Status::Complete, Stats::default())),
                 }
             }
         }
+    }
+
+    /// The sentence encoder, made when it is first needed.
+    fn encoder(&mut self, stopped: &dyn Fn() -> bool) -> Result<Rc<SentenceEncoder>, LoadError> {
+        if let Some(encoder) = &self.encoder {
+            return Ok(encoder.clone());
+        }
+        let events = self.events;
+        let mut progress = |what: &str, done: u64, total: Option<u64>| {
+            let what = what.to_string();
+            let _ = events.send(Event::Loading { what, done, total });
+        };
+        let encoder = Rc::new(self.loader.encoder(&mut progress, stopped)?);
+        self.encoder = Some(encoder.clone());
+        Ok(encoder)
     }
 
     /// Puts another model in place; when that fails, the one before it stays.

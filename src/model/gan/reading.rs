@@ -1,0 +1,137 @@
+//! A picture from anywhere, as the illuminator's encoder takes it: PNG, JPEG, GIF or WebP, scaled
+//! into a square. The file is untrusted: its size in pixels is looked at before they are read.
+
+use super::Picture;
+use super::config::CHANNELS;
+use image::imageops::{FilterType, resize};
+use image::{ImageReader, Limits, Rgba, RgbaImage};
+use std::io::Cursor;
+
+/// Bytes of a file that is looked at.
+pub const LARGEST: usize = 64 << 20;
+/// Pixels of a picture that is looked at: those of a large camera.
+const PIXELS: u64 = 64_000_000;
+/// Bytes that reading may take.
+const MEMORY: u64 = 512 << 20;
+
+/// Why a file is no picture that can be read; each the end of a sentence.
+#[derive(Debug, thiserror::Error)]
+pub enum ReadError {
+    #[error("it is larger than {} MB", LARGEST >> 20)]
+    File,
+    #[error("it has more than {} million pixels", PIXELS / 1_000_000)]
+    Pixels,
+    #[error("it is no PNG, JPEG, GIF or WebP picture that can be read")]
+    Unreadable,
+}
+
+/// The picture of a file in a square of `size` pixels, what is left of it empty.
+pub fn read(file: &[u8], size: usize) -> Result<Picture, ReadError> {
+    let whole = premultiplied(decode(file)?);
+    let side = size as u32;
+    let longer = whole.width().max(whole.height()).max(1);
+    let scaled = |length: u32| {
+        let scaled = u64::from(length) * u64::from(side);
+        ((scaled + u64::from(longer) / 2) / u64::from(longer)).max(1) as u32
+    };
+    let (width, height) = (scaled(whole.width()), scaled(whole.height()));
+    let small = match (width, height) == whole.dimensions() {
+        true => whole,
+        false => resize(&whole, width, height, FilterType::CatmullRom),
+    };
+    let mut square = RgbaImage::new(side, side);
+    let (x, y) = ((side - width) / 2, (side - height) / 2);
+    image::imageops::replace(&mut square, &small, x.into(), y.into());
+    let mut pixels = square.into_raw();
+    // Scaling with a filter that overshoots may leave a colour stronger than its opacity.
+    for pixel in pixels.chunks_exact_mut(CHANNELS) {
+        let opacity = pixel[CHANNELS - 1];
+        pixel.iter_mut().for_each(|c| *c = (*c).min(opacity));
+    }
+    Ok(Picture { size, pixels })
+}
+
+/// The pixels of a file, straight RGBA.
+pub fn decode(file: &[u8]) -> Result<RgbaImage, ReadError> {
+    if file.len() > LARGEST {
+        return Err(ReadError::File);
+    }
+    let reader = || {
+        let reader = ImageReader::new(Cursor::new(file)).with_guessed_format();
+        let mut reader = reader.map_err(|_| ReadError::Unreadable)?;
+        let mut limits = Limits::default();
+        limits.max_alloc = Some(MEMORY);
+        reader.limits(limits);
+        Ok(reader)
+    };
+    let size = reader()?.into_dimensions();
+    let (width, height) = size.map_err(|_| ReadError::Unreadable)?;
+    if u64::from(width) * u64::from(height) > PIXELS {
+        return Err(ReadError::Pixels);
+    }
+    let read = reader()?.decode().map_err(|_| ReadError::Unreadable)?;
+    Ok(read.into_rgba8())
+}
+
+fn premultiplied(mut picture: RgbaImage) -> RgbaImage {
+    for Rgba([red, green, blue, opacity]) in picture.pixels_mut() {
+        for colour in [red, green, blue] {
+            *colour = ((u16::from(*colour) * u16::from(*opacity) + 127) / 255) as u8;
+        }
+    }
+    picture
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use image::ImageFormat;
+
+    fn file(picture: &RgbaImage, format: ImageFormat) -> Vec<u8> {
+        let mut bytes = Cursor::new(Vec::new());
+        let picture = image::DynamicImage::from(picture.clone());
+        let picture = match format {
+            ImageFormat::Jpeg => picture.to_rgb8().into(),
+            _ => picture,
+        };
+        picture.write_to(&mut bytes, format).unwrap();
+        bytes.into_inner()
+    }
+
+    #[test]
+    fn every_format_is_read_and_scaled_into_a_square() {
+        let wide = RgbaImage::from_pixel(200, 100, Rgba([200, 100, 0, 255]));
+        for format in [
+            ImageFormat::Png,
+            ImageFormat::Jpeg,
+            ImageFormat::Gif,
+            ImageFormat::WebP,
+        ] {
+            let picture = read(&file(&wide, format), 64).unwrap();
+            let at = |x: usize, y: usize| &picture.pixels[(y * 64 + x) * 4..][..4];
+            assert_eq!(at(32, 2), [0; 4], "{format:?}");
+            let middle = at(32, 32);
+            assert!(middle[0].abs_diff(200) < 6 && middle[3] == 255, "{format:?}: {middle:?}");
+        }
+        let faint = RgbaImage::from_pixel(64, 64, Rgba([255, 255, 255, 128]));
+        let picture = read(&file(&faint, ImageFormat::Png), 64).unwrap();
+        assert_eq!(picture.pixels[..4], [128; 4]);
+    }
+
+    #[test]
+    fn what_is_no_picture_or_too_large_is_said() {
+        let whole = file(&RgbaImage::new(40, 40), ImageFormat::Png);
+        for end in 0..whole.len() - 12 {
+            assert!(read(&whole[..end], 64).is_err(), "cut at {end}");
+        }
+        // A header that claims 100,000 by 100,000 pixels, with its checksum put right.
+        let mut huge = whole.clone();
+        huge[16..20].copy_from_slice(&100_000u32.to_be_bytes());
+        huge[20..24].copy_from_slice(&100_000u32.to_be_bytes());
+        let sum = crc32fast::hash(&huge[12..29]);
+        huge[29..33].copy_from_slice(&sum.to_be_bytes());
+        assert!(matches!(read(&huge, 64), Err(ReadError::Pixels)));
+        assert!(read(b"no picture at all", 64).is_err());
+        assert!(matches!(decode(&vec![0; LARGEST + 1]), Err(ReadError::File)));
+    }
+}

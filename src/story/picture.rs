@@ -1,0 +1,319 @@
+//! A picture of a story: how it was made, where it stands, and what crosses between the writer's
+//! thread and the worker's when one is drawn.
+//!
+//! A picture is a passage without words, aside of the story: a child of the passage that it
+//! illustrates. It is shown or not, which is a change like any other; the file is the store's.
+
+use super::message::TextRequest;
+use super::node::{Node, NodeId, Passage};
+use super::tree::Story;
+use serde::{Deserialize, Serialize};
+
+/// Below this similarity nothing that is known was asked for.
+pub const LOW: f32 = 0.35;
+
+/// What the journal says of a picture beside its place in the tree.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Picture {
+    /// SHA-256 of its file, in hexadecimal.
+    pub sha256: String,
+    /// Pixels.
+    pub width: u32,
+    pub height: u32,
+    /// The first of the pictures that it is another version of.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub beside: Option<NodeId>,
+    pub how: Provenance,
+}
+
+impl Picture {
+    /// The name of the file of picture `id` in its session's folder of pictures. It is made of the
+    /// number alone, so that no journal can name a file elsewhere.
+    pub fn file(id: NodeId) -> String {
+        format!("{id}.png")
+    }
+}
+
+/// All that it takes to make a picture again, byte for byte, with the same weights.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Provenance {
+    pub prompt: String,
+    /// What the prompt was taken for, with how near it came.
+    pub concepts: Vec<(String, f32)>,
+    pub style: Option<String>,
+    pub seed: u64,
+    pub steps: usize,
+    pub temperature: f64,
+    pub guidance: f64,
+    /// Pixels high, and wide too where it is no scene.
+    pub size: u32,
+    /// `#rrggbb`; None leaves what is empty transparent.
+    pub background: Option<String>,
+    /// SHA-256 of the weights.
+    pub weights: String,
+    pub backend: String,
+    pub build: String,
+    /// Its own tokens, two hexadecimal digits for each digit of a token: what others can be made
+    /// of. Empty for a scene.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub tokens: String,
+    #[serde(default, skip_serializing_if = "Way::is_words")]
+    pub way: Way,
+}
+
+/// What a picture was made from besides its words.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "from", rename_all = "snake_case")]
+pub enum Way {
+    #[default]
+    Words,
+    /// Tokens of another picture, of which a share was written anew.
+    Vary { tokens: String, amount: f64 },
+    /// A place between its own words and another's: 0 is its own.
+    Lerp { other: Box<End>, at: f64 },
+    /// Another picture, redrawn.
+    Restyle { tokens: String },
+    /// A backdrop and what stands before it.
+    Scene { parts: Vec<String> },
+}
+
+/// One end of a row of pictures that lead from one to another.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct End {
+    pub prompt: String,
+    pub style: Option<String>,
+    pub seed: u64,
+}
+
+impl Way {
+    fn is_words(&self) -> bool {
+        *self == Way::Words
+    }
+}
+
+impl Provenance {
+    /// What the picture shows, for people who cannot see it and for lists.
+    pub fn title(&self) -> String {
+        let words = super::sentence::excerpt(self.prompt.trim(), 200);
+        let words = match words.as_str() {
+            "" => "a picture",
+            words => words,
+        };
+        match &self.way {
+            Way::Lerp { other, at } => {
+                let other = super::sentence::excerpt(other.prompt.trim(), 200);
+                format!("{words}, {:.0} % of the way to {other}", at * 100.0)
+            }
+            _ => words.to_string(),
+        }
+    }
+
+    /// What it was taken for: "dragon 0.74, bed 0.51", or that nothing known was asked for.
+    pub fn said(&self) -> String {
+        said(&self.concepts)
+    }
+}
+
+/// Concepts with how near each came, in words.
+pub fn said(concepts: &[(String, f32)]) -> String {
+    let name = |(label, near): &(String, f32)| format!("{label} {near:.2}");
+    let near = concepts.iter().filter(|(_, near)| *near >= LOW).take(3);
+    let near: Vec<String> = near.map(name).collect();
+    match (near.is_empty(), concepts.first()) {
+        (false, _) => near.join(", "),
+        (true, Some(first)) => format!(
+            "nothing that I know; the nearest is {}, and the picture may show anything",
+            name(first)
+        ),
+        (true, None) => "nothing that I know".to_string(),
+    }
+}
+
+/// Pictures that are asked for.
+#[derive(Clone, Debug, PartialEq)]
+pub struct PictureRequest {
+    /// The number that the first of them will have.
+    pub node: NodeId,
+    pub subject: Subject,
+    pub style: Style,
+    /// One picture for each.
+    pub seeds: Vec<u64>,
+    /// None for those that the model draws best with.
+    pub temperature: Option<f64>,
+    pub guidance: Option<f64>,
+    pub steps: Option<usize>,
+    pub size: u32,
+    pub background: Option<String>,
+    /// Names the program.
+    pub build: String,
+}
+
+/// What the pictures are made from.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Subject {
+    Words(Words),
+    Scene(Words),
+    /// A share of a picture's tokens written anew.
+    Vary {
+        of: Source,
+        amount: f64,
+    },
+    /// So many pictures, the ends among them.
+    Lerp {
+        from: Sight,
+        to: Sight,
+        count: usize,
+    },
+    /// Half of the tokens of one; the rest, and all that leads them, of the other.
+    Mix {
+        of: Source,
+        with: Sight,
+    },
+    /// A picture redrawn; its own words, or these.
+    Restyle {
+        of: Source,
+        words: Option<String>,
+    },
+}
+
+/// The words of a picture.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Words {
+    Given(String),
+    /// A passage, which the text model describes in a line where there is one.
+    Passage {
+        text: String,
+        ask: Box<TextRequest>,
+    },
+}
+
+/// A picture that is there: how it was made, if that is known, and its file.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Source {
+    pub how: Option<Provenance>,
+    pub file: Vec<u8>,
+    /// What the file is called, for want of other words.
+    pub name: String,
+}
+
+/// Something that has words: a prompt, or a picture.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Sight {
+    Prompt(String),
+    Picture(Provenance),
+}
+
+#[derive(Clone, Debug, Default, PartialEq)]
+pub enum Style {
+    /// The first of the weights', or the picture's own.
+    #[default]
+    Usual,
+    /// Left to the model.
+    Any,
+    /// Every one, for each seed.
+    All,
+    Named(String),
+}
+
+impl Style {
+    pub fn named(name: &str) -> Style {
+        match name.to_lowercase().as_str() {
+            "any" => Style::Any,
+            "all" => Style::All,
+            _ => Style::Named(name.to_string()),
+        }
+    }
+}
+
+/// A picture that was drawn: its layers from the back to the front, and how.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Drawing {
+    pub layers: Vec<Layer>,
+    pub how: Provenance,
+}
+
+/// Rows from the top, premultiplied RGBA, `size * size * 4` bytes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Layer {
+    pub size: usize,
+    pub pixels: Vec<u8>,
+}
+
+impl Story {
+    /// The picture that a passage is, if it is one.
+    pub fn picture(&self, id: NodeId) -> Option<&Picture> {
+        self.node(id)?.picture.as_deref()
+    }
+
+    /// Every picture that is another version of this one, itself among them: what was put away is
+    /// left out, unless it is shown.
+    pub fn picture_versions(&self, id: NodeId) -> Vec<NodeId> {
+        let first = |id: NodeId| self.picture(id).map(|it| it.beside.unwrap_or(id));
+        let wanted = first(id);
+        let parent = self.node(id).and_then(|node| node.parent);
+        let there = match parent {
+            Some(parent) => self.children(parent),
+            None => self.roots(),
+        };
+        let same = |other: &NodeId| {
+            let open = !self.is_hidden(*other) || self.is_shown(*other);
+            wanted.is_some() && first(*other) == wanted && open
+        };
+        there.iter().copied().filter(same).collect()
+    }
+
+    /// The pictures that stand on a path, each with the number of passages before it.
+    ///
+    /// What was taken over by an edit stands where its passage went, and what stood at the end of
+    /// a passage whose last words were changed stands at the end of what it became.
+    pub fn pictures_on(&self, path: &[Passage]) -> Vec<(usize, NodeId)> {
+        let mut found: Vec<(usize, NodeId)> = Vec::new();
+        if !self.shows_pictures() {
+            return found;
+        }
+        let mut take = |at: usize, there: &[NodeId]| {
+            let mut shown: Vec<NodeId> = there
+                .iter()
+                .copied()
+                .filter(|id| self.is_shown(*id) && self.picture(*id).is_some())
+                .filter(|id| !found.iter().any(|(_, known)| known == id))
+                .collect();
+            shown.sort_by_key(|id| (self.picture(*id).and_then(|it| it.beside).unwrap_or(*id), *id));
+            found.extend(shown.into_iter().map(|id| (at, id)));
+        };
+        take(0, self.roots());
+        for (index, passage) in path.iter().enumerate() {
+            let Some(at) = end_of(path, index) else {
+                continue;
+            };
+            let mut source = Some(passage.node);
+            while let Some(node) = source {
+                take(at, self.children(node.id));
+                source = self.origin_of_end(node);
+            }
+        }
+        found.sort_by_key(|(at, _)| *at);
+        found
+    }
+
+    /// The passage whose end was taken over as this one's end.
+    fn origin_of_end(&self, node: &Node) -> Option<&Node> {
+        let of = node.of?;
+        let origin = self.node(of.node)?;
+        (of.to == origin.text.len()).then_some(origin)
+    }
+}
+
+/// How many passages stand before what follows the end of the passage at `index`; none where its
+/// end is not told.
+fn end_of(path: &[Passage], index: usize) -> Option<usize> {
+    let passage = path[index];
+    let next = path.get(index + 1);
+    if passage.text.len() == passage.node.text.len() && next.is_none_or(|next| next.cut.is_none()) {
+        return Some(index + 1);
+    }
+    next.filter(|next| next.edited)?;
+    let rest = path[index + 1..].iter();
+    let joined = rest.take_while(|passage| passage.joins || passage.cut.is_some());
+    Some(index + 1 + joined.count())
+}
