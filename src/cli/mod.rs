@@ -9,6 +9,7 @@ mod environment;
 mod eval;
 mod exchange;
 mod exit;
+mod inline;
 mod models;
 mod page;
 mod prompts;

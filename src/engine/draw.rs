@@ -65,11 +65,10 @@ pub fn weights(places: &[PathBuf]) -> Result<PathBuf, ModelError> {
     match places {
         // One that was named is read whatever it holds, so that its reader says what it lacks.
         [named] => Ok(named.clone()),
-        places => places.iter().find(whole).cloned().ok_or_else(|| {
-            ModelError::Illuminator(
-                "they are not here; --weights or ILLUMINE_WEIGHTS names their folder, and `illumine train` makes one".into(),
-            )
-        }),
+        places => {
+            let found = places.iter().find(whole).cloned();
+            found.ok_or(ModelError::NoIlluminator)
+        }
     }
 }
 
@@ -130,7 +129,7 @@ impl Artist {
                 let words = words.clone().unwrap_or(own.prompt);
                 desk.restyle(&tokens, &words)?
             }
-            Subject::Lerp { from, to, count } => desk.lerp(from, to, *count)?,
+            Subject::Lerp { from, to, at } => desk.lerp(from, to, at)?,
         };
         Ok(whole.then_some(desk.done))
     }
@@ -186,7 +185,7 @@ impl Artist {
     }
 
     /// The numbers of the styles that a request asks for; `own` is the picture's.
-    fn styles(&self, style: &Style, own: Option<&str>) -> Result<Vec<Option<u32>>, DrawError> {
+    fn styles(&self, style: &Style, own: Own) -> Result<Vec<Option<u32>>, DrawError> {
         let number = |name: &str| {
             let short = || clean_line(&name.chars().take(40).collect::<String>());
             let styles = || self.illuminator.config.styles.join(", ");
@@ -199,7 +198,7 @@ impl Artist {
                 .map(Some)
                 .collect(),
             (Style::Named(name), _) => vec![Some(number(name)?)],
-            (Style::Usual, Some(own)) => vec![self.illuminator.style(own)],
+            (Style::Usual, Some(own)) => vec![own.and_then(|own| self.illuminator.style(own))],
             (Style::Usual, None) => vec![Some(0)],
         })
     }
@@ -209,6 +208,9 @@ impl Artist {
         style.and_then(|at| styles.get(at as usize)).cloned()
     }
 }
+
+/// The style of a picture that is there, which may be any; None where there is no picture.
+type Own<'a> = Option<Option<&'a str>>;
 
 /// A file's name is taken for what it shows when it comes this near to something known.
 const KNOWN: f32 = 0.6;
@@ -328,44 +330,38 @@ impl Desk<'_> {
         Ok(true)
     }
 
-    /// A row from one to the other, both among them.
-    fn lerp(&mut self, from: &Sight, to: &Sight, count: usize) -> Result<bool, DrawError> {
-        let count = count.max(2);
-        self.begin(count)?;
-        let one = self.end(from, 0)?;
-        // Two prompts share the chance, so that they differ in words alone.
-        let other = self.end(to, 0)?;
-        let orders = [&one, &other].map(|(end, style)| {
+    /// Pictures at places on the way from one to the other.
+    fn lerp(&mut self, from: &Sight, to: &Sight, places: &[f64]) -> Result<bool, DrawError> {
+        self.begin(places.len())?;
+        let (one, other) = (self.end(from)?, self.end(to)?);
+        let order = |(end, style): &(End, Option<u32>)| {
             let embedding = self.artist.embedding(&end.prompt)?;
-            Ok::<_, DrawError>(self.order(&embedding, *style, &[end.seed]))
-        });
-        let [first, last] = orders;
-        let (first, last) = (first?, last?);
-        for step in 0..count {
-            let at = step as f64 / (count - 1) as f64;
+            Ok::<Order, DrawError>(self.order(&embedding, *style, &[end.seed]))
+        };
+        let (first, last) = (order(&one)?, order(&other)?);
+        for at in places {
             let illuminator = &self.artist.illuminator;
-            let Some(drawn) = illuminator.lerp(&first, &last, at, self.go_on)? else {
+            let Some(drawn) = illuminator.lerp(&first, &last, *at, self.go_on)? else {
                 return Ok(false);
             };
-            let near = if at < 0.5 { &one } else { &other };
             let lead = Lead {
                 prompt: &one.0.prompt,
-                style: near.1,
+                style: one.1,
                 seed: one.0.seed,
             };
             let way = Way::Lerp {
                 other: Box::new(other.0.clone()),
-                at,
+                at: *at,
             };
-            let mut drawing = self.drawing(&lead, &drawn, 0, way);
-            drawing.how.style.clone_from(&one.0.style);
+            let drawing = self.drawing(&lead, &drawn, 0, way);
             self.done.push(drawing);
             (self.told)(self.done.len(), self.total);
         }
         Ok(true)
     }
 
-    fn end(&self, sight: &Sight, at: usize) -> Result<(End, Option<u32>), DrawError> {
+    /// Two prompts share their chance, so that they differ in words alone.
+    fn end(&self, sight: &Sight) -> Result<(End, Option<u32>), DrawError> {
         let (prompt, own) = self::sight(sight);
         if prompt.trim().is_empty() {
             return Err(DrawError::NoWords);
@@ -374,7 +370,7 @@ impl Desk<'_> {
         let style = styles.first().copied().flatten();
         let seed = match sight {
             Sight::Picture(how) => how.seed,
-            Sight::Prompt(_) => self.request.seeds.get(at).copied().unwrap_or_default(),
+            Sight::Prompt(_) => self.request.seeds.first().copied().unwrap_or_default(),
         };
         let end = End {
             prompt: prompt.to_string(),
@@ -436,10 +432,10 @@ impl Desk<'_> {
     }
 }
 
-fn sight(sight: &Sight) -> (&str, Option<&str>) {
+fn sight(sight: &Sight) -> (&str, Own<'_>) {
     match sight {
         Sight::Prompt(words) => (words, None),
-        Sight::Picture(how) => (&how.prompt, how.style.as_deref()),
+        Sight::Picture(how) => (&how.prompt, Some(how.style.as_deref())),
     }
 }
 

@@ -148,6 +148,65 @@ pub struct PictureRequest {
     pub build: String,
 }
 
+impl PictureRequest {
+    /// Asks for the picture that was made in this way.
+    pub fn again(how: &Provenance) -> PictureRequest {
+        let base = |tokens: &String| Source {
+            how: Some(Provenance {
+                tokens: tokens.clone(),
+                ..how.clone()
+            }),
+            file: Vec::new(),
+            name: String::new(),
+        };
+        let given = || Words::Given(how.prompt.clone());
+        PictureRequest {
+            node: 0,
+            subject: match &how.way {
+                Way::Words => Subject::Words(given()),
+                Way::Scene { .. } => Subject::Scene(given()),
+                Way::Vary { tokens, amount } => Subject::Vary {
+                    of: base(tokens),
+                    amount: *amount,
+                },
+                Way::Restyle { tokens } => Subject::Restyle {
+                    of: base(tokens),
+                    words: Some(how.prompt.clone()),
+                },
+                Way::Lerp { other, at } => Subject::Lerp {
+                    from: Sight::Picture(how.clone()),
+                    to: Sight::Picture(Provenance {
+                        prompt: other.prompt.clone(),
+                        style: other.style.clone(),
+                        seed: other.seed,
+                        ..how.clone()
+                    }),
+                    at: vec![*at],
+                },
+            },
+            style: match &how.style {
+                // The ends of a way have styles of their own.
+                _ if matches!(how.way, Way::Lerp { .. }) => Style::Usual,
+                Some(style) => Style::Named(style.clone()),
+                None => Style::Any,
+            },
+            seeds: vec![how.seed],
+            temperature: Some(how.temperature),
+            guidance: Some(how.guidance),
+            steps: Some(how.steps),
+            size: how.size,
+            background: how.background.clone(),
+            build: how.build.clone(),
+        }
+    }
+
+    /// So many places from one end to the other, both among them.
+    pub fn places(count: usize) -> Vec<f64> {
+        let last = count.max(2) - 1;
+        (0..=last).map(|n| n as f64 / last as f64).collect()
+    }
+}
+
 /// What the pictures are made from.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Subject {
@@ -158,11 +217,11 @@ pub enum Subject {
         of: Source,
         amount: f64,
     },
-    /// So many pictures, the ends among them.
+    /// Pictures at these places between two: 0 is the first, 1 the other.
     Lerp {
         from: Sight,
         to: Sight,
-        count: usize,
+        at: Vec<f64>,
     },
     /// Half of the tokens of one; the rest, and all that leads them, of the other.
     Mix {

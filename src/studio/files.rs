@@ -189,7 +189,7 @@ impl Studio {
     }
 
     /// A file as a writer names it: in quotes or not, `~` for the home folder.
-    fn file_named(&self, name: &str) -> PathBuf {
+    pub(super) fn file_named(&self, name: &str) -> PathBuf {
         let name = name.trim();
         let inner = name
             .strip_prefix('"')

@@ -35,12 +35,18 @@ impl Studio {
                 listed.push(self.branch_row(node, depth, on_path.contains(&id)));
             }
             let children = self.story.children(id);
-            let shown = children
-                .iter()
-                .filter(|id| !self.story.is_hidden(**id))
-                .count();
+            // A picture is no other way on.
+            let way = |id: &&NodeId| {
+                !self.story.is_hidden(**id) && self.story.picture(**id).is_none()
+            };
+            let shown = children.iter().filter(way).count();
             let deeper = depth + usize::from(shown > 1);
-            waiting.extend(children.iter().rev().map(|id| (*id, deeper)));
+            let (pictures, passages): (Vec<NodeId>, Vec<NodeId>) = children
+                .iter()
+                .rev()
+                .partition(|id| self.story.picture(**id).is_some());
+            waiting.extend(passages.into_iter().map(|id| (id, deeper)));
+            waiting.extend(pictures.into_iter().map(|id| (id, depth + 1)));
         }
         self.list_up("Every passage; /pick N goes there", listed)
     }
@@ -48,7 +54,7 @@ impl Studio {
     fn branch_row(&self, node: &Node, depth: usize, on_path: bool) -> Listed {
         let here = match self.story.head() == Some(node.id) {
             true => "◆",
-            false if on_path => "●",
+            false if on_path || self.story.is_shown(node.id) => "●",
             false => "○",
         };
         let marks = self.story.marks().iter().filter(|(_, at)| **at == node.id);
@@ -56,6 +62,7 @@ impl Studio {
         let inside = node.cut.map_or("", |_| " (inside)");
         let indent = "  ".repeat(depth.min(20));
         let text = match node.text.trim() {
+            "" if node.picture.is_some() => excerpt(&title(node), 60),
             "" => "(a place)".to_string(),
             text => excerpt(text, 60),
         };
@@ -85,7 +92,10 @@ impl Studio {
     pub(super) fn find(&mut self, words: &str) -> Outcome {
         let wanted = words.to_lowercase();
         let found = self.story.nodes().iter().rev().filter_map(|node| {
-            let around = around(&node.text, &wanted)?;
+            let around = match &node.picture {
+                Some(_) => around(&title(node), &wanted)?,
+                None => around(&node.text, &wanted)?,
+            };
             Some(Listed {
                 label: format!("#{} {}: {around}", node.id, who(node)),
                 command: Command::Goto(format!("#{}", node.id)),
@@ -119,6 +129,10 @@ impl Studio {
         let place = places::find(&self.story, place.unwrap_or("."))?;
         let node = place.node.and_then(|id| self.story.node(id));
         let node = node.ok_or_else(|| cannot("The story is empty"))?;
+        if let Some(picture) = &node.picture {
+            let lines = self.why_picture(node.id, picture);
+            return Ok(Outcome::Said(lines.join("\n")));
+        }
         let mut lines = vec![format!("#{} by {}, {}", node.id, who(node), ended(node))];
         if let Some(of) = node.of {
             lines.push(format!(
@@ -185,8 +199,15 @@ impl Studio {
     }
 }
 
+/// What a picture shows.
+fn title(node: &Node) -> String {
+    let picture = node.picture.as_ref();
+    picture.map_or(String::new(), |picture| picture.how.title())
+}
+
 fn who(node: &Node) -> &'static str {
     match (node.aside, node.edited, node.author) {
+        _ if node.picture.is_some() => "picture",
         (true, _, _) => "summary",
         (_, true, _) => "you (edited)",
         (_, _, Author::Prompt) => "prompt",

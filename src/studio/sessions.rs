@@ -183,6 +183,7 @@ impl Studio {
         self.candidates.clear();
         self.afterwards.clear();
         self.begins = None;
+        self.held.clear();
         self.warned = false;
     }
 

@@ -60,13 +60,20 @@ pub fn candidates(line: &str, names: impl Fn(Completes) -> Vec<String>) -> Optio
         return some(1, commands(command, "/"));
     };
     let spec = command::find(name)?;
-    let typed = rest.trim_start();
+    let typed = match spec.completes {
+        // Options stand among the words.
+        Completes::Styles => rest.rsplit(' ').next().unwrap_or(rest),
+        _ => rest.trim_start(),
+    };
     let from = line.len() - typed.len();
     let mut all = match spec.completes {
         Completes::Commands => commands(typed, ""),
         what => arguments(what, names),
     };
     let typed = typed.to_lowercase();
+    if spec.completes == Completes::Styles && typed.is_empty() {
+        return None;
+    }
     all.retain(|one| one.word.to_lowercase().starts_with(&typed));
     some(from, all)
 }
@@ -92,6 +99,12 @@ fn arguments(what: Completes, names: impl Fn(Completes) -> Vec<String>) -> Vec<C
         ],
         Completes::Models | Completes::Sessions | Completes::Marks | Completes::Voices => {
             names(what).iter().map(|name| word(name, "")).collect()
+        }
+        Completes::Styles => {
+            let styles = names(what);
+            let styles = styles.iter().map(|name| word(&format!("style={name}"), ""));
+            let options = command::OPTIONS.iter().map(|option| word(option, ""));
+            styles.chain(options.skip(1)).collect()
         }
         Completes::Reaches | Completes::Formats | Completes::LoreWords => {
             let words = command::words(what).iter();

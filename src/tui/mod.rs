@@ -6,9 +6,11 @@
 
 mod app;
 mod areas;
+mod blocks;
 mod columns;
 mod complete;
 mod editing;
+mod gallery;
 mod history;
 mod inbox;
 mod input;
@@ -19,6 +21,7 @@ mod meter;
 mod overlay;
 mod page;
 mod paragraph;
+mod probe;
 mod status;
 mod terminal;
 mod theme;
@@ -29,11 +32,13 @@ mod wrap;
 mod tests;
 
 pub use app::App;
+pub use probe::Hints as Graphics;
 
 use crate::editor::{Editor, EditorError};
 use crate::story::{Command, Event};
 use crate::studio::Studio;
 use app::Wish;
+use gallery::{Gallery, Means};
 use crossterm::event::Event as TerminalEvent;
 use inbox::Input;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTSTP};
@@ -61,6 +66,10 @@ pub struct Options {
     pub models: Vec<String>,
     /// False where NO_COLOR is set.
     pub colour: bool,
+    /// Whether all colours may be used, or 256.
+    pub all_colours: bool,
+    /// What is known of how the terminal shows pictures.
+    pub graphics: Graphics,
     /// The writer's own keys, over the table's.
     pub keys: keymap::Keymap,
     /// The writer's editor, as a shell would run it.
@@ -113,10 +122,23 @@ trait Stage {
 /// Runs the screen until the writer leaves, a signal says so or the terminal is gone.
 pub fn run(studio: Studio, events: Receiver<Event>, options: Options) -> anyhow::Result<Exit> {
     let began = Instant::now();
+    let (colour, all_colours) = (options.colour, options.all_colours);
+    let graphics = options.graphics;
     let mut app = App::new(studio, options);
     let (sender, inbox) = mpsc::channel();
     let pause = inbox::Pause::default();
     let mut screen = terminal::Screen::up(sender.clone(), pause.clone())?;
+    // Before any key is read: the answers come the same way.
+    let (picker, typed) = probe::ask(graphics);
+    let means = match picker {
+        _ if !colour => Means::Words,
+        Some(picker) => Means::Graphics(Box::new(picker)),
+        None => Means::Blocks { all_colours },
+    };
+    app.gallery = Gallery::open(means, sender.clone());
+    if !typed.is_empty() {
+        app.paste(&typed);
+    }
     inbox::open(sender, pause)?;
     let sources = Sources {
         inbox: &inbox,
@@ -222,6 +244,7 @@ fn take_input(app: &mut App, input: Input, remarks: &mut Vec<String>) {
         Input::Signal(SIGINT) => app.leave(Why::Interrupted),
         Input::Signal(signal) => app.leave(Why::Signal(signal)),
         Input::Panicked(text) => remarks.push(text),
+        Input::Picture(frame, ready) => app.gallery.take(frame, *ready),
     }
 }
 
@@ -229,12 +252,19 @@ fn take_input(app: &mut App, input: Input, remarks: &mut Vec<String>) {
 fn act(app: &mut App, stage: &mut dyn Stage) -> io::Result<Option<Why>> {
     match app.wish.take() {
         Some(Wish::Leave(why)) => return Ok(Some(why)),
-        Some(Wish::Suspend) => stage.suspend()?,
-        Some(Wish::Redraw) => stage.redraw()?,
+        Some(Wish::Suspend) => {
+            stage.suspend()?;
+            app.gallery.forget();
+        }
+        Some(Wish::Redraw) => {
+            stage.redraw()?;
+            app.gallery.forget();
+        }
         Some(Wish::Editor) => {
             if let Some((editor, text)) = app.for_editor() {
                 let edited = stage.edit(&editor, &text);
                 stage.redraw()?;
+                app.gallery.forget();
                 app.edited(edited);
             }
         }

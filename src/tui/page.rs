@@ -4,7 +4,9 @@
 //! paragraph, and paragraphs off the screen are not wrapped before somebody scrolls there. Knows
 //! no colours and draws nothing.
 
-use super::paragraph::Paragraph;
+use super::paragraph::{Block, Paragraph};
+use crate::story::sentence::excerpt;
+use crate::story::untrusted::clean_line;
 use crate::story::{Author, NodeId, Passage, Status, Story};
 use std::ops::Range;
 
@@ -61,6 +63,14 @@ struct Key {
     mark: String,
     /// Where in it the model begins to read.
     begins: Option<usize>,
+    /// It is a picture, of so many pixels.
+    picture: Option<(u32, u32)>,
+}
+
+/// What stands on the page: a passage, or a picture after one.
+struct Item<'a> {
+    key: Key,
+    passage: Option<Passage<'a>>,
 }
 
 /// A row: a paragraph and a byte in it.
@@ -73,21 +83,26 @@ struct Place {
 impl Page {
     /// Takes the story as it stands now.
     pub fn show(&mut self, story: &Story, begins: Begins) {
-        let path = story.path();
-        let keys: Vec<Key> = path.iter().map(|node| key(story, node, begins)).collect();
+        let items = items(story, begins);
         let same = self
             .parts
             .iter()
-            .zip(&keys)
-            .take_while(|(part, key)| part.key == **key)
+            .zip(&items)
+            .take_while(|(part, item)| part.key == item.key)
             .count();
-        if same == self.parts.len() && same == keys.len() {
+        if same == self.parts.len() && same == items.len() {
             return;
         }
-        if !self.grow(same, &path, &keys) {
+        if !self.grow(same, &items) {
             self.cut(same);
-            for (at, key) in keys.into_iter().enumerate().skip(same) {
-                self.add(&path[at], at.checked_sub(1).map(|at| &path[at]), key);
+            for (at, item) in items.iter().enumerate().skip(same) {
+                match &item.passage {
+                    None => self.add_picture(item.key.clone()),
+                    Some(passage) => {
+                        let before = items[..at].iter().rev().find_map(|it| it.passage.as_ref());
+                        self.add(passage, before, item.key.clone());
+                    }
+                }
             }
         }
         self.top = self.top.filter(|top| top.paragraph < self.paragraphs.len());
@@ -105,12 +120,14 @@ impl Page {
 
     /// Takes the size of the pane, and finds what is to be seen in it.
     pub fn fit(&mut self, width: usize, height: usize) {
-        if width != self.width {
-            for paragraph in &mut self.paragraphs {
-                paragraph.loosen(0);
+        let width = width.max(1);
+        let changed = (width, height) != (self.width, self.height);
+        for paragraph in &mut self.paragraphs {
+            if width != self.width || (changed && paragraph.block.is_some()) {
+                paragraph.resize(width, height);
             }
         }
-        (self.width, self.height) = (width.max(1), height);
+        (self.width, self.height) = (width, height);
         self.look();
     }
 
@@ -157,6 +174,19 @@ impl Page {
         self.visible
             .iter()
             .map(|(at, row)| self.paragraphs[*at].stretches(*row))
+    }
+
+    /// The pictures on the screen, each with the row of the pane on which its own first row would
+    /// be: above the pane for one that is seen in part.
+    pub fn pictures(&self) -> Vec<(i32, Block)> {
+        let mut found: Vec<(i32, Block)> = Vec::new();
+        let mut last = None;
+        for (y, (at, row)) in self.visible.iter().enumerate() {
+            let block = self.paragraphs[*at].block.filter(|_| last != Some(*at));
+            last = Some(*at);
+            found.extend(block.map(|block| (y as i32 - *row as i32, block)));
+        }
+        found
     }
 
     /// Whether the story goes on below the screen.
@@ -241,18 +271,17 @@ impl Page {
     }
 
     /// Adds to the last passage, when it is still being written and only grew.
-    fn grow(&mut self, at: usize, path: &[Passage], keys: &[Key]) -> bool {
-        let last = self.parts.len() == at + 1 && keys.len() == at + 1;
-        let Some((part, node)) = self.parts.get_mut(at).zip(path.get(at)).filter(|_| last) else {
+    fn grow(&mut self, at: usize, items: &[Item]) -> bool {
+        let last = self.parts.len() == at + 1 && items.len() == at + 1;
+        let item = items.get(at).filter(|_| last);
+        let node = item.and_then(|item| item.passage.as_ref());
+        let Some(((part, node), item)) = self.parts.get_mut(at).zip(node).zip(item) else {
             return false;
         };
-        let (old, new) = (&part.key, &keys[at]);
+        let (old, new) = (&part.key, &item.key);
         let marks = old.mark == new.mark && old.begins == new.begins;
         let same = old.id == new.id && marks && new.mark.is_empty();
-        let begun = node
-            .text
-            .get(..old.bytes)
-            .map(|text| text.trim_start_matches('\n'));
+        let begun = node.text.get(..old.bytes).map(str::trim_start);
         let Some(more) = node
             .text
             .get(old.bytes..)
@@ -284,13 +313,38 @@ impl Page {
         self.parts.truncate(passages);
     }
 
-    fn add(&mut self, node: &Passage, before: Option<&Passage>, key: Key) {
+    fn add_picture(&mut self, key: Key) {
+        let (node, size) = (key.id, key.picture.unwrap_or((1, 1)));
+        let caption = key.mark.clone();
+        self.begin(key);
+        let mut picture = Paragraph::picture(Block::new(node, size));
+        picture.resize(self.width, self.height);
+        let alone = self.paragraphs.is_empty();
+        self.paragraphs.extend((!alone).then(Paragraph::default));
+        self.paragraphs.push(picture);
+        self.paragraphs.push(Paragraph::default());
+        self.push(&caption, Ink::Mark);
+    }
+
+    /// A part begins where the page now ends.
+    fn begin(&mut self, key: Key) {
         let bytes = self.paragraphs.last().map_or(0, |last| last.text.len());
         self.parts.push(Part {
             bytes,
             paragraphs: self.paragraphs.len(),
             key,
         });
+    }
+
+    fn add(&mut self, node: &Passage, before: Option<&Passage>, key: Key) {
+        let after_picture = self.parts.last().is_some_and(|it| it.key.picture.is_some());
+        self.begin(key);
+        if after_picture {
+            self.paragraphs.push(Paragraph::default());
+            if !node.turn {
+                self.paragraphs.push(Paragraph::default());
+            }
+        }
         let apart = |before: &Passage| before.turn && before.author != node.author;
         let turn = node.turn || before.is_some_and(apart);
         if turn && before.is_some() {
@@ -303,9 +357,10 @@ impl Page {
         if turn || self.paragraphs.is_empty() {
             self.paragraphs.push(Paragraph::default());
         }
-        let text = match node.turn {
-            true => node.text.trim_start_matches('\n'),
-            false => node.text,
+        let text = match (node.turn, after_picture) {
+            (_, true) => node.text.trim_start_matches(['\n', ' ']),
+            (true, _) => node.text.trim_start_matches('\n'),
+            (false, _) => node.text,
         };
         let skipped = node.text.len() - text.len();
         let begins = self.parts.last().and_then(|part| part.key.begins);
@@ -342,8 +397,48 @@ impl Page {
     }
 }
 
+/// Passages with the pictures that stand between them.
+fn items(story: &Story, begins: Begins) -> Vec<Item<'_>> {
+    let path = story.path();
+    let mut pictures = story.pictures_on(&path).into_iter().peekable();
+    let mut items = Vec::with_capacity(path.len());
+    for at in 0..=path.len() {
+        if let Some(passage) = at.checked_sub(1).map(|at| path[at]) {
+            let key = key(story, &passage, begins);
+            items.push(Item {
+                key,
+                passage: Some(passage),
+            });
+        }
+        while let Some((_, id)) = pictures.next_if(|(after, _)| *after <= at) {
+            items.extend(picture(story, id).map(|key| Item { key, passage: None }));
+        }
+    }
+    items
+}
+
+/// A picture, and the words under it.
+fn picture(story: &Story, id: NodeId) -> Option<Key> {
+    let picture = story.picture(id)?;
+    let versions = story.picture_versions(id);
+    let at = versions.iter().position(|other| *other == id).unwrap_or(0);
+    let which = match versions.len() {
+        0 | 1 => String::new(),
+        count => format!(" ‹{}/{count}›", at + 1),
+    };
+    let title = clean_line(&excerpt(&picture.how.title(), 120));
+    Some(Key {
+        id,
+        bytes: 0,
+        mark: format!("#{id} {title}{which}"),
+        begins: None,
+        picture: Some((picture.width, picture.height)),
+    })
+}
+
 fn key(story: &Story, node: &Passage, begins: Begins) -> Key {
     Key {
+        picture: None,
         id: node.id,
         bytes: node.text.len(),
         mark: mark(story, node),

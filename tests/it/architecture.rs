@@ -9,6 +9,7 @@ const HOMES: &[(&str, &[&str])] = &[
     ("candle_", &["model/", "train/"]),
     ("ratatui", &["tui/"]),
     ("crossterm", &["tui/"]),
+    ("viuer", COMMAND_LINE),
     ("rustyline", COMMAND_LINE),
     ("print!(", COMMAND_LINE),
     ("println!(", COMMAND_LINE),
