@@ -2,7 +2,7 @@
 //! everywhere else.
 
 use super::environment;
-use illumine::model::gan::reading::decode;
+use illumine::model::gan::reading::to_show;
 use image::{DynamicImage, RgbaImage, imageops};
 use std::io::{IsTerminal, stdout};
 
@@ -21,7 +21,7 @@ pub fn can() -> bool {
 /// Shows a picture, or several as a sheet. What cannot be shown is no reason to fail: the line
 /// that is said with it names it too.
 pub fn show<T: AsRef<[u8]>>(files: &[T]) {
-    let pictures = files.iter().filter_map(|file| decode(file.as_ref()).ok());
+    let pictures = files.iter().filter_map(|file| to_show(file.as_ref()).ok());
     let pictures: Vec<RgbaImage> = pictures.collect();
     let (sheet, cells) = match <[RgbaImage; 1]>::try_from(pictures) {
         Ok([one]) => {

@@ -100,9 +100,12 @@ impl Provenance {
             words => words,
         };
         match &self.way {
-            Way::Lerp { other, at } => {
+            Way::Lerp { other, at } if *at > 0.0 => {
                 let other = super::sentence::excerpt(other.prompt.trim(), 200);
-                format!("{words}, {:.0} % of the way to {other}", at * 100.0)
+                match *at < 1.0 {
+                    true => format!("{words}, {:.0} % of the way to {other}", at * 100.0),
+                    false => other,
+                }
             }
             _ => words.to_string(),
         }

@@ -73,6 +73,31 @@ pub fn decode(file: &[u8]) -> Result<RgbaImage, ReadError> {
     Ok(read.into_rgba8())
 }
 
+/// A picture as it is shown on a terminal, whose background nobody knows: one that is dark or
+/// bright all over lies on paper, or it might not be seen at all.
+pub fn to_show(file: &[u8]) -> Result<RgbaImage, ReadError> {
+    const PAPER: [u16; 3] = [0xf2, 0xe8, 0xd5];
+    let mut picture = decode(file)?;
+    let (mut sum, mut count) = (0u64, 0u64);
+    for Rgba([red, green, blue, opacity]) in picture.pixels() {
+        let [red, green, blue] = [red, green, blue].map(|colour| u64::from(*colour));
+        // Rec. 601, in thousandths.
+        sum += u64::from(*opacity) * (299 * red + 587 * green + 114 * blue);
+        count += u64::from(*opacity) * 1000;
+    }
+    let bright = sum.checked_div(count);
+    if bright.is_none_or(|bright| (60..=235).contains(&bright)) {
+        return Ok(picture);
+    }
+    for Rgba([red, green, blue, opacity]) in picture.pixels_mut() {
+        let own = u16::from(std::mem::replace(opacity, 255));
+        for (colour, paper) in [red, green, blue].into_iter().zip(PAPER) {
+            *colour = ((u16::from(*colour) * own + paper * (255 - own) + 127) / 255) as u8;
+        }
+    }
+    Ok(picture)
+}
+
 fn premultiplied(mut picture: RgbaImage) -> RgbaImage {
     for Rgba([red, green, blue, opacity]) in picture.pixels_mut() {
         for colour in [red, green, blue] {
@@ -116,6 +141,20 @@ mod tests {
         let faint = RgbaImage::from_pixel(64, 64, Rgba([255, 255, 255, 128]));
         let picture = read(&file(&faint, ImageFormat::Png), 64).unwrap();
         assert_eq!(picture.pixels[..4], [128; 4]);
+    }
+
+    #[test]
+    fn what_would_not_be_seen_lies_on_paper() {
+        let shown = |colour: [u8; 4]| {
+            let mut picture = RgbaImage::new(2, 1);
+            picture.put_pixel(0, 0, Rgba(colour));
+            let shown = to_show(&file(&picture, ImageFormat::Png)).unwrap();
+            [0, 1].map(|x| shown.get_pixel(x, 0).0)
+        };
+        assert_eq!(shown([0, 0, 0, 255]), [[0, 0, 0, 255], [0xf2, 0xe8, 0xd5, 255]]);
+        assert_eq!(shown([255, 255, 250, 255])[1], [0xf2, 0xe8, 0xd5, 255]);
+        assert_eq!(shown([200, 60, 60, 255]), [[200, 60, 60, 255], [0; 4]]);
+        assert_eq!(shown([0; 4]), [[0; 4], [0; 4]]);
     }
 
     #[test]
