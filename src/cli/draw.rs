@@ -202,8 +202,8 @@ fn artist(paths: &Paths, args: &Args) -> Result<Artist, Failed> {
     meter.clear();
     let encoder = encoder.map_err(|why| model(&why))?;
     let weights = weights(paths, args.weights.as_deref())?;
-    let threads = environment::threads(args.threads);
-    Artist::load(&encoder, &weights, args.device, threads).map_err(|why| model(&why))
+    let threads = environment::threads(args.on.threads);
+    Artist::load(&encoder, &weights, args.on.device, threads).map_err(|why| model(&why))
 }
 
 /// The folder that was named, or one beside the other models, or that of the checkout that this

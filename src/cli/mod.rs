@@ -10,6 +10,7 @@ mod eval;
 mod exchange;
 mod exit;
 mod models;
+mod opening;
 mod page;
 mod prompts;
 mod repl;
