@@ -23,7 +23,7 @@ use crate::store::{Journal, Sessions, StoreError};
 use crate::story::command;
 use crate::story::diff::Stretch;
 use crate::story::lore::Missed;
-use crate::story::message::{Explained, Fault, Stats, Warm};
+use crate::story::message::{Explained, Fault, Recalled, Stats, Warm};
 use crate::story::places::NoPlace;
 use crate::story::record::Streamed;
 use crate::story::{
@@ -88,6 +88,8 @@ pub struct Studio {
     /// Lore that a rule kept out of the last passage, and what its budget left out.
     missed: Vec<Missed>,
     unread: Vec<String>,
+    /// What was found by its meaning for the last passage.
+    recalled: Vec<Recalled>,
     /// Where what the model last read begins, when not at the story's beginning.
     begins: Option<(NodeId, usize)>,
     /// The writer has been told that the context is nearly full.
@@ -132,7 +134,10 @@ pub enum Work {
     },
     Writing,
     /// So many pictures of so many; of none while it is not known.
-    Drawing { done: usize, total: usize },
+    Drawing {
+        done: usize,
+        total: usize,
+    },
 }
 
 /// What a command came to.
@@ -164,7 +169,10 @@ pub enum Notice {
     /// A passage has ended.
     Ended(NodeId, Status),
     /// Pictures came; the first is on the page.
-    Drawn { nodes: Vec<NodeId>, said: String },
+    Drawn {
+        nodes: Vec<NodeId>,
+        said: String,
+    },
     /// A list came: `/pick N` takes one.
     List(String, Vec<Listed>),
     /// What the model reads.
@@ -209,6 +217,7 @@ impl Studio {
             rewound: HashMap::new(),
             missed: Vec::new(),
             unread: Vec::new(),
+            recalled: Vec::new(),
             begins: None,
             warned: false,
             awaited: None,

@@ -92,17 +92,8 @@ pub struct Common {
     /// A name from `illumine models list`, or the path of a GGUF file
     #[arg(short, long, env = "ILLUMINE_MODEL", value_name = "NAME|PATH")]
     pub model: Option<String>,
-    /// auto, cpu, cuda:N or metal
-    #[arg(
-        long,
-        env = "ILLUMINE_DEVICE",
-        default_value = "auto",
-        value_name = "DEVICE"
-    )]
-    pub device: device::Choice,
-    /// Threads that compute; all processors by default
-    #[arg(short, long, env = "ILLUMINE_THREADS", value_name = "N", value_parser = clap::value_parser!(u16).range(1..=512))]
-    pub threads: Option<u16>,
+    #[command(flatten)]
+    pub on: On,
     /// The folder that holds the sessions
     #[arg(long, env = "ILLUMINE_SESSIONS", value_name = "FOLDER", value_hint = ValueHint::DirPath)]
     pub sessions: Option<PathBuf>,
@@ -123,6 +114,22 @@ pub struct Common {
     pub system: Option<String>,
     #[command(flatten)]
     pub sampling: Sampling,
+}
+
+/// What computes.
+#[derive(Args, Clone, Debug, Default)]
+pub struct On {
+    /// auto, cpu, cuda:N or metal
+    #[arg(
+        long,
+        env = "ILLUMINE_DEVICE",
+        default_value = "auto",
+        value_name = "DEVICE"
+    )]
+    pub device: device::Choice,
+    /// Threads that compute; all processors by default
+    #[arg(short, long, env = "ILLUMINE_THREADS", value_name = "N", value_parser = clap::value_parser!(u16).range(1..=512))]
+    pub threads: Option<u16>,
 }
 
 /// The settings that are asked for most; `--set` takes them all.
@@ -281,16 +288,8 @@ pub struct Bench {
     pub json: bool,
     #[arg(short, long, env = "ILLUMINE_MODEL", value_name = "NAME|PATH")]
     pub model: Option<String>,
-    #[arg(short, long, env = "ILLUMINE_THREADS", value_name = "N", value_parser = clap::value_parser!(u16).range(1..=512))]
-    pub threads: Option<u16>,
-    /// auto, cpu, cuda:N or metal
-    #[arg(
-        long,
-        env = "ILLUMINE_DEVICE",
-        default_value = "auto",
-        value_name = "DEVICE"
-    )]
-    pub device: device::Choice,
+    #[command(flatten)]
+    pub on: On,
 }
 
 /// Reads the command line. Help is printed here; a slip is one sentence, as any other failure is.

@@ -81,7 +81,9 @@ fn wanted(args: &Args, from: Option<&Provenance>) -> Result<PictureRequest, Fail
         (Some(_), _) if args.vary.is_some() => {
             let amount = args.vary.unwrap_or_default();
             if !(0.0..=1.0).contains(&amount) {
-                return Err(usage("--vary takes an amount from 0 to 1, as in --vary 0.3"));
+                return Err(usage(
+                    "--vary takes an amount from 0 to 1, as in --vary 0.3",
+                ));
             }
             let of = source(args.from.as_deref().unwrap_or(Path::new("")))?;
             Subject::Vary { of, amount }
@@ -109,9 +111,14 @@ fn wanted(args: &Args, from: Option<&Provenance>) -> Result<PictureRequest, Fail
         subject,
         style,
         seeds: seeds(args, from)?,
-        temperature: args.temperature.or(same.as_ref().and_then(|it| it.temperature)),
+        temperature: args
+            .temperature
+            .or(same.as_ref().and_then(|it| it.temperature)),
         guidance: args.guidance.or(same.as_ref().and_then(|it| it.guidance)),
-        steps: args.steps.map(usize::from).or(same.as_ref().and_then(|it| it.steps)),
+        steps: args
+            .steps
+            .map(usize::from)
+            .or(same.as_ref().and_then(|it| it.steps)),
         size: args.size.or(same.as_ref().map(|it| it.size)).unwrap_or(256),
         background: background.filter(|name| name != "none"),
         build: environment::BUILD.to_string(),
@@ -201,10 +208,10 @@ fn listed(text: &str) -> Option<Vec<u64>> {
 fn artist(paths: &Paths, args: &Args) -> Result<Artist, Failed> {
     let model = |why: &dyn std::fmt::Display| Failed::new(Exit::Model, why);
     let places = environment::weights(paths, args.weights.as_deref());
-    let threads = environment::threads(args.threads);
+    let threads = environment::threads(args.on.threads);
     // The weights first: without them there is no use in fetching the encoder.
     let folder = weights(&places).map_err(|why| model(&why))?;
-    let illuminator = illuminator(&folder, args.device, threads).map_err(|why| model(&why))?;
+    let illuminator = illuminator(&folder, args.on.device, threads).map_err(|why| model(&why))?;
     let catalog = environment::catalog()?;
     let store = environment::model_store(paths, args.offline);
     let mut meter = Meter::new();
@@ -214,7 +221,7 @@ fn artist(paths: &Paths, args: &Args) -> Result<Artist, Failed> {
     });
     meter.clear();
     let encoder = encoder.map_err(|why| model(&why))?;
-    let encoder = SentenceEncoder::on(&encoder, args.device).map_err(|why| model(&why))?;
+    let encoder = SentenceEncoder::on(&encoder, args.on.device).map_err(|why| model(&why))?;
     Ok(Artist::new(Rc::new(encoder), illuminator))
 }
 

@@ -2,15 +2,14 @@
 //!
 //! Libraries never look these up; everything they need is put together here, once.
 
-use super::args::Common;
+use super::args::{Common, On};
 use super::exit::{Exit, Failed};
 use etcetera::BaseStrategy;
 use illumine::editor::Editor;
 use illumine::engine::{ModelLoader, draw};
 use illumine::model::catalog::Catalog;
-use illumine::model::device;
-use illumine::model::gan::config::Config;
 use illumine::model::fetch::{HttpSettings, HubSettings, ModelStore};
+use illumine::model::gan::config::Config;
 use illumine::model::transformer::attention::kv::Kind;
 use illumine::store::Sessions;
 use illumine::store::prompts::Prompts;
@@ -109,7 +108,8 @@ pub fn graphics() -> Graphics {
     let kitty = variable("KITTY_WINDOW_ID").is_some()
         || is("TERM", &["kitty", "ghostty"])
         || is("TERM_PROGRAM", &["kitty", "ghostty"]);
-    let iterm = is("TERM_PROGRAM", &["iterm", "wezterm", "mintty"]) || is("LC_TERMINAL", &["iterm"]);
+    let iterm =
+        is("TERM_PROGRAM", &["iterm", "wezterm", "mintty"]) || is("LC_TERMINAL", &["iterm"]);
     Graphics {
         // Konsole's own are known to be broken.
         ask: colour() && variable("KONSOLE_VERSION").is_none(),
@@ -144,8 +144,8 @@ pub fn loader(paths: &Paths, common: &Common) -> Result<ModelLoader, Failed> {
     Ok(ModelLoader {
         catalog: catalog()?,
         store: model_store(paths, common.offline),
-        device: common.device,
-        threads: threads(common.threads),
+        device: common.on.device,
+        threads: threads(common.on.threads),
         kv: Kind::default(),
         weights: weights(paths, common.weights.as_deref()),
     })
@@ -160,27 +160,26 @@ pub fn weights(paths: &Paths, named: Option<&Path>) -> Vec<PathBuf> {
     }
     let program = env::current_exe().unwrap_or_default();
     let beside = program.ancestors().map(|it| it.join("models").join(NAME));
-    std::iter::once(paths.models.join(NAME)).chain(beside).collect()
+    std::iter::once(paths.models.join(NAME))
+        .chain(beside)
+        .collect()
 }
 
 /// The styles of the weights that are there, for completion.
 fn styles(paths: &Paths, common: &Common) -> Vec<String> {
     let folder = draw::weights(&weights(paths, common.weights.as_deref()));
-    let config = folder.ok().and_then(|it| std::fs::read(it.join("config.json")).ok());
+    let config = folder
+        .ok()
+        .and_then(|it| std::fs::read(it.join("config.json")).ok());
     let config = config.and_then(|json| Config::read(&json).ok());
     let styles = config.map_or(Vec::new(), |config| config.styles);
     styles.iter().map(|name| clean(name).into_owned()).collect()
 }
 
 /// A loader for commands that take only these.
-pub fn plain_loader(
-    paths: &Paths,
-    device: device::Choice,
-    asked: Option<u16>,
-) -> Result<ModelLoader, Failed> {
+pub fn plain_loader(paths: &Paths, on: &On) -> Result<ModelLoader, Failed> {
     let common = Common {
-        device,
-        threads: asked,
+        on: on.clone(),
         ..Common::default()
     };
     loader(paths, &common)

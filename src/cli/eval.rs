@@ -19,7 +19,7 @@ pub fn run(paths: &Paths, what: &Args) -> Result<Exit, Failed> {
     let mut loaded = load(environment::loader(paths, common)?, common.model.as_deref())?;
     let mut meter = Meter::new();
     let mut progress = |done: usize, all: usize| {
-        meter.bytes("Windows scored", done as u64, Some(all as u64));
+        meter.count("Windows scored", done as u64, all as u64);
         true
     };
     let found = perplexity(&mut loaded, &text, *window as usize, &mut progress);

@@ -11,6 +11,7 @@ mod exchange;
 mod exit;
 mod inline;
 mod models;
+mod opening;
 mod page;
 mod prompts;
 mod repl;

@@ -6,6 +6,7 @@ use super::page::Meter;
 use super::{Exit, Failed, complain, print};
 use illumine::model::catalog::{Catalog, Entry};
 use illumine::model::fetch::{FetchError, ModelStore, Progress};
+use illumine::story::sentence::size;
 use std::io::{IsTerminal, Write, stderr, stdin};
 use std::ops::ControlFlow;
 
@@ -173,11 +174,4 @@ fn watched<T>(
 
 fn failed(error: FetchError) -> Failed {
     Failed::new(Exit::Model, error)
-}
-
-fn size(bytes: u64) -> String {
-    match bytes {
-        0..1_000_000_000 => format!("{:.0} MB", bytes as f64 / 1e6),
-        _ => format!("{:.1} GB", bytes as f64 / 1e9),
-    }
 }

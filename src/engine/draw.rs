@@ -11,7 +11,7 @@ use crate::model::gan::concepts::Match;
 use crate::model::gan::reading::{ReadError, read};
 use crate::model::gan::sampling::Sampling;
 use crate::model::gan::tokens::Digits;
-use crate::model::gan::{Drawn, FILES, MIXED, Illuminator, Order, Picture};
+use crate::model::gan::{Drawn, FILES, Illuminator, MIXED, Order, Picture};
 use crate::model::{ModelError, device};
 use crate::story::picture::{
     Drawing, End, Layer, PictureRequest, Provenance, Sight, Source, Style, Subject, Way, Words,
@@ -173,7 +173,10 @@ impl Artist {
         if words.trim().is_empty() {
             return Ok(0.0);
         }
-        let nearest = self.illuminator.concepts.nearest(&self.encoder.embed(words)?);
+        let nearest = self
+            .illuminator
+            .concepts
+            .nearest(&self.encoder.embed(words)?);
         Ok(nearest.first().map_or(0.0, |found| found.similarity))
     }
 
@@ -235,8 +238,8 @@ fn sampling(request: &PictureRequest) -> Result<Sampling, DrawError> {
         guidance: request.guidance.unwrap_or(usual.guidance),
         ..usual
     };
-    let sound = (0.0..=10.0).contains(&sampling.temperature)
-        && (-20.0..=20.0).contains(&sampling.guidance);
+    let sound =
+        (0.0..=10.0).contains(&sampling.temperature) && (-20.0..=20.0).contains(&sampling.guidance);
     sound.then_some(sampling).ok_or(DrawError::Sampling)
 }
 
@@ -263,17 +266,16 @@ impl Desk<'_> {
     fn words(&mut self, prompt: &str) -> Result<bool, DrawError> {
         let styles = self.artist.styles(&self.request.style, None)?;
         let embedding = self.artist.embedding(prompt)?;
-        self.each(prompt, &embedding, &styles, &|_| Way::Words, |it, order, go_on| {
-            it.draw(order, go_on)
-        })
+        self.each(
+            prompt,
+            &embedding,
+            &styles,
+            &|_| Way::Words,
+            |it, order, go_on| it.draw(order, go_on),
+        )
     }
 
-    fn vary(
-        &mut self,
-        tokens: &Digits,
-        led: &Sight,
-        amount: f64,
-    ) -> Result<bool, DrawError> {
+    fn vary(&mut self, tokens: &Digits, led: &Sight, amount: f64) -> Result<bool, DrawError> {
         let (prompt, own) = sight(led);
         let styles = self.artist.styles(&self.request.style, own)?;
         let embedding = self.artist.embedding(prompt)?;

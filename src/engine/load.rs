@@ -29,14 +29,12 @@ pub trait Loader: Send {
         stopped: &dyn Fn() -> bool,
     ) -> Result<Loaded, LoadError>;
 
-    /// The sentence encoder.
+    /// The sentence encoder, by which old passages are recalled and pictures are drawn.
     fn encoder(
         &mut self,
-        _progress: &mut dyn FnMut(&str, u64, Option<u64>),
-        _stopped: &dyn Fn() -> bool,
-    ) -> Result<SentenceEncoder, LoadError> {
-        Err(LoadError::Failed("There is no sentence encoder here".into()))
-    }
+        progress: &mut dyn FnMut(&str, u64, Option<u64>),
+        stopped: &dyn Fn() -> bool,
+    ) -> Result<SentenceEncoder, LoadError>;
 
     /// What draws, and the name of what computes.
     fn illuminator(
@@ -259,7 +257,7 @@ impl Loader for ModelLoader {
         progress: &mut dyn FnMut(&str, u64, Option<u64>),
         stopped: &dyn Fn() -> bool,
     ) -> Result<SentenceEncoder, LoadError> {
-        let path = self.fetched(self.catalog.encoder(), progress, stopped)?;
+        let path = self.fetch(self.catalog.encoder(), progress, stopped)?;
         let encoder = SentenceEncoder::on(&path, self.device);
         encoder.map_err(|error| LoadError::Failed(error.to_string()))
     }
@@ -276,58 +274,13 @@ impl Loader for ModelLoader {
     }
 }
 
-impl ModelLoader {
-    /// The file of an entry of the catalogue, fetched when need be.
-    fn fetched(
-        &self,
-        entry: &Entry,
-        progress: &mut dyn FnMut(&str, u64, Option<u64>),
-        stopped: &dyn Fn() -> bool,
-    ) -> Result<PathBuf, LoadError> {
-        let mut watch = watch(progress, stopped);
-        self.store.ensure(entry, &mut watch).map_err(failed)
-    }
-
-    /// Where the model's file is, fetched when need be, and its SHA-256.
-    fn find(
-        &self,
-        model: &str,
-        progress: &mut dyn FnMut(&str, u64, Option<u64>),
-        stopped: &dyn Fn() -> bool,
-    ) -> Result<Found, LoadError> {
-        let mut watch = watch(progress, stopped);
-        let choice = match model {
-            "" => Choice::Entry(self.catalog.default_entry()),
-            wanted => {
-                let choice = self.catalog.choose(wanted);
-                choice.map_err(|error| LoadError::Failed(error.to_string()))?
-            }
-        };
-        let (name, path) = match choice {
-            Choice::Entry(entry) => {
-                let path = self.store.ensure(entry, &mut watch).map_err(failed)?;
-                (entry.name.clone(), path)
-            }
-            Choice::File(path) => {
-                // A file that is no model is said before it is read whole for its checksum.
-                let gguf = Gguf::open(&path).map_err(ModelError::from);
-                let usable = gguf.and_then(|gguf| supported(&gguf));
-                usable.map_err(|error| LoadError::Failed(error.to_string()))?;
-                (path.display().to_string(), path)
-            }
-        };
-        let sha256 = self.store.sha256_of(&path, &mut watch).map_err(failed)?;
-        Ok(Found { name, path, sha256 })
-    }
-}
-
-/// Tells of a fetch, and ends it when stopped.
-fn watch<'a>(
-    progress: &'a mut dyn FnMut(&str, u64, Option<u64>),
-    stopped: &'a dyn Fn() -> bool,
-) -> impl FnMut(&Progress) -> ControlFlow<()> + 'a {
+/// Hands the news of fetching on, and the wish to stop back.
+fn watching(
+    progress: &mut dyn FnMut(&str, u64, Option<u64>),
+    stopped: &dyn Fn() -> bool,
+) -> impl FnMut(&Progress) -> ControlFlow<()> {
     let mut throttle = Throttle::default();
-    move |news: &Progress| {
+    move |news| {
         if throttle.lets(news) {
             progress(&news.what, news.done, news.total);
         }
@@ -338,10 +291,56 @@ fn watch<'a>(
     }
 }
 
-fn failed(error: FetchError) -> LoadError {
-    match error {
-        FetchError::Stopped { .. } => LoadError::Stopped,
-        error => LoadError::Failed(error.to_string()),
+impl From<FetchError> for LoadError {
+    fn from(error: FetchError) -> LoadError {
+        match error {
+            FetchError::Stopped { .. } => LoadError::Stopped,
+            error => LoadError::Failed(error.to_string()),
+        }
+    }
+}
+
+impl ModelLoader {
+    fn fetch(
+        &self,
+        entry: &Entry,
+        progress: &mut dyn FnMut(&str, u64, Option<u64>),
+        stopped: &dyn Fn() -> bool,
+    ) -> Result<PathBuf, LoadError> {
+        Ok(self.store.ensure(entry, &mut watching(progress, stopped))?)
+    }
+
+    /// Where the model's file is, fetched when need be, and its SHA-256.
+    fn find(
+        &self,
+        model: &str,
+        progress: &mut dyn FnMut(&str, u64, Option<u64>),
+        stopped: &dyn Fn() -> bool,
+    ) -> Result<Found, LoadError> {
+        let choice = match model {
+            "" => Choice::Entry(self.catalog.default_entry()),
+            wanted => {
+                let choice = self.catalog.choose(wanted);
+                choice.map_err(|error| LoadError::Failed(error.to_string()))?
+            }
+        };
+        let (name, path) = match choice {
+            Choice::Entry(entry) => {
+                let path = self.fetch(entry, progress, stopped)?;
+                (entry.name.clone(), path)
+            }
+            Choice::File(path) => {
+                // A file that is no model is said before it is read whole for its checksum.
+                let gguf = Gguf::open(&path).map_err(ModelError::from);
+                let usable = gguf.and_then(|gguf| supported(&gguf));
+                usable.map_err(|error| LoadError::Failed(error.to_string()))?;
+                (path.display().to_string(), path)
+            }
+        };
+        let sha256 = self
+            .store
+            .sha256_of(&path, &mut watching(progress, stopped))?;
+        Ok(Found { name, path, sha256 })
     }
 }
 

@@ -14,20 +14,24 @@ mod passage;
 pub mod perplexity;
 mod picture;
 mod prompt;
+mod recall;
 mod speculate;
 mod spelled;
 
+pub(crate) use candidates::candidates;
 use draw::Artist;
 pub use encode::encode;
 pub use generate::SLICE;
+pub(crate) use generate::text;
 pub use load::{LoadError, Loaded, Loader, ModelLoader, Place, read};
 
 use crate::model::encoder::SentenceEncoder;
 use crate::story::message::{Fault, Stats, Warm};
 use crate::story::{Event, Request, Status};
+use recall::Recaller;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::rc::Rc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, mpsc};
 use std::thread::{self, JoinHandle};
 
@@ -114,7 +118,9 @@ struct Worker<'a, L> {
     why_not: Option<String>,
     /// What draws, once something was drawn.
     artist: Option<Rc<Artist>>,
+    /// Read when it is first asked for.
     encoder: Option<Rc<SentenceEncoder>>,
+    recaller: Option<Recaller>,
     events: &'a mpsc::Sender<Event>,
 }
 
@@ -130,6 +136,7 @@ fn work<L: Loader>(
         why_not: None,
         artist: None,
         encoder: None,
+        recaller: None,
         events,
     };
     for (job, request) in inbox {
@@ -180,7 +187,8 @@ impl<L: Loader> Worker<'_, L> {
             Request::Load { model } => self.load(&model, stopped),
             _ if stopped() => Ok((Status::Stopped, Stats::default())),
             Request::Picture(picture) => self.picture(*picture, stopped),
-            request => {
+            mut request => {
+                self.recall(&mut request, stopped)?;
                 let why_not = self.why_not.clone();
                 let loaded = self.loaded.as_mut().ok_or_else(|| Failure {
                     why: why_not
@@ -189,10 +197,8 @@ impl<L: Loader> Worker<'_, L> {
                 })?;
                 let emit = |event| self.events.send(event).is_ok();
                 match request {
-                    Request::Text(text) => generate::text(loaded, &text, &emit, stopped),
-                    Request::Candidates(several) => {
-                        candidates::candidates(loaded, &several, &emit, stopped)
-                    }
+                    Request::Text(text) => self::text(loaded, &text, &emit, stopped),
+                    Request::Candidates(several) => candidates(loaded, &several, &emit, stopped),
                     Request::Alternatives(text) => {
                         alternatives::alternatives(loaded, &text, &emit, stopped)
                     }
@@ -208,13 +214,52 @@ impl<L: Loader> Worker<'_, L> {
                         }
                         Ok((Status::Complete, Stats::default()))
                     }
-                    Request::Load { .. } | Request::Picture(_) => Ok((Status::Complete, Stats::default())),
+                    Request::Load { .. } | Request::Picture(_) => {
+                        Ok((Status::Complete, Stats::default()))
+                    }
                 }
             }
         }
     }
 
-    /// The sentence encoder, made when it is first needed.
+    /// Puts what is found by its meaning into the request. A passage is written all the same where
+    /// that cannot be done.
+    fn recall(&mut self, request: &mut Request, stopped: &dyn Fn() -> bool) -> Result<(), Failure> {
+        let asked = match request {
+            Request::Text(one) | Request::Alternatives(one) | Request::Explain(one) => {
+                std::slice::from_mut(one)
+            }
+            Request::Candidates(several) => several.as_mut_slice(),
+            _ => return Ok(()),
+        };
+        let Some((first, others)) = asked.split_first_mut() else {
+            return Ok(());
+        };
+        if first.recall.is_none() {
+            return Ok(());
+        }
+        if self.recaller.is_none() {
+            match self.encoder(stopped) {
+                Ok(encoder) => self.recaller = Some(Recaller::new(encoder)),
+                Err(LoadError::Stopped) => return Ok(()),
+                Err(LoadError::Failed(why)) => {
+                    let why = format!("Nothing is recalled: {why}; /set recall 0 asks for nothing");
+                    let _ = self.events.send(Event::Warned(why));
+                    first.recall = None;
+                }
+            }
+        }
+        if let (Some(loaded), Some(recaller)) = (&self.loaded, &mut self.recaller) {
+            let found = recaller.recall(loaded, first, &mut || !stopped())?;
+            let _ = self.events.send(Event::Recalled(found.unwrap_or_default()));
+        }
+        for other in others {
+            other.context.clone_from(&first.context);
+        }
+        Ok(())
+    }
+
+    /// The sentence encoder, fetched and read when it is first asked for.
     fn encoder(&mut self, stopped: &dyn Fn() -> bool) -> Result<Rc<SentenceEncoder>, LoadError> {
         if let Some(encoder) = &self.encoder {
             return Ok(encoder.clone());

@@ -340,7 +340,12 @@ impl Story {
                 .filter(|id| self.is_shown(*id) && self.picture(*id).is_some())
                 .filter(|id| !found.iter().any(|(_, known)| known == id))
                 .collect();
-            shown.sort_by_key(|id| (self.picture(*id).and_then(|it| it.beside).unwrap_or(*id), *id));
+            shown.sort_by_key(|id| {
+                (
+                    self.picture(*id).and_then(|it| it.beside).unwrap_or(*id),
+                    *id,
+                )
+            });
             found.extend(shown.into_iter().map(|id| (at, id)));
         };
         take(0, self.roots());

@@ -6,7 +6,7 @@ use super::{Outcome, Refusal, Studio, Work, cannot};
 use crate::story::diff;
 use crate::story::message::Goal;
 use crate::story::sampling::SETTINGS;
-use crate::story::sentence::excerpt;
+use crate::story::sentence::{excerpt, hit};
 use crate::story::{Author, Command, Node, NodeId, Passage, Place, Request, Sampling, places};
 
 /// Rows that a list shows at most.
@@ -36,9 +36,8 @@ impl Studio {
             }
             let children = self.story.children(id);
             // A picture is no other way on.
-            let way = |id: &&NodeId| {
-                !self.story.is_hidden(**id) && self.story.picture(**id).is_none()
-            };
+            let way =
+                |id: &&NodeId| !self.story.is_hidden(**id) && self.story.picture(**id).is_none();
             let shown = children.iter().filter(way).count();
             let deeper = depth + usize::from(shown > 1);
             let (pictures, passages): (Vec<NodeId>, Vec<NodeId>) = children
@@ -93,8 +92,8 @@ impl Studio {
         let wanted = words.to_lowercase();
         let found = self.story.nodes().iter().rev().filter_map(|node| {
             let around = match &node.picture {
-                Some(_) => around(&title(node), &wanted)?,
-                None => around(&node.text, &wanted)?,
+                Some(_) => hit(&title(node), &wanted, 80)?,
+                None => hit(&node.text, &wanted, 80)?,
             };
             Some(Listed {
                 label: format!("#{} {}: {around}", node.id, who(node)),
@@ -253,14 +252,4 @@ fn authors(path: &[Passage]) -> String {
     let parts = parts.iter().filter(|(_, n)| *n > 0);
     let parts: Vec<String> = parts.map(|(name, n)| format!("{name} {n}")).collect();
     format!("Characters of the story: {}", parts.join(", "))
-}
-
-/// A hit and some words around it, if the text has one.
-fn around(text: &str, wanted: &str) -> Option<String> {
-    let lower = text.to_lowercase();
-    let at = lower.find(wanted)?;
-    // Lower case may be longer or shorter: the place is only near.
-    let from = (at.saturating_sub(30)..=at).find(|at| text.is_char_boundary(*at))?;
-    let before = if from > 0 { "…" } else { "" };
-    Some(format!("{before}{}", excerpt(text.get(from..)?, 80)))
 }

@@ -159,7 +159,10 @@ impl Studio {
     fn stand_at(&mut self, place: Place, why: Move, more: Vec<Change>) -> Result<(), Refusal> {
         // Nothing is written after a picture, but after what it illustrates.
         let (mut records, mut to) = (Vec::new(), place.node);
-        if let Some(picture) = to.and_then(|id| self.story.node(id)).filter(|it| it.picture.is_some()) {
+        if let Some(picture) = to
+            .and_then(|id| self.story.node(id))
+            .filter(|it| it.picture.is_some())
+        {
             to = picture.parent;
         }
         if place.cut.is_some() {

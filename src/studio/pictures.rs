@@ -241,6 +241,7 @@ impl Studio {
             bans: Vec::new(),
             heal: false,
             begin: Vec::new(),
+            recall: None,
             sampling,
         })
     }
@@ -251,9 +252,8 @@ impl Studio {
         let on_page = self.story.pictures_on(&path);
         let Some(name) = name else {
             let last = on_page.last().map(|(_, id)| *id);
-            return last.ok_or_else(|| {
-                cannot("There is no picture on the page yet; /image draws one")
-            });
+            return last
+                .ok_or_else(|| cannot("There is no picture on the page yet; /image draws one"));
         };
         let id = places::find(&self.story, name)?.node;
         let own = id.filter(|id| self.story.picture(*id).is_some());

@@ -132,7 +132,10 @@ mod tests {
         let mut buffer = Buffer::empty(Rect::new(0, 0, 1, 6));
         blocks.draw(Rect::new(0, 2, 1, 3), -2, &mut buffer);
         let drawn = |y| buffer[(0, y)].symbol() == "▀";
-        assert_eq!([0, 1, 2, 3, 4, 5].map(drawn), [false, false, true, true, false, false]);
+        assert_eq!(
+            [0, 1, 2, 3, 4, 5].map(drawn),
+            [false, false, true, true, false, false]
+        );
     }
 
     #[test]

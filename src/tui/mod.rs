@@ -10,6 +10,7 @@ mod blocks;
 mod columns;
 mod complete;
 mod editing;
+mod frames;
 mod gallery;
 mod history;
 mod inbox;
@@ -32,14 +33,15 @@ mod wrap;
 mod tests;
 
 pub use app::App;
+pub use frames::frame_times;
 pub use probe::Hints as Graphics;
 
 use crate::editor::{Editor, EditorError};
 use crate::story::{Command, Event};
 use crate::studio::Studio;
 use app::Wish;
-use gallery::{Gallery, Means};
 use crossterm::event::Event as TerminalEvent;
+use gallery::{Gallery, Means};
 use inbox::Input;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTSTP};
 use std::io;

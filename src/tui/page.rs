@@ -121,11 +121,11 @@ impl Page {
     /// Takes the size of the pane, and finds what is to be seen in it.
     pub fn fit(&mut self, width: usize, height: usize) {
         let width = width.max(1);
-        let changed = (width, height) != (self.width, self.height);
-        for paragraph in &mut self.paragraphs {
-            if width != self.width || (changed && paragraph.block.is_some()) {
-                paragraph.resize(width, height);
-            }
+        if (width, height) != (self.width, self.height) {
+            let other_width = width != self.width;
+            let stale = |it: &&mut Paragraph| other_width || it.block.is_some();
+            let paragraphs = self.paragraphs.iter_mut().filter(stale);
+            paragraphs.for_each(|paragraph| paragraph.resize(width, height));
         }
         (self.width, self.height) = (width, height);
         self.look();

@@ -155,7 +155,10 @@ fn picker(hints: Hints, answers: Answers) -> Option<Picker> {
 fn window() -> Option<(u16, u16)> {
     let size = crossterm::terminal::window_size().ok()?;
     let cell = |pixels: u16, cells: u16| pixels.checked_div(cells).filter(|pixels| *pixels > 0);
-    Some((cell(size.width, size.columns)?, cell(size.height, size.rows)?))
+    Some((
+        cell(size.width, size.columns)?,
+        cell(size.height, size.rows)?,
+    ))
 }
 
 #[cfg(test)]

@@ -1,8 +1,8 @@
 //! The command line of pictures: drawing, and training what draws.
 
+use super::On;
 use clap::builder::FalseyValueParser;
 use clap::{Args, Subcommand, ValueHint};
-use illumine::model::device;
 use std::path::PathBuf;
 
 #[derive(Args, Debug)]
@@ -64,16 +64,8 @@ pub struct Draw {
     /// Never use the network
     #[arg(long, env = "ILLUMINE_OFFLINE", value_parser = FalseyValueParser::new())]
     pub offline: bool,
-    #[arg(short, long, env = "ILLUMINE_THREADS", value_name = "N", value_parser = clap::value_parser!(u16).range(1..=512))]
-    pub threads: Option<u16>,
-    /// auto, cpu, cuda:N or metal
-    #[arg(
-        long,
-        env = "ILLUMINE_DEVICE",
-        default_value = "auto",
-        value_name = "DEVICE"
-    )]
-    pub device: device::Choice,
+    #[command(flatten)]
+    pub on: On,
 }
 
 #[derive(Debug, Subcommand)]
@@ -166,12 +158,6 @@ pub struct Gan {
     /// Never use the network
     #[arg(long, env = "ILLUMINE_OFFLINE", value_parser = FalseyValueParser::new())]
     pub offline: bool,
-    /// auto, cpu, cuda:N or metal
-    #[arg(
-        long,
-        env = "ILLUMINE_DEVICE",
-        default_value = "auto",
-        value_name = "DEVICE"
-    )]
-    pub device: device::Choice,
+    #[command(flatten)]
+    pub on: On,
 }

@@ -17,17 +17,119 @@ const SHORTEST: usize = 4;
 
 /// Words that name nothing to be drawn.
 const EMPTY: &[&str] = &[
-    "about", "after", "again", "against", "almost", "along", "already", "also", "always", "another",
-    "anything", "around", "away", "back", "because", "been", "before", "behind", "being", "below",
-    "between", "came", "come", "could", "does", "done", "down", "each", "even", "ever", "every",
-    "everything", "first", "from", "gone", "have", "having", "here", "into", "itself", "just",
-    "knew", "know", "last", "like", "little", "long", "made", "make", "many", "might", "more",
-    "most", "much", "must", "never", "next", "nothing", "once", "only", "other", "over", "said",
-    "same", "seemed", "should", "since", "some", "someone", "something", "soon", "still", "such",
-    "than", "that", "their", "them", "themselves", "then", "there", "these", "they", "thing",
-    "this", "those", "though", "thought", "through", "time", "told", "took", "toward", "towards",
-    "under", "until", "upon", "very", "want", "wanted", "well", "went", "were", "what", "when",
-    "where", "which", "while", "whom", "will", "with", "without", "would", "your",
+    "about",
+    "after",
+    "again",
+    "against",
+    "almost",
+    "along",
+    "already",
+    "also",
+    "always",
+    "another",
+    "anything",
+    "around",
+    "away",
+    "back",
+    "because",
+    "been",
+    "before",
+    "behind",
+    "being",
+    "below",
+    "between",
+    "came",
+    "come",
+    "could",
+    "does",
+    "done",
+    "down",
+    "each",
+    "even",
+    "ever",
+    "every",
+    "everything",
+    "first",
+    "from",
+    "gone",
+    "have",
+    "having",
+    "here",
+    "into",
+    "itself",
+    "just",
+    "knew",
+    "know",
+    "last",
+    "like",
+    "little",
+    "long",
+    "made",
+    "make",
+    "many",
+    "might",
+    "more",
+    "most",
+    "much",
+    "must",
+    "never",
+    "next",
+    "nothing",
+    "once",
+    "only",
+    "other",
+    "over",
+    "said",
+    "same",
+    "seemed",
+    "should",
+    "since",
+    "some",
+    "someone",
+    "something",
+    "soon",
+    "still",
+    "such",
+    "than",
+    "that",
+    "their",
+    "them",
+    "themselves",
+    "then",
+    "there",
+    "these",
+    "they",
+    "thing",
+    "this",
+    "those",
+    "though",
+    "thought",
+    "through",
+    "time",
+    "told",
+    "took",
+    "toward",
+    "towards",
+    "under",
+    "until",
+    "upon",
+    "very",
+    "want",
+    "wanted",
+    "well",
+    "went",
+    "were",
+    "what",
+    "when",
+    "where",
+    "which",
+    "while",
+    "whom",
+    "will",
+    "with",
+    "without",
+    "would",
+    "your",
 ];
 
 impl Artist {
@@ -96,13 +198,20 @@ pub fn keywords(text: &str, labels: &[String]) -> Vec<String> {
     own.sort();
     own.dedup_by_key(|(at, ..)| *at);
     let from = own.len().saturating_sub(THINGS);
-    own[from..].iter().map(|(.., label)| label.to_string()).collect()
+    own[from..]
+        .iter()
+        .map(|(.., label)| label.to_string())
+        .collect()
 }
 
 /// Words in small letters, without what stands around them.
 fn bare(text: &str) -> Vec<String> {
     let words = text.split(|c: char| !c.is_alphanumeric() && c != '\'');
-    let words = words.map(|word| word.trim_matches('\'').trim_end_matches("'s").to_lowercase());
+    let words = words.map(|word| {
+        word.trim_matches('\'')
+            .trim_end_matches("'s")
+            .to_lowercase()
+    });
     words.filter(|word| !word.is_empty()).collect()
 }
 
@@ -139,12 +248,26 @@ mod tests {
 
     #[test]
     fn the_last_things_that_a_passage_names_are_its_keywords() {
-        let labels: Vec<String> = ["bear", "polar bear", "castle", "cherry", "ship", "moon", "ax"]
-            .map(String::from)
-            .to_vec();
+        let labels: Vec<String> = [
+            "bear",
+            "polar bear",
+            "castle",
+            "cherry",
+            "ship",
+            "moon",
+            "ax",
+        ]
+        .map(String::from)
+        .to_vec();
         let found = |text| keywords(text, &labels).join(", ");
-        assert_eq!(found("The polar bear looked at two ships."), "polar bear, ship");
-        assert_eq!(found("Cherries, a castle, a ship; the moon!"), "castle, ship, moon");
+        assert_eq!(
+            found("The polar bear looked at two ships."),
+            "polar bear, ship"
+        );
+        assert_eq!(
+            found("Cherries, a castle, a ship; the moon!"),
+            "castle, ship, moon"
+        );
         assert_eq!(found("Shipping and mooning about, with an ax."), "");
         assert_eq!(found(""), "");
     }
@@ -153,7 +276,10 @@ mod tests {
     fn a_models_line_is_tidied() {
         assert_eq!(tidy("  \"A ship at sea.\"\nScene: more"), "A ship at sea");
         assert_eq!(tidy(""), "");
-        assert_eq!(last_sentence("It rained. The ship came in."), "The ship came in.");
+        assert_eq!(
+            last_sentence("It rained. The ship came in."),
+            "The ship came in."
+        );
         assert_eq!(last_sentence("One"), "One");
     }
 }

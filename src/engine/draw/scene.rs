@@ -17,8 +17,8 @@ const PLACES: &[&str] = &[
 ];
 /// Words that stand between things.
 const BETWEEN: &[&str] = &[
-    "and", "with", "beside", "near", "while", "as", "or", "then", "that", "which", "who", "holding",
-    "carrying", "wearing",
+    "and", "with", "beside", "near", "while", "as", "or", "then", "that", "which", "who",
+    "holding", "carrying", "wearing",
 ];
 /// Words that name nothing.
 const ARTICLES: &[&str] = &[
@@ -129,10 +129,7 @@ mod tests {
             ),
             ("a red dragon", "sunrise over mountains|red dragon"),
             ("in the forest", "forest"),
-            (
-                "a cat, a dog, a fox, a bear in a wood",
-                "wood|cat|dog|fox",
-            ),
+            ("a cat, a dog, a fox, a bear in a wood", "wood|cat|dog|fox"),
             ("", "sunrise over mountains"),
         ] {
             assert_eq!(parts(words).join("|"), expected, "{words}");

@@ -30,7 +30,13 @@ impl Illuminator {
                 Led { text, concepts }
             }
         };
-        self.make(near, &led, Basis::default(), &mut streams(near, None), go_on)
+        self.make(
+            near,
+            &led,
+            Basis::default(),
+            &mut streams(near, None),
+            go_on,
+        )
     }
 }
 

@@ -179,7 +179,13 @@ impl Illuminator {
         go_on: &mut dyn FnMut() -> bool,
     ) -> Result<Option<Drawn>, ModelError> {
         let led = self.led(order)?;
-        self.make(order, &led, Basis::default(), &mut streams(order, None), go_on)
+        self.make(
+            order,
+            &led,
+            Basis::default(),
+            &mut streams(order, None),
+            go_on,
+        )
     }
 
     /// What leads the pictures of an order, and the concepts that it was taken for.

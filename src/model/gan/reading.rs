@@ -136,7 +136,10 @@ mod tests {
             let at = |x: usize, y: usize| &picture.pixels[(y * 64 + x) * 4..][..4];
             assert_eq!(at(32, 2), [0; 4], "{format:?}");
             let middle = at(32, 32);
-            assert!(middle[0].abs_diff(200) < 6 && middle[3] == 255, "{format:?}: {middle:?}");
+            assert!(
+                middle[0].abs_diff(200) < 6 && middle[3] == 255,
+                "{format:?}: {middle:?}"
+            );
         }
         let faint = RgbaImage::from_pixel(64, 64, Rgba([255, 255, 255, 128]));
         let picture = read(&file(&faint, ImageFormat::Png), 64).unwrap();
@@ -151,7 +154,10 @@ mod tests {
             let shown = to_show(&file(&picture, ImageFormat::Png)).unwrap();
             [0, 1].map(|x| shown.get_pixel(x, 0).0)
         };
-        assert_eq!(shown([0, 0, 0, 255]), [[0, 0, 0, 255], [0xf2, 0xe8, 0xd5, 255]]);
+        assert_eq!(
+            shown([0, 0, 0, 255]),
+            [[0, 0, 0, 255], [0xf2, 0xe8, 0xd5, 255]]
+        );
         assert_eq!(shown([255, 255, 250, 255])[1], [0xf2, 0xe8, 0xd5, 255]);
         assert_eq!(shown([200, 60, 60, 255]), [[200, 60, 60, 255], [0; 4]]);
         assert_eq!(shown([0; 4]), [[0; 4], [0; 4]]);
@@ -171,6 +177,9 @@ mod tests {
         huge[29..33].copy_from_slice(&sum.to_be_bytes());
         assert!(matches!(read(&huge, 64), Err(ReadError::Pixels)));
         assert!(read(b"no picture at all", 64).is_err());
-        assert!(matches!(decode(&vec![0; LARGEST + 1]), Err(ReadError::File)));
+        assert!(matches!(
+            decode(&vec![0; LARGEST + 1]),
+            Err(ReadError::File)
+        ));
     }
 }

@@ -7,8 +7,8 @@ use super::html::{STYLE, escaped, figure, paragraphs};
 use super::pages::{self, Piece, Span};
 use super::text::{Names, authors, title};
 use super::{ExportError, Extent, Meta};
-use crate::story::{NodeId, Picture, Story};
 use crate::story::sentence::excerpt;
+use crate::story::{NodeId, Picture, Story};
 use sha2::{Digest, Sha256};
 use std::io::{Cursor, Write};
 use std::sync::Arc;
@@ -56,11 +56,7 @@ pub fn book(story: &Story, extent: Extent, meta: &Meta) -> Result<Vec<u8>, Expor
 /// A picture's number and file.
 type Image = (NodeId, Arc<[u8]>);
 
-fn archive(
-    chapters: &[Chapter],
-    images: &[Image],
-    meta: &Meta,
-) -> zip::result::ZipResult<Vec<u8>> {
+fn archive(chapters: &[Chapter], images: &[Image], meta: &Meta) -> zip::result::ZipResult<Vec<u8>> {
     let mut out = ZipWriter::new(Cursor::new(Vec::new()));
     // The kind of file stands first and plain, so that it can be told from the first bytes.
     let stored = SimpleFileOptions::default().compression_method(CompressionMethod::Stored);
@@ -104,11 +100,22 @@ const CONTAINER: &str = r#"<?xml version="1.0" encoding="UTF-8"?>
 fn package(chapters: &[Chapter], images: &[Image], meta: &Meta) -> String {
     let pictures: String = images
         .iter()
-        .map(|(id, _)| format!("    <item id=\"picture-{id}\" href=\"images/{}\" media-type=\"image/png\"/>\n", Picture::file(*id)))
+        .map(|(id, _)| {
+            format!(
+                "    <item id=\"picture-{id}\" href=\"images/{}\" media-type=\"image/png\"/>\n",
+                Picture::file(*id)
+            )
+        })
         .collect();
     let (visual, summary) = match images.is_empty() {
-        true => ("", "Text alone, in reading order, with headings and a table of contents."),
-        false => (VISUAL, "Text in reading order, with headings and a table of contents; every picture is described."),
+        true => (
+            "",
+            "Text alone, in reading order, with headings and a table of contents.",
+        ),
+        false => (
+            VISUAL,
+            "Text in reading order, with headings and a table of contents; every picture is described.",
+        ),
     };
     let items: String = (1..=chapters.len())
         .map(|n| format!("    <item id=\"chapter-{n}\" href=\"chapter-{n}.xhtml\" media-type=\"application/xhtml+xml\"/>\n"))
@@ -260,8 +267,8 @@ fn give(spans: &mut Vec<Span>, span: &Span, words: &mut String) {
 }
 
 fn last(chapters: &mut [(Option<String>, Vec<Piece>)], piece: Piece) {
-    let says = piece.spans.iter().any(|span| !span.text.trim().is_empty())
-        || !piece.pictures.is_empty();
+    let says =
+        piece.spans.iter().any(|span| !span.text.trim().is_empty()) || !piece.pictures.is_empty();
     if let Some((_, pieces)) = chapters.last_mut().filter(|_| says) {
         pieces.push(piece);
     }

@@ -58,11 +58,7 @@ pub fn page(story: &Story, extent: Extent, meta: &Meta) -> String {
 }
 
 /// The words of pieces, an empty line between paragraphs; each author's words in a span.
-pub fn paragraphs(
-    pieces: &[Piece],
-    names: &Names,
-    figure: &dyn Fn(NodeId) -> String,
-) -> String {
+pub fn paragraphs(pieces: &[Piece], names: &Names, figure: &dyn Fn(NodeId) -> String) -> String {
     let mut paper = Paper::default();
     for piece in pieces {
         if !piece.gap.is_empty() {

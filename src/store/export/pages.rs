@@ -230,7 +230,10 @@ pub fn pictures(story: &Story, extent: Extent) -> Vec<NodeId> {
     if extent == Extent::Tree {
         pieces.extend(branches(story).into_iter().flat_map(|branch| branch.pieces));
     }
-    let mut found: Vec<NodeId> = pieces.into_iter().flat_map(|piece| piece.pictures).collect();
+    let mut found: Vec<NodeId> = pieces
+        .into_iter()
+        .flat_map(|piece| piece.pictures)
+        .collect();
     found.sort_unstable();
     found.dedup();
     found

@@ -117,7 +117,9 @@ fn shown(story: &Story, id: NodeId) -> String {
 /// What may stand between Markdown's brackets.
 fn bracketless(text: &str) -> String {
     let open = |c: char| "[]*_`\\<".contains(c);
-    let bits = text.chars().flat_map(|c| open(c).then_some('\\').into_iter().chain([c]));
+    let bits = text
+        .chars()
+        .flat_map(|c| open(c).then_some('\\').into_iter().chain([c]));
     bits.collect()
 }
 

@@ -164,8 +164,11 @@ fn wanted(rest: &str, name: &str) -> Result<Wanted, ParseError> {
                 let digits = value.strip_prefix('#').unwrap_or(value);
                 let sound = digits.len() == 6 && digits.bytes().all(|b| b.is_ascii_hexdigit());
                 let what = "a colour as six hexadecimal digits, as in background=#f5e6c8";
-                wanted.background =
-                    Some(sound.then(|| value.to_string()).ok_or_else(|| wants(name, what))?);
+                wanted.background = Some(
+                    sound
+                        .then(|| value.to_string())
+                        .ok_or_else(|| wants(name, what))?,
+                );
             }
             // Whatever else has such a mark in it is words.
             _ => words.push(word),
@@ -244,12 +247,25 @@ mod tests {
         let Draw::Vary { amount, of, wanted } = draw("/vary 30% #12 3") else {
             panic!()
         };
-        assert_eq!((amount, of.as_deref(), wanted.count), (0.3, Some("#12"), Some(3)));
-        assert!(matches!(draw("/vary 1"), Draw::Vary { amount: 1.0, of: None, .. }));
+        assert_eq!(
+            (amount, of.as_deref(), wanted.count),
+            (0.3, Some("#12"), Some(3))
+        );
+        assert!(matches!(
+            draw("/vary 1"),
+            Draw::Vary {
+                amount: 1.0,
+                of: None,
+                ..
+            }
+        ));
         let Draw::Lerp { from, to, wanted } = draw("/lerp \"a red fox\" #3 7") else {
             panic!()
         };
-        assert_eq!((from.as_str(), to.as_str(), wanted.count), ("a red fox", "#3", Some(7)));
+        assert_eq!(
+            (from.as_str(), to.as_str(), wanted.count),
+            ("a red fox", "#3", Some(7))
+        );
         let Draw::Restyle { of, style, wanted } = draw("/restyle \"my cat.jpg\" ink a cat") else {
             panic!()
         };
@@ -275,7 +291,10 @@ mod tests {
             ("/restyle #1", "a style"),
         ] {
             let error = parse(line).unwrap_err().to_string();
-            assert!(error.contains(part) && !error.contains('\n'), "{line}: {error}");
+            assert!(
+                error.contains(part) && !error.contains('\n'),
+                "{line}: {error}"
+            );
         }
     }
 }
