@@ -5,6 +5,7 @@
 //! what it looks like is not.
 
 mod choices;
+mod drawn;
 mod edits;
 mod files;
 mod frame;
@@ -96,7 +97,7 @@ pub struct Studio {
     warned: bool,
     /// Pictures that the engine was asked for.
     awaited: Option<pictures::Awaited>,
-    /// Files of pictures that are not on disk: of a private session, or until the disk takes them.
+    /// Files of a private session's pictures.
     held: BTreeMap<NodeId, Arc<[u8]>>,
     /// However large what the model has read is, it is to be kept.
     any_size: bool,

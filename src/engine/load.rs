@@ -1,11 +1,12 @@
 //! From a model's name to a model in memory, with its tokenizer, template and cache.
 
 use super::draw;
+use super::fetching::watching;
 use super::speculate::Ahead;
 use crate::model::catalog::{Catalog, Choice, Entry};
 use crate::model::device;
 use crate::model::encoder::SentenceEncoder;
-use crate::model::fetch::{FetchError, ModelStore, Progress};
+use crate::model::fetch::ModelStore;
 use crate::model::gan::Illuminator;
 use crate::model::gguf::Gguf;
 use crate::model::sampler::dry::Breakers;
@@ -14,7 +15,6 @@ use crate::model::transformer::attention::kv::Kind;
 use crate::model::{Branch, ModelError, Placement, Rows, TextModel, Tokenizer, supported};
 use crate::story::About;
 use crate::story::untrusted::clean_line;
-use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
@@ -274,32 +274,6 @@ impl Loader for ModelLoader {
     }
 }
 
-/// Hands the news of fetching on, and the wish to stop back.
-fn watching(
-    progress: &mut dyn FnMut(&str, u64, Option<u64>),
-    stopped: &dyn Fn() -> bool,
-) -> impl FnMut(&Progress) -> ControlFlow<()> {
-    let mut throttle = Throttle::default();
-    move |news| {
-        if throttle.lets(news) {
-            progress(&news.what, news.done, news.total);
-        }
-        match stopped() {
-            true => ControlFlow::Break(()),
-            false => ControlFlow::Continue(()),
-        }
-    }
-}
-
-impl From<FetchError> for LoadError {
-    fn from(error: FetchError) -> LoadError {
-        match error {
-            FetchError::Stopped { .. } => LoadError::Stopped,
-            error => LoadError::Failed(error.to_string()),
-        }
-    }
-}
-
 impl ModelLoader {
     fn fetch(
         &self,
@@ -341,25 +315,6 @@ impl ModelLoader {
             .store
             .sha256_of(&path, &mut watching(progress, stopped))?;
         Ok(Found { name, path, sha256 })
-    }
-}
-
-/// Lets one notice in 2 MB through: fetching tells of every 128 kB.
-#[derive(Default)]
-struct Throttle {
-    what: String,
-    next: u64,
-}
-
-impl Throttle {
-    fn lets(&mut self, news: &Progress) -> bool {
-        let other = self.what != news.what;
-        let due = other || news.done >= self.next || Some(news.done) == news.total;
-        if due {
-            self.what.clone_from(&news.what);
-            self.next = news.done + 2_000_000;
-        }
-        due
     }
 }
 

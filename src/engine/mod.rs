@@ -7,6 +7,7 @@ mod alternatives;
 mod candidates;
 pub mod draw;
 mod encode;
+mod fetching;
 mod generate;
 mod heal;
 mod load;

@@ -49,18 +49,8 @@ impl Studio {
         let Some(journal) = self.journal.as_mut() else {
             return Ok(());
         };
-        // A picture's file first: a record never names one that is not there.
-        for record in &self.unsaved {
-            if let Record::Node(node) = record
-                && node.picture.is_some()
-                && let Some(bytes) = self.held.get(&node.id)
-            {
-                journal.keep_picture(node.id, bytes)?;
-            }
-        }
         journal.append(&self.unsaved)?;
         self.unsaved.clear();
-        self.held.clear();
         Ok(())
     }
 

@@ -166,6 +166,7 @@ mod tests {
     fn words(line: &str) -> Vec<String> {
         let names = |what| match what {
             Completes::Models => vec!["smollm2-135m".to_string(), "smollm2-360m".to_string()],
+            Completes::Styles => vec!["noto".to_string(), "ink".to_string()],
             _ => vec!["story-1".to_string(), "The harbour".to_string()],
         };
         let found = candidates(line, names)
@@ -183,6 +184,9 @@ mod tests {
         assert_eq!(words("/mode "), ["prose", "chat"]);
         assert_eq!(words("/set top_k"), ["top_k"]);
         assert_eq!(words("/help unD"), ["undo"]);
+        assert_eq!(words("/image a fox style=i"), ["style=ink"]);
+        assert_eq!(words("/image a fox se"), ["seed="]);
+        assert!(words("/image a fox ").is_empty());
         assert!(words("//re").is_empty() && words("re").is_empty() && words("/undo ").is_empty());
     }
 

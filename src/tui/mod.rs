@@ -15,6 +15,7 @@ mod gallery;
 mod history;
 mod inbox;
 mod input;
+mod items;
 pub mod keymap;
 mod keys;
 mod message;

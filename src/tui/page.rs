@@ -4,10 +4,9 @@
 //! paragraph, and paragraphs off the screen are not wrapped before somebody scrolls there. Knows
 //! no colours and draws nothing.
 
+use super::items::{Item, Key, ink, items, speaker};
 use super::paragraph::{Block, Paragraph};
-use crate::story::sentence::excerpt;
-use crate::story::untrusted::clean_line;
-use crate::story::{Author, NodeId, Passage, Status, Story};
+use crate::story::{NodeId, Passage, Story};
 use std::ops::Range;
 
 /// What a stretch of text is, which decides how it looks.
@@ -53,24 +52,6 @@ struct Part {
     /// Where it begins: how many paragraphs stood, and how long the last of them was.
     paragraphs: usize,
     bytes: usize,
-}
-
-/// What a passage's look depends on.
-#[derive(Clone, Debug, PartialEq)]
-struct Key {
-    id: NodeId,
-    bytes: usize,
-    mark: String,
-    /// Where in it the model begins to read.
-    begins: Option<usize>,
-    /// It is a picture, of so many pixels.
-    picture: Option<(u32, u32)>,
-}
-
-/// What stands on the page: a passage, or a picture after one.
-struct Item<'a> {
-    key: Key,
-    passage: Option<Passage<'a>>,
 }
 
 /// A row: a paragraph and a byte in it.
@@ -394,95 +375,5 @@ impl Page {
                 last.push(line, ink);
             }
         }
-    }
-}
-
-/// Passages with the pictures that stand between them.
-fn items(story: &Story, begins: Begins) -> Vec<Item<'_>> {
-    let path = story.path();
-    let mut pictures = story.pictures_on(&path).into_iter().peekable();
-    let mut items = Vec::with_capacity(path.len());
-    for at in 0..=path.len() {
-        if let Some(passage) = at.checked_sub(1).map(|at| path[at]) {
-            let key = key(story, &passage, begins);
-            items.push(Item {
-                key,
-                passage: Some(passage),
-            });
-        }
-        while let Some((_, id)) = pictures.next_if(|(after, _)| *after <= at) {
-            items.extend(picture(story, id).map(|key| Item { key, passage: None }));
-        }
-    }
-    items
-}
-
-/// A picture, and the words under it.
-fn picture(story: &Story, id: NodeId) -> Option<Key> {
-    let picture = story.picture(id)?;
-    let versions = story.picture_versions(id);
-    let at = versions.iter().position(|other| *other == id).unwrap_or(0);
-    let which = match versions.len() {
-        0 | 1 => String::new(),
-        count => format!(" ‹{}/{count}›", at + 1),
-    };
-    let title = clean_line(&excerpt(&picture.how.title(), 120));
-    Some(Key {
-        id,
-        bytes: 0,
-        mark: format!("#{id} {title}{which}"),
-        begins: None,
-        picture: Some((picture.width, picture.height)),
-    })
-}
-
-fn key(story: &Story, node: &Passage, begins: Begins) -> Key {
-    Key {
-        picture: None,
-        id: node.id,
-        bytes: node.text.len(),
-        mark: mark(story, node),
-        begins: begins.and_then(|(id, byte)| (id == node.id).then_some(byte)),
-    }
-}
-
-/// The remark after a passage: how it ended, when not as a passage does, and at the head which of
-/// its versions this is.
-fn mark(story: &Story, node: &Passage) -> String {
-    let head = story.head() == Some(node.id);
-    let ended = match node.status {
-        Status::Stopped => " [stopped]",
-        Status::Failed => " [failed]",
-        Status::Interrupted => " [interrupted]",
-        Status::ContextFull => " [context full]",
-        Status::Length if head => " […]",
-        _ => "",
-    };
-    let versions = match head {
-        true => story.versions(node.id),
-        false => Vec::new(),
-    };
-    let at = versions
-        .iter()
-        .position(|id| *id == node.id)
-        .filter(|_| head && versions.len() > 1);
-    let which = at.map(|at| format!(" ‹{}/{}›", at + 1, versions.len()));
-    format!("{ended}{}", which.unwrap_or_default())
-}
-
-fn speaker(author: Author) -> &'static str {
-    match author {
-        Author::Prompt => "Prompt",
-        Author::User => "You",
-        Author::Model => "Model",
-    }
-}
-
-fn ink(node: &Passage) -> Ink {
-    match node.author {
-        _ if node.edited => Ink::Edited,
-        Author::Prompt => Ink::Prompt,
-        Author::User => Ink::User,
-        Author::Model => Ink::Model,
     }
 }

@@ -13,6 +13,7 @@ mod interop;
 mod kill;
 mod loaded;
 mod mixed;
+mod pictures;
 mod prompts;
 mod recall;
 mod reference;

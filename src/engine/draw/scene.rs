@@ -1,7 +1,8 @@
 //! Scenes: words are taken apart into a backdrop and what stands before it, and each part is drawn
 //! by itself. How the parts are put together is the store's.
 
-use super::{Desk, DrawError, Lead, named};
+use super::DrawError;
+use super::desk::{Desk, Lead, named};
 use crate::model::sampler::rng::derive;
 use crate::story::picture::{Drawing, Layer, Provenance, Way};
 

@@ -128,7 +128,7 @@ pub struct Meta {
     pub language: String,
     /// The session's folder, where a card's own file and the pictures are.
     pub folder: Option<PathBuf>,
-    /// Files of pictures that are not there.
+    /// Files of pictures that are in no folder: a private session's.
     pub held: BTreeMap<NodeId, Arc<[u8]>>,
     /// The name of the folder for files that go beside the export; none where nothing can.
     pub beside: Option<String>,
