@@ -2,7 +2,7 @@
 //! everywhere else.
 
 use super::environment;
-use illumine::model::gan::reading::to_show;
+use illumine::model::gan::reading::{scaled, to_show};
 use image::{DynamicImage, RgbaImage, imageops};
 use std::io::{IsTerminal, stdout};
 
@@ -54,9 +54,9 @@ fn sheet(pictures: &[RgbaImage]) -> RgbaImage {
     let mut sheet = RgbaImage::new(place(columns) - GAP, place(rows) - GAP);
     for (at, picture) in (0..).zip(pictures) {
         let longer = picture.width().max(picture.height()).max(1);
-        let scaled = |side: u32| (side * SMALL / longer).max(1);
-        let size = (scaled(picture.width()), scaled(picture.height()));
-        let small = imageops::resize(picture, size.0, size.1, imageops::FilterType::Triangle);
+        let fit = |side: u32| (side * SMALL / longer).max(1);
+        let size = (fit(picture.width()), fit(picture.height()));
+        let small = scaled(picture, size.0, size.1);
         let (x, y) = (place(at % columns), place(at / columns));
         imageops::replace(&mut sheet, &small, x.into(), y.into());
     }

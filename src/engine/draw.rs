@@ -8,16 +8,16 @@ mod desk;
 mod scene;
 
 use crate::model::encoder::SentenceEncoder;
-use crate::model::gan::concepts::Match;
 use crate::model::gan::reading::{ReadError, read};
 use crate::model::gan::sampling::Sampling;
 use crate::model::gan::tokens::Digits;
-use crate::model::gan::{Drawn, FILES, Illuminator, MIXED, Order, Picture};
+use crate::model::gan::{FILES, Illuminator, MIXED};
 use crate::model::{ModelError, device};
 use crate::story::picture::{
-    Drawing, End, Layer, PictureRequest, Provenance, Sight, Source, Style, Subject, Way, Words,
+    Drawing, PictureRequest, Provenance, Sight, Source, Style, Subject, Words,
 };
-use crate::story::untrusted::{clean, clean_line};
+use crate::story::untrusted::clean_line;
+use desk::Desk;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 

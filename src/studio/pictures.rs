@@ -3,23 +3,17 @@
 //! A picture is asked of the engine and, once drawn, is a passage without words beside the one
 //! that it illustrates. Its file is on the disk before the journal speaks of it.
 
-use super::choices::Listed;
-use super::{Notice, Outcome, Refusal, Studio, Work, cannot, derive};
+use super::{Outcome, Refusal, Studio, Work, cannot, derive};
 use crate::model::gan::reading::LARGEST;
-use crate::store::picture::{encode, provenance, size};
+use crate::store::picture::provenance;
 use crate::store::pictures;
 use crate::story::command::{Draw, Wanted};
 use crate::story::context::{Context, Kind, Part};
-use crate::story::message::{Fault, Goal, Overflow, TextRequest};
-use crate::story::picture::{
-    Drawing, PictureRequest, Provenance, Sight, Source, Style, Subject, Words,
-};
-use crate::story::record::{Change, Move, Step};
+use crate::story::message::{Goal, Overflow, TextRequest};
+use crate::story::picture::{PictureRequest, Sight, Source, Style, Subject, Words};
 use crate::story::sentence::excerpt;
 use crate::story::untrusted::{clean, clean_line};
-use crate::story::{
-    Author, Command, Event, Node, NodeId, Picture, Record, Request, Settings, Status, places,
-};
+use crate::story::{NodeId, Picture, Request, Settings, places};
 use std::path::PathBuf;
 use std::sync::Arc;
 

@@ -177,7 +177,7 @@ mod tests {
 
     #[test]
     fn names_arguments_and_nothing_else_are_completed() {
-        assert_eq!(words("/re"), ["retry", "redo"]);
+        assert_eq!(words("/re"), ["retry", "redo", "restyle"]);
         assert_eq!(words("/rege"), ["regen", "regenerate"]);
         assert_eq!(words("/model smollm2-3"), ["smollm2-360m"]);
         assert_eq!(words("/open the"), ["The harbour"]);

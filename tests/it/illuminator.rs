@@ -245,7 +245,7 @@ fn a_way_begins_and_ends_with_the_two_pictures() {
     let mut to = order(&[9]);
     to.style = Some(0);
     to.embedding.reverse();
-    let mut at = |at| drawn(illuminator.lerp(&from, &to, at, &mut || true)).pictures;
+    let at = |at| drawn(illuminator.lerp(&from, &to, at, &mut || true)).pictures;
     let (first, last, half) = (at(0.0), at(1.0), at(0.5));
     assert_eq!(first, draw(&illuminator, &[3]));
     assert_eq!(last, drawn(illuminator.draw(&to, &mut || true)).pictures);

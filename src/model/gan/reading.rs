@@ -51,6 +51,19 @@ pub fn read(file: &[u8], size: usize) -> Result<Picture, ReadError> {
     Ok(Picture { size, pixels })
 }
 
+/// A picture at another size. What is transparent has no colour that could run into the rest.
+pub fn scaled(picture: &RgbaImage, width: u32, height: u32) -> RgbaImage {
+    let whole = premultiplied(picture.clone());
+    let mut small = resize(&whole, width, height, FilterType::Triangle);
+    for Rgba([red, green, blue, opacity]) in small.pixels_mut() {
+        for colour in [red, green, blue] {
+            let straight = u16::from(*colour) * 255 / u16::from((*opacity).max(1));
+            *colour = straight.min(255) as u8;
+        }
+    }
+    small
+}
+
 /// The pixels of a file, straight RGBA.
 pub fn decode(file: &[u8]) -> Result<RgbaImage, ReadError> {
     if file.len() > LARGEST {
@@ -144,6 +157,18 @@ mod tests {
         let faint = RgbaImage::from_pixel(64, 64, Rgba([255, 255, 255, 128]));
         let picture = read(&file(&faint, ImageFormat::Png), 64).unwrap();
         assert_eq!(picture.pixels[..4], [128; 4]);
+    }
+
+    #[test]
+    fn what_is_transparent_does_not_darken_what_is_not() {
+        let mut picture = RgbaImage::new(4, 4);
+        (0..8).for_each(|at| picture.put_pixel(at % 2, at / 2, Rgba([200, 0, 0, 255])));
+        for pixel in scaled(&picture, 3, 3)
+            .pixels()
+            .filter(|pixel| pixel.0[3] > 20)
+        {
+            assert!(pixel.0[0].abs_diff(200) < 4, "{pixel:?}");
+        }
     }
 
     #[test]
