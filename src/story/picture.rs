@@ -379,7 +379,14 @@ fn end_of(path: &[Passage], index: usize) -> Option<usize> {
     if passage.text.len() == passage.node.text.len() && next.is_none_or(|next| next.cut.is_none()) {
         return Some(index + 1);
     }
-    next.filter(|next| next.edited)?;
+    let next = next?;
+    if next.of.is_some() && !next.joins && !next.edited {
+        // Its last words were left out, and what follows was taken over.
+        return Some(index + 1);
+    }
+    if !next.edited {
+        return None;
+    }
     let rest = path[index + 1..].iter();
     let joined = rest.take_while(|passage| passage.joins || passage.cut.is_some());
     Some(index + 1 + joined.count())
@@ -512,6 +519,8 @@ mod tests {
             [13, 18, 25],
         );
         same(0, "One lamp!", "One lamp! Two. Three.", [9, 14, 21]);
+        same(0, "One", "One Two. Three.", [3, 8, 15]);
+        same(2, " Th", "One lamp. Two. Th", [9, 14, 17]);
         same(0, "lamp.", "lamp. Two. Three.", [5, 10, 17]);
         same(1, " 2.", "One lamp. 2. Three.", [9, 12, 19]);
         same(2, " III.", "One lamp. Two. III.", [9, 14, 19]);
