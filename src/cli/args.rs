@@ -3,7 +3,7 @@
 mod pictures;
 mod sessions;
 
-pub use pictures::{Draw, Gan, Train};
+pub use pictures::{Draw, EvalImage, Gan, Train};
 pub use sessions::{Export, Import, Sessions};
 
 use super::{Exit, Failed};
@@ -246,6 +246,9 @@ pub enum Eval {
         #[command(flatten)]
         common: Common,
     },
+    /// How good the illuminator's pictures are: recognized by a classifier of real ones, near to
+    /// real ones, various, and no copies
+    Image(EvalImage),
 }
 
 #[derive(Args, Debug)]

@@ -1,6 +1,6 @@
 //! `illumine draw`: words in, pictures out, as PNG files.
 
-use super::args::Draw as Args;
+use super::args::{Draw as Args, On};
 use super::environment::{self, Paths};
 use super::page::Meter;
 use super::{Exit, Failed, inline, note, print};
@@ -46,7 +46,7 @@ pub fn run(paths: &Paths, args: &Args) -> Result<Exit, Failed> {
     let from = args.from.as_deref().map(made).transpose()?;
     let request = wanted(args, from.as_ref())?;
     let began = Instant::now();
-    let artist = artist(paths, args)?;
+    let artist = load(paths, args.weights.as_deref(), args.offline, &args.on)?;
     if let Some(from) = from.as_ref().filter(|_| args.vary.is_none()) {
         same_weights(from, &artist)?;
     }
@@ -205,15 +205,21 @@ fn listed(text: &str) -> Option<Vec<u64>> {
     (1..=PICTURES).contains(&seeds.len()).then_some(seeds)
 }
 
-fn artist(paths: &Paths, args: &Args) -> Result<Artist, Failed> {
+/// Encoder and weights, fetched and found.
+pub fn load(
+    paths: &Paths,
+    weights: Option<&Path>,
+    offline: bool,
+    on: &On,
+) -> Result<Artist, Failed> {
     let model = |why: &dyn std::fmt::Display| Failed::new(Exit::Model, why);
-    let places = environment::weights(paths, args.weights.as_deref());
-    let threads = environment::threads(args.on.threads);
+    let places = environment::weights(paths, weights);
+    let threads = environment::threads(on.threads);
     // The weights first: without them there is no use in fetching the encoder.
-    let folder = weights(&places).map_err(|why| model(&why))?;
-    let illuminator = illuminator(&folder, args.on.device, threads).map_err(|why| model(&why))?;
+    let folder = self::weights(&places).map_err(|why| model(&why))?;
+    let illuminator = illuminator(&folder, on.device, threads).map_err(|why| model(&why))?;
     let catalog = environment::catalog()?;
-    let store = environment::model_store(paths, args.offline);
+    let store = environment::model_store(paths, offline);
     let mut meter = Meter::new();
     let encoder = store.ensure(catalog.encoder(), &mut |news| {
         meter.bytes(&news.what, news.done, news.total);
@@ -221,7 +227,7 @@ fn artist(paths: &Paths, args: &Args) -> Result<Artist, Failed> {
     });
     meter.clear();
     let encoder = encoder.map_err(|why| model(&why))?;
-    let encoder = SentenceEncoder::on(&encoder, args.on.device).map_err(|why| model(&why))?;
+    let encoder = SentenceEncoder::on(&encoder, on.device).map_err(|why| model(&why))?;
     Ok(Artist::new(Rc::new(encoder), illuminator))
 }
 

@@ -9,6 +9,7 @@ mod environment;
 mod eval;
 mod exchange;
 mod exit;
+mod gallery;
 mod inline;
 mod models;
 mod opening;

@@ -38,8 +38,7 @@ fn find<'a>(catalog: &'a Catalog, name: Option<&str>) -> Result<&'a Entry, Faile
 
 fn list(catalog: &Catalog, store: &ModelStore, json: bool) -> Result<Exit, Failed> {
     if json {
-        let all = catalog.entries().iter().chain([catalog.encoder()]);
-        let rows = all.map(|entry| {
+        let rows = catalog.all().map(|entry| {
             serde_json::json!({
                 "name": entry.name, "title": entry.title, "default": entry.default,
                 "architecture": entry.architecture.gguf(), "parameters": entry.parameters,
@@ -55,7 +54,7 @@ fn list(catalog: &Catalog, store: &ModelStore, json: bool) -> Result<Exit, Faile
         "  {:<20} {:>8}  {:>6}  {:<10} {}\n",
         "NAME", "SIZE", "FOR", "FAMILY", "MODEL"
     );
-    for entry in catalog.entries().iter().chain([catalog.encoder()]) {
+    for entry in catalog.all() {
         let here = match (store.located(entry).is_some(), entry.default) {
             (true, _) => "✓",
             (false, true) => "*",

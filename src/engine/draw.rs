@@ -11,7 +11,7 @@ use crate::model::encoder::SentenceEncoder;
 use crate::model::gan::reading::{ReadError, read};
 use crate::model::gan::sampling::Sampling;
 use crate::model::gan::tokens::Digits;
-use crate::model::gan::{FILES, Illuminator, MIXED};
+use crate::model::gan::{FILES, Illuminator, MIXED, Order};
 use crate::model::{ModelError, device};
 use crate::story::picture::{
     Drawing, PictureRequest, Provenance, Sight, Source, Style, Subject, Words,
@@ -23,7 +23,7 @@ use std::rc::Rc;
 
 /// All that it takes to draw, in memory.
 pub struct Artist {
-    encoder: Rc<SentenceEncoder>,
+    pub encoder: Rc<SentenceEncoder>,
     pub illuminator: Illuminator,
     /// What computes: pictures are the same for the same.
     pub backend: String,
@@ -133,6 +133,17 @@ impl Artist {
             Subject::Lerp { from, to, at } => desk.lerp(from, to, at)?,
         };
         Ok(whole.then_some(desk.done))
+    }
+
+    /// What the illuminator is asked for pictures of some words in a style, as it draws best.
+    pub fn order(&self, words: &str, style: &str, seeds: Vec<u64>) -> Result<Order, DrawError> {
+        let style = self.styles(&Style::Named(style.to_string()), None)?;
+        Ok(Order {
+            embedding: self.embedding(words)?,
+            style: style.first().copied().flatten(),
+            seeds,
+            sampling: Sampling::default(),
+        })
     }
 
     /// A picture's tokens and how it was made: those that are known of it, or what the encoder

@@ -8,6 +8,7 @@ mod encoder;
 mod engine;
 mod families;
 mod faults;
+mod gallery;
 mod illuminator;
 mod interop;
 mod kill;

@@ -110,6 +110,32 @@ pub enum Train {
 }
 
 #[derive(Args, Debug)]
+pub struct EvalImage {
+    /// What `illumine train data` made
+    #[arg(long, value_name = "FILE")]
+    pub data: PathBuf,
+    /// The folder of the illuminator's weights
+    #[arg(long, env = "ILLUMINE_WEIGHTS", value_name = "FOLDER", value_hint = ValueHint::DirPath)]
+    pub weights: Option<PathBuf>,
+    /// Pictures to draw of each part: what was trained on, held-out pairs, held-out concepts
+    #[arg(short, long, value_name = "N", default_value_t = 200, value_parser = clap::value_parser!(u16).range(8..=10_000))]
+    pub n: u16,
+    /// Real pictures that the classifier learns from, at most
+    #[arg(long, value_name = "N", default_value_t = 6_000, value_parser = clap::value_parser!(u32).range(16..=1_000_000))]
+    pub learn: u32,
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub seed: u64,
+    /// Print one JSON object
+    #[arg(long)]
+    pub json: bool,
+    /// Never use the network
+    #[arg(long, env = "ILLUMINE_OFFLINE", value_parser = FalseyValueParser::new())]
+    pub offline: bool,
+    #[command(flatten)]
+    pub on: On,
+}
+
+#[derive(Args, Debug)]
 pub struct Gan {
     /// reconstruct, then tokens, then paint (which may be left out)
     #[arg(value_parser = ["reconstruct", "tokens", "paint"])]
