@@ -193,9 +193,11 @@ impl Artist {
     }
 
     fn embedding(&self, words: &str) -> Result<Vec<f32>, DrawError> {
-        match words.trim() {
-            "" => Ok(Vec::new()),
-            words => Ok(self.encoder.embed(words)?),
+        let words = words.trim();
+        match words.chars().count() {
+            0 => Ok(Vec::new()),
+            letters if letters > LONGEST => Err(DrawError::TooLong(letters)),
+            _ => Ok(self.encoder.embed(words)?),
         }
     }
 

@@ -13,6 +13,7 @@ use super::message::{Message, Tone};
 use super::meter::Meter;
 use super::overlay::Overlay;
 use super::page::Page;
+use super::probe::Late;
 use super::{Options, Why};
 use crate::editor::Editor;
 use crate::story::command::{self, Completes};
@@ -34,6 +35,7 @@ pub struct App {
     pub(super) hints: Option<Hints>,
     pub(super) meter: Meter,
     pub(super) gallery: Gallery,
+    pub(super) late: Late,
     pub(super) colour: bool,
     /// The passage that the input line is changing.
     pub(super) editing: Option<NodeId>,
@@ -69,6 +71,7 @@ impl App {
             overlay: None,
             hints: None,
             meter: Meter::default(),
+            late: Late::default(),
             gallery: Gallery::new(match options.colour {
                 true => Means::Blocks { all_colours: true },
                 false => Means::Words,

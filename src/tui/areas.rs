@@ -59,6 +59,7 @@ pub fn fit(app: &mut App, area: Rect) -> Areas {
     };
     app.input.show(input_rows.into());
     let begins = app.studio.begins();
+    app.page.show_pictures(app.gallery.shows());
     app.page.show(app.studio.story(), begins);
     app.page.fit(story.width.into(), story.height.into());
     let preview = preview(app, story);

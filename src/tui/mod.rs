@@ -132,15 +132,16 @@ pub fn run(studio: Studio, events: Receiver<Event>, options: Options) -> anyhow:
     let pause = inbox::Pause::default();
     let mut screen = terminal::Screen::up(sender.clone(), pause.clone())?;
     // Before any key is read: the answers come the same way.
-    let (picker, typed) = probe::ask(graphics);
-    let means = match picker {
+    let asked = probe::ask(graphics);
+    let means = match asked.picker {
         _ if !colour => Means::Words,
         Some(picker) => Means::Graphics(Box::new(picker)),
         None => Means::Blocks { all_colours },
     };
     app.gallery = Gallery::open(means, sender.clone());
-    if !typed.is_empty() {
-        app.paste(&typed);
+    app.late = asked.late;
+    if !asked.typed.is_empty() {
+        app.paste(&asked.typed);
     }
     inbox::open(sender, pause)?;
     let sources = Sources {
@@ -239,6 +240,7 @@ fn take_events(app: &mut App, events: &Receiver<Event>, engine: &mut bool) -> bo
 
 fn take_input(app: &mut App, input: Input, remarks: &mut Vec<String>) {
     match input {
+        Input::Terminal(TerminalEvent::Key(key)) if app.late.takes(&key) => {}
         Input::Terminal(TerminalEvent::Key(key)) => app.key(key),
         Input::Terminal(TerminalEvent::Paste(text)) => app.paste(&text),
         // The size is asked for at every frame.

@@ -40,6 +40,8 @@ pub struct Page {
     /// What is on the screen: a paragraph and a row of it.
     visible: Vec<(usize, usize)>,
     more: bool,
+    /// Pictures are words alone.
+    bare: bool,
     /// How many bytes were ever wrapped, for the test that counts the work.
     #[cfg(test)]
     wrapped: usize,
@@ -89,12 +91,20 @@ impl Page {
         self.top = self.top.filter(|top| top.paragraph < self.paragraphs.len());
     }
 
+    /// Whether there is a way to show pictures.
+    pub fn show_pictures(&mut self, shown: bool) {
+        if self.bare == shown {
+            self.bare = !shown;
+            self.cut(0);
+        }
+    }
+
     /// Forgets everything: another story stands here now.
     pub fn forget(&mut self) {
-        let (width, height) = (self.width, self.height);
         *self = Page {
-            width,
-            height,
+            width: self.width,
+            height: self.height,
+            bare: self.bare,
             ..Page::default()
         };
     }
@@ -298,6 +308,10 @@ impl Page {
         let (node, size) = (key.id, key.picture.unwrap_or((1, 1)));
         let caption = key.mark.clone();
         self.begin(key);
+        if self.bare {
+            self.paragraphs.push(Paragraph::default());
+            return self.push(&format!("[picture {caption}]"), Ink::Mark);
+        }
         let mut picture = Paragraph::picture(Block::new(node, size));
         picture.resize(self.width, self.height);
         let alone = self.paragraphs.is_empty();

@@ -4,6 +4,7 @@
 //! and what is typed meanwhile would be lost. So the question is asked here, in the library's own
 //! words: what is no answer comes back as typed, and after a while nothing is waited for.
 
+use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 use ratatui_image::FontSize;
 use ratatui_image::picker::{Picker, ProtocolType};
 use std::io::{self, IsTerminal, Write};
@@ -34,20 +35,68 @@ struct Answers {
     all: bool,
 }
 
-/// The protocol that the terminal knows, if it knows one; and what was typed meanwhile. The
-/// terminal must be raw.
-pub fn ask(hints: Hints) -> (Option<Picker>, String) {
+/// What came of asking.
+#[derive(Default)]
+pub struct Asked {
+    /// The protocol that the terminal knows, if it knows one.
+    pub picker: Option<Picker>,
+    /// What was typed meanwhile.
+    pub typed: String,
+    /// Answers that may come yet.
+    pub late: Late,
+}
+
+/// Asks, and waits for a moment. The terminal must be raw.
+pub fn ask(hints: Hints) -> Asked {
     let there = io::stdin().is_terminal() && io::stdout().is_terminal();
     if !hints.ask || !there {
-        return (None, String::new());
+        return Asked::default();
     }
-    let patience = Duration::from_millis(if hints.far { 1500 } else { 300 });
+    // Whoever answers does so at once, unless the machine is busy or far away.
+    let patience = Duration::from_millis(if hints.far || hints.kitty { 3000 } else { 1000 });
     let mut heard = Vec::new();
     if question(hints.kitty).is_ok() {
         listen(&mut heard, Instant::now() + patience);
     }
     let (answers, typed) = read(&heard);
-    (picker(hints, answers), typed)
+    Asked {
+        picker: picker(hints, answers),
+        typed,
+        late: Late {
+            expected: hints.kitty && !answers.all,
+            inside: 0,
+        },
+    }
+}
+
+/// An answer of kitty's that comes when nobody waits for it any more looks like keys: Alt+_, the
+/// answer, Alt+\. The other answers are told apart where keys are read.
+#[derive(Default)]
+pub struct Late {
+    expected: bool,
+    /// Keys of it that have come.
+    inside: usize,
+}
+
+/// No answer is longer.
+const LONGEST: usize = 64;
+
+impl Late {
+    /// Whether a key is part of such an answer, and not typed.
+    pub fn takes(&mut self, key: &KeyEvent) -> bool {
+        let alt = |c| key.code == KeyCode::Char(c) && key.modifiers.contains(KeyModifiers::ALT);
+        if !self.expected {
+            return false;
+        }
+        if self.inside == 0 && !alt('_') {
+            return false;
+        }
+        self.inside += 1;
+        if alt('\\') || self.inside > LONGEST {
+            *self = Late::default();
+        }
+        true
+    }
 }
 
 /// Kitty's graphics, the size of a cell, what the terminal is (attribute 4: sixel), and last what
@@ -183,6 +232,28 @@ mod tests {
         assert_eq!((answers, typed.as_str()), (plain, "é"));
         let (answers, _) = read(b"\x1b_Gi=31;ENOSYS:no\x1b\\\x1b[6;0;0t\x1b[0");
         assert_eq!(answers, Answers::default());
+    }
+
+    #[test]
+    fn an_answer_that_comes_late_is_not_typed() {
+        let key = |c, alt| {
+            let modifiers = if alt {
+                KeyModifiers::ALT
+            } else {
+                KeyModifiers::NONE
+            };
+            KeyEvent::new(KeyCode::Char(c), modifiers)
+        };
+        let mut late = Late {
+            expected: true,
+            inside: 0,
+        };
+        assert!(!late.takes(&key('O', false)));
+        assert!(late.takes(&key('_', true)));
+        assert!("Gi=31;OK".chars().all(|c| late.takes(&key(c, false))));
+        assert!(late.takes(&key('\\', true)));
+        assert!(!late.takes(&key('n', false)) && !late.takes(&key('_', true)));
+        assert!(!Late::default().takes(&key('_', true)));
     }
 
     #[test]

@@ -60,9 +60,8 @@ fn draw_picture(buffer: &mut Buffer, area: Rect, app: &App, top: i32, frame: Fra
     let said = match app.gallery.draw(frame, area, top, buffer) {
         Shown::There => return,
         Shown::Missing => "(the file of this picture is missing)",
-        // It comes in a moment, where pictures are shown at all.
-        Shown::Coming if app.gallery.shows() => "…",
-        Shown::Coming => "(a picture)",
+        // It comes in a moment.
+        Shown::Coming => "…",
     };
     if let Ok(y) = usize::try_from(top) {
         put(buffer, area, (0, y), said, theme::quiet());

@@ -280,7 +280,10 @@ fn without_colour_a_picture_is_words() {
         .enter("/image a lamp");
     drawn(&mut desk, &["a lamp"]);
     let text = desk.text();
-    assert!(text.contains("#2 a lamp") && !text.contains('▀'), "{text}");
+    assert!(
+        text.contains("[picture #2 a lamp]") && !text.contains('▀'),
+        "{text}"
+    );
 }
 
 #[test]
