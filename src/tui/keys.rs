@@ -13,7 +13,7 @@ pub enum Action {
     Newline,
     /// The same as typing this line.
     Run(&'static str),
-    /// Esc: stop, or close, or clear.
+    /// Esc: stop, or close.
     Escape,
     /// Ctrl+C: stop, or clear, or leave.
     Interrupt,
@@ -198,7 +198,7 @@ pub const KEYS: &[Key] = &[
         NONE,
         KeyCode::Esc,
         Action::Escape,
-        "stop the model and keep what it wrote; else close or clear",
+        "stop the model and keep what it wrote; else close what is open",
     ),
     key(
         CTRL,

@@ -62,7 +62,18 @@ pub enum ImportError {
 pub fn read(path: &Path) -> Result<Import, ImportError> {
     let bytes = bounded(path)?;
     let stem = path.file_stem().unwrap_or_default().to_string_lossy();
-    parse(bytes, &clean_line(&stem))
+    let found = parse(bytes, &clean_line(&stem))?;
+    // A file that says what it is, and is not, is no story.
+    let ending = path
+        .extension()
+        .unwrap_or_default()
+        .to_string_lossy()
+        .to_lowercase();
+    let programs = ["json", "jsonl", "charx", "png", "zip"].contains(&ending.as_str());
+    match found {
+        Import::Text(_) if programs => Err(ImportError::Unknown),
+        found => Ok(found),
+    }
 }
 
 /// The same for bytes; `name` is what a book is called that does not say.

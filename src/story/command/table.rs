@@ -1,6 +1,8 @@
 //! Every command there is: one row each.
 
-use super::read::{diff, edit, lore, needed, none, number, reach, some, split, swipe, wants};
+use super::read::{
+    diff, edit, lore, needed, none, number, reach, some, split, steps, swipe, wants,
+};
 use super::{Command, Completes, Spec, Swipe};
 
 /// Every command there is, in the order in which help shows them.
@@ -80,10 +82,7 @@ pub const COMMANDS: &[Spec] = &[
         args: "[N]",
         help: "take back the last step, or N: text, edits, deletes, all; nothing is erased",
         completes: Completes::Nothing,
-        parse: |rest| {
-            let steps = number(rest, "/undo", "a number of steps")?;
-            Ok(Command::Undo(steps.unwrap_or(1)))
-        },
+        parse: |rest| Ok(Command::Undo(steps(rest, "/undo")?)),
     },
     Spec {
         name: "redo",
@@ -91,10 +90,7 @@ pub const COMMANDS: &[Spec] = &[
         args: "[N]",
         help: "do again what /undo took back",
         completes: Completes::Nothing,
-        parse: |rest| {
-            let steps = number(rest, "/redo", "a number of steps")?;
-            Ok(Command::Redo(steps.unwrap_or(1)))
-        },
+        parse: |rest| Ok(Command::Redo(steps(rest, "/redo")?)),
     },
     Spec {
         name: "edit",
