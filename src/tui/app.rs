@@ -185,6 +185,8 @@ impl App {
             Action::Submit => self.submit(),
             Action::Newline => self.insert("\n"),
             Action::Run(line) => _ = self.run_line(line),
+            Action::Begin(line) if self.input.is_empty() => self.insert(line),
+            Action::Begin(_) => {}
             Action::Escape => self.escape(),
             Action::Interrupt => self.interrupt(),
             Action::Leave => self.leave(Why::Quit),

@@ -95,6 +95,7 @@ impl Keymap {
         let line = |(labels, key): &(String, &Key)| {
             let twin = match key.action {
                 Action::Run(twin) => format!(" ({twin})"),
+                Action::Begin(twin) => format!(" ({})", twin.trim()),
                 Action::Leave => " (/quit)".to_string(),
                 _ => String::new(),
             };

@@ -13,6 +13,8 @@ pub enum Action {
     Newline,
     /// The same as typing this line.
     Run(&'static str),
+    /// Puts this into an empty line, to be gone on with.
+    Begin(&'static str),
     /// Esc: stop, or close.
     Escape,
     /// Ctrl+C: stop, or clear, or leave.
@@ -107,6 +109,7 @@ pub const KEYS: &[Key] = &[
         Action::Run("/retry"),
         "write the last passage again; the old one is kept",
     ),
+    key(CTRL, KeyCode::Char('r'), Action::Run("/retry"), ""),
     when_empty(
         NONE,
         KeyCode::Left,
@@ -156,6 +159,18 @@ pub const KEYS: &[Key] = &[
         KeyCode::Char('c'),
         Action::Run("/branch"),
         "name this place and begin a branch",
+    ),
+    key(
+        ALT,
+        KeyCode::Char('s'),
+        Action::Begin("/branch "),
+        "begin a branch inside a passage: 12.3, 12:words",
+    ),
+    key(
+        ALT,
+        KeyCode::Char('i'),
+        Action::Begin("/instruct "),
+        "say what the next passage shall do",
     ),
     when_empty(
         NONE,
