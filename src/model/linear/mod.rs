@@ -27,7 +27,7 @@ pub use arena::Arena;
 pub use dequantize::dequantize_row;
 pub use format::Format;
 pub use kernels::Family;
-pub use matmul::{Write, matmul};
+pub use matmul::{Join, Joined, Write, can_join, joined, matmul};
 pub use pack::Packed;
 pub use pool::Pool;
 pub use quantize::Source;

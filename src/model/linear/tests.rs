@@ -113,7 +113,7 @@ fn dequantized(x: &[f32], k: usize) -> Vec<f32> {
     let mut activations = Activations::default();
     let mut values = Vec::new();
     for row in x.chunks_exact(k) {
-        activations.read(&pool, Source::Rows(row), 1, k, true);
+        activations.read(&pool, Source::Rows(row), 1, k, (true, false));
         let group = activations.group(Source::Rows(row), k, 0, 1);
         for (codes, scale) in group.codes.chunks_exact(BLOCK).zip(group.scales) {
             values.extend(codes.iter().map(|&code| f32::from(code) * scale));
