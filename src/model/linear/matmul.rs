@@ -58,8 +58,8 @@ pub struct Joined<'a> {
 
 /// Whether two products can be joined for a third matrix.
 pub fn can_join(halves: [&Packed; 2], down: &Packed) -> bool {
-    let [a, b] = halves.map(|half| (half.rows(), half.cols()));
-    a == b && a.0 == down.cols() && !down.format().is_float()
+    let [a, b] = halves.map(|half| (half.format(), half.rows(), half.cols()));
+    a == b && a.1 == down.cols() && !down.format().is_float()
 }
 
 /// `join(x * halves[0]^T, x * halves[1]^T)`: quantized where it is made, 32 columns at a time, so
@@ -73,6 +73,11 @@ pub fn joined<'a>(
 ) -> Result<Joined<'a>, LinearError> {
     let [n, other] = halves.map(Packed::rows);
     check("a half", halves[1].cols(), halves[0].cols())?;
+    check(
+        "the format of a half",
+        halves[1].format() as usize,
+        halves[0].format() as usize,
+    )?;
     check("a half", other, n)?;
     check("a half in whole blocks", n, n / BLOCK * BLOCK)?;
     let mut scratch = pool.scratch();
@@ -172,7 +177,13 @@ fn read<'a>(
     })
 }
 
-fn multiply(pool: &Pool, input: &Input, weights: &[&Packed], outs: &mut [&mut [f32]], write: Write) {
+fn multiply(
+    pool: &Pool,
+    input: &Input,
+    weights: &[&Packed],
+    outs: &mut [&mut [f32]],
+    write: Write,
+) {
     let outs: Vec<Out> = outs.iter_mut().map(|out| Out(out.as_mut_ptr())).collect();
     let units = units(pool);
     pool.run(units, &|unit| {
@@ -274,7 +285,8 @@ fn units(pool: &Pool) -> usize {
     }
 }
 
-/// One strip or two of a matrix, unpacked where that is worth it.
+/// One strip or two of a matrix, unpacked where that is worth it. Two that a thread has at the same
+/// time must be of one format.
 struct Pair<'a> {
     weight: &'a Packed,
     strips: Range<usize>,
@@ -302,6 +314,8 @@ impl<'a> Pair<'a> {
                 // SAFETY: a pool has a family that this processor has.
                 unsafe { (tiles.unpack)(&Strip { head, body, cold }, unpacked) };
             }
+            // SAFETY: the same.
+            unsafe { (tiles.begin)() };
         }
         Pair {
             weight,
@@ -317,13 +331,9 @@ impl<'a> Pair<'a> {
     /// Safe where the group has as many columns as the weights.
     unsafe fn multiply(&self, group: &Group, cold: bool, to: &mut Sums) {
         if let Some(tiles) = self.tiles.as_ref().filter(|_| group.rows >= GROUP) {
-            // SAFETY: a pool has a family that this processor has; the strips were unpacked above.
-            unsafe {
-                (tiles.begin)();
-                (tiles.multiply)(self.unpacked, group, to);
-                (tiles.end)();
-            }
-            return;
+            // SAFETY: a pool has a family that this processor has; the strips were unpacked when
+            // this was made, and whoever was made since is for the same format.
+            return unsafe { (tiles.multiply)(self.unpacked, group, to) };
         }
         for (side, index) in self.strips.clone().enumerate() {
             let (head, body) = self.weight.strip(index);
@@ -336,6 +346,15 @@ impl<'a> Pair<'a> {
                     to[side] = *sums;
                 }
             }
+        }
+    }
+}
+
+impl Drop for Pair<'_> {
+    fn drop(&mut self) {
+        if let Some(tiles) = &self.tiles {
+            // SAFETY: a pool has a family that this processor has.
+            unsafe { (tiles.end)() };
         }
     }
 }

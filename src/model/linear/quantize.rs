@@ -402,7 +402,13 @@ mod tests {
     fn nothing_becomes_nothing() {
         let mut activations = Activations::default();
         for small in [0.0, f32::MIN_POSITIVE / 8.0, 1e-31] {
-            activations.read(&Pool::new(1), Source::Rows(&[small; 32]), 1, 32, (true, false));
+            activations.read(
+                &Pool::new(1),
+                Source::Rows(&[small; 32]),
+                1,
+                32,
+                (true, false),
+            );
             assert!(activations.codes.iter().all(|&code| code == 0));
             assert_eq!((activations.sums[0], activations.totals[0]), (0.0, [0; 2]));
         }

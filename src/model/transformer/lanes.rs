@@ -4,6 +4,7 @@
 //! multiply-adds. What is written with them is the same to the bit in every family.
 
 use crate::model::linear::Plain;
+use half::slice::{HalfBitsSliceExt, HalfFloatSliceExt};
 
 /// An operation on 16 floats for each family. All are safe where the processor has the family's
 /// instructions and the pointers are good for 16 numbers.
@@ -23,13 +24,18 @@ pub const WIDTH: usize = 16;
 
 /// A number as it lies in a cache.
 pub trait Number: Plain + Send + Sync + 'static {
-    fn of(value: f32) -> Self;
+    /// Reading it takes more than a load, so that many who read it share one reading.
+    const NARROW: bool;
+    /// Each number of `values`, rounded to the nearest.
+    fn round(values: &[f32], to: &mut [Self]);
     unsafe fn read<L: Lanes>(at: *const Self) -> L::Vector;
 }
 
 impl Number for f32 {
-    fn of(value: f32) -> f32 {
-        value
+    const NARROW: bool = false;
+
+    fn round(values: &[f32], to: &mut [f32]) {
+        to.copy_from_slice(values);
     }
 
     #[inline(always)]
@@ -41,8 +47,11 @@ impl Number for f32 {
 
 /// A half float, by its bits.
 impl Number for u16 {
-    fn of(value: f32) -> u16 {
-        half::f16::from_f32(value).to_bits()
+    const NARROW: bool = true;
+
+    fn round(values: &[f32], to: &mut [u16]) {
+        let to: &mut [half::f16] = to.reinterpret_cast_mut();
+        to.convert_from_f32_slice(values);
     }
 
     #[inline(always)]

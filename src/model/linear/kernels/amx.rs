@@ -10,7 +10,6 @@
 use std::arch::asm;
 use std::arch::x86_64::*;
 use std::mem::MaybeUninit;
-use std::ops::Range;
 use std::sync::OnceLock;
 
 use super::super::quantize::Group;
@@ -212,9 +211,20 @@ macro_rules! run {
 macro_rules! product {
     ($sum:literal, $x:literal, $w:literal, $place:literal) => {
         concat!(
-            "tilezero tmm", $sum, "\n",
-            "tdpbssd tmm", $sum, ", tmm", $x, ", tmm", $w, "\n",
-            "tilestored [r10 + r9 + ", $place, "], tmm", $sum,
+            "tilezero tmm",
+            $sum,
+            "\n",
+            "tdpbssd tmm",
+            $sum,
+            ", tmm",
+            $x,
+            ", tmm",
+            $w,
+            "\n",
+            "tilestored [r10 + r9 + ",
+            $place,
+            "], tmm",
+            $sum,
         )
     };
 }
@@ -226,13 +236,15 @@ unsafe fn products<const GROUPS: usize, const STRIPS: usize>(pieces: &Pieces, to
     unsafe {
         match (GROUPS, STRIPS) {
             (1, 1) => run!(
-                pieces, to,
+                pieces,
+                to,
                 "tileloadd tmm4, [rsi + r8]",
                 "tileloadd tmm6, [rdx + r9]",
                 product!(0, 4, 6, 0)
             ),
             (1, _) => run!(
-                pieces, to,
+                pieces,
+                to,
                 "tileloadd tmm4, [rsi + r8]",
                 "tileloadd tmm6, [rdx + r9]",
                 product!(0, 4, 6, 0),
@@ -240,7 +252,8 @@ unsafe fn products<const GROUPS: usize, const STRIPS: usize>(pieces: &Pieces, to
                 product!(1, 4, 7, 4096)
             ),
             (_, 1) => run!(
-                pieces, to,
+                pieces,
+                to,
                 "tileloadd tmm4, [rsi + r8]",
                 "tileloadd tmm6, [rdx + r9]",
                 product!(0, 4, 6, 0),
@@ -248,7 +261,8 @@ unsafe fn products<const GROUPS: usize, const STRIPS: usize>(pieces: &Pieces, to
                 product!(2, 5, 6, 8192)
             ),
             _ => run!(
-                pieces, to,
+                pieces,
+                to,
                 "tileloadd tmm4, [rsi + r8]",
                 "tileloadd tmm6, [rdx + r9]",
                 product!(0, 4, 6, 0),
@@ -281,7 +295,12 @@ unsafe fn multiply<const MINIMA: bool, const IN_HALVES: bool>(
 
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw,avx512vnni,f16c")]
-unsafe fn tile<const MINIMA: bool, const IN_HALVES: bool, const GROUPS: usize, const STRIPS: usize>(
+unsafe fn tile<
+    const MINIMA: bool,
+    const IN_HALVES: bool,
+    const GROUPS: usize,
+    const STRIPS: usize,
+>(
     strips: &[Unpacked],
     group: &Group,
     out: &mut Sums,
@@ -289,33 +308,42 @@ unsafe fn tile<const MINIMA: bool, const IN_HALVES: bool, const GROUPS: usize, c
     let blocks = strips[0].blocks;
     let halves = if IN_HALVES { 2 } else { 1 };
     let mut sums = [const { MaybeUninit::<Products>::uninit() }; 4];
-    let mut b = 0;
-    while b < blocks {
-        let phase = b..blocks.min(b + PHASE / halves);
-        for (at, product) in phase.clone().flat_map(|b| (0..halves).map(move |h| (b, h))).enumerate() {
-            let (b, half) = product;
-            let x = |g: usize| group.codes[(g % GROUPS * blocks + b) * ROWS * BLOCK..].as_ptr();
-            let w = |s: usize| strips[s % STRIPS].codes[b * COLUMNS..].as_ptr();
+    // Plain loops: with iterators the compiler leaves calls in here.
+    let mut first = 0;
+    while first < blocks {
+        let end = blocks.min(first + PHASE / halves);
+        let mut at = 0;
+        while at < (end - first) * halves {
+            let (b, half) = (first + at / halves, at % halves);
             // SAFETY: every group and every strip has block b, and the phase a place for it.
             unsafe {
+                let x = group.codes.as_ptr().add(b * ROWS * BLOCK + half * 16);
+                let w = b * COLUMNS + half * 256;
                 let pieces = Pieces {
-                    x: [x(0).add(half * 16), x(1).add(half * 16)],
-                    w: [w(0).add(half * 256), w(1).add(half * 256)],
+                    x: [x, x.add((GROUPS - 1) * blocks * ROWS * BLOCK)],
+                    w: [
+                        strips[0].codes.as_ptr().add(w),
+                        strips[STRIPS - 1].codes.as_ptr().add(w),
+                    ],
                 };
                 let to = sums.as_mut_ptr().cast::<i32>().add(at * ROWS * STRIP);
                 products::<GROUPS, STRIPS>(&pieces, to);
             }
+            at += 1;
         }
-        for (g, s) in (0..GROUPS).flat_map(|g| (0..STRIPS).map(move |s| (g, s))) {
+        let mut product = 0;
+        while product < GROUPS * STRIPS {
+            let (g, s) = (product / STRIPS, product % STRIPS);
             // SAFETY: the products of this phase are made.
             unsafe {
                 let sums = sums[g * 2 + s].assume_init_ref();
                 let rows = out.0.as_mut_ptr().add(g * ROWS);
                 let input = (group, g * blocks * ROWS);
-                add_up::<MINIMA, IN_HALVES>(sums, &strips[s], input, phase.clone(), rows, s);
+                add_up::<MINIMA, IN_HALVES>(sums, &strips[s], input, (first, end), rows, s);
             }
+            product += 1;
         }
-        b = phase.end;
+        first = end;
     }
 }
 
@@ -327,7 +355,7 @@ unsafe fn add_up<const MINIMA: bool, const IN_HALVES: bool>(
     products: &Products,
     strip: &Unpacked,
     (group, start): (&Group, usize),
-    phase: Range<usize>,
+    (first, end): (usize, usize),
     out: *mut [[f32; STRIP]; 2],
     side: usize,
 ) {
@@ -336,10 +364,12 @@ unsafe fn add_up<const MINIMA: bool, const IN_HALVES: bool>(
     unsafe {
         let place = |i: usize| (*out.add(i))[side].as_mut_ptr();
         let mut acc = [_mm512_setzero_ps(); ROWS];
-        if phase.start > 0 {
+        if first > 0 {
             acc = std::array::from_fn(|i| _mm512_load_ps(place(i)));
         }
-        for (at, b) in phase.enumerate() {
+        let mut b = first;
+        while b < end {
+            let at = b - first;
             let load = |half: usize, i: usize| {
                 let sums = products.0[at * halves + half][i].as_ptr();
                 _mm512_cvtepi32_ps(_mm512_load_si512(sums.cast()))
@@ -361,6 +391,7 @@ unsafe fn add_up<const MINIMA: bool, const IN_HALVES: bool>(
                     *acc = _mm512_fmadd_ps(min, sum, *acc);
                 }
             }
+            b += 1;
         }
         for (i, acc) in acc.into_iter().enumerate() {
             _mm512_store_ps(place(i), acc);

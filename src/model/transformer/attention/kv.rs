@@ -229,14 +229,17 @@ fn places(heads: Heads, position: usize) -> impl Iterator<Item = usize> {
 /// Writes a key and a value, `[heads, dim]` each, into place `lane` of a block.
 fn put<N: Number>(heads: Heads, block: &mut [N], lane: usize, key: &[f32], value: &[f32]) {
     let (keys, values) = block.split_at_mut(heads.count * heads.keys());
-    for (column, number) in keys.chunks_exact_mut(WIDTH).zip(key) {
-        column[lane] = N::of(*number);
+    // A key's numbers lie apart, so they are rounded together first, some at a time.
+    let mut rounded = [N::default(); 64];
+    let columns = keys.chunks_mut(WIDTH * rounded.len());
+    for (columns, key) in columns.zip(key.chunks(rounded.len())) {
+        N::round(key, &mut rounded[..key.len()]);
+        for (column, number) in columns.chunks_exact_mut(WIDTH).zip(rounded) {
+            column[lane] = number;
+        }
     }
     let rows = values.chunks_exact_mut(WIDTH * heads.width());
     for (rows, value) in rows.zip(value.chunks_exact(heads.dim)) {
-        let row = &mut rows[lane * heads.width()..];
-        for (to, number) in row.iter_mut().zip(value) {
-            *to = N::of(*number);
-        }
+        N::round(value, &mut rows[lane * heads.width()..][..heads.dim]);
     }
 }

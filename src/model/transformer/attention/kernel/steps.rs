@@ -7,10 +7,25 @@ use super::{Step, Tile};
 use crate::model::linear::Family;
 use std::ops::Range;
 
-/// A step for a tile whose scores, `[rows, stride]`, are at the pointer.
+/// A step for a tile whose scores, `[rows, stride]`, are at the pointer; the slice is room for
+/// keys and values that are widened, [`widened`] long.
 ///
 /// Safe where the processor has the family's instructions, and nobody else what the step writes.
-pub type Run<N> = unsafe fn(&Tile<N>, *mut f32, Step);
+pub type Run<N> = unsafe fn(&Tile<N>, *mut f32, &mut [f32], Step);
+
+/// Rows from which on keys and values are widened to floats before they are used.
+const MANY: usize = 12;
+/// Positions whose values are widened at a time: as many as stay in the nearest cache.
+const CHUNK: usize = 4 * WIDTH;
+
+/// Numbers of the room for what is widened: two blocks of keys, or a chunk of values beside what
+/// they add up to.
+pub fn widened(rows: usize, heads: Heads) -> usize {
+    if rows < MANY {
+        return 0;
+    }
+    (2 * heads.keys()).max((CHUNK + rows) * heads.width())
+}
 
 /// The steps with the best registers of a family.
 pub fn step_of<N: Number>(family: Family) -> Run<N> {
@@ -18,14 +33,19 @@ pub fn step_of<N: Number>(family: Family) -> Run<N> {
     {
         use super::super::super::lanes::{Avx2, Avx512};
         #[target_feature(enable = "avx512f,fma,f16c")]
-        unsafe fn avx512<N: Number>(tile: &Tile<N>, scores: *mut f32, step: Step) {
+        unsafe fn avx512<N: Number>(
+            tile: &Tile<N>,
+            scores: *mut f32,
+            wide: &mut [f32],
+            step: Step,
+        ) {
             // SAFETY: the caller's.
-            unsafe { run::<Avx512, N>(tile, scores, step) }
+            unsafe { run::<Avx512, N>(tile, scores, wide, step) }
         }
         #[target_feature(enable = "avx2,fma,f16c")]
-        unsafe fn avx2<N: Number>(tile: &Tile<N>, scores: *mut f32, step: Step) {
+        unsafe fn avx2<N: Number>(tile: &Tile<N>, scores: *mut f32, wide: &mut [f32], step: Step) {
             // SAFETY: the caller's.
-            unsafe { run::<Avx2, N>(tile, scores, step) }
+            unsafe { run::<Avx2, N>(tile, scores, wide, step) }
         }
         match family {
             Family::Amx | Family::Avx512Vnni => return avx512::<N>,
@@ -41,12 +61,14 @@ pub fn step_of<N: Number>(family: Family) -> Run<N> {
 ///
 /// Safe where nobody else has what the step writes.
 #[inline(always)]
-unsafe fn run<L: Lanes, N: Number>(tile: &Tile<N>, scores: *mut f32, step: Step) {
+unsafe fn run<L: Lanes, N: Number>(tile: &Tile<N>, scores: *mut f32, wide: &mut [f32], step: Step) {
+    let many = N::NARROW && tile.rows >= MANY;
     // SAFETY: the caller's; blocks, rows and columns are the tile's own.
     unsafe {
         match step {
-            Step::Scores(blocks) => score_blocks::<L, N>(tile, scores, blocks),
+            Step::Scores(blocks) => score_blocks::<L, N>(tile, scores, wide, blocks),
             Step::Softmax(rows) => rows.for_each(|row| soften(tile, scores, row)),
+            Step::Values(columns) if many => weigh_many::<L, N>(tile, scores, wide, columns),
             Step::Values(columns) => {
                 let mut row = 0;
                 while row < tile.rows {
@@ -63,6 +85,17 @@ unsafe fn run<L: Lanes, N: Number>(tile: &Tile<N>, scores: *mut f32, step: Step)
     }
 }
 
+/// Writes numbers as floats, 16 at a time.
+#[inline(always)]
+unsafe fn widen<L: Lanes, N: Number>(from: *const N, to: *mut f32, count: usize) {
+    let mut at = 0;
+    while at < count {
+        // SAFETY: the caller's; counts are whole registers.
+        unsafe { L::store(to.add(at), N::read::<L>(from.add(at))) };
+        at += WIDTH;
+    }
+}
+
 /// The keys of a block, where their scores go, and how many of them count.
 type Keys<N> = (*const N, usize, usize);
 
@@ -70,8 +103,10 @@ type Keys<N> = (*const N, usize, usize);
 unsafe fn score_blocks<L: Lanes, N: Number>(
     tile: &Tile<N>,
     scores: *mut f32,
+    wide: &mut [f32],
     wanted: Range<usize>,
 ) {
+    let size = tile.shape.kv.keys();
     let mut before = 0;
     for piece in &tile.pieces {
         let begin =
@@ -79,7 +114,7 @@ unsafe fn score_blocks<L: Lanes, N: Number>(
         let end = piece.blocks.start + wanted.end.saturating_sub(before).min(piece.blocks.len());
         before += piece.blocks.len();
         let block = |index: usize| {
-            let keys = &piece.kv.block(index)[tile.head * tile.shape.kv.keys()..];
+            let keys = &piece.kv.block(index)[tile.head * size..][..size];
             (
                 keys.as_ptr(),
                 piece.start + index * WIDTH - tile.base,
@@ -90,44 +125,66 @@ unsafe fn score_blocks<L: Lanes, N: Number>(
         unsafe {
             let mut index = begin;
             while index + 1 < end {
-                score_rows::<L, N, 2>(tile, scores, [block(index), block(index + 1)]);
+                let blocks = [block(index), block(index + 1)];
+                if N::NARROW && tile.rows >= MANY {
+                    let wide = wide[..2 * size].as_mut_ptr();
+                    widen::<L, N>(blocks[0].0, wide, size);
+                    widen::<L, N>(blocks[1].0, wide.add(size), size);
+                    let [(_, a, m), (_, b, n)] = blocks;
+                    let blocks = [
+                        (wide.cast_const(), a, m),
+                        (wide.add(size).cast_const(), b, n),
+                    ];
+                    score_rows::<L, N, f32, 2>(tile, scores, blocks);
+                } else {
+                    score_rows::<L, N, N, 2>(tile, scores, blocks);
+                }
                 index += 2;
             }
             if index < end {
-                score_rows::<L, N, 1>(tile, scores, [block(index)]);
+                score_rows::<L, N, N, 1>(tile, scores, [block(index)]);
             }
         }
     }
 }
 
 #[inline(always)]
-unsafe fn score_rows<L: Lanes, N: Number, const B: usize>(
+unsafe fn score_rows<L: Lanes, N: Number, K: Number, const B: usize>(
     tile: &Tile<N>,
     scores: *mut f32,
-    blocks: [Keys<N>; B],
+    blocks: [Keys<K>; B],
 ) {
     let mut row = 0;
     while row < tile.rows {
-        // SAFETY: the caller's.
-        row += unsafe {
-            match tile.rows - row {
-                6.. => score::<L, N, B, 6>(tile, scores, row, blocks),
-                3.. => score::<L, N, B, 3>(tile, scores, row, blocks),
-                2 => score::<L, N, B, 2>(tile, scores, row, blocks),
-                _ => score::<L, N, B, 1>(tile, scores, row, blocks),
-            }
+        let rows = match tile.rows - row {
+            6.. => 6,
+            3.. => 3,
+            rest => rest,
         };
+        // Later positions than these rows see: softmax makes them nothing.
+        if blocks[0].1 < tile.end(row + rows - 1) - tile.base {
+            // SAFETY: the caller's.
+            unsafe {
+                match rows {
+                    6 => score::<L, N, K, B, 6>(tile, scores, row, blocks),
+                    3 => score::<L, N, K, B, 3>(tile, scores, row, blocks),
+                    2 => score::<L, N, K, B, 2>(tile, scores, row, blocks),
+                    _ => score::<L, N, K, B, 1>(tile, scores, row, blocks),
+                }
+            }
+        }
+        row += rows;
     }
 }
 
 /// Scores of R rows for 16 positions in each of B blocks.
 #[inline(always)]
-unsafe fn score<L: Lanes, N: Number, const B: usize, const R: usize>(
+unsafe fn score<L: Lanes, N: Number, K: Number, const B: usize, const R: usize>(
     tile: &Tile<N>,
     scores: *mut f32,
     first: usize,
-    blocks: [Keys<N>; B],
-) -> usize {
+    blocks: [Keys<K>; B],
+) {
     let dim = tile.shape.kv.dim;
     let scale = (dim as f32).sqrt().recip();
     // SAFETY: the caller's.
@@ -136,7 +193,7 @@ unsafe fn score<L: Lanes, N: Number, const B: usize, const R: usize>(
         let mut acc = [[L::splat(0.0); B]; R];
         for d in 0..dim {
             let keys: [L::Vector; B] =
-                std::array::from_fn(|b| N::read::<L>(blocks[b].0.add(d * WIDTH)));
+                std::array::from_fn(|b| K::read::<L>(blocks[b].0.add(d * WIDTH)));
             for r in 0..R {
                 let x = L::splat(*q[r].add(d));
                 for b in 0..B {
@@ -151,7 +208,6 @@ unsafe fn score<L: Lanes, N: Number, const B: usize, const R: usize>(
             }
         }
     }
-    R
 }
 
 /// Stores the first `count` numbers.
@@ -171,7 +227,7 @@ unsafe fn put<L: Lanes>(to: *mut f32, values: L::Vector, count: usize) {
 /// A row's softmax; nothing for what it does not see.
 #[inline(always)]
 unsafe fn soften<N: Number>(tile: &Tile<N>, scores: *mut f32, row: usize) {
-    let end = tile.position + row / tile.group() + 1;
+    let end = tile.end(row);
     let first = end.saturating_sub(tile.shape.window).max(tile.base);
     // SAFETY: the caller's.
     let scores =
@@ -248,6 +304,136 @@ unsafe fn weigh<L: Lanes, N: Number, const R: usize, const D: usize>(
                 let begin = (column + d * WIDTH).min(dim);
                 let to = tile.out.add(tile.at(first + r) + begin);
                 put::<L>(to, L::mul(sums, norm), WIDTH.min(dim - begin));
+            }
+        }
+    }
+}
+
+/// Weighted values of all rows, a chunk of positions after another: the values of a chunk are
+/// widened once, and what rows have so far waits in memory while others are added to.
+#[inline(always)]
+unsafe fn weigh_many<L: Lanes, N: Number>(
+    tile: &Tile<N>,
+    scores: *mut f32,
+    wide: &mut [f32],
+    columns: Range<usize>,
+) {
+    let Heads { count, dim } = tile.shape.kv;
+    let width = tile.shape.kv.width();
+    let offset = count * tile.shape.kv.keys() + tile.head * WIDTH * width + columns.start;
+    let (values, sums) = wide.split_at_mut(CHUNK * columns.len());
+    let sums = &mut sums[..tile.rows * columns.len()];
+    sums.fill(0.0);
+    for piece in &tile.pieces {
+        let mut first = piece.seen.start;
+        while first < piece.seen.end {
+            let end = piece.seen.end.min((first / CHUNK + 1) * CHUNK);
+            // SAFETY: the caller's; values of a block are `[16, width]`.
+            unsafe {
+                for at in first..end {
+                    let from = &piece.kv.block(at / WIDTH)[offset + at % WIDTH * width..];
+                    let to = values[(at - first) * columns.len()..].as_mut_ptr();
+                    widen::<L, N>(from.as_ptr(), to, columns.len());
+                }
+                let place = piece.start + first - tile.base;
+                let mut row = 0;
+                while row < tile.rows {
+                    let rows = match tile.rows - row {
+                        6.. => 6,
+                        3.. => 3,
+                        rest => rest,
+                    };
+                    let seen = (tile.end(row + rows - 1) - tile.base).saturating_sub(place);
+                    let chunk = (place, seen.min(end - first));
+                    let sums = sums[row * columns.len()..].as_mut_ptr();
+                    let scores = scores.add(row * tile.stride()).cast_const();
+                    let (values, len) = (values.as_ptr(), columns.len());
+                    match rows {
+                        6 => add_chunk::<L, 6>(scores, tile.stride(), chunk, values, sums, len),
+                        3 => add_chunk::<L, 3>(scores, tile.stride(), chunk, values, sums, len),
+                        2 => add_chunk::<L, 2>(scores, tile.stride(), chunk, values, sums, len),
+                        _ => add_chunk::<L, 1>(scores, tile.stride(), chunk, values, sums, len),
+                    }
+                    row += rows;
+                }
+            }
+            first = end;
+        }
+    }
+    for (row, sums) in sums.chunks_exact(columns.len()).enumerate() {
+        // SAFETY: the caller's.
+        unsafe {
+            let norm = L::splat(*scores.add((row + 1) * tile.stride() - 1));
+            for (at, sums) in sums.chunks_exact(WIDTH).enumerate() {
+                let begin = (columns.start + at * WIDTH).min(dim);
+                let to = tile.out.add(tile.at(row) + begin);
+                let product = L::mul(L::load(sums.as_ptr()), norm);
+                put::<L>(to, product, WIDTH.min(dim - begin));
+            }
+        }
+    }
+}
+
+/// Adds a chunk of values `[positions, len]` to the sums of R rows, `[R, len]`. `chunk` is where
+/// the scores of the chunk begin in a row, and how many positions are seen.
+#[inline(always)]
+unsafe fn add_chunk<L: Lanes, const R: usize>(
+    scores: *const f32,
+    stride: usize,
+    chunk: (usize, usize),
+    values: *const f32,
+    sums: *mut f32,
+    len: usize,
+) {
+    let mut column = 0;
+    while column < len {
+        // SAFETY: the caller's.
+        unsafe {
+            let (values, sums) = (values.add(column), sums.add(column));
+            if len - column >= 4 * WIDTH {
+                add_columns::<L, R, 4>(scores, stride, chunk, values, sums, len);
+                column += 4 * WIDTH;
+            } else if len - column >= 2 * WIDTH {
+                add_columns::<L, R, 2>(scores, stride, chunk, values, sums, len);
+                column += 2 * WIDTH;
+            } else {
+                add_columns::<L, R, 1>(scores, stride, chunk, values, sums, len);
+                column += WIDTH;
+            }
+        }
+    }
+}
+
+#[inline(always)]
+unsafe fn add_columns<L: Lanes, const R: usize, const D: usize>(
+    scores: *const f32,
+    stride: usize,
+    (place, count): (usize, usize),
+    values: *const f32,
+    sums: *mut f32,
+    len: usize,
+) {
+    // SAFETY: the caller's.
+    unsafe {
+        let mut acc = [[L::splat(0.0); D]; R];
+        for r in 0..R {
+            for d in 0..D {
+                acc[r][d] = L::load(sums.add(r * len + d * WIDTH));
+            }
+        }
+        for at in 0..count {
+            let value: [L::Vector; D] =
+                std::array::from_fn(|d| L::load(values.add(at * len + d * WIDTH)));
+            for r in 0..R {
+                let weight = L::splat(*scores.add(r * stride + place + at));
+                for d in 0..D {
+                    acc[r][d] = L::fma(weight, value[d], acc[r][d]);
+                }
+            }
+        }
+        for r in 0..R {
+            for d in 0..D {
+                L::store(sums.add(r * len + d * WIDTH), acc[r][d]);
             }
         }
     }
