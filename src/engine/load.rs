@@ -12,7 +12,7 @@ use crate::model::{Branch, ModelError, Placement, Rows, TextModel, Tokenizer, su
 use crate::story::About;
 use crate::story::untrusted::clean_line;
 use std::ops::ControlFlow;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -208,6 +208,8 @@ struct Found {
     name: String,
     path: PathBuf,
     sha256: String,
+    /// Already open, where it had to be looked at.
+    gguf: Option<Gguf>,
 }
 
 impl Loader for ModelLoader {
@@ -227,7 +229,11 @@ impl Loader for ModelLoader {
             threads: self.threads,
             kv: self.kv,
         };
-        let loaded = read(&found.name, &found.path, found.sha256, place);
+        let gguf = match found.gguf {
+            Some(gguf) => Ok(gguf),
+            None => Gguf::open(&found.path).map_err(ModelError::from),
+        };
+        let loaded = gguf.and_then(|gguf| read(&found.name, gguf, found.sha256, place));
         loaded.map_err(|error| LoadError::Failed(error.to_string()))
     }
 }
@@ -261,21 +267,26 @@ impl ModelLoader {
                 choice.map_err(|error| LoadError::Failed(error.to_string()))?
             }
         };
-        let (name, path) = match choice {
+        let (name, path, gguf) = match choice {
             Choice::Entry(entry) => {
                 let path = self.store.ensure(entry, &mut watch).map_err(failed)?;
-                (entry.name.clone(), path)
+                (entry.name.clone(), path, None)
             }
             Choice::File(path) => {
                 // A file that is no model is said before it is read whole for its checksum.
                 let gguf = Gguf::open(&path).map_err(ModelError::from);
-                let usable = gguf.and_then(|gguf| supported(&gguf));
-                usable.map_err(|error| LoadError::Failed(error.to_string()))?;
-                (path.display().to_string(), path)
+                let usable = gguf.and_then(|gguf| supported(&gguf).map(|()| gguf));
+                let gguf = usable.map_err(|error| LoadError::Failed(error.to_string()))?;
+                (path.display().to_string(), path, Some(gguf))
             }
         };
         let sha256 = self.store.sha256_of(&path, &mut watch).map_err(failed)?;
-        Ok(Found { name, path, sha256 })
+        Ok(Found {
+            name,
+            path,
+            sha256,
+            gguf,
+        })
     }
 }
 
@@ -299,14 +310,14 @@ impl Throttle {
 }
 
 /// Reads a GGUF file into memory.
-pub fn read(
+fn read(
     name: &str,
-    path: &Path,
+    gguf: Gguf,
     sha256: String,
     placement: Place,
 ) -> Result<Loaded, ModelError> {
     let began = Instant::now();
-    let gguf = Arc::new(Gguf::open(path)?);
+    let gguf = Arc::new(gguf);
     supported(&gguf)?;
     let device = device::open(placement.device)?;
     let place = Placement {

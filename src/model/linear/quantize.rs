@@ -293,6 +293,17 @@ impl Part<'_> {
     /// Quantizes the part; inlined, so that a caller with more instructions makes use of them.
     #[inline(always)]
     pub fn quantize(self, k: usize) {
+        self.quantize_with(k, quantize_block);
+    }
+
+    /// The same with another way for a block, which must give the same: its scale, and the sums of
+    /// the codes of both halves.
+    #[inline(always)]
+    pub fn quantize_with(
+        self,
+        k: usize,
+        block: impl Fn(&[f32; BLOCK], &mut [i8; BLOCK]) -> (f32, [i32; 2]),
+    ) {
         let (m, blocks) = (self.values.len() / k, k / BLOCK);
         let (values, _) = self.values.as_chunks::<BLOCK>();
         let (codes, _) = self.codes.as_chunks_mut::<BLOCK>();
@@ -302,8 +313,7 @@ impl Part<'_> {
             for i in 0..rows {
                 for b in 0..blocks {
                     let at = row * blocks + b * rows + i;
-                    let (scale, totals) =
-                        quantize_block(&values[(row + i) * blocks + b], &mut codes[at]);
+                    let (scale, totals) = block(&values[(row + i) * blocks + b], &mut codes[at]);
                     self.scales[at] = scale;
                     self.sums[at] = scale * (totals[0] + totals[1]) as f32;
                     self.totals[at] = totals;
@@ -314,15 +324,17 @@ impl Part<'_> {
     }
 }
 
+/// Added to a small float, 1.5 * 2^23 leaves it rounded, ties to even, in the low bits.
+pub(super) const ROUND: f32 = 12_582_912.0;
+/// What is no larger becomes zero.
+pub(super) const SMALL: f32 = 1e-30;
+
 /// Quantizes 32 values: their scale, and the sums of the codes of both halves.
 ///
 /// Values too small to matter become zero; where one is infinite or no number, the scale is too,
 /// and so will be the product. Loop after loop, because compilers find vectors in that.
 #[inline(always)]
 fn quantize_block(values: &[f32; BLOCK], codes: &mut [i8; BLOCK]) -> (f32, [i32; 2]) {
-    // Added to a small float, 1.5 * 2^23 leaves it rounded, ties to even, in the low bits.
-    const ROUND: f32 = 12_582_912.0;
-    const SMALL: f32 = 1e-30;
     // Without their sign, floats are in the order of their bits; what is no number comes last.
     let mut peak = 0;
     for value in values {
