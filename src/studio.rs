@@ -22,7 +22,7 @@ use crate::store::{Journal, Sessions, StoreError};
 use crate::story::command;
 use crate::story::diff::Stretch;
 use crate::story::lore::Missed;
-use crate::story::message::{Explained, Fault, Stats, Warm};
+use crate::story::message::{Explained, Fault, Recalled, Stats, Warm};
 use crate::story::places::NoPlace;
 use crate::story::record::Streamed;
 use crate::story::{
@@ -83,6 +83,8 @@ pub struct Studio {
     /// Lore that a rule kept out of the last passage, and what its budget left out.
     missed: Vec<Missed>,
     unread: Vec<String>,
+    /// What was found by its meaning for the last passage.
+    recalled: Vec<Recalled>,
     /// Where what the model last read begins, when not at the story's beginning.
     begins: Option<(NodeId, usize)>,
     /// The writer has been told that the context is nearly full.
@@ -196,6 +198,7 @@ impl Studio {
             rewound: HashMap::new(),
             missed: Vec::new(),
             unread: Vec::new(),
+            recalled: Vec::new(),
             begins: None,
             warned: false,
             any_size: false,

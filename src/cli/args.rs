@@ -3,7 +3,7 @@
 mod pictures;
 mod sessions;
 
-pub use pictures::{Draw, Gan, Train};
+pub use pictures::{Draw, EvalImage, Gan, Train};
 pub use sessions::{Export, Import, Sessions};
 
 use super::{Exit, Failed};
@@ -92,17 +92,8 @@ pub struct Common {
     /// A name from `illumine models list`, or the path of a GGUF file
     #[arg(short, long, env = "ILLUMINE_MODEL", value_name = "NAME|PATH")]
     pub model: Option<String>,
-    /// auto, cpu, cuda:N or metal
-    #[arg(
-        long,
-        env = "ILLUMINE_DEVICE",
-        default_value = "auto",
-        value_name = "DEVICE"
-    )]
-    pub device: device::Choice,
-    /// Threads that compute; all processors by default
-    #[arg(short, long, env = "ILLUMINE_THREADS", value_name = "N", value_parser = clap::value_parser!(u16).range(1..=512))]
-    pub threads: Option<u16>,
+    #[command(flatten)]
+    pub on: On,
     /// The folder that holds the sessions
     #[arg(long, env = "ILLUMINE_SESSIONS", value_name = "FOLDER", value_hint = ValueHint::DirPath)]
     pub sessions: Option<PathBuf>,
@@ -120,6 +111,26 @@ pub struct Common {
     pub system: Option<String>,
     #[command(flatten)]
     pub sampling: Sampling,
+}
+
+/// What computes.
+#[derive(Args, Clone, Debug, Default)]
+pub struct On {
+    /// auto, cpu, cuda:N or metal
+    #[arg(
+        long,
+        env = "ILLUMINE_DEVICE",
+        default_value = "auto",
+        value_name = "DEVICE"
+    )]
+    pub device: device::Choice,
+    /// Threads that compute; all processors by default
+    #[arg(short, long, env = "ILLUMINE_THREADS", value_name = "N", value_parser = clap::value_parser!(u16).range(1..=512))]
+    pub threads: Option<u16>,
+    /// How keys and values are kept on a CPU: f16, f32, or q8_0, which takes little more than half
+    /// the memory of f16
+    #[arg(long, env = "ILLUMINE_KV", value_name = "KIND", default_value = "f16")]
+    pub kv: Kind,
 }
 
 /// The settings that are asked for most; `--set` takes them all.
@@ -236,6 +247,9 @@ pub enum Eval {
         #[command(flatten)]
         common: Common,
     },
+    /// How good the illuminator's pictures are: recognized by a classifier of real ones, near to
+    /// real ones, various, and no copies
+    Image(EvalImage),
 }
 
 #[derive(Args, Debug)]
@@ -264,9 +278,6 @@ pub struct Bench {
     /// Everything: several prompts and depths, from a cold start, in a story, and what memory it takes
     #[arg(long)]
     pub full: bool,
-    /// How keys and values are kept: f16 or f32
-    #[arg(long, value_name = "KIND", default_value = "f16")]
-    pub kv: Kind,
     /// How often each is measured
     #[arg(short, long, default_value_t = 5, value_parser = clap::value_parser!(u16).range(1..=100))]
     pub repeat: u16,
@@ -278,16 +289,8 @@ pub struct Bench {
     pub json: bool,
     #[arg(short, long, env = "ILLUMINE_MODEL", value_name = "NAME|PATH")]
     pub model: Option<String>,
-    #[arg(short, long, env = "ILLUMINE_THREADS", value_name = "N", value_parser = clap::value_parser!(u16).range(1..=512))]
-    pub threads: Option<u16>,
-    /// auto, cpu, cuda:N or metal
-    #[arg(
-        long,
-        env = "ILLUMINE_DEVICE",
-        default_value = "auto",
-        value_name = "DEVICE"
-    )]
-    pub device: device::Choice,
+    #[command(flatten)]
+    pub on: On,
 }
 
 /// Reads the command line. Help is printed here; a slip is one sentence, as any other failure is.

@@ -2,8 +2,8 @@
 
 use super::args::Bench as Args;
 use super::environment::{self, Paths};
-use super::{Exit, Failed, cold, eval, print};
-use illumine::bench::{Spread, Task, spread};
+use super::{Exit, Failed, cold, eval, opening, print};
+use illumine::bench::{Spread, Task, several, spread};
 use illumine::model::ModelError;
 use serde::Serialize;
 use std::process::Command;
@@ -33,12 +33,13 @@ struct Row {
     ratio: Option<Spread>,
 }
 
+/// Passages that are written side by side.
+const SEVERAL: usize = 4;
 /// Tokens of a line that a writer adds.
 const LINE: usize = 16;
 
 pub fn run(paths: &Paths, args: &Args) -> Result<Exit, Failed> {
-    let mut loader = environment::plain_loader(paths, args.device, args.threads)?;
-    loader.kv = args.kv;
+    let loader = environment::plain_loader(paths, &args.on)?;
     let threads = loader.threads;
     let mut loaded = eval::load(loader, args.model.as_deref())?;
     let broke = |error: ModelError| Failed::new(Exit::Engine, error);
@@ -63,6 +64,19 @@ pub fn run(paths: &Paths, args: &Args) -> Result<Exit, Failed> {
         rows.push(row(task.name(), task.unit(), ours, theirs));
     }
     if args.full {
+        let (mut together, mut apart) = (Vec::new(), Vec::new());
+        for _ in 0..args.repeat {
+            let (one, other) = several(&mut loaded, SEVERAL, args.generate)
+                .map_err(|error| Failed::new(Exit::Engine, error))?;
+            together.push(one);
+            apart.push(other);
+        }
+        let what = format!("{SEVERAL} passages of {} tokens", args.generate);
+        rows.push(row(format!("{what}, together"), "ms", together, Vec::new()));
+        rows.push(row(format!("{what}, in turn"), "ms", apart, Vec::new()));
+        for (what, times) in opening::rows(paths, args.repeat)? {
+            rows.push(row(what, "ms", times, Vec::new()));
+        }
         let starts = cold::starts(args)?;
         let all = |of: fn(&cold::Start) -> f64| starts.iter().map(of).collect();
         let what = "first token of a short prompt, cold".to_string();

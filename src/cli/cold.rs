@@ -26,7 +26,7 @@ fn start(args: &Args) -> Result<Start, Failed> {
     if let Some(model) = &args.model {
         command.args(["--model", model]);
     }
-    if let Some(threads) = args.threads {
+    if let Some(threads) = args.on.threads {
         command.args(["--threads", &threads.to_string()]);
     }
     let began = Instant::now();

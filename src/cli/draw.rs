@@ -1,6 +1,6 @@
 //! `illumine draw`: words in, pictures out, as PNG files.
 
-use super::args::Draw as Args;
+use super::args::{Draw as Args, On};
 use super::environment::{self, Paths};
 use super::page::Meter;
 use super::{Exit, Failed, note, print};
@@ -46,7 +46,7 @@ pub fn run(paths: &Paths, args: &Args) -> Result<Exit, Failed> {
     let from = args.from.as_deref().map(made).transpose()?;
     let how = wanted(args, from.as_ref())?;
     let began = Instant::now();
-    let artist = artist(paths, args)?;
+    let artist = load(paths, args.weights.as_deref(), args.offline, &args.on)?;
     if let Some(from) = &from {
         same_weights(from, &artist)?;
     }
@@ -190,10 +190,16 @@ fn listed(text: &str) -> Option<Vec<u64>> {
     (1..=PICTURES).contains(&seeds.len()).then_some(seeds)
 }
 
-fn artist(paths: &Paths, args: &Args) -> Result<Artist, Failed> {
+/// Encoder and weights, fetched and found.
+pub fn load(
+    paths: &Paths,
+    weights: Option<&Path>,
+    offline: bool,
+    on: &On,
+) -> Result<Artist, Failed> {
     let model = |why: &dyn std::fmt::Display| Failed::new(Exit::Model, why);
     let catalog = environment::catalog()?;
-    let store = environment::model_store(paths, args.offline);
+    let store = environment::model_store(paths, offline);
     let mut meter = Meter::new();
     let encoder = store.ensure(catalog.encoder(), &mut |news| {
         meter.bytes(&news.what, news.done, news.total);
@@ -201,13 +207,11 @@ fn artist(paths: &Paths, args: &Args) -> Result<Artist, Failed> {
     });
     meter.clear();
     let encoder = encoder.map_err(|why| model(&why))?;
-    let weights = weights(paths, args.weights.as_deref())?;
-    let threads = environment::threads(args.threads);
-    Artist::load(&encoder, &weights, args.device, threads).map_err(|why| model(&why))
+    let weights = self::weights(paths, weights)?;
+    let threads = environment::threads(on.threads);
+    Artist::load(&encoder, &weights, on.device, threads).map_err(|why| model(&why))
 }
 
-/// The folder that was named, or one beside the other models, or that of the checkout that this
-/// program was built in.
 fn weights(paths: &Paths, named: Option<&Path>) -> Result<PathBuf, Failed> {
     const NAME: &str = "illuminator-64";
     if let Some(named) = named {

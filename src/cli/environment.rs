@@ -2,15 +2,13 @@
 //!
 //! Libraries never look these up; everything they need is put together here, once.
 
-use super::args::Common;
+use super::args::{Common, On};
 use super::exit::{Exit, Failed};
 use etcetera::BaseStrategy;
 use illumine::editor::Editor;
 use illumine::engine::ModelLoader;
 use illumine::model::catalog::Catalog;
-use illumine::model::device;
 use illumine::model::fetch::{HttpSettings, HubSettings, ModelStore};
-use illumine::model::transformer::attention::kv::Kind;
 use illumine::store::Sessions;
 use illumine::store::prompts::Prompts;
 use illumine::story::untrusted::clean;
@@ -115,21 +113,16 @@ pub fn loader(paths: &Paths, common: &Common) -> Result<ModelLoader, Failed> {
     Ok(ModelLoader {
         catalog: catalog()?,
         store: model_store(paths, common.offline),
-        device: common.device,
-        threads: threads(common.threads),
-        kv: Kind::default(),
+        device: common.on.device,
+        threads: threads(common.on.threads),
+        kv: common.on.kv,
     })
 }
 
 /// A loader for commands that take only these.
-pub fn plain_loader(
-    paths: &Paths,
-    device: device::Choice,
-    asked: Option<u16>,
-) -> Result<ModelLoader, Failed> {
+pub fn plain_loader(paths: &Paths, on: &On) -> Result<ModelLoader, Failed> {
     let common = Common {
-        device,
-        threads: asked,
+        on: on.clone(),
         ..Common::default()
     };
     loader(paths, &common)

@@ -1,6 +1,6 @@
 //! `illumine eval`: how well a model does.
 
-use super::args::Eval as Args;
+use super::args::{Common, Eval as Args};
 use super::environment::{self, Paths};
 use super::page::Meter;
 use super::{Exit, Failed, print};
@@ -9,20 +9,32 @@ use illumine::engine::{LoadError, Loaded, Loader, ModelLoader};
 use std::path::Path;
 
 pub fn run(paths: &Paths, what: &Args) -> Result<Exit, Failed> {
-    let Args::Text {
-        perplexity: file,
-        window,
-        json,
-        common,
-    } = what;
+    match what {
+        Args::Text {
+            perplexity,
+            window,
+            json,
+            common,
+        } => text(paths, perplexity, *window as usize, *json, common),
+        Args::Image(args) => super::gallery::run(paths, args),
+    }
+}
+
+fn text(
+    paths: &Paths,
+    file: &Path,
+    window: usize,
+    json: bool,
+    common: &Common,
+) -> Result<Exit, Failed> {
     let text = read(file)?;
     let mut loaded = load(environment::loader(paths, common)?, common.model.as_deref())?;
     let mut meter = Meter::new();
     let mut progress = |done: usize, all: usize| {
-        meter.bytes("Windows scored", done as u64, Some(all as u64));
+        meter.count("Windows scored", done as u64, all as u64);
         true
     };
-    let found = perplexity(&mut loaded, &text, *window as usize, &mut progress);
+    let found = perplexity(&mut loaded, &text, window, &mut progress);
     meter.clear();
     let found = found.map_err(|error| {
         let exit = match error {
@@ -31,7 +43,7 @@ pub fn run(paths: &Paths, what: &Args) -> Result<Exit, Failed> {
         };
         Failed::new(exit, error)
     })?;
-    if *json {
+    if json {
         let found = serde_json::to_string(&found);
         return print(&format!("{}\n", found.unwrap_or_default()));
     }

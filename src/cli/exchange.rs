@@ -48,7 +48,8 @@ pub fn export(paths: &Paths, args: &Export) -> Result<Exit, Failed> {
         return Ok(Exit::Well);
     }
     export::put(&path, &bytes, args.force).map_err(usage)?;
-    said(&format!("Wrote {}", path.display()))
+    let left_out = export::left_out(&recovered.story, format);
+    said(&format!("Wrote {}{left_out}", path.display()))
 }
 
 pub fn import(paths: &Paths, args: &Import) -> Result<Exit, Failed> {

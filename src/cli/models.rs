@@ -6,6 +6,7 @@ use super::page::Meter;
 use super::{Exit, Failed, complain, print};
 use illumine::model::catalog::{Catalog, Entry};
 use illumine::model::fetch::{FetchError, ModelStore, Progress};
+use illumine::story::sentence::size;
 use std::io::{IsTerminal, Write, stderr, stdin};
 use std::ops::ControlFlow;
 
@@ -37,8 +38,7 @@ fn find<'a>(catalog: &'a Catalog, name: Option<&str>) -> Result<&'a Entry, Faile
 
 fn list(catalog: &Catalog, store: &ModelStore, json: bool) -> Result<Exit, Failed> {
     if json {
-        let all = catalog.entries().iter().chain([catalog.encoder()]);
-        let rows = all.map(|entry| {
+        let rows = catalog.all().map(|entry| {
             serde_json::json!({
                 "name": entry.name, "title": entry.title, "default": entry.default,
                 "architecture": entry.architecture.gguf(), "parameters": entry.parameters,
@@ -54,7 +54,7 @@ fn list(catalog: &Catalog, store: &ModelStore, json: bool) -> Result<Exit, Faile
         "  {:<20} {:>8}  {:>6}  {:<10} {}\n",
         "NAME", "SIZE", "FOR", "FAMILY", "MODEL"
     );
-    for entry in catalog.entries().iter().chain([catalog.encoder()]) {
+    for entry in catalog.all() {
         let here = match (store.located(entry).is_some(), entry.default) {
             (true, _) => "✓",
             (false, true) => "*",
@@ -173,11 +173,4 @@ fn watched<T>(
 
 fn failed(error: FetchError) -> Failed {
     Failed::new(Exit::Model, error)
-}
-
-fn size(bytes: u64) -> String {
-    match bytes {
-        0..1_000_000_000 => format!("{:.0} MB", bytes as f64 / 1e6),
-        _ => format!("{:.1} GB", bytes as f64 / 1e9),
-    }
 }

@@ -4,7 +4,7 @@ use super::args::Sessions as Args;
 use super::environment::Paths;
 use super::{Exit, Failed, complain, exchange, print};
 use illumine::store::{Recovered, Sessions, StoreError};
-use illumine::story::sentence::excerpt;
+use illumine::story::sentence::hit;
 use std::path::PathBuf;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
@@ -77,19 +77,11 @@ fn grep(sessions: &Sessions, words: &str) -> Result<Exit, Failed> {
     for one in sessions.list()? {
         let found = sessions.read(&one.name)?;
         for node in found.story.nodes() {
-            let lower = node.text.to_lowercase();
-            let Some(at) = lower.find(&wanted) else {
+            let Some(around) = hit(&node.text, &wanted, 80) else {
                 continue;
             };
             hits += 1;
-            let from = (at.saturating_sub(30)..=at).find(|at| node.text.is_char_boundary(*at));
-            let around = node.text.get(from.unwrap_or(0)..).unwrap_or(&node.text);
-            print(&format!(
-                "{} #{}: {}\n",
-                one.name,
-                node.id,
-                excerpt(around, 80)
-            ))?;
+            print(&format!("{} #{}: {around}\n", one.name, node.id))?;
         }
     }
     match hits {

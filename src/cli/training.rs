@@ -22,13 +22,13 @@ const OFTEN: Duration = Duration::from_secs(10);
 
 pub fn train(paths: &Paths, args: &Args) -> Result<Exit, Failed> {
     let (pictures, digest) = pictures(&args.data)?;
-    let embeddings = embedded(paths, &pictures, &args.run, args.device, args.offline)?;
+    let embeddings = embedded(paths, &pictures, &args.run, args.on.device, args.offline)?;
     let job = Job {
         phase: args.phase.clone(),
         run: args.run.clone(),
         small: args.small,
         from: args.from.clone(),
-        device: args.device,
+        device: args.on.device,
         seed: args.seed,
         batch: usize::from(args.batch),
         steps: args.steps,
@@ -43,6 +43,16 @@ pub fn train(paths: &Paths, args: &Args) -> Result<Exit, Failed> {
             ..Means::default()
         },
     };
+    if let Some(threads) = args.on.threads {
+        // Candle computes on rayon's own pool; it can be sized once, and nothing has used it yet.
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(usize::from(threads));
+        pool.build_global().map_err(|why| {
+            Failed::new(
+                Exit::Usage,
+                format!("{threads} threads cannot be had: {why}"),
+            )
+        })?;
+    }
     let mut teller = Teller::new(args);
     let end = run_job(&job, &pictures, &digest, &embeddings, &mut |news| {
         teller.tell(news)

@@ -9,7 +9,7 @@ use illumine::engine::Engine;
 use illumine::store::prompts::Prompts;
 use illumine::story::context::{Beside, build};
 use illumine::story::frame::Frame;
-use illumine::story::message::{Goal, Overflow, Stats, TextRequest};
+use illumine::story::message::{Goal, Overflow, Recall, Stats, TextRequest};
 use illumine::story::untrusted::clean;
 use illumine::story::voice::{self, Template};
 use illumine::story::{About, Author, Event, Mode, Node, Passage, Request, Settings, Status};
@@ -158,6 +158,7 @@ fn request(settings: &Settings, frame: &Frame, prompt: &str, seed: u64, crop: bo
         ..Node::default()
     };
     let path = [Passage::whole(&node)];
+    let most = settings.sampling.recall as usize;
     Request::Text(TextRequest {
         node: 1,
         context: build(settings, frame, &path, &Beside::default()),
@@ -168,6 +169,10 @@ fn request(settings: &Settings, frame: &Frame, prompt: &str, seed: u64, crop: bo
         bans: settings.sampling.banned_phrases.clone(),
         heal: false,
         begin: Vec::new(),
+        recall: (most > 0).then(|| Recall {
+            most,
+            lore: Vec::new(),
+        }),
         overflow: if crop {
             Overflow::Crop
         } else {
@@ -228,7 +233,9 @@ fn follow(engine: &Engine, events: &Receiver<Event>, stream: bool) -> Result<Wri
                 written.status = Some(status);
                 return Ok(written);
             }
+            Event::Warned(why) => super::complain(&why),
             Event::Rewound { .. }
+            | Event::Recalled(_)
             | Event::Alternatives(_)
             | Event::Explained(_)
             | Event::Kept(_) => {}

@@ -12,7 +12,7 @@ use std::path::Path;
 
 /// All that it takes to draw, in memory.
 pub struct Artist {
-    encoder: SentenceEncoder,
+    pub encoder: SentenceEncoder,
     pub illuminator: Illuminator,
     /// What computes: pictures are the same for the same.
     pub backend: String,

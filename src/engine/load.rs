@@ -1,8 +1,9 @@
 //! From a model's name to a model in memory, with its tokenizer, template and cache.
 
 use super::speculate::Ahead;
-use crate::model::catalog::{Catalog, Choice};
+use crate::model::catalog::{Catalog, Choice, Entry};
 use crate::model::device;
+use crate::model::encoder::SentenceEncoder;
 use crate::model::fetch::{FetchError, ModelStore, Progress};
 use crate::model::gguf::Gguf;
 use crate::model::sampler::dry::Breakers;
@@ -25,6 +26,13 @@ pub trait Loader: Send {
         progress: &mut dyn FnMut(&str, u64, Option<u64>),
         stopped: &dyn Fn() -> bool,
     ) -> Result<Loaded, LoadError>;
+
+    /// The sentence encoder, by which old passages are recalled and pictures are drawn.
+    fn encoder(
+        &mut self,
+        progress: &mut dyn FnMut(&str, u64, Option<u64>),
+        stopped: &dyn Fn() -> bool,
+    ) -> Result<SentenceEncoder, LoadError>;
 }
 
 #[derive(Debug)]
@@ -197,10 +205,10 @@ pub struct ModelLoader {
 
 /// Where a model is wanted, before the device is opened.
 #[derive(Clone, Copy, Debug)]
-pub struct Place {
-    pub device: device::Choice,
-    pub threads: usize,
-    pub kv: Kind,
+struct Place {
+    device: device::Choice,
+    threads: usize,
+    kv: Kind,
 }
 
 /// A model's file, found and verified.
@@ -236,9 +244,54 @@ impl Loader for ModelLoader {
         let loaded = gguf.and_then(|gguf| read(&found.name, gguf, found.sha256, place));
         loaded.map_err(|error| LoadError::Failed(error.to_string()))
     }
+
+    fn encoder(
+        &mut self,
+        progress: &mut dyn FnMut(&str, u64, Option<u64>),
+        stopped: &dyn Fn() -> bool,
+    ) -> Result<SentenceEncoder, LoadError> {
+        let path = self.fetch(self.catalog.encoder(), progress, stopped)?;
+        let encoder = SentenceEncoder::on(&path, self.device);
+        encoder.map_err(|error| LoadError::Failed(error.to_string()))
+    }
+}
+
+/// Hands the news of fetching on, and the wish to stop back.
+fn watching(
+    progress: &mut dyn FnMut(&str, u64, Option<u64>),
+    stopped: &dyn Fn() -> bool,
+) -> impl FnMut(&Progress) -> ControlFlow<()> {
+    let mut throttle = Throttle::default();
+    move |news| {
+        if throttle.lets(news) {
+            progress(&news.what, news.done, news.total);
+        }
+        match stopped() {
+            true => ControlFlow::Break(()),
+            false => ControlFlow::Continue(()),
+        }
+    }
+}
+
+impl From<FetchError> for LoadError {
+    fn from(error: FetchError) -> LoadError {
+        match error {
+            FetchError::Stopped { .. } => LoadError::Stopped,
+            error => LoadError::Failed(error.to_string()),
+        }
+    }
 }
 
 impl ModelLoader {
+    fn fetch(
+        &self,
+        entry: &Entry,
+        progress: &mut dyn FnMut(&str, u64, Option<u64>),
+        stopped: &dyn Fn() -> bool,
+    ) -> Result<PathBuf, LoadError> {
+        Ok(self.store.ensure(entry, &mut watching(progress, stopped))?)
+    }
+
     /// Where the model's file is, fetched when need be, and its SHA-256.
     fn find(
         &self,
@@ -246,20 +299,6 @@ impl ModelLoader {
         progress: &mut dyn FnMut(&str, u64, Option<u64>),
         stopped: &dyn Fn() -> bool,
     ) -> Result<Found, LoadError> {
-        let mut throttle = Throttle::default();
-        let mut watch = |news: &Progress| {
-            if throttle.lets(news) {
-                progress(&news.what, news.done, news.total);
-            }
-            match stopped() {
-                true => ControlFlow::Break(()),
-                false => ControlFlow::Continue(()),
-            }
-        };
-        let failed = |error: FetchError| match error {
-            FetchError::Stopped { .. } => LoadError::Stopped,
-            error => LoadError::Failed(error.to_string()),
-        };
         let choice = match model {
             "" => Choice::Entry(self.catalog.default_entry()),
             wanted => {
@@ -269,7 +308,7 @@ impl ModelLoader {
         };
         let (name, path, gguf) = match choice {
             Choice::Entry(entry) => {
-                let path = self.store.ensure(entry, &mut watch).map_err(failed)?;
+                let path = self.fetch(entry, progress, stopped)?;
                 (entry.name.clone(), path, None)
             }
             Choice::File(path) => {
@@ -280,7 +319,9 @@ impl ModelLoader {
                 (path.display().to_string(), path, Some(gguf))
             }
         };
-        let sha256 = self.store.sha256_of(&path, &mut watch).map_err(failed)?;
+        let sha256 = self
+            .store
+            .sha256_of(&path, &mut watching(progress, stopped))?;
         Ok(Found {
             name,
             path,
@@ -310,12 +351,7 @@ impl Throttle {
 }
 
 /// Reads a GGUF file into memory.
-fn read(
-    name: &str,
-    gguf: Gguf,
-    sha256: String,
-    placement: Place,
-) -> Result<Loaded, ModelError> {
+fn read(name: &str, gguf: Gguf, sha256: String, placement: Place) -> Result<Loaded, ModelError> {
     let began = Instant::now();
     let gguf = Arc::new(gguf);
     supported(&gguf)?;

@@ -13,16 +13,22 @@ mod load;
 mod passage;
 pub mod perplexity;
 mod prompt;
+mod recall;
 mod speculate;
 mod spelled;
 
+pub(crate) use candidates::candidates;
 pub use encode::encode;
 pub use generate::SLICE;
-pub use load::{LoadError, Loaded, Loader, ModelLoader, Place, read};
+pub(crate) use generate::text;
+pub use load::{LoadError, Loaded, Loader, ModelLoader};
 
+use crate::model::encoder::SentenceEncoder;
 use crate::story::message::{Fault, Stats, Warm};
 use crate::story::{Event, Request, Status};
+use recall::Recaller;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::rc::Rc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, mpsc};
 use std::thread::{self, JoinHandle};
@@ -108,6 +114,9 @@ struct Worker<'a, L> {
     loaded: Option<Loaded>,
     /// Why there is no model, once loading has failed.
     why_not: Option<String>,
+    /// Read when it is first asked for.
+    encoder: Option<Rc<SentenceEncoder>>,
+    recaller: Option<Recaller>,
     events: &'a mpsc::Sender<Event>,
 }
 
@@ -121,6 +130,8 @@ fn work<L: Loader>(
         loader,
         loaded: None,
         why_not: None,
+        encoder: None,
+        recaller: None,
         events,
     };
     for (job, request) in inbox {
@@ -169,7 +180,8 @@ impl<L: Loader> Worker<'_, L> {
         match request {
             Request::Load { model } => self.load(&model, stopped),
             _ if stopped() => Ok((Status::Stopped, Stats::default())),
-            request => {
+            mut request => {
+                self.recall(&mut request, stopped)?;
                 let why_not = self.why_not.clone();
                 let loaded = self.loaded.as_mut().ok_or_else(|| Failure {
                     why: why_not
@@ -178,10 +190,8 @@ impl<L: Loader> Worker<'_, L> {
                 })?;
                 let emit = |event| self.events.send(event).is_ok();
                 match request {
-                    Request::Text(text) => generate::text(loaded, &text, &emit, stopped),
-                    Request::Candidates(several) => {
-                        candidates::candidates(loaded, &several, &emit, stopped)
-                    }
+                    Request::Text(text) => self::text(loaded, &text, &emit, stopped),
+                    Request::Candidates(several) => candidates(loaded, &several, &emit, stopped),
                     Request::Alternatives(text) => {
                         alternatives::alternatives(loaded, &text, &emit, stopped)
                     }
@@ -201,6 +211,58 @@ impl<L: Loader> Worker<'_, L> {
                 }
             }
         }
+    }
+
+    /// Puts what is found by its meaning into the request. A passage is written all the same where
+    /// that cannot be done.
+    fn recall(&mut self, request: &mut Request, stopped: &dyn Fn() -> bool) -> Result<(), Failure> {
+        let asked = match request {
+            Request::Text(one) | Request::Alternatives(one) | Request::Explain(one) => {
+                std::slice::from_mut(one)
+            }
+            Request::Candidates(several) => several.as_mut_slice(),
+            _ => return Ok(()),
+        };
+        let Some((first, others)) = asked.split_first_mut() else {
+            return Ok(());
+        };
+        if first.recall.is_none() {
+            return Ok(());
+        }
+        if self.recaller.is_none() {
+            match self.encoder(stopped) {
+                Ok(encoder) => self.recaller = Some(Recaller::new(encoder)),
+                Err(LoadError::Stopped) => return Ok(()),
+                Err(LoadError::Failed(why)) => {
+                    let why = format!("Nothing is recalled: {why}; /set recall 0 asks for nothing");
+                    let _ = self.events.send(Event::Warned(why));
+                    first.recall = None;
+                }
+            }
+        }
+        if let (Some(loaded), Some(recaller)) = (&self.loaded, &mut self.recaller) {
+            let found = recaller.recall(loaded, first, &mut || !stopped())?;
+            let _ = self.events.send(Event::Recalled(found.unwrap_or_default()));
+        }
+        for other in others {
+            other.context.clone_from(&first.context);
+        }
+        Ok(())
+    }
+
+    /// The sentence encoder, fetched and read when it is first asked for.
+    fn encoder(&mut self, stopped: &dyn Fn() -> bool) -> Result<Rc<SentenceEncoder>, LoadError> {
+        if let Some(encoder) = &self.encoder {
+            return Ok(encoder.clone());
+        }
+        let events = self.events;
+        let mut progress = |what: &str, done: u64, total: Option<u64>| {
+            let what = what.to_string();
+            let _ = events.send(Event::Loading { what, done, total });
+        };
+        let encoder = Rc::new(self.loader.encoder(&mut progress, stopped)?);
+        self.encoder = Some(encoder.clone());
+        Ok(encoder)
     }
 
     /// Puts another model in place; when that fails, the one before it stays.

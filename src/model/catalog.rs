@@ -12,6 +12,7 @@ pub struct Catalog {
     entries: Vec<Entry>,
     /// The model that turns words into vectors for the illuminator; it writes no text.
     encoder: Entry,
+    extractor: Entry,
     default: usize,
 }
 
@@ -73,6 +74,8 @@ pub enum Architecture {
     Lfm2,
     /// A sentence encoder: reads, and writes nothing.
     Bert,
+    /// Looks at pictures, and writes nothing.
+    EfficientNet,
 }
 
 /// One place that a model comes from.
@@ -143,12 +146,14 @@ impl Catalog {
         struct File {
             model: Vec<Entry>,
             encoder: Entry,
+            extractor: Entry,
         }
         let File {
             model: entries,
             encoder,
+            extractor,
         } = toml::from_str::<File>(text)?;
-        let all = || entries.iter().chain([&encoder]);
+        let all = || entries.iter().chain([&encoder, &extractor]);
         all().try_for_each(check)?;
         if let Some(twice) = twice(all()) {
             return Err(CatalogError::Wrong(format!("'{twice}' is named twice")));
@@ -158,6 +163,7 @@ impl Catalog {
             (Some((default, _)), None) => Ok(Catalog {
                 default,
                 encoder,
+                extractor,
                 entries,
             }),
             _ => Err(CatalogError::Wrong(
@@ -176,6 +182,16 @@ impl Catalog {
         &self.encoder
     }
 
+    /// The network by whose features pictures are measured.
+    pub fn extractor(&self) -> &Entry {
+        &self.extractor
+    }
+
+    /// Every file that is known by name: models that write, then the others.
+    pub fn all(&self) -> impl Iterator<Item = &Entry> + Clone {
+        self.entries.iter().chain([&self.encoder, &self.extractor])
+    }
+
     /// The model that is used when none is named.
     pub fn default_entry(&self) -> &Entry {
         &self.entries[self.default]
@@ -184,9 +200,8 @@ impl Catalog {
     /// The model of that name, letter case aside.
     pub fn find(&self, name: &str) -> Result<&Entry, CatalogError> {
         let named = |entry: &&Entry| entry.name.eq_ignore_ascii_case(name);
-        let all = || self.entries.iter().chain([&self.encoder]);
-        all().find(named).ok_or_else(|| {
-            let names = all().map(|entry| entry.name.as_str());
+        self.all().find(named).ok_or_else(|| {
+            let names = self.all().map(|entry| entry.name.as_str());
             match nearest(name, names) {
                 Some(near) => CatalogError::Near {
                     name: name.into(),
@@ -203,7 +218,7 @@ impl Catalog {
     pub fn choose(&self, wanted: &str) -> Result<Choice<'_>, CatalogError> {
         let path = PathBuf::from(wanted);
         match self.find(wanted) {
-            Ok(entry) if entry.architecture == Architecture::Bert => {
+            Ok(entry) if !entry.architecture.writes() => {
                 Err(CatalogError::WritesNothing(entry.name.clone()))
             }
             Ok(entry) => Ok(Choice::Entry(entry)),
@@ -282,7 +297,13 @@ impl Architecture {
             Architecture::Glm4 => "glm4",
             Architecture::Lfm2 => "lfm2",
             Architecture::Bert => "bert",
+            Architecture::EfficientNet => "efficientnet",
         }
+    }
+
+    /// Whether it writes text.
+    pub fn writes(self) -> bool {
+        !matches!(self, Architecture::Bert | Architecture::EfficientNet)
     }
 }
 

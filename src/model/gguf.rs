@@ -358,7 +358,9 @@ impl Reader<'_> {
     }
 
     fn skip(&mut self, count: usize, size: usize) -> Result<(), String> {
-        let end = count.checked_mul(size).and_then(|len| self.at.checked_add(len));
+        let end = count
+            .checked_mul(size)
+            .and_then(|len| self.at.checked_add(len));
         let end = end.filter(|end| *end <= self.bytes.len());
         self.at = end.ok_or_else(|| "an array longer than the file".to_string())?;
         Ok(())

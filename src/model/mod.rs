@@ -6,10 +6,12 @@
 pub mod catalog;
 pub mod device;
 pub mod encoder;
+pub mod features;
 pub mod fetch;
 pub mod gan;
 pub mod gguf;
 pub mod linear;
+mod pth;
 pub mod sampler;
 pub mod template;
 pub mod tokenizer;
@@ -176,6 +178,10 @@ pub enum ModelError {
         "The sentence encoder cannot be read ({0}); `illumine models verify all-minilm-l6-v2` checks its file"
     )]
     Encoder(String),
+    #[error(
+        "The network that measures pictures cannot be read ({0}); `illumine models verify efficientnet-lite0` checks its file"
+    )]
+    Features(String),
     #[error("The illuminator's weights cannot be used ({0}); `--weights` names another folder")]
     Illuminator(String),
     #[error("{0}")]

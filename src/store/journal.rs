@@ -19,6 +19,10 @@ pub struct Journal {
     name: String,
     /// Bytes of whole records; the file is cut back to here when a write fails half-way.
     len: u64,
+    /// What was written since the disk last vouched for all of it.
+    unsynced: Vec<u8>,
+    /// The disk did not vouch for `unsynced`: the system may have forgotten what was written.
+    doubtful: bool,
     read_only: Option<String>,
 }
 
@@ -67,6 +71,8 @@ impl Journal {
             dir: dir.to_path_buf(),
             name: name.to_string(),
             len: 0,
+            unsynced: Vec::new(),
+            doubtful: false,
             read_only: None,
         };
         journal.lock()?;
@@ -87,6 +93,8 @@ impl Journal {
             dir,
             name: name.to_string(),
             len: 0,
+            unsynced: Vec::new(),
+            doubtful: false,
             read_only: None,
         };
         journal.lock()?;
@@ -152,13 +160,30 @@ impl Journal {
             return Err(StoreError::io("write", &path, error));
         }
         self.len += lines.len() as u64;
+        self.unsynced.extend(lines);
         Ok(())
     }
 
     /// Returns when everything appended is on the disk itself.
-    pub fn sync(&self) -> Result<(), StoreError> {
+    ///
+    /// After an error the pages that could not be written are no longer marked as unwritten, so
+    /// that trying again would succeed and write nothing (Rebello et al., "Can Applications
+    /// Recover from fsync Failures?", ATC 2020): they are written anew first.
+    pub fn sync(&mut self) -> Result<(), StoreError> {
+        let path = self.path();
+        let failed = |error| StoreError::io("write", &path, error);
+        if self.doubtful {
+            let safe = self.len - self.unsynced.len() as u64;
+            let again = self.file.seek(SeekFrom::Start(safe));
+            again
+                .and_then(|_| self.file.write_all(&self.unsynced))
+                .map_err(failed)?;
+        }
         let synced = self.file.sync_data();
-        synced.map_err(|error| StoreError::io("write", &self.path(), error))
+        self.doubtful = synced.is_err();
+        synced.map_err(failed)?;
+        self.unsynced.clear();
+        Ok(())
     }
 
     /// Gives the session another name.

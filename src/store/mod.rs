@@ -53,6 +53,14 @@ pub enum StoreError {
     )]
     Full { path: PathBuf },
     #[error(
+        "The disk failed while illumine was to {what} {path} ({source}): what was written before is safe, and what is on the screen is kept in memory; type /save once the disk is well, or choose another folder with --sessions"
+    )]
+    Broken {
+        what: &'static str,
+        path: PathBuf,
+        source: io::Error,
+    },
+    #[error(
         "Cannot {what} {path}: {source}; check the folder's owner and rights, or choose another with --sessions"
     )]
     Io {
@@ -66,6 +74,9 @@ pub enum StoreError {
     ReadOnly { name: String, why: String },
 }
 
+/// The system's number for a device that does not do what it is told.
+const EIO: i32 = 5;
+
 impl StoreError {
     pub(crate) fn io(what: &'static str, path: &Path, source: io::Error) -> StoreError {
         let path = path.to_path_buf();
@@ -73,6 +84,7 @@ impl StoreError {
             io::ErrorKind::StorageFull
             | io::ErrorKind::QuotaExceeded
             | io::ErrorKind::FileTooLarge => StoreError::Full { path },
+            _ if source.raw_os_error() == Some(EIO) => StoreError::Broken { what, path, source },
             _ => StoreError::Io { what, path, source },
         }
     }

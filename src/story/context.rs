@@ -10,7 +10,9 @@ mod build;
 mod insert;
 
 pub use build::{Beside, build};
+use insert::{Insert, into_messages, into_prose};
 
+use super::hash::fnv1a;
 use super::node::{Author, NodeId, Passage};
 use super::tree::Story;
 
@@ -76,6 +78,11 @@ pub enum Kind {
     },
     Note,
     Instruct,
+    /// Words of a passage that no longer fits, found by their meaning.
+    Recalled {
+        node: NodeId,
+        from: usize,
+    },
     /// Words of the passage, from this byte of it.
     Story {
         node: NodeId,
@@ -97,6 +104,7 @@ impl Kind {
             Kind::Lore { title, .. } => format!("lore: {title}"),
             Kind::Note => "note".to_string(),
             Kind::Instruct => "instruction".to_string(),
+            Kind::Recalled { node, .. } => format!("recalled #{node}"),
             Kind::Story { node, .. } => format!("story #{node}"),
             Kind::After => "what comes after".to_string(),
         }
@@ -170,6 +178,35 @@ impl Part {
 }
 
 impl Context {
+    /// No words at all.
+    pub fn nothing() -> Context {
+        Context::Prose {
+            parts: Vec::new(),
+            after: String::new(),
+        }
+    }
+
+    /// Puts what was recalled some paragraphs (turns, in chat) before the end.
+    pub fn with_recalled(mut self, found: Vec<Part>) -> Context {
+        const DEPTH: usize = 4;
+        let insert = |part| Insert {
+            part,
+            depth: DEPTH,
+            anchored: true,
+        };
+        let inserts = found.into_iter().map(insert).collect();
+        match &mut self {
+            Context::Prose { parts, .. } => {
+                let story = |part: &Part| matches!(part.kind, Kind::Story { .. });
+                let first = parts.iter().position(story).unwrap_or(parts.len());
+                let words = parts.split_off(first);
+                parts.extend(into_prose(words, inserts));
+            }
+            Context::Chat { messages, .. } => into_messages(messages, inserts),
+        }
+        self
+    }
+
     /// The words alone, for digests and for people.
     pub fn text(&self) -> String {
         match self {
@@ -186,13 +223,7 @@ impl Context {
 
     /// FNV-1a 64 of [`Context::text`], in hexadecimal: names what was read.
     pub fn digest(&self) -> String {
-        let hash = self
-            .text()
-            .bytes()
-            .fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
-                (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
-            });
-        format!("{hash:016x}")
+        format!("{:016x}", fnv1a(&self.text()))
     }
 }
 

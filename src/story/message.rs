@@ -48,6 +48,37 @@ pub struct TextRequest {
     pub heal: bool,
     /// Tokens that the passage begins with, whatever the model would draw.
     pub begin: Vec<u32>,
+    /// What is to be found by its meaning; none where nothing is looked for.
+    pub recall: Option<Recall>,
+}
+
+/// What may be read again when it means something like the story's end: the passages that no
+/// longer fit, and these entries of lore.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Recall {
+    /// At most so many in all.
+    pub most: usize,
+    pub lore: Vec<Unnamed>,
+}
+
+/// An entry of lore that could be read, but that nothing in the story named.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Unnamed {
+    pub title: String,
+    pub text: String,
+    /// Tokens that the lore of its book may take.
+    pub budget: Option<usize>,
+}
+
+/// Something that is read again for its meaning.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Recalled {
+    /// A passage's number, or an entry's title.
+    pub what: String,
+    /// The cosine between it and the story's end.
+    pub near: f32,
+    /// Its first words.
+    pub begins: String,
 }
 
 /// How far to write.
@@ -109,6 +140,10 @@ pub enum Event {
         /// How many bytes before `text` the first of `ids` spell too.
         healed: usize,
     },
+    /// What of old passages and lore is read again for its meaning.
+    Recalled(Vec<Recalled>),
+    /// Something that the writer should know, and that stops nothing.
+    Warned(String),
     /// A banned phrase was met; what began it is written otherwise.
     Rewound { node: NodeId, phrase: String },
     /// The answer to [`Request::Alternatives`], the likeliest first.

@@ -9,6 +9,7 @@ pub mod context;
 pub mod diff;
 pub mod edit;
 pub mod frame;
+pub mod hash;
 pub mod import;
 pub mod lore;
 pub mod message;

@@ -1,8 +1,8 @@
 //! A place in a story as a writer names it: a passage's number, one of its sentences, a mark.
 
 use super::nearest::nearest;
-use super::node::{NodeId, Place};
-use super::sentence::sentence_ends;
+use super::node::{Node, NodeId, Place};
+use super::sentence::{excerpt, sentence_ends};
 use super::tree::Story;
 use super::untrusted::clean_line;
 
@@ -11,8 +11,8 @@ use super::untrusted::clean_line;
 #[error("{0}")]
 pub struct NoPlace(String);
 
-/// Finds `12`, `#12`, `12.3` (passage 12 after its third sentence), `-2` (two passages before the
-/// last), `.` (here), `start`, or a mark.
+/// Finds `12`, `#12`, `12.3` (passage 12 after its third sentence), `12:the lamp` (after these words
+/// of it, be it inside a word), `-2` (two passages before the last), `.` (here), `start`, or a mark.
 pub fn find(story: &Story, name: &str) -> Result<Place, NoPlace> {
     let name = name.trim();
     match name {
@@ -31,6 +31,10 @@ pub fn find(story: &Story, name: &str) -> Result<Place, NoPlace> {
             .ok_or_else(|| NoPlace(format!("There are only {} passages", path.len())));
     }
     let number = name.strip_prefix('#').unwrap_or(name);
+    let (number, words) = match number.split_once(':') {
+        Some((passage, words)) => (passage, Some(words.trim().trim_matches('"'))),
+        None => (number, None),
+    };
     let (passage, sentence) = match number.split_once('.') {
         Some((passage, sentence)) => (passage, Some(sentence)),
         None => (number, None),
@@ -43,6 +47,9 @@ pub fn find(story: &Story, name: &str) -> Result<Place, NoPlace> {
             _ => format!("There is no passage {id}; they go from 0 to {}", last - 1),
         })
     })?;
+    if let Some(words) = words {
+        return after_words(node, words);
+    }
     let Some(sentence) = sentence else {
         return Ok(Place::after(Some(id)));
     };
@@ -63,6 +70,20 @@ pub fn find(story: &Story, name: &str) -> Result<Place, NoPlace> {
             ))),
         },
     }
+}
+
+/// The place after the first time that a passage says some words.
+fn after_words(node: &Node, words: &str) -> Result<Place, NoPlace> {
+    let found = node.text.find(words).filter(|_| !words.is_empty());
+    let end = found.map(|at| at + words.len());
+    let end = end.ok_or_else(|| {
+        let words = excerpt(words, 40);
+        NoPlace(format!("Passage {} does not say \"{words}\"", node.id))
+    })?;
+    Ok(Place {
+        node: Some(node.id),
+        cut: (end < node.text.len()).then_some(end),
+    })
 }
 
 fn unknown(story: &Story, name: &str) -> NoPlace {
@@ -121,6 +142,11 @@ mod tests {
         assert_eq!(place("0.3"), Ok(Place::after(Some(0))));
         assert_eq!(place("0.0"), Ok(Place::default()));
         assert_eq!(place("-1"), place("0"));
+        let cut = Some(6);
+        let node = Some(0);
+        assert_eq!(place("0:One. T"), Ok(Place { node, cut }));
+        assert_eq!(place("0:\"One. T\""), Ok(Place { node, cut }));
+        assert_eq!(place("0:Three."), place("0"));
         assert_eq!(place("dawn"), place("0"));
         assert_eq!(place("start"), Ok(Place::default()));
         for (name, part) in [
@@ -129,6 +155,8 @@ mod tests {
             ("0.9", "3 sentences"),
             ("-5", "only 2"),
             ("x.y", "no passage or mark"),
+            ("0:Zwei", "does not say \"Zwei\""),
+            ("0:", "does not say"),
         ] {
             assert!(
                 place(name).unwrap_err().contains(part),

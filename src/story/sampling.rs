@@ -71,6 +71,8 @@ pub struct Sampling {
     pub whole_sentences: bool,
     /// Let the last word of people's text go on, where it may be the beginning of one.
     pub heal: bool,
+    /// How many old passages and entries of lore are found by their meaning and read again. 0 is off.
+    pub recall: u32,
     /// Phrases that are not to be written.
     pub banned_phrases: Vec<super::ban::Ban>,
 }
@@ -112,6 +114,7 @@ impl Default for Sampling {
             stop: Vec::new(),
             whole_sentences: true,
             heal: true,
+            recall: 0,
             banned_phrases: Vec::new(),
         }
     }

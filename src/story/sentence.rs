@@ -73,6 +73,27 @@ pub fn excerpt(text: &str, longest: usize) -> String {
     }
 }
 
+/// Where a text says `wanted` (in lower case), cut as [`excerpt`] cuts, with a few words before it.
+pub fn hit(text: &str, wanted: &str, longest: usize) -> Option<String> {
+    let at = text.to_lowercase().find(wanted)?;
+    // Lower case may be longer or shorter: the place is only near.
+    let near = at.saturating_sub(30).min(text.len());
+    let from = text.floor_char_boundary(near);
+    let before = if from > 0 { "…" } else { "" };
+    Some(format!("{before}{}", excerpt(&text[from..], longest)))
+}
+
+/// A number of bytes for people: two or three digits and a unit.
+pub fn size(bytes: u64) -> String {
+    match bytes {
+        0..1_000 => format!("{bytes} B"),
+        1_000..1_000_000 => format!("{:.1} kB", bytes as f64 / 1e3),
+        1_000_000..10_000_000 => format!("{:.1} MB", bytes as f64 / 1e6),
+        10_000_000..1_000_000_000 => format!("{:.0} MB", bytes as f64 / 1e6),
+        _ => format!("{:.1} GB", bytes as f64 / 1e9),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -109,5 +130,19 @@ mod tests {
     fn an_excerpt_is_one_short_line() {
         assert_eq!(excerpt("One\n\n two  three", 20), "One two three");
         assert_eq!(excerpt("One two three", 4), "One…");
+    }
+
+    #[test]
+    fn a_hit_is_shown_with_what_stands_before_it() {
+        let text = "It was the winter in which the river froze, and Mara walked home.";
+        assert_eq!(
+            hit(text, "mara", 80).unwrap(),
+            "…in which the river froze, and Mara walked home."
+        );
+        assert_eq!(hit("Mara went", "mara", 80).unwrap(), "Mara went");
+        assert_eq!(hit(text, "tobias", 80), None);
+        // The lower case of İ is longer than itself.
+        let odd = format!("{}x", "İ".repeat(60));
+        assert!(hit(&odd, "x", 10).is_some());
     }
 }

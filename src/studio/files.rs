@@ -88,7 +88,8 @@ impl Studio {
         put.map_err(|error| cannot(&error.to_string()))?;
         let whole = std::path::absolute(&path).unwrap_or(path);
         let shown = clean_line(&whole.display().to_string());
-        Ok(Outcome::Said(format!("Wrote {shown}")))
+        let left_out = export::left_out(&self.story, wanted.format);
+        Ok(Outcome::Said(format!("Wrote {shown}{left_out}")))
     }
 
     /// What is said of the story beside its words.

@@ -179,6 +179,12 @@ impl Studio {
             true => vec!["Nothing that the story says names any lore.".to_string()],
             false => lines,
         };
+        for found in &self.recalled {
+            lines.push(format!(
+                "+ {}: recalled for its meaning ({:.2}): {}",
+                found.what, found.near, found.begins
+            ));
+        }
         for missed in &self.missed {
             lines.push(format!(
                 "- {} ({}): {}",

@@ -55,7 +55,7 @@ impl Studio {
     }
 
     pub(super) fn sync(&mut self) -> Result<(), Refusal> {
-        match &self.journal {
+        match &mut self.journal {
             Some(journal) if journal.read_only().is_none() => Ok(journal.sync()?),
             _ => Ok(()),
         }

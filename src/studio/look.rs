@@ -6,7 +6,7 @@ use super::{Outcome, Refusal, Studio, Work, cannot};
 use crate::story::diff;
 use crate::story::message::Goal;
 use crate::story::sampling::SETTINGS;
-use crate::story::sentence::excerpt;
+use crate::story::sentence::{excerpt, hit};
 use crate::story::{Author, Command, Node, NodeId, Passage, Place, Request, Sampling, places};
 
 /// Rows that a list shows at most.
@@ -85,7 +85,7 @@ impl Studio {
     pub(super) fn find(&mut self, words: &str) -> Outcome {
         let wanted = words.to_lowercase();
         let found = self.story.nodes().iter().rev().filter_map(|node| {
-            let around = around(&node.text, &wanted)?;
+            let around = hit(&node.text, &wanted, 80)?;
             Some(Listed {
                 label: format!("#{} {}: {around}", node.id, who(node)),
                 command: Command::Goto(format!("#{}", node.id)),
@@ -232,14 +232,4 @@ fn authors(path: &[Passage]) -> String {
     let parts = parts.iter().filter(|(_, n)| *n > 0);
     let parts: Vec<String> = parts.map(|(name, n)| format!("{name} {n}")).collect();
     format!("Characters of the story: {}", parts.join(", "))
-}
-
-/// A hit and some words around it, if the text has one.
-fn around(text: &str, wanted: &str) -> Option<String> {
-    let lower = text.to_lowercase();
-    let at = lower.find(wanted)?;
-    // Lower case may be longer or shorter: the place is only near.
-    let from = (at.saturating_sub(30)..=at).find(|at| text.is_char_boundary(*at))?;
-    let before = if from > 0 { "…" } else { "" };
-    Some(format!("{before}{}", excerpt(text.get(from..)?, 80)))
 }

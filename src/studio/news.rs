@@ -3,7 +3,7 @@
 use super::write::maker;
 use super::{Afterwards, Notice, Refusal, Studio, Work};
 use crate::story::frame::FrameChange;
-use crate::story::message::{Cut, Fault, Stats};
+use crate::story::message::{Cut, Fault, Recalled, Stats};
 use crate::story::record::{Change, Ended, Move, Streamed};
 use crate::story::{Event, NodeId, Record, Status};
 
@@ -51,6 +51,8 @@ impl Studio {
                 self.stream(node, &text, &ids, healed);
                 Vec::new()
             }
+            Event::Warned(why) => vec![Notice::Warning(why)],
+            Event::Recalled(found) => self.recalled(found),
             Event::Rewound { node, phrase } => {
                 let shown = crate::story::sentence::excerpt(&phrase, 60);
                 self.rewound.entry(node).or_default().push(phrase);
@@ -101,6 +103,19 @@ impl Studio {
         self.begins = cut.begins;
         self.unread = cut.lore;
         notices
+    }
+
+    /// What was found by its meaning, as far as that is news.
+    fn recalled(&mut self, found: Vec<Recalled>) -> Vec<Notice> {
+        let names = |found: &[Recalled]| -> Vec<String> {
+            found.iter().map(|one| one.what.clone()).collect()
+        };
+        let (now, before) = (names(&found), names(&self.recalled));
+        self.recalled = found;
+        match now.is_empty() || now == before {
+            true => Vec::new(),
+            false => vec![Notice::Info(format!("Recalled: {}", now.join(", ")))],
+        }
     }
 
     fn stream(&mut self, node: NodeId, text: &str, ids: &[u32], healed: usize) {

@@ -4,6 +4,7 @@ use super::{Notice, Outcome, Refusal, Studio, Work, cannot};
 use crate::store::{Journal, Recovered};
 use crate::story::message::{Fault, Warm};
 use crate::story::record::Ended;
+use crate::story::sentence::size;
 use crate::story::{Record, Request, Status, Story};
 
 /// More of what a model has read is not kept unasked.
@@ -183,6 +184,7 @@ impl Studio {
         self.candidates.clear();
         self.afterwards.clear();
         self.begins = None;
+        self.recalled.clear();
         self.warned = false;
     }
 
@@ -204,13 +206,5 @@ fn opened(journal: &Journal, recovered: &Recovered) -> String {
         (None, torn) => format!(
             "Opened {name}; {torn} bytes of a record that a crash cut off are set aside beside its journal"
         ),
-    }
-}
-
-fn size(bytes: u64) -> String {
-    match bytes {
-        0..1_000 => format!("{bytes} B"),
-        1_000..1_000_000 => format!("{:.1} kB", bytes as f64 / 1e3),
-        _ => format!("{:.1} MB", bytes as f64 / 1e6),
     }
 }

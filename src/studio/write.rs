@@ -3,10 +3,10 @@
 use super::{Afterwards, Outcome, Refusal, Studio, Work, cannot, derive};
 use crate::story::command::{Choice, Reach};
 use crate::story::context::{Beside, Context, build, joint};
-use crate::story::lore::{Fired, Fires, Missed, Past, Why, scan};
-use crate::story::message::{Goal, Overflow, TextRequest};
+use crate::story::lore::{Fired, Past, Scanned, Why, scan};
+use crate::story::message::{Goal, Overflow, Recall, TextRequest, Unnamed};
 use crate::story::record::{Ended, Head, Move};
-use crate::story::untrusted::clean;
+use crate::story::untrusted::{clean, clean_line};
 use crate::story::{
     Author, Maker, Mode, Node, NodeId, Passage, Place, Provenance, Record, Request, Status, edit,
     places,
@@ -266,7 +266,12 @@ impl Studio {
         if let Some(first) = ask.after.as_deref().and_then(first_words) {
             sampling.stop.push(first);
         }
-        let (context, lore) = self.context(place, ask, seed);
+        let (context, lore, unnamed) = self.context(place, ask, seed);
+        let most = sampling.recall as usize;
+        let recall = Recall {
+            most,
+            lore: unnamed,
+        };
         let request = TextRequest {
             node,
             context,
@@ -276,16 +281,37 @@ impl Studio {
             bans: sampling.banned_phrases.clone(),
             heal: ask.heal && sampling.heal,
             begin: ask.begin.clone(),
+            recall: (most > 0 && !ask.aside).then_some(recall),
             sampling,
         };
         (request, lore)
     }
 
-    /// What the model reads for a passage at a place, and the lore that the story named.
-    fn context(&mut self, place: Place, ask: &Ask, seed: u64) -> (Context, Vec<Fired>) {
+    /// What the model reads for a passage at a place, the lore that the story named, and that which
+    /// it did not.
+    fn context(
+        &mut self,
+        place: Place,
+        ask: &Ask,
+        seed: u64,
+    ) -> (Context, Vec<Fired>, Vec<Unnamed>) {
         let path = self.story.path_at(place);
         let frame = self.story.frame();
-        let (fires, missed) = self.fires(&path, seed);
+        let Scanned {
+            fires,
+            missed,
+            unnamed,
+        } = self.scanned(&path, seed);
+        let macros = frame.character.as_ref().map(|it| it.macros(seed));
+        let unnamed = unnamed.iter().map(|(book, entry)| Unnamed {
+            title: clean_line(entry.title()),
+            text: match &macros {
+                Some(macros) => macros.expand(&entry.content),
+                None => entry.content.clone(),
+            },
+            budget: book.token_budget,
+        });
+        let unnamed: Vec<Unnamed> = unnamed.filter(|it| !it.text.trim().is_empty()).collect();
         let named = fires
             .iter()
             .filter(|fires| matches!(fires.why, Why::Key(_)));
@@ -303,11 +329,11 @@ impl Studio {
         };
         let context = build(&self.settings, frame, &path, &beside);
         self.missed = missed;
-        (context, fired)
+        (context, fired, unnamed)
     }
 
-    /// The lore that is read after a path, and what a rule kept out.
-    fn fires(&self, path: &[Passage], seed: u64) -> (Vec<Fires<'_>>, Vec<Missed>) {
+    /// The lore that is read after a path, what a rule kept out, and what nothing named.
+    fn scanned(&self, path: &[Passage], seed: u64) -> Scanned<'_> {
         let frame = self.story.frame();
         let passages: Vec<&str> = path.iter().map(|passage| passage.text).collect();
         let before = path.iter().enumerate().filter_map(|(at, passage)| {
@@ -315,29 +341,32 @@ impl Studio {
             Some(how.lore.iter().map(move |fired| (fired.clone(), at)))
         });
         let before: Vec<(Fired, usize)> = before.flatten().collect();
+        let macros = frame.character.as_ref().map(|it| it.macros(seed));
         let past = Past {
             passages: &passages,
             fired: &before,
             seed,
+            macros: macros.as_ref(),
         };
-        let (mut fires, missed) = scan(
+        let mut scanned = scan(
             &frame.open_books(),
             &|book, entry| frame.is_off(book, entry),
             &past,
         );
-        let macros = frame.character.as_ref().map(|it| it.macros(seed));
-        for fires in &mut fires {
+        for fires in &mut scanned.fires {
             fires.content = macros.as_ref().map(|it| it.expand(fires.text()));
         }
-        fires.retain(|fires| !fires.text().trim().is_empty());
-        (fires, missed)
+        scanned
+            .fires
+            .retain(|fires| !fires.text().trim().is_empty());
+        scanned
     }
 
     /// Each entry that is read at a place and why, a line each.
     pub(super) fn lore_lines(&mut self, place: Place, seed: u64) -> Vec<String> {
         let path = self.story.path_at(place);
-        let (fires, missed) = self.fires(&path, seed);
-        let line = |fires: &Fires| {
+        let Scanned { fires, missed, .. } = self.scanned(&path, seed);
+        let line = |fires: &crate::story::lore::Fires| {
             let why = match &fires.why {
                 Why::Constant => "always read".to_string(),
                 Why::Key(key) => format!("the story says \"{}\"", clean(key)),

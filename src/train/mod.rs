@@ -14,6 +14,7 @@ pub mod data;
 pub mod export;
 pub mod job;
 pub mod losses;
+pub mod measures;
 pub mod paint;
 pub mod reconstruct;
 pub mod run;

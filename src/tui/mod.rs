@@ -9,6 +9,7 @@ mod areas;
 mod columns;
 mod complete;
 mod editing;
+mod frames;
 mod history;
 mod inbox;
 mod input;
@@ -29,6 +30,7 @@ mod wrap;
 mod tests;
 
 pub use app::App;
+pub use frames::frame_times;
 
 use crate::editor::{Editor, EditorError};
 use crate::story::{Command, Event};

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::engine::{Engine, LoadError, Loaded, Loader};
+use crate::model::encoder::SentenceEncoder;
 use crate::store::Sessions;
 use crate::store::prompts::Prompts;
 use crate::story::message::{About, Stats};
@@ -30,6 +31,14 @@ impl Loader for NoModel {
         _: &dyn Fn() -> bool,
     ) -> Result<Loaded, LoadError> {
         Err(LoadError::Failed("There is no model here".to_string()))
+    }
+
+    fn encoder(
+        &mut self,
+        _: &mut dyn FnMut(&str, u64, Option<u64>),
+        _: &dyn Fn() -> bool,
+    ) -> Result<SentenceEncoder, LoadError> {
+        Err(LoadError::Failed("There is no encoder here".to_string()))
     }
 }
 

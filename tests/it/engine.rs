@@ -178,6 +178,7 @@ fn request(node: NodeId, parts: Vec<Part>, tokens: u32) -> TextRequest {
         bans: Vec::new(),
         heal: false,
         begin: Vec::new(),
+        recall: None,
     }
 }
 

@@ -1,8 +1,8 @@
 //! The command line of pictures: drawing, and training what draws.
 
+use super::On;
 use clap::builder::FalseyValueParser;
 use clap::{Args, Subcommand, ValueHint};
-use illumine::model::device;
 use std::path::PathBuf;
 
 #[derive(Args, Debug)]
@@ -52,16 +52,8 @@ pub struct Draw {
     /// Never use the network
     #[arg(long, env = "ILLUMINE_OFFLINE", value_parser = FalseyValueParser::new())]
     pub offline: bool,
-    #[arg(short, long, env = "ILLUMINE_THREADS", value_name = "N", value_parser = clap::value_parser!(u16).range(1..=512))]
-    pub threads: Option<u16>,
-    /// auto, cpu, cuda:N or metal
-    #[arg(
-        long,
-        env = "ILLUMINE_DEVICE",
-        default_value = "auto",
-        value_name = "DEVICE"
-    )]
-    pub device: device::Choice,
+    #[command(flatten)]
+    pub on: On,
 }
 
 #[derive(Debug, Subcommand)]
@@ -103,6 +95,32 @@ pub enum Train {
         #[arg(long, env = "ILLUMINE_OFFLINE", value_parser = FalseyValueParser::new())]
         offline: bool,
     },
+}
+
+#[derive(Args, Debug)]
+pub struct EvalImage {
+    /// What `illumine train data` made
+    #[arg(long, value_name = "FILE")]
+    pub data: PathBuf,
+    /// The folder of the illuminator's weights
+    #[arg(long, env = "ILLUMINE_WEIGHTS", value_name = "FOLDER", value_hint = ValueHint::DirPath)]
+    pub weights: Option<PathBuf>,
+    /// Pictures to draw of each part: what was trained on, held-out pairs, held-out concepts
+    #[arg(short, long, value_name = "N", default_value_t = 200, value_parser = clap::value_parser!(u16).range(8..=10_000))]
+    pub n: u16,
+    /// Real pictures that the classifier learns from, at most
+    #[arg(long, value_name = "N", default_value_t = 6_000, value_parser = clap::value_parser!(u32).range(16..=1_000_000))]
+    pub learn: u32,
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub seed: u64,
+    /// Print one JSON object
+    #[arg(long)]
+    pub json: bool,
+    /// Never use the network
+    #[arg(long, env = "ILLUMINE_OFFLINE", value_parser = FalseyValueParser::new())]
+    pub offline: bool,
+    #[command(flatten)]
+    pub on: On,
 }
 
 #[derive(Args, Debug)]
@@ -154,12 +172,6 @@ pub struct Gan {
     /// Never use the network
     #[arg(long, env = "ILLUMINE_OFFLINE", value_parser = FalseyValueParser::new())]
     pub offline: bool,
-    /// auto, cpu, cuda:N or metal
-    #[arg(
-        long,
-        env = "ILLUMINE_DEVICE",
-        default_value = "auto",
-        value_name = "DEVICE"
-    )]
-    pub device: device::Choice,
+    #[command(flatten)]
+    pub on: On,
 }

@@ -65,9 +65,7 @@ impl Packed {
             .chunks_exact_mut(bytes)
             .zip(sources)
             .collect();
-        pool.each(strips, |(strip, source)| {
-            (spec.pack)(cols, source, strip)
-        });
+        pool.each(strips, |(strip, source)| (spec.pack)(cols, source, strip));
         Ok(Packed {
             format,
             rows,
@@ -138,7 +136,6 @@ packers! {
     q5k: Q5K, 176, block_q5k;
     q6k: Q6K, 210, block_q6k;
     f16: F16, 64, block_f16;
-    bf16: BF16, 64, block_f16;
     f32: F32, 128, block_f32;
 }
 

@@ -110,6 +110,9 @@ mod tests {
         let tokens = ["a", "aa", "Ã", "©"];
         let pairs = tokenizer(&tokens, &["a a"], false);
         assert_eq!(pairs.encode("aaaaa").unwrap(), [1, 1, 0]);
-        assert_eq!(pairs.encode("e\u{301}").unwrap(), pairs.encode("é").unwrap());
+        assert_eq!(
+            pairs.encode("e\u{301}").unwrap(),
+            pairs.encode("é").unwrap()
+        );
     }
 }

@@ -42,12 +42,22 @@ pub fn write(story: &Story) -> Value {
     file
 }
 
-/// Every other way through the story, whole, with null for the way that is current.
-fn branches(story: &Story) -> Vec<Value> {
+/// How many other branches the file leaves out.
+pub fn left_out(story: &Story) -> usize {
+    ends(story).len().saturating_sub(MOST + 1)
+}
+
+/// Where each way through the story ends that is to be written.
+fn ends(story: &Story) -> BTreeSet<NodeId> {
     let mut ends: BTreeSet<NodeId> = pages::leaves(story).into_iter().collect();
     ends.extend(story.marks().values().filter(|id| !story.is_hidden(**id)));
-    let head = story.head();
-    ends.extend(head);
+    ends.extend(story.head());
+    ends
+}
+
+/// Every other way through the story, whole, with null for the way that is current.
+fn branches(story: &Story) -> Vec<Value> {
+    let (ends, head) = (ends(story), story.head());
     if ends.len() < 2 {
         return Vec::new();
     }

@@ -251,8 +251,8 @@ fn extensions(entry: &Entry) -> Value {
 fn kobold_entry(entry: &Entry) -> Value {
     let second = entry.secondary.join(",");
     let (and, not) = match entry.logic {
-        Logic::NotAny | Logic::NotAll => ("", second.as_str()),
-        Logic::AndAny | Logic::AndAll => (second.as_str(), ""),
+        Logic::NotAny | Logic::NotAll => (String::new(), second),
+        Logic::AndAny | Logic::AndAll => (second, entry.never.join(",")),
     };
     json!({
         "key": entry.keys.join(","), "keysecondary": and, "keyanti": not,

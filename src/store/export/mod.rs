@@ -97,6 +97,20 @@ pub const FORMATS: &[(Format, &[&str], &str, &str)] = &[
     ),
 ];
 
+/// What a format could not take of a story, in half a sentence; empty where that is nothing.
+pub fn left_out(story: &Story, format: Format) -> String {
+    let branches = match format {
+        Format::Kobold => kobold::left_out(story),
+        _ => 0,
+    };
+    match branches {
+        0 => String::new(),
+        n => format!(
+            "; {n} older branches are left out, since a file of KoboldAI Lite holds each as a whole story"
+        ),
+    }
+}
+
 /// What is said of a story beside its words.
 #[derive(Clone, Debug, Default)]
 pub struct Meta {

@@ -232,9 +232,9 @@ fn card(row: &Map<String, Value>) -> Entry {
 fn kobold(row: &Map<String, Value>, at: usize) -> Entry {
     let secondary = texts(row, "keysecondary").unwrap_or_default();
     let anti = texts(row, "keyanti").unwrap_or_default();
-    let (secondary, logic) = match secondary.is_empty() && !anti.is_empty() {
-        true => (anti, Logic::NotAny),
-        false => (secondary, Logic::AndAny),
+    let (secondary, logic, never) = match secondary.is_empty() && !anti.is_empty() {
+        true => (anti, Logic::NotAny, Vec::new()),
+        false => (secondary, Logic::AndAny, anti),
     };
     Entry {
         name: line(row, "comment").unwrap_or_default(),
@@ -243,6 +243,7 @@ fn kobold(row: &Map<String, Value>, at: usize) -> Entry {
         selective: logic == Logic::NotAny || flag(row, "selective").unwrap_or(false),
         secondary,
         logic,
+        never,
         content: text(row, "content").unwrap_or_default(),
         constant: flag(row, "constant").unwrap_or(false),
         enabled: !flag(row, "widisabled").unwrap_or(false),

@@ -3,6 +3,8 @@
 //! As the V3 specification has them (curly braced syntaxes), case aside. A macro that is not
 //! known stays as it stands. One pass, whatever the text: nothing here can be made to hang.
 
+use crate::story::hash::{fnv1a, split_mix};
+
 /// What macros stand for.
 #[derive(Clone, Debug, Default)]
 pub struct Macros {
@@ -83,9 +85,9 @@ impl Macros {
             "user" if rest.is_empty() => self.user.clone(),
             "comment" | "hidden_key" => String::new(),
             "reverse" => rest.trim_start_matches(':').chars().rev().collect(),
-            "random" => one_of(rest, mix(self.seed, count)),
-            "pick" => one_of(rest, mix(fingerprint(rest), count)),
-            "roll" => roll(rest, mix(self.seed, count))?,
+            "random" => one_of(rest, split_mix(self.seed, count)),
+            "pick" => one_of(rest, split_mix(fnv1a(rest), count)),
+            "roll" => roll(rest, split_mix(self.seed, count))?,
             _ => return None,
         })
     }
@@ -138,24 +140,10 @@ fn roll(dice: &str, number: u64) -> Option<String> {
     if sides == 0 || sides > 1_000_000 || !(1..=100).contains(&count) {
         return None;
     }
-    let sum: u64 = (0..count).map(|die| mix(number, die) % sides + 1).sum();
+    let sum: u64 = (0..count)
+        .map(|die| split_mix(number, die) % sides + 1)
+        .sum();
     Some(sum.to_string())
-}
-
-/// SplitMix64's output function over a seed and a number.
-fn mix(seed: u64, number: u64) -> u64 {
-    let golden = 0x9e37_79b9_7f4a_7c15_u64;
-    let mut z = seed.wrapping_add(golden.wrapping_mul(number.wrapping_add(1)));
-    z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    z ^ (z >> 31)
-}
-
-/// FNV-1a 64.
-pub(super) fn fingerprint(text: &str) -> u64 {
-    text.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
-        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
-    })
 }
 
 #[cfg(test)]

@@ -132,7 +132,7 @@ pub const COMMANDS: &[Spec] = &[
         name: "goto",
         aliases: &["go"],
         args: "PLACE",
-        help: "go to a passage, a mark, or inside one: 12, 12.3 (after its third sentence), start",
+        help: "go to a passage, a mark, or inside one: 12, 12.3 (after its third sentence), 12:WORDS (after these words of it), start",
         completes: Completes::Marks,
         parse: |rest| needed(rest, "/goto", "a passage's number or a mark").map(Command::Goto),
     },

@@ -9,7 +9,7 @@ mod key;
 mod scan;
 
 pub use key::Key;
-pub use scan::{Fired, Fires, Missed, Past, Why, scan};
+pub use scan::{Fired, Fires, Missed, Past, Scanned, Why, scan};
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -48,6 +48,9 @@ pub struct Entry {
     /// Whether `secondary` has a say.
     pub selective: bool,
     pub logic: Logic,
+    /// Where one of these is there too, it is not read (KoboldAI Lite's `keyanti`).
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub never: Vec<String>,
     pub content: String,
     pub enabled: bool,
     /// Always read.
@@ -94,6 +97,7 @@ impl Default for Entry {
             secondary: Vec::new(),
             selective: true,
             logic: Logic::AndAny,
+            never: Vec::new(),
             content: String::new(),
             enabled: true,
             constant: false,

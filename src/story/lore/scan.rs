@@ -6,6 +6,8 @@
 //! each branch has its own.
 
 use super::{Book, Entry, Key, Logic, SCAN_DEPTH};
+use crate::story::card::Macros;
+use crate::story::hash::{fnv1a, split_mix};
 use crate::story::untrusted::clean_line;
 use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
@@ -18,6 +20,17 @@ pub struct Past<'a> {
     pub fired: &'a [(Fired, usize)],
     /// The next passage's seed.
     pub seed: u64,
+    /// What `{{char}}` and its kin stand for in keys.
+    pub macros: Option<&'a Macros>,
+}
+
+/// What the rules came to.
+pub struct Scanned<'a> {
+    /// The entries that are read, in the order in which they are kept when tokens run out.
+    pub fires: Vec<Fires<'a>>,
+    pub missed: Vec<Missed>,
+    /// Those that nothing named and no rule forbids.
+    pub unnamed: Vec<(&'a Book, &'a Entry)>,
 }
 
 /// Names an entry that fired by its keys (and not because it is constant, or sticks).
@@ -73,7 +86,7 @@ pub fn scan<'a>(
     books: &[&'a Book],
     off: &dyn Fn(&Book, &Entry) -> bool,
     past: &Past,
-) -> (Vec<Fires<'a>>, Vec<Missed>) {
+) -> Scanned<'a> {
     let mut scan = Scan {
         past,
         texts: HashMap::new(),
@@ -100,7 +113,17 @@ pub fn scan<'a>(
     }
     scan.groups();
     scan.sort();
-    (scan.fires, scan.missed)
+    let (fires, missed) = (scan.fires, scan.missed);
+    let forbidden = |book: &Book, entry: &Entry| {
+        let same = |missed: &Missed| missed.book == book.name && missed.title == entry.title();
+        entry.delay_until_recursion || missed.iter().any(same)
+    };
+    waiting.retain(|(book, entry)| !forbidden(book, entry));
+    Scanned {
+        fires,
+        missed,
+        unnamed: waiting,
+    }
 }
 
 struct Scan<'a, 'p> {
@@ -169,7 +192,7 @@ impl<'a> Scan<'a, '_> {
                 let lower = text.to_lowercase();
                 (text, lower)
             });
-            match matches(entry, text, lower) {
+            match matches(entry, text, lower, self.past.macros) {
                 Match::Yes(key) => self.draw(book, entry, Why::Key(key)),
                 Match::No => still.push((book, entry)),
                 Match::But(why) => {
@@ -192,7 +215,7 @@ impl<'a> Scan<'a, '_> {
             let by = source.entry.title();
             waiting.retain(|(book, entry)| {
                 let open = book.recursive && !entry.exclude_recursion;
-                match matches(entry, text, &lower) {
+                match matches(entry, text, &lower, self.past.macros) {
                     Match::Yes(key) if open => {
                         let by = clean_line(by);
                         self.draw(book, entry, Why::Named { by, key });
@@ -216,16 +239,7 @@ impl<'a> Scan<'a, '_> {
 
     /// A number in [0, 1) of this passage and entry alone: SplitMix64 of seed, book and entry.
     fn chance(&self, book: &Book, entry: &Entry) -> f64 {
-        let name = book.name.bytes();
-        let name = name.fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
-            (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
-        });
-        let golden = 0x9e37_79b9_7f4a_7c15_u64;
-        let mut z = self.past.seed ^ name;
-        z = z.wrapping_add(golden.wrapping_mul(entry.uid.wrapping_add(1)));
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^= z >> 31;
+        let z = split_mix(self.past.seed ^ fnv1a(&book.name), entry.uid);
         (z >> 11) as f64 / (1u64 << 53) as f64
     }
 
@@ -316,27 +330,36 @@ enum Match {
     But(String),
 }
 
-fn matches(entry: &Entry, text: &str, lower: &str) -> Match {
+fn matches(entry: &Entry, text: &str, lower: &str, macros: Option<&Macros>) -> Match {
     let (case, whole) = (
         entry.case_sensitive.unwrap_or(false),
         entry.whole_words.unwrap_or(false),
     );
     let mut broken = None;
     let mut found = |keys: &[String]| -> Vec<String> {
-        let there = |key: &&String| match Key::new(key, case, whole, entry.use_regex) {
+        let there = |key: &String| match Key::new(key, case, whole, entry.use_regex) {
             Ok(key) => key.is_in(text, lower),
             Err(why) => {
                 broken = Some(why);
                 false
             }
         };
-        keys.iter().filter(there).cloned().collect()
+        let said = |key: &String| match macros {
+            Some(macros) if key.contains("{{") => macros.expand(key),
+            _ => key.clone(),
+        };
+        keys.iter().map(said).filter(there).collect()
     };
     let first = found(&entry.keys);
     let second = found(&entry.secondary);
+    let never = found(&entry.never);
     let Some(key) = first.first() else {
         return broken.map_or(Match::No, Match::But);
     };
+    if let Some(other) = never.first() {
+        let (key, other) = (clean_line(key), clean_line(other));
+        return Match::But(format!("\"{key}\" is there, but so is \"{other}\""));
+    }
     if !entry.selective || entry.secondary.is_empty() {
         return Match::Yes(key.clone());
     }

@@ -237,6 +237,15 @@ pub const SETTINGS: &[Setting] = &[
         set: |s, v| switch(&mut s.heal, v),
     },
     Setting {
+        name: "recall",
+        aliases: &["semantic_recall"],
+        args: "a whole number from 0 to 16 (0 is off)",
+        help: "read so many old passages and lore again that mean something like the story's end",
+        off: Some("0"),
+        get: |s| s.recall.to_string(),
+        set: |s, v| count(&mut s.recall, v, 0, 16),
+    },
+    Setting {
         name: "banned_phrases",
         aliases: &["bans", "banned_tokens", "antislop"],
         args: r#"a phrase, a /pattern/, or a list of them like ["a testament to", "/shivers? down/"]"#,

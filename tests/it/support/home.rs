@@ -1,6 +1,6 @@
 //! A home of its own for each test: nothing of the user's is read or written but the model.
 
-use super::{ILLUMINE, model_path};
+use super::{ILLUMINE, encoder_path, model_path};
 use illumine::store::{Recovered, recover};
 use std::fs;
 use std::io::{Read, Write};
@@ -60,6 +60,17 @@ impl Home {
             fs::create_dir_all(&to).unwrap();
             let _ = fs::copy(stamp.path(), to.join(stamp.file_name()));
         }
+        home
+    }
+
+    /// A home that has the sentence encoder, too.
+    pub fn with_encoder() -> Home {
+        let home = Home::new();
+        let encoder = encoder_path();
+        let folder = home.models().join("all-minilm-l6-v2");
+        fs::create_dir_all(&folder).unwrap();
+        let ours = folder.join(encoder.file_name().unwrap());
+        std::os::unix::fs::symlink(&encoder, ours).unwrap();
         home
     }
 

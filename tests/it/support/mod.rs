@@ -33,6 +33,13 @@ pub fn encoder_path() -> PathBuf {
     PATH.get_or_init(|| fetch(Some("all-minilm-l6-v2"))).clone()
 }
 
+/// The file of the network that measures pictures.
+pub fn extractor_path() -> PathBuf {
+    static PATH: OnceLock<PathBuf> = OnceLock::new();
+    PATH.get_or_init(|| fetch(Some("efficientnet-lite0")))
+        .clone()
+}
+
 /// The path of the model of that name, or of the default one.
 fn fetch(name: Option<&str>) -> PathBuf {
     let pull = Command::new(ILLUMINE)

@@ -71,7 +71,10 @@ fn quantize_block(values: &[f32; BLOCK], codes: &mut [i8; BLOCK]) -> (f32, [i32;
     let fours = _mm512_castsi512_si256(fours);
     let twos = _mm256_add_epi32(fours, _mm256_shuffle_epi32::<0b01_00_11_10>(fours));
     let ones = _mm256_add_epi32(twos, _mm256_shuffle_epi32::<0b10_11_00_01>(twos));
-    let totals = [_mm256_extract_epi32::<0>(ones), _mm256_extract_epi32::<4>(ones)];
+    let totals = [
+        _mm256_extract_epi32::<0>(ones),
+        _mm256_extract_epi32::<4>(ones),
+    ];
     (peak / 127.0, totals)
 }
 

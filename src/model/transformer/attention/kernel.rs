@@ -52,11 +52,15 @@ pub fn attend(pool: &Pool, shape: Shape, q: &[f32], jobs: &[Job], out: &mut [f32
     match jobs.first().map(|job| job.past[0].0) {
         Some(Kv::F16(_)) => attend_as(pool, shape, q, jobs, out, |kv| match kv {
             Kv::F16(blocks) => Some(blocks),
-            Kv::F32(_) => None,
+            _ => None,
         }),
         Some(Kv::F32(_)) => attend_as(pool, shape, q, jobs, out, |kv| match kv {
             Kv::F32(blocks) => Some(blocks),
-            Kv::F16(_) => None,
+            _ => None,
+        }),
+        Some(Kv::Q8(_)) => attend_as(pool, shape, q, jobs, out, |kv| match kv {
+            Kv::Q8(blocks) => Some(blocks),
+            _ => None,
         }),
         None => {}
     }

@@ -24,8 +24,9 @@ fn fired(book: &Book, passages: &[&str], before: &[(Fired, usize)]) -> (Vec<u64>
         passages,
         fired: before,
         seed: 7,
+        macros: None,
     };
-    let (fires, missed) = scan(&[book], &|_, _| false, &past);
+    let Scanned { fires, missed, .. } = scan(&[book], &|_, _| false, &past);
     let uids = fires.iter().map(|fires| fires.entry.uid).collect();
     (uids, missed.into_iter().map(|missed| missed.why).collect())
 }
@@ -107,6 +108,66 @@ fn sticky_cooldown_and_delay_count_passages() {
 }
 
 #[test]
+fn a_key_that_forbids_stands_above_the_others() {
+    let book = book(vec![Entry {
+        secondary: vec!["red".to_string()],
+        never: vec!["broken".to_string()],
+        ..entry(1, "lamp", "")
+    }]);
+    assert_eq!(fired(&book, &["a red lamp"], &[]).0, [1]);
+    let (none, why) = fired(&book, &["a broken red lamp"], &[]);
+    assert!(none.is_empty());
+    assert_eq!(why, ["\"lamp\" is there, but so is \"broken\""]);
+}
+
+/// Keys may speak of the card's character, as in SillyTavern.
+#[test]
+fn macros_in_keys_stand_for_names() {
+    let book = book(vec![entry(1, "{{char}}", "She keeps the light.")]);
+    let macros = Macros {
+        char: "Mara".to_string(),
+        ..Macros::default()
+    };
+    let past = Past {
+        passages: &["There came mara."],
+        fired: &[],
+        seed: 7,
+        macros: Some(&macros),
+    };
+    let found = scan(&[&book], &|_, _| false, &past);
+    assert_eq!(found.fires.len(), 1);
+    assert!(fired(&book, &["There came mara."], &[]).0.is_empty());
+}
+
+/// What could be found by its meaning: what nothing names, and no rule forbids.
+#[test]
+fn what_nothing_names_is_told() {
+    let rests = Entry {
+        delay: Some(9),
+        ..entry(3, "sea", "")
+    };
+    let waits = Entry {
+        delay_until_recursion: true,
+        ..entry(4, "moon", "")
+    };
+    let book = book(vec![
+        entry(1, "lamp", ""),
+        entry(2, "ship", ""),
+        rests,
+        waits,
+    ]);
+    let past = Past {
+        passages: &["The lamp."],
+        fired: &[],
+        seed: 7,
+        macros: None,
+    };
+    let found = scan(&[&book], &|_, _| false, &past);
+    let unnamed: Vec<u64> = found.unnamed.iter().map(|(_, entry)| entry.uid).collect();
+    assert_eq!(unnamed, [2]);
+}
+
+#[test]
 fn chance_is_the_passages_own_and_near_what_is_asked() {
     let book = book(vec![Entry {
         probability: 30.0,
@@ -117,8 +178,9 @@ fn chance_is_the_passages_own_and_near_what_is_asked() {
             passages: &["lamp"],
             fired: &[],
             seed,
+            macros: None,
         };
-        scan(&[&book], &|_, _| false, &past).0.len()
+        scan(&[&book], &|_, _| false, &past).fires.len()
     };
     assert_eq!(fires(5), fires(5));
     let often: usize = (0..2000).map(fires).sum();
@@ -174,8 +236,9 @@ fn an_entry_switched_off_and_a_pattern_that_cannot_run_do_not_fire() {
         passages: &["lamp"],
         fired: &[],
         seed: 0,
+        macros: None,
     };
-    let (fires, missed) = scan(&[&book], &|_, entry| entry.uid == 1, &past);
+    let Scanned { fires, missed, .. } = scan(&[&book], &|_, entry| entry.uid == 1, &past);
     assert!(fires.is_empty());
     assert!(missed[0].why.contains("linear time"));
 }

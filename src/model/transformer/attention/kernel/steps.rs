@@ -1,6 +1,6 @@
 //! What is done to a tile: the inner loops, in the registers of a family.
 
-use super::super::super::lanes::{Lanes, Number, Portable, WIDTH};
+use super::super::super::lanes::{Lanes, Number, Portable, SHARED, WIDTH};
 use super::super::super::math::softmax;
 use super::super::kv::Heads;
 use super::{Step, Tile};
@@ -85,19 +85,36 @@ unsafe fn run<L: Lanes, N: Number>(tile: &Tile<N>, scores: *mut f32, wide: &mut 
     }
 }
 
-/// Writes numbers as floats, 16 at a time.
+/// Writes the keys of a block, `[dim, 16]`, as floats.
 #[inline(always)]
-unsafe fn widen<L: Lanes, N: Number>(from: *const N, to: *mut f32, count: usize) {
-    let mut at = 0;
-    while at < count {
-        // SAFETY: the caller's; counts are whole registers.
-        unsafe { L::store(to.add(at), N::read::<L>(from.add(at))) };
-        at += WIDTH;
+unsafe fn widen_keys<L: Lanes, N: Number>(keys: Keys<N>, to: *mut f32, dim: usize) {
+    let mut d = 0;
+    while d < dim {
+        // SAFETY: the caller's.
+        unsafe { L::store(to.add(d * WIDTH), keys.column::<L>(d)) };
+        d += 1;
     }
 }
 
-/// The keys of a block, where their scores go, and how many of them count.
-type Keys<N> = (*const N, usize, usize);
+/// The keys of a block.
+#[derive(Clone, Copy)]
+struct Keys<N> {
+    numbers: *const N,
+    scales: *const f32,
+    /// Where their scores go, and how many of them count.
+    place: usize,
+    count: usize,
+}
+
+impl<N: Number> Keys<N> {
+    /// Number `d` of 16 keys.
+    #[inline(always)]
+    unsafe fn column<L: Lanes>(&self, d: usize) -> L::Vector {
+        let scales = self.scales.wrapping_add(d / SHARED * WIDTH);
+        // SAFETY: the caller's; without scales nobody looks there.
+        unsafe { N::read::<L>(self.numbers.add(d * WIDTH), scales) }
+    }
+}
 
 #[inline(always)]
 unsafe fn score_blocks<L: Lanes, N: Number>(
@@ -114,12 +131,14 @@ unsafe fn score_blocks<L: Lanes, N: Number>(
         let end = piece.blocks.start + wanted.end.saturating_sub(before).min(piece.blocks.len());
         before += piece.blocks.len();
         let block = |index: usize| {
-            let keys = &piece.kv.block(index)[tile.head * size..][..size];
-            (
-                keys.as_ptr(),
-                piece.start + index * WIDTH - tile.base,
-                WIDTH.min(piece.seen.end - index * WIDTH),
-            )
+            let heads = piece.kv.heads();
+            let scales = piece.kv.scales(index).as_ptr();
+            Keys {
+                numbers: piece.kv.block(index)[tile.head * size..][..size].as_ptr(),
+                scales: scales.wrapping_add(heads.key_scales(tile.head)),
+                place: piece.start + index * WIDTH - tile.base,
+                count: WIDTH.min(piece.seen.end - index * WIDTH),
+            }
         };
         // SAFETY: the keys of a block are `[dim, 16]`; every row has room for its scores.
         unsafe {
@@ -127,14 +146,17 @@ unsafe fn score_blocks<L: Lanes, N: Number>(
             while index + 1 < end {
                 let blocks = [block(index), block(index + 1)];
                 if N::NARROW && tile.rows >= MANY {
-                    let wide = wide[..2 * size].as_mut_ptr();
-                    widen::<L, N>(blocks[0].0, wide, size);
-                    widen::<L, N>(blocks[1].0, wide.add(size), size);
-                    let [(_, a, m), (_, b, n)] = blocks;
-                    let blocks = [
-                        (wide.cast_const(), a, m),
-                        (wide.add(size).cast_const(), b, n),
-                    ];
+                    let (first, second) = wide[..2 * size].split_at_mut(size);
+                    let widened = [first.as_mut_ptr(), second.as_mut_ptr()];
+                    for (keys, to) in blocks.into_iter().zip(widened) {
+                        widen_keys::<L, N>(keys, to, tile.shape.kv.dim);
+                    }
+                    let blocks: [Keys<f32>; 2] = std::array::from_fn(|b| Keys {
+                        numbers: widened[b].cast_const(),
+                        scales: std::ptr::null(),
+                        place: blocks[b].place,
+                        count: blocks[b].count,
+                    });
                     score_rows::<L, N, f32, 2>(tile, scores, blocks);
                 } else {
                     score_rows::<L, N, N, 2>(tile, scores, blocks);
@@ -162,7 +184,7 @@ unsafe fn score_rows<L: Lanes, N: Number, K: Number, const B: usize>(
             rest => rest,
         };
         // Later positions than these rows see: softmax makes them nothing.
-        if blocks[0].1 < tile.end(row + rows - 1) - tile.base {
+        if blocks[0].place < tile.end(row + rows - 1) - tile.base {
             // SAFETY: the caller's.
             unsafe {
                 match rows {
@@ -192,8 +214,7 @@ unsafe fn score<L: Lanes, N: Number, K: Number, const B: usize, const R: usize>(
         let q: [*const f32; R] = std::array::from_fn(|r| tile.q[tile.at(first + r)..].as_ptr());
         let mut acc = [[L::splat(0.0); B]; R];
         for d in 0..dim {
-            let keys: [L::Vector; B] =
-                std::array::from_fn(|b| K::read::<L>(blocks[b].0.add(d * WIDTH)));
+            let keys: [L::Vector; B] = std::array::from_fn(|b| blocks[b].column::<L>(d));
             for r in 0..R {
                 let x = L::splat(*q[r].add(d));
                 for b in 0..B {
@@ -203,8 +224,12 @@ unsafe fn score<L: Lanes, N: Number, K: Number, const B: usize, const R: usize>(
         }
         for (r, acc) in acc.into_iter().enumerate() {
             let row = scores.add((first + r) * tile.stride());
-            for (sums, (_, place, count)) in acc.into_iter().zip(blocks) {
-                put::<L>(row.add(place), L::mul(sums, L::splat(scale)), count);
+            for (sums, keys) in acc.into_iter().zip(blocks) {
+                put::<L>(
+                    row.add(keys.place),
+                    L::mul(sums, L::splat(scale)),
+                    keys.count,
+                );
             }
         }
     }
@@ -283,11 +308,16 @@ unsafe fn weigh<L: Lanes, N: Number, const R: usize, const D: usize>(
         for piece in &tile.pieces {
             for index in piece.blocks.clone() {
                 let values = piece.kv.block(index).as_ptr().add(offset);
+                let scales = piece.kv.scales(index).as_ptr();
                 let from = piece.seen.start.max(index * WIDTH);
                 for at in from..piece.seen.end.min((index + 1) * WIDTH) {
                     let value = values.add(at % WIDTH * width);
-                    let value: [L::Vector; D] =
-                        std::array::from_fn(|d| N::read::<L>(value.add(d * WIDTH)));
+                    let scales =
+                        scales.wrapping_add(tile.shape.kv.value_scales(tile.head, at % WIDTH));
+                    let value: [L::Vector; D] = std::array::from_fn(|d| {
+                        let scale = scales.wrapping_add((column + d * WIDTH) / SHARED);
+                        N::read_shared::<L>(value.add(d * WIDTH), scale)
+                    });
                     let place = piece.start + at - tile.base;
                     for r in 0..R {
                         let weight = L::splat(*row[r].add(place));
@@ -331,9 +361,18 @@ unsafe fn weigh_many<L: Lanes, N: Number>(
             // SAFETY: the caller's; values of a block are `[16, width]`.
             unsafe {
                 for at in first..end {
-                    let from = &piece.kv.block(at / WIDTH)[offset + at % WIDTH * width..];
+                    let (block, lane) = (at / WIDTH, at % WIDTH);
+                    let from = piece.kv.block(block)[offset + lane * width..].as_ptr();
+                    let scales = piece.kv.scales(block).as_ptr();
+                    let scales = scales.wrapping_add(tile.shape.kv.value_scales(tile.head, lane));
                     let to = values[(at - first) * columns.len()..].as_mut_ptr();
-                    widen::<L, N>(from.as_ptr(), to, columns.len());
+                    let mut column = 0;
+                    while column < columns.len() {
+                        let scale = scales.wrapping_add((columns.start + column) / SHARED);
+                        let value = N::read_shared::<L>(from.add(column), scale);
+                        L::store(to.add(column), value);
+                        column += WIDTH;
+                    }
                 }
                 let place = piece.start + first - tile.base;
                 let mut row = 0;

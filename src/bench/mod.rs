@@ -2,6 +2,10 @@
 //!
 //! Takes a loaded model and returns numbers; prints nothing and compares with nobody.
 
+pub mod pictures;
+pub mod sessions;
+mod several;
+
 use crate::engine::Loaded;
 use crate::model::{ModelError, Rows};
 use serde::Serialize;
@@ -20,6 +24,15 @@ pub enum Task {
     FollowUp { story: usize, line: usize },
     /// The first token after a line on another branch, which leaves the story at its middle.
     Switch { story: usize, line: usize },
+}
+
+pub use several::measure as several;
+
+/// Why something could not be measured.
+#[derive(Debug, thiserror::Error)]
+pub enum BenchError {
+    #[error("{0}")]
+    Engine(String),
 }
 
 /// Several runs' figures of one kind.

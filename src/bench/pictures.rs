@@ -1,0 +1,504 @@
+//! How good the illuminator's pictures are: what a classifier of real pictures takes them for, how
+//! far they lie from real ones, how they vary, and whether they are copies.
+//!
+//! The features are EfficientNet-lite0's (`model/features.rs`), the formulas `train/measures`.
+//! Silhouettes (the style `ink`) are left out: each thing has but one, so none can be held out.
+
+use crate::engine::draw::{Artist, Commission, DrawError};
+use crate::model::ModelError;
+use crate::model::features::{Extractor, SIZE, WIDTH};
+use crate::model::gan::Picture;
+use crate::model::gan::sampling::Sampling;
+use crate::model::sampler::rng::Rng;
+use crate::train::data::file::Pictures;
+use crate::train::data::split::Part;
+use crate::train::measures::{
+    Classifier, Rows, covers, diversity, entropy_score, frechet, kernel, nearest,
+};
+use serde::Serialize;
+use std::collections::BTreeMap;
+
+/// How much is looked at.
+#[derive(Clone, Copy, Debug)]
+pub struct Extent {
+    /// Pictures that are drawn of each part: seen, held-out pairs, held-out concepts.
+    pub drawn: usize,
+    /// Real pictures that the classifier learns from, at most.
+    pub learned: usize,
+    pub seed: u64,
+    pub sampling: Sampling,
+}
+
+/// What is asked of one picture: a concept and a style of the data set.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Asked {
+    concept: u32,
+    style: u32,
+}
+
+/// Shares of pictures that were recognized.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct Recognized {
+    pub pictures: usize,
+    pub top1: f64,
+    pub top5: f64,
+    pub style: f64,
+    /// Of 100 captions, the picture's own comes first.
+    pub r_precision: f64,
+}
+
+/// Drawn pictures, and real ones of the same things in the same styles.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct Compared {
+    pub drawn: Recognized,
+    pub real: Recognized,
+}
+
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct Report {
+    pub features: &'static str,
+    /// Among so many concepts the right one is looked for.
+    pub concepts: usize,
+    pub seen: Compared,
+    pub held_out_pairs: Compared,
+    pub held_out_concepts: Compared,
+    /// Drawn against real, and one half of the real ones against the other.
+    pub kernel_distance: [f64; 2],
+    pub kernel_distance_of_real: [f64; 2],
+    pub frechet_distance: f64,
+    pub frechet_distance_of_real: f64,
+    pub entropy_score: f64,
+    pub entropy_score_of_real: f64,
+    pub precision: f64,
+    pub recall: f64,
+    /// Between pictures of one prompt, and between real pictures of one thing in several styles.
+    pub diversity: f64,
+    pub diversity_of_real: f64,
+    /// How often the nearest picture that was trained on is of the very thing and style asked for;
+    /// and how far away the nearest is, drawn against held-out real ones (1: as far as those).
+    pub nearest_is_asked: f64,
+    pub nearest_distance: f64,
+}
+
+/// Why nothing was measured.
+#[derive(Debug, thiserror::Error)]
+pub enum PicturesError {
+    #[error(transparent)]
+    Model(#[from] ModelError),
+    #[error(transparent)]
+    Draw(#[from] DrawError),
+    #[error(
+        "The data set has too few pictures to measure by; `illumine train data` makes it whole"
+    )]
+    Few,
+    #[error("Stopped")]
+    Stopped,
+}
+
+/// Pictures drawn of one prompt for the measure of diversity.
+const TOGETHER: usize = 4;
+/// Captions among which a picture's own is looked for.
+const CAPTIONS: usize = 100;
+/// Neighbours whose distance makes a picture's surroundings.
+const NEIGHBOURS: usize = 3;
+/// Keeps the classifier's numbers small.
+const STRENGTH: f64 = 30.0;
+const SILHOUETTES: &str = "ink";
+
+/// Everything that measuring needs, while it lasts.
+struct Gallery<'a> {
+    artist: &'a Artist,
+    extractor: &'a Extractor,
+    pictures: &'a Pictures,
+    extent: Extent,
+    /// The concepts that pictures are taken for, with their embeddings.
+    concepts: Vec<u32>,
+    embeddings: Vec<Vec<f32>>,
+    rng: Rng,
+}
+
+/// Measures. `tell` hears what is done, how much of how much; false ends it.
+pub fn measure(
+    artist: &Artist,
+    extractor: &Extractor,
+    pictures: &Pictures,
+    extent: Extent,
+    tell: &mut dyn FnMut(&str, usize, usize) -> bool,
+) -> Result<Report, PicturesError> {
+    let mut gallery = Gallery::new(artist, extractor, pictures, extent)?;
+    let mut trained = gallery.part(Part::Train);
+    gallery.shuffle(&mut trained);
+    let [seen, pairs, new] = gallery.asked(&mut trained)?;
+    let learned = &trained[..trained.len().min(extent.learned)];
+    let real = gallery.features_of_real(learned, tell)?;
+    let classifier = gallery.classifier(learned, &real)?;
+    let mut report = Report {
+        features: "EfficientNet-lite0, 128 pixels",
+        concepts: gallery.concepts.len(),
+        ..Report::default()
+    };
+    let (mut all_drawn, mut all_real, mut all_asked) = (Vec::new(), Vec::new(), Vec::new());
+    for (some, compared) in [
+        (&seen, &mut report.seen),
+        (&pairs, &mut report.held_out_pairs),
+        (&new, &mut report.held_out_concepts),
+    ] {
+        let asked: Vec<Asked> = some.iter().map(|at| gallery.label(*at)).collect();
+        let drawn = gallery.features_of_drawn(&asked, tell)?;
+        let real = gallery.features_of_real(some, tell)?;
+        compared.drawn = gallery.recognized(&classifier, &drawn, &asked)?;
+        compared.real = gallery.recognized(&classifier, &real, &asked)?;
+        all_drawn.extend(drawn.values);
+        all_real.extend(real.values);
+        all_asked.extend(asked);
+    }
+    let width = WIDTH;
+    let (drawn, held) = (
+        Rows {
+            width,
+            values: all_drawn,
+        },
+        Rows {
+            width,
+            values: all_real,
+        },
+    );
+    gallery.compare(&mut report, &classifier, &drawn, &held, &real)?;
+    gallery.copies(&mut report, &drawn, &held, &real, (&all_asked, learned))?;
+    gallery.variety(&mut report, &seen, &held, &all_asked, tell)?;
+    Ok(report)
+}
+
+impl<'a> Gallery<'a> {
+    fn new(
+        artist: &'a Artist,
+        extractor: &'a Extractor,
+        pictures: &'a Pictures,
+        extent: Extent,
+    ) -> Result<Gallery<'a>, PicturesError> {
+        let mut gallery = Gallery {
+            artist,
+            extractor,
+            pictures,
+            extent,
+            concepts: Vec::new(),
+            embeddings: Vec::new(),
+            rng: Rng::new(extent.seed),
+        };
+        let usable = (0..pictures.len()).filter(|at| gallery.usable(*at));
+        let mut concepts: Vec<u32> = usable.map(|at| pictures.concept[at]).collect();
+        concepts.sort_unstable();
+        concepts.dedup();
+        let labels = concepts.iter().map(|concept| gallery.words(*concept));
+        let labels: Vec<String> = labels.map(str::to_string).collect();
+        let rows = artist.encoder.embed_all(&labels, &mut |_| true)?;
+        let width = crate::model::encoder::WIDTH;
+        let rows = rows.unwrap_or_default();
+        gallery.embeddings = rows.chunks_exact(width).map(<[f32]>::to_vec).collect();
+        gallery.concepts = concepts;
+        Ok(gallery)
+    }
+
+    fn words(&self, concept: u32) -> &'a str {
+        &self.pictures.concepts[concept as usize].label
+    }
+
+    fn usable(&self, at: usize) -> bool {
+        let style = self.pictures.style[at] as usize;
+        self.pictures.tone[at] == 0 && self.pictures.styles[style] != SILHOUETTES
+    }
+
+    fn part(&self, part: Part) -> Vec<usize> {
+        let all = 0..self.pictures.len();
+        all.filter(|at| self.pictures.part[*at] == part && self.usable(*at))
+            .collect()
+    }
+
+    fn label(&self, at: usize) -> Asked {
+        Asked {
+            concept: self.pictures.concept[at],
+            style: self.pictures.style[at],
+        }
+    }
+
+    fn shuffle(&mut self, order: &mut [usize]) {
+        for at in (1..order.len()).rev() {
+            let other = (self.rng.next_u64() % (at as u64 + 1)) as usize;
+            order.swap(at, other);
+        }
+    }
+
+    /// Pictures of each part to be drawn anew; those of the first are taken from `trained`, so
+    /// that the classifier has not seen them.
+    fn asked(&mut self, trained: &mut Vec<usize>) -> Result<[Vec<usize>; 3], PicturesError> {
+        let most = self.extent.drawn;
+        let (held, new) = (self.part(Part::HeldPair), self.part(Part::HeldConcept));
+        let mut some = |mut all: Vec<usize>| {
+            self.shuffle(&mut all);
+            all.truncate(most);
+            all
+        };
+        let (pairs, new) = (some(held), some(new));
+        let seen = trained.split_off(trained.len() - most.min(trained.len() / 2));
+        match seen.len().min(pairs.len()).min(new.len()) > NEIGHBOURS {
+            true => Ok([seen, pairs, new]),
+            false => Err(PicturesError::Few),
+        }
+    }
+
+    fn features_of_real(
+        &self,
+        some: &[usize],
+        tell: &mut dyn FnMut(&str, usize, usize) -> bool,
+    ) -> Result<Rows, PicturesError> {
+        let size = self.pictures.size as usize;
+        let picture = |at: &usize| seen(self.pictures.picture(*at), size);
+        self.features(
+            some.len(),
+            tell,
+            "Real pictures looked at",
+            &mut |from, to| Ok(some[from..to].iter().map(picture).collect()),
+        )
+    }
+
+    fn features_of_drawn(
+        &self,
+        asked: &[Asked],
+        tell: &mut dyn FnMut(&str, usize, usize) -> bool,
+    ) -> Result<Rows, PicturesError> {
+        self.features(asked.len(), tell, "Pictures drawn", &mut |from, to| {
+            let mut some = Vec::new();
+            for (at, asked) in asked[from..to].iter().enumerate() {
+                let seed = self.extent.seed.wrapping_add((from + at) as u64);
+                let drawn = self.draw(*asked, vec![seed])?;
+                some.extend(
+                    drawn
+                        .iter()
+                        .map(|picture| seen(&picture.pixels, picture.size)),
+                );
+            }
+            Ok(some)
+        })
+    }
+
+    #[allow(clippy::type_complexity)]
+    fn features(
+        &self,
+        count: usize,
+        tell: &mut dyn FnMut(&str, usize, usize) -> bool,
+        what: &str,
+        some: &mut dyn FnMut(usize, usize) -> Result<Vec<Vec<f32>>, PicturesError>,
+    ) -> Result<Rows, PicturesError> {
+        const STEP: usize = 32;
+        let mut values = Vec::with_capacity(count * WIDTH);
+        for from in (0..count).step_by(STEP) {
+            if !tell(what, from, count) {
+                return Err(PicturesError::Stopped);
+            }
+            let pictures = some(from, (from + STEP).min(count))?;
+            values.extend(self.extractor.of(&pictures)?);
+        }
+        Ok(Rows::new(WIDTH, &values))
+    }
+
+    fn draw(&self, asked: Asked, seeds: Vec<u64>) -> Result<Vec<Picture>, PicturesError> {
+        let commission = Commission {
+            prompt: self.words(asked.concept).to_string(),
+            style: Some(self.pictures.styles[asked.style as usize].clone()),
+            seeds,
+            sampling: self.extent.sampling,
+        };
+        let drawn = self.artist.draw(&commission, &mut || true)?;
+        Ok(drawn.map(|drawn| drawn.pictures).unwrap_or_default())
+    }
+
+    /// From features to a concept's embedding and a number for each style.
+    fn classifier(&self, learned: &[usize], features: &Rows) -> Result<Classifier, PicturesError> {
+        let styles = self.pictures.styles.len();
+        let mut values = Vec::new();
+        for at in learned {
+            let Asked { concept, style } = self.label(*at);
+            let place = self.concepts.binary_search(&concept).unwrap_or(0);
+            values.extend(&self.embeddings[place]);
+            values.extend((0..styles).map(|other| f32::from(u8::from(other == style as usize))));
+        }
+        let targets = Rows::new(crate::model::encoder::WIDTH + styles, &values);
+        Ok(Classifier::fit(features, &targets, STRENGTH)?)
+    }
+
+    fn recognized(
+        &self,
+        classifier: &Classifier,
+        features: &Rows,
+        asked: &[Asked],
+    ) -> Result<Recognized, PicturesError> {
+        let width = crate::model::encoder::WIDTH;
+        let taken = classifier.apply(features)?;
+        let mut found = Recognized {
+            pictures: asked.len(),
+            ..Recognized::default()
+        };
+        let one = 1.0 / asked.len().max(1) as f64;
+        for (at, asked) in asked.iter().enumerate() {
+            let (words, styles) = taken.row(at).split_at(width);
+            let near = |place: usize| -> f64 {
+                let pairs = self.embeddings[place].iter().zip(words);
+                pairs.map(|(a, b)| f64::from(*a) * b).sum()
+            };
+            let own = self.concepts.binary_search(&asked.concept).unwrap_or(0);
+            let wanted = near(own);
+            let places = 0..self.concepts.len();
+            let nearer = places
+                .filter(|place| *place != own && near(*place) >= wanted)
+                .count();
+            found.top1 += if nearer == 0 { one } else { 0.0 };
+            found.top5 += if nearer < 5 { one } else { 0.0 };
+            // 99 other captions, spread over all of them.
+            let step = (self.concepts.len() / CAPTIONS).max(1);
+            let others = (1..CAPTIONS).map(|n| (own + n * step) % self.concepts.len());
+            let first = others
+                .filter(|place| *place != own)
+                .all(|place| near(place) < wanted);
+            found.r_precision += if first { one } else { 0.0 };
+            let best = (0..styles.len()).max_by(|a, b| styles[*a].total_cmp(&styles[*b]));
+            found.style += if best == Some(asked.style as usize) {
+                one
+            } else {
+                0.0
+            };
+        }
+        Ok(found)
+    }
+
+    /// How far the drawn ones lie from real ones, and what that is worth beside real ones.
+    fn compare(
+        &self,
+        report: &mut Report,
+        classifier: &Classifier,
+        drawn: &Rows,
+        held: &Rows,
+        learned: &Rows,
+    ) -> Result<(), PicturesError> {
+        let seed = self.extent.seed;
+        let others: Vec<usize> = (0..learned.len().min(held.len())).collect();
+        let others = learned.pick(&others);
+        let size = (drawn.len() / 2).clamp(2, 1000);
+        let (mean, deviation) = kernel(held, drawn, 50, size, seed)?;
+        report.kernel_distance = [mean, deviation];
+        let (mean, deviation) = kernel(held, &others, 50, size, seed)?;
+        report.kernel_distance_of_real = [mean, deviation];
+        report.frechet_distance = frechet(held, drawn)?;
+        report.frechet_distance_of_real = frechet(held, &others)?;
+        report.precision = covers(held, drawn, NEIGHBOURS)?;
+        report.recall = covers(drawn, held, NEIGHBOURS)?;
+        report.entropy_score = entropy_score(&self.logits(classifier, drawn)?);
+        report.entropy_score_of_real = entropy_score(&self.logits(classifier, held)?);
+        Ok(())
+    }
+
+    /// How near each concept comes, as a classifier's logits.
+    fn logits(&self, classifier: &Classifier, features: &Rows) -> Result<Rows, PicturesError> {
+        const SHARPNESS: f64 = 30.0;
+        let taken = classifier.apply(features)?;
+        let mut values = Vec::new();
+        for at in 0..taken.len() {
+            let words = taken.row(at);
+            values.extend(self.embeddings.iter().map(|embedding| {
+                let pairs = embedding.iter().zip(words);
+                SHARPNESS * pairs.map(|(a, b)| f64::from(*a) * b).sum::<f64>()
+            }));
+        }
+        let width = self.embeddings.len();
+        Ok(Rows { width, values })
+    }
+
+    fn copies(
+        &self,
+        report: &mut Report,
+        drawn: &Rows,
+        held: &Rows,
+        learned: &Rows,
+        (asked, trained): (&[Asked], &[usize]),
+    ) -> Result<(), PicturesError> {
+        let near = nearest(drawn, learned)?;
+        let same = near.iter().zip(asked);
+        let same = same.filter(|((at, _), asked)| self.label(trained[*at]) == **asked);
+        report.nearest_is_asked = same.count() as f64 / near.len() as f64;
+        let median = |near: Vec<(usize, f64)>| {
+            let mut far: Vec<f64> = near.into_iter().map(|(_, far)| far).collect();
+            far.sort_by(f64::total_cmp);
+            far[far.len() / 2]
+        };
+        report.nearest_distance = median(near) / median(nearest(held, learned)?).max(1e-12);
+        Ok(())
+    }
+
+    fn variety(
+        &self,
+        report: &mut Report,
+        seen_ones: &[usize],
+        held: &Rows,
+        asked: &[Asked],
+        tell: &mut dyn FnMut(&str, usize, usize) -> bool,
+    ) -> Result<(), PicturesError> {
+        const PROMPTS: usize = 24;
+        let some = &seen_ones[..seen_ones.len().min(PROMPTS)];
+        let mut sum = 0.0;
+        for (at, one) in some.iter().enumerate() {
+            if !tell("Prompts drawn several times", at, some.len()) {
+                return Err(PicturesError::Stopped);
+            }
+            let seeds = (0..TOGETHER as u64).collect();
+            let drawn = self.draw(self.label(*one), seeds)?;
+            let pictures: Vec<Vec<f32>> = drawn
+                .iter()
+                .map(|picture| seen(&picture.pixels, picture.size))
+                .collect();
+            sum += diversity(&Rows::new(WIDTH, &self.extractor.of(&pictures)?));
+        }
+        report.diversity = sum / some.len().max(1) as f64;
+        let mut things: BTreeMap<u32, Vec<usize>> = BTreeMap::new();
+        for (at, asked) in asked.iter().enumerate() {
+            things.entry(asked.concept).or_default().push(at);
+        }
+        let several: Vec<f64> = things
+            .values()
+            .filter(|rows| rows.len() > 1)
+            .map(|rows| diversity(&held.pick(rows)))
+            .collect();
+        report.diversity_of_real = several.iter().sum::<f64>() / several.len().max(1) as f64;
+        Ok(())
+    }
+}
+
+/// A picture as the extractor looks at it: on white, in its size, RGB of 0 to 255.
+fn seen(pixels: &[u8], size: usize) -> Vec<f32> {
+    let on_white = |at: usize, channel: usize| {
+        let pixel = &pixels[at * 4..][..4];
+        f32::from(pixel[channel]) + 255.0 - f32::from(pixel[3])
+    };
+    let place = |out: usize| {
+        // Centres of pixels lie on centres of pixels.
+        let at = (out as f32 + 0.5) * size as f32 / SIZE as f32 - 0.5;
+        let low = at.floor().max(0.0) as usize;
+        (
+            low,
+            (low + 1).min(size - 1),
+            (at - low as f32).clamp(0.0, 1.0),
+        )
+    };
+    let mut all = Vec::with_capacity(SIZE * SIZE * 3);
+    for y in 0..SIZE {
+        let (top, bottom, down) = place(y);
+        for x in 0..SIZE {
+            let (left, right, along) = place(x);
+            for channel in 0..3 {
+                let at = |row: usize, column: usize| on_white(row * size + column, channel);
+                let above = at(top, left) * (1.0 - along) + at(top, right) * along;
+                let below = at(bottom, left) * (1.0 - along) + at(bottom, right) * along;
+                all.push(above * (1.0 - down) + below * down);
+            }
+        }
+    }
+    all
+}

@@ -1,0 +1,66 @@
+//! How long a session of many passages takes to open.
+
+use crate::store::{Sessions, StoreError};
+use crate::story::record::{Ended, Head, Move, Streamed};
+use crate::story::{Author, Node, Provenance, Record, Status};
+use std::time::Instant;
+
+/// What a session of so many passages leaves in its journal: a person's words and the model's in
+/// turn.
+pub fn records(passages: u64) -> Vec<Record> {
+    let mut records = Vec::new();
+    for id in 0..passages {
+        let model = id % 2 == 1;
+        let (author, status, text) = match model {
+            true => (Author::Model, Status::Running, ""),
+            false => (Author::User, Status::Whole, "The keeper lit the lamp."),
+        };
+        records.push(Record::Node(Node {
+            id,
+            parent: id.checked_sub(1),
+            author,
+            status,
+            text: text.to_string(),
+            how: model.then(Provenance::default),
+            ..Node::default()
+        }));
+        let (to, why) = (Some(id), Move::Write);
+        records.push(Record::Head(Head { to, why }));
+        if model {
+            records.push(Record::Text(Streamed {
+                node: id,
+                text: " It burned until the morning, and nobody came.".to_string(),
+                ids: (0..11).collect(),
+                healed: 0,
+            }));
+            records.push(Record::End(Ended {
+                node: id,
+                status: Status::Complete,
+                why: None,
+                maker: None,
+                rewound: Vec::new(),
+            }));
+        }
+    }
+    records
+}
+
+/// Writes a session of so many passages and returns its name.
+pub fn write(sessions: &Sessions, passages: u64) -> Result<String, StoreError> {
+    let name = format!("bench-{passages}");
+    let mut journal = sessions.create(Some(&name), "2026-01-01T00:00:00Z", "bench")?;
+    journal.append(&records(passages))?;
+    Ok(name)
+}
+
+/// Opens a session so many times: milliseconds of each.
+pub fn open(sessions: &Sessions, name: &str, runs: u16) -> Result<Vec<f64>, StoreError> {
+    let once = |_| {
+        let began = Instant::now();
+        let (_, recovered) = sessions.open(name)?;
+        let took = began.elapsed().as_secs_f64() * 1000.0;
+        drop(recovered);
+        Ok(took)
+    };
+    (0..runs).map(once).collect()
+}

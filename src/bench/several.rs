@@ -1,0 +1,58 @@
+//! Several passages from one story: written together, and one after the other.
+
+use crate::engine::{Failure, Loaded, candidates, text};
+use crate::story::context::{Kind, Part};
+use crate::story::message::{Goal, Overflow, TextRequest};
+use crate::story::{Context, Sampling};
+use std::time::Instant;
+
+/// Words before the passages.
+const STORY: &str = "The storm came in from the west a little after midnight, and by the time \
+    the bells rang one o'clock the whole of the lower town was under water. Old Tobias stood at the \
+    top of the slipway with a lantern in each hand and watched the river swallow the steps one by one.";
+
+/// Milliseconds for `count` passages of `tokens` tokens: together, then one after the other. The
+/// story before them has been read.
+pub fn measure(
+    loaded: &mut Loaded,
+    count: usize,
+    tokens: usize,
+) -> Result<(f64, f64), super::BenchError> {
+    let requests: Vec<TextRequest> = (0..count).map(|at| request(at as u64, tokens)).collect();
+    let failed = |failure: Failure| super::BenchError::Engine(failure.why);
+    text(loaded, &request(0, 1), &|_| true, &|| false).map_err(failed)?;
+    let began = Instant::now();
+    candidates(loaded, &requests, &|_| true, &|| false).map_err(failed)?;
+    let together = began.elapsed();
+    let began = Instant::now();
+    for request in &requests {
+        text(loaded, request, &|_| true, &|| false).map_err(failed)?;
+    }
+    let apart = began.elapsed();
+    Ok((
+        together.as_secs_f64() * 1000.0,
+        apart.as_secs_f64() * 1000.0,
+    ))
+}
+
+fn request(at: u64, tokens: usize) -> TextRequest {
+    let kind = Kind::Story { node: 0, from: 0 };
+    TextRequest {
+        node: at + 1,
+        context: Context::Prose {
+            parts: vec![Part::plain(kind, STORY)],
+            after: String::new(),
+        },
+        sampling: Sampling {
+            max_tokens: tokens as u32,
+            ..Sampling::default()
+        },
+        seed: at + 1,
+        overflow: Overflow::Crop,
+        goal: Goal::Exact,
+        bans: Vec::new(),
+        heal: false,
+        begin: Vec::new(),
+        recall: None,
+    }
+}

@@ -1,0 +1,117 @@
+//! `illumine eval image`: how good the illuminator's pictures are.
+
+use super::args::EvalImage as Args;
+use super::draw;
+use super::environment::{self, Paths};
+use super::page::Meter;
+use super::{Exit, Failed, print};
+use illumine::bench::pictures::{Compared, Extent, PicturesError, Report, measure};
+use illumine::model::features::Extractor;
+use illumine::model::gan::sampling::Sampling;
+use illumine::train::data::file::Pictures;
+use std::ops::ControlFlow;
+
+pub fn run(paths: &Paths, args: &Args) -> Result<Exit, Failed> {
+    let pictures = Pictures::read(&args.data).map_err(|why| Failed::new(Exit::Usage, why))?;
+    let model = |why: &dyn std::fmt::Display| Failed::new(Exit::Model, why);
+    let artist = draw::load(paths, args.weights.as_deref(), args.offline, &args.on)?;
+    let catalog = environment::catalog()?;
+    let mut meter = Meter::new();
+    let extractor =
+        environment::model_store(paths, args.offline).ensure(catalog.extractor(), &mut |news| {
+            meter.bytes(&news.what, news.done, news.total);
+            ControlFlow::Continue(())
+        });
+    meter.clear();
+    let extractor = extractor.map_err(|why| model(&why))?;
+    let extractor = Extractor::load(&extractor).map_err(|why| model(&why))?;
+    let extent = Extent {
+        drawn: usize::from(args.n),
+        learned: args.learn as usize,
+        seed: args.seed,
+        sampling: Sampling::default(),
+    };
+    let mut meter = Meter::new();
+    let found = measure(
+        &artist,
+        &extractor,
+        &pictures,
+        extent,
+        &mut |what, done, all| {
+            meter.count(what, done as u64, all as u64);
+            true
+        },
+    );
+    meter.clear();
+    let report = found.map_err(|why| {
+        let exit = match why {
+            PicturesError::Few => Exit::Usage,
+            _ => Exit::Engine,
+        };
+        Failed::new(exit, why)
+    })?;
+    if args.json {
+        let report = serde_json::to_string(&report).unwrap_or_default();
+        return print(&format!("{report}\n"));
+    }
+    print(&table(&report))
+}
+
+fn table(report: &Report) -> String {
+    let mut text = format!(
+        "By the features of {}; the right one among {} concepts\n{:<28} {:>8} {:>7} {:>7} {:>7} {:>12}\n",
+        report.features, report.concepts, "", "pictures", "first", "of 5", "style", "R-precision"
+    );
+    for (name, Compared { drawn, real }) in [
+        ("trained on", &report.seen),
+        ("held-out pairs", &report.held_out_pairs),
+        ("held-out concepts", &report.held_out_concepts),
+    ] {
+        for (whose, found) in [("drawn", drawn), ("real", real)] {
+            text += &format!(
+                "{:<28} {:>8} {:>6.1}% {:>6.1}% {:>6.1}% {:>11.1}%\n",
+                format!("{name}, {whose}"),
+                found.pictures,
+                found.top1 * 100.0,
+                found.top5 * 100.0,
+                found.style * 100.0,
+                found.r_precision * 100.0,
+            );
+        }
+    }
+    let [kernel, deviation] = report.kernel_distance;
+    let [of_real, real_deviation] = report.kernel_distance_of_real;
+    text += &format!("{:<28} {:>16} {:>20}\n", "", "drawn", "real beside real");
+    let mut row = |name: &str, drawn: String, real: String| {
+        text += &format!("{name:<28} {drawn:>16} {real:>20}\n");
+    };
+    row(
+        "kernel distance (x 1000)",
+        format!("{:.2} ± {:.2}", kernel * 1e3, deviation * 1e3),
+        format!("{:.2} ± {:.2}", of_real * 1e3, real_deviation * 1e3),
+    );
+    let two = |name, drawn: f64, real: f64| (name, format!("{drawn:.3}"), format!("{real:.3}"));
+    for (name, drawn, real) in [
+        two(
+            "Fréchet distance",
+            report.frechet_distance,
+            report.frechet_distance_of_real,
+        ),
+        two(
+            "entropy score",
+            report.entropy_score,
+            report.entropy_score_of_real,
+        ),
+        two("diversity", report.diversity, report.diversity_of_real),
+    ] {
+        row(name, drawn, real);
+    }
+    text += &format!(
+        "precision {:.3}, recall {:.3}\nnearest picture trained on: the one asked for {:.1}%, {:.2} times as far as from held-out real ones\n",
+        report.precision,
+        report.recall,
+        report.nearest_is_asked * 100.0,
+        report.nearest_distance
+    );
+    text
+}

@@ -1,0 +1,90 @@
+//! Sessions of many passages, made for `illumine bench` in a folder of their own: how long they
+//! take to open, and how long a frame of the screen takes while words stream in.
+
+use super::environment::{self, Paths};
+use super::{Exit, Failed};
+use illumine::bench::sessions;
+use illumine::engine::{Engine, LoadError, Loaded, Loader};
+use illumine::model::encoder::SentenceEncoder;
+use illumine::store::Sessions;
+use illumine::store::prompts::Prompts;
+use illumine::story::{Asked, Command, Settings};
+use illumine::studio::{Setup, Studio};
+use illumine::tui;
+use std::path::PathBuf;
+use std::sync::mpsc;
+
+/// Passages of the sessions that are opened.
+const PASSAGES: [u64; 3] = [1_000, 10_000, 100_000];
+/// Frames that are drawn in a session of 1,000 passages.
+const FRAMES: usize = 200;
+
+/// Nothing is written by a model here.
+struct NoModel;
+
+impl Loader for NoModel {
+    fn load(
+        &mut self,
+        _: &str,
+        _: &mut dyn FnMut(&str, u64, Option<u64>),
+        _: &dyn Fn() -> bool,
+    ) -> Result<Loaded, LoadError> {
+        Err(LoadError::Stopped)
+    }
+
+    fn encoder(
+        &mut self,
+        _: &mut dyn FnMut(&str, u64, Option<u64>),
+        _: &dyn Fn() -> bool,
+    ) -> Result<SentenceEncoder, LoadError> {
+        Err(LoadError::Stopped)
+    }
+}
+
+/// Removes the sessions at the end, however that comes.
+struct Folder(PathBuf);
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+/// What was measured, in milliseconds.
+pub fn rows(paths: &Paths, runs: u16) -> Result<Vec<(String, Vec<f64>)>, Failed> {
+    let failed = |error: &dyn std::fmt::Display| Failed::new(Exit::Session, error);
+    let folder = Folder(
+        paths
+            .sessions
+            .with_file_name(format!("bench-{}", std::process::id())),
+    );
+    let sessions = Sessions::new(&folder.0);
+    let mut rows = Vec::new();
+    for passages in PASSAGES {
+        let name = sessions::write(&sessions, passages).map_err(|why| failed(&why))?;
+        let times = sessions::open(&sessions, &name, runs).map_err(|why| failed(&why))?;
+        rows.push((format!("open a session of {passages} passages"), times));
+    }
+    let (events, _inbox) = mpsc::channel();
+    let setup = Setup {
+        sessions,
+        defaults: Settings::default(),
+        asked: Asked::default(),
+        build: environment::BUILD.to_string(),
+        entropy: 1,
+        now: environment::now,
+        private: false,
+        prompts: Prompts::default(),
+        home: None,
+    };
+    let mut studio = Studio::new(Engine::start(NoModel, events), setup);
+    let name = format!("bench-{}", PASSAGES[0]);
+    let opened = studio.run(Command::Open(name));
+    opened.map_err(|why| failed(&why))?;
+    let times = tui::frame_times(studio, FRAMES);
+    let times = times.ok_or_else(|| failed(&"No frame could be drawn"))?;
+    let times = times.iter().map(|time| time.as_secs_f64() * 1000.0);
+    let what = format!("a frame while words stream, {} passages", PASSAGES[0]);
+    rows.push((what, times.collect()));
+    Ok(rows)
+}

@@ -1,0 +1,271 @@
+//! Old passages and lore found by their meaning, and read with a passage again.
+//!
+//! What a story says at its end is compared with each stretch that no longer fits into the model's
+//! context, and with each entry of lore that nothing named; the nearest are put back some
+//! paragraphs before the end. Embeddings are the sentence encoder's (`model/encoder.rs`).
+
+use super::Failure;
+use super::load::Loaded;
+use super::prompt::prompt;
+use crate::model::ModelError;
+use crate::model::encoder::{SentenceEncoder, WIDTH};
+use crate::story::context::{Kind, Part};
+use crate::story::hash::fnv1a;
+use crate::story::message::{Recall, Recalled, TextRequest};
+use crate::story::sentence::{excerpt, sentence_ends};
+use crate::story::{Context, NodeId};
+use std::collections::HashMap;
+use std::rc::Rc;
+
+/// Less alike than this (cosine) is not about the same thing.
+const NEAR: f32 = 0.2;
+/// Bytes of the story's end that say what it is about now: its last words, and what leads to them.
+const NOW: [usize; 2] = [120, 500];
+/// How much each of them counts.
+const SAYS: [f32; 2] = [0.7, 0.3];
+/// A stretch is ended by the first sentence that makes it this long, in bytes.
+const STRETCH: usize = 400;
+
+/// The encoder, and the embeddings of what it has read.
+pub struct Recaller {
+    encoder: Rc<SentenceEncoder>,
+    known: HashMap<u64, Vec<f32>>,
+}
+
+/// Something that may be put back.
+#[derive(Debug, PartialEq)]
+struct Stretch {
+    /// The words whose meaning counts.
+    words: String,
+    part: Part,
+    label: String,
+    near: f32,
+}
+
+impl Recaller {
+    pub fn new(encoder: Rc<SentenceEncoder>) -> Recaller {
+        let known = HashMap::new();
+        Recaller { encoder, known }
+    }
+
+    /// Puts what is nearest to the story's end into the request's context and says what that was.
+    /// None when it was stopped.
+    pub fn recall(
+        &mut self,
+        loaded: &Loaded,
+        request: &mut TextRequest,
+        go_on: &mut dyn FnMut() -> bool,
+    ) -> Result<Option<Vec<Recalled>>, Failure> {
+        let Some(recall) = request.recall.take() else {
+            return Ok(Some(Vec::new()));
+        };
+        let begins = prompt(loaded, request)?.cut.begins;
+        let mut found = lore(&request.context, &recall);
+        found.extend(begins.map_or(Vec::new(), |begins| forgotten(&request.context, begins)));
+        let now = NOW.map(|bytes| end(&request.context, bytes));
+        if found.is_empty() || now[0].trim().is_empty() {
+            return Ok(Some(Vec::new()));
+        }
+        if !self.learn(&now, &found, go_on)? {
+            return Ok(None);
+        }
+        let found = self.nearest(&now, found, recall.most);
+        let said = found.iter().map(Stretch::said).collect();
+        let parts = found.into_iter().map(|stretch| stretch.part).collect();
+        let context = std::mem::replace(&mut request.context, Context::nothing());
+        request.context = context.with_recalled(parts);
+        Ok(Some(said))
+    }
+
+    /// Embeds what is not known yet; false when it was stopped.
+    fn learn(
+        &mut self,
+        now: &[String],
+        found: &[Stretch],
+        go_on: &mut dyn FnMut() -> bool,
+    ) -> Result<bool, ModelError> {
+        let texts = found.iter().map(|stretch| stretch.words.as_str());
+        let unknown = texts
+            .chain(now.iter().map(String::as_str))
+            .filter(|text| !self.known.contains_key(&fnv1a(text)));
+        let unknown: Vec<String> = unknown.map(String::from).collect();
+        let rows = self.encoder.embed_all(&unknown, &mut |_| go_on())?;
+        let Some(rows) = rows else {
+            return Ok(false);
+        };
+        let rows = rows.chunks_exact(WIDTH).map(<[f32]>::to_vec);
+        let names = unknown.iter().map(|text| fnv1a(text));
+        self.known.extend(names.zip(rows));
+        Ok(true)
+    }
+
+    /// The nearest, in the order in which they were found.
+    fn nearest(&self, now: &[String], mut found: Vec<Stretch>, most: usize) -> Vec<Stretch> {
+        let row = |text: &str| self.known.get(&fnv1a(text)).map_or(&[][..], Vec::as_slice);
+        for stretch in &mut found {
+            let there = row(&stretch.words);
+            let cosine = |text: &String| -> f32 {
+                let pairs = row(text).iter().zip(there);
+                pairs.map(|(a, b)| a * b).sum()
+            };
+            stretch.near = now
+                .iter()
+                .zip(SAYS)
+                .map(|(it, says)| says * cosine(it))
+                .sum();
+        }
+        let mut order: Vec<f32> = found.iter().map(|stretch| stretch.near).collect();
+        order.sort_by(|a, b| b.total_cmp(a));
+        let least = order.get(most.saturating_sub(1)).copied().unwrap_or(NEAR);
+        found.retain(|stretch| stretch.near >= least.max(NEAR));
+        found.truncate(most);
+        found
+    }
+}
+
+impl Stretch {
+    fn said(&self) -> Recalled {
+        Recalled {
+            what: self.label.clone(),
+            near: self.near,
+            begins: excerpt(&self.words, 60),
+        }
+    }
+}
+
+fn parts(context: &Context) -> Box<dyn Iterator<Item = &Part> + '_> {
+    match context {
+        Context::Prose { parts, .. } => Box::new(parts.iter()),
+        Context::Chat { messages, .. } => Box::new(messages.iter().flat_map(|m| m.parts.iter())),
+    }
+}
+
+fn story(context: &Context) -> impl Iterator<Item = (NodeId, usize, &str)> {
+    parts(context).filter_map(|part| match part.kind {
+        Kind::Story { node, from } => Some((node, from, part.text.as_str())),
+        _ => None,
+    })
+}
+
+/// The story's last sentences: as many as begin within so many bytes of its end, one at least.
+fn end(context: &Context, bytes: usize) -> String {
+    let text: String = story(context).map(|(.., text)| text).collect();
+    let text = text.trim_end();
+    // A sentence is seldom longer than this, and a whole book need not be looked through.
+    let near = text.floor_char_boundary(text.len().saturating_sub(bytes + 1000));
+    let text = &text[near..];
+    let from = text.len().saturating_sub(bytes);
+    let starts = sentence_ends(text)
+        .into_iter()
+        .filter(|at| *at < text.len());
+    let starts: Vec<usize> = starts.collect();
+    let first = starts.iter().find(|at| **at >= from).or(starts.last());
+    text[first.copied().unwrap_or(0)..].to_string()
+}
+
+/// Entries that may be read; those that the budget does not reach are left out later.
+fn lore(context: &Context, recall: &Recall) -> Vec<Stretch> {
+    let ranks = parts(context).filter_map(|part| match part.kind {
+        Kind::Lore { rank, .. } => Some(rank + 1),
+        _ => None,
+    });
+    let first = ranks.max().unwrap_or(0);
+    let entries = recall.lore.iter().enumerate();
+    let stretch = |(at, entry): (usize, &crate::story::message::Unnamed)| Stretch {
+        label: format!("lore {}", entry.title),
+        words: entry.text.trim().to_string(),
+        part: Part::plain(
+            Kind::Lore {
+                title: entry.title.clone(),
+                rank: first + at,
+                budget: entry.budget,
+            },
+            format!("[{}]", entry.text.trim()),
+        ),
+        near: 0.0,
+    };
+    entries.map(stretch).collect()
+}
+
+/// The story before the place where what is read begins, in stretches of some sentences. They are
+/// counted from the story's beginning, so that they stay the same while it grows.
+fn forgotten(context: &Context, begins: (NodeId, usize)) -> Vec<Stretch> {
+    let mut found = Vec::new();
+    let (mut text, mut place) = (String::new(), None);
+    for (node, from, words) in story(context) {
+        let left = begins.1.saturating_sub(from);
+        let here = match node == begins.0 {
+            true => &words[..words.floor_char_boundary(left.min(words.len()))],
+            false => words,
+        };
+        let mut at = 0;
+        for end in sentence_ends(here) {
+            place = place.or(Some((node, from + at)));
+            text.push_str(&here[at..end]);
+            at = end;
+            if text.len() >= STRETCH {
+                found.extend(stretch(&mut text, &mut place));
+            }
+        }
+        if node == begins.0 && left <= words.len() {
+            break;
+        }
+    }
+    found.extend(stretch(&mut text, &mut place));
+    found
+}
+
+fn stretch(text: &mut String, place: &mut Option<(NodeId, usize)>) -> Option<Stretch> {
+    let (node, from) = place.take()?;
+    let words = std::mem::take(text);
+    let words = words.trim();
+    let (label, near) = (format!("#{node}"), 0.0);
+    (!words.is_empty()).then(|| Stretch {
+        part: Part::plain(Kind::Recalled { node, from }, format!("[Earlier: {words}]")),
+        words: words.to_string(),
+        label,
+        near,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn prose(texts: &[&str]) -> Context {
+        let part = |(at, text): (usize, &&str)| {
+            let (node, from) = (at as NodeId, 0);
+            Part::plain(Kind::Story { node, from }, *text)
+        };
+        Context::Prose {
+            parts: texts.iter().enumerate().map(part).collect(),
+            after: String::new(),
+        }
+    }
+
+    #[test]
+    fn only_what_is_not_read_is_forgotten() {
+        let long = "The mill stood by the river, and nobody had worked in it for years. ".repeat(6);
+        let context = prose(&[&long, &long, "Then it rained."]);
+        let all = forgotten(&context, (2, 0));
+        assert_eq!(all.len(), 2);
+        assert_eq!(all[0].part.kind, Kind::Recalled { node: 0, from: 0 });
+        assert_eq!(all[1].label, "#1");
+        let less = forgotten(&context, (1, 10));
+        assert_eq!(less.len(), 2);
+        assert_eq!(less[1].part.text, "[Earlier: The mill s]");
+        assert!(forgotten(&context, (0, 0)).is_empty());
+    }
+
+    /// As the story grows the stretches stay what they were, so that they are embedded once.
+    #[test]
+    fn stretches_hold_while_the_story_grows() {
+        let texts: Vec<String> = (0..9)
+            .map(|n| format!("In the year {n} the river rose again. Nobody spoke of it. "))
+            .collect();
+        let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
+        let short = forgotten(&prose(&texts), (8, 0));
+        let long = forgotten(&prose(&[&texts[..], &texts[..]].concat()), (8, 0));
+        assert_eq!(short, long);
+    }
+}

@@ -1,0 +1,118 @@
+//! Weights as PyTorch saved them before version 1.6: four pickles, then each storage's numbers.
+//!
+//! The layout is that of `torch/serialization.py`, `_legacy_save`; the pickles are read by candle's
+//! own reader. Lengths in the file are checked against it.
+
+use candle_core::pickle::{Object, Stack};
+use candle_core::{DType, Error, Result};
+use std::collections::HashMap;
+use std::io::{BufRead, Cursor, Read};
+
+/// A tensor's shape and numbers.
+pub struct Plain {
+    pub shape: Vec<usize>,
+    pub values: Vec<f32>,
+}
+
+/// What the first pickle says: a number that names the format.
+const MAGIC: [u8; 15] = *b"\x80\x02\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19.";
+
+/// The tensors of 32-bit floats of a state dictionary, by name.
+pub fn read(bytes: &[u8]) -> Result<HashMap<String, Plain>> {
+    let rest = bytes.strip_prefix(&MAGIC);
+    let rest = rest.ok_or_else(|| Error::Msg("it is no file of PyTorch's old format".into()))?;
+    let mut reader = Cursor::new(rest);
+    // Two that say which version and machine wrote it.
+    for _ in 0..2 {
+        pickle(&mut reader)?;
+    }
+    let state = pickle(&mut reader)?;
+    let keys = strings(pickle(&mut reader)?)?;
+    let mut storages = HashMap::new();
+    for key in keys {
+        storages.insert(key, storage(&mut reader)?);
+    }
+    let mut tensors = HashMap::new();
+    for (name, value) in entries(state) {
+        let Some(info) = value.into_tensor_info(name, "".as_ref())? else {
+            continue;
+        };
+        if info.dtype != DType::F32 {
+            continue;
+        }
+        let key = info.path.trim_start_matches('/');
+        let bytes = storages.get(key).map_or(&[][..], Vec::as_slice);
+        let (dims, strides) = (info.layout.dims(), info.layout.stride());
+        let from = info.layout.start_offset();
+        let count = dims
+            .iter()
+            .try_fold(1usize, |count, dim| count.checked_mul(*dim));
+        if count.is_none_or(|count| count > bytes.len()) {
+            return Err(Error::Msg(format!(
+                "{} is larger than its numbers",
+                info.name
+            )));
+        }
+        let number = |at: usize| {
+            let four = bytes.get(from + at * 4..from + at * 4 + 4)?;
+            Some(f32::from_le_bytes(four.try_into().ok()?))
+        };
+        let values: Option<Vec<f32>> = places(dims, strides).into_iter().map(number).collect();
+        let missing = || Error::Msg(format!("the numbers of {} are missing", info.name));
+        let values = values.ok_or_else(missing)?;
+        let shape = info.layout.dims().to_vec();
+        tensors.insert(info.name, Plain { shape, values });
+    }
+    Ok(tensors)
+}
+
+/// Where each number of a tensor stands in its storage, the last dimension the fastest.
+fn places(dims: &[usize], strides: &[usize]) -> Vec<usize> {
+    let mut places = vec![0];
+    for (dim, stride) in dims.iter().zip(strides) {
+        let along = |at: usize| (0..*dim).map(move |step| at + step * stride);
+        places = places.into_iter().flat_map(along).collect();
+    }
+    places
+}
+
+fn pickle(reader: &mut impl BufRead) -> Result<Object> {
+    let mut stack = Stack::empty();
+    stack.read_loop(reader)?;
+    stack.finalize()
+}
+
+/// The entries of an ordered dictionary, however it was pickled.
+fn entries(state: Object) -> Vec<(Object, Object)> {
+    match state {
+        Object::Dict(entries) => entries,
+        Object::Build { callable, .. } => entries(*callable),
+        _ => Vec::new(),
+    }
+}
+
+fn strings(list: Object) -> Result<Vec<String>> {
+    match list {
+        Object::List(items) => {
+            let text = |item: Object| item.unicode().map_err(Error::from);
+            items.into_iter().map(text).collect()
+        }
+        _ => Err(Error::Msg("its list of storages is no list".into())),
+    }
+}
+
+/// One storage: how many numbers, then the numbers. All of this file's are of 4 or 8 bytes; which
+/// is told by what follows, so whole numbers (one alone: a count of batches) are tried first.
+fn storage(reader: &mut Cursor<&[u8]>) -> Result<Vec<u8>> {
+    let mut count = [0; 8];
+    reader.read_exact(&mut count)?;
+    let count = u64::from_le_bytes(count);
+    // A storage of one number is a 64-bit counter, as batch norms keep it.
+    let width = if count == 1 { 8 } else { 4 };
+    let left = reader.get_ref().len() as u64 - reader.position();
+    let bytes = count.checked_mul(width).filter(|bytes| *bytes <= left);
+    let bytes = bytes.ok_or_else(|| Error::Msg("it ends too early".into()))?;
+    let mut storage = vec![0; bytes as usize];
+    reader.read_exact(&mut storage)?;
+    Ok(storage)
+}

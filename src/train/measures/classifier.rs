@@ -1,0 +1,77 @@
+//! Says what is in a picture: a ridge regression from features, made from real pictures alone.
+
+use super::Result;
+use super::Rows;
+use super::distance::cholesky;
+use candle_core::{Device, Tensor};
+
+/// What was learned: features less their mean, times a matrix, plus the targets' mean.
+pub struct Classifier {
+    features: Vec<f64>,
+    targets: Vec<f64>,
+    /// `[features, targets]`.
+    matrix: Tensor,
+}
+
+impl Classifier {
+    /// Solves (XᵀX + strength · I) W = XᵀY over centred rows: least squares that keep W small.
+    pub fn fit(features: &Rows, targets: &Rows, strength: f64) -> Result<Classifier> {
+        let width = features.width;
+        let x = features.centred()?;
+        let across = x.t()?.contiguous()?;
+        let mut square = across.matmul(&x)?.flatten_all()?.to_vec1::<f64>()?;
+        square
+            .iter_mut()
+            .step_by(width + 1)
+            .for_each(|x| *x += strength);
+        let sides = across.matmul(&targets.centred()?)?;
+        let mut solved = sides.flatten_all()?.to_vec1::<f64>()?;
+        solve(&cholesky(square, width), &mut solved, width, targets.width);
+        Ok(Classifier {
+            features: features.mean(),
+            targets: targets.mean(),
+            matrix: Tensor::from_vec(solved, (width, targets.width), &Device::Cpu)?,
+        })
+    }
+
+    /// What the rows are taken for: `[rows, targets]`.
+    pub fn apply(&self, features: &Rows) -> Result<Rows> {
+        let less = features.values.chunks_exact(features.width);
+        let less = less.flat_map(|row| row.iter().zip(&self.features).map(|(x, mean)| x - mean));
+        let shape = (features.len(), features.width);
+        let x = Tensor::from_vec(less.collect::<Vec<f64>>(), shape, &Device::Cpu)?;
+        let mut values = x.matmul(&self.matrix)?.flatten_all()?.to_vec1::<f64>()?;
+        let width = self.targets.len();
+        for row in values.chunks_exact_mut(width) {
+            row.iter_mut()
+                .zip(&self.targets)
+                .for_each(|(x, mean)| *x += mean);
+        }
+        Ok(Rows { width, values })
+    }
+}
+
+/// L Lᵀ X = B, in place: forwards, then backwards.
+fn solve(lower: &[f64], sides: &mut [f64], size: usize, columns: usize) {
+    for row in 0..size {
+        let (before, own) = sides.split_at_mut(row * columns);
+        let own = &mut own[..columns];
+        for (at, known) in before.chunks_exact(columns).enumerate() {
+            let factor = lower[row * size + at];
+            own.iter_mut()
+                .zip(known)
+                .for_each(|(x, known)| *x -= factor * known);
+        }
+        own.iter_mut().for_each(|x| *x /= lower[row * size + row]);
+    }
+    for row in (0..size).rev() {
+        let (own, after) = sides[row * columns..].split_at_mut(columns);
+        for (at, known) in after.chunks_exact(columns).enumerate() {
+            let factor = lower[(row + 1 + at) * size + row];
+            own.iter_mut()
+                .zip(known)
+                .for_each(|(x, known)| *x -= factor * known);
+        }
+        own.iter_mut().for_each(|x| *x /= lower[row * size + row]);
+    }
+}

@@ -1,0 +1,44 @@
+//! How long a frame takes, for `illumine bench`: the app and its drawing as they are, on a buffer in
+//! place of a terminal.
+
+use super::{App, Options, areas, view};
+use crate::story::{Command, Event};
+use crate::studio::{Outcome, Studio};
+use ratatui::Terminal;
+use ratatui::backend::TestBackend;
+use std::time::{Duration, Instant};
+
+/// Columns and rows of the screen that is drawn.
+const SCREEN: (u16, u16) = (120, 40);
+
+/// Streams words into the studio's story, one a frame, and says how long each frame took: taking
+/// the word in, journaling it, laying the page out and drawing it. None where nothing can be written.
+pub fn frame_times(studio: Studio, frames: usize) -> Option<Vec<Duration>> {
+    let options = Options {
+        colour: true,
+        ..Options::default()
+    };
+    let mut app = App::new(studio, options);
+    let started = app.studio.run(Command::Write("The bell rang.".to_string()));
+    let Ok(Outcome::Started(node)) = started else {
+        return None;
+    };
+    let Ok(mut terminal) = Terminal::new(TestBackend::new(SCREEN.0, SCREEN.1));
+    let mut times = Vec::new();
+    for at in 0..frames {
+        let began = Instant::now();
+        app.absorb(Event::Piece {
+            node,
+            text: format!(" word{at}"),
+            ids: vec![at as u32],
+            healed: 0,
+        });
+        app.flush();
+        let Ok(_) = terminal.draw(|frame| {
+            let areas = areas::fit(&mut app, frame.area());
+            view::draw(frame, &app, &areas);
+        });
+        times.push(began.elapsed());
+    }
+    Some(times)
+}

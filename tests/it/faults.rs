@@ -1,0 +1,187 @@
+//! The disk failing at every single call, one after the other: a library loaded before the C
+//! library (support/faulty.c) counts the calls that touch the sessions and lets one of them fail.
+
+use crate::support::talker::talker;
+use crate::support::{Home, home::Output, home::plain};
+use illumine::store::Recovered;
+use illumine::story::{Author, Status};
+use std::collections::HashSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// What the writer does; every kind of record comes to be.
+const LINES: &str = "\
+The lamp burned.
+/retry
+And the sea?
+/undo
+/redo
+/mark shore
+/memory The keeper is old.
+/set temperature 0.5
+/edit 0 The lamp went out.
+/delete .
+/save
+";
+
+/// Builds the library; a C compiler is there, since dependencies need one.
+fn library(folder: &Path) -> PathBuf {
+    let source = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/it/support/faulty.c");
+    let library = folder.join("faulty.so");
+    let built = Command::new("cc")
+        .args(["-shared", "-fPIC", "-O1", "-o"])
+        .arg(&library)
+        .args([source, "-ldl"])
+        .output()
+        .expect("a C compiler named cc");
+    let said = String::from_utf8_lossy(&built.stderr);
+    assert!(built.status.success(), "{said}");
+    library
+}
+
+struct Faulty {
+    home: Home,
+    library: PathBuf,
+    model: tempfile::NamedTempFile,
+}
+
+/// What one run came to.
+struct Came {
+    output: Output,
+    calls: usize,
+    found: Option<Recovered>,
+}
+
+impl Faulty {
+    fn new() -> Faulty {
+        let home = Home::new();
+        Faulty {
+            library: library(home.path()),
+            home,
+            model: talker(512),
+        }
+    }
+
+    /// Runs the lines in a session of its own, with the fault at one call.
+    fn run(&self, session: &str, how: &str, at: usize, lines: &str) -> Came {
+        let log = self.home.path().join(format!("{session}.log"));
+        let model = self.model.path().to_str().unwrap();
+        let args = ["repl", session, "--seed", "5", "-n", "6", "-m", model];
+        let run = self.home.illumine(&args);
+        let run = run
+            .variable("LD_PRELOAD", self.library.to_str().unwrap())
+            .variable("FAULTY_UNDER", self.home.sessions().to_str().unwrap())
+            .variable("FAULTY_AT", &at.to_string())
+            .variable("FAULTY_HOW", how)
+            .variable("FAULTY_LOG", log.to_str().unwrap());
+        let output = run.input(lines).run();
+        let calls = fs::read(&log).map_or(0, |log| log.len());
+        let there = self.home.journal(session).is_file();
+        Came {
+            output,
+            calls,
+            found: there.then(|| self.home.recovered(session)),
+        }
+    }
+
+    /// A fault at each call in turn, until there are no more calls.
+    fn each(&self, how: &str) {
+        let calm = self.run(&format!("{how}-calm"), how, 0, LINES);
+        plain(&calm.output.stderr);
+        assert_eq!(calm.output.code(), Some(0), "{}", calm.output.stderr);
+        let whole = typed(calm.found.as_ref().unwrap());
+        assert!(calm.calls > 40, "only {} calls were seen", calm.calls);
+        let mut codes = HashSet::new();
+        for at in 1.. {
+            let session = format!("{how}-{at}");
+            let came = self.run(&session, how, at, LINES);
+            if came.calls < at {
+                break;
+            }
+            self.held(&session, how, &came, &whole);
+            codes.insert(came.output.code());
+        }
+        assert!(
+            codes.contains(&Some(5)),
+            "no fault was ever told: {codes:?}"
+        );
+    }
+
+    fn held(&self, session: &str, how: &str, came: &Came, whole: &[String]) {
+        let (output, at) = (&came.output, session);
+        plain(&output.stderr);
+        let code = output.code();
+        assert!(
+            matches!(code, Some(0 | 5)),
+            "{at}: {code:?} {}",
+            output.stderr
+        );
+        if code == Some(5) {
+            assert!(!output.stderr.is_empty(), "{at}: nothing was said");
+        }
+        let Some(found) = &came.found else {
+            assert!(
+                code == Some(5) && output.text().is_empty(),
+                "{at}: no session"
+            );
+            return;
+        };
+        assert_eq!(found.doubt, None, "{at}");
+        // Where the session could not be begun or opened, no line was taken.
+        let refused = output.stderr.starts_with("illumine: ");
+        assert!(!refused || output.text().is_empty(), "{at}");
+        printed(found, output.text(), at);
+        let lines = typed(found);
+        // Where the program was content at its end, every word is there; and after a fault that
+        // passes, in any case, for what the disk refused is written again.
+        if code == Some(0) || (how != "on" && !refused) {
+            assert_eq!(lines, whole, "{at}: {}", output.stderr);
+        }
+        // The session opens and goes on.
+        let later = self.run(session, how, 0, "Then it was day.\n");
+        assert_eq!(
+            later.output.code(),
+            Some(0),
+            "{at}: {}",
+            later.output.stderr
+        );
+        let now = typed(later.found.as_ref().unwrap());
+        assert_eq!(now[..lines.len()], lines[..], "{at}");
+        assert_eq!(now[lines.len()..], ["Then it was day."], "{at}");
+    }
+}
+
+/// What people wrote, in the order of writing.
+fn typed(found: &Recovered) -> Vec<String> {
+    let nodes = found.story.nodes().iter();
+    let people = nodes.filter(|node| node.author == Author::User && node.of.is_none());
+    people.map(|node| node.text.trim().to_string()).collect()
+}
+
+/// What was shown of a passage is on disk, but for a passage that was said to have failed.
+fn printed(found: &Recovered, shown: &str, at: &str) {
+    let squeeze = |text: &str| -> String { text.split_whitespace().collect() };
+    let shown = squeeze(shown);
+    let nodes = found.story.nodes().iter();
+    let written = nodes.filter(|node| node.author == Author::Model);
+    for node in written.filter(|node| node.status == Status::Length) {
+        let text = squeeze(&node.text);
+        assert!(shown.contains(&text), "{at}: {text:?} is not in {shown:?}");
+    }
+}
+
+#[test]
+fn a_call_that_fails_once_loses_nothing() {
+    Faulty::new().each("once");
+}
+
+#[test]
+fn a_disk_that_fills_up_at_any_moment_loses_nothing() {
+    Faulty::new().each("on");
+}
+
+#[test]
+fn a_write_that_is_torn_loses_nothing() {
+    Faulty::new().each("torn");
+}
