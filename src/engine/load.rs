@@ -13,7 +13,7 @@ use crate::model::{Branch, ModelError, Placement, Rows, TextModel, Tokenizer, su
 use crate::story::About;
 use crate::story::untrusted::clean_line;
 use std::ops::ControlFlow;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -105,8 +105,8 @@ impl Loaded {
         rows: Rows,
         stopped: &dyn Fn() -> bool,
     ) -> Result<Option<Vec<f32>>, ModelError> {
-        if let ([id], Rows::Last) = (ids, rows) {
-            return self.next(*id, stopped);
+        if let ([id], Rows::Last | Rows::Best(_)) = (ids, rows) {
+            return self.next(*id, rows, stopped);
         }
         self.rewind(self.held.len());
         let logits = self.model.feed(ids, rows, stopped)?;
@@ -120,6 +120,7 @@ impl Loaded {
     fn next(
         &mut self,
         id: u32,
+        rows: Rows,
         stopped: &dyn Fn() -> bool,
     ) -> Result<Option<Vec<f32>>, ModelError> {
         if let Some(logits) = self.ahead.take(id) {
@@ -133,11 +134,7 @@ impl Loaded {
             false => Vec::new(),
         };
         let fed = [&[id], guesses.as_slice()].concat();
-        let rows = if guesses.is_empty() {
-            Rows::Last
-        } else {
-            Rows::All
-        };
+        let rows = if guesses.is_empty() { rows } else { Rows::All };
         let Some(mut logits) = self.model.feed(&fed, rows, stopped)? else {
             return Ok(None);
         };
@@ -205,10 +202,10 @@ pub struct ModelLoader {
 
 /// Where a model is wanted, before the device is opened.
 #[derive(Clone, Copy, Debug)]
-struct Place {
-    device: device::Choice,
-    threads: usize,
-    kv: Kind,
+pub struct Place {
+    pub device: device::Choice,
+    pub threads: usize,
+    pub kv: Kind,
 }
 
 /// A model's file, found and verified.
@@ -241,7 +238,7 @@ impl Loader for ModelLoader {
             Some(gguf) => Ok(gguf),
             None => Gguf::open(&found.path).map_err(ModelError::from),
         };
-        let loaded = gguf.and_then(|gguf| read(&found.name, gguf, found.sha256, place));
+        let loaded = gguf.and_then(|gguf| read_open(&found.name, gguf, found.sha256, place));
         loaded.map_err(|error| LoadError::Failed(error.to_string()))
     }
 
@@ -351,7 +348,21 @@ impl Throttle {
 }
 
 /// Reads a GGUF file into memory.
-fn read(name: &str, gguf: Gguf, sha256: String, placement: Place) -> Result<Loaded, ModelError> {
+pub fn read(
+    name: &str,
+    path: &Path,
+    sha256: String,
+    placement: Place,
+) -> Result<Loaded, ModelError> {
+    read_open(name, Gguf::open(path)?, sha256, placement)
+}
+
+fn read_open(
+    name: &str,
+    gguf: Gguf,
+    sha256: String,
+    placement: Place,
+) -> Result<Loaded, ModelError> {
     let began = Instant::now();
     let gguf = Arc::new(gguf);
     supported(&gguf)?;

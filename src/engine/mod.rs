@@ -21,7 +21,7 @@ pub(crate) use candidates::candidates;
 pub use encode::encode;
 pub use generate::SLICE;
 pub(crate) use generate::text;
-pub use load::{LoadError, Loaded, Loader, ModelLoader};
+pub use load::{LoadError, Loaded, Loader, ModelLoader, Place, read};
 
 use crate::model::encoder::SentenceEncoder;
 use crate::story::message::{Fault, Stats, Warm};

@@ -2,11 +2,10 @@
 
 use std::cell::RefCell;
 use std::ops::Range;
-use std::sync::MutexGuard;
 
 use super::kernels::{Kernel, Strip, Sums, TILE, Tiles, Unpacked};
-use super::quantize::{Activations, GROUP, Group, Source, Target};
-use super::{BLOCK, LinearError, Packed, Pool, STRIP};
+use super::quantize::{Activations, GROUP, Group, Source};
+use super::{LinearError, Packed, Pool, STRIP};
 
 /// Bytes of quantized input that a pass over the weights works on: what a core's own cache holds
 /// beside a strip.
@@ -45,117 +44,8 @@ pub fn matmul(
     Ok(())
 }
 
-/// Makes one number of two: `out[i]` of `a[i]` and `b[i]`.
-pub type Join<'a> = &'a (dyn Fn(&[f32], &[f32], &mut [f32]) + Sync);
-
-/// Two products `[m, n]` made one, quantized, for a matrix `[.., n]` to multiply.
-pub struct Joined<'a> {
-    pool: &'a Pool,
-    scratch: MutexGuard<'a, [Activations; 2]>,
-    m: usize,
-    n: usize,
-}
-
-/// Whether two products can be joined for a third matrix.
-pub fn can_join(halves: [&Packed; 2], down: &Packed) -> bool {
-    let [a, b] = halves.map(|half| (half.format(), half.rows(), half.cols()));
-    a == b && a.1 == down.cols() && !down.format().is_float()
-}
-
-/// `join(x * halves[0]^T, x * halves[1]^T)`: quantized where it is made, 32 columns at a time, so
-/// that neither product ever lies in memory as floats.
-pub fn joined<'a>(
-    pool: &'a Pool,
-    halves: [&Packed; 2],
-    join: Join,
-    x: Source,
-    m: usize,
-) -> Result<Joined<'a>, LinearError> {
-    let [n, other] = halves.map(Packed::rows);
-    check("a half", halves[1].cols(), halves[0].cols())?;
-    check(
-        "the format of a half",
-        halves[1].format() as usize,
-        halves[0].format() as usize,
-    )?;
-    check("a half", other, n)?;
-    check("a half in whole blocks", n, n / BLOCK * BLOCK)?;
-    let mut scratch = pool.scratch();
-    let [first, second] = &mut *scratch;
-    let input = read(pool, first, &halves, x, m)?;
-    second.reserve(pool, m, n);
-    let (target, blocks) = (second.target(), n / BLOCK);
-    let units = units(pool).min(blocks);
-    pool.run(units, &|unit| {
-        for rows in passes(m, input.k) {
-            for block in blocks * unit / units..blocks * (unit + 1) / units {
-                // SAFETY: shapes fit, and this block of columns is the unit's own.
-                unsafe { join_block(pool, &input, halves, join, (block, &rows), &target) };
-            }
-        }
-    });
-    Ok(Joined {
-        pool,
-        scratch,
-        m,
-        n,
-    })
-}
-
-/// Makes 32 columns of what is joined.
-///
-/// Safe where nobody else has these columns, and where shapes fit.
-unsafe fn join_block(
-    pool: &Pool,
-    input: &Input,
-    [left, right]: [&Packed; 2],
-    join: Join,
-    (block, rows): (usize, &Range<usize>),
-    target: &Target,
-) {
-    let strips = block * 2..block * 2 + 2;
-    with_room(|room| {
-        let (mine, yours) = room.unpacked.split_at_mut(2);
-        let [a, b, both] = &mut room.sums;
-        let left = Pair::new(pool, left, strips.clone(), rows, mine);
-        let right = Pair::new(pool, right, strips, rows, yours);
-        input.each(rows, |row, group| {
-            let (cold, numbers) = (row == rows.start, group.rows * BLOCK);
-            // SAFETY: the caller's.
-            unsafe {
-                left.multiply(&group, cold, a);
-                right.multiply(&group, cold, b);
-                let (a, b) = (&a.numbers()[..numbers], &b.numbers()[..numbers]);
-                join(a, b, &mut both.numbers_mut()[..numbers]);
-                target.quantize(pool.family(), &both.numbers()[..numbers], row, block);
-            }
-        });
-    });
-}
-
-impl Joined<'_> {
-    /// What was joined times a matrix: `out` is `[m, rows of it]`.
-    pub fn times(self, down: &Packed, out: &mut [f32], write: Write) -> Result<(), LinearError> {
-        check("a row of what is joined", down.cols(), self.n)?;
-        check("an output", out.len(), self.m * down.rows())?;
-        let input = Input {
-            activations: &self.scratch[1],
-            x: Source::Rows(&[]),
-            m: self.m,
-            k: self.n,
-        };
-        multiply(self.pool, &input, &[down], &mut [out], write);
-        Ok(())
-    }
-
-    /// How many rows there are.
-    pub fn rows(&self) -> usize {
-        self.m
-    }
-}
-
 /// Reads the input of some weights.
-fn read<'a>(
+pub(super) fn read<'a>(
     pool: &Pool,
     activations: &'a mut Activations,
     weights: &[&Packed],
@@ -177,7 +67,7 @@ fn read<'a>(
     })
 }
 
-fn multiply(
+pub(super) fn multiply(
     pool: &Pool,
     input: &Input,
     weights: &[&Packed],
@@ -253,16 +143,16 @@ struct Out(*mut f32);
 unsafe impl Sync for Out {}
 
 /// What is multiplied, `[m, k]`.
-struct Input<'a> {
-    activations: &'a Activations,
-    x: Source<'a>,
-    m: usize,
-    k: usize,
+pub(super) struct Input<'a> {
+    pub activations: &'a Activations,
+    pub x: Source<'a>,
+    pub m: usize,
+    pub k: usize,
 }
 
 impl Input<'_> {
     /// Does something with the groups of some rows, as many at once as a kernel takes.
-    fn each(&self, rows: &Range<usize>, mut with: impl FnMut(usize, Group)) {
+    pub fn each(&self, rows: &Range<usize>, mut with: impl FnMut(usize, Group)) {
         let mut row = rows.start;
         while row < rows.end {
             let group = self.activations.group(self.x, self.k, row, rows.end - row);
@@ -273,12 +163,12 @@ impl Input<'_> {
 }
 
 /// Some rows at a time, so that what a core reads again and again stays in its cache.
-fn passes(m: usize, k: usize) -> impl Iterator<Item = Range<usize>> {
+pub(super) fn passes(m: usize, k: usize) -> impl Iterator<Item = Range<usize>> {
     let pass = (PASS / k).next_multiple_of(TILE);
     (0..m).step_by(pass).map(move |row| row..m.min(row + pass))
 }
 
-fn units(pool: &Pool) -> usize {
+pub(super) fn units(pool: &Pool) -> usize {
     match pool.threads() {
         1 => 1,
         threads => threads * UNITS,
@@ -287,7 +177,7 @@ fn units(pool: &Pool) -> usize {
 
 /// One strip or two of a matrix, unpacked where that is worth it. Two that a thread has at the same
 /// time must be of one format.
-struct Pair<'a> {
+pub(super) struct Pair<'a> {
     weight: &'a Packed,
     strips: Range<usize>,
     kernel: Kernel,
@@ -296,7 +186,7 @@ struct Pair<'a> {
 }
 
 impl<'a> Pair<'a> {
-    fn new(
+    pub fn new(
         pool: &Pool,
         weight: &'a Packed,
         strips: Range<usize>,
@@ -329,7 +219,7 @@ impl<'a> Pair<'a> {
     /// Multiplies with a group of rows; `cold` says that the strips were not read yet.
     ///
     /// Safe where the group has as many columns as the weights.
-    unsafe fn multiply(&self, group: &Group, cold: bool, to: &mut Sums) {
+    pub unsafe fn multiply(&self, group: &Group, cold: bool, to: &mut Sums) {
         if let Some(tiles) = self.tiles.as_ref().filter(|_| group.rows >= GROUP) {
             // SAFETY: a pool has a family that this processor has; the strips were unpacked when
             // this was made, and whoever was made since is for the same format.
@@ -361,13 +251,13 @@ impl Drop for Pair<'_> {
 
 /// What a thread works with.
 #[derive(Default)]
-struct Room {
-    unpacked: [Unpacked; 4],
-    sums: [Sums; 3],
+pub(super) struct Room {
+    pub unpacked: [Unpacked; 4],
+    pub sums: [Sums; 3],
 }
 
 /// Lends a thread's room, kept to spare allocations.
-fn with_room(work: impl FnOnce(&mut Room)) {
+pub(super) fn with_room(work: impl FnOnce(&mut Room)) {
     thread_local! {
         static ROOM: RefCell<Box<Room>> = RefCell::default();
     }
@@ -395,7 +285,7 @@ fn share<'a>(
     })
 }
 
-fn check(what: &'static str, have: usize, want: usize) -> Result<(), LinearError> {
+pub(super) fn check(what: &'static str, have: usize, want: usize) -> Result<(), LinearError> {
     if have == want {
         Ok(())
     } else {

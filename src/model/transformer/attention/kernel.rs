@@ -10,6 +10,7 @@
 //! A story read again therefore continues exactly as it did the first time.
 
 mod steps;
+mod values;
 
 use super::super::lanes::{Number, WIDTH};
 use super::kv::{Blocks, Heads, Kv};
