@@ -50,9 +50,13 @@ pub enum ImportError {
     Archive,
     #[error("The file is not sound JSON ({0}); export it again")]
     Json(String),
-    #[error("The file is neither UTF-8 text nor a PNG or .charx card; nothing here can read it")]
+    #[error(
+        "The file is neither UTF-8 text nor a PNG or .charx card; a text is read once it is saved as UTF-8"
+    )]
     Binary,
-    #[error("The file is JSON, but no card, lorebook, Kobold story or SillyTavern chat")]
+    #[error(
+        "The file is no card, lorebook, Kobold story or SillyTavern chat; a plain text has another ending, such as .txt"
+    )]
     Unknown,
     #[error("The file says nothing")]
     Empty,
