@@ -4,7 +4,7 @@
 
 use crate::story::message::Fault;
 use crate::story::{Author, Command, Event, NodeId, Status, command, diff};
-use crate::studio::{Listed, Notice, Outcome, Refusal, Studio, Work};
+use crate::studio::{Kept, Listed, Notice, Outcome, Refusal, Studio, Work};
 use std::sync::mpsc::Receiver;
 
 /// Where the transcript goes. Text is the story's and is shown exactly; all else is about it.
@@ -17,6 +17,8 @@ pub trait Page {
     fn said(&mut self, text: &str) -> Result<(), Gone>;
     /// Something that was not asked for.
     fn notice(&mut self, text: &str);
+    /// Pictures were drawn: their files, the one on the page first, and what was drawn.
+    fn pictures(&mut self, files: &[Kept], said: &str) -> Result<(), Gone>;
     /// What the engine is doing.
     fn working(&mut self, work: &Work);
     /// Has the writer change a text, where there is somebody with an editor.
@@ -258,6 +260,10 @@ fn tell(
                 if let Some(text) = remark(status) {
                     page.notice(text);
                 }
+            }
+            Notice::Drawn { nodes, said } => {
+                let files = nodes.iter().filter_map(|id| studio.picture(*id));
+                page.pictures(&files.collect::<Vec<Kept>>(), &said)?;
             }
             Notice::List(title, listed) => page.said(&list(&title, &listed))?,
             Notice::Explained(explained) => {

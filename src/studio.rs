@@ -5,6 +5,7 @@
 //! what it looks like is not.
 
 mod choices;
+mod drawn;
 mod edits;
 mod files;
 mod frame;
@@ -13,6 +14,7 @@ mod look;
 mod lore;
 mod moves;
 mod news;
+mod pictures;
 mod sessions;
 mod settings;
 mod write;
@@ -29,10 +31,12 @@ use crate::story::record::Streamed;
 use crate::story::{
     About, Asked, Author, Command, NodeId, Place, Record, Request, Settings, Status, Story,
 };
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::path::PathBuf;
+use std::sync::Arc;
 
 pub use choices::Listed;
+pub use pictures::Kept;
 
 /// What a front end brings: where sessions are, and what a library must not look up by itself.
 pub struct Setup {
@@ -53,6 +57,8 @@ pub struct Setup {
     pub prompts: Prompts,
     /// What `~` stands for.
     pub home: Option<PathBuf>,
+    /// Styles that pictures can be drawn in, for completion.
+    pub styles: Vec<String>,
 }
 
 pub struct Studio {
@@ -92,6 +98,10 @@ pub struct Studio {
     begins: Option<(NodeId, usize)>,
     /// The writer has been told that the context is nearly full.
     warned: bool,
+    /// Pictures that the engine was asked for.
+    awaited: Option<pictures::Awaited>,
+    /// Files of a private session's pictures.
+    held: BTreeMap<NodeId, Arc<[u8]>>,
     /// However large what the model has read is, it is to be kept.
     any_size: bool,
     /// What the model had read of this session, until a model is there to take it.
@@ -127,6 +137,11 @@ pub enum Work {
         reused: usize,
     },
     Writing,
+    /// So many pictures of so many; of none while it is not known.
+    Drawing {
+        done: usize,
+        total: usize,
+    },
 }
 
 /// What a command came to.
@@ -157,6 +172,11 @@ pub enum Notice {
     Error(String, Fault),
     /// A passage has ended.
     Ended(NodeId, Status),
+    /// Pictures came; the first is on the page.
+    Drawn {
+        nodes: Vec<NodeId>,
+        said: String,
+    },
     /// A list came: `/pick N` takes one.
     List(String, Vec<Listed>),
     /// What the model reads.
@@ -166,7 +186,7 @@ pub enum Notice {
 /// A command that could not be done, in one sentence.
 #[derive(Debug, thiserror::Error)]
 pub enum Refusal {
-    #[error("Still writing; Esc or Ctrl+C stops it")]
+    #[error("Still at work; Esc or Ctrl+C stops it")]
     Busy,
     #[error("{0}")]
     Cannot(String),
@@ -205,6 +225,8 @@ impl Studio {
             recalled: Vec::new(),
             begins: None,
             warned: false,
+            awaited: None,
+            held: BTreeMap::new(),
             any_size: false,
             warm: None,
         }
@@ -316,7 +338,7 @@ impl Studio {
             Command::Tree => return Ok(self.tree()),
             Command::Why(place) => return self.why(place.as_deref()),
             Command::Diff(a, b) => return self.diff(&a, &b),
-            _ if self.writing() => return Err(Refusal::Busy),
+            _ if self.writing() || self.drawing() => return Err(Refusal::Busy),
             _ => {}
         }
         match command {
@@ -346,6 +368,7 @@ impl Studio {
             Command::Note(text) => self.note(text),
             Command::Lore(lore) => self.lore(lore),
             Command::Summarize => self.summarize(),
+            Command::Draw(draw) => self.draw(draw),
             Command::Voice(what) => self.voice(what.as_deref()),
             Command::Export(format, rest) => self.export(format.as_deref(), rest.as_deref()),
             Command::Import(file) => self.import(&file),

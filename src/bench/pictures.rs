@@ -6,7 +6,7 @@
 
 mod compare;
 
-use crate::engine::draw::{Artist, Commission, DrawError};
+use crate::engine::draw::{Artist, DrawError};
 use crate::model::ModelError;
 use crate::model::features::{Extractor, SIZE, WIDTH};
 use crate::model::gan::Picture;
@@ -298,13 +298,10 @@ impl<'a> Gallery<'a> {
     }
 
     fn draw(&self, asked: Asked, seeds: Vec<u64>) -> Result<Vec<Picture>, PicturesError> {
-        let commission = Commission {
-            prompt: self.words(asked.concept).to_string(),
-            style: Some(self.pictures.styles[asked.style as usize].clone()),
-            seeds,
-            sampling: self.extent.sampling,
-        };
-        let drawn = self.artist.draw(&commission, &mut || true)?;
+        let style = &self.pictures.styles[asked.style as usize];
+        let mut order = self.artist.order(self.words(asked.concept), style, seeds)?;
+        order.sampling = self.extent.sampling;
+        let drawn = self.artist.illuminator.draw(&order, &mut || true)?;
         Ok(drawn.map(|drawn| drawn.pictures).unwrap_or_default())
     }
 

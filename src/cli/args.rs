@@ -97,6 +97,9 @@ pub struct Common {
     /// The folder that holds the sessions
     #[arg(long, env = "ILLUMINE_SESSIONS", value_name = "FOLDER", value_hint = ValueHint::DirPath)]
     pub sessions: Option<PathBuf>,
+    /// The folder of the illuminator's weights, which draws
+    #[arg(long, env = "ILLUMINE_WEIGHTS", value_name = "FOLDER", value_hint = ValueHint::DirPath)]
+    pub weights: Option<PathBuf>,
     /// Keep nothing of this session on disk
     #[arg(long)]
     pub private: bool,

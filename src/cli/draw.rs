@@ -3,20 +3,20 @@
 use super::args::{Draw as Args, On};
 use super::environment::{self, Paths};
 use super::page::Meter;
-use super::{Exit, Failed, note, print};
-use illumine::engine::draw::{Artist, Commission, DrawError, said};
-use illumine::model::gan::sampling::Sampling;
-use illumine::model::gan::{Drawn, FILES, Picture};
+use super::{Exit, Failed, inline, note, print};
+use illumine::engine::draw::{Artist, DrawError, PICTURES, illuminator, weights};
+use illumine::model::encoder::SentenceEncoder;
+use illumine::model::gan::reading::LARGEST;
 use illumine::store::picture::{PictureError, Provenance, encode, provenance};
+use illumine::story::picture::{Drawing, PictureRequest, Sight, Source, Style, Subject, Words};
 use illumine::story::untrusted::{clean, clean_line};
 use serde::Serialize;
+use std::collections::HashSet;
 use std::io::Write;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
 use std::time::Instant;
-
-/// Pictures of one prompt at once.
-const PICTURES: usize = 64;
 
 /// What `--json` prints.
 #[derive(Serialize)]
@@ -44,26 +44,15 @@ struct Timings {
 
 pub fn run(paths: &Paths, args: &Args) -> Result<Exit, Failed> {
     let from = args.from.as_deref().map(made).transpose()?;
-    let how = wanted(args, from.as_ref())?;
+    let request = wanted(args, from.as_ref())?;
     let began = Instant::now();
     let artist = load(paths, args.weights.as_deref(), args.offline, &args.on)?;
-    if let Some(from) = &from {
+    if let Some(from) = from.as_ref().filter(|_| args.vary.is_none()) {
         same_weights(from, &artist)?;
     }
     let loaded = Instant::now();
-    let seeds = seeds(args, from.as_ref())?;
-    let commission = Commission {
-        prompt: how.prompt.clone(),
-        style: style(args, &how, &artist),
-        seeds,
-        sampling: Sampling {
-            steps: how.steps,
-            temperature: how.temperature,
-            guidance: how.guidance,
-            ..Sampling::default()
-        },
-    };
-    let drawn = artist.draw(&commission, &mut || true).map_err(|error| {
+    let drawn = artist.draw(&request, &mut |_, _| {}, &mut || true);
+    let drawn = drawn.map_err(|error| {
         let exit = match error {
             DrawError::Model(_) => Exit::Model,
             _ => Exit::Usage,
@@ -75,70 +64,96 @@ pub fn run(paths: &Paths, args: &Args) -> Result<Exit, Failed> {
         load_ms: (loaded - began).as_secs_f64() * 1000.0,
         draw_ms: loaded.elapsed().as_secs_f64() * 1000.0,
     };
-    let how = Provenance {
-        style: commission.style.clone(),
-        concepts: concepts(&drawn),
-        weights: artist.illuminator.sha256.clone(),
-        backend: artist.backend.clone(),
-        ..how
-    };
-    let files = keep(args, &how, &commission.seeds, &drawn.pictures)?;
-    report(args, &how, &commission.seeds, &files, &drawn, timings)
+    let files = keep(args, &drawn)?;
+    report(args, &files, &drawn, timings)
 }
 
-/// Everything of the provenance that is known before drawing.
-fn wanted(args: &Args, from: Option<&Provenance>) -> Result<Provenance, Failed> {
+/// What is asked for, from the command line and from the picture that it names.
+fn wanted(args: &Args, from: Option<&Provenance>) -> Result<PictureRequest, Failed> {
     let usage = |why: &str| Failed::new(Exit::Usage, why);
-    let defaults = Sampling::default();
-    let prompt = args
-        .prompt
-        .as_deref()
-        .map(|words| clean(words).into_owned());
-    let prompt = prompt.or_else(|| from.map(|from| from.prompt.clone()));
-    let prompt = prompt.ok_or_else(|| {
-        usage("Say what to draw, as in illumine draw \"a red dragon asleep\" -o dragon.png")
-    })?;
-    let known = |own: Option<f64>, from: Option<f64>, default: f64| own.or(from).unwrap_or(default);
-    let temperature = known(
-        args.temperature,
-        from.map(|f| f.temperature),
-        defaults.temperature,
-    );
-    let guidance = known(args.guidance, from.map(|f| f.guidance), defaults.guidance);
-    if !(0.0..=10.0).contains(&temperature) || !(-20.0..=20.0).contains(&guidance) {
-        return Err(usage("A temperature is 0 to 10, guidance -20 to 20"));
-    }
-    let steps = args.steps.map(usize::from).or(from.map(|f| f.steps));
-    let background = args
-        .background
-        .clone()
-        .or(from.and_then(|f| f.background.clone()));
-    Ok(Provenance {
-        prompt,
-        concepts: Vec::new(),
-        style: args.style.clone().or(from.and_then(|f| f.style.clone())),
-        seed: 0,
-        steps: steps.unwrap_or(defaults.steps).clamp(1, 64),
-        temperature,
-        guidance,
-        size: args.size.or(from.map(|f| f.size)).unwrap_or(256),
+    let prompt = args.prompt.as_deref().map(|it| clean(it).into_owned());
+    let same = from.map(PictureRequest::again);
+    let subject = match (&same, &args.restyle) {
+        (_, Some(file)) => Subject::Restyle {
+            of: source(file)?,
+            words: prompt,
+        },
+        (Some(_), _) if args.vary.is_some() => {
+            let amount = args.vary.unwrap_or_default();
+            if !(0.0..=1.0).contains(&amount) {
+                return Err(usage(
+                    "--vary takes an amount from 0 to 1, as in --vary 0.3",
+                ));
+            }
+            let of = source(args.from.as_deref().unwrap_or(Path::new("")))?;
+            Subject::Vary { of, amount }
+        }
+        (Some(same), _) => match prompt {
+            Some(words) => Subject::Words(Words::Given(words)),
+            None => same.subject.clone(),
+        },
+        (None, _) => words(args, prompt.unwrap_or_default()),
+    };
+    let own = |style: Style| match (&args.style, args.vary) {
+        // A variation has its picture's style.
+        (None, Some(_)) => Style::Usual,
+        _ => style,
+    };
+    let style = match (&args.style, &same) {
+        (Some(name), _) => Style::named(name),
+        (None, Some(same)) => own(same.style.clone()),
+        (None, None) => Style::Usual,
+    };
+    let background = args.background.clone();
+    let background = background.or_else(|| same.as_ref().and_then(|it| it.background.clone()));
+    Ok(PictureRequest {
+        node: 0,
+        subject,
+        style,
+        seeds: seeds(args, from)?,
+        temperature: args
+            .temperature
+            .or(same.as_ref().and_then(|it| it.temperature)),
+        guidance: args.guidance.or(same.as_ref().and_then(|it| it.guidance)),
+        steps: args
+            .steps
+            .map(usize::from)
+            .or(same.as_ref().and_then(|it| it.steps)),
+        size: args.size.or(same.as_ref().map(|it| it.size)).unwrap_or(256),
         background: background.filter(|name| name != "none"),
-        weights: String::new(),
-        backend: String::new(),
         build: environment::BUILD.to_string(),
     })
 }
 
-/// The style that was asked for; the first one otherwise. `any` leaves it to the model.
-fn style(args: &Args, how: &Provenance, artist: &Artist) -> Option<String> {
-    let first = || match args.from {
-        None => artist.illuminator.config.styles.first().cloned(),
-        Some(_) => None,
+/// Pictures of words alone.
+fn words(args: &Args, prompt: String) -> Subject {
+    match &args.lerp {
+        Some(other) => Subject::Lerp {
+            from: Sight::Prompt(prompt),
+            to: Sight::Prompt(clean(other).into_owned()),
+            at: PictureRequest::places(args.n.unwrap_or(5).into()),
+        },
+        None if args.scene => Subject::Scene(Words::Given(prompt)),
+        None => Subject::Words(Words::Given(prompt)),
+    }
+}
+
+/// A picture in a file, whoever made it.
+fn source(path: &Path) -> Result<Source, Failed> {
+    let shown = path.display();
+    let usage = |why: &dyn std::fmt::Display| {
+        Failed::new(Exit::Usage, format!("{shown} cannot be used: {why}"))
     };
-    how.style
-        .clone()
-        .or_else(first)
-        .filter(|name| name != "any")
+    let size = std::fs::metadata(path).map_err(|why| usage(&why))?.len();
+    if size > LARGEST as u64 {
+        return Err(usage(&format!("it is larger than {} MB", LARGEST >> 20)));
+    }
+    let file = std::fs::read(path).map_err(|why| usage(&why))?;
+    Ok(Source {
+        how: provenance(&file).ok(),
+        file,
+        name: shown.to_string(),
+    })
 }
 
 /// How the picture in a file was made.
@@ -198,6 +213,11 @@ pub fn load(
     on: &On,
 ) -> Result<Artist, Failed> {
     let model = |why: &dyn std::fmt::Display| Failed::new(Exit::Model, why);
+    let places = environment::weights(paths, weights);
+    let threads = environment::threads(on.threads);
+    // The weights first: without them there is no use in fetching the encoder.
+    let folder = self::weights(&places).map_err(|why| model(&why))?;
+    let illuminator = illuminator(&folder, on.device, threads).map_err(|why| model(&why))?;
     let catalog = environment::catalog()?;
     let store = environment::model_store(paths, offline);
     let mut meter = Meter::new();
@@ -207,58 +227,30 @@ pub fn load(
     });
     meter.clear();
     let encoder = encoder.map_err(|why| model(&why))?;
-    let weights = self::weights(paths, weights)?;
-    let threads = environment::threads(on.threads);
-    Artist::load(&encoder, &weights, on.device, threads).map_err(|why| model(&why))
+    let encoder = SentenceEncoder::on(&encoder, on.device).map_err(|why| model(&why))?;
+    Ok(Artist::new(Rc::new(encoder), illuminator))
 }
 
-fn weights(paths: &Paths, named: Option<&Path>) -> Result<PathBuf, Failed> {
-    const NAME: &str = "illuminator-64";
-    if let Some(named) = named {
-        return Ok(named.to_path_buf());
-    }
-    let program = std::env::current_exe().unwrap_or_default();
-    let beside = program
-        .ancestors()
-        .map(|folder| folder.join("models").join(NAME));
-    let mut places = std::iter::once(paths.models.join(NAME)).chain(beside);
-    let found = places.find(|folder| FILES.iter().all(|name| folder.join(name).is_file()));
-    found.ok_or_else(|| {
-        let why = "The illuminator's weights are not here; --weights names their folder, and `illumine train` makes one";
-        Failed::new(Exit::Model, why)
-    })
-}
-
-fn concepts(drawn: &Drawn) -> Vec<(String, f32)> {
-    let concepts = drawn.concepts.iter();
-    concepts
-        .map(|found| (found.label.clone(), found.similarity))
-        .collect()
-}
-
-/// Writes the files; several pictures are told apart by their seeds.
-fn keep(
-    args: &Args,
-    how: &Provenance,
-    seeds: &[u64],
-    pictures: &[Picture],
-) -> Result<Vec<PathBuf>, Failed> {
+/// Writes the files; several pictures are told apart by their seeds, or by numbers from 1 where
+/// some share a seed.
+fn keep(args: &Args, drawn: &[Drawing]) -> Result<Vec<PathBuf>, Failed> {
+    let seeds: HashSet<u64> = drawn.iter().map(|drawing| drawing.how.seed).collect();
     let mut files = Vec::new();
-    for (seed, picture) in seeds.iter().zip(pictures) {
-        let how = Provenance {
-            seed: *seed,
-            ..how.clone()
-        };
-        let bytes = encode(picture, &how).map_err(|why| {
+    for (at, drawing) in (1..).zip(drawn) {
+        let bytes = encode(&drawing.layers, &drawing.how).map_err(|why| {
             let exit = match why {
                 PictureError::NoPng(_) => Exit::Engine,
                 _ => Exit::Usage,
             };
             Failed::new(exit, why)
         })?;
-        let path = match seeds.len() {
+        let number = match seeds.len() == drawn.len() {
+            true => drawing.how.seed,
+            false => at,
+        };
+        let path = match drawn.len() {
             1 => args.out.clone(),
-            _ => numbered(&args.out, *seed),
+            _ => numbered(&args.out, number),
         };
         write(&path, &bytes)?;
         files.push(path);
@@ -286,32 +278,38 @@ fn write(path: &Path, bytes: &[u8]) -> Result<(), Failed> {
 
 fn report(
     args: &Args,
-    how: &Provenance,
-    seeds: &[u64],
     files: &[PathBuf],
-    drawn: &Drawn,
+    drawn: &[Drawing],
     timings: Timings,
 ) -> Result<Exit, Failed> {
+    let Some(first) = drawn.first().map(|drawing| &drawing.how) else {
+        return Ok(Exit::Well);
+    };
     let rows = || {
-        files
-            .iter()
-            .zip(seeds)
-            .map(|(path, seed)| Row { path, seed: *seed })
+        let pairs = files.iter().zip(drawn);
+        pairs.map(|(path, drawing)| Row {
+            path,
+            seed: drawing.how.seed,
+        })
     };
     if args.json {
         let report = Report {
-            prompt: &how.prompt,
-            concepts: &how.concepts,
-            said: said(&drawn.concepts),
-            style: how.style.as_deref(),
+            prompt: &first.prompt,
+            concepts: &first.concepts,
+            said: first.said(),
+            style: first.style.as_deref(),
             pictures: rows().collect(),
-            weights: &how.weights,
+            weights: &first.weights,
             timings,
         };
         let json = serde_json::to_string(&report).unwrap_or_default();
         return print(&format!("{json}\n"));
     }
-    note(&format!("I drew: {}", clean_line(&said(&drawn.concepts))));
+    if inline::can() {
+        let shown = files.iter().filter_map(|path| std::fs::read(path).ok());
+        inline::show(&shown.collect::<Vec<_>>());
+    }
+    note(&format!("I drew: {}", clean_line(&first.said())));
     let line = |row: Row| format!("{} (seed {})\n", row.path.display(), row.seed);
     print(&rows().map(line).collect::<String>())
 }

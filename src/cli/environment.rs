@@ -6,15 +6,17 @@ use super::args::{Common, On};
 use super::exit::{Exit, Failed};
 use etcetera::BaseStrategy;
 use illumine::editor::Editor;
-use illumine::engine::ModelLoader;
+use illumine::engine::{ModelLoader, draw};
 use illumine::model::catalog::Catalog;
 use illumine::model::fetch::{HttpSettings, HubSettings, ModelStore};
+use illumine::model::gan::config::Config;
 use illumine::store::Sessions;
 use illumine::store::prompts::Prompts;
 use illumine::story::untrusted::clean;
 use illumine::story::voice::Template;
 use illumine::story::{Asked, Mode, Settings};
 use illumine::studio::Setup;
+use illumine::tui::Graphics;
 use std::collections::hash_map::RandomState;
 use std::env;
 use std::hash::{BuildHasher, Hasher};
@@ -88,6 +90,34 @@ pub fn colour() -> bool {
     variable("NO_COLOR").is_none() && variable("TERM").as_deref() != Some("dumb")
 }
 
+/// Whether the terminal says that it has all colours, and not 256.
+pub fn all_colours() -> bool {
+    let colours = variable("COLORTERM").unwrap_or_default();
+    ["truecolor", "24bit"].contains(&colours.as_str())
+}
+
+/// What the surroundings say of how the terminal shows pictures. It is asked itself, but not of
+/// kitty's protocol where it may not know the question and take the answer for keys.
+pub fn graphics() -> Graphics {
+    let is = |name: &str, what: &[&str]| {
+        let value = variable(name).unwrap_or_default().to_lowercase();
+        what.iter().any(|what| value.contains(what))
+    };
+    let between = variable("TMUX").is_some() || is("TERM", &["screen", "tmux"]);
+    let kitty = variable("KITTY_WINDOW_ID").is_some()
+        || is("TERM", &["kitty", "ghostty"])
+        || is("TERM_PROGRAM", &["kitty", "ghostty"]);
+    let iterm =
+        is("TERM_PROGRAM", &["iterm", "wezterm", "mintty"]) || is("LC_TERMINAL", &["iterm"]);
+    Graphics {
+        // Konsole's own are known to be broken.
+        ask: colour() && variable("KONSOLE_VERSION").is_none(),
+        kitty: kitty && !between,
+        iterm: iterm && !between,
+        far: variable("SSH_CONNECTION").is_some(),
+    }
+}
+
 pub fn catalog() -> Result<Catalog, Failed> {
     Catalog::embedded().map_err(|error| Failed::new(Exit::Model, error))
 }
@@ -116,7 +146,33 @@ pub fn loader(paths: &Paths, common: &Common) -> Result<ModelLoader, Failed> {
         device: common.on.device,
         threads: threads(common.on.threads),
         kv: common.on.kv,
+        weights: weights(paths, common.weights.as_deref()),
     })
+}
+
+/// Where the illuminator's weights may be: the folder that was named, or else one beside the other
+/// models, or that of the checkout that this program was built in.
+pub fn weights(paths: &Paths, named: Option<&Path>) -> Vec<PathBuf> {
+    const NAME: &str = "illuminator-64";
+    if let Some(named) = named {
+        return vec![named.to_path_buf()];
+    }
+    let program = env::current_exe().unwrap_or_default();
+    let beside = program.ancestors().map(|it| it.join("models").join(NAME));
+    std::iter::once(paths.models.join(NAME))
+        .chain(beside)
+        .collect()
+}
+
+/// The styles of the weights that are there, for completion.
+fn styles(paths: &Paths, common: &Common) -> Vec<String> {
+    let folder = draw::weights(&weights(paths, common.weights.as_deref()));
+    let config = folder
+        .ok()
+        .and_then(|it| std::fs::read(it.join("config.json")).ok());
+    let config = config.and_then(|json| Config::read(&json).ok());
+    let styles = config.map_or(Vec::new(), |config| config.styles);
+    styles.iter().map(|name| clean(name).into_owned()).collect()
 }
 
 /// A loader for commands that take only these.
@@ -192,6 +248,7 @@ pub fn setup(paths: &Paths, common: &Common) -> Result<Setup, Failed> {
         private: common.private,
         prompts: Prompts::new(paths.prompts.clone()),
         home: etcetera::home_dir().ok(),
+        styles: styles(paths, common),
     })
 }
 

@@ -23,25 +23,28 @@ pub fn export(paths: &Paths, args: &Export) -> Result<Exit, Failed> {
         (None, Some(file)) => Format::of_file(file).unwrap_or(Format::Markdown),
         (None, None) => Format::Markdown,
     };
-    let meta = Meta {
+    let mut meta = Meta {
         title: clean_line(args.title.as_ref().unwrap_or(&args.name)),
         now: environment::now(),
         build: BUILD.to_string(),
         system: recovered.settings.unwrap_or_default().system,
         language: args.language.clone().unwrap_or_default(),
         folder: Some(sessions.folder(&args.name)?),
+        ..Meta::default()
     };
     let path = match file {
         Some(file) => file.to_path_buf(),
         None => export::free(Path::new(""), &args.name, format.ending()),
     };
+    let to_output = args.output.as_deref() == Some(Path::new("-"));
+    meta.beside = (!to_output).then(|| export::beside(&path, args.force));
     let extent = if args.tree {
         Extent::Tree
     } else {
         Extent::Path
     };
     let bytes = export::bytes(&recovered.story, format, extent, &meta, &path).map_err(usage)?;
-    if args.output.as_deref() == Some(Path::new("-")) {
+    if to_output {
         if stdout().is_terminal() && std::str::from_utf8(&bytes).is_err() {
             let why = "This format is no text; name a file with -o, or pass it on with a pipe";
             return Err(Failed::new(Exit::Usage, why));
@@ -52,6 +55,7 @@ pub fn export(paths: &Paths, args: &Export) -> Result<Exit, Failed> {
         return Ok(Exit::Well);
     }
     export::put(&path, &bytes, args.force).map_err(usage)?;
+    export::put_beside(&recovered.story, format, extent, &meta, &path).map_err(usage)?;
     let left_out = export::left_out(&recovered.story, format);
     said(&format!("Wrote {}{left_out}", path.display()))
 }

@@ -10,6 +10,7 @@ mod eval;
 mod exchange;
 mod exit;
 mod gallery;
+mod inline;
 mod models;
 mod opening;
 mod page;

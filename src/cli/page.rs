@@ -3,12 +3,13 @@
 use illumine::line::{Gone, Page};
 use illumine::model::fetch::{Pace, Progress};
 use illumine::story::untrusted::clean;
-use illumine::studio::Work;
+use illumine::studio::{Kept, Work};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use std::io::{IsTerminal, Write, stderr, stdin, stdout};
 use std::time::{Duration, Instant};
 
 use super::environment;
+use super::inline;
 use super::note;
 use super::signals::Watch;
 
@@ -83,6 +84,20 @@ impl Page for Paper {
         Some(editor.edit(text).map_err(|error| error.to_string()))
     }
 
+    fn pictures(&mut self, files: &[Kept], said: &str) -> Result<(), Gone> {
+        self.bar.clear();
+        if inline::can() {
+            let bytes = files.iter().filter_map(Kept::bytes);
+            inline::show(&bytes.collect::<Vec<_>>());
+            return self.said(said);
+        }
+        let path = match files.first() {
+            Some(Kept::File(path)) => format!(": {}", path.display()),
+            _ => String::new(),
+        };
+        self.said(&format!("{said}{path}"))
+    }
+
     fn working(&mut self, work: &Work) {
         self.watch.working(*work != Work::Nothing);
         self.bar.show(work);
@@ -123,6 +138,9 @@ impl Meter {
                     Some(*total as u64),
                     TOKENS,
                 );
+            }
+            Work::Drawing { done, total } if *total > 4 => {
+                self.bar("Drawing", *done as u64, Some(*total as u64), THINGS);
             }
             _ => self.clear(),
         }

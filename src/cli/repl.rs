@@ -6,7 +6,7 @@ use super::page::Paper;
 use super::signals;
 use super::{Exit, Failed, enter, note, print, studio};
 use illumine::line::{self, Closing, Input, Page};
-use illumine::story::command::{COMMANDS, Completes, words};
+use illumine::story::command::{COMMANDS, Completes, OPTIONS, words};
 use illumine::story::sampling::SETTINGS;
 use illumine::studio::Studio;
 use rustyline::completion::{Completer, Pair};
@@ -125,6 +125,7 @@ struct Words {
     sessions: Vec<String>,
     marks: Vec<String>,
     voices: Vec<String>,
+    styles: Vec<String>,
 }
 
 impl Typist {
@@ -138,6 +139,7 @@ impl Typist {
             sessions: names(studio),
             marks: Vec::new(),
             voices: studio.voices(),
+            styles: studio.styles().to_vec(),
         }));
         // No history yet is no matter.
         let _ = typist.editor.load_history(&paths.history);
@@ -199,6 +201,11 @@ impl Completer for Words {
             return Ok((1, matching(names, command)));
         };
         let completes = illumine::story::command::find(name).map(|spec| spec.completes);
+        let rest = match completes {
+            // Options stand among the words.
+            Some(Completes::Styles) => rest.rsplit(' ').next().unwrap_or(rest),
+            _ => rest,
+        };
         let start = at - rest.len();
         let words: Vec<String> = match completes {
             Some(Completes::Settings) => SETTINGS
@@ -209,6 +216,12 @@ impl Completer for Words {
             Some(Completes::Sessions) => self.sessions.clone(),
             Some(Completes::Marks) => self.marks.clone(),
             Some(Completes::Voices) => self.voices.clone(),
+            Some(Completes::Styles) if rest.is_empty() => Vec::new(),
+            Some(Completes::Styles) => {
+                let styles = self.styles.iter().map(|name| format!("style={name} "));
+                let options = OPTIONS.iter().skip(1).map(|option| option.to_string());
+                styles.chain(options).collect()
+            }
             Some(Completes::Commands) => {
                 COMMANDS.iter().map(|spec| spec.name.to_string()).collect()
             }

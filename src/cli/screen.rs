@@ -35,6 +35,8 @@ pub fn run(paths: &Paths, common: &Common, session: Option<&str>) -> Result<Exit
             .map(|entry| entry.name.clone())
             .collect(),
         colour: environment::colour(),
+        all_colours: environment::all_colours(),
+        graphics: environment::graphics(),
         keys: config::keys(&paths.config)?,
         editor: environment::editor(),
     };

@@ -106,8 +106,9 @@ fn check(sessions: &Sessions, name: Option<&str>) -> Result<Exit, Failed> {
     for name in names {
         let found = sessions.read(&name)?;
         let aside = sessions.set_aside(&name)?;
-        sound &= found.doubt.is_none();
-        print(&format!("{}\n", verdict(&name, &found, &aside)?))?;
+        let faults = sessions.picture_faults(&name, &found.story)?;
+        sound &= found.doubt.is_none() && faults.is_empty();
+        print(&format!("{}\n", verdict(&name, &found, &aside, &faults)?))?;
     }
     match sound {
         true => Ok(Exit::Well),
@@ -115,7 +116,12 @@ fn check(sessions: &Sessions, name: Option<&str>) -> Result<Exit, Failed> {
     }
 }
 
-fn verdict(name: &str, found: &Recovered, aside: &[PathBuf]) -> Result<String, StoreError> {
+fn verdict(
+    name: &str,
+    found: &Recovered,
+    aside: &[PathBuf],
+    faults: &[String],
+) -> Result<String, StoreError> {
     let story = &found.story;
     let counts = format!(
         "{} records, {} passages, {} on the way to here",
@@ -124,12 +130,16 @@ fn verdict(name: &str, found: &Recovered, aside: &[PathBuf]) -> Result<String, S
         story.path().len()
     );
     let mut text = match (&found.doubt, found.torn) {
+        (None, _) if !faults.is_empty() => format!("{name}: not sound, {counts}"),
         (Some(why), _) => format!("{name}: not sound, {why}; up to there {counts}"),
         (None, 0) => format!("{name}: sound, {counts}"),
         (None, torn) => format!(
             "{name}: sound, {counts}; {torn} bytes at the end were cut off by a crash and will be set aside"
         ),
     };
+    for fault in faults {
+        text.push_str(&format!("\n  {fault}"));
+    }
     for path in aside {
         text.push_str(&format!("\n  set aside: {}", path.display()));
     }

@@ -238,7 +238,9 @@ fn follow(engine: &Engine, events: &Receiver<Event>, stream: bool) -> Result<Wri
             | Event::Recalled(_)
             | Event::Alternatives(_)
             | Event::Explained(_)
-            | Event::Kept(_) => {}
+            | Event::Kept(_)
+            | Event::Drawing { .. }
+            | Event::Drawn { .. } => {}
             Event::Done { .. } => {}
             Event::Failed { why, fault, .. } => {
                 meter.clear();

@@ -1,33 +1,40 @@
 //! From words to pictures: encoder and illuminator together.
 //!
-//! Knows no session and no file but the weights'.
+//! Knows no session and no file but the weights'. The same request, weights and seed give the same
+//! pixels on one backend.
 
-use crate::model::ModelError;
-use crate::model::device;
+mod describe;
+mod desk;
+mod scene;
+
 use crate::model::encoder::SentenceEncoder;
-use crate::model::gan::concepts::{LOW, Match};
+use crate::model::gan::reading::{ReadError, read};
 use crate::model::gan::sampling::Sampling;
-use crate::model::gan::{Drawn, Illuminator, Order};
-use std::path::Path;
+use crate::model::gan::tokens::Digits;
+use crate::model::gan::{FILES, Illuminator, MIXED, Order};
+use crate::model::{ModelError, device};
+use crate::story::picture::{
+    Drawing, PictureRequest, Provenance, Sight, Source, Style, Subject, Words,
+};
+use crate::story::untrusted::clean_line;
+use desk::Desk;
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
 
 /// All that it takes to draw, in memory.
 pub struct Artist {
-    pub encoder: SentenceEncoder,
+    pub encoder: Rc<SentenceEncoder>,
     pub illuminator: Illuminator,
     /// What computes: pictures are the same for the same.
     pub backend: String,
 }
 
-/// What is asked for.
-#[derive(Clone, Debug)]
-pub struct Commission {
-    pub prompt: String,
-    /// One of the weights' styles; None leaves it to the model.
-    pub style: Option<String>,
-    /// One picture for each.
-    pub seeds: Vec<u64>,
-    pub sampling: Sampling,
-}
+/// Letters of a prompt: more is no picture's description.
+pub const LONGEST: usize = 2000;
+/// Pictures of one request.
+pub const PICTURES: usize = 64;
+/// Pictures that are drawn as one batch: a stop is heard between the rounds of each.
+const TOGETHER: usize = 4;
 
 /// Why nothing was drawn; each a sentence that says what to do.
 #[derive(Debug, thiserror::Error)]
@@ -36,69 +43,216 @@ pub enum DrawError {
     Model(#[from] ModelError),
     #[error("There is nothing to draw: give some words, as in \"a red dragon asleep\"")]
     NoWords,
+    #[error(
+        "That is too long for a picture ({0} letters); say in a sentence what it shows, in {LONGEST} letters at most"
+    )]
+    TooLong(usize),
     #[error("No style is called '{0}'; there are {1}")]
     Style(String, String),
+    #[error("{0} pictures are too many at once; {PICTURES} are possible")]
+    Many(usize),
+    #[error("{0} cannot be used: {1}")]
+    Unreadable(String, ReadError),
+    #[error("A temperature is 0 to 10, guidance -20 to 20")]
+    Sampling,
+}
+
+/// Asked between rounds; false ends the drawing.
+pub type GoOn<'a> = &'a mut dyn FnMut() -> bool;
+
+/// The folder of weights: the first of these that is whole.
+pub fn weights(places: &[PathBuf]) -> Result<PathBuf, ModelError> {
+    let whole = |folder: &&PathBuf| FILES.iter().all(|name| folder.join(name).is_file());
+    match places {
+        // One that was named is read whatever it holds, so that its reader says what it lacks.
+        [named] => Ok(named.clone()),
+        places => {
+            let found = places.iter().find(whole).cloned();
+            found.ok_or(ModelError::NoIlluminator)
+        }
+    }
+}
+
+/// Reads a folder of weights onto a device, and names what computes.
+pub fn illuminator(
+    folder: &Path,
+    choice: device::Choice,
+    threads: usize,
+) -> Result<(Illuminator, String), ModelError> {
+    let device = device::open(choice)?;
+    let illuminator = Illuminator::load(folder, &device, threads)?;
+    Ok((illuminator, device::name(&device)))
 }
 
 impl Artist {
-    /// Reads the encoder's file and the folder of weights.
-    pub fn load(
-        encoder: &Path,
-        weights: &Path,
-        choice: device::Choice,
-        threads: usize,
-    ) -> Result<Artist, ModelError> {
-        let device = device::open(choice)?;
-        Ok(Artist {
-            encoder: SentenceEncoder::load(encoder, &device)?,
-            illuminator: Illuminator::load(weights, &device, threads)?,
-            backend: device::name(&device),
+    pub fn new(
+        encoder: Rc<SentenceEncoder>,
+        (illuminator, backend): (Illuminator, String),
+    ) -> Artist {
+        Artist {
+            encoder,
+            illuminator,
+            backend,
+        }
+    }
+
+    /// Draws what was asked for; `told` hears how many pictures are done. None when stopped.
+    pub fn draw(
+        &self,
+        request: &PictureRequest,
+        told: &mut dyn FnMut(usize, usize),
+        go_on: GoOn,
+    ) -> Result<Option<Vec<Drawing>>, DrawError> {
+        let sampling = sampling(request)?;
+        let mut desk = Desk {
+            artist: self,
+            request,
+            sampling,
+            done: Vec::new(),
+            total: 0,
+            told,
+            go_on,
+        };
+        let whole = match &request.subject {
+            Subject::Words(words) => desk.words(given(words)?)?,
+            Subject::Scene(words) => desk.scene(given(words)?)?,
+            Subject::Vary { of, amount } => {
+                let (tokens, own) = self.tokens(of)?;
+                let sight = Sight::Picture(own);
+                desk.vary(&tokens, &sight, *amount)?
+            }
+            Subject::Mix { of, with } => {
+                let (tokens, _) = self.tokens(of)?;
+                desk.vary(&tokens, with, MIXED)?
+            }
+            Subject::Restyle { of, words } => {
+                let (tokens, own) = self.tokens(of)?;
+                let words = words.clone().unwrap_or(own.prompt);
+                desk.restyle(&tokens, &words)?
+            }
+            Subject::Lerp { from, to, at } => desk.lerp(from, to, at)?,
+        };
+        Ok(whole.then_some(desk.done))
+    }
+
+    /// What the illuminator is asked for pictures of some words in a style, as it draws best.
+    pub fn order(&self, words: &str, style: &str, seeds: Vec<u64>) -> Result<Order, DrawError> {
+        let style = self.styles(&Style::Named(style.to_string()), None)?;
+        Ok(Order {
+            embedding: self.embedding(words)?,
+            style: style.first().copied().flatten(),
+            seeds,
+            sampling: Sampling::default(),
         })
     }
 
-    /// Draws; `go_on` is asked between rounds, and false ends it with None.
-    pub fn draw(
-        &self,
-        commission: &Commission,
-        go_on: &mut dyn FnMut() -> bool,
-    ) -> Result<Option<Drawn>, DrawError> {
-        if commission.prompt.trim().is_empty() {
-            return Err(DrawError::NoWords);
+    /// A picture's tokens and how it was made: those that are known of it, or what the encoder
+    /// reads from its pixels.
+    fn tokens(&self, source: &Source) -> Result<(Digits, Provenance), DrawError> {
+        let own = source.how.clone().unwrap_or_default();
+        let same = own.weights == self.illuminator.sha256;
+        if let Some(tokens) = self.illuminator.spelled(&own.tokens).filter(|_| same) {
+            return Ok((tokens, own));
         }
-        let style = commission.style.as_ref().map(|name| self.style(name));
-        let order = Order {
-            embedding: self.encoder.embed(&commission.prompt)?,
-            style: style.transpose()?,
-            seeds: commission.seeds.clone(),
-            sampling: commission.sampling,
+        let size = self.illuminator.config.size;
+        let picture = read(&source.file, size)
+            .map_err(|why| DrawError::Unreadable(clean_line(&source.name), why))?;
+        let known = |style: &String| self.illuminator.style(style).is_some();
+        let how = Provenance {
+            prompt: match own.prompt.is_empty() {
+                true => self.named(&source.name)?,
+                false => own.prompt,
+            },
+            style: own.style.filter(known),
+            seed: own.seed,
+            ..Provenance::default()
         };
-        Ok(self.illuminator.draw(&order, go_on)?)
+        Ok((self.illuminator.read(&picture)?, how))
     }
 
-    fn style(&self, name: &str) -> Result<u32, DrawError> {
-        let styles = || self.illuminator.config.styles.join(", ");
-        let short =
-            || crate::story::untrusted::clean_line(&name.chars().take(40).collect::<String>());
-        let found = self.illuminator.style(name);
-        found.ok_or_else(|| DrawError::Style(short(), styles()))
+    /// The words that a file's name says, when they are something that is known.
+    fn named(&self, name: &str) -> Result<String, DrawError> {
+        let stem = Path::new(name).file_stem().unwrap_or_default();
+        let words = clean_line(&stem.to_string_lossy()).replace(['-', '_'], " ");
+        Ok(match self.similarity(&words)? >= KNOWN {
+            true => words,
+            false => String::new(),
+        })
+    }
+
+    /// How near the words come to something that is known.
+    fn similarity(&self, words: &str) -> Result<f32, DrawError> {
+        if words.trim().is_empty() {
+            return Ok(0.0);
+        }
+        let nearest = self
+            .illuminator
+            .concepts
+            .nearest(&self.encoder.embed(words)?);
+        Ok(nearest.first().map_or(0.0, |found| found.similarity))
+    }
+
+    fn embedding(&self, words: &str) -> Result<Vec<f32>, DrawError> {
+        let words = words.trim();
+        match words.chars().count() {
+            0 => Ok(Vec::new()),
+            letters if letters > LONGEST => Err(DrawError::TooLong(letters)),
+            _ => Ok(self.encoder.embed(words)?),
+        }
+    }
+
+    /// The numbers of the styles that a request asks for; `own` is the picture's.
+    fn styles(&self, style: &Style, own: Own) -> Result<Vec<Option<u32>>, DrawError> {
+        let number = |name: &str| {
+            let short = || clean_line(&name.chars().take(40).collect::<String>());
+            let styles = || self.illuminator.config.styles.join(", ");
+            let found = self.illuminator.style(name);
+            found.ok_or_else(|| DrawError::Style(short(), styles()))
+        };
+        Ok(match (style, own) {
+            (Style::Any, _) => vec![None],
+            (Style::All, _) => (0..self.illuminator.config.styles.len() as u32)
+                .map(Some)
+                .collect(),
+            (Style::Named(name), _) => vec![Some(number(name)?)],
+            (Style::Usual, Some(own)) => vec![own.and_then(|own| self.illuminator.style(own))],
+            (Style::Usual, None) => vec![Some(0)],
+        })
+    }
+
+    fn style_name(&self, style: Option<u32>) -> Option<String> {
+        let styles = &self.illuminator.config.styles;
+        style.and_then(|at| styles.get(at as usize)).cloned()
     }
 }
 
-/// What a picture shows, in words: "dragon 0.74, bed 0.51", or that nothing known was asked for.
-pub fn said(concepts: &[Match]) -> String {
-    let name = |found: &Match| format!("{} {:.2}", found.label, found.similarity);
-    let near: Vec<String> = concepts
-        .iter()
-        .take(3)
-        .filter(|found| found.similarity >= LOW)
-        .map(name)
-        .collect();
-    match (near.is_empty(), concepts.first()) {
-        (false, _) => near.join(", "),
-        (true, Some(first)) => format!(
-            "nothing that I know; the nearest is {}, and the picture may show anything",
-            name(first)
-        ),
-        (true, None) => "nothing that I know".to_string(),
+/// The style of a picture that is there, which may be any; None where there is no picture.
+type Own<'a> = Option<Option<&'a str>>;
+
+/// A file's name is taken for what it shows when it comes this near to something known.
+const KNOWN: f32 = 0.6;
+
+fn given(words: &Words) -> Result<&str, DrawError> {
+    let words = match words {
+        Words::Given(words) => words.trim(),
+        Words::Passage { text, .. } => text.trim(),
+    };
+    match words.chars().count() {
+        0 => Err(DrawError::NoWords),
+        letters if letters > LONGEST => Err(DrawError::TooLong(letters)),
+        _ => Ok(words),
     }
+}
+
+fn sampling(request: &PictureRequest) -> Result<Sampling, DrawError> {
+    let usual = Sampling::default();
+    let sampling = Sampling {
+        steps: request.steps.unwrap_or(usual.steps).clamp(1, 64),
+        temperature: request.temperature.unwrap_or(usual.temperature),
+        guidance: request.guidance.unwrap_or(usual.guidance),
+        ..usual
+    };
+    let sound =
+        (0.0..=10.0).contains(&sampling.temperature) && (-20.0..=20.0).contains(&sampling.guidance);
+    sound.then_some(sampling).ok_or(DrawError::Sampling)
 }

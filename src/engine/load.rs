@@ -1,10 +1,13 @@
 //! From a model's name to a model in memory, with its tokenizer, template and cache.
 
+use super::draw;
+use super::fetching::watching;
 use super::speculate::Ahead;
 use crate::model::catalog::{Catalog, Choice, Entry};
 use crate::model::device;
 use crate::model::encoder::SentenceEncoder;
-use crate::model::fetch::{FetchError, ModelStore, Progress};
+use crate::model::fetch::ModelStore;
+use crate::model::gan::Illuminator;
 use crate::model::gguf::Gguf;
 use crate::model::sampler::dry::Breakers;
 use crate::model::template::Template;
@@ -12,7 +15,6 @@ use crate::model::transformer::attention::kv::Kind;
 use crate::model::{Branch, ModelError, Placement, Rows, TextModel, Tokenizer, supported};
 use crate::story::About;
 use crate::story::untrusted::clean_line;
-use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
@@ -33,6 +35,15 @@ pub trait Loader: Send {
         progress: &mut dyn FnMut(&str, u64, Option<u64>),
         stopped: &dyn Fn() -> bool,
     ) -> Result<SentenceEncoder, LoadError>;
+
+    /// What draws, and the name of what computes.
+    fn illuminator(
+        &mut self,
+        _progress: &mut dyn FnMut(&str, u64, Option<u64>),
+        _stopped: &dyn Fn() -> bool,
+    ) -> Result<(Illuminator, String), LoadError> {
+        Err(LoadError::Failed("There is nothing here that draws".into()))
+    }
 }
 
 #[derive(Debug)]
@@ -198,6 +209,8 @@ pub struct ModelLoader {
     pub threads: usize,
     /// How keys and values are kept on a CPU.
     pub kv: Kind,
+    /// Where the illuminator's weights may be; one alone was named by the user.
+    pub weights: Vec<PathBuf>,
 }
 
 /// Where a model is wanted, before the device is opened.
@@ -251,31 +264,16 @@ impl Loader for ModelLoader {
         let encoder = SentenceEncoder::on(&path, self.device);
         encoder.map_err(|error| LoadError::Failed(error.to_string()))
     }
-}
 
-/// Hands the news of fetching on, and the wish to stop back.
-fn watching(
-    progress: &mut dyn FnMut(&str, u64, Option<u64>),
-    stopped: &dyn Fn() -> bool,
-) -> impl FnMut(&Progress) -> ControlFlow<()> {
-    let mut throttle = Throttle::default();
-    move |news| {
-        if throttle.lets(news) {
-            progress(&news.what, news.done, news.total);
-        }
-        match stopped() {
-            true => ControlFlow::Break(()),
-            false => ControlFlow::Continue(()),
-        }
-    }
-}
-
-impl From<FetchError> for LoadError {
-    fn from(error: FetchError) -> LoadError {
-        match error {
-            FetchError::Stopped { .. } => LoadError::Stopped,
-            error => LoadError::Failed(error.to_string()),
-        }
+    fn illuminator(
+        &mut self,
+        progress: &mut dyn FnMut(&str, u64, Option<u64>),
+        _stopped: &dyn Fn() -> bool,
+    ) -> Result<(Illuminator, String), LoadError> {
+        progress("Reading the illuminator", 0, None);
+        let folder = draw::weights(&self.weights);
+        let read = folder.and_then(|it| draw::illuminator(&it, self.device, self.threads));
+        read.map_err(|error| LoadError::Failed(error.to_string()))
     }
 }
 
@@ -325,25 +323,6 @@ impl ModelLoader {
             sha256,
             gguf,
         })
-    }
-}
-
-/// Lets one notice in 2 MB through: fetching tells of every 128 kB.
-#[derive(Default)]
-struct Throttle {
-    what: String,
-    next: u64,
-}
-
-impl Throttle {
-    fn lets(&mut self, news: &Progress) -> bool {
-        let other = self.what != news.what;
-        let due = other || news.done >= self.next || Some(news.done) == news.total;
-        if due {
-            self.what.clone_from(&news.what);
-            self.next = news.done + 2_000_000;
-        }
-        due
     }
 }
 

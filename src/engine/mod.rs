@@ -7,17 +7,20 @@ mod alternatives;
 mod candidates;
 pub mod draw;
 mod encode;
+mod fetching;
 mod generate;
 mod heal;
 mod load;
 mod passage;
 pub mod perplexity;
+mod picture;
 mod prompt;
 mod recall;
 mod speculate;
 mod spelled;
 
 pub(crate) use candidates::candidates;
+use draw::Artist;
 pub use encode::encode;
 pub use generate::SLICE;
 pub(crate) use generate::text;
@@ -114,6 +117,8 @@ struct Worker<'a, L> {
     loaded: Option<Loaded>,
     /// Why there is no model, once loading has failed.
     why_not: Option<String>,
+    /// What draws, once something was drawn.
+    artist: Option<Rc<Artist>>,
     /// Read when it is first asked for.
     encoder: Option<Rc<SentenceEncoder>>,
     recaller: Option<Recaller>,
@@ -130,6 +135,7 @@ fn work<L: Loader>(
         loader,
         loaded: None,
         why_not: None,
+        artist: None,
         encoder: None,
         recaller: None,
         events,
@@ -142,6 +148,7 @@ fn work<L: Loader>(
             | Request::Keep
             | Request::Warm(_) => None,
             Request::Text(text) => Some(text.node),
+            Request::Picture(picture) => Some(picture.node),
             Request::Candidates(several) => several.last().map(|text| text.node),
         };
         let stopped = || stop.reached(job);
@@ -180,6 +187,7 @@ impl<L: Loader> Worker<'_, L> {
         match request {
             Request::Load { model } => self.load(&model, stopped),
             _ if stopped() => Ok((Status::Stopped, Stats::default())),
+            Request::Picture(picture) => self.picture(*picture, stopped),
             mut request => {
                 self.recall(&mut request, stopped)?;
                 let why_not = self.why_not.clone();
@@ -207,7 +215,9 @@ impl<L: Loader> Worker<'_, L> {
                         }
                         Ok((Status::Complete, Stats::default()))
                     }
-                    Request::Load { .. } => Ok((Status::Complete, Stats::default())),
+                    Request::Load { .. } | Request::Picture(_) => {
+                        Ok((Status::Complete, Stats::default()))
+                    }
                 }
             }
         }

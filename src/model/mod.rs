@@ -187,6 +187,10 @@ pub enum ModelError {
     Features(String),
     #[error("The illuminator's weights cannot be used ({0}); `--weights` names another folder")]
     Illuminator(String),
+    #[error(
+        "The illuminator's weights are not here; --weights or ILLUMINE_WEIGHTS names their folder, and `illumine train` makes one"
+    )]
+    NoIlluminator,
     #[error("{0}")]
     Device(String),
     #[error("The model could not be computed: {0}")]

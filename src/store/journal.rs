@@ -235,7 +235,7 @@ impl Drop for Journal {
     }
 }
 
-fn make_private_dir(path: &Path, recursive: bool) -> Result<(), StoreError> {
+pub(super) fn make_private_dir(path: &Path, recursive: bool) -> Result<(), StoreError> {
     let mut builder = DirBuilder::new();
     builder.recursive(recursive);
     #[cfg(unix)]
@@ -256,7 +256,7 @@ pub(super) fn open_private(path: &Path, new: bool) -> Result<File, StoreError> {
 }
 
 /// A new name is only safe once its folder is on disk; where folders cannot be synced, so be it.
-fn sync_dir(path: &Path) {
+pub(super) fn sync_dir(path: &Path) {
     if let Ok(dir) = File::open(path) {
         let _ = dir.sync_all();
     }

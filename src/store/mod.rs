@@ -7,6 +7,7 @@ pub mod export;
 pub mod import;
 mod journal;
 pub mod picture;
+pub mod pictures;
 pub mod prompts;
 mod recover;
 mod warm;

@@ -3,33 +3,13 @@
 //! Three text chunks: `Software`; `illumine`, the provenance as JSON; and XMP with IPTC's digital
 //! source type (IPTC Photo Metadata Standard 2023.1), which other programs look for.
 
-use crate::model::gan::Picture;
+pub use crate::story::picture::Provenance;
+
+use crate::story::picture::{Layer, Way};
 use resvg::tiny_skia::{
     Color, FilterQuality, IntSize, Pixmap, PixmapPaint, PremultipliedColorU8, Transform,
 };
-use serde::{Deserialize, Serialize};
 use std::io::Cursor;
-
-/// All that it takes to make a picture again, byte for byte, with the same weights.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Provenance {
-    pub prompt: String,
-    /// What the prompt was taken for, with how near it came.
-    pub concepts: Vec<(String, f32)>,
-    pub style: Option<String>,
-    pub seed: u64,
-    pub steps: usize,
-    pub temperature: f64,
-    pub guidance: f64,
-    /// Pixels wide and high.
-    pub size: u32,
-    /// `#rrggbb`; None leaves what is empty transparent.
-    pub background: Option<String>,
-    /// SHA-256 of the weights.
-    pub weights: String,
-    pub backend: String,
-    pub build: String,
-}
 
 /// Why a file is no picture of illumine's.
 #[derive(Debug, thiserror::Error)]
@@ -51,12 +31,21 @@ const LONGEST: usize = 1 << 20;
 const KEYWORD: &str = "illumine";
 const XMP: &str = "XML:com.adobe.xmp";
 
-/// The picture in the size and on the background of its provenance, as a PNG file.
-pub fn encode(picture: &Picture, how: &Provenance) -> Result<Vec<u8>, PictureError> {
-    let pixels = laid(picture, how)?;
+/// Pixels wide and high: a scene is twice as wide as high.
+pub fn size(how: &Provenance) -> (u32, u32) {
+    match how.way {
+        Way::Scene { .. } => (2 * how.size, how.size),
+        _ => (how.size, how.size),
+    }
+}
+
+/// The layers in the size and on the background of their provenance, as a PNG file.
+pub fn encode(layers: &[Layer], how: &Provenance) -> Result<Vec<u8>, PictureError> {
+    let pixels = laid(layers, how)?;
+    let (width, height) = size(how);
     let no_png = |why: png::EncodingError| PictureError::NoPng(why.to_string());
     let mut file = Vec::new();
-    let mut encoder = png::Encoder::new(&mut file, how.size, how.size);
+    let mut encoder = png::Encoder::new(&mut file, width, height);
     encoder.set_color(png::ColorType::Rgba);
     encoder.set_depth(png::BitDepth::Eight);
     let json = serde_json::to_string(how).unwrap_or_default();
@@ -120,34 +109,68 @@ pub fn provenance(file: &[u8]) -> Result<Provenance, PictureError> {
 }
 
 /// Straight (not premultiplied) RGBA, enlarged smoothly where a larger size is asked for.
-fn laid(picture: &Picture, how: &Provenance) -> Result<Vec<u8>, PictureError> {
+fn laid(layers: &[Layer], how: &Provenance) -> Result<Vec<u8>, PictureError> {
     if !(16..=LARGEST).contains(&how.size) {
         return Err(PictureError::Size);
     }
-    let side = picture.size as u32;
-    let drawn = IntSize::from_wh(side, side)
-        .and_then(|size| Pixmap::from_vec(picture.pixels.clone(), size))
-        .ok_or(PictureError::Size)?;
-    let mut sheet = Pixmap::new(how.size, how.size).ok_or(PictureError::Size)?;
+    let (width, height) = size(how);
+    let mut sheet = Pixmap::new(width, height).ok_or(PictureError::Size)?;
     if let Some(background) = &how.background {
         sheet.fill(colour(background)?);
     }
-    let scale = how.size as f32 / side as f32;
-    let quality = match how.size == side {
-        true => FilterQuality::Nearest,
-        false => FilterQuality::Bicubic,
+    let places = match how.way {
+        Way::Scene { .. } => scene(layers.len(), height as f32),
+        _ => vec![(0.0, 0.0, height as f32); layers.len()],
     };
-    let paint = PixmapPaint {
-        quality,
-        ..PixmapPaint::default()
-    };
-    let grow = Transform::from_scale(scale, scale);
-    sheet.draw_pixmap(0, 0, drawn.as_ref(), &paint, grow, None);
+    for (layer, place) in layers.iter().zip(places) {
+        lay(&mut sheet, layer, place)?;
+    }
     let straight = |pixel: &PremultipliedColorU8| {
         let colour = pixel.demultiply();
         [colour.red(), colour.green(), colour.blue(), colour.alpha()]
     };
     Ok(sheet.pixels().iter().flat_map(straight).collect())
+}
+
+/// Where the layers of a scene lie: left, top and side of each. The backdrop covers all of it and
+/// hangs over above and below; what stands before it stands on one ground, side by side.
+fn scene(layers: usize, height: f32) -> Vec<(f32, f32, f32)> {
+    let mut places = vec![(0.0, -0.5 * height, 2.0 * height)];
+    let subjects = layers.saturating_sub(1);
+    let side = match subjects {
+        0 | 1 => 0.78,
+        2 => 0.7,
+        _ => 0.62,
+    } * height;
+    let free = 2.0 * height / subjects.max(1) as f32;
+    places.extend((0..subjects).map(|at| {
+        let middle = (at as f32 + 0.5) * free;
+        (middle - side / 2.0, 0.97 * height - side, side)
+    }));
+    places
+}
+
+fn lay(
+    sheet: &mut Pixmap,
+    layer: &Layer,
+    (left, top, side): (f32, f32, f32),
+) -> Result<(), PictureError> {
+    let own = layer.size as u32;
+    let drawn = IntSize::from_wh(own, own)
+        .and_then(|size| Pixmap::from_vec(layer.pixels.clone(), size))
+        .ok_or(PictureError::Size)?;
+    let scale = side / own as f32;
+    let quality = match (scale, left, top) {
+        (1.0, 0.0, 0.0) => FilterQuality::Nearest,
+        _ => FilterQuality::Bicubic,
+    };
+    let paint = PixmapPaint {
+        quality,
+        ..PixmapPaint::default()
+    };
+    let place = Transform::from_scale(scale, scale).post_translate(left, top);
+    sheet.draw_pixmap(0, 0, drawn.as_ref(), &paint, place, None);
+    Ok(())
 }
 
 /// `#rrggbb`, with or without the mark.
@@ -189,15 +212,17 @@ mod tests {
             weights: "00".repeat(32),
             backend: "cpu".into(),
             build: "illumine 0.1.0".into(),
+            tokens: "04".into(),
+            way: Way::Words,
         }
     }
 
     /// Half transparent red everywhere.
-    fn red() -> Picture {
-        Picture {
+    fn red() -> Vec<Layer> {
+        vec![Layer {
             size: 64,
             pixels: [128, 0, 0, 128].repeat(64 * 64),
-        }
+        }]
     }
 
     fn pixels(file: &[u8]) -> Vec<u8> {
@@ -233,6 +258,26 @@ mod tests {
         assert_eq!(pixels.len(), 128 * 128 * 4);
         let middle = &pixels[(64 * 128 + 64) * 4..][..4];
         assert_eq!(middle, [255, 127, 127, 255]);
+    }
+
+    #[test]
+    fn a_scene_is_wide_and_its_subjects_stand_before_its_backdrop() {
+        let plain = |colour: [u8; 4]| Layer {
+            size: 64,
+            pixels: colour.repeat(64 * 64),
+        };
+        let layers = [plain([0, 0, 200, 255]), plain([200, 0, 0, 255])];
+        let parts = vec!["sea".to_string(), "ship".to_string()];
+        let how = Provenance {
+            way: Way::Scene { parts },
+            ..how()
+        };
+        let pixels = pixels(&encode(&layers, &how).unwrap());
+        assert_eq!(pixels.len(), 128 * 64 * 4);
+        let at = |x: usize, y: usize| &pixels[(y * 128 + x) * 4..][..4];
+        assert_eq!(at(2, 60), [0, 0, 200, 255]);
+        assert_eq!(at(64, 32), [200, 0, 0, 255]);
+        assert_eq!(at(64, 2), [0, 0, 200, 255]);
     }
 
     #[test]

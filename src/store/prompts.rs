@@ -26,6 +26,7 @@ pub const SHIPPED: &[(&str, &str)] = shipped![
     "narrator",
     "news-report",
     "novel-chapter",
+    "picture",
     "poem",
     "product-description",
     "screenplay",

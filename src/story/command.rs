@@ -3,9 +3,11 @@
 //! A line that begins with `/` is a command, `//` is a literal slash, an empty line continues the
 //! story, and anything else is written into it. A mistyped command is never sent to the model.
 
+mod draw;
 mod read;
 mod table;
 
+pub use draw::{Draw, OPTIONS, Wanted};
 pub use table::COMMANDS;
 
 use super::nearest::nearest;
@@ -56,6 +58,8 @@ pub enum Command {
     Voice(Option<String>),
     Lore(Lore),
     Summarize,
+    /// Pictures.
+    Draw(Draw),
     Export(Option<String>, Option<String>),
     Import(String),
     /// Show the settings, one of them, or change one.
@@ -139,6 +143,8 @@ pub enum Completes {
     Reaches,
     Formats,
     LoreWords,
+    /// What may stand among the words of a picture.
+    Styles,
 }
 
 /// Words that complete a kind of argument whatever the session.

@@ -173,7 +173,15 @@ impl Planner {
         }
     }
 
-    fn done(self) -> Edit {
+    fn done(mut self) -> Edit {
+        // Where nothing follows the place inside a passage, an empty one holds it: the passage
+        // itself would be there with all its words.
+        if self.place.cut.is_some() {
+            self.add(Node {
+                edited: true,
+                ..Node::default()
+            });
+        }
         Edit {
             head: self.place.node,
             nodes: self.nodes,
@@ -291,6 +299,25 @@ mod tests {
         let edit = replace(&story, &story.path(), 1..2, "").unwrap();
         assert_eq!((edit.nodes.len(), edit.head), (0, Some(0)));
         assert_eq!(made(&mut story, edit).len(), 1);
+    }
+
+    #[test]
+    fn words_left_out_at_the_end_are_gone() {
+        let mut story = story(&["One two three.", " Four five."]);
+        for (index, new, whole) in [
+            (1, " Four", "One two three. Four"),
+            (0, "One", "One Four"),
+            (0, "O", "O Four"),
+        ] {
+            let edit = replace(&story, &story.path(), index..index + 1, new).unwrap();
+            let path = made(&mut story, edit);
+            let text: String = path.iter().map(|p| p.0.as_str()).collect();
+            assert_eq!(text, whole);
+        }
+        let mut story = self::story(&["One two"]);
+        let edit = replace(&story, &story.path(), 0..1, "One").unwrap();
+        made(&mut story, edit);
+        assert_eq!(story.versions(story.head().unwrap()), [0, 1]);
     }
 
     #[test]

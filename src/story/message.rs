@@ -3,6 +3,7 @@
 //! Closed enums of plain data, below both sides, so that neither imports the other.
 
 use super::ban::Ban;
+use super::picture::{Drawing, PictureRequest};
 use super::{Context, NodeId, Sampling, Status};
 use serde::{Deserialize, Serialize};
 
@@ -23,6 +24,8 @@ pub enum Request {
     Keep,
     /// Take back what was given out then.
     Warm(Warm),
+    /// Draw.
+    Picture(Box<PictureRequest>),
 }
 
 /// What a model has read: its tokens, and its KV cache as bytes (`model/transformer/snapshot.rs`).
@@ -152,6 +155,17 @@ pub enum Event {
     Explained(Explained),
     /// The answer to [`Request::Keep`]; none where there is nothing to keep.
     Kept(Option<Warm>),
+    /// Pictures are being drawn: so many of so many.
+    Drawing {
+        node: NodeId,
+        done: usize,
+        total: usize,
+    },
+    /// The answer to [`Request::Picture`]: one or several that belong together.
+    Drawn {
+        node: NodeId,
+        drawings: Vec<Drawing>,
+    },
     Done {
         /// None for what writes no passage.
         node: Option<NodeId>,

@@ -23,7 +23,7 @@ pub struct Node {
     /// Goes on with the passage before it: together they are one.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub joins: bool,
-    /// Stands beside the story and not in it: a summary of what leads to its parent.
+    /// Stands beside the story and not in it: a summary of what leads to its parent, or a picture.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub aside: bool,
     pub text: String,
@@ -45,6 +45,9 @@ pub struct Node {
     /// Banned phrases that were met while it was written, and written otherwise.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub rewound: Vec<String>,
+    /// It is a picture: it has no words and stands aside.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub picture: Option<Box<super::picture::Picture>>,
     /// What the file that it came from said of it beside its text, for that file's export.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub extra: Option<Box<Map<String, Value>>>,

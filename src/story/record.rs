@@ -102,6 +102,8 @@ pub enum Change {
     Head { to: Option<NodeId> },
     /// A passage is put away, or back in its place.
     Hidden { node: NodeId, hidden: bool },
+    /// A picture is on the page, or no more.
+    Shown { node: NodeId, shown: bool },
     /// A name stands at this passage, or nowhere.
     Mark { name: String, node: Option<NodeId> },
     /// What the model reads beside the story.
@@ -127,4 +129,6 @@ pub enum Move {
     Choose,
     Fill,
     Import,
+    /// Pictures came, or another version of one was taken.
+    Draw,
 }

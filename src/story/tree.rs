@@ -19,6 +19,8 @@ pub struct Story {
     running: Vec<NodeId>,
     head: Option<NodeId>,
     hidden: HashSet<NodeId>,
+    /// Pictures that are on the page.
+    shown: HashSet<NodeId>,
     marks: BTreeMap<String, NodeId>,
     frame: Frame,
     /// For each step, what takes it back; the last step last.
@@ -56,6 +58,15 @@ impl Story {
     /// Whether the writer has put this passage away.
     pub fn is_hidden(&self, id: NodeId) -> bool {
         self.hidden.contains(&id)
+    }
+
+    /// Whether this picture is on the page where its passage is.
+    pub fn is_shown(&self, id: NodeId) -> bool {
+        self.shown.contains(&id)
+    }
+
+    pub fn shows_pictures(&self) -> bool {
+        !self.shown.is_empty()
     }
 
     pub fn roots(&self) -> &[NodeId] {
@@ -129,6 +140,9 @@ impl Story {
     /// at the same place, and those that fork off inside one of them. Each is named by its last
     /// part. What was put away is left out, unless the writer stands there.
     pub fn versions(&self, id: NodeId) -> Vec<NodeId> {
+        if self.picture(id).is_some() {
+            return self.picture_versions(id);
+        }
         let Some(base) = self.node(self.base(id)) else {
             return Vec::new();
         };
@@ -263,7 +277,7 @@ impl Story {
     fn check(&self, change: &Change) -> Result<(), Misfit> {
         let named = match change {
             Change::Head { to } => *to,
-            Change::Hidden { node, .. } => Some(*node),
+            Change::Hidden { node, .. } | Change::Shown { node, .. } => Some(*node),
             Change::Mark { node, .. } => *node,
             Change::Frame { .. } => None,
         };
@@ -298,6 +312,16 @@ impl Story {
                 Change::Hidden {
                     node: *node,
                     hidden: was,
+                }
+            }
+            Change::Shown { node, shown } => {
+                let was = match shown {
+                    true => !self.shown.insert(*node),
+                    false => self.shown.remove(node),
+                };
+                Change::Shown {
+                    node: *node,
+                    shown: was,
                 }
             }
             Change::Mark { name, node } => {

@@ -14,6 +14,11 @@ impl Studio {
         text: Option<String>,
     ) -> Result<Outcome, Refusal> {
         let id = self.passage_named(place)?;
+        if self.story.picture(id).is_some() {
+            return Err(cannot(
+                "A picture has no words to change; /vary and /restyle draw others of it",
+            ));
+        }
         let node = self.story.node(id).filter(|node| node.aside);
         if let Some(summary) = node {
             let text = text.map(|text| clean(&text).into_owned());
@@ -46,6 +51,9 @@ impl Studio {
 
     pub(super) fn delete(&mut self, place: Option<&str>) -> Result<Outcome, Refusal> {
         let id = self.passage_named(place)?;
+        if self.story.picture(id).is_some() {
+            return self.delete_picture(id);
+        }
         let path = self.story.path();
         let Some(at) = places::on_path(&self.story, &path, id) else {
             let hide = Change::Hidden {

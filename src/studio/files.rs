@@ -83,15 +83,18 @@ impl Studio {
             return Ok(Outcome::Said(formats()));
         };
         let wanted = Wanted::read(word, rest.unwrap_or_default())?;
-        let meta = self.meta();
+        let mut meta = self.meta();
         let path = match &wanted.file {
             Some(file) => self.file_named(file),
             None => export::free(Path::new(""), &meta.title, wanted.format.ending()),
         };
+        meta.beside = Some(export::beside(&path, wanted.over));
         let bytes = export::bytes(&self.story, wanted.format, wanted.extent, &meta, &path);
         let bytes = bytes.map_err(|error| cannot(&error.to_string()))?;
         let put = export::put(&path, &bytes, wanted.over);
         put.map_err(|error| cannot(&error.to_string()))?;
+        let beside = export::put_beside(&self.story, wanted.format, wanted.extent, &meta, &path);
+        beside.map_err(|error| cannot(&error.to_string()))?;
         let whole = std::path::absolute(&path).unwrap_or(path);
         let shown = clean_line(&whole.display().to_string());
         let left_out = export::left_out(&self.story, wanted.format);
@@ -107,6 +110,8 @@ impl Studio {
             system: self.settings.system.clone(),
             language: String::new(),
             folder: self.journal.as_ref().map(|it| it.folder().to_path_buf()),
+            held: self.held.clone(),
+            beside: None,
         }
     }
 
@@ -196,7 +201,7 @@ impl Studio {
     }
 
     /// A file as a writer names it: in quotes or not, `~` for the home folder.
-    fn file_named(&self, name: &str) -> PathBuf {
+    pub(super) fn file_named(&self, name: &str) -> PathBuf {
         let name = name.trim();
         let inner = name
             .strip_prefix('"')

@@ -46,12 +46,17 @@ impl Studio {
                 listed.push(self.branch_row(node, depth, on_path.contains(&id)));
             }
             let children = self.story.children(id);
-            let shown = children
-                .iter()
-                .filter(|id| !self.story.is_hidden(**id))
-                .count();
+            // A picture is no other way on.
+            let way =
+                |id: &&NodeId| !self.story.is_hidden(**id) && self.story.picture(**id).is_none();
+            let shown = children.iter().filter(way).count();
             let deeper = depth + usize::from(shown > 1);
-            waiting.extend(children.iter().rev().map(|id| (*id, deeper)));
+            let (pictures, passages): (Vec<NodeId>, Vec<NodeId>) = children
+                .iter()
+                .rev()
+                .partition(|id| self.story.picture(**id).is_some());
+            waiting.extend(passages.into_iter().map(|id| (id, deeper)));
+            waiting.extend(pictures.into_iter().map(|id| (id, depth + 1)));
         }
         self.list_up("Every passage; /pick N goes there", listed)
     }
@@ -59,7 +64,7 @@ impl Studio {
     fn branch_row(&self, node: &Node, depth: usize, on_path: bool) -> Listed {
         let here = match self.story.head() == Some(node.id) {
             true => "◆",
-            false if on_path => "●",
+            false if on_path || self.story.is_shown(node.id) => "●",
             false => "○",
         };
         let marks = self.story.marks().iter().filter(|(_, at)| **at == node.id);
@@ -67,6 +72,7 @@ impl Studio {
         let inside = node.cut.map_or("", |_| " (inside)");
         let indent = "  ".repeat(depth.min(20));
         let text = match node.text.trim() {
+            "" if node.picture.is_some() => excerpt(&title(node), 60),
             "" => "(a place)".to_string(),
             text => excerpt(text, 60),
         };
@@ -96,7 +102,10 @@ impl Studio {
     pub(super) fn find(&mut self, words: &str) -> Outcome {
         let wanted = words.to_lowercase();
         let found = self.story.nodes().iter().rev().filter_map(|node| {
-            let around = hit(&node.text, &wanted, 80)?;
+            let around = match &node.picture {
+                Some(_) => hit(&title(node), &wanted, 80)?,
+                None => hit(&node.text, &wanted, 80)?,
+            };
             Some(Listed {
                 label: format!("#{} {}: {around}", node.id, who(node)),
                 command: Command::Goto(format!("#{}", node.id)),
@@ -131,6 +140,10 @@ impl Studio {
         let place = places::find(&self.story, place.unwrap_or("."))?;
         let node = place.node.and_then(|id| self.story.node(id));
         let node = node.ok_or_else(|| cannot("The story is empty"))?;
+        if let Some(picture) = &node.picture {
+            let lines = self.why_picture(node.id, picture);
+            return Ok(Outcome::Said(lines.join("\n")));
+        }
         let mut lines = vec![format!("#{} by {}, {}", node.id, who(node), ended(node))];
         if let Some(of) = node.of {
             lines.push(format!(
@@ -201,8 +214,15 @@ impl Studio {
     }
 }
 
+/// What a picture shows.
+fn title(node: &Node) -> String {
+    let picture = node.picture.as_ref();
+    picture.map_or(String::new(), |picture| picture.how.title())
+}
+
 fn who(node: &Node) -> &'static str {
     match (node.aside, node.edited, node.author) {
+        _ if node.picture.is_some() => "picture",
         (true, _, _) => "summary",
         (_, true, _) => "you (edited)",
         (_, _, Author::Prompt) => "prompt",

@@ -59,6 +59,9 @@ impl Studio {
 
     pub(super) fn goto(&mut self, name: &str) -> Result<Outcome, Refusal> {
         let place = places::find(&self.story, name)?;
+        if let Some(picture) = place.node.filter(|id| self.story.picture(*id).is_some()) {
+            return self.show(picture);
+        }
         let said = self.arrived(place);
         self.stand_at(place, Move::Goto, Vec::new())?;
         Ok(Outcome::Moved(said))
@@ -161,7 +164,14 @@ impl Studio {
 
     /// Stands at a place, which may be inside a passage: an empty one then holds it.
     fn stand_at(&mut self, place: Place, why: Move, more: Vec<Change>) -> Result<(), Refusal> {
+        // Nothing is written after a picture, but after what it illustrates.
         let (mut records, mut to) = (Vec::new(), place.node);
+        if let Some(picture) = to
+            .and_then(|id| self.story.node(id))
+            .filter(|it| it.picture.is_some())
+        {
+            to = picture.parent;
+        }
         if place.cut.is_some() {
             let id = self.story.next_id();
             records.push(Record::Node(Node {

@@ -11,6 +11,10 @@ use crate::story::{Event, NodeId, Record, Status};
 impl Studio {
     /// Takes the engine's news. Call [`Studio::flush`] once all that waited has been taken.
     pub fn absorb(&mut self, event: Event) -> Vec<Notice> {
+        let event = match self.drawing_news(event) {
+            Ok(notices) => return notices,
+            Err(event) => event,
+        };
         match event {
             Event::Loading { what, done, total } => {
                 self.work = Work::Loading { what, done, total };
@@ -68,6 +72,8 @@ impl Studio {
             }
             Event::Explained(explained) => vec![Notice::Explained(explained)],
             Event::Kept(warm) => vec![self.kept(warm)],
+            // Pictures that nobody waits for any more.
+            Event::Drawing { .. } | Event::Drawn { .. } => Vec::new(),
             Event::Done {
                 node,
                 status,
@@ -83,7 +89,10 @@ impl Studio {
                     self.asked = self.asked.saturating_sub(1);
                 }
                 if node.is_none() || notices.is_empty() {
-                    self.work = Work::Nothing;
+                    self.work = match self.drawing() {
+                        true => Work::Drawing { done: 0, total: 0 },
+                        false => Work::Nothing,
+                    };
                 }
                 let kept = !notices
                     .iter()
@@ -155,6 +164,7 @@ impl Studio {
         let others = self.story.all_running().iter().any(|id| Some(*id) != node);
         self.work = match others {
             true => Work::Writing,
+            false if self.drawing() => Work::Drawing { done: 0, total: 0 },
             false => Work::Nothing,
         };
         let Some(node) = node else {
@@ -293,6 +303,7 @@ impl Studio {
         for node in self.story.all_running().to_vec() {
             self.ended(Some(node), Status::Failed, None, Some(why.clone()));
         }
+        self.awaited = None;
         self.work = Work::Nothing;
         self.asked = 0;
         vec![Notice::Error(why, Fault::Engine)]

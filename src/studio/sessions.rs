@@ -188,6 +188,7 @@ impl Studio {
         self.candidates.clear();
         self.afterwards.clear();
         self.begins = None;
+        self.held.clear();
         self.recalled.clear();
         self.warned = false;
     }

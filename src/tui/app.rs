@@ -4,6 +4,7 @@
 //! writer sees and types. Nothing is drawn, and the clock is the loop's.
 
 use super::complete::{self, Hints};
+use super::gallery::{Gallery, Means};
 use super::history::History;
 use super::input::{Edit, Input};
 use super::keymap::Keymap;
@@ -12,6 +13,7 @@ use super::message::{Message, Tone};
 use super::meter::Meter;
 use super::overlay::Overlay;
 use super::page::Page;
+use super::probe::Late;
 use super::{Options, Why};
 use crate::editor::Editor;
 use crate::story::command::{self, Completes};
@@ -32,6 +34,8 @@ pub struct App {
     pub(super) overlay: Option<Overlay>,
     pub(super) hints: Option<Hints>,
     pub(super) meter: Meter,
+    pub(super) gallery: Gallery,
+    pub(super) late: Late,
     pub(super) colour: bool,
     /// The passage that the input line is changing.
     pub(super) editing: Option<NodeId>,
@@ -67,6 +71,11 @@ impl App {
             overlay: None,
             hints: None,
             meter: Meter::default(),
+            late: Late::default(),
+            gallery: Gallery::new(match options.colour {
+                true => Means::Blocks { all_colours: true },
+                false => Means::Words,
+            }),
             colour: options.colour,
             editing: None,
             editor: options.editor,
@@ -360,6 +369,7 @@ impl App {
                 listed.into_iter().map(|one| one.name).collect()
             }
             Completes::Voices => self.studio.voices(),
+            Completes::Styles => self.studio.styles().to_vec(),
             Completes::Marks => self.studio.story().marks().keys().cloned().collect(),
             _ => Vec::new(),
         }
@@ -394,6 +404,10 @@ impl App {
                 if let Some(text) = aside.map(|node| node.text.trim().to_string()) {
                     self.say(&text);
                 }
+            }
+            Notice::Drawn { said, .. } => {
+                self.page.follow();
+                self.tell(Tone::Info, &said);
             }
             Notice::List(title, listed) => self.list(&title, &listed),
             Notice::Explained(explained) => self.overlay = Some(Overlay::context(&explained)),

@@ -1,6 +1,9 @@
 //! Where everything stands at a given size, down to one cell.
 
 use super::app::App;
+use super::gallery::Frame;
+use super::overlay::Overlay;
+use super::paragraph::Block;
 use super::wrap::wrap;
 use crate::studio::Work;
 use ratatui::layout::Rect;
@@ -56,12 +59,59 @@ pub fn fit(app: &mut App, area: Rect) -> Areas {
     };
     app.input.show(input_rows.into());
     let begins = app.studio.begins();
+    app.page.show_pictures(app.gallery.shows());
     app.page.show(app.studio.story(), begins);
     app.page.fit(story.width.into(), story.height.into());
+    let preview = preview(app, story);
     if let Some(overlay) = &mut app.overlay {
-        overlay.fit(story.width.into(), story.height.saturating_sub(2).into());
+        let width = story.width - preview.map_or(0, |(area, _)| area.width + 2);
+        overlay.fit(width.into(), story.height.saturating_sub(2).into());
+    }
+    let frames = match (preview, &app.overlay) {
+        (Some((_, frame)), _) => vec![frame],
+        (None, Some(_)) => Vec::new(),
+        (None, None) => frames(app).map(|(_, frame)| frame).collect(),
+    };
+    for frame in frames {
+        app.gallery.want(frame, app.studio.picture(frame.node));
     }
     areas
+}
+
+/// The pictures on the page, each with the row on which it begins.
+pub fn frames(app: &App) -> impl Iterator<Item = (i32, Frame)> {
+    let frame = |(top, block): (i32, Block)| {
+        let frame = Frame {
+            node: block.node,
+            width: block.width,
+            height: block.height,
+        };
+        (top, frame)
+    };
+    app.page.pictures().into_iter().map(frame)
+}
+
+/// Where the picture that is chosen in a list is shown: at its right, where there is room.
+pub fn preview(app: &App, area: Rect) -> Option<(Rect, Frame)> {
+    let node = app.overlay.as_ref().and_then(Overlay::picture)?;
+    let size = app.studio.story().picture(node)?;
+    let room = (area.width / 2).min(40);
+    if !app.gallery.shows() || room < 8 || area.height < 6 {
+        return None;
+    }
+    let block = Block::fitted(node, (size.width, size.height), room, area.height - 2);
+    let frame = Frame {
+        node,
+        width: block.width,
+        height: block.height,
+    };
+    let place = Rect {
+        x: area.right() - frame.width,
+        y: area.y + 1,
+        width: frame.width,
+        height: frame.height.min(area.height - 1),
+    };
+    Some((place, frame))
 }
 
 /// The rows between the story and the input: what was said, and how a model comes along.

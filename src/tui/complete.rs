@@ -60,13 +60,20 @@ pub fn candidates(line: &str, names: impl Fn(Completes) -> Vec<String>) -> Optio
         return some(1, commands(command, "/"));
     };
     let spec = command::find(name)?;
-    let typed = rest.trim_start();
+    let typed = match spec.completes {
+        // Options stand among the words.
+        Completes::Styles => rest.rsplit(' ').next().unwrap_or(rest),
+        _ => rest.trim_start(),
+    };
     let from = line.len() - typed.len();
     let mut all = match spec.completes {
         Completes::Commands => commands(typed, ""),
         what => arguments(what, names),
     };
     let typed = typed.to_lowercase();
+    if spec.completes == Completes::Styles && typed.is_empty() {
+        return None;
+    }
     all.retain(|one| one.word.to_lowercase().starts_with(&typed));
     some(from, all)
 }
@@ -92,6 +99,12 @@ fn arguments(what: Completes, names: impl Fn(Completes) -> Vec<String>) -> Vec<C
         ],
         Completes::Models | Completes::Sessions | Completes::Marks | Completes::Voices => {
             names(what).iter().map(|name| word(name, "")).collect()
+        }
+        Completes::Styles => {
+            let styles = names(what);
+            let styles = styles.iter().map(|name| word(&format!("style={name}"), ""));
+            let options = command::OPTIONS.iter().map(|option| word(option, ""));
+            styles.chain(options.skip(1)).collect()
         }
         Completes::Reaches | Completes::Formats | Completes::LoreWords => {
             let words = command::words(what).iter();
@@ -153,6 +166,7 @@ mod tests {
     fn words(line: &str) -> Vec<String> {
         let names = |what| match what {
             Completes::Models => vec!["smollm2-135m".to_string(), "smollm2-360m".to_string()],
+            Completes::Styles => vec!["noto".to_string(), "ink".to_string()],
             _ => vec!["story-1".to_string(), "The harbour".to_string()],
         };
         let found = candidates(line, names)
@@ -163,13 +177,16 @@ mod tests {
 
     #[test]
     fn names_arguments_and_nothing_else_are_completed() {
-        assert_eq!(words("/re"), ["retry", "redo"]);
+        assert_eq!(words("/re"), ["retry", "redo", "restyle"]);
         assert_eq!(words("/rege"), ["regen", "regenerate"]);
         assert_eq!(words("/model smollm2-3"), ["smollm2-360m"]);
         assert_eq!(words("/open the"), ["The harbour"]);
         assert_eq!(words("/mode "), ["prose", "chat"]);
         assert_eq!(words("/set top_k"), ["top_k"]);
         assert_eq!(words("/help unD"), ["undo"]);
+        assert_eq!(words("/image a fox style=i"), ["style=ink"]);
+        assert_eq!(words("/image a fox se"), ["seed="]);
+        assert!(words("/image a fox ").is_empty());
         assert!(words("//re").is_empty() && words("re").is_empty() && words("/undo ").is_empty());
     }
 

@@ -74,7 +74,16 @@ impl App {
             return;
         }
         let labels = listed.iter().map(|row| row.label.clone()).collect();
-        self.overlay = Some(Overlay::list(title, labels));
+        let story = self.studio.story();
+        let picture = |row: &Listed| match &row.command {
+            Command::Goto(name) => {
+                let id = name.strip_prefix('#')?.parse().ok()?;
+                story.picture(id).map(|_| id)
+            }
+            _ => None,
+        };
+        let pictures = listed.iter().map(picture).collect();
+        self.overlay = Some(Overlay::list(title, labels).with_pictures(pictures));
     }
 
     fn shows_candidates(&self) -> bool {

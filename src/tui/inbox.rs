@@ -4,6 +4,7 @@
 //! keys but never reports a hangup (it reads the closed terminal for ever); so the other waits for
 //! signals and for the hangup itself.
 
+use super::gallery::{Frame, Ready};
 use crossterm::event::Event as TerminalEvent;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGTSTP};
 use signal_hook::flag;
@@ -17,12 +18,13 @@ use std::thread;
 use std::time::Duration;
 
 /// Something for the loop.
-#[derive(Debug)]
 pub enum Input {
     Terminal(TerminalEvent),
     Signal(i32),
     /// A thread other than the loop's has panicked; its requests are answered all the same.
     Panicked(String),
+    /// A picture is ready to be drawn.
+    Picture(Frame, Box<Ready>),
 }
 
 /// Signals that end the program in order, and the one that suspends it.

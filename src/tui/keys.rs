@@ -156,6 +156,12 @@ pub const KEYS: &[Key] = &[
     ),
     key(
         ALT,
+        KeyCode::Char('p'),
+        Action::Run("/image"),
+        "draw a picture of the last passage",
+    ),
+    key(
+        ALT,
         KeyCode::Char('c'),
         Action::Run("/branch"),
         "name this place and begin a branch",

@@ -90,6 +90,8 @@ impl Meter {
                 total,
                 reused,
             } => Some(format!("reading {done}/{total}, {reused} reused")),
+            Work::Drawing { total, .. } if *total < 2 => Some("drawing".to_string()),
+            Work::Drawing { done, total } => Some(format!("drawing {done}/{total}")),
             Work::Writing => Some(match self.speed() {
                 Some(speed) => format!("writing {speed:.1} tok/s"),
                 None => "writing".to_string(),

@@ -6,13 +6,16 @@
 
 mod app;
 mod areas;
+mod blocks;
 mod columns;
 mod complete;
 mod editing;
 mod frames;
+mod gallery;
 mod history;
 mod inbox;
 mod input;
+mod items;
 pub mod keymap;
 mod keys;
 mod message;
@@ -20,6 +23,7 @@ mod meter;
 mod overlay;
 mod page;
 mod paragraph;
+mod probe;
 mod status;
 mod terminal;
 mod theme;
@@ -31,12 +35,14 @@ mod tests;
 
 pub use app::App;
 pub use frames::frame_times;
+pub use probe::Hints as Graphics;
 
 use crate::editor::{Editor, EditorError};
 use crate::story::{Command, Event};
 use crate::studio::Studio;
 use app::Wish;
 use crossterm::event::Event as TerminalEvent;
+use gallery::{Gallery, Means};
 use inbox::Input;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTSTP};
 use std::io;
@@ -63,6 +69,10 @@ pub struct Options {
     pub models: Vec<String>,
     /// False where NO_COLOR is set.
     pub colour: bool,
+    /// Whether all colours may be used, or 256.
+    pub all_colours: bool,
+    /// What is known of how the terminal shows pictures.
+    pub graphics: Graphics,
     /// The writer's own keys, over the table's.
     pub keys: keymap::Keymap,
     /// The writer's editor, as a shell would run it.
@@ -115,10 +125,24 @@ trait Stage {
 /// Runs the screen until the writer leaves, a signal says so or the terminal is gone.
 pub fn run(studio: Studio, events: Receiver<Event>, options: Options) -> anyhow::Result<Exit> {
     let began = Instant::now();
+    let (colour, all_colours) = (options.colour, options.all_colours);
+    let graphics = options.graphics;
     let mut app = App::new(studio, options);
     let (sender, inbox) = mpsc::channel();
     let pause = inbox::Pause::default();
     let mut screen = terminal::Screen::up(sender.clone(), pause.clone())?;
+    // Before any key is read: the answers come the same way.
+    let asked = probe::ask(graphics);
+    let means = match asked.picker {
+        _ if !colour => Means::Words,
+        Some(picker) => Means::Graphics(Box::new(picker)),
+        None => Means::Blocks { all_colours },
+    };
+    app.gallery = Gallery::open(means, sender.clone());
+    app.late = asked.late;
+    if !asked.typed.is_empty() {
+        app.paste(&asked.typed);
+    }
     inbox::open(sender, pause)?;
     let sources = Sources {
         inbox: &inbox,
@@ -216,6 +240,7 @@ fn take_events(app: &mut App, events: &Receiver<Event>, engine: &mut bool) -> bo
 
 fn take_input(app: &mut App, input: Input, remarks: &mut Vec<String>) {
     match input {
+        Input::Terminal(TerminalEvent::Key(key)) if app.late.takes(&key) => {}
         Input::Terminal(TerminalEvent::Key(key)) => app.key(key),
         Input::Terminal(TerminalEvent::Paste(text)) => app.paste(&text),
         // The size is asked for at every frame.
@@ -224,6 +249,7 @@ fn take_input(app: &mut App, input: Input, remarks: &mut Vec<String>) {
         Input::Signal(SIGINT) => app.leave(Why::Interrupted),
         Input::Signal(signal) => app.leave(Why::Signal(signal)),
         Input::Panicked(text) => remarks.push(text),
+        Input::Picture(frame, ready) => app.gallery.take(frame, *ready),
     }
 }
 
@@ -231,12 +257,19 @@ fn take_input(app: &mut App, input: Input, remarks: &mut Vec<String>) {
 fn act(app: &mut App, stage: &mut dyn Stage) -> io::Result<Option<Why>> {
     match app.wish.take() {
         Some(Wish::Leave(why)) => return Ok(Some(why)),
-        Some(Wish::Suspend) => stage.suspend()?,
-        Some(Wish::Redraw) => stage.redraw()?,
+        Some(Wish::Suspend) => {
+            stage.suspend()?;
+            app.gallery.forget();
+        }
+        Some(Wish::Redraw) => {
+            stage.redraw()?;
+            app.gallery.forget();
+        }
         Some(Wish::Editor) => {
             if let Some((editor, text)) = app.for_editor() {
                 let edited = stage.edit(&editor, &text);
                 stage.redraw()?;
+                app.gallery.forget();
                 app.edited(edited);
             }
         }

@@ -3,6 +3,7 @@
 use super::columns::{Column, side_by_side};
 use super::keys::Scroll;
 use super::wrap::wrap;
+use crate::story::NodeId;
 use crate::story::command;
 use crate::story::diff::Stretch;
 use crate::story::message::Explained;
@@ -17,6 +18,8 @@ pub struct Overlay {
     top: usize,
     /// Which item Enter takes.
     chosen: Option<usize>,
+    /// The picture that each item is, where some are.
+    pictures: Vec<Option<NodeId>>,
 }
 
 /// A row on the screen: stretches and how they look.
@@ -84,6 +87,16 @@ impl Overlay {
             chosen: here.or(Some(0)),
             ..Overlay::default()
         }
+    }
+
+    /// The items are these pictures.
+    pub fn with_pictures(self, pictures: Vec<Option<NodeId>>) -> Overlay {
+        Overlay { pictures, ..self }
+    }
+
+    /// The picture that is chosen.
+    pub fn picture(&self) -> Option<NodeId> {
+        self.pictures.get(self.chosen?).copied().flatten()
     }
 
     /// What is being written side by side.

@@ -4,8 +4,9 @@
 //! paragraph, and paragraphs off the screen are not wrapped before somebody scrolls there. Knows
 //! no colours and draws nothing.
 
-use super::paragraph::Paragraph;
-use crate::story::{Author, NodeId, Passage, Status, Story};
+use super::items::{Item, Key, ink, items, speaker};
+use super::paragraph::{Block, Paragraph};
+use crate::story::{NodeId, Passage, Story};
 use std::ops::Range;
 
 /// What a stretch of text is, which decides how it looks.
@@ -39,6 +40,8 @@ pub struct Page {
     /// What is on the screen: a paragraph and a row of it.
     visible: Vec<(usize, usize)>,
     more: bool,
+    /// Pictures are words alone.
+    bare: bool,
     /// How many bytes were ever wrapped, for the test that counts the work.
     #[cfg(test)]
     wrapped: usize,
@@ -53,16 +56,6 @@ struct Part {
     bytes: usize,
 }
 
-/// What a passage's look depends on.
-#[derive(Clone, Debug, PartialEq)]
-struct Key {
-    id: NodeId,
-    bytes: usize,
-    mark: String,
-    /// Where in it the model begins to read.
-    begins: Option<usize>,
-}
-
 /// A row: a paragraph and a byte in it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Place {
@@ -73,44 +66,59 @@ struct Place {
 impl Page {
     /// Takes the story as it stands now.
     pub fn show(&mut self, story: &Story, begins: Begins) {
-        let path = story.path();
-        let keys: Vec<Key> = path.iter().map(|node| key(story, node, begins)).collect();
+        let items = items(story, begins);
         let same = self
             .parts
             .iter()
-            .zip(&keys)
-            .take_while(|(part, key)| part.key == **key)
+            .zip(&items)
+            .take_while(|(part, item)| part.key == item.key)
             .count();
-        if same == self.parts.len() && same == keys.len() {
+        if same == self.parts.len() && same == items.len() {
             return;
         }
-        if !self.grow(same, &path, &keys) {
+        if !self.grow(same, &items) {
             self.cut(same);
-            for (at, key) in keys.into_iter().enumerate().skip(same) {
-                self.add(&path[at], at.checked_sub(1).map(|at| &path[at]), key);
+            for (at, item) in items.iter().enumerate().skip(same) {
+                match &item.passage {
+                    None => self.add_picture(item.key.clone()),
+                    Some(passage) => {
+                        let before = items[..at].iter().rev().find_map(|it| it.passage.as_ref());
+                        self.add(passage, before, item.key.clone());
+                    }
+                }
             }
         }
         self.top = self.top.filter(|top| top.paragraph < self.paragraphs.len());
     }
 
+    /// Whether there is a way to show pictures.
+    pub fn show_pictures(&mut self, shown: bool) {
+        if self.bare == shown {
+            self.bare = !shown;
+            self.cut(0);
+        }
+    }
+
     /// Forgets everything: another story stands here now.
     pub fn forget(&mut self) {
-        let (width, height) = (self.width, self.height);
         *self = Page {
-            width,
-            height,
+            width: self.width,
+            height: self.height,
+            bare: self.bare,
             ..Page::default()
         };
     }
 
     /// Takes the size of the pane, and finds what is to be seen in it.
     pub fn fit(&mut self, width: usize, height: usize) {
-        if width != self.width {
-            for paragraph in &mut self.paragraphs {
-                paragraph.loosen(0);
-            }
+        let width = width.max(1);
+        if (width, height) != (self.width, self.height) {
+            let other_width = width != self.width;
+            let stale = |it: &&mut Paragraph| other_width || it.block.is_some();
+            let paragraphs = self.paragraphs.iter_mut().filter(stale);
+            paragraphs.for_each(|paragraph| paragraph.resize(width, height));
         }
-        (self.width, self.height) = (width.max(1), height);
+        (self.width, self.height) = (width, height);
         self.look();
     }
 
@@ -157,6 +165,19 @@ impl Page {
         self.visible
             .iter()
             .map(|(at, row)| self.paragraphs[*at].stretches(*row))
+    }
+
+    /// The pictures on the screen, each with the row of the pane on which its own first row would
+    /// be: above the pane for one that is seen in part.
+    pub fn pictures(&self) -> Vec<(i32, Block)> {
+        let mut found: Vec<(i32, Block)> = Vec::new();
+        let mut last = None;
+        for (y, (at, row)) in self.visible.iter().enumerate() {
+            let block = self.paragraphs[*at].block.filter(|_| last != Some(*at));
+            last = Some(*at);
+            found.extend(block.map(|block| (y as i32 - *row as i32, block)));
+        }
+        found
     }
 
     /// Whether the story goes on below the screen.
@@ -241,18 +262,17 @@ impl Page {
     }
 
     /// Adds to the last passage, when it is still being written and only grew.
-    fn grow(&mut self, at: usize, path: &[Passage], keys: &[Key]) -> bool {
-        let last = self.parts.len() == at + 1 && keys.len() == at + 1;
-        let Some((part, node)) = self.parts.get_mut(at).zip(path.get(at)).filter(|_| last) else {
+    fn grow(&mut self, at: usize, items: &[Item]) -> bool {
+        let last = self.parts.len() == at + 1 && items.len() == at + 1;
+        let item = items.get(at).filter(|_| last);
+        let node = item.and_then(|item| item.passage.as_ref());
+        let Some(((part, node), item)) = self.parts.get_mut(at).zip(node).zip(item) else {
             return false;
         };
-        let (old, new) = (&part.key, &keys[at]);
+        let (old, new) = (&part.key, &item.key);
         let marks = old.mark == new.mark && old.begins == new.begins;
         let same = old.id == new.id && marks && new.mark.is_empty();
-        let begun = node
-            .text
-            .get(..old.bytes)
-            .map(|text| text.trim_start_matches('\n'));
+        let begun = node.text.get(..old.bytes).map(str::trim_start);
         let Some(more) = node
             .text
             .get(old.bytes..)
@@ -284,13 +304,42 @@ impl Page {
         self.parts.truncate(passages);
     }
 
-    fn add(&mut self, node: &Passage, before: Option<&Passage>, key: Key) {
+    fn add_picture(&mut self, key: Key) {
+        let (node, size) = (key.id, key.picture.unwrap_or((1, 1)));
+        let caption = key.mark.clone();
+        self.begin(key);
+        if self.bare {
+            self.paragraphs.push(Paragraph::default());
+            return self.push(&format!("[picture {caption}]"), Ink::Mark);
+        }
+        let mut picture = Paragraph::picture(Block::new(node, size));
+        picture.resize(self.width, self.height);
+        let alone = self.paragraphs.is_empty();
+        self.paragraphs.extend((!alone).then(Paragraph::default));
+        self.paragraphs.push(picture);
+        self.paragraphs.push(Paragraph::default());
+        self.push(&caption, Ink::Mark);
+    }
+
+    /// A part begins where the page now ends.
+    fn begin(&mut self, key: Key) {
         let bytes = self.paragraphs.last().map_or(0, |last| last.text.len());
         self.parts.push(Part {
             bytes,
             paragraphs: self.paragraphs.len(),
             key,
         });
+    }
+
+    fn add(&mut self, node: &Passage, before: Option<&Passage>, key: Key) {
+        let after_picture = self.parts.last().is_some_and(|it| it.key.picture.is_some());
+        self.begin(key);
+        if after_picture {
+            self.paragraphs.push(Paragraph::default());
+            if !node.turn {
+                self.paragraphs.push(Paragraph::default());
+            }
+        }
         let apart = |before: &Passage| before.turn && before.author != node.author;
         let turn = node.turn || before.is_some_and(apart);
         if turn && before.is_some() {
@@ -303,9 +352,10 @@ impl Page {
         if turn || self.paragraphs.is_empty() {
             self.paragraphs.push(Paragraph::default());
         }
-        let text = match node.turn {
-            true => node.text.trim_start_matches('\n'),
-            false => node.text,
+        let text = match (node.turn, after_picture) {
+            (_, true) => node.text.trim_start_matches(['\n', ' ']),
+            (true, _) => node.text.trim_start_matches('\n'),
+            (false, _) => node.text,
         };
         let skipped = node.text.len() - text.len();
         let begins = self.parts.last().and_then(|part| part.key.begins);
@@ -339,57 +389,5 @@ impl Page {
                 last.push(line, ink);
             }
         }
-    }
-}
-
-fn key(story: &Story, node: &Passage, begins: Begins) -> Key {
-    Key {
-        id: node.id,
-        bytes: node.text.len(),
-        mark: mark(story, node),
-        begins: begins.and_then(|(id, byte)| (id == node.id).then_some(byte)),
-    }
-}
-
-/// The remark after a passage: how it ended, when not as a passage does, and at the head which of
-/// its versions this is.
-fn mark(story: &Story, node: &Passage) -> String {
-    let head = story.head() == Some(node.id);
-    let ended = match node.status {
-        // Once the story has gone on, how a passage ended is no longer news.
-        _ if !head => "",
-        Status::Stopped => " [stopped]",
-        Status::Failed => " [failed]",
-        Status::Interrupted => " [interrupted]",
-        Status::ContextFull => " [context full]",
-        Status::Length => " […]",
-        _ => "",
-    };
-    let versions = match head {
-        true => story.versions(node.id),
-        false => Vec::new(),
-    };
-    let at = versions
-        .iter()
-        .position(|id| *id == node.id)
-        .filter(|_| head && versions.len() > 1);
-    let which = at.map(|at| format!(" ‹{}/{}›", at + 1, versions.len()));
-    format!("{ended}{}", which.unwrap_or_default())
-}
-
-fn speaker(author: Author) -> &'static str {
-    match author {
-        Author::Prompt => "Prompt",
-        Author::User => "You",
-        Author::Model => "Model",
-    }
-}
-
-fn ink(node: &Passage) -> Ink {
-    match node.author {
-        _ if node.edited => Ink::Edited,
-        Author::Prompt => Ink::Prompt,
-        Author::User => Ink::User,
-        Author::Model => Ink::Model,
     }
 }

@@ -81,7 +81,7 @@ fn right(app: &App) -> Vec<Part> {
 fn used(app: &App) -> Option<usize> {
     match app.studio.work() {
         Work::Reading { .. } | Work::Writing => Some(app.meter.used()),
-        Work::Nothing | Work::Loading { .. } => {
+        Work::Nothing | Work::Loading { .. } | Work::Drawing { .. } => {
             let stats = app.studio.last_stats()?;
             Some(stats.prompt_tokens + stats.new_tokens)
         }

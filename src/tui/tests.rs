@@ -83,6 +83,7 @@ fn app_with(defaults: Settings, options: Options) -> (App, Receiver<Event>, temp
         private: false,
         prompts: Prompts::default(),
         home: None,
+        styles: vec!["noto".to_string(), "ink".to_string()],
         asked: Asked::default(),
     };
     let mut app = App::new(Studio::new(Engine::start(NoModel, sender), setup), options);

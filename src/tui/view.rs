@@ -1,15 +1,15 @@
 //! The screen, drawn from the app's state. Changes nothing but the frame.
 
 use super::app::App;
-use super::areas::{Areas, message};
+use super::areas::{self, Areas, message};
 use super::complete::{Candidate, Hints, ghost};
+use super::gallery::{Frame, Shown};
 use super::message::Tone;
 use super::overlay::Overlay;
 use super::status::{self, Part};
 use super::theme;
 use super::wrap::{cells, shortened};
 use crate::studio::Work;
-use ratatui::Frame;
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 use ratatui::style::Style;
@@ -17,10 +17,15 @@ use ratatui::style::Style;
 /// Candidates on the screen at once.
 const HINTS: usize = 7;
 
-pub fn draw(frame: &mut Frame, app: &App, areas: &Areas) {
+pub fn draw(frame: &mut ratatui::Frame, app: &App, areas: &Areas) {
     let buffer = frame.buffer_mut();
     match &app.overlay {
-        Some(overlay) => draw_overlay(buffer, areas.story, overlay, app.colour),
+        Some(overlay) => {
+            draw_overlay(buffer, areas.story, overlay, app.colour);
+            if let Some((area, frame)) = areas::preview(app, areas.story) {
+                draw_picture(buffer, area, app, 0, frame);
+            }
+        }
         None if app.page.is_empty() => draw_welcome(buffer, areas.story, app),
         None => draw_story(buffer, areas.story, app),
     }
@@ -45,6 +50,21 @@ fn draw_story(buffer: &mut Buffer, area: Rect, app: &App) {
         for (text, ink) in row {
             x = put(buffer, area, (x, y), text, theme::ink(ink, app.colour));
         }
+    }
+    for (top, frame) in areas::frames(app) {
+        draw_picture(buffer, area, app, top, frame);
+    }
+}
+
+fn draw_picture(buffer: &mut Buffer, area: Rect, app: &App, top: i32, frame: Frame) {
+    let said = match app.gallery.draw(frame, area, top, buffer) {
+        Shown::There => return,
+        Shown::Missing => "(the file of this picture is missing)",
+        // It comes in a moment.
+        Shown::Coming => "…",
+    };
+    if let Ok(y) = usize::try_from(top) {
+        put(buffer, area, (0, y), said, theme::quiet());
     }
 }
 

@@ -49,6 +49,7 @@ fn start() -> (Engine, Receiver<Event>) {
         device: Choice::Cpu,
         threads: 2,
         kv: kv::Kind::default(),
+        weights: Vec::new(),
     };
     let (sender, events) = channel();
     (Engine::start(loader, sender), events)

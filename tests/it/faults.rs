@@ -1,9 +1,10 @@
 //! The disk failing at every single call, one after the other: a library loaded before the C
 //! library (support/faulty.c) counts the calls that touch the sessions and lets one of them fail.
 
+use crate::pictures;
 use crate::support::talker::talker;
 use crate::support::{Home, home::Output, home::plain};
-use illumine::store::Recovered;
+use illumine::store::{Recovered, Sessions};
 use illumine::story::{Author, Status};
 use std::collections::HashSet;
 use std::fs;
@@ -55,7 +56,10 @@ struct Came {
 
 impl Faulty {
     fn new() -> Faulty {
-        let home = Home::new();
+        Faulty::at(Home::new())
+    }
+
+    fn at(home: Home) -> Faulty {
         Faulty {
             library: library(home.path()),
             home,
@@ -71,6 +75,7 @@ impl Faulty {
         let run = self.home.illumine(&args);
         let run = run
             .variable("LD_PRELOAD", self.library.to_str().unwrap())
+            .variable("ILLUMINE_WEIGHTS", pictures::weights().to_str().unwrap())
             .variable("FAULTY_UNDER", self.home.sessions().to_str().unwrap())
             .variable("FAULTY_AT", &at.to_string())
             .variable("FAULTY_HOW", how)
@@ -184,4 +189,32 @@ fn a_disk_that_fills_up_at_any_moment_loses_nothing() {
 #[test]
 fn a_write_that_is_torn_loses_nothing() {
     Faulty::new().each("torn");
+}
+
+/// The file is whole on the disk before the journal speaks of it, whatever fails.
+#[test]
+fn no_record_names_a_picture_that_is_not_there() {
+    let faulty = Faulty::at(pictures::home());
+    let lines = "The fox ran.\n/image fox size=64\n/vary 0.5\nIt hid.\n";
+    let mut drawn = HashSet::new();
+    for how in ["once", "on", "torn"] {
+        for at in 1.. {
+            let session = format!("{how}-{at}");
+            let came = faulty.run(&session, how, at, lines);
+            if came.calls < at {
+                break;
+            }
+            plain(&came.output.stderr);
+            let Some(found) = &came.found else {
+                continue;
+            };
+            assert_eq!(found.doubt, None, "{session}");
+            let sessions = Sessions::new(faulty.home.sessions());
+            let faults = sessions.picture_faults(&session, &found.story).unwrap();
+            assert_eq!(faults, [""; 0], "{session}: {}", came.output.stderr);
+            let pictures = found.story.nodes().iter().filter(|it| it.picture.is_some());
+            drawn.insert(pictures.count());
+        }
+    }
+    assert!(drawn.contains(&2) && drawn.len() > 1, "{drawn:?}");
 }

@@ -4,6 +4,7 @@
 use crate::support::{Home, Output, encoder_path};
 use candle_core::{DType, Device, Tensor};
 use candle_nn::VarBuilder;
+use illumine::model::ModelError;
 use illumine::model::gan::condition::Wish;
 use illumine::model::gan::config::Config;
 use illumine::model::gan::discriminator::Discriminator;
@@ -14,7 +15,7 @@ use illumine::model::gan::quantizer::Quantizer;
 use illumine::model::gan::sampling::Sampling;
 use illumine::model::gan::tokens::{Digits, TokenTransformer};
 use illumine::model::gan::weights::Weights;
-use illumine::model::gan::{FILES, Illuminator, Order, Picture};
+use illumine::model::gan::{Drawn, FILES, Illuminator, Order, Picture};
 use illumine::model::linear::Pool;
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -205,6 +206,101 @@ fn a_picture_can_be_read_back_as_tokens() {
     assert!(tokens.0.chunks(2).all(|token| token[0] < 5 && token[1] < 3));
 }
 
+fn drawn(result: Result<Option<Drawn>, ModelError>) -> Drawn {
+    result.unwrap().unwrap()
+}
+
+#[test]
+fn a_variation_changes_as_much_as_it_is_told_to() {
+    let illuminator = illuminator(1);
+    let go_on = &mut || true;
+    let first = drawn(illuminator.draw(&order(&[3]), go_on));
+    let tokens = &first.tokens[0];
+    let mut vary = |amount| drawn(illuminator.vary(&order(&[4]), tokens, amount, go_on));
+    assert_eq!(vary(0.0).pictures, first.pictures);
+    assert_eq!(vary(0.0).tokens, first.tokens);
+    let changed = |other: &Drawn| {
+        let pairs = other.tokens[0].0.chunks(2).zip(tokens.0.chunks(2));
+        pairs.filter(|(a, b)| a != b).count()
+    };
+    let (some, all) = (vary(0.25), vary(1.0));
+    assert!((1..=16).contains(&changed(&some)), "{}", changed(&some));
+    assert!(changed(&all) > 16, "{}", changed(&all));
+    assert_eq!(
+        vary(0.25).pictures,
+        some.pictures,
+        "the same seed, the same picture"
+    );
+    let same_seed = drawn(illuminator.vary(&order(&[3]), tokens, 1.0, &mut || true));
+    assert_ne!(
+        same_seed.pictures, first.pictures,
+        "not the picture itself again"
+    );
+}
+
+#[test]
+fn a_way_begins_and_ends_with_the_two_pictures() {
+    let illuminator = illuminator(1);
+    let from = order(&[3]);
+    let mut to = order(&[9]);
+    to.style = Some(0);
+    to.embedding.reverse();
+    let at = |at| drawn(illuminator.lerp(&from, &to, at, &mut || true)).pictures;
+    let (first, last, half) = (at(0.0), at(1.0), at(0.5));
+    assert_eq!(first, draw(&illuminator, &[3]));
+    assert_eq!(last, drawn(illuminator.draw(&to, &mut || true)).pictures);
+    assert!(half != first && half != last);
+    let bare = Order {
+        embedding: Vec::new(),
+        ..order(&[9])
+    };
+    let no_words = illuminator.lerp(&from, &bare, 0.5, &mut || true);
+    assert!(no_words.is_ok(), "a picture without words is an end too");
+}
+
+#[test]
+fn mixing_and_restyling_differ_from_what_they_come_of_and_are_repeatable() {
+    let illuminator = illuminator(1);
+    let first = drawn(illuminator.draw(&order(&[3]), &mut || true));
+    let tokens = &first.tokens[0];
+    let mut other = order(&[3]);
+    other.style = Some(0);
+    let mix = || drawn(illuminator.mix(&other, tokens, &mut || true));
+    let restyle = || drawn(illuminator.restyle(&other, tokens, &mut || true));
+    let plain = drawn(illuminator.draw(&other, &mut || true));
+    for (made, again) in [(mix(), mix()), (restyle(), restyle())] {
+        assert_ne!(made.pictures, first.pictures);
+        assert_ne!(made.pictures, plain.pictures);
+        assert_eq!(made.pictures, again.pictures);
+    }
+    // The source is looked at: another one gives another picture.
+    let second = drawn(illuminator.draw(&order(&[5]), &mut || true));
+    let of_second = drawn(illuminator.restyle(&other, &second.tokens[0], &mut || true));
+    assert_ne!(of_second.pictures, restyle().pictures);
+    assert!(
+        illuminator
+            .mix(&other, &Digits(vec![0; 7]), &mut || true)
+            .is_err()
+    );
+}
+
+#[test]
+fn tokens_are_spelled_and_read_again_and_nothing_else_is() {
+    let illuminator = illuminator(1);
+    let tokens = drawn(illuminator.draw(&order(&[3]), &mut || true)).tokens;
+    let spelled = tokens[0].spell();
+    assert_eq!(illuminator.spelled(&spelled).as_ref(), Some(&tokens[0]));
+    for wrong in [
+        "",
+        "zz",
+        &spelled[2..],
+        &format!("ff{}", &spelled[2..]),
+        "é",
+    ] {
+        assert_eq!(illuminator.spelled(wrong), None);
+    }
+}
+
 #[test]
 fn damaged_weights_and_weights_of_other_sizes_are_one_sentence() {
     let damaged = tempfile::tempdir().unwrap();
@@ -291,6 +387,50 @@ fn a_picture_on_disk_can_be_made_again_byte_for_byte() {
     assert_eq!(bytes(&first), bytes(&again));
 }
 
+/// Whatever a picture was made from, it can be made again.
+#[test]
+fn variations_ways_styles_and_scenes_can_be_made_again_byte_for_byte() {
+    let home = home();
+    let path = |name: &str| home.path().join(name).to_str().unwrap().to_string();
+    let base = path("base.png");
+    draws(&home, &["a castle", "-o", &base, "--seed", "5"]).expect(0);
+    let photo = path("my castle.jpg");
+    let colours = image::RgbImage::from_fn(90, 60, |x, y| image::Rgb([x as u8, y as u8, 99]));
+    colours.save(&photo).unwrap();
+    let ways: [(&str, &[&str]); 6] = [
+        ("vary", &["--from", &base, "--vary", "0.4", "--seed", "8"]),
+        (
+            "own",
+            &["--restyle", &base, "--style", "ink", "--seed", "8"],
+        ),
+        (
+            "photo",
+            &["--restyle", &photo, "--style", "ink", "--seed", "8"],
+        ),
+        (
+            "words",
+            &["fox", "--restyle", &photo, "--style", "any", "--seed", "8"],
+        ),
+        ("way", &["fox", "--lerp", "moon", "--n", "3", "--seed", "8"]),
+        ("scene", &["a fox under the moon", "--scene", "--seed", "8"]),
+    ];
+    for (name, args) in ways {
+        let out = path(&format!("{name}.png"));
+        draws(&home, &[args, &["-o", &out]].concat()).expect(0);
+        let out = match name {
+            "way" => path("way-2.png"),
+            _ => out,
+        };
+        let again = path(&format!("{name}-again.png"));
+        draws(&home, &["--from", &out, "-o", &again]).expect(0);
+        let bytes = |path: &str| std::fs::read(path).unwrap();
+        assert_eq!(bytes(&out), bytes(&again), "{name}");
+        assert_ne!(bytes(&out), bytes(&base), "{name}");
+    }
+    let scene = image::open(path("scene.png")).unwrap();
+    assert_eq!((scene.width(), scene.height()), (512, 256));
+}
+
 #[test]
 fn several_seeds_are_several_files_and_json_names_them() {
     let home = home();
@@ -316,6 +456,7 @@ fn several_seeds_are_several_files_and_json_names_them() {
 fn what_cannot_be_drawn_is_one_sentence() {
     let home = home();
     let text = home.file("no.png", "no picture");
+    let long = "dragon ".repeat(15_000);
     for (args, code, part) in [
         (&["", "-o", "x.png"][..], 2, "nothing to draw"),
         (&["fox", "--style", "oil"][..], 2, "there are flat, ink"),
@@ -333,6 +474,17 @@ fn what_cannot_be_drawn_is_one_sentence() {
             "cannot be made again",
         ),
         (&["fox", "--n", "0"][..], 2, "--n"),
+        (
+            &["--restyle", text.to_str().unwrap(), "--style", "ink"][..],
+            2,
+            "no PNG, JPEG, GIF or WebP",
+        ),
+        (
+            &["--restyle", "no.such.file", "--style", "ink"][..],
+            2,
+            "cannot be used",
+        ),
+        (&[long.as_str()][..], 2, "too long for a picture"),
     ] {
         let refused = draws(&home, args).expect(code);
         assert!(

@@ -296,7 +296,7 @@ fn an_e_book_is_valid() {
 }
 
 /// It is Debian's package of that name: installed where that is allowed.
-fn epubcheck_is_there() -> bool {
+pub fn epubcheck_is_there() -> bool {
     static THERE: OnceLock<bool> = OnceLock::new();
     let runs = || Command::new("epubcheck").arg("--version").output().is_ok();
     *THERE.get_or_init(|| {

@@ -15,6 +15,7 @@ mod kill;
 mod loaded;
 mod mixed;
 mod newcomer;
+mod pictures;
 mod prompts;
 mod recall;
 mod reference;

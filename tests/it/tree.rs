@@ -3,7 +3,7 @@
 use illumine::store::recover;
 use illumine::story::frame::{FrameChange, Note};
 use illumine::story::record::{Change, Ended, Head, Move, Step, Steps, Streamed, VERSION};
-use illumine::story::{Author, Node, NodeId, Place, Record, Status, Story, edit};
+use illumine::story::{Author, Node, NodeId, Picture, Place, Record, Status, Story, edit};
 use proptest::prelude::*;
 use serde::Serialize;
 
@@ -11,7 +11,10 @@ use serde::Serialize;
 #[derive(Clone, Debug)]
 enum Deed {
     Write(String),
-    Generate { pieces: Vec<String>, several: bool },
+    Generate {
+        pieces: Vec<String>,
+        several: bool,
+    },
     Retry,
     Swipe(usize),
     Edit(usize, String),
@@ -21,6 +24,10 @@ enum Deed {
     Keep,
     Hide(usize),
     Mark(u8),
+    /// A picture, a version of the last or one of its own.
+    Draw(usize, bool),
+    /// Another of the pictures is put on the page.
+    Show(usize),
     Memory(String),
     Note(usize),
     Undo(usize),
@@ -49,6 +56,8 @@ fn deed() -> impl Strategy<Value = Deed> {
         Just(Deed::Keep),
         any::<usize>().prop_map(Deed::Hide),
         (0u8..3).prop_map(Deed::Mark),
+        (any::<usize>(), any::<bool>()).prop_map(|(at, version)| Deed::Draw(at, version)),
+        any::<usize>().prop_map(Deed::Show),
         words().prop_map(Deed::Memory),
         (0usize..4).prop_map(Deed::Note),
         (1usize..4).prop_map(Deed::Undo),
@@ -111,6 +120,29 @@ impl Book {
             self.take(Record::Node(node));
         }
         self.head(made.head, why);
+    }
+
+    fn pictures(&self) -> Vec<NodeId> {
+        let nodes = self.story.nodes().iter();
+        let pictures = nodes.filter(|node| node.picture.is_some());
+        pictures.map(|node| node.id).collect()
+    }
+
+    /// Puts a picture on the page in place of its other versions.
+    fn show(&mut self, id: NodeId) {
+        let others = self
+            .story
+            .versions(id)
+            .into_iter()
+            .filter(|other| *other != id);
+        let mut changes: Vec<Change> = others
+            .map(|node| Change::Shown { node, shown: false })
+            .collect();
+        changes.push(Change::Shown {
+            node: id,
+            shown: true,
+        });
+        self.step(Move::Draw, changes);
     }
 
     fn someone(&self, at: usize) -> Option<NodeId> {
@@ -217,6 +249,40 @@ impl Book {
                 let name = format!("mark-{name}");
                 self.step(Move::Mark, vec![Change::Mark { name, node }]);
             }
+            Deed::Draw(at, version) => {
+                let of = self.pictures().last().copied().filter(|_| *version);
+                let parent = match of {
+                    Some(of) => self.story.node(of).unwrap().parent,
+                    None => self
+                        .someone(*at)
+                        .filter(|id| self.story.picture(*id).is_none()),
+                };
+                let first = of.map(|of| self.story.picture(of).unwrap().beside.unwrap_or(of));
+                let id = self.story.next_id();
+                let picture = Picture {
+                    sha256: format!("{id:064x}"),
+                    width: 64,
+                    height: 64,
+                    beside: first,
+                    how: Default::default(),
+                };
+                self.take(Record::Node(Node {
+                    id,
+                    parent,
+                    author: Author::Model,
+                    aside: true,
+                    status: Status::Complete,
+                    picture: Some(Box::new(picture)),
+                    ..Node::default()
+                }));
+                self.show(id);
+            }
+            Deed::Show(at) => {
+                let pictures = self.pictures();
+                if let Some(id) = pictures.get(at % pictures.len().max(1)) {
+                    self.show(*id);
+                }
+            }
             Deed::Memory(text) => {
                 let set = FrameChange::Memory { text: text.clone() };
                 self.step(Move::Frame, vec![Change::Frame { set }]);
@@ -253,6 +319,10 @@ struct Line<'a> {
     record: &'a Record,
 }
 
+fn on_page(story: &Story) -> Vec<(usize, NodeId)> {
+    story.pictures_on(&story.path())
+}
+
 fn text(story: &Story) -> String {
     story.path().iter().map(|passage| passage.text).collect()
 }
@@ -282,7 +352,9 @@ proptest! {
                 prop_assert_eq!(back.marks(), before.marks());
                 for node in before.nodes() {
                     prop_assert_eq!(back.is_hidden(node.id), before.is_hidden(node.id));
+                    prop_assert_eq!(back.is_shown(node.id), before.is_shown(node.id));
                 }
+                prop_assert_eq!(on_page(&back), on_page(&before));
                 back.apply(&Record::Redo(Steps { steps })).unwrap();
                 prop_assert_eq!(&back, &book.story);
             }

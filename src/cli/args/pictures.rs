@@ -8,7 +8,7 @@ use std::path::PathBuf;
 #[derive(Args, Debug)]
 pub struct Draw {
     /// What the picture is to show
-    #[arg(required_unless_present = "from")]
+    #[arg(required_unless_present_any = ["from", "restyle"])]
     pub prompt: Option<String>,
     /// The PNG file to write; of several pictures, each has its seed in its name
     #[arg(short, long, value_name = "FILE", default_value = "picture.png")]
@@ -43,6 +43,18 @@ pub struct Draw {
     /// Make the picture in this file again
     #[arg(long, value_name = "PICTURE.png", value_hint = ValueHint::FilePath)]
     pub from: Option<PathBuf>,
+    /// Draw the picture of --from anew in part: 0.1 a little, 0.9 nearly all of it
+    #[arg(long, value_name = "AMOUNT", requires = "from", conflicts_with_all = ["restyle", "lerp", "scene"])]
+    pub vary: Option<f64>,
+    /// Draw the picture in this file (PNG, JPEG, GIF, WebP) in another style
+    #[arg(long, value_name = "FILE", requires = "style", conflicts_with_all = ["from", "lerp", "scene"], value_hint = ValueHint::FilePath)]
+    pub restyle: Option<PathBuf>,
+    /// Draw the way from the prompt to these words; --n says in how many pictures
+    #[arg(long, value_name = "WORDS", conflicts_with_all = ["from", "scene", "seeds"])]
+    pub lerp: Option<String>,
+    /// Draw a wide picture: a backdrop, and what the words name before it
+    #[arg(long, conflicts_with = "from")]
+    pub scene: bool,
     /// Print one JSON object
     #[arg(long)]
     pub json: bool,

@@ -27,8 +27,6 @@ pub struct Match {
     concept: usize,
 }
 
-/// Below this nothing that is known was asked for.
-pub const LOW: f32 = 0.35;
 /// How many concepts are looked at.
 const NEAREST: usize = 4;
 /// How much nearer concepts count for more.

@@ -2,7 +2,8 @@
 //!
 //! A token Transformer composes ([`tokens`], [`sampling`]), a generator paints ([`generator`]);
 //! an encoder makes tokens of pictures for both to learn from ([`encoder`], [`quantizer`]), and a
-//! discriminator judges in training ([`discriminator`]). All are made from [`weights`] and [`layers`],
+//! discriminator judges in training ([`discriminator`]). What there is can be varied, mixed, led to
+//! another and redrawn in another style: a file each. All are made from [`weights`] and [`layers`],
 //! sized by [`config`]. tests/peers/illuminator has the same networks in PyTorch.
 //!
 //! Knows no words beyond the embedding that it is handed, and no files beyond its weights.
@@ -15,24 +16,31 @@ pub mod encoder;
 mod fused;
 pub mod generator;
 pub mod layers;
+mod lerp;
+mod mix;
 pub mod patches;
 pub mod quantizer;
+pub mod reading;
+mod restyle;
 pub mod sampling;
 pub mod tokens;
+mod vary;
 pub mod weights;
+
+pub use mix::SHARE as MIXED;
 
 use super::ModelError;
 use super::linear::Pool;
-use super::sampler::rng::Rng;
+use super::sampler::rng::{Rng, derive};
 use candle_core::{DType, Device, Tensor};
 use candle_nn::VarBuilder;
 use concepts::{Concepts, Match};
 use condition::Wish;
-use config::{CHANNELS, Config, GRID};
+use config::{CHANNELS, Config, GRID, TOKENS};
 use encoder::Encoder;
 use generator::Generator;
 use quantizer::Quantizer;
-use sampling::Sampling;
+use sampling::{Given, Sampling};
 use sha2::{Digest, Sha256};
 use std::path::Path;
 use std::sync::Arc;
@@ -62,7 +70,7 @@ pub struct Picture {
 /// What to draw.
 #[derive(Clone, Debug)]
 pub struct Order {
-    /// The prompt's embedding, of length one.
+    /// The prompt's embedding, of length one; empty where there are no words.
     pub embedding: Vec<f32>,
     /// The number of a style; None leaves it to the model.
     pub style: Option<u32>,
@@ -75,8 +83,25 @@ pub struct Order {
 #[derive(Clone, Debug)]
 pub struct Drawn {
     pub pictures: Vec<Picture>,
+    /// The tokens of each.
+    pub tokens: Vec<Digits>,
     /// The concepts nearest to the prompt, the nearest first.
     pub concepts: Vec<Match>,
+}
+
+/// Words as the networks hear them (empty for none), and what they were taken for.
+#[derive(Clone, Debug, Default)]
+struct Led {
+    text: Vec<f32>,
+    concepts: Vec<Match>,
+}
+
+/// What pictures are drawn from besides words.
+#[derive(Default)]
+struct Basis<'a> {
+    given: Option<Given<'a>>,
+    /// Another picture's tokens, for each picture.
+    source: Option<&'a Digits>,
 }
 
 /// The files of a set of weights.
@@ -153,32 +178,80 @@ impl Illuminator {
         order: &Order,
         go_on: &mut dyn FnMut() -> bool,
     ) -> Result<Option<Drawn>, ModelError> {
+        let led = self.led(order)?;
+        self.make(
+            order,
+            &led,
+            Basis::default(),
+            &mut streams(order, None),
+            go_on,
+        )
+    }
+
+    /// What leads the pictures of an order, and the concepts that it was taken for.
+    fn led(&self, order: &Order) -> Result<Led, ModelError> {
         let (have, want) = (order.embedding.len(), self.config.text);
+        if have == 0 {
+            return Ok(Led::default());
+        }
         if have != want {
             let why = format!("their words have {want} numbers, the encoder's {have}");
             return Err(ModelError::Illuminator(why));
         }
         let concepts = self.concepts.nearest(&order.embedding);
-        let wish = self.wish(order, &concepts)?;
-        let mut rngs: Vec<Rng> = order.seeds.iter().map(|seed| Rng::new(*seed)).collect();
+        let text = self.concepts.lead(&order.embedding, &concepts);
+        Ok(Led { text, concepts })
+    }
+
+    /// What all ways of drawing share: tokens are written, then painted.
+    fn make(
+        &self,
+        order: &Order,
+        led: &Led,
+        basis: Basis,
+        rngs: &mut [Rng],
+        go_on: &mut dyn FnMut() -> bool,
+    ) -> Result<Option<Drawn>, ModelError> {
+        let wish = self.wish(order, led, self.tokens.no_words())?;
+        let Basis { given, source } = basis;
         let sampling = &order.sampling;
-        let written = sampling::write(&self.tokens, &wish, sampling, &mut rngs, None, None, go_on)?;
+        let written = sampling::write(&self.tokens, &wish, sampling, rngs, given, source, go_on)?;
         let Some(digits) = written else {
             return Ok(None);
         };
+        let wish = self.wish(order, led, self.generator.no_words())?;
         let pictures = self.paint(&digits, &wish)?;
-        Ok(Some(Drawn { pictures, concepts }))
+        let own = digits.0.chunks(TOKENS * self.config.digits());
+        Ok(Some(Drawn {
+            pictures,
+            tokens: own.map(|own| Digits(own.to_vec())).collect(),
+            concepts: led.concepts.clone(),
+        }))
     }
 
-    fn wish(&self, order: &Order, concepts: &[Match]) -> Result<Wish, ModelError> {
-        let led = self.concepts.lead(&order.embedding, concepts);
+    /// `none` stands for words that are not given: each network has its own.
+    fn wish(&self, order: &Order, led: &Led, none: &Tensor) -> Result<Wish, ModelError> {
         let count = order.seeds.len();
-        let text = Tensor::new(self.config.centre(&led), &self.device)?.unsqueeze(0)?;
+        let text = match led.text.is_empty() {
+            true => none.clone(),
+            false => Tensor::new(self.config.centre(&led.text), &self.device)?,
+        };
         Ok(Wish {
-            text: text.repeat((count, 1))?,
+            text: text.unsqueeze(0)?.repeat((count, 1))?,
             style: vec![order.style; count],
             flip: vec![false; count],
         })
+    }
+
+    /// The tokens that were spelled in hexadecimal digits; none where they are not this model's.
+    pub fn spelled(&self, text: &str) -> Option<Digits> {
+        let pair = |at: usize| u8::from_str_radix(text.get(at..at + 2)?, 16).ok();
+        let count = TOKENS * self.config.digits();
+        let digits: Option<Vec<u8>> = (0..count).map(|at| pair(at * 2)).collect();
+        let digits = digits.filter(|_| text.len() == count * 2)?;
+        let levels = self.config.levels.iter().cycle();
+        let fit = digits.iter().zip(levels).all(|(d, n)| usize::from(*d) < *n);
+        fit.then_some(Digits(digits))
     }
 
     /// Tokens to pictures.
@@ -216,6 +289,15 @@ impl Illuminator {
             digits.into_iter().map(|digit| digit as u8).collect(),
         ))
     }
+}
+
+/// A stream of chance for each picture; that of another purpose has a number.
+fn streams(order: &Order, purpose: Option<u64>) -> Vec<Rng> {
+    let seeds = order.seeds.iter().map(|seed| match purpose {
+        None => *seed,
+        Some(purpose) => derive(*seed, purpose),
+    });
+    seeds.map(Rng::new).collect()
 }
 
 /// -1 to 1 as bytes; no colour is stronger than its opacity.

@@ -3,14 +3,15 @@
 //! Written on the zip library alone: an e-book is an archive of a few files, and the libraries
 //! that make one say nothing of accessibility. `tests/it/interop.rs` has epubcheck look at it.
 
-use super::html::{STYLE, escaped, paragraphs};
+use super::html::{STYLE, escaped, figure, paragraphs};
 use super::pages::{self, Piece, Span};
 use super::text::{Names, authors, title};
 use super::{ExportError, Extent, Meta};
-use crate::story::Story;
 use crate::story::sentence::excerpt;
+use crate::story::{NodeId, Picture, Story};
 use sha2::{Digest, Sha256};
 use std::io::{Cursor, Write};
+use std::sync::Arc;
 use zip::write::SimpleFileOptions;
 use zip::{CompressionMethod, ZipWriter};
 
@@ -21,41 +22,57 @@ struct Chapter {
 
 pub fn book(story: &Story, extent: Extent, meta: &Meta) -> Result<Vec<u8>, ExportError> {
     let names = Names::of(story, meta);
-    let pieces = pages::pieces(&story.path());
+    let pieces = pages::illustrated(story, &story.path());
+    let images: Vec<Image> = pages::pictures(story, extent)
+        .into_iter()
+        .filter_map(|id| Some((id, meta.picture(id)?)))
+        .collect();
+    let source = |id| {
+        let there = images.iter().any(|(known, _)| *known == id);
+        there.then(|| format!("images/{}", Picture::file(id)))
+    };
+    let figure = |id| figure(story, id, source(id));
     let mut chapters: Vec<Chapter> = split(&pieces)
         .into_iter()
         .map(|(heading, pieces)| Chapter {
             title: heading.unwrap_or_else(|| meta.title.clone()),
-            body: paragraphs(&pieces, &names),
+            body: paragraphs(&pieces, &names, &figure),
         })
         .collect();
     if extent == Extent::Tree {
         chapters.extend(pages::branches(story).iter().map(|branch| Chapter {
             title: title(story, branch),
-            body: paragraphs(&branch.pieces, &names),
+            body: paragraphs(&branch.pieces, &names, &figure),
         }));
     }
     let by = escaped(&authors(&pieces));
     if let Some(last) = chapters.last_mut() {
         last.body += &format!("<p class=\"about\">{by}.</p>\n");
     }
-    let archive = archive(&chapters, meta);
+    let archive = archive(&chapters, &images, meta);
     archive.map_err(|error| ExportError::Card(error.to_string()))
 }
 
-fn archive(chapters: &[Chapter], meta: &Meta) -> zip::result::ZipResult<Vec<u8>> {
+/// A picture's number and file.
+type Image = (NodeId, Arc<[u8]>);
+
+fn archive(chapters: &[Chapter], images: &[Image], meta: &Meta) -> zip::result::ZipResult<Vec<u8>> {
     let mut out = ZipWriter::new(Cursor::new(Vec::new()));
     // The kind of file stands first and plain, so that it can be told from the first bytes.
     let stored = SimpleFileOptions::default().compression_method(CompressionMethod::Stored);
     out.start_file("mimetype", stored)?;
     out.write_all(b"application/epub+zip")?;
     let packed = SimpleFileOptions::default();
+    for (id, bytes) in images {
+        out.start_file(format!("EPUB/images/{}", Picture::file(*id)), stored)?;
+        out.write_all(bytes)?;
+    }
     let mut put = |name: &str, text: &str| -> zip::result::ZipResult<()> {
         out.start_file(name, packed)?;
         Ok(out.write_all(text.as_bytes())?)
     };
     put("META-INF/container.xml", CONTAINER)?;
-    put("EPUB/package.opf", &package(chapters, meta))?;
+    put("EPUB/package.opf", &package(chapters, images, meta))?;
     put("EPUB/nav.xhtml", &contents(chapters, meta))?;
     put("EPUB/style.css", STYLE)?;
     for (at, chapter) in chapters.iter().enumerate() {
@@ -69,13 +86,37 @@ fn archive(chapters: &[Chapter], meta: &Meta) -> zip::result::ZipResult<Vec<u8>>
     Ok(out.finish()?.into_inner())
 }
 
+/// Of a book with pictures.
+const VISUAL: &str = r#"    <meta property="schema:accessMode">visual</meta>
+    <meta property="schema:accessibilityFeature">alternativeText</meta>
+"#;
+
 const CONTAINER: &str = r#"<?xml version="1.0" encoding="UTF-8"?>
 <container version="1.0" xmlns="urn:oasis:names:tc:opendocument:xmlns:container">
   <rootfiles><rootfile full-path="EPUB/package.opf" media-type="application/oebps-package+xml"/></rootfiles>
 </container>
 "#;
 
-fn package(chapters: &[Chapter], meta: &Meta) -> String {
+fn package(chapters: &[Chapter], images: &[Image], meta: &Meta) -> String {
+    let pictures: String = images
+        .iter()
+        .map(|(id, _)| {
+            format!(
+                "    <item id=\"picture-{id}\" href=\"images/{}\" media-type=\"image/png\"/>\n",
+                Picture::file(*id)
+            )
+        })
+        .collect();
+    let (visual, summary) = match images.is_empty() {
+        true => (
+            "",
+            "Text alone, in reading order, with headings and a table of contents.",
+        ),
+        false => (
+            VISUAL,
+            "Text in reading order, with headings and a table of contents; every picture is described.",
+        ),
+    };
     let items: String = (1..=chapters.len())
         .map(|n| format!("    <item id=\"chapter-{n}\" href=\"chapter-{n}.xhtml\" media-type=\"application/xhtml+xml\"/>\n"))
         .collect();
@@ -95,17 +136,17 @@ fn package(chapters: &[Chapter], meta: &Meta) -> String {
     <dc:language>{language}</dc:language>
     <meta property="dcterms:modified">{modified}</meta>
     <meta property="schema:accessMode">textual</meta>
-    <meta property="schema:accessModeSufficient">textual</meta>
+{visual}    <meta property="schema:accessModeSufficient">textual</meta>
     <meta property="schema:accessibilityFeature">tableOfContents</meta>
     <meta property="schema:accessibilityFeature">readingOrder</meta>
     <meta property="schema:accessibilityFeature">structuralNavigation</meta>
     <meta property="schema:accessibilityHazard">none</meta>
-    <meta property="schema:accessibilitySummary">Text alone, in reading order, with headings and a table of contents.</meta>
+    <meta property="schema:accessibilitySummary">{summary}</meta>
   </metadata>
   <manifest>
     <item id="nav" href="nav.xhtml" media-type="application/xhtml+xml" properties="nav"/>
     <item id="style" href="style.css" media-type="text/css"/>
-{items}  </manifest>
+{items}{pictures}  </manifest>
   <spine>
 {spine}  </spine>
 </package>
@@ -195,10 +236,12 @@ fn split(pieces: &[Piece]) -> Vec<(Option<String>, Vec<Piece>)> {
                 if let Some(heading) = heading(line).filter(|_| fresh && line.ends_with('\n')) {
                     give(&mut own.spans, span, &mut words);
                     let told = std::mem::take(&mut own.spans);
+                    // The pictures stand after all of it.
                     last(
                         &mut chapters,
                         Piece {
                             spans: told,
+                            pictures: Vec::new(),
                             ..own.clone()
                         },
                     );
@@ -224,7 +267,8 @@ fn give(spans: &mut Vec<Span>, span: &Span, words: &mut String) {
 }
 
 fn last(chapters: &mut [(Option<String>, Vec<Piece>)], piece: Piece) {
-    let says = piece.spans.iter().any(|span| !span.text.trim().is_empty());
+    let says =
+        piece.spans.iter().any(|span| !span.text.trim().is_empty()) || !piece.pictures.is_empty();
     if let Some((_, pieces)) = chapters.last_mut().filter(|_| says) {
         pieces.push(piece);
     }

@@ -5,12 +5,17 @@
 use super::pages::{self, Piece};
 use super::text::{Names, authors, title};
 use super::{Extent, Meta};
-use crate::story::Story;
+use crate::story::untrusted::clean_line;
+use crate::story::{NodeId, Story};
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD as STANDARD;
 
 /// Quiet on paper and on a screen; who wrote what is seen where the reader asks for it.
 pub const STYLE: &str = "\
 body { font-family: Georgia, serif; line-height: 1.5; max-width: 38em; margin: 2em auto; padding: 0 1em; }
 p { margin: 0 0 0.8em; }
+figure { margin: 1.2em 0; text-align: center; }
+img { max-width: 100%; height: auto; }
 .speaker { font-weight: bold; }
 .prompt, .writer, .edited { background: rgba(180, 140, 60, 0.14); }
 .edited { text-decoration: underline dotted; }
@@ -20,14 +25,19 @@ footer, .about { color: #666; font-size: 0.85em; }
 
 pub fn page(story: &Story, extent: Extent, meta: &Meta) -> String {
     let names = Names::of(story, meta);
-    let pieces = pages::pieces(&story.path());
+    let pieces = pages::illustrated(story, &story.path());
+    let inside = |id| {
+        let bytes = meta.picture(id)?;
+        Some(format!("data:image/png;base64,{}", STANDARD.encode(bytes)))
+    };
+    let figure = |id| figure(story, id, inside(id));
     let mut body = format!("<main>\n<h1>{}</h1>\n", escaped(&meta.title));
-    body += &paragraphs(&pieces, &names);
+    body += &paragraphs(&pieces, &names, &figure);
     body += "</main>\n";
     if extent == Extent::Tree {
         for branch in pages::branches(story) {
             let title = escaped(&title(story, &branch));
-            let told = paragraphs(&branch.pieces, &names);
+            let told = paragraphs(&branch.pieces, &names, &figure);
             body += &format!("<details>\n<summary>{title}</summary>\n{told}</details>\n");
         }
     }
@@ -48,7 +58,7 @@ pub fn page(story: &Story, extent: Extent, meta: &Meta) -> String {
 }
 
 /// The words of pieces, an empty line between paragraphs; each author's words in a span.
-pub fn paragraphs(pieces: &[Piece], names: &Names) -> String {
+pub fn paragraphs(pieces: &[Piece], names: &Names, figure: &dyn Fn(NodeId) -> String) -> String {
     let mut paper = Paper::default();
     for piece in pieces {
         if !piece.gap.is_empty() {
@@ -61,9 +71,28 @@ pub fn paragraphs(pieces: &[Piece], names: &Names) -> String {
         for span in &piece.spans {
             paper.words(span.by.name(), &span.text);
         }
+        for picture in &piece.pictures {
+            paper.end();
+            paper.done += &figure(*picture);
+        }
     }
     paper.end();
     paper.done
+}
+
+/// A picture from where its file is to be had; words in its place where there is none.
+pub fn figure(story: &Story, id: NodeId, source: Option<String>) -> String {
+    let Some(picture) = story.picture(id) else {
+        return String::new();
+    };
+    let title = escaped(&clean_line(&picture.how.title()));
+    let (width, height) = (picture.width, picture.height);
+    match source {
+        Some(source) => format!(
+            "<figure><img src=\"{source}\" alt=\"{title}\" width=\"{width}\" height=\"{height}\"/></figure>\n"
+        ),
+        None => format!("<p class=\"about\">[A picture whose file is missing: {title}]</p>\n"),
+    }
 }
 
 #[derive(Default)]

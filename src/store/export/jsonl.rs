@@ -12,8 +12,19 @@ pub fn messages(story: &Story, extent: Extent, meta: &Meta) -> String {
         Extent::Tree => pages::leaves(story).into_iter().map(Some).collect(),
     };
     let lines = ends.into_iter().map(|end| {
-        let messages = conversation(story, &story.path_to(end), meta);
-        format!("{}\n", json!({ "messages": messages }))
+        let path = story.path_to(end);
+        let mut row = json!({ "messages": conversation(story, &path, meta) });
+        let pictures: Vec<Value> = story
+            .pictures_on(&path)
+            .into_iter()
+            .filter_map(|(_, id)| story.picture(id))
+            .map(|picture| json!({ "shows": picture.how.title(), "sha256": picture.sha256 }))
+            .collect();
+        // Beside the words: what is learned from is the story alone.
+        if !pictures.is_empty() {
+            row["pictures"] = pictures.into();
+        }
+        format!("{row}\n")
     });
     lines.collect()
 }

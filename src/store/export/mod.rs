@@ -14,12 +14,15 @@ mod pages;
 mod tavern;
 mod text;
 
-use crate::story::Story;
+use crate::model::gan::reading::LARGEST;
 use crate::story::lore::Book;
 use crate::story::nearest::nearest;
+use crate::story::{NodeId, Picture, Story};
+use std::collections::BTreeMap;
 use std::fs::{self, OpenOptions};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 /// What a story can be written as.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -123,8 +126,25 @@ pub struct Meta {
     pub system: String,
     /// BCP 47; empty where it is not known.
     pub language: String,
-    /// The session's folder, where a card's own file is.
+    /// The session's folder, where a card's own file and the pictures are.
     pub folder: Option<PathBuf>,
+    /// Files of pictures that are in no folder: a private session's.
+    pub held: BTreeMap<NodeId, Arc<[u8]>>,
+    /// The name of the folder for files that go beside the export; none where nothing can.
+    pub beside: Option<String>,
+}
+
+impl Meta {
+    /// The file of a picture; none where it is missing.
+    pub fn picture(&self, id: NodeId) -> Option<Arc<[u8]>> {
+        if let Some(held) = self.held.get(&id) {
+            return Some(held.clone());
+        }
+        let path = super::pictures::path(self.folder.as_deref()?, id);
+        let small = fs::metadata(&path).is_ok_and(|it| it.len() <= LARGEST as u64);
+        let bytes = fs::read(&path).ok().filter(|_| small)?;
+        Some(bytes.into())
+    }
 }
 
 /// How much of a story is written.
@@ -212,7 +232,9 @@ pub fn bytes(
     path: &Path,
 ) -> Result<Vec<u8>, ExportError> {
     let of_story = !matches!(format, Format::Card | Format::WorldInfo | Format::Lorebook);
-    let says = story.path().iter().any(|passage| !passage.text.is_empty());
+    let path_of = story.path();
+    let says = path_of.iter().any(|passage| !passage.text.is_empty())
+        || !story.pictures_on(&path_of).is_empty();
     if of_story && !says && extent == Extent::Path {
         return Err(ExportError::Empty);
     }
@@ -229,6 +251,47 @@ pub fn bytes(
         Format::WorldInfo => line(&lore::tavern(&shelf(story)?)),
         Format::Lorebook => line(&lore::v3(&shelf(story)?)),
     })
+}
+
+/// The folder for the files that go beside an export of this name: one of its own, or the one
+/// that it had before where that is written over.
+pub fn beside(path: &Path, over: bool) -> String {
+    let stem = path.file_stem().unwrap_or_default().to_string_lossy();
+    let folder = path.parent().unwrap_or(Path::new(""));
+    let first = format!("{stem}-pictures");
+    let others = (2..).map(|n| format!("{stem}-pictures-{n}"));
+    let mut names = std::iter::once(first.clone()).chain(others);
+    match over {
+        true => first,
+        false => names
+            .find(|name| !folder.join(name).exists())
+            .unwrap_or(first),
+    }
+}
+
+/// Writes the files that go beside an export: the pictures of Markdown, which names them.
+pub fn put_beside(
+    story: &Story,
+    format: Format,
+    extent: Extent,
+    meta: &Meta,
+    path: &Path,
+) -> Result<(), ExportError> {
+    let (Format::Markdown, Some(name)) = (format, &meta.beside) else {
+        return Ok(());
+    };
+    let folder = path.parent().unwrap_or(Path::new("")).join(name);
+    for id in pages::pictures(story, extent) {
+        let Some(bytes) = meta.picture(id) else {
+            continue;
+        };
+        fs::create_dir_all(&folder).map_err(|source| ExportError::Io {
+            path: folder.clone(),
+            source,
+        })?;
+        put(&folder.join(Picture::file(id)), &bytes, true)?;
+    }
+    Ok(())
 }
 
 /// Writes a new file; one that is there is only written over where that was asked for.

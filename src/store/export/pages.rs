@@ -1,9 +1,10 @@
 //! A story as pieces for paper: who wrote what, what stands between, which branches there are.
 
+use super::Extent;
 use crate::story::{Author, NodeId, Passage, Story};
 
 /// One passage as a reader sees it: the edits inside it are part of it.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Piece {
     /// Its first and last part in the tree.
     pub first: NodeId,
@@ -16,6 +17,10 @@ pub struct Piece {
     /// What stands between it and the piece before it.
     pub gap: &'static str,
     pub spans: Vec<Span>,
+    /// Passages of the path up to its end.
+    pub until: usize,
+    /// The pictures that stand after it.
+    pub pictures: Vec<NodeId>,
 }
 
 /// Words by one author.
@@ -69,15 +74,34 @@ pub fn pieces(path: &[Passage]) -> Vec<Piece> {
     pieces
 }
 
+/// The pieces of a path that say or show something, with the pictures that stand after each. Those
+/// that stand before all words come with a piece without any.
+pub fn illustrated(story: &Story, path: &[Passage]) -> Vec<Piece> {
+    let mut pieces = pieces_with_empty(path);
+    let pictures = story.pictures_on(path);
+    if pictures.iter().any(|(after, _)| *after == 0) || pieces.is_empty() {
+        pieces.insert(0, Piece::default());
+    }
+    for (after, id) in pictures {
+        let at = pieces.iter().position(|piece| piece.until >= after);
+        let place = at.unwrap_or(pieces.len() - 1);
+        pieces[place].pictures.push(id);
+    }
+    pieces.retain(|piece| !piece.spans.is_empty() || !piece.pictures.is_empty());
+    pieces
+}
+
 /// The pieces of a path, with those that stand for what is not in the story.
 pub fn pieces_with_empty(path: &[Passage]) -> Vec<Piece> {
     let mut pieces: Vec<Piece> = Vec::new();
     let mut before: Option<&Passage> = None;
-    for passage in path.iter().filter(|passage| !passage.aside) {
+    let told = path.iter().enumerate().filter(|(_, it)| !it.aside);
+    for (at, passage) in told {
         let joins = passage.joins || passage.cut.is_some();
         match pieces.last_mut().filter(|_| joins) {
             Some(piece) => {
                 piece.last = passage.id;
+                piece.until = at + 1;
                 piece.whole = false;
             }
             None => pieces.push(Piece {
@@ -87,7 +111,8 @@ pub fn pieces_with_empty(path: &[Passage]) -> Vec<Piece> {
                 turn: passage.turn,
                 whole: passage.text.len() == passage.node.text.len(),
                 gap: before.map_or("", |before| gap(before, passage)),
-                spans: Vec::new(),
+                until: at + 1,
+                ..Piece::default()
             }),
         }
         if passage.text.is_empty() {
@@ -180,9 +205,38 @@ pub fn branches(story: &Story) -> Vec<Branch> {
         branches.push(Branch {
             after: path[new].parent,
             name: mark.map(|(name, _)| name.clone()).next(),
-            pieces: pieces(&path[new..]),
+            pieces: branch_of(story, &path, new),
         });
     }
     branches.retain(|branch| !branch.pieces.is_empty());
     branches
+}
+
+/// The pieces of a path from a passage on.
+fn branch_of(story: &Story, path: &[Passage], from: usize) -> Vec<Piece> {
+    let mut pieces = pieces_with_empty(&path[from..]);
+    for (after, id) in story.pictures_on(path) {
+        let at = after.checked_sub(from).filter(|after| *after > 0);
+        let piece = at.and_then(|after| pieces.iter_mut().find(|it| it.until >= after));
+        if let Some(piece) = piece {
+            piece.pictures.push(id);
+        }
+    }
+    pieces.retain(|piece| !piece.spans.is_empty() || !piece.pictures.is_empty());
+    pieces
+}
+
+/// Every picture that an export of this extent shows.
+pub fn pictures(story: &Story, extent: Extent) -> Vec<NodeId> {
+    let mut pieces = illustrated(story, &story.path());
+    if extent == Extent::Tree {
+        pieces.extend(branches(story).into_iter().flat_map(|branch| branch.pieces));
+    }
+    let mut found: Vec<NodeId> = pieces
+        .into_iter()
+        .flat_map(|piece| piece.pictures)
+        .collect();
+    found.sort_unstable();
+    found.dedup();
+    found
 }

@@ -3,16 +3,18 @@
 use super::pages::{self, Piece};
 use super::{Extent, Meta};
 use crate::story::sentence::excerpt;
-use crate::story::{Author, Story};
+use crate::story::untrusted::clean_line;
+use crate::story::{Author, NodeId, Picture, Story};
 
 pub fn plain(story: &Story, extent: Extent, meta: &Meta) -> String {
     let names = Names::of(story, meta);
-    let mut text = flow(&pages::pieces(&story.path()), &names, |text| {
-        text.to_string()
-    });
+    let line = |id| format!("[Picture: {}]", shown(story, id));
+    let plain = |text: &str| text.to_string();
+    let pieces = pages::illustrated(story, &story.path());
+    let mut text = flow(&pieces, &names, plain, &line);
     if extent == Extent::Tree {
         for branch in pages::branches(story) {
-            let told = flow(&branch.pieces, &names, |text| text.to_string());
+            let told = flow(&branch.pieces, &names, plain, &line);
             let title = title(story, &branch);
             text += &format!("\n\n\n{title}\n\n{}", told.trim_start());
         }
@@ -22,13 +24,20 @@ pub fn plain(story: &Story, extent: Extent, meta: &Meta) -> String {
 
 pub fn markdown(story: &Story, extent: Extent, meta: &Meta) -> String {
     let names = Names::of(story, meta);
-    let pieces = pages::pieces(&story.path());
+    let pieces = pages::illustrated(story, &story.path());
+    let line = |id| {
+        let title = bracketless(&shown(story, id));
+        match meta.beside.as_ref().filter(|_| meta.picture(id).is_some()) {
+            Some(folder) => format!("![{title}](<{folder}/{}>)", Picture::file(id)),
+            None => format!("*Picture: {title}*"),
+        }
+    };
     let mut text = format!("# {}\n\n", escaped(&meta.title));
-    text += flow(&pieces, &names, escaped).trim_start();
+    text += flow(&pieces, &names, escaped, &line).trim_start();
     if extent == Extent::Tree {
         for branch in pages::branches(story) {
             let title = escaped(&title(story, &branch));
-            let told = flow(&branch.pieces, &names, escaped);
+            let told = flow(&branch.pieces, &names, escaped, &line);
             text = format!("{}\n\n## {title}\n\n{}", text.trim_end(), told.trim_start());
         }
     }
@@ -65,16 +74,53 @@ impl Names {
     }
 }
 
-fn flow(pieces: &[Piece], names: &Names, shape: impl Fn(&str) -> String) -> String {
+/// Words after words, and each picture as a paragraph of its own.
+fn flow(
+    pieces: &[Piece],
+    names: &Names,
+    shape: impl Fn(&str) -> String,
+    picture: &dyn Fn(NodeId) -> String,
+) -> String {
     let mut text = String::new();
+    let mut apart = false;
     for piece in pieces {
-        text += piece.gap;
+        let words = shape(&piece.text());
+        match apart && !piece.spans.is_empty() {
+            true => text += "\n\n",
+            false => text += piece.gap,
+        }
         if let Some(name) = names.speaker(piece) {
             text += &format!("{}: ", shape(name));
         }
-        text += &shape(&piece.text());
+        text += match apart {
+            true => words.trim_start(),
+            false => &words,
+        };
+        apart &= piece.spans.is_empty();
+        for id in &piece.pictures {
+            let before = text.trim_end_matches([' ', '\n']).len();
+            text.truncate(before);
+            text += if before == 0 { "" } else { "\n\n" };
+            text += &picture(*id);
+            apart = true;
+        }
     }
     text
+}
+
+/// What a picture shows, on one line.
+fn shown(story: &Story, id: NodeId) -> String {
+    let picture = story.picture(id);
+    clean_line(&picture.map(|it| it.how.title()).unwrap_or_default())
+}
+
+/// What may stand between Markdown's brackets.
+fn bracketless(text: &str) -> String {
+    let open = |c: char| "[]*_`\\<".contains(c);
+    let bits = text
+        .chars()
+        .flat_map(|c| open(c).then_some('\\').into_iter().chain([c]));
+    bits.collect()
 }
 
 /// What a branch is called: its mark, or where it leaves the story.

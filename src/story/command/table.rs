@@ -1,5 +1,6 @@
 //! Every command there is: one row each.
 
+use super::draw::{grid, image, lerp, mix, restyle, scene, vary};
 use super::read::{
     diff, edit, lore, needed, none, number, reach, some, split, steps, swipe, wants,
 };
@@ -262,6 +263,62 @@ pub const COMMANDS: &[Spec] = &[
         help: "write a summary that is read in place of what no longer fits",
         completes: Completes::Nothing,
         parse: |rest| none(rest, "/summarize", Command::Summarize),
+    },
+    Spec {
+        name: "image",
+        aliases: &["img", "imagine"],
+        args: "[WORDS] [style=…] [n=N]",
+        help: "draw a picture here; without words, of the last passage (also seed= size= guidance=)",
+        completes: Completes::Styles,
+        parse: image,
+    },
+    Spec {
+        name: "scene",
+        aliases: &[],
+        args: "[WORDS] [style=…]",
+        help: "draw a wide picture: a backdrop and up to three things before it",
+        completes: Completes::Styles,
+        parse: scene,
+    },
+    Spec {
+        name: "grid",
+        aliases: &[],
+        args: "[WORDS] [style=all]",
+        help: "draw nine pictures, or one in every style; /pick takes one",
+        completes: Completes::Styles,
+        parse: grid,
+    },
+    Spec {
+        name: "vary",
+        aliases: &[],
+        args: "AMOUNT [N] [#PICTURE]",
+        help: "draw a picture anew in part: 0.1 a little, 0.9 nearly all of it",
+        completes: Completes::Styles,
+        parse: vary,
+    },
+    Spec {
+        name: "lerp",
+        aliases: &[],
+        args: "\"A\" \"B\" [N]",
+        help: "draw the way from one prompt or picture to another",
+        completes: Completes::Styles,
+        parse: lerp,
+    },
+    Spec {
+        name: "mix",
+        aliases: &[],
+        args: "#A #B",
+        help: "draw with half of one picture, led by the words of another",
+        completes: Completes::Styles,
+        parse: mix,
+    },
+    Spec {
+        name: "restyle",
+        aliases: &[],
+        args: "#PICTURE|FILE STYLE",
+        help: "draw a picture, or one of your own, in another style",
+        completes: Completes::Styles,
+        parse: restyle,
     },
     Spec {
         name: "context",

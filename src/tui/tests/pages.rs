@@ -1,7 +1,7 @@
 //! The page: laid out bit by bit, it is what it would be at once.
 
-use crate::story::record::{Ended, Head, Move, Record, Steps, Streamed};
-use crate::story::{Author, Node, NodeId, Status, Story};
+use crate::story::record::{Change, Ended, Head, Move, Record, Step, Steps, Streamed};
+use crate::story::{Author, Node, NodeId, Picture, Status, Story};
 use crate::tui::page::{Ink, Page};
 use proptest::prelude::*;
 
@@ -60,6 +60,34 @@ fn end(story: &mut Story, node: NodeId, status: Status) {
     );
 }
 
+/// A picture after the head.
+fn draw(story: &mut Story, wide: bool) -> NodeId {
+    let (id, parent) = (story.next_id(), story.head());
+    let picture = Picture {
+        sha256: String::new(),
+        width: if wide { 128 } else { 64 },
+        height: 64,
+        beside: None,
+        how: Default::default(),
+    };
+    let node = Node {
+        id,
+        parent,
+        aside: true,
+        picture: Some(Box::new(picture)),
+        ..Node::default()
+    };
+    apply(story, Record::Node(node));
+    let shown = Change::Shown {
+        node: id,
+        shown: true,
+    };
+    let changes = vec![shown];
+    let why = Move::Draw;
+    apply(story, Record::Step(Step { why, changes }));
+    id
+}
+
 fn shown(page: &Page) -> Vec<String> {
     page.rows()
         .map(|row| row.into_iter().map(|(text, _)| text).collect())
@@ -95,7 +123,7 @@ fn words() -> impl Strategy<Value = String> {
 proptest! {
     #[test]
     fn streaming_undo_and_resizing_leave_no_trace(
-        steps in prop::collection::vec((0usize..6, words()), 1..30),
+        steps in prop::collection::vec((0usize..8, words()), 1..30),
         widths in prop::collection::vec(4usize..20, 30),
     ) {
         let mut story = Story::default();
@@ -105,6 +133,7 @@ proptest! {
                 (0..=2, Some(node)) => say(&mut story, node, text),
                 (_, Some(node)) => end(&mut story, node, Status::Complete),
                 (0, None) => _ = add(&mut story, Author::User, text, text.len() % 2 == 0),
+                (6 | 7, None) => _ = draw(&mut story, *step == 7),
                 (1 | 2, None) => _ = add(&mut story, Author::Model, text, text.len() % 3 == 0),
                 (_, None) => {
                     let steps = story.steps().0.min(text.len() % 3);
@@ -115,6 +144,10 @@ proptest! {
             page.show(&story, None);
             page.fit(width, 12);
             prop_assert_eq!(shown(&page), fresh(&story, width, 12));
+            let mut other = Page::default();
+            other.show(&story, None);
+            other.fit(width, 12);
+            prop_assert_eq!(page.pictures(), other.pictures());
         }
     }
 }
@@ -186,4 +219,31 @@ fn where_the_model_begins_to_read_is_marked() {
     page.show(&story, None);
     page.fit(40, 9);
     assert_eq!(shown(&page), ["The sea was grey and still."]);
+}
+
+#[test]
+fn a_picture_stands_after_its_passage_and_may_be_seen_in_part() {
+    let mut story = Story::default();
+    add(&mut story, Author::User, "The sea was grey.", false);
+    let picture = draw(&mut story, false);
+    add(&mut story, Author::User, " It rained.", false);
+    let mut page = Page::default();
+    page.show(&story, None);
+    page.fit(24, 18);
+    let rows = shown(&page);
+    assert_eq!(rows[0], "The sea was grey.");
+    let caption = rows.iter().position(|row| row.contains("#1")).unwrap();
+    // A square of 24 columns is 12 rows high, which is two thirds of 18.
+    let found = page.pictures();
+    let block = found[0].1;
+    assert_eq!(
+        (found[0].0, block.node, block.width, block.height),
+        (2, picture, 24, 12)
+    );
+    assert_eq!(caption, 2 + 12);
+    assert_eq!(rows.last().unwrap(), "It rained.");
+    // At the story's end a low pane has only the lower two of its three rows.
+    page.fit(24, 5);
+    let (top, block) = page.pictures()[0];
+    assert_eq!((top, block.height), (-1, 3));
 }

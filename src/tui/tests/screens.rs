@@ -1,6 +1,7 @@
 //! What the writer sees, as snapshots with their colours.
 
 use super::*;
+use crate::story::picture::{Drawing, Layer, Provenance};
 
 #[test]
 fn the_first_screen_says_what_to_do() {
@@ -171,6 +172,8 @@ fn no_size_is_too_small() {
         "日本語の文章と a lighthouse",
         " and\n\n👩‍🚀 a long long line of it.",
     );
+    desk.enter("/image a lamp");
+    drawn(&mut desk, &["a lamp"]);
     for stage in 0..5 {
         match stage {
             1 => desk.app.paste("typed\nin\nthree 日本"),
@@ -193,4 +196,108 @@ fn no_size_is_too_small() {
             }
         }
     }
+}
+
+/// Four colours, and nothing around them.
+fn four_colours() -> Layer {
+    let pixel = |at: usize| {
+        let (x, y) = (at % 64, at / 64);
+        match (x, y) {
+            _ if x.min(y) < 8 || x.max(y) >= 56 => [0; 4],
+            (0..32, 0..32) => [200, 0, 0, 255],
+            (_, 0..32) => [0, 200, 0, 255],
+            (0..32, _) => [0, 0, 200, 255],
+            _ => [200, 200, 0, 255],
+        }
+    };
+    Layer {
+        size: 64,
+        pixels: (0..64 * 64).flat_map(pixel).collect(),
+    }
+}
+
+/// The engine's answer to a command that draws.
+fn drawn(desk: &mut Desk, prompts: &[&str]) {
+    let node = desk.app.studio.story().next_id();
+    let drawing = |prompt: &&str| Drawing {
+        layers: vec![four_colours()],
+        how: Provenance {
+            prompt: prompt.to_string(),
+            concepts: vec![("lamp".to_string(), 0.8)],
+            style: Some("noto".to_string()),
+            size: 64,
+            ..Provenance::default()
+        },
+    };
+    let drawings = prompts.iter().map(drawing).collect();
+    desk.app.absorb(Event::Drawn { node, drawings });
+    let (status, stats) = (Status::Complete, Stats::default());
+    let node = Some(node);
+    desk.app.absorb(Event::Done {
+        node,
+        status,
+        stats,
+    });
+}
+
+#[test]
+fn a_picture_stands_on_the_page() {
+    let mut desk = desk();
+    desk.resize(60, 24);
+    desk.answered("The lamp", " was lit.")
+        .enter("/image a lamp");
+    assert!(desk.text().contains("drawing"), "{}", desk.text());
+    desk.enter("/retry");
+    assert!(desk.text().contains("Still at work"), "{}", desk.text());
+    desk.press_with(KeyModifiers::CONTROL, KeyCode::Char('u'));
+    drawn(&mut desk, &["a lamp"]);
+    insta::assert_snapshot!(desk.screen());
+    desk.enter("/undo");
+    assert!(!desk.text().contains('▀'), "{}", desk.text());
+}
+
+#[test]
+fn a_list_of_pictures_shows_the_one_that_is_chosen() {
+    let mut desk = desk();
+    desk.resize(70, 16);
+    desk.answered("The lamp", " was lit.")
+        .enter("/grid a lamp n=2");
+    drawn(&mut desk, &["a lamp", "another lamp"]);
+    insta::assert_snapshot!(desk.text());
+    desk.press(KeyCode::Down).press(KeyCode::Enter);
+    let text = desk.text();
+    assert!(
+        text.contains("Picture #3, version 2 of 2: another lamp"),
+        "{text}"
+    );
+}
+
+#[test]
+fn without_colour_a_picture_is_words() {
+    let mut desk = desk_with(Settings::default(), Options::default());
+    desk.resize(60, 24);
+    desk.answered("The lamp", " was lit.")
+        .enter("/image a lamp");
+    drawn(&mut desk, &["a lamp"]);
+    let text = desk.text();
+    assert!(
+        text.contains("[picture #2 a lamp]") && !text.contains('▀'),
+        "{text}"
+    );
+}
+
+#[test]
+fn what_stops_a_drawing_says_so() {
+    let mut desk = desk();
+    desk.answered("The lamp", " was lit.")
+        .enter("/image a lamp");
+    let node = Some(desk.app.studio.story().next_id());
+    let (status, stats) = (Status::Stopped, Stats::default());
+    desk.app.absorb(Event::Done {
+        node,
+        status,
+        stats,
+    });
+    assert!(desk.text().contains("nothing was drawn"), "{}", desk.text());
+    assert!(!desk.app.studio.busy());
 }

@@ -1,0 +1,80 @@
+//! Pictures among the lines of a terminal: the terminal's own way where it has one, half-blocks
+//! everywhere else.
+
+use super::environment;
+use illumine::model::gan::reading::{scaled, to_show};
+use image::{DynamicImage, RgbaImage, imageops};
+use std::io::{IsTerminal, stdout};
+
+/// Cells that a picture is wide, and a sheet of several.
+const WIDE: u32 = 32;
+const SHEET: u32 = 60;
+/// Pixels of a picture on a sheet, and between two.
+const SMALL: u32 = 128;
+const GAP: u32 = 8;
+
+/// Whether pictures can be shown where the transcript goes.
+pub fn can() -> bool {
+    stdout().is_terminal() && environment::colour()
+}
+
+/// Shows a picture, or several as a sheet. What cannot be shown is no reason to fail: the line
+/// that is said with it names it too.
+pub fn show<T: AsRef<[u8]>>(files: &[T]) {
+    let pictures = files.iter().filter_map(|file| to_show(file.as_ref()).ok());
+    let pictures: Vec<RgbaImage> = pictures.collect();
+    let (sheet, cells) = match <[RgbaImage; 1]>::try_from(pictures) {
+        Ok([one]) => {
+            let wide = WIDE * one.width() / one.height().max(1);
+            (one, wide.min(2 * WIDE))
+        }
+        Err(several) if several.is_empty() => return,
+        Err(several) => (sheet(&several), SHEET),
+    };
+    let (columns, _) = viuer::terminal_size();
+    let config = viuer::Config {
+        transparent: true,
+        absolute_offset: false,
+        width: Some(cells.min(u32::from(columns.max(4)))),
+        ..viuer::Config::default()
+    };
+    let _ = viuer::print(&DynamicImage::ImageRgba8(sheet), &config);
+}
+
+/// Pictures in rows, the first at the top left.
+fn sheet(pictures: &[RgbaImage]) -> RgbaImage {
+    let columns = match pictures.len() as u32 {
+        count @ 0..=5 => count,
+        6..=9 => 3,
+        10..=16 => 4,
+        _ => 8,
+    };
+    let rows = (pictures.len() as u32).div_ceil(columns.max(1));
+    let place = |at: u32| at * (SMALL + GAP);
+    let mut sheet = RgbaImage::new(place(columns) - GAP, place(rows) - GAP);
+    for (at, picture) in (0..).zip(pictures) {
+        let longer = picture.width().max(picture.height()).max(1);
+        let fit = |side: u32| (side * SMALL / longer).max(1);
+        let size = (fit(picture.width()), fit(picture.height()));
+        let small = scaled(picture, size.0, size.1);
+        let (x, y) = (place(at % columns), place(at / columns));
+        imageops::replace(&mut sheet, &small, x.into(), y.into());
+    }
+    sheet
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use image::Rgba;
+
+    #[test]
+    fn a_sheet_has_a_place_for_each_picture() {
+        let colours = (0..9).map(|n| Rgba([n * 20, 0, 0, 255]));
+        let pictures: Vec<_> = colours.map(|c| RgbaImage::from_pixel(64, 64, c)).collect();
+        let sheet = sheet(&pictures);
+        assert_eq!(sheet.dimensions(), (3 * 136 - 8, 3 * 136 - 8));
+        assert_eq!(sheet.get_pixel(136 + 64, 136 + 64).0, [80, 0, 0, 255]);
+        assert_eq!(sheet.get_pixel(131, 64).0[3], 0);
+    }
+}

@@ -1,0 +1,139 @@
+//! Scenes: words are taken apart into a backdrop and what stands before it, and each part is drawn
+//! by itself. How the parts are put together is the store's.
+
+use super::DrawError;
+use super::desk::{Desk, Lead, named};
+use crate::model::sampler::rng::derive;
+use crate::story::picture::{Drawing, Layer, Provenance, Way};
+
+/// What stands before a backdrop at most.
+const SUBJECTS: usize = 3;
+/// The backdrop where none is named.
+const BACKDROP: &str = "sunrise over mountains";
+/// Words after which a place is named.
+const PLACES: &[&str] = &[
+    "in", "on", "at", "by", "under", "over", "through", "inside", "before", "behind", "above",
+    "below", "across", "against", "beneath", "along", "within", "outside", "amid", "into", "onto",
+    "upon",
+];
+/// Words that stand between things.
+const BETWEEN: &[&str] = &[
+    "and", "with", "beside", "near", "while", "as", "or", "then", "that", "which", "who",
+    "holding", "carrying", "wearing",
+];
+/// Words that name nothing.
+const ARTICLES: &[&str] = &[
+    "a", "an", "the", "his", "her", "its", "their", "my", "your", "our", "this", "that", "there",
+    "is", "are", "was", "were", "of", "to", "some",
+];
+
+/// The parts of a scene: the backdrop first.
+pub fn parts(words: &str) -> Vec<String> {
+    let (mut backdrop, mut subjects) = (None, Vec::new());
+    let (mut part, mut place): (Vec<&str>, bool) = (Vec::new(), false);
+    let mut end = |part: &mut Vec<&str>, place: bool| {
+        let begin = part.iter().position(|word| !is_in(ARTICLES, word));
+        let named = begin.map(|begin| part[begin..].join(" "));
+        part.clear();
+        match named {
+            None => {}
+            Some(named) if place && backdrop.is_none() => backdrop = Some(named),
+            Some(named) => subjects.push(named),
+        }
+    };
+    for word in words.split_whitespace() {
+        let bare = word.trim_matches(|c: char| !c.is_alphanumeric());
+        let (next_place, between) = (is_in(PLACES, bare), is_in(BETWEEN, bare));
+        if next_place || between {
+            end(&mut part, place);
+            place = next_place;
+            continue;
+        }
+        if !bare.is_empty() {
+            part.push(bare);
+        }
+        if word.ends_with([',', ';', '.', ':', '!', '?']) {
+            end(&mut part, place);
+            place = false;
+        }
+    }
+    end(&mut part, place);
+    subjects.truncate(SUBJECTS);
+    let backdrop = backdrop.unwrap_or_else(|| BACKDROP.to_string());
+    std::iter::once(backdrop).chain(subjects).collect()
+}
+
+fn is_in(list: &[&str], word: &str) -> bool {
+    list.iter().any(|known| known.eq_ignore_ascii_case(word))
+}
+
+impl Desk<'_> {
+    /// One scene for each seed.
+    pub(super) fn scene(&mut self, prompt: &str) -> Result<bool, DrawError> {
+        let parts = parts(prompt);
+        let styles = self.artist.styles(&self.request.style, None)?;
+        self.begin(styles.len() * self.request.seeds.len())?;
+        for style in styles {
+            for seed in self.request.seeds.clone() {
+                let lead = Lead {
+                    prompt,
+                    style,
+                    seed,
+                };
+                let Some(scene) = self.compose(&lead, &parts)? else {
+                    return Ok(false);
+                };
+                self.done.push(scene);
+                (self.told)(self.done.len(), self.total);
+            }
+        }
+        Ok(true)
+    }
+
+    fn compose(&mut self, lead: &Lead, parts: &[String]) -> Result<Option<Drawing>, DrawError> {
+        let (mut layers, mut concepts) = (Vec::new(), Vec::new());
+        for (at, part) in parts.iter().enumerate() {
+            let embedding = self.artist.embedding(part)?;
+            let seed = derive(lead.seed, at as u64);
+            let order = self.order(&embedding, lead.style, &[seed]);
+            let Some(drawn) = self.artist.illuminator.draw(&order, self.go_on)? else {
+                return Ok(None);
+            };
+            layers.extend(drawn.pictures.into_iter().map(|picture| Layer {
+                size: picture.size,
+                pixels: picture.pixels,
+            }));
+            concepts.extend(named(&drawn.concepts).into_iter().take(1));
+        }
+        let how = Provenance {
+            concepts,
+            way: Way::Scene {
+                parts: parts.to_vec(),
+            },
+            ..self.how(lead, &[])
+        };
+        Ok(Some(Drawing { layers, how }))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::parts;
+
+    #[test]
+    fn a_place_is_the_backdrop_and_things_stand_before_it() {
+        for (words, expected) in [
+            ("a ship on the sea under the moon", "sea|ship|moon"),
+            (
+                "The old keeper and his dog, a lamp in the tower.",
+                "tower|old keeper|dog|lamp",
+            ),
+            ("a red dragon", "sunrise over mountains|red dragon"),
+            ("in the forest", "forest"),
+            ("a cat, a dog, a fox, a bear in a wood", "wood|cat|dog|fox"),
+            ("", "sunrise over mountains"),
+        ] {
+            assert_eq!(parts(words).join("|"), expected, "{words}");
+        }
+    }
+}

@@ -1,0 +1,210 @@
+//! A picture from anywhere, as the illuminator's encoder takes it: PNG, JPEG, GIF or WebP, scaled
+//! into a square. The file is untrusted: its size in pixels is looked at before they are read.
+
+use super::Picture;
+use super::config::CHANNELS;
+use image::imageops::{FilterType, resize};
+use image::{ImageReader, Limits, Rgba, RgbaImage};
+use std::io::Cursor;
+
+/// Bytes of a file that is looked at.
+pub const LARGEST: usize = 64 << 20;
+/// Pixels of a picture that is looked at: those of a large camera.
+const PIXELS: u64 = 64_000_000;
+/// Bytes that reading may take.
+const MEMORY: u64 = 512 << 20;
+
+/// Why a file is no picture that can be read; each the end of a sentence.
+#[derive(Debug, thiserror::Error)]
+pub enum ReadError {
+    #[error("it is larger than {} MB", LARGEST >> 20)]
+    File,
+    #[error("it has more than {} million pixels", PIXELS / 1_000_000)]
+    Pixels,
+    #[error("it is no PNG, JPEG, GIF or WebP picture that can be read")]
+    Unreadable,
+}
+
+/// The picture of a file in a square of `size` pixels, what is left of it empty.
+pub fn read(file: &[u8], size: usize) -> Result<Picture, ReadError> {
+    let whole = premultiplied(decode(file)?);
+    let side = size as u32;
+    let longer = whole.width().max(whole.height()).max(1);
+    let scaled = |length: u32| {
+        let scaled = u64::from(length) * u64::from(side);
+        ((scaled + u64::from(longer) / 2) / u64::from(longer)).max(1) as u32
+    };
+    let (width, height) = (scaled(whole.width()), scaled(whole.height()));
+    let small = match (width, height) == whole.dimensions() {
+        true => whole,
+        false => resize(&whole, width, height, FilterType::CatmullRom),
+    };
+    let mut square = RgbaImage::new(side, side);
+    let (x, y) = ((side - width) / 2, (side - height) / 2);
+    image::imageops::replace(&mut square, &small, x.into(), y.into());
+    let mut pixels = square.into_raw();
+    // Scaling with a filter that overshoots may leave a colour stronger than its opacity.
+    for pixel in pixels.chunks_exact_mut(CHANNELS) {
+        let opacity = pixel[CHANNELS - 1];
+        pixel.iter_mut().for_each(|c| *c = (*c).min(opacity));
+    }
+    Ok(Picture { size, pixels })
+}
+
+/// A picture at another size. What is transparent has no colour that could run into the rest.
+pub fn scaled(picture: &RgbaImage, width: u32, height: u32) -> RgbaImage {
+    let whole = premultiplied(picture.clone());
+    let mut small = resize(&whole, width, height, FilterType::Triangle);
+    for Rgba([red, green, blue, opacity]) in small.pixels_mut() {
+        for colour in [red, green, blue] {
+            let straight = u16::from(*colour) * 255 / u16::from((*opacity).max(1));
+            *colour = straight.min(255) as u8;
+        }
+    }
+    small
+}
+
+/// The pixels of a file, straight RGBA.
+pub fn decode(file: &[u8]) -> Result<RgbaImage, ReadError> {
+    if file.len() > LARGEST {
+        return Err(ReadError::File);
+    }
+    let reader = || {
+        let reader = ImageReader::new(Cursor::new(file)).with_guessed_format();
+        let mut reader = reader.map_err(|_| ReadError::Unreadable)?;
+        let mut limits = Limits::default();
+        limits.max_alloc = Some(MEMORY);
+        reader.limits(limits);
+        Ok(reader)
+    };
+    let size = reader()?.into_dimensions();
+    let (width, height) = size.map_err(|_| ReadError::Unreadable)?;
+    if u64::from(width) * u64::from(height) > PIXELS {
+        return Err(ReadError::Pixels);
+    }
+    let read = reader()?.decode().map_err(|_| ReadError::Unreadable)?;
+    Ok(read.into_rgba8())
+}
+
+/// A picture as it is shown on a terminal, whose background nobody knows: one that is dark or
+/// bright all over lies on paper, or it might not be seen at all.
+pub fn to_show(file: &[u8]) -> Result<RgbaImage, ReadError> {
+    const PAPER: [u16; 3] = [0xf2, 0xe8, 0xd5];
+    let mut picture = decode(file)?;
+    let (mut sum, mut count) = (0u64, 0u64);
+    for Rgba([red, green, blue, opacity]) in picture.pixels() {
+        let [red, green, blue] = [red, green, blue].map(|colour| u64::from(*colour));
+        // Rec. 601, in thousandths.
+        sum += u64::from(*opacity) * (299 * red + 587 * green + 114 * blue);
+        count += u64::from(*opacity) * 1000;
+    }
+    let bright = sum.checked_div(count);
+    if bright.is_none_or(|bright| (60..=235).contains(&bright)) {
+        return Ok(picture);
+    }
+    for Rgba([red, green, blue, opacity]) in picture.pixels_mut() {
+        let own = u16::from(std::mem::replace(opacity, 255));
+        for (colour, paper) in [red, green, blue].into_iter().zip(PAPER) {
+            *colour = ((u16::from(*colour) * own + paper * (255 - own) + 127) / 255) as u8;
+        }
+    }
+    Ok(picture)
+}
+
+fn premultiplied(mut picture: RgbaImage) -> RgbaImage {
+    for Rgba([red, green, blue, opacity]) in picture.pixels_mut() {
+        for colour in [red, green, blue] {
+            *colour = ((u16::from(*colour) * u16::from(*opacity) + 127) / 255) as u8;
+        }
+    }
+    picture
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use image::ImageFormat;
+
+    fn file(picture: &RgbaImage, format: ImageFormat) -> Vec<u8> {
+        let mut bytes = Cursor::new(Vec::new());
+        let picture = image::DynamicImage::from(picture.clone());
+        let picture = match format {
+            ImageFormat::Jpeg => picture.to_rgb8().into(),
+            _ => picture,
+        };
+        picture.write_to(&mut bytes, format).unwrap();
+        bytes.into_inner()
+    }
+
+    #[test]
+    fn every_format_is_read_and_scaled_into_a_square() {
+        let wide = RgbaImage::from_pixel(200, 100, Rgba([200, 100, 0, 255]));
+        for format in [
+            ImageFormat::Png,
+            ImageFormat::Jpeg,
+            ImageFormat::Gif,
+            ImageFormat::WebP,
+        ] {
+            let picture = read(&file(&wide, format), 64).unwrap();
+            let at = |x: usize, y: usize| &picture.pixels[(y * 64 + x) * 4..][..4];
+            assert_eq!(at(32, 2), [0; 4], "{format:?}");
+            let middle = at(32, 32);
+            assert!(
+                middle[0].abs_diff(200) < 6 && middle[3] == 255,
+                "{format:?}: {middle:?}"
+            );
+        }
+        let faint = RgbaImage::from_pixel(64, 64, Rgba([255, 255, 255, 128]));
+        let picture = read(&file(&faint, ImageFormat::Png), 64).unwrap();
+        assert_eq!(picture.pixels[..4], [128; 4]);
+    }
+
+    #[test]
+    fn what_is_transparent_does_not_darken_what_is_not() {
+        let mut picture = RgbaImage::new(4, 4);
+        (0..8).for_each(|at| picture.put_pixel(at % 2, at / 2, Rgba([200, 0, 0, 255])));
+        for pixel in scaled(&picture, 3, 3)
+            .pixels()
+            .filter(|pixel| pixel.0[3] > 20)
+        {
+            assert!(pixel.0[0].abs_diff(200) < 4, "{pixel:?}");
+        }
+    }
+
+    #[test]
+    fn what_would_not_be_seen_lies_on_paper() {
+        let shown = |colour: [u8; 4]| {
+            let mut picture = RgbaImage::new(2, 1);
+            picture.put_pixel(0, 0, Rgba(colour));
+            let shown = to_show(&file(&picture, ImageFormat::Png)).unwrap();
+            [0, 1].map(|x| shown.get_pixel(x, 0).0)
+        };
+        assert_eq!(
+            shown([0, 0, 0, 255]),
+            [[0, 0, 0, 255], [0xf2, 0xe8, 0xd5, 255]]
+        );
+        assert_eq!(shown([255, 255, 250, 255])[1], [0xf2, 0xe8, 0xd5, 255]);
+        assert_eq!(shown([200, 60, 60, 255]), [[200, 60, 60, 255], [0; 4]]);
+        assert_eq!(shown([0; 4]), [[0; 4], [0; 4]]);
+    }
+
+    #[test]
+    fn what_is_no_picture_or_too_large_is_said() {
+        let whole = file(&RgbaImage::new(40, 40), ImageFormat::Png);
+        for end in 0..whole.len() - 12 {
+            assert!(read(&whole[..end], 64).is_err(), "cut at {end}");
+        }
+        // A header that claims 100,000 by 100,000 pixels, with its checksum put right.
+        let mut huge = whole.clone();
+        huge[16..20].copy_from_slice(&100_000u32.to_be_bytes());
+        huge[20..24].copy_from_slice(&100_000u32.to_be_bytes());
+        let sum = crc32fast::hash(&huge[12..29]);
+        huge[29..33].copy_from_slice(&sum.to_be_bytes());
+        assert!(matches!(read(&huge, 64), Err(ReadError::Pixels)));
+        assert!(read(b"no picture at all", 64).is_err());
+        assert!(matches!(
+            decode(&vec![0; LARGEST + 1]),
+            Err(ReadError::File)
+        ));
+    }
+}

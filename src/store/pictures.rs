@@ -1,0 +1,95 @@
+//! A session's pictures: `<session>/pictures/<number>.png`, each whole on the disk before the
+//! journal's record speaks of it.
+
+use super::journal::{make_private_dir, open_private, sync_dir};
+use super::{Journal, Sessions, StoreError};
+use crate::story::picture::Picture;
+use crate::story::{NodeId, Story};
+use sha2::{Digest, Sha256};
+use std::fs;
+use std::io::{ErrorKind, Write};
+use std::path::{Path, PathBuf};
+
+const FOLDER: &str = "pictures";
+
+/// SHA-256 in hexadecimal.
+pub fn sha256(bytes: &[u8]) -> String {
+    let digest = Sha256::digest(bytes);
+    digest.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// Where the file of a picture is, in a session's folder.
+pub fn path(session: &Path, id: NodeId) -> PathBuf {
+    session.join(FOLDER).join(Picture::file(id))
+}
+
+impl Journal {
+    /// Keeps a picture's file. It returns when the file is on the disk itself, so that a record
+    /// written after it never names a file that is not there.
+    pub fn keep_picture(&self, id: NodeId, bytes: &[u8]) -> Result<(), StoreError> {
+        self.writable()?;
+        let path = path(self.folder(), id);
+        let folder = self.folder().join(FOLDER);
+        if !folder.is_dir() {
+            make_private_dir(&folder, true)?;
+            sync_dir(self.folder());
+        }
+        // A file of this name that no record names is what a crash left behind.
+        let draft = path.with_extension("part");
+        let _ = fs::remove_file(&draft);
+        let mut file = open_private(&draft, true)?;
+        let written = file.write_all(bytes).and_then(|()| file.sync_all());
+        drop(file);
+        if let Err(error) = written.and_then(|()| fs::rename(&draft, &path)) {
+            let _ = fs::remove_file(&draft);
+            return Err(StoreError::io("write", &path, error));
+        }
+        sync_dir(&folder);
+        Ok(())
+    }
+}
+
+impl Sessions {
+    /// What is wrong with the files of a story's pictures, a sentence each.
+    pub fn picture_faults(&self, name: &str, story: &Story) -> Result<Vec<String>, StoreError> {
+        let folder = self.folder(name)?;
+        let fault = |id: NodeId, picture: &Picture| {
+            let file = format!("{FOLDER}/{}", Picture::file(id));
+            match fs::read(path(&folder, id)) {
+                Ok(bytes) if sha256(&bytes) == picture.sha256 => None,
+                Ok(_) => Some(format!(
+                    "picture #{id}: {file} is not what was drawn; it was changed or damaged"
+                )),
+                Err(error) if error.kind() == ErrorKind::NotFound => {
+                    Some(format!("picture #{id}: {file} is missing"))
+                }
+                Err(error) => Some(format!("picture #{id}: {file} cannot be read ({error})")),
+            }
+        };
+        let pictures = story.nodes().iter();
+        let pictures = pictures.filter_map(|node| Some((node.id, node.picture.as_deref()?)));
+        Ok(pictures.filter_map(|(id, it)| fault(id, it)).collect())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[cfg(unix)]
+    #[test]
+    fn a_picture_is_whole_private_and_where_its_number_says() {
+        use std::os::unix::fs::PermissionsExt;
+        let dir = tempfile::tempdir().unwrap();
+        let sessions = Sessions::new(dir.path());
+        let journal = sessions.create(Some("s"), "", "1").unwrap();
+        journal.keep_picture(7, b"first").unwrap();
+        journal.keep_picture(7, b"second").unwrap();
+        let path = dir.path().join("s/pictures/7.png");
+        assert_eq!(fs::read(&path).unwrap(), b"second");
+        let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+        assert_eq!((mode(&path), mode(path.parent().unwrap())), (0o600, 0o700));
+        let others = fs::read_dir(path.parent().unwrap()).unwrap().count();
+        assert_eq!(others, 1, "nothing half written stays");
+    }
+}

@@ -1,0 +1,230 @@
+//! Pictures once they are drawn: into the story, onto the page and away from it.
+
+use super::choices::Listed;
+use super::pictures::{Awaited, Kept};
+use super::{Notice, Outcome, Refusal, Studio, Work};
+use crate::store::picture::{encode, size};
+use crate::store::pictures;
+use crate::story::message::Fault;
+use crate::story::picture::{Drawing, Provenance};
+use crate::story::record::{Change, Move, Step};
+use crate::story::sentence::excerpt;
+use crate::story::{Author, Command, Event, Node, NodeId, Picture, Record, Status};
+
+impl Studio {
+    /// Puts a picture on the page in place of its other versions, and goes to its passage where
+    /// the story as it stands does not lead there.
+    pub(super) fn show(&mut self, id: NodeId) -> Result<Outcome, Refusal> {
+        let parent = self.story.node(id).and_then(|node| node.parent);
+        let path = self.story.path();
+        let here = parent.is_none() || path.iter().any(|passage| Some(passage.id) == parent);
+        let mut changes = self.instead(id, Some(id));
+        if !here {
+            changes.insert(0, Change::Head { to: parent });
+        }
+        if self.story.is_hidden(id) {
+            let hidden = false;
+            changes.push(Change::Hidden { node: id, hidden });
+        }
+        if !changes.is_empty() {
+            self.do_step(Move::Draw, changes)?;
+        }
+        let versions = self.story.picture_versions(id);
+        let at = versions.iter().position(|other| *other == id).unwrap_or(0);
+        let which = match versions.len() {
+            0 | 1 => String::new(),
+            count => format!(", version {} of {count}", at + 1),
+        };
+        let title = self.story.picture(id).map(|picture| picture.how.title());
+        let title = excerpt(&title.unwrap_or_default(), 60);
+        Ok(Outcome::Moved(format!("Picture #{id}{which}: {title}")))
+    }
+
+    /// What takes the versions of `of` from the page and puts `shown` there.
+    fn instead(&self, of: NodeId, shown: Option<NodeId>) -> Vec<Change> {
+        let others = self.story.picture_versions(of).into_iter();
+        let others = others.filter(|id| Some(*id) != shown && self.story.is_shown(*id));
+        let mut changes: Vec<Change> = others
+            .map(|node| Change::Shown { node, shown: false })
+            .collect();
+        let new = shown.filter(|id| !self.story.is_shown(*id));
+        changes.extend(new.map(|node| Change::Shown { node, shown: true }));
+        changes
+    }
+
+    /// Takes a picture from the page and puts it away.
+    pub(super) fn delete_picture(&mut self, id: NodeId) -> Result<Outcome, Refusal> {
+        let hide = Change::Hidden {
+            node: id,
+            hidden: true,
+        };
+        let mut changes = vec![hide];
+        if self.story.is_shown(id) {
+            changes.push(Change::Shown {
+                node: id,
+                shown: false,
+            });
+        }
+        self.do_step(Move::Delete, changes)?;
+        Ok(Outcome::Moved(format!(
+            "Picture #{id} is put away; /undo brings it back"
+        )))
+    }
+
+    /// Takes the engine's news of pictures; what is no such news comes back.
+    pub(super) fn drawing_news(&mut self, event: Event) -> Result<Vec<Notice>, Event> {
+        let Some(awaited) = self.awaited.clone() else {
+            return Err(event);
+        };
+        match event {
+            Event::Drawing { node, done, total } if node == awaited.node => {
+                self.work = Work::Drawing { done, total };
+                Ok(Vec::new())
+            }
+            Event::Drawn { node, drawings } if node == awaited.node => {
+                Ok(self.drew(&awaited, drawings))
+            }
+            Event::Done { node, status, .. } if node == Some(awaited.node) => {
+                self.awaited = None;
+                self.work = Work::Nothing;
+                Ok(match status {
+                    Status::Stopped => {
+                        vec![Notice::Info("Stopped; nothing was drawn".to_string())]
+                    }
+                    _ => Vec::new(),
+                })
+            }
+            Event::Failed { node, why, fault } if node == Some(awaited.node) => {
+                self.awaited = None;
+                self.work = Work::Nothing;
+                Ok(vec![Notice::Error(why, fault)])
+            }
+            other => Err(other),
+        }
+    }
+
+    /// Pictures come into the story.
+    fn drew(&mut self, awaited: &Awaited, drawings: Vec<Drawing>) -> Vec<Notice> {
+        let mut records = Vec::new();
+        let mut rows = Vec::new();
+        let several = drawings.len() > 1;
+        let first = self.story.next_id();
+        for (id, drawing) in (first..).zip(&drawings) {
+            let bytes = match encode(&drawing.layers, &drawing.how) {
+                Ok(bytes) => bytes,
+                Err(why) => {
+                    let why = format!("The picture cannot be kept: {why}");
+                    return vec![Notice::Error(why, Fault::Engine)];
+                }
+            };
+            let (width, height) = size(&drawing.how);
+            let own = several && id > first;
+            let picture = Picture {
+                sha256: pictures::sha256(&bytes),
+                width,
+                height,
+                beside: awaited.beside.or(own.then_some(first)),
+                how: drawing.how.clone(),
+            };
+            if let Err(refusal) = self.keep_picture(id, bytes) {
+                let seed = drawing.how.seed;
+                let why = format!("{refusal}; the picture is not kept, seed={seed} draws it again");
+                return vec![Notice::Error(why, Fault::Store)];
+            }
+            records.push(Record::Node(Node {
+                id,
+                parent: awaited.parent,
+                author: Author::Model,
+                aside: true,
+                status: Status::Complete,
+                picture: Some(Box::new(picture)),
+                ..Node::default()
+            }));
+            rows.push(listed(id, &drawing.how));
+        }
+        let Some(last) = drawings.first() else {
+            return Vec::new();
+        };
+        let mut changes = match awaited.beside {
+            Some(beside) => self.instead(beside, None),
+            None => Vec::new(),
+        };
+        changes.push(Change::Shown {
+            node: first,
+            shown: true,
+        });
+        let why = Move::Draw;
+        records.push(Record::Step(Step { why, changes }));
+        let kept = self.record(records).and_then(|()| self.sync());
+        let nodes: Vec<NodeId> = (first..).take(drawings.len()).collect();
+        let said = said(first, &last.how, nodes.len());
+        let mut notices = vec![Notice::Drawn { nodes, said }];
+        if let Err(refusal) = kept {
+            notices.push(Notice::Error(refusal.to_string(), Fault::Store));
+        }
+        if several {
+            self.listed.clone_from(&rows);
+            let title = "Pictures; /pick N puts another in this one's place".to_string();
+            notices.push(Notice::List(title, rows));
+        }
+        notices
+    }
+
+    /// A picture's file, on the disk before any record speaks of it.
+    fn keep_picture(&mut self, id: NodeId, bytes: Vec<u8>) -> Result<(), Refusal> {
+        self.ensure_journal()?;
+        match &self.journal {
+            Some(journal) => journal.keep_picture(id, &bytes)?,
+            None => drop(self.held.insert(id, bytes.into())),
+        }
+        Ok(())
+    }
+
+    /// How a picture came to be, a line each.
+    pub(super) fn why_picture(&self, id: NodeId, picture: &Picture) -> Vec<String> {
+        let how = &picture.how;
+        let mut lines = vec![
+            format!("#{id} is a picture of {}", how.title()),
+            format!("  taken for {}", how.said()),
+            format!(
+                "  style {}, seed {}, {}",
+                how.style.as_deref().unwrap_or("any"),
+                how.seed,
+                how.build
+            ),
+            format!(
+                "  {} rounds, temperature {}, guidance {}, {} by {} pixels",
+                how.steps, how.temperature, how.guidance, picture.width, picture.height
+            ),
+            format!("  weights {} on {}", how.weights, how.backend),
+            format!("  sha256 {}", picture.sha256),
+        ];
+        if let Some(Kept::File(path)) = self.picture(id) {
+            lines.push(format!("  in {}", path.display()));
+        }
+        let versions = self.story.picture_versions(id).len();
+        if versions > 1 {
+            lines.push(format!("  {versions} versions"));
+        }
+        lines
+    }
+}
+
+fn listed(id: NodeId, how: &Provenance) -> Listed {
+    let style = how.style.as_deref().unwrap_or("any style");
+    let title = excerpt(&how.title(), 80);
+    Listed {
+        label: format!("#{id} {style}, seed {}: {title}", how.seed),
+        command: Command::Goto(format!("#{id}")),
+    }
+}
+
+/// What was drawn, and of what.
+fn said(first: NodeId, how: &Provenance, count: usize) -> String {
+    let title = excerpt(&how.title(), 60);
+    let which = match count {
+        1 => format!("#{first}, seed {}", how.seed),
+        count => format!("{count} pictures from #{first} on"),
+    };
+    format!("I drew: {} (“{title}”, {which})", how.said())
+}

@@ -1,0 +1,335 @@
+//! What the picture commands do: `/image`, `/grid`, `/scene`, `/vary`, `/lerp`, `/mix`, `/restyle`.
+//!
+//! A picture is asked of the engine and, once drawn, is a passage without words beside the one
+//! that it illustrates. Its file is on the disk before the journal speaks of it.
+
+use super::{Outcome, Refusal, Studio, Work, cannot, derive};
+use crate::model::gan::reading::LARGEST;
+use crate::store::picture::provenance;
+use crate::store::pictures;
+use crate::story::command::{Draw, Wanted};
+use crate::story::context::{Context, Kind, Part};
+use crate::story::message::{Goal, Overflow, TextRequest};
+use crate::story::picture::{PictureRequest, Sight, Source, Style, Subject, Words};
+use crate::story::sentence::excerpt;
+use crate::story::untrusted::{clean, clean_line};
+use crate::story::{NodeId, Picture, Request, Settings, places};
+use std::path::PathBuf;
+use std::sync::Arc;
+
+/// The prompt that has the text model describe a passage.
+const TASK: &str = "picture";
+/// Pixels of a picture's file where no other size is asked for.
+const SIZE: u32 = 256;
+/// Letters of a passage that are described.
+const DESCRIBED: usize = 1500;
+/// A passage shorter than this is described with the one before it.
+const SHORT: usize = 80;
+/// Pictures of `/grid` and of `/lerp`.
+const GRID: usize = 9;
+const ROW: usize = 5;
+
+/// Pictures that the engine was asked for.
+#[derive(Clone, Debug)]
+pub(super) struct Awaited {
+    /// The number that the first will have.
+    pub(super) node: NodeId,
+    /// The passage that they illustrate.
+    pub(super) parent: Option<NodeId>,
+    /// They are versions of this picture.
+    pub(super) beside: Option<NodeId>,
+}
+
+/// Where the file of a picture is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Kept {
+    File(PathBuf),
+    /// Of a private session.
+    Memory(Arc<[u8]>),
+}
+
+impl Kept {
+    /// The bytes of the file; none where it is missing.
+    pub fn bytes(&self) -> Option<Arc<[u8]>> {
+        match self {
+            Kept::File(path) => {
+                let small = std::fs::metadata(path).is_ok_and(|it| it.len() <= LARGEST as u64);
+                let bytes = std::fs::read(path).ok().filter(|_| small)?;
+                Some(bytes.into())
+            }
+            Kept::Memory(bytes) => Some(bytes.clone()),
+        }
+    }
+}
+
+impl Studio {
+    /// Whether pictures are being drawn.
+    pub fn drawing(&self) -> bool {
+        self.awaited.is_some()
+    }
+
+    /// Where the file of a picture of the story is.
+    pub fn picture(&self, id: NodeId) -> Option<Kept> {
+        self.story.picture(id)?;
+        if let Some(bytes) = self.held.get(&id) {
+            return Some(Kept::Memory(bytes.clone()));
+        }
+        let folder = self.journal.as_ref()?.folder();
+        Some(Kept::File(pictures::path(folder, id)))
+    }
+
+    /// Styles that the illuminator knows by name.
+    pub fn styles(&self) -> &[String] {
+        &self.setup.styles
+    }
+
+    pub(super) fn draw(&mut self, what: Draw) -> Result<Outcome, Refusal> {
+        let parent = self.story.head();
+        match what {
+            Draw::Image(wanted) => {
+                let subject = Subject::Words(self.words(&wanted)?);
+                self.ask_for(subject, &wanted, 1, (parent, None))
+            }
+            Draw::Scene(wanted) => {
+                let subject = Subject::Scene(self.words(&wanted)?);
+                self.ask_for(subject, &wanted, 1, (parent, None))
+            }
+            Draw::Grid(wanted) => {
+                let every = wanted.style.as_deref().map(Style::named) == Some(Style::All);
+                let count = if every { 1 } else { GRID };
+                let subject = Subject::Words(self.words(&wanted)?);
+                self.ask_for(subject, &wanted, count, (parent, None))
+            }
+            Draw::Vary { amount, of, wanted } => {
+                let id = self.picture_named(of.as_deref())?;
+                let of = self.source(id)?;
+                let place = self.beside(id);
+                self.ask_for(Subject::Vary { of, amount }, &wanted, 1, place)
+            }
+            Draw::Lerp { from, to, wanted } => {
+                let at = PictureRequest::places(wanted.count.unwrap_or(ROW));
+                let (from, to) = (self.sight(&from)?, self.sight(&to)?);
+                let one = Wanted {
+                    count: Some(1),
+                    ..wanted
+                };
+                self.ask_for(Subject::Lerp { from, to, at }, &one, 1, (parent, None))
+            }
+            Draw::Mix { of, with, wanted } => {
+                let id = self.picture_named(Some(&of))?;
+                let (of, with) = (self.source(id)?, self.sight(&with)?);
+                self.ask_for(Subject::Mix { of, with }, &wanted, 1, (parent, None))
+            }
+            Draw::Restyle { of, style, wanted } => {
+                let wanted = Wanted {
+                    style: Some(style),
+                    ..wanted
+                };
+                let (of, place) = match self.picture_id(&of) {
+                    Some(id) => (self.source(id)?, self.beside(id)),
+                    None => (self.file_source(&of)?, (parent, None)),
+                };
+                let words = Some(wanted.words.trim()).filter(|words| !words.is_empty());
+                let words = words.map(|words| clean(words).into_owned());
+                self.ask_for(Subject::Restyle { of, words }, &wanted, 1, place)
+            }
+        }
+    }
+
+    fn ask_for(
+        &mut self,
+        subject: Subject,
+        wanted: &Wanted,
+        count: usize,
+        (parent, beside): (Option<NodeId>, Option<NodeId>),
+    ) -> Result<Outcome, Refusal> {
+        if let Some(journal) = &self.journal {
+            journal.writable()?;
+        }
+        let node = self.story.next_id();
+        let base = self.settings.sampling.seed.unwrap_or(self.setup.entropy);
+        // Short enough to be typed again.
+        let seed = wanted.seed.unwrap_or(derive(base, node) % 1_000_000_000);
+        let count = wanted.count.unwrap_or(count) as u64;
+        let style = wanted.style.as_deref().map(Style::named);
+        let request = PictureRequest {
+            node,
+            subject,
+            style: style.unwrap_or_default(),
+            seeds: (0..count).map(|n| seed.wrapping_add(n)).collect(),
+            temperature: wanted.temperature,
+            guidance: wanted.guidance,
+            steps: None,
+            size: wanted.size.unwrap_or(SIZE),
+            background: wanted.background.clone(),
+            build: self.setup.build.clone(),
+        };
+        self.awaited = Some(Awaited {
+            node,
+            parent,
+            beside,
+        });
+        if self.work == Work::Nothing {
+            self.work = Work::Drawing { done: 0, total: 0 };
+        }
+        self.engine.submit(Request::Picture(Box::new(request)));
+        Ok(Outcome::Asked)
+    }
+
+    /// The words that were given, or the last passage and how to ask for a line about it.
+    fn words(&mut self, wanted: &Wanted) -> Result<Words, Refusal> {
+        let words = clean(wanted.words.trim()).into_owned();
+        if !words.is_empty() {
+            return Ok(Words::Given(words));
+        }
+        let text = self.last_words();
+        if text.trim().is_empty() {
+            return Err(cannot(
+                "There is no passage to draw yet; say what to draw, as in /image a red dragon asleep",
+            ));
+        }
+        let ask = Box::new(self.description(&text)?);
+        Ok(Words::Passage { text, ask })
+    }
+
+    /// The last passage; more of the story where that says little.
+    fn last_words(&self) -> String {
+        let path = self.story.path();
+        let mut text = String::new();
+        for passage in path.iter().rev() {
+            text.insert_str(0, passage.text);
+            let joined = passage.joins || passage.cut.is_some();
+            if text.trim().len() >= SHORT && !joined {
+                break;
+            }
+        }
+        let from = text.len().saturating_sub(DESCRIBED);
+        let from = (from..).find(|at| text.is_char_boundary(*at));
+        text.split_off(from.unwrap_or(0))
+    }
+
+    /// What the text model is asked, to describe a passage in a line.
+    fn description(&mut self, text: &str) -> Result<TextRequest, Refusal> {
+        let wrong = |error: &dyn std::fmt::Display| cannot(&error.to_string());
+        let template = self.setup.prompts.find(TASK);
+        let template = template.map_err(|error| wrong(&error))?;
+        let line = text.split_whitespace().collect::<Vec<&str>>().join(" ");
+        let filled = template.fill(&[("passage".to_string(), line)]);
+        let filled = filled.map_err(|error| wrong(&error))?;
+        let sampling = template.over(Settings::default());
+        let sampling = sampling.map_err(|error| wrong(&error))?.sampling;
+        let parts = vec![
+            Part::plain(Kind::Voice, filled.voice.text),
+            Part::plain(Kind::Gap, "\n\n"),
+            Part::plain(Kind::Instruct, filled.begin),
+        ];
+        Ok(TextRequest {
+            node: self.story.next_id(),
+            context: Context::Prose {
+                parts,
+                after: String::new(),
+            },
+            seed: 0,
+            overflow: Overflow::Crop,
+            goal: Goal::Exact,
+            bans: Vec::new(),
+            heal: false,
+            begin: Vec::new(),
+            recall: None,
+            sampling,
+        })
+    }
+
+    /// The picture of this name: a number, or a passage that has one; without a name, the last.
+    fn picture_named(&self, name: Option<&str>) -> Result<NodeId, Refusal> {
+        let path = self.story.path();
+        let on_page = self.story.pictures_on(&path);
+        let Some(name) = name else {
+            let last = on_page.last().map(|(_, id)| *id);
+            return last
+                .ok_or_else(|| cannot("There is no picture on the page yet; /image draws one"));
+        };
+        let id = places::find(&self.story, name)?.node;
+        let own = id.filter(|id| self.story.picture(*id).is_some());
+        let on = |id: NodeId| {
+            let at = path.iter().position(|passage| passage.id == id)? + 1;
+            let there = on_page.iter().rev().find(|(after, _)| *after == at);
+            there.map(|(_, picture)| *picture)
+        };
+        own.or_else(|| on(id?)).ok_or_else(|| {
+            cannot(&format!(
+                "{} is no picture; /tree shows which passages are",
+                clean_line(&excerpt(name, 40))
+            ))
+        })
+    }
+
+    /// The picture that `#12` names; None for whatever else was meant.
+    fn picture_id(&self, name: &str) -> Option<NodeId> {
+        let number = name.strip_prefix('#').unwrap_or(name);
+        let id = number.parse().ok()?;
+        self.story.picture(id).map(|_| id)
+    }
+
+    fn source(&self, id: NodeId) -> Result<Source, Refusal> {
+        let how = self.story.picture(id).map(|picture| picture.how.clone());
+        let file = self.picture(id).and_then(|kept| kept.bytes());
+        let whole = how.as_ref().is_some_and(|how| !how.tokens.is_empty());
+        let file = match file {
+            Some(file) => file.to_vec(),
+            // Its tokens say all that is needed.
+            None if whole => Vec::new(),
+            None => return Err(cannot(&format!("The file of picture #{id} is missing"))),
+        };
+        let name = Picture::file(id);
+        Ok(Source { how, file, name })
+    }
+
+    fn file_source(&self, name: &str) -> Result<Source, Refusal> {
+        let path = self.file_named(name);
+        let shown = clean_line(&path.display().to_string());
+        let wrong = |why: &str| cannot(&format!("{shown} cannot be used: {why}"));
+        let known = std::fs::metadata(&path);
+        let known = known.map_err(|error| wrong(&error.to_string()))?;
+        if !known.is_file() {
+            return Err(wrong("it is no file"));
+        }
+        if known.len() > LARGEST as u64 {
+            return Err(wrong(&format!("it is larger than {} MB", LARGEST >> 20)));
+        }
+        let file = std::fs::read(&path).map_err(|error| wrong(&error.to_string()))?;
+        let how = provenance(&file).ok();
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        Ok(Source {
+            how,
+            file,
+            name: name.into_owned(),
+        })
+    }
+
+    /// A picture of the story, one in a file that says how it was made, or words.
+    fn sight(&self, name: &str) -> Result<Sight, Refusal> {
+        if let Some(picture) = self.picture_id(name).and_then(|id| self.story.picture(id)) {
+            return Ok(Sight::Picture(picture.how.clone()));
+        }
+        if name.starts_with('#') {
+            self.picture_named(Some(name))?;
+        }
+        if name.ends_with(".png") && self.file_named(name).is_file() {
+            let how = self.file_source(name)?.how;
+            let none = || cannot("That file does not say how it was made; give words in its place");
+            return how.map(Sight::Picture).ok_or_else(none);
+        }
+        match clean(name.trim()).into_owned() {
+            words if words.is_empty() => Err(cannot("There is nothing to draw in empty quotes")),
+            words => Ok(Sight::Prompt(words)),
+        }
+    }
+
+    /// Where a version of a picture stands: beside it.
+    fn beside(&self, id: NodeId) -> (Option<NodeId>, Option<NodeId>) {
+        let parent = self.story.node(id).and_then(|node| node.parent);
+        let first = self.story.picture(id).and_then(|picture| picture.beside);
+        (parent, Some(first.unwrap_or(id)))
+    }
+}

@@ -1,0 +1,283 @@
+//! Asks the terminal once, before any key is read, whether and how it shows pictures.
+//!
+//! ratatui-image would ask too, but from a thread that goes on reading keys where no answer comes,
+//! and what is typed meanwhile would be lost. So the question is asked here, in the library's own
+//! words: what is no answer comes back as typed, and after a while nothing is waited for.
+
+use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
+use ratatui_image::FontSize;
+use ratatui_image::picker::{Picker, ProtocolType};
+use std::io::{self, IsTerminal, Write};
+use std::os::fd::AsRawFd;
+use std::time::{Duration, Instant};
+
+/// What is known of the terminal before it is asked.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Hints {
+    /// It may be asked.
+    pub ask: bool,
+    /// Its surroundings say that it knows kitty's protocol, and no other program is between.
+    pub kitty: bool,
+    /// They say that it knows iTerm's.
+    pub iterm: bool,
+    /// It is far away, and answers late.
+    pub far: bool,
+}
+
+/// What the terminal said.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Answers {
+    kitty: bool,
+    sixel: bool,
+    /// Pixels of a cell: width and height.
+    cell: Option<(u16, u16)>,
+    /// It answered the last question: no more will come.
+    all: bool,
+}
+
+/// What came of asking.
+#[derive(Default)]
+pub struct Asked {
+    /// The protocol that the terminal knows, if it knows one.
+    pub picker: Option<Picker>,
+    /// What was typed meanwhile.
+    pub typed: String,
+    /// Answers that may come yet.
+    pub late: Late,
+}
+
+/// Asks, and waits for a moment. The terminal must be raw.
+pub fn ask(hints: Hints) -> Asked {
+    let there = io::stdin().is_terminal() && io::stdout().is_terminal();
+    if !hints.ask || !there {
+        return Asked::default();
+    }
+    // Whoever answers does so at once, unless the machine is busy or far away.
+    let patience = Duration::from_millis(if hints.far || hints.kitty { 3000 } else { 1000 });
+    let mut heard = Vec::new();
+    if question(hints.kitty).is_ok() {
+        listen(&mut heard, Instant::now() + patience);
+    }
+    let (answers, typed) = read(&heard);
+    Asked {
+        picker: picker(hints, answers),
+        typed,
+        late: Late {
+            expected: hints.kitty && !answers.all,
+            inside: 0,
+        },
+    }
+}
+
+/// An answer of kitty's that comes when nobody waits for it any more looks like keys: Alt+_, the
+/// answer, Alt+\. The other answers are told apart where keys are read.
+#[derive(Default)]
+pub struct Late {
+    expected: bool,
+    /// Keys of it that have come.
+    inside: usize,
+}
+
+/// No answer is longer.
+const LONGEST: usize = 64;
+
+impl Late {
+    /// Whether a key is part of such an answer, and not typed.
+    pub fn takes(&mut self, key: &KeyEvent) -> bool {
+        let alt = |c| key.code == KeyCode::Char(c) && key.modifiers.contains(KeyModifiers::ALT);
+        if !self.expected {
+            return false;
+        }
+        if self.inside == 0 && !alt('_') {
+            return false;
+        }
+        self.inside += 1;
+        if alt('\\') || self.inside > LONGEST {
+            *self = Late::default();
+        }
+        true
+    }
+}
+
+/// Kitty's graphics, the size of a cell, what the terminal is (attribute 4: sixel), and last what
+/// every terminal answers.
+fn question(kitty: bool) -> io::Result<()> {
+    let mut out = io::stdout().lock();
+    if kitty {
+        out.write_all(b"\x1b_Gi=31,s=1,v=1,a=q,t=d,f=24;AAAA\x1b\\")?;
+    }
+    out.write_all(b"\x1b[16t\x1b[c\x1b[5n")?;
+    out.flush()
+}
+
+fn listen(heard: &mut Vec<u8>, until: Instant) {
+    let mut polled = libc::pollfd {
+        fd: io::stdin().as_raw_fd(),
+        events: libc::POLLIN,
+        revents: 0,
+    };
+    while !read(heard).0.all && heard.len() < 4096 {
+        let left = until.saturating_duration_since(Instant::now()).as_millis();
+        // SAFETY: the pointer is that of one descriptor, which outlives the call.
+        let ready = unsafe { libc::poll(&mut polled, 1, left as libc::c_int) };
+        if ready <= 0 || polled.revents & libc::POLLIN == 0 {
+            return;
+        }
+        let mut some = [0u8; 256];
+        // SAFETY: the pointer and the length are those of an array that outlives the call. Read
+        // past the standard library, which would keep what comes after in a buffer of its own.
+        let count = unsafe { libc::read(polled.fd, some.as_mut_ptr().cast(), some.len()) };
+        match usize::try_from(count) {
+            Ok(count) if count > 0 => heard.extend(&some[..count]),
+            _ => return,
+        }
+    }
+}
+
+/// Answers among what came, and what was typed.
+fn read(heard: &[u8]) -> (Answers, String) {
+    let mut answers = Answers::default();
+    let mut typed = Vec::new();
+    let mut rest = heard;
+    while let Some((first, after)) = rest.split_first() {
+        let taken = match (first, after.first()) {
+            (0x1b, Some(b'[')) => after.iter().skip(1).position(|b| (0x40..=0x7e).contains(b)),
+            (0x1b, Some(b'_')) => after.windows(2).position(|two| two == b"\x1b\\"),
+            _ => None,
+        };
+        match taken {
+            Some(end) => {
+                answers.take(&after[..end + 2]);
+                rest = &after[end + 2..];
+            }
+            // The beginning of an answer whose end has not come.
+            None if *first == 0x1b => break,
+            None => {
+                typed.push(*first);
+                rest = after;
+            }
+        }
+    }
+    let typed = String::from_utf8_lossy(&typed);
+    let typed = typed.chars().filter(|c| !c.is_control()).collect();
+    (answers, typed)
+}
+
+impl Answers {
+    /// One answer without its escape.
+    fn take(&mut self, answer: &[u8]) {
+        let Ok(text) = std::str::from_utf8(answer) else {
+            return;
+        };
+        if let Some(kitty) = text.strip_prefix("_G") {
+            self.kitty |= kitty.contains(";OK");
+        } else if let Some(attributes) = text.strip_prefix("[?").and_then(|t| t.strip_suffix('c')) {
+            self.sixel |= attributes.split(';').any(|attribute| attribute == "4");
+        } else if let Some(size) = text.strip_prefix("[6;").and_then(|t| t.strip_suffix('t')) {
+            let size = size.split_once(';');
+            let size = size.and_then(|(high, wide)| Some((wide.parse().ok()?, high.parse().ok()?)));
+            self.cell = size.filter(|(wide, high)| *wide > 0 && *high > 0);
+        } else if text == "[0n" || text == "[3n" {
+            self.all = true;
+        }
+    }
+}
+
+/// Without the size of a cell no protocol's picture can be fitted into cells.
+fn picker(hints: Hints, answers: Answers) -> Option<Picker> {
+    // What the terminal says counts for more than what its surroundings say of it.
+    let protocol = match (answers.kitty, answers.sixel, hints.iterm) {
+        (true, ..) => ProtocolType::Kitty,
+        (_, true, _) => ProtocolType::Sixel,
+        (.., true) => ProtocolType::Iterm2,
+        _ => return None,
+    };
+    let cell = FontSize::from(answers.cell.or_else(window)?);
+    // The library would rather ask for itself; see above.
+    #[allow(deprecated)]
+    let mut picker = Picker::from_fontsize(cell);
+    picker.set_protocol_type(protocol);
+    Some(picker)
+}
+
+/// The size of a cell from that of the window, where the terminal tells it.
+fn window() -> Option<(u16, u16)> {
+    let size = crossterm::terminal::window_size().ok()?;
+    let cell = |pixels: u16, cells: u16| pixels.checked_div(cells).filter(|pixels| *pixels > 0);
+    Some((
+        cell(size.width, size.columns)?,
+        cell(size.height, size.rows)?,
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn answers_are_told_from_what_was_typed() {
+        let (answers, typed) = read(b"On\x1b_Gi=31;OK\x1b\\c\x1b[6;18;9te\x1b[?62;4;22c\x1b[0n");
+        let all = Answers {
+            kitty: true,
+            sixel: true,
+            cell: Some((9, 18)),
+            all: true,
+        };
+        assert_eq!((answers, typed.as_str()), (all, "Once"));
+        let (answers, typed) = read("\u{1b}[?1;2c\u{1b}[0né\u{7}".as_bytes());
+        let plain = Answers {
+            all: true,
+            ..Answers::default()
+        };
+        assert_eq!((answers, typed.as_str()), (plain, "é"));
+        let (answers, _) = read(b"\x1b_Gi=31;ENOSYS:no\x1b\\\x1b[6;0;0t\x1b[0");
+        assert_eq!(answers, Answers::default());
+    }
+
+    #[test]
+    fn an_answer_that_comes_late_is_not_typed() {
+        let key = |c, alt| {
+            let modifiers = if alt {
+                KeyModifiers::ALT
+            } else {
+                KeyModifiers::NONE
+            };
+            KeyEvent::new(KeyCode::Char(c), modifiers)
+        };
+        let mut late = Late {
+            expected: true,
+            inside: 0,
+        };
+        assert!(!late.takes(&key('O', false)));
+        assert!(late.takes(&key('_', true)));
+        assert!("Gi=31;OK".chars().all(|c| late.takes(&key(c, false))));
+        assert!(late.takes(&key('\\', true)));
+        assert!(!late.takes(&key('n', false)) && !late.takes(&key('_', true)));
+        assert!(!Late::default().takes(&key('_', true)));
+    }
+
+    #[test]
+    fn any_bytes_are_read() {
+        for seed in 0..2000u32 {
+            let bytes: Vec<u8> = (0..seed % 40)
+                .map(|n| {
+                    let x = seed.wrapping_mul(2654435761).wrapping_add(n * 40503);
+                    [0x1b, b'[', b'_', b'\\', b'c', b'6', b';', 0xff][(x >> 13) as usize % 8]
+                })
+                .collect();
+            let _ = read(&bytes);
+        }
+    }
+
+    #[test]
+    fn a_protocol_needs_the_size_of_a_cell() {
+        let sixel = Answers {
+            sixel: true,
+            cell: Some((9, 18)),
+            ..Answers::default()
+        };
+        let made = picker(Hints::default(), sixel).map(|it| it.protocol_type());
+        assert_eq!(made, Some(ProtocolType::Sixel));
+        assert!(picker(Hints::default(), Answers::default()).is_none());
+    }
+}
