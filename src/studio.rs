@@ -11,6 +11,7 @@ mod files;
 mod frame;
 mod keep;
 mod look;
+mod lore;
 mod moves;
 mod news;
 mod pictures;
@@ -73,6 +74,8 @@ pub struct Studio {
     /// Text that has come and is not journaled yet, for each passage being written.
     streamed: Vec<Streamed>,
     work: Work,
+    /// Questions and models that the engine was asked for, and has not answered yet.
+    asked: usize,
     /// The model that was asked for last.
     wanted: String,
     last_stats: Option<Stats>,
@@ -209,6 +212,7 @@ impl Studio {
             unsaved: Vec::new(),
             streamed: Vec::new(),
             work: Work::Nothing,
+            asked: 0,
             wanted: String::new(),
             last_stats: None,
             listed: Vec::new(),
@@ -314,7 +318,13 @@ impl Studio {
             done: 0,
             total: None,
         };
-        self.engine.submit(Request::Load { model });
+        self.ask_engine(Request::Load { model });
+    }
+
+    /// Submits what writes no passage; its end is counted.
+    fn ask_engine(&mut self, request: Request) {
+        self.asked += 1;
+        self.engine.submit(request);
     }
 
     /// Does what the writer asked.

@@ -111,7 +111,12 @@ fn first_token(loaded: &mut Loaded, kept: usize, line: usize) -> Result<f64, Mod
 fn read(loaded: &mut Loaded, from: usize, to: usize) -> Result<(), ModelError> {
     let ids: Vec<u32> = (from..to).map(|at| some_token(loaded, at)).collect();
     for slice in ids.chunks(crate::engine::SLICE) {
-        loaded.feed(slice, Rows::Last, &|| false)?;
+        // As for a passage, and as llama-bench does it: logits of the last token alone.
+        let rows = match slice.as_ptr_range().end == ids.as_ptr_range().end {
+            true => Rows::Last,
+            false => Rows::None,
+        };
+        loaded.feed(slice, rows, &|| false)?;
     }
     Ok(())
 }

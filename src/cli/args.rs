@@ -130,6 +130,10 @@ pub struct On {
     /// Threads that compute; all processors by default
     #[arg(short, long, env = "ILLUMINE_THREADS", value_name = "N", value_parser = clap::value_parser!(u16).range(1..=512))]
     pub threads: Option<u16>,
+    /// How keys and values are kept on a CPU: f16, f32, or q8_0, which takes little more than half
+    /// the memory of f16
+    #[arg(long, env = "ILLUMINE_KV", value_name = "KIND", default_value = "f16")]
+    pub kv: Kind,
 }
 
 /// The settings that are asked for most; `--set` takes them all.
@@ -277,9 +281,6 @@ pub struct Bench {
     /// Everything: several prompts and depths, from a cold start, in a story, and what memory it takes
     #[arg(long)]
     pub full: bool,
-    /// How keys and values are kept: f16 or f32
-    #[arg(long, value_name = "KIND", default_value = "f16")]
-    pub kv: Kind,
     /// How often each is measured
     #[arg(short, long, default_value_t = 5, value_parser = clap::value_parser!(u16).range(1..=100))]
     pub repeat: u16,

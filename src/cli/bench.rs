@@ -39,8 +39,7 @@ const SEVERAL: usize = 4;
 const LINE: usize = 16;
 
 pub fn run(paths: &Paths, args: &Args) -> Result<Exit, Failed> {
-    let mut loader = environment::plain_loader(paths, &args.on)?;
-    loader.kv = args.kv;
+    let loader = environment::plain_loader(paths, &args.on)?;
     let threads = loader.threads;
     let mut loaded = eval::load(loader, args.model.as_deref())?;
     let broke = |error: ModelError| Failed::new(Exit::Engine, error);

@@ -10,7 +10,6 @@ use illumine::engine::{ModelLoader, draw};
 use illumine::model::catalog::Catalog;
 use illumine::model::fetch::{HttpSettings, HubSettings, ModelStore};
 use illumine::model::gan::config::Config;
-use illumine::model::transformer::attention::kv::Kind;
 use illumine::store::Sessions;
 use illumine::store::prompts::Prompts;
 use illumine::story::untrusted::clean;
@@ -146,7 +145,7 @@ pub fn loader(paths: &Paths, common: &Common) -> Result<ModelLoader, Failed> {
         store: model_store(paths, common.offline),
         device: common.on.device,
         threads: threads(common.on.threads),
-        kv: Kind::default(),
+        kv: common.on.kv,
         weights: weights(paths, common.weights.as_deref()),
     })
 }

@@ -8,7 +8,7 @@ use illumine::store::{Sessions, import};
 use illumine::story::import::{Import as Brought, Session, made};
 use illumine::story::untrusted::clean_line;
 use illumine::story::{Record, Settings, Story};
-use std::io::{Write, stdout};
+use std::io::{IsTerminal, Write, stdout};
 use std::path::{Path, PathBuf};
 
 pub fn export(paths: &Paths, args: &Export) -> Result<Exit, Failed> {
@@ -45,6 +45,10 @@ pub fn export(paths: &Paths, args: &Export) -> Result<Exit, Failed> {
     };
     let bytes = export::bytes(&recovered.story, format, extent, &meta, &path).map_err(usage)?;
     if to_output {
+        if stdout().is_terminal() && std::str::from_utf8(&bytes).is_err() {
+            let why = "This format is no text; name a file with -o, or pass it on with a pipe";
+            return Err(Failed::new(Exit::Usage, why));
+        }
         let mut out = stdout().lock();
         // A closed pipe is no failure.
         let _ = out.write_all(&bytes).and_then(|()| out.flush());

@@ -1,7 +1,6 @@
 //! Which tokens could come next, and what a context is made of: answers that write nothing.
 
 use super::Failure;
-use super::encode::encode;
 use super::generate::{prefill, sampler};
 use super::load::Loaded;
 use super::prompt::{prompt, segments, within_budget};
@@ -63,8 +62,13 @@ fn word(loaded: &Loaded, id: u32) -> String {
     if loaded.tokenizer.ends_generation(id) {
         return "(the end)".to_string();
     }
-    let text = Decoder::default().push(loaded.tokenizer.bytes(id));
-    clean(&text).into_owned()
+    let bytes = loaded.tokenizer.bytes(id);
+    let text = Decoder::default().push(bytes);
+    match text.is_empty() {
+        // A part of a character.
+        true => bytes.iter().map(|byte| format!("<{byte:02X}>")).collect(),
+        false => clean(&text).into_owned(),
+    }
 }
 
 /// What would be read, part by part.
@@ -74,12 +78,14 @@ pub fn explain(
     emit: &dyn Fn(Event) -> bool,
 ) -> Result<(Status, Stats), Failure> {
     let (context, lore) = within_budget(loaded, &request.context)?;
-    let segments = segments(loaded, &context)?;
-    let whole = encode(loaded, &context)?.len();
     let fitted = prompt(loaded, request)?;
+    let context = match fitted.cut.begins {
+        Some((node, byte)) => context.from_place(node, byte),
+        None => context,
+    };
     emit(Event::Explained(Explained {
-        segments,
-        tokens: whole,
+        segments: segments(loaded, &context)?,
+        tokens: fitted.ids.len(),
         holds: loaded.model.context(),
         reused: loaded.keep_common(&fitted.ids),
         dropped: fitted.cut.dropped,

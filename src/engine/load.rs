@@ -116,8 +116,8 @@ impl Loaded {
         rows: Rows,
         stopped: &dyn Fn() -> bool,
     ) -> Result<Option<Vec<f32>>, ModelError> {
-        if let ([id], Rows::Last) = (ids, rows) {
-            return self.next(*id, stopped);
+        if let ([id], Rows::Last | Rows::Best(_)) = (ids, rows) {
+            return self.next(*id, rows, stopped);
         }
         self.rewind(self.held.len());
         let logits = self.model.feed(ids, rows, stopped)?;
@@ -131,6 +131,7 @@ impl Loaded {
     fn next(
         &mut self,
         id: u32,
+        rows: Rows,
         stopped: &dyn Fn() -> bool,
     ) -> Result<Option<Vec<f32>>, ModelError> {
         if let Some(logits) = self.ahead.take(id) {
@@ -144,11 +145,7 @@ impl Loaded {
             false => Vec::new(),
         };
         let fed = [&[id], guesses.as_slice()].concat();
-        let rows = if guesses.is_empty() {
-            Rows::Last
-        } else {
-            Rows::All
-        };
+        let rows = if guesses.is_empty() { rows } else { Rows::All };
         let Some(mut logits) = self.model.feed(&fed, rows, stopped)? else {
             return Ok(None);
         };
@@ -229,6 +226,8 @@ struct Found {
     name: String,
     path: PathBuf,
     sha256: String,
+    /// Already open, where it had to be looked at.
+    gguf: Option<Gguf>,
 }
 
 impl Loader for ModelLoader {
@@ -248,7 +247,11 @@ impl Loader for ModelLoader {
             threads: self.threads,
             kv: self.kv,
         };
-        let loaded = read(&found.name, &found.path, found.sha256, place);
+        let gguf = match found.gguf {
+            Some(gguf) => Ok(gguf),
+            None => Gguf::open(&found.path).map_err(ModelError::from),
+        };
+        let loaded = gguf.and_then(|gguf| read_open(&found.name, gguf, found.sha256, place));
         loaded.map_err(|error| LoadError::Failed(error.to_string()))
     }
 
@@ -298,23 +301,28 @@ impl ModelLoader {
                 choice.map_err(|error| LoadError::Failed(error.to_string()))?
             }
         };
-        let (name, path) = match choice {
+        let (name, path, gguf) = match choice {
             Choice::Entry(entry) => {
                 let path = self.fetch(entry, progress, stopped)?;
-                (entry.name.clone(), path)
+                (entry.name.clone(), path, None)
             }
             Choice::File(path) => {
                 // A file that is no model is said before it is read whole for its checksum.
                 let gguf = Gguf::open(&path).map_err(ModelError::from);
-                let usable = gguf.and_then(|gguf| supported(&gguf));
-                usable.map_err(|error| LoadError::Failed(error.to_string()))?;
-                (path.display().to_string(), path)
+                let usable = gguf.and_then(|gguf| supported(&gguf).map(|()| gguf));
+                let gguf = usable.map_err(|error| LoadError::Failed(error.to_string()))?;
+                (path.display().to_string(), path, Some(gguf))
             }
         };
         let sha256 = self
             .store
             .sha256_of(&path, &mut watching(progress, stopped))?;
-        Ok(Found { name, path, sha256 })
+        Ok(Found {
+            name,
+            path,
+            sha256,
+            gguf,
+        })
     }
 }
 
@@ -325,8 +333,17 @@ pub fn read(
     sha256: String,
     placement: Place,
 ) -> Result<Loaded, ModelError> {
+    read_open(name, Gguf::open(path)?, sha256, placement)
+}
+
+fn read_open(
+    name: &str,
+    gguf: Gguf,
+    sha256: String,
+    placement: Place,
+) -> Result<Loaded, ModelError> {
     let began = Instant::now();
-    let gguf = Arc::new(Gguf::open(path)?);
+    let gguf = Arc::new(gguf);
     supported(&gguf)?;
     let device = device::open(placement.device)?;
     let place = Placement {

@@ -138,10 +138,20 @@ impl<'a> Passage<'a> {
                 }
                 Step::Feed(id) => id,
             };
-            match loaded.feed(&[id], Rows::Last, stopped)? {
+            match loaded.feed(&[id], self.rows(), stopped)? {
                 Some(rows) if !stopped() => logits = rows,
                 _ => return Ok(self.finish(Status::Stopped, emit)),
             }
+        }
+    }
+
+    /// Which logits the next token is drawn from: those that settle it, where nothing else of the
+    /// passage looks at them.
+    fn rows(&self) -> Rows {
+        let plain = self.bans.is_empty() && self.healing.is_over();
+        match self.sampler.enough().filter(|_| plain) {
+            Some(count) => Rows::Best(count),
+            None => Rows::Last,
         }
     }
 

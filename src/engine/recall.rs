@@ -125,8 +125,12 @@ impl Recaller {
 
 impl Stretch {
     fn said(&self) -> Recalled {
+        let begins = excerpt(&self.words, 24);
         Recalled {
-            what: self.label.clone(),
+            what: match self.part.kind {
+                Kind::Recalled { .. } => format!("{} \"{begins}\"", self.label),
+                _ => self.label.clone(),
+            },
             near: self.near,
             begins: excerpt(&self.words, 60),
         }

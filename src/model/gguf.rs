@@ -37,7 +37,8 @@ enum Value {
     Float(f64),
     Bool(bool),
     Text(Range<usize>),
-    Array(Vec<Value>),
+    /// Kind and count of what it holds, and where that begins.
+    Array(u32, usize, usize),
 }
 
 /// Why a file cannot be used; each a sentence with what to do.
@@ -132,21 +133,21 @@ impl Gguf {
     }
 
     pub fn texts(&self, key: &str) -> Option<Vec<Cow<'_, str>>> {
-        let strings = self.array(key)?.iter().map(|value| match value {
-            Value::Text(range) => Some(self.string(range)),
+        let texts = self.array(key, |value| match value {
+            Value::Text(range) => Some(self.string(&range)),
             _ => None,
         });
-        strings.collect()
+        texts?.collect()
     }
 
     pub fn numbers(&self, key: &str) -> Option<Vec<f64>> {
-        let numbers = self.array(key)?.iter().map(|value| match value {
-            Value::Float(value) => Some(*value),
-            Value::Signed(value) => Some(*value as f64),
-            Value::Bool(value) => Some(f64::from(u8::from(*value))),
+        let numbers = self.array(key, |value| match value {
+            Value::Float(value) => Some(value),
+            Value::Signed(value) => Some(value as f64),
+            Value::Bool(value) => Some(f64::from(u8::from(value))),
             other => other.unsigned().map(|value| value as f64),
         });
-        numbers.collect()
+        numbers?.collect()
     }
 
     /// The error for metadata that a model cannot do without.
@@ -176,11 +177,21 @@ impl Gguf {
         pages::release(&self.map, start..start + data.len());
     }
 
-    fn array(&self, key: &str) -> Option<&[Value]> {
-        match self.metadata.get(key)? {
-            Value::Array(values) => Some(values),
-            _ => None,
-        }
+    /// What `take` makes of each value of an array, which is read here: most are never asked for.
+    fn array<'a, T: 'a>(
+        &'a self,
+        key: &str,
+        take: impl Fn(Value) -> Option<T> + 'a,
+    ) -> Option<impl Iterator<Item = Option<T>> + 'a> {
+        let Value::Array(kind, count, at) = *self.metadata.get(key)? else {
+            return None;
+        };
+        let mut reader = Reader {
+            bytes: &self.map,
+            at,
+        };
+        // The depth was looked at when the file was opened.
+        Some((0..count).map(move |_| take(reader.value(kind, 0).ok()?)))
     }
 
     fn string(&self, range: &Range<usize>) -> Cow<'_, str> {
@@ -329,14 +340,30 @@ impl Reader<'_> {
                 if depth >= MAX_DEPTH || count > (self.bytes.len() - self.at) as u64 {
                     return Err("an array longer than the file".to_string());
                 }
-                let values = (0..count).map(|_| self.value(inner, depth + 1));
-                Value::Array(values.collect::<Result<_, _>>()?)
+                let (count, at) = (count as usize, self.at);
+                match inner {
+                    0 | 1 | 7 => self.skip(count, 1)?,
+                    2 | 3 => self.skip(count, 2)?,
+                    4..=6 => self.skip(count, 4)?,
+                    10..=12 => self.skip(count, 8)?,
+                    _ => (0..count).try_for_each(|_| self.value(inner, depth + 1).map(drop))?,
+                }
+                Value::Array(inner, count, at)
             }
             10 => Value::Unsigned(self.u64()?),
             11 => Value::Signed(i64::from_le_bytes(self.take()?)),
             12 => Value::Float(f64::from_le_bytes(self.take()?)),
             other => return Err(format!("metadata of an unknown type {other}")),
         })
+    }
+
+    fn skip(&mut self, count: usize, size: usize) -> Result<(), String> {
+        let end = count
+            .checked_mul(size)
+            .and_then(|len| self.at.checked_add(len));
+        let end = end.filter(|end| *end <= self.bytes.len());
+        self.at = end.ok_or_else(|| "an array longer than the file".to_string())?;
+        Ok(())
     }
 
     fn range(&mut self) -> Result<Range<usize>, String> {

@@ -33,6 +33,9 @@ pub enum Rows {
     None,
     Last,
     All,
+    /// The last, of which only so many of the best count: where that spares a copy from a device,
+    /// the others are `-inf`.
+    Best(usize),
 }
 
 /// Where a model computes, and how.

@@ -37,7 +37,9 @@ pub struct Listed {
 /// What can go wrong with files; each a sentence that says what to do.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
-    #[error("There is no session \"{0}\"; /sessions lists those there are")]
+    #[error(
+        "There is no session \"{0}\"; /sessions, or `illumine sessions list`, tells those there are"
+    )]
     Unknown(String),
     #[error("There is a session \"{0}\" already; choose another name, or /open {0}")]
     Taken(String),

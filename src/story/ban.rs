@@ -25,6 +25,9 @@ pub struct Bans {
 pub const REACH: usize = 80;
 const LARGEST: usize = 1 << 20;
 
+/// Beyond this a strength makes no difference.
+const STRONGEST: f32 = 100.0;
+
 /// A phrase that cannot be used, in one sentence.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
@@ -35,10 +38,25 @@ impl Ban {
     pub fn parse(text: &str) -> Result<Ban, BanError> {
         let text = text.trim();
         let (phrase, strength) = match text.rsplit_once(' ') {
-            Some((phrase, number)) if quoted(phrase) || pattern(phrase).is_some() => {
+            Some((phrase, number)) if !phrase.trim().is_empty() => {
+                let number = number.strip_prefix("strength=").unwrap_or(number);
                 match number.parse::<f32>() {
-                    Ok(strength) if strength > 0.0 => (phrase, Some(strength)),
-                    _ => (text, None),
+                    // A year is more likely words than a strength.
+                    Ok(strength) if strength > STRONGEST => (text, None),
+                    Ok(strength) if strength > 0.0 => (phrase.trim(), Some(strength)),
+                    Ok(_) => {
+                        return Err(BanError(
+                            "A strength is a number above 0; quotes make it part of the phrase"
+                                .into(),
+                        ));
+                    }
+                    Err(_) if text.contains(" strength=") => {
+                        return Err(BanError(
+                            "A strength is a number above 0, as in /ban \"a testament to\" 5"
+                                .into(),
+                        ));
+                    }
+                    Err(_) => (text, None),
                 }
             }
             _ => (text, None),
@@ -64,11 +82,18 @@ impl std::fmt::Display for Ban {
     /// As [`Ban::parse`] takes it back.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match (self.strength, pattern(&self.phrase)) {
+            (None, None) if self.phrase.rsplit(' ').next().is_some_and(number) => {
+                write!(f, "\"{}\"", self.phrase)
+            }
             (None, _) => write!(f, "{}", self.phrase),
             (Some(strength), Some(_)) => write!(f, "{} {strength}", self.phrase),
             (Some(strength), None) => write!(f, "\"{}\" {strength}", self.phrase),
         }
     }
+}
+
+fn number(word: &str) -> bool {
+    word.parse::<f32>().is_ok()
 }
 
 fn quoted(text: &str) -> bool {
@@ -99,7 +124,8 @@ impl Bans {
                     "/{short}/ is no pattern that can be looked for in linear time"
                 ))
             })?;
-            if regex.is_match("") {
+            let every = ["a", "e", "z"].iter().all(|letter| regex.is_match(letter));
+            if every || ["", " "].iter().any(|text| regex.is_match(text)) {
                 return Err(BanError(format!(
                     "/{short}/ would forbid everything; name some words"
                 )));
@@ -193,7 +219,7 @@ mod tests {
 
     #[test]
     fn a_phrase_a_pattern_and_a_strength_are_read() {
-        let ban = |text| Ban::parse(text).unwrap();
+        let ban = |text: &str| Ban::parse(text).unwrap();
         assert_eq!(ban("a testament to").phrase, "a testament to");
         assert_eq!(
             (
@@ -204,7 +230,21 @@ mod tests {
         );
         assert_eq!(ban("/shivers? down/ 3").strength, Some(3.0));
         assert_eq!(ban("in 1984").strength, None);
-        for wrong in ["", "\"\"  ", "/(?=a)/", "/a*/"] {
+        assert_eq!(ban("suddenly 5").strength, Some(5.0));
+        assert_eq!(ban("suddenly strength=0.5").phrase, "suddenly");
+        for text in ["\"room 5\"", "suddenly 5", "in 1984"] {
+            assert_eq!(ban(&ban(text).to_string()), ban(text), "{text}");
+        }
+        for wrong in [
+            "",
+            "\"\"  ",
+            "/(?=a)/",
+            "/a*/",
+            "/ /",
+            "/\\w/",
+            "hush -3",
+            "hush strength=x",
+        ] {
             assert!(Ban::parse(wrong).is_err(), "{wrong}");
         }
     }

@@ -186,6 +186,33 @@ impl Context {
         }
     }
 
+    /// What is left of it where the story is read from a place on: as it is sent when not all fits.
+    pub fn from_place(mut self, node: NodeId, byte: usize) -> Context {
+        let mut begun = false;
+        let mut keep = |part: &mut Part| -> bool {
+            let Kind::Story { node: own, from } = part.kind else {
+                return true;
+            };
+            if !begun && own == node && (from..=from + part.text.len()).contains(&byte) {
+                begun = true;
+                part.text = part.text.get(byte - from..).unwrap_or_default().to_string();
+                part.kind = Kind::Story { node, from: byte };
+                part.ids.clear();
+            }
+            begun
+        };
+        match &mut self {
+            Context::Prose { parts, .. } => parts.retain_mut(&mut keep),
+            Context::Chat { messages, .. } => {
+                messages
+                    .iter_mut()
+                    .for_each(|message| message.parts.retain_mut(&mut keep));
+                messages.retain(|message| !message.parts.is_empty());
+            }
+        }
+        self
+    }
+
     /// Puts what was recalled some paragraphs (turns, in chat) before the end.
     pub fn with_recalled(mut self, found: Vec<Part>) -> Context {
         const DEPTH: usize = 4;

@@ -5,6 +5,7 @@
 
 use super::node::{Node, NodeId, Origin, Passage, Place, Status};
 use super::tree::Story;
+use std::ops::Range;
 
 /// The passages to add, in order, and the last of them: where the writer then stands.
 #[derive(Debug, PartialEq)]
@@ -13,35 +14,64 @@ pub struct Edit {
     pub head: Option<NodeId>,
 }
 
-/// Replaces the text of the passage at `index` of the path, and takes over all that follows.
+/// The passages of a path that are one with the one at `index`: edits inside a passage, and what
+/// they left of it, belong together.
+pub fn together(path: &[Passage], index: usize) -> Range<usize> {
+    let joined = |at: usize| path[at].joins || path[at].cut.is_some();
+    let first = (0..=index).rev().find(|at| !joined(*at)).unwrap_or(0);
+    let rest = (index + 1..path.len()).find(|at| !joined(*at));
+    first..rest.unwrap_or(path.len())
+}
+
+/// Replaces the text of some passages of the path, taken as one, and takes over all that follows.
 /// None when nothing would change.
-pub fn replace(story: &Story, path: &[Passage], index: usize, new: &str) -> Option<Edit> {
-    let passage = path.get(index)?;
-    let old = passage.text;
+pub fn replace(story: &Story, path: &[Passage], range: Range<usize>, new: &str) -> Option<Edit> {
+    let group = path.get(range.clone())?;
+    let first = group.first()?;
+    let old: String = group.iter().map(|passage| passage.text).collect();
     if old == new {
         return None;
     }
-    let same = common_start(old, new);
+    let same = common_start(&old, new);
     let tail = common_start_back(&old[same..], &new[same..]);
     let words = &new[same..new.len() - tail];
-    let mut edit = Planner::new(story, at(passage, same));
+    let (index, offset) = within(group, same);
+    let place = at(&group[index], offset);
+    let mut edit = Planner::new(story, place);
     let inside = same > 0;
     if !words.is_empty() {
         edit.add(Node {
-            author: passage.author,
+            author: group[index].author,
             edited: true,
-            turn: passage.turn && !inside,
-            joins: !inside && passage.joins,
+            turn: first.turn && !inside,
+            joins: (inside && place.cut.is_none()) || (!inside && first.joins),
             text: words.to_string(),
             ..Node::default()
         });
     }
     if tail > 0 {
-        let joins = inside || !words.is_empty() || passage.joins;
-        edit.take_over(passage, old.len() - tail, old.len(), joins);
+        let joins = inside || !words.is_empty() || first.joins;
+        let (index, offset) = within(group, old.len() - tail);
+        let passage = &group[index];
+        edit.take_over(passage, offset, passage.text.len(), joins);
+        edit.take_over_all(&group[index + 1..]);
     }
-    edit.take_over_all(&path[index + 1..]);
+    edit.take_over_all(&path[range.end..]);
     Some(edit.done())
+}
+
+/// Which of some passages a byte of their text together lies in, and where in it. The end of one is
+/// the beginning of the next.
+fn within(group: &[Passage], byte: usize) -> (usize, usize) {
+    let mut left = byte;
+    for (index, passage) in group.iter().enumerate() {
+        if left < passage.text.len() {
+            return (index, left);
+        }
+        left -= passage.text.len();
+    }
+    let last = group.len() - 1;
+    (last, group[last].text.len())
 }
 
 /// Takes over everything from `from` bytes into the passage at `index` to the path's end, after
@@ -224,7 +254,7 @@ mod tests {
     #[test]
     fn an_edit_in_the_middle_shares_what_is_before_and_takes_over_what_follows() {
         let mut story = story(&["A red ", "lamp stood", " there."]);
-        let edit = replace(&story, &story.path(), 1, "light stood").unwrap();
+        let edit = replace(&story, &story.path(), 1..2, "light stood").unwrap();
         let path = made(&mut story, edit);
         let whole: String = path.iter().map(|(text, _)| text.as_str()).collect();
         assert_eq!(whole, "A red light stood there.");
@@ -250,10 +280,10 @@ mod tests {
     #[test]
     fn an_edit_at_the_end_of_the_last_passage_is_a_version_of_it() {
         let mut story = story(&["A ", "lamp."]);
-        let edit = replace(&story, &story.path(), 1, "lamp!").unwrap();
+        let edit = replace(&story, &story.path(), 1..2, "lamp!").unwrap();
         made(&mut story, edit);
         assert_eq!(story.versions(story.head().unwrap()), [1, 2]);
-        assert_eq!(replace(&story, &story.path(), 0, "A "), None);
+        assert_eq!(replace(&story, &story.path(), 0..1, "A "), None);
     }
 
     #[test]
@@ -266,7 +296,7 @@ mod tests {
             "A lamp."
         );
         let mut story = self::story(&["A ", "red "]);
-        let edit = replace(&story, &story.path(), 1, "").unwrap();
+        let edit = replace(&story, &story.path(), 1..2, "").unwrap();
         assert_eq!((edit.nodes.len(), edit.head), (0, Some(0)));
         assert_eq!(made(&mut story, edit).len(), 1);
     }
@@ -279,13 +309,13 @@ mod tests {
             (0, "One", "One Four"),
             (0, "O", "O Four"),
         ] {
-            let edit = replace(&story, &story.path(), index, new).unwrap();
+            let edit = replace(&story, &story.path(), index..index + 1, new).unwrap();
             let path = made(&mut story, edit);
             let text: String = path.iter().map(|p| p.0.as_str()).collect();
             assert_eq!(text, whole);
         }
         let mut story = self::story(&["One two"]);
-        let edit = replace(&story, &story.path(), 0, "One").unwrap();
+        let edit = replace(&story, &story.path(), 0..1, "One").unwrap();
         made(&mut story, edit);
         assert_eq!(story.versions(story.head().unwrap()), [0, 1]);
     }
@@ -299,7 +329,7 @@ mod tests {
             (1, "II", "One II three 4 five"),
             (0, "1 ", "1 II three 4 five"),
         ] {
-            let edit = replace(&story, &story.path(), index, new).unwrap();
+            let edit = replace(&story, &story.path(), index..index + 1, new).unwrap();
             let path = made(&mut story, edit);
             assert_eq!(path.iter().map(|p| p.0.as_str()).collect::<String>(), whole);
         }

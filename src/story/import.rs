@@ -5,6 +5,7 @@ use super::card::{Card, Character, USER};
 use super::frame::{FrameChange, Note, Voice};
 use super::lore::Book;
 use super::record::{Change, Move, Record, Step};
+use super::sentence::{excerpt, several};
 use super::untrusted::clean_line;
 use super::{Author, Mode, Node, NodeId, Story};
 use serde_json::{Map, Value};
@@ -114,10 +115,23 @@ fn character(mut card: Card, book: Option<Book>, session: Session) -> Made {
     }
     let text = card.text("post_history_instructions");
     let text = text.replace("{{original}}", frame.note.text.trim());
-    if !text.is_empty() {
-        let text = macros.expand(text.trim());
-        let note = Note { text, depth: 1 };
-        changes.push(FrameChange::Note { note });
+    let (deep, depth) = card.depth_prompt();
+    let notes: Vec<String> = [text, deep]
+        .iter()
+        .map(|text| macros.expand(text.trim()))
+        .filter(|text| !text.is_empty())
+        .collect();
+    if !notes.is_empty() {
+        // Instructions after the history stand last, and what goes with them too.
+        let depth = if card.text("post_history_instructions").is_empty() {
+            depth
+        } else {
+            1
+        };
+        let text = notes.join("\n");
+        changes.push(FrameChange::Note {
+            note: Note { text, depth },
+        });
     }
     let greetings = card.greetings();
     let begins = session.story.nodes().is_empty();
@@ -140,11 +154,14 @@ fn character(mut card: Card, book: Option<Book>, session: Session) -> Made {
         (n, true) => said.push(format!("/swipe shows its {n} first messages")),
     }
     if let Some(book) = &book {
-        said.push(format!("its lorebook has {} entries", book.entries.len()));
+        said.push(format!(
+            "its lorebook has {}",
+            several(book.entries.len(), "entry")
+        ));
     }
     let notes = card.line("creator_notes");
     if !notes.is_empty() {
-        let notes = super::sentence::excerpt(&notes, 200);
+        let notes = excerpt(&notes, 200);
         said.push(format!("its maker says: {notes}"));
     }
     let character = Some(Box::new(character));
@@ -194,24 +211,56 @@ fn story(tale: Tale, story: &Story) -> Result<Made, Unfit> {
     })
 }
 
+/// A long text in passages of some paragraphs, so that one can be edited, found or gone to: each ends
+/// with a line end, the blank line after a paragraph belongs to it.
+fn pieces(text: &str) -> Vec<&str> {
+    const LONG: usize = 1200;
+    let mut found = Vec::new();
+    let (mut from, mut at) = (0, 0);
+    for line in text.split_inclusive('\n') {
+        let blank = line.trim().is_empty();
+        // The next paragraph begins a new passage where the one so far is long.
+        if !blank && at - from >= LONG && text[..at].ends_with('\n') {
+            found.push(&text[from..at]);
+            from = at;
+        }
+        at += line.len();
+    }
+    found.push(&text[from..]);
+    found
+}
+
 /// Words of a file, after what stands.
 fn words(text: String, session: Session) -> Made {
     let gap = super::context::joint(session.story, &text);
-    let id = session.story.next_id();
-    let node = Node {
-        id,
-        parent: session.story.head(),
-        author: Author::Prompt,
-        turn: session.mode == Mode::Chat,
-        text: format!("{gap}{text}"),
-        ..Node::default()
+    let turn = session.mode == Mode::Chat;
+    let count = text.chars().count();
+    let text = format!("{gap}{text}");
+    let pieces = if turn {
+        vec![text.as_str()]
+    } else {
+        pieces(&text)
     };
-    let said = format!("{} characters are in the story", text.chars().count());
+    let mut parent = session.story.head();
+    let mut records = Vec::new();
+    for piece in &pieces {
+        let id = session.story.next_id() + records.len() as NodeId;
+        records.push(Record::Node(Node {
+            id,
+            parent,
+            author: Author::Prompt,
+            turn,
+            text: piece.to_string(),
+            ..Node::default()
+        }));
+        parent = Some(id);
+    }
+    let said = match pieces.len() {
+        1 => format!("{count} characters are in the story"),
+        passages => format!("{count} characters are in the story, in {passages} passages"),
+    };
     Made {
-        records: with_step(
-            vec![Record::Node(node)],
-            vec![Change::Head { to: Some(id) }],
-        ),
+        records: with_step(records, vec![Change::Head { to: parent }]),
         said,
         mode: None,
     }
@@ -230,9 +279,9 @@ fn shelved(book: Option<Book>, changes: &mut Vec<Change>) -> Vec<Record> {
 
 fn shelf_line(book: &Book) -> String {
     format!(
-        "{} ({} entries)",
+        "{} ({})",
         clean_line(&book.name),
-        book.entries.len()
+        several(book.entries.len(), "entry")
     )
 }
 
@@ -264,6 +313,18 @@ mod tests {
             story.apply(record).unwrap();
         }
         Ok(made)
+    }
+
+    #[test]
+    fn a_long_text_comes_in_passages_and_says_the_same() {
+        let paragraph = "The river rose in the night, and nobody heard it. ".repeat(10);
+        let text = format!("{paragraph}\n\n").repeat(9);
+        let found = pieces(&text);
+        assert_eq!(found.concat(), text);
+        assert_eq!(found.len(), 3);
+        assert!(found.iter().all(|piece| piece.ends_with("\n\n")));
+        assert_eq!(pieces("One line."), ["One line."]);
+        assert_eq!(pieces(&paragraph.repeat(9)).len(), 1);
     }
 
     fn card() -> Import {

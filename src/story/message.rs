@@ -226,6 +226,9 @@ impl std::fmt::Display for Explained {
             "{} of {} tokens, {} of them reused",
             self.tokens, self.holds, self.reused
         )?;
+        if self.dropped > 0 {
+            writeln!(f, "Not read: the story's oldest {} tokens", self.dropped)?;
+        }
         for segment in self
             .segments
             .iter()
@@ -233,9 +236,6 @@ impl std::fmt::Display for Explained {
         {
             let text = super::sentence::excerpt(&segment.text, 60);
             writeln!(f, "{:>6}  {:<16} {text}", segment.tokens, segment.label)?;
-        }
-        if self.dropped > 0 {
-            writeln!(f, "Not read: the story's oldest {} tokens", self.dropped)?;
         }
         for title in &self.lore {
             writeln!(f, "Not read: lore {title}, since the budget is spent")?;

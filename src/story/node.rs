@@ -42,6 +42,9 @@ pub struct Node {
     /// How many bytes before `text` the first of `ids` spell too: where a broken word was healed.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub healed: usize,
+    /// Banned phrases that were met while it was written, and written otherwise.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub rewound: Vec<String>,
     /// It is a picture: it has no words and stands aside.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub picture: Option<Box<super::picture::Picture>>,

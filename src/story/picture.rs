@@ -487,7 +487,7 @@ mod tests {
         for passage in 0..passages.len() {
             draw(&mut story, Some(passage as NodeId), None);
         }
-        let made = edit::replace(&story, &story.path(), index, new).unwrap();
+        let made = edit::replace(&story, &story.path(), index..index + 1, new).unwrap();
         for node in made.nodes {
             story.apply(&Record::Node(node)).unwrap();
         }

@@ -1,8 +1,8 @@
 //! A place in a story as a writer names it: a passage's number, one of its sentences, a mark.
 
 use super::nearest::nearest;
-use super::node::{Node, NodeId, Place};
-use super::sentence::{excerpt, sentence_ends};
+use super::node::{Node, NodeId, Passage, Place};
+use super::sentence::{excerpt, sentence_ends, several};
 use super::tree::Story;
 use super::untrusted::clean_line;
 
@@ -26,9 +26,12 @@ pub fn find(story: &Story, name: &str) -> Result<Place, NoPlace> {
     if let Some(back) = name.strip_prefix('-').and_then(|n| n.parse::<usize>().ok()) {
         let path = story.path();
         let at = path.len().checked_sub(back + 1).map(|at| path[at].id);
-        return at
-            .map(|id| Place::after(Some(id)))
-            .ok_or_else(|| NoPlace(format!("There are only {} passages", path.len())));
+        return at.map(|id| Place::after(Some(id))).ok_or_else(|| {
+            NoPlace(format!(
+                "The way here has only {}",
+                several(path.len(), "passage")
+            ))
+        });
     }
     let number = name.strip_prefix('#').unwrap_or(name);
     let (number, words) = match number.split_once(':') {
@@ -65,8 +68,8 @@ pub fn find(story: &Story, name: &str) -> Result<Place, NoPlace> {
                 cut: Some(node.text[..*end].trim_end().len()),
             }),
             None => Err(NoPlace(format!(
-                "Passage {id} has {} sentences",
-                ends.len()
+                "Passage {id} has {}",
+                several(ends.len(), "sentence")
             ))),
         },
     }
@@ -84,6 +87,19 @@ fn after_words(node: &Node, words: &str) -> Result<Place, NoPlace> {
         node: Some(node.id),
         cut: (end < node.text.len()).then_some(end),
     })
+}
+
+/// Where on a path a passage stands; or, when an edit before it made a copy of it, that copy.
+pub fn on_path(story: &Story, path: &[Passage], id: NodeId) -> Option<usize> {
+    let own = path.iter().position(|passage| passage.id == id);
+    let copy = || {
+        let from = |node: NodeId| story.node(node).and_then(|node| node.of).map(|of| of.node);
+        path.iter().position(|passage| {
+            // A copy may be of a copy.
+            std::iter::successors(from(passage.id), |id| from(*id)).any(|of| of == id)
+        })
+    };
+    own.or_else(copy)
 }
 
 fn unknown(story: &Story, name: &str) -> NoPlace {

@@ -83,6 +83,15 @@ pub fn hit(text: &str, wanted: &str, longest: usize) -> Option<String> {
     Some(format!("{before}{}", excerpt(&text[from..], longest)))
 }
 
+/// A number and what it counts: "1 passage", "3 entries".
+pub fn several(count: usize, one: &str) -> String {
+    match (count, one.strip_suffix('y')) {
+        (1, _) => format!("1 {one}"),
+        (count, Some(stem)) => format!("{count} {stem}ies"),
+        (count, None) => format!("{count} {one}s"),
+    }
+}
+
 /// A number of bytes for people: two or three digits and a unit.
 pub fn size(bytes: u64) -> String {
     match bytes {
@@ -130,6 +139,13 @@ mod tests {
     fn an_excerpt_is_one_short_line() {
         assert_eq!(excerpt("One\n\n two  three", 20), "One two three");
         assert_eq!(excerpt("One two three", 4), "One…");
+    }
+
+    #[test]
+    fn one_thing_and_several() {
+        assert_eq!(several(1, "entry"), "1 entry");
+        assert_eq!(several(0, "entry"), "0 entries");
+        assert_eq!(several(2, "passage"), "2 passages");
     }
 
     #[test]

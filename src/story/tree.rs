@@ -250,6 +250,7 @@ impl Story {
             return Err(Misfit(format!("passage {} ends without end", ended.node)));
         }
         node.status = ended.status;
+        node.rewound.clone_from(&ended.rewound);
         if let Some((how, maker)) = node.how.as_mut().zip(ended.maker.as_ref()) {
             how.maker = maker.clone();
         }

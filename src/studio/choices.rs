@@ -5,7 +5,7 @@ use super::{Outcome, Refusal, Studio, Work, cannot};
 use crate::story::message::Alternative;
 use crate::story::sentence::excerpt;
 use crate::story::untrusted::clean;
-use crate::story::{Command, Place, Request, command::Choice, edit};
+use crate::story::{Command, NodeId, Passage, Place, Request, command::Choice, edit, places};
 
 /// A row of a list, and what picking it does.
 #[derive(Clone, Debug, PartialEq)]
@@ -47,19 +47,31 @@ impl Studio {
         let request = self.question(place, Ask::default(), seed);
         self.asked_at = place;
         self.work = Work::Writing;
-        self.engine.submit(Request::Alternatives(request));
+        self.ask_engine(Request::Alternatives(request));
         Ok(Outcome::Asked)
     }
 
     /// Where a word begins that the story says: the last time, with the space before it.
     fn place_of(&self, word: &str) -> Result<Place, Refusal> {
-        let word = word.trim_matches('"');
         let path = self.story.path();
-        let found = path.iter().rev().find_map(|passage| {
-            let at = passage.text.rfind(word)?;
+        if let Ok(place) = places::find(&self.story, word)
+            && place
+                .node
+                .is_some_and(|id| path.iter().any(|passage| passage.id == id))
+        {
+            return Ok(place);
+        }
+        let word = word.trim_matches('"');
+        let lower = word.to_lowercase();
+        let said = |passage: &Passage, wanted: &dyn Fn(&str) -> bool| {
+            let at = last_word(passage.text, word.len(), wanted)?;
             let before = passage.text[..at].trim_end_matches(' ').len();
             Some(edit::at(passage, before))
-        });
+        };
+        let same = |text: &str| text == word;
+        let alike = |text: &str| text.to_lowercase() == lower;
+        let found = path.iter().rev().find_map(|passage| said(passage, &same));
+        let found = found.or_else(|| path.iter().rev().find_map(|passage| said(passage, &alike)));
         let shown = excerpt(word, 40);
         found.ok_or_else(|| cannot(&format!("The story does not say \"{shown}\"")))
     }
@@ -67,11 +79,33 @@ impl Studio {
     /// The list that the engine's answer makes.
     pub(super) fn alternatives_came(&mut self, found: Vec<Alternative>) -> (String, Vec<Listed>) {
         let place = self.asked_at;
+        let path = self.story.path();
+        let ids: Vec<NodeId> = path.iter().map(|passage| passage.id).collect();
+        let before: String = self.story.path_at(place).iter().map(|p| p.text).collect();
+        let whole: String = path.iter().map(|passage| passage.text).collect();
+        // What the story goes on with, where the place is on its way.
+        let on_way = place.node.is_none_or(|id| ids.contains(&id));
+        let next = whole
+            .get(before.len()..)
+            .filter(|_| on_way)
+            .unwrap_or_default();
+        let said = |found: &Alternative| !found.text.is_empty() && next.starts_with(&found.text);
+        let now = found.iter().filter(|found| said(found));
+        let now = now
+            .max_by_key(|found| found.text.len())
+            .map(|found| found.id);
         let row = |alternative: Alternative| {
             let word = format!("{:?}", clean(&alternative.text));
+            let here = if now == Some(alternative.id) {
+                "  as it is"
+            } else {
+                ""
+            };
             let (before, after) = (alternative.before * 100.0, alternative.after * 100.0);
             Listed {
-                label: format!("{word:<20} {before:>5.1} %   after the samplers {after:>5.1} %"),
+                label: format!(
+                    "{word:<20} {before:>5.1} %   after the samplers {after:>5.1} %{here}"
+                ),
                 command: Command::Choose(Choice {
                     place,
                     id: alternative.id,
@@ -80,7 +114,9 @@ impl Studio {
         };
         let listed: Vec<Listed> = found.into_iter().map(row).collect();
         self.listed.clone_from(&listed);
-        let title = "What could stand here; /pick N writes on from it".to_string();
+        let from = before.char_indices().rev().nth(29).map_or(0, |(at, _)| at);
+        let end = excerpt(&before[from..], 30);
+        let title = format!("After \"…{end}\" could stand; /pick N writes on from it");
         (title, listed)
     }
 
@@ -98,4 +134,20 @@ impl Studio {
         let title = "/pick N goes on from it; the others are kept".to_string();
         (title, listed)
     }
+}
+
+/// Where such a word stands for the last time, with nothing of a word before or after it.
+fn last_word(text: &str, length: usize, wanted: &dyn Fn(&str) -> bool) -> Option<usize> {
+    let letter = |c: Option<char>| c.is_some_and(char::is_alphanumeric);
+    let places = text.char_indices().rev().map(|(at, _)| at);
+    let mut places = places.filter(|at| {
+        let Some(word) = text.get(*at..at + length) else {
+            return false;
+        };
+        let begins = !letter(word.chars().next()) || !letter(text[..*at].chars().next_back());
+        let after = text[at + length..].chars().next();
+        let ends = !letter(word.chars().next_back()) || !letter(after);
+        begins && ends && wanted(word)
+    });
+    places.next()
 }

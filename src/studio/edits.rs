@@ -28,21 +28,22 @@ impl Studio {
             };
         }
         let path = self.story.path();
-        let index = path.iter().position(|passage| passage.id == id);
-        let index = index.ok_or_else(|| {
+        let index = places::on_path(&self.story, &path, id).ok_or_else(|| {
             cannot("This passage is not part of the story as it stands; /goto goes there")
         })?;
+        let range = edit::together(&path, index);
+        let old = path[range.clone()].iter().map(|passage| passage.text);
+        let old: String = old.collect();
         let Some(text) = text else {
-            return Ok(Outcome::Edit(id, path[index].text.to_string()));
+            return Ok(Outcome::Edit(id, old));
         };
         let mut text = clean(&text).into_owned();
         // A line typed in place of a passage does not say how it joins the one before.
-        let old = path[index].text;
         let lead: String = old.chars().take_while(|c| c.is_whitespace()).collect();
         if !text.is_empty() && !text.starts_with(char::is_whitespace) {
             text.insert_str(0, &lead);
         }
-        match edit::replace(&self.story, &path, index, &text) {
+        match edit::replace(&self.story, &path, range, &text) {
             None => Ok(Outcome::Said("Nothing was changed".to_string())),
             Some(edit) => self.make(edit, Move::Edit, Vec::new(), "Changed; /undo goes back"),
         }
@@ -54,7 +55,7 @@ impl Studio {
             return self.delete_picture(id);
         }
         let path = self.story.path();
-        let Some(at) = path.iter().position(|passage| passage.id == id) else {
+        let Some(at) = places::on_path(&self.story, &path, id) else {
             let hide = Change::Hidden {
                 node: id,
                 hidden: true,
@@ -62,14 +63,9 @@ impl Studio {
             self.do_step(Move::Delete, vec![hide])?;
             return Ok(Outcome::Said("Put away; /undo brings it back".to_string()));
         };
-        // A passage and the edits inside it are one.
-        let joined = |at: usize| path[at].joins || path[at].cut.is_some();
-        let first = (0..=at).rev().find(|at| !joined(*at)).unwrap_or(at);
-        let rest = (at + 1..path.len()).find(|at| !joined(*at));
-        let end = rest.unwrap_or(path.len());
-        let hide = path[first..end]
-            .iter()
-            .filter(|p| p.cut.is_none() && !p.joins);
+        let range = edit::together(&path, at);
+        let (first, end) = (range.start, range.end);
+        let hide = path[range].iter().filter(|p| p.cut.is_none() && !p.joins);
         let hide = hide.map(|passage| Change::Hidden {
             node: passage.id,
             hidden: true,

@@ -46,7 +46,13 @@ impl Studio {
                 ..self.settings.clone()
             })?;
         }
-        Ok(Outcome::Moved(format!("{}; /undo goes back", made.said)))
+        let long = self
+            .too_long()
+            .map_or(String::new(), |long| format!(". {long}"));
+        Ok(Outcome::Moved(format!(
+            "{}; /undo goes back{long}",
+            made.said
+        )))
     }
 
     /// A file in the session's own folder; none where nothing is kept.

@@ -9,7 +9,7 @@ use crate::story::command::{Lore, Reach};
 use crate::story::frame::{FrameChange, Note};
 use crate::story::lore::{Book, Entry};
 use crate::story::record::{Change, Move};
-use crate::story::sentence::excerpt;
+use crate::story::sentence::{excerpt, several};
 use crate::story::untrusted::clean;
 use crate::story::{Command, Place, Record};
 
@@ -149,7 +149,7 @@ impl Studio {
                 false => Command::Lore(Lore::On(name.to_string())),
             };
             listed.push(Listed {
-                label: format!("{}  ({count} entries, {})", book.name, word(on)),
+                label: format!("{}  ({}, {})", book.name, several(count, "entry"), word(on)),
                 command: turn(on, &book.name),
             });
             for entry in &book.entries {
@@ -175,10 +175,18 @@ impl Studio {
     fn why_lore(&mut self) -> Outcome {
         let seed = self.setup.entropy;
         let lines = self.lore_lines(Place::after(self.story.head()), seed);
-        let mut lines = match lines.is_empty() {
+        let nothing = lines.is_empty() && self.missed.is_empty() && self.recalled.is_empty();
+        let frame = self.story.frame();
+        let mut lines = match nothing {
             true => vec!["Nothing that the story says names any lore.".to_string()],
             false => lines,
         };
+        for (book, _) in frame.books().filter(|(_, on)| !on) {
+            lines.push(format!(
+                "- {}: the book is off; /lore on {}",
+                book.name, book.name
+            ));
+        }
         for found in &self.recalled {
             lines.push(format!(
                 "+ {}: recalled for its meaning ({:.2}): {}",
@@ -200,11 +208,17 @@ impl Studio {
     pub(super) fn ban(&mut self, phrase: Option<&str>) -> Result<Outcome, Refusal> {
         let Some(phrase) = phrase else {
             let banned = &self.settings.sampling.banned_phrases;
-            let rows: Vec<String> = banned.iter().map(|ban| format!("  {ban}")).collect();
+            let rows = banned.iter().enumerate();
+            let rows: Vec<String> = rows
+                .map(|(at, ban)| format!("{:>3}  {ban}", at + 1))
+                .collect();
             return Ok(shown(&rows.join("\n"), "banned phrase", "/ban PHRASE"));
         };
         let ban = Ban::parse(&clean(phrase)).map_err(|error| cannot(&error.to_string()))?;
-        let said = format!("{ban} will not be written");
+        let said = match ban.strength {
+            None => format!("{ban} will not be written"),
+            Some(strength) => format!("\"{}\" is written less (strength {strength})", ban.phrase),
+        };
         let mut settings = self.settings.clone();
         let banned = &mut settings.sampling.banned_phrases;
         banned.retain(|known| known.phrase != ban.phrase);
@@ -217,7 +231,15 @@ impl Studio {
         let mut settings = self.settings.clone();
         let banned = &mut settings.sampling.banned_phrases;
         let before = banned.len();
-        let wanted = phrase.trim_matches('"').to_lowercase();
+        let listed = phrase
+            .trim()
+            .parse()
+            .ok()
+            .and_then(|n: usize| banned.get(n.wrapping_sub(1)));
+        let wanted = match listed {
+            Some(ban) => ban.phrase.to_lowercase(),
+            None => phrase.trim_matches('"').to_lowercase(),
+        };
         banned.retain(|ban| wanted != "all" && ban.phrase.to_lowercase() != wanted);
         if banned.len() == before {
             return Err(cannot(
@@ -259,8 +281,8 @@ fn shown(text: &str, what: &str, how: &str) -> Outcome {
 }
 
 fn unless_none(text: &str) -> String {
-    match text.to_lowercase().as_str() {
-        "none" | "off" => String::new(),
+    match text.trim().to_lowercase().as_str() {
+        "none" | "off" | "\"\"" => String::new(),
         _ => clean(text).into_owned(),
     }
 }

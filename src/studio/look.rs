@@ -6,7 +6,7 @@ use super::{Outcome, Refusal, Studio, Work, cannot};
 use crate::story::diff;
 use crate::story::message::Goal;
 use crate::story::sampling::SETTINGS;
-use crate::story::sentence::{excerpt, hit};
+use crate::story::sentence::{excerpt, hit, several};
 use crate::story::{Author, Command, Node, NodeId, Passage, Place, Request, Sampling, places};
 
 /// Rows that a list shows at most.
@@ -20,6 +20,11 @@ impl Studio {
         }
         let on_path: std::collections::HashSet<NodeId> =
             self.story.path().iter().map(|passage| passage.id).collect();
+        let origin = |id: &NodeId| Some(self.story.node(*id)?.of?.node);
+        let copied: std::collections::HashSet<NodeId> = on_path
+            .iter()
+            .flat_map(|id| std::iter::successors(origin(id), origin))
+            .collect();
         let mut listed = Vec::new();
         let mut waiting: Vec<(NodeId, usize)> =
             self.story.roots().iter().rev().map(|id| (*id, 0)).collect();
@@ -31,7 +36,13 @@ impl Studio {
             let Some(node) = self.story.node(id).filter(|_| listed.len() < MOST) else {
                 break;
             };
-            if !self.story.is_hidden(id) {
+            let here = on_path.contains(&id);
+            // What an edit took over stands on the way already; where an old way ends is shown.
+            let twin = !here
+                && (node.of.is_some() || copied.contains(&id))
+                && !self.story.children(id).is_empty()
+                && !self.story.marks().values().any(|mark| *mark == id);
+            if !self.story.is_hidden(id) && !twin {
                 listed.push(self.branch_row(node, depth, on_path.contains(&id)));
             }
             let children = self.story.children(id);
@@ -104,7 +115,8 @@ impl Studio {
         match listed.len() {
             0 => Outcome::Said(format!("No branch says \"{}\"", excerpt(words, 60))),
             n => {
-                let title = format!("{n} passages say it; /pick N goes there");
+                let say = if n == 1 { "says" } else { "say" };
+                let title = format!("{} {say} it; /pick N goes there", several(n, "passage"));
                 self.list_up(&title, listed)
             }
         }
@@ -168,6 +180,10 @@ impl Studio {
                 let title = entry.map_or("an entry", |entry| entry.title());
                 lines.push(format!("  lore: {title} of {}", fired.book));
             }
+            if !node.rewound.is_empty() {
+                let phrases = super::news::counted(&node.rewound);
+                lines.push(format!("  turned away from {phrases}"));
+            }
             lines.push(format!("  context {}", how.context_digest));
         }
         let versions = self.story.versions(node.id).len();
@@ -193,7 +209,7 @@ impl Studio {
         let seed = self.setup.entropy;
         let request = self.question(place, healing(), seed);
         self.work = Work::Writing;
-        self.engine.submit(Request::Explain(request));
+        self.ask_engine(Request::Explain(request));
         Ok(Outcome::Asked)
     }
 }
@@ -242,9 +258,16 @@ fn authors(path: &[Passage]) -> String {
         own.map(|passage| passage.text.chars().count()).sum()
     };
     let edited = count(&|passage| passage.edited);
-    let by = |author| count(&|passage| !passage.edited && passage.author == author);
+    // What a file brought as the model's words no model wrote here.
+    let brought = |passage: &Passage| passage.author == Author::Model && passage.how.is_none();
+    let by =
+        |author| count(&|passage| !passage.edited && !brought(passage) && passage.author == author);
     let parts = [
         ("prompt", by(Author::Prompt)),
+        (
+            "from a file",
+            count(&|passage| !passage.edited && brought(passage)),
+        ),
         ("you", by(Author::User)),
         ("model", by(Author::Model)),
         ("edited", edited),

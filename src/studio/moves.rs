@@ -4,20 +4,26 @@
 use super::{Outcome, Refusal, Studio, cannot};
 use crate::story::command::Swipe;
 use crate::story::record::{Change, Head, Move, Step, Steps};
-use crate::story::sentence::excerpt;
+use crate::story::sentence::{excerpt, several};
 use crate::story::untrusted::clean_line;
 use crate::story::{Node, NodeId, Place, Record, places};
 
 impl Studio {
     pub(super) fn undo(&mut self, steps: usize) -> Result<Outcome, Refusal> {
-        let steps = steps.clamp(1, self.story.steps().0.max(1));
-        if self.story.steps().0 == 0 {
+        let there = self.story.steps().0;
+        if there == 0 {
             return Err(cannot("There is nothing to undo"));
         }
+        let wanted = steps.max(1);
+        let steps = wanted.min(there);
         self.note_down(vec![Record::Undo(Steps { steps })])?;
-        Ok(Outcome::Moved(
-            "Went back; /redo goes forward again".to_string(),
-        ))
+        let all = match steps < wanted {
+            true => format!(" {steps} steps, to the beginning"),
+            false => String::new(),
+        };
+        Ok(Outcome::Moved(format!(
+            "Went back{all}; /redo goes forward again"
+        )))
     }
 
     pub(super) fn redo(&mut self, steps: usize) -> Result<Outcome, Refusal> {
@@ -45,7 +51,8 @@ impl Studio {
         };
         let count = versions.len();
         let there = versions.get(wanted).copied();
-        let there = there.ok_or_else(|| cannot(&format!("There are {count} versions")))?;
+        let there = there
+            .ok_or_else(|| cannot(&format!("This passage has {}", several(count, "version"))))?;
         let said = format!("Version {} of {count}", wanted + 1);
         self.go(Some(there), Move::Swipe, &said)
     }

@@ -4,7 +4,8 @@ use super::write::maker;
 use super::{Afterwards, Notice, Refusal, Studio, Work};
 use crate::story::frame::FrameChange;
 use crate::story::message::{Cut, Fault, Recalled, Stats};
-use crate::story::record::{Change, Ended, Move, Streamed};
+use crate::story::record::{Change, Ended, Move, Step, Streamed};
+use crate::story::untrusted::clean;
 use crate::story::{Event, NodeId, Record, Status};
 
 impl Studio {
@@ -23,10 +24,11 @@ impl Studio {
                 let note = about.note.clone().map(Notice::Warning);
                 self.about = Some(about);
                 self.warm_up();
+                let long = self.too_long().map(Notice::Warning);
                 let settled = self.settle_model().err();
                 let failed =
                     settled.map(|refusal| Notice::Error(refusal.to_string(), Fault::Store));
-                note.into_iter().chain(failed).collect()
+                note.into_iter().chain(long).chain(failed).collect()
             }
             Event::Prefill {
                 done,
@@ -58,9 +60,11 @@ impl Studio {
             Event::Warned(why) => vec![Notice::Warning(why)],
             Event::Recalled(found) => self.recalled(found),
             Event::Rewound { node, phrase } => {
-                let shown = crate::story::sentence::excerpt(&phrase, 60);
-                self.rewound.entry(node).or_default().push(phrase);
-                vec![Notice::Info(format!("Turned away from \"{shown}\""))]
+                self.rewound
+                    .entry(node)
+                    .or_default()
+                    .push(clean(&phrase).into_owned());
+                Vec::new()
             }
             Event::Alternatives(found) => {
                 let (title, listed) = self.alternatives_came(found);
@@ -80,6 +84,9 @@ impl Studio {
                 // None of those that were to be written with it will be.
                 for running in self.story.all_running().to_vec() {
                     notices = self.ended(Some(running), Status::Failed, None, Some(why.clone()));
+                }
+                if node.is_none() {
+                    self.asked = self.asked.saturating_sub(1);
                 }
                 if node.is_none() || notices.is_empty() {
                     self.work = match self.drawing() {
@@ -161,12 +168,18 @@ impl Studio {
             false => Work::Nothing,
         };
         let Some(node) = node else {
+            self.asked = self.asked.saturating_sub(1);
+            if self.asked > 0 && self.work == Work::Nothing {
+                self.work = Work::Writing;
+            }
             return Vec::new();
         };
         let known = self.story.node(node).and_then(|node| node.how.as_ref());
         let unknown = known.is_some_and(|how| !how.maker.is_known());
         let maker = self.about.as_ref().filter(|_| unknown).map(maker);
         let rewound = self.rewound.remove(&node).unwrap_or_default();
+        let turned_away = (!rewound.is_empty())
+            .then(|| Notice::Info(format!("Turned away from {}", counted(&rewound))));
         let ended = Record::End(Ended {
             node,
             status,
@@ -178,6 +191,7 @@ impl Studio {
             .flush()
             .and_then(|()| self.record(vec![ended]))
             .and_then(|()| self.afterwards(node, status))
+            .and_then(|()| self.leave_empty(node, status, others))
             .and_then(|()| self.sync());
         let nearly_full = stats.as_ref().and_then(|stats| self.nearly_full(stats));
         self.last_stats = stats;
@@ -185,12 +199,42 @@ impl Studio {
             Ok(()) => vec![Notice::Ended(node, status)],
             Err(refusal) => vec![Notice::Error(refusal.to_string(), Fault::Store)],
         };
+        notices.extend(turned_away);
         notices.extend(nearly_full);
         if self.candidates.contains(&node) && !others {
             let (title, listed) = self.candidates_came();
             notices.push(Notice::List(title, listed));
         }
         notices
+    }
+
+    /// Where the writer stopped before anything was written, nothing stands in the story: the head
+    /// goes back to what was there.
+    fn leave_empty(&mut self, node: NodeId, status: Status, others: bool) -> Result<(), Refusal> {
+        let several = self.candidates.contains(&node);
+        let all = if several {
+            self.candidates.clone()
+        } else {
+            vec![node]
+        };
+        let empty = |id: &NodeId| {
+            let node = self.story.node(*id);
+            node.is_some_and(|node| node.text.is_empty() && node.cut.is_none() && !node.aside)
+        };
+        let stays = status != Status::Stopped || others || !all.iter().all(empty);
+        let head = self.story.head().filter(|head| all.contains(head));
+        let Some(head) = head.filter(|_| !stays) else {
+            return Ok(());
+        };
+        let parent = self.story.node(head).and_then(|node| node.parent);
+        let mut changes = vec![Change::Head { to: parent }];
+        changes.extend(all.iter().map(|id| Change::Hidden {
+            node: *id,
+            hidden: true,
+        }));
+        self.candidates.clear();
+        let why = Move::Delete;
+        self.record(vec![Record::Step(Step { why, changes })])
     }
 
     /// What waited for this passage's end.
@@ -207,6 +251,33 @@ impl Studio {
             }
             _ => Ok(()),
         }
+    }
+
+    /// A warning for a story that came whole, from disk or from a file, and is too long. Tokens are
+    /// estimated: four bytes of Latin text make one, a character of other scripts does.
+    pub(super) fn too_long(&mut self) -> Option<String> {
+        let holds = self.about.as_ref()?.context;
+        let tokens = |passage: &crate::story::Passage| match passage.ids.len() {
+            0 => {
+                passage
+                    .text
+                    .chars()
+                    .map(|c| if c.is_ascii() { 1 } else { 4 })
+                    .sum::<usize>()
+                    / 4
+            }
+            count => count,
+        };
+        let all: usize = self.story.path().iter().map(tokens).sum();
+        let wanted = self.settings.sampling.max_tokens as usize;
+        let room = holds - wanted.clamp(1, (holds / 4).max(1));
+        if all <= room || self.warned {
+            return None;
+        }
+        self.warned = true;
+        Some(format!(
+            "The story has about {all} tokens and the model holds {holds}: its oldest part will not be read (nothing is erased); /summarize keeps what happened in it, /set recall 3 finds what matters again"
+        ))
     }
 
     /// A warning before anything has to be left out, once for each time that it comes near.
@@ -234,8 +305,33 @@ impl Studio {
         }
         self.awaited = None;
         self.work = Work::Nothing;
+        self.asked = 0;
         vec![Notice::Error(why, Fault::Engine)]
     }
+}
+
+/// Each phrase once, with how often it came.
+pub(super) fn counted(phrases: &[String]) -> String {
+    let mut found: Vec<(&str, usize)> = Vec::new();
+    for phrase in phrases {
+        match found.iter_mut().find(|(known, _)| known == phrase) {
+            Some((_, count)) => *count += 1,
+            None => found.push((phrase, 1)),
+        }
+    }
+    let said = |(phrase, count): &(&str, usize)| {
+        let phrase = crate::story::sentence::excerpt(phrase, 60);
+        match count {
+            1 => format!("\"{phrase}\""),
+            count => format!("\"{phrase}\" ({count} times)"),
+        }
+    };
+    const SHOWN: usize = 8;
+    let mut all: Vec<String> = found.iter().take(SHOWN).map(said).collect();
+    if found.len() > SHOWN {
+        all.push(format!("{} more", found.len() - SHOWN));
+    }
+    all.join(", ")
 }
 
 fn left_out(dropped: usize) -> String {

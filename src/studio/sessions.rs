@@ -60,7 +60,7 @@ impl Studio {
         self.write_unsaved()?;
         self.any_size = any_size;
         self.work = Work::Writing;
-        self.engine.submit(Request::Keep);
+        self.ask_engine(Request::Keep);
         Ok(Outcome::Asked)
     }
 
@@ -93,7 +93,7 @@ impl Studio {
         let about = self.about.as_ref().map(|about| about.sha256.as_str());
         let fits = |warm: &mut Warm| Some(warm.model_sha256.as_str()) == about;
         if let Some(warm) = self.warm.take_if(fits) {
-            self.engine.submit(Request::Warm(warm));
+            self.ask_engine(Request::Warm(warm));
         }
     }
 
@@ -143,6 +143,10 @@ impl Studio {
         if other_model {
             self.load_model();
         }
+        let said = match self.too_long() {
+            Some(long) => format!("{said}. {long}"),
+            None => said,
+        };
         Ok(Outcome::Moved(said))
     }
 

@@ -3,13 +3,12 @@
 use super::{Afterwards, Outcome, Refusal, Studio, Work, cannot, derive};
 use crate::story::command::{Choice, Reach};
 use crate::story::context::{Beside, Context, build, joint};
-use crate::story::lore::{Fired, Past, Scanned, Why, scan};
+use crate::story::lore::{Fired, Scanned, Why};
 use crate::story::message::{Goal, Overflow, Recall, TextRequest, Unnamed};
 use crate::story::record::{Ended, Head, Move};
 use crate::story::untrusted::{clean, clean_line};
 use crate::story::{
-    Author, Maker, Mode, Node, NodeId, Passage, Place, Provenance, Record, Request, Status, edit,
-    places,
+    Author, Maker, Mode, Node, NodeId, Place, Provenance, Record, Request, Status, edit, places,
 };
 
 /// What is asked of one passage alone.
@@ -123,9 +122,9 @@ impl Studio {
         let place = places::find(&self.story, place.unwrap_or("."))?;
         let head = self.story.head();
         let path = self.story.path();
-        let found = path
-            .iter()
-            .position(|passage| Some(passage.id) == place.node);
+        let found = place
+            .node
+            .and_then(|id| places::on_path(&self.story, &path, id));
         let Some(index) = found else {
             return Err(cannot("This passage is not part of the story as it stands"));
         };
@@ -140,7 +139,6 @@ impl Studio {
         }
         let ask = Ask {
             after: Some(after),
-            reach: Reach::Paragraph,
             ..Ask::default()
         };
         let node = self.story.next_id();
@@ -330,54 +328,6 @@ impl Studio {
         let context = build(&self.settings, frame, &path, &beside);
         self.missed = missed;
         (context, fired, unnamed)
-    }
-
-    /// The lore that is read after a path, what a rule kept out, and what nothing named.
-    fn scanned(&self, path: &[Passage], seed: u64) -> Scanned<'_> {
-        let frame = self.story.frame();
-        let passages: Vec<&str> = path.iter().map(|passage| passage.text).collect();
-        let before = path.iter().enumerate().filter_map(|(at, passage)| {
-            let how = passage.how.as_ref()?;
-            Some(how.lore.iter().map(move |fired| (fired.clone(), at)))
-        });
-        let before: Vec<(Fired, usize)> = before.flatten().collect();
-        let macros = frame.character.as_ref().map(|it| it.macros(seed));
-        let past = Past {
-            passages: &passages,
-            fired: &before,
-            seed,
-            macros: macros.as_ref(),
-        };
-        let mut scanned = scan(
-            &frame.open_books(),
-            &|book, entry| frame.is_off(book, entry),
-            &past,
-        );
-        for fires in &mut scanned.fires {
-            fires.content = macros.as_ref().map(|it| it.expand(fires.text()));
-        }
-        scanned
-            .fires
-            .retain(|fires| !fires.text().trim().is_empty());
-        scanned
-    }
-
-    /// Each entry that is read at a place and why, a line each.
-    pub(super) fn lore_lines(&mut self, place: Place, seed: u64) -> Vec<String> {
-        let path = self.story.path_at(place);
-        let Scanned { fires, missed, .. } = self.scanned(&path, seed);
-        let line = |fires: &crate::story::lore::Fires| {
-            let why = match &fires.why {
-                Why::Constant => "always read".to_string(),
-                Why::Key(key) => format!("the story says \"{}\"", clean(key)),
-                Why::Sticks(left) => format!("stays for {left} more passages"),
-                Why::Named { by, key } => format!("{by} says \"{}\"", clean(key)),
-            };
-            format!("+ {} ({}): {why}", fires.entry.title(), fires.book.name)
-        };
-        let lines = fires.iter().map(line).collect();
-        self.missed = missed;
-        lines
     }
 }
 

@@ -139,7 +139,7 @@ impl App {
         if matches!(&event, Event::Done { .. } | Event::Failed { .. }) {
             self.stopping = false;
         }
-        let unloaded = matches!(
+        let stopped = matches!(
             &event,
             Event::Done {
                 node: None,
@@ -148,8 +148,12 @@ impl App {
             }
         );
         let notices = self.studio.absorb(event);
-        if unloaded && notices.is_empty() {
-            self.tell(Tone::Info, "Loading was stopped; /model loads again");
+        if stopped && notices.is_empty() {
+            let said = match self.studio.about() {
+                Some(_) => "Stopped",
+                None => "Loading was stopped; /model loads again",
+            };
+            self.tell(Tone::Info, said);
         }
         for notice in notices {
             self.notice(notice);
@@ -190,6 +194,8 @@ impl App {
             Action::Submit => self.submit(),
             Action::Newline => self.insert("\n"),
             Action::Run(line) => _ = self.run_line(line),
+            Action::Begin(line) if self.input.is_empty() => self.insert(line),
+            Action::Begin(_) => {}
             Action::Escape => self.escape(),
             Action::Interrupt => self.interrupt(),
             Action::Leave => self.leave(Why::Quit),
@@ -219,7 +225,10 @@ impl App {
         let line = self.input.text().to_string();
         let known = self.studio.story().next_id();
         if self.run_line(&line) || self.studio.story().next_id() != known {
-            self.input.take();
+            // What is to be changed stands in the input line now.
+            if self.editing.is_none() {
+                self.input.take();
+            }
             if !self.studio.is_private() {
                 self.history.add(&line);
             }
@@ -292,7 +301,10 @@ impl App {
         } else if self.studio.busy() {
             self.stop();
         } else if !self.input.is_empty() {
-            self.editing = None;
+            if self.editing.take().is_none() && !self.studio.is_private() {
+                // Put away and not lost: Ctrl+P brings it back.
+                self.history.add(&self.input.text().to_string());
+            }
             self.input.take();
             self.hints = None;
         } else {

@@ -31,6 +31,11 @@ impl App {
     /// Keeps what the input line now says as the passage's text.
     pub(super) fn keep_edit(&mut self, node: NodeId) {
         let text = self.input.text().to_string();
+        if text.trim().is_empty() {
+            let why =
+                "Nothing is left of this passage; /delete puts it away, Esc leaves it as it was";
+            return self.tell(Tone::Warning, why);
+        }
         if self.run(Command::Edit(Some(format!("#{node}")), Some(text))) {
             self.editing = None;
             self.input.take();

@@ -77,11 +77,13 @@ fn key(story: &Story, node: &Passage, begins: Begins) -> Key {
 fn mark(story: &Story, node: &Passage) -> String {
     let head = story.head() == Some(node.id);
     let ended = match node.status {
+        // Once the story has gone on, how a passage ended is no longer news.
+        _ if !head => "",
         Status::Stopped => " [stopped]",
         Status::Failed => " [failed]",
         Status::Interrupted => " [interrupted]",
         Status::ContextFull => " [context full]",
-        Status::Length if head => " […]",
+        Status::Length => " […]",
         _ => "",
     };
     let versions = match head {

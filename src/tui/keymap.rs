@@ -39,12 +39,13 @@ impl Keymap {
                 return Err(KeyError(why));
             }
             let action = match command {
-                "none" => Action::Nothing,
-                line if !line.starts_with('/') => {
-                    let why =
-                        format!("the key {name} takes a command, as in \"/gen n=2\", or \"none\"");
-                    return Err(KeyError(why));
-                }
+                line if !line.starts_with('/') => action(line).ok_or_else(|| {
+                    let names = ACTIONS.map(|(name, _)| name).join(", ");
+                    let why = format!(
+                        "the key {name} takes a command, as in \"/gen n=2\", or one of {names}"
+                    );
+                    KeyError(why)
+                })?,
                 line => {
                     let parsed = crate::story::command::parse(line);
                     parsed.map_err(|error| KeyError(format!("the key {name}: {error}")))?;
@@ -94,6 +95,7 @@ impl Keymap {
         let line = |(labels, key): &(String, &Key)| {
             let twin = match key.action {
                 Action::Run(twin) => format!(" ({twin})"),
+                Action::Begin(twin) => format!(" ({})", twin.trim()),
                 Action::Leave => " (/quit)".to_string(),
                 _ => String::new(),
             };
@@ -101,6 +103,37 @@ impl Keymap {
         };
         rows.iter().map(line).collect()
     }
+}
+
+/// What a key may do that is no command.
+const ACTIONS: [(&str, Action); 21] = [
+    ("none", Action::Nothing),
+    ("stop", Action::Escape),
+    ("interrupt", Action::Interrupt),
+    ("quit", Action::Leave),
+    ("keys", Action::Keys),
+    ("redraw", Action::Redraw),
+    ("suspend", Action::Suspend),
+    ("editor", Action::Editor),
+    ("newline", Action::Newline),
+    ("submit", Action::Submit),
+    ("complete", Action::Complete),
+    ("complete-back", Action::CompleteBack),
+    ("older", Action::Edit(Edit::Up)),
+    ("newer", Action::Edit(Edit::Down)),
+    ("page-up", Action::Scroll(Scroll::PageUp)),
+    ("page-down", Action::Scroll(Scroll::PageDown)),
+    ("line-up", Action::Scroll(Scroll::LineUp)),
+    ("line-down", Action::Scroll(Scroll::LineDown)),
+    ("top", Action::Scroll(Scroll::Top)),
+    ("bottom", Action::Scroll(Scroll::Bottom)),
+    ("backspace", Action::Edit(Edit::Backspace)),
+];
+
+fn action(name: &str) -> Option<Action> {
+    let name = name.to_lowercase();
+    let found = ACTIONS.iter().find(|(known, _)| *known == name);
+    found.map(|(_, action)| *action)
 }
 
 /// A key by name: `ctrl+`, `alt+` and `shift+`, then a character or a key's name.
@@ -130,6 +163,7 @@ fn named(name: &str) -> Option<(KeyModifiers, KeyCode)> {
         "delete" => KeyCode::Delete,
         "enter" => KeyCode::Enter,
         "tab" => KeyCode::Tab,
+        "esc" | "escape" => KeyCode::Esc,
         "space" => KeyCode::Char(' '),
         _ => match (
             key.strip_prefix('f').and_then(|n| n.parse().ok()),
@@ -162,12 +196,20 @@ mod tests {
 
     #[test]
     fn a_writers_own_keys_come_first_and_wrong_ones_are_said() {
-        let map =
-            Keymap::new([("alt+r", "/gen n=2"), ("f5", "/tree"), ("ctrl+y", "none")]).unwrap();
+        let map = Keymap::new([
+            ("alt+r", "/gen n=2"),
+            ("f5", "/tree"),
+            ("ctrl+y", "none"),
+            ("ctrl+s", "stop"),
+            ("esc", "Editor"),
+        ])
+        .unwrap();
         let find = |modifiers, code| map.find(&KeyEvent::new(code, modifiers), true);
         assert_eq!(find(ALT, KeyCode::Char('r')), Some(Action::Run("/gen n=2")));
         assert_eq!(find(NONE, KeyCode::F(5)), Some(Action::Run("/tree")));
         assert_eq!(find(CTRL, KeyCode::Char('y')), Some(Action::Nothing));
+        assert_eq!(find(CTRL, KeyCode::Char('s')), Some(Action::Escape));
+        assert_eq!(find(NONE, KeyCode::Esc), Some(Action::Editor));
         let help = map.help().join("\n");
         assert!(
             help.contains("your own (/gen n=2)") && !help.contains("(/retry)"),

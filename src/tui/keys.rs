@@ -13,7 +13,9 @@ pub enum Action {
     Newline,
     /// The same as typing this line.
     Run(&'static str),
-    /// Esc: stop, or close, or clear.
+    /// Puts this into an empty line, to be gone on with.
+    Begin(&'static str),
+    /// Esc: stop, or close.
     Escape,
     /// Ctrl+C: stop, or clear, or leave.
     Interrupt,
@@ -107,6 +109,7 @@ pub const KEYS: &[Key] = &[
         Action::Run("/retry"),
         "write the last passage again; the old one is kept",
     ),
+    key(CTRL, KeyCode::Char('r'), Action::Run("/retry"), ""),
     when_empty(
         NONE,
         KeyCode::Left,
@@ -163,6 +166,18 @@ pub const KEYS: &[Key] = &[
         Action::Run("/branch"),
         "name this place and begin a branch",
     ),
+    key(
+        ALT,
+        KeyCode::Char('s'),
+        Action::Begin("/branch "),
+        "begin a branch inside a passage: 12.3, 12:words",
+    ),
+    key(
+        ALT,
+        KeyCode::Char('i'),
+        Action::Begin("/instruct "),
+        "say what the next passage shall do",
+    ),
     when_empty(
         NONE,
         KeyCode::Up,
@@ -204,7 +219,7 @@ pub const KEYS: &[Key] = &[
         NONE,
         KeyCode::Esc,
         Action::Escape,
-        "stop the model and keep what it wrote; else close or clear",
+        "stop the model and keep what it wrote; else close what is open",
     ),
     key(
         CTRL,

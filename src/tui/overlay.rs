@@ -77,12 +77,14 @@ impl Overlay {
 
     /// A list; the arrows choose and Enter picks.
     pub fn list(title: &str, labels: Vec<String>) -> Overlay {
+        // In the tree, where the writer stands.
+        let here = labels.iter().position(|label| label.contains('◆'));
         let labels = labels
             .iter()
             .map(|label| clean(label).replace('\t', "    "));
         Overlay {
             content: Content::List(title.to_string(), labels.collect()),
-            chosen: Some(0),
+            chosen: here.or(Some(0)),
             ..Overlay::default()
         }
     }

@@ -339,3 +339,103 @@ fn what_the_model_has_read_is_kept_and_not_read_again() {
     let (_, again) = reused(&repl(&home, "3", "\n/why\n").expect(0));
     assert_eq!(again, 0, "a damaged one is not trusted");
 }
+
+/// A passage stays one, however often it was edited: the next edit gets all of it.
+#[test]
+fn an_edit_of_an_edited_passage_is_of_the_whole_passage() {
+    let home = Home::new();
+    let lines = "The old man walked to the sea.\n/edit 0 The young man walked to the sea.\n\
+        /edit 0 The young man ran to the sea.\n/edit 0 The young man ran to the sea at night.\n";
+    repl(&home, "3", lines).expect(0);
+    let story = home.recovered("s").story;
+    assert!(
+        told(&story).starts_with("The young man ran to the sea at night."),
+        "{}",
+        told(&story)
+    );
+    // A place inside a passage is no passage, and nothing is overwritten by it.
+    let output = repl(&home, "3", "/edit 0.1 The keeper laughed.\n");
+    assert!(
+        output.stderr.contains("whole passages"),
+        "{}",
+        output.stderr
+    );
+    assert_eq!(told(&home.recovered("s").story), told(&story));
+}
+
+#[test]
+fn alternatives_are_of_whole_words_at_any_place() {
+    let home = Home::new();
+    let lines = "She said the weather was fine.\n/alts eath\n/alts SAID\n/alts 0:weather\n";
+    let output = repl(&home, "2", lines);
+    assert!(
+        output.stderr.contains("does not say \"eath\""),
+        "{}",
+        output.stderr
+    );
+    let shown = output.text();
+    assert!(shown.contains("After \"…She\" could stand"), "{shown}");
+    assert!(
+        shown.contains("After \"…She said the weather\" could stand"),
+        "{shown}"
+    );
+    assert!(shown.contains("as it is"), "{shown}");
+}
+
+#[test]
+fn what_is_asked_of_one_passage_leaves_a_long_paragraph_read() {
+    let home = Home::new();
+    let sentence = "The rain fell on the roofs of the town, and nobody went out. ";
+    let lines = format!(
+        "{}\n/instruct more rain\n/continue\n/why\n",
+        sentence.repeat(40).trim()
+    );
+    let output = repl(&home, "4", &lines).expect(0);
+    let why = output
+        .text()
+        .lines()
+        .find(|line| line.contains("of them reused"))
+        .unwrap();
+    let numbers: Vec<usize> = why
+        .split_whitespace()
+        .filter_map(|word| word.parse().ok())
+        .collect();
+    let (read, reused) = (numbers[0], numbers[1]);
+    assert!(read > 400 && reused * 4 > read * 3, "{why}");
+}
+
+#[test]
+fn a_context_that_was_cut_is_shown_as_it_is_sent() {
+    let home = Home::new();
+    let model = crate::support::talker::talker(700);
+    let model = model.path().to_str().unwrap();
+    let first = "It began in spring, with a letter. ".repeat(9);
+    let last = "It ended in winter, with none. ".repeat(9);
+    let lines = format!("{first}\n{last}\n{last}\n/context\n");
+    let args = ["repl", "s", "--seed", "5", "-n", "2", "-m", model];
+    let output = home.illumine(&args).input(lines).run().expect(0);
+    let shown = output.text();
+    let shown = &shown[shown.find("Not read").expect("it was cut")..];
+    assert!(shown.matches("spring").count() <= 4, "{shown}");
+    assert!(shown.contains("winter"), "{shown}");
+}
+
+#[test]
+fn a_long_story_is_said_to_be_long_when_it_comes() {
+    let home = Home::new();
+    let text = "The road went on, and so did they.\n\n".repeat(1200);
+    let file = home.file("road.txt", text);
+    let line = format!("/import {}\n/undo 0\n", file.display());
+    let output = repl(&home, "2", &line);
+    assert!(
+        output.text().contains("oldest part will not be read"),
+        "{}",
+        output.text()
+    );
+    assert!(output.text().contains("passages"), "{}", output.text());
+    assert!(
+        output.stderr.contains("a number of steps, from 1"),
+        "{}",
+        output.stderr
+    );
+}

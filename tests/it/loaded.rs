@@ -1,8 +1,14 @@
 //! A loaded model's cache: guesses, and what is kept of it on disk.
 
-use crate::support::loaded;
+use crate::support::{loaded, model_path};
+use candle_core::Device;
 use illumine::engine::Loaded;
-use illumine::model::Rows;
+use illumine::model::gguf::Gguf;
+use illumine::model::sampler::Sampler;
+use illumine::model::sampler::dry::Breakers;
+use illumine::model::{Placement, Rows, load_text};
+use illumine::story::sampling::Sampling;
+use std::sync::Arc;
 
 /// Guessed tokens decide what is computed early, never what comes out.
 #[test]
@@ -32,6 +38,42 @@ fn guesses_change_no_number() {
         guessed += usize::from(bold.model.len() > fed);
     }
     assert!(guessed > 8, "{guessed}");
+}
+
+/// As on a GPU: the best logits alone give the very tokens that all of them do.
+#[test]
+fn the_best_logits_of_a_device_are_enough() {
+    let gguf = Arc::new(Gguf::open(&model_path()).unwrap());
+    let plain = Placement {
+        plain: true,
+        ..Placement::on(Device::Cpu, 2)
+    };
+    let mut model = load_text(gguf, &plain).unwrap();
+    let tokenizer = loaded().tokenizer;
+    let ids = tokenizer.encode("The lamp went out, and").unwrap();
+    model.feed(&ids, Rows::None, &|| false).unwrap();
+    let sampling = Sampling {
+        top_k: 40,
+        dry_multiplier: 0.0,
+        ..Sampling::default()
+    };
+    let mut all = Sampler::new(&sampling, 5, Breakers::none());
+    let mut id = tokenizer.encode(" nobody").unwrap()[0];
+    for _ in 0..6 {
+        let mut best = all.clone();
+        let count = best.enough().unwrap();
+        let read = model.len();
+        let every = model.feed(&[id], Rows::Last, &|| false).unwrap().unwrap();
+        model.rewind(read);
+        let few = model.feed(&[id], Rows::Best(count), &|| false).unwrap();
+        let few = few.unwrap();
+        let told = few.iter().filter(|logit| logit.is_finite()).count();
+        assert_eq!((told, few.len()), (count, every.len()));
+        let choice = all.sample_with(&every);
+        assert_eq!(choice, best.sample_with(&few));
+        id = choice.token;
+        all.accept(id);
+    }
 }
 
 #[test]

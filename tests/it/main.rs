@@ -14,6 +14,7 @@ mod interop;
 mod kill;
 mod loaded;
 mod mixed;
+mod newcomer;
 mod pictures;
 mod prompts;
 mod recall;

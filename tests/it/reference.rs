@@ -225,6 +225,25 @@ fn without_rounding_greedy_tokens_are_those_of_llama_cpp() {
     assert!(alike >= 905, "only {alike} steps alike");
 }
 
+/// Keys and values in 8 bits cost next to nothing: less than a thousandth of the perplexity.
+#[test]
+fn perplexity_is_hardly_another_with_keys_and_values_in_8_bits() {
+    let text = include_str!("../reference/alice.txt");
+    let (text, _) = text.split_at(text.floor_char_boundary(12_000));
+    let of = |kv| {
+        let place = Place {
+            device: Choice::Cpu,
+            threads: 2,
+            kv,
+        };
+        let mut loaded = read("default", &model_path(), String::new(), place).unwrap();
+        let found = perplexity(&mut loaded, text, 512, &mut |_, _| true).unwrap();
+        found.perplexity
+    };
+    let off = of(Kind::Q8) / of(Kind::F16) - 1.0;
+    assert!(off.abs() < 0.005, "{off}");
+}
+
 #[test]
 fn perplexity_is_that_of_llama_cpp() {
     let text = include_str!("../reference/alice.txt");

@@ -61,7 +61,7 @@ fn a_retry_stands_beside_what_it_retries() {
         .filter(|line| line.starts_with("Version"))
         .collect();
     assert_eq!(said, ["Version 1 of 3", "Version 2 of 3", "Version 1 of 3"]);
-    assert_eq!(output.stderr, "There are 3 versions\n");
+    assert_eq!(output.stderr, "This passage has 3 versions\n");
     let story = home.recovered("s").story;
     let siblings = story.versions(1);
     assert_eq!(siblings, [1, 2, 3]);

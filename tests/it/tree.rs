@@ -187,7 +187,9 @@ impl Book {
             }
             Deed::Edit(at, text) if length > 0 => {
                 let path = self.story.path();
-                if let Some(made) = edit::replace(&self.story, &path, at % length, text) {
+                if let Some(made) =
+                    edit::replace(&self.story, &path, edit::together(&path, at % length), text)
+                {
                     self.make(made, Move::Edit);
                 }
             }

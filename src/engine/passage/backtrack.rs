@@ -41,7 +41,12 @@ impl Passage<'_> {
         emit: Emit,
     ) -> Result<Looked, Failure> {
         let at = self.sent + index;
-        let phrase = self.request.bans[ban].phrase.clone();
+        let begins = index.checked_sub(1).map_or(0, |at| self.held[at].end);
+        let written = self.text.get(begins..).unwrap_or_default();
+        let phrase = match self.bans.find(written) {
+            Some((found, range)) if found == ban => written[range].to_string(),
+            _ => self.request.bans[ban].phrase.clone(),
+        };
         let strength = self.request.bans[ban].strength;
         let mut taken = self.held.drain(index..);
         let Some((id, before)) = taken.next().and_then(|t| Some((t.id, t.before?))) else {

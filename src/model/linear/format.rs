@@ -1,7 +1,7 @@
 //! The weight formats of GGML: one table for how a block lies in the file and in a strip.
 //!
-//! A new format is a row here, a `dequantize` and a `pack` function for its file block, and an arm
-//! in the `kernel` function of each family.
+//! A new format is a row here, a `dequantize` and a packer for its file block, and an arm in the
+//! `kernel` function of each family.
 
 use super::{dequantize, pack};
 
@@ -36,8 +36,8 @@ pub(super) struct Spec {
     pub body: usize,
     /// Writes the values of a file block.
     pub dequantize: fn(&[u8], &mut [f32]),
-    /// Writes a file block into row `.1` of a strip: its scales and its weights.
-    pub pack: fn(&[u8], usize, &mut [u8], &mut [u8]),
+    /// Writes up to 16 rows, of so many columns, into a strip.
+    pub pack: fn(usize, &[u8], &mut [u8]),
 }
 
 #[rustfmt::skip]

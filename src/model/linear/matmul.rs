@@ -3,15 +3,13 @@
 use std::cell::RefCell;
 use std::ops::Range;
 
-use super::kernels::{Strip, Unpacked};
-use super::quantize::{Activations, GROUP, Source};
+use super::kernels::{Kernel, Strip, Sums, TILE, Tiles, Unpacked};
+use super::quantize::{Activations, GROUP, Group, Source};
 use super::{LinearError, Packed, Pool, STRIP};
 
 /// Bytes of quantized input that a pass over the weights works on: what a core's own cache holds
 /// beside a strip.
 const PASS: usize = 512 << 10;
-/// Rows that are multiplied in one call, where a kernel takes many.
-const MANY: usize = 128;
 /// Units of work for each thread: enough that one can help another, few enough to read memory in
 /// long runs.
 const UNITS: usize = 4;
@@ -36,38 +34,106 @@ pub fn matmul(
         return Ok(());
     };
     check("the list of outputs", outs.len(), weights.len())?;
-    if let Source::Rows(x) = x {
-        check("the input", x.len(), m * k)?;
-    }
     for (weight, out) in weights.iter().zip(outs.iter()) {
         check("a row of the input", weight.cols(), k)?;
         check("an output", out.len(), m * weight.rows())?;
     }
-    let mut input = pool.scratch();
+    let mut scratch = pool.scratch();
+    let input = read(pool, &mut scratch[0], weights, x, m)?;
+    multiply(pool, &input, weights, outs, write);
+    Ok(())
+}
+
+/// Reads the input of some weights.
+pub(super) fn read<'a>(
+    pool: &Pool,
+    activations: &'a mut Activations,
+    weights: &[&Packed],
+    x: Source<'a>,
+    m: usize,
+) -> Result<Input<'a>, LinearError> {
+    let k = weights[0].cols();
+    if let Source::Rows(x) = x {
+        check("the input", x.len(), m * k)?;
+    }
+    let floats = weights.iter().any(|weight| weight.format().is_float());
     let integers = weights.iter().any(|weight| !weight.format().is_float());
-    input.read(pool, x, m, k, integers);
-    let outs: Vec<Out> = outs.iter_mut().map(|out| Out(out.as_mut_ptr())).collect();
-    let pass = (PASS / k).next_multiple_of(GROUP);
-    let units = match pool.threads() {
-        1 => 1,
-        threads => threads * UNITS,
-    };
-    let product = Product {
-        pool,
-        input: &input,
+    activations.read(pool, x, m, k, (integers, floats));
+    Ok(Input {
+        activations,
         x,
-        write,
-    };
+        m,
+        k,
+    })
+}
+
+pub(super) fn multiply(
+    pool: &Pool,
+    input: &Input,
+    weights: &[&Packed],
+    outs: &mut [&mut [f32]],
+    write: Write,
+) {
+    let outs: Vec<Out> = outs.iter_mut().map(|out| Out(out.as_mut_ptr())).collect();
+    let units = units(pool);
     pool.run(units, &|unit| {
-        for first in (0..m).step_by(pass) {
-            let rows = first..m.min(first + pass);
+        for rows in passes(input.m, input.k) {
             for (index, strips) in share(weights, unit, units) {
-                // SAFETY: `share` gives each strip, and so each column of an output, to one unit.
-                unsafe { product.strips(weights[index], strips, rows.clone(), &outs[index]) };
+                let (weight, out) = (weights[index], &outs[index]);
+                for first in strips.clone().step_by(2) {
+                    let pair = first..strips.end.min(first + 2);
+                    // SAFETY: `share` gives each strip, and so each column of an output, to one
+                    // unit; shapes fit.
+                    unsafe { strips_of(pool, input, weight, pair, &rows, (out, write)) };
+                }
             }
         }
     });
-    Ok(())
+}
+
+/// Computes one strip or two of a weight matrix for some rows of the input.
+///
+/// Safe where nobody else has the columns of these strips, and where shapes fit.
+unsafe fn strips_of(
+    pool: &Pool,
+    input: &Input,
+    weight: &Packed,
+    strips: Range<usize>,
+    rows: &Range<usize>,
+    (out, write): (&Out, Write),
+) {
+    let column = strips.start * STRIP;
+    let width = (strips.len() * STRIP).min(weight.rows() - column);
+    with_room(|room| {
+        let sums = &mut room.sums[0];
+        // SAFETY: the caller's.
+        unsafe {
+            let pair = Pair::new(pool, weight, strips, rows, &mut room.unpacked);
+            input.each(rows, |at, group| {
+                pair.multiply(&group, at == rows.start, sums);
+                for (row, sums) in sums.0[..group.rows].iter().enumerate() {
+                    let to = out.0.add((at + row) * weight.rows() + column);
+                    put(write, &sums.as_flattened()[..width], to);
+                }
+            });
+        }
+    });
+}
+
+/// Writes what a row gives.
+///
+/// Safe where so many numbers may be written.
+unsafe fn put(write: Write, sums: &[f32], to: *mut f32) {
+    // SAFETY: the caller's.
+    let to = unsafe { std::slice::from_raw_parts_mut(to, sums.len()) };
+    match (write, to.as_mut_array(), sums.as_array::<{ 2 * STRIP }>()) {
+        (Write::Set, Some(to), Some(sums)) => *to = *sums,
+        (Write::Set, ..) => to.copy_from_slice(sums),
+        (Write::Add, Some(to), Some(sums)) => {
+            to.iter_mut().zip(sums).for_each(|(to, sum)| *to += sum);
+        }
+        (Write::Add, ..) => to.iter_mut().zip(sums).for_each(|(to, sum)| *to += sum),
+    }
 }
 
 /// The start of an output, to be written to by many threads.
@@ -76,102 +142,126 @@ struct Out(*mut f32);
 // SAFETY: threads write to columns of their own, while the caller has lent the output to `matmul`.
 unsafe impl Sync for Out {}
 
-#[repr(align(64))]
-struct Sums([[f32; STRIP]; MANY]);
-
-thread_local! {
-    /// A strip unpacked, kept for its memory.
-    static UNPACKED: RefCell<Unpacked> = RefCell::default();
+/// What is multiplied, `[m, k]`.
+pub(super) struct Input<'a> {
+    pub activations: &'a Activations,
+    pub x: Source<'a>,
+    pub m: usize,
+    pub k: usize,
 }
 
-/// What all parts of a product share.
-struct Product<'a> {
-    pool: &'a Pool,
-    input: &'a Activations,
-    x: Source<'a>,
-    write: Write,
+impl Input<'_> {
+    /// Does something with the groups of some rows, as many at once as a kernel takes.
+    pub fn each(&self, rows: &Range<usize>, mut with: impl FnMut(usize, Group)) {
+        let mut row = rows.start;
+        while row < rows.end {
+            let group = self.activations.group(self.x, self.k, row, rows.end - row);
+            row += group.rows;
+            with(row - group.rows, group);
+        }
+    }
 }
 
-impl Product<'_> {
-    /// Computes some strips of one weight matrix for some rows of the input.
-    ///
-    /// Safe where nobody else has the columns of these strips, and where shapes fit.
-    unsafe fn strips(&self, weight: &Packed, strips: Range<usize>, rows: Range<usize>, out: &Out) {
-        let family = self.pool.family();
-        let kernel = family.kernel(weight.format());
-        let tiles = family
-            .tiles(weight.format())
-            .filter(|_| rows.len() >= GROUP);
-        let mut sums = Sums([[0.0; STRIP]; MANY]);
-        let sums = &mut sums.0;
+/// Some rows at a time, so that what a core reads again and again stays in its cache.
+pub(super) fn passes(m: usize, k: usize) -> impl Iterator<Item = Range<usize>> {
+    let pass = (PASS / k).next_multiple_of(TILE);
+    (0..m).step_by(pass).map(move |row| row..m.min(row + pass))
+}
+
+pub(super) fn units(pool: &Pool) -> usize {
+    match pool.threads() {
+        1 => 1,
+        threads => threads * UNITS,
+    }
+}
+
+/// One strip or two of a matrix, unpacked where that is worth it. Two that a thread has at the same
+/// time must be of one format.
+pub(super) struct Pair<'a> {
+    weight: &'a Packed,
+    strips: Range<usize>,
+    kernel: Kernel,
+    tiles: Option<Tiles>,
+    unpacked: &'a [Unpacked],
+}
+
+impl<'a> Pair<'a> {
+    pub fn new(
+        pool: &Pool,
+        weight: &'a Packed,
+        strips: Range<usize>,
+        rows: &Range<usize>,
+        unpacked: &'a mut [Unpacked],
+    ) -> Pair<'a> {
+        let family = pool.family();
+        let tiles = family.tiles(weight.format());
+        let tiles = tiles.filter(|_| rows.len() >= GROUP);
+        let unpacked = &mut unpacked[..strips.len()];
         if let Some(tiles) = &tiles {
-            // SAFETY: a pool has a family that this processor has.
+            for (index, unpacked) in strips.clone().zip(&mut *unpacked) {
+                let (head, body) = weight.strip(index);
+                let cold = true;
+                // SAFETY: a pool has a family that this processor has.
+                unsafe { (tiles.unpack)(&Strip { head, body, cold }, unpacked) };
+            }
+            // SAFETY: the same.
             unsafe { (tiles.begin)() };
         }
-        for index in strips {
-            let (head, body) = weight.strip(index);
-            let mut row = rows.start;
-            UNPACKED.with_borrow_mut(|unpacked| {
-                if let Some(tiles) = &tiles {
-                    let cold = true;
-                    // SAFETY: the same.
-                    unsafe { (tiles.unpack)(&Strip { head, body, cold }, unpacked) };
-                }
-                while row < rows.end {
-                    let (rest, k) = (rows.end - row, weight.cols());
-                    let group = match &tiles {
-                        Some(tiles) if rest >= GROUP => {
-                            let rows = rest.min(MANY) / GROUP * GROUP;
-                            let group = self.input.rows(self.x, k, row, rows);
-                            // SAFETY: the same; the strip was unpacked above.
-                            unsafe { (tiles.multiply)(unpacked, &group, sums) };
-                            group
-                        }
-                        _ => {
-                            let group = self.input.group(self.x, k, row, rest);
-                            let cold = row == rows.start;
-                            // SAFETY: the same; strip and group have one width.
-                            unsafe { kernel(&Strip { head, body, cold }, &group, sums) };
-                            group
-                        }
-                    };
-                    for sums in &sums[..group.rows] {
-                        // SAFETY: the row is within the output, the columns this caller's own.
-                        unsafe { self.put(weight, index, row, sums, out) };
-                        row += 1;
-                    }
-                }
-            });
+        Pair {
+            weight,
+            strips,
+            kernel: family.kernel(weight.format()),
+            tiles,
+            unpacked,
         }
-        if let Some(tiles) = &tiles {
-            // SAFETY: the same.
+    }
+
+    /// Multiplies with a group of rows; `cold` says that the strips were not read yet.
+    ///
+    /// Safe where the group has as many columns as the weights.
+    pub unsafe fn multiply(&self, group: &Group, cold: bool, to: &mut Sums) {
+        if let Some(tiles) = self.tiles.as_ref().filter(|_| group.rows >= GROUP) {
+            // SAFETY: a pool has a family that this processor has; the strips were unpacked when
+            // this was made, and whoever was made since is for the same format.
+            return unsafe { (tiles.multiply)(self.unpacked, group, to) };
+        }
+        for (side, index) in self.strips.clone().enumerate() {
+            let (head, body) = self.weight.strip(index);
+            for first in (0..group.rows).step_by(GROUP) {
+                let (group, cold) = (group.part(first), cold && first == 0);
+                let mut sums = [[0.0; STRIP]; GROUP];
+                // SAFETY: the same; strip and group have one width.
+                unsafe { (self.kernel)(&Strip { head, body, cold }, &group, &mut sums) };
+                for (to, sums) in to.0[first..].iter_mut().zip(&sums[..group.rows]) {
+                    to[side] = *sums;
+                }
+            }
+        }
+    }
+}
+
+impl Drop for Pair<'_> {
+    fn drop(&mut self) {
+        if let Some(tiles) = &self.tiles {
+            // SAFETY: a pool has a family that this processor has.
             unsafe { (tiles.end)() };
         }
     }
+}
 
-    /// Writes what a strip gives for a row.
-    ///
-    /// Safe where the output has the row, and nobody else its columns of this strip.
-    unsafe fn put(
-        &self,
-        weight: &Packed,
-        strip: usize,
-        row: usize,
-        sums: &[f32; STRIP],
-        out: &Out,
-    ) {
-        let column = strip * STRIP;
-        let width = STRIP.min(weight.rows() - column);
-        // SAFETY: the caller's.
-        let to = unsafe { out.0.add(row * weight.rows() + column) };
-        // SAFETY: the same.
-        let to = unsafe { std::slice::from_raw_parts_mut(to, width) };
-        match (self.write, to.as_mut_array::<STRIP>()) {
-            (Write::Set, Some(to)) => *to = *sums,
-            (Write::Set, None) => to.copy_from_slice(&sums[..width]),
-            (Write::Add, _) => to.iter_mut().zip(sums).for_each(|(to, sum)| *to += sum),
-        }
+/// What a thread works with.
+#[derive(Default)]
+pub(super) struct Room {
+    pub unpacked: [Unpacked; 4],
+    pub sums: [Sums; 3],
+}
+
+/// Lends a thread's room, kept to spare allocations.
+pub(super) fn with_room(work: impl FnOnce(&mut Room)) {
+    thread_local! {
+        static ROOM: RefCell<Box<Room>> = RefCell::default();
     }
+    ROOM.with_borrow_mut(|room| work(room));
 }
 
 /// The strips of each weight matrix that are in unit `unit` of `units`, by bytes to read: an index
@@ -195,7 +285,7 @@ fn share<'a>(
     })
 }
 
-fn check(what: &'static str, have: usize, want: usize) -> Result<(), LinearError> {
+pub(super) fn check(what: &'static str, have: usize, want: usize) -> Result<(), LinearError> {
     if have == want {
         Ok(())
     } else {

@@ -65,9 +65,7 @@ impl Packed {
             .chunks_exact_mut(bytes)
             .zip(sources)
             .collect();
-        pool.each(strips, |(strip, source)| {
-            pack_strip(format, cols, source, strip)
-        });
+        pool.each(strips, |(strip, source)| (spec.pack)(cols, source, strip));
         Ok(Packed {
             format,
             rows,
@@ -118,57 +116,96 @@ fn strip_bytes(format: Format, cols: usize) -> usize {
     head_bytes(format, cols) + cols / BLOCK * format.spec().body
 }
 
+/// Makes packers of whole strips out of those of a block, which write it into a row: its scales
+/// into the head, its weights into the body. Each is compiled with its own sizes.
+macro_rules! packers {
+    ($($name:ident: $format:ident, $bytes:literal, $block:ident;)*) => {
+        $(pub(super) fn $name(cols: usize, source: &[u8], strip: &mut [u8]) {
+            strip_of::<$bytes>(Format::$format, cols, source, strip, $block);
+        })*
+    };
+}
+
+packers! {
+    q4_0: Q4_0, 18, block_q4_0;
+    q4_1: Q4_1, 20, block_q4_1;
+    q5_0: Q5_0, 22, block_q5_0;
+    q5_1: Q5_1, 24, block_q5_1;
+    q8_0: Q8_0, 34, block_q8_0;
+    q4k: Q4K, 144, block_q4k;
+    q5k: Q5K, 176, block_q5k;
+    q6k: Q6K, 210, block_q6k;
+    f16: F16, 64, block_f16;
+    f32: F32, 128, block_f32;
+}
+
 /// Packs up to 16 rows of file blocks.
-fn pack_strip(format: Format, cols: usize, source: &[u8], strip: &mut [u8]) {
+#[inline(always)]
+fn strip_of<const BYTES: usize>(
+    format: Format,
+    cols: usize,
+    source: &[u8],
+    strip: &mut [u8],
+    pack: impl Fn(&[u8; BYTES], usize, &mut [u8], &mut [u8]),
+) {
     let spec = format.spec();
     let (heads, bodies) = strip.split_at_mut(head_bytes(format, cols));
     let body_bytes = spec.body * spec.block / BLOCK;
     for (index, body) in bodies.chunks_exact_mut(body_bytes).enumerate() {
         let head = &mut heads[index * spec.head..][..spec.head];
         for (row, blocks) in source.chunks_exact(format.row_bytes(cols)).enumerate() {
-            (spec.pack)(&blocks[index * spec.bytes..][..spec.bytes], row, head, body);
+            if let Some(block) = blocks[index * BYTES..].first_chunk() {
+                pack(block, row, head, body);
+            }
         }
     }
 }
 
-pub(super) fn q4_0(block: &[u8], row: usize, head: &mut [u8], body: &mut [u8]) {
+#[inline(always)]
+fn block_q4_0(block: &[u8; 18], row: usize, head: &mut [u8], body: &mut [u8]) {
     put(head, row * 2, &block[..2]);
-    put_words(body, row, &block[2..18]);
+    put_words(body, row, part::<16>(block, 2));
 }
 
-pub(super) fn q4_1(block: &[u8], row: usize, head: &mut [u8], body: &mut [u8]) {
+#[inline(always)]
+fn block_q4_1(block: &[u8; 20], row: usize, head: &mut [u8], body: &mut [u8]) {
     put(head, row * 2, &block[..2]);
     put(head, 32 + row * 2, &block[2..4]);
-    put_words(body, row, &block[4..20]);
+    put_words(body, row, part::<16>(block, 4));
 }
 
-pub(super) fn q5_0(block: &[u8], row: usize, head: &mut [u8], body: &mut [u8]) {
+#[inline(always)]
+fn block_q5_0(block: &[u8; 22], row: usize, head: &mut [u8], body: &mut [u8]) {
     put(head, row * 2, &block[..2]);
-    put_words(body, row, &block[6..22]);
+    put_words(body, row, part::<16>(block, 6));
     put_fifth(body, row, word(block, 2));
 }
 
-pub(super) fn q5_1(block: &[u8], row: usize, head: &mut [u8], body: &mut [u8]) {
+#[inline(always)]
+fn block_q5_1(block: &[u8; 24], row: usize, head: &mut [u8], body: &mut [u8]) {
     put(head, row * 2, &block[..2]);
     put(head, 32 + row * 2, &block[2..4]);
-    put_words(body, row, &block[8..24]);
+    put_words(body, row, part::<16>(block, 8));
     put_fifth(body, row, word(block, 4));
 }
 
-pub(super) fn q8_0(block: &[u8], row: usize, head: &mut [u8], body: &mut [u8]) {
+#[inline(always)]
+fn block_q8_0(block: &[u8; 34], row: usize, head: &mut [u8], body: &mut [u8]) {
     put(head, row * 2, &block[..2]);
     let codes: [u8; BLOCK] = std::array::from_fn(|j| block[2 + j] ^ 0x80);
     put_words(body, row, &codes);
 }
 
-pub(super) fn q4k(block: &[u8], row: usize, head: &mut [u8], body: &mut [u8]) {
+#[inline(always)]
+fn block_q4k(block: &[u8; 144], row: usize, head: &mut [u8], body: &mut [u8]) {
     put_super_scales(head, row, block);
     for (sub, body) in body.chunks_exact_mut(256).enumerate() {
         put_words(body, row, &nibbles(&codes_q4k(block, sub)));
     }
 }
 
-pub(super) fn q5k(block: &[u8], row: usize, head: &mut [u8], body: &mut [u8]) {
+#[inline(always)]
+fn block_q5k(block: &[u8; 176], row: usize, head: &mut [u8], body: &mut [u8]) {
     put_super_scales(head, row, block);
     for (sub, body) in body.chunks_exact_mut(320).enumerate() {
         let codes = codes_q5k(block, sub);
@@ -182,7 +219,8 @@ pub(super) fn q5k(block: &[u8], row: usize, head: &mut [u8], body: &mut [u8]) {
 }
 
 /// Scales: the block's half float, then for each 16 columns a signed byte.
-pub(super) fn q6k(block: &[u8], row: usize, head: &mut [u8], body: &mut [u8]) {
+#[inline(always)]
+fn block_q6k(block: &[u8; 210], row: usize, head: &mut [u8], body: &mut [u8]) {
     put(head, row * 2, &block[208..210]);
     for (half, scale) in block[192..208].iter().enumerate() {
         head[32 + half * 16 + row] = *scale;
@@ -198,13 +236,15 @@ pub(super) fn q6k(block: &[u8], row: usize, head: &mut [u8], body: &mut [u8]) {
     }
 }
 
-pub(super) fn f16(block: &[u8], row: usize, _head: &mut [u8], body: &mut [u8]) {
+#[inline(always)]
+fn block_f16(block: &[u8; 64], row: usize, _head: &mut [u8], body: &mut [u8]) {
     for (column, value) in block.chunks_exact(2).enumerate() {
         put(body, column * 32 + row * 2, value);
     }
 }
 
-pub(super) fn f32(block: &[u8], row: usize, _head: &mut [u8], body: &mut [u8]) {
+#[inline(always)]
+fn block_f32(block: &[u8; 128], row: usize, _head: &mut [u8], body: &mut [u8]) {
     for (column, value) in block.chunks_exact(4).enumerate() {
         put(body, column * 64 + row * 4, value);
     }
@@ -227,10 +267,19 @@ fn put(bytes: &mut [u8], at: usize, value: &[u8]) {
 }
 
 /// Puts the 4-byte words of a row into their groups.
-fn put_words(body: &mut [u8], row: usize, words: &[u8]) {
-    for (group, word) in body.chunks_exact_mut(64).zip(words.chunks_exact(4)) {
-        put(group, row * 4, word);
+#[inline(always)]
+fn put_words<const N: usize>(body: &mut [u8], row: usize, words: &[u8; N]) {
+    let (groups, _) = body.as_chunks_mut::<64>();
+    for (group, word) in groups.iter_mut().zip(words.as_chunks::<4>().0) {
+        group.as_chunks_mut::<4>().0[row % STRIP] = *word;
     }
+}
+
+/// N bytes from `at` on.
+#[inline(always)]
+fn part<const N: usize>(block: &[u8], at: usize) -> &[u8; N] {
+    let part = block[at..].first_chunk();
+    part.unwrap_or(&[0; N])
 }
 
 /// Puts the fifth bits of a row's 32 values behind the nibbles, 4 bits a group.

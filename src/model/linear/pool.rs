@@ -28,8 +28,8 @@ pub struct Pool {
     family: Family,
     /// Held by the one who uses the threads.
     turn: Mutex<()>,
-    /// The quantized input of the product under way, kept for its memory.
-    scratch: Mutex<Activations>,
+    /// The quantized input of the product under way, and of one behind it, kept for their memory.
+    scratch: Mutex<[Activations; 2]>,
 }
 
 type Task<'a> = &'a (dyn Fn(usize) + Sync);
@@ -175,7 +175,7 @@ impl Pool {
         });
     }
 
-    pub(super) fn scratch(&self) -> MutexGuard<'_, Activations> {
+    pub(super) fn scratch(&self) -> MutexGuard<'_, [Activations; 2]> {
         lock(&self.scratch)
     }
 

@@ -12,9 +12,12 @@
 //! Where rows are made on the way (a norm, an activation), they are made and quantized a few at a
 //! time, so that what lies between stays in a core's own cache.
 
-use super::{Aligned, BLOCK, Pool};
+use std::cell::RefCell;
 
-/// The most rows that a kernel takes at once.
+use super::kernels::TILE;
+use super::{Aligned, BLOCK, Family, Pool};
+
+/// The most rows that a group has.
 pub(super) const GROUP: usize = 16;
 /// Rows from which on quantizing is worth handing out.
 const SHARE: usize = 16;
@@ -33,7 +36,7 @@ pub(super) struct Activations {
     blocks: usize,
     /// Rows of a whole group.
     most: usize,
-    /// The rows themselves, where they were made here.
+    /// The rows themselves, where they were made here and floats multiply them.
     made: Aligned<f32>,
     codes: Aligned<i8>,
     scales: Vec<f32>,
@@ -44,7 +47,7 @@ pub(super) struct Activations {
 /// Rows that a kernel multiplies together. All but `values` are `[blocks, rows, ..]`.
 #[derive(Clone, Copy)]
 pub(super) struct Group<'a> {
-    /// 1, 2, 4, 8 or 16; for kernels that take several whole groups, a multiple of 16.
+    /// 1, 2, 4, 8 or 16; 32 are two whole groups of 16.
     pub rows: usize,
     pub codes: &'a [i8],
     pub scales: &'a [f32],
@@ -58,8 +61,9 @@ pub(super) struct Group<'a> {
 
 /// The part of an `Activations` that belongs to some whole groups.
 struct Place<'a> {
-    /// Its first row.
+    /// Its first row, and how many there are.
     first: usize,
+    rows: usize,
     made: &'a mut [f32],
     codes: &'a mut [i8],
     scales: &'a mut [f32],
@@ -89,33 +93,27 @@ fn group_rows(rest: usize, most: usize) -> usize {
     }
 }
 
+thread_local! {
+    /// Rows that are made and quantized in one go, kept for their memory.
+    static ROWS: RefCell<Aligned<f32>> = RefCell::default();
+}
+
 impl Activations {
-    /// Reads `m` rows of `k` values, and quantizes them where integers multiply them.
-    pub fn read(&mut self, pool: &Pool, source: Source, m: usize, k: usize, integers: bool) {
-        let made = match source {
-            Source::Rows(_) => 0,
-            Source::Made(_) => m * k,
-        };
-        let codes = if integers { m * k } else { 0 };
-        self.blocks = k / BLOCK;
-        self.most = pool.family().group();
-        self.made.resize(made);
-        self.codes.resize(codes);
-        self.scales.resize(codes / BLOCK, 0.0);
-        self.sums.resize(codes / BLOCK, 0.0);
-        self.totals.resize(codes / BLOCK, [0; 2]);
+    /// Reads `m` rows of `k` values, and quantizes them where integers multiply them; `floats` says
+    /// that their values are multiplied, too.
+    pub fn read(
+        &mut self,
+        pool: &Pool,
+        source: Source,
+        m: usize,
+        k: usize,
+        (integers, floats): (bool, bool),
+    ) {
+        let kept = floats && matches!(source, Source::Made(_));
+        self.made.resize(if kept { m * k } else { 0 });
+        self.reserve(pool, if integers { m } else { 0 }, k);
         let most = self.most;
-        let read = |place: Place| {
-            let rows = (place.codes.len() / k).max(place.made.len() / k);
-            let values = match source {
-                Source::Rows(values) => &values[place.first * k..][..rows * k],
-                Source::Made(make) => {
-                    for (i, row) in place.made.chunks_exact_mut(k).enumerate() {
-                        make(place.first + i, row);
-                    }
-                    &*place.made
-                }
-            };
+        let quantize = |place: Place, values: &[f32]| {
             let part = Part {
                 most,
                 values,
@@ -129,23 +127,59 @@ impl Activations {
                 unsafe { pool.family().quantizer()(part, k) };
             }
         };
+        let read = |mut place: Place| {
+            let (first, numbers) = (place.first, place.rows * k);
+            let make = |make: &dyn Fn(usize, &mut [f32]), rows: &mut [f32]| {
+                for (i, row) in rows.chunks_exact_mut(k).enumerate() {
+                    make(first + i, row);
+                }
+            };
+            match source {
+                Source::Rows(values) => quantize(place, &values[first * k..][..numbers]),
+                Source::Made(how) if kept => {
+                    let made = std::mem::take(&mut place.made);
+                    make(how, made);
+                    quantize(place, made);
+                }
+                Source::Made(how) => ROWS.with_borrow_mut(|rows| {
+                    if rows.len() < numbers {
+                        rows.resize(numbers);
+                    }
+                    make(how, &mut rows[..numbers]);
+                    quantize(place, &rows[..numbers]);
+                }),
+            }
+        };
+        let places = self.places(m, k);
         if m < SHARE || pool.threads() == 1 {
-            self.places(m, k, m).into_iter().for_each(read);
+            places.into_iter().for_each(read);
         } else {
-            pool.each(self.places(m, k, GROUP), read);
+            pool.each(places, read);
         }
     }
 
-    /// Places of `rows` rows each, which must be whole groups, and one with what is left.
-    fn places(&mut self, m: usize, k: usize, rows: usize) -> Vec<Place<'_>> {
+    /// Makes room for `m` quantized rows of `k` values.
+    pub fn reserve(&mut self, pool: &Pool, m: usize, k: usize) {
+        self.blocks = k / BLOCK;
+        self.most = pool.family().group();
+        self.codes.resize(m * k);
+        self.scales.resize(m * self.blocks, 0.0);
+        self.sums.resize(m * self.blocks, 0.0);
+        self.totals.resize(m * self.blocks, [0; 2]);
+    }
+
+    /// Places of [`GROUP`] rows each, and one with what is left.
+    fn places(&mut self, m: usize, k: usize) -> Vec<Place<'_>> {
         let (mut made, mut codes) = (&mut self.made[..], &mut self.codes[..]);
         let (mut scales, mut sums) = (self.scales.as_mut_slice(), self.sums.as_mut_slice());
         let mut totals = self.totals.as_mut_slice();
-        let mut places = Vec::with_capacity(m.div_ceil(rows.max(1)));
-        for first in (0..m).step_by(rows.max(1)) {
-            let values = rows.min(m - first) * k;
+        let mut places = Vec::with_capacity(m.div_ceil(GROUP));
+        for first in (0..m).step_by(GROUP) {
+            let rows = GROUP.min(m - first);
+            let values = rows * k;
             places.push(Place {
                 first,
+                rows,
                 made: front(&mut made, values),
                 codes: front(&mut codes, values),
                 scales: front(&mut scales, values / BLOCK),
@@ -156,13 +190,13 @@ impl Activations {
         places
     }
 
-    /// The group that begins at `row` of the input, with `rest` rows from there on.
+    /// The group that begins at `row` of the input, with `rest` rows from there on; two where both
+    /// are whole and large.
     pub fn group<'a>(&'a self, source: Source<'a>, k: usize, row: usize, rest: usize) -> Group<'a> {
-        self.rows(source, k, row, group_rows(rest, self.most))
-    }
-
-    /// Whole groups that follow each other, `rows` in all; or one that is smaller.
-    pub fn rows<'a>(&'a self, source: Source<'a>, k: usize, row: usize, rows: usize) -> Group<'a> {
+        let rows = match self.most == GROUP && rest >= TILE {
+            true => TILE,
+            false => group_rows(rest, self.most),
+        };
         let values = match source {
             Source::Rows(values) => values,
             Source::Made(_) => &self.made,
@@ -177,7 +211,71 @@ impl Activations {
             scales: self.scales.get(span.clone()).unwrap_or_default(),
             sums: self.sums.get(span.clone()).unwrap_or_default(),
             totals: self.totals.get(span).unwrap_or_default(),
-            values: &values[row * k..(row + rows) * k],
+            values: values.get(row * k..(row + rows) * k).unwrap_or_default(),
+        }
+    }
+
+    /// Where rows go that are quantized a block of columns at a time.
+    pub fn target(&mut self) -> Target {
+        Target {
+            blocks: self.blocks,
+            codes: self.codes.as_mut_ptr(),
+            scales: self.scales.as_mut_ptr(),
+            sums: self.sums.as_mut_ptr(),
+            totals: self.totals.as_mut_ptr(),
+        }
+    }
+}
+
+impl<'a> Group<'a> {
+    /// The group of up to [`GROUP`] rows that begins at `row`.
+    pub fn part(&self, row: usize) -> Group<'a> {
+        let rows = GROUP.min(self.rows - row);
+        let cut = |len: usize| len / self.rows * row..len / self.rows * (row + rows);
+        Group {
+            rows,
+            codes: &self.codes[cut(self.codes.len())],
+            scales: &self.scales[cut(self.scales.len())],
+            sums: &self.sums[cut(self.sums.len())],
+            totals: &self.totals[cut(self.totals.len())],
+            values: &self.values[cut(self.values.len())],
+        }
+    }
+}
+
+/// Room for quantized rows, to be written to by many threads.
+pub(super) struct Target {
+    blocks: usize,
+    codes: *mut i8,
+    scales: *mut f32,
+    sums: *mut f32,
+    totals: *mut [i32; 2],
+}
+
+// SAFETY: threads write to blocks of their own; see `Target::quantize`.
+unsafe impl Sync for Target {}
+
+impl Target {
+    /// Quantizes block `block` of the rows of a group, `[rows, 32]`, that begins at `row`.
+    ///
+    /// Safe where there is room for the group, and nobody else has this block of it.
+    pub unsafe fn quantize(&self, family: Family, values: &[f32], row: usize, block: usize) {
+        let group = (values.len() / BLOCK).min(GROUP);
+        for (index, values) in values.chunks_exact(group * BLOCK).enumerate() {
+            let at = (row + index * GROUP) * self.blocks + block * group;
+            // SAFETY: the caller's; a group's numbers of one block lie together. A pool has a
+            // family that this processor has.
+            unsafe {
+                let part = Part {
+                    most: group,
+                    values,
+                    codes: std::slice::from_raw_parts_mut(self.codes.add(at * BLOCK), values.len()),
+                    scales: std::slice::from_raw_parts_mut(self.scales.add(at), group),
+                    sums: std::slice::from_raw_parts_mut(self.sums.add(at), group),
+                    totals: std::slice::from_raw_parts_mut(self.totals.add(at), group),
+                };
+                family.quantizer()(part, BLOCK);
+            }
         }
     }
 }
@@ -195,6 +293,17 @@ impl Part<'_> {
     /// Quantizes the part; inlined, so that a caller with more instructions makes use of them.
     #[inline(always)]
     pub fn quantize(self, k: usize) {
+        self.quantize_with(k, quantize_block);
+    }
+
+    /// The same with another way for a block, which must give the same: its scale, and the sums of
+    /// the codes of both halves.
+    #[inline(always)]
+    pub fn quantize_with(
+        self,
+        k: usize,
+        block: impl Fn(&[f32; BLOCK], &mut [i8; BLOCK]) -> (f32, [i32; 2]),
+    ) {
         let (m, blocks) = (self.values.len() / k, k / BLOCK);
         let (values, _) = self.values.as_chunks::<BLOCK>();
         let (codes, _) = self.codes.as_chunks_mut::<BLOCK>();
@@ -204,8 +313,7 @@ impl Part<'_> {
             for i in 0..rows {
                 for b in 0..blocks {
                     let at = row * blocks + b * rows + i;
-                    let (scale, totals) =
-                        quantize_block(&values[(row + i) * blocks + b], &mut codes[at]);
+                    let (scale, totals) = block(&values[(row + i) * blocks + b], &mut codes[at]);
                     self.scales[at] = scale;
                     self.sums[at] = scale * (totals[0] + totals[1]) as f32;
                     self.totals[at] = totals;
@@ -216,15 +324,17 @@ impl Part<'_> {
     }
 }
 
+/// Added to a small float, 1.5 * 2^23 leaves it rounded, ties to even, in the low bits.
+pub(super) const ROUND: f32 = 12_582_912.0;
+/// What is no larger becomes zero.
+pub(super) const SMALL: f32 = 1e-30;
+
 /// Quantizes 32 values: their scale, and the sums of the codes of both halves.
 ///
 /// Values too small to matter become zero; where one is infinite or no number, the scale is too,
 /// and so will be the product. Loop after loop, because compilers find vectors in that.
 #[inline(always)]
 fn quantize_block(values: &[f32; BLOCK], codes: &mut [i8; BLOCK]) -> (f32, [i32; 2]) {
-    // Added to a small float, 1.5 * 2^23 leaves it rounded, ties to even, in the low bits.
-    const ROUND: f32 = 12_582_912.0;
-    const SMALL: f32 = 1e-30;
     // Without their sign, floats are in the order of their bits; what is no number comes last.
     let mut peak = 0;
     for value in values {
@@ -263,7 +373,7 @@ mod tests {
             .collect();
         let mut activations = Activations::default();
         let source = Source::Rows(&values);
-        activations.read(&Pool::new(1), source, 11, 64, true);
+        activations.read(&Pool::new(1), source, 11, 64, (true, false));
         let mut row = 0;
         while row < 11 {
             let group = activations.group(source, 64, row, 11 - row);
@@ -294,7 +404,7 @@ mod tests {
             let mut values = [1.0; 32];
             values[7] = bad;
             let mut activations = Activations::default();
-            activations.read(&Pool::new(1), Source::Rows(&values), 1, 32, true);
+            activations.read(&Pool::new(1), Source::Rows(&values), 1, 32, (true, false));
             assert!(!activations.scales[0].is_finite());
             assert_eq!(activations.codes[..], [0; 32]);
         }
@@ -304,7 +414,13 @@ mod tests {
     fn nothing_becomes_nothing() {
         let mut activations = Activations::default();
         for small in [0.0, f32::MIN_POSITIVE / 8.0, 1e-31] {
-            activations.read(&Pool::new(1), Source::Rows(&[small; 32]), 1, 32, true);
+            activations.read(
+                &Pool::new(1),
+                Source::Rows(&[small; 32]),
+                1,
+                32,
+                (true, false),
+            );
             assert!(activations.codes.iter().all(|&code| code == 0));
             assert_eq!((activations.sums[0], activations.totals[0]), (0.0, [0; 2]));
         }

@@ -113,7 +113,7 @@ fn dequantized(x: &[f32], k: usize) -> Vec<f32> {
     let mut activations = Activations::default();
     let mut values = Vec::new();
     for row in x.chunks_exact(k) {
-        activations.read(&pool, Source::Rows(row), 1, k, true);
+        activations.read(&pool, Source::Rows(row), 1, k, (true, false));
         let group = activations.group(Source::Rows(row), k, 0, 1);
         for (codes, scale) in group.codes.chunks_exact(BLOCK).zip(group.scales) {
             values.extend(codes.iter().map(|&code| f32::from(code) * scale));
@@ -160,6 +160,37 @@ proptest! {
                 let one = product(&pool, format, &data, n, x, 1);
                 prop_assert!(same_bits(many, &one), "{format:?} {family:?} {m}x{n}x{k}");
             }
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(24))]
+
+    #[test]
+    fn joined_is_each_step_alone(seed in any::<u64>(), blocks in 1usize..6, wide in 1usize..5, n in 1usize..40, m in 1usize..70) {
+        let join = |a: &[f32], b: &[f32], out: &mut [f32]| {
+            out.iter_mut().zip(a).zip(b).for_each(|((out, a), b)| *out = a.max(0.0) * b);
+        };
+        for (format, family) in Format::all().flat_map(|format| families().map(move |family| (format, family))) {
+            let mut random = Random(seed);
+            let block = format.spec().block;
+            let k = (blocks * BLOCK).next_multiple_of(block);
+            let middle = (wide * BLOCK).next_multiple_of(Format::Q4_1.spec().block);
+            let x = inputs(m * k, &mut random);
+            let [a, b] = [0; 2].map(|_| weights(format, middle, k, &mut random));
+            let c = weights(Format::Q4_1, n, middle, &mut random);
+            let pool = Pool::with_family(2, family);
+            let (left, right) = (product(&pool, format, &a, middle, &x, m), product(&pool, format, &b, middle, &x, m));
+            let mut both = vec![0.0; m * middle];
+            join(&left, &right, &mut both);
+            let apart = product(&pool, Format::Q4_1, &c, n, &both, m);
+            let pack = |format, data: &[u8], n, k| Packed::pack(&mut Arena::new(), &pool, format, data, n, k).unwrap();
+            let (a, b, c) = (pack(format, &a, middle, k), pack(format, &b, middle, k), pack(Format::Q4_1, &c, n, middle));
+            prop_assert!(can_join([&a, &b], &c));
+            let mut out = vec![f32::NAN; m * n];
+            joined(&pool, [&a, &b], &join, Source::Rows(&x), m).unwrap().times(&c, &mut out, Write::Set).unwrap();
+            prop_assert!(same_bits(&apart, &out), "{format:?} {family:?} {m}x{n}x{middle}x{k}");
         }
     }
 }

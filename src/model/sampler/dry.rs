@@ -43,7 +43,7 @@ impl Dry {
     }
 
     /// Off at multiplier 0, and, as in llama.cpp, at a base below 1.
-    fn off(&self) -> bool {
+    pub(super) fn off(&self) -> bool {
         let sane = self.multiplier.is_finite() && self.base.is_finite();
         !sane || self.multiplier == 0.0 || self.base < 1.0 || self.range == Some(0)
     }

@@ -118,6 +118,18 @@ impl Sampler {
         self.dry.accept(token);
     }
 
+    /// How many of the best logits settle what is drawn next: all others may be `-inf`. None where
+    /// every one has a say. What penalties lower may fall out of the best, so as many more count.
+    pub fn enough(&self) -> Option<usize> {
+        let s = &self.sampling;
+        let lowered = self.penalties.lowered().filter(|_| self.dry.off())?;
+        if s.temperature.max(0.0) == 0.0 {
+            return Some(1 + lowered);
+        }
+        let every = s.mirostat == 2 || s.top_n_sigma > 0.0 || s.top_k == 0;
+        (!every).then(|| s.top_k as usize + lowered)
+    }
+
     /// Draws the next token. `logits` has one number for each token of the vocabulary; NaN and
     /// `-inf` rule a token out, and if all are ruled out the answer is 0.
     pub fn sample(&mut self, logits: &[f32]) -> u32 {

@@ -37,6 +37,15 @@ impl Penalties {
         neutral || self.range == Some(0)
     }
 
+    /// How many tokens are made less likely; None where some may be made likelier.
+    pub fn lowered(&self) -> Option<usize> {
+        let lowers = self.repetition >= 1.0 && self.presence >= 0.0 && self.frequency >= 0.0;
+        match self.off() {
+            true => Some(0),
+            false => lowers.then_some(self.counts.len()),
+        }
+    }
+
     /// Takes note of the last token of `history`, and forgets the one that left the range.
     pub fn accept(&mut self, history: &[u32]) {
         let Some((token, before)) = history.split_last() else {

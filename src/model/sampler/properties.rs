@@ -60,6 +60,34 @@ prop_compose! {
 }
 
 proptest! {
+    /// What a device that tells only the best logits relies on.
+    #[test]
+    fn the_best_settle_what_is_drawn(
+        any in any_sampling(), top_k in 0u32..8, seed in any::<u64>(),
+        history in prop::collection::vec(0u32..30, 0..12),
+        logits in prop::collection::vec(any_number(), 1..40),
+    ) {
+        let sampling = Sampling { top_k, dry_multiplier: 0.0, mirostat: 0, top_n_sigma: 0.0, ..any };
+        let mut all = sampler(&sampling, seed);
+        history.iter().for_each(|token| all.accept(*token));
+        let mut best = all.clone();
+        let Some(count) = all.enough() else { return Ok(()) };
+        let mut clean = Vec::new();
+        candidates::clean(&logits, &mut clean);
+        let mut order = clean.clone();
+        order.sort_by(|a, b| b.total_cmp(a));
+        let worst = order.get(count - 1).copied().unwrap_or(f32::NEG_INFINITY);
+        // Which of several equals are meant cannot be said: then all are told.
+        prop_assume!(order.get(count).is_none_or(|next| *next < worst));
+        let told: Vec<f32> = clean
+            .iter()
+            .map(|logit| if *logit >= worst { *logit } else { f32::NEG_INFINITY })
+            .collect();
+        prop_assert_eq!(all.sample_with(&logits), best.sample_with(&told));
+    }
+}
+
+proptest! {
     #[test]
     fn nothing_panics_and_no_token_is_invented(
         sampling in any_sampling(),

@@ -3,19 +3,17 @@
 //! Sources: llama.cpp `src/llama-vocab.cpp` for which `pre` means which splitting, and each model's
 //! published tokenizer.json for the splitting itself.
 
-use super::sentence_piece::{Piece, SentencePiece};
+use super::byte_pairs::BytePairs;
+use super::sentence_piece::SentencePiece;
+use super::texts::Texts;
 use crate::model::ModelError;
 use crate::model::gguf::Gguf;
-use ahash::AHashMap;
 use std::borrow::Cow;
-use std::collections::HashMap;
-use tokenizers::models::bpe::BPE;
-use tokenizers::normalizers::NFC;
 use tokenizers::pre_tokenizers::byte_level::ByteLevel;
 use tokenizers::pre_tokenizers::digits::Digits;
 use tokenizers::pre_tokenizers::sequence::Sequence;
 use tokenizers::pre_tokenizers::split::{Split, SplitPattern};
-use tokenizers::{NormalizerWrapper, PreTokenizerWrapper, SplitDelimiterBehavior};
+use tokenizers::{PreTokenizerWrapper, SplitDelimiterBehavior};
 
 /// `tokenizer.ggml.token_type`: llama.h, `enum llama_token_type`.
 const CONTROL: u8 = 3;
@@ -120,6 +118,13 @@ impl<'a> Vocabulary<'a> {
         chosen.map(|(id, name)| (id, name.to_string())).collect()
     }
 
+    /// The tokens of some kinds, and their numbers.
+    fn numbered(&self, wanted: impl Fn(u8) -> bool) -> impl Iterator<Item = (&str, u32)> {
+        let tokens = self.tokens.iter().zip(&self.types).zip(0..);
+        let wanted = tokens.filter(move |((_, kind), _)| wanted(**kind));
+        wanted.map(|((token, _), id)| (token.as_ref(), id))
+    }
+
     pub fn adds_bos(&self, gguf: &Gguf) -> bool {
         let default = self.kind == Kind::SentencePiece
             || gguf.text("tokenizer.ggml.pre").as_deref() == Some("llama-bpe");
@@ -138,7 +143,8 @@ impl<'a> Vocabulary<'a> {
                 (USER_DEFINED, Kind::ByteLevel) => bytes.extend(token.as_bytes()),
                 (_, Kind::SentencePiece) => bytes.extend(token.replace('▁', " ").as_bytes()),
                 (_, Kind::ByteLevel) => {
-                    bytes.extend(token.chars().filter_map(|c| alphabet.get(&c)));
+                    let byte = |c: char| *alphabet.get(c as usize)?;
+                    bytes.extend(token.chars().filter_map(byte));
                 }
             }
             ends.push(bytes.len());
@@ -155,23 +161,21 @@ fn byte_token(token: &str) -> Option<u8> {
 
 /// GPT-2's printable spelling of bytes: printable Latin-1 is itself, the rest follow from U+0100
 /// (Radford et al. 2019, `bytes_to_unicode` in gpt-2's encoder.py).
-fn alphabet() -> HashMap<char, u8> {
+fn alphabet() -> Vec<Option<u8>> {
     let printable = |b: u8| matches!(b, b'!'..=b'~' | 0xa1..=0xac | 0xae..=0xff);
-    let mut next = 0x100;
-    let spell = |b: u8| {
-        if printable(b) {
-            return (char::from(b), b);
+    let mut alphabet = vec![None; 0x100];
+    for b in 0..=u8::MAX {
+        match printable(b) {
+            true => alphabet[usize::from(b)] = Some(b),
+            false => alphabet.push(Some(b)),
         }
-        let c = char::from_u32(next).unwrap_or('\u{fffd}');
-        next += 1;
-        (c, b)
-    };
-    (0..=255).map(spell).collect()
+    }
+    alphabet
 }
 
 /// How words become tokens.
 pub enum Splitter {
-    ByteLevel(Box<tokenizers::Tokenizer>),
+    ByteLevel(Box<BytePairs>),
     SentencePiece(SentencePiece),
 }
 
@@ -179,10 +183,7 @@ impl Splitter {
     pub fn encode(&self, text: &str) -> Result<Vec<u32>, ModelError> {
         match self {
             Splitter::SentencePiece(pieces) => Ok(pieces.encode(text)),
-            Splitter::ByteLevel(tokenizer) => {
-                let encoding = tokenizer.encode_fast(text, false).map_err(unusable)?;
-                Ok(encoding.get_ids().to_vec())
-            }
+            Splitter::ByteLevel(pairs) => pairs.encode(text),
         }
     }
 }
@@ -194,8 +195,8 @@ pub fn splitter(
 ) -> Result<(Splitter, Option<String>), ModelError> {
     match vocabulary.kind {
         Kind::ByteLevel => {
-            let (tokenizer, note) = byte_level(gguf, vocabulary)?;
-            Ok((Splitter::ByteLevel(Box::new(tokenizer)), note))
+            let (pairs, note) = byte_level(gguf, vocabulary)?;
+            Ok((Splitter::ByteLevel(Box::new(pairs)), note))
         }
         Kind::SentencePiece => {
             let pieces = sentence_piece(gguf, vocabulary)?;
@@ -211,7 +212,7 @@ const TEKKEN: &str = r"[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]*[\p{Ll}
 fn byte_level(
     gguf: &Gguf,
     vocabulary: &Vocabulary,
-) -> Result<(tokenizers::Tokenizer, Option<String>), ModelError> {
+) -> Result<(BytePairs, Option<String>), ModelError> {
     let merges = gguf.texts("tokenizer.ggml.merges");
     let merges = merges.ok_or_else(|| gguf.missing("tokenizer.ggml.merges"))?;
     let pre = gguf.text("tokenizer.ggml.pre").unwrap_or_default();
@@ -242,24 +243,15 @@ fn byte_level(
             pre.as_ref(),
             "llama-bpe" | "llama3" | "llama-v3" | "tekken"
         ));
-    let build = |merges| {
-        BPE::builder()
-            .vocab_and_merges(vocab(vocabulary), merges)
-            .ignore_merges(ignore)
-            .build()
+    let listed = merges.iter().map(Cow::as_ref).zip(0..);
+    let pairs = BytePairs {
+        vocabulary: Texts::new(vocabulary.numbered(|_| true), vocabulary.len()),
+        merges: Texts::new(listed, merges.len()),
+        words: split.pipeline()?,
+        nfc,
+        whole_words: ignore,
     };
-    // Looking each merge up takes time, and hardly any list is damaged.
-    let bpe = build(pairs(&merges)).or_else(|_| {
-        let known = known(pairs(&merges), &vocab(vocabulary));
-        build(known).map_err(unusable)
-    })?;
-    let mut tokenizer = tokenizers::Tokenizer::new(bpe);
-    if nfc {
-        let nfc = Some(NormalizerWrapper::from(NFC));
-        tokenizer.with_normalizer(nfc).map_err(unusable)?;
-    }
-    tokenizer.with_pre_tokenizer(Some(split.pipeline()?));
-    Ok((tokenizer, note))
+    Ok((pairs, note))
 }
 
 /// How text is cut into words before merging.
@@ -293,62 +285,27 @@ impl Pre {
 fn sentence_piece(gguf: &Gguf, vocabulary: &Vocabulary) -> Result<SentencePiece, ModelError> {
     let scores = gguf.numbers("tokenizer.ggml.scores");
     let scores = scores.ok_or_else(|| gguf.missing("tokenizer.ggml.scores"))?;
-    let mut pieces = AHashMap::with_capacity(vocabulary.len());
+    let scores = scores.into_iter().map(|score| score as f32);
+    let mut scores: Vec<f32> = scores.collect();
+    scores.resize(vocabulary.len(), 0.0);
     let mut bytes = Box::new([None; 256]);
-    for (id, token) in vocabulary.tokens.iter().enumerate() {
-        let score = scores.get(id).copied().unwrap_or(0.0) as f32;
-        let id = id as u32;
-        match vocabulary.types[id as usize] {
-            CONTROL => {}
-            BYTE => {
-                if let Some(byte) = byte_token(token) {
-                    bytes[usize::from(byte)] = Some(id);
-                }
-            }
-            _ => {
-                pieces.insert(Box::from(token.as_ref()), Piece { id, score });
-            }
+    for (name, id) in vocabulary.numbered(|kind| kind == BYTE) {
+        if let Some(byte) = byte_token(name) {
+            bytes[usize::from(byte)] = Some(id);
         }
     }
+    let words = vocabulary.numbered(|kind| !matches!(kind, CONTROL | BYTE));
+    let pieces = Texts::new(words, vocabulary.len());
     let unknown = gguf.unsigned("tokenizer.ggml.unknown_token_id");
     let unknown = unknown.filter(|id| *id < vocabulary.len() as u64);
     let prefix = gguf.flag("tokenizer.ggml.add_space_prefix").unwrap_or(true);
     Ok(SentencePiece::new(
         pieces,
+        scores,
         bytes,
         unknown.map(|id| id as u32),
         prefix,
     ))
-}
-
-fn vocab(vocabulary: &Vocabulary) -> AHashMap<String, u32> {
-    let tokens = vocabulary.tokens.iter().enumerate();
-    tokens
-        .map(|(id, token)| (token.to_string(), id as u32))
-        .collect()
-}
-
-fn pairs(merges: &[Cow<str>]) -> Vec<(String, String)> {
-    let pairs = merges.iter().filter_map(|merge| merge.split_once(' '));
-    pairs
-        .map(|(left, right)| (left.to_string(), right.to_string()))
-        .collect()
-}
-
-/// Merges whose parts and whole are all tokens; a damaged list must not make the rest unusable.
-fn known(merges: Vec<(String, String)>, vocab: &AHashMap<String, u32>) -> Vec<(String, String)> {
-    let mut whole = String::new();
-    let mut known = |left: &str, right: &str| {
-        whole.clear();
-        whole.push_str(left);
-        whole.push_str(right);
-        [left, right, &whole]
-            .iter()
-            .all(|token| vocab.contains_key(*token))
-    };
-    let mut merges = merges;
-    merges.retain(|(left, right)| known(left, right));
-    merges
 }
 
 fn unusable(error: impl std::fmt::Display) -> ModelError {

@@ -1,14 +1,17 @@
 //! Words to tokens and back, built from a GGUF file's own vocabulary.
 //!
-//! The `tokenizers` crate does the merging for byte-level vocabularies, [`sentence_piece`] for the
-//! other kind; this module says how, per vocabulary. Control tokens are never read out of a
+//! [`byte_pairs`] and [`sentence_piece`] are the two kinds of vocabulary; the `tokenizers` crate cuts
+//! text into words for the first. Control tokens are never read out of a
 //! writer's text: `<|im_end|>` typed into a story is just words. Only a rendered chat template may
 //! name them. User-defined tokens are words of the vocabulary's own and always found, as in
 //! llama.cpp (`tokenizer_st_partition`).
 
 mod build;
+mod byte_pairs;
 mod decoder;
+mod merge;
 mod sentence_piece;
+mod texts;
 
 pub use decoder::Decoder;
 

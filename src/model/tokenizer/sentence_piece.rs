@@ -1,17 +1,17 @@
 //! SentencePiece's BPE (Kudo & Richardson 2018): of all neighbours that make a token together,
 //! those that make the best-scored one are merged first, the leftmost of equals.
 //!
-//! The order of merging is that of llama.cpp (`llm_tokenizer_spm_session`). Only a map of the
-//! vocabulary is needed, which is why a vocabulary of 262,144 tokens is read in a fraction of the
-//! time that a list of its merges would take.
+//! Only a map of the vocabulary is needed, which is why a vocabulary of 262,144 tokens is read in a
+//! fraction of the time that a list of its merges would take.
 
-use ahash::AHashMap;
-use std::cmp::Ordering;
-use std::collections::BinaryHeap;
+use super::merge::merged;
+use super::texts::Texts;
 
 pub struct SentencePiece {
-    /// Tokens that text can become, and how good each is.
-    pieces: AHashMap<Box<str>, Piece>,
+    /// Tokens that text can become.
+    pieces: Texts,
+    /// How good each token is.
+    scores: Vec<f32>,
     /// The token of each byte, for characters that are no token.
     bytes: Box<[Option<u32>; 256]>,
     unknown: Option<u32>,
@@ -19,39 +19,17 @@ pub struct SentencePiece {
     prefix: bool,
 }
 
-#[derive(Clone, Copy)]
-pub struct Piece {
-    pub id: u32,
-    pub score: f32,
-}
-
-/// A run of text that is one symbol so far, and its neighbours.
-struct Symbol {
-    start: usize,
-    /// 0 when it has been merged into the symbol before.
-    len: usize,
-    before: Option<usize>,
-    after: Option<usize>,
-}
-
-/// Two neighbours that make a token.
-struct Pair {
-    left: usize,
-    right: usize,
-    score: f32,
-    /// The length of both together: when it is no longer so, one of them was merged elsewhere.
-    len: usize,
-}
-
 impl SentencePiece {
     pub fn new(
-        pieces: AHashMap<Box<str>, Piece>,
+        pieces: Texts,
+        scores: Vec<f32>,
         bytes: Box<[Option<u32>; 256]>,
         unknown: Option<u32>,
         prefix: bool,
     ) -> SentencePiece {
         SentencePiece {
             pieces,
+            scores,
             bytes,
             unknown,
             prefix,
@@ -61,90 +39,32 @@ impl SentencePiece {
     pub fn encode(&self, text: &str) -> Vec<u32> {
         let space = if self.prefix { "▁" } else { "" };
         let text = format!("{space}{}", text.replace(' ', "▁"));
-        let mut symbols = characters(&text);
-        let mut pairs = BinaryHeap::new();
-        for right in 1..symbols.len() {
-            pairs.extend(self.pair(&text, &symbols, right - 1, right));
-        }
-        while let Some(pair) = pairs.pop() {
-            let (left, right) = (pair.left, pair.right);
-            let gone = symbols[left].len == 0 || symbols[right].len == 0;
-            if gone || symbols[left].len + symbols[right].len != pair.len {
-                continue;
-            }
-            symbols[left].len = pair.len;
-            symbols[right].len = 0;
-            let after = symbols[right].after;
-            symbols[left].after = after;
-            if let Some(after) = after {
-                symbols[after].before = Some(left);
-                pairs.extend(self.pair(&text, &symbols, left, after));
-            }
-            if let Some(before) = symbols[left].before {
-                pairs.extend(self.pair(&text, &symbols, before, left));
-            }
-        }
-        let whole = symbols.iter().filter(|symbol| symbol.len > 0);
+        let mut both = String::new();
+        let pieces = merged(&text, |left, right| {
+            both.clear();
+            both.extend([left, right]);
+            let score = self.scores.get(self.pieces.get(&both)? as usize)?;
+            Some(in_order(*score))
+        });
         let mut ids = Vec::new();
-        for symbol in whole {
-            self.push(&text[symbol.start..symbol.start + symbol.len], &mut ids);
-        }
+        pieces.for_each(|piece| self.push(piece, &mut ids));
         ids
     }
 
-    fn pair(&self, text: &str, symbols: &[Symbol], left: usize, right: usize) -> Option<Pair> {
-        let len = symbols[left].len + symbols[right].len;
-        let start = symbols[left].start;
-        let piece = self.pieces.get(&text[start..start + len])?;
-        Some(Pair {
-            left,
-            right,
-            score: piece.score,
-            len,
-        })
-    }
-
     fn push(&self, symbol: &str, ids: &mut Vec<u32>) {
-        if let Some(piece) = self.pieces.get(symbol) {
-            return ids.push(piece.id);
+        if let Some(id) = self.pieces.get(symbol) {
+            return ids.push(id);
         }
         let bytes = symbol.bytes().map(|byte| self.bytes[usize::from(byte)]);
         ids.extend(bytes.filter_map(|id| id.or(self.unknown)));
     }
 }
 
-/// Every character a symbol of its own.
-fn characters(text: &str) -> Vec<Symbol> {
-    let count = text.chars().count();
-    let symbol = |(index, (start, c)): (usize, (usize, char))| Symbol {
-        start,
-        len: c.len_utf8(),
-        before: index.checked_sub(1),
-        after: Some(index + 1).filter(|after| *after < count),
-    };
-    text.char_indices().enumerate().map(symbol).collect()
+/// A whole number for each float, in the same order (as `f32::total_cmp` has it).
+fn in_order(score: f32) -> i64 {
+    let bits = score.to_bits() as i32;
+    i64::from(bits ^ (((bits >> 31) as u32) >> 1) as i32)
 }
-
-impl Ord for Pair {
-    fn cmp(&self, other: &Pair) -> Ordering {
-        let score = self.score.total_cmp(&other.score);
-        score.then(other.left.cmp(&self.left))
-    }
-}
-
-impl PartialOrd for Pair {
-    fn partial_cmp(&self, other: &Pair) -> Option<Ordering> {
-        Some(self.cmp(other))
-    }
-}
-
-impl PartialEq for Pair {
-    fn eq(&self, other: &Pair) -> bool {
-        self.cmp(other).is_eq()
-    }
-}
-
-impl Eq for Pair {}
 
 #[cfg(test)]
 mod tests {
@@ -152,13 +72,10 @@ mod tests {
 
     /// Tokens in order of their goodness; bytes are 100 and up.
     fn tokenizer(tokens: &[&str], prefix: bool) -> SentencePiece {
-        let piece = |(id, token): (usize, &&str)| {
-            let (id, score) = (id as u32, -(id as f32));
-            (Box::from(*token), Piece { id, score })
-        };
         let bytes = Box::new(std::array::from_fn(|byte| Some(100 + byte as u32)));
-        let pieces = tokens.iter().enumerate().map(piece).collect();
-        SentencePiece::new(pieces, bytes, None, prefix)
+        let pieces = Texts::new(tokens.iter().copied().zip(0..), tokens.len());
+        let scores = (0..tokens.len()).map(|id| -(id as f32)).collect();
+        SentencePiece::new(pieces, scores, bytes, None, prefix)
     }
 
     #[test]

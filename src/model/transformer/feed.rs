@@ -6,6 +6,7 @@ use super::matrix::{Buffer, Matrix};
 use super::norm::Norm;
 use super::weights::{Input, Linear, Weights};
 use crate::model::ModelError;
+use crate::model::linear::Joined;
 use candle_core::{Result as Computed, Tensor};
 
 pub enum Feed {
@@ -68,6 +69,9 @@ impl Feed {
     pub fn forward(&self, x: Matrix, norm: &Norm, after: Option<&Norm>) -> Computed<Matrix> {
         match self {
             Feed::Dense(network) => {
+                if let Some(joined) = network.joined(Input::Normed(&x, norm)) {
+                    return network.down.onto_joined(joined?, after, x);
+                }
                 let [gate, up] = network.halves(Input::Normed(&x, norm))?;
                 network
                     .down
@@ -91,7 +95,14 @@ impl Network {
         Linear::many([&self.gate, &self.up], x)
     }
 
+    fn joined(&self, x: Input) -> Option<Computed<Joined<'_>>> {
+        Linear::joined([&self.gate, &self.up, &self.down], self.activation, x)
+    }
+
     fn forward(&self, x: &Matrix) -> Computed<Matrix> {
+        if let Some(joined) = self.joined(Input::Plain(x)) {
+            return self.down.joined_product(joined?);
+        }
         let [gate, up] = self.halves(Input::Plain(x))?;
         let [out] = Linear::many([&self.down], Input::Gated(self.activation, &gate, &up))?;
         Ok(out)

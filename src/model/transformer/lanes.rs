@@ -4,6 +4,7 @@
 //! multiply-adds. What is written with them is the same to the bit in every family.
 
 use crate::model::linear::Plain;
+use half::slice::{HalfBitsSliceExt, HalfFloatSliceExt};
 
 /// An operation on 16 floats for each family. All are safe where the processor has the family's
 /// instructions and the pointers are good for 16 numbers.
@@ -13,6 +14,8 @@ pub trait Lanes {
     unsafe fn load(at: *const f32) -> Self::Vector;
     /// Sixteen half floats.
     unsafe fn halves(at: *const u16) -> Self::Vector;
+    /// Sixteen whole numbers.
+    unsafe fn bytes(at: *const i8) -> Self::Vector;
     /// `a * b + c`, rounded once.
     unsafe fn fma(a: Self::Vector, b: Self::Vector, c: Self::Vector) -> Self::Vector;
     unsafe fn mul(a: Self::Vector, b: Self::Vector) -> Self::Vector;
@@ -21,19 +24,39 @@ pub trait Lanes {
 
 pub const WIDTH: usize = 16;
 
-/// A number as it lies in a cache.
+/// A number as it lies in a cache, alone or with a scale that it shares with others.
 pub trait Number: Plain + Send + Sync + 'static {
-    fn of(value: f32) -> Self;
-    unsafe fn read<L: Lanes>(at: *const Self) -> L::Vector;
+    /// Reading it takes more than a load, so that many who read it share one reading.
+    const NARROW: bool;
+    /// There are scales.
+    const SCALED: bool = false;
+    /// Each number of `values`, rounded to the nearest; returns the scale that they share.
+    fn round(values: &[f32], to: &mut [Self]) -> f32;
+    /// Sixteen numbers whose scales lie side by side.
+    unsafe fn read<L: Lanes>(at: *const Self, scales: *const f32) -> L::Vector;
+    /// Sixteen numbers that share one scale.
+    unsafe fn read_shared<L: Lanes>(at: *const Self, scale: *const f32) -> L::Vector;
 }
 
+/// Numbers that share a scale, where there are scales.
+pub const SHARED: usize = 32;
+
 impl Number for f32 {
-    fn of(value: f32) -> f32 {
-        value
+    const NARROW: bool = false;
+
+    fn round(values: &[f32], to: &mut [f32]) -> f32 {
+        to.copy_from_slice(values);
+        1.0
     }
 
     #[inline(always)]
-    unsafe fn read<L: Lanes>(at: *const f32) -> L::Vector {
+    unsafe fn read<L: Lanes>(at: *const f32, _: *const f32) -> L::Vector {
+        // SAFETY: the caller's.
+        unsafe { L::load(at) }
+    }
+
+    #[inline(always)]
+    unsafe fn read_shared<L: Lanes>(at: *const f32, _: *const f32) -> L::Vector {
         // SAFETY: the caller's.
         unsafe { L::load(at) }
     }
@@ -41,14 +64,53 @@ impl Number for f32 {
 
 /// A half float, by its bits.
 impl Number for u16 {
-    fn of(value: f32) -> u16 {
-        half::f16::from_f32(value).to_bits()
+    const NARROW: bool = true;
+
+    fn round(values: &[f32], to: &mut [u16]) -> f32 {
+        let to: &mut [half::f16] = to.reinterpret_cast_mut();
+        to.convert_from_f32_slice(values);
+        1.0
     }
 
     #[inline(always)]
-    unsafe fn read<L: Lanes>(at: *const u16) -> L::Vector {
+    unsafe fn read<L: Lanes>(at: *const u16, _: *const f32) -> L::Vector {
         // SAFETY: the caller's.
         unsafe { L::halves(at) }
+    }
+
+    #[inline(always)]
+    unsafe fn read_shared<L: Lanes>(at: *const u16, _: *const f32) -> L::Vector {
+        // SAFETY: the caller's.
+        unsafe { L::halves(at) }
+    }
+}
+
+/// A code of 8 bits, as GGML's Q8_0 has it: 32 share the scale max |x| / 127, here an f32.
+impl Number for i8 {
+    const NARROW: bool = true;
+    const SCALED: bool = true;
+
+    fn round(values: &[f32], to: &mut [i8]) -> f32 {
+        let peak = values
+            .iter()
+            .fold(0f32, |peak, value| peak.max(value.abs()));
+        let inverse = if peak > 1e-30 { 127.0 / peak } else { 0.0 };
+        for (to, value) in to.iter_mut().zip(values) {
+            *to = (value * inverse).round_ties_even() as i8;
+        }
+        peak / 127.0
+    }
+
+    #[inline(always)]
+    unsafe fn read<L: Lanes>(at: *const i8, scales: *const f32) -> L::Vector {
+        // SAFETY: the caller's.
+        unsafe { L::mul(L::bytes(at), L::load(scales)) }
+    }
+
+    #[inline(always)]
+    unsafe fn read_shared<L: Lanes>(at: *const i8, scale: *const f32) -> L::Vector {
+        // SAFETY: the caller's.
+        unsafe { L::mul(L::bytes(at), L::splat(*scale)) }
     }
 }
 
@@ -74,6 +136,12 @@ impl Lanes for Portable {
         // SAFETY: the caller's.
         let bits = unsafe { at.cast::<[u16; WIDTH]>().read_unaligned() };
         bits.map(|bits| half::f16::from_bits(bits).to_f32())
+    }
+
+    #[inline(always)]
+    unsafe fn bytes(at: *const i8) -> [f32; WIDTH] {
+        // SAFETY: the caller's.
+        unsafe { at.cast::<[i8; WIDTH]>().read() }.map(f32::from)
     }
 
     #[inline(always)]
@@ -128,6 +196,13 @@ mod x86 {
 
         #[inline]
         #[target_feature(enable = "avx512f")]
+        unsafe fn bytes(at: *const i8) -> __m512 {
+            // SAFETY: the caller's.
+            _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(unsafe { _mm_loadu_si128(at.cast()) }))
+        }
+
+        #[inline]
+        #[target_feature(enable = "avx512f")]
         unsafe fn fma(a: __m512, b: __m512, c: __m512) -> __m512 {
             _mm512_fmadd_ps(a, b, c)
         }
@@ -173,6 +248,17 @@ mod x86 {
                 (_mm_loadu_si128(at), _mm_loadu_si128(at.add(1)))
             };
             [_mm256_cvtph_ps(low), _mm256_cvtph_ps(high)]
+        }
+
+        #[inline]
+        #[target_feature(enable = "avx2,fma,f16c")]
+        unsafe fn bytes(at: *const i8) -> [__m256; 2] {
+            // SAFETY: the caller's.
+            let both = unsafe { _mm_loadu_si128(at.cast()) };
+            [
+                _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(both)),
+                _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(_mm_srli_si128::<8>(both))),
+            ]
         }
 
         #[inline]

@@ -113,26 +113,36 @@ fn sigmoid(x: f32) -> f32 {
 #[inline(always)]
 pub fn softmax(scores: &mut [f32]) -> f32 {
     let mut most = [f32::NEG_INFINITY; LANES];
-    let (chunks, rest) = scores.as_chunks::<LANES>();
-    for chunk in chunks {
+    let (chunks, rest) = scores.as_chunks_mut::<LANES>();
+    // The last scores as a whole register, with nothing behind them.
+    let mut last = [f32::NEG_INFINITY; LANES];
+    last[..rest.len()].copy_from_slice(rest);
+    for chunk in chunks.iter().chain([&last]) {
         for (most, score) in most.iter_mut().zip(chunk) {
             *most = if *score > *most { *score } else { *most };
         }
     }
-    let most = most.iter().chain(rest);
-    let max = most.fold(f32::NEG_INFINITY, |max, score| max.max(*score));
+    let mut width = LANES / 2;
+    while width > 0 {
+        for lane in 0..width {
+            most[lane] = most[lane].max(most[lane + width]);
+        }
+        width /= 2;
+    }
+    let max = most[0];
     let mut sums = [0f32; LANES];
-    let (chunks, rest) = scores.as_chunks_mut::<LANES>();
     for chunk in chunks {
         for (score, sum) in chunk.iter_mut().zip(&mut sums) {
             *score = exp(*score - max);
             *sum += *score;
         }
     }
-    for (score, sum) in rest.iter_mut().zip(&mut sums) {
-        *score = exp(*score - max);
+    for (lane, (score, sum)) in last.iter_mut().zip(&mut sums).enumerate() {
+        let power = exp(*score - max);
+        *score = if lane < rest.len() { power } else { 0.0 };
         *sum += *score;
     }
+    rest.copy_from_slice(&last[..rest.len()]);
     fold(sums)
 }
 

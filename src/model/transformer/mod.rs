@@ -4,11 +4,13 @@
 //! module knows neither words nor sampling: tokens in, logits out.
 
 pub mod attention;
+mod best;
 mod branch;
 mod cache;
 pub mod config;
 mod convolution;
 mod feed;
+mod joined;
 mod lanes;
 mod layer;
 pub(in crate::model) mod math;
@@ -130,6 +132,19 @@ impl Transformer {
     }
 }
 
+impl Transformer {
+    /// The best logits of a row.
+    fn best(&self, x: &Matrix, count: usize) -> Result<Vec<f32>, ModelError> {
+        let [logits] = Linear::many([&self.head], Input::Normed(x, &self.norm))?;
+        if let Matrix::Device(logits) = &logits
+            && let Some(row) = best::best(logits, count)?
+        {
+            return Ok(row);
+        }
+        Ok(logits.into_vec()?)
+    }
+}
+
 impl TextModel for Transformer {
     fn kernels(&self) -> String {
         self.weights.kernels()
@@ -168,6 +183,7 @@ impl TextModel for Transformer {
             Rows::None => Ok(Some(Vec::new())),
             Rows::Last => Ok(Some(self.logits(&x.last()?)?)),
             Rows::All => Ok(Some(self.logits(&x)?)),
+            Rows::Best(count) => Ok(Some(self.best(&x.last()?, count)?)),
         }
     }
 

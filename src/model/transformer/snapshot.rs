@@ -8,7 +8,7 @@
 //! | 8 | `ILLUMKV1` |
 //! | 4, 4 | the first position, and the one after the last |
 //! | 32 | SHA-256 of what the numbers depend on: the caller's name for the model, layers, heads, width and kind of keys and values |
-//! | … | layer after layer: for each position its keys, then its values, `[heads, dim]` each, as half floats or floats; a convolution's rows, `[channels]`, as floats |
+//! | … | layer after layer: for each position its keys, then its values, `[heads, dim]` each, as half floats, floats or bytes, and behind bytes the scales of both; a convolution's rows, `[channels]`, as floats |
 //! | 32 | SHA-256 of all before |
 //!
 //! A file is cache, not truth: whatever is wrong with it, the tokens can be read again.

@@ -269,7 +269,11 @@ pub enum Input<'a> {
 
 impl Input<'_> {
     /// The rows on a CPU: where they are, or how they are made.
-    fn with_source<T>(self, pool: &Pool, work: impl FnOnce(usize, Source) -> T) -> Option<T> {
+    pub(super) fn with_source<T>(
+        self,
+        pool: &Pool,
+        work: impl FnOnce(usize, Source) -> T,
+    ) -> Option<T> {
         Some(match self {
             Input::Plain(Matrix::Host(x)) => work(x.tokens(), Source::Rows(x)),
             Input::Normed(Matrix::Host(x), norm) => {
@@ -345,7 +349,7 @@ impl Linear {
         Ok(x)
     }
 
-    fn packed(&self) -> Option<&Packed> {
+    pub(super) fn packed(&self) -> Option<&Packed> {
         match self {
             Linear::Packed(packed, _) => Some(packed),
             Linear::Candle { .. } => None,

@@ -39,7 +39,11 @@ pub fn tavern(book: &Book) -> Value {
     let rows: Map<String, Value> = rows
         .into_iter()
         .enumerate()
-        .map(|(at, row)| (at.to_string(), Value::Object(row)))
+        // SillyTavern looks entries up by their uid.
+        .map(|(at, row)| {
+            let uid = row.get("uid").and_then(Value::as_u64).unwrap_or(at as u64);
+            (uid.to_string(), Value::Object(row))
+        })
         .collect();
     whole(book, Form::Tavern, Value::Object(rows))
 }

@@ -54,6 +54,8 @@ impl By {
             (true, _) => By::Edited,
             (_, Author::Prompt) => By::Prompt,
             (_, Author::User) => By::Writer,
+            // A card's greeting, or another program's story: no model wrote it here.
+            (_, Author::Model) if passage.how.is_none() => By::Prompt,
             (_, Author::Model) => By::Model,
         }
     }

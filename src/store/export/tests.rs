@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::story::record::{Head, Move, Record};
-use crate::story::{Author, Node, NodeId, edit};
+use crate::story::{Author, Node, NodeId, Provenance, edit};
 use proptest::prelude::*;
 
 fn meta() -> Meta {
@@ -20,6 +20,7 @@ fn add(story: &mut Story, parent: Option<NodeId>, author: Author, text: &str) ->
         parent,
         author,
         text: text.to_string(),
+        how: (author == Author::Model).then(Provenance::default),
         ..Node::default()
     };
     story.apply(&Record::Node(node)).unwrap();
@@ -48,7 +49,7 @@ fn story() -> Story {
         Author::Model,
         " went out.\n\nIt rained.",
     );
-    let edit = edit::replace(&story, &story.path(), 1, " blew out.\n\nIt rained.").unwrap();
+    let edit = edit::replace(&story, &story.path(), 1..2, " blew out.\n\nIt rained.").unwrap();
     for node in edit.nodes {
         story.apply(&Record::Node(node)).unwrap();
     }

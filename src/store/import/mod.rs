@@ -50,9 +50,13 @@ pub enum ImportError {
     Archive,
     #[error("The file is not sound JSON ({0}); export it again")]
     Json(String),
-    #[error("The file is neither UTF-8 text nor a PNG or .charx card; nothing here can read it")]
+    #[error(
+        "The file is neither UTF-8 text nor a PNG or .charx card; a text is read once it is saved as UTF-8"
+    )]
     Binary,
-    #[error("The file is JSON, but no card, lorebook, Kobold story or SillyTavern chat")]
+    #[error(
+        "The file is no card, lorebook, Kobold story or SillyTavern chat; a plain text has another ending, such as .txt"
+    )]
     Unknown,
     #[error("The file says nothing")]
     Empty,
@@ -62,7 +66,18 @@ pub enum ImportError {
 pub fn read(path: &Path) -> Result<Import, ImportError> {
     let bytes = bounded(path)?;
     let stem = path.file_stem().unwrap_or_default().to_string_lossy();
-    parse(bytes, &clean_line(&stem))
+    let found = parse(bytes, &clean_line(&stem))?;
+    // A file that says what it is, and is not, is no story.
+    let ending = path
+        .extension()
+        .unwrap_or_default()
+        .to_string_lossy()
+        .to_lowercase();
+    let programs = ["json", "jsonl", "charx", "png", "zip"].contains(&ending.as_str());
+    match found {
+        Import::Text(_) if programs => Err(ImportError::Unknown),
+        found => Ok(found),
+    }
 }
 
 /// The same for bytes; `name` is what a book is called that does not say.

@@ -175,6 +175,22 @@ impl Card {
         clean_line(&self.text(key)).trim().to_string()
     }
 
+    /// What SillyTavern reads at a depth for this character (`extensions.depth_prompt`), and the depth.
+    pub fn depth_prompt(&self) -> (String, usize) {
+        let prompt = self
+            .data
+            .get("extensions")
+            .and_then(|it| it.get("depth_prompt"));
+        let text = prompt
+            .and_then(|it| it.get("prompt"))
+            .and_then(Value::as_str);
+        let depth = prompt
+            .and_then(|it| it.get("depth"))
+            .and_then(Value::as_u64);
+        let text = super::untrusted::clean(text.unwrap_or_default()).into_owned();
+        (text, depth.unwrap_or(4).clamp(1, 100) as usize)
+    }
+
     /// The first message and those that may stand in its place.
     pub fn greetings(&self) -> Vec<String> {
         let others = self.data.get("alternate_greetings");

@@ -44,14 +44,31 @@ pub(super) fn edit(rest: &str) -> Result<Command, ParseError> {
     Ok(match first {
         "" => Command::Edit(None, None),
         word if is_number(word) => Command::Edit(some(word), some(text)),
-        _ => Command::Edit(None, some(rest.trim())),
+        word if is_place(word) => {
+            return Err(ParseError(format!(
+                "/edit changes whole passages: /edit {} TEXT, or quote what shall be the last passage's text.",
+                word.split(['.', ':']).next().unwrap_or(word)
+            )));
+        }
+        _ => Command::Edit(None, some(unquoted(rest.trim()))),
     })
 }
 
 pub(super) fn diff(rest: &str) -> Result<Command, ParseError> {
-    match split(rest) {
+    let (a, b) = match rest
+        .trim()
+        .strip_prefix('"')
+        .and_then(|rest| rest.split_once('"'))
+    {
+        Some((a, b)) => (a, b.trim()),
+        None => split(rest),
+    };
+    match (a, unquoted(b)) {
         (a, b) if !a.is_empty() && !b.is_empty() => Ok(Command::Diff(a.into(), b.into())),
-        _ => Err(wants("/diff", "two passages or marks, as in /diff 4 7")),
+        _ => Err(wants(
+            "/diff",
+            "two passages or marks, as in /diff 4 7 or /diff \"the storm\" 7",
+        )),
     }
 }
 
@@ -77,6 +94,12 @@ pub(super) fn lore(rest: &str) -> Result<Command, ParseError> {
 fn is_number(word: &str) -> bool {
     let word = word.strip_prefix('#').unwrap_or(word);
     !word.is_empty() && word.chars().all(|c| c.is_ascii_digit())
+}
+
+/// A place inside a passage: `12.3`, `12:words`.
+fn is_place(word: &str) -> bool {
+    let cut = word.find(['.', ':']);
+    cut.is_some_and(|at| is_number(&word[..at]) && at + 1 < word.len())
 }
 
 fn unquoted(text: &str) -> &str {
@@ -106,6 +129,14 @@ pub(super) fn number<T: std::str::FromStr>(
         return Ok(None);
     }
     rest.parse().map(Some).map_err(|_| wants(name, what))
+}
+
+/// How many steps; one where nothing is said.
+pub(super) fn steps(rest: &str, name: &str) -> Result<usize, ParseError> {
+    match number(rest, name, "a number of steps")?.unwrap_or(1) {
+        0 => Err(wants(name, "a number of steps, from 1")),
+        steps => Ok(steps),
+    }
 }
 
 pub(super) fn wants(name: &str, what: &str) -> ParseError {

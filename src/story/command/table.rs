@@ -1,7 +1,9 @@
 //! Every command there is: one row each.
 
 use super::draw::{grid, image, lerp, mix, restyle, scene, vary};
-use super::read::{diff, edit, lore, needed, none, number, reach, some, split, swipe, wants};
+use super::read::{
+    diff, edit, lore, needed, none, number, reach, some, split, steps, swipe, wants,
+};
 use super::{Command, Completes, Spec, Swipe};
 
 /// Every command there is, in the order in which help shows them.
@@ -81,10 +83,7 @@ pub const COMMANDS: &[Spec] = &[
         args: "[N]",
         help: "take back the last step, or N: text, edits, deletes, all; nothing is erased",
         completes: Completes::Nothing,
-        parse: |rest| {
-            let steps = number(rest, "/undo", "a number of steps")?;
-            Ok(Command::Undo(steps.unwrap_or(1)))
-        },
+        parse: |rest| Ok(Command::Undo(steps(rest, "/undo")?)),
     },
     Spec {
         name: "redo",
@@ -92,10 +91,7 @@ pub const COMMANDS: &[Spec] = &[
         args: "[N]",
         help: "do again what /undo took back",
         completes: Completes::Nothing,
-        parse: |rest| {
-            let steps = number(rest, "/redo", "a number of steps")?;
-            Ok(Command::Redo(steps.unwrap_or(1)))
-        },
+        parse: |rest| Ok(Command::Redo(steps(rest, "/redo")?)),
     },
     Spec {
         name: "edit",

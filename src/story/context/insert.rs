@@ -68,17 +68,27 @@ pub(super) fn into_prose(words: Vec<Part>, inserts: Vec<Insert>) -> Vec<Part> {
     parts
 }
 
+/// A paragraph longer than this many bytes is taken as several, cut between sentences: an insert
+/// near the end must not land at the beginning of a story of one paragraph.
+const LONG: usize = 400;
+
 /// Where paragraphs begin, in bytes of all the words.
 fn paragraphs(words: &[Part]) -> Vec<usize> {
     let (mut starts, mut at, mut fresh) = (Vec::new(), 0, true);
+    let mut before = ['\n'; 2];
     for part in words {
         for (offset, c) in part.text.char_indices() {
+            let here = at + offset;
+            let long = starts.last().is_some_and(|start| here - start >= LONG);
+            let sentence = before[1] == ' ' && ".!?…”\"".contains(before[0]);
+            let cjk = "。！？".contains(before[1]);
             if c == '\n' {
                 fresh = true;
-            } else if fresh {
-                starts.push(at + offset);
+            } else if fresh || (long && (sentence || cjk)) {
+                starts.push(here);
                 fresh = false;
             }
+            before = [before[1], c];
         }
         at += part.text.len();
     }

@@ -8,6 +8,7 @@
 use super::{Book, Entry, Key, Logic, SCAN_DEPTH};
 use crate::story::card::Macros;
 use crate::story::hash::{fnv1a, split_mix};
+use crate::story::sentence::several;
 use crate::story::untrusted::clean_line;
 use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
@@ -151,7 +152,11 @@ impl<'a> Scan<'a, '_> {
             let cooldown = entry.cooldown.unwrap_or(0);
             if cooldown > 0 && since <= sticky + cooldown {
                 let left = sticky + cooldown - since + 1;
-                self.miss(book, entry, format!("it rests for {left} more passages"));
+                self.miss(
+                    book,
+                    entry,
+                    format!("it rests for {}", several(left as usize, "more passage")),
+                );
                 return false;
             }
         }

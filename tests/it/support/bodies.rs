@@ -7,6 +7,7 @@ use candle_core::quantized::GgmlDType;
 use candle_core::{Device, Tensor};
 use candle_transformers::models as reference;
 use illumine::model::linear::Family;
+use illumine::model::transformer::attention::kv::Kind;
 use illumine::model::{Placement, Rows};
 use tempfile::NamedTempFile;
 
@@ -153,17 +154,20 @@ pub fn close(wanted: &[f32], given: &[f32]) {
 /// again, read again from the middle, or as branches of it; on one thread or many, and with the
 /// kernels of every family.
 pub fn consistent(file: &NamedTempFile) {
-    let families = Family::ALL.into_iter().filter(|family| family.is_here());
-    let mut all = families.map(|family| {
-        let threads = 1 + family as usize % 3;
-        let placement = Placement {
-            family: Some(family),
-            ..Placement::on(Device::Cpu, threads)
-        };
-        consistent_at(file, &placement)
-    });
-    let first = all.next().unwrap();
-    assert!(all.all(|other| other == first));
+    for kv in [Kind::F16, Kind::Q8] {
+        let families = Family::ALL.into_iter().filter(|family| family.is_here());
+        let mut all = families.map(|family| {
+            let threads = 1 + family as usize % 3;
+            let placement = Placement {
+                family: Some(family),
+                kv,
+                ..Placement::on(Device::Cpu, threads)
+            };
+            consistent_at(file, &placement)
+        });
+        let first = all.next().unwrap();
+        assert!(all.all(|other| other == first), "{kv}");
+    }
     consistent_at(file, &exact());
 }
 

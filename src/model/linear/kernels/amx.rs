@@ -17,7 +17,7 @@ use super::super::{BLOCK, Format, STRIP};
 use super::avx512vnni::read::{
     Bytes, Codes, Fives, Half, HalfMin, Nibbles, Scales, Sixes, Super, SuperHalves,
 };
-use super::{Strip, Tiles, Unpacked};
+use super::{Strip, Sums, Tiles, Unpacked};
 
 /// Rows of input that are multiplied at once.
 const ROWS: usize = 16;
@@ -173,118 +173,228 @@ unsafe fn release() {
     unsafe { asm!("tilerelease", options(nostack, preserves_flags)) };
 }
 
-/// Sums of 16 rows of input and 16 of weights.
-#[repr(align(64))]
-struct Sums([[i32; STRIP]; ROWS]);
+/// Products that are made before their floats are added up. Long enough, because the processor
+/// does one kind of work faster than both at once; short enough for the nearest cache.
+const PHASE: usize = 4;
 
-/// Multiplies a piece of input with one of weights and stores the sums, by way of three registers.
-macro_rules! product {
-    ($sum:tt, $input:tt, $weights:tt, $x:expr, $w:expr, $to:expr) => {
+/// Sums of 16 rows of input and 16 of weights, for each product of a phase.
+#[repr(align(64))]
+struct Products([[[i32; STRIP]; ROWS]; PHASE]);
+
+/// Where 32 columns of up to two groups of rows and two strips begin.
+struct Pieces {
+    x: [*const i8; 2],
+    w: [*const i8; 2],
+}
+
+/// Instructions, with the pieces in rsi, rdi, rdx and rcx, their distances from row to row in r8
+/// and r9, and in r10 where the sums go: 4,096 bytes apart, [`Products`] of a group and a strip.
+macro_rules! run {
+    ($pieces:expr, $to:expr, $($line:expr),*) => {
         asm!(
-            concat!("tilezero ", $sum),
-            concat!("tileloadd ", $input, ", [{x} + {row}]"),
-            concat!("tileloadd ", $weights, ", [{w} + {line}]"),
-            concat!("tdpbssd ", $sum, ", ", $input, ", ", $weights),
-            concat!("tilestored [{to} + {line}], ", $sum),
-            x = in(reg) $x,
-            row = in(reg) BLOCK,
-            w = in(reg) $w,
-            line = in(reg) 64usize,
-            to = in(reg) $to.as_mut_ptr(),
-            out($sum) _, out($input) _, out($weights) _,
+            $($line),*,
+            in("rsi") $pieces.x[0],
+            in("rdi") $pieces.x[1],
+            in("rdx") $pieces.w[0],
+            in("rcx") $pieces.w[1],
+            in("r8") BLOCK,
+            in("r9") 64usize,
+            in("r10") $to,
+            out("tmm0") _, out("tmm1") _, out("tmm2") _, out("tmm3") _,
+            out("tmm4") _, out("tmm5") _, out("tmm6") _, out("tmm7") _,
             options(nostack, preserves_flags),
         )
     };
 }
 
-/// The products of block `b` with the `at`-th 16 rows of it, in registers by turns: an instruction
-/// takes long, and the next need not wait for it.
-#[inline]
-unsafe fn product(x: *const i8, w: *const i8, at: usize, to: &mut [MaybeUninit<Sums>; 2]) {
-    // SAFETY: the caller's 16 x 32 and 8 x 64 bytes; 16 x 64 are written.
-    unsafe {
-        match at % 2 {
-            0 => product!("tmm0", "tmm4", "tmm6", x, w, to[0]),
-            _ => product!("tmm1", "tmm5", "tmm7", x, w, to[0]),
-        }
-    }
+/// One product, and where its sums go.
+macro_rules! product {
+    ($sum:literal, $x:literal, $w:literal, $place:literal) => {
+        concat!(
+            "tilezero tmm",
+            $sum,
+            "\n",
+            "tdpbssd tmm",
+            $sum,
+            ", tmm",
+            $x,
+            ", tmm",
+            $w,
+            "\n",
+            "tilestored [r10 + r9 + ",
+            $place,
+            "], tmm",
+            $sum,
+        )
+    };
 }
 
-/// The products of both halves of a block.
-#[inline]
-unsafe fn halves(x: *const i8, w: *const i8, at: usize, to: &mut [MaybeUninit<Sums>; 2]) {
-    // SAFETY: the caller's 16 rows of twice 16 and 8 x 64 bytes; twice 16 x 64 are written.
+/// The products of one block: a piece that is in a register serves two.
+#[inline(always)]
+unsafe fn products<const GROUPS: usize, const STRIPS: usize>(pieces: &Pieces, to: *mut i32) {
+    // SAFETY: the caller's 16 x 32 and 8 x 64 bytes each; 16 x 64 are written for each product.
     unsafe {
-        match at % 2 {
-            0 => {
-                product!("tmm0", "tmm4", "tmm6", x, w, to[0]);
-                product!("tmm1", "tmm5", "tmm7", x.add(16), w.add(256), to[1]);
-            }
-            _ => {
-                product!("tmm2", "tmm4", "tmm6", x, w, to[0]);
-                product!("tmm3", "tmm5", "tmm7", x.add(16), w.add(256), to[1]);
-            }
+        match (GROUPS, STRIPS) {
+            (1, 1) => run!(
+                pieces,
+                to,
+                "tileloadd tmm4, [rsi + r8]",
+                "tileloadd tmm6, [rdx + r9]",
+                product!(0, 4, 6, 0)
+            ),
+            (1, _) => run!(
+                pieces,
+                to,
+                "tileloadd tmm4, [rsi + r8]",
+                "tileloadd tmm6, [rdx + r9]",
+                product!(0, 4, 6, 0),
+                "tileloadd tmm7, [rcx + r9]",
+                product!(1, 4, 7, 4096)
+            ),
+            (_, 1) => run!(
+                pieces,
+                to,
+                "tileloadd tmm4, [rsi + r8]",
+                "tileloadd tmm6, [rdx + r9]",
+                product!(0, 4, 6, 0),
+                "tileloadd tmm5, [rdi + r8]",
+                product!(2, 5, 6, 8192)
+            ),
+            _ => run!(
+                pieces,
+                to,
+                "tileloadd tmm4, [rsi + r8]",
+                "tileloadd tmm6, [rdx + r9]",
+                product!(0, 4, 6, 0),
+                "tileloadd tmm7, [rcx + r9]",
+                product!(1, 4, 7, 4096),
+                "tileloadd tmm5, [rdi + r8]",
+                product!(2, 5, 6, 8192),
+                product!(3, 5, 7, 12288)
+            ),
         }
     }
 }
 
 #[target_feature(enable = "avx512f,avx512bw,avx512vnni,f16c")]
 unsafe fn multiply<const MINIMA: bool, const IN_HALVES: bool>(
-    strip: &Unpacked,
+    strips: &[Unpacked],
     group: &Group,
-    out: &mut [[f32; STRIP]],
+    out: &mut Sums,
 ) {
-    let (blocks, groups) = (strip.blocks, group.rows / ROWS);
-    // By turns: the next product is under way while the floats of one are added up.
-    let mut sums = [const { [const { MaybeUninit::<Sums>::uninit() }; 2] }; 2];
-    let start = |at: usize, b: usize, to: &mut [MaybeUninit<Sums>; 2]| {
-        // SAFETY: blocks and groups of 16 rows follow each other in strip and input.
-        unsafe {
-            let x = group.codes.as_ptr().add(at * ROWS * BLOCK);
-            let w = strip.codes.as_ptr().add(b * COLUMNS);
-            match IN_HALVES {
-                true => halves(x, w, at, to),
-                false => product(x, w, at, to),
-            }
+    // SAFETY: this function's own conditions.
+    unsafe {
+        match (group.rows / ROWS, strips.len()) {
+            (1, 1) => tile::<MINIMA, IN_HALVES, 1, 1>(strips, group, out),
+            (1, _) => tile::<MINIMA, IN_HALVES, 1, 2>(strips, group, out),
+            (_, 1) => tile::<MINIMA, IN_HALVES, 2, 1>(strips, group, out),
+            _ => tile::<MINIMA, IN_HALVES, 2, 2>(strips, group, out),
         }
-    };
-    start(0, 0, &mut sums[0]);
-    let mut at = 0;
-    for out in out[..group.rows].chunks_exact_mut(ROWS) {
-        let mut acc = [_mm512_setzero_ps(); ROWS];
-        for b in 0..blocks {
-            if at + 1 < blocks * groups {
-                start(at + 1, (b + 1) % blocks, &mut sums[(at + 1) % 2]);
-            }
-            // SAFETY: the sums of `at` are stored; every array has block b, or 16 rows of it.
+    }
+}
+
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512vnni,f16c")]
+unsafe fn tile<
+    const MINIMA: bool,
+    const IN_HALVES: bool,
+    const GROUPS: usize,
+    const STRIPS: usize,
+>(
+    strips: &[Unpacked],
+    group: &Group,
+    out: &mut Sums,
+) {
+    let blocks = strips[0].blocks;
+    let halves = if IN_HALVES { 2 } else { 1 };
+    let mut sums = [const { MaybeUninit::<Products>::uninit() }; 4];
+    // Plain loops: with iterators the compiler leaves calls in here.
+    let mut first = 0;
+    while first < blocks {
+        let end = blocks.min(first + PHASE / halves);
+        let mut at = 0;
+        while at < (end - first) * halves {
+            let (b, half) = (first + at / halves, at % halves);
+            // SAFETY: every group and every strip has block b, and the phase a place for it.
             unsafe {
-                let sums = &sums[at % 2];
-                let load = |half: usize, i: usize| {
-                    let sums = sums[half].assume_init_ref().0[i].as_ptr();
-                    _mm512_cvtepi32_ps(_mm512_load_si512(sums.cast()))
+                let x = group.codes.as_ptr().add(b * ROWS * BLOCK + half * 16);
+                let w = b * COLUMNS + half * 256;
+                let pieces = Pieces {
+                    x: [x, x.add((GROUPS - 1) * blocks * ROWS * BLOCK)],
+                    w: [
+                        strips[0].codes.as_ptr().add(w),
+                        strips[STRIPS - 1].codes.as_ptr().add(w),
+                    ],
                 };
-                let scale = _mm512_load_ps(strip.scales.as_ptr().add(b * STRIP));
-                for (i, acc) in acc.iter_mut().enumerate() {
-                    let mut value = load(0, i);
-                    if IN_HALVES {
-                        let halves = strip.halves.as_ptr().add(b * 2 * STRIP);
-                        let second = _mm512_mul_ps(load(1, i), _mm512_load_ps(halves.add(STRIP)));
-                        value = _mm512_fmadd_ps(value, _mm512_load_ps(halves), second);
-                    }
-                    let input = _mm512_set1_ps(*group.scales.get_unchecked(at * ROWS + i));
-                    *acc = _mm512_fmadd_ps(_mm512_mul_ps(scale, input), value, *acc);
-                    if MINIMA {
-                        let min = _mm512_load_ps(strip.minima.as_ptr().add(b * STRIP));
-                        let sum = _mm512_set1_ps(*group.sums.get_unchecked(at * ROWS + i));
-                        *acc = _mm512_fmadd_ps(min, sum, *acc);
-                    }
-                }
+                let to = sums.as_mut_ptr().cast::<i32>().add(at * ROWS * STRIP);
+                products::<GROUPS, STRIPS>(&pieces, to);
             }
             at += 1;
         }
-        for (acc, out) in acc.iter().zip(out) {
-            // SAFETY: the array has 16 floats.
-            unsafe { _mm512_storeu_ps(out.as_mut_ptr(), *acc) };
+        let mut product = 0;
+        while product < GROUPS * STRIPS {
+            let (g, s) = (product / STRIPS, product % STRIPS);
+            // SAFETY: the products of this phase are made.
+            unsafe {
+                let sums = sums[g * 2 + s].assume_init_ref();
+                let rows = out.0.as_mut_ptr().add(g * ROWS);
+                let input = (group, g * blocks * ROWS);
+                add_up::<MINIMA, IN_HALVES>(sums, &strips[s], input, (first, end), rows, s);
+            }
+            product += 1;
+        }
+        first = end;
+    }
+}
+
+/// Adds the products of some blocks up, for 16 rows of input, to what is there, or to nothing where
+/// they are the first. `input` is where the scales of these rows begin.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512vnni,f16c")]
+unsafe fn add_up<const MINIMA: bool, const IN_HALVES: bool>(
+    products: &Products,
+    strip: &Unpacked,
+    (group, start): (&Group, usize),
+    (first, end): (usize, usize),
+    out: *mut [[f32; STRIP]; 2],
+    side: usize,
+) {
+    let halves = if IN_HALVES { 2 } else { 1 };
+    // SAFETY: 16 rows of two strips; every array has the blocks of the phase, or 16 rows of them.
+    unsafe {
+        let place = |i: usize| (*out.add(i))[side].as_mut_ptr();
+        let mut acc = [_mm512_setzero_ps(); ROWS];
+        if first > 0 {
+            acc = std::array::from_fn(|i| _mm512_load_ps(place(i)));
+        }
+        let mut b = first;
+        while b < end {
+            let at = b - first;
+            let load = |half: usize, i: usize| {
+                let sums = products.0[at * halves + half][i].as_ptr();
+                _mm512_cvtepi32_ps(_mm512_load_si512(sums.cast()))
+            };
+            let scale = _mm512_load_ps(strip.scales.as_ptr().add(b * STRIP));
+            for (i, acc) in acc.iter_mut().enumerate() {
+                let mut value = load(0, i);
+                if IN_HALVES {
+                    let halves = strip.halves.as_ptr().add(b * 2 * STRIP);
+                    let second = _mm512_mul_ps(load(1, i), _mm512_load_ps(halves.add(STRIP)));
+                    value = _mm512_fmadd_ps(value, _mm512_load_ps(halves), second);
+                }
+                let row = start + b * ROWS + i;
+                let input = _mm512_set1_ps(*group.scales.get_unchecked(row));
+                *acc = _mm512_fmadd_ps(_mm512_mul_ps(scale, input), value, *acc);
+                if MINIMA {
+                    let min = _mm512_load_ps(strip.minima.as_ptr().add(b * STRIP));
+                    let sum = _mm512_set1_ps(*group.sums.get_unchecked(row));
+                    *acc = _mm512_fmadd_ps(min, sum, *acc);
+                }
+            }
+            b += 1;
+        }
+        for (i, acc) in acc.into_iter().enumerate() {
+            _mm512_store_ps(place(i), acc);
         }
     }
 }

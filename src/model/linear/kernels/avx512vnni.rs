@@ -13,7 +13,7 @@ use read::{
     SuperHalves,
 };
 
-use super::super::quantize::{Group, Part};
+use super::super::quantize::{Group, Part, ROUND, SMALL};
 use super::super::{BLOCK, Format, STRIP};
 use super::{Kernel, Strip};
 
@@ -38,7 +38,44 @@ pub(super) fn kernel(format: Format) -> Kernel {
 
 #[target_feature(enable = "avx512f,avx512bw,avx512vnni,f16c")]
 pub(super) unsafe fn quantize(part: Part, k: usize) {
-    part.quantize(k);
+    part.quantize_with(k, |values, codes| quantize_block(values, codes));
+}
+
+/// As [`Part::quantize`] does it, in two registers.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512vnni,f16c")]
+fn quantize_block(values: &[f32; BLOCK], codes: &mut [i8; BLOCK]) -> (f32, [i32; 2]) {
+    // SAFETY: 32 values, in two registers.
+    let (a, b) = unsafe {
+        let values = values.as_ptr();
+        (_mm512_loadu_ps(values), _mm512_loadu_ps(values.add(16)))
+    };
+    let bits = |x: __m512| _mm512_and_si512(_mm512_castps_si512(x), _mm512_set1_epi32(i32::MAX));
+    let peak = f32::from_bits(_mm512_reduce_max_epu32(_mm512_max_epu32(bits(a), bits(b))));
+    if !peak.is_finite() {
+        *codes = [0; BLOCK];
+        return (peak, [0; 2]);
+    }
+    let inverse = _mm512_set1_ps(if peak > SMALL { 127.0 / peak } else { 0.0 });
+    let round = _mm512_set1_ps(ROUND);
+    let whole = |x: __m512| {
+        let shifted = _mm512_castps_si512(_mm512_add_ps(_mm512_mul_ps(x, inverse), round));
+        _mm512_cvtepi32_epi8(_mm512_sub_epi32(shifted, _mm512_castps_si512(round)))
+    };
+    let both = _mm256_set_m128i(whole(b), whole(a));
+    // SAFETY: 32 codes are written.
+    unsafe { _mm256_storeu_si256(codes.as_mut_ptr().cast(), both) };
+    // Four codes at a time, then the four sums that lie side by side for each half.
+    let codes = _mm512_castsi256_si512(both);
+    let fours = _mm512_dpbusd_epi32(_mm512_setzero_si512(), _mm512_set1_epi8(1), codes);
+    let fours = _mm512_castsi512_si256(fours);
+    let twos = _mm256_add_epi32(fours, _mm256_shuffle_epi32::<0b01_00_11_10>(fours));
+    let ones = _mm256_add_epi32(twos, _mm256_shuffle_epi32::<0b10_11_00_01>(twos));
+    let totals = [
+        _mm256_extract_epi32::<0>(ones),
+        _mm256_extract_epi32::<4>(ones),
+    ];
+    (peak / 127.0, totals)
 }
 
 #[target_feature(enable = "avx512f,avx512bw,avx512vnni,f16c")]

@@ -45,15 +45,23 @@ pub(super) struct Strip<'a> {
 /// number of columns.
 pub(super) type Kernel = unsafe fn(&Strip, &Group, &mut [[f32; STRIP]]);
 
+/// Rows of input that are multiplied with a pair of strips at once, where a family unpacks strips.
+pub(super) const TILE: usize = 32;
+
+/// What a pair of strips gives for some rows of input: `[rows, 2, 16]`.
+#[repr(align(64))]
+pub(super) struct Sums(pub [[[f32; STRIP]; 2]; TILE]);
+
 /// The same in two steps, for families that unpack a strip before they multiply it: the second is
-/// for some groups of 16 rows, which lie one after another. All are safe where the processor has the family's instructions, the
-/// second step between `begin` and `end`, with the strip that was unpacked.
+/// for one strip or two, and for 16 or 32 rows in groups of 16 that lie one after another. All are
+/// safe where the processor has the family's instructions, the second step between `begin` and
+/// `end`, with strips that were unpacked.
 pub(super) struct Tiles {
     /// What a thread does before its first strip, and after its last.
     pub begin: unsafe fn(),
     pub end: unsafe fn(),
     pub unpack: unsafe fn(&Strip, &mut Unpacked),
-    pub multiply: unsafe fn(&Unpacked, &Group, &mut [[f32; STRIP]]),
+    pub multiply: unsafe fn(&[Unpacked], &Group, &mut Sums),
 }
 
 /// A strip with a byte for each weight and floats for scales.
@@ -82,6 +90,23 @@ pub enum Family {
     Avx2,
     /// Whatever the compiler makes of it.
     Portable,
+}
+
+impl Default for Sums {
+    fn default() -> Sums {
+        Sums([[[0.0; STRIP]; 2]; TILE])
+    }
+}
+
+impl Sums {
+    /// Row after row.
+    pub fn numbers(&self) -> &[f32] {
+        self.0.as_flattened().as_flattened()
+    }
+
+    pub fn numbers_mut(&mut self) -> &mut [f32] {
+        self.0.as_flattened_mut().as_flattened_mut()
+    }
 }
 
 impl Family {

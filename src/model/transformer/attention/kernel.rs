@@ -10,13 +10,15 @@
 //! A story read again therefore continues exactly as it did the first time.
 
 mod steps;
+mod values;
 
 use super::super::lanes::{Number, WIDTH};
 use super::kv::{Blocks, Heads, Kv};
 use crate::model::linear::{Aligned, Pool};
 use std::cell::RefCell;
 use std::ops::Range;
-use steps::{Run, step_of};
+use std::thread::LocalKey;
+use steps::{Run, step_of, widened};
 
 #[derive(Clone, Copy, Debug)]
 pub struct Shape {
@@ -38,8 +40,11 @@ pub struct Job<'a> {
     pub past: [(&'a Kv, usize); 2],
 }
 
-/// Query rows of a tile, about: as many as keep their keys in the nearest cache.
-const ROWS: usize = 24;
+/// Query rows of a tile, about: the more, the less often a key or a value is widened to a float;
+/// the fewer, the more tiles there are to share among threads.
+const ROWS: [usize; 3] = [96, 48, 24];
+/// Scores of a tile that stay in a core's own cache.
+const SCORES: usize = 128 << 10;
 /// Products from which on one token's work is worth handing out.
 const SHARE: usize = 100_000;
 
@@ -48,11 +53,15 @@ pub fn attend(pool: &Pool, shape: Shape, q: &[f32], jobs: &[Job], out: &mut [f32
     match jobs.first().map(|job| job.past[0].0) {
         Some(Kv::F16(_)) => attend_as(pool, shape, q, jobs, out, |kv| match kv {
             Kv::F16(blocks) => Some(blocks),
-            Kv::F32(_) => None,
+            _ => None,
         }),
         Some(Kv::F32(_)) => attend_as(pool, shape, q, jobs, out, |kv| match kv {
             Kv::F32(blocks) => Some(blocks),
-            Kv::F16(_) => None,
+            _ => None,
+        }),
+        Some(Kv::Q8(_)) => attend_as(pool, shape, q, jobs, out, |kv| match kv {
+            Kv::Q8(blocks) => Some(blocks),
+            _ => None,
         }),
         None => {}
     }
@@ -72,9 +81,8 @@ fn attend_as<N: Number>(
         out: out.as_mut_ptr(),
     };
     let mut tiles = Vec::new();
-    let group = shape.heads / shape.kv.count;
-    let step = (ROWS / group).max(1);
     for job in jobs {
+        let step = step(shape, job, pool.threads());
         let [Some(first), Some(second)] = job.past.map(|(kv, _)| blocks(kv)) else {
             continue;
         };
@@ -88,28 +96,41 @@ fn attend_as<N: Number>(
     }
     let run = step_of::<N>(pool.family());
     // SAFETY: a pool has a family that this processor has; each tile has outputs of its own.
-    let whole = |tile: &Tile<N>, scores: &mut [f32]| unsafe {
-        run(tile, scores.as_mut_ptr(), Step::Scores(0..tile.blocks()));
-        run(tile, scores.as_mut_ptr(), Step::Softmax(0..tile.rows));
-        run(tile, scores.as_mut_ptr(), Step::Values(0..shape.kv.width()));
+    let whole = |tile: &Tile<N>| {
+        scratch(&SCORES_OF, tile.scores(), |scores| {
+            let scores = scores.as_mut_ptr();
+            scratch(&WIDENED, tile.widened(), |wide| unsafe {
+                run(tile, scores, wide, Step::Scores(0..tile.blocks()));
+                run(tile, scores, wide, Step::Softmax(0..tile.rows));
+                run(tile, scores, wide, Step::Values(0..shape.kv.width()));
+            });
+        });
     };
     let work: usize = tiles
         .iter()
         .map(|tile| tile.rows * tile.span() * shape.kv.dim)
         .sum();
     if pool.threads() == 1 || work < SHARE {
-        tiles
-            .iter()
-            .for_each(|tile| scratch(tile.scores(), |scores| whole(tile, scores)));
+        tiles.iter().for_each(whole);
     } else if tiles.len() >= 4 * pool.threads() {
-        pool.run(tiles.len(), &|index| {
-            scratch(tiles[index].scores(), |scores| whole(&tiles[index], scores));
-        });
+        pool.run(tiles.len(), &|index| whole(&tiles[index]));
     } else {
-        scratch(tiles.iter().map(Tile::scores).sum(), |scores| {
+        scratch(&SCORES_OF, tiles.iter().map(Tile::scores).sum(), |scores| {
             together(pool, run, &tiles, scores);
         });
     }
+}
+
+/// Tokens of a tile.
+fn step(shape: Shape, job: &Job, threads: usize) -> usize {
+    let group = shape.heads / shape.kv.count;
+    let seen = (job.position + job.tokens).min(shape.window.saturating_add(job.tokens));
+    let fits = |rows: &&usize| {
+        let tiles = job.tokens.div_ceil((**rows / group).max(1)) * shape.kv.count;
+        **rows * seen <= SCORES && tiles >= 4 * threads
+    };
+    let rows = ROWS.iter().find(fits).unwrap_or(&ROWS[ROWS.len() - 1]);
+    (rows / group).max(1)
 }
 
 /// A few large tiles: all threads take part in each step of all.
@@ -140,7 +161,10 @@ fn together<N: Number>(pool: &Pool, run: Run<N>, tiles: &[Tile<N>], scores: &mut
             let (index, step) = &steps[unit];
             // SAFETY: a pool has a family that this processor has; units write to scores or
             // outputs of their own, and read what the step before has finished.
-            unsafe { run(&tiles[*index], scores.0.add(places[*index]), step.clone()) };
+            scratch(&WIDENED, tiles[*index].widened(), |wide| unsafe {
+                let scores = scores.0.add(places[*index]);
+                run(&tiles[*index], scores, wide, step.clone());
+            });
         });
     }
 }
@@ -151,16 +175,22 @@ struct Scores(*mut f32);
 // SAFETY: see `together`.
 unsafe impl Sync for Scores {}
 
-/// Lends memory for scores, kept to spare allocations.
-fn scratch(len: usize, work: impl FnOnce(&mut [f32])) {
-    thread_local! {
-        static SCORES: RefCell<Aligned<f32>> = RefCell::default();
-    }
-    SCORES.with_borrow_mut(|scores| {
-        if scores.len() < len {
-            scores.resize(len);
+thread_local! {
+    static SCORES_OF: RefCell<Aligned<f32>> = RefCell::default();
+    static WIDENED: RefCell<Aligned<f32>> = RefCell::default();
+}
+
+/// Lends memory, kept to spare allocations.
+fn scratch(
+    of: &'static LocalKey<RefCell<Aligned<f32>>>,
+    len: usize,
+    work: impl FnOnce(&mut [f32]),
+) {
+    of.with_borrow_mut(|numbers| {
+        if numbers.len() < len {
+            numbers.resize(len);
         }
-        work(&mut scores[..len]);
+        work(&mut numbers[..len]);
     });
 }
 
@@ -262,6 +292,11 @@ impl<'a, N: Number> Tile<'a, N> {
         self.shape.heads / self.shape.kv.count
     }
 
+    /// The position after the last that a row sees.
+    fn end(&self, row: usize) -> usize {
+        self.position + row / self.group() + 1
+    }
+
     /// Positions that some row sees.
     fn span(&self) -> usize {
         self.position + self.rows / self.group() - self.base
@@ -274,6 +309,11 @@ impl<'a, N: Number> Tile<'a, N> {
 
     fn scores(&self) -> usize {
         self.rows * self.stride()
+    }
+
+    /// Numbers of the room for keys and values that are widened.
+    fn widened(&self) -> usize {
+        widened(self.rows, self.shape.kv)
     }
 
     fn blocks(&self) -> usize {

@@ -103,7 +103,7 @@ fn sticky_cooldown_and_delay_count_passages() {
     let passages = ["The lamp.", "x", "y", "The lamp.", "The lamp."];
     let at = |n: usize| fired(&book, &passages[..n], &before);
     assert_eq!((at(2).0, at(3).0), (vec![1], vec![1]), "sticks");
-    assert_eq!(at(4).1, ["it rests for 1 more passages"]);
+    assert_eq!(at(4).1, ["it rests for 1 more passage"]);
     assert_eq!(at(5).0, [1], "fires again");
 }
 

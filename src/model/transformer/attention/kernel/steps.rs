@@ -1,16 +1,28 @@
 //! What is done to a tile: the inner loops, in the registers of a family.
 
-use super::super::super::lanes::{Lanes, Number, Portable, WIDTH};
+use super::super::super::lanes::{Lanes, Number, Portable, SHARED, WIDTH};
 use super::super::super::math::softmax;
 use super::super::kv::Heads;
-use super::{Step, Tile};
+use super::{Step, Tile, values};
 use crate::model::linear::Family;
 use std::ops::Range;
 
-/// A step for a tile whose scores, `[rows, stride]`, are at the pointer.
+/// A step for a tile whose scores, `[rows, stride]`, are at the pointer; the slice is room for
+/// keys and values that are widened, [`widened`] long.
 ///
 /// Safe where the processor has the family's instructions, and nobody else what the step writes.
-pub type Run<N> = unsafe fn(&Tile<N>, *mut f32, Step);
+pub type Run<N> = unsafe fn(&Tile<N>, *mut f32, &mut [f32], Step);
+
+/// Rows from which on keys and values are widened to floats before they are used.
+const MANY: usize = 12;
+
+/// Numbers of the room for what is widened: two blocks of keys, or a chunk of values.
+pub fn widened(rows: usize, heads: Heads) -> usize {
+    match rows < MANY {
+        true => 0,
+        false => (2 * heads.keys()).max(values::widened(rows, heads)),
+    }
+}
 
 /// The steps with the best registers of a family.
 pub fn step_of<N: Number>(family: Family) -> Run<N> {
@@ -18,14 +30,19 @@ pub fn step_of<N: Number>(family: Family) -> Run<N> {
     {
         use super::super::super::lanes::{Avx2, Avx512};
         #[target_feature(enable = "avx512f,fma,f16c")]
-        unsafe fn avx512<N: Number>(tile: &Tile<N>, scores: *mut f32, step: Step) {
+        unsafe fn avx512<N: Number>(
+            tile: &Tile<N>,
+            scores: *mut f32,
+            wide: &mut [f32],
+            step: Step,
+        ) {
             // SAFETY: the caller's.
-            unsafe { run::<Avx512, N>(tile, scores, step) }
+            unsafe { run::<Avx512, N>(tile, scores, wide, step) }
         }
         #[target_feature(enable = "avx2,fma,f16c")]
-        unsafe fn avx2<N: Number>(tile: &Tile<N>, scores: *mut f32, step: Step) {
+        unsafe fn avx2<N: Number>(tile: &Tile<N>, scores: *mut f32, wide: &mut [f32], step: Step) {
             // SAFETY: the caller's.
-            unsafe { run::<Avx2, N>(tile, scores, step) }
+            unsafe { run::<Avx2, N>(tile, scores, wide, step) }
         }
         match family {
             Family::Amx | Family::Avx512Vnni => return avx512::<N>,
@@ -41,21 +58,25 @@ pub fn step_of<N: Number>(family: Family) -> Run<N> {
 ///
 /// Safe where nobody else has what the step writes.
 #[inline(always)]
-unsafe fn run<L: Lanes, N: Number>(tile: &Tile<N>, scores: *mut f32, step: Step) {
+unsafe fn run<L: Lanes, N: Number>(tile: &Tile<N>, scores: *mut f32, wide: &mut [f32], step: Step) {
+    let many = N::NARROW && tile.rows >= MANY;
     // SAFETY: the caller's; blocks, rows and columns are the tile's own.
     unsafe {
         match step {
-            Step::Scores(blocks) => score_blocks::<L, N>(tile, scores, blocks),
+            Step::Scores(blocks) => score_blocks::<L, N>(tile, scores, wide, blocks),
             Step::Softmax(rows) => rows.for_each(|row| soften(tile, scores, row)),
+            Step::Values(columns) if many => {
+                values::weigh_many::<L, N>(tile, scores, wide, columns)
+            }
             Step::Values(columns) => {
                 let mut row = 0;
                 while row < tile.rows {
                     let first = columns.clone();
                     row += match tile.rows - row {
-                        6.. => weigh_columns::<L, N, 6>(tile, scores, row, first),
-                        3.. => weigh_columns::<L, N, 3>(tile, scores, row, first),
-                        2 => weigh_columns::<L, N, 2>(tile, scores, row, first),
-                        _ => weigh_columns::<L, N, 1>(tile, scores, row, first),
+                        6.. => values::weigh_columns::<L, N, 6>(tile, scores, row, first),
+                        3.. => values::weigh_columns::<L, N, 3>(tile, scores, row, first),
+                        2 => values::weigh_columns::<L, N, 2>(tile, scores, row, first),
+                        _ => values::weigh_columns::<L, N, 1>(tile, scores, row, first),
                     };
                 }
             }
@@ -63,15 +84,45 @@ unsafe fn run<L: Lanes, N: Number>(tile: &Tile<N>, scores: *mut f32, step: Step)
     }
 }
 
-/// The keys of a block, where their scores go, and how many of them count.
-type Keys<N> = (*const N, usize, usize);
+/// Writes the keys of a block, `[dim, 16]`, as floats.
+#[inline(always)]
+unsafe fn widen_keys<L: Lanes, N: Number>(keys: Keys<N>, to: *mut f32, dim: usize) {
+    let mut d = 0;
+    while d < dim {
+        // SAFETY: the caller's.
+        unsafe { L::store(to.add(d * WIDTH), keys.column::<L>(d)) };
+        d += 1;
+    }
+}
+
+/// The keys of a block.
+#[derive(Clone, Copy)]
+struct Keys<N> {
+    numbers: *const N,
+    scales: *const f32,
+    /// Where their scores go, and how many of them count.
+    place: usize,
+    count: usize,
+}
+
+impl<N: Number> Keys<N> {
+    /// Number `d` of 16 keys.
+    #[inline(always)]
+    unsafe fn column<L: Lanes>(&self, d: usize) -> L::Vector {
+        let scales = self.scales.wrapping_add(d / SHARED * WIDTH);
+        // SAFETY: the caller's; without scales nobody looks there.
+        unsafe { N::read::<L>(self.numbers.add(d * WIDTH), scales) }
+    }
+}
 
 #[inline(always)]
 unsafe fn score_blocks<L: Lanes, N: Number>(
     tile: &Tile<N>,
     scores: *mut f32,
+    wide: &mut [f32],
     wanted: Range<usize>,
 ) {
+    let size = tile.shape.kv.keys();
     let mut before = 0;
     for piece in &tile.pieces {
         let begin =
@@ -79,55 +130,82 @@ unsafe fn score_blocks<L: Lanes, N: Number>(
         let end = piece.blocks.start + wanted.end.saturating_sub(before).min(piece.blocks.len());
         before += piece.blocks.len();
         let block = |index: usize| {
-            let keys = &piece.kv.block(index)[tile.head * tile.shape.kv.keys()..];
-            (
-                keys.as_ptr(),
-                piece.start + index * WIDTH - tile.base,
-                WIDTH.min(piece.seen.end - index * WIDTH),
-            )
+            let heads = piece.kv.heads();
+            let scales = piece.kv.scales(index).as_ptr();
+            Keys {
+                numbers: piece.kv.block(index)[tile.head * size..][..size].as_ptr(),
+                scales: scales.wrapping_add(heads.key_scales(tile.head)),
+                place: piece.start + index * WIDTH - tile.base,
+                count: WIDTH.min(piece.seen.end - index * WIDTH),
+            }
         };
         // SAFETY: the keys of a block are `[dim, 16]`; every row has room for its scores.
         unsafe {
             let mut index = begin;
             while index + 1 < end {
-                score_rows::<L, N, 2>(tile, scores, [block(index), block(index + 1)]);
+                let blocks = [block(index), block(index + 1)];
+                if N::NARROW && tile.rows >= MANY {
+                    let (first, second) = wide[..2 * size].split_at_mut(size);
+                    let widened = [first.as_mut_ptr(), second.as_mut_ptr()];
+                    for (keys, to) in blocks.into_iter().zip(widened) {
+                        widen_keys::<L, N>(keys, to, tile.shape.kv.dim);
+                    }
+                    let blocks: [Keys<f32>; 2] = std::array::from_fn(|b| Keys {
+                        numbers: widened[b].cast_const(),
+                        scales: std::ptr::null(),
+                        place: blocks[b].place,
+                        count: blocks[b].count,
+                    });
+                    score_rows::<L, N, f32, 2>(tile, scores, blocks);
+                } else {
+                    score_rows::<L, N, N, 2>(tile, scores, blocks);
+                }
                 index += 2;
             }
             if index < end {
-                score_rows::<L, N, 1>(tile, scores, [block(index)]);
+                score_rows::<L, N, N, 1>(tile, scores, [block(index)]);
             }
         }
     }
 }
 
 #[inline(always)]
-unsafe fn score_rows<L: Lanes, N: Number, const B: usize>(
+unsafe fn score_rows<L: Lanes, N: Number, K: Number, const B: usize>(
     tile: &Tile<N>,
     scores: *mut f32,
-    blocks: [Keys<N>; B],
+    blocks: [Keys<K>; B],
 ) {
     let mut row = 0;
     while row < tile.rows {
-        // SAFETY: the caller's.
-        row += unsafe {
-            match tile.rows - row {
-                6.. => score::<L, N, B, 6>(tile, scores, row, blocks),
-                3.. => score::<L, N, B, 3>(tile, scores, row, blocks),
-                2 => score::<L, N, B, 2>(tile, scores, row, blocks),
-                _ => score::<L, N, B, 1>(tile, scores, row, blocks),
-            }
+        let rows = match tile.rows - row {
+            6.. => 6,
+            3.. => 3,
+            rest => rest,
         };
+        // Later positions than these rows see: softmax makes them nothing.
+        if blocks[0].place < tile.end(row + rows - 1) - tile.base {
+            // SAFETY: the caller's.
+            unsafe {
+                match rows {
+                    6 => score::<L, N, K, B, 6>(tile, scores, row, blocks),
+                    3 => score::<L, N, K, B, 3>(tile, scores, row, blocks),
+                    2 => score::<L, N, K, B, 2>(tile, scores, row, blocks),
+                    _ => score::<L, N, K, B, 1>(tile, scores, row, blocks),
+                }
+            }
+        }
+        row += rows;
     }
 }
 
 /// Scores of R rows for 16 positions in each of B blocks.
 #[inline(always)]
-unsafe fn score<L: Lanes, N: Number, const B: usize, const R: usize>(
+unsafe fn score<L: Lanes, N: Number, K: Number, const B: usize, const R: usize>(
     tile: &Tile<N>,
     scores: *mut f32,
     first: usize,
-    blocks: [Keys<N>; B],
-) -> usize {
+    blocks: [Keys<K>; B],
+) {
     let dim = tile.shape.kv.dim;
     let scale = (dim as f32).sqrt().recip();
     // SAFETY: the caller's.
@@ -135,8 +213,7 @@ unsafe fn score<L: Lanes, N: Number, const B: usize, const R: usize>(
         let q: [*const f32; R] = std::array::from_fn(|r| tile.q[tile.at(first + r)..].as_ptr());
         let mut acc = [[L::splat(0.0); B]; R];
         for d in 0..dim {
-            let keys: [L::Vector; B] =
-                std::array::from_fn(|b| N::read::<L>(blocks[b].0.add(d * WIDTH)));
+            let keys: [L::Vector; B] = std::array::from_fn(|b| blocks[b].column::<L>(d));
             for r in 0..R {
                 let x = L::splat(*q[r].add(d));
                 for b in 0..B {
@@ -146,17 +223,20 @@ unsafe fn score<L: Lanes, N: Number, const B: usize, const R: usize>(
         }
         for (r, acc) in acc.into_iter().enumerate() {
             let row = scores.add((first + r) * tile.stride());
-            for (sums, (_, place, count)) in acc.into_iter().zip(blocks) {
-                put::<L>(row.add(place), L::mul(sums, L::splat(scale)), count);
+            for (sums, keys) in acc.into_iter().zip(blocks) {
+                put::<L>(
+                    row.add(keys.place),
+                    L::mul(sums, L::splat(scale)),
+                    keys.count,
+                );
             }
         }
     }
-    R
 }
 
 /// Stores the first `count` numbers.
 #[inline(always)]
-unsafe fn put<L: Lanes>(to: *mut f32, values: L::Vector, count: usize) {
+pub(super) unsafe fn put<L: Lanes>(to: *mut f32, values: L::Vector, count: usize) {
     // SAFETY: the caller's.
     unsafe {
         if count == WIDTH {
@@ -171,7 +251,7 @@ unsafe fn put<L: Lanes>(to: *mut f32, values: L::Vector, count: usize) {
 /// A row's softmax; nothing for what it does not see.
 #[inline(always)]
 unsafe fn soften<N: Number>(tile: &Tile<N>, scores: *mut f32, row: usize) {
-    let end = tile.position + row / tile.group() + 1;
+    let end = tile.end(row);
     let first = end.saturating_sub(tile.shape.window).max(tile.base);
     // SAFETY: the caller's.
     let scores =
@@ -180,75 +260,4 @@ unsafe fn soften<N: Number>(tile: &Tile<N>, scores: *mut f32, row: usize) {
     scores[..first - tile.base].fill(0.0);
     scores[end - tile.base..].fill(0.0);
     scores[tile.stride() - 1] = sum.recip();
-}
-
-#[inline(always)]
-unsafe fn weigh_columns<L: Lanes, N: Number, const R: usize>(
-    tile: &Tile<N>,
-    scores: *mut f32,
-    row: usize,
-    columns: Range<usize>,
-) -> usize {
-    let mut column = columns.start;
-    while column < columns.end {
-        // SAFETY: the caller's.
-        unsafe {
-            if columns.end - column >= 4 * WIDTH {
-                weigh::<L, N, R, 4>(tile, scores, row, column);
-                column += 4 * WIDTH;
-            } else if columns.end - column >= 2 * WIDTH {
-                weigh::<L, N, R, 2>(tile, scores, row, column);
-                column += 2 * WIDTH;
-            } else {
-                weigh::<L, N, R, 1>(tile, scores, row, column);
-                column += WIDTH;
-            }
-        }
-    }
-    R
-}
-
-/// Weighted values of R rows, 16 D numbers of a head from `column` on.
-#[inline(always)]
-unsafe fn weigh<L: Lanes, N: Number, const R: usize, const D: usize>(
-    tile: &Tile<N>,
-    scores: *mut f32,
-    first: usize,
-    column: usize,
-) {
-    let Heads { count, dim } = tile.shape.kv;
-    let width = tile.shape.kv.width();
-    let offset = count * tile.shape.kv.keys() + tile.head * WIDTH * width + column;
-    // SAFETY: the caller's; values of a block are `[16, width]`.
-    unsafe {
-        let row: [*const f32; R] =
-            std::array::from_fn(|r| scores.add((first + r) * tile.stride()).cast_const());
-        let mut acc = [[L::splat(0.0); D]; R];
-        for piece in &tile.pieces {
-            for index in piece.blocks.clone() {
-                let values = piece.kv.block(index).as_ptr().add(offset);
-                let from = piece.seen.start.max(index * WIDTH);
-                for at in from..piece.seen.end.min((index + 1) * WIDTH) {
-                    let value = values.add(at % WIDTH * width);
-                    let value: [L::Vector; D] =
-                        std::array::from_fn(|d| N::read::<L>(value.add(d * WIDTH)));
-                    let place = piece.start + at - tile.base;
-                    for r in 0..R {
-                        let weight = L::splat(*row[r].add(place));
-                        for d in 0..D {
-                            acc[r][d] = L::fma(weight, value[d], acc[r][d]);
-                        }
-                    }
-                }
-            }
-        }
-        for (r, acc) in acc.into_iter().enumerate() {
-            let norm = L::splat(*row[r].add(tile.stride() - 1));
-            for (d, sums) in acc.into_iter().enumerate() {
-                let begin = (column + d * WIDTH).min(dim);
-                let to = tile.out.add(tile.at(first + r) + begin);
-                put::<L>(to, L::mul(sums, norm), WIDTH.min(dim - begin));
-            }
-        }
-    }
 }

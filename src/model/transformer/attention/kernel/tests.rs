@@ -78,7 +78,7 @@ proptest! {
         let q = numbers(tokens * shape.heads * dim, seed);
         let (k, v) = (numbers(len * count * dim, seed ^ 1), numbers(len * count * dim, seed ^ 2));
         let exact = reference(tokens, position, shape, &q, &k, &v);
-        for (kind, close) in [(Kind::F32, 2e-5), (Kind::F16, 6e-3)] {
+        for (kind, close) in [(Kind::F32, 2e-5), (Kind::F16, 6e-3), (Kind::Q8, 6e-2)] {
             let all = kept(kind, shape.kv, &k, &v, 0, len);
             let none = all.like();
             let job = Job { row: 0, tokens, position, past: [(&all, len), (&none, 0)] };
@@ -148,7 +148,7 @@ fn one_token_far_on_is_the_same_on_any_number_of_threads() {
 fn what_is_saved_comes_back() {
     let heads = Heads { count: 2, dim: 24 };
     let (k, v) = (numbers(40 * 48, 1), numbers(40 * 48, 2));
-    for kind in [Kind::F16, Kind::F32] {
+    for kind in [Kind::F16, Kind::F32, Kind::Q8] {
         let kv = kept(kind, heads, &k, &v, 0, 40);
         let (mut saved, mut again) = (Vec::new(), Vec::new());
         kv.save(3, 37, &mut saved);

@@ -1,0 +1,189 @@
+//! What a newcomer does first: 200 pictures, 100 steps of each phase, broken off and gone on with,
+//! and a model that draws what it is asked for more often than chance would.
+
+use candle_core::{Device, Tensor};
+use illumine::model::gan::config::Config;
+use illumine::model::gan::sampling::Sampling;
+use illumine::model::gan::{Illuminator, Order};
+use illumine::model::sampler::rng::Rng;
+use illumine::train::batches::{Batches, captions};
+use illumine::train::checkpoint::State;
+use illumine::train::data::file::{Concept, Pictures};
+use illumine::train::data::split::Part;
+use illumine::train::export::{export, finished, mean};
+use illumine::train::reconstruct::Reconstruct;
+use illumine::train::run::{End, Phase, Plan, checkpoint_of, run};
+use illumine::train::tokens::Tokens;
+use illumine::train::variables::{Tensors, noise};
+use std::path::Path;
+
+const CPU: Device = Device::Cpu;
+const THINGS: [&str; 4] = ["red disc", "blue bar", "green frame", "black post"];
+/// Of 200 pictures, each thing has as many.
+const EACH: usize = 50;
+const STEPS: u64 = 100;
+const DRAWN: usize = 8;
+/// Chance alone would be right in a quarter of the cases.
+const MARGIN: f64 = 0.25;
+
+fn pictures() -> Pictures {
+    let concept = |label: &&str| Concept {
+        label: label.to_string(),
+        captions: vec![label.to_string(), format!("a {label}")],
+    };
+    let mut pictures = Pictures::new(64, THINGS.iter().map(concept).collect());
+    let mut rng = Rng::new(3);
+    for _ in 0..EACH {
+        for thing in 0..THINGS.len() {
+            let mut off = || (rng.next_f64() * 9.0) as i32 - 4;
+            let (x, y) = (off(), off());
+            pictures.push(&drawing(thing, x, y), thing as u32, 0, 0);
+        }
+    }
+    pictures.styles.truncate(1);
+    pictures.part.fill(Part::Train);
+    pictures
+}
+
+fn drawing(thing: usize, left: i32, up: i32) -> Vec<u8> {
+    let mut pixels = Vec::new();
+    for y in 0..64 {
+        for x in 0..64 {
+            let (x, y): (i32, i32) = (x - 32 + left, y - 32 + up);
+            let (inside, colour) = match thing {
+                0 => (x * x + y * y < 400, [220, 30, 30, 255]),
+                1 => (x.abs().max(3 * y.abs()) < 24, [30, 30, 220, 255]),
+                2 => ((14..24).contains(&x.abs().max(y.abs())), [30, 160, 30, 255]),
+                _ => (y.abs().max(4 * x.abs()) < 26, [20, 20, 20, 255]),
+            };
+            pixels.extend(if inside { colour } else { [0; 4] });
+        }
+    }
+    pixels
+}
+
+/// Made up embeddings, alike for the captions of one thing.
+fn words(pictures: &Pictures) -> Vec<f32> {
+    let row = |caption: &String| {
+        let thing = THINGS
+            .iter()
+            .position(|thing| caption.contains(thing))
+            .unwrap();
+        let row = noise(&[384], &mut Rng::new(thing as u64 + 1), &CPU).unwrap();
+        let row = row.to_vec1::<f32>().unwrap();
+        let length = row.iter().map(|x| x * x).sum::<f32>().sqrt();
+        row.into_iter()
+            .map(move |x| x / length)
+            .collect::<Vec<f32>>()
+    };
+    captions(pictures).iter().flat_map(row).collect()
+}
+
+/// Trains to half the steps, stops, goes on; and in one go beside it: the same bits.
+fn trained<P: Phase>(folder: &Path, plan: &dyn Fn(&Path, u64) -> Plan, new: impl Fn() -> P) {
+    let beside = folder.join("beside");
+    let name = new().name();
+    let runs = [(folder, STEPS / 2), (folder, STEPS), (&beside, STEPS)];
+    for (at, steps) in runs {
+        let end = run(&mut new(), &plan(at, steps), &CPU, &mut |_| true);
+        assert_eq!(end.unwrap(), End::Done);
+    }
+    let bytes = |at: &Path| std::fs::read(checkpoint_of(at, name)).unwrap();
+    assert!(
+        bytes(folder) == bytes(&beside),
+        "{name} went on to other bits"
+    );
+}
+
+#[test]
+fn a_hundred_steps_on_two_hundred_pictures_draw_what_is_asked_for() {
+    let folder = tempfile::tempdir().unwrap();
+    let pictures = pictures();
+    let json = include_bytes!("../reference/illuminator/config.json");
+    let config = Config {
+        styles: pictures.styles.clone(),
+        ..Config::read(json).unwrap()
+    };
+    let words = words(&pictures);
+    let centred: Vec<f32> = words
+        .chunks(384)
+        .flat_map(|row| config.centre(row))
+        .collect();
+    let text = Tensor::from_vec(centred, (words.len() / 384, 384), &CPU).unwrap();
+    let batches = Batches::new(&pictures, text).unwrap();
+    let plan = |at: &Path, steps: u64| Plan {
+        folder: at.to_path_buf(),
+        state: State {
+            phase: String::new(),
+            config: config.clone(),
+            seed: 1,
+            batch: 16,
+            step: 0,
+            data: "test".into(),
+        },
+        steps,
+        decay: 0,
+        rate: 4e-3,
+        keep: 1_000,
+        sheets: 1_000,
+    };
+    let none = Tensors::new;
+    trained(folder.path(), &plan, || {
+        Reconstruct::new(&batches, &config, (16, 1), (none(), none())).unwrap()
+    });
+    let (_, mut parts) = finished(folder.path(), "reconstruct", &CPU).unwrap();
+    let encoder = mean(&mut parts, "encoder").unwrap();
+    let generator = mean(&mut parts, "generator").unwrap();
+    trained(folder.path(), &plan, || {
+        Tokens::new(&batches, &config, (16, 1), (&encoder, &generator), none()).unwrap()
+    });
+    let out = folder.path().join("weights");
+    export(folder.path(), &out, &pictures, &words).unwrap();
+    let illuminator = Illuminator::load(&out, &CPU, 2).unwrap();
+    let right = recognized(&illuminator, &pictures, &words);
+    let chance = 1.0 / THINGS.len() as f64;
+    assert!(right >= chance + MARGIN, "{right:.2} are recognized");
+}
+
+/// The share of drawn pictures that lie nearest to the mean of the real ones of the thing that was
+/// asked for.
+fn recognized(illuminator: &Illuminator, pictures: &Pictures, words: &[f32]) -> f64 {
+    let means: Vec<Vec<f64>> = (0..THINGS.len())
+        .map(|thing| middle(pictures, thing))
+        .collect();
+    let all = captions(pictures);
+    let mut right = 0;
+    for (thing, name) in THINGS.iter().enumerate() {
+        let at = all.iter().position(|caption| caption == name).unwrap();
+        let order = Order {
+            embedding: words[at * 384..][..384].to_vec(),
+            style: Some(0),
+            seeds: (0..DRAWN as u64).collect(),
+            sampling: Sampling::default(),
+        };
+        let drawn = illuminator.draw(&order, &mut || true).unwrap().unwrap();
+        for picture in &drawn.pictures {
+            let far = |mean: &Vec<f64>| -> f64 {
+                let pairs = mean.iter().zip(&picture.pixels);
+                pairs
+                    .map(|(mean, pixel)| (mean - f64::from(*pixel)).powi(2))
+                    .sum()
+            };
+            let near = (0..THINGS.len()).min_by(|a, b| far(&means[*a]).total_cmp(&far(&means[*b])));
+            right += usize::from(near == Some(thing));
+        }
+    }
+    right as f64 / (DRAWN * THINGS.len()) as f64
+}
+
+fn middle(pictures: &Pictures, thing: usize) -> Vec<f64> {
+    let mut sum = vec![0f64; 64 * 64 * 4];
+    let own = (0..pictures.len()).filter(|at| pictures.concept[*at] == thing as u32);
+    for at in own {
+        let pixels = pictures.picture(at).iter();
+        sum.iter_mut()
+            .zip(pixels)
+            .for_each(|(sum, x)| *sum += f64::from(*x) / EACH as f64);
+    }
+    sum
+}
