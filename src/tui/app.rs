@@ -24,7 +24,7 @@ use crossterm::event::{KeyEvent, KeyEventKind};
 use std::time::Duration;
 
 /// How long the second Ctrl+C may take.
-const AGAIN: Duration = Duration::from_secs(1);
+pub(super) const AGAIN: Duration = Duration::from_secs(1);
 
 pub struct App {
     pub studio: Studio,
@@ -42,10 +42,10 @@ pub struct App {
     pub(super) editor: Option<Editor>,
     keys: Keymap,
     models: Vec<String>,
-    history: History,
+    pub(super) history: History,
     /// The time since the program began, as the loop last said.
-    now: Duration,
-    interrupted: Option<Duration>,
+    pub(super) now: Duration,
+    pub(super) interrupted: Option<Duration>,
     /// The engine has been asked to stop and has not answered yet.
     pub(super) stopping: bool,
     /// What the loop has to do next.
@@ -281,46 +281,6 @@ impl App {
             }
         }
         true
-    }
-
-    fn escape(&mut self) {
-        if self.studio.busy() {
-            self.stop();
-        } else if self.hints.take().is_none() && !self.leave_edit() {
-            self.message = None;
-        }
-    }
-
-    fn interrupt(&mut self) {
-        let again = self
-            .interrupted
-            .take()
-            .is_some_and(|at| self.now < at + AGAIN);
-        if again {
-            self.leave(Why::Interrupted);
-        } else if self.studio.busy() {
-            self.stop();
-        } else if !self.input.is_empty() {
-            if self.editing.take().is_none() && !self.studio.is_private() {
-                // Put away and not lost: Ctrl+P brings it back.
-                self.history.add(&self.input.text().to_string());
-            }
-            self.input.take();
-            self.hints = None;
-        } else {
-            self.overlay = None;
-            self.interrupted = Some(self.now);
-            self.message = Some(Message {
-                tone: Tone::Info,
-                text: "Ctrl+C again within a second, or Ctrl+D, leaves".to_string(),
-                until: Some(self.now + AGAIN),
-            });
-        }
-    }
-
-    fn stop(&mut self) {
-        self.studio.stop();
-        self.stopping = true;
     }
 
     fn insert(&mut self, text: &str) {

@@ -25,6 +25,7 @@ mod page;
 mod paragraph;
 mod probe;
 mod status;
+mod stops;
 mod terminal;
 mod theme;
 mod view;

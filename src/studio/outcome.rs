@@ -1,0 +1,63 @@
+//! What a command comes to, and what the writer hears of the engine.
+
+use super::Listed;
+use crate::store::StoreError;
+use crate::story::command;
+use crate::story::diff::Stretch;
+use crate::story::message::{Explained, Fault};
+use crate::story::places::NoPlace;
+use crate::story::{NodeId, Status};
+
+/// What a command came to.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Outcome {
+    /// The engine is at work; its events will fill this passage.
+    Started(NodeId),
+    /// Something to tell the writer.
+    Said(String),
+    /// The story on the screen is another now, or stands elsewhere.
+    Moved(String),
+    /// A list: `/pick N` takes one.
+    List(String, Vec<Listed>),
+    /// The writer is to say what this passage shall read; [`Command::Edit`] takes the answer.
+    Edit(NodeId, String),
+    /// Two texts, word by word.
+    Diff(Vec<Stretch>),
+    /// The engine was asked something that is no passage; its answer comes as a notice.
+    Asked,
+    Quit,
+}
+
+/// Something that the writer should be told.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Notice {
+    Info(String),
+    Warning(String),
+    Error(String, Fault),
+    /// A passage has ended.
+    Ended(NodeId, Status),
+    /// Pictures came; the first is on the page.
+    Drawn {
+        nodes: Vec<NodeId>,
+        said: String,
+    },
+    /// A list came: `/pick N` takes one.
+    List(String, Vec<Listed>),
+    /// What the model reads.
+    Explained(Explained),
+}
+
+/// A command that could not be done, in one sentence.
+#[derive(Debug, thiserror::Error)]
+pub enum Refusal {
+    #[error("Still at work; Esc or Ctrl+C stops it")]
+    Busy,
+    #[error("{0}")]
+    Cannot(String),
+    #[error(transparent)]
+    Command(#[from] command::ParseError),
+    #[error(transparent)]
+    Place(#[from] NoPlace),
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
