@@ -118,7 +118,7 @@ impl Artist {
             Subject::Scene(words) => desk.scene(given(words)?)?,
             Subject::Vary { of, amount } => {
                 let (tokens, own) = self.tokens(of)?;
-                let sight = Sight::Picture(own);
+                let sight = Sight::Picture(Box::new(own));
                 desk.vary(&tokens, &sight, *amount)?
             }
             Subject::Mix { of, with } => {

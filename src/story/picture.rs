@@ -177,13 +177,13 @@ impl PictureRequest {
                     words: Some(how.prompt.clone()),
                 },
                 Way::Lerp { other, at } => Subject::Lerp {
-                    from: Sight::Picture(how.clone()),
-                    to: Sight::Picture(Provenance {
+                    from: Sight::Picture(Box::new(how.clone())),
+                    to: Sight::Picture(Box::new(Provenance {
                         prompt: other.prompt.clone(),
                         style: other.style.clone(),
                         seed: other.seed,
                         ..how.clone()
-                    }),
+                    })),
                     at: vec![*at],
                 },
             },
@@ -262,7 +262,7 @@ pub struct Source {
 #[derive(Clone, Debug, PartialEq)]
 pub enum Sight {
     Prompt(String),
-    Picture(Provenance),
+    Picture(Box<Provenance>),
 }
 
 #[derive(Clone, Debug, Default, PartialEq)]

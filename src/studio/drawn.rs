@@ -71,35 +71,39 @@ impl Studio {
         )))
     }
 
-    /// Takes the engine's news of pictures; what is no such news comes back.
-    pub(super) fn drawing_news(&mut self, event: Event) -> Result<Vec<Notice>, Event> {
-        let Some(awaited) = self.awaited.clone() else {
-            return Err(event);
+    /// Whether the engine's news is of the pictures that are awaited.
+    pub(super) fn is_awaited(&self, event: &Event) -> bool {
+        let node = match event {
+            Event::Drawing { node, .. } | Event::Drawn { node, .. } => Some(*node),
+            Event::Done { node, .. } | Event::Failed { node, .. } => *node,
+            _ => None,
         };
+        let awaited = self.awaited.as_ref().map(|awaited| awaited.node);
+        node.is_some() && node == awaited
+    }
+
+    /// Takes the engine's news of the pictures that are awaited.
+    pub(super) fn drawing_news(&mut self, event: Event) -> Vec<Notice> {
         match event {
-            Event::Drawing { node, done, total } if node == awaited.node => {
+            Event::Drawing { done, total, .. } => {
                 self.work = Work::Drawing { done, total };
-                Ok(Vec::new())
+                return Vec::new();
             }
-            Event::Drawn { node, drawings } if node == awaited.node => {
-                Ok(self.drew(&awaited, drawings))
+            Event::Drawn { drawings, .. } => {
+                let awaited = self.awaited.clone();
+                return awaited.map_or(Vec::new(), |awaited| self.drew(&awaited, drawings));
             }
-            Event::Done { node, status, .. } if node == Some(awaited.node) => {
-                self.awaited = None;
-                self.work = Work::Nothing;
-                Ok(match status {
-                    Status::Stopped => {
-                        vec![Notice::Info("Stopped; nothing was drawn".to_string())]
-                    }
-                    _ => Vec::new(),
-                })
-            }
-            Event::Failed { node, why, fault } if node == Some(awaited.node) => {
-                self.awaited = None;
-                self.work = Work::Nothing;
-                Ok(vec![Notice::Error(why, fault)])
-            }
-            other => Err(other),
+            _ => {}
+        }
+        self.awaited = None;
+        self.work = Work::Nothing;
+        match event {
+            Event::Done {
+                status: Status::Stopped,
+                ..
+            } => vec![Notice::Info("Stopped; nothing was drawn".to_string())],
+            Event::Failed { why, fault, .. } => vec![Notice::Error(why, fault)],
+            _ => Vec::new(),
         }
     }
 

@@ -11,10 +11,9 @@ use crate::story::{Event, NodeId, Record, Status};
 impl Studio {
     /// Takes the engine's news. Call [`Studio::flush`] once all that waited has been taken.
     pub fn absorb(&mut self, event: Event) -> Vec<Notice> {
-        let event = match self.drawing_news(event) {
-            Ok(notices) => return notices,
-            Err(event) => event,
-        };
+        if self.is_awaited(&event) {
+            return self.drawing_news(event);
+        }
         match event {
             Event::Loading { what, done, total } => {
                 self.work = Work::Loading { what, done, total };

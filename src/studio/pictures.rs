@@ -310,7 +310,7 @@ impl Studio {
     /// A picture of the story, one in a file that says how it was made, or words.
     fn sight(&self, name: &str) -> Result<Sight, Refusal> {
         if let Some(picture) = self.picture_id(name).and_then(|id| self.story.picture(id)) {
-            return Ok(Sight::Picture(picture.how.clone()));
+            return Ok(Sight::Picture(Box::new(picture.how.clone())));
         }
         if name.starts_with('#') {
             self.picture_named(Some(name))?;
@@ -318,7 +318,7 @@ impl Studio {
         if name.ends_with(".png") && self.file_named(name).is_file() {
             let how = self.file_source(name)?.how;
             let none = || cannot("That file does not say how it was made; give words in its place");
-            return how.map(Sight::Picture).ok_or_else(none);
+            return how.map(Box::new).map(Sight::Picture).ok_or_else(none);
         }
         match clean(name.trim()).into_owned() {
             words if words.is_empty() => Err(cannot("There is nothing to draw in empty quotes")),
