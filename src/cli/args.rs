@@ -234,6 +234,8 @@ pub enum Prompts {
     Show { name: String },
 }
 
+// Read once: a box would save nothing.
+#[allow(clippy::large_enum_variant)]
 #[derive(Debug, Subcommand)]
 pub enum Eval {
     /// How well a model foretells a text

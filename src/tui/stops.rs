@@ -25,7 +25,7 @@ impl App {
         } else if !self.input.is_empty() {
             if self.editing.take().is_none() && !self.studio.is_private() {
                 // Put away and not lost: Ctrl+P brings it back.
-                self.history.add(&self.input.text().to_string());
+                self.history.add(self.input.text());
             }
             self.input.take();
             self.hints = None;

@@ -26,10 +26,10 @@ struct Pair {
 
 /// The pieces of `text`, which begins as single characters; `good` says how good it is to merge
 /// two, the more the better, or that they cannot be.
-pub fn merged<'a>(
-    text: &'a str,
+pub fn merged(
+    text: &str,
     mut good: impl FnMut(&str, &str) -> Option<i64>,
-) -> impl Iterator<Item = &'a str> {
+) -> impl Iterator<Item = &str> {
     let mut symbols = characters(text);
     let mut pair = |symbols: &[Symbol], left: usize, right: usize| {
         let (a, b) = (&symbols[left], &symbols[right]);

@@ -206,24 +206,24 @@ unsafe fn add_columns<L: Lanes, const R: usize, const D: usize>(
     // SAFETY: the caller's.
     unsafe {
         let mut acc = [[L::splat(0.0); D]; R];
-        for r in 0..R {
-            for d in 0..D {
-                acc[r][d] = L::load(sums.add(r * len + d * WIDTH));
+        for (r, row) in acc.iter_mut().enumerate() {
+            for (d, sum) in row.iter_mut().enumerate() {
+                *sum = L::load(sums.add(r * len + d * WIDTH));
             }
         }
         for at in 0..count {
             let value: [L::Vector; D] =
                 std::array::from_fn(|d| L::load(values.add(at * len + d * WIDTH)));
-            for r in 0..R {
+            for (r, row) in acc.iter_mut().enumerate() {
                 let weight = L::splat(*scores.add(r * stride + place + at));
-                for d in 0..D {
-                    acc[r][d] = L::fma(weight, value[d], acc[r][d]);
+                for (sum, value) in row.iter_mut().zip(&value) {
+                    *sum = L::fma(weight, *value, *sum);
                 }
             }
         }
-        for r in 0..R {
-            for d in 0..D {
-                L::store(sums.add(r * len + d * WIDTH), acc[r][d]);
+        for (r, row) in acc.iter().enumerate() {
+            for (d, sum) in row.iter().enumerate() {
+                L::store(sums.add(r * len + d * WIDTH), *sum);
             }
         }
     }
