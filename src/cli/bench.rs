@@ -39,6 +39,11 @@ const SEVERAL: usize = 4;
 const LINE: usize = 16;
 
 pub fn run(paths: &Paths, args: &Args) -> Result<Exit, Failed> {
+    // First: a program that is started from a large one counts that one's memory as its own.
+    let starts = match args.full {
+        true => cold::starts(args)?,
+        false => Vec::new(),
+    };
     let loader = environment::plain_loader(paths, &args.on)?;
     let threads = loader.threads;
     let mut loaded = eval::load(loader, args.model.as_deref())?;
@@ -77,7 +82,6 @@ pub fn run(paths: &Paths, args: &Args) -> Result<Exit, Failed> {
         for (what, times) in opening::rows(paths, args.repeat)? {
             rows.push(row(what, "ms", times, Vec::new()));
         }
-        let starts = cold::starts(args)?;
         let all = |of: fn(&cold::Start) -> f64| starts.iter().map(of).collect();
         let what = "first token of a short prompt, cold".to_string();
         rows.push(row(what, "ms", all(|start| start.ms), Vec::new()));
