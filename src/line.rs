@@ -21,6 +21,10 @@ pub trait Page {
     fn pictures(&mut self, files: &[Kept], said: &str) -> Result<(), Gone>;
     /// What the engine is doing.
     fn working(&mut self, work: &Work);
+    /// A line that the writer may send, or change.
+    fn suggested(&mut self, line: &str) -> Result<(), Gone> {
+        self.said(line)
+    }
     /// Has the writer change a text, where there is somebody with an editor.
     fn edit(&mut self, _text: &str) -> Option<Result<String, String>> {
         None
@@ -266,6 +270,7 @@ fn tell(
                 page.pictures(&files.collect::<Vec<Kept>>(), &said)?;
             }
             Notice::List(title, listed) => page.said(&list(&title, &listed))?,
+            Notice::Suggested(line) => page.suggested(&line)?,
             Notice::Explained(explained) => {
                 let sent = explained
                     .segments

@@ -301,6 +301,8 @@ impl Studio {
             Command::Goto(place) => self.goto(&place),
             Command::Step(by) => self.step(by),
             Command::Edit(place, text) => self.edit(place.as_deref(), text),
+            Command::Merge(place) => self.merge(place.as_deref()),
+            Command::Impersonate(begun) => self.impersonate(&begun),
             Command::Keep => self.keep_version(),
             Command::Delete(place) => self.delete(place.as_deref()),
             Command::Mark(name) => self.mark(name.as_deref()),

@@ -2,7 +2,7 @@
 
 use super::args::{Draw as Args, On};
 use super::environment::{self, Paths};
-use super::page::Meter;
+use super::models::watched;
 use super::{Exit, Failed, inline, note, print};
 use illumine::engine::draw::{Artist, DrawError, PICTURES, illuminator, weights};
 use illumine::model::encoder::SentenceEncoder;
@@ -13,7 +13,6 @@ use illumine::story::untrusted::{clean, clean_line};
 use serde::Serialize;
 use std::collections::HashSet;
 use std::io::Write;
-use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::time::Instant;
@@ -220,13 +219,7 @@ pub fn load(
     let illuminator = illuminator(&folder, on.device, threads).map_err(|why| model(&why))?;
     let catalog = environment::catalog()?;
     let store = environment::model_store(paths, offline);
-    let mut meter = Meter::new();
-    let encoder = store.ensure(catalog.encoder(), &mut |news| {
-        meter.bytes(&news.what, news.done, news.total);
-        ControlFlow::Continue(())
-    });
-    meter.clear();
-    let encoder = encoder.map_err(|why| model(&why))?;
+    let encoder = watched(|watch| store.ensure(catalog.encoder(), watch))?;
     let encoder = SentenceEncoder::on(&encoder, on.device).map_err(|why| model(&why))?;
     Ok(Artist::new(Rc::new(encoder), illuminator))
 }

@@ -3,27 +3,21 @@
 use super::args::EvalImage as Args;
 use super::draw;
 use super::environment::{self, Paths};
+use super::models::watched;
 use super::page::Meter;
 use super::{Exit, Failed, print};
 use illumine::bench::pictures::{Compared, Extent, PicturesError, Report, measure};
 use illumine::model::features::Extractor;
 use illumine::model::gan::sampling::Sampling;
 use illumine::train::data::file::Pictures;
-use std::ops::ControlFlow;
 
 pub fn run(paths: &Paths, args: &Args) -> Result<Exit, Failed> {
     let pictures = Pictures::read(&args.data).map_err(|why| Failed::new(Exit::Usage, why))?;
     let model = |why: &dyn std::fmt::Display| Failed::new(Exit::Model, why);
     let artist = draw::load(paths, args.weights.as_deref(), args.offline, &args.on)?;
     let catalog = environment::catalog()?;
-    let mut meter = Meter::new();
-    let extractor =
-        environment::model_store(paths, args.offline).ensure(catalog.extractor(), &mut |news| {
-            meter.bytes(&news.what, news.done, news.total);
-            ControlFlow::Continue(())
-        });
-    meter.clear();
-    let extractor = extractor.map_err(|why| model(&why))?;
+    let store = environment::model_store(paths, args.offline);
+    let extractor = watched(|watch| store.ensure(catalog.extractor(), watch))?;
     let extractor = Extractor::load(&extractor).map_err(|why| model(&why))?;
     let extent = Extent {
         drawn: usize::from(args.n),

@@ -159,7 +159,7 @@ fn remove(entry: &Entry, store: &ModelStore) -> Result<Exit, Failed> {
 }
 
 /// Runs something long with its progress on standard error.
-fn watched<T>(
+pub(super) fn watched<T>(
     work: impl FnOnce(&mut dyn FnMut(&Progress) -> ControlFlow<()>) -> Result<T, FetchError>,
 ) -> Result<T, Failed> {
     let mut meter = Meter::new();

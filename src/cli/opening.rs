@@ -4,8 +4,7 @@
 use super::environment::{self, Paths};
 use super::{Exit, Failed};
 use illumine::bench::sessions;
-use illumine::engine::{Engine, LoadError, Loaded, Loader};
-use illumine::model::encoder::SentenceEncoder;
+use illumine::engine::{Engine, NoModel};
 use illumine::store::Sessions;
 use illumine::store::prompts::Prompts;
 use illumine::story::{Asked, Command, Settings};
@@ -18,28 +17,6 @@ use std::sync::mpsc;
 const PASSAGES: [u64; 3] = [1_000, 10_000, 100_000];
 /// Frames that are drawn in a session of 1,000 passages.
 const FRAMES: usize = 200;
-
-/// Nothing is written by a model here.
-struct NoModel;
-
-impl Loader for NoModel {
-    fn load(
-        &mut self,
-        _: &str,
-        _: &mut dyn FnMut(&str, u64, Option<u64>),
-        _: &dyn Fn() -> bool,
-    ) -> Result<Loaded, LoadError> {
-        Err(LoadError::Stopped)
-    }
-
-    fn encoder(
-        &mut self,
-        _: &mut dyn FnMut(&str, u64, Option<u64>),
-        _: &dyn Fn() -> bool,
-    ) -> Result<SentenceEncoder, LoadError> {
-        Err(LoadError::Stopped)
-    }
-}
 
 /// Removes the sessions at the end, however that comes.
 struct Folder(PathBuf);

@@ -5,7 +5,9 @@ use illumine::model::fetch::{Pace, Progress};
 use illumine::story::untrusted::clean;
 use illumine::studio::{Kept, Work};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use std::cell::RefCell;
 use std::io::{IsTerminal, Write, stderr, stdin, stdout};
+use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use super::environment;
@@ -21,7 +23,12 @@ pub struct Paper {
     /// Something stands on the line that has not ended yet.
     open: bool,
     show_end: bool,
+    /// What the next line that a person types begins with; none where nobody types.
+    begun: Option<Begun>,
 }
+
+/// The beginning of a line that is yet to be typed.
+pub type Begun = Rc<RefCell<String>>;
 
 impl Paper {
     /// `show_end` ends each passage with a line end, as a conversation needs and a pipe does not.
@@ -32,7 +39,13 @@ impl Paper {
             dim: colour && stderr().is_terminal(),
             open: false,
             show_end,
+            begun: None,
         }
+    }
+
+    /// Where it leaves what the next line begins with.
+    pub fn begun(&mut self) -> Begun {
+        self.begun.get_or_insert_default().clone()
     }
 
     fn put(&mut self, text: &str) -> Result<(), Gone> {
@@ -82,6 +95,15 @@ impl Page for Paper {
         }
         let editor = environment::editor()?;
         Some(editor.edit(text).map_err(|error| error.to_string()))
+    }
+
+    fn suggested(&mut self, line: &str) -> Result<(), Gone> {
+        self.bar.clear();
+        match &self.begun {
+            Some(begun) => *begun.borrow_mut() = clean(line).replace('\n', " "),
+            None => self.said(line)?,
+        }
+        Ok(())
     }
 
     fn pictures(&mut self, files: &[Kept], said: &str) -> Result<(), Gone> {

@@ -2,7 +2,7 @@
 
 use super::args::Common;
 use super::environment::{self, Paths};
-use super::page::Paper;
+use super::page::{Begun, Paper};
 use super::signals;
 use super::{Exit, Failed, enter, note, print, studio};
 use illumine::line::{self, Closing, Input, Page};
@@ -36,7 +36,7 @@ pub fn run(paths: &Paths, common: &Common, session: Option<&str>) -> Result<Exit
     }
     let loaded = line::settle(&mut studio, &events, &mut page);
     let closing = if person {
-        let mut typist = Typist::new(paths, &studio)?;
+        let mut typist = Typist::new(paths, &studio, page.begun())?;
         let closing = line::run(
             &mut studio,
             &events,
@@ -116,6 +116,7 @@ impl Lines {
 /// A person at a terminal.
 struct Typist {
     editor: Editor<Words, DefaultHistory>,
+    begun: Begun,
 }
 
 /// What Tab knows.
@@ -129,9 +130,9 @@ struct Words {
 }
 
 impl Typist {
-    fn new(paths: &Paths, studio: &Studio) -> Result<Typist, Failed> {
+    fn new(paths: &Paths, studio: &Studio, begun: Begun) -> Result<Typist, Failed> {
         let editor = Editor::new().map_err(|error| Failed::new(Exit::Usage, error))?;
-        let mut typist = Typist { editor };
+        let mut typist = Typist { editor, begun };
         let catalog = environment::catalog()?;
         let models = catalog.entries().iter().map(|entry| entry.name.clone());
         typist.editor.set_helper(Some(Words {
@@ -153,7 +154,8 @@ impl Typist {
         }
         let mut interrupts = 0;
         loop {
-            match self.editor.readline("> ") {
+            let begun = self.begun.take();
+            match self.editor.readline_with_initial("> ", (&begun, "")) {
                 Ok(line) => {
                     if !line.trim().is_empty() && !studio.is_private() {
                         let _ = self.editor.add_history_entry(line.as_str());

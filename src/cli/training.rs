@@ -2,18 +2,19 @@
 
 use super::args::Gan as Args;
 use super::environment::{self, Paths};
+use super::models::watched;
 use super::page::Meter;
 use super::{Exit, Failed, complain, note, print};
 use illumine::model::device;
 use illumine::model::encoder::SentenceEncoder;
 use illumine::store::picture;
+use illumine::story::hash::sha256;
 use illumine::train::batches::captions;
-use illumine::train::data::file::{Pictures, sha256};
+use illumine::train::data::file::Pictures;
 use illumine::train::job::{Job, train as run_job};
 use illumine::train::paint::Means;
 use illumine::train::run::{End, Metrics, News, Sheet};
 use illumine::train::{TrainError, export as exports};
-use std::ops::ControlFlow;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -109,12 +110,8 @@ fn embedded(
     let model = |why: &dyn std::fmt::Display| Failed::new(Exit::Model, why);
     let catalog = environment::catalog()?;
     let store = environment::model_store(paths, offline);
+    let encoder = watched(|watch| store.ensure(catalog.encoder(), watch))?;
     let mut meter = Meter::new();
-    let encoder = store.ensure(catalog.encoder(), &mut |news| {
-        meter.bytes(&news.what, news.done, news.total);
-        ControlFlow::Continue(())
-    });
-    let encoder = encoder.map_err(|why| model(&why))?;
     let encoder = SentenceEncoder::on(&encoder, device).map_err(|why| model(&why))?;
     let embeddings = encoder.embed_all(&captions, &mut |done| {
         meter.count("Captions read", done as u64, captions.len() as u64);

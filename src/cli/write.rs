@@ -237,6 +237,7 @@ fn follow(engine: &Engine, events: &Receiver<Event>, stream: bool) -> Result<Wri
             Event::Rewound { .. }
             | Event::Recalled(_)
             | Event::Alternatives(_)
+            | Event::Suggested(_)
             | Event::Explained(_)
             | Event::Kept(_)
             | Event::Drawing { .. }

@@ -2,7 +2,7 @@
 
 use super::Failure;
 use super::generate::{prefill, sampler};
-use super::load::Loaded;
+use super::loaded::Loaded;
 use super::prompt::{prompt, segments, within_budget};
 use crate::model::sampler::log_probability;
 use crate::model::tokenizer::Decoder;
@@ -20,7 +20,7 @@ pub fn alternatives(
     emit: &dyn Fn(Event) -> bool,
     stopped: &dyn Fn() -> bool,
 ) -> Result<(Status, Stats), Failure> {
-    let prompt = prompt(loaded, request)?;
+    let mut prompt = prompt(loaded, request)?;
     if prompt.ids.is_empty() {
         let why = "There is nothing before this word".to_string();
         return Err(Failure {
@@ -29,7 +29,7 @@ pub fn alternatives(
         });
     }
     let mut stats = Stats::default();
-    let Some(mut logits) = prefill(loaded, &prompt, request.node, &mut stats, emit, stopped)?
+    let Some(mut logits) = prefill(loaded, &mut prompt, request.node, &mut stats, emit, stopped)?
     else {
         return Ok((Status::Stopped, stats));
     };

@@ -3,7 +3,7 @@
 
 use super::Failure;
 use super::generate::{Emit, Stopped, ms, prefill, text};
-use super::load::Loaded;
+use super::loaded::Loaded;
 use super::passage::{Passage, Step};
 use super::prompt::{Prompt, prompt};
 use crate::model::Branch;
@@ -27,13 +27,13 @@ pub fn candidates(
     emit: Emit,
     stopped: Stopped,
 ) -> Result<(Status, Stats), Failure> {
-    let Some(prompt) = shared(loaded, requests)? else {
+    let Some(mut prompt) = shared(loaded, requests)? else {
         return one_by_one(loaded, requests, emit, stopped);
     };
     let mut stats = prompt.stats();
     let began = Instant::now();
     let node = requests[0].node;
-    let read = prefill(loaded, &prompt, node, &mut stats, emit, stopped)?;
+    let read = prefill(loaded, &mut prompt, node, &mut stats, emit, stopped)?;
     stats.prefill_ms = ms(began);
     stats.prompt_ids.clone_from(&prompt.ids);
     let way = |request| {

@@ -1,6 +1,6 @@
 //! From a context's words to tokens: what a model wrote goes back as the tokens that it wrote.
 
-use super::load::Loaded;
+use super::loaded::Loaded;
 use super::spelled::spelled;
 use crate::model::ModelError;
 use crate::story::Context;
@@ -99,7 +99,12 @@ pub fn encode_chat(
         Some((last, before)) if open => (before, Some(last)),
         _ => (messages, None),
     };
-    let mut rendered = template.render(tokenizer, closed)?;
+    let mut rendered = match unfinished {
+        Some(last) if last.role != Role::Assistant => {
+            template.open(tokenizer, closed, last.role)?
+        }
+        _ => template.render(tokenizer, closed)?,
+    };
     let mut ids = Vec::new();
     for message in closed
         .iter()

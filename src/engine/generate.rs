@@ -1,7 +1,8 @@
 //! One passage, from prompt to end: the loop that every text model shares.
 
 use super::Failure;
-use super::load::Loaded;
+use super::heal::Healing;
+use super::loaded::Loaded;
 use super::passage::Passage;
 use super::prompt::{Prompt, PromptError, prompt};
 use crate::model::sampler::Sampler;
@@ -25,7 +26,7 @@ pub fn text(
     emit: Emit,
     stopped: Stopped,
 ) -> Result<(Status, Stats), Failure> {
-    let prompt = prompt(loaded, request)?;
+    let mut prompt = prompt(loaded, request)?;
     let mut stats = prompt.stats();
     if prompt.ids.is_empty() {
         let why = "There is nothing to continue; write a first line".to_string();
@@ -33,7 +34,7 @@ pub fn text(
         return Err(Failure { why, fault });
     }
     let began = Instant::now();
-    let read = prefill(loaded, &prompt, request.node, &mut stats, emit, stopped)?;
+    let read = prefill(loaded, &mut prompt, request.node, &mut stats, emit, stopped)?;
     stats.prefill_ms = ms(began);
     let status = match read {
         None => Status::Stopped,
@@ -49,9 +50,33 @@ pub fn text(
     Ok((status, stats))
 }
 
-/// Reads what the cache does not hold yet, in slices. Returns the last token's logits, or None
-/// when stopped.
+/// Reads the prompt, and settles whether its last word is to be healed. Returns the last token's
+/// logits, or None when stopped.
 pub fn prefill(
+    loaded: &mut Loaded,
+    prompt: &mut Prompt,
+    node: NodeId,
+    stats: &mut Stats,
+    emit: Emit,
+    stopped: Stopped,
+) -> Result<Option<Vec<f32>>, Failure> {
+    let Some(logits) = read(loaded, prompt, node, stats, emit, stopped)? else {
+        return Ok(None);
+    };
+    if prompt.healing.is_needless(loaded, &logits) {
+        prompt.healing = Healing::default();
+        return Ok(Some(logits));
+    }
+    prompt.healing.begin(&mut prompt.ids);
+    stats.prompt_tokens = prompt.ids.len();
+    let reused = stats.reused;
+    let logits = read(loaded, prompt, node, stats, &|_| true, stopped)?;
+    stats.reused = reused.min(stats.reused);
+    Ok(logits)
+}
+
+/// Reads what the cache does not hold yet, in slices.
+fn read(
     loaded: &mut Loaded,
     prompt: &Prompt,
     node: NodeId,

@@ -1,13 +1,16 @@
 //! Token healing: where people's text ends inside a word or on a space, its last token is taken
 //! back, and the model may only write tokens that spell it again. So "The lam" becomes "The lamp"
-//! and a space at the end is not written twice.
+//! and a space at the end is not written twice. Whether a word has ended is asked of the model: where
+//! it would go on with a space or a mark, "A man" stays and does not become "A many".
 
-use super::load::Loaded;
+use super::loaded::Loaded;
 
 /// What is still to be spelled; empty when nothing is.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Healing {
     tail: Vec<u8>,
+    /// The tokens at the prompt's end that spell it.
+    tokens: usize,
     /// Bytes of people's text that the new tokens spell again.
     pub bytes: usize,
 }
@@ -15,8 +18,8 @@ pub struct Healing {
 /// Tokens of one word that are taken back at most.
 const MOST: usize = 8;
 
-/// Takes the last word back, if the text ends inside one or on a space.
-pub fn heal(loaded: &Loaded, ids: &mut Vec<u32>) -> Healing {
+/// What to take back where the text ends inside a word or on a space.
+pub fn heal(loaded: &Loaded, ids: &[u32]) -> Healing {
     let goes_on = |c: char| c.is_alphanumeric() || c == ' ' || c == '\'' || c == '’';
     let mut tail = Vec::new();
     let mut kept = ids.len();
@@ -39,14 +42,46 @@ pub fn heal(loaded: &Loaded, ids: &mut Vec<u32>) -> Healing {
             break;
         }
     }
-    ids.truncate(kept);
-    let bytes = tail.len();
-    Healing { tail, bytes }
+    Healing {
+        bytes: tail.len(),
+        tokens: ids.len() - kept,
+        tail,
+    }
 }
+
+/// How likely the word must be to end where the text does for it to stay as it is.
+const ENDED: f64 = 0.5;
 
 impl Healing {
     pub fn is_over(&self) -> bool {
         self.tail.is_empty()
+    }
+
+    /// Once the whole text has been read: whether it ends between words, so that nothing is to be
+    /// healed. `logits` are of the token after it.
+    pub fn is_needless(&self, loaded: &Loaded, logits: &[f32]) -> bool {
+        if self.tail.last().is_none_or(|last| *last == b' ') {
+            return self.is_over();
+        }
+        let highest = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+        let (mut all, mut ends) = (0.0, 0.0);
+        for (id, logit) in logits.iter().enumerate() {
+            let likely = f64::from(logit - highest).exp();
+            let bytes = loaded.tokenizer.bytes(id as u32);
+            let goes_on = |byte: &u8| byte.is_ascii_alphanumeric() || !byte.is_ascii();
+            all += likely;
+            ends += if bytes.first().is_some_and(goes_on) {
+                0.0
+            } else {
+                likely
+            };
+        }
+        ends > all * ENDED
+    }
+
+    /// Takes back what is to be spelled again.
+    pub fn begin(&self, ids: &mut Vec<u32>) {
+        ids.truncate(ids.len() - self.tokens);
     }
 
     /// Rules out every token that does not spell what is still to be spelled.

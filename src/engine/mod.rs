@@ -11,6 +11,7 @@ mod fetching;
 mod generate;
 mod heal;
 mod load;
+mod loaded;
 mod passage;
 pub mod perplexity;
 mod picture;
@@ -18,13 +19,15 @@ mod prompt;
 mod recall;
 mod speculate;
 mod spelled;
+mod suggest;
 
 pub(crate) use candidates::candidates;
 use draw::Artist;
 pub use encode::encode;
 pub use generate::SLICE;
 pub(crate) use generate::text;
-pub use load::{LoadError, Loaded, Loader, ModelLoader, Place, read};
+pub use load::{LoadError, Loader, ModelLoader, NoModel, Place, read};
+pub use loaded::Loaded;
 
 use crate::model::encoder::SentenceEncoder;
 use crate::story::message::{Fault, Stats, Warm};
@@ -35,6 +38,7 @@ use std::rc::Rc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, mpsc};
 use std::thread::{self, JoinHandle};
+use suggest::{said, suggest};
 
 /// A handle to the worker. Dropping it stops the work and waits for the thread.
 pub struct Engine {
@@ -144,6 +148,7 @@ fn work<L: Loader>(
         let node = match &request {
             Request::Load { .. }
             | Request::Alternatives(_)
+            | Request::Suggest { .. }
             | Request::Explain(_)
             | Request::Keep
             | Request::Warm(_) => None,
@@ -165,6 +170,14 @@ fn work<L: Loader>(
         if events.send(last).is_err() {
             return;
         }
+    }
+}
+
+/// Tells how far something is fetched or read.
+fn loading(events: &mpsc::Sender<Event>) -> impl FnMut(&str, u64, Option<u64>) {
+    move |what, done, total| {
+        let what = what.to_string();
+        let _ = events.send(Event::Loading { what, done, total });
     }
 }
 
@@ -203,6 +216,7 @@ impl<L: Loader> Worker<'_, L> {
                     Request::Alternatives(text) => {
                         alternatives::alternatives(loaded, &text, &emit, stopped)
                     }
+                    Request::Suggest { ask, begun } => suggest(loaded, &ask, begun, &emit, stopped),
                     Request::Explain(text) => alternatives::explain(loaded, &text, &emit),
                     Request::Keep => {
                         emit(Event::Kept(kept(loaded)));
@@ -227,9 +241,10 @@ impl<L: Loader> Worker<'_, L> {
     /// that cannot be done.
     fn recall(&mut self, request: &mut Request, stopped: &dyn Fn() -> bool) -> Result<(), Failure> {
         let asked = match request {
-            Request::Text(one) | Request::Alternatives(one) | Request::Explain(one) => {
-                std::slice::from_mut(one)
-            }
+            Request::Text(one)
+            | Request::Alternatives(one)
+            | Request::Explain(one)
+            | Request::Suggest { ask: one, .. } => std::slice::from_mut(one),
             Request::Candidates(several) => several.as_mut_slice(),
             _ => return Ok(()),
         };
@@ -265,11 +280,7 @@ impl<L: Loader> Worker<'_, L> {
         if let Some(encoder) = &self.encoder {
             return Ok(encoder.clone());
         }
-        let events = self.events;
-        let mut progress = |what: &str, done: u64, total: Option<u64>| {
-            let what = what.to_string();
-            let _ = events.send(Event::Loading { what, done, total });
-        };
+        let mut progress = loading(self.events);
         let encoder = Rc::new(self.loader.encoder(&mut progress, stopped)?);
         self.encoder = Some(encoder.clone());
         Ok(encoder)
@@ -281,11 +292,7 @@ impl<L: Loader> Worker<'_, L> {
         model: &str,
         stopped: &dyn Fn() -> bool,
     ) -> Result<(Status, Stats), Failure> {
-        let events = self.events;
-        let mut progress = |what: &str, done: u64, total: Option<u64>| {
-            let what = what.to_string();
-            let _ = events.send(Event::Loading { what, done, total });
-        };
+        let mut progress = loading(self.events);
         match self.loader.load(model, &mut progress, stopped) {
             Ok(loaded) => {
                 let _ = self.events.send(Event::Ready(loaded.about.clone()));

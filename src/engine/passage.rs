@@ -10,7 +10,7 @@ mod backtrack;
 use super::Failure;
 use super::generate::{Emit, Stopped, sampler};
 use super::heal::Healing;
-use super::load::Loaded;
+use super::loaded::Loaded;
 use super::prompt::Prompt;
 use crate::model::sampler::Sampler;
 use crate::model::tokenizer::Decoder;

@@ -4,7 +4,7 @@
 //! cut into windows of `window` tokens, each read afresh, and the second half of each is scored:
 //! token i+1 by the logits of token i, for i from window/2 to window-2.
 
-use super::load::Loaded;
+use super::loaded::Loaded;
 use crate::model::sampler::log_probability;
 use crate::model::{ModelError, Rows};
 use serde::Serialize;

@@ -1,11 +1,10 @@
 //! Pictures on the worker's thread: what draws is made when it is first needed, and stays.
 
 use super::draw::{Artist, DrawError};
-use super::{Failure, LoadError, Loader, Worker, generate};
+use super::{Failure, LoadError, Loader, Worker};
 use crate::story::message::{Fault, Stats, TextRequest};
 use crate::story::picture::{PictureRequest, Subject, Words};
 use crate::story::{Event, Status};
-use std::cell::RefCell;
 use std::rc::Rc;
 
 impl From<DrawError> for Failure {
@@ -64,11 +63,7 @@ impl<L: Loader> Worker<'_, L> {
             LoadError::Failed(why) => Err(Failure { why, fault }),
         };
         // The weights first: without them there is no use in fetching the encoder.
-        let events = self.events;
-        let mut progress = |what: &str, done: u64, total: Option<u64>| {
-            let what = what.to_string();
-            let _ = events.send(Event::Loading { what, done, total });
-        };
+        let mut progress = super::loading(self.events);
         let illuminator = match self.loader.illuminator(&mut progress, stopped) {
             Ok(illuminator) => illuminator,
             Err(error) => return failed(error),
@@ -89,19 +84,12 @@ impl<L: Loader> Worker<'_, L> {
             return String::new();
         };
         let kept = loaded.save();
-        let said = RefCell::new(String::new());
-        let emit = |event| {
-            if let Event::Piece { text, .. } = event {
-                said.borrow_mut().push_str(&text);
-            }
-            true
-        };
         // A line that cannot be had is no reason not to draw.
-        let _ = generate::text(loaded, ask, &emit, stopped);
+        let (line, _) = super::said(loaded, ask, &|_| true, stopped);
         loaded.forget();
         if let Some((ids, bytes)) = kept {
             let _ = loaded.restore(&ids, &bytes);
         }
-        said.into_inner()
+        line
     }
 }

@@ -2,9 +2,9 @@
 
 use super::encode::{Encoded, encode_chat, encode_prose};
 use super::heal::{Healing, heal};
-use super::load::Loaded;
+use super::loaded::Loaded;
 use crate::model::ModelError;
-use crate::story::context::{Kind, Message, Part, Role};
+use crate::story::context::{Kind, Message, Part, Role, room};
 use crate::story::message::{Cut, Overflow, Stats, TextRequest};
 use crate::story::untrusted::clean_line;
 use crate::story::{Context, NodeId};
@@ -14,7 +14,8 @@ use crate::story::{Context, NodeId};
 pub struct Prompt {
     pub ids: Vec<u32>,
     pub cut: Cut,
-    /// What the first new tokens have to spell before they say anything new.
+    /// What the first new tokens have to spell before they say anything new; once it has been read,
+    /// without the tokens that spelled it.
     pub healing: Healing,
 }
 
@@ -66,7 +67,7 @@ pub fn prompt(loaded: &Loaded, request: &TextRequest) -> Result<Prompt, PromptEr
                     prompt.ids.extend(after);
                     prompt.ids.push(fill.middle);
                 }
-                _ if request.heal && !own => prompt.healing = heal(loaded, &mut prompt.ids),
+                _ if request.heal && !own => prompt.healing = heal(loaded, &prompt.ids),
                 _ => {}
             }
             prompt
@@ -78,11 +79,6 @@ pub fn prompt(loaded: &Loaded, request: &TextRequest) -> Result<Prompt, PromptEr
     };
     prompt.cut.lore = lore;
     Ok(prompt)
-}
-
-fn room(loaded: &Loaded, wanted: usize) -> usize {
-    let holds = loaded.model.context();
-    holds - wanted.clamp(1, (holds / 4).max(1))
 }
 
 fn fit(
@@ -102,7 +98,7 @@ fn fit(
                 context: holds,
             });
         }
-        Overflow::Crop => room(loaded, wanted),
+        Overflow::Crop => room(loaded.model.context(), wanted),
     };
     match tokens <= room {
         true => Ok(Prompt {
@@ -178,7 +174,7 @@ fn fit_chat(
     let room = match overflow {
         Overflow::Refuse if tokens < context => tokens,
         Overflow::Refuse => return Err(PromptError::Overflow { tokens, context }),
-        Overflow::Crop => room(loaded, wanted),
+        Overflow::Crop => room(loaded.model.context(), wanted),
     };
     if tokens <= room {
         return Ok(Prompt {

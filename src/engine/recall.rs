@@ -5,7 +5,7 @@
 //! paragraphs before the end. Embeddings are the sentence encoder's (`model/encoder.rs`).
 
 use super::Failure;
-use super::load::Loaded;
+use super::loaded::Loaded;
 use super::prompt::prompt;
 use crate::model::ModelError;
 use crate::model::encoder::{SentenceEncoder, WIDTH};

@@ -5,7 +5,7 @@
 
 use super::ModelError;
 use super::tokenizer::Tokenizer;
-use crate::story::context::{Message, Role};
+use crate::story::context::{Kind, Message, Part, Role};
 use minijinja::syntax::SyntaxConfig;
 use minijinja::{Environment, Error, ErrorKind, Value, context};
 
@@ -62,6 +62,27 @@ impl Template {
             }
             rendered => rendered,
         }
+    }
+
+    /// The messages as the model was trained to see them, and then the beginning of a turn that is
+    /// not the model's own: it may be asked what somebody else would say.
+    pub fn open(
+        &self,
+        tokenizer: &Tokenizer,
+        messages: &[Message],
+        role: Role,
+    ) -> Result<String, ModelError> {
+        // Templates begin only the model's turn by themselves; where words of another's would stand
+        // is where such a turn begins.
+        const HERE: &str = "\u{2020}here\u{2020}";
+        let words = Message {
+            role,
+            parts: vec![Part::plain(Kind::Said, HERE)],
+        };
+        let mut rendered = self.render(tokenizer, &[messages, &[words]].concat())?;
+        let at = rendered.rfind(HERE).unwrap_or(rendered.len());
+        rendered.truncate(at);
+        Ok(rendered)
     }
 
     fn render_turns(

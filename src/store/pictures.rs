@@ -3,20 +3,14 @@
 
 use super::journal::{make_private_dir, open_private, sync_dir};
 use super::{Journal, Sessions, StoreError};
+use crate::story::hash::sha256;
 use crate::story::picture::Picture;
 use crate::story::{NodeId, Story};
-use sha2::{Digest, Sha256};
 use std::fs;
 use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
 
 const FOLDER: &str = "pictures";
-
-/// SHA-256 in hexadecimal.
-pub fn sha256(bytes: &[u8]) -> String {
-    let digest = Sha256::digest(bytes);
-    digest.iter().map(|byte| format!("{byte:02x}")).collect()
-}
 
 /// Where the file of a picture is, in a session's folder.
 pub fn path(session: &Path, id: NodeId) -> PathBuf {

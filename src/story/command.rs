@@ -36,6 +36,8 @@ pub enum Command {
     Tree,
     /// Change a passage: which, and what it shall say; an editor asks when it is not said.
     Edit(Option<String>, Option<String>),
+    /// Make a passage one with the one before it.
+    Merge(Option<String>),
     /// Put the other versions of this passage away.
     Keep,
     Delete(Option<String>),
@@ -49,6 +51,8 @@ pub enum Command {
     /// Write in the middle: after this place, before what follows.
     Fill(Option<String>),
     Instruct(String),
+    /// Let the model write the writer's next line, which may begin with these words.
+    Impersonate(String),
     Ban(Option<String>),
     Unban(String),
     Why(Option<String>),

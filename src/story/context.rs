@@ -90,6 +90,8 @@ pub enum Kind {
     },
     /// Words that tell what comes after, for models that know no other way.
     After,
+    /// Words that the writer has typed and not sent.
+    Said,
 }
 
 impl Kind {
@@ -107,6 +109,7 @@ impl Kind {
             Kind::Recalled { node, .. } => format!("recalled #{node}"),
             Kind::Story { node, .. } => format!("story #{node}"),
             Kind::After => "what comes after".to_string(),
+            Kind::Said => "what you type".to_string(),
         }
     }
 }
@@ -213,6 +216,21 @@ impl Context {
         self
     }
 
+    /// Lets the writer speak next, with these words begun.
+    pub fn speak(&mut self, begun: &str) {
+        let words = (!begun.is_empty()).then(|| Part::plain(Kind::Said, begun));
+        match self {
+            Context::Prose { parts, .. } => parts.extend(words),
+            Context::Chat { messages, open } => {
+                messages.push(Message {
+                    role: Role::User,
+                    parts: words.into_iter().collect(),
+                });
+                *open = true;
+            }
+        }
+    }
+
     /// Puts what was recalled some paragraphs (turns, in chat) before the end.
     pub fn with_recalled(mut self, found: Vec<Part>) -> Context {
         const DEPTH: usize = 4;
@@ -252,6 +270,12 @@ impl Context {
     pub fn digest(&self) -> String {
         format!("{:016x}", fnv1a(&self.text()))
     }
+}
+
+/// Tokens of a context of `holds` that a prompt may take, when `wanted` are to be written after it:
+/// those are left free, as far as that is not asking too much.
+pub fn room(holds: usize, wanted: usize) -> usize {
+    holds - wanted.clamp(1, (holds / 4).max(1))
 }
 
 /// The separator that a line typed after the story needs, so that words do not run together.

@@ -17,7 +17,7 @@ pub struct Edit {
 /// The passages of a path that are one with the one at `index`: edits inside a passage, and what
 /// they left of it, belong together.
 pub fn together(path: &[Passage], index: usize) -> Range<usize> {
-    let joined = |at: usize| path[at].joins || path[at].cut.is_some();
+    let joined = |at: usize| path[at].goes_on();
     let first = (0..=index).rev().find(|at| !joined(*at)).unwrap_or(0);
     let rest = (index + 1..path.len()).find(|at| !joined(*at));
     first..rest.unwrap_or(path.len())
@@ -84,6 +84,19 @@ pub fn graft(story: &Story, path: &[Passage], index: usize, from: usize, place: 
         }
         edit.take_over_all(&path[index + 1..]);
     }
+    edit.done()
+}
+
+/// Makes the passages from `index` on that are one go on with the one before them, and takes over
+/// what follows.
+pub fn merge(story: &Story, path: &[Passage], index: usize) -> Edit {
+    let range = together(path, index);
+    let before = range.start.checked_sub(1).map(|at| path[at].id);
+    let mut edit = Planner::new(story, Place::after(before));
+    for passage in &path[range.clone()] {
+        edit.take_over(passage, 0, passage.text.len(), true);
+    }
+    edit.take_over_all(&path[range.end..]);
     edit.done()
 }
 
@@ -166,7 +179,7 @@ impl Planner {
     fn take_over_all(&mut self, rest: &[Passage]) {
         for passage in rest {
             // A fork inside the passage before it was one with it, and stays so.
-            let joins = passage.joins || passage.cut.is_some();
+            let joins = passage.goes_on();
             if !passage.text.is_empty() || !passage.node.text.is_empty() {
                 self.take_over(passage, 0, passage.text.len(), joins);
             }
@@ -299,6 +312,25 @@ mod tests {
         let edit = replace(&story, &story.path(), 1..2, "").unwrap();
         assert_eq!((edit.nodes.len(), edit.head), (0, Some(0)));
         assert_eq!(made(&mut story, edit).len(), 1);
+    }
+
+    #[test]
+    fn a_merged_passage_is_one_with_the_one_before_it_and_what_follows_stays() {
+        let mut story = story(&["A red ", "lamp", " stood."]);
+        let edit = merge(&story, &story.path(), 1);
+        let path = made(&mut story, edit);
+        let parts: Vec<&str> = path.iter().map(|(text, _)| text.as_str()).collect();
+        assert_eq!(parts, ["A red ", "lamp", " stood."]);
+        let path = story.path();
+        assert_eq!(together(&path, 0), 0..2);
+        assert_eq!(together(&path, 2), 2..3);
+        assert_eq!(story.base(path[1].id), 0);
+        assert_eq!(
+            story.versions(1),
+            [1],
+            "the parted one is a version of itself alone"
+        );
+        assert_eq!(path[1].author, Author::Model);
     }
 
     #[test]

@@ -1,5 +1,17 @@
-//! Numbers made from words and numbers, the same everywhere: names of texts, and chance that can be
-//! had again. Nothing here is meant to withstand an attacker.
+//! Numbers made from words and numbers, the same everywhere: names of texts and files, and chance
+//! that can be had again. Only [`sha256`] is meant to withstand an attacker.
+
+use sha2::{Digest, Sha256};
+
+/// SHA-256 in hexadecimal digits.
+pub fn sha256(bytes: &[u8]) -> String {
+    hexadecimal(&Sha256::digest(bytes))
+}
+
+/// Two hexadecimal digits for each byte.
+pub fn hexadecimal(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
 
 /// FNV-1a 64 (Fowler, Noll and Vo).
 pub fn fnv1a(text: &str) -> u64 {

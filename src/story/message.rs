@@ -18,6 +18,9 @@ pub enum Request {
     Candidates(Vec<TextRequest>),
     /// Tell which tokens could come next, and how likely each is.
     Alternatives(TextRequest),
+    /// Write words that are no passage: the writer's own next line, as it could be, after these
+    /// words of it.
+    Suggest { ask: TextRequest, begun: String },
     /// Tell what would be read, part by part.
     Explain(TextRequest),
     /// Give out what was read of the story, so that it need not be read again another day.
@@ -151,6 +154,8 @@ pub enum Event {
     Rewound { node: NodeId, phrase: String },
     /// The answer to [`Request::Alternatives`], the likeliest first.
     Alternatives(Vec<Alternative>),
+    /// The answer to [`Request::Suggest`]: the whole line.
+    Suggested(String),
     /// The answer to [`Request::Explain`].
     Explained(Explained),
     /// The answer to [`Request::Keep`]; none where there is nothing to keep.

@@ -53,6 +53,13 @@ pub struct Node {
     pub extra: Option<Box<Map<String, Value>>>,
 }
 
+impl Node {
+    /// Whether it goes on inside or at the end of the passage before it, and is one with that.
+    pub fn goes_on(&self) -> bool {
+        self.joins || self.cut.is_some()
+    }
+}
+
 fn is_zero(n: &usize) -> bool {
     *n == 0
 }

@@ -1,7 +1,7 @@
 //! A place in a story as a writer names it: a passage's number, one of its sentences, a mark.
 
 use super::nearest::nearest;
-use super::node::{Node, NodeId, Passage, Place};
+use super::node::{Author, Node, NodeId, Passage, Place};
 use super::sentence::{excerpt, sentence_ends, several};
 use super::tree::Story;
 use super::untrusted::clean_line;
@@ -12,7 +12,8 @@ use super::untrusted::clean_line;
 pub struct NoPlace(String);
 
 /// Finds `12`, `#12`, `12.3` (passage 12 after its third sentence), `12:the lamp` (after these words
-/// of it, be it inside a word), `-2` (two passages before the last), `.` (here), `start`, or a mark.
+/// of it, be it inside a word), `-2` (two passages before the last), `.` (here), `start`, `mine` (the
+/// last passage of the writer's own), or a mark.
 pub fn find(story: &Story, name: &str) -> Result<Place, NoPlace> {
     let name = name.trim();
     match name {
@@ -22,6 +23,12 @@ pub fn find(story: &Story, name: &str) -> Result<Place, NoPlace> {
     }
     if let Some(id) = story.marks().get(name) {
         return Ok(Place::after(Some(*id)));
+    }
+    if name == "mine" {
+        let own = |passage: &&Passage| passage.author != Author::Model && !passage.text.is_empty();
+        let last = story.path().iter().rev().find(own).map(|own| own.id);
+        let none = || NoPlace("Nothing here is of your own writing yet".to_string());
+        return last.map(|id| Place::after(Some(id))).ok_or_else(none);
     }
     if let Some(back) = name.strip_prefix('-').and_then(|n| n.parse::<usize>().ok()) {
         let path = story.path();

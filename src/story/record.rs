@@ -119,6 +119,7 @@ pub enum Move {
     Undo,
     Redo,
     Edit,
+    Merge,
     Delete,
     Keep,
     Goto,

@@ -124,10 +124,7 @@ impl Story {
     /// Where the passage that `id` is part of begins: edits and forks lie inside it.
     pub fn base(&self, id: NodeId) -> NodeId {
         let mut at = id;
-        while let Some(node) = self
-            .node(at)
-            .filter(|node| node.cut.is_some() || node.joins)
-        {
+        while let Some(node) = self.node(at).filter(|node| node.goes_on()) {
             match node.parent {
                 Some(parent) => at = parent,
                 None => break,
@@ -147,12 +144,15 @@ impl Story {
             return Vec::new();
         };
         let mut found = Vec::new();
-        let mut waiting: Vec<NodeId> = self.standing_at(base.place()).collect();
+        // What goes on with the passage before it is a version of that one.
+        let begins = |id: &NodeId| *id == base.id || self.node(*id).is_some_and(|it| !it.joins);
+        let there = self.standing_at(base.place());
+        let mut waiting: Vec<NodeId> = there.filter(begins).collect();
         while let Some(at) = waiting.pop() {
             let children = self.children(at).iter().copied();
             let (forks, whole): (Vec<_>, Vec<_>) = children
                 .filter_map(|id| self.node(id))
-                .filter(|child| child.cut.is_some() || child.joins)
+                .filter(|child| child.goes_on())
                 .partition(|child| child.cut.is_some());
             let own = self.node(at).is_some_and(|node| !node.aside);
             let seen = !self.is_hidden(at) || self.head == Some(at);

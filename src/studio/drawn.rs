@@ -4,7 +4,7 @@ use super::choices::Listed;
 use super::pictures::{Awaited, Kept};
 use super::{Notice, Outcome, Refusal, Studio, Work};
 use crate::store::picture::{encode, size};
-use crate::store::pictures;
+use crate::story::hash::sha256;
 use crate::story::message::Fault;
 use crate::story::picture::{Drawing, Provenance};
 use crate::story::record::{Change, Move, Step};
@@ -124,7 +124,7 @@ impl Studio {
             let (width, height) = size(&drawing.how);
             let own = several && id > first;
             let picture = Picture {
-                sha256: pictures::sha256(&bytes),
+                sha256: sha256(&bytes),
                 width,
                 height,
                 beside: awaited.beside.or(own.then_some(first)),

@@ -49,6 +49,26 @@ impl Studio {
         }
     }
 
+    /// Makes a passage one with the one before it.
+    pub(super) fn merge(&mut self, place: Option<&str>) -> Result<Outcome, Refusal> {
+        let id = self.passage_named(place)?;
+        let path = self.story.path();
+        let index = places::on_path(&self.story, &path, id)
+            .ok_or_else(|| cannot("This passage is not part of the story as it stands"))?;
+        let range = edit::together(&path, index);
+        let Some(before) = range.start.checked_sub(1).map(|at| path[at]) else {
+            return Err(cannot("Nothing stands before this passage"));
+        };
+        if path[range.start].turn && before.author != path[range.start].author {
+            return Err(cannot(
+                "Your turn in a chat and the model's stay apart; /edit changes one of them",
+            ));
+        }
+        let edit = edit::merge(&self.story, &path, index);
+        let said = "One passage now; /undo parts them again";
+        self.make(edit, Move::Merge, Vec::new(), said)
+    }
+
     pub(super) fn delete(&mut self, place: Option<&str>) -> Result<Outcome, Refusal> {
         let id = self.passage_named(place)?;
         if self.story.picture(id).is_some() {

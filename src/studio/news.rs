@@ -2,6 +2,7 @@
 
 use super::write::maker;
 use super::{Afterwards, Notice, Refusal, Studio, Work};
+use crate::story::context::room;
 use crate::story::frame::FrameChange;
 use crate::story::message::{Cut, Fault, Recalled, Stats};
 use crate::story::record::{Change, Ended, Move, Step, Streamed};
@@ -69,6 +70,7 @@ impl Studio {
                 let (title, listed) = self.alternatives_came(found);
                 vec![Notice::List(title, listed)]
             }
+            Event::Suggested(line) => vec![Notice::Suggested(line)],
             Event::Explained(explained) => vec![Notice::Explained(explained)],
             Event::Kept(warm) => vec![self.kept(warm)],
             // Pictures that nobody waits for any more.
@@ -269,7 +271,7 @@ impl Studio {
         };
         let all: usize = self.story.path().iter().map(tokens).sum();
         let wanted = self.settings.sampling.max_tokens as usize;
-        let room = holds - wanted.clamp(1, (holds / 4).max(1));
+        let room = room(holds, wanted);
         if all <= room || self.warned {
             return None;
         }
@@ -283,7 +285,7 @@ impl Studio {
     fn nearly_full(&mut self, stats: &Stats) -> Option<Notice> {
         let holds = self.about.as_ref()?.context;
         let wanted = self.settings.sampling.max_tokens as usize;
-        let room = holds - wanted.clamp(1, (holds / 4).max(1));
+        let room = room(holds, wanted);
         let used = stats.prompt_tokens + stats.new_tokens;
         let near = stats.dropped == 0 && used * 10 > room * 9;
         let warn = near && !self.warned;

@@ -43,6 +43,8 @@ pub enum Notice {
     },
     /// A list came: `/pick N` takes one.
     List(String, Vec<Listed>),
+    /// A line that the writer may send, or change.
+    Suggested(String),
     /// What the model reads.
     Explained(Explained),
 }

@@ -198,8 +198,7 @@ impl Studio {
         let mut text = String::new();
         for passage in path.iter().rev() {
             text.insert_str(0, passage.text);
-            let joined = passage.joins || passage.cut.is_some();
-            if text.trim().len() >= SHORT && !joined {
+            if text.trim().len() >= SHORT && !passage.goes_on() {
                 break;
             }
         }

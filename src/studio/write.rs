@@ -166,6 +166,30 @@ impl Studio {
         self.record(records)
     }
 
+    /// Has the model write the writer's next line, which is no part of the story until it is sent.
+    pub(super) fn impersonate(&mut self, begun: &str) -> Result<Outcome, Refusal> {
+        let place = Place::after(self.story.head());
+        if self.story.head().is_none() && begun.trim().is_empty() {
+            return Err(cannot("The story is empty; write its first line"));
+        }
+        let begun = clean(begun).into_owned();
+        let reach = match self.settings.mode {
+            Mode::Prose => Reach::Sentence,
+            Mode::Chat => Reach::Set,
+        };
+        let ask = Ask { reach, ..healing() };
+        let mut ask = self.question(place, ask, derive(self.setup.entropy, self.story.next_id()));
+        let gap = if self.settings.mode == Mode::Prose {
+            joint(&self.story, &begun)
+        } else {
+            ""
+        };
+        ask.context.speak(&format!("{gap}{begun}"));
+        self.work = Work::Writing;
+        self.ask_engine(Request::Suggest { ask, begun });
+        Ok(Outcome::Asked)
+    }
+
     pub(super) fn choose(&mut self, choice: &Choice) -> Result<Outcome, Refusal> {
         let ask = Ask {
             begin: vec![choice.id],

@@ -196,6 +196,7 @@ impl App {
             Action::Run(line) => _ = self.run_line(line),
             Action::Begin(line) if self.input.is_empty() => self.insert(line),
             Action::Begin(_) => {}
+            Action::Impersonate => self.impersonate(),
             Action::Escape => self.escape(),
             Action::Interrupt => self.interrupt(),
             Action::Leave => self.leave(Why::Quit),
@@ -370,6 +371,7 @@ impl App {
                 self.tell(Tone::Info, &said);
             }
             Notice::List(title, listed) => self.list(&title, &listed),
+            Notice::Suggested(line) => self.suggested(&line),
             Notice::Explained(explained) => self.overlay = Some(Overlay::context(&explained)),
         }
     }

@@ -42,6 +42,28 @@ impl App {
         }
     }
 
+    /// Has the model write on from what is typed.
+    pub(super) fn impersonate(&mut self) {
+        if self.editing.is_some() {
+            let why = "A passage is being changed; Enter keeps it, Esc leaves it as it was";
+            return self.tell(Tone::Warning, why);
+        }
+        let begun = self.input.text().to_string();
+        match begun.starts_with('/') {
+            true => self.tell(Tone::Warning, "This is a command, and no line of the story"),
+            false => _ = self.run(Command::Impersonate(begun)),
+        }
+    }
+
+    /// Puts a line where the writer types, unless something else was typed meanwhile.
+    pub(super) fn suggested(&mut self, line: &str) {
+        let typed = self.input.text().trim_start();
+        match self.editing.is_none() && line.starts_with(typed) {
+            true => self.input.set(line),
+            false => self.tell(Tone::Info, line),
+        }
+    }
+
     /// The editor and the text that it gets.
     pub(super) fn for_editor(&self) -> Option<(Editor, String)> {
         let editor = self.editor.clone()?;

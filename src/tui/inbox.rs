@@ -5,6 +5,7 @@
 //! signals and for the hangup itself.
 
 use super::gallery::{Frame, Ready};
+use super::split;
 use crossterm::event::Event as TerminalEvent;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGTSTP};
 use signal_hook::flag;
@@ -108,11 +109,17 @@ fn read_keys(inbox: &Sender<Input>, pause: &Pause) {
             Ok(true) => crossterm::event::read(),
             Err(error) => Err(error),
         };
-        let Ok(event) = event else {
+        let rest = || match crossterm::event::poll(split::PAUSE)? {
+            true => crossterm::event::read().map(Some),
+            false => Ok(None),
+        };
+        let Ok(events) = event.and_then(|event| split::whole(event, rest)) else {
             return;
         };
-        if inbox.send(Input::Terminal(event)).is_err() {
-            return;
+        for event in events {
+            if inbox.send(Input::Terminal(event)).is_err() {
+                return;
+            }
         }
     }
 }

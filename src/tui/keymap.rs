@@ -96,6 +96,7 @@ impl Keymap {
             let twin = match key.action {
                 Action::Run(twin) => format!(" ({twin})"),
                 Action::Begin(twin) => format!(" ({})", twin.trim()),
+                Action::Impersonate => " (/impersonate)".to_string(),
                 Action::Leave => " (/quit)".to_string(),
                 _ => String::new(),
             };
@@ -106,7 +107,7 @@ impl Keymap {
 }
 
 /// What a key may do that is no command.
-const ACTIONS: [(&str, Action); 21] = [
+const ACTIONS: [(&str, Action); 22] = [
     ("none", Action::Nothing),
     ("stop", Action::Escape),
     ("interrupt", Action::Interrupt),
@@ -115,6 +116,7 @@ const ACTIONS: [(&str, Action); 21] = [
     ("redraw", Action::Redraw),
     ("suspend", Action::Suspend),
     ("editor", Action::Editor),
+    ("impersonate", Action::Impersonate),
     ("newline", Action::Newline),
     ("submit", Action::Submit),
     ("complete", Action::Complete),

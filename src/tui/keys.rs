@@ -15,6 +15,8 @@ pub enum Action {
     Run(&'static str),
     /// Puts this into an empty line, to be gone on with.
     Begin(&'static str),
+    /// Alt+I: the model writes the writer's line.
+    Impersonate,
     /// Esc: stop, or close.
     Escape,
     /// Ctrl+C: stop, or clear, or leave.
@@ -175,6 +177,12 @@ pub const KEYS: &[Key] = &[
     key(
         ALT,
         KeyCode::Char('i'),
+        Action::Impersonate,
+        "let the model write your line, or end it; change it and send it",
+    ),
+    key(
+        ALT,
+        KeyCode::Char('w'),
         Action::Begin("/instruct "),
         "say what the next passage shall do",
     ),
@@ -185,6 +193,18 @@ pub const KEYS: &[Key] = &[
         "change the last passage (while nothing is typed)",
     ),
     key(ALT, KeyCode::Char('e'), Action::Run("/edit"), ""),
+    key(
+        CTRL,
+        KeyCode::Up,
+        Action::Run("/edit mine"),
+        "change the last passage of your own",
+    ),
+    key(
+        ALT,
+        KeyCode::Char('m'),
+        Action::Run("/merge"),
+        "make the last passage one with the one before it",
+    ),
     when_empty(
         ALT,
         KeyCode::Backspace,

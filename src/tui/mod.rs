@@ -24,6 +24,7 @@ mod overlay;
 mod page;
 mod paragraph;
 mod probe;
+mod split;
 mod status;
 mod stops;
 mod terminal;

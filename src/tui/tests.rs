@@ -1,8 +1,7 @@
 //! Keys in, screens out: the app without a terminal, a model or a clock.
 
 use super::*;
-use crate::engine::{Engine, LoadError, Loaded, Loader};
-use crate::model::encoder::SentenceEncoder;
+use crate::engine::{Engine, NoModel};
 use crate::store::Sessions;
 use crate::store::prompts::Prompts;
 use crate::story::message::{About, Stats};
@@ -19,28 +18,6 @@ mod keys;
 mod loops;
 mod pages;
 mod screens;
-
-/// A loader with nothing to load: what the engine says is said by the tests.
-struct NoModel;
-
-impl Loader for NoModel {
-    fn load(
-        &mut self,
-        _: &str,
-        _: &mut dyn FnMut(&str, u64, Option<u64>),
-        _: &dyn Fn() -> bool,
-    ) -> Result<Loaded, LoadError> {
-        Err(LoadError::Failed("There is no model here".to_string()))
-    }
-
-    fn encoder(
-        &mut self,
-        _: &mut dyn FnMut(&str, u64, Option<u64>),
-        _: &dyn Fn() -> bool,
-    ) -> Result<SentenceEncoder, LoadError> {
-        Err(LoadError::Failed("There is no encoder here".to_string()))
-    }
-}
 
 /// The app, and a folder for its sessions that goes with it.
 struct Desk {

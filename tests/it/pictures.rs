@@ -5,7 +5,7 @@ use crate::interop::epubcheck_is_there;
 use crate::support::home::plain;
 use crate::support::tmux::Terminal;
 use crate::support::{Home, Output, encoder_path};
-use illumine::store::pictures::sha256;
+use illumine::story::hash::sha256;
 use illumine::story::{Author, NodeId, Story};
 use std::fs;
 use std::os::unix::fs::PermissionsExt;

@@ -19,6 +19,7 @@ enum Deed {
     Swipe(usize),
     Edit(usize, String),
     LeaveOut(usize, usize),
+    Merge(usize),
     Fill(usize, String),
     Goto(usize, usize),
     Keep,
@@ -51,6 +52,7 @@ fn deed() -> impl Strategy<Value = Deed> {
         any::<usize>().prop_map(Deed::Swipe),
         (any::<usize>(), words()).prop_map(|(at, text)| Deed::Edit(at, text)),
         (any::<usize>(), 1usize..3).prop_map(|(at, count)| Deed::LeaveOut(at, count)),
+        any::<usize>().prop_map(Deed::Merge),
         (any::<usize>(), words()).prop_map(|(at, text)| Deed::Fill(at, text)),
         (any::<usize>(), any::<usize>()).prop_map(|(at, cut)| Deed::Goto(at, cut)),
         Just(Deed::Keep),
@@ -199,6 +201,13 @@ impl Book {
                 let made = edit::leave_out(&self.story, &path, first, first + count);
                 self.make(made, Move::Delete);
             }
+            Deed::Merge(at) if length > 0 => {
+                let path = self.story.path();
+                let before = text(&self.story);
+                let made = edit::merge(&self.story, &path, at % length);
+                self.make(made, Move::Merge);
+                assert_eq!(text(&self.story), before, "merging changes no word");
+            }
             Deed::Fill(at, text) if length > 0 => {
                 let path = self.story.path();
                 let index = at % length;
@@ -307,7 +316,7 @@ impl Book {
                 let steps = (*steps).min(self.story.steps().1);
                 self.take(Record::Redo(Steps { steps }));
             }
-            Deed::Edit(..) | Deed::LeaveOut(..) | Deed::Fill(..) => {}
+            Deed::Edit(..) | Deed::LeaveOut(..) | Deed::Merge(_) | Deed::Fill(..) => {}
         }
     }
 }

@@ -3,7 +3,7 @@
 use super::{Looked, Passage};
 use crate::engine::Failure;
 use crate::engine::generate::Emit;
-use crate::engine::load::Loaded;
+use crate::engine::loaded::Loaded;
 use crate::model::Rows;
 use crate::story::Event;
 

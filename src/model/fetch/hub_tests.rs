@@ -12,7 +12,7 @@ const COMMIT: &str = "ab810cf68114990406fdf996510dd3d3c6adbdf5";
 
 fn sha256() -> String {
     use sha2::Digest;
-    super::super::verify::hexadecimal(&sha2::Sha256::digest(CONTENT))
+    crate::story::hash::hexadecimal(&sha2::Sha256::digest(CONTENT))
 }
 
 /// A hub that sends to another host for the content, as the real one does.

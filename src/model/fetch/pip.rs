@@ -14,7 +14,7 @@ use super::error::FetchError;
 use super::pip_log::{file_name, found_link, is_wheel_of, last_words};
 use super::progress::Reporter;
 use super::settings::{HttpSettings, PipSettings};
-use super::verify::hexadecimal;
+use crate::story::hash::hexadecimal;
 use sha2::{Digest, Sha256};
 use std::fs::File;
 use std::path::{Path, PathBuf};

@@ -2,9 +2,9 @@
 
 use super::pip::tests::fake_pip;
 use super::server::{Server, file};
-use super::verify::hexadecimal;
 use super::*;
 use crate::model::catalog::{Catalog, Source};
+use crate::story::hash::hexadecimal;
 use sha2::{Digest, Sha256};
 use std::io::Write;
 use std::ops::ControlFlow;

@@ -5,6 +5,7 @@
 
 use super::error::FetchError;
 use super::progress::Reporter;
+use crate::story::hash::hexadecimal;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use std::fs::File;
@@ -93,10 +94,6 @@ pub(super) fn sha256_of(path: &Path, reporter: &mut Reporter) -> Result<String, 
         done += count as u64;
         reporter.at(done)?;
     }
-}
-
-pub(super) fn hexadecimal(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// What a file is known by: a hub pointer and its blob are one file, a replaced file is another.

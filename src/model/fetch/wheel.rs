@@ -3,7 +3,7 @@
 use super::disk;
 use super::error::FetchError;
 use super::progress::Reporter;
-use super::verify::hexadecimal;
+use crate::story::hash::hexadecimal;
 use sha2::{Digest, Sha256};
 use std::fs::File;
 use std::io::{Read, Write};

@@ -7,6 +7,7 @@
 use super::weights::Linear;
 use crate::model::linear::Pool;
 use crate::model::transformer::math::softmax;
+use crate::model::transformer::math::{LANES, fold};
 use candle_core::{Result, Tensor};
 use std::cell::RefCell;
 
@@ -174,9 +175,6 @@ fn row(shape: Shape, qkv: &[f32], at: usize, out: &mut [f32], scores: &mut Vec<f
     }
 }
 
-/// How many sums a dot product is kept in: the compiler makes them one vector.
-const LANES: usize = 16;
-
 /// Added up in lanes, and those in halves, so that the order is the same everywhere.
 #[inline(always)]
 fn dot(a: &[f32], b: &[f32]) -> f32 {
@@ -191,14 +189,7 @@ fn dot(a: &[f32], b: &[f32]) -> f32 {
     for (lane, (a, b)) in rest_a.iter().zip(rest_b).enumerate() {
         sums[lane] = a.mul_add(*b, sums[lane]);
     }
-    let mut width = LANES / 2;
-    while width > 0 {
-        for lane in 0..width {
-            sums[lane] += sums[lane + width];
-        }
-        width /= 2;
-    }
-    sums[0]
+    fold(sums)
 }
 
 #[cfg(test)]

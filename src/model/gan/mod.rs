@@ -32,6 +32,7 @@ pub use mix::SHARE as MIXED;
 use super::ModelError;
 use super::linear::Pool;
 use super::sampler::rng::{Rng, derive};
+use crate::story::hash::hexadecimal;
 use candle_core::{DType, Device, Tensor};
 use candle_nn::VarBuilder;
 use concepts::{Concepts, Match};
@@ -152,11 +153,7 @@ impl Illuminator {
             concepts: Concepts::read(&concepts, &config)
                 .map_err(|why| unreadable(FILES[4], &why))?,
             quantizer: Quantizer::new(&config.levels, device)?,
-            sha256: digest
-                .finalize()
-                .iter()
-                .map(|b| format!("{b:02x}"))
-                .collect(),
+            sha256: hexadecimal(&digest.finalize()),
             device: device.clone(),
             config,
         })

@@ -7,7 +7,7 @@ use super::config::Activation;
 use crate::model::linear::Family;
 
 /// Numbers that are added up side by side: one AVX-512 register, two of AVX2.
-const LANES: usize = 16;
+pub(in crate::model) const LANES: usize = 16;
 
 /// Makes a function that runs with the best instructions of a family.
 macro_rules! wide {
@@ -148,7 +148,7 @@ pub fn softmax(scores: &mut [f32]) -> f32 {
 
 /// Adds lanes up in halves: 16 to 8 to 4 to 2 to 1.
 #[inline(always)]
-fn fold(mut sums: [f32; LANES]) -> f32 {
+pub(in crate::model) fn fold(mut sums: [f32; LANES]) -> f32 {
     let mut width = LANES / 2;
     while width > 0 {
         for lane in 0..width {

@@ -7,6 +7,7 @@ use super::html::{STYLE, escaped, figure, paragraphs};
 use super::pages::{self, Piece, Span};
 use super::text::{Names, authors, title};
 use super::{ExportError, Extent, Meta};
+use crate::story::hash::hexadecimal;
 use crate::story::sentence::excerpt;
 use crate::story::{NodeId, Picture, Story};
 use sha2::{Digest, Sha256};
@@ -198,10 +199,7 @@ fn identifier(chapters: &[Chapter], meta: &Meta) -> String {
     let mut bytes = hash.finalize();
     bytes[6] = (bytes[6] & 0x0f) | 0x80;
     bytes[8] = (bytes[8] & 0x3f) | 0x80;
-    let hex: String = bytes[..16]
-        .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect();
+    let hex = hexadecimal(&bytes[..16]);
     format!(
         "urn:uuid:{}-{}-{}-{}-{}",
         &hex[..8],

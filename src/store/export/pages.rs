@@ -97,7 +97,7 @@ pub fn pieces_with_empty(path: &[Passage]) -> Vec<Piece> {
     let mut before: Option<&Passage> = None;
     let told = path.iter().enumerate().filter(|(_, it)| !it.aside);
     for (at, passage) in told {
-        let joins = passage.joins || passage.cut.is_some();
+        let joins = passage.goes_on();
         match pieces.last_mut().filter(|_| joins) {
             Some(piece) => {
                 piece.last = passage.id;

@@ -43,6 +43,7 @@ pub(super) fn edit(rest: &str) -> Result<Command, ParseError> {
     let (first, text) = split(rest);
     Ok(match first {
         "" => Command::Edit(None, None),
+        "mine" if text.is_empty() => Command::Edit(some(first), None),
         word if is_number(word) => Command::Edit(some(word), some(text)),
         word if is_place(word) => {
             return Err(ParseError(format!(

@@ -96,10 +96,18 @@ pub const COMMANDS: &[Spec] = &[
     Spec {
         name: "edit",
         aliases: &["e"],
-        args: "[PASSAGE] [TEXT]",
-        help: "change a passage; what follows is kept, and so is the old version",
+        args: "[PASSAGE|mine] [TEXT]",
+        help: "change a passage (mine: the last of yours); what follows is kept, and so is the old version",
         completes: Completes::Nothing,
         parse: edit,
+    },
+    Spec {
+        name: "merge",
+        aliases: &["join"],
+        args: "[PASSAGE]",
+        help: "make a passage one with the one before it; /undo parts them again",
+        completes: Completes::Nothing,
+        parse: |rest| Ok(Command::Merge(some(rest))),
     },
     Spec {
         name: "fill",
@@ -207,6 +215,14 @@ pub const COMMANDS: &[Spec] = &[
             let text = needed(rest, "/instruct", "words, as in /instruct make it rain");
             text.map(Command::Instruct)
         },
+    },
+    Spec {
+        name: "impersonate",
+        aliases: &["imp", "suggest"],
+        args: "[WORDS]",
+        help: "let the model write your next line, or end it; it waits where you type, to be changed and sent",
+        completes: Completes::Nothing,
+        parse: |rest| Ok(Command::Impersonate(rest.to_string())),
     },
     Spec {
         name: "ban",

@@ -88,7 +88,7 @@ pub fn fetch(folder: &Path, watch: Watch) -> Result<Vec<Archive>, DataError> {
             npm(package, folder)?;
         }
         let bytes = std::fs::read(&path).map_err(|why| DataError::Disk(path.clone(), why))?;
-        let found = super::file::sha256(&bytes);
+        let found = crate::story::hash::sha256(&bytes);
         if found != package.sha256 {
             return Err(DataError::Changed(path, found));
         }

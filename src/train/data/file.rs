@@ -8,10 +8,10 @@
 use super::DataError;
 use super::sets::SETS;
 use super::split::{Part, part};
+use crate::story::hash::sha256;
 use safetensors::SafeTensors;
 use safetensors::tensor::{Dtype, TensorView, serialize};
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
 use std::collections::HashMap;
 use std::io::Write;
 use std::path::Path;
@@ -195,12 +195,6 @@ fn numbers(
         true => Ok(numbers),
         false => Err(format!("its {name} do not fit its pictures")),
     }
-}
-
-/// SHA-256 in hexadecimal digits.
-pub fn sha256(bytes: &[u8]) -> String {
-    let digest = Sha256::digest(bytes);
-    digest.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 #[cfg(test)]

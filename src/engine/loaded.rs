@@ -1,0 +1,155 @@
+//! A model in memory and all that belongs to it: tokenizer, template, and what its cache holds.
+
+use super::speculate::Ahead;
+use crate::model::sampler::dry::Breakers;
+use crate::model::template::Template;
+use crate::model::{Branch, ModelError, Rows, TextModel, Tokenizer};
+use crate::story::About;
+
+/// A model and all that belongs to it.
+pub struct Loaded {
+    pub about: About,
+    pub model: Box<dyn TextModel>,
+    pub tokenizer: Tokenizer,
+    pub template: Option<Template>,
+    /// The tokens in the KV cache, in order, without those that were guessed.
+    held: Vec<u32>,
+    ahead: Ahead,
+    /// Whether tokens are guessed at all.
+    pub speculate: bool,
+    breakers: Option<(Vec<String>, Breakers)>,
+}
+
+impl Loaded {
+    pub fn new(
+        about: About,
+        model: Box<dyn TextModel>,
+        tokenizer: Tokenizer,
+        template: Option<Template>,
+    ) -> Loaded {
+        Loaded {
+            about,
+            model,
+            tokenizer,
+            template,
+            held: Vec::new(),
+            ahead: Ahead::default(),
+            speculate: true,
+            breakers: None,
+        }
+    }
+
+    /// How many tokens at the start of `ids` the cache already holds.
+    pub fn keep_common(&self, ids: &[u32]) -> usize {
+        let pairs = self.held.iter().zip(ids);
+        pairs.take_while(|(held, id)| held == id).count()
+    }
+
+    /// Forgets all but the first `keep` tokens.
+    pub fn rewind(&mut self, keep: usize) {
+        self.ahead.forget();
+        self.model.rewind(keep.min(self.held.len()));
+        self.held.truncate(self.model.len());
+    }
+
+    pub fn forget(&mut self) {
+        self.rewind(0);
+    }
+
+    /// The token of a line end, which XTC must not take away.
+    pub fn newline(&self) -> Option<u32> {
+        let ids = self.tokenizer.encode("\n").ok()?;
+        ids.first().copied().filter(|_| ids.len() == 1)
+    }
+
+    /// Reads tokens; see [`TextModel::feed`].
+    pub fn feed(
+        &mut self,
+        ids: &[u32],
+        rows: Rows,
+        stopped: &dyn Fn() -> bool,
+    ) -> Result<Option<Vec<f32>>, ModelError> {
+        if let ([id], Rows::Last | Rows::Best(_)) = (ids, rows) {
+            return self.next(*id, rows, stopped);
+        }
+        self.rewind(self.held.len());
+        let logits = self.model.feed(ids, rows, stopped)?;
+        if logits.is_some() {
+            self.held.extend(ids);
+        }
+        Ok(logits)
+    }
+
+    /// Reads one token, and with it those that may follow.
+    fn next(
+        &mut self,
+        id: u32,
+        rows: Rows,
+        stopped: &dyn Fn() -> bool,
+    ) -> Result<Option<Vec<f32>>, ModelError> {
+        if let Some(logits) = self.ahead.take(id) {
+            self.held.push(id);
+            return Ok(Some(logits));
+        }
+        self.rewind(self.held.len());
+        let room = self.model.context().saturating_sub(self.held.len() + 2);
+        let guesses = match self.speculate && self.model.exact_in_batches() {
+            true => self.ahead.guess(&self.held, id, room),
+            false => Vec::new(),
+        };
+        let fed = [&[id], guesses.as_slice()].concat();
+        let rows = if guesses.is_empty() { rows } else { Rows::All };
+        let Some(mut logits) = self.model.feed(&fed, rows, stopped)? else {
+            return Ok(None);
+        };
+        let width = logits.len() / fed.len();
+        let later = logits
+            .chunks_exact(width.max(1))
+            .skip(1)
+            .map(<[f32]>::to_vec);
+        self.ahead.note(&guesses, later.collect());
+        logits.truncate(width);
+        self.held.push(id);
+        Ok(Some(logits))
+    }
+
+    /// What was read, to be kept on disk: its tokens, and what the model remembers of them (the
+    /// format is told in `model/transformer/snapshot.rs`). None where that cannot be done.
+    pub fn save(&self) -> Option<(Vec<u32>, Vec<u8>)> {
+        let read = self.held.len();
+        let bytes = self.model.save(0, read, &self.about.sha256)?;
+        Some((self.held.clone(), bytes))
+    }
+
+    /// Puts back what was saved, in place of what is held. After an error nothing is held.
+    pub fn restore(&mut self, ids: &[u32], bytes: &[u8]) -> Result<(), ModelError> {
+        self.forget();
+        self.model.restore(bytes, &self.about.sha256)?;
+        if self.model.len() != ids.len() {
+            self.forget();
+            return Err(ModelError::Snapshot("its tokens are others"));
+        }
+        self.held = ids.to_vec();
+        Ok(())
+    }
+
+    /// Takes over what a branch has read: `tokens` are all that then lie in the cache, or more.
+    pub fn adopt(&mut self, branch: &Branch, tokens: &[u32]) {
+        self.rewind(self.held.len());
+        self.model.adopt(branch);
+        let read = self.model.len().min(tokens.len());
+        self.held = tokens[..read].to_vec();
+    }
+
+    /// DRY's breakers as tokens: a walk over the vocabulary, kept until the strings change.
+    pub fn breakers(&mut self, strings: &[String]) -> Breakers {
+        if let Some((_, breakers)) = self.breakers.as_ref().filter(|(kept, _)| kept == strings) {
+            return breakers.clone();
+        }
+        let tokens =
+            (0..self.tokenizer.len() as u32).map(|id| (id, self.tokenizer.bytes(id).to_vec()));
+        let breakers = Breakers::new(tokens, strings);
+        self.breakers = Some((strings.to_vec(), breakers.clone()));
+        breakers
+    }
+}

@@ -1,0 +1,139 @@
+//! Keys whose escape sequence came in pieces, as it does over slow links and on busy machines: the
+//! terminal's reader then sees Esc and some letters in place of an arrow.
+//!
+//! Nobody types within [`PAUSE`] after Esc, so what follows so soon belongs to it. The sequences are
+//! those of ECMA-48 and xterm's control sequences (ctlseqs, "PC-Style Function Keys").
+
+use crossterm::event::{Event, KeyCode, KeyEvent, KeyModifiers};
+use std::io;
+use std::time::Duration;
+
+/// How long the rest of a sequence may take.
+pub const PAUSE: Duration = Duration::from_millis(25);
+
+/// No key's sequence is longer.
+const LONGEST: usize = 12;
+
+/// What a terminal's event is together with what follows it: `next` waits for [`PAUSE`] at most.
+pub fn whole(
+    first: Event,
+    mut next: impl FnMut() -> io::Result<Option<Event>>,
+) -> io::Result<Vec<Event>> {
+    if first != Event::Key(KeyEvent::from(KeyCode::Esc)) {
+        return Ok(vec![first]);
+    }
+    let Some(second) = next()? else {
+        return Ok(vec![first]);
+    };
+    // A script may press Esc and type on at once: only what begins a sequence is taken for one.
+    if letter(&second) != Some('[') {
+        return Ok(vec![first, second]);
+    }
+    let mut sequence = String::new();
+    while sequence.len() < LONGEST {
+        let Some(event) = next()? else { break };
+        let Some(c) = letter(&event) else {
+            return Ok(vec![event]);
+        };
+        sequence.push(c);
+        if ('@'..='~').contains(&c) {
+            break;
+        }
+    }
+    if sequence.is_empty() {
+        return Ok(vec![first, second]);
+    }
+    // A sequence that is no key was never typed by anybody.
+    Ok(named(&sequence).into_iter().collect())
+}
+
+fn key(code: KeyCode, modifiers: KeyModifiers) -> Event {
+    Event::Key(KeyEvent::new(code, modifiers))
+}
+
+/// The character that an event types.
+fn letter(event: &Event) -> Option<char> {
+    match event {
+        Event::Key(key) if key.modifiers.difference(KeyModifiers::SHIFT).is_empty() => {
+            match key.code {
+                KeyCode::Char(c) => Some(c),
+                _ => None,
+            }
+        }
+        _ => None,
+    }
+}
+
+fn named(sequence: &str) -> Option<Event> {
+    let last = sequence.chars().next_back()?;
+    let numbers = sequence[..sequence.len() - last.len_utf8()].split(';');
+    let numbers: Vec<u8> = numbers.map(|n| n.parse().unwrap_or(1)).collect();
+    let code = match (last, numbers.first()) {
+        ('A', _) => KeyCode::Up,
+        ('B', _) => KeyCode::Down,
+        ('C', _) => KeyCode::Right,
+        ('D', _) => KeyCode::Left,
+        ('H', _) | ('~', Some(1 | 7)) => KeyCode::Home,
+        ('F', _) | ('~', Some(4 | 8)) => KeyCode::End,
+        ('Z', _) => KeyCode::BackTab,
+        ('~', Some(3)) => KeyCode::Delete,
+        ('~', Some(5)) => KeyCode::PageUp,
+        ('~', Some(6)) => KeyCode::PageDown,
+        _ => return None,
+    };
+    let mut modifiers = KeyModifiers::NONE;
+    let held = numbers.get(1).map_or(0, |n| n.saturating_sub(1));
+    for (bit, modifier) in [
+        (1, KeyModifiers::SHIFT),
+        (2, KeyModifiers::ALT),
+        (4, KeyModifiers::CONTROL),
+    ] {
+        modifiers.set(modifier, held & bit != 0);
+    }
+    Some(key(code, modifiers))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn typed(letters: &str) -> Vec<Event> {
+        let escape = Event::Key(KeyEvent::from(KeyCode::Esc));
+        let mut rest = letters
+            .chars()
+            .map(|c| key(KeyCode::Char(c), KeyModifiers::NONE));
+        let mut all = whole(escape, || Ok(rest.next())).unwrap();
+        all.extend(rest);
+        all
+    }
+
+    #[test]
+    fn keys_that_came_in_pieces_are_those_keys() {
+        let none = KeyModifiers::NONE;
+        for (letters, wanted) in [
+            ("[A", key(KeyCode::Up, none)),
+            ("[D", key(KeyCode::Left, none)),
+            ("[1;5A", key(KeyCode::Up, KeyModifiers::CONTROL)),
+            ("[1;3D", key(KeyCode::Left, KeyModifiers::ALT)),
+            ("[5~", key(KeyCode::PageUp, none)),
+        ] {
+            assert_eq!(typed(letters), [wanted], "{letters}");
+        }
+    }
+
+    #[test]
+    fn escape_alone_is_escape_and_what_follows_a_sequence_is_typed() {
+        assert_eq!(typed(""), [Event::Key(KeyEvent::from(KeyCode::Esc))]);
+        assert_eq!(typed("/diff 4 2").len(), 10);
+        assert_eq!(typed("[Ab").len(), 2);
+        assert_eq!(typed("[?997;1n"), [], "a reply is not typed into the story");
+    }
+
+    proptest! {
+        #[test]
+        fn anything_may_follow(letters in "[\\[O0-9;a-zA-Z~é]{0,20}") {
+            prop_assert!(typed(&letters).len() <= letters.chars().count() + 1);
+        }
+    }
+}
