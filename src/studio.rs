@@ -18,6 +18,7 @@ mod outcome;
 mod pictures;
 mod sessions;
 mod settings;
+mod typed;
 mod write;
 
 use crate::engine::{Engine, Stop};
@@ -25,7 +26,7 @@ use crate::store::prompts::Prompts;
 use crate::store::{Journal, Sessions};
 use crate::story::command;
 use crate::story::lore::Missed;
-use crate::story::message::{Recalled, Stats, Warm};
+use crate::story::message::{Recalled, Stats, TextRequest, Warm};
 use crate::story::record::Streamed;
 use crate::story::{
     About, Asked, Author, Command, NodeId, Place, Record, Request, Settings, Story,
@@ -98,6 +99,8 @@ pub struct Studio {
     begins: Option<(NodeId, usize)>,
     /// The writer has been told that the context is nearly full.
     warned: bool,
+    /// What the engine reads in advance, if that was the last that it was asked for.
+    reading: Option<TextRequest>,
     /// Pictures that the engine was asked for.
     awaited: Option<pictures::Awaited>,
     /// Files of a private session's pictures.
@@ -171,6 +174,7 @@ impl Studio {
             recalled: Vec::new(),
             begins: None,
             warned: false,
+            reading: None,
             awaited: None,
             held: BTreeMap::new(),
             any_size: false,
@@ -270,6 +274,14 @@ impl Studio {
     /// Submits what writes no passage; its end is counted.
     fn ask_engine(&mut self, request: Request) {
         self.asked += 1;
+        self.send(request);
+    }
+
+    /// Submits a request; what is read in advance makes room for it.
+    fn send(&mut self, request: Request) {
+        if self.reading.take().is_some() {
+            self.engine.stopper().stop();
+        }
         self.engine.submit(request);
     }
 

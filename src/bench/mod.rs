@@ -5,6 +5,7 @@
 pub mod pictures;
 pub mod sessions;
 mod several;
+pub mod typed;
 
 use crate::engine::Loaded;
 use crate::model::{ModelError, Rows};

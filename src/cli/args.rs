@@ -94,6 +94,16 @@ pub struct Common {
     pub model: Option<String>,
     #[command(flatten)]
     pub on: On,
+    /// A smaller model with the same tokens, which guesses on a CPU what the model will write: the
+    /// words are the same and come sooner; none for none, by default the one that the catalogue
+    /// names [env: ILLUMINE_DRAFT=]
+    #[arg(
+        long,
+        env = "ILLUMINE_DRAFT",
+        hide_env = true,
+        value_name = "NAME|PATH"
+    )]
+    pub draft: Option<String>,
     /// The folder that holds the sessions
     #[arg(long, env = "ILLUMINE_SESSIONS", value_name = "FOLDER", value_hint = ValueHint::DirPath)]
     pub sessions: Option<PathBuf>,

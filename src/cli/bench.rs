@@ -3,7 +3,7 @@
 use super::args::Bench as Args;
 use super::environment::{self, Paths};
 use super::{Exit, Failed, cold, eval, opening, print};
-use illumine::bench::{Spread, Task, several, spread};
+use illumine::bench::{Spread, Task, several, spread, typed};
 use illumine::model::ModelError;
 use serde::Serialize;
 use std::process::Command;
@@ -69,6 +69,14 @@ pub fn run(paths: &Paths, args: &Args) -> Result<Exit, Failed> {
         rows.push(row(task.name(), task.unit(), ours, theirs));
     }
     if args.full {
+        for (story, paused) in [(0, false), (0, true), (4000, false), (4000, true)] {
+            let one = |_| typed::measure(&mut loaded, story, paused);
+            let times: Result<Vec<f64>, _> = (0..args.repeat).map(one).collect();
+            let times = times.map_err(|error| Failed::new(Exit::Engine, error))?;
+            let how = if paused { "after a pause" } else { "at once" };
+            let what = format!("Enter to words, story of {story}, {how}");
+            rows.push(row(what, "ms", times, Vec::new()));
+        }
         let (mut together, mut apart) = (Vec::new(), Vec::new());
         for _ in 0..args.repeat {
             let (one, other) = several(&mut loaded, SEVERAL, args.generate)

@@ -4,6 +4,7 @@
 //! model = "smollm2-135m"
 //! mode = "prose"
 //! system = ""
+//! read_ahead = true
 //! [sampling]
 //! temperature = 0.8
 //! [keys]
@@ -26,6 +27,12 @@ pub fn read(path: &Path) -> Result<Settings, Failed> {
 /// Reads the file's keys.
 pub fn keys(path: &Path) -> Result<Keymap, Failed> {
     keymap(&table(path)?).map_err(|why| wrong(path, &why))
+}
+
+/// Whether the model reads what is typed before it is sent; it does where the file says nothing.
+pub fn read_ahead(path: &Path) -> Result<bool, Failed> {
+    let set = table(path)?.get("read_ahead").and_then(Value::as_bool);
+    Ok(set.unwrap_or(true))
 }
 
 fn table(path: &Path) -> Result<Table, Failed> {
@@ -66,9 +73,10 @@ fn settings(table: &Table) -> Result<Settings, String> {
                     set.map_err(|error| error.to_string())?;
                 }
             }
+            ("read_ahead", Value::Boolean(_)) => {}
             ("keys", Value::Table(_)) => _ = keymap(table)?,
             (other, _) => {
-                let known = "model, mode, system, [sampling] and [keys]";
+                let known = "model, mode, system, read_ahead, [sampling] and [keys]";
                 return Err(format!(
                     "{} is not a setting here; there are {known}",
                     clean_line(other)

@@ -146,6 +146,7 @@ pub fn loader(paths: &Paths, common: &Common) -> Result<ModelLoader, Failed> {
         device: common.on.device,
         threads: threads(common.on.threads),
         kv: common.on.kv,
+        draft: common.draft.clone(),
         weights: weights(paths, common.weights.as_deref()),
     })
 }

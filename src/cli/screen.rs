@@ -39,6 +39,7 @@ pub fn run(paths: &Paths, common: &Common, session: Option<&str>) -> Result<Exit
         graphics: environment::graphics(),
         keys: config::keys(&paths.config)?,
         editor: environment::editor(),
+        read_ahead: config::read_ahead(&paths.config)?,
     };
     let ended = tui::run(studio, events, options);
     let ended = ended.map_err(|error| Failed::new(Exit::Engine, format!("{error:#}")))?;

@@ -39,10 +39,11 @@ pub fn text(
     let status = match read {
         None => Status::Stopped,
         Some(logits) => {
-            let began = Instant::now();
+            let (began, known) = (Instant::now(), loaded.guessed());
             let mut passage = Passage::new(loaded, request, &prompt)?;
             let status = passage.write(loaded, logits, &mut stats, emit, stopped)?;
             stats.decode_ms = ms(began);
+            stats.guessed = loaded.guessed() - known;
             status
         }
     };
@@ -75,6 +76,16 @@ pub fn prefill(
     Ok(logits)
 }
 
+/// Reads a prompt that may be asked for soon: it then begins at once.
+pub fn read_ahead(loaded: &mut Loaded, request: &TextRequest, stopped: Stopped) {
+    if let Ok(prompt) = prompt(loaded, request)
+        && !prompt.ids.is_empty()
+    {
+        let stats = &mut Stats::default();
+        let _ = read(loaded, &prompt, request.node, stats, &|_| true, stopped);
+    }
+}
+
 /// Reads what the cache does not hold yet, in slices.
 fn read(
     loaded: &mut Loaded,
@@ -85,10 +96,15 @@ fn read(
     stopped: Stopped,
 ) -> Result<Option<Vec<f32>>, Failure> {
     let total = prompt.ids.len();
-    // The last token is always read again: its logits are what the passage begins with.
-    stats.reused = loaded.keep_common(&prompt.ids).min(total - 1);
+    // The last token's logits are what the passage begins with: where they are not known any more,
+    // it is read again.
+    let known = loaded.latest(&prompt.ids).map(<[f32]>::to_vec);
+    stats.reused = match known {
+        Some(_) => total,
+        None => loaded.keep_common(&prompt.ids).min(total - 1),
+    };
     loaded.rewind(stats.reused);
-    let mut logits = Vec::new();
+    let mut logits = known.unwrap_or_default();
     let mut done = stats.reused;
     loop {
         let progress = Event::Prefill {
@@ -102,6 +118,7 @@ fn read(
             return Ok(None);
         }
         if done == total {
+            loaded.remember(&logits);
             return Ok(Some(logits));
         }
         let end = (done + SLICE).min(total);

@@ -1,5 +1,6 @@
 //! From a model's name to a model in memory, with its tokenizer, template and cache.
 
+use super::draft::{Draft, same_words};
 use super::draw;
 use super::fetching::watching;
 use super::loaded::Loaded;
@@ -82,6 +83,8 @@ pub struct ModelLoader {
     pub threads: usize,
     /// How keys and values are kept on a CPU.
     pub kv: Kind,
+    /// The model that guesses for another: a name or a path, `none`, or the catalogue's choice.
+    pub draft: Option<String>,
     /// Where the illuminator's weights may be; one alone was named by the user.
     pub weights: Vec<PathBuf>,
 }
@@ -125,7 +128,11 @@ impl Loader for ModelLoader {
             None => Gguf::open(&found.path).map_err(ModelError::from),
         };
         let loaded = gguf.and_then(|gguf| read_open(&found.name, gguf, found.sha256, place));
-        loaded.map_err(|error| LoadError::Failed(error.to_string()))
+        let mut loaded = loaded.map_err(|error| LoadError::Failed(error.to_string()))?;
+        if let Some(wanted) = self.draft_for(&found.name) {
+            self.add_draft(&mut loaded, &wanted, place, progress, stopped)?;
+        }
+        Ok(loaded)
     }
 
     fn encoder(
@@ -151,6 +158,51 @@ impl Loader for ModelLoader {
 }
 
 impl ModelLoader {
+    /// The model that shall guess for this one.
+    fn draft_for(&self, name: &str) -> Option<String> {
+        let usual = || {
+            let entries = self.catalog.entries().iter();
+            let own = entries.filter(|entry| entry.name == name);
+            own.filter_map(|entry| entry.draft.clone()).next()
+        };
+        let wanted = self.draft.clone().or_else(usual);
+        wanted.filter(|wanted| wanted != "none")
+    }
+
+    /// Adds a draft model. One that cannot be had is said, and the model writes without it.
+    fn add_draft(
+        &self,
+        loaded: &mut Loaded,
+        wanted: &str,
+        place: Place,
+        progress: &mut dyn FnMut(&str, u64, Option<u64>),
+        stopped: &dyn Fn() -> bool,
+    ) -> Result<(), LoadError> {
+        if !loaded.model.exact_in_batches() {
+            return Ok(());
+        }
+        let found = match self.find(wanted, progress, stopped) {
+            Err(LoadError::Stopped) => return Err(LoadError::Stopped),
+            Err(LoadError::Failed(why)) => Err(why),
+            Ok(found) => read(&found.name, &found.path, found.sha256, place)
+                .map_err(|error| error.to_string()),
+        };
+        let why = match found {
+            Ok(draft) if same_words(&draft.tokenizer, &loaded.tokenizer) => {
+                loaded.draft = Some(Draft::new(draft.about.name, draft.model));
+                return Ok(());
+            }
+            Ok(_) => "its tokens are others".to_string(),
+            Err(why) => why,
+        };
+        // The catalogue's choice was not asked for.
+        if self.draft.is_some() {
+            let wanted = clean_line(wanted);
+            loaded.about.note = Some(format!("Nothing is drafted by {wanted}: {why}"));
+        }
+        Ok(())
+    }
+
     fn fetch(
         &self,
         entry: &Entry,

@@ -1,5 +1,6 @@
 //! A model in memory and all that belongs to it: tokenizer, template, and what its cache holds.
 
+use super::draft::Draft;
 use super::speculate::Ahead;
 use crate::model::sampler::dry::Breakers;
 use crate::model::template::Template;
@@ -14,7 +15,11 @@ pub struct Loaded {
     pub template: Option<Template>,
     /// The tokens in the KV cache, in order, without those that were guessed.
     held: Vec<u32>,
+    /// The logits after all that is held, while they are known.
+    latest: Vec<f32>,
     ahead: Ahead,
+    /// Guesses where nothing that was read before does.
+    pub draft: Option<Draft>,
     /// Whether tokens are guessed at all.
     pub speculate: bool,
     breakers: Option<(Vec<String>, Breakers)>,
@@ -33,7 +38,9 @@ impl Loaded {
             tokenizer,
             template,
             held: Vec::new(),
+            latest: Vec::new(),
             ahead: Ahead::default(),
+            draft: None,
             speculate: true,
             breakers: None,
         }
@@ -45,8 +52,22 @@ impl Loaded {
         pairs.take_while(|(held, id)| held == id).count()
     }
 
+    /// The logits after these tokens, where they are all that was read last.
+    pub fn latest(&self, ids: &[u32]) -> Option<&[f32]> {
+        let known = !self.latest.is_empty() && self.held == ids;
+        known.then_some(self.latest.as_slice())
+    }
+
+    /// Keeps the logits after what is held.
+    pub fn remember(&mut self, logits: &[f32]) {
+        self.latest = logits.to_vec();
+    }
+
     /// Forgets all but the first `keep` tokens.
     pub fn rewind(&mut self, keep: usize) {
+        if keep < self.held.len() {
+            self.latest.clear();
+        }
         self.ahead.forget();
         self.model.rewind(keep.min(self.held.len()));
         self.held.truncate(self.model.len());
@@ -54,6 +75,11 @@ impl Loaded {
 
     pub fn forget(&mut self) {
         self.rewind(0);
+    }
+
+    /// How many guessed tokens came true so far.
+    pub fn guessed(&self) -> usize {
+        self.ahead.true_ones
     }
 
     /// The token of a line end, which XTC must not take away.
@@ -69,6 +95,7 @@ impl Loaded {
         rows: Rows,
         stopped: &dyn Fn() -> bool,
     ) -> Result<Option<Vec<f32>>, ModelError> {
+        self.latest.clear();
         if let ([id], Rows::Last | Rows::Best(_)) = (ids, rows) {
             return self.next(*id, rows, stopped);
         }
@@ -93,10 +120,7 @@ impl Loaded {
         }
         self.rewind(self.held.len());
         let room = self.model.context().saturating_sub(self.held.len() + 2);
-        let guesses = match self.speculate && self.model.exact_in_batches() {
-            true => self.ahead.guess(&self.held, id, room),
-            false => Vec::new(),
-        };
+        let guesses = self.guess(id, room, stopped)?;
         let fed = [&[id], guesses.as_slice()].concat();
         let rows = if guesses.is_empty() { rows } else { Rows::All };
         let Some(mut logits) = self.model.feed(&fed, rows, stopped)? else {
@@ -111,6 +135,26 @@ impl Loaded {
         logits.truncate(width);
         self.held.push(id);
         Ok(Some(logits))
+    }
+
+    /// What may follow a token that is to be read.
+    fn guess(
+        &mut self,
+        id: u32,
+        room: usize,
+        stopped: &dyn Fn() -> bool,
+    ) -> Result<Vec<u32>, ModelError> {
+        if !self.speculate || !self.model.exact_in_batches() {
+            return Ok(Vec::new());
+        }
+        let stood = self.ahead.guess(&self.held, id, room);
+        match &mut self.draft {
+            Some(draft) if stood.is_empty() => {
+                let read = [&self.held, [id].as_slice()].concat();
+                draft.guess(&read, self.ahead.worth(room), stopped)
+            }
+            _ => Ok(stood),
+        }
     }
 
     /// What was read, to be kept on disk: its tokens, and what the model remembers of them (the
@@ -136,6 +180,7 @@ impl Loaded {
     /// Takes over what a branch has read: `tokens` are all that then lie in the cache, or more.
     pub fn adopt(&mut self, branch: &Branch, tokens: &[u32]) {
         self.rewind(self.held.len());
+        self.latest.clear();
         self.model.adopt(branch);
         let read = self.model.len().min(tokens.len());
         self.held = tokens[..read].to_vec();

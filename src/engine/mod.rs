@@ -1,10 +1,12 @@
 //! The worker thread: requests go in, events come out, nothing is shared but the stop mark.
 //!
 //! Models are made on the worker and never leave it. The engine knows no session, no disk but the
-//! models', and no terminal. Every request is answered by exactly one `Done` or `Failed`.
+//! models', and no terminal. Every request is answered by exactly one `Done` or `Failed`; only what
+//! is read in advance is not.
 
 mod alternatives;
 mod candidates;
+mod draft;
 pub mod draw;
 mod encode;
 mod fetching;
@@ -25,12 +27,12 @@ pub(crate) use candidates::candidates;
 use draw::Artist;
 pub use encode::encode;
 pub use generate::SLICE;
-pub(crate) use generate::text;
+pub(crate) use generate::{read_ahead, text};
 pub use load::{LoadError, Loader, ModelLoader, NoModel, Place, read};
 pub use loaded::Loaded;
 
 use crate::model::encoder::SentenceEncoder;
-use crate::story::message::{Fault, Stats, Warm};
+use crate::story::message::{Fault, Stats, TextRequest, Warm};
 use crate::story::{Event, Request, Status};
 use recall::Recaller;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -150,6 +152,7 @@ fn work<L: Loader>(
             | Request::Alternatives(_)
             | Request::Suggest { .. }
             | Request::Explain(_)
+            | Request::Read(_)
             | Request::Keep
             | Request::Warm(_) => None,
             Request::Text(text) => Some(text.node),
@@ -157,6 +160,10 @@ fn work<L: Loader>(
             Request::Candidates(several) => several.last().map(|text| text.node),
         };
         let stopped = || stop.reached(job);
+        if let Request::Read(text) = &request {
+            worker.read_ahead(text, &stopped);
+            continue;
+        }
         let answer = catch_unwind(AssertUnwindSafe(|| worker.answer(request, &stopped)));
         let last = match answer {
             Ok(Ok((status, stats))) => Event::Done {
@@ -229,11 +236,22 @@ impl<L: Loader> Worker<'_, L> {
                         }
                         Ok((Status::Complete, Stats::default()))
                     }
-                    Request::Load { .. } | Request::Picture(_) => {
+                    Request::Load { .. } | Request::Read(_) | Request::Picture(_) => {
                         Ok((Status::Complete, Stats::default()))
                     }
                 }
             }
+        }
+    }
+
+    /// Reads what may be asked for soon. Whatever goes wrong is told when it is asked for.
+    fn read_ahead(&mut self, text: &TextRequest, stopped: &dyn Fn() -> bool) {
+        let Some(loaded) = self.loaded.as_mut().filter(|_| !stopped()) else {
+            return;
+        };
+        let read = AssertUnwindSafe(|| generate::read_ahead(loaded, text, stopped));
+        if catch_unwind(read).is_err() {
+            self.broke(None);
         }
     }
 

@@ -4,7 +4,8 @@
 //!
 //! **Invariant:** what is written is what would have been written. A guess only decides which
 //! logits are computed early; those of a batch are the same to the bit as those of single tokens,
-//! and the sampler sees each in its turn.
+//! and the sampler sees each in its turn. It is no matter who guesses: where no words stood before,
+//! a draft model may.
 
 use std::collections::VecDeque;
 
@@ -19,6 +20,8 @@ pub struct Ahead {
     read: VecDeque<(u32, Vec<f32>)>,
     /// How many to guess: more as guesses come true.
     bold: usize,
+    /// How many came true in all.
+    pub true_ones: usize,
 }
 
 impl Ahead {
@@ -26,6 +29,7 @@ impl Ahead {
     pub fn take(&mut self, id: u32) -> Option<Vec<f32>> {
         match self.read.pop_front() {
             Some((guess, logits)) if guess == id => {
+                self.true_ones += 1;
                 if self.read.is_empty() {
                     self.bold = (self.bold * 2 + 1).min(MOST);
                 }
@@ -44,6 +48,11 @@ impl Ahead {
         self.read.clear();
     }
 
+    /// How many tokens are worth guessing where there is `room` for so many.
+    pub fn worth(&self, room: usize) -> usize {
+        self.bold.max(1).min(room)
+    }
+
     /// What may follow `held` and `id`, where there is `room` for so many.
     pub fn guess(&self, held: &[u32], id: u32, room: usize) -> Vec<u32> {
         let Some((known, pattern)) = held
@@ -60,7 +69,7 @@ impl Ahead {
                     .is_some_and(|first| known[first..*at] == *pattern)
         };
         let found = (0..known.len()).rev().find(stood);
-        let count = self.bold.max(1).min(room);
+        let count = self.worth(room);
         let next = found.map_or(&[][..], |at| &held[at + 1..]);
         next[..count.min(next.len())].to_vec()
     }

@@ -52,6 +52,8 @@ pub struct Entry {
     pub chat: bool,
     /// The size of GPU, or of free RAM, that it is a good choice for, in GB.
     pub memory_gb: f32,
+    /// A smaller entry with the same tokens, which guesses for it on a CPU.
+    pub draft: Option<String>,
     /// Whether illumine's own tests run it.
     #[serde(default)]
     pub tried: bool,

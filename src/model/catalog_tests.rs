@@ -47,6 +47,28 @@ fn every_family_and_every_size_of_gpu_has_a_model() {
 }
 
 #[test]
+fn a_draft_is_much_smaller_and_asks_for_no_consent() {
+    let catalog = catalog();
+    let drafted = catalog
+        .entries()
+        .iter()
+        .filter(|entry| entry.draft.is_some());
+    for entry in drafted {
+        let draft = catalog.find(entry.draft.as_deref().unwrap()).unwrap();
+        assert!(
+            draft.bytes.unwrap() * 3 < entry.bytes.unwrap(),
+            "{}",
+            entry.name
+        );
+        assert!(
+            !draft.must_accept && draft.draft.is_none(),
+            "{}",
+            entry.name
+        );
+    }
+}
+
+#[test]
 fn only_what_tests_run_is_called_tried_and_pinned_files_have_a_pinned_revision() {
     for entry in catalog().entries() {
         let packaged = entry

@@ -21,6 +21,9 @@ pub enum Request {
     /// Write words that are no passage: the writer's own next line, as it could be, after these
     /// words of it.
     Suggest { ask: TextRequest, begun: String },
+    /// Read this already, since it may be asked for soon. The one request that is not answered: the
+    /// next one may stop it, and nothing is lost then.
+    Read(TextRequest),
     /// Tell what would be read, part by part.
     Explain(TextRequest),
     /// Give out what was read of the story, so that it need not be read again another day.
@@ -117,7 +120,8 @@ pub enum Overflow {
     Refuse,
 }
 
-/// News from the engine. Every request is answered by exactly one `Done` or `Failed`.
+/// News from the engine. Every request but [`Request::Read`] is answered by exactly one `Done` or
+/// `Failed`.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Event {
     /// A model is being fetched or read: bytes.
@@ -299,6 +303,8 @@ pub struct Stats {
     pub begins: Option<(NodeId, usize)>,
     pub prefill_ms: f64,
     pub new_tokens: usize,
+    /// Of those, how many were guessed and read along with the one before.
+    pub guessed: usize,
     pub decode_ms: f64,
     #[serde(skip)]
     pub prompt_ids: Vec<u32>,

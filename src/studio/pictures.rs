@@ -172,7 +172,7 @@ impl Studio {
         if self.work == Work::Nothing {
             self.work = Work::Drawing { done: 0, total: 0 };
         }
-        self.engine.submit(Request::Picture(Box::new(request)));
+        self.send(Request::Picture(Box::new(request)));
         Ok(Outcome::Asked)
     }
 

@@ -3,12 +3,13 @@
 use super::{Afterwards, Outcome, Refusal, Studio, Work, cannot, derive};
 use crate::story::command::{Choice, Reach};
 use crate::story::context::{Beside, Context, build, joint};
-use crate::story::lore::{Fired, Scanned, Why};
+use crate::story::lore::{Fired, Missed, Scanned, Why};
 use crate::story::message::{Goal, Overflow, Recall, TextRequest, Unnamed};
 use crate::story::record::{Ended, Head, Move};
 use crate::story::untrusted::{clean, clean_line};
 use crate::story::{
-    Author, Maker, Mode, Node, NodeId, Place, Provenance, Record, Request, Status, edit, places,
+    Author, Maker, Mode, Node, NodeId, Passage, Place, Provenance, Record, Request, Status, edit,
+    places,
 };
 
 /// What is asked of one passage alone.
@@ -166,30 +167,6 @@ impl Studio {
         self.record(records)
     }
 
-    /// Has the model write the writer's next line, which is no part of the story until it is sent.
-    pub(super) fn impersonate(&mut self, begun: &str) -> Result<Outcome, Refusal> {
-        let place = Place::after(self.story.head());
-        if self.story.head().is_none() && begun.trim().is_empty() {
-            return Err(cannot("The story is empty; write its first line"));
-        }
-        let begun = clean(begun).into_owned();
-        let reach = match self.settings.mode {
-            Mode::Prose => Reach::Sentence,
-            Mode::Chat => Reach::Set,
-        };
-        let ask = Ask { reach, ..healing() };
-        let mut ask = self.question(place, ask, derive(self.setup.entropy, self.story.next_id()));
-        let gap = if self.settings.mode == Mode::Prose {
-            joint(&self.story, &begun)
-        } else {
-            ""
-        };
-        ask.context.speak(&format!("{gap}{begun}"));
-        self.work = Work::Writing;
-        self.ask_engine(Request::Suggest { ask, begun });
-        Ok(Outcome::Asked)
-    }
-
     pub(super) fn choose(&mut self, choice: &Choice) -> Result<Outcome, Refusal> {
         let ask = Ask {
             begin: vec![choice.id],
@@ -234,7 +211,7 @@ impl Studio {
         if self.work == Work::Nothing {
             self.work = Work::Writing;
         }
-        self.engine.submit(request);
+        self.send(request);
         Ok(())
     }
 
@@ -242,7 +219,9 @@ impl Studio {
     fn passage(&mut self, id: NodeId, place: Place, ask: &Ask) -> (Node, TextRequest) {
         let base = self.settings.sampling.seed.unwrap_or(self.setup.entropy);
         let seed = ask.seed.unwrap_or_else(|| derive(base, id));
-        let (request, lore) = self.ask(id, place, ask, seed);
+        let path = self.story.path_at(place);
+        let (request, lore, missed) = self.ask(id, &path, ask, seed);
+        self.missed = missed;
         let maker = self.about.as_ref().map_or(Maker::default(), maker);
         let how = Provenance {
             maker,
@@ -271,24 +250,26 @@ impl Studio {
     }
 
     /// A request about a place that writes no passage.
-    pub(super) fn question(&mut self, place: Place, ask: Ask, seed: u64) -> TextRequest {
+    pub(super) fn question(&self, place: Place, ask: Ask, seed: u64) -> TextRequest {
         let id = self.story.next_id();
-        self.ask(id, place, &ask, seed).0
+        self.ask(id, &self.story.path_at(place), &ask, seed).0
     }
 
-    fn ask(
-        &mut self,
+    /// What the engine needs for a passage after the last of `path`, the lore that the story named,
+    /// and that which a rule kept out.
+    pub(super) fn ask(
+        &self,
         node: NodeId,
-        place: Place,
+        path: &[Passage],
         ask: &Ask,
         seed: u64,
-    ) -> (TextRequest, Vec<Fired>) {
+    ) -> (TextRequest, Vec<Fired>, Vec<Missed>) {
         let mut sampling = self.settings.sampling.clone();
         let goal = goal(&mut sampling, &ask.reach);
         if let Some(first) = ask.after.as_deref().and_then(first_words) {
             sampling.stop.push(first);
         }
-        let (context, lore, unnamed) = self.context(place, ask, seed);
+        let (context, lore, unnamed, missed) = self.context(path, ask, seed);
         let most = sampling.recall as usize;
         let recall = Recall {
             most,
@@ -306,24 +287,23 @@ impl Studio {
             recall: (most > 0 && !ask.aside).then_some(recall),
             sampling,
         };
-        (request, lore)
+        (request, lore, missed)
     }
 
-    /// What the model reads for a passage at a place, the lore that the story named, and that which
-    /// it did not.
+    /// What the model reads for a passage after the last of `path`, the lore that the story named,
+    /// that which it did not, and that which a rule kept out.
     fn context(
-        &mut self,
-        place: Place,
+        &self,
+        path: &[Passage],
         ask: &Ask,
         seed: u64,
-    ) -> (Context, Vec<Fired>, Vec<Unnamed>) {
-        let path = self.story.path_at(place);
+    ) -> (Context, Vec<Fired>, Vec<Unnamed>, Vec<Missed>) {
         let frame = self.story.frame();
         let Scanned {
             fires,
             missed,
             unnamed,
-        } = self.scanned(&path, seed);
+        } = self.scanned(path, seed);
         let macros = frame.character.as_ref().map(|it| it.macros(seed));
         let unnamed = unnamed.iter().map(|(book, entry)| Unnamed {
             title: clean_line(entry.title()),
@@ -349,9 +329,8 @@ impl Studio {
             summary: summary.map(|node| node.text.trim()).filter(|_| !ask.aside),
             after: ask.after.as_deref(),
         };
-        let context = build(&self.settings, frame, &path, &beside);
-        self.missed = missed;
-        (context, fired, unnamed)
+        let context = build(&self.settings, frame, path, &beside);
+        (context, fired, unnamed, missed)
     }
 }
 

@@ -25,6 +25,8 @@ use std::time::Duration;
 
 /// How long the second Ctrl+C may take.
 pub(super) const AGAIN: Duration = Duration::from_secs(1);
+/// How long the writer must pause for the model to read what is typed.
+const QUIET: Duration = Duration::from_millis(60);
 
 pub struct App {
     pub studio: Studio,
@@ -42,6 +44,9 @@ pub struct App {
     pub(super) editor: Option<Editor>,
     keys: Keymap,
     models: Vec<String>,
+    /// Whether what is typed is read before it is sent, and when that is next due.
+    read_ahead: bool,
+    due: Option<Duration>,
     pub(super) history: History,
     /// The time since the program began, as the loop last said.
     pub(super) now: Duration,
@@ -81,6 +86,8 @@ impl App {
             editor: options.editor,
             keys: options.keys,
             models: options.models,
+            read_ahead: options.read_ahead,
+            due: None,
             history: History::new(options.history),
             now: Duration::ZERO,
             interrupted: None,
@@ -99,22 +106,33 @@ impl App {
     /// The loop says what time it is. True when that changes the screen.
     pub fn tick(&mut self, now: Duration) -> bool {
         self.now = now;
-        let over = self.wakes_at().is_some_and(|at| at <= now);
+        if self.due.take_if(|due| *due <= now).is_some() && self.editing.is_none() {
+            self.studio.read_ahead(self.input.text());
+        }
+        let until = self.message.as_ref().and_then(|message| message.until);
+        let over = until.is_some_and(|at| at <= now);
         if over {
             self.message = None;
         }
         over
     }
 
-    /// When the screen changes though nothing happens.
+    /// When something is to be done though nothing happens.
     pub fn wakes_at(&self) -> Option<Duration> {
-        self.message.as_ref().and_then(|message| message.until)
+        let over = self.message.as_ref().and_then(|message| message.until);
+        [over, self.due].into_iter().flatten().min()
+    }
+
+    /// What stands in the line now, or in the story, is read once the writer pauses.
+    fn changed(&mut self) {
+        self.due = self.read_ahead.then(|| self.now + QUIET);
     }
 
     pub fn key(&mut self, event: KeyEvent) {
         if event.kind == KeyEventKind::Release {
             return;
         }
+        self.changed();
         let action = self.keys.find(&event, self.input.is_empty());
         if self.overlay.is_some() && self.overlay_key(&event, action) {
             return;
@@ -128,6 +146,7 @@ impl App {
 
     /// Pasted text is one input, however many lines it has.
     pub fn paste(&mut self, text: &str) {
+        self.changed();
         self.overlay = None;
         let text = text.replace("\r\n", "\n").replace('\r', "\n");
         self.insert(&clean(&text));
@@ -135,6 +154,7 @@ impl App {
 
     /// Takes the engine's news. Call [`App::flush`] once all that waited has been taken.
     pub fn absorb(&mut self, event: Event) {
+        self.changed();
         self.meter.absorb(&event, self.now);
         if matches!(&event, Event::Done { .. } | Event::Failed { .. }) {
             self.stopping = false;

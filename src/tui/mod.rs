@@ -79,6 +79,8 @@ pub struct Options {
     pub keys: keymap::Keymap,
     /// The writer's editor, as a shell would run it.
     pub editor: Option<Editor>,
+    /// Whether the model reads what is typed before it is sent.
+    pub read_ahead: bool,
 }
 
 /// How it ended, for main.

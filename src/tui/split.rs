@@ -19,6 +19,11 @@ pub fn whole(
     first: Event,
     mut next: impl FnMut() -> io::Result<Option<Event>>,
 ) -> io::Result<Vec<Event>> {
+    if first == key(KeyCode::Char('/'), KeyModifiers::ALT) {
+        // Esc and the beginning of a command, come at once.
+        let slash = key(KeyCode::Char('/'), KeyModifiers::NONE);
+        return Ok(vec![Event::Key(KeyEvent::from(KeyCode::Esc)), slash]);
+    }
     if first != Event::Key(KeyEvent::from(KeyCode::Esc)) {
         return Ok(vec![first]);
     }
@@ -128,6 +133,14 @@ mod tests {
         assert_eq!(typed("/diff 4 2").len(), 10);
         assert_eq!(typed("[Ab").len(), 2);
         assert_eq!(typed("[?997;1n"), [], "a reply is not typed into the story");
+    }
+
+    #[test]
+    fn escape_and_a_command_that_come_at_once_are_both() {
+        let both = key(KeyCode::Char('/'), KeyModifiers::ALT);
+        let all = whole(both, || Ok(None)).unwrap();
+        let escape = Event::Key(KeyEvent::from(KeyCode::Esc));
+        assert_eq!(all, [escape, key(KeyCode::Char('/'), KeyModifiers::NONE)]);
     }
 
     proptest! {

@@ -1,7 +1,7 @@
 //! The engine with the real model: requests down, events up, and what the KV cache spares.
 
 use crate::support::gguf::{SHORT, short_context};
-use crate::support::model_path;
+use crate::support::{Home, model_path};
 use illumine::engine::{Engine, ModelLoader, SLICE};
 use illumine::model::Tokenizer;
 use illumine::model::catalog::Catalog;
@@ -37,6 +37,11 @@ struct Answer {
 }
 
 fn start() -> (Engine, Receiver<Event>) {
+    start_with(None)
+}
+
+/// With a model that guesses.
+fn start_with(draft: Option<&Path>) -> (Engine, Receiver<Event>) {
     let root = Path::new(env!("CARGO_TARGET_TMPDIR")).join("models");
     let hub = HubSettings::from_variables(|_| None, &root);
     let store = ModelStore {
@@ -49,6 +54,7 @@ fn start() -> (Engine, Receiver<Event>) {
         device: Choice::Cpu,
         threads: 2,
         kv: kv::Kind::default(),
+        draft: draft.map(|path| path.display().to_string()),
         weights: Vec::new(),
     };
     let (sender, events) = channel();
@@ -69,7 +75,11 @@ fn next(events: &Receiver<Event>) -> Event {
 
 impl Desk {
     fn with(model: &Path) -> Desk {
-        let (engine, events) = start();
+        Desk::drafted(model, None)
+    }
+
+    fn drafted(model: &Path, draft: Option<&Path>) -> Desk {
+        let (engine, events) = start_with(draft);
         engine.submit(load(model));
         let about = loop {
             match next(&events) {
@@ -220,6 +230,74 @@ fn the_next_line_costs_only_its_own_tokens() {
     // Going back and trying again reads nothing twice but the last token.
     let again = desk.answered(prose(3, &story, 2));
     assert_eq!(again.stats.reused, again.stats.prompt_tokens - 1);
+}
+
+#[test]
+fn what_was_read_in_advance_is_written_on_from_at_once_and_in_the_same_words() {
+    let desk = Desk::new();
+    let alone = desk.answered(prose(1, "The keeper lit the lamp, and the gulls", 12));
+    let desk = Desk::new();
+    // As it is typed; what is taken back is no matter.
+    for typed in [
+        "The keeper",
+        "The keeper lit a",
+        "The keeper lit the lamp, and the gulls",
+    ] {
+        desk.engine.submit(Request::Read(prose(1, typed, 12)));
+    }
+    let answer = desk.answered(prose(1, "The keeper lit the lamp, and the gulls", 12));
+    assert_eq!(answer.ids, alone.ids);
+    assert_eq!(answer.stats.reused, answer.stats.prompt_tokens);
+    // One that is stopped half-way does no harm either.
+    let long = story(&desk, 2000);
+    desk.engine.submit(Request::Read(prose(2, &long, 12)));
+    desk.engine.stopper().stop();
+    let answer = desk.answered(prose(2, "The keeper lit the lamp, and the gulls", 12));
+    assert_eq!(answer.ids, alone.ids);
+}
+
+#[test]
+fn a_draft_model_guesses_and_changes_no_word() {
+    let (plain, drafted) = (
+        Desk::new(),
+        Desk::drafted(&model_path(), Some(&model_path())),
+    );
+    for temperature in [0.0, 1.0] {
+        let asked = || {
+            let mut asked = prose(1, "The keeper lit the lamp, and the gulls", 60);
+            asked.sampling.temperature = temperature;
+            asked
+        };
+        let (one, other) = (plain.answered(asked()), drafted.answered(asked()));
+        assert_eq!(one.ids, other.ids, "at {temperature}");
+        assert!(
+            other.stats.guessed > one.stats.guessed + 5,
+            "{:?}",
+            other.stats
+        );
+    }
+}
+
+#[test]
+fn a_draft_with_other_tokens_or_none_is_said_and_the_model_writes() {
+    let home = Home::new();
+    let mut bytes = std::fs::read(model_path()).unwrap();
+    let word = b"lighthouse";
+    let at = bytes.windows(word.len()).position(|it| it == word).unwrap();
+    bytes[at] = b'L';
+    let other = home.file("other.gguf", &bytes);
+    for (draft, why) in [
+        (other, "its tokens are others"),
+        (home.path().join("nowhere.gguf"), "nowhere.gguf"),
+    ] {
+        let desk = Desk::drafted(&model_path(), Some(&draft));
+        let note = desk.about.note.clone().unwrap_or_default();
+        assert!(
+            note.starts_with("Nothing is drafted by") && note.contains(why),
+            "{note}"
+        );
+        assert_eq!(desk.answered(prose(1, "The keeper", 4)).ids.len(), 4);
+    }
 }
 
 #[test]

@@ -1,0 +1,70 @@
+//! What the engine is asked about a line that the writer has not sent: to end it, and to read it
+//! already. Nothing of it is in the story.
+
+use super::write::{Ask, healing};
+use super::{Outcome, Refusal, Studio, Work, cannot, derive};
+use crate::story::command::Reach;
+use crate::story::context::joint;
+use crate::story::untrusted::clean;
+use crate::story::{Mode, Node, Passage, Place, Request};
+
+impl Studio {
+    /// Has the model write the writer's next line, which is no part of the story until it is sent.
+    pub(super) fn impersonate(&mut self, begun: &str) -> Result<Outcome, Refusal> {
+        let place = Place::after(self.story.head());
+        if self.story.head().is_none() && begun.trim().is_empty() {
+            return Err(cannot("The story is empty; write its first line"));
+        }
+        let begun = clean(begun).into_owned();
+        let reach = match self.settings.mode {
+            Mode::Prose => Reach::Sentence,
+            Mode::Chat => Reach::Set,
+        };
+        let ask = Ask { reach, ..healing() };
+        let mut ask = self.question(place, ask, derive(self.setup.entropy, self.story.next_id()));
+        let gap = if self.settings.mode == Mode::Prose {
+            joint(&self.story, &begun)
+        } else {
+            ""
+        };
+        ask.context.speak(&format!("{gap}{begun}"));
+        self.work = Work::Writing;
+        self.ask_engine(Request::Suggest { ask, begun });
+        Ok(Outcome::Asked)
+    }
+
+    /// Has the engine read, while nothing else is to be done, what the story would be with this line:
+    /// the model then goes on at once when it is sent, however long the story is.
+    pub fn read_ahead(&mut self, typed: &str) {
+        if self.busy()
+            || self.asked > 0
+            || self.about.is_none()
+            || self.settings.sampling.recall > 0
+        {
+            return;
+        }
+        // A command is no part of the story; it goes on from what is there, as a rule.
+        let typed = clean(if typed.starts_with('/') { "" } else { typed });
+        let turn = self.settings.mode == Mode::Chat;
+        let gap = if turn { "" } else { joint(&self.story, &typed) };
+        let (id, mut path) = (self.story.next_id(), self.story.path());
+        let words = Node {
+            id,
+            text: format!("{gap}{typed}"),
+            turn,
+            ..Node::default()
+        };
+        if !typed.trim().is_empty() {
+            path.push(Passage::whole(&words));
+        }
+        if path.is_empty() {
+            return;
+        }
+        let seed = derive(self.setup.entropy, id);
+        let request = self.ask(id, &path, &healing(), seed).0;
+        if self.reading.as_ref() != Some(&request) {
+            self.send(Request::Read(request.clone()));
+            self.reading = Some(request);
+        }
+    }
+}
