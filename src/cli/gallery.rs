@@ -5,14 +5,13 @@ use super::draw;
 use super::environment::{self, Paths};
 use super::models::watched;
 use super::page::Meter;
-use super::{Exit, Failed, print};
+use super::{Exit, Failed, pictures, print};
 use illumine::bench::pictures::{Compared, Extent, PicturesError, Report, measure};
 use illumine::model::features::Extractor;
 use illumine::model::gan::sampling::Sampling;
-use illumine::train::data::file::Pictures;
 
 pub fn run(paths: &Paths, args: &Args) -> Result<Exit, Failed> {
-    let pictures = Pictures::read(&args.data).map_err(|why| Failed::new(Exit::Usage, why))?;
+    let (pictures, _) = pictures::read(&args.data)?;
     let model = |why: &dyn std::fmt::Display| Failed::new(Exit::Model, why);
     let artist = draw::load(paths, args.weights.as_deref(), args.offline, &args.on)?;
     let catalog = environment::catalog()?;

@@ -14,6 +14,7 @@ mod inline;
 mod models;
 mod opening;
 mod page;
+mod pictures;
 mod prompts;
 mod repl;
 mod screen;

@@ -22,9 +22,10 @@ pub fn run(paths: &Paths, what: &Args) -> Result<Exit, Failed> {
         Args::Export {
             run,
             data,
+            from,
             out,
             offline,
-        } => training::export(paths, run, data, out, *offline),
+        } => training::export(paths, run, (data, from.as_deref()), out, *offline),
     }
 }
 
@@ -50,16 +51,21 @@ fn data(out: &Path, size: u32, archives: &Path, json: bool) -> Result<Exit, Fail
     }
 }
 
-fn failed(error: DataError) -> Failed {
+pub fn failed(error: DataError) -> Failed {
     let exit = match error {
         DataError::Stopped => Exit::Interrupted,
         DataError::Disk(..) => Exit::Session,
+        DataError::NoData(..)
+        | DataError::Table(..)
+        | DataError::NoPictures(_)
+        | DataError::Few(..)
+        | DataError::Many(..) => Exit::Usage,
         _ => Exit::Model,
     };
     Failed::new(exit, error)
 }
 
-fn held(pictures: &Pictures, part: Part) -> usize {
+pub fn held(pictures: &Pictures, part: Part) -> usize {
     pictures.part.iter().filter(|own| **own == part).count()
 }
 

@@ -4,7 +4,7 @@ use super::args::Gan as Args;
 use super::environment::{self, Paths};
 use super::models::watched;
 use super::page::Meter;
-use super::{Exit, Failed, complain, note, print};
+use super::{Exit, Failed, complain, note, pictures, print};
 use illumine::model::device;
 use illumine::model::encoder::SentenceEncoder;
 use illumine::store::picture;
@@ -22,7 +22,17 @@ use std::time::{Duration, Instant};
 const OFTEN: Duration = Duration::from_secs(10);
 
 pub fn train(paths: &Paths, args: &Args) -> Result<Exit, Failed> {
-    let (pictures, digest) = pictures(&args.data)?;
+    if let Some(threads) = args.on.threads {
+        // Candle computes on rayon's own pool; it can be sized once, before anything uses it.
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(usize::from(threads));
+        pool.build_global().map_err(|why| {
+            Failed::new(
+                Exit::Usage,
+                format!("{threads} threads cannot be had: {why}"),
+            )
+        })?;
+    }
+    let (pictures, digest) = pictures::read(&args.data)?;
     let embeddings = embedded(paths, &pictures, &args.run, args.on.device, args.offline)?;
     let job = Job {
         phase: args.phase.clone(),
@@ -44,16 +54,6 @@ pub fn train(paths: &Paths, args: &Args) -> Result<Exit, Failed> {
             ..Means::default()
         },
     };
-    if let Some(threads) = args.on.threads {
-        // Candle computes on rayon's own pool; it can be sized once, and nothing has used it yet.
-        let pool = rayon::ThreadPoolBuilder::new().num_threads(usize::from(threads));
-        pool.build_global().map_err(|why| {
-            Failed::new(
-                Exit::Usage,
-                format!("{threads} threads cannot be had: {why}"),
-            )
-        })?;
-    }
     let mut teller = Teller::new(args);
     let end = run_job(&job, &pictures, &digest, &embeddings, &mut |news| {
         teller.tell(news)
@@ -64,29 +64,21 @@ pub fn train(paths: &Paths, args: &Args) -> Result<Exit, Failed> {
     }
 }
 
+/// `from`: the weights that the run began with.
 pub fn export(
     paths: &Paths,
     run: &Path,
-    data: &Path,
+    (data, from): (&Path, Option<&Path>),
     out: &Path,
     offline: bool,
 ) -> Result<Exit, Failed> {
-    let (pictures, _) = pictures(data)?;
+    let (pictures, _) = pictures::read(data)?;
     let embeddings = embedded(paths, &pictures, run, device::Choice::Cpu, offline)?;
-    exports::export(run, out, &pictures, &embeddings).map_err(failed)?;
+    exports::export(run, out, &pictures, &embeddings, from).map_err(failed)?;
     print(&format!(
         "{} holds a set of weights that draws\n",
         out.display()
     ))
-}
-
-/// The data set, and its SHA-256.
-fn pictures(path: &Path) -> Result<(Pictures, String), Failed> {
-    let pictures = Pictures::read(path).map_err(|why| Failed::new(Exit::Usage, why))?;
-    let bytes = pictures
-        .to_bytes()
-        .map_err(|why| Failed::new(Exit::Usage, why))?;
-    Ok((pictures, sha256(&bytes)))
 }
 
 /// The embeddings of all captions; kept in the run's folder, since there are tens of thousands.

@@ -1,6 +1,7 @@
 //! What the networks are shown: pictures as numbers, with words, style and flip.
 
 use super::data::file::Pictures;
+use super::data::sets::SETS;
 use super::data::split::Part;
 use super::data::words::with_tone;
 use super::variables::noise;
@@ -217,7 +218,9 @@ fn weight(pictures: &Pictures, at: usize) -> f64 {
     if pictures.part[at] != Part::Train {
         return 0.0;
     }
-    let ink = pictures.styles[pictures.style[at] as usize] == "ink";
+    // The shipped set's name for silhouettes; a folder of one's own may mean another thing by it.
+    let shipped = SETS.iter().map(|set| set.style).eq(&pictures.styles);
+    let ink = shipped && pictures.styles[pictures.style[at] as usize] == "ink";
     let toned = pictures.tone[at] > 0;
     (if ink { INK } else { 1.0 }) * (if toned { TONED } else { 1.0 })
 }

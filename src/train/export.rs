@@ -6,11 +6,12 @@ use super::checkpoint::{self, Parts, State};
 use super::data::file::Pictures;
 use super::data::split::Part;
 use super::run::checkpoint_of;
+use super::start::Start;
 use super::variables::Tensors;
 use crate::model::gan::config::Config;
 use candle_core::{DType, Device, Tensor};
 use safetensors::serialize_to_file;
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::Path;
 
 /// Reads a phase's checkpoint, which must be there.
@@ -29,30 +30,61 @@ pub fn mean(parts: &mut Parts, name: &str) -> Result<Tensors, TrainError> {
     parts.remove(&format!("{name}.mean")).ok_or_else(missing)
 }
 
-/// Writes the five files of a set of weights. `embeddings` are those of [`captions`], each of
-/// length one, one after the other.
+/// Writes the five files of a set of weights: what the run has trained, and the rest from the
+/// weights that it began with. `embeddings` are those of [`captions`], each of length one, one
+/// after the other.
 pub fn export(
     run: &Path,
     out: &Path,
     pictures: &Pictures,
     embeddings: &[f32],
+    from: Option<&Path>,
 ) -> Result<(), TrainError> {
     let device = &Device::Cpu;
-    let (state, mut first) = finished(run, "reconstruct", device)?;
-    let (_, mut second) = finished(run, "tokens", device)?;
-    let painted = checkpoint::read(&checkpoint_of(run, "paint"), device)?;
-    let generator = match painted {
-        Some((_, mut third)) => mean(&mut third, "generator")?,
-        None => mean(&mut first, "generator")?,
+    let start = from.map(|folder| Start::read(folder, &pictures.styles));
+    let start = start.transpose()?;
+    let mut configs: Vec<Config> = Vec::new();
+    let mut trained = |phase: &'static str| {
+        let path = checkpoint_of(run, phase);
+        let found = checkpoint::read(&path, device)?;
+        let config = found.as_ref().map(|(state, _)| state.config.clone());
+        let own = configs
+            .first()
+            .or(start.as_ref().map(|start| &start.config));
+        if own
+            .zip(config.as_ref())
+            .is_some_and(|(own, config)| own != config)
+        {
+            return Err(TrainError::Other(path, "size of model or --from"));
+        }
+        configs.extend(config);
+        Ok(found.map(|(_, parts)| parts))
+    };
+    let mut first = trained("reconstruct")?;
+    let mut second = trained("tokens")?;
+    let mut third = trained("paint")?;
+    let part = |phase: &'static str, from: &mut [&mut Option<Parts>], name: &str| {
+        let found = from.iter_mut().find_map(|parts| parts.as_mut());
+        match (found, &start) {
+            (Some(parts), _) => mean(parts, name),
+            (None, Some(start)) => start.tensors(name, device),
+            (None, None) => Err(TrainError::Before(checkpoint_of(run, phase), phase)),
+        }
+    };
+    let generator = part("reconstruct", &mut [&mut third, &mut first], "generator")?;
+    let encoder = part("reconstruct", &mut [&mut first], "encoder")?;
+    let tokens = part("tokens", &mut [&mut second], "tokens")?;
+    let Some(config) = configs.pop() else {
+        return Err(TrainError::Before(checkpoint_of(run, "tokens"), "tokens"));
     };
     let disk = |why: std::io::Error| TrainError::Disk(out.into(), why.to_string());
     std::fs::create_dir_all(out).map_err(disk)?;
-    let config = serde_json::to_string(&state.config).unwrap_or_default();
-    std::fs::write(out.join("config.json"), config).map_err(disk)?;
+    let json = serde_json::to_string(&config).unwrap_or_default();
+    std::fs::write(out.join("config.json"), json).map_err(disk)?;
     network(out, "generator", generator)?;
-    network(out, "encoder", mean(&mut first, "encoder")?)?;
-    network(out, "tokens", mean(&mut second, "tokens")?)?;
-    concepts(out, pictures, embeddings, &state.config)
+    network(out, "encoder", encoder)?;
+    network(out, "tokens", tokens)?;
+    concepts(out, pictures, embeddings, &config)
 }
 
 fn network(out: &Path, name: &str, tensors: Tensors) -> Result<(), TrainError> {
@@ -90,26 +122,31 @@ fn concepts(
     let width = config.text;
     let mut rows = Vec::new();
     let mut owners: Vec<u32> = Vec::new();
-    let mut labels = Vec::new();
+    let mut labels: Vec<String> = Vec::new();
+    let mut places: BTreeMap<&str, u32> = BTreeMap::new();
+    let rows_of = all
+        .iter()
+        .enumerate()
+        .rev()
+        .map(|(at, caption)| (caption, at));
+    let rows_of: BTreeMap<&String, usize> = rows_of.collect();
     for concept in &trained {
         let concept = &pictures.concepts[*concept as usize];
         let plain = concept
             .label
             .strip_prefix("person ")
             .unwrap_or(&concept.label);
-        for caption in concept
-            .captions
-            .iter()
-            .filter(|caption| stands_alone(caption, plain))
-        {
-            let place = all
-                .iter()
-                .position(|other| other == caption)
-                .unwrap_or_default();
+        // Pictures of one's own may have a label in common and other words beside it.
+        let owner = *places.entry(&concept.label).or_insert_with(|| {
+            labels.push(concept.label.clone());
+            labels.len() as u32 - 1
+        });
+        let captions = concept.captions.iter();
+        for caption in captions.filter(|caption| stands_alone(caption, plain)) {
+            let place = rows_of.get(&caption).copied().unwrap_or_default();
             rows.extend_from_slice(&embeddings[place * width..][..width]);
-            owners.push(labels.len() as u32);
+            owners.push(owner);
         }
-        labels.push(concept.label.clone());
     }
     let count = owners.len();
     let table = Tensor::from_vec(rows, (count, width), &Device::Cpu)?.to_dtype(DType::F16)?;

@@ -2,18 +2,20 @@
 
 use super::TrainError;
 use super::batches::Batches;
-use super::checkpoint::State;
+use super::checkpoint::{self, Parts, State};
 use super::data::file::Pictures;
 use super::export::{finished, mean};
 use super::paint::{Means, Paint};
 use super::reconstruct::Reconstruct;
-use super::run::{End, News, Phase, Plan, run};
+use super::run::{End, News, Phase, Plan, checkpoint_of, run};
+use super::start::Start;
 use super::tokens::Tokens;
 use super::variables::Tensors;
 use crate::model::device;
+use crate::model::encoder::WIDTH;
 use crate::model::gan::config::Config;
 use candle_core::{Device, Tensor};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 /// What is to be trained, and how.
 #[derive(Clone, Debug)]
@@ -24,7 +26,7 @@ pub struct Job {
     pub run: PathBuf,
     /// A small model instead of the one that ships.
     pub small: bool,
-    /// A folder of weights to begin with.
+    /// A folder of weights to begin with, where the run has nothing of its own.
     pub from: Option<PathBuf>,
     pub device: device::Choice,
     pub seed: u64,
@@ -50,9 +52,21 @@ pub fn train(
     watch: &mut dyn FnMut(News) -> bool,
 ) -> Result<End, TrainError> {
     let device = device::open(job.device).map_err(|why| TrainError::Compute(why.to_string()))?;
-    let config = config(job, pictures, embeddings)?;
+    let start = job.from.as_deref();
+    let start = start.map(|folder| Start::read(folder, &pictures.styles));
+    let start = start.transpose()?;
+    let before = before(job, start.as_ref(), &device)?;
+    let config = match (&before, &start) {
+        (Some((state, _)), _) => state.config.clone(),
+        (None, Some(start)) => start.config.clone(),
+        (None, None) => new_config(job.small, pictures, embeddings),
+    };
     if pictures.size as usize != config.size {
         return Err(TrainError::Size(pictures.size, config.size));
+    }
+    let begun = checkpoint_of(&job.run, &job.phase).is_file();
+    if let Some(words) = start.as_ref().filter(|_| !begun).and_then(Start::words) {
+        watch(News::Warning(&words));
     }
     let rows = embeddings.chunks(config.text).map(|row| config.centre(row));
     let centred: Vec<f32> = rows.flatten().collect();
@@ -75,32 +89,36 @@ pub fn train(
         keep: job.keep,
         sheets: job.sheets,
     };
-    let mut phase = phase(job, &batches, &config, &device)?;
+    let mut phase = phase(job, &batches, &config, start.as_ref(), before)?;
     run(phase.as_mut(), &plan, &device, watch)
 }
 
-/// The sizes: those of the weights to begin with, of the phase before, or new ones.
-fn config(job: &Job, pictures: &Pictures, embeddings: &[f32]) -> Result<Config, TrainError> {
-    if let Some(folder) = &job.from {
-        let path = folder.join("config.json");
-        let json = std::fs::read(&path);
-        let json = json.map_err(|why| TrainError::Disk(path.clone(), why.to_string()))?;
-        let config = Config::read(&json).map_err(|why| TrainError::Checkpoint(path, why))?;
-        // Styles may be others; their rows are learned anew by name's place.
-        let styles = pictures.styles.clone();
-        return Ok(Config { styles, ..config });
+/// The phase that comes before the one that is asked for, where the run has it. It must have begun
+/// with the weights that this one begins with, or their tokens would mean different things.
+fn before(
+    job: &Job,
+    start: Option<&Start>,
+    device: &Device,
+) -> Result<Option<(State, Parts)>, TrainError> {
+    if job.phase == "reconstruct" {
+        return Ok(None);
     }
-    if job.phase != "reconstruct" {
-        return Ok(finished(&job.run, "reconstruct", &Device::Cpu)?.0.config);
-    }
-    let width = crate::model::encoder::WIDTH;
-    let (mean, scale) = centre(embeddings, width);
-    let new = if job.small {
-        Config::small
-    } else {
-        Config::full
+    let Some(start) = start else {
+        return finished(&job.run, "reconstruct", device).map(Some);
     };
-    Ok(new(pictures.styles.clone(), mean, scale))
+    let path = checkpoint_of(&job.run, "reconstruct");
+    let found = checkpoint::read(&path, device)?;
+    match &found {
+        Some((state, _)) if state.config != start.config => Err(TrainError::Other(path, "--from")),
+        _ => Ok(found),
+    }
+}
+
+/// The sizes of a model that is begun by chance.
+fn new_config(small: bool, pictures: &Pictures, embeddings: &[f32]) -> Config {
+    let (mean, scale) = centre(embeddings, WIDTH);
+    let new = if small { Config::small } else { Config::full };
+    new(pictures.styles.clone(), mean, scale)
 }
 
 /// The mean of rows, and the deviation of all their numbers from it.
@@ -124,54 +142,30 @@ fn phase<'a>(
     job: &Job,
     batches: &'a Batches<'a>,
     config: &Config,
-    device: &Device,
+    start: Option<&Start>,
+    before: Option<(State, Parts)>,
 ) -> Result<Box<dyn Phase + 'a>, TrainError> {
     let how = (job.batch, job.seed);
-    let from = |name: &str| known(job.from.as_deref(), name, device);
-    if job.phase == "reconstruct" {
-        let begin = (from("encoder")?, from("generator")?);
-        return Ok(Box::new(Reconstruct::new(batches, config, how, begin)?));
-    }
-    let (encoder, generator) = match &job.from {
-        Some(_) => (from("encoder")?, from("generator")?),
-        None => {
-            let (_, mut parts) = finished(&job.run, "reconstruct", device)?;
-            (mean(&mut parts, "encoder")?, mean(&mut parts, "generator")?)
-        }
+    let device = batches.device();
+    let from = |name: &str| start.map_or(Ok(Tensors::new()), |start| start.tensors(name, device));
+    let (encoder, generator) = match before {
+        Some((_, mut parts)) => (mean(&mut parts, "encoder")?, mean(&mut parts, "generator")?),
+        None => (from("encoder")?, from("generator")?),
     };
     Ok(match job.phase.as_str() {
-        "tokens" => {
-            let begin = from("tokens")?;
-            Box::new(Tokens::new(
-                batches,
-                config,
-                how,
-                (&encoder, &generator),
-                begin,
-            )?)
+        "reconstruct" => {
+            let begin = (encoder, generator);
+            Box::new(Reconstruct::new(batches, config, how, begin)?)
         }
-        _ => Box::new(Paint::new(
-            batches,
-            config,
-            how,
-            (&encoder, generator),
-            job.means,
-        )?),
+        "tokens" => {
+            let first = (&encoder, &generator);
+            Box::new(Tokens::new(batches, config, how, first, from("tokens")?)?)
+        }
+        _ => {
+            let first = (&encoder, generator);
+            Box::new(Paint::new(batches, config, how, first, job.means)?)
+        }
     })
-}
-
-/// The tensors of a network in a folder of weights.
-fn known(folder: Option<&Path>, name: &str, device: &Device) -> Result<Tensors, TrainError> {
-    let Some(folder) = folder else {
-        return Ok(Tensors::new());
-    };
-    let path = folder.join(format!("{name}.safetensors"));
-    let broken = |why: candle_core::Error| {
-        let why = crate::story::untrusted::clean_line(&why.to_string());
-        TrainError::Checkpoint(path.clone(), why.chars().take(80).collect())
-    };
-    let tensors = candle_core::safetensors::load(&path, device).map_err(broken)?;
-    Ok(tensors.into_iter().collect())
 }
 
 #[cfg(test)]

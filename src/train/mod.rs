@@ -18,6 +18,7 @@ pub mod measures;
 pub mod paint;
 pub mod reconstruct;
 pub mod run;
+pub mod start;
 pub mod tokens;
 pub mod variables;
 
@@ -36,6 +37,8 @@ pub enum TrainError {
         "{0} is a checkpoint of another {1}; name another folder, or give what it was made with"
     )]
     Other(PathBuf, &'static str),
+    #[error("{0} cannot be begun with ({1}); give --from a folder of weights that draws")]
+    Weights(PathBuf, String),
     #[error("{0} is not there yet; train that phase first: illumine train gan {1}")]
     Before(PathBuf, &'static str),
     #[error(

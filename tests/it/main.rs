@@ -15,6 +15,7 @@ mod kill;
 mod loaded;
 mod mixed;
 mod newcomer;
+mod own_pictures;
 mod pictures;
 mod prompts;
 mod recall;

@@ -138,7 +138,7 @@ fn a_hundred_steps_on_two_hundred_pictures_draw_what_is_asked_for() {
         Tokens::new(&batches, &config, (16, 1), (&encoder, &generator), none()).unwrap()
     });
     let out = folder.path().join("weights");
-    export(folder.path(), &out, &pictures, &words).unwrap();
+    export(folder.path(), &out, &pictures, &words, None).unwrap();
     let illuminator = Illuminator::load(&out, &CPU, 2).unwrap();
     let right = recognized(&illuminator, &pictures, &words);
     let chance = 1.0 / THINGS.len() as f64;

@@ -450,7 +450,7 @@ fn what_was_trained_can_be_exported_and_draws() {
 
     let out = folder.path().join("weights");
     let words = words(&pictures);
-    export(folder.path(), &out, &pictures, &words).unwrap();
+    export(folder.path(), &out, &pictures, &words, None).unwrap();
     let illuminator = Illuminator::load(&out, &CPU, 2).unwrap();
     let all = captions(&pictures);
     let at = all

@@ -97,9 +97,12 @@ pub enum Train {
         /// The run's folder
         #[arg(long, value_name = "FOLDER")]
         run: PathBuf,
-        /// The data set that it was trained on
-        #[arg(long, value_name = "FILE")]
+        /// The data set, or the folder of pictures, that it was trained on
+        #[arg(long, value_name = "PATH", value_hint = ValueHint::AnyPath)]
         data: PathBuf,
+        /// The weights that the run began with: what it did not train is taken from them
+        #[arg(long, value_name = "FOLDER", value_hint = ValueHint::DirPath)]
+        from: Option<PathBuf>,
         /// The folder to write
         #[arg(short, long, value_name = "FOLDER")]
         out: PathBuf,
@@ -111,8 +114,8 @@ pub enum Train {
 
 #[derive(Args, Debug)]
 pub struct EvalImage {
-    /// What `illumine train data` made
-    #[arg(long, value_name = "FILE")]
+    /// What `illumine train data` made, or a folder of pictures
+    #[arg(long, value_name = "PATH", value_hint = ValueHint::AnyPath)]
     pub data: PathBuf,
     /// The folder of the illuminator's weights
     #[arg(long, env = "ILLUMINE_WEIGHTS", value_name = "FOLDER", value_hint = ValueHint::DirPath)]
@@ -140,8 +143,9 @@ pub struct Gan {
     /// reconstruct, then tokens, then paint (which may be left out)
     #[arg(value_parser = ["reconstruct", "tokens", "paint"])]
     pub phase: String,
-    /// What `illumine train data` made
-    #[arg(long, value_name = "FILE")]
+    /// What `illumine train data` made, or a folder of your own pictures: captions in a captions.csv
+    /// (file_name,text[,style]), in text files of the same names, or in the names
+    #[arg(long, value_name = "PATH", value_hint = ValueHint::AnyPath)]
     pub data: PathBuf,
     /// Where checkpoints and sheets are kept
     #[arg(long, value_name = "FOLDER")]
@@ -149,7 +153,7 @@ pub struct Gan {
     /// A small model for small sets and short trials
     #[arg(long)]
     pub small: bool,
-    /// Begin with these weights instead of by chance
+    /// Begin with these weights instead of by chance; styles that they do not know begin anew
     #[arg(long, value_name = "FOLDER", value_hint = ValueHint::DirPath)]
     pub from: Option<PathBuf>,
     /// Steps in all

@@ -4,7 +4,8 @@
 use super::Picture;
 use super::config::CHANNELS;
 use image::imageops::{FilterType, resize};
-use image::{ImageReader, Limits, Rgba, RgbaImage};
+use image::metadata::Orientation;
+use image::{DynamicImage, ImageDecoder, ImageReader, Limits, Rgba, RgbaImage};
 use std::io::Cursor;
 
 /// Bytes of a file that is looked at.
@@ -82,8 +83,16 @@ pub fn decode(file: &[u8]) -> Result<RgbaImage, ReadError> {
     if u64::from(width) * u64::from(height) > PIXELS {
         return Err(ReadError::Pixels);
     }
-    let read = reader()?.decode().map_err(|_| ReadError::Unreadable)?;
-    Ok(read.into_rgba8())
+    let read = || {
+        let mut decoder = reader().ok()?.into_decoder().ok()?;
+        // Cameras note which side is up and leave the pixels as they lay.
+        let up = decoder.orientation().unwrap_or(Orientation::NoTransforms);
+        let fits = decoder.total_bytes() <= MEMORY;
+        let mut picture = fits.then(|| DynamicImage::from_decoder(decoder))?.ok()?;
+        picture.apply_orientation(up);
+        Some(picture.into_rgba8())
+    };
+    read().ok_or(ReadError::Unreadable)
 }
 
 /// A picture as it is shown on a terminal, whose background nobody knows: one that is dark or
@@ -127,7 +136,7 @@ mod tests {
 
     fn file(picture: &RgbaImage, format: ImageFormat) -> Vec<u8> {
         let mut bytes = Cursor::new(Vec::new());
-        let picture = image::DynamicImage::from(picture.clone());
+        let picture = DynamicImage::from(picture.clone());
         let picture = match format {
             ImageFormat::Jpeg => picture.to_rgb8().into(),
             _ => picture,
@@ -157,6 +166,24 @@ mod tests {
         let faint = RgbaImage::from_pixel(64, 64, Rgba([255, 255, 255, 128]));
         let picture = read(&file(&faint, ImageFormat::Png), 64).unwrap();
         assert_eq!(picture.pixels[..4], [128; 4]);
+    }
+
+    #[test]
+    fn a_camera_that_was_held_upright_gives_an_upright_picture() {
+        let mut wide = RgbaImage::from_pixel(64, 32, Rgba([0, 0, 200, 255]));
+        (0..32 * 32).for_each(|at| wide.put_pixel(at % 32, at / 32, Rgba([200, 0, 0, 255])));
+        let plain = file(&wide, ImageFormat::Jpeg);
+        // Exif 2.32: one field, 0x0112 orientation, of one short: 6, the first row is on the right.
+        let exif = b"Exif\0\0II*\0\x08\0\0\0\x01\0\x12\x01\x03\0\x01\0\0\0\x06\0\0\0\0\0\0\0";
+        let mut noted = plain[..2].to_vec();
+        noted.extend([0xff, 0xe1, 0, exif.len() as u8 + 2]);
+        noted.extend(exif);
+        noted.extend(&plain[2..]);
+        let turned = decode(&noted).unwrap();
+        assert_eq!(turned.dimensions(), (32, 64));
+        let red = |y: u32| turned.get_pixel(16, y).0[0] > 150;
+        assert!(red(8) && !red(56), "what was left is above");
+        assert_eq!(decode(&plain).unwrap().dimensions(), (64, 32));
     }
 
     #[test]

@@ -1,11 +1,15 @@
 //! The illuminator's training pictures, made from their packages: the same bytes on each machine.
+//! Or a user's own, made from a folder.
 //!
 //! `sets` says which packages; `archive` fetches and opens them; `iconify` and `words` say what a
-//! drawing shows; `render` makes pixels; `split` holds some out; `file` is what training reads.
+//! drawing shows; `render` makes pixels; `split` holds some out; `file` is what training reads. `folder`, `captions` and `csv` read a user's own.
 //! Knows no network beyond the package client that it starts, and no model.
 
 pub mod archive;
+pub mod captions;
+pub mod csv;
 pub mod file;
+pub mod folder;
 pub mod iconify;
 pub mod render;
 pub mod sets;
@@ -40,6 +44,16 @@ pub enum DataError {
     Damaged(PathBuf, String),
     #[error("{0} is not a data set of illumine ({1}); `illumine train data` makes one")]
     NoData(PathBuf, String),
+    #[error(
+        "{0} cannot be used as a table of captions ({1}); it must be comma-separated values whose first line is file_name,text or file_name,text,style"
+    )]
+    Table(PathBuf, String),
+    #[error("{0} has no pictures (PNG, JPEG, GIF or WebP)")]
+    NoPictures(PathBuf),
+    #[error("Of the pictures in {0}, {1} can be trained on, and at least {2} are needed{3}")]
+    Few(PathBuf, usize, usize, String),
+    #[error("{0} has {1} {2}, and {3} are the most that can be trained on")]
+    Many(PathBuf, usize, &'static str, usize),
     #[error("Stopped; what was fetched stays, and the same command goes on from there")]
     Stopped,
 }

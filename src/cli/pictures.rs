@@ -1,0 +1,52 @@
+//! What is trained on: the file that `illumine train data` made, or a folder of one's own pictures.
+
+use super::page::Meter;
+use super::train::{failed, held};
+use super::{Exit, Failed, complain, note};
+use illumine::model::gan::config::GRID;
+use illumine::story::hash::sha256;
+use illumine::story::untrusted::clean_line;
+use illumine::train::data::file::Pictures;
+use illumine::train::data::folder;
+use illumine::train::data::split::Part;
+use std::path::Path;
+
+/// Pixels of the pictures that are trained on: eight for each token of a side.
+const SIZE: u32 = GRID as u32 * 8;
+
+/// The pictures of a file or folder, and the SHA-256 of the data set that they are.
+pub fn read(path: &Path) -> Result<(Pictures, String), Failed> {
+    let pictures = match path.is_dir() {
+        true => own(path)?,
+        false => Pictures::read(path).map_err(|why| Failed::new(Exit::Usage, why))?,
+    };
+    let bytes = pictures.to_bytes();
+    let bytes = bytes.map_err(|why| Failed::new(Exit::Usage, why))?;
+    Ok((pictures, sha256(&bytes)))
+}
+
+fn own(path: &Path) -> Result<Pictures, Failed> {
+    let mut meter = Meter::new();
+    let mut watch = |what: &str, done: usize, all: usize| {
+        meter.count(what, done as u64, all as u64);
+        true
+    };
+    let found = folder::read(path, SIZE, &mut watch);
+    meter.clear();
+    let found = found.map_err(failed)?;
+    let pictures = &found.pictures;
+    note(&clean_line(&format!(
+        "{}: {} pictures of {} things, {} to train, {} held out; styles: {}",
+        path.display(),
+        pictures.len(),
+        found.things(),
+        held(pictures, Part::Train),
+        pictures.len() - held(pictures, Part::Train),
+        pictures.styles.join(", "),
+    )));
+    if !found.left_out.is_empty() {
+        let count = found.left_out.len();
+        complain(&format!("{}, {count} {}", path.display(), found.words()));
+    }
+    Ok(found.pictures)
+}

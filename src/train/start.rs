@@ -1,0 +1,148 @@
+//! What a run begins with when it goes on from finished weights: their sizes and their tensors,
+//! fitted to the styles of the run's pictures.
+//!
+//! Styles are matched by name. One that the weights do not know begins as their row for "any
+//! style", which has seen all of them; everything else is taken over as it is.
+
+use super::TrainError;
+use super::variables::Tensors;
+use crate::model::encoder::WIDTH;
+use crate::model::gan::config::Config;
+use crate::story::untrusted::clean_line;
+use candle_core::{Device, Result, Tensor};
+use std::path::{Path, PathBuf};
+
+/// A folder of weights as a beginning.
+#[derive(Debug)]
+pub struct Start {
+    /// The weights' sizes with the run's styles.
+    pub config: Config,
+    /// Those of the run's styles that the weights do not know.
+    pub new: Vec<String>,
+    folder: PathBuf,
+    /// The rows of the weights' tables of styles that the run's begin with, that of any at the end.
+    rows: Vec<u32>,
+    /// Rows of the weights' tables, that of any among them.
+    known: usize,
+}
+
+impl Start {
+    /// Reads the sizes of a folder of weights.
+    pub fn read(folder: &Path, styles: &[String]) -> std::result::Result<Start, TrainError> {
+        let path = folder.join("config.json");
+        let json = std::fs::read(&path);
+        let json = json.map_err(|why| TrainError::Disk(path.clone(), why.to_string()))?;
+        let no_weights = |why: String| TrainError::Weights(path.clone(), clean_line(&why));
+        let config = Config::read(&json).map_err(no_weights)?;
+        if config.text != WIDTH {
+            let why = format!("its words have {} numbers instead of {WIDTH}", config.text);
+            return Err(no_weights(why));
+        }
+        let any = config.styles.len();
+        let row = |style: &String| {
+            let same = |own: &String| own.eq_ignore_ascii_case(style);
+            config.styles.iter().position(same)
+        };
+        let rows = styles.iter().map(|style| row(style).unwrap_or(any) as u32);
+        let new = styles.iter().filter(|style| row(style).is_none());
+        Ok(Start {
+            rows: rows.chain([any as u32]).collect(),
+            new: new.cloned().collect(),
+            folder: folder.into(),
+            known: any + 1,
+            config: Config {
+                styles: styles.to_vec(),
+                ..config
+            },
+        })
+    }
+
+    /// The tensors of a network.
+    pub fn tensors(&self, name: &str, device: &Device) -> std::result::Result<Tensors, TrainError> {
+        let path = self.folder.join(format!("{name}.safetensors"));
+        let fitted = || -> Result<Tensors> {
+            let tensors = candle_core::safetensors::load(&path, device)?;
+            let fit = |(name, tensor): (String, Tensor)| {
+                let fit = self.fit(&name, tensor)?;
+                Ok((name, fit))
+            };
+            tensors.into_iter().map(fit).collect()
+        };
+        fitted().map_err(|why| {
+            let why = clean_line(&why.to_string());
+            TrainError::Weights(path.clone(), why.chars().take(80).collect())
+        })
+    }
+
+    /// A table of styles with the run's rows; any other tensor as it is.
+    fn fit(&self, name: &str, tensor: Tensor) -> Result<Tensor> {
+        let table = name == "style.weight" || name.ends_with(".style.weight");
+        match table && tensor.dim(0)? == self.known {
+            true => tensor.index_select(&Tensor::new(&self.rows[..], tensor.device())?, 0),
+            false => Ok(tensor),
+        }
+    }
+
+    /// What is to be said of styles that the weights do not know; None where they know all.
+    pub fn words(&self) -> Option<String> {
+        let named = self.new.join(", ");
+        (!self.new.is_empty()).then(|| {
+            format!(
+                "The weights do not know these styles: {named}; they begin as no style in particular, all else as it was"
+            )
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::HashMap;
+
+    /// A folder of weights of three styles, with a table whose rows are 0, 1, 2 and 9 for any.
+    fn weights() -> tempfile::TempDir {
+        let folder = tempfile::tempdir().unwrap();
+        let json = include_bytes!("../../tests/reference/illuminator/config.json");
+        let mut config = Config::read(json).unwrap();
+        config.styles = ["noto", "Flat", "ink"].map(String::from).into();
+        let json = serde_json::to_string(&config).unwrap();
+        std::fs::write(folder.path().join("config.json"), json).unwrap();
+        let table = Tensor::new(&[[0f32], [1.0], [2.0], [9.0]], &Device::Cpu).unwrap();
+        let tensors = HashMap::from([("condition.style.weight", table.clone()), ("lead", table)]);
+        let path = folder.path().join("generator.safetensors");
+        candle_core::safetensors::save(&tensors, path).unwrap();
+        folder
+    }
+
+    fn rows(tensor: &Tensor) -> Vec<f32> {
+        tensor.flatten_all().unwrap().to_vec1().unwrap()
+    }
+
+    #[test]
+    fn styles_are_taken_over_by_name_and_new_ones_begin_as_any() {
+        let folder = weights();
+        let styles = ["flat", "my own", "noto", "oil"].map(String::from);
+        let start = Start::read(folder.path(), &styles).unwrap();
+        assert_eq!(start.config.styles, styles);
+        assert!(start.words().unwrap().contains("my own, oil;"));
+        let tensors = start.tensors("generator", &Device::Cpu).unwrap();
+        assert_eq!(
+            rows(&tensors["condition.style.weight"]),
+            [1.0, 9.0, 0.0, 9.0, 9.0]
+        );
+        assert_eq!(rows(&tensors["lead"]), [0.0, 1.0, 2.0, 9.0]);
+        let same = Start::read(folder.path(), &["ink".to_string()]).unwrap();
+        assert_eq!(same.words(), None);
+    }
+
+    #[test]
+    fn what_is_no_set_of_weights_is_said_in_a_sentence() {
+        let folder = weights();
+        let start = Start::read(folder.path(), &["ink".to_string()]).unwrap();
+        let why = start.tensors("tokens", &Device::Cpu).unwrap_err();
+        assert!(why.to_string().contains("tokens.safetensors"), "{why}");
+        std::fs::write(folder.path().join("config.json"), "{}").unwrap();
+        let why = Start::read(folder.path(), &[]).unwrap_err().to_string();
+        assert!(why.contains("--from"), "{why}");
+    }
+}
