@@ -140,7 +140,7 @@ fn a_folder_of_pictures_trains_resumes_and_draws() {
     assert!(bytes(whole.1) == bytes(parts.1), "it went on to other bits");
     trained(&home, "tokens", whole, &small("4"));
     let weights = exported(&home, whole, &[]);
-    assert_eq!(draws(&home, &weights, "OIL").dimensions(), (64, 64));
+    assert_eq!(draws(&home, &weights, "OIL").dimensions(), (256, 256));
 }
 
 #[test]
