@@ -8,10 +8,12 @@ use super::data::split::Part;
 use super::run::checkpoint_of;
 use super::start::Start;
 use super::variables::Tensors;
+use crate::model::encoder::WIDTH;
+use crate::model::gan::concepts::Concepts;
 use crate::model::gan::config::Config;
 use candle_core::{DType, Device, Tensor};
 use safetensors::serialize_to_file;
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap};
 use std::path::Path;
 
 /// Reads a phase's checkpoint, which must be there.
@@ -77,6 +79,7 @@ pub fn export(
     let Some(config) = configs.pop() else {
         return Err(TrainError::Before(checkpoint_of(run, "tokens"), "tokens"));
     };
+    let known = start.as_ref().map(Start::concepts).transpose()?;
     let disk = |why: std::io::Error| TrainError::Disk(out.into(), why.to_string());
     std::fs::create_dir_all(out).map_err(disk)?;
     let json = serde_json::to_string(&config).unwrap_or_default();
@@ -84,7 +87,7 @@ pub fn export(
     network(out, "generator", generator)?;
     network(out, "encoder", encoder)?;
     network(out, "tokens", tokens)?;
-    concepts(out, pictures, embeddings, &config)
+    concepts(out, pictures, embeddings, known.as_ref())
 }
 
 fn network(out: &Path, name: &str, tensors: Tensors) -> Result<(), TrainError> {
@@ -107,61 +110,72 @@ fn save(
     saved.map_err(|why| TrainError::Disk(path, why.to_string()))
 }
 
-/// The table of what can be drawn: the concepts that were trained on, by label and own tags.
+/// The table of what can be drawn: the concepts that were trained on, by label and own tags, and
+/// those that the weights to begin with knew.
 fn concepts(
     out: &Path,
     pictures: &Pictures,
     embeddings: &[f32],
-    config: &Config,
+    known: Option<&Concepts>,
 ) -> Result<(), TrainError> {
     let trained: BTreeSet<u32> = (0..pictures.len())
         .filter(|at| pictures.part[*at] != Part::HeldConcept)
         .map(|at| pictures.concept[at])
         .collect();
     let all = captions(pictures);
-    let width = config.text;
-    let mut rows = Vec::new();
-    let mut owners: Vec<u32> = Vec::new();
-    let mut labels: Vec<String> = Vec::new();
-    let mut places: BTreeMap<&str, u32> = BTreeMap::new();
-    let rows_of = all
-        .iter()
-        .enumerate()
-        .rev()
-        .map(|(at, caption)| (caption, at));
-    let rows_of: BTreeMap<&String, usize> = rows_of.collect();
-    for concept in &trained {
-        let concept = &pictures.concepts[*concept as usize];
-        let plain = concept
-            .label
-            .strip_prefix("person ")
-            .unwrap_or(&concept.label);
-        // Pictures of one's own may have a label in common and other words beside it.
-        let owner = *places.entry(&concept.label).or_insert_with(|| {
-            labels.push(concept.label.clone());
-            labels.len() as u32 - 1
-        });
-        let captions = concept.captions.iter();
-        for caption in captions.filter(|caption| stands_alone(caption, plain)) {
-            let place = rows_of.get(&caption).copied().unwrap_or_default();
-            rows.extend_from_slice(&embeddings[place * width..][..width]);
-            owners.push(owner);
+    let rows = all.iter().zip(embeddings.chunks_exact(WIDTH));
+    let rows: HashMap<&String, &[f32]> = rows.collect();
+    let mut table = Table::default();
+    for concept in trained {
+        let concept = &pictures.concepts[concept as usize];
+        let label = &concept.label;
+        let plain = label.strip_prefix("person ").unwrap_or(label);
+        for caption in &concept.captions {
+            if let Some(row) = rows.get(caption).filter(|_| stands_alone(caption, plain)) {
+                table.add(label, row);
+            }
         }
     }
-    let count = owners.len();
-    let table = Tensor::from_vec(rows, (count, width), &Device::Cpu)?.to_dtype(DType::F16)?;
-    let owners = Tensor::from_vec(owners, count, &Device::Cpu)?;
-    let tensors = Tensors::from([
-        ("embeddings".to_string(), table),
-        ("concept".to_string(), owners),
-    ]);
-    let labels = serde_json::to_string(&labels).unwrap_or_default();
-    save(
-        out,
-        "concepts",
-        &tensors,
-        Some(HashMap::from([("labels".into(), labels)])),
-    )
+    for (label, row) in known.into_iter().flat_map(Concepts::aliases) {
+        table.add(label, row);
+    }
+    table.save(out)
+}
+
+/// Aliases of concepts, in the order in which they were added.
+#[derive(Default)]
+struct Table {
+    labels: Vec<String>,
+    places: HashMap<String, u32>,
+    concept: Vec<u32>,
+    embeddings: Vec<f32>,
+}
+
+impl Table {
+    /// Pictures of one's own may have a label in common and other words beside it: what has a label
+    /// is one concept.
+    fn add(&mut self, label: &str, embedding: &[f32]) {
+        let new = self.labels.len() as u32;
+        let concept = *self.places.entry(label.to_string()).or_insert(new);
+        if concept == new {
+            self.labels.push(label.to_string());
+        }
+        self.concept.push(concept);
+        self.embeddings.extend_from_slice(embedding);
+    }
+
+    fn save(self, out: &Path) -> Result<(), TrainError> {
+        let count = self.concept.len();
+        let embeddings = Tensor::from_vec(self.embeddings, (count, WIDTH), &Device::Cpu)?;
+        let concept = Tensor::from_vec(self.concept, count, &Device::Cpu)?;
+        let tensors = Tensors::from([
+            ("embeddings".to_string(), embeddings.to_dtype(DType::F16)?),
+            ("concept".to_string(), concept),
+        ]);
+        let labels = serde_json::to_string(&self.labels).unwrap_or_default();
+        let words = HashMap::from([("labels".into(), labels)]);
+        save(out, "concepts", &tensors, Some(words))
+    }
 }
 
 /// Whether a caption is the label or a tag by itself, not the two together or with an article.

@@ -7,6 +7,7 @@
 use super::TrainError;
 use super::variables::Tensors;
 use crate::model::encoder::WIDTH;
+use crate::model::gan::concepts::Concepts;
 use crate::model::gan::config::Config;
 use crate::story::untrusted::clean_line;
 use candle_core::{Device, Result, Tensor};
@@ -72,6 +73,15 @@ impl Start {
             let why = clean_line(&why.to_string());
             TrainError::Weights(path.clone(), why.chars().take(80).collect())
         })
+    }
+
+    /// What the weights can draw already.
+    pub fn concepts(&self) -> std::result::Result<Concepts, TrainError> {
+        let path = self.folder.join("concepts.safetensors");
+        let bytes = std::fs::read(&path);
+        let bytes = bytes.map_err(|why| TrainError::Disk(path.clone(), why.to_string()))?;
+        Concepts::read(&bytes, &self.config)
+            .map_err(|why| TrainError::Weights(path, clean_line(&why)))
     }
 
     /// A table of styles with the run's rows; any other tensor as it is.

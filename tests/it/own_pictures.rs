@@ -156,6 +156,12 @@ fn finished_weights_are_a_beginning_and_new_styles_are_named() {
     // What was not trained is the weights' own.
     let weights = exported(&home, run, &from[..2]);
     draws(&home, &weights, "own");
+    let table = fs::read(weights.join("concepts.safetensors")).unwrap();
+    let table = String::from_utf8_lossy(&table);
+    assert!(
+        table.contains("red disc") && table.contains("castle"),
+        "what they knew is kept"
+    );
     let same = |name: &str| {
         let read = |folder: &Path| {
             candle_core::safetensors::load(folder.join(name), &candle_core::Device::Cpu).unwrap()

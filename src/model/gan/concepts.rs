@@ -75,6 +75,13 @@ impl Concepts {
         &self.labels
     }
 
+    /// Every alias: the label of its concept, and its embedding of length one.
+    pub fn aliases(&self) -> impl Iterator<Item = (&str, &[f32])> {
+        let labels = self.concept.iter().map(|at| &self.labels[*at as usize]);
+        let embeddings = self.embeddings.chunks_exact(self.width);
+        labels.map(String::as_str).zip(embeddings)
+    }
+
     /// The concepts nearest to an embedding of length one, the nearest first.
     pub fn nearest(&self, embedding: &[f32]) -> Vec<Match> {
         let mut best = vec![f32::NEG_INFINITY; self.labels.len()];
@@ -150,6 +157,12 @@ mod tests {
             .map(|m| (m.label.as_str(), m.similarity))
             .collect();
         assert_eq!(found, [("dragon", 0.8), ("bed", 0.6)]);
+        let aliases: Vec<_> = table.aliases().collect();
+        assert_eq!(aliases[1].0, "dragon");
+        assert_eq!(
+            aliases[2],
+            ("bed", &[0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 0.0, 0.0][..])
+        );
     }
 
     #[test]
