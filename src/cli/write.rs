@@ -44,6 +44,8 @@ struct Timings {
     decode_ms: f64,
     decode_tps: f64,
     reused: usize,
+    /// Of the new tokens, those that were guessed and read along with the one before.
+    guessed: usize,
 }
 
 /// What came of the request.
@@ -280,6 +282,7 @@ fn report(written: &Written, status: Status, seed: u64) -> Result<String, Failed
             decode_ms: stats.decode_ms,
             decode_tps: stats.decode_tps(),
             reused: stats.reused,
+            guessed: stats.guessed,
         },
     };
     let json = serde_json::to_string(&report);

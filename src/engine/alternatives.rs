@@ -73,7 +73,7 @@ fn word(loaded: &Loaded, id: u32) -> String {
 
 /// What would be read, part by part.
 pub fn explain(
-    loaded: &Loaded,
+    loaded: &mut Loaded,
     request: &TextRequest,
     emit: &dyn Fn(Event) -> bool,
 ) -> Result<(Status, Stats), Failure> {

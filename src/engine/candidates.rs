@@ -83,7 +83,7 @@ fn shared(loaded: &mut Loaded, requests: &[TextRequest]) -> Result<Option<Prompt
     if alone || loaded.model.branch().is_none() {
         return Ok(None);
     }
-    let prompt_of = |request| prompt(loaded, request);
+    let mut prompt_of = |request| prompt(loaded, request);
     let prompt = prompt_of(first)?;
     for request in rest {
         if prompt_of(request)? != prompt {

@@ -1,11 +1,13 @@
 //! A model in memory and all that belongs to it: tokenizer, template, and what its cache holds.
 
 use super::draft::Draft;
+use super::prompt::Prompt;
 use super::speculate::Ahead;
 use crate::model::sampler::dry::Breakers;
 use crate::model::template::Template;
 use crate::model::{Branch, ModelError, Rows, TextModel, Tokenizer};
 use crate::story::About;
+use crate::story::message::TextRequest;
 
 /// A model and all that belongs to it.
 pub struct Loaded {
@@ -18,6 +20,8 @@ pub struct Loaded {
     /// The logits after all that is held, while they are known.
     latest: Vec<f32>,
     ahead: Ahead,
+    /// The last request, and its prompt.
+    pub prompted: Option<Box<(TextRequest, Prompt)>>,
     /// Guesses where nothing that was read before does.
     pub draft: Option<Draft>,
     /// Whether tokens are guessed at all.
@@ -40,6 +44,7 @@ impl Loaded {
             held: Vec::new(),
             latest: Vec::new(),
             ahead: Ahead::default(),
+            prompted: None,
             draft: None,
             speculate: true,
             breakers: None,

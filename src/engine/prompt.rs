@@ -10,7 +10,7 @@ use crate::story::untrusted::clean_line;
 use crate::story::{Context, NodeId};
 
 /// The tokens of a prompt, and what was left out to make it fit.
-#[derive(Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Prompt {
     pub ids: Vec<u32>,
     pub cut: Cut,
@@ -50,8 +50,25 @@ pub enum PromptError {
     Beside { tokens: usize, context: usize },
 }
 
+/// The prompt of a request. That of the last one is kept: what was read in advance is asked for
+/// again, as a rule.
+pub fn prompt(loaded: &mut Loaded, request: &TextRequest) -> Result<Prompt, PromptError> {
+    let same = |last: &(TextRequest, Prompt)| {
+        let (asked, _) = last;
+        asked.context == request.context
+            && asked.sampling.max_tokens == request.sampling.max_tokens
+            && (asked.overflow, asked.heal) == (request.overflow, request.heal)
+    };
+    if let Some((_, prompt)) = loaded.prompted.as_deref().filter(|last| same(last)) {
+        return Ok(prompt.clone());
+    }
+    let prompt = build(loaded, request)?;
+    loaded.prompted = Some(Box::new((request.clone(), prompt.clone())));
+    Ok(prompt)
+}
+
 /// Builds the prompt, leaving room for the new tokens where that is not asking too much.
-pub fn prompt(loaded: &Loaded, request: &TextRequest) -> Result<Prompt, PromptError> {
+pub fn build(loaded: &Loaded, request: &TextRequest) -> Result<Prompt, PromptError> {
     let wanted = request.sampling.max_tokens as usize;
     let (context, lore) = within_budget(loaded, &request.context)?;
     let mut prompt = match &context {

@@ -6,7 +6,7 @@
 
 use super::Failure;
 use super::loaded::Loaded;
-use super::prompt::prompt;
+use super::prompt::build;
 use crate::model::ModelError;
 use crate::model::encoder::{SentenceEncoder, WIDTH};
 use crate::story::context::{Kind, Part};
@@ -59,7 +59,7 @@ impl Recaller {
         let Some(recall) = request.recall.take() else {
             return Ok(Some(Vec::new()));
         };
-        let begins = prompt(loaded, request)?.cut.begins;
+        let begins = build(loaded, request)?.cut.begins;
         let mut found = lore(&request.context, &recall);
         found.extend(begins.map_or(Vec::new(), |begins| forgotten(&request.context, begins)));
         let now = NOW.map(|bytes| end(&request.context, bytes));

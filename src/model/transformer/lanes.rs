@@ -24,6 +24,18 @@ pub trait Lanes {
 
 pub const WIDTH: usize = 16;
 
+/// Asks for the line that lies there. A wrong address does nothing.
+#[inline(always)]
+pub fn prefetch<N>(at: *const N) {
+    #[cfg(target_arch = "x86_64")]
+    {
+        use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+        // SAFETY: every x86-64 processor has it, and it reads nothing.
+        unsafe { _mm_prefetch::<_MM_HINT_T0>(at.cast()) }
+    }
+    let _ = at;
+}
+
 /// A number as it lies in a cache, alone or with a scale that it shares with others.
 pub trait Number: Plain + Send + Sync + 'static {
     /// Reading it takes more than a load, so that many who read it share one reading.

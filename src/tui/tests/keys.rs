@@ -208,3 +208,47 @@ fn a_new_story_is_another_page() {
     desk.answered("Next", " one");
     assert!(desk.text().contains("Next one") && !desk.text().contains("Once"));
 }
+
+#[test]
+fn a_line_is_written_where_the_writer_types_and_never_over_other_words() {
+    let mut desk = desk();
+    desk.answered("The keeper lit the lamp.", " It burned.");
+    desk.type_in("Then the");
+    desk.press_with(KeyModifiers::ALT, KeyCode::Char('i'));
+    assert!(desk.app.studio.busy(), "the engine is asked");
+    let line = || Event::Suggested("Then the wind rose.".to_string());
+    desk.app.absorb(line());
+    assert_eq!(desk.app.input.text(), "Then the wind rose.");
+    // Something else was typed meanwhile: it stays, and the line is only shown.
+    desk.app.input.set("No, the sea");
+    desk.app.absorb(line());
+    assert_eq!(desk.app.input.text(), "No, the sea");
+    assert_eq!(said(&desk), "Then the wind rose.");
+    assert_eq!(
+        desk.app.studio.story().nodes().len(),
+        2,
+        "nothing is in the story"
+    );
+}
+
+#[test]
+fn what_is_typed_is_read_once_the_writer_pauses() {
+    let mut desk = desk_with(
+        Settings::default(),
+        Options {
+            read_ahead: true,
+            ..Options::default()
+        },
+    );
+    let at = |ms| Duration::from_millis(ms);
+    desk.app.tick(at(100));
+    desk.type_in("The keeper");
+    let due = desk.app.wakes_at();
+    assert!(due.is_some_and(|due| due > at(100)), "{due:?}");
+    desk.app.tick(at(130));
+    desk.type_in(" lit");
+    assert!(desk.app.wakes_at() > due, "the pause begins anew");
+    desk.app.tick(at(500));
+    assert_eq!(desk.app.wakes_at(), None);
+    assert!(!desk.app.studio.busy(), "nobody waits for it");
+}

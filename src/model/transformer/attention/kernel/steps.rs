@@ -1,6 +1,6 @@
 //! What is done to a tile: the inner loops, in the registers of a family.
 
-use super::super::super::lanes::{Lanes, Number, Portable, SHARED, WIDTH};
+use super::super::super::lanes::{Lanes, Number, Portable, SHARED, WIDTH, prefetch};
 use super::super::super::math::softmax;
 use super::super::kv::Heads;
 use super::{Step, Tile, values};
@@ -12,6 +12,10 @@ use std::ops::Range;
 ///
 /// Safe where the processor has the family's instructions, and nobody else what the step writes.
 pub type Run<N> = unsafe fn(&Tile<N>, *mut f32, &mut [f32], Step);
+
+/// Blocks between those that are read and those that are asked for: a head's keys and values lie
+/// apart in each, which the processor does not foresee.
+pub const AHEAD: usize = 4;
 
 /// Rows from which on keys and values are widened to floats before they are used.
 const MANY: usize = 12;
@@ -100,6 +104,8 @@ unsafe fn widen_keys<L: Lanes, N: Number>(keys: Keys<N>, to: *mut f32, dim: usiz
 struct Keys<N> {
     numbers: *const N,
     scales: *const f32,
+    /// How far on from them the head's keys lie that are soon read.
+    ahead: usize,
     /// Where their scores go, and how many of them count.
     place: usize,
     count: usize,
@@ -135,6 +141,7 @@ unsafe fn score_blocks<L: Lanes, N: Number>(
             Keys {
                 numbers: piece.kv.block(index)[tile.head * size..][..size].as_ptr(),
                 scales: scales.wrapping_add(heads.key_scales(tile.head)),
+                ahead: AHEAD * heads.block(),
                 place: piece.start + index * WIDTH - tile.base,
                 count: WIDTH.min(piece.seen.end - index * WIDTH),
             }
@@ -153,6 +160,7 @@ unsafe fn score_blocks<L: Lanes, N: Number>(
                     let blocks: [Keys<f32>; 2] = std::array::from_fn(|b| Keys {
                         numbers: widened[b].cast_const(),
                         scales: std::ptr::null(),
+                        ahead: 0,
                         place: blocks[b].place,
                         count: blocks[b].count,
                     });
@@ -213,7 +221,10 @@ unsafe fn score<L: Lanes, N: Number, K: Number, const B: usize, const R: usize>(
         let q: [*const f32; R] = std::array::from_fn(|r| tile.q[tile.at(first + r)..].as_ptr());
         let mut acc = [[L::splat(0.0); B]; R];
         for d in 0..dim {
-            let keys: [L::Vector; B] = std::array::from_fn(|b| blocks[b].column::<L>(d));
+            let keys: [L::Vector; B] = std::array::from_fn(|b| {
+                prefetch(blocks[b].numbers.wrapping_add(d * WIDTH + blocks[b].ahead));
+                blocks[b].column::<L>(d)
+            });
             for r in 0..R {
                 let x = L::splat(*q[r].add(d));
                 for b in 0..B {

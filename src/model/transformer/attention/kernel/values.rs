@@ -1,9 +1,9 @@
 //! The last step of a tile: values, weighted by the scores.
 
-use super::super::super::lanes::{Lanes, Number, SHARED, WIDTH};
+use super::super::super::lanes::{Lanes, Number, SHARED, WIDTH, prefetch};
 use super::super::kv::Heads;
 use super::Tile;
-use super::steps::put;
+use super::steps::{AHEAD, put};
 use std::ops::Range;
 
 /// Positions whose values are widened at a time: as many as stay in the nearest cache.
@@ -51,6 +51,7 @@ unsafe fn weigh<L: Lanes, N: Number, const R: usize, const D: usize>(
     let Heads { count, dim } = tile.shape.kv;
     let width = tile.shape.kv.width();
     let offset = count * tile.shape.kv.keys() + tile.head * WIDTH * width + column;
+    let ahead = AHEAD * tile.shape.kv.block();
     // SAFETY: the caller's; values of a block are `[16, width]`.
     unsafe {
         let row: [*const f32; R] =
@@ -67,6 +68,7 @@ unsafe fn weigh<L: Lanes, N: Number, const R: usize, const D: usize>(
                         scales.wrapping_add(tile.shape.kv.value_scales(tile.head, at % WIDTH));
                     let value: [L::Vector; D] = std::array::from_fn(|d| {
                         let scale = scales.wrapping_add((column + d * WIDTH) / SHARED);
+                        prefetch(value.wrapping_add(d * WIDTH + ahead));
                         N::read_shared::<L>(value.add(d * WIDTH), scale)
                     });
                     let place = piece.start + at - tile.base;
