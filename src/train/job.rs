@@ -57,6 +57,11 @@ pub fn train(
     let start = start.transpose()?;
     let before = before(job, start.as_ref(), &device)?;
     let config = match (&before, &start) {
+        // A style's number would mean another one.
+        (Some((state, _)), _) if state.config.styles != pictures.styles => {
+            let path = checkpoint_of(&job.run, "reconstruct");
+            return Err(TrainError::Other(path, "data set"));
+        }
         (Some((state, _)), _) => state.config.clone(),
         (None, Some(start)) => start.config.clone(),
         (None, None) => new_config(job.small, pictures, embeddings),

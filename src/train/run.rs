@@ -142,8 +142,9 @@ fn keep(phase: &dyn Phase, plan: &Plan, path: &Path, step: u64) -> Result<(), Tr
 fn same(path: &Path, found: &State, wanted: &State) -> Result<(), TrainError> {
     let other = |what| Err(TrainError::Other(path.into(), what));
     match () {
-        () if found.config != wanted.config => other("size of model"),
+        // Other words change the sizes too, since embeddings are centred on their mean.
         () if found.data != wanted.data => other("data set"),
+        () if found.config != wanted.config => other("size of model"),
         () if found.batch != wanted.batch => other("--batch"),
         () if found.seed != wanted.seed => other("--seed"),
         () => Ok(()),

@@ -141,6 +141,17 @@ fn a_folder_of_pictures_trains_resumes_and_draws() {
     trained(&home, "tokens", whole, &small("4"));
     let weights = exported(&home, whole, &[]);
     assert_eq!(draws(&home, &weights, "OIL").dimensions(), (256, 256));
+    // With other pictures it is not gone on from.
+    fs::create_dir(data.join("clay")).unwrap();
+    let pot = data.join("clay/pot.png");
+    picture(0, 1, true).save(pot).unwrap();
+    let paths = [whole.0, whole.1].map(|path| path.to_str().unwrap());
+    for phase in ["reconstruct", "tokens"] {
+        let args = ["train", "gan", phase, "--data", paths[0], "--run", paths[1]];
+        let more = ["--batch", "4", "--small"];
+        let done = home.illumine(&[&args[..], &more].concat()).run().expect(2);
+        assert!(done.stderr.contains("another data set"), "{}", done.stderr);
+    }
 }
 
 #[test]
