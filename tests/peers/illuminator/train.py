@@ -39,6 +39,7 @@ p.add_argument("--minutes", type=float, default=1e9)
 p.add_argument("--cool", type=float, default=0, help="share of --minutes, at its end, on which the rate falls")
 p.add_argument("--save", type=float, default=4, help="minutes between checkpoints")
 p.add_argument("--sheets", type=float, default=8, help="minutes between sheets")
+p.add_argument("--drop", type=float, default=0.1, help="dropout of the token Transformer")
 p.add_argument("--seed", type=int, default=0)
 p.add_argument("--device", default="cpu")
 p.add_argument("--compile", action="store_true")
@@ -284,6 +285,7 @@ def tokens():
     mean = copy.deepcopy(model)
     o = optimizer(model.parameters(), a.lr)
     loop = Loop(model=model, mean=mean, optimizer=o)
+    model.drop = a.drop
     if a.compile:
         model.hidden = torch.compile(model.hidden)
 
