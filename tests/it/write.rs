@@ -57,6 +57,7 @@ fn json_says_all_that_is_documented_and_nothing_else() {
         "decode_ms",
         "decode_tps",
         "reused",
+        "guessed",
     ];
     assert_eq!(keys(&report["timings"]), timings);
     assert_eq!(
