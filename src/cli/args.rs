@@ -6,11 +6,10 @@ mod sessions;
 pub use pictures::{Draw, EvalImage, Gan, Train};
 pub use sessions::{Export, Import, Sessions};
 
-use super::environment::Paths;
-use super::{Exit, Failed, config};
+use super::{Exit, Failed};
 use clap::builder::FalseyValueParser;
 use clap::error::ErrorKind;
-use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueHint};
+use clap::{Args, Parser, Subcommand, ValueHint};
 use illumine::model::device;
 use illumine::model::transformer::attention::kv::Kind;
 use std::path::PathBuf;
@@ -310,32 +309,13 @@ pub struct Bench {
 }
 
 /// Reads the command line. Help is printed here; a slip is one sentence, as any other failure is.
-/// The command line; what it and the variables leave open, config.toml may say.
 pub fn read() -> Result<Cli, Failed> {
-    let flags = Paths::find().map(|paths| config::flags(&paths.config));
-    let command = with_defaults(Cli::command(), &flags.unwrap_or_default());
-    let matches = command.try_get_matches();
-    let cli = matches.and_then(|matches| Cli::from_arg_matches(&matches));
-    cli.map_err(|error| match error.kind() {
+    Cli::try_parse().map_err(|error| match error.kind() {
         ErrorKind::DisplayHelp
         | ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand
         | ErrorKind::DisplayVersion => error.exit(),
-        // What is wrong may be the file's.
-        _ => match Paths::find().map(|paths| config::read(&paths.config)) {
-            Ok(Err(failed)) => failed,
-            _ => Failed::new(Exit::Usage, sentence(&error.to_string())),
-        },
+        _ => Failed::new(Exit::Usage, sentence(&error.to_string())),
     })
-}
-
-/// The same command with other defaults for the flags of these names, below it too.
-fn with_defaults(command: clap::Command, flags: &[(&'static str, String)]) -> clap::Command {
-    let set = |arg: clap::Arg| {
-        let flag = flags.iter().find(|(name, _)| arg.get_id() == *name);
-        flag.map_or(arg.clone(), |(_, value)| arg.default_value(value.clone()))
-    };
-    let command = command.mut_args(set);
-    command.mut_subcommands(|below| with_defaults(below, flags))
 }
 
 /// What clap says in several paragraphs, without the usage.

@@ -5,7 +5,6 @@
 //! mode = "prose"
 //! system = ""
 //! read_ahead = true
-//! device = "auto"
 //! [sampling]
 //! temperature = 0.8
 //! [keys]
@@ -13,8 +12,6 @@
 //! ```
 
 use super::exit::{Exit, Failed};
-use illumine::model::device;
-use illumine::model::transformer::attention::kv::Kind;
 use illumine::story::untrusted::clean_line;
 use illumine::story::{Mode, Settings, sampling};
 use illumine::tui::keymap::Keymap;
@@ -26,17 +23,6 @@ use toml::{Table, Value};
 pub fn read(path: &Path) -> Result<Settings, Failed> {
     settings(&table(path)?).map_err(|why| wrong(path, &why))
 }
-
-/// What the file says of flags that several commands take: names and values. A file that cannot be
-/// used is no matter here: who reads its settings says so.
-pub fn flags(path: &Path) -> Vec<(&'static str, String)> {
-    let table = table(path).unwrap_or_default();
-    let set = |name: &&'static str| Some((*name, plain(table.get(*name)?)));
-    FLAGS.iter().filter_map(set).collect()
-}
-
-/// Flags that the file may set, by the names of both.
-const FLAGS: [&str; 4] = ["device", "threads", "kv", "draft"];
 
 /// Reads the file's keys.
 pub fn keys(path: &Path) -> Result<Keymap, Failed> {
@@ -87,14 +73,10 @@ fn settings(table: &Table) -> Result<Settings, String> {
                     set.map_err(|error| error.to_string())?;
                 }
             }
-            ("read_ahead", Value::Boolean(_)) | ("draft", Value::String(_)) => {}
-            ("device", Value::String(word)) => _ = word.parse::<device::Choice>()?,
-            ("kv", Value::String(word)) => _ = word.parse::<Kind>()?,
-            ("threads", Value::Integer(1..=512)) => {}
-            ("threads", _) => return Err("threads is a number from 1 to 512".to_string()),
+            ("read_ahead", Value::Boolean(_)) => {}
             ("keys", Value::Table(_)) => _ = keymap(table)?,
             (other, _) => {
-                let known = "model, mode, system, read_ahead, device, threads, kv, draft, [sampling] and [keys]";
+                let known = "model, mode, system, read_ahead, [sampling] and [keys]";
                 return Err(format!(
                     "{} is not a setting here; there are {known}",
                     clean_line(other)
@@ -133,29 +115,6 @@ mod tests {
         assert_eq!(settings.mode, Mode::Chat);
         assert_eq!(settings.sampling.temperature, 0.5);
         assert_eq!(settings.sampling.stop, ["\nUser:"]);
-    }
-
-    #[test]
-    fn flags_that_a_machine_wants_are_set_and_checked() {
-        let file = tempfile::NamedTempFile::new().unwrap();
-        std::fs::write(file.path(), "threads = 2\nkv = \"q8_0\"\n").unwrap();
-        assert_eq!(
-            flags(file.path()),
-            [("threads", "2".into()), ("kv", "q8_0".into())]
-        );
-        assert!(read(file.path()).is_ok());
-        for wrong in [
-            "threads = 0",
-            "kv = \"q4\"",
-            "device = \"tpu\"",
-            "device = 1",
-        ] {
-            let error = settings(&wrong.parse().unwrap()).unwrap_err();
-            assert!(
-                !error.is_empty() && !error.contains('\n'),
-                "{wrong}: {error}"
-            );
-        }
     }
 
     #[test]

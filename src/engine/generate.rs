@@ -76,8 +76,12 @@ pub fn prefill(
     Ok(logits)
 }
 
-/// Reads a prompt that may be asked for soon: it then begins at once.
+/// Reads a prompt that may be asked for soon: it then begins at once. Not where what is read in
+/// pieces is another to the bit: words must not depend on how quickly a line was typed.
 pub fn read_ahead(loaded: &mut Loaded, request: &TextRequest, stopped: Stopped) {
+    if !loaded.model.exact_in_batches() {
+        return;
+    }
     if let Ok(prompt) = prompt(loaded, request)
         && !prompt.ids.is_empty()
     {

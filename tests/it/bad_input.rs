@@ -235,8 +235,6 @@ fn a_configuration_with_a_slip_in_it() {
         ("[sampling]\ntemprature = 1", "temperature"),
         ("model = \"unclosed\n\n[", "config.toml"),
         ("mode = 3", "mode"),
-        ("device = \"tpu\"", "a device is"),
-        ("threads = 0", "a number from 1 to 512"),
         ("\u{1b}[2J = 1", "config.toml"),
     ] {
         home.file(".config/illumine/config.toml", text);
