@@ -9,6 +9,9 @@ pub mod typed;
 
 use crate::engine::Loaded;
 use crate::model::{ModelError, Rows};
+use crate::story::context::{Kind, Part};
+use crate::story::message::{Goal, Overflow, TextRequest};
+use crate::story::{Context, Sampling};
 use serde::Serialize;
 use std::time::Instant;
 
@@ -106,6 +109,29 @@ fn first_token(loaded: &mut Loaded, kept: usize, line: usize) -> Result<f64, Mod
     loaded.rewind(kept);
     loaded.feed(&ids, Rows::Last, &|| false)?;
     Ok(began.elapsed().as_secs_f64() * 1000.0)
+}
+
+/// What the engine is asked for a passage after some words; `number` is its node and its seed.
+fn request(number: u64, words: &str, tokens: usize, heal: bool) -> TextRequest {
+    let kind = Kind::Story { node: 0, from: 0 };
+    TextRequest {
+        node: number,
+        context: Context::Prose {
+            parts: vec![Part::plain(kind, words)],
+            after: String::new(),
+        },
+        sampling: Sampling {
+            max_tokens: tokens as u32,
+            ..Sampling::default()
+        },
+        seed: number,
+        overflow: Overflow::Crop,
+        goal: Goal::Exact,
+        bans: Vec::new(),
+        heal,
+        begin: Vec::new(),
+        recall: None,
+    }
 }
 
 /// Reads tokens `from..to` of a text that never repeats itself.

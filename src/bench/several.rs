@@ -1,9 +1,7 @@
 //! Several passages from one story: written together, and one after the other.
 
 use crate::engine::{Failure, Loaded, candidates, text};
-use crate::story::context::{Kind, Part};
-use crate::story::message::{Goal, Overflow, TextRequest};
-use crate::story::{Context, Sampling};
+use crate::story::message::TextRequest;
 use std::time::Instant;
 
 /// Words before the passages.
@@ -18,6 +16,7 @@ pub fn measure(
     count: usize,
     tokens: usize,
 ) -> Result<(f64, f64), super::BenchError> {
+    let request = |at: u64, tokens| super::request(at + 1, STORY, tokens, false);
     let requests: Vec<TextRequest> = (0..count).map(|at| request(at as u64, tokens)).collect();
     let failed = |failure: Failure| super::BenchError::Engine(failure.why);
     text(loaded, &request(0, 1), &|_| true, &|| false).map_err(failed)?;
@@ -33,26 +32,4 @@ pub fn measure(
         together.as_secs_f64() * 1000.0,
         apart.as_secs_f64() * 1000.0,
     ))
-}
-
-fn request(at: u64, tokens: usize) -> TextRequest {
-    let kind = Kind::Story { node: 0, from: 0 };
-    TextRequest {
-        node: at + 1,
-        context: Context::Prose {
-            parts: vec![Part::plain(kind, STORY)],
-            after: String::new(),
-        },
-        sampling: Sampling {
-            max_tokens: tokens as u32,
-            ..Sampling::default()
-        },
-        seed: at + 1,
-        overflow: Overflow::Crop,
-        goal: Goal::Exact,
-        bans: Vec::new(),
-        heal: false,
-        begin: Vec::new(),
-        recall: None,
-    }
 }

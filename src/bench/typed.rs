@@ -3,9 +3,7 @@
 
 use super::BenchError;
 use crate::engine::{Failure, Loaded, read_ahead, text};
-use crate::story::context::{Kind, Part};
-use crate::story::message::{Goal, Overflow, TextRequest};
-use crate::story::{Context, Event, Sampling};
+use crate::story::Event;
 use std::cell::Cell;
 use std::time::Instant;
 
@@ -19,6 +17,7 @@ const LINE: &str = "Then the bells of the lower town began to ring.";
 /// read before. With `paused` the writer paused before Enter, and the line was read meanwhile.
 pub fn measure(loaded: &mut Loaded, story: usize, paused: bool) -> Result<f64, BenchError> {
     loaded.rewind(0);
+    let request = |words: &str| super::request(1, words, 2, true);
     let story = SENTENCE.repeat(story / TOKENS);
     if !story.is_empty() {
         read_ahead(loaded, &request(&story), &|| false);
@@ -39,26 +38,4 @@ pub fn measure(loaded: &mut Loaded, story: usize, paused: bool) -> Result<f64, B
     text(loaded, &asked, &emit, &|| false).map_err(failed)?;
     let first = first.get().unwrap_or_else(|| began.elapsed());
     Ok(first.as_secs_f64() * 1000.0)
-}
-
-fn request(words: &str) -> TextRequest {
-    let kind = Kind::Story { node: 0, from: 0 };
-    TextRequest {
-        node: 1,
-        context: Context::Prose {
-            parts: vec![Part::plain(kind, words)],
-            after: String::new(),
-        },
-        sampling: Sampling {
-            max_tokens: 2,
-            ..Sampling::default()
-        },
-        seed: 1,
-        overflow: Overflow::Crop,
-        goal: Goal::Exact,
-        bans: Vec::new(),
-        heal: true,
-        begin: Vec::new(),
-        recall: None,
-    }
 }

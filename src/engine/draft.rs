@@ -3,6 +3,7 @@
 //! [`super::speculate`].
 
 use super::generate::SLICE;
+use crate::model::sampler::log_probability;
 use crate::model::{ModelError, Rows, TextModel, Tokenizer};
 
 /// How sure of a token the draft must be to guess it: a guess that fails costs a row of the larger
@@ -73,9 +74,8 @@ impl Draft {
 /// The likeliest token, where it is likely enough.
 fn likeliest(logits: &[f32]) -> Option<u32> {
     let best = (0..logits.len()).max_by(|a, b| logits[*a].total_cmp(&logits[*b]))?;
-    let highest = logits[best];
-    let all: f64 = logits.iter().map(|it| f64::from(it - highest).exp()).sum();
-    (1.0 / all >= SURE).then_some(best as u32)
+    let best = best as u32;
+    (log_probability(logits, best).exp() >= SURE).then_some(best)
 }
 
 /// Whether two models mean the same by every token.

@@ -4,9 +4,8 @@
 use super::write::{Ask, healing};
 use super::{Outcome, Refusal, Studio, Work, cannot, derive};
 use crate::story::command::Reach;
-use crate::story::context::joint;
 use crate::story::untrusted::clean;
-use crate::story::{Mode, Node, Passage, Place, Request};
+use crate::story::{Author, Mode, Passage, Place, Request};
 
 impl Studio {
     /// Has the model write the writer's next line, which is no part of the story until it is sent.
@@ -22,12 +21,7 @@ impl Studio {
         };
         let ask = Ask { reach, ..healing() };
         let mut ask = self.question(place, ask, derive(self.setup.entropy, self.story.next_id()));
-        let gap = if self.settings.mode == Mode::Prose {
-            joint(&self.story, &begun)
-        } else {
-            ""
-        };
-        ask.context.speak(&format!("{gap}{begun}"));
+        ask.context.speak(&self.joined(&begun, Author::User).text);
         self.work = Work::Writing;
         self.ask_engine(Request::Suggest { ask, begun });
         Ok(Outcome::Asked)
@@ -45,15 +39,8 @@ impl Studio {
         }
         // A command is no part of the story; it goes on from what is there, as a rule.
         let typed = clean(if typed.starts_with('/') { "" } else { typed });
-        let turn = self.settings.mode == Mode::Chat;
-        let gap = if turn { "" } else { joint(&self.story, &typed) };
-        let (id, mut path) = (self.story.next_id(), self.story.path());
-        let words = Node {
-            id,
-            text: format!("{gap}{typed}"),
-            turn,
-            ..Node::default()
-        };
+        let words = self.joined(&typed, Author::User);
+        let (id, mut path) = (words.id, self.story.path());
         if !typed.trim().is_empty() {
             path.push(Passage::whole(&words));
         }

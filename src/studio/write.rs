@@ -31,17 +31,7 @@ pub(super) struct Ask {
 impl Studio {
     /// Takes words into the story and has the model go on from them.
     pub fn write(&mut self, text: &str, author: Author) -> Result<Outcome, Refusal> {
-        let text = clean(text);
-        let turn = self.settings.mode == Mode::Chat;
-        let gap = if turn { "" } else { joint(&self.story, &text) };
-        let words = Node {
-            id: self.story.next_id(),
-            parent: self.story.head(),
-            author,
-            text: format!("{gap}{text}"),
-            turn,
-            ..Node::default()
-        };
+        let words = self.joined(&clean(text), author);
         let parent = words.id;
         if let Err(refusal) = self.record(vec![Record::Node(words)]) {
             // The words are in memory and wait for the disk; an empty line goes on from them.
@@ -50,6 +40,20 @@ impl Studio {
             return Err(refusal);
         }
         self.start(Place::after(Some(parent)), Move::Write, healing())
+    }
+
+    /// Somebody's words as they would join the story here.
+    pub(super) fn joined(&self, text: &str, author: Author) -> Node {
+        let turn = self.settings.mode == Mode::Chat;
+        let gap = if turn { "" } else { joint(&self.story, text) };
+        Node {
+            id: self.story.next_id(),
+            parent: self.story.head(),
+            author,
+            text: format!("{gap}{text}"),
+            turn,
+            ..Node::default()
+        }
     }
 
     pub(super) fn go_on(
