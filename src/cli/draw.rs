@@ -5,7 +5,9 @@ use super::environment::{self, Paths};
 use super::models::watched;
 use super::{Exit, Failed, inline, note, print};
 use illumine::engine::draw::{Artist, DrawError, PICTURES, illuminator, weights};
+use illumine::model::device;
 use illumine::model::encoder::SentenceEncoder;
+use illumine::model::enlarger::Enlarger;
 use illumine::model::gan::reading::LARGEST;
 use illumine::store::picture::{PictureError, Provenance, encode, provenance};
 use illumine::story::picture::{Drawing, PictureRequest, Sight, Source, Style, Subject, Words};
@@ -45,7 +47,10 @@ pub fn run(paths: &Paths, args: &Args) -> Result<Exit, Failed> {
     let from = args.from.as_deref().map(made).transpose()?;
     let request = wanted(args, from.as_ref())?;
     let began = Instant::now();
-    let artist = load(paths, args.weights.as_deref(), args.offline, &args.on)?;
+    let mut artist = load(paths, args.weights.as_deref(), args.offline, &args.on)?;
+    if request.enlarged {
+        artist.enlarger = Some(enlarger(paths, args.offline, &args.on)?);
+    }
     if let Some(from) = from.as_ref().filter(|_| args.vary.is_none()) {
         same_weights(from, &artist)?;
     }
@@ -120,6 +125,7 @@ fn wanted(args: &Args, from: Option<&Provenance>) -> Result<PictureRequest, Fail
             .or(same.as_ref().and_then(|it| it.steps)),
         size: args.size.or(same.as_ref().map(|it| it.size)).unwrap_or(256),
         background: background.filter(|name| name != "none"),
+        enlarged: args.enlarge || same.as_ref().is_some_and(|it| it.enlarged),
         build: environment::BUILD.to_string(),
     })
 }
@@ -222,6 +228,16 @@ pub fn load(
     let encoder = watched(|watch| store.ensure(catalog.encoder(), watch))?;
     let encoder = SentenceEncoder::on(&encoder, on.device).map_err(|why| model(&why))?;
     Ok(Artist::new(Rc::new(encoder), illuminator))
+}
+
+/// The network that enlarges, fetched and read.
+fn enlarger(paths: &Paths, offline: bool, on: &On) -> Result<Enlarger, Failed> {
+    let model = |why: &dyn std::fmt::Display| Failed::new(Exit::Model, why);
+    let catalog = environment::catalog()?;
+    let store = environment::model_store(paths, offline);
+    let path = watched(|watch| store.ensure(catalog.enlarger(), watch))?;
+    let device = device::open(on.device).map_err(|why| model(&why))?;
+    Enlarger::load(&path, &device).map_err(|why| model(&why))
 }
 
 /// Writes the files; several pictures are told apart by their seeds, or by numbers from 1 where

@@ -8,13 +8,14 @@ mod desk;
 mod scene;
 
 use crate::model::encoder::SentenceEncoder;
+use crate::model::enlarger::{Enlarger, SCALE};
 use crate::model::gan::reading::{ReadError, read};
 use crate::model::gan::sampling::Sampling;
 use crate::model::gan::tokens::Digits;
 use crate::model::gan::{FILES, Illuminator, MIXED, Order};
 use crate::model::{ModelError, device};
 use crate::story::picture::{
-    Drawing, PictureRequest, Provenance, Sight, Source, Style, Subject, Words,
+    Drawing, Layer, PictureRequest, Provenance, Sight, Source, Style, Subject, Words,
 };
 use crate::story::untrusted::clean_line;
 use desk::Desk;
@@ -27,6 +28,8 @@ pub struct Artist {
     pub illuminator: Illuminator,
     /// What computes: pictures are the same for the same.
     pub backend: String,
+    /// What enlarges, where that was asked for.
+    pub enlarger: Option<Enlarger>,
 }
 
 /// Letters of a prompt: more is no picture's description.
@@ -53,6 +56,8 @@ pub enum DrawError {
     Many(usize),
     #[error("{0} cannot be used: {1}")]
     Unreadable(String, ReadError),
+    #[error("What enlarges pictures was not loaded; `illumine draw --enlarge` loads it")]
+    NoEnlarger,
     #[error("A temperature is 0 to 10, guidance -20 to 20")]
     Sampling,
 }
@@ -93,6 +98,7 @@ impl Artist {
             encoder,
             illuminator,
             backend,
+            enlarger: None,
         }
     }
 
@@ -132,7 +138,23 @@ impl Artist {
             }
             Subject::Lerp { from, to, at } => desk.lerp(from, to, at)?,
         };
-        Ok(whole.then_some(desk.done))
+        let mut done = desk.done;
+        if whole && request.enlarged {
+            for layer in done.iter_mut().flat_map(|drawing| &mut drawing.layers) {
+                if !go_on() {
+                    return Ok(None);
+                }
+                self.enlarge(layer)?;
+            }
+        }
+        Ok(whole.then_some(done))
+    }
+
+    fn enlarge(&self, layer: &mut Layer) -> Result<(), DrawError> {
+        let enlarger = self.enlarger.as_ref().ok_or(DrawError::NoEnlarger)?;
+        layer.pixels = enlarger.enlarge(&layer.pixels, layer.size)?;
+        layer.size *= SCALE;
+        Ok(())
     }
 
     /// What the illuminator is asked for pictures of some words in a style, as it draws best.

@@ -13,6 +13,7 @@ pub struct Catalog {
     /// The model that turns words into vectors for the illuminator; it writes no text.
     encoder: Entry,
     extractor: Entry,
+    enlarger: Entry,
     default: usize,
 }
 
@@ -78,6 +79,8 @@ pub enum Architecture {
     Bert,
     /// Looks at pictures, and writes nothing.
     EfficientNet,
+    /// Makes pictures larger, and writes nothing.
+    Esrgan,
 }
 
 /// One place that a model comes from.
@@ -90,6 +93,12 @@ pub enum Source {
     Pip {
         version: String,
         parts: Vec<PipPart>,
+    },
+    /// A member of an npm package.
+    Npm {
+        package: String,
+        version: String,
+        member: String,
     },
 }
 
@@ -130,7 +139,7 @@ pub enum CatalogError {
     )]
     NoFile(PathBuf),
     #[error(
-        "{0} reads words for pictures and writes no text; `illumine models list` names the models that do"
+        "{0} is for pictures and writes no text; `illumine models list` names the models that do"
     )]
     WritesNothing(String),
 }
@@ -149,13 +158,15 @@ impl Catalog {
             model: Vec<Entry>,
             encoder: Entry,
             extractor: Entry,
+            enlarger: Entry,
         }
         let File {
             model: entries,
             encoder,
             extractor,
+            enlarger,
         } = toml::from_str::<File>(text)?;
-        let all = || entries.iter().chain([&encoder, &extractor]);
+        let all = || entries.iter().chain([&encoder, &extractor, &enlarger]);
         all().try_for_each(check)?;
         if let Some(twice) = twice(all()) {
             return Err(CatalogError::Wrong(format!("'{twice}' is named twice")));
@@ -166,6 +177,7 @@ impl Catalog {
                 default,
                 encoder,
                 extractor,
+                enlarger,
                 entries,
             }),
             _ => Err(CatalogError::Wrong(
@@ -189,9 +201,15 @@ impl Catalog {
         &self.extractor
     }
 
+    /// The network that makes pictures larger.
+    pub fn enlarger(&self) -> &Entry {
+        &self.enlarger
+    }
+
     /// Every file that is known by name: models that write, then the others.
     pub fn all(&self) -> impl Iterator<Item = &Entry> + Clone {
-        self.entries.iter().chain([&self.encoder, &self.extractor])
+        let others = [&self.encoder, &self.extractor, &self.enlarger];
+        self.entries.iter().chain(others)
     }
 
     /// The model that is used when none is named.
@@ -300,12 +318,14 @@ impl Architecture {
             Architecture::Lfm2 => "lfm2",
             Architecture::Bert => "bert",
             Architecture::EfficientNet => "efficientnet",
+            Architecture::Esrgan => "esrgan",
         }
     }
 
     /// Whether it writes text.
     pub fn writes(self) -> bool {
-        !matches!(self, Architecture::Bert | Architecture::EfficientNet)
+        use Architecture::{Bert, EfficientNet, Esrgan};
+        !matches!(self, Bert | EfficientNet | Esrgan)
     }
 }
 

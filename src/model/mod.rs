@@ -6,11 +6,13 @@
 pub mod catalog;
 pub mod device;
 pub mod encoder;
+pub mod enlarger;
 pub mod features;
 pub mod fetch;
 pub mod gan;
 pub mod gguf;
 pub mod linear;
+pub mod npm;
 mod pth;
 pub mod sampler;
 pub mod template;
@@ -185,6 +187,10 @@ pub enum ModelError {
         "The network that measures pictures cannot be read ({0}); `illumine models verify efficientnet-lite0` checks its file"
     )]
     Features(String),
+    #[error(
+        "The network that enlarges pictures cannot be read ({0}); `illumine models verify esrgan-slim` checks its file"
+    )]
+    Enlarger(String),
     #[error("The illuminator's weights cannot be used ({0}); `--weights` names another folder")]
     Illuminator(String),
     #[error(

@@ -209,6 +209,7 @@ mod tests {
             guidance: 2.5,
             size: 64,
             background: None,
+            enlarged: false,
             weights: "00".repeat(32),
             backend: "cpu".into(),
             build: "illumine 0.1.0".into(),

@@ -51,6 +51,9 @@ pub struct Provenance {
     pub size: u32,
     /// `#rrggbb`; None leaves what is empty transparent.
     pub background: Option<String>,
+    /// Enlarged four times by the network for that before it was brought to its size.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub enlarged: bool,
     /// SHA-256 of the weights.
     pub weights: String,
     pub backend: String,

@@ -153,6 +153,7 @@ impl Studio {
         let count = wanted.count.unwrap_or(count) as u64;
         let style = wanted.style.as_deref().map(Style::named);
         let request = PictureRequest {
+            enlarged: false,
             node,
             subject,
             style: style.unwrap_or_default(),

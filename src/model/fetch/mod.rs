@@ -11,6 +11,7 @@ mod download;
 mod error;
 mod hub;
 mod lock;
+mod npm;
 mod pip;
 mod pip_log;
 mod progress;

