@@ -12,7 +12,7 @@ use illumine::story::hash::sha256;
 use illumine::train::batches::captions;
 use illumine::train::data::file::Pictures;
 use illumine::train::job::{Job, train as run_job};
-use illumine::train::paint::Means;
+use illumine::train::judge::Means;
 use illumine::train::run::{End, Metrics, News, Sheet};
 use illumine::train::{TrainError, export as exports};
 use std::path::Path;
@@ -51,6 +51,7 @@ pub fn train(paths: &Paths, args: &Args) -> Result<Exit, Failed> {
             loss: args.loss,
             adversarial: args.adversarial,
             r1: args.r1,
+            divergence: args.divergence,
             ..Means::default()
         },
     };

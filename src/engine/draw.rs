@@ -9,10 +9,10 @@ mod scene;
 
 use crate::model::encoder::SentenceEncoder;
 use crate::model::enlarger::{Enlarger, SCALE};
+use crate::model::gan::code::Code;
 use crate::model::gan::reading::{ReadError, read};
 use crate::model::gan::sampling::Sampling;
-use crate::model::gan::tokens::Digits;
-use crate::model::gan::{FILES, Illuminator, MIXED, Order};
+use crate::model::gan::{Illuminator, MIXED, Order, is_whole};
 use crate::model::{ModelError, device};
 use crate::story::picture::{
     Drawing, Layer, PictureRequest, Provenance, Sight, Source, Style, Subject, Words,
@@ -67,12 +67,11 @@ pub type GoOn<'a> = &'a mut dyn FnMut() -> bool;
 
 /// The folder of weights: the first of these that is whole.
 pub fn weights(places: &[PathBuf]) -> Result<PathBuf, ModelError> {
-    let whole = |folder: &&PathBuf| FILES.iter().all(|name| folder.join(name).is_file());
     match places {
         // One that was named is read whatever it holds, so that its reader says what it lacks.
         [named] => Ok(named.clone()),
         places => {
-            let found = places.iter().find(whole).cloned();
+            let found = places.iter().find(|folder| is_whole(folder)).cloned();
             found.ok_or(ModelError::NoIlluminator)
         }
     }
@@ -109,7 +108,7 @@ impl Artist {
         told: &mut dyn FnMut(usize, usize),
         go_on: GoOn,
     ) -> Result<Option<Vec<Drawing>>, DrawError> {
-        let sampling = sampling(request)?;
+        let sampling = self.illuminator.heeded(sampling(request)?);
         let mut desk = Desk {
             artist: self,
             request,
@@ -123,18 +122,18 @@ impl Artist {
             Subject::Words(words) => desk.words(given(words)?)?,
             Subject::Scene(words) => desk.scene(given(words)?)?,
             Subject::Vary { of, amount } => {
-                let (tokens, own) = self.tokens(of)?;
+                let (code, own) = self.code(of)?;
                 let sight = Sight::Picture(Box::new(own));
-                desk.vary(&tokens, &sight, *amount)?
+                desk.vary(&code, &sight, *amount)?
             }
             Subject::Mix { of, with } => {
-                let (tokens, _) = self.tokens(of)?;
-                desk.vary(&tokens, with, MIXED)?
+                let (code, _) = self.code(of)?;
+                desk.vary(&code, with, MIXED)?
             }
             Subject::Restyle { of, words } => {
-                let (tokens, own) = self.tokens(of)?;
+                let (code, own) = self.code(of)?;
                 let words = words.clone().unwrap_or(own.prompt);
-                desk.restyle(&tokens, &words)?
+                desk.restyle(&code, &words)?
             }
             Subject::Lerp { from, to, at } => desk.lerp(from, to, at)?,
         };
@@ -164,17 +163,17 @@ impl Artist {
             embedding: self.embedding(words)?,
             style: style.first().copied().flatten(),
             seeds,
-            sampling: Sampling::default(),
+            sampling: self.illuminator.heeded(Sampling::default()),
         })
     }
 
-    /// A picture's tokens and how it was made: those that are known of it, or what the encoder
+    /// A picture's code and how it was made: the one that is known of it, or what the encoder
     /// reads from its pixels.
-    fn tokens(&self, source: &Source) -> Result<(Digits, Provenance), DrawError> {
+    fn code(&self, source: &Source) -> Result<(Code, Provenance), DrawError> {
         let own = source.how.clone().unwrap_or_default();
         let same = own.weights == self.illuminator.sha256;
-        if let Some(tokens) = self.illuminator.spelled(&own.tokens).filter(|_| same) {
-            return Ok((tokens, own));
+        if let Some(code) = self.illuminator.spelled(&own.tokens).filter(|_| same) {
+            return Ok((code, own));
         }
         let size = self.illuminator.config.size;
         let picture = read(&source.file, size)

@@ -58,8 +58,8 @@ pub struct Provenance {
     pub weights: String,
     pub backend: String,
     pub build: String,
-    /// Its own tokens, two hexadecimal digits for each digit of a token: what others can be made
-    /// of. Empty for a scene.
+    /// Its own tokens, two hexadecimal digits for each digit of a token, or its latent, eight for
+    /// each number: what others can be made of. Empty for a scene.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub tokens: String,
     #[serde(default, skip_serializing_if = "Way::is_words")]

@@ -32,8 +32,8 @@ pub fn mean(parts: &mut Parts, name: &str) -> Result<Tensors, TrainError> {
     parts.remove(&format!("{name}.mean")).ok_or_else(missing)
 }
 
-/// Writes the five files of a set of weights: what the run has trained, and the rest from the
-/// weights that it began with. `embeddings` are those of [`captions`], each of length one, one
+/// Writes the files of a set of weights: what the run has trained, and the rest from the weights
+/// that it began with. `embeddings` are those of [`captions`], each of length one, one
 /// after the other.
 pub fn export(
     run: &Path,
@@ -42,17 +42,40 @@ pub fn export(
     embeddings: &[f32],
     from: Option<&Path>,
 ) -> Result<(), TrainError> {
-    let device = &Device::Cpu;
     let start = from.map(|folder| Start::read(folder, &pictures.styles));
     let start = start.transpose()?;
+    let direct = checkpoint::read(&checkpoint_of(run, "direct"), &Device::Cpu)?;
+    let (config, networks) = match direct {
+        Some((state, mut parts)) => {
+            let mut network = |name| Ok::<_, TrainError>((name, mean(&mut parts, name)?));
+            let networks = vec![network("generator")?, network("encoder")?];
+            (state.config, networks)
+        }
+        None => composed(run, start.as_ref())?,
+    };
+    let known = start.as_ref().map(Start::concepts).transpose()?;
+    let disk = |why: std::io::Error| TrainError::Disk(out.into(), why.to_string());
+    std::fs::create_dir_all(out).map_err(disk)?;
+    let json = serde_json::to_string(&config).unwrap_or_default();
+    std::fs::write(out.join("config.json"), json).map_err(disk)?;
+    for (name, tensors) in networks {
+        network(out, name, tensors)?;
+    }
+    concepts(out, pictures, embeddings, known.as_ref())
+}
+
+/// The networks of the composed design, by the names of their files, and their sizes.
+fn composed(
+    run: &Path,
+    start: Option<&Start>,
+) -> Result<(Config, Vec<(&'static str, Tensors)>), TrainError> {
+    let device = &Device::Cpu;
     let mut configs: Vec<Config> = Vec::new();
     let mut trained = |phase: &'static str| {
         let path = checkpoint_of(run, phase);
         let found = checkpoint::read(&path, device)?;
         let config = found.as_ref().map(|(state, _)| state.config.clone());
-        let own = configs
-            .first()
-            .or(start.as_ref().map(|start| &start.config));
+        let own = configs.first().or(start.map(|start| &start.config));
         if own
             .zip(config.as_ref())
             .is_some_and(|(own, config)| own != config)
@@ -67,7 +90,7 @@ pub fn export(
     let mut third = trained("paint")?;
     let part = |phase: &'static str, from: &mut [&mut Option<Parts>], name: &str| {
         let found = from.iter_mut().find_map(|parts| parts.as_mut());
-        match (found, &start) {
+        match (found, start) {
             (Some(parts), _) => mean(parts, name),
             (None, Some(start)) => start.tensors(name, device),
             (None, None) => Err(TrainError::Before(checkpoint_of(run, phase), phase)),
@@ -76,18 +99,15 @@ pub fn export(
     let generator = part("reconstruct", &mut [&mut third, &mut first], "generator")?;
     let encoder = part("reconstruct", &mut [&mut first], "encoder")?;
     let tokens = part("tokens", &mut [&mut second], "tokens")?;
-    let Some(config) = configs.pop() else {
-        return Err(TrainError::Before(checkpoint_of(run, "tokens"), "tokens"));
-    };
-    let known = start.as_ref().map(Start::concepts).transpose()?;
-    let disk = |why: std::io::Error| TrainError::Disk(out.into(), why.to_string());
-    std::fs::create_dir_all(out).map_err(disk)?;
-    let json = serde_json::to_string(&config).unwrap_or_default();
-    std::fs::write(out.join("config.json"), json).map_err(disk)?;
-    network(out, "generator", generator)?;
-    network(out, "encoder", encoder)?;
-    network(out, "tokens", tokens)?;
-    concepts(out, pictures, embeddings, known.as_ref())
+    let networks = vec![
+        ("generator", generator),
+        ("encoder", encoder),
+        ("tokens", tokens),
+    ];
+    match configs.pop() {
+        Some(config) => Ok((config, networks)),
+        None => Err(TrainError::Before(checkpoint_of(run, "tokens"), "tokens")),
+    }
 }
 
 fn network(out: &Path, name: &str, tensors: Tensors) -> Result<(), TrainError> {

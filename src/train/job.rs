@@ -4,8 +4,10 @@ use super::TrainError;
 use super::batches::Batches;
 use super::checkpoint::{self, Parts, State};
 use super::data::file::Pictures;
+use super::direct::Direct;
 use super::export::{finished, mean};
-use super::paint::{Means, Paint};
+use super::judge::Means;
+use super::paint::Paint;
 use super::reconstruct::Reconstruct;
 use super::run::{End, News, Phase, Plan, checkpoint_of, run};
 use super::start::Start;
@@ -13,14 +15,14 @@ use super::tokens::Tokens;
 use super::variables::Tensors;
 use crate::model::device;
 use crate::model::encoder::WIDTH;
-use crate::model::gan::config::Config;
+use crate::model::gan::config::{self, Config};
 use candle_core::{Device, Tensor};
 use std::path::PathBuf;
 
 /// What is to be trained, and how.
 #[derive(Clone, Debug)]
 pub struct Job {
-    /// `reconstruct`, `tokens` or `paint`.
+    /// `reconstruct`, `tokens` or `paint`; or `direct`, in a folder of its own.
     pub phase: String,
     /// Where checkpoints are kept.
     pub run: PathBuf,
@@ -51,10 +53,14 @@ pub fn train(
     embeddings: &[f32],
     watch: &mut dyn FnMut(News) -> bool,
 ) -> Result<End, TrainError> {
+    one_design(job)?;
     let device = device::open(job.device).map_err(|why| TrainError::Compute(why.to_string()))?;
     let start = job.from.as_deref();
     let start = start.map(|folder| Start::read(folder, &pictures.styles));
     let start = start.transpose()?;
+    if let Some(start) = &start {
+        fits(&job.phase, start)?;
+    }
     let before = before(job, start.as_ref(), &device)?;
     let config = match (&before, &start) {
         // A style's number would mean another one.
@@ -64,7 +70,7 @@ pub fn train(
         }
         (Some((state, _)), _) => state.config.clone(),
         (None, Some(start)) => start.config.clone(),
-        (None, None) => new_config(job.small, pictures, embeddings),
+        (None, None) => new_config(job, pictures, embeddings),
     };
     if pictures.size as usize != config.size {
         return Err(TrainError::Size(pictures.size, config.size));
@@ -98,6 +104,32 @@ pub fn train(
     run(phase.as_mut(), &plan, &device, watch)
 }
 
+/// The phase of the design that has but one.
+const DIRECT: &str = "direct";
+
+/// A run's folder holds phases of one design, so that what is exported of it is plain.
+fn one_design(job: &Job) -> Result<(), TrainError> {
+    let others: &[&str] = match job.phase == DIRECT {
+        true => &["reconstruct", "tokens", "paint"],
+        false => &[DIRECT],
+    };
+    let mut paths = others.iter().map(|phase| checkpoint_of(&job.run, phase));
+    match paths.find(|path| path.is_file()) {
+        Some(path) => Err(TrainError::Other(path, "design")),
+        None => Ok(()),
+    }
+}
+
+/// Weights of one design are no beginning for the other.
+fn fits(phase: &str, start: &Start) -> Result<(), TrainError> {
+    let why = match (phase == DIRECT, start.config.direct.is_some()) {
+        (true, false) => "they compose pictures of tokens, which the phases before direct train",
+        (false, true) => "they draw in one pass, which the phase direct trains",
+        _ => return Ok(()),
+    };
+    Err(TrainError::Weights(start.folder.clone(), why.into()))
+}
+
 /// The phase that comes before the one that is asked for, where the run has it. It must have begun
 /// with the weights that this one begins with, or their tokens would mean different things.
 fn before(
@@ -105,7 +137,7 @@ fn before(
     start: Option<&Start>,
     device: &Device,
 ) -> Result<Option<(State, Parts)>, TrainError> {
-    if job.phase == "reconstruct" {
+    if job.phase == "reconstruct" || job.phase == DIRECT {
         return Ok(None);
     }
     let Some(start) = start else {
@@ -120,10 +152,17 @@ fn before(
 }
 
 /// The sizes of a model that is begun by chance.
-fn new_config(small: bool, pictures: &Pictures, embeddings: &[f32]) -> Config {
+fn new_config(job: &Job, pictures: &Pictures, embeddings: &[f32]) -> Config {
     let (mean, scale) = centre(embeddings, WIDTH);
-    let new = if small { Config::small } else { Config::full };
-    new(pictures.styles.clone(), mean, scale)
+    let styles = pictures.styles.clone();
+    let (config, direct) = match job.small {
+        true => (Config::small(styles, mean, scale), config::Direct::SMALL),
+        false => (Config::full(styles, mean, scale), config::Direct::FULL),
+    };
+    Config {
+        direct: (job.phase == DIRECT).then_some(direct),
+        ..config
+    }
 }
 
 /// The mean of rows, and the deviation of all their numbers from it.
@@ -158,6 +197,10 @@ fn phase<'a>(
         None => (from("encoder")?, from("generator")?),
     };
     Ok(match job.phase.as_str() {
+        DIRECT => {
+            let begin = (encoder, generator);
+            Box::new(Direct::new(batches, config, how, begin, job.means)?)
+        }
         "reconstruct" => {
             let begin = (encoder, generator);
             Box::new(Reconstruct::new(batches, config, how, begin)?)

@@ -1,8 +1,9 @@
 //! Training the illuminator: the data set, losses, the loop, its checkpoints and its sheets.
 //!
-//! Three phases, each a run that resumes from its checkpoint: `reconstruct` trains encoder and
-//! generator together on reconstruction; `tokens` trains the token Transformer on the frozen
-//! encoder's tokens; `paint` trains the generator against the discriminator, the encoder frozen.
+//! Three phases, each a run that resumes from its checkpoint, make weights of the composed design:
+//! `reconstruct` trains encoder and generator together on reconstruction; `tokens` trains the token
+//! Transformer on the frozen encoder's tokens; `paint` trains the generator against the
+//! discriminator, the encoder frozen. A fourth, `direct`, makes those of the direct design alone.
 //!
 //! Knows the networks and no session, no terminal and no command line; what takes long tells a
 //! watcher how far it is and asks it whether to go on.
@@ -11,8 +12,10 @@ pub mod adam;
 pub mod batches;
 pub mod checkpoint;
 pub mod data;
+pub mod direct;
 pub mod export;
 pub mod job;
+pub mod judge;
 pub mod losses;
 pub mod measures;
 pub mod paint;

@@ -165,7 +165,7 @@ impl Phase for Reconstruct<'_> {
 /// Where drawings fill little of the square, the least sum of absolute differences that knows
 /// nothing yet is an empty picture, and there the generator's tanh has no slope left to leave it
 /// by; of squares it is the mean of all pictures, from which it goes on.
-fn squares(number: u64) -> f64 {
+pub fn squares(number: u64) -> f64 {
     const WEIGHT: f64 = 8.0;
     const STEPS: f64 = 400.0;
     WEIGHT * (1.0 - number as f64 / STEPS).max(0.0)

@@ -20,7 +20,7 @@ pub struct Start {
     pub config: Config,
     /// Those of the run's styles that the weights do not know.
     pub new: Vec<String>,
-    folder: PathBuf,
+    pub folder: PathBuf,
     /// The rows of the weights' tables of styles that the run's begin with, that of any at the end.
     rows: Vec<u32>,
     /// Rows of the weights' tables, that of any among them.

@@ -145,7 +145,7 @@ fn chance(shape: &Shape, name: &str, init: Init, seed: u64, device: &Device) -> 
             (0..count).map(number).collect()
         }
         Init::Randn { mean, stdev } => {
-            let number = |_| (mean + stdev * normal(&mut rng)) as f32;
+            let number = |_| (mean + stdev * rng.next_normal()) as f32;
             (0..count).map(number).collect()
         }
         Init::Kaiming { .. } => return Err(Error::Msg("no such beginning".into())),
@@ -153,16 +153,10 @@ fn chance(shape: &Shape, name: &str, init: Init, seed: u64, device: &Device) -> 
     Tensor::from_vec(numbers, shape.clone(), device)
 }
 
-/// A draw from the normal distribution (Box and Muller 1958).
-pub fn normal(rng: &mut Rng) -> f64 {
-    let (a, b) = (1.0 - rng.next_f64(), rng.next_f64());
-    libm::sqrt(-2.0 * libm::log(a)) * libm::cos(std::f64::consts::TAU * b)
-}
-
-/// A tensor of such draws.
+/// A tensor of draws from the normal distribution.
 pub fn noise(shape: &[usize], rng: &mut Rng, device: &Device) -> Result<Tensor> {
     let count = shape.iter().product();
-    let numbers: Vec<f32> = (0..count).map(|_| normal(rng) as f32).collect();
+    let numbers: Vec<f32> = (0..count).map(|_| rng.next_normal() as f32).collect();
     Tensor::from_vec(numbers, shape, device)
 }
 

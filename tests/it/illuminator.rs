@@ -5,6 +5,7 @@ use crate::support::{Home, Output, encoder_path};
 use candle_core::{DType, Device, Tensor};
 use candle_nn::VarBuilder;
 use illumine::model::ModelError;
+use illumine::model::gan::code::Code;
 use illumine::model::gan::condition::Wish;
 use illumine::model::gan::config::Config;
 use illumine::model::gan::discriminator::Discriminator;
@@ -201,9 +202,16 @@ fn an_embedding_of_another_width_is_refused() {
 fn a_picture_can_be_read_back_as_tokens() {
     let illuminator = illuminator(1);
     let picture = &draw(&illuminator, &[3])[0];
-    let tokens = illuminator.read(picture).unwrap();
-    assert_eq!(tokens.0.len(), 64 * 2);
-    assert!(tokens.0.chunks(2).all(|token| token[0] < 5 && token[1] < 3));
+    let tokens = digits(&illuminator.read(picture).unwrap());
+    assert_eq!(tokens.len(), 64 * 2);
+    assert!(tokens.chunks(2).all(|token| token[0] < 5 && token[1] < 3));
+}
+
+fn digits(code: &Code) -> Vec<u8> {
+    match code {
+        Code::Tokens(digits) => digits.0.clone(),
+        Code::Latent(_) => panic!("the composed design has no latents"),
+    }
 }
 
 fn drawn(result: Result<Option<Drawn>, ModelError>) -> Drawn {
@@ -215,12 +223,13 @@ fn a_variation_changes_as_much_as_it_is_told_to() {
     let illuminator = illuminator(1);
     let go_on = &mut || true;
     let first = drawn(illuminator.draw(&order(&[3]), go_on));
-    let tokens = &first.tokens[0];
+    let tokens = &first.codes[0];
     let mut vary = |amount| drawn(illuminator.vary(&order(&[4]), tokens, amount, go_on));
     assert_eq!(vary(0.0).pictures, first.pictures);
-    assert_eq!(vary(0.0).tokens, first.tokens);
+    assert_eq!(vary(0.0).codes, first.codes);
     let changed = |other: &Drawn| {
-        let pairs = other.tokens[0].0.chunks(2).zip(tokens.0.chunks(2));
+        let (new, old) = (digits(&other.codes[0]), digits(tokens));
+        let pairs = new.chunks(2).zip(old.chunks(2));
         pairs.filter(|(a, b)| a != b).count()
     };
     let (some, all) = (vary(0.25), vary(1.0));
@@ -262,7 +271,7 @@ fn a_way_begins_and_ends_with_the_two_pictures() {
 fn mixing_and_restyling_differ_from_what_they_come_of_and_are_repeatable() {
     let illuminator = illuminator(1);
     let first = drawn(illuminator.draw(&order(&[3]), &mut || true));
-    let tokens = &first.tokens[0];
+    let tokens = &first.codes[0];
     let mut other = order(&[3]);
     other.style = Some(0);
     let mix = || drawn(illuminator.mix(&other, tokens, &mut || true));
@@ -275,11 +284,11 @@ fn mixing_and_restyling_differ_from_what_they_come_of_and_are_repeatable() {
     }
     // The source is looked at: another one gives another picture.
     let second = drawn(illuminator.draw(&order(&[5]), &mut || true));
-    let of_second = drawn(illuminator.restyle(&other, &second.tokens[0], &mut || true));
+    let of_second = drawn(illuminator.restyle(&other, &second.codes[0], &mut || true));
     assert_ne!(of_second.pictures, restyle().pictures);
     assert!(
         illuminator
-            .mix(&other, &Digits(vec![0; 7]), &mut || true)
+            .mix(&other, &Code::Tokens(Digits(vec![0; 7])), &mut || true)
             .is_err()
     );
 }
@@ -287,7 +296,7 @@ fn mixing_and_restyling_differ_from_what_they_come_of_and_are_repeatable() {
 #[test]
 fn tokens_are_spelled_and_read_again_and_nothing_else_is() {
     let illuminator = illuminator(1);
-    let tokens = drawn(illuminator.draw(&order(&[3]), &mut || true)).tokens;
+    let tokens = drawn(illuminator.draw(&order(&[3]), &mut || true)).codes;
     let spelled = tokens[0].spell();
     assert_eq!(illuminator.spelled(&spelled).as_ref(), Some(&tokens[0]));
     for wrong in [

@@ -2,6 +2,7 @@
 
 mod architecture;
 mod bad_input;
+mod direct;
 mod disk;
 mod drafting;
 mod encoder;

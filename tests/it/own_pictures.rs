@@ -7,7 +7,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Ten things in three drawings each, of every kind of file and every way to caption one.
-fn drawings(home: &Home) -> PathBuf {
+pub fn drawings(home: &Home) -> PathBuf {
     let folder = home.path().join("my drawings");
     fs::create_dir_all(folder.join("ink")).unwrap();
     let things = [
@@ -71,7 +71,7 @@ fn picture(thing: u32, drawing: u32, clear: bool) -> RgbaImage {
 }
 
 /// A phase on a folder; what was said.
-fn trained(home: &Home, phase: &str, (data, run): (&Path, &Path), more: &[&str]) -> String {
+pub fn trained(home: &Home, phase: &str, (data, run): (&Path, &Path), more: &[&str]) -> String {
     let (data, run) = (data.to_str().unwrap(), run.to_str().unwrap());
     let args = [
         "train", "gan", phase, "--data", data, "--run", run, "--batch", "4",
@@ -81,7 +81,7 @@ fn trained(home: &Home, phase: &str, (data, run): (&Path, &Path), more: &[&str])
     done.stderr
 }
 
-fn draws(home: &Home, weights: &Path, style: &str) -> RgbaImage {
+pub fn draws(home: &Home, weights: &Path, style: &str) -> RgbaImage {
     let out = home.path().join("drawn.png");
     let (weights, out) = (weights.to_str().unwrap(), out.to_str().unwrap());
     let words = [
@@ -103,7 +103,7 @@ fn draws(home: &Home, weights: &Path, style: &str) -> RgbaImage {
     image::open(out).unwrap().into_rgba8()
 }
 
-fn exported(home: &Home, (data, run): (&Path, &Path), more: &[&str]) -> PathBuf {
+pub fn exported(home: &Home, (data, run): (&Path, &Path), more: &[&str]) -> PathBuf {
     let out = run.join("weights");
     let paths = [data, run, &out].map(|path| path.to_str().unwrap());
     let args = [

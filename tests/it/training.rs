@@ -22,8 +22,9 @@ use illumine::train::checkpoint::State;
 use illumine::train::data::file::{Concept, Pictures};
 use illumine::train::data::split::Part;
 use illumine::train::export::{export, finished, mean};
+use illumine::train::judge::Means;
 use illumine::train::losses::{ADVERSARIAL, softplus};
-use illumine::train::paint::{Means, Paint};
+use illumine::train::paint::Paint;
 use illumine::train::reconstruct::Reconstruct;
 use illumine::train::run::{End, News, Phase, Plan, checkpoint_of, run};
 use illumine::train::tokens::Tokens;
@@ -39,7 +40,7 @@ fn tiny() -> Config {
 
 /// The loss as a function of every variable in turn: its change along a direction, by gradients
 /// and by a difference of two losses.
-fn check<N>(new: impl FnOnce(&Weights) -> Result<N>, loss: impl Fn(&N) -> Result<Tensor>) {
+pub fn check<N>(new: impl FnOnce(&Weights) -> Result<N>, loss: impl Fn(&N) -> Result<Tensor>) {
     let (network, variables) = make(Tensors::new(), 3, &CPU, new).unwrap();
     let mut rng = Rng::new(5);
     // Away from zero, where scale, shift and biases begin.
@@ -74,7 +75,7 @@ fn check<N>(new: impl FnOnce(&Weights) -> Result<N>, loss: impl Fn(&N) -> Result
     }
 }
 
-fn number(tensor: &Tensor) -> f64 {
+pub fn number(tensor: &Tensor) -> f64 {
     f64::from(tensor.to_scalar::<f32>().unwrap())
 }
 
@@ -87,7 +88,7 @@ fn wish(config: &Config, rng: &mut Rng) -> Wish {
 }
 
 /// A sum of squares with a random weight each, so that no part of the output cancels another.
-fn weighed(x: &Tensor) -> Result<Tensor> {
+pub fn weighed(x: &Tensor) -> Result<Tensor> {
     let weights = noise(x.dims(), &mut Rng::new(11), &CPU)?;
     (x * weights)?.sum_all()? * 0.1
 }
@@ -129,6 +130,7 @@ fn every_operation_that_training_uses_has_the_gradient_of_its_differences() {
     op("leaky", &away, &leaky);
     op("relu squared", &away, &|x| x.relu()?.sqr());
     op("tanh", &x, &|x| x.tanh());
+    op("exponential", &x, &|x| x.exp());
     op("softplus", &away, &softplus);
     op("abs", &away, &|x| x.abs());
     op("convolution by its input", &x, &|x| {
@@ -237,7 +239,7 @@ fn gradients_of_the_token_transformer_agree_with_differences() {
 }
 
 /// Two things in two styles: a red disc and a blue bar, filled or as outlines, some moved.
-fn pictures() -> Pictures {
+pub fn pictures() -> Pictures {
     let concept = |label: &str| Concept {
         label: label.into(),
         captions: vec![label.into(), format!("a {label}")],
@@ -272,7 +274,7 @@ fn drawing(thing: u32, outline: bool, moved: i32) -> Vec<u8> {
 }
 
 /// Made up embeddings: those of one thing alike.
-fn words(pictures: &Pictures) -> Vec<f32> {
+pub fn words(pictures: &Pictures) -> Vec<f32> {
     let mut all = Vec::new();
     for caption in captions(pictures) {
         let seed = if caption.contains("disc") { 1 } else { 2 };
@@ -287,14 +289,14 @@ fn words(pictures: &Pictures) -> Vec<f32> {
     all
 }
 
-fn config(pictures: &Pictures) -> Config {
+pub fn config(pictures: &Pictures) -> Config {
     Config {
         styles: pictures.styles.clone(),
         ..tiny()
     }
 }
 
-fn batches<'a>(pictures: &'a Pictures, config: &Config) -> Batches<'a> {
+pub fn batches<'a>(pictures: &'a Pictures, config: &Config) -> Batches<'a> {
     let words = words(pictures);
     let centred: Vec<f32> = words
         .chunks(384)
@@ -304,7 +306,7 @@ fn batches<'a>(pictures: &'a Pictures, config: &Config) -> Batches<'a> {
     Batches::new(pictures, text).unwrap()
 }
 
-fn plan(folder: &Path, config: &Config, steps: u64) -> Plan {
+pub fn plan(folder: &Path, config: &Config, steps: u64) -> Plan {
     Plan {
         folder: folder.to_path_buf(),
         state: State {
@@ -324,7 +326,7 @@ fn plan(folder: &Path, config: &Config, steps: u64) -> Plan {
 }
 
 /// Runs a phase to `steps` and returns the losses on the way.
-fn train(phase: &mut dyn Phase, plan: &Plan) -> Vec<f64> {
+pub fn train(phase: &mut dyn Phase, plan: &Plan) -> Vec<f64> {
     let mut losses = Vec::new();
     let end = run(phase, plan, &CPU, &mut |news| {
         if let News::Step { metrics, .. } = news {
@@ -337,7 +339,7 @@ fn train(phase: &mut dyn Phase, plan: &Plan) -> Vec<f64> {
 }
 
 /// `new` makes a phase anew each time, as a new start of the program does.
-fn resumes<P: Phase>(folder: &Path, config: &Config, new: impl Fn() -> P) {
+pub fn resumes<P: Phase>(folder: &Path, config: &Config, new: impl Fn() -> P) {
     let (whole, parts) = (folder.join("whole"), folder.join("parts"));
     let name = new().name();
     for (at, steps) in [(&whole, 4), (&parts, 2), (&parts, 4)] {

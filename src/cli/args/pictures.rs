@@ -26,12 +26,12 @@ pub struct Draw {
     #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(u8).range(1..=64))]
     pub n: Option<u8>,
     /// How freely it is drawn; 0 takes the likeliest
-    #[arg(long, value_name = "T")]
+    #[arg(long, value_name = "T", visible_alias = "truncation")]
     pub temperature: Option<f64>,
-    /// How strongly the words pull; 1 is as trained
+    /// How strongly the words pull; 1 is as trained, and all that weights of one pass know
     #[arg(long, value_name = "G", allow_negative_numbers = true)]
     pub guidance: Option<f64>,
-    /// Rounds of drawing: more are slower and finer
+    /// Rounds of drawing: more are slower and finer; weights of one pass have one
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(1..=64))]
     pub steps: Option<u8>,
     /// Pixels wide and high of the file; drawings have 64
@@ -143,8 +143,9 @@ pub struct EvalImage {
 
 #[derive(Args, Debug)]
 pub struct Gan {
-    /// reconstruct, then tokens, then paint (which may be left out)
-    #[arg(value_parser = ["reconstruct", "tokens", "paint"])]
+    /// reconstruct, then tokens, then paint (which may be left out); or, in a folder of its own,
+    /// direct: a GAN that draws in one pass
+    #[arg(value_parser = ["reconstruct", "tokens", "paint", "direct"])]
     pub phase: String,
     /// What `illumine train data` made, or a folder of your own pictures: captions in a captions.csv
     /// (file_name,text[,style]), in text files of the same names, or in the names
@@ -179,15 +180,18 @@ pub struct Gan {
     /// Steps between sheets of pictures
     #[arg(long, value_name = "N", default_value_t = 1_000)]
     pub sheets: u64,
-    /// paint: how generator and discriminator are set against each other
+    /// paint, direct: how generator and discriminator are set against each other
     #[arg(long, value_name = "LOSS", default_value = "relativistic")]
     pub loss: illumine::train::losses::Adversarial,
-    /// paint: the weight of the discriminator's word
+    /// paint, direct: the weight of the discriminator's word
     #[arg(long, value_name = "W", default_value_t = 0.03)]
     pub adversarial: f64,
-    /// paint: the weight of the gradient penalty
+    /// paint, direct: the weight of the gradient penalty
     #[arg(long, value_name = "W", default_value_t = 0.02)]
     pub r1: f64,
+    /// direct: how strongly what tells pictures apart is drawn to the normal distribution (KL)
+    #[arg(long = "kl", value_name = "W", default_value_t = 0.005)]
+    pub divergence: f64,
     /// Never use the network
     #[arg(long, env = "ILLUMINE_OFFLINE", value_parser = FalseyValueParser::new())]
     pub offline: bool,

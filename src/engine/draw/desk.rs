@@ -2,9 +2,9 @@
 
 use super::{Artist, DrawError, GoOn, Own, PICTURES, TOGETHER};
 use crate::model::ModelError;
+use crate::model::gan::code::Code;
 use crate::model::gan::concepts::Match;
 use crate::model::gan::sampling::Sampling;
-use crate::model::gan::tokens::Digits;
 use crate::model::gan::{Drawn, Illuminator, Order, Picture};
 use crate::story::picture::{Drawing, End, Layer, PictureRequest, Provenance, Sight, Way};
 use crate::story::untrusted::{clean, clean_line};
@@ -43,32 +43,32 @@ impl Desk<'_> {
 
     pub(super) fn vary(
         &mut self,
-        tokens: &Digits,
+        code: &Code,
         led: &Sight,
         amount: f64,
     ) -> Result<bool, DrawError> {
         let (prompt, own) = sight(led);
         let styles = self.artist.styles(&self.request.style, own)?;
         let embedding = self.artist.embedding(prompt)?;
-        let spelled = tokens.spell();
+        let spelled = code.spell();
         let way = |_: u64| Way::Vary {
             tokens: spelled.clone(),
             amount,
         };
         self.each(prompt, &embedding, &styles, &way, |it, order, go_on| {
-            it.vary(order, tokens, amount, go_on)
+            it.vary(order, code, amount, go_on)
         })
     }
 
-    pub(super) fn restyle(&mut self, tokens: &Digits, words: &str) -> Result<bool, DrawError> {
+    pub(super) fn restyle(&mut self, code: &Code, words: &str) -> Result<bool, DrawError> {
         let styles = self.artist.styles(&self.request.style, None)?;
         let embedding = self.artist.embedding(words)?;
-        let spelled = tokens.spell();
+        let spelled = code.spell();
         let way = |_: u64| Way::Restyle {
             tokens: spelled.clone(),
         };
         self.each(words, &embedding, &styles, &way, |it, order, go_on| {
-            it.restyle(order, tokens, go_on)
+            it.restyle(order, code, go_on)
         })
     }
 
@@ -184,7 +184,7 @@ impl Desk<'_> {
         Drawing {
             layers: drawn.pictures.get(at).map(layer).into_iter().collect(),
             how: Provenance {
-                tokens: drawn.tokens.get(at).map(Digits::spell).unwrap_or_default(),
+                tokens: drawn.codes.get(at).map(Code::spell).unwrap_or_default(),
                 way,
                 ..self.how(lead, &drawn.concepts)
             },

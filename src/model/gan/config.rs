@@ -29,6 +29,9 @@ pub struct Config {
     pub generator: Generator,
     pub tokens: Tokens,
     pub discriminator: Discriminator,
+    /// Of weights that draw in one pass; the others compose a picture of tokens.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub direct: Option<Direct>,
 }
 
 /// A stack of Transformer blocks.
@@ -67,6 +70,32 @@ pub struct Discriminator {
     pub width: usize,
 }
 
+/// The direct design: what chance and the condition become before the generator paints it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Direct {
+    /// Numbers of the latent.
+    pub latent: usize,
+    /// Width of the network that makes a grid of it.
+    pub hidden: usize,
+    /// Numbers at each place of the grid.
+    pub depth: usize,
+}
+
+impl Direct {
+    /// Beside [`Config::full`].
+    pub const FULL: Direct = Direct {
+        latent: 128,
+        hidden: 512,
+        depth: 16,
+    };
+    /// Beside [`Config::small`].
+    pub const SMALL: Direct = Direct {
+        latent: 32,
+        hidden: 64,
+        depth: 8,
+    };
+}
+
 /// No layer of a sound file is wider, and nothing else is more numerous.
 const LARGEST: usize = 4096;
 
@@ -101,6 +130,7 @@ impl Config {
                 stages: [32, 64, 128, 192],
                 width: 192,
             },
+            direct: None,
         }
     }
 
@@ -166,7 +196,9 @@ impl Config {
             self.styles.len(),
             self.levels.len(),
         ];
+        let direct = self.direct.map(|it| [it.latent, it.hidden, it.depth]);
         let others = others.iter().chain(&self.discriminator.stages);
+        let others = others.chain(direct.iter().flatten());
         if others.into_iter().any(|n| !(1..=LARGEST).contains(n)) || self.generator.last < CHANNELS
         {
             return Err("it has sizes that cannot be".into());
@@ -189,6 +221,11 @@ impl Config {
     /// Digits of a token.
     pub fn digits(&self) -> usize {
         self.levels.len()
+    }
+
+    /// Numbers at each place of the grid that the generator paints.
+    pub fn depth(&self) -> usize {
+        self.direct.map_or(self.digits(), |direct| direct.depth)
     }
 
     /// Rows of a table that has one for each digit and value.
@@ -229,6 +266,22 @@ mod tests {
         assert!(refused(|c| c.text_scale = 0.0).contains("text_scale"));
         assert!(refused(|c| c.text_mean[3] = f32::NAN).contains("text_mean"));
         assert!(refused(|c| c.styles.clear()).contains("sizes"));
+        let latent = |latent| {
+            Some(Direct {
+                latent,
+                ..Direct::SMALL
+            })
+        };
+        let direct = Config {
+            direct: latent(8),
+            ..tiny()
+        };
+        assert_eq!(direct.check(), Ok(()));
+        let none = Config {
+            direct: latent(0),
+            ..tiny()
+        };
+        assert!(none.check().unwrap_err().contains("sizes"));
     }
 
     #[test]

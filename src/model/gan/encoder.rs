@@ -1,4 +1,4 @@
-//! Pictures to tokens: the first half of the autoencoder.
+//! Pictures to tokens: the first half of the autoencoder. The direct design reads with it too.
 
 use super::config::{CHANNELS, Config, GRID, TOKENS};
 use super::layers::{Block, Drop, layer_norm};
@@ -27,11 +27,12 @@ impl Encoder {
             patch: Linear::new(&weights.below("patch"), patch, stack.width)?,
             position: weights.get(&[TOKENS, stack.width], "position", normal(0.1))?,
             blocks: (0..stack.blocks).map(block).collect::<Result<_>>()?,
-            out: Linear::new(&weights.below("out"), stack.width, config.digits())?,
+            out: Linear::new(&weights.below("out"), stack.width, config.depth())?,
         })
     }
 
-    /// `[batch, 4, size, size]`, -1 to 1 premultiplied, to `[batch, 64, digits]`, to be quantized.
+    /// `[batch, 4, size, size]`, -1 to 1 premultiplied, to `[batch, 64, depth]`: the digits of
+    /// tokens, to be quantized, where the design has some.
     pub fn forward(&self, pictures: &Tensor) -> Result<Tensor> {
         let x = self
             .patch

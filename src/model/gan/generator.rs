@@ -1,5 +1,5 @@
 //! Tokens, words and style to a picture: the second half of the autoencoder, trained against the
-//! discriminator.
+//! discriminator. In the direct design a grid of numbers stands in the place of the tokens.
 
 use super::condition::{Condition, Wish};
 use super::config::{CHANNELS, Config, GRID, TOKENS};
@@ -49,7 +49,7 @@ impl Generator {
                 config.styles.len(),
                 config.condition,
             )?,
-            into: Linear::new(&below("in_"), config.digits(), coarse.width)?,
+            into: Linear::new(&below("in_"), config.depth(), coarse.width)?,
             position: weights.get(&[TOKENS, coarse.width], "position", normal(0.3))?,
             blocks: (0..coarse.blocks).map(block).collect::<Result<_>>()?,
             split: Linear::new(&below("split"), coarse.width, 4 * fine.width)?,
@@ -74,14 +74,24 @@ impl Generator {
 
     /// `values` `[batch, 64, digits]`, quantized, to `[batch, 4, 64, 64]`, -1 to 1 premultiplied.
     pub fn forward(&self, values: &Tensor, wish: &Wish) -> Result<Tensor> {
-        let condition = self.condition.forward(wish)?;
+        self.under(values, &self.condition(wish)?)
+    }
+
+    /// What leads the painting: `[batch, condition]`.
+    pub fn condition(&self, wish: &Wish) -> Result<Tensor> {
+        self.condition.forward(wish)
+    }
+
+    /// [`Generator::forward`] of numbers `[batch, 64, depth]`, led by what
+    /// [`Generator::condition`] gave.
+    pub fn under(&self, values: &Tensor, condition: &Tensor) -> Result<Tensor> {
         let mut x = self.into.forward(values)?.broadcast_add(&self.position)?;
         for block in &self.blocks {
-            x = block.forward(&x, &block.modulation(Some(&condition))?, &Drop::None)?;
+            x = block.forward(&x, &block.modulation(Some(condition))?, &Drop::None)?;
         }
         let x = split(&self.split.forward(&x)?, GRID)?;
         let mut x = windows(&x.broadcast_add(&self.fine_position)?, GRID)?;
-        let condition = four_times(&condition)?;
+        let condition = four_times(condition)?;
         for block in &self.fine {
             x = block.forward(&x, &block.modulation(Some(&condition))?, &Drop::None)?;
         }

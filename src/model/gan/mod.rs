@@ -1,18 +1,24 @@
 //! The illuminator: words become a small picture.
 //!
-//! A token Transformer composes ([`tokens`], [`sampling`]), a generator paints ([`generator`]);
-//! an encoder makes tokens of pictures for both to learn from ([`encoder`], [`quantizer`]), and a
-//! discriminator judges in training ([`discriminator`]). What there is can be varied, mixed, led to
-//! another and redrawn in another style: a file each. All are made from [`weights`] and [`layers`],
-//! sized by [`config`]. tests/peers/illuminator has the same networks in PyTorch.
+//! Two designs share the generator's body, the discriminator and all that leads them. Composed: a
+//! token Transformer composes ([`tokens`], [`sampling`]), a generator paints ([`generator`]), and an
+//! encoder makes tokens of pictures for both to learn from ([`encoder`], [`quantizer`]). Direct
+//! ([`direct`]): chance, words and style become a picture in one pass. A discriminator judges in
+//! training ([`discriminator`]). What there is can be varied, mixed, led to another and redrawn in
+//! another style: a file each. All are made from [`weights`] and [`layers`], sized by [`config`].
+//! tests/peers/illuminator has the same networks in PyTorch.
 //!
 //! Knows no words beyond the embedding that it is handed, and no files beyond its weights.
 
+pub mod code;
+mod composed;
 pub mod concepts;
 pub mod condition;
 pub mod config;
+pub mod direct;
 pub mod discriminator;
 pub mod encoder;
+mod folder;
 mod fused;
 pub mod generator;
 pub mod layers;
@@ -30,23 +36,17 @@ pub mod weights;
 pub use mix::SHARE as MIXED;
 
 use super::ModelError;
-use super::linear::Pool;
 use super::sampler::rng::{Rng, derive};
-use crate::story::hash::hexadecimal;
-use candle_core::{DType, Device, Tensor};
-use candle_nn::VarBuilder;
+use candle_core::{Device, Tensor};
+use code::Code;
+use composed::{Basis, Composed};
 use concepts::{Concepts, Match};
 use condition::Wish;
-use config::{CHANNELS, Config, GRID, TOKENS};
-use encoder::Encoder;
-use generator::Generator;
-use quantizer::Quantizer;
-use sampling::{Given, Sampling};
-use sha2::{Digest, Sha256};
+use config::{CHANNELS, Config};
+use direct::Direct;
+use folder::Folder;
+use sampling::Sampling;
 use std::path::Path;
-use std::sync::Arc;
-use tokens::{Digits, TokenTransformer};
-use weights::Weights;
 
 /// Everything that draws, in memory.
 pub struct Illuminator {
@@ -54,11 +54,14 @@ pub struct Illuminator {
     pub concepts: Concepts,
     /// SHA-256 over all files, in hexadecimal digits: what provenance records.
     pub sha256: String,
-    generator: Generator,
-    tokens: TokenTransformer,
-    encoder: Encoder,
-    quantizer: Quantizer,
+    design: Design,
     device: Device,
+}
+
+/// The networks of one of the designs.
+enum Design {
+    Composed(Box<Composed>),
+    Direct(Box<Direct>),
 }
 
 /// A picture: rows from the top, premultiplied RGBA, `size * size * 4` bytes.
@@ -84,8 +87,8 @@ pub struct Order {
 #[derive(Clone, Debug)]
 pub struct Drawn {
     pub pictures: Vec<Picture>,
-    /// The tokens of each.
-    pub tokens: Vec<Digits>,
+    /// What each was drawn from besides its words.
+    pub codes: Vec<Code>,
     /// The concepts nearest to the prompt, the nearest first.
     pub concepts: Vec<Match>,
 }
@@ -97,15 +100,7 @@ struct Led {
     concepts: Vec<Match>,
 }
 
-/// What pictures are drawn from besides words.
-#[derive(Default)]
-struct Basis<'a> {
-    given: Option<Given<'a>>,
-    /// Another picture's tokens, for each picture.
-    source: Option<&'a Digits>,
-}
-
-/// The files of a set of weights.
+/// The files of a set of weights that composes; [`direct::FILES`] are those of the others.
 pub const FILES: [&str; 5] = [
     "config.json",
     "generator.safetensors",
@@ -114,46 +109,35 @@ pub const FILES: [&str; 5] = [
     "concepts.safetensors",
 ];
 
+/// Whether a folder has all files of a set of weights.
+pub fn is_whole(folder: &Path) -> bool {
+    let there = |name: &&str| folder.join(name).is_file();
+    let direct = || {
+        let config = std::fs::read(folder.join(FILES[0])).unwrap_or_default();
+        Config::read(&config).is_ok_and(|config| config.direct.is_some())
+    };
+    FILES.iter().all(|name| there(&name))
+        || (direct::FILES.iter().all(|name| there(&name)) && direct())
+}
+
 impl Illuminator {
     /// Reads a folder of weights; on a CPU matrices are packed to 8 bits.
-    pub fn load(folder: &Path, device: &Device, threads: usize) -> Result<Illuminator, ModelError> {
-        let unreadable = |name: &str, why: &dyn std::fmt::Display| {
-            let path = folder.join(name);
-            ModelError::Illuminator(format!("{}: {}", path.display(), short(why)))
+    pub fn load(path: &Path, device: &Device, threads: usize) -> Result<Illuminator, ModelError> {
+        let mut folder = Folder::new(path, device, threads);
+        let [json, .., table] = FILES;
+        let config = folder.read(json)?;
+        let config = Config::read(&config).map_err(|why| folder.unreadable(json, &why))?;
+        let design = match config.direct {
+            None => Design::Composed(Box::new(Composed::load(&mut folder, &config, device)?)),
+            Some(_) => Design::Direct(Box::new(Direct::load(&mut folder, &config)?)),
         };
-        let mut digest = Sha256::new();
-        let mut files = Vec::new();
-        for name in FILES {
-            let bytes = std::fs::read(folder.join(name)).map_err(|why| unreadable(name, &why))?;
-            digest.update(&bytes);
-            files.push(bytes);
-        }
-        let [config, generator, tokens, encoder, concepts] = <[Vec<u8>; 5]>::try_from(files)
-            .map_err(|_| unreadable("config.json", &"a file is missing"))?;
-        let config = Config::read(&config).map_err(|why| unreadable(FILES[0], &why))?;
-        let pool = device.is_cpu().then(|| Arc::new(Pool::new(threads)));
-        let weights = |bytes: Vec<u8>| {
-            let tensors = VarBuilder::from_buffered_safetensors(bytes, DType::F32, device)?;
-            Ok(match &pool {
-                Some(pool) => Weights::packed(tensors, pool.clone()),
-                None => Weights::plain(tensors),
-            })
-        };
-        let bad = |name: &'static str| move |why: candle_core::Error| unreadable(name, &why);
+        let concepts = folder.read(table)?;
+        let concepts =
+            Concepts::read(&concepts, &config).map_err(|why| folder.unreadable(table, &why))?;
         Ok(Illuminator {
-            generator: weights(generator)
-                .and_then(|weights| Generator::new(&weights, &config))
-                .map_err(bad(FILES[1]))?,
-            tokens: weights(tokens)
-                .and_then(|weights| TokenTransformer::new(&weights, &config))
-                .map_err(bad(FILES[2]))?,
-            encoder: weights(encoder)
-                .and_then(|weights| Encoder::new(&weights, &config))
-                .map_err(bad(FILES[3]))?,
-            concepts: Concepts::read(&concepts, &config)
-                .map_err(|why| unreadable(FILES[4], &why))?,
-            quantizer: Quantizer::new(&config.levels, device)?,
-            sha256: hexadecimal(&digest.finalize()),
+            design,
+            concepts,
+            sha256: folder.sha256(),
             device: device.clone(),
             config,
         })
@@ -176,13 +160,28 @@ impl Illuminator {
         go_on: &mut dyn FnMut() -> bool,
     ) -> Result<Option<Drawn>, ModelError> {
         let led = self.led(order)?;
-        self.make(
-            order,
-            &led,
-            Basis::default(),
-            &mut streams(order, None),
-            go_on,
-        )
+        let mut rngs = streams(order, None);
+        match &self.design {
+            Design::Composed(by) => {
+                self.compose(by, (order, &led), Basis::default(), &mut rngs, go_on)
+            }
+            Design::Direct(by) => {
+                let latents = by.chance(&mut rngs, &order.sampling);
+                self.pass(by, (order, &led), latents, go_on)
+            }
+        }
+    }
+
+    /// What of these settings the weights heed: one pass has no rounds and nothing to be guided by.
+    pub fn heeded(&self, sampling: Sampling) -> Sampling {
+        match &self.design {
+            Design::Composed(_) => sampling,
+            Design::Direct(_) => Sampling {
+                steps: 1,
+                guidance: 1.0,
+                ..sampling
+            },
+        }
     }
 
     /// What leads the pictures of an order, and the concepts that it was taken for.
@@ -200,32 +199,6 @@ impl Illuminator {
         Ok(Led { text, concepts })
     }
 
-    /// What all ways of drawing share: tokens are written, then painted.
-    fn make(
-        &self,
-        order: &Order,
-        led: &Led,
-        basis: Basis,
-        rngs: &mut [Rng],
-        go_on: &mut dyn FnMut() -> bool,
-    ) -> Result<Option<Drawn>, ModelError> {
-        let wish = self.wish(order, led, self.tokens.no_words())?;
-        let Basis { given, source } = basis;
-        let sampling = &order.sampling;
-        let written = sampling::write(&self.tokens, &wish, sampling, rngs, given, source, go_on)?;
-        let Some(digits) = written else {
-            return Ok(None);
-        };
-        let wish = self.wish(order, led, self.generator.no_words())?;
-        let pictures = self.paint(&digits, &wish)?;
-        let own = digits.0.chunks(TOKENS * self.config.digits());
-        Ok(Some(Drawn {
-            pictures,
-            tokens: own.map(|own| Digits(own.to_vec())).collect(),
-            concepts: led.concepts.clone(),
-        }))
-    }
-
     /// `none` stands for words that are not given: each network has its own.
     fn wish(&self, order: &Order, led: &Led, none: &Tensor) -> Result<Wish, ModelError> {
         let count = order.seeds.len();
@@ -240,25 +213,13 @@ impl Illuminator {
         })
     }
 
-    /// The tokens that were spelled in hexadecimal digits; none where they are not this model's.
-    pub fn spelled(&self, text: &str) -> Option<Digits> {
-        let pair = |at: usize| u8::from_str_radix(text.get(at..at + 2)?, 16).ok();
-        let count = TOKENS * self.config.digits();
-        let digits: Option<Vec<u8>> = (0..count).map(|at| pair(at * 2)).collect();
-        let digits = digits.filter(|_| text.len() == count * 2)?;
-        let levels = self.config.levels.iter().cycle();
-        let fit = digits.iter().zip(levels).all(|(d, n)| usize::from(*d) < *n);
-        fit.then_some(Digits(digits))
+    /// The code that was spelled in hexadecimal digits; none where it is not this model's.
+    pub fn spelled(&self, text: &str) -> Option<Code> {
+        Code::read(text, &self.config)
     }
 
-    /// Tokens to pictures.
-    fn paint(&self, digits: &Digits, wish: &Wish) -> Result<Vec<Picture>, ModelError> {
-        let shape = (wish.len(), GRID * GRID, self.config.digits());
-        let numbers: Vec<f32> = digits.0.iter().map(|digit| f32::from(*digit)).collect();
-        let values = self
-            .quantizer
-            .values(&Tensor::from_vec(numbers, shape, &self.device)?)?;
-        let pictures = self.generator.forward(&values, wish)?;
+    /// `[batch, 4, size, size]` as pictures.
+    fn pictures(&self, pictures: &Tensor) -> Result<Vec<Picture>, ModelError> {
         let pictures = pictures.permute((0, 2, 3, 1))?.flatten_from(1)?;
         let rows = pictures.to_vec2::<f32>()?;
         let size = self.config.size;
@@ -269,23 +230,25 @@ impl Illuminator {
         Ok(rows.into_iter().map(pixels).collect())
     }
 
-    /// A picture of the model's size as tokens, `[64][digits]`.
-    pub fn read(&self, picture: &Picture) -> Result<Digits, ModelError> {
+    /// The code of a picture of the model's size.
+    pub fn read(&self, picture: &Picture) -> Result<Code, ModelError> {
         let shape = (1, self.config.size, self.config.size, CHANNELS);
         let numbers = picture
             .pixels
             .iter()
             .map(|byte| f32::from(*byte) / 127.5 - 1.0);
         let x = Tensor::from_vec(numbers.collect(), shape, &self.device)?;
-        let values = self
-            .encoder
-            .forward(&x.permute((0, 3, 1, 2))?.contiguous()?)?;
-        let digits = self.quantizer.digits(&self.quantizer.quantize(&values)?)?;
-        let digits = digits.flatten_all()?.to_vec1::<f32>()?;
-        Ok(Digits(
-            digits.into_iter().map(|digit| digit as u8).collect(),
-        ))
+        let x = x.permute((0, 3, 1, 2))?.contiguous()?;
+        match &self.design {
+            Design::Composed(by) => by.read(&x),
+            Design::Direct(by) => by.read(&x),
+        }
     }
+}
+
+/// A picture of other weights, or of the other design.
+fn foreign() -> ModelError {
+    ModelError::Illuminator("the picture's code is of other weights".into())
 }
 
 /// A stream of chance for each picture; that of another purpose has a number.
@@ -310,9 +273,4 @@ pub fn bytes(values: &[f32]) -> Vec<u8> {
             .for_each(|colour| *colour = (*colour).min(opacity));
     }
     bytes
-}
-
-/// What a library says, on one line and without control characters.
-fn short(why: &dyn std::fmt::Display) -> String {
-    super::clean_key(&why.to_string())
 }

@@ -1,28 +1,44 @@
 //! The same thing in another style: a picture is shown to the token Transformer as a source, which
-//! learned from drawings of one thing in two styles.
+//! learned from drawings of one thing in two styles; in one pass, its latent is painted under the
+//! other style.
 
+use super::code::Code;
+use super::composed::Basis;
 use super::tokens::Digits;
-use super::{Basis, Drawn, Illuminator, Order, streams};
+use super::vary::around;
+use super::{Design, Drawn, Illuminator, Order, foreign, streams};
 use crate::model::ModelError;
 
 /// The number of the stream that writes.
 const WRITE: u64 = 3;
+/// How far a latent moves, so that another seed is another picture.
+const LOOSE: f64 = 0.2;
 
 impl Illuminator {
-    /// For each seed the picture of `source` `[64][digits]`, redrawn in the order's style.
+    /// For each seed the picture of a code, redrawn in the order's style.
     pub fn restyle(
         &self,
         order: &Order,
-        source: &Digits,
+        source: &Code,
         go_on: &mut dyn FnMut() -> bool,
     ) -> Result<Option<Drawn>, ModelError> {
-        self.fits(source)?;
         let led = self.led(order)?;
-        let source = Digits(source.0.repeat(order.seeds.len()));
-        let basis = Basis {
-            given: None,
-            source: Some(&source),
-        };
-        self.make(order, &led, basis, &mut streams(order, Some(WRITE)), go_on)
+        match (&self.design, source) {
+            (Design::Composed(by), Code::Tokens(source)) => {
+                self.fits(source)?;
+                let source = Digits(source.0.repeat(order.seeds.len()));
+                let basis = Basis {
+                    given: None,
+                    source: Some(&source),
+                };
+                let rngs = &mut streams(order, Some(WRITE));
+                self.compose(by, (order, &led), basis, rngs, go_on)
+            }
+            (Design::Direct(by), Code::Latent(z)) => {
+                let latents = around(by, order, z, (LOOSE, WRITE))?;
+                self.pass(by, (order, &led), latents, go_on)
+            }
+            _ => Err(foreign()),
+        }
     }
 }

@@ -40,13 +40,6 @@ pub struct TokenTransformer {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Digits(pub Vec<u8>);
 
-impl Digits {
-    /// Two hexadecimal digits for each digit; [`super::Illuminator::spelled`] reads them.
-    pub fn spell(&self) -> String {
-        self.0.iter().map(|digit| format!("{digit:02x}")).collect()
-    }
-}
-
 /// All that stays the same while a picture's tokens are written.
 pub struct Prepared {
     /// `[batch, 5, width]`.

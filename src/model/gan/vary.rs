@@ -1,9 +1,13 @@
-//! Variations: a share of a picture's tokens is forgotten and written anew, the rest stays.
+//! Variations: a share of a picture's tokens is forgotten and written anew, the rest stays; or its
+//! latent is moved that far towards another.
 
+use super::code::Code;
+use super::composed::{Basis, Composed};
 use super::config::TOKENS;
+use super::direct::{Direct, moved};
 use super::sampling::Given;
 use super::tokens::Digits;
-use super::{Basis, Drawn, Illuminator, Order, streams};
+use super::{Design, Drawn, Illuminator, Led, Order, foreign, streams};
 use crate::model::ModelError;
 use crate::model::sampler::rng::{Rng, derive};
 
@@ -12,17 +16,38 @@ const FORGET: u64 = 1;
 const WRITE: u64 = 2;
 
 impl Illuminator {
-    /// One variation of a picture's `tokens` `[64][digits]` for each seed. Of the tokens, `amount`
-    /// (0 to 1) is written anew under the order's words and style: 0 paints the same tokens.
+    /// One variation of a picture's code for each seed. Of its tokens, `amount` (0 to 1) is written
+    /// anew under the order's words and style, or its latent is moved by that: 0 paints the same.
     pub fn vary(
         &self,
         order: &Order,
+        code: &Code,
+        amount: f64,
+        go_on: &mut dyn FnMut() -> bool,
+    ) -> Result<Option<Drawn>, ModelError> {
+        let led = self.led(order)?;
+        match (&self.design, code) {
+            (Design::Composed(by), Code::Tokens(tokens)) => {
+                self.fits(tokens)?;
+                self.rewrite(by, (order, &led), tokens, amount, go_on)
+            }
+            (Design::Direct(by), Code::Latent(z)) => {
+                let latents = around(by, order, z, (amount, WRITE))?;
+                self.pass(by, (order, &led), latents, go_on)
+            }
+            _ => Err(foreign()),
+        }
+    }
+
+    fn rewrite(
+        &self,
+        by: &Composed,
+        led: (&Order, &Led),
         tokens: &Digits,
         amount: f64,
         go_on: &mut dyn FnMut() -> bool,
     ) -> Result<Option<Drawn>, ModelError> {
-        self.fits(tokens)?;
-        let led = self.led(order)?;
+        let (order, _) = led;
         let forget = (amount.clamp(0.0, 1.0) * TOKENS as f64).round() as usize;
         let known = order.seeds.iter().flat_map(|seed| kept(*seed, forget));
         let known: Vec<bool> = known.collect();
@@ -35,17 +60,28 @@ impl Illuminator {
             given,
             source: None,
         };
-        self.make(order, &led, basis, &mut streams(order, Some(WRITE)), go_on)
+        self.compose(by, led, basis, &mut streams(order, Some(WRITE)), go_on)
     }
 
     pub(super) fn fits(&self, tokens: &Digits) -> Result<(), ModelError> {
         match tokens.0.len() == TOKENS * self.config.digits() {
             true => Ok(()),
-            false => Err(ModelError::Illuminator(
-                "the picture's tokens are of other weights".into(),
-            )),
+            false => Err(foreign()),
         }
     }
+}
+
+/// For each seed of an order a latent `amount` away from `z`, by the stream of that number.
+pub(super) fn around(
+    by: &Direct,
+    order: &Order,
+    z: &[f32],
+    (amount, stream): (f64, u64),
+) -> Result<Vec<Vec<f32>>, ModelError> {
+    let others = by.chance(&mut streams(order, Some(stream)), &order.sampling);
+    let fit = others.iter().all(|other| other.len() == z.len());
+    let near = others.iter().map(|other| moved(z, other, amount));
+    fit.then(|| near.collect()).ok_or_else(foreign)
 }
 
 /// Which tokens stay when `forget` of them go: any with the same chance (Fisher and Yates).

@@ -38,6 +38,12 @@ impl Rng {
     pub fn next_f64(&mut self) -> f64 {
         (self.next_u64() >> 11) as f64 * (1.0 / (1u64 << 53) as f64)
     }
+
+    /// A draw from the normal distribution (Box and Muller 1958).
+    pub fn next_normal(&mut self) -> f64 {
+        let (a, b) = (1.0 - self.next_f64(), self.next_f64());
+        libm::sqrt(-2.0 * libm::log(a)) * libm::cos(std::f64::consts::TAU * b)
+    }
 }
 
 /// The seed of stream number `stream` under `seed`: for one seed, no two streams share one.

@@ -1,4 +1,5 @@
-"""A tiny illuminator with random weights and what it computes, for tests/it/illuminator.rs.
+"""Tiny illuminators with random weights and what they compute, for tests/it/illuminator.rs and, of the
+direct design, tests/it/direct.rs (in a folder of that name beside it).
 
     python fixture.py ../../reference/illuminator FOLDER_OF_ALL_MINILM_L6_V2
 """
@@ -6,34 +7,45 @@
 import json
 import os
 import sys
+from dataclasses import replace
 
 import torch
 from safetensors.torch import save_file
 
 from prepare import embed
-from networks import (Discriminator, Encoder, Generator, Sizes, TokenTransformer, digits, quantize,
-                      values)
+from networks import (DirectEncoder, DirectGenerator, Discriminator, Encoder, Generator, Sizes,
+                      TokenTransformer, digits, divergence, quantize, values)
 
 sizes = Sizes(levels=(5, 3), styles=2, condition=16, encoder=(32, 2, 1), coarse=(32, 2, 1),
               fine=(16, 2, 1), mid=8, last=4, tokens=(32, 2, 2), hidden=8, stages=(4, 6, 8, 8), judge=8)
-out = sys.argv[1]
-os.makedirs(out, exist_ok=True)
+out = sys.argv[1].rstrip("/")
 torch.manual_seed(1)
+
+
+def write(out, sizes, parts):
+    os.makedirs(out, exist_ok=True)
+    for name, part in parts.items():
+        part.eval()
+        for p in part.parameters():  # as they are when read from half precision; biases not zero
+            p.data = (p.data + 0.05 * torch.randn_like(p)).half().float()
+        state = {k: v.half().contiguous() for k, v in part.state_dict().items()}
+        save_file(state, os.path.join(out, f"{name}.safetensors"))
+    with open(os.path.join(out, "config.json"), "w") as f:
+        json.dump(sizes.config(["flat", "ink"], [0.0] * 384, 0.05), f)
+
+
+def write_concepts(out):
+    table = dict(embeddings=words[:-1].half(), concept=torch.tensor([0, 0, 1, 2, 3], dtype=torch.uint32))
+    save_file(table, os.path.join(out, "concepts.safetensors"),
+              metadata=dict(labels=json.dumps(["dragon", "castle", "moon", "fox"])))
+
+
 parts = dict(encoder=Encoder(sizes), generator=Generator(sizes), tokens=TokenTransformer(sizes),
              discriminator=Discriminator(sizes))
-for name, part in parts.items():
-    part.eval()
-    for p in part.parameters():  # as they are when read from half precision; biases not zero
-        p.data = (p.data + 0.05 * torch.randn_like(p)).half().float()
-    state = {k: v.half().contiguous() for k, v in part.state_dict().items()}
-    save_file(state, os.path.join(out, f"{name}.safetensors"))
-with open(os.path.join(out, "config.json"), "w") as f:
-    json.dump(sizes.config(["flat", "ink"], [0.0] * 384, 0.05), f)
+write(out, sizes, parts)
 aliases = ["dragon", "fairy tale", "castle", "moon", "fox"]
 words = torch.tensor(embed([*aliases, "a castle by moonlight"], sys.argv[2]))
-save_file(dict(embeddings=words[:-1].half(), concept=torch.tensor([0, 0, 1, 2, 3], dtype=torch.uint32)),
-          os.path.join(out, "concepts.safetensors"),
-          metadata=dict(labels=json.dumps(["dragon", "castle", "moon", "fox"])))
+write_concepts(out)
 
 batch = 2
 x = torch.tanh(torch.randn(batch, 4, 64, 64)).half().float()
@@ -61,3 +73,15 @@ expected = {k: v.contiguous() for k, v in expected.items()}
 # Pictures are large and random; half precision is enough of them for what they show.
 expected["x"] = expected["x"].half()
 save_file(expected, os.path.join(out, "expected.safetensors"))
+
+out, sizes = f"{out}-direct", replace(sizes, direct=(16, 32, 4))
+parts = dict(encoder=DirectEncoder(sizes), generator=DirectGenerator(sizes))
+write(out, sizes, parts)
+write_concepts(out)
+with torch.no_grad():
+    mean, log_variance = parts["encoder"](x)
+    z = torch.randn_like(mean)
+    picture = parts["generator"](z, text, style, flip)
+found = dict(mean=mean, log_variance=log_variance, z=z, picture=picture,
+             divergence=divergence(mean, log_variance)[None])
+save_file({k: v.contiguous() for k, v in found.items()}, os.path.join(out, "expected.safetensors"))

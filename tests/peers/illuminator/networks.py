@@ -32,20 +32,29 @@ class Sizes:
     hidden: int = 128  # of the network that draws a token's digits
     stages: tuple = (32, 64, 128, 192)  # of the discriminator
     judge: int = 192  # width of its scores
+    direct: tuple = None  # of the direct design: latent, hidden, depth
+
+    @property
+    def depth(self):
+        """Numbers at each place of the grid that is painted: a token's digits, or what z becomes."""
+        return self.direct[2] if self.direct else len(self.levels)
 
     def config(self, styles, text_mean, text_scale):
         """What config.json says."""
         stack = lambda s: dict(zip(("width", "heads", "blocks"), s))
+        direct = dict(direct=dict(zip(("latent", "hidden", "depth"), self.direct))) if self.direct else {}
         return dict(
             size=64, levels=list(self.levels), styles=styles, text=self.text, text_mean=text_mean,
             text_scale=text_scale, condition=self.condition, encoder=stack(self.encoder),
             generator=dict(coarse=stack(self.coarse), fine=stack(self.fine), mid=self.mid, last=self.last),
             tokens=dict(stack=stack(self.tokens), hidden=self.hidden),
             discriminator=dict(stages=list(self.stages), width=self.judge),
+            **direct,
         )
 
 
 SIZES = Sizes()
+DIRECT = Sizes(direct=(128, 512, 16))
 
 
 def layer_norm(x):
@@ -144,7 +153,7 @@ class Encoder(nn.Module):
         self.patch = nn.Linear(256, d)
         self.position = nn.Parameter(torch.randn(64, d) * 0.1)
         self.block = nn.ModuleList([Block(d, heads) for _ in range(blocks)])
-        self.out = nn.Linear(d, len(sizes.levels))
+        self.out = nn.Linear(d, sizes.depth)
 
     def forward(self, x):  # -> [B, 64, 6], unbounded
         x = self.patch(patches(x, 8))
@@ -184,7 +193,7 @@ class Generator(nn.Module):
         mid, last = sizes.mid, sizes.last
         self.mid, self.last = mid, last
         self.condition = Condition(sizes)
-        self.in_ = nn.Linear(len(sizes.levels), d)
+        self.in_ = nn.Linear(sizes.depth, d)
         self.position = nn.Parameter(torch.randn(64, d) * 0.3)
         self.block = nn.ModuleList([Block(d, heads, sizes.condition) for _ in range(blocks)])
         self.split = nn.Linear(d, 4 * fine)
@@ -200,7 +209,9 @@ class Generator(nn.Module):
         self.conv4 = nn.Conv2d(last, 4, 3, 1, 1)
 
     def forward(self, codes, text, style, flip):  # codes [B, 64, 6] of -1..1
-        w = self.condition(text, style, flip)
+        return self.paint(codes, self.condition(text, style, flip))
+
+    def paint(self, codes, w):
         x = self.in_(codes)
         x = x + self.position.to(x.dtype)
         for block in self.block:
@@ -215,6 +226,45 @@ class Generator(nn.Module):
         x = F.pixel_shuffle(self.widen(F.leaky_relu(x, 0.2)), 2)  # [B, last, 64, 64]
         y = self.conv4(F.leaky_relu(self.conv3(F.leaky_relu(x, 0.2)), 0.2))
         return torch.tanh((x[:, :4] + y).float())
+
+
+class DirectEncoder(Encoder):
+    """Picture to a normal distribution of z: mean and log variance, [B, latent] each."""
+
+    def __init__(self, sizes=DIRECT):
+        super().__init__(sizes)
+        self.moments = nn.Linear(64 * sizes.depth, 2 * sizes.direct[0])
+        self.moments.weight.data *= 0.5
+        nn.init.zeros_(self.moments.bias)
+
+    def forward(self, x):
+        mean, spread = self.moments(super().forward(x).flatten(1)).float().chunk(2, 1)
+        return mean, 8 * torch.tanh(spread / 8)  # bounded, so that its exponential is
+
+
+class DirectGenerator(Generator):
+    """z, words and style to a picture in one pass: the generator, on a grid that z becomes."""
+
+    def __init__(self, sizes=DIRECT):
+        super().__init__(sizes)
+        latent, hidden, depth = sizes.direct
+        self.latent, self.depth = latent, depth
+        self.grid = nn.ModuleDict(dict(
+            in_=nn.Linear(latent + sizes.condition, hidden),
+            mid=nn.Linear(hidden, hidden),
+            out=nn.Linear(hidden, 64 * depth),
+        ))
+
+    def forward(self, z, text, style, flip):  # z [B, latent]
+        w = self.condition(text, style, flip)
+        x = F.leaky_relu(self.grid["in_"](torch.cat([z.to(w.dtype), w], 1)), 0.2)
+        x = F.leaky_relu(self.grid["mid"](x), 0.2)
+        return self.paint(self.grid["out"](x).view(len(z), 64, self.depth), w)
+
+
+def divergence(mean, log_variance):
+    """From the standard normal distribution, in nats a picture."""
+    return 0.5 * (mean.square() + log_variance.exp() - 1 - log_variance).sum(1).mean()
 
 
 class Discriminator(nn.Module):

@@ -3,6 +3,7 @@
     python train.py reconstruct DATA.npz RUN   # encoder and generator, on reconstruction alone
     python train.py tokens DATA.npz RUN        # the token Transformer, on the frozen encoder's tokens
     python train.py paint DATA.npz RUN         # generator against discriminator, encoder frozen
+    python train.py direct DATA.npz RUN        # the direct design, all at once; a run of its own
     python train.py export DATA.npz RUN OUT    # fp16 safetensors and config.json
 
 The learning rate is constant after the warm-up until --decay PICTURES before --until PICTURES, and
@@ -23,11 +24,11 @@ from safetensors.torch import load_file, save_file
 
 import sheet
 from data import HELD_CONCEPT, HELD_PAIR, TRAIN, Data
-from networks import (SIZES, Discriminator, Encoder, Generator, TokenTransformer, digits,
-                      quantize, values)
+from networks import (DIRECT, SIZES, DirectEncoder, DirectGenerator, Discriminator, Encoder, Generator,
+                      TokenTransformer, digits, divergence, quantize, values)
 
 p = argparse.ArgumentParser()
-p.add_argument("phase", choices=["reconstruct", "tokens", "paint", "export"])
+p.add_argument("phase", choices=["reconstruct", "tokens", "paint", "direct", "export"])
 p.add_argument("data")
 p.add_argument("run")
 p.add_argument("out", nargs="?")
@@ -48,6 +49,7 @@ p.add_argument("--muon", action="store_true", help="orthogonal steps for the blo
 p.add_argument("--from", dest="begin", help="a folder of exported weights to begin with, where there is no checkpoint")
 p.add_argument("--adversarial", type=float, default=0.1)
 p.add_argument("--r1", type=float, default=0.02)
+p.add_argument("--kl", type=float, default=0.005, help="weight of the distance of z from normal (direct)")
 a = p.parse_args()
 
 WANT = ["dragon", "fox", "castle", "sailboat", "crown", "ghost", "locomotive", "full moon", "dagger",
@@ -244,10 +246,19 @@ def sheet_of_reconstructions(encoder, generator, name):
     say("PSNR seen, held pair, held concept:", *score)
 
 
-@torch.no_grad()
-def sheet_of_drawings(transformer, generator, name):
-    transformer.eval()
+def drawings(draw):
+    """Sixteen wanted concepts in some styles; then what is known beside a drawing of it."""
     rows = []
+    concepts = [data.labels.index(w) for w in WANT]
+    text = data.text[[data.captions[c, 0][0] for c in concepts]]
+    for style, seed in ((0, 1), (0, 2), (3, 1), (4, 1), (5, 1), (8, 1)):
+        rows.append(draw(text, torch.full((len(concepts),), style, device=a.device), seed))
+    return rows
+
+
+@torch.no_grad()
+def sheet_of_tokens(transformer, generator, name):
+    transformer.eval()
 
     def draw(text, style, seed):
         flip = torch.zeros_like(style)
@@ -255,17 +266,33 @@ def sheet_of_drawings(transformer, generator, name):
         tokens = transformer.draw(text, style, flip, generator=g)
         return generator(values(tokens), text, style, flip)
 
-    concepts = [data.labels.index(w) for w in WANT]
-    text = data.text[[data.captions[c, 0][0] for c in concepts]]
-    for style, seed in ((0, 1), (0, 2), (3, 1), (4, 1), (5, 1), (8, 1)):
-        rows.append(draw(text, torch.full((len(concepts),), style, device=a.device), seed))
+    rows = drawings(draw)
     for index in (SEEN, PAIR, NEW):
         rows += [data.images(index), draw(*data.labels_of(index), 1)]
     sheet.save(rows, at(name), titles=WANT)
 
 
+@torch.no_grad()
+def sheet_of_one_pass(encoder, generator, name):
+    def draw(text, style, seed):
+        z = torch.randn(len(text), generator.latent, generator=torch.Generator().manual_seed(seed))
+        return generator(z.to(a.device), text, style, torch.zeros_like(style))
+
+    rows, score = drawings(draw), []
+    for index in (SEEN, PAIR, NEW):
+        x = data.images(index)
+        text, style = data.labels_of(index)
+        y = generator(encoder(x)[0], text, style, torch.zeros_like(style))
+        rows += [x, y, draw(text, style, 1)]
+        score.append(" ".join(f"{sheet.psnr(x, other):.2f}" for other in rows[-2:]))
+    sheet.save(rows, at(name), titles=WANT)
+    say("PSNR of reconstruction and draw; seen, held pair, held concept:", ", ".join(score))
+
+
 def compiled(module):
-    return torch.compile(module) if a.compile else module
+    # The adaptive weight reads a graph twice.
+    torch._functorch.config.donated_buffer = False
+    return torch.compile(module, dynamic=False) if a.compile else module
 
 
 def begun(module, name):
@@ -360,7 +387,7 @@ def tokens():
 
     def draw():
         say(f"half given: held {held_out(held):.3f} seen {held_out(seen):.3f} nats a token")
-        sheet_of_drawings(mean, generator, "tokens.png")
+        sheet_of_tokens(mean, generator, "tokens.png")
 
     smooth = None
     model.train()
@@ -391,6 +418,52 @@ def tokens():
     draw()
 
 
+def judged(d, run_d, step, x, drawn, text, style):
+    """The discriminator's loss: real pictures, some drawn of each, real ones beside other words."""
+    n = len(x)
+    shown = torch.cat([x, *(y.detach() for y in drawn), x])
+    words = torch.cat([text] * (1 + len(drawn)) + [text.roll(1, 0)])
+    with autocast():
+        scores, _ = run_d(shown, words, style.repeat(2 + len(drawn)))
+    real, *false, mismatched = scores.split(n)
+    loss = sum(F.softplus(f - real).mean() for f in false) / len(drawn)
+    loss = loss + 0.5 * F.softplus(mismatched - real).mean()
+    if step % 8 == 0:  # R1 (Mescheder et al. 2018), lazily: eight times the weight
+        xr = x.detach().requires_grad_(True)
+        score, _ = d(xr, text, style)
+        (slope,) = torch.autograd.grad(score.sum(), xr, create_graph=True)
+        loss = loss + 8 * a.r1 / 2 * slope.square().sum((1, 2, 3)).mean()
+    return loss
+
+
+def fooled(d, run_d, x, drawn, text, style):
+    """The generator's loss against the discriminator, feature matching of the first drawn ones with
+    the real, and how far apart the scores are."""
+    n, k = len(x), len(drawn)
+    d.requires_grad_(False)
+    with autocast():
+        with torch.no_grad():
+            real, wanted = run_d(x, text, style)
+        false, got = run_d(torch.cat(drawn), text.repeat(k, 1), style.repeat(k))
+    d.requires_grad_(True)
+    adversarial = sum(F.softplus(real - f).mean() for f in false.split(n)) / k
+    matching = sum((w.float() - h[:n].float()).abs().mean() for w, h in zip(wanted, got))
+    return adversarial, matching, (real - false[-n:]).mean()
+
+
+def clipped_step(o, loss, parameters):
+    o.zero_grad()
+    loss.backward()
+    torch.nn.utils.clip_grad_norm_(parameters, 5.0)
+    o.step()
+
+
+def balance(weight, rec, adversarial, last):
+    """The adaptive weight (Esser et al. 2021), on the last layer."""
+    slopes = [torch.autograd.grad(l, last, retain_graph=True)[0].norm() for l in (rec, adversarial)]
+    return (0.9 * weight + 0.1 * slopes[0] / (slopes[1] + 1e-6)).clamp(0, 100).detach()
+
+
 def paint():
     encoder, generator = autoencoder()
     d = Discriminator().to(a.device)
@@ -409,64 +482,95 @@ def paint():
             codes = quantize(encoder(x))
         with autocast():
             fake = g(codes, text, style, flip)
-            n = len(x)
-            shown = torch.cat([x, fake.detach(), x])
-            scores, _ = run_d(shown, torch.cat([text, text, text.roll(1, 0)]), style.repeat(3))
-        real, false, mismatched = scores.split(n)
-        loss_d = F.softplus(false - real).mean() + 0.5 * F.softplus(mismatched - real).mean()
-        if loop.step % 8 == 0:  # R1 (Mescheder et al. 2018), lazily: eight times the weight
-            xr = x.detach().requires_grad_(True)
-            score, _ = d(xr, text, style)
-            (slope,) = torch.autograd.grad(score.sum(), xr, create_graph=True)
-            r1 = slope.square().sum((1, 2, 3)).mean()
-            loss_d = loss_d + 8 * a.r1 / 2 * r1
-        od.zero_grad()
-        loss_d.backward()
-        torch.nn.utils.clip_grad_norm_(d.parameters(), 5.0)
-        od.step()
+        loss_d = judged(d, run_d, loop.step, x, [fake], text, style)
+        clipped_step(od, loss_d, d.parameters())
 
-        d.requires_grad_(False)
-        with autocast():
-            with torch.no_grad():
-                real, wanted = run_d(x, text, style)
-            false, got = run_d(fake, text, style)
-        d.requires_grad_(True)
+        adversarial, matching, gap = fooled(d, run_d, x, [fake], text, style)
         rec = reconstruction(x, fake)
-        adversarial = F.softplus(real - false).mean()
-        matching = sum((w.float() - h.float()).abs().mean() for w, h in zip(wanted, got))
-        if loop.step % 16 == 0:  # adaptive weight (Esser et al. 2021), on the last layer
-            last = generator.conv4.weight
-            slopes = [torch.autograd.grad(l, last, retain_graph=True)[0].norm() for l in (rec, adversarial)]
-            weight = (0.9 * weight + 0.1 * slopes[0] / (slopes[1] + 1e-6)).clamp(0, 100).detach()
+        if loop.step % 16 == 0:
+            weight = balance(weight, rec, adversarial, generator.conv4.weight)
         ramp = min(1.0, loop.seen / 20_000)
         loss = rec + ramp * (a.adversarial * weight * adversarial + 0.2 * matching)
-        og.zero_grad()
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(generator.parameters(), 5.0)
-        og.step()
+        clipped_step(og, loss, generator.parameters())
         average(mean, generator, loop.step + 1)
-        loop.tick(lambda: dict(rec=rec, d=loss_d, g=adversarial, fm=matching, weight=weight, gap=(real - false).mean()), draw)
+        loop.tick(lambda: dict(rec=rec, d=loss_d, g=adversarial, fm=matching, weight=weight, gap=gap), draw)
+    loop.save()
+    draw()
+
+
+def direct():
+    """Encoder and generator on reconstruction through z, and the generator against the discriminator
+    on reconstructions and on draws of z by chance (CVAE-GAN, Bao et al. 2017)."""
+    encoder, generator = begun(DirectEncoder(), "encoder"), begun(DirectGenerator(), "generator")
+    d = Discriminator().to(a.device)
+    means = copy.deepcopy(encoder), copy.deepcopy(generator)
+    both = list(encoder.parameters()) + list(generator.parameters())
+    og = optimizer(both, a.lr)
+    od = optimizer(d.parameters(), a.lr * 0.3, 0.5)
+    loop = Loop(encoder=encoder, generator=generator, encoder_mean=means[0], generator_mean=means[1],
+                discriminator=d, og=og, od=od)
+    run_encoder, g, run_d = compiled(encoder), compiled(generator), compiled(d)
+    weight = torch.ones((), device=a.device)
+    draw = lambda: sheet_of_one_pass(*means, "direct.png")
+    while loop.go_on():
+        set_rate(og, a.lr, loop)
+        set_rate(od, a.lr * 0.3, loop)
+        _, x, text, style, flip = batch(loop)
+        n = len(x)
+        some, any_ = without(text, style, generator.condition, loop.rng)
+        with autocast():
+            mean, log_variance = run_encoder(x)
+            z = mean + (log_variance / 2).exp() * torch.randn_like(mean)
+            z = torch.cat([z, torch.randn_like(z)])
+            y = g(z, torch.cat([some, text]), torch.cat([any_, style]), flip.repeat(2))
+        drawn = back, free = y.split(n)
+        loss_d = judged(d, run_d, loop.step, x, drawn, text, style)
+        clipped_step(od, loss_d, d.parameters())
+
+        adversarial, matching, gap = fooled(d, run_d, x, drawn, text, style)
+        rec, kl = reconstruction(x, back), divergence(mean, log_variance)
+        if loop.step % 16 == 0:
+            weight = balance(weight, rec, adversarial, generator.conv4.weight)
+        ramp, warm = min(1.0, loop.seen / 40_000), min(1.0, loop.seen / 20_000)
+        # Squares at the start: src/train/reconstruct.rs says why.
+        squares = 8 * max(0, 1 - loop.step / 400) * (x - back).square().mean()
+        loss = rec + squares + warm * a.kl * kl
+        loss = loss + ramp * (a.adversarial * weight * adversarial + 0.2 * matching)
+        clipped_step(og, loss, both)
+        average(means[0], encoder, loop.step + 1)
+        average(means[1], generator, loop.step + 1)
+        loop.tick(lambda: dict(rec=rec, kl=kl, d=loss_d, g=adversarial, fm=matching, weight=weight, gap=gap,
+                               spread=free.std(0).mean()), draw)
     loop.save()
     draw()
 
 
 def export():
     os.makedirs(a.out, exist_ok=True)
-    half = lambda m: {k: v.detach().cpu().half().contiguous() for k, v in m.items()}
-    encoder, generator = autoencoder()
-    painted = at("paint.pt")
-    if os.path.exists(painted):
-        generator.load_state_dict(torch.load(painted, map_location="cpu", weights_only=False)["mean"])
-    save_file(half(encoder.state_dict()), os.path.join(a.out, "encoder.safetensors"))
-    save_file(half(generator.state_dict()), os.path.join(a.out, "generator.safetensors"))
-    path = at("tokens.pt")
-    if os.path.exists(path):
-        t = torch.load(path, map_location="cpu", weights_only=False)["mean"]
-        save_file(half(t), os.path.join(a.out, "tokens.safetensors"))
-    config = SIZES.config(data.styles, [round(float(v), 7) for v in data.mean], data.scale)
+    sizes = DIRECT if os.path.exists(at("direct.pt")) else SIZES
+    networks = one_pass_means() if sizes is DIRECT else composed_means()
+    for name, tensors in networks.items():
+        half = {k: v.detach().cpu().half().contiguous() for k, v in tensors.items()}
+        save_file(half, os.path.join(a.out, f"{name}.safetensors"))
+    config = sizes.config(data.styles, [round(float(v), 7) for v in data.mean], data.scale)
     with open(os.path.join(a.out, "config.json"), "w") as f:
         json.dump(config, f)
     concepts()
+
+
+def one_pass_means():
+    state = torch.load(at("direct.pt"), map_location="cpu", weights_only=False)
+    return dict(encoder=state["encoder_mean"], generator=state["generator_mean"])
+
+
+def composed_means():
+    encoder, generator = autoencoder()
+    found = dict(encoder=encoder.state_dict(), generator=generator.state_dict())
+    for phase, name in (("paint", "generator"), ("tokens", "tokens")):
+        path = at(f"{phase}.pt")
+        if os.path.exists(path):
+            found[name] = torch.load(path, map_location="cpu", weights_only=False)["mean"]
+    return found
 
 
 def concepts():

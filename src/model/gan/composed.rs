@@ -1,0 +1,93 @@
+//! The composed design: a token Transformer composes, a generator paints, and an encoder reads
+//! pictures back as tokens.
+
+use super::code::Code;
+use super::condition::Wish;
+use super::config::{Config, GRID, TOKENS};
+use super::encoder::Encoder;
+use super::folder::Folder;
+use super::generator::Generator;
+use super::quantizer::Quantizer;
+use super::sampling::{self, Given};
+use super::tokens::{Digits, TokenTransformer};
+use super::{Drawn, Illuminator, Led, Order};
+use crate::model::ModelError;
+use crate::model::sampler::rng::Rng;
+use candle_core::{Device, Tensor};
+
+pub(super) struct Composed {
+    generator: Generator,
+    tokens: TokenTransformer,
+    encoder: Encoder,
+    quantizer: Quantizer,
+}
+
+/// What pictures are drawn from besides words.
+#[derive(Default)]
+pub(super) struct Basis<'a> {
+    pub given: Option<Given<'a>>,
+    /// Another picture's tokens, for each picture.
+    pub source: Option<&'a Digits>,
+}
+
+impl Composed {
+    pub fn load(
+        folder: &mut Folder,
+        config: &Config,
+        device: &Device,
+    ) -> Result<Composed, ModelError> {
+        Ok(Composed {
+            generator: folder.network("generator.safetensors", |w| Generator::new(w, config))?,
+            tokens: folder.network("tokens.safetensors", |w| TokenTransformer::new(w, config))?,
+            encoder: folder.network("encoder.safetensors", |w| Encoder::new(w, config))?,
+            quantizer: Quantizer::new(&config.levels, device)?,
+        })
+    }
+
+    /// Pictures `[batch, 4, size, size]` as tokens.
+    pub fn read(&self, pictures: &Tensor) -> Result<Code, ModelError> {
+        let values = self.encoder.forward(pictures)?;
+        let digits = self.quantizer.digits(&self.quantizer.quantize(&values)?)?;
+        let digits = digits.flatten_all()?.to_vec1::<f32>()?;
+        let digits = digits.into_iter().map(|digit| digit as u8).collect();
+        Ok(Code::Tokens(Digits(digits)))
+    }
+
+    /// Tokens to pictures.
+    fn paint(&self, digits: &Digits, wish: &Wish, depth: usize) -> Result<Tensor, ModelError> {
+        let shape = (wish.len(), GRID * GRID, depth);
+        let numbers: Vec<f32> = digits.0.iter().map(|digit| f32::from(*digit)).collect();
+        let digits = Tensor::from_vec(numbers, shape, wish.text.device())?;
+        Ok(self
+            .generator
+            .forward(&self.quantizer.values(&digits)?, wish)?)
+    }
+}
+
+impl Illuminator {
+    /// What all ways of drawing of the composed design share: tokens are written, then painted.
+    pub(super) fn compose(
+        &self,
+        by: &Composed,
+        (order, led): (&Order, &Led),
+        basis: Basis,
+        rngs: &mut [Rng],
+        go_on: &mut dyn FnMut() -> bool,
+    ) -> Result<Option<Drawn>, ModelError> {
+        let wish = self.wish(order, led, by.tokens.no_words())?;
+        let Basis { given, source } = basis;
+        let sampling = &order.sampling;
+        let written = sampling::write(&by.tokens, &wish, sampling, rngs, given, source, go_on)?;
+        let Some(digits) = written else {
+            return Ok(None);
+        };
+        let wish = self.wish(order, led, by.generator.no_words())?;
+        let pictures = self.pictures(&by.paint(&digits, &wish, self.config.digits())?)?;
+        let own = digits.0.chunks(TOKENS * self.config.digits());
+        Ok(Some(Drawn {
+            pictures,
+            codes: own.map(|own| Code::Tokens(Digits(own.to_vec()))).collect(),
+            concepts: led.concepts.clone(),
+        }))
+    }
+}

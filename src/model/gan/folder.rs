@@ -1,0 +1,65 @@
+//! A folder of weights, read file by file.
+
+use super::weights::Weights;
+use crate::model::linear::Pool;
+use crate::model::{ModelError, clean_key};
+use crate::story::hash::hexadecimal;
+use candle_core::{DType, Device, Result};
+use candle_nn::VarBuilder;
+use sha2::{Digest, Sha256};
+use std::fmt::Display;
+use std::path::Path;
+use std::sync::Arc;
+
+pub(super) struct Folder<'a> {
+    path: &'a Path,
+    device: &'a Device,
+    /// On a CPU matrices are packed to 8 bits.
+    pool: Option<Arc<Pool>>,
+    digest: Sha256,
+}
+
+impl Folder<'_> {
+    pub fn new<'a>(path: &'a Path, device: &'a Device, threads: usize) -> Folder<'a> {
+        Folder {
+            path,
+            device,
+            pool: device.is_cpu().then(|| Arc::new(Pool::new(threads))),
+            digest: Sha256::new(),
+        }
+    }
+
+    pub fn read(&mut self, name: &str) -> std::result::Result<Vec<u8>, ModelError> {
+        let bytes = std::fs::read(self.path.join(name));
+        let bytes = bytes.map_err(|why| self.unreadable(name, &why))?;
+        self.digest.update(&bytes);
+        Ok(bytes)
+    }
+
+    /// A network of the tensors in a file.
+    pub fn network<N>(
+        &mut self,
+        name: &str,
+        new: impl FnOnce(&Weights) -> Result<N>,
+    ) -> std::result::Result<N, ModelError> {
+        let bytes = self.read(name)?;
+        let tensors = VarBuilder::from_buffered_safetensors(bytes, DType::F32, self.device);
+        let network = tensors.and_then(|tensors| match &self.pool {
+            Some(pool) => new(&Weights::packed(tensors, pool.clone())),
+            None => new(&Weights::plain(tensors)),
+        });
+        network.map_err(|why| self.unreadable(name, &why))
+    }
+
+    pub fn unreadable(&self, name: &str, why: &dyn Display) -> ModelError {
+        let path = self.path.join(name);
+        // What a library says, on one line and without control characters.
+        let why = clean_key(&why.to_string());
+        ModelError::Illuminator(format!("{}: {why}", path.display()))
+    }
+
+    /// Over all files that were read, in hexadecimal digits.
+    pub fn sha256(self) -> String {
+        hexadecimal(&self.digest.finalize())
+    }
+}
