@@ -188,6 +188,9 @@ pub struct Gan {
     /// paint: the weight of the gradient penalty
     #[arg(long, value_name = "W", default_value_t = 0.02)]
     pub r1: f64,
+    /// Print lines instead of the live view, as where the output is no terminal
+    #[arg(long)]
+    pub plain: bool,
     /// Never use the network
     #[arg(long, env = "ILLUMINE_OFFLINE", value_parser = FalseyValueParser::new())]
     pub offline: bool,
