@@ -36,7 +36,8 @@ pub fn train(paths: &Paths, args: &Args) -> Result<Exit, Failed> {
             )
         })?;
     }
-    let (pictures, digest) = pictures::read(&args.data)?;
+    let pictures = pictures::read(&args.data)?;
+    let digest = pictures::digest(&pictures)?;
     let embeddings = embedded(paths, &pictures, &args.run, args.on.device, args.offline)?;
     let job = Job {
         phase: args.phase.clone(),
@@ -168,7 +169,7 @@ pub fn export(
     out: &Path,
     offline: bool,
 ) -> Result<Exit, Failed> {
-    let (pictures, _) = pictures::read(data)?;
+    let pictures = pictures::read(data)?;
     let embeddings = embedded(paths, &pictures, run, device::Choice::Cpu, offline)?;
     exports::export(run, out, &pictures, &embeddings, from).map_err(failed)?;
     print(&format!(

@@ -15,6 +15,7 @@ pub mod export;
 pub mod job;
 pub mod losses;
 pub mod measures;
+mod orthogonal;
 pub mod paint;
 pub mod reconstruct;
 pub mod run;
