@@ -11,7 +11,7 @@ use illumine::model::features::Extractor;
 use illumine::model::gan::sampling::Sampling;
 
 pub fn run(paths: &Paths, args: &Args) -> Result<Exit, Failed> {
-    let (pictures, _) = pictures::read(&args.data)?;
+    let pictures = pictures::read(&args.data)?;
     let model = |why: &dyn std::fmt::Display| Failed::new(Exit::Model, why);
     let artist = draw::load(paths, args.weights.as_deref(), args.offline, &args.on)?;
     let catalog = environment::catalog()?;

@@ -20,6 +20,7 @@ mod repl;
 mod screen;
 mod sessions;
 mod signals;
+mod teller;
 mod train;
 mod training;
 mod write;

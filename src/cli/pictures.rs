@@ -14,15 +14,19 @@ use std::path::Path;
 /// Pixels of the pictures that are trained on: eight for each token of a side.
 const SIZE: u32 = GRID as u32 * 8;
 
-/// The pictures of a file or folder, and the SHA-256 of the data set that they are.
-pub fn read(path: &Path) -> Result<(Pictures, String), Failed> {
-    let pictures = match path.is_dir() {
-        true => own(path)?,
-        false => Pictures::read(path).map_err(|why| Failed::new(Exit::Usage, why))?,
-    };
+/// The pictures of a file or folder.
+pub fn read(path: &Path) -> Result<Pictures, Failed> {
+    match path.is_dir() {
+        true => own(path),
+        false => Pictures::read(path).map_err(|why| Failed::new(Exit::Usage, why)),
+    }
+}
+
+/// The SHA-256 of the data set that they are.
+pub fn digest(pictures: &Pictures) -> Result<String, Failed> {
     let bytes = pictures.to_bytes();
     let bytes = bytes.map_err(|why| Failed::new(Exit::Usage, why))?;
-    Ok((pictures, sha256(&bytes)))
+    Ok(sha256(&bytes))
 }
 
 fn own(path: &Path) -> Result<Pictures, Failed> {

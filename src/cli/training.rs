@@ -1,25 +1,29 @@
-//! `illumine train gan` and `illumine train export`: runs on disk, told of in lines.
+//! `illumine train gan` and `illumine train export`: runs on disk, shown on a screen of their own
+//! or told of in lines.
 
 use super::args::Gan as Args;
 use super::environment::{self, Paths};
 use super::models::watched;
 use super::page::Meter;
+use super::teller::{Teller, keep_sheet};
 use super::{Exit, Failed, complain, note, pictures, print};
 use illumine::model::device;
 use illumine::model::encoder::SentenceEncoder;
-use illumine::store::picture;
 use illumine::story::hash::sha256;
 use illumine::train::batches::captions;
 use illumine::train::data::file::Pictures;
 use illumine::train::job::{Job, train as run_job};
 use illumine::train::judge::Means;
-use illumine::train::run::{End, Metrics, News, Sheet};
+use illumine::train::run::{End, News};
 use illumine::train::{TrainError, export as exports};
+use illumine::tui::training::{self as screen, Looks, Run, Update};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use signal_hook::flag;
+use std::io::{IsTerminal, stdin, stdout};
 use std::path::Path;
-use std::time::{Duration, Instant};
-
-/// How often a line is printed.
-const OFTEN: Duration = Duration::from_secs(10);
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::channel;
 
 pub fn train(paths: &Paths, args: &Args) -> Result<Exit, Failed> {
     if let Some(threads) = args.on.threads {
@@ -32,7 +36,8 @@ pub fn train(paths: &Paths, args: &Args) -> Result<Exit, Failed> {
             )
         })?;
     }
-    let (pictures, digest) = pictures::read(&args.data)?;
+    let pictures = pictures::read(&args.data)?;
+    let digest = pictures::digest(&pictures)?;
     let embeddings = embedded(paths, &pictures, &args.run, args.on.device, args.offline)?;
     let job = Job {
         phase: args.phase.clone(),
@@ -55,13 +60,105 @@ pub fn train(paths: &Paths, args: &Args) -> Result<Exit, Failed> {
             ..Means::default()
         },
     };
-    let mut teller = Teller::new(args);
-    let end = run_job(&job, &pictures, &digest, &embeddings, &mut |news| {
-        teller.tell(news)
-    });
+    let train =
+        |watch: &mut dyn FnMut(News) -> bool| run_job(&job, &pictures, &digest, &embeddings, watch);
+    let end = match live(args) {
+        true => shown(args, train)?,
+        false => told(args, train)?,
+    };
     match end.map_err(failed)? {
         End::Done => Ok(Exit::Well),
-        End::Stopped => Ok(Exit::Interrupted),
+        End::Stopped => {
+            note("Stopped; the same command goes on from the checkpoint");
+            Ok(Exit::Interrupted)
+        }
+    }
+}
+
+type Trained = Result<End, TrainError>;
+
+/// Whether somebody looks at a screen that can be drawn on.
+fn live(args: &Args) -> bool {
+    let dumb = environment::variable("TERM").as_deref() == Some("dumb");
+    !args.plain && !dumb && stdin().is_terminal() && stdout().is_terminal()
+}
+
+/// Trains, and says how it goes in lines. The first Ctrl+C ends the run with a checkpoint, the
+/// second at once.
+fn told(
+    args: &Args,
+    train: impl FnOnce(&mut dyn FnMut(News) -> bool) -> Trained,
+) -> Result<Trained, Failed> {
+    let stop = Arc::new(AtomicBool::new(false));
+    for signal in [SIGINT, SIGTERM, SIGHUP] {
+        let code = i32::from(Exit::Signal(signal as u8).code());
+        // Where signals cannot be had, the run goes on without.
+        let _ = flag::register_conditional_shutdown(signal, code, stop.clone());
+        let _ = flag::register(signal, stop.clone());
+    }
+    let mut teller = Teller::new(args);
+    Ok(train(&mut |news| {
+        teller.tell(news);
+        !stop.load(Ordering::SeqCst)
+    }))
+}
+
+/// Trains on a thread of its own, and shows how it goes on the screen.
+fn shown(
+    args: &Args,
+    train: impl FnOnce(&mut dyn FnMut(News) -> bool) -> Trained + Send,
+) -> Result<Trained, Failed> {
+    let engine = |why: &dyn std::fmt::Display| Failed::new(Exit::Engine, why);
+    let stop = AtomicBool::new(false);
+    let run = Run {
+        phase: args.phase.clone(),
+        folder: args.run.display().to_string(),
+        steps: args.steps,
+        batch: usize::from(args.batch),
+    };
+    let looks = Looks {
+        colour: environment::colour(),
+        all_colours: environment::all_colours(),
+        graphics: environment::graphics(),
+    };
+    let (sender, news) = channel();
+    std::thread::scope(|scope| {
+        let stop = &stop;
+        let trained = scope.spawn(move || {
+            train(&mut |news| {
+                // Nobody looks any more: the run is to end.
+                let heard = sender.send(update(args, news)).is_ok();
+                heard && !stop.load(Ordering::SeqCst)
+            })
+        });
+        let watched = screen::watch(run, &news, stop, looks);
+        stop.store(true, Ordering::SeqCst);
+        match &watched {
+            Ok(watched) => watched.remarks.iter().for_each(|words| complain(words)),
+            Err(why) => complain(&format!(
+                "The screen cannot be used ({why}); --plain prints lines"
+            )),
+        }
+        if watched.as_ref().is_ok_and(|watched| watched.at_once) {
+            note("Stopped at once; the last checkpoint stands");
+            std::process::exit(i32::from(Exit::Interrupted.code()));
+        }
+        let trained = trained.join();
+        watched.map_err(|why| engine(&why))?;
+        trained.map_err(|_| engine(&"Training broke off; the last checkpoint stands"))
+    })
+}
+
+fn update(args: &Args, news: News) -> Update {
+    match news {
+        News::Resumed(step) => Update::Resumed(step),
+        News::Step { number, metrics } => Update::Step(number, metrics.clone()),
+        News::Kept(step) => Update::Kept(step),
+        News::Warning(words) => Update::Warning(words.to_string()),
+        News::Sheet(sheet) => match keep_sheet(args, &sheet) {
+            Ok((file, (width, height))) => Update::Sheet(file, width, height),
+            Err(why) => Update::Warning(why),
+        },
     }
 }
 
@@ -73,7 +170,7 @@ pub fn export(
     out: &Path,
     offline: bool,
 ) -> Result<Exit, Failed> {
-    let (pictures, _) = pictures::read(data)?;
+    let pictures = pictures::read(data)?;
     let embeddings = embedded(paths, &pictures, run, device::Choice::Cpu, offline)?;
     exports::export(run, out, &pictures, &embeddings, from).map_err(failed)?;
     print(&format!(
@@ -128,85 +225,4 @@ fn failed(error: TrainError) -> Failed {
         _ => Exit::Usage,
     };
     Failed::new(exit, error)
-}
-
-/// Says how a run goes: a line now and then, and the latest sheet beside the checkpoint.
-struct Teller<'a> {
-    args: &'a Args,
-    began: Instant,
-    said: Option<Instant>,
-    first: Option<u64>,
-}
-
-impl Teller<'_> {
-    fn new(args: &Args) -> Teller<'_> {
-        Teller {
-            args,
-            began: Instant::now(),
-            said: None,
-            first: None,
-        }
-    }
-
-    fn tell(&mut self, news: News) -> bool {
-        match news {
-            News::Resumed(step) => note(&format!("Going on after step {step}")),
-            News::Step { number, metrics } => self.step(number, metrics),
-            News::Kept(step) => note(&format!("Checkpoint after step {step}")),
-            News::Warning(words) => complain(words),
-            News::Sheet(sheet) => self.sheet(&sheet),
-        }
-        true
-    }
-
-    fn step(&mut self, number: u64, metrics: &Metrics) {
-        let first = *self.first.get_or_insert(number);
-        let due = self.said.is_none_or(|said| said.elapsed() >= OFTEN);
-        if !due && number < self.args.steps {
-            return;
-        }
-        self.said = Some(Instant::now());
-        let done = (number - first + 1) as f64;
-        let pace = done / self.began.elapsed().as_secs_f64().max(1e-9);
-        let left = self.args.steps.saturating_sub(number) as f64 / pace;
-        let number_of = |(name, value): &(&str, f64)| format!("{name} {value:.4}");
-        let numbers: Vec<String> = metrics.iter().map(number_of).collect();
-        note(&format!(
-            "step {number} of {}  {}  {:.1} pictures/s  {} left",
-            self.args.steps,
-            numbers.join("  "),
-            pace * f64::from(self.args.batch),
-            clock(left),
-        ));
-    }
-
-    fn sheet(&self, sheet: &Sheet) {
-        let path = self.args.run.join(format!("{}.png", self.args.phase));
-        let drawn = picture::sheet(&sheet.rows, sheet.size).map_err(|why| why.to_string());
-        let kept = drawn.and_then(|png| std::fs::write(&path, png).map_err(|why| why.to_string()));
-        match kept {
-            Ok(()) => note(&format!("Sheet in {}", path.display())),
-            Err(why) => complain(&format!("The sheet cannot be written ({why})")),
-        }
-    }
-}
-
-/// Seconds as hours and minutes.
-fn clock(seconds: f64) -> String {
-    let minutes = (seconds / 60.0).ceil() as u64;
-    match minutes {
-        0..60 => format!("{minutes} min"),
-        _ => format!("{} h {} min", minutes / 60, minutes % 60),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn time_left_is_said_in_hours_and_minutes() {
-        assert_eq!(clock(59.0), "1 min");
-        assert_eq!(clock(7_261.0), "2 h 2 min");
-    }
 }

@@ -64,12 +64,20 @@ pub fn encode(layers: &[Layer], how: &Provenance) -> Result<Vec<u8>, PictureErro
     Ok(file)
 }
 
-/// Rows of pictures side by side on white, as a PNG file: something to look at.
-pub fn sheet(rows: &[Vec<Vec<u8>>], size: usize) -> Result<Vec<u8>, PictureError> {
-    const GAP: usize = 2;
+/// Pixels between the pictures of a sheet.
+const GAP: usize = 2;
+
+/// Width and height of [`sheet`].
+pub fn sheet_size(rows: &[Vec<Vec<u8>>], size: usize) -> (u32, u32) {
     let wide = rows.iter().map(Vec::len).max().unwrap_or(0) * (size + GAP);
     let high = rows.len() * (size + GAP);
-    let mut sheet = Pixmap::new(wide as u32, high as u32).ok_or(PictureError::Size)?;
+    (wide as u32, high as u32)
+}
+
+/// Rows of pictures side by side on white, as a PNG file: something to look at.
+pub fn sheet(rows: &[Vec<Vec<u8>>], size: usize) -> Result<Vec<u8>, PictureError> {
+    let (wide, high) = sheet_size(rows, size);
+    let mut sheet = Pixmap::new(wide, high).ok_or(PictureError::Size)?;
     sheet.fill(Color::WHITE);
     let place = |at: usize| (at * (size + GAP)) as i32;
     for (y, row) in rows.iter().enumerate() {
@@ -84,7 +92,7 @@ pub fn sheet(rows: &[Vec<Vec<u8>>], size: usize) -> Result<Vec<u8>, PictureError
     }
     let no_png = |why: png::EncodingError| PictureError::NoPng(why.to_string());
     let mut file = Vec::new();
-    let mut encoder = png::Encoder::new(&mut file, wide as u32, high as u32);
+    let mut encoder = png::Encoder::new(&mut file, wide, high);
     encoder.set_color(png::ColorType::Rgba);
     encoder.set_depth(png::BitDepth::Eight);
     let mut writer = encoder.write_header().map_err(no_png)?;

@@ -1,5 +1,7 @@
-//! AdamW (Loshchilov and Hutter 2019), with all of its state to be kept, and gradient clipping.
+//! AdamW (Loshchilov and Hutter 2019), with all of its state to be kept, and gradient clipping; the
+//! matrices of Transformer blocks may take orthogonal steps instead.
 
+use super::orthogonal::{self, MOMENTUM};
 use super::variables::{Tensors, Variables};
 use candle_core::backprop::GradStore;
 use candle_core::{Error, Result, Tensor};
@@ -7,6 +9,7 @@ use candle_core::{Error, Result, Tensor};
 /// What Adam remembers of each variable, and how it moves them.
 pub struct Adam {
     first: Tensors,
+    /// Of those alone that Adam moves itself.
     second: Tensors,
     beta1: f64,
     beta2: f64,
@@ -36,6 +39,13 @@ impl Adam {
             decay: 0.01,
             clip,
         })
+    }
+
+    /// Moves the matrices of Transformer blocks by orthogonal steps.
+    pub fn orthogonal(mut self) -> Adam {
+        self.second
+            .retain(|name, tensor| !(name.starts_with("block.") && tensor.rank() == 2));
+        self
     }
 
     /// What it remembers, to be kept: first and second moments.
@@ -73,10 +83,19 @@ impl Adam {
         let unbias2 = 1.0 - self.beta2.powf(step as f64);
         for (name, var, gradient) in found {
             let gradient = (gradient.detach() * shorten)?;
-            let first = moment(&mut self.first, name, &gradient, self.beta1)?;
-            let second = moment(&mut self.second, name, &gradient.sqr()?, self.beta2)?;
-            let deviation = ((second / unbias2)?.sqrt()? + EPSILON)?;
-            let move_by = ((first / unbias1)? / deviation)?;
+            let move_by = match self.second.contains_key(name) {
+                true => {
+                    let first = moment(&mut self.first, name, &gradient, self.beta1)?;
+                    let second = moment(&mut self.second, name, &gradient.sqr()?, self.beta2)?;
+                    let deviation = ((second / unbias2)?.sqrt()? + EPSILON)?;
+                    ((first / unbias1)? / deviation)?
+                }
+                false => {
+                    let first = moment(&mut self.first, name, &gradient, MOMENTUM)?;
+                    let ahead = ((first * MOMENTUM)? + (gradient * (1.0 - MOMENTUM))?)?;
+                    orthogonal::step(&ahead)?
+                }
+            };
             let shrunk = (var.as_tensor().detach() * (1.0 - rate * self.decay))?;
             var.set(&(shrunk - (move_by * rate)?)?)?;
         }
@@ -123,6 +142,31 @@ mod tests {
         }
         let first = 2.0 * 0.999 - 0.1;
         assert!((value(&variables) - (first * 0.999 - 0.1)).abs() < 1e-6);
+    }
+
+    #[test]
+    fn matrices_of_blocks_take_orthogonal_steps_and_remember_one_moment() {
+        let (x, variables) = make(Tensors::new(), 0, &Device::Cpu, |weights| {
+            let matrix = weights.get(&[2, 4], "block.0.up.weight", Init::Const(1.0))?;
+            let other = weights.get(&[2], "block.0.up.bias", Init::Const(1.0))?;
+            Ok((matrix, other))
+        })
+        .unwrap();
+        let mut adam = Adam::new(&variables, 0.9, 1e9).unwrap().orthogonal();
+        assert_eq!(
+            adam.moments()[1].keys().collect::<Vec<_>>(),
+            ["block.0.up.bias"]
+        );
+        // Of the same gradient everywhere one direction is left, and its length is about one: each
+        // of the 8 numbers moves by 0.2 * sqrt(4) * (0.7 to 1.2) / sqrt(8) of the rate.
+        let loss = (x.0.sum_all().unwrap() * 7.0).unwrap();
+        let gradients = loss.backward().unwrap();
+        adam.step(&variables, &gradients, 0.1, 1).unwrap();
+        let moved = variables.tensors().unwrap()["block.0.up.weight"].clone();
+        for value in moved.flatten_all().unwrap().to_vec1::<f32>().unwrap() {
+            let by = (0.999 - f64::from(value)) / (0.1 * 0.4 / 8f64.sqrt());
+            assert!((0.65..1.25).contains(&by), "{by}");
+        }
     }
 
     #[test]

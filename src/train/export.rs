@@ -64,11 +64,11 @@ pub fn export(
     concepts(out, pictures, embeddings, known.as_ref())
 }
 
-/// The networks of the composed design, by the names of their files, and their sizes.
-fn composed(
-    run: &Path,
-    start: Option<&Start>,
-) -> Result<(Config, Vec<(&'static str, Tensors)>), TrainError> {
+/// Networks by the names of their files.
+type Networks = Vec<(&'static str, Tensors)>;
+
+/// The networks of the composed design, and their sizes.
+fn composed(run: &Path, start: Option<&Start>) -> Result<(Config, Networks), TrainError> {
     let device = &Device::Cpu;
     let mut configs: Vec<Config> = Vec::new();
     let mut trained = |phase: &'static str| {

@@ -18,6 +18,7 @@ pub mod job;
 pub mod judge;
 pub mod losses;
 pub mod measures;
+mod orthogonal;
 pub mod paint;
 pub mod reconstruct;
 pub mod run;

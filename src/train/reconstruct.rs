@@ -41,6 +41,12 @@ impl<N> Trained<N> {
         })
     }
 
+    /// The same, its blocks' matrices moved by orthogonal steps.
+    pub fn orthogonal(self) -> Trained<N> {
+        let adam = self.adam.orthogonal();
+        Trained { adam, ..self }
+    }
+
     /// One step against the gradients of a loss, and the mean after it.
     pub fn step(
         &mut self,

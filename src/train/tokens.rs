@@ -53,7 +53,7 @@ impl<'a> Tokens<'a> {
         Ok(Tokens {
             table: table(batches, &encoder, &quantizer)?,
             generator: fixed(generator, device, |weights| Generator::new(weights, config))?,
-            model: Trained::new(model, 0.9, CLIP)?,
+            model: Trained::new(model, 0.9, CLIP)?.orthogonal(),
             config: config.clone(),
             quantizer,
             batches,

@@ -58,15 +58,22 @@ impl Screen {
     }
 }
 
-impl Stage for Screen {
-    fn draw(&mut self, app: &mut App) -> io::Result<()> {
+impl Screen {
+    /// Draws one frame and sends it whole.
+    pub fn paint(&mut self, draw: impl FnOnce(&mut ratatui::Frame)) -> io::Result<()> {
         queue!(self.frame, BeginSynchronizedUpdate)?;
-        self.terminal.draw(|frame| {
-            let areas = areas::fit(app, frame.area());
-            view::draw(frame, app, &areas);
-        })?;
+        self.terminal.draw(draw)?;
         queue!(self.frame, EndSynchronizedUpdate)?;
         self.frame.send()
+    }
+}
+
+impl Stage for Screen {
+    fn draw(&mut self, app: &mut App) -> io::Result<()> {
+        self.paint(|frame| {
+            let areas = areas::fit(app, frame.area());
+            view::draw(frame, app, &areas);
+        })
     }
 
     fn redraw(&mut self) -> io::Result<()> {

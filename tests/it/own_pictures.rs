@@ -2,6 +2,7 @@
 //! files and a table; runs that go on to the same bits; weights that draw, and weights to begin with.
 
 use crate::support::home::{Home, plain};
+use crate::support::tmux::Terminal;
 use image::{Rgba, RgbaImage};
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -223,4 +224,42 @@ fn a_folder_that_nothing_can_be_learned_from_is_answered_in_a_sentence() {
     assert!(sentence().contains("2 can be trained on, and at least 8"));
     fs::write(data.join("metadata.csv"), "file_name;text\n").unwrap();
     assert!(sentence().contains("no column file_name"));
+}
+
+/// On a screen a run is shown as it goes; a key ends it in order, and the same command goes on.
+#[test]
+fn a_run_is_watched_on_a_screen_and_ended_by_a_key() {
+    let home = Home::with_encoder();
+    let data = drawings(&home);
+    let run = home.path().join("run");
+    let args = [
+        "train",
+        "gan",
+        "reconstruct",
+        "--data",
+        data.to_str().unwrap(),
+        "--run",
+        run.to_str().unwrap(),
+        "--batch",
+        "4",
+        "--small",
+        "--steps",
+        "1000000",
+        "--sheets",
+        "2",
+    ];
+    let terminal = Terminal::start_in(home, 80, 24, &args);
+    let screen = terminal.wait_for("pictures/s");
+    assert!(screen.contains("Training reconstruct in"), "{screen}");
+    terminal.wait("the loss and a sheet", |screen| {
+        screen.contains("loss") && screen.contains("Sheet after step")
+    });
+    terminal.keys(&["q"]);
+    let screen = terminal.wait_for("[ended 130]");
+    assert!(screen.contains("goes on from the checkpoint"), "{screen}");
+    assert!(run.join("reconstruct.safetensors").is_file() && run.join("reconstruct.png").is_file());
+    terminal.again(&args);
+    terminal.wait_for("pictures/s");
+    terminal.signal("TERM");
+    terminal.wait_for("[ended 130]");
 }

@@ -192,6 +192,9 @@ pub struct Gan {
     /// direct: how strongly what tells pictures apart is drawn to the normal distribution (KL)
     #[arg(long = "kl", value_name = "W", default_value_t = 0.005)]
     pub divergence: f64,
+    /// Print lines instead of the live view, as where the output is no terminal
+    #[arg(long)]
+    pub plain: bool,
     /// Never use the network
     #[arg(long, env = "ILLUMINE_OFFLINE", value_parser = FalseyValueParser::new())]
     pub offline: bool,

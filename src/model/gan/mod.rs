@@ -111,13 +111,13 @@ pub const FILES: [&str; 5] = [
 
 /// Whether a folder has all files of a set of weights.
 pub fn is_whole(folder: &Path) -> bool {
-    let there = |name: &&str| folder.join(name).is_file();
+    let there = |name: &str| folder.join(name).is_file();
     let direct = || {
         let config = std::fs::read(folder.join(FILES[0])).unwrap_or_default();
         Config::read(&config).is_ok_and(|config| config.direct.is_some())
     };
-    FILES.iter().all(|name| there(&name))
-        || (direct::FILES.iter().all(|name| there(&name)) && direct())
+    FILES.iter().all(|name| there(name))
+        || (direct::FILES.iter().all(|name| there(name)) && direct())
 }
 
 impl Illuminator {

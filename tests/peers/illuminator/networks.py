@@ -390,6 +390,19 @@ class TokenTransformer(nn.Module):
         return total / unknown.sum().clamp(min=1)
 
     @torch.no_grad()
+    def filled(self, tokens, known, text, style, flip):
+        """Tokens with those that are not known drawn at once, as they are likely: [B, 64, 6]."""
+        heads = self.heads(self.hidden(tokens, known, text, style, flip))
+        before = torch.zeros_like(heads)
+        drawn = tokens.clone()
+        for k in range(len(self.levels)):
+            logits = self.digit_logits(heads, before, k)
+            noise = -torch.log(-torch.log(torch.rand_like(logits).clamp(1e-9, 1 - 1e-7)))
+            drawn[..., k] = torch.where(known, tokens[..., k], (logits + noise).argmax(-1))
+            before = before + self.told(self.rows(drawn)[..., k])
+        return drawn
+
+    @torch.no_grad()
     def draw(self, text, style, flip, steps=10, temperature=1.0, guidance=2.0, choice=4.5,
              generator=None, tokens=None, known=None, source=None):
         """Writes tokens in `steps` rounds: the surest of a round stay. Guidance by two rows a picture."""

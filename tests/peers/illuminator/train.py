@@ -48,6 +48,8 @@ p.add_argument("--compile", action="store_true")
 p.add_argument("--muon", action="store_true", help="orthogonal steps for the blocks' matrices (tokens)")
 p.add_argument("--from", dest="begin", help="a folder of exported weights to begin with, where there is no checkpoint")
 p.add_argument("--adversarial", type=float, default=0.1)
+p.add_argument("--filled", type=float, default=0,
+               help="paint: up to this share of a picture's tokens is written by the token Transformer")
 p.add_argument("--r1", type=float, default=0.02)
 p.add_argument("--kl", type=float, default=0.005, help="weight of the distance of z from normal (direct)")
 a = p.parse_args()
@@ -472,6 +474,12 @@ def paint():
     od = optimizer(d.parameters(), a.lr * 0.3, 0.5)
     loop = Loop(generator=generator, mean=mean, discriminator=d, og=og, od=od)
     g, run_d = compiled(generator), compiled(d)
+    composer = None
+    if a.filled and os.path.exists(at("tokens.pt")):
+        composer = TokenTransformer().to(a.device).eval().requires_grad_(False)
+        state = torch.load(at("tokens.pt"), map_location=a.device, weights_only=False)
+        composer.load_state_dict(state["mean"])
+        del state
     weight = torch.ones((), device=a.device)
     draw = lambda: sheet_of_reconstructions(encoder, mean, "paint.png")
     while loop.go_on():
@@ -480,6 +488,12 @@ def paint():
         _, x, text, style, flip = batch(loop)
         with torch.no_grad(), autocast():
             codes = quantize(encoder(x))
+            if composer:
+                # Tokens as the Transformer writes them: what the generator will be given to paint.
+                known = torch.as_tensor(
+                    loop.rng.random((a.batch, 64)) >= a.filled * loop.rng.random((a.batch, 1)),
+                    device=a.device)
+                codes = values(composer.filled(digits(codes), known, text, style, flip))
         with autocast():
             fake = g(codes, text, style, flip)
         loss_d = judged(d, run_d, loop.step, x, [fake], text, style)
