@@ -45,7 +45,7 @@ p.add_argument("--seed", type=int, default=0)
 p.add_argument("--device", default="cpu")
 p.add_argument("--threads", type=int, default=1)
 p.add_argument("--compile", action="store_true")
-p.add_argument("--muon", action="store_true", help="orthogonal steps for the blocks' matrices (tokens)")
+p.add_argument("--muon", action="store_true", help="orthogonal steps for the blocks' matrices (tokens, direct)")
 p.add_argument("--from", dest="begin", help="a folder of exported weights to begin with, where there is no checkpoint")
 p.add_argument("--adversarial", type=float, default=0.1)
 p.add_argument("--filled", type=float, default=0,
@@ -86,7 +86,7 @@ class Muon:
     al. 2025, arXiv 2502.16982, so that AdamW's rate holds), AdamW's for the rest."""
 
     def __init__(self, model, lr):
-        self.matrices = [q for n, q in model.named_parameters() if n.startswith("block.") and q.ndim == 2]
+        self.matrices = [q for n, q in model.named_parameters() if "block." in n and q.ndim == 2]
         mine = {id(q) for q in self.matrices}
         self.rest = optimizer([q for q in model.parameters() if id(q) not in mine], lr)
         self.momentum = [torch.zeros_like(q) for q in self.matrices]
@@ -518,8 +518,8 @@ def direct():
     encoder, generator = begun(DirectEncoder(), "encoder"), begun(DirectGenerator(), "generator")
     d = Discriminator().to(a.device)
     means = copy.deepcopy(encoder), copy.deepcopy(generator)
-    both = list(encoder.parameters()) + list(generator.parameters())
-    og = optimizer(both, a.lr)
+    both = torch.nn.ModuleList([encoder, generator])
+    og = Muon(both, a.lr) if a.muon else optimizer(both.parameters(), a.lr)
     od = optimizer(d.parameters(), a.lr * 0.3, 0.5)
     loop = Loop(encoder=encoder, generator=generator, encoder_mean=means[0], generator_mean=means[1],
                 discriminator=d, og=og, od=od)
@@ -550,7 +550,7 @@ def direct():
         squares = 8 * max(0, 1 - loop.step / 400) * (x - back).square().mean()
         loss = rec + squares + warm * a.kl * kl
         loss = loss + ramp * (a.adversarial * weight * adversarial + 0.2 * matching)
-        clipped_step(og, loss, both)
+        clipped_step(og, loss, both.parameters())
         average(means[0], encoder, loop.step + 1)
         average(means[1], generator, loop.step + 1)
         loop.tick(lambda: dict(rec=rec, kl=kl, d=loss_d, g=adversarial, fm=matching, weight=weight, gap=gap,
