@@ -398,7 +398,8 @@ fn a_folder_of_pictures_trains_a_network_of_one_pass_in_a_run_of_its_own() {
     let refused = |phase: &str, run: &Path, more: &[&str]| {
         let paths = [&data, run].map(|path| path.to_str().unwrap());
         let args = ["train", "gan", phase, "--data", paths[0], "--run", paths[1]];
-        home.illumine(&[&args[..], more].concat()).run().sentence(2)
+        let refused = home.illumine(&[&args[..], more].concat()).run().expect(2);
+        refused.stderr
     };
     assert!(refused("reconstruct", run.1, &["--small"]).contains("another design"));
     assert!(refused("reconstruct", &third, &from).contains("they draw in one pass"));
