@@ -8,6 +8,7 @@
 //!
 //! Knows no words beyond the embedding that it is handed, and no files beyond its weights.
 
+mod attend;
 pub mod concepts;
 pub mod condition;
 pub mod config;
