@@ -220,14 +220,21 @@ pub fn load(
     let model = |why: &dyn std::fmt::Display| Failed::new(Exit::Model, why);
     let places = environment::weights(paths, weights);
     let threads = environment::threads(on.threads);
-    // The weights first: without them there is no use in fetching the encoder.
+    // Found before the encoder is fetched, for which there is no use without them.
     let folder = self::weights(&places).map_err(|why| model(&why))?;
-    let illuminator = illuminator(&folder, on.device, threads).map_err(|why| model(&why))?;
     let catalog = environment::catalog()?;
     let store = environment::model_store(paths, offline);
     let encoder = watched(|watch| store.ensure(catalog.encoder(), watch))?;
-    let encoder = SentenceEncoder::on(&encoder, on.device).map_err(|why| model(&why))?;
-    Ok(Artist::new(Rc::new(encoder), illuminator))
+    let (illuminator, encoder) = std::thread::scope(|scope| {
+        let encoder = scope.spawn(|| SentenceEncoder::on(&encoder, on.device));
+        (illuminator(&folder, on.device, threads), encoder.join())
+    });
+    let illuminator = illuminator.map_err(|why| model(&why))?;
+    let encoder = encoder.map_err(|_| model(&"The sentence encoder cannot be read"))?;
+    Ok(Artist::new(
+        Rc::new(encoder.map_err(|why| model(&why))?),
+        illuminator,
+    ))
 }
 
 /// The network that enlarges, fetched and read.

@@ -4,7 +4,7 @@
 use crate::interop::epubcheck_is_there;
 use crate::support::home::plain;
 use crate::support::tmux::Terminal;
-use crate::support::{Home, Output, encoder_path};
+use crate::support::{Home, ILLUMINE, Output, encoder_path};
 use illumine::story::hash::sha256;
 use illumine::story::{Author, NodeId, Story};
 use std::fs;
@@ -220,7 +220,13 @@ fn what_cannot_be_done_is_one_sentence_and_costs_nothing() {
         "{}",
         output.stderr
     );
-    let output = home.illumine(&["repl", "s"]).input("/image fox\n").run();
+    // A program that lies nowhere near the weights that ship.
+    let alone = home.path().join("illumine");
+    std::fs::copy(ILLUMINE, &alone).unwrap();
+    let output = home
+        .program(&alone, &["repl", "s"])
+        .input("/image fox\n")
+        .run();
     let said = "weights are not here";
     assert!(output.stderr.contains(said), "{}", output.stderr);
     assert_eq!(story(&home).nodes().len(), 2);

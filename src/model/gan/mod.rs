@@ -10,6 +10,7 @@
 //!
 //! Knows no words beyond the embedding that it is handed, and no files beyond its weights.
 
+mod attend;
 pub mod code;
 mod composed;
 pub mod concepts;

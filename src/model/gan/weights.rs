@@ -140,9 +140,9 @@ impl Linear {
     }
 
     /// Rows of plain numbers times a packed matrix, plus the bias.
-    pub fn rows(&self, x: &[f32]) -> Result<Vec<f32>> {
+    pub fn rows(&self, x: &[f32], after: After) -> Result<Vec<f32>> {
         match &self.matrix {
-            Matrix::Packed(packed, pool, bias) => product(x, packed, pool, bias),
+            Matrix::Packed(packed, pool, bias) => product(x, packed, pool, bias, after),
             Matrix::Plain(_) => Err(Error::Msg("the matrix is not packed".into())),
         }
     }
@@ -162,20 +162,54 @@ fn multiply(x: &Tensor, packed: &Packed, pool: &Pool, bias: &[f32]) -> Result<Te
     shape.pop();
     shape.push(packed.rows());
     let values = x.flatten_all()?.to_vec1::<f32>()?;
-    Tensor::from_vec(product(&values, packed, pool, bias)?, shape, x.device())
+    let rows = product(&values, packed, pool, bias, After::Nothing)?;
+    Tensor::from_vec(rows, shape, x.device())
+}
+
+/// What is done to a product once its bias is added.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum After {
+    Nothing,
+    /// What is below zero becomes zero, the rest its square.
+    SquaredRelu,
 }
 
 /// Rows of `x` times the matrix, plus the bias.
-fn product(x: &[f32], packed: &Packed, pool: &Pool, bias: &[f32]) -> Result<Vec<f32>> {
+fn product(
+    x: &[f32],
+    packed: &Packed,
+    pool: &Pool,
+    bias: &[f32],
+    after: After,
+) -> Result<Vec<f32>> {
     let rows = x.len() / packed.cols();
     let mut out = vec![0f32; rows * packed.rows()];
     let source = Source::Rows(x);
     linear::matmul(pool, &[packed], source, rows, &mut [&mut out], Write::Set)
         .map_err(Error::wrap)?;
-    for row in out.chunks_exact_mut(bias.len()) {
-        row.iter_mut().zip(bias).for_each(|(x, b)| *x += b);
-    }
+    each_row(pool, &mut out, bias.len(), |_, row| {
+        let pairs = row.iter_mut().zip(bias);
+        match after {
+            After::Nothing => pairs.for_each(|(x, b)| *x += b),
+            After::SquaredRelu => pairs.for_each(|(x, b)| {
+                let positive = (*x + b).max(0.0);
+                *x = positive * positive;
+            }),
+        }
+    });
     Ok(out)
+}
+
+/// Rows of `width` numbers, some to each thread.
+pub fn each_row(pool: &Pool, x: &mut [f32], width: usize, work: impl Fn(usize, &mut [f32]) + Sync) {
+    let rows = x.len() / width;
+    let share = rows.div_ceil(2 * pool.threads()).max(1);
+    let parts: Vec<_> = x.chunks_mut(share * width).enumerate().collect();
+    pool.each(parts, |(part, rows)| {
+        for (at, row) in rows.chunks_exact_mut(width).enumerate() {
+            work(part * share + at, row);
+        }
+    });
 }
 
 fn pack(weight: &Tensor, packing: &Packing, bias: Vec<f32>) -> Result<Matrix> {
@@ -199,8 +233,15 @@ fn q8_0(values: &[f32]) -> Vec<u8> {
             scale => scale.recip(),
         };
         bytes.extend(scale.to_le_bytes());
-        let code = |x: &f32| (x * inverse).round().clamp(-127.0, 127.0) as i8 as u8;
-        bytes.extend(block.iter().map(code));
+        // The nearest whole number: what is smaller is lost in so large a sum.
+        const ROUND: f32 = (3u32 << 22) as f32;
+        let code = |x: &f32| ((x * inverse).clamp(-127.0, 127.0) + ROUND - ROUND) as i8 as u8;
+        let mut codes = [0; BLOCK];
+        codes
+            .iter_mut()
+            .zip(block)
+            .for_each(|(to, x)| *to = code(x));
+        bytes.extend(codes);
     }
     bytes
 }

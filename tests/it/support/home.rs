@@ -114,7 +114,12 @@ impl Home {
     /// The program with these arguments in a clean environment: offline, on a dumb terminal, and
     /// on one thread, since many of these run at once.
     pub fn illumine(&self, args: &[&str]) -> Run {
-        let mut command = Command::new(ILLUMINE);
+        self.program(Path::new(ILLUMINE), args)
+    }
+
+    /// The same of a copy of the program.
+    pub fn program(&self, program: &Path, args: &[&str]) -> Run {
+        let mut command = Command::new(program);
         command
             .args(args)
             .current_dir(self.path())
