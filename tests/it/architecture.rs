@@ -25,6 +25,11 @@ const HOMES: &[(&str, &[&str])] = &[
             "model/transformer/attention/kernel.rs",
             // A download must be stoppable while it waits for the network.
             "model/fetch/client.rs",
+            "model/npm.rs",
+            // The sentence encoder is read beside the weights.
+            "cli/draw.rs",
+            // A run trains beside its screen.
+            "cli/training.rs",
             // Counts processors.
             "cli/environment.rs",
             "cli/signals.rs",
