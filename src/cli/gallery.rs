@@ -7,6 +7,7 @@ use super::models::watched;
 use super::page::Meter;
 use super::{Exit, Failed, pictures, print};
 use illumine::bench::pictures::{Compared, Extent, PicturesError, Report, measure};
+use illumine::engine::draw::DrawError;
 use illumine::model::features::Extractor;
 use illumine::model::gan::sampling::Sampling;
 
@@ -22,7 +23,8 @@ pub fn run(paths: &Paths, args: &Args) -> Result<Exit, Failed> {
         drawn: usize::from(args.n),
         learned: args.learn as usize,
         seed: args.seed,
-        sampling: Sampling::default(),
+        sampling: Sampling::with(args.temperature, args.guidance, args.steps.map(usize::from))
+            .ok_or_else(|| Failed::new(Exit::Usage, DrawError::Sampling))?,
     };
     let mut meter = Meter::new();
     let found = measure(

@@ -266,14 +266,11 @@ fn given(words: &Words) -> Result<&str, DrawError> {
 }
 
 fn sampling(request: &PictureRequest) -> Result<Sampling, DrawError> {
-    let usual = Sampling::default();
-    let sampling = Sampling {
-        steps: request.steps.unwrap_or(usual.steps).clamp(1, 64),
-        temperature: request.temperature.unwrap_or(usual.temperature),
-        guidance: request.guidance.unwrap_or(usual.guidance),
-        ..usual
-    };
-    let sound =
-        (0.0..=10.0).contains(&sampling.temperature) && (-20.0..=20.0).contains(&sampling.guidance);
-    sound.then_some(sampling).ok_or(DrawError::Sampling)
+    let PictureRequest {
+        temperature,
+        guidance,
+        steps,
+        ..
+    } = request;
+    Sampling::with(*temperature, *guidance, *steps).ok_or(DrawError::Sampling)
 }

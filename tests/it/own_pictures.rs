@@ -241,7 +241,7 @@ fn a_run_is_watched_on_a_screen_and_ended_by_a_key() {
         "--run",
         run.to_str().unwrap(),
         "--batch",
-        "4",
+        "2",
         "--small",
         "--steps",
         "1000000",

@@ -131,6 +131,15 @@ pub struct EvalImage {
     pub learn: u32,
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub seed: u64,
+    /// How freely pictures are drawn; 0 takes the likeliest
+    #[arg(long, value_name = "T")]
+    pub temperature: Option<f64>,
+    /// How strongly the words pull; 1 is as trained
+    #[arg(long, value_name = "G", allow_negative_numbers = true)]
+    pub guidance: Option<f64>,
+    /// Rounds of drawing: more are slower and finer
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(1..=64))]
+    pub steps: Option<u8>,
     /// Print one JSON object
     #[arg(long)]
     pub json: bool,

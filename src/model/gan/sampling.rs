@@ -34,6 +34,26 @@ impl Default for Sampling {
     }
 }
 
+impl Sampling {
+    /// As is usual, but for what is given; None where that cannot be.
+    pub fn with(
+        temperature: Option<f64>,
+        guidance: Option<f64>,
+        steps: Option<usize>,
+    ) -> Option<Sampling> {
+        let usual = Sampling::default();
+        let sampling = Sampling {
+            steps: steps.unwrap_or(usual.steps).clamp(1, 64),
+            temperature: temperature.unwrap_or(usual.temperature),
+            guidance: guidance.unwrap_or(usual.guidance),
+            ..usual
+        };
+        let sound = (0.0..=10.0).contains(&sampling.temperature)
+            && (-20.0..=20.0).contains(&sampling.guidance);
+        sound.then_some(sampling)
+    }
+}
+
 /// Tokens that are given from the start, such as those of a picture that is varied.
 pub struct Given<'a> {
     pub tokens: &'a Digits,
