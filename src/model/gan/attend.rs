@@ -39,11 +39,11 @@ pub fn attend(pool: &Pool, shape: Shape, qkv: &[f32]) -> Vec<f32> {
             rows.map(move |(part, out)| (picture, part * share, out))
         })
         .collect();
-    let some = best();
+    let combine = best();
     pool.each(tasks, |(picture, first, out)| {
         let rows = tokens * 3 * width;
         let qkv = &qkv[picture * rows..][..rows];
-        SCRATCH.with_borrow_mut(|scratch| some(shape, qkv, first, out, scratch));
+        SCRATCH.with_borrow_mut(|scratch| some(shape, qkv, first, out, (combine, scratch)));
     });
     out
 }
@@ -60,9 +60,11 @@ struct Scratch {
     /// `[tokens, dim]`.
     values: Vec<f32>,
     /// `[dim, QUERIES]`.
-    queries: Vec<f32>,
+    queries: Vec<[f32; QUERIES]>,
     /// `[QUERIES, keys]`.
     scores: Vec<f32>,
+    /// What the scores weigh, `[tokens, QUERIES]`.
+    weights: Vec<[f32; QUERIES]>,
 }
 
 impl Scratch {
@@ -72,42 +74,19 @@ impl Scratch {
             values: Vec::new(),
             queries: Vec::new(),
             scores: Vec::new(),
+            weights: Vec::new(),
         }
     }
-}
-
-type Task = fn(Shape, &[f32], usize, &mut [f32], &mut Scratch);
-
-fn best() -> Task {
-    #[cfg(target_arch = "x86_64")]
-    {
-        if is_x86_feature_detected!("avx512f") {
-            // SAFETY: the processor has the instructions.
-            return |s, qkv, first, out, it| unsafe { some_avx512(s, qkv, first, out, it) };
-        }
-        if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") {
-            // SAFETY: the processor has the instructions.
-            return |s, qkv, first, out, it| unsafe { some_avx2(s, qkv, first, out, it) };
-        }
-    }
-    some
-}
-
-#[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "avx512f,fma")]
-fn some_avx512(shape: Shape, qkv: &[f32], first: usize, out: &mut [f32], it: &mut Scratch) {
-    some(shape, qkv, first, out, it);
-}
-
-#[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "avx2,fma")]
-fn some_avx2(shape: Shape, qkv: &[f32], first: usize, out: &mut [f32], it: &mut Scratch) {
-    some(shape, qkv, first, out, it);
 }
 
 /// All heads of some of a picture's tokens, from `first` on. `qkv`: the picture's.
-#[inline(always)]
-fn some(shape: Shape, qkv: &[f32], first: usize, out: &mut [f32], it: &mut Scratch) {
+fn some(
+    shape: Shape,
+    qkv: &[f32],
+    first: usize,
+    out: &mut [f32],
+    (combine, it): (Combine, &mut Scratch),
+) {
     let Shape {
         tokens,
         width,
@@ -122,21 +101,29 @@ fn some(shape: Shape, qkv: &[f32], first: usize, out: &mut [f32], it: &mut Scrat
         for group in (0..count).step_by(QUERIES) {
             let own = QUERIES.min(count - group);
             it.queries.clear();
-            it.queries.resize(dim * QUERIES, 0.0);
+            it.queries.resize(dim, [0.0; QUERIES]);
             for query in 0..own {
                 let row = &qkv[(first + group + query) * 3 * width + head * dim..][..dim];
-                for (d, x) in row.iter().enumerate() {
-                    it.queries[d * QUERIES + query] = x * scale;
+                for (numbers, x) in it.queries.iter_mut().zip(row) {
+                    numbers[query] = x * scale;
                 }
             }
-            it.scores.resize(QUERIES * keys, 0.0);
-            score(&it.queries, &it.keys, keys, &mut it.scores);
+            for from in (0..keys).step_by(LANES) {
+                let sums = combine(&it.keys[from..], keys, &it.queries);
+                for (scores, sums) in it.scores.chunks_exact_mut(keys).zip(&sums) {
+                    scores[from..][..LANES].copy_from_slice(sums);
+                }
+            }
             let mut shares = [0f32; QUERIES];
             for (query, share) in shares.iter_mut().enumerate().take(own) {
-                *share = softmax(&mut it.scores[query * keys..][..tokens]).recip();
+                let scores = &mut it.scores[query * keys..][..tokens];
+                *share = softmax(scores).recip();
+                for (weights, score) in it.weights.iter_mut().zip(scores) {
+                    weights[query] = *score;
+                }
             }
             for from in (0..dim).step_by(LANES) {
-                let sums = weigh(&it.scores, keys, &it.values[from..], dims, tokens);
+                let sums = combine(&it.values[from..], dims, &it.weights);
                 let some = LANES.min(dim - from);
                 for query in 0..own {
                     let out = &mut out[(group + query) * width + head * dim + from..][..some];
@@ -149,7 +136,7 @@ fn some(shape: Shape, qkv: &[f32], first: usize, out: &mut [f32], it: &mut Scrat
     }
 }
 
-#[inline(always)]
+/// A head's keys and values, and room for what is made of them.
 fn lay_out(shape: Shape, qkv: &[f32], head: usize, (keys, dims): (usize, usize), it: &mut Scratch) {
     let Shape {
         tokens,
@@ -161,6 +148,9 @@ fn lay_out(shape: Shape, qkv: &[f32], head: usize, (keys, dims): (usize, usize),
     it.keys.resize(dim * keys, 0.0);
     it.values.clear();
     it.values.resize(tokens * dims, 0.0);
+    it.scores.resize(QUERIES * keys, 0.0);
+    it.weights.clear();
+    it.weights.resize(tokens, [0.0; QUERIES]);
     for token in 0..tokens {
         let row = &qkv[token * 3 * width + head * dim..];
         let (key, value) = (&row[width..][..dim], &row[2 * width..][..dim]);
@@ -171,54 +161,113 @@ fn lay_out(shape: Shape, qkv: &[f32], head: usize, (keys, dims): (usize, usize),
     }
 }
 
-/// Scores `[QUERIES, keys]` of queries `[dim, QUERIES]` and keys `[dim, keys]`.
-#[inline(always)]
-fn score(queries: &[f32], keys: &[f32], count: usize, scores: &mut [f32]) {
-    let (queries, _) = queries.as_chunks::<QUERIES>();
-    for from in (0..count).step_by(LANES) {
-        let mut sums: Sums = [[0.0; LANES]; QUERIES];
-        for (d, queries) in queries.iter().enumerate() {
-            let Some(keys) = keys[d * count + from..].first_chunk::<LANES>() else {
-                return;
-            };
-            add(&mut sums, queries, keys);
+/// Of rows of numbers, `stride` apart, the first sixteen of each, times as many rows of
+/// [`QUERIES`] numbers: `[QUERIES, 16]`. Row after row is added, each product in one rounding.
+type Combine = fn(x: &[f32], stride: usize, by: &[[f32; QUERIES]]) -> Sums;
+
+fn best() -> Combine {
+    #[cfg(target_arch = "x86_64")]
+    {
+        if is_x86_feature_detected!("avx512f") {
+            // SAFETY: the processor has the instructions.
+            return |x, stride, by| unsafe { combine_avx512(x, stride, by) };
         }
-        for (query, sums) in sums.iter().enumerate() {
-            scores[query * count + from..][..LANES].copy_from_slice(sums);
+        if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") {
+            // SAFETY: the processor has the instructions.
+            return |x, stride, by| unsafe { combine_avx2(x, stride, by) };
         }
     }
+    combine
 }
 
-/// Sixteen numbers of the values `[tokens, dims]`, weighed by scores `[QUERIES, keys]`.
+/// The sixteen numbers of each row, beside what they are multiplied by.
 #[inline(always)]
-fn weigh(scores: &[f32], keys: usize, values: &[f32], dims: usize, tokens: usize) -> Sums {
+fn rows<'a>(
+    x: &'a [f32],
+    stride: usize,
+    by: &'a [[f32; QUERIES]],
+) -> impl Iterator<Item = (&'a [f32; LANES], &'a [f32; QUERIES])> {
+    let rows = x.chunks(stride).filter_map(|row| row.first_chunk());
+    rows.zip(by)
+}
+
+fn combine(x: &[f32], stride: usize, by: &[[f32; QUERIES]]) -> Sums {
     let mut sums: Sums = [[0.0; LANES]; QUERIES];
-    for token in 0..tokens {
-        let Some(value) = values[token * dims..].first_chunk::<LANES>() else {
-            break;
-        };
-        let mut weights = [0f32; QUERIES];
-        for (query, weight) in weights.iter_mut().enumerate() {
-            *weight = scores[query * keys + token];
+    for (row, by) in rows(x, stride, by) {
+        for (sums, by) in sums.iter_mut().zip(by) {
+            for (sum, x) in sums.iter_mut().zip(row) {
+                *sum = x.mul_add(*by, *sum);
+            }
         }
-        add(&mut sums, &weights, value);
     }
     sums
 }
 
-#[inline(always)]
-fn add(sums: &mut Sums, by: &[f32; QUERIES], x: &[f32; LANES]) {
-    for (sums, by) in sums.iter_mut().zip(by) {
-        for (sum, x) in sums.iter_mut().zip(x) {
-            *sum = x.mul_add(*by, *sum);
+// Written out, since the compiler would rather gather the other dimension.
+
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx512f")]
+fn combine_avx512(x: &[f32], stride: usize, by: &[[f32; QUERIES]]) -> Sums {
+    use std::arch::x86_64::*;
+    let mut sums = [_mm512_setzero_ps(); QUERIES];
+    for (row, by) in rows(x, stride, by) {
+        // SAFETY: sixteen numbers are read from an array of sixteen.
+        let row = unsafe { _mm512_loadu_ps(row.as_ptr()) };
+        for (sum, by) in sums.iter_mut().zip(by) {
+            *sum = _mm512_fmadd_ps(row, _mm512_set1_ps(*by), *sum);
         }
     }
+    let mut out: Sums = [[0.0; LANES]; QUERIES];
+    for (out, sum) in out.iter_mut().zip(sums) {
+        // SAFETY: sixteen numbers are written to an array of sixteen.
+        unsafe { _mm512_storeu_ps(out.as_mut_ptr(), sum) };
+    }
+    out
+}
+
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx2,fma")]
+fn combine_avx2(x: &[f32], stride: usize, by: &[[f32; QUERIES]]) -> Sums {
+    use std::arch::x86_64::*;
+    const HALF: usize = LANES / 2;
+    let mut out: Sums = [[0.0; LANES]; QUERIES];
+    // Half the lanes at a time: there are sixteen registers.
+    for half in 0..2 {
+        let mut sums = [_mm256_setzero_ps(); QUERIES];
+        for (row, by) in rows(x, stride, by) {
+            // SAFETY: eight numbers are read from either half of an array of sixteen.
+            let row = unsafe { _mm256_loadu_ps(row.as_ptr().add(half * HALF)) };
+            for (sum, by) in sums.iter_mut().zip(by) {
+                *sum = _mm256_fmadd_ps(row, _mm256_set1_ps(*by), *sum);
+            }
+        }
+        for (out, sum) in out.iter_mut().zip(sums) {
+            // SAFETY: eight numbers are written to either half of an array of sixteen.
+            unsafe { _mm256_storeu_ps(out.as_mut_ptr().add(half * HALF), sum) };
+        }
+    }
+    out
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::model::sampler::rng::Rng;
+
+    #[test]
+    fn every_processor_adds_up_to_the_same_bits() {
+        let mut rng = Rng::new(2);
+        let mut number = || rng.next_f64() as f32 - 0.5;
+        let x: Vec<f32> = (0..69 * 48).map(|_| number()).collect();
+        let by: Vec<[f32; QUERIES]> = (0..69).map(|_| [0.0; QUERIES].map(|_| number())).collect();
+        let plain = combine(&x, 48, &by);
+        assert_eq!(best()(&x, 48, &by), plain);
+        #[cfg(target_arch = "x86_64")]
+        if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") {
+            // SAFETY: the processor has the instructions.
+            assert_eq!(unsafe { combine_avx2(&x, 48, &by) }, plain);
+        }
+    }
 
     #[test]
     fn attention_is_the_mean_of_values_weighed_by_likeness() {
