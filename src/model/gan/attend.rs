@@ -39,11 +39,11 @@ pub fn attend(pool: &Pool, shape: Shape, qkv: &[f32]) -> Vec<f32> {
             rows.map(move |(part, out)| (picture, part * share, out))
         })
         .collect();
-    let combine = best();
+    let some = best();
     pool.each(tasks, |(picture, first, out)| {
         let rows = tokens * 3 * width;
         let qkv = &qkv[picture * rows..][..rows];
-        SCRATCH.with_borrow_mut(|scratch| some(shape, qkv, first, out, (combine, scratch)));
+        SCRATCH.with_borrow_mut(|scratch| some(shape, qkv, first, out, scratch));
     });
     out
 }
@@ -79,13 +79,49 @@ impl Scratch {
     }
 }
 
+type Task = fn(Shape, &[f32], usize, &mut [f32], &mut Scratch);
+
+fn best() -> Task {
+    #[cfg(target_arch = "x86_64")]
+    {
+        if is_x86_feature_detected!("avx512f") && is_x86_feature_detected!("fma") {
+            // SAFETY: the processor has the instructions.
+            return |s, qkv, first, out, it| unsafe { some_avx512(s, qkv, first, out, it) };
+        }
+        if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") {
+            // SAFETY: the processor has the instructions.
+            return |s, qkv, first, out, it| unsafe { some_avx2(s, qkv, first, out, it) };
+        }
+    }
+    |s, qkv, first, out, it| some(s, qkv, first, out, it, combine)
+}
+
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx512f,fma")]
+fn some_avx512(shape: Shape, qkv: &[f32], first: usize, out: &mut [f32], it: &mut Scratch) {
+    let combine = |x: &[f32], stride, by: &[_]| combine_avx512(x, stride, by);
+    some(shape, qkv, first, out, it, combine);
+}
+
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx2,fma")]
+fn some_avx2(shape: Shape, qkv: &[f32], first: usize, out: &mut [f32], it: &mut Scratch) {
+    let combine = |x: &[f32], stride, by: &[_]| combine_avx2(x, stride, by);
+    some(shape, qkv, first, out, it, combine);
+}
+
 /// All heads of some of a picture's tokens, from `first` on. `qkv`: the picture's.
+///
+/// `combine`: of rows of numbers, so far apart, the first sixteen of each, times as many rows of
+/// [`QUERIES`] numbers: `[QUERIES, 16]`. Row after row is added, each product in one rounding.
+#[inline(always)]
 fn some(
     shape: Shape,
     qkv: &[f32],
     first: usize,
     out: &mut [f32],
-    (combine, it): (Combine, &mut Scratch),
+    it: &mut Scratch,
+    combine: impl Fn(&[f32], usize, &[[f32; QUERIES]]) -> Sums,
 ) {
     let Shape {
         tokens,
@@ -159,25 +195,6 @@ fn lay_out(shape: Shape, qkv: &[f32], head: usize, (keys, dims): (usize, usize),
         }
         it.values[token * dims..][..dim].copy_from_slice(value);
     }
-}
-
-/// Of rows of numbers, `stride` apart, the first sixteen of each, times as many rows of
-/// [`QUERIES`] numbers: `[QUERIES, 16]`. Row after row is added, each product in one rounding.
-type Combine = fn(x: &[f32], stride: usize, by: &[[f32; QUERIES]]) -> Sums;
-
-fn best() -> Combine {
-    #[cfg(target_arch = "x86_64")]
-    {
-        if is_x86_feature_detected!("avx512f") {
-            // SAFETY: the processor has the instructions.
-            return |x, stride, by| unsafe { combine_avx512(x, stride, by) };
-        }
-        if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") {
-            // SAFETY: the processor has the instructions.
-            return |x, stride, by| unsafe { combine_avx2(x, stride, by) };
-        }
-    }
-    combine
 }
 
 /// The sixteen numbers of each row, beside what they are multiplied by.
@@ -261,7 +278,11 @@ mod tests {
         let x: Vec<f32> = (0..69 * 48).map(|_| number()).collect();
         let by: Vec<[f32; QUERIES]> = (0..69).map(|_| [0.0; QUERIES].map(|_| number())).collect();
         let plain = combine(&x, 48, &by);
-        assert_eq!(best()(&x, 48, &by), plain);
+        #[cfg(target_arch = "x86_64")]
+        if is_x86_feature_detected!("avx512f") {
+            // SAFETY: the processor has the instructions.
+            assert_eq!(unsafe { combine_avx512(&x, 48, &by) }, plain);
+        }
         #[cfg(target_arch = "x86_64")]
         if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") {
             // SAFETY: the processor has the instructions.
