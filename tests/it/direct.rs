@@ -101,7 +101,10 @@ fn order(seeds: &[u64]) -> Order {
         embedding: expected()["prompt"].to_vec1().unwrap(),
         style: Some(1),
         seeds: seeds.to_vec(),
-        sampling: Sampling::default(),
+        sampling: Sampling {
+            temperature: 1.0,
+            ..Sampling::default()
+        },
     }
 }
 

@@ -148,13 +148,23 @@ impl Linear {
     }
 }
 
+/// Few rows are multiplied as so many, since one alone may be added up in another order, and a
+/// picture must not depend on those beside it.
+const ALIKE: usize = 64;
+
 /// Rows of `x` times the matrix: as one product, whatever dimensions `x` has.
 fn plain(x: &Tensor, weight: &Tensor) -> Result<Tensor> {
     let mut shape = x.dims().to_vec();
     let inputs = shape.pop().unwrap_or(1);
     shape.push(weight.dim(0)?);
     let rows = x.reshape(((), inputs))?;
-    rows.matmul(&weight.t()?)?.reshape(shape)
+    let count = rows.dim(0)?;
+    if x.track_op() || count >= ALIKE {
+        return rows.matmul(&weight.t()?)?.reshape(shape);
+    }
+    let more = rows.pad_with_zeros(0, 0, ALIKE - count)?;
+    let product = more.matmul(&weight.t()?)?;
+    product.narrow(0, 0, count)?.reshape(shape)
 }
 
 fn multiply(x: &Tensor, packed: &Packed, pool: &Pool, bias: &[f32]) -> Result<Tensor> {
