@@ -39,6 +39,17 @@ pub enum Means {
     Graphics(Box<Picker>),
 }
 
+impl Means {
+    /// By the protocol that the terminal said it knows, if it knows one; without colour, not at all.
+    pub fn of(picker: Option<Picker>, colour: bool, all_colours: bool) -> Means {
+        match picker {
+            _ if !colour => Means::Words,
+            Some(picker) => Means::Graphics(Box::new(picker)),
+            None => Means::Blocks { all_colours },
+        }
+    }
+}
+
 /// A picture that is ready.
 pub enum Ready {
     Blocks(Blocks),

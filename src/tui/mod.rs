@@ -138,11 +138,7 @@ pub fn run(studio: Studio, events: Receiver<Event>, options: Options) -> anyhow:
     let mut screen = terminal::Screen::up(sender.clone(), pause.clone())?;
     // Before any key is read: the answers come the same way.
     let asked = probe::ask(graphics);
-    let means = match asked.picker {
-        _ if !colour => Means::Words,
-        Some(picker) => Means::Graphics(Box::new(picker)),
-        None => Means::Blocks { all_colours },
-    };
+    let means = Means::of(asked.picker, colour, all_colours);
     app.gallery = Gallery::open(means, sender.clone());
     app.late = asked.late;
     if !asked.typed.is_empty() {

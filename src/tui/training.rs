@@ -78,13 +78,7 @@ pub fn watch(
     let pause = inbox::Pause::default();
     let mut screen = terminal::Screen::up(sender.clone(), pause.clone())?;
     let asked = probe::ask(looks.graphics);
-    let means = match asked.picker {
-        _ if !looks.colour => Means::Words,
-        Some(picker) => Means::Graphics(Box::new(picker)),
-        None => Means::Blocks {
-            all_colours: looks.all_colours,
-        },
-    };
+    let means = Means::of(asked.picker, looks.colour, looks.all_colours);
     let mut late = asked.late;
     let mut view = View::new(run, looks.colour, Gallery::new(means));
     inbox::open(sender, pause)?;

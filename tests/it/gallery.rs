@@ -7,6 +7,12 @@ use illumine::model::enlarger::Enlarger;
 use illumine::model::features::{Extractor, SIZE, WIDTH};
 use std::io::Write;
 
+/// How far two rows of numbers are apart where they are so the most.
+fn furthest(found: &[f32], wanted: &[f32]) -> f32 {
+    let pairs = found.iter().zip(wanted);
+    pairs.map(|(a, b)| (a - b).abs()).fold(0.0, f32::max)
+}
+
 #[test]
 fn features_are_those_of_the_reference() {
     let wanted: Vec<f32> =
@@ -20,8 +26,7 @@ fn features_are_those_of_the_reference() {
     let found = extractor.of(&[picture.clone(), picture]).unwrap();
     assert_eq!((found.len(), wanted.len()), (2 * WIDTH, WIDTH));
     assert_eq!(found[..WIDTH], found[WIDTH..]);
-    let pairs = found.iter().zip(&wanted);
-    let worst = pairs.map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+    let worst = furthest(&found, &wanted);
     assert!(worst < 1e-4, "{worst}");
 }
 
@@ -60,8 +65,7 @@ fn a_picture_is_enlarged_as_by_the_reference() {
     let found = found.permute((0, 2, 3, 1)).unwrap().flatten_all().unwrap();
     let found = found.to_vec1::<f32>().unwrap();
     assert_eq!(found.len(), wanted.len());
-    let pairs = found.iter().zip(&wanted);
-    let worst = pairs.map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+    let worst = furthest(&found, &wanted);
     assert!(worst < 1e-4, "{worst}");
 }
 

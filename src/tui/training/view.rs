@@ -313,6 +313,12 @@ mod tests {
     }
 
     #[test]
+    fn time_left_is_said_in_hours_and_minutes() {
+        assert_eq!(clock(59.0), "1 min");
+        assert_eq!(clock(7_261.0), "2 h 2 min");
+    }
+
+    #[test]
     fn a_small_screen_and_none_at_all_are_no_panic() {
         let mut view = view(Means::Blocks { all_colours: false });
         trained(&mut view);
