@@ -5,11 +5,11 @@
 //! Silhouettes (the style `ink`) are left out: each thing has but one, so none can be held out.
 
 mod compare;
+mod looked;
 
 use crate::engine::draw::{Artist, DrawError};
 use crate::model::ModelError;
-use crate::model::features::{Extractor, SIZE, WIDTH};
-use crate::model::gan::Picture;
+use crate::model::features::{Extractor, WIDTH};
 use crate::model::gan::sampling::Sampling;
 use crate::model::sampler::rng::Rng;
 use crate::train::data::file::Pictures;
@@ -27,6 +27,9 @@ pub struct Extent {
     pub learned: usize,
     pub seed: u64,
     pub sampling: Sampling,
+    /// Begin with the real pictures' codes, of which this share (0 to 1) is drawn anew: at 0 what
+    /// is measured is the encoder and the painter alone, the most that composing can reach.
+    pub redrawn: Option<f64>,
 }
 
 /// What is asked of one picture: a concept and a style of the data set.
@@ -140,7 +143,7 @@ pub fn measure(
         (&new, &mut report.held_out_concepts),
     ] {
         let asked: Vec<Asked> = some.iter().map(|at| gallery.label(*at)).collect();
-        let drawn = gallery.features_of_drawn(&asked, tell)?;
+        let drawn = gallery.features_of_drawn(some, tell)?;
         let real = gallery.features_of_real(some, tell)?;
         compared.drawn = gallery.recognized(&classifier, &drawn, &asked)?;
         compared.real = gallery.recognized(&classifier, &real, &asked)?;
@@ -242,69 +245,6 @@ impl<'a> Gallery<'a> {
         }
     }
 
-    fn features_of_real(
-        &self,
-        some: &[usize],
-        tell: &mut dyn FnMut(&str, usize, usize) -> bool,
-    ) -> Result<Rows, PicturesError> {
-        let size = self.pictures.size as usize;
-        let picture = |at: &usize| seen(self.pictures.picture(*at), size);
-        self.features(
-            some.len(),
-            tell,
-            "Real pictures looked at",
-            &mut |from, to| Ok(some[from..to].iter().map(picture).collect()),
-        )
-    }
-
-    fn features_of_drawn(
-        &self,
-        asked: &[Asked],
-        tell: &mut dyn FnMut(&str, usize, usize) -> bool,
-    ) -> Result<Rows, PicturesError> {
-        self.features(asked.len(), tell, "Pictures drawn", &mut |from, to| {
-            let mut some = Vec::new();
-            for (at, asked) in asked[from..to].iter().enumerate() {
-                let seed = self.extent.seed.wrapping_add((from + at) as u64);
-                let drawn = self.draw(*asked, vec![seed])?;
-                some.extend(
-                    drawn
-                        .iter()
-                        .map(|picture| seen(&picture.pixels, picture.size)),
-                );
-            }
-            Ok(some)
-        })
-    }
-
-    #[allow(clippy::type_complexity)]
-    fn features(
-        &self,
-        count: usize,
-        tell: &mut dyn FnMut(&str, usize, usize) -> bool,
-        what: &str,
-        some: &mut dyn FnMut(usize, usize) -> Result<Vec<Vec<f32>>, PicturesError>,
-    ) -> Result<Rows, PicturesError> {
-        const STEP: usize = 32;
-        let mut values = Vec::with_capacity(count * WIDTH);
-        for from in (0..count).step_by(STEP) {
-            if !tell(what, from, count) {
-                return Err(PicturesError::Stopped);
-            }
-            let pictures = some(from, (from + STEP).min(count))?;
-            values.extend(self.extractor.of(&pictures)?);
-        }
-        Ok(Rows::new(WIDTH, &values))
-    }
-
-    fn draw(&self, asked: Asked, seeds: Vec<u64>) -> Result<Vec<Picture>, PicturesError> {
-        let style = &self.pictures.styles[asked.style as usize];
-        let mut order = self.artist.order(self.words(asked.concept), style, seeds)?;
-        order.sampling = self.extent.sampling;
-        let drawn = self.artist.illuminator.draw(&order, &mut || true)?;
-        Ok(drawn.map(|drawn| drawn.pictures).unwrap_or_default())
-    }
-
     /// From features to a concept's embedding and a number for each style.
     fn classifier(&self, learned: &[usize], features: &Rows) -> Result<Classifier, PicturesError> {
         let styles = self.pictures.styles.len();
@@ -362,36 +302,4 @@ impl<'a> Gallery<'a> {
         }
         Ok(found)
     }
-}
-
-/// A picture as the extractor looks at it: on white, in its size, RGB of 0 to 255.
-fn seen(pixels: &[u8], size: usize) -> Vec<f32> {
-    let on_white = |at: usize, channel: usize| {
-        let pixel = &pixels[at * 4..][..4];
-        f32::from(pixel[channel]) + 255.0 - f32::from(pixel[3])
-    };
-    let place = |out: usize| {
-        // Centres of pixels lie on centres of pixels.
-        let at = (out as f32 + 0.5) * size as f32 / SIZE as f32 - 0.5;
-        let low = at.floor().max(0.0) as usize;
-        (
-            low,
-            (low + 1).min(size - 1),
-            (at - low as f32).clamp(0.0, 1.0),
-        )
-    };
-    let mut all = Vec::with_capacity(SIZE * SIZE * 3);
-    for y in 0..SIZE {
-        let (top, bottom, down) = place(y);
-        for x in 0..SIZE {
-            let (left, right, along) = place(x);
-            for channel in 0..3 {
-                let at = |row: usize, column: usize| on_white(row * size + column, channel);
-                let above = at(top, left) * (1.0 - along) + at(top, right) * along;
-                let below = at(bottom, left) * (1.0 - along) + at(bottom, right) * along;
-                all.push(above * (1.0 - down) + below * down);
-            }
-        }
-    }
-    all
 }

@@ -23,6 +23,7 @@ pub fn run(paths: &Paths, args: &Args) -> Result<Exit, Failed> {
         drawn: usize::from(args.n),
         learned: args.learn as usize,
         seed: args.seed,
+        redrawn: args.redrawn,
         sampling: Sampling::with(args.temperature, args.guidance, args.steps.map(usize::from))
             .ok_or_else(|| Failed::new(Exit::Usage, DrawError::Sampling))?,
     };

@@ -20,7 +20,7 @@ use illumine::tui::training::{self as screen, Looks, Run, Update};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::flag;
 use std::io::{IsTerminal, stdin, stdout};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::channel;
@@ -59,6 +59,7 @@ pub fn train(paths: &Paths, args: &Args) -> Result<Exit, Failed> {
             divergence: args.divergence,
             ..Means::default()
         },
+        look: looked_at(paths, args)?,
     };
     let train =
         |watch: &mut dyn FnMut(News) -> bool| run_job(&job, &pictures, &digest, &embeddings, watch);
@@ -73,6 +74,19 @@ pub fn train(paths: &Paths, args: &Args) -> Result<Exit, Failed> {
             Ok(Exit::Interrupted)
         }
     }
+}
+
+/// The network that tells how unlike pictures look, where the phase asks it, and its weight.
+fn looked_at(paths: &Paths, args: &Args) -> Result<Option<(PathBuf, f64)>, Failed> {
+    let usual = if args.small { 0.0 } else { 1.0 };
+    let weight = args.perceptual.unwrap_or(usual);
+    if weight == 0.0 || !["reconstruct", "paint"].contains(&args.phase.as_str()) {
+        return Ok(None);
+    }
+    let catalog = environment::catalog()?;
+    let store = environment::model_store(paths, args.offline);
+    let network = watched(|watch| store.ensure(catalog.perceptual(), watch))?;
+    Ok(Some((network, weight)))
 }
 
 type Trained = Result<End, TrainError>;

@@ -13,6 +13,7 @@ pub struct Catalog {
     /// The model that turns words into vectors for the illuminator; it writes no text.
     encoder: Entry,
     extractor: Entry,
+    perceptual: Entry,
     enlarger: Entry,
     default: usize,
 }
@@ -158,15 +159,21 @@ impl Catalog {
             model: Vec<Entry>,
             encoder: Entry,
             extractor: Entry,
+            perceptual: Entry,
             enlarger: Entry,
         }
         let File {
             model: entries,
             encoder,
             extractor,
+            perceptual,
             enlarger,
         } = toml::from_str::<File>(text)?;
-        let all = || entries.iter().chain([&encoder, &extractor, &enlarger]);
+        let all = || {
+            entries
+                .iter()
+                .chain([&encoder, &extractor, &perceptual, &enlarger])
+        };
         all().try_for_each(check)?;
         if let Some(twice) = twice(all()) {
             return Err(CatalogError::Wrong(format!("'{twice}' is named twice")));
@@ -177,6 +184,7 @@ impl Catalog {
                 default,
                 encoder,
                 extractor,
+                perceptual,
                 enlarger,
                 entries,
             }),
@@ -201,6 +209,11 @@ impl Catalog {
         &self.extractor
     }
 
+    /// The network that tells, in training, how unlike pictures look.
+    pub fn perceptual(&self) -> &Entry {
+        &self.perceptual
+    }
+
     /// The network that makes pictures larger.
     pub fn enlarger(&self) -> &Entry {
         &self.enlarger
@@ -208,7 +221,12 @@ impl Catalog {
 
     /// Every file that is known by name: models that write, then the others.
     pub fn all(&self) -> impl Iterator<Item = &Entry> + Clone {
-        let others = [&self.encoder, &self.extractor, &self.enlarger];
+        let others = [
+            &self.encoder,
+            &self.extractor,
+            &self.perceptual,
+            &self.enlarger,
+        ];
         self.entries.iter().chain(others)
     }
 

@@ -5,56 +5,22 @@
 //! folded into the convolutions; rows are `[height, width, channels]`.
 
 use super::ModelError;
-use super::pth::{self, Plain};
+use super::efficientnet::{
+    Block, Dense, Depthwise, LITE0, STEM, Tensors, dense, tensors, unreadable,
+};
 use candle_core::{Device, Tensor};
 use rayon::prelude::*;
-use std::collections::HashMap;
 use std::path::Path;
 
 /// Numbers of a picture.
 pub const WIDTH: usize = 1280;
 /// Pixels wide and high of what it looks at: drawings of 64 pixels, twice as large.
 pub const SIZE: usize = 128;
-/// Repeats, kernel, stride, expansion, channels out of each stage.
-const STAGES: [(usize, usize, usize, usize, usize); 7] = [
-    (1, 3, 1, 1, 16),
-    (2, 3, 2, 6, 24),
-    (2, 5, 2, 6, 40),
-    (3, 3, 2, 6, 80),
-    (3, 5, 1, 6, 112),
-    (4, 5, 2, 6, 192),
-    (1, 3, 1, 6, 320),
-];
-const EPSILON: f32 = 1e-3;
-
 /// The network, in memory.
 pub struct Extractor {
     stem: Dense,
     blocks: Vec<Block>,
     head: Dense,
-}
-
-/// A convolution of one pixel: a matrix over the channels.
-struct Dense {
-    /// `[in, out]`.
-    weight: Tensor,
-    bias: Vec<f32>,
-}
-
-/// A convolution of each channel by itself.
-struct Depthwise {
-    /// `[kernel * kernel, channels]`.
-    weight: Vec<f32>,
-    bias: Vec<f32>,
-    kernel: usize,
-    stride: usize,
-}
-
-struct Block {
-    expand: Option<Dense>,
-    depthwise: Depthwise,
-    project: Dense,
-    residual: bool,
 }
 
 /// Rows on their way: `[size * size, channels]`.
@@ -64,50 +30,31 @@ struct Rows {
     channels: usize,
 }
 
-type Tensors = HashMap<String, Plain>;
-
 impl Extractor {
     /// Reads `efficientnet-lite0-57934424.pth`.
     pub fn load(path: &Path) -> Result<Extractor, ModelError> {
-        let unreadable = |why: String| ModelError::Features(super::clean_key(&why));
-        let bytes = std::fs::read(path).map_err(|why| unreadable(why.to_string()))?;
-        let tensors = pth::read(&bytes).map_err(|why| unreadable(why.to_string()))?;
-        let network = Extractor::from_tensors(&tensors);
-        network.map_err(|why| unreadable(why.to_string()))
+        let network = Extractor::from_tensors(&tensors(path)?);
+        network.map_err(|why| unreadable(&why))
     }
 
     fn from_tensors(tensors: &Tensors) -> candle_core::Result<Extractor> {
+        let mut channels = STEM;
         let mut blocks = Vec::new();
-        let mut channels = 32;
-        for (repeats, kernel, stride, expansion, out) in STAGES {
-            for repeat in 0..repeats {
-                let name = format!("_blocks.{}", blocks.len());
-                let stride = if repeat == 0 { stride } else { 1 };
-                let expand = (expansion > 1).then(|| {
-                    dense(
-                        tensors,
-                        &format!("{name}._expand_conv"),
-                        &format!("{name}._bn0"),
-                    )
-                });
-                let (weight, norm) = (format!("{name}._depthwise_conv"), format!("{name}._bn1"));
-                blocks.push(Block {
-                    expand: expand.transpose()?,
-                    depthwise: depthwise(tensors, &weight, &norm, (kernel, stride))?,
-                    project: dense(
-                        tensors,
-                        &format!("{name}._project_conv"),
-                        &format!("{name}._bn2"),
-                    )?,
-                    residual: stride == 1 && channels == out,
-                });
-                channels = out;
+        for stage in &LITE0 {
+            for repeat in 0..stage.repeats {
+                blocks.push(Block::read(
+                    tensors,
+                    blocks.len(),
+                    stage,
+                    (repeat, channels),
+                )?);
+                channels = stage.channels;
             }
         }
         Ok(Extractor {
             stem: dense(tensors, "_conv_stem", "_bn0")?,
-            blocks,
             head: dense(tensors, "_conv_head", "_bn1")?,
+            blocks,
         })
     }
 
@@ -175,8 +122,7 @@ impl Depthwise {
     /// As TensorFlow pads: what is missing is split, the odd one after.
     fn apply(&self, rows: &Rows) -> Rows {
         let (size, channels, kernel) = (rows.size, rows.channels, self.kernel);
-        let small = size.div_ceil(self.stride);
-        let before = ((small - 1) * self.stride + kernel).saturating_sub(size) / 2;
+        let (small, before) = (self.small(size), self.before(size));
         let mut values = Vec::with_capacity(small * small * channels);
         for y in 0..small {
             for x in 0..small {
@@ -240,73 +186,4 @@ fn patches(picture: &[f32]) -> Rows {
         size,
         channels: 27,
     }
-}
-
-fn named<'a>(tensors: &'a Tensors, name: &str) -> candle_core::Result<&'a Plain> {
-    let found = tensors.get(name);
-    found.ok_or_else(|| candle_core::Error::Msg(format!("it has no {name}")))
-}
-
-/// What a batch norm does to each channel: a factor, and a term.
-fn folded(tensors: &Tensors, norm: &str) -> candle_core::Result<(Vec<f32>, Vec<f32>)> {
-    let part = |name: &str| named(tensors, &format!("{norm}.{name}"));
-    let (weight, bias) = (part("weight")?, part("bias")?);
-    let (mean, variance) = (part("running_mean")?, part("running_var")?);
-    let pairs = weight.values.iter().zip(&variance.values);
-    let scale: Vec<f32> = pairs.map(|(w, v)| w / (v + EPSILON).sqrt()).collect();
-    let terms = bias.values.iter().zip(&mean.values).zip(&scale);
-    let term = terms.map(|((b, m), s)| b - m * s).collect();
-    Ok((scale, term))
-}
-
-/// A convolution's weights `[out, in, high, wide]` as a matrix `[high * wide * in, out]`.
-fn dense(tensors: &Tensors, weight: &str, norm: &str) -> candle_core::Result<Dense> {
-    let (scale, bias) = folded(tensors, norm)?;
-    let weight = named(tensors, &format!("{weight}.weight"))?;
-    let [out, channels, high, wide] = weight.shape[..] else {
-        return Err(candle_core::Error::Msg(
-            "a convolution has another shape".into(),
-        ));
-    };
-    let taps = high * wide;
-    let mut matrix = vec![0f32; taps * channels * out];
-    for (o, own) in weight.values.chunks_exact(channels * taps).enumerate() {
-        for (at, value) in own.iter().enumerate() {
-            let (channel, tap) = (at / taps, at % taps);
-            matrix[(tap * channels + channel) * out + o] = value * scale[o];
-        }
-    }
-    Ok(Dense {
-        weight: Tensor::from_vec(matrix, (taps * channels, out), &Device::Cpu)?,
-        bias,
-    })
-}
-
-fn depthwise(
-    tensors: &Tensors,
-    weight: &str,
-    norm: &str,
-    (kernel, stride): (usize, usize),
-) -> candle_core::Result<Depthwise> {
-    let (scale, bias) = folded(tensors, norm)?;
-    let weight = named(tensors, &format!("{weight}.weight"))?;
-    let channels = scale.len();
-    let taps = kernel * kernel;
-    if weight.values.len() != taps * channels {
-        return Err(candle_core::Error::Msg(
-            "a convolution has another shape".into(),
-        ));
-    }
-    let mut own = vec![0f32; taps * channels];
-    for (channel, values) in weight.values.chunks_exact(taps).enumerate() {
-        for (tap, value) in values.iter().enumerate() {
-            own[tap * channels + channel] = value * scale[channel];
-        }
-    }
-    Ok(Depthwise {
-        weight: own,
-        bias,
-        kernel,
-        stride,
-    })
 }

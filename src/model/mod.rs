@@ -5,6 +5,7 @@
 
 pub mod catalog;
 pub mod device;
+pub mod efficientnet;
 pub mod encoder;
 pub mod enlarger;
 pub mod features;
@@ -184,7 +185,7 @@ pub enum ModelError {
     )]
     Encoder(String),
     #[error(
-        "The network that measures pictures cannot be read ({0}); `illumine models verify efficientnet-lite0` checks its file"
+        "A network that looks at pictures cannot be read ({0}); `illumine models verify efficientnet-lite0` (or -lite1) checks its file"
     )]
     Features(String),
     #[error(

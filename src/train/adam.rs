@@ -44,7 +44,7 @@ impl Adam {
     /// Moves the matrices of Transformer blocks by orthogonal steps.
     pub fn orthogonal(mut self) -> Adam {
         self.second
-            .retain(|name, tensor| !(name.starts_with("block.") && tensor.rank() == 2));
+            .retain(|name, tensor| !(in_block(name) && tensor.rank() == 2));
         self
     }
 
@@ -101,6 +101,11 @@ impl Adam {
         }
         Ok(length)
     }
+}
+
+/// Whether a variable is of a Transformer block, on the grid of tokens or on the finer one.
+fn in_block(name: &str) -> bool {
+    name.starts_with("block.") || name.starts_with("fine.")
 }
 
 fn moment(kept: &mut Tensors, name: &str, now: &Tensor, beta: f64) -> Result<Tensor> {

@@ -8,6 +8,7 @@ use super::direct::Direct;
 use super::export::{finished, mean};
 use super::judge::Means;
 use super::paint::Paint;
+use super::perceptual::Perceptual;
 use super::reconstruct::Reconstruct;
 use super::run::{End, News, Phase, Plan, checkpoint_of, run};
 use super::start::Start;
@@ -42,6 +43,9 @@ pub struct Job {
     /// Steps between sheets.
     pub sheets: u64,
     pub means: Means,
+    /// The network that tells how unlike pictures look (`perceptual`), and how much that counts
+    /// beside reconstruction; none: not at all.
+    pub look: Option<(PathBuf, f64)>,
 }
 
 /// Trains to the end of the job, or until the watcher says no. `data` is the data set's SHA-256;
@@ -191,6 +195,10 @@ fn phase<'a>(
 ) -> Result<Box<dyn Phase + 'a>, TrainError> {
     let how = (job.batch, job.seed);
     let device = batches.device();
+    let look = || match &job.look {
+        None => Ok(None),
+        Some((path, weight)) => Perceptual::load(path, device, *weight).map(Some),
+    };
     let from = |name: &str| start.map_or(Ok(Tensors::new()), |start| start.tensors(name, device));
     let (encoder, generator) = match before {
         Some((_, mut parts)) => (mean(&mut parts, "encoder")?, mean(&mut parts, "generator")?),
@@ -203,7 +211,7 @@ fn phase<'a>(
         }
         "reconstruct" => {
             let begin = (encoder, generator);
-            Box::new(Reconstruct::new(batches, config, how, begin)?)
+            Box::new(Reconstruct::new(batches, config, how, begin, look()?)?)
         }
         "tokens" => {
             let first = (&encoder, &generator);
@@ -211,7 +219,8 @@ fn phase<'a>(
         }
         _ => {
             let first = (&encoder, generator);
-            Box::new(Paint::new(batches, config, how, first, job.means)?)
+            let means = (job.means, look()?);
+            Box::new(Paint::new(batches, config, how, first, means)?)
         }
     })
 }

@@ -20,6 +20,7 @@ pub mod losses;
 pub mod measures;
 mod orthogonal;
 pub mod paint;
+pub mod perceptual;
 pub mod reconstruct;
 pub mod run;
 pub mod start;
@@ -55,6 +56,8 @@ pub enum TrainError {
     Size(u32, usize),
     #[error("Training could not be computed: {0}")]
     Compute(String),
+    #[error(transparent)]
+    Model(#[from] crate::model::ModelError),
 }
 
 impl From<candle_core::Error> for TrainError {

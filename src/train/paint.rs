@@ -6,6 +6,7 @@ use super::batches::Batches;
 use super::checkpoint::Parts;
 use super::judge::{Judge, Means, scalar, spread};
 use super::losses::reconstruction;
+use super::perceptual::Perceptual;
 use super::reconstruct::{Trained, reconstructions};
 use super::run::{Metrics, Phase, Sheet};
 use super::variables::{Tensors, fixed, make};
@@ -24,6 +25,7 @@ pub struct Paint<'a> {
     generator: Trained<Generator>,
     judge: Judge,
     quantizer: Quantizer,
+    look: Option<Perceptual>,
 }
 
 const CLIP: f64 = 5.0;
@@ -39,7 +41,7 @@ impl<'a> Paint<'a> {
         config: &Config,
         (batch, seed): (usize, u64),
         (encoder, generator): (&Tensors, Tensors),
-        means: Means,
+        (means, look): (Means, Option<Perceptual>),
     ) -> Result<Paint<'a>> {
         let device = batches.device();
         let generator = make(generator, seed, device, |weights| {
@@ -51,6 +53,7 @@ impl<'a> Paint<'a> {
             generator: Trained::new(generator, 0.9, CLIP)?,
             judge: Judge::new(config, seed, device, means)?,
             config: config.clone(),
+            look,
             batches,
             batch,
         })
@@ -96,16 +99,22 @@ impl Phase for Paint<'_> {
         let [painted] = painted;
         let same = reconstruction(real, &painted)?;
         let ramp = (number as f64 / RAMP).min(1.0);
-        let loss = (&same + (verdict.loss * ramp)?)?;
+        let mut loss = (&same + (verdict.loss * ramp)?)?;
+        let mut metrics = vec![("loss", scalar(&same)?)];
+        if let Some(look) = &self.look {
+            let unlike = look.unlike(real, &painted)?;
+            metrics.push(("unlike", scalar(&unlike)?));
+            loss = (loss + (unlike * look.weight)?)?;
+        }
         let gradients = loss.backward()?;
         self.generator.step(&gradients, rate, number)?;
-        Ok(vec![
-            ("loss", scalar(&same)?),
+        metrics.extend([
             ("discriminator", judged),
             ("generator", scalar(&verdict.fooled)?),
             ("gap", verdict.gap),
             ("spread", spread(&painted)?),
-        ])
+        ]);
+        Ok(metrics)
     }
 
     fn sheet(&self) -> std::result::Result<Sheet, TrainError> {

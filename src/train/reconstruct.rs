@@ -4,7 +4,9 @@ use super::TrainError;
 use super::adam::Adam;
 use super::batches::{Batches, without_some};
 use super::checkpoint::Parts;
+use super::judge::scalar;
 use super::losses::reconstruction;
+use super::perceptual::Perceptual;
 use super::run::{Metrics, Phase, Sheet};
 use super::variables::{Tensors, Variables, average, fixed, make};
 use crate::model::gan::config::{CHANNELS, Config};
@@ -21,6 +23,7 @@ pub struct Reconstruct<'a> {
     encoder: Trained<Encoder>,
     generator: Trained<Generator>,
     quantizer: Quantizer,
+    look: Option<Perceptual>,
 }
 
 /// A network that is trained: its variables, their mean, and what Adam remembers of them.
@@ -91,6 +94,7 @@ impl<'a> Reconstruct<'a> {
         config: &Config,
         (batch, seed): (usize, u64),
         known: (Tensors, Tensors),
+        look: Option<Perceptual>,
     ) -> Result<Reconstruct<'a>> {
         let device = batches.device();
         let encoder = make(known.0, seed, device, |weights| {
@@ -101,9 +105,10 @@ impl<'a> Reconstruct<'a> {
         })?;
         Ok(Reconstruct {
             quantizer: Quantizer::new(&config.levels, device)?,
-            encoder: Trained::new(encoder, 0.9, CLIP)?,
-            generator: Trained::new(generator, 0.9, CLIP)?,
+            encoder: Trained::new(encoder, 0.9, CLIP)?.orthogonal(),
+            generator: Trained::new(generator, 0.9, CLIP)?.orthogonal(),
             config: config.clone(),
+            look,
             batches,
             batch,
         })
@@ -140,18 +145,23 @@ impl Phase for Reconstruct<'_> {
         let z = self.encoder.network.forward(&pictures)?;
         let values = self.quantizer.quantize(&z)?;
         let back = generator.forward(&values, &wish)?;
-        let loss = reconstruction(&pictures, &back)?;
-        let gradients = match squares(number) {
-            0.0 => loss.backward()?,
-            weight => {
-                let square = (&pictures - &back)?.sqr()?.mean_all()?;
-                (&loss + (square * weight)?)?.backward()?
-            }
-        };
+        let same = reconstruction(&pictures, &back)?;
+        let mut loss = same.clone();
+        let mut metrics = vec![("loss", scalar(&same)?)];
+        if let Some(look) = &self.look {
+            let unlike = look.unlike(&pictures, &back)?;
+            metrics.push(("unlike", scalar(&unlike)?));
+            loss = (loss + (unlike * look.weight)?)?;
+        }
+        if squares(number) > 0.0 {
+            let square = (&pictures - &back)?.sqr()?.mean_all()?;
+            loss = (loss + (square * squares(number))?)?;
+        }
+        let gradients = loss.backward()?;
         let length = self.encoder.step(&gradients, rate, number)?;
         let other = self.generator.step(&gradients, rate, number)?;
-        let loss = f64::from(loss.to_scalar::<f32>()?);
-        Ok(vec![("loss", loss), ("gradient", length.hypot(other))])
+        metrics.push(("gradient", length.hypot(other)));
+        Ok(metrics)
     }
 
     fn sheet(&self) -> std::result::Result<Sheet, TrainError> {

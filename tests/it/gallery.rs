@@ -1,10 +1,11 @@
 //! Measuring pictures: the network that looks at them beside PyTorch's numbers
 //! (tests/reference/efficientnet.py), and the command.
 
-use crate::support::{enlarger_path, extractor_path};
-use candle_core::{Device, Tensor};
+use crate::support::{enlarger_path, extractor_path, perceptual_path};
+use candle_core::{Device, Tensor, Var};
 use illumine::model::enlarger::Enlarger;
 use illumine::model::features::{Extractor, SIZE, WIDTH};
+use illumine::train::perceptual::Perceptual;
 use std::io::Write;
 
 /// How far two rows of numbers are apart where they are so the most.
@@ -30,6 +31,37 @@ fn features_are_those_of_the_reference() {
     assert!(worst < 1e-4, "{worst}");
 }
 
+/// The numbers of tests/reference/perceptual.py.
+#[test]
+fn pictures_look_as_unlike_as_to_the_reference_and_so_are_the_gradients() {
+    #[derive(serde::Deserialize)]
+    struct Wanted {
+        unlike: f32,
+        gradient: Vec<f32>,
+    }
+    let wanted = include_str!("../reference/perceptual.json");
+    let wanted: Wanted = serde_json::from_str(wanted).unwrap();
+    let picture = |a: usize, b: usize| {
+        let value = |at: usize| ((at * a + at / 64 * b) % 200) as f32 / 100.0 - 1.0;
+        let values: Vec<f32> = (0..4 * 64 * 64).map(value).collect();
+        Tensor::from_vec(values, (1, 4, 64, 64), &Device::Cpu).unwrap()
+    };
+    let look = Perceptual::load(&perceptual_path(), &Device::Cpu, 1.0).unwrap();
+    let drawn = Var::from_tensor(&picture(3, 11)).unwrap();
+    let unlike = look.unlike(&picture(7, 5), &drawn).unwrap();
+    let found = unlike.to_scalar::<f32>().unwrap();
+    assert!((found - wanted.unlike).abs() < 1e-4, "{found}");
+    let gradients = unlike.backward().unwrap();
+    let gradient = gradients.get(&drawn).unwrap().flatten_all().unwrap();
+    let gradient = gradient.to_vec1::<f32>().unwrap();
+    let some: Vec<f32> = gradient.into_iter().step_by(997).collect();
+    assert_eq!(some.len(), wanted.gradient.len());
+    let worst = furthest(&some, &wanted.gradient);
+    assert!(worst < 1e-5, "{worst}");
+    let same = look.unlike(&picture(3, 11), &drawn).unwrap();
+    assert!(same.to_scalar::<f32>().unwrap() < 1e-9);
+}
+
 #[test]
 fn a_file_that_is_no_network_is_said_in_a_sentence() {
     let whole = std::fs::read(extractor_path()).unwrap();
@@ -38,7 +70,7 @@ fn a_file_that_is_no_network_is_said_in_a_sentence() {
         file.write_all(bytes).unwrap();
         let why = Extractor::load(file.path()).err().unwrap().to_string();
         assert!(
-            why.starts_with("The network that measures pictures cannot be read"),
+            why.starts_with("A network that looks at pictures cannot be read"),
             "{why}"
         );
         assert!(!why.contains('\n'), "{why}");

@@ -129,7 +129,7 @@ fn a_hundred_steps_on_two_hundred_pictures_draw_what_is_asked_for() {
     };
     let none = Tensors::new;
     trained(folder.path(), &plan, || {
-        Reconstruct::new(&batches, &config, (16, 1), (none(), none())).unwrap()
+        Reconstruct::new(&batches, &config, (16, 1), (none(), none()), None).unwrap()
     });
     let (_, mut parts) = finished(folder.path(), "reconstruct", &CPU).unwrap();
     let encoder = mean(&mut parts, "encoder").unwrap();

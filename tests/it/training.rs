@@ -363,7 +363,7 @@ fn every_phase_resumes_to_the_same_bits() {
     let batches = batches(&pictures, &config);
     let none = Tensors::new;
     resumes(folder.path(), &config, || {
-        Reconstruct::new(&batches, &config, (4, 1), (none(), none())).unwrap()
+        Reconstruct::new(&batches, &config, (4, 1), (none(), none()), None).unwrap()
     });
     let (encoder, generator) = autoencoder(&folder.path().join("whole"));
     resumes(folder.path(), &config, || {
@@ -372,7 +372,7 @@ fn every_phase_resumes_to_the_same_bits() {
     });
     resumes(folder.path(), &config, || {
         let first = (&encoder, generator.clone());
-        Paint::new(&batches, &config, (4, 1), first, Means::default()).unwrap()
+        Paint::new(&batches, &config, (4, 1), first, (Means::default(), None)).unwrap()
     });
 }
 
@@ -381,7 +381,7 @@ fn generator_and_discriminator_meet_under_every_loss() {
     let pictures = pictures();
     let config = config(&pictures);
     let batches = batches(&pictures, &config);
-    let start = Reconstruct::new(&batches, &config, (4, 1), Default::default()).unwrap();
+    let start = Reconstruct::new(&batches, &config, (4, 1), Default::default(), None).unwrap();
     let mut parts = start.parts().unwrap();
     let encoder = mean(&mut parts, "encoder").unwrap();
     let generator = mean(&mut parts, "generator").unwrap();
@@ -392,7 +392,7 @@ fn generator_and_discriminator_meet_under_every_loss() {
             ..Means::default()
         };
         let first = (&encoder, generator.clone());
-        let mut phase = Paint::new(&batches, &config, (4, 1), first, means).unwrap();
+        let mut phase = Paint::new(&batches, &config, (4, 1), first, (means, None)).unwrap();
         let losses = train(&mut phase, &plan(folder.path(), &config, 3));
         assert!(
             losses.iter().all(|loss| loss.is_finite()),
@@ -407,7 +407,7 @@ fn a_loss_that_is_no_number_ends_the_run_and_keeps_the_checkpoint() {
     let pictures = pictures();
     let config = config(&pictures);
     let batches = batches(&pictures, &config);
-    let new = || Reconstruct::new(&batches, &config, (4, 1), Default::default()).unwrap();
+    let new = || Reconstruct::new(&batches, &config, (4, 1), Default::default(), None).unwrap();
     train(&mut new(), &plan(folder.path(), &config, 2));
     let path = checkpoint_of(folder.path(), "reconstruct");
     let before = std::fs::read(&path).unwrap();
@@ -441,7 +441,7 @@ fn what_was_trained_can_be_exported_and_draws() {
     let config = config(&pictures);
     let batches = batches(&pictures, &config);
     let plan = plan(folder.path(), &config, 30);
-    let mut phase = Reconstruct::new(&batches, &config, (4, 1), Default::default()).unwrap();
+    let mut phase = Reconstruct::new(&batches, &config, (4, 1), Default::default(), None).unwrap();
     let losses = train(&mut phase, &plan);
     assert!(losses[29] < 0.9 * losses[0], "reconstruction: {losses:?}");
     let (encoder, generator) = autoencoder(folder.path());

@@ -1,6 +1,7 @@
 //! Drawn pictures beside real ones, as sets.
 
-use super::{Asked, Gallery, PicturesError, Report, seen};
+use super::looked::seen;
+use super::{Asked, Gallery, PicturesError, Report};
 use crate::model::features::WIDTH;
 use crate::train::measures::{
     Classifier, Rows, covers, diversity, entropy_score, frechet, kernel, nearest,

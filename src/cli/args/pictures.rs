@@ -140,6 +140,9 @@ pub struct EvalImage {
     /// Rounds of drawing: more are slower and finer
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(1..=64))]
     pub steps: Option<u8>,
+    /// Begin with the real pictures and draw this share of each anew: 0 measures encoder and painter
+    #[arg(long, value_name = "SHARE", value_parser = share)]
+    pub redrawn: Option<f64>,
     /// Print one JSON object
     #[arg(long)]
     pub json: bool,
@@ -148,6 +151,22 @@ pub struct EvalImage {
     pub offline: bool,
     #[command(flatten)]
     pub on: On,
+}
+
+/// Not below 0.
+fn weight(text: &str) -> Result<f64, String> {
+    let weight: Option<f64> = text.parse().ok();
+    let weight = weight.filter(|weight| weight.is_finite() && *weight >= 0.0);
+    weight.ok_or_else(|| "a number from 0 on is wanted".to_string())
+}
+
+/// From 0 to 1.
+fn share(text: &str) -> Result<f64, String> {
+    let share = text
+        .parse()
+        .ok()
+        .filter(|share| (0.0..=1.0).contains(share));
+    share.ok_or_else(|| "a number from 0 to 1 is wanted".to_string())
 }
 
 #[derive(Args, Debug)]
@@ -189,6 +208,10 @@ pub struct Gan {
     /// Steps between sheets of pictures
     #[arg(long, value_name = "N", default_value_t = 1_000)]
     pub sheets: u64,
+    /// reconstruct, paint: the weight of how unlike pictures look to EfficientNet-lite1, which is
+    /// fetched (22 MB); 0 does without [default: 1, and 0 with --small]
+    #[arg(long, value_name = "W", value_parser = weight)]
+    pub perceptual: Option<f64>,
     /// paint, direct: how generator and discriminator are set against each other
     #[arg(long, value_name = "LOSS", default_value = "relativistic")]
     pub loss: illumine::train::losses::Adversarial,

@@ -109,7 +109,7 @@ impl Config {
         };
         Config {
             size: 64,
-            levels: vec![7, 7, 7, 5, 5, 5],
+            levels: vec![7, 7, 7, 5, 5, 5, 5, 5, 5, 5, 5, 5],
             styles,
             text: text_mean.len(),
             text_mean,

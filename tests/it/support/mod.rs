@@ -40,6 +40,13 @@ pub fn extractor_path() -> PathBuf {
         .clone()
 }
 
+/// The file of the network that tells, in training, how unlike pictures look.
+pub fn perceptual_path() -> PathBuf {
+    static PATH: OnceLock<PathBuf> = OnceLock::new();
+    PATH.get_or_init(|| fetch(Some("efficientnet-lite1")))
+        .clone()
+}
+
 /// The file of the network that enlarges pictures.
 pub fn enlarger_path() -> PathBuf {
     static PATH: OnceLock<PathBuf> = OnceLock::new();

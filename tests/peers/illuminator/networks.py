@@ -3,8 +3,8 @@
 The baseline and design finder of src/model/gan: the same layers, the same tensor names and
 layouts in safetensors, so that weights go both ways. Shapes in comments; B is the batch.
 
-A picture is [B, 4, 64, 64], premultiplied RGBA in -1..1. Its tokens are [B, 64, 6]: an 8 by 8 grid
-(rows from the top), each token six small whole numbers ("digits"), digit k below levels[k].
+A picture is [B, 4, 64, 64], premultiplied RGBA in -1..1. Its tokens are [B, 64, 12]: an 8 by 8 grid
+(rows from the top), each token twelve small whole numbers ("digits"), digit k below levels[k].
 """
 
 import math
@@ -19,7 +19,7 @@ import torch.nn.functional as F
 class Sizes:
     """All sizes; `config.json` of a set of weights has them (src/model/gan/config.rs)."""
 
-    levels: tuple = (7, 7, 7, 5, 5, 5)  # odd, so that zero is a level
+    levels: tuple = (7, 7, 7, 5, 5, 5, 5, 5, 5, 5, 5, 5)  # odd, so that zero is a level
     text: int = 384  # width of the sentence embedding
     styles: int = 9
     condition: int = 256
@@ -155,7 +155,7 @@ class Encoder(nn.Module):
         self.block = nn.ModuleList([Block(d, heads) for _ in range(blocks)])
         self.out = nn.Linear(d, sizes.depth)
 
-    def forward(self, x):  # -> [B, 64, 6], unbounded
+    def forward(self, x):  # -> [B, 64, 12], unbounded
         x = self.patch(patches(x, 8))
         x = x + self.position.to(x.dtype)
         for block in self.block:
@@ -174,7 +174,7 @@ def quantize(z, levels=SIZES.levels):
     return (z + (z.round() - z).detach()) / half
 
 
-def digits(values, levels=SIZES.levels):  # [B, 64, 6] of -1..1 -> whole numbers from 0
+def digits(values, levels=SIZES.levels):  # [B, 64, 12] of -1..1 -> whole numbers from 0
     half = halves(levels, values.device)
     return (values * half + half).round().long()
 
@@ -208,7 +208,7 @@ class Generator(nn.Module):
         self.conv3 = nn.Conv2d(last, last, 3, 1, 1)
         self.conv4 = nn.Conv2d(last, 4, 3, 1, 1)
 
-    def forward(self, codes, text, style, flip):  # codes [B, 64, 6] of -1..1
+    def forward(self, codes, text, style, flip):  # codes [B, 64, 12] of -1..1
         return self.paint(codes, self.condition(text, style, flip))
 
     def paint(self, codes, w):
@@ -309,8 +309,8 @@ class Discriminator(nn.Module):
 class TokenTransformer(nn.Module):
     """Writes a picture's tokens, all at once, some of them given (MaskGIT, Chang et al. 2022).
 
-    A token's six digits are drawn one after the other by a small network on top, so that together
-    they are one choice among 42,875. A source, where there is one, is another picture's tokens at
+    A token's digits are drawn one after the other by a small network on top, so that together
+    they are one choice among all that a token can be. A source, where there is one, is another picture's tokens at
     the same places: how a picture is redrawn in another style.
     """
 
@@ -340,14 +340,14 @@ class TokenTransformer(nn.Module):
         nn.init.normal_(self.before.weight, std=0.05)
         self.logits = nn.ModuleList([nn.Linear(hidden, n) for n in levels])
 
-    def rows(self, tokens):  # [B, 64, 6] -> rows of the tables
+    def rows(self, tokens):  # [B, 64, 12] -> rows of the tables
         start = [sum(self.levels[:k]) for k in range(len(self.levels))]
         return tokens + torch.tensor(start, device=tokens.device)
 
     def hidden(self, tokens, known, text, style, flip, source=None, sourced=None):
-        """tokens [B, 64, 6], known [B, 64] (true where given) -> [B, 64, d].
+        """tokens [B, 64, 12], known [B, 64] (true where given) -> [B, 64, d].
 
-        source [B, 64, 6], sourced [B] (true where there is one)."""
+        source [B, 64, 12], sourced [B] (true where there is one)."""
         w = self.condition(text, style, flip)
         prefix = torch.cat(
             [self.words(text).view(-1, 4, self.d), (self.style(style) + self.flip(flip))[:, None]], 1
@@ -366,7 +366,7 @@ class TokenTransformer(nn.Module):
         return layer_norm(x[:, self.PREFIX :])
 
     def digit_logits(self, heads, before, k):
-        """heads, before [..., 6, hidden]: logits of digit k, `before` summed over the digits < k."""
+        """heads, before [..., 12, hidden]: logits of digit k, `before` summed over the digits < k."""
         return self.logits[k](F.relu(heads[..., k, :] + before[..., k, :]).square()).float()
 
     def heads(self, hidden):
@@ -391,7 +391,7 @@ class TokenTransformer(nn.Module):
 
     @torch.no_grad()
     def filled(self, tokens, known, text, style, flip):
-        """Tokens with those that are not known drawn at once, as they are likely: [B, 64, 6]."""
+        """Tokens with those that are not known drawn at once, as they are likely: [B, 64, 12]."""
         heads = self.heads(self.hidden(tokens, known, text, style, flip))
         before = torch.zeros_like(heads)
         drawn = tokens.clone()

@@ -26,6 +26,7 @@ import sheet
 from data import HELD_CONCEPT, HELD_PAIR, TRAIN, Data
 from networks import (DIRECT, SIZES, DirectEncoder, DirectGenerator, Discriminator, Encoder, Generator,
                       TokenTransformer, digits, divergence, quantize, values)
+from perceptual import Features, unlike
 
 p = argparse.ArgumentParser()
 p.add_argument("phase", choices=["reconstruct", "tokens", "paint", "direct", "export"])
@@ -47,6 +48,7 @@ p.add_argument("--threads", type=int, default=1)
 p.add_argument("--compile", action="store_true")
 p.add_argument("--muon", action="store_true", help="orthogonal steps for the blocks' matrices (tokens, direct)")
 p.add_argument("--from", dest="begin", help="a folder of exported weights to begin with, where there is no checkpoint")
+p.add_argument("--perceptual", type=float, default=0.5, help="weight of the difference of features (reconstruct, paint)")
 p.add_argument("--adversarial", type=float, default=0.1)
 p.add_argument("--filled", type=float, default=0,
                help="paint: up to this share of a picture's tokens is written by the token Transformer")
@@ -86,7 +88,8 @@ class Muon:
     al. 2025, arXiv 2502.16982, so that AdamW's rate holds), AdamW's for the rest."""
 
     def __init__(self, model, lr):
-        self.matrices = [q for n, q in model.named_parameters() if "block." in n and q.ndim == 2]
+        self.matrices = [q for n, q in model.named_parameters()
+                         if ("block." in n or "fine." in n) and q.ndim == 2]
         mine = {id(q) for q in self.matrices}
         self.rest = optimizer([q for q in model.parameters() if id(q) not in mine], lr)
         self.momentum = [torch.zeros_like(q) for q in self.matrices]
@@ -297,10 +300,35 @@ def compiled(module):
     return torch.compile(module, dynamic=False) if a.compile else module
 
 
+def likened():
+    """How unlike pictures look to a network of others (Johnson et al. 2016; Esser et al. 2021)."""
+    if not a.perceptual:
+        return lambda x, y: torch.zeros(())
+    features = Features().to(a.device).eval()
+
+    def look(x, y):
+        with torch.no_grad():
+            wanted = features(x)
+        return unlike(features(y), wanted)
+
+    run = compiled(look)
+
+    def likeness(x, y):
+        with autocast():
+            return run(x, y)
+
+    return likeness
+
+
 def begun(module, name):
     """The module with exported weights, where --from names some."""
     if a.begin:
-        module.load_state_dict(load_file(os.path.join(a.begin, f"{name}.safetensors")))
+        found = load_file(os.path.join(a.begin, f"{name}.safetensors"))
+        with torch.no_grad():
+            for key, wanted in module.state_dict().items():
+                if key in found:  # what is larger than it was begins as the module does
+                    some = tuple(slice(min(n, m)) for n, m in zip(wanted.shape, found[key].shape))
+                    wanted[some] = found[key][some].to(wanted)
     return module.float().to(a.device)
 
 
@@ -320,11 +348,11 @@ def autoencoder():
 def reconstruct():
     encoder, generator = begun(Encoder(), "encoder"), begun(Generator(), "generator")
     means = copy.deepcopy(encoder), copy.deepcopy(generator)
-    both = list(encoder.parameters()) + list(generator.parameters())
-    o = optimizer(both, a.lr)
+    both = torch.nn.ModuleList([encoder, generator])
+    o = Muon(both, a.lr) if a.muon else optimizer(both.parameters(), a.lr)
     loop = Loop(encoder=encoder, generator=generator, encoder_mean=means[0],
                 generator_mean=means[1], optimizer=o)
-    run_encoder, run_generator = compiled(encoder), compiled(generator)
+    run_encoder, run_generator, likeness = compiled(encoder), compiled(generator), likened()
     draw = lambda: sheet_of_reconstructions(*means, "reconstruct.png")
     while loop.go_on():
         set_rate(o, a.lr, loop)
@@ -335,15 +363,17 @@ def reconstruct():
         with autocast():
             codes = quantize(run_encoder(x))
             y = run_generator(codes, text, style, flip)
+        rec, look = reconstruction(x, y), likeness(x, y)
         # Squares at the start: src/train/reconstruct.rs says why.
-        loss = reconstruction(x, y) + 8 * max(0, 1 - loop.step / 400) * (x - y).square().mean()
+        squares = 8 * max(0, 1 - loop.step / 400) * (x - y).square().mean()
+        loss = rec + squares + a.perceptual * look
         o.zero_grad()
         loss.backward()
-        torch.nn.utils.clip_grad_norm_(both, 5.0)
+        torch.nn.utils.clip_grad_norm_(both.parameters(), 5.0)
         o.step()
         average(means[0], encoder, loop.step + 1)
         average(means[1], generator, loop.step + 1)
-        loop.tick(lambda: dict(loss=loss, codes=len(torch.unique(digits(codes).flatten(0, 1), dim=0))), draw)
+        loop.tick(lambda: dict(loss=loss, rec=rec, look=look, codes=len(torch.unique(digits(codes).flatten(0, 1), dim=0))), draw)
     loop.save()
     draw()
 
@@ -473,7 +503,7 @@ def paint():
     og = optimizer(generator.parameters(), a.lr * 0.3)
     od = optimizer(d.parameters(), a.lr * 0.3, 0.5)
     loop = Loop(generator=generator, mean=mean, discriminator=d, og=og, od=od)
-    g, run_d = compiled(generator), compiled(d)
+    g, run_d, likeness = compiled(generator), d, likened()  # to compile the discriminator takes too long
     composer = None
     if a.filled and os.path.exists(at("tokens.pt")):
         composer = TokenTransformer().to(a.device).eval().requires_grad_(False)
@@ -500,14 +530,14 @@ def paint():
         clipped_step(od, loss_d, d.parameters())
 
         adversarial, matching, gap = fooled(d, run_d, x, [fake], text, style)
-        rec = reconstruction(x, fake)
+        rec, look = reconstruction(x, fake), likeness(x, fake)
         if loop.step % 16 == 0:
             weight = balance(weight, rec, adversarial, generator.conv4.weight)
         ramp = min(1.0, loop.seen / 20_000)
-        loss = rec + ramp * (a.adversarial * weight * adversarial + 0.2 * matching)
+        loss = rec + a.perceptual * look + ramp * (a.adversarial * weight * adversarial + 0.2 * matching)
         clipped_step(og, loss, generator.parameters())
         average(mean, generator, loop.step + 1)
-        loop.tick(lambda: dict(rec=rec, d=loss_d, g=adversarial, fm=matching, weight=weight, gap=gap), draw)
+        loop.tick(lambda: dict(rec=rec, look=look, d=loss_d, g=adversarial, fm=matching, weight=weight, gap=gap), draw)
     loop.save()
     draw()
 
