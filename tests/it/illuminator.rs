@@ -121,10 +121,28 @@ fn the_token_transformer_computes_what_pytorch_computes() {
             .hidden(&prepared, &tokens, &known, &Drop::None)
             .unwrap();
         expected.close("hidden", &hidden, bound);
-        let heads = model.heads(&hidden).unwrap();
-        expected.close("first", &model.logits(&heads, 0).unwrap(), bound);
-        let heads = model.tell(&heads, 0, &first).unwrap();
-        expected.close("second", &model.logits(&heads, 1).unwrap(), bound);
+        let begun = model.heads(&hidden).unwrap();
+        let at_first = model.logits(&begun, 0).unwrap();
+        expected.close("first", &at_first, bound);
+        let heads = model.tell(&begun, 0, &first).unwrap();
+        let at_second = model.logits(&heads, 1).unwrap();
+        expected.close("second", &at_second, bound);
+        // What draws computes the same in plain numbers.
+        let by = model.digit_network().unwrap();
+        let mut begun: Vec<f32> = begun.flatten_all().unwrap().to_vec1().unwrap();
+        let (mut found, mut row) = ([Vec::new(), Vec::new()], Vec::new());
+        for (token, digit) in begun.chunks_exact_mut(by.width()).zip(&first) {
+            by.logits(token, 0, &mut row);
+            found[0].extend(row.iter().map(|x| *x as f32));
+            by.tell(token, 0, usize::from(*digit));
+            by.logits(token, 1, &mut row);
+            found[1].extend(row.iter().map(|x| *x as f32));
+        }
+        for (found, wanted) in found.into_iter().zip([at_first, at_second]) {
+            let found = Tensor::from_vec(found, wanted.shape(), &Device::Cpu).unwrap();
+            let apart = (found - wanted).unwrap().abs().unwrap().max_all().unwrap();
+            assert!(apart.to_scalar::<f32>().unwrap() < 1e-4);
+        }
     }
 }
 

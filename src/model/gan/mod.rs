@@ -16,6 +16,7 @@ mod composed;
 pub mod concepts;
 pub mod condition;
 pub mod config;
+mod digits;
 pub mod direct;
 pub mod discriminator;
 pub mod encoder;

@@ -5,6 +5,7 @@
 
 use super::condition::Wish;
 use super::config::TOKENS;
+use super::digits::DigitNetwork;
 use super::layers::Drop;
 use super::tokens::{Digits, TokenTransformer};
 use crate::model::sampler::rng::Rng;
@@ -100,27 +101,29 @@ pub fn write(
         ));
     }
     let unknown: Vec<usize> = known.chunks(TOKENS).map(count_unknown).collect();
+    let by = model.digit_network()?;
     for step in 0..sampling.steps.max(1) {
         if !go_on() {
             return Ok(None);
         }
+        if known.iter().all(|known| *known) {
+            break;
+        }
         let all = Digits(tokens.0.repeat(copies));
         let hidden = model.hidden(&prepared, &all, &known.repeat(copies), &Drop::None)?;
-        let round = draw(model, &hidden, sampling, rngs, guided)?;
+        let drafted = draft(model, &by, (&hidden, &known), sampling, rngs)?;
         let left = 1.0 - (step + 1) as f64 / sampling.steps.max(1) as f64;
-        for picture in 0..batch {
-            let span = picture * TOKENS..(picture + 1) * TOKENS;
+        for (picture, rng) in rngs.iter_mut().enumerate() {
+            let own = drafted.iter().filter(|one| one.place / TOKENS == picture);
             let noise = sampling.choice * left;
-            let sure = round.sure[span.clone()].iter();
-            let sure: Vec<f64> = sure
-                .map(|s| s + noise * gumbel(&mut rngs[picture]))
+            let own: Vec<(f64, &Drafted)> = own
+                .map(|one| (one.sure + noise * gumbel(rng), one))
                 .collect();
-            let keep = wanted(unknown[picture], left);
-            for at in surest(&sure, &known[span.clone()], keep) {
-                let at = span.start + at;
-                known[at] = true;
-                let digits = at * digits..(at + 1) * digits;
-                tokens.0[digits.clone()].copy_from_slice(&round.tokens.0[digits]);
+            let have = TOKENS - own.len();
+            let new = wanted(unknown[picture], left).saturating_sub(have);
+            for one in surest(own, new) {
+                known[one.place] = true;
+                tokens.0[one.place * digits..][..digits].copy_from_slice(&one.digits);
             }
         }
     }
@@ -140,53 +143,93 @@ fn with_and_without(model: &TokenTransformer, wish: &Wish) -> Result<Wish> {
     })
 }
 
-/// One round's draft of all tokens, and how likely each is (log probability).
-struct Round {
-    tokens: Digits,
-    sure: Vec<f64>,
+/// What a round drafts of the tokens that are not known yet.
+struct Drafted {
+    /// `[batch * 64]` counts them.
+    place: usize,
+    digits: Vec<u8>,
+    /// The log probability of all digits together.
+    sure: f64,
 }
 
-fn draw(
+/// Drafts the tokens that are not known. Chance is taken in the order of the tokens, so that it
+/// does not matter how many threads there are.
+fn draft(
     model: &TokenTransformer,
-    hidden: &Tensor,
+    by: &DigitNetwork,
+    (hidden, known): (&Tensor, &[bool]),
     sampling: &Sampling,
     rngs: &mut [Rng],
-    guided: bool,
-) -> Result<Round> {
-    let digits = model.digits();
-    let count = rngs.len() * TOKENS;
-    let mut round = Round {
-        tokens: Digits(vec![0; count * digits]),
-        sure: vec![0.0; count],
+) -> Result<Vec<Drafted>> {
+    let unknown: Vec<usize> = (0..known.len()).filter(|at| !known[*at]).collect();
+    let guided = hidden.dim(0)? > rngs.len();
+    let all = hidden.flatten_to(1)?;
+    let rows = |from: usize| {
+        let rows: Vec<u32> = unknown.iter().map(|at| (from + at) as u32).collect();
+        all.index_select(&Tensor::new(rows, all.device())?, 0)
     };
-    let mut heads = model.heads(hidden)?;
-    for at in 0..digits {
-        let logits = model.logits(&heads, at)?;
-        let levels = logits.dim(2)?;
-        let logits = logits.flatten_all()?.to_vec1::<f32>()?;
-        let (with, without) = logits.split_at(count * levels);
-        let mut picked = Vec::with_capacity(logits.len() / levels);
-        for token in 0..count {
-            let span = token * levels..(token + 1) * levels;
-            let mut row: Vec<f64> = with[span.clone()].iter().map(|x| f64::from(*x)).collect();
-            if guided {
-                for (x, free) in row.iter_mut().zip(&without[span]) {
-                    let free = f64::from(*free);
-                    *x = free + sampling.guidance * (*x - free);
-                }
+    let read = match guided {
+        false => rows(0)?,
+        true => Tensor::cat(&[rows(0)?, rows(known.len())?], 0)?,
+    };
+    let mut heads = model.heads(&read)?.flatten_all()?.to_vec1::<f32>()?;
+    let (with, without) = heads.split_at_mut(unknown.len() * by.width());
+    let mut free = without.chunks_exact_mut(by.width());
+    let tokens = with.chunks_exact_mut(by.width()).zip(&unknown);
+    let tokens: Vec<_> = tokens
+        .map(|(given, place)| {
+            let chances = by.levels.iter().map(|_| rngs[place / TOKENS].next_f64());
+            (*place, chances.collect::<Vec<f64>>(), given, free.next())
+        })
+        .collect();
+    let mut drafted: Vec<Option<Drafted>> = tokens.iter().map(|_| None).collect();
+    let both: Vec<_> = tokens.into_iter().zip(&mut drafted).collect();
+    let one = |((place, chances, given, free), out): (Asked, &mut Option<Drafted>)| {
+        *out = Some(drawn(by, sampling, (place, &chances), given, free));
+    };
+    match model.pool() {
+        Some(pool) => pool.each(both, one),
+        None => both.into_iter().for_each(one),
+    }
+    Ok(drafted.into_iter().flatten().collect())
+}
+
+/// A token to be drafted: its place, chance for each digit, and what the Transformer hands over of
+/// it, with words and without.
+type Asked<'a> = (usize, Vec<f64>, &'a mut [f32], Option<&'a mut [f32]>);
+
+/// A token's digits, one after the other.
+fn drawn(
+    by: &DigitNetwork,
+    sampling: &Sampling,
+    (place, chances): (usize, &[f64]),
+    given: &mut [f32],
+    mut free: Option<&mut [f32]>,
+) -> Drafted {
+    let (mut row, mut other) = (Vec::new(), Vec::new());
+    let mut drafted = Drafted {
+        place,
+        digits: Vec::with_capacity(chances.len()),
+        sure: 0.0,
+    };
+    for (at, chance) in chances.iter().enumerate() {
+        by.logits(given, at, &mut row);
+        if let Some(free) = &free {
+            by.logits(free, at, &mut other);
+            for (x, free) in row.iter_mut().zip(&other) {
+                *x = free + sampling.guidance * (*x - free);
             }
-            log_softmax(&mut row);
-            let digit = pick(&row, sampling.temperature, &mut rngs[token / TOKENS]);
-            round.tokens.0[token * digits + at] = digit as u8;
-            round.sure[token] += row[digit];
-            picked.push(digit as u8);
         }
-        if at + 1 < digits {
-            let told = if guided { picked.repeat(2) } else { picked };
-            heads = model.tell(&heads, at, &told)?;
+        log_softmax(&mut row);
+        let digit = pick(&row, sampling.temperature, *chance);
+        drafted.sure += row[digit];
+        drafted.digits.push(digit as u8);
+        by.tell(given, at, digit);
+        if let Some(free) = &mut free {
+            by.tell(free, at, digit);
         }
     }
-    Ok(round)
+    drafted
 }
 
 /// How many of the tokens unknown at the start are known when `left` of the rounds are still to
@@ -201,13 +244,10 @@ fn wanted(unknown: usize, left: f64) -> usize {
     (unknown - still as usize).max(1).min(unknown) + (TOKENS - unknown)
 }
 
-/// The places of the unknown tokens that become known, so that `keep` are: the surest.
-fn surest(sure: &[f64], known: &[bool], keep: usize) -> Vec<usize> {
-    let mut places: Vec<usize> = (0..sure.len()).filter(|at| !known[*at]).collect();
-    let new = keep.saturating_sub(sure.len() - places.len());
-    places.sort_by(|a, b| sure[*b].total_cmp(&sure[*a]));
-    places.truncate(new);
-    places
+/// Those that are surest; of equals the first.
+fn surest<T>(mut drafted: Vec<(f64, T)>, count: usize) -> impl Iterator<Item = T> {
+    drafted.sort_by(|(a, _), (b, _)| b.total_cmp(a));
+    drafted.into_iter().take(count).map(|(_, one)| one)
 }
 
 fn count_unknown(known: &[bool]) -> usize {
@@ -222,8 +262,7 @@ fn log_softmax(row: &mut [f64]) {
 }
 
 /// A choice by its log probabilities, sharpened by `temperature`.
-fn pick(row: &[f64], temperature: f64, rng: &mut Rng) -> usize {
-    let chance = rng.next_f64();
+fn pick(row: &[f64], temperature: f64, chance: f64) -> usize {
     let best = (0..row.len()).max_by(|a, b| row[*a].total_cmp(&row[*b]));
     if temperature <= 1e-3 {
         return best.unwrap_or(0);
@@ -263,9 +302,10 @@ mod tests {
 
     #[test]
     fn the_surest_of_the_unknown_stay() {
-        let known = [true, false, false, false];
-        assert_eq!(surest(&[0.0, -3.0, -1.0, -2.0], &known, 3), [2, 3]);
-        assert_eq!(surest(&[0.0, -3.0, -1.0, -2.0], &known, 1), [0; 0]);
+        let drafted = vec![(-3.0, 1), (-1.0, 2), (-2.0, 3), (-1.0, 4)];
+        let stay = |count| surest(drafted.clone(), count).collect::<Vec<_>>();
+        assert_eq!(stay(2), [2, 4]);
+        assert_eq!(stay(0), [0; 0]);
     }
 
     #[test]
@@ -274,7 +314,7 @@ mod tests {
         log_softmax(&mut row);
         let mut rng = Rng::new(1);
         let mut share = |temperature| {
-            let drawn = (0..10_000).map(|_| pick(&row, temperature, &mut rng));
+            let drawn = (0..10_000).map(|_| pick(&row, temperature, rng.next_f64()));
             drawn.sum::<usize>() as f64 / 10_000.0
         };
         assert!((share(1.0) - 0.9).abs() < 0.01);

@@ -7,10 +7,13 @@
 
 use super::condition::{Condition, Wish};
 use super::config::{Config, TOKENS};
+use super::digits::DigitNetwork;
 use super::layers::{Block, Drop, Modulation, layer_norm};
 use super::weights::{Linear, Weights, normal};
+use crate::model::linear::Pool;
 use candle_core::{D, Device, Result, Tensor};
 use candle_nn::Init;
+use std::sync::Arc;
 
 /// Four tokens of words and one of style and flip stand before the picture's.
 const WORDS: usize = 4;
@@ -60,7 +63,7 @@ impl TokenTransformer {
             Block::new(&weights, width, stack.heads, Some(config.condition))
         };
         let logits = |(at, levels): (usize, &usize)| {
-            Linear::new(&below("logits").below(at), hidden, *levels)
+            Linear::new(&below("logits").below(at).unpacked(), hidden, *levels)
         };
         Ok(TokenTransformer {
             condition: Condition::new(&below("condition"), config.text, styles, config.condition)?,
@@ -139,6 +142,25 @@ impl TokenTransformer {
             x = block.forward(&x, by, drop)?;
         }
         layer_norm(&x.narrow(1, PREFIX, TOKENS)?.contiguous()?)
+    }
+
+    /// The small network on top, as it is now.
+    pub fn digit_network(&self) -> Result<DigitNetwork> {
+        let numbers = self.logits.iter().map(Linear::numbers);
+        let numbers: Vec<(Vec<f32>, Vec<f32>)> = numbers.collect::<Result<_>>()?;
+        let (weights, biases) = numbers.into_iter().unzip();
+        Ok(DigitNetwork {
+            levels: self.levels.clone(),
+            hidden: self.hidden,
+            before: self.before.flatten_all()?.to_vec1()?,
+            weights,
+            biases,
+        })
+    }
+
+    /// The threads that drawing is spread over, where there are some.
+    pub fn pool(&self) -> Option<&Arc<Pool>> {
+        self.head.pool()
     }
 
     /// What each digit's small network begins with: `[.., digits * hidden]`.

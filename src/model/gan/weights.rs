@@ -41,6 +41,11 @@ impl<'a> Weights<'a> {
         }
     }
 
+    /// Matrices as they are, whatever is done to the others.
+    pub fn unpacked(&self) -> Weights<'a> {
+        Weights::plain(self.tensors.clone())
+    }
+
     /// What lies below `name`.
     pub fn below(&self, name: impl ToString) -> Weights<'a> {
         Weights {
@@ -136,6 +141,14 @@ impl Linear {
         match &self.matrix {
             Matrix::Packed(_, pool, _) => Some(pool),
             Matrix::Plain(_) => None,
+        }
+    }
+
+    /// The numbers of a plain matrix `[outputs, inputs]`, and of the bias.
+    pub fn numbers(&self) -> Result<(Vec<f32>, Vec<f32>)> {
+        match &self.matrix {
+            Matrix::Plain(weight) => Ok((weight.flatten_all()?.to_vec1()?, self.bias.to_vec1()?)),
+            Matrix::Packed(..) => Err(Error::Msg("the matrix is packed".into())),
         }
     }
 
