@@ -46,9 +46,10 @@ p.add_argument("--seed", type=int, default=0)
 p.add_argument("--device", default="cpu")
 p.add_argument("--threads", type=int, default=1)
 p.add_argument("--compile", action="store_true")
-p.add_argument("--muon", action="store_true", help="orthogonal steps for the blocks' matrices (tokens, direct)")
+p.add_argument("--muon", action="store_true", help="orthogonal steps for the blocks' matrices (all but paint)")
 p.add_argument("--from", dest="begin", help="a folder of exported weights to begin with, where there is no checkpoint")
-p.add_argument("--perceptual", type=float, default=0.5, help="weight of the difference of features (reconstruct, paint)")
+p.add_argument("--perceptual", type=float, default=1.0,
+               help="weight of how unlike pictures look to EfficientNet-lite1 (reconstruct, paint)")
 p.add_argument("--adversarial", type=float, default=0.1)
 p.add_argument("--filled", type=float, default=0,
                help="paint: up to this share of a picture's tokens is written by the token Transformer")
