@@ -8,6 +8,8 @@ use ahash::AHashMap;
 use candle_core::{DType, Device, Tensor};
 use candle_nn::VarBuilder;
 use candle_transformers::models::bert::{BertModel, Config, HiddenAct};
+use memmap2::Mmap;
+use std::fs::File;
 use std::path::Path;
 use tokenizers::models::wordpiece::WordPiece;
 use tokenizers::normalizers::BertNormalizer;
@@ -37,8 +39,11 @@ impl SentenceEncoder {
     /// Reads `model.safetensors` of all-MiniLM-L6-v2.
     pub fn load(path: &Path, device: &Device) -> Result<SentenceEncoder, ModelError> {
         let unreadable = |why: String| ModelError::Encoder(super::clean_key(&why));
-        let bytes = std::fs::read(path).map_err(|why| unreadable(why.to_string()))?;
-        let weights = VarBuilder::from_buffered_safetensors(bytes, DType::F32, device);
+        let file = File::open(path).map_err(|why| unreadable(why.to_string()))?;
+        // SAFETY: the file is one of the program's own, which are never written in place; the map
+        // is gone when this function ends.
+        let map = unsafe { Mmap::map(&file) }.map_err(|why| unreadable(why.to_string()))?;
+        let weights = VarBuilder::from_slice_safetensors(&map, DType::F32, device);
         let bert = weights.and_then(|weights| BertModel::load(weights, &config()));
         Ok(SentenceEncoder {
             bert: bert.map_err(|why| unreadable(why.to_string()))?,
