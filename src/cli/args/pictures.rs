@@ -141,7 +141,7 @@ pub struct EvalImage {
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(1..=64))]
     pub steps: Option<u8>,
     /// Begin with the real pictures and draw this share of each anew: 0 measures encoder and painter
-    #[arg(long, value_name = "SHARE", value_parser = share)]
+    #[arg(long, value_name = "SHARE", value_parser = share, allow_negative_numbers = true)]
     pub redrawn: Option<f64>,
     /// Print one JSON object
     #[arg(long)]
@@ -210,7 +210,7 @@ pub struct Gan {
     pub sheets: u64,
     /// reconstruct, paint: the weight of how unlike pictures look to EfficientNet-lite1, which is
     /// fetched (22 MB); 0 does without [default: 1, and 0 with --small]
-    #[arg(long, value_name = "W", value_parser = weight)]
+    #[arg(long, value_name = "W", value_parser = weight, allow_negative_numbers = true)]
     pub perceptual: Option<f64>,
     /// paint, direct: how generator and discriminator are set against each other
     #[arg(long, value_name = "LOSS", default_value = "relativistic")]
