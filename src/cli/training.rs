@@ -12,7 +12,7 @@ use illumine::model::encoder::SentenceEncoder;
 use illumine::story::hash::sha256;
 use illumine::train::batches::captions;
 use illumine::train::data::file::Pictures;
-use illumine::train::job::{Job, train as run_job};
+use illumine::train::job::{Job, check, train as run_job};
 use illumine::train::judge::Means;
 use illumine::train::run::{End, News};
 use illumine::train::{TrainError, export as exports};
@@ -39,7 +39,7 @@ pub fn train(paths: &Paths, args: &Args) -> Result<Exit, Failed> {
     let pictures = pictures::read(&args.data)?;
     let digest = pictures::digest(&pictures)?;
     let embeddings = embedded(paths, &pictures, &args.run, args.on.device, args.offline)?;
-    let job = Job {
+    let mut job = Job {
         phase: args.phase.clone(),
         run: args.run.clone(),
         small: args.small,
@@ -59,8 +59,10 @@ pub fn train(paths: &Paths, args: &Args) -> Result<Exit, Failed> {
             divergence: args.divergence,
             ..Means::default()
         },
-        look: looked_at(paths, args)?,
+        look: None,
     };
+    check(&job, &pictures.styles).map_err(failed)?;
+    job.look = looked_at(paths, args)?;
     let train =
         |watch: &mut dyn FnMut(News) -> bool| run_job(&job, &pictures, &digest, &embeddings, watch);
     let end = match live(args) {

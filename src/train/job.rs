@@ -108,6 +108,16 @@ pub fn train(
     run(phase.as_mut(), &plan, &device, watch)
 }
 
+/// Whether a job can be begun at all, as far as its folders tell: asked before anything is fetched
+/// for it.
+pub fn check(job: &Job, styles: &[String]) -> Result<(), TrainError> {
+    one_design(job)?;
+    match &job.from {
+        Some(folder) => fits(&job.phase, &Start::read(folder, styles)?),
+        None => Ok(()),
+    }
+}
+
 /// The phase of the design that has but one.
 const DIRECT: &str = "direct";
 
