@@ -1,8 +1,8 @@
 //! Pictures among the lines of a terminal: the terminal's own way where it has one, half-blocks
 //! everywhere else.
 
-use super::environment;
-use illumine::model::gan::reading::{scaled, to_show};
+use super::{echo, environment};
+use illumine::model::gan::reading::{scaled, to_show, whole};
 use image::{DynamicImage, RgbaImage, imageops};
 use std::io::{IsTerminal, stdout};
 
@@ -15,7 +15,7 @@ const GAP: u32 = 8;
 
 /// Whether pictures can be shown where the transcript goes.
 pub fn can() -> bool {
-    stdout().is_terminal() && environment::colour()
+    stdout().is_terminal() && environment::colour() && !echo::in_background()
 }
 
 /// Shows a picture, or several as a sheet. What cannot be shown is no reason to fail: the line
@@ -32,13 +32,31 @@ pub fn show<T: AsRef<[u8]>>(files: &[T]) {
         Err(several) => (sheet(&several), SHEET),
     };
     let (columns, _) = viuer::terminal_size();
+    let cells = cells.min(u32::from(columns.max(4)));
+    let _off = echo::off();
+    let sheet = match in_blocks() {
+        true => whole(&sheet, cells, 2 * rows(&sheet, cells)),
+        false => sheet,
+    };
     let config = viuer::Config {
         transparent: true,
         absolute_offset: false,
-        width: Some(cells.min(u32::from(columns.max(4)))),
+        width: Some(cells),
         ..viuer::Config::default()
     };
     let _ = viuer::print(&DynamicImage::ImageRgba8(sheet), &config);
+}
+
+/// Whether the terminal has no way of its own. The library would draw what is hardly opaque as if
+/// it were wholly so.
+fn in_blocks() -> bool {
+    !viuer::is_iterm_supported() && viuer::get_kitty_support() == viuer::KittySupport::None
+}
+
+/// Rows of cells, twice as high as wide, for a picture of so many columns.
+fn rows(picture: &RgbaImage, columns: u32) -> u32 {
+    let (width, height) = picture.dimensions();
+    (columns * height).div_ceil(2 * width.max(1)).max(1)
 }
 
 /// Pictures in rows, the first at the top left.
@@ -76,5 +94,12 @@ mod tests {
         assert_eq!(sheet.dimensions(), (3 * 136 - 8, 3 * 136 - 8));
         assert_eq!(sheet.get_pixel(136 + 64, 136 + 64).0, [80, 0, 0, 255]);
         assert_eq!(sheet.get_pixel(131, 64).0[3], 0);
+    }
+
+    #[test]
+    fn a_picture_of_cells_keeps_its_shape() {
+        assert_eq!(rows(&RgbaImage::new(64, 64), 32), 16);
+        assert_eq!(rows(&RgbaImage::new(400, 130), 60), 10);
+        assert_eq!(rows(&RgbaImage::new(64, 1), 4), 1);
     }
 }

@@ -5,6 +5,7 @@ mod bench;
 mod cold;
 mod config;
 mod draw;
+mod echo;
 mod environment;
 mod eval;
 mod exchange;

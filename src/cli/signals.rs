@@ -1,7 +1,7 @@
 //! Signals for the line front ends: Ctrl+C stops the passage, hang-up and termination end the
 //! program once what has been written is on disk.
 
-use super::Exit;
+use super::{Exit, echo};
 use illumine::engine::Stop;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
@@ -57,6 +57,7 @@ pub fn listen(stop: Stop) -> Watch {
             }
             shared.ending.store(true, Ordering::SeqCst);
             wait(&shared, &stop);
+            echo::back();
             std::process::exit(i32::from(Exit::Signal(signal as u8).code()));
         }
     });

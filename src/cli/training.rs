@@ -37,8 +37,6 @@ pub fn train(paths: &Paths, args: &Args) -> Result<Exit, Failed> {
         })?;
     }
     let pictures = pictures::read(&args.data)?;
-    let digest = pictures::digest(&pictures)?;
-    let embeddings = embedded(paths, &pictures, &args.run, args.on.device, args.offline)?;
     let mut job = Job {
         phase: args.phase.clone(),
         run: args.run.clone(),
@@ -63,6 +61,8 @@ pub fn train(paths: &Paths, args: &Args) -> Result<Exit, Failed> {
     };
     check(&job, &pictures.styles).map_err(failed)?;
     job.look = looked_at(paths, args)?;
+    let digest = pictures::digest(&pictures)?;
+    let embeddings = embedded(paths, &pictures, &args.run, args.on.device, args.offline)?;
     let train =
         |watch: &mut dyn FnMut(News) -> bool| run_job(&job, &pictures, &digest, &embeddings, watch);
     let end = match live(args) {

@@ -4,14 +4,11 @@
 //! background shows through it.
 
 use super::gallery::Frame;
-use crate::model::gan::reading::scaled;
+use crate::model::gan::reading::whole;
 use image::{Rgba, RgbaImage};
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 use ratatui::style::Color;
-
-/// As opaque as this, and a pixel is seen.
-const SEEN: u8 = 110;
 
 pub struct Blocks {
     width: u16,
@@ -24,10 +21,10 @@ impl Blocks {
     pub fn new(picture: &RgbaImage, frame: Frame, all_colours: bool) -> Blocks {
         let (width, height) = (frame.width.max(1), frame.height.max(1));
         let (columns, rows) = (u32::from(width), 2 * u32::from(height));
-        let small = scaled(picture, columns, rows);
+        let small = whole(picture, columns, rows);
         let colour = |x: u32, y: u32| {
             let Rgba([red, green, blue, opacity]) = *small.get_pixel(x, y);
-            (opacity >= SEEN).then(|| match all_colours {
+            (opacity > 0).then(|| match all_colours {
                 true => Color::Rgb(red, green, blue),
                 false => Color::Indexed(nearest(red, green, blue)),
             })

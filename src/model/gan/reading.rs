@@ -65,6 +65,17 @@ pub fn scaled(picture: &RgbaImage, width: u32, height: u32) -> RgbaImage {
     small
 }
 
+/// A picture whose every pixel will be half of a cell of a terminal: there, or not there.
+pub fn whole(picture: &RgbaImage, width: u32, height: u32) -> RgbaImage {
+    /// As opaque as this, and a pixel is seen.
+    const SEEN: u8 = 110;
+    let mut small = scaled(picture, width, height);
+    for Rgba([.., opacity]) in small.pixels_mut() {
+        *opacity = if *opacity >= SEEN { 255 } else { 0 };
+    }
+    small
+}
+
 /// The pixels of a file, straight RGBA.
 pub fn decode(file: &[u8]) -> Result<RgbaImage, ReadError> {
     if file.len() > LARGEST {

@@ -1,0 +1,61 @@
+//! The terminal's echo, switched off while its own answers may come in: what a terminal is asked
+//! about pictures it answers as if someone typed it.
+
+use std::fs::File;
+use std::os::fd::AsRawFd;
+use std::sync::{Mutex, PoisonError};
+
+/// The terminal and how it was, while its echo is off.
+static BEFORE: Mutex<Option<(File, libc::termios)>> = Mutex::new(None);
+
+/// While this lives, the terminal shows nothing of what comes in.
+pub struct Off(());
+
+/// Whether the program runs behind another one, whose terminal it is: to ask anything of the
+/// terminal would stop it.
+pub fn in_background() -> bool {
+    terminal().is_some_and(|terminal| {
+        // SAFETY: two questions about a descriptor that is open, and ours.
+        unsafe { libc::tcgetpgrp(terminal.as_raw_fd()) != libc::getpgrp() }
+    })
+}
+
+/// Switches the echo off, where there is a terminal.
+pub fn off() -> Off {
+    if let Some(terminal) = terminal() {
+        // SAFETY: a termios is numbers alone, for which all zeros is a value.
+        let mut modes: libc::termios = unsafe { std::mem::zeroed() };
+        // SAFETY: the pointer is that of a termios which outlives the call.
+        if unsafe { libc::tcgetattr(terminal.as_raw_fd(), &mut modes) } == 0 {
+            let before = modes;
+            modes.c_lflag &= !libc::ECHO;
+            set(&terminal, &modes);
+            *BEFORE.lock().unwrap_or_else(PoisonError::into_inner) = Some((terminal, before));
+        }
+    }
+    Off(())
+}
+
+/// Puts the echo back, if it is off: also to be called before the program ends by itself.
+pub fn back() {
+    let before = BEFORE.lock().unwrap_or_else(PoisonError::into_inner).take();
+    if let Some((terminal, before)) = before {
+        set(&terminal, &before);
+    }
+}
+
+impl Drop for Off {
+    fn drop(&mut self) {
+        back();
+    }
+}
+
+fn terminal() -> Option<File> {
+    let terminal = File::options().read(true).write(true).open("/dev/tty");
+    terminal.ok()
+}
+
+fn set(terminal: &File, modes: &libc::termios) {
+    // SAFETY: the pointer is that of a termios which outlives the call.
+    unsafe { libc::tcsetattr(terminal.as_raw_fd(), libc::TCSANOW, modes) };
+}
