@@ -162,35 +162,25 @@ impl Catalog {
             perceptual: Entry,
             enlarger: Entry,
         }
-        let File {
-            model: entries,
-            encoder,
-            extractor,
-            perceptual,
-            enlarger,
-        } = toml::from_str::<File>(text)?;
-        let all = || {
-            entries
-                .iter()
-                .chain([&encoder, &extractor, &perceptual, &enlarger])
-        };
-        all().try_for_each(check)?;
-        if let Some(twice) = twice(all()) {
-            return Err(CatalogError::Wrong(format!("'{twice}' is named twice")));
-        }
-        let mut defaults = entries.iter().enumerate().filter(|(_, e)| e.default);
-        match (defaults.next(), defaults.next()) {
-            (Some((default, _)), None) => Ok(Catalog {
-                default,
-                encoder,
-                extractor,
-                perceptual,
-                enlarger,
-                entries,
-            }),
-            _ => Err(CatalogError::Wrong(
+        let file = toml::from_str::<File>(text)?;
+        let mut defaults = (0..).zip(&file.model).filter(|(_, entry)| entry.default);
+        let (Some((default, _)), None) = (defaults.next(), defaults.next()) else {
+            return Err(CatalogError::Wrong(
                 "exactly one model must have `default = true`".into(),
-            )),
+            ));
+        };
+        let catalog = Catalog {
+            default,
+            encoder: file.encoder,
+            extractor: file.extractor,
+            perceptual: file.perceptual,
+            enlarger: file.enlarger,
+            entries: file.model,
+        };
+        catalog.all().try_for_each(check)?;
+        match twice(catalog.all()) {
+            Some(twice) => Err(CatalogError::Wrong(format!("'{twice}' is named twice"))),
+            None => Ok(catalog),
         }
     }
 

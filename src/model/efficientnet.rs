@@ -20,13 +20,7 @@ pub struct Stage {
     pub channels: usize,
 }
 
-const fn stage(
-    repeats: usize,
-    kernel: usize,
-    stride: usize,
-    expansion: usize,
-    channels: usize,
-) -> Stage {
+const fn stage([repeats, kernel, stride, expansion, channels]: [usize; 5]) -> Stage {
     Stage {
         repeats,
         kernel,
@@ -40,24 +34,24 @@ const fn stage(
 pub const STEM: usize = 32;
 
 pub const LITE0: [Stage; 7] = [
-    stage(1, 3, 1, 1, 16),
-    stage(2, 3, 2, 6, 24),
-    stage(2, 5, 2, 6, 40),
-    stage(3, 3, 2, 6, 80),
-    stage(3, 5, 1, 6, 112),
-    stage(4, 5, 2, 6, 192),
-    stage(1, 3, 1, 6, 320),
+    stage([1, 3, 1, 1, 16]),
+    stage([2, 3, 2, 6, 24]),
+    stage([2, 5, 2, 6, 40]),
+    stage([3, 3, 2, 6, 80]),
+    stage([3, 5, 1, 6, 112]),
+    stage([4, 5, 2, 6, 192]),
+    stage([1, 3, 1, 6, 320]),
 ];
 
 /// One that is deeper, but for its first stage and its last.
 pub const LITE1: [Stage; 7] = [
-    stage(1, 3, 1, 1, 16),
-    stage(3, 3, 2, 6, 24),
-    stage(3, 5, 2, 6, 40),
-    stage(4, 3, 2, 6, 80),
-    stage(4, 5, 1, 6, 112),
-    stage(5, 5, 2, 6, 192),
-    stage(1, 3, 1, 6, 320),
+    stage([1, 3, 1, 1, 16]),
+    stage([3, 3, 2, 6, 24]),
+    stage([3, 5, 2, 6, 40]),
+    stage([4, 3, 2, 6, 80]),
+    stage([4, 5, 1, 6, 112]),
+    stage([5, 5, 2, 6, 192]),
+    stage([1, 3, 1, 6, 320]),
 ];
 
 const EPSILON: f32 = 1e-3;

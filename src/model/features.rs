@@ -16,6 +16,7 @@ use std::path::Path;
 pub const WIDTH: usize = 1280;
 /// Pixels wide and high of what it looks at: drawings of 64 pixels, twice as large.
 pub const SIZE: usize = 128;
+
 /// The network, in memory.
 pub struct Extractor {
     stem: Dense,

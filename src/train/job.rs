@@ -57,14 +57,8 @@ pub fn train(
     embeddings: &[f32],
     watch: &mut dyn FnMut(News) -> bool,
 ) -> Result<End, TrainError> {
-    one_design(job)?;
+    let start = check(job, &pictures.styles)?;
     let device = device::open(job.device).map_err(|why| TrainError::Compute(why.to_string()))?;
-    let start = job.from.as_deref();
-    let start = start.map(|folder| Start::read(folder, &pictures.styles));
-    let start = start.transpose()?;
-    if let Some(start) = &start {
-        fits(&job.phase, start)?;
-    }
     let before = before(job, start.as_ref(), &device)?;
     let config = match (&before, &start) {
         // A style's number would mean another one.
@@ -108,14 +102,16 @@ pub fn train(
     run(phase.as_mut(), &plan, &device, watch)
 }
 
-/// Whether a job can be begun at all, as far as its folders tell: asked before anything is fetched
-/// for it.
-pub fn check(job: &Job, styles: &[String]) -> Result<(), TrainError> {
+/// Whether a job can be begun at all, as far as its folders tell, and what it begins with: to be
+/// asked before anything is fetched for it or computed.
+pub fn check(job: &Job, styles: &[String]) -> Result<Option<Start>, TrainError> {
     one_design(job)?;
-    match &job.from {
-        Some(folder) => fits(&job.phase, &Start::read(folder, styles)?),
-        None => Ok(()),
-    }
+    let Some(folder) = &job.from else {
+        return Ok(None);
+    };
+    let start = Start::read(folder, styles)?;
+    fits(&job.phase, &start)?;
+    Ok(Some(start))
 }
 
 /// The phase of the design that has but one.

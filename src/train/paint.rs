@@ -6,7 +6,7 @@ use super::batches::Batches;
 use super::checkpoint::Parts;
 use super::judge::{Judge, Means, scalar, spread};
 use super::losses::reconstruction;
-use super::perceptual::Perceptual;
+use super::perceptual::{Perceptual, with_looks};
 use super::reconstruct::{Trained, reconstructions};
 use super::run::{Metrics, Phase, Sheet};
 use super::variables::{Tensors, fixed, make};
@@ -99,13 +99,10 @@ impl Phase for Paint<'_> {
         let [painted] = painted;
         let same = reconstruction(real, &painted)?;
         let ramp = (number as f64 / RAMP).min(1.0);
-        let mut loss = (&same + (verdict.loss * ramp)?)?;
+        let loss = (&same + (verdict.loss * ramp)?)?;
         let mut metrics = vec![("loss", scalar(&same)?)];
-        if let Some(look) = &self.look {
-            let unlike = look.unlike(real, &painted)?;
-            metrics.push(("unlike", scalar(&unlike)?));
-            loss = (loss + (unlike * look.weight)?)?;
-        }
+        let look = self.look.as_ref();
+        let loss = with_looks(look, (real, &painted), loss, &mut metrics)?;
         let gradients = loss.backward()?;
         self.generator.step(&gradients, rate, number)?;
         metrics.extend([

@@ -3,6 +3,8 @@
 //!
 //! It is not the network that measures, but its cousin. Rows are `[batch, height, width, channels]`.
 
+use super::judge::scalar;
+use super::run::Metrics;
 use crate::model::ModelError;
 use crate::model::efficientnet::{
     Block, Dense, Depthwise, LITE1, STEM, Tensors, dense, tensors, unreadable,
@@ -22,7 +24,7 @@ pub struct Perceptual {
     stem: Tensor,
     stem_bias: Tensor,
     stages: Vec<Vec<Layer>>,
-    pub weight: f64,
+    weight: f64,
 }
 
 /// A block, on a device.
@@ -37,6 +39,22 @@ struct Layer {
 struct Matrix {
     weight: Tensor,
     bias: Tensor,
+}
+
+/// Adds to a loss how unlike the pictures look that were drawn and the real ones, if that is asked
+/// for, and notes it.
+pub fn with_looks(
+    look: Option<&Perceptual>,
+    (real, drawn): (&Tensor, &Tensor),
+    loss: Tensor,
+    metrics: &mut Metrics,
+) -> Result<Tensor> {
+    let Some(look) = look else {
+        return Ok(loss);
+    };
+    let unlike = look.unlike(real, drawn)?;
+    metrics.push(("unlike", scalar(&unlike)?));
+    loss + (unlike * look.weight)?
 }
 
 impl Perceptual {
@@ -233,11 +251,8 @@ impl CustomOp1 for Forth {
         let (batch, size, _, channels) = layout.shape().dims4()?;
         let by = self.0.as_ref();
         let small = by.small(size);
-        let (from, to) = (size * size * channels, small * small * channels);
-        let source = contiguous(storage, layout)?;
-        let mut values = vec![0f32; batch * to];
-        let both = values.par_chunks_mut(to).zip(source.par_chunks(from));
-        both.for_each(|(values, source)| {
+        let lengths = (size * size * channels, small * small * channels);
+        let values = each_picture(storage, layout, lengths, |source, values| {
             for (place, out) in values.chunks_exact_mut(channels).enumerate() {
                 inside(by, size, place, |tap, at| {
                     let weight = &by.weight[tap * channels..][..channels];
@@ -247,11 +262,8 @@ impl CustomOp1 for Forth {
                     }
                 });
             }
-        });
-        Ok((
-            CpuStorage::F32(values),
-            (batch, small, small, channels).into(),
-        ))
+        })?;
+        Ok((values, (batch, small, small, channels).into()))
     }
 
     fn bwd(&self, x: &Tensor, _: &Tensor, gradient: &Tensor) -> Result<Option<Tensor>> {
@@ -271,11 +283,8 @@ impl CustomOp1 for Back {
     fn cpu_fwd(&self, storage: &CpuStorage, layout: &Layout) -> Result<(CpuStorage, Shape)> {
         let (batch, small, _, channels) = layout.shape().dims4()?;
         let (by, size) = (self.by.as_ref(), self.size);
-        let (from, to) = (small * small * channels, size * size * channels);
-        let source = contiguous(storage, layout)?;
-        let mut values = vec![0f32; batch * to];
-        let both = values.par_chunks_mut(to).zip(source.par_chunks(from));
-        both.for_each(|(values, source)| {
+        let lengths = (small * small * channels, size * size * channels);
+        let values = each_picture(storage, layout, lengths, |source, values| {
             for (place, gradient) in source.chunks_exact(channels).enumerate() {
                 inside(by, size, place, |tap, at| {
                     let weight = &by.weight[tap * channels..][..channels];
@@ -285,18 +294,25 @@ impl CustomOp1 for Back {
                     }
                 });
             }
-        });
-        Ok((
-            CpuStorage::F32(values),
-            (batch, size, size, channels).into(),
-        ))
+        })?;
+        Ok((values, (batch, size, size, channels).into()))
     }
 }
 
-fn contiguous<'a>(storage: &'a CpuStorage, layout: &Layout) -> Result<&'a [f32]> {
+/// Makes of each picture of a batch, `from` numbers, another of `to`, which begins as zeros.
+fn each_picture(
+    storage: &CpuStorage,
+    layout: &Layout,
+    (from, to): (usize, usize),
+    work: impl Fn(&[f32], &mut [f32]) + Sync,
+) -> Result<CpuStorage> {
     let apart = || candle_core::Error::Msg("a depthwise convolution wants rows".into());
-    let (from, to) = layout.contiguous_offsets().ok_or_else(apart)?;
-    Ok(&storage.as_slice::<f32>()?[from..to])
+    let (start, end) = layout.contiguous_offsets().ok_or_else(apart)?;
+    let source = &storage.as_slice::<f32>()?[start..end];
+    let mut values = vec![0f32; source.len() / from * to];
+    let both = source.par_chunks(from).zip(values.par_chunks_mut(to));
+    both.for_each(|(source, values)| work(source, values));
+    Ok(CpuStorage::F32(values))
 }
 
 #[cfg(test)]

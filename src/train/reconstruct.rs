@@ -6,7 +6,7 @@ use super::batches::{Batches, without_some};
 use super::checkpoint::Parts;
 use super::judge::scalar;
 use super::losses::reconstruction;
-use super::perceptual::Perceptual;
+use super::perceptual::{Perceptual, with_looks};
 use super::run::{Metrics, Phase, Sheet};
 use super::variables::{Tensors, Variables, average, fixed, make};
 use crate::model::gan::config::{CHANNELS, Config};
@@ -146,13 +146,9 @@ impl Phase for Reconstruct<'_> {
         let values = self.quantizer.quantize(&z)?;
         let back = generator.forward(&values, &wish)?;
         let same = reconstruction(&pictures, &back)?;
-        let mut loss = same.clone();
         let mut metrics = vec![("loss", scalar(&same)?)];
-        if let Some(look) = &self.look {
-            let unlike = look.unlike(&pictures, &back)?;
-            metrics.push(("unlike", scalar(&unlike)?));
-            loss = (loss + (unlike * look.weight)?)?;
-        }
+        let look = self.look.as_ref();
+        let mut loss = with_looks(look, (&pictures, &back), same, &mut metrics)?;
         if squares(number) > 0.0 {
             let square = (&pictures - &back)?.sqr()?.mean_all()?;
             loss = (loss + (square * squares(number))?)?;
