@@ -27,7 +27,10 @@ use std::sync::mpsc::channel;
 
 pub fn train(paths: &Paths, args: &Args) -> Result<Exit, Failed> {
     if let Some(threads) = args.on.threads {
-        // Candle computes on rayon's own pool; it can be sized once, before anything uses it.
+        // Candle computes on threads of its own, and on rayon's pool; both can be sized once, before
+        // anything uses them.
+        // SAFETY: nothing runs yet beside this thread.
+        unsafe { std::env::set_var("CANDLE_NUM_THREADS", threads.to_string()) };
         let pool = rayon::ThreadPoolBuilder::new().num_threads(usize::from(threads));
         pool.build_global().map_err(|why| {
             Failed::new(

@@ -12,6 +12,7 @@ pub mod features;
 pub mod fetch;
 pub mod gan;
 pub mod gguf;
+pub mod gradient;
 pub mod linear;
 pub mod npm;
 mod pth;

@@ -47,8 +47,12 @@ impl<'a> Direct<'a> {
     ) -> Result<Direct<'a>> {
         let device = batches.device();
         let none = || Error::Msg("the sizes are not of the direct design".into());
-        let encoder = make(known.0, seed, device, |w| DirectEncoder::new(w, config))?;
-        let generator = make(known.1, seed, device, |w| DirectGenerator::new(w, config))?;
+        let encoder = make(known.0, seed, device, |w| {
+            DirectEncoder::new(&w.quick(), config)
+        })?;
+        let generator = make(known.1, seed, device, |w| {
+            DirectGenerator::new(&w.quick(), config)
+        })?;
         Ok(Direct {
             latent: config.direct.ok_or_else(none)?.latent,
             encoder: Trained::new(encoder, 0.9, CLIP)?,

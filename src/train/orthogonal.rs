@@ -3,6 +3,7 @@
 //! is asked often. The scale is that of Liu et al. 2025 (arXiv 2502.16982), with which Adam's rate
 //! and decay hold.
 
+use crate::model::gradient;
 use candle_core::{Result, Tensor};
 
 /// How much of the gradients before stays at each step.
@@ -10,6 +11,9 @@ pub const MOMENTUM: f64 = 0.95;
 /// The polynomial of one round: of x, its cube and its fifth power.
 const ROUND: [f64; 3] = [3.4445, -4.7750, 2.0315];
 const ROUNDS: usize = 5;
+/// Matrices of so many rows and columns are multiplied in bfloat16 where that is quick, which is
+/// exact enough: the result is an approximation either way.
+const LARGE: usize = 32;
 /// A step of Adam's moves numbers by this much of its rate, as a rule.
 const USUAL: f64 = 0.2;
 
@@ -29,12 +33,21 @@ fn orthogonal(matrix: &Tensor) -> Result<Tensor> {
         true => x.t()?.contiguous(),
         false => Ok(x.clone()),
     };
+    let large = rows.min(columns) >= LARGE;
+    let quick = large && matrix.device().is_cpu() && gradient::is_here();
+    let times = |x: &Tensor, y: &Tensor| match quick {
+        true => gradient::product_of_columns(x, y),
+        false => x.matmul(y),
+    };
     let length = matrix.sqr()?.sum_all()?.sqrt()?;
     let mut x = turned(&matrix.broadcast_div(&(length + 1e-7)?)?)?;
     for _ in 0..ROUNDS {
-        let square = x.matmul(&x.t()?)?;
-        let more = ((&square * ROUND[1])? + (square.matmul(&square)? * ROUND[2])?)?;
-        x = ((&x * ROUND[0])? + more.matmul(&x)?)?;
+        let square = match quick {
+            true => gradient::product_of_rows(&x, &x)?,
+            false => x.matmul(&x.t()?)?,
+        };
+        let more = ((&square * ROUND[1])? + (times(&square, &square)? * ROUND[2])?)?;
+        x = ((&x * ROUND[0])? + times(&more, &x)?)?;
     }
     turned(&x)
 }
@@ -61,7 +74,7 @@ mod tests {
 
     #[test]
     fn rows_become_about_orthonormal_whichever_side_is_longer() {
-        for (rows, columns) in [(6, 20), (20, 6), (8, 8)] {
+        for (rows, columns) in [(6, 20), (20, 6), (8, 8), (40, 100), (96, 33)] {
             let matrix = noise(&[rows, columns], &mut Rng::new(1), &Device::Cpu).unwrap();
             let x = orthogonal(&matrix).unwrap();
             assert_eq!(x.dims(), [rows, columns]);

@@ -45,7 +45,7 @@ impl<'a> Paint<'a> {
     ) -> Result<Paint<'a>> {
         let device = batches.device();
         let generator = make(generator, seed, device, |weights| {
-            Generator::new(weights, config)
+            Generator::new(&weights.quick(), config)
         })?;
         Ok(Paint {
             quantizer: Quantizer::new(&config.levels, device)?,

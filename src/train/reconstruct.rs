@@ -98,10 +98,10 @@ impl<'a> Reconstruct<'a> {
     ) -> Result<Reconstruct<'a>> {
         let device = batches.device();
         let encoder = make(known.0, seed, device, |weights| {
-            Encoder::new(weights, config)
+            Encoder::new(&weights.quick(), config)
         })?;
         let generator = make(known.1, seed, device, |weights| {
-            Generator::new(weights, config)
+            Generator::new(&weights.quick(), config)
         })?;
         Ok(Reconstruct {
             quantizer: Quantizer::new(&config.levels, device)?,

@@ -46,9 +46,11 @@ impl<'a> Tokens<'a> {
     ) -> Result<Tokens<'a>> {
         let device = batches.device();
         let quantizer = Quantizer::new(&config.levels, device)?;
-        let encoder = fixed(encoder, device, |weights| Encoder::new(weights, config))?;
+        let encoder = fixed(encoder, device, |weights| {
+            Encoder::new(&weights.quick(), config)
+        })?;
         let model = make(known, seed, device, |weights| {
-            TokenTransformer::new(weights, config)
+            TokenTransformer::new(&weights.quick(), config)
         })?;
         Ok(Tokens {
             table: table(batches, &encoder, &quantizer)?,
@@ -67,9 +69,9 @@ impl<'a> Tokens<'a> {
         let unknown: Vec<f32> = known.iter().map(|k| f32::from(u8::from(!k))).collect();
         let count: f32 = unknown.iter().sum();
         let unknown = Tensor::new(unknown, hidden.device())?;
-        let mut heads = model.heads(hidden)?;
+        let heads = model.heads(hidden)?.flatten_to(1)?;
         let mut total = unknown.zeros_like()?;
-        for at in 0..model.digits() {
+        for (at, logits) in model.logits(&heads, tokens)?.iter().enumerate() {
             let own: Vec<u8> = tokens
                 .0
                 .iter()
@@ -77,14 +79,10 @@ impl<'a> Tokens<'a> {
                 .step_by(model.digits())
                 .copied()
                 .collect();
-            let logits = model.logits(&heads, at)?.flatten_to(1)?;
-            let likely = log_softmax(&logits, D::Minus1)?;
+            let likely = log_softmax(logits, D::Minus1)?;
             let wanted: Vec<u32> = own.iter().map(|digit| u32::from(*digit)).collect();
             let wanted = Tensor::new(wanted, hidden.device())?.unsqueeze(1)?;
             total = (total - likely.gather(&wanted, 1)?.squeeze(1)?)?;
-            if at + 1 < model.digits() {
-                heads = model.tell(&heads, at, &own)?;
-            }
         }
         (total * unknown)?.sum_all()? / f64::from(count.max(1.0))
     }

@@ -5,6 +5,7 @@
 
 use super::fused::{self, Matrices, Norm};
 use super::weights::{Linear, Weights, normal};
+use crate::model::gradient::{attend, modulated_norm, squared_relu};
 use crate::model::linear::Pool;
 use candle_core::{D, Error, Result, Tensor};
 use candle_nn::{Init, ops};
@@ -121,6 +122,15 @@ impl Block {
             };
             let norms = [numbers(scale1, shift1)?, numbers(scale2, shift2)?];
             return fused::block(pool, &matrices, self.heads, norms, x);
+        }
+        if self.qkv.is_quick() {
+            let y = attend(
+                &self.qkv.forward(&modulated_norm(x, scale1, shift1)?)?,
+                self.heads,
+            )?;
+            let x = (x + drop.apply(self.out.forward(&y)?)?)?;
+            let y = self.up.forward(&modulated_norm(&x, scale2, shift2)?)?;
+            return x + drop.apply(self.down.forward(&squared_relu(&y)?)?)?;
         }
         let y = modulate(&layer_norm(x)?, scale1, shift1)?;
         let y = self.out.forward(&self.attend(&y)?)?;

@@ -10,6 +10,7 @@ use super::config::{Config, TOKENS};
 use super::digits::DigitNetwork;
 use super::layers::{Block, Drop, Modulation, layer_norm};
 use super::weights::{Linear, Weights, normal};
+use crate::model::gradient;
 use crate::model::linear::Pool;
 use candle_core::{D, Device, Result, Tensor};
 use candle_nn::Init;
@@ -168,25 +169,78 @@ impl TokenTransformer {
         self.head.forward(hidden)
     }
 
-    /// Logits `[.., levels]` of digit `at`, where `heads` has been told the digits before it.
-    pub fn logits(&self, heads: &Tensor, at: usize) -> Result<Tensor> {
-        let own = heads.narrow(D::Minus1, at * self.hidden, self.hidden)?;
-        self.logits[at].forward(&own.contiguous()?.relu()?.sqr()?)
+    /// Logits of all digits, where each knows those before it: `heads` `[batch * 64, digits *
+    /// hidden]`, a tensor `[batch * 64, levels]` of each digit.
+    ///
+    /// One product tells every digit those before it, and one more makes all logits, of matrices
+    /// with zeros where a digit has nothing to say: so many digits one after the other would go
+    /// through memory again and again.
+    pub fn logits(&self, heads: &Tensor, tokens: &Digits) -> Result<Vec<Tensor>> {
+        let (rows, wide) = (self.levels.iter().sum::<usize>(), heads.dim(D::Minus1)?);
+        let later = self.each_row(|at| {
+            let later = |place: usize| f32::from(u8::from(place / self.hidden > at));
+            (0..wide).map(later).collect::<Vec<f32>>()
+        });
+        let later = Tensor::from_vec(later, (rows, wide), heads.device())?;
+        let said = self.looked_up(&(&self.before * later)?, tokens)?;
+        let own = (heads + said)?;
+        let (mut matrix, mut bias) = (Vec::new(), Vec::new());
+        for (at, logits) in self.logits.iter().enumerate() {
+            let (weight, own) = logits.tensors()?;
+            let (before, after) = (at * self.hidden, wide - (at + 1) * self.hidden);
+            matrix.push(weight.pad_with_zeros(1, before, after)?);
+            bias.push(own);
+        }
+        let (matrix, bias) = (Tensor::cat(&matrix, 0)?, Tensor::cat(&bias, 0)?);
+        let all = match self.head.is_quick() {
+            true => gradient::affine(&gradient::squared_relu(&own)?, &matrix, &bias)?,
+            false => {
+                let product = own.relu()?.sqr()?.matmul(&matrix.t()?)?;
+                product.broadcast_add(&bias)?
+            }
+        };
+        let mut start = 0;
+        let each = self.levels.iter().map(|levels| {
+            start += levels;
+            all.narrow(1, start - levels, *levels)?.contiguous()
+        });
+        each.collect()
     }
 
-    /// `heads` after digit `at` of each token became known; `values` has one for each token.
-    pub fn tell(&self, heads: &Tensor, at: usize, values: &[u8]) -> Result<Tensor> {
-        let start: usize = self.levels[..at].iter().sum();
-        let rows: Vec<u32> = values
-            .iter()
-            .map(|v| (start + usize::from(*v)) as u32)
-            .collect();
-        let told = self.rows(&self.before, rows)?;
-        heads + told.reshape(heads.shape())?
+    /// What `row` makes of the digit of each row of the tables: a digit has as many as levels.
+    fn each_row<T>(&self, row: impl Fn(usize) -> Vec<T>) -> Vec<T> {
+        let levels = self.levels.iter().enumerate();
+        let rows = levels.flat_map(|(at, levels)| (0..*levels).map(move |_| at));
+        rows.flat_map(row).collect()
+    }
+
+    /// The rows of a table that belong to a token's digits, added up, as one product with a matrix
+    /// of zeros and ones: `[batch * 64, width]`.
+    fn looked_up(&self, table: &Tensor, tokens: &Digits) -> Result<Tensor> {
+        let (rows, wide) = table.dims2()?;
+        let count = tokens.0.len() / self.digits();
+        let mut ones = vec![0f32; count * rows];
+        for (ones, digits) in ones.chunks_mut(rows).zip(tokens.0.chunks(self.digits())) {
+            let mut start = 0;
+            for (digit, levels) in digits.iter().zip(&self.levels) {
+                ones[start + usize::from(*digit)] = 1.0;
+                start += levels;
+            }
+        }
+        let ones = Tensor::from_vec(ones, (count, rows), table.device())?;
+        if !self.head.is_quick() {
+            return ones.matmul(table);
+        }
+        let none = Tensor::zeros(wide, table.dtype(), table.device())?;
+        gradient::affine(&ones, &table.t()?, &none)
     }
 
     /// The sum of the rows of a token's digits: `[batch, 64, width]`.
     fn sum(&self, table: &Tensor, tokens: &Digits, batch: usize) -> Result<Tensor> {
+        if self.head.is_quick() {
+            let sum = self.looked_up(table, tokens)?;
+            return sum.reshape((batch, TOKENS, self.width));
+        }
         let digits = self.digits();
         let mut sum: Option<Tensor> = None;
         let mut start = 0;

@@ -2,6 +2,7 @@
 //!
 //! Where no gradients are wanted, matrices may be packed to 8 bits for illumine's own kernels.
 
+use crate::model::gradient;
 use crate::model::linear::{self, Arena, Format, Packed, Pool, Source, Write};
 use candle_core::{Error, Result, Tensor};
 use candle_nn::{Init, VarBuilder};
@@ -14,6 +15,8 @@ use std::sync::Arc;
 pub struct Weights<'a> {
     tensors: VarBuilder<'a>,
     packing: Option<Packing>,
+    /// For training on a CPU that has them: operations whose gradients are written out.
+    quick: bool,
 }
 
 /// For drawing on a CPU: matrices of 8 bits, for illumine's own kernels.
@@ -24,11 +27,20 @@ struct Packing {
 }
 
 impl<'a> Weights<'a> {
-    /// Tensors as they are: for training, and for devices other than a CPU.
+    /// Tensors as they are, for any device.
     pub fn plain(tensors: VarBuilder<'a>) -> Weights<'a> {
         Weights {
             tensors,
             packing: None,
+            quick: false,
+        }
+    }
+
+    /// To be trained as quickly as the device can, which rounds: see [`gradient`].
+    pub fn quick(&self) -> Weights<'a> {
+        Weights {
+            quick: self.tensors.device().is_cpu() && gradient::is_here(),
+            ..self.clone()
         }
     }
 
@@ -38,6 +50,7 @@ impl<'a> Weights<'a> {
         Weights {
             tensors,
             packing: Some(Packing { pool, arena }),
+            quick: false,
         }
     }
 
@@ -51,6 +64,7 @@ impl<'a> Weights<'a> {
         Weights {
             tensors: self.tensors.pp(name),
             packing: self.packing.clone(),
+            quick: self.quick,
         }
     }
 
@@ -90,6 +104,8 @@ pub struct Linear {
 enum Matrix {
     /// `[outputs, inputs]`.
     Plain(Tensor),
+    /// The same, multiplied by [`gradient`].
+    Trained(Tensor),
     Packed(Packed, Arc<Pool>, Vec<f32>),
 }
 
@@ -122,6 +138,7 @@ impl Linear {
             Some(packing) if inputs.is_multiple_of(BLOCK) && outputs >= BLOCK => {
                 pack(&weight, packing, bias.to_vec1()?)?
             }
+            _ if weights.quick => Matrix::Trained(weight),
             _ => Matrix::Plain(weight),
         };
         Ok(Linear { matrix, bias })
@@ -130,6 +147,11 @@ impl Linear {
     pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
         match &self.matrix {
             Matrix::Plain(weight) => plain(x, weight)?.broadcast_add(&self.bias),
+            Matrix::Trained(weight) => {
+                let rows = x.reshape(((), weight.dim(1)?))?;
+                let rows = gradient::affine(&rows, weight, &self.bias)?;
+                rows.reshape(shape_of(x, weight.dim(0)?))
+            }
             Matrix::Packed(packed, pool, bias) => multiply(x, packed, pool, bias),
         }
     }
@@ -140,25 +162,44 @@ impl Linear {
     pub fn pool(&self) -> Option<&Arc<Pool>> {
         match &self.matrix {
             Matrix::Packed(_, pool, _) => Some(pool),
-            Matrix::Plain(_) => None,
+            Matrix::Plain(_) | Matrix::Trained(_) => None,
+        }
+    }
+
+    /// Whether its products have gradients that are written out.
+    pub fn is_quick(&self) -> bool {
+        matches!(self.matrix, Matrix::Trained(_))
+    }
+
+    /// The matrix `[outputs, inputs]` and the bias, where they are not packed.
+    pub fn tensors(&self) -> Result<(&Tensor, &Tensor)> {
+        match &self.matrix {
+            Matrix::Plain(weight) | Matrix::Trained(weight) => Ok((weight, &self.bias)),
+            Matrix::Packed(..) => Err(Error::Msg("the matrix is packed".into())),
         }
     }
 
     /// The numbers of a plain matrix `[outputs, inputs]`, and of the bias.
     pub fn numbers(&self) -> Result<(Vec<f32>, Vec<f32>)> {
-        match &self.matrix {
-            Matrix::Plain(weight) => Ok((weight.flatten_all()?.to_vec1()?, self.bias.to_vec1()?)),
-            Matrix::Packed(..) => Err(Error::Msg("the matrix is packed".into())),
-        }
+        let (weight, bias) = self.tensors()?;
+        Ok((weight.flatten_all()?.to_vec1()?, bias.to_vec1()?))
     }
 
     /// Rows of plain numbers times a packed matrix, plus the bias.
     pub fn rows(&self, x: &[f32], after: After) -> Result<Vec<f32>> {
         match &self.matrix {
             Matrix::Packed(packed, pool, bias) => product(x, packed, pool, bias, after),
-            Matrix::Plain(_) => Err(Error::Msg("the matrix is not packed".into())),
+            _ => Err(Error::Msg("the matrix is not packed".into())),
         }
     }
+}
+
+/// The shape of `x` with another width.
+fn shape_of(x: &Tensor, width: usize) -> Vec<usize> {
+    let mut shape = x.dims().to_vec();
+    shape.pop();
+    shape.push(width);
+    shape
 }
 
 /// Few rows are multiplied as so many, since one alone may be added up in another order, and a
@@ -167,10 +208,8 @@ const ALIKE: usize = 64;
 
 /// Rows of `x` times the matrix: as one product, whatever dimensions `x` has.
 fn plain(x: &Tensor, weight: &Tensor) -> Result<Tensor> {
-    let mut shape = x.dims().to_vec();
-    let inputs = shape.pop().unwrap_or(1);
-    shape.push(weight.dim(0)?);
-    let rows = x.reshape(((), inputs))?;
+    let shape = shape_of(x, weight.dim(0)?);
+    let rows = x.reshape(((), weight.dim(1)?))?;
     let count = rows.dim(0)?;
     if x.track_op() || count >= ALIKE {
         return rows.matmul(&weight.t()?)?.reshape(shape);
@@ -181,12 +220,9 @@ fn plain(x: &Tensor, weight: &Tensor) -> Result<Tensor> {
 }
 
 fn multiply(x: &Tensor, packed: &Packed, pool: &Pool, bias: &[f32]) -> Result<Tensor> {
-    let mut shape = x.dims().to_vec();
-    shape.pop();
-    shape.push(packed.rows());
     let values = x.flatten_all()?.to_vec1::<f32>()?;
     let rows = product(&values, packed, pool, bias, After::Nothing)?;
-    Tensor::from_vec(rows, shape, x.device())
+    Tensor::from_vec(rows, shape_of(x, packed.rows()), x.device())
 }
 
 /// What is done to a product once its bias is added.

@@ -37,6 +37,7 @@ macro_rules! wide {
         }
     };
 }
+pub(in crate::model) use wide;
 
 wide!(
     /// RMSNorm of a row (Zhang & Sennrich 2019): `out = x / sqrt(mean(x^2) + eps) * weight`.

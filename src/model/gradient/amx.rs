@@ -1,0 +1,112 @@
+//! Products of packed tiles on the processor's matrix registers.
+//!
+//! The compiler knows nothing of these registers; each piece of assembly names those that it uses.
+//!
+//! Source: Intel 64 and IA-32 Architectures Software Developer's Manual, volume 1, chapter 18.
+
+use super::tiles::{SIDE, Tile};
+use std::arch::asm;
+use std::arch::x86_64::__cpuid_count;
+
+/// Whether the processor multiplies this way; whether the system lets it is another question.
+pub fn has_instructions() -> bool {
+    const BF16: u32 = 1 << 22;
+    const TILE: u32 = 1 << 24;
+    is_x86_feature_detected!("avx512bw")
+        && is_x86_feature_detected!("avx512bf16")
+        && __cpuid_count(7, 0).edx & (TILE | BF16) == TILE | BF16
+}
+
+/// All registers are whole: 16 rows of 64 bytes.
+#[repr(C, align(64))]
+struct Shapes {
+    palette: u8,
+    start_row: u8,
+    reserved: [u8; 14],
+    row_bytes: [u16; 16],
+    rows: [u8; 16],
+}
+
+static WHOLE: Shapes = Shapes {
+    palette: 1,
+    start_row: 0,
+    reserved: [0; 14],
+    row_bytes: [64, 64, 64, 64, 64, 64, 64, 64, 0, 0, 0, 0, 0, 0, 0, 0],
+    rows: [16, 16, 16, 16, 16, 16, 16, 16, 0, 0, 0, 0, 0, 0, 0, 0],
+};
+
+/// Makes the registers ready for [`add`].
+///
+/// # Safety
+/// The processor has the instructions, and the system lets this process use them.
+pub unsafe fn begin() {
+    // SAFETY: reads 64 bytes.
+    unsafe { asm!("ldtilecfg [{}]", in(reg) &WHOLE, options(nostack, preserves_flags)) };
+}
+
+/// Gives the registers back, which would else be kept at every switch of threads.
+///
+/// # Safety
+/// As for [`begin`].
+pub unsafe fn end() {
+    // SAFETY: the caller's.
+    unsafe { asm!("tilerelease", options(nostack, preserves_flags)) };
+}
+
+/// Adds to 32 by 32 sums, whose rows lie `stride` bytes apart, the products of `steps` tiles of
+/// two strips of rows and of two of columns: the first tile of each, and how many bytes further
+/// the next one lies, which is the same for both.
+///
+/// # Safety
+/// After [`begin`]; each strip has `steps` tiles, and the sums all their rows.
+pub unsafe fn add(
+    rows: [(*const Tile, usize); 2],
+    columns: [(*const Tile, usize); 2],
+    steps: usize,
+    sums: *mut f32,
+    stride: usize,
+) {
+    // SAFETY: the caller's.
+    unsafe {
+        let below = sums.cast::<u8>().add(SIDE * stride);
+        asm!(
+            "tileloadd tmm0, [r10 + r8]",
+            "tileloadd tmm1, [r10 + r8 + 64]",
+            "tileloadd tmm2, [r11 + r8]",
+            "tileloadd tmm3, [r11 + r8 + 64]",
+            "2:",
+            "tileloadd tmm4, [rsi + r9]",
+            "tileloadd tmm6, [rdx + r9]",
+            "tdpbf16ps tmm0, tmm4, tmm6",
+            "tileloadd tmm7, [rcx + r9]",
+            "tdpbf16ps tmm1, tmm4, tmm7",
+            "tileloadd tmm5, [rdi + r9]",
+            "tdpbf16ps tmm2, tmm5, tmm6",
+            "tdpbf16ps tmm3, tmm5, tmm7",
+            "add rsi, rax",
+            "add rdi, rax",
+            "add rdx, r12",
+            "add rcx, r12",
+            "dec {steps}",
+            "jnz 2b",
+            "tilestored [r10 + r8], tmm0",
+            "tilestored [r10 + r8 + 64], tmm1",
+            "tilestored [r11 + r8], tmm2",
+            "tilestored [r11 + r8 + 64], tmm3",
+            steps = inout(reg) steps.max(1) => _,
+            inout("rsi") rows[0].0 => _,
+            inout("rdi") rows[1].0 => _,
+            inout("rdx") columns[0].0 => _,
+            inout("rcx") columns[1].0 => _,
+            in("rax") rows[0].1,
+            in("r12") columns[0].1,
+            in("r8") stride,
+            in("r9") 64usize,
+            in("r10") sums,
+            in("r11") below,
+            out("tmm0") _, out("tmm1") _, out("tmm2") _, out("tmm3") _,
+            out("tmm4") _, out("tmm5") _, out("tmm6") _, out("tmm7") _,
+            options(nostack),
+        );
+    }
+}

@@ -1,0 +1,217 @@
+//! Matrices cut into tiles of bfloat16, as the matrix registers take them.
+//!
+//! A tile of rows is 16 rows of 32 numbers. A tile of columns is 32 numbers of 16 columns: 16 rows,
+//! each of a pair of numbers for every column. What lies beyond a matrix is zero.
+
+use rayon::prelude::*;
+use std::arch::x86_64::*;
+
+/// Rows of a tile of rows, columns of one of columns.
+pub const SIDE: usize = 16;
+/// Numbers of a row of a tile.
+pub const DEPTH: usize = 32;
+/// Numbers of a tile.
+pub const TILE: usize = SIDE * DEPTH;
+
+/// So few tiles are not worth other threads.
+const FEW: usize = 64;
+
+/// A matrix whose rows or columns are to be summed over: `along` numbers of each of `count`.
+#[derive(Clone, Copy)]
+pub struct View<'a> {
+    pub numbers: &'a [f32],
+    pub count: usize,
+    pub along: usize,
+    pub order: Order,
+    /// How far apart rows lie.
+    pub stride: usize,
+}
+
+/// What lies beside each other in a [`View`].
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Order {
+    /// The numbers that are summed over: `[count, along]`.
+    Along,
+    /// `[along, count]`.
+    Across,
+}
+
+/// Which operand a tile is for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Side {
+    Rows,
+    Columns,
+}
+
+/// A tile, on cache lines of its own.
+#[repr(C, align(64))]
+#[derive(Clone, Copy)]
+pub struct Tile([u16; TILE]);
+
+/// Strips of 16 rows or columns, each as many tiles as it is deep.
+pub struct Tiles {
+    tiles: Vec<Tile>,
+    /// An even number.
+    pub strips: usize,
+    pub steps: usize,
+    order: Order,
+}
+
+impl Tiles {
+    /// Tiles of numbers `from` to `to` of what is summed over.
+    ///
+    /// # Safety
+    /// The processor has what [`super::amx::has_instructions`] asks for.
+    pub unsafe fn of(view: View, side: Side, (from, to): (usize, usize)) -> Tiles {
+        let steps = (to - from).div_ceil(DEPTH);
+        let strips = view.count.div_ceil(2 * SIDE) * 2;
+        let mut tiles = vec![Tile([0; TILE]); strips * steps];
+        // In the order in which the numbers lie, so that they are read one after the other.
+        let inner = match view.order {
+            Order::Along => steps,
+            Order::Across => strips,
+        };
+        let some = |(outer, tiles): (usize, &mut [Tile])| {
+            for (inner, tile) in tiles.iter_mut().enumerate() {
+                let (strip, step) = match view.order {
+                    Order::Along => (outer, inner),
+                    Order::Across => (inner, outer),
+                };
+                let deep = (from + step * DEPTH, to);
+                // SAFETY: the caller's.
+                unsafe { cut(view, side, strip * SIDE, deep, tile) };
+            }
+        };
+        match tiles.len() < FEW {
+            true => tiles.chunks_mut(inner).enumerate().for_each(some),
+            false => tiles.par_chunks_mut(inner).enumerate().for_each(some),
+        }
+        Tiles {
+            tiles,
+            strips,
+            steps,
+            order: view.order,
+        }
+    }
+
+    /// The first tile of a strip, and how many bytes further the next one lies.
+    pub fn strip(&self, at: usize) -> (*const Tile, usize) {
+        let (first, jump) = match self.order {
+            Order::Along => (at * self.steps, 1),
+            Order::Across => (at, self.strips),
+        };
+        (&raw const self.tiles[first], jump * size_of::<Tile>())
+    }
+}
+
+/// One tile, of zeros until now: 16 rows or columns from `first` on, numbers from `from` on.
+#[target_feature(enable = "avx512f,avx512bw,avx512bf16")]
+fn cut(view: View, side: Side, first: usize, (from, to): (usize, usize), tile: &mut Tile) {
+    let count = SIDE.min(view.count.saturating_sub(first));
+    let deep = DEPTH.min(to - from);
+    let numbers = view.numbers.as_ptr();
+    let out = tile.0.as_mut_ptr().cast::<__m512i>();
+    // Rows lie beside each other as a tile of rows wants them, columns as one of columns does; the
+    // other is the same with its pairs transposed.
+    let natural = match view.order {
+        Order::Along => {
+            for row in 0..count {
+                // SAFETY: `deep` numbers of a row of the matrix; what is masked out is not read.
+                unsafe {
+                    let own = numbers.add((first + row) * view.stride + from);
+                    let low = _mm512_maskz_loadu_ps(lowest(deep), own);
+                    let high = lowest(deep.saturating_sub(SIDE));
+                    let high = _mm512_maskz_loadu_ps(high, own.wrapping_add(SIDE));
+                    let both = _mm512_cvtne2ps_pbh(high, low);
+                    _mm512_store_si512(
+                        out.add(row),
+                        std::mem::transmute::<__m512bh, __m512i>(both),
+                    );
+                }
+            }
+            Side::Rows
+        }
+        Order::Across => {
+            // SAFETY: 32 numbers are read from an array of 32.
+            let mingled = unsafe { _mm512_loadu_si512(MINGLED.as_ptr().cast()) };
+            for pair in 0..deep.div_ceil(2) {
+                let odd_too = lowest(if 2 * pair + 1 < deep { count } else { 0 });
+                // SAFETY: `count` numbers of one row or two; what is masked out is not read.
+                unsafe {
+                    let own = numbers.add((from + 2 * pair) * view.stride + first);
+                    let even = _mm512_maskz_loadu_ps(lowest(count), own);
+                    let odd = _mm512_maskz_loadu_ps(odd_too, own.wrapping_add(view.stride));
+                    let both = _mm512_cvtne2ps_pbh(odd, even);
+                    let both = std::mem::transmute::<__m512bh, __m512i>(both);
+                    let both = _mm512_permutexvar_epi16(mingled, both);
+                    _mm512_store_si512(out.add(pair), both);
+                }
+            }
+            Side::Columns
+        }
+    };
+    if natural != side && count > 0 {
+        transpose(tile);
+    }
+}
+
+/// The first sixteen and the second, in turn.
+static MINGLED: [u16; DEPTH] = {
+    let mut order = [0; DEPTH];
+    let mut at = 0;
+    while at < DEPTH {
+        order[at] = (at / 2 + at % 2 * SIDE) as u16;
+        at += 1;
+    }
+    order
+};
+
+/// A mask of the first `count` of sixteen.
+fn lowest(count: usize) -> u16 {
+    match count {
+        0..SIDE => (1 << count) - 1,
+        _ => u16::MAX,
+    }
+}
+
+/// Pairs `[16, 16]` the other way round: in each of four steps numbers of twice as many move, as
+/// in a square of squares.
+#[target_feature(enable = "avx512f")]
+fn transpose(tile: &mut Tile) {
+    let at = tile.0.as_mut_ptr().cast::<__m512i>();
+    // SAFETY: a tile is sixteen registers long and aligned as they are.
+    let rows: [__m512i; SIDE] =
+        std::array::from_fn(|row| unsafe { _mm512_load_si512(at.add(row)) });
+    let pairs: [__m512i; SIDE] = std::array::from_fn(|n| match n % 2 {
+        0 => _mm512_unpacklo_epi32(rows[n], rows[n + 1]),
+        _ => _mm512_unpackhi_epi32(rows[n - 1], rows[n]),
+    });
+    // Of four rows 4 r on, the columns 4 c + n of each quarter c, for n in 0..4.
+    let fours: [__m512i; SIDE] = std::array::from_fn(|at| {
+        let (four, n) = (at / 4 * 4, at % 4);
+        let (low, high) = (pairs[four + n / 2], pairs[four + 2 + n / 2]);
+        match n % 2 {
+            0 => _mm512_unpacklo_epi64(low, high),
+            _ => _mm512_unpackhi_epi64(low, high),
+        }
+    });
+    for n in 0..4 {
+        let [a, b, c, d] = [fours[n], fours[4 + n], fours[8 + n], fours[12 + n]];
+        let (first, second) = (
+            _mm512_shuffle_i32x4::<0b10_00_10_00>(a, b),
+            _mm512_shuffle_i32x4::<0b10_00_10_00>(c, d),
+        );
+        let (third, fourth) = (
+            _mm512_shuffle_i32x4::<0b11_01_11_01>(a, b),
+            _mm512_shuffle_i32x4::<0b11_01_11_01>(c, d),
+        );
+        // SAFETY: rows 0 to 15 of the tile.
+        unsafe {
+            let store = |row: usize, x| _mm512_store_si512(at.add(row), x);
+            store(n, _mm512_shuffle_i32x4::<0b10_00_10_00>(first, second));
+            store(8 + n, _mm512_shuffle_i32x4::<0b11_01_11_01>(first, second));
+            store(4 + n, _mm512_shuffle_i32x4::<0b10_00_10_00>(third, fourth));
+            store(12 + n, _mm512_shuffle_i32x4::<0b11_01_11_01>(third, fourth));
+        }
+    }
+}
