@@ -16,6 +16,8 @@ pub mod gradient;
 pub mod linear;
 pub mod npm;
 mod pth;
+#[cfg(target_arch = "x86_64")]
+mod registers;
 pub mod sampler;
 pub mod template;
 pub mod tokenizer;

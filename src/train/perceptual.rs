@@ -9,6 +9,7 @@ use crate::model::ModelError;
 use crate::model::efficientnet::{
     Block, Dense, Depthwise, LITE1, STEM, Tensors, dense, tensors, unreadable,
 };
+use crate::model::gradient::floats;
 use candle_core::{CpuStorage, CustomOp1, D, Device, Layout, Result, Shape, Tensor};
 use rayon::prelude::*;
 use std::path::Path;
@@ -306,9 +307,7 @@ fn each_picture(
     (from, to): (usize, usize),
     work: impl Fn(&[f32], &mut [f32]) + Sync,
 ) -> Result<CpuStorage> {
-    let apart = || candle_core::Error::Msg("a depthwise convolution wants rows".into());
-    let (start, end) = layout.contiguous_offsets().ok_or_else(apart)?;
-    let source = &storage.as_slice::<f32>()?[start..end];
+    let source = floats(storage, layout)?;
     let mut values = vec![0f32; source.len() / from * to];
     let both = source.par_chunks(from).zip(values.par_chunks_mut(to));
     both.for_each(|(source, values)| work(source, values));

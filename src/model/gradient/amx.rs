@@ -5,52 +5,26 @@
 //! Source: Intel 64 and IA-32 Architectures Software Developer's Manual, volume 1, chapter 18.
 
 use super::tiles::{SIDE, Tile};
+use crate::model::registers::{self, Shapes};
 use std::arch::asm;
-use std::arch::x86_64::__cpuid_count;
 
-/// Whether the processor multiplies this way; whether the system lets it is another question.
-pub fn has_instructions() -> bool {
-    const BF16: u32 = 1 << 22;
-    const TILE: u32 = 1 << 24;
+/// Whether processor and system let this process multiply so.
+pub fn is_here() -> bool {
     is_x86_feature_detected!("avx512bw")
         && is_x86_feature_detected!("avx512bf16")
-        && __cpuid_count(7, 0).edx & (TILE | BF16) == TILE | BF16
+        && registers::are_here(registers::BF16)
 }
 
-/// All registers are whole: 16 rows of 64 bytes.
-#[repr(C, align(64))]
-struct Shapes {
-    palette: u8,
-    start_row: u8,
-    reserved: [u8; 14],
-    row_bytes: [u16; 16],
-    rows: [u8; 16],
-}
-
-static WHOLE: Shapes = Shapes {
-    palette: 1,
-    start_row: 0,
-    reserved: [0; 14],
-    row_bytes: [64, 64, 64, 64, 64, 64, 64, 64, 0, 0, 0, 0, 0, 0, 0, 0],
-    rows: [16, 16, 16, 16, 16, 16, 16, 16, 0, 0, 0, 0, 0, 0, 0, 0],
-};
+/// All registers are whole.
+static WHOLE: Shapes = Shapes::new([64; 8], [16; 8]);
 
 /// Makes the registers ready for [`add`].
 ///
 /// # Safety
-/// The processor has the instructions, and the system lets this process use them.
+/// [`is_here`].
 pub unsafe fn begin() {
-    // SAFETY: reads 64 bytes.
-    unsafe { asm!("ldtilecfg [{}]", in(reg) &WHOLE, options(nostack, preserves_flags)) };
-}
-
-/// Gives the registers back, which would else be kept at every switch of threads.
-///
-/// # Safety
-/// As for [`begin`].
-pub unsafe fn end() {
     // SAFETY: the caller's.
-    unsafe { asm!("tilerelease", options(nostack, preserves_flags)) };
+    unsafe { registers::begin(&WHOLE) };
 }
 
 /// Adds to 32 by 32 sums, whose rows lie `stride` bytes apart, the products of `steps` tiles of

@@ -23,48 +23,45 @@ pub use attention::attend;
 pub use norm::modulated_norm;
 pub use squared::squared_relu;
 
-use super::linear::Family;
 use candle_core::{CpuStorage, Error, Layout, Result, Tensor};
 
-#[cfg(not(target_arch = "x86_64"))]
-use elsewhere::{Order, View, add};
 #[cfg(target_arch = "x86_64")]
-use {
-    product::add,
-    tiles::{Order, View},
-};
+use product::add;
 
 /// Whether this processor multiplies so, and the system lets it.
 pub fn is_here() -> bool {
     #[cfg(target_arch = "x86_64")]
-    return Family::Amx.is_here() && amx::has_instructions();
+    return amx::is_here();
     #[cfg(not(target_arch = "x86_64"))]
     false
 }
 
 /// Other processors never come here.
 #[cfg(not(target_arch = "x86_64"))]
-mod elsewhere {
-    #[derive(Clone, Copy)]
-    pub struct View<'a> {
-        pub numbers: &'a [f32],
-        pub count: usize,
-        pub along: usize,
-        pub order: Order,
-        pub stride: usize,
-    }
+unsafe fn add(_: View, _: View, _: &mut [f32], _: usize) {}
 
-    #[derive(Clone, Copy)]
-    pub enum Order {
-        Along,
-        Across,
-    }
+/// A matrix whose rows or columns are to be summed over: `along` numbers of each of `count`.
+#[derive(Clone, Copy)]
+pub struct View<'a> {
+    pub numbers: &'a [f32],
+    pub count: usize,
+    pub along: usize,
+    pub order: Order,
+    /// How far apart rows lie.
+    pub stride: usize,
+}
 
-    pub unsafe fn add(_: View, _: View, _: &mut [f32], _: usize) {}
+/// What lies beside each other in a [`View`].
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Order {
+    /// The numbers that are summed over: `[count, along]`.
+    Along,
+    /// `[along, count]`.
+    Across,
 }
 
 /// The numbers of what lies one after the other.
-fn floats<'a>(storage: &'a CpuStorage, layout: &Layout) -> Result<&'a [f32]> {
+pub fn floats<'a>(storage: &'a CpuStorage, layout: &Layout) -> Result<&'a [f32]> {
     let apart = || Error::Msg("numbers that lie one after the other are wanted".into());
     let (from, to) = layout.contiguous_offsets().ok_or_else(apart)?;
     Ok(&storage.as_slice::<f32>()?[from..to])

@@ -1,7 +1,9 @@
 //! A product of two matrices of floats, in bfloat16 with sums in floats.
 
+use super::View;
 use super::amx;
-use super::tiles::{DEPTH, SIDE, Side, Tiles, View};
+use super::tiles::{DEPTH, SIDE, Side, Tiles};
+use crate::model::registers;
 use rayon::prelude::*;
 
 /// Numbers that are summed over before the next are cut: what a core's second cache holds.
@@ -71,5 +73,5 @@ unsafe fn strip(
         }
     }
     // SAFETY: the caller's.
-    unsafe { amx::end() };
+    unsafe { registers::end() };
 }

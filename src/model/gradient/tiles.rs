@@ -3,6 +3,7 @@
 //! A tile of rows is 16 rows of 32 numbers. A tile of columns is 32 numbers of 16 columns: 16 rows,
 //! each of a pair of numbers for every column. What lies beyond a matrix is zero.
 
+use super::{Order, View};
 use rayon::prelude::*;
 use std::arch::x86_64::*;
 
@@ -15,26 +16,6 @@ pub const TILE: usize = SIDE * DEPTH;
 
 /// So few tiles are not worth other threads.
 const FEW: usize = 64;
-
-/// A matrix whose rows or columns are to be summed over: `along` numbers of each of `count`.
-#[derive(Clone, Copy)]
-pub struct View<'a> {
-    pub numbers: &'a [f32],
-    pub count: usize,
-    pub along: usize,
-    pub order: Order,
-    /// How far apart rows lie.
-    pub stride: usize,
-}
-
-/// What lies beside each other in a [`View`].
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub enum Order {
-    /// The numbers that are summed over: `[count, along]`.
-    Along,
-    /// `[along, count]`.
-    Across,
-}
 
 /// Which operand a tile is for.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -61,7 +42,7 @@ impl Tiles {
     /// Tiles of numbers `from` to `to` of what is summed over.
     ///
     /// # Safety
-    /// The processor has what [`super::amx::has_instructions`] asks for.
+    /// The processor has what [`super::is_here`] asks for.
     pub unsafe fn of(view: View, side: Side, (from, to): (usize, usize)) -> Tiles {
         let steps = (to - from).div_ceil(DEPTH);
         let strips = view.count.div_ceil(2 * SIDE) * 2;

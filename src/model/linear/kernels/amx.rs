@@ -10,7 +10,6 @@
 use std::arch::asm;
 use std::arch::x86_64::*;
 use std::mem::MaybeUninit;
-use std::sync::OnceLock;
 
 use super::super::quantize::Group;
 use super::super::{BLOCK, Format, STRIP};
@@ -18,6 +17,7 @@ use super::avx512vnni::read::{
     Bytes, Codes, Fives, Half, HalfMin, Nibbles, Scales, Sixes, Super, SuperHalves,
 };
 use super::{Strip, Sums, Tiles, Unpacked};
+use crate::model::registers::{self, Shapes};
 
 /// Rows of input that are multiplied at once.
 const ROWS: usize = 16;
@@ -26,37 +26,9 @@ const COLUMNS: usize = BLOCK * STRIP;
 /// How far ahead to ask for memory.
 const AHEAD: usize = 4096;
 
-/// Whether processor and system let this process use the registers: Linux gives them to who asks
-/// (`ARCH_REQ_XCOMP_PERM` of arch_prctl, Documentation/arch/x86/xstate.rst).
+/// Whether processor and system let this process use the registers.
 pub(super) fn is_here() -> bool {
-    static HERE: OnceLock<bool> = OnceLock::new();
-    *HERE.get_or_init(|| has_instructions() && is_allowed())
-}
-
-fn has_instructions() -> bool {
-    const TILE: u32 = 1 << 24;
-    const INT8: u32 = 1 << 25;
-    __cpuid(0).eax >= 7 && __cpuid_count(7, 0).edx & (TILE | INT8) == TILE | INT8
-}
-
-#[cfg(target_os = "linux")]
-fn is_allowed() -> bool {
-    const ARCH_REQ_XCOMP_PERM: libc::c_ulong = 0x1023;
-    const XFEATURE_XTILEDATA: libc::c_ulong = 18;
-    // SAFETY: asks for a permission; touches no memory of ours.
-    let refused = unsafe {
-        libc::syscall(
-            libc::SYS_arch_prctl,
-            ARCH_REQ_XCOMP_PERM,
-            XFEATURE_XTILEDATA,
-        )
-    };
-    refused == 0
-}
-
-#[cfg(not(target_os = "linux"))]
-fn is_allowed() -> bool {
-    false
+    registers::are_here(registers::INT8)
 }
 
 /// The kernels of a format; plain floats have none.
@@ -81,7 +53,7 @@ fn of<C: Codes, S: Scales>() -> Tiles {
         } else {
             configure::<false>
         },
-        end: release,
+        end: registers::end,
         unpack: unpack::<C, S>,
         multiply: if S::HALVES {
             multiply::<false, true>
@@ -135,26 +107,13 @@ unsafe fn unpack<C: Codes, S: Scales>(strip: &Strip, to: &mut Unpacked) {
     }
 }
 
-/// What every matrix register is used for, as `ldtilecfg` reads it: registers 0 to 3 hold sums, 4
-/// and 5 input, 6 and 7 weights.
-#[repr(C, align(64))]
-struct Shapes {
-    palette: u8,
-    start_row: u8,
-    reserved: [u8; 14],
-    row_bytes: [u16; 16],
-    rows: [u8; 16],
-}
-
+/// Registers 0 to 3 hold sums, 4 and 5 input, 6 and 7 weights.
 const fn shapes(columns: u8) -> Shapes {
     let (bytes, quads) = (columns as u16, columns / 4);
-    Shapes {
-        palette: 1,
-        start_row: 0,
-        reserved: [0; 14],
-        row_bytes: [64, 64, 64, 64, bytes, bytes, 64, 64, 0, 0, 0, 0, 0, 0, 0, 0],
-        rows: [16, 16, 16, 16, 16, 16, quads, quads, 0, 0, 0, 0, 0, 0, 0, 0],
-    }
+    Shapes::new(
+        [64, 64, 64, 64, bytes, bytes, 64, 64],
+        [16, 16, 16, 16, 16, 16, quads, quads],
+    )
 }
 
 static WHOLE: Shapes = shapes(32);
@@ -163,14 +122,8 @@ static HALVES: Shapes = shapes(16);
 
 unsafe fn configure<const IN_HALVES: bool>() {
     let shapes = if IN_HALVES { &HALVES } else { &WHOLE };
-    // SAFETY: reads 64 bytes; the processor has the instruction.
-    unsafe { asm!("ldtilecfg [{}]", in(reg) shapes, options(nostack, preserves_flags)) };
-}
-
-/// Without this the registers would be kept at every switch of threads.
-unsafe fn release() {
-    // SAFETY: the processor has the instruction.
-    unsafe { asm!("tilerelease", options(nostack, preserves_flags)) };
+    // SAFETY: the processor has the registers.
+    unsafe { registers::begin(shapes) };
 }
 
 /// Products that are made before their floats are added up. Long enough, because the processor
