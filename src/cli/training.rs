@@ -191,7 +191,12 @@ pub fn export(
 ) -> Result<Exit, Failed> {
     let pictures = pictures::read(data)?;
     let embeddings = embedded(paths, &pictures, run, device::Choice::Cpu, offline)?;
-    exports::export(run, out, &pictures, &embeddings, from).map_err(failed)?;
+    let mut meter = Meter::new();
+    let mut tell =
+        |done: usize, all: usize| meter.count("Pictures remembered", done as u64, all as u64);
+    let written = exports::export(run, out, &pictures, &embeddings, from, &mut tell);
+    meter.clear();
+    written.map_err(failed)?;
     print(&format!(
         "{} holds a set of weights that draws\n",
         out.display()

@@ -5,6 +5,7 @@
 
 mod describe;
 mod desk;
+mod hear;
 mod scene;
 
 use crate::model::encoder::SentenceEncoder;
@@ -159,8 +160,10 @@ impl Artist {
     /// What the illuminator is asked for pictures of some words in a style, as it draws best.
     pub fn order(&self, words: &str, style: &str, seeds: Vec<u64>) -> Result<Order, DrawError> {
         let style = self.styles(&Style::Named(style.to_string()), None)?;
+        let heard = self.hear(words)?;
         Ok(Order {
-            embedding: self.embedding(words)?,
+            embedding: heard.words,
+            subject: heard.subject,
             style: style.first().copied().flatten(),
             seeds,
             sampling: self.illuminator.heeded(Sampling::default()),
@@ -211,15 +214,6 @@ impl Artist {
             .concepts
             .nearest(&self.encoder.embed(words)?);
         Ok(nearest.first().map_or(0.0, |found| found.similarity))
-    }
-
-    fn embedding(&self, words: &str) -> Result<Vec<f32>, DrawError> {
-        let words = words.trim();
-        match words.chars().count() {
-            0 => Ok(Vec::new()),
-            letters if letters > LONGEST => Err(DrawError::TooLong(letters)),
-            _ => Ok(self.encoder.embed(words)?),
-        }
     }
 
     /// The numbers of the styles that a request asks for; `own` is the picture's.

@@ -20,8 +20,8 @@ pub struct Batches<'a> {
     captions: Vec<Vec<u32>>,
     /// Sums of the pictures' weights, to draw by.
     sums: Vec<f64>,
-    /// The other pictures of the same thing, in other styles, that are trained on.
-    others: Vec<Vec<usize>>,
+    /// The pictures of each thing that are trained on, one a style, by style.
+    things: BTreeMap<Thing, BTreeMap<u32, usize>>,
 }
 
 /// Some pictures with all that belongs to them.
@@ -39,8 +39,8 @@ const TONED: f64 = 0.2;
 /// How far embeddings are shaken, so that words near a caption are understood too.
 const SHAKEN: f64 = 0.05;
 /// A share of the pictures is shown without words and style, and another without style.
-const WITHOUT: f64 = 0.1;
-const ANY_STYLE: f64 = 0.05;
+pub const WITHOUT: f64 = 0.1;
+pub const ANY_STYLE: f64 = 0.05;
 
 /// All captions that pictures of the set may have: what has to be embedded, in this order.
 pub fn captions(pictures: &Pictures) -> Vec<String> {
@@ -79,14 +79,11 @@ impl<'a> Batches<'a> {
         }
         let key = |at: usize| (pictures.concept[at], pictures.tone[at]);
         let trained = |at: &usize| pictures.part[*at] == Part::Train;
-        let mut same: BTreeMap<Thing, Vec<usize>> = BTreeMap::new();
+        let mut things: BTreeMap<Thing, BTreeMap<u32, usize>> = BTreeMap::new();
         for at in (0..pictures.len()).filter(trained) {
-            same.entry(key(at)).or_default().push(at);
+            let styles = things.entry(key(at)).or_default();
+            styles.entry(pictures.style[at]).or_insert(at);
         }
-        let others = |at| {
-            let all = same.get(&key(at)).cloned().unwrap_or_default();
-            all.into_iter().filter(|other| *other != at).collect()
-        };
         let mut sum = 0.0;
         let mut sums = Vec::with_capacity(pictures.len());
         for at in 0..pictures.len() {
@@ -102,7 +99,7 @@ impl<'a> Batches<'a> {
             captions: (0..pictures.len())
                 .map(|at| rows[&key(at)].clone())
                 .collect(),
-            others: (0..pictures.len()).map(others).collect(),
+            things,
             pictures,
             text,
             sums,
@@ -168,45 +165,64 @@ impl<'a> Batches<'a> {
         })
     }
 
-    /// Another drawing of the same thing, if there is one.
-    pub fn other(&self, at: usize, rng: &mut Rng) -> Option<usize> {
-        let others = &self.others[at];
-        (!others.is_empty()).then(|| others[below(rng, others.len())])
+    /// The same thing in other styles: their numbers, and a picture that is trained on of each.
+    pub fn others(&self, at: usize) -> impl Iterator<Item = (u32, usize)> {
+        let (pictures, own) = (self.pictures, self.pictures.style[at]);
+        let styles = self.things.get(&(pictures.concept[at], pictures.tone[at]));
+        let all = styles.into_iter().flatten();
+        all.filter(move |(style, _)| **style != own)
+            .map(|(style, at)| (*style, *at))
     }
 
     /// `[count, 4, size, size]`.
     pub fn numbers(&self, index: &[usize], flip: &[bool]) -> Result<Tensor> {
-        let size = self.pictures.size as usize;
-        let mut numbers = Vec::with_capacity(index.len() * CHANNELS * size * size);
-        for (at, flip) in index.iter().zip(flip) {
-            let picture = self.pictures.picture(*at);
-            for (channel, y, x) in places(size) {
-                let x = if *flip { size - 1 - x } else { x };
-                let byte = picture[(y * size + x) * CHANNELS + channel];
-                numbers.push(f32::from(byte) / 127.5 - 1.0);
-            }
-        }
-        Tensor::from_vec(numbers, (index.len(), CHANNELS, size, size), self.device())
+        numbers(self.pictures, index, flip, self.device())
     }
+}
+
+/// Pictures as numbers, some of them flipped: `[count, 4, size, size]`, -1 to 1.
+pub fn numbers(
+    pictures: &Pictures,
+    index: &[usize],
+    flip: &[bool],
+    device: &Device,
+) -> Result<Tensor> {
+    let size = pictures.size as usize;
+    let mut numbers = Vec::with_capacity(index.len() * CHANNELS * size * size);
+    for (at, flip) in index.iter().zip(flip) {
+        let picture = pictures.picture(*at);
+        for (channel, y, x) in places(size) {
+            let x = if *flip { size - 1 - x } else { x };
+            let byte = picture[(y * size + x) * CHANNELS + channel];
+            numbers.push(f32::from(byte) / 127.5 - 1.0);
+        }
+    }
+    Tensor::from_vec(numbers, (index.len(), CHANNELS, size, size), device)
 }
 
 /// Some rows without words and style, so that the model learns what guidance starts from; some
 /// without style only.
 pub fn without_some(wish: &Wish, none: &Tensor, rng: &mut Rng) -> Result<Wish> {
     let chances: Vec<f64> = (0..wish.len()).map(|_| rng.next_f64()).collect();
-    let kept: Vec<f32> = chances
-        .iter()
-        .map(|c| f32::from(u8::from(*c >= WITHOUT)))
-        .collect();
-    let kept = Tensor::new(kept, wish.text.device())?.unsqueeze(1)?;
-    let none = none.unsqueeze(0)?.broadcast_mul(&(1.0 - &kept)?)?;
+    let worded: Vec<bool> = chances.iter().map(|c| *c >= WITHOUT).collect();
     let keeps =
         |(style, chance): (&Option<u32>, &f64)| style.filter(|_| *chance >= WITHOUT + ANY_STYLE);
     Ok(Wish {
-        text: (wish.text.broadcast_mul(&kept)? + none)?,
+        text: worded_where(&worded, &wish.text, none)?,
         style: wish.style.iter().zip(&chances).map(keeps).collect(),
         flip: wish.flip.clone(),
     })
+}
+
+/// Rows of `text` `[batch, width]` where `worded` is true, `none` `[width]` elsewhere.
+pub fn worded_where(worded: &[bool], text: &Tensor, none: &Tensor) -> Result<Tensor> {
+    let kept: Vec<f32> = worded
+        .iter()
+        .map(|kept| f32::from(u8::from(*kept)))
+        .collect();
+    let kept = Tensor::new(kept, text.device())?.unsqueeze(1)?;
+    let none = none.unsqueeze(0)?.broadcast_mul(&(1.0 - &kept)?)?;
+    text.broadcast_mul(&kept)? + none
 }
 
 /// A whole number below `count`.
@@ -284,7 +300,11 @@ mod tests {
             count(0) + count(1) + count(2),
         );
         assert!((ink / others - 0.4).abs() < 0.06, "{ink} {others}");
-        assert_eq!(batches.other(3, &mut Rng::new(1)).map(|at| at % 3), Some(0));
+        let others = |at| batches.others(at).collect::<Vec<_>>();
+        assert_eq!(others(3), [(0, 0), (8, 6)]);
+        // Picture 4 is held out, so the same thing does not know of it.
+        assert_eq!((others(4), others(7)), (vec![(0, 1), (8, 7)], vec![(0, 1)]));
+        assert_eq!(others(9), []);
     }
 
     #[test]

@@ -7,10 +7,12 @@ use super::data::file::Pictures;
 use super::data::split::Part;
 use super::run::checkpoint_of;
 use super::start::Start;
+use super::tokenize::Tokenizer;
 use super::variables::Tensors;
 use crate::model::encoder::WIDTH;
 use crate::model::gan::concepts::Concepts;
 use crate::model::gan::config::Config;
+use crate::model::gan::memory::Memory;
 use candle_core::{DType, Device, Tensor};
 use safetensors::serialize_to_file;
 use std::collections::{BTreeSet, HashMap};
@@ -34,13 +36,14 @@ pub fn mean(parts: &mut Parts, name: &str) -> Result<Tensors, TrainError> {
 
 /// Writes the files of a set of weights: what the run has trained, and the rest from the weights
 /// that it began with. `embeddings` are those of [`captions`], each of length one, one
-/// after the other.
+/// after the other. `tell` hears how many of how many pictures are read to be remembered.
 pub fn export(
     run: &Path,
     out: &Path,
     pictures: &Pictures,
     embeddings: &[f32],
     from: Option<&Path>,
+    tell: &mut dyn FnMut(usize, usize),
 ) -> Result<(), TrainError> {
     let start = from.map(|folder| Start::read(folder, &pictures.styles));
     let start = start.transpose()?;
@@ -58,10 +61,49 @@ pub fn export(
     std::fs::create_dir_all(out).map_err(disk)?;
     let json = serde_json::to_string(&config).unwrap_or_default();
     std::fs::write(out.join("config.json"), json).map_err(disk)?;
+    let labels = concepts(out, pictures, embeddings, known.as_ref())?;
     for (name, tensors) in networks {
+        if name == "encoder" && config.direct.is_none() {
+            let mut memory = remembered(pictures, &labels, (&tensors, &config), tell)?;
+            // An encoder that was trained on has moved little: its tokens still mean what they did.
+            if let Some((start, known)) = start.as_ref().zip(known.as_ref()) {
+                let own = |concept, style| {
+                    let label = known.labels().get(concept as usize)?;
+                    Some((*labels.get(label)?, style))
+                };
+                memory.extend(start.memory()?.renumbered(own));
+            }
+            save(
+                out,
+                "memory",
+                &memory.tensors()?.into_iter().collect(),
+                None,
+            )?;
+        }
         network(out, name, tensors)?;
     }
-    concepts(out, pictures, embeddings, known.as_ref())
+    Ok(())
+}
+
+/// Tokens of the pictures that were trained on, but for those of skin tones.
+fn remembered(
+    pictures: &Pictures,
+    labels: &HashMap<String, u32>,
+    (encoder, config): (&Tensors, &Config),
+    tell: &mut dyn FnMut(usize, usize),
+) -> Result<Memory, TrainError> {
+    let trained = |at: &usize| pictures.part[*at] == Part::Train && pictures.tone[*at] == 0;
+    let which: Vec<usize> = (0..pictures.len()).filter(trained).collect();
+    let tokenizer = Tokenizer::new(encoder, config, &Device::Cpu)?;
+    let all = tokenizer.read(pictures, &which, false, &mut |done| tell(done, which.len()))?;
+    let mut memory = Memory::default();
+    for (at, digits) in which.iter().zip(&all) {
+        let label = &pictures.concepts[pictures.concept[*at] as usize].label;
+        if let Some(concept) = labels.get(label) {
+            memory.keep((*concept, pictures.style[*at]), digits, config);
+        }
+    }
+    Ok(memory)
 }
 
 /// Networks by the names of their files.
@@ -131,13 +173,13 @@ fn save(
 }
 
 /// The table of what can be drawn: the concepts that were trained on, by label and own tags, and
-/// those that the weights to begin with knew.
+/// those that the weights to begin with knew. Gives the number of each label.
 fn concepts(
     out: &Path,
     pictures: &Pictures,
     embeddings: &[f32],
     known: Option<&Concepts>,
-) -> Result<(), TrainError> {
+) -> Result<HashMap<String, u32>, TrainError> {
     let trained: BTreeSet<u32> = (0..pictures.len())
         .filter(|at| pictures.part[*at] != Part::HeldConcept)
         .map(|at| pictures.concept[at])
@@ -159,7 +201,8 @@ fn concepts(
     for (label, row) in known.into_iter().flat_map(Concepts::aliases) {
         table.add(label, row);
     }
-    table.save(out)
+    table.save(out)?;
+    Ok(table.places)
 }
 
 /// Aliases of concepts, in the order in which they were added.
@@ -184,10 +227,10 @@ impl Table {
         self.embeddings.extend_from_slice(embedding);
     }
 
-    fn save(self, out: &Path) -> Result<(), TrainError> {
+    fn save(&self, out: &Path) -> Result<(), TrainError> {
         let count = self.concept.len();
-        let embeddings = Tensor::from_vec(self.embeddings, (count, WIDTH), &Device::Cpu)?;
-        let concept = Tensor::from_vec(self.concept, count, &Device::Cpu)?;
+        let embeddings = Tensor::from_slice(&self.embeddings, (count, WIDTH), &Device::Cpu)?;
+        let concept = Tensor::from_slice(&self.concept, count, &Device::Cpu)?;
         let tensors = Tensors::from([
             ("embeddings".to_string(), embeddings.to_dtype(DType::F16)?),
             ("concept".to_string(), concept),

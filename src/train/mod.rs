@@ -24,6 +24,7 @@ pub mod perceptual;
 pub mod reconstruct;
 pub mod run;
 pub mod start;
+pub mod tokenize;
 pub mod tokens;
 pub mod variables;
 

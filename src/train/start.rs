@@ -9,6 +9,7 @@ use super::variables::Tensors;
 use crate::model::encoder::WIDTH;
 use crate::model::gan::concepts::Concepts;
 use crate::model::gan::config::Config;
+use crate::model::gan::memory::Memory;
 use crate::story::untrusted::clean_line;
 use candle_core::{Device, Result, Tensor};
 use std::path::{Path, PathBuf};
@@ -84,12 +85,46 @@ impl Start {
             .map_err(|why| TrainError::Weights(path, clean_line(&why)))
     }
 
+    /// What the weights remember, under the run's numbers of styles; what is in none of those is in
+    /// no style that is known.
+    pub fn memory(&self) -> std::result::Result<Memory, TrainError> {
+        let path = self.folder.join("memory.safetensors");
+        let bytes = std::fs::read(&path);
+        let bytes = bytes.map_err(|why| TrainError::Disk(path.clone(), why.to_string()))?;
+        let styles = Vec::from_iter((1..self.known).map(|style| style.to_string()));
+        let own = Config {
+            styles,
+            ..self.config.clone()
+        };
+        let memory = Memory::read(&bytes, self.concepts()?.labels().len(), &own)
+            .map_err(|why| TrainError::Weights(path, clean_line(&why)))?;
+        let any = self.known as u32 - 1;
+        let own = |style| {
+            self.rows
+                .iter()
+                .position(|row| *row == style && style != any)
+        };
+        let row = |style| own(style).unwrap_or(self.rows.len() - 1) as u32;
+        Ok(memory.renumbered(|concept, style| Some((concept, row(style)))))
+    }
+
     /// A table of styles with the run's rows; any other tensor as it is.
     fn fit(&self, name: &str, tensor: Tensor) -> Result<Tensor> {
-        let table = name == "style.weight" || name.ends_with(".style.weight");
-        match table && tensor.dim(0)? == self.known {
-            true => tensor.index_select(&Tensor::new(&self.rows[..], tensor.device())?, 0),
-            false => Ok(tensor),
+        let rows = Tensor::new(&self.rows[..], tensor.device())?;
+        let count = tensor.dim(0)?;
+        match name {
+            "nearness.weight" if tensor.dims() == [self.known; 2] => {
+                tensor.index_select(&rows, 0)?.index_select(&rows, 1)
+            }
+            // Rows of digits for each style.
+            "memory" if count.is_multiple_of(self.known) => {
+                let styles = tensor.reshape((self.known, count / self.known, ()))?;
+                styles.index_select(&rows, 0)?.flatten_to(1)
+            }
+            _ if count != self.known => Ok(tensor),
+            "style.weight" => tensor.index_select(&rows, 0),
+            _ if name.ends_with(".style.weight") => tensor.index_select(&rows, 0),
+            _ => Ok(tensor),
         }
     }
 

@@ -1,15 +1,18 @@
 //! The second phase: the token Transformer, on the frozen encoder's tokens.
 
 use super::TrainError;
-use super::batches::{Batches, without_some};
+use super::batches::{ANY_STYLE, Batches, WITHOUT, below, worded_where};
 use super::checkpoint::Parts;
+use super::data::file::Pictures;
 use super::reconstruct::{Trained, bytes};
 use super::run::{Metrics, Phase, Sheet};
+use super::tokenize::Tokenizer;
 use super::variables::{Tensors, fixed, make};
+use crate::model::gan::condition::Wish;
 use crate::model::gan::config::{Config, TOKENS};
-use crate::model::gan::encoder::Encoder;
 use crate::model::gan::generator::Generator;
 use crate::model::gan::layers::Drop;
+use crate::model::gan::memory::{Shown, unknown};
 use crate::model::gan::quantizer::Quantizer;
 use crate::model::gan::sampling::{Sampling, write};
 use crate::model::gan::tokens::{Digits, TokenTransformer};
@@ -32,8 +35,13 @@ pub struct Tokens<'a> {
 const CLIP: f64 = 1.0;
 /// The share of what a half of a block adds that is left away in training.
 const DROP: f64 = 0.1;
-/// The share of pictures that are drawn after another drawing of the same thing.
-const SOURCED: f64 = 0.25;
+/// How many of the other pictures of a thing are shown beside one that is learned.
+const SHOWN: f64 = 0.7;
+/// The share of pictures that have one of the others shown as in no style that is known.
+const UNKNOWN: f64 = 0.1;
+/// The share of pictures that have nothing shown, and of those that have the share without words.
+const FORGOTTEN: f64 = 1.0 / 6.0;
+const WORDLESS: f64 = 0.5;
 
 impl<'a> Tokens<'a> {
     /// `encoder` and `generator`: those of the first phase. Begins with `known` where there is some.
@@ -45,19 +53,16 @@ impl<'a> Tokens<'a> {
         known: Tensors,
     ) -> Result<Tokens<'a>> {
         let device = batches.device();
-        let quantizer = Quantizer::new(&config.levels, device)?;
-        let encoder = fixed(encoder, device, |weights| {
-            Encoder::new(&weights.quick(), config)
-        })?;
+        let tokenizer = Tokenizer::new(encoder, config, device)?;
         let model = make(known, seed, device, |weights| {
             TokenTransformer::new(&weights.quick(), config)
         })?;
         Ok(Tokens {
-            table: table(batches, &encoder, &quantizer)?,
+            table: table(batches.pictures(), &tokenizer)?,
             generator: fixed(generator, device, |weights| Generator::new(weights, config))?,
             model: Trained::new(model, 0.9, CLIP)?.orthogonal(),
             config: config.clone(),
-            quantizer,
+            quantizer: tokenizer.quantizer,
             batches,
             batch,
         })
@@ -87,18 +92,40 @@ impl<'a> Tokens<'a> {
         (total * unknown)?.sum_all()? / f64::from(count.max(1.0))
     }
 
-    /// Another drawing's tokens for some of the pictures, and for which.
-    fn sources(&self, index: &[usize], flip: &[bool], rng: &mut Rng) -> (Digits, Vec<bool>) {
-        let mut digits = Vec::new();
-        let mut sourced = Vec::new();
-        for (at, flip) in index.iter().zip(flip) {
-            let wanted = rng.next_f64() < SOURCED;
-            let other = self.batches.other(*at, rng).filter(|_| wanted);
-            digits.extend(&self.table[other.unwrap_or(*at)][usize::from(*flip)]);
-            sourced.push(other.is_some());
+    /// Some of the other pictures of the same thing.
+    fn shown(&self, at: usize, flip: bool, rng: &mut Rng) -> Shown {
+        let digits = |other: usize| Digits(self.table[other][usize::from(flip)].clone());
+        let others = self.batches.others(at);
+        let some = others.filter(|_| rng.next_f64() < SHOWN);
+        let mut shown: Shown = some.map(|(s, other)| (s as usize, digits(other))).collect();
+        if rng.next_f64() < UNKNOWN && !shown.is_empty() {
+            let one = below(rng, shown.len());
+            shown[one].0 = unknown(&self.config);
         }
-        (Digits(digits), sourced)
+        shown
     }
+}
+
+/// Takes words, style or what is shown from some: guidance starts from none of them, and those
+/// without words learn to read what is shown. `none` stands for words.
+fn without_some(wish: &Wish, shown: &mut [Shown], none: &Tensor, rng: &mut Rng) -> Result<Wish> {
+    let (mut worded, mut style) = (Vec::new(), wish.style.clone());
+    for (style, shown) in style.iter_mut().zip(shown) {
+        let [guided, forgotten, wordless] = [(); 3].map(|()| rng.next_f64());
+        if guided < WITHOUT + ANY_STYLE {
+            *style = None;
+        }
+        if guided < WITHOUT || forgotten < FORGOTTEN {
+            shown.clear();
+        }
+        let wordless = !shown.is_empty() && wordless < WORDLESS;
+        worded.push(guided >= WITHOUT && !wordless);
+    }
+    Ok(Wish {
+        text: worded_where(&worded, &wish.text, none)?,
+        style,
+        flip: wish.flip.clone(),
+    })
 }
 
 /// Which tokens are known: a share that is small as often as the rounds of drawing want it.
@@ -112,24 +139,15 @@ fn known(batch: usize, rng: &mut Rng) -> Vec<bool> {
 }
 
 /// The tokens of every picture, as it is and flipped.
-fn table(batches: &Batches, encoder: &Encoder, quantizer: &Quantizer) -> Result<Vec<[Vec<u8>; 2]>> {
-    let count = batches.pictures().len();
-    let mut table: Vec<[Vec<u8>; 2]> = vec![Default::default(); count];
-    let all: Vec<usize> = (0..count).collect();
-    for some in all.chunks(64) {
-        for flip in [false, true] {
-            let pictures = batches.numbers(some, &vec![flip; some.len()])?;
-            let values = quantizer.quantize(&encoder.forward(&pictures)?)?;
-            let digits = quantizer
-                .digits(&values)?
-                .flatten_from(1)?
-                .to_vec2::<f32>()?;
-            for (at, row) in some.iter().zip(digits) {
-                table[*at][usize::from(flip)] = row.into_iter().map(|digit| digit as u8).collect();
-            }
-        }
-    }
-    Ok(table)
+fn table(pictures: &Pictures, by: &Tokenizer) -> Result<Vec<[Vec<u8>; 2]>> {
+    let all: Vec<usize> = (0..pictures.len()).collect();
+    let read = |flip| by.read(pictures, &all, flip, &mut |_| ());
+    let (plain, flipped) = (read(false)?, read(true)?);
+    Ok(plain
+        .into_iter()
+        .zip(flipped)
+        .map(|(plain, flipped)| [plain, flipped])
+        .collect())
 }
 
 impl Phase for Tokens<'_> {
@@ -160,9 +178,10 @@ impl Phase for Tokens<'_> {
             .zip(flip)
             .flat_map(|(at, flip)| &self.table[*at][usize::from(*flip)]);
         let tokens = Digits(own.copied().collect());
-        let (source, sourced) = self.sources(index, flip, rng);
+        let each = index.iter().zip(flip);
+        let mut shown: Vec<Shown> = each.map(|(at, flip)| self.shown(*at, *flip, rng)).collect();
         let model = &self.model.network;
-        let wish = without_some(&drawn.wish, model.no_words(), rng)?;
+        let wish = without_some(&drawn.wish, &mut shown, model.no_words(), rng)?;
         let known = known(self.batch, rng);
         let chance = RefCell::new(&mut *rng);
         let device = self.batches.device();
@@ -174,7 +193,7 @@ impl Phase for Tokens<'_> {
             let mask: Vec<f32> = (0..count).map(|_| one()).collect();
             Tensor::from_vec(mask, shape, device)
         };
-        let prepared = model.prepare(&wish, Some((&source, &sourced)))?;
+        let prepared = model.prepare(&wish, &shown)?;
         let hidden = model.hidden(&prepared, &tokens, &known, &Drop::Masks(&mask))?;
         let loss = self.loss(&tokens, &known, &hidden)?;
         let gradients = loss.backward()?;
@@ -194,12 +213,28 @@ impl Phase for Tokens<'_> {
         let step = (pictures.len() / ROW).max(1);
         let index: Vec<usize> = (0..pictures.len()).step_by(step).take(ROW).collect();
         let batch = self.batches.labelled(&index)?;
+        let others = |at: &usize| {
+            let others = self.batches.others(*at);
+            let digits = |other: usize| Digits(self.table[other][0].clone());
+            others
+                .map(|(style, other)| (style as usize, digits(other)))
+                .collect()
+        };
+        let shown: Vec<Shown> = index.iter().map(others).collect();
         let mut rows = vec![bytes(&batch.pictures)?];
         for seed in 1..=2 {
             let mut rngs: Vec<Rng> = index.iter().map(|_| Rng::new(seed)).collect();
             let sampling = Sampling::default();
             let go_on = &mut || true;
-            let drawn = write(&model, &batch.wish, &sampling, &mut rngs, None, None, go_on)?;
+            let drawn = write(
+                &model,
+                &batch.wish,
+                &sampling,
+                &mut rngs,
+                None,
+                &shown,
+                go_on,
+            )?;
             let digits = drawn.unwrap_or(Digits(Vec::new()));
             let numbers: Vec<f32> = digits.0.iter().map(|digit| f32::from(*digit)).collect();
             let shape = (index.len(), TOKENS, self.config.digits());

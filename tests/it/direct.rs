@@ -99,6 +99,7 @@ fn illuminator(threads: usize) -> Illuminator {
 fn order(seeds: &[u64]) -> Order {
     Order {
         embedding: expected()["prompt"].to_vec1().unwrap(),
+        subject: Vec::new(),
         style: Some(1),
         seeds: seeds.to_vec(),
         sampling: Sampling {
@@ -365,12 +366,13 @@ fn training_resumes_to_the_same_bits_and_what_it_made_draws() {
     let losses = train(&mut new(), &plan(&run, &config, 30));
     assert!(losses[29] < 0.9 * losses[0], "{losses:?}");
     let (out, words) = (folder.path().join("weights"), words(&pictures));
-    export(&run, &out, &pictures, &words, None).unwrap();
+    export(&run, &out, &pictures, &words, None, &mut |_, _| ()).unwrap();
     let illuminator = Illuminator::load(&out, &CPU, 2).unwrap();
     let all = captions(&pictures);
     let at = all.iter().position(|caption| caption == "red disc");
     let order = Order {
         embedding: words[at.unwrap() * 384..][..384].to_vec(),
+        subject: Vec::new(),
         style: Some(0),
         seeds: vec![1, 2],
         sampling: Sampling::default(),

@@ -12,6 +12,7 @@ use illumine::model::gan::discriminator::Discriminator;
 use illumine::model::gan::encoder::Encoder;
 use illumine::model::gan::generator::Generator;
 use illumine::model::gan::layers::Drop;
+use illumine::model::gan::memory::Memory;
 use illumine::model::gan::quantizer::Quantizer;
 use illumine::model::gan::sampling::Sampling;
 use illumine::model::gan::tokens::{Digits, TokenTransformer};
@@ -110,12 +111,13 @@ fn the_token_transformer_computes_what_pytorch_computes() {
     let (config, expected) = (config(), Expected::read());
     let tokens = Digits(expected.bytes("tokens"));
     let half = tokens.0.len() / 2;
-    let source = Digits([&tokens.0[half..], &tokens.0[..half]].concat());
+    let [own, other] = [0, half].map(|from| Digits(tokens.0[from..][..half].to_vec()));
+    // Style 2 of two is none that is known.
+    let shown = [vec![(0, other.clone()), (1, own), (2, other)], vec![]];
     let first: Vec<u8> = tokens.0.iter().step_by(2).copied().collect();
     for (packed, bound) in [(false, 1e-4), (true, 0.1)] {
         let model = TokenTransformer::new(&weights("tokens", packed), &config).unwrap();
-        let source = Some((&source, &[true, false][..]));
-        let prepared = model.prepare(&expected.wish(), source).unwrap();
+        let prepared = model.prepare(&expected.wish(), &shown).unwrap();
         let known = expected.flags("known");
         let hidden = model
             .hidden(&prepared, &tokens, &known, &Drop::None)
@@ -166,6 +168,7 @@ fn illuminator(threads: usize) -> Illuminator {
 fn order(seeds: &[u64]) -> Order {
     Order {
         embedding: Expected::read().floats("prompt").to_vec1().unwrap(),
+        subject: Vec::new(),
         style: Some(1),
         seeds: seeds.to_vec(),
         sampling: Sampling::default(),
@@ -207,6 +210,27 @@ fn what_was_drawn_is_named_and_stopping_draws_nothing() {
             .unwrap()
             .is_none()
     );
+}
+
+#[test]
+fn what_is_remembered_of_a_thing_is_looked_at_when_it_is_drawn() {
+    let forgetful = tempfile::tempdir().unwrap();
+    for name in FILES {
+        std::fs::copy(folder().join(name), forgetful.path().join(name)).unwrap();
+    }
+    let nothing = Memory::default().tensors().unwrap();
+    let path = forgetful.path().join("memory.safetensors");
+    safetensors::serialize_to_file(nothing, None, &path).unwrap();
+    let forgetful = Illuminator::load(forgetful.path(), &Device::Cpu, 1).unwrap();
+    let knowing = illuminator(1);
+    // A castle is remembered in the other style; nothing is of what was not named.
+    assert_ne!(draw(&forgetful, &[7]), draw(&knowing, &[7]));
+    let unnamed = Order {
+        embedding: Vec::new(),
+        ..order(&[7])
+    };
+    let draw = |by: &Illuminator| drawn(by.draw(&unnamed, &mut || true)).pictures;
+    assert_eq!(draw(&forgetful), draw(&knowing));
 }
 
 #[test]

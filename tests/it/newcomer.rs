@@ -138,7 +138,7 @@ fn a_hundred_steps_on_two_hundred_pictures_draw_what_is_asked_for() {
         Tokens::new(&batches, &config, (16, 1), (&encoder, &generator), none()).unwrap()
     });
     let out = folder.path().join("weights");
-    export(folder.path(), &out, &pictures, &words, None).unwrap();
+    export(folder.path(), &out, &pictures, &words, None, &mut |_, _| ()).unwrap();
     let illuminator = Illuminator::load(&out, &CPU, 2).unwrap();
     let right = recognized(&illuminator, &pictures, &words);
     let chance = 1.0 / THINGS.len() as f64;
@@ -157,6 +157,7 @@ fn recognized(illuminator: &Illuminator, pictures: &Pictures, words: &[f32]) -> 
         let at = all.iter().position(|caption| caption == name).unwrap();
         let order = Order {
             embedding: words[at * 384..][..384].to_vec(),
+            subject: Vec::new(),
             style: Some(0),
             seeds: (0..DRAWN as u64).collect(),
             sampling: Sampling::default(),

@@ -215,7 +215,8 @@ fn gradients_of_the_token_transformer_agree_with_differences() {
     let mut rng = Rng::new(1);
     let mut digits = |_| (rng.next_f64() * 3.0) as u8;
     let tokens = Digits((0..2 * 64 * 2).map(&mut digits).collect());
-    let source = Digits((0..2 * 64 * 2).map(&mut digits).collect());
+    let mut other = || Digits((0..64 * 2).map(&mut digits).collect());
+    let shown = [vec![(0, other()), (2, other())], vec![]];
     let known: Vec<bool> = (0..128).map(|at| at % 3 == 0).collect();
     let wish = wish(&config, &mut rng);
     let loss = |model: &TokenTransformer| {
@@ -224,7 +225,7 @@ fn gradients_of_the_token_transformer_agree_with_differences() {
             text,
             ..wish.clone()
         };
-        let prepared = model.prepare(&wish, Some((&source, &[true, false])))?;
+        let prepared = model.prepare(&wish, &shown)?;
         let hidden = model.hidden(&prepared, &tokens, &known, &Drop::None)?;
         let logits = model.logits(&model.heads(&hidden)?.flatten_to(1)?, &tokens)?;
         weighed(&logits[0])? + weighed(&logits[1])?
@@ -446,7 +447,7 @@ fn what_was_trained_can_be_exported_and_draws() {
 
     let out = folder.path().join("weights");
     let words = words(&pictures);
-    export(folder.path(), &out, &pictures, &words, None).unwrap();
+    export(folder.path(), &out, &pictures, &words, None, &mut |_, _| ()).unwrap();
     let illuminator = Illuminator::load(&out, &CPU, 2).unwrap();
     let all = captions(&pictures);
     let at = all
@@ -455,6 +456,7 @@ fn what_was_trained_can_be_exported_and_draws() {
         .unwrap();
     let order = Order {
         embedding: words[at * 384..][..384].to_vec(),
+        subject: Vec::new(),
         style: Some(0),
         seeds: vec![1, 2],
         sampling: Sampling::default(),

@@ -1,5 +1,6 @@
 //! One request on the drawing desk: each way of drawing, and what is noted of every picture.
 
+use super::hear::Heard;
 use super::{Artist, DrawError, GoOn, Own, PICTURES, TOGETHER};
 use crate::model::ModelError;
 use crate::model::gan::code::Code;
@@ -31,10 +32,10 @@ impl Desk<'_> {
     /// One picture for each style and seed.
     pub(super) fn words(&mut self, prompt: &str) -> Result<bool, DrawError> {
         let styles = self.artist.styles(&self.request.style, None)?;
-        let embedding = self.artist.embedding(prompt)?;
+        let heard = self.artist.hear(prompt)?;
         self.each(
             prompt,
-            &embedding,
+            &heard,
             &styles,
             &|_| Way::Words,
             |it, order, go_on| it.draw(order, go_on),
@@ -49,25 +50,25 @@ impl Desk<'_> {
     ) -> Result<bool, DrawError> {
         let (prompt, own) = sight(led);
         let styles = self.artist.styles(&self.request.style, own)?;
-        let embedding = self.artist.embedding(prompt)?;
+        let heard = self.artist.hear(prompt)?;
         let spelled = code.spell();
         let way = |_: u64| Way::Vary {
             tokens: spelled.clone(),
             amount,
         };
-        self.each(prompt, &embedding, &styles, &way, |it, order, go_on| {
+        self.each(prompt, &heard, &styles, &way, |it, order, go_on| {
             it.vary(order, code, amount, go_on)
         })
     }
 
     pub(super) fn restyle(&mut self, code: &Code, words: &str) -> Result<bool, DrawError> {
         let styles = self.artist.styles(&self.request.style, None)?;
-        let embedding = self.artist.embedding(words)?;
+        let heard = self.artist.hear(words)?;
         let spelled = code.spell();
         let way = |_: u64| Way::Restyle {
             tokens: spelled.clone(),
         };
-        self.each(words, &embedding, &styles, &way, |it, order, go_on| {
+        self.each(words, &heard, &styles, &way, |it, order, go_on| {
             it.restyle(order, code, go_on)
         })
     }
@@ -76,7 +77,7 @@ impl Desk<'_> {
     fn each(
         &mut self,
         prompt: &str,
-        embedding: &[f32],
+        heard: &Heard,
         styles: &[Option<u32>],
         way: &dyn Fn(u64) -> Way,
         make: impl Fn(&Illuminator, &Order, GoOn) -> Result<Option<Drawn>, ModelError>,
@@ -84,7 +85,7 @@ impl Desk<'_> {
         self.begin(styles.len() * self.request.seeds.len())?;
         for style in styles {
             for seeds in self.request.seeds.chunks(TOGETHER) {
-                let order = self.order(embedding, *style, seeds);
+                let order = self.order(heard, *style, seeds);
                 let Some(drawn) = make(&self.artist.illuminator, &order, self.go_on)? else {
                     return Ok(false);
                 };
@@ -113,8 +114,8 @@ impl Desk<'_> {
         self.begin(places.len())?;
         let (one, other) = (self.end(from)?, self.end(to)?);
         let order = |(end, style): &(End, Option<u32>)| {
-            let embedding = self.artist.embedding(&end.prompt)?;
-            Ok::<Order, DrawError>(self.order(&embedding, *style, &[end.seed]))
+            let heard = self.artist.hear(&end.prompt)?;
+            Ok::<Order, DrawError>(self.order(&heard, *style, &[end.seed]))
         };
         let (first, last) = (order(&one)?, order(&other)?);
         for at in places {
@@ -167,9 +168,10 @@ impl Desk<'_> {
         Ok(())
     }
 
-    pub(super) fn order(&self, embedding: &[f32], style: Option<u32>, seeds: &[u64]) -> Order {
+    pub(super) fn order(&self, heard: &Heard, style: Option<u32>, seeds: &[u64]) -> Order {
         Order {
-            embedding: embedding.to_vec(),
+            embedding: heard.words.clone(),
+            subject: heard.subject.clone(),
             style,
             seeds: seeds.to_vec(),
             sampling: self.sampling,

@@ -93,9 +93,9 @@ impl Desk<'_> {
     fn compose(&mut self, lead: &Lead, parts: &[String]) -> Result<Option<Drawing>, DrawError> {
         let (mut layers, mut concepts) = (Vec::new(), Vec::new());
         for (at, part) in parts.iter().enumerate() {
-            let embedding = self.artist.embedding(part)?;
+            let heard = self.artist.hear(part)?;
             let seed = derive(lead.seed, at as u64);
-            let order = self.order(&embedding, lead.style, &[seed]);
+            let order = self.order(&heard, lead.style, &[seed]);
             let Some(drawn) = self.artist.illuminator.draw(&order, self.go_on)? else {
                 return Ok(None);
             };

@@ -2,17 +2,20 @@
 //! pictures back as tokens.
 
 use super::code::Code;
+use super::concepts::{Concepts, Match};
 use super::condition::Wish;
 use super::config::{Config, GRID, TOKENS};
 use super::encoder::Encoder;
 use super::folder::Folder;
 use super::generator::Generator;
+use super::memory::{Memory, Shown};
 use super::quantizer::Quantizer;
 use super::sampling::{self, Given};
 use super::tokens::{Digits, TokenTransformer};
-use super::{Drawn, Illuminator, Led, Order};
+use super::{Drawn, FILES, Illuminator, Led, Order};
 use crate::model::ModelError;
 use crate::model::sampler::rng::Rng;
+use crate::story::picture::LOW;
 use candle_core::{Device, Tensor};
 
 pub(super) struct Composed {
@@ -20,27 +23,33 @@ pub(super) struct Composed {
     tokens: TokenTransformer,
     encoder: Encoder,
     quantizer: Quantizer,
+    memory: Memory,
 }
 
 /// What pictures are drawn from besides words.
 #[derive(Default)]
 pub(super) struct Basis<'a> {
     pub given: Option<Given<'a>>,
-    /// Another picture's tokens, for each picture.
-    pub source: Option<&'a Digits>,
+    /// What is shown beside each picture, instead of what is remembered of its concept.
+    pub shown: Option<Shown>,
 }
 
 impl Composed {
     pub fn load(
         folder: &mut Folder,
         config: &Config,
+        concepts: &Concepts,
         device: &Device,
     ) -> Result<Composed, ModelError> {
+        let [.., table] = FILES;
+        let memory = Memory::read(&folder.read(table)?, concepts.labels().len(), config)
+            .map_err(|why| folder.unreadable(table, &why))?;
         Ok(Composed {
             generator: folder.network("generator.safetensors", |w| Generator::new(w, config))?,
             tokens: folder.network("tokens.safetensors", |w| TokenTransformer::new(w, config))?,
             encoder: folder.network("encoder.safetensors", |w| Encoder::new(w, config))?,
             quantizer: Quantizer::new(&config.levels, device)?,
+            memory,
         })
     }
 
@@ -65,6 +74,13 @@ impl Composed {
 }
 
 impl Illuminator {
+    /// What is remembered of the concept that was asked for, where one was.
+    fn remembered(&self, by: &Composed, order: &Order, led: &Led) -> Shown {
+        let found = led.concepts.first().filter(|found| found.similarity >= LOW);
+        let recall = |found: &Match| by.memory.recall(found.concept, order.style, &self.config);
+        found.map(recall).unwrap_or_default()
+    }
+
     /// What all ways of drawing of the composed design share: tokens are written, then painted.
     pub(super) fn compose(
         &self,
@@ -75,9 +91,10 @@ impl Illuminator {
         go_on: &mut dyn FnMut() -> bool,
     ) -> Result<Option<Drawn>, ModelError> {
         let wish = self.wish(order, led, by.tokens.no_words())?;
-        let Basis { given, source } = basis;
-        let sampling = &order.sampling;
-        let written = sampling::write(&by.tokens, &wish, sampling, rngs, given, source, go_on)?;
+        let Basis { given, shown } = basis;
+        let shown = shown.unwrap_or_else(|| self.remembered(by, order, led));
+        let (sampling, shown) = (&order.sampling, vec![shown; wish.len()]);
+        let written = sampling::write(&by.tokens, &wish, sampling, rngs, given, &shown, go_on)?;
         let Some(digits) = written else {
             return Ok(None);
         };

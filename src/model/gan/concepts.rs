@@ -24,13 +24,15 @@ pub struct Concepts {
 pub struct Match {
     pub label: String,
     pub similarity: f32,
-    concept: usize,
+    pub(super) concept: u32,
 }
 
 /// How many concepts are looked at.
 const NEAREST: usize = 4;
 /// How much nearer concepts count for more.
 const SHARPNESS: f32 = 20.0;
+/// How much the label counts beside the best alias, which it may be.
+const LABEL: f32 = 0.1;
 /// How much of the condition is the prompt itself.
 const OWN: f32 = 0.5;
 
@@ -85,19 +87,23 @@ impl Concepts {
     /// The concepts nearest to an embedding of length one, the nearest first.
     pub fn nearest(&self, embedding: &[f32]) -> Vec<Match> {
         let mut best = vec![f32::NEG_INFINITY; self.labels.len()];
-        let aliases = self.embeddings.chunks_exact(self.width).zip(&self.concept);
-        for (alias, concept) in aliases {
-            let similarity = alias.iter().zip(embedding).map(|(a, b)| a * b).sum();
+        let aliases = self.embeddings.chunks_exact(self.width);
+        let like = aliases.map(|alias| alias.iter().zip(embedding).map(|(a, b)| a * b).sum());
+        let like: Vec<f32> = like.collect();
+        for (similarity, concept) in like.iter().zip(&self.concept) {
             let best = &mut best[*concept as usize];
-            *best = best.max(similarity);
+            *best = best.max(*similarity);
         }
+        let rank = |(at, best): (usize, &f32)| best + LABEL * like[self.first[at] as usize];
+        // Things have aliases in common: a crown before a person with one.
+        let rank: Vec<f32> = best.iter().enumerate().map(rank).collect();
         let mut order: Vec<usize> = (0..best.len()).collect();
-        order.sort_by(|a, b| best[*b].total_cmp(&best[*a]).then(a.cmp(b)));
+        order.sort_by(|a, b| rank[*b].total_cmp(&rank[*a]).then(a.cmp(b)));
         let found = order.into_iter().take(NEAREST);
         let found = found.map(|concept| Match {
             label: self.labels[concept].clone(),
             similarity: best[concept],
-            concept,
+            concept: concept as u32,
         });
         found.collect()
     }
@@ -109,7 +115,7 @@ impl Concepts {
         let all: f32 = nearest.iter().map(weight).sum();
         let mut led: Vec<f32> = embedding.iter().map(|x| OWN * x).collect();
         for found in nearest {
-            let alias = self.first[found.concept] as usize;
+            let alias = self.first[found.concept as usize] as usize;
             let label = &self.embeddings[alias * self.width..][..self.width];
             let share = (1.0 - OWN) * weight(found) / all;
             led.iter_mut().zip(label).for_each(|(x, y)| *x += share * y);
@@ -163,6 +169,20 @@ mod tests {
             aliases[2],
             ("bed", &[0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 0.0, 0.0][..])
         );
+    }
+
+    #[test]
+    fn of_things_with_an_alias_in_common_the_one_that_is_called_so_comes_first() {
+        let table = file(&[0, 0, 1], r#"["person with crown", "crown"]"#);
+        let mut table = Concepts::read(&table, &tiny()).unwrap();
+        // What the first is also called is what the second is called.
+        table.embeddings.copy_within(16..24, 8);
+        let found = table.nearest(&unit(2, 0));
+        assert_eq!(
+            (found[0].label.as_str(), found[0].similarity),
+            ("crown", 0.8)
+        );
+        assert_eq!(found[1].similarity, 0.8);
     }
 
     #[test]

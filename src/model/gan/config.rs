@@ -210,6 +210,10 @@ impl Config {
         if self.levels.iter().any(|n| n % 2 == 0 || *n > 255) {
             return Err("its levels are not odd numbers below 256".into());
         }
+        let values = |all: u32, levels: &usize| all.checked_mul(*levels as u32);
+        if self.levels.iter().try_fold(1, values).is_none() {
+            return Err("its levels make more tokens than 32 bits can number".into());
+        }
         let finite = self.text_mean.iter().all(|x| x.is_finite());
         let positive = self.text_scale.is_finite() && self.text_scale > 0.0;
         if self.text_mean.len() != self.text || !finite || !positive {
@@ -260,6 +264,7 @@ mod tests {
         };
         assert_eq!(tiny().check(), Ok(()));
         assert!(refused(|c| c.levels[0] = 4).contains("odd"));
+        assert!(refused(|c| c.levels = vec![255; 5]).contains("32 bits"));
         assert!(refused(|c| c.encoder.heads = 5).contains("encoder"));
         assert!(refused(|c| c.encoder.heads = 0).contains("encoder"));
         assert!(refused(|c| c.size = 1 << 30).contains("pixels"));

@@ -2,7 +2,8 @@
 //!
 //! Two designs share the generator's body, the discriminator and all that leads them. Composed: a
 //! token Transformer composes ([`tokens`], [`sampling`]), a generator paints ([`generator`]), and an
-//! encoder makes tokens of pictures for both to learn from ([`encoder`], [`quantizer`]). Direct
+//! encoder makes tokens of pictures for both to learn from ([`encoder`], [`quantizer`]); what was
+//! learned from is remembered ([`memory`]). Direct
 //! ([`direct`]): chance, words and style become a picture in one pass. A discriminator judges in
 //! training ([`discriminator`]). What there is can be varied, mixed, led to another and redrawn in
 //! another style: a file each. All are made from [`weights`] and [`layers`], sized by [`config`].
@@ -25,6 +26,7 @@ mod fused;
 pub mod generator;
 pub mod layers;
 mod lerp;
+pub mod memory;
 mod mix;
 pub mod patches;
 pub mod quantizer;
@@ -78,6 +80,8 @@ pub struct Picture {
 pub struct Order {
     /// The prompt's embedding, of length one; empty where there are no words.
     pub embedding: Vec<f32>,
+    /// The embedding of the words that name the thing, where they are not all; else empty.
+    pub subject: Vec<f32>,
     /// The number of a style; None leaves it to the model.
     pub style: Option<u32>,
     /// One picture for each.
@@ -103,12 +107,13 @@ struct Led {
 }
 
 /// The files of a set of weights that composes; [`direct::FILES`] are those of the others.
-pub const FILES: [&str; 5] = [
+pub const FILES: [&str; 6] = [
     "config.json",
+    "concepts.safetensors",
     "generator.safetensors",
     "tokens.safetensors",
     "encoder.safetensors",
-    "concepts.safetensors",
+    "memory.safetensors",
 ];
 
 /// Whether a folder has all files of a set of weights.
@@ -126,16 +131,19 @@ impl Illuminator {
     /// Reads a folder of weights; on a CPU matrices are packed to 8 bits.
     pub fn load(path: &Path, device: &Device, threads: usize) -> Result<Illuminator, ModelError> {
         let mut folder = Folder::new(path, device, threads);
-        let [json, .., table] = FILES;
+        let [json, table, ..] = FILES;
         let config = folder.read(json)?;
         let config = Config::read(&config).map_err(|why| folder.unreadable(json, &why))?;
-        let design = match config.direct {
-            None => Design::Composed(Box::new(Composed::load(&mut folder, &config, device)?)),
-            Some(_) => Design::Direct(Box::new(Direct::load(&mut folder, &config)?)),
-        };
         let concepts = folder.read(table)?;
         let concepts =
             Concepts::read(&concepts, &config).map_err(|why| folder.unreadable(table, &why))?;
+        let design = match config.direct {
+            None => {
+                let composed = Composed::load(&mut folder, &config, &concepts, device)?;
+                Design::Composed(Box::new(composed))
+            }
+            Some(_) => Design::Direct(Box::new(Direct::load(&mut folder, &config)?)),
+        };
         Ok(Illuminator {
             design,
             concepts,
@@ -188,15 +196,23 @@ impl Illuminator {
 
     /// What leads the pictures of an order, and the concepts that it was taken for.
     fn led(&self, order: &Order) -> Result<Led, ModelError> {
-        let (have, want) = (order.embedding.len(), self.config.text);
-        if have == 0 {
+        if order.embedding.is_empty() {
             return Ok(Led::default());
         }
-        if have != want {
+        let want = self.config.text;
+        let given = [&order.embedding, &order.subject].into_iter();
+        let mut given = given.map(Vec::len).filter(|have| *have > 0);
+        if let Some(have) = given.find(|have| *have != want) {
             let why = format!("their words have {want} numbers, the encoder's {have}");
             return Err(ModelError::Illuminator(why));
         }
-        let concepts = self.concepts.nearest(&order.embedding);
+        let mut concepts = self.concepts.nearest(&order.embedding);
+        if !order.subject.is_empty() {
+            let named = self.concepts.nearest(&order.subject);
+            if similarity(&named) > similarity(&concepts) + CLEARLY {
+                concepts = named;
+            }
+        }
         let text = self.concepts.lead(&order.embedding, &concepts);
         Ok(Led { text, concepts })
     }
@@ -246,6 +262,14 @@ impl Illuminator {
             Design::Direct(by) => by.read(&x),
         }
     }
+}
+
+/// So much nearer a part of the words must come than all of them, to be taken for what is meant.
+const CLEARLY: f32 = 0.02;
+
+/// Of the nearest.
+fn similarity(concepts: &[Match]) -> f32 {
+    concepts.first().map_or(0.0, |nearest| nearest.similarity)
 }
 
 /// A picture of other weights, or of the other design.

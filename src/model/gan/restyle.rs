@@ -1,10 +1,10 @@
-//! The same thing in another style: a picture is shown to the token Transformer as a source, which
-//! learned from drawings of one thing in two styles; in one pass, its latent is painted under the
-//! other style.
+//! The same thing in another style: a picture is shown to the token Transformer, which learned from
+//! drawings of one thing in several styles, in place of what it remembers; in one pass, its latent is
+//! painted under the other style.
 
 use super::code::Code;
 use super::composed::Basis;
-use super::tokens::Digits;
+use super::memory::unknown;
 use super::vary::around;
 use super::{Design, Drawn, Illuminator, Order, foreign, streams};
 use crate::model::ModelError;
@@ -26,10 +26,9 @@ impl Illuminator {
         match (&self.design, source) {
             (Design::Composed(by), Code::Tokens(source)) => {
                 self.fits(source)?;
-                let source = Digits(source.0.repeat(order.seeds.len()));
                 let basis = Basis {
                     given: None,
-                    source: Some(&source),
+                    shown: Some(vec![(unknown(&self.config), source.clone())]),
                 };
                 let rngs = &mut streams(order, Some(WRITE));
                 self.compose(by, (order, &led), basis, rngs, go_on)

@@ -7,6 +7,7 @@ use super::condition::Wish;
 use super::config::TOKENS;
 use super::digits::DigitNetwork;
 use super::layers::Drop;
+use super::memory::Shown;
 use super::tokens::{Digits, TokenTransformer};
 use crate::model::sampler::rng::Rng;
 use candle_core::{Error, Result, Tensor};
@@ -62,15 +63,15 @@ pub struct Given<'a> {
     pub known: &'a [bool],
 }
 
-/// Draws the tokens of `wish.len()` pictures, picture n with chance from `rngs[n]`. `go_on` is
-/// asked before each round; false ends it with None.
+/// Draws the tokens of `wish.len()` pictures, picture n with chance from `rngs[n]` and, where any
+/// are shown, `shown[n]` before its eyes. `go_on` is asked before each round; false ends it with None.
 pub fn write(
     model: &TokenTransformer,
     wish: &Wish,
     sampling: &Sampling,
     rngs: &mut [Rng],
     given: Option<Given>,
-    source: Option<&Digits>,
+    shown: &[Shown],
     go_on: &mut dyn FnMut() -> bool,
 ) -> Result<Option<Digits>> {
     let (batch, digits) = (wish.len(), model.digits());
@@ -84,10 +85,11 @@ pub fn write(
         false => wish,
     };
     let copies = rows.len() / batch.max(1);
-    let source = source.map(|source| Digits(source.0.repeat(copies)));
-    let sourced = vec![true; rows.len()];
-    let source = source.as_ref().map(|source| (source, sourced.as_slice()));
-    let prepared = model.prepare(rows, source)?;
+    let mut shown = shown.to_vec();
+    if !shown.is_empty() {
+        shown.resize(rows.len(), Shown::new());
+    }
+    let prepared = model.prepare(rows, &shown)?;
     let (mut tokens, mut known) = match given {
         Some(given) => (given.tokens.clone(), given.known.to_vec()),
         None => (

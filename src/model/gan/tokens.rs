@@ -2,23 +2,27 @@
 //! al. 2022), some of them given.
 //!
 //! A token's digits are drawn one after the other by a small network on top, each knowing those
-//! before it, so that together they are one choice among all tokens. A source, where there is
-//! one, is another picture's tokens at the same places: how a picture is redrawn in another style.
+//! before it, so that together they are one choice among all tokens. Other pictures of the same
+//! thing, where there are some ([`super::memory`]), are shown as their tokens at the same places;
+//! what a style tells of another is learned. A picture of one's own is redrawn in another style so.
 
 use super::condition::{Condition, Wish};
 use super::config::{Config, TOKENS};
 use super::digits::DigitNetwork;
 use super::layers::{Block, Drop, Modulation, layer_norm};
+use super::memory::Shown;
 use super::weights::{Linear, Weights, normal};
 use crate::model::gradient;
 use crate::model::linear::Pool;
-use candle_core::{D, Device, Result, Tensor};
+use candle_core::{D, Device, Error, Result, Tensor};
 use candle_nn::Init;
 use std::sync::Arc;
 
 /// Four tokens of words and one of style and flip stand before the picture's.
 const WORDS: usize = 4;
 const PREFIX: usize = WORDS + 1;
+/// How fast what is learned of styles' nearness counts, since training's steps are all of one size.
+const STEEP: f64 = 8.0;
 
 pub struct TokenTransformer {
     condition: Condition,
@@ -27,9 +31,12 @@ pub struct TokenTransformer {
     flip: Tensor,
     position: Tensor,
     token: Tensor,
-    source: Tensor,
+    /// A row for each style, digit and value.
+    memory: Tensor,
+    /// How much each style tells of one that is wanted.
+    nearness: Tensor,
+    no_memory: Tensor,
     mask: Tensor,
-    no_source: Tensor,
     blocks: Vec<Block>,
     head: Linear,
     before: Tensor,
@@ -50,7 +57,7 @@ pub struct Prepared {
     prefix: Tensor,
     modulations: Vec<Modulation>,
     /// `[batch, 64, width]` or `[1, width]`.
-    source: Tensor,
+    recalled: Tensor,
 }
 
 impl TokenTransformer {
@@ -73,9 +80,10 @@ impl TokenTransformer {
             flip: weights.table(2, width, "flip", 1.0)?,
             position: weights.get(&[TOKENS + PREFIX, width], "position", normal(0.1))?,
             token: weights.table(rows, width, "token", 0.1)?,
-            source: weights.table(rows, width, "source", 0.1)?,
+            memory: weights.get(&[(styles + 1) * rows, width], "memory", normal(0.1))?,
+            nearness: weights.table(styles + 1, styles + 1, "nearness", 0.0)?,
+            no_memory: weights.get(&[width], "no_memory", Init::Const(0.0))?,
             mask: weights.get(&[width], "mask", normal(0.1))?,
-            no_source: weights.get(&[width], "no_source", Init::Const(0.0))?,
             blocks: (0..stack.blocks).map(block).collect::<Result<_>>()?,
             head: Linear::new(&below("head"), width, digits * hidden)?,
             before: weights.table(rows, digits * hidden, "before", 0.05)?,
@@ -101,8 +109,8 @@ impl TokenTransformer {
         self.condition.none()
     }
 
-    /// Reads the wish, and the source where there is one: per picture, whether `source` counts.
-    pub fn prepare(&self, wish: &Wish, source: Option<(&Digits, &[bool])>) -> Result<Prepared> {
+    /// Reads the wish, and the pictures that are shown beside each (or beside none).
+    pub fn prepare(&self, wish: &Wish, shown: &[Shown]) -> Result<Prepared> {
         let condition = self.condition.forward(wish)?;
         let words = self.words.forward(&wish.text)?;
         let words = words.reshape((wish.len(), WORDS, self.width))?;
@@ -110,19 +118,47 @@ impl TokenTransformer {
         let other = (style + self.flip.index_select(&wish.flips()?, 0)?)?;
         let prefix = Tensor::cat(&[words, other.unsqueeze(1)?], 1)?;
         let by = |block: &Block| block.modulation(Some(&condition));
-        let source = match source {
-            None => self.no_source.unsqueeze(0)?,
-            Some((digits, sourced)) => {
-                let seen = self.sum(&self.source, digits, wish.len())?;
-                let rows: Vec<bool> = sourced.iter().flat_map(|s| [*s; TOKENS]).collect();
-                choose(&rows, &seen, &self.no_source)?
-            }
-        };
         Ok(Prepared {
             prefix,
             modulations: self.blocks.iter().map(by).collect::<Result<_>>()?,
-            source,
+            recalled: match shown.iter().all(Vec::is_empty) {
+                true => self.no_memory.unsqueeze(0)?,
+                false => self.recall(wish, shown)?,
+            },
         })
+    }
+
+    /// What the pictures shown tell of each place, the nearer styles more: `[batch, 64, width]`.
+    fn recall(&self, wish: &Wish, shown: &[Shown]) -> Result<Tensor> {
+        let (slots, rows) = (self.styles + 1, self.levels.iter().sum::<usize>());
+        if shown.len() != wish.len() {
+            return Err(Error::Msg("each picture wants its own beside it".into()));
+        }
+        let mut has = vec![0f32; wish.len() * slots];
+        let mut ones = vec![0f32; wish.len() * TOKENS * slots * rows];
+        for (at, shown) in shown.iter().enumerate() {
+            for (slot, digits) in shown {
+                has[at * slots + slot] = 1.0;
+                for (place, digits) in digits.0.chunks(self.digits()).enumerate() {
+                    let start = ((at * TOKENS + place) * slots + slot) * rows;
+                    self.mark(digits, &mut ones[start..][..rows]);
+                }
+            }
+        }
+        let device = self.memory.device();
+        let has = Tensor::from_vec(has, (wish.len(), slots), device)?;
+        let near = self.nearness.index_select(&wish.styles(self.styles)?, 0)?;
+        let near = ((near * STEEP)?.exp()? * has)?;
+        let near = near.broadcast_div(&(near.sum_keepdim(1)? + 1e-9)?)?;
+        let ones = Tensor::from_vec(ones, (wish.len(), TOKENS, slots, rows), device)?;
+        let told = ones.broadcast_mul(&near.reshape((wish.len(), 1, slots, 1))?)?;
+        let told = self.product(
+            &told.reshape((wish.len() * TOKENS, slots * rows))?,
+            &self.memory,
+        )?;
+        let known: Vec<bool> = shown.iter().flat_map(|s| [!s.is_empty(); TOKENS]).collect();
+        let told = told.reshape((wish.len(), TOKENS, self.width))?;
+        choose(&known, &told, &self.no_memory)
     }
 
     /// What is known of each token after reading those that are given: `[batch, 64, width]`.
@@ -136,7 +172,7 @@ impl TokenTransformer {
     ) -> Result<Tensor> {
         let batch = prepared.prefix.dim(0)?;
         let tokens = self.sum(&self.token, tokens, batch)?;
-        let x = choose(known, &tokens, &self.mask)?.broadcast_add(&prepared.source)?;
+        let x = choose(known, &tokens, &self.mask)?.broadcast_add(&prepared.recalled)?;
         let x = Tensor::cat(&[&prepared.prefix, &x], 1)?.broadcast_add(&self.position)?;
         let mut x = drop.apply(x)?;
         for (block, by) in self.blocks.iter().zip(&prepared.modulations) {
@@ -177,10 +213,11 @@ impl TokenTransformer {
     /// through memory again and again.
     pub fn logits(&self, heads: &Tensor, tokens: &Digits) -> Result<Vec<Tensor>> {
         let (rows, wide) = (self.levels.iter().sum::<usize>(), heads.dim(D::Minus1)?);
-        let later = self.each_row(|at| {
-            let later = |place: usize| f32::from(u8::from(place / self.hidden > at));
-            (0..wide).map(later).collect::<Vec<f32>>()
-        });
+        let mut later = Vec::with_capacity(rows * wide);
+        for (at, levels) in self.levels.iter().enumerate() {
+            let rows = (0..levels * wide).map(|number| number % wide / self.hidden);
+            later.extend(rows.map(|place| f32::from(u8::from(place > at))));
+        }
         let later = Tensor::from_vec(later, (rows, wide), heads.device())?;
         let said = self.looked_up(&(&self.before * later)?, tokens)?;
         let own = (heads + said)?;
@@ -207,32 +244,37 @@ impl TokenTransformer {
         each.collect()
     }
 
-    /// What `row` makes of the digit of each row of the tables: a digit has as many as levels.
-    fn each_row<T>(&self, row: impl Fn(usize) -> Vec<T>) -> Vec<T> {
-        let levels = self.levels.iter().enumerate();
-        let rows = levels.flat_map(|(at, levels)| (0..*levels).map(move |_| at));
-        rows.flat_map(row).collect()
-    }
-
     /// The rows of a table that belong to a token's digits, added up, as one product with a matrix
     /// of zeros and ones: `[batch * 64, width]`.
     fn looked_up(&self, table: &Tensor, tokens: &Digits) -> Result<Tensor> {
-        let (rows, wide) = table.dims2()?;
+        let rows = table.dim(0)?;
         let count = tokens.0.len() / self.digits();
         let mut ones = vec![0f32; count * rows];
         for (ones, digits) in ones.chunks_mut(rows).zip(tokens.0.chunks(self.digits())) {
-            let mut start = 0;
-            for (digit, levels) in digits.iter().zip(&self.levels) {
-                ones[start + usize::from(*digit)] = 1.0;
-                start += levels;
-            }
+            self.mark(digits, ones);
         }
-        let ones = Tensor::from_vec(ones, (count, rows), table.device())?;
+        self.product(
+            &Tensor::from_vec(ones, (count, rows), table.device())?,
+            table,
+        )
+    }
+
+    /// Marks the rows that belong to a token's digits.
+    fn mark(&self, digits: &[u8], rows: &mut [f32]) {
+        let mut start = 0;
+        for (digit, levels) in digits.iter().zip(&self.levels) {
+            rows[start + usize::from(*digit)] = 1.0;
+            start += levels;
+        }
+    }
+
+    /// Rows `[count, rows]` times a table `[rows, width]`.
+    fn product(&self, rows: &Tensor, table: &Tensor) -> Result<Tensor> {
         if !self.head.is_quick() {
-            return ones.matmul(table);
+            return rows.matmul(table);
         }
-        let none = Tensor::zeros(wide, table.dtype(), table.device())?;
-        gradient::affine(&ones, &table.t()?, &none)
+        let none = Tensor::zeros(table.dim(1)?, table.dtype(), table.device())?;
+        gradient::affine(rows, &table.t()?, &none)
     }
 
     /// The sum of the rows of a token's digits: `[batch, 64, width]`.
@@ -254,7 +296,7 @@ impl TokenTransformer {
             });
             start += levels;
         }
-        let sum = sum.ok_or_else(|| candle_core::Error::Msg("no digits".into()))?;
+        let sum = sum.ok_or_else(|| Error::Msg("no digits".into()))?;
         sum.reshape((batch, TOKENS, self.width))
     }
 

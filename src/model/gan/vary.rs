@@ -56,10 +56,7 @@ impl Illuminator {
             tokens: &all,
             known: &known,
         });
-        let basis = Basis {
-            given,
-            source: None,
-        };
+        let basis = Basis { given, shown: None };
         self.compose(by, led, basis, &mut streams(order, Some(WRITE)), go_on)
     }
 

@@ -37,14 +37,18 @@ class Data:
         self.weight = np.where(self.part == TRAIN, weight, 0.0)
         self.weight /= self.weight.sum()
         self.cumulative = self.weight.cumsum()
-        # The other styles of a training picture's concept and tone, for redrawing.
-        pairs = {}
+        # Pictures trained on of a concept in a tone, by style; -1 where there is none, and for no style.
+        self.trained = {}
         for i in np.nonzero(self.part == TRAIN)[0]:
-            pairs.setdefault((self.concept[i], self.tone[i]), []).append(i)
-        self.others = [
-            np.array(pairs.get((c, t), [i]))
-            for i, (c, t) in enumerate(zip(self.concept, self.tone))
-        ]
+            of = self.trained.setdefault((self.concept[i], self.tone[i]), np.full(len(self.styles) + 1, -1))
+            of[self.style[i]] = i
+
+    def others(self, concept, tone, style):  # [B] each -> indices or -1 [B, styles + 1]
+        """What can be remembered beside a picture: the same thing in other styles."""
+        none = np.full(len(self.styles) + 1, -1)
+        found = np.stack([self.trained.get(k, none) for k in zip(concept, tone)])
+        found[np.arange(len(found)), style] = -1
+        return found
 
     def styles_are(self, name):
         return self.style == self.styles.index(name)

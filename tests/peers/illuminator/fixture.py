@@ -40,6 +40,14 @@ def write_concepts(out):
               metadata=dict(labels=json.dumps(["dragon", "castle", "moon", "fox"])))
 
 
+def write_memory(out, tokens):
+    """Castles in both styles and a fox in one."""
+    number = (tokens.long() * torch.tensor([1, sizes.levels[0]])).sum(-1)[[0, 1, 1]].to(torch.uint32)
+    table = dict(tokens=number, concept=torch.tensor([1, 1, 3], dtype=torch.uint32),
+                 style=torch.tensor([0, 1, 1], dtype=torch.uint32))
+    save_file(table, os.path.join(out, "memory.safetensors"))
+
+
 parts = dict(encoder=Encoder(sizes), generator=Generator(sizes), tokens=TokenTransformer(sizes),
              discriminator=Discriminator(sizes))
 write(out, sizes, parts)
@@ -58,14 +66,18 @@ with torch.no_grad():
     tokens = digits(codes, sizes.levels)
     assert torch.equal(values(tokens, sizes.levels), codes)
     known = torch.rand(batch, 64) < 0.5
-    source = tokens.flip(0)
-    sourced = torch.tensor([True, False])
     t = parts["tokens"]
-    hidden = t.hidden(tokens, known, text, style, flip, source=source, sourced=sourced)
+    # The first picture is shown the second in one style and in none that is known, and itself in another.
+    memory = tokens.flip(0)[:, None].repeat(1, 3, 1, 1)
+    memory[:, 1] = tokens
+    has = torch.tensor([[True, True, True], [False, False, False]])
+    ones = t.remembered(memory, has)
+    hidden = t.hidden(tokens, known, text, style, flip, ones=ones, has=has)
     heads = t.heads(hidden)
     first = t.digit_logits(heads, torch.zeros_like(heads), 0)
     second = t.digit_logits(heads, t.told(t.rows(tokens)[..., 0]), 1)
-    loss = t.loss(tokens, known, text, style, flip, source=source, sourced=sourced)
+    loss = t.loss(tokens, known, text, style, flip, ones=ones, has=has)
+write_memory(out, tokens)
 expected = dict(x=x, text=text, style=style.to(torch.uint32), flip=flip.to(torch.uint8), z=z, picture=picture,
                 scores=scores, feature=features[2], tokens=tokens.to(torch.uint8), known=known.to(torch.uint8),
                 prompt=words[-1], hidden=hidden, first=first, second=second, loss=loss[None])

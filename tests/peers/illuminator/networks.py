@@ -310,8 +310,9 @@ class TokenTransformer(nn.Module):
     """Writes a picture's tokens, all at once, some of them given (MaskGIT, Chang et al. 2022).
 
     A token's digits are drawn one after the other by a small network on top, so that together
-    they are one choice among all that a token can be. A source, where there is one, is another picture's tokens at
-    the same places: how a picture is redrawn in another style.
+    they are one choice among all that a token can be. What is remembered is the same thing's pictures
+    in other styles, as tokens at the same places, at most one a style: what each style tells of another is
+    learned (retrieval, as of Blattmann et al. 2022). The last row of styles is for pictures in none of these.
     """
 
     PREFIX = 5  # four tokens of words, one of style and flip
@@ -328,11 +329,12 @@ class TokenTransformer(nn.Module):
         self.flip = nn.Embedding(2, d)
         self.position = nn.Parameter(torch.randn(64 + self.PREFIX, d) * 0.1)
         self.token = nn.Embedding(sum(levels), d)  # a row a digit and value
-        self.source = nn.Embedding(sum(levels), d)
-        for table in (self.token, self.source):
-            nn.init.normal_(table.weight, std=0.1)
+        nn.init.normal_(self.token.weight, std=0.1)
+        self.memory = nn.Parameter(torch.randn((sizes.styles + 1) * sum(levels), d) * 0.1)  # a row a style, too
+        self.nearness = nn.Embedding(sizes.styles + 1, sizes.styles + 1)  # of a wanted style to each remembered
+        nn.init.zeros_(self.nearness.weight)
+        self.no_memory = nn.Parameter(torch.zeros(d))
         self.mask = nn.Parameter(torch.randn(d) * 0.1)
-        self.no_source = nn.Parameter(torch.zeros(d))
         self.block = nn.ModuleList([Block(d, heads, sizes.condition) for _ in range(blocks)])
         n = len(levels)
         self.head = nn.Linear(d, n * hidden)
@@ -344,20 +346,28 @@ class TokenTransformer(nn.Module):
         start = [sum(self.levels[:k]) for k in range(len(self.levels))]
         return tokens + torch.tensor(start, device=tokens.device)
 
-    def hidden(self, tokens, known, text, style, flip, source=None, sourced=None):
-        """tokens [B, 64, 12], known [B, 64] (true where given) -> [B, 64, d].
+    def remembered(self, memory, has):
+        """memory [B, styles + 1, 64, 12], has [B, styles + 1] (true where there is one) -> each place's
+        digits as ones among zeros, [B, 64, styles + 1, rows]."""
+        places = self.rows(memory).permute(0, 2, 1, 3)
+        ones = torch.zeros(*places.shape[:3], sum(self.levels), device=places.device)
+        return ones.scatter_(3, places, 1.0) * has[:, None, :, None]
 
-        source [B, 64, 12], sourced [B] (true where there is one)."""
+    def recall(self, ones, has, style):
+        """`remembered` of pictures in a wanted style -> [B, 64, d]."""
+        near = (8 * self.nearness(style)).exp() * has  # eight: so that steps of the common size are enough
+        near = near / (near.sum(1, keepdim=True) + 1e-9)
+        seen = (ones * near[:, None, :, None]).flatten(2) @ self.memory
+        return torch.where(has.any(1)[:, None, None], seen, self.no_memory)
+
+    def hidden(self, tokens, known, text, style, flip, ones=None, has=None):
+        """tokens [B, 64, 12], known [B, 64] (true where given) -> [B, 64, d]; ones of `remembered`."""
         w = self.condition(text, style, flip)
         prefix = torch.cat(
             [self.words(text).view(-1, 4, self.d), (self.style(style) + self.flip(flip))[:, None]], 1
         )
         x = torch.where(known[..., None], self.token(self.rows(tokens)).sum(2), self.mask)
-        if source is None:
-            x = x + self.no_source
-        else:
-            seen = self.source(self.rows(source)).sum(2)
-            x = x + torch.where(sourced[:, None, None], seen, self.no_source)
+        x = x + (self.no_memory if ones is None else self.recall(ones, has, style))
         x = torch.cat([prefix, x.to(prefix.dtype)], 1) + self.position.to(prefix.dtype)
         drop = self.drop if self.training else 0.0
         x = F.dropout(x, drop, drop > 0)
@@ -375,9 +385,9 @@ class TokenTransformer(nn.Module):
     def told(self, rows):  # what a digit says to those after it
         return self.before(rows).unflatten(-1, (len(self.levels), self.hidden_width))
 
-    def loss(self, tokens, known, *condition, **source):
+    def loss(self, tokens, known, *condition, **memory):
         """Mean cross-entropy of the unknown tokens' digits, in nats a token."""
-        heads = self.heads(self.hidden(tokens, known, *condition, **source))
+        heads = self.heads(self.hidden(tokens, known, *condition, **memory))
         rows = self.rows(tokens)
         before = torch.zeros_like(heads)
         total = 0.0
@@ -390,9 +400,9 @@ class TokenTransformer(nn.Module):
         return total / unknown.sum().clamp(min=1)
 
     @torch.no_grad()
-    def filled(self, tokens, known, text, style, flip):
+    def filled(self, tokens, known, *condition, **memory):
         """Tokens with those that are not known drawn at once, as they are likely: [B, 64, 12]."""
-        heads = self.heads(self.hidden(tokens, known, text, style, flip))
+        heads = self.heads(self.hidden(tokens, known, *condition, **memory))
         before = torch.zeros_like(heads)
         drawn = tokens.clone()
         for k in range(len(self.levels)):
@@ -404,7 +414,7 @@ class TokenTransformer(nn.Module):
 
     @torch.no_grad()
     def draw(self, text, style, flip, steps=10, temperature=1.0, guidance=2.0, choice=4.5,
-             generator=None, tokens=None, known=None, source=None):
+             generator=None, tokens=None, known=None, memory=None):
         """Writes tokens in `steps` rounds: the surest of a round stay. Guidance by two rows a picture."""
         b, dev = len(text), text.device
         if tokens is None:
@@ -413,8 +423,10 @@ class TokenTransformer(nn.Module):
         tokens, known = tokens.clone(), known.clone()
         none = (self.condition.none.expand(b, -1), torch.full_like(style, self.styles))
         two = (torch.cat([text, none[0]]), torch.cat([style, none[1]]), flip.repeat(2))
-        sourced = torch.full((2 * b,), source is not None, device=dev)
-        src = None if source is None else source.repeat(2, 1, 1)
+        ones = has = None
+        if memory is not None:
+            has = torch.cat([memory[1], torch.zeros_like(memory[1])])
+            ones = self.remembered(memory[0].repeat(2, 1, 1, 1), has)
         start = (~known).sum(1)
 
         def noise(shape):
@@ -422,8 +434,7 @@ class TokenTransformer(nn.Module):
             return -torch.log(-torch.log(u.clamp(1e-9, 1 - 1e-7))).to(dev)
 
         for step in range(steps):
-            hidden = self.hidden(tokens.repeat(2, 1, 1), known.repeat(2, 1), *two,
-                                 source=src, sourced=sourced)
+            hidden = self.hidden(tokens.repeat(2, 1, 1), known.repeat(2, 1), *two, ones=ones, has=has)
             heads = self.heads(hidden)
             before = torch.zeros_like(heads)
             sure = torch.zeros(b, 64, device=dev)

@@ -255,32 +255,33 @@ def sheet_of_reconstructions(encoder, generator, name):
 def drawings(draw):
     """Sixteen wanted concepts in some styles; then what is known beside a drawing of it."""
     rows = []
-    concepts = [data.labels.index(w) for w in WANT]
+    concepts = np.array([data.labels.index(w) for w in WANT])
     text = data.text[[data.captions[c, 0][0] for c in concepts]]
     for style, seed in ((0, 1), (0, 2), (3, 1), (4, 1), (5, 1), (8, 1)):
-        rows.append(draw(text, torch.full((len(concepts),), style, device=a.device), seed))
+        rows.append(draw(text, torch.full((len(concepts),), style, device=a.device), seed, concepts))
     return rows
 
 
 @torch.no_grad()
-def sheet_of_tokens(transformer, generator, name):
+def sheet_of_tokens(transformer, generator, table, name):
     transformer.eval()
 
-    def draw(text, style, seed):
+    def draw(text, style, seed, concepts):
         flip = torch.zeros_like(style)
         g = torch.Generator().manual_seed(seed)
-        tokens = transformer.draw(text, style, flip, generator=g)
+        memory = recalled(data.others(concepts, 0 * concepts, style.cpu().numpy()), flip, table)
+        tokens = transformer.draw(text, style, flip, generator=g, memory=memory)
         return generator(values(tokens), text, style, flip)
 
     rows = drawings(draw)
     for index in (SEEN, PAIR, NEW):
-        rows += [data.images(index), draw(*data.labels_of(index), 1)]
+        rows += [data.images(index), draw(*data.labels_of(index), 1, data.concept[index])]
     sheet.save(rows, at(name), titles=WANT)
 
 
 @torch.no_grad()
 def sheet_of_one_pass(encoder, generator, name):
-    def draw(text, style, seed):
+    def draw(text, style, seed, _=None):
         z = torch.randn(len(text), generator.latent, generator=torch.Generator().manual_seed(seed))
         return generator(z.to(a.device), text, style, torch.zeros_like(style))
 
@@ -393,6 +394,35 @@ def all_tokens(encoder):
     return torch.cat(out)
 
 
+def some(rng, others, keep=0.7):
+    """Some of the pictures that can be remembered, one in ten as in no known style."""
+    others = np.where(rng.random(others.shape) < keep, others, -1)
+    for row in np.nonzero(rng.random(len(others)) < 0.1)[0]:
+        there = np.nonzero(others[row] >= 0)[0]
+        if len(there):
+            one = rng.choice(there)
+            others[row, -1], others[row, one] = others[row, one], -1
+    return others
+
+
+def recalled(others, flip, table):
+    """Their tokens [B, styles + 1, 64, 12], and which there are [B, styles + 1]."""
+    others = torch.as_tensor(others, device=a.device)
+    return table[others.clamp(min=0), flip[:, None]].long(), others >= 0
+
+
+def forgetful(rng, text, style, has, condition):
+    """One row in ten without words, style and memory, for guidance; some without style only: any will
+    do. Half of those that remember have no words, so that memory is learned to be read; and one in
+    six forgets."""
+    chance = torch.as_tensor(rng.random((3, len(text))), device=text.device)
+    neither, any_ = chance[0] < 0.1, chance[0] < 0.15
+    has = has & ~(neither | (chance[1] < 1 / 6))[:, None]
+    wordless = neither | (has.any(1) & (chance[2] < 0.5))
+    return (torch.where(wordless[:, None], condition.none.to(text.dtype), text),
+            torch.where(any_, torch.full_like(style, SIZES.styles), style), has)
+
+
 def tokens():
     encoder, generator = autoencoder()
     table = all_tokens(encoder)
@@ -406,21 +436,27 @@ def tokens():
     run_loss = torch.compile(model.loss) if a.compile else model.loss
 
     @torch.no_grad()
-    def held_out(index):
+    def held_out(index, given, remember):
         mean.eval()
         rng = np.random.default_rng(9)
         losses = []
-        for some in np.array_split(index, len(index) // 128 + 1):
-            t = table[torch.as_tensor(some, device=a.device), 0].long()
-            known = torch.as_tensor(rng.random((len(some), 64)) < 0.5, device=a.device)
-            text, style = data.labels_of(some)
+        for part in np.array_split(index, len(index) // 128 + 1):
+            t = table[torch.as_tensor(part, device=a.device), 0].long()
+            known = torch.as_tensor(rng.random((len(part), 64)) < given, device=a.device)
+            text, style = data.labels_of(part)
+            flip = torch.zeros_like(style)
+            others = data.others(data.concept[part], data.tone[part], data.style[part])
+            memory, has = recalled(others if remember else np.full_like(others, -1), flip, table)
             with autocast():
-                losses.append(float(mean.loss(t, known, text, style, torch.zeros_like(style))))
+                losses.append(float(mean.loss(t, known, text, style, flip, ones=mean.remembered(memory, has), has=has)))
         return float(np.mean(losses))
 
     def draw():
-        say(f"half given: held {held_out(held):.3f} seen {held_out(seen):.3f} nats a token")
-        sheet_of_tokens(mean, generator, "tokens.png")
+        for given in (0.5, 0.0):
+            for remember in (True, False):
+                say(f"{given} given, {'remembering' if remember else 'by words'}:",
+                    f"held {held_out(held, given, remember):.3f} seen {held_out(seen, given, remember):.3f} nats a token")
+        sheet_of_tokens(mean, generator, table, "tokens.png")
 
     smooth = None
     model.train()
@@ -431,15 +467,13 @@ def tokens():
         text, style = data.condition(loop.rng, index)
         text = text + 0.05 * torch.randn_like(text)
         t = table[torch.as_tensor(index, device=a.device), flip].long()
-        # A source: the same thing in another style, for a quarter of the rows.
-        other = np.array([data.others[i][loop.rng.integers(len(data.others[i]))] for i in index])
-        sourced = torch.as_tensor((loop.rng.random(a.batch) < 0.25) & (other != index), device=a.device)
-        source = table[torch.as_tensor(other, device=a.device), flip].long()
-        text, style = without(text, style, model.condition, loop.rng)
+        others = data.others(data.concept[index], data.tone[index], data.style[index])
+        memory, has = recalled(some(loop.rng, others), flip, table)
+        text, style, has = forgetful(loop.rng, text, style, has, model.condition)
         share = np.cos(np.pi / 2 * loop.rng.random((a.batch, 1)))  # of unknown tokens
         known = torch.as_tensor(loop.rng.random((a.batch, 64)) >= share, device=a.device)
         with autocast():
-            loss = run_loss(t, known, text, style, flip, source=source, sourced=sourced)
+            loss = run_loss(t, known, text, style, flip, ones=model.remembered(memory, has), has=has)
         o.zero_grad()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
@@ -597,6 +631,8 @@ def export():
     for name, tensors in networks.items():
         half = {k: v.detach().cpu().half().contiguous() for k, v in tensors.items()}
         save_file(half, os.path.join(a.out, f"{name}.safetensors"))
+    if sizes is SIZES:
+        remembered(networks["encoder"])
     config = sizes.config(data.styles, [round(float(v), 7) for v in data.mean], data.scale)
     with open(os.path.join(a.out, "config.json"), "w") as f:
         json.dump(config, f)
@@ -616,6 +652,28 @@ def composed_means():
         if os.path.exists(path):
             found[name] = torch.load(path, map_location="cpu", weights_only=False)["mean"]
     return found
+
+
+@torch.no_grad()
+def remembered(encoder):
+    """Tokens of what was trained on, one picture a thing and style, each token as one number."""
+    reader = Encoder()
+    reader.load_state_dict(encoder)
+    reader.eval()
+    trained = sorted(set(data.concept[data.part != HELD_CONCEPT].tolist()))
+    kept = {}
+    for i in np.nonzero((data.part == TRAIN) & (data.tone == 0))[0]:
+        kept.setdefault((trained.index(data.concept[i]), int(data.style[i])), i)
+    keys = sorted(kept)
+    value = torch.tensor([int(np.prod(SIZES.levels[:k])) for k in range(len(SIZES.levels))])
+    tokens = []
+    for part in np.array_split([kept[k] for k in keys], len(keys) // 256 + 1):
+        tokens.append((digits(quantize(reader(data.images(part).cpu()))).long() * value).sum(-1))
+    table = dict(tokens=torch.cat(tokens).to(torch.uint32),
+                 concept=torch.tensor([c for c, _ in keys], dtype=torch.uint32),
+                 style=torch.tensor([s for _, s in keys], dtype=torch.uint32))
+    save_file(table, os.path.join(a.out, "memory.safetensors"))
+    say(len(keys), "pictures remembered")
 
 
 def concepts():

@@ -1,0 +1,87 @@
+//! What a prompt says, as embeddings: all of it, and the thing alone that it is about.
+//!
+//! "A ship in a storm" is nearer to a storm than to a ship; what comes before "in" names what is to
+//! be seen. Where that is nothing known the whole prompt is taken, as the illuminator sees to.
+
+use super::{Artist, DrawError, LONGEST};
+
+/// Embeddings of length one; empty where there are no such words.
+#[derive(Default)]
+pub(super) struct Heard {
+    pub(super) words: Vec<f32>,
+    pub(super) subject: Vec<f32>,
+}
+
+/// Words after which a prompt no longer names its thing, but says where it is or what it does.
+/// "Of" is none: a slice of bread is no slice.
+const AFTER: &[&str] = &[
+    "above", "across", "against", "along", "among", "and", "around", "as", "at", "before",
+    "behind", "below", "beneath", "beside", "between", "beyond", "by", "carrying", "crossing",
+    "during", "eating", "facing", "flying", "for", "from", "guarding", "holding", "in", "inside",
+    "into", "is", "like", "looking", "lying", "near", "on", "onto", "outside", "over", "playing",
+    "reading", "riding", "running", "sitting", "sleeping", "standing", "that", "through", "to",
+    "toward", "towards", "under", "walking", "watching", "wearing", "where", "which", "while",
+    "who", "whose", "with", "without",
+];
+/// Words that name nothing.
+const ARTICLES: &[&str] = &[
+    "a", "an", "the", "one", "some", "my", "his", "her", "their", "our",
+];
+
+impl Artist {
+    pub(super) fn hear(&self, words: &str) -> Result<Heard, DrawError> {
+        let words = words.trim();
+        match words.chars().count() {
+            0 => return Ok(Heard::default()),
+            letters if letters > LONGEST => return Err(DrawError::TooLong(letters)),
+            _ => {}
+        }
+        let subject = subject(words).map(|subject| self.encoder.embed(&subject));
+        Ok(Heard {
+            words: self.encoder.embed(words)?,
+            subject: subject.transpose()?.unwrap_or_default(),
+        })
+    }
+}
+
+/// The words that name the thing, where there are others after them.
+fn subject(words: &str) -> Option<String> {
+    let mut named: Vec<&str> = Vec::new();
+    for word in words.split_whitespace() {
+        let plain = word.trim_matches(|c: char| !c.is_alphanumeric());
+        let is_one_of = |some: &[&str]| some.iter().any(|it| plain.eq_ignore_ascii_case(it));
+        let thing = named.iter().any(|word| {
+            let article = |it: &&str| word.eq_ignore_ascii_case(it);
+            !ARTICLES.iter().any(article)
+        });
+        if thing && is_one_of(AFTER) {
+            return Some(named.join(" "));
+        }
+        named.push(plain);
+        if word.ends_with([',', ';', ':', '.', '—']) && !is_one_of(ARTICLES) {
+            return Some(named.join(" ")).filter(|named| named.len() + 1 < words.len());
+        }
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_thing_is_what_comes_before_where_it_is_and_what_it_does() {
+        let thing = |words| subject(words).unwrap_or_default();
+        assert_eq!(thing("a ship in a storm"), "a ship");
+        assert_eq!(thing("The old wizard, tired and alone"), "The old wizard");
+        assert_eq!(thing("a fox sleeping under the moon"), "a fox");
+        assert_eq!(thing("a red dragon asleep"), "");
+        assert_eq!(thing("a slice of bread"), "");
+        assert_eq!(
+            thing("in the woods a house near a lake"),
+            "in the woods a house"
+        );
+        assert_eq!(thing("castle."), "");
+        assert_eq!(thing(""), "");
+    }
+}
