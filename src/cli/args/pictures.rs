@@ -25,13 +25,14 @@ pub struct Draw {
     /// How many pictures
     #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(u8).range(1..=64))]
     pub n: Option<u8>,
-    /// How freely it is drawn; 0 takes the likeliest
+    /// How freely it is drawn: 0 takes the likeliest, 1 is as trained; 0.3 if none is given
     #[arg(long, value_name = "T", visible_alias = "truncation")]
     pub temperature: Option<f64>,
-    /// How strongly the words pull; 1 is as trained, and all that weights of one pass know
+    /// How strongly words and style pull: 1 is as trained, and all that weights of one pass know; 2 if
+    /// none is given
     #[arg(long, value_name = "G", allow_negative_numbers = true)]
     pub guidance: Option<f64>,
-    /// Rounds of drawing: more are slower and finer; weights of one pass have one
+    /// Rounds of drawing: more are slower and finer, weights of one pass have one; 8 if none is given
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(1..=64))]
     pub steps: Option<u8>,
     /// Pixels wide and high of the file; drawings have 64

@@ -3,7 +3,7 @@
 //! Two designs share the generator's body, the discriminator and all that leads them. Composed: a
 //! token Transformer composes ([`tokens`], [`sampling`]), a generator paints ([`generator`]), and an
 //! encoder makes tokens of pictures for both to learn from ([`encoder`], [`quantizer`]); what was
-//! learned from is remembered ([`memory`]). Direct
+//! learned from is remembered ([`memory`]), and looked at ([`recall`]). Direct
 //! ([`direct`]): chance, words and style become a picture in one pass. A discriminator judges in
 //! training ([`discriminator`]). What there is can be varied, mixed, led to another and redrawn in
 //! another style: a file each. All are made from [`weights`] and [`layers`], sized by [`config`].
@@ -31,6 +31,7 @@ mod mix;
 pub mod patches;
 pub mod quantizer;
 pub mod reading;
+mod recall;
 mod restyle;
 pub mod sampling;
 pub mod tokens;

@@ -29,8 +29,8 @@ impl Default for Sampling {
     fn default() -> Sampling {
         Sampling {
             steps: 8,
-            temperature: 0.7,
-            guidance: 3.0,
+            temperature: 0.3,
+            guidance: 2.0,
             choice: 4.5,
         }
     }

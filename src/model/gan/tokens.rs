@@ -11,18 +11,16 @@ use super::config::{Config, TOKENS};
 use super::digits::DigitNetwork;
 use super::layers::{Block, Drop, Modulation, layer_norm};
 use super::memory::Shown;
+use super::recall::{Recall, choose, product, rows_of};
 use super::weights::{Linear, Weights, normal};
 use crate::model::gradient;
 use crate::model::linear::Pool;
-use candle_core::{D, Device, Error, Result, Tensor};
-use candle_nn::Init;
+use candle_core::{D, Error, Result, Tensor};
 use std::sync::Arc;
 
 /// Four tokens of words and one of style and flip stand before the picture's.
 const WORDS: usize = 4;
 const PREFIX: usize = WORDS + 1;
-/// How fast what is learned of styles' nearness counts, since training's steps are all of one size.
-const STEEP: f64 = 8.0;
 
 pub struct TokenTransformer {
     condition: Condition,
@@ -31,11 +29,7 @@ pub struct TokenTransformer {
     flip: Tensor,
     position: Tensor,
     token: Tensor,
-    /// A row for each style, digit and value.
-    memory: Tensor,
-    /// How much each style tells of one that is wanted.
-    nearness: Tensor,
-    no_memory: Tensor,
+    recall: Recall,
     mask: Tensor,
     blocks: Vec<Block>,
     head: Linear,
@@ -73,6 +67,7 @@ impl TokenTransformer {
         let logits = |(at, levels): (usize, &usize)| {
             Linear::new(&below("logits").below(at).unpacked(), hidden, *levels)
         };
+        let head = Linear::new(&below("head"), width, digits * hidden)?;
         Ok(TokenTransformer {
             condition: Condition::new(&below("condition"), config.text, styles, config.condition)?,
             words: Linear::new(&below("words"), config.text, WORDS * width)?,
@@ -80,12 +75,10 @@ impl TokenTransformer {
             flip: weights.table(2, width, "flip", 1.0)?,
             position: weights.get(&[TOKENS + PREFIX, width], "position", normal(0.1))?,
             token: weights.table(rows, width, "token", 0.1)?,
-            memory: weights.get(&[(styles + 1) * rows, width], "memory", normal(0.1))?,
-            nearness: weights.table(styles + 1, styles + 1, "nearness", 0.0)?,
-            no_memory: weights.get(&[width], "no_memory", Init::Const(0.0))?,
+            recall: Recall::new(weights, config, head.is_quick())?,
             mask: weights.get(&[width], "mask", normal(0.1))?,
             blocks: (0..stack.blocks).map(block).collect::<Result<_>>()?,
-            head: Linear::new(&below("head"), width, digits * hidden)?,
+            head,
             before: weights.table(rows, digits * hidden, "before", 0.05)?,
             logits: config
                 .levels
@@ -121,44 +114,8 @@ impl TokenTransformer {
         Ok(Prepared {
             prefix,
             modulations: self.blocks.iter().map(by).collect::<Result<_>>()?,
-            recalled: match shown.iter().all(Vec::is_empty) {
-                true => self.no_memory.unsqueeze(0)?,
-                false => self.recall(wish, shown)?,
-            },
+            recalled: self.recall.forward(wish, shown)?,
         })
-    }
-
-    /// What the pictures shown tell of each place, the nearer styles more: `[batch, 64, width]`.
-    fn recall(&self, wish: &Wish, shown: &[Shown]) -> Result<Tensor> {
-        let (slots, rows) = (self.styles + 1, self.levels.iter().sum::<usize>());
-        if shown.len() != wish.len() {
-            return Err(Error::Msg("each picture wants its own beside it".into()));
-        }
-        let mut has = vec![0f32; wish.len() * slots];
-        let mut ones = vec![0f32; wish.len() * TOKENS * slots * rows];
-        for (at, shown) in shown.iter().enumerate() {
-            for (slot, digits) in shown {
-                has[at * slots + slot] = 1.0;
-                for (place, digits) in digits.0.chunks(self.digits()).enumerate() {
-                    let start = ((at * TOKENS + place) * slots + slot) * rows;
-                    self.mark(digits, &mut ones[start..][..rows]);
-                }
-            }
-        }
-        let device = self.memory.device();
-        let has = Tensor::from_vec(has, (wish.len(), slots), device)?;
-        let near = self.nearness.index_select(&wish.styles(self.styles)?, 0)?;
-        let near = ((near * STEEP)?.exp()? * has)?;
-        let near = near.broadcast_div(&(near.sum_keepdim(1)? + 1e-9)?)?;
-        let ones = Tensor::from_vec(ones, (wish.len(), TOKENS, slots, rows), device)?;
-        let told = ones.broadcast_mul(&near.reshape((wish.len(), 1, slots, 1))?)?;
-        let told = self.product(
-            &told.reshape((wish.len() * TOKENS, slots * rows))?,
-            &self.memory,
-        )?;
-        let known: Vec<bool> = shown.iter().flat_map(|s| [!s.is_empty(); TOKENS]).collect();
-        let told = told.reshape((wish.len(), TOKENS, self.width))?;
-        choose(&known, &told, &self.no_memory)
     }
 
     /// What is known of each token after reading those that are given: `[batch, 64, width]`.
@@ -251,30 +208,10 @@ impl TokenTransformer {
         let count = tokens.0.len() / self.digits();
         let mut ones = vec![0f32; count * rows];
         for (ones, digits) in ones.chunks_mut(rows).zip(tokens.0.chunks(self.digits())) {
-            self.mark(digits, ones);
+            rows_of(digits, &self.levels).for_each(|row| ones[row] = 1.0);
         }
-        self.product(
-            &Tensor::from_vec(ones, (count, rows), table.device())?,
-            table,
-        )
-    }
-
-    /// Marks the rows that belong to a token's digits.
-    fn mark(&self, digits: &[u8], rows: &mut [f32]) {
-        let mut start = 0;
-        for (digit, levels) in digits.iter().zip(&self.levels) {
-            rows[start + usize::from(*digit)] = 1.0;
-            start += levels;
-        }
-    }
-
-    /// Rows `[count, rows]` times a table `[rows, width]`.
-    fn product(&self, rows: &Tensor, table: &Tensor) -> Result<Tensor> {
-        if !self.head.is_quick() {
-            return rows.matmul(table);
-        }
-        let none = Tensor::zeros(table.dim(1)?, table.dtype(), table.device())?;
-        gradient::affine(rows, &table.t()?, &none)
+        let ones = Tensor::from_vec(ones, (count, rows), table.device())?;
+        product(&ones, table, self.head.is_quick())
     }
 
     /// The sum of the rows of a token's digits: `[batch, 64, width]`.
@@ -304,16 +241,4 @@ impl TokenTransformer {
         let rows = Tensor::new(rows, table.device())?;
         table.index_select(&rows, 0)
     }
-}
-
-/// Rows of `yes` `[batch, 64, width]` where `rows` is true, `no` `[width]` elsewhere.
-fn choose(rows: &[bool], yes: &Tensor, no: &Tensor) -> Result<Tensor> {
-    let share = mask(rows, yes.device())?.reshape((yes.dim(0)?, TOKENS, 1))?;
-    let no = no.broadcast_mul(&(1.0 - &share)?)?;
-    yes.broadcast_mul(&share)? + no
-}
-
-fn mask(rows: &[bool], device: &Device) -> Result<Tensor> {
-    let numbers: Vec<f32> = rows.iter().map(|row| f32::from(u8::from(*row))).collect();
-    Tensor::new(numbers, device)
 }

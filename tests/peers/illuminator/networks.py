@@ -413,7 +413,7 @@ class TokenTransformer(nn.Module):
         return drawn
 
     @torch.no_grad()
-    def draw(self, text, style, flip, steps=10, temperature=1.0, guidance=2.0, choice=4.5,
+    def draw(self, text, style, flip, steps=8, temperature=0.3, guidance=2.0, choice=4.5,
              generator=None, tokens=None, known=None, memory=None):
         """Writes tokens in `steps` rounds: the surest of a round stay. Guidance by two rows a picture."""
         b, dev = len(text), text.device

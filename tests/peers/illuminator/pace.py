@@ -34,6 +34,9 @@ tokenizer = BertTokenizerFast.from_pretrained(words)
 bert = BertModel.from_pretrained(words).eval()
 print(f"load {1000 * (time.perf_counter() - began):.1f} ms")
 mean = torch.tensor(config["text_mean"])
+# As many pictures to look at as there may be: one in each other style.
+has = torch.tensor([[False] + [True] * (transformer.styles - 1) + [False]])
+shown = torch.zeros(1, transformer.styles + 1, 64, len(config["levels"]), dtype=torch.long)
 
 
 @torch.inference_mode()
@@ -42,7 +45,7 @@ def draw(prompt, count):
     e = torch.nn.functional.normalize(bert(**t).last_hidden_state.mean(1), dim=-1)
     text = ((e - mean) / config["text_scale"]).repeat(count, 1)
     style = flip = torch.zeros(count, dtype=torch.long)
-    tokens = transformer.draw(text, style, flip, steps=8)
+    tokens = transformer.draw(text, style, flip, steps=8, memory=(shown.repeat(count, 1, 1, 1), has.repeat(count, 1)))
     picture = generator(values(tokens), text, style, flip)
     return ((picture + 1) * 127.5).round().to(torch.uint8).numpy()
 
