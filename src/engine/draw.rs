@@ -11,6 +11,7 @@ mod scene;
 use crate::model::encoder::SentenceEncoder;
 use crate::model::enlarger::{Enlarger, SCALE};
 use crate::model::gan::code::Code;
+use crate::model::gan::concepts::similarity;
 use crate::model::gan::reading::{ReadError, read};
 use crate::model::gan::sampling::Sampling;
 use crate::model::gan::{Illuminator, MIXED, Order, is_whole};
@@ -209,11 +210,8 @@ impl Artist {
         if words.trim().is_empty() {
             return Ok(0.0);
         }
-        let nearest = self
-            .illuminator
-            .concepts
-            .nearest(&self.encoder.embed(words)?);
-        Ok(nearest.first().map_or(0.0, |found| found.similarity))
+        let concepts = &self.illuminator.concepts;
+        Ok(similarity(&concepts.nearest(&self.encoder.embed(words)?)))
     }
 
     /// The numbers of the styles that a request asks for; `own` is the picture's.

@@ -71,7 +71,7 @@ pub fn export(
                     let label = known.labels().get(concept as usize)?;
                     Some((*labels.get(label)?, style))
                 };
-                memory.extend(start.memory()?.renumbered(own));
+                memory.extend(start.memory(known.labels().len())?.renumbered(own));
             }
             save(
                 out,

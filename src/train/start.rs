@@ -86,19 +86,15 @@ impl Start {
     }
 
     /// What the weights remember, under the run's numbers of styles; what is in none of those is in
-    /// no style that is known.
-    pub fn memory(&self) -> std::result::Result<Memory, TrainError> {
+    /// no style that is known. `concepts`: how many there are.
+    pub fn memory(&self, concepts: usize) -> std::result::Result<Memory, TrainError> {
         let path = self.folder.join("memory.safetensors");
         let bytes = std::fs::read(&path);
         let bytes = bytes.map_err(|why| TrainError::Disk(path.clone(), why.to_string()))?;
-        let styles = Vec::from_iter((1..self.known).map(|style| style.to_string()));
-        let own = Config {
-            styles,
-            ..self.config.clone()
-        };
-        let memory = Memory::read(&bytes, self.concepts()?.labels().len(), &own)
+        let styles = self.known - 1;
+        let memory = Memory::read(&bytes, (concepts, styles), &self.config.levels)
             .map_err(|why| TrainError::Weights(path, clean_line(&why)))?;
-        let any = self.known as u32 - 1;
+        let any = styles as u32;
         let own = |style| {
             self.rows
                 .iter()
@@ -153,7 +149,16 @@ mod tests {
         let json = serde_json::to_string(&config).unwrap();
         std::fs::write(folder.path().join("config.json"), json).unwrap();
         let table = Tensor::new(&[[0f32], [1.0], [2.0], [9.0]], &Device::Cpu).unwrap();
-        let tensors = HashMap::from([("condition.style.weight", table.clone()), ("lead", table)]);
+        let each = Tensor::arange(0f32, 16.0, &Device::Cpu).unwrap();
+        let tensors = HashMap::from([
+            ("condition.style.weight", table.clone()),
+            ("lead", table),
+            (
+                "memory",
+                each.narrow(0, 0, 8).unwrap().reshape((8, 1)).unwrap(),
+            ),
+            ("nearness.weight", each.reshape((4, 4)).unwrap()),
+        ]);
         let path = folder.path().join("generator.safetensors");
         candle_core::safetensors::save(&tensors, path).unwrap();
         folder
@@ -176,8 +181,34 @@ mod tests {
             [1.0, 9.0, 0.0, 9.0, 9.0]
         );
         assert_eq!(rows(&tensors["lead"]), [0.0, 1.0, 2.0, 9.0]);
+        // Two rows a style.
+        assert_eq!(
+            rows(&tensors["memory"]),
+            [2.0, 3.0, 6.0, 7.0, 0.0, 1.0, 6.0, 7.0, 6.0, 7.0]
+        );
+        assert_eq!(
+            rows(&tensors["nearness.weight"])[..5],
+            [5.0, 7.0, 4.0, 7.0, 7.0]
+        );
         let same = Start::read(folder.path(), &["ink".to_string()]).unwrap();
         assert_eq!(same.words(), None);
+    }
+
+    #[test]
+    fn what_is_remembered_in_a_style_that_is_none_of_the_runs_is_in_no_known_style() {
+        let folder = weights();
+        let styles = ["flat", "my own"].map(String::from);
+        let start = Start::read(folder.path(), &styles).unwrap();
+        let mut memory = Memory::default();
+        for style in [1, 2] {
+            memory.keep((0, style), &[style as u8; 128], &start.config);
+        }
+        let path = folder.path().join("memory.safetensors");
+        safetensors::serialize_to_file(memory.tensors().unwrap(), None, &path).unwrap();
+        let found = start.memory(1).unwrap().recall(0, None, &start.config);
+        let found: Vec<_> = found.iter().map(|(style, d)| (*style, d.0[0])).collect();
+        assert_eq!(found, [(0, 1), (2, 2)]);
+        assert!(start.memory(0).is_err());
     }
 
     #[test]

@@ -92,12 +92,17 @@ impl<'a> Tokens<'a> {
         (total * unknown)?.sum_all()? / f64::from(count.max(1.0))
     }
 
+    /// The other pictures of the same thing, of which each may be wanted.
+    fn others(&self, at: usize, flip: bool, mut wanted: impl FnMut() -> bool) -> Shown {
+        let digits = |other: usize| Digits(self.table[other][usize::from(flip)].clone());
+        let some = self.batches.others(at).filter(|_| wanted());
+        some.map(|(style, other)| (style as usize, digits(other)))
+            .collect()
+    }
+
     /// Some of the other pictures of the same thing.
     fn shown(&self, at: usize, flip: bool, rng: &mut Rng) -> Shown {
-        let digits = |other: usize| Digits(self.table[other][usize::from(flip)].clone());
-        let others = self.batches.others(at);
-        let some = others.filter(|_| rng.next_f64() < SHOWN);
-        let mut shown: Shown = some.map(|(s, other)| (s as usize, digits(other))).collect();
+        let mut shown = self.others(at, flip, || rng.next_f64() < SHOWN);
         if rng.next_f64() < UNKNOWN && !shown.is_empty() {
             let one = below(rng, shown.len());
             shown[one].0 = unknown(&self.config);
@@ -213,14 +218,8 @@ impl Phase for Tokens<'_> {
         let step = (pictures.len() / ROW).max(1);
         let index: Vec<usize> = (0..pictures.len()).step_by(step).take(ROW).collect();
         let batch = self.batches.labelled(&index)?;
-        let others = |at: &usize| {
-            let others = self.batches.others(*at);
-            let digits = |other: usize| Digits(self.table[other][0].clone());
-            others
-                .map(|(style, other)| (style as usize, digits(other)))
-                .collect()
-        };
-        let shown: Vec<Shown> = index.iter().map(others).collect();
+        let shown = index.iter().map(|at| self.others(*at, false, || true));
+        let shown: Vec<Shown> = shown.collect();
         let mut rows = vec![bytes(&batch.pictures)?];
         for seed in 1..=2 {
             let mut rngs: Vec<Rng> = index.iter().map(|_| Rng::new(seed)).collect();

@@ -46,19 +46,17 @@ impl Artist {
 
 /// The words that name the thing, where there are others after them.
 fn subject(words: &str) -> Option<String> {
-    let mut named: Vec<&str> = Vec::new();
+    let (mut named, mut thing) = (Vec::new(), false);
     for word in words.split_whitespace() {
         let plain = word.trim_matches(|c: char| !c.is_alphanumeric());
         let is_one_of = |some: &[&str]| some.iter().any(|it| plain.eq_ignore_ascii_case(it));
-        let thing = named.iter().any(|word| {
-            let article = |it: &&str| word.eq_ignore_ascii_case(it);
-            !ARTICLES.iter().any(article)
-        });
         if thing && is_one_of(AFTER) {
             return Some(named.join(" "));
         }
         named.push(plain);
-        if word.ends_with([',', ';', ':', '.', '—']) && !is_one_of(ARTICLES) {
+        let names = !is_one_of(ARTICLES);
+        thing |= names;
+        if names && word.ends_with([',', ';', ':', '.', '—']) {
             return Some(named.join(" ")).filter(|named| named.len() + 1 < words.len());
         }
     }

@@ -42,7 +42,8 @@ impl Composed {
         device: &Device,
     ) -> Result<Composed, ModelError> {
         let [.., table] = FILES;
-        let memory = Memory::read(&folder.read(table)?, concepts.labels().len(), config)
+        let known = (concepts.labels().len(), config.styles.len());
+        let memory = Memory::read(&folder.read(table)?, known, &config.levels)
             .map_err(|why| folder.unreadable(table, &why))?;
         Ok(Composed {
             generator: folder.network("generator.safetensors", |w| Generator::new(w, config))?,

@@ -27,6 +27,11 @@ pub struct Match {
     pub(super) concept: u32,
 }
 
+/// That of the first of some matches; none is not similar at all.
+pub fn similarity(found: &[Match]) -> f32 {
+    found.first().map_or(0.0, |nearest| nearest.similarity)
+}
+
 /// How many concepts are looked at.
 const NEAREST: usize = 4;
 /// How much nearer concepts count for more.

@@ -66,7 +66,12 @@ impl Memory {
 
     /// Reads `memory.safetensors`: `tokens` `[pictures, 64]` (a token's number: its digits, the
     /// first counting least), `concept` and `style` `[pictures]` ([`unknown`] is one); all u32.
-    pub fn read(bytes: &[u8], concepts: usize, config: &Config) -> Result<Memory, String> {
+    /// There are so many concepts and styles, and tokens have digits of such levels.
+    pub fn read(
+        bytes: &[u8],
+        (concepts, styles): (usize, usize),
+        levels: &[usize],
+    ) -> Result<Memory, String> {
         let text = |why: candle_core::Error| why.to_string();
         SafeTensors::deserialize(bytes).map_err(|why| why.to_string())?;
         let tensors = safetensors::load_buffer(bytes, &Device::Cpu).map_err(text)?;
@@ -78,9 +83,9 @@ impl Memory {
                 .map_err(text)
         };
         let (concept, style, tokens) = (column("concept")?, column("style")?, column("tokens")?);
-        let values: u64 = config.levels.iter().map(|levels| *levels as u64).product();
+        let values: u64 = levels.iter().map(|levels| *levels as u64).product();
         let sound = concept.iter().all(|concept| (*concept as usize) < concepts)
-            && style.iter().all(|style| *style as usize <= unknown(config))
+            && style.iter().all(|style| *style as usize <= styles)
             && tokens.iter().all(|token| u64::from(*token) < values)
             && concept.len() == style.len()
             && tokens.len() == concept.len() * TOKENS;
@@ -178,16 +183,16 @@ mod tests {
     #[test]
     fn what_is_written_is_read_and_what_does_not_fit_is_refused() {
         let (memory, config) = (some(), tiny());
-        assert_eq!(Memory::read(&file(&memory), 2, &config), Ok(memory.clone()));
-        let fits =
-            |memory: &Memory, concepts| Memory::read(&file(memory), concepts, &config).is_ok();
+        let read = |bytes: &[u8], concepts| Memory::read(bytes, (concepts, 2), &config.levels);
+        assert_eq!(read(&file(&memory), 2), Ok(memory.clone()));
+        let fits = |memory: &Memory, concepts| read(&file(memory), concepts).is_ok();
         assert!(!fits(&memory, 1));
         let style = |style| memory.renumbered(|concept, _| Some((concept, style)));
         assert!(fits(&style(2), 2) && !fits(&style(3), 2));
         let mut large = memory.clone();
         large.0.insert((0, 0), [15; TOKENS]);
         assert!(!fits(&large, 2));
-        assert!(Memory::read(b"", 2, &config).is_err());
+        assert!(read(b"", 2).is_err());
     }
 
     #[test]

@@ -45,7 +45,7 @@ use super::sampler::rng::{Rng, derive};
 use candle_core::{Device, Tensor};
 use code::Code;
 use composed::{Basis, Composed};
-use concepts::{Concepts, Match};
+use concepts::{Concepts, Match, similarity};
 use condition::Wish;
 use config::{CHANNELS, Config};
 use direct::Direct;
@@ -267,11 +267,6 @@ impl Illuminator {
 
 /// So much nearer a part of the words must come than all of them, to be taken for what is meant.
 const CLEARLY: f32 = 0.02;
-
-/// Of the nearest.
-fn similarity(concepts: &[Match]) -> f32 {
-    concepts.first().map_or(0.0, |nearest| nearest.similarity)
-}
 
 /// A picture of other weights, or of the other design.
 fn foreign() -> ModelError {
