@@ -55,11 +55,15 @@ pub fn train(paths: &Paths, args: &Args) -> Result<Exit, Failed> {
         sheets: args.sheets,
         means: Means {
             loss: args.loss,
-            adversarial: args.adversarial,
+            adversarial: args.adversarial.unwrap_or(match args.phase.as_str() {
+                REFINE => 0.4,
+                _ => Means::default().adversarial,
+            }),
             r1: args.r1,
             divergence: args.divergence,
             ..Means::default()
         },
+        belonging: args.belonging,
         look: None,
     };
     check(&job, &pictures.styles).map_err(failed)?;
@@ -81,11 +85,14 @@ pub fn train(paths: &Paths, args: &Args) -> Result<Exit, Failed> {
     }
 }
 
+const REFINE: &str = "refine";
+
 /// The network that tells how unlike pictures look, where the phase asks it, and its weight.
 fn looked_at(paths: &Paths, args: &Args) -> Result<Option<(PathBuf, f64)>, Failed> {
-    let usual = if args.small { 0.0 } else { 1.0 };
+    let refined = args.phase == REFINE;
+    let usual = if args.small && !refined { 0.0 } else { 1.0 };
     let weight = args.perceptual.unwrap_or(usual);
-    if weight == 0.0 || !["reconstruct", "paint"].contains(&args.phase.as_str()) {
+    if weight == 0.0 || !["reconstruct", "paint", REFINE].contains(&args.phase.as_str()) {
         return Ok(None);
     }
     let catalog = environment::catalog()?;

@@ -130,6 +130,7 @@ fn composed(run: &Path, start: Option<&Start>) -> Result<(Config, Networks), Tra
     let mut first = trained("reconstruct")?;
     let mut second = trained("tokens")?;
     let mut third = trained("paint")?;
+    let mut fourth = trained("refine")?;
     let part = |phase: &'static str, from: &mut [&mut Option<Parts>], name: &str| {
         let found = from.iter_mut().find_map(|parts| parts.as_mut());
         match (found, start) {
@@ -138,14 +139,19 @@ fn composed(run: &Path, start: Option<&Start>) -> Result<(Config, Networks), Tra
             (None, None) => Err(TrainError::Before(checkpoint_of(run, phase), phase)),
         }
     };
-    let generator = part("reconstruct", &mut [&mut third, &mut first], "generator")?;
+    let painted = &mut [&mut fourth, &mut third, &mut first];
+    let generator = part("reconstruct", painted, "generator")?;
     let encoder = part("reconstruct", &mut [&mut first], "encoder")?;
     let tokens = part("tokens", &mut [&mut second], "tokens")?;
-    let networks = vec![
+    let mut networks = vec![
         ("generator", generator),
         ("encoder", encoder),
         ("tokens", tokens),
     ];
+    let refined = fourth.is_some() || start.is_some_and(|start| start.has("refiner"));
+    if refined {
+        networks.push(("refiner", part("refine", &mut [&mut fourth], "refiner")?));
+    }
     match configs.pop() {
         Some(config) => Ok((config, networks)),
         None => Err(TrainError::Before(checkpoint_of(run, "tokens"), "tokens")),

@@ -10,6 +10,7 @@ use super::judge::Means;
 use super::paint::Paint;
 use super::perceptual::Perceptual;
 use super::reconstruct::Reconstruct;
+use super::refine::{self, Refine};
 use super::run::{End, News, Phase, Plan, checkpoint_of, run};
 use super::start::Start;
 use super::tokens::Tokens;
@@ -23,7 +24,7 @@ use std::path::PathBuf;
 /// What is to be trained, and how.
 #[derive(Clone, Debug)]
 pub struct Job {
-    /// `reconstruct`, `tokens` or `paint`; or `direct`, in a folder of its own.
+    /// `reconstruct`, `tokens`, `paint` or `refine`; or `direct`, in a folder of its own.
     pub phase: String,
     /// Where checkpoints are kept.
     pub run: PathBuf,
@@ -43,6 +44,8 @@ pub struct Job {
     /// Steps between sheets.
     pub sheets: u64,
     pub means: Means,
+    /// Weight of a picture's being told by its words, in the phase `refine`.
+    pub belonging: f64,
     /// The network that tells how unlike pictures look (`perceptual`), and how much that counts
     /// beside reconstruction; none: not at all.
     pub look: Option<(PathBuf, f64)>,
@@ -120,7 +123,7 @@ const DIRECT: &str = "direct";
 /// A run's folder holds phases of one design, so that what is exported of it is plain.
 fn one_design(job: &Job) -> Result<(), TrainError> {
     let others: &[&str] = match job.phase == DIRECT {
-        true => &["reconstruct", "tokens", "paint"],
+        true => &["reconstruct", "tokens", "paint", "refine"],
         false => &[DIRECT],
     };
     let mut paths = others.iter().map(|phase| checkpoint_of(&job.run, phase));
@@ -158,6 +161,19 @@ fn before(
     match &found {
         Some((state, _)) if state.config != start.config => Err(TrainError::Other(path, "--from")),
         _ => Ok(found),
+    }
+}
+
+/// The mean weights of a network, of a phase that the run may have been through.
+fn later(
+    job: &Job,
+    phase: &str,
+    name: &str,
+    device: &Device,
+) -> Result<Option<Tensors>, TrainError> {
+    match checkpoint::read(&checkpoint_of(&job.run, phase), device)? {
+        Some((_, mut parts)) => mean(&mut parts, name).map(Some),
+        None => Ok(None),
     }
 }
 
@@ -222,6 +238,34 @@ fn phase<'a>(
         "tokens" => {
             let first = (&encoder, &generator);
             Box::new(Tokens::new(batches, config, how, first, from("tokens")?)?)
+        }
+        "refine" => {
+            let means = refine::Means {
+                loss: job.means.loss,
+                adversarial: job.means.adversarial,
+                belonging: job.belonging,
+            };
+            // The critic has no other eyes.
+            let look = look()?.ok_or(TrainError::Blind)?;
+            let before = refine::Before {
+                generator: later(job, "paint", "generator", device)?.unwrap_or(generator),
+                tokens: match later(job, "tokens", "tokens", device)? {
+                    Some(tokens) => tokens,
+                    None => from("tokens")?,
+                },
+                refiner: match start {
+                    Some(start) if start.has("refiner") => Some(from("refiner")?),
+                    _ => None,
+                },
+                encoder,
+            };
+            if before.tokens.is_empty() {
+                return Err(TrainError::Before(
+                    checkpoint_of(&job.run, "tokens"),
+                    "tokens",
+                ));
+            }
+            Box::new(Refine::new(batches, config, how, before, (means, look))?)
         }
         _ => {
             let first = (&encoder, generator);

@@ -1,9 +1,10 @@
 //! Training the illuminator: the data set, losses, the loop, its checkpoints and its sheets.
 //!
-//! Three phases, each a run that resumes from its checkpoint, make weights of the composed design:
+//! Four phases, each a run that resumes from its checkpoint, make weights of the composed design:
 //! `reconstruct` trains encoder and generator together on reconstruction; `tokens` trains the token
 //! Transformer on the frozen encoder's tokens; `paint` trains the generator against the
-//! discriminator, the encoder frozen. A fourth, `direct`, makes those of the direct design alone.
+//! discriminator, the encoder frozen; `refine` trains a refiner and the generator on what is
+//! composed, against a critic. A fifth, `direct`, makes those of the direct design alone.
 //!
 //! Knows the networks and no session, no terminal and no command line; what takes long tells a
 //! watcher how far it is and asks it whether to go on.
@@ -21,9 +22,12 @@ pub mod measures;
 mod orthogonal;
 pub mod paint;
 pub mod perceptual;
+mod pool;
 pub mod reconstruct;
+pub mod refine;
 pub mod run;
 pub mod start;
+pub mod table;
 pub mod tokenize;
 pub mod tokens;
 pub mod variables;
@@ -45,6 +49,10 @@ pub enum TrainError {
     Other(PathBuf, &'static str),
     #[error("{0} cannot be begun with ({1}); give --from a folder of weights that draws")]
     Weights(PathBuf, String),
+    #[error(
+        "The phase refine looks through EfficientNet-lite1; give --perceptual a weight above 0"
+    )]
+    Blind,
     #[error("{0} is not there yet; train that phase first: illumine train gan {1}")]
     Before(PathBuf, &'static str),
     #[error(

@@ -91,26 +91,19 @@ impl Perceptual {
         })
     }
 
+    /// How much its word counts beside reconstruction.
+    pub fn weight(&self) -> f64 {
+        self.weight
+    }
+
     /// How unlike pictures `[batch, 4, size, size]` look, -1 to 1 premultiplied: 0 for the same.
     /// Gradients go to `drawn` alone.
     pub fn unlike(&self, real: &Tensor, drawn: &Tensor) -> Result<Tensor> {
-        let wanted = self.features(&real.detach())?;
-        let found = self.features(drawn)?;
-        let mut sum = None;
-        for (found, wanted) in found.iter().zip(&wanted) {
-            let apart = (unit(found)? - unit(wanted)?)?.sqr()?;
-            let apart = apart.sum(D::Minus1)?.mean_all()?;
-            sum = Some(match sum {
-                None => apart,
-                Some(sum) => (apart + sum)?,
-            });
-        }
-        let sum = sum.ok_or_else(|| candle_core::Error::Msg("no stages".into()))?;
-        sum / wanted.len() as f64
+        apart(&self.features(&real.detach())?, &self.features(drawn)?)
     }
 
     /// After the stem and after each stage, the sharpest first.
-    fn features(&self, pictures: &Tensor) -> Result<Vec<Tensor>> {
+    pub fn features(&self, pictures: &Tensor) -> Result<Vec<Tensor>> {
         // On white: premultiplied, so colour + 1 - opacity; then as the network was trained, the
         // bytes less 127 over 128.
         let colour = pictures.narrow(1, 0, 3)?;
@@ -129,6 +122,21 @@ impl Perceptual {
         }
         Ok(all)
     }
+}
+
+/// How unlike the features of the same pictures are; 0 for the same.
+pub fn apart(wanted: &[Tensor], found: &[Tensor]) -> Result<Tensor> {
+    let mut sum = None;
+    for (found, wanted) in found.iter().zip(wanted) {
+        let apart = (unit(found)? - unit(wanted)?)?.sqr()?;
+        let apart = apart.sum(D::Minus1)?.mean_all()?;
+        sum = Some(match sum {
+            None => apart,
+            Some(sum) => (apart + sum)?,
+        });
+    }
+    let sum = sum.ok_or_else(|| candle_core::Error::Msg("no stages".into()))?;
+    sum / wanted.len() as f64
 }
 
 impl Layer {

@@ -76,6 +76,11 @@ impl Start {
         })
     }
 
+    /// Whether the weights have a network that not all have.
+    pub fn has(&self, name: &str) -> bool {
+        self.folder.join(format!("{name}.safetensors")).is_file()
+    }
+
     /// What the weights can draw already.
     pub fn concepts(&self) -> std::result::Result<Concepts, TrainError> {
         let path = self.folder.join("concepts.safetensors");

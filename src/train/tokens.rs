@@ -1,18 +1,18 @@
 //! The second phase: the token Transformer, on the frozen encoder's tokens.
 
 use super::TrainError;
-use super::batches::{ANY_STYLE, Batches, WITHOUT, below, worded_where};
+use super::batches::{ANY_STYLE, Batches, WITHOUT, worded_where};
 use super::checkpoint::Parts;
-use super::data::file::Pictures;
 use super::reconstruct::{Trained, bytes};
 use super::run::{Metrics, Phase, Sheet};
+use super::table::Table;
 use super::tokenize::Tokenizer;
-use super::variables::{Tensors, fixed, make};
+use super::variables::{Tensors, dropout, fixed, make};
 use crate::model::gan::condition::Wish;
 use crate::model::gan::config::{Config, TOKENS};
 use crate::model::gan::generator::Generator;
 use crate::model::gan::layers::Drop;
-use crate::model::gan::memory::{Shown, unknown};
+use crate::model::gan::memory::Shown;
 use crate::model::gan::quantizer::Quantizer;
 use crate::model::gan::sampling::{Sampling, write};
 use crate::model::gan::tokens::{Digits, TokenTransformer};
@@ -26,19 +26,14 @@ pub struct Tokens<'a> {
     config: Config,
     batch: usize,
     model: Trained<TokenTransformer>,
-    /// The tokens of each picture, as it is and flipped: `[picture][flip][64][digits]`.
-    table: Vec<[Vec<u8>; 2]>,
+    table: Table,
     generator: Generator,
     quantizer: Quantizer,
 }
 
 const CLIP: f64 = 1.0;
-/// The share of what a half of a block adds that is left away in training.
-const DROP: f64 = 0.1;
 /// How many of the other pictures of a thing are shown beside one that is learned.
 const SHOWN: f64 = 0.7;
-/// The share of pictures that have one of the others shown as in no style that is known.
-const UNKNOWN: f64 = 0.1;
 /// The share of pictures that have nothing shown, and of those that have the share without words.
 const FORGOTTEN: f64 = 1.0 / 6.0;
 const WORDLESS: f64 = 0.5;
@@ -58,7 +53,7 @@ impl<'a> Tokens<'a> {
             TokenTransformer::new(&weights.quick(), config)
         })?;
         Ok(Tokens {
-            table: table(batches.pictures(), &tokenizer)?,
+            table: Table::new(batches, &tokenizer)?,
             generator: fixed(generator, device, |weights| Generator::new(weights, config))?,
             model: Trained::new(model, 0.9, CLIP)?.orthogonal(),
             config: config.clone(),
@@ -90,24 +85,6 @@ impl<'a> Tokens<'a> {
             total = (total - likely.gather(&wanted, 1)?.squeeze(1)?)?;
         }
         (total * unknown)?.sum_all()? / f64::from(count.max(1.0))
-    }
-
-    /// The other pictures of the same thing, of which each may be wanted.
-    fn others(&self, at: usize, flip: bool, mut wanted: impl FnMut() -> bool) -> Shown {
-        let digits = |other: usize| Digits(self.table[other][usize::from(flip)].clone());
-        let some = self.batches.others(at).filter(|_| wanted());
-        some.map(|(style, other)| (style as usize, digits(other)))
-            .collect()
-    }
-
-    /// Some of the other pictures of the same thing.
-    fn shown(&self, at: usize, flip: bool, rng: &mut Rng) -> Shown {
-        let mut shown = self.others(at, flip, || rng.next_f64() < SHOWN);
-        if rng.next_f64() < UNKNOWN && !shown.is_empty() {
-            let one = below(rng, shown.len());
-            shown[one].0 = unknown(&self.config);
-        }
-        shown
     }
 }
 
@@ -143,18 +120,6 @@ fn known(batch: usize, rng: &mut Rng) -> Vec<bool> {
     known
 }
 
-/// The tokens of every picture, as it is and flipped.
-fn table(pictures: &Pictures, by: &Tokenizer) -> Result<Vec<[Vec<u8>; 2]>> {
-    let all: Vec<usize> = (0..pictures.len()).collect();
-    let read = |flip| by.read(pictures, &all, flip, &mut |_| ());
-    let (plain, flipped) = (read(false)?, read(true)?);
-    Ok(plain
-        .into_iter()
-        .zip(flipped)
-        .map(|(plain, flipped)| [plain, flipped])
-        .collect())
-}
-
 impl Phase for Tokens<'_> {
     fn name(&self) -> &'static str {
         "tokens"
@@ -177,27 +142,15 @@ impl Phase for Tokens<'_> {
         rng: &mut Rng,
     ) -> std::result::Result<Metrics, TrainError> {
         let drawn = self.batches.draw(self.batch, rng)?;
-        let (index, flip) = (&drawn.index, &drawn.wish.flip);
-        let own = index
-            .iter()
-            .zip(flip)
-            .flat_map(|(at, flip)| &self.table[*at][usize::from(*flip)]);
-        let tokens = Digits(own.copied().collect());
-        let each = index.iter().zip(flip);
-        let mut shown: Vec<Shown> = each.map(|(at, flip)| self.shown(*at, *flip, rng)).collect();
+        let tokens = self.table.of(&drawn);
+        let share = (SHOWN, &self.config);
+        let mut shown = self.table.shown(self.batches, &drawn, share, rng);
         let model = &self.model.network;
         let wish = without_some(&drawn.wish, &mut shown, model.no_words(), rng)?;
         let known = known(self.batch, rng);
         let chance = RefCell::new(&mut *rng);
         let device = self.batches.device();
-        let mask = |shape: &[usize]| {
-            let mut rng = chance.borrow_mut();
-            let count: usize = shape.iter().product();
-            let keep = (1.0 / (1.0 - DROP)) as f32;
-            let mut one = || if rng.next_f64() < DROP { 0.0 } else { keep };
-            let mask: Vec<f32> = (0..count).map(|_| one()).collect();
-            Tensor::from_vec(mask, shape, device)
-        };
+        let mask = |shape: &[usize]| dropout(shape, &mut chance.borrow_mut(), device);
         let prepared = model.prepare(&wish, &shown)?;
         let hidden = model.hidden(&prepared, &tokens, &known, &Drop::Masks(&mask))?;
         let loss = self.loss(&tokens, &known, &hidden)?;
@@ -218,7 +171,8 @@ impl Phase for Tokens<'_> {
         let step = (pictures.len() / ROW).max(1);
         let index: Vec<usize> = (0..pictures.len()).step_by(step).take(ROW).collect();
         let batch = self.batches.labelled(&index)?;
-        let shown = index.iter().map(|at| self.others(*at, false, || true));
+        let others = |at: &usize| self.table.others(self.batches, (*at, false), || true);
+        let shown = index.iter().map(others);
         let shown: Vec<Shown> = shown.collect();
         let mut rows = vec![bytes(&batch.pictures)?];
         for seed in 1..=2 {
@@ -235,11 +189,7 @@ impl Phase for Tokens<'_> {
                 go_on,
             )?;
             let digits = drawn.unwrap_or(Digits(Vec::new()));
-            let numbers: Vec<f32> = digits.0.iter().map(|digit| f32::from(*digit)).collect();
-            let shape = (index.len(), TOKENS, self.config.digits());
-            let values = self
-                .quantizer
-                .values(&Tensor::from_vec(numbers, shape, device)?)?;
+            let values = self.quantizer.of(&digits, device)?;
             rows.push(bytes(&self.generator.forward(&values, &batch.wish)?)?);
         }
         Ok(Sheet {

@@ -153,6 +153,17 @@ fn chance(shape: &Shape, name: &str, init: Init, seed: u64, device: &Device) -> 
     Tensor::from_vec(numbers, shape.clone(), device)
 }
 
+/// The share of what a half of a block adds that is left away in training.
+const DROP: f64 = 0.1;
+
+/// A mask for what a Transformer's block adds: zeros, and 1 / (1 - share) elsewhere.
+pub fn dropout(shape: &[usize], rng: &mut Rng, device: &Device) -> Result<Tensor> {
+    let keep = (1.0 / (1.0 - DROP)) as f32;
+    let mut one = || if rng.next_f64() < DROP { 0.0 } else { keep };
+    let mask: Vec<f32> = (0..shape.iter().product()).map(|_| one()).collect();
+    Tensor::from_vec(mask, shape, device)
+}
+
 /// A tensor of draws from the normal distribution.
 pub fn noise(shape: &[usize], rng: &mut Rng, device: &Device) -> Result<Tensor> {
     let count = shape.iter().product();

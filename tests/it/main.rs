@@ -21,6 +21,7 @@ mod pictures;
 mod prompts;
 mod recall;
 mod reference;
+mod refining;
 mod repl;
 mod signals;
 mod support;

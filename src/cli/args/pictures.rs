@@ -172,9 +172,9 @@ fn share(text: &str) -> Result<f64, String> {
 
 #[derive(Args, Debug)]
 pub struct Gan {
-    /// reconstruct, then tokens, then paint (which may be left out); or, in a folder of its own,
-    /// direct: a GAN that draws in one pass
-    #[arg(value_parser = ["reconstruct", "tokens", "paint", "direct"])]
+    /// reconstruct, then tokens, then paint and refine (which may be left out); or, in a folder of
+    /// its own, direct: a GAN that draws in one pass
+    #[arg(value_parser = ["reconstruct", "tokens", "paint", "refine", "direct"])]
     pub phase: String,
     /// What `illumine train data` made, or a folder of your own pictures: captions in a captions.csv
     /// (file_name,text[,style]), in text files of the same names, or in the names
@@ -209,16 +209,19 @@ pub struct Gan {
     /// Steps between sheets of pictures
     #[arg(long, value_name = "N", default_value_t = 1_000)]
     pub sheets: u64,
-    /// reconstruct, paint: the weight of how unlike pictures look to EfficientNet-lite1, which is
-    /// fetched (22 MB); 0 does without [default: 1, and 0 with --small]
+    /// reconstruct, paint, refine: the weight of how unlike pictures look to EfficientNet-lite1, which is
+    /// fetched (22 MB); 0 does without, where it can [default: 1; 0 with --small, but for refine]
     #[arg(long, value_name = "W", value_parser = weight, allow_negative_numbers = true)]
     pub perceptual: Option<f64>,
-    /// paint, direct: how generator and discriminator are set against each other
+    /// paint, refine, direct: how generator and discriminator are set against each other
     #[arg(long, value_name = "LOSS", default_value = "relativistic")]
     pub loss: illumine::train::losses::Adversarial,
-    /// paint, direct: the weight of the discriminator's word
-    #[arg(long, value_name = "W", default_value_t = 0.03)]
-    pub adversarial: f64,
+    /// paint, refine, direct: the weight of the discriminator's word [default: 0.03; refine: 0.4]
+    #[arg(long, value_name = "W", value_parser = weight, allow_negative_numbers = true)]
+    pub adversarial: Option<f64>,
+    /// refine: the weight of a picture's being told by its words among others
+    #[arg(long, value_name = "W", default_value_t = 0.1, value_parser = weight, allow_negative_numbers = true)]
+    pub belonging: f64,
     /// paint, direct: the weight of the gradient penalty
     #[arg(long, value_name = "W", default_value_t = 0.02)]
     pub r1: f64,

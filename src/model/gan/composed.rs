@@ -1,18 +1,19 @@
-//! The composed design: a token Transformer composes, a generator paints, and an encoder reads
-//! pictures back as tokens.
+//! The composed design: a token Transformer composes, a refiner (where the weights have one) looks
+//! over it, a generator paints, and an encoder reads pictures back as tokens.
 
 use super::code::Code;
 use super::concepts::{Concepts, Match};
-use super::condition::Wish;
-use super::config::{Config, GRID, TOKENS};
+use super::config::{Config, TOKENS};
 use super::encoder::Encoder;
 use super::folder::Folder;
 use super::generator::Generator;
+use super::layers::Drop;
 use super::memory::{Memory, Shown};
 use super::quantizer::Quantizer;
+use super::refiner::Refiner;
 use super::sampling::{self, Given};
 use super::tokens::{Digits, TokenTransformer};
-use super::{Drawn, FILES, Illuminator, Led, Order};
+use super::{Drawn, FILES, Illuminator, Led, Order, REFINER};
 use crate::model::ModelError;
 use crate::model::sampler::rng::Rng;
 use crate::story::picture::LOW;
@@ -21,6 +22,7 @@ use candle_core::{Device, Tensor};
 pub(super) struct Composed {
     generator: Generator,
     tokens: TokenTransformer,
+    refiner: Option<Refiner>,
     encoder: Encoder,
     quantizer: Quantizer,
     memory: Memory,
@@ -45,7 +47,12 @@ impl Composed {
         let known = (concepts.labels().len(), config.styles.len());
         let memory = Memory::read(&folder.read(table)?, known, &config.levels)
             .map_err(|why| folder.unreadable(table, &why))?;
+        let refiner = match folder.has(REFINER) {
+            true => Some(folder.network(REFINER, |w| Refiner::new(w, config))?),
+            false => None,
+        };
         Ok(Composed {
+            refiner,
             generator: folder.network("generator.safetensors", |w| Generator::new(w, config))?,
             tokens: folder.network("tokens.safetensors", |w| TokenTransformer::new(w, config))?,
             encoder: folder.network("encoder.safetensors", |w| Encoder::new(w, config))?,
@@ -61,16 +68,6 @@ impl Composed {
         let digits = digits.flatten_all()?.to_vec1::<f32>()?;
         let digits = digits.into_iter().map(|digit| digit as u8).collect();
         Ok(Code::Tokens(Digits(digits)))
-    }
-
-    /// Tokens to pictures.
-    fn paint(&self, digits: &Digits, wish: &Wish, depth: usize) -> Result<Tensor, ModelError> {
-        let shape = (wish.len(), GRID * GRID, depth);
-        let numbers: Vec<f32> = digits.0.iter().map(|digit| f32::from(*digit)).collect();
-        let digits = Tensor::from_vec(numbers, shape, wish.text.device())?;
-        Ok(self
-            .generator
-            .forward(&self.quantizer.values(&digits)?, wish)?)
     }
 }
 
@@ -99,8 +96,13 @@ impl Illuminator {
         let Some(digits) = written else {
             return Ok(None);
         };
+        let mut values = by.quantizer.of(&digits, &self.device)?;
+        if let Some(refiner) = &by.refiner {
+            let wish = self.wish(order, led, refiner.no_words())?;
+            values = refiner.forward((&digits, &values), &wish, &shown, &Drop::None)?;
+        }
         let wish = self.wish(order, led, by.generator.no_words())?;
-        let pictures = self.pictures(&by.paint(&digits, &wish, self.config.digits())?)?;
+        let pictures = self.pictures(&by.generator.forward(&values, &wish)?)?;
         let own = digits.0.chunks(TOKENS * self.config.digits());
         Ok(Some(Drawn {
             pictures,

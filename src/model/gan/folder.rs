@@ -29,6 +29,10 @@ impl Folder<'_> {
         }
     }
 
+    pub fn has(&self, name: &str) -> bool {
+        self.path.join(name).is_file()
+    }
+
     pub fn read(&mut self, name: &str) -> std::result::Result<Vec<u8>, ModelError> {
         let bytes = std::fs::read(self.path.join(name));
         let bytes = bytes.map_err(|why| self.unreadable(name, &why))?;

@@ -1,13 +1,14 @@
 //! The illuminator: words become a small picture.
 //!
 //! Two designs share the generator's body, the discriminator and all that leads them. Composed: a
-//! token Transformer composes ([`tokens`], [`sampling`]), a generator paints ([`generator`]), and an
-//! encoder makes tokens of pictures for both to learn from ([`encoder`], [`quantizer`]); what was
-//! learned from is remembered ([`memory`]), and looked at ([`recall`]). Direct
-//! ([`direct`]): chance, words and style become a picture in one pass. A discriminator judges in
-//! training ([`discriminator`]). What there is can be varied, mixed, led to another and redrawn in
-//! another style: a file each. All are made from [`weights`] and [`layers`], sized by [`config`].
-//! tests/peers/illuminator has the same networks in PyTorch.
+//! token Transformer composes ([`tokens`], [`sampling`]), a refiner looks over it ([`refiner`]; both
+//! read by [`reader`]), a generator paints ([`generator`]), and an encoder makes tokens of pictures
+//! for them to learn from ([`encoder`], [`quantizer`]); what was learned from is remembered
+//! ([`memory`]), and looked at ([`recall`]). Direct ([`direct`]): chance, words and style become a
+//! picture in one pass. In training a discriminator judges pictures ([`discriminator`]), or a critic
+//! what another network sees in them ([`critic`]). What there is can be varied, mixed, led to
+//! another and redrawn in another style: a file each. All are made from [`weights`] and [`layers`],
+//! sized by [`config`]. tests/peers/illuminator has the same networks in PyTorch.
 //!
 //! Knows no words beyond the embedding that it is handed, and no files beyond its weights.
 
@@ -17,6 +18,7 @@ mod composed;
 pub mod concepts;
 pub mod condition;
 pub mod config;
+pub mod critic;
 mod digits;
 pub mod direct;
 pub mod discriminator;
@@ -30,8 +32,10 @@ pub mod memory;
 mod mix;
 pub mod patches;
 pub mod quantizer;
+pub mod reader;
 pub mod reading;
 mod recall;
+pub mod refiner;
 mod restyle;
 pub mod sampling;
 pub mod tokens;
@@ -116,6 +120,9 @@ pub const FILES: [&str; 6] = [
     "encoder.safetensors",
     "memory.safetensors",
 ];
+
+/// One more file of weights that compose, which they may lack: what looks over what was composed.
+pub const REFINER: &str = "refiner.safetensors";
 
 /// Whether a folder has all files of a set of weights.
 pub fn is_whole(folder: &Path) -> bool {

@@ -4,6 +4,8 @@
 //! A token has a few digits, each with an odd number of levels. Digit d of n levels stands for
 //! the value (d - h) / h with h = (n - 1) / 2: from -1 to 1, zero among them.
 
+use super::config::TOKENS;
+use super::tokens::Digits;
 use candle_core::{Device, Result, Tensor};
 
 /// The levels of each digit, on a device.
@@ -33,6 +35,14 @@ impl Quantizer {
     pub fn digits(&self, values: &Tensor) -> Result<Tensor> {
         let digits = values.broadcast_mul(&self.halves)?;
         digits.broadcast_add(&self.halves)?.round()
+    }
+
+    /// The values of pictures' tokens: `[batch, 64, digits]`.
+    pub fn of(&self, tokens: &Digits, device: &Device) -> Result<Tensor> {
+        let numbers: Vec<f32> = tokens.0.iter().map(|digit| f32::from(*digit)).collect();
+        let digits = self.halves.dim(0)?;
+        let shape = (numbers.len() / digits / TOKENS, TOKENS, digits);
+        self.values(&Tensor::from_vec(numbers, shape, device)?)
     }
 
     /// Digits, as floats, to values.

@@ -6,80 +6,46 @@
 //! thing, where there are some ([`super::memory`]), are shown as their tokens at the same places;
 //! what a style tells of another is learned. A picture of one's own is redrawn in another style so.
 
-use super::condition::{Condition, Wish};
-use super::config::{Config, TOKENS};
+use super::condition::Wish;
+use super::config::Config;
 use super::digits::DigitNetwork;
-use super::layers::{Block, Drop, Modulation, layer_norm};
+use super::layers::Drop;
 use super::memory::Shown;
-use super::recall::{Recall, choose, product, rows_of};
+use super::reader::{Prepared, Reader, looked_up};
+use super::recall::choose;
 use super::weights::{Linear, Weights, normal};
 use crate::model::gradient;
 use crate::model::linear::Pool;
-use candle_core::{D, Error, Result, Tensor};
+use candle_core::{D, Result, Tensor};
 use std::sync::Arc;
 
-/// Four tokens of words and one of style and flip stand before the picture's.
-const WORDS: usize = 4;
-const PREFIX: usize = WORDS + 1;
-
 pub struct TokenTransformer {
-    condition: Condition,
-    words: Linear,
-    style: Tensor,
-    flip: Tensor,
-    position: Tensor,
-    token: Tensor,
-    recall: Recall,
+    reader: Reader,
     mask: Tensor,
-    blocks: Vec<Block>,
     head: Linear,
     before: Tensor,
     logits: Vec<Linear>,
     levels: Vec<usize>,
-    width: usize,
     hidden: usize,
-    styles: usize,
 }
 
 /// Tokens of pictures: `[batch][64][digits]`, one after the other.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Digits(pub Vec<u8>);
 
-/// All that stays the same while a picture's tokens are written.
-pub struct Prepared {
-    /// `[batch, 5, width]`.
-    prefix: Tensor,
-    modulations: Vec<Modulation>,
-    /// `[batch, 64, width]` or `[1, width]`.
-    recalled: Tensor,
-}
-
 impl TokenTransformer {
     pub fn new(weights: &Weights, config: &Config) -> Result<TokenTransformer> {
-        let stack = config.tokens.stack;
-        let (width, hidden, digits) = (stack.width, config.tokens.hidden, config.digits());
-        let (styles, rows) = (config.styles.len(), config.rows());
+        let (width, hidden) = (config.tokens.stack.width, config.tokens.hidden);
+        let digits = config.digits();
         let below = |name: &str| weights.below(name);
-        let block = |at: usize| {
-            let weights = below("block").below(at);
-            Block::new(&weights, width, stack.heads, Some(config.condition))
-        };
         let logits = |(at, levels): (usize, &usize)| {
             Linear::new(&below("logits").below(at).unpacked(), hidden, *levels)
         };
-        let head = Linear::new(&below("head"), width, digits * hidden)?;
         Ok(TokenTransformer {
-            condition: Condition::new(&below("condition"), config.text, styles, config.condition)?,
-            words: Linear::new(&below("words"), config.text, WORDS * width)?,
-            style: weights.table(styles + 1, width, "style", 1.0)?,
-            flip: weights.table(2, width, "flip", 1.0)?,
-            position: weights.get(&[TOKENS + PREFIX, width], "position", normal(0.1))?,
-            token: weights.table(rows, width, "token", 0.1)?,
-            recall: Recall::new(weights, config, head.is_quick())?,
+            reader: Reader::new(weights, config)?,
             mask: weights.get(&[width], "mask", normal(0.1))?,
-            blocks: (0..stack.blocks).map(block).collect::<Result<_>>()?,
-            head,
-            before: weights.table(rows, digits * hidden, "before", 0.05)?,
+            head: Linear::new(&below("head"), width, digits * hidden)?,
+            before: weights.table(config.rows(), digits * hidden, "before", 0.05)?,
             logits: config
                 .levels
                 .iter()
@@ -87,9 +53,7 @@ impl TokenTransformer {
                 .map(logits)
                 .collect::<Result<_>>()?,
             levels: config.levels.clone(),
-            width,
             hidden,
-            styles,
         })
     }
 
@@ -99,23 +63,12 @@ impl TokenTransformer {
 
     /// What stands for words that are not given: `[text]`.
     pub fn no_words(&self) -> &Tensor {
-        self.condition.none()
+        self.reader.no_words()
     }
 
     /// Reads the wish, and the pictures that are shown beside each (or beside none).
     pub fn prepare(&self, wish: &Wish, shown: &[Shown]) -> Result<Prepared> {
-        let condition = self.condition.forward(wish)?;
-        let words = self.words.forward(&wish.text)?;
-        let words = words.reshape((wish.len(), WORDS, self.width))?;
-        let style = self.style.index_select(&wish.styles(self.styles)?, 0)?;
-        let other = (style + self.flip.index_select(&wish.flips()?, 0)?)?;
-        let prefix = Tensor::cat(&[words, other.unsqueeze(1)?], 1)?;
-        let by = |block: &Block| block.modulation(Some(&condition));
-        Ok(Prepared {
-            prefix,
-            modulations: self.blocks.iter().map(by).collect::<Result<_>>()?,
-            recalled: self.recall.forward(wish, shown)?,
-        })
+        self.reader.prepare(wish, shown)
     }
 
     /// What is known of each token after reading those that are given: `[batch, 64, width]`.
@@ -127,15 +80,8 @@ impl TokenTransformer {
         known: &[bool],
         drop: &Drop,
     ) -> Result<Tensor> {
-        let batch = prepared.prefix.dim(0)?;
-        let tokens = self.sum(&self.token, tokens, batch)?;
-        let x = choose(known, &tokens, &self.mask)?.broadcast_add(&prepared.recalled)?;
-        let x = Tensor::cat(&[&prepared.prefix, &x], 1)?.broadcast_add(&self.position)?;
-        let mut x = drop.apply(x)?;
-        for (block, by) in self.blocks.iter().zip(&prepared.modulations) {
-            x = block.forward(&x, by, drop)?;
-        }
-        layer_norm(&x.narrow(1, PREFIX, TOKENS)?.contiguous()?)
+        let tokens = choose(known, &self.reader.embedded(tokens)?, &self.mask)?;
+        self.reader.hidden(prepared, &tokens, drop)
     }
 
     /// The small network on top, as it is now.
@@ -176,7 +122,8 @@ impl TokenTransformer {
             later.extend(rows.map(|place| f32::from(u8::from(place > at))));
         }
         let later = Tensor::from_vec(later, (rows, wide), heads.device())?;
-        let said = self.looked_up(&(&self.before * later)?, tokens)?;
+        let quick = self.head.is_quick();
+        let said = looked_up(&(&self.before * later)?, tokens, &self.levels, quick)?;
         let own = (heads + said)?;
         let (mut matrix, mut bias) = (Vec::new(), Vec::new());
         for (at, logits) in self.logits.iter().enumerate() {
@@ -186,7 +133,7 @@ impl TokenTransformer {
             bias.push(own);
         }
         let (matrix, bias) = (Tensor::cat(&matrix, 0)?, Tensor::cat(&bias, 0)?);
-        let all = match self.head.is_quick() {
+        let all = match quick {
             true => gradient::affine(&gradient::squared_relu(&own)?, &matrix, &bias)?,
             false => {
                 let product = own.relu()?.sqr()?.matmul(&matrix.t()?)?;
@@ -199,46 +146,5 @@ impl TokenTransformer {
             all.narrow(1, start - levels, *levels)?.contiguous()
         });
         each.collect()
-    }
-
-    /// The rows of a table that belong to a token's digits, added up, as one product with a matrix
-    /// of zeros and ones: `[batch * 64, width]`.
-    fn looked_up(&self, table: &Tensor, tokens: &Digits) -> Result<Tensor> {
-        let rows = table.dim(0)?;
-        let count = tokens.0.len() / self.digits();
-        let mut ones = vec![0f32; count * rows];
-        for (ones, digits) in ones.chunks_mut(rows).zip(tokens.0.chunks(self.digits())) {
-            rows_of(digits, &self.levels).for_each(|row| ones[row] = 1.0);
-        }
-        let ones = Tensor::from_vec(ones, (count, rows), table.device())?;
-        product(&ones, table, self.head.is_quick())
-    }
-
-    /// The sum of the rows of a token's digits: `[batch, 64, width]`.
-    fn sum(&self, table: &Tensor, tokens: &Digits, batch: usize) -> Result<Tensor> {
-        if self.head.is_quick() {
-            let sum = self.looked_up(table, tokens)?;
-            return sum.reshape((batch, TOKENS, self.width));
-        }
-        let digits = self.digits();
-        let mut sum: Option<Tensor> = None;
-        let mut start = 0;
-        for (at, levels) in self.levels.iter().enumerate() {
-            let own = tokens.0.iter().skip(at).step_by(digits);
-            let rows = own.map(|v| (start + usize::from(*v)) as u32).collect();
-            let rows = self.rows(table, rows)?;
-            sum = Some(match sum {
-                None => rows,
-                Some(sum) => (sum + rows)?,
-            });
-            start += levels;
-        }
-        let sum = sum.ok_or_else(|| Error::Msg("no digits".into()))?;
-        sum.reshape((batch, TOKENS, self.width))
-    }
-
-    fn rows(&self, table: &Tensor, rows: Vec<u32>) -> Result<Tensor> {
-        let rows = Tensor::new(rows, table.device())?;
-        table.index_select(&rows, 0)
     }
 }

@@ -54,6 +54,14 @@ impl<'a> Weights<'a> {
         }
     }
 
+    /// As drawing has them: on a CPU packed to 8 bits, for so many threads.
+    pub fn as_drawn(&self, threads: usize) -> Weights<'a> {
+        match self.tensors.device().is_cpu() {
+            true => Weights::packed(self.tensors.clone(), Arc::new(Pool::new(threads))),
+            false => self.clone(),
+        }
+    }
+
     /// Matrices as they are, whatever is done to the others.
     pub fn unpacked(&self) -> Weights<'a> {
         Weights::plain(self.tensors.clone())

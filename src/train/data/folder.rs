@@ -33,7 +33,7 @@ const ENDS: [&str; 13] = [
 ];
 
 /// What a run writes beside its checkpoints.
-const SHEETS: [&str; 3] = ["reconstruct.png", "tokens.png", "paint.png"];
+const SHEETS: [&str; 4] = ["reconstruct.png", "tokens.png", "paint.png", "refine.png"];
 
 /// What a folder holds, and what of it was left out: a file's name, and why.
 #[derive(Debug)]

@@ -1,5 +1,6 @@
 """Tiny illuminators with random weights and what they compute, for tests/it/illuminator.rs and, of the
-direct design, tests/it/direct.rs (in a folder of that name beside it).
+direct design, tests/it/direct.rs (in a folder of that name beside it); and what a refiner and a critic of known numbers
+compute, for tests/it/refining.rs.
 
     python fixture.py ../../reference/illuminator FOLDER_OF_ALL_MINILM_L6_V2
 """
@@ -13,8 +14,8 @@ import torch
 from safetensors.torch import save_file
 
 from prepare import embed
-from networks import (DirectEncoder, DirectGenerator, Discriminator, Encoder, Generator, Sizes,
-                      TokenTransformer, digits, divergence, quantize, values)
+from networks import (Critic, DirectEncoder, DirectGenerator, Discriminator, Encoder, Generator, Refiner,
+                      Sizes, TokenTransformer, digits, divergence, quantize, values)
 
 sizes = Sizes(levels=(5, 3), styles=2, condition=16, encoder=(32, 2, 1), coarse=(32, 2, 1),
               fine=(16, 2, 1), mid=8, last=4, tokens=(32, 2, 2), hidden=8, stages=(4, 6, 8, 8), judge=8)
@@ -97,3 +98,21 @@ with torch.no_grad():
 found = dict(mean=mean, log_variance=log_variance, z=z, picture=picture,
              divergence=divergence(mean, log_variance)[None])
 save_file({k: v.contiguous() for k, v in found.items()}, os.path.join(out, "expected.safetensors"))
+
+# Waves in place of weights, so that no file has to hold them.
+waves = lambda count, step, size: size * torch.sin(step * torch.arange(count, dtype=torch.float64)).float()
+with torch.no_grad():
+    refiner, critic = Refiner(replace(sizes, direct=None)).eval(), Critic(sizes)
+    for module in (refiner, critic):
+        for name, p in module.named_parameters():
+            p.copy_(waves(p.numel(), 0.7 + len(name) / 100, 0.2).view(p.shape))
+    tokens = (waves(2 * 64 * 2, 0.37, 1.0) + 1).long().view(2, 64, 2)  # 0 or 1
+    memory = tokens.flip(0)[:, None].repeat(1, 3, 1, 1)
+    has = torch.tensor([[True, False, True], [False, False, False]])
+    text, style, flip = waves(2 * 384, 0.11, 1.0).view(2, 384), torch.tensor([1, 2]), torch.tensor([0, 1])
+    refined = refiner(tokens, text, style, flip, refiner.remembered(memory, has), has)
+    features = [waves(2 * c * h * h, 0.3, 1.0).view(2, h, h, c).permute(0, 3, 1, 2)
+                for c, h in ((24, 16), (40, 8), (112, 4))]
+    scores, whole = critic(features, text, style % 2)
+    found = dict(refined=refined, scores=torch.stack(scores), belongs=critic.belongs(whole, text))
+save_file({k: v.contiguous() for k, v in found.items()}, os.path.join(sys.argv[1], "refining.safetensors"))

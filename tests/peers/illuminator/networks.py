@@ -360,13 +360,16 @@ class TokenTransformer(nn.Module):
         seen = (ones * near[:, None, :, None]).flatten(2) @ self.memory
         return torch.where(has.any(1)[:, None, None], seen, self.no_memory)
 
+    def seen(self, tokens, known):
+        return torch.where(known[..., None], self.token(self.rows(tokens)).sum(2), self.mask)
+
     def hidden(self, tokens, known, text, style, flip, ones=None, has=None):
         """tokens [B, 64, 12], known [B, 64] (true where given) -> [B, 64, d]; ones of `remembered`."""
         w = self.condition(text, style, flip)
         prefix = torch.cat(
             [self.words(text).view(-1, 4, self.d), (self.style(style) + self.flip(flip))[:, None]], 1
         )
-        x = torch.where(known[..., None], self.token(self.rows(tokens)).sum(2), self.mask)
+        x = self.seen(tokens, known)
         x = x + (self.no_memory if ones is None else self.recall(ones, has, style))
         x = torch.cat([prefix, x.to(prefix.dtype)], 1) + self.position.to(prefix.dtype)
         drop = self.drop if self.training else 0.0
@@ -458,3 +461,66 @@ class TokenTransformer(nn.Module):
             tokens = torch.where(new[..., None], drawn, tokens)
             known = known | new
         return tokens
+
+
+class Refiner(TokenTransformer):
+    """Looks over what was composed, once, and moves each token's values to what is painted: trained with
+    the generator against a discriminator, where the composer learned one token at a time."""
+
+    def __init__(self, sizes=SIZES, drop=0.1):
+        super().__init__(sizes, drop)
+        for name in ("mask", "head", "before", "logits"):
+            delattr(self, name)
+        self.out = nn.Linear(sizes.tokens[0], len(sizes.levels))
+        nn.init.zeros_(self.out.weight)
+        nn.init.zeros_(self.out.bias)
+
+    def seen(self, tokens, known):
+        return self.token(self.rows(tokens)).sum(2)
+
+    def forward(self, tokens, text, style, flip, ones=None, has=None):
+        """tokens [B, 64, 12] -> values [B, 64, 12]"""
+        hidden = self.hidden(tokens, None, text, style, flip, ones=ones, has=has)
+        return values(tokens, self.levels) + self.out(hidden).float()
+
+
+class Critic(nn.Module):
+    """A discriminator on the features of a network that others trained (Projected GANs, Sauer et al.
+    2021): scores by place at three sizes and one of the whole, each with words and style by projection;
+    and how well a whole picture and words belong together (as of XMC-GAN, Zhang et al. 2021)."""
+
+    def __init__(self, sizes=SIZES, channels=(24, 40, 112), width=96, whole=192):
+        super().__init__()
+        self.width, self.wide = width, whole
+        self.in_ = nn.ModuleList([nn.Linear(c, width) for c in channels])
+        self.out = nn.ModuleList([nn.Linear(width, 1 + width) for _ in channels])
+        self.text = nn.Linear(sizes.text, width)
+        self.style = nn.Embedding(sizes.styles, width)
+        self.whole = nn.Linear(16 * channels[-1], whole)
+        self.score = nn.Linear(whole, 1)
+        self.subject = nn.Linear(sizes.text, whole)
+        self.manner = nn.Embedding(sizes.styles, whole)
+
+    def forward(self, features, text, style):
+        """features: a list of [B, C, h, h] -> scores, a list of [B]; and the whole's vector [B, whole]"""
+        c = self.text(text) + self.style(style)
+        scores = []
+        for f, in_, out in zip(features, self.in_, self.out):
+            x = F.leaky_relu(in_(unit(f).permute(0, 2, 3, 1).flatten(1, 2)), 0.2)
+            x = out(x).float()
+            matched = (x[..., 1:] * c[:, None].float()).sum(-1) / math.sqrt(self.width)
+            scores.append((x[..., 0] + matched).mean(1))
+        h = F.leaky_relu(self.whole(unit(features[-1]).permute(0, 2, 3, 1).flatten(1)), 0.2).float()
+        wanted = (self.subject(text) + self.manner(style)).float()
+        scores.append(self.score(h.to(text.dtype))[:, 0].float() + (h * wanted).sum(1) / math.sqrt(self.wide))
+        return scores, h
+
+    def belongs(self, h, text):
+        """Of each picture, which of the batch's words are its own: logits [B, B]."""
+        words = F.normalize(self.subject(text).float(), dim=1)
+        return 12 * F.normalize(h, dim=1) @ words.T
+
+
+def unit(f):
+    """Features of length one at each place, times the root of how many."""
+    return f / (f.square().mean(1, keepdim=True) + 1e-6).sqrt()

@@ -3,6 +3,7 @@
     python train.py reconstruct DATA.npz RUN   # encoder and generator, on reconstruction alone
     python train.py tokens DATA.npz RUN        # the token Transformer, on the frozen encoder's tokens
     python train.py paint DATA.npz RUN         # generator against discriminator, encoder frozen
+    python train.py refine DATA.npz RUN        # refiner and generator against a critic, on composed tokens
     python train.py direct DATA.npz RUN        # the direct design, all at once; a run of its own
     python train.py export DATA.npz RUN OUT    # fp16 safetensors and config.json
 
@@ -24,12 +25,12 @@ from safetensors.torch import load_file, save_file
 
 import sheet
 from data import HELD_CONCEPT, HELD_PAIR, TRAIN, Data
-from networks import (DIRECT, SIZES, DirectEncoder, DirectGenerator, Discriminator, Encoder, Generator,
-                      TokenTransformer, digits, divergence, quantize, values)
+from networks import (DIRECT, SIZES, Critic, DirectEncoder, DirectGenerator, Discriminator, Encoder, Generator,
+                      Refiner, TokenTransformer, digits, divergence, quantize, values)
 from perceptual import Features, unlike
 
 p = argparse.ArgumentParser()
-p.add_argument("phase", choices=["reconstruct", "tokens", "paint", "direct", "export"])
+p.add_argument("phase", choices=["reconstruct", "tokens", "paint", "refine", "direct", "export"])
 p.add_argument("data")
 p.add_argument("run")
 p.add_argument("out", nargs="?")
@@ -53,6 +54,7 @@ p.add_argument("--perceptual", type=float, default=1.0,
 p.add_argument("--adversarial", type=float, default=0.1)
 p.add_argument("--filled", type=float, default=0,
                help="paint: up to this share of a picture's tokens is written by the token Transformer")
+p.add_argument("--belonging", type=float, default=0.1, help="refine: weight of words being told by the picture")
 p.add_argument("--r1", type=float, default=0.02)
 p.add_argument("--kl", type=float, default=0.005, help="weight of the distance of z from normal (direct)")
 a = p.parse_args()
@@ -575,6 +577,136 @@ def paint():
         loop.tick(lambda: dict(rec=rec, look=look, d=loss_d, g=adversarial, fm=matching, weight=weight, gap=gap), draw)
     loop.save()
     draw()
+
+
+@torch.no_grad()
+def composed_tokens(composer, table):
+    """What drawing would compose of each picture that is trained on, as it is and flipped, and of which
+    there is some; kept in the run's folder, since it takes a while."""
+    path = at("composed.pt")
+    if os.path.exists(path):
+        return torch.load(path, map_location=a.device)
+    tokens, there = torch.zeros_like(table), torch.zeros(table.shape[:2], dtype=torch.bool, device=a.device)
+    which = np.nonzero((data.part == TRAIN) & (data.tone == 0))[0]
+    rng = np.random.default_rng(a.seed + 2)
+    for flipped in (0, 1):
+        for index in np.array_split(rng.permutation(which), len(which) // 128 + 1):
+            text, style = data.condition(rng, index)
+            flip = torch.full_like(style, flipped)
+            memory = recalled(data.others(data.concept[index], data.tone[index], data.style[index]), flip, table)
+            with autocast():
+                tokens[index, flipped] = composer.draw(text, style, flip, memory=memory).to(table.dtype)
+            there[index, flipped] = True
+        say(int(there.sum()), "composed")
+    torch.save((tokens, there), path)
+    return tokens, there
+
+
+def partly_composed(rng, real, composed, there):
+    """Six rows in ten as they were composed, one in seven as the encoder has them, the others of both."""
+    chance, share = rng.random((len(real), 1)), rng.random((len(real), 1))
+    share = np.where(chance < 0.6, 1.0, np.where(chance < 0.85, share, 0.0))
+    use = torch.as_tensor(rng.random((len(real), 64)) < share, device=real.device) & there[:, None]
+    return torch.where(use[..., None], composed, real).long(), use.float().mean(1)
+
+
+def refine():
+    """Refiner and generator together against a critic, on what was composed: the pictures that were
+    wanted say how it should look, the critic that it is sharp and what the words say."""
+    encoder, generator = autoencoder()
+    composer = begun(TokenTransformer(), "tokens").eval().requires_grad_(False)
+    refiner = begun(Refiner(), "refiner" if os.path.exists(os.path.join(a.begin, "refiner.safetensors")) else "tokens")
+    table = all_tokens(encoder)
+    composed, there = composed_tokens(composer, table)
+    features = Features().to(a.device).eval()
+    critic = Critic().to(a.device)
+    means = copy.deepcopy(refiner), copy.deepcopy(generator)
+    both = torch.nn.ModuleList([refiner, generator])
+    og = Muon(both, a.lr)
+    oc = optimizer(critic.parameters(), a.lr, 0.5)
+    loop = Loop(refiner=refiner, generator=generator, refiner_mean=means[0], generator_mean=means[1],
+                critic=critic, og=og, oc=oc)
+    refiner.train()
+    refiner.drop = a.drop
+
+    def painted(tokens, text, style, flip, ones, has, words):
+        codes = refiner(tokens, text, style, flip, ones, has)
+        return generator(codes, words, style, flip)
+
+    def looked(y):
+        return [f.float() for f in features(y)]
+
+    run_painted, run_looked = compiled(painted), compiled(looked)
+    smooth = {}
+
+    def draw():
+        refined = [means[0].eval()]
+        rows = drawings(lambda text, style, seed, concepts: refine_drawn(composer, *refined, means[1], table, text, style, seed, concepts))
+        for index in (SEEN, PAIR, NEW):
+            text, style = data.labels_of(index)
+            rows += [data.images(index), refine_drawn(composer, *refined, means[1], table, text, style, 1, data.concept[index])]
+        sheet.save(rows, at("refine.png"), titles=WANT)
+
+    while loop.go_on():
+        set_rate(og, a.lr, loop)
+        set_rate(oc, a.lr, loop)
+        index, x, text, style, flip = batch(loop)
+        where = torch.as_tensor(index, device=a.device)
+        tokens, share = partly_composed(loop.rng, table[where, flip], composed[where, flip], there[where, flip])
+        others = data.others(data.concept[index], data.tone[index], data.style[index])
+        memory, has = recalled(some(loop.rng, others, 0.85), flip, table)
+        chance = torch.as_tensor(loop.rng.random(len(index)), device=a.device)
+        dumb = (chance < 0.05)[:, None]
+        any_ = torch.where(chance < 0.15, torch.full_like(style, SIZES.styles), style)
+        with autocast():
+            y = run_painted(tokens, torch.where(dumb, refiner.condition.none, text), any_, flip,
+                            refiner.remembered(memory, has), has, torch.where(dumb, generator.condition.none, text))
+            found = run_looked(y)
+            with torch.no_grad():
+                wanted = run_looked(x)
+        look = unlike(found, wanted)
+        pick = lambda f: [f[2], f[3], f[5]]
+
+        # The critic: what is real beside what is painted and beside others' words.
+        with autocast():
+            real, h = critic(pick(wanted), text, style)
+            false, _ = critic([f.detach() for f in pick(found)], text, style)
+            other, _ = critic(pick(wanted), text.roll(1, 0), style)
+        same = torch.arange(len(x), device=a.device)
+        told = F.cross_entropy(critic.belongs(h, text), same)
+        loss_c = sum(F.softplus(f - r).mean() + 0.5 * F.softplus(o - r).mean() for f, r, o in zip(false, real, other)) / len(real)
+        clipped_step(oc, loss_c + told, critic.parameters())
+
+        critic.requires_grad_(False)
+        with autocast():
+            with torch.no_grad():
+                real, _ = critic(pick(wanted), text, style)
+            false, h = critic(pick(found), text, style)
+        critic.requires_grad_(True)
+        adversarial = sum(F.softplus(r - f).mean() for f, r in zip(false, real)) / len(real)
+        belonging = F.cross_entropy(critic.belongs(h, text), same)
+        weight = (1 - 0.6 * share)[:, None, None, None]
+        rec = reconstruction(x * weight, y * weight)
+        ramp = min(1.0, loop.seen / 6_000)
+        loss = rec + a.perceptual * look + ramp * (a.adversarial * adversarial + a.belonging * belonging)
+        clipped_step(og, loss, both.parameters())
+        average(means[0], refiner, loop.step + 1)
+        average(means[1], generator, loop.step + 1)
+        gap = sum((r - f).mean() for r, f in zip(real, false)) / len(real)
+        for k, v in dict(rec=rec, look=look, c=loss_c, told=told, g=adversarial, belongs=belonging, gap=gap).items():
+            smooth[k] = 0.98 * smooth.get(k, v.detach()) + 0.02 * v.detach()
+        loop.tick(lambda: smooth, draw)
+    loop.save()
+    draw()
+
+
+@torch.no_grad()
+def refine_drawn(composer, refiner, generator, table, text, style, seed, concepts):
+    flip = torch.zeros_like(style)
+    memory = recalled(data.others(concepts, 0 * concepts, style.cpu().numpy()), flip, table)
+    tokens = composer.draw(text, style, flip, generator=torch.Generator().manual_seed(seed), memory=memory)
+    codes = refiner(tokens, text, style, flip, refiner.remembered(*memory), memory[1])
+    return generator(codes, text, style, flip)
 
 
 def direct():

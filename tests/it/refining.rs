@@ -1,0 +1,169 @@
+//! The refiner and the critic beside PyTorch's numbers (tests/peers/illuminator/fixture.py), and the
+//! phase that trains them.
+
+use crate::support::perceptual_path;
+use crate::training::{batches, check, config, pictures, plan, resumes, train, weighed};
+use candle_core::{Device, Result, Tensor};
+use illumine::model::gan::condition::Wish;
+use illumine::model::gan::config::Config;
+use illumine::model::gan::critic::{CHANNELS, Critic};
+use illumine::model::gan::layers::Drop;
+use illumine::model::gan::memory::Shown;
+use illumine::model::gan::quantizer::Quantizer;
+use illumine::model::gan::refiner::Refiner;
+use illumine::model::gan::tokens::Digits;
+use illumine::model::gan::weights::Weights;
+use illumine::train::export::mean;
+use illumine::train::losses::Adversarial;
+use illumine::train::perceptual::Perceptual;
+use illumine::train::reconstruct::Reconstruct;
+use illumine::train::refine::{Before, Means, Refine};
+use illumine::train::run::Phase;
+use illumine::train::tokens::Tokens;
+use illumine::train::variables::{Tensors, make};
+use std::path::Path;
+
+const CPU: Device = Device::Cpu;
+
+fn tiny() -> Config {
+    Config::read(include_bytes!("../reference/illuminator/config.json")).unwrap()
+}
+
+fn waves(shape: &[usize], step: f64, size: f64) -> Tensor {
+    let count: usize = shape.iter().product();
+    let wave = (0..count).map(|at| (size * (step * at as f64).sin()) as f32);
+    Tensor::from_vec(wave.collect(), shape, &CPU).unwrap()
+}
+
+/// A network whose weights are waves.
+fn network<N>(new: impl FnOnce(&Weights) -> Result<N>) -> N {
+    let (network, variables) = make(Tensors::new(), 1, &CPU, new).unwrap();
+    for (name, var) in variables.iter() {
+        let wave = waves(var.dims(), 0.7 + name.len() as f64 / 100.0, 0.2);
+        var.set(&wave).unwrap();
+    }
+    network
+}
+
+fn tokens() -> Digits {
+    let waves = waves(&[256], 0.37, 1.0).to_vec1::<f32>().unwrap();
+    Digits(waves.iter().map(|x| (x + 1.0) as u8).collect())
+}
+
+fn wish() -> Wish {
+    Wish {
+        text: waves(&[2, 384], 0.11, 1.0),
+        style: vec![Some(1), None],
+        flip: vec![false, true],
+    }
+}
+
+fn shown() -> [Shown; 2] {
+    let other = Digits(tokens().0[128..].to_vec());
+    [vec![(0, other.clone()), (2, other)], vec![]]
+}
+
+fn features() -> Vec<Tensor> {
+    let sizes = [16, 8, 4].into_iter().zip(CHANNELS);
+    sizes
+        .map(|(size, channels)| waves(&[2, size, size, channels], 0.3, 1.0))
+        .collect()
+}
+
+fn close(name: &str, ours: &Tensor) {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let path = path.join("tests/reference/illuminator/refining.safetensors");
+    let theirs = &candle_core::safetensors::load(path, &CPU).unwrap()[name];
+    assert_eq!(ours.dims(), theirs.dims(), "{name}");
+    let apart = (ours - theirs).unwrap().abs().unwrap();
+    let worst = apart.max_all().unwrap().to_scalar::<f32>().unwrap();
+    assert!(worst < 1e-3, "{name}: {worst} apart");
+}
+
+fn refined(refiner: &Refiner) -> Result<Tensor> {
+    let (tokens, quantizer) = (tokens(), Quantizer::new(&tiny().levels, &CPU)?);
+    let values = quantizer.of(&tokens, &CPU)?;
+    refiner.forward((&tokens, &values), &wish(), &shown(), &Drop::None)
+}
+
+#[test]
+fn refiner_and_critic_compute_what_pytorch_computes() {
+    let config = tiny();
+    let refiner = network(|w| Refiner::new(w, &config));
+    close("refined", &refined(&refiner).unwrap());
+    let critic = network(|w| Critic::new(w, &config));
+    let (text, style) = (wish().text, Tensor::new(&[1u32, 0], &CPU).unwrap());
+    let said = critic.forward(&features(), &text, &style).unwrap();
+    close("scores", &Tensor::stack(&said.scores, 0).unwrap());
+    close("belongs", &critic.belongs(&said.whole, &text).unwrap());
+}
+
+#[test]
+fn a_refiner_that_has_learned_nothing_moves_nothing() {
+    let config = tiny();
+    let (refiner, _) = make(Tensors::new(), 1, &CPU, |w| Refiner::new(w, &config)).unwrap();
+    let quantizer = Quantizer::new(&config.levels, &CPU).unwrap();
+    let values = quantizer.of(&tokens(), &CPU).unwrap();
+    let flat = |x: &Tensor| x.flatten_all().unwrap().to_vec1::<f32>().unwrap();
+    assert_eq!(flat(&refined(&refiner).unwrap()), flat(&values));
+}
+
+#[test]
+fn gradients_of_refiner_and_critic_agree_with_differences() {
+    let config = tiny();
+    let none = Tensor::zeros((2, 384), candle_core::DType::F32, &CPU).unwrap();
+    let without = |refiner: &Refiner| {
+        let quantizer = Quantizer::new(&config.levels, &CPU)?;
+        let values = quantizer.of(&tokens(), &CPU)?;
+        let text = none.broadcast_add(refiner.no_words())?;
+        let text = (text + wish().text)?;
+        let wish = Wish { text, ..wish() };
+        weighed(&refiner.forward((&tokens(), &values), &wish, &shown(), &Drop::None)?)
+    };
+    check(|w| Refiner::new(w, &config), without);
+    let (text, style) = (wish().text, Tensor::new(&[1u32, 0], &CPU).unwrap());
+    check(
+        |w| Critic::new(w, &config),
+        |critic| {
+            let said = critic.forward(&features(), &text, &style)?;
+            let scores = weighed(&Tensor::stack(&said.scores, 0)?)?;
+            scores + weighed(&critic.belongs(&said.whole, &text)?)?
+        },
+    );
+}
+
+#[test]
+fn refining_resumes_to_the_same_bits_and_its_losses_are_numbers() {
+    let folder = tempfile::tempdir().unwrap();
+    let pictures = pictures();
+    let config = config(&pictures);
+    let batches = batches(&pictures, &config);
+    let start = Reconstruct::new(&batches, &config, (4, 1), Default::default(), None).unwrap();
+    let mut parts = start.parts().unwrap();
+    let encoder = mean(&mut parts, "encoder").unwrap();
+    let generator = mean(&mut parts, "generator").unwrap();
+    let first = (&encoder, &generator);
+    let composer = Tokens::new(&batches, &config, (4, 1), first, Tensors::new()).unwrap();
+    let tokens = mean(&mut composer.parts().unwrap(), "tokens").unwrap();
+    let phase = |loss| {
+        let means = Means {
+            loss,
+            adversarial: 0.4,
+            belonging: 0.1,
+        };
+        let before = Before {
+            encoder: encoder.clone(),
+            generator: generator.clone(),
+            tokens: tokens.clone(),
+            refiner: None,
+        };
+        let look = Perceptual::load(&perceptual_path(), &CPU, 1.0).unwrap();
+        Refine::new(&batches, &config, (4, 1), before, (means, look)).unwrap()
+    };
+    resumes(folder.path(), &config, || phase(Adversarial::Relativistic));
+    for loss in [Adversarial::Hinge, Adversarial::Bce] {
+        let folder = tempfile::tempdir().unwrap();
+        let losses = train(&mut phase(loss), &plan(folder.path(), &config, 2));
+        assert!(losses.iter().all(|loss| loss.is_finite()), "{losses:?}");
+    }
+}
