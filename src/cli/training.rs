@@ -56,7 +56,7 @@ pub fn train(paths: &Paths, args: &Args) -> Result<Exit, Failed> {
         means: Means {
             loss: args.loss,
             adversarial: args.adversarial.unwrap_or(match args.phase.as_str() {
-                REFINE => 0.4,
+                REFINE => 0.05,
                 _ => Means::default().adversarial,
             }),
             r1: args.r1,

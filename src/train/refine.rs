@@ -6,7 +6,7 @@
 //! Transformer stay as they are.
 
 use super::TrainError;
-use super::batches::{ANY_STYLE, Batches, worded_where};
+use super::batches::{ANY_STYLE, Batches, below, worded_where};
 use super::checkpoint::Parts;
 use super::judge::scalar;
 use super::losses::{Adversarial, reconstruction};
@@ -78,7 +78,10 @@ const COMPOSED: f64 = 0.6;
 const PARTLY: f64 = 0.85;
 /// How much less the pixels of what was composed are held to the real picture's: it shows the same
 /// thing, and need not be the same drawing.
-const FREE: f64 = 0.6;
+const FREE: f64 = 0.2;
+/// How far pictures are moved before they are looked at, in pixels: or patterns that only the
+/// network's own grid can see would be rewarded.
+const MOVED: usize = 3;
 /// Of the perceptual network's features, those that the critic looks at.
 const STAGES: [usize; 3] = [2, 3, 5];
 
@@ -143,6 +146,32 @@ impl<'a> Refine<'a> {
         (Digits(all), shares)
     }
 
+    /// What refiner and generator hear of a wish: some rows have no words, some no style.
+    fn heard(&self, wish: &Wish, rng: &mut Rng) -> Result<[Wish; 2]> {
+        let chances: Vec<f64> = (0..wish.len()).map(|_| rng.next_f64()).collect();
+        let worded: Vec<bool> = chances.iter().map(|c| *c >= WORDLESS).collect();
+        let styled = chances.iter().map(|c| *c >= WORDLESS + 2.0 * ANY_STYLE);
+        let styles = wish.style.iter().zip(styled);
+        let style: Vec<_> = styles
+            .map(|(style, keeps)| style.filter(|_| keeps))
+            .collect();
+        let heard = |none: &Tensor| {
+            Ok::<_, candle_core::Error>(Wish {
+                text: worded_where(&worded, &wish.text, none)?,
+                style: style.clone(),
+                flip: wish.flip.clone(),
+            })
+        };
+        let (refiner, generator) = (&self.refiner.network, &self.generator.network);
+        Ok([heard(refiner.no_words())?, heard(generator.no_words())?])
+    }
+
+    /// The features of pictures that are moved by so many pixels, less [`MOVED`].
+    fn seen(&self, pictures: &Tensor, moved: [usize; 2]) -> Result<Vec<Tensor>> {
+        let [down, along] = moved.map(|by| by as i32 - MOVED as i32);
+        self.look.features(&pictures.roll(down, 2)?.roll(along, 3)?)
+    }
+
     /// What is painted of tokens, under the wish that each network hears.
     fn painted(
         &self,
@@ -204,6 +233,13 @@ impl<'a> Refine<'a> {
     }
 }
 
+/// How far what is painted is from the real pictures, those less of which more was composed.
+fn held_to(real: &Tensor, painted: &Tensor, shares: &[f32]) -> Result<Tensor> {
+    let held = shares.iter().map(|share| 1.0 - FREE as f32 * share);
+    let held = Tensor::from_vec(held.collect(), (shares.len(), 1, 1, 1), real.device())?;
+    reconstruction(&real.broadcast_mul(&held)?, &painted.broadcast_mul(&held)?)
+}
+
 /// The mean over all scores of what pairs of them cost.
 fn mean(
     real: &[Tensor],
@@ -261,39 +297,20 @@ impl Phase for Refine<'_> {
         let (tokens, shares) = self.partly_composed(&drawn.index, &wish.flip, rng);
         let share = (SHOWN, &self.config);
         let shown = self.table.shown(self.batches, &drawn, share, rng);
-        let chances: Vec<f64> = (0..wish.len()).map(|_| rng.next_f64()).collect();
-        let worded: Vec<bool> = chances.iter().map(|c| *c >= WORDLESS).collect();
-        let styled = chances.iter().map(|c| *c >= WORDLESS + 2.0 * ANY_STYLE);
-        let styles = wish.style.iter().zip(styled);
-        let style: Vec<_> = styles
-            .map(|(style, keeps)| style.filter(|_| keeps))
-            .collect();
-        let heard = |none: &Tensor| {
-            Ok::<_, candle_core::Error>(Wish {
-                text: worded_where(&worded, &wish.text, none)?,
-                style: style.clone(),
-                flip: wish.flip.clone(),
-            })
-        };
-        let refined = heard(self.refiner.network.no_words())?;
-        let under = heard(self.generator.network.no_words())?;
+        let [refined, under] = self.heard(wish, rng)?;
         let device = self.batches.device();
         let chance = RefCell::new(rng);
         let mask = |shape: &[usize]| dropout(shape, &mut chance.borrow_mut(), device);
         let painted = self.painted(&tokens, [&refined, &under], &shown, &Drop::Masks(&mask))?;
 
-        let wanted = self.look.features(&real.detach())?;
-        let found = self.look.features(&painted)?;
+        let moved = [(); 2].map(|()| below(&mut chance.borrow_mut(), 2 * MOVED + 1));
+        let wanted = self.seen(&real.detach(), moved)?;
+        let found = self.seen(&painted, moved)?;
         let both = (&looked_at(&wanted)[..], &looked_at(&found)[..]);
         let [judged, told] = self.judge(both, wish, (rate, number))?;
         let (fooled, belongs, gap) = self.criticism(both, wish)?;
 
-        let held: Vec<f32> = shares
-            .iter()
-            .map(|share| 1.0 - FREE as f32 * share)
-            .collect();
-        let held = Tensor::from_vec(held, (wish.len(), 1, 1, 1), device)?;
-        let same = reconstruction(&real.broadcast_mul(&held)?, &painted.broadcast_mul(&held)?)?;
+        let same = held_to(real, &painted, &shares)?;
         let unlike = apart(&wanted, &found)?;
         let against = (&fooled * self.means.adversarial)?;
         let against = (against + (&belongs * self.means.belonging)?)?;

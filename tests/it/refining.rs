@@ -148,8 +148,8 @@ fn refining_resumes_to_the_same_bits_and_its_losses_are_numbers() {
     let phase = |loss| {
         let means = Means {
             loss,
-            adversarial: 0.4,
-            belonging: 0.1,
+            adversarial: 0.05,
+            belonging: 0.005,
         };
         let before = Before {
             encoder: encoder.clone(),

@@ -216,11 +216,11 @@ pub struct Gan {
     /// paint, refine, direct: how generator and discriminator are set against each other
     #[arg(long, value_name = "LOSS", default_value = "relativistic")]
     pub loss: illumine::train::losses::Adversarial,
-    /// paint, refine, direct: the weight of the discriminator's word [default: 0.03; refine: 0.4]
+    /// paint, refine, direct: the weight of the discriminator's word [default: 0.03; refine: 0.05]
     #[arg(long, value_name = "W", value_parser = weight, allow_negative_numbers = true)]
     pub adversarial: Option<f64>,
     /// refine: the weight of a picture's being told by its words among others
-    #[arg(long, value_name = "W", default_value_t = 0.1, value_parser = weight, allow_negative_numbers = true)]
+    #[arg(long, value_name = "W", default_value_t = 0.005, value_parser = weight, allow_negative_numbers = true)]
     pub belonging: f64,
     /// paint, direct: the weight of the gradient penalty
     #[arg(long, value_name = "W", default_value_t = 0.02)]

@@ -54,7 +54,7 @@ p.add_argument("--perceptual", type=float, default=1.0,
 p.add_argument("--adversarial", type=float, default=0.1)
 p.add_argument("--filled", type=float, default=0,
                help="paint: up to this share of a picture's tokens is written by the token Transformer")
-p.add_argument("--belonging", type=float, default=0.1, help="refine: weight of words being told by the picture")
+p.add_argument("--belonging", type=float, default=0.005, help="refine: weight of words being told by the picture")
 p.add_argument("--r1", type=float, default=0.02)
 p.add_argument("--kl", type=float, default=0.005, help="weight of the distance of z from normal (direct)")
 a = p.parse_args()
@@ -661,9 +661,11 @@ def refine():
         with autocast():
             y = run_painted(tokens, torch.where(dumb, refiner.condition.none, text), any_, flip,
                             refiner.remembered(memory, has), has, torch.where(dumb, generator.condition.none, text))
-            found = run_looked(y)
+            # Moved by chance, or patterns that only the network's own grid can see would be rewarded.
+            shift = tuple(int(n) for n in loop.rng.integers(-3, 4, 2))
+            found = run_looked(y.roll(shift, (2, 3)))
             with torch.no_grad():
-                wanted = run_looked(x)
+                wanted = run_looked(x.roll(shift, (2, 3)))
         look = unlike(found, wanted)
         pick = lambda f: [f[2], f[3], f[5]]
 
@@ -685,7 +687,7 @@ def refine():
         critic.requires_grad_(True)
         adversarial = sum(F.softplus(r - f).mean() for f, r in zip(false, real)) / len(real)
         belonging = F.cross_entropy(critic.belongs(h, text), same)
-        weight = (1 - 0.6 * share)[:, None, None, None]
+        weight = (1 - 0.2 * share)[:, None, None, None]
         rec = reconstruction(x * weight, y * weight)
         ramp = min(1.0, loop.seen / 6_000)
         loss = rec + a.perceptual * look + ramp * (a.adversarial * adversarial + a.belonging * belonging)
@@ -779,10 +781,14 @@ def one_pass_means():
 def composed_means():
     encoder, generator = autoencoder()
     found = dict(encoder=encoder.state_dict(), generator=generator.state_dict())
-    for phase, name in (("paint", "generator"), ("tokens", "tokens")):
+    for name in ("tokens", "refiner"):  # what was begun with, where nothing has trained on
+        if a.begin and os.path.exists(os.path.join(a.begin, f"{name}.safetensors")):
+            found[name] = load_file(os.path.join(a.begin, f"{name}.safetensors"))
+    for phase, part, name in (("paint", "mean", "generator"), ("tokens", "mean", "tokens"),
+                              ("refine", "generator_mean", "generator"), ("refine", "refiner_mean", "refiner")):
         path = at(f"{phase}.pt")
         if os.path.exists(path):
-            found[name] = torch.load(path, map_location="cpu", weights_only=False)["mean"]
+            found[name] = torch.load(path, map_location="cpu", weights_only=False)[part]
     return found
 
 
