@@ -3,7 +3,7 @@
     python pace.py WEIGHTS FOLDER_OF_ALL_MINILM_L6_V2 [THREADS]
 
 Prints milliseconds, the median of twenty: one picture, and four of one prompt as one batch, each
-with the embedding of the words, eight rounds of token writing with guidance, and painting.
+with the embedding of the words, eight rounds of token writing with guidance, refining and painting.
 """
 
 import json
@@ -16,7 +16,7 @@ import torch
 from safetensors.torch import load_file
 from transformers import BertModel, BertTokenizerFast
 
-from networks import Generator, TokenTransformer, values
+from networks import Generator, Refiner, TokenTransformer
 
 torch.set_num_threads(int(sys.argv[3]) if len(sys.argv) > 3 else 2)
 folder, words = sys.argv[1:3]
@@ -30,6 +30,7 @@ def part(module, name):
 began = time.perf_counter()
 config = json.load(open(os.path.join(folder, "config.json")))
 transformer, generator = part(TokenTransformer(), "tokens"), part(Generator(), "generator")
+refiner = part(Refiner(), "refiner")
 tokenizer = BertTokenizerFast.from_pretrained(words)
 bert = BertModel.from_pretrained(words).eval()
 print(f"load {1000 * (time.perf_counter() - began):.1f} ms")
@@ -45,8 +46,10 @@ def draw(prompt, count):
     e = torch.nn.functional.normalize(bert(**t).last_hidden_state.mean(1), dim=-1)
     text = ((e - mean) / config["text_scale"]).repeat(count, 1)
     style = flip = torch.zeros(count, dtype=torch.long)
-    tokens = transformer.draw(text, style, flip, steps=8, memory=(shown.repeat(count, 1, 1, 1), has.repeat(count, 1)))
-    picture = generator(values(tokens), text, style, flip)
+    memory = shown.repeat(count, 1, 1, 1), has.repeat(count, 1)
+    tokens = transformer.draw(text, style, flip, steps=8, memory=memory)
+    codes = refiner(tokens, text, style, flip, refiner.remembered(*memory), memory[1])
+    picture = generator(codes, text, style, flip)
     return ((picture + 1) * 127.5).round().to(torch.uint8).numpy()
 
 
