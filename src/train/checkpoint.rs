@@ -17,7 +17,7 @@ use std::path::Path;
 /// What a run is, and how far it got.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct State {
-    /// `reconstruct`, `tokens`, `paint` or `direct`.
+    /// `reconstruct`, `tokens`, `paint`, `refine` or `direct`.
     pub phase: String,
     pub config: Config,
     pub seed: u64,
