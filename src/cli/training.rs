@@ -64,10 +64,13 @@ pub fn train(paths: &Paths, args: &Args) -> Result<Exit, Failed> {
             ..Means::default()
         },
         belonging: args.belonging,
+        perceptual: perceptual(args),
         look: None,
     };
     check(&job, &pictures.styles).map_err(failed)?;
-    job.look = looked_at(paths, args)?;
+    if job.perceptual > 0.0 {
+        job.look = Some(eyes(paths, args.offline)?);
+    }
     let digest = pictures::digest(&pictures)?;
     let embeddings = embedded(paths, &pictures, &args.run, args.on.device, args.offline)?;
     let train =
@@ -87,18 +90,22 @@ pub fn train(paths: &Paths, args: &Args) -> Result<Exit, Failed> {
 
 const REFINE: &str = "refine";
 
-/// The network that tells how unlike pictures look, where the phase asks it, and its weight.
-fn looked_at(paths: &Paths, args: &Args) -> Result<Option<(PathBuf, f64)>, Failed> {
-    let refined = args.phase == REFINE;
-    let usual = if args.small && !refined { 0.0 } else { 1.0 };
-    let weight = args.perceptual.unwrap_or(usual);
-    if weight == 0.0 || !["reconstruct", "paint", REFINE].contains(&args.phase.as_str()) {
-        return Ok(None);
-    }
+/// How much it counts how unlike pictures look, in the phases that ask it.
+fn perceptual(args: &Args) -> f64 {
+    let usual = match args.phase.as_str() {
+        REFINE => 1.0,
+        "reconstruct" | "paint" if args.small => 0.0,
+        "reconstruct" | "paint" => 1.0,
+        _ => return 0.0,
+    };
+    args.perceptual.unwrap_or(usual)
+}
+
+/// The network that tells how unlike pictures look.
+fn eyes(paths: &Paths, offline: bool) -> Result<PathBuf, Failed> {
     let catalog = environment::catalog()?;
-    let store = environment::model_store(paths, args.offline);
-    let network = watched(|watch| store.ensure(catalog.perceptual(), watch))?;
-    Ok(Some((network, weight)))
+    let store = environment::model_store(paths, offline);
+    Ok(watched(|watch| store.ensure(catalog.perceptual(), watch))?)
 }
 
 type Trained = Result<End, TrainError>;

@@ -225,6 +225,17 @@ pub fn worded_where(worded: &[bool], text: &Tensor, none: &Tensor) -> Result<Ten
     text.broadcast_mul(&kept)? + none
 }
 
+/// So many pixels down and right, each by chance at most `reach` either way.
+pub fn a_little(reach: usize, rng: &mut Rng) -> [i32; 2] {
+    [(); 2].map(|()| below(rng, 2 * reach + 1) as i32 - reach as i32)
+}
+
+/// Pictures `[batch, 4, size, size]` moved by so many pixels down and right; what leaves at one side
+/// comes back at the other.
+pub fn moved(pictures: &Tensor, [down, right]: [i32; 2]) -> Result<Tensor> {
+    pictures.roll(down, 2)?.roll(right, 3)
+}
+
 /// A whole number below `count`.
 pub fn below(rng: &mut Rng, count: usize) -> usize {
     ((rng.next_f64() * count as f64) as usize).min(count.saturating_sub(1))
@@ -326,6 +337,18 @@ mod tests {
         let five = 5.0 / 127.5 - 1.0;
         assert_eq!((at(0, 0), at(0, 7)), (five, 1.0));
         assert_eq!((at(1, 0), at(1, 7)), (1.0, five));
+    }
+
+    #[test]
+    fn pictures_are_moved_at_most_so_far_and_nothing_of_them_is_lost() {
+        let mut rng = Rng::new(1);
+        let by: Vec<i32> = (0..200).flat_map(|_| a_little(2, &mut rng)).collect();
+        assert!((-2..=2).all(|far| by.contains(&far)));
+        assert!(by.iter().all(|far| far.abs() <= 2));
+        let picture = Tensor::arange(0u32, 4, &Device::Cpu).unwrap();
+        let picture = picture.reshape((1, 1, 2, 2)).unwrap();
+        let moved = moved(&picture, [1, 0]).unwrap().flatten_all().unwrap();
+        assert_eq!(moved.to_vec1::<u32>().unwrap(), [2, 3, 0, 1]);
     }
 
     #[test]

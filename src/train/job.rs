@@ -10,7 +10,7 @@ use super::judge::Means;
 use super::paint::Paint;
 use super::perceptual::Perceptual;
 use super::reconstruct::Reconstruct;
-use super::refine::{self, Refine};
+use super::refine::{self, Before, Refine};
 use super::run::{End, News, Phase, Plan, checkpoint_of, run};
 use super::start::Start;
 use super::tokens::Tokens;
@@ -46,9 +46,10 @@ pub struct Job {
     pub means: Means,
     /// Weight of a picture's being told by its words, in the phase `refine`.
     pub belonging: f64,
-    /// The network that tells how unlike pictures look (`perceptual`), and how much that counts
-    /// beside reconstruction; none: not at all.
-    pub look: Option<(PathBuf, f64)>,
+    /// How much it counts beside reconstruction how unlike pictures look; 0: not at all.
+    pub perceptual: f64,
+    /// The network that tells how unlike they look, where that counts.
+    pub look: Option<PathBuf>,
 }
 
 /// Trains to the end of the job, or until the watcher says no. `data` is the data set's SHA-256;
@@ -109,6 +110,9 @@ pub fn train(
 /// asked before anything is fetched for it or computed.
 pub fn check(job: &Job, styles: &[String]) -> Result<Option<Start>, TrainError> {
     one_design(job)?;
+    if job.phase == "refine" && job.perceptual == 0.0 {
+        return Err(TrainError::Blind);
+    }
     let Some(folder) = &job.from else {
         return Ok(None);
     };
@@ -219,7 +223,7 @@ fn phase<'a>(
     let device = batches.device();
     let look = || match &job.look {
         None => Ok(None),
-        Some((path, weight)) => Perceptual::load(path, device, *weight).map(Some),
+        Some(path) => Perceptual::load(path, device, job.perceptual).map(Some),
     };
     let from = |name: &str| start.map_or(Ok(Tensors::new()), |start| start.tensors(name, device));
     let (encoder, generator) = match before {
@@ -240,31 +244,14 @@ fn phase<'a>(
             Box::new(Tokens::new(batches, config, how, first, from("tokens")?)?)
         }
         "refine" => {
+            let before = composes(job, start, (encoder, generator), device)?;
+            // The critic has no other eyes.
+            let look = look()?.ok_or(TrainError::Blind)?;
             let means = refine::Means {
                 loss: job.means.loss,
                 adversarial: job.means.adversarial,
                 belonging: job.belonging,
             };
-            // The critic has no other eyes.
-            let look = look()?.ok_or(TrainError::Blind)?;
-            let before = refine::Before {
-                generator: later(job, "paint", "generator", device)?.unwrap_or(generator),
-                tokens: match later(job, "tokens", "tokens", device)? {
-                    Some(tokens) => tokens,
-                    None => from("tokens")?,
-                },
-                refiner: match start {
-                    Some(start) if start.has("refiner") => Some(from("refiner")?),
-                    _ => None,
-                },
-                encoder,
-            };
-            if before.tokens.is_empty() {
-                return Err(TrainError::Before(
-                    checkpoint_of(&job.run, "tokens"),
-                    "tokens",
-                ));
-            }
             Box::new(Refine::new(batches, config, how, before, (means, look))?)
         }
         _ => {
@@ -272,6 +259,31 @@ fn phase<'a>(
             let means = (job.means, look()?);
             Box::new(Paint::new(batches, config, how, first, means)?)
         }
+    })
+}
+
+/// What is refined: the latest that the run has of each network, or what it begins with.
+fn composes(
+    job: &Job,
+    start: Option<&Start>,
+    (encoder, generator): (Tensors, Tensors),
+    device: &Device,
+) -> Result<Before, TrainError> {
+    let from = |name: &str| start.map_or(Ok(Tensors::new()), |start| start.tensors(name, device));
+    let tokens = match later(job, "tokens", "tokens", device)? {
+        Some(tokens) => tokens,
+        None => from("tokens")?,
+    };
+    if tokens.is_empty() {
+        let path = checkpoint_of(&job.run, "tokens");
+        return Err(TrainError::Before(path, "tokens"));
+    }
+    let refiner = start.filter(|start| start.has("refiner"));
+    Ok(Before {
+        generator: later(job, "paint", "generator", device)?.unwrap_or(generator),
+        refiner: refiner.map(|_| from("refiner")).transpose()?,
+        tokens,
+        encoder,
     })
 }
 

@@ -2,7 +2,7 @@
 
 use super::TrainError;
 use super::adam::Adam;
-use super::batches::{Batches, without_some};
+use super::batches::{Batches, a_little, moved, without_some};
 use super::checkpoint::Parts;
 use super::judge::scalar;
 use super::losses::reconstruction;
@@ -141,7 +141,7 @@ impl Phase for Reconstruct<'_> {
         let drawn = self.batches.draw(self.batch, rng)?;
         let generator = &self.generator.network;
         let wish = without_some(&drawn.wish, generator.no_words(), rng)?;
-        let pictures = shifted(&drawn.pictures, rng)?;
+        let pictures = moved(&drawn.pictures, a_little(SHIFT, rng))?;
         let z = self.encoder.network.forward(&pictures)?;
         let values = self.quantizer.quantize(&z)?;
         let back = generator.forward(&values, &wish)?;
@@ -217,11 +217,4 @@ pub fn bytes(pictures: &Tensor) -> Result<Vec<Vec<u8>>> {
     let picture = |row: &Vec<f32>| crate::model::gan::bytes(row);
     debug_assert!(rows.iter().all(|row| row.len() % CHANNELS == 0));
     Ok(rows.iter().map(picture).collect())
-}
-
-/// All pictures of a batch moved by the same few pixels.
-fn shifted(pictures: &Tensor, rng: &mut Rng) -> Result<Tensor> {
-    let by = |rng: &mut Rng| super::batches::below(rng, 2 * SHIFT + 1) as i32 - SHIFT as i32;
-    let (down, right) = (by(rng), by(rng));
-    pictures.roll(down, 2)?.roll(right, 3)
 }

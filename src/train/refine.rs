@@ -6,7 +6,7 @@
 //! Transformer stay as they are.
 
 use super::TrainError;
-use super::batches::{ANY_STYLE, Batches, below, worded_where};
+use super::batches::{ANY_STYLE, Batches, a_little, moved, worded_where};
 use super::checkpoint::Parts;
 use super::judge::scalar;
 use super::losses::{Adversarial, reconstruction};
@@ -134,12 +134,13 @@ impl<'a> Refine<'a> {
                 _ => 0.0,
             };
             let real = self.table.tokens(*at, *flip);
-            let composed = self.pool.of(*at, *flip).unwrap_or(real);
+            let composed = self.pool.of(*at, *flip);
             let mut used = 0;
-            for (real, composed) in real.chunks(wide).zip(composed.chunks(wide)) {
+            let drafts = composed.unwrap_or(real).chunks(wide);
+            for (real, draft) in real.chunks(wide).zip(drafts) {
                 let takes = rng.next_f64() < share;
-                all.extend(if takes { composed } else { real });
-                used += usize::from(takes && self.pool.of(*at, *flip).is_some());
+                all.extend(if takes { draft } else { real });
+                used += usize::from(takes && composed.is_some());
             }
             shares.push(used as f32 / TOKENS as f32);
         }
@@ -164,12 +165,6 @@ impl<'a> Refine<'a> {
         };
         let (refiner, generator) = (&self.refiner.network, &self.generator.network);
         Ok([heard(refiner.no_words())?, heard(generator.no_words())?])
-    }
-
-    /// The features of pictures that are moved by so many pixels, less [`MOVED`].
-    fn seen(&self, pictures: &Tensor, moved: [usize; 2]) -> Result<Vec<Tensor>> {
-        let [down, along] = moved.map(|by| by as i32 - MOVED as i32);
-        self.look.features(&pictures.roll(down, 2)?.roll(along, 3)?)
     }
 
     /// What is painted of tokens, under the wish that each network hears.
@@ -303,9 +298,9 @@ impl Phase for Refine<'_> {
         let mask = |shape: &[usize]| dropout(shape, &mut chance.borrow_mut(), device);
         let painted = self.painted(&tokens, [&refined, &under], &shown, &Drop::Masks(&mask))?;
 
-        let moved = [(); 2].map(|()| below(&mut chance.borrow_mut(), 2 * MOVED + 1));
-        let wanted = self.seen(&real.detach(), moved)?;
-        let found = self.seen(&painted, moved)?;
+        let by = a_little(MOVED, &mut chance.borrow_mut());
+        let wanted = self.look.features(&moved(&real.detach(), by)?)?;
+        let found = self.look.features(&moved(&painted, by)?)?;
         let both = (&looked_at(&wanted)[..], &looked_at(&found)[..]);
         let [judged, told] = self.judge(both, wish, (rate, number))?;
         let (fooled, belongs, gap) = self.criticism(both, wish)?;

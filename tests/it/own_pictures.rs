@@ -205,6 +205,11 @@ fn finished_weights_are_a_beginning_and_new_styles_are_named() {
     let args = ["train", "gan", "tokens", "--data", data, "--run", other];
     let done = home.illumine(&[&args[..], &from].concat()).run().expect(2);
     assert!(done.stderr.contains("another --from"), "{}", done.stderr);
+    // Said before anything is embedded.
+    let args = ["train", "gan", "refine", "--data", data, "--run", other];
+    let blind = [&args[..], &["--perceptual", "0"]].concat();
+    let said = home.illumine(&blind).run().sentence(2);
+    assert!(said.contains("--perceptual a weight above 0"), "{said}");
 }
 
 #[test]

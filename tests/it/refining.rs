@@ -2,7 +2,7 @@
 //! phase that trains them.
 
 use crate::support::perceptual_path;
-use crate::training::{batches, check, config, pictures, plan, resumes, train, weighed};
+use crate::training::{batches, check, config, pictures, plan, resumes, train, untrained, weighed};
 use candle_core::{Device, Result, Tensor};
 use illumine::model::gan::condition::Wish;
 use illumine::model::gan::config::Config;
@@ -16,7 +16,6 @@ use illumine::model::gan::weights::Weights;
 use illumine::train::export::mean;
 use illumine::train::losses::Adversarial;
 use illumine::train::perceptual::Perceptual;
-use illumine::train::reconstruct::Reconstruct;
 use illumine::train::refine::{Before, Means, Refine};
 use illumine::train::run::Phase;
 use illumine::train::tokens::Tokens;
@@ -138,10 +137,7 @@ fn refining_resumes_to_the_same_bits_and_its_losses_are_numbers() {
     let pictures = pictures();
     let config = config(&pictures);
     let batches = batches(&pictures, &config);
-    let start = Reconstruct::new(&batches, &config, (4, 1), Default::default(), None).unwrap();
-    let mut parts = start.parts().unwrap();
-    let encoder = mean(&mut parts, "encoder").unwrap();
-    let generator = mean(&mut parts, "generator").unwrap();
+    let (encoder, generator) = untrained(&batches, &config);
     let first = (&encoder, &generator);
     let composer = Tokens::new(&batches, &config, (4, 1), first, Tensors::new()).unwrap();
     let tokens = mean(&mut composer.parts().unwrap(), "tokens").unwrap();

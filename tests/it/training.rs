@@ -350,6 +350,14 @@ fn autoencoder(folder: &Path) -> (Tensors, Tensors) {
     (encoder, mean(&mut parts, "generator").unwrap())
 }
 
+/// Encoder and generator that have learned nothing yet.
+pub fn untrained(batches: &Batches, config: &Config) -> (Tensors, Tensors) {
+    let start = Reconstruct::new(batches, config, (4, 1), Default::default(), None).unwrap();
+    let mut parts = start.parts().unwrap();
+    let encoder = mean(&mut parts, "encoder").unwrap();
+    (encoder, mean(&mut parts, "generator").unwrap())
+}
+
 #[test]
 fn every_phase_resumes_to_the_same_bits() {
     let folder = tempfile::tempdir().unwrap();
@@ -376,10 +384,7 @@ fn generator_and_discriminator_meet_under_every_loss() {
     let pictures = pictures();
     let config = config(&pictures);
     let batches = batches(&pictures, &config);
-    let start = Reconstruct::new(&batches, &config, (4, 1), Default::default(), None).unwrap();
-    let mut parts = start.parts().unwrap();
-    let encoder = mean(&mut parts, "encoder").unwrap();
-    let generator = mean(&mut parts, "generator").unwrap();
+    let (encoder, generator) = untrained(&batches, &config);
     for (name, loss) in ADVERSARIAL {
         let folder = tempfile::tempdir().unwrap();
         let means = Means {
