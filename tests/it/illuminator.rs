@@ -234,6 +234,41 @@ fn what_is_remembered_of_a_thing_is_looked_at_when_it_is_drawn() {
 }
 
 #[test]
+fn a_token_that_the_model_is_unsure_of_gives_way_to_the_one_that_is_shown() {
+    let illuminator = illuminator(1);
+    let shown = Code::Tokens(Digits((0..128).map(|at| (at % 3) as u8).collect()));
+    let redrawn = |unsure| {
+        let sampling = Sampling {
+            unsure,
+            ..Sampling::default()
+        };
+        let order = Order {
+            sampling,
+            ..order(&[5, 6])
+        };
+        let drawn = drawn(illuminator.restyle(&order, &shown, &mut || true));
+        let other = |code: &Code| {
+            digits(code)
+                .chunks(2)
+                .zip(digits(&shown).chunks(2))
+                .filter(|(a, b)| a != b)
+                .count()
+        };
+        drawn.codes.iter().map(other).collect::<Vec<_>>()
+    };
+    assert_eq!(redrawn(f64::INFINITY), [0, 0]);
+    let never = redrawn(f64::NEG_INFINITY);
+    // A token of fifteen has a probability of about exp(-2.7) here.
+    let some = redrawn(-2.5);
+    assert!(
+        some.iter()
+            .zip(&never)
+            .all(|(some, never)| 0 < *some && some < never),
+        "{some:?} {never:?}"
+    );
+}
+
+#[test]
 fn an_embedding_of_another_width_is_refused() {
     let mut order = order(&[1]);
     order.embedding.truncate(8);

@@ -38,6 +38,7 @@ mod recall;
 pub mod refiner;
 mod restyle;
 pub mod sampling;
+mod spread;
 pub mod tokens;
 mod vary;
 pub mod weights;

@@ -86,6 +86,16 @@ impl Reader {
         })
     }
 
+    /// Of the pictures shown beside each one, by chance ([`super::recall::Recall::one_of`]).
+    pub fn one_of<'a>(
+        &self,
+        wish: &Wish,
+        shown: &'a [Shown],
+        chances: &[f64],
+    ) -> Result<Vec<Option<&'a Digits>>> {
+        self.recall.one_of(wish, shown, chances)
+    }
+
     /// What becomes of `tokens` `[batch, 64, width]`, as [`Reader::embedded`] gives them.
     pub fn hidden(&self, prepared: &Prepared, tokens: &Tensor, drop: &Drop) -> Result<Tensor> {
         let x = tokens.broadcast_add(&prepared.recalled)?;

@@ -7,6 +7,7 @@
 use super::condition::Wish;
 use super::config::{Config, TOKENS};
 use super::memory::Shown;
+use super::tokens::Digits;
 use super::weights::{Weights, normal};
 use crate::model::gradient;
 use candle_core::{Error, Result, Tensor};
@@ -68,6 +69,30 @@ impl Recall {
         let near = self.nearness.index_select(&wish.styles(self.styles)?, 0)?;
         let near = ((near * STEEP)?.exp()? * has)?;
         near.broadcast_div(&(near.sum_keepdim(1)? + 1e-9)?)
+    }
+
+    /// Of the pictures shown beside each one, by the chance (0 to 1) that is given for each: the likelier,
+    /// the more its style tells of the wanted one.
+    pub fn one_of<'a>(
+        &self,
+        wish: &Wish,
+        shown: &'a [Shown],
+        chances: &[f64],
+    ) -> Result<Vec<Option<&'a Digits>>> {
+        if shown.iter().all(Vec::is_empty) {
+            return Ok(vec![None; wish.len()]);
+        }
+        let near = self.near(wish, shown)?.to_vec2::<f32>()?;
+        let rows = shown.iter().zip(near).zip(chances);
+        let one = |((shown, near), chance): ((&'a Shown, Vec<f32>), &f64)| {
+            let mut left = *chance;
+            let found = shown.iter().find(|(slot, _)| {
+                left -= f64::from(near[*slot]);
+                left < 0.0
+            });
+            found.or(shown.last()).map(|(_, digits)| digits)
+        };
+        Ok(rows.map(one).collect())
     }
 
     fn tensors(&self, near: &Tensor, shown: &[Shown]) -> Result<Tensor> {
@@ -149,7 +174,6 @@ pub fn choose(rows: &[bool], yes: &Tensor, no: &Tensor) -> Result<Tensor> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::gan::tokens::Digits;
     use crate::model::sampler::rng::Rng;
     use candle_core::{DType, Device};
     use candle_nn::VarBuilder;
@@ -183,6 +207,13 @@ mod tests {
         let other = flat(recall.tensors(&near, &shown).unwrap());
         assert!(one.iter().zip(&other).all(|(a, b)| (a - b).abs() < 1e-5));
         assert_ne!(one[..32], one[64 * 32..65 * 32]);
+        let first = near.to_vec2::<f32>().unwrap()[0][0];
+        let one_of = |chance| recall.one_of(&wish, &shown, &[chance; 3]).unwrap();
+        let (before, after) = (f64::from(first) - 1e-3, f64::from(first) + 1e-3);
+        assert_eq!(one_of(before)[0], Some(&shown[0][0].1));
+        assert_eq!(one_of(after)[0], Some(&shown[0][1].1));
+        assert_eq!(one_of(1.0)[1..], [None, Some(&shown[2][0].1)]);
+        assert_eq!(recall.one_of(&wish, &[], &[0.5; 3]).unwrap(), [None; 3]);
         assert!(recall.forward(&wish, &shown[..2]).is_err());
     }
 }

@@ -1,6 +1,10 @@
-//! Writes a picture's tokens with the token Transformer: round after round, the surest stay.
+//! Writes a picture's tokens with the token Transformer, round after round, in an order that is spread
+//! over the whole picture ([`super::spread`]).
 //!
-//! Plain numbers and one stream of chance a picture, so that a picture does not depend on those
+//! Which tokens come next does not depend on how sure the model is of them: it is surest of what is
+//! empty, and pictures that begin with that stay so. Where it is very unsure of a token, the one that is
+//! remembered at its place stands (as in kNN-LM, Khandelwal et al. 2020, where what is remembered has a
+//! share of the chance): what follows is written to fit. Plain numbers and one stream of chance a picture, so that a picture does not depend on those
 //! that are drawn beside it.
 
 use super::condition::Wish;
@@ -8,6 +12,7 @@ use super::config::TOKENS;
 use super::digits::DigitNetwork;
 use super::layers::Drop;
 use super::memory::Shown;
+use super::spread::spread_from;
 use super::tokens::{Digits, TokenTransformer};
 use crate::model::sampler::rng::Rng;
 use candle_core::{Error, Result, Tensor};
@@ -21,8 +26,8 @@ pub struct Sampling {
     pub temperature: f64,
     /// How strongly words and style pull: 1 is as trained, 0 not at all.
     pub guidance: f64,
-    /// How much chance there is in which tokens stay, at first; it falls to nothing.
-    pub choice: f64,
+    /// A token whose probability has a lower logarithm gives way to the one remembered at its place.
+    pub unsure: f64,
 }
 
 impl Default for Sampling {
@@ -31,7 +36,7 @@ impl Default for Sampling {
             steps: 8,
             temperature: 0.3,
             guidance: 2.0,
-            choice: 4.5,
+            unsure: -5.0,
         }
     }
 }
@@ -85,11 +90,11 @@ pub fn write(
         false => wish,
     };
     let copies = rows.len() / batch.max(1);
-    let mut shown = shown.to_vec();
+    let mut beside = shown.to_vec();
     if !shown.is_empty() {
-        shown.resize(rows.len(), Shown::new());
+        beside.resize(rows.len(), Shown::new());
     }
-    let prepared = model.prepare(rows, &shown)?;
+    let prepared = model.prepare(rows, &beside)?;
     let (mut tokens, mut known) = match given {
         Some(given) => (given.tokens.clone(), given.known.to_vec()),
         None => (
@@ -102,31 +107,33 @@ pub fn write(
             "the tokens given do not fit the pictures".into(),
         ));
     }
-    let unknown: Vec<usize> = known.chunks(TOKENS).map(count_unknown).collect();
     let by = model.digit_network()?;
+    let chances: Vec<f64> = rngs.iter_mut().map(Rng::next_f64).collect();
+    let remembered = model.one_of(wish, shown, &chances)?;
+    let mut ahead: Vec<Vec<usize>> = known.chunks(TOKENS).zip(&mut *rngs).map(ahead).collect();
+    let unknown: Vec<usize> = ahead.iter().map(Vec::len).collect();
     for step in 0..sampling.steps.max(1) {
         if !go_on() {
             return Ok(None);
         }
-        if known.iter().all(|known| *known) {
+        if ahead.iter().all(Vec::is_empty) {
             break;
+        }
+        let left = 1.0 - (step + 1) as f64 / sampling.steps.max(1) as f64;
+        let mut next = Vec::new();
+        for (picture, (ahead, unknown)) in ahead.iter_mut().zip(&unknown).enumerate() {
+            let new = ahead.len().saturating_sub(still_unknown(*unknown, left));
+            next.extend(ahead.drain(..new).map(|place| picture * TOKENS + place));
         }
         let all = Digits(tokens.0.repeat(copies));
         let hidden = model.hidden(&prepared, &all, &known.repeat(copies), &Drop::None)?;
-        let drafted = draft(model, &by, (&hidden, &known), sampling, rngs)?;
-        let left = 1.0 - (step + 1) as f64 / sampling.steps.max(1) as f64;
-        for (picture, rng) in rngs.iter_mut().enumerate() {
-            let own = drafted.iter().filter(|one| one.place / TOKENS == picture);
-            let noise = sampling.choice * left;
-            let own: Vec<(f64, &Drafted)> = own
-                .map(|one| (one.sure + noise * gumbel(rng), one))
-                .collect();
-            let have = TOKENS - own.len();
-            let new = wanted(unknown[picture], left).saturating_sub(have);
-            for one in surest(own, new) {
-                known[one.place] = true;
-                tokens.0[one.place * digits..][..digits].copy_from_slice(&one.digits);
-            }
+        for one in draft(model, &by, (&hidden, &next), sampling, rngs)? {
+            let at = one.place * digits..(one.place + 1) * digits;
+            let other = remembered[one.place / TOKENS].filter(|_| one.sure < sampling.unsure);
+            let start = one.place % TOKENS * digits;
+            let own = other.map_or(&one.digits[..], |other| &other.0[start..][..digits]);
+            tokens.0[at].copy_from_slice(own);
+            known[one.place] = true;
         }
     }
     Ok(Some(tokens))
@@ -145,7 +152,13 @@ fn with_and_without(model: &TokenTransformer, wish: &Wish) -> Result<Wish> {
     })
 }
 
-/// What a round drafts of the tokens that are not known yet.
+/// The places of a picture that are not known, in the order in which they are written.
+fn ahead((known, rng): (&[bool], &mut Rng)) -> Vec<usize> {
+    let first = (rng.next_f64() * TOKENS as f64) as usize;
+    spread_from(first).filter(|place| !known[*place]).collect()
+}
+
+/// A token as it was drafted.
 struct Drafted {
     /// `[batch * 64]` counts them.
     place: usize,
@@ -154,30 +167,29 @@ struct Drafted {
     sure: f64,
 }
 
-/// Drafts the tokens that are not known. Chance is taken in the order of the tokens, so that it
-/// does not matter how many threads there are.
+/// Drafts the tokens of some places. Chance is taken in their order, so that it does not matter how
+/// many threads there are.
 fn draft(
     model: &TokenTransformer,
     by: &DigitNetwork,
-    (hidden, known): (&Tensor, &[bool]),
+    (hidden, places): (&Tensor, &[usize]),
     sampling: &Sampling,
     rngs: &mut [Rng],
 ) -> Result<Vec<Drafted>> {
-    let unknown: Vec<usize> = (0..known.len()).filter(|at| !known[*at]).collect();
     let guided = hidden.dim(0)? > rngs.len();
     let all = hidden.flatten_to(1)?;
     let rows = |from: usize| {
-        let rows: Vec<u32> = unknown.iter().map(|at| (from + at) as u32).collect();
+        let rows: Vec<u32> = places.iter().map(|at| (from + at) as u32).collect();
         all.index_select(&Tensor::new(rows, all.device())?, 0)
     };
     let read = match guided {
         false => rows(0)?,
-        true => Tensor::cat(&[rows(0)?, rows(known.len())?], 0)?,
+        true => Tensor::cat(&[rows(0)?, rows(rngs.len() * TOKENS)?], 0)?,
     };
     let mut heads = model.heads(&read)?.flatten_all()?.to_vec1::<f32>()?;
-    let (with, without) = heads.split_at_mut(unknown.len() * by.width());
+    let (with, without) = heads.split_at_mut(places.len() * by.width());
     let mut free = without.chunks_exact_mut(by.width());
-    let tokens = with.chunks_exact_mut(by.width()).zip(&unknown);
+    let tokens = with.chunks_exact_mut(by.width()).zip(places);
     let tokens: Vec<_> = tokens
         .map(|(given, place)| {
             let chances = by.levels.iter().map(|_| rngs[place / TOKENS].next_f64());
@@ -234,26 +246,16 @@ fn drawn(
     drafted
 }
 
-/// How many of the tokens unknown at the start are known when `left` of the rounds are still to
-/// come: few at first (the cosine schedule of MaskGIT), at least one.
-fn wanted(unknown: usize, left: f64) -> usize {
+/// How many of the tokens unknown at the start are still so when `left` of the rounds are to come:
+/// most at first (the cosine schedule of MaskGIT), one less at least.
+fn still_unknown(unknown: usize, left: f64) -> usize {
     let still = (std::f64::consts::FRAC_PI_2 * (1.0 - left)).cos();
     let still = if left <= 0.0 {
         0.0
     } else {
         still * unknown as f64
     };
-    (unknown - still as usize).max(1).min(unknown) + (TOKENS - unknown)
-}
-
-/// Those that are surest; of equals the first.
-fn surest<T>(mut drafted: Vec<(f64, T)>, count: usize) -> impl Iterator<Item = T> {
-    drafted.sort_by(|(a, _), (b, _)| b.total_cmp(a));
-    drafted.into_iter().take(count).map(|(_, one)| one)
-}
-
-fn count_unknown(known: &[bool]) -> usize {
-    known.iter().filter(|known| !**known).count()
+    (still as usize).min(unknown.saturating_sub(1))
 }
 
 fn log_softmax(row: &mut [f64]) {
@@ -281,33 +283,18 @@ fn pick(row: &[f64], temperature: f64, chance: f64) -> usize {
     best.unwrap_or(0)
 }
 
-/// Gumbel's distribution: what added to log probabilities makes the largest a fair draw.
-fn gumbel(rng: &mut Rng) -> f64 {
-    let chance = rng.next_f64().clamp(1e-12, 1.0 - 1e-12);
-    -libm::log(-libm::log(chance))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn few_tokens_stay_at_first_and_all_at_last() {
-        let kept: Vec<usize> = (1..=4)
-            .map(|step| wanted(64, 1.0 - step as f64 / 4.0))
+    fn few_tokens_are_known_at_first_and_all_at_last() {
+        let still: Vec<usize> = (1..=4)
+            .map(|step| still_unknown(64, 1.0 - step as f64 / 4.0))
             .collect();
-        // 64 - floor(64 cos(90° n / 4)).
-        assert_eq!(kept, [5, 19, 40, 64]);
-        assert_eq!(wanted(0, 0.5), 64);
-        assert_eq!(wanted(1, 0.9), 64);
-    }
-
-    #[test]
-    fn the_surest_of_the_unknown_stay() {
-        let drafted = vec![(-3.0, 1), (-1.0, 2), (-2.0, 3), (-1.0, 4)];
-        let stay = |count| surest(drafted.clone(), count).collect::<Vec<_>>();
-        assert_eq!(stay(2), [2, 4]);
-        assert_eq!(stay(0), [0; 0]);
+        // 64 cos(90° n / 4).
+        assert_eq!(still, [59, 45, 24, 0]);
+        assert_eq!((still_unknown(0, 0.5), still_unknown(1, 0.9)), (0, 0));
     }
 
     #[test]

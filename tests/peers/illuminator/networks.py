@@ -306,6 +306,21 @@ class Discriminator(nn.Module):
         return whole + patch, features
 
 
+def spread():
+    """All places, any first few of them all over the picture (Halton 1960; src/model/gan/spread.rs)."""
+    order, n = [], 1
+    mirrored = lambda n, base: (n % base + mirrored(n // base, base)) / base if n else 0.0
+    while len(order) < 64:
+        place = int(8 * mirrored(n, 2)) * 8 + int(8 * mirrored(n, 3))
+        n += 1
+        if place not in order:
+            order.append(place)
+    return torch.tensor(order)
+
+
+SPREAD = spread()
+
+
 class TokenTransformer(nn.Module):
     """Writes a picture's tokens, all at once, some of them given (MaskGIT, Chang et al. 2022).
 
@@ -416,9 +431,11 @@ class TokenTransformer(nn.Module):
         return drawn
 
     @torch.no_grad()
-    def draw(self, text, style, flip, steps=8, temperature=0.3, guidance=2.0, choice=4.5,
+    def draw(self, text, style, flip, steps=8, temperature=0.3, guidance=2.0, unsure=-5.0,
              generator=None, tokens=None, known=None, memory=None):
-        """Writes tokens in `steps` rounds: the surest of a round stay. Guidance by two rows a picture."""
+        """Writes tokens in `steps` rounds, spread over the picture. A token whose probability has a
+        logarithm below `unsure` gives way to the one remembered at its place. Guidance by two rows a
+        picture."""
         b, dev = len(text), text.device
         if tokens is None:
             tokens = torch.zeros(b, 64, len(self.levels), dtype=torch.long, device=dev)
@@ -430,18 +447,25 @@ class TokenTransformer(nn.Module):
         if memory is not None:
             has = torch.cat([memory[1], torch.zeros_like(memory[1])])
             ones = self.remembered(memory[0].repeat(2, 1, 1, 1), has)
+        chance = lambda shape: torch.rand(shape, generator=generator, device=generator.device if generator else dev).to(dev)
+        noise = lambda shape: -torch.log(-torch.log(chance(shape).clamp(1e-9, 1 - 1e-7)))
         start = (~known).sum(1)
-
-        def noise(shape):
-            u = torch.rand(shape, generator=generator, device=generator.device if generator else dev)
-            return -torch.log(-torch.log(u.clamp(1e-9, 1 - 1e-7))).to(dev)
+        # Each place's number in the order, and what is known already behind all others.
+        rank = (SPREAD.argsort().to(dev) - (chance((b, 1)) * 64).long()) % 64
+        rank = (rank + 64 * known).argsort(1).argsort(1)
+        other, some = self.one_of(memory, style, chance((b, 1))) if memory is not None else (tokens, start < 0)
 
         for step in range(steps):
+            # As many as these are known after this round, of those unknown at the start.
+            keep = start - (start * math.cos(math.pi / 2 * (step + 1) / steps)).floor().long()
+            keep = keep.clamp(min=1) if step + 1 < steps else start
+            new = (rank < keep[:, None]) & ~known
+            places = new.long().argsort(1, descending=True)[:, : int(new.sum(1).max())]
+            at = lambda x: x.gather(1, places.repeat(len(x) // b, 1)[..., None].expand(-1, -1, x.shape[2]))
             hidden = self.hidden(tokens.repeat(2, 1, 1), known.repeat(2, 1), *two, ones=ones, has=has)
-            heads = self.heads(hidden)
+            heads = self.heads(at(hidden))
             before = torch.zeros_like(heads)
-            sure = torch.zeros(b, 64, device=dev)
-            drawn = torch.zeros_like(tokens)
+            sure, drawn = torch.zeros(places.shape, device=dev), at(tokens)
             for k in range(len(self.levels)):
                 given, free = self.digit_logits(heads, before, k).chunk(2)
                 logits = F.log_softmax(free + guidance * (given - free), -1)
@@ -449,18 +473,18 @@ class TokenTransformer(nn.Module):
                 drawn[..., k] = pick
                 sure = sure + logits.gather(-1, pick[..., None])[..., 0]
                 before = before + self.told(self.rows(drawn)[..., k].repeat(2, 1))
-            left = 1 - (step + 1) / steps
-            keep = start - (start * math.cos(math.pi / 2 * (1 - left))).floor().long()
-            keep = keep.clamp(min=1) if step + 1 < steps else start
-            sure = sure + choice * left * noise(sure.shape)
-            sure = sure.masked_fill(known, -math.inf)
-            # `keep` tokens of those unknown at the start are known after this round.
-            want = keep - (start - (~known).sum(1))
-            rank = sure.argsort(1, descending=True).argsort(1)
-            new = (rank < want[:, None]) & ~known
-            tokens = torch.where(new[..., None], drawn, tokens)
+            drawn = torch.where(((sure < unsure) & some[:, None])[..., None], at(other), drawn)
+            fresh = tokens.scatter(1, places[..., None].expand_as(drawn), drawn)
+            tokens = torch.where(new[..., None], fresh, tokens)
             known = known | new
         return tokens
+
+    def one_of(self, memory, style, chances):
+        """Of what is remembered, one picture: the likelier, the more its style tells of the wanted one,
+        [B, 64, 12]; and whether there is one."""
+        near = (8 * self.nearness(style)).exp() * memory[1]
+        slot = (near.cumsum(1) < chances * near.sum(1, keepdim=True)).sum(1)
+        return memory[0][torch.arange(len(style)), slot.clamp(max=near.shape[1] - 1)], memory[1].any(1)
 
 
 class Refiner(TokenTransformer):
