@@ -25,6 +25,7 @@ use crate::model::gan::layers::Drop;
 use crate::model::gan::memory::Shown;
 use crate::model::gan::quantizer::Quantizer;
 use crate::model::gan::refiner::Refiner;
+use crate::model::gan::sampling::Sampling;
 use crate::model::gan::tokens::Digits;
 use crate::model::sampler::rng::Rng;
 use candle_core::{Result, Tensor};
@@ -67,7 +68,7 @@ pub struct Before {
 const CLIP: f64 = 5.0;
 /// Steps over which the critic's word comes in.
 const RAMP: f64 = 200.0;
-/// Weight of real pictures beside the words of others, as false ones.
+/// Weight of real pictures beside the words or the style of others, as false ones.
 const MISMATCHED: f64 = 0.5;
 /// How many of the other pictures of a thing are shown beside one that is refined.
 const SHOWN: f64 = 0.85;
@@ -192,7 +193,8 @@ impl<'a> Refine<'a> {
         let drawn: Vec<Tensor> = drawn.iter().map(Tensor::detach).collect();
         let of_real = critic.forward(real, &wish.text, &style)?;
         let of_drawn = critic.forward(&drawn, &wish.text, &style)?;
-        let others = critic.forward(real, &wish.text.roll(1, 0)?, &style)?;
+        let (words, manner) = mismatched(&wish.text, &style)?;
+        let others = critic.forward(real, &words, &manner)?;
         let part = |false_: &[Tensor]| {
             mean(&of_real.scores, false_, |real, false_| {
                 self.means.loss.discriminator(real, false_)
@@ -233,6 +235,24 @@ fn held_to(real: &Tensor, painted: &Tensor, shares: &[f32]) -> Result<Tensor> {
     let held = shares.iter().map(|share| 1.0 - FREE as f32 * share);
     let held = Tensor::from_vec(held.collect(), (shares.len(), 1, 1, 1), real.device())?;
     reconstruction(&real.broadcast_mul(&held)?, &painted.broadcast_mul(&held)?)
+}
+
+/// Of the first half of a batch the words of another picture, of the second another's style; where that
+/// is its own after all, real is told from real, which has no slope.
+fn mismatched(text: &Tensor, style: &Tensor) -> Result<(Tensor, Tensor)> {
+    let half = style.dim(0)? / 2;
+    let halves = |first: &Tensor, second: &Tensor| {
+        let rest = second.dim(0)? - half;
+        Tensor::cat(
+            &[first.narrow(0, 0, half)?, second.narrow(0, half, rest)?],
+            0,
+        )
+    };
+    let text_of_others = text.roll(1, 0)?;
+    Ok((
+        halves(&text_of_others, text)?,
+        halves(style, &style.roll(1, 0)?)?,
+    ))
 }
 
 /// The mean over all scores of what pairs of them cost.
@@ -338,7 +358,9 @@ impl Phase for Refine<'_> {
         let others = |at: &usize| self.table.others(self.batches, (*at, false), || true);
         let shown: Vec<Shown> = index.iter().map(others).collect();
         let mut rngs: Vec<Rng> = index.iter().map(|_| Rng::new(1)).collect();
-        let tokens = self.pool.write(wish, &shown, &mut rngs)?;
+        let tokens = self
+            .pool
+            .write((wish, &shown), Sampling::default().unsure, &mut rngs)?;
         let values = self.quantizer.of(&tokens, device)?;
         let generator = fixed(&self.generator.mean, device, |w| {
             Generator::new(w, &self.config)
@@ -355,5 +377,22 @@ impl Phase for Refine<'_> {
                 bytes(&generator.forward(&refined, wish)?)?,
             ],
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use candle_core::Device;
+
+    #[test]
+    fn half_of_a_batch_is_shown_beside_other_words_and_half_beside_another_style() {
+        let cpu = &Device::Cpu;
+        let text = Tensor::new(&[[0f32], [1.0], [2.0], [3.0], [4.0]], cpu).unwrap();
+        let style = Tensor::new(&[5u32, 6, 7, 8, 9], cpu).unwrap();
+        let (words, manner) = mismatched(&text, &style).unwrap();
+        let words = words.flatten_all().unwrap().to_vec1::<f32>().unwrap();
+        assert_eq!(words, [4.0, 0.0, 2.0, 3.0, 4.0]);
+        assert_eq!(manner.to_vec1::<u32>().unwrap(), [5, 6, 6, 7, 8]);
     }
 }

@@ -208,8 +208,9 @@ fn finished_weights_are_a_beginning_and_new_styles_are_named() {
     // Said before anything is embedded.
     let args = ["train", "gan", "refine", "--data", data, "--run", other];
     let blind = [&args[..], &["--perceptual", "0"]].concat();
-    let said = home.illumine(&blind).run().sentence(2);
-    assert!(said.contains("--perceptual a weight above 0"), "{said}");
+    let done = home.illumine(&blind).run().expect(2);
+    let why = "--perceptual a weight above 0";
+    assert!(done.stderr.contains(why), "{}", done.stderr);
 }
 
 #[test]

@@ -34,23 +34,30 @@ impl Folder<'_> {
     }
 
     pub fn read(&mut self, name: &str) -> std::result::Result<Vec<u8>, ModelError> {
-        let bytes = std::fs::read(self.path.join(name));
-        let bytes = bytes.map_err(|why| self.unreadable(name, &why))?;
+        let bytes = self.bytes(name)?;
         self.digest.update(&bytes);
         Ok(bytes)
     }
 
-    /// A network of the tensors in a file.
+    fn bytes(&self, name: &str) -> std::result::Result<Vec<u8>, ModelError> {
+        let bytes = std::fs::read(self.path.join(name));
+        bytes.map_err(|why| self.unreadable(name, &why))
+    }
+
+    /// A network of the tensors in a file, whose digest is taken meanwhile.
     pub fn network<N>(
         &mut self,
         name: &str,
         new: impl FnOnce(&Weights) -> Result<N>,
     ) -> std::result::Result<N, ModelError> {
-        let bytes = self.read(name)?;
-        let tensors = VarBuilder::from_buffered_safetensors(bytes, DType::F32, self.device);
-        let network = tensors.and_then(|tensors| match &self.pool {
-            Some(pool) => new(&Weights::packed(tensors, pool.clone())),
-            None => new(&Weights::plain(tensors)),
+        let bytes = self.bytes(name)?;
+        let network = std::thread::scope(|scope| {
+            scope.spawn(|| self.digest.update(&bytes));
+            let tensors = VarBuilder::from_slice_safetensors(&bytes, DType::F32, self.device)?;
+            match &self.pool {
+                Some(pool) => new(&Weights::packed(tensors, pool.clone())),
+                None => new(&Weights::plain(tensors)),
+            }
         });
         network.map_err(|why| self.unreadable(name, &why))
     }

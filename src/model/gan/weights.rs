@@ -282,7 +282,7 @@ pub fn each_row(pool: &Pool, x: &mut [f32], width: usize, work: impl Fn(usize, &
 fn pack(weight: &Tensor, packing: &Packing, bias: Vec<f32>) -> Result<Matrix> {
     let (rows, cols) = weight.dims2()?;
     let values = weight.flatten_all()?.to_vec1::<f32>()?;
-    let blocks = q8_0(&values);
+    let blocks = q8_0(&values, &packing.pool);
     let mut arena = packing.arena.borrow_mut();
     let packed = Packed::pack(&mut arena, &packing.pool, Format::Q8_0, &blocks, rows, cols);
     let packed = packed.map_err(Error::wrap)?;
@@ -290,26 +290,36 @@ fn pack(weight: &Tensor, packing: &Packing, bias: Vec<f32>) -> Result<Matrix> {
 }
 
 /// GGML's Q8_0: 32 values as one scale in half precision and 32 signed bytes.
-fn q8_0(values: &[f32]) -> Vec<u8> {
-    let mut bytes = Vec::with_capacity(values.len() / BLOCK * 34);
-    for block in values.chunks_exact(BLOCK) {
-        let largest = block.iter().fold(0f32, |most, x| most.max(x.abs()));
-        let scale = half::f16::from_f32(largest / 127.0);
-        let inverse = match scale.to_f32() {
-            0.0 => 0.0,
-            scale => scale.recip(),
-        };
-        bytes.extend(scale.to_le_bytes());
-        // The nearest whole number: what is smaller is lost in so large a sum.
-        const ROUND: f32 = (3u32 << 22) as f32;
-        let code = |x: &f32| ((x * inverse).clamp(-127.0, 127.0) + ROUND - ROUND) as i8 as u8;
-        let mut codes = [0; BLOCK];
-        codes
-            .iter_mut()
-            .zip(block)
-            .for_each(|(to, x)| *to = code(x));
-        bytes.extend(codes);
-    }
+fn q8_0(values: &[f32], pool: &Pool) -> Vec<u8> {
+    const BYTES: usize = 2 + BLOCK;
+    let blocks = values.len() / BLOCK;
+    let mut bytes = vec![0; blocks * BYTES];
+    let share = blocks.div_ceil(pool.threads()).max(1);
+    let parts = bytes
+        .chunks_mut(share * BYTES)
+        .zip(values.chunks(share * BLOCK));
+    pool.each(parts.collect(), |(bytes, values)| {
+        for (bytes, block) in bytes
+            .chunks_exact_mut(BYTES)
+            .zip(values.chunks_exact(BLOCK))
+        {
+            let (scale, codes) = bytes.split_at_mut(2);
+            let largest = block.iter().fold(0f32, |most, x| most.max(x.abs()));
+            let by = half::f16::from_f32(largest / 127.0);
+            scale.copy_from_slice(&by.to_le_bytes());
+            let inverse = match by.to_f32() {
+                0.0 => 0.0,
+                by => by.recip(),
+            };
+            // The nearest whole number: what is smaller is lost in so large a sum.
+            const ROUND: f32 = (3u32 << 22) as f32;
+            let code = |x: &f32| ((x * inverse).clamp(-127.0, 127.0) + ROUND - ROUND) as i8 as u8;
+            codes
+                .iter_mut()
+                .zip(block)
+                .for_each(|(to, x)| *to = code(x));
+        }
+    });
     bytes
 }
 

@@ -34,14 +34,17 @@ class Data:
             np.array(self.captions[k]) for k in zip(self.concept.tolist(), self.tone.tolist())
         ]
         weight = np.where(self.styles_are("ink"), INK, 1.0) * np.where(self.tone > 0, TONED, 1.0)
-        self.weight = np.where(self.part == TRAIN, weight, 0.0)
-        self.weight /= self.weight.sum()
-        self.cumulative = self.weight.cumsum()
+        self.only(np.where(self.part == TRAIN, weight, 0.0))
         # Pictures trained on of a concept in a tone, by style; -1 where there is none, and for no style.
         self.trained = {}
         for i in np.nonzero(self.part == TRAIN)[0]:
             of = self.trained.setdefault((self.concept[i], self.tone[i]), np.full(len(self.styles) + 1, -1))
             of[self.style[i]] = i
+
+    def only(self, weight):
+        """From now on pictures are picked by this weight."""
+        self.weight = weight / weight.sum()
+        self.cumulative = self.weight.cumsum()
 
     def others(self, concept, tone, style):  # [B] each -> indices or -1 [B, styles + 1]
         """What can be remembered beside a picture: the same thing in other styles."""

@@ -55,6 +55,7 @@ p.add_argument("--adversarial", type=float, default=0.1)
 p.add_argument("--filled", type=float, default=0,
                help="paint: up to this share of a picture's tokens is written by the token Transformer")
 p.add_argument("--belonging", type=float, default=0.005, help="refine: weight of words being told by the picture")
+p.add_argument("--composed", type=int, default=5_000, help="refine: of how many pictures something is composed")
 p.add_argument("--r1", type=float, default=0.02)
 p.add_argument("--kl", type=float, default=0.005, help="weight of the distance of z from normal (direct)")
 a = p.parse_args()
@@ -581,21 +582,25 @@ def paint():
 
 @torch.no_grad()
 def composed_tokens(composer, table):
-    """What drawing would compose of each picture that is trained on, as it is and flipped, and of which
-    there is some; kept in the run's folder, since it takes a while."""
+    """What drawing would compose of --composed pictures that are trained on, as they are and flipped, and
+    of which there is some; kept in the run's folder, since it takes a while."""
     path = at("composed.pt")
     if os.path.exists(path):
         return torch.load(path, map_location=a.device)
+    plain = np.where(data.tone == 0, data.weight, 0)
     tokens, there = torch.zeros_like(table), torch.zeros(table.shape[:2], dtype=torch.bool, device=a.device)
-    which = np.nonzero((data.part == TRAIN) & (data.tone == 0))[0]
     rng = np.random.default_rng(a.seed + 2)
+    count = min(a.composed, int((plain > 0).sum()))
+    which = rng.choice(len(plain), count, False, p=plain / plain.sum())
     for flipped in (0, 1):
         for index in np.array_split(rng.permutation(which), len(which) // 128 + 1):
             text, style = data.condition(rng, index)
             flip = torch.full_like(style, flipped)
             memory = recalled(data.others(data.concept[index], data.tone[index], data.style[index]), flip, table)
             with autocast():
-                tokens[index, flipped] = composer.draw(text, style, flip, memory=memory).to(table.dtype)
+                # How readily what is remembered stands is by chance: so drawing may have it either way.
+                composed = composer.draw(text, style, flip, memory=memory, unsure=rng.uniform(-7, -3))
+                tokens[index, flipped] = composed.to(table.dtype)
             there[index, flipped] = True
         say(int(there.sum()), "composed")
     torch.save((tokens, there), path)
@@ -618,6 +623,7 @@ def refine():
     refiner = begun(Refiner(), "refiner" if os.path.exists(os.path.join(a.begin, "refiner.safetensors")) else "tokens")
     table = all_tokens(encoder)
     composed, there = composed_tokens(composer, table)
+    data.only(np.where(there.cpu().numpy().all(1), data.weight, 0))
     features = Features().to(a.device).eval()
     critic = Critic().to(a.device)
     means = copy.deepcopy(refiner), copy.deepcopy(generator)
@@ -673,7 +679,7 @@ def refine():
         with autocast():
             real, h = critic(pick(wanted), text, style)
             false, _ = critic([f.detach() for f in pick(found)], text, style)
-            other, _ = critic(pick(wanted), text.roll(1, 0), style)
+            other, _ = critic(pick(wanted), *mismatched(text, style))
         same = torch.arange(len(x), device=a.device)
         told = F.cross_entropy(critic.belongs(h, text), same)
         loss_c = sum(F.softplus(f - r).mean() + 0.5 * F.softplus(o - r).mean() for f, r, o in zip(false, real, other)) / len(real)
@@ -700,6 +706,13 @@ def refine():
         loop.tick(lambda: smooth, draw)
     loop.save()
     draw()
+
+
+def mismatched(text, style):
+    """Of the first half of a batch the words of another picture, of the second another's style; where
+    that is its own after all, real is told from real, which has no slope."""
+    first = torch.arange(len(style), device=style.device) < len(style) // 2
+    return torch.where(first[:, None], text.roll(1, 0), text), torch.where(first, style, style.roll(1, 0))
 
 
 @torch.no_grad()
