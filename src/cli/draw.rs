@@ -119,6 +119,7 @@ fn wanted(args: &Args, from: Option<&Provenance>) -> Result<PictureRequest, Fail
             .temperature
             .or(same.as_ref().and_then(|it| it.temperature)),
         guidance: args.guidance.or(same.as_ref().and_then(|it| it.guidance)),
+        recall: args.recall.or(same.as_ref().and_then(|it| it.recall)),
         steps: args
             .steps
             .map(usize::from)

@@ -11,6 +11,12 @@ use illumine::engine::draw::DrawError;
 use illumine::model::features::Extractor;
 use illumine::model::gan::sampling::Sampling;
 
+fn sampling(args: &Args) -> Result<Sampling, Failed> {
+    let numbers = [args.temperature, args.guidance, args.recall];
+    let sampling = Sampling::with(numbers, args.steps.map(usize::from));
+    sampling.ok_or_else(|| Failed::new(Exit::Usage, DrawError::Sampling))
+}
+
 pub fn run(paths: &Paths, args: &Args) -> Result<Exit, Failed> {
     let pictures = pictures::read(&args.data)?;
     let model = |why: &dyn std::fmt::Display| Failed::new(Exit::Model, why);
@@ -24,8 +30,7 @@ pub fn run(paths: &Paths, args: &Args) -> Result<Exit, Failed> {
         learned: args.learn as usize,
         seed: args.seed,
         redrawn: args.redrawn,
-        sampling: Sampling::with(args.temperature, args.guidance, args.steps.map(usize::from))
-            .ok_or_else(|| Failed::new(Exit::Usage, DrawError::Sampling))?,
+        sampling: sampling(args)?,
     };
     let mut meter = Meter::new();
     let found = measure(

@@ -60,7 +60,7 @@ pub enum DrawError {
     Unreadable(String, ReadError),
     #[error("What enlarges pictures was not loaded; `illumine draw --enlarge` loads it")]
     NoEnlarger,
-    #[error("A temperature is 0 to 10, guidance -20 to 20")]
+    #[error("A temperature is 0 to 10, guidance -20 to 20, recall 0 to 1")]
     Sampling,
 }
 
@@ -261,8 +261,9 @@ fn sampling(request: &PictureRequest) -> Result<Sampling, DrawError> {
     let PictureRequest {
         temperature,
         guidance,
+        recall,
         steps,
         ..
     } = request;
-    Sampling::with(*temperature, *guidance, *steps).ok_or(DrawError::Sampling)
+    Sampling::with([*temperature, *guidance, *recall], *steps).ok_or(DrawError::Sampling)
 }

@@ -215,6 +215,7 @@ mod tests {
             steps: 8,
             temperature: 0.9,
             guidance: 2.5,
+            recall: 0.007,
             size: 64,
             background: None,
             enlarged: false,

@@ -47,6 +47,9 @@ pub struct Provenance {
     pub steps: usize,
     pub temperature: f64,
     pub guidance: f64,
+    /// How unlikely what is composed may be before what is remembered stands.
+    #[serde(default)]
+    pub recall: f64,
     /// Pixels high, and wide too where it is no scene.
     pub size: u32,
     /// `#rrggbb`; None leaves what is empty transparent.

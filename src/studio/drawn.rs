@@ -197,8 +197,8 @@ impl Studio {
                 how.build
             ),
             format!(
-                "  {} rounds, temperature {}, guidance {}, {} by {} pixels",
-                how.steps, how.temperature, how.guidance, picture.width, picture.height
+                "  {} rounds, temperature {}, guidance {}, recall {}, {} by {} pixels",
+                how.steps, how.temperature, how.guidance, how.recall, picture.width, picture.height
             ),
             format!("  weights {} on {}", how.weights, how.backend),
             format!("  sha256 {}", picture.sha256),

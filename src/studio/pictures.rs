@@ -160,6 +160,7 @@ impl Studio {
             seeds: (0..count).map(|n| seed.wrapping_add(n)).collect(),
             temperature: wanted.temperature,
             guidance: wanted.guidance,
+            recall: wanted.recall,
             steps: None,
             size: wanted.size.unwrap_or(SIZE),
             background: wanted.background.clone(),

@@ -16,8 +16,9 @@ use std::collections::BTreeMap;
 
 /// Pictures that are composed at a step, at most.
 const SOME: usize = 8;
-/// How unsure the composer may be of a token, at least and at most, before what is remembered stands.
-const UNSURE: (f64, f64) = (-7.0, -3.0);
+/// How unlikely a token may be before what is remembered stands: the logarithm, at least and at most.
+const LEAST: f64 = -7.0;
+const MOST: f64 = -3.0;
 
 pub struct Pool {
     composer: TokenTransformer,
@@ -65,7 +66,7 @@ impl Pool {
             }
         }
         // So that drawing may have it either way.
-        let unsure = UNSURE.0 + (UNSURE.1 - UNSURE.0) * rng.next_f64();
+        let recall = (LEAST + (MOST - LEAST) * rng.next_f64()).exp();
         // So that chance is the same whatever is known already.
         let mut rngs: Vec<Rng> = (0..SOME).map(|_| Rng::new(rng.next_u64())).collect();
         if rows.is_empty() {
@@ -83,22 +84,22 @@ impl Pool {
         };
         let others = |(_, key): &(usize, (usize, bool))| table.others(batches, *key, || true);
         let shown: Vec<Shown> = rows.iter().map(others).collect();
-        let written = self.write((&wish, &shown), unsure, &mut rngs[..rows.len()])?;
+        let written = self.write((&wish, &shown), recall, &mut rngs[..rows.len()])?;
         for ((_, key), digits) in rows.into_iter().zip(written.0.chunks(self.digits)) {
             self.composed.insert(key, digits.to_vec());
         }
         Ok(())
     }
 
-    /// Composes under a wish, beside what is shown; `unsure` as in [`Sampling`].
+    /// Composes under a wish, beside what is shown; `recall` as in [`Sampling`].
     pub fn write(
         &self,
         (wish, shown): (&Wish, &[Shown]),
-        unsure: f64,
+        recall: f64,
         rngs: &mut [Rng],
     ) -> Result<Digits> {
         let sampling = Sampling {
-            unsure,
+            recall,
             ..Sampling::default()
         };
         let written = write(

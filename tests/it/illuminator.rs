@@ -237,9 +237,9 @@ fn what_is_remembered_of_a_thing_is_looked_at_when_it_is_drawn() {
 fn a_token_that_the_model_is_unsure_of_gives_way_to_the_one_that_is_shown() {
     let illuminator = illuminator(1);
     let shown = Code::Tokens(Digits((0..128).map(|at| (at % 3) as u8).collect()));
-    let redrawn = |unsure| {
+    let redrawn = |recall| {
         let sampling = Sampling {
-            unsure,
+            recall,
             ..Sampling::default()
         };
         let order = Order {
@@ -256,10 +256,10 @@ fn a_token_that_the_model_is_unsure_of_gives_way_to_the_one_that_is_shown() {
         };
         drawn.codes.iter().map(other).collect::<Vec<_>>()
     };
-    assert_eq!(redrawn(f64::INFINITY), [0, 0]);
-    let never = redrawn(f64::NEG_INFINITY);
-    // A token of fifteen has a probability of about exp(-2.7) here.
-    let some = redrawn(-2.5);
+    assert_eq!(redrawn(1.0), [0, 0]);
+    let never = redrawn(0.0);
+    // A token of fifteen.
+    let some = redrawn(0.08);
     assert!(
         some.iter()
             .zip(&never)

@@ -202,6 +202,7 @@ impl Desk<'_> {
             steps: self.sampling.steps,
             temperature: self.sampling.temperature,
             guidance: self.sampling.guidance,
+            recall: self.sampling.recall,
             size: self.request.size,
             background: self.request.background.clone(),
             enlarged: self.request.enlarged,

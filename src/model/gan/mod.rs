@@ -198,6 +198,7 @@ impl Illuminator {
             Design::Direct(_) => Sampling {
                 steps: 1,
                 guidance: 1.0,
+                recall: 0.0,
                 ..sampling
             },
         }

@@ -26,8 +26,9 @@ pub struct Sampling {
     pub temperature: f64,
     /// How strongly words and style pull: 1 is as trained, 0 not at all.
     pub guidance: f64,
-    /// A token whose probability has a lower logarithm gives way to the one remembered at its place.
-    pub unsure: f64,
+    /// A token that is less likely than this gives way to the one remembered at its place: at 0 none
+    /// does, at 1 all.
+    pub recall: f64,
 }
 
 impl Default for Sampling {
@@ -36,7 +37,7 @@ impl Default for Sampling {
             steps: 8,
             temperature: 0.3,
             guidance: 2.0,
-            unsure: -5.0,
+            recall: 0.007,
         }
     }
 }
@@ -44,8 +45,7 @@ impl Default for Sampling {
 impl Sampling {
     /// As is usual, but for what is given; None where that cannot be.
     pub fn with(
-        temperature: Option<f64>,
-        guidance: Option<f64>,
+        [temperature, guidance, recall]: [Option<f64>; 3],
         steps: Option<usize>,
     ) -> Option<Sampling> {
         let usual = Sampling::default();
@@ -53,9 +53,11 @@ impl Sampling {
             steps: steps.unwrap_or(usual.steps).clamp(1, 64),
             temperature: temperature.unwrap_or(usual.temperature),
             guidance: guidance.unwrap_or(usual.guidance),
+            recall: recall.unwrap_or(usual.recall),
             ..usual
         };
         let sound = (0.0..=10.0).contains(&sampling.temperature)
+            && (0.0..=1.0).contains(&sampling.recall)
             && (-20.0..=20.0).contains(&sampling.guidance);
         sound.then_some(sampling)
     }
@@ -129,7 +131,7 @@ pub fn write(
         let hidden = model.hidden(&prepared, &all, &known.repeat(copies), &Drop::None)?;
         for one in draft(model, &by, (&hidden, &next), sampling, rngs)? {
             let at = one.place * digits..(one.place + 1) * digits;
-            let other = remembered[one.place / TOKENS].filter(|_| one.sure < sampling.unsure);
+            let other = remembered[one.place / TOKENS].filter(|_| one.sure < sampling.recall.ln());
             let start = one.place % TOKENS * digits;
             let own = other.map_or(&one.digits[..], |other| &other.0[start..][..digits]);
             tokens.0[at].copy_from_slice(own);

@@ -46,6 +46,7 @@ pub struct Wanted {
     pub seed: Option<u64>,
     pub temperature: Option<f64>,
     pub guidance: Option<f64>,
+    pub recall: Option<f64>,
     /// Pixels of the file.
     pub size: Option<u32>,
     /// `#rrggbb`.
@@ -59,6 +60,7 @@ pub const OPTIONS: &[&str] = &[
     "seed=",
     "temperature=",
     "guidance=",
+    "recall=",
     "size=",
     "background=",
 ];
@@ -156,6 +158,11 @@ fn wanted(rest: &str, name: &str) -> Result<Wanted, ParseError> {
                 let value = within(value, -20.0, 20.0).ok_or_else(|| wants(name, what))?;
                 wanted.guidance = Some(value);
             }
+            "recall" => {
+                let what = "recall from 0 to 1, as in recall=0.02";
+                let value = within(value, 0.0, 1.0).ok_or_else(|| wants(name, what))?;
+                wanted.recall = Some(value);
+            }
             "size" => {
                 let what = "a size of 16 to 2048 pixels, as in size=256";
                 wanted.size = Some(within(value, 16, 2048).ok_or_else(|| wants(name, what))?);
@@ -234,10 +241,11 @@ mod tests {
             seed: Some(7),
             temperature: Some(0.8),
             guidance: Some(-1.5),
+            recall: Some(0.02),
             size: Some(128),
             background: Some("#f5e6c8".to_string()),
         };
-        let line = "/img a style=ink red n=4 dragon seed=7 temperature=0.8 e=mc2 guidance=-1.5 size=128 background=#f5e6c8";
+        let line = "/img a style=ink red n=4 dragon seed=7 temperature=0.8 e=mc2 guidance=-1.5 recall=0.02 size=128 background=#f5e6c8";
         assert_eq!(draw(line), Draw::Image(wanted));
         assert_eq!(draw("/scene"), Draw::Scene(Wanted::default()));
     }

@@ -284,7 +284,7 @@ pub const COMMANDS: &[Spec] = &[
         name: "image",
         aliases: &["img", "imagine"],
         args: "[WORDS] [style=…] [n=N]",
-        help: "draw a picture here; without words, of the last passage (also seed= size= guidance=)",
+        help: "draw a picture here; without words, of the last passage (also seed= size= guidance= recall=)",
         completes: Completes::Styles,
         parse: image,
     },

@@ -16,6 +16,7 @@ pub struct PictureRequest {
     /// None for those that the model draws best with.
     pub temperature: Option<f64>,
     pub guidance: Option<f64>,
+    pub recall: Option<f64>,
     pub steps: Option<usize>,
     pub size: u32,
     pub background: Option<String>,
@@ -70,6 +71,7 @@ impl PictureRequest {
             seeds: vec![how.seed],
             temperature: Some(how.temperature),
             guidance: Some(how.guidance),
+            recall: Some(how.recall),
             steps: Some(how.steps),
             size: how.size,
             background: how.background.clone(),
