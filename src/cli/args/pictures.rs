@@ -33,7 +33,7 @@ pub struct Draw {
     #[arg(long, value_name = "G", allow_negative_numbers = true)]
     pub guidance: Option<f64>,
     /// How readily a remembered drawing of the thing is taken over where words lead nowhere: 0 never, 1
-    /// wholly; 0.02 if none is given
+    /// wholly; 0.06 if none is given
     #[arg(long, value_name = "P", allow_negative_numbers = true)]
     pub recall: Option<f64>,
     /// Rounds of drawing: more are slower and finer, weights of one pass have one; 8 if none is given

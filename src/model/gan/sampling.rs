@@ -37,7 +37,7 @@ impl Default for Sampling {
             steps: 8,
             temperature: 0.3,
             guidance: 2.0,
-            recall: 0.02,
+            recall: 0.06,
         }
     }
 }
