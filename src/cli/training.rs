@@ -105,7 +105,7 @@ fn perceptual(args: &Args) -> f64 {
 fn eyes(paths: &Paths, offline: bool) -> Result<PathBuf, Failed> {
     let catalog = environment::catalog()?;
     let store = environment::model_store(paths, offline);
-    Ok(watched(|watch| store.ensure(catalog.perceptual(), watch))?)
+    watched(|watch| store.ensure(catalog.perceptual(), watch))
 }
 
 type Trained = Result<End, TrainError>;

@@ -54,7 +54,6 @@ impl Sampling {
             temperature: temperature.unwrap_or(usual.temperature),
             guidance: guidance.unwrap_or(usual.guidance),
             recall: recall.unwrap_or(usual.recall),
-            ..usual
         };
         let sound = (0.0..=10.0).contains(&sampling.temperature)
             && (0.0..=1.0).contains(&sampling.recall)
