@@ -126,6 +126,10 @@ pub fn write(
             let new = ahead.len().saturating_sub(still_unknown(*unknown, left));
             next.extend(ahead.drain(..new).map(|place| picture * TOKENS + place));
         }
+        // Of many rounds the first ones have nothing to write.
+        if next.is_empty() {
+            continue;
+        }
         let all = Digits(tokens.0.repeat(copies));
         let hidden = model.hidden(&prepared, &all, &known.repeat(copies), &Drop::None)?;
         for one in draft(model, &by, (&hidden, &next), sampling, rngs)? {
