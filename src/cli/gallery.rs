@@ -10,7 +10,11 @@ use illumine::bench::pictures::{Compared, Extent, PicturesError, Report, measure
 use illumine::engine::draw::DrawError;
 use illumine::model::features::Extractor;
 use illumine::model::gan::sampling::Sampling;
+use illumine::train::data::file::Pictures;
+use illumine::train::data::split::Part;
+use std::collections::HashSet;
 
+/// How tokens are chosen, as the flags say.
 fn sampling(args: &Args) -> Result<Sampling, Failed> {
     let numbers = [args.temperature, args.guidance, args.recall];
     let sampling = Sampling::with(numbers, args.steps.map(usize::from));
@@ -20,7 +24,11 @@ fn sampling(args: &Args) -> Result<Sampling, Failed> {
 pub fn run(paths: &Paths, args: &Args) -> Result<Exit, Failed> {
     let pictures = pictures::read(&args.data)?;
     let model = |why: &dyn std::fmt::Display| Failed::new(Exit::Model, why);
-    let artist = draw::load(paths, args.weights.as_deref(), args.offline, &args.on)?;
+    let mut artist = draw::load(paths, args.weights.as_deref(), args.offline, &args.on)?;
+    let held = held_out(&pictures);
+    artist
+        .illuminator
+        .forget(&|label, style| held.contains(&(label, style)));
     let catalog = environment::catalog()?;
     let store = environment::model_store(paths, args.offline);
     let extractor = watched(|watch| store.ensure(catalog.extractor(), watch))?;
@@ -56,6 +64,23 @@ pub fn run(paths: &Paths, args: &Args) -> Result<Exit, Failed> {
         return print(&format!("{report}\n"));
     }
     print(&table(&report))
+}
+
+/// What was never trained on, by label and style: it is remembered for users, but not while it is
+/// measured how well what was not seen is drawn. A thing that was held out is so in every style.
+fn held_out(pictures: &Pictures) -> HashSet<(&str, &str)> {
+    let mut held = HashSet::new();
+    for at in 0..pictures.len() {
+        let label = &*pictures.concepts[pictures.concept[at] as usize].label;
+        match pictures.part[at] {
+            Part::Train => continue,
+            Part::HeldPair => {
+                held.insert((label, &*pictures.styles[pictures.style[at] as usize]));
+            }
+            Part::HeldConcept => held.extend(pictures.styles.iter().map(|style| (label, &**style))),
+        }
+    }
+    held
 }
 
 fn table(report: &Report) -> String {

@@ -211,7 +211,9 @@ impl Artist {
             return Ok(0.0);
         }
         let concepts = &self.illuminator.concepts;
-        Ok(similarity(&concepts.nearest(&self.encoder.embed(words)?)))
+        Ok(similarity(
+            &concepts.nearest(&self.encoder.embed(words)?, &|_| true),
+        ))
     }
 
     /// The numbers of the styles that a request asks for; `own` is the picture's.

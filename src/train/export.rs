@@ -4,7 +4,6 @@ use super::TrainError;
 use super::batches::captions;
 use super::checkpoint::{self, Parts, State};
 use super::data::file::Pictures;
-use super::data::split::Part;
 use super::run::checkpoint_of;
 use super::start::Start;
 use super::tokenize::Tokenizer;
@@ -85,15 +84,16 @@ pub fn export(
     Ok(())
 }
 
-/// Tokens of the pictures that were trained on, but for those of skin tones.
+/// Tokens of the pictures, those held out too (what is remembered is looked up, not learned), but for
+/// those of skin tones.
 fn remembered(
     pictures: &Pictures,
     labels: &HashMap<String, u32>,
     (encoder, config): (&Tensors, &Config),
     tell: &mut dyn FnMut(usize, usize),
 ) -> Result<Memory, TrainError> {
-    let trained = |at: &usize| pictures.part[*at] == Part::Train && pictures.tone[*at] == 0;
-    let which: Vec<usize> = (0..pictures.len()).filter(trained).collect();
+    let plain = |at: &usize| pictures.tone[*at] == 0;
+    let which: Vec<usize> = (0..pictures.len()).filter(plain).collect();
     let tokenizer = Tokenizer::new(encoder, config, &Device::Cpu)?;
     let all = tokenizer.read(pictures, &which, false, &mut |done| tell(done, which.len()))?;
     let mut memory = Memory::default();
@@ -178,7 +178,7 @@ fn save(
     saved.map_err(|why| TrainError::Disk(path, why.to_string()))
 }
 
-/// The table of what can be drawn: the concepts that were trained on, by label and own tags, and
+/// The table of what can be drawn: the concepts of the pictures, by label and own tags, and
 /// those that the weights to begin with knew. Gives the number of each label.
 fn concepts(
     out: &Path,
@@ -186,15 +186,12 @@ fn concepts(
     embeddings: &[f32],
     known: Option<&Concepts>,
 ) -> Result<HashMap<String, u32>, TrainError> {
-    let trained: BTreeSet<u32> = (0..pictures.len())
-        .filter(|at| pictures.part[*at] != Part::HeldConcept)
-        .map(|at| pictures.concept[at])
-        .collect();
+    let shown: BTreeSet<u32> = pictures.concept.iter().copied().collect();
     let all = captions(pictures);
     let rows = all.iter().zip(embeddings.chunks_exact(WIDTH));
     let rows: HashMap<&String, &[f32]> = rows.collect();
     let mut table = Table::default();
-    for concept in trained {
+    for concept in shown {
         let concept = &pictures.concepts[concept as usize];
         let label = &concept.label;
         let plain = label.strip_prefix("person ").unwrap_or(label);
@@ -211,6 +208,9 @@ fn concepts(
     Ok(table.places)
 }
 
+/// From here on (the cosine) two embeddings are of the same words, computed or rounded differently.
+const SAME: f32 = 0.999;
+
 /// Aliases of concepts, in the order in which they were added.
 #[derive(Default)]
 struct Table {
@@ -218,19 +218,34 @@ struct Table {
     places: HashMap<String, u32>,
     concept: Vec<u32>,
     embeddings: Vec<f32>,
+    /// The aliases of each concept.
+    own: Vec<Vec<usize>>,
 }
 
 impl Table {
     /// Pictures of one's own may have a label in common and other words beside it: what has a label
-    /// is one concept.
+    /// is one concept. An alias that is there already is not added again.
     fn add(&mut self, label: &str, embedding: &[f32]) {
         let new = self.labels.len() as u32;
         let concept = *self.places.entry(label.to_string()).or_insert(new);
         if concept == new {
             self.labels.push(label.to_string());
+            self.own.push(Vec::new());
         }
-        self.concept.push(concept);
-        self.embeddings.extend_from_slice(embedding);
+        let row = |alias: &usize| &self.embeddings[alias * embedding.len()..][..embedding.len()];
+        let like = |alias: &usize| {
+            row(alias)
+                .iter()
+                .zip(embedding)
+                .map(|(a, b)| a * b)
+                .sum::<f32>()
+        };
+        let own = &self.own[concept as usize];
+        if own.iter().all(|alias| like(alias) < SAME) {
+            self.own[concept as usize].push(self.concept.len());
+            self.concept.push(concept);
+            self.embeddings.extend_from_slice(embedding);
+        }
     }
 
     fn save(&self, out: &Path) -> Result<(), TrainError> {
@@ -260,6 +275,16 @@ fn stands_alone(caption: &str, plain: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_alias_that_is_there_already_is_not_added_again() {
+        let mut table = Table::default();
+        let [one, same, other] = [[1.0, 0.0], [0.9999, 0.01], [0.98, 0.2]];
+        for (label, row) in [("owl", one), ("owl", same), ("owl", other), ("bat", one)] {
+            table.add(label, &row);
+        }
+        assert_eq!(table.concept, [0, 0, 1]);
+    }
 
     #[test]
     fn aliases_are_labels_and_tags_by_themselves() {

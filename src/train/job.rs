@@ -12,7 +12,7 @@ use super::perceptual::Perceptual;
 use super::reconstruct::Reconstruct;
 use super::refine::{self, Before, Refine};
 use super::run::{End, News, Phase, Plan, checkpoint_of, run};
-use super::start::Start;
+use super::start::{Start, known};
 use super::tokens::Tokens;
 use super::variables::Tensors;
 use crate::model::device;
@@ -225,7 +225,7 @@ fn phase<'a>(
         None => Ok(None),
         Some(path) => Perceptual::load(path, device, job.perceptual).map(Some),
     };
-    let from = |name: &str| start.map_or(Ok(Tensors::new()), |start| start.tensors(name, device));
+    let from = |name: &str| known(start, name, device);
     let (encoder, generator) = match before {
         Some((_, mut parts)) => (mean(&mut parts, "encoder")?, mean(&mut parts, "generator")?),
         None => (from("encoder")?, from("generator")?),
@@ -269,7 +269,7 @@ fn composes(
     (encoder, generator): (Tensors, Tensors),
     device: &Device,
 ) -> Result<Before, TrainError> {
-    let from = |name: &str| start.map_or(Ok(Tensors::new()), |start| start.tensors(name, device));
+    let from = |name: &str| known(start, name, device);
     let tokens = match later(job, "tokens", "tokens", device)? {
         Some(tokens) => tokens,
         None => from("tokens")?,

@@ -84,33 +84,26 @@ impl Pool {
         };
         let others = |(_, key): &(usize, (usize, bool))| table.others(batches, *key, || true);
         let shown: Vec<Shown> = rows.iter().map(others).collect();
-        let written = self.write((&wish, &shown), recall, &mut rngs[..rows.len()])?;
+        let sampling = Sampling {
+            recall,
+            ..Sampling::default()
+        };
+        let written = self.write((&wish, &shown), &sampling, &mut rngs[..rows.len()])?;
         for ((_, key), digits) in rows.into_iter().zip(written.0.chunks(self.digits)) {
             self.composed.insert(key, digits.to_vec());
         }
         Ok(())
     }
 
-    /// Composes under a wish, beside what is shown; `recall` as in [`Sampling`].
+    /// Composes under a wish, beside what is shown.
     pub fn write(
         &self,
         (wish, shown): (&Wish, &[Shown]),
-        recall: f64,
+        sampling: &Sampling,
         rngs: &mut [Rng],
     ) -> Result<Digits> {
-        let sampling = Sampling {
-            recall,
-            ..Sampling::default()
-        };
-        let written = write(
-            &self.composer,
-            wish,
-            &sampling,
-            rngs,
-            None,
-            shown,
-            &mut || true,
-        )?;
+        let go_on = &mut || true;
+        let written = write(&self.composer, wish, sampling, rngs, None, shown, go_on)?;
         Ok(written.unwrap_or(Digits(Vec::new())))
     }
 

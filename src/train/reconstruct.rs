@@ -24,6 +24,8 @@ pub struct Reconstruct<'a> {
     generator: Trained<Generator>,
     quantizer: Quantizer,
     look: Option<Perceptual>,
+    /// Whether the generator knows nothing yet.
+    fresh: bool,
 }
 
 /// A network that is trained: its variables, their mean, and what Adam remembers of them.
@@ -97,6 +99,7 @@ impl<'a> Reconstruct<'a> {
         look: Option<Perceptual>,
     ) -> Result<Reconstruct<'a>> {
         let device = batches.device();
+        let fresh = known.1.is_empty();
         let encoder = make(known.0, seed, device, |weights| {
             Encoder::new(&weights.quick(), config)
         })?;
@@ -109,6 +112,7 @@ impl<'a> Reconstruct<'a> {
             generator: Trained::new(generator, 0.9, CLIP)?.orthogonal(),
             config: config.clone(),
             look,
+            fresh,
             batches,
             batch,
         })
@@ -149,7 +153,7 @@ impl Phase for Reconstruct<'_> {
         let mut metrics = vec![("loss", scalar(&same)?)];
         let look = self.look.as_ref();
         let mut loss = with_looks(look, (&pictures, &back), same, &mut metrics)?;
-        if squares(number) > 0.0 {
+        if self.fresh && squares(number) > 0.0 {
             let square = (&pictures - &back)?.sqr()?.mean_all()?;
             loss = (loss + (square * squares(number))?)?;
         }

@@ -360,7 +360,7 @@ impl Phase for Refine<'_> {
         let mut rngs: Vec<Rng> = index.iter().map(|_| Rng::new(1)).collect();
         let tokens = self
             .pool
-            .write((wish, &shown), Sampling::default().recall, &mut rngs)?;
+            .write((wish, &shown), &Sampling::default(), &mut rngs)?;
         let values = self.quantizer.of(&tokens, device)?;
         let generator = fixed(&self.generator.mean, device, |w| {
             Generator::new(w, &self.config)

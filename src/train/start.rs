@@ -140,6 +140,15 @@ impl Start {
     }
 }
 
+/// The tensors of a network of the weights that a run begins with; none where it begins by chance.
+pub fn known(
+    start: Option<&Start>,
+    name: &str,
+    device: &Device,
+) -> std::result::Result<Tensors, TrainError> {
+    start.map_or(Ok(Tensors::new()), |start| start.tensors(name, device))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

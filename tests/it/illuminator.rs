@@ -1,7 +1,6 @@
 //! The illuminator's networks beside PyTorch's numbers (tests/peers/illuminator/fixture.py), and
 //! what must hold of drawing, on a tiny model with random weights.
 
-use crate::support::{Home, Output, encoder_path};
 use candle_core::{DType, Device, Tensor};
 use candle_nn::VarBuilder;
 use illumine::model::ModelError;
@@ -234,6 +233,24 @@ fn what_is_remembered_of_a_thing_is_looked_at_when_it_is_drawn() {
 }
 
 #[test]
+fn what_is_forgotten_is_drawn_as_if_it_had_never_been_seen() {
+    let mut knowing = illuminator(1);
+    let before = draw(&knowing, &[7]);
+    knowing.forget(&|label, _| label == "nothing of this name");
+    assert_eq!(draw(&knowing, &[7]), before);
+    let other = knowing.config.styles[0].clone();
+    knowing.forget(&|label, style| label == "castle" && style == other);
+    assert_ne!(draw(&knowing, &[7]), before);
+    let named = |by: &Illuminator| {
+        let drawn = drawn(by.draw(&order(&[7]), &mut || true));
+        drawn.concepts[0].label.clone()
+    };
+    assert_eq!(named(&knowing), "castle");
+    knowing.forget(&|label, _| label == "castle");
+    assert_eq!(named(&knowing), "moon");
+}
+
+#[test]
 fn a_token_that_the_model_is_unsure_of_gives_way_to_the_one_that_is_shown() {
     let illuminator = illuminator(1);
     let shown = Code::Tokens(Digits((0..128).map(|at| (at % 3) as u8).collect()));
@@ -418,175 +435,4 @@ fn damaged_weights_and_weights_of_other_sizes_are_one_sentence() {
     let other = std::fs::read_to_string(&path).unwrap();
     std::fs::write(&path, other.replace("\"mid\": 8", "\"mid\": 16")).unwrap();
     assert!(why().contains("generator.safetensors"), "{}", why());
-}
-
-/// A home that has the real encoder.
-fn home() -> Home {
-    let home = Home::new();
-    let encoder = encoder_path();
-    let own = home
-        .models()
-        .join("all-minilm-l6-v2")
-        .join(encoder.file_name().unwrap());
-    std::fs::create_dir_all(own.parent().unwrap()).unwrap();
-    std::os::unix::fs::symlink(&encoder, &own).unwrap();
-    home
-}
-
-/// `illumine draw` with the tiny weights.
-fn draws(home: &Home, args: &[&str]) -> Output {
-    let folder = folder();
-    let weights = ["draw", "--weights", folder.to_str().unwrap()];
-    home.illumine(&[&weights, args].concat()).run()
-}
-
-#[test]
-fn a_picture_on_disk_can_be_made_again_byte_for_byte() {
-    let home = home();
-    let (first, again) = (home.path().join("first.png"), home.path().join("again.png"));
-    let (one, two) = (first.to_str().unwrap(), again.to_str().unwrap());
-    let words = [
-        "a castle by moonlight",
-        "-o",
-        one,
-        "--seed",
-        "5",
-        "--guidance",
-        "1.5",
-    ];
-    let drawn = draws(
-        &home,
-        &[&words[..], &["--style", "ink", "--size", "128"]].concat(),
-    );
-    let drawn = drawn.expect(0);
-    assert!(
-        drawn.stderr.contains("I drew: castle 0."),
-        "{}",
-        drawn.stderr
-    );
-    assert!(
-        drawn.text().contains("first.png (seed 5)"),
-        "{}",
-        drawn.text()
-    );
-    draws(&home, &["--from", one, "-o", two]).expect(0);
-    let bytes = |path| std::fs::read(path).unwrap();
-    assert_eq!(bytes(&first), bytes(&again));
-}
-
-/// Whatever a picture was made from, it can be made again.
-#[test]
-fn variations_ways_styles_and_scenes_can_be_made_again_byte_for_byte() {
-    let home = home();
-    let path = |name: &str| home.path().join(name).to_str().unwrap().to_string();
-    let base = path("base.png");
-    draws(&home, &["a castle", "-o", &base, "--seed", "5"]).expect(0);
-    let photo = path("my castle.jpg");
-    let colours = image::RgbImage::from_fn(90, 60, |x, y| image::Rgb([x as u8, y as u8, 99]));
-    colours.save(&photo).unwrap();
-    let ways: [(&str, &[&str]); 6] = [
-        ("vary", &["--from", &base, "--vary", "0.4", "--seed", "8"]),
-        (
-            "own",
-            &["--restyle", &base, "--style", "ink", "--seed", "8"],
-        ),
-        (
-            "photo",
-            &["--restyle", &photo, "--style", "ink", "--seed", "8"],
-        ),
-        (
-            "words",
-            &["fox", "--restyle", &photo, "--style", "any", "--seed", "8"],
-        ),
-        ("way", &["fox", "--lerp", "moon", "--n", "3", "--seed", "8"]),
-        ("scene", &["a fox under the moon", "--scene", "--seed", "8"]),
-    ];
-    for (name, args) in ways {
-        let out = path(&format!("{name}.png"));
-        draws(&home, &[args, &["-o", &out]].concat()).expect(0);
-        let out = match name {
-            "way" => path("way-2.png"),
-            _ => out,
-        };
-        let again = path(&format!("{name}-again.png"));
-        draws(&home, &["--from", &out, "-o", &again]).expect(0);
-        let bytes = |path: &str| std::fs::read(path).unwrap();
-        assert_eq!(bytes(&out), bytes(&again), "{name}");
-        assert_ne!(bytes(&out), bytes(&base), "{name}");
-    }
-    let scene = image::open(path("scene.png")).unwrap();
-    assert_eq!((scene.width(), scene.height()), (512, 256));
-}
-
-#[test]
-fn several_seeds_are_several_files_and_json_names_them() {
-    let home = home();
-    let out = home.path().join("fox.png");
-    let words = [
-        "fox",
-        "-o",
-        out.to_str().unwrap(),
-        "--seeds",
-        "1,8-9",
-        "--json",
-    ];
-    let drawn = draws(&home, &words).expect(0);
-    let report: serde_json::Value = serde_json::from_slice(&drawn.stdout).unwrap();
-    assert_eq!(report["concepts"][0][0], "fox");
-    for (row, seed) in report["pictures"].as_array().unwrap().iter().zip([1, 8, 9]) {
-        assert_eq!(row["seed"], seed);
-        assert!(Path::new(row["path"].as_str().unwrap()).is_file());
-    }
-}
-
-#[test]
-fn what_cannot_be_drawn_is_one_sentence() {
-    let home = home();
-    let text = home.file("no.png", "no picture");
-    let long = "dragon ".repeat(15_000);
-    for (args, code, part) in [
-        (&["", "-o", "x.png"][..], 2, "nothing to draw"),
-        (&["fox", "--style", "oil"][..], 2, "there are flat, ink"),
-        (&["fox", "--size", "9999"][..], 2, "pixels wide"),
-        (&["fox", "--background", "red"][..], 2, "hexadecimal"),
-        (&["fox", "--seeds", "9-1"][..], 2, "numbers and ranges"),
-        (
-            &["fox", "-o", "no/such/folder/x.png"][..],
-            5,
-            "Cannot write",
-        ),
-        (
-            &["--from", text.to_str().unwrap()][..],
-            2,
-            "cannot be made again",
-        ),
-        (&["fox", "--n", "0"][..], 2, "--n"),
-        (
-            &["--restyle", text.to_str().unwrap(), "--style", "ink"][..],
-            2,
-            "no PNG, JPEG, GIF or WebP",
-        ),
-        (
-            &["--restyle", "no.such.file", "--style", "ink"][..],
-            2,
-            "cannot be used",
-        ),
-        (&[long.as_str()][..], 2, "too long for a picture"),
-    ] {
-        let refused = draws(&home, args).expect(code);
-        assert!(
-            refused.stderr.contains(part),
-            "{args:?}: {}",
-            refused.stderr
-        );
-        assert_eq!(
-            refused.stderr.trim_end().lines().count(),
-            1,
-            "{}",
-            refused.stderr
-        );
-    }
-    let nowhere = ["draw", "fox", "--weights", "no/such/folder"];
-    let refused = home.illumine(&nowhere).run().expect(3);
-    assert!(refused.stderr.contains("--weights"), "{}", refused.stderr);
 }

@@ -5,6 +5,7 @@ mod bad_input;
 mod direct;
 mod disk;
 mod drafting;
+mod draw_command;
 mod encoder;
 mod engine;
 mod families;

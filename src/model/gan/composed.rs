@@ -5,6 +5,7 @@ use super::code::Code;
 use super::concepts::{Concepts, Match};
 use super::config::{Config, TOKENS};
 use super::encoder::Encoder;
+use super::fitting::Fitting;
 use super::folder::Folder;
 use super::generator::Generator;
 use super::layers::Drop;
@@ -26,6 +27,7 @@ pub(super) struct Composed {
     encoder: Encoder,
     quantizer: Quantizer,
     memory: Memory,
+    fitting: Fitting,
 }
 
 /// What pictures are drawn from besides words.
@@ -57,8 +59,24 @@ impl Composed {
             tokens: folder.network("tokens.safetensors", |w| TokenTransformer::new(w, config))?,
             encoder: folder.network("encoder.safetensors", |w| Encoder::new(w, config))?,
             quantizer: Quantizer::new(&config.levels, device)?,
+            fitting: Fitting::new(&memory, known),
             memory,
         })
+    }
+
+    /// The concepts nearest to words, those before others that can be drawn in the style.
+    pub fn nearest(&self, all: &Concepts, embedding: &[f32], style: Option<u32>) -> Vec<Match> {
+        all.nearest(embedding, &|concept| self.fitting.fits(concept, style))
+    }
+
+    /// Remembers what has a number (of concept and style) only, of so many concepts and styles.
+    pub fn forget(
+        &mut self,
+        number: &dyn Fn(u32, u32) -> Option<(u32, u32)>,
+        counts: (usize, usize),
+    ) {
+        self.memory = self.memory.renumbered(number);
+        self.fitting = Fitting::new(&self.memory, counts);
     }
 
     /// Pictures `[batch, 4, size, size]` as tokens.

@@ -37,7 +37,9 @@ const NEAREST: usize = 4;
 /// How much nearer concepts count for more.
 const SHARPNESS: f32 = 20.0;
 /// How much the label counts beside the best alias, which it may be.
-const LABEL: f32 = 0.1;
+const LABEL: f32 = 0.2;
+/// How much nearer a concept has to be that cannot be drawn in the style that is asked for.
+const UNFIT: f32 = 0.12;
 /// How much of the condition is the prompt itself.
 const OWN: f32 = 0.5;
 
@@ -89,8 +91,9 @@ impl Concepts {
         labels.map(String::as_str).zip(embeddings)
     }
 
-    /// The concepts nearest to an embedding of length one, the nearest first.
-    pub fn nearest(&self, embedding: &[f32]) -> Vec<Match> {
+    /// The concepts nearest to an embedding of length one, the nearest first. Those that do not fit
+    /// what is asked for come behind others that are about as near, and are left out where the first fits.
+    pub fn nearest(&self, embedding: &[f32], fits: &dyn Fn(u32) -> bool) -> Vec<Match> {
         let mut best = vec![f32::NEG_INFINITY; self.labels.len()];
         let aliases = self.embeddings.chunks_exact(self.width);
         let like = aliases.map(|alias| alias.iter().zip(embedding).map(|(a, b)| a * b).sum());
@@ -99,18 +102,58 @@ impl Concepts {
             let best = &mut best[*concept as usize];
             *best = best.max(*similarity);
         }
-        let rank = |(at, best): (usize, &f32)| best + LABEL * like[self.first[at] as usize];
+        let rank = |(at, best): (usize, &f32)| {
+            let unfit = if fits(at as u32) { 0.0 } else { UNFIT };
+            best + LABEL * like[self.first[at] as usize] - unfit
+        };
         // Things have aliases in common: a crown before a person with one.
         let rank: Vec<f32> = best.iter().enumerate().map(rank).collect();
         let mut order: Vec<usize> = (0..best.len()).collect();
         order.sort_by(|a, b| rank[*b].total_cmp(&rank[*a]).then(a.cmp(b)));
+        let fitting = order.first().is_some_and(|first| fits(*first as u32));
         let found = order.into_iter().take(NEAREST);
+        let found = found.filter(|concept| !fitting || fits(*concept as u32));
         let found = found.map(|concept| Match {
             label: self.labels[concept].clone(),
             similarity: best[concept],
             concept: concept as u32,
         });
         found.collect()
+    }
+
+    /// The table without some concepts, and the number that each of the others has in it.
+    pub fn without(&self, forgotten: &dyn Fn(&str) -> bool) -> (Concepts, Vec<Option<u32>>) {
+        let mut next = 0;
+        let number = |label: &String| {
+            next += u32::from(!forgotten(label));
+            (!forgotten(label)).then(|| next - 1)
+        };
+        let numbers: Vec<Option<u32>> = self.labels.iter().map(number).collect();
+        let mut kept = Concepts {
+            labels: Vec::new(),
+            concept: Vec::new(),
+            embeddings: Vec::new(),
+            first: vec![u32::MAX; next as usize],
+            width: self.width,
+        };
+        let labels = self.labels.iter().zip(&numbers);
+        kept.labels = labels
+            .filter(|(_, n)| n.is_some())
+            .map(|(l, _)| l.clone())
+            .collect();
+        let rows = self
+            .concept
+            .iter()
+            .zip(self.embeddings.chunks_exact(self.width));
+        for (concept, row) in rows {
+            if let Some(number) = numbers[*concept as usize] {
+                let first = &mut kept.first[number as usize];
+                *first = (*first).min(kept.concept.len() as u32);
+                kept.concept.push(number);
+                kept.embeddings.extend_from_slice(row);
+            }
+        }
+        (kept, numbers)
     }
 
     /// The condition for a prompt: itself, led half the way to the concepts that it matches.
@@ -162,7 +205,7 @@ mod tests {
     fn a_concept_is_matched_by_the_best_of_its_aliases() {
         let table = file(&[0, 0, 1], r#"["dragon", "bed"]"#);
         let table = Concepts::read(&table, &tiny()).unwrap();
-        let found = table.nearest(&unit(1, 2));
+        let found = table.nearest(&unit(1, 2), &|_| true);
         let found: Vec<_> = found
             .iter()
             .map(|m| (m.label.as_str(), m.similarity))
@@ -182,7 +225,7 @@ mod tests {
         let mut table = Concepts::read(&table, &tiny()).unwrap();
         // What the first is also called is what the second is called.
         table.embeddings.copy_within(16..24, 8);
-        let found = table.nearest(&unit(2, 0));
+        let found = table.nearest(&unit(2, 0), &|_| true);
         assert_eq!(
             (found[0].label.as_str(), found[0].similarity),
             ("crown", 0.8)
@@ -191,11 +234,43 @@ mod tests {
     }
 
     #[test]
+    fn what_does_not_fit_comes_behind_what_is_about_as_near() {
+        let table = file(&[0, 1, 2], r#"["lantern", "paper lantern", "lamp"]"#);
+        let table = Concepts::read(&table, &tiny()).unwrap();
+        let labels = |prompt: [f32; 3], fits: &dyn Fn(u32) -> bool| {
+            let found = table.nearest(&[&prompt[..], &[0.0; 5]].concat(), fits);
+            found.into_iter().map(|m| m.label).collect::<Vec<_>>()
+        };
+        let near = [0.7, 0.65, 0.2];
+        let first_is_out = |concept| concept != 0;
+        assert_eq!(labels(near, &|_| true)[0], "lantern");
+        assert_eq!(labels(near, &first_is_out), ["paper lantern", "lamp"]);
+        // Nothing that fits is near: what does not is better than another thing.
+        let far = [0.9, 0.3, 0.2];
+        assert_eq!(
+            labels(far, &first_is_out)[..2],
+            ["lantern", "paper lantern"]
+        );
+        assert_eq!(labels(near, &|_| false), labels(near, &|_| true));
+    }
+
+    #[test]
+    fn a_table_without_a_concept_has_the_others_under_new_numbers() {
+        let table = file(&[0, 0, 1, 2], r#"["dragon", "bed", "owl"]"#);
+        let table = Concepts::read(&table, &tiny()).unwrap();
+        let (table, numbers) = table.without(&|label| label == "dragon");
+        assert_eq!(numbers, [None, Some(0), Some(1)]);
+        assert_eq!(table.labels(), ["bed", "owl"]);
+        assert_eq!((&table.first, &table.concept), (&vec![0, 1], &vec![0, 1]));
+        assert_eq!(table.nearest(&unit(3, 0), &|_| true)[0].label, "owl");
+    }
+
+    #[test]
     fn a_prompt_is_led_towards_the_labels_of_what_it_matches() {
         let table = file(&[0, 0, 1], r#"["dragon", "bed"]"#);
         let table = Concepts::read(&table, &tiny()).unwrap();
         let prompt = unit(1, 2);
-        let led = table.lead(&prompt, &table.nearest(&prompt));
+        let led = table.lead(&prompt, &table.nearest(&prompt, &|_| true));
         // exp(20 * (0.6 - 0.8)) = 0.0183: dragon's label (axis 0) has 0.982 of half the whole.
         let length = (0.491f32 * 0.491 + 0.4 * 0.4 + 0.309 * 0.309).sqrt();
         for (got, want) in led.iter().zip([0.491, 0.4, 0.309]) {

@@ -25,7 +25,7 @@ impl Illuminator {
         {
             return self.between(by, [(from, one), (to, other)], at, go_on);
         }
-        let led = self.led_over(one, other, at);
+        let led = self.led_over(one, other, (at, near.style));
         match &self.design {
             Design::Composed(by) => {
                 let rngs = &mut streams(near, None);
@@ -48,12 +48,13 @@ impl Illuminator {
         let chance = |order: &Order| by.chance(&mut streams(order, None), &order.sampling);
         let pairs = chance(from).into_iter().zip(chance(to));
         let latents = pairs.map(|(z, other)| arc(&z, &other, at as f32));
-        let led = self.led_over(one, other, at);
+        let style = if at < 0.5 { from.style } else { to.style };
+        let led = self.led_over(one, other, (at, style));
         self.pass_under(by, &condition, &led, latents.collect(), go_on)
     }
 
     /// The words at a place between two, and the concepts that they are nearest to.
-    fn led_over(&self, one: Led, other: Led, at: f64) -> Led {
+    fn led_over(&self, one: Led, other: Led, (at, style): (f64, Option<u32>)) -> Led {
         // Where one has no words there is nothing between them.
         let apart = one.text.is_empty() || other.text.is_empty();
         match at {
@@ -61,7 +62,7 @@ impl Illuminator {
             at if at >= 1.0 || apart => other,
             at => {
                 let text = unit(&arc(&one.text, &other.text, at as f32));
-                let concepts = self.concepts.nearest(&text);
+                let concepts = self.nearest(&text, style);
                 Led { text, concepts }
             }
         }

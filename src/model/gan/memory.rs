@@ -46,6 +46,11 @@ impl Memory {
         spelled.collect()
     }
 
+    /// The concept and style of each picture.
+    pub fn keys(&self) -> impl Iterator<Item = (u32, u32)> {
+        self.0.keys().copied()
+    }
+
     /// The same under other numbers of concepts and styles; what has none is forgotten.
     pub fn renumbered(&self, number: impl Fn(u32, u32) -> Option<(u32, u32)>) -> Memory {
         let kept = self.0.iter();

@@ -23,6 +23,7 @@ mod digits;
 pub mod direct;
 pub mod discriminator;
 pub mod encoder;
+mod fitting;
 mod folder;
 mod fused;
 pub mod generator;
@@ -216,15 +217,41 @@ impl Illuminator {
             let why = format!("their words have {want} numbers, the encoder's {have}");
             return Err(ModelError::Illuminator(why));
         }
-        let mut concepts = self.concepts.nearest(&order.embedding);
+        let mut concepts = self.nearest(&order.embedding, order.style);
         if !order.subject.is_empty() {
-            let named = self.concepts.nearest(&order.subject);
+            let named = self.nearest(&order.subject, order.style);
             if similarity(&named) > similarity(&concepts) + CLEARLY {
                 concepts = named;
             }
         }
         let text = self.concepts.lead(&order.embedding, &concepts);
         Ok(Led { text, concepts })
+    }
+
+    /// The concepts nearest to words, those before others that can be drawn in the style.
+    pub fn nearest(&self, embedding: &[f32], style: Option<u32>) -> Vec<Match> {
+        match &self.design {
+            Design::Composed(by) => by.nearest(&self.concepts, embedding, style),
+            Design::Direct(_) => self.concepts.nearest(embedding, &|_| true),
+        }
+    }
+
+    /// Forgets drawings of things (by label and style), and things of which no drawing is left, so
+    /// that they are drawn as what was never seen is.
+    pub fn forget(&mut self, which: &dyn Fn(&str, &str) -> bool) {
+        let styles = self.config.styles.clone();
+        let gone = |label: &str| styles.iter().all(|style| which(label, style));
+        let (concepts, numbers) = self.concepts.without(&gone);
+        if let Design::Composed(by) = &mut self.design {
+            let drawing = |concept: u32, style: u32| {
+                let label = &self.concepts.labels()[concept as usize];
+                let named = styles.get(style as usize);
+                let held = named.is_some_and(|style| which(label, style));
+                Some((numbers[concept as usize].filter(|_| !held)?, style))
+            };
+            by.forget(&drawing, (concepts.labels().len(), styles.len()));
+        }
+        self.concepts = concepts;
     }
 
     /// `none` stands for words that are not given: each network has its own.

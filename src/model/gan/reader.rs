@@ -5,7 +5,7 @@ use super::condition::{Condition, Wish};
 use super::config::{Config, TOKENS};
 use super::layers::{Block, Drop, Modulation, layer_norm};
 use super::memory::Shown;
-use super::recall::{Recall, product, rows_of};
+use super::recall::{self, Recall, product, rows_of};
 use super::tokens::Digits;
 use super::weights::{Linear, Weights, normal};
 use candle_core::{Error, Result, Tensor};
@@ -34,8 +34,24 @@ pub struct Prepared {
     /// `[batch, 5, width]`.
     prefix: Tensor,
     modulations: Vec<Modulation>,
+    /// How much each of the pictures shown counts, where any is: `[batch, styles + 1]`.
+    near: Option<Tensor>,
     /// `[batch, 64, width]` or `[1, width]`.
     recalled: Tensor,
+}
+
+impl Prepared {
+    /// Of the pictures shown beside each of the first rows, by chance ([`recall::one_of`]).
+    pub fn one_of<'a>(
+        &self,
+        shown: &'a [Shown],
+        chances: &[f64],
+    ) -> Result<Vec<Option<&'a Digits>>> {
+        match &self.near {
+            Some(near) => recall::one_of(near, shown, chances),
+            None => Ok(vec![None; chances.len()]),
+        }
+    }
 }
 
 impl Reader {
@@ -79,21 +95,13 @@ impl Reader {
         let other = (style + self.flip.index_select(&wish.flips()?, 0)?)?;
         let prefix = Tensor::cat(&[words, other.unsqueeze(1)?], 1)?;
         let by = |block: &Block| block.modulation(Some(&condition));
+        let near = self.recall.near(wish, shown)?;
         Ok(Prepared {
             prefix,
             modulations: self.blocks.iter().map(by).collect::<Result<_>>()?,
-            recalled: self.recall.forward(wish, shown)?,
+            recalled: self.recall.forward(near.as_ref(), shown)?,
+            near,
         })
-    }
-
-    /// Of the pictures shown beside each one, by chance ([`super::recall::Recall::one_of`]).
-    pub fn one_of<'a>(
-        &self,
-        wish: &Wish,
-        shown: &'a [Shown],
-        chances: &[f64],
-    ) -> Result<Vec<Option<&'a Digits>>> {
-        self.recall.one_of(wish, shown, chances)
     }
 
     /// What becomes of `tokens` `[batch, 64, width]`, as [`Reader::embedded`] gives them.

@@ -44,22 +44,23 @@ impl Recall {
     }
 
     /// `[batch, 64, width]`, or `[1, width]` where nothing is shown beside any.
-    pub fn forward(&self, wish: &Wish, shown: &[Shown]) -> Result<Tensor> {
+    pub fn forward(&self, near: Option<&Tensor>, shown: &[Shown]) -> Result<Tensor> {
+        match near {
+            None => self.none.unsqueeze(0),
+            Some(near) if near.track_op() || !near.device().is_cpu() => self.tensors(near, shown),
+            Some(near) => self.numbers(near, shown),
+        }
+    }
+
+    /// How much each of the pictures shown counts, together one: `[batch, styles + 1]`; None where
+    /// nothing is shown beside any.
+    pub fn near(&self, wish: &Wish, shown: &[Shown]) -> Result<Option<Tensor>> {
         if shown.iter().all(Vec::is_empty) {
-            return self.none.unsqueeze(0);
+            return Ok(None);
         }
         if shown.len() != wish.len() {
             return Err(Error::Msg("each picture wants its own beside it".into()));
         }
-        let near = self.near(wish, shown)?;
-        match near.track_op() || !near.device().is_cpu() {
-            true => self.tensors(&near, shown),
-            false => self.numbers(&near, shown),
-        }
-    }
-
-    /// How much each of the pictures shown counts, together one: `[batch, styles + 1]`.
-    fn near(&self, wish: &Wish, shown: &[Shown]) -> Result<Tensor> {
         let slots = self.styles + 1;
         let mut has = vec![0f32; wish.len() * slots];
         for (has, shown) in has.chunks_mut(slots).zip(shown) {
@@ -69,30 +70,7 @@ impl Recall {
         let near = self.nearness.index_select(&wish.styles(self.styles)?, 0)?;
         let near = ((near * STEEP)?.exp()? * has)?;
         near.broadcast_div(&(near.sum_keepdim(1)? + 1e-9)?)
-    }
-
-    /// Of the pictures shown beside each one, by the chance (0 to 1) that is given for each: the likelier,
-    /// the more its style tells of the wanted one.
-    pub fn one_of<'a>(
-        &self,
-        wish: &Wish,
-        shown: &'a [Shown],
-        chances: &[f64],
-    ) -> Result<Vec<Option<&'a Digits>>> {
-        if shown.iter().all(Vec::is_empty) {
-            return Ok(vec![None; wish.len()]);
-        }
-        let near = self.near(wish, shown)?.to_vec2::<f32>()?;
-        let rows = shown.iter().zip(near).zip(chances);
-        let one = |((shown, near), chance): ((&'a Shown, Vec<f32>), &f64)| {
-            let mut left = *chance;
-            let found = shown.iter().find(|(slot, _)| {
-                left -= f64::from(near[*slot]);
-                left < 0.0
-            });
-            found.or(shown.last()).map(|(_, digits)| digits)
-        };
-        Ok(rows.map(one).collect())
+            .map(Some)
     }
 
     fn tensors(&self, near: &Tensor, shown: &[Shown]) -> Result<Tensor> {
@@ -140,6 +118,26 @@ impl Recall {
         }
         Tensor::from_vec(told, (shown.len(), TOKENS, width), near.device())
     }
+}
+
+/// Of the pictures shown beside each one, by the chance (0 to 1) that is given for each: the likelier,
+/// the more its style tells of the wanted one, which `near` `[batch, styles + 1]` says.
+pub fn one_of<'a>(
+    near: &Tensor,
+    shown: &'a [Shown],
+    chances: &[f64],
+) -> Result<Vec<Option<&'a Digits>>> {
+    let near = near.to_vec2::<f32>()?;
+    let rows = shown.iter().zip(near).zip(chances);
+    let one = |((shown, near), chance): ((&'a Shown, Vec<f32>), &f64)| {
+        let mut left = *chance;
+        let found = shown.iter().find(|(slot, _)| {
+            left -= f64::from(near[*slot]);
+            left < 0.0
+        });
+        found.or(shown.last()).map(|(_, digits)| digits)
+    };
+    Ok(rows.map(one).collect())
 }
 
 /// The rows that belong to a token's digits, in a table with one for each digit and value.
@@ -201,19 +199,19 @@ mod tests {
             style: vec![Some(1), Some(0), None],
             flip: vec![false; 3],
         };
-        let near = recall.near(&wish, &shown).unwrap();
+        let near = recall.near(&wish, &shown).unwrap().unwrap();
         let flat = |told: Tensor| told.flatten_all().unwrap().to_vec1::<f32>().unwrap();
         let one = flat(recall.numbers(&near, &shown).unwrap());
         let other = flat(recall.tensors(&near, &shown).unwrap());
         assert!(one.iter().zip(&other).all(|(a, b)| (a - b).abs() < 1e-5));
         assert_ne!(one[..32], one[64 * 32..65 * 32]);
         let first = near.to_vec2::<f32>().unwrap()[0][0];
-        let one_of = |chance| recall.one_of(&wish, &shown, &[chance; 3]).unwrap();
+        let by = |chance| one_of(&near, &shown, &[chance; 3]).unwrap();
         let (before, after) = (f64::from(first) - 1e-3, f64::from(first) + 1e-3);
-        assert_eq!(one_of(before)[0], Some(&shown[0][0].1));
-        assert_eq!(one_of(after)[0], Some(&shown[0][1].1));
-        assert_eq!(one_of(1.0)[1..], [None, Some(&shown[2][0].1)]);
-        assert_eq!(recall.one_of(&wish, &[], &[0.5; 3]).unwrap(), [None; 3]);
-        assert!(recall.forward(&wish, &shown[..2]).is_err());
+        assert_eq!(by(before)[0], Some(&shown[0][0].1));
+        assert_eq!(by(after)[0], Some(&shown[0][1].1));
+        assert_eq!(by(1.0)[1..], [None, Some(&shown[2][0].1)]);
+        assert!(recall.near(&wish, &[]).unwrap().is_none());
+        assert!(recall.near(&wish, &shown[..2]).is_err());
     }
 }

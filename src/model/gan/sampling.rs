@@ -110,7 +110,7 @@ pub fn write(
     }
     let by = model.digit_network()?;
     let chances: Vec<f64> = rngs.iter_mut().map(Rng::next_f64).collect();
-    let remembered = model.one_of(wish, shown, &chances)?;
+    let remembered = prepared.one_of(shown, &chances)?;
     let mut ahead: Vec<Vec<usize>> = known.chunks(TOKENS).zip(&mut *rngs).map(ahead).collect();
     let unknown: Vec<usize> = ahead.iter().map(Vec::len).collect();
     for step in 0..sampling.steps.max(1) {

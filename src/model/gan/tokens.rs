@@ -71,16 +71,6 @@ impl TokenTransformer {
         self.reader.prepare(wish, shown)
     }
 
-    /// Of the pictures shown beside each one, by chance ([`super::recall::Recall::one_of`]).
-    pub fn one_of<'a>(
-        &self,
-        wish: &Wish,
-        shown: &'a [Shown],
-        chances: &[f64],
-    ) -> Result<Vec<Option<&'a Digits>>> {
-        self.reader.one_of(wish, shown, chances)
-    }
-
     /// What is known of each token after reading those that are given: `[batch, 64, width]`.
     /// `known` `[batch * 64]` says which are.
     pub fn hidden(
