@@ -60,7 +60,7 @@ pub enum DrawError {
     Unreadable(String, ReadError),
     #[error("What enlarges pictures was not loaded; `illumine draw --enlarge` loads it")]
     NoEnlarger,
-    #[error("A temperature is 0 to 10, guidance -20 to 20, recall 0 to 1")]
+    #[error("A temperature is 0 to 10, guidance -20 to 20, recall 0 to 20")]
     Sampling,
 }
 

@@ -47,7 +47,7 @@ pub struct Provenance {
     pub steps: usize,
     pub temperature: f64,
     pub guidance: f64,
-    /// How unlikely what is composed may be before what is remembered stands.
+    /// How strongly what is remembered pulled.
     #[serde(default)]
     pub recall: f64,
     /// Pixels high, and wide too where it is no scene.

@@ -25,6 +25,8 @@ pub struct Direct<'a> {
     encoder: Trained<DirectEncoder>,
     generator: Trained<DirectGenerator>,
     judge: Judge,
+    /// Whether the generator knows nothing yet.
+    fresh: bool,
 }
 
 const CLIP: f64 = 5.0;
@@ -47,6 +49,7 @@ impl<'a> Direct<'a> {
     ) -> Result<Direct<'a>> {
         let device = batches.device();
         let none = || Error::Msg("the sizes are not of the direct design".into());
+        let fresh = known.1.is_empty();
         let encoder = make(known.0, seed, device, |w| {
             DirectEncoder::new(&w.quick(), config)
         })?;
@@ -62,6 +65,7 @@ impl<'a> Direct<'a> {
             batches,
             batch,
             means,
+            fresh,
         })
     }
 }
@@ -111,7 +115,7 @@ impl Phase for Direct<'_> {
         let far = divergence(&moments.mean, &moments.log_variance)?;
         let square = (real - &back)?.sqr()?.mean_all()?;
         let by = |steps: f64| (number as f64 / steps).min(1.0);
-        let loss = (&same + (square * squares(number))?)?;
+        let loss = (&same + (square * squares(number, self.fresh))?)?;
         let loss = (loss + (&far * (self.means.divergence * by(WARM)))?)?;
         let loss = (loss + (verdict.loss * by(RAMP))?)?;
         let gradients = loss.backward()?;

@@ -16,9 +16,9 @@ use std::collections::BTreeMap;
 
 /// Pictures that are composed at a step, at most.
 const SOME: usize = 8;
-/// How unlikely a token may be before what is remembered stands: the logarithm, at least and at most.
-const LEAST: f64 = -7.0;
-const MOST: f64 = -3.0;
+/// How strongly what is remembered pulls, at least and at most.
+const LEAST: f64 = 1.0;
+const MOST: f64 = 4.0;
 
 pub struct Pool {
     composer: TokenTransformer,
@@ -66,7 +66,7 @@ impl Pool {
             }
         }
         // So that drawing may have it either way.
-        let recall = (LEAST + (MOST - LEAST) * rng.next_f64()).exp();
+        let recall = LEAST + (MOST - LEAST) * rng.next_f64();
         // So that chance is the same whatever is known already.
         let mut rngs: Vec<Rng> = (0..SOME).map(|_| Rng::new(rng.next_u64())).collect();
         if rows.is_empty() {

@@ -153,9 +153,10 @@ impl Phase for Reconstruct<'_> {
         let mut metrics = vec![("loss", scalar(&same)?)];
         let look = self.look.as_ref();
         let mut loss = with_looks(look, (&pictures, &back), same, &mut metrics)?;
-        if self.fresh && squares(number) > 0.0 {
+        let squares = squares(number, self.fresh);
+        if squares > 0.0 {
             let square = (&pictures - &back)?.sqr()?.mean_all()?;
-            loss = (loss + (square * squares(number))?)?;
+            loss = (loss + (square * squares)?)?;
         }
         let gradients = loss.backward()?;
         let length = self.encoder.step(&gradients, rate, number)?;
@@ -176,15 +177,19 @@ impl Phase for Reconstruct<'_> {
     }
 }
 
-/// How much squared differences count beside the others, which is nothing later on.
+/// How much squared differences count beside the others, which is nothing later on, nor where a run
+/// goes on from weights.
 ///
 /// Where drawings fill little of the square, the least sum of absolute differences that knows
 /// nothing yet is an empty picture, and there the generator's tanh has no slope left to leave it
 /// by; of squares it is the mean of all pictures, from which it goes on.
-pub fn squares(number: u64) -> f64 {
+pub fn squares(number: u64, fresh: bool) -> f64 {
     const WEIGHT: f64 = 8.0;
     const STEPS: f64 = 400.0;
-    WEIGHT * (1.0 - number as f64 / STEPS).max(0.0)
+    match fresh {
+        true => WEIGHT * (1.0 - number as f64 / STEPS).max(0.0),
+        false => 0.0,
+    }
 }
 
 /// Rows of pictures, each above what comes back from its tokens.

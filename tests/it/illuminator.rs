@@ -251,7 +251,7 @@ fn what_is_forgotten_is_drawn_as_if_it_had_never_been_seen() {
 }
 
 #[test]
-fn a_token_that_the_model_is_unsure_of_gives_way_to_the_one_that_is_shown() {
+fn what_is_shown_pulls_as_strongly_as_it_is_told_to() {
     let illuminator = illuminator(1);
     let shown = Code::Tokens(Digits((0..128).map(|at| (at % 3) as u8).collect()));
     let redrawn = |recall| {
@@ -273,10 +273,9 @@ fn a_token_that_the_model_is_unsure_of_gives_way_to_the_one_that_is_shown() {
         };
         drawn.codes.iter().map(other).collect::<Vec<_>>()
     };
-    assert_eq!(redrawn(1.0), [0, 0]);
+    assert_eq!(redrawn(20.0), [0, 0]);
     let never = redrawn(0.0);
-    // A token of fifteen.
-    let some = redrawn(0.08);
+    let some = redrawn(0.3);
     assert!(
         some.iter()
             .zip(&never)

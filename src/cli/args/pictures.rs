@@ -32,9 +32,9 @@ pub struct Draw {
     /// none is given
     #[arg(long, value_name = "G", allow_negative_numbers = true)]
     pub guidance: Option<f64>,
-    /// How readily a remembered drawing of the thing is taken over where words lead nowhere: 0 never, 1
-    /// wholly; 0.06 if none is given
-    #[arg(long, value_name = "P", allow_negative_numbers = true)]
+    /// How strongly a remembered drawing of the thing in another style pulls: 0 not at all, 20 it is taken
+    /// over; 3 if none is given
+    #[arg(long, value_name = "R", allow_negative_numbers = true)]
     pub recall: Option<f64>,
     /// Rounds of drawing: more are slower and finer, weights of one pass have one; 8 if none is given
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(1..=64))]
@@ -142,8 +142,8 @@ pub struct EvalImage {
     /// How strongly the words pull; 1 is as trained
     #[arg(long, value_name = "G", allow_negative_numbers = true)]
     pub guidance: Option<f64>,
-    /// How readily remembered drawings are taken over where words lead nowhere: 0 never, 1 wholly
-    #[arg(long, value_name = "P", allow_negative_numbers = true)]
+    /// How strongly remembered drawings pull: 0 not at all, 20 they are taken over
+    #[arg(long, value_name = "R", allow_negative_numbers = true)]
     pub recall: Option<f64>,
     /// Rounds of drawing: more are slower and finer
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(1..=64))]

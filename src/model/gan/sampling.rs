@@ -2,10 +2,11 @@
 //! over the whole picture ([`super::spread`]).
 //!
 //! Which tokens come next does not depend on how sure the model is of them: it is surest of what is
-//! empty, and pictures that begin with that stay so. Where it is very unsure of a token, the one that is
-//! remembered at its place stands (as in kNN-LM, Khandelwal et al. 2020, where what is remembered has a
-//! share of the chance): what follows is written to fit. Plain numbers and one stream of chance a picture, so that a picture does not depend on those
-//! that are drawn beside it.
+//! empty, and pictures that begin with that stay so. What is remembered pulls: a digit is the less likely
+//! the further it is from that of the remembered token at its place (as in kNN-LM, Khandelwal et al. 2020,
+//! near ones have a share of the chance; digits are steps on a scale, so near is told digit by digit).
+//! Where the model is sure it has its way, elsewhere the remembered drawing does. Plain numbers and one
+//! stream of chance a picture, so that a picture does not depend on those that are drawn beside it.
 
 use super::condition::Wish;
 use super::config::TOKENS;
@@ -17,6 +18,9 @@ use super::tokens::{Digits, TokenTransformer};
 use crate::model::sampler::rng::Rng;
 use candle_core::{Error, Result, Tensor};
 
+/// As strongly as what is remembered may pull: hardly anything else is left.
+pub const RECALL: f64 = 20.0;
+
 /// How tokens are chosen.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Sampling {
@@ -26,8 +30,8 @@ pub struct Sampling {
     pub temperature: f64,
     /// How strongly words and style pull: 1 is as trained, 0 not at all.
     pub guidance: f64,
-    /// A token that is less likely than this gives way to the one remembered at its place: at 0 none
-    /// does, at 1 all.
+    /// How strongly what is remembered pulls: how much less likely (in nats) a digit is for each step
+    /// that it is away from the remembered one; 0 not at all.
     pub recall: f64,
 }
 
@@ -37,7 +41,7 @@ impl Default for Sampling {
             steps: 8,
             temperature: 0.3,
             guidance: 2.0,
-            recall: 0.06,
+            recall: 3.0,
         }
     }
 }
@@ -56,7 +60,7 @@ impl Sampling {
             recall: recall.unwrap_or(usual.recall),
         };
         let sound = (0.0..=10.0).contains(&sampling.temperature)
-            && (0.0..=1.0).contains(&sampling.recall)
+            && (0.0..=RECALL).contains(&sampling.recall)
             && (-20.0..=20.0).contains(&sampling.guidance);
         sound.then_some(sampling)
     }
@@ -132,13 +136,10 @@ pub fn write(
         }
         let all = Digits(tokens.0.repeat(copies));
         let hidden = model.hidden(&prepared, &all, &known.repeat(copies), &Drop::None)?;
-        for one in draft(model, &by, (&hidden, &next), sampling, rngs)? {
-            let at = one.place * digits..(one.place + 1) * digits;
-            let other = remembered[one.place / TOKENS].filter(|_| one.sure < sampling.recall.ln());
-            let start = one.place % TOKENS * digits;
-            let own = other.map_or(&one.digits[..], |other| &other.0[start..][..digits]);
-            tokens.0[at].copy_from_slice(own);
-            known[one.place] = true;
+        let all = draft(model, &by, (&hidden, &next), &remembered, sampling, rngs)?;
+        for (place, own) in next.into_iter().zip(all) {
+            tokens.0[place * digits..][..digits].copy_from_slice(&own);
+            known[place] = true;
         }
     }
     Ok(Some(tokens))
@@ -163,24 +164,16 @@ fn ahead((known, rng): (&[bool], &mut Rng)) -> Vec<usize> {
     spread_from(first).filter(|place| !known[*place]).collect()
 }
 
-/// A token as it was drafted.
-struct Drafted {
-    /// `[batch * 64]` counts them.
-    place: usize,
-    digits: Vec<u8>,
-    /// The log probability of all digits together.
-    sure: f64,
-}
-
-/// Drafts the tokens of some places. Chance is taken in their order, so that it does not matter how
+/// Drafts the tokens of some places, each as its digits, with what is remembered of each picture. Chance is taken in their order, so that it does not matter how
 /// many threads there are.
 fn draft(
     model: &TokenTransformer,
     by: &DigitNetwork,
     (hidden, places): (&Tensor, &[usize]),
+    remembered: &[Option<&Digits>],
     sampling: &Sampling,
     rngs: &mut [Rng],
-) -> Result<Vec<Drafted>> {
+) -> Result<Vec<Vec<u8>>> {
     let guided = hidden.dim(0)? > rngs.len();
     let all = hidden.flatten_to(1)?;
     let rows = |from: usize| {
@@ -198,39 +191,42 @@ fn draft(
     let tokens: Vec<_> = tokens
         .map(|(given, place)| {
             let chances = by.levels.iter().map(|_| rngs[place / TOKENS].next_f64());
-            (*place, chances.collect::<Vec<f64>>(), given, free.next())
+            let own = place % TOKENS * by.levels.len();
+            let other = remembered[place / TOKENS].map(|all| &all.0[own..][..by.levels.len()]);
+            (chances.collect::<Vec<f64>>(), other, given, free.next())
         })
         .collect();
-    let mut drafted: Vec<Option<Drafted>> = tokens.iter().map(|_| None).collect();
+    let mut drafted = vec![Vec::new(); tokens.len()];
     let both: Vec<_> = tokens.into_iter().zip(&mut drafted).collect();
-    let one = |((place, chances, given, free), out): (Asked, &mut Option<Drafted>)| {
-        *out = Some(drawn(by, sampling, (place, &chances), given, free));
+    let one = |((chances, other, given, free), out): (Asked, &mut Vec<u8>)| {
+        *out = drawn(by, sampling, (&chances, other), given, free);
     };
     match model.pool() {
         Some(pool) => pool.each(both, one),
         None => both.into_iter().for_each(one),
     }
-    Ok(drafted.into_iter().flatten().collect())
+    Ok(drafted)
 }
 
-/// A token to be drafted: its place, chance for each digit, and what the Transformer hands over of
-/// it, with words and without.
-type Asked<'a> = (usize, Vec<f64>, &'a mut [f32], Option<&'a mut [f32]>);
+/// A token to be drafted: chance for each digit, the digits that are remembered at its place, and what
+/// the Transformer hands over of it, with words and without.
+type Asked<'a> = (
+    Vec<f64>,
+    Option<&'a [u8]>,
+    &'a mut [f32],
+    Option<&'a mut [f32]>,
+);
 
 /// A token's digits, one after the other.
 fn drawn(
     by: &DigitNetwork,
     sampling: &Sampling,
-    (place, chances): (usize, &[f64]),
+    (chances, remembered): (&[f64], Option<&[u8]>),
     given: &mut [f32],
     mut free: Option<&mut [f32]>,
-) -> Drafted {
+) -> Vec<u8> {
     let (mut row, mut other) = (Vec::new(), Vec::new());
-    let mut drafted = Drafted {
-        place,
-        digits: Vec::with_capacity(chances.len()),
-        sure: 0.0,
-    };
+    let mut digits = Vec::with_capacity(chances.len());
     for (at, chance) in chances.iter().enumerate() {
         by.logits(given, at, &mut row);
         if let Some(free) = &free {
@@ -239,16 +235,24 @@ fn drawn(
                 *x = free + sampling.guidance * (*x - free);
             }
         }
-        log_softmax(&mut row);
+        if let Some(remembered) = remembered {
+            pull(&mut row, remembered[at], sampling.recall);
+        }
         let digit = pick(&row, sampling.temperature, *chance);
-        drafted.sure += row[digit];
-        drafted.digits.push(digit as u8);
+        digits.push(digit as u8);
         by.tell(given, at, digit);
         if let Some(free) = &mut free {
             by.tell(free, at, digit);
         }
     }
-    drafted
+    digits
+}
+
+/// Makes what is away from a remembered digit less likely, by `strength` for each step.
+fn pull(row: &mut [f64], remembered: u8, strength: f64) {
+    for (digit, x) in row.iter_mut().enumerate() {
+        *x -= strength * digit.abs_diff(usize::from(remembered)) as f64;
+    }
 }
 
 /// How many of the tokens unknown at the start are still so when `left` of the rounds are to come:
@@ -270,7 +274,7 @@ fn log_softmax(row: &mut [f64]) {
     row.iter_mut().for_each(|x| *x -= all);
 }
 
-/// A choice by its log probabilities, sharpened by `temperature`.
+/// A choice by logits, sharpened by `temperature`.
 fn pick(row: &[f64], temperature: f64, chance: f64) -> usize {
     let best = (0..row.len()).max_by(|a, b| row[*a].total_cmp(&row[*b]));
     if temperature <= 1e-3 {
@@ -300,6 +304,16 @@ mod tests {
         // 64 cos(90° n / 4).
         assert_eq!(still, [59, 45, 24, 0]);
         assert_eq!((still_unknown(0, 0.5), still_unknown(1, 0.9)), (0, 0));
+    }
+
+    #[test]
+    fn what_is_remembered_pulls_the_more_the_further_away_a_digit_is() {
+        let mut row = [0.0, 1.0, 5.0, 0.5];
+        pull(&mut row, 1, 3.0);
+        // A model that is sure has its way, at twice the strength no more.
+        assert_eq!(row, [-3.0, 1.0, 2.0, -5.5]);
+        pull(&mut row, 1, 3.0);
+        assert_eq!(row, [-6.0, 1.0, -1.0, -11.5]);
     }
 
     #[test]

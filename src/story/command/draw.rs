@@ -159,8 +159,8 @@ fn wanted(rest: &str, name: &str) -> Result<Wanted, ParseError> {
                 wanted.guidance = Some(value);
             }
             "recall" => {
-                let what = "recall from 0 to 1, as in recall=0.02";
-                let value = within(value, 0.0, 1.0).ok_or_else(|| wants(name, what))?;
+                let what = "recall from 0 to 20, as in recall=1.5";
+                let value = within(value, 0.0, 20.0).ok_or_else(|| wants(name, what))?;
                 wanted.recall = Some(value);
             }
             "size" => {

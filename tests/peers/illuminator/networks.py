@@ -431,11 +431,11 @@ class TokenTransformer(nn.Module):
         return drawn
 
     @torch.no_grad()
-    def draw(self, text, style, flip, steps=8, temperature=0.3, guidance=2.0, unsure=-5.0,
+    def draw(self, text, style, flip, steps=8, temperature=0.3, guidance=2.0, recall=3.0,
              generator=None, tokens=None, known=None, memory=None):
-        """Writes tokens in `steps` rounds, spread over the picture. A token whose probability has a
-        logarithm below `unsure` gives way to the one remembered at its place. Guidance by two rows a
-        picture."""
+        """Writes tokens in `steps` rounds, spread over the picture. What is
+        remembered pulls: a digit is less likely by `recall` nats for each step that it is away from the
+        remembered one. Guidance by two rows a picture."""
         b, dev = len(text), text.device
         if tokens is None:
             tokens = torch.zeros(b, 64, len(self.levels), dtype=torch.long, device=dev)
@@ -465,15 +465,15 @@ class TokenTransformer(nn.Module):
             hidden = self.hidden(tokens.repeat(2, 1, 1), known.repeat(2, 1), *two, ones=ones, has=has)
             heads = self.heads(at(hidden))
             before = torch.zeros_like(heads)
-            sure, drawn = torch.zeros(places.shape, device=dev), at(tokens)
+            drawn, pull = at(tokens), some[:, None, None] * recall
             for k in range(len(self.levels)):
                 given, free = self.digit_logits(heads, before, k).chunk(2)
-                logits = F.log_softmax(free + guidance * (given - free), -1)
+                logits = free + guidance * (given - free)
+                away = torch.arange(logits.shape[-1], device=dev) - at(other)[..., k, None]
+                logits = logits - pull * away.abs()
                 pick = (logits / max(temperature, 1e-4) + noise(logits.shape)).argmax(-1)
                 drawn[..., k] = pick
-                sure = sure + logits.gather(-1, pick[..., None])[..., 0]
                 before = before + self.told(self.rows(drawn)[..., k].repeat(2, 1))
-            drawn = torch.where(((sure < unsure) & some[:, None])[..., None], at(other), drawn)
             fresh = tokens.scatter(1, places[..., None].expand_as(drawn), drawn)
             tokens = torch.where(new[..., None], fresh, tokens)
             known = known | new

@@ -370,7 +370,7 @@ def reconstruct():
             y = run_generator(codes, text, style, flip)
         rec, look = reconstruction(x, y), likeness(x, y)
         # Squares at the start: src/train/reconstruct.rs says why.
-        squares = 8 * max(0, 1 - loop.step / 400) * (x - y).square().mean()
+        squares = 0 if a.begin else 8 * max(0, 1 - loop.step / 400) * (x - y).square().mean()
         loss = rec + squares + a.perceptual * look
         o.zero_grad()
         loss.backward()
@@ -598,8 +598,8 @@ def composed_tokens(composer, table):
             flip = torch.full_like(style, flipped)
             memory = recalled(data.others(data.concept[index], data.tone[index], data.style[index]), flip, table)
             with autocast():
-                # How readily what is remembered stands is by chance: so drawing may have it either way.
-                composed = composer.draw(text, style, flip, memory=memory, unsure=rng.uniform(-7, -3))
+                # How strongly what is remembered pulls is by chance: so drawing may have it either way.
+                composed = composer.draw(text, style, flip, memory=memory, recall=rng.uniform(1, 4))
                 tokens[index, flipped] = composed.to(table.dtype)
             there[index, flipped] = True
         say(int(there.sum()), "composed")
@@ -759,7 +759,7 @@ def direct():
             weight = balance(weight, rec, adversarial, generator.conv4.weight)
         ramp, warm = min(1.0, loop.seen / 40_000), min(1.0, loop.seen / 20_000)
         # Squares at the start: src/train/reconstruct.rs says why.
-        squares = 8 * max(0, 1 - loop.step / 400) * (x - back).square().mean()
+        squares = 0 if a.begin else 8 * max(0, 1 - loop.step / 400) * (x - back).square().mean()
         loss = rec + squares + warm * a.kl * kl
         loss = loss + ramp * (a.adversarial * weight * adversarial + 0.2 * matching)
         clipped_step(og, loss, both.parameters())
