@@ -19,7 +19,7 @@ use illumine::model::gan::weights::Weights;
 use illumine::model::gan::{Drawn, FILES, Illuminator, Order, Picture};
 use illumine::model::linear::Pool;
 use std::collections::HashMap;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 fn folder() -> PathBuf {
@@ -170,7 +170,11 @@ fn order(seeds: &[u64]) -> Order {
         subject: Vec::new(),
         style: Some(1),
         seeds: seeds.to_vec(),
-        sampling: Sampling::default(),
+        // Weights by chance are sure of nothing: what is remembered would have its way everywhere.
+        sampling: Sampling {
+            recall: 0.0,
+            ..Sampling::default()
+        },
     }
 }
 

@@ -1,4 +1,5 @@
-//! What is remembered of what was trained on: the tokens of its pictures, by concept and style.
+//! What is remembered of drawings, also of those that were held out of training: their tokens, by
+//! concept and style.
 //!
 //! A picture is composed with pictures of the same thing in other styles before the token
 //! Transformer's eyes (retrieval, as of Blattmann et al. 2022, arXiv 2204.11824): so small a model
