@@ -89,12 +89,22 @@ impl Composed {
     }
 }
 
+/// How much less what is remembered pulls where none of it is in a style like the one that is asked for:
+/// silhouettes would stay black in colours, and what is restyled as it was.
+const FAR: f64 = 0.4;
+
 impl Illuminator {
-    /// What is remembered of the concept that was asked for, where one was.
+    /// What is remembered of the concept that was asked for, where one was: in styles like the one that
+    /// is asked for, where there are such.
     fn remembered(&self, by: &Composed, order: &Order, led: &Led) -> Shown {
         let found = led.concepts.first().filter(|found| found.similarity >= LOW);
         let recall = |found: &Match| by.memory.recall(found.concept, order.style, &self.config);
-        found.map(recall).unwrap_or_default()
+        let all: Shown = found.map(recall).unwrap_or_default();
+        let near = |style: usize| by.fitting.near(style, order.style);
+        match all.iter().any(|(style, _)| near(*style)) {
+            true => all.into_iter().filter(|(style, _)| near(*style)).collect(),
+            false => all,
+        }
     }
 
     /// What all ways of drawing of the composed design share: tokens are written, then painted.
@@ -109,8 +119,11 @@ impl Illuminator {
         let wish = self.wish(order, led, by.tokens.no_words())?;
         let Basis { given, shown } = basis;
         let shown = shown.unwrap_or_else(|| self.remembered(by, order, led));
-        let (sampling, shown) = (&order.sampling, vec![shown; wish.len()]);
-        let written = sampling::write(&by.tokens, &wish, sampling, rngs, given, &shown, go_on)?;
+        let near = |(style, _): &(usize, _)| by.fitting.near(*style, order.style);
+        let mut sampling = order.sampling;
+        sampling.recall *= if shown.iter().any(near) { 1.0 } else { FAR };
+        let shown = vec![shown; wish.len()];
+        let written = sampling::write(&by.tokens, &wish, &sampling, rngs, given, &shown, go_on)?;
         let Some(digits) = written else {
             return Ok(None);
         };

@@ -37,9 +37,9 @@ const NEAREST: usize = 4;
 /// How much nearer concepts count for more.
 const SHARPNESS: f32 = 20.0;
 /// How much the label counts beside the best alias, which it may be.
-const LABEL: f32 = 0.2;
+const LABEL: f32 = 0.3;
 /// How much nearer a concept has to be that cannot be drawn in the style that is asked for.
-const UNFIT: f32 = 0.12;
+const UNFIT: f32 = 0.15;
 /// How much of the condition is the prompt itself.
 const OWN: f32 = 0.5;
 

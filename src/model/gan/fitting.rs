@@ -41,12 +41,15 @@ impl Fitting {
         let Some(known) = known.filter(|known| known.contains(&true)) else {
             return true;
         };
-        let wanted = wanted.map(|style| style as usize);
-        if wanted.is_some_and(|style| self.alone.get(style) == Some(&true)) {
-            return wanted.is_some_and(|style| known[style]);
-        }
-        let mut styles = known.iter().zip(&self.alone);
-        styles.any(|(known, alone)| *known && !alone)
+        let mut styles = known.iter().enumerate().filter(|(_, known)| **known);
+        styles.any(|(style, _)| Some(style as u32) == wanted || self.near(style, wanted))
+    }
+
+    /// Whether a style has its things in common with the one that is asked for; None is any of those
+    /// that have things in common.
+    pub fn near(&self, style: usize, wanted: Option<u32>) -> bool {
+        let shares = |style: usize| self.alone.get(style) == Some(&false);
+        shares(style) && wanted.is_none_or(|wanted| shares(wanted as usize))
     }
 }
 
@@ -70,5 +73,9 @@ mod tests {
         assert_eq!(fits(Some(2)), [false, true, true, true, true]);
         assert_eq!(fits(None), [true, true, false, false, true]);
         assert!(fitting.fits(9, None));
+        let near = |wanted| [0, 1, 2, 3].map(|style| fitting.near(style, wanted));
+        assert_eq!(near(Some(0)), [true, true, false, false]);
+        assert_eq!(near(None), near(Some(1)));
+        assert_eq!(near(Some(2)), [false; 4]);
     }
 }

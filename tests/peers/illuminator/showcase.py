@@ -2,7 +2,7 @@
 
     python showcase.py ILLUMINE WEIGHTS DATA.npz OUT.png [MORE ARGUMENTS OF draw …]
 
-Above: things that were trained on, in each style. Then pairs of thing and style that were held out,
+Above: things in each style (dragon and ghost were held out of training). Then pairs of thing and style that were held out,
 the real picture over the drawn one. Below: thirty prompts from stories.
 """
 

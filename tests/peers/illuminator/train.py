@@ -807,14 +807,14 @@ def composed_means():
 
 @torch.no_grad()
 def remembered(encoder):
-    """Tokens of what was trained on, one picture a thing and style, each token as one number."""
+    """Tokens of the pictures, held out or not, one a thing and style, each token as one number."""
     reader = Encoder()
     reader.load_state_dict(encoder)
     reader.eval()
-    trained = sorted(set(data.concept[data.part != HELD_CONCEPT].tolist()))
+    shown = sorted(set(data.concept.tolist()))
     kept = {}
-    for i in np.nonzero((data.part == TRAIN) & (data.tone == 0))[0]:
-        kept.setdefault((trained.index(data.concept[i]), int(data.style[i])), i)
+    for i in np.nonzero(data.tone == 0)[0]:
+        kept.setdefault((shown.index(data.concept[i]), int(data.style[i])), i)
     keys = sorted(kept)
     value = torch.tensor([int(np.prod(SIZES.levels[:k])) for k in range(len(SIZES.levels))])
     tokens = []
@@ -828,11 +828,11 @@ def remembered(encoder):
 
 
 def concepts():
-    """The table of what can be drawn: concepts that were trained on, their labels and tags."""
-    trained = sorted(set(data.concept[data.part != HELD_CONCEPT].tolist()))
+    """The table of what can be drawn: the concepts of the pictures, their labels and tags."""
+    shown = sorted(set(data.concept.tolist()))
     raw = np.load(a.data)
     rows, owner = [], []
-    for number, c in enumerate(trained):
+    for number, c in enumerate(shown):
         all_ = data.words["concepts"][c]["captions"]
         plain = all_[0].removeprefix("person ")
         # The label first; then the tags that stand alone.
@@ -843,9 +843,9 @@ def concepts():
                 owner.append(number)
     table = dict(embeddings=torch.tensor(raw["embeddings"][rows]).half(),
                  concept=torch.tensor(owner, dtype=torch.uint32))
-    labels = json.dumps([data.labels[c] for c in trained], ensure_ascii=False)
+    labels = json.dumps([data.labels[c] for c in shown], ensure_ascii=False)
     save_file(table, os.path.join(a.out, "concepts.safetensors"), metadata=dict(labels=labels))
-    say(len(trained), "concepts,", len(rows), "aliases")
+    say(len(shown), "concepts,", len(rows), "aliases")
 
 
 globals()[a.phase]()
