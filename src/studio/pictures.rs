@@ -125,9 +125,13 @@ impl Studio {
                     style: Some(style),
                     ..wanted
                 };
-                let (of, place) = match self.picture_id(&of) {
-                    Some(id) => (self.source(id)?, self.beside(id)),
-                    None => (self.file_source(&of)?, (parent, None)),
+                let shown = match &of {
+                    Some(of) => self.picture_id(of).ok_or(of),
+                    None => Ok(self.picture_named(None)?),
+                };
+                let (of, place) = match shown {
+                    Ok(id) => (self.source(id)?, self.beside(id)),
+                    Err(file) => (self.file_source(file)?, (parent, None)),
                 };
                 let words = Some(wanted.words.trim()).filter(|words| !words.is_empty());
                 let words = words.map(|words| clean(words).into_owned());

@@ -28,6 +28,8 @@ pub struct Hints {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Answers {
     kitty: bool,
+    /// It is a kitty that does not know placeholders yet, by which pictures scroll with their text.
+    old: bool,
     sixel: bool,
     /// Pixels of a cell: width and height.
     cell: Option<(u16, u16)>,
@@ -63,17 +65,18 @@ pub fn ask(hints: Hints) -> Asked {
         picker: picker(hints, answers),
         typed,
         late: Late {
-            expected: hints.kitty && !answers.all,
+            expected: if hints.kitty && !answers.all { 2 } else { 0 },
             inside: 0,
         },
     }
 }
 
-/// An answer of kitty's that comes when nobody waits for it any more looks like keys: Alt+_, the
-/// answer, Alt+\. The other answers are told apart where keys are read.
+/// An answer of kitty's that comes when nobody waits for it any more looks like keys: Alt+_ (or Alt+P
+/// for its version), the answer, Alt+\. The other answers are told apart where keys are read.
 #[derive(Default)]
 pub struct Late {
-    expected: bool,
+    /// Answers that may come.
+    expected: usize,
     /// Keys of it that have come.
     inside: usize,
 }
@@ -85,26 +88,27 @@ impl Late {
     /// Whether a key is part of such an answer, and not typed.
     pub fn takes(&mut self, key: &KeyEvent) -> bool {
         let alt = |c| key.code == KeyCode::Char(c) && key.modifiers.contains(KeyModifiers::ALT);
-        if !self.expected {
+        if self.expected == 0 {
             return false;
         }
-        if self.inside == 0 && !alt('_') {
+        if self.inside == 0 && !alt('_') && !alt('P') {
             return false;
         }
         self.inside += 1;
         if alt('\\') || self.inside > LONGEST {
-            *self = Late::default();
+            self.expected -= 1;
+            self.inside = 0;
         }
         true
     }
 }
 
-/// Kitty's graphics, the size of a cell, what the terminal is (attribute 4: sixel), and last what
+/// Kitty's graphics and version (XTVERSION), the size of a cell, what the terminal is (attribute 4: sixel), and last what
 /// every terminal answers.
 fn question(kitty: bool) -> io::Result<()> {
     let mut out = io::stdout().lock();
     if kitty {
-        out.write_all(b"\x1b_Gi=31,s=1,v=1,a=q,t=d,f=24;AAAA\x1b\\")?;
+        out.write_all(b"\x1b_Gi=31,s=1,v=1,a=q,t=d,f=24;AAAA\x1b\\\x1b[>q")?;
     }
     out.write_all(b"\x1b[16t\x1b[c\x1b[5n")?;
     out.flush()
@@ -142,7 +146,7 @@ fn read(heard: &[u8]) -> (Answers, String) {
     while let Some((first, after)) = rest.split_first() {
         let taken = match (first, after.first()) {
             (0x1b, Some(b'[')) => after.iter().skip(1).position(|b| (0x40..=0x7e).contains(b)),
-            (0x1b, Some(b'_')) => after.windows(2).position(|two| two == b"\x1b\\"),
+            (0x1b, Some(b'_' | b'P')) => after.windows(2).position(|two| two == b"\x1b\\"),
             _ => None,
         };
         match taken {
@@ -171,6 +175,8 @@ impl Answers {
         };
         if let Some(kitty) = text.strip_prefix("_G") {
             self.kitty |= kitty.contains(";OK");
+        } else if let Some(version) = text.strip_prefix("P>|kitty(") {
+            self.old |= before_placeholders(version);
         } else if let Some(attributes) = text.strip_prefix("[?").and_then(|t| t.strip_suffix('c')) {
             self.sixel |= attributes.split(';').any(|attribute| attribute == "4");
         } else if let Some(size) = text.strip_prefix("[6;").and_then(|t| t.strip_suffix('t')) {
@@ -183,10 +189,18 @@ impl Answers {
     }
 }
 
+/// Whether a version of kitty is older than 0.28, the first with Unicode placeholders (its changelog).
+fn before_placeholders(version: &str) -> bool {
+    let mut numbers = version.split(|c: char| !c.is_ascii_digit());
+    let mut number = || numbers.next().and_then(|number| number.parse::<u32>().ok());
+    matches!((number(), number()), (Some(0), Some(minor)) if minor < 28)
+}
+
 /// Without the size of a cell no protocol's picture can be fitted into cells.
 fn picker(hints: Hints, answers: Answers) -> Option<Picker> {
     // What the terminal says counts for more than what its surroundings say of it.
-    let protocol = match (answers.kitty, answers.sixel, hints.iterm) {
+    let kitty = answers.kitty && !answers.old;
+    let protocol = match (kitty, answers.sixel, hints.iterm) {
         (true, ..) => ProtocolType::Kitty,
         (_, true, _) => ProtocolType::Sixel,
         (.., true) => ProtocolType::Iterm2,
@@ -219,6 +233,7 @@ mod tests {
         let (answers, typed) = read(b"On\x1b_Gi=31;OK\x1b\\c\x1b[6;18;9te\x1b[?62;4;22c\x1b[0n");
         let all = Answers {
             kitty: true,
+            old: false,
             sixel: true,
             cell: Some((9, 18)),
             all: true,
@@ -245,12 +260,19 @@ mod tests {
             KeyEvent::new(KeyCode::Char(c), modifiers)
         };
         let mut late = Late {
-            expected: true,
+            expected: 2,
             inside: 0,
         };
         assert!(!late.takes(&key('O', false)));
         assert!(late.takes(&key('_', true)));
         assert!("Gi=31;OK".chars().all(|c| late.takes(&key(c, false))));
+        assert!(late.takes(&key('\\', true)));
+        assert!(!late.takes(&key('n', false)) && late.takes(&key('P', true)));
+        assert!(
+            ">|kitty(0.32.2)"
+                .chars()
+                .all(|c| late.takes(&key(c, false)))
+        );
         assert!(late.takes(&key('\\', true)));
         assert!(!late.takes(&key('n', false)) && !late.takes(&key('_', true)));
         assert!(!Late::default().takes(&key('_', true)));
@@ -266,6 +288,25 @@ mod tests {
                 })
                 .collect();
             let _ = read(&bytes);
+        }
+    }
+
+    #[test]
+    fn a_kitty_that_knows_no_placeholders_yet_is_given_half_blocks() {
+        let protocol = |version: &str| {
+            let heard = format!("\x1b_Gi=31;OK\x1b\\\x1bP>|{version}\x1b\\\x1b[6;18;9t\x1b[0n");
+            let (answers, typed) = read(heard.as_bytes());
+            assert!(answers.all && typed.is_empty());
+            picker(Hints::default(), answers).map(|it| it.protocol_type())
+        };
+        assert_eq!(protocol("kitty(0.26.5)"), None);
+        for version in [
+            "kitty(0.28.0)",
+            "kitty(0.32.2)",
+            "kitty(1.0.1)",
+            "ghostty 1.0.0",
+        ] {
+            assert_eq!(protocol(version), Some(ProtocolType::Kitty), "{version}");
         }
     }
 

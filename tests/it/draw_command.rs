@@ -48,7 +48,7 @@ fn a_picture_on_disk_can_be_made_again_byte_for_byte() {
     );
     let drawn = drawn.expect(0);
     assert!(
-        drawn.stderr.contains("I drew: castle 0."),
+        drawn.stderr.contains("I drew: castle 1.00"),
         "{}",
         drawn.stderr
     );

@@ -97,7 +97,7 @@ pub fn draws(home: &Home, weights: &Path, style: &str) -> RgbaImage {
     ];
     let drawn = home.illumine(&words).run().expect(0);
     assert!(
-        drawn.stderr.contains("I drew: red disc 0."),
+        drawn.stderr.contains("I drew: red disc 1.00"),
         "{}",
         drawn.stderr
     );

@@ -61,7 +61,7 @@ fn a_picture_is_part_of_the_story_and_adds_no_words() {
     let lines = format!("{words}/image a castle by moonlight style=ink size=64\n/continue\n");
     let output = repl(&home, "s", &lines).expect(0);
     assert!(
-        output.text().contains("I drew: castle 0."),
+        output.text().contains("I drew: castle 1.00"),
         "{}",
         output.text()
     );

@@ -29,9 +29,9 @@ pub enum Draw {
         with: String,
         wanted: Wanted,
     },
-    /// A file or a picture in another style.
+    /// A file or a picture, or else the last one, in another style.
     Restyle {
-        of: String,
+        of: Option<String>,
         style: String,
         wanted: Wanted,
     },
@@ -124,7 +124,12 @@ pub(super) fn restyle(rest: &str) -> Result<Command, ParseError> {
     let what = "a picture or a file, and a style, as in /restyle #12 ink or /restyle \"my cat.jpg\" blob a cat";
     let mut wanted = wanted(rest, "/restyle")?;
     let mut words = pieces(&std::mem::take(&mut wanted.words)).into_iter();
-    let named = words.next().zip(words.next().or(wanted.style.clone()));
+    let named = match (words.next(), words.next().or(wanted.style.clone())) {
+        (Some(of), Some(style)) => Some((Some(of), style)),
+        // No style is written so.
+        (Some(style), None) => (!style.contains(['#', '.', '/'])).then_some((None, style)),
+        (None, style) => style.map(|style| (None, style)),
+    };
     let Some((of, style)) = named else {
         return Err(wants("/restyle", what));
     };
@@ -277,8 +282,14 @@ mod tests {
         let Draw::Restyle { of, style, wanted } = draw("/restyle \"my cat.jpg\" ink a cat") else {
             panic!()
         };
-        assert_eq!((of.as_str(), style.as_str()), ("my cat.jpg", "ink"));
+        assert_eq!((of.as_deref(), style.as_str()), (Some("my cat.jpg"), "ink"));
         assert_eq!(wanted.words, "a cat");
+        for line in ["/restyle ink", "/restyle style=ink"] {
+            let Draw::Restyle { of, style, .. } = draw(line) else {
+                panic!()
+            };
+            assert_eq!((of, style.as_str()), (None, "ink"), "{line}");
+        }
         assert!(matches!(draw("/mix #1 #2"), Draw::Mix { .. }));
     }
 
@@ -297,6 +308,8 @@ mod tests {
             ("/lerp a fox to a castle", "in quotes"),
             ("/mix #1", "another"),
             ("/restyle #1", "a style"),
+            ("/restyle cat.jpg", "a style"),
+            ("/restyle", "a style"),
         ] {
             let error = parse(line).unwrap_err().to_string();
             assert!(

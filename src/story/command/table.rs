@@ -331,7 +331,7 @@ pub const COMMANDS: &[Spec] = &[
     Spec {
         name: "restyle",
         aliases: &[],
-        args: "#PICTURE|FILE STYLE",
+        args: "[#PICTURE|FILE] STYLE",
         help: "draw a picture, or one of your own, in another style",
         completes: Completes::Styles,
         parse: restyle,
