@@ -89,9 +89,10 @@ impl Composed {
     }
 }
 
-/// How much less what is remembered pulls where none of it is in a style like the one that is asked for:
-/// silhouettes would stay black in colours, and what is restyled as it was.
-const FAR: f64 = 0.4;
+/// How much less what is remembered pulls where none of it is in a style like the one that is asked for
+/// (silhouettes would stay black in colours, and what is restyled as it was), and where a part of a
+/// picture is written anew, which has to fit the rest and not another drawing.
+const LESS: f64 = 0.4;
 
 impl Illuminator {
     /// What is remembered of the concept that was asked for, where one was: in styles like the one that
@@ -121,7 +122,9 @@ impl Illuminator {
         let shown = shown.unwrap_or_else(|| self.remembered(by, order, led));
         let near = |(style, _): &(usize, _)| by.fitting.near(*style, order.style);
         let mut sampling = order.sampling;
-        sampling.recall *= if shown.iter().any(near) { 1.0 } else { FAR };
+        if given.is_some() || !shown.iter().any(near) {
+            sampling.recall *= LESS;
+        }
         let shown = vec![shown; wish.len()];
         let written = sampling::write(&by.tokens, &wish, &sampling, rngs, given, &shown, go_on)?;
         let Some(digits) = written else {

@@ -136,8 +136,8 @@ pub fn write(
         }
         let all = Digits(tokens.0.repeat(copies));
         let hidden = model.hidden(&prepared, &all, &known.repeat(copies), &Drop::None)?;
-        let all = draft(model, &by, (&hidden, &next), &remembered, sampling, rngs)?;
-        for (place, own) in next.into_iter().zip(all) {
+        let drafted = draft(model, &by, (&hidden, &next), &remembered, sampling, rngs)?;
+        for (place, own) in next.into_iter().zip(drafted) {
             tokens.0[place * digits..][..digits].copy_from_slice(&own);
             known[place] = true;
         }
@@ -164,8 +164,8 @@ fn ahead((known, rng): (&[bool], &mut Rng)) -> Vec<usize> {
     spread_from(first).filter(|place| !known[*place]).collect()
 }
 
-/// Drafts the tokens of some places, each as its digits, with what is remembered of each picture. Chance is taken in their order, so that it does not matter how
-/// many threads there are.
+/// Drafts the tokens of some places, each as its digits, with what is remembered of each picture. Chance
+/// is taken in their order, so that it does not matter how many threads there are.
 fn draft(
     model: &TokenTransformer,
     by: &DigitNetwork,

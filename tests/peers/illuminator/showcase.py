@@ -2,8 +2,8 @@
 
     python showcase.py ILLUMINE WEIGHTS DATA.npz OUT.png [MORE ARGUMENTS OF draw …]
 
-Above: things in each style (dragon and ghost were held out of training). Then pairs of thing and style that were held out,
-the real picture over the drawn one. Below: thirty prompts from stories.
+Above: things in each style (dragon and ghost were held out of training). Then pairs of thing and
+style that were held out, the real picture over the drawn one. Below: thirty prompts from stories.
 """
 
 import os
