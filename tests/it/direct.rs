@@ -1,8 +1,9 @@
 //! The direct design beside PyTorch's numbers (tests/peers/illuminator/fixture.py), what must hold
 //! of drawing in one pass, and its training, on tiny models.
 
+use crate::draw_command::made_again;
 use crate::own_pictures::{drawings, draws as draws_red_disc, exported, trained};
-use crate::support::{Home, Output};
+use crate::support::Home;
 use crate::training::{
     batches, check, config, number, pictures, plan, resumes, train, weighed, words,
 };
@@ -259,12 +260,6 @@ fn damaged_weights_are_one_sentence_and_a_folder_without_tokens_is_whole() {
     assert!(!is_whole(damaged.path()));
 }
 
-fn draws(home: &Home, args: &[&str]) -> Output {
-    let folder = folder();
-    let weights = ["draw", "--weights", folder.to_str().unwrap()];
-    home.illumine(&[&weights, args].concat()).run()
-}
-
 #[test]
 fn whatever_was_drawn_in_one_pass_can_be_made_again_byte_for_byte() {
     let home = Home::with_encoder();
@@ -296,18 +291,7 @@ fn whatever_was_drawn_in_one_pass_can_be_made_again_byte_for_byte() {
         ("way", &["fox", "--lerp", "moon", "--n", "3", "--seed", "8"]),
         ("scene", &["a fox under the moon", "--scene", "--seed", "8"]),
     ];
-    for (name, args) in ways {
-        let out = path(&format!("{name}.png"));
-        draws(&home, &[args, &["-o", &out]].concat()).expect(0);
-        let out = match name {
-            "way" => path("way-2.png"),
-            _ => out,
-        };
-        let again = path(&format!("{name}-again.png"));
-        draws(&home, &["--from", &out, "-o", &again]).expect(0);
-        let bytes = |path: &str| std::fs::read(path).unwrap();
-        assert_eq!(bytes(&out), bytes(&again), "{name}");
-    }
+    made_again(&home, &folder(), &ways);
     let how = illumine::store::picture::provenance(&std::fs::read(&base).unwrap()).unwrap();
     // What one pass does not heed is not claimed.
     assert_eq!((how.steps, how.guidance, how.temperature), (1, 1.0, 0.7));

@@ -1,36 +1,39 @@
 //! `illumine draw` as it is typed, on a tiny model with random weights: what it writes, says and makes
 //! again.
 
-use crate::support::{Home, Output, encoder_path};
-use std::path::{Path, PathBuf};
+use crate::pictures::weights;
+use crate::support::{Home, Output};
+use std::path::Path;
 
-fn folder() -> PathBuf {
-    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/reference/illuminator")
-}
-
-/// A home that has the real encoder.
-fn home() -> Home {
-    let home = Home::new();
-    let encoder = encoder_path();
-    let own = home
-        .models()
-        .join("all-minilm-l6-v2")
-        .join(encoder.file_name().unwrap());
-    std::fs::create_dir_all(own.parent().unwrap()).unwrap();
-    std::os::unix::fs::symlink(&encoder, &own).unwrap();
-    home
-}
-
-/// `illumine draw` with the tiny weights.
-fn draws(home: &Home, args: &[&str]) -> Output {
-    let folder = folder();
-    let weights = ["draw", "--weights", folder.to_str().unwrap()];
+/// `illumine draw` with the weights of a folder.
+fn draws(home: &Home, weights: &Path, args: &[&str]) -> Output {
+    let weights = ["draw", "--weights", weights.to_str().unwrap()];
     home.illumine(&[&weights, args].concat()).run()
+}
+
+/// Draws in each of these ways (a name, and what is typed) and makes it again from its file: the same
+/// bytes, which are given back.
+pub fn made_again(home: &Home, weights: &Path, ways: &[(&str, &[&str])]) -> Vec<Vec<u8>> {
+    let path = |name: &str| home.path().join(name).to_str().unwrap().to_string();
+    let again = |(name, args): &(&str, &[&str])| {
+        let out = path(&format!("{name}.png"));
+        draws(home, weights, &[*args, &["-o", &out]].concat()).expect(0);
+        let out = match *name {
+            "way" => path("way-2.png"),
+            _ => out,
+        };
+        let again = path(&format!("{name}-again.png"));
+        draws(home, weights, &["--from", &out, "-o", &again]).expect(0);
+        let bytes = |path: &str| std::fs::read(path).unwrap();
+        assert_eq!(bytes(&out), bytes(&again), "{name}");
+        bytes(&out)
+    };
+    ways.iter().map(again).collect()
 }
 
 #[test]
 fn a_picture_on_disk_can_be_made_again_byte_for_byte() {
-    let home = home();
+    let home = Home::with_encoder();
     let (first, again) = (home.path().join("first.png"), home.path().join("again.png"));
     let (one, two) = (first.to_str().unwrap(), again.to_str().unwrap());
     let words = [
@@ -44,6 +47,7 @@ fn a_picture_on_disk_can_be_made_again_byte_for_byte() {
     ];
     let drawn = draws(
         &home,
+        &weights(),
         &[&words[..], &["--style", "ink", "--size", "128"]].concat(),
     );
     let drawn = drawn.expect(0);
@@ -57,7 +61,7 @@ fn a_picture_on_disk_can_be_made_again_byte_for_byte() {
         "{}",
         drawn.text()
     );
-    draws(&home, &["--from", one, "-o", two]).expect(0);
+    draws(&home, &weights(), &["--from", one, "-o", two]).expect(0);
     let bytes = |path| std::fs::read(path).unwrap();
     assert_eq!(bytes(&first), bytes(&again));
 }
@@ -65,10 +69,10 @@ fn a_picture_on_disk_can_be_made_again_byte_for_byte() {
 /// Whatever a picture was made from, it can be made again.
 #[test]
 fn variations_ways_styles_and_scenes_can_be_made_again_byte_for_byte() {
-    let home = home();
+    let home = Home::with_encoder();
     let path = |name: &str| home.path().join(name).to_str().unwrap().to_string();
     let base = path("base.png");
-    draws(&home, &["a castle", "-o", &base, "--seed", "5"]).expect(0);
+    draws(&home, &weights(), &["a castle", "-o", &base, "--seed", "5"]).expect(0);
     let photo = path("my castle.jpg");
     let colours = image::RgbImage::from_fn(90, 60, |x, y| image::Rgb([x as u8, y as u8, 99]));
     colours.save(&photo).unwrap();
@@ -89,18 +93,10 @@ fn variations_ways_styles_and_scenes_can_be_made_again_byte_for_byte() {
         ("way", &["fox", "--lerp", "moon", "--n", "3", "--seed", "8"]),
         ("scene", &["a fox under the moon", "--scene", "--seed", "8"]),
     ];
-    for (name, args) in ways {
-        let out = path(&format!("{name}.png"));
-        draws(&home, &[args, &["-o", &out]].concat()).expect(0);
-        let out = match name {
-            "way" => path("way-2.png"),
-            _ => out,
-        };
-        let again = path(&format!("{name}-again.png"));
-        draws(&home, &["--from", &out, "-o", &again]).expect(0);
-        let bytes = |path: &str| std::fs::read(path).unwrap();
-        assert_eq!(bytes(&out), bytes(&again), "{name}");
-        assert_ne!(bytes(&out), bytes(&base), "{name}");
+    let base = std::fs::read(&base).unwrap();
+    let drawn = made_again(&home, &weights(), &ways);
+    for ((name, _), drawn) in ways.iter().zip(drawn) {
+        assert_ne!(drawn, base, "{name}");
     }
     let scene = image::open(path("scene.png")).unwrap();
     assert_eq!((scene.width(), scene.height()), (512, 256));
@@ -108,7 +104,7 @@ fn variations_ways_styles_and_scenes_can_be_made_again_byte_for_byte() {
 
 #[test]
 fn several_seeds_are_several_files_and_json_names_them() {
-    let home = home();
+    let home = Home::with_encoder();
     let out = home.path().join("fox.png");
     let words = [
         "fox",
@@ -118,7 +114,7 @@ fn several_seeds_are_several_files_and_json_names_them() {
         "1,8-9",
         "--json",
     ];
-    let drawn = draws(&home, &words).expect(0);
+    let drawn = draws(&home, &weights(), &words).expect(0);
     let report: serde_json::Value = serde_json::from_slice(&drawn.stdout).unwrap();
     assert_eq!(report["concepts"][0][0], "fox");
     for (row, seed) in report["pictures"].as_array().unwrap().iter().zip([1, 8, 9]) {
@@ -129,7 +125,7 @@ fn several_seeds_are_several_files_and_json_names_them() {
 
 #[test]
 fn what_cannot_be_drawn_is_one_sentence() {
-    let home = home();
+    let home = Home::with_encoder();
     let text = home.file("no.png", "no picture");
     let long = "dragon ".repeat(15_000);
     for (args, code, part) in [
@@ -161,7 +157,7 @@ fn what_cannot_be_drawn_is_one_sentence() {
         ),
         (&[long.as_str()][..], 2, "too long for a picture"),
     ] {
-        let refused = draws(&home, args).expect(code);
+        let refused = draws(&home, &weights(), args).expect(code);
         assert!(
             refused.stderr.contains(part),
             "{args:?}: {}",

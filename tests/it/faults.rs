@@ -194,7 +194,7 @@ fn a_write_that_is_torn_loses_nothing() {
 /// The file is whole on the disk before the journal speaks of it, whatever fails.
 #[test]
 fn no_record_names_a_picture_that_is_not_there() {
-    let faulty = Faulty::at(pictures::home());
+    let faulty = Faulty::at(Home::with_encoder());
     let lines = "The fox ran.\n/image fox size=64\n/vary 0.5\nIt hid.\n";
     let mut drawn = HashSet::new();
     for how in ["once", "on", "torn"] {

@@ -4,7 +4,7 @@
 use crate::interop::epubcheck_is_there;
 use crate::support::home::plain;
 use crate::support::tmux::Terminal;
-use crate::support::{Home, ILLUMINE, Output, encoder_path};
+use crate::support::{Home, ILLUMINE, Output};
 use illumine::story::hash::sha256;
 use illumine::story::{Author, NodeId, Story};
 use std::fs;
@@ -14,17 +14,6 @@ use std::process::Command;
 
 pub fn weights() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/reference/illuminator")
-}
-
-/// A home that has the real encoder.
-pub fn home() -> Home {
-    let home = Home::new();
-    let encoder = encoder_path();
-    let own = home.models().join("all-minilm-l6-v2");
-    fs::create_dir_all(&own).unwrap();
-    let own = own.join(encoder.file_name().unwrap());
-    std::os::unix::fs::symlink(&encoder, own).unwrap();
-    home
 }
 
 fn repl(home: &Home, session: &str, lines: &str) -> Output {
@@ -56,7 +45,7 @@ fn told(story: &Story) -> String {
 
 #[test]
 fn a_picture_is_part_of_the_story_and_adds_no_words() {
-    let home = home();
+    let home = Home::with_encoder();
     let words = "The castle stood above the sea.\n";
     let lines = format!("{words}/image a castle by moonlight style=ink size=64\n/continue\n");
     let output = repl(&home, "s", &lines).expect(0);
@@ -79,7 +68,7 @@ fn a_picture_is_part_of_the_story_and_adds_no_words() {
     let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
     assert_eq!(mode(&file(&home, 2)), 0o600);
     // The model reads and writes what it would have without.
-    let other = self::home();
+    let other = Home::with_encoder();
     repl(&other, "s", &format!("{words}/set seed 5\n")).expect(0);
     let without = story(&other);
     assert_eq!(with.node(1).unwrap().ids, without.node(1).unwrap().ids);
@@ -94,7 +83,7 @@ fn a_picture_is_part_of_the_story_and_adds_no_words() {
 
 #[test]
 fn pictures_are_taken_back_put_away_and_gone_to_and_survive_reopening() {
-    let home = home();
+    let home = Home::with_encoder();
     let lines = "The fox ran.\n/image fox\n/vary 0.5 2\n/undo\n";
     let output = repl(&home, "s", lines).expect(0);
     assert!(
@@ -128,7 +117,7 @@ fn pictures_are_taken_back_put_away_and_gone_to_and_survive_reopening() {
 
 #[test]
 fn without_words_the_last_passage_is_drawn_and_what_the_model_says_of_it_stays_out() {
-    let home = home();
+    let home = Home::with_encoder();
     let lines = "All night the moon shone on the castle.\n/set max_tokens 3\n/image\n/scene\n";
     let output = repl(&home, "s", lines).expect(0);
     assert_eq!(
@@ -166,7 +155,7 @@ fn without_words_the_last_passage_is_drawn_and_what_the_model_says_of_it_stays_o
 
 #[test]
 fn the_same_words_seed_and_weights_give_the_same_file() {
-    let home = home();
+    let home = Home::with_encoder();
     let lines = "/image fox seed=7\n/image fox seed=7\n/mix #0 #1 seed=3\n/mix #0 #1 seed=3\n\
                  /restyle #0 ink seed=3\n/restyle #0 ink seed=3\n/lerp #0 \"a moon\" 3\n";
     repl(&home, "s", lines).expect(0);
@@ -188,7 +177,7 @@ fn the_same_words_seed_and_weights_give_the_same_file() {
 
 #[test]
 fn what_cannot_be_done_is_one_sentence_and_costs_nothing() {
-    let home = home();
+    let home = Home::with_encoder();
     home.file("no.png", "no picture");
     let long = format!("/image {}\n", "dragon ".repeat(15_000));
     for (line, part) in [
@@ -234,7 +223,7 @@ fn what_cannot_be_done_is_one_sentence_and_costs_nothing() {
 
 #[test]
 fn check_proves_the_files_and_a_missing_one_spoils_nothing() {
-    let home = home();
+    let home = Home::with_encoder();
     repl(&home, "s", "The fox ran.\n/image fox\n/image moon\n").expect(0);
     let check = || home.illumine(&["sessions", "check", "s"]).run();
     assert!(check().expect(0).text().contains("s: sound"));
@@ -259,7 +248,7 @@ fn check_proves_the_files_and_a_missing_one_spoils_nothing() {
 
 #[test]
 fn a_full_disk_loses_no_words() {
-    let home = home();
+    let home = Home::with_encoder();
     repl(&home, "s", "The fox ran.\n").expect(0);
     let lines = "/image fox size=1024\nIt hid.\n";
     let run = home
@@ -283,7 +272,7 @@ fn a_full_disk_loses_no_words() {
 
 #[test]
 fn a_private_session_keeps_pictures_in_memory() {
-    let home = home();
+    let home = Home::with_encoder();
     let output = home
         .illumine(&["repl", "--private", "-n", "3"])
         .variable("ILLUMINE_WEIGHTS", weights().to_str().unwrap())
@@ -304,7 +293,7 @@ fn a_private_session_keeps_pictures_in_memory() {
 /// Every export says or shows that there is a picture, and imports read it as before.
 #[test]
 fn exports_show_pictures() {
-    let home = home();
+    let home = Home::with_encoder();
     let words = "# One\n\nThe fox ran.\n/image a <fox> & \"moon\"\n/export html a.html\n\
                  /export md a.md\n/export txt a.txt\n/export jsonl a.jsonl\n/export kobold a.json\n\
                  /export epub a.epub\n";
@@ -347,7 +336,7 @@ fn exports_show_pictures() {
 /// What epubcheck says of an e-book with pictures: nothing.
 #[test]
 fn an_e_book_with_pictures_is_valid() {
-    let home = home();
+    let home = Home::with_encoder();
     let words = "The fox ran.\n/image fox\n/retry\n/image a <moon> & \"more\"\n/scene a fox in the wood\n\
                  /export epub tree a.epub\n";
     repl(&home, "s", words).expect(0);
@@ -371,7 +360,7 @@ fn an_e_book_with_pictures_is_valid() {
 #[test]
 fn a_terminal_shows_pictures_on_the_page() {
     let terminal = Terminal::start_in(
-        home(),
+        Home::with_encoder(),
         80,
         40,
         &["s", "--weights", weights().to_str().unwrap()],

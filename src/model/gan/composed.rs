@@ -64,9 +64,9 @@ impl Composed {
         })
     }
 
-    /// The concepts nearest to words, those before others that can be drawn in the style.
-    pub fn nearest(&self, all: &Concepts, embedding: &[f32], style: Option<u32>) -> Vec<Match> {
-        all.nearest(embedding, &|concept| self.fitting.fits(concept, style))
+    /// Whether a concept can be drawn in a style; None for any.
+    pub fn fits(&self, concept: u32, style: Option<u32>) -> bool {
+        self.fitting.fits(concept, style)
     }
 
     /// Remembers what has a number (of concept and style) only, of so many concepts and styles.

@@ -60,11 +60,8 @@ impl Concepts {
         let concept = tensor("concept")?.to_vec1::<u32>().map_err(text)?;
         let embeddings = tensor("embeddings")?.to_dtype(DType::F32).map_err(text)?;
         let whole = embeddings.dims() == [concept.len(), config.text];
-        let mut first = vec![u32::MAX; labels.len()];
-        for (alias, concept) in concept.iter().enumerate().rev() {
-            let place = first.get_mut(*concept as usize);
-            *place.ok_or("its concepts do not fit its labels")? = alias as u32;
-        }
+        let first = first_aliases(&concept, labels.len());
+        let first = first.ok_or("its concepts do not fit its labels")?;
         if !whole || first.contains(&u32::MAX) || labels.is_empty() {
             return Err("its tables do not fit each other".into());
         }
@@ -123,36 +120,27 @@ impl Concepts {
 
     /// The table without some concepts, and the number that each of the others has in it.
     pub fn without(&self, forgotten: &dyn Fn(&str) -> bool) -> (Concepts, Vec<Option<u32>>) {
-        let mut next = 0;
-        let number = |label: &String| {
-            next += u32::from(!forgotten(label));
-            (!forgotten(label)).then(|| next - 1)
-        };
-        let numbers: Vec<Option<u32>> = self.labels.iter().map(number).collect();
-        let mut kept = Concepts {
-            labels: Vec::new(),
-            concept: Vec::new(),
-            embeddings: Vec::new(),
-            first: vec![u32::MAX; next as usize],
-            width: self.width,
-        };
-        let labels = self.labels.iter().zip(&numbers);
-        kept.labels = labels
-            .filter(|(_, n)| n.is_some())
-            .map(|(l, _)| l.clone())
-            .collect();
-        let rows = self
-            .concept
-            .iter()
-            .zip(self.embeddings.chunks_exact(self.width));
-        for (concept, row) in rows {
-            if let Some(number) = numbers[*concept as usize] {
-                let first = &mut kept.first[number as usize];
-                *first = (*first).min(kept.concept.len() as u32);
-                kept.concept.push(number);
-                kept.embeddings.extend_from_slice(row);
+        let (mut labels, mut numbers) = (Vec::new(), Vec::new());
+        for label in &self.labels {
+            let kept = !forgotten(label);
+            numbers.push(kept.then_some(labels.len() as u32));
+            labels.extend(kept.then(|| label.clone()));
+        }
+        let (mut concept, mut embeddings) = (Vec::new(), Vec::new());
+        let rows = self.embeddings.chunks_exact(self.width);
+        for (own, row) in self.concept.iter().zip(rows) {
+            if let Some(number) = numbers[*own as usize] {
+                concept.push(number);
+                embeddings.extend_from_slice(row);
             }
         }
+        let kept = Concepts {
+            first: first_aliases(&concept, labels.len()).unwrap_or_default(),
+            labels,
+            concept,
+            embeddings,
+            width: self.width,
+        };
         (kept, numbers)
     }
 
@@ -171,6 +159,16 @@ impl Concepts {
         let length = led.iter().map(|x| x * x).sum::<f32>().sqrt().max(1e-6);
         led.into_iter().map(|x| x / length).collect()
     }
+}
+
+/// The first alias of each of so many concepts, `u32::MAX` where there is none; None where an alias is
+/// of no concept.
+fn first_aliases(concept: &[u32], concepts: usize) -> Option<Vec<u32>> {
+    let mut first = vec![u32::MAX; concepts];
+    for (alias, concept) in concept.iter().enumerate().rev() {
+        *first.get_mut(*concept as usize)? = alias as u32;
+    }
+    Some(first)
 }
 
 #[cfg(test)]

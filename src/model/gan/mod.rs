@@ -229,11 +229,12 @@ impl Illuminator {
     }
 
     /// The concepts nearest to words, those before others that can be drawn in the style.
-    pub fn nearest(&self, embedding: &[f32], style: Option<u32>) -> Vec<Match> {
-        match &self.design {
-            Design::Composed(by) => by.nearest(&self.concepts, embedding, style),
-            Design::Direct(_) => self.concepts.nearest(embedding, &|_| true),
-        }
+    fn nearest(&self, embedding: &[f32], style: Option<u32>) -> Vec<Match> {
+        self.concepts
+            .nearest(embedding, &|concept| match &self.design {
+                Design::Composed(by) => by.fits(concept, style),
+                Design::Direct(_) => true,
+            })
     }
 
     /// Forgets drawings of things (by label and style), and things of which no drawing is left, so

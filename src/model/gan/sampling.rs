@@ -18,9 +18,6 @@ use super::tokens::{Digits, TokenTransformer};
 use crate::model::sampler::rng::Rng;
 use candle_core::{Error, Result, Tensor};
 
-/// As strongly as what is remembered may pull: hardly anything else is left.
-pub const RECALL: f64 = 20.0;
-
 /// How tokens are chosen.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Sampling {
@@ -60,7 +57,7 @@ impl Sampling {
             recall: recall.unwrap_or(usual.recall),
         };
         let sound = (0.0..=10.0).contains(&sampling.temperature)
-            && (0.0..=RECALL).contains(&sampling.recall)
+            && (0.0..=20.0).contains(&sampling.recall)
             && (-20.0..=20.0).contains(&sampling.guidance);
         sound.then_some(sampling)
     }
