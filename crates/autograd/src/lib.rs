@@ -29,9 +29,9 @@ use candle_core::{CpuStorage, Error, Layout, Result, Tensor};
 use product::add;
 
 /// Whether this processor multiplies so, and the system lets it.
-pub fn is_here() -> bool {
+pub fn is_supported() -> bool {
     #[cfg(target_arch = "x86_64")]
-    return amx::is_here();
+    return amx::is_supported();
     #[cfg(not(target_arch = "x86_64"))]
     false
 }

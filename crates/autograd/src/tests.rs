@@ -46,7 +46,7 @@ const EXACT: f32 = 1e-5;
 
 #[test]
 fn rows_times_a_matrix() {
-    if !is_here() {
+    if !is_supported() {
         return;
     }
     for (rows, inputs, outputs) in [(69, 256, 768), (33, 40, 17), (1, 3, 5), (1100, 64, 32)] {
@@ -94,7 +94,7 @@ fn squares_of_what_is_above_zero() {
 
 #[test]
 fn attention_of_every_token_to_every_other() {
-    if !is_here() {
+    if !is_supported() {
         return;
     }
     for (tokens, width, heads) in [(69, 256, 4), (16, 64, 2), (5, 24, 3)] {
@@ -121,7 +121,7 @@ fn attention_of_every_token_to_every_other() {
 
 #[test]
 fn a_result_does_not_depend_on_threads_or_on_what_lies_beside() {
-    if !is_here() {
+    if !is_supported() {
         return;
     }
     let (x, weight) = (wave(&[300, 96], 0.7), wave(&[160, 96], 0.3));

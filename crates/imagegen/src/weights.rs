@@ -38,7 +38,7 @@ impl<'a> Weights<'a> {
     /// To be trained as quickly as the device can, which rounds: see [`gradient`].
     pub fn quick(&self) -> Weights<'a> {
         Weights {
-            quick: self.tensors.device().is_cpu() && autograd::is_here(),
+            quick: self.tensors.device().is_cpu() && autograd::is_supported(),
             ..self.clone()
         }
     }

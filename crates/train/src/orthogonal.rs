@@ -33,7 +33,7 @@ fn orthogonal(matrix: &Tensor) -> Result<Tensor> {
         false => Ok(x.clone()),
     };
     let large = rows.min(columns) >= LARGE;
-    let quick = large && matrix.device().is_cpu() && autograd::is_here();
+    let quick = large && matrix.device().is_cpu() && autograd::is_supported();
     let times = |x: &Tensor, y: &Tensor| match quick {
         true => autograd::product_of_columns(x, y),
         false => x.matmul(y),
