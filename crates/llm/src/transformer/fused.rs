@@ -2,9 +2,9 @@
 //! ([`kernels::linear::fused_pair`]).
 
 use super::config::Activation;
+use super::linear::{Input, Linear};
 use super::matrix::{Buffer, Matrix};
 use super::norm::Norm;
-use super::weights::{Input, Linear};
 use candle_core::Result as Computed;
 use kernels::linear::{self, FusedPair, Packed, Write};
 use kernels::math;
