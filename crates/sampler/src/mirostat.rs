@@ -2,9 +2,8 @@
 //!
 //! It has a memory, one number; otherwise what went before is not known here.
 
-use super::SampledToken;
 use super::candidates::{Candidate, better};
-use super::temperature::{pick, weigh};
+use super::temperature::{SampledToken, pick, weigh};
 use crate::params::Sampling;
 
 /// The target τ, the rate η, and the cut μ, all in bits.

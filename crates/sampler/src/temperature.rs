@@ -3,8 +3,28 @@
 //! Exponentials are `libm`'s in f64 and sums run in order of id, so the same logits and draw
 //! give the same token on any machine. Draws come from outside.
 
-use super::SampledToken;
 use super::candidates::Candidate;
+
+/// A sampled token.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct SampledToken {
+    pub token: u32,
+    /// Its probability among the candidates of the last stage; 1 when greedy.
+    pub probability: f64,
+    /// How many candidates the last stage had. 0 means that the model ruled out every token, as
+    /// only a broken one does: `token` is then a meaningless 0.
+    pub kept: usize,
+}
+
+impl SampledToken {
+    pub(crate) fn none() -> SampledToken {
+        SampledToken {
+            token: 0,
+            probability: 0.0,
+            kept: 0,
+        }
+    }
+}
 
 /// Sets each weight to exp((z − max) / T), which is its probability but for a common factor, and
 /// returns the sum of them. The best weighs exactly 1.

@@ -3,9 +3,10 @@
 use std::cell::RefCell;
 use std::ops::Range;
 
-use super::kernels::{Kernel, Strip, Sums, TILE, Tiles, Unpacked};
-use super::quantize::{Activations, GROUP, Group, Source};
-use super::{LinearError, Packed, Pool, STRIP};
+use super::group::{GROUP, Group};
+use super::kernels::{self, Kernel, Strip, Sums, Tiles, Unpacked};
+use super::quantize::{Activations, Forms, Source};
+use super::{LinearError, Packed, Pool, STRIP, TILE};
 
 /// Bytes of quantized input that a pass over the weights works on: what a core's own cache holds
 /// beside a strip.
@@ -56,9 +57,11 @@ pub(super) fn quantize_input<'a>(
     if let Source::Rows(x) = x {
         check("the input", x.len(), m * k)?;
     }
-    let floats = weights.iter().any(|weight| weight.format().is_float());
-    let integers = weights.iter().any(|weight| !weight.format().is_float());
-    activations.quantize(pool, x, m, k, (integers, floats));
+    let forms = Forms {
+        codes: weights.iter().any(|weight| !weight.format().is_float()),
+        values: weights.iter().any(|weight| weight.format().is_float()),
+    };
+    activations.quantize(pool, x, m, k, forms);
     Ok(Input {
         activations,
         x,
@@ -84,7 +87,7 @@ pub(super) fn multiply(
                     let pair = first..strips.end.min(first + 2);
                     // SAFETY: `strips_of_unit` gives each strip, and so each column of an output, to one
                     // unit; shapes fit.
-                    unsafe { strips_of(pool, input, weight, pair, &rows, (out, write)) };
+                    unsafe { strips_of(pool, input, weight, pair, &rows, out, write) };
                 }
             }
         }
@@ -100,7 +103,8 @@ unsafe fn strips_of(
     weight: &Packed,
     strips: Range<usize>,
     rows: &Range<usize>,
-    (out, write): (&Out, Write),
+    out: &Out,
+    write: Write,
 ) {
     let column = strips.start * STRIP;
     let width = (strips.len() * STRIP).min(weight.rows() - column);
@@ -194,7 +198,7 @@ impl<'a> StripPair<'a> {
         unpacked: &'a mut [Unpacked],
     ) -> StripPair<'a> {
         let family = pool.family();
-        let tiles = family.tiles(weight.format());
+        let tiles = kernels::tiles(family, weight.format());
         let tiles = tiles.filter(|_| rows.len() >= GROUP);
         let unpacked = &mut unpacked[..strips.len()];
         if let Some(tiles) = &tiles {
@@ -219,7 +223,7 @@ impl<'a> StripPair<'a> {
         StripPair {
             weight,
             strips,
-            kernel: family.kernel(weight.format()),
+            kernel: kernels::kernel(family, weight.format()),
             tiles,
             unpacked,
         }

@@ -101,7 +101,7 @@ impl GatedMlp {
     }
 
     fn fused(&self, x: Input) -> Option<Computed<FusedPair<'_>>> {
-        Linear::fused([&self.gate, &self.up, &self.down], self.activation, x)
+        Linear::fused(&self.gate, &self.up, &self.down, self.activation, x)
     }
 
     fn forward(&self, x: &Matrix) -> Computed<Matrix> {

@@ -13,7 +13,9 @@ impl Linear {
     /// `activation(gate * input) * (up * input)` for `down` to multiply, made and quantized in one
     /// go; None where the kernels cannot.
     pub fn fused<'a>(
-        [gate, up, down]: [&'a Linear; 3],
+        gate: &'a Linear,
+        up: &'a Linear,
+        down: &'a Linear,
         activation: Activation,
         input: Input,
     ) -> Option<Computed<FusedPair<'a>>> {
