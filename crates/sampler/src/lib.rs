@@ -31,6 +31,8 @@
 //!
 //! It knows no tensors, no text and no story, and draws on no other chance than its seed.
 
+#![warn(unreachable_pub)]
+
 pub mod ban;
 mod candidates;
 pub mod dry;

@@ -13,7 +13,7 @@ const LANES: usize = 8;
 ///
 /// Tang et al., "Top-nσ: Not All Logits Are You Need", 2024, arXiv:2411.07641; llama.cpp
 /// likewise leaves out what is ruled out already.
-pub fn floor(logits: &[f32], n: f32) -> Option<f64> {
+pub(crate) fn floor(logits: &[f32], n: f32) -> Option<f64> {
     if !(n > 0.0 && n.is_finite()) {
         return None;
     }

@@ -28,7 +28,7 @@ impl SampledToken {
 
 /// Sets each weight to exp((z − max) / T), which is its probability but for a common factor, and
 /// returns the sum of them. The best weighs exactly 1.
-pub fn weigh(items: &mut [Candidate], temperature: f32) -> f64 {
+pub(crate) fn weigh(items: &mut [Candidate], temperature: f32) -> f64 {
     let highest = highest(items);
     let scale = f64::from(temperature);
     let mut total = 0.0;
@@ -40,14 +40,14 @@ pub fn weigh(items: &mut [Candidate], temperature: f32) -> f64 {
 }
 
 /// The highest logit among some candidates.
-pub fn highest(items: &[Candidate]) -> f64 {
+pub(crate) fn highest(items: &[Candidate]) -> f64 {
     let logits = items.iter().map(|item| item.logit);
     f64::from(logits.fold(f32::MIN, f32::max))
 }
 
 /// The first candidate at which the running sum of the weights passes `draw` times their total,
 /// so that each is drawn in proportion to its weight when `draw` is uniform on [0, 1).
-pub fn pick(items: &[Candidate], total: f64, draw: f64) -> SampledToken {
+pub(crate) fn pick(items: &[Candidate], total: f64, draw: f64) -> SampledToken {
     let target = draw * total;
     let mut sum = 0.0;
     let passes = |item: &&Candidate| {

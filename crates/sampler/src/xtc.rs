@@ -11,7 +11,7 @@ use super::temperature::weigh;
 ///
 /// p-e-w, text-generation-webui PR #6335. As there, nothing is removed if a `protected` token
 /// (newline, end of text) would be: otherwise paragraphs and stories would seldom end.
-pub fn xtc(
+pub(crate) fn xtc(
     items: &mut Vec<Candidate>,
     threshold: f32,
     probability: f32,

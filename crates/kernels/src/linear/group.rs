@@ -45,7 +45,7 @@ pub(super) fn group_rows(rest: usize, most: usize) -> usize {
 
 impl<'a> Group<'a> {
     /// The group of up to [`GROUP`] rows that begins at `row`.
-    pub fn part(&self, row: usize) -> Group<'a> {
+    pub(super) fn part(&self, row: usize) -> Group<'a> {
         let rows = GROUP.min(self.rows - row);
         let cut = |len: usize| len / self.rows * row..len / self.rows * (row + rows);
         Group {
@@ -62,14 +62,14 @@ impl<'a> Group<'a> {
 impl Part<'_> {
     /// Quantizes the part; inlined, so that a caller with more instructions makes use of them.
     #[inline(always)]
-    pub fn quantize(self, k: usize) {
+    pub(super) fn quantize(self, k: usize) {
         self.quantize_with(k, quantize_block);
     }
 
     /// The same with another way for a block, which must give the same: its scale, and the sums of
     /// the codes of both halves.
     #[inline(always)]
-    pub fn quantize_with(
+    pub(super) fn quantize_with(
         self,
         k: usize,
         block: impl Fn(&[f32; BLOCK], &mut [i8; BLOCK]) -> (f32, [i32; 2]),

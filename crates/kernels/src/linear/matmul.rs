@@ -156,7 +156,7 @@ pub(super) struct Input<'a> {
 
 impl Input<'_> {
     /// Does something with the groups of some rows, as many at once as a kernel takes.
-    pub fn each(&self, rows: &Range<usize>, mut with: impl FnMut(usize, Group)) {
+    pub(super) fn each(&self, rows: &Range<usize>, mut with: impl FnMut(usize, Group)) {
         let mut row = rows.start;
         while row < rows.end {
             let group = self.activations.group(self.x, self.k, row, rows.end - row);
@@ -190,7 +190,7 @@ pub(super) struct StripPair<'a> {
 }
 
 impl<'a> StripPair<'a> {
-    pub fn new(
+    pub(super) fn new(
         pool: &Pool,
         weight: &'a Packed,
         strips: Range<usize>,
@@ -232,7 +232,7 @@ impl<'a> StripPair<'a> {
     /// Multiplies with a group of rows; `cold` says that the strips were not read yet.
     ///
     /// Safe where the group has as many columns as the weights.
-    pub unsafe fn multiply(&self, group: &Group, cold: bool, to: &mut Sums) {
+    pub(super) unsafe fn multiply(&self, group: &Group, cold: bool, to: &mut Sums) {
         if let Some(tiles) = self.tiles.as_ref().filter(|_| group.rows >= GROUP) {
             // SAFETY: a pool has a family that this processor has; the strips were unpacked when
             // this was made, and whoever was made since is for the same format.

@@ -79,7 +79,14 @@ thread_local! {
 
 impl Activations {
     /// Takes `m` rows of `k` values in the forms that are wanted.
-    pub fn quantize(&mut self, pool: &Pool, source: Source, m: usize, k: usize, forms: Forms) {
+    pub(super) fn quantize(
+        &mut self,
+        pool: &Pool,
+        source: Source,
+        m: usize,
+        k: usize,
+        forms: Forms,
+    ) {
         let kept = forms.values && matches!(source, Source::Computed(_));
         self.computed.resize(if kept { m * k } else { 0 });
         self.reserve(pool, if forms.codes { m } else { 0 }, k);
@@ -130,7 +137,7 @@ impl Activations {
     }
 
     /// Makes room for `m` quantized rows of `k` values.
-    pub fn reserve(&mut self, pool: &Pool, m: usize, k: usize) {
+    pub(super) fn reserve(&mut self, pool: &Pool, m: usize, k: usize) {
         self.blocks = k / BLOCK;
         self.most = pool.family().group_rows();
         self.codes.resize(m * k);
@@ -163,7 +170,13 @@ impl Activations {
 
     /// The group that begins at `row` of the input, with `rest` rows from there on; two where both
     /// are whole and large.
-    pub fn group<'a>(&'a self, source: Source<'a>, k: usize, row: usize, rest: usize) -> Group<'a> {
+    pub(super) fn group<'a>(
+        &'a self,
+        source: Source<'a>,
+        k: usize,
+        row: usize,
+        rest: usize,
+    ) -> Group<'a> {
         let rows = match self.most == GROUP && rest >= TILE {
             true => TILE,
             false => group_rows(rest, self.most),
@@ -187,7 +200,7 @@ impl Activations {
     }
 
     /// Where rows go that are quantized a block of columns at a time.
-    pub fn target(&mut self) -> Target {
+    pub(super) fn target(&mut self) -> Target {
         Target {
             blocks: self.blocks,
             codes: self.codes.as_mut_ptr(),
@@ -214,7 +227,13 @@ impl Target {
     /// Quantizes block `block` of the rows of a group, `[rows, 32]`, that begins at `row`.
     ///
     /// Safe where there is room for the group, and nobody else has this block of it.
-    pub unsafe fn quantize(&self, family: KernelFamily, values: &[f32], row: usize, block: usize) {
+    pub(super) unsafe fn quantize(
+        &self,
+        family: KernelFamily,
+        values: &[f32],
+        row: usize,
+        block: usize,
+    ) {
         let group = (values.len() / BLOCK).min(GROUP);
         for (index, values) in values.chunks_exact(group * BLOCK).enumerate() {
             let at = (row + index * GROUP) * self.blocks + block * group;

@@ -83,11 +83,11 @@ impl Default for Sums {
 
 impl Sums {
     /// Row after row.
-    pub fn numbers(&self) -> &[f32] {
+    pub(super) fn numbers(&self) -> &[f32] {
         self.0.as_flattened().as_flattened()
     }
 
-    pub fn numbers_mut(&mut self) -> &mut [f32] {
+    pub(super) fn numbers_mut(&mut self) -> &mut [f32] {
         self.0.as_flattened_mut().as_flattened_mut()
     }
 }
