@@ -28,25 +28,25 @@ pub struct Match {
 }
 
 /// That of the first of some matches; none is not similar at all.
-pub fn similarity(found: &[Match]) -> f32 {
+pub fn best_similarity(found: &[Match]) -> f32 {
     found.first().map_or(0.0, |nearest| nearest.similarity)
 }
 
 /// How many concepts are looked at.
-const NEAREST: usize = 4;
+const MATCHES: usize = 4;
 /// How much nearer concepts count for more.
 const SHARPNESS: f32 = 20.0;
 /// How much the label counts beside the best alias, which it may be.
-const LABEL: f32 = 0.3;
+const LABEL_WEIGHT: f32 = 0.3;
 /// How much nearer a concept has to be that cannot be drawn in the style that is asked for.
-const UNFIT: f32 = 0.15;
+const STYLE_MISS_PENALTY: f32 = 0.15;
 /// How much of the condition is the prompt itself.
-const OWN: f32 = 0.5;
+const PROMPT_SHARE: f32 = 0.5;
 
 impl Concepts {
     /// Reads `concepts.safetensors`: `embeddings` `[aliases, width]`, `concept` `[aliases]`, and
     /// the labels in its header.
-    pub fn read(bytes: &[u8], config: &Config) -> Result<Concepts, String> {
+    pub fn parse(bytes: &[u8], config: &Config) -> Result<Concepts, String> {
         let (_, header) = SafeTensors::read_metadata(bytes).map_err(|why| why.to_string())?;
         let labels = header
             .metadata()
@@ -100,15 +100,19 @@ impl Concepts {
             *best = best.max(*similarity);
         }
         let rank = |(at, best): (usize, &f32)| {
-            let unfit = if fits(at as u32) { 0.0 } else { UNFIT };
-            best + LABEL * like[self.first[at] as usize] - unfit
+            let unfit = if fits(at as u32) {
+                0.0
+            } else {
+                STYLE_MISS_PENALTY
+            };
+            best + LABEL_WEIGHT * like[self.first[at] as usize] - unfit
         };
         // Things have aliases in common: a crown before a person with one.
         let rank: Vec<f32> = best.iter().enumerate().map(rank).collect();
         let mut order: Vec<usize> = (0..best.len()).collect();
         order.sort_by(|a, b| rank[*b].total_cmp(&rank[*a]).then(a.cmp(b)));
         let fitting = order.first().is_some_and(|first| fits(*first as u32));
-        let found = order.into_iter().take(NEAREST);
+        let found = order.into_iter().take(MATCHES);
         let found = found.filter(|concept| !fitting || fits(*concept as u32));
         let found = found.map(|concept| Match {
             label: self.labels[concept].clone(),
@@ -119,10 +123,10 @@ impl Concepts {
     }
 
     /// The table without some concepts, and the number that each of the others has in it.
-    pub fn without(&self, forgotten: &dyn Fn(&str) -> bool) -> (Concepts, Vec<Option<u32>>) {
+    pub fn without(&self, removed: &dyn Fn(&str) -> bool) -> (Concepts, Vec<Option<u32>>) {
         let (mut labels, mut numbers) = (Vec::new(), Vec::new());
         for label in &self.labels {
-            let kept = !forgotten(label);
+            let kept = !removed(label);
             numbers.push(kept.then_some(labels.len() as u32));
             labels.extend(kept.then(|| label.clone()));
         }
@@ -145,15 +149,15 @@ impl Concepts {
     }
 
     /// The condition for a prompt: itself, led half the way to the concepts that it matches.
-    pub fn lead(&self, embedding: &[f32], nearest: &[Match]) -> Vec<f32> {
+    pub fn blend(&self, embedding: &[f32], nearest: &[Match]) -> Vec<f32> {
         let best = nearest.first().map_or(0.0, |first| first.similarity);
         let weight = |m: &Match| (SHARPNESS * (m.similarity - best)).exp();
         let all: f32 = nearest.iter().map(weight).sum();
-        let mut led: Vec<f32> = embedding.iter().map(|x| OWN * x).collect();
+        let mut led: Vec<f32> = embedding.iter().map(|x| PROMPT_SHARE * x).collect();
         for found in nearest {
             let alias = self.first[found.concept as usize] as usize;
             let label = &self.embeddings[alias * self.width..][..self.width];
-            let share = (1.0 - OWN) * weight(found) / all;
+            let share = (1.0 - PROMPT_SHARE) * weight(found) / all;
             led.iter_mut().zip(label).for_each(|(x, y)| *x += share * y);
         }
         let length = led.iter().map(|x| x * x).sum::<f32>().sqrt().max(1e-6);
@@ -179,7 +183,7 @@ mod tests {
 
     fn tiny() -> Config {
         let json = include_bytes!("../../../tests/reference/illuminator/config.json");
-        let config = Config::read(json).unwrap();
+        let config = Config::parse(json).unwrap();
         Config { text: 8, ..config }
     }
 
@@ -202,7 +206,7 @@ mod tests {
     #[test]
     fn a_concept_is_matched_by_the_best_of_its_aliases() {
         let table = file(&[0, 0, 1], r#"["dragon", "bed"]"#);
-        let table = Concepts::read(&table, &tiny()).unwrap();
+        let table = Concepts::parse(&table, &tiny()).unwrap();
         let found = table.nearest(&unit(1, 2), &|_| true);
         let found: Vec<_> = found
             .iter()
@@ -220,7 +224,7 @@ mod tests {
     #[test]
     fn of_things_with_an_alias_in_common_the_one_that_is_called_so_comes_first() {
         let table = file(&[0, 0, 1], r#"["person with crown", "crown"]"#);
-        let mut table = Concepts::read(&table, &tiny()).unwrap();
+        let mut table = Concepts::parse(&table, &tiny()).unwrap();
         // What the first is also called is what the second is called.
         table.embeddings.copy_within(16..24, 8);
         let found = table.nearest(&unit(2, 0), &|_| true);
@@ -234,7 +238,7 @@ mod tests {
     #[test]
     fn what_does_not_fit_comes_behind_what_is_about_as_near() {
         let table = file(&[0, 1, 2], r#"["lantern", "paper lantern", "lamp"]"#);
-        let table = Concepts::read(&table, &tiny()).unwrap();
+        let table = Concepts::parse(&table, &tiny()).unwrap();
         let labels = |prompt: [f32; 3], fits: &dyn Fn(u32) -> bool| {
             let found = table.nearest(&[&prompt[..], &[0.0; 5]].concat(), fits);
             found.into_iter().map(|m| m.label).collect::<Vec<_>>()
@@ -255,7 +259,7 @@ mod tests {
     #[test]
     fn a_table_without_a_concept_has_the_others_under_new_numbers() {
         let table = file(&[0, 0, 1, 2], r#"["dragon", "bed", "owl"]"#);
-        let table = Concepts::read(&table, &tiny()).unwrap();
+        let table = Concepts::parse(&table, &tiny()).unwrap();
         let (table, numbers) = table.without(&|label| label == "dragon");
         assert_eq!(numbers, [None, Some(0), Some(1)]);
         assert_eq!(table.labels(), ["bed", "owl"]);
@@ -266,9 +270,9 @@ mod tests {
     #[test]
     fn a_prompt_is_led_towards_the_labels_of_what_it_matches() {
         let table = file(&[0, 0, 1], r#"["dragon", "bed"]"#);
-        let table = Concepts::read(&table, &tiny()).unwrap();
+        let table = Concepts::parse(&table, &tiny()).unwrap();
         let prompt = unit(1, 2);
-        let led = table.lead(&prompt, &table.nearest(&prompt, &|_| true));
+        let led = table.blend(&prompt, &table.nearest(&prompt, &|_| true));
         // exp(20 * (0.6 - 0.8)) = 0.0183: dragon's label (axis 0) has 0.982 of half the whole.
         let length = (0.491f32 * 0.491 + 0.4 * 0.4 + 0.309 * 0.309).sqrt();
         for (got, want) in led.iter().zip([0.491, 0.4, 0.309]) {
@@ -279,9 +283,9 @@ mod tests {
     #[test]
     fn tables_that_do_not_fit_are_refused() {
         let config = tiny();
-        assert!(Concepts::read(b"", &config).is_err());
-        assert!(Concepts::read(&file(&[0, 2], r#"["a", "b"]"#), &config).is_err());
-        assert!(Concepts::read(&file(&[0, 0], r#"["a", "b"]"#), &config).is_err());
-        assert!(Concepts::read(&file(&[0], "[]"), &config).is_err());
+        assert!(Concepts::parse(b"", &config).is_err());
+        assert!(Concepts::parse(&file(&[0, 2], r#"["a", "b"]"#), &config).is_err());
+        assert!(Concepts::parse(&file(&[0, 0], r#"["a", "b"]"#), &config).is_err());
+        assert!(Concepts::parse(&file(&[0], "[]"), &config).is_err());
     }
 }

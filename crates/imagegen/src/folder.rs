@@ -12,7 +12,7 @@ use std::fmt::Display;
 use std::path::Path;
 use std::sync::Arc;
 
-pub(super) struct Folder<'a> {
+pub(super) struct WeightsFolder<'a> {
     path: &'a Path,
     device: &'a Device,
     /// On a CPU matrices are packed to 8 bits.
@@ -20,9 +20,9 @@ pub(super) struct Folder<'a> {
     digest: Sha256,
 }
 
-impl Folder<'_> {
-    pub fn new<'a>(path: &'a Path, device: &'a Device, threads: usize) -> Folder<'a> {
-        Folder {
+impl WeightsFolder<'_> {
+    pub fn new<'a>(path: &'a Path, device: &'a Device, threads: usize) -> WeightsFolder<'a> {
+        WeightsFolder {
             path,
             device,
             pool: device.is_cpu().then(|| Arc::new(Pool::new(threads))),
@@ -34,7 +34,7 @@ impl Folder<'_> {
         self.path.join(name).is_file()
     }
 
-    pub fn read(&mut self, name: &str) -> std::result::Result<Vec<u8>, ImageError> {
+    pub fn read_file(&mut self, name: &str) -> std::result::Result<Vec<u8>, ImageError> {
         let bytes = self.bytes(name)?;
         self.digest.update(&bytes);
         Ok(bytes)
@@ -46,7 +46,7 @@ impl Folder<'_> {
     }
 
     /// A network of the tensors in a file, whose digest is taken meanwhile.
-    pub fn network<N>(
+    pub fn load_network<N>(
         &mut self,
         name: &str,
         new: impl FnOnce(&Weights) -> Result<N>,

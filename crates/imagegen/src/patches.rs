@@ -3,7 +3,7 @@
 use candle_core::{Result, Tensor};
 
 /// `[batch, c, g p, g p]` to `[batch, g g, p p c]`: each patch row by row, its channels last.
-pub fn patches(x: &Tensor, p: usize) -> Result<Tensor> {
+pub fn patchify(x: &Tensor, p: usize) -> Result<Tensor> {
     let (batch, c, height, _) = x.dims4()?;
     let g = height / p;
     let x = x.reshape(&[batch, c, g, p, g, p][..])?;
@@ -11,8 +11,8 @@ pub fn patches(x: &Tensor, p: usize) -> Result<Tensor> {
     x.reshape((batch, g * g, p * p * c))
 }
 
-/// The inverse of [`patches`]: `[batch, g g, p p c]` to `[batch, c, g p, g p]`.
-pub fn unpatches(x: &Tensor, g: usize, p: usize, c: usize) -> Result<Tensor> {
+/// The inverse of [`patchify`]: `[batch, g g, p p c]` to `[batch, c, g p, g p]`.
+pub fn unpatchify(x: &Tensor, g: usize, p: usize, c: usize) -> Result<Tensor> {
     let batch = x.dim(0)?;
     let x = x.reshape(&[batch, g, g, p, p, c][..])?;
     let x = x.permute([0, 5, 1, 3, 2, 4].as_slice())?;
@@ -78,7 +78,7 @@ mod tests {
     fn each_way_has_its_way_back() {
         let picture = numbers(&[2, 3, 4, 4]);
         same(
-            &unpatches(&patches(&picture, 2).unwrap(), 2, 2, 3).unwrap(),
+            &unpatchify(&patchify(&picture, 2).unwrap(), 2, 2, 3).unwrap(),
             &picture,
         );
         let halved = pixel_unshuffle(&picture).unwrap();
@@ -93,7 +93,7 @@ mod tests {
     #[test]
     fn a_patch_is_read_row_by_row_with_its_channels_last() {
         let picture = numbers(&[1, 2, 4, 4]);
-        let patches = patches(&picture, 2).unwrap().to_vec3::<f32>().unwrap();
+        let patches = patchify(&picture, 2).unwrap().to_vec3::<f32>().unwrap();
         assert_eq!(patches[0][1], [2.0, 18.0, 3.0, 19.0, 6.0, 22.0, 7.0, 23.0]);
     }
 

@@ -39,11 +39,11 @@ pub fn attend(pool: &Pool, shape: Shape, qkv: &[f32]) -> Vec<f32> {
             rows.map(move |(part, out)| (picture, part * share, out))
         })
         .collect();
-    let some = best();
+    let kernel = best_kernel();
     pool.each(tasks, |(picture, first, out)| {
         let rows = tokens * 3 * width;
         let qkv = &qkv[picture * rows..][..rows];
-        SCRATCH.with_borrow_mut(|scratch| some(shape, qkv, first, out, scratch));
+        SCRATCH.with_borrow_mut(|scratch| kernel(shape, qkv, first, out, scratch));
     });
     out
 }
@@ -81,33 +81,49 @@ impl Scratch {
 
 type Task = fn(Shape, &[f32], usize, &mut [f32], &mut Scratch);
 
-fn best() -> Task {
+fn best_kernel() -> Task {
     #[cfg(target_arch = "x86_64")]
     {
         if is_x86_feature_detected!("avx512f") && is_x86_feature_detected!("fma") {
             // SAFETY: the processor has the instructions.
-            return |s, qkv, first, out, it| unsafe { some_avx512(s, qkv, first, out, it) };
+            return |s, qkv, first, out, scratch| unsafe {
+                attend_rows_avx512(s, qkv, first, out, scratch)
+            };
         }
         if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") {
             // SAFETY: the processor has the instructions.
-            return |s, qkv, first, out, it| unsafe { some_avx2(s, qkv, first, out, it) };
+            return |s, qkv, first, out, scratch| unsafe {
+                attend_rows_avx2(s, qkv, first, out, scratch)
+            };
         }
     }
-    |s, qkv, first, out, it| some(s, qkv, first, out, it, combine)
+    |s, qkv, first, out, scratch| attend_rows(s, qkv, first, out, scratch, combine)
 }
 
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx512f,fma")]
-fn some_avx512(shape: Shape, qkv: &[f32], first: usize, out: &mut [f32], it: &mut Scratch) {
+fn attend_rows_avx512(
+    shape: Shape,
+    qkv: &[f32],
+    first: usize,
+    out: &mut [f32],
+    scratch: &mut Scratch,
+) {
     let combine = |x: &[f32], stride, by: &[_]| combine_avx512(x, stride, by);
-    some(shape, qkv, first, out, it, combine);
+    attend_rows(shape, qkv, first, out, scratch, combine);
 }
 
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx2,fma")]
-fn some_avx2(shape: Shape, qkv: &[f32], first: usize, out: &mut [f32], it: &mut Scratch) {
+fn attend_rows_avx2(
+    shape: Shape,
+    qkv: &[f32],
+    first: usize,
+    out: &mut [f32],
+    scratch: &mut Scratch,
+) {
     let combine = |x: &[f32], stride, by: &[_]| combine_avx2(x, stride, by);
-    some(shape, qkv, first, out, it, combine);
+    attend_rows(shape, qkv, first, out, scratch, combine);
 }
 
 /// All heads of some of a picture's tokens, from `first` on. `qkv`: the picture's.
@@ -115,12 +131,12 @@ fn some_avx2(shape: Shape, qkv: &[f32], first: usize, out: &mut [f32], it: &mut 
 /// `combine`: of rows of numbers, so far apart, the first sixteen of each, times as many rows of
 /// [`QUERIES`] numbers: `[QUERIES, 16]`. Row after row is added, each product in one rounding.
 #[inline(always)]
-fn some(
+fn attend_rows(
     shape: Shape,
     qkv: &[f32],
     first: usize,
     out: &mut [f32],
-    it: &mut Scratch,
+    scratch: &mut Scratch,
     combine: impl Fn(&[f32], usize, &[[f32; QUERIES]]) -> Sums,
 ) {
     let Shape {
@@ -133,33 +149,33 @@ fn some(
     let scale = (dim as f32).sqrt().recip();
     let count = out.len() / width;
     for head in 0..heads {
-        lay_out(shape, qkv, head, (keys, dims), it);
+        lay_out(shape, qkv, head, (keys, dims), scratch);
         for group in (0..count).step_by(QUERIES) {
             let own = QUERIES.min(count - group);
-            it.queries.clear();
-            it.queries.resize(dim, [0.0; QUERIES]);
+            scratch.queries.clear();
+            scratch.queries.resize(dim, [0.0; QUERIES]);
             for query in 0..own {
                 let row = &qkv[(first + group + query) * 3 * width + head * dim..][..dim];
-                for (numbers, x) in it.queries.iter_mut().zip(row) {
+                for (numbers, x) in scratch.queries.iter_mut().zip(row) {
                     numbers[query] = x * scale;
                 }
             }
             for from in (0..keys).step_by(LANES) {
-                let sums = combine(&it.keys[from..], keys, &it.queries);
-                for (scores, sums) in it.scores.chunks_exact_mut(keys).zip(&sums) {
+                let sums = combine(&scratch.keys[from..], keys, &scratch.queries);
+                for (scores, sums) in scratch.scores.chunks_exact_mut(keys).zip(&sums) {
                     scores[from..][..LANES].copy_from_slice(sums);
                 }
             }
             let mut shares = [0f32; QUERIES];
             for (query, share) in shares.iter_mut().enumerate().take(own) {
-                let scores = &mut it.scores[query * keys..][..tokens];
+                let scores = &mut scratch.scores[query * keys..][..tokens];
                 *share = softmax(scores).recip();
-                for (weights, score) in it.weights.iter_mut().zip(scores) {
+                for (weights, score) in scratch.weights.iter_mut().zip(scores) {
                     weights[query] = *score;
                 }
             }
             for from in (0..dim).step_by(LANES) {
-                let sums = combine(&it.values[from..], dims, &it.weights);
+                let sums = combine(&scratch.values[from..], dims, &scratch.weights);
                 let some = LANES.min(dim - from);
                 for query in 0..own {
                     let out = &mut out[(group + query) * width + head * dim + from..][..some];
@@ -173,27 +189,33 @@ fn some(
 }
 
 /// A head's keys and values, and room for what is made of them.
-fn lay_out(shape: Shape, qkv: &[f32], head: usize, (keys, dims): (usize, usize), it: &mut Scratch) {
+fn lay_out(
+    shape: Shape,
+    qkv: &[f32],
+    head: usize,
+    (keys, dims): (usize, usize),
+    scratch: &mut Scratch,
+) {
     let Shape {
         tokens,
         width,
         heads,
     } = shape;
     let dim = width / heads;
-    it.keys.clear();
-    it.keys.resize(dim * keys, 0.0);
-    it.values.clear();
-    it.values.resize(tokens * dims, 0.0);
-    it.scores.resize(QUERIES * keys, 0.0);
-    it.weights.clear();
-    it.weights.resize(tokens, [0.0; QUERIES]);
+    scratch.keys.clear();
+    scratch.keys.resize(dim * keys, 0.0);
+    scratch.values.clear();
+    scratch.values.resize(tokens * dims, 0.0);
+    scratch.scores.resize(QUERIES * keys, 0.0);
+    scratch.weights.clear();
+    scratch.weights.resize(tokens, [0.0; QUERIES]);
     for token in 0..tokens {
         let row = &qkv[token * 3 * width + head * dim..];
         let (key, value) = (&row[width..][..dim], &row[2 * width..][..dim]);
         for (d, x) in key.iter().enumerate() {
-            it.keys[d * keys + token] = *x;
+            scratch.keys[d * keys + token] = *x;
         }
-        it.values[token * dims..][..dim].copy_from_slice(value);
+        scratch.values[token * dims..][..dim].copy_from_slice(value);
     }
 }
 

@@ -1,30 +1,30 @@
-//! The small network on top of the token Transformer that draws a token's digits one after the
-//! other, in plain numbers: so little is computed for a digit that tensors would cost more.
+//! The small network on top of the token Transformer that draws a token's codes one after the
+//! other, in plain numbers: so little is computed for a code that tensors would cost more.
 //!
 //! Training goes through tensors (`TokenTransformer::logits`, `tell`); both compute the same.
 
-/// What a token's digits are drawn by; `hidden` numbers a digit.
-pub struct DigitNetwork {
+/// What a token's codes are drawn by; `hidden` numbers a code.
+pub struct CodeHead {
     pub levels: Vec<usize>,
     pub hidden: usize,
-    /// `[levels of all digits, digits * hidden]`: what a digit says to those after it.
+    /// `[levels of all codes, codes * hidden]`: what a code says to those after it.
     pub before: Vec<f32>,
-    /// Of each digit, `[levels, hidden]`.
+    /// Of each code, `[levels, hidden]`.
     pub weights: Vec<Vec<f32>>,
-    /// Of each digit, `[levels]`.
+    /// Of each code, `[levels]`.
     pub biases: Vec<Vec<f32>>,
 }
 
 /// Numbers that are summed side by side, so that the order of a sum is fixed and can be fast.
 const LANES: usize = 16;
 
-impl DigitNetwork {
+impl CodeHead {
     /// Numbers of a token: what the Transformer hands over of it.
     pub fn width(&self) -> usize {
         self.levels.len() * self.hidden
     }
 
-    /// Logits `[levels]` of digit `at`, of a token whose digits before it were told.
+    /// Logits `[levels]` of code `at`, of a token whose codes before it were told.
     pub fn logits(&self, token: &[f32], at: usize, logits: &mut Vec<f64>) {
         let own = &token[at * self.hidden..][..self.hidden];
         let rows = self.weights[at].chunks_exact(self.hidden);
@@ -33,10 +33,10 @@ impl DigitNetwork {
         logits.extend(values.map(|(row, bias)| f64::from(squared_product(own, row) + bias)));
     }
 
-    /// Tells those that come after digit `at` that it is `digit`.
-    pub fn tell(&self, token: &mut [f32], at: usize, digit: usize) {
+    /// Tells those that come after code `at` that it is `code`.
+    pub fn apply(&self, token: &mut [f32], at: usize, code: usize) {
         let start: usize = self.levels[..at].iter().sum();
-        let row = &self.before[(start + digit) * self.width()..][..self.width()];
+        let row = &self.before[(start + code) * self.width()..][..self.width()];
         let after = (at + 1) * self.hidden;
         let pairs = token[after..].iter_mut().zip(&row[after..]);
         pairs.for_each(|(x, said)| *x += said);
