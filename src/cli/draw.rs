@@ -232,7 +232,7 @@ pub fn load(
     let store = environment::model_store(paths, offline);
     let encoder = watched(|watch| store.ensure(catalog.encoder(), watch))?;
     let (illuminator, encoder) = std::thread::scope(|scope| {
-        let encoder = scope.spawn(|| SentenceEncoder::on(&encoder, on.device));
+        let encoder = scope.spawn(|| SentenceEncoder::open(&encoder, on.device));
         (
             load_illuminator(&folder, on.device, threads),
             encoder.join(),

@@ -1,7 +1,7 @@
 //! The transcript on standard output; everything about it on standard error.
 
 use illumine::line::{Gone, Page};
-use illumine::model::fetch::{Pace, Progress};
+use illumine::model::fetch::{Progress, ProgressMeter};
 use illumine::story::untrusted::clean;
 use illumine::studio::{Kept, Work};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
@@ -129,7 +129,7 @@ impl Page for Paper {
 /// Progress on standard error: a bar where it is a terminal, a line now and then where it is not.
 pub struct Meter {
     bar: Option<ProgressBar>,
-    pace: Pace,
+    pace: ProgressMeter,
     began: Instant,
     said: Option<(String, u64)>,
 }
@@ -140,7 +140,7 @@ impl Meter {
     pub fn new() -> Meter {
         Meter {
             bar: None,
-            pace: Pace::default(),
+            pace: ProgressMeter::default(),
             began: Instant::now(),
             said: None,
         }

@@ -121,7 +121,7 @@ fn write(
         }
         let rows = loaded
             .model
-            .feed_branches(&mut branches, &tokens, stopped)?;
+            .forward_branches(&mut branches, &tokens, stopped)?;
         let Some(rows) = rows.filter(|_| !stopped()) else {
             break;
         };

@@ -84,7 +84,7 @@ pub fn find_weights(places: &[PathBuf]) -> Result<PathBuf, ImageError> {
 /// Reads a folder of weights onto a device, and names what computes.
 pub fn load_illuminator(
     folder: &Path,
-    choice: device::Choice,
+    choice: device::DeviceChoice,
     threads: usize,
 ) -> Result<(Illuminator, String), DrawError> {
     let device = device::open(choice)?;

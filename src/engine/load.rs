@@ -4,17 +4,17 @@ use super::draft::{Draft, same_words};
 use super::fetching::watching;
 use super::image_pipeline;
 use super::loaded::Loaded;
-use crate::model::catalog::{Catalog, Choice, Entry};
+use crate::model::catalog::{Catalog, Entry, ModelChoice};
 use crate::model::device;
 use crate::model::encoder::SentenceEncoder;
 use crate::model::fetch::ModelStore;
 use crate::model::gan::Illuminator;
 use crate::model::gguf::Gguf;
-use crate::model::template::Template;
-use crate::model::{ModelError, Placement, Tokenizer, supported};
+use crate::model::template::ChatTemplate;
+use crate::model::{ModelError, Placement, Tokenizer, check_supported};
 use crate::story::About;
 use crate::story::untrusted::clean_line;
-use kernels::attention::Kind;
+use kernels::attention::KvType;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
@@ -79,10 +79,10 @@ pub enum LoadError {
 pub struct ModelLoader {
     pub catalog: Catalog,
     pub store: ModelStore,
-    pub device: device::Choice,
+    pub device: device::DeviceChoice,
     pub threads: usize,
     /// How keys and values are kept on a CPU.
-    pub kv: Kind,
+    pub kv: KvType,
     /// The model that guesses for another: a name or a path, `none`, or the catalogue's choice.
     pub draft: Option<String>,
     /// Where the illuminator's weights may be; one alone was named by the user.
@@ -92,9 +92,9 @@ pub struct ModelLoader {
 /// Where a model is wanted, before the device is opened.
 #[derive(Clone, Copy, Debug)]
 pub struct Place {
-    pub device: device::Choice,
+    pub device: device::DeviceChoice,
     pub threads: usize,
-    pub kv: Kind,
+    pub kv: KvType,
 }
 
 /// A model's file, found and verified.
@@ -141,7 +141,7 @@ impl Loader for ModelLoader {
         stopped: &dyn Fn() -> bool,
     ) -> Result<SentenceEncoder, LoadError> {
         let path = self.fetch(self.catalog.encoder(), progress, stopped)?;
-        let encoder = SentenceEncoder::on(&path, self.device);
+        let encoder = SentenceEncoder::open(&path, self.device);
         encoder.map_err(|error| LoadError::Failed(error.to_string()))
     }
 
@@ -180,7 +180,7 @@ impl ModelLoader {
         progress: &mut dyn FnMut(&str, u64, Option<u64>),
         stopped: &dyn Fn() -> bool,
     ) -> Result<(), LoadError> {
-        if !loaded.model.exact_in_batches() {
+        if !loaded.model.is_batch_invariant() {
             return Ok(());
         }
         let found = match self.find(wanted, progress, stopped) {
@@ -222,21 +222,21 @@ impl ModelLoader {
         stopped: &dyn Fn() -> bool,
     ) -> Result<Found, LoadError> {
         let choice = match model {
-            "" => Choice::Entry(self.catalog.default_entry()),
+            "" => ModelChoice::Entry(self.catalog.default_entry()),
             wanted => {
-                let choice = self.catalog.choose(wanted);
+                let choice = self.catalog.resolve(wanted);
                 choice.map_err(|error| LoadError::Failed(error.to_string()))?
             }
         };
         let (name, path, gguf) = match choice {
-            Choice::Entry(entry) => {
+            ModelChoice::Entry(entry) => {
                 let path = self.fetch(entry, progress, stopped)?;
                 (entry.name.clone(), path, None)
             }
-            Choice::File(path) => {
+            ModelChoice::File(path) => {
                 // A file that is no model is said before it is read whole for its checksum.
                 let gguf = Gguf::open(&path).map_err(ModelError::from);
-                let usable = gguf.and_then(|gguf| supported(&gguf).map(|()| gguf));
+                let usable = gguf.and_then(|gguf| check_supported(&gguf).map(|()| gguf));
                 let gguf = usable.map_err(|error| LoadError::Failed(error.to_string()))?;
                 (path.display().to_string(), path, Some(gguf))
             }
@@ -271,18 +271,18 @@ fn read_open(
 ) -> Result<Loaded, ModelError> {
     let began = Instant::now();
     let gguf = Arc::new(gguf);
-    supported(&gguf)?;
+    check_supported(&gguf)?;
     let device = device::open(placement.device)?;
     let place = Placement {
         kv: placement.kv,
-        ..Placement::on(device.clone(), placement.threads)
+        ..Placement::new(device.clone(), placement.threads)
     };
     // The vocabulary takes about as long as the weights, and neither needs the other.
     let (words, model) = std::thread::scope(|scope| {
         let words = scope.spawn(|| {
             let template = gguf.text("tokenizer.chat_template");
             // A template that cannot be compiled spoils chat, not prose.
-            let template = template.and_then(|source| Template::new(source.into_owned()).ok());
+            let template = template.and_then(|source| ChatTemplate::new(source.into_owned()).ok());
             (Tokenizer::from_gguf(&gguf), template)
         });
         let model = crate::model::load_text(gguf.clone(), &place);
@@ -294,7 +294,7 @@ fn read_open(
         name: clean_line(name),
         sha256,
         architecture: clean_line(&gguf.text("general.architecture").unwrap_or_default()),
-        backend: format!("{} {}", device::name(&device), model.kernels())
+        backend: format!("{} {}", device::name(&device), model.kernel_family())
             .trim_end()
             .to_string(),
         context: model.context(),

@@ -3,9 +3,9 @@
 use super::norm::sum_of_products;
 use super::{Order, View, add, contiguous_f32, with};
 use candle_core::{CpuStorage, CustomOp1, Layout, Result, Shape, Tensor};
-use kernels::linear::Family;
+use kernels::dispatch_simd;
+use kernels::linear::KernelFamily;
 use kernels::math::softmax;
-use kernels::wide;
 use rayon::prelude::*;
 
 /// `qkv` `[batch, tokens, 3 width]` to `[batch, tokens, width]`.
@@ -69,7 +69,7 @@ impl Head {
         let keys = self.part(qkv, 1, Order::RowMajor);
         // SAFETY: this module is used where the processor has the instructions.
         unsafe { add(queries, keys, out, self.tokens) };
-        shares(Family::best(), out, self.tokens, self.scale());
+        shares(KernelFamily::best(), out, self.tokens, self.scale());
     }
 
     /// Gradients of a head's queries, keys and values, added to `out`, which is laid out as they.
@@ -80,20 +80,26 @@ impl Head {
         self.weights(qkv, &mut weights);
         let gradient = &gradient[self.at * self.dim..];
         let of = |part: usize| part * width + self.at * self.dim;
-        let along = self.view(gradient, Order::RowMajor, width);
-        let across = self.view(gradient, Order::ColumnMajor, width);
+        let by_row = self.view(gradient, Order::RowMajor, width);
+        let by_column = self.view(gradient, Order::ColumnMajor, width);
         // SAFETY: this module is used where the processor has the instructions.
         unsafe {
             let seen = self.pairs(&weights, Order::ColumnMajor);
-            add(seen, across, &mut out[of(2)..], 3 * width);
+            add(seen, by_column, &mut out[of(2)..], 3 * width);
             add(
-                depth,
+                by_row,
                 self.part(qkv, 2, Order::RowMajor),
                 &mut scores,
                 tokens,
             );
         }
-        shares_back(Family::best(), &weights, &mut scores, tokens, self.scale());
+        shares_back(
+            KernelFamily::best(),
+            &weights,
+            &mut scores,
+            tokens,
+            self.scale(),
+        );
         // SAFETY: the same.
         unsafe {
             let (forth, back) = (
@@ -108,12 +114,12 @@ impl Head {
     }
 }
 
-wide!(
+dispatch_simd!(
     /// Scores of pairs, row by row, to shares of one.
     shares, shares_rows, (scores: &mut [f32], tokens: usize, scale: f32)
 );
 
-wide!(
+dispatch_simd!(
     /// What pulls at the shares to what pulls at the scores.
     shares_back, shares_back_rows,
     (shares: &[f32], pulls: &mut [f32], tokens: usize, scale: f32)

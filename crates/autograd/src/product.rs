@@ -3,7 +3,7 @@
 use super::View;
 use super::amx;
 use super::tiles::{DEPTH, SIDE, Side, Tiles};
-use kernels::registers;
+use kernels::tile_registers;
 use rayon::prelude::*;
 
 /// Numbers that are summed over before the next are cut: what a core's second cache holds.
@@ -73,5 +73,5 @@ unsafe fn strip(
         }
     }
     // SAFETY: the caller's.
-    unsafe { registers::end() };
+    unsafe { tile_registers::release() };
 }

@@ -42,7 +42,7 @@ impl Tiles {
     /// Tiles of numbers `from` to `to` of what is summed over.
     ///
     /// # Safety
-    /// The processor has what [`super::is_here`] asks for.
+    /// The processor has what [`super::is_supported`] asks for.
     pub unsafe fn of(view: View, side: Side, (from, to): (usize, usize)) -> Tiles {
         let steps = (to - from).div_ceil(DEPTH);
         let strips = view.count.div_ceil(2 * SIDE) * 2;

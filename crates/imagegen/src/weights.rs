@@ -35,7 +35,7 @@ impl<'a> Weights<'a> {
         }
     }
 
-    /// To be trained as quickly as the device can, which rounds: see [`gradient`].
+    /// To be trained as quickly as the device can, which rounds: see the `autograd` crate.
     pub fn with_autograd(&self) -> Weights<'a> {
         Weights {
             use_autograd: self.tensors.device().is_cpu() && autograd::is_supported(),

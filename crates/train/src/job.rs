@@ -32,7 +32,7 @@ pub struct Job {
     pub small: bool,
     /// A folder of weights to begin with, where the run has nothing of its own.
     pub from: Option<PathBuf>,
-    pub device: device::Choice,
+    pub device: device::DeviceChoice,
     pub seed: u64,
     pub batch: usize,
     pub steps: u64,

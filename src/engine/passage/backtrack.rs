@@ -4,7 +4,7 @@ use super::{Looked, Passage};
 use crate::engine::Failure;
 use crate::engine::generate::Emit;
 use crate::engine::loaded::Loaded;
-use crate::model::Rows;
+use crate::model::Logits;
 use crate::story::Event;
 
 /// How often one place may be written again before the phrase is let through.
@@ -69,7 +69,7 @@ impl Passage<'_> {
         // Some models cannot keep as much as was asked, and read the rest again.
         let missing = loaded.model.len()..self.all.len();
         if !missing.is_empty() {
-            loaded.feed(&self.all[missing], Rows::None, &|| false)?;
+            loaded.forward(&self.all[missing], Logits::Skip, &|| false)?;
         }
         let node = self.request.node;
         emit(Event::Rewound { node, phrase });
