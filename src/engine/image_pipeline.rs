@@ -1,7 +1,7 @@
-//! From words to pictures: encoder and illuminator together.
+//! The image pipeline: text encoder and image model together, from a prompt to pixels.
 //!
-//! Knows no session and no file but the weights'. The same request, weights and seed give the same
-//! pixels on one backend.
+//! It knows no session, and no files except the weights. The same request, weights and seed give
+//! the same pixels on one backend.
 
 mod describe;
 mod job;
@@ -24,24 +24,24 @@ use job::ImageJob;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
-/// All that it takes to draw, in memory.
+/// Everything needed to draw, in memory.
 pub struct ImagePipeline {
     pub encoder: Rc<SentenceEncoder>,
     pub illuminator: Illuminator,
-    /// What computes: pictures are the same for the same.
+    /// The compute backend; pictures reproduce exactly on the same one.
     pub backend: String,
-    /// What enlarges, where that was asked for.
+    /// The upscaler, if the request needs it.
     pub upscaler: Option<Upscaler>,
 }
 
-/// Letters of a prompt: more is no picture's description.
+/// Characters of the longest prompt.
 pub const MAX_PROMPT_CHARS: usize = 2000;
-/// Pictures of one request.
+/// Pictures of one request at most.
 pub const MAX_PICTURES: usize = 64;
-/// Pictures that are drawn as one batch: a stop is heard between the rounds of each.
+/// Pictures drawn as one batch; a stop takes effect between the decoding steps of a batch.
 const BATCH: usize = 4;
 
-/// Why nothing was drawn; each a sentence that says what to do.
+/// Why nothing was drawn; each is a sentence that says what to do.
 #[derive(Debug, thiserror::Error)]
 pub enum DrawError {
     #[error(transparent)]
@@ -66,13 +66,14 @@ pub enum DrawError {
     Sampling,
 }
 
-/// Asked between rounds; false ends the drawing.
+/// Asked between decoding steps; false stops drawing.
 pub type KeepGoing<'a> = &'a mut dyn FnMut() -> bool;
 
-/// The folder of weights: the first of these that is whole.
+/// The first complete folder of weights.
 pub fn find_weights(places: &[PathBuf]) -> Result<PathBuf, ImageError> {
     match places {
-        // One that was named is read whatever it holds, so that its reader says what it lacks.
+        // A folder named by the user is loaded even if incomplete: the loader reports
+        // what it lacks.
         [named] => Ok(named.clone()),
         places => {
             let found = places.iter().find(|folder| is_complete(folder)).cloned();
@@ -81,7 +82,7 @@ pub fn find_weights(places: &[PathBuf]) -> Result<PathBuf, ImageError> {
     }
 }
 
-/// Reads a folder of weights onto a device, and names what computes.
+/// Loads a folder of weights onto a device, and names the backend.
 pub fn load_illuminator(
     folder: &Path,
     choice: device::DeviceChoice,
@@ -105,7 +106,8 @@ impl ImagePipeline {
         }
     }
 
-    /// Draws what was asked for; `told` hears how many pictures are done. None when stopped.
+    /// Draws the pictures of a request; `on_progress` receives the number of finished
+    /// pictures. None when stopped.
     pub fn draw(
         &self,
         request: &PictureRequest,
@@ -160,7 +162,7 @@ impl ImagePipeline {
         Ok(())
     }
 
-    /// What the illuminator is asked for pictures of some words in a style, as it draws best.
+    /// The image spec of a prompt in a style, with default sampling.
     pub fn image_spec(
         &self,
         words: &str,
@@ -178,8 +180,8 @@ impl ImagePipeline {
         })
     }
 
-    /// A picture's code and how it was made: the one that is known of it, or what the encoder
-    /// reads from its pixels.
+    /// A picture's encoded form and provenance: taken from its provenance if made with
+    /// these weights, else from the encoder.
     fn encoded_source(&self, source: &Source) -> Result<(EncodedPicture, Provenance), DrawError> {
         let own = source.how.clone().unwrap_or_default();
         let same = own.weights == self.illuminator.sha256;
@@ -206,7 +208,7 @@ impl ImagePipeline {
         Ok((self.illuminator.encode(&picture)?, how))
     }
 
-    /// The words that a file's name says, when they are something that is known.
+    /// A prompt from a file's name, if the name is close to a concept; else empty.
     fn prompt_from_file_name(&self, name: &str) -> Result<String, DrawError> {
         let stem = Path::new(name).file_stem().unwrap_or_default();
         let words = clean_line(&stem.to_string_lossy()).replace(['-', '_'], " ");
@@ -216,7 +218,7 @@ impl ImagePipeline {
         })
     }
 
-    /// How near the words come to something that is known.
+    /// Similarity of the prompt to its nearest concept.
     fn similarity(&self, words: &str) -> Result<f32, DrawError> {
         if words.trim().is_empty() {
             return Ok(0.0);
@@ -227,7 +229,7 @@ impl ImagePipeline {
         ))
     }
 
-    /// The numbers of the styles that a request asks for; `own` is the picture's.
+    /// The style numbers of a request; `own` is the source picture's style.
     fn style_numbers(
         &self,
         style: &Style,
@@ -256,10 +258,10 @@ impl ImagePipeline {
     }
 }
 
-/// The style of a picture that is there, which may be any; None where there is no picture.
+/// The style of the source picture, which may be any; None without a source picture.
 type PictureStyle<'a> = Option<Option<&'a str>>;
 
-/// A file's name is taken for what it shows when it comes this near to something known.
+/// Similarity from which a file's name is used as the prompt.
 const NAME_SIMILARITY: f32 = 0.6;
 
 fn prompt_text(words: &Words) -> Result<&str, DrawError> {

@@ -1,4 +1,4 @@
-//! The square of what is above zero.
+//! Squared ReLU.
 
 use super::{contiguous_f32, with};
 use candle_core::{CpuStorage, CustomOp1, Layout, Result, Shape, Tensor};
@@ -33,7 +33,7 @@ fn back_row(x: &[f32], gradient: &[f32], out: &mut [f32]) {
     }
 }
 
-/// Not the greater of both: what is no number must stay none.
+/// Not `max`, so that NaN stays NaN.
 #[inline(always)]
 fn above(x: f32) -> f32 {
     if x < 0.0 { 0.0 } else { x }

@@ -1,35 +1,35 @@
 //! Attention among the tokens of a picture, on a CPU without gradients.
 //!
-//! Eight tokens at a time look at sixteen others at a time, so that each number that is read serves
-//! several products. **Invariant:** sums are added up in one order, whatever the processor, the
-//! number of threads and the pictures beside.
+//! Eight queries meet sixteen keys at a time, so that each loaded number serves several products.
+//! **Invariant:** sums are added in one order, whatever the CPU, the number of threads and the
+//! pictures beside it.
 
 use kernels::linear::Pool;
 use kernels::math::{LANES, softmax};
 use std::cell::RefCell;
 
-/// How the rows of a batch are made up.
+/// The shape of one picture within a batch.
 #[derive(Clone, Copy)]
 pub struct Shape {
-    /// Of one picture.
+    /// Tokens per picture.
     pub tokens: usize,
     pub width: usize,
     pub heads: usize,
 }
 
-/// Tokens that look at the others at once.
+/// Queries computed at once.
 const QUERIES: usize = 8;
 
-/// Sums of [`QUERIES`] tokens, of sixteen numbers each.
+/// Sums of [`QUERIES`] tokens, sixteen numbers each.
 type Sums = [[f32; LANES]; QUERIES];
 
-/// Every token sees every other of its picture: `qkv` `[batch * tokens, 3 width]`, out
+/// Attention of every token to every token of its picture: `qkv` `[batch * tokens, 3 width]` to
 /// `[batch * tokens, width]`.
 pub fn attend(pool: &Pool, shape: Shape, qkv: &[f32]) -> Vec<f32> {
     let Shape { tokens, width, .. } = shape;
     let mut out = vec![0f32; qkv.len() / 3];
     let pictures = out.len() / (tokens * width).max(1);
-    // Few pictures are divided, so that no thread is idle.
+    // Few pictures are split into parts, so that no thread idles.
     let parts = (2 * pool.threads()).div_ceil(pictures.max(1));
     let share = tokens.div_ceil(parts).next_multiple_of(QUERIES);
     let pictures = out.chunks_mut(tokens * width).enumerate();
@@ -49,11 +49,11 @@ pub fn attend(pool: &Pool, shape: Shape, qkv: &[f32]) -> Vec<f32> {
 }
 
 thread_local! {
-    /// Kept to spare allocations.
+    /// Reused to spare allocations.
     static SCRATCH: RefCell<Scratch> = const { RefCell::new(Scratch::new()) };
 }
 
-/// One head's numbers, laid out for their use, with zeros up to whole registers.
+/// One head's numbers, laid out for the kernels, zero-padded to whole registers.
 struct Scratch {
     /// `[dim, keys]`.
     keys: Vec<f32>,
@@ -63,7 +63,7 @@ struct Scratch {
     queries: Vec<[f32; QUERIES]>,
     /// `[QUERIES, keys]`.
     scores: Vec<f32>,
-    /// What the scores weigh, `[tokens, QUERIES]`.
+    /// Softmax of the scores, `[tokens, QUERIES]`.
     weights: Vec<[f32; QUERIES]>,
 }
 
@@ -126,10 +126,12 @@ fn attend_rows_avx2(
     attend_rows(shape, qkv, first, out, scratch, combine);
 }
 
-/// All heads of some of a picture's tokens, from `first` on. `qkv`: the picture's.
+/// Attention of all heads for some of a picture's tokens, starting at `first`. `qkv` is the
+/// whole picture's.
 ///
-/// `combine`: of rows of numbers, so far apart, the first sixteen of each, times as many rows of
-/// [`QUERIES`] numbers: `[QUERIES, 16]`. Row after row is added, each product in one rounding.
+/// `combine` multiplies rows `stride` apart, sixteen numbers of each, with as many rows of
+/// [`QUERIES`] numbers: `[QUERIES, 16]`. It adds row after row, each product with a single
+/// rounding.
 #[inline(always)]
 fn attend_rows(
     shape: Shape,
@@ -188,7 +190,7 @@ fn attend_rows(
     }
 }
 
-/// A head's keys and values, and room for what is made of them.
+/// Lays out a head's keys and values, and makes room for scores and weights.
 fn lay_out(
     shape: Shape,
     qkv: &[f32],
@@ -219,7 +221,7 @@ fn lay_out(
     }
 }
 
-/// The sixteen numbers of each row, beside what they are multiplied by.
+/// The sixteen numbers of each row, with their multipliers.
 #[inline(always)]
 fn rows<'a>(
     x: &'a [f32],

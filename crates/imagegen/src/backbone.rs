@@ -1,5 +1,5 @@
-//! Reads a wish, what is remembered and the tokens of pictures: the body that the network that
-//! writes tokens ([`super::tokens`]) and the one that looks over them ([`super::refiner`]) share.
+//! The Transformer body that the token Transformer ([`super::tokens`]) and the refiner
+//! ([`super::refiner`]) share: it reads conditioning, retrieved examples and a picture's tokens.
 
 use super::conditioning::{ConditionEncoder, Conditioning};
 use super::config::{Config, TOKENS};
@@ -10,7 +10,7 @@ use super::tokens::FsqCodes;
 use super::weights::{Linear, Weights, normal};
 use candle_core::{Error, Result, Tensor};
 
-/// Four tokens of words and one of style and flip stand before the picture's.
+/// Four prefix tokens of text and one of style and flip stand before the picture's tokens.
 const WORDS: usize = 4;
 const PREFIX: usize = WORDS + 1;
 
@@ -29,19 +29,20 @@ pub struct Backbone {
     use_autograd: bool,
 }
 
-/// All that stays the same while a picture's tokens are read again and again.
+/// Everything that stays the same from one decoding step to the next.
 pub struct BackboneInput {
     /// `[batch, 5, width]`.
     prefix: Tensor,
     modulations: Vec<Modulation>,
-    /// How much each of the pictures shown counts, where any is: `[batch, styles + 1]`.
+    /// The weight of each example style, where there are examples: `[batch, styles + 1]`.
     style_weights: Option<Tensor>,
-    /// `[batch, 64, width]` or `[1, width]`.
+    /// The encoded examples: `[batch, 64, width]` or `[1, width]`.
     retrieved: Tensor,
 }
 
 impl BackboneInput {
-    /// Of the pictures shown beside each of the first rows, by chance ([`recall::sample_example`]).
+    /// Samples one example for each of the first rows
+    /// ([`retrieval_encoder::sample_example`]).
     pub fn sample_example<'a>(
         &self,
         retrieved: &'a [RetrievedExamples],
@@ -88,12 +89,13 @@ impl Backbone {
         })
     }
 
-    /// What stands for words that are not given: `[text]`.
+    /// The null text: `[text]`.
     pub fn null_text(&self) -> &Tensor {
         self.condition.null_text()
     }
 
-    /// Reads the wish, and the pictures that are shown beside each (or beside none).
+    /// Encodes the conditioning and the retrieved examples of each picture (or none at
+    /// all).
     pub fn prepare(
         &self,
         conditioning: &Conditioning,
@@ -117,7 +119,7 @@ impl Backbone {
         })
     }
 
-    /// What becomes of `tokens` `[batch, 64, width]`, as [`Backbone::embed`] gives them.
+    /// Hidden states of `tokens` `[batch, 64, width]` as [`Backbone::embed`] gives them.
     pub fn hidden(
         &self,
         prepared: &BackboneInput,
@@ -133,7 +135,7 @@ impl Backbone {
         layer_norm(&x.narrow(1, PREFIX, TOKENS)?.contiguous()?)
     }
 
-    /// Each token as the sum of its codes' rows: `[batch, 64, width]`.
+    /// Each token as the sum of its codes' embeddings: `[batch, 64, width]`.
     pub fn embed(&self, tokens: &FsqCodes) -> Result<Tensor> {
         let codes = self.levels.len();
         let batch = tokens.0.len() / codes / TOKENS;
@@ -159,8 +161,8 @@ impl Backbone {
     }
 }
 
-/// The rows of a table that belong to a token's codes, added up, as one product with a matrix
-/// of zeros and ones: `[batch * 64, width]`.
+/// The sum of each token's rows in a table, as one product with a matrix of zeros and ones:
+/// `[batch * 64, width]`.
 pub fn sum_of_code_rows(
     table: &Tensor,
     tokens: &FsqCodes,

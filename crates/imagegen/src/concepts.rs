@@ -1,7 +1,7 @@
-//! What the illuminator can draw, by name: said with every picture, and what a prompt is led to.
+//! Concepts: everything the weights have a name and an embedding for. Prompts are matched to them.
 //!
-//! Each concept has aliases (its label and the tags that are its own), each with its embedding. A
-//! prompt matches a concept as well as it matches the best of its aliases.
+//! Each concept has aliases (its label and tags of its own), each with an embedding. A prompt
+//! matches a concept as well as it matches the best of its aliases.
 
 use super::config::Config;
 use ::safetensors::SafeTensors;
@@ -12,14 +12,14 @@ pub struct Concepts {
     labels: Vec<String>,
     /// The concept of each alias.
     concept: Vec<u32>,
-    /// The embeddings of the aliases, each of length one, one after the other.
+    /// The unit embeddings of the aliases, flat.
     embeddings: Vec<f32>,
-    /// The first alias of each concept: its label.
+    /// The first alias of each concept, which is its label.
     first: Vec<u32>,
     width: usize,
 }
 
-/// A concept and how near the prompt comes to it (the cosine: 1 is the same).
+/// A concept and its cosine similarity to the prompt.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Match {
     pub label: String,
@@ -27,25 +27,25 @@ pub struct Match {
     pub(super) concept: u32,
 }
 
-/// That of the first of some matches; none is not similar at all.
+/// The similarity of the best match; 0 without matches.
 pub fn best_similarity(found: &[Match]) -> f32 {
     found.first().map_or(0.0, |nearest| nearest.similarity)
 }
 
-/// How many concepts are looked at.
+/// Matches kept per prompt.
 const MATCHES: usize = 4;
-/// How much nearer concepts count for more.
+/// Sharpness of the softmax over matches.
 const SHARPNESS: f32 = 20.0;
-/// How much the label counts beside the best alias, which it may be.
+/// Weight of the label's similarity beside the best alias's.
 const LABEL_WEIGHT: f32 = 0.3;
-/// How much nearer a concept has to be that cannot be drawn in the style that is asked for.
+/// Subtracted from the rank of concepts that the requested style does not cover.
 const STYLE_MISS_PENALTY: f32 = 0.15;
-/// How much of the condition is the prompt itself.
+/// Share of the prompt itself in the blended embedding.
 const PROMPT_SHARE: f32 = 0.5;
 
 impl Concepts {
-    /// Reads `concepts.safetensors`: `embeddings` `[aliases, width]`, `concept` `[aliases]`, and
-    /// the labels in its header.
+    /// Parses `concepts.safetensors`: `embeddings` `[aliases, width]`, `concept`
+    /// `[aliases]`, and the labels in its header.
     pub fn parse(bytes: &[u8], config: &Config) -> Result<Concepts, String> {
         let (_, header) = SafeTensors::read_metadata(bytes).map_err(|why| why.to_string())?;
         let labels = header
@@ -81,15 +81,15 @@ impl Concepts {
         &self.labels
     }
 
-    /// Every alias: the label of its concept, and its embedding of length one.
+    /// Every alias: the label of its concept and its unit embedding.
     pub fn aliases(&self) -> impl Iterator<Item = (&str, &[f32])> {
         let labels = self.concept.iter().map(|at| &self.labels[*at as usize]);
         let embeddings = self.embeddings.chunks_exact(self.width);
         labels.map(String::as_str).zip(embeddings)
     }
 
-    /// The concepts nearest to an embedding of length one, the nearest first. Those that do not fit
-    /// what is asked for come behind others that are about as near, and are left out where the first fits.
+    /// The concepts nearest to a unit embedding, best first. Concepts that do not fit rank
+    /// behind others that are about as near, and are left out if the best one fits.
     pub fn nearest(&self, embedding: &[f32], fits: &dyn Fn(u32) -> bool) -> Vec<Match> {
         let mut best = vec![f32::NEG_INFINITY; self.labels.len()];
         let aliases = self.embeddings.chunks_exact(self.width);
@@ -107,7 +107,7 @@ impl Concepts {
             };
             best + LABEL_WEIGHT * like[self.first[at] as usize] - unfit
         };
-        // Things have aliases in common: a crown before a person with one.
+        // Concepts can share an alias: "crown" must rank above "person with crown".
         let rank: Vec<f32> = best.iter().enumerate().map(rank).collect();
         let mut order: Vec<usize> = (0..best.len()).collect();
         order.sort_by(|a, b| rank[*b].total_cmp(&rank[*a]).then(a.cmp(b)));
@@ -122,7 +122,7 @@ impl Concepts {
         found.collect()
     }
 
-    /// The table without some concepts, and the number that each of the others has in it.
+    /// The table without some concepts, and the new number of each concept that stays.
     pub fn without(&self, removed: &dyn Fn(&str) -> bool) -> (Concepts, Vec<Option<u32>>) {
         let (mut labels, mut numbers) = (Vec::new(), Vec::new());
         for label in &self.labels {
@@ -148,7 +148,8 @@ impl Concepts {
         (kept, numbers)
     }
 
-    /// The condition for a prompt: itself, led half the way to the concepts that it matches.
+    /// The embedding that conditions the networks: half the prompt, half the labels of its
+    /// matches.
     pub fn blend(&self, embedding: &[f32], nearest: &[Match]) -> Vec<f32> {
         let best = nearest.first().map_or(0.0, |first| first.similarity);
         let weight = |m: &Match| (SHARPNESS * (m.similarity - best)).exp();
@@ -165,8 +166,8 @@ impl Concepts {
     }
 }
 
-/// The first alias of each of so many concepts, `u32::MAX` where there is none; None where an alias is
-/// of no concept.
+/// The first alias of each concept, `u32::MAX` where there is none; None if an alias has a
+/// concept that does not exist.
 fn first_aliases(concept: &[u32], concepts: usize) -> Option<Vec<u32>> {
     let mut first = vec![u32::MAX; concepts];
     for (alias, concept) in concept.iter().enumerate().rev() {
@@ -247,7 +248,7 @@ mod tests {
         let first_is_out = |concept| concept != 0;
         assert_eq!(labels(near, &|_| true)[0], "lantern");
         assert_eq!(labels(near, &first_is_out), ["paper lantern", "lamp"]);
-        // Nothing that fits is near: what does not is better than another thing.
+        // No fitting concept is near: an unfitting one is better than a wrong one.
         let far = [0.9, 0.3, 0.2];
         assert_eq!(
             labels(far, &first_is_out)[..2],

@@ -1,4 +1,4 @@
-//! Pictures to tokens: the first half of the autoencoder. The direct design reads with it too.
+//! The encoder: pictures to tokens, the first half of the autoencoder.
 
 use super::config::{CHANNELS, Config, GRID, TOKENS};
 use super::layers::{Block, Dropout, layer_norm};
@@ -31,8 +31,8 @@ impl Encoder {
         })
     }
 
-    /// `[batch, 4, size, size]`, -1 to 1 premultiplied, to `[batch, 64, depth]`: the digits of
-    /// tokens, to be quantized, where the design has some.
+    /// `[batch, 4, size, size]`, -1 to 1 premultiplied, to `[batch, 64, depth]`, not yet
+    /// quantized.
     pub fn forward(&self, pictures: &Tensor) -> Result<Tensor> {
         let x = self
             .patch

@@ -1,4 +1,4 @@
-//! A folder of weights, read file by file.
+//! A folder of weights, loaded file by file.
 
 use super::weights::Weights;
 use crate::ImageError;
@@ -15,7 +15,7 @@ use std::sync::Arc;
 pub(super) struct WeightsFolder<'a> {
     path: &'a Path,
     device: &'a Device,
-    /// On a CPU matrices are packed to 8 bits.
+    /// The pool that packed matrices are multiplied on; None on a GPU.
     pool: Option<Arc<Pool>>,
     digest: Sha256,
 }
@@ -45,7 +45,7 @@ impl WeightsFolder<'_> {
         bytes.map_err(|why| self.unreadable(name, &why))
     }
 
-    /// A network of the tensors in a file, whose digest is taken meanwhile.
+    /// Builds a network from the tensors of a file, hashing the file at the same time.
     pub fn load_network<N>(
         &mut self,
         name: &str,
@@ -65,12 +65,12 @@ impl WeightsFolder<'_> {
 
     pub fn unreadable(&self, name: &str, why: &dyn Display) -> ImageError {
         let path = self.path.join(name);
-        // What a library says, on one line and without control characters.
+        // The library's message, on one line and without control characters.
         let why = clean_key(&why.to_string());
         ImageError::Illuminator(format!("{}: {why}", path.display()))
     }
 
-    /// Over all files that were read, in hexadecimal digits.
+    /// SHA-256 of all files read, in hexadecimal.
     pub fn sha256(self) -> String {
         hexadecimal(&self.digest.finalize())
     }

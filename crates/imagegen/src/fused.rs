@@ -1,8 +1,8 @@
 //! A Transformer block on a CPU without gradients: few passes over plain numbers instead of many
-//! small operations.
+//! small tensor operations.
 //!
-//! **Invariant:** a picture's numbers do not depend on the pictures beside it, on the number of
-//! threads, or on the processor.
+//! **Invariant:** the numbers of a picture do not depend on the pictures beside it, the number of
+//! threads or the CPU.
 
 use super::attention::{Shape, attend};
 use super::weights::{Activation, Linear, for_each_row};
@@ -10,7 +10,7 @@ use candle_core::{Result, Tensor};
 use kernels::linear::Pool;
 use kernels::math::{LANES, sum_lanes};
 
-/// The four matrices of a block, packed.
+/// The four packed matrices of a block.
 pub struct Matrices<'a> {
     pub qkv: &'a Linear,
     pub out: &'a Linear,
@@ -59,7 +59,7 @@ fn add(x: &mut [f32], y: &[f32]) {
     x.iter_mut().zip(y).for_each(|(x, y)| *x += y);
 }
 
-/// Mean zero and deviation one, then scaled and shifted.
+/// Normalizes rows to mean zero and deviation one, then scales and shifts them.
 fn norm(pool: &Pool, shape: Shape, norm: &Norm, x: &[f32]) -> Vec<f32> {
     let Shape { tokens, width, .. } = shape;
     let mut out = x.to_vec();
@@ -116,7 +116,7 @@ fn norm_row(row: &mut [f32], scale: &[f32], shift: &[f32]) {
     }
 }
 
-/// Added up in lanes, and those in halves, so that the order is the same everywhere.
+/// Sums in lanes and folds them in halves, so that the order is the same on every CPU.
 #[inline(always)]
 fn sum(row: &[f32], of: impl Fn(f32) -> f32) -> f32 {
     let mut sums = [0f32; LANES];

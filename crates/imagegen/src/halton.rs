@@ -1,6 +1,6 @@
-//! An order of the places of a picture of which any first few are spread over all of it: the points of
-//! Halton's sequence (1960), by the bases 2 and 3, each place when a point first falls into it
-//! (Halton-MaskGIT, Besnier et al. 2025).
+//! The decoding order of a picture's places: the Halton sequence (1960) in bases 2 and 3, each
+//! place when a point first falls into it (Halton-MaskGIT, Besnier et al. 2025). Any first few
+//! places are spread over the whole picture.
 
 use super::config::{GRID, TOKENS};
 use std::sync::LazyLock;
@@ -20,13 +20,14 @@ static ORDER: LazyLock<Vec<usize>> = LazyLock::new(|| {
     order
 });
 
-/// All places of a picture, from the one that is number `first` on; the order has no end.
+/// All places of a picture, starting at number `first` of the order, which wraps around.
 pub fn halton_order(first: usize) -> impl Iterator<Item = usize> {
     let order = ORDER.iter().copied();
     order.cycle().skip(first % TOKENS).take(TOKENS)
 }
 
-/// The digits of a number to a base, radical_inverse at the point: from 0 up to 1.
+/// The radical inverse of a number: its digits in a base, mirrored at the point, from 0 up to
+/// 1.
 fn radical_inverse(mut number: usize, base: usize) -> f64 {
     let (mut sum, mut worth) = (0.0, 1.0);
     while number > 0 {

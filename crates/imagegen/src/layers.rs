@@ -1,7 +1,7 @@
 //! Norms and Transformer blocks.
 //!
-//! Every operation has a gradient in candle. Where none is wanted (the tensors carry no
-//! operations) fused operations without gradients take their place.
+//! Every operation has a gradient in candle. Tensors that track no operations take fused operations
+//! without gradients instead.
 
 use super::fused::{self, Matrices, Norm};
 use super::weights::{Linear, Weights, normal};
@@ -10,7 +10,7 @@ use candle_core::{D, Error, Result, Tensor};
 use candle_nn::{Init, ops};
 use kernels::linear::Pool;
 
-/// To mean zero and deviation one along the last dimension.
+/// Normalizes the last dimension to mean zero and deviation one.
 pub fn layer_norm(x: &Tensor) -> Result<Tensor> {
     const EPSILON: f64 = 1e-5;
     if !x.track_op() {
@@ -34,8 +34,8 @@ pub fn leaky_relu(x: &Tensor) -> Result<Tensor> {
     ops::leaky_relu(x, 0.2)
 }
 
-/// A pre-norm Transformer block, its norms scaled and shifted by the condition (AdaLN, Peebles and
-/// Xie 2022) or by numbers of their own.
+/// A pre-norm Transformer block whose norms are scaled and shifted by the condition (AdaLN,
+/// Peebles and Xie 2022) or by parameters of their own.
 pub struct Block {
     heads: usize,
     qkv: Linear,
@@ -58,7 +58,8 @@ pub struct Modulation([Tensor; 4]);
 const MLP_RATIO: usize = 3;
 
 impl Block {
-    /// `condition`: the width of what modulates it, if something does.
+    /// `condition`: the width of the condition vector; None gives the norms their own
+    /// parameters.
     pub fn new(
         weights: &Weights,
         width: usize,
@@ -92,7 +93,8 @@ impl Block {
         })
     }
 
-    /// What the condition `[batch, condition]` makes of the norms; the same for all tokens.
+    /// Scale and shift of the norms for a condition `[batch, condition]`; the same for all
+    /// tokens.
     pub fn modulation(&self, condition: Option<&Tensor>) -> Result<Modulation> {
         let four = match (&self.norms, condition) {
             (Norms::KnownTokens(linear), Some(condition)) => linear
@@ -116,7 +118,7 @@ impl Block {
         ))
     }
 
-    /// x `[batch, tokens, width]` to the same. `drop` leaves some of what a half adds away.
+    /// x `[batch, tokens, width]` to the same; `drop` is applied to both residual branches.
     pub fn forward(&self, x: &Tensor, by: &Modulation, drop: &Dropout) -> Result<Tensor> {
         let [scale1, shift1, scale2, shift2] = &by.0;
         if let Some(pool) = self.packed().filter(|_| !x.track_op()) {
@@ -146,7 +148,7 @@ impl Block {
         x + drop.apply(y)?
     }
 
-    /// The threads to draw with, if all matrices are packed.
+    /// The thread pool, if all matrices are packed.
     fn packed(&self) -> Option<&Pool> {
         let all = [&self.qkv, &self.out, &self.up, &self.down];
         let pools = all.map(|linear| linear.pool());
@@ -182,10 +184,10 @@ fn modulate(x: &Tensor, scale: &Tensor, shift: &Tensor) -> Result<Tensor> {
     x.broadcast_mul(&(scale + 1.0)?)?.broadcast_add(shift)
 }
 
-/// Dropout in training; nothing when drawing.
+/// Dropout in training; none when drawing.
 pub enum Dropout<'a> {
     None,
-    /// Makes masks of the shape that it is given: zeros, and 1 / (1 - share) elsewhere.
+    /// Makes masks of the given shape: zeros, and 1 / (1 - share) elsewhere.
     Masks(&'a dyn Fn(&[usize]) -> Result<Tensor>),
 }
 

@@ -1,4 +1,4 @@
-//! Pictures as rows of patches, and back: rearrangements that compute nothing.
+//! Pictures to patches and back: rearrangements without arithmetic.
 
 use candle_core::{Result, Tensor};
 
@@ -27,8 +27,8 @@ pub fn split(x: &Tensor, n: usize) -> Result<Tensor> {
     x.reshape((batch, 4 * n * n, width / 4))
 }
 
-/// `[batch, 2n 2n, width]` to `[4 batch, n n, width]`: the four quarters, which do not see each
-/// other.
+/// `[batch, 2n 2n, width]` to `[4 batch, n n, width]`: the four quarters, which do not attend
+/// to each other.
 pub fn windows(x: &Tensor, n: usize) -> Result<Tensor> {
     let (batch, _, width) = x.dims3()?;
     let x = x.reshape(&[batch, 2, n, 2, n, width][..])?;
@@ -99,7 +99,7 @@ mod tests {
 
     #[test]
     fn a_token_becomes_two_by_two_where_it_stood() {
-        // Two by two tokens of 4 numbers: the grid that comes of it, row by row.
+        // Two by two tokens of 4 numbers become this grid, row by row.
         let split = split(&numbers(&[1, 4, 4]), 2).unwrap();
         let grid = split.flatten_all().unwrap().to_vec1::<f32>().unwrap();
         let rows = [0, 1, 4, 5, 2, 3, 6, 7, 8, 9, 12, 13, 10, 11, 14, 15];

@@ -1,5 +1,5 @@
-//! A picture from anywhere, as the illuminator's encoder takes it: PNG, JPEG, GIF or WebP, scaled
-//! into a square. The file is untrusted: its size in pixels is looked at before they are read.
+//! Decodes picture files (PNG, JPEG, GIF, WebP) and scales them for the encoder and the terminal. A
+//! file is untrusted: its dimensions are checked before its pixels are decoded.
 
 use super::Picture;
 use super::config::CHANNELS;
@@ -8,14 +8,14 @@ use image::metadata::Orientation;
 use image::{DynamicImage, ImageDecoder, ImageReader, Limits, Rgba, RgbaImage};
 use std::io::Cursor;
 
-/// Bytes of a file that is looked at.
+/// The largest file that is decoded, in bytes.
 pub const MAX_FILE_BYTES: usize = 64 << 20;
-/// Pixels of a picture that is looked at: those of a large camera.
+/// The largest picture that is decoded, in pixels: a large camera's.
 const MAX_PIXELS: u64 = 64_000_000;
-/// Bytes that reading may take.
+/// Bytes that decoding may allocate.
 const MAX_ALLOCATION: u64 = 512 << 20;
 
-/// Why a file is no picture that can be read; each the end of a sentence.
+/// Why a file cannot be decoded; each completes a sentence.
 #[derive(Debug, thiserror::Error)]
 pub enum PictureFileError {
     #[error("it is larger than {} MB", MAX_FILE_BYTES >> 20)]
@@ -26,7 +26,7 @@ pub enum PictureFileError {
     Unreadable,
 }
 
-/// The picture of a file in a square of `size` pixels, what is left of it empty.
+/// The picture of a file, scaled to fit a square of `size` pixels; the rest stays transparent.
 pub fn decode_square(file: &[u8], size: usize) -> Result<Picture, PictureFileError> {
     let whole = premultiplied(decode(file)?);
     let side = size as u32;
@@ -44,7 +44,7 @@ pub fn decode_square(file: &[u8], size: usize) -> Result<Picture, PictureFileErr
     let (x, y) = ((side - width) / 2, (side - height) / 2);
     image::imageops::replace(&mut square, &small, x.into(), y.into());
     let mut pixels = square.into_raw();
-    // Scaling with a filter that overshoots may leave a colour stronger than its opacity.
+    // The filter can overshoot and leave a colour above its opacity.
     for pixel in pixels.chunks_exact_mut(CHANNELS) {
         let opacity = pixel[CHANNELS - 1];
         pixel.iter_mut().for_each(|c| *c = (*c).min(opacity));
@@ -52,7 +52,8 @@ pub fn decode_square(file: &[u8], size: usize) -> Result<Picture, PictureFileErr
     Ok(Picture { size, pixels })
 }
 
-/// A picture at another size. What is transparent has no colour that could run into the rest.
+/// Scales a picture in premultiplied colours, so that transparent pixels do not bleed into
+/// others.
 pub fn scale(picture: &RgbaImage, width: u32, height: u32) -> RgbaImage {
     let whole = premultiplied(picture.clone());
     let mut small = resize(&whole, width, height, FilterType::Triangle);
@@ -65,9 +66,9 @@ pub fn scale(picture: &RgbaImage, width: u32, height: u32) -> RgbaImage {
     small
 }
 
-/// A picture whose every pixel will be half of a cell of a terminal: there, or not there.
+/// Scales a picture for half-cell rendering, where a pixel is either opaque or absent.
 pub fn scale_with_hard_edges(picture: &RgbaImage, width: u32, height: u32) -> RgbaImage {
-    /// As opaque as this, and a pixel is seen.
+    /// Opacity from which a pixel counts as opaque.
     const SEEN: u8 = 110;
     let mut small = scale(picture, width, height);
     for Rgba([.., opacity]) in small.pixels_mut() {
@@ -96,7 +97,7 @@ pub fn decode(file: &[u8]) -> Result<RgbaImage, PictureFileError> {
     }
     let read = || {
         let mut decoder = reader().ok()?.into_decoder().ok()?;
-        // Cameras note which side is up and leave the pixels as they lay.
+        // Cameras record the orientation and leave the pixels unrotated.
         let up = decoder.orientation().unwrap_or(Orientation::NoTransforms);
         let fits = decoder.total_bytes() <= MAX_ALLOCATION;
         let mut picture = fits.then(|| DynamicImage::from_decoder(decoder))?.ok()?;
@@ -106,8 +107,8 @@ pub fn decode(file: &[u8]) -> Result<RgbaImage, PictureFileError> {
     read().ok_or(PictureFileError::Unreadable)
 }
 
-/// A picture as it is shown on a terminal, whose background nobody knows: one that is dark or
-/// bright all over lies on paper, or it might not be seen at all.
+/// The pixels of a file for a terminal of unknown background: a picture that is dark or bright
+/// all over gets a paper background, or it might be invisible.
 pub fn decode_for_terminal(file: &[u8]) -> Result<RgbaImage, PictureFileError> {
     const PAPER: [u16; 3] = [0xf2, 0xe8, 0xd5];
     let mut picture = decode(file)?;

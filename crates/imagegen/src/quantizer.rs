@@ -1,8 +1,8 @@
-//! Between numbers and tokens: finite scalar quantization (Mentzer et al. 2023, "Finite Scalar
-//! Quantization: VQ-VAE Made Simple").
+//! Finite scalar quantization (Mentzer et al. 2023, "Finite Scalar Quantization: VQ-VAE Made
+//! Simple"): values to FSQ codes and back.
 //!
-//! A token has a few codes, each with an odd number of levels. Code d of n levels stands for
-//! the value (d - h) / h with h = (n - 1) / 2: from -1 to 1, zero among them.
+//! A token is a few codes, each with an odd number of levels. Code d of n levels stands for the
+//! value (d - h) / h with h = (n - 1) / 2: from -1 to 1, zero among them.
 
 use super::config::TOKENS;
 use super::tokens::FsqCodes;
@@ -23,8 +23,8 @@ impl Quantizer {
         })
     }
 
-    /// `[.., codes]` of any numbers to the nearest values. The gradient goes straight through the
-    /// rounding, which has none of its own.
+    /// Any numbers `[.., codes]` to the nearest values; the gradient passes straight
+    /// through the rounding.
     pub fn quantize(&self, z: &Tensor) -> Result<Tensor> {
         let bounded = z.tanh()?.broadcast_mul(&self.halves)?;
         let step = (bounded.round()? - &bounded)?.detach();
@@ -45,7 +45,7 @@ impl Quantizer {
         self.values(&Tensor::from_vec(numbers, shape, device)?)
     }
 
-    /// Digits, as floats, to values.
+    /// Codes, as floats, to values.
     pub fn values(&self, codes: &Tensor) -> Result<Tensor> {
         let centred = codes.broadcast_sub(&self.halves)?;
         centred.broadcast_div(&self.halves)

@@ -1,8 +1,9 @@
-//! Looks over what was composed, once: moves the values of a picture's tokens to what is painted.
+//! The refiner: corrects all tokens of a sampled picture in one pass, before the decoder.
 //!
-//! The composer learns one token at a time, so where it is unsure it writes what is likely at each
-//! place, and the places do not fit together. The refiner reads all of them, with the wish and what
-//! is remembered, and is trained together with the generator against a critic of whole pictures.
+//! The token Transformer learns one token at a time, so where it is unsure, each place is likely by
+//! itself but the places do not fit together. The refiner sees all tokens with the same
+//! conditioning and examples, and is trained together with the generator against a critic of whole
+//! pictures.
 
 use super::backbone::Backbone;
 use super::conditioning::Conditioning;
@@ -20,7 +21,7 @@ pub struct Refiner {
 }
 
 impl Refiner {
-    /// Where it is begun by chance, it moves nothing.
+    /// A refiner trained from scratch starts as the identity.
     pub fn new(weights: &Weights, config: &Config) -> Result<Refiner> {
         let (width, none) = (config.tokens.stack.width, Init::Const(0.0));
         let out = weights.pp("out").unpacked();
@@ -30,12 +31,13 @@ impl Refiner {
         })
     }
 
-    /// What stands for words that are not given: `[text]`.
+    /// The null text: `[text]`.
     pub fn null_text(&self) -> &Tensor {
         self.backbone.null_text()
     }
 
-    /// `tokens` and their `values` `[batch, 64, codes]`, -1 to 1, to what is painted of them.
+    /// `tokens` and their `values` `[batch, 64, codes]`, -1 to 1, to the decoder's input
+    /// values.
     pub fn forward(
         &self,
         (tokens, values): (&FsqCodes, &Tensor),

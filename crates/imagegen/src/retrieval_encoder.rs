@@ -1,8 +1,8 @@
-//! What pictures that are shown beside one tell of each of its places.
+//! Encodes retrieved examples as one vector for each of the 64 places.
 //!
-//! Each of their tokens is the sum of its codes' rows in a table that has its own for every style;
-//! how much a style tells of another is learned. Training goes through tensors; drawing adds up the
-//! few rows that count in plain numbers.
+//! Each token of an example is the sum of its codes' rows in a table that has separate rows for
+//! every style; how much one style says about another is learned. Training computes with tensors,
+//! drawing sums the few rows in plain numbers.
 
 use super::conditioning::Conditioning;
 use super::config::{Config, TOKENS};
@@ -12,15 +12,17 @@ use super::weights::{Weights, normal};
 use candle_core::{Error, Result, Tensor};
 use candle_nn::Init;
 
-/// How fast what is learned of styles' nearness counts, since training's steps are all of one size.
+/// Scales the learned style similarities before the softmax, since every optimizer step changes
+/// them by about the same amount.
 const SIMILARITY_TEMPERATURE: f64 = 8.0;
 
 pub struct RetrievalEncoder {
-    /// `[(styles + 1) * levels of all codes, width]`.
+    /// `[(styles + 1) * code values, width]`.
     table: Tensor,
-    /// `[styles + 1, styles + 1]`: of each style that is wanted to each that is shown.
+    /// `[styles + 1, styles + 1]`: similarity of each requested style (row) to each example
+    /// style.
     nearness: Tensor,
-    /// `[width]`: where nothing is shown.
+    /// `[width]`: used where there is no example.
     empty: Tensor,
     levels: Vec<usize>,
     styles: usize,
@@ -28,7 +30,7 @@ pub struct RetrievalEncoder {
 }
 
 impl RetrievalEncoder {
-    /// `autograd`: trained by [`gradient`].
+    /// `use_autograd`: train with the [`autograd`] crate.
     pub fn new(weights: &Weights, config: &Config, use_autograd: bool) -> Result<RetrievalEncoder> {
         let (width, styles) = (config.tokens.stack.width, config.styles.len());
         let rows = (styles + 1) * config.code_values();
@@ -42,7 +44,7 @@ impl RetrievalEncoder {
         })
     }
 
-    /// `[batch, 64, width]`, or `[1, width]` where nothing is shown beside any.
+    /// `[batch, 64, width]`, or `[1, width]` where no picture has an example.
     pub fn forward(
         &self,
         style_weights: Option<&Tensor>,
@@ -57,8 +59,8 @@ impl RetrievalEncoder {
         }
     }
 
-    /// How much each of the pictures shown counts, together one: `[batch, styles + 1]`; None where
-    /// nothing is shown beside any.
+    /// The weight of each example style, summing to one per picture: `[batch, styles + 1]`;
+    /// None where no picture has an example.
     pub fn style_weights(
         &self,
         conditioning: &Conditioning,
@@ -151,8 +153,8 @@ impl RetrievalEncoder {
     }
 }
 
-/// Of the pictures shown beside each one, by the chance (0 to 1) that is given for each: the likelier,
-/// the more its style tells of the wanted one, which `style_weights` `[batch, styles + 1]` says.
+/// Samples one example for each picture by its random number (0 to 1), in proportion to
+/// `style_weights` `[batch, styles + 1]`.
 pub fn sample_example<'a>(
     style_weights: &Tensor,
     retrieved: &'a [RetrievedExamples],
@@ -171,7 +173,7 @@ pub fn sample_example<'a>(
     Ok(rows.map(one).collect())
 }
 
-/// The rows that belong to a token's codes, in a table with one for each code and value.
+/// The rows of a token's codes in a table that has one row for each code value.
 pub fn code_rows<'a>(codes: &'a [u8], levels: &'a [usize]) -> impl Iterator<Item = usize> + 'a {
     let starts = levels.iter().scan(0, |next, levels| {
         *next += levels;

@@ -1,10 +1,10 @@
-//! What is remembered of drawings, also of those that were held out of training: their tokens, by
-//! concept and style.
+//! The retrieval index: the tokens of all known drawings, by concept and style. It also holds
+//! drawings that were held out of training.
 //!
-//! A picture is composed with pictures of the same thing in other styles before the token
-//! Transformer's eyes (retrieval, as of Blattmann et al. 2022, arXiv 2204.11824): so small a model
-//! cannot hold five thousand things in its weights, and does not have to. A picture in the very
-//! style that is asked for is never shown, in training or in drawing, so nothing is copied out.
+//! The token Transformer sees retrieved drawings of the same concept in other styles (retrieval
+//! augmentation, Blattmann et al. 2022, arXiv 2204.11824), so that a small model need not store
+//! five thousand concepts in its weights. A drawing in the requested style itself is never
+//! retrieved, neither in training nor in drawing, so nothing is copied.
 
 use super::config::{Config, TOKENS};
 use super::tokens::FsqCodes;
@@ -12,21 +12,22 @@ use ::safetensors::SafeTensors;
 use candle_core::{Device, Tensor, safetensors};
 use std::collections::BTreeMap;
 
-/// Pictures that are shown beside one that is to be written, at most one a style: the row of each
-/// one's style ([`unknown_style`] for one in no style that is known), and its tokens.
+/// The drawings retrieved for one picture, at most one per style: the row of each drawing's
+/// style in the style table ([`unknown_style`] if the style is not in the weights) and its
+/// tokens.
 pub type RetrievedExamples = Vec<(usize, FsqCodes)>;
 
-/// The row of a picture in no style that is known.
+/// The row of a drawing whose style is not in the weights.
 pub fn unknown_style(config: &Config) -> usize {
     config.styles.len()
 }
 
-/// Pictures by the number of their concept and that of their style.
+/// The tokens of each drawing, by concept number and style number.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct RetrievalIndex(BTreeMap<(u32, u32), [u32; TOKENS]>);
 
 impl RetrievalIndex {
-    /// Keeps the tokens of a picture; where there is one of the thing in the style already, that
+    /// Adds the tokens of a drawing; an entry that already exists for the concept and style
     /// stays.
     pub fn insert(&mut self, (concept, style): (u32, u32), codes: &[u8], config: &Config) {
         let mut tokens = [0; TOKENS];
@@ -39,7 +40,7 @@ impl RetrievalIndex {
         self.0.entry((concept, style)).or_insert(tokens);
     }
 
-    /// Pictures of a concept in all styles but that of the one to be written.
+    /// The drawings of a concept in every style except the one to be drawn.
     pub fn examples(
         &self,
         concept: u32,
@@ -55,12 +56,13 @@ impl RetrievalIndex {
         spelled.collect()
     }
 
-    /// The concept and style of each picture.
+    /// The concept and style of each drawing.
     pub fn keys(&self) -> impl Iterator<Item = (u32, u32)> {
         self.0.keys().copied()
     }
 
-    /// The same under other numbers of concepts and styles; what has none is forgotten.
+    /// The same drawings under new concept and style numbers; those without a number are
+    /// dropped.
     pub fn renumbered(&self, number: impl Fn(u32, u32) -> Option<(u32, u32)>) -> RetrievalIndex {
         let kept = self.0.iter();
         RetrievalIndex(
@@ -71,16 +73,17 @@ impl RetrievalIndex {
         )
     }
 
-    /// Adds what `other` has and this has not.
+    /// Adds the entries of `other` that this index lacks.
     pub fn extend(&mut self, other: RetrievalIndex) {
         for (key, tokens) in other.0 {
             self.0.entry(key).or_insert(tokens);
         }
     }
 
-    /// Reads `memory.safetensors`: `tokens` `[pictures, 64]` (a token's number: its codes, the
-    /// first counting least), `concept` and `style` `[pictures]` ([`unknown_style`] is one); all u32.
-    /// There are so many concepts and styles, and tokens have codes of such levels.
+    /// Parses `memory.safetensors`: `tokens` `[pictures, 64]` (each token as one number,
+    /// its first code least significant), `concept` and `style` `[pictures]`
+    /// ([`unknown_style`] is a valid style); all u32. Every concept, style and token is
+    /// checked against the given counts and levels.
     pub fn parse(
         bytes: &[u8],
         (concepts, styles): (usize, usize),
@@ -113,7 +116,7 @@ impl RetrievalIndex {
         Ok(RetrievalIndex(keys.zip(tokens).collect()))
     }
 
-    /// What [`Memory::read`] reads, by name.
+    /// The named tensors that [`RetrievalIndex::parse`] reads.
     pub fn to_tensors(&self) -> candle_core::Result<Vec<(String, Tensor)>> {
         let count = self.0.len();
         let (concept, style): (Vec<u32>, Vec<u32>) = self.0.keys().copied().unzip();
@@ -130,7 +133,7 @@ impl RetrievalIndex {
     }
 }
 
-/// A token as one number: [`Config::validate`] sees to it that there is room.
+/// A token as one number; [`Config::validate`] ensures that it fits 32 bits.
 fn token_number(codes: &[u8], levels: &[usize]) -> u32 {
     let pairs = codes.iter().zip(levels).rev();
     pairs.fold(0, |number, (code, levels)| {
@@ -138,7 +141,7 @@ fn token_number(codes: &[u8], levels: &[usize]) -> u32 {
     })
 }
 
-/// The codes of a token.
+/// The FSQ codes of a token.
 fn codes_of(number: u32, levels: &[usize]) -> impl Iterator<Item = u8> {
     levels.iter().scan(number, |rest, levels| {
         let code = *rest % *levels as u32;

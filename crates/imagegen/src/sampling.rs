@@ -1,12 +1,12 @@
-//! Writes a picture's tokens with the token Transformer, round after round, in an order that is spread
-//! over the whole picture ([`super::spread`]).
+//! Decoding: samples a picture's tokens in several decoding steps, in a fixed order that is spread
+//! over the whole picture ([`super::halton`]).
 //!
-//! Which tokens come next does not depend on how sure the model is of them: it is surest of what is
-//! empty, and pictures that begin with that stay so. What is examples pulls: a code is the less likely
-//! the further it is from that of the examples token at its place (as in kNN-LM, Khandelwal et al. 2020,
-//! near ones have a share of the chance; codes are steps on a scale, so near is told code by code).
-//! Where the model is sure it has its way, elsewhere the examples drawing does. Plain numbers and one
-//! stream of chance a picture, so that a picture does not depend on those that are drawn beside it.
+//! The order does not depend on the model's confidence: the model is most confident about empty
+//! areas, and pictures that start with those stay empty. A retrieved example biases the logits:
+//! each code value becomes less likely the further it is from the example's code (as in kNN-LM,
+//! Khandelwal et al. 2020; codes are steps on a scale, so distance is counted per code). A
+//! confident model overrides the bias. Every picture has its own random stream and is computed in
+//! plain numbers, so that it does not depend on the pictures drawn beside it.
 
 use super::code_head::CodeHead;
 use super::conditioning::Conditioning;
@@ -18,17 +18,17 @@ use super::tokens::{FsqCodes, TokenTransformer};
 use candle_core::{Error, Result, Tensor};
 use sampler::rng::Rng;
 
-/// How tokens are chosen.
+/// Sampling settings of the token Transformer.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Sampling {
-    /// Rounds; in each some tokens become known for good.
+    /// Decoding steps; each fixes some of the tokens.
     pub steps: usize,
-    /// 0 takes the likeliest code; 1 draws as the model was trained.
+    /// Sampling temperature: 0 is greedy, 1 samples as trained.
     pub temperature: f64,
-    /// How strongly words and style pull: 1 is as trained, 0 not at all.
+    /// Classifier-free guidance scale: 1 is the conditional model, 0 the unconditional one.
     pub guidance: f64,
-    /// How strongly what is examples pulls: how much less likely (in nats) a code is for each step
-    /// that it is away from the examples one; 0 not at all.
+    /// Retrieval strength: how much less likely (in nats) a code becomes for each step of
+    /// distance from the retrieved example's code; 0 turns the bias off.
     pub retrieval_strength: f64,
 }
 
@@ -44,7 +44,7 @@ impl Default for Sampling {
 }
 
 impl Sampling {
-    /// As is usual, but for what is given; None where that cannot be.
+    /// The defaults, with the given values in their place; None if a value is out of range.
     pub fn with(
         [temperature, guidance, retrieval_strength]: [Option<f64>; 3],
         steps: Option<usize>,
@@ -63,15 +63,16 @@ impl Sampling {
     }
 }
 
-/// Tokens that are given from the start, such as those of a picture that is varied.
+/// Tokens known from the start, such as those a variation keeps.
 pub struct KnownTokens<'a> {
     pub tokens: &'a FsqCodes,
     /// `[batch * 64]`.
     pub known: &'a [bool],
 }
 
-/// Draws the tokens of `wish.len()` pictures, picture n with chance from `rngs[n]` and, where any
-/// are shown, `shown[n]` before its eyes. `go_on` is asked before each round; false ends it with None.
+/// Samples the tokens of `conditioning.len()` pictures, picture n with `rngs[n]` and the
+/// examples `retrieved[n]` (or none at all). `keep_going` is asked before each decoding step;
+/// false ends it with None.
 pub fn generate_tokens(
     model: &TokenTransformer,
     conditioning: &Conditioning,
@@ -131,7 +132,7 @@ pub fn generate_tokens(
             let new = ahead.len().saturating_sub(masked_after(*unknown, left));
             next.extend(ahead.drain(..new).map(|place| picture * TOKENS + place));
         }
-        // Of many rounds the first ones have nothing to write.
+        // With many steps the first ones have no token to fix.
         if next.is_empty() {
             continue;
         }
@@ -146,7 +147,7 @@ pub fn generate_tokens(
     Ok(Some(tokens))
 }
 
-/// Rows with words and style, then the same rows without.
+/// The conditional rows, then the same rows unconditional.
 fn with_and_without_text(
     model: &TokenTransformer,
     conditioning: &Conditioning,
@@ -162,14 +163,14 @@ fn with_and_without_text(
     })
 }
 
-/// The places of a picture that are not known, in the order in which they are written.
+/// A picture's masked places in decoding order.
 fn masked_places((known, rng): (&[bool], &mut Rng)) -> Vec<usize> {
     let first = (rng.next_f64() * TOKENS as f64) as usize;
     halton_order(first).filter(|place| !known[*place]).collect()
 }
 
-/// Drafts the tokens of some places, each as its codes, with what is examples of each picture. Chance
-/// is taken in their order, so that it does not matter how many threads there are.
+/// Samples the tokens of some places, each as its codes. Random numbers are drawn in the order
+/// of the places, so that the result does not depend on the number of threads.
 fn sample_tokens(
     model: &TokenTransformer,
     head: &CodeHead,
@@ -223,8 +224,8 @@ fn sample_tokens(
     Ok(drafted)
 }
 
-/// A token to be drafted: chance for each code, the codes that are examples at its place, and what
-/// the Transformer hands over of it, with words and without.
+/// A token to be sampled: a random number per code, the example's codes at its place, and the
+/// code head's inputs, conditional and unconditional.
 type TokenDraft<'a> = (
     Vec<f64>,
     Option<&'a [u8]>,
@@ -232,7 +233,7 @@ type TokenDraft<'a> = (
     Option<&'a mut [f32]>,
 );
 
-/// A token's codes, one after the other.
+/// Samples a token's codes one after the other.
 fn sample_codes(
     head: &CodeHead,
     sampling: &Sampling,
@@ -263,15 +264,15 @@ fn sample_codes(
     codes
 }
 
-/// Makes what is away from a examples code less likely, by `strength` for each step.
+/// Lowers each logit by `strength` times its distance from the example's code.
 fn bias_towards(row: &mut [f64], examples: u8, strength: f64) {
     for (code, x) in row.iter_mut().enumerate() {
         *x -= strength * code.abs_diff(usize::from(examples)) as f64;
     }
 }
 
-/// How many of the tokens unknown at the start are still so when `left` of the rounds are to come:
-/// most at first (the cosine schedule of MaskGIT), one less at least.
+/// How many of the initially masked tokens stay masked when the share `left` of the steps is to
+/// come: the cosine schedule of MaskGIT, at least one fewer than at the start.
 fn masked_after(unknown: usize, left: f64) -> usize {
     let still = (std::f64::consts::FRAC_PI_2 * (1.0 - left)).cos();
     let still = if left <= 0.0 {
@@ -289,7 +290,7 @@ fn log_softmax(row: &mut [f64]) {
     row.iter_mut().for_each(|x| *x -= all);
 }
 
-/// A choice by logits, sharpened by `temperature`.
+/// Samples an index from logits at a temperature.
 fn sample_index(row: &[f64], temperature: f64, chance: f64) -> usize {
     let best = (0..row.len()).max_by(|a, b| row[*a].total_cmp(&row[*b]));
     if temperature <= 1e-3 {
@@ -325,7 +326,7 @@ mod tests {
     fn what_is_remembered_pulls_the_more_the_further_away_a_digit_is() {
         let mut row = [0.0, 1.0, 5.0, 0.5];
         bias_towards(&mut row, 1, 3.0);
-        // A model that is sure has its way, at twice the strength no more.
+        // A confident model overrides the bias, but not at twice the strength.
         assert_eq!(row, [-3.0, 1.0, 2.0, -5.5]);
         bias_towards(&mut row, 1, 3.0);
         assert_eq!(row, [-6.0, 1.0, -1.0, -11.5]);

@@ -1,25 +1,26 @@
-//! Which things can be drawn in a style: those that are remembered in it, or in others like it.
+//! Style coverage: which concepts can be drawn in which style.
 //!
-//! Most styles have their things in common, and one is led from one to the other. A style whose things
-//! are in no other as a rule, as silhouettes are, stays what it is whatever is asked for: what is known
-//! in such a style alone fits no other. Of what nothing is remembered, nothing speaks against it.
+//! Most styles share their concepts, and a concept known in one of them can be drawn in the others.
+//! A style is exclusive if most of its concepts exist in no other style, as silhouettes do: a
+//! concept known only in an exclusive style fits no other. A concept without any drawing fits every
+//! style.
 
 use super::retrieval_index::RetrievalIndex;
 
 #[derive(Debug, Default)]
 pub struct StyleCoverage {
-    /// Of each concept, whether it is remembered in each style.
+    /// For each concept, whether the index has it in each style.
     known: Vec<Vec<bool>>,
-    /// Of each style, whether its things are in no other as a rule.
+    /// For each style, whether most of its concepts exist in no other style.
     exclusive: Vec<bool>,
 }
 
 impl StyleCoverage {
-    /// There are so many concepts and styles.
+    /// Counts the index for this many concepts and styles.
     pub fn new(index: &RetrievalIndex, (concepts, styles): (usize, usize)) -> StyleCoverage {
         let mut known = vec![vec![false; styles]; concepts];
         for (concept, style) in index.keys() {
-            // One in no style that is known is like none.
+            // A drawing whose style is not in the weights counts for no style.
             if let Some(known) = known[concept as usize].get_mut(style as usize) {
                 *known = true;
             }
@@ -35,7 +36,7 @@ impl StyleCoverage {
         }
     }
 
-    /// Whether a concept can be drawn in a style; None for any.
+    /// Whether a concept can be drawn in the requested style; None is any style.
     pub fn covers(&self, concept: u32, wanted: Option<u32>) -> bool {
         let known = self.known.get(concept as usize);
         let Some(known) = known.filter(|known| known.contains(&true)) else {
@@ -45,8 +46,8 @@ impl StyleCoverage {
         styles.any(|(style, _)| Some(style as u32) == wanted || self.shares_concepts(style, wanted))
     }
 
-    /// Whether a style has its things in common with the one that is asked for; None is any of those
-    /// that have things in common.
+    /// Whether a style shares its concepts with the requested one; None stands for any
+    /// style that is not exclusive.
     pub fn shares_concepts(&self, style: usize, wanted: Option<u32>) -> bool {
         let shares = |style: usize| self.exclusive.get(style) == Some(&false);
         shares(style) && wanted.is_none_or(|wanted| shares(wanted as usize))

@@ -1,10 +1,10 @@
-//! The token Transformer: words and style to a picture's tokens, many at once (MaskGIT, Chang et
-//! al. 2022), some of them given.
+//! The token Transformer: predicts a picture's masked tokens in parallel from conditioning,
+//! retrieved examples and the known tokens (MaskGIT, Chang et al. 2022).
 //!
-//! A token's codes are drawn one after the other by a small network on top, each knowing those
-//! before it, so that together they are one choice among all tokens. Other pictures of the same
-//! thing, where there are some ([`super::memory`]), are shown as their tokens at the same places;
-//! what a style tells of another is learned. A picture of one's own is redrawn in another style so.
+//! The code head on top samples a token's codes one after the other, each conditioned on those
+//! before it, so that together they are one choice among all tokens. Retrieved examples
+//! ([`super::retrieval_index`]) enter as their tokens at the same places; restyling passes the
+//! writer's own picture as the example.
 
 use super::backbone::{Backbone, BackboneInput, sum_of_code_rows};
 use super::code_head::CodeHead;
@@ -28,7 +28,7 @@ pub struct TokenTransformer {
     hidden: usize,
 }
 
-/// Tokens of pictures: `[batch][64][codes]`, one after the other.
+/// FSQ codes of pictures, flat: `[batch][64][codes]`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FsqCodes(pub Vec<u8>);
 
@@ -65,12 +65,13 @@ impl TokenTransformer {
         self.levels.len()
     }
 
-    /// What stands for words that are not given: `[text]`.
+    /// The null text: `[text]`.
     pub fn null_text(&self) -> &Tensor {
         self.backbone.null_text()
     }
 
-    /// Reads the wish, and the pictures that are shown beside each (or beside none).
+    /// Encodes the conditioning and the retrieved examples of each picture (or none at
+    /// all).
     pub fn prepare(
         &self,
         conditioning: &Conditioning,
@@ -79,8 +80,8 @@ impl TokenTransformer {
         self.backbone.prepare(conditioning, retrieved)
     }
 
-    /// What is known of each token after reading those that are given: `[batch, 64, width]`.
-    /// `known` `[batch * 64]` says which are.
+    /// Hidden states `[batch, 64, width]`, given the known tokens; `known` `[batch * 64]`
+    /// marks them.
     pub fn hidden(
         &self,
         prepared: &BackboneInput,
@@ -92,7 +93,7 @@ impl TokenTransformer {
         self.backbone.hidden(prepared, &tokens, drop)
     }
 
-    /// The small network on top, as it is now.
+    /// A copy of the code head in plain numbers.
     pub fn code_head(&self) -> Result<CodeHead> {
         let numbers = self.logits.iter().map(Linear::to_vecs);
         let numbers: Vec<(Vec<f32>, Vec<f32>)> = numbers.collect::<Result<_>>()?;
@@ -106,22 +107,21 @@ impl TokenTransformer {
         })
     }
 
-    /// The threads that drawing is spread over, where there are some.
+    /// The thread pool of packed matrices; None if they are not packed.
     pub fn pool(&self) -> Option<&Arc<Pool>> {
         self.head.pool()
     }
 
-    /// What each code's small network begins with: `[.., codes * hidden]`.
+    /// Inputs of the code head: `[.., codes * hidden]`.
     pub fn head_inputs(&self, hidden: &Tensor) -> Result<Tensor> {
         self.head.forward(hidden)
     }
 
-    /// Logits of all codes, where each knows those before it: `heads` `[batch * 64, codes *
-    /// hidden]`, a tensor `[batch * 64, levels]` of each code.
+    /// Teacher-forced logits: each code sees the true codes before it. `heads` `[batch *
+    /// 64, codes * hidden]` to one tensor `[batch * 64, levels]` per code.
     ///
-    /// One product tells every code those before it, and one more makes all logits, of matrices
-    /// with zeros where a code has nothing to say: so many codes one after the other would go
-    /// through memory again and again.
+    /// Two products with block matrices compute all codes at once; one code at a time would
+    /// go through memory again and again.
     pub fn logits(&self, heads: &Tensor, tokens: &FsqCodes) -> Result<Vec<Tensor>> {
         let (rows, wide) = (self.levels.iter().sum::<usize>(), heads.dim(D::Minus1)?);
         let mut later = Vec::with_capacity(rows * wide);

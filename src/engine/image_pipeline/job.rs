@@ -1,4 +1,5 @@
-//! One request on the drawing desk: each way of drawing, and what is noted of every picture.
+//! One request on its way through the image pipeline: each kind of drawing, and the provenance of
+//! every picture.
 
 use super::prompt::PromptEmbedding;
 use super::{BATCH, DrawError, ImagePipeline, KeepGoing, MAX_PICTURES, PictureStyle};
@@ -10,7 +11,7 @@ use crate::model::gan::{GeneratedImages, Illuminator, ImageSpec, Picture};
 use crate::story::picture::{Drawing, End, Layer, PictureRequest, Provenance, Sight, Way};
 use crate::story::untrusted::{clean, clean_line};
 
-/// One request while it is being generated.
+/// A request and its finished pictures.
 pub(super) struct ImageJob<'a> {
     pub(super) pipeline: &'a ImagePipeline,
     pub(super) request: &'a PictureRequest,
@@ -21,7 +22,7 @@ pub(super) struct ImageJob<'a> {
     pub(super) keep_going: KeepGoing<'a>,
 }
 
-/// What leads a picture.
+/// What the provenance of a picture says about its input.
 pub(super) struct PictureLabel<'a> {
     pub(super) prompt: &'a str,
     pub(super) style: Option<u32>,
@@ -77,7 +78,7 @@ impl ImageJob<'_> {
         })
     }
 
-    /// The seeds of each style, a few at once.
+    /// Generates the seeds of each style, batch by batch.
     fn each(
         &mut self,
         prompt: &str,
@@ -113,7 +114,7 @@ impl ImageJob<'_> {
         Ok(true)
     }
 
-    /// Pictures at places on the way from one to the other.
+    /// Pictures at positions between two others.
     pub(super) fn lerp(
         &mut self,
         from: &Sight,
@@ -149,7 +150,7 @@ impl ImageJob<'_> {
         Ok(true)
     }
 
-    /// Two prompts share their chance, so that they differ in words alone.
+    /// Two prompts share a seed, so that they differ in their text only.
     fn endpoint(&self, sight: &Sight) -> Result<(End, Option<u32>), DrawError> {
         let (prompt, own) = self::sight(sight);
         if prompt.trim().is_empty() {

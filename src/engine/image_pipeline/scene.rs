@@ -1,33 +1,33 @@
-//! Scenes: words are taken apart into a backdrop and what stands before it, and each part is drawn
-//! by itself. How the parts are put together is the store's.
+//! Scenes: splits a prompt into a backdrop and up to three subjects, and draws each as a layer. The
+//! store assembles the layers.
 
 use super::DrawError;
 use super::job::{ImageJob, PictureLabel, concept_pairs};
 use crate::model::sampler::rng::derive;
 use crate::story::picture::{Drawing, Layer, Provenance, Way};
 
-/// What stands before a backdrop at most.
+/// Subjects in front of a backdrop at most.
 const SUBJECTS: usize = 3;
-/// The backdrop where none is named.
+/// The backdrop of a prompt that names none.
 const BACKDROP: &str = "sunrise over mountains";
-/// Words after which a place is named.
+/// Prepositions that introduce a place.
 const PLACES: &[&str] = &[
     "in", "on", "at", "by", "under", "over", "through", "inside", "before", "behind", "above",
     "below", "across", "against", "beneath", "along", "within", "outside", "amid", "into", "onto",
     "upon",
 ];
-/// Words that stand between things.
+/// Words that separate subjects.
 const BETWEEN: &[&str] = &[
     "and", "with", "beside", "near", "while", "as", "or", "then", "that", "which", "who",
     "holding", "carrying", "wearing",
 ];
-/// Words that name nothing.
+/// Words skipped at the start of a part.
 const ARTICLES: &[&str] = &[
     "a", "an", "the", "his", "her", "its", "their", "my", "your", "our", "this", "that", "there",
     "is", "are", "was", "were", "of", "to", "some",
 ];
 
-/// The parts of a scene: the backdrop first.
+/// The parts of a scene, the backdrop first.
 pub fn parts(words: &str) -> Vec<String> {
     let (mut backdrop, mut subjects) = (None, Vec::new());
     let (mut part, mut place): (Vec<&str>, bool) = (Vec::new(), false);
