@@ -21,6 +21,9 @@ mod settings;
 mod typed;
 mod write;
 
+#[cfg(test)]
+mod tests;
+
 use crate::engine::{Engine, Stop};
 use crate::store::prompts::Prompts;
 use crate::store::{Journal, Sessions};
