@@ -11,6 +11,7 @@ use illumine::model::enlarger::Enlarger;
 use illumine::model::gan::reading::LARGEST;
 use illumine::store::picture::{PictureError, Provenance, encode, provenance};
 use illumine::story::picture::{Drawing, PictureRequest, Sight, Source, Style, Subject, Words};
+use illumine::story::progress::Unobserved;
 use illumine::story::untrusted::{clean, clean_line};
 use serde::Serialize;
 use std::collections::HashSet;
@@ -55,7 +56,7 @@ pub fn run(paths: &Paths, args: &Args) -> Result<Exit, Failed> {
         same_weights(from, &artist)?;
     }
     let loaded = Instant::now();
-    let drawn = artist.draw(&request, &mut |_, _| {}, &mut || true);
+    let drawn = artist.draw(&request, &Unobserved);
     let drawn = drawn.map_err(|error| {
         let exit = match error {
             DrawError::Model(_) => Exit::Model,

@@ -12,7 +12,9 @@ use illumine::story::frame::Frame;
 use illumine::story::message::{Goal, Overflow, Recall, Stats, TextRequest};
 use illumine::story::untrusted::clean;
 use illumine::story::voice::{self, Template};
-use illumine::story::{About, Author, Event, Mode, Node, Passage, Request, Settings, Status};
+use illumine::story::{
+    About, Author, Event, Mode, Node, Passage, Reply, Request, Settings, Status,
+};
 use illumine::studio::Work;
 use serde::Serialize;
 use std::io::{IsTerminal, Read, Write, stdin, stdout};
@@ -184,10 +186,10 @@ fn request(settings: &Settings, frame: &Frame, prompt: &str, seed: u64, crop: bo
 }
 
 /// Follows the engine to the end of the passage.
-fn follow(engine: &Engine, events: &Receiver<Event>, stream: bool) -> Result<Written, Failed> {
+fn follow(engine: &Engine, events: &Receiver<Reply>, stream: bool) -> Result<Written, Failed> {
     let mut written = Written::default();
     let mut meter = Meter::new();
-    for event in events {
+    for Reply { event, .. } in events {
         match event {
             Event::Loading { what, done, total } => {
                 meter.show(&Work::Loading { what, done, total })
@@ -242,6 +244,7 @@ fn follow(engine: &Engine, events: &Receiver<Event>, stream: bool) -> Result<Wri
             | Event::Suggested(_)
             | Event::Explained(_)
             | Event::Kept(_)
+            | Event::Ended { .. }
             | Event::Drawing { .. }
             | Event::Drawn { .. } => {}
             Event::Done { .. } => {}

@@ -19,6 +19,7 @@ use crate::model::{ModelError, device};
 use crate::story::picture::{
     Drawing, Layer, PictureRequest, Provenance, Sight, Source, Style, Subject, Words,
 };
+use crate::story::progress::Observer;
 use crate::story::untrusted::clean_line;
 use desk::Desk;
 use std::path::{Path, PathBuf};
@@ -64,8 +65,8 @@ pub enum DrawError {
     Sampling,
 }
 
-/// Asked between rounds; false ends the drawing.
-pub type GoOn<'a> = &'a mut dyn FnMut() -> bool;
+/// Asked between rounds of the networks; false ends the drawing.
+type GoOn<'a> = &'a mut dyn FnMut() -> bool;
 
 /// The folder of weights: the first of these that is whole.
 pub fn weights(places: &[PathBuf]) -> Result<PathBuf, ModelError> {
@@ -103,12 +104,11 @@ impl Artist {
         }
     }
 
-    /// Draws what was asked for; `told` hears how many pictures are done. None when stopped.
+    /// Draws what was asked for; its progress counts pictures. None when stopped.
     pub fn draw(
         &self,
         request: &PictureRequest,
-        told: &mut dyn FnMut(usize, usize),
-        go_on: GoOn,
+        observer: &dyn Observer,
     ) -> Result<Option<Vec<Drawing>>, DrawError> {
         let sampling = self.illuminator.heeded(sampling(request)?);
         let mut desk = Desk {
@@ -117,8 +117,7 @@ impl Artist {
             sampling,
             done: Vec::new(),
             total: 0,
-            told,
-            go_on,
+            observer,
         };
         let whole = match &request.subject {
             Subject::Words(words) => desk.words(given(words)?)?,
@@ -142,7 +141,7 @@ impl Artist {
         let mut done = desk.done;
         if whole && request.enlarged {
             for layer in done.iter_mut().flat_map(|drawing| &mut drawing.layers) {
-                if !go_on() {
+                if observer.is_cancelled() {
                     return Ok(None);
                 }
                 self.enlarge(layer)?;

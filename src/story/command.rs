@@ -84,6 +84,24 @@ pub enum Command {
     Quit,
 }
 
+impl Command {
+    /// Whether it may be done while a passage is written or pictures are drawn: it changes neither
+    /// the story nor the settings, and asks nothing of the engine.
+    pub fn works_while_busy(&self) -> bool {
+        matches!(
+            self,
+            Command::Help(_)
+                | Command::Sessions
+                | Command::Quit
+                | Command::Set(_, None)
+                | Command::Find(_)
+                | Command::Tree
+                | Command::Why(_)
+                | Command::Diff(..)
+        )
+    }
+}
+
 /// How far to go on.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub enum Reach {

@@ -7,6 +7,18 @@ use super::picture::{Drawing, PictureRequest};
 use super::{Context, NodeId, Sampling, Status};
 use serde::{Deserialize, Serialize};
 
+/// Which request a reply answers: numbers that only grow, one for each request of an engine.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct RequestId(pub u64);
+
+/// News from the engine about one request.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Reply {
+    /// The request that it answers.
+    pub request: RequestId,
+    pub event: Event,
+}
+
 /// Work for the engine. Holds everything that its answer depends on.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Request {
@@ -14,15 +26,16 @@ pub enum Request {
     Load { model: String },
     /// Write on from `context`.
     Text(TextRequest),
-    /// Write several passages from one context, each with its own seed. Each has its own `Done`.
+    /// Write several passages from one context, each with its own seed. All but the last are ended
+    /// by an [`Event::Ended`] of their own.
     Candidates(Vec<TextRequest>),
     /// Tell which tokens could come next, and how likely each is.
     Alternatives(TextRequest),
     /// Write words that are no passage: the writer's own next line, as it could be, after these
     /// words of it.
     Suggest { ask: TextRequest, begun: String },
-    /// Read this already, since it may be asked for soon. The one request that is not answered: the
-    /// next one may stop it, and nothing is lost then.
+    /// Read this already, since it may be asked for soon. The next request may stop it, and nothing
+    /// is lost then.
     Read(TextRequest),
     /// Tell what would be read, part by part.
     Explain(TextRequest),
@@ -32,6 +45,24 @@ pub enum Request {
     Warm(Warm),
     /// Draw.
     Picture(Box<PictureRequest>),
+}
+
+impl Request {
+    /// The passage or picture that it ends with; None for what writes none.
+    pub fn node(&self) -> Option<NodeId> {
+        match self {
+            Request::Text(text) => Some(text.node),
+            Request::Candidates(several) => several.last().map(|text| text.node),
+            Request::Picture(picture) => Some(picture.node),
+            Request::Load { .. }
+            | Request::Alternatives(_)
+            | Request::Suggest { .. }
+            | Request::Read(_)
+            | Request::Explain(_)
+            | Request::Keep
+            | Request::Warm(_) => None,
+        }
+    }
 }
 
 /// What a model has read: its tokens, and its KV cache as bytes (`model/transformer/snapshot.rs`).
@@ -120,8 +151,7 @@ pub enum Overflow {
     Refuse,
 }
 
-/// News from the engine. Every request but [`Request::Read`] is answered by exactly one `Done` or
-/// `Failed`.
+/// What the engine tells. The last event of every request is its one `Done` or `Failed`.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Event {
     /// A model is being fetched or read: bytes.
@@ -174,6 +204,12 @@ pub enum Event {
     Drawn {
         node: NodeId,
         drawings: Vec<Drawing>,
+    },
+    /// One of several passages has ended, and others of its request have not.
+    Ended {
+        node: NodeId,
+        status: Status,
+        stats: Stats,
     },
     Done {
         /// None for what writes no passage.

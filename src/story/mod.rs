@@ -17,6 +17,7 @@ pub mod nearest;
 pub mod node;
 pub mod picture;
 pub mod places;
+pub mod progress;
 pub mod record;
 pub mod sampling;
 pub mod sentence;
@@ -27,7 +28,7 @@ pub mod voice;
 
 pub use command::Command;
 pub use context::Context;
-pub use message::{About, Event, Request};
+pub use message::{About, Event, Reply, Request, RequestId};
 pub use node::{Author, Maker, Node, NodeId, Passage, Place, Provenance, Status};
 pub use picture::Picture;
 pub use record::Record;

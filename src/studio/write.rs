@@ -1,6 +1,8 @@
 //! What makes the model write: a line, `/continue`, `/retry`, `/gen`, `/fill`, a chosen word.
 
-use super::{Afterwards, Outcome, Refusal, Studio, Work, cannot, derive};
+use super::pending::Purpose;
+use super::session::Afterwards;
+use super::{Outcome, Refusal, Studio, Work, cannot, derive};
 use crate::story::command::{Choice, Reach};
 use crate::story::context::{Beside, Context, build, joint};
 use crate::story::lore::{Fired, Missed, Scanned, Why};
@@ -44,11 +46,15 @@ impl Studio {
 
     /// Somebody's words as they would join the story here.
     pub(super) fn joined(&self, text: &str, author: Author) -> Node {
-        let turn = self.settings.mode == Mode::Chat;
-        let gap = if turn { "" } else { joint(&self.story, text) };
+        let turn = self.session.settings.mode == Mode::Chat;
+        let gap = if turn {
+            ""
+        } else {
+            joint(&self.session.story, text)
+        };
         Node {
-            id: self.story.next_id(),
-            parent: self.story.head(),
+            id: self.session.story.next_id(),
+            parent: self.session.story.head(),
             author,
             text: format!("{gap}{text}"),
             turn,
@@ -61,7 +67,7 @@ impl Studio {
         reach: Reach,
         instruct: Option<String>,
     ) -> Result<Outcome, Refusal> {
-        if self.story.head().is_none() {
+        if self.session.story.head().is_none() {
             return Err(cannot("The story is empty; write its first line"));
         }
         let instruct = instruct.map(|text| clean(&text).into_owned());
@@ -70,13 +76,17 @@ impl Studio {
             instruct,
             ..healing()
         };
-        self.start(Place::after(self.story.head()), Move::Write, ask)
+        self.start(Place::after(self.session.story.head()), Move::Write, ask)
     }
 
     pub(super) fn retry(&mut self, seed: Option<u64>) -> Result<Outcome, Refusal> {
         let place = self.place_to_retry()?;
         // What was asked of the passage is asked of its sibling too.
-        let head = self.story.head().and_then(|id| self.story.node(id));
+        let head = self
+            .session
+            .story
+            .head()
+            .and_then(|id| self.session.story.node(id));
         let how = head.and_then(|node| node.how.as_ref());
         let instruct = how.and_then(|how| how.instruct.clone());
         self.start(
@@ -91,9 +101,17 @@ impl Studio {
     }
 
     fn place_to_retry(&self) -> Result<Place, Refusal> {
-        let head = self.story.head().and_then(|id| self.story.node(id));
+        let head = self
+            .session
+            .story
+            .head()
+            .and_then(|id| self.session.story.node(id));
         let head = head.ok_or_else(|| cannot("There is nothing to write again yet"))?;
-        let base = self.story.node(self.story.base(head.id)).unwrap_or(head);
+        let base = self
+            .session
+            .story
+            .node(self.session.story.base(head.id))
+            .unwrap_or(head);
         Ok(match base.author {
             Author::Model => base.place(),
             Author::Prompt | Author::User => Place::after(Some(head.id)),
@@ -102,34 +120,34 @@ impl Studio {
 
     /// Several continuations of the story as it stands, each with its own seed.
     pub(super) fn gen_several(&mut self, count: usize) -> Result<Outcome, Refusal> {
-        if self.story.head().is_none() {
+        if self.session.story.head().is_none() {
             return Err(cannot("The story is empty; write its first line"));
         }
-        let place = Place::after(self.story.head());
+        let place = Place::after(self.session.story.head());
         let ask = healing();
         let (mut records, mut requests) = (Vec::new(), Vec::new());
         for _ in 0..count {
-            let id = self.story.next_id() + records.len() as NodeId;
+            let id = self.session.story.next_id() + records.len() as NodeId;
             let (node, request) = self.passage(id, place, &ask);
             records.push(Record::Node(node));
             requests.push(request);
         }
-        let first = self.story.next_id();
+        let first = self.session.story.next_id();
         let (to, why) = (Some(first), Move::Write);
         records.push(Record::Head(Head { to, why }));
-        self.candidates = requests.iter().map(|request| request.node).collect();
+        self.session.candidates = requests.iter().map(|request| request.node).collect();
         self.submit(records, Request::Candidates(requests))?;
         Ok(Outcome::Started(first))
     }
 
     /// Writes after a sentence and before what follows it.
     pub(super) fn fill(&mut self, place: Option<&str>) -> Result<Outcome, Refusal> {
-        let place = places::find(&self.story, place.unwrap_or("."))?;
-        let head = self.story.head();
-        let path = self.story.path();
+        let place = places::find(&self.session.story, place.unwrap_or("."))?;
+        let head = self.session.story.head();
+        let path = self.session.story.path();
         let found = place
             .node
-            .and_then(|id| places::on_path(&self.story, &path, id));
+            .and_then(|id| places::on_path(&self.session.story, &path, id));
         let Some(index) = found else {
             return Err(cannot("This passage is not part of the story as it stands"));
         };
@@ -146,9 +164,10 @@ impl Studio {
             after: Some(after),
             ..Ask::default()
         };
-        let node = self.story.next_id();
+        let node = self.session.story.next_id();
         let started = self.start(place, Move::Fill, ask)?;
-        self.afterwards
+        self.session
+            .afterwards
             .insert(node, Afterwards::Graft { head, index, from });
         Ok(started)
     }
@@ -161,8 +180,14 @@ impl Studio {
         index: usize,
         from: usize,
     ) -> Result<(), Refusal> {
-        let path = self.story.path_to(head);
-        let made = edit::graft(&self.story, &path, index, from, Place::after(Some(node)));
+        let path = self.session.story.path_to(head);
+        let made = edit::graft(
+            &self.session.story,
+            &path,
+            index,
+            from,
+            Place::after(Some(node)),
+        );
         // One undo takes back the passage and what was taken over with it.
         let mut records = vec![Record::Undo(crate::story::record::Steps { steps: 1 })];
         records.extend(made.nodes.into_iter().map(Record::Node));
@@ -181,14 +206,14 @@ impl Studio {
 
     /// Begins a passage of the model's at a place.
     pub(super) fn start(&mut self, place: Place, why: Move, ask: Ask) -> Result<Outcome, Refusal> {
-        let id = self.story.next_id();
+        let id = self.session.story.next_id();
         let (node, request) = self.passage(id, place, &ask);
         let mut records = vec![Record::Node(node)];
         if !ask.aside {
             let to = Some(id);
             records.push(Record::Head(Head { to, why }));
         }
-        self.candidates.clear();
+        self.session.candidates.clear();
         self.submit(records, Request::Text(request))?;
         Ok(Outcome::Started(id))
     }
@@ -198,7 +223,7 @@ impl Studio {
         let begun = self.record(records);
         if let Err(refusal) = begun.and_then(|()| self.sync()) {
             // Nobody will write these passages: they must not look as if somebody did.
-            for node in self.story.all_running().to_vec() {
+            for node in self.session.story.all_running().to_vec() {
                 let (status, why) = (Status::Failed, Some(refusal.to_string()));
                 let (maker, rewound) = (None, Vec::new());
                 let ended = Ended {
@@ -212,26 +237,32 @@ impl Studio {
             }
             return Err(refusal);
         }
-        if self.work == Work::Nothing {
-            self.work = Work::Writing;
-        }
-        self.send(request);
+        let passages = match &request {
+            Request::Candidates(several) => several.iter().map(|text| text.node).collect(),
+            request => request.node().into_iter().collect(),
+        };
+        self.send(request, Purpose::Passages(passages), Work::Writing);
         Ok(())
     }
 
     /// A passage that is to be written, and what the engine needs for it.
     fn passage(&mut self, id: NodeId, place: Place, ask: &Ask) -> (Node, TextRequest) {
-        let base = self.settings.sampling.seed.unwrap_or(self.setup.entropy);
+        let base = self
+            .session
+            .settings
+            .sampling
+            .seed
+            .unwrap_or(self.setup.entropy);
         let seed = ask.seed.unwrap_or_else(|| derive(base, id));
-        let path = self.story.path_at(place);
+        let path = self.session.story.path_at(place);
         let (request, lore, missed) = self.ask(id, &path, ask, seed);
-        self.missed = missed;
+        self.session.rejected_lore = missed;
         let maker = self.about.as_ref().map_or(Maker::default(), maker);
         let how = Provenance {
             maker,
             build: self.setup.build.clone(),
             seed,
-            mode: self.settings.mode,
+            mode: self.session.settings.mode,
             sampling: request.sampling.clone(),
             context_digest: request.context.digest(),
             instruct: ask.instruct.clone(),
@@ -245,7 +276,7 @@ impl Studio {
             cut: place.cut,
             author: Author::Model,
             aside: ask.aside,
-            turn: self.settings.mode == Mode::Chat,
+            turn: self.session.settings.mode == Mode::Chat,
             status: Status::Running,
             how: Some(how),
             ..Node::default()
@@ -255,8 +286,9 @@ impl Studio {
 
     /// A request about a place that writes no passage.
     pub(super) fn question(&self, place: Place, ask: Ask, seed: u64) -> TextRequest {
-        let id = self.story.next_id();
-        self.ask(id, &self.story.path_at(place), &ask, seed).0
+        let id = self.session.story.next_id();
+        self.ask(id, &self.session.story.path_at(place), &ask, seed)
+            .0
     }
 
     /// What the engine needs for a passage after the last of `path`, the lore that the story named,
@@ -268,7 +300,7 @@ impl Studio {
         ask: &Ask,
         seed: u64,
     ) -> (TextRequest, Vec<Fired>, Vec<Missed>) {
-        let mut sampling = self.settings.sampling.clone();
+        let mut sampling = self.session.settings.sampling.clone();
         let goal = goal(&mut sampling, &ask.reach);
         if let Some(first) = ask.after.as_deref().and_then(first_words) {
             sampling.stop.push(first);
@@ -302,7 +334,7 @@ impl Studio {
         ask: &Ask,
         seed: u64,
     ) -> (Context, Vec<Fired>, Vec<Unnamed>, Vec<Missed>) {
-        let frame = self.story.frame();
+        let frame = self.session.story.frame();
         let Scanned {
             fires,
             missed,
@@ -326,14 +358,14 @@ impl Studio {
             uid: fires.entry.uid,
         });
         let fired: Vec<Fired> = fired.collect();
-        let summary = frame.summary.and_then(|id| self.story.node(id));
+        let summary = frame.summary.and_then(|id| self.session.story.node(id));
         let beside = Beside {
             lore: fires,
             instruct: ask.instruct.as_deref(),
             summary: summary.map(|node| node.text.trim()).filter(|_| !ask.aside),
             after: ask.after.as_deref(),
         };
-        let context = build(&self.settings, frame, path, &beside);
+        let context = build(&self.session.settings, frame, path, &beside);
         (context, fired, unnamed, missed)
     }
 }

@@ -18,7 +18,7 @@ use super::{Options, Why};
 use crate::editor::Editor;
 use crate::story::command::{self, Completes};
 use crate::story::untrusted::clean;
-use crate::story::{Command, Event, NodeId, Status};
+use crate::story::{Command, NodeId, Reply};
 use crate::studio::{Notice, Outcome, Refusal, Studio};
 use crossterm::event::{KeyEvent, KeyEventKind};
 use std::time::Duration;
@@ -153,29 +153,12 @@ impl App {
     }
 
     /// Takes the engine's news. Call [`App::flush`] once all that waited has been taken.
-    pub fn absorb(&mut self, event: Event) {
-        self.changed();
-        self.meter.absorb(&event, self.now);
-        if matches!(&event, Event::Done { .. } | Event::Failed { .. }) {
-            self.stopping = false;
+    pub fn absorb(&mut self, reply: Reply) {
+        // What is read in advance changes nothing that there is to read.
+        if self.studio.busy() {
+            self.changed();
         }
-        let stopped = matches!(
-            &event,
-            Event::Done {
-                node: None,
-                status: Status::Stopped,
-                ..
-            }
-        );
-        let notices = self.studio.absorb(event);
-        if stopped && notices.is_empty() {
-            let said = match self.studio.about() {
-                Some(_) => "Stopped",
-                None => "Loading was stopped; /model loads again",
-            };
-            self.tell(Tone::Info, said);
-        }
-        for notice in notices {
+        for notice in self.studio.absorb(reply) {
             self.notice(notice);
         }
     }
@@ -377,6 +360,19 @@ impl App {
 
     fn notice(&mut self, notice: Notice) {
         match notice {
+            Notice::Text { tokens, .. } => self.meter.wrote(tokens, self.now),
+            Notice::Progress => self.meter.works(self.studio.work(), self.now),
+            Notice::Answered(stats) => {
+                self.stopping = false;
+                self.meter.ended(stats.as_ref());
+            }
+            Notice::Stopped => {
+                let said = match self.studio.about() {
+                    Some(_) => "Stopped",
+                    None => "Loading was stopped; /model loads again",
+                };
+                self.tell(Tone::Info, said);
+            }
             Notice::Info(text) => self.tell(Tone::Info, &text),
             Notice::Warning(text) => self.tell(Tone::Warning, &text),
             Notice::Error(text, _) => self.tell(Tone::Error, &text),

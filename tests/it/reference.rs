@@ -11,6 +11,7 @@ use illumine::model::device::Choice;
 use illumine::model::transformer::attention::kv::Kind;
 use illumine::story::Context;
 use illumine::story::context::{Message, Part, Role};
+use illumine::story::progress::Unobserved;
 use serde::Deserialize;
 use std::fs::File;
 use std::path::Path;
@@ -238,7 +239,7 @@ fn perplexity_is_hardly_another_with_keys_and_values_in_8_bits() {
             kv,
         };
         let mut loaded = read("default", &model_path(), String::new(), place).unwrap();
-        let found = perplexity(&mut loaded, text, 512, &mut |_, _| true).unwrap();
+        let found = perplexity(&mut loaded, text, 512, &Unobserved).unwrap();
         found.perplexity
     };
     let off = of(Kind::Q8) / of(Kind::F16) - 1.0;
@@ -248,7 +249,7 @@ fn perplexity_is_hardly_another_with_keys_and_values_in_8_bits() {
 #[test]
 fn perplexity_is_that_of_llama_cpp() {
     let text = include_str!("../reference/alice.txt");
-    let found = perplexity(&mut loaded(), text, 512, &mut |_, _| true).unwrap();
+    let found = perplexity(&mut loaded(), text, 512, &Unobserved).unwrap();
     let off = found.perplexity / 19.437826 - 1.0;
     assert!(off.abs() < 0.005, "{off}");
 }

@@ -8,6 +8,7 @@ use crate::model::gan::concepts::Match;
 use crate::model::gan::sampling::Sampling;
 use crate::model::gan::{Drawn, Illuminator, Order, Picture};
 use crate::story::picture::{Drawing, End, Layer, PictureRequest, Provenance, Sight, Way};
+use crate::story::progress::Observer;
 use crate::story::untrusted::{clean, clean_line};
 
 /// One request while it is being drawn.
@@ -17,8 +18,7 @@ pub(super) struct Desk<'a> {
     pub(super) sampling: Sampling,
     pub(super) done: Vec<Drawing>,
     pub(super) total: usize,
-    pub(super) told: &'a mut dyn FnMut(usize, usize),
-    pub(super) go_on: GoOn<'a>,
+    pub(super) observer: &'a dyn Observer,
 }
 
 /// What leads a picture.
@@ -29,6 +29,12 @@ pub(super) struct Lead<'a> {
 }
 
 impl Desk<'_> {
+    /// Says how many pictures are done.
+    pub(super) fn drawn(&self, done: usize, total: usize) {
+        let total = Some(total as u64);
+        self.observer.progress("Drawing", done as u64, total);
+    }
+
     /// One picture for each style and seed.
     pub(super) fn words(&mut self, prompt: &str) -> Result<bool, DrawError> {
         let styles = self.artist.styles(&self.request.style, None)?;
@@ -83,10 +89,12 @@ impl Desk<'_> {
         make: impl Fn(&Illuminator, &Order, GoOn) -> Result<Option<Drawn>, ModelError>,
     ) -> Result<bool, DrawError> {
         self.begin(styles.len() * self.request.seeds.len())?;
+        let observer = self.observer;
+        let go_on = &mut || !observer.is_cancelled();
         for style in styles {
             for seeds in self.request.seeds.chunks(TOGETHER) {
                 let order = self.order(heard, *style, seeds);
-                let Some(drawn) = make(&self.artist.illuminator, &order, self.go_on)? else {
+                let Some(drawn) = make(&self.artist.illuminator, &order, go_on)? else {
                     return Ok(false);
                 };
                 for (at, seed) in seeds.iter().enumerate() {
@@ -98,7 +106,7 @@ impl Desk<'_> {
                     let drawing = self.drawing(&lead, &drawn, at, way(*seed));
                     self.done.push(drawing);
                 }
-                (self.told)(self.done.len(), self.total);
+                self.drawn(self.done.len(), self.total);
             }
         }
         Ok(true)
@@ -112,6 +120,8 @@ impl Desk<'_> {
         places: &[f64],
     ) -> Result<bool, DrawError> {
         self.begin(places.len())?;
+        let observer = self.observer;
+        let go_on = &mut || !observer.is_cancelled();
         let (one, other) = (self.end(from)?, self.end(to)?);
         let order = |(end, style): &(End, Option<u32>)| {
             let heard = self.artist.hear(&end.prompt)?;
@@ -120,7 +130,7 @@ impl Desk<'_> {
         let (first, last) = (order(&one)?, order(&other)?);
         for at in places {
             let illuminator = &self.artist.illuminator;
-            let Some(drawn) = illuminator.lerp(&first, &last, *at, self.go_on)? else {
+            let Some(drawn) = illuminator.lerp(&first, &last, *at, go_on)? else {
                 return Ok(false);
             };
             let lead = Lead {
@@ -134,7 +144,7 @@ impl Desk<'_> {
             };
             let drawing = self.drawing(&lead, &drawn, 0, way);
             self.done.push(drawing);
-            (self.told)(self.done.len(), self.total);
+            self.drawn(self.done.len(), self.total);
         }
         Ok(true)
     }
@@ -164,7 +174,7 @@ impl Desk<'_> {
             return Err(DrawError::Many(count));
         }
         self.total = count;
-        (self.told)(0, count);
+        self.drawn(0, count);
         Ok(())
     }
 

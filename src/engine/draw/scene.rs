@@ -84,7 +84,7 @@ impl Desk<'_> {
                     return Ok(false);
                 };
                 self.done.push(scene);
-                (self.told)(self.done.len(), self.total);
+                self.drawn(self.done.len(), self.total);
             }
         }
         Ok(true)
@@ -96,7 +96,9 @@ impl Desk<'_> {
             let heard = self.artist.hear(part)?;
             let seed = derive(lead.seed, at as u64);
             let order = self.order(&heard, lead.style, &[seed]);
-            let Some(drawn) = self.artist.illuminator.draw(&order, self.go_on)? else {
+            let observer = self.observer;
+            let go_on = &mut || !observer.is_cancelled();
+            let Some(drawn) = self.artist.illuminator.draw(&order, go_on)? else {
                 return Ok(None);
             };
             layers.extend(drawn.pictures.into_iter().map(|picture| Layer {
