@@ -17,6 +17,7 @@ mod news;
 mod outcome;
 mod pending;
 mod pictures;
+mod request;
 mod session;
 mod sessions;
 mod settings;
@@ -29,7 +30,7 @@ mod tests;
 use crate::engine::{Engine, Stop};
 use crate::store::Sessions;
 use crate::store::prompts::Prompts;
-use crate::story::message::Stats;
+use crate::story::message::{Capabilities, Stats};
 use crate::story::{
     About, Asked, Author, Command, NodeId, Record, Request, RequestId, Settings, Story, command,
 };
@@ -70,6 +71,8 @@ pub struct Studio {
     setup: Setup,
     /// None until a model is loaded.
     about: Option<About>,
+    /// What can be asked of the engine with that model.
+    capabilities: Capabilities,
     /// The name by which that model was asked for.
     loaded_model: Option<String>,
     session: Session,
@@ -105,6 +108,7 @@ impl Studio {
         Studio {
             engine,
             about: None,
+            capabilities: Capabilities::default(),
             loaded_model: None,
             session: Session::new(setup.defaults.clone()),
             pending: Pending::default(),
@@ -227,6 +231,16 @@ impl Studio {
     /// Puts the text that has come so far into the story and the journal.
     pub fn flush(&mut self) -> Result<(), Refusal> {
         self.session.flush(&self.setup)
+    }
+
+    /// Refuses what the engine cannot do; before a model is in place that is not known.
+    fn needs(&self, can: fn(&Capabilities) -> bool, what: &str) -> Result<(), Refusal> {
+        match self.about.is_none() || can(&self.capabilities) {
+            true => Ok(()),
+            false => Err(cannot(&format!(
+                "The engine of this model cannot {what}; /model NAME takes another"
+            ))),
+        }
     }
 
     /// Submits a request; what is read in advance makes room for it.

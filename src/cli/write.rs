@@ -194,7 +194,7 @@ fn follow(engine: &Engine, events: &Receiver<Reply>, stream: bool) -> Result<Wri
             Event::Loading { what, done, total } => {
                 meter.show(&Work::Loading { what, done, total })
             }
-            Event::Ready(about) => {
+            Event::Ready(about, _) => {
                 meter.clear();
                 if let Some(note) = &about.note {
                     super::complain(note);

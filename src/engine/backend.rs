@@ -5,7 +5,9 @@
 //! ([`super::scripted`]) stand behind it; a server or a recording fits beside them, and neither
 //! the studio nor a front end sees which of them answers.
 
-use crate::story::message::{Alternative, Explained, Fault, Stats, TextRequest, Warm};
+use crate::story::message::{
+    Alternative, Capabilities, Explained, Fault, Stats, TextRequest, Warm,
+};
 use crate::story::progress::{Cancelled, Observer, Unobserved};
 use crate::story::{About, Event, NodeId, Status};
 
@@ -56,25 +58,6 @@ impl<O: Observer + ?Sized> Listener for Quiet<'_, O> {
     fn tell(&self, _: Event) -> bool {
         true
     }
-}
-
-/// What a backend can do, and which of its answers are exact.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Capabilities {
-    /// It lists which tokens could come next, and how likely each is.
-    pub alternatives: bool,
-    /// It tells what a prompt is made of.
-    pub explain: bool,
-    /// It reads a prompt before it is asked to write on from it.
-    pub prefetch: bool,
-    /// Its cache can be kept on disk and restored.
-    pub warm_cache: bool,
-    /// Banned phrases are never written. Without it they are left to chance.
-    pub banned_phrases: bool,
-    /// The same request gives the same text, whatever was asked before it.
-    pub reproducible: bool,
-    /// Tokens are counted as the model reads them, not estimated.
-    pub exact_token_counts: bool,
 }
 
 /// Something that writes text. It lives on the worker's thread and never leaves it.

@@ -16,8 +16,8 @@ pub use encode::encode;
 pub use generate::SLICE;
 pub use loaded::Loaded;
 
-use super::backend::{Answer, Backend, Capabilities, Failure, Listener};
-use crate::story::message::{Alternative, Explained, TextRequest, Warm};
+use super::backend::{Answer, Backend, Failure, Listener};
+use crate::story::message::{Alternative, Capabilities, Explained, TextRequest, Warm};
 use crate::story::progress::Observer;
 use crate::story::{About, NodeId};
 
@@ -28,14 +28,10 @@ impl Backend for Loaded {
 
     fn capabilities(&self) -> Capabilities {
         Capabilities {
-            alternatives: true,
-            explain: true,
             // Elsewhere a prompt that is read in pieces gives other numbers.
             prefetch: self.model.exact_in_batches(),
-            warm_cache: true,
-            banned_phrases: true,
             reproducible: self.model.exact_in_batches(),
-            exact_token_counts: true,
+            ..Capabilities::all()
         }
     }
 

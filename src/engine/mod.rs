@@ -17,7 +17,7 @@ pub mod scripted;
 mod suggest;
 mod worker;
 
-pub use backend::{Answer, Backend, Capabilities, Failure, Listener};
+pub use backend::{Answer, Backend, Failure, Listener};
 pub use load::{LoadError, Loader, ModelLoader, NoModel, Place, read};
 pub use local::{Loaded, SLICE, encode};
 

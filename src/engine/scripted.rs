@@ -3,10 +3,10 @@
 //! Each request takes the next answer of the script. A piece of text is of the passage that was
 //! asked for, whatever number stands in the script.
 
-use super::backend::{Answer, Backend, Capabilities, Failure, Listener};
+use super::backend::{Answer, Backend, Failure, Listener};
 use super::load::{LoadError, Loader};
 use crate::model::encoder::SentenceEncoder;
-use crate::story::message::{Alternative, Explained, Stats, TextRequest, Warm};
+use crate::story::message::{Alternative, Capabilities, Explained, Stats, TextRequest, Warm};
 use crate::story::progress::Observer;
 use crate::story::{About, Event, NodeId, Status};
 use std::collections::VecDeque;

@@ -190,7 +190,8 @@ impl<L: Loader> Worker<L> {
     fn load(&mut self, model: &str, outbox: &Outbox) -> Answer {
         match self.loader.load(model, outbox) {
             Ok(backend) => {
-                outbox.tell(Event::Ready(backend.about().clone()));
+                let about = backend.about().clone();
+                outbox.tell(Event::Ready(about, backend.capabilities()));
                 self.backend = Some(backend);
                 self.why_not = None;
                 ended(Status::Complete)

@@ -160,8 +160,8 @@ pub enum Event {
         done: u64,
         total: Option<u64>,
     },
-    /// A model is in place.
-    Ready(About),
+    /// A model is in place, and what can be asked of it.
+    Ready(About, Capabilities),
     /// The prompt is being read: tokens.
     Prefill {
         node: NodeId,
@@ -326,6 +326,40 @@ pub struct About {
     /// Something a user should know about how the file is read.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub note: Option<String>,
+}
+
+/// What an engine can do with the model in place, and which of its answers are exact.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Capabilities {
+    /// It lists which tokens could come next, and how likely each is.
+    pub alternatives: bool,
+    /// It tells what a prompt is made of.
+    pub explain: bool,
+    /// It reads a prompt before it is asked to write on from it.
+    pub prefetch: bool,
+    /// Its cache can be kept on disk and restored.
+    pub warm_cache: bool,
+    /// Banned phrases are never written. Without it they are left to chance.
+    pub banned_phrases: bool,
+    /// The same request gives the same text, whatever was asked before it.
+    pub reproducible: bool,
+    /// Tokens are counted as the model reads them, not estimated.
+    pub exact_token_counts: bool,
+}
+
+impl Capabilities {
+    /// Everything, exactly.
+    pub fn all() -> Capabilities {
+        Capabilities {
+            alternatives: true,
+            explain: true,
+            prefetch: true,
+            warm_cache: true,
+            banned_phrases: true,
+            reproducible: true,
+            exact_token_counts: true,
+        }
+    }
 }
 
 /// What one passage took.

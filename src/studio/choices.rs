@@ -1,7 +1,7 @@
 //! Lists that a writer picks from: candidates, words, places.
 
 use super::pending::Purpose;
-use super::write::Ask;
+use super::request::Ask;
 use super::{Outcome, Refusal, Studio, Work, cannot};
 use crate::story::message::Alternative;
 use crate::story::sentence::excerpt;
@@ -37,6 +37,7 @@ impl Studio {
 
     /// Asks the engine what could stand at a word, or next.
     pub(super) fn alternatives(&mut self, word: Option<&str>) -> Result<Outcome, Refusal> {
+        self.needs(|can| can.alternatives, "list other words")?;
         let place = match word {
             None => Place::after(self.session.story.head()),
             Some(word) => self.place_of(word)?,

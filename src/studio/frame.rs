@@ -2,8 +2,8 @@
 //! story, and what it must not write.
 
 use super::choices::Listed;
+use super::request::Ask;
 use super::session::Afterwards;
-use super::write::Ask;
 use super::{Outcome, Refusal, Studio, cannot};
 use crate::story::ban::Ban;
 use crate::story::command::{Lore, Reach};

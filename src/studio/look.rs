@@ -2,7 +2,7 @@
 
 use super::choices::Listed;
 use super::pending::Purpose;
-use super::write::healing;
+use super::request::healing;
 use super::{Outcome, Refusal, Studio, Work, cannot};
 use crate::story::diff;
 use crate::story::message::Goal;
@@ -226,6 +226,7 @@ impl Studio {
 
     /// Asks the engine what the next passage would be written from.
     pub(super) fn explain(&mut self) -> Result<Outcome, Refusal> {
+        self.needs(|can| can.explain, "tell what it reads")?;
         let place = Place::after(self.session.story.head());
         let seed = self.setup.entropy;
         let request = self.question(place, healing(), seed);

@@ -36,7 +36,10 @@ impl Studio {
                 self.pending.works(id, Work::Loading { what, done, total });
                 vec![Notice::Progress]
             }
-            Event::Ready(about) => self.ready(id, about),
+            Event::Ready(about, capabilities) => {
+                self.capabilities = capabilities;
+                self.ready(id, about)
+            }
             Event::Prefill {
                 done,
                 total,

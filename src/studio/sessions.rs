@@ -56,6 +56,7 @@ impl Studio {
         if self.setup.private {
             return Err(cannot("This session is private: nothing of it is kept"));
         }
+        self.needs(|can| can.warm_cache, "keep what it has read")?;
         self.session.ensure_journal(&self.setup)?;
         self.session.write_unsaved()?;
         let purpose = Purpose::SaveCache { any_size };

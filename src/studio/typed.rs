@@ -2,7 +2,7 @@
 //! already. Nothing of it is in the story.
 
 use super::pending::Purpose;
-use super::write::{Ask, healing};
+use super::request::{Ask, healing};
 use super::{Outcome, Refusal, Studio, Work, cannot, derive};
 use crate::story::command::Reach;
 use crate::story::untrusted::clean;
@@ -35,7 +35,8 @@ impl Studio {
     /// Has the engine read, while nothing else is to be done, what the story would be with this line:
     /// the model then goes on at once when it is sent, however long the story is.
     pub fn read_ahead(&mut self, typed: &str) {
-        if self.busy() || self.about.is_none() || self.session.settings.sampling.recall > 0 {
+        let recalls = self.session.settings.sampling.recall > 0;
+        if self.busy() || !self.capabilities.prefetch || recalls {
             return;
         }
         // A command is no part of the story; it goes on from what is there, as a rule.

@@ -5,7 +5,7 @@ use crate::engine::{Engine, NoModel};
 use crate::store::Sessions;
 use crate::store::prompts::Prompts;
 use crate::story::Event;
-use crate::story::message::{About, Stats};
+use crate::story::message::{About, Capabilities, Stats};
 use crate::story::{Asked, Mode, NodeId, Settings, Status};
 use crate::studio::Setup;
 use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
@@ -66,14 +66,14 @@ fn app_with(defaults: Settings, options: Options) -> (App, Receiver<Reply>, temp
     };
     let mut app = App::new(Studio::new(Engine::start(NoModel, sender), setup), options);
     app.studio.load_model();
-    let ready = Event::Ready(About {
+    let about = About {
         name: "tiny".to_string(),
         backend: "cpu".to_string(),
         context: 512,
         chat: true,
         ..About::default()
-    });
-    says(&mut app, ready);
+    };
+    says(&mut app, Event::Ready(about, Capabilities::all()));
     let done = Event::Done {
         node: None,
         status: Status::Complete,

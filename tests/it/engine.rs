@@ -83,7 +83,7 @@ impl Desk {
         engine.submit(load(model));
         let about = loop {
             match next(&events) {
-                Event::Ready(about) => break about,
+                Event::Ready(about, _) => break about,
                 Event::Loading { .. } => {}
                 other => panic!("{other:?}"),
             }
