@@ -4,7 +4,7 @@
 
 use crate::story::message::Fault;
 use crate::story::{Author, Command, NodeId, Reply, Status, command, diff};
-use crate::studio::{Kept, Listed, Notice, Outcome, Refusal, Studio, Work};
+use crate::studio::{Kept, Listed, Notice, Outcome, Refusal, Studio, Work, left_out};
 use std::sync::mpsc::Receiver;
 
 /// Where the transcript goes. Text is the story's and is shown exactly; all else is about it.
@@ -247,7 +247,10 @@ fn tell(
                 }
             }
             Notice::Progress | Notice::Answered(_) | Notice::Stopped => {}
-            Notice::Info(text) | Notice::Warning(text) => page.notice(&text),
+            Notice::Info(text) | Notice::Warning(text) | Notice::Advice(text) => {
+                page.notice(&text);
+            }
+            Notice::LeftOut(tokens) => page.notice(&left_out(tokens)),
             Notice::Error(text, fault) => {
                 page.end()?;
                 page.notice(&text);

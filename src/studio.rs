@@ -39,6 +39,7 @@ use session::Session;
 use std::path::PathBuf;
 
 pub use choices::Listed;
+pub use length::left_out;
 pub use outcome::{Notice, Outcome, Refusal};
 pub use pictures::Kept;
 
@@ -265,6 +266,7 @@ impl Studio {
         }
         match command {
             Command::Write(text) => self.write(&text, Author::User),
+            Command::Complete(completion) => self.complete(*completion),
             Command::Continue(reach) => self.go_on(reach, None),
             Command::Instruct(text) => self.go_on(command::Reach::Set, Some(text)),
             Command::Retry(seed) => self.retry(seed),

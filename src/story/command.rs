@@ -10,6 +10,8 @@ mod table;
 pub use draw::{Draw, OPTIONS, Wanted};
 pub use table::COMMANDS;
 
+use super::frame::Voice;
+use super::message::Overflow;
 use super::nearest::nearest;
 
 /// What a writer asked for.
@@ -17,6 +19,8 @@ use super::nearest::nearest;
 pub enum Command {
     /// Words for the story, which the model then continues.
     Write(String),
+    /// Continue a prompt as a program asks for it.
+    Complete(Box<Completion>),
     /// Go on without new words.
     Continue(Reach),
     /// Another passage beside the last one, perhaps with a given seed.
@@ -120,6 +124,17 @@ pub enum Swipe {
     Previous,
     /// Counted from 1.
     To(usize),
+}
+
+/// A prompt that is continued exactly: after these very words, by as many tokens as are set, with
+/// the very seed that is set.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Completion {
+    pub prompt: String,
+    /// Who tells it.
+    pub voice: Option<Voice>,
+    /// What to do with a prompt that the model cannot hold.
+    pub overflow: Overflow,
 }
 
 /// A token that the writer chose.

@@ -143,9 +143,10 @@ impl Goal {
 }
 
 /// What to do with a context that the model cannot hold.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Overflow {
     /// Leave the oldest tokens out and say how many.
+    #[default]
     Crop,
     /// Fail with a sentence.
     Refuse,

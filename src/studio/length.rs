@@ -43,7 +43,7 @@ impl Studio {
         self.session.warned = near;
         let left = room.saturating_sub(used);
         warn.then(|| {
-            Notice::Warning(format!(
+            Notice::Advice(format!(
                 "The story nears what the model can hold: after {left} more tokens its oldest part is no longer read (nothing is erased); /summarize keeps what happened in it"
             ))
         })
@@ -51,7 +51,7 @@ impl Studio {
 }
 
 /// What a writer is told when the oldest part of the story is not read.
-pub(super) fn left_out(dropped: usize) -> String {
+pub fn left_out(dropped: usize) -> String {
     format!(
         "The story is longer than the model can hold: its oldest {dropped} tokens are not read; nothing is erased"
     )

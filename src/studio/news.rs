@@ -1,6 +1,5 @@
 //! What the engine's events do to the story and what the writer should hear of them.
 
-use super::length::left_out;
 use super::pending::Purpose;
 use super::session::Afterwards;
 use super::write::maker;
@@ -113,7 +112,7 @@ impl Studio {
         let note = about.note.clone().map(Notice::Warning);
         self.about = Some(about);
         self.warm_up();
-        let long = self.too_long().map(Notice::Warning);
+        let long = self.too_long().map(Notice::Advice);
         let mut notices: Vec<Notice> = note.into_iter().chain(long).collect();
         let Some(request) = self.pending.get(id) else {
             return notices;
@@ -191,7 +190,7 @@ impl Studio {
     fn fitted(&mut self, cut: Cut) -> Vec<Notice> {
         let mut notices = Vec::new();
         if cut.begins.is_some() && self.session.context_start != cut.begins {
-            notices.push(Notice::Warning(left_out(cut.dropped)));
+            notices.push(Notice::LeftOut(cut.dropped));
         }
         if !cut.lore.is_empty() && self.session.lore_over_budget != cut.lore {
             let names = cut.lore.join(", ");

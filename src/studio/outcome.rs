@@ -43,6 +43,10 @@ pub enum Notice {
     Answered(Option<Stats>),
     Info(String),
     Warning(String),
+    /// A story nears what the model can hold, or has more: advice for its writer.
+    Advice(String),
+    /// So many tokens, the story's oldest, are not read.
+    LeftOut(usize),
     Error(String, Fault),
     /// A passage has ended.
     Ended(NodeId, Status),

@@ -21,6 +21,9 @@ pub(super) struct Ask {
     pub aside: bool,
     /// People's last word may go on.
     pub heal: bool,
+    /// To the very token, wherever a sentence ends.
+    pub exact: bool,
+    pub overflow: Overflow,
 }
 
 impl Studio {
@@ -41,7 +44,10 @@ impl Studio {
         seed: u64,
     ) -> (TextRequest, Vec<Fired>, Vec<Missed>) {
         let mut sampling = self.session.settings.sampling.clone();
-        let goal = goal(&mut sampling, &ask.reach);
+        let goal = match ask.exact {
+            true => Goal::Exact,
+            false => goal(&mut sampling, &ask.reach),
+        };
         if let Some(first) = ask.after.as_deref().and_then(first_words) {
             sampling.stop.push(first);
         }
@@ -55,7 +61,7 @@ impl Studio {
             node,
             context,
             seed,
-            overflow: Overflow::Crop,
+            overflow: ask.overflow,
             goal,
             bans: sampling.banned_phrases.clone(),
             heal: ask.heal && sampling.heal,

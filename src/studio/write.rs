@@ -4,10 +4,11 @@ use super::pending::Purpose;
 use super::request::{Ask, healing};
 use super::session::Afterwards;
 use super::{Outcome, Refusal, Studio, Work, cannot, derive};
-use crate::story::command::{Choice, Reach};
+use crate::story::command::{Choice, Completion, Reach};
 use crate::story::context::joint;
+use crate::story::frame::FrameChange;
 use crate::story::message::TextRequest;
-use crate::story::record::{Ended, Head, Move};
+use crate::story::record::{Change, Ended, Head, Move, Step};
 use crate::story::untrusted::clean;
 use crate::story::{
     Author, Maker, Mode, Node, NodeId, Place, Provenance, Record, Request, Status, edit, places,
@@ -25,6 +26,36 @@ impl Studio {
             return Err(refusal);
         }
         self.start(Place::after(Some(parent)), Move::Write, healing())
+    }
+
+    /// Continues a prompt as a program asks for it: exactly, and by the very seed.
+    pub(super) fn complete(&mut self, completion: Completion) -> Result<Outcome, Refusal> {
+        let Completion {
+            prompt,
+            voice,
+            overflow,
+        } = completion;
+        let mut changes = Vec::new();
+        if voice.is_some() {
+            let set = FrameChange::Voice { voice };
+            changes.push(Change::Frame { set });
+        }
+        let prompt = self.joined(&prompt, Author::Prompt);
+        let (place, to) = (Place::after(Some(prompt.id)), Some(prompt.id));
+        changes.insert(0, Change::Head { to });
+        let step = Step {
+            why: Move::Write,
+            changes,
+        };
+        self.record(vec![Record::Node(prompt), Record::Step(step)])?;
+        let seed = self.session.settings.sampling.seed;
+        let ask = Ask {
+            seed: Some(seed.unwrap_or(self.setup.entropy)),
+            exact: true,
+            overflow,
+            ..Ask::default()
+        };
+        self.start(place, Move::Write, ask)
     }
 
     /// Somebody's words as they would join the story here.

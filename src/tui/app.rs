@@ -19,7 +19,7 @@ use crate::editor::Editor;
 use crate::story::command::{self, Completes};
 use crate::story::untrusted::clean;
 use crate::story::{Command, NodeId, Reply};
-use crate::studio::{Notice, Outcome, Refusal, Studio};
+use crate::studio::{Notice, Outcome, Refusal, Studio, left_out};
 use crossterm::event::{KeyEvent, KeyEventKind};
 use std::time::Duration;
 
@@ -158,8 +158,21 @@ impl App {
         if self.studio.busy() {
             self.changed();
         }
-        for notice in self.studio.absorb(reply) {
-            self.notice(notice);
+        let notices = self.studio.absorb(reply);
+        self.notices(notices);
+    }
+
+    /// Shows what is told. Errors that come together stand together.
+    fn notices(&mut self, notices: Vec<Notice>) {
+        let mut errors: Vec<String> = Vec::new();
+        for notice in notices {
+            match notice {
+                Notice::Error(text, _) => errors.push(text),
+                notice => self.notice(notice),
+            }
+        }
+        if !errors.is_empty() {
+            self.tell(Tone::Error, &errors.join("\n"));
         }
     }
 
@@ -173,9 +186,8 @@ impl App {
 
     /// The engine's thread has ended.
     pub fn engine_lost(&mut self) {
-        for notice in self.studio.engine_lost() {
-            self.notice(notice);
-        }
+        let notices = self.studio.engine_lost();
+        self.notices(notices);
     }
 
     /// A signal asks for the end.
@@ -374,7 +386,8 @@ impl App {
                 self.tell(Tone::Info, said);
             }
             Notice::Info(text) => self.tell(Tone::Info, &text),
-            Notice::Warning(text) => self.tell(Tone::Warning, &text),
+            Notice::Warning(text) | Notice::Advice(text) => self.tell(Tone::Warning, &text),
+            Notice::LeftOut(tokens) => self.tell(Tone::Warning, &left_out(tokens)),
             Notice::Error(text, _) => self.tell(Tone::Error, &text),
             Notice::Ended(node, _) => {
                 let aside = self.studio.story().node(node).filter(|node| node.aside);
