@@ -41,7 +41,7 @@ use std::path::PathBuf;
 pub use choices::Listed;
 pub use length::left_out;
 pub use outcome::{Notice, Outcome, Refusal};
-pub use pictures::Kept;
+pub use pictures::{Kept, file_source};
 
 /// What a front end brings: where sessions are, and what a library must not look up by itself.
 pub struct Setup {

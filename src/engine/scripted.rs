@@ -186,3 +186,104 @@ fn addressed(event: Event, to: NodeId) -> Event {
         event => event,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::Engine;
+    use crate::story::context::Context;
+    use crate::story::message::{Goal, Overflow, Reply, RequestId};
+    use crate::story::{Request, Sampling};
+    use std::sync::mpsc::{Receiver, channel};
+    use std::time::Duration;
+
+    fn request(node: NodeId) -> TextRequest {
+        TextRequest {
+            node,
+            context: Context::nothing(),
+            sampling: Sampling::default(),
+            seed: 1,
+            overflow: Overflow::Crop,
+            goal: Goal::Exact,
+            bans: Vec::new(),
+            heal: false,
+            begin: Vec::new(),
+            recall: None,
+        }
+    }
+
+    /// What is told of a request, to its end.
+    fn answer(replies: &Receiver<Reply>, to: RequestId) -> Vec<Event> {
+        let mut events = Vec::new();
+        loop {
+            let reply = replies.recv_timeout(Duration::from_secs(60)).unwrap();
+            assert_eq!(reply.request, to, "requests are answered in their order");
+            let ends = matches!(reply.event, Event::Done { .. } | Event::Failed { .. });
+            events.push(reply.event);
+            if ends {
+                return events;
+            }
+        }
+    }
+
+    #[test]
+    fn every_request_is_answered_under_its_own_number_and_once() {
+        let (sender, replies) = channel();
+        let script = Script::default()
+            .writing(&["one"])
+            .writing(&["two"])
+            .writing(&["three"]);
+        let engine = Engine::start(script, sender);
+        let model = String::new();
+        let requests = [
+            Request::Load { model },
+            Request::Read(request(1)),
+            Request::Text(request(1)),
+            Request::Candidates(vec![request(2), request(3)]),
+            Request::Alternatives(request(4)),
+            Request::Explain(request(4)),
+            Request::Keep,
+        ];
+        let ids = requests.map(|request| engine.submit(request));
+        let [_, read, text, several, ..] = ids.map(|id| answer(&replies, id));
+        assert_eq!(read.len(), 1);
+        assert!(matches!(&text[0], Event::Piece { node: 1, text, .. } if text == "one"));
+        assert!(matches!(
+            &several[..],
+            [
+                Event::Piece { node: 2, .. },
+                Event::Ended { node: 2, .. },
+                Event::Piece { node: 3, .. },
+                Event::Done { node: Some(3), .. },
+            ]
+        ));
+        drop(engine);
+        assert!(
+            replies.recv().is_err(),
+            "nothing comes after the last answer"
+        );
+    }
+
+    #[test]
+    fn what_cannot_be_done_fails_in_a_sentence_and_the_next_request_is_answered() {
+        let (sender, replies) = channel();
+        let failure = Failure::engine("The server is gone");
+        let script = Script::default().failing(failure).writing(&["one"]);
+        let engine = Engine::start(script, sender);
+        let early = engine.submit(Request::Text(request(1)));
+        assert!(
+            matches!(&answer(&replies, early)[..], [Event::Failed { why, .. }]
+            if why.contains("No model is loaded"))
+        );
+        let model = "x".to_string();
+        let load = engine.submit(Request::Load { model });
+        assert!(matches!(&answer(&replies, load)[0], Event::Ready(about, _) if about.name == "x"));
+        let fails = engine.submit(Request::Text(request(1)));
+        assert!(
+            matches!(&answer(&replies, fails)[..], [Event::Failed { node: Some(1), why, .. }]
+            if why == "The server is gone")
+        );
+        let next = engine.submit(Request::Text(request(2)));
+        assert_eq!(answer(&replies, next).len(), 2);
+    }
+}

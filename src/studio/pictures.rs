@@ -15,7 +15,7 @@ use crate::story::picture::{PictureRequest, Sight, Source, Style, Subject, Words
 use crate::story::sentence::excerpt;
 use crate::story::untrusted::{clean, clean_line};
 use crate::story::{NodeId, Picture, Request, Settings, places};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// The prompt that has the text model describe a passage.
@@ -296,22 +296,8 @@ impl Studio {
         let path = self.file_named(name);
         let shown = clean_line(&path.display().to_string());
         let wrong = |why: &str| cannot(&format!("{shown} cannot be used: {why}"));
-        let known = std::fs::metadata(&path);
-        let known = known.map_err(|error| wrong(&error.to_string()))?;
-        if !known.is_file() {
-            return Err(wrong("it is no file"));
-        }
-        if known.len() > LARGEST as u64 {
-            return Err(wrong(&format!("it is larger than {} MB", LARGEST >> 20)));
-        }
-        let file = std::fs::read(&path).map_err(|error| wrong(&error.to_string()))?;
-        let how = provenance(&file).ok();
         let name = path.file_name().unwrap_or_default().to_string_lossy();
-        Ok(Source {
-            how,
-            file,
-            name: name.into_owned(),
-        })
+        file_source(&path, name.into_owned()).map_err(|why| wrong(&why))
     }
 
     /// A picture of the story, one in a file that says how it was made, or words.
@@ -346,4 +332,18 @@ impl Studio {
             .and_then(|picture| picture.beside);
         (parent, Some(first.unwrap_or(id)))
     }
+}
+
+/// A picture in a file, whoever made it, under a name; or why it cannot be used.
+pub fn file_source(path: &Path, name: String) -> Result<Source, String> {
+    let known = std::fs::metadata(path).map_err(|error| error.to_string())?;
+    if !known.is_file() {
+        return Err("it is no file".to_string());
+    }
+    if known.len() > LARGEST as u64 {
+        return Err(format!("it is larger than {} MB", LARGEST >> 20));
+    }
+    let file = std::fs::read(path).map_err(|error| error.to_string())?;
+    let how = provenance(&file).ok();
+    Ok(Source { how, file, name })
 }
