@@ -49,7 +49,7 @@ pub(super) fn work<L: Loader>(
             replies,
             stop,
         };
-        let node = request.node();
+        let node = node_of(&request);
         let answer = catch_unwind(AssertUnwindSafe(|| worker.answer(request, &outbox)));
         let last = match answer {
             Ok(Ok((status, stats))) => Event::Done {
@@ -63,6 +63,22 @@ pub(super) fn work<L: Loader>(
         if !outbox.tell(last) {
             return;
         }
+    }
+}
+
+/// The passage or picture that a request ends with; None for what writes none.
+fn node_of(request: &Request) -> Option<NodeId> {
+    match request {
+        Request::Text(text) => Some(text.node),
+        Request::Candidates(several) => several.last().map(|text| text.node),
+        Request::Picture(picture) => Some(picture.node),
+        Request::Load { .. }
+        | Request::Alternatives(_)
+        | Request::Suggest { .. }
+        | Request::Read(_)
+        | Request::Explain(_)
+        | Request::Keep
+        | Request::Warm(_) => None,
     }
 }
 

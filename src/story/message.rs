@@ -47,24 +47,6 @@ pub enum Request {
     Picture(Box<PictureRequest>),
 }
 
-impl Request {
-    /// The passage or picture that it ends with; None for what writes none.
-    pub fn node(&self) -> Option<NodeId> {
-        match self {
-            Request::Text(text) => Some(text.node),
-            Request::Candidates(several) => several.last().map(|text| text.node),
-            Request::Picture(picture) => Some(picture.node),
-            Request::Load { .. }
-            | Request::Alternatives(_)
-            | Request::Suggest { .. }
-            | Request::Read(_)
-            | Request::Explain(_)
-            | Request::Keep
-            | Request::Warm(_) => None,
-        }
-    }
-}
-
 /// What a model has read: its tokens, and its KV cache as bytes (`model/transformer/snapshot.rs`).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Warm {

@@ -149,8 +149,9 @@ impl Studio {
         let first = self.session.story.next_id();
         let (to, why) = (Some(first), Move::Write);
         records.push(Record::Head(Head { to, why }));
-        self.session.candidates = requests.iter().map(|request| request.node).collect();
-        self.submit(records, Request::Candidates(requests))?;
+        let passages: Vec<NodeId> = requests.iter().map(|request| request.node).collect();
+        self.session.candidates.clone_from(&passages);
+        self.submit(records, passages, Request::Candidates(requests))?;
         Ok(Outcome::Started(first))
     }
 
@@ -228,12 +229,17 @@ impl Studio {
             records.push(Record::Head(Head { to, why }));
         }
         self.session.candidates.clear();
-        self.submit(records, Request::Text(request))?;
+        self.submit(records, vec![id], Request::Text(request))?;
         Ok(Outcome::Started(id))
     }
 
     /// Writes the beginning of passages down, then has the engine write them.
-    fn submit(&mut self, records: Vec<Record>, request: Request) -> Result<(), Refusal> {
+    fn submit(
+        &mut self,
+        records: Vec<Record>,
+        passages: Vec<NodeId>,
+        request: Request,
+    ) -> Result<(), Refusal> {
         let begun = self.record(records);
         if let Err(refusal) = begun.and_then(|()| self.sync()) {
             // Nobody will write these passages: they must not look as if somebody did.
@@ -251,10 +257,6 @@ impl Studio {
             }
             return Err(refusal);
         }
-        let passages = match &request {
-            Request::Candidates(several) => several.iter().map(|text| text.node).collect(),
-            request => request.node().into_iter().collect(),
-        };
         self.send(request, Purpose::Passages(passages), Work::Writing);
         Ok(())
     }
