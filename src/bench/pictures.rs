@@ -8,7 +8,6 @@ mod compare;
 mod looked;
 
 use crate::engine::draw::{Artist, DrawError};
-use crate::model::ModelError;
 use crate::model::features::{Extractor, WIDTH};
 use crate::model::gan::sampling::Sampling;
 use crate::model::sampler::rng::Rng;
@@ -87,7 +86,11 @@ pub struct Report {
 #[derive(Debug, thiserror::Error)]
 pub enum PicturesError {
     #[error(transparent)]
-    Model(#[from] ModelError),
+    Features(#[from] crate::train::TrainError),
+    #[error(transparent)]
+    Model(#[from] crate::model::ModelError),
+    #[error(transparent)]
+    Image(#[from] crate::model::ImageError),
     #[error(transparent)]
     Draw(#[from] DrawError),
     #[error(

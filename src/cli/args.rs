@@ -11,7 +11,7 @@ use clap::builder::FalseyValueParser;
 use clap::error::ErrorKind;
 use clap::{Args, Parser, Subcommand, ValueHint};
 use illumine::model::device;
-use illumine::model::transformer::attention::kv::Kind;
+use kernels::attention::Kind;
 use std::path::PathBuf;
 
 const AFTER: &str = "\

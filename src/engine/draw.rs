@@ -15,7 +15,7 @@ use crate::model::gan::concepts::similarity;
 use crate::model::gan::reading::{ReadError, read};
 use crate::model::gan::sampling::Sampling;
 use crate::model::gan::{Illuminator, MIXED, Order, is_whole};
-use crate::model::{ModelError, device};
+use crate::model::{ImageError, ModelError, device};
 use crate::story::picture::{
     Drawing, Layer, PictureRequest, Provenance, Sight, Source, Style, Subject, Words,
 };
@@ -47,6 +47,8 @@ const TOGETHER: usize = 4;
 pub enum DrawError {
     #[error(transparent)]
     Model(#[from] ModelError),
+    #[error(transparent)]
+    Image(#[from] ImageError),
     #[error("There is nothing to draw: give some words, as in \"a red dragon asleep\"")]
     NoWords,
     #[error(
@@ -69,13 +71,13 @@ pub enum DrawError {
 type GoOn<'a> = &'a mut dyn FnMut() -> bool;
 
 /// The folder of weights: the first of these that is whole.
-pub fn weights(places: &[PathBuf]) -> Result<PathBuf, ModelError> {
+pub fn weights(places: &[PathBuf]) -> Result<PathBuf, ImageError> {
     match places {
         // One that was named is read whatever it holds, so that its reader says what it lacks.
         [named] => Ok(named.clone()),
         places => {
             let found = places.iter().find(|folder| is_whole(folder)).cloned();
-            found.ok_or(ModelError::NoIlluminator)
+            found.ok_or(ImageError::NoIlluminator)
         }
     }
 }
@@ -85,7 +87,7 @@ pub fn illuminator(
     folder: &Path,
     choice: device::Choice,
     threads: usize,
-) -> Result<(Illuminator, String), ModelError> {
+) -> Result<(Illuminator, String), DrawError> {
     let device = device::open(choice)?;
     let illuminator = Illuminator::load(folder, &device, threads)?;
     Ok((illuminator, device::name(&device)))

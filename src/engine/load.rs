@@ -12,11 +12,11 @@ use crate::model::fetch::ModelStore;
 use crate::model::gan::Illuminator;
 use crate::model::gguf::Gguf;
 use crate::model::template::Template;
-use crate::model::transformer::attention::kv::Kind;
 use crate::model::{ModelError, Placement, Tokenizer, supported};
 use crate::story::About;
 use crate::story::progress::Observer;
 use crate::story::untrusted::clean_line;
+use kernels::attention::Kind;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
@@ -107,7 +107,7 @@ impl Loader for ModelLoader {
 
     fn illuminator(&mut self, observer: &dyn Observer) -> Result<(Illuminator, String), LoadError> {
         observer.progress("Reading the illuminator", 0, None);
-        let folder = draw::weights(&self.weights);
+        let folder = draw::weights(&self.weights).map_err(draw::DrawError::from);
         let read = folder.and_then(|it| draw::illuminator(&it, self.device, self.threads));
         read.map_err(|error| LoadError::Failed(error.to_string()))
     }

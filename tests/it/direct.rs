@@ -110,7 +110,7 @@ fn order(seeds: &[u64]) -> Order {
     }
 }
 
-fn drawn(result: Result<Option<Drawn>, illumine::model::ModelError>) -> Drawn {
+fn drawn(result: Result<Option<Drawn>, imagegen::ImageError>) -> Drawn {
     result.unwrap().unwrap()
 }
 

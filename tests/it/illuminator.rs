@@ -3,7 +3,6 @@
 
 use candle_core::{DType, Device, Tensor};
 use candle_nn::VarBuilder;
-use illumine::model::ModelError;
 use illumine::model::gan::code::Code;
 use illumine::model::gan::condition::Wish;
 use illumine::model::gan::config::Config;
@@ -312,7 +311,7 @@ fn digits(code: &Code) -> Vec<u8> {
     }
 }
 
-fn drawn(result: Result<Option<Drawn>, ModelError>) -> Drawn {
+fn drawn(result: Result<Option<Drawn>, imagegen::ImageError>) -> Drawn {
     result.unwrap().unwrap()
 }
 

@@ -2,7 +2,7 @@
 
 use super::hear::Heard;
 use super::{Artist, DrawError, GoOn, Own, PICTURES, TOGETHER};
-use crate::model::ModelError;
+use crate::model::ImageError;
 use crate::model::gan::code::Code;
 use crate::model::gan::concepts::Match;
 use crate::model::gan::sampling::Sampling;
@@ -86,7 +86,7 @@ impl Desk<'_> {
         heard: &Heard,
         styles: &[Option<u32>],
         way: &dyn Fn(u64) -> Way,
-        make: impl Fn(&Illuminator, &Order, GoOn) -> Result<Option<Drawn>, ModelError>,
+        make: impl Fn(&Illuminator, &Order, GoOn) -> Result<Option<Drawn>, ImageError>,
     ) -> Result<bool, DrawError> {
         self.begin(styles.len() * self.request.seeds.len())?;
         let observer = self.observer;

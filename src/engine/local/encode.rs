@@ -3,6 +3,7 @@
 use super::loaded::Loaded;
 use super::spelled::spelled;
 use crate::model::ModelError;
+use crate::model::template::ChatMessage;
 use crate::story::Context;
 use crate::story::context::{Message, Part, Role};
 
@@ -88,6 +89,15 @@ impl Encoder<'_> {
     }
 }
 
+/// The messages as a chat template takes them.
+fn chat(messages: &[Message]) -> Vec<ChatMessage> {
+    let plain = |message: &Message| ChatMessage {
+        role: message.role.name(),
+        content: message.text(),
+    };
+    messages.iter().map(plain).collect()
+}
+
 pub fn encode_chat(
     loaded: &Loaded,
     messages: &[Message],
@@ -101,9 +111,9 @@ pub fn encode_chat(
     };
     let mut rendered = match unfinished {
         Some(last) if last.role != Role::Assistant => {
-            template.open(tokenizer, closed, last.role)?
+            template.open(tokenizer, &chat(closed), last.role.name())?
         }
-        _ => template.render(tokenizer, closed)?,
+        _ => template.render(tokenizer, &chat(closed))?,
     };
     let mut ids = Vec::new();
     for message in closed

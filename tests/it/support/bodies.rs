@@ -7,8 +7,8 @@ use candle_core::quantized::GgmlDType;
 use candle_core::{Device, Tensor};
 use candle_transformers::models as reference;
 use illumine::model::linear::Family;
-use illumine::model::transformer::attention::kv::Kind;
 use illumine::model::{Placement, Rows};
+use kernels::attention::Kind;
 use tempfile::NamedTempFile;
 
 pub const HIDDEN: usize = 64;

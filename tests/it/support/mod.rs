@@ -12,7 +12,7 @@ pub use home::{Home, Output};
 
 use illumine::engine::{Loaded, Place, read};
 use illumine::model::device::Choice;
-use illumine::model::transformer::attention::kv::Kind;
+use kernels::attention::Kind;
 use serde_json::Value;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};

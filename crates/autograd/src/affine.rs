@@ -1,0 +1,108 @@
+//! Rows times a matrix, plus a bias; and products without gradients.
+
+use super::{Order, View, add, floats, with};
+use candle_core::{CpuStorage, CustomOp3, Layout, Result, Shape, Tensor};
+use kernels::linear::Family;
+use kernels::wide;
+
+/// `x` `[rows, inputs]` times `weight` `[outputs, inputs]`, plus `bias` `[outputs]`.
+pub fn affine(x: &Tensor, weight: &Tensor, bias: &Tensor) -> Result<Tensor> {
+    let (x, weight) = (x.contiguous()?, weight.contiguous()?);
+    x.apply_op3(&weight, &bias.contiguous()?, Affine)
+}
+
+/// The products of each row of `x` `[m, n]` with each row of `y` `[k, n]`: `[m, k]`.
+pub fn product_of_rows(x: &Tensor, y: &Tensor) -> Result<Tensor> {
+    product((x, Order::Along), (y, Order::Along))
+}
+
+/// `x` `[m, n]` times `y` `[n, k]`.
+pub fn product_of_columns(x: &Tensor, y: &Tensor) -> Result<Tensor> {
+    product((x, Order::Along), (y, Order::Across))
+}
+
+struct Affine;
+
+impl CustomOp3 for Affine {
+    fn name(&self) -> &'static str {
+        "affine"
+    }
+
+    fn cpu_fwd(
+        &self,
+        x: &CpuStorage,
+        shape: &Layout,
+        weight: &CpuStorage,
+        matrix: &Layout,
+        bias: &CpuStorage,
+        of_bias: &Layout,
+    ) -> Result<(CpuStorage, Shape)> {
+        let (rows, _) = shape.shape().dims2()?;
+        let (outputs, _) = matrix.shape().dims2()?;
+        let mut out = floats(bias, of_bias)?.repeat(rows);
+        let x = view(floats(x, shape)?, shape.shape(), Order::Along)?;
+        let weight = view(floats(weight, matrix)?, matrix.shape(), Order::Along)?;
+        // SAFETY: this module is used where the processor has the instructions.
+        unsafe { add(x, weight, &mut out, outputs) };
+        Ok((CpuStorage::F32(out), (rows, outputs).into()))
+    }
+
+    fn bwd(
+        &self,
+        x: &Tensor,
+        weight: &Tensor,
+        _: &Tensor,
+        _: &Tensor,
+        gradient: &Tensor,
+    ) -> Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
+        let of_x = match x.track_op() {
+            true => Some(product((gradient, Order::Along), (weight, Order::Across))?),
+            false => None,
+        };
+        let of_weight = product((gradient, Order::Across), (x, Order::Across))?;
+        let of_bias = with(gradient, |gradient| {
+            let mut sums = vec![0f32; weight.dim(0)?];
+            sum_of_rows(Family::best(), gradient, &mut sums);
+            Tensor::new(sums, x.device())
+        })?;
+        Ok((of_x, Some(of_weight), Some(of_bias)))
+    }
+}
+
+wide!(sum_of_rows, sum_of_all_rows, (rows: &[f32], sums: &mut [f32]));
+
+#[inline(always)]
+fn sum_of_all_rows(rows: &[f32], sums: &mut [f32]) {
+    for row in rows.chunks_exact(sums.len()) {
+        sums.iter_mut().zip(row).for_each(|(sum, x)| *sum += x);
+    }
+}
+
+/// Products without gradients: what is summed over lies along the rows, or across them.
+fn product((x, one): (&Tensor, Order), (y, other): (&Tensor, Order)) -> Result<Tensor> {
+    with(x, |rows| {
+        with(y, |columns| {
+            let rows = view(rows, x.shape(), one)?;
+            let columns = view(columns, y.shape(), other)?;
+            let mut out = vec![0f32; rows.count * columns.count];
+            // SAFETY: this module is used where the processor has the instructions.
+            unsafe { add(rows, columns, &mut out, columns.count) };
+            Tensor::from_vec(out, (rows.count, columns.count), x.device())
+        })
+    })
+}
+
+fn view<'a>(numbers: &'a [f32], shape: &Shape, order: Order) -> Result<View<'a>> {
+    let (high, wide) = shape.dims2()?;
+    let (count, along) = match order {
+        Order::Along => (high, wide),
+        Order::Across => (wide, high),
+    };
+    Ok(View {
+        numbers,
+        count,
+        along,
+        order,
+        stride: wide,
+    })
+}

@@ -1,0 +1,86 @@
+//! Products of packed tiles on the processor's matrix registers.
+//!
+//! The compiler knows nothing of these registers; each piece of assembly names those that it uses.
+//!
+//! Source: Intel 64 and IA-32 Architectures Software Developer's Manual, volume 1, chapter 18.
+
+use super::tiles::{SIDE, Tile};
+use kernels::registers::{self, Shapes};
+use std::arch::asm;
+
+/// Whether processor and system let this process multiply so.
+pub fn is_here() -> bool {
+    is_x86_feature_detected!("avx512bw")
+        && is_x86_feature_detected!("avx512bf16")
+        && registers::are_here(registers::BF16)
+}
+
+/// All registers are whole.
+static WHOLE: Shapes = Shapes::new([64; 8], [16; 8]);
+
+/// Makes the registers ready for [`add`].
+///
+/// # Safety
+/// [`is_here`].
+pub unsafe fn begin() {
+    // SAFETY: the caller's.
+    unsafe { registers::begin(&WHOLE) };
+}
+
+/// Adds to 32 by 32 sums, whose rows lie `stride` bytes apart, the products of `steps` tiles of
+/// two strips of rows and of two of columns: the first tile of each, and how many bytes further
+/// the next one lies, which is the same for both.
+///
+/// # Safety
+/// After [`begin`]; each strip has `steps` tiles, and the sums all their rows.
+pub unsafe fn add(
+    rows: [(*const Tile, usize); 2],
+    columns: [(*const Tile, usize); 2],
+    steps: usize,
+    sums: *mut f32,
+    stride: usize,
+) {
+    // SAFETY: the caller's.
+    unsafe {
+        let below = sums.cast::<u8>().add(SIDE * stride);
+        asm!(
+            "tileloadd tmm0, [r10 + r8]",
+            "tileloadd tmm1, [r10 + r8 + 64]",
+            "tileloadd tmm2, [r11 + r8]",
+            "tileloadd tmm3, [r11 + r8 + 64]",
+            "2:",
+            "tileloadd tmm4, [rsi + r9]",
+            "tileloadd tmm6, [rdx + r9]",
+            "tdpbf16ps tmm0, tmm4, tmm6",
+            "tileloadd tmm7, [rcx + r9]",
+            "tdpbf16ps tmm1, tmm4, tmm7",
+            "tileloadd tmm5, [rdi + r9]",
+            "tdpbf16ps tmm2, tmm5, tmm6",
+            "tdpbf16ps tmm3, tmm5, tmm7",
+            "add rsi, rax",
+            "add rdi, rax",
+            "add rdx, r12",
+            "add rcx, r12",
+            "dec {steps}",
+            "jnz 2b",
+            "tilestored [r10 + r8], tmm0",
+            "tilestored [r10 + r8 + 64], tmm1",
+            "tilestored [r11 + r8], tmm2",
+            "tilestored [r11 + r8 + 64], tmm3",
+            steps = inout(reg) steps.max(1) => _,
+            inout("rsi") rows[0].0 => _,
+            inout("rdi") rows[1].0 => _,
+            inout("rdx") columns[0].0 => _,
+            inout("rcx") columns[1].0 => _,
+            in("rax") rows[0].1,
+            in("r12") columns[0].1,
+            in("r8") stride,
+            in("r9") 64usize,
+            in("r10") sums,
+            in("r11") below,
+            out("tmm0") _, out("tmm1") _, out("tmm2") _, out("tmm3") _,
+            out("tmm4") _, out("tmm5") _, out("tmm6") _, out("tmm7") _,
+            options(nostack),
+        );
+    }
+}

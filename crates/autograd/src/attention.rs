@@ -1,0 +1,193 @@
+//! Attention of every token of a picture to every other.
+
+use super::norm::sum_of_products;
+use super::{Order, View, add, floats, with};
+use candle_core::{CpuStorage, CustomOp1, Layout, Result, Shape, Tensor};
+use kernels::linear::Family;
+use kernels::math::softmax;
+use kernels::wide;
+use rayon::prelude::*;
+
+/// `qkv` `[batch, tokens, 3 width]` to `[batch, tokens, width]`.
+pub fn attend(qkv: &Tensor, heads: usize) -> Result<Tensor> {
+    qkv.contiguous()?.apply_op1(Attention { heads })
+}
+
+struct Attention {
+    heads: usize,
+}
+
+/// One head of a picture: queries, keys and values lie in the same rows.
+#[derive(Clone, Copy)]
+struct Head {
+    tokens: usize,
+    width: usize,
+    dim: usize,
+    at: usize,
+}
+
+impl Head {
+    /// Queries (0), keys (1) or values (2), summed over their numbers or over the tokens.
+    fn part<'a>(&self, qkv: &'a [f32], part: usize, order: Order) -> View<'a> {
+        let first = part * self.width + self.at * self.dim;
+        self.view(&qkv[first..], order, 3 * self.width)
+    }
+
+    fn view<'a>(&self, numbers: &'a [f32], order: Order, stride: usize) -> View<'a> {
+        let (count, along) = match order {
+            Order::Along => (self.tokens, self.dim),
+            Order::Across => (self.dim, self.tokens),
+        };
+        View {
+            numbers,
+            count,
+            along,
+            order,
+            stride,
+        }
+    }
+
+    /// Numbers for each pair of tokens.
+    fn pairs<'a>(&self, numbers: &'a [f32], order: Order) -> View<'a> {
+        View {
+            numbers,
+            count: self.tokens,
+            along: self.tokens,
+            order,
+            stride: self.tokens,
+        }
+    }
+
+    fn scale(&self) -> f32 {
+        (self.dim as f32).sqrt().recip()
+    }
+
+    /// How much each token looks at the others: `[tokens, tokens]`.
+    fn weights(&self, qkv: &[f32], out: &mut [f32]) {
+        out.fill(0.0);
+        let queries = self.part(qkv, 0, Order::Along);
+        let keys = self.part(qkv, 1, Order::Along);
+        // SAFETY: this module is used where the processor has the instructions.
+        unsafe { add(queries, keys, out, self.tokens) };
+        shares(Family::best(), out, self.tokens, self.scale());
+    }
+
+    /// Gradients of a head's queries, keys and values, added to `out`, which is laid out as they.
+    fn back(&self, qkv: &[f32], gradient: &[f32], out: &mut [f32]) {
+        let (tokens, width) = (self.tokens, self.width);
+        let mut weights = vec![0f32; tokens * tokens];
+        let mut scores = vec![0f32; tokens * tokens];
+        self.weights(qkv, &mut weights);
+        let gradient = &gradient[self.at * self.dim..];
+        let of = |part: usize| part * width + self.at * self.dim;
+        let along = self.view(gradient, Order::Along, width);
+        let across = self.view(gradient, Order::Across, width);
+        // SAFETY: this module is used where the processor has the instructions.
+        unsafe {
+            let seen = self.pairs(&weights, Order::Across);
+            add(seen, across, &mut out[of(2)..], 3 * width);
+            add(along, self.part(qkv, 2, Order::Along), &mut scores, tokens);
+        }
+        shares_back(Family::best(), &weights, &mut scores, tokens, self.scale());
+        // SAFETY: the same.
+        unsafe {
+            let (forth, back) = (
+                self.pairs(&scores, Order::Along),
+                self.pairs(&scores, Order::Across),
+            );
+            let keys = self.part(qkv, 1, Order::Across);
+            add(forth, keys, &mut out[of(0)..], 3 * width);
+            let queries = self.part(qkv, 0, Order::Across);
+            add(back, queries, &mut out[of(1)..], 3 * width);
+        }
+    }
+}
+
+wide!(
+    /// Scores of pairs, row by row, to shares of one.
+    shares, shares_rows, (scores: &mut [f32], tokens: usize, scale: f32)
+);
+
+wide!(
+    /// What pulls at the shares to what pulls at the scores.
+    shares_back, shares_back_rows,
+    (shares: &[f32], pulls: &mut [f32], tokens: usize, scale: f32)
+);
+
+#[inline(always)]
+fn shares_rows(scores: &mut [f32], tokens: usize, scale: f32) {
+    for row in scores.chunks_exact_mut(tokens) {
+        row.iter_mut().for_each(|score| *score *= scale);
+        let share = softmax(row).recip();
+        row.iter_mut().for_each(|weight| *weight *= share);
+    }
+}
+
+#[inline(always)]
+fn shares_back_rows(shares: &[f32], pulls: &mut [f32], tokens: usize, scale: f32) {
+    let rows = pulls.chunks_exact_mut(tokens);
+    for (pulls, shares) in rows.zip(shares.chunks_exact(tokens)) {
+        let mean = sum_of_products(pulls, shares);
+        for (pull, share) in pulls.iter_mut().zip(shares) {
+            *pull = (*pull - mean) * share * scale;
+        }
+    }
+}
+
+impl Attention {
+    fn heads(&self, tokens: usize, width: usize) -> impl Iterator<Item = Head> {
+        let dim = width / self.heads;
+        (0..self.heads).map(move |at| Head {
+            tokens,
+            width,
+            dim,
+            at,
+        })
+    }
+}
+
+impl CustomOp1 for Attention {
+    fn name(&self) -> &'static str {
+        "attention"
+    }
+
+    fn cpu_fwd(&self, qkv: &CpuStorage, layout: &Layout) -> Result<(CpuStorage, Shape)> {
+        let (batch, tokens, width) = layout.shape().dims3()?;
+        let (width, qkv) = (width / 3, floats(qkv, layout)?);
+        let mut out = vec![0f32; qkv.len() / 3];
+        let pictures = out.par_chunks_mut(tokens * width);
+        let pictures = pictures.zip(qkv.par_chunks(3 * tokens * width));
+        pictures.for_each(|(out, qkv)| {
+            let mut weights = vec![0f32; tokens * tokens];
+            for head in self.heads(tokens, width) {
+                head.weights(qkv, &mut weights);
+                let weights = head.pairs(&weights, Order::Along);
+                let values = head.part(qkv, 2, Order::Across);
+                let out = &mut out[head.at * head.dim..];
+                // SAFETY: this module is used where the processor has the instructions.
+                unsafe { add(weights, values, out, width) };
+            }
+        });
+        Ok((CpuStorage::F32(out), (batch, tokens, width).into()))
+    }
+
+    fn bwd(&self, qkv: &Tensor, _: &Tensor, gradient: &Tensor) -> Result<Option<Tensor>> {
+        let (batch, tokens, wide) = qkv.dims3()?;
+        let width = wide / 3;
+        let mut out = vec![0f32; batch * tokens * wide];
+        with(qkv, |qkv| {
+            with(gradient, |gradient| {
+                let given = qkv.par_chunks(tokens * wide);
+                let given = given.zip(gradient.par_chunks(tokens * width));
+                let all = out.par_chunks_mut(tokens * wide).zip(given);
+                all.for_each(|(out, (qkv, gradient))| {
+                    for head in self.heads(tokens, width) {
+                        head.back(qkv, gradient, out);
+                    }
+                });
+                Ok(())
+            })
+        })?;
+        Ok(Some(Tensor::from_vec(out, qkv.shape(), qkv.device())?))
+    }
+}

@@ -1,0 +1,186 @@
+//! A layer norm whose scale and shift are given for each picture (AdaLN, Peebles and Xie 2022).
+
+use super::{floats, with};
+use candle_core::{CpuStorage, CustomOp3, Layout, Result, Shape, Tensor};
+use kernels::linear::Family;
+use kernels::math::{LANES, fold};
+use kernels::wide;
+use rayon::prelude::*;
+
+const EPSILON: f32 = 1e-5;
+
+/// `x` `[batch, tokens, width]` to mean zero and deviation one along the width, times
+/// `1 + scale`, plus `shift`, each `[batch or 1, 1, width]`.
+pub fn modulated_norm(x: &Tensor, scale: &Tensor, shift: &Tensor) -> Result<Tensor> {
+    let (scale, shift) = (scale.contiguous()?, shift.contiguous()?);
+    x.contiguous()?.apply_op3(&scale, &shift, Norm)
+}
+
+struct Norm;
+
+/// Mean and one over the deviation.
+#[inline(always)]
+fn measure(row: &[f32]) -> (f32, f32) {
+    let count = row.len() as f32;
+    let mean = sum(row, row, |x, _| x) / count;
+    let variance = sum(row, row, |x, _| (x - mean) * (x - mean)) / count;
+    (mean, (variance + EPSILON).sqrt().recip())
+}
+
+#[inline(always)]
+pub fn sum_of_products(x: &[f32], y: &[f32]) -> f32 {
+    sum(x, y, |x, y| x * y)
+}
+
+/// In lanes, so that it is fast, and in one order.
+#[inline(always)]
+fn sum(x: &[f32], y: &[f32], of: impl Fn(f32, f32) -> f32) -> f32 {
+    let mut sums = [0f32; LANES];
+    let ((x, more_x), (y, more_y)) = (x.as_chunks::<LANES>(), y.as_chunks::<LANES>());
+    for (x, y) in x.iter().zip(y) {
+        for (sum, (x, y)) in sums.iter_mut().zip(x.iter().zip(y)) {
+            *sum += of(*x, *y);
+        }
+    }
+    for (sum, (x, y)) in sums.iter_mut().zip(more_x.iter().zip(more_y)) {
+        *sum += of(*x, *y);
+    }
+    fold(sums)
+}
+
+wide!(
+    /// The rows of a picture, all with the same scale and shift.
+    forth, forth_rows, (x: &[f32], scale: &[f32], shift: &[f32], out: &mut [f32])
+);
+
+#[inline(always)]
+fn forth_rows(x: &[f32], scale: &[f32], shift: &[f32], out: &mut [f32]) {
+    let width = scale.len();
+    for (out, x) in out.chunks_exact_mut(width).zip(x.chunks_exact(width)) {
+        let (mean, by) = measure(x);
+        let given = scale.iter().zip(shift);
+        for ((out, x), (scale, shift)) in out.iter_mut().zip(x).zip(given) {
+            *out = (x - mean) * by * (1.0 + scale) + shift;
+        }
+    }
+}
+
+wide!(
+    /// The gradients of a picture's rows; those of scale and shift are added up. `pulls` has room
+    /// for a row.
+    back, back_rows,
+    (x: &[f32], gradient: &[f32], scale: &[f32], of_x: &mut [f32], sums: [&mut [f32]; 2], pulls: &mut [f32])
+);
+
+#[inline(always)]
+fn back_rows(
+    x: &[f32],
+    gradient: &[f32],
+    scale: &[f32],
+    of_x: &mut [f32],
+    [of_scale, of_shift]: [&mut [f32]; 2],
+    pulls: &mut [f32],
+) {
+    let width = scale.len();
+    let rows = x.chunks_exact(width).zip(gradient.chunks_exact(width));
+    for (of_x, (x, gradient)) in of_x.chunks_exact_mut(width).zip(rows) {
+        let (mean, by) = measure(x);
+        for ((pull, g), scale) in pulls.iter_mut().zip(gradient).zip(scale) {
+            *pull = g * (1.0 + scale);
+        }
+        let level = sum(pulls, pulls, |pull, _| pull) / width as f32;
+        let along = sum(pulls, x, |pull, x| pull * (x - mean) * by) / width as f32;
+        for ((out, pull), x) in of_x.iter_mut().zip(&*pulls).zip(x) {
+            *out = by * (pull - level - (x - mean) * by * along);
+        }
+        for ((sum, g), x) in of_scale.iter_mut().zip(gradient).zip(x) {
+            *sum += g * (x - mean) * by;
+        }
+        of_shift
+            .iter_mut()
+            .zip(gradient)
+            .for_each(|(sum, g)| *sum += g);
+    }
+}
+
+impl CustomOp3 for Norm {
+    fn name(&self) -> &'static str {
+        "modulated-norm"
+    }
+
+    fn cpu_fwd(
+        &self,
+        x: &CpuStorage,
+        layout: &Layout,
+        scale: &CpuStorage,
+        of_scale: &Layout,
+        shift: &CpuStorage,
+        of_shift: &Layout,
+    ) -> Result<(CpuStorage, Shape)> {
+        let (_, tokens, width) = layout.shape().dims3()?;
+        let (x, scale) = (floats(x, layout)?, floats(scale, of_scale)?);
+        let shift = floats(shift, of_shift)?;
+        let mut out = vec![0f32; x.len()];
+        let picture = tokens * width;
+        let both = out.par_chunks_mut(picture).zip(x.par_chunks(picture));
+        both.enumerate().for_each(|(at, (out, x))| {
+            let (scale, shift) = (own(scale, at, width), own(shift, at, width));
+            forth(Family::best(), x, scale, shift, out);
+        });
+        Ok((CpuStorage::F32(out), layout.shape().clone()))
+    }
+
+    fn bwd(
+        &self,
+        x: &Tensor,
+        scale: &Tensor,
+        shift: &Tensor,
+        _: &Tensor,
+        gradient: &Tensor,
+    ) -> Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
+        let (batch, tokens, width) = x.dims3()?;
+        let mut of_x = vec![0f32; batch * tokens * width];
+        let mut of_scale = vec![0f32; batch * width];
+        let mut of_shift = vec![0f32; batch * width];
+        with(x, |x| {
+            with(gradient, |gradient| {
+                with(scale, |scale| {
+                    let picture = tokens * width;
+                    let given = x.par_chunks(picture).zip(gradient.par_chunks(picture));
+                    let sums = of_scale.par_chunks_mut(width);
+                    let sums = sums.zip(of_shift.par_chunks_mut(width));
+                    let made = of_x.par_chunks_mut(picture).zip(sums);
+                    made.zip(given).enumerate().for_each(
+                        |(at, ((of_x, (of_scale, of_shift)), (x, gradient)))| {
+                            let scale = own(scale, at, width);
+                            let sums = [of_scale, of_shift];
+                            let mut pulls = vec![0f32; width];
+                            let best = Family::best();
+                            back(best, x, gradient, scale, of_x, sums, &mut pulls);
+                        },
+                    );
+                    Ok(())
+                })
+            })
+        })?;
+        let whole = |sums: Vec<f32>, like: &Tensor| {
+            let sums = Tensor::from_vec(sums, (batch, 1, width), x.device())?;
+            match like.dim(0)? == batch {
+                true => Ok(sums),
+                false => sums.sum_keepdim(0),
+            }
+        };
+        let of_x = Tensor::from_vec(of_x, (batch, tokens, width), x.device())?;
+        Ok((
+            Some(of_x),
+            Some(whole(of_scale, scale)?),
+            Some(whole(of_shift, shift)?),
+        ))
+    }
+}
+
+/// What is given for picture `at`; one for all, if there is but one.
+fn own(given: &[f32], at: usize, width: usize) -> &[f32] {
+    let first = if given.len() == width { 0 } else { at * width };
+    &given[first..][..width]
+}

@@ -1,0 +1,77 @@
+//! A product of two matrices of floats, in bfloat16 with sums in floats.
+
+use super::View;
+use super::amx;
+use super::tiles::{DEPTH, SIDE, Side, Tiles};
+use kernels::registers;
+use rayon::prelude::*;
+
+/// Numbers that are summed over before the next are cut: what a core's second cache holds.
+const DEEP: usize = 32 * DEPTH;
+/// Rows and columns that are multiplied at once.
+const BOTH: usize = 2 * SIDE;
+/// So few sums are not worth other threads.
+const FEW: usize = 128 * 128;
+
+/// Adds the products of each of `rows` with each of `columns` to `out` `[rows, columns]`, whose
+/// rows lie `stride` apart.
+///
+/// The order of a sum depends on nothing but its length.
+///
+/// # Safety
+/// The processor has the instructions, and the system lets this process use them.
+pub unsafe fn add(rows: View, columns: View, out: &mut [f32], stride: usize) {
+    let (high, along) = (rows.count, rows.along);
+    for from in (0..along).step_by(DEEP) {
+        let range = (from, along.min(from + DEEP));
+        let width = columns.count;
+        // SAFETY: the caller's.
+        let (rows, columns) = unsafe {
+            let rows = Tiles::of(rows, Side::Rows, range);
+            (rows, Tiles::of(columns, Side::Columns, range))
+        };
+        let one = |(at, out): (usize, &mut [f32])| {
+            let high = BOTH.min(high - at * BOTH);
+            // SAFETY: the caller's.
+            unsafe { strip((&rows, 2 * at), (&columns, width), out, (high, stride)) };
+        };
+        match high * width < FEW {
+            true => out.chunks_mut(BOTH * stride).enumerate().for_each(one),
+            false => out.par_chunks_mut(BOTH * stride).enumerate().for_each(one),
+        }
+    }
+}
+
+/// Up to 32 rows of the result.
+unsafe fn strip(
+    (rows, at): (&Tiles, usize),
+    (columns, width): (&Tiles, usize),
+    out: &mut [f32],
+    (high, stride): (usize, usize),
+) {
+    let own = [rows.strip(at), rows.strip(at + 1)];
+    let mut part = [0f32; BOTH * BOTH];
+    // SAFETY: the caller's.
+    unsafe { amx::begin() };
+    for other in (0..columns.strips).step_by(2) {
+        let both = [columns.strip(other), columns.strip(other + 1)];
+        let first = other * SIDE;
+        let wide = BOTH.min(width - first);
+        let out = &mut out[first..];
+        if high == BOTH && wide == BOTH && out.len() >= (BOTH - 1) * stride + BOTH {
+            // SAFETY: strips are as deep as each other; 32 by 32 sums lie where the pointer points.
+            unsafe { amx::add(own, both, rows.steps, out.as_mut_ptr(), 4 * stride) };
+            continue;
+        }
+        for (part, out) in part.chunks_mut(BOTH).zip(out.chunks(stride)).take(high) {
+            part[..wide].copy_from_slice(&out[..wide]);
+        }
+        // SAFETY: as above.
+        unsafe { amx::add(own, both, rows.steps, part.as_mut_ptr(), 4 * BOTH) };
+        for (part, out) in part.chunks(BOTH).zip(out.chunks_mut(stride)).take(high) {
+            out[..wide].copy_from_slice(&part[..wide]);
+        }
+    }
+    // SAFETY: the caller's.
+    unsafe { registers::end() };
+}

@@ -1,0 +1,67 @@
+//! The square of what is above zero.
+
+use super::{floats, with};
+use candle_core::{CpuStorage, CustomOp1, Layout, Result, Shape, Tensor};
+use kernels::linear::Family;
+use kernels::wide;
+use rayon::prelude::*;
+
+const SOME: usize = 1 << 14;
+
+/// max(x, 0)² (So et al. 2021).
+pub fn squared_relu(x: &Tensor) -> Result<Tensor> {
+    x.contiguous()?.apply_op1(Squared)
+}
+
+struct Squared;
+
+wide!(forth, forth_row, (x: &[f32], out: &mut [f32]));
+wide!(back, back_row, (x: &[f32], gradient: &[f32], out: &mut [f32]));
+
+#[inline(always)]
+fn forth_row(x: &[f32], out: &mut [f32]) {
+    for (out, x) in out.iter_mut().zip(x) {
+        let above = above(*x);
+        *out = above * above;
+    }
+}
+
+#[inline(always)]
+fn back_row(x: &[f32], gradient: &[f32], out: &mut [f32]) {
+    for ((out, x), g) in out.iter_mut().zip(x).zip(gradient) {
+        *out = 2.0 * above(*x) * g;
+    }
+}
+
+/// Not the greater of both: what is no number must stay none.
+#[inline(always)]
+fn above(x: f32) -> f32 {
+    if x < 0.0 { 0.0 } else { x }
+}
+
+impl CustomOp1 for Squared {
+    fn name(&self) -> &'static str {
+        "squared-relu"
+    }
+
+    fn cpu_fwd(&self, x: &CpuStorage, layout: &Layout) -> Result<(CpuStorage, Shape)> {
+        let x = floats(x, layout)?;
+        let mut out = vec![0f32; x.len()];
+        let both = out.par_chunks_mut(SOME).zip(x.par_chunks(SOME));
+        both.for_each(|(out, x)| forth(Family::best(), x, out));
+        Ok((CpuStorage::F32(out), layout.shape().clone()))
+    }
+
+    fn bwd(&self, x: &Tensor, _: &Tensor, gradient: &Tensor) -> Result<Option<Tensor>> {
+        let out = with(x, |x| {
+            with(gradient, |gradient| {
+                let mut out = vec![0f32; x.len()];
+                let both = x.par_chunks(SOME).zip(gradient.par_chunks(SOME));
+                let all = out.par_chunks_mut(SOME).zip(both);
+                all.for_each(|(out, (x, gradient))| back(Family::best(), x, gradient, out));
+                Ok(out)
+            })
+        })?;
+        Ok(Some(Tensor::from_vec(out, x.shape(), x.device())?))
+    }
+}

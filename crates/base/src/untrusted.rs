@@ -1,0 +1,96 @@
+//! Text from models, files and pasted input, made safe to show.
+//!
+//! A terminal obeys escape sequences wherever they come from (CWE-150), so control characters are
+//! replaced where text enters the program, one character at a time: a piece of a stream is cleaned
+//! exactly as the whole would be. What the model read and wrote stays provable by its token ids.
+
+use std::borrow::Cow;
+
+/// Replaces what a terminal might obey and keeps everything a reader can see.
+///
+/// Newline and tab stay. A carriage return goes (`\r\n` becomes `\n`). Other C0 controls and DEL
+/// become their Unicode control pictures (ESC is shown as `␛`), C1 controls and bidirectional
+/// overrides (which make text read as something that it is not) become U+FFFD, and the line and
+/// paragraph separators become newlines.
+pub fn clean(text: &str) -> Cow<'_, str> {
+    if text.chars().all(is_safe) {
+        return Cow::Borrowed(text);
+    }
+    Cow::Owned(text.chars().filter_map(replacement).collect())
+}
+
+/// The same for a name or a message that has to stay on one line.
+pub fn clean_line(text: &str) -> String {
+    clean(text)
+        .chars()
+        .map(|c| if c == '\n' || c == '\t' { ' ' } else { c })
+        .collect()
+}
+
+/// The first characters of a string from a file, for an error message of one line.
+pub fn clean_key(key: &str) -> String {
+    let short: String = key.chars().take(80).collect();
+    clean_line(&short)
+}
+
+fn is_safe(c: char) -> bool {
+    replacement(c) == Some(c)
+}
+
+fn replacement(c: char) -> Option<char> {
+    match c {
+        '\n' | '\t' => Some(c),
+        '\r' => None,
+        '\0'..='\u{1f}' => char::from_u32(0x2400 + c as u32),
+        '\u{7f}' => Some('\u{2421}'),
+        '\u{80}'..='\u{9f}' => Some('\u{fffd}'),
+        '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => Some('\u{fffd}'),
+        '\u{2028}' | '\u{2029}' => Some('\n'),
+        _ => Some(c),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn an_escape_sequence_is_shown_and_not_obeyed() {
+        assert_eq!(clean("\u{1b}[2Jgone\u{7}"), "␛[2Jgone␇");
+        assert_eq!(clean("\u{9b}31m"), "\u{fffd}31m");
+    }
+
+    #[test]
+    fn what_a_writer_types_is_left_alone() {
+        let text = "naïve — “quoted”\n\tταυ 日本語 👩‍🚀";
+        assert!(matches!(clean(text), Cow::Borrowed(_)));
+    }
+
+    #[test]
+    fn windows_line_ends_become_plain_ones() {
+        assert_eq!(clean("a\r\nb\u{2028}c"), "a\nb\nc");
+    }
+
+    #[test]
+    fn a_right_to_left_override_cannot_hide_text() {
+        assert_eq!(clean("safe\u{202e}exe.txt"), "safe\u{fffd}exe.txt");
+    }
+
+    proptest! {
+        #[test]
+        fn nothing_a_terminal_obeys_survives(text in any::<String>()) {
+            let cleaned = clean(&text).into_owned();
+            let allowed = |c: char| !c.is_control() || c == '\n' || c == '\t';
+            prop_assert!(cleaned.chars().all(allowed));
+            prop_assert_eq!(clean(&cleaned).into_owned(), cleaned.clone());
+        }
+
+        #[test]
+        fn a_stream_cleans_like_the_whole(text in any::<String>(), cut in 0usize..64) {
+            let cut = text.char_indices().map(|(at, _)| at).nth(cut).unwrap_or(text.len());
+            let (head, tail) = text.split_at(cut);
+            prop_assert_eq!(format!("{}{}", clean(head), clean(tail)), clean(&text).into_owned());
+        }
+    }
+}

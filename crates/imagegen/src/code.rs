@@ -1,0 +1,80 @@
+//! What a picture is drawn from besides its words, and how provenance spells it.
+
+use super::config::{Config, TOKENS};
+use super::tokens::Digits;
+
+/// A picture's code: its tokens, or where it lies among all that one pass can draw.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Code {
+    /// Of the composed design: `[64][digits]`.
+    Tokens(Digits),
+    /// Of the direct design: `[latent]`.
+    Latent(Vec<f32>),
+}
+
+impl Code {
+    /// Two hexadecimal digits for each digit of a token; eight for each number of a latent, which
+    /// are its bits.
+    pub fn spell(&self) -> String {
+        match self {
+            Code::Tokens(digits) => digits
+                .0
+                .iter()
+                .map(|digit| format!("{digit:02x}"))
+                .collect(),
+            Code::Latent(z) => z.iter().map(|x| format!("{:08x}", x.to_bits())).collect(),
+        }
+    }
+
+    /// What was spelled for weights of these sizes; none where it cannot be theirs.
+    pub fn read(text: &str, config: &Config) -> Option<Code> {
+        let Some(direct) = config.direct else {
+            let digits = hexadecimal(text, 2, TOKENS * config.digits())?;
+            let levels = config.levels.iter().cycle();
+            let fit = digits.iter().zip(levels).all(|(d, n)| (*d as usize) < *n);
+            let digits = digits.into_iter().map(|digit| digit as u8).collect();
+            return fit.then_some(Code::Tokens(Digits(digits)));
+        };
+        let bits = hexadecimal(text, 8, direct.latent)?;
+        let z: Vec<f32> = bits.into_iter().map(f32::from_bits).collect();
+        let finite = z.iter().all(|x| x.is_finite());
+        finite.then_some(Code::Latent(z))
+    }
+}
+
+/// `count` numbers of `width` digits each, and nothing else.
+fn hexadecimal(text: &str, width: usize, count: usize) -> Option<Vec<u32>> {
+    let digits = text.bytes().all(|byte| byte.is_ascii_hexdigit());
+    if !digits || text.len() != count * width {
+        return None;
+    }
+    let number = |at: usize| u32::from_str_radix(&text[at * width..][..width], 16).ok();
+    (0..count).map(number).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Direct;
+
+    #[test]
+    fn a_latent_is_spelled_and_read_again_and_nothing_else_is() {
+        let json = include_bytes!("../../../tests/reference/illuminator/config.json");
+        let composed = Config::read(json).unwrap();
+        let direct = Some(Direct {
+            latent: 2,
+            ..Direct::SMALL
+        });
+        let config = Config {
+            direct,
+            ..composed.clone()
+        };
+        let code = Code::Latent(vec![1.0, -0.3]);
+        assert_eq!(code.spell(), "3f800000be99999a");
+        assert_eq!(Code::read(&code.spell(), &config), Some(code.clone()));
+        assert_eq!(Code::read(&code.spell(), &composed), None);
+        for wrong in ["", "3f800000", "3f800000+e99999a", "3f8000007fc00000"] {
+            assert_eq!(Code::read(wrong, &config), None, "{wrong}");
+        }
+    }
+}

@@ -1,0 +1,77 @@
+//! A folder of weights, read file by file.
+
+use super::weights::Weights;
+use crate::ImageError;
+use base::hash::hexadecimal;
+use base::untrusted::clean_key;
+use candle_core::{DType, Device, Result};
+use candle_nn::VarBuilder;
+use kernels::linear::Pool;
+use sha2::{Digest, Sha256};
+use std::fmt::Display;
+use std::path::Path;
+use std::sync::Arc;
+
+pub(super) struct Folder<'a> {
+    path: &'a Path,
+    device: &'a Device,
+    /// On a CPU matrices are packed to 8 bits.
+    pool: Option<Arc<Pool>>,
+    digest: Sha256,
+}
+
+impl Folder<'_> {
+    pub fn new<'a>(path: &'a Path, device: &'a Device, threads: usize) -> Folder<'a> {
+        Folder {
+            path,
+            device,
+            pool: device.is_cpu().then(|| Arc::new(Pool::new(threads))),
+            digest: Sha256::new(),
+        }
+    }
+
+    pub fn has(&self, name: &str) -> bool {
+        self.path.join(name).is_file()
+    }
+
+    pub fn read(&mut self, name: &str) -> std::result::Result<Vec<u8>, ImageError> {
+        let bytes = self.bytes(name)?;
+        self.digest.update(&bytes);
+        Ok(bytes)
+    }
+
+    fn bytes(&self, name: &str) -> std::result::Result<Vec<u8>, ImageError> {
+        let bytes = std::fs::read(self.path.join(name));
+        bytes.map_err(|why| self.unreadable(name, &why))
+    }
+
+    /// A network of the tensors in a file, whose digest is taken meanwhile.
+    pub fn network<N>(
+        &mut self,
+        name: &str,
+        new: impl FnOnce(&Weights) -> Result<N>,
+    ) -> std::result::Result<N, ImageError> {
+        let bytes = self.bytes(name)?;
+        let network = std::thread::scope(|scope| {
+            scope.spawn(|| self.digest.update(&bytes));
+            let tensors = VarBuilder::from_slice_safetensors(&bytes, DType::F32, self.device)?;
+            match &self.pool {
+                Some(pool) => new(&Weights::packed(tensors, pool.clone())),
+                None => new(&Weights::plain(tensors)),
+            }
+        });
+        network.map_err(|why| self.unreadable(name, &why))
+    }
+
+    pub fn unreadable(&self, name: &str, why: &dyn Display) -> ImageError {
+        let path = self.path.join(name);
+        // What a library says, on one line and without control characters.
+        let why = clean_key(&why.to_string());
+        ImageError::Illuminator(format!("{}: {why}", path.display()))
+    }
+
+    /// Over all files that were read, in hexadecimal digits.
+    pub fn sha256(self) -> String {
+        hexadecimal(&self.digest.finalize())
+    }
+}

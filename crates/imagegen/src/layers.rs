@@ -1,0 +1,193 @@
+//! Norms and Transformer blocks.
+//!
+//! Every operation has a gradient in candle. Where none is wanted (the tensors carry no
+//! operations) fused operations without gradients take their place.
+
+use super::fused::{self, Matrices, Norm};
+use super::weights::{Linear, Weights, normal};
+use autograd::{attend, modulated_norm, squared_relu};
+use candle_core::{D, Error, Result, Tensor};
+use candle_nn::{Init, ops};
+use kernels::linear::Pool;
+
+/// To mean zero and deviation one along the last dimension.
+pub fn layer_norm(x: &Tensor) -> Result<Tensor> {
+    const EPSILON: f64 = 1e-5;
+    if !x.track_op() {
+        let width = x.dim(D::Minus1)?;
+        let one = Tensor::ones(width, x.dtype(), x.device())?;
+        return ops::layer_norm(&x.contiguous()?, &one, &one.zeros_like()?, EPSILON as f32);
+    }
+    let centred = x.broadcast_sub(&x.mean_keepdim(D::Minus1)?)?;
+    let variance = centred.sqr()?.mean_keepdim(D::Minus1)?;
+    centred.broadcast_div(&(variance + EPSILON)?.sqrt()?)
+}
+
+fn softmax(x: &Tensor) -> Result<Tensor> {
+    match x.track_op() {
+        true => ops::softmax(x, D::Minus1),
+        false => ops::softmax_last_dim(x),
+    }
+}
+
+pub fn leaky(x: &Tensor) -> Result<Tensor> {
+    ops::leaky_relu(x, 0.2)
+}
+
+/// A pre-norm Transformer block, its norms scaled and shifted by the condition (AdaLN, Peebles and
+/// Xie 2022) or by numbers of their own.
+pub struct Block {
+    heads: usize,
+    qkv: Linear,
+    out: Linear,
+    up: Linear,
+    down: Linear,
+    norms: Norms,
+}
+
+enum Norms {
+    /// From the condition.
+    Given(Linear),
+    /// `[2, width]` each.
+    Own { scale: Tensor, shift: Tensor },
+}
+
+/// Scale and shift of a block's two norms, each `[batch or 1, 1, width]`.
+pub struct Modulation([Tensor; 4]);
+
+const RATIO: usize = 3;
+
+impl Block {
+    /// `condition`: the width of what modulates it, if something does.
+    pub fn new(
+        weights: &Weights,
+        width: usize,
+        heads: usize,
+        condition: Option<usize>,
+    ) -> Result<Block> {
+        let norms = match condition {
+            Some(condition) => {
+                let weights = weights.below("modulation");
+                let (weight, bias) = (normal(0.02), Init::Const(0.0));
+                Norms::Given(Linear::with(&weights, condition, 4 * width, weight, bias)?)
+            }
+            None => Norms::Own {
+                scale: weights.get(&[2, width], "scale", Init::Const(0.0))?,
+                shift: weights.get(&[2, width], "shift", Init::Const(0.0))?,
+            },
+        };
+        Ok(Block {
+            heads,
+            qkv: Linear::new(&weights.below("qkv"), width, 3 * width)?,
+            out: Linear::gentle(&weights.below("out"), width, width)?,
+            up: Linear::new(&weights.below("up"), width, RATIO * width)?,
+            down: Linear::gentle(&weights.below("down"), RATIO * width, width)?,
+            norms,
+        })
+    }
+
+    /// What the condition `[batch, condition]` makes of the norms; the same for all tokens.
+    pub fn modulation(&self, condition: Option<&Tensor>) -> Result<Modulation> {
+        let four = match (&self.norms, condition) {
+            (Norms::Given(linear), Some(condition)) => linear
+                .forward(condition)?
+                .unsqueeze(1)?
+                .chunk(4, D::Minus1)?,
+            (Norms::Own { scale, shift }, _) => {
+                let row = |t: &Tensor, at: usize| t.narrow(0, at, 1)?.unsqueeze(0);
+                vec![
+                    row(scale, 0)?,
+                    row(shift, 0)?,
+                    row(scale, 1)?,
+                    row(shift, 1)?,
+                ]
+            }
+            (Norms::Given(_), None) => return Err(Error::Msg("no condition".into())),
+        };
+        let four = <[Tensor; 4]>::try_from(four);
+        Ok(Modulation(
+            four.map_err(|_| Error::Msg("no four parts".into()))?,
+        ))
+    }
+
+    /// x `[batch, tokens, width]` to the same. `drop` leaves some of what a half adds away.
+    pub fn forward(&self, x: &Tensor, by: &Modulation, drop: &Drop) -> Result<Tensor> {
+        let [scale1, shift1, scale2, shift2] = &by.0;
+        if let Some(pool) = self.packed().filter(|_| !x.track_op()) {
+            let matrices = Matrices {
+                qkv: &self.qkv,
+                out: &self.out,
+                up: &self.up,
+                down: &self.down,
+            };
+            let norms = [numbers(scale1, shift1)?, numbers(scale2, shift2)?];
+            return fused::block(pool, &matrices, self.heads, norms, x);
+        }
+        if self.qkv.is_quick() {
+            let y = attend(
+                &self.qkv.forward(&modulated_norm(x, scale1, shift1)?)?,
+                self.heads,
+            )?;
+            let x = (x + drop.apply(self.out.forward(&y)?)?)?;
+            let y = self.up.forward(&modulated_norm(&x, scale2, shift2)?)?;
+            return x + drop.apply(self.down.forward(&squared_relu(&y)?)?)?;
+        }
+        let y = modulate(&layer_norm(x)?, scale1, shift1)?;
+        let y = self.out.forward(&self.attend(&y)?)?;
+        let x = (x + drop.apply(y)?)?;
+        let y = modulate(&layer_norm(&x)?, scale2, shift2)?;
+        let y = self.down.forward(&self.up.forward(&y)?.relu()?.sqr()?)?;
+        x + drop.apply(y)?
+    }
+
+    /// The threads to draw with, if all matrices are packed.
+    fn packed(&self) -> Option<&Pool> {
+        let all = [&self.qkv, &self.out, &self.up, &self.down];
+        let pools = all.map(|linear| linear.pool());
+        pools.iter().all(Option::is_some).then_some(pools[0]?)
+    }
+
+    fn attend(&self, x: &Tensor) -> Result<Tensor> {
+        let (batch, tokens, width) = x.dims3()?;
+        let dim = width / self.heads;
+        let qkv = self.qkv.forward(x)?;
+        let qkv = qkv.reshape((batch, tokens, 3, self.heads, dim))?;
+        let part = |at: usize| {
+            qkv.narrow(2, at, 1)?
+                .squeeze(2)?
+                .transpose(1, 2)?
+                .contiguous()
+        };
+        let q = (part(0)? * (dim as f64).sqrt().recip())?;
+        let scores = q.matmul(&part(1)?.t()?)?;
+        let mixed = softmax(&scores)?.matmul(&part(2)?)?;
+        mixed.transpose(1, 2)?.reshape((batch, tokens, width))
+    }
+}
+
+fn numbers(scale: &Tensor, shift: &Tensor) -> Result<Norm> {
+    Ok(Norm {
+        scale: scale.flatten_all()?.to_vec1()?,
+        shift: shift.flatten_all()?.to_vec1()?,
+    })
+}
+
+fn modulate(x: &Tensor, scale: &Tensor, shift: &Tensor) -> Result<Tensor> {
+    x.broadcast_mul(&(scale + 1.0)?)?.broadcast_add(shift)
+}
+
+/// Dropout in training; nothing when drawing.
+pub enum Drop<'a> {
+    None,
+    /// Makes masks of the shape that it is given: zeros, and 1 / (1 - share) elsewhere.
+    Masks(&'a dyn Fn(&[usize]) -> Result<Tensor>),
+}
+
+impl Drop<'_> {
+    pub fn apply(&self, x: Tensor) -> Result<Tensor> {
+        match self {
+            Drop::None => Ok(x),
+            Drop::Masks(mask) => &x * mask(x.dims())?,
+        }
+    }
+}

@@ -1,0 +1,22 @@
+//! Mixing: half of what one picture was drawn from, and all that leads the rest of another.
+
+use super::code::Code;
+use super::{Drawn, Illuminator, Order};
+use crate::ImageError;
+
+/// The share that is drawn anew. Painting all of one picture's tokens under another's words alone
+/// hardly changes it.
+pub const SHARE: f64 = 0.5;
+
+impl Illuminator {
+    /// For each seed a picture with half of the code of one, led by `order`: the words and style of
+    /// the other.
+    pub fn mix(
+        &self,
+        order: &Order,
+        code: &Code,
+        go_on: &mut dyn FnMut() -> bool,
+    ) -> Result<Option<Drawn>, ImageError> {
+        self.vary(order, code, SHARE, go_on)
+    }
+}

@@ -1,0 +1,110 @@
+//! Variations: a share of a picture's tokens is forgotten and written anew, the rest stays; or its
+//! latent is moved that far towards another.
+
+use super::code::Code;
+use super::composed::{Basis, Composed};
+use super::config::TOKENS;
+use super::direct::{Direct, moved};
+use super::sampling::Given;
+use super::tokens::Digits;
+use super::{Design, Drawn, Illuminator, Led, Order, foreign, streams};
+use crate::ImageError;
+use sampler::rng::{Rng, derive};
+
+/// Numbers of the streams that choose what is forgotten, and that write.
+const FORGET: u64 = 1;
+const WRITE: u64 = 2;
+
+impl Illuminator {
+    /// One variation of a picture's code for each seed. Of its tokens, `amount` (0 to 1) is written
+    /// anew under the order's words and style, or its latent is moved by that: 0 paints the same.
+    pub fn vary(
+        &self,
+        order: &Order,
+        code: &Code,
+        amount: f64,
+        go_on: &mut dyn FnMut() -> bool,
+    ) -> Result<Option<Drawn>, ImageError> {
+        let led = self.led(order)?;
+        match (&self.design, code) {
+            (Design::Composed(by), Code::Tokens(tokens)) => {
+                self.fits(tokens)?;
+                self.rewrite(by, (order, &led), tokens, amount, go_on)
+            }
+            (Design::Direct(by), Code::Latent(z)) => {
+                let latents = around(by, order, z, (amount, WRITE))?;
+                self.pass(by, (order, &led), latents, go_on)
+            }
+            _ => Err(foreign()),
+        }
+    }
+
+    fn rewrite(
+        &self,
+        by: &Composed,
+        led: (&Order, &Led),
+        tokens: &Digits,
+        amount: f64,
+        go_on: &mut dyn FnMut() -> bool,
+    ) -> Result<Option<Drawn>, ImageError> {
+        let (order, _) = led;
+        let forget = (amount.clamp(0.0, 1.0) * TOKENS as f64).round() as usize;
+        let known = order.seeds.iter().flat_map(|seed| kept(*seed, forget));
+        let known: Vec<bool> = known.collect();
+        let all = Digits(tokens.0.repeat(order.seeds.len()));
+        let given = Some(Given {
+            tokens: &all,
+            known: &known,
+        });
+        let basis = Basis { given, shown: None };
+        self.compose(by, led, basis, &mut streams(order, Some(WRITE)), go_on)
+    }
+
+    pub(super) fn fits(&self, tokens: &Digits) -> Result<(), ImageError> {
+        match tokens.0.len() == TOKENS * self.config.digits() {
+            true => Ok(()),
+            false => Err(foreign()),
+        }
+    }
+}
+
+/// For each seed of an order a latent `amount` away from `z`, by the stream of that number.
+pub(super) fn around(
+    by: &Direct,
+    order: &Order,
+    z: &[f32],
+    (amount, stream): (f64, u64),
+) -> Result<Vec<Vec<f32>>, ImageError> {
+    let others = by.chance(&mut streams(order, Some(stream)), &order.sampling);
+    let fit = others.iter().all(|other| other.len() == z.len());
+    let near = others.iter().map(|other| moved(z, other, amount));
+    fit.then(|| near.collect()).ok_or_else(foreign)
+}
+
+/// Which tokens stay when `forget` of them go: any with the same chance (Fisher and Yates).
+fn kept(seed: u64, forget: usize) -> Vec<bool> {
+    let mut rng = Rng::new(derive(seed, FORGET));
+    let mut places: Vec<usize> = (0..TOKENS).collect();
+    let mut known = vec![true; TOKENS];
+    for at in 0..forget {
+        let other = at + (rng.next_f64() * (TOKENS - at) as f64) as usize;
+        places.swap(at, other.min(TOKENS - 1));
+        known[places[at]] = false;
+    }
+    known
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn as_many_tokens_go_as_were_asked_for_and_others_for_another_seed() {
+        for forget in [0, 1, 20, TOKENS] {
+            let gone = kept(7, forget).iter().filter(|known| !**known).count();
+            assert_eq!(gone, forget);
+        }
+        assert_eq!(kept(7, 20), kept(7, 20));
+        assert_ne!(kept(7, 20), kept(8, 20));
+    }
+}

@@ -1,0 +1,348 @@
+//! A network's tensors, and the layers that multiply by them.
+//!
+//! Where no gradients are wanted, matrices may be packed to 8 bits for illumine's own kernels.
+
+use candle_core::{Error, Result, Tensor};
+use candle_nn::{Init, VarBuilder};
+use kernels::linear::{self, Arena, Format, Packed, Pool, Source, Write};
+use std::cell::RefCell;
+use std::rc::Rc;
+use std::sync::Arc;
+
+/// Where a network's tensors come from, and how its matrices are to be kept.
+#[derive(Clone)]
+pub struct Weights<'a> {
+    tensors: VarBuilder<'a>,
+    packing: Option<Packing>,
+    /// For training on a CPU that has them: operations whose gradients are written out.
+    quick: bool,
+}
+
+/// For drawing on a CPU: matrices of 8 bits, for illumine's own kernels.
+#[derive(Clone)]
+struct Packing {
+    pool: Arc<Pool>,
+    arena: Rc<RefCell<Arena>>,
+}
+
+impl<'a> Weights<'a> {
+    /// Tensors as they are, for any device.
+    pub fn plain(tensors: VarBuilder<'a>) -> Weights<'a> {
+        Weights {
+            tensors,
+            packing: None,
+            quick: false,
+        }
+    }
+
+    /// To be trained as quickly as the device can, which rounds: see [`gradient`].
+    pub fn quick(&self) -> Weights<'a> {
+        Weights {
+            quick: self.tensors.device().is_cpu() && autograd::is_here(),
+            ..self.clone()
+        }
+    }
+
+    /// Matrices packed to 8 bits.
+    pub fn packed(tensors: VarBuilder<'a>, pool: Arc<Pool>) -> Weights<'a> {
+        let arena = Rc::default();
+        Weights {
+            tensors,
+            packing: Some(Packing { pool, arena }),
+            quick: false,
+        }
+    }
+
+    /// As drawing has them: on a CPU packed to 8 bits, for so many threads.
+    pub fn as_drawn(&self, threads: usize) -> Weights<'a> {
+        match self.tensors.device().is_cpu() {
+            true => Weights::packed(self.tensors.clone(), Arc::new(Pool::new(threads))),
+            false => self.clone(),
+        }
+    }
+
+    /// Matrices as they are, whatever is done to the others.
+    pub fn unpacked(&self) -> Weights<'a> {
+        Weights::plain(self.tensors.clone())
+    }
+
+    /// What lies below `name`.
+    pub fn below(&self, name: impl ToString) -> Weights<'a> {
+        Weights {
+            tensors: self.tensors.pp(name),
+            packing: self.packing.clone(),
+            quick: self.quick,
+        }
+    }
+
+    /// A tensor, made by `init` where training begins.
+    pub fn get(&self, shape: &[usize], name: &str, init: Init) -> Result<Tensor> {
+        self.tensors.get_with_hints(shape, name, init)
+    }
+
+    /// A table `[rows, width]`.
+    pub fn table(&self, rows: usize, width: usize, name: &str, deviation: f64) -> Result<Tensor> {
+        self.get(&[rows, width], &format!("{name}.weight"), normal(deviation))
+    }
+}
+
+pub fn normal(stdev: f64) -> Init {
+    Init::Randn { mean: 0.0, stdev }
+}
+
+/// Even between -1/√n and 1/√n for n inputs.
+fn even(inputs: usize) -> Init {
+    let bound = (inputs as f64).sqrt().recip();
+    Init::Uniform {
+        lo: -bound,
+        up: bound,
+    }
+}
+
+/// Inputs that share a scale when a matrix is packed.
+const BLOCK: usize = 32;
+
+/// `[.., inputs]` to `[.., outputs]`.
+pub struct Linear {
+    matrix: Matrix,
+    bias: Tensor,
+}
+
+enum Matrix {
+    /// `[outputs, inputs]`.
+    Plain(Tensor),
+    /// The same, multiplied by [`gradient`].
+    Trained(Tensor),
+    Packed(Packed, Arc<Pool>, Vec<f32>),
+}
+
+impl Linear {
+    pub fn new(weights: &Weights, inputs: usize, outputs: usize) -> Result<Linear> {
+        let bias = even(inputs);
+        Linear::with(weights, inputs, outputs, even(inputs), bias)
+    }
+
+    /// The last of a block: half as strong at first, and without a bias of its own.
+    pub fn gentle(weights: &Weights, inputs: usize, outputs: usize) -> Result<Linear> {
+        let bound = (inputs as f64).sqrt().recip() / 2.0;
+        let half = Init::Uniform {
+            lo: -bound,
+            up: bound,
+        };
+        Linear::with(weights, inputs, outputs, half, Init::Const(0.0))
+    }
+
+    pub fn with(
+        weights: &Weights,
+        inputs: usize,
+        outputs: usize,
+        weight: Init,
+        bias: Init,
+    ) -> Result<Linear> {
+        let weight = weights.get(&[outputs, inputs], "weight", weight)?;
+        let bias = weights.get(&[outputs], "bias", bias)?;
+        let matrix = match &weights.packing {
+            Some(packing) if inputs.is_multiple_of(BLOCK) && outputs >= BLOCK => {
+                pack(&weight, packing, bias.to_vec1()?)?
+            }
+            _ if weights.quick => Matrix::Trained(weight),
+            _ => Matrix::Plain(weight),
+        };
+        Ok(Linear { matrix, bias })
+    }
+
+    pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
+        match &self.matrix {
+            Matrix::Plain(weight) => plain(x, weight)?.broadcast_add(&self.bias),
+            Matrix::Trained(weight) => {
+                let rows = x.reshape(((), weight.dim(1)?))?;
+                let rows = autograd::affine(&rows, weight, &self.bias)?;
+                rows.reshape(shape_of(x, weight.dim(0)?))
+            }
+            Matrix::Packed(packed, pool, bias) => multiply(x, packed, pool, bias),
+        }
+    }
+}
+
+impl Linear {
+    /// The threads that a packed matrix is multiplied on; None for a plain one.
+    pub fn pool(&self) -> Option<&Arc<Pool>> {
+        match &self.matrix {
+            Matrix::Packed(_, pool, _) => Some(pool),
+            Matrix::Plain(_) | Matrix::Trained(_) => None,
+        }
+    }
+
+    /// Whether its products have gradients that are written out.
+    pub fn is_quick(&self) -> bool {
+        matches!(self.matrix, Matrix::Trained(_))
+    }
+
+    /// The matrix `[outputs, inputs]` and the bias, where they are not packed.
+    pub fn tensors(&self) -> Result<(&Tensor, &Tensor)> {
+        match &self.matrix {
+            Matrix::Plain(weight) | Matrix::Trained(weight) => Ok((weight, &self.bias)),
+            Matrix::Packed(..) => Err(Error::Msg("the matrix is packed".into())),
+        }
+    }
+
+    /// The numbers of a plain matrix `[outputs, inputs]`, and of the bias.
+    pub fn numbers(&self) -> Result<(Vec<f32>, Vec<f32>)> {
+        let (weight, bias) = self.tensors()?;
+        Ok((weight.flatten_all()?.to_vec1()?, bias.to_vec1()?))
+    }
+
+    /// Rows of plain numbers times a packed matrix, plus the bias.
+    pub fn rows(&self, x: &[f32], after: After) -> Result<Vec<f32>> {
+        match &self.matrix {
+            Matrix::Packed(packed, pool, bias) => product(x, packed, pool, bias, after),
+            _ => Err(Error::Msg("the matrix is not packed".into())),
+        }
+    }
+}
+
+/// The shape of `x` with another width.
+fn shape_of(x: &Tensor, width: usize) -> Vec<usize> {
+    let mut shape = x.dims().to_vec();
+    shape.pop();
+    shape.push(width);
+    shape
+}
+
+/// Few rows are multiplied as so many, since one alone may be added up in another order, and a
+/// picture must not depend on those beside it.
+const ALIKE: usize = 64;
+
+/// Rows of `x` times the matrix: as one product, whatever dimensions `x` has.
+fn plain(x: &Tensor, weight: &Tensor) -> Result<Tensor> {
+    let shape = shape_of(x, weight.dim(0)?);
+    let rows = x.reshape(((), weight.dim(1)?))?;
+    let count = rows.dim(0)?;
+    if x.track_op() || count >= ALIKE {
+        return rows.matmul(&weight.t()?)?.reshape(shape);
+    }
+    let more = rows.pad_with_zeros(0, 0, ALIKE - count)?;
+    let product = more.matmul(&weight.t()?)?;
+    product.narrow(0, 0, count)?.reshape(shape)
+}
+
+fn multiply(x: &Tensor, packed: &Packed, pool: &Pool, bias: &[f32]) -> Result<Tensor> {
+    let values = x.flatten_all()?.to_vec1::<f32>()?;
+    let rows = product(&values, packed, pool, bias, After::Nothing)?;
+    Tensor::from_vec(rows, shape_of(x, packed.rows()), x.device())
+}
+
+/// What is done to a product once its bias is added.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum After {
+    Nothing,
+    /// What is below zero becomes zero, the rest its square.
+    SquaredRelu,
+}
+
+/// Rows of `x` times the matrix, plus the bias.
+fn product(
+    x: &[f32],
+    packed: &Packed,
+    pool: &Pool,
+    bias: &[f32],
+    after: After,
+) -> Result<Vec<f32>> {
+    let rows = x.len() / packed.cols();
+    let mut out = vec![0f32; rows * packed.rows()];
+    let source = Source::Rows(x);
+    linear::matmul(pool, &[packed], source, rows, &mut [&mut out], Write::Set)
+        .map_err(Error::wrap)?;
+    each_row(pool, &mut out, bias.len(), |_, row| {
+        let pairs = row.iter_mut().zip(bias);
+        match after {
+            After::Nothing => pairs.for_each(|(x, b)| *x += b),
+            After::SquaredRelu => pairs.for_each(|(x, b)| {
+                let positive = (*x + b).max(0.0);
+                *x = positive * positive;
+            }),
+        }
+    });
+    Ok(out)
+}
+
+/// Rows of `width` numbers, some to each thread.
+pub fn each_row(pool: &Pool, x: &mut [f32], width: usize, work: impl Fn(usize, &mut [f32]) + Sync) {
+    let rows = x.len() / width;
+    let share = rows.div_ceil(2 * pool.threads()).max(1);
+    let parts: Vec<_> = x.chunks_mut(share * width).enumerate().collect();
+    pool.each(parts, |(part, rows)| {
+        for (at, row) in rows.chunks_exact_mut(width).enumerate() {
+            work(part * share + at, row);
+        }
+    });
+}
+
+fn pack(weight: &Tensor, packing: &Packing, bias: Vec<f32>) -> Result<Matrix> {
+    let (rows, cols) = weight.dims2()?;
+    let values = weight.flatten_all()?.to_vec1::<f32>()?;
+    let blocks = q8_0(&values, &packing.pool);
+    let mut arena = packing.arena.borrow_mut();
+    let packed = Packed::pack(&mut arena, &packing.pool, Format::Q8_0, &blocks, rows, cols);
+    let packed = packed.map_err(Error::wrap)?;
+    Ok(Matrix::Packed(packed, packing.pool.clone(), bias))
+}
+
+/// GGML's Q8_0: 32 values as one scale in half precision and 32 signed bytes.
+fn q8_0(values: &[f32], pool: &Pool) -> Vec<u8> {
+    const BYTES: usize = 2 + BLOCK;
+    let blocks = values.len() / BLOCK;
+    let mut bytes = vec![0; blocks * BYTES];
+    let share = blocks.div_ceil(pool.threads()).max(1);
+    let parts = bytes
+        .chunks_mut(share * BYTES)
+        .zip(values.chunks(share * BLOCK));
+    pool.each(parts.collect(), |(bytes, values)| {
+        for (bytes, block) in bytes
+            .chunks_exact_mut(BYTES)
+            .zip(values.chunks_exact(BLOCK))
+        {
+            let (scale, codes) = bytes.split_at_mut(2);
+            let largest = block.iter().fold(0f32, |most, x| most.max(x.abs()));
+            let by = half::f16::from_f32(largest / 127.0);
+            scale.copy_from_slice(&by.to_le_bytes());
+            let inverse = match by.to_f32() {
+                0.0 => 0.0,
+                by => by.recip(),
+            };
+            // The nearest whole number: what is smaller is lost in so large a sum.
+            const ROUND: f32 = (3u32 << 22) as f32;
+            let code = |x: &f32| ((x * inverse).clamp(-127.0, 127.0) + ROUND - ROUND) as i8 as u8;
+            codes
+                .iter_mut()
+                .zip(block)
+                .for_each(|(to, x)| *to = code(x));
+        }
+    });
+    bytes
+}
+
+/// A convolution of stride one that keeps the size.
+pub struct Conv {
+    weight: Tensor,
+    bias: Tensor,
+    padding: usize,
+}
+
+impl Conv {
+    /// `side`: 1 or 3.
+    pub fn new(weights: &Weights, inputs: usize, outputs: usize, side: usize) -> Result<Conv> {
+        let init = even(inputs * side * side);
+        Ok(Conv {
+            weight: weights.get(&[outputs, inputs, side, side], "weight", init)?,
+            bias: weights.get(&[outputs], "bias", init)?,
+            padding: side / 2,
+        })
+    }
+
+    /// `[batch, inputs, h, w]` to `[batch, outputs, h, w]`.
+    pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
+        let y = x.conv2d(&self.weight, self.padding, 1, 1, 1)?;
+        y.broadcast_add(&self.bias.reshape((1, (), 1, 1))?)
+    }
+}

@@ -1,0 +1,332 @@
+//! Grouped-query attention on a CPU, a tile of query rows at a time.
+//!
+//! A tile is a few tokens and the heads that share a key head, so that a key or a value that was
+//! loaded serves all of them. Three steps follow each other: scores, softmax, weighted values.
+//!
+//! **Invariant:** a row's result depends on that row, the keys and the values alone: it is the same
+//! to the bit whether the row is read alone or in a batch, on one thread or many, in one piece of
+//! the past or two, and in every family. A score is added up over the numbers of a head in order,
+//! an output over the positions in order, and a position that a row does not see adds nothing.
+//! A story read again therefore continues exactly as it did the first time.
+
+mod steps;
+mod values;
+
+use super::kv::{Blocks, Heads, Kv};
+use crate::lanes::{Number, WIDTH};
+use crate::linear::{Aligned, Pool};
+use std::cell::RefCell;
+use std::ops::Range;
+use std::thread::LocalKey;
+use steps::{Run, step_of, widened};
+
+#[derive(Clone, Copy, Debug)]
+pub struct Shape {
+    pub heads: usize,
+    pub kv: Heads,
+    /// How many tokens back a row sees, itself among them; `usize::MAX` for all.
+    pub window: usize,
+}
+
+/// Some rows that follow each other in one story.
+pub struct Job<'a> {
+    /// Its first row in the input.
+    pub row: usize,
+    pub tokens: usize,
+    /// Where its first token stands.
+    pub position: usize,
+    /// Keys and values of all positions up to its last token, in two pieces, and the length of
+    /// each.
+    pub past: [(&'a Kv, usize); 2],
+}
+
+/// Query rows of a tile, about: the more, the less often a key or a value is widened to a float;
+/// the fewer, the more tiles there are to share among threads.
+const ROWS: [usize; 3] = [96, 48, 24];
+/// Scores of a tile that stay in a core's own cache.
+const SCORES: usize = 128 << 10;
+/// Products from which on one token's work is worth handing out.
+const SHARE: usize = 100_000;
+
+/// Causal attention: `q` and `out` are `[rows, heads, dim]`.
+pub fn attend(pool: &Pool, shape: Shape, q: &[f32], jobs: &[Job], out: &mut [f32]) {
+    match jobs.first().map(|job| job.past[0].0) {
+        Some(Kv::F16(_)) => attend_as(pool, shape, q, jobs, out, |kv| match kv {
+            Kv::F16(blocks) => Some(blocks),
+            _ => None,
+        }),
+        Some(Kv::F32(_)) => attend_as(pool, shape, q, jobs, out, |kv| match kv {
+            Kv::F32(blocks) => Some(blocks),
+            _ => None,
+        }),
+        Some(Kv::Q8(_)) => attend_as(pool, shape, q, jobs, out, |kv| match kv {
+            Kv::Q8(blocks) => Some(blocks),
+            _ => None,
+        }),
+        None => {}
+    }
+}
+
+fn attend_as<N: Number>(
+    pool: &Pool,
+    shape: Shape,
+    q: &[f32],
+    jobs: &[Job],
+    out: &mut [f32],
+    blocks: fn(&Kv) -> Option<&Blocks<N>>,
+) {
+    let rows = Rows {
+        shape,
+        q,
+        out: out.as_mut_ptr(),
+    };
+    let mut tiles = Vec::new();
+    for job in jobs {
+        let step = step(shape, job, pool.threads());
+        let [Some(first), Some(second)] = job.past.map(|(kv, _)| blocks(kv)) else {
+            continue;
+        };
+        for token in (0..job.tokens).step_by(step) {
+            let (row, position) = (job.row + token, job.position + token);
+            let tokens = step.min(job.tokens - token);
+            let past = [(first, job.past[0].1), (second, job.past[1].1)];
+            let tile = |head| Tile::new(&rows, row, tokens, position, head, past);
+            tiles.extend((0..shape.kv.count).map(tile));
+        }
+    }
+    let run = step_of::<N>(pool.family());
+    // SAFETY: a pool has a family that this processor has; each tile has outputs of its own.
+    let whole = |tile: &Tile<N>| {
+        scratch(&SCORES_OF, tile.scores(), |scores| {
+            let scores = scores.as_mut_ptr();
+            scratch(&WIDENED, tile.widened(), |wide| unsafe {
+                run(tile, scores, wide, Step::Scores(0..tile.blocks()));
+                run(tile, scores, wide, Step::Softmax(0..tile.rows));
+                run(tile, scores, wide, Step::Values(0..shape.kv.width()));
+            });
+        });
+    };
+    let work: usize = tiles
+        .iter()
+        .map(|tile| tile.rows * tile.span() * shape.kv.dim)
+        .sum();
+    if pool.threads() == 1 || work < SHARE {
+        tiles.iter().for_each(whole);
+    } else if tiles.len() >= 4 * pool.threads() {
+        pool.run(tiles.len(), &|index| whole(&tiles[index]));
+    } else {
+        scratch(&SCORES_OF, tiles.iter().map(Tile::scores).sum(), |scores| {
+            together(pool, run, &tiles, scores);
+        });
+    }
+}
+
+/// Tokens of a tile.
+fn step(shape: Shape, job: &Job, threads: usize) -> usize {
+    let group = shape.heads / shape.kv.count;
+    let seen = (job.position + job.tokens).min(shape.window.saturating_add(job.tokens));
+    let fits = |rows: &&usize| {
+        let tiles = job.tokens.div_ceil((**rows / group).max(1)) * shape.kv.count;
+        **rows * seen <= SCORES && tiles >= 4 * threads
+    };
+    let rows = ROWS.iter().find(fits).unwrap_or(&ROWS[ROWS.len() - 1]);
+    (rows / group).max(1)
+}
+
+/// A few large tiles: all threads take part in each step of all.
+fn together<N: Number>(pool: &Pool, run: Run<N>, tiles: &[Tile<N>], scores: &mut [f32]) {
+    let mut at = 0;
+    let places = tiles.iter().map(|tile| {
+        at += tile.scores();
+        at - tile.scores()
+    });
+    let places: Vec<usize> = places.collect();
+    let scores = Scores(scores.as_mut_ptr());
+    let scores = &scores;
+    let mut steps: [Vec<(usize, Step)>; 3] = Default::default();
+    for (index, tile) in tiles.iter().enumerate() {
+        let (blocks, width) = (tile.blocks(), tile.shape.kv.width());
+        let keys = |first| Step::Scores(first..blocks.min(first + 16));
+        steps[0].extend((0..blocks).step_by(16).map(|first| (index, keys(first))));
+        steps[1].extend((0..tile.rows).map(|row| (index, Step::Softmax(row..row + 1))));
+        let columns = |first| Step::Values(first..width.min(first + 2 * WIDTH));
+        steps[2].extend(
+            (0..width)
+                .step_by(2 * WIDTH)
+                .map(|first| (index, columns(first))),
+        );
+    }
+    for steps in steps {
+        pool.run(steps.len(), &|unit| {
+            let (index, step) = &steps[unit];
+            // SAFETY: a pool has a family that this processor has; units write to scores or
+            // outputs of their own, and read what the step before has finished.
+            scratch(&WIDENED, tiles[*index].widened(), |wide| unsafe {
+                let scores = scores.0.add(places[*index]);
+                run(&tiles[*index], scores, wide, step.clone());
+            });
+        });
+    }
+}
+
+/// Where scores are, to be written to by many threads.
+struct Scores(*mut f32);
+
+// SAFETY: see `together`.
+unsafe impl Sync for Scores {}
+
+thread_local! {
+    static SCORES_OF: RefCell<Aligned<f32>> = RefCell::default();
+    static WIDENED: RefCell<Aligned<f32>> = RefCell::default();
+}
+
+/// Lends memory, kept to spare allocations.
+fn scratch(
+    of: &'static LocalKey<RefCell<Aligned<f32>>>,
+    len: usize,
+    work: impl FnOnce(&mut [f32]),
+) {
+    of.with_borrow_mut(|numbers| {
+        if numbers.len() < len {
+            numbers.resize(len);
+        }
+        work(&mut numbers[..len]);
+    });
+}
+
+/// Queries and outputs, `[rows, heads, dim]`.
+struct Rows<'a> {
+    shape: Shape,
+    q: &'a [f32],
+    out: *mut f32,
+}
+
+/// Some tokens' heads that share one key head.
+struct Tile<'a, N> {
+    shape: Shape,
+    q: &'a [f32],
+    out: *mut f32,
+    /// The first token's row, and where it stands.
+    row: usize,
+    position: usize,
+    /// Tokens times heads.
+    rows: usize,
+    /// The key head.
+    head: usize,
+    pieces: [Piece<'a, N>; 2],
+    /// The position of the first score.
+    base: usize,
+}
+
+// SAFETY: a tile writes to the outputs of its own tokens and heads alone.
+unsafe impl<N: Sync> Sync for Tile<'_, N> {}
+
+/// Some blocks of the past.
+struct Piece<'a, N> {
+    kv: &'a Blocks<N>,
+    /// Where its position 0 stands in the story.
+    start: usize,
+    blocks: Range<usize>,
+    /// Positions of it that are seen.
+    seen: Range<usize>,
+}
+
+#[derive(Clone)]
+enum Step {
+    /// Of blocks.
+    Scores(Range<usize>),
+    /// Of rows.
+    Softmax(Range<usize>),
+    /// Of a head's numbers.
+    Values(Range<usize>),
+}
+
+impl<'a, N: Number> Tile<'a, N> {
+    fn new(
+        rows: &Rows<'a>,
+        row: usize,
+        tokens: usize,
+        position: usize,
+        head: usize,
+        past: [(&'a Blocks<N>, usize); 2],
+    ) -> Self {
+        let first = (position + 1).saturating_sub(rows.shape.window);
+        let end = position + tokens;
+        let piece = |kv: &'a Blocks<N>, start: usize, len: usize| {
+            let from = first.saturating_sub(start).min(len);
+            let seen = from..end.saturating_sub(start).min(len);
+            let blocks = match seen.is_empty() {
+                true => 0..0,
+                false => seen.start / WIDTH..seen.end.div_ceil(WIDTH),
+            };
+            Piece {
+                kv,
+                start,
+                blocks,
+                seen,
+            }
+        };
+        let pieces = [
+            piece(past[0].0, 0, past[0].1),
+            piece(past[1].0, past[0].1, past[1].1),
+        ];
+        let begin = |piece: &Piece<N>| piece.start + piece.blocks.start * WIDTH;
+        let base = match pieces[0].seen.is_empty() {
+            true => begin(&pieces[1]),
+            false => begin(&pieces[0]),
+        };
+        Tile {
+            shape: rows.shape,
+            q: rows.q,
+            out: rows.out,
+            row,
+            position,
+            rows: tokens * (rows.shape.heads / rows.shape.kv.count),
+            head,
+            pieces,
+            base,
+        }
+    }
+
+    fn group(&self) -> usize {
+        self.shape.heads / self.shape.kv.count
+    }
+
+    /// The position after the last that a row sees.
+    fn end(&self, row: usize) -> usize {
+        self.position + row / self.group() + 1
+    }
+
+    /// Positions that some row sees.
+    fn span(&self) -> usize {
+        self.position + self.rows / self.group() - self.base
+    }
+
+    /// Scores of a row, and behind them the reciprocal of their sum.
+    fn stride(&self) -> usize {
+        (self.span() + 1).next_multiple_of(WIDTH)
+    }
+
+    fn scores(&self) -> usize {
+        self.rows * self.stride()
+    }
+
+    /// Numbers of the room for keys and values that are widened.
+    fn widened(&self) -> usize {
+        widened(self.rows, self.shape.kv)
+    }
+
+    fn blocks(&self) -> usize {
+        self.pieces.iter().map(|piece| piece.blocks.len()).sum()
+    }
+
+    /// Where a row's numbers are in queries and outputs.
+    fn at(&self, row: usize) -> usize {
+        let (token, head) = (row / self.group(), row % self.group());
+        let head = self.head * self.group() + head;
+        ((self.row + token) * self.shape.heads + head) * self.shape.kv.dim
+    }
+}
+
+#[cfg(test)]
+mod tests;

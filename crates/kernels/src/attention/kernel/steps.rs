@@ -1,0 +1,274 @@
+//! What is done to a tile: the inner loops, in the registers of a family.
+
+use super::{Step, Tile, values};
+use crate::attention::kv::Heads;
+use crate::lanes::{Lanes, Number, Portable, SHARED, WIDTH, prefetch};
+use crate::linear::Family;
+use crate::math::softmax;
+use std::ops::Range;
+
+/// A step for a tile whose scores, `[rows, stride]`, are at the pointer; the slice is room for
+/// keys and values that are widened, [`widened`] long.
+///
+/// Safe where the processor has the family's instructions, and nobody else what the step writes.
+pub type Run<N> = unsafe fn(&Tile<N>, *mut f32, &mut [f32], Step);
+
+/// Blocks between those that are read and those that are asked for: a head's keys and values lie
+/// apart in each, which the processor does not foresee.
+pub const AHEAD: usize = 4;
+
+/// Rows from which on keys and values are widened to floats before they are used.
+const MANY: usize = 12;
+
+/// Numbers of the room for what is widened: two blocks of keys, or a chunk of values.
+pub fn widened(rows: usize, heads: Heads) -> usize {
+    match rows < MANY {
+        true => 0,
+        false => (2 * heads.keys()).max(values::widened(rows, heads)),
+    }
+}
+
+/// The steps with the best registers of a family.
+pub fn step_of<N: Number>(family: Family) -> Run<N> {
+    #[cfg(target_arch = "x86_64")]
+    {
+        use crate::lanes::{Avx2, Avx512};
+        #[target_feature(enable = "avx512f,fma,f16c")]
+        unsafe fn avx512<N: Number>(
+            tile: &Tile<N>,
+            scores: *mut f32,
+            wide: &mut [f32],
+            step: Step,
+        ) {
+            // SAFETY: the caller's.
+            unsafe { run::<Avx512, N>(tile, scores, wide, step) }
+        }
+        #[target_feature(enable = "avx2,fma,f16c")]
+        unsafe fn avx2<N: Number>(tile: &Tile<N>, scores: *mut f32, wide: &mut [f32], step: Step) {
+            // SAFETY: the caller's.
+            unsafe { run::<Avx2, N>(tile, scores, wide, step) }
+        }
+        match family {
+            Family::Amx | Family::Avx512Vnni => return avx512::<N>,
+            Family::AvxVnni | Family::Avx2 => return avx2::<N>,
+            Family::Portable => {}
+        }
+    }
+    let _ = family;
+    run::<Portable, N>
+}
+
+/// Does a step. `scores` is `[rows, stride]`.
+///
+/// Safe where nobody else has what the step writes.
+#[inline(always)]
+unsafe fn run<L: Lanes, N: Number>(tile: &Tile<N>, scores: *mut f32, wide: &mut [f32], step: Step) {
+    let many = N::NARROW && tile.rows >= MANY;
+    // SAFETY: the caller's; blocks, rows and columns are the tile's own.
+    unsafe {
+        match step {
+            Step::Scores(blocks) => score_blocks::<L, N>(tile, scores, wide, blocks),
+            Step::Softmax(rows) => rows.for_each(|row| soften(tile, scores, row)),
+            Step::Values(columns) if many => {
+                values::weigh_many::<L, N>(tile, scores, wide, columns)
+            }
+            Step::Values(columns) => {
+                let mut row = 0;
+                while row < tile.rows {
+                    let first = columns.clone();
+                    row += match tile.rows - row {
+                        6.. => values::weigh_columns::<L, N, 6>(tile, scores, row, first),
+                        3.. => values::weigh_columns::<L, N, 3>(tile, scores, row, first),
+                        2 => values::weigh_columns::<L, N, 2>(tile, scores, row, first),
+                        _ => values::weigh_columns::<L, N, 1>(tile, scores, row, first),
+                    };
+                }
+            }
+        }
+    }
+}
+
+/// Writes the keys of a block, `[dim, 16]`, as floats.
+#[inline(always)]
+unsafe fn widen_keys<L: Lanes, N: Number>(keys: Keys<N>, to: *mut f32, dim: usize) {
+    let mut d = 0;
+    while d < dim {
+        // SAFETY: the caller's.
+        unsafe { L::store(to.add(d * WIDTH), keys.column::<L>(d)) };
+        d += 1;
+    }
+}
+
+/// The keys of a block.
+#[derive(Clone, Copy)]
+struct Keys<N> {
+    numbers: *const N,
+    scales: *const f32,
+    /// How far on from them the head's keys lie that are soon read.
+    ahead: usize,
+    /// Where their scores go, and how many of them count.
+    place: usize,
+    count: usize,
+}
+
+impl<N: Number> Keys<N> {
+    /// Number `d` of 16 keys.
+    #[inline(always)]
+    unsafe fn column<L: Lanes>(&self, d: usize) -> L::Vector {
+        let scales = self.scales.wrapping_add(d / SHARED * WIDTH);
+        // SAFETY: the caller's; without scales nobody looks there.
+        unsafe { N::read::<L>(self.numbers.add(d * WIDTH), scales) }
+    }
+}
+
+#[inline(always)]
+unsafe fn score_blocks<L: Lanes, N: Number>(
+    tile: &Tile<N>,
+    scores: *mut f32,
+    wide: &mut [f32],
+    wanted: Range<usize>,
+) {
+    let size = tile.shape.kv.keys();
+    let mut before = 0;
+    for piece in &tile.pieces {
+        let begin =
+            piece.blocks.start + wanted.start.saturating_sub(before).min(piece.blocks.len());
+        let end = piece.blocks.start + wanted.end.saturating_sub(before).min(piece.blocks.len());
+        before += piece.blocks.len();
+        let block = |index: usize| {
+            let heads = piece.kv.heads();
+            let scales = piece.kv.scales(index).as_ptr();
+            Keys {
+                numbers: piece.kv.block(index)[tile.head * size..][..size].as_ptr(),
+                scales: scales.wrapping_add(heads.key_scales(tile.head)),
+                ahead: AHEAD * heads.block(),
+                place: piece.start + index * WIDTH - tile.base,
+                count: WIDTH.min(piece.seen.end - index * WIDTH),
+            }
+        };
+        // SAFETY: the keys of a block are `[dim, 16]`; every row has room for its scores.
+        unsafe {
+            let mut index = begin;
+            while index + 1 < end {
+                let blocks = [block(index), block(index + 1)];
+                if N::NARROW && tile.rows >= MANY {
+                    let (first, second) = wide[..2 * size].split_at_mut(size);
+                    let widened = [first.as_mut_ptr(), second.as_mut_ptr()];
+                    for (keys, to) in blocks.into_iter().zip(widened) {
+                        widen_keys::<L, N>(keys, to, tile.shape.kv.dim);
+                    }
+                    let blocks: [Keys<f32>; 2] = std::array::from_fn(|b| Keys {
+                        numbers: widened[b].cast_const(),
+                        scales: std::ptr::null(),
+                        ahead: 0,
+                        place: blocks[b].place,
+                        count: blocks[b].count,
+                    });
+                    score_rows::<L, N, f32, 2>(tile, scores, blocks);
+                } else {
+                    score_rows::<L, N, N, 2>(tile, scores, blocks);
+                }
+                index += 2;
+            }
+            if index < end {
+                score_rows::<L, N, N, 1>(tile, scores, [block(index)]);
+            }
+        }
+    }
+}
+
+#[inline(always)]
+unsafe fn score_rows<L: Lanes, N: Number, K: Number, const B: usize>(
+    tile: &Tile<N>,
+    scores: *mut f32,
+    blocks: [Keys<K>; B],
+) {
+    let mut row = 0;
+    while row < tile.rows {
+        let rows = match tile.rows - row {
+            6.. => 6,
+            3.. => 3,
+            rest => rest,
+        };
+        // Later positions than these rows see: softmax makes them nothing.
+        if blocks[0].place < tile.end(row + rows - 1) - tile.base {
+            // SAFETY: the caller's.
+            unsafe {
+                match rows {
+                    6 => score::<L, N, K, B, 6>(tile, scores, row, blocks),
+                    3 => score::<L, N, K, B, 3>(tile, scores, row, blocks),
+                    2 => score::<L, N, K, B, 2>(tile, scores, row, blocks),
+                    _ => score::<L, N, K, B, 1>(tile, scores, row, blocks),
+                }
+            }
+        }
+        row += rows;
+    }
+}
+
+/// Scores of R rows for 16 positions in each of B blocks.
+#[inline(always)]
+unsafe fn score<L: Lanes, N: Number, K: Number, const B: usize, const R: usize>(
+    tile: &Tile<N>,
+    scores: *mut f32,
+    first: usize,
+    blocks: [Keys<K>; B],
+) {
+    let dim = tile.shape.kv.dim;
+    let scale = (dim as f32).sqrt().recip();
+    // SAFETY: the caller's.
+    unsafe {
+        let q: [*const f32; R] = std::array::from_fn(|r| tile.q[tile.at(first + r)..].as_ptr());
+        let mut acc = [[L::splat(0.0); B]; R];
+        for d in 0..dim {
+            let keys: [L::Vector; B] = std::array::from_fn(|b| {
+                prefetch(blocks[b].numbers.wrapping_add(d * WIDTH + blocks[b].ahead));
+                blocks[b].column::<L>(d)
+            });
+            for r in 0..R {
+                let x = L::splat(*q[r].add(d));
+                for b in 0..B {
+                    acc[r][b] = L::fma(x, keys[b], acc[r][b]);
+                }
+            }
+        }
+        for (r, acc) in acc.into_iter().enumerate() {
+            let row = scores.add((first + r) * tile.stride());
+            for (sums, keys) in acc.into_iter().zip(blocks) {
+                put::<L>(
+                    row.add(keys.place),
+                    L::mul(sums, L::splat(scale)),
+                    keys.count,
+                );
+            }
+        }
+    }
+}
+
+/// Stores the first `count` numbers.
+#[inline(always)]
+pub(super) unsafe fn put<L: Lanes>(to: *mut f32, values: L::Vector, count: usize) {
+    // SAFETY: the caller's.
+    unsafe {
+        if count == WIDTH {
+            return L::store(to, values);
+        }
+        let mut numbers = [0f32; WIDTH];
+        L::store(numbers.as_mut_ptr(), values);
+        to.copy_from_nonoverlapping(numbers.as_ptr(), count);
+    }
+}
+
+/// A row's softmax; nothing for what it does not see.
+#[inline(always)]
+unsafe fn soften<N: Number>(tile: &Tile<N>, scores: *mut f32, row: usize) {
+    let end = tile.end(row);
+    let first = end.saturating_sub(tile.shape.window).max(tile.base);
+    // SAFETY: the caller's.
+    let scores =
+        unsafe { std::slice::from_raw_parts_mut(scores.add(row * tile.stride()), tile.stride()) };
+    let sum = softmax(&mut scores[first - tile.base..end - tile.base]);
+    scores[..first - tile.base].fill(0.0);
+    scores[end - tile.base..].fill(0.0);
+    scores[tile.stride() - 1] = sum.recip();
+}

@@ -1,0 +1,353 @@
+//! What attention remembers of every token, on a CPU: keys and values as the kernel reads them.
+//!
+//! Positions lie in blocks of 16. In a block, a head's keys are `[dim, 16 positions]`, so that 16
+//! scores are computed side by side without adding up across a register; its values are
+//! `[16 positions, width]`, where width is dim rounded up to whole registers.
+//! Numbers of 8 bits have scales beside them, one for 32 numbers of a position's head: those of keys
+//! are `[dim / 32, 16 positions]`, those of values `[16 positions, dim / 32]`.
+
+use crate::lanes::{Number, SHARED, WIDTH};
+use crate::linear::{Aligned, Pool};
+use std::str::FromStr;
+
+/// How keys and values are kept.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Kind {
+    /// Half floats: 11 bits of precision, half of the memory.
+    #[default]
+    F16,
+    F32,
+    /// Blocks of 32 numbers of 8 bits with a scale: a little more than half of what F16 takes.
+    Q8,
+}
+
+impl std::fmt::Display for Kind {
+    fn fmt(&self, out: &mut std::fmt::Formatter) -> std::fmt::Result {
+        out.write_str(match self {
+            Kind::F16 => "f16",
+            Kind::F32 => "f32",
+            Kind::Q8 => "q8_0",
+        })
+    }
+}
+
+impl FromStr for Kind {
+    type Err = String;
+
+    fn from_str(word: &str) -> Result<Kind, String> {
+        match word {
+            "f16" => Ok(Kind::F16),
+            "f32" => Ok(Kind::F32),
+            "q8_0" => Ok(Kind::Q8),
+            _ => Err("keys and values are kept as f16, f32 or q8_0".to_string()),
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Heads {
+    pub count: usize,
+    pub dim: usize,
+}
+
+impl Heads {
+    /// Numbers of a position's value, for one head.
+    pub fn width(self) -> usize {
+        self.dim.next_multiple_of(WIDTH)
+    }
+
+    /// Numbers of the keys of 16 positions, for one head.
+    pub fn keys(self) -> usize {
+        self.dim * WIDTH
+    }
+
+    /// Numbers of a block: keys of all heads, then values of all heads.
+    pub fn block(self) -> usize {
+        self.count * (self.keys() + WIDTH * self.width())
+    }
+
+    /// Scales of a head's numbers of one position, where there are scales.
+    pub fn parts(self) -> usize {
+        self.dim.div_ceil(SHARED)
+    }
+
+    /// Where the scales of a head's keys begin in a block's.
+    pub fn key_scales(self, head: usize) -> usize {
+        head * self.parts() * WIDTH
+    }
+
+    /// Where the scales of a head's value begin in a block's.
+    pub fn value_scales(self, head: usize, lane: usize) -> usize {
+        ((self.count + head) * WIDTH + lane) * self.parts()
+    }
+
+    /// Scales of a block.
+    fn scales(self) -> usize {
+        2 * self.count * self.parts() * WIDTH
+    }
+}
+
+/// Keys and values of one layer.
+pub enum Kv {
+    F16(Blocks<u16>),
+    F32(Blocks<f32>),
+    Q8(Blocks<i8>),
+}
+
+pub struct Blocks<N> {
+    heads: Heads,
+    numbers: Aligned<N>,
+    scales: Aligned<f32>,
+}
+
+/// Does the same with a cache of any kind.
+macro_rules! any {
+    ($kv:expr, $blocks:ident => $do:expr) => {
+        match $kv {
+            Kv::F16($blocks) => $do,
+            Kv::F32($blocks) => $do,
+            Kv::Q8($blocks) => $do,
+        }
+    };
+}
+
+impl Kv {
+    pub fn new(kind: Kind, heads: Heads) -> Kv {
+        match kind {
+            Kind::F16 => Kv::F16(Blocks::new(heads)),
+            Kind::F32 => Kv::F32(Blocks::new(heads)),
+            Kind::Q8 => Kv::Q8(Blocks::new(heads)),
+        }
+    }
+
+    /// An empty one of the same kind.
+    pub fn like(&self) -> Kv {
+        match self {
+            Kv::F16(blocks) => Kv::F16(Blocks::new(blocks.heads)),
+            Kv::F32(blocks) => Kv::F32(Blocks::new(blocks.heads)),
+            Kv::Q8(blocks) => Kv::Q8(Blocks::new(blocks.heads)),
+        }
+    }
+
+    /// Makes room for positions below `len`.
+    pub fn reserve(&mut self, len: usize) {
+        any!(self, blocks => blocks.reserve(len));
+    }
+
+    /// Writes the key and the value, `[heads, dim]` each, of a position that there is room for.
+    pub fn write(&mut self, position: usize, key: &[f32], value: &[f32]) {
+        any!(self, blocks => blocks.write(position, key, value));
+    }
+
+    /// Writes keys and values, `[tokens, heads, dim]` each, from `position` on.
+    pub fn write_all(&mut self, pool: &Pool, position: usize, keys: &[f32], values: &[f32]) {
+        any!(self, blocks => blocks.write_all(pool, position, keys, values));
+    }
+
+    /// Copies position `from` of another of the same kind to position `to`.
+    pub fn copy(&mut self, to: usize, other: &Kv, from: usize) {
+        match (self, other) {
+            (Kv::F16(blocks), Kv::F16(other)) => blocks.copy(to, other, from),
+            (Kv::F32(blocks), Kv::F32(other)) => blocks.copy(to, other, from),
+            (Kv::Q8(blocks), Kv::Q8(other)) => blocks.copy(to, other, from),
+            _ => {}
+        }
+    }
+
+    /// Appends the positions `from..to` to bytes: each its key, then its value, then their scales
+    /// where there are any, little-endian.
+    pub fn save(&self, from: usize, to: usize, bytes: &mut Vec<u8>) {
+        for position in from..to {
+            match self {
+                Kv::F16(blocks) => blocks.each(position, |n| bytes.extend(n.to_le_bytes())),
+                Kv::F32(blocks) => blocks.each(position, |n| bytes.extend(n.to_le_bytes())),
+                Kv::Q8(blocks) => blocks.each(position, |n| bytes.extend(n.to_le_bytes())),
+            }
+            any!(self, blocks => blocks.each_scale(position, |n| bytes.extend(n.to_le_bytes())));
+        }
+    }
+
+    /// The opposite of [`Kv::save`]; `bytes` must hold as many positions.
+    pub fn restore(&mut self, from: usize, to: usize, bytes: &[u8]) {
+        self.reserve(to);
+        let positions = bytes.chunks_exact(self.saved_bytes().max(1));
+        for (position, bytes) in (from..to).zip(positions) {
+            let (numbers, scales) = bytes.split_at(bytes.len() - 4 * self.scales());
+            match self {
+                Kv::F16(blocks) => blocks.fill(position, numbers, u16::from_le_bytes),
+                Kv::F32(blocks) => blocks.fill(position, numbers, f32::from_le_bytes),
+                Kv::Q8(blocks) => blocks.fill(position, numbers, i8::from_le_bytes),
+            }
+            any!(self, blocks => blocks.fill_scales(position, scales));
+        }
+    }
+
+    /// Bytes of a position in what [`Kv::save`] writes, and, but for rounding, in memory.
+    pub fn saved_bytes(&self) -> usize {
+        let of = |heads: Heads, bytes: usize| 2 * heads.count * heads.dim * bytes;
+        let numbers = match self {
+            Kv::F16(blocks) => of(blocks.heads, 2),
+            Kv::F32(blocks) => of(blocks.heads, 4),
+            Kv::Q8(blocks) => of(blocks.heads, 1),
+        };
+        numbers + 4 * self.scales()
+    }
+
+    /// Scales of a position.
+    fn scales(&self) -> usize {
+        match self {
+            Kv::Q8(blocks) => 2 * blocks.heads.count * blocks.heads.parts(),
+            Kv::F16(_) | Kv::F32(_) => 0,
+        }
+    }
+}
+
+impl<N: Number> Blocks<N> {
+    fn new(heads: Heads) -> Blocks<N> {
+        Blocks {
+            heads,
+            numbers: Aligned::default(),
+            scales: Aligned::default(),
+        }
+    }
+
+    pub fn heads(&self) -> Heads {
+        self.heads
+    }
+
+    /// Block `index`.
+    pub fn block(&self, index: usize) -> &[N] {
+        let len = self.heads.block();
+        &self.numbers[index * len..][..len]
+    }
+
+    /// The scales of block `index`; none where there are none.
+    pub fn scales(&self, index: usize) -> &[f32] {
+        let len = self.heads.scales();
+        self.scales
+            .get(index * len..(index + 1) * len)
+            .unwrap_or_default()
+    }
+
+    fn reserve(&mut self, len: usize) {
+        let blocks = len.div_ceil(WIDTH);
+        if blocks * self.heads.block() > self.numbers.len() {
+            self.numbers.resize(blocks * self.heads.block());
+        }
+        if N::SCALED && blocks * self.heads.scales() > self.scales.len() {
+            self.scales.resize(blocks * self.heads.scales());
+        }
+    }
+
+    fn write_all(&mut self, pool: &Pool, position: usize, keys: &[f32], values: &[f32]) {
+        let (heads, width) = (self.heads, self.heads.count * self.heads.dim);
+        let end = position + keys.len() / width;
+        self.reserve(end);
+        let first = position / WIDTH;
+        let numbers = self.numbers[first * heads.block()..].chunks_exact_mut(heads.block());
+        let mut scales = self.scales.chunks_exact_mut(heads.scales()).skip(first);
+        let blocks = (first..end.div_ceil(WIDTH)).zip(numbers);
+        let blocks = blocks.map(|(index, numbers)| (index, numbers, scales.next()));
+        pool.each(blocks.collect(), |(index, numbers, scales)| {
+            let scales = scales.unwrap_or_default();
+            for at in position.max(index * WIDTH)..end.min((index + 1) * WIDTH) {
+                let row = (at - position) * width;
+                let (key, value) = (&keys[row..][..width], &values[row..][..width]);
+                put(heads, (numbers, scales), at % WIDTH, key, value);
+            }
+        });
+    }
+
+    fn write(&mut self, position: usize, key: &[f32], value: &[f32]) {
+        let (heads, block) = (self.heads, position / WIDTH);
+        let numbers = &mut self.numbers[block * heads.block()..][..heads.block()];
+        let scales = self.scales.chunks_exact_mut(heads.scales()).nth(block);
+        let scales = scales.unwrap_or_default();
+        put(heads, (numbers, scales), position % WIDTH, key, value);
+    }
+
+    fn copy(&mut self, to: usize, other: &Blocks<N>, from: usize) {
+        let pairs = places(self.heads, from).zip(places(self.heads, to));
+        pairs.for_each(|(from, to)| self.numbers[to] = other.numbers[from]);
+        let pairs = self.scale_places(from).zip(self.scale_places(to));
+        pairs.for_each(|(from, to)| self.scales[to] = other.scales[from]);
+    }
+
+    fn each(&self, position: usize, mut take: impl FnMut(N)) {
+        places(self.heads, position).for_each(|at| take(self.numbers[at]));
+    }
+
+    fn each_scale(&self, position: usize, mut take: impl FnMut(f32)) {
+        self.scale_places(position)
+            .for_each(|at| take(self.scales[at]));
+    }
+
+    fn fill<const W: usize>(&mut self, position: usize, bytes: &[u8], number: fn([u8; W]) -> N) {
+        let places = places(self.heads, position).zip(bytes.as_chunks().0);
+        places.for_each(|(at, bytes)| self.numbers[at] = number(*bytes));
+    }
+
+    fn fill_scales(&mut self, position: usize, bytes: &[u8]) {
+        let places = self.scale_places(position).zip(bytes.as_chunks().0);
+        places.for_each(|(at, bytes)| self.scales[at] = f32::from_le_bytes(*bytes));
+    }
+
+    /// Where the scales of a position are: its keys', then its values'; nowhere where there are none.
+    fn scale_places(&self, position: usize) -> impl Iterator<Item = usize> + use<N> {
+        let heads = self.heads;
+        let (block, lane) = (position / WIDTH * heads.scales(), position % WIDTH);
+        let count = if N::SCALED { heads.count } else { 0 };
+        let keys = (0..count * heads.parts()).map(move |at| block + at * WIDTH + lane);
+        let values = (0..count).flat_map(move |head| {
+            let first = block + heads.value_scales(head, lane);
+            first..first + heads.parts()
+        });
+        keys.chain(values)
+    }
+}
+
+/// Where the numbers of a position are: its keys, then its values.
+fn places(heads: Heads, position: usize) -> impl Iterator<Item = usize> {
+    let (block, lane) = (position / WIDTH * heads.block(), position % WIDTH);
+    let keys = (0..heads.count * heads.dim).map(move |at| block + at * WIDTH + lane);
+    let values = block + heads.count * heads.keys();
+    let values = (0..heads.count).flat_map(move |head| {
+        let row = values + (head * WIDTH + lane) * heads.width();
+        row..row + heads.dim
+    });
+    keys.chain(values)
+}
+
+/// Writes a key and a value, `[heads, dim]` each, into place `lane` of a block and its scales.
+fn put<N: Number>(
+    heads: Heads,
+    (numbers, scales): (&mut [N], &mut [f32]),
+    lane: usize,
+    key: &[f32],
+    value: &[f32],
+) {
+    let (keys, values) = numbers.split_at_mut(heads.count * heads.keys());
+    for head in 0..heads.count {
+        let columns = keys[head * heads.keys()..][..heads.keys()].chunks_mut(WIDTH * SHARED);
+        let key = key[head * heads.dim..][..heads.dim].chunks(SHARED);
+        for (part, (columns, key)) in columns.zip(key).enumerate() {
+            // A key's numbers lie apart, so they are rounded together first.
+            let mut rounded = [N::default(); SHARED];
+            let scale = N::round(key, &mut rounded[..key.len()]);
+            for (column, number) in columns.chunks_exact_mut(WIDTH).zip(rounded) {
+                column[lane] = number;
+            }
+            if N::SCALED {
+                scales[heads.key_scales(head) + part * WIDTH + lane] = scale;
+            }
+        }
+        let row = &mut values[(head * WIDTH + lane) * heads.width()..][..heads.dim];
+        let value = value[head * heads.dim..][..heads.dim].chunks(SHARED);
+        for (part, (row, value)) in row.chunks_mut(SHARED).zip(value).enumerate() {
+            let scale = N::round(value, row);
+            if N::SCALED {
+                scales[heads.value_scales(head, lane) + part] = scale;
+            }
+        }
+    }
+}

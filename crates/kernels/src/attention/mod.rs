@@ -1,0 +1,7 @@
+//! Grouped-query attention and the keys and values that it reads.
+
+mod kernel;
+mod kv;
+
+pub use kernel::{Job, Shape, attend};
+pub use kv::{Blocks, Heads, Kind, Kv};

@@ -1,0 +1,301 @@
+//! Sixteen floats side by side, in the registers that a family of kernels has.
+//!
+//! The operations are those that give the same bits everywhere: loads, products, fused
+//! multiply-adds. What is written with them is the same to the bit in every family.
+
+use crate::linear::Plain;
+use half::slice::{HalfBitsSliceExt, HalfFloatSliceExt};
+
+/// An operation on 16 floats for each family. All are safe where the processor has the family's
+/// instructions and the pointers are good for 16 numbers.
+pub trait Lanes {
+    type Vector: Copy;
+    unsafe fn splat(value: f32) -> Self::Vector;
+    unsafe fn load(at: *const f32) -> Self::Vector;
+    /// Sixteen half floats.
+    unsafe fn halves(at: *const u16) -> Self::Vector;
+    /// Sixteen whole numbers.
+    unsafe fn bytes(at: *const i8) -> Self::Vector;
+    /// `a * b + c`, rounded once.
+    unsafe fn fma(a: Self::Vector, b: Self::Vector, c: Self::Vector) -> Self::Vector;
+    unsafe fn mul(a: Self::Vector, b: Self::Vector) -> Self::Vector;
+    unsafe fn store(at: *mut f32, value: Self::Vector);
+}
+
+pub const WIDTH: usize = 16;
+
+/// Asks for the line that lies there. A wrong address does nothing.
+#[inline(always)]
+pub fn prefetch<N>(at: *const N) {
+    #[cfg(target_arch = "x86_64")]
+    {
+        use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+        // SAFETY: every x86-64 processor has it, and it reads nothing.
+        unsafe { _mm_prefetch::<_MM_HINT_T0>(at.cast()) }
+    }
+    let _ = at;
+}
+
+/// A number as it lies in a cache, alone or with a scale that it shares with others.
+pub trait Number: Plain + Send + Sync + 'static {
+    /// Reading it takes more than a load, so that many who read it share one reading.
+    const NARROW: bool;
+    /// There are scales.
+    const SCALED: bool = false;
+    /// Each number of `values`, rounded to the nearest; returns the scale that they share.
+    fn round(values: &[f32], to: &mut [Self]) -> f32;
+    /// Sixteen numbers whose scales lie side by side.
+    unsafe fn read<L: Lanes>(at: *const Self, scales: *const f32) -> L::Vector;
+    /// Sixteen numbers that share one scale.
+    unsafe fn read_shared<L: Lanes>(at: *const Self, scale: *const f32) -> L::Vector;
+}
+
+/// Numbers that share a scale, where there are scales.
+pub const SHARED: usize = 32;
+
+impl Number for f32 {
+    const NARROW: bool = false;
+
+    fn round(values: &[f32], to: &mut [f32]) -> f32 {
+        to.copy_from_slice(values);
+        1.0
+    }
+
+    #[inline(always)]
+    unsafe fn read<L: Lanes>(at: *const f32, _: *const f32) -> L::Vector {
+        // SAFETY: the caller's.
+        unsafe { L::load(at) }
+    }
+
+    #[inline(always)]
+    unsafe fn read_shared<L: Lanes>(at: *const f32, _: *const f32) -> L::Vector {
+        // SAFETY: the caller's.
+        unsafe { L::load(at) }
+    }
+}
+
+/// A half float, by its bits.
+impl Number for u16 {
+    const NARROW: bool = true;
+
+    fn round(values: &[f32], to: &mut [u16]) -> f32 {
+        let to: &mut [half::f16] = to.reinterpret_cast_mut();
+        to.convert_from_f32_slice(values);
+        1.0
+    }
+
+    #[inline(always)]
+    unsafe fn read<L: Lanes>(at: *const u16, _: *const f32) -> L::Vector {
+        // SAFETY: the caller's.
+        unsafe { L::halves(at) }
+    }
+
+    #[inline(always)]
+    unsafe fn read_shared<L: Lanes>(at: *const u16, _: *const f32) -> L::Vector {
+        // SAFETY: the caller's.
+        unsafe { L::halves(at) }
+    }
+}
+
+/// A code of 8 bits, as GGML's Q8_0 has it: 32 share the scale max |x| / 127, here an f32.
+impl Number for i8 {
+    const NARROW: bool = true;
+    const SCALED: bool = true;
+
+    fn round(values: &[f32], to: &mut [i8]) -> f32 {
+        let peak = values
+            .iter()
+            .fold(0f32, |peak, value| peak.max(value.abs()));
+        let inverse = if peak > 1e-30 { 127.0 / peak } else { 0.0 };
+        for (to, value) in to.iter_mut().zip(values) {
+            *to = (value * inverse).round_ties_even() as i8;
+        }
+        peak / 127.0
+    }
+
+    #[inline(always)]
+    unsafe fn read<L: Lanes>(at: *const i8, scales: *const f32) -> L::Vector {
+        // SAFETY: the caller's.
+        unsafe { L::mul(L::bytes(at), L::load(scales)) }
+    }
+
+    #[inline(always)]
+    unsafe fn read_shared<L: Lanes>(at: *const i8, scale: *const f32) -> L::Vector {
+        // SAFETY: the caller's.
+        unsafe { L::mul(L::bytes(at), L::splat(*scale)) }
+    }
+}
+
+/// Whatever the compiler makes of it.
+pub struct Portable;
+
+impl Lanes for Portable {
+    type Vector = [f32; WIDTH];
+
+    #[inline(always)]
+    unsafe fn splat(value: f32) -> [f32; WIDTH] {
+        [value; WIDTH]
+    }
+
+    #[inline(always)]
+    unsafe fn load(at: *const f32) -> [f32; WIDTH] {
+        // SAFETY: the caller's.
+        unsafe { at.cast::<[f32; WIDTH]>().read_unaligned() }
+    }
+
+    #[inline(always)]
+    unsafe fn halves(at: *const u16) -> [f32; WIDTH] {
+        // SAFETY: the caller's.
+        let bits = unsafe { at.cast::<[u16; WIDTH]>().read_unaligned() };
+        bits.map(|bits| half::f16::from_bits(bits).to_f32())
+    }
+
+    #[inline(always)]
+    unsafe fn bytes(at: *const i8) -> [f32; WIDTH] {
+        // SAFETY: the caller's.
+        unsafe { at.cast::<[i8; WIDTH]>().read() }.map(f32::from)
+    }
+
+    #[inline(always)]
+    unsafe fn fma(a: [f32; WIDTH], b: [f32; WIDTH], c: [f32; WIDTH]) -> [f32; WIDTH] {
+        std::array::from_fn(|lane| a[lane].mul_add(b[lane], c[lane]))
+    }
+
+    #[inline(always)]
+    unsafe fn mul(a: [f32; WIDTH], b: [f32; WIDTH]) -> [f32; WIDTH] {
+        std::array::from_fn(|lane| a[lane] * b[lane])
+    }
+
+    #[inline(always)]
+    unsafe fn store(at: *mut f32, value: [f32; WIDTH]) {
+        // SAFETY: the caller's.
+        unsafe { at.cast::<[f32; WIDTH]>().write_unaligned(value) }
+    }
+}
+
+#[cfg(target_arch = "x86_64")]
+pub use x86::{Avx2, Avx512};
+
+#[cfg(target_arch = "x86_64")]
+mod x86 {
+    use super::Lanes;
+    use std::arch::x86_64::*;
+
+    pub struct Avx512;
+
+    impl Lanes for Avx512 {
+        type Vector = __m512;
+
+        #[inline]
+        #[target_feature(enable = "avx512f")]
+        unsafe fn splat(value: f32) -> __m512 {
+            _mm512_set1_ps(value)
+        }
+
+        #[inline]
+        #[target_feature(enable = "avx512f")]
+        unsafe fn load(at: *const f32) -> __m512 {
+            // SAFETY: the caller's.
+            unsafe { _mm512_loadu_ps(at) }
+        }
+
+        #[inline]
+        #[target_feature(enable = "avx512f")]
+        unsafe fn halves(at: *const u16) -> __m512 {
+            // SAFETY: the caller's.
+            _mm512_cvtph_ps(unsafe { _mm256_loadu_si256(at.cast()) })
+        }
+
+        #[inline]
+        #[target_feature(enable = "avx512f")]
+        unsafe fn bytes(at: *const i8) -> __m512 {
+            // SAFETY: the caller's.
+            _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(unsafe { _mm_loadu_si128(at.cast()) }))
+        }
+
+        #[inline]
+        #[target_feature(enable = "avx512f")]
+        unsafe fn fma(a: __m512, b: __m512, c: __m512) -> __m512 {
+            _mm512_fmadd_ps(a, b, c)
+        }
+
+        #[inline]
+        #[target_feature(enable = "avx512f")]
+        unsafe fn mul(a: __m512, b: __m512) -> __m512 {
+            _mm512_mul_ps(a, b)
+        }
+
+        #[inline]
+        #[target_feature(enable = "avx512f")]
+        unsafe fn store(at: *mut f32, value: __m512) {
+            // SAFETY: the caller's.
+            unsafe { _mm512_storeu_ps(at, value) }
+        }
+    }
+
+    pub struct Avx2;
+
+    impl Lanes for Avx2 {
+        type Vector = [__m256; 2];
+
+        #[inline]
+        #[target_feature(enable = "avx2,fma,f16c")]
+        unsafe fn splat(value: f32) -> [__m256; 2] {
+            [_mm256_set1_ps(value); 2]
+        }
+
+        #[inline]
+        #[target_feature(enable = "avx2,fma,f16c")]
+        unsafe fn load(at: *const f32) -> [__m256; 2] {
+            // SAFETY: the caller's.
+            unsafe { [_mm256_loadu_ps(at), _mm256_loadu_ps(at.add(8))] }
+        }
+
+        #[inline]
+        #[target_feature(enable = "avx2,fma,f16c")]
+        unsafe fn halves(at: *const u16) -> [__m256; 2] {
+            // SAFETY: the caller's.
+            let (low, high) = unsafe {
+                let at = at.cast::<__m128i>();
+                (_mm_loadu_si128(at), _mm_loadu_si128(at.add(1)))
+            };
+            [_mm256_cvtph_ps(low), _mm256_cvtph_ps(high)]
+        }
+
+        #[inline]
+        #[target_feature(enable = "avx2,fma,f16c")]
+        unsafe fn bytes(at: *const i8) -> [__m256; 2] {
+            // SAFETY: the caller's.
+            let both = unsafe { _mm_loadu_si128(at.cast()) };
+            [
+                _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(both)),
+                _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(_mm_srli_si128::<8>(both))),
+            ]
+        }
+
+        #[inline]
+        #[target_feature(enable = "avx2,fma,f16c")]
+        unsafe fn fma(a: [__m256; 2], b: [__m256; 2], c: [__m256; 2]) -> [__m256; 2] {
+            [
+                _mm256_fmadd_ps(a[0], b[0], c[0]),
+                _mm256_fmadd_ps(a[1], b[1], c[1]),
+            ]
+        }
+
+        #[inline]
+        #[target_feature(enable = "avx2,fma,f16c")]
+        unsafe fn mul(a: [__m256; 2], b: [__m256; 2]) -> [__m256; 2] {
+            [_mm256_mul_ps(a[0], b[0]), _mm256_mul_ps(a[1], b[1])]
+        }
+
+        #[inline]
+        #[target_feature(enable = "avx2,fma,f16c")]
+        unsafe fn store(at: *mut f32, value: [__m256; 2]) {
+            // SAFETY: the caller's.
+            unsafe {
+                _mm256_storeu_ps(at, value[0]);
+                _mm256_storeu_ps(at.add(8), value[1]);
+            }
+        }
+    }
+}

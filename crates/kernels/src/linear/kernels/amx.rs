@@ -1,0 +1,353 @@
+//! AMX: a matrix register holds 16 rows of 64 bytes, and one instruction multiplies 16 rows of
+//! input with 32 columns of 16 rows of weights.
+//!
+//! Only step 1 of [`super`] is done there: a product is 32 columns deep, half of what a register
+//! could hold, so that sums stay those of one block and the floats that follow keep their order.
+//! The compiler knows nothing of these registers; each piece of assembly names those that it uses.
+//!
+//! Source: Intel 64 and IA-32 Architectures Software Developer's Manual, volume 1, chapter 18.
+
+use std::arch::asm;
+use std::arch::x86_64::*;
+use std::mem::MaybeUninit;
+
+use super::super::quantize::Group;
+use super::super::{BLOCK, Format, STRIP};
+use super::avx512vnni::read::{
+    Bytes, Codes, Fives, Half, HalfMin, Nibbles, Scales, Sixes, Super, SuperHalves,
+};
+use super::{Strip, Sums, Tiles, Unpacked};
+use crate::registers::{self, Shapes};
+
+/// Rows of input that are multiplied at once.
+const ROWS: usize = 16;
+/// Bytes of 32 columns of a strip.
+const COLUMNS: usize = BLOCK * STRIP;
+/// How far ahead to ask for memory.
+const AHEAD: usize = 4096;
+
+/// Whether processor and system let this process use the registers.
+pub(super) fn is_here() -> bool {
+    registers::are_here(registers::INT8)
+}
+
+/// The kernels of a format; plain floats have none.
+pub(super) fn tiles(format: Format) -> Option<Tiles> {
+    Some(match format {
+        Format::Q4_0 => of::<Nibbles, Half>(),
+        Format::Q4_1 => of::<Nibbles, HalfMin>(),
+        Format::Q5_0 => of::<Fives, Half>(),
+        Format::Q5_1 => of::<Fives, HalfMin>(),
+        Format::Q8_0 => of::<Bytes, Half>(),
+        Format::Q4K => of::<Nibbles, Super>(),
+        Format::Q5K => of::<Fives, Super>(),
+        Format::Q6K => of::<Sixes, SuperHalves>(),
+        Format::F16 | Format::BF16 | Format::F32 => return None,
+    })
+}
+
+fn of<C: Codes, S: Scales>() -> Tiles {
+    Tiles {
+        begin: if S::HALVES {
+            configure::<true>
+        } else {
+            configure::<false>
+        },
+        end: registers::end,
+        unpack: unpack::<C, S>,
+        multiply: if S::HALVES {
+            multiply::<false, true>
+        } else if S::MINIMA {
+            multiply::<true, false>
+        } else {
+            multiply::<false, false>
+        },
+    }
+}
+
+#[target_feature(enable = "avx512f,avx512bw,avx512vnni,f16c")]
+unsafe fn unpack<C: Codes, S: Scales>(strip: &Strip, to: &mut Unpacked) {
+    let blocks = strip.body.len() / C::BYTES;
+    to.blocks = blocks;
+    to.codes.resize(blocks * COLUMNS);
+    to.scales.resize(blocks * STRIP);
+    to.minima.resize(if S::MINIMA { blocks * STRIP } else { 0 });
+    to.halves
+        .resize(if S::HALVES { blocks * 2 * STRIP } else { 0 });
+    let zero = _mm512_set1_epi8(if S::MINIMA { 0 } else { C::ZERO as i8 });
+    for b in 0..blocks {
+        let body = strip.body[b * C::BYTES..].as_ptr();
+        if strip.cold {
+            for line in 0..C::BYTES / 64 {
+                let ahead = body.wrapping_add(AHEAD + line * 64);
+                _mm_prefetch::<_MM_HINT_T0>(ahead.cast());
+            }
+        }
+        // SAFETY: block b is within the strip, and every array has a place for it.
+        unsafe {
+            let codes = to.codes.as_mut_ptr().add(b * COLUMNS);
+            for g in 0..4 {
+                let (low, high) = C::pair(body, g);
+                let (low, high) = (_mm512_sub_epi8(low, zero), _mm512_sub_epi8(high, zero));
+                _mm512_store_si512(codes.add(g * 64).cast(), low);
+                _mm512_store_si512(codes.add(g * 64 + 256).cast(), high);
+            }
+            let (scale, min) = S::of(strip.head.as_ptr(), b);
+            _mm512_store_ps(to.scales.as_mut_ptr().add(b * STRIP), scale);
+            if S::MINIMA {
+                _mm512_store_ps(to.minima.as_mut_ptr().add(b * STRIP), min);
+            }
+            if S::HALVES {
+                let [first, second] = S::halves(strip.head.as_ptr(), b);
+                let halves = to.halves.as_mut_ptr().add(b * 2 * STRIP);
+                _mm512_store_ps(halves, first);
+                _mm512_store_ps(halves.add(STRIP), second);
+            }
+        }
+    }
+}
+
+/// Registers 0 to 3 hold sums, 4 and 5 input, 6 and 7 weights.
+const fn shapes(columns: u8) -> Shapes {
+    let (bytes, quads) = (columns as u16, columns / 4);
+    Shapes::new(
+        [64, 64, 64, 64, bytes, bytes, 64, 64],
+        [16, 16, 16, 16, 16, 16, quads, quads],
+    )
+}
+
+static WHOLE: Shapes = shapes(32);
+/// For formats whose blocks have two halves of 16 columns.
+static HALVES: Shapes = shapes(16);
+
+unsafe fn configure<const IN_HALVES: bool>() {
+    let shapes = if IN_HALVES { &HALVES } else { &WHOLE };
+    // SAFETY: the processor has the registers.
+    unsafe { registers::begin(shapes) };
+}
+
+/// Products that are made before their floats are added up. Long enough, because the processor
+/// does one kind of work faster than both at once; short enough for the nearest cache.
+const PHASE: usize = 4;
+
+/// Sums of 16 rows of input and 16 of weights, for each product of a phase.
+#[repr(align(64))]
+struct Products([[[i32; STRIP]; ROWS]; PHASE]);
+
+/// Where 32 columns of up to two groups of rows and two strips begin.
+struct Pieces {
+    x: [*const i8; 2],
+    w: [*const i8; 2],
+}
+
+/// Instructions, with the pieces in rsi, rdi, rdx and rcx, their distances from row to row in r8
+/// and r9, and in r10 where the sums go: 4,096 bytes apart, [`Products`] of a group and a strip.
+macro_rules! run {
+    ($pieces:expr, $to:expr, $($line:expr),*) => {
+        asm!(
+            $($line),*,
+            in("rsi") $pieces.x[0],
+            in("rdi") $pieces.x[1],
+            in("rdx") $pieces.w[0],
+            in("rcx") $pieces.w[1],
+            in("r8") BLOCK,
+            in("r9") 64usize,
+            in("r10") $to,
+            out("tmm0") _, out("tmm1") _, out("tmm2") _, out("tmm3") _,
+            out("tmm4") _, out("tmm5") _, out("tmm6") _, out("tmm7") _,
+            options(nostack, preserves_flags),
+        )
+    };
+}
+
+/// One product, and where its sums go.
+macro_rules! product {
+    ($sum:literal, $x:literal, $w:literal, $place:literal) => {
+        concat!(
+            "tilezero tmm",
+            $sum,
+            "\n",
+            "tdpbssd tmm",
+            $sum,
+            ", tmm",
+            $x,
+            ", tmm",
+            $w,
+            "\n",
+            "tilestored [r10 + r9 + ",
+            $place,
+            "], tmm",
+            $sum,
+        )
+    };
+}
+
+/// The products of one block: a piece that is in a register serves two.
+#[inline(always)]
+unsafe fn products<const GROUPS: usize, const STRIPS: usize>(pieces: &Pieces, to: *mut i32) {
+    // SAFETY: the caller's 16 x 32 and 8 x 64 bytes each; 16 x 64 are written for each product.
+    unsafe {
+        match (GROUPS, STRIPS) {
+            (1, 1) => run!(
+                pieces,
+                to,
+                "tileloadd tmm4, [rsi + r8]",
+                "tileloadd tmm6, [rdx + r9]",
+                product!(0, 4, 6, 0)
+            ),
+            (1, _) => run!(
+                pieces,
+                to,
+                "tileloadd tmm4, [rsi + r8]",
+                "tileloadd tmm6, [rdx + r9]",
+                product!(0, 4, 6, 0),
+                "tileloadd tmm7, [rcx + r9]",
+                product!(1, 4, 7, 4096)
+            ),
+            (_, 1) => run!(
+                pieces,
+                to,
+                "tileloadd tmm4, [rsi + r8]",
+                "tileloadd tmm6, [rdx + r9]",
+                product!(0, 4, 6, 0),
+                "tileloadd tmm5, [rdi + r8]",
+                product!(2, 5, 6, 8192)
+            ),
+            _ => run!(
+                pieces,
+                to,
+                "tileloadd tmm4, [rsi + r8]",
+                "tileloadd tmm6, [rdx + r9]",
+                product!(0, 4, 6, 0),
+                "tileloadd tmm7, [rcx + r9]",
+                product!(1, 4, 7, 4096),
+                "tileloadd tmm5, [rdi + r8]",
+                product!(2, 5, 6, 8192),
+                product!(3, 5, 7, 12288)
+            ),
+        }
+    }
+}
+
+#[target_feature(enable = "avx512f,avx512bw,avx512vnni,f16c")]
+unsafe fn multiply<const MINIMA: bool, const IN_HALVES: bool>(
+    strips: &[Unpacked],
+    group: &Group,
+    out: &mut Sums,
+) {
+    // SAFETY: this function's own conditions.
+    unsafe {
+        match (group.rows / ROWS, strips.len()) {
+            (1, 1) => tile::<MINIMA, IN_HALVES, 1, 1>(strips, group, out),
+            (1, _) => tile::<MINIMA, IN_HALVES, 1, 2>(strips, group, out),
+            (_, 1) => tile::<MINIMA, IN_HALVES, 2, 1>(strips, group, out),
+            _ => tile::<MINIMA, IN_HALVES, 2, 2>(strips, group, out),
+        }
+    }
+}
+
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512vnni,f16c")]
+unsafe fn tile<
+    const MINIMA: bool,
+    const IN_HALVES: bool,
+    const GROUPS: usize,
+    const STRIPS: usize,
+>(
+    strips: &[Unpacked],
+    group: &Group,
+    out: &mut Sums,
+) {
+    let blocks = strips[0].blocks;
+    let halves = if IN_HALVES { 2 } else { 1 };
+    let mut sums = [const { MaybeUninit::<Products>::uninit() }; 4];
+    // Plain loops: with iterators the compiler leaves calls in here.
+    let mut first = 0;
+    while first < blocks {
+        let end = blocks.min(first + PHASE / halves);
+        let mut at = 0;
+        while at < (end - first) * halves {
+            let (b, half) = (first + at / halves, at % halves);
+            // SAFETY: every group and every strip has block b, and the phase a place for it.
+            unsafe {
+                let x = group.codes.as_ptr().add(b * ROWS * BLOCK + half * 16);
+                let w = b * COLUMNS + half * 256;
+                let pieces = Pieces {
+                    x: [x, x.add((GROUPS - 1) * blocks * ROWS * BLOCK)],
+                    w: [
+                        strips[0].codes.as_ptr().add(w),
+                        strips[STRIPS - 1].codes.as_ptr().add(w),
+                    ],
+                };
+                let to = sums.as_mut_ptr().cast::<i32>().add(at * ROWS * STRIP);
+                products::<GROUPS, STRIPS>(&pieces, to);
+            }
+            at += 1;
+        }
+        let mut product = 0;
+        while product < GROUPS * STRIPS {
+            let (g, s) = (product / STRIPS, product % STRIPS);
+            // SAFETY: the products of this phase are made.
+            unsafe {
+                let sums = sums[g * 2 + s].assume_init_ref();
+                let rows = out.0.as_mut_ptr().add(g * ROWS);
+                let input = (group, g * blocks * ROWS);
+                add_up::<MINIMA, IN_HALVES>(sums, &strips[s], input, (first, end), rows, s);
+            }
+            product += 1;
+        }
+        first = end;
+    }
+}
+
+/// Adds the products of some blocks up, for 16 rows of input, to what is there, or to nothing where
+/// they are the first. `input` is where the scales of these rows begin.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512vnni,f16c")]
+unsafe fn add_up<const MINIMA: bool, const IN_HALVES: bool>(
+    products: &Products,
+    strip: &Unpacked,
+    (group, start): (&Group, usize),
+    (first, end): (usize, usize),
+    out: *mut [[f32; STRIP]; 2],
+    side: usize,
+) {
+    let halves = if IN_HALVES { 2 } else { 1 };
+    // SAFETY: 16 rows of two strips; every array has the blocks of the phase, or 16 rows of them.
+    unsafe {
+        let place = |i: usize| (*out.add(i))[side].as_mut_ptr();
+        let mut acc = [_mm512_setzero_ps(); ROWS];
+        if first > 0 {
+            acc = std::array::from_fn(|i| _mm512_load_ps(place(i)));
+        }
+        let mut b = first;
+        while b < end {
+            let at = b - first;
+            let load = |half: usize, i: usize| {
+                let sums = products.0[at * halves + half][i].as_ptr();
+                _mm512_cvtepi32_ps(_mm512_load_si512(sums.cast()))
+            };
+            let scale = _mm512_load_ps(strip.scales.as_ptr().add(b * STRIP));
+            for (i, acc) in acc.iter_mut().enumerate() {
+                let mut value = load(0, i);
+                if IN_HALVES {
+                    let halves = strip.halves.as_ptr().add(b * 2 * STRIP);
+                    let second = _mm512_mul_ps(load(1, i), _mm512_load_ps(halves.add(STRIP)));
+                    value = _mm512_fmadd_ps(value, _mm512_load_ps(halves), second);
+                }
+                let row = start + b * ROWS + i;
+                let input = _mm512_set1_ps(*group.scales.get_unchecked(row));
+                *acc = _mm512_fmadd_ps(_mm512_mul_ps(scale, input), value, *acc);
+                if MINIMA {
+                    let min = _mm512_load_ps(strip.minima.as_ptr().add(b * STRIP));
+                    let sum = _mm512_set1_ps(*group.sums.get_unchecked(row));
+                    *acc = _mm512_fmadd_ps(min, sum, *acc);
+                }
+            }
+            b += 1;
+        }
+        for (i, acc) in acc.into_iter().enumerate() {
+            _mm512_store_ps(place(i), acc);
+        }
+    }
+}

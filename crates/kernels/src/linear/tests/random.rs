@@ -1,0 +1,56 @@
+//! Random weights in every format, for the tests of this crate and of those that read GGUF files.
+
+use super::Format;
+
+/// A linear congruential generator: small, and the same everywhere.
+pub struct Random(pub u64);
+
+impl Random {
+    pub fn next(&mut self) -> u32 {
+        self.0 = self
+            .0
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
+        (self.0 >> 33) as u32
+    }
+
+    pub fn float(&mut self) -> f32 {
+        self.next() as f32 / (1u32 << 30) as f32 - 1.0
+    }
+}
+
+/// Blocks of random weights, with scales of a sensible size.
+pub fn weights(format: Format, n: usize, k: usize, random: &mut Random) -> Vec<u8> {
+    let mut data: Vec<u8> = (0..n * format.row_bytes(k))
+        .map(|_| random.next() as u8)
+        .collect();
+    for block in data.chunks_exact_mut(format.block_bytes()) {
+        for &at in scales(format) {
+            let scale = half::f16::from_f32(random.float() / 100.0);
+            block[at..at + 2].copy_from_slice(&scale.to_le_bytes());
+        }
+        match format {
+            Format::F16 => floats(block, |x| half::f16::from_f32(x).to_le_bytes(), random),
+            Format::BF16 => floats(block, |x| half::bf16::from_f32(x).to_le_bytes(), random),
+            Format::F32 => floats(block, f32::to_le_bytes, random),
+            _ => {}
+        }
+    }
+    data
+}
+
+/// Where a file block has half floats.
+pub fn scales(format: Format) -> &'static [usize] {
+    match format {
+        Format::Q4_0 | Format::Q5_0 | Format::Q8_0 => &[0],
+        Format::Q4_1 | Format::Q5_1 | Format::Q4K | Format::Q5K => &[0, 2],
+        Format::Q6K => &[208],
+        Format::F16 | Format::BF16 | Format::F32 => &[],
+    }
+}
+
+fn floats<const W: usize>(block: &mut [u8], bytes: fn(f32) -> [u8; W], random: &mut Random) {
+    for value in block.chunks_exact_mut(W) {
+        value.copy_from_slice(&bytes(random.float()));
+    }
+}

@@ -1,0 +1,240 @@
+//! What is done to a row of numbers between two products: norms, activations, softmax.
+//!
+//! **Invariant:** the same bits in every family, alone or in a batch: sums are added up in 16
+//! lanes, and e^x is ours, not the system's.
+
+/// Numbers that are added up side by side: one AVX-512 register, two of AVX2.
+pub const LANES: usize = 16;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Activation {
+    Silu,
+    /// The tanh approximation of GELU.
+    Gelu,
+}
+
+/// Makes a function that runs with the best instructions of a family.
+#[macro_export]
+macro_rules! wide {
+    ($(#[$doc:meta])* $name:ident, $body:ident, ($($arg:ident: $kind:ty),*)) => {
+        $(#[$doc])*
+        pub fn $name(family: $crate::linear::Family, $($arg: $kind),*) {
+            #[cfg(target_arch = "x86_64")]
+            {
+                #[target_feature(enable = "avx512f,avx512bw,fma,f16c")]
+                fn avx512($($arg: $kind),*) {
+                    $body($($arg),*);
+                }
+                #[target_feature(enable = "avx2,fma,f16c")]
+                fn avx2($($arg: $kind),*) {
+                    $body($($arg),*);
+                }
+                match family {
+                    // SAFETY: families are used where the processor has their instructions.
+                    $crate::linear::Family::Amx | $crate::linear::Family::Avx512Vnni => return unsafe { avx512($($arg),*) },
+                    // SAFETY: the same.
+                    $crate::linear::Family::AvxVnni | $crate::linear::Family::Avx2 => return unsafe { avx2($($arg),*) },
+                    $crate::linear::Family::Portable => {}
+                }
+            }
+            let _ = family;
+            $body($($arg),*);
+        }
+    };
+}
+
+wide!(
+    /// RMSNorm of a row (Zhang & Sennrich 2019): `out = x / sqrt(mean(x^2) + eps) * weight`.
+    rms_norm, rms_norm_row, (x: &[f32], weight: &[f32], eps: f32, out: &mut [f32])
+);
+
+wide!(
+    /// The same where the row is.
+    rms_norm_here, rms_norm_row_here, (x: &mut [f32], weight: &[f32], eps: f32)
+);
+
+wide!(
+    /// `out = activation(gate) * up`.
+    gated, gated_row, (activation: Activation, gate: &[f32], up: &[f32], out: &mut [f32])
+);
+
+#[inline(always)]
+fn rms_norm_row(x: &[f32], weight: &[f32], eps: f32, out: &mut [f32]) {
+    let scale = rms_scale(x, eps);
+    for ((out, x), weight) in out.iter_mut().zip(x).zip(weight) {
+        *out = x * scale * weight;
+    }
+}
+
+#[inline(always)]
+fn rms_norm_row_here(x: &mut [f32], weight: &[f32], eps: f32) {
+    let scale = rms_scale(x, eps);
+    for (x, weight) in x.iter_mut().zip(weight) {
+        *x = *x * scale * weight;
+    }
+}
+
+#[inline(always)]
+fn rms_scale(x: &[f32], eps: f32) -> f32 {
+    let mut sums = [0f32; LANES];
+    let (chunks, rest) = x.as_chunks::<LANES>();
+    for chunk in chunks {
+        for (sum, x) in sums.iter_mut().zip(chunk) {
+            *sum = x.mul_add(*x, *sum);
+        }
+    }
+    for (sum, x) in sums.iter_mut().zip(rest) {
+        *sum = x.mul_add(*x, *sum);
+    }
+    (fold(sums) / x.len() as f32 + eps).sqrt().recip()
+}
+
+#[inline(always)]
+fn gated_row(activation: Activation, gate: &[f32], up: &[f32], out: &mut [f32]) {
+    let rows = out.iter_mut().zip(gate).zip(up);
+    match activation {
+        Activation::Silu => rows.for_each(|((out, gate), up)| *out = gate * sigmoid(*gate) * up),
+        Activation::Gelu => rows.for_each(|((out, gate), up)| *out = gelu(*gate) * up),
+    }
+}
+
+/// 0.5 x (1 + tanh(u)) is x sigmoid(2u); u as in Hendrycks & Gimpel 2016, the tanh approximation.
+#[inline(always)]
+fn gelu(x: f32) -> f32 {
+    const ROOT: f32 = 0.797_884_6;
+    let u = ROOT * x * (x * x).mul_add(0.044_715, 1.0);
+    x * sigmoid(2.0 * u)
+}
+
+/// 1 / (1 + e^-x).
+#[inline(always)]
+fn sigmoid(x: f32) -> f32 {
+    let e = exp(-x.abs());
+    let above = if x >= 0.0 { 1.0 } else { e };
+    above / (1.0 + e)
+}
+
+/// Turns scores into e^(score - max) and returns their sum.
+#[inline(always)]
+pub fn softmax(scores: &mut [f32]) -> f32 {
+    let mut most = [f32::NEG_INFINITY; LANES];
+    let (chunks, rest) = scores.as_chunks_mut::<LANES>();
+    // The last scores as a whole register, with nothing behind them.
+    let mut last = [f32::NEG_INFINITY; LANES];
+    last[..rest.len()].copy_from_slice(rest);
+    for chunk in chunks.iter().chain([&last]) {
+        for (most, score) in most.iter_mut().zip(chunk) {
+            *most = if *score > *most { *score } else { *most };
+        }
+    }
+    let mut width = LANES / 2;
+    while width > 0 {
+        for lane in 0..width {
+            most[lane] = most[lane].max(most[lane + width]);
+        }
+        width /= 2;
+    }
+    let max = most[0];
+    let mut sums = [0f32; LANES];
+    for chunk in chunks {
+        for (score, sum) in chunk.iter_mut().zip(&mut sums) {
+            *score = exp(*score - max);
+            *sum += *score;
+        }
+    }
+    for (lane, (score, sum)) in last.iter_mut().zip(&mut sums).enumerate() {
+        let power = exp(*score - max);
+        *score = if lane < rest.len() { power } else { 0.0 };
+        *sum += *score;
+    }
+    rest.copy_from_slice(&last[..rest.len()]);
+    fold(sums)
+}
+
+/// Adds lanes up in halves: 16 to 8 to 4 to 2 to 1.
+#[inline(always)]
+pub fn fold(mut sums: [f32; LANES]) -> f32 {
+    let mut width = LANES / 2;
+    while width > 0 {
+        for lane in 0..width {
+            sums[lane] += sums[lane + width];
+        }
+        width /= 2;
+    }
+    sums[0]
+}
+
+/// e^x for x <= 0, to about 2 units in the last place: Cody-Waite reduction by ln 2 and the
+/// polynomial of Cephes' expf (Moshier 1989). Not the system's, so that every machine agrees.
+#[inline(always)]
+fn exp(x: f32) -> f32 {
+    let x = x.max(-87.0);
+    // Adding 1.5 * 2^23 rounds to the nearest whole number and leaves it in the low bits.
+    const ROUND: f32 = 12_582_912.0;
+    let shifted = x.mul_add(std::f32::consts::LOG2_E, ROUND);
+    let n = shifted - ROUND;
+    let r = n.mul_add(-0.693_359_4, x);
+    let r = n.mul_add(2.121_944_4e-4, r);
+    let p = 1.987_569_1e-4f32;
+    let p = p.mul_add(r, 1.398_2e-3);
+    let p = p.mul_add(r, 8.333_452e-3);
+    let p = p.mul_add(r, 4.166_579_6e-2);
+    let p = p.mul_add(r, 1.666_666_5e-1);
+    let p = p.mul_add(r, 5e-1);
+    let e = p.mul_add(r * r, r) + 1.0;
+    let power = (shifted.to_bits() << 23).wrapping_add(127 << 23);
+    e * f32::from_bits(power)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::linear::Family;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn exp_is_close_to_the_real_one(x in -86f32..0.0) {
+            let exact = (x as f64).exp();
+            prop_assert!(((exp(x) as f64 - exact) / exact).abs() < 3e-7, "{x}");
+        }
+
+        #[test]
+        fn activations_are_close_to_their_definitions(x in -30f32..30.0) {
+            let exact = x as f64;
+            let silu = exact / (1.0 + (-exact).exp());
+            let u = (2.0 / std::f64::consts::PI).sqrt() * (exact + 0.044715 * exact.powi(3));
+            let tanh = 0.5 * exact * (1.0 + u.tanh());
+            for (activation, exact) in [(Activation::Silu, silu), (Activation::Gelu, tanh)] {
+                let mut out = [0.0];
+                gated(Family::best(), activation, &[x], &[1.0], &mut out);
+                let error = (f64::from(out[0]) - exact).abs();
+                prop_assert!(error < 2e-6 * (1.0 + exact.abs()), "{activation:?} of {x}: {error}");
+            }
+        }
+
+        #[test]
+        fn every_family_gives_the_same_bits(values in proptest::collection::vec(-9f32..9.0, 1..200)) {
+            let weight: Vec<f32> = values.iter().map(|value| 1.0 - value / 20.0).collect();
+            let all = |family| {
+                let mut out = vec![0.0; 3 * values.len()];
+                let (norm, rest) = out.split_at_mut(values.len());
+                let (silu, gelu) = rest.split_at_mut(values.len());
+                rms_norm(family, &values, &weight, 1e-5, norm);
+                gated(family, Activation::Silu, &values, &weight, silu);
+                gated(family, Activation::Gelu, &values, &weight, gelu);
+                out
+            };
+            let plain = all(Family::Portable);
+            for family in Family::ALL.into_iter().filter(|family| family.is_here()) {
+                prop_assert_eq!(&plain, &all(family), "{:?}", family);
+            }
+        }
+    }
+
+    #[test]
+    fn exp_of_nothing_is_one_and_of_much_is_nothing() {
+        assert_eq!(exp(0.0), 1.0);
+        assert!(exp(-1000.0) < 1e-37);
+    }
+}

@@ -1,0 +1,296 @@
+//! Reads GGUF files: metadata, and where each tensor lies in the mapped file.
+//!
+//! Format: <https://github.com/ggml-org/ggml/blob/master/docs/gguf.md>, versions 2 and 3. The reader
+//! trusts no length or offset in the file: each is held against the file's size before it is used,
+//! so that a cut, damaged or hostile file is a sentence and not an abort. Knows no model.
+
+mod pages;
+mod reader;
+
+use candle_core::quantized::GgmlDType;
+use memmap2::Mmap;
+use reader::Reader;
+use std::borrow::Cow;
+use std::collections::HashMap;
+use std::fs::File;
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+
+/// An open GGUF file. Strings and tensors stay in the mapped file until they are asked for.
+pub struct Gguf {
+    map: Mmap,
+    path: PathBuf,
+    metadata: HashMap<String, Value>,
+    tensors: HashMap<String, TensorInfo>,
+}
+
+/// Where a tensor's blocks lie. `shape` is in row-major order, slowest dimension first.
+#[derive(Clone, Debug, PartialEq)]
+pub struct TensorInfo {
+    pub shape: Vec<usize>,
+    pub dtype: GgmlDType,
+    bytes: Range<usize>,
+}
+
+#[derive(Clone, Debug)]
+enum Value {
+    Unsigned(u64),
+    Signed(i64),
+    Float(f64),
+    Bool(bool),
+    Text(Range<usize>),
+    /// Kind and count of what it holds, and where that begins.
+    Array(u32, usize, usize),
+}
+
+/// Why a file cannot be used; each a sentence with what to do.
+#[derive(Debug, thiserror::Error)]
+pub enum GgufError {
+    #[error(
+        "Cannot open {path}: {source}; check the path, or run `illumine models list` for names"
+    )]
+    Open {
+        path: PathBuf,
+        source: std::io::Error,
+    },
+    #[error(
+        "{0} is not a GGUF file; give a file in GGUF format, or a name from `illumine models list`"
+    )]
+    NotGguf(PathBuf),
+    #[error(
+        "{path} is GGUF version {version}, which is not supported; versions 2 and 3 are: convert it again"
+    )]
+    Version { path: PathBuf, version: u32 },
+    #[error("{path} is damaged or cut short ({what}); fetch it again")]
+    Damaged { path: PathBuf, what: String },
+    #[error(
+        "{path} has a tensor in format {dtype}, which is not supported; use a file quantized as Q4_0 to Q8_0, Q2_K to Q6_K, F16, BF16 or F32"
+    )]
+    Format { path: PathBuf, dtype: u32 },
+    #[error(
+        "{path} has no usable `{key}`, which this kind of model needs; fetch another file of the model"
+    )]
+    Missing { path: PathBuf, key: String },
+}
+
+impl Gguf {
+    pub fn open(path: &Path) -> Result<Gguf, GgufError> {
+        let failed = |source| GgufError::Open {
+            path: path.to_path_buf(),
+            source,
+        };
+        let file = File::open(path).map_err(failed)?;
+        let meta = file.metadata().map_err(failed)?;
+        if !meta.is_file() || meta.len() < 24 {
+            return Err(GgufError::NotGguf(path.to_path_buf()));
+        }
+        // SAFETY: read-only; as with every mapped model, the file must not be cut while in use.
+        let map = unsafe { Mmap::map(&file) }.map_err(failed)?;
+        Reader { bytes: &map, at: 0 }
+            .read(path)
+            .map(|(metadata, tensors)| Gguf {
+                map,
+                path: path.to_path_buf(),
+                metadata,
+                tensors,
+            })
+    }
+
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Bytes of the whole file.
+    pub fn len(&self) -> usize {
+        self.map.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.map.is_empty()
+    }
+
+    pub fn text(&self, key: &str) -> Option<Cow<'_, str>> {
+        match self.metadata.get(key)? {
+            Value::Text(range) => Some(self.string(range)),
+            _ => None,
+        }
+    }
+
+    pub fn unsigned(&self, key: &str) -> Option<u64> {
+        self.metadata.get(key)?.unsigned()
+    }
+
+    pub fn float(&self, key: &str) -> Option<f64> {
+        match self.metadata.get(key)? {
+            Value::Float(value) => Some(*value),
+            other => other.unsigned().map(|value| value as f64),
+        }
+    }
+
+    pub fn flag(&self, key: &str) -> Option<bool> {
+        match self.metadata.get(key)? {
+            Value::Bool(value) => Some(*value),
+            other => other.unsigned().map(|value| value != 0),
+        }
+    }
+
+    pub fn texts(&self, key: &str) -> Option<Vec<Cow<'_, str>>> {
+        let texts = self.array(key, |value| match value {
+            Value::Text(range) => Some(self.string(&range)),
+            _ => None,
+        });
+        texts?.collect()
+    }
+
+    pub fn numbers(&self, key: &str) -> Option<Vec<f64>> {
+        let numbers = self.array(key, |value| match value {
+            Value::Float(value) => Some(value),
+            Value::Signed(value) => Some(value as f64),
+            Value::Bool(value) => Some(f64::from(u8::from(value))),
+            other => other.unsigned().map(|value| value as f64),
+        });
+        numbers?.collect()
+    }
+
+    /// The error for metadata that a model cannot do without.
+    pub fn missing(&self, key: &str) -> GgufError {
+        GgufError::Missing {
+            path: self.path.clone(),
+            key: base::untrusted::clean_key(key),
+        }
+    }
+
+    pub fn tensor(&self, name: &str) -> Option<&TensorInfo> {
+        self.tensors.get(name)
+    }
+
+    pub fn tensor_names(&self) -> impl Iterator<Item = &str> {
+        self.tensors.keys().map(String::as_str)
+    }
+
+    /// The tensor's blocks as they are in the file.
+    pub fn data(&self, tensor: &TensorInfo) -> &[u8] {
+        &self.map[tensor.bytes.clone()]
+    }
+
+    /// Bytes that [`Gguf::data`] lent need not stay in memory; they can be read as before.
+    pub fn release(&self, data: &[u8]) {
+        let start = data.as_ptr() as usize - self.map.as_ptr() as usize;
+        pages::release(&self.map, start..start + data.len());
+    }
+
+    /// What `take` makes of each value of an array, which is read here: most are never asked for.
+    fn array<'a, T: 'a>(
+        &'a self,
+        key: &str,
+        take: impl Fn(Value) -> Option<T> + 'a,
+    ) -> Option<impl Iterator<Item = Option<T>> + 'a> {
+        let Value::Array(kind, count, at) = *self.metadata.get(key)? else {
+            return None;
+        };
+        let mut reader = Reader {
+            bytes: &self.map,
+            at,
+        };
+        // The depth was looked at when the file was opened.
+        Some((0..count).map(move |_| take(reader.value(kind, 0).ok()?)))
+    }
+
+    fn string(&self, range: &Range<usize>) -> Cow<'_, str> {
+        String::from_utf8_lossy(&self.map[range.clone()])
+    }
+}
+
+impl Value {
+    fn unsigned(&self) -> Option<u64> {
+        match self {
+            Value::Unsigned(value) => Some(*value),
+            Value::Signed(value) => u64::try_from(*value).ok(),
+            _ => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    /// A header with one string, one array and one F32 tensor [2, 3].
+    fn small() -> Vec<u8> {
+        let mut file = b"GGUF".to_vec();
+        file.extend(3u32.to_le_bytes());
+        file.extend(1u64.to_le_bytes());
+        file.extend(2u64.to_le_bytes());
+        let text = |file: &mut Vec<u8>, text: &str| {
+            file.extend((text.len() as u64).to_le_bytes());
+            file.extend(text.as_bytes());
+        };
+        text(&mut file, "general.architecture");
+        file.extend(8u32.to_le_bytes());
+        text(&mut file, "llama");
+        text(&mut file, "scores");
+        file.extend(9u32.to_le_bytes());
+        file.extend(6u32.to_le_bytes());
+        file.extend(2u64.to_le_bytes());
+        file.extend(0.5f32.to_le_bytes());
+        file.extend(1.5f32.to_le_bytes());
+        text(&mut file, "w");
+        file.extend(2u32.to_le_bytes());
+        file.extend(3u64.to_le_bytes());
+        file.extend(2u64.to_le_bytes());
+        file.extend(0u32.to_le_bytes());
+        file.extend(0u64.to_le_bytes());
+        file.resize(file.len().next_multiple_of(32), 0);
+        for value in 0..6 {
+            file.extend((value as f32).to_le_bytes());
+        }
+        file
+    }
+
+    fn open(bytes: &[u8]) -> Result<Gguf, GgufError> {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("m.gguf");
+        std::fs::write(&path, bytes).unwrap();
+        Gguf::open(&path)
+    }
+
+    #[test]
+    fn metadata_and_tensors_are_found() {
+        let gguf = open(&small()).unwrap();
+        assert_eq!(gguf.text("general.architecture").as_deref(), Some("llama"));
+        assert_eq!(gguf.numbers("scores"), Some(vec![0.5, 1.5]));
+        let tensor = gguf.tensor("w").unwrap();
+        assert_eq!(tensor.shape, [2, 3]);
+        assert_eq!(gguf.data(tensor)[4..8], 1f32.to_le_bytes());
+    }
+
+    #[test]
+    fn a_file_cut_anywhere_is_a_sentence() {
+        let whole = small();
+        for len in 0..whole.len() {
+            let error = open(&whole[..len]).err().map(|error| error.to_string());
+            let error = error.unwrap_or_else(|| panic!("{len} bytes were taken for a model"));
+            assert!(
+                error.contains("GGUF file") || error.contains("cut short"),
+                "{error}"
+            );
+        }
+    }
+
+    #[test]
+    fn another_kind_of_file_is_named_as_such() {
+        let error = open(&[b'x'; 100]).err().unwrap().to_string();
+        assert!(error.contains("is not a GGUF file"), "{error}");
+    }
+
+    proptest! {
+        #[test]
+        fn a_damaged_header_never_panics(at in 4usize..200, byte in any::<u8>()) {
+            let mut bytes = small();
+            let at = at % bytes.len();
+            bytes[at] = byte;
+            let _ = open(&bytes);
+        }
+    }
+}

@@ -1,0 +1,185 @@
+//! Words to a vector: the sentence encoder that the illuminator listens through.
+//!
+//! all-MiniLM-L6-v2 (Reimers and Gurevych 2019, Wang et al. 2020): BERT, the mean over the tokens,
+//! then to length one. Phrases of like meaning lie close together. Knows no pictures.
+
+use super::ModelError;
+use ahash::AHashMap;
+use candle_core::{DType, Device, Tensor};
+use candle_nn::VarBuilder;
+use candle_transformers::models::bert::{BertModel, Config, HiddenAct};
+use memmap2::Mmap;
+use std::fs::File;
+use std::path::Path;
+use tokenizers::models::wordpiece::WordPiece;
+use tokenizers::normalizers::BertNormalizer;
+use tokenizers::pre_tokenizers::bert::BertPreTokenizer;
+
+/// Numbers in an embedding.
+pub const WIDTH: usize = 384;
+/// Tokens that it was trained to read; what comes after them is not heard.
+const LONGEST: usize = 256;
+/// No word piece stands for less than a letter, so letters beyond these cannot be among the tokens.
+const LETTERS: usize = 8 * LONGEST;
+
+/// The words that it knows, one a line, in the order of their ids.
+const VOCABULARY: &str = include_str!("../../../models/all-minilm-l6-v2/vocab.txt");
+/// The ids of `[CLS]` and `[SEP]`, which stand around what is read.
+const BEGIN: u32 = 101;
+const END: u32 = 102;
+
+/// A sentence encoder in memory.
+pub struct SentenceEncoder {
+    bert: BertModel,
+    tokenizer: tokenizers::Tokenizer,
+    device: Device,
+}
+
+impl SentenceEncoder {
+    /// Reads `model.safetensors` of all-MiniLM-L6-v2.
+    pub fn load(path: &Path, device: &Device) -> Result<SentenceEncoder, ModelError> {
+        let unreadable = |why: String| ModelError::Encoder(base::untrusted::clean_key(&why));
+        let file = File::open(path).map_err(|why| unreadable(why.to_string()))?;
+        // SAFETY: the file is one of the program's own, which are never written in place; the map
+        // is gone when this function ends.
+        let map = unsafe { Mmap::map(&file) }.map_err(|why| unreadable(why.to_string()))?;
+        let weights = VarBuilder::from_slice_safetensors(&map, DType::F32, device);
+        let bert = weights.and_then(|weights| BertModel::load(weights, &config()));
+        Ok(SentenceEncoder {
+            bert: bert.map_err(|why| unreadable(why.to_string()))?,
+            tokenizer: tokenizer()?,
+            device: device.clone(),
+        })
+    }
+
+    /// Reads it onto a device by its name.
+    pub fn on(path: &Path, choice: super::device::Choice) -> Result<SentenceEncoder, ModelError> {
+        SentenceEncoder::load(path, &super::device::open(choice)?)
+    }
+
+    /// The text's embedding: [`WIDTH`] numbers, of length one together.
+    pub fn embed(&self, text: &str) -> Result<Vec<f32>, ModelError> {
+        let mut rows = self.forward(&[self.ids(text)?])?;
+        Ok(rows.pop().unwrap_or_default())
+    }
+
+    /// The embeddings of many texts, one after the other: `[texts, WIDTH]`. `go_on` is told how
+    /// many are done; false ends it with None.
+    pub fn embed_all(
+        &self,
+        texts: &[String],
+        go_on: &mut dyn FnMut(usize) -> bool,
+    ) -> Result<Option<Vec<f32>>, ModelError> {
+        const TOGETHER: usize = 64;
+        let ids = texts.iter().map(|text| self.ids(text));
+        let ids: Vec<Vec<u32>> = ids.collect::<Result<_, _>>()?;
+        // Texts of one length go together, so that nothing has to be filled up.
+        let mut order: Vec<usize> = (0..texts.len()).collect();
+        order.sort_by_key(|at| ids[*at].len());
+        let mut all = vec![0f32; texts.len() * WIDTH];
+        let mut done = 0;
+        for same in order.chunk_by(|a, b| ids[*a].len() == ids[*b].len()) {
+            for some in same.chunks(TOGETHER) {
+                if !go_on(done) {
+                    return Ok(None);
+                }
+                let batch: Vec<Vec<u32>> = some.iter().map(|at| ids[*at].clone()).collect();
+                for (at, row) in some.iter().zip(self.forward(&batch)?) {
+                    all[at * WIDTH..][..WIDTH].copy_from_slice(&row);
+                }
+                done += some.len();
+            }
+        }
+        Ok(Some(all))
+    }
+
+    /// Rows of ids, all of one length, to embeddings.
+    fn forward(&self, ids: &[Vec<u32>]) -> Result<Vec<Vec<f32>>, ModelError> {
+        let tokens = ids.first().map_or(0, Vec::len);
+        let ids = Tensor::from_vec(ids.concat(), (ids.len(), tokens), &self.device)?;
+        let kinds = ids.zeros_like()?;
+        let hidden = self.bert.forward(&ids, &kinds, None)?; // [texts, tokens, WIDTH]
+        let mut rows = hidden.mean(1)?.to_vec2::<f32>()?;
+        for row in &mut rows {
+            let length = row.iter().map(|x| x * x).sum::<f32>().sqrt();
+            row.iter_mut().for_each(|x| *x /= length.max(1e-12));
+        }
+        Ok(rows)
+    }
+
+    fn ids(&self, text: &str) -> Result<Vec<u32>, ModelError> {
+        let text: String = text.chars().take(LETTERS).collect();
+        let pieces = self.tokenizer.encode_fast(text, false);
+        let pieces = pieces
+            .map_err(|why| ModelError::Tokenize(base::untrusted::clean_key(&why.to_string())))?;
+        let inner = pieces.get_ids().iter().take(LONGEST - 2).copied();
+        Ok([BEGIN].into_iter().chain(inner).chain([END]).collect())
+    }
+}
+
+/// config.json of all-MiniLM-L6-v2.
+fn config() -> Config {
+    Config {
+        vocab_size: 30522,
+        hidden_size: WIDTH,
+        num_hidden_layers: 6,
+        num_attention_heads: 12,
+        intermediate_size: 4 * WIDTH,
+        hidden_act: HiddenAct::Gelu,
+        max_position_embeddings: 512,
+        type_vocab_size: 2,
+        layer_norm_eps: 1e-12,
+        ..Config::default()
+    }
+}
+
+/// Lower case without accents, split at spaces and punctuation, then into word pieces. Control
+/// tokens such as `[CLS]` are never read out of text.
+fn tokenizer() -> Result<tokenizers::Tokenizer, ModelError> {
+    let vocabulary = VOCABULARY.lines().enumerate();
+    let vocabulary: AHashMap<_, _> = vocabulary
+        .map(|(id, word)| (word.to_string(), id as u32))
+        .collect();
+    let pieces = WordPiece::builder()
+        .vocab(vocabulary)
+        .unk_token("[UNK]".to_string())
+        .build()
+        .map_err(|why| ModelError::Tokenize(why.to_string()))?;
+    let mut tokenizer = tokenizers::Tokenizer::new(pieces);
+    let normalizer = tokenizer.with_normalizer(Some(BertNormalizer::default()));
+    normalizer.map_err(|why| ModelError::Tokenize(why.to_string()))?;
+    tokenizer.with_pre_tokenizer(Some(BertPreTokenizer));
+    Ok(tokenizer)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn pieces(text: &str) -> Vec<String> {
+        let found = tokenizer().unwrap().encode(text, false).unwrap();
+        found.get_tokens().to_vec()
+    }
+
+    #[test]
+    fn text_is_split_as_bert_splits_it() {
+        assert_eq!(
+            pieces("The Dragon’s Crème-brûlée"),
+            [
+                "the", "dragon", "’", "s", "cr", "##eme", "-", "br", "##ule", "##e"
+            ]
+        );
+        assert_eq!(pieces("[CLS]"), ["[", "cl", "##s", "]"]);
+        assert_eq!(pieces(""), [""; 0]);
+    }
+
+    #[test]
+    fn a_file_that_is_no_encoder_is_said_in_one_sentence() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("model.safetensors");
+        std::fs::write(&path, b"not a model").unwrap();
+        let why = SentenceEncoder::load(&path, &Device::Cpu).err().unwrap();
+        assert!(why.to_string().contains("models verify"), "{why}");
+        assert!(SentenceEncoder::load(&folder.path().join("none"), &Device::Cpu).is_err());
+    }
+}

@@ -1,0 +1,136 @@
+//! The chat template that a GGUF file brings, rendered by minijinja.
+//!
+//! Templates come from strangers: they can loop, raise and look at nothing but the messages. A
+//! writer's words are guarded before rendering, so that they cannot pose as control tokens.
+
+use super::ModelError;
+use super::tokenizer::Tokenizer;
+use minijinja::syntax::SyntaxConfig;
+use minijinja::{Environment, Error, ErrorKind, Value, context};
+
+/// One message of a chat, as templates know them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ChatMessage {
+    /// `system`, `user` or `assistant`.
+    pub role: &'static str,
+    pub content: String,
+}
+
+pub struct Template {
+    environment: Environment<'static>,
+}
+
+/// Steps of the template engine before a template is given up as endless.
+const FUEL: u64 = 5_000_000;
+
+impl Template {
+    /// Compiles the file's template.
+    pub fn new(source: String) -> Result<Template, ModelError> {
+        let mut environment = Environment::new();
+        // The Hugging Face convention for chat templates.
+        let mut syntax = SyntaxConfig::builder();
+        syntax.trim_blocks(true).lstrip_blocks(true);
+        environment.set_syntax(syntax.build().map_err(|error| wrong(&error))?);
+        environment.set_fuel(Some(FUEL));
+        environment
+            .set_unknown_method_callback(minijinja_contrib::pycompat::unknown_method_callback);
+        environment.add_function("raise_exception", |message: String| {
+            Err::<Value, Error>(Error::new(ErrorKind::InvalidOperation, message))
+        });
+        // A fixed date: the same story must give the same prompt tomorrow.
+        environment.add_function("strftime_now", |_: String| "26 Jul 2024".to_string());
+        environment
+            .add_template_owned("chat", source)
+            .map_err(|error| wrong(&error))?;
+        Ok(Template { environment })
+    }
+
+    /// The messages as the model was trained to see them, words guarded (see
+    /// [`Tokenizer::guard`]), ready for the model's next turn.
+    pub fn render(
+        &self,
+        tokenizer: &Tokenizer,
+        messages: &[ChatMessage],
+    ) -> Result<String, ModelError> {
+        match self.render_turns(tokenizer, turns(tokenizer, messages)) {
+            // Some templates refuse a system message: it then opens the first user message.
+            Err(_) if messages.first().is_some_and(|first| first.role == "system") => {
+                self.render_turns(tokenizer, folded(turns(tokenizer, messages)))
+            }
+            rendered => rendered,
+        }
+    }
+
+    /// The messages as the model was trained to see them, and then the beginning of a turn that is
+    /// not the model's own: it may be asked what somebody else would say.
+    pub fn open(
+        &self,
+        tokenizer: &Tokenizer,
+        messages: &[ChatMessage],
+        role: &'static str,
+    ) -> Result<String, ModelError> {
+        // Templates begin only the model's turn by themselves; where words of another's would stand
+        // is where such a turn begins.
+        const HERE: &str = "\u{2020}here\u{2020}";
+        let words = ChatMessage {
+            role,
+            content: HERE.to_string(),
+        };
+        let mut rendered = self.render(tokenizer, &[messages, &[words]].concat())?;
+        let at = rendered.rfind(HERE).unwrap_or(rendered.len());
+        rendered.truncate(at);
+        Ok(rendered)
+    }
+
+    fn render_turns(
+        &self,
+        tokenizer: &Tokenizer,
+        messages: Vec<ChatMessage>,
+    ) -> Result<String, ModelError> {
+        let chat = self
+            .environment
+            .get_template("chat")
+            .map_err(|error| wrong(&error))?;
+        chat.render(context! {
+            messages => messages.into_iter().map(value).collect::<Vec<Value>>(),
+            add_generation_prompt => true,
+            enable_thinking => false,
+            bos_token => tokenizer.bos_name(),
+            eos_token => tokenizer.eos_name(),
+        })
+        .map_err(|error| wrong(&error))
+    }
+}
+
+fn turns(tokenizer: &Tokenizer, messages: &[ChatMessage]) -> Vec<ChatMessage> {
+    let turn = |message: &ChatMessage| ChatMessage {
+        role: message.role,
+        content: tokenizer.guard(&message.content),
+    };
+    messages.iter().map(turn).collect()
+}
+
+fn value(turn: ChatMessage) -> Value {
+    context! { role => turn.role, content => turn.content }
+}
+
+fn folded(mut turns: Vec<ChatMessage>) -> Vec<ChatMessage> {
+    let system = turns.remove(0).content;
+    match turns.first_mut() {
+        Some(first) if first.role == "user" => {
+            first.content = format!("{system}\n\n{}", first.content);
+        }
+        _ => turns.insert(
+            0,
+            ChatMessage {
+                role: "user",
+                content: system,
+            },
+        ),
+    }
+    turns
+}
+
+fn wrong(error: &Error) -> ModelError {
+    ModelError::Template(base::untrusted::clean_line(&error.to_string()))
+}

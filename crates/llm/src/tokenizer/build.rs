@@ -1,0 +1,313 @@
+//! From `tokenizer.ggml.*` metadata to a way of splitting text.
+//!
+//! Sources: llama.cpp `src/llama-vocab.cpp` for which `pre` means which splitting, and each model's
+//! published tokenizer.json for the splitting itself.
+
+use super::byte_pairs::BytePairs;
+use super::sentence_piece::SentencePiece;
+use super::texts::Texts;
+use crate::ModelError;
+use crate::gguf::Gguf;
+use std::borrow::Cow;
+use tokenizers::pre_tokenizers::byte_level::ByteLevel;
+use tokenizers::pre_tokenizers::digits::Digits;
+use tokenizers::pre_tokenizers::sequence::Sequence;
+use tokenizers::pre_tokenizers::split::{Split, SplitPattern};
+use tokenizers::{PreTokenizerWrapper, SplitDelimiterBehavior};
+
+/// `tokenizer.ggml.token_type`: llama.h, `enum llama_token_type`.
+const CONTROL: u8 = 3;
+const USER_DEFINED: u8 = 4;
+const BYTE: u8 = 6;
+
+/// Names of tokens that end a passage, whatever the metadata says (llama-vocab.cpp, "EOG").
+const ENDS: &[&str] = &[
+    "<|im_end|>",
+    "<|eot_id|>",
+    "<|eom_id|>",
+    "<|end|>",
+    "<|endoftext|>",
+    "<|end_of_text|>",
+    "<end_of_turn>",
+    "<EOT>",
+    "_<EOT>",
+    "<|user|>",
+    "</s>",
+];
+
+/// Names that mark a turn though they lack the bars of `<|im_end|>`.
+const TURNS: &[&str] = &["<start_of_turn>", "<end_of_turn>", "<EOT>", "_<EOT>"];
+
+/// Those among the control tokens that end a passage.
+pub fn ends(controls: &[(u32, String)]) -> impl Iterator<Item = u32> {
+    let ends = controls
+        .iter()
+        .filter(|(_, name)| ENDS.contains(&name.as_str()));
+    ends.map(|(id, _)| *id)
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    /// Bytes are spelled in GPT-2's printable alphabet.
+    ByteLevel,
+    /// Spaces are `▁`, single bytes `<0xXX>`.
+    SentencePiece,
+}
+
+pub struct Vocabulary<'a> {
+    kind: Kind,
+    tokens: Vec<Cow<'a, str>>,
+    types: Vec<u8>,
+}
+
+impl<'a> Vocabulary<'a> {
+    pub fn read(gguf: &'a Gguf) -> Result<Vocabulary<'a>, ModelError> {
+        let model = gguf.text("tokenizer.ggml.model").unwrap_or_default();
+        let kind = match model.as_ref() {
+            "gpt2" => Kind::ByteLevel,
+            "llama" => Kind::SentencePiece,
+            "" => return Err(gguf.missing("tokenizer.ggml.model").into()),
+            other => return Err(ModelError::Vocabulary(base::untrusted::clean_key(other))),
+        };
+        let tokens = gguf
+            .texts("tokenizer.ggml.tokens")
+            .filter(|tokens| !tokens.is_empty());
+        let tokens = tokens.ok_or_else(|| gguf.missing("tokenizer.ggml.tokens"))?;
+        let types = gguf
+            .numbers("tokenizer.ggml.token_type")
+            .unwrap_or_default();
+        let mut types: Vec<u8> = types.into_iter().map(|kind| kind as u8).collect();
+        types.resize(tokens.len(), 1);
+        Ok(Vocabulary {
+            kind,
+            tokens,
+            types,
+        })
+    }
+
+    pub fn len(&self) -> usize {
+        self.tokens.len()
+    }
+
+    /// Control tokens (number, name): what a template may name. `named` are those that the
+    /// metadata gives a part to. Some files mark a turn's tokens as user-defined; those count, too.
+    pub fn controls(&self, named: &[u32]) -> Vec<(u32, String)> {
+        self.chosen(|id, name| self.is_control(id, name, named))
+    }
+
+    /// User-defined tokens (number, text) that text becomes wherever it holds theirs: Gemma's runs
+    /// of line ends and spaces, tags of HTML.
+    pub fn always(&self, named: &[u32]) -> Vec<(u32, String)> {
+        self.chosen(|id, name| {
+            self.types[id as usize] == USER_DEFINED && !self.is_control(id, name, named)
+        })
+    }
+
+    fn is_control(&self, id: u32, name: &str, named: &[u32]) -> bool {
+        let turns = name.starts_with("<|") && name.ends_with("|>") || TURNS.contains(&name);
+        match self.types[id as usize] {
+            CONTROL => true,
+            USER_DEFINED => turns || named.contains(&id),
+            _ => false,
+        }
+    }
+
+    fn chosen(&self, choose: impl Fn(u32, &str) -> bool) -> Vec<(u32, String)> {
+        let tokens = (0u32..).zip(&self.tokens);
+        let chosen = tokens.filter(|(id, name)| !name.is_empty() && choose(*id, name));
+        chosen.map(|(id, name)| (id, name.to_string())).collect()
+    }
+
+    /// The tokens of some kinds, and their numbers.
+    fn numbered(&self, wanted: impl Fn(u8) -> bool) -> impl Iterator<Item = (&str, u32)> {
+        let tokens = self.tokens.iter().zip(&self.types).zip(0..);
+        let wanted = tokens.filter(move |((_, kind), _)| wanted(**kind));
+        wanted.map(|((token, _), id)| (token.as_ref(), id))
+    }
+
+    pub fn adds_bos(&self, gguf: &Gguf) -> bool {
+        let default = self.kind == Kind::SentencePiece
+            || gguf.text("tokenizer.ggml.pre").as_deref() == Some("llama-bpe");
+        gguf.flag("tokenizer.ggml.add_bos_token").unwrap_or(default)
+    }
+
+    /// Every token's bytes in one buffer, and where each ends. Control tokens have none.
+    pub fn bytes(&self) -> (Vec<u8>, Vec<usize>) {
+        let alphabet = alphabet();
+        let mut bytes = Vec::with_capacity(self.tokens.len() * 6);
+        let mut ends = Vec::with_capacity(self.tokens.len());
+        for (token, kind) in self.tokens.iter().zip(&self.types) {
+            match (*kind, self.kind) {
+                (CONTROL, _) => {}
+                (BYTE, _) => bytes.extend(byte_token(token)),
+                (USER_DEFINED, Kind::ByteLevel) => bytes.extend(token.as_bytes()),
+                (_, Kind::SentencePiece) => bytes.extend(token.replace('▁', " ").as_bytes()),
+                (_, Kind::ByteLevel) => {
+                    let byte = |c: char| *alphabet.get(c as usize)?;
+                    bytes.extend(token.chars().filter_map(byte));
+                }
+            }
+            ends.push(bytes.len());
+        }
+        (bytes, ends)
+    }
+}
+
+/// `<0x0A>` → 10.
+fn byte_token(token: &str) -> Option<u8> {
+    let hex = token.strip_prefix("<0x")?.strip_suffix('>')?;
+    u8::from_str_radix(hex, 16).ok()
+}
+
+/// GPT-2's printable spelling of bytes: printable Latin-1 is itself, the rest follow from U+0100
+/// (Radford et al. 2019, `bytes_to_unicode` in gpt-2's encoder.py).
+fn alphabet() -> Vec<Option<u8>> {
+    let printable = |b: u8| matches!(b, b'!'..=b'~' | 0xa1..=0xac | 0xae..=0xff);
+    let mut alphabet = vec![None; 0x100];
+    for b in 0..=u8::MAX {
+        match printable(b) {
+            true => alphabet[usize::from(b)] = Some(b),
+            false => alphabet.push(Some(b)),
+        }
+    }
+    alphabet
+}
+
+/// How words become tokens.
+pub enum Splitter {
+    ByteLevel(Box<BytePairs>),
+    SentencePiece(SentencePiece),
+}
+
+impl Splitter {
+    pub fn encode(&self, text: &str) -> Result<Vec<u32>, ModelError> {
+        match self {
+            Splitter::SentencePiece(pieces) => Ok(pieces.encode(text)),
+            Splitter::ByteLevel(pairs) => pairs.encode(text),
+        }
+    }
+}
+
+/// The splitter for a vocabulary, and a note where the splitting had to be guessed.
+pub fn splitter(
+    gguf: &Gguf,
+    vocabulary: &Vocabulary,
+) -> Result<(Splitter, Option<String>), ModelError> {
+    match vocabulary.kind {
+        Kind::ByteLevel => {
+            let (pairs, note) = byte_level(gguf, vocabulary)?;
+            Ok((Splitter::ByteLevel(Box::new(pairs)), note))
+        }
+        Kind::SentencePiece => {
+            let pieces = sentence_piece(gguf, vocabulary)?;
+            Ok((Splitter::SentencePiece(pieces), None))
+        }
+    }
+}
+
+const CONTRACTIONS: &str = r"(?:'[sS]|'[tT]|'[rR][eE]|'[vV][eE]|'[mM]|'[lL][lL]|'[dD])";
+const REST: &str = r" ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+";
+const TEKKEN: &str = r"[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]*[\p{Ll}\p{Lm}\p{Lo}\p{M}]+|[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]+[\p{Ll}\p{Lm}\p{Lo}\p{M}]*|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+";
+
+fn byte_level(
+    gguf: &Gguf,
+    vocabulary: &Vocabulary,
+) -> Result<(BytePairs, Option<String>), ModelError> {
+    let merges = gguf.texts("tokenizer.ggml.merges");
+    let merges = merges.ok_or_else(|| gguf.missing("tokenizer.ggml.merges"))?;
+    let pre = gguf.text("tokenizer.ggml.pre").unwrap_or_default();
+    let digits = |count: &str| {
+        format!(r"{CONTRACTIONS}|[^\r\n\p{{L}}\p{{N}}]?\p{{L}}+|\p{{N}}{count}|{REST}")
+    };
+    let mut note = None;
+    let (split, nfc) = match pre.as_ref() {
+        "smollm" => (Pre::SmolLm, false),
+        "llama-bpe" | "llama3" | "llama-v3" | "smaug-bpe" | "lfm2" | "glm4" | "chatglm-bpe"
+        | "falcon3" | "pixtral" => (Pre::Regex(digits("{1,3}")), false),
+        "qwen2" | "deepseek-r1-qwen" | "qwen3" => (Pre::Regex(digits("")), true),
+        "tekken" => (Pre::Regex(TEKKEN.to_string()), false),
+        other => {
+            if !matches!(other, "gpt-2" | "gpt2" | "default" | "") {
+                note = Some(format!(
+                    "The file names a way of splitting text (\"{}\") that illumine does not know; \
+                     GPT-2's is used, so some words may be split differently.",
+                    base::untrusted::clean_key(other)
+                ));
+            }
+            (Pre::Gpt2, false)
+        }
+    };
+    let ignore = gguf
+        .flag("tokenizer.ggml.ignore_merges")
+        .unwrap_or(matches!(
+            pre.as_ref(),
+            "llama-bpe" | "llama3" | "llama-v3" | "tekken"
+        ));
+    let listed = merges.iter().map(Cow::as_ref).zip(0..);
+    let pairs = BytePairs {
+        vocabulary: Texts::new(vocabulary.numbered(|_| true), vocabulary.len()),
+        merges: Texts::new(listed, merges.len()),
+        words: split.pipeline()?,
+        nfc,
+        whole_words: ignore,
+    };
+    Ok((pairs, note))
+}
+
+/// How text is cut into words before merging.
+enum Pre {
+    Gpt2,
+    /// Every digit alone, then GPT-2.
+    SmolLm,
+    Regex(String),
+}
+
+impl Pre {
+    fn pipeline(self) -> Result<PreTokenizerWrapper, ModelError> {
+        let first: PreTokenizerWrapper = match self {
+            Pre::Gpt2 => return Ok(ByteLevel::new(false, true, true).into()),
+            Pre::SmolLm => Digits::new(true).into(),
+            Pre::Regex(pattern) => {
+                let pattern = SplitPattern::Regex(pattern);
+                let isolated = SplitDelimiterBehavior::Isolated;
+                let split = Split::new(pattern, isolated, false).map_err(unusable)?;
+                let bytes = ByteLevel::new(false, true, false);
+                return Ok(Sequence::new(vec![split.into(), bytes.into()]).into());
+            }
+        };
+        let bytes = ByteLevel::new(false, true, true);
+        Ok(Sequence::new(vec![first, bytes.into()]).into())
+    }
+}
+
+/// What SentencePiece needs to know. Control tokens and those of single bytes are not made from
+/// text, though their names could be.
+fn sentence_piece(gguf: &Gguf, vocabulary: &Vocabulary) -> Result<SentencePiece, ModelError> {
+    let scores = gguf.numbers("tokenizer.ggml.scores");
+    let scores = scores.ok_or_else(|| gguf.missing("tokenizer.ggml.scores"))?;
+    let scores = scores.into_iter().map(|score| score as f32);
+    let mut scores: Vec<f32> = scores.collect();
+    scores.resize(vocabulary.len(), 0.0);
+    let mut bytes = Box::new([None; 256]);
+    for (name, id) in vocabulary.numbered(|kind| kind == BYTE) {
+        if let Some(byte) = byte_token(name) {
+            bytes[usize::from(byte)] = Some(id);
+        }
+    }
+    let words = vocabulary.numbered(|kind| !matches!(kind, CONTROL | BYTE));
+    let pieces = Texts::new(words, vocabulary.len());
+    let unknown = gguf.unsigned("tokenizer.ggml.unknown_token_id");
+    let unknown = unknown.filter(|id| *id < vocabulary.len() as u64);
+    let prefix = gguf.flag("tokenizer.ggml.add_space_prefix").unwrap_or(true);
+    Ok(SentencePiece::new(
+        pieces,
+        scores,
+        bytes,
+        unknown.map(|id| id as u32),
+        prefix,
+    ))
+}
+
+fn unusable(error: impl std::fmt::Display) -> ModelError {
+    ModelError::Tokenize(error.to_string())
+}

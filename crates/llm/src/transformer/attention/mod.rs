@@ -1,0 +1,266 @@
+//! Attention with its projections, norms and cache: our own kernel on a CPU, plain tensor
+//! operations elsewhere.
+
+mod device;
+
+use super::branch::{At, Branch, Own};
+use super::cache::Cache;
+use super::config::Config;
+use super::matrix::{Buffer, Matrix};
+use super::norm::Norm;
+use super::rope::Tables;
+use super::weights::{Input, Linear, Vector, Weights};
+use crate::ModelError;
+use candle_core::{Result as Computed, Tensor};
+use kernels::attention::{self as kernel, Heads, Job, Kv, Shape};
+use kernels::linear::Pool;
+use kernels::math;
+use std::sync::Arc;
+
+pub struct Attention {
+    /// Queries, keys and values from one input.
+    projections: [Linear; 3],
+    biases: Option<[Vector; 3]>,
+    query_norm: Option<Norm>,
+    key_norm: Option<Norm>,
+    output: Linear,
+    memory: Memory,
+    query_scale: Option<f64>,
+    shape: Shape,
+    pool: Arc<Pool>,
+}
+
+/// Keys and values of the tokens read.
+enum Memory {
+    Host(Kv),
+    Device(Cache, Cache),
+}
+
+/// Tokens that one thread turns at a time.
+const TURN: usize = 16;
+
+impl Attention {
+    pub fn load(weights: &Weights, config: &Config, index: usize) -> Result<Attention, ModelError> {
+        let name = |part: &str| format!("blk.{index}.{part}.weight");
+        let bias = |part: &str| weights.vector(&format!("blk.{index}.{part}.bias"));
+        let (heads, kv_heads, dim) = (config.heads, config.kv_heads, config.head_dim);
+        let sizes = [heads * dim, kv_heads * dim, kv_heads * dim];
+        let fused = name("attn_qkv");
+        let projections = match weights.has(&fused) {
+            true => weights.split(&fused, sizes)?,
+            false => [
+                weights.linear(&name("attn_q"))?,
+                weights.linear(&name("attn_k"))?,
+                weights.linear(&name("attn_v"))?,
+            ],
+        };
+        let biased = weights.has(&format!("blk.{index}.attn_q.bias"));
+        let heads_kv = Heads {
+            count: kv_heads,
+            dim,
+        };
+        let cache = || Cache::new(config.context, kv_heads, dim, weights.device());
+        Ok(Attention {
+            projections,
+            biases: match biased {
+                true => Some([bias("attn_q")?, bias("attn_k")?, bias("attn_v")?]),
+                false => None,
+            },
+            query_norm: Norm::some(weights, config, &name("attn_q_norm"))?,
+            key_norm: Norm::some(weights, config, &name("attn_k_norm"))?,
+            output: weights.linear(&name("attn_output"))?,
+            memory: match weights.on_host() {
+                true => Memory::Host(Kv::new(weights.kv(), heads_kv)),
+                false => Memory::Device(cache()?, cache()?),
+            },
+            query_scale: config.query_scale,
+            shape: Shape {
+                heads,
+                kv: heads_kv,
+                window: config
+                    .windowed(index)
+                    .map_or(usize::MAX, |window| window.tokens),
+            },
+            pool: weights.pool(),
+        })
+    }
+
+    /// Adds what attention says of `norm(x)` to `x`, `[tokens, hidden]`.
+    pub fn forward(
+        &mut self,
+        x: Matrix,
+        norm: &Norm,
+        after: Option<&Norm>,
+        rope: &Tables,
+        (at, layer): (&mut At, usize),
+    ) -> Computed<Matrix> {
+        let [q, k, v] = Linear::many(self.projections.each_ref(), Input::Normed(&x, norm))?;
+        let out = match (q, k, v) {
+            (Matrix::Host(q), Matrix::Host(k), Matrix::Host(v)) => {
+                Matrix::Host(self.on_host(q, k, v, rope, at, layer)?)
+            }
+            (q, k, v) => {
+                Matrix::Device(self.on_device(q.tensor()?, k.tensor()?, v.tensor()?, rope, at)?)
+            }
+        };
+        self.output.onto(Input::Plain(&out), after, x)
+    }
+
+    fn on_host(
+        &mut self,
+        mut q: Buffer,
+        mut k: Buffer,
+        mut v: Buffer,
+        rope: &Tables,
+        at: &mut At,
+        layer: usize,
+    ) -> Computed<Buffer> {
+        self.turn(&mut q, &mut k, &mut v, rope, at);
+        let mut out = Buffer::rows(q.tokens(), q.width());
+        let Memory::Host(cache) = &mut self.memory else {
+            candle_core::bail!("the cache is on another device")
+        };
+        let tokens = q.tokens();
+        let none = cache.like();
+        let jobs: Vec<Job> = match at {
+            At::Line(position) => {
+                cache.write_all(&self.pool, *position, &k, &v);
+                let past = [(&*cache, *position + tokens), (&none, 0)];
+                vec![Job {
+                    row: 0,
+                    tokens,
+                    position: *position,
+                    past,
+                }]
+            }
+            At::Branches(branches) => {
+                let own = branches.iter_mut().enumerate().map(|(row, branch)| {
+                    let (position, len) = (branch.position(), branch.len);
+                    let Own::Attention(own) = &mut branch.layers[layer] else {
+                        candle_core::bail!("a branch of another model")
+                    };
+                    own.reserve(len + 1);
+                    own.write(len, k.row(row), v.row(row));
+                    let past = [(&*cache, branch.shared), (&*own, len + 1)];
+                    Ok(Job {
+                        row,
+                        tokens: 1,
+                        position,
+                        past,
+                    })
+                });
+                own.collect::<Computed<_>>()?
+            }
+        };
+        kernel::attend(&self.pool, self.shape, &q, &jobs, &mut out);
+        Ok(out)
+    }
+
+    /// Biases, norms of heads, and RoPE, on queries and keys (and values' biases) where they are.
+    fn turn(&self, q: &mut Buffer, k: &mut Buffer, v: &mut Buffer, rope: &Tables, at: &At) {
+        let (family, dim) = (self.pool.family(), self.shape.kv.dim);
+        let one = |token: usize, q: &mut [f32], k: &mut [f32], v: &mut [f32]| {
+            let position = at.position(token);
+            for (row, bias) in [&mut *q, &mut *k, v]
+                .into_iter()
+                .zip(self.biases.iter().flatten())
+            {
+                row.iter_mut()
+                    .zip(&bias.values)
+                    .for_each(|(x, bias)| *x += bias);
+            }
+            for (row, norm) in [(&mut *q, &self.query_norm), (&mut *k, &self.key_norm)] {
+                for head in row.chunks_exact_mut(dim) {
+                    if let Some(norm) = norm {
+                        math::rms_norm_here(family, head, &norm.weight.values, norm.eps);
+                    }
+                    rope.turn(head, position);
+                }
+            }
+            if let Some(scale) = self.query_scale {
+                q.iter_mut().for_each(|q| *q *= scale as f32);
+            }
+        };
+        let (wide, narrow) = (q.width(), k.width());
+        let rows = q.chunks_mut(wide * TURN).zip(k.chunks_mut(narrow * TURN));
+        let rows = rows.zip(v.chunks_mut(narrow * TURN)).enumerate();
+        let parts: Vec<_> = rows.collect();
+        self.pool.each(parts, |(part, ((q, k), v))| {
+            let rows = q
+                .chunks_mut(wide)
+                .zip(k.chunks_mut(narrow))
+                .zip(v.chunks_mut(narrow));
+            for (token, ((q, k), v)) in rows.enumerate() {
+                one(part * TURN + token, q, k, v);
+            }
+        });
+    }
+
+    fn on_device(
+        &mut self,
+        q: Tensor,
+        k: Tensor,
+        v: Tensor,
+        rope: &Tables,
+        at: &At,
+    ) -> Computed<Tensor> {
+        let (At::Line(position), Memory::Device(keys, values)) = (at, &mut self.memory) else {
+            candle_core::bail!("branches are for CPUs")
+        };
+        let (shape, position) = (self.shape, *position);
+        let tokens = q.dim(0)?;
+        let mut parts = [q, k, v];
+        if let Some(biases) = &self.biases {
+            for (part, bias) in parts.iter_mut().zip(biases) {
+                *part = part.broadcast_add(&bias.tensor)?;
+            }
+        }
+        let [q, k, v] = parts;
+        let by_head = |x: Tensor, heads: usize| x.reshape((tokens, heads, shape.kv.dim));
+        let normed = |norm: &Option<Norm>, x: Tensor| match norm {
+            Some(norm) => norm.tensor(&x),
+            None => Ok(x),
+        };
+        let q = normed(&self.query_norm, by_head(q, shape.heads)?)?;
+        let k = normed(&self.key_norm, by_head(k, shape.kv.count)?)?;
+        let mut q = rope.apply(&q, position)?;
+        if let Some(scale) = self.query_scale {
+            q = (q * scale)?;
+        }
+        let keys = keys.write(&rope.apply(&k, position)?, position)?;
+        let values = values.write(&by_head(v, shape.kv.count)?, position)?;
+        let window = Some(shape.window).filter(|window| *window != usize::MAX);
+        device::attend(&q, &keys, &values, position, window)
+    }
+
+    /// What a branch remembers of its own tokens here: nothing yet.
+    pub fn branch(&self) -> Option<Own> {
+        match &self.memory {
+            Memory::Host(kv) => Some(Own::Attention(kv.like())),
+            Memory::Device(..) => None,
+        }
+    }
+
+    /// Takes over what a branch has read.
+    pub fn adopt(&mut self, branch: &Branch, layer: usize) {
+        if let (Memory::Host(kv), Own::Attention(own)) = (&mut self.memory, &branch.layers[layer]) {
+            kv.reserve(branch.position());
+            (0..branch.len).for_each(|at| kv.copy(branch.shared + at, own, at));
+        }
+    }
+
+    /// The cache on a CPU.
+    pub fn kv(&self) -> Option<&Kv> {
+        match &self.memory {
+            Memory::Host(kv) => Some(kv),
+            Memory::Device(..) => None,
+        }
+    }
+
+    pub fn kv_mut(&mut self) -> Option<&mut Kv> {
+        match &mut self.memory {
+            Memory::Host(kv) => Some(kv),
+            Memory::Device(..) => None,
+        }
+    }
+}

@@ -1,0 +1,190 @@
+//! One description of a decoder-only Transformer, read from GGUF metadata.
+//!
+//! Families differ in a few points (how RoPE pairs its numbers, biases, extra norms, windows);
+//! each point is a field here, so that the layers need no family's name. Sources: each model's
+//! published configuration, and the key names of gguf-py `constants.py`.
+
+use crate::ModelError;
+use crate::gguf::Gguf;
+pub use kernels::math::Activation;
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct Config {
+    pub architecture: String,
+    pub layers: usize,
+    pub hidden: usize,
+    pub heads: usize,
+    pub kv_heads: usize,
+    pub head_dim: usize,
+    /// Tokens the model was trained to hold.
+    pub context: usize,
+    pub vocabulary: usize,
+    pub norm_eps: f32,
+    pub rope: Rope,
+    /// Some layers see only the last so many tokens.
+    pub window: Option<Window>,
+    pub activation: Activation,
+    /// What embeddings are multiplied by.
+    pub embedding_scale: Option<f64>,
+    /// What queries are multiplied by, besides the usual 1 / sqrt(head_dim).
+    pub query_scale: Option<f64>,
+    /// Of many experts, how many each token is sent to.
+    pub experts_used: usize,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct Rope {
+    /// How many of a head's numbers are turned.
+    pub dim: usize,
+    pub base: f64,
+    /// Positions are divided by this (linear scaling).
+    pub factor: f64,
+    /// What turned numbers are multiplied by (Phi 3's long contexts).
+    pub magnitude: f64,
+    pub pairs: Pairs,
+}
+
+/// Which two numbers of a head are turned together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pairs {
+    /// Neighbours (2i, 2i+1): llama's GGUF layout.
+    Neighbours,
+    /// Halves (i, i + dim/2): NeoX.
+    Halves,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct Window {
+    pub tokens: usize,
+    /// Every so many layers one sees everything; 0 when none does.
+    pub pattern: usize,
+    /// RoPE's base in the layers with a window, where it differs.
+    pub rope_base: Option<f64>,
+}
+
+/// Architectures that this description covers.
+pub const FAMILIES: &[&str] = &[
+    "llama", "qwen2", "qwen3", "qwen3moe", "gemma3", "phi3", "glm4", "lfm2",
+];
+
+/// Gemma 3 27B is told by its layers; its queries are scaled by hidden size over heads instead of
+/// by the width of a head (gemma_pytorch's config.py, `query_pre_attn_scalar`), which GGUF files
+/// do not say.
+const GEMMA_27B_LAYERS: usize = 62;
+
+impl Config {
+    pub fn read(gguf: &Gguf) -> Result<Config, ModelError> {
+        let architecture = gguf
+            .text("general.architecture")
+            .unwrap_or_default()
+            .into_owned();
+        let key = |name: &str| format!("{architecture}.{name}");
+        let count = |name: &str| {
+            let value = gguf
+                .unsigned(&key(name))
+                .filter(|value| (1..=1 << 24).contains(value));
+            value.map(|value| value as usize)
+        };
+        let need = |name: &str| count(name).ok_or_else(|| gguf.missing(&key(name)));
+        let hidden = need("embedding_length")?;
+        let heads = need("attention.head_count")?;
+        let unsupported = || ModelError::Architecture(base::untrusted::clean_key(&architecture));
+        let kv_heads = match gguf.numbers(&key("attention.head_count_kv")) {
+            Some(by_layer) => same_in_all(&by_layer).ok_or_else(unsupported)?,
+            None => count("attention.head_count_kv").unwrap_or(heads),
+        };
+        let head_dim = count("attention.key_length").unwrap_or(hidden / heads);
+        if heads % kv_heads != 0 || head_dim == 0 {
+            return Err(unsupported());
+        }
+        let experts_used = match count("expert_count") {
+            Some(experts) => need("expert_used_count")?.min(experts),
+            None => 0,
+        };
+        let embedding = gguf.tensor("token_embd.weight");
+        let embedding =
+            embedding.filter(|tensor| tensor.shape.len() == 2 && tensor.shape[1] == hidden);
+        let embedding = embedding.ok_or_else(|| gguf.missing("token_embd.weight"))?;
+        let gemma = architecture == "gemma3";
+        let dim = count("rope.dimension_count").filter(|dim| *dim <= head_dim && dim % 2 == 0);
+        let layers = need("block_count")?;
+        let large_gemma = gemma && layers == GEMMA_27B_LAYERS;
+        // Beyond its original context a model needs its other factors, which are not used here.
+        let short = gguf.tensor("rope_factors_short.weight").is_some();
+        let original = count("rope.scaling.original_context_length").filter(|_| short);
+        let context = need("context_length")?;
+        Ok(Config {
+            layers,
+            hidden,
+            heads,
+            kv_heads,
+            head_dim,
+            context: context.min(original.unwrap_or(context)),
+            vocabulary: embedding.shape[0],
+            norm_eps: gguf
+                .float(&key("attention.layer_norm_rms_epsilon"))
+                .unwrap_or(1e-5) as f32,
+            rope: Rope {
+                dim: dim.unwrap_or(head_dim),
+                base: gguf
+                    .float(&key("rope.freq_base"))
+                    .unwrap_or(if gemma { 1e6 } else { 1e4 }),
+                factor: linear_factor(gguf, &key),
+                magnitude: gguf.float(&key("rope.scaling.attn_factor")).unwrap_or(1.0),
+                pairs: match architecture.as_str() {
+                    "llama" | "glm4" => Pairs::Neighbours,
+                    _ => Pairs::Halves,
+                },
+            },
+            window: window(count("attention.sliding_window"), gemma, gguf, &key),
+            activation: if gemma {
+                Activation::Gelu
+            } else {
+                Activation::Silu
+            },
+            embedding_scale: gemma.then(|| (hidden as f64).sqrt()),
+            query_scale: large_gemma.then(|| (head_dim as f64 / (hidden / heads) as f64).sqrt()),
+            experts_used,
+            architecture,
+        })
+    }
+
+    /// Whether a layer sees only its window.
+    pub fn windowed(&self, layer: usize) -> Option<&Window> {
+        let window = self.window.as_ref()?;
+        let sees_all = window.pattern > 0 && (layer + 1).is_multiple_of(window.pattern);
+        (!sees_all).then_some(window)
+    }
+}
+
+/// The number of key heads, where layers are counted one by one: layers without attention count
+/// none, all others must agree.
+fn same_in_all(by_layer: &[f64]) -> Option<usize> {
+    let mut some = by_layer.iter().filter(|heads| **heads > 0.0);
+    let first = *some.next()?;
+    let same = some.all(|heads| *heads == first) && first <= f64::from(1 << 24);
+    same.then_some(first as usize)
+}
+
+fn linear_factor(gguf: &Gguf, key: &impl Fn(&str) -> String) -> f64 {
+    let kind = gguf.text(&key("rope.scaling.type"));
+    let linear = kind.is_none_or(|kind| kind == "linear");
+    let factor = gguf.float(&key("rope.scaling.factor"));
+    factor
+        .filter(|factor| linear && *factor > 0.0)
+        .unwrap_or(1.0)
+}
+
+fn window(
+    tokens: Option<usize>,
+    gemma: bool,
+    gguf: &Gguf,
+    key: &impl Fn(&str) -> String,
+) -> Option<Window> {
+    let local = gguf.float(&key("rope.freq_base_swa"));
+    Some(Window {
+        tokens: tokens?,
+        pattern: if gemma { 6 } else { 0 },
+        rope_base: gemma.then(|| local.unwrap_or(1e4)),
+    })
+}

@@ -1,0 +1,220 @@
+//! A gated short convolution in attention's place: most layers of LFM2 (Liquid AI 2025; the
+//! layout is that of `Lfm2ShortConv` in the published modeling_lfm2.py).
+
+use super::branch::{At, Branch, Own};
+use super::cache::Cache;
+use super::config::Config;
+use super::matrix::{Buffer, Matrix};
+use super::norm::Norm;
+use super::weights::{Input, Linear, Weights};
+use crate::ModelError;
+use candle_core::{D, Result as Computed, Tensor};
+
+pub struct Convolution {
+    /// To gates before and after, and what they gate: `[3 * hidden, hidden]`.
+    input: Linear,
+    output: Linear,
+    hidden: usize,
+    /// One weight a channel for a token and for each of those before it, oldest first.
+    taps: Taps,
+}
+
+/// The taps, and the gated rows of all tokens read: so a story can be cut back to any token.
+enum Taps {
+    Host {
+        taps: Vec<Vec<f32>>,
+        /// `[tokens, channels]`.
+        rows: Vec<f32>,
+    },
+    /// Rows after zeros for those before the first.
+    Device { taps: Vec<Tensor>, rows: Cache },
+}
+
+impl Convolution {
+    /// The convolution of a layer that has one.
+    pub fn load(
+        weights: &Weights,
+        config: &Config,
+        index: usize,
+    ) -> Result<Option<Convolution>, ModelError> {
+        let name = |part: &str| format!("blk.{index}.shortconv.{part}.weight");
+        if !weights.has(&name("conv")) {
+            return Ok(None);
+        }
+        let kernel = weights.matrix(&name("conv"))?;
+        let (channels, width) = kernel.dims2()?;
+        if channels != config.hidden || width == 0 {
+            return Err(weights.missing(&name("conv")));
+        }
+        let tap = |at: usize| {
+            kernel
+                .narrow(D::Minus1, at, 1)?
+                .reshape(channels)?
+                .contiguous()
+        };
+        let taps = (0..width).map(tap).collect::<Computed<Vec<_>>>()?;
+        let most = config.context + width - 1;
+        Ok(Some(Convolution {
+            input: weights.linear(&name("in_proj"))?,
+            output: weights.linear(&name("out_proj"))?,
+            hidden: channels,
+            taps: match weights.on_host() {
+                true => Taps::Host {
+                    taps: taps.iter().map(Tensor::to_vec1).collect::<Computed<_>>()?,
+                    rows: Vec::new(),
+                },
+                false => Taps::Device {
+                    taps,
+                    rows: Cache::new(most, 1, channels, weights.device())?,
+                },
+            },
+        }))
+    }
+
+    /// Adds what the convolution says of `norm(x)` to `x`, `[tokens, hidden]`.
+    pub fn forward(
+        &mut self,
+        x: Matrix,
+        norm: &Norm,
+        after: Option<&Norm>,
+        (at, layer): (&mut At, usize),
+    ) -> Computed<Matrix> {
+        let [all] = Linear::many([&self.input], Input::Normed(&x, norm))?;
+        let out = match (&mut self.taps, all) {
+            (Taps::Host { taps, rows }, Matrix::Host(all)) => {
+                Matrix::Host(on_host(taps, rows, &all, self.hidden, at, layer)?)
+            }
+            (Taps::Device { taps, rows }, all) => {
+                let At::Line(position) = at else {
+                    candle_core::bail!("branches are for CPUs")
+                };
+                Matrix::Device(on_device(
+                    taps,
+                    rows,
+                    &all.tensor()?,
+                    self.hidden,
+                    *position,
+                )?)
+            }
+            _ => candle_core::bail!("rows of a convolution are on another device"),
+        };
+        self.output.onto(Input::Plain(&out), after, x)
+    }
+
+    /// What a branch remembers of its own tokens here: nothing yet.
+    pub fn branch(&self) -> Option<Own> {
+        match &self.taps {
+            Taps::Host { .. } => Some(Own::Convolution(Vec::new())),
+            Taps::Device { .. } => None,
+        }
+    }
+
+    /// Takes over what a branch has read.
+    pub fn adopt(&mut self, branch: &Branch, layer: usize) {
+        if let (Taps::Host { rows, .. }, Own::Convolution(own)) =
+            (&mut self.taps, &branch.layers[layer])
+        {
+            rows.truncate(branch.shared * self.hidden);
+            rows.extend(own);
+        }
+    }
+
+    /// The rows on a CPU, `[tokens, channels]`, and the number of channels.
+    pub fn rows(&self) -> Option<(&Vec<f32>, usize)> {
+        match &self.taps {
+            Taps::Host { rows, .. } => Some((rows, self.hidden)),
+            Taps::Device { .. } => None,
+        }
+    }
+
+    pub fn rows_mut(&mut self) -> Option<(&mut Vec<f32>, usize)> {
+        match &mut self.taps {
+            Taps::Host { rows, .. } => Some((rows, self.hidden)),
+            Taps::Device { .. } => None,
+        }
+    }
+}
+
+fn on_host(
+    taps: &[Vec<f32>],
+    rows: &mut Vec<f32>,
+    all: &Buffer,
+    hidden: usize,
+    at: &mut At,
+    layer: usize,
+) -> Computed<Buffer> {
+    let mut out = Buffer::rows(all.tokens(), hidden);
+    for token in 0..all.tokens() {
+        let [before, after, x] = [0, 1, 2].map(|part| &all.row(token)[part * hidden..][..hidden]);
+        let gated = before.iter().zip(x).map(|(gate, x)| gate * x);
+        let position = at.position(token);
+        let out = out.row_mut(token);
+        match at {
+            At::Line(_) => {
+                rows.truncate(position * hidden);
+                rows.extend(gated);
+                convolve(
+                    taps,
+                    |index| &rows[index * hidden..][..hidden],
+                    position,
+                    out,
+                );
+            }
+            At::Branches(branches) => {
+                let shared = branches[token].shared;
+                let Own::Convolution(own) = &mut branches[token].layers[layer] else {
+                    candle_core::bail!("a branch of another model")
+                };
+                own.truncate((position - shared) * hidden);
+                own.extend(gated);
+                let row = |index: usize| match index.checked_sub(shared) {
+                    Some(index) => &own[index * hidden..][..hidden],
+                    None => &rows[index * hidden..][..hidden],
+                };
+                convolve(taps, row, position, out);
+            }
+        }
+        out.iter_mut()
+            .zip(after)
+            .for_each(|(out, gate)| *out *= gate);
+    }
+    Ok(out)
+}
+
+/// Weighs the row at `position` and those before it; before the first there are zeros.
+fn convolve<'a>(
+    taps: &[Vec<f32>],
+    row: impl Fn(usize) -> &'a [f32],
+    position: usize,
+    out: &mut [f32],
+) {
+    out.fill(0.0);
+    for (tap, weights) in taps.iter().enumerate() {
+        if let Some(index) = (position + tap + 1).checked_sub(taps.len()) {
+            let terms = weights.iter().zip(row(index));
+            out.iter_mut()
+                .zip(terms)
+                .for_each(|(out, (weight, x))| *out += weight * x);
+        }
+    }
+}
+
+fn on_device(
+    taps: &[Tensor],
+    rows: &mut Cache,
+    all: &Tensor,
+    hidden: usize,
+    position: usize,
+) -> Computed<Tensor> {
+    let tokens = all.dim(0)?;
+    let part = |at: usize| all.narrow(1, at * hidden, hidden);
+    let gated = (part(0)? * part(2)?)?;
+    let rows = rows.write(&gated.unsqueeze(1)?, taps.len() - 1 + position)?;
+    let rows = rows.reshape(((), hidden))?;
+    let tap =
+        |(at, tap): (usize, &Tensor)| rows.narrow(0, position + at, tokens)?.broadcast_mul(tap);
+    let mut taps = taps.iter().enumerate().map(tap);
+    let first = taps.next().unwrap_or_else(|| gated.zeros_like())?;
+    let sum = taps.try_fold(first, |sum, tap| sum + tap?)?;
+    part(1)? * sum
+}

@@ -1,0 +1,242 @@
+//! A decoder-only Transformer from a GGUF file, whatever its family.
+//!
+//! What a family is lies in [`Config`]; how fast a matrix is multiplied lies in [`weights`]. This
+//! module knows neither words nor sampling: tokens in, logits out.
+
+pub mod attention;
+mod best;
+mod branch;
+mod cache;
+pub mod config;
+mod convolution;
+mod feed;
+mod joined;
+mod layer;
+mod matrix;
+mod norm;
+mod rope;
+mod snapshot;
+mod weights;
+
+pub use branch::Branch;
+
+pub use config::Config;
+
+use crate::gguf::Gguf;
+use crate::{ModelError, Placement, Rows, TextModel};
+use branch::At;
+use layer::Layer;
+use matrix::Matrix;
+use norm::Norm;
+use rope::Tables;
+use std::sync::Arc;
+use weights::{Input, Linear, Weights};
+
+pub struct Transformer {
+    config: Config,
+    weights: Weights,
+    layers: Vec<Layer>,
+    rope: Tables,
+    /// For layers with a window, where their base differs.
+    local_rope: Option<Tables>,
+    norm: Norm,
+    head: Linear,
+    /// How many tokens the cache holds.
+    len: usize,
+}
+
+impl Transformer {
+    pub fn load(gguf: Arc<Gguf>, placement: &Placement) -> Result<Transformer, ModelError> {
+        let config = Config::read(&gguf)?;
+        let weights = Weights::new(gguf, placement)?;
+        let divisors = weights.rope_divisors(&config);
+        let (device, on_host) = (weights.device(), weights.on_host());
+        let rope = Tables::new(&config.rope, config.rope.base, divisors, device, on_host)?;
+        let local = config.window.as_ref().and_then(|window| window.rope_base);
+        let local_rope = local.map(|base| {
+            let plain = config::Rope {
+                factor: 1.0,
+                magnitude: 1.0,
+                ..config.rope.clone()
+            };
+            Tables::new(&plain, base, None, device, on_host)
+        });
+        // LFM2's converter gave the last norm another name.
+        let norm = match weights.has("output_norm.weight") {
+            true => "output_norm.weight",
+            false => "token_embd_norm.weight",
+        };
+        // Small models write with the matrix they read with. It is the largest, and first, so that
+        // there is no moment with all of the rest packed and this one still in the file's pages.
+        let head = match weights.has("output.weight") {
+            true => "output.weight",
+            false => "token_embd.weight",
+        };
+        let head = weights.linear(head)?;
+        let layers = (0..config.layers).map(|index| Layer::load(&weights, &config, index));
+        let layers = layers.collect::<Result<Vec<_>, _>>()?;
+        Ok(Transformer {
+            layers,
+            rope,
+            local_rope: local_rope.transpose()?,
+            norm: Norm::load(&weights, norm, config.norm_eps)?,
+            head,
+            len: 0,
+            weights,
+            config,
+        })
+    }
+
+    pub fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// Runs the layers; None when `stop` said so in between, which leaves the cache as it was.
+    fn hidden(
+        &mut self,
+        tokens: &[u32],
+        at: &mut At,
+        stop: &dyn Fn() -> bool,
+    ) -> Result<Option<Matrix>, ModelError> {
+        let last = (0..tokens.len()).map(|index| at.position(index)).max();
+        let end = last.unwrap_or_default() + 1;
+        self.rope.grow(end)?;
+        if let Some(local) = &mut self.local_rope {
+            local.grow(end)?;
+        }
+        let mut x = self.weights.embed(tokens)?;
+        if let Some(scale) = self.config.embedding_scale {
+            x = x.times(scale)?;
+        }
+        for (index, layer) in self.layers.iter_mut().enumerate() {
+            if stop() {
+                return Ok(None);
+            }
+            let windowed = self.config.windowed(index).is_some();
+            let rope = self
+                .local_rope
+                .as_ref()
+                .filter(|_| windowed)
+                .unwrap_or(&self.rope);
+            x = layer.forward(x, rope, (at, index))?;
+        }
+        Ok(Some(x))
+    }
+
+    /// The logits of rows, `[rows, vocabulary]`.
+    fn logits(&self, x: &Matrix) -> Result<Vec<f32>, ModelError> {
+        let [logits] = Linear::many([&self.head], Input::Normed(x, &self.norm))?;
+        Ok(logits.into_vec()?)
+    }
+}
+
+impl Transformer {
+    /// The best logits of a row.
+    fn best(&self, x: &Matrix, count: usize) -> Result<Vec<f32>, ModelError> {
+        let [logits] = Linear::many([&self.head], Input::Normed(x, &self.norm))?;
+        if let Matrix::Device(logits) = &logits
+            && let Some(row) = best::best(logits, count)?
+        {
+            return Ok(row);
+        }
+        Ok(logits.into_vec()?)
+    }
+}
+
+impl TextModel for Transformer {
+    fn kernels(&self) -> String {
+        self.weights.kernels()
+    }
+
+    fn context(&self) -> usize {
+        self.config.context
+    }
+
+    fn vocabulary(&self) -> usize {
+        self.config.vocabulary
+    }
+
+    fn len(&self) -> usize {
+        self.len
+    }
+
+    fn rewind(&mut self, keep: usize) {
+        self.len = self.len.min(keep);
+    }
+
+    fn feed(
+        &mut self,
+        tokens: &[u32],
+        rows: Rows,
+        stop: &dyn Fn() -> bool,
+    ) -> Result<Option<Vec<f32>>, ModelError> {
+        if tokens.is_empty() || self.len + tokens.len() > self.config.context {
+            return Err(ModelError::ContextFull(self.config.context));
+        }
+        let Some(x) = self.hidden(tokens, &mut At::Line(self.len), stop)? else {
+            return Ok(None);
+        };
+        self.len += tokens.len();
+        match rows {
+            Rows::None => Ok(Some(Vec::new())),
+            Rows::Last => Ok(Some(self.logits(&x.last()?)?)),
+            Rows::All => Ok(Some(self.logits(&x)?)),
+            Rows::Best(count) => Ok(Some(self.best(&x.last()?, count)?)),
+        }
+    }
+
+    fn save(&self, from: usize, to: usize, model: &str) -> Option<Vec<u8>> {
+        self.snapshot(from, to, model)
+    }
+
+    fn restore(&mut self, bytes: &[u8], model: &str) -> Result<(), ModelError> {
+        self.put_back(bytes, model)
+    }
+
+    fn exact_in_batches(&self) -> bool {
+        self.weights.exact()
+    }
+
+    fn branch(&self) -> Option<Branch> {
+        let layers = self.layers.iter().map(Layer::branch);
+        Some(Branch {
+            shared: self.len,
+            len: 0,
+            layers: layers.collect::<Option<_>>()?,
+        })
+    }
+
+    fn feed_branches(
+        &mut self,
+        branches: &mut [Branch],
+        tokens: &[u32],
+        stop: &dyn Fn() -> bool,
+    ) -> Result<Option<Vec<f32>>, ModelError> {
+        if branches.len() != tokens.len() || branches.iter().any(|one| one.shared > self.len) {
+            return Err(ModelError::Compute(
+                "a branch of a story that is gone".into(),
+            ));
+        }
+        if branches
+            .iter()
+            .any(|one| one.position() >= self.config.context)
+        {
+            return Err(ModelError::ContextFull(self.config.context));
+        }
+        let Some(x) = self.hidden(tokens, &mut At::Branches(branches), stop)? else {
+            return Ok(None);
+        };
+        branches.iter_mut().for_each(|branch| branch.len += 1);
+        Ok(Some(self.logits(&x)?))
+    }
+
+    fn adopt(&mut self, branch: &Branch) {
+        if branch.shared > self.len || branch.layers.len() != self.layers.len() {
+            return;
+        }
+        for (index, layer) in self.layers.iter_mut().enumerate() {
+            layer.adopt(branch, index);
+        }
+        self.len = branch.position();
+    }
+}

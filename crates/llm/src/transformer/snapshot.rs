@@ -1,0 +1,120 @@
+//! What a model remembers of a stretch of tokens, as bytes to keep on disk: reading them takes a
+//! fraction of the time that reading the tokens again would.
+//!
+//! Little-endian, one after another:
+//!
+//! | bytes | what |
+//! |---|---|
+//! | 8 | `ILLUMKV1` |
+//! | 4, 4 | the first position, and the one after the last |
+//! | 32 | SHA-256 of what the numbers depend on: the caller's name for the model, layers, heads, width and kind of keys and values |
+//! | … | layer after layer: for each position its keys, then its values, `[heads, dim]` each, as half floats, floats or bytes, and behind bytes the scales of both; a convolution's rows, `[channels]`, as floats |
+//! | 32 | SHA-256 of all before |
+//!
+//! A file is cache, not truth: whatever is wrong with it, the tokens can be read again.
+
+use super::Transformer;
+use super::layer::Mixer;
+use crate::ModelError;
+use sha2::{Digest, Sha256};
+
+const MAGIC: &[u8; 8] = b"ILLUMKV1";
+/// Before the layers, and after them.
+const HEAD: usize = 48;
+const SEAL: usize = 32;
+
+impl Transformer {
+    /// The positions `from..to` of all layers; None on a GPU, whose memory stays where it is.
+    pub(super) fn snapshot(&self, from: usize, to: usize, model: &str) -> Option<Vec<u8>> {
+        if from > to || to > self.len {
+            return None;
+        }
+        let mut bytes = MAGIC.to_vec();
+        bytes.extend(u32::try_from(from).ok()?.to_le_bytes());
+        bytes.extend(u32::try_from(to).ok()?.to_le_bytes());
+        bytes.extend(self.identity(model));
+        for layer in &self.layers {
+            match &layer.mixer {
+                Mixer::Attention(attention) => attention.kv()?.save(from, to, &mut bytes),
+                Mixer::Convolution(convolution) => {
+                    let (rows, width) = convolution.rows()?;
+                    let rows = rows[from * width..to * width].iter();
+                    bytes.extend(rows.flat_map(|value| value.to_le_bytes()));
+                }
+            }
+        }
+        let seal = Sha256::digest(&bytes);
+        bytes.extend(seal);
+        Some(bytes)
+    }
+
+    /// Puts a snapshot behind what the cache holds, which must reach up to where it begins; what
+    /// the cache holds beyond that is forgotten.
+    pub(super) fn put_back(&mut self, bytes: &[u8], model: &str) -> Result<(), ModelError> {
+        let wrong = |why| ModelError::Snapshot(why);
+        let (body, seal) = bytes
+            .split_last_chunk::<SEAL>()
+            .ok_or(wrong("it is cut short"))?;
+        if body.len() < HEAD || !body.starts_with(MAGIC) {
+            return Err(wrong("it is of another kind"));
+        }
+        if Sha256::digest(body)[..] != seal[..] {
+            return Err(wrong("it is damaged"));
+        }
+        if body[16..HEAD] != self.identity(model) {
+            return Err(wrong("it is of another model"));
+        }
+        let number = |at: usize| u32::from_le_bytes(std::array::from_fn(|i| body[at + i])) as usize;
+        let (from, to) = (number(8), number(12));
+        if from > to || from > self.len || to > self.config.context {
+            return Err(wrong("it does not follow what is there"));
+        }
+        let (mut rest, count) = (&body[HEAD..], to - from);
+        if rest.len() != count * self.bytes_of_a_position().ok_or(wrong("this is a GPU"))? {
+            return Err(wrong("it has another size"));
+        }
+        for layer in &mut self.layers {
+            match &mut layer.mixer {
+                Mixer::Attention(attention) => {
+                    if let Some(kv) = attention.kv_mut() {
+                        let (part, after) = rest.split_at(count * kv.saved_bytes());
+                        kv.restore(from, to, part);
+                        rest = after;
+                    }
+                }
+                Mixer::Convolution(convolution) => {
+                    if let Some((rows, width)) = convolution.rows_mut() {
+                        let (part, after) = rest.split_at(count * width * 4);
+                        let (values, _) = part.as_chunks();
+                        rows.truncate(from * width);
+                        rows.extend(values.iter().map(|value| f32::from_le_bytes(*value)));
+                        rest = after;
+                    }
+                }
+            }
+        }
+        self.len = to;
+        Ok(())
+    }
+
+    fn bytes_of_a_position(&self) -> Option<usize> {
+        let layers = self.layers.iter().map(|layer| match &layer.mixer {
+            Mixer::Attention(attention) => attention.kv().map(|kv| kv.saved_bytes()),
+            Mixer::Convolution(convolution) => convolution.rows().map(|(_, width)| width * 4),
+        });
+        layers.sum()
+    }
+
+    fn identity(&self, model: &str) -> [u8; 32] {
+        let config = &self.config;
+        let shape = format!(
+            "{model}\n{} {} {} {} {:?}",
+            config.architecture,
+            config.layers,
+            config.kv_heads,
+            config.head_dim,
+            self.weights.kv()
+        );
+        Sha256::digest(shape).into()
+    }
+}

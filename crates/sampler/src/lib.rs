@@ -1,0 +1,236 @@
+//! From a model's logits to a token: plain numbers in, an id out.
+//!
+//! The stages and their order are llama.cpp's default, and there is no other:
+//!
+//! | stage | file | does nothing at |
+//! |---|---|---|
+//! | penalties | `penalties` | `repetition_penalty` 1, `presence_penalty` 0, `frequency_penalty` 0, or `repetition_range` 0 |
+//! | dry | `dry` | `dry_multiplier` 0, or `dry_penalty_last_n` 0 |
+//! | top_n_sigma | `nsigma` | 0 |
+//! | top_k | `candidates` | 0 |
+//! | typical_p | `truncation` | 1 |
+//! | top_p | `truncation` | 1 |
+//! | min_p | `truncation` | 0 |
+//! | xtc | `xtc` | `xtc_probability` 0, or `xtc_threshold` above 0.5 |
+//! | temperature | `temperature` | 1 |
+//!
+//! Mirostat 2 takes the place of all cuts, top_n_sigma to xtc, and comes after the temperature.
+//! Unlike in llama.cpp, penalties and dry work with it too. At temperature 0 the best token after
+//! penalties and dry is taken: no cut has a say, not even those that may lose the best.
+//!
+//! **Seed contract.** Each call of [`Sampler::sample`] takes exactly two numbers from the
+//! [`rng::Rng`] of its seed, first XTC's, then the one that picks, whether they are used or not.
+//! So token number n of a passage depends on numbers 2n and 2n + 1 whatever the settings, and
+//! switching a stage on or off or changing the temperature shifts nothing for the rest. Equal
+//! logits, settings and seed give equal tokens on any machine: no platform's `exp` is called, sums
+//! have a fixed order, and of equal logits the lower id is the better.
+//!
+//! **Cost.** Top-k, top-nσ and min-p compare logits; exponentials are taken of what they leave,
+//! unless typical-p, top-p without top-k, or mirostat need the whole vocabulary's: some 40 µs a
+//! token as against a millisecond, at 49,152 tokens.
+//!
+//! It knows no tensors, no text and no story, and draws on no other chance than its seed.
+
+pub mod ban;
+mod breakers;
+mod candidates;
+pub mod dry;
+mod mirostat;
+mod nsigma;
+mod params;
+mod penalties;
+pub mod rng;
+mod temperature;
+mod truncation;
+mod xtc;
+
+use candidates::Candidate;
+use dry::{Breakers, Dry};
+use mirostat::Mirostat;
+use penalties::Penalties;
+use rng::Rng;
+
+pub use ban::Ban;
+pub use params::{DRY_BREAKERS, Sampling};
+
+/// A token that was drawn.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Choice {
+    pub token: u32,
+    /// How likely it was among those left at the end; 1 when greedy.
+    pub probability: f64,
+    /// How many were left. 0 means that the model ruled out every token, as only a broken one
+    /// does: `token` is then 0 for want of a better, and not to be trusted.
+    pub kept: usize,
+}
+
+impl Choice {
+    fn none() -> Choice {
+        Choice {
+            token: 0,
+            probability: 0.0,
+            kept: 0,
+        }
+    }
+}
+
+/// Draws one passage: its settings, its chance, and the tokens so far. A clone goes on as the
+/// original would, so keeping one allows a return.
+#[derive(Clone, Debug)]
+pub struct Sampler {
+    sampling: Sampling,
+    rng: Rng,
+    protected: Vec<u32>,
+    penalties: Penalties,
+    dry: Dry,
+    mirostat: Mirostat,
+    history: Vec<u32>,
+    /// Kept to spare allocations.
+    logits: Vec<f32>,
+    items: Vec<Candidate>,
+}
+
+impl Sampler {
+    /// `seed` is the one to use; `sampling.seed` is only the writer's wish. Values that make no
+    /// sense, as a file may hold, count as off.
+    pub fn new(sampling: &Sampling, seed: u64, breakers: Breakers) -> Sampler {
+        Sampler {
+            sampling: sampling.clone(),
+            rng: Rng::new(seed),
+            protected: Vec::new(),
+            penalties: Penalties::new(sampling),
+            dry: Dry::new(sampling, breakers),
+            mirostat: Mirostat::new(sampling),
+            history: Vec::new(),
+            logits: Vec::new(),
+            items: Vec::new(),
+        }
+    }
+
+    /// Names tokens that XTC must not remove: newline and end of text.
+    pub fn protecting(mut self, tokens: impl IntoIterator<Item = u32>) -> Sampler {
+        self.protected.extend(tokens);
+        self
+    }
+
+    /// Takes note of a token of the prompt or of the answer. Sampling alone does not, since a
+    /// token drawn may yet be refused.
+    pub fn accept(&mut self, token: u32) {
+        self.history.push(token);
+        self.penalties.accept(&self.history);
+        self.dry.accept(token);
+    }
+
+    /// How many of the best logits settle what is drawn next: all others may be `-inf`. None where
+    /// every one has a say. What penalties lower may fall out of the best, so as many more count.
+    pub fn enough(&self) -> Option<usize> {
+        let s = &self.sampling;
+        let lowered = self.penalties.lowered().filter(|_| self.dry.off())?;
+        if s.temperature.max(0.0) == 0.0 {
+            return Some(1 + lowered);
+        }
+        let every = s.mirostat == 2 || s.top_n_sigma > 0.0 || s.top_k == 0;
+        (!every).then(|| s.top_k as usize + lowered)
+    }
+
+    /// Draws the next token. `logits` has one number for each token of the vocabulary; NaN and
+    /// `-inf` rule a token out, and if all are ruled out the answer is 0.
+    pub fn sample(&mut self, logits: &[f32]) -> u32 {
+        self.sample_with(logits).token
+    }
+
+    /// Draws the next token and tells how it stood.
+    pub fn sample_with(&mut self, logits: &[f32]) -> Choice {
+        let (xtc_draw, draw) = (self.rng.next_f64(), self.rng.next_f64());
+        candidates::clean(logits, &mut self.logits);
+        self.penalties.apply(&mut self.logits);
+        self.dry.apply(&self.history, &mut self.logits);
+        // A temperature that is not a number is as good as none.
+        let temperature = self.sampling.temperature.max(0.0);
+        if temperature == 0.0 {
+            return self.greedy();
+        }
+        if self.sampling.mirostat == 2 {
+            candidates::gather(&self.logits, candidates::ALL, 0, &mut self.items);
+            return self.mirostat.choose(&mut self.items, temperature, draw);
+        }
+        self.cut(xtc_draw);
+        let total = temperature::weigh(&mut self.items, temperature);
+        temperature::pick(&self.items, total, draw)
+    }
+
+    /// The tokens that are left after every stage and how likely each then is, in order of id. No
+    /// chance is used up, and XTC does not strike.
+    pub fn distribution(&self, logits: &[f32]) -> Vec<(u32, f64)> {
+        let mut copy = self.clone();
+        candidates::clean(logits, &mut copy.logits);
+        copy.penalties.apply(&mut copy.logits);
+        copy.dry.apply(&copy.history, &mut copy.logits);
+        let temperature = copy.sampling.temperature.max(0.0);
+        if temperature == 0.0 {
+            let best = candidates::best(&copy.logits);
+            return best.into_iter().map(|token| (token, 1.0)).collect();
+        }
+        match copy.sampling.mirostat {
+            2 => candidates::gather(&copy.logits, candidates::ALL, 0, &mut copy.items),
+            _ => copy.cut(1.0),
+        }
+        let total = temperature::weigh(&mut copy.items, temperature);
+        let share = |item: &Candidate| (item.token, item.weight / total);
+        copy.items.iter().map(share).collect()
+    }
+
+    fn greedy(&self) -> Choice {
+        match candidates::best(&self.logits) {
+            None => Choice::none(),
+            Some(token) => Choice {
+                token,
+                probability: 1.0,
+                kept: 1,
+            },
+        }
+    }
+
+    /// The stages from top_n_sigma to xtc: from the logits to the candidates.
+    fn cut(&mut self, xtc_draw: f64) {
+        let s = &self.sampling;
+        let highest = candidates::highest(&self.logits);
+        let mut floor = candidates::ALL;
+        if let Some(sigma) = nsigma::floor(&self.logits, highest, s.top_n_sigma) {
+            floor = sigma;
+        }
+        // Min-p and top-k each keep some number of the best, so that with no other cut between
+        // them their order makes no difference, and the cheaper may go first.
+        let nothing_between = !(s.typical_p < 1.0 || s.top_p < 1.0);
+        let min_p = truncation::min_p_floor(f64::from(highest), s.min_p);
+        if let Some(min_p) = min_p.filter(|_| nothing_between) {
+            floor = floor.max(min_p);
+        }
+        candidates::gather(&self.logits, floor, s.top_k as usize, &mut self.items);
+        truncation::typical(&mut self.items, s.typical_p);
+        truncation::top_p(&mut self.items, s.top_p);
+        truncation::min_p(&mut self.items, s.min_p);
+        let settings = (s.xtc_threshold, s.xtc_probability);
+        xtc::xtc(&mut self.items, settings, xtc_draw, &self.protected);
+    }
+}
+
+/// The natural logarithm of a token's probability before any stage; `-inf` for one that is ruled
+/// out. It takes an exponential of every logit, so it is not part of sampling.
+pub fn log_probability(logits: &[f32], token: u32) -> f64 {
+    let mut clean = Vec::new();
+    candidates::clean(logits, &mut clean);
+    let highest = f64::from(candidates::highest(&clean));
+    match clean.get(token as usize) {
+        Some(&logit) if logit > f32::NEG_INFINITY => {
+            let terms = clean.iter().map(|z| libm::exp(f64::from(*z) - highest));
+            f64::from(logit) - highest - libm::log(terms.sum())
+        }
+        _ => f64::NEG_INFINITY,
+    }
+}
+
+#[cfg(test)]
+mod properties;
+#[cfg(test)]
+mod tests;

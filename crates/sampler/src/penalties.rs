@@ -1,0 +1,166 @@
+//! Repetition, presence and frequency penalties: single tokens already used get less likely.
+//!
+//! All three look at the same range of the last tokens, prompt and answer alike. What follows
+//! what is not known here: that is DRY's business.
+
+use std::collections::BTreeMap;
+
+use crate::params::Sampling;
+
+/// Counts the tokens of the range as they come and go.
+#[derive(Clone, Debug)]
+pub struct Penalties {
+    repetition: f32,
+    presence: f32,
+    frequency: f32,
+    /// How far back to look; none for the whole context.
+    range: Option<usize>,
+    counts: BTreeMap<u32, u32>,
+}
+
+impl Penalties {
+    pub fn new(sampling: &Sampling) -> Penalties {
+        let sane = |value: f32, neutral| if value.is_finite() { value } else { neutral };
+        let repetition = sane(sampling.repetition_penalty, 1.0);
+        Penalties {
+            // Nothing but a positive factor makes sense.
+            repetition: if repetition > 0.0 { repetition } else { 1.0 },
+            presence: sane(sampling.presence_penalty, 0.0),
+            frequency: sane(sampling.frequency_penalty, 0.0),
+            range: usize::try_from(sampling.repetition_range).ok(),
+            counts: BTreeMap::new(),
+        }
+    }
+
+    fn off(&self) -> bool {
+        let neutral = (self.repetition, self.presence, self.frequency) == (1.0, 0.0, 0.0);
+        neutral || self.range == Some(0)
+    }
+
+    /// How many tokens are made less likely; None where some may be made likelier.
+    pub fn lowered(&self) -> Option<usize> {
+        let lowers = self.repetition >= 1.0 && self.presence >= 0.0 && self.frequency >= 0.0;
+        match self.off() {
+            true => Some(0),
+            false => lowers.then_some(self.counts.len()),
+        }
+    }
+
+    /// Takes note of the last token of `history`, and forgets the one that left the range.
+    pub fn accept(&mut self, history: &[u32]) {
+        let Some((token, before)) = history.split_last() else {
+            return;
+        };
+        if self.off() {
+            return;
+        }
+        *self.counts.entry(*token).or_default() += 1;
+        let left = self.range.and_then(|range| before.len().checked_sub(range));
+        let Some(old) = left.and_then(|index| before.get(index)) else {
+            return;
+        };
+        match self.counts.get_mut(old) {
+            Some(count) if *count > 1 => *count -= 1,
+            _ => drop(self.counts.remove(old)),
+        }
+    }
+
+    /// For each token in the range, with `count` its number there:
+    ///
+    /// - repetition r (CTRL, Keskar et al. 2019, arXiv:1909.05858, with the correction that all
+    ///   now use): z / r where z > 0, else z · r;
+    /// - then presence p and frequency f (OpenAI's definition): z − p − f · count.
+    pub fn apply(&self, logits: &mut [f32]) {
+        for (token, count) in &self.counts {
+            let Some(logit) = logits.get_mut(*token as usize) else {
+                continue;
+            };
+            if *logit == f32::NEG_INFINITY {
+                continue;
+            }
+            let scaled = match *logit > 0.0 {
+                true => *logit / self.repetition,
+                false => *logit * self.repetition,
+            };
+            let lowered = scaled - self.presence - self.frequency * *count as f32;
+            // A penalty holds back but never rules out.
+            *logit = lowered.clamp(f32::MIN, f32::MAX);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn penalized(sampling: &Sampling, history: &[u32], logits: &[f32]) -> Vec<f32> {
+        let mut penalties = Penalties::new(sampling);
+        for end in 1..=history.len() {
+            penalties.accept(&history[..end]);
+        }
+        let mut logits = logits.to_vec();
+        penalties.apply(&mut logits);
+        logits
+    }
+
+    fn sampling(repetition: f32, presence: f32, frequency: f32, range: i32) -> Sampling {
+        Sampling {
+            repetition_penalty: repetition,
+            presence_penalty: presence,
+            frequency_penalty: frequency,
+            repetition_range: range,
+            ..Sampling::default()
+        }
+    }
+
+    #[test]
+    fn repetition_divides_what_is_positive_and_multiplies_what_is_not() {
+        // 3 / 1.5 = 2; -2 * 1.5 = -3; 0 * 1.5 = 0; token 3 was not used.
+        let history = [0, 1, 2, 0];
+        let logits = penalized(
+            &sampling(1.5, 0.0, 0.0, -1),
+            &history,
+            &[3.0, -2.0, 0.0, 3.0],
+        );
+        assert_eq!(logits, [2.0, -3.0, 0.0, 3.0]);
+    }
+
+    #[test]
+    fn presence_counts_once_and_frequency_each_time() {
+        // Token 0 three times: 5 - 0.5 - 3 * 0.25 = 3.75. Token 1 once: 5 - 0.5 - 0.25 = 4.25.
+        let history = [0, 0, 1, 0];
+        let logits = penalized(&sampling(1.0, 0.5, 0.25, -1), &history, &[5.0, 5.0, 5.0]);
+        assert_eq!(logits, [3.75, 4.25, 5.0]);
+    }
+
+    #[test]
+    fn all_three_together_scale_before_they_subtract() {
+        // 6 / 2 - 1 - 0.5 * 2 = 1.
+        let logits = penalized(&sampling(2.0, 1.0, 0.5, -1), &[0, 0], &[6.0]);
+        assert_eq!(logits, [1.0]);
+    }
+
+    #[test]
+    fn the_range_slides() {
+        let with_range =
+            |range| penalized(&sampling(1.0, 0.0, 1.0, range), &[0, 1, 0, 2], &[0.0; 3]);
+        assert_eq!(with_range(-1), [-2.0, -1.0, -1.0]);
+        assert_eq!(with_range(4), [-2.0, -1.0, -1.0]);
+        assert_eq!(with_range(3), [-1.0, -1.0, -1.0]);
+        assert_eq!(with_range(1), [0.0, 0.0, -1.0]);
+        assert_eq!(with_range(0), [0.0, 0.0, 0.0]);
+    }
+
+    #[test]
+    fn odd_values_change_nothing_and_nothing_is_ruled_out_or_in() {
+        let nan = sampling(f32::NAN, f32::INFINITY, f32::NAN, -1);
+        assert_eq!(penalized(&nan, &[0], &[1.0]), [1.0]);
+        assert_eq!(
+            penalized(&sampling(-1.0, 0.0, 0.0, -1), &[0], &[1.0]),
+            [1.0]
+        );
+        let strong = sampling(10.0, 3e38, 3e38, -1);
+        let logits = penalized(&strong, &[0, 1, 7], &[-3e38, f32::NEG_INFINITY]);
+        assert_eq!(logits, [f32::MIN, f32::NEG_INFINITY]);
+    }
+}

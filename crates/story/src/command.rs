@@ -1,0 +1,329 @@
+//! One table of commands for every front end: parsing, help and completion all read it.
+//!
+//! A line that begins with `/` is a command, `//` is a literal slash, an empty line continues the
+//! story, and anything else is written into it. A mistyped command is never sent to the model.
+
+mod draw;
+mod read;
+mod table;
+
+pub use draw::{Draw, OPTIONS, Wanted};
+pub use table::COMMANDS;
+
+use super::frame::Voice;
+use super::message::Overflow;
+use base::nearest::nearest;
+
+/// What a writer asked for.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Command {
+    /// Words for the story, which the model then continues.
+    Write(String),
+    /// Continue a prompt as a program asks for it.
+    Complete(Box<Completion>),
+    /// Go on without new words.
+    Continue(Reach),
+    /// Another passage beside the last one, perhaps with a given seed.
+    Retry(Option<u64>),
+    /// Several continuations at once.
+    Gen(usize),
+    /// Take the n-th of what was last listed.
+    Pick(usize),
+    Undo(usize),
+    Redo(usize),
+    Swipe(Swipe),
+    /// A name for this place, or for another, to come back to.
+    Branch(Option<String>),
+    Goto(String),
+    /// To the passage before or after, on the way that was gone.
+    Step(isize),
+    Tree,
+    /// Change a passage: which, and what it shall say; an editor asks when it is not said.
+    Edit(Option<String>, Option<String>),
+    /// Make a passage one with the one before it.
+    Merge(Option<String>),
+    /// Put the other versions of this passage away.
+    Keep,
+    Delete(Option<String>),
+    Mark(Option<String>),
+    Find(String),
+    Diff(String, String),
+    /// What else could have stood at a word.
+    Alts(Option<String>),
+    /// Begin with this token in place of the one that stands at a place.
+    Choose(Choice),
+    /// Write in the middle: after this place, before what follows.
+    Fill(Option<String>),
+    Instruct(String),
+    /// Let the model write the writer's next line, which may begin with these words.
+    Impersonate(String),
+    Ban(Option<String>),
+    Unban(String),
+    Why(Option<String>),
+    Context,
+    Memory(Option<String>),
+    Note(Option<String>),
+    Voice(Option<String>),
+    Lore(Lore),
+    Summarize,
+    /// Pictures.
+    Draw(Draw),
+    Export(Option<String>, Option<String>),
+    Import(String),
+    /// Show the settings, one of them, or change one.
+    Set(Option<String>, Option<String>),
+    /// Show the model in place, or put another there.
+    Model(Option<String>),
+    Mode(Option<String>),
+    System(Option<String>),
+    Save(Option<String>),
+    /// Keep what the model has read beside the session; however large it is.
+    SaveWarm {
+        any_size: bool,
+    },
+    Open(String),
+    New(Option<String>),
+    Sessions,
+    Help(Option<String>),
+    Quit,
+}
+
+impl Command {
+    /// Whether it may be done while a passage is written or pictures are drawn: it changes neither
+    /// the story nor the settings, and asks nothing of the engine.
+    pub fn works_while_busy(&self) -> bool {
+        matches!(
+            self,
+            Command::Help(_)
+                | Command::Sessions
+                | Command::Quit
+                | Command::Set(_, None)
+                | Command::Find(_)
+                | Command::Tree
+                | Command::Why(_)
+                | Command::Diff(..)
+        )
+    }
+}
+
+/// How far to go on.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub enum Reach {
+    /// As far as the settings say.
+    #[default]
+    Set,
+    Tokens(u32),
+    Sentence,
+    Paragraph,
+    Until(String),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Swipe {
+    Next,
+    Previous,
+    /// Counted from 1.
+    To(usize),
+}
+
+/// A prompt that is continued exactly: after these very words, by as many tokens as are set, with
+/// the very seed that is set.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Completion {
+    pub prompt: String,
+    /// Who tells it.
+    pub voice: Option<Voice>,
+    /// What to do with a prompt that the model cannot hold.
+    pub overflow: Overflow,
+}
+
+/// A token that the writer chose.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Choice {
+    pub place: super::Place,
+    pub id: u32,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub enum Lore {
+    List,
+    Why,
+    /// A lorebook's file, or `KEY, KEY: FACT`.
+    Add(String),
+    On(String),
+    Off(String),
+}
+
+/// One row of the table.
+#[derive(Debug)]
+pub struct Spec {
+    pub name: &'static str,
+    pub aliases: &'static [&'static str],
+    pub args: &'static str,
+    pub help: &'static str,
+    pub completes: Completes,
+    parse: fn(&str) -> Result<Command, ParseError>,
+}
+
+/// What may follow a command's name, for completion.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Completes {
+    Nothing,
+    Settings,
+    Models,
+    Modes,
+    Sessions,
+    Commands,
+    Swipes,
+    Marks,
+    Voices,
+    Reaches,
+    Formats,
+    LoreWords,
+    /// What may stand among the words of a picture.
+    Styles,
+}
+
+/// Words that complete a kind of argument whatever the session.
+pub fn words(what: Completes) -> &'static [&'static str] {
+    match what {
+        Completes::Modes => &["prose", "chat"],
+        Completes::Swipes => &["next", "prev"],
+        Completes::Reaches => &["sent", "para"],
+        Completes::Formats => &[
+            "txt",
+            "md",
+            "html",
+            "epub",
+            "jsonl",
+            "pairs",
+            "kobold",
+            "tavern",
+            "card",
+            "worldinfo",
+            "lorebook",
+        ],
+        Completes::LoreWords => &["add ", "on ", "off ", "why"],
+        _ => &[],
+    }
+}
+
+/// A line that is no command; the message says what to type instead.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct ParseError(String);
+
+/// Reads one line, or several pasted at once, as a command.
+pub fn parse(line: &str) -> Result<Command, ParseError> {
+    if line.trim().is_empty() {
+        return Ok(Command::Continue(Reach::Set));
+    }
+    if let Some(literal) = line.strip_prefix("//") {
+        return Ok(Command::Write(format!("/{literal}")));
+    }
+    let Some(command) = line.strip_prefix('/') else {
+        return Ok(Command::Write(line.to_string()));
+    };
+    let (name, rest) = read::split(command);
+    let spec = find(name).ok_or_else(|| unknown(name))?;
+    (spec.parse)(rest)
+}
+
+/// The row with this name or alias.
+pub fn find(name: &str) -> Option<&'static Spec> {
+    let name = name.to_lowercase();
+    COMMANDS
+        .iter()
+        .find(|spec| spec.name == name || spec.aliases.contains(&name.as_str()))
+}
+
+/// What `/help` shows: the whole table, or one row of it.
+pub fn help(topic: Option<&str>) -> Result<String, ParseError> {
+    if let Some(topic) = topic {
+        let name = topic.trim_start_matches('/');
+        let spec = find(name).ok_or_else(|| unknown(name))?;
+        let also: String = spec
+            .aliases
+            .iter()
+            .map(|alias| format!(", /{alias}"))
+            .collect();
+        let usage = format!("/{}{also} {}", spec.name, spec.args);
+        return Ok(format!("{}\n  {}", usage.trim_end(), spec.help));
+    }
+    let mut lines = vec!["Write, and press Enter: the model goes on from your words.".to_string()];
+    for spec in COMMANDS {
+        let usage = format!("/{} {}", spec.name, spec.args);
+        lines.push(format!("  {usage:<26} {}", spec.help));
+    }
+    lines.push("  //TEXT                     words that begin with a slash".to_string());
+    Ok(lines.join("\n"))
+}
+
+fn unknown(name: &str) -> ParseError {
+    let names = COMMANDS
+        .iter()
+        .flat_map(|spec| std::iter::once(&spec.name).chain(spec.aliases))
+        .filter(|name| name.len() > 2)
+        .copied();
+    let name = base::untrusted::clean_line(&name.chars().take(40).collect::<String>());
+    ParseError(match nearest(&name, names) {
+        Some(near) => format!("There is no command /{name}; did you mean /{near}?"),
+        None => format!(
+            "There is no command /{name}; /help lists them, and // begins a line with a slash."
+        ),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn names_and_aliases_are_found_and_none_is_taken_twice() {
+        let mut seen = std::collections::HashSet::new();
+        for spec in COMMANDS {
+            for name in std::iter::once(&spec.name).chain(spec.aliases) {
+                assert!(seen.insert(*name), "/{name} stands twice in the table");
+                assert_eq!(find(name).map(|found| found.name), Some(spec.name));
+            }
+            assert!(help(Some(spec.name)).is_ok());
+        }
+    }
+
+    #[test]
+    fn a_line_is_words_and_a_slash_is_a_command() {
+        assert_eq!(parse("Once"), Ok(Command::Write("Once".to_string())));
+        assert_eq!(parse("  \n"), Ok(Command::Continue(Reach::Set)));
+        assert_eq!(parse("//etc"), Ok(Command::Write("/etc".to_string())));
+        assert_eq!(parse("/retry seed=43"), Ok(Command::Retry(Some(43))));
+        assert_eq!(parse("/u 3"), Ok(Command::Undo(3)));
+        assert_eq!(parse("/swipe 2"), Ok(Command::Swipe(Swipe::To(2))));
+        assert_eq!(
+            parse("/set temperature 0.9"),
+            Ok(Command::Set(Some("temperature".into()), Some("0.9".into())))
+        );
+    }
+
+    #[test]
+    fn a_slip_is_answered_with_the_nearest_command() {
+        let error = parse("/rtery").unwrap_err().to_string();
+        assert_eq!(error, "There is no command /rtery; did you mean /retry?");
+        assert!(
+            parse("/undo many")
+                .unwrap_err()
+                .to_string()
+                .contains("number of steps")
+        );
+    }
+
+    proptest! {
+        #[test]
+        fn any_line_is_parsed_or_refused_in_one_sentence(line in any::<String>()) {
+            if let Err(error) = parse(&line) {
+                let message = error.to_string();
+                prop_assert!(!message.contains('\n') && !message.chars().any(char::is_control));
+            }
+        }
+    }
+}

@@ -1,0 +1,299 @@
+//! What is sent to the model for a passage: the words before it, in order, and what is read beside.
+//!
+//! Tokens are counted by the engine; here are only words, and the tokens that a model itself wrote
+//! (sent back as they were, so that the KV cache still holds them at the next line).
+//!
+//! What changes from passage to passage (the note, lore at a depth) is anchored: it keeps its place
+//! while the story grows and moves on only now and then, so that what stands before it is read once.
+
+mod build;
+mod insert;
+
+pub use build::{Beside, build};
+use insert::{Insert, into_messages, into_prose};
+
+use super::node::{Author, NodeId, Passage};
+use super::tree::Story;
+use base::hash::fnv1a;
+
+/// Everything the model reads before it writes.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Context {
+    /// One text, which the model continues.
+    Prose {
+        parts: Vec<Part>,
+        /// What stands after the place where the model writes; empty at the story's end.
+        after: String,
+    },
+    /// Turns for the chat template.
+    Chat {
+        messages: Vec<Message>,
+        /// The last message is the model's own and is to be continued.
+        open: bool,
+    },
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct Message {
+    pub role: Role,
+    pub parts: Vec<Part>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    System,
+    User,
+    Assistant,
+}
+
+/// A stretch of text, with its tokens when the model whose SHA-256 is named wrote it.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Part {
+    pub kind: Kind,
+    pub text: String,
+    pub model_sha256: String,
+    /// Tokens that spell `text`, and perhaps more before and after it.
+    pub ids: Vec<u32>,
+    /// How many bytes before `text` the tokens spell, where they stand before it in `ids`.
+    pub skip: usize,
+    /// How many of those bytes are the end of the part before this one.
+    pub healed: usize,
+}
+
+/// What a part is, for `/context` and for the budget.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub enum Kind {
+    /// What joins the others.
+    #[default]
+    Gap,
+    System,
+    Voice,
+    Memory,
+    Summary,
+    /// An entry of a lorebook: left out when the budget is spent, the highest rank first.
+    Lore {
+        title: String,
+        rank: usize,
+        budget: Option<usize>,
+    },
+    Note,
+    Instruct,
+    /// Words of a passage that no longer fits, found by their meaning.
+    Recalled {
+        node: NodeId,
+        from: usize,
+    },
+    /// Words of the passage, from this byte of it.
+    Story {
+        node: NodeId,
+        from: usize,
+    },
+    /// Words that tell what comes after, for models that know no other way.
+    After,
+    /// Words that the writer has typed and not sent.
+    Said,
+}
+
+impl Kind {
+    /// What a person calls it.
+    pub fn label(&self) -> String {
+        match self {
+            Kind::Gap => "joint".to_string(),
+            Kind::System => "system".to_string(),
+            Kind::Voice => "voice".to_string(),
+            Kind::Memory => "memory".to_string(),
+            Kind::Summary => "summary".to_string(),
+            Kind::Lore { title, .. } => format!("lore: {title}"),
+            Kind::Note => "note".to_string(),
+            Kind::Instruct => "instruction".to_string(),
+            Kind::Recalled { node, .. } => format!("recalled #{node}"),
+            Kind::Story { node, .. } => format!("story #{node}"),
+            Kind::After => "what comes after".to_string(),
+            Kind::Said => "what you type".to_string(),
+        }
+    }
+}
+
+impl Role {
+    pub fn name(self) -> &'static str {
+        match self {
+            Role::System => "system",
+            Role::User => "user",
+            Role::Assistant => "assistant",
+        }
+    }
+}
+
+impl Message {
+    pub fn text(&self) -> String {
+        self.parts.iter().map(|part| part.text.as_str()).collect()
+    }
+}
+
+impl Part {
+    pub fn plain(kind: Kind, text: impl Into<String>) -> Part {
+        Part {
+            kind,
+            text: text.into(),
+            ..Part::default()
+        }
+    }
+
+    fn of(passage: &Passage) -> Part {
+        let written = passage.how.as_ref().filter(|_| !passage.ids.is_empty());
+        Part {
+            kind: Kind::Story {
+                node: passage.id,
+                from: 0,
+            },
+            text: passage.text.to_string(),
+            model_sha256: written.map_or(String::new(), |how| how.maker.model_sha256.clone()),
+            ids: passage.ids.clone(),
+            skip: 0,
+            healed: passage.healed,
+        }
+    }
+
+    /// Cuts the part in two at a byte of its text.
+    fn split(self, at: usize) -> (Part, Part) {
+        let (before, after) = self.text.split_at(at);
+        let kind = match &self.kind {
+            Kind::Story { node, from } => Kind::Story {
+                node: *node,
+                from: from + at,
+            },
+            kind => kind.clone(),
+        };
+        let second = Part {
+            kind,
+            text: after.to_string(),
+            model_sha256: self.model_sha256.clone(),
+            ids: self.ids.clone(),
+            skip: self.skip + self.healed + at,
+            healed: 0,
+        };
+        let first = Part {
+            text: before.to_string(),
+            ..self
+        };
+        (first, second)
+    }
+}
+
+impl Context {
+    /// No words at all.
+    pub fn nothing() -> Context {
+        Context::Prose {
+            parts: Vec::new(),
+            after: String::new(),
+        }
+    }
+
+    /// What is left of it where the story is read from a place on: as it is sent when not all fits.
+    pub fn from_place(mut self, node: NodeId, byte: usize) -> Context {
+        let mut begun = false;
+        let mut keep = |part: &mut Part| -> bool {
+            let Kind::Story { node: own, from } = part.kind else {
+                return true;
+            };
+            if !begun && own == node && (from..=from + part.text.len()).contains(&byte) {
+                begun = true;
+                part.text = part.text.get(byte - from..).unwrap_or_default().to_string();
+                part.kind = Kind::Story { node, from: byte };
+                part.ids.clear();
+            }
+            begun
+        };
+        match &mut self {
+            Context::Prose { parts, .. } => parts.retain_mut(&mut keep),
+            Context::Chat { messages, .. } => {
+                messages
+                    .iter_mut()
+                    .for_each(|message| message.parts.retain_mut(&mut keep));
+                messages.retain(|message| !message.parts.is_empty());
+            }
+        }
+        self
+    }
+
+    /// Lets the writer speak next, with these words begun.
+    pub fn speak(&mut self, begun: &str) {
+        let words = (!begun.is_empty()).then(|| Part::plain(Kind::Said, begun));
+        match self {
+            Context::Prose { parts, .. } => parts.extend(words),
+            Context::Chat { messages, open } => {
+                messages.push(Message {
+                    role: Role::User,
+                    parts: words.into_iter().collect(),
+                });
+                *open = true;
+            }
+        }
+    }
+
+    /// Puts what was recalled some paragraphs (turns, in chat) before the end.
+    pub fn with_recalled(mut self, found: Vec<Part>) -> Context {
+        const DEPTH: usize = 4;
+        let insert = |part| Insert {
+            part,
+            depth: DEPTH,
+            anchored: true,
+        };
+        let inserts = found.into_iter().map(insert).collect();
+        match &mut self {
+            Context::Prose { parts, .. } => {
+                let story = |part: &Part| matches!(part.kind, Kind::Story { .. });
+                let first = parts.iter().position(story).unwrap_or(parts.len());
+                let words = parts.split_off(first);
+                parts.extend(into_prose(words, inserts));
+            }
+            Context::Chat { messages, .. } => into_messages(messages, inserts),
+        }
+        self
+    }
+
+    /// The words alone, for digests and for people.
+    pub fn text(&self) -> String {
+        match self {
+            Context::Prose { parts, after } => {
+                let words = parts.iter().map(|part| part.text.as_str());
+                words.chain(std::iter::once(after.as_str())).collect()
+            }
+            Context::Chat { messages, .. } => messages
+                .iter()
+                .map(|message| format!("{}: {}\n", message.role.name(), message.text()))
+                .collect(),
+        }
+    }
+
+    /// FNV-1a 64 of [`Context::text`], in hexadecimal: names what was read.
+    pub fn digest(&self) -> String {
+        format!("{:016x}", fnv1a(&self.text()))
+    }
+}
+
+/// Tokens of a context of `holds` that a prompt may take, when `wanted` are to be written after it:
+/// those are left free, as far as that is not asking too much.
+pub fn room(holds: usize, wanted: usize) -> usize {
+    holds - wanted.clamp(1, (holds / 4).max(1))
+}
+
+/// The separator that a line typed after the story needs, so that words do not run together.
+///
+/// One space, unless the story is empty or ends in white space, or the line begins with white
+/// space or with punctuation that belongs to the word before it.
+pub fn joint(story: &Story, line: &str) -> &'static str {
+    let path = story.path();
+    let before = path.iter().rev().find(|passage| !passage.text.is_empty());
+    let spaced =
+        before.is_none_or(|passage| passage.turn || passage.text.ends_with(char::is_whitespace));
+    let clings = |c: char| c.is_whitespace() || ".,;:!?…)]}’”'".contains(c);
+    if spaced || line.starts_with(clings) {
+        ""
+    } else {
+        " "
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,383 @@
+//! What a file brought makes of a session: passages, memory, note, lore, a character. Pure: it
+//! makes records, and one step, so that one undo takes all of it back.
+
+use super::card::{Card, Character, USER};
+use super::frame::{FrameChange, Note, Voice};
+use super::lore::Book;
+use super::record::{Change, Move, Record, Step};
+use super::sentence::{excerpt, several};
+use super::{Author, Mode, Node, NodeId, Story};
+use base::untrusted::clean_line;
+use serde_json::{Map, Value};
+
+/// What a file turned out to hold.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Import {
+    Card {
+        card: Box<Card>,
+        book: Option<Book>,
+        /// The file whole, where it was more than text, and how such files' names end.
+        file: Option<(&'static str, Vec<u8>)>,
+    },
+    Book(Book),
+    Story(Box<Tale>),
+    /// Words and nothing else.
+    Text(String),
+}
+
+/// A story as another program kept it. Passages are numbered from 0.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Tale {
+    pub nodes: Vec<Node>,
+    pub head: Option<NodeId>,
+    pub marks: Vec<(String, NodeId)>,
+    pub mode: Mode,
+    pub memory: String,
+    pub note: Option<Note>,
+    pub book: Option<Book>,
+    /// Fields that have no meaning here, and whose they are.
+    pub kept: Option<(&'static str, Map<String, Value>)>,
+}
+
+/// What is to be told of an import, beside its records.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Made {
+    pub records: Vec<Record>,
+    pub said: String,
+    /// How the story is to be put to the model from now on.
+    pub mode: Option<Mode>,
+}
+
+/// A file that does not fit the session as it stands, in one sentence.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct Unfit(pub String);
+
+/// Where an import goes.
+pub struct Session<'a> {
+    pub story: &'a Story,
+    pub mode: Mode,
+    /// Who speaks with the character.
+    pub user: Option<&'a str>,
+    /// The file in the session's folder that holds the card whole.
+    pub file: Option<String>,
+}
+
+/// The records that take an import into a session.
+pub fn made(import: Import, session: Session) -> Result<Made, Unfit> {
+    match import {
+        Import::Card { card, book, .. } => Ok(character(*card, book, session)),
+        Import::Book(book) => {
+            let said = format!("The lorebook {} is on the shelf, open", shelf_line(&book));
+            let mut changes = Vec::new();
+            let records = shelved(Some(book), &mut changes);
+            Ok(Made {
+                records: with_step(records, changes),
+                said,
+                mode: None,
+            })
+        }
+        Import::Story(tale) => story(*tale, session.story),
+        Import::Text(text) => Ok(words(text, session)),
+    }
+}
+
+/// A character: its description is the memory, its greetings are versions of the first passage.
+fn character(mut card: Card, book: Option<Book>, session: Session) -> Made {
+    let frame = session.story.frame();
+    let user = session.user.map_or(USER.to_string(), clean_line);
+    card.book = book.as_ref().map(|book| book.name.clone());
+    let character = Character {
+        card,
+        user,
+        file: session.file,
+    };
+    let macros = character.macros(0);
+    let card = &character.card;
+    let name = card.name();
+    let mut said = vec![format!("{name} is here")];
+    let mut changes = Vec::new();
+    let text = macros.expand(&card.memory());
+    if !text.is_empty() {
+        changes.push(FrameChange::Memory { text });
+    }
+    // As the specification has it, the card's text stands in the place of the writer's own.
+    let before = frame.voice.as_ref().map_or("", |voice| &voice.text);
+    let text = card
+        .text("system_prompt")
+        .replace("{{original}}", before.trim());
+    if !text.is_empty() {
+        let voice = Voice {
+            name: name.clone(),
+            text: macros.expand(text.trim()),
+        };
+        changes.push(FrameChange::Voice { voice: Some(voice) });
+    }
+    let text = card.text("post_history_instructions");
+    let text = text.replace("{{original}}", frame.note.text.trim());
+    let (deep, depth) = card.depth_prompt();
+    let notes: Vec<String> = [text, deep]
+        .iter()
+        .map(|text| macros.expand(text.trim()))
+        .filter(|text| !text.is_empty())
+        .collect();
+    if !notes.is_empty() {
+        // Instructions after the history stand last, and what goes with them too.
+        let depth = if card.text("post_history_instructions").is_empty() {
+            depth
+        } else {
+            1
+        };
+        let text = notes.join("\n");
+        changes.push(FrameChange::Note {
+            note: Note { text, depth },
+        });
+    }
+    let greetings = card.greetings();
+    let begins = session.story.nodes().is_empty();
+    let mut records = Vec::new();
+    for text in greetings.iter().filter(|_| begins) {
+        records.push(Record::Node(Node {
+            id: records.len() as NodeId,
+            author: Author::Model,
+            turn: session.mode == Mode::Chat,
+            text: macros.expand(text),
+            ..Node::default()
+        }));
+    }
+    match (greetings.len(), begins) {
+        (0, _) => {}
+        (_, false) => {
+            said.push("the story has begun, so the first message was left out".to_string())
+        }
+        (1, true) => said.push("the first message begins the story".to_string()),
+        (n, true) => said.push(format!("/swipe shows its {n} first messages")),
+    }
+    if let Some(book) = &book {
+        said.push(format!(
+            "its lorebook has {}",
+            several(book.entries.len(), "entry")
+        ));
+    }
+    let notes = card.line("creator_notes");
+    if !notes.is_empty() {
+        let notes = excerpt(&notes, 200);
+        said.push(format!("its maker says: {notes}"));
+    }
+    let character = Some(Box::new(character));
+    changes.push(FrameChange::Character { character });
+    let mut changes = framed(changes);
+    if begins && !greetings.is_empty() {
+        changes.insert(0, Change::Head { to: Some(0) });
+    }
+    records.extend(shelved(book, &mut changes));
+    Made {
+        records: with_step(records, changes),
+        said: said.join("; "),
+        mode: None,
+    }
+}
+
+fn story(tale: Tale, story: &Story) -> Result<Made, Unfit> {
+    if !story.nodes().is_empty() {
+        let why = "This session has a story already; /new begins another, and /import brings the file in there";
+        return Err(Unfit(why.to_string()));
+    }
+    let versions = tale.nodes.len();
+    let mut changes = vec![Change::Head { to: tale.head }];
+    let mut frame = Vec::new();
+    if !tale.memory.is_empty() {
+        frame.push(FrameChange::Memory { text: tale.memory });
+    }
+    if let Some(note) = tale.note.filter(|note| !note.text.is_empty()) {
+        frame.push(FrameChange::Note { note });
+    }
+    if let Some((format, fields)) = tale.kept.filter(|(_, fields)| !fields.is_empty()) {
+        let format = format.to_string();
+        frame.push(FrameChange::Kept { format, fields });
+    }
+    changes.extend(framed(frame));
+    changes.extend(tale.marks.into_iter().map(|(name, node)| Change::Mark {
+        name,
+        node: Some(node),
+    }));
+    let book = tale.book.filter(|book| !book.entries.is_empty());
+    let mut records: Vec<Record> = tale.nodes.into_iter().map(Record::Node).collect();
+    records.extend(shelved(book, &mut changes));
+    Ok(Made {
+        records: with_step(records, changes),
+        said: format!("The story is here: {versions} passages, /tree shows them"),
+        mode: Some(tale.mode),
+    })
+}
+
+/// A long text in passages of some paragraphs, so that one can be edited, found or gone to: each ends
+/// with a line end, the blank line after a paragraph belongs to it.
+fn pieces(text: &str) -> Vec<&str> {
+    const LONG: usize = 1200;
+    let mut found = Vec::new();
+    let (mut from, mut at) = (0, 0);
+    for line in text.split_inclusive('\n') {
+        let blank = line.trim().is_empty();
+        // The next paragraph begins a new passage where the one so far is long.
+        if !blank && at - from >= LONG && text[..at].ends_with('\n') {
+            found.push(&text[from..at]);
+            from = at;
+        }
+        at += line.len();
+    }
+    found.push(&text[from..]);
+    found
+}
+
+/// Words of a file, after what stands.
+fn words(text: String, session: Session) -> Made {
+    let gap = super::context::joint(session.story, &text);
+    let turn = session.mode == Mode::Chat;
+    let count = text.chars().count();
+    let text = format!("{gap}{text}");
+    let pieces = if turn {
+        vec![text.as_str()]
+    } else {
+        pieces(&text)
+    };
+    let mut parent = session.story.head();
+    let mut records = Vec::new();
+    for piece in &pieces {
+        let id = session.story.next_id() + records.len() as NodeId;
+        records.push(Record::Node(Node {
+            id,
+            parent,
+            author: Author::Prompt,
+            turn,
+            text: piece.to_string(),
+            ..Node::default()
+        }));
+        parent = Some(id);
+    }
+    let said = match pieces.len() {
+        1 => format!("{count} characters are in the story"),
+        passages => format!("{count} characters are in the story, in {passages} passages"),
+    };
+    Made {
+        records: with_step(records, vec![Change::Head { to: parent }]),
+        said,
+        mode: None,
+    }
+}
+
+/// Puts a book on the shelf and opens it.
+fn shelved(book: Option<Book>, changes: &mut Vec<Change>) -> Vec<Record> {
+    let Some(book) = book else {
+        return Vec::new();
+    };
+    let name = book.name.clone();
+    let set = FrameChange::Book { name, on: true };
+    changes.push(Change::Frame { set });
+    vec![Record::Book(book)]
+}
+
+fn shelf_line(book: &Book) -> String {
+    format!(
+        "{} ({})",
+        clean_line(&book.name),
+        several(book.entries.len(), "entry")
+    )
+}
+
+fn framed(changes: Vec<FrameChange>) -> Vec<Change> {
+    let frame = changes.into_iter();
+    frame.map(|set| Change::Frame { set }).collect()
+}
+
+fn with_step(mut records: Vec<Record>, changes: Vec<Change>) -> Vec<Record> {
+    let why = Move::Import;
+    records.push(Record::Step(Step { why, changes }));
+    records
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn taken(story: &mut Story, import: Import) -> Result<Made, Unfit> {
+        let session = Session {
+            story,
+            mode: Mode::Prose,
+            user: Some("Jon"),
+            file: None,
+        };
+        let made = made(import, session)?;
+        for record in &made.records {
+            story.apply(record).unwrap();
+        }
+        Ok(made)
+    }
+
+    #[test]
+    fn a_long_text_comes_in_passages_and_says_the_same() {
+        let paragraph = "The river rose in the night, and nobody heard it. ".repeat(10);
+        let text = format!("{paragraph}\n\n").repeat(9);
+        let found = pieces(&text);
+        assert_eq!(found.concat(), text);
+        assert_eq!(found.len(), 3);
+        assert!(found.iter().all(|piece| piece.ends_with("\n\n")));
+        assert_eq!(pieces("One line."), ["One line."]);
+        assert_eq!(pieces(&paragraph.repeat(9)).len(), 1);
+    }
+
+    fn card() -> Import {
+        let data = json!({"name": "Mara", "description": "{{char}} keeps a lamp for {{user}}.",
+            "first_mes": "\"{{user}}?\"", "alternate_greetings": ["\"Who goes?\"", ""],
+            "system_prompt": "{{original}} Be brief.", "post_history_instructions": "It rains.",
+            "creator_notes": "For winter."});
+        let Value::Object(file) = json!({"spec": "chara_card_v2", "data": data}) else {
+            unreachable!()
+        };
+        let (card, _) = Card::read(file).unwrap();
+        let book = Some(Book {
+            name: "Mara".to_string(),
+            ..Book::default()
+        });
+        let card = Box::new(card);
+        Import::Card {
+            card,
+            book,
+            file: None,
+        }
+    }
+
+    #[test]
+    fn a_card_sets_the_scene_and_one_undo_takes_it_back() {
+        let mut story = Story::default();
+        let made = taken(&mut story, card()).unwrap();
+        assert!(made.said.contains("For winter."), "{}", made.said);
+        let frame = story.frame();
+        assert_eq!(frame.memory, "Mara keeps a lamp for Jon.");
+        assert_eq!(frame.voice.as_ref().unwrap().text, "Be brief.");
+        assert_eq!(
+            (frame.note.text.as_str(), frame.note.depth),
+            ("It rains.", 1)
+        );
+        assert_eq!(frame.open_books().len(), 1);
+        assert_eq!(story.path()[0].text, "\"Jon?\"");
+        assert_eq!(story.versions(0), [0, 1]);
+        let undo = super::super::record::Steps { steps: 1 };
+        story.apply(&Record::Undo(undo)).unwrap();
+        let frame = story.frame();
+        assert!(story.path().is_empty() && frame.memory.is_empty() && frame.character.is_none());
+        assert!(frame.open_books().is_empty());
+    }
+
+    #[test]
+    fn a_story_goes_into_an_empty_session_alone() {
+        let mut story = Story::default();
+        taken(&mut story, Import::Text("Once.".to_string())).unwrap();
+        assert_eq!(story.path()[0].author, Author::Prompt);
+        let tale = Import::Story(Box::default());
+        assert!(taken(&mut story, tale).unwrap_err().0.contains("/new"));
+        taken(&mut story, card()).unwrap();
+        assert_eq!(story.path().len(), 1, "the story had begun");
+    }
+}

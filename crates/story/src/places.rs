@@ -1,0 +1,191 @@
+//! A place in a story as a writer names it: a passage's number, one of its sentences, a mark.
+
+use super::node::{Author, Node, NodeId, Passage, Place};
+use super::sentence::{excerpt, sentence_ends, several};
+use super::tree::Story;
+use base::nearest::nearest;
+use base::untrusted::clean_line;
+
+/// A place that is not there, in one sentence.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct NoPlace(String);
+
+/// Finds `12`, `#12`, `12.3` (passage 12 after its third sentence), `12:the lamp` (after these words
+/// of it, be it inside a word), `-2` (two passages before the last), `.` (here), `start`, `mine` (the
+/// last passage of the writer's own), or a mark.
+pub fn find(story: &Story, name: &str) -> Result<Place, NoPlace> {
+    let name = name.trim();
+    match name {
+        "start" => return Ok(Place::default()),
+        "." | "here" | "end" => return Ok(Place::after(story.head())),
+        _ => {}
+    }
+    if let Some(id) = story.marks().get(name) {
+        return Ok(Place::after(Some(*id)));
+    }
+    if name == "mine" {
+        let own = |passage: &&Passage| passage.author != Author::Model && !passage.text.is_empty();
+        let last = story.path().iter().rev().find(own).map(|own| own.id);
+        let none = || NoPlace("Nothing here is of your own writing yet".to_string());
+        return last.map(|id| Place::after(Some(id))).ok_or_else(none);
+    }
+    if let Some(back) = name.strip_prefix('-').and_then(|n| n.parse::<usize>().ok()) {
+        let path = story.path();
+        let at = path.len().checked_sub(back + 1).map(|at| path[at].id);
+        return at.map(|id| Place::after(Some(id))).ok_or_else(|| {
+            NoPlace(format!(
+                "The way here has only {}",
+                several(path.len(), "passage")
+            ))
+        });
+    }
+    let number = name.strip_prefix('#').unwrap_or(name);
+    let (number, words) = match number.split_once(':') {
+        Some((passage, words)) => (passage, Some(words.trim().trim_matches('"'))),
+        None => (number, None),
+    };
+    let (passage, sentence) = match number.split_once('.') {
+        Some((passage, sentence)) => (passage, Some(sentence)),
+        None => (number, None),
+    };
+    let id: NodeId = passage.parse().map_err(|_| unknown(story, name))?;
+    let node = story.node(id).ok_or_else(|| {
+        let last = story.nodes().len();
+        NoPlace(match last {
+            0 => "The story is empty".to_string(),
+            _ => format!("There is no passage {id}; they go from 0 to {}", last - 1),
+        })
+    })?;
+    if let Some(words) = words {
+        return after_words(node, words);
+    }
+    let Some(sentence) = sentence else {
+        return Ok(Place::after(Some(id)));
+    };
+    let ends = sentence_ends(&node.text);
+    let wanted: usize = sentence.parse().map_err(|_| unknown(story, name))?;
+    match wanted {
+        0 => Ok(node.place()),
+        n if n == ends.len() => Ok(Place::after(Some(id))),
+        n => match ends.get(n - 1) {
+            // The space goes with the words after it, as a model writes it.
+            Some(end) => Ok(Place {
+                node: Some(id),
+                cut: Some(node.text[..*end].trim_end().len()),
+            }),
+            None => Err(NoPlace(format!(
+                "Passage {id} has {}",
+                several(ends.len(), "sentence")
+            ))),
+        },
+    }
+}
+
+/// The place after the first time that a passage says some words.
+fn after_words(node: &Node, words: &str) -> Result<Place, NoPlace> {
+    let found = node.text.find(words).filter(|_| !words.is_empty());
+    let end = found.map(|at| at + words.len());
+    let end = end.ok_or_else(|| {
+        let words = excerpt(words, 40);
+        NoPlace(format!("Passage {} does not say \"{words}\"", node.id))
+    })?;
+    Ok(Place {
+        node: Some(node.id),
+        cut: (end < node.text.len()).then_some(end),
+    })
+}
+
+/// Where on a path a passage stands; or, when an edit before it made a copy of it, that copy.
+pub fn on_path(story: &Story, path: &[Passage], id: NodeId) -> Option<usize> {
+    let own = path.iter().position(|passage| passage.id == id);
+    let copy = || {
+        let from = |node: NodeId| story.node(node).and_then(|node| node.of).map(|of| of.node);
+        path.iter().position(|passage| {
+            // A copy may be of a copy.
+            std::iter::successors(from(passage.id), |id| from(*id)).any(|of| of == id)
+        })
+    };
+    own.or_else(copy)
+}
+
+fn unknown(story: &Story, name: &str) -> NoPlace {
+    let name = clean_line(&name.chars().take(40).collect::<String>());
+    let near = nearest(&name, story.marks().keys().map(String::as_str));
+    NoPlace(match near {
+        Some(near) => format!("There is no mark {name}; did you mean {near}?"),
+        None => format!("There is no passage or mark {name}; /tree and /mark list them"),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Node;
+    use crate::record::{Change, Head, Move, Record, Step};
+
+    #[test]
+    fn places_are_named_by_number_sentence_and_mark() {
+        let mut story = Story::default();
+        for (id, text) in ["One. Two. Three.", " Four."].into_iter().enumerate() {
+            let (id, text) = (id as NodeId, text.to_string());
+            let parent = id.checked_sub(1);
+            story
+                .apply(&Record::Node(Node {
+                    id,
+                    parent,
+                    text,
+                    ..Node::default()
+                }))
+                .unwrap();
+            let why = Move::Write;
+            story
+                .apply(&Record::Head(Head { to: Some(id), why }))
+                .unwrap();
+        }
+        let mark = Change::Mark {
+            name: "dawn".to_string(),
+            node: Some(0),
+        };
+        story
+            .apply(&Record::Step(Step {
+                why: Move::Mark,
+                changes: vec![mark],
+            }))
+            .unwrap();
+        let place = |name| find(&story, name).map_err(|error| error.to_string());
+        assert_eq!(place("1"), Ok(Place::after(Some(1))));
+        assert_eq!(
+            place("#0.2"),
+            Ok(Place {
+                node: Some(0),
+                cut: Some(9)
+            })
+        );
+        assert_eq!(place("0.3"), Ok(Place::after(Some(0))));
+        assert_eq!(place("0.0"), Ok(Place::default()));
+        assert_eq!(place("-1"), place("0"));
+        let cut = Some(6);
+        let node = Some(0);
+        assert_eq!(place("0:One. T"), Ok(Place { node, cut }));
+        assert_eq!(place("0:\"One. T\""), Ok(Place { node, cut }));
+        assert_eq!(place("0:Three."), place("0"));
+        assert_eq!(place("dawn"), place("0"));
+        assert_eq!(place("start"), Ok(Place::default()));
+        for (name, part) in [
+            ("dwan", "did you mean dawn"),
+            ("7", "from 0 to 1"),
+            ("0.9", "3 sentences"),
+            ("-5", "only 2"),
+            ("x.y", "no passage or mark"),
+            ("0:Zwei", "does not say \"Zwei\""),
+            ("0:", "does not say"),
+        ] {
+            assert!(
+                place(name).unwrap_err().contains(part),
+                "{name}: {:?}",
+                place(name)
+            );
+        }
+    }
+}

@@ -1,0 +1,234 @@
+//! Settings by name: find the row that a writer means, and set it or say what would do.
+//!
+//! `/set`, its completion, the command line flags and the help all go through here. Nothing is
+//! printed, and which settings there are is not known here but in [`SETTINGS`].
+
+use super::{SETTINGS, Sampling};
+use base::nearest::nearest;
+
+/// One row: a setting by name.
+#[derive(Debug)]
+pub struct Setting {
+    /// The canonical name, which is the field's.
+    pub name: &'static str,
+    /// Other names that people know it by.
+    pub aliases: &'static [&'static str],
+    /// What it takes, to follow the word "takes".
+    pub args: &'static str,
+    /// One line of what it does.
+    pub help: &'static str,
+    /// The value that `off` stands for, where there is one.
+    pub off: Option<&'static str>,
+    pub(super) get: fn(&Sampling) -> String,
+    /// None when the value will not do; the row is then left as it was.
+    pub(super) set: fn(&mut Sampling, &str) -> Option<()>,
+}
+
+/// Why a setting was not set, in a sentence for the writer.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum SettingError {
+    #[error("no setting is called {name:?}; did you mean {nearest}?")]
+    Near { name: String, nearest: &'static str },
+    #[error("no setting is called {name:?}; the first of them are temperature, top_k and min_p")]
+    Unknown { name: String },
+    #[error("{name} takes {args}, not {value:?}")]
+    Value {
+        name: &'static str,
+        args: &'static str,
+        value: String,
+    },
+}
+
+impl Setting {
+    /// The value as text that [`Setting::set`] takes back.
+    pub fn get(&self, sampling: &Sampling) -> String {
+        (self.get)(sampling)
+    }
+
+    /// Parses `value` and stores it, or changes nothing and says what would do.
+    pub fn set(&self, sampling: &mut Sampling, value: &str) -> Result<(), SettingError> {
+        let value = value.trim();
+        let given = match self.off {
+            Some(off) if matches!(key(value).as_str(), "off" | "none") => off,
+            _ => value,
+        };
+        (self.set)(sampling, given).ok_or_else(|| SettingError::Value {
+            name: self.name,
+            args: self.args,
+            value: short(value),
+        })
+    }
+}
+
+/// Sets one setting by any of its names.
+pub fn set(sampling: &mut Sampling, name: &str, value: &str) -> Result<(), SettingError> {
+    find(name)?.set(sampling, value)
+}
+
+/// Puts one setting back to its default.
+pub fn reset(sampling: &mut Sampling, name: &str) -> Result<(), SettingError> {
+    let setting = find(name)?;
+    setting.set(sampling, &setting.get(&Sampling::default()))
+}
+
+/// The row for a name or alias; case, hyphens and underscores make no difference.
+pub fn find(name: &str) -> Result<&'static Setting, SettingError> {
+    let wanted = key(name);
+    let known = |setting: &&'static Setting| names(setting).any(|name| key(name) == wanted);
+    SETTINGS.iter().find(known).ok_or_else(|| {
+        let name = short(name.trim());
+        let near = nearest(&name, SETTINGS.iter().flat_map(names));
+        match near.and_then(|near| find(near).ok()) {
+            Some(Setting { name: nearest, .. }) => SettingError::Near { name, nearest },
+            None => SettingError::Unknown { name },
+        }
+    })
+}
+
+fn names(setting: &'static Setting) -> impl Iterator<Item = &'static str> {
+    std::iter::once(setting.name).chain(setting.aliases.iter().copied())
+}
+
+/// A name as it is compared.
+pub(super) fn key(name: &str) -> String {
+    let name = name.trim().chars().filter(|c| !matches!(c, '-' | '_'));
+    name.flat_map(char::to_lowercase).collect()
+}
+
+/// Errors quote what was typed, but not a pasted page of it.
+fn short(text: &str) -> String {
+    text.chars().take(40).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn sampling_with(name: &str, value: &str) -> Result<Sampling, SettingError> {
+        let mut sampling = Sampling::default();
+        set(&mut sampling, name, value)?;
+        Ok(sampling)
+    }
+
+    #[test]
+    fn every_name_is_a_field_and_no_name_is_taken_twice() {
+        let json = serde_json::to_value(Sampling::default()).unwrap();
+        let fields: Vec<&String> = json.as_object().unwrap().keys().collect();
+        assert_eq!(fields.len(), SETTINGS.len());
+        let mut seen = std::collections::BTreeSet::new();
+        for setting in SETTINGS {
+            assert!(fields.iter().any(|field| *field == setting.name));
+            for name in names(setting) {
+                assert!(seen.insert(key(name)), "{name} is taken twice");
+                assert_eq!(find(name).unwrap().name, setting.name);
+            }
+        }
+    }
+
+    #[test]
+    fn each_row_gets_and_sets_its_own_field() {
+        for setting in SETTINGS {
+            // A value that no preset has: what changes must be the field of that name, alone.
+            let value = match setting.name {
+                "mirostat" => "2",
+                "whole_sentences" | "heal" => "off",
+                "stop" | "banned_phrases" => r#"["x"]"#,
+                name if name.starts_with("dry_seq") => r#"["x"]"#,
+                name if name.ends_with("_p") || name.starts_with("xtc") => "0.375",
+                _ => "3",
+            };
+            let value = if setting.name == "mirostat_eta" {
+                "0.5"
+            } else {
+                value
+            };
+            let mut sampling = Sampling::default();
+            setting.set(&mut sampling, value).unwrap();
+            assert_eq!(setting.get(&sampling), value);
+            let before = serde_json::to_value(Sampling::default()).unwrap();
+            let after = serde_json::to_value(&sampling).unwrap();
+            for (field, was) in before.as_object().unwrap() {
+                assert_eq!(after[field] != *was, field == setting.name, "{field}");
+            }
+            reset(&mut sampling, setting.name).unwrap();
+            assert_eq!(sampling, Sampling::default());
+        }
+    }
+
+    #[test]
+    fn names_forgive_case_hyphens_and_common_aliases() {
+        for (name, canonical) in [
+            ("temp", "temperature"),
+            ("T", "temperature"),
+            ("TOP-K", "top_k"),
+            ("topk", "top_k"),
+            ("rep_pen", "repetition_penalty"),
+            ("Repeat-Penalty", "repetition_penalty"),
+            ("nsigma", "top_n_sigma"),
+            ("typical", "typical_p"),
+            ("tokens", "max_tokens"),
+            ("n", "max_tokens"),
+        ] {
+            assert_eq!(find(name).unwrap().name, canonical);
+        }
+    }
+
+    #[test]
+    fn errors_are_one_plain_sentence() {
+        let error = |name, value| sampling_with(name, value).unwrap_err().to_string();
+        assert_eq!(
+            error("temprature", "1"),
+            "no setting is called \"temprature\"; did you mean temperature?"
+        );
+        assert_eq!(
+            error("presence", "1"),
+            "no setting is called \"presence\"; did you mean presence_penalty?"
+        );
+        assert_eq!(
+            error("colour", "1"),
+            "no setting is called \"colour\"; the first of them are temperature, top_k and min_p"
+        );
+        assert_eq!(
+            error("t", "hot"),
+            "temperature takes a number from 0 to 5 (0 is greedy), not \"hot\""
+        );
+        assert_eq!(
+            error("mirostat", "1"),
+            "mirostat takes 0 (off) or 2, not \"1\""
+        );
+        // What was typed is quoted harmlessly, and not at any length.
+        assert!(error("t", "\u{1b}[2J").contains(r"\u{1b}"));
+        assert!(error("t", &"9".repeat(5000)).len() < 200);
+    }
+
+    #[test]
+    fn off_is_the_neutral_value() {
+        assert_eq!(sampling_with("min_p", "off").unwrap().min_p, 0.0);
+        assert_eq!(sampling_with("top-p", "Off").unwrap().top_p, 1.0);
+        let bare = sampling_with("breakers", "none").unwrap();
+        assert!(bare.dry_sequence_breakers.is_empty());
+        assert!(sampling_with("max_tokens", "off").is_err());
+    }
+
+    proptest! {
+        #[test]
+        fn any_words_are_set_or_refused_and_a_refusal_changes_nothing(
+            row in 0..SETTINGS.len(), name in ".{0,12}", value in "\\PC{0,12}|-?[0-9.e]{1,9}",
+        ) {
+            let mut sampling = Sampling::default();
+            let _ = set(&mut sampling, &name, &value);
+            let mut sampling = Sampling::default();
+            let setting = &SETTINGS[row];
+            match setting.set(&mut sampling, &value) {
+                Err(_) => prop_assert_eq!(&sampling, &Sampling::default()),
+                // What was taken is given back, and taken again.
+                Ok(()) => {
+                    let mut again = Sampling::default();
+                    prop_assert!(setting.set(&mut again, &setting.get(&sampling)).is_ok());
+                    prop_assert_eq!(again, sampling);
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,164 @@
+//! Where sentences and words end, as far as writing on needs to know.
+
+/// Words whose full stop ends no sentence.
+const SHORT: [&str; 18] = [
+    "mr", "mrs", "ms", "dr", "st", "prof", "sr", "jr", "vs", "etc", "e.g", "i.e", "no", "col",
+    "gen", "capt", "lt", "mt",
+];
+
+/// Whether a sentence ends where `before` ends and `after` goes on. `after` is empty where nothing
+/// is known of it.
+pub fn ends_between(before: &str, after: &str) -> bool {
+    let begins = after.chars().next();
+    let apart = begins.is_none_or(|c| c.is_whitespace() || cjk_end(before));
+    apart && ends(before)
+}
+
+/// Whether the text ends as a sentence does: a stop, and quotes or brackets that close after it.
+pub fn ends(text: &str) -> bool {
+    let closing = |c: char| "\"'”’»)]*_」』".contains(c);
+    let text = text.trim_end_matches([' ', '\t']);
+    if text.ends_with('\n') {
+        return true;
+    }
+    let inner = text.trim_end_matches(closing);
+    match inner.chars().next_back() {
+        Some('!' | '?' | '…' | '。' | '！' | '？') => true,
+        Some('.') => !abbreviated(inner),
+        _ => false,
+    }
+}
+
+fn cjk_end(text: &str) -> bool {
+    text.ends_with(['。', '！', '？', '」', '』'])
+}
+
+/// "Mr." and the "J." of "J. Smith" end no sentence.
+fn abbreviated(text: &str) -> bool {
+    let before = text.trim_end_matches('.');
+    let dots = text.len() - before.len();
+    let word = before
+        .rsplit(|c: char| c.is_whitespace() || "(\"“‘'".contains(c))
+        .next()
+        .unwrap_or_default();
+    let initial = word.chars().count() == 1 && word.chars().all(char::is_uppercase) && word != "I";
+    dots == 1 && (initial || SHORT.contains(&word.to_lowercase().as_str()))
+}
+
+/// Where each sentence of a text ends, in bytes, the space after it included.
+pub fn sentence_ends(text: &str) -> Vec<usize> {
+    let mut found = Vec::new();
+    let mut after_space = false;
+    for (at, c) in text.char_indices() {
+        if !c.is_whitespace() && after_space && ends_between(text[..at].trim_end(), " ") {
+            found.push(at);
+        }
+        after_space = c.is_whitespace() || (after_space && at == 0) || cjk_end(&text[..at]);
+    }
+    if !text.is_empty() {
+        found.push(text.len());
+    }
+    found
+}
+
+/// A text made short enough for a list: one line, so many characters.
+pub fn excerpt(text: &str, longest: usize) -> String {
+    let line: String = base::untrusted::clean_line(text)
+        .split_whitespace()
+        .collect::<Vec<_>>()
+        .join(" ");
+    match line.char_indices().nth(longest) {
+        Some((at, _)) => format!("{}…", line[..at].trim_end()),
+        None => line,
+    }
+}
+
+/// Where a text says `wanted` (in lower case), cut as [`excerpt`] cuts, with a few words before it.
+pub fn hit(text: &str, wanted: &str, longest: usize) -> Option<String> {
+    let at = text.to_lowercase().find(wanted)?;
+    // Lower case may be longer or shorter: the place is only near.
+    let near = at.saturating_sub(30).min(text.len());
+    let from = text.floor_char_boundary(near);
+    let before = if from > 0 { "…" } else { "" };
+    Some(format!("{before}{}", excerpt(&text[from..], longest)))
+}
+
+/// A number and what it counts: "1 passage", "3 entries".
+pub fn several(count: usize, one: &str) -> String {
+    match (count, one.strip_suffix('y')) {
+        (1, _) => format!("1 {one}"),
+        (count, Some(stem)) => format!("{count} {stem}ies"),
+        (count, None) => format!("{count} {one}s"),
+    }
+}
+
+/// A number of bytes for people: two or three digits and a unit.
+pub fn size(bytes: u64) -> String {
+    match bytes {
+        0..1_000 => format!("{bytes} B"),
+        1_000..1_000_000 => format!("{:.1} kB", bytes as f64 / 1e3),
+        1_000_000..10_000_000 => format!("{:.1} MB", bytes as f64 / 1e6),
+        10_000_000..1_000_000_000 => format!("{:.0} MB", bytes as f64 / 1e6),
+        _ => format!("{:.1} GB", bytes as f64 / 1e9),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_stop_ends_a_sentence_where_words_follow_apart() {
+        assert!(ends_between("It was late.", " He"));
+        assert!(ends_between("\"Go!\"", "\n"));
+        assert!(ends_between("晚了。", "他"));
+        assert!(!ends_between("It was 3.", "14"));
+        assert!(!ends_between("It was late.", "\""));
+        assert!(!ends_between("He met Mr.", " Fox"));
+        assert!(!ends_between("He met J.", " Fox"));
+        assert!(ends_between("It was I.", " He"));
+        assert!(!ends_between("and so", " on"));
+        assert!(ends_between("Wait...", " what"));
+    }
+
+    #[test]
+    fn sentences_of_a_text() {
+        let text = "Late. \"Go!\" he said. Mr. Fox went";
+        let ends = sentence_ends(text);
+        let parts: Vec<&str> = [0]
+            .iter()
+            .chain(&ends)
+            .zip(&ends)
+            .map(|(a, b)| &text[*a..*b])
+            .collect();
+        assert_eq!(parts, ["Late. ", "\"Go!\" ", "he said. ", "Mr. Fox went"]);
+        assert!(sentence_ends("").is_empty());
+    }
+
+    #[test]
+    fn an_excerpt_is_one_short_line() {
+        assert_eq!(excerpt("One\n\n two  three", 20), "One two three");
+        assert_eq!(excerpt("One two three", 4), "One…");
+    }
+
+    #[test]
+    fn one_thing_and_several() {
+        assert_eq!(several(1, "entry"), "1 entry");
+        assert_eq!(several(0, "entry"), "0 entries");
+        assert_eq!(several(2, "passage"), "2 passages");
+    }
+
+    #[test]
+    fn a_hit_is_shown_with_what_stands_before_it() {
+        let text = "It was the winter in which the river froze, and Mara walked home.";
+        assert_eq!(
+            hit(text, "mara", 80).unwrap(),
+            "…in which the river froze, and Mara walked home."
+        );
+        assert_eq!(hit("Mara went", "mara", 80).unwrap(), "Mara went");
+        assert_eq!(hit(text, "tobias", 80), None);
+        // The lower case of İ is longer than itself.
+        let odd = format!("{}x", "İ".repeat(60));
+        assert!(hit(&odd, "x", 10).is_some());
+    }
+}

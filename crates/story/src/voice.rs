@@ -1,0 +1,338 @@
+//! Voices and templates: a `prompts/<name>.md` file, read and filled in.
+//!
+//! Between two lines of `+++` stands what it is called, what it takes and how it likes to be
+//! written (TOML); after them stands, in minijinja, what the model reads before the story. Pure:
+//! where such files lie is not known here. See prompts/README.md for the format.
+
+use super::frame::Voice;
+use super::sampling::{self, SettingError};
+use super::{Mode, Settings};
+use base::nearest::nearest;
+use base::untrusted::{clean, clean_line};
+use minijinja::syntax::SyntaxConfig;
+use minijinja::{Environment, ErrorKind, UndefinedBehavior};
+use serde::Deserialize;
+use std::collections::BTreeMap;
+
+/// A voice or a template as its file has it.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Template {
+    pub name: String,
+    pub title: String,
+    pub help: String,
+    /// How the story is put to the model; none for a voice that suits both ways.
+    pub mode: Option<Mode>,
+    /// The story's first words, where they are given.
+    pub begin: String,
+    /// What a chat model is asked in their place.
+    pub ask: String,
+    /// What can be filled in, in the order of their names, and what stands there otherwise.
+    pub variables: Vec<(String, String)>,
+    /// Settings by name, as `/set` takes them.
+    pub sampling: Vec<(String, String)>,
+    /// Values that show what it can do.
+    pub example: Vec<(String, String)>,
+    pub body: String,
+}
+
+/// A template with its variables filled in.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Filled {
+    pub voice: Voice,
+    /// The story's first words in prose.
+    pub begin: String,
+    /// The first turn in a chat.
+    pub ask: String,
+}
+
+/// Why a template cannot be used, in a sentence.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum VoiceError {
+    #[error("The voice {name} cannot be used: {why}; correct its file")]
+    File { name: String, why: String },
+    #[error("The voice {voice} takes no {name}; {known}")]
+    Variable {
+        voice: String,
+        name: String,
+        known: String,
+    },
+    #[error("A value is given as NAME=VALUE, as in place=Oslo, not as {0}")]
+    Pair(String),
+}
+
+/// Steps of the template engine before a template is given up as endless.
+const FUEL: u64 = 200_000;
+/// What a template may come to.
+const LONGEST: usize = 1 << 20;
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Front {
+    title: String,
+    #[serde(default)]
+    help: String,
+    #[serde(default)]
+    mode: Option<Mode>,
+    #[serde(default)]
+    begin: String,
+    #[serde(default)]
+    ask: String,
+    #[serde(default)]
+    variables: BTreeMap<String, toml::Value>,
+    #[serde(default)]
+    sampling: BTreeMap<String, toml::Value>,
+    #[serde(default)]
+    example: BTreeMap<String, toml::Value>,
+}
+
+impl Template {
+    /// Reads a file's text.
+    pub fn parse(name: &str, text: &str) -> Result<Template, VoiceError> {
+        let wrong = |why: &str| file(name, why);
+        let text = clean(text.strip_prefix('\u{feff}').unwrap_or(text));
+        let (front, body) = text
+            .trim_start()
+            .strip_prefix("+++\n")
+            .and_then(|rest| rest.split_once("\n+++"))
+            .ok_or_else(|| wrong("it does not begin with a part between two lines of +++"))?;
+        let front: Front = toml::from_str(front).map_err(|error| wrong(error.message()))?;
+        let template = Template {
+            name: clean_line(name),
+            title: front.title,
+            help: front.help,
+            mode: front.mode,
+            begin: front.begin,
+            ask: front.ask,
+            variables: pairs(front.variables),
+            sampling: pairs(front.sampling),
+            example: pairs(front.example),
+            body: body.trim().to_string(),
+        };
+        template
+            .over(Settings::default())
+            .map_err(|error| wrong(&error.to_string()))?;
+        template.fill(&[])?;
+        template.fill(&template.example)?;
+        Ok(template)
+    }
+
+    /// Settings with the template's mode and preset in place of what they said.
+    pub fn over(&self, mut settings: Settings) -> Result<Settings, SettingError> {
+        settings.mode = self.mode.unwrap_or(settings.mode);
+        for (name, value) in &self.sampling {
+            sampling::set(&mut settings.sampling, name, value)?;
+        }
+        Ok(settings)
+    }
+
+    /// The template with these values, and its own where none is given.
+    pub fn fill(&self, given: &[(String, String)]) -> Result<Filled, VoiceError> {
+        let mut values: BTreeMap<&str, String> = self
+            .variables
+            .iter()
+            .map(|(name, value)| (name.as_str(), value.clone()))
+            .collect();
+        for (name, value) in given {
+            let wanted = name.replace('-', "_");
+            let known = self.variables.iter().find(|(known, _)| *known == wanted);
+            let (known, _) = known.ok_or_else(|| self.unknown(name))?;
+            values.insert(known, clean(value).into_owned());
+        }
+        let text = self.render(&self.body, &values)?.trim().to_string();
+        let name = self.name.clone();
+        Ok(Filled {
+            voice: Voice { name, text },
+            begin: self.render(&self.begin, &values)?,
+            ask: self.render(&self.ask, &values)?,
+        })
+    }
+
+    fn unknown(&self, name: &str) -> VoiceError {
+        let names = || self.variables.iter().map(|(name, _)| name.as_str());
+        let known = match (nearest(name, names()), self.variables.is_empty()) {
+            (Some(near), _) => format!("did you mean {near}?"),
+            (None, true) => "it has no variables".to_string(),
+            (None, false) => format!("it takes {}", names().collect::<Vec<_>>().join(", ")),
+        };
+        VoiceError::Variable {
+            voice: self.name.clone(),
+            name: clean_line(&name.chars().take(40).collect::<String>()),
+            known,
+        }
+    }
+
+    fn render(&self, text: &str, values: &BTreeMap<&str, String>) -> Result<String, VoiceError> {
+        let mut environment = Environment::new();
+        environment.set_undefined_behavior(UndefinedBehavior::Strict);
+        let mut syntax = SyntaxConfig::builder();
+        syntax
+            .keep_trailing_newline(true)
+            .trim_blocks(true)
+            .lstrip_blocks(true);
+        let syntax = syntax.build();
+        environment.set_syntax(syntax.map_err(|error| file(&self.name, &said(&error)))?);
+        environment.set_fuel(Some(FUEL));
+        let rendered = environment.render_str(text, values);
+        let rendered = rendered.map_err(|error| file(&self.name, &said(&error)))?;
+        match rendered.len() > LONGEST {
+            true => Err(file(&self.name, "it comes to more than a megabyte")),
+            false => Ok(rendered),
+        }
+    }
+}
+
+/// `name=value name=value`: a value goes on to the next name, and may stand in quotes.
+pub fn values(text: &str) -> Result<Vec<(String, String)>, VoiceError> {
+    let mut values: Vec<(String, String)> = Vec::new();
+    let mut quoted = false;
+    for word in text.split_inclusive(char::is_whitespace) {
+        let pair = word
+            .split_once('=')
+            .filter(|(name, _)| !quoted && is_name(name));
+        let added = match (pair, values.last_mut()) {
+            (Some((name, value)), _) => {
+                values.push((name.to_string(), value.to_string()));
+                value
+            }
+            (None, Some((_, value))) => {
+                value.push_str(word);
+                word
+            }
+            (None, None) => {
+                let shown = word.trim().chars().take(40).collect::<String>();
+                return Err(VoiceError::Pair(clean_line(&shown)));
+            }
+        };
+        quoted ^= added.matches('"').count() % 2 == 1;
+    }
+    for (_, value) in &mut values {
+        let plain = value.trim();
+        let inner = plain
+            .strip_prefix('"')
+            .and_then(|rest| rest.strip_suffix('"'));
+        *value = inner.unwrap_or(plain).to_string();
+    }
+    Ok(values)
+}
+
+/// One `name=value`, as the command line gives it.
+pub fn value(pair: &str) -> Result<(String, String), VoiceError> {
+    match pair.split_once('=') {
+        Some((name, value)) if is_name(name) => Ok((name.to_string(), value.to_string())),
+        _ => {
+            let shown = pair.chars().take(40).collect::<String>();
+            Err(VoiceError::Pair(clean_line(&shown)))
+        }
+    }
+}
+
+fn is_name(word: &str) -> bool {
+    let first = word.chars().next().is_some_and(|c| c.is_ascii_alphabetic());
+    let plain = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
+    first && word.chars().all(plain)
+}
+
+fn pairs(table: BTreeMap<String, toml::Value>) -> Vec<(String, String)> {
+    let plain = |value: toml::Value| match value {
+        toml::Value::String(text) => text,
+        toml::Value::Array(_) => serde_json::to_string(&value).unwrap_or_default(),
+        value => value.to_string(),
+    };
+    let rows = table.into_iter();
+    rows.map(|(name, value)| (name, plain(value))).collect()
+}
+
+fn file(name: &str, why: &str) -> VoiceError {
+    VoiceError::File {
+        name: clean_line(name),
+        why: clean_line(why.trim()).trim_end_matches('.').to_string(),
+    }
+}
+
+/// What is wrong, without the engine's own words for it.
+fn said(error: &minijinja::Error) -> String {
+    let line = error
+        .line()
+        .map_or(String::new(), |line| format!(" (line {line})"));
+    match error.kind() {
+        ErrorKind::OutOfFuel => "it does not come to an end".to_string(),
+        ErrorKind::UndefinedError => format!("it names something that [variables] does not{line}"),
+        _ => error.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const FILE: &str = "+++\ntitle = \"A tale\"\nmode = \"prose\"\nbegin = \"{{ place }}\\n\\n\"\n\
+        [variables]\nplace = \"Skarn\"\nweather = \"rain\"\n[sampling]\ntemperature = 0.7\n\
+        stop = [\"\\nTHE END\"]\n+++\n\nA tale of {{ place }}{% if weather %} in {{ weather }}{% endif %}.\n";
+
+    fn pair(name: &str, value: &str) -> (String, String) {
+        (name.to_string(), value.to_string())
+    }
+
+    #[test]
+    fn a_file_is_read_and_filled_in() {
+        let template = Template::parse("tale", FILE).unwrap();
+        assert_eq!(
+            template.fill(&[]).unwrap().voice.text,
+            "A tale of Skarn in rain."
+        );
+        let filled = template
+            .fill(&[pair("place", "Oslo"), pair("weather", "")])
+            .unwrap();
+        assert_eq!(filled.voice.text, "A tale of Oslo.");
+        assert_eq!(filled.begin, "Oslo\n\n");
+        let settings = template.over(Settings::default()).unwrap();
+        assert_eq!(settings.sampling.temperature, 0.7);
+        assert_eq!(settings.sampling.stop, ["\nTHE END"]);
+    }
+
+    #[test]
+    fn a_slip_is_one_sentence() {
+        let template = Template::parse("tale", FILE).unwrap();
+        let said = template
+            .fill(&[pair("plaec", "x")])
+            .unwrap_err()
+            .to_string();
+        assert_eq!(said, "The voice tale takes no plaec; did you mean place?");
+        for (file, part) in [
+            ("no front", "two lines of +++"),
+            ("+++\ntitle = 3\n+++\n", "cannot be used"),
+            ("+++\ntitle = \"x\"\nmodle = 1\n+++\n", "modle"),
+            ("+++\ntitle = \"x\"\n+++\n{{ gone }}", "[variables]"),
+            (
+                "+++\ntitle = \"x\"\n[sampling]\ntemprature = 1\n+++\n",
+                "temperature",
+            ),
+            (
+                "+++\ntitle = \"x\"\n+++\n{% for a in range(9999) %}{% for b in range(9999) %}x{% endfor %}{% endfor %}",
+                "end",
+            ),
+            ("+++\ntitle = \"x\"\n+++\n{% if %}", "cannot be used"),
+        ] {
+            let said = Template::parse("x", file).unwrap_err().to_string();
+            assert!(said.contains(part) && !said.contains('\n'), "{said}");
+        }
+    }
+
+    #[test]
+    fn values_go_on_to_the_next_name() {
+        let read = values("place=The old harbour hero=\"Mara = x\" n=3").unwrap();
+        let expected = [
+            pair("place", "The old harbour"),
+            pair("hero", "Mara = x"),
+            pair("n", "3"),
+        ];
+        assert_eq!(read, expected);
+        assert_eq!(values("").unwrap(), []);
+        assert!(
+            values("harbour")
+                .unwrap_err()
+                .to_string()
+                .contains("NAME=VALUE")
+        );
+    }
+}

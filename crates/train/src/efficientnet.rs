@@ -1,0 +1,197 @@
+//! The lite EfficientNets (Tan and Le 2019; Google 2020), trained on photographs by others: their
+//! stages, and their convolutions as read from PyTorch weights, batch norms folded in.
+//!
+//! `features` measures pictures with the first of them, `train/perceptual` trains by the second.
+
+use super::TrainError;
+use super::pth::{self, Plain};
+use candle_core::{Device, Tensor};
+use std::collections::HashMap;
+use std::fmt::Display;
+use std::path::Path;
+
+/// Blocks that follow each other, alike but for the first one's stride and channels.
+pub struct Stage {
+    pub repeats: usize,
+    kernel: usize,
+    stride: usize,
+    expansion: usize,
+    /// That come out.
+    pub channels: usize,
+}
+
+const fn stage([repeats, kernel, stride, expansion, channels]: [usize; 5]) -> Stage {
+    Stage {
+        repeats,
+        kernel,
+        stride,
+        expansion,
+        channels,
+    }
+}
+
+/// Channels before the first stage.
+pub const STEM: usize = 32;
+
+pub const LITE0: [Stage; 7] = [
+    stage([1, 3, 1, 1, 16]),
+    stage([2, 3, 2, 6, 24]),
+    stage([2, 5, 2, 6, 40]),
+    stage([3, 3, 2, 6, 80]),
+    stage([3, 5, 1, 6, 112]),
+    stage([4, 5, 2, 6, 192]),
+    stage([1, 3, 1, 6, 320]),
+];
+
+/// One that is deeper, but for its first stage and its last.
+pub const LITE1: [Stage; 7] = [
+    stage([1, 3, 1, 1, 16]),
+    stage([3, 3, 2, 6, 24]),
+    stage([3, 5, 2, 6, 40]),
+    stage([4, 3, 2, 6, 80]),
+    stage([4, 5, 1, 6, 112]),
+    stage([5, 5, 2, 6, 192]),
+    stage([1, 3, 1, 6, 320]),
+];
+
+const EPSILON: f32 = 1e-3;
+
+/// A convolution of one pixel (the stem's: of 3 by 3): a matrix over the channels.
+pub struct Dense {
+    /// `[in, out]`; the stem's has its taps, row by row, before the channels.
+    pub weight: Tensor,
+    pub bias: Vec<f32>,
+}
+
+/// A convolution of each channel by itself.
+#[derive(Clone)]
+pub struct Depthwise {
+    /// `[kernel * kernel, channels]`.
+    pub weight: Vec<f32>,
+    pub bias: Vec<f32>,
+    pub kernel: usize,
+    pub stride: usize,
+}
+
+pub struct Block {
+    pub expand: Option<Dense>,
+    pub depthwise: Depthwise,
+    pub project: Dense,
+    pub residual: bool,
+}
+
+/// The tensors of a file, by name.
+pub type Tensors = HashMap<String, Plain>;
+
+/// Reads a file of weights.
+pub fn tensors(path: &Path) -> Result<Tensors, TrainError> {
+    let bytes = std::fs::read(path).map_err(|why| unreadable(&why))?;
+    pth::read(&bytes).map_err(|why| unreadable(&why))
+}
+
+pub fn unreadable(why: &dyn Display) -> TrainError {
+    TrainError::Features(base::untrusted::clean_key(&why.to_string()))
+}
+
+impl Depthwise {
+    /// Pixels that are missing before the first: as TensorFlow pads, the odd one after.
+    pub fn before(&self, size: usize) -> usize {
+        ((self.small(size) - 1) * self.stride + self.kernel).saturating_sub(size) / 2
+    }
+
+    /// The size of what comes out.
+    pub fn small(&self, size: usize) -> usize {
+        size.div_ceil(self.stride)
+    }
+}
+
+impl Block {
+    /// Block `at` of all, which is the stage's `repeat`, of so many channels.
+    pub fn read(
+        tensors: &Tensors,
+        at: usize,
+        stage: &Stage,
+        (repeat, channels): (usize, usize),
+    ) -> candle_core::Result<Block> {
+        let named = |part: &str| format!("_blocks.{at}.{part}");
+        let dense = |weight: &str, norm: &str| dense(tensors, &named(weight), &named(norm));
+        let stride = if repeat == 0 { stage.stride } else { 1 };
+        let expand = (stage.expansion > 1).then(|| dense("_expand_conv", "_bn0"));
+        let (weight, norm) = (named("_depthwise_conv"), named("_bn1"));
+        Ok(Block {
+            expand: expand.transpose()?,
+            depthwise: depthwise(tensors, &weight, &norm, (stage.kernel, stride))?,
+            project: dense("_project_conv", "_bn2")?,
+            residual: stride == 1 && channels == stage.channels,
+        })
+    }
+}
+
+fn named<'a>(tensors: &'a Tensors, name: &str) -> candle_core::Result<&'a Plain> {
+    let found = tensors.get(name);
+    found.ok_or_else(|| candle_core::Error::Msg(format!("it has no {name}")))
+}
+
+/// What a batch norm does to each channel: a factor, and a term.
+fn folded(tensors: &Tensors, norm: &str) -> candle_core::Result<(Vec<f32>, Vec<f32>)> {
+    let part = |name: &str| named(tensors, &format!("{norm}.{name}"));
+    let (weight, bias) = (part("weight")?, part("bias")?);
+    let (mean, variance) = (part("running_mean")?, part("running_var")?);
+    let pairs = weight.values.iter().zip(&variance.values);
+    let scale: Vec<f32> = pairs.map(|(w, v)| w / (v + EPSILON).sqrt()).collect();
+    let terms = bias.values.iter().zip(&mean.values).zip(&scale);
+    let term = terms.map(|((b, m), s)| b - m * s).collect();
+    Ok((scale, term))
+}
+
+/// A convolution's weights `[out, in, high, wide]` as a matrix `[high * wide * in, out]`.
+pub fn dense(tensors: &Tensors, weight: &str, norm: &str) -> candle_core::Result<Dense> {
+    let (scale, bias) = folded(tensors, norm)?;
+    let weight = named(tensors, &format!("{weight}.weight"))?;
+    let [out, channels, high, wide] = weight.shape[..] else {
+        return Err(candle_core::Error::Msg(
+            "a convolution has another shape".into(),
+        ));
+    };
+    let taps = high * wide;
+    let mut matrix = vec![0f32; taps * channels * out];
+    for (o, own) in weight.values.chunks_exact(channels * taps).enumerate() {
+        for (at, value) in own.iter().enumerate() {
+            let (channel, tap) = (at / taps, at % taps);
+            matrix[(tap * channels + channel) * out + o] = value * scale[o];
+        }
+    }
+    Ok(Dense {
+        weight: Tensor::from_vec(matrix, (taps * channels, out), &Device::Cpu)?,
+        bias,
+    })
+}
+
+fn depthwise(
+    tensors: &Tensors,
+    weight: &str,
+    norm: &str,
+    (kernel, stride): (usize, usize),
+) -> candle_core::Result<Depthwise> {
+    let (scale, bias) = folded(tensors, norm)?;
+    let weight = named(tensors, &format!("{weight}.weight"))?;
+    let channels = scale.len();
+    let taps = kernel * kernel;
+    if weight.values.len() != taps * channels {
+        return Err(candle_core::Error::Msg(
+            "a convolution has another shape".into(),
+        ));
+    }
+    let mut own = vec![0f32; taps * channels];
+    for (channel, values) in weight.values.chunks_exact(taps).enumerate() {
+        for (tap, value) in values.iter().enumerate() {
+            own[tap * channels + channel] = value * scale[channel];
+        }
+    }
+    Ok(Depthwise {
+        weight: own,
+        bias,
+        kernel,
+        stride,
+    })
+}

@@ -1,0 +1,190 @@
+//! What a picture looks like, in 1,280 numbers: EfficientNet-lite0 (Tan and Le 2019; the lite
+//! models, Google 2020), trained on photographs by others, read from its PyTorch weights.
+//!
+//! Pictures are measured by these features, since no network of ours made them. Batch norms are
+//! folded into the convolutions; rows are `[height, width, channels]`.
+
+use super::TrainError;
+use super::efficientnet::{
+    Block, Dense, Depthwise, LITE0, STEM, Tensors, dense, tensors, unreadable,
+};
+use candle_core::{Device, Tensor};
+use rayon::prelude::*;
+use std::path::Path;
+
+/// Numbers of a picture.
+pub const WIDTH: usize = 1280;
+/// Pixels wide and high of what it looks at: drawings of 64 pixels, twice as large.
+pub const SIZE: usize = 128;
+
+/// The network, in memory.
+pub struct Extractor {
+    stem: Dense,
+    blocks: Vec<Block>,
+    head: Dense,
+}
+
+/// Rows on their way: `[size * size, channels]`.
+struct Rows {
+    values: Vec<f32>,
+    size: usize,
+    channels: usize,
+}
+
+impl Extractor {
+    /// Reads `efficientnet-lite0-57934424.pth`.
+    pub fn load(path: &Path) -> Result<Extractor, TrainError> {
+        let network = Extractor::from_tensors(&tensors(path)?);
+        network.map_err(|why| unreadable(&why))
+    }
+
+    fn from_tensors(tensors: &Tensors) -> candle_core::Result<Extractor> {
+        let mut channels = STEM;
+        let mut blocks = Vec::new();
+        for stage in &LITE0 {
+            for repeat in 0..stage.repeats {
+                blocks.push(Block::read(
+                    tensors,
+                    blocks.len(),
+                    stage,
+                    (repeat, channels),
+                )?);
+                channels = stage.channels;
+            }
+        }
+        Ok(Extractor {
+            stem: dense(tensors, "_conv_stem", "_bn0")?,
+            head: dense(tensors, "_conv_head", "_bn1")?,
+            blocks,
+        })
+    }
+
+    /// The features of pictures as rows from the top, RGB of 0 to 255, `[SIZE, SIZE, 3]` each, one
+    /// after the other: `[pictures, WIDTH]`.
+    pub fn of(&self, pictures: &[Vec<f32>]) -> Result<Vec<f32>, TrainError> {
+        let rows: Result<Vec<Vec<f32>>, candle_core::Error> = pictures
+            .par_iter()
+            .map(|picture| self.one(picture))
+            .collect();
+        Ok(rows?.concat())
+    }
+
+    fn one(&self, picture: &[f32]) -> candle_core::Result<Vec<f32>> {
+        let mut rows = clamp(self.stem.apply(&patches(picture))?);
+        for block in &self.blocks {
+            rows = block.apply(rows)?;
+        }
+        let rows = clamp(self.head.apply(&rows)?);
+        let pixels = (rows.size * rows.size) as f32;
+        let mut mean = vec![0f32; rows.channels];
+        for row in rows.values.chunks_exact(rows.channels) {
+            mean.iter_mut().zip(row).for_each(|(sum, x)| *sum += x);
+        }
+        mean.iter_mut().for_each(|sum| *sum /= pixels);
+        Ok(mean)
+    }
+}
+
+impl Block {
+    fn apply(&self, rows: Rows) -> candle_core::Result<Rows> {
+        let wide = match &self.expand {
+            Some(expand) => &clamp(expand.apply(&rows)?),
+            None => &rows,
+        };
+        let mut out = self.project.apply(&clamp(self.depthwise.apply(wide)))?;
+        if self.residual {
+            let pairs = out.values.iter_mut().zip(&rows.values);
+            pairs.for_each(|(sum, x)| *sum += x);
+        }
+        Ok(out)
+    }
+}
+
+impl Dense {
+    fn apply(&self, rows: &Rows) -> candle_core::Result<Rows> {
+        let count = rows.size * rows.size;
+        let x = Tensor::from_slice(&rows.values, (count, rows.channels), &Device::Cpu)?;
+        let mut values = x.matmul(&self.weight)?.flatten_all()?.to_vec1::<f32>()?;
+        let channels = self.bias.len();
+        for row in values.chunks_exact_mut(channels) {
+            row.iter_mut()
+                .zip(&self.bias)
+                .for_each(|(x, bias)| *x += bias);
+        }
+        Ok(Rows {
+            values,
+            size: rows.size,
+            channels,
+        })
+    }
+}
+
+impl Depthwise {
+    /// As TensorFlow pads: what is missing is split, the odd one after.
+    fn apply(&self, rows: &Rows) -> Rows {
+        let (size, channels, kernel) = (rows.size, rows.channels, self.kernel);
+        let (small, before) = (self.small(size), self.before(size));
+        let mut values = Vec::with_capacity(small * small * channels);
+        for y in 0..small {
+            for x in 0..small {
+                let from = values.len();
+                values.extend_from_slice(&self.bias);
+                let out = &mut values[from..];
+                for tap in 0..kernel * kernel {
+                    let at = |place: usize, off: usize| {
+                        let at = (place * self.stride + off).checked_sub(before)?;
+                        (at < size).then_some(at)
+                    };
+                    let (row, column) = (at(y, tap / kernel), at(x, tap % kernel));
+                    let (Some(row), Some(column)) = (row, column) else {
+                        continue;
+                    };
+                    let own = &rows.values[(row * size + column) * channels..][..channels];
+                    let weights = &self.weight[tap * channels..][..channels];
+                    for ((out, x), weight) in out.iter_mut().zip(own).zip(weights) {
+                        *out += x * weight;
+                    }
+                }
+            }
+        }
+        Rows {
+            values,
+            size: small,
+            channels,
+        }
+    }
+}
+
+/// ReLU6.
+fn clamp(mut rows: Rows) -> Rows {
+    rows.values.iter_mut().for_each(|x| *x = x.clamp(0.0, 6.0));
+    rows
+}
+
+/// The stem's convolution of 3 × 3 pixels, every second one, as rows of 27 numbers.
+fn patches(picture: &[f32]) -> Rows {
+    let size = SIZE / 2;
+    let mut values = Vec::with_capacity(size * size * 27);
+    for y in 0..size {
+        for x in 0..size {
+            for tap in 0..9 {
+                let (row, column) = (y * 2 + tap / 3, x * 2 + tap % 3);
+                for channel in 0..3 {
+                    let inside = row < SIZE && column < SIZE;
+                    let place = (row * SIZE + column) * 3 + channel;
+                    // What the network was trained on: -1 to 1.
+                    values.push(if inside {
+                        (picture[place] - 127.0) / 128.0
+                    } else {
+                        0.0
+                    });
+                }
+            }
+        }
+    }
+    Rows {
+        values,
+        size,
+        channels: 27,
+    }
+}

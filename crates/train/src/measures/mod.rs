@@ -1,0 +1,101 @@
+//! How good drawn pictures are, in numbers: formulas over features, whatever made those.
+//!
+//! Each is held to torch-fidelity's or scikit-learn's numbers on the same features. None is called
+//! by the name of a network (FID, KID of Inception) that did not make the features.
+
+mod classifier;
+mod covers;
+mod distance;
+mod eigen;
+
+pub use classifier::Classifier;
+pub use covers::{covers, diversity, nearest};
+pub use distance::{entropy_score, frechet, kernel};
+
+use crate::TrainError;
+use candle_core::{Device, Tensor};
+
+type Result<T> = std::result::Result<T, TrainError>;
+
+/// Features of pictures: `[rows, width]`.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Rows {
+    pub width: usize,
+    pub values: Vec<f64>,
+}
+
+impl Rows {
+    pub fn new(width: usize, values: &[f32]) -> Rows {
+        let values = values.iter().map(|x| f64::from(*x)).collect();
+        Rows { width, values }
+    }
+
+    pub fn len(&self) -> usize {
+        self.values.len() / self.width.max(1)
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.values.is_empty()
+    }
+
+    pub fn row(&self, at: usize) -> &[f64] {
+        &self.values[at * self.width..][..self.width]
+    }
+
+    /// Some of the rows, in this order.
+    pub fn pick(&self, rows: &[usize]) -> Rows {
+        let values = rows.iter().flat_map(|at| self.row(*at).iter().copied());
+        Rows {
+            width: self.width,
+            values: values.collect(),
+        }
+    }
+
+    fn mean(&self) -> Vec<f64> {
+        let mut mean = vec![0f64; self.width];
+        for row in self.values.chunks_exact(self.width) {
+            mean.iter_mut().zip(row).for_each(|(sum, x)| *sum += x);
+        }
+        let count = self.len() as f64;
+        mean.iter_mut().for_each(|sum| *sum /= count);
+        mean
+    }
+
+    /// The rows as a tensor, less their mean.
+    fn centred(&self) -> Result<Tensor> {
+        let mean = self.mean();
+        let values = self.values.chunks_exact(self.width);
+        let values = values.flat_map(|row| row.iter().zip(&mean).map(|(x, mean)| x - mean));
+        let shape = (self.len(), self.width);
+        Ok(Tensor::from_vec(
+            values.collect::<Vec<f64>>(),
+            shape,
+            &Device::Cpu,
+        )?)
+    }
+
+    fn tensor(&self) -> Result<Tensor> {
+        let shape = (self.len(), self.width);
+        Ok(Tensor::from_slice(&self.values, shape, &Device::Cpu)?)
+    }
+
+    /// Squared distances between all rows of `self` and all of `other`: `[self, other]`.
+    fn distances(&self, other: &Rows) -> Result<Vec<f64>> {
+        let squares = |rows: &Rows| -> Vec<f64> {
+            let rows = rows.values.chunks_exact(rows.width);
+            rows.map(|row| row.iter().map(|x| x * x).sum()).collect()
+        };
+        let (ours, theirs) = (squares(self), squares(other));
+        let products = self.tensor()?.matmul(&other.tensor()?.t()?)?;
+        let mut all = products.flatten_all()?.to_vec1::<f64>()?;
+        for (row, ours) in all.chunks_exact_mut(theirs.len()).zip(ours) {
+            for (x, theirs) in row.iter_mut().zip(&theirs) {
+                *x = (ours + theirs - 2.0 * *x).max(0.0);
+            }
+        }
+        Ok(all)
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,363 @@
+//! How unlike two pictures look: by the features of a network that others trained on photographs
+//! (Johnson et al. 2016; Zhang et al. 2018; in VQ-GANs, Esser et al. 2021), which is EfficientNet-lite1.
+//!
+//! It is not the network that measures, but its cousin. Rows are `[batch, height, width, channels]`.
+
+use super::judge::scalar;
+use super::run::Metrics;
+use crate::TrainError;
+use crate::efficientnet::{
+    Block, Dense, Depthwise, LITE1, STEM, Tensors, dense, tensors, unreadable,
+};
+use autograd::floats;
+use candle_core::{CpuStorage, CustomOp1, D, Device, Layout, Result, Shape, Tensor};
+use rayon::prelude::*;
+use std::path::Path;
+use std::sync::Arc;
+
+/// Stages that are looked at: down to a sixteenth of the size.
+const STAGES: usize = 5;
+const TINY: f64 = 1e-6;
+
+/// The network's first stages, and how much its word counts.
+pub struct Perceptual {
+    /// `[32, 3, 3, 3]`.
+    stem: Tensor,
+    stem_bias: Tensor,
+    stages: Vec<Vec<Layer>>,
+    weight: f64,
+}
+
+/// A block, on a device.
+struct Layer {
+    expand: Option<Matrix>,
+    depthwise: Arc<Depthwise>,
+    depthwise_bias: Tensor,
+    project: Matrix,
+    residual: bool,
+}
+
+struct Matrix {
+    weight: Tensor,
+    bias: Tensor,
+}
+
+/// Adds to a loss how unlike the pictures look that were drawn and the real ones, if that is asked
+/// for, and notes it.
+pub fn with_looks(
+    look: Option<&Perceptual>,
+    (real, drawn): (&Tensor, &Tensor),
+    loss: Tensor,
+    metrics: &mut Metrics,
+) -> Result<Tensor> {
+    let Some(look) = look else {
+        return Ok(loss);
+    };
+    let unlike = look.unlike(real, drawn)?;
+    metrics.push(("unlike", scalar(&unlike)?));
+    loss + (unlike * look.weight)?
+}
+
+impl Perceptual {
+    /// Reads `efficientnet-lite1-77cc7160.pth`.
+    pub fn load(
+        path: &Path,
+        device: &Device,
+        weight: f64,
+    ) -> std::result::Result<Perceptual, TrainError> {
+        let network = Perceptual::from_tensors(&tensors(path)?, device, weight);
+        network.map_err(|why| unreadable(&why))
+    }
+
+    fn from_tensors(tensors: &Tensors, device: &Device, weight: f64) -> Result<Perceptual> {
+        let (mut at, mut channels) = (0, STEM);
+        let mut stages = Vec::new();
+        for stage in &LITE1[..STAGES] {
+            let mut layers = Vec::new();
+            for repeat in 0..stage.repeats {
+                let block = Block::read(tensors, at, stage, (repeat, channels))?;
+                layers.push(Layer::on(block, device)?);
+                (at, channels) = (at + 1, stage.channels);
+            }
+            stages.push(layers);
+        }
+        let Dense { weight: stem, bias } = dense(tensors, "_conv_stem", "_bn0")?;
+        let stem = stem.reshape((3, 3, 3, STEM))?.permute((3, 2, 0, 1))?;
+        Ok(Perceptual {
+            stem: stem.contiguous()?.to_device(device)?,
+            stem_bias: Tensor::new(bias, device)?,
+            stages,
+            weight,
+        })
+    }
+
+    /// How much its word counts beside reconstruction.
+    pub fn weight(&self) -> f64 {
+        self.weight
+    }
+
+    /// How unlike pictures `[batch, 4, size, size]` look, -1 to 1 premultiplied: 0 for the same.
+    /// Gradients go to `drawn` alone.
+    pub fn unlike(&self, real: &Tensor, drawn: &Tensor) -> Result<Tensor> {
+        apart(&self.features(&real.detach())?, &self.features(drawn)?)
+    }
+
+    /// After the stem and after each stage, the sharpest first.
+    pub fn features(&self, pictures: &Tensor) -> Result<Vec<Tensor>> {
+        // On white: premultiplied, so colour + 1 - opacity; then as the network was trained, the
+        // bytes less 127 over 128.
+        let colour = pictures.narrow(1, 0, 3)?;
+        let colour = colour.broadcast_sub(&pictures.narrow(1, 3, 1)?)?;
+        let x = colour.affine(255.0 / 256.0, 1.0)?;
+        let x = x.pad_with_zeros(2, 0, 1)?.pad_with_zeros(3, 0, 1)?;
+        let x = x.conv2d(&self.stem, 0, 2, 1, 1)?;
+        let x = x.permute((0, 2, 3, 1))?.contiguous()?;
+        let mut x = bounded(&x.broadcast_add(&self.stem_bias)?)?;
+        let mut all = vec![x.clone()];
+        for stage in &self.stages {
+            for layer in stage {
+                x = layer.apply(&x)?;
+            }
+            all.push(x.clone());
+        }
+        Ok(all)
+    }
+}
+
+/// How unlike the features of the same pictures are; 0 for the same.
+pub fn apart(wanted: &[Tensor], found: &[Tensor]) -> Result<Tensor> {
+    let mut sum = None;
+    for (found, wanted) in found.iter().zip(wanted) {
+        let apart = (unit(found)? - unit(wanted)?)?.sqr()?;
+        let apart = apart.sum(D::Minus1)?.mean_all()?;
+        sum = Some(match sum {
+            None => apart,
+            Some(sum) => (apart + sum)?,
+        });
+    }
+    let sum = sum.ok_or_else(|| candle_core::Error::Msg("no stages".into()))?;
+    sum / wanted.len() as f64
+}
+
+impl Layer {
+    fn on(block: Block, device: &Device) -> Result<Layer> {
+        let matrix = |from: Dense| {
+            Ok::<_, candle_core::Error>(Matrix {
+                weight: from.weight.to_device(device)?,
+                bias: Tensor::new(from.bias, device)?,
+            })
+        };
+        Ok(Layer {
+            expand: block.expand.map(matrix).transpose()?,
+            depthwise_bias: Tensor::new(block.depthwise.bias.as_slice(), device)?,
+            depthwise: Arc::new(block.depthwise),
+            project: matrix(block.project)?,
+            residual: block.residual,
+        })
+    }
+
+    fn apply(&self, x: &Tensor) -> Result<Tensor> {
+        let wide = match &self.expand {
+            Some(expand) => bounded(&expand.apply(x)?)?,
+            None => x.clone(),
+        };
+        let wide = depthwise(&wide, &self.depthwise)?;
+        let wide = bounded(&wide.broadcast_add(&self.depthwise_bias)?)?;
+        let y = self.project.apply(&wide)?;
+        if self.residual { x + y } else { Ok(y) }
+    }
+}
+
+impl Matrix {
+    fn apply(&self, x: &Tensor) -> Result<Tensor> {
+        let (batch, high, wide, channels) = x.dims4()?;
+        let rows = x.reshape((batch * high * wide, channels))?;
+        let rows = rows.matmul(&self.weight)?.broadcast_add(&self.bias)?;
+        rows.reshape((batch, high, wide, ()))
+    }
+}
+
+/// Features of length one at each place.
+fn unit(x: &Tensor) -> Result<Tensor> {
+    let length = (x.sqr()?.sum_keepdim(D::Minus1)? + TINY)?.sqrt()?;
+    x.broadcast_div(&length)
+}
+
+/// ReLU6.
+fn bounded(x: &Tensor) -> Result<Tensor> {
+    x.relu()? - (x - 6.0)?.relu()?
+}
+
+/// A convolution of each channel by itself, without its bias.
+fn depthwise(x: &Tensor, by: &Arc<Depthwise>) -> Result<Tensor> {
+    match x.device() {
+        Device::Cpu => x.contiguous()?.apply_op1(Forth(by.clone())),
+        _ => taps(x, by),
+    }
+}
+
+/// The same by tensor operations alone, for other devices.
+fn taps(x: &Tensor, by: &Depthwise) -> Result<Tensor> {
+    let (batch, size, _, channels) = x.dims4()?;
+    let (small, before, stride) = (by.small(size), by.before(size), by.stride);
+    // Room for each tap's last step, in whole strides.
+    let room = (size + by.kernel).next_multiple_of(stride);
+    let mut padded = x.clone();
+    for side in [1, 2] {
+        padded = padded.pad_with_zeros(side, before, room - size - before)?;
+    }
+    let steps = room / stride;
+    let strided = padded.reshape(&[batch, steps, stride, steps, stride, channels])?;
+    let mut sum: Option<Tensor> = None;
+    for tap in 0..by.kernel * by.kernel {
+        let (row, column) = (tap / by.kernel, tap % by.kernel);
+        let own = strided.narrow(2, row % stride, 1)?;
+        let own = own.narrow(4, column % stride, 1)?;
+        let own = own.narrow(1, row / stride, small)?;
+        let own = own.narrow(3, column / stride, small)?;
+        let own = own.reshape((batch, small, small, channels))?;
+        let weight = Tensor::new(&by.weight[tap * channels..][..channels], x.device())?;
+        let own = own.broadcast_mul(&weight)?;
+        sum = Some(match sum {
+            None => own,
+            Some(sum) => (sum + own)?,
+        });
+    }
+    sum.ok_or_else(|| candle_core::Error::Msg("a convolution without taps".into()))
+}
+
+/// Calls `at` for each tap that lies inside, with the tap and the place it reads.
+fn inside(by: &Depthwise, size: usize, place: usize, mut at: impl FnMut(usize, usize)) {
+    let (small, before) = (by.small(size), by.before(size));
+    let (y, x) = (place / small, place % small);
+    for tap in 0..by.kernel * by.kernel {
+        let find = |place: usize, off: usize| {
+            let at = (place * by.stride + off).checked_sub(before)?;
+            (at < size).then_some(at)
+        };
+        let (row, column) = (find(y, tap / by.kernel), find(x, tap % by.kernel));
+        if let (Some(row), Some(column)) = (row, column) {
+            at(tap, row * size + column);
+        }
+    }
+}
+
+/// On the CPU, `[batch, size, size, channels]` to `[batch, small, small, channels]`.
+struct Forth(Arc<Depthwise>);
+
+/// And the gradients back, to pictures of `size`.
+struct Back {
+    by: Arc<Depthwise>,
+    size: usize,
+}
+
+impl CustomOp1 for Forth {
+    fn name(&self) -> &'static str {
+        "depthwise"
+    }
+
+    fn cpu_fwd(&self, storage: &CpuStorage, layout: &Layout) -> Result<(CpuStorage, Shape)> {
+        let (batch, size, _, channels) = layout.shape().dims4()?;
+        let by = self.0.as_ref();
+        let small = by.small(size);
+        let lengths = (size * size * channels, small * small * channels);
+        let values = each_picture(storage, layout, lengths, |source, values| {
+            for (place, out) in values.chunks_exact_mut(channels).enumerate() {
+                inside(by, size, place, |tap, at| {
+                    let weight = &by.weight[tap * channels..][..channels];
+                    let own = &source[at * channels..][..channels];
+                    for ((out, x), weight) in out.iter_mut().zip(own).zip(weight) {
+                        *out += x * weight;
+                    }
+                });
+            }
+        })?;
+        Ok((values, (batch, small, small, channels).into()))
+    }
+
+    fn bwd(&self, x: &Tensor, _: &Tensor, gradient: &Tensor) -> Result<Option<Tensor>> {
+        let back = Back {
+            by: self.0.clone(),
+            size: x.dim(1)?,
+        };
+        gradient.contiguous()?.apply_op1_no_bwd(&back).map(Some)
+    }
+}
+
+impl CustomOp1 for Back {
+    fn name(&self) -> &'static str {
+        "depthwise-back"
+    }
+
+    fn cpu_fwd(&self, storage: &CpuStorage, layout: &Layout) -> Result<(CpuStorage, Shape)> {
+        let (batch, small, _, channels) = layout.shape().dims4()?;
+        let (by, size) = (self.by.as_ref(), self.size);
+        let lengths = (small * small * channels, size * size * channels);
+        let values = each_picture(storage, layout, lengths, |source, values| {
+            for (place, gradient) in source.chunks_exact(channels).enumerate() {
+                inside(by, size, place, |tap, at| {
+                    let weight = &by.weight[tap * channels..][..channels];
+                    let own = &mut values[at * channels..][..channels];
+                    for ((out, g), weight) in own.iter_mut().zip(gradient).zip(weight) {
+                        *out += g * weight;
+                    }
+                });
+            }
+        })?;
+        Ok((values, (batch, size, size, channels).into()))
+    }
+}
+
+/// Makes of each picture of a batch, `from` numbers, another of `to`, which begins as zeros.
+fn each_picture(
+    storage: &CpuStorage,
+    layout: &Layout,
+    (from, to): (usize, usize),
+    work: impl Fn(&[f32], &mut [f32]) + Sync,
+) -> Result<CpuStorage> {
+    let source = floats(storage, layout)?;
+    let mut values = vec![0f32; source.len() / from * to];
+    let both = source.par_chunks(from).zip(values.par_chunks_mut(to));
+    both.for_each(|(source, values)| work(source, values));
+    Ok(CpuStorage::F32(values))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use candle_core::Var;
+
+    fn numbers(count: usize, step: f32) -> Vec<f32> {
+        (0..count).map(|at| (at as f32 * step).sin()).collect()
+    }
+
+    #[test]
+    fn the_kernel_is_the_sum_of_its_taps_and_so_are_its_gradients() {
+        for (size, kernel, stride) in [(8, 3, 1), (8, 3, 2), (8, 5, 1), (8, 5, 2), (5, 3, 2)] {
+            let channels = 3;
+            let by = Arc::new(Depthwise {
+                weight: numbers(kernel * kernel * channels, 0.7),
+                bias: Vec::new(),
+                kernel,
+                stride,
+            });
+            let x = numbers(2 * size * size * channels, 0.3);
+            let x = Tensor::from_vec(x, (2, size, size, channels), &Device::Cpu).unwrap();
+            let x = Var::from_tensor(&x).unwrap();
+            let fast = depthwise(&x, &by).unwrap();
+            let slow = taps(&x, &by).unwrap();
+            assert_eq!(fast.dims(), slow.dims(), "{size} {kernel} {stride}");
+            let pull = numbers(fast.elem_count(), 0.9);
+            let pull = Tensor::from_vec(pull, fast.shape(), &Device::Cpu).unwrap();
+            let gradient = |y: &Tensor| {
+                let loss = (y * &pull).unwrap().sum_all().unwrap();
+                loss.backward().unwrap().get(&x).unwrap().clone()
+            };
+            for (a, b) in [(&fast, &slow), (&gradient(&fast), &gradient(&slow))] {
+                let apart = (a - b).unwrap().abs().unwrap().max_all().unwrap();
+                let apart = apart.to_scalar::<f32>().unwrap();
+                assert!(apart < 1e-4, "{size} {kernel} {stride}: {apart}");
+            }
+        }
+    }
+}

@@ -1,0 +1,240 @@
+//! The numbers that training changes: a network's tensors by name.
+//!
+//! They begin as a file has them, or by chance from a seed: each tensor's own stream, so that the
+//! order in which a network asks for them does not matter. candle's own chance has no seed on a
+//! CPU.
+
+use candle_core::{DType, Device, Error, Result, Shape, Tensor, Var};
+use candle_nn::var_builder::SimpleBackend;
+use candle_nn::{Init, VarBuilder};
+use imagegen::weights::Weights;
+use sampler::rng::{Rng, derive};
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// Tensors by name, in the order of the names.
+pub type Tensors = BTreeMap<String, Tensor>;
+
+/// A network's variables by name.
+#[derive(Clone)]
+pub struct Variables(BTreeMap<String, Var>);
+
+/// Makes a network and gives its variables: those in `known` as they are, the others by chance.
+pub fn make<T>(
+    known: Tensors,
+    seed: u64,
+    device: &Device,
+    network: impl FnOnce(&Weights) -> Result<T>,
+) -> Result<(T, Variables)> {
+    let made = Arc::new(Made {
+        known,
+        seed,
+        vars: Mutex::default(),
+    });
+    let backend = Box::new(Source(made.clone()));
+    let tensors = VarBuilder::from_backend(backend, DType::F32, device.clone());
+    let network = network(&Weights::plain(tensors))?;
+    let vars = made.vars.lock().unwrap_or_else(PoisonError::into_inner);
+    Ok((network, Variables(vars.clone())))
+}
+
+/// A network of fixed tensors, which nothing trains.
+pub fn fixed<T>(
+    tensors: &Tensors,
+    device: &Device,
+    network: impl FnOnce(&Weights) -> Result<T>,
+) -> Result<T> {
+    let tensors: HashMap<String, Tensor> = tensors.clone().into_iter().collect();
+    network(&Weights::plain(VarBuilder::from_tensors(
+        tensors,
+        DType::F32,
+        device,
+    )))
+}
+
+impl Variables {
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &Var)> {
+        self.0.iter().map(|(name, var)| (name.as_str(), var))
+    }
+
+    /// Copies of all tensors as they are now.
+    pub fn tensors(&self) -> Result<Tensors> {
+        let copy =
+            |(name, var): (&String, &Var)| Ok((name.clone(), var.as_tensor().copy()?.detach()));
+        self.0.iter().map(copy).collect()
+    }
+
+    /// Sets them to what was kept.
+    pub fn restore(&self, kept: &Tensors) -> Result<()> {
+        for (name, var) in &self.0 {
+            let missing = || Error::Msg(format!("{name} is missing"));
+            var.set(kept.get(name).ok_or_else(missing)?)?;
+        }
+        Ok(())
+    }
+}
+
+/// Moves the mean towards the variables as they are after `step` steps: quickly at first, then
+/// over some thousand steps.
+pub fn average(mean: &mut Tensors, now: &Variables, step: u64) -> Result<()> {
+    let keep = (1.0 - 1.0 / (0.1 * step as f64 + 2.0)).min(0.999);
+    for (name, var) in now.iter() {
+        let missing = || Error::Msg(format!("{name} is missing"));
+        let mean = mean.get_mut(name).ok_or_else(missing)?;
+        *mean = ((&*mean * keep)? + (var.as_tensor().detach() * (1.0 - keep))?)?.detach();
+    }
+    Ok(())
+}
+
+struct Made {
+    known: Tensors,
+    seed: u64,
+    vars: Mutex<BTreeMap<String, Var>>,
+}
+
+struct Source(Arc<Made>);
+
+impl SimpleBackend for Source {
+    fn get(
+        &self,
+        shape: Shape,
+        name: &str,
+        init: Init,
+        _: DType,
+        device: &Device,
+    ) -> Result<Tensor> {
+        let mut vars = self.0.vars.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(var) = vars.get(name) {
+            return Ok(var.as_tensor().clone());
+        }
+        let tensor = match self.0.known.get(name) {
+            Some(known) if known.shape() == &shape => {
+                known.to_dtype(DType::F32)?.to_device(device)?
+            }
+            Some(known) => {
+                let (have, want) = (known.shape(), &shape);
+                return Err(Error::Msg(format!("{name} is {have:?}, {want:?} expected")));
+            }
+            None => chance(&shape, name, init, self.0.seed, device)?,
+        };
+        let var = Var::from_tensor(&tensor)?;
+        vars.insert(name.to_string(), var.clone());
+        Ok(var.as_tensor().clone())
+    }
+
+    fn get_unchecked(&self, name: &str, _: DType, _: &Device) -> Result<Tensor> {
+        Err(Error::Msg(format!("{name} has no shape")))
+    }
+
+    fn contains_tensor(&self, _: &str) -> bool {
+        true
+    }
+}
+
+/// Where a tensor begins that no file has.
+fn chance(shape: &Shape, name: &str, init: Init, seed: u64, device: &Device) -> Result<Tensor> {
+    let stream = name.bytes().fold(0u64, |hash, byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
+    });
+    let mut rng = Rng::new(derive(seed, stream));
+    let count = shape.elem_count();
+    let numbers: Vec<f32> = match init {
+        Init::Const(value) => vec![value as f32; count],
+        Init::Uniform { lo, up } => {
+            let number = |_| (lo + (up - lo) * rng.next_f64()) as f32;
+            (0..count).map(number).collect()
+        }
+        Init::Randn { mean, stdev } => {
+            let number = |_| (mean + stdev * rng.next_normal()) as f32;
+            (0..count).map(number).collect()
+        }
+        Init::Kaiming { .. } => return Err(Error::Msg("no such beginning".into())),
+    };
+    Tensor::from_vec(numbers, shape.clone(), device)
+}
+
+/// The share of what a half of a block adds that is left away in training.
+const DROP: f64 = 0.1;
+
+/// A mask for what a Transformer's block adds: zeros, and 1 / (1 - share) elsewhere.
+pub fn dropout(shape: &[usize], rng: &mut Rng, device: &Device) -> Result<Tensor> {
+    let keep = (1.0 / (1.0 - DROP)) as f32;
+    let mut one = || if rng.next_f64() < DROP { 0.0 } else { keep };
+    let mask: Vec<f32> = (0..shape.iter().product()).map(|_| one()).collect();
+    Tensor::from_vec(mask, shape, device)
+}
+
+/// A tensor of draws from the normal distribution.
+pub fn noise(shape: &[usize], rng: &mut Rng, device: &Device) -> Result<Tensor> {
+    let count = shape.iter().product();
+    let numbers: Vec<f32> = (0..count).map(|_| rng.next_normal() as f32).collect();
+    Tensor::from_vec(numbers, shape, device)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use imagegen::weights::Linear;
+
+    fn linear(seed: u64) -> Variables {
+        let new = |weights: &Weights| Linear::new(&weights.below("a"), 4, 3);
+        make(Tensors::new(), seed, &Device::Cpu, new).unwrap().1
+    }
+
+    fn numbers(variables: &Variables) -> Vec<f32> {
+        let flat = |(_, var): (&str, &Var)| var.flatten_all().unwrap().to_vec1::<f32>().unwrap();
+        variables.iter().flat_map(flat).collect()
+    }
+
+    #[test]
+    fn a_seed_gives_the_same_beginning_within_its_bounds() {
+        assert_eq!(numbers(&linear(1)), numbers(&linear(1)));
+        assert_ne!(numbers(&linear(1)), numbers(&linear(2)));
+        assert!(
+            numbers(&linear(1)).iter().all(|x| x.abs() <= 0.5),
+            "1/sqrt(4)"
+        );
+    }
+
+    #[test]
+    fn what_is_known_is_taken_and_another_shape_is_refused() {
+        let one = Tensor::ones((3, 4), DType::F32, &Device::Cpu).unwrap();
+        let known = |tensor: &Tensor| Tensors::from([("a.weight".to_string(), tensor.clone())]);
+        let new = |weights: &Weights| Linear::new(&weights.below("a"), 4, 3);
+        let (_, variables) = make(known(&one), 0, &Device::Cpu, new).unwrap();
+        assert_eq!(numbers(&variables)[3..], [1.0; 12]);
+        let other = one.t().unwrap();
+        assert!(make(known(&other), 0, &Device::Cpu, new).is_err());
+    }
+
+    #[test]
+    fn the_mean_follows_quickly_at_first() {
+        let variables = linear(1);
+        let mut mean = variables.tensors().unwrap();
+        let zero = |tensor: &Tensor| tensor.zeros_like().unwrap();
+        let zeros = mean.iter().map(|(n, t)| (n.clone(), zero(t))).collect();
+        variables.restore(&zeros).unwrap();
+        // keep = 1 - 1 / 2.1.
+        average(&mut mean, &variables, 1).unwrap();
+        let first = mean["a.weight"]
+            .flatten_all()
+            .unwrap()
+            .to_vec1::<f32>()
+            .unwrap();
+        for (now, then) in first.iter().zip(&numbers(&linear(1))[3..]) {
+            assert!((now - then * 0.523_809_5).abs() < 1e-6);
+        }
+    }
+
+    #[test]
+    fn noise_is_normal() {
+        let noise = noise(&[20_000], &mut Rng::new(1), &Device::Cpu).unwrap();
+        let noise = noise.to_vec1::<f32>().unwrap();
+        let mean = noise.iter().sum::<f32>() / 20_000.0;
+        let variance = noise.iter().map(|x| x * x).sum::<f32>() / 20_000.0;
+        assert!(
+            mean.abs() < 0.02 && (variance - 1.0).abs() < 0.03,
+            "{mean} {variance}"
+        );
+    }
+}
