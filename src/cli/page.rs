@@ -1,7 +1,7 @@
 //! The transcript on standard output; everything about it on standard error.
 
 use illumine::line::{Gone, Page};
-use illumine::model::fetch::{self, Pace};
+use illumine::model::fetch::{self, ProgressMeter};
 use illumine::story::progress::{Cancelled, Observer};
 use illumine::story::untrusted::clean;
 use illumine::studio::{Kept, Work};
@@ -130,7 +130,7 @@ impl Page for Paper {
 /// Progress on standard error: a bar where it is a terminal, a line now and then where it is not.
 pub struct Meter {
     bar: Option<ProgressBar>,
-    pace: Pace,
+    pace: ProgressMeter,
     began: Instant,
     said: Option<(String, u64)>,
 }
@@ -141,7 +141,7 @@ impl Meter {
     pub fn new() -> Meter {
         Meter {
             bar: None,
-            pace: Pace::default(),
+            pace: ProgressMeter::default(),
             began: Instant::now(),
             said: None,
         }

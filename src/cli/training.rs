@@ -204,7 +204,7 @@ pub fn export(
     offline: bool,
 ) -> Result<Exit, Failed> {
     let pictures = pictures::read(data)?;
-    let embeddings = embedded(paths, &pictures, run, device::Choice::Cpu, offline)?;
+    let embeddings = embedded(paths, &pictures, run, device::DeviceChoice::Cpu, offline)?;
     let mut meter = Meter::new();
     let mut tell =
         |done: usize, all: usize| meter.count("Pictures remembered", done as u64, all as u64);
@@ -222,7 +222,7 @@ fn embedded(
     paths: &Paths,
     pictures: &Pictures,
     run: &Path,
-    device: device::Choice,
+    device: device::DeviceChoice,
     offline: bool,
 ) -> Result<Vec<f32>, Failed> {
     let captions = captions(pictures);
@@ -240,7 +240,7 @@ fn embedded(
     let store = environment::model_store(paths, offline);
     let encoder = watched(|watch| store.ensure(catalog.encoder(), watch))?;
     let mut meter = Meter::new();
-    let encoder = SentenceEncoder::on(&encoder, device).map_err(|why| model(&why))?;
+    let encoder = SentenceEncoder::open(&encoder, device).map_err(|why| model(&why))?;
     let embeddings = encoder.embed_all(&captions, &mut |done| {
         meter.count("Captions read", done as u64, captions.len() as u64);
         true

@@ -1,22 +1,22 @@
 //! From a model's name to a model in memory, with its tokenizer, template and cache.
 
 use super::backend::Backend;
-use super::draw;
 use super::fetching::watching;
+use super::image_pipeline;
 use super::local::Loaded;
 use super::local::draft::{Draft, same_words};
-use crate::model::catalog::{Catalog, Choice, Entry};
+use crate::model::catalog::{Catalog, Entry, ModelChoice};
 use crate::model::device;
 use crate::model::encoder::SentenceEncoder;
 use crate::model::fetch::ModelStore;
 use crate::model::gan::Illuminator;
 use crate::model::gguf::Gguf;
-use crate::model::template::Template;
-use crate::model::{ModelError, Placement, Tokenizer, supported};
+use crate::model::template::ChatTemplate;
+use crate::model::{ModelError, Placement, Tokenizer, check_supported};
 use crate::story::About;
 use crate::story::progress::Observer;
 use crate::story::untrusted::clean_line;
-use kernels::attention::Kind;
+use kernels::attention::KvType;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
@@ -63,10 +63,10 @@ pub enum LoadError {
 pub struct ModelLoader {
     pub catalog: Catalog,
     pub store: ModelStore,
-    pub device: device::Choice,
+    pub device: device::DeviceChoice,
     pub threads: usize,
     /// How keys and values are kept on a CPU.
-    pub kv: Kind,
+    pub kv: KvType,
     /// The model that guesses for another: a name or a path, `none`, or the catalogue's choice.
     pub draft: Option<String>,
     /// Where the illuminator's weights may be; one alone was named by the user.
@@ -76,9 +76,9 @@ pub struct ModelLoader {
 /// Where a model is wanted, before the device is opened.
 #[derive(Clone, Copy, Debug)]
 pub struct Place {
-    pub device: device::Choice,
+    pub device: device::DeviceChoice,
     pub threads: usize,
-    pub kv: Kind,
+    pub kv: KvType,
 }
 
 /// A model's file, found and verified.
@@ -101,14 +101,16 @@ impl Loader for ModelLoader {
 
     fn encoder(&mut self, observer: &dyn Observer) -> Result<SentenceEncoder, LoadError> {
         let path = self.fetch(self.catalog.encoder(), observer)?;
-        let encoder = SentenceEncoder::on(&path, self.device);
+        let encoder = SentenceEncoder::open(&path, self.device);
         encoder.map_err(|error| LoadError::Failed(error.to_string()))
     }
 
     fn illuminator(&mut self, observer: &dyn Observer) -> Result<(Illuminator, String), LoadError> {
         observer.progress("Reading the illuminator", 0, None);
-        let folder = draw::weights(&self.weights).map_err(draw::DrawError::from);
-        let read = folder.and_then(|it| draw::illuminator(&it, self.device, self.threads));
+        let folder =
+            image_pipeline::find_weights(&self.weights).map_err(image_pipeline::DrawError::from);
+        let read =
+            folder.and_then(|it| image_pipeline::load_illuminator(&it, self.device, self.threads));
         read.map_err(|error| LoadError::Failed(error.to_string()))
     }
 }
@@ -157,7 +159,7 @@ impl ModelLoader {
         place: Place,
         observer: &dyn Observer,
     ) -> Result<(), LoadError> {
-        if !loaded.model.exact_in_batches() {
+        if !loaded.model.is_batch_invariant() {
             return Ok(());
         }
         let found = match self.find(wanted, observer) {
@@ -189,21 +191,21 @@ impl ModelLoader {
     /// Where the model's file is, fetched when need be, and its SHA-256.
     fn find(&self, model: &str, observer: &dyn Observer) -> Result<Found, LoadError> {
         let choice = match model {
-            "" => Choice::Entry(self.catalog.default_entry()),
+            "" => ModelChoice::Entry(self.catalog.default_entry()),
             wanted => {
-                let choice = self.catalog.choose(wanted);
+                let choice = self.catalog.resolve(wanted);
                 choice.map_err(|error| LoadError::Failed(error.to_string()))?
             }
         };
         let (name, path, gguf) = match choice {
-            Choice::Entry(entry) => {
+            ModelChoice::Entry(entry) => {
                 let path = self.fetch(entry, observer)?;
                 (entry.name.clone(), path, None)
             }
-            Choice::File(path) => {
+            ModelChoice::File(path) => {
                 // A file that is no model is said before it is read whole for its checksum.
                 let gguf = Gguf::open(&path).map_err(ModelError::from);
-                let usable = gguf.and_then(|gguf| supported(&gguf).map(|()| gguf));
+                let usable = gguf.and_then(|gguf| check_supported(&gguf).map(|()| gguf));
                 let gguf = usable.map_err(|error| LoadError::Failed(error.to_string()))?;
                 (path.display().to_string(), path, Some(gguf))
             }
@@ -236,18 +238,18 @@ fn read_open(
 ) -> Result<Loaded, ModelError> {
     let began = Instant::now();
     let gguf = Arc::new(gguf);
-    supported(&gguf)?;
+    check_supported(&gguf)?;
     let device = device::open(placement.device)?;
     let place = Placement {
         kv: placement.kv,
-        ..Placement::on(device.clone(), placement.threads)
+        ..Placement::new(device.clone(), placement.threads)
     };
     // The vocabulary takes about as long as the weights, and neither needs the other.
     let (words, model) = std::thread::scope(|scope| {
         let words = scope.spawn(|| {
             let template = gguf.text("tokenizer.chat_template");
             // A template that cannot be compiled spoils chat, not prose.
-            let template = template.and_then(|source| Template::new(source.into_owned()).ok());
+            let template = template.and_then(|source| ChatTemplate::new(source.into_owned()).ok());
             (Tokenizer::from_gguf(&gguf), template)
         });
         let model = crate::model::load_text(gguf.clone(), &place);
@@ -259,7 +261,7 @@ fn read_open(
         name: clean_line(name),
         sha256,
         architecture: clean_line(&gguf.text("general.architecture").unwrap_or_default()),
-        backend: format!("{} {}", device::name(&device), model.kernels())
+        backend: format!("{} {}", device::name(&device), model.kernel_family())
             .trim_end()
             .to_string(),
         context: model.context(),

@@ -29,8 +29,8 @@ impl Backend for Loaded {
     fn capabilities(&self) -> Capabilities {
         Capabilities {
             // Elsewhere a prompt that is read in pieces gives other numbers.
-            prefetch: self.model.exact_in_batches(),
-            reproducible: self.model.exact_in_batches(),
+            prefetch: self.model.is_batch_invariant(),
+            reproducible: self.model.is_batch_invariant(),
             ..Capabilities::all()
         }
     }

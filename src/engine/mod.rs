@@ -6,8 +6,8 @@
 //! that it answers, and the last reply to each is exactly one `Done` or `Failed`.
 
 mod backend;
-pub mod draw;
 mod fetching;
+pub mod image_pipeline;
 mod load;
 mod local;
 pub mod perplexity;

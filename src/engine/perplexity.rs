@@ -6,7 +6,7 @@
 
 use super::local::Loaded;
 use crate::model::sampler::log_probability;
-use crate::model::{ModelError, Rows};
+use crate::model::{Logits, ModelError};
 use crate::story::progress::{Cancelled, Observer};
 use serde::Serialize;
 
@@ -37,7 +37,7 @@ pub fn perplexity(
     window: usize,
     observer: &dyn Observer,
 ) -> Result<Perplexity, PerplexityError> {
-    let opening = loaded.tokenizer.opening();
+    let opening = loaded.tokenizer.leading_bos();
     let mut ids: Vec<u32> = opening.into_iter().collect();
     ids.extend(loaded.tokenizer.encode(text)?);
     let (tokens, chunks) = (ids.len(), ids.len() / window);
@@ -54,8 +54,8 @@ pub fn perplexity(
         }
         loaded.rewind(0);
         let half = window / 2;
-        loaded.feed(&chunk[..half], Rows::None, &|| false)?;
-        let rows = loaded.feed(&chunk[half..window - 1], Rows::All, &|| false)?;
+        loaded.forward(&chunk[..half], Logits::Skip, &|| false)?;
+        let rows = loaded.forward(&chunk[half..window - 1], Logits::All, &|| false)?;
         let rows = rows.unwrap_or_default();
         let width = loaded.model.vocabulary();
         for (logits, next) in rows.chunks_exact(width).zip(&chunk[half + 1..]) {

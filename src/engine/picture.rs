@@ -1,7 +1,7 @@
 //! Pictures on the worker's thread: what draws is made when it is first needed, and stays.
 
 use super::backend::{Answer, Failure, Listener, Quiet};
-use super::draw::{Artist, DrawError};
+use super::image_pipeline::{DrawError, ImagePipeline};
 use super::suggest::said;
 use super::worker::{Worker, ended};
 use super::{LoadError, Loader, Outbox};
@@ -43,7 +43,7 @@ impl Observer for Drawing<'_> {
 impl<L: Loader> Worker<L> {
     /// Draws what was asked for, and sends it.
     pub(super) fn picture(&mut self, mut request: PictureRequest, outbox: &Outbox) -> Answer {
-        let Some(artist) = self.artist(outbox)? else {
+        let Some(pipeline) = self.pipeline(outbox)? else {
             return ended(Status::Stopped);
         };
         let node = request.node;
@@ -54,9 +54,9 @@ impl<L: Loader> Worker<L> {
             if outbox.is_cancelled() {
                 return ended(Status::Stopped);
             }
-            *words = Words::Given(artist.describe(text, &line)?);
+            *words = Words::Given(pipeline.describe(text, &line)?);
         }
-        match artist.draw(&request, &Drawing { node, outbox })? {
+        match pipeline.draw(&request, &Drawing { node, outbox })? {
             None => ended(Status::Stopped),
             Some(drawings) => {
                 outbox.tell(Event::Drawn { node, drawings });
@@ -66,9 +66,9 @@ impl<L: Loader> Worker<L> {
     }
 
     /// What draws; None when stopped.
-    fn artist(&mut self, outbox: &Outbox) -> Result<Option<Rc<Artist>>, Failure> {
-        if let Some(artist) = &self.artist {
-            return Ok(Some(artist.clone()));
+    fn pipeline(&mut self, outbox: &Outbox) -> Result<Option<Rc<ImagePipeline>>, Failure> {
+        if let Some(pipeline) = &self.pipeline {
+            return Ok(Some(pipeline.clone()));
         }
         let fault = Fault::Model;
         let failed = |error| match error {
@@ -84,9 +84,9 @@ impl<L: Loader> Worker<L> {
             Ok(encoder) => encoder,
             Err(error) => return failed(error),
         };
-        let artist = Rc::new(Artist::new(encoder, illuminator));
-        self.artist = Some(artist.clone());
-        Ok(Some(artist))
+        let pipeline = Rc::new(ImagePipeline::new(encoder, illuminator));
+        self.pipeline = Some(pipeline.clone());
+        Ok(Some(pipeline))
     }
 
     /// What the text model says when it is asked; nothing where there is none. What it had read of

@@ -1,7 +1,7 @@
 //! The worker's thread: one request after another, each to its end.
 
 use super::backend::{Answer, Backend, Failure, Listener};
-use super::draw::Artist;
+use super::image_pipeline::ImagePipeline;
 use super::recall::Recaller;
 use super::suggest::suggest;
 use super::{LoadError, Loader, Outbox, Stop};
@@ -22,7 +22,7 @@ pub(super) struct Worker<L> {
     /// Why there is no model, once loading has failed.
     why_not: Option<String>,
     /// What draws, once something was drawn.
-    pub(super) artist: Option<Rc<Artist>>,
+    pub(super) pipeline: Option<Rc<ImagePipeline>>,
     /// Read when it is first asked for.
     encoder: Option<Rc<SentenceEncoder>>,
     recaller: Option<Recaller>,
@@ -39,7 +39,7 @@ pub(super) fn work<L: Loader>(
         loader,
         backend: None,
         why_not: None,
-        artist: None,
+        pipeline: None,
         encoder: None,
         recaller: None,
     };

@@ -2,14 +2,14 @@
 //!
 //! The clock is the caller's.
 
-use crate::model::fetch::{Pace, Progress};
+use crate::model::fetch::{Progress, ProgressMeter};
 use crate::story::message::Stats;
 use crate::studio::Work;
 use std::time::Duration;
 
 #[derive(Default)]
 pub struct Meter {
-    pace: Pace,
+    pace: ProgressMeter,
     loading: String,
     /// The first and the last piece of this passage, and the tokens that came after the first.
     first: Option<Duration>,

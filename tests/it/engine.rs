@@ -5,7 +5,7 @@ use crate::support::{Home, model_path};
 use illumine::engine::{Engine, ModelLoader, SLICE};
 use illumine::model::Tokenizer;
 use illumine::model::catalog::Catalog;
-use illumine::model::device::Choice;
+use illumine::model::device::DeviceChoice;
 use illumine::model::fetch::{HttpSettings, HubSettings, ModelStore};
 use illumine::model::gguf::Gguf;
 use illumine::story::context::{Kind, Message, Part, Role};
@@ -51,9 +51,9 @@ fn start_with(draft: Option<&Path>) -> (Engine, Receiver<Reply>) {
     let loader = ModelLoader {
         catalog: Catalog::embedded().unwrap(),
         store,
-        device: Choice::Cpu,
+        device: DeviceChoice::Cpu,
         threads: 2,
-        kv: kv::Kind::default(),
+        kv: kv::KvType::default(),
         draft: draft.map(|path| path.display().to_string()),
         weights: Vec::new(),
     };

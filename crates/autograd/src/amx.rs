@@ -5,26 +5,26 @@
 //! Source: Intel 64 and IA-32 Architectures Software Developer's Manual, volume 1, chapter 18.
 
 use super::tiles::{SIDE, Tile};
-use kernels::registers::{self, Shapes};
+use kernels::tile_registers::{self, TileConfig};
 use std::arch::asm;
 
 /// Whether processor and system let this process multiply so.
-pub fn is_here() -> bool {
+pub fn is_supported() -> bool {
     is_x86_feature_detected!("avx512bw")
         && is_x86_feature_detected!("avx512bf16")
-        && registers::are_here(registers::BF16)
+        && tile_registers::are_available(tile_registers::BF16)
 }
 
 /// All registers are whole.
-static WHOLE: Shapes = Shapes::new([64; 8], [16; 8]);
+static WHOLE: TileConfig = TileConfig::new([64; 8], [16; 8]);
 
 /// Makes the registers ready for [`add`].
 ///
 /// # Safety
-/// [`is_here`].
+/// [`is_supported`].
 pub unsafe fn begin() {
     // SAFETY: the caller's.
-    unsafe { registers::begin(&WHOLE) };
+    unsafe { tile_registers::load_config(&WHOLE) };
 }
 
 /// Adds to 32 by 32 sums, whose rows lie `stride` bytes apart, the products of `steps` tiles of

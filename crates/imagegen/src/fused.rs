@@ -4,11 +4,11 @@
 //! **Invariant:** a picture's numbers do not depend on the pictures beside it, on the number of
 //! threads, or on the processor.
 
-use super::attend::{Shape, attend};
+use super::attention::{Shape, attend};
 use super::weights::{After, Linear, each_row};
 use candle_core::{Result, Tensor};
 use kernels::linear::Pool;
-use kernels::math::{LANES, fold};
+use kernels::math::{LANES, sum_lanes};
 
 /// The four matrices of a block, packed.
 pub struct Matrices<'a> {
@@ -120,7 +120,7 @@ fn sum(row: &[f32], of: impl Fn(f32) -> f32) -> f32 {
             .zip(chunk)
             .for_each(|(sum, x)| *sum += of(*x));
     }
-    fold(sums)
+    sum_lanes(sums)
 }
 
 #[cfg(test)]

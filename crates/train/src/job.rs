@@ -32,7 +32,7 @@ pub struct Job {
     pub small: bool,
     /// A folder of weights to begin with, where the run has nothing of its own.
     pub from: Option<PathBuf>,
-    pub device: device::Choice,
+    pub device: device::DeviceChoice,
     pub seed: u64,
     pub batch: usize,
     pub steps: u64,
@@ -81,7 +81,9 @@ pub fn train(
     if let Some(words) = start.as_ref().filter(|_| !begun).and_then(Start::words) {
         watch(News::Warning(&words));
     }
-    let rows = embeddings.chunks(config.text).map(|row| config.centre(row));
+    let rows = embeddings
+        .chunks(config.text)
+        .map(|row| config.normalize_text(row));
     let centred: Vec<f32> = rows.flatten().collect();
     let count = embeddings.len() / config.text;
     let text = Tensor::from_vec(centred, (count, config.text), &device)?;

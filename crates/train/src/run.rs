@@ -225,7 +225,7 @@ mod tests {
             folder: PathBuf::new(),
             state: State {
                 phase: String::new(),
-                config: imagegen::config::Config::read(json).unwrap(),
+                config: imagegen::config::Config::parse(json).unwrap(),
                 seed: 1,
                 batch: 4,
                 step: 0,

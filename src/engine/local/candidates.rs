@@ -116,7 +116,7 @@ fn write(loaded: &mut Loaded, ways: &mut [Way], listener: &dyn Listener) -> Resu
         }
         let rows = loaded
             .model
-            .feed_branches(&mut branches, &tokens, &stopped)?;
+            .forward_branches(&mut branches, &tokens, &stopped)?;
         let Some(rows) = rows.filter(|_| !stopped()) else {
             break;
         };

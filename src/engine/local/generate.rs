@@ -6,8 +6,8 @@ use super::passage::Passage;
 use super::prompt::{Prompt, PromptError, prompt};
 use crate::engine::backend::{Answer, Failure, Listener, Quiet};
 use crate::model::sampler::Sampler;
-use crate::model::sampler::dry::Breakers;
-use crate::model::{ModelError, Rows};
+use crate::model::sampler::dry::SequenceBreakers;
+use crate::model::{Logits, ModelError};
 use crate::story::message::{Fault, Stats, TextRequest};
 use crate::story::progress::Observer;
 use crate::story::{Event, NodeId, Status};
@@ -70,7 +70,7 @@ pub fn prefill(
 /// Reads a prompt that may be asked for soon: it then begins at once. Not where what is read in
 /// pieces is another to the bit: words must not depend on how quickly a line was typed.
 pub fn read_ahead(loaded: &mut Loaded, request: &TextRequest, observer: &dyn Observer) {
-    if !loaded.model.exact_in_batches() {
+    if !loaded.model.is_batch_invariant() {
         return;
     }
     if let Ok(prompt) = prompt(loaded, request)
@@ -116,8 +116,12 @@ fn read(
             return Ok(Some(logits));
         }
         let end = (done + SLICE).min(total);
-        let rows = if end == total { Rows::Last } else { Rows::None };
-        match loaded.feed(&prompt.ids[done..end], rows, &|| listener.is_cancelled())? {
+        let rows = if end == total {
+            Logits::Last
+        } else {
+            Logits::Skip
+        };
+        match loaded.forward(&prompt.ids[done..end], rows, &|| listener.is_cancelled())? {
             Some(rows) => logits = rows,
             None => return Ok(None),
         }
@@ -130,10 +134,10 @@ pub fn sampler(loaded: &mut Loaded, request: &TextRequest, prompt: &[u32]) -> Sa
     let sampling = &request.sampling;
     let breakers = match sampling.dry_multiplier > 0.0 {
         true => loaded.breakers(&sampling.dry_sequence_breakers),
-        false => Breakers::none(),
+        false => SequenceBreakers::none(),
     };
     let ends: Vec<u32> = loaded.tokenizer.end_ids().chain(loaded.newline()).collect();
-    let mut sampler = Sampler::new(sampling, request.seed, breakers).protecting(ends);
+    let mut sampler = Sampler::new(sampling, request.seed, breakers).protect_from_xtc(ends);
     for id in prompt {
         sampler.accept(*id);
     }

@@ -14,7 +14,7 @@ use super::prompt::Prompt;
 use crate::engine::backend::{Failure, Listener};
 use crate::model::sampler::Sampler;
 use crate::model::tokenizer::Decoder;
-use crate::model::{ModelError, Rows};
+use crate::model::{Logits, ModelError};
 use crate::story::ban::Bans;
 use crate::story::message::{Goal, Stats, TextRequest};
 use crate::story::sentence::ends_between;
@@ -136,7 +136,7 @@ impl<'a> Passage<'a> {
                 }
                 Step::Feed(id) => id,
             };
-            match loaded.feed(&[id], self.rows(), &stopped)? {
+            match loaded.forward(&[id], self.rows(), &stopped)? {
                 Some(rows) if !stopped() => logits = rows,
                 _ => return Ok(self.finish(Status::Stopped, listener)),
             }
@@ -145,11 +145,11 @@ impl<'a> Passage<'a> {
 
     /// Which logits the next token is drawn from: those that settle it, where nothing else of the
     /// passage looks at them.
-    fn rows(&self) -> Rows {
+    fn rows(&self) -> Logits {
         let plain = self.bans.is_empty() && self.healing.is_over();
-        match self.sampler.enough().filter(|_| plain) {
-            Some(count) => Rows::Best(count),
-            None => Rows::Last,
+        match self.sampler.sufficient_top_k().filter(|_| plain) {
+            Some(count) => Logits::TopK(count),
+            None => Logits::Last,
         }
     }
 

@@ -2,7 +2,7 @@
 
 use super::disk;
 use super::error::FetchError;
-use super::progress::Reporter;
+use super::progress::ProgressReporter;
 use crate::npm::{self, NpmError};
 use base::hash::sha256;
 use std::fs::File;
@@ -23,12 +23,12 @@ impl Member<'_> {
         &self,
         folder: &Path,
         partial: &Path,
-        reporter: &mut Reporter,
+        reporter: &mut ProgressReporter,
     ) -> Result<String, FetchError> {
         std::fs::create_dir_all(folder).map_err(disk(folder))?;
         reporter.begin("Asking npm for", None)?;
         let mut stopped = None;
-        let mut go_on = || match reporter.tick() {
+        let mut go_on = || match reporter.check_stop() {
             Ok(()) => true,
             Err(error) => {
                 stopped = Some(error);

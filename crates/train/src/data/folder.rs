@@ -11,7 +11,7 @@ use super::file::{Concept, Pictures};
 use super::split::{Part, part};
 use super::{DataError, Watch, step};
 use base::untrusted::clean_line;
-use imagegen::reading::{self, ReadError};
+use imagegen::picture_file::{self, PictureFileError};
 use rayon::prelude::*;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -169,12 +169,14 @@ fn describe(found: Found, table: &mut Table) -> Result<Described, String> {
 
 /// A picture's bytes, or why it has none: the end of a sentence.
 fn pixels(path: &Path, size: u32) -> Result<Vec<u8>, String> {
-    let large = std::fs::metadata(path).map(|file| file.len() > reading::LARGEST as u64);
+    let large =
+        std::fs::metadata(path).map(|file| file.len() > picture_file::MAX_FILE_BYTES as u64);
     if large.unwrap_or(false) {
-        return Err(ReadError::File.to_string());
+        return Err(PictureFileError::File.to_string());
     }
     let file = std::fs::read(path).map_err(|why| why.to_string())?;
-    let picture = reading::read(&file, size as usize).map_err(|why| why.to_string())?;
+    let picture =
+        picture_file::decode_square(&file, size as usize).map_err(|why| why.to_string())?;
     match picture.pixels.iter().any(|byte| *byte != 0) {
         true => Ok(picture.pixels),
         false => Err("it is empty".to_string()),

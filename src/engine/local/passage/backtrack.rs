@@ -3,7 +3,7 @@
 use super::{Looked, Passage};
 use crate::engine::backend::{Failure, Listener};
 use crate::engine::local::loaded::Loaded;
-use crate::model::Rows;
+use crate::model::Logits;
 use crate::story::Event;
 
 /// How often one place may be written again before the phrase is let through.
@@ -68,7 +68,7 @@ impl Passage<'_> {
         // Some models cannot keep as much as was asked, and read the rest again.
         let missing = loaded.model.len()..self.all.len();
         if !missing.is_empty() {
-            loaded.feed(&self.all[missing], Rows::None, &|| false)?;
+            loaded.forward(&self.all[missing], Logits::Skip, &|| false)?;
         }
         let node = self.request.node;
         listener.tell(Event::Rewound { node, phrase });
