@@ -19,6 +19,7 @@ use crate::model::{ImageError, ModelError, device};
 use crate::story::picture::{
     Drawing, Layer, PictureRequest, Provenance, Sight, Source, Style, Subject, Words,
 };
+use crate::story::progress::Observer;
 use crate::story::untrusted::clean_line;
 use job::ImageJob;
 use std::path::{Path, PathBuf};
@@ -67,7 +68,7 @@ pub enum DrawError {
 }
 
 /// Asked between decoding steps; false stops drawing.
-pub type KeepGoing<'a> = &'a mut dyn FnMut() -> bool;
+type KeepGoing<'a> = &'a mut dyn FnMut() -> bool;
 
 /// The first complete folder of weights.
 pub fn find_weights(places: &[PathBuf]) -> Result<PathBuf, ImageError> {
@@ -106,13 +107,11 @@ impl ImagePipeline {
         }
     }
 
-    /// Draws the pictures of a request; `on_progress` receives the number of finished
-    /// pictures. None when stopped.
+    /// Draws the pictures of a request; progress counts finished pictures. None when stopped.
     pub fn draw(
         &self,
         request: &PictureRequest,
-        on_progress: &mut dyn FnMut(usize, usize),
-        keep_going: KeepGoing,
+        observer: &dyn Observer,
     ) -> Result<Option<Vec<Drawing>>, DrawError> {
         let sampling = self.illuminator.supported_sampling(sampling(request)?);
         let mut job = ImageJob {
@@ -121,8 +120,7 @@ impl ImagePipeline {
             sampling,
             done: Vec::new(),
             total: 0,
-            on_progress,
-            keep_going,
+            observer,
         };
         let whole = match &request.subject {
             Subject::Words(words) => job.words(prompt_text(words)?)?,
@@ -146,7 +144,7 @@ impl ImagePipeline {
         let mut done = job.done;
         if whole && request.enlarged {
             for layer in done.iter_mut().flat_map(|drawing| &mut drawing.layers) {
-                if !keep_going() {
+                if observer.is_cancelled() {
                     return Ok(None);
                 }
                 self.upscale(layer)?;

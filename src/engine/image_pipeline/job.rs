@@ -9,6 +9,7 @@ use crate::model::gan::encoded::EncodedPicture;
 use crate::model::gan::sampling::Sampling;
 use crate::model::gan::{GeneratedImages, Illuminator, ImageSpec, Picture};
 use crate::story::picture::{Drawing, End, Layer, PictureRequest, Provenance, Sight, Way};
+use crate::story::progress::Observer;
 use crate::story::untrusted::{clean, clean_line};
 
 /// A request and its finished pictures.
@@ -18,8 +19,7 @@ pub(super) struct ImageJob<'a> {
     pub(super) sampling: Sampling,
     pub(super) done: Vec<Drawing>,
     pub(super) total: usize,
-    pub(super) on_progress: &'a mut dyn FnMut(usize, usize),
-    pub(super) keep_going: KeepGoing<'a>,
+    pub(super) observer: &'a dyn Observer,
 }
 
 /// What the provenance of a picture says about its input.
@@ -30,6 +30,12 @@ pub(super) struct PictureLabel<'a> {
 }
 
 impl ImageJob<'_> {
+    /// Reports how many pictures are finished.
+    pub(super) fn report_progress(&self) {
+        let (done, total) = (self.done.len() as u64, self.total as u64);
+        self.observer.progress("Drawing", done, Some(total));
+    }
+
     /// One picture for each style and seed.
     pub(super) fn words(&mut self, prompt: &str) -> Result<bool, DrawError> {
         let styles = self.pipeline.style_numbers(&self.request.style, None)?;
@@ -92,11 +98,12 @@ impl ImageJob<'_> {
         ) -> Result<Option<GeneratedImages>, ImageError>,
     ) -> Result<bool, DrawError> {
         self.start(styles.len() * self.request.seeds.len())?;
+        let observer = self.observer;
+        let keep_going = &mut || !observer.is_cancelled();
         for style in styles {
             for seeds in self.request.seeds.chunks(BATCH) {
                 let spec = self.image_spec(embedding, *style, seeds);
-                let Some(generated) = make(&self.pipeline.illuminator, &spec, self.keep_going)?
-                else {
+                let Some(generated) = make(&self.pipeline.illuminator, &spec, keep_going)? else {
                     return Ok(false);
                 };
                 for (at, seed) in seeds.iter().enumerate() {
@@ -108,7 +115,7 @@ impl ImageJob<'_> {
                     let drawing = self.drawing(&label, &generated, at, way(*seed));
                     self.done.push(drawing);
                 }
-                (self.on_progress)(self.done.len(), self.total);
+                self.report_progress();
             }
         }
         Ok(true)
@@ -128,10 +135,11 @@ impl ImageJob<'_> {
             Ok::<ImageSpec, DrawError>(self.image_spec(&embedding, *style, &[end.seed]))
         };
         let (first, last) = (spec_of(&one)?, spec_of(&other)?);
+        let observer = self.observer;
+        let keep_going = &mut || !observer.is_cancelled();
         for at in places {
             let illuminator = &self.pipeline.illuminator;
-            let Some(generated) = illuminator.interpolate(&first, &last, *at, self.keep_going)?
-            else {
+            let Some(generated) = illuminator.interpolate(&first, &last, *at, keep_going)? else {
                 return Ok(false);
             };
             let label = PictureLabel {
@@ -145,7 +153,7 @@ impl ImageJob<'_> {
             };
             let drawing = self.drawing(&label, &generated, 0, way);
             self.done.push(drawing);
-            (self.on_progress)(self.done.len(), self.total);
+            self.report_progress();
         }
         Ok(true)
     }

@@ -84,7 +84,7 @@ impl ImageJob<'_> {
                     return Ok(false);
                 };
                 self.done.push(scene);
-                (self.on_progress)(self.done.len(), self.total);
+                self.report_progress();
             }
         }
         Ok(true)
@@ -100,7 +100,9 @@ impl ImageJob<'_> {
             let embedding = self.pipeline.embed_prompt(part)?;
             let seed = derive(label.seed, at as u64);
             let spec = self.image_spec(&embedding, label.style, &[seed]);
-            let Some(drawn) = self.pipeline.illuminator.draw(&spec, self.keep_going)? else {
+            let observer = self.observer;
+            let keep_going = &mut || !observer.is_cancelled();
+            let Some(drawn) = self.pipeline.illuminator.draw(&spec, keep_going)? else {
                 return Ok(None);
             };
             layers.extend(drawn.pictures.into_iter().map(|picture| Layer {

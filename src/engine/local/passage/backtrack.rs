@@ -1,9 +1,8 @@
 //! Going back to where a banned phrase begins.
 
 use super::{Looked, Passage};
-use crate::engine::Failure;
-use crate::engine::generate::Emit;
-use crate::engine::loaded::Loaded;
+use crate::engine::backend::{Failure, Listener};
+use crate::engine::local::loaded::Loaded;
 use crate::model::Logits;
 use crate::story::Event;
 
@@ -38,7 +37,7 @@ impl Passage<'_> {
         loaded: &mut Loaded,
         index: usize,
         ban: usize,
-        emit: Emit,
+        listener: &dyn Listener,
     ) -> Result<Looked, Failure> {
         let at = self.sent + index;
         let begins = index.checked_sub(1).map_or(0, |at| self.held[at].end);
@@ -72,7 +71,7 @@ impl Passage<'_> {
             loaded.forward(&self.all[missing], Logits::Skip, &|| false)?;
         }
         let node = self.request.node;
-        emit(Event::Rewound { node, phrase });
+        listener.tell(Event::Rewound { node, phrase });
         Ok(Looked::Back(logits))
     }
 }
