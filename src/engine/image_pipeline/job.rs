@@ -183,7 +183,7 @@ impl ImageJob<'_> {
             return Err(DrawError::Many(count));
         }
         self.total = count;
-        (self.on_progress)(0, count);
+        self.report_progress();
         Ok(())
     }
 
