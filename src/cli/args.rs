@@ -14,30 +14,58 @@ use illumine::model::device;
 use kernels::attention::KvType;
 use std::path::PathBuf;
 
-const AFTER: &str = "\
-Exit codes:
-  0    all went well
-  1    something went wrong while writing
-  2    the command line, a line of a script or the prompt cannot be used
-  3    the model cannot be fetched, read or understood
-  4    the prompt does not fit the model's context
-  5    the session cannot be opened or written
-  130  interrupted with Ctrl+C
-  128+N  ended by signal N (129 hang-up, 143 termination)";
+fn exit_codes() -> String {
+    let row = |(code, means): &(&str, &str)| format!("\n  {code:<5}  {means}");
+    let rows: String = super::exit::CODES.iter().map(row).collect();
+    format!("Exit codes:{rows}")
+}
 
 /// An illuminated manuscript in the terminal: a Transformer continues the story as you type.
 ///
 /// Without a command: the full-screen editor, on the session named, or the last one. Where
 /// standard input or output is no terminal: lines in, text out, as `illumine repl`.
 #[derive(Debug, Parser)]
-#[command(name = "illumine", version, after_help = AFTER, args_conflicts_with_subcommands = true)]
+#[command(name = "illumine", version, after_help = exit_codes(), args_conflicts_with_subcommands = true)]
 pub struct Cli {
     /// The session to open or begin.
     pub session: Option<String>,
     #[command(flatten)]
     pub common: Common,
+    #[command(flatten)]
+    pub log: Log,
     #[command(subcommand)]
     pub command: Option<Command>,
+}
+
+/// What every command takes.
+#[derive(Args, Clone, Debug, Default)]
+pub struct Log {
+    /// Append what happens to a file, for a bug report; none of your words are in it
+    #[arg(long, global = true, value_name = "FILE", value_hint = ValueHint::FilePath, help_heading = "Log")]
+    pub log: Option<PathBuf>,
+    /// Log the words of the story and of the model too
+    #[arg(long, global = true, requires = "log", help_heading = "Log")]
+    pub log_words: bool,
+}
+
+impl Cli {
+    /// The command's name, for the log.
+    pub fn name(&self) -> &'static str {
+        match &self.command {
+            None => "editor",
+            Some(Command::Repl { .. }) => "repl",
+            Some(Command::Write(_)) => "write",
+            Some(Command::Draw(_)) => "draw",
+            Some(Command::Train { .. }) => "train",
+            Some(Command::Models { .. }) => "models",
+            Some(Command::Sessions { .. }) => "sessions",
+            Some(Command::Prompts { .. }) => "prompts",
+            Some(Command::Eval { .. }) => "eval",
+            Some(Command::Bench(_)) => "bench",
+            Some(Command::Paths) => "paths",
+            Some(Command::Completions { .. }) => "completions",
+        }
+    }
 }
 
 #[derive(Debug, Subcommand)]

@@ -75,6 +75,11 @@ pub fn run(paths: &Paths, args: &Args) -> Result<Exit, Failed> {
         load_ms: (loaded - began).as_secs_f64() * 1000.0,
         draw_ms: loaded.elapsed().as_secs_f64() * 1000.0,
     };
+    tracing::info!(
+        load_ms = timings.load_ms,
+        draw_ms = timings.draw_ms,
+        "drawn"
+    );
     let files = keep(args, &drawn)?;
     observer.0.working(false);
     report(args, &files, &drawn, timings)

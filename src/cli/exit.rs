@@ -33,6 +33,21 @@ impl Exit {
     }
 }
 
+/// Every code and what it means, as `illumine --help` and README show them.
+pub const CODES: &[(&str, &str)] = &[
+    ("0", "all went well"),
+    ("1", "something went wrong while writing"),
+    (
+        "2",
+        "the command line, a line of a script or the prompt cannot be used",
+    ),
+    ("3", "the model cannot be fetched, read or understood"),
+    ("4", "the prompt does not fit the model's context"),
+    ("5", "the session cannot be opened or written"),
+    ("130", "interrupted with Ctrl+C"),
+    ("128+N", "ended by signal N (129 hang-up, 143 termination)"),
+];
+
 impl From<Fault> for Exit {
     fn from(fault: Fault) -> Exit {
         match fault {

@@ -4,6 +4,8 @@ pub mod args;
 mod bench;
 mod cold;
 mod config;
+#[cfg(test)]
+mod docs;
 mod draw;
 mod echo;
 mod environment;
@@ -12,6 +14,7 @@ mod exchange;
 mod exit;
 mod gallery;
 mod inline;
+mod log;
 mod models;
 mod opening;
 mod page;
@@ -39,6 +42,13 @@ use std::sync::mpsc::{Receiver, channel};
 
 /// Does what the command line says.
 pub fn run(cli: Cli) -> Result<Exit, Failed> {
+    log::begin(&cli.log, cli.name())?;
+    let result = dispatch(cli);
+    log::end(&result);
+    result
+}
+
+fn dispatch(cli: Cli) -> Result<Exit, Failed> {
     let paths = Paths::find()?;
     match cli.command {
         None if stdin().is_terminal() && stdout().is_terminal() => {

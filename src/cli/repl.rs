@@ -6,9 +6,9 @@ use super::page::{Begun, Paper};
 use super::signals;
 use super::{Exit, Failed, enter, note, print, studio};
 use illumine::line::{self, Closing, Input, Page};
-use illumine::story::command::{COMMANDS, Completes, OPTIONS, words};
-use illumine::story::sampling::SETTINGS;
+use illumine::story::command::Completes;
 use illumine::studio::Studio;
+use illumine::studio::complete::{Candidate, candidates};
 use rustyline::completion::{Completer, Pair};
 use rustyline::error::ReadlineError;
 use rustyline::history::DefaultHistory;
@@ -194,52 +194,25 @@ impl Completer for Words {
         at: usize,
         _: &Context,
     ) -> rustyline::Result<(usize, Vec<Pair>)> {
-        let typed = &line[..at];
-        let Some(command) = typed.strip_prefix('/') else {
-            return Ok((at, Vec::new()));
+        let names = |what| match what {
+            Completes::Models => self.models.clone(),
+            Completes::Sessions => self.sessions.clone(),
+            Completes::Marks => self.marks.clone(),
+            Completes::Voices => self.voices.clone(),
+            Completes::Styles => self.styles.clone(),
+            _ => Vec::new(),
         };
-        let Some((name, rest)) = command.split_once(' ') else {
-            let names = COMMANDS.iter().map(|spec| format!("{} ", spec.name));
-            return Ok((1, matching(names, command)));
-        };
-        let completes = illumine::story::command::find(name).map(|spec| spec.completes);
-        let rest = match completes {
-            // Options stand among the words.
-            Some(Completes::Styles) => rest.rsplit(' ').next().unwrap_or(rest),
-            _ => rest,
-        };
-        let start = at - rest.len();
-        let words: Vec<String> = match completes {
-            Some(Completes::Settings) => SETTINGS
-                .iter()
-                .map(|row| format!("{} ", row.name))
-                .collect(),
-            Some(Completes::Models) => self.models.clone(),
-            Some(Completes::Sessions) => self.sessions.clone(),
-            Some(Completes::Marks) => self.marks.clone(),
-            Some(Completes::Voices) => self.voices.clone(),
-            Some(Completes::Styles) if rest.is_empty() => Vec::new(),
-            Some(Completes::Styles) => {
-                let styles = self.styles.iter().map(|name| format!("style={name} "));
-                let options = OPTIONS.iter().skip(1).map(|option| option.to_string());
-                styles.chain(options).collect()
-            }
-            Some(Completes::Commands) => {
-                COMMANDS.iter().map(|spec| spec.name.to_string()).collect()
-            }
-            Some(what) => words(what).iter().map(|word| word.to_string()).collect(),
-            None => Vec::new(),
-        };
-        Ok((start, matching(words.into_iter(), rest)))
+        Ok(match candidates(&line[..at], names) {
+            Some(found) => (found.from, found.found.into_iter().map(pair).collect()),
+            None => (at, Vec::new()),
+        })
     }
 }
 
-fn matching(words: impl Iterator<Item = String>, typed: &str) -> Vec<Pair> {
-    let begins = words.filter(|word| word.starts_with(typed));
-    begins
-        .map(|word| Pair {
-            display: word.trim_end().to_string(),
-            replacement: word,
-        })
-        .collect()
+fn pair(candidate: Candidate) -> Pair {
+    let space = if candidate.more { " " } else { "" };
+    Pair {
+        display: candidate.word.trim_end().to_string(),
+        replacement: candidate.word + space,
+    }
 }

@@ -15,6 +15,7 @@ mod picture;
 mod recall;
 pub mod scripted;
 mod suggest;
+pub mod trace;
 mod worker;
 
 pub use backend::{Answer, Backend, Failure, Listener};
@@ -104,6 +105,8 @@ struct Outbox<'a> {
     request: RequestId,
     replies: &'a mpsc::Sender<Reply>,
     stop: &'a Stop,
+    /// What `--log` tells of the request.
+    trace: trace::RequestTrace,
 }
 
 impl Observer for Outbox<'_> {
@@ -123,6 +126,7 @@ impl Observer for Outbox<'_> {
 
 impl Listener for Outbox<'_> {
     fn tell(&self, event: Event) -> bool {
+        self.trace.event(&event);
         let request = self.request;
         self.replies.send(Reply { request, event }).is_ok()
     }

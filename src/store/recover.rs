@@ -73,17 +73,13 @@ enum Unread {
     Later(u32),
 }
 
-/// Reads a line: first what it is, then as that. (Letting serde find the kind by itself copies
-/// every value twice, and a long session has hundreds of thousands of lines.)
+/// Reads a line: first what it is, then as that.
 fn read(bytes: &[u8]) -> Result<Record, Unread> {
     #[derive(Deserialize)]
     struct Line<'a> {
         v: u32,
         #[serde(borrow)]
         kind: std::borrow::Cow<'a, str>,
-    }
-    fn of<'a, T: Deserialize<'a>>(bytes: &'a [u8]) -> Result<T, Unread> {
-        serde_json::from_slice(bytes).map_err(|_| Unread::Odd)
     }
     // What is not JSON is torn or damaged; what is may be from a version that writes otherwise.
     let line = match serde_json::from_slice::<Line>(bytes) {
@@ -92,19 +88,7 @@ fn read(bytes: &[u8]) -> Result<Record, Unread> {
         Err(error) if error.is_data() => return Err(otherwise(bytes)),
         Err(_) => return Err(Unread::Broken),
     };
-    Ok(match line.kind.as_ref() {
-        "session" => Record::Session(of(bytes)?),
-        "node" => Record::Node(of(bytes)?),
-        "text" => Record::Text(of(bytes)?),
-        "end" => Record::End(of(bytes)?),
-        "head" => Record::Head(of(bytes)?),
-        "step" => Record::Step(of(bytes)?),
-        "undo" => Record::Undo(of(bytes)?),
-        "redo" => Record::Redo(of(bytes)?),
-        "book" => Record::Book(of(bytes)?),
-        "settings" => Record::Settings(of(bytes)?),
-        _ => Record::Unknown,
-    })
+    Record::read(&line.kind, bytes).map_err(|_| Unread::Odd)
 }
 
 /// Why a line of JSON is no record.

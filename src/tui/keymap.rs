@@ -78,31 +78,60 @@ impl Keymap {
 
     /// What F1 shows: the keys with their slash twins.
     pub fn help(&self) -> Vec<String> {
-        let mut rows: Vec<(String, &Key)> = Vec::new();
+        let line = |row: &Row| {
+            let twin = row.command.map(|command| format!(" ({command})"));
+            format!(
+                "  {:<20} {}{}",
+                row.keys,
+                row.help,
+                twin.unwrap_or_default()
+            )
+        };
+        self.rows().iter().map(line).collect()
+    }
+
+    /// The keys that help and README list, those that do the same on one row.
+    pub fn rows(&self) -> Vec<Row> {
+        let mut rows: Vec<(Row, Action)> = Vec::new();
         let taken = |key: &Key| {
             let own = |own: &&Key| (own.code, own.modifiers) == (key.code, key.modifiers);
             key.help != "your own" && self.own.iter().any(|key| own(&key))
         };
         for key in self.all().filter(|key| !taken(key)) {
             match rows.last_mut() {
-                _ if !key.help.is_empty() => rows.push((key.label(), key)),
-                Some((labels, last)) if same(last.action, key.action) => {
-                    *labels = format!("{labels}, {}", key.label());
+                _ if !key.help.is_empty() => rows.push((Row::new(key), key.action)),
+                Some((row, last)) if same(*last, key.action) => {
+                    row.keys += &format!(", {}", key.label());
                 }
                 _ => {}
             }
         }
-        let line = |(labels, key): &(String, &Key)| {
-            let twin = match key.action {
-                Action::Run(twin) => format!(" ({twin})"),
-                Action::Begin(twin) => format!(" ({})", twin.trim()),
-                Action::Impersonate => " (/impersonate)".to_string(),
-                Action::Leave => " (/quit)".to_string(),
-                _ => String::new(),
-            };
-            format!("  {labels:<20} {}{twin}", key.help)
-        };
-        rows.iter().map(line).collect()
+        rows.into_iter().map(|(row, _)| row).collect()
+    }
+}
+
+/// A row of the table of keys, as it is shown.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Row {
+    pub keys: String,
+    /// The command that does the same.
+    pub command: Option<&'static str>,
+    pub help: &'static str,
+}
+
+impl Row {
+    fn new(key: &Key) -> Row {
+        Row {
+            keys: key.label(),
+            command: match key.action {
+                Action::Run(twin) => Some(twin),
+                Action::Begin(twin) => Some(twin.trim()),
+                Action::Impersonate => Some("/impersonate"),
+                Action::Leave => Some("/quit"),
+                _ => None,
+            },
+            help: key.help,
+        }
     }
 }
 

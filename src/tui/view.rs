@@ -2,7 +2,7 @@
 
 use super::app::App;
 use super::areas::{self, Areas, message};
-use super::complete::{Candidate, Hints, ghost};
+use super::complete::{Hints, ghost};
 use super::gallery::{Frame, Shown};
 use super::message::Tone;
 use super::overlay::Overlay;
@@ -10,6 +10,7 @@ use super::status::{self, Part};
 use super::theme;
 use super::wrap::{cells, shortened};
 use crate::studio::Work;
+use crate::studio::complete::Candidate;
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 use ratatui::style::Style;

@@ -28,6 +28,8 @@ pub struct Gguf {
 #[derive(Clone, Debug, PartialEq)]
 pub struct TensorInfo {
     pub shape: Vec<usize>,
+    /// The number of its type in the file; `linear::Format` and candle each know some.
+    pub ggml: u32,
     pub dtype: GgmlDType,
     bytes: Range<usize>,
 }

@@ -184,25 +184,12 @@ pub enum Completes {
     Styles,
 }
 
-/// Words that complete a kind of argument whatever the session.
+/// Words that complete a kind of argument whatever the session. (Formats of export are the store's.)
 pub fn words(what: Completes) -> &'static [&'static str] {
     match what {
         Completes::Modes => &["prose", "chat"],
         Completes::Swipes => &["next", "prev"],
         Completes::Reaches => &["sent", "para"],
-        Completes::Formats => &[
-            "txt",
-            "md",
-            "html",
-            "epub",
-            "jsonl",
-            "pairs",
-            "kobold",
-            "tavern",
-            "card",
-            "worldinfo",
-            "lorebook",
-        ],
         Completes::LoreWords => &["add ", "on ", "off ", "why"],
         _ => &[],
     }

@@ -51,8 +51,7 @@ pub enum Sessions {
 pub struct Export {
     /// The session
     pub name: String,
-    /// txt, md, html, epub, jsonl, pairs, kobold, tavern, card, worldinfo or lorebook; else the
-    /// file's name tells, or it is md
+    #[arg(help = formats())]
     pub format: Option<String>,
     /// Where to; - is standard output, and without one it is a new file here
     #[arg(short, long, value_name = "FILE", value_hint = ValueHint::FilePath)]
@@ -71,6 +70,11 @@ pub struct Export {
     pub language: Option<String>,
     #[arg(long, env = "ILLUMINE_SESSIONS", value_name = "FOLDER")]
     pub sessions: Option<PathBuf>,
+}
+
+fn formats() -> String {
+    let names = illumine::store::export::names().join(", ");
+    format!("One of {names}; else the file's name tells, or it is md")
 }
 
 #[derive(Args, Debug)]

@@ -100,6 +100,11 @@ pub const FORMATS: &[(Format, &[&str], &str, &str)] = &[
     ),
 ];
 
+/// The first name of every format.
+pub fn names() -> Vec<&'static str> {
+    FORMATS.iter().map(|(_, names, ..)| names[0]).collect()
+}
+
 /// What a format could not take of a story, in half a sentence; empty where that is nothing.
 pub fn left_out(story: &Story, format: Format) -> String {
     let branches = match format {
@@ -159,9 +164,7 @@ pub enum Extent {
 /// Why nothing was written; each a sentence that says what to do.
 #[derive(Debug, thiserror::Error)]
 pub enum ExportError {
-    #[error(
-        "There is no format {0}; there are txt, md, html, epub, jsonl, pairs, kobold, tavern, card, worldinfo and lorebook"
-    )]
+    #[error("There is no format {0}; there are {formats}", formats = names().join(", "))]
     Format(String),
     #[error("There is no format {0}; did you mean {1}?")]
     Near(String, &'static str),

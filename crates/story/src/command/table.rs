@@ -81,7 +81,7 @@ pub const COMMANDS: &[Spec] = &[
         name: "undo",
         aliases: &["u"],
         args: "[N]",
-        help: "take back the last step, or N: text, edits, deletes, all; nothing is erased",
+        help: "take back the last step, or N, also after a restart: text, edits, deletes, memory, lore; nothing is erased",
         completes: Completes::Nothing,
         parse: |rest| Ok(Command::Undo(steps(rest, "/undo")?)),
     },
@@ -121,7 +121,7 @@ pub const COMMANDS: &[Spec] = &[
         name: "alts",
         aliases: &["alternatives"],
         args: "[WORD]",
-        help: "what else could have stood at a word, or next; /pick takes one",
+        help: "what else could have stood at a word, or next, with probabilities before and after the samplers; /pick takes one",
         completes: Completes::Nothing,
         parse: |rest| Ok(Command::Alts(some(rest))),
     },
@@ -209,7 +209,7 @@ pub const COMMANDS: &[Spec] = &[
         name: "instruct",
         aliases: &["i"],
         args: "TEXT",
-        help: "tell the model what to do in the next passage only",
+        help: "tell the model what to do in the next passage only; it is recorded with the passage",
         completes: Completes::Nothing,
         parse: |rest| {
             let text = needed(rest, "/instruct", "words, as in /instruct make it rain");
@@ -228,7 +228,7 @@ pub const COMMANDS: &[Spec] = &[
         name: "ban",
         aliases: &["bans"],
         args: "[PHRASE [STRENGTH]]",
-        help: "never write this phrase or /pattern/; without one, list them",
+        help: "never write this phrase or /pattern/ (where it comes up, it is rewound and written otherwise); without one, list them",
         completes: Completes::Nothing,
         parse: |rest| Ok(Command::Ban(some(rest))),
     },
@@ -268,7 +268,7 @@ pub const COMMANDS: &[Spec] = &[
         name: "lore",
         aliases: &["world"],
         args: "[add|on|off|why]",
-        help: "facts that are read when the story speaks of them",
+        help: "facts that are read when the story speaks of them; why: which of them were read, and why the others were not",
         completes: Completes::LoreWords,
         parse: lore,
     },
@@ -340,7 +340,7 @@ pub const COMMANDS: &[Spec] = &[
         name: "context",
         aliases: &["tokens"],
         args: "",
-        help: "show what the model reads, part by part, with its tokens",
+        help: "show what the model reads, part by part and exactly as sent, with its tokens",
         completes: Completes::Nothing,
         parse: |rest| none(rest, "/context", Command::Context),
     },
@@ -356,7 +356,7 @@ pub const COMMANDS: &[Spec] = &[
         name: "export",
         aliases: &[],
         args: "[FORMAT] [tree] [FILE] [!]",
-        help: "write the story to a file: txt, md, html, epub, jsonl, pairs, kobold, tavern, card",
+        help: "write the story to a file; without a format, list the formats",
         completes: Completes::Formats,
         parse: |rest| {
             let (format, file) = split(rest);
@@ -414,7 +414,7 @@ pub const COMMANDS: &[Spec] = &[
         name: "save",
         aliases: &["rename"],
         args: "[NAME|--warm]",
-        help: "everything is saved already: show where, name it, or keep what the model has read",
+        help: "everything is saved already: show where, name it, or (--warm) keep what the model has read, so that it is not read again",
         completes: Completes::Nothing,
         parse: |rest| match rest {
             "--warm" | "--warm=any" => Ok(Command::SaveWarm {
