@@ -1,4 +1,4 @@
-//! How the program ends: the exit codes that `illumine --help` documents.
+//! The program's exit codes, as documented by `illumine --help`.
 
 use illumine::line::Trouble;
 use illumine::store::StoreError;
@@ -69,7 +69,7 @@ impl From<Trouble> for Exit {
     }
 }
 
-/// An end that has to be explained: one sentence, and the code to leave with.
+/// A failure that ends the program: one sentence and an exit code.
 #[derive(Debug)]
 pub struct Failed {
     pub exit: Exit,

@@ -94,7 +94,7 @@ fn a_story_of_another_program_goes_in_where_there_is_none() {
         .input(format!("/import {}\n", file("tavern.jsonl").display()))
         .run();
     assert!(
-        output.stderr.contains("/new begins another"),
+        output.stderr.contains("start a new one with /new"),
         "{}",
         output.stderr
     );
@@ -148,7 +148,7 @@ fn exports_go_where_they_are_told_and_over_nothing() {
     assert!(said.contains("s.md") && said.contains("s-2.md"), "{said}");
     let text = fs::read_to_string(home.path().join("all.txt")).unwrap();
     assert!(
-        text.contains("Another way") && text.contains("A fork here."),
+        text.contains("Alternative") && text.contains("A fork here."),
         "{text}"
     );
     let page = fs::read_to_string(home.path().join("all.html")).unwrap();
@@ -158,13 +158,13 @@ fn exports_go_where_they_are_told_and_over_nothing() {
         .input("/export txt all.txt\n")
         .run();
     assert!(
-        output.stderr.contains("end the line with !"),
+        output.stderr.contains("add ! at the end of the line"),
         "{}",
         output.stderr
     );
     lines(&home, "s", "/export txt all.txt !\n");
     let over = fs::read_to_string(home.path().join("all.txt")).unwrap();
-    assert!(!over.contains("Another way"));
+    assert!(!over.contains("Alternative"));
     let output = home
         .illumine(&["repl", "s"])
         .input("/export markdwon\n")

@@ -48,7 +48,7 @@ impl<'a> Direct<'a> {
         means: Means,
     ) -> Result<Direct<'a>> {
         let device = batches.device();
-        let none = || Error::Msg("the sizes are not of the direct design".into());
+        let none = || Error::Msg("the sizes do not belong to the one-pass design".into());
         let fresh = known.1.is_empty();
         let encoder = make(known.0, seed, device, |w| {
             DirectEncoder::new(&w.with_autograd(), config)

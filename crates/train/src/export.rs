@@ -122,7 +122,7 @@ fn composed(run: &Path, start: Option<&Start>) -> Result<(Config, Networks), Tra
             .zip(config.as_ref())
             .is_some_and(|(own, config)| own != config)
         {
-            return Err(TrainError::Other(path, "size of model or --from"));
+            return Err(TrainError::Other(path, "model size or --from"));
         }
         configs.extend(config);
         Ok(found.map(|(_, parts)| parts))

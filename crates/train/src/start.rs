@@ -37,7 +37,10 @@ impl Start {
         let no_weights = |why: String| TrainError::Weights(path.clone(), clean_line(&why));
         let config = Config::parse(&json).map_err(no_weights)?;
         if config.text != WIDTH {
-            let why = format!("its words have {} numbers instead of {WIDTH}", config.text);
+            let why = format!(
+                "its text embeddings have {} dimensions instead of {WIDTH}",
+                config.text
+            );
             return Err(no_weights(why));
         }
         let any = config.styles.len();
@@ -134,7 +137,7 @@ impl Start {
         let named = self.new.join(", ");
         (!self.new.is_empty()).then(|| {
             format!(
-                "The weights do not know these styles: {named}; they begin as no style in particular, all else as it was"
+                "The weights do not know these styles: {named}; they start from a neutral embedding"
             )
         })
     }

@@ -16,7 +16,7 @@ impl Evaluation<'_> {
         self.features(
             some.len(),
             on_progress,
-            "Real pictures looked at",
+            "Real pictures processed",
             &mut |from, to| Ok(some[from..to].iter().map(picture).collect()),
         )
     }
