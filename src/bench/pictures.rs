@@ -1,13 +1,13 @@
-//! How good the illuminator's pictures are: what a classifier of real pictures takes them for, how
-//! far they lie from real ones, how they vary, and whether they are copies.
+//! Evaluates the illuminator's pictures: recognition by a classifier of real pictures, distance to
+//! real pictures, variety and copying.
 //!
-//! The features are EfficientNet-lite0's (`model/features.rs`), the formulas `train/measures`.
-//! Silhouettes (the style `ink`) are left out: each thing has but one, so none can be held out.
+//! Features are EfficientNet-lite0's (`train::features`), formulas are in `train::measures`.
+//! Silhouettes (the style `ink`) are excluded: each concept has only one, so none can be held out.
 
 mod compare;
-mod looked;
+mod features;
 
-use crate::engine::draw::{Artist, DrawError};
+use crate::engine::image_pipeline::{DrawError, ImagePipeline};
 use crate::model::features::{Extractor, WIDTH};
 use crate::model::gan::sampling::Sampling;
 use crate::model::sampler::rng::Rng;
@@ -17,23 +17,24 @@ use crate::train::measures::{Classifier, Rows};
 use compare::NEIGHBOURS;
 use serde::Serialize;
 
-/// How much is looked at.
+/// How much is evaluated, and how pictures are drawn.
 #[derive(Clone, Copy, Debug)]
-pub struct Extent {
-    /// Pictures that are drawn of each part: seen, held-out pairs, held-out concepts.
+pub struct EvaluationSettings {
+    /// Pictures drawn of each part: seen, held-out pairs, held-out concepts.
     pub drawn: usize,
-    /// Real pictures that the classifier learns from, at most.
+    /// Real pictures for fitting the classifier, at most.
     pub learned: usize,
     pub seed: u64,
     pub sampling: Sampling,
-    /// Begin with the real pictures' codes, of which this share (0 to 1) is drawn anew: at 0 what
-    /// is measured is the encoder and the painter alone, the most that composing can reach.
+    /// Start from the tokens of real pictures and redraw this share (0 to 1) of them: at 0
+    /// the result measures encoder and decoder alone, an upper bound for the token
+    /// Transformer.
     pub redrawn: Option<f64>,
 }
 
-/// What is asked of one picture: a concept and a style of the data set.
+/// The concept and style of one picture.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Asked {
+struct Target {
     concept: u32,
     style: u32,
 }
@@ -45,11 +46,11 @@ pub struct Recognized {
     pub top1: f64,
     pub top5: f64,
     pub style: f64,
-    /// Of 100 captions, the picture's own comes first.
+    /// How often the picture's own caption ranks first among 100.
     pub r_precision: f64,
 }
 
-/// Drawn pictures, and real ones of the same things in the same styles.
+/// Drawn pictures, and real ones of the same concepts and styles.
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct Compared {
     pub drawn: Recognized,
@@ -59,7 +60,7 @@ pub struct Compared {
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct Report {
     pub features: &'static str,
-    /// Among so many concepts the right one is looked for.
+    /// Concepts the classifier chooses among.
     pub concepts: usize,
     pub seen: Compared,
     pub held_out_pairs: Compared,
@@ -73,16 +74,17 @@ pub struct Report {
     pub entropy_score_of_real: f64,
     pub precision: f64,
     pub recall: f64,
-    /// Between pictures of one prompt, and between real pictures of one thing in several styles.
+    /// Between pictures of one prompt, and between real pictures of one concept in several
+    /// styles.
     pub diversity: f64,
     pub diversity_of_real: f64,
-    /// How often the nearest picture that was trained on is of the very thing and style asked for;
-    /// and how far away the nearest is, drawn against held-out real ones (1: as far as those).
+    /// How often the nearest training picture has the requested concept and style; and how
+    /// far the nearest one is, relative to held-out real pictures (1: equally far).
     pub nearest_is_asked: f64,
     pub nearest_distance: f64,
 }
 
-/// Why nothing was measured.
+/// Why the evaluation failed.
 #[derive(Debug, thiserror::Error)]
 pub enum PicturesError {
     #[error(transparent)]
@@ -93,50 +95,49 @@ pub enum PicturesError {
     Image(#[from] crate::model::ImageError),
     #[error(transparent)]
     Draw(#[from] DrawError),
-    #[error(
-        "The data set has too few pictures to measure by; `illumine train data` makes it whole"
-    )]
+    #[error("The dataset has too few pictures to evaluate; rebuild it with `illumine train data`")]
     Few,
     #[error("Stopped")]
     Stopped,
 }
 
-/// Captions among which a picture's own is looked for.
+/// Captions in the R-precision ranking.
 const CAPTIONS: usize = 100;
-/// Keeps the classifier's numbers small.
+/// Regularization of the classifier.
 const STRENGTH: f64 = 30.0;
 const SILHOUETTES: &str = "ink";
 
-/// Everything that measuring needs, while it lasts.
-struct Gallery<'a> {
-    artist: &'a Artist,
+/// Everything the evaluation needs.
+struct Evaluation<'a> {
+    pipeline: &'a ImagePipeline,
     extractor: &'a Extractor,
     pictures: &'a Pictures,
-    extent: Extent,
-    /// The concepts that pictures are taken for, with their embeddings.
+    settings: EvaluationSettings,
+    /// The concepts the classifier chooses among, with their embeddings.
     concepts: Vec<u32>,
     embeddings: Vec<Vec<f32>>,
     rng: Rng,
 }
 
-/// Measures. `tell` hears what is done, how much of how much; false ends it.
-pub fn measure(
-    artist: &Artist,
+/// Runs the evaluation. `on_progress` receives what is being done and how far it is; false
+/// stops it.
+pub fn evaluate(
+    pipeline: &ImagePipeline,
     extractor: &Extractor,
     pictures: &Pictures,
-    extent: Extent,
-    tell: &mut dyn FnMut(&str, usize, usize) -> bool,
+    settings: EvaluationSettings,
+    on_progress: &mut dyn FnMut(&str, usize, usize) -> bool,
 ) -> Result<Report, PicturesError> {
-    let mut gallery = Gallery::new(artist, extractor, pictures, extent)?;
-    let mut trained = gallery.part(Part::Train);
-    gallery.shuffle(&mut trained);
-    let [seen, pairs, new] = gallery.asked(&mut trained)?;
-    let learned = &trained[..trained.len().min(extent.learned)];
-    let real = gallery.features_of_real(learned, tell)?;
-    let classifier = gallery.classifier(learned, &real)?;
+    let mut evaluation = Evaluation::new(pipeline, extractor, pictures, settings)?;
+    let mut trained = evaluation.part(Part::Train);
+    evaluation.shuffle(&mut trained);
+    let [seen, pairs, new] = evaluation.asked(&mut trained)?;
+    let learned = &trained[..trained.len().min(settings.learned)];
+    let real = evaluation.features_of_real(learned, on_progress)?;
+    let classifier = evaluation.classifier(learned, &real)?;
     let mut report = Report {
         features: "EfficientNet-lite0, 128 pixels",
-        concepts: gallery.concepts.len(),
+        concepts: evaluation.concepts.len(),
         ..Report::default()
     };
     let (mut all_drawn, mut all_real, mut all_asked) = (Vec::new(), Vec::new(), Vec::new());
@@ -145,11 +146,11 @@ pub fn measure(
         (&pairs, &mut report.held_out_pairs),
         (&new, &mut report.held_out_concepts),
     ] {
-        let asked: Vec<Asked> = some.iter().map(|at| gallery.label(*at)).collect();
-        let drawn = gallery.features_of_drawn(some, tell)?;
-        let real = gallery.features_of_real(some, tell)?;
-        compared.drawn = gallery.recognized(&classifier, &drawn, &asked)?;
-        compared.real = gallery.recognized(&classifier, &real, &asked)?;
+        let asked: Vec<Target> = some.iter().map(|at| evaluation.label(*at)).collect();
+        let drawn = evaluation.features_of_drawn(some, on_progress)?;
+        let real = evaluation.features_of_real(some, on_progress)?;
+        compared.drawn = evaluation.recognized(&classifier, &drawn, &asked)?;
+        compared.real = evaluation.recognized(&classifier, &real, &asked)?;
         all_drawn.extend(drawn.values);
         all_real.extend(real.values);
         all_asked.extend(asked);
@@ -165,40 +166,40 @@ pub fn measure(
             values: all_real,
         },
     );
-    gallery.compare(&mut report, &classifier, &drawn, &held, &real)?;
-    gallery.copies(&mut report, &drawn, &held, &real, (&all_asked, learned))?;
-    gallery.variety(&mut report, &seen, &held, &all_asked, tell)?;
+    evaluation.compare(&mut report, &classifier, &drawn, &held, &real)?;
+    evaluation.copies(&mut report, &drawn, &held, &real, (&all_asked, learned))?;
+    evaluation.variety(&mut report, &seen, &held, &all_asked, on_progress)?;
     Ok(report)
 }
 
-impl<'a> Gallery<'a> {
+impl<'a> Evaluation<'a> {
     fn new(
-        artist: &'a Artist,
+        pipeline: &'a ImagePipeline,
         extractor: &'a Extractor,
         pictures: &'a Pictures,
-        extent: Extent,
-    ) -> Result<Gallery<'a>, PicturesError> {
-        let mut gallery = Gallery {
-            artist,
+        settings: EvaluationSettings,
+    ) -> Result<Evaluation<'a>, PicturesError> {
+        let mut evaluation = Evaluation {
+            pipeline,
             extractor,
             pictures,
-            extent,
+            settings,
             concepts: Vec::new(),
             embeddings: Vec::new(),
-            rng: Rng::new(extent.seed),
+            rng: Rng::new(settings.seed),
         };
-        let usable = (0..pictures.len()).filter(|at| gallery.usable(*at));
+        let usable = (0..pictures.len()).filter(|at| evaluation.usable(*at));
         let mut concepts: Vec<u32> = usable.map(|at| pictures.concept[at]).collect();
         concepts.sort_unstable();
         concepts.dedup();
-        let labels = concepts.iter().map(|concept| gallery.words(*concept));
+        let labels = concepts.iter().map(|concept| evaluation.words(*concept));
         let labels: Vec<String> = labels.map(str::to_string).collect();
-        let rows = artist.encoder.embed_all(&labels, &mut |_| true)?;
+        let rows = pipeline.encoder.embed_all(&labels, &mut |_| true)?;
         let width = crate::model::encoder::WIDTH;
         let rows = rows.unwrap_or_default();
-        gallery.embeddings = rows.chunks_exact(width).map(<[f32]>::to_vec).collect();
-        gallery.concepts = concepts;
-        Ok(gallery)
+        evaluation.embeddings = rows.chunks_exact(width).map(<[f32]>::to_vec).collect();
+        evaluation.concepts = concepts;
+        Ok(evaluation)
     }
 
     fn words(&self, concept: u32) -> &'a str {
@@ -216,8 +217,8 @@ impl<'a> Gallery<'a> {
             .collect()
     }
 
-    fn label(&self, at: usize) -> Asked {
-        Asked {
+    fn label(&self, at: usize) -> Target {
+        Target {
             concept: self.pictures.concept[at],
             style: self.pictures.style[at],
         }
@@ -230,10 +231,10 @@ impl<'a> Gallery<'a> {
         }
     }
 
-    /// Pictures of each part to be drawn anew; those of the first are taken from `trained`, so
-    /// that the classifier has not seen them.
+    /// Pictures of each part to be drawn again; those of the first part are removed from
+    /// `trained`, so that the classifier has not seen them.
     fn asked(&mut self, trained: &mut Vec<usize>) -> Result<[Vec<usize>; 3], PicturesError> {
-        let most = self.extent.drawn;
+        let most = self.settings.drawn;
         let (held, new) = (self.part(Part::HeldPair), self.part(Part::HeldConcept));
         let mut some = |mut all: Vec<usize>| {
             self.shuffle(&mut all);
@@ -248,12 +249,12 @@ impl<'a> Gallery<'a> {
         }
     }
 
-    /// From features to a concept's embedding and a number for each style.
+    /// Fits a map from features to a concept's embedding and a number for each style.
     fn classifier(&self, learned: &[usize], features: &Rows) -> Result<Classifier, PicturesError> {
         let styles = self.pictures.styles.len();
         let mut values = Vec::new();
         for at in learned {
-            let Asked { concept, style } = self.label(*at);
+            let Target { concept, style } = self.label(*at);
             let place = self.concepts.binary_search(&concept).unwrap_or(0);
             values.extend(&self.embeddings[place]);
             values.extend((0..styles).map(|other| f32::from(u8::from(other == style as usize))));
@@ -266,7 +267,7 @@ impl<'a> Gallery<'a> {
         &self,
         classifier: &Classifier,
         features: &Rows,
-        asked: &[Asked],
+        asked: &[Target],
     ) -> Result<Recognized, PicturesError> {
         let width = crate::model::encoder::WIDTH;
         let taken = classifier.apply(features)?;
@@ -289,7 +290,7 @@ impl<'a> Gallery<'a> {
                 .count();
             found.top1 += if nearer == 0 { one } else { 0.0 };
             found.top5 += if nearer < 5 { one } else { 0.0 };
-            // 99 other captions, spread over all of them.
+            // 99 other captions, spread evenly over all concepts.
             let step = (self.concepts.len() / CAPTIONS).max(1);
             let others = (1..CAPTIONS).map(|n| (own + n * step) % self.concepts.len());
             let first = others

@@ -1,17 +1,22 @@
-//! `illumine draw`: words in, pictures out, as PNG files.
+//! `illumine draw`: draws PNG files from a prompt.
 
 use super::args::{Draw as Args, On};
 use super::environment::{self, Paths};
 use super::models::watched;
+use super::signals::{self, Watch};
 use super::{Exit, Failed, inline, note, print};
-use illumine::engine::draw::{Artist, DrawError, PICTURES, illuminator, weights};
+use illumine::engine::Stop;
+use illumine::engine::image_pipeline::{
+    DrawError, ImagePipeline, MAX_PICTURES, find_weights, load_illuminator,
+};
 use illumine::model::device;
 use illumine::model::encoder::SentenceEncoder;
-use illumine::model::enlarger::Enlarger;
-use illumine::model::gan::reading::LARGEST;
+use illumine::model::upscaler::Upscaler;
 use illumine::store::picture::{PictureError, Provenance, encode, provenance};
 use illumine::story::picture::{Drawing, PictureRequest, Sight, Source, Style, Subject, Words};
+use illumine::story::progress::{Cancelled, Observer};
 use illumine::story::untrusted::{clean, clean_line};
+use illumine::studio::file_source;
 use serde::Serialize;
 use std::collections::HashSet;
 use std::io::Write;
@@ -19,7 +24,7 @@ use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::time::Instant;
 
-/// What `--json` prints.
+/// The object that `--json` prints.
 #[derive(Serialize)]
 struct Report<'a> {
     prompt: &'a str,
@@ -47,15 +52,17 @@ pub fn run(paths: &Paths, args: &Args) -> Result<Exit, Failed> {
     let from = args.from.as_deref().map(made).transpose()?;
     let request = wanted(args, from.as_ref())?;
     let began = Instant::now();
-    let mut artist = load(paths, args.weights.as_deref(), args.offline, &args.on)?;
+    let mut pipeline = load(paths, args.weights.as_deref(), args.offline, &args.on)?;
     if request.enlarged {
-        artist.enlarger = Some(enlarger(paths, args.offline, &args.on)?);
+        pipeline.upscaler = Some(upscaler(paths, args.offline, &args.on)?);
     }
     if let Some(from) = from.as_ref().filter(|_| args.vary.is_none()) {
-        same_weights(from, &artist)?;
+        same_weights(from, &pipeline)?;
     }
     let loaded = Instant::now();
-    let drawn = artist.draw(&request, &mut |_, _| {}, &mut || true);
+    let observer = Interruptible(signals::listen(Stop::default()));
+    observer.0.working(true);
+    let drawn = pipeline.draw(&request, &observer);
     let drawn = drawn.map_err(|error| {
         let exit = match error {
             DrawError::Model(_) => Exit::Model,
@@ -68,11 +75,17 @@ pub fn run(paths: &Paths, args: &Args) -> Result<Exit, Failed> {
         load_ms: (loaded - began).as_secs_f64() * 1000.0,
         draw_ms: loaded.elapsed().as_secs_f64() * 1000.0,
     };
+    tracing::info!(
+        load_ms = timings.load_ms,
+        draw_ms = timings.draw_ms,
+        "drawn"
+    );
     let files = keep(args, &drawn)?;
+    observer.0.working(false);
     report(args, &files, &drawn, timings)
 }
 
-/// What is asked for, from the command line and from the picture that it names.
+/// Builds the request from the command line and from the picture given by `--from`.
 fn wanted(args: &Args, from: Option<&Provenance>) -> Result<PictureRequest, Failed> {
     let usage = |why: &str| Failed::new(Exit::Usage, why);
     let prompt = args.prompt.as_deref().map(|it| clean(it).into_owned());
@@ -86,7 +99,7 @@ fn wanted(args: &Args, from: Option<&Provenance>) -> Result<PictureRequest, Fail
             let amount = args.vary.unwrap_or_default();
             if !(0.0..=1.0).contains(&amount) {
                 return Err(usage(
-                    "--vary takes an amount from 0 to 1, as in --vary 0.3",
+                    "--vary takes an amount from 0 to 1, for example --vary 0.3",
                 ));
             }
             let of = source(args.from.as_deref().unwrap_or(Path::new("")))?;
@@ -119,7 +132,7 @@ fn wanted(args: &Args, from: Option<&Provenance>) -> Result<PictureRequest, Fail
             .temperature
             .or(same.as_ref().and_then(|it| it.temperature)),
         guidance: args.guidance.or(same.as_ref().and_then(|it| it.guidance)),
-        recall: args.recall.or(same.as_ref().and_then(|it| it.recall)),
+        recall: args.retrieval.or(same.as_ref().and_then(|it| it.recall)),
         steps: args
             .steps
             .map(usize::from)
@@ -131,7 +144,7 @@ fn wanted(args: &Args, from: Option<&Provenance>) -> Result<PictureRequest, Fail
     })
 }
 
-/// Pictures of words alone.
+/// The request for pictures from a prompt alone.
 fn words(args: &Args, prompt: String) -> Subject {
     match &args.lerp {
         Some(other) => Subject::Lerp {
@@ -144,49 +157,52 @@ fn words(args: &Args, prompt: String) -> Subject {
     }
 }
 
-/// A picture in a file, whoever made it.
+/// Reads a picture file, whether illumine drew it or not.
 fn source(path: &Path) -> Result<Source, Failed> {
-    let shown = path.display();
-    let usage = |why: &dyn std::fmt::Display| {
-        Failed::new(Exit::Usage, format!("{shown} cannot be used: {why}"))
-    };
-    let size = std::fs::metadata(path).map_err(|why| usage(&why))?.len();
-    if size > LARGEST as u64 {
-        return Err(usage(&format!("it is larger than {} MB", LARGEST >> 20)));
-    }
-    let file = std::fs::read(path).map_err(|why| usage(&why))?;
-    Ok(Source {
-        how: provenance(&file).ok(),
-        file,
-        name: shown.to_string(),
-    })
+    let shown = path.display().to_string();
+    let usage = |why| Failed::new(Exit::Usage, format!("{shown} cannot be used: {why}"));
+    file_source(path, shown.clone()).map_err(usage)
 }
 
-/// How the picture in a file was made.
+/// Ctrl+C stops the drawing.
+struct Interruptible(Watch);
+
+impl Observer for Interruptible {
+    fn progress(&self, _: &str, _: u64, _: Option<u64>) {}
+
+    fn check(&self) -> Result<(), Cancelled> {
+        match self.0.interrupts() {
+            0 => Ok(()),
+            _ => Err(Cancelled),
+        }
+    }
+}
+
+/// Reads the provenance of a picture file.
 fn made(path: &Path) -> Result<Provenance, Failed> {
     let usage = |why: String| Failed::new(Exit::Usage, why);
     let file = std::fs::read(path);
     let file = file.map_err(|why| usage(format!("Cannot read {}: {why}", path.display())))?;
-    provenance(&file)
-        .map_err(|why| usage(format!("{} cannot be made again: {why}", path.display())))
+    provenance(&file).map_err(|why| usage(format!("Cannot reproduce {}: {why}", path.display())))
 }
 
-fn same_weights(from: &Provenance, artist: &Artist) -> Result<(), Failed> {
-    match from.weights == artist.illuminator.sha256 {
+fn same_weights(from: &Provenance, pipeline: &ImagePipeline) -> Result<(), Failed> {
+    match from.weights == pipeline.illuminator.sha256 {
         true => Ok(()),
         false => Err(Failed::new(
             Exit::Model,
-            "That picture was made with other weights; --weights names their folder",
+            "That picture was drawn with different weights; give their folder with --weights",
         )),
     }
 }
 
-/// `--seeds`, or `--n` seeds from `--seed` on; another one each time when none is given.
+/// The seeds: `--seeds`, or `--n` seeds starting at `--seed`, or random ones.
 fn seeds(args: &Args, from: Option<&Provenance>) -> Result<Vec<u64>, Failed> {
     if let Some(seeds) = &args.seeds {
         return listed(seeds).ok_or_else(|| {
-            let why =
-                format!("--seeds takes numbers and ranges, as in 0,1,4-6: {PICTURES} at most");
+            let why = format!(
+                "--seeds takes up to {MAX_PICTURES} numbers and ranges, for example 0,1,4-6"
+            );
             Failed::new(Exit::Usage, why)
         });
     }
@@ -203,53 +219,56 @@ fn listed(text: &str) -> Option<Vec<u64>> {
         let (first, last) = part.split_once('-').unwrap_or((part, part));
         let first: u64 = first.trim().parse().ok()?;
         let last: u64 = last.trim().parse().ok()?;
-        if last < first || last - first >= PICTURES as u64 {
+        if last < first || last - first >= MAX_PICTURES as u64 {
             return None;
         }
         seeds.extend(first..=last);
     }
-    (1..=PICTURES).contains(&seeds.len()).then_some(seeds)
+    (1..=MAX_PICTURES).contains(&seeds.len()).then_some(seeds)
 }
 
-/// Encoder and weights, fetched and found.
+/// Downloads the text encoder and finds the weights.
 pub fn load(
     paths: &Paths,
     weights: Option<&Path>,
     offline: bool,
     on: &On,
-) -> Result<Artist, Failed> {
+) -> Result<ImagePipeline, Failed> {
     let model = |why: &dyn std::fmt::Display| Failed::new(Exit::Model, why);
     let places = environment::weights(paths, weights);
     let threads = environment::threads(on.threads);
     // Found before the encoder is fetched, for which there is no use without them.
-    let folder = self::weights(&places).map_err(|why| model(&why))?;
+    let folder = self::find_weights(&places).map_err(|why| model(&why))?;
     let catalog = environment::catalog()?;
     let store = environment::model_store(paths, offline);
     let encoder = watched(|watch| store.ensure(catalog.encoder(), watch))?;
     let (illuminator, encoder) = std::thread::scope(|scope| {
         let encoder = scope.spawn(|| SentenceEncoder::open(&encoder, on.device));
-        (illuminator(&folder, on.device, threads), encoder.join())
+        (
+            load_illuminator(&folder, on.device, threads),
+            encoder.join(),
+        )
     });
     let illuminator = illuminator.map_err(|why| model(&why))?;
-    let encoder = encoder.map_err(|_| model(&"The sentence encoder cannot be read"))?;
-    Ok(Artist::new(
+    let encoder = encoder.map_err(|_| model(&"Cannot load the text encoder"))?;
+    Ok(ImagePipeline::new(
         Rc::new(encoder.map_err(|why| model(&why))?),
         illuminator,
     ))
 }
 
-/// The network that enlarges, fetched and read.
-fn enlarger(paths: &Paths, offline: bool, on: &On) -> Result<Enlarger, Failed> {
+/// Downloads and loads the upscaler.
+fn upscaler(paths: &Paths, offline: bool, on: &On) -> Result<Upscaler, Failed> {
     let model = |why: &dyn std::fmt::Display| Failed::new(Exit::Model, why);
     let catalog = environment::catalog()?;
     let store = environment::model_store(paths, offline);
     let path = watched(|watch| store.ensure(catalog.enlarger(), watch))?;
     let device = device::open(on.device).map_err(|why| model(&why))?;
-    Enlarger::load(&path, &device).map_err(|why| model(&why))
+    Upscaler::load(&path, &device).map_err(|why| model(&why))
 }
 
-/// Writes the files; several pictures are told apart by their seeds, or by numbers from 1 where
-/// some share a seed.
+/// Writes the files. The names of several pictures contain their seeds, or numbers from 1 if some
+/// pictures share a seed.
 fn keep(args: &Args, drawn: &[Drawing]) -> Result<Vec<PathBuf>, Failed> {
     let seeds: HashSet<u64> = drawn.iter().map(|drawing| drawing.how.seed).collect();
     let mut files = Vec::new();
@@ -280,7 +299,7 @@ fn numbered(out: &Path, seed: u64) -> PathBuf {
     out.with_file_name(format!("{stem}-{seed}.png"))
 }
 
-/// The file is whole, or it is not there.
+/// Writes a file completely or not at all.
 fn write(path: &Path, bytes: &[u8]) -> Result<(), Failed> {
     let partial = path.with_extension("png.part");
     let written = std::fs::File::create(&partial)

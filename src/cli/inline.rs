@@ -1,27 +1,28 @@
-//! Pictures among the lines of a terminal: the terminal's own way where it has one, half-blocks
-//! everywhere else.
+//! Pictures between lines of text: with the terminal's graphics protocol, or with half-blocks.
 
 use super::{echo, environment};
-use illumine::model::gan::reading::{scaled, to_show, whole};
+use illumine::model::gan::picture_file::{decode_for_terminal, scale, scale_with_hard_edges};
 use image::{DynamicImage, RgbaImage, imageops};
 use std::io::{IsTerminal, stdout};
 
-/// Cells that a picture is wide, and a sheet of several.
+/// Width in cells of a picture, and of a sheet of several pictures.
 const WIDE: u32 = 32;
 const SHEET: u32 = 60;
-/// Pixels of a picture on a sheet, and between two.
+/// Pixels of a picture on a sheet, and of the gap between two.
 const SMALL: u32 = 128;
 const GAP: u32 = 8;
 
-/// Whether pictures can be shown where the transcript goes.
+/// Whether standard output can show pictures.
 pub fn can() -> bool {
     stdout().is_terminal() && environment::colour() && !echo::in_background()
 }
 
-/// Shows a picture, or several as a sheet. What cannot be shown is no reason to fail: the line
-/// that is said with it names it too.
+/// Shows a picture, or several as a sheet. A failure is ignored, since the line printed with it
+/// names the files.
 pub fn show<T: AsRef<[u8]>>(files: &[T]) {
-    let pictures = files.iter().filter_map(|file| to_show(file.as_ref()).ok());
+    let pictures = files
+        .iter()
+        .filter_map(|file| decode_for_terminal(file.as_ref()).ok());
     let pictures: Vec<RgbaImage> = pictures.collect();
     let (sheet, cells) = match <[RgbaImage; 1]>::try_from(pictures) {
         Ok([one]) => {
@@ -35,7 +36,7 @@ pub fn show<T: AsRef<[u8]>>(files: &[T]) {
     let cells = cells.min(u32::from(columns.max(4)));
     let _off = echo::off();
     let sheet = match in_blocks() {
-        true => whole(&sheet, cells, 2 * rows(&sheet, cells)),
+        true => scale_with_hard_edges(&sheet, cells, 2 * rows(&sheet, cells)),
         false => sheet,
     };
     let config = viuer::Config {
@@ -47,19 +48,19 @@ pub fn show<T: AsRef<[u8]>>(files: &[T]) {
     let _ = viuer::print(&DynamicImage::ImageRgba8(sheet), &config);
 }
 
-/// Whether the terminal has no way of its own. The library would draw what is hardly opaque as if
-/// it were wholly so.
+/// Whether to use half-blocks of our own. The library would draw nearly transparent pixels as
+/// opaque.
 fn in_blocks() -> bool {
     !viuer::is_iterm_supported() && viuer::get_kitty_support() == viuer::KittySupport::None
 }
 
-/// Rows of cells, twice as high as wide, for a picture of so many columns.
+/// The rows that a picture of this many columns takes; a cell is twice as high as wide.
 fn rows(picture: &RgbaImage, columns: u32) -> u32 {
     let (width, height) = picture.dimensions();
     (columns * height).div_ceil(2 * width.max(1)).max(1)
 }
 
-/// Pictures in rows, the first at the top left.
+/// Arranges pictures in rows, the first at the top left.
 fn sheet(pictures: &[RgbaImage]) -> RgbaImage {
     let columns = match pictures.len() as u32 {
         count @ 0..=5 => count,
@@ -74,7 +75,7 @@ fn sheet(pictures: &[RgbaImage]) -> RgbaImage {
         let longer = picture.width().max(picture.height()).max(1);
         let fit = |side: u32| (side * SMALL / longer).max(1);
         let size = (fit(picture.width()), fit(picture.height()));
-        let small = scaled(picture, size.0, size.1);
+        let small = scale(picture, size.0, size.1);
         let (x, y) = (place(at % columns), place(at / columns));
         imageops::replace(&mut sheet, &small, x.into(), y.into());
     }

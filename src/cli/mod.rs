@@ -1,9 +1,11 @@
-//! One module a subcommand, and what they share.
+//! The command line: one module per subcommand, and shared functions.
 
 pub mod args;
 mod bench;
 mod cold;
 mod config;
+#[cfg(test)]
+mod docs;
 mod draw;
 mod echo;
 mod environment;
@@ -12,6 +14,7 @@ mod exchange;
 mod exit;
 mod gallery;
 mod inline;
+mod log;
 mod models;
 mod opening;
 mod page;
@@ -31,14 +34,21 @@ use clap::CommandFactory;
 use environment::Paths;
 pub use exit::{Exit, Failed};
 use illumine::engine::Engine;
-use illumine::story::Event;
+use illumine::story::Reply;
 use illumine::studio::Studio;
 pub use signals::keep_quiet_about_workers;
 use std::io::{IsTerminal, Write, stderr, stdin, stdout};
 use std::sync::mpsc::{Receiver, channel};
 
-/// Does what the command line says.
+/// Runs the command given on the command line.
 pub fn run(cli: Cli) -> Result<Exit, Failed> {
+    log::begin(&cli.log, cli.name())?;
+    let result = dispatch(cli);
+    log::end(&result);
+    result
+}
+
+fn dispatch(cli: Cli) -> Result<Exit, Failed> {
     let paths = Paths::find()?;
     match cli.command {
         None if stdin().is_terminal() && stdout().is_terminal() => {
@@ -64,14 +74,14 @@ pub fn run(cli: Cli) -> Result<Exit, Failed> {
 }
 
 /// An engine on its thread and a studio over it, with the model on its way.
-fn studio(paths: &Paths, common: &Common) -> Result<(Studio, Receiver<Event>), Failed> {
+fn studio(paths: &Paths, common: &Common) -> Result<(Studio, Receiver<Reply>), Failed> {
     let setup = environment::setup(paths, common)?;
     let (sender, events) = channel();
     let engine = Engine::start(environment::loader(paths, common)?, sender);
     Ok((Studio::new(engine, setup), events))
 }
 
-/// Opens the session that was named, or begins it.
+/// Opens the named session, or creates it.
 fn enter(studio: &mut Studio, session: Option<&str>) -> Result<Option<String>, Failed> {
     let Some(name) = session else {
         return Ok(None);
@@ -93,14 +103,14 @@ fn paths_text(paths: &Paths) -> String {
     )
 }
 
-/// Prints to standard output; a closed pipe is no failure.
+/// Prints to standard output; a closed pipe is not an error.
 fn print(text: &str) -> Result<Exit, Failed> {
     let mut out = stdout().lock();
     let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
     Ok(Exit::Well)
 }
 
-/// Says what went wrong, on standard error and on one line.
+/// Prints an error to standard error, on one line.
 pub fn complain(why: &str) {
     note(&format!(
         "illumine: {}",
@@ -108,7 +118,7 @@ pub fn complain(why: &str) {
     ));
 }
 
-/// A line on standard error. That nobody may be reading there is no reason to fail.
+/// Prints a line to standard error and ignores failure, since nobody may be reading it.
 fn note(line: &str) {
     let _ = writeln!(stderr().lock(), "{line}");
 }

@@ -1,7 +1,8 @@
-//! The transcript on standard output; everything about it on standard error.
+//! Writes the transcript to standard output and everything else to standard error.
 
 use illumine::line::{Gone, Page};
-use illumine::model::fetch::{Progress, ProgressMeter};
+use illumine::model::fetch::{self, ProgressMeter};
+use illumine::story::progress::{Cancelled, Observer};
 use illumine::story::untrusted::clean;
 use illumine::studio::{Kept, Work};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
@@ -15,23 +16,24 @@ use super::inline;
 use super::note;
 use super::signals::Watch;
 
-/// Standard output as a page.
+/// The page on standard output.
 pub struct Paper {
     watch: Watch,
     bar: Meter,
     dim: bool,
-    /// Something stands on the line that has not ended yet.
+    /// The last line is not finished.
     open: bool,
     show_end: bool,
-    /// What the next line that a person types begins with; none where nobody types.
+    /// Text that the next typed line starts with; None if the input is not a terminal.
     begun: Option<Begun>,
 }
 
-/// The beginning of a line that is yet to be typed.
+/// The beginning of a line that a person is about to type.
 pub type Begun = Rc<RefCell<String>>;
 
 impl Paper {
-    /// `show_end` ends each passage with a line end, as a conversation needs and a pipe does not.
+    /// `show_end` ends each passage with a line break, which a conversation needs and a pipe does
+    /// not.
     pub fn new(watch: Watch, colour: bool, show_end: bool) -> Paper {
         Paper {
             watch,
@@ -43,7 +45,7 @@ impl Paper {
         }
     }
 
-    /// Where it leaves what the next line begins with.
+    /// A handle to the text that the next typed line starts with.
     pub fn begun(&mut self) -> Begun {
         self.begun.get_or_insert_default().clone()
     }
@@ -126,7 +128,7 @@ impl Page for Paper {
     }
 }
 
-/// Progress on standard error: a bar where it is a terminal, a line now and then where it is not.
+/// Progress on standard error: a bar on a terminal, otherwise an occasional line.
 pub struct Meter {
     bar: Option<ProgressBar>,
     pace: ProgressMeter,
@@ -155,7 +157,7 @@ impl Meter {
                 reused,
             } if total - reused > 256 && done < total => {
                 self.bar(
-                    "Reading the story",
+                    "Evaluating the story",
                     *done as u64,
                     Some(*total as u64),
                     TOKENS,
@@ -168,7 +170,7 @@ impl Meter {
         }
     }
 
-    /// Bytes fetched or read so far.
+    /// Shows the bytes downloaded or read so far.
     pub fn bytes(&mut self, what: &str, done: u64, total: Option<u64>) {
         if done == 0 && total.is_none() {
             return;
@@ -187,12 +189,12 @@ impl Meter {
         if self.said.as_ref() != Some(&now) {
             self.said = Some(now);
             let what = clean(what).into_owned();
-            let progress = Progress { what, done, total };
+            let progress = fetch::Progress { what, done, total };
             note(&self.pace.line(self.began.elapsed(), &progress));
         }
     }
 
-    /// Things done so far, of so many; on a terminal only.
+    /// Shows how many of `all` items are done; on a terminal only.
     pub fn count(&mut self, what: &str, done: u64, all: u64) {
         self.bar(what, done, Some(all), THINGS);
     }
@@ -219,6 +221,44 @@ impl Meter {
         if let Some(bar) = self.bar.take() {
             bar.finish_and_clear();
         }
+    }
+}
+
+/// A meter of work that nothing stops; dropped, it goes away.
+pub struct Progress {
+    meter: RefCell<Meter>,
+    bytes: bool,
+}
+
+impl Progress {
+    pub fn of_bytes() -> Progress {
+        let (meter, bytes) = (RefCell::new(Meter::new()), true);
+        Progress { meter, bytes }
+    }
+
+    pub fn of_things() -> Progress {
+        let (meter, bytes) = (RefCell::new(Meter::new()), false);
+        Progress { meter, bytes }
+    }
+}
+
+impl Observer for Progress {
+    fn progress(&self, step: &str, done: u64, total: Option<u64>) {
+        let mut meter = self.meter.borrow_mut();
+        match self.bytes {
+            true => meter.bytes(step, done, total),
+            false => meter.count(step, done, total.unwrap_or_default()),
+        }
+    }
+
+    fn check(&self) -> Result<(), Cancelled> {
+        Ok(())
+    }
+}
+
+impl Drop for Progress {
+    fn drop(&mut self) {
+        self.meter.borrow_mut().clear();
     }
 }
 

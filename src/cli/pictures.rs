@@ -1,4 +1,4 @@
-//! What is trained on: the file that `illumine train data` made, or a folder of one's own pictures.
+//! Loads a dataset: a file from `illumine train data`, or a folder of pictures.
 
 use super::page::Meter;
 use super::train::{failed, held};
@@ -11,10 +11,10 @@ use illumine::train::data::folder;
 use illumine::train::data::split::Part;
 use std::path::Path;
 
-/// Pixels of the pictures that are trained on: eight for each token of a side.
+/// Width of training pictures in pixels: eight for each token of a side.
 const SIZE: u32 = GRID as u32 * 8;
 
-/// The pictures of a file or folder.
+/// Loads the pictures of a file or folder.
 pub fn read(path: &Path) -> Result<Pictures, Failed> {
     match path.is_dir() {
         true => own(path),
@@ -22,7 +22,7 @@ pub fn read(path: &Path) -> Result<Pictures, Failed> {
     }
 }
 
-/// The SHA-256 of the data set that they are.
+/// The SHA-256 of the dataset.
 pub fn digest(pictures: &Pictures) -> Result<String, Failed> {
     let bytes = pictures.to_bytes();
     let bytes = bytes.map_err(|why| Failed::new(Exit::Usage, why))?;
@@ -40,7 +40,7 @@ fn own(path: &Path) -> Result<Pictures, Failed> {
     let found = found.map_err(failed)?;
     let pictures = &found.pictures;
     note(&clean_line(&format!(
-        "{}: {} pictures of {} things, {} to train, {} held out; styles: {}",
+        "{}: {} pictures of {} concepts, {} for training, {} held out; styles: {}",
         path.display(),
         pictures.len(),
         found.things(),

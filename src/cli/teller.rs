@@ -1,4 +1,4 @@
-//! A training run told of in lines: one now and then, and the latest sheet beside the checkpoint.
+//! Reports a training run as plain lines, and saves the latest sample sheet next to the checkpoint.
 
 use super::args::Gan as Args;
 use super::{complain, note};
@@ -7,7 +7,7 @@ use illumine::train::run::{Metrics, News, Sheet};
 use illumine::tui::training::clock;
 use std::time::{Duration, Instant};
 
-/// How often a line is printed.
+/// The interval between lines.
 const OFTEN: Duration = Duration::from_secs(10);
 
 pub struct Teller<'a> {
@@ -29,7 +29,7 @@ impl Teller<'_> {
 
     pub fn tell(&mut self, news: News) {
         match news {
-            News::Resumed(step) => note(&format!("Going on after step {step}")),
+            News::Resumed(step) => note(&format!("Resuming after step {step}")),
             News::Step { number, metrics } => self.step(number, metrics),
             News::Kept(step) => note(&format!("Checkpoint after step {step}")),
             News::Warning(words) => complain(words),
@@ -66,9 +66,9 @@ fn sheet_of(args: &Args) -> std::path::PathBuf {
     args.run.join(format!("{}.png", args.phase))
 }
 
-/// Writes a sheet beside the checkpoint; its file, width and height, or why not.
+/// Writes a sample sheet next to the checkpoint. Returns its file, width and height, or the error.
 pub fn keep_sheet(args: &Args, sheet: &Sheet) -> Result<(Vec<u8>, (u32, u32)), String> {
-    let failed = |why: &dyn std::fmt::Display| format!("The sheet cannot be written ({why})");
+    let failed = |why: &dyn std::fmt::Display| format!("Cannot write the sample sheet ({why})");
     let png = picture::sheet(&sheet.rows, sheet.size).map_err(|why| failed(&why))?;
     std::fs::write(sheet_of(args), &png).map_err(|why| failed(&why))?;
     Ok((png, picture::sheet_size(&sheet.rows, sheet.size)))

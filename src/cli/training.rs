@@ -1,5 +1,5 @@
-//! `illumine train gan` and `illumine train export`: runs on disk, shown on a screen of their own
-//! or told of in lines.
+//! `illumine train gan` and `illumine train export`: training runs, with a live view or plain
+//! lines.
 
 use super::args::Gan as Args;
 use super::environment::{self, Paths};
@@ -35,7 +35,7 @@ pub fn train(paths: &Paths, args: &Args) -> Result<Exit, Failed> {
         pool.build_global().map_err(|why| {
             Failed::new(
                 Exit::Usage,
-                format!("{threads} threads cannot be had: {why}"),
+                format!("Cannot start {threads} threads: {why}"),
             )
         })?;
     }
@@ -50,9 +50,9 @@ pub fn train(paths: &Paths, args: &Args) -> Result<Exit, Failed> {
         batch: usize::from(args.batch),
         steps: args.steps,
         decay: args.decay,
-        rate: args.rate,
-        keep: args.keep,
-        sheets: args.sheets,
+        rate: args.learning_rate,
+        keep: args.checkpoint_every,
+        sheets: args.sample_every,
         means: Means {
             loss: args.loss,
             adversarial: args.adversarial.unwrap_or(match args.phase.as_str() {
@@ -63,7 +63,7 @@ pub fn train(paths: &Paths, args: &Args) -> Result<Exit, Failed> {
             divergence: args.divergence,
             ..Means::default()
         },
-        belonging: args.belonging,
+        belonging: args.caption_contrastive,
         perceptual: perceptual(args),
         look: None,
     };
@@ -82,7 +82,7 @@ pub fn train(paths: &Paths, args: &Args) -> Result<Exit, Failed> {
     match end.map_err(failed)? {
         End::Done => Ok(Exit::Well),
         End::Stopped => {
-            note("Stopped; the same command goes on from the checkpoint");
+            note("Stopped; run the same command again to resume from the checkpoint");
             Ok(Exit::Interrupted)
         }
     }
@@ -90,7 +90,7 @@ pub fn train(paths: &Paths, args: &Args) -> Result<Exit, Failed> {
 
 const REFINE: &str = "refine";
 
-/// How much it counts how unlike pictures look, in the phases that ask it.
+/// The perceptual loss weight, for the phases that use it.
 fn perceptual(args: &Args) -> f64 {
     let usual = match args.phase.as_str() {
         REFINE => 1.0,
@@ -101,7 +101,7 @@ fn perceptual(args: &Args) -> f64 {
     args.perceptual.unwrap_or(usual)
 }
 
-/// The network that tells how unlike pictures look.
+/// Downloads the network for the perceptual loss.
 fn eyes(paths: &Paths, offline: bool) -> Result<PathBuf, Failed> {
     let catalog = environment::catalog()?;
     let store = environment::model_store(paths, offline);
@@ -110,14 +110,14 @@ fn eyes(paths: &Paths, offline: bool) -> Result<PathBuf, Failed> {
 
 type Trained = Result<End, TrainError>;
 
-/// Whether somebody looks at a screen that can be drawn on.
+/// Whether standard output is a terminal that can show the live view.
 fn live(args: &Args) -> bool {
     let dumb = environment::variable("TERM").as_deref() == Some("dumb");
     !args.plain && !dumb && stdin().is_terminal() && stdout().is_terminal()
 }
 
-/// Trains, and says how it goes in lines. The first Ctrl+C ends the run with a checkpoint, the
-/// second at once.
+/// Trains and reports in plain lines. The first Ctrl+C ends the run with a checkpoint, the second
+/// ends it immediately.
 fn told(
     args: &Args,
     train: impl FnOnce(&mut dyn FnMut(News) -> bool) -> Trained,
@@ -136,7 +136,7 @@ fn told(
     }))
 }
 
-/// Trains on a thread of its own, and shows how it goes on the screen.
+/// Trains on a thread of its own and shows the live view.
 fn shown(
     args: &Args,
     train: impl FnOnce(&mut dyn FnMut(News) -> bool) -> Trained + Send,
@@ -169,16 +169,16 @@ fn shown(
         match &watched {
             Ok(watched) => watched.remarks.iter().for_each(|words| complain(words)),
             Err(why) => complain(&format!(
-                "The screen cannot be used ({why}); --plain prints lines"
+                "Cannot use the terminal screen ({why}); use --plain to print lines"
             )),
         }
         if watched.as_ref().is_ok_and(|watched| watched.at_once) {
-            note("Stopped at once; the last checkpoint stands");
+            note("Stopped immediately; the last checkpoint is intact");
             std::process::exit(i32::from(Exit::Interrupted.code()));
         }
         let trained = trained.join();
         watched.map_err(|why| engine(&why))?;
-        trained.map_err(|_| engine(&"Training broke off; the last checkpoint stands"))
+        trained.map_err(|_| engine(&"Training failed; the last checkpoint is intact"))
     })
 }
 
@@ -195,7 +195,7 @@ fn update(args: &Args, news: News) -> Update {
     }
 }
 
-/// `from`: the weights that the run began with.
+/// Exports a run. `from` holds the weights that it started from.
 pub fn export(
     paths: &Paths,
     run: &Path,
@@ -207,17 +207,15 @@ pub fn export(
     let embeddings = embedded(paths, &pictures, run, device::DeviceChoice::Cpu, offline)?;
     let mut meter = Meter::new();
     let mut tell =
-        |done: usize, all: usize| meter.count("Pictures remembered", done as u64, all as u64);
+        |done: usize, all: usize| meter.count("Pictures indexed", done as u64, all as u64);
     let written = exports::export(run, out, &pictures, &embeddings, from, &mut tell);
     meter.clear();
     written.map_err(failed)?;
-    print(&format!(
-        "{} holds a set of weights that draws\n",
-        out.display()
-    ))
+    print(&format!("Wrote the weights to {}\n", out.display()))
 }
 
-/// The embeddings of all captions; kept in the run's folder, since there are tens of thousands.
+/// Embeds all captions, and caches the embeddings in the run's folder, since there are tens of
+/// thousands.
 fn embedded(
     paths: &Paths,
     pictures: &Pictures,
@@ -242,7 +240,7 @@ fn embedded(
     let mut meter = Meter::new();
     let encoder = SentenceEncoder::open(&encoder, device).map_err(|why| model(&why))?;
     let embeddings = encoder.embed_all(&captions, &mut |done| {
-        meter.count("Captions read", done as u64, captions.len() as u64);
+        meter.count("Captions embedded", done as u64, captions.len() as u64);
         true
     });
     meter.clear();

@@ -1,9 +1,10 @@
 //! From a model's name to a model in memory, with its tokenizer, template and cache.
 
-use super::draft::{Draft, same_words};
-use super::draw;
+use super::backend::Backend;
 use super::fetching::watching;
-use super::loaded::Loaded;
+use super::image_pipeline;
+use super::local::Loaded;
+use super::local::draft::{Draft, same_words};
 use crate::model::catalog::{Catalog, Entry, ModelChoice};
 use crate::model::device;
 use crate::model::encoder::SentenceEncoder;
@@ -13,6 +14,7 @@ use crate::model::gguf::Gguf;
 use crate::model::template::ChatTemplate;
 use crate::model::{ModelError, Placement, Tokenizer, check_supported};
 use crate::story::About;
+use crate::story::progress::Observer;
 use crate::story::untrusted::clean_line;
 use kernels::attention::KvType;
 use std::path::{Path, PathBuf};
@@ -22,27 +24,18 @@ use std::time::Instant;
 /// Makes models on the worker's thread.
 pub trait Loader: Send {
     /// `model` is a catalogue name, a path, or empty for the default.
-    fn load(
-        &mut self,
-        model: &str,
-        progress: &mut dyn FnMut(&str, u64, Option<u64>),
-        stopped: &dyn Fn() -> bool,
-    ) -> Result<Loaded, LoadError>;
+    fn load(&mut self, model: &str, observer: &dyn Observer)
+    -> Result<Box<dyn Backend>, LoadError>;
 
     /// The sentence encoder, by which old passages are recalled and pictures are drawn.
-    fn encoder(
-        &mut self,
-        progress: &mut dyn FnMut(&str, u64, Option<u64>),
-        stopped: &dyn Fn() -> bool,
-    ) -> Result<SentenceEncoder, LoadError>;
+    fn encoder(&mut self, observer: &dyn Observer) -> Result<SentenceEncoder, LoadError>;
 
     /// What draws, and the name of what computes.
     fn illuminator(
         &mut self,
-        _progress: &mut dyn FnMut(&str, u64, Option<u64>),
-        _stopped: &dyn Fn() -> bool,
+        _observer: &dyn Observer,
     ) -> Result<(Illuminator, String), LoadError> {
-        Err(LoadError::Failed("There is nothing here that draws".into()))
+        Err(LoadError::Failed("No image model is loaded".into()))
     }
 }
 
@@ -50,20 +43,11 @@ pub trait Loader: Send {
 pub struct NoModel;
 
 impl Loader for NoModel {
-    fn load(
-        &mut self,
-        _: &str,
-        _: &mut dyn FnMut(&str, u64, Option<u64>),
-        _: &dyn Fn() -> bool,
-    ) -> Result<Loaded, LoadError> {
+    fn load(&mut self, _: &str, _: &dyn Observer) -> Result<Box<dyn Backend>, LoadError> {
         Err(LoadError::Failed("There is no model here".to_string()))
     }
 
-    fn encoder(
-        &mut self,
-        _: &mut dyn FnMut(&str, u64, Option<u64>),
-        _: &dyn Fn() -> bool,
-    ) -> Result<SentenceEncoder, LoadError> {
+    fn encoder(&mut self, _: &dyn Observer) -> Result<SentenceEncoder, LoadError> {
         Err(LoadError::Failed("There is no encoder here".to_string()))
     }
 }
@@ -110,14 +94,35 @@ impl Loader for ModelLoader {
     fn load(
         &mut self,
         model: &str,
-        progress: &mut dyn FnMut(&str, u64, Option<u64>),
-        stopped: &dyn Fn() -> bool,
-    ) -> Result<Loaded, LoadError> {
-        let found = self.find(model, progress, stopped)?;
-        if stopped() {
+        observer: &dyn Observer,
+    ) -> Result<Box<dyn Backend>, LoadError> {
+        Ok(Box::new(self.load_local(model, observer)?))
+    }
+
+    fn encoder(&mut self, observer: &dyn Observer) -> Result<SentenceEncoder, LoadError> {
+        let path = self.fetch(self.catalog.encoder(), observer)?;
+        let encoder = SentenceEncoder::open(&path, self.device);
+        encoder.map_err(|error| LoadError::Failed(error.to_string()))
+    }
+
+    fn illuminator(&mut self, observer: &dyn Observer) -> Result<(Illuminator, String), LoadError> {
+        observer.progress("Reading the illuminator", 0, None);
+        let folder =
+            image_pipeline::find_weights(&self.weights).map_err(image_pipeline::DrawError::from);
+        let read =
+            folder.and_then(|it| image_pipeline::load_illuminator(&it, self.device, self.threads));
+        read.map_err(|error| LoadError::Failed(error.to_string()))
+    }
+}
+
+impl ModelLoader {
+    /// Loads a model into this process, with what guesses for it.
+    pub fn load_local(&self, model: &str, observer: &dyn Observer) -> Result<Loaded, LoadError> {
+        let found = self.find(model, observer)?;
+        if observer.is_cancelled() {
             return Err(LoadError::Stopped);
         }
-        progress(&format!("Reading {}", found.name), 0, None);
+        observer.progress(&format!("Reading {}", found.name), 0, None);
         let place = Place {
             device: self.device,
             threads: self.threads,
@@ -130,34 +135,11 @@ impl Loader for ModelLoader {
         let loaded = gguf.and_then(|gguf| read_open(&found.name, gguf, found.sha256, place));
         let mut loaded = loaded.map_err(|error| LoadError::Failed(error.to_string()))?;
         if let Some(wanted) = self.draft_for(&found.name) {
-            self.add_draft(&mut loaded, &wanted, place, progress, stopped)?;
+            self.add_draft(&mut loaded, &wanted, place, observer)?;
         }
         Ok(loaded)
     }
 
-    fn encoder(
-        &mut self,
-        progress: &mut dyn FnMut(&str, u64, Option<u64>),
-        stopped: &dyn Fn() -> bool,
-    ) -> Result<SentenceEncoder, LoadError> {
-        let path = self.fetch(self.catalog.encoder(), progress, stopped)?;
-        let encoder = SentenceEncoder::open(&path, self.device);
-        encoder.map_err(|error| LoadError::Failed(error.to_string()))
-    }
-
-    fn illuminator(
-        &mut self,
-        progress: &mut dyn FnMut(&str, u64, Option<u64>),
-        _stopped: &dyn Fn() -> bool,
-    ) -> Result<(Illuminator, String), LoadError> {
-        progress("Reading the illuminator", 0, None);
-        let folder = draw::weights(&self.weights).map_err(draw::DrawError::from);
-        let read = folder.and_then(|it| draw::illuminator(&it, self.device, self.threads));
-        read.map_err(|error| LoadError::Failed(error.to_string()))
-    }
-}
-
-impl ModelLoader {
     /// The model that shall guess for this one.
     fn draft_for(&self, name: &str) -> Option<String> {
         let usual = || {
@@ -175,13 +157,12 @@ impl ModelLoader {
         loaded: &mut Loaded,
         wanted: &str,
         place: Place,
-        progress: &mut dyn FnMut(&str, u64, Option<u64>),
-        stopped: &dyn Fn() -> bool,
+        observer: &dyn Observer,
     ) -> Result<(), LoadError> {
         if !loaded.model.is_batch_invariant() {
             return Ok(());
         }
-        let found = match self.find(wanted, progress, stopped) {
+        let found = match self.find(wanted, observer) {
             Err(LoadError::Stopped) => return Err(LoadError::Stopped),
             Err(LoadError::Failed(why)) => Err(why),
             Ok(found) => read(&found.name, &found.path, found.sha256, place)
@@ -192,33 +173,23 @@ impl ModelLoader {
                 loaded.draft = Some(Draft::new(draft.about.name, draft.model));
                 return Ok(());
             }
-            Ok(_) => "its tokens are others".to_string(),
+            Ok(_) => "its vocabulary differs".to_string(),
             Err(why) => why,
         };
         // The catalogue's choice was not asked for.
         if self.draft.is_some() {
             let wanted = clean_line(wanted);
-            loaded.about.note = Some(format!("Nothing is drafted by {wanted}: {why}"));
+            loaded.about.note = Some(format!("Cannot use {wanted} as the draft model: {why}"));
         }
         Ok(())
     }
 
-    fn fetch(
-        &self,
-        entry: &Entry,
-        progress: &mut dyn FnMut(&str, u64, Option<u64>),
-        stopped: &dyn Fn() -> bool,
-    ) -> Result<PathBuf, LoadError> {
-        Ok(self.store.ensure(entry, &mut watching(progress, stopped))?)
+    fn fetch(&self, entry: &Entry, observer: &dyn Observer) -> Result<PathBuf, LoadError> {
+        Ok(self.store.ensure(entry, &mut watching(observer))?)
     }
 
     /// Where the model's file is, fetched when need be, and its SHA-256.
-    fn find(
-        &self,
-        model: &str,
-        progress: &mut dyn FnMut(&str, u64, Option<u64>),
-        stopped: &dyn Fn() -> bool,
-    ) -> Result<Found, LoadError> {
+    fn find(&self, model: &str, observer: &dyn Observer) -> Result<Found, LoadError> {
         let choice = match model {
             "" => ModelChoice::Entry(self.catalog.default_entry()),
             wanted => {
@@ -228,7 +199,7 @@ impl ModelLoader {
         };
         let (name, path, gguf) = match choice {
             ModelChoice::Entry(entry) => {
-                let path = self.fetch(entry, progress, stopped)?;
+                let path = self.fetch(entry, observer)?;
                 (entry.name.clone(), path, None)
             }
             ModelChoice::File(path) => {
@@ -239,9 +210,7 @@ impl ModelLoader {
                 (path.display().to_string(), path, Some(gguf))
             }
         };
-        let sha256 = self
-            .store
-            .sha256_of(&path, &mut watching(progress, stopped))?;
+        let sha256 = self.store.sha256_of(&path, &mut watching(observer))?;
         Ok(Found {
             name,
             path,

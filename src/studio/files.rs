@@ -33,8 +33,8 @@ impl Studio {
             _ => None,
         };
         let session = Session {
-            story: &self.story,
-            mode: self.settings.mode,
+            story: &self.session.story,
+            mode: self.session.settings.mode,
             user,
             file,
         };
@@ -43,14 +43,14 @@ impl Studio {
         if let Some(mode) = made.mode.filter(|mode| self.can(*mode)) {
             self.change(Settings {
                 mode,
-                ..self.settings.clone()
+                ..self.session.settings.clone()
             })?;
         }
         let long = self
             .too_long()
             .map_or(String::new(), |long| format!(". {long}"));
         Ok(Outcome::Moved(format!(
-            "{}; /undo goes back{long}",
+            "{}; /undo reverts it{long}",
             made.said
         )))
     }
@@ -62,8 +62,8 @@ impl Studio {
         ending: &str,
         bytes: &[u8],
     ) -> Result<Option<String>, Refusal> {
-        self.ensure_journal()?;
-        let Some(journal) = &self.journal else {
+        self.session.ensure_journal(&self.setup)?;
+        let Some(journal) = &self.session.journal else {
             return Ok(None);
         };
         journal.writable()?;
@@ -89,15 +89,27 @@ impl Studio {
             None => export::free(Path::new(""), &meta.title, wanted.format.ending()),
         };
         meta.beside = Some(export::beside(&path, wanted.over));
-        let bytes = export::bytes(&self.story, wanted.format, wanted.extent, &meta, &path);
+        let bytes = export::bytes(
+            &self.session.story,
+            wanted.format,
+            wanted.extent,
+            &meta,
+            &path,
+        );
         let bytes = bytes.map_err(|error| cannot(&error.to_string()))?;
         let put = export::put(&path, &bytes, wanted.over);
         put.map_err(|error| cannot(&error.to_string()))?;
-        let beside = export::put_beside(&self.story, wanted.format, wanted.extent, &meta, &path);
+        let beside = export::put_beside(
+            &self.session.story,
+            wanted.format,
+            wanted.extent,
+            &meta,
+            &path,
+        );
         beside.map_err(|error| cannot(&error.to_string()))?;
         let whole = std::path::absolute(&path).unwrap_or(path);
         let shown = clean_line(&whole.display().to_string());
-        let left_out = export::left_out(&self.story, wanted.format);
+        let left_out = export::left_out(&self.session.story, wanted.format);
         Ok(Outcome::Said(format!("Wrote {shown}{left_out}")))
     }
 
@@ -107,10 +119,14 @@ impl Studio {
             title: self.session_name().unwrap_or("story").to_string(),
             now: (self.setup.now)(),
             build: self.setup.build.clone(),
-            system: self.settings.system.clone(),
+            system: self.session.settings.system.clone(),
             language: String::new(),
-            folder: self.journal.as_ref().map(|it| it.folder().to_path_buf()),
-            held: self.held.clone(),
+            folder: self
+                .session
+                .journal
+                .as_ref()
+                .map(|it| it.folder().to_path_buf()),
+            held: self.session.in_memory_pictures.clone(),
             beside: None,
         }
     }
@@ -121,7 +137,7 @@ impl Studio {
         };
         let (name, rest) = what.split_once(char::is_whitespace).unwrap_or((what, ""));
         if matches!(name.to_lowercase().as_str(), "none" | "off") {
-            return self.set_frame(FrameChange::Voice { voice: None }, "There is no voice now");
+            return self.set_frame(FrameChange::Voice { voice: None }, "Removed the voice");
         }
         let wrong = |error: &dyn std::fmt::Display| cannot(&error.to_string());
         let given = values(rest).map_err(|error| wrong(&error))?;
@@ -131,15 +147,15 @@ impl Studio {
             .find(name)
             .map_err(|error| wrong(&error))?;
         let filled = template.fill(&given).map_err(|error| wrong(&error))?;
-        let settings = template.over(self.settings.clone());
+        let settings = template.over(self.session.settings.clone());
         let settings = settings.and_then(|settings| self.setup.asked.over(settings));
         let settings = settings.map_err(|error| wrong(&error))?;
         if !self.can(settings.mode) {
             return Err(cannot(
-                "This voice is for chat, and the model brings no chat template",
+                "This voice needs chat mode, but the model has no chat template",
             ));
         }
-        if settings != self.settings {
+        if settings != self.session.settings {
             self.change(settings)?;
         }
         let begun = self.take_voice(filled)?;
@@ -156,9 +172,10 @@ impl Studio {
             voice: Some(filled.voice),
         };
         let mut changes = vec![Change::Frame { set }];
-        let turn = self.settings.mode == Mode::Chat;
+        let turn = self.session.settings.mode == Mode::Chat;
         let text = if turn { filled.ask } else { filled.begin };
         let empty = self
+            .session
             .story
             .path()
             .iter()
@@ -166,10 +183,10 @@ impl Studio {
         let begins = empty && !text.is_empty();
         let mut records = Vec::new();
         if begins {
-            let id = self.story.next_id();
+            let id = self.session.story.next_id();
             records.push(Record::Node(Node {
                 id,
-                parent: self.story.head(),
+                parent: self.session.story.head(),
                 author: Author::Prompt,
                 turn,
                 text,
@@ -185,13 +202,13 @@ impl Studio {
 
     fn voice_now(&self) -> String {
         let names = self.voices().join(", ");
-        match &self.story.frame().voice {
+        match &self.session.story.frame().voice {
             Some(voice) => format!(
-                "The voice is {}; /voice none takes it away\n{}",
+                "The voice is {}; remove it with /voice none\n{}",
                 clean_line(&voice.name),
                 voice.text
             ),
-            None => format!("There is no voice; /voice NAME takes one of {names}"),
+            None => format!("No voice is set; choose one with /voice NAME: {names}"),
         }
     }
 
@@ -256,7 +273,7 @@ fn formats() -> String {
     };
     let rows: Vec<String> = export::FORMATS.iter().map(row).collect();
     format!(
-        "{}\nA file's name may follow, and before it \"tree\", for every branch; ! at the end writes over a file",
+        "{}\nAdd \"tree\" to export every branch, a file name, and ! at the end to overwrite a file",
         rows.join("\n")
     )
 }
@@ -272,7 +289,7 @@ fn said(template: &Template, begun: bool) -> String {
         false => format!("; {}", clean_line(&settings.join(", "))),
     };
     let next = if begun {
-        "; an empty line writes on"
+        "; an empty line continues"
     } else {
         ""
     };

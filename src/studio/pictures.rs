@@ -3,8 +3,9 @@
 //! A picture is asked of the engine and, once drawn, is a passage without words beside the one
 //! that it illustrates. Its file is on the disk before the journal speaks of it.
 
+use super::pending::Purpose;
 use super::{Outcome, Refusal, Studio, Work, cannot, derive};
-use crate::model::gan::reading::LARGEST;
+use crate::model::gan::picture_file::MAX_FILE_BYTES;
 use crate::store::picture::provenance;
 use crate::store::pictures;
 use crate::story::command::{Draw, Wanted};
@@ -14,7 +15,7 @@ use crate::story::picture::{PictureRequest, Sight, Source, Style, Subject, Words
 use crate::story::sentence::excerpt;
 use crate::story::untrusted::{clean, clean_line};
 use crate::story::{NodeId, Picture, Request, Settings, places};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// The prompt that has the text model describe a passage.
@@ -29,11 +30,9 @@ const SHORT: usize = 80;
 const GRID: usize = 9;
 const ROW: usize = 5;
 
-/// Pictures that the engine was asked for.
-#[derive(Clone, Debug)]
-pub(super) struct Awaited {
-    /// The number that the first will have.
-    pub(super) node: NodeId,
+/// Where pictures will stand that the engine was asked for.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Illustration {
     /// The passage that they illustrate.
     pub(super) parent: Option<NodeId>,
     /// They are versions of this picture.
@@ -53,7 +52,8 @@ impl Kept {
     pub fn bytes(&self) -> Option<Arc<[u8]>> {
         match self {
             Kept::File(path) => {
-                let small = std::fs::metadata(path).is_ok_and(|it| it.len() <= LARGEST as u64);
+                let small =
+                    std::fs::metadata(path).is_ok_and(|it| it.len() <= MAX_FILE_BYTES as u64);
                 let bytes = std::fs::read(path).ok().filter(|_| small)?;
                 Some(bytes.into())
             }
@@ -65,16 +65,16 @@ impl Kept {
 impl Studio {
     /// Whether pictures are being drawn.
     pub fn drawing(&self) -> bool {
-        self.awaited.is_some()
+        self.pending.draws(self.session.id)
     }
 
     /// Where the file of a picture of the story is.
     pub fn picture(&self, id: NodeId) -> Option<Kept> {
-        self.story.picture(id)?;
-        if let Some(bytes) = self.held.get(&id) {
+        self.session.story.picture(id)?;
+        if let Some(bytes) = self.session.in_memory_pictures.get(&id) {
             return Some(Kept::Memory(bytes.clone()));
         }
-        let folder = self.journal.as_ref()?.folder();
+        let folder = self.session.journal.as_ref()?.folder();
         Some(Kept::File(pictures::path(folder, id)))
     }
 
@@ -84,7 +84,7 @@ impl Studio {
     }
 
     pub(super) fn draw(&mut self, what: Draw) -> Result<Outcome, Refusal> {
-        let parent = self.story.head();
+        let parent = self.session.story.head();
         match what {
             Draw::Image(wanted) => {
                 let subject = Subject::Words(self.words(&wanted)?);
@@ -147,11 +147,16 @@ impl Studio {
         count: usize,
         (parent, beside): (Option<NodeId>, Option<NodeId>),
     ) -> Result<Outcome, Refusal> {
-        if let Some(journal) = &self.journal {
+        if let Some(journal) = &self.session.journal {
             journal.writable()?;
         }
-        let node = self.story.next_id();
-        let base = self.settings.sampling.seed.unwrap_or(self.setup.entropy);
+        let node = self.session.story.next_id();
+        let base = self
+            .session
+            .settings
+            .sampling
+            .seed
+            .unwrap_or(self.setup.entropy);
         // Short enough to be typed again.
         let seed = wanted.seed.unwrap_or(derive(base, node) % 1_000_000_000);
         let count = wanted.count.unwrap_or(count) as u64;
@@ -170,15 +175,9 @@ impl Studio {
             background: wanted.background.clone(),
             build: self.setup.build.clone(),
         };
-        self.awaited = Some(Awaited {
-            node,
-            parent,
-            beside,
-        });
-        if self.work == Work::Nothing {
-            self.work = Work::Drawing { done: 0, total: 0 };
-        }
-        self.send(Request::Picture(Box::new(request)));
+        let purpose = Purpose::Pictures(Illustration { parent, beside });
+        let work = Work::Drawing { done: 0, total: 0 };
+        self.send(Request::Picture(Box::new(request)), purpose, work);
         Ok(Outcome::Asked)
     }
 
@@ -191,7 +190,7 @@ impl Studio {
         let text = self.last_words();
         if text.trim().is_empty() {
             return Err(cannot(
-                "There is no passage to draw yet; say what to draw, as in /image a red dragon asleep",
+                "There is no passage to illustrate yet; give a prompt, for example /image a red dragon asleep",
             ));
         }
         let ask = Box::new(self.description(&text)?);
@@ -200,7 +199,7 @@ impl Studio {
 
     /// The last passage; more of the story where that says little.
     fn last_words(&self) -> String {
-        let path = self.story.path();
+        let path = self.session.story.path();
         let mut text = String::new();
         for passage in path.iter().rev() {
             text.insert_str(0, passage.text);
@@ -229,7 +228,7 @@ impl Studio {
             Part::plain(Kind::Instruct, filled.begin),
         ];
         Ok(TextRequest {
-            node: self.story.next_id(),
+            node: self.session.story.next_id(),
             context: Context::Prose {
                 parts,
                 after: String::new(),
@@ -247,15 +246,14 @@ impl Studio {
 
     /// The picture of this name: a number, or a passage that has one; without a name, the last.
     fn picture_named(&self, name: Option<&str>) -> Result<NodeId, Refusal> {
-        let path = self.story.path();
-        let on_page = self.story.pictures_on(&path);
+        let path = self.session.story.path();
+        let on_page = self.session.story.pictures_on(&path);
         let Some(name) = name else {
             let last = on_page.last().map(|(_, id)| *id);
-            return last
-                .ok_or_else(|| cannot("There is no picture on the page yet; /image draws one"));
+            return last.ok_or_else(|| cannot("There is no picture yet; draw one with /image"));
         };
-        let id = places::find(&self.story, name)?.node;
-        let own = id.filter(|id| self.story.picture(*id).is_some());
+        let id = places::find(&self.session.story, name)?.node;
+        let own = id.filter(|id| self.session.story.picture(*id).is_some());
         let on = |id: NodeId| {
             let at = path.iter().position(|passage| passage.id == id)? + 1;
             let there = on_page.iter().rev().find(|(after, _)| *after == at);
@@ -263,7 +261,7 @@ impl Studio {
         };
         own.or_else(|| on(id?)).ok_or_else(|| {
             cannot(&format!(
-                "{} is no picture; /tree shows which passages are",
+                "{} is not a picture; /tree shows which passages are",
                 clean_line(&excerpt(name, 40))
             ))
         })
@@ -273,11 +271,15 @@ impl Studio {
     fn picture_id(&self, name: &str) -> Option<NodeId> {
         let number = name.strip_prefix('#').unwrap_or(name);
         let id = number.parse().ok()?;
-        self.story.picture(id).map(|_| id)
+        self.session.story.picture(id).map(|_| id)
     }
 
     fn source(&self, id: NodeId) -> Result<Source, Refusal> {
-        let how = self.story.picture(id).map(|picture| picture.how.clone());
+        let how = self
+            .session
+            .story
+            .picture(id)
+            .map(|picture| picture.how.clone());
         let file = self.picture(id).and_then(|kept| kept.bytes());
         let whole = how.as_ref().is_some_and(|how| !how.tokens.is_empty());
         let file = match file {
@@ -294,27 +296,16 @@ impl Studio {
         let path = self.file_named(name);
         let shown = clean_line(&path.display().to_string());
         let wrong = |why: &str| cannot(&format!("{shown} cannot be used: {why}"));
-        let known = std::fs::metadata(&path);
-        let known = known.map_err(|error| wrong(&error.to_string()))?;
-        if !known.is_file() {
-            return Err(wrong("it is no file"));
-        }
-        if known.len() > LARGEST as u64 {
-            return Err(wrong(&format!("it is larger than {} MB", LARGEST >> 20)));
-        }
-        let file = std::fs::read(&path).map_err(|error| wrong(&error.to_string()))?;
-        let how = provenance(&file).ok();
         let name = path.file_name().unwrap_or_default().to_string_lossy();
-        Ok(Source {
-            how,
-            file,
-            name: name.into_owned(),
-        })
+        file_source(&path, name.into_owned()).map_err(|why| wrong(&why))
     }
 
     /// A picture of the story, one in a file that says how it was made, or words.
     fn sight(&self, name: &str) -> Result<Sight, Refusal> {
-        if let Some(picture) = self.picture_id(name).and_then(|id| self.story.picture(id)) {
+        if let Some(picture) = self
+            .picture_id(name)
+            .and_then(|id| self.session.story.picture(id))
+        {
             return Ok(Sight::Picture(Box::new(picture.how.clone())));
         }
         if name.starts_with('#') {
@@ -322,19 +313,37 @@ impl Studio {
         }
         if name.ends_with(".png") && self.file_named(name).is_file() {
             let how = self.file_source(name)?.how;
-            let none = || cannot("That file does not say how it was made; give words in its place");
+            let none = || cannot("That file has no provenance; give a prompt instead");
             return how.map(Box::new).map(Sight::Picture).ok_or_else(none);
         }
         match clean(name.trim()).into_owned() {
-            words if words.is_empty() => Err(cannot("There is nothing to draw in empty quotes")),
+            words if words.is_empty() => Err(cannot("The quoted prompt is empty")),
             words => Ok(Sight::Prompt(words)),
         }
     }
 
     /// Where a version of a picture stands: beside it.
     fn beside(&self, id: NodeId) -> (Option<NodeId>, Option<NodeId>) {
-        let parent = self.story.node(id).and_then(|node| node.parent);
-        let first = self.story.picture(id).and_then(|picture| picture.beside);
+        let parent = self.session.story.node(id).and_then(|node| node.parent);
+        let first = self
+            .session
+            .story
+            .picture(id)
+            .and_then(|picture| picture.beside);
         (parent, Some(first.unwrap_or(id)))
     }
+}
+
+/// A picture in a file, whoever made it, under a name; or why it cannot be used.
+pub fn file_source(path: &Path, name: String) -> Result<Source, String> {
+    let known = std::fs::metadata(path).map_err(|error| error.to_string())?;
+    if !known.is_file() {
+        return Err("it is no file".to_string());
+    }
+    if known.len() > MAX_FILE_BYTES as u64 {
+        return Err(format!("it is larger than {} MB", MAX_FILE_BYTES >> 20));
+    }
+    let file = std::fs::read(path).map_err(|error| error.to_string())?;
+    let how = provenance(&file).ok();
+    Ok(Source { how, file, name })
 }

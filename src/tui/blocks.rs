@@ -1,10 +1,10 @@
-//! Half-blocks: two pixels a cell, in any terminal that has colours.
+//! Half-blocks: two pixels per cell, in any terminal that has colours.
 //!
-//! The library's own lose what is transparent, and most of a drawing is: here the terminal's
-//! background shows through it.
+//! The library's own half-blocks lose transparency, and most of a drawing is transparent; here the
+//! terminal's background shows through.
 
 use super::gallery::Frame;
-use crate::model::gan::reading::whole;
+use crate::model::gan::picture_file::scale_with_hard_edges;
 use image::{Rgba, RgbaImage};
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
@@ -13,7 +13,7 @@ use ratatui::style::Color;
 pub struct Blocks {
     width: u16,
     height: u16,
-    /// Row after row; the upper and the lower pixel of each cell.
+    /// The upper and lower pixel of each cell, row by row.
     cells: Vec<[Option<Color>; 2]>,
 }
 
@@ -21,7 +21,7 @@ impl Blocks {
     pub fn new(picture: &RgbaImage, frame: Frame, all_colours: bool) -> Blocks {
         let (width, height) = (frame.width.max(1), frame.height.max(1));
         let (columns, rows) = (u32::from(width), 2 * u32::from(height));
-        let small = whole(picture, columns, rows);
+        let small = scale_with_hard_edges(picture, columns, rows);
         let colour = |x: u32, y: u32| {
             let Rgba([red, green, blue, opacity]) = *small.get_pixel(x, y);
             (opacity > 0).then(|| match all_colours {
@@ -40,7 +40,7 @@ impl Blocks {
         }
     }
 
-    /// Draws the rows that lie in the area, the first `top` rows below its own.
+    /// Draws the rows that are inside the area; the first row is `top` rows below the area's top.
     pub fn draw(&self, area: Rect, top: i32, buffer: &mut Buffer) {
         for row in 0..self.height {
             let y = i32::from(row) + top;
@@ -65,7 +65,7 @@ impl Blocks {
     }
 }
 
-/// The nearest of the 256 colours that every such terminal has: a cube of 6 by 6 by 6, and greys.
+/// The nearest colour of the 256-colour palette: a 6 by 6 by 6 cube, and greys.
 fn nearest(red: u8, green: u8, blue: u8) -> u8 {
     const STEPS: [u8; 6] = [0, 95, 135, 175, 215, 255];
     let step = |value: u8| {

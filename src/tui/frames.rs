@@ -1,18 +1,19 @@
-//! How long a frame takes, for `illumine bench`: the app and its drawing as they are, on a buffer in
-//! place of a terminal.
+//! Measures the time of a frame for `illumine bench`: the real app, drawing into a buffer instead
+//! of a terminal.
 
 use super::{App, Options, areas, view};
-use crate::story::{Command, Event};
+use crate::story::{Command, Event, Reply};
 use crate::studio::{Outcome, Studio};
 use ratatui::Terminal;
 use ratatui::backend::TestBackend;
 use std::time::{Duration, Instant};
 
-/// Columns and rows of the screen that is drawn.
+/// Columns and rows of the screen.
 const SCREEN: (u16, u16) = (120, 40);
 
-/// Streams words into the studio's story, one a frame, and says how long each frame took: taking
-/// the word in, journaling it, laying the page out and drawing it. None where nothing can be written.
+/// Streams words into the studio's story, one per frame, and measures each frame: handling the
+/// word, journaling it, laying out the page and drawing it. Returns None if the story cannot be
+/// written to.
 pub fn frame_times(studio: Studio, frames: usize) -> Option<Vec<Duration>> {
     let options = Options {
         colour: true,
@@ -23,16 +24,18 @@ pub fn frame_times(studio: Studio, frames: usize) -> Option<Vec<Duration>> {
     let Ok(Outcome::Started(node)) = started else {
         return None;
     };
+    let request = app.studio.newest_request()?;
     let Ok(mut terminal) = Terminal::new(TestBackend::new(SCREEN.0, SCREEN.1));
     let mut times = Vec::new();
     for at in 0..frames {
         let began = Instant::now();
-        app.absorb(Event::Piece {
+        let event = Event::Piece {
             node,
             text: format!(" word{at}"),
             ids: vec![at as u32],
             healed: 0,
-        });
+        };
+        app.absorb(Reply { request, event });
         app.flush();
         let Ok(_) = terminal.draw(|frame| {
             let areas = areas::fit(&mut app, frame.area());

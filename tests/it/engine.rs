@@ -10,7 +10,7 @@ use illumine::model::fetch::{HttpSettings, HubSettings, ModelStore};
 use illumine::model::gguf::Gguf;
 use illumine::story::context::{Kind, Message, Part, Role};
 use illumine::story::message::{Fault, Goal, Overflow, Stats, TextRequest};
-use illumine::story::{About, Context, Event, NodeId, Request, Sampling, Status};
+use illumine::story::{About, Context, Event, NodeId, Reply, Request, Sampling, Status};
 use kernels::attention as kv;
 use std::collections::{HashMap, HashSet};
 use std::path::Path;
@@ -20,7 +20,7 @@ use std::time::Duration;
 /// An engine with a model, and a tokenizer to count with.
 struct Desk {
     engine: Engine,
-    events: Receiver<Event>,
+    events: Receiver<Reply>,
     about: About,
     tokenizer: Tokenizer,
 }
@@ -36,12 +36,12 @@ struct Answer {
     read: Vec<usize>,
 }
 
-fn start() -> (Engine, Receiver<Event>) {
+fn start() -> (Engine, Receiver<Reply>) {
     start_with(None)
 }
 
 /// With a model that guesses.
-fn start_with(draft: Option<&Path>) -> (Engine, Receiver<Event>) {
+fn start_with(draft: Option<&Path>) -> (Engine, Receiver<Reply>) {
     let root = Path::new(env!("CARGO_TARGET_TMPDIR")).join("models");
     let hub = HubSettings::from_variables(|_| None, &root);
     let store = ModelStore {
@@ -66,9 +66,9 @@ fn load(model: &Path) -> Request {
     Request::Load { model }
 }
 
-fn next(events: &Receiver<Event>) -> Event {
+fn next(events: &Receiver<Reply>) -> Event {
     match events.recv_timeout(Duration::from_secs(60)) {
-        Ok(event) => event,
+        Ok(reply) => reply.event,
         Err(error) => panic!("no event came: {error}"),
     }
 }
@@ -83,7 +83,7 @@ impl Desk {
         engine.submit(load(model));
         let about = loop {
             match next(&events) {
-                Event::Ready(about) => break about,
+                Event::Ready(about, _) => break about,
                 Event::Loading { .. } => {}
                 other => panic!("{other:?}"),
             }
@@ -133,6 +133,8 @@ impl Desk {
                     text.push_str(&piece);
                     ids.extend(its);
                 }
+                // What was read in advance has an answer of its own.
+                Event::Done { node: None, .. } => {}
                 Event::Done {
                     node,
                     status,
@@ -287,13 +289,13 @@ fn a_draft_with_other_tokens_or_none_is_said_and_the_model_writes() {
     bytes[at] = b'L';
     let other = home.file("other.gguf", &bytes);
     for (draft, why) in [
-        (other, "its tokens are others"),
+        (other, "its vocabulary differs"),
         (home.path().join("nowhere.gguf"), "nowhere.gguf"),
     ] {
         let desk = Desk::drafted(&model_path(), Some(&draft));
         let note = desk.about.note.clone().unwrap_or_default();
         assert!(
-            note.starts_with("Nothing is drafted by") && note.contains(why),
+            note.starts_with("Cannot use") && note.contains(why),
             "{note}"
         );
         assert_eq!(desk.answered(prose(1, "The keeper", 4)).ids.len(), 4);
@@ -576,6 +578,10 @@ fn several(desk: &Desk, requests: Vec<TextRequest>) -> HashMap<NodeId, (String, 
                 let answer = answers.entry(node).or_default();
                 answer.0.push_str(&text);
                 answer.1.extend(ids);
+            }
+            Event::Ended { node, stats, .. } => {
+                answers.entry(node).or_default().2 = stats;
+                done += 1;
             }
             Event::Done { node, stats, .. } => {
                 // The last one's node is the request's, which names none.

@@ -10,6 +10,7 @@ use illumine::model::Logits;
 use illumine::model::device::DeviceChoice;
 use illumine::story::Context;
 use illumine::story::context::{Message, Part, Role};
+use illumine::story::progress::Unobserved;
 use kernels::attention::KvType;
 use serde::Deserialize;
 use std::fs::File;
@@ -241,7 +242,7 @@ fn perplexity_is_hardly_another_with_keys_and_values_in_8_bits() {
             kv,
         };
         let mut loaded = read("default", &model_path(), String::new(), place).unwrap();
-        let found = perplexity(&mut loaded, text, 512, &mut |_, _| true).unwrap();
+        let found = perplexity(&mut loaded, text, 512, &Unobserved).unwrap();
         found.perplexity
     };
     let off = of(KvType::Q8) / of(KvType::F16) - 1.0;
@@ -251,7 +252,7 @@ fn perplexity_is_hardly_another_with_keys_and_values_in_8_bits() {
 #[test]
 fn perplexity_is_that_of_llama_cpp() {
     let text = include_str!("../reference/alice.txt");
-    let found = perplexity(&mut loaded(), text, 512, &mut |_, _| true).unwrap();
+    let found = perplexity(&mut loaded(), text, 512, &Unobserved).unwrap();
     let off = found.perplexity / 19.437826 - 1.0;
     assert!(off.abs() < 0.005, "{off}");
 }

@@ -1,7 +1,7 @@
-//! Attention of every token of a picture to every other.
+//! Self-attention among the tokens of a picture.
 
 use super::norm::sum_of_products;
-use super::{Order, View, add, floats, with};
+use super::{Order, View, add, contiguous_f32, with};
 use candle_core::{CpuStorage, CustomOp1, Layout, Result, Shape, Tensor};
 use kernels::dispatch_simd;
 use kernels::linear::KernelFamily;
@@ -17,7 +17,7 @@ struct Attention {
     heads: usize,
 }
 
-/// One head of a picture: queries, keys and values lie in the same rows.
+/// One head of a picture; queries, keys and values lie in the same rows.
 #[derive(Clone, Copy)]
 struct Head {
     tokens: usize,
@@ -27,32 +27,33 @@ struct Head {
 }
 
 impl Head {
-    /// Queries (0), keys (1) or values (2), summed over their numbers or over the tokens.
+    /// Queries (0), keys (1) or values (2), to be summed over their numbers or over the
+    /// tokens.
     fn part<'a>(&self, qkv: &'a [f32], part: usize, order: Order) -> View<'a> {
         let first = part * self.width + self.at * self.dim;
         self.view(&qkv[first..], order, 3 * self.width)
     }
 
     fn view<'a>(&self, numbers: &'a [f32], order: Order, stride: usize) -> View<'a> {
-        let (count, along) = match order {
-            Order::Along => (self.tokens, self.dim),
-            Order::Across => (self.dim, self.tokens),
+        let (count, depth) = match order {
+            Order::RowMajor => (self.tokens, self.dim),
+            Order::ColumnMajor => (self.dim, self.tokens),
         };
         View {
             numbers,
             count,
-            along,
+            depth,
             order,
             stride,
         }
     }
 
-    /// Numbers for each pair of tokens.
+    /// A `[tokens, tokens]` matrix.
     fn pairs<'a>(&self, numbers: &'a [f32], order: Order) -> View<'a> {
         View {
             numbers,
             count: self.tokens,
-            along: self.tokens,
+            depth: self.tokens,
             order,
             stride: self.tokens,
         }
@@ -62,17 +63,18 @@ impl Head {
         (self.dim as f32).sqrt().recip()
     }
 
-    /// How much each token looks at the others: `[tokens, tokens]`.
+    /// Attention weights: `[tokens, tokens]`.
     fn weights(&self, qkv: &[f32], out: &mut [f32]) {
         out.fill(0.0);
-        let queries = self.part(qkv, 0, Order::Along);
-        let keys = self.part(qkv, 1, Order::Along);
+        let queries = self.part(qkv, 0, Order::RowMajor);
+        let keys = self.part(qkv, 1, Order::RowMajor);
         // SAFETY: this module is used where the processor has the instructions.
         unsafe { add(queries, keys, out, self.tokens) };
         shares(KernelFamily::best(), out, self.tokens, self.scale());
     }
 
-    /// Gradients of a head's queries, keys and values, added to `out`, which is laid out as they.
+    /// Adds the gradients of a head's queries, keys and values to `out`, which has the
+    /// layout of `qkv`.
     fn back(&self, qkv: &[f32], gradient: &[f32], out: &mut [f32]) {
         let (tokens, width) = (self.tokens, self.width);
         let mut weights = vec![0f32; tokens * tokens];
@@ -80,13 +82,18 @@ impl Head {
         self.weights(qkv, &mut weights);
         let gradient = &gradient[self.at * self.dim..];
         let of = |part: usize| part * width + self.at * self.dim;
-        let along = self.view(gradient, Order::Along, width);
-        let across = self.view(gradient, Order::Across, width);
+        let by_row = self.view(gradient, Order::RowMajor, width);
+        let by_column = self.view(gradient, Order::ColumnMajor, width);
         // SAFETY: this module is used where the processor has the instructions.
         unsafe {
-            let seen = self.pairs(&weights, Order::Across);
-            add(seen, across, &mut out[of(2)..], 3 * width);
-            add(along, self.part(qkv, 2, Order::Along), &mut scores, tokens);
+            let seen = self.pairs(&weights, Order::ColumnMajor);
+            add(seen, by_column, &mut out[of(2)..], 3 * width);
+            add(
+                by_row,
+                self.part(qkv, 2, Order::RowMajor),
+                &mut scores,
+                tokens,
+            );
         }
         shares_back(
             KernelFamily::best(),
@@ -98,26 +105,26 @@ impl Head {
         // SAFETY: the same.
         unsafe {
             let (forth, back) = (
-                self.pairs(&scores, Order::Along),
-                self.pairs(&scores, Order::Across),
+                self.pairs(&scores, Order::RowMajor),
+                self.pairs(&scores, Order::ColumnMajor),
             );
-            let keys = self.part(qkv, 1, Order::Across);
+            let keys = self.part(qkv, 1, Order::ColumnMajor);
             add(forth, keys, &mut out[of(0)..], 3 * width);
-            let queries = self.part(qkv, 0, Order::Across);
+            let queries = self.part(qkv, 0, Order::ColumnMajor);
             add(back, queries, &mut out[of(1)..], 3 * width);
         }
     }
 }
 
 dispatch_simd!(
-    /// Scores of pairs, row by row, to shares of one.
+    /// Softmax of each row of scores.
     shares, shares_rows, (scores: &mut [f32], tokens: usize, scale: f32)
 );
 
 dispatch_simd!(
-    /// What pulls at the shares to what pulls at the scores.
+    /// Gradient of the softmax: from weights to scores.
     shares_back, shares_back_rows,
-    (shares: &[f32], pulls: &mut [f32], tokens: usize, scale: f32)
+    (shares: &[f32], gradients: &mut [f32], tokens: usize, scale: f32)
 );
 
 #[inline(always)]
@@ -130,12 +137,12 @@ fn shares_rows(scores: &mut [f32], tokens: usize, scale: f32) {
 }
 
 #[inline(always)]
-fn shares_back_rows(shares: &[f32], pulls: &mut [f32], tokens: usize, scale: f32) {
-    let rows = pulls.chunks_exact_mut(tokens);
-    for (pulls, shares) in rows.zip(shares.chunks_exact(tokens)) {
-        let mean = sum_of_products(pulls, shares);
-        for (pull, share) in pulls.iter_mut().zip(shares) {
-            *pull = (*pull - mean) * share * scale;
+fn shares_back_rows(shares: &[f32], gradients: &mut [f32], tokens: usize, scale: f32) {
+    let rows = gradients.chunks_exact_mut(tokens);
+    for (gradients, shares) in rows.zip(shares.chunks_exact(tokens)) {
+        let mean = sum_of_products(gradients, shares);
+        for (gradient, share) in gradients.iter_mut().zip(shares) {
+            *gradient = (*gradient - mean) * share * scale;
         }
     }
 }
@@ -159,7 +166,7 @@ impl CustomOp1 for Attention {
 
     fn cpu_fwd(&self, qkv: &CpuStorage, layout: &Layout) -> Result<(CpuStorage, Shape)> {
         let (batch, tokens, width) = layout.shape().dims3()?;
-        let (width, qkv) = (width / 3, floats(qkv, layout)?);
+        let (width, qkv) = (width / 3, contiguous_f32(qkv, layout)?);
         let mut out = vec![0f32; qkv.len() / 3];
         let pictures = out.par_chunks_mut(tokens * width);
         let pictures = pictures.zip(qkv.par_chunks(3 * tokens * width));
@@ -167,8 +174,8 @@ impl CustomOp1 for Attention {
             let mut weights = vec![0f32; tokens * tokens];
             for head in self.heads(tokens, width) {
                 head.weights(qkv, &mut weights);
-                let weights = head.pairs(&weights, Order::Along);
-                let values = head.part(qkv, 2, Order::Across);
+                let weights = head.pairs(&weights, Order::RowMajor);
+                let values = head.part(qkv, 2, Order::ColumnMajor);
                 let out = &mut out[head.at * head.dim..];
                 // SAFETY: this module is used where the processor has the instructions.
                 unsafe { add(weights, values, out, width) };

@@ -1,6 +1,6 @@
-//! The square of what is above zero.
+//! Squared ReLU.
 
-use super::{floats, with};
+use super::{contiguous_f32, with};
 use candle_core::{CpuStorage, CustomOp1, Layout, Result, Shape, Tensor};
 use kernels::dispatch_simd;
 use kernels::linear::KernelFamily;
@@ -33,7 +33,7 @@ fn back_row(x: &[f32], gradient: &[f32], out: &mut [f32]) {
     }
 }
 
-/// Not the greater of both: what is no number must stay none.
+/// Not `max`, so that NaN stays NaN.
 #[inline(always)]
 fn above(x: f32) -> f32 {
     if x < 0.0 { 0.0 } else { x }
@@ -45,7 +45,7 @@ impl CustomOp1 for Squared {
     }
 
     fn cpu_fwd(&self, x: &CpuStorage, layout: &Layout) -> Result<(CpuStorage, Shape)> {
-        let x = floats(x, layout)?;
+        let x = contiguous_f32(x, layout)?;
         let mut out = vec![0f32; x.len()];
         let both = out.par_chunks_mut(SOME).zip(x.par_chunks(SOME));
         both.for_each(|(out, x)| forth(KernelFamily::best(), x, out));

@@ -97,7 +97,7 @@ impl Direct {
 }
 
 /// No layer of a sound file is wider, and nothing else is more numerous.
-const LARGEST: usize = 4096;
+const MAX_SIZE: usize = 4096;
 
 impl Config {
     /// The sizes that ship: drawn in a moment on a CPU, trained in hours on a GPU.
@@ -164,14 +164,14 @@ impl Config {
     }
 
     /// Reads `config.json`; the error says what is wrong with it.
-    pub fn read(json: &[u8]) -> Result<Config, String> {
+    pub fn parse(json: &[u8]) -> Result<Config, String> {
         let config: Config = serde_json::from_slice(json).map_err(|why| why.to_string())?;
-        config.check()?;
+        config.validate()?;
         Ok(config)
     }
 
     /// Whether networks of these sizes can be made.
-    pub fn check(&self) -> Result<(), String> {
+    pub fn validate(&self) -> Result<(), String> {
         let stacks = [
             ("encoder", self.encoder),
             ("generator.coarse", self.generator.coarse),
@@ -180,10 +180,10 @@ impl Config {
         ];
         for (name, stack) in stacks {
             let sizes = [stack.width, stack.heads, stack.blocks];
-            if sizes.iter().any(|n| !(1..=LARGEST).contains(n))
+            if sizes.iter().any(|n| !(1..=MAX_SIZE).contains(n))
                 || !stack.width.is_multiple_of(stack.heads)
             {
-                return Err(format!("its {name} has sizes that cannot be"));
+                return Err(format!("its {name} has invalid sizes"));
             }
         }
         let others = [
@@ -199,46 +199,50 @@ impl Config {
         let direct = self.direct.map(|it| [it.latent, it.hidden, it.depth]);
         let others = others.iter().chain(&self.discriminator.stages);
         let others = others.chain(direct.iter().flatten());
-        if others.into_iter().any(|n| !(1..=LARGEST).contains(n)) || self.generator.last < CHANNELS
+        if others.into_iter().any(|n| !(1..=MAX_SIZE).contains(n)) || self.generator.last < CHANNELS
         {
-            return Err("it has sizes that cannot be".into());
+            return Err("it has invalid sizes".into());
         }
         // 8 pixels a token: what the generator's splits and its convolutions give.
         if self.size != GRID * 8 {
-            return Err(format!("pictures of {} pixels are not known", self.size));
+            return Err(format!(
+                "pictures of {} pixels are not supported",
+                self.size
+            ));
         }
         if self.levels.iter().any(|n| n % 2 == 0 || *n > 255) {
             return Err("its levels are not odd numbers below 256".into());
         }
         let values = |all: u32, levels: &usize| all.checked_mul(*levels as u32);
         if self.levels.iter().try_fold(1, values).is_none() {
-            return Err("its levels make more tokens than 32 bits can number".into());
+            return Err("its levels give more than 2^32 tokens".into());
         }
         let finite = self.text_mean.iter().all(|x| x.is_finite());
         let positive = self.text_scale.is_finite() && self.text_scale > 0.0;
         if self.text_mean.len() != self.text || !finite || !positive {
-            return Err("its text_mean and text_scale do not fit the text".into());
+            return Err("its text_mean and text_scale do not match the text embedding".into());
         }
         Ok(())
     }
 
     /// Digits of a token.
-    pub fn digits(&self) -> usize {
+    pub fn codes_per_token(&self) -> usize {
         self.levels.len()
     }
 
     /// Numbers at each place of the grid that the generator paints.
     pub fn depth(&self) -> usize {
-        self.direct.map_or(self.digits(), |direct| direct.depth)
+        self.direct
+            .map_or(self.codes_per_token(), |direct| direct.depth)
     }
 
     /// Rows of a table that has one for each digit and value.
-    pub fn rows(&self) -> usize {
+    pub fn code_values(&self) -> usize {
         self.levels.iter().sum()
     }
 
     /// The embedding's numbers as the networks were trained on them: centred, of deviation one.
-    pub fn centre(&self, embedding: &[f32]) -> Vec<f32> {
+    pub fn normalize_text(&self, embedding: &[f32]) -> Vec<f32> {
         let pairs = embedding.iter().zip(&self.text_mean);
         pairs
             .map(|(x, mean)| (x - mean) / self.text_scale)
@@ -252,7 +256,7 @@ mod tests {
 
     fn tiny() -> Config {
         let json = include_bytes!("../../../tests/reference/illuminator/config.json");
-        Config::read(json).unwrap()
+        Config::parse(json).unwrap()
     }
 
     #[test]
@@ -260,11 +264,11 @@ mod tests {
         let refused = |change: fn(&mut Config)| {
             let mut config = tiny();
             change(&mut config);
-            config.check().unwrap_err()
+            config.validate().unwrap_err()
         };
-        assert_eq!(tiny().check(), Ok(()));
+        assert_eq!(tiny().validate(), Ok(()));
         assert!(refused(|c| c.levels[0] = 4).contains("odd"));
-        assert!(refused(|c| c.levels = vec![255; 5]).contains("32 bits"));
+        assert!(refused(|c| c.levels = vec![255; 5]).contains("2^32"));
         assert!(refused(|c| c.encoder.heads = 5).contains("encoder"));
         assert!(refused(|c| c.encoder.heads = 0).contains("encoder"));
         assert!(refused(|c| c.size = 1 << 30).contains("pixels"));
@@ -281,12 +285,12 @@ mod tests {
             direct: latent(8),
             ..tiny()
         };
-        assert_eq!(direct.check(), Ok(()));
+        assert_eq!(direct.validate(), Ok(()));
         let none = Config {
             direct: latent(0),
             ..tiny()
         };
-        assert!(none.check().unwrap_err().contains("sizes"));
+        assert!(none.validate().unwrap_err().contains("sizes"));
     }
 
     #[test]
@@ -294,6 +298,6 @@ mod tests {
         let mut config = tiny();
         config.text_mean = vec![1.0; 384];
         config.text_scale = 2.0;
-        assert_eq!(config.centre(&[3.0; 384]), [1.0; 384]);
+        assert_eq!(config.normalize_text(&[3.0; 384]), [1.0; 384]);
     }
 }

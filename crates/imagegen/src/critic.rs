@@ -1,24 +1,24 @@
-//! A discriminator that looks at pictures through a network that others trained (Projected GANs,
-//! Sauer et al. 2021, arXiv 2111.01007): it learns in minutes what one from nothing learns in hours.
+//! A discriminator on the features of a pretrained network (Projected GANs, Sauer et al. 2021,
+//! arXiv 2111.01007): it learns in minutes what one trained from scratch learns in hours.
 //!
 //! Only training needs it. Features are `[batch, height, width, channels]`.
 
 use super::config::{Config, TOKENS};
-use super::layers::leaky;
+use super::layers::leaky_relu;
 use super::weights::{Linear, Weights};
 use candle_core::{D, Error, Result, Tensor};
 
-/// Channels of the features that it looks at: of EfficientNet-lite1's second, third and fifth stage.
+/// Channels of its input features: EfficientNet-lite1's second, third and fifth stage.
 pub const CHANNELS: [usize; 3] = [24, 40, 112];
-/// Places of the last of them, of pictures of 64 pixels: 4 by 4.
+/// Places of the last feature map of a 64-pixel picture: 4 by 4.
 const PLACES: usize = TOKENS / 4;
 const WIDTH: usize = 96;
 const WHOLE: usize = 192;
-/// How sharply words are told apart.
+/// Sharpness of the caption-contrastive logits.
 const SHARPNESS: f64 = 12.0;
 
-/// Scores by place at three sizes and one of the whole, each with words and style by projection
-/// (Miyato and Koyama 2018).
+/// Patch scores at three sizes and a score of the whole picture, each conditioned on text and
+/// style by projection (Miyato and Koyama 2018).
 pub struct Critic {
     places: Vec<[Linear; 2]>,
     text: Linear,
@@ -29,71 +29,73 @@ pub struct Critic {
     manner: Tensor,
 }
 
-/// What it says of pictures.
-pub struct Criticism {
-    /// `[batch]` each: of three sizes, and of the whole.
+/// Scores and a whole-picture embedding.
+pub struct CriticOutput {
+    /// `[batch]` each: at three sizes, and of the whole picture.
     pub scores: Vec<Tensor>,
-    /// What the whole pictures are about: `[batch, 192]`.
+    /// Embeddings of the whole pictures: `[batch, 192]`.
     pub whole: Tensor,
 }
 
 impl Critic {
     pub fn new(weights: &Weights, config: &Config) -> Result<Critic> {
         let (text, styles) = (config.text, config.styles.len());
-        let below = |name: &str| weights.below(name);
+        let pp = |name: &str| weights.pp(name);
         let places = CHANNELS.iter().enumerate().map(|(at, channels)| {
-            let into = Linear::new(&below("in_").below(at), *channels, WIDTH)?;
-            Ok([
-                into,
-                Linear::new(&below("out").below(at), WIDTH, 1 + WIDTH)?,
-            ])
+            let into = Linear::new(&pp("in_").pp(at), *channels, WIDTH)?;
+            Ok([into, Linear::new(&pp("out").pp(at), WIDTH, 1 + WIDTH)?])
         });
         Ok(Critic {
             places: places.collect::<Result<_>>()?,
-            text: Linear::new(&below("text"), text, WIDTH)?,
-            style: weights.table(styles, WIDTH, "style", 1.0)?,
-            whole: Linear::new(&below("whole"), PLACES * CHANNELS[2], WHOLE)?,
-            score: Linear::new(&below("score"), WHOLE, 1)?,
-            subject: Linear::new(&below("subject"), text, WHOLE)?,
-            manner: weights.table(styles, WHOLE, "manner", 1.0)?,
+            text: Linear::new(&pp("text"), text, WIDTH)?,
+            style: weights.embedding_table(styles, WIDTH, "style", 1.0)?,
+            whole: Linear::new(&pp("whole"), PLACES * CHANNELS[2], WHOLE)?,
+            score: Linear::new(&pp("score"), WHOLE, 1)?,
+            subject: Linear::new(&pp("subject"), text, WHOLE)?,
+            manner: weights.embedding_table(styles, WHOLE, "manner", 1.0)?,
         })
     }
 
     /// `features`: of [`CHANNELS`]; `text` `[batch, text]`, `style` `[batch]`.
-    pub fn forward(&self, features: &[Tensor], text: &Tensor, style: &Tensor) -> Result<Criticism> {
+    pub fn forward(
+        &self,
+        features: &[Tensor],
+        text: &Tensor,
+        style: &Tensor,
+    ) -> Result<CriticOutput> {
         let wanted = (self.text.forward(text)? + self.style.index_select(style, 0)?)?;
         let mut scores = Vec::new();
         for (features, [into, out]) in features.iter().zip(&self.places) {
             let x = unit(features)?.flatten(1, 2)?;
-            let x = out.forward(&leaky(&into.forward(&x)?)?)?;
+            let x = out.forward(&leaky_relu(&into.forward(&x)?)?)?;
             let own = x.narrow(D::Minus1, 1, WIDTH)?;
             let matched = own.broadcast_mul(&wanted.unsqueeze(1)?)?.sum(D::Minus1)?;
             let matched = (matched / (WIDTH as f64).sqrt())?;
             scores.push((x.narrow(D::Minus1, 0, 1)?.squeeze(D::Minus1)? + matched)?.mean(1)?);
         }
         let last = features.last().ok_or_else(nothing)?;
-        let whole = leaky(&self.whole.forward(&unit(last)?.flatten_from(1)?)?)?;
+        let whole = leaky_relu(&self.whole.forward(&unit(last)?.flatten_from(1)?)?)?;
         let wanted = (self.subject.forward(text)? + self.manner.index_select(style, 0)?)?;
         let matched = ((&whole * wanted)?.sum(1)? / (WHOLE as f64).sqrt())?;
         scores.push((self.score.forward(&whole)?.squeeze(1)? + matched)?);
-        Ok(Criticism { scores, whole })
+        Ok(CriticOutput { scores, whole })
     }
 
-    /// Of each picture, which of the batch's words are its own: logits `[batch, batch]` (as of
+    /// Logits `[batch, batch]` of each caption in the batch being the picture's own (as in
     /// XMC-GAN, Zhang et al. 2021).
-    pub fn belongs(&self, whole: &Tensor, text: &Tensor) -> Result<Tensor> {
+    pub fn caption_logits(&self, whole: &Tensor, text: &Tensor) -> Result<Tensor> {
         let words = direction(&self.subject.forward(text)?)?;
         direction(whole)?.matmul(&words.t()?)? * SHARPNESS
     }
 }
 
-/// Rows of length one.
+/// Normalizes rows to length one.
 fn direction(rows: &Tensor) -> Result<Tensor> {
     let length = (rows.sqr()?.sum_keepdim(D::Minus1)? + 1e-12)?.sqrt()?;
     rows.broadcast_div(&length)
 }
 
-/// Features of mean square one at each place.
+/// Normalizes features to mean square one at each place.
 fn unit(features: &Tensor) -> Result<Tensor> {
     let mean = (features.sqr()?.mean_keepdim(D::Minus1)? + 1e-6)?;
     features.broadcast_div(&mean.sqrt()?)

@@ -1,8 +1,8 @@
-//! Pictures to tokens: the first half of the autoencoder. The direct design reads with it too.
+//! The encoder: pictures to tokens, the first half of the autoencoder.
 
 use super::config::{CHANNELS, Config, GRID, TOKENS};
-use super::layers::{Block, Drop, layer_norm};
-use super::patches::patches;
+use super::layers::{Block, Dropout, layer_norm};
+use super::patches::patchify;
 use super::weights::{Linear, Weights, normal};
 use candle_core::{Result, Tensor};
 
@@ -19,27 +19,27 @@ impl Encoder {
         let stack = config.encoder;
         let side = config.size / GRID;
         let block = |at: usize| {
-            let weights = weights.below("block").below(at);
+            let weights = weights.pp("block").pp(at);
             Block::new(&weights, stack.width, stack.heads, None)
         };
         let patch = side * side * CHANNELS;
         Ok(Encoder {
-            patch: Linear::new(&weights.below("patch"), patch, stack.width)?,
+            patch: Linear::new(&weights.pp("patch"), patch, stack.width)?,
             position: weights.get(&[TOKENS, stack.width], "position", normal(0.1))?,
             blocks: (0..stack.blocks).map(block).collect::<Result<_>>()?,
-            out: Linear::new(&weights.below("out"), stack.width, config.depth())?,
+            out: Linear::new(&weights.pp("out"), stack.width, config.depth())?,
         })
     }
 
-    /// `[batch, 4, size, size]`, -1 to 1 premultiplied, to `[batch, 64, depth]`: the digits of
-    /// tokens, to be quantized, where the design has some.
+    /// `[batch, 4, size, size]`, -1 to 1 premultiplied, to `[batch, 64, depth]`, not yet
+    /// quantized.
     pub fn forward(&self, pictures: &Tensor) -> Result<Tensor> {
         let x = self
             .patch
-            .forward(&patches(pictures, pictures.dim(2)? / GRID)?)?;
+            .forward(&patchify(pictures, pictures.dim(2)? / GRID)?)?;
         let mut x = x.broadcast_add(&self.position)?;
         for block in &self.blocks {
-            x = block.forward(&x, &block.modulation(None)?, &Drop::None)?;
+            x = block.forward(&x, &block.modulation(None)?, &Dropout::None)?;
         }
         self.out.forward(&layer_norm(&x)?)
     }

@@ -1,9 +1,9 @@
-//! Which device computes: by flag, or what is there.
+//! The device that computes: the one that a flag names, or the best one present.
 
 use crate::error::ModelError;
 use candle_core::Device;
 
-/// What the user asked for.
+/// The device that the user chose.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum DeviceChoice {
     /// A GPU when this build can use one and one is there, else the CPU.
@@ -30,14 +30,13 @@ impl std::str::FromStr for DeviceChoice {
             (_, Some(number)) => number
                 .parse()
                 .map(DeviceChoice::Cuda)
-                .map_err(|_| "a CUDA device is cuda or cuda:N, as in cuda:1".to_string()),
+                .map_err(|_| "a CUDA device is cuda or cuda:N, for example cuda:1".to_string()),
             _ => Err("a device is auto, cpu, cuda:N or metal".to_string()),
         }
     }
 }
 
-/// Opens the device. A GPU that was asked for by name and is not there is an error; one that was
-/// merely hoped for is not.
+/// Opens the device. A GPU that the user named must be present; `Auto` falls back on the CPU.
 pub fn open(choice: DeviceChoice) -> Result<Device, ModelError> {
     match choice {
         DeviceChoice::Cpu => Ok(Device::Cpu),
@@ -65,7 +64,7 @@ fn absent(kind: &str, error: &candle_core::Error) -> ModelError {
     let error = error.to_string();
     let first = error.lines().next().unwrap_or_default();
     ModelError::Device(format!(
-        "No {kind} device can be used here ({first}); build with the feature for it, or use --device cpu"
+        "No {kind} device is available ({first}); build with its feature, or use --device cpu"
     ))
 }
 

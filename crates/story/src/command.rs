@@ -10,6 +10,8 @@ mod table;
 pub use draw::{Draw, OPTIONS, Wanted};
 pub use table::COMMANDS;
 
+use super::frame::Voice;
+use super::message::Overflow;
 use base::nearest::nearest;
 
 /// What a writer asked for.
@@ -17,6 +19,8 @@ use base::nearest::nearest;
 pub enum Command {
     /// Words for the story, which the model then continues.
     Write(String),
+    /// Continue a prompt as a program asks for it.
+    Complete(Box<Completion>),
     /// Go on without new words.
     Continue(Reach),
     /// Another passage beside the last one, perhaps with a given seed.
@@ -84,6 +88,24 @@ pub enum Command {
     Quit,
 }
 
+impl Command {
+    /// Whether it may be done while a passage is written or pictures are drawn: it changes neither
+    /// the story nor the settings, and asks nothing of the engine.
+    pub fn works_while_busy(&self) -> bool {
+        matches!(
+            self,
+            Command::Help(_)
+                | Command::Sessions
+                | Command::Quit
+                | Command::Set(_, None)
+                | Command::Find(_)
+                | Command::Tree
+                | Command::Why(_)
+                | Command::Diff(..)
+        )
+    }
+}
+
 /// How far to go on.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub enum Reach {
@@ -102,6 +124,17 @@ pub enum Swipe {
     Previous,
     /// Counted from 1.
     To(usize),
+}
+
+/// A prompt that is continued exactly: after these very words, by as many tokens as are set, with
+/// the very seed that is set.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Completion {
+    pub prompt: String,
+    /// Who tells it.
+    pub voice: Option<Voice>,
+    /// What to do with a prompt that the model cannot hold.
+    pub overflow: Overflow,
 }
 
 /// A token that the writer chose.
@@ -151,25 +184,12 @@ pub enum Completes {
     Styles,
 }
 
-/// Words that complete a kind of argument whatever the session.
+/// Words that complete a kind of argument whatever the session. (Formats of export are the store's.)
 pub fn words(what: Completes) -> &'static [&'static str] {
     match what {
         Completes::Modes => &["prose", "chat"],
         Completes::Swipes => &["next", "prev"],
         Completes::Reaches => &["sent", "para"],
-        Completes::Formats => &[
-            "txt",
-            "md",
-            "html",
-            "epub",
-            "jsonl",
-            "pairs",
-            "kobold",
-            "tavern",
-            "card",
-            "worldinfo",
-            "lorebook",
-        ],
         Completes::LoreWords => &["add ", "on ", "off ", "why"],
         _ => &[],
     }
@@ -217,12 +237,13 @@ pub fn help(topic: Option<&str>) -> Result<String, ParseError> {
         let usage = format!("/{}{also} {}", spec.name, spec.args);
         return Ok(format!("{}\n  {}", usage.trim_end(), spec.help));
     }
-    let mut lines = vec!["Write, and press Enter: the model goes on from your words.".to_string()];
+    let mut lines =
+        vec!["Type some text and press Enter: the model continues the story.".to_string()];
     for spec in COMMANDS {
         let usage = format!("/{} {}", spec.name, spec.args);
         lines.push(format!("  {usage:<26} {}", spec.help));
     }
-    lines.push("  //TEXT                     words that begin with a slash".to_string());
+    lines.push("  //TEXT                     text that begins with a slash".to_string());
     Ok(lines.join("\n"))
 }
 
@@ -234,9 +255,9 @@ fn unknown(name: &str) -> ParseError {
         .copied();
     let name = base::untrusted::clean_line(&name.chars().take(40).collect::<String>());
     ParseError(match nearest(&name, names) {
-        Some(near) => format!("There is no command /{name}; did you mean /{near}?"),
+        Some(near) => format!("Unknown command /{name}; did you mean /{near}?"),
         None => format!(
-            "There is no command /{name}; /help lists them, and // begins a line with a slash."
+            "Unknown command /{name}; /help lists all commands. To begin text with a slash, type //."
         ),
     })
 }
@@ -275,7 +296,7 @@ mod tests {
     #[test]
     fn a_slip_is_answered_with_the_nearest_command() {
         let error = parse("/rtery").unwrap_err().to_string();
-        assert_eq!(error, "There is no command /rtery; did you mean /retry?");
+        assert_eq!(error, "Unknown command /rtery; did you mean /retry?");
         assert!(
             parse("/undo many")
                 .unwrap_err()

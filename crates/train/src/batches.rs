@@ -6,7 +6,7 @@ use super::data::split::Part;
 use super::data::words::with_tone;
 use super::variables::noise;
 use candle_core::{Device, Error, Result, Tensor};
-use imagegen::condition::Wish;
+use imagegen::conditioning::Conditioning;
 use imagegen::config::CHANNELS;
 use sampler::rng::Rng;
 use std::collections::BTreeMap;
@@ -29,7 +29,7 @@ pub struct Batch {
     pub index: Vec<usize>,
     /// `[batch, 4, size, size]`, -1 to 1 premultiplied.
     pub pictures: Tensor,
-    pub wish: Wish,
+    pub conditioning: Conditioning,
 }
 
 /// Silhouettes are two fifths of the shipped set, so each is seen less often.
@@ -74,7 +74,7 @@ impl<'a> Batches<'a> {
         let (rows, all) = rows(pictures);
         if text.dim(0)? != all.len() {
             return Err(Error::Msg(
-                "the captions' embeddings are of another data set".into(),
+                "the caption embeddings belong to a different dataset".into(),
             ));
         }
         let key = |at: usize| (pictures.concept[at], pictures.tone[at]);
@@ -91,9 +91,7 @@ impl<'a> Batches<'a> {
             sums.push(sum);
         }
         if sum <= 0.0 {
-            return Err(Error::Msg(
-                "no picture of the data set is to be trained on".into(),
-            ));
+            return Err(Error::Msg("the dataset has no training pictures".into()));
         }
         Ok(Batches {
             captions: (0..pictures.len())
@@ -136,7 +134,7 @@ impl<'a> Batches<'a> {
         let style = |at: &usize| Some(self.pictures.style[*at]);
         Ok(Batch {
             pictures: self.numbers(&index, &flip)?,
-            wish: Wish {
+            conditioning: Conditioning {
                 text: (text + shaken)?,
                 style: index.iter().map(style).collect(),
                 flip,
@@ -152,7 +150,7 @@ impl<'a> Batches<'a> {
         Ok(Batch {
             index: index.to_vec(),
             pictures: self.numbers(index, &flip)?,
-            wish: Wish {
+            conditioning: Conditioning {
                 text: self
                     .text
                     .index_select(&Tensor::new(rows, self.device())?, 0)?,
@@ -202,15 +200,19 @@ pub fn numbers(
 
 /// Some rows without words and style, so that the model learns what guidance starts from; some
 /// without style only.
-pub fn without_some(wish: &Wish, none: &Tensor, rng: &mut Rng) -> Result<Wish> {
-    let chances: Vec<f64> = (0..wish.len()).map(|_| rng.next_f64()).collect();
+pub fn without_some(
+    conditioning: &Conditioning,
+    none: &Tensor,
+    rng: &mut Rng,
+) -> Result<Conditioning> {
+    let chances: Vec<f64> = (0..conditioning.len()).map(|_| rng.next_f64()).collect();
     let worded: Vec<bool> = chances.iter().map(|c| *c >= WITHOUT).collect();
     let keeps =
         |(style, chance): (&Option<u32>, &f64)| style.filter(|_| *chance >= WITHOUT + ANY_STYLE);
-    Ok(Wish {
-        text: worded_where(&worded, &wish.text, none)?,
-        style: wish.style.iter().zip(&chances).map(keeps).collect(),
-        flip: wish.flip.clone(),
+    Ok(Conditioning {
+        text: worded_where(&worded, &conditioning.text, none)?,
+        style: conditioning.style.iter().zip(&chances).map(keeps).collect(),
+        flip: conditioning.flip.clone(),
     })
 }
 
@@ -353,13 +355,13 @@ mod tests {
 
     #[test]
     fn some_are_shown_without_words() {
-        let wish = Wish {
+        let conditioning = Conditioning {
             text: Tensor::ones((1_000, 2), DType::F32, &Device::Cpu).unwrap(),
             style: vec![Some(1); 1_000],
             flip: vec![false; 1_000],
         };
         let none = Tensor::new(&[5f32, 7.0], &Device::Cpu).unwrap();
-        let some = without_some(&wish, &none, &mut Rng::new(1)).unwrap();
+        let some = without_some(&conditioning, &none, &mut Rng::new(1)).unwrap();
         let text = some.text.to_vec2::<f32>().unwrap();
         let without = text.iter().filter(|row| **row == [5.0, 7.0]).count();
         let any = some.style.iter().filter(|style| style.is_none()).count();

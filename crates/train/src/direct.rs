@@ -48,13 +48,13 @@ impl<'a> Direct<'a> {
         means: Means,
     ) -> Result<Direct<'a>> {
         let device = batches.device();
-        let none = || Error::Msg("the sizes are not of the direct design".into());
+        let none = || Error::Msg("the sizes do not belong to the one-pass design".into());
         let fresh = known.1.is_empty();
         let encoder = make(known.0, seed, device, |w| {
-            DirectEncoder::new(&w.quick(), config)
+            DirectEncoder::new(&w.with_autograd(), config)
         })?;
         let generator = make(known.1, seed, device, |w| {
-            DirectGenerator::new(&w.quick(), config)
+            DirectGenerator::new(&w.with_autograd(), config)
         })?;
         Ok(Direct {
             latent: config.direct.ok_or_else(none)?.latent,
@@ -96,20 +96,20 @@ impl Phase for Direct<'_> {
         rng: &mut Rng,
     ) -> std::result::Result<Metrics, TrainError> {
         let batch = self.batches.draw(self.batch, rng)?;
-        let (real, wish) = (&batch.pictures, &batch.wish);
+        let (real, conditioning) = (&batch.pictures, &batch.conditioning);
         let (encoder, generator) = (&self.encoder.network, &self.generator.network);
-        let some = without_some(wish, generator.no_words(), rng)?;
+        let some = without_some(conditioning, generator.null_text(), rng)?;
         let device = self.batches.device();
         let mut chance = || noise(&[self.batch, self.latent], rng, device);
         let moments = encoder.forward(real)?;
         let back = generator.forward(&moments.sample(&chance()?)?, &some)?;
-        let free = generator.forward(&chance()?, wish)?;
+        let free = generator.forward(&chance()?, conditioning)?;
         let given = [back.detach(), free.detach()];
         let slower = (rate * SLOWER, number);
-        let judged = self.judge.learn(real, &given, wish, slower)?;
+        let judged = self.judge.learn(real, &given, conditioning, slower)?;
 
         let drawn = [back, free];
-        let verdict = self.judge.tell(real, &drawn, wish)?;
+        let verdict = self.judge.tell(real, &drawn, conditioning)?;
         let [back, free] = drawn;
         let same = reconstruction(real, &back)?;
         let far = divergence(&moments.mean, &moments.log_variance)?;
@@ -152,8 +152,8 @@ impl Phase for Direct<'_> {
             let z = noise(&[some.len(), self.latent], &mut rng, device)?;
             let mean = encoder.forward(&batch.pictures)?.mean;
             rows.push(bytes(&batch.pictures)?);
-            rows.push(bytes(&generator.forward(&mean, &batch.wish)?)?);
-            rows.push(bytes(&generator.forward(&z, &batch.wish)?)?);
+            rows.push(bytes(&generator.forward(&mean, &batch.conditioning)?)?);
+            rows.push(bytes(&generator.forward(&z, &batch.conditioning)?)?);
         }
         Ok(Sheet {
             size: pictures.size as usize,

@@ -11,7 +11,7 @@ use super::variables::Tensors;
 use candle_core::{DType, Device, Tensor};
 use imagegen::concepts::Concepts;
 use imagegen::config::Config;
-use imagegen::memory::Memory;
+use imagegen::retrieval_index::RetrievalIndex;
 use llm::sentence_encoder::WIDTH;
 use safetensors::serialize_to_file;
 use std::collections::{BTreeSet, HashMap};
@@ -75,7 +75,7 @@ pub fn export(
             save(
                 out,
                 "memory",
-                &memory.tensors()?.into_iter().collect(),
+                &memory.to_tensors()?.into_iter().collect(),
                 None,
             )?;
         }
@@ -91,16 +91,16 @@ fn remembered(
     labels: &HashMap<String, u32>,
     (encoder, config): (&Tensors, &Config),
     tell: &mut dyn FnMut(usize, usize),
-) -> Result<Memory, TrainError> {
+) -> Result<RetrievalIndex, TrainError> {
     let plain = |at: &usize| pictures.tone[*at] == 0;
     let which: Vec<usize> = (0..pictures.len()).filter(plain).collect();
     let tokenizer = Tokenizer::new(encoder, config, &Device::Cpu)?;
     let all = tokenizer.read(pictures, &which, false, &mut |done| tell(done, which.len()))?;
-    let mut memory = Memory::default();
+    let mut memory = RetrievalIndex::default();
     for (at, digits) in which.iter().zip(&all) {
         let label = &pictures.concepts[pictures.concept[*at] as usize].label;
         if let Some(concept) = labels.get(label) {
-            memory.keep((*concept, pictures.style[*at]), digits, config);
+            memory.insert((*concept, pictures.style[*at]), digits, config);
         }
     }
     Ok(memory)
@@ -122,7 +122,7 @@ fn composed(run: &Path, start: Option<&Start>) -> Result<(Config, Networks), Tra
             .zip(config.as_ref())
             .is_some_and(|(own, config)| own != config)
         {
-            return Err(TrainError::Other(path, "size of model or --from"));
+            return Err(TrainError::Other(path, "model size or --from"));
         }
         configs.extend(config);
         Ok(found.map(|(_, parts)| parts))

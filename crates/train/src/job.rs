@@ -68,7 +68,7 @@ pub fn train(
         // A style's number would mean another one.
         (Some((state, _)), _) if state.config.styles != pictures.styles => {
             let path = checkpoint_of(&job.run, "reconstruct");
-            return Err(TrainError::Other(path, "data set"));
+            return Err(TrainError::Other(path, "dataset"));
         }
         (Some((state, _)), _) => state.config.clone(),
         (None, Some(start)) => start.config.clone(),
@@ -81,7 +81,9 @@ pub fn train(
     if let Some(words) = start.as_ref().filter(|_| !begun).and_then(Start::words) {
         watch(News::Warning(&words));
     }
-    let rows = embeddings.chunks(config.text).map(|row| config.centre(row));
+    let rows = embeddings
+        .chunks(config.text)
+        .map(|row| config.normalize_text(row));
     let centred: Vec<f32> = rows.flatten().collect();
     let count = embeddings.len() / config.text;
     let text = Tensor::from_vec(centred, (count, config.text), &device)?;
@@ -140,8 +142,8 @@ fn one_design(job: &Job) -> Result<(), TrainError> {
 /// Weights of one design are no beginning for the other.
 fn fits(phase: &str, start: &Start) -> Result<(), TrainError> {
     let why = match (phase == DIRECT, start.config.direct.is_some()) {
-        (true, false) => "they compose pictures of tokens, which the phases before direct train",
-        (false, true) => "they draw in one pass, which the phase direct trains",
+        (true, false) => "they use tokens, which the phase direct does not train",
+        (false, true) => "they draw in one pass, which only the phase direct trains",
         _ => return Ok(()),
     };
     Err(TrainError::Weights(start.folder.clone(), why.into()))

@@ -6,9 +6,9 @@ use super::losses::{Adversarial, matching, one_centred, slope, zero_centred};
 use super::reconstruct::Trained;
 use super::variables::{Tensors, make};
 use candle_core::{Device, Error, Result, Tensor};
-use imagegen::condition::Wish;
+use imagegen::conditioning::Conditioning;
 use imagegen::config::Config;
-use imagegen::discriminator::{Discriminator, Judgement};
+use imagegen::discriminator::{Discriminator, DiscriminatorOutput};
 
 /// How generator and discriminator are set against each other.
 #[derive(Clone, Copy, Debug)]
@@ -83,22 +83,29 @@ impl Judge {
         &mut self,
         real: &Tensor,
         drawn: &[Tensor],
-        wish: &Wish,
+        conditioning: &Conditioning,
         (rate, number): (f64, u64),
     ) -> Result<f64> {
-        let loss = self.loss(real, drawn, wish, number)?;
+        let loss = self.loss(real, drawn, conditioning, number)?;
         let gradients = loss.backward()?;
         self.trained.step(&gradients, rate, number)?;
         scalar(&loss)
     }
 
-    fn loss(&self, real: &Tensor, drawn: &[Tensor], wish: &Wish, number: u64) -> Result<Tensor> {
+    fn loss(
+        &self,
+        real: &Tensor,
+        drawn: &[Tensor],
+        conditioning: &Conditioning,
+        number: u64,
+    ) -> Result<Tensor> {
         let (judge, loss) = (&self.trained.network, self.means.loss);
-        let style = wish.styles(0)?;
-        let score = |pictures: &Tensor| Ok(judge.forward(pictures, &wish.text, &style)?.scores);
+        let style = conditioning.style_rows(0)?;
+        let score =
+            |pictures: &Tensor| Ok(judge.forward(pictures, &conditioning.text, &style)?.scores);
         let true_ = score(real)?;
         let false_ = mean(drawn, |drawn| loss.discriminator(&true_, &score(drawn)?))?;
-        let other = wish.text.roll(1, 0)?;
+        let other = conditioning.text.roll(1, 0)?;
         let mismatched = judge.forward(real, &other, &style)?.scores;
         let mismatched = (loss.discriminator(&true_, &mismatched)? * MISMATCHED)?;
         let total = (false_ + mismatched)?;
@@ -121,14 +128,19 @@ impl Judge {
 
     /// What it says of batches that were drawn; the features of the first are matched to the real
     /// pictures', which it is to be the same as.
-    pub fn tell(&self, real: &Tensor, drawn: &[Tensor], wish: &Wish) -> Result<Verdict> {
-        let style = wish.styles(0)?;
+    pub fn tell(
+        &self,
+        real: &Tensor,
+        drawn: &[Tensor],
+        conditioning: &Conditioning,
+    ) -> Result<Verdict> {
+        let style = conditioning.style_rows(0)?;
         let judge = |pictures: &Tensor| {
             let network = &self.trained.network;
-            network.forward(pictures, &wish.text, &style)
+            network.forward(pictures, &conditioning.text, &style)
         };
         let of_real = judge(real)?;
-        let of_drawn: Vec<Judgement> = drawn.iter().map(judge).collect::<Result<_>>()?;
+        let of_drawn: Vec<DiscriminatorOutput> = drawn.iter().map(judge).collect::<Result<_>>()?;
         let (Some(first), Some(last)) = (of_drawn.first(), of_drawn.last()) else {
             return Err(nothing());
         };

@@ -37,7 +37,7 @@ impl std::str::FromStr for Adversarial {
         let names = || ADVERSARIAL.map(|(name, _)| name).join(", ");
         found
             .map(|(_, loss)| *loss)
-            .ok_or_else(|| format!("a loss is one of {}", names()))
+            .ok_or_else(|| format!("the loss must be one of {}", names()))
     }
 }
 

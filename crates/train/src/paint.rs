@@ -45,7 +45,7 @@ impl<'a> Paint<'a> {
     ) -> Result<Paint<'a>> {
         let device = batches.device();
         let generator = make(generator, seed, device, |weights| {
-            Generator::new(&weights.quick(), config)
+            Generator::new(&weights.with_autograd(), config)
         })?;
         Ok(Paint {
             quantizer: Quantizer::new(&config.levels, device)?,
@@ -85,17 +85,19 @@ impl Phase for Paint<'_> {
     ) -> std::result::Result<Metrics, TrainError> {
         let rate = rate * SLOWER;
         let drawn = self.batches.draw(self.batch, rng)?;
-        let (real, wish) = (&drawn.pictures, &drawn.wish);
+        let (real, conditioning) = (&drawn.pictures, &drawn.conditioning);
         let values = self
             .quantizer
             .quantize(&self.encoder.forward(real)?)?
             .detach();
-        let painted = self.generator.network.forward(&values, wish)?;
+        let painted = self.generator.network.forward(&values, conditioning)?;
         let given = [painted.detach()];
-        let judged = self.judge.learn(real, &given, wish, (rate, number))?;
+        let judged = self
+            .judge
+            .learn(real, &given, conditioning, (rate, number))?;
 
         let painted = [painted];
-        let verdict = self.judge.tell(real, &painted, wish)?;
+        let verdict = self.judge.tell(real, &painted, conditioning)?;
         let [painted] = painted;
         let same = reconstruction(real, &painted)?;
         let ramp = (number as f64 / RAMP).min(1.0);

@@ -5,11 +5,11 @@ use super::batches::{Batch, Batches};
 use super::table::Table;
 use super::variables::{Tensors, fixed};
 use candle_core::{Device, Error, Result, Tensor};
-use imagegen::condition::Wish;
+use imagegen::conditioning::Conditioning;
 use imagegen::config::{Config, TOKENS};
-use imagegen::memory::Shown;
-use imagegen::sampling::{Sampling, write};
-use imagegen::tokens::{Digits, TokenTransformer};
+use imagegen::retrieval_index::RetrievedExamples;
+use imagegen::sampling::{Sampling, generate_tokens};
+use imagegen::tokens::{FsqCodes, TokenTransformer};
 use rayon::current_num_threads;
 use sampler::rng::Rng;
 use std::collections::BTreeMap;
@@ -34,12 +34,12 @@ impl Pool {
     pub fn new(tokens: &Tensors, config: &Config, batches: &Batches) -> Result<Pool> {
         let device = batches.device();
         let composer = fixed(tokens, device, |weights| {
-            TokenTransformer::new(&weights.as_drawn(current_num_threads()), config)
+            TokenTransformer::new(&weights.for_inference(current_num_threads()), config)
         })?;
         Ok(Pool {
             composer,
             composed: BTreeMap::new(),
-            digits: TOKENS * config.digits(),
+            digits: TOKENS * config.codes_per_token(),
             device: device.clone(),
         })
     }
@@ -58,7 +58,7 @@ impl Pool {
         rng: &mut Rng,
     ) -> Result<()> {
         let mut rows = Vec::new();
-        for (row, key) in batch.index.iter().zip(&batch.wish.flip).enumerate() {
+        for (row, key) in batch.index.iter().zip(&batch.conditioning.flip).enumerate() {
             let key = (*key.0, *key.1);
             let fresh = !self.composed.contains_key(&key);
             if fresh && rows.len() < SOME && rows.iter().all(|(_, other)| *other != key) {
@@ -74,21 +74,24 @@ impl Pool {
         }
         let of_row = |(row, _): &(usize, _)| *row as u32;
         let some: Vec<u32> = rows.iter().map(of_row).collect();
-        let wish = Wish {
+        let conditioning = Conditioning {
             text: batch
-                .wish
+                .conditioning
                 .text
                 .index_select(&Tensor::new(some, &self.device)?, 0)?,
-            style: rows.iter().map(|(row, _)| batch.wish.style[*row]).collect(),
+            style: rows
+                .iter()
+                .map(|(row, _)| batch.conditioning.style[*row])
+                .collect(),
             flip: rows.iter().map(|(_, (_, flip))| *flip).collect(),
         };
         let others = |(_, key): &(usize, (usize, bool))| table.others(batches, *key, || true);
-        let shown: Vec<Shown> = rows.iter().map(others).collect();
+        let shown: Vec<RetrievedExamples> = rows.iter().map(others).collect();
         let sampling = Sampling {
-            recall,
+            retrieval_strength: recall,
             ..Sampling::default()
         };
-        let written = self.write((&wish, &shown), &sampling, &mut rngs[..rows.len()])?;
+        let written = self.write((&conditioning, &shown), &sampling, &mut rngs[..rows.len()])?;
         for ((_, key), digits) in rows.into_iter().zip(written.0.chunks(self.digits)) {
             self.composed.insert(key, digits.to_vec());
         }
@@ -98,13 +101,21 @@ impl Pool {
     /// Composes under a wish, beside what is shown.
     pub fn write(
         &self,
-        (wish, shown): (&Wish, &[Shown]),
+        (conditioning, shown): (&Conditioning, &[RetrievedExamples]),
         sampling: &Sampling,
         rngs: &mut [Rng],
-    ) -> Result<Digits> {
+    ) -> Result<FsqCodes> {
         let go_on = &mut || true;
-        let written = write(&self.composer, wish, sampling, rngs, None, shown, go_on)?;
-        Ok(written.unwrap_or(Digits(Vec::new())))
+        let written = generate_tokens(
+            &self.composer,
+            conditioning,
+            sampling,
+            rngs,
+            None,
+            shown,
+            go_on,
+        )?;
+        Ok(written.unwrap_or(FsqCodes(Vec::new())))
     }
 
     /// `tokens` `[pictures, 64 * digits]`, and `picture` and `flip` `[pictures]`.

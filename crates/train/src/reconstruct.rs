@@ -101,10 +101,10 @@ impl<'a> Reconstruct<'a> {
         let device = batches.device();
         let fresh = known.1.is_empty();
         let encoder = make(known.0, seed, device, |weights| {
-            Encoder::new(&weights.quick(), config)
+            Encoder::new(&weights.with_autograd(), config)
         })?;
         let generator = make(known.1, seed, device, |weights| {
-            Generator::new(&weights.quick(), config)
+            Generator::new(&weights.with_autograd(), config)
         })?;
         Ok(Reconstruct {
             quantizer: Quantizer::new(&config.levels, device)?,
@@ -144,11 +144,11 @@ impl Phase for Reconstruct<'_> {
     ) -> std::result::Result<Metrics, TrainError> {
         let drawn = self.batches.draw(self.batch, rng)?;
         let generator = &self.generator.network;
-        let wish = without_some(&drawn.wish, generator.no_words(), rng)?;
+        let conditioning = without_some(&drawn.conditioning, generator.null_text(), rng)?;
         let pictures = moved(&drawn.pictures, a_little(SHIFT, rng))?;
         let z = self.encoder.network.forward(&pictures)?;
         let values = self.quantizer.quantize(&z)?;
-        let back = generator.forward(&values, &wish)?;
+        let back = generator.forward(&values, &conditioning)?;
         let same = reconstruction(&pictures, &back)?;
         let mut metrics = vec![("loss", scalar(&same)?)];
         let look = self.look.as_ref();
@@ -207,7 +207,7 @@ pub fn reconstructions(
     for some in index.chunks(ROW) {
         let batch = batches.labelled(some)?;
         let values = quantizer.quantize(&encoder.forward(&batch.pictures)?)?;
-        let back = generator.forward(&values, &batch.wish)?;
+        let back = generator.forward(&values, &batch.conditioning)?;
         rows.push(bytes(&batch.pictures)?);
         rows.push(bytes(&back)?);
     }
@@ -223,7 +223,7 @@ pub fn bytes(pictures: &Tensor) -> Result<Vec<Vec<u8>>> {
         .permute((0, 2, 3, 1))?
         .flatten_from(1)?
         .to_vec2::<f32>()?;
-    let picture = |row: &Vec<f32>| imagegen::bytes(row);
+    let picture = |row: &Vec<f32>| imagegen::to_pixel_bytes(row);
     debug_assert!(rows.iter().all(|row| row.len() % CHANNELS == 0));
     Ok(rows.iter().map(picture).collect())
 }

@@ -19,16 +19,16 @@ use super::tokenize::Tokenizer;
 use super::variables::{Tensors, dropout, fixed, make};
 use candle_core::{Result, Tensor};
 use candle_nn::loss::cross_entropy;
-use imagegen::condition::Wish;
+use imagegen::conditioning::Conditioning;
 use imagegen::config::{Config, TOKENS};
 use imagegen::critic::Critic;
 use imagegen::generator::Generator;
-use imagegen::layers::Drop;
-use imagegen::memory::Shown;
+use imagegen::layers::Dropout;
 use imagegen::quantizer::Quantizer;
 use imagegen::refiner::Refiner;
+use imagegen::retrieval_index::RetrievedExamples;
 use imagegen::sampling::Sampling;
-use imagegen::tokens::Digits;
+use imagegen::tokens::FsqCodes;
 use sampler::rng::Rng;
 use std::cell::RefCell;
 
@@ -99,13 +99,13 @@ impl<'a> Refine<'a> {
         // What composes knows how words, style and what is remembered belong together.
         let begin = before.refiner.unwrap_or_else(|| before.tokens.clone());
         let refiner = make(begin, seed, device, |weights| {
-            Refiner::new(&weights.quick(), config)
+            Refiner::new(&weights.with_autograd(), config)
         })?;
         let generator = make(before.generator, seed, device, |weights| {
-            Generator::new(&weights.quick(), config)
+            Generator::new(&weights.with_autograd(), config)
         })?;
         let critic = make(Tensors::new(), seed, device, |weights| {
-            Critic::new(&weights.quick(), config)
+            Critic::new(&weights.with_autograd(), config)
         })?;
         let table = Table::new(batches, &tokenizer)?;
         Ok(Refine {
@@ -124,8 +124,13 @@ impl<'a> Refine<'a> {
     }
 
     /// Tokens to refine, some of them composed, and which share of each picture's is.
-    fn partly_composed(&self, index: &[usize], flip: &[bool], rng: &mut Rng) -> (Digits, Vec<f32>) {
-        let wide = self.config.digits();
+    fn partly_composed(
+        &self,
+        index: &[usize],
+        flip: &[bool],
+        rng: &mut Rng,
+    ) -> (FsqCodes, Vec<f32>) {
+        let wide = self.config.codes_per_token();
         let (mut all, mut shares) = (Vec::new(), Vec::new());
         for (at, flip) in index.iter().zip(flip) {
             let (chance, share) = (rng.next_f64(), rng.next_f64());
@@ -145,38 +150,38 @@ impl<'a> Refine<'a> {
             }
             shares.push(used as f32 / TOKENS as f32);
         }
-        (Digits(all), shares)
+        (FsqCodes(all), shares)
     }
 
     /// What refiner and generator hear of a wish: some rows have no words, some no style.
-    fn heard(&self, wish: &Wish, rng: &mut Rng) -> Result<[Wish; 2]> {
-        let chances: Vec<f64> = (0..wish.len()).map(|_| rng.next_f64()).collect();
+    fn heard(&self, conditioning: &Conditioning, rng: &mut Rng) -> Result<[Conditioning; 2]> {
+        let chances: Vec<f64> = (0..conditioning.len()).map(|_| rng.next_f64()).collect();
         let worded: Vec<bool> = chances.iter().map(|c| *c >= WORDLESS).collect();
         let styled = chances.iter().map(|c| *c >= WORDLESS + 2.0 * ANY_STYLE);
-        let styles = wish.style.iter().zip(styled);
+        let styles = conditioning.style.iter().zip(styled);
         let style: Vec<_> = styles
             .map(|(style, keeps)| style.filter(|_| keeps))
             .collect();
         let heard = |none: &Tensor| {
-            Ok::<_, candle_core::Error>(Wish {
-                text: worded_where(&worded, &wish.text, none)?,
+            Ok::<_, candle_core::Error>(Conditioning {
+                text: worded_where(&worded, &conditioning.text, none)?,
                 style: style.clone(),
-                flip: wish.flip.clone(),
+                flip: conditioning.flip.clone(),
             })
         };
         let (refiner, generator) = (&self.refiner.network, &self.generator.network);
-        Ok([heard(refiner.no_words())?, heard(generator.no_words())?])
+        Ok([heard(refiner.null_text())?, heard(generator.null_text())?])
     }
 
     /// What is painted of tokens, under the wish that each network hears.
     fn painted(
         &self,
-        tokens: &Digits,
-        [refined, painted]: [&Wish; 2],
-        shown: &[Shown],
-        drop: &Drop,
+        tokens: &FsqCodes,
+        [refined, painted]: [&Conditioning; 2],
+        shown: &[RetrievedExamples],
+        drop: &Dropout,
     ) -> Result<Tensor> {
-        let values = self.quantizer.of(tokens, self.batches.device())?;
+        let values = self.quantizer.token_values(tokens, self.batches.device())?;
         let refiner = &self.refiner.network;
         let values = refiner.forward((tokens, &values), refined, shown, drop)?;
         self.generator.network.forward(&values, painted)
@@ -186,14 +191,14 @@ impl<'a> Refine<'a> {
     fn judge(
         &mut self,
         (real, drawn): (&[Tensor], &[Tensor]),
-        wish: &Wish,
+        conditioning: &Conditioning,
         (rate, number): (f64, u64),
     ) -> Result<[f64; 2]> {
-        let (critic, style) = (&self.critic.network, wish.styles(0)?);
+        let (critic, style) = (&self.critic.network, conditioning.style_rows(0)?);
         let drawn: Vec<Tensor> = drawn.iter().map(Tensor::detach).collect();
-        let of_real = critic.forward(real, &wish.text, &style)?;
-        let of_drawn = critic.forward(&drawn, &wish.text, &style)?;
-        let (words, manner) = mismatched(&wish.text, &style)?;
+        let of_real = critic.forward(real, &conditioning.text, &style)?;
+        let of_drawn = critic.forward(&drawn, &conditioning.text, &style)?;
+        let (words, manner) = mismatched(&conditioning.text, &style)?;
         let others = critic.forward(real, &words, &manner)?;
         let part = |false_: &[Tensor]| {
             mean(&of_real.scores, false_, |real, false_| {
@@ -201,7 +206,7 @@ impl<'a> Refine<'a> {
             })
         };
         let against = (part(&of_drawn.scores)? + (part(&others.scores)? * MISMATCHED)?)?;
-        let told = told(&critic.belongs(&of_real.whole, &wish.text)?)?;
+        let told = told(&critic.caption_logits(&of_real.whole, &conditioning.text)?)?;
         let gradients = (&against + &told)?.backward()?;
         let losses = [scalar(&against)?, scalar(&told)?];
         self.critic.step(&gradients, rate, number)?;
@@ -213,19 +218,19 @@ impl<'a> Refine<'a> {
     fn criticism(
         &self,
         (real, drawn): (&[Tensor], &[Tensor]),
-        wish: &Wish,
+        conditioning: &Conditioning,
     ) -> Result<(Tensor, Tensor, f64)> {
-        let (critic, style) = (&self.critic.network, wish.styles(0)?);
-        let of_real = critic.forward(real, &wish.text, &style)?.scores;
+        let (critic, style) = (&self.critic.network, conditioning.style_rows(0)?);
+        let of_real = critic.forward(real, &conditioning.text, &style)?.scores;
         let of_real: Vec<Tensor> = of_real.iter().map(Tensor::detach).collect();
-        let of_drawn = critic.forward(drawn, &wish.text, &style)?;
+        let of_drawn = critic.forward(drawn, &conditioning.text, &style)?;
         let fooled = mean(&of_real, &of_drawn.scores, |real, drawn| {
             self.means.loss.generator(real, drawn)
         })?;
         let gap = mean(&of_real, &of_drawn.scores, |real, drawn| {
             (real - drawn)?.mean_all()
         })?;
-        let told = told(&critic.belongs(&of_drawn.whole, &wish.text)?)?;
+        let told = told(&critic.caption_logits(&of_drawn.whole, &conditioning.text)?)?;
         Ok((fooled, told, scalar(&gap)?))
     }
 }
@@ -307,23 +312,23 @@ impl Phase for Refine<'_> {
         rng: &mut Rng,
     ) -> std::result::Result<Metrics, TrainError> {
         let drawn = self.batches.draw(self.batch, rng)?;
-        let (real, wish) = (&drawn.pictures, &drawn.wish);
+        let (real, conditioning) = (&drawn.pictures, &drawn.conditioning);
         self.pool.compose(self.batches, &drawn, &self.table, rng)?;
-        let (tokens, shares) = self.partly_composed(&drawn.index, &wish.flip, rng);
+        let (tokens, shares) = self.partly_composed(&drawn.index, &conditioning.flip, rng);
         let share = (SHOWN, &self.config);
         let shown = self.table.shown(self.batches, &drawn, share, rng);
-        let [refined, under] = self.heard(wish, rng)?;
+        let [refined, under] = self.heard(conditioning, rng)?;
         let device = self.batches.device();
         let chance = RefCell::new(rng);
         let mask = |shape: &[usize]| dropout(shape, &mut chance.borrow_mut(), device);
-        let painted = self.painted(&tokens, [&refined, &under], &shown, &Drop::Masks(&mask))?;
+        let painted = self.painted(&tokens, [&refined, &under], &shown, &Dropout::Masks(&mask))?;
 
         let by = a_little(MOVED, &mut chance.borrow_mut());
         let wanted = self.look.features(&moved(&real.detach(), by)?)?;
         let found = self.look.features(&moved(&painted, by)?)?;
         let both = (&looked_at(&wanted)[..], &looked_at(&found)[..]);
-        let [judged, told] = self.judge(both, wish, (rate, number))?;
-        let (fooled, belongs, gap) = self.criticism(both, wish)?;
+        let [judged, told] = self.judge(both, conditioning, (rate, number))?;
+        let (fooled, belongs, gap) = self.criticism(both, conditioning)?;
 
         let same = held_to(real, &painted, &shares)?;
         let unlike = apart(&wanted, &found)?;
@@ -354,27 +359,27 @@ impl Phase for Refine<'_> {
         let step = (pictures.len() / ROW).max(1);
         let index: Vec<usize> = (0..pictures.len()).step_by(step).take(ROW).collect();
         let batch = self.batches.labelled(&index)?;
-        let wish = &batch.wish;
+        let conditioning = &batch.conditioning;
         let others = |at: &usize| self.table.others(self.batches, (*at, false), || true);
-        let shown: Vec<Shown> = index.iter().map(others).collect();
+        let shown: Vec<RetrievedExamples> = index.iter().map(others).collect();
         let mut rngs: Vec<Rng> = index.iter().map(|_| Rng::new(1)).collect();
         let tokens = self
             .pool
-            .write((wish, &shown), &Sampling::default(), &mut rngs)?;
-        let values = self.quantizer.of(&tokens, device)?;
+            .write((conditioning, &shown), &Sampling::default(), &mut rngs)?;
+        let values = self.quantizer.token_values(&tokens, device)?;
         let generator = fixed(&self.generator.mean, device, |w| {
             Generator::new(w, &self.config)
         })?;
         let refiner = fixed(&self.refiner.mean, device, |w| {
             Refiner::new(w, &self.config)
         })?;
-        let refined = refiner.forward((&tokens, &values), wish, &shown, &Drop::None)?;
+        let refined = refiner.forward((&tokens, &values), conditioning, &shown, &Dropout::None)?;
         Ok(Sheet {
             size: pictures.size as usize,
             rows: vec![
                 bytes(&batch.pictures)?,
-                bytes(&generator.forward(&values, wish)?)?,
-                bytes(&generator.forward(&refined, wish)?)?,
+                bytes(&generator.forward(&values, conditioning)?)?,
+                bytes(&generator.forward(&refined, conditioning)?)?,
             ],
         })
     }

@@ -143,8 +143,8 @@ fn same(path: &Path, found: &State, wanted: &State) -> Result<(), TrainError> {
     let other = |what| Err(TrainError::Other(path.into(), what));
     match () {
         // Other words change the sizes too, since embeddings are centred on their mean.
-        () if found.data != wanted.data => other("data set"),
-        () if found.config != wanted.config => other("size of model"),
+        () if found.data != wanted.data => other("dataset"),
+        () if found.config != wanted.config => other("model size"),
         () if found.batch != wanted.batch => other("--batch"),
         () if found.seed != wanted.seed => other("--seed"),
         () => Ok(()),
@@ -205,9 +205,9 @@ impl Guard {
         );
         let found = [climbs, self.won > LONG, self.alike > LONG];
         let words = [
-            "The loss is twice what it was at its best: training may be diverging; a lower --rate may help",
-            "The discriminator has long told every drawing from a real one: it may have won; a lower --adversarial or a higher --r1 may help",
-            "All drawings of a batch have long been alike: the generator may have collapsed",
+            "The loss is twice its minimum: training may be diverging; try a lower --learning-rate",
+            "The discriminator has been right on every picture for a while: it may have won; try a lower --adversarial or a higher --r1",
+            "The pictures of a batch have looked the same for a while: the generator may have collapsed",
         ];
         let news = (0..3).find(|at| found[*at] && !self.said[*at])?;
         self.said[news] = true;
@@ -225,7 +225,7 @@ mod tests {
             folder: PathBuf::new(),
             state: State {
                 phase: String::new(),
-                config: imagegen::config::Config::read(json).unwrap(),
+                config: imagegen::config::Config::parse(json).unwrap(),
                 seed: 1,
                 batch: 4,
                 step: 0,

@@ -10,7 +10,7 @@ use base::untrusted::clean_line;
 use candle_core::{Device, Result, Tensor};
 use imagegen::concepts::Concepts;
 use imagegen::config::Config;
-use imagegen::memory::Memory;
+use imagegen::retrieval_index::RetrievalIndex;
 use llm::sentence_encoder::WIDTH;
 use std::path::{Path, PathBuf};
 
@@ -35,9 +35,12 @@ impl Start {
         let json = std::fs::read(&path);
         let json = json.map_err(|why| TrainError::Disk(path.clone(), why.to_string()))?;
         let no_weights = |why: String| TrainError::Weights(path.clone(), clean_line(&why));
-        let config = Config::read(&json).map_err(no_weights)?;
+        let config = Config::parse(&json).map_err(no_weights)?;
         if config.text != WIDTH {
-            let why = format!("its words have {} numbers instead of {WIDTH}", config.text);
+            let why = format!(
+                "its text embeddings have {} dimensions instead of {WIDTH}",
+                config.text
+            );
             return Err(no_weights(why));
         }
         let any = config.styles.len();
@@ -86,18 +89,18 @@ impl Start {
         let path = self.folder.join("concepts.safetensors");
         let bytes = std::fs::read(&path);
         let bytes = bytes.map_err(|why| TrainError::Disk(path.clone(), why.to_string()))?;
-        Concepts::read(&bytes, &self.config)
+        Concepts::parse(&bytes, &self.config)
             .map_err(|why| TrainError::Weights(path, clean_line(&why)))
     }
 
     /// What the weights remember, under the run's numbers of styles; what is in none of those is in
     /// no style that is known. `concepts`: how many there are.
-    pub fn memory(&self, concepts: usize) -> std::result::Result<Memory, TrainError> {
+    pub fn memory(&self, concepts: usize) -> std::result::Result<RetrievalIndex, TrainError> {
         let path = self.folder.join("memory.safetensors");
         let bytes = std::fs::read(&path);
         let bytes = bytes.map_err(|why| TrainError::Disk(path.clone(), why.to_string()))?;
         let styles = self.known - 1;
-        let memory = Memory::read(&bytes, (concepts, styles), &self.config.levels)
+        let memory = RetrievalIndex::parse(&bytes, (concepts, styles), &self.config.levels)
             .map_err(|why| TrainError::Weights(path, clean_line(&why)))?;
         let any = styles as u32;
         let own = |style| {
@@ -134,7 +137,7 @@ impl Start {
         let named = self.new.join(", ");
         (!self.new.is_empty()).then(|| {
             format!(
-                "The weights do not know these styles: {named}; they begin as no style in particular, all else as it was"
+                "The weights do not know these styles: {named}; they start from a neutral embedding"
             )
         })
     }
@@ -158,7 +161,7 @@ mod tests {
     fn weights() -> tempfile::TempDir {
         let folder = tempfile::tempdir().unwrap();
         let json = include_bytes!("../../../tests/reference/illuminator/config.json");
-        let mut config = Config::read(json).unwrap();
+        let mut config = Config::parse(json).unwrap();
         config.styles = ["noto", "Flat", "ink"].map(String::from).into();
         let json = serde_json::to_string(&config).unwrap();
         std::fs::write(folder.path().join("config.json"), json).unwrap();
@@ -213,13 +216,13 @@ mod tests {
         let folder = weights();
         let styles = ["flat", "my own"].map(String::from);
         let start = Start::read(folder.path(), &styles).unwrap();
-        let mut memory = Memory::default();
+        let mut memory = RetrievalIndex::default();
         for style in [1, 2] {
-            memory.keep((0, style), &[style as u8; 128], &start.config);
+            memory.insert((0, style), &[style as u8; 128], &start.config);
         }
         let path = folder.path().join("memory.safetensors");
-        safetensors::serialize_to_file(memory.tensors().unwrap(), None, &path).unwrap();
-        let found = start.memory(1).unwrap().recall(0, None, &start.config);
+        safetensors::serialize_to_file(memory.to_tensors().unwrap(), None, &path).unwrap();
+        let found = start.memory(1).unwrap().examples(0, None, &start.config);
         let found: Vec<_> = found.iter().map(|(style, d)| (*style, d.0[0])).collect();
         assert_eq!(found, [(0, 1), (2, 2)]);
         assert!(start.memory(0).is_err());

@@ -4,8 +4,8 @@ use super::batches::{Batch, Batches, below};
 use super::tokenize::Tokenizer;
 use candle_core::Result;
 use imagegen::config::Config;
-use imagegen::memory::{Shown, unknown};
-use imagegen::tokens::Digits;
+use imagegen::retrieval_index::{RetrievedExamples, unknown_style};
+use imagegen::tokens::FsqCodes;
 use sampler::rng::Rng;
 
 /// The share of pictures that have one of the others shown as in no style that is known.
@@ -31,10 +31,10 @@ impl Table {
     }
 
     /// Of all pictures of a batch.
-    pub fn of(&self, batch: &Batch) -> Digits {
-        let each = batch.index.iter().zip(&batch.wish.flip);
+    pub fn of(&self, batch: &Batch) -> FsqCodes {
+        let each = batch.index.iter().zip(&batch.conditioning.flip);
         let all = each.flat_map(|(at, flip)| self.tokens(*at, *flip));
-        Digits(all.copied().collect())
+        FsqCodes(all.copied().collect())
     }
 
     /// The other pictures of the same thing, of which each may be wanted.
@@ -43,9 +43,9 @@ impl Table {
         batches: &Batches,
         (at, flip): (usize, bool),
         mut wanted: impl FnMut() -> bool,
-    ) -> Shown {
+    ) -> RetrievedExamples {
         let some = batches.others(at).filter(|_| wanted());
-        let digits = |other: usize| Digits(self.tokens(other, flip).to_vec());
+        let digits = |other: usize| FsqCodes(self.tokens(other, flip).to_vec());
         some.map(|(style, other)| (style as usize, digits(other)))
             .collect()
     }
@@ -57,13 +57,13 @@ impl Table {
         batch: &Batch,
         (share, config): (f64, &Config),
         rng: &mut Rng,
-    ) -> Vec<Shown> {
-        let each = batch.index.iter().zip(&batch.wish.flip);
+    ) -> Vec<RetrievedExamples> {
+        let each = batch.index.iter().zip(&batch.conditioning.flip);
         let shown = each.map(|(at, flip)| {
             let mut shown = self.others(batches, (*at, *flip), || rng.next_f64() < share);
             if rng.next_f64() < UNKNOWN && !shown.is_empty() {
                 let one = below(rng, shown.len());
-                shown[one].0 = unknown(config);
+                shown[one].0 = unknown_style(config);
             }
             shown
         });

@@ -21,7 +21,7 @@ impl Tokenizer {
     pub fn new(encoder: &Tensors, config: &Config, device: &Device) -> Result<Tokenizer> {
         Ok(Tokenizer {
             encoder: fixed(encoder, device, |weights| {
-                Encoder::new(&weights.quick(), config)
+                Encoder::new(&weights.with_autograd(), config)
             })?,
             quantizer: Quantizer::new(&config.levels, device)?,
             device: device.clone(),
@@ -41,7 +41,7 @@ impl Tokenizer {
         for some in which.chunks(SOME) {
             let pictures = numbers(pictures, some, &vec![flip; some.len()], &self.device)?;
             let values = self.quantizer.quantize(&self.encoder.forward(&pictures)?)?;
-            let digits = self.quantizer.digits(&values)?.flatten_from(1)?;
+            let digits = self.quantizer.codes(&values)?.flatten_from(1)?;
             let rows = digits.to_vec2::<f32>()?.into_iter();
             all.extend(rows.map(|row| row.into_iter().map(|digit| digit as u8).collect()));
             tell(all.len());

@@ -10,14 +10,14 @@ use super::tokenize::Tokenizer;
 use super::variables::{Tensors, dropout, fixed, make};
 use candle_core::{D, Result, Tensor};
 use candle_nn::ops::log_softmax;
-use imagegen::condition::Wish;
+use imagegen::conditioning::Conditioning;
 use imagegen::config::{Config, TOKENS};
 use imagegen::generator::Generator;
-use imagegen::layers::Drop;
-use imagegen::memory::Shown;
+use imagegen::layers::Dropout;
 use imagegen::quantizer::Quantizer;
-use imagegen::sampling::{Sampling, write};
-use imagegen::tokens::{Digits, TokenTransformer};
+use imagegen::retrieval_index::RetrievedExamples;
+use imagegen::sampling::{Sampling, generate_tokens};
+use imagegen::tokens::{FsqCodes, TokenTransformer};
 use sampler::rng::Rng;
 use std::cell::RefCell;
 
@@ -50,7 +50,7 @@ impl<'a> Tokens<'a> {
         let device = batches.device();
         let tokenizer = Tokenizer::new(encoder, config, device)?;
         let model = make(known, seed, device, |weights| {
-            TokenTransformer::new(&weights.quick(), config)
+            TokenTransformer::new(&weights.with_autograd(), config)
         })?;
         Ok(Tokens {
             table: Table::new(batches, &tokenizer)?,
@@ -64,19 +64,19 @@ impl<'a> Tokens<'a> {
     }
 
     /// The mean cross-entropy of the unknown tokens, in nats a token.
-    fn loss(&self, tokens: &Digits, known: &[bool], hidden: &Tensor) -> Result<Tensor> {
+    fn loss(&self, tokens: &FsqCodes, known: &[bool], hidden: &Tensor) -> Result<Tensor> {
         let model = &self.model.network;
         let unknown: Vec<f32> = known.iter().map(|k| f32::from(u8::from(!k))).collect();
         let count: f32 = unknown.iter().sum();
         let unknown = Tensor::new(unknown, hidden.device())?;
-        let heads = model.heads(hidden)?.flatten_to(1)?;
+        let heads = model.head_inputs(hidden)?.flatten_to(1)?;
         let mut total = unknown.zeros_like()?;
         for (at, logits) in model.logits(&heads, tokens)?.iter().enumerate() {
             let own: Vec<u8> = tokens
                 .0
                 .iter()
                 .skip(at)
-                .step_by(model.digits())
+                .step_by(model.codes_per_token())
                 .copied()
                 .collect();
             let likely = log_softmax(logits, D::Minus1)?;
@@ -90,8 +90,13 @@ impl<'a> Tokens<'a> {
 
 /// Takes words, style or what is shown from some: guidance starts from none of them, and those
 /// without words learn to read what is shown. `none` stands for words.
-fn without_some(wish: &Wish, shown: &mut [Shown], none: &Tensor, rng: &mut Rng) -> Result<Wish> {
-    let (mut worded, mut style) = (Vec::new(), wish.style.clone());
+fn without_some(
+    conditioning: &Conditioning,
+    shown: &mut [RetrievedExamples],
+    none: &Tensor,
+    rng: &mut Rng,
+) -> Result<Conditioning> {
+    let (mut worded, mut style) = (Vec::new(), conditioning.style.clone());
     for (style, shown) in style.iter_mut().zip(shown) {
         let [guided, forgotten, wordless] = [(); 3].map(|()| rng.next_f64());
         if guided < WITHOUT + ANY_STYLE {
@@ -103,10 +108,10 @@ fn without_some(wish: &Wish, shown: &mut [Shown], none: &Tensor, rng: &mut Rng) 
         let wordless = !shown.is_empty() && wordless < WORDLESS;
         worded.push(guided >= WITHOUT && !wordless);
     }
-    Ok(Wish {
-        text: worded_where(&worded, &wish.text, none)?,
+    Ok(Conditioning {
+        text: worded_where(&worded, &conditioning.text, none)?,
         style,
-        flip: wish.flip.clone(),
+        flip: conditioning.flip.clone(),
     })
 }
 
@@ -146,13 +151,13 @@ impl Phase for Tokens<'_> {
         let share = (SHOWN, &self.config);
         let mut shown = self.table.shown(self.batches, &drawn, share, rng);
         let model = &self.model.network;
-        let wish = without_some(&drawn.wish, &mut shown, model.no_words(), rng)?;
+        let conditioning = without_some(&drawn.conditioning, &mut shown, model.null_text(), rng)?;
         let known = known(self.batch, rng);
         let chance = RefCell::new(&mut *rng);
         let device = self.batches.device();
         let mask = |shape: &[usize]| dropout(shape, &mut chance.borrow_mut(), device);
-        let prepared = model.prepare(&wish, &shown)?;
-        let hidden = model.hidden(&prepared, &tokens, &known, &Drop::Masks(&mask))?;
+        let prepared = model.prepare(&conditioning, &shown)?;
+        let hidden = model.hidden(&prepared, &tokens, &known, &Dropout::Masks(&mask))?;
         let loss = self.loss(&tokens, &known, &hidden)?;
         let gradients = loss.backward()?;
         let length = self.model.step(&gradients, rate, number)?;
@@ -173,24 +178,26 @@ impl Phase for Tokens<'_> {
         let batch = self.batches.labelled(&index)?;
         let others = |at: &usize| self.table.others(self.batches, (*at, false), || true);
         let shown = index.iter().map(others);
-        let shown: Vec<Shown> = shown.collect();
+        let shown: Vec<RetrievedExamples> = shown.collect();
         let mut rows = vec![bytes(&batch.pictures)?];
         for seed in 1..=2 {
             let mut rngs: Vec<Rng> = index.iter().map(|_| Rng::new(seed)).collect();
             let sampling = Sampling::default();
             let go_on = &mut || true;
-            let drawn = write(
+            let drawn = generate_tokens(
                 &model,
-                &batch.wish,
+                &batch.conditioning,
                 &sampling,
                 &mut rngs,
                 None,
                 &shown,
                 go_on,
             )?;
-            let digits = drawn.unwrap_or(Digits(Vec::new()));
-            let values = self.quantizer.of(&digits, device)?;
-            rows.push(bytes(&self.generator.forward(&values, &batch.wish)?)?);
+            let digits = drawn.unwrap_or(FsqCodes(Vec::new()));
+            let values = self.quantizer.token_values(&digits, device)?;
+            rows.push(bytes(
+                &self.generator.forward(&values, &batch.conditioning)?,
+            )?);
         }
         Ok(Sheet {
             size: pictures.size as usize,

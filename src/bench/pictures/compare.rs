@@ -1,20 +1,20 @@
-//! Drawn pictures beside real ones, as sets.
+//! Drawn pictures compared with real ones, as sets.
 
-use super::looked::seen;
-use super::{Asked, Gallery, PicturesError, Report};
+use super::features::extractor_input;
+use super::{Evaluation, PicturesError, Report, Target};
 use crate::model::features::WIDTH;
 use crate::train::measures::{
     Classifier, Rows, covers, diversity, entropy_score, frechet, kernel, nearest,
 };
 use std::collections::BTreeMap;
 
-/// Pictures drawn of one prompt for the measure of diversity.
+/// Pictures drawn of one prompt to measure diversity.
 const TOGETHER: usize = 4;
-/// Neighbours whose distance makes a picture's surroundings.
+/// k of the nearest-neighbour balls in precision and recall.
 pub(super) const NEIGHBOURS: usize = 3;
 
-impl Gallery<'_> {
-    /// How far the drawn ones lie from real ones, and what that is worth beside real ones.
+impl Evaluation<'_> {
+    /// Distances between drawn and real pictures, with real against real for scale.
     pub(super) fn compare(
         &self,
         report: &mut Report,
@@ -23,7 +23,7 @@ impl Gallery<'_> {
         held: &Rows,
         learned: &Rows,
     ) -> Result<(), PicturesError> {
-        let seed = self.extent.seed;
+        let seed = self.settings.seed;
         let others: Vec<usize> = (0..learned.len().min(held.len())).collect();
         let others = learned.pick(&others);
         let size = (drawn.len() / 2).clamp(2, 1000);
@@ -40,7 +40,7 @@ impl Gallery<'_> {
         Ok(())
     }
 
-    /// How near each concept comes, as a classifier's logits.
+    /// Similarity to each concept, as logits.
     fn logits(&self, classifier: &Classifier, features: &Rows) -> Result<Rows, PicturesError> {
         const SHARPNESS: f64 = 30.0;
         let taken = classifier.apply(features)?;
@@ -62,7 +62,7 @@ impl Gallery<'_> {
         drawn: &Rows,
         held: &Rows,
         learned: &Rows,
-        (asked, trained): (&[Asked], &[usize]),
+        (asked, trained): (&[Target], &[usize]),
     ) -> Result<(), PicturesError> {
         let near = nearest(drawn, learned)?;
         let same = near.iter().zip(asked);
@@ -82,21 +82,21 @@ impl Gallery<'_> {
         report: &mut Report,
         seen_ones: &[usize],
         held: &Rows,
-        asked: &[Asked],
-        tell: &mut dyn FnMut(&str, usize, usize) -> bool,
+        asked: &[Target],
+        on_progress: &mut dyn FnMut(&str, usize, usize) -> bool,
     ) -> Result<(), PicturesError> {
         const PROMPTS: usize = 24;
         let some = &seen_ones[..seen_ones.len().min(PROMPTS)];
         let mut sum = 0.0;
         for (at, one) in some.iter().enumerate() {
-            if !tell("Prompts drawn several times", at, some.len()) {
+            if !on_progress("Prompts drawn several times", at, some.len()) {
                 return Err(PicturesError::Stopped);
             }
             let seeds = (0..TOGETHER as u64).collect();
             let drawn = self.draw(self.label(*one), seeds)?;
             let pictures: Vec<Vec<f32>> = drawn
                 .iter()
-                .map(|picture| seen(&picture.pixels, picture.size))
+                .map(|picture| extractor_input(&picture.pixels, picture.size))
                 .collect();
             sum += diversity(&Rows::new(WIDTH, &self.extractor.of(&pictures)?));
         }

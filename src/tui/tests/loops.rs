@@ -1,10 +1,10 @@
-//! The loop itself, fed with keys, news and signals.
+//! Tests of the loop, fed with keys, events and signals.
 
 use super::*;
 use crate::editor::{Editor, EditorError};
 use std::cell::Cell;
 
-/// Draws into a buffer and counts.
+/// Draws into a buffer and counts frames.
 struct Stand {
     terminal: Terminal<TestBackend>,
     frames: usize,
@@ -57,7 +57,7 @@ fn press(code: KeyCode, modifiers: KeyModifiers) -> Input {
 }
 
 /// Runs the loop over what waits for it, and then it must end by itself.
-fn attended(app: &mut App, events: &Receiver<Event>, inputs: Vec<Input>, stand: &mut Stand) -> Why {
+fn attended(app: &mut App, events: &Receiver<Reply>, inputs: Vec<Input>, stand: &mut Stand) -> Why {
     let (sender, inbox) = mpsc::channel();
     for input in inputs {
         sender.send(input).unwrap();
@@ -137,7 +137,7 @@ fn an_engine_that_is_gone_is_no_endless_wait() {
     take_events(&mut app, &events, &mut engine);
     assert!(!engine && !app.studio.busy());
     let said = app.message.map(|message| message.text).unwrap_or_default();
-    assert!(said.contains("engine has stopped"), "{said}");
+    assert!(said.contains("engine stopped"), "{said}");
 }
 
 #[test]
@@ -146,14 +146,18 @@ fn many_pieces_are_one_frame() {
     app.paste("Once");
     app.key(KeyEvent::new(KeyCode::Enter, KeyModifiers::NONE));
     let node = app.studio.story().running().unwrap();
+    let request = app.studio.newest_request().unwrap();
     let (sender, events) = mpsc::channel();
     for _ in 0..500 {
         sender
-            .send(Event::Piece {
-                node,
-                text: " x".to_string(),
-                ids: vec![1],
-                healed: 0,
+            .send(Reply {
+                request,
+                event: Event::Piece {
+                    node,
+                    text: " x".to_string(),
+                    ids: vec![1],
+                    healed: 0,
+                },
             })
             .unwrap();
     }

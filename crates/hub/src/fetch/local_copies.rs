@@ -1,4 +1,4 @@
-//! Which copies of a model are on this machine, and which of them are sound.
+//! The copies of a model on this machine, and their checksums.
 
 use super::error::FetchError;
 use super::hub::HubFile;
@@ -134,7 +134,7 @@ pub(super) fn wrong(
 ) -> FetchError {
     FetchError::WrongChecksum {
         name: entry.name.clone(),
-        what: format!("{} is not what the catalogue names", path.display()),
+        what: format!("{} is not the file in the catalogue", path.display()),
         expected,
         found,
         fate,

@@ -1,4 +1,4 @@
-//! How far a fetch is, and the caller's way to stop it.
+//! The progress of a download, and the caller's way to stop it.
 //!
 //! Knows no clock and draws nothing: whoever shows the bar owns the time and hands it to `ProgressMeter`.
 
@@ -6,7 +6,7 @@ use super::error::FetchError;
 use std::ops::ControlFlow;
 use std::time::Duration;
 
-/// How far something long is.
+/// The progress of one long task.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Progress {
     /// What is being done, such as "Fetching smollm2-135m".
@@ -17,10 +17,11 @@ pub struct Progress {
     pub total: Option<u64>,
 }
 
-/// Told of progress many times a second, also while nothing moves; `Break` stops the fetch.
+/// Called with the progress many times a second, also while nothing moves; `Break` stops the
+/// download.
 pub type OnProgress<'a> = &'a mut dyn FnMut(&Progress) -> ControlFlow<()>;
 
-/// One model's progress, on its way to the caller.
+/// Reports one model's progress to the caller.
 pub(super) struct ProgressReporter<'a> {
     name: String,
     now: Progress,
@@ -70,7 +71,7 @@ impl<'a> ProgressReporter<'a> {
     }
 }
 
-/// Turns progress and the caller's clock into a line: bytes, speed, time left.
+/// Formats progress as a line with bytes, speed and time left, by the caller's clock.
 #[derive(Default)]
 pub struct ProgressMeter {
     what: String,
@@ -135,7 +136,7 @@ mod tests {
 
     fn at(done: u64) -> Progress {
         Progress {
-            what: "Fetching it".into(),
+            what: "Downloading it".into(),
             done,
             total: Some(98_400_000),
         }
@@ -145,12 +146,12 @@ mod tests {
     fn bytes_speed_and_time_left() {
         let mut pace = ProgressMeter::default();
         let second = Duration::from_secs(1);
-        assert_eq!(pace.line(second, &at(0)), "Fetching it: 0.0 of 98.4 MB");
+        assert_eq!(pace.line(second, &at(0)), "Downloading it: 0.0 of 98.4 MB");
         // A resumed fetch starts at 40 MB: those are done, but are not this run's speed.
         pace.line(second, &at(40_000_000));
         assert_eq!(
             pace.line(second * 2, &at(50_000_000)),
-            "Fetching it: 50.0 of 98.4 MB, 10.0 MB/s, 5 s left"
+            "Downloading it: 50.0 of 98.4 MB, 10.0 MB/s, 5 s left"
         );
     }
 
@@ -159,7 +160,7 @@ mod tests {
         let mut pace = ProgressMeter::default();
         pace.line(Duration::ZERO, &at(5_000_000));
         let line = pace.line(Duration::from_secs(3), &at(5_000_000));
-        assert_eq!(line, "Fetching it: 5.0 of 98.4 MB");
+        assert_eq!(line, "Downloading it: 5.0 of 98.4 MB");
         assert_eq!(time(3_725.0), "1 h 2 min");
         assert_eq!(time(61.0), "1 min 1 s");
     }
@@ -172,7 +173,7 @@ mod tests {
         assert!(
             error
                 .to_string()
-                .contains("`illumine models pull it` goes on")
+                .contains("`illumine models pull it` resumes")
         );
     }
 }

@@ -28,12 +28,12 @@ pub struct Shape {
     pub window: usize,
 }
 
-/// Some rows that follow each other in one story.
+/// Consecutive tokens of one story, whose queries attend to the same keys and values.
 pub struct Job<'a> {
     /// Its first row in the input.
     pub row: usize,
     pub tokens: usize,
-    /// Where its first token stands.
+    /// The position of its first token.
     pub position: usize,
     /// Keys and values of all positions up to its last token, in two pieces, and the length of
     /// each.
@@ -95,10 +95,10 @@ fn attend_typed<N: KvElement>(
         }
     }
     let run = step_fn::<N>(pool.family());
-    // SAFETY: a pool has a family that this processor has; each tile has outputs of its own.
     let whole = |tile: &Tile<N>| {
         scratch(&SCORES_OF, tile.scores(), |scores| {
             let scores = scores.as_mut_ptr();
+            // SAFETY: a pool has a family that this processor has; each tile has its own outputs.
             scratch(&WIDENED, tile.widened(), |wide| unsafe {
                 run(tile, scores, wide, Step::Scores(0..tile.blocks()));
                 run(tile, scores, wide, Step::Softmax(0..tile.rows));

@@ -69,7 +69,8 @@ pub fn fused_pair<'a>(
 
 /// Computes and combines 32 columns.
 ///
-/// Safe where nobody else has these columns, and where shapes fit.
+/// # Safety
+/// Nobody else has these columns, and shapes fit.
 unsafe fn fuse_block(
     pool: &Pool,
     input: &Input,

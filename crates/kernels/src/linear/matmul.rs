@@ -1,4 +1,4 @@
-//! The product: who computes which strips of which weights for which rows of the input.
+//! The matrix product: how threads share strips of weights and rows of the input.
 
 use std::cell::RefCell;
 use std::ops::Range;
@@ -15,7 +15,7 @@ const PASS: usize = 512 << 10;
 /// long runs.
 const UNITS: usize = 4;
 
-/// What becomes of what an output held before.
+/// Whether a product replaces the output or is added to it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Write {
     Set,
@@ -96,7 +96,8 @@ pub(super) fn multiply(
 
 /// Computes one strip or two of a weight matrix for some rows of the input.
 ///
-/// Safe where nobody else has the columns of these strips, and where shapes fit.
+/// # Safety
+/// Nobody else has the columns of these strips, and shapes fit.
 unsafe fn strips_of(
     pool: &Pool,
     input: &Input,
@@ -126,7 +127,8 @@ unsafe fn strips_of(
 
 /// Writes what a row gives.
 ///
-/// Safe where so many numbers may be written.
+/// # Safety
+/// As many numbers as `sums` has may be written at `to`.
 unsafe fn put(write: Write, sums: &[f32], to: *mut f32) {
     // SAFETY: the caller's.
     let to = unsafe { std::slice::from_raw_parts_mut(to, sums.len()) };
@@ -231,7 +233,8 @@ impl<'a> StripPair<'a> {
 
     /// Multiplies with a group of rows; `cold` says that the strips were not read yet.
     ///
-    /// Safe where the group has as many columns as the weights.
+    /// # Safety
+    /// The group has as many columns as the weights.
     pub(super) unsafe fn multiply(&self, group: &Group, cold: bool, to: &mut Sums) {
         if let Some(tiles) = self.tiles.as_ref().filter(|_| group.rows >= GROUP) {
             // SAFETY: a pool has a family that this processor has; the strips were unpacked when

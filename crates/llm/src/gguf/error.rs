@@ -6,7 +6,7 @@ use std::path::PathBuf;
 #[derive(Debug, thiserror::Error)]
 pub enum GgufError {
     #[error(
-        "Cannot open {path}: {source}; check the path, or run `illumine models list` for names"
+        "Cannot open {path}: {source}; check the path, or choose a name from `illumine models list`"
     )]
     Open {
         path: PathBuf,
@@ -17,17 +17,17 @@ pub enum GgufError {
     )]
     NotGguf(PathBuf),
     #[error(
-        "{path} is GGUF version {version}, which is not supported; versions 2 and 3 are: convert it again"
+        "{path} is GGUF version {version}, which is not supported; convert it to version 2 or 3"
     )]
     Version { path: PathBuf, version: u32 },
-    #[error("{path} is damaged or cut short ({what}); fetch it again")]
+    #[error("{path} is damaged or truncated ({what}); download it again")]
     Damaged { path: PathBuf, what: String },
     #[error(
-        "{path} has a tensor in format {format}, which is not supported; use a file quantized as Q4_0 to Q8_0, Q2_K to Q6_K, F16, BF16 or F32"
+        "{path} has a tensor in the unsupported format {format}; use a file quantized as Q4_0 to Q8_0, Q2_K to Q6_K, F16, BF16 or F32"
     )]
     Format { path: PathBuf, format: String },
     #[error(
-        "{path} has no usable `{key}`, which this kind of model needs; fetch another file of the model"
+        "{path} has no usable `{key}`, which this model family needs; download another file of the model"
     )]
     Missing { path: PathBuf, key: String },
 }

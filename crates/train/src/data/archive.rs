@@ -54,7 +54,7 @@ pub fn fetch(folder: &Path, watch: Watch) -> Result<Vec<Archive>, DataError> {
     let packages = packages();
     let mut archives = Vec::new();
     for (number, package) in packages.iter().enumerate() {
-        let what = format!("Fetching {}", package.name);
+        let what = format!("Downloading {}", package.name);
         let mut go_on = || watch(&what, number, packages.len());
         if !go_on() {
             return Err(DataError::Stopped);

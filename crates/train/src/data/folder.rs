@@ -11,7 +11,7 @@ use super::file::{Concept, Pictures};
 use super::split::{Part, part};
 use super::{DataError, Watch, step};
 use base::untrusted::clean_line;
-use imagegen::reading::{self, ReadError};
+use imagegen::picture_file::{self, PictureFileError};
 use rayon::prelude::*;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -79,10 +79,10 @@ pub fn read(folder: &Path, size: u32, watch: Watch) -> Result<Folder, DataError>
     for found in files {
         match describe(found, &mut table) {
             Ok(picture) => described.push(picture),
-            Err(name) => left_out.push((name, "nothing says what it shows".to_string())),
+            Err(name) => left_out.push((name, "no caption".to_string())),
         }
     }
-    let missing = format!("{} names it, but it is not there", table.name);
+    let missing = format!("{} lists it, but it does not exist", table.name);
     let missing = table.rows.into_keys().map(|name| (name, missing.clone()));
     left_out.extend(missing);
     let mut taken = Vec::new();
@@ -169,12 +169,14 @@ fn describe(found: Found, table: &mut Table) -> Result<Described, String> {
 
 /// A picture's bytes, or why it has none: the end of a sentence.
 fn pixels(path: &Path, size: u32) -> Result<Vec<u8>, String> {
-    let large = std::fs::metadata(path).map(|file| file.len() > reading::LARGEST as u64);
+    let large =
+        std::fs::metadata(path).map(|file| file.len() > picture_file::MAX_FILE_BYTES as u64);
     if large.unwrap_or(false) {
-        return Err(ReadError::File.to_string());
+        return Err(PictureFileError::TooLarge.to_string());
     }
     let file = std::fs::read(path).map_err(|why| why.to_string())?;
-    let picture = reading::read(&file, size as usize).map_err(|why| why.to_string())?;
+    let picture =
+        picture_file::decode_square(&file, size as usize).map_err(|why| why.to_string())?;
     match picture.pixels.iter().any(|byte| *byte != 0) {
         true => Ok(picture.pixels),
         false => Err("it is empty".to_string()),
@@ -282,7 +284,7 @@ impl Folder {
         };
         match named.is_empty() {
             true => String::new(),
-            false => format!("left out: {}{more}", named.join(", ")),
+            false => format!("skipped: {}{more}", named.join(", ")),
         }
     }
 }

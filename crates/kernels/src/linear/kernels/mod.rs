@@ -42,8 +42,8 @@ pub(super) struct Strip<'a> {
 
 /// Multiplies a strip with a group of rows: `sums` is `[rows, 16]`.
 ///
-/// Safe where the processor has the family's instructions, and strip and group have the same
-/// number of columns.
+/// # Safety
+/// The processor has the family's instructions, and strip and group have the same number of columns.
 pub(super) type Kernel = unsafe fn(&Strip, &Group, &mut [[f32; STRIP]]);
 
 /// What a pair of strips gives for some rows of input: `[rows, 2, 16]`.

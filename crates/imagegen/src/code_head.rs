@@ -1,0 +1,59 @@
+//! The code head: a small network on top of the token Transformer that predicts a token's FSQ codes
+//! one after the other, in plain numbers, since tensors cost more for so little arithmetic.
+//!
+//! Training computes the same with tensors (`TokenTransformer::logits`).
+
+/// The weights of the code head; `hidden` numbers per code.
+pub struct CodeHead {
+    pub levels: Vec<usize>,
+    pub hidden: usize,
+    /// `[code values, codes * hidden]`: what each code value adds to the inputs of the
+    /// codes after it.
+    pub before: Vec<f32>,
+    /// For each code, `[levels, hidden]`.
+    pub weights: Vec<Vec<f32>>,
+    /// For each code, `[levels]`.
+    pub biases: Vec<Vec<f32>>,
+}
+
+/// Numbers summed side by side, which fixes the order of a sum and lets it vectorize.
+const LANES: usize = 16;
+
+impl CodeHead {
+    /// Numbers the Transformer hands over per token.
+    pub fn width(&self) -> usize {
+        self.levels.len() * self.hidden
+    }
+
+    /// Logits `[levels]` of code `at`, after [`CodeHead::apply`] for every code before it.
+    pub fn logits(&self, token: &[f32], at: usize, logits: &mut Vec<f64>) {
+        let own = &token[at * self.hidden..][..self.hidden];
+        let rows = self.weights[at].chunks_exact(self.hidden);
+        let values = rows.zip(&self.biases[at]);
+        logits.clear();
+        logits.extend(values.map(|(row, bias)| f64::from(squared_product(own, row) + bias)));
+    }
+
+    /// Adds the effect of code `at` having the value `code` to the inputs of the codes
+    /// after it.
+    pub fn apply(&self, token: &mut [f32], at: usize, code: usize) {
+        let start: usize = self.levels[..at].iter().sum();
+        let row = &self.before[(start + code) * self.width()..][..self.width()];
+        let after = (at + 1) * self.hidden;
+        let pairs = token[after..].iter_mut().zip(&row[after..]);
+        pairs.for_each(|(x, said)| *x += said);
+    }
+}
+
+/// The sum of `row` times squared ReLU of `x`.
+fn squared_product(x: &[f32], row: &[f32]) -> f32 {
+    let mut sums = [0f32; LANES];
+    let (x, row) = (x.chunks(LANES), row.chunks(LANES));
+    for (x, row) in x.zip(row) {
+        for ((sum, x), weight) in sums.iter_mut().zip(x).zip(row) {
+            let positive = x.max(0.0);
+            *sum += positive * positive * weight;
+        }
+    }
+    sums.iter().sum()
+}

@@ -1,0 +1,90 @@
+//! What steers a picture (prompt embedding, style, flip), and the network that encodes it as one
+//! vector.
+
+use super::layers::leaky_relu;
+use super::weights::{Linear, Weights};
+use candle_core::{Result, Tensor};
+use candle_nn::Init;
+
+/// Encodes conditioning as one vector.
+pub struct ConditionEncoder {
+    style: Tensor,
+    flip: Tensor,
+    none: Tensor,
+    first: Linear,
+    mid: Linear,
+    out: Linear,
+    styles: usize,
+}
+
+/// What steers each picture of a batch: `text` `[batch, width]` (normalized prompt embeddings),
+/// its style (None: any) and whether it is flipped.
+#[derive(Clone)]
+pub struct Conditioning {
+    pub text: Tensor,
+    pub style: Vec<Option<u32>>,
+    pub flip: Vec<bool>,
+}
+
+impl Conditioning {
+    /// `[batch]`: rows of the style table, whose last row stands for any style.
+    pub fn style_rows(&self, any: usize) -> Result<Tensor> {
+        let row = |style: &Option<u32>| style.unwrap_or(any as u32);
+        let rows: Vec<u32> = self.style.iter().map(row).collect();
+        Tensor::new(rows, self.text.device())
+    }
+
+    /// `[batch]`: rows of the flip table.
+    pub fn flip_rows(&self) -> Result<Tensor> {
+        let rows: Vec<u32> = self.flip.iter().map(|flip| u32::from(*flip)).collect();
+        Tensor::new(rows, self.text.device())
+    }
+
+    pub fn len(&self) -> usize {
+        self.style.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.style.is_empty()
+    }
+}
+
+impl ConditionEncoder {
+    pub fn new(
+        weights: &Weights,
+        text: usize,
+        styles: usize,
+        width: usize,
+    ) -> Result<ConditionEncoder> {
+        const STYLE: usize = 64;
+        const FLIP: usize = 8;
+        let inputs = text + STYLE + FLIP;
+        Ok(ConditionEncoder {
+            style: weights.embedding_table(styles + 1, STYLE, "style", 1.0)?,
+            flip: weights.embedding_table(2, FLIP, "flip", 1.0)?,
+            none: weights.get(&[text], "none", Init::Const(0.0))?,
+            first: Linear::new(&weights.pp("in_"), inputs, width)?,
+            mid: Linear::new(&weights.pp("mid"), width, width)?,
+            out: Linear::new(&weights.pp("out"), width, width)?,
+            styles,
+        })
+    }
+
+    /// `[batch, width]`: the condition vectors.
+    pub fn forward(&self, conditioning: &Conditioning) -> Result<Tensor> {
+        let style = self
+            .style
+            .index_select(&conditioning.style_rows(self.styles)?, 0)?;
+        let flip = self.flip.index_select(&conditioning.flip_rows()?, 0)?;
+        let x = Tensor::cat(&[&conditioning.text, &style, &flip], 1)?;
+        let x = leaky_relu(&self.first.forward(&x)?)?;
+        let x = leaky_relu(&self.mid.forward(&x)?)?;
+        leaky_relu(&self.out.forward(&x)?)
+    }
+
+    /// `[width of text]`: the null text, which replaces the embedding where there is no
+    /// prompt.
+    pub fn null_text(&self) -> &Tensor {
+        &self.none
+    }
+}

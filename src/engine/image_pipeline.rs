@@ -1,0 +1,286 @@
+//! The image pipeline: text encoder and image model together, from a prompt to pixels.
+//!
+//! It knows no session, and no files except the weights. The same request, weights and seed give
+//! the same pixels on one backend.
+
+mod describe;
+mod job;
+mod prompt;
+mod scene;
+
+use crate::model::encoder::SentenceEncoder;
+use crate::model::gan::concepts::best_similarity;
+use crate::model::gan::encoded::EncodedPicture;
+use crate::model::gan::picture_file::{PictureFileError, decode_square};
+use crate::model::gan::sampling::Sampling;
+use crate::model::gan::{Illuminator, ImageSpec, MIX_SHARE, is_complete};
+use crate::model::upscaler::{SCALE, Upscaler};
+use crate::model::{ImageError, ModelError, device};
+use crate::story::picture::{
+    Drawing, Layer, PictureRequest, Provenance, Sight, Source, Style, Subject, Words,
+};
+use crate::story::progress::Observer;
+use crate::story::untrusted::clean_line;
+use job::ImageJob;
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
+
+/// Everything needed to draw, in memory.
+pub struct ImagePipeline {
+    pub encoder: Rc<SentenceEncoder>,
+    pub illuminator: Illuminator,
+    /// The compute backend; pictures reproduce exactly on the same one.
+    pub backend: String,
+    /// The upscaler, if the request needs it.
+    pub upscaler: Option<Upscaler>,
+}
+
+/// Characters of the longest prompt.
+pub const MAX_PROMPT_CHARS: usize = 2000;
+/// Pictures of one request at most.
+pub const MAX_PICTURES: usize = 64;
+/// Pictures drawn as one batch; a stop takes effect between the decoding steps of a batch.
+const BATCH: usize = 4;
+
+/// Why nothing was drawn; each is a sentence that says what to do.
+#[derive(Debug, thiserror::Error)]
+pub enum DrawError {
+    #[error(transparent)]
+    Model(#[from] ModelError),
+    #[error(transparent)]
+    Image(#[from] ImageError),
+    #[error("The prompt is empty; describe the picture, for example \"a red dragon asleep\"")]
+    NoWords,
+    #[error(
+        "The prompt is too long ({0} characters); describe the picture in at most {MAX_PROMPT_CHARS}"
+    )]
+    TooLong(usize),
+    #[error("Unknown style '{0}'; available styles: {1}")]
+    Style(String, String),
+    #[error("Cannot draw {0} pictures at once; the maximum is {MAX_PICTURES}")]
+    Many(usize),
+    #[error("Cannot use {0}: {1}")]
+    Unreadable(String, PictureFileError),
+    #[error("The upscaler is not loaded; use `illumine draw --enlarge`")]
+    NoUpscaler,
+    #[error("Temperature must be 0 to 10, guidance -20 to 20, retrieval strength 0 to 20")]
+    Sampling,
+}
+
+/// Asked between decoding steps; false stops drawing.
+type KeepGoing<'a> = &'a mut dyn FnMut() -> bool;
+
+/// The first complete folder of weights.
+pub fn find_weights(places: &[PathBuf]) -> Result<PathBuf, ImageError> {
+    match places {
+        // A folder named by the user is loaded even if incomplete: the loader reports
+        // what it lacks.
+        [named] => Ok(named.clone()),
+        places => {
+            let found = places.iter().find(|folder| is_complete(folder)).cloned();
+            found.ok_or(ImageError::NoIlluminator)
+        }
+    }
+}
+
+/// Loads a folder of weights onto a device, and names the backend.
+pub fn load_illuminator(
+    folder: &Path,
+    choice: device::DeviceChoice,
+    threads: usize,
+) -> Result<(Illuminator, String), DrawError> {
+    let device = device::open(choice)?;
+    let illuminator = Illuminator::load(folder, &device, threads)?;
+    Ok((illuminator, device::name(&device)))
+}
+
+impl ImagePipeline {
+    pub fn new(
+        encoder: Rc<SentenceEncoder>,
+        (illuminator, backend): (Illuminator, String),
+    ) -> ImagePipeline {
+        ImagePipeline {
+            encoder,
+            illuminator,
+            backend,
+            upscaler: None,
+        }
+    }
+
+    /// Draws the pictures of a request; progress counts finished pictures. None when stopped.
+    pub fn draw(
+        &self,
+        request: &PictureRequest,
+        observer: &dyn Observer,
+    ) -> Result<Option<Vec<Drawing>>, DrawError> {
+        let sampling = self.illuminator.supported_sampling(sampling(request)?);
+        let mut job = ImageJob {
+            pipeline: self,
+            request,
+            sampling,
+            done: Vec::new(),
+            total: 0,
+            observer,
+        };
+        let whole = match &request.subject {
+            Subject::Words(words) => job.words(prompt_text(words)?)?,
+            Subject::Scene(words) => job.scene(prompt_text(words)?)?,
+            Subject::Vary { of, amount } => {
+                let (code, own) = self.encoded_source(of)?;
+                let sight = Sight::Picture(Box::new(own));
+                job.vary(&code, &sight, *amount)?
+            }
+            Subject::Mix { of, with } => {
+                let (code, _) = self.encoded_source(of)?;
+                job.vary(&code, with, MIX_SHARE)?
+            }
+            Subject::Restyle { of, words } => {
+                let (code, own) = self.encoded_source(of)?;
+                let words = words.clone().unwrap_or(own.prompt);
+                job.restyle(&code, &words)?
+            }
+            Subject::Lerp { from, to, at } => job.lerp(from, to, at)?,
+        };
+        let mut done = job.done;
+        if whole && request.enlarged {
+            for layer in done.iter_mut().flat_map(|drawing| &mut drawing.layers) {
+                if observer.is_cancelled() {
+                    return Ok(None);
+                }
+                self.upscale(layer)?;
+            }
+        }
+        Ok(whole.then_some(done))
+    }
+
+    fn upscale(&self, layer: &mut Layer) -> Result<(), DrawError> {
+        let upscaler = self.upscaler.as_ref().ok_or(DrawError::NoUpscaler)?;
+        layer.pixels = upscaler.upscale(&layer.pixels, layer.size)?;
+        layer.size *= SCALE;
+        Ok(())
+    }
+
+    /// The image spec of a prompt in a style, with default sampling.
+    pub fn image_spec(
+        &self,
+        words: &str,
+        style: &str,
+        seeds: Vec<u64>,
+    ) -> Result<ImageSpec, DrawError> {
+        let style = self.style_numbers(&Style::Named(style.to_string()), None)?;
+        let embedding = self.embed_prompt(words)?;
+        Ok(ImageSpec {
+            embedding: embedding.words,
+            subject: embedding.subject,
+            style: style.first().copied().flatten(),
+            seeds,
+            sampling: self.illuminator.supported_sampling(Sampling::default()),
+        })
+    }
+
+    /// A picture's encoded form and provenance: taken from its provenance if made with
+    /// these weights, else from the encoder.
+    fn encoded_source(&self, source: &Source) -> Result<(EncodedPicture, Provenance), DrawError> {
+        let own = source.how.clone().unwrap_or_default();
+        let same = own.weights == self.illuminator.sha256;
+        if let Some(code) = self
+            .illuminator
+            .encoded_from_hex(&own.tokens)
+            .filter(|_| same)
+        {
+            return Ok((code, own));
+        }
+        let size = self.illuminator.config.size;
+        let picture = decode_square(&source.file, size)
+            .map_err(|why| DrawError::Unreadable(clean_line(&source.name), why))?;
+        let known = |style: &String| self.illuminator.style(style).is_some();
+        let how = Provenance {
+            prompt: match own.prompt.is_empty() {
+                true => self.prompt_from_file_name(&source.name)?,
+                false => own.prompt,
+            },
+            style: own.style.filter(known),
+            seed: own.seed,
+            ..Provenance::default()
+        };
+        Ok((self.illuminator.encode(&picture)?, how))
+    }
+
+    /// A prompt from a file's name, if the name is close to a concept; else empty.
+    fn prompt_from_file_name(&self, name: &str) -> Result<String, DrawError> {
+        let stem = Path::new(name).file_stem().unwrap_or_default();
+        let words = clean_line(&stem.to_string_lossy()).replace(['-', '_'], " ");
+        Ok(match self.similarity(&words)? >= NAME_SIMILARITY {
+            true => words,
+            false => String::new(),
+        })
+    }
+
+    /// Similarity of the prompt to its nearest concept.
+    fn similarity(&self, words: &str) -> Result<f32, DrawError> {
+        if words.trim().is_empty() {
+            return Ok(0.0);
+        }
+        let concepts = &self.illuminator.concepts;
+        Ok(best_similarity(
+            &concepts.nearest(&self.encoder.embed(words)?, &|_| true),
+        ))
+    }
+
+    /// The style numbers of a request; `own` is the source picture's style.
+    fn style_numbers(
+        &self,
+        style: &Style,
+        own: PictureStyle,
+    ) -> Result<Vec<Option<u32>>, DrawError> {
+        let number = |name: &str| {
+            let short = || clean_line(&name.chars().take(40).collect::<String>());
+            let styles = || self.illuminator.config.styles.join(", ");
+            let found = self.illuminator.style(name);
+            found.ok_or_else(|| DrawError::Style(short(), styles()))
+        };
+        Ok(match (style, own) {
+            (Style::Any, _) => vec![None],
+            (Style::All, _) => (0..self.illuminator.config.styles.len() as u32)
+                .map(Some)
+                .collect(),
+            (Style::Named(name), _) => vec![Some(number(name)?)],
+            (Style::Usual, Some(own)) => vec![own.and_then(|own| self.illuminator.style(own))],
+            (Style::Usual, None) => vec![Some(0)],
+        })
+    }
+
+    fn style_name(&self, style: Option<u32>) -> Option<String> {
+        let styles = &self.illuminator.config.styles;
+        style.and_then(|at| styles.get(at as usize)).cloned()
+    }
+}
+
+/// The style of the source picture, which may be any; None without a source picture.
+type PictureStyle<'a> = Option<Option<&'a str>>;
+
+/// Similarity from which a file's name is used as the prompt.
+const NAME_SIMILARITY: f32 = 0.6;
+
+fn prompt_text(words: &Words) -> Result<&str, DrawError> {
+    let words = match words {
+        Words::Given(words) => words.trim(),
+        Words::Passage { text, .. } => text.trim(),
+    };
+    match words.chars().count() {
+        0 => Err(DrawError::NoWords),
+        letters if letters > MAX_PROMPT_CHARS => Err(DrawError::TooLong(letters)),
+        _ => Ok(words),
+    }
+}
+
+fn sampling(request: &PictureRequest) -> Result<Sampling, DrawError> {
+    let PictureRequest {
+        temperature,
+        guidance,
+        recall,
+        steps,
+        ..
+    } = request;
+    Sampling::with([*temperature, *guidance, *recall], *steps).ok_or(DrawError::Sampling)
+}

@@ -1,0 +1,261 @@
+//! One request on its way through the image pipeline: each kind of drawing, and the provenance of
+//! every picture.
+
+use super::prompt::PromptEmbedding;
+use super::{BATCH, DrawError, ImagePipeline, KeepGoing, MAX_PICTURES, PictureStyle};
+use crate::model::ImageError;
+use crate::model::gan::concepts::Match;
+use crate::model::gan::encoded::EncodedPicture;
+use crate::model::gan::sampling::Sampling;
+use crate::model::gan::{GeneratedImages, Illuminator, ImageSpec, Picture};
+use crate::story::picture::{Drawing, End, Layer, PictureRequest, Provenance, Sight, Way};
+use crate::story::progress::Observer;
+use crate::story::untrusted::{clean, clean_line};
+
+/// A request and its finished pictures.
+pub(super) struct ImageJob<'a> {
+    pub(super) pipeline: &'a ImagePipeline,
+    pub(super) request: &'a PictureRequest,
+    pub(super) sampling: Sampling,
+    pub(super) done: Vec<Drawing>,
+    pub(super) total: usize,
+    pub(super) observer: &'a dyn Observer,
+}
+
+/// What the provenance of a picture says about its input.
+pub(super) struct PictureLabel<'a> {
+    pub(super) prompt: &'a str,
+    pub(super) style: Option<u32>,
+    pub(super) seed: u64,
+}
+
+impl ImageJob<'_> {
+    /// Reports how many pictures are finished.
+    pub(super) fn report_progress(&self) {
+        let (done, total) = (self.done.len() as u64, self.total as u64);
+        self.observer.progress("Drawing", done, Some(total));
+    }
+
+    /// One picture for each style and seed.
+    pub(super) fn words(&mut self, prompt: &str) -> Result<bool, DrawError> {
+        let styles = self.pipeline.style_numbers(&self.request.style, None)?;
+        let embedding = self.pipeline.embed_prompt(prompt)?;
+        self.each(
+            prompt,
+            &embedding,
+            &styles,
+            &|_| Way::Words,
+            |it, spec, keep_going| it.draw(spec, keep_going),
+        )
+    }
+
+    pub(super) fn vary(
+        &mut self,
+        code: &EncodedPicture,
+        led: &Sight,
+        amount: f64,
+    ) -> Result<bool, DrawError> {
+        let (prompt, own) = sight(led);
+        let styles = self.pipeline.style_numbers(&self.request.style, own)?;
+        let embedding = self.pipeline.embed_prompt(prompt)?;
+        let spelled = code.to_hex();
+        let way = |_: u64| Way::Vary {
+            tokens: spelled.clone(),
+            amount,
+        };
+        self.each(prompt, &embedding, &styles, &way, |it, spec, keep_going| {
+            it.vary(spec, code, amount, keep_going)
+        })
+    }
+
+    pub(super) fn restyle(
+        &mut self,
+        code: &EncodedPicture,
+        words: &str,
+    ) -> Result<bool, DrawError> {
+        let styles = self.pipeline.style_numbers(&self.request.style, None)?;
+        let embedding = self.pipeline.embed_prompt(words)?;
+        let spelled = code.to_hex();
+        let way = |_: u64| Way::Restyle {
+            tokens: spelled.clone(),
+        };
+        self.each(words, &embedding, &styles, &way, |it, spec, keep_going| {
+            it.restyle(spec, code, keep_going)
+        })
+    }
+
+    /// Generates the seeds of each style, batch by batch.
+    fn each(
+        &mut self,
+        prompt: &str,
+        embedding: &PromptEmbedding,
+        styles: &[Option<u32>],
+        way: &dyn Fn(u64) -> Way,
+        make: impl Fn(
+            &Illuminator,
+            &ImageSpec,
+            KeepGoing,
+        ) -> Result<Option<GeneratedImages>, ImageError>,
+    ) -> Result<bool, DrawError> {
+        self.start(styles.len() * self.request.seeds.len())?;
+        let observer = self.observer;
+        let keep_going = &mut || !observer.is_cancelled();
+        for style in styles {
+            for seeds in self.request.seeds.chunks(BATCH) {
+                let spec = self.image_spec(embedding, *style, seeds);
+                let Some(generated) = make(&self.pipeline.illuminator, &spec, keep_going)? else {
+                    return Ok(false);
+                };
+                for (at, seed) in seeds.iter().enumerate() {
+                    let label = PictureLabel {
+                        prompt,
+                        style: *style,
+                        seed: *seed,
+                    };
+                    let drawing = self.drawing(&label, &generated, at, way(*seed));
+                    self.done.push(drawing);
+                }
+                self.report_progress();
+            }
+        }
+        Ok(true)
+    }
+
+    /// Pictures at positions between two others.
+    pub(super) fn lerp(
+        &mut self,
+        from: &Sight,
+        to: &Sight,
+        places: &[f64],
+    ) -> Result<bool, DrawError> {
+        self.start(places.len())?;
+        let (one, other) = (self.endpoint(from)?, self.endpoint(to)?);
+        let spec_of = |(end, style): &(End, Option<u32>)| {
+            let embedding = self.pipeline.embed_prompt(&end.prompt)?;
+            Ok::<ImageSpec, DrawError>(self.image_spec(&embedding, *style, &[end.seed]))
+        };
+        let (first, last) = (spec_of(&one)?, spec_of(&other)?);
+        let observer = self.observer;
+        let keep_going = &mut || !observer.is_cancelled();
+        for at in places {
+            let illuminator = &self.pipeline.illuminator;
+            let Some(generated) = illuminator.interpolate(&first, &last, *at, keep_going)? else {
+                return Ok(false);
+            };
+            let label = PictureLabel {
+                prompt: &one.0.prompt,
+                style: one.1,
+                seed: one.0.seed,
+            };
+            let way = Way::Lerp {
+                other: Box::new(other.0.clone()),
+                at: *at,
+            };
+            let drawing = self.drawing(&label, &generated, 0, way);
+            self.done.push(drawing);
+            self.report_progress();
+        }
+        Ok(true)
+    }
+
+    /// Two prompts share a seed, so that they differ in their text only.
+    fn endpoint(&self, sight: &Sight) -> Result<(End, Option<u32>), DrawError> {
+        let (prompt, own) = self::sight(sight);
+        if prompt.trim().is_empty() {
+            return Err(DrawError::NoWords);
+        }
+        let styles = self.pipeline.style_numbers(&self.request.style, own)?;
+        let style = styles.first().copied().flatten();
+        let seed = match sight {
+            Sight::Picture(how) => how.seed,
+            Sight::Prompt(_) => self.request.seeds.first().copied().unwrap_or_default(),
+        };
+        let end = End {
+            prompt: prompt.to_string(),
+            style: self.pipeline.style_name(style),
+            seed,
+        };
+        Ok((end, style))
+    }
+
+    pub(super) fn start(&mut self, count: usize) -> Result<(), DrawError> {
+        if count > MAX_PICTURES {
+            return Err(DrawError::Many(count));
+        }
+        self.total = count;
+        self.report_progress();
+        Ok(())
+    }
+
+    pub(super) fn image_spec(
+        &self,
+        embedding: &PromptEmbedding,
+        style: Option<u32>,
+        seeds: &[u64],
+    ) -> ImageSpec {
+        ImageSpec {
+            embedding: embedding.words.clone(),
+            subject: embedding.subject.clone(),
+            style,
+            seeds: seeds.to_vec(),
+            sampling: self.sampling,
+        }
+    }
+
+    fn drawing(
+        &self,
+        label: &PictureLabel,
+        generated: &GeneratedImages,
+        at: usize,
+        way: Way,
+    ) -> Drawing {
+        let layer = |picture: &Picture| Layer {
+            size: picture.size,
+            pixels: picture.pixels.clone(),
+        };
+        Drawing {
+            layers: generated.pictures.get(at).map(layer).into_iter().collect(),
+            how: Provenance {
+                tokens: generated
+                    .encoded
+                    .get(at)
+                    .map(EncodedPicture::to_hex)
+                    .unwrap_or_default(),
+                way,
+                ..self.provenance(label, &generated.concepts)
+            },
+        }
+    }
+
+    pub(super) fn provenance(&self, label: &PictureLabel, concepts: &[Match]) -> Provenance {
+        Provenance {
+            prompt: clean(label.prompt).into_owned(),
+            concepts: concept_pairs(concepts),
+            style: self.pipeline.style_name(label.style),
+            seed: label.seed,
+            steps: self.sampling.steps,
+            temperature: self.sampling.temperature,
+            guidance: self.sampling.guidance,
+            recall: self.sampling.retrieval_strength,
+            size: self.request.size,
+            background: self.request.background.clone(),
+            enlarged: self.request.enlarged,
+            weights: self.pipeline.illuminator.sha256.clone(),
+            backend: self.pipeline.backend.clone(),
+            build: self.request.build.clone(),
+            ..Provenance::default()
+        }
+    }
+}
+
+fn sight(sight: &Sight) -> (&str, PictureStyle<'_>) {
+    match sight {
+        Sight::Prompt(words) => (words, None),
+        Sight::Picture(how) => (&how.prompt, Some(how.style.as_deref())),
+    }
+}
+
+pub(super) fn concept_pairs(concepts: &[Match]) -> Vec<(String, f32)> {
+    let pair = |found: &Match| (clean_line(&found.label), found.similarity);
+    concepts.iter().map(pair).collect()
+}
