@@ -28,10 +28,10 @@ pub use sampler::ban;
 
 pub use command::Command;
 pub use context::Context;
-pub use message::{About, Event, Reply, Request, RequestId};
-pub use node::{Author, Maker, Node, NodeId, Passage, Place, Provenance, Status};
+pub use message::{Event, ModelInfo, Reply, Request, RequestId};
+pub use node::{Author, ModelIdentity, Node, NodeId, Passage, Place, Provenance, Status};
 pub use picture::Picture;
 pub use record::Record;
 pub use sampling::Sampling;
-pub use settings::{Asked, Mode, Settings};
+pub use settings::{Mode, SettingOverrides, Settings};
 pub use tree::Story;

@@ -3,7 +3,7 @@
 //! Closed enums of plain data, below both sides, so that neither imports the other.
 
 use super::ban::Ban;
-use super::picture::{Drawing, PictureRequest};
+use super::picture::{DrawnPicture, PictureRequest};
 use super::{Context, NodeId, Sampling, Status};
 use serde::{Deserialize, Serialize};
 
@@ -36,20 +36,20 @@ pub enum Request {
     Suggest { ask: TextRequest, begun: String },
     /// Read this already, since it may be asked for soon. The next request may stop it, and nothing
     /// is lost then.
-    Read(TextRequest),
+    Prefetch(TextRequest),
     /// Tell what would be read, part by part.
     Explain(TextRequest),
     /// Give out what was read of the story, so that it need not be read again another day.
-    Keep,
+    SaveCache,
     /// Take back what was given out then.
-    Warm(Warm),
+    RestoreCache(WarmCache),
     /// Draw.
     Picture(Box<PictureRequest>),
 }
 
 /// What a model has read: its tokens, and its KV cache as bytes (`model/transformer/snapshot.rs`).
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Warm {
+pub struct WarmCache {
     pub model_sha256: String,
     pub ids: Vec<u32>,
     pub bytes: Vec<u8>,
@@ -63,7 +63,7 @@ pub struct TextRequest {
     /// The seed of this passage alone, already derived.
     pub seed: u64,
     pub overflow: Overflow,
-    pub goal: Goal,
+    pub goal: LengthGoal,
     /// Phrases that are not to be written.
     pub bans: Vec<Ban>,
     /// Read the last word of people's text as the beginning of one, so that it may go on.
@@ -71,21 +71,21 @@ pub struct TextRequest {
     /// Tokens that the passage begins with, whatever the model would draw.
     pub begin: Vec<u32>,
     /// What is to be found by its meaning; none where nothing is looked for.
-    pub recall: Option<Recall>,
+    pub retrieval: Option<Retrieval>,
 }
 
 /// What may be read again when it means something like the story's end: the passages that no
 /// longer fit, and these entries of lore.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Recall {
+pub struct Retrieval {
     /// At most so many in all.
     pub most: usize,
-    pub lore: Vec<Unnamed>,
+    pub lore: Vec<UnmatchedLore>,
 }
 
 /// An entry of lore that could be read, but that nothing in the story named.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Unnamed {
+pub struct UnmatchedLore {
     pub title: String,
     pub text: String,
     /// Tokens that the lore of its book may take.
@@ -94,7 +94,7 @@ pub struct Unnamed {
 
 /// Something that is read again for its meaning.
 #[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct Recalled {
+pub struct RetrievedPassage {
     /// A passage's number, or an entry's title.
     pub what: String,
     /// The cosine between it and the story's end.
@@ -106,7 +106,7 @@ pub struct Recalled {
 /// How far to write.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Goal {
+pub enum LengthGoal {
     /// To exactly `max_tokens`.
     #[default]
     Exact,
@@ -118,9 +118,9 @@ pub enum Goal {
     Until(String),
 }
 
-impl Goal {
+impl LengthGoal {
     pub fn is_exact(&self) -> bool {
-        *self == Goal::Exact
+        *self == LengthGoal::Exact
     }
 }
 
@@ -144,7 +144,7 @@ pub enum Event {
         total: Option<u64>,
     },
     /// A model is in place, and what can be asked of it.
-    Ready(About, Capabilities),
+    Ready(ModelInfo, Capabilities),
     /// The prompt is being read: tokens.
     Prefill {
         node: NodeId,
@@ -153,7 +153,7 @@ pub enum Event {
         /// Of `total`, how many the KV cache still held.
         reused: usize,
         /// What did not fit.
-        cut: Cut,
+        cut: Truncation,
     },
     /// Whole UTF-8, cleaned of control characters, with the tokens it came from.
     Piece {
@@ -164,7 +164,7 @@ pub enum Event {
         healed: usize,
     },
     /// What of old passages and lore is read again for its meaning.
-    Recalled(Vec<Recalled>),
+    Retrieved(Vec<RetrievedPassage>),
     /// Something that the writer should know, and that stops nothing.
     Warned(String),
     /// A banned phrase was met; what began it is written otherwise.
@@ -174,9 +174,9 @@ pub enum Event {
     /// The answer to [`Request::Suggest`]: the whole line.
     Suggested(String),
     /// The answer to [`Request::Explain`].
-    Explained(Explained),
-    /// The answer to [`Request::Keep`]; none where there is nothing to keep.
-    Kept(Option<Warm>),
+    Explained(ContextReport),
+    /// The answer to [`Request::SaveCache`]; none where there is nothing to keep.
+    CacheSaved(Option<WarmCache>),
     /// Pictures are being drawn: so many of so many.
     Drawing {
         node: NodeId,
@@ -186,31 +186,31 @@ pub enum Event {
     /// The answer to [`Request::Picture`]: one or several that belong together.
     Drawn {
         node: NodeId,
-        drawings: Vec<Drawing>,
+        drawings: Vec<DrawnPicture>,
     },
     /// One of several passages has ended, and others of its request have not.
     Ended {
         node: NodeId,
         status: Status,
-        stats: Stats,
+        stats: PassageStats,
     },
     Done {
         /// None for what writes no passage.
         node: Option<NodeId>,
         status: Status,
-        stats: Stats,
+        stats: PassageStats,
     },
     Failed {
         node: Option<NodeId>,
         /// One plain sentence.
         why: String,
-        fault: Fault,
+        fault: FailureKind,
     },
 }
 
 /// What of a context did not fit into what the model can hold.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Cut {
+pub struct Truncation {
     /// The oldest tokens of the story that were left out.
     pub dropped: usize,
     /// Where what is read begins, when some was left out: a passage and a byte of it.
@@ -232,7 +232,7 @@ pub struct Alternative {
 
 /// What would be read, part by part, exactly as sent.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
-pub struct Explained {
+pub struct ContextReport {
     pub segments: Vec<Segment>,
     /// Tokens in all.
     pub tokens: usize,
@@ -246,7 +246,7 @@ pub struct Explained {
     pub lore: Vec<String>,
 }
 
-impl std::fmt::Display for Explained {
+impl std::fmt::Display for ContextReport {
     /// A line for each part: its tokens, what it is, and how it begins.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         writeln!(
@@ -285,7 +285,7 @@ pub struct Segment {
 
 /// Whose fault a failure is, which decides the exit code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Fault {
+pub enum FailureKind {
     /// The model could not be fetched, read or understood.
     Model,
     /// The prompt does not fit the model's context.
@@ -298,7 +298,7 @@ pub enum Fault {
 
 /// The model in place, for the status line and for provenance.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
-pub struct About {
+pub struct ModelInfo {
     pub name: String,
     pub sha256: String,
     pub architecture: String,
@@ -351,7 +351,7 @@ impl Capabilities {
 
 /// What one passage took.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
-pub struct Stats {
+pub struct PassageStats {
     pub prompt_tokens: usize,
     pub reused: usize,
     pub dropped: usize,
@@ -367,7 +367,7 @@ pub struct Stats {
     pub prompt_ids: Vec<u32>,
 }
 
-impl Stats {
+impl PassageStats {
     /// Tokens a second while reading, not counting those the cache still held.
     pub fn prefill_tps(&self) -> f64 {
         per_second(

@@ -5,7 +5,10 @@
 
 mod request;
 
-pub use request::{Drawing, Layer, PictureRequest, Sight, Source, Style, Subject, Words};
+pub use request::{
+    DrawnPicture, Layer, PictureRequest, PictureTask, PromptOrPicture, PromptSource, SourcePicture,
+    StyleChoice,
+};
 
 use super::node::{Node, NodeId, Passage};
 use super::tree::Story;
@@ -22,20 +25,21 @@ pub struct Picture {
     /// The first of the pictures that it is another version of.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub beside: Option<NodeId>,
-    pub how: Provenance,
+    #[serde(rename = "how")]
+    pub provenance: PictureProvenance,
 }
 
 impl Picture {
     /// The name of the file of picture `id` in its session's folder of pictures. It is made of the
     /// number alone, so that no journal can name a file elsewhere.
-    pub fn file(id: NodeId) -> String {
+    pub fn file_name(id: NodeId) -> String {
         format!("{id}.png")
     }
 }
 
 /// All that it takes to make a picture again, byte for byte, with the same weights.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct Provenance {
+pub struct PictureProvenance {
     pub prompt: String,
     /// What the prompt was taken for, with how near it came.
     pub concepts: Vec<(String, f32)>,
@@ -45,8 +49,8 @@ pub struct Provenance {
     pub temperature: f64,
     pub guidance: f64,
     /// How strongly what is remembered pulled.
-    #[serde(default)]
-    pub recall: f64,
+    #[serde(default, rename = "recall")]
+    pub retrieval_strength: f64,
     /// Pixels high, and wide too where it is no scene.
     pub size: u32,
     /// `#rrggbb`; None leaves what is empty transparent.
@@ -62,20 +66,21 @@ pub struct Provenance {
     /// each number: what others can be made of. Empty for a scene.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub tokens: String,
-    #[serde(default, skip_serializing_if = "Way::is_words")]
-    pub way: Way,
+    #[serde(default, skip_serializing_if = "Derivation::is_prompt")]
+    pub way: Derivation,
 }
 
 /// What a picture was made from besides its words.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "from", rename_all = "snake_case")]
-pub enum Way {
+pub enum Derivation {
     #[default]
-    Words,
+    #[serde(rename = "words")]
+    Prompt,
     /// Tokens of another picture, of which a share was written anew.
     Vary { tokens: String, amount: f64 },
     /// A place between its own words and another's: 0 is its own.
-    Lerp { other: Box<End>, at: f64 },
+    Lerp { other: Box<LerpTarget>, at: f64 },
     /// Another picture, redrawn.
     Restyle { tokens: String },
     /// A backdrop and what stands before it.
@@ -84,19 +89,19 @@ pub enum Way {
 
 /// One end of a row of pictures that lead from one to another.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct End {
+pub struct LerpTarget {
     pub prompt: String,
     pub style: Option<String>,
     pub seed: u64,
 }
 
-impl Way {
-    fn is_words(&self) -> bool {
-        *self == Way::Words
+impl Derivation {
+    fn is_prompt(&self) -> bool {
+        *self == Derivation::Prompt
     }
 }
 
-impl Provenance {
+impl PictureProvenance {
     /// What the picture shows, for people who cannot see it and for lists.
     pub fn title(&self) -> String {
         let words = super::sentence::excerpt(self.prompt.trim(), 200);
@@ -105,7 +110,7 @@ impl Provenance {
             words => words,
         };
         match &self.way {
-            Way::Lerp { other, at } if *at > 0.0 => {
+            Derivation::Lerp { other, at } if *at > 0.0 => {
                 let other = super::sentence::excerpt(other.prompt.trim(), 200);
                 match *at < 1.0 {
                     true => format!("{words}, {:.0} % of the way to {other}", at * 100.0),
@@ -117,13 +122,13 @@ impl Provenance {
     }
 
     /// What it was taken for: "dragon 0.74, bed 0.51", or that nothing known was asked for.
-    pub fn said(&self) -> String {
-        said(&self.concepts)
+    pub fn concept_summary(&self) -> String {
+        describe_concepts(&self.concepts)
     }
 }
 
 /// Concepts with how near each came, in words.
-pub fn said(concepts: &[(String, f32)]) -> String {
+pub fn describe_concepts(concepts: &[(String, f32)]) -> String {
     let name = |(label, near): &(String, f32)| format!("{label} {near:.2}");
     let near = concepts
         .iter()
@@ -169,7 +174,7 @@ impl Story {
     /// a passage whose last words were changed stands at the end of what it became.
     pub fn pictures_on(&self, path: &[Passage]) -> Vec<(usize, NodeId)> {
         let mut found: Vec<(usize, NodeId)> = Vec::new();
-        if !self.shows_pictures() {
+        if !self.has_shown_pictures() {
             return found;
         }
         let mut take = |at: usize, there: &[NodeId]| {
@@ -204,7 +209,7 @@ impl Story {
 
     /// The passage whose end was taken over as this one's end.
     fn origin_of_end(&self, node: &Node) -> Option<&Node> {
-        let of = node.of?;
+        let of = node.copied_from?;
         let origin = self.node(of.node)?;
         (of.to == origin.text.len()).then_some(origin)
     }
@@ -219,7 +224,7 @@ fn end_of(path: &[Passage], index: usize) -> Option<usize> {
         return Some(index + 1);
     }
     let next = next?;
-    if next.of.is_some() && !next.joins && !next.edited {
+    if next.copied_from.is_some() && !next.joins && !next.edited {
         // Its last words were left out, and what follows was taken over.
         return Some(index + 1);
     }
@@ -227,7 +232,7 @@ fn end_of(path: &[Passage], index: usize) -> Option<usize> {
         return None;
     }
     let rest = path[index + 1..].iter();
-    let joined = rest.take_while(|passage| passage.goes_on());
+    let joined = rest.take_while(|passage| passage.continues_previous());
     Some(index + 1 + joined.count())
 }
 
@@ -235,7 +240,7 @@ fn end_of(path: &[Passage], index: usize) -> Option<usize> {
 mod tests {
     use super::*;
     use crate::edit;
-    use crate::record::{Change, Head, Move, Record, Step, Steps};
+    use crate::record::{Change, HeadMove, Record, Step, StepCount, StepKind};
 
     fn told(passages: &[&str]) -> Story {
         let mut story = Story::default();
@@ -255,8 +260,8 @@ mod tests {
     }
 
     fn go(story: &mut Story, to: Option<NodeId>) {
-        let why = Move::Write;
-        story.apply(&Record::Head(Head { to, why })).unwrap();
+        let why = StepKind::Write;
+        story.apply(&Record::Head(HeadMove { to, why })).unwrap();
     }
 
     fn draw(story: &mut Story, parent: Option<NodeId>, beside: Option<NodeId>) -> NodeId {
@@ -266,7 +271,7 @@ mod tests {
             width: 64,
             height: 64,
             beside,
-            how: Provenance::default(),
+            provenance: PictureProvenance::default(),
         };
         let node = Node {
             id,
@@ -281,7 +286,7 @@ mod tests {
             shown: true,
         }];
         changes.extend(beside.map(|node| Change::Shown { node, shown: false }));
-        let why = Move::Draw;
+        let why = StepKind::Draw;
         story.apply(&Record::Step(Step { why, changes })).unwrap();
         id
     }
@@ -298,9 +303,9 @@ mod tests {
         let last = draw(&mut story, Some(1), None);
         assert_eq!(on_page(&story), [(0, before), (1, first), (2, last)]);
         assert_eq!(story.path().len(), 2, "a picture is not on the path");
-        story.apply(&Record::Undo(Steps { steps: 1 })).unwrap();
+        story.apply(&Record::Undo(StepCount { steps: 1 })).unwrap();
         assert_eq!(on_page(&story), [(0, before), (1, first)]);
-        story.apply(&Record::Redo(Steps { steps: 1 })).unwrap();
+        story.apply(&Record::Redo(StepCount { steps: 1 })).unwrap();
         assert_eq!(on_page(&story).len(), 3);
     }
 
@@ -326,7 +331,7 @@ mod tests {
         for passage in 0..passages.len() {
             draw(&mut story, Some(passage as NodeId), None);
         }
-        let made = edit::replace(&story, &story.path(), index..index + 1, new).unwrap();
+        let made = edit::replace_text(&story, &story.path(), index..index + 1, new).unwrap();
         for node in made.nodes {
             story.apply(&Record::Node(node)).unwrap();
         }
@@ -388,14 +393,14 @@ mod tests {
     fn concepts_are_said_and_a_low_match_plainly() {
         let found = |label: &str, near| (label.to_string(), near);
         assert_eq!(
-            said(&[found("dragon", 0.74), found("bed", 0.31)]),
+            describe_concepts(&[found("dragon", 0.74), found("bed", 0.31)]),
             "dragon 0.74"
         );
-        let low = said(&[found("bed", 0.2)]);
+        let low = describe_concepts(&[found("bed", 0.2)]);
         assert!(
             low.contains("no concept that I know") && low.contains("bed 0.20"),
             "{low}"
         );
-        assert_eq!(said(&[]), "no concept that I know");
+        assert_eq!(describe_concepts(&[]), "no concept that I know");
     }
 }
