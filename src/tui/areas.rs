@@ -1,7 +1,7 @@
 //! The layout of the screen at any size, down to one cell.
 
 use super::app::App;
-use super::gallery::PictureSlot;
+use super::half_blocks::PictureSlot;
 use super::overlay::Overlay;
 use super::paragraph::PictureBlock;
 use super::wrap::wrap;

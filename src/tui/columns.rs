@@ -1,6 +1,6 @@
 //! Texts side by side, each wrapped in its own column.
 
-use super::overlay::{OverlayRow, SpanStyle};
+use super::spans::{OverlayRow, SpanStyle};
 use super::wrap::{cells, wrap};
 
 /// One text, with its title and the styles of its stretches.

@@ -1,10 +1,10 @@
 //! Prepares pictures for the terminal: a thread reads, scales and encodes them, and a cache keeps
 //! the recent ones.
 
-use super::half_blocks::HalfBlocks;
+use super::half_blocks::{HalfBlocks, PictureSlot};
 use super::inbox::Input;
+use super::prepared::PreparedPicture;
 use crate::model::gan::picture_file::decode_for_terminal;
-use crate::story::NodeId;
 use crate::studio::Kept;
 use image::{DynamicImage, RgbaImage};
 use ratatui::buffer::Buffer;
@@ -19,14 +19,6 @@ use std::thread;
 
 /// The capacity of the cache: more than any screen shows.
 const KEPT: usize = 64;
-
-/// A picture and its size in cells.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct PictureSlot {
-    pub node: NodeId,
-    pub width: u16,
-    pub height: u16,
-}
 
 /// How this terminal shows pictures.
 #[derive(Clone)]
@@ -49,14 +41,6 @@ impl PictureMode {
             None => PictureMode::HalfBlocks { all_colours },
         }
     }
-}
-
-/// A prepared picture.
-pub enum PreparedPicture {
-    HalfBlocks(HalfBlocks),
-    Graphics(Box<SlicedProtocol>),
-    /// Its file is missing or damaged.
-    Missing,
 }
 
 pub struct Gallery {

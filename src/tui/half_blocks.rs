@@ -3,12 +3,20 @@
 //! The library's own half-blocks lose transparency, and most of a drawing is transparent; here the
 //! terminal's background shows through.
 
-use super::gallery::PictureSlot;
 use crate::model::gan::picture_file::scale_with_hard_edges;
+use crate::story::NodeId;
 use image::{Rgba, RgbaImage};
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 use ratatui::style::Color;
+
+/// A picture at a size in cells.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct PictureSlot {
+    pub node: NodeId,
+    pub width: u16,
+    pub height: u16,
+}
 
 pub struct HalfBlocks {
     width: u16,

@@ -4,7 +4,8 @@
 //! never reports a hangup (it keeps reading the closed terminal), so the other waits for signals
 //! and for the hangup.
 
-use super::gallery::{PictureSlot, PreparedPicture};
+use super::half_blocks::PictureSlot;
+use super::prepared::PreparedPicture;
 use super::split;
 use crossterm::event::Event as TerminalEvent;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGTSTP};

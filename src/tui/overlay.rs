@@ -2,6 +2,7 @@
 
 use super::columns::{Column, side_by_side};
 use super::keys::Scroll;
+use super::spans::{OverlayRow, SpanStyle};
 use super::wrap::wrap;
 use crate::story::NodeId;
 use crate::story::command;
@@ -20,29 +21,6 @@ pub struct Overlay {
     chosen: Option<usize>,
     /// The picture of each item, if any.
     pictures: Vec<Option<NodeId>>,
-}
-
-/// A row on the screen: stretches of text and their styles.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct OverlayRow {
-    pub spans: Vec<(String, SpanStyle)>,
-    /// The item that the row belongs to.
-    pub item: Option<usize>,
-}
-
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum SpanStyle {
-    #[default]
-    Plain,
-    Strong,
-    Quiet,
-    /// Text that occurs only on the left, or only on the right.
-    Left,
-    Right,
-    /// A part of the context other than the story.
-    Beside,
-    Lore,
-    Note,
 }
 
 #[derive(Debug)]

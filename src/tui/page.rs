@@ -4,27 +4,11 @@
 //! paragraphs off the screen are wrapped when somebody scrolls to them. Knows no colours and draws
 //! nothing.
 
-use super::items::{ItemKey, PageItem, items, speaker, text_role};
+use super::items::{ContextStart, ItemKey, PageItem, items, speaker, text_role};
 use super::paragraph::{Paragraph, PictureBlock};
-use crate::story::{NodeId, Passage, Story};
+use super::spans::TextRole;
+use crate::story::{Passage, Story};
 use std::ops::Range;
-
-/// The kind of a stretch of text, which decides its style.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum TextRole {
-    Prompt,
-    User,
-    Model,
-    /// A person's text inside a passage of the model.
-    Edited,
-    /// The speaker's name in a chat.
-    Label,
-    /// A remark by the program.
-    Mark,
-}
-
-/// Where the context starts, if not at the start of the story: a passage and a byte offset in it.
-pub type ContextStart = Option<(NodeId, usize)>;
 
 /// The line that marks the start of the context.
 const FROM_HERE: &str = "\n─ ─ ─ the context starts here ─ ─ ─\n";

@@ -1,6 +1,6 @@
 //! One paragraph of the story: its text, the author of each stretch, and its rows so far.
 
-use super::page::TextRole;
+use super::spans::TextRole;
 use super::wrap::wrap;
 use crate::story::NodeId;
 use std::ops::Range;

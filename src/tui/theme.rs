@@ -1,8 +1,7 @@
 //! Styles: the terminal's sixteen colours, which the user has chosen, or none with NO_COLOR.
 
 use super::message::Tone;
-use super::overlay::SpanStyle;
-use super::page::TextRole;
+use super::spans::{SpanStyle, TextRole};
 use ratatui::style::{Color, Modifier, Style};
 
 /// The style of a kind of text.

@@ -3,7 +3,8 @@
 use super::app::App;
 use super::areas::{self, Areas, message};
 use super::complete::{Hints, ghost};
-use super::gallery::{PictureSlot, PictureState};
+use super::gallery::PictureState;
+use super::half_blocks::PictureSlot;
 use super::message::Tone;
 use super::overlay::Overlay;
 use super::status::{self, StatusSegment};

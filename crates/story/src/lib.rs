@@ -8,6 +8,7 @@ pub mod context;
 pub mod diff;
 pub mod edit;
 pub mod frame;
+pub mod goal;
 pub mod import;
 pub mod lore;
 pub mod message;
@@ -19,6 +20,7 @@ pub mod record;
 pub mod sampling;
 pub mod sentence;
 pub mod settings;
+pub mod text_request;
 pub mod tree;
 pub mod voice;
 

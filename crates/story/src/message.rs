@@ -2,10 +2,10 @@
 //!
 //! Closed enums of plain data, below both sides, so that neither imports the other.
 
-use super::ban::Ban;
 use super::picture::{DrawnPicture, PictureRequest};
-use super::{Context, NodeId, Sampling, Status};
-use serde::{Deserialize, Serialize};
+pub use super::text_request::{LengthGoal, Overflow, Retrieval, TextRequest, UnmatchedLore};
+use super::{NodeId, Status};
+use serde::Serialize;
 
 /// Which request a reply answers: numbers that only grow, one for each request of an engine.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -55,43 +55,6 @@ pub struct WarmCache {
     pub bytes: Vec<u8>,
 }
 
-#[derive(Clone, Debug, PartialEq)]
-pub struct TextRequest {
-    pub node: NodeId,
-    pub context: Context,
-    pub sampling: Sampling,
-    /// The seed of this passage alone, already derived.
-    pub seed: u64,
-    pub overflow: Overflow,
-    pub goal: LengthGoal,
-    /// Phrases that are not to be written.
-    pub bans: Vec<Ban>,
-    /// Read the last word of people's text as the beginning of one, so that it may go on.
-    pub heal: bool,
-    /// Tokens that the passage begins with, whatever the model would draw.
-    pub begin: Vec<u32>,
-    /// What is to be found by its meaning; none where nothing is looked for.
-    pub retrieval: Option<Retrieval>,
-}
-
-/// What may be read again when it means something like the story's end: the passages that no
-/// longer fit, and these entries of lore.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Retrieval {
-    /// At most so many in all.
-    pub most: usize,
-    pub lore: Vec<UnmatchedLore>,
-}
-
-/// An entry of lore that could be read, but that nothing in the story named.
-#[derive(Clone, Debug, PartialEq)]
-pub struct UnmatchedLore {
-    pub title: String,
-    pub text: String,
-    /// Tokens that the lore of its book may take.
-    pub budget: Option<usize>,
-}
-
 /// Something that is read again for its meaning.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct RetrievedPassage {
@@ -101,37 +64,6 @@ pub struct RetrievedPassage {
     pub near: f32,
     /// Its first words.
     pub begins: String,
-}
-
-/// How far to write.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum LengthGoal {
-    /// To exactly `max_tokens`.
-    #[default]
-    Exact,
-    /// To the end of the sentence nearest to `max_tokens`.
-    Near,
-    Sentence,
-    Paragraph,
-    /// Until these words have been written.
-    Until(String),
-}
-
-impl LengthGoal {
-    pub fn is_exact(&self) -> bool {
-        *self == LengthGoal::Exact
-    }
-}
-
-/// What to do with a context that the model cannot hold.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Overflow {
-    /// Leave the oldest tokens out and say how many.
-    #[default]
-    Crop,
-    /// Fail with a sentence.
-    Refuse,
 }
 
 /// What the engine tells. The last event of every request is its one `Done` or `Failed`.

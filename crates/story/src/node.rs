@@ -1,5 +1,7 @@
 //! One passage of a story, and everything that is known of how it came to be.
 
+pub mod picture;
+
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use std::ops::Deref;
@@ -47,7 +49,7 @@ pub struct Node {
     pub rewound: Vec<String>,
     /// It is a picture: it has no words and stands aside.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub picture: Option<Box<super::picture::Picture>>,
+    pub picture: Option<Box<picture::Picture>>,
     /// What the file that it came from said of it beside its text, for that file's export.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub extra: Option<Box<Map<String, Value>>>,
@@ -121,7 +123,7 @@ pub struct Provenance {
     /// What was asked of this passage alone.
     pub instruct: Option<String>,
     /// How far it was to be written.
-    pub goal: super::message::LengthGoal,
+    pub goal: super::goal::LengthGoal,
     /// Lore that the story named.
     pub lore: Vec<super::lore::EntryId>,
     /// The token that the writer chose to begin with, in place of the one that was drawn.
@@ -143,8 +145,8 @@ struct FlatProvenance {
     context_digest: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     instruct: Option<String>,
-    #[serde(skip_serializing_if = "super::message::LengthGoal::is_exact")]
-    goal: super::message::LengthGoal,
+    #[serde(skip_serializing_if = "super::goal::LengthGoal::is_exact")]
+    goal: super::goal::LengthGoal,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     lore: Vec<super::lore::EntryId>,
     #[serde(skip_serializing_if = "Vec::is_empty")]

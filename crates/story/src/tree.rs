@@ -5,6 +5,8 @@
 //! small changes (the head moves, a passage is put away, the memory is another), and each step can
 //! be taken back and done again.
 
+mod pictures;
+
 use super::frame::Frame;
 use super::node::{Node, NodeId, Passage, Place, Status};
 use super::record::{Change, PassageEnd, Record, StepKind, StreamedText};

@@ -1,8 +1,8 @@
 //! Exports the session's character as a card: PNG with both chunks, JSON, or .charx.
 
-use super::lore::{self, LoreFormat};
 use super::{ExportError, ExportMeta, line, pages};
 use crate::store::import::png;
+use crate::store::lorebook::{self, LoreFormat};
 use crate::story::card::{Card, Version};
 use crate::story::{NodeId, Story};
 use serde_json::Value;
@@ -43,7 +43,7 @@ fn json(story: &Story, card: &Card, version: Version) -> Value {
         Version::V3 => LoreFormat::V3,
         _ => LoreFormat::V2,
     };
-    card.to_json(version, book.map(|book| lore::of_card(book, form)))
+    card.to_json(version, book.map(|book| lorebook::of_card(book, form)))
 }
 
 fn picture(story: &Story, card: &Card, kept: Option<Vec<u8>>) -> Result<Vec<u8>, ExportError> {

@@ -1,9 +1,10 @@
 //! Exports a KoboldAI Lite story: the current story, its other branches, memory, author's note and
 //! lore.
 
+use super::Lorebook;
 use super::pages::{self, ExportPassage};
-use super::{Lorebook, lore};
 use crate::store::import::kobold::FORMAT;
+use crate::store::lorebook;
 use crate::story::{NodeId, Passage, Story};
 use serde_json::{Map, Value, json};
 use std::collections::BTreeSet;
@@ -27,7 +28,7 @@ pub fn story_json(story: &Story) -> Value {
         .collect();
     let worldinfo: Vec<Value> = frame
         .books()
-        .flat_map(|(book, _)| lore::kobold(book))
+        .flat_map(|(book, _)| lorebook::kobold(book))
         .collect();
     let mut file = json!({
         "gamestarted": true, "prompt": prompt, "memory": frame.memory,
@@ -92,5 +93,10 @@ fn chunks(story: &Story, path: &[Passage]) -> Vec<String> {
 
 /// Exports the world info only.
 pub fn worldinfo(books: &[&Lorebook]) -> Value {
-    Value::Array(books.iter().flat_map(|book| lore::kobold(book)).collect())
+    Value::Array(
+        books
+            .iter()
+            .flat_map(|book| lorebook::kobold(book))
+            .collect(),
+    )
 }

@@ -4,7 +4,7 @@
 //! entry is exported and compared with the file: fields that differ or are missing are stored.
 
 use super::fields::{count, flag, real, text, texts, whole};
-use crate::store::export::lore::{self as write, LoreFormat};
+use crate::store::lorebook::{self, LoreFormat};
 use crate::story::card::Version;
 use crate::story::lore::{InsertPosition, KeyLogic, LoreEntry, Lorebook, decorators};
 use crate::story::untrusted::clean_line;
@@ -75,13 +75,13 @@ fn parse_book(value: &Value, name: &str, form: LoreFormat) -> Option<Lorebook> {
         if book.entries.iter().any(|other| other.uid == entry.uid) {
             entry.uid = free_uid(&book);
         }
-        entry.extra = unwritten_fields(row, &write::entry(&entry, form));
+        entry.extra = unwritten_fields(row, &lorebook::entry(&entry, form));
         book.entries.push(entry);
     }
-    book.extra = unwritten_fields(file, &write::head(&book, form));
+    book.extra = unwritten_fields(file, &lorebook::head(&book, form));
     book.extra.remove("entries");
     book.extra
-        .insert(write::FORM.to_string(), json!(form.name()));
+        .insert(lorebook::FORM.to_string(), json!(form.name()));
     Some(book)
 }
 
@@ -178,10 +178,10 @@ const EXTENSIONS: RuleFields = RuleFields {
 };
 
 fn parse_rules(row: &Map<String, Value>, entry: &mut LoreEntry, names: RuleFields) {
-    if let Some(position) = whole(row, "position").and_then(write::position) {
+    if let Some(position) = whole(row, "position").and_then(lorebook::position) {
         entry.position = position;
     }
-    if let Some(logic) = whole(row, names.logic).and_then(write::logic) {
+    if let Some(logic) = whole(row, names.logic).and_then(lorebook::logic) {
         entry.logic = logic;
     }
     entry.depth = count(row, "depth").unwrap_or(entry.depth);

@@ -1,6 +1,7 @@
 //! Tests with other programs' files and with malicious files.
 
-use super::super::export::{ExportFormat, ExportMeta, ExportScope, encode_export, lore as write};
+use super::super::export::{ExportFormat, ExportMeta, ExportScope, encode_export};
+use super::super::lorebook;
 use super::*;
 use crate::story::import::{ImportTarget, ImportedStory, import_records};
 use crate::story::lore::{InsertPosition, KeyLogic, Lorebook, ScanInput, scan};
@@ -107,7 +108,7 @@ fn world_info_is_understood_and_comes_back_whole() {
         storm.delay_until_recursion && !storm.enabled,
         "an outlet is not read by itself"
     );
-    let written = write::tavern(&book);
+    let written = lorebook::tavern(&book);
     let rows = written["entries"].as_object().unwrap();
     let rows: Vec<&Value> = rows.values().collect();
     let original = value(WORLDINFO);
@@ -128,10 +129,10 @@ fn a_v3_lorebook_is_understood_and_comes_back_whole() {
     assert_eq!((tides.position, tides.depth), (InsertPosition::AtDepth, 3));
     assert_eq!(tides.secondary, ["boat", "rowing"]);
     assert_eq!(book.entries[1].position, InsertPosition::After);
-    let written = write::v3(&book);
+    let written = lorebook::v3(&book);
     holds(&written, &value(LOREBOOK), "");
     // In a form without decorators, their meaning goes along and they do not.
-    let tavern = write::tavern(&book);
+    let tavern = lorebook::tavern(&book);
     let row = &tavern["entries"]["0"];
     assert_eq!((&row["position"], &row["depth"]), (&json!(4), &json!(3)));
     assert_eq!(row["content"], "The tide turns at noon.");
@@ -143,7 +144,7 @@ fn a_v3_lorebook_is_understood_and_comes_back_whole() {
 fn every_form_goes_into_every_other_and_keeps_its_rules() {
     for bytes in [WORLDINFO, LOREBOOK, AGNAI] {
         let book = book(bytes);
-        for written in [write::tavern(&book), write::v3(&book)] {
+        for written in [lorebook::tavern(&book), lorebook::v3(&book)] {
             let again = match parse_file(serde_json::to_vec(&written).unwrap(), &book.name).unwrap()
             {
                 Import::Book(again) => again,

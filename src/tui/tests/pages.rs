@@ -4,7 +4,8 @@ use crate::story::record::{
     Change, HeadMove, PassageEnd, Record, Step, StepCount, StepKind, StreamedText,
 };
 use crate::story::{Author, Node, NodeId, Picture, Status, Story};
-use crate::tui::page::{Page, TextRole};
+use crate::tui::page::Page;
+use crate::tui::spans::TextRole;
 use proptest::prelude::*;
 
 fn apply(story: &mut Story, record: Record) {

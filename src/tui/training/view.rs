@@ -1,6 +1,7 @@
 //! The state of the live view and how to draw it.
 
-use super::super::gallery::{Gallery, PictureSlot};
+use super::super::gallery::Gallery;
+use super::super::half_blocks::PictureSlot;
 use super::super::theme;
 use super::curve::Curve;
 use super::{Run, Update};

@@ -2,7 +2,7 @@
 
 use super::{Derivation, PictureProvenance};
 use crate::NodeId;
-use crate::message::TextRequest;
+use crate::text_request::TextRequest;
 
 /// Pictures that are asked for.
 #[derive(Clone, Debug, PartialEq)]

@@ -6,6 +6,7 @@
 pub mod export;
 pub mod import;
 mod journal;
+mod lorebook;
 pub mod picture;
 pub mod pictures;
 pub mod prompts;

@@ -9,12 +9,12 @@ mod epub;
 mod html;
 mod jsonl;
 pub mod kobold;
-pub mod lore;
 mod pages;
 mod tavern;
 mod text;
 
 use crate::model::gan::picture_file::MAX_FILE_BYTES;
+use crate::store::lorebook;
 use crate::story::lore::Lorebook;
 use crate::story::nearest::nearest;
 use crate::story::{NodeId, Picture, Story};
@@ -261,8 +261,8 @@ pub fn encode_export(
         ExportFormat::Kobold => line(&kobold::story_json(story)),
         ExportFormat::Tavern => tavern::chat_lines(story, meta).into_bytes(),
         ExportFormat::Card => card::encode_card(story, meta, path)?,
-        ExportFormat::WorldInfo => line(&lore::tavern(&shelf(story)?)),
-        ExportFormat::Lorebook => line(&lore::v3(&shelf(story)?)),
+        ExportFormat::WorldInfo => line(&lorebook::tavern(&shelf(story)?)),
+        ExportFormat::Lorebook => line(&lorebook::v3(&shelf(story)?)),
     })
 }
 
