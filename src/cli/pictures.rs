@@ -1,14 +1,13 @@
 //! Loads a dataset: a file from `illumine train data`, or a folder of pictures.
 
 use super::page::Meter;
-use super::train::{failed, held};
 use super::{Exit, Failed, complain, note};
 use illumine::model::gan::config::GRID;
 use illumine::story::hash::sha256;
 use illumine::story::untrusted::clean_line;
 use illumine::train::data::file::Pictures;
-use illumine::train::data::folder;
 use illumine::train::data::split::Part;
+use illumine::train::data::{DataError, folder};
 use std::path::Path;
 
 /// Width of training pictures in pixels: eight for each token of a side.
@@ -53,4 +52,24 @@ fn own(path: &Path) -> Result<Pictures, Failed> {
         complain(&format!("{}, {count} {}", path.display(), found.words()));
     }
     Ok(found.pictures)
+}
+
+/// What a data set that cannot be used ends the program with.
+pub fn failed(error: DataError) -> Failed {
+    let exit = match error {
+        DataError::Stopped => Exit::Interrupted,
+        DataError::Disk(..) => Exit::Session,
+        DataError::NoData(..)
+        | DataError::Table(..)
+        | DataError::NoPictures(_)
+        | DataError::Few(..)
+        | DataError::Many(..) => Exit::Usage,
+        _ => Exit::Model,
+    };
+    Failed::new(exit, error)
+}
+
+/// How many pictures belong to one part of the split.
+pub fn held(pictures: &Pictures, part: Part) -> usize {
+    pictures.part.iter().filter(|own| **own == part).count()
 }

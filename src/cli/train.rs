@@ -3,11 +3,12 @@
 use super::args::Train as Args;
 use super::environment::Paths;
 use super::page::Meter;
+use super::pictures::{failed, held};
 use super::{Exit, Failed, complain, print, training};
 use illumine::train::data::file::Pictures;
 use illumine::train::data::sets::digest;
 use illumine::train::data::split::Part;
-use illumine::train::data::{DataError, archive, build};
+use illumine::train::data::{archive, build};
 use std::path::Path;
 
 pub fn run(paths: &Paths, what: &Args) -> Result<Exit, Failed> {
@@ -49,24 +50,6 @@ fn data(out: &Path, size: u32, archives: &Path, json: bool) -> Result<Exit, Fail
         true => print(&format!("{}\n", report(out, &pictures, &found))),
         false => print(&summary(out, &pictures, &found)),
     }
-}
-
-pub fn failed(error: DataError) -> Failed {
-    let exit = match error {
-        DataError::Stopped => Exit::Interrupted,
-        DataError::Disk(..) => Exit::Session,
-        DataError::NoData(..)
-        | DataError::Table(..)
-        | DataError::NoPictures(_)
-        | DataError::Few(..)
-        | DataError::Many(..) => Exit::Usage,
-        _ => Exit::Model,
-    };
-    Failed::new(exit, error)
-}
-
-pub fn held(pictures: &Pictures, part: Part) -> usize {
-    pictures.part.iter().filter(|own| **own == part).count()
 }
 
 fn summary(out: &Path, pictures: &Pictures, sha256: &str) -> String {

@@ -3,9 +3,9 @@
 
 use super::args::Gan as Args;
 use super::environment::{self, Paths};
-use super::models::watched;
+use super::models::with_progress;
 use super::page::Meter;
-use super::teller::{Teller, keep_sheet};
+use super::training_reporter::{TrainingReporter, save_sheet};
 use super::{Exit, Failed, complain, note, pictures, print};
 use illumine::model::device;
 use illumine::model::encoder::SentenceEncoder;
@@ -16,7 +16,7 @@ use illumine::train::job::{Job, check, train as run_job};
 use illumine::train::judge::Means;
 use illumine::train::run::{End, News};
 use illumine::train::{TrainError, export as exports};
-use illumine::tui::training::{self as screen, Looks, Run, Update};
+use illumine::tui::training::{self as screen, Run, ScreenOptions, Update};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::flag;
 use std::io::{IsTerminal, stdin, stdout};
@@ -64,20 +64,20 @@ pub fn train(paths: &Paths, args: &Args) -> Result<Exit, Failed> {
             ..Means::default()
         },
         belonging: args.caption_contrastive,
-        perceptual: perceptual(args),
+        perceptual: perceptual_weight(args),
         look: None,
     };
     check(&job, &pictures.styles).map_err(failed)?;
     if job.perceptual > 0.0 {
-        job.look = Some(eyes(paths, args.offline)?);
+        job.look = Some(fetch_perceptual_network(paths, args.offline)?);
     }
     let digest = pictures::digest(&pictures)?;
-    let embeddings = embedded(paths, &pictures, &args.run, args.on.device, args.offline)?;
+    let embeddings = embed_captions(paths, &pictures, &args.run, args.on.device, args.offline)?;
     let train =
         |watch: &mut dyn FnMut(News) -> bool| run_job(&job, &pictures, &digest, &embeddings, watch);
-    let end = match live(args) {
-        true => shown(args, train)?,
-        false => told(args, train)?,
+    let end = match wants_screen(args) {
+        true => run_with_screen(args, train)?,
+        false => run_with_lines(args, train)?,
     };
     match end.map_err(failed)? {
         End::Done => Ok(Exit::Well),
@@ -91,7 +91,7 @@ pub fn train(paths: &Paths, args: &Args) -> Result<Exit, Failed> {
 const REFINE: &str = "refine";
 
 /// The perceptual loss weight, for the phases that use it.
-fn perceptual(args: &Args) -> f64 {
+fn perceptual_weight(args: &Args) -> f64 {
     let usual = match args.phase.as_str() {
         REFINE => 1.0,
         "reconstruct" | "paint" if args.small => 0.0,
@@ -102,23 +102,23 @@ fn perceptual(args: &Args) -> f64 {
 }
 
 /// Downloads the network for the perceptual loss.
-fn eyes(paths: &Paths, offline: bool) -> Result<PathBuf, Failed> {
+fn fetch_perceptual_network(paths: &Paths, offline: bool) -> Result<PathBuf, Failed> {
     let catalog = environment::catalog()?;
     let store = environment::model_store(paths, offline);
-    watched(|watch| store.ensure(catalog.perceptual(), watch))
+    with_progress(|watch| store.ensure(catalog.perceptual(), watch))
 }
 
 type Trained = Result<End, TrainError>;
 
 /// Whether standard output is a terminal that can show the live view.
-fn live(args: &Args) -> bool {
+fn wants_screen(args: &Args) -> bool {
     let dumb = environment::variable("TERM").as_deref() == Some("dumb");
     !args.plain && !dumb && stdin().is_terminal() && stdout().is_terminal()
 }
 
 /// Trains and reports in plain lines. The first Ctrl+C ends the run with a checkpoint, the second
 /// ends it immediately.
-fn told(
+fn run_with_lines(
     args: &Args,
     train: impl FnOnce(&mut dyn FnMut(News) -> bool) -> Trained,
 ) -> Result<Trained, Failed> {
@@ -129,15 +129,15 @@ fn told(
         let _ = flag::register_conditional_shutdown(signal, code, stop.clone());
         let _ = flag::register(signal, stop.clone());
     }
-    let mut teller = Teller::new(args);
+    let mut teller = TrainingReporter::new(args);
     Ok(train(&mut |news| {
-        teller.tell(news);
+        teller.report(news);
         !stop.load(Ordering::SeqCst)
     }))
 }
 
 /// Trains on a thread of its own and shows the live view.
-fn shown(
+fn run_with_screen(
     args: &Args,
     train: impl FnOnce(&mut dyn FnMut(News) -> bool) -> Trained + Send,
 ) -> Result<Trained, Failed> {
@@ -149,7 +149,7 @@ fn shown(
         steps: args.steps,
         batch: usize::from(args.batch),
     };
-    let looks = Looks {
+    let looks = ScreenOptions {
         colour: environment::colour(),
         all_colours: environment::all_colours(),
         graphics: environment::graphics(),
@@ -188,7 +188,7 @@ fn update(args: &Args, news: News) -> Update {
         News::Step { number, metrics } => Update::Step(number, metrics.clone()),
         News::Kept(step) => Update::Kept(step),
         News::Warning(words) => Update::Warning(words.to_string()),
-        News::Sheet(sheet) => match keep_sheet(args, &sheet) {
+        News::Sheet(sheet) => match save_sheet(args, &sheet) {
             Ok((file, (width, height))) => Update::Sheet(file, width, height),
             Err(why) => Update::Warning(why),
         },
@@ -204,7 +204,7 @@ pub fn export(
     offline: bool,
 ) -> Result<Exit, Failed> {
     let pictures = pictures::read(data)?;
-    let embeddings = embedded(paths, &pictures, run, device::DeviceChoice::Cpu, offline)?;
+    let embeddings = embed_captions(paths, &pictures, run, device::DeviceChoice::Cpu, offline)?;
     let mut meter = Meter::new();
     let mut tell =
         |done: usize, all: usize| meter.count("Pictures indexed", done as u64, all as u64);
@@ -216,7 +216,7 @@ pub fn export(
 
 /// Embeds all captions, and caches the embeddings in the run's folder, since there are tens of
 /// thousands.
-fn embedded(
+fn embed_captions(
     paths: &Paths,
     pictures: &Pictures,
     run: &Path,
@@ -236,7 +236,7 @@ fn embedded(
     let model = |why: &dyn std::fmt::Display| Failed::new(Exit::Model, why);
     let catalog = environment::catalog()?;
     let store = environment::model_store(paths, offline);
-    let encoder = watched(|watch| store.ensure(catalog.encoder(), watch))?;
+    let encoder = with_progress(|watch| store.ensure(catalog.encoder(), watch))?;
     let mut meter = Meter::new();
     let encoder = SentenceEncoder::open(&encoder, device).map_err(|why| model(&why))?;
     let embeddings = encoder.embed_all(&captions, &mut |done| {

@@ -4,6 +4,7 @@
 //! Loads no model and prints nothing; the environment and the clock belong to `main`.
 
 #![warn(unreachable_pub)]
+#![warn(unreachable_pub)]
 
 pub mod catalog;
 pub mod fetch;

@@ -3,7 +3,7 @@
 use std::marker::PhantomData;
 use std::ops::{Deref, DerefMut};
 
-/// Plain old data: types for which every bit pattern is a value.
+/// Pod old data: types for which every bit pattern is a value.
 pub trait Pod: Copy + Default {}
 impl Pod for i8 {}
 impl Pod for u16 {}

@@ -51,7 +51,7 @@ pub struct Rope {
 /// Which two numbers of a head are rotated together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RopeLayout {
-    /// Pairs (2i, 2i+1): llama's GGUF layout.
+    /// RopeLayout (2i, 2i+1): llama's GGUF layout.
     Interleaved,
     /// Halves (i, i + dim/2): NeoX.
     HalfSplit,

@@ -188,7 +188,7 @@ struct Chunk {
 /// Adds a chunk of values `[positions, len]` to the sums of R rows, `[R, len]`.
 ///
 /// # Safety
-/// As for [`weigh_columns`]; the chunk lies within the scores of each row.
+/// As for [`weigh_columns`]; the chunk must lie within the scores of each row.
 #[inline(always)]
 unsafe fn add_chunk<L: Lanes, const R: usize>(
     scores: *const f32,

@@ -24,9 +24,9 @@ mod repl;
 mod screen;
 mod sessions;
 mod signals;
-mod teller;
 mod train;
 mod training;
+mod training_reporter;
 mod write;
 
 use args::{Cli, Command, Common};

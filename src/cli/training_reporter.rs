@@ -10,16 +10,16 @@ use std::time::{Duration, Instant};
 /// The interval between lines.
 const OFTEN: Duration = Duration::from_secs(10);
 
-pub struct Teller<'a> {
+pub struct TrainingReporter<'a> {
     args: &'a Args,
     began: Instant,
     said: Option<Instant>,
     first: Option<u64>,
 }
 
-impl Teller<'_> {
-    pub fn new(args: &Args) -> Teller<'_> {
-        Teller {
+impl TrainingReporter<'_> {
+    pub fn new(args: &Args) -> TrainingReporter<'_> {
+        TrainingReporter {
             args,
             began: Instant::now(),
             said: None,
@@ -27,13 +27,13 @@ impl Teller<'_> {
         }
     }
 
-    pub fn tell(&mut self, news: News) {
+    pub fn report(&mut self, news: News) {
         match news {
             News::Resumed(step) => note(&format!("Resuming after step {step}")),
             News::Step { number, metrics } => self.step(number, metrics),
             News::Kept(step) => note(&format!("Checkpoint after step {step}")),
             News::Warning(words) => complain(words),
-            News::Sheet(sheet) => match keep_sheet(self.args, &sheet) {
+            News::Sheet(sheet) => match save_sheet(self.args, &sheet) {
                 Ok(_) => note(&format!("Sheet in {}", sheet_of(self.args).display())),
                 Err(why) => complain(&why),
             },
@@ -67,7 +67,7 @@ fn sheet_of(args: &Args) -> std::path::PathBuf {
 }
 
 /// Writes a sample sheet next to the checkpoint. Returns its file, width and height, or the error.
-pub fn keep_sheet(args: &Args, sheet: &Sheet) -> Result<(Vec<u8>, (u32, u32)), String> {
+pub fn save_sheet(args: &Args, sheet: &Sheet) -> Result<(Vec<u8>, (u32, u32)), String> {
     let failed = |why: &dyn std::fmt::Display| format!("Cannot write the sample sheet ({why})");
     let png = picture::sheet(&sheet.rows, sheet.size).map_err(|why| failed(&why))?;
     std::fs::write(sheet_of(args), &png).map_err(|why| failed(&why))?;
