@@ -21,8 +21,8 @@ use illumine::model::linear::Pool;
 use illumine::model::sampler::rng::Rng;
 use illumine::train::batches::captions;
 use illumine::train::direct::Direct;
+use illumine::train::discriminator::LossWeights;
 use illumine::train::export::export;
-use illumine::train::judge::Means;
 use illumine::train::losses::divergence;
 use illumine::train::variables::noise;
 use std::collections::HashMap;
@@ -352,7 +352,7 @@ fn training_resumes_to_the_same_bits_and_what_it_made_draws() {
         ..config(&pictures)
     };
     let batches = batches(&pictures, &config);
-    let means = Means::default();
+    let means = LossWeights::default();
     let new = || Direct::new(&batches, &config, (4, 1), Default::default(), means).unwrap();
     resumes(folder.path(), &config, new);
     let run = folder.path().join("learns");

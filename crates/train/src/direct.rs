@@ -5,10 +5,10 @@
 use super::TrainError;
 use super::batches::{Batches, without_some};
 use super::checkpoint::Parts;
-use super::judge::{Judge, Means, scalar, spread};
+use super::discriminator::{DiscriminatorTrainer, LossWeights, scalar, spread};
 use super::losses::{divergence, reconstruction};
-use super::reconstruct::{Trained, bytes, squares};
-use super::run::{Metrics, Phase, Sheet};
+use super::reconstruct::{TrainedNetwork, bytes, squares};
+use super::run::{Metrics, Phase, SampleSheet};
 use super::variables::{Tensors, fixed, make, noise};
 use candle_core::{Error, Result};
 use imagegen::config::Config;
@@ -21,10 +21,10 @@ pub struct Direct<'a> {
     batch: usize,
     /// Numbers of a latent.
     latent: usize,
-    means: Means,
-    encoder: Trained<DirectEncoder>,
-    generator: Trained<DirectGenerator>,
-    judge: Judge,
+    means: LossWeights,
+    encoder: TrainedNetwork<DirectEncoder>,
+    generator: TrainedNetwork<DirectGenerator>,
+    judge: DiscriminatorTrainer,
     /// Whether the generator knows nothing yet.
     fresh: bool,
 }
@@ -45,7 +45,7 @@ impl<'a> Direct<'a> {
         config: &Config,
         (batch, seed): (usize, u64),
         known: (Tensors, Tensors),
-        means: Means,
+        means: LossWeights,
     ) -> Result<Direct<'a>> {
         let device = batches.device();
         let none = || Error::Msg("the sizes do not belong to the one-pass design".into());
@@ -58,9 +58,9 @@ impl<'a> Direct<'a> {
         })?;
         Ok(Direct {
             latent: config.direct.ok_or_else(none)?.latent,
-            encoder: Trained::new(encoder, 0.9, CLIP)?,
-            generator: Trained::new(generator, 0.9, CLIP)?,
-            judge: Judge::new(config, seed, device, means)?,
+            encoder: TrainedNetwork::new(encoder, 0.9, CLIP)?,
+            generator: TrainedNetwork::new(generator, 0.9, CLIP)?,
+            judge: DiscriminatorTrainer::new(config, seed, device, means)?,
             config: config.clone(),
             batches,
             batch,
@@ -133,7 +133,7 @@ impl Phase for Direct<'_> {
 
     /// Rows of pictures, each above what comes back from its latent, and above what is drawn of its
     /// label in its style.
-    fn sheet(&self) -> std::result::Result<Sheet, TrainError> {
+    fn sheet(&self) -> std::result::Result<SampleSheet, TrainError> {
         const ROW: usize = 12;
         let device = self.batches.device();
         let encoder = fixed(&self.encoder.mean, device, |w| {
@@ -155,7 +155,7 @@ impl Phase for Direct<'_> {
             rows.push(bytes(&generator.forward(&mean, &batch.conditioning)?)?);
             rows.push(bytes(&generator.forward(&z, &batch.conditioning)?)?);
         }
-        Ok(Sheet {
+        Ok(SampleSheet {
             size: pictures.size as usize,
             rows,
         })

@@ -2,11 +2,11 @@
 
 use super::TrainError;
 use super::batches::captions;
-use super::checkpoint::{self, Parts, State};
-use super::data::file::Pictures;
-use super::run::checkpoint_of;
-use super::start::Start;
-use super::tokenize::Tokenizer;
+use super::checkpoint::{self, Parts, RunState};
+use super::data::dataset::Dataset;
+use super::picture_tokenizer::PictureTokenizer;
+use super::pretrained::PretrainedWeights;
+use super::run::checkpoint_path;
 use super::variables::Tensors;
 use candle_core::{DType, Device, Tensor};
 use imagegen::concepts::Concepts;
@@ -18,13 +18,13 @@ use std::collections::{BTreeSet, HashMap};
 use std::path::Path;
 
 /// Reads a phase's checkpoint, which must be there.
-pub fn finished(
+pub fn load_checkpoint(
     folder: &Path,
     phase: &'static str,
     device: &Device,
-) -> Result<(State, Parts), TrainError> {
-    let path = checkpoint_of(folder, phase);
-    checkpoint::read(&path, device)?.ok_or(TrainError::Before(path, phase))
+) -> Result<(RunState, Parts), TrainError> {
+    let path = checkpoint_path(folder, phase);
+    checkpoint::read(&path, device)?.ok_or(TrainError::MissingPhase(path, phase))
 }
 
 /// The mean weights of a network in a checkpoint.
@@ -39,23 +39,26 @@ pub fn mean(parts: &mut Parts, name: &str) -> Result<Tensors, TrainError> {
 pub fn export(
     run: &Path,
     out: &Path,
-    pictures: &Pictures,
+    pictures: &Dataset,
     embeddings: &[f32],
     from: Option<&Path>,
     tell: &mut dyn FnMut(usize, usize),
 ) -> Result<(), TrainError> {
-    let start = from.map(|folder| Start::read(folder, &pictures.styles));
+    let start = from.map(|folder| PretrainedWeights::read(folder, &pictures.styles));
     let start = start.transpose()?;
-    let direct = checkpoint::read(&checkpoint_of(run, "direct"), &Device::Cpu)?;
+    let direct = checkpoint::read(&checkpoint_path(run, "direct"), &Device::Cpu)?;
     let (config, networks) = match direct {
         Some((state, mut parts)) => {
-            let mut network = |name| Ok::<_, TrainError>((name, mean(&mut parts, name)?));
+            let mut network = |name| Ok::<_, TrainError>((name, take_ema(&mut parts, name)?));
             let networks = vec![network("generator")?, network("encoder")?];
             (state.config, networks)
         }
         None => composed(run, start.as_ref())?,
     };
-    let known = start.as_ref().map(Start::concepts).transpose()?;
+    let known = start
+        .as_ref()
+        .map(PretrainedWeights::concepts)
+        .transpose()?;
     let disk = |why: std::io::Error| TrainError::Disk(out.into(), why.to_string());
     std::fs::create_dir_all(out).map_err(disk)?;
     let json = serde_json::to_string(&config).unwrap_or_default();
@@ -87,14 +90,14 @@ pub fn export(
 /// Tokens of the pictures, those held out too (what is remembered is looked up, not learned), but for
 /// those of skin tones.
 fn remembered(
-    pictures: &Pictures,
+    pictures: &Dataset,
     labels: &HashMap<String, u32>,
     (encoder, config): (&Tensors, &Config),
     tell: &mut dyn FnMut(usize, usize),
 ) -> Result<RetrievalIndex, TrainError> {
     let plain = |at: &usize| pictures.tone[*at] == 0;
     let which: Vec<usize> = (0..pictures.len()).filter(plain).collect();
-    let tokenizer = Tokenizer::new(encoder, config, &Device::Cpu)?;
+    let tokenizer = PictureTokenizer::new(encoder, config, &Device::Cpu)?;
     let all = tokenizer.read(pictures, &which, false, &mut |done| tell(done, which.len()))?;
     let mut memory = RetrievalIndex::default();
     for (at, digits) in which.iter().zip(&all) {
@@ -110,11 +113,14 @@ fn remembered(
 type Networks = Vec<(&'static str, Tensors)>;
 
 /// The networks of the composed design, and their sizes.
-fn composed(run: &Path, start: Option<&Start>) -> Result<(Config, Networks), TrainError> {
+fn composed(
+    run: &Path,
+    start: Option<&PretrainedWeights>,
+) -> Result<(Config, Networks), TrainError> {
     let device = &Device::Cpu;
     let mut configs: Vec<Config> = Vec::new();
     let mut trained = |phase: &'static str| {
-        let path = checkpoint_of(run, phase);
+        let path = checkpoint_path(run, phase);
         let found = checkpoint::read(&path, device)?;
         let config = found.as_ref().map(|(state, _)| state.config.clone());
         let own = configs.first().or(start.map(|start| &start.config));
@@ -122,7 +128,7 @@ fn composed(run: &Path, start: Option<&Start>) -> Result<(Config, Networks), Tra
             .zip(config.as_ref())
             .is_some_and(|(own, config)| own != config)
         {
-            return Err(TrainError::Other(path, "model size or --from"));
+            return Err(TrainError::DifferentRun(path, "model size or --from"));
         }
         configs.extend(config);
         Ok(found.map(|(_, parts)| parts))
@@ -136,7 +142,7 @@ fn composed(run: &Path, start: Option<&Start>) -> Result<(Config, Networks), Tra
         match (found, start) {
             (Some(parts), _) => mean(parts, name),
             (None, Some(start)) => start.tensors(name, device),
-            (None, None) => Err(TrainError::Before(checkpoint_of(run, phase), phase)),
+            (None, None) => Err(TrainError::MissingPhase(checkpoint_path(run, phase), phase)),
         }
     };
     let painted = &mut [&mut fourth, &mut third, &mut first];
@@ -154,7 +160,10 @@ fn composed(run: &Path, start: Option<&Start>) -> Result<(Config, Networks), Tra
     }
     match configs.pop() {
         Some(config) => Ok((config, networks)),
-        None => Err(TrainError::Before(checkpoint_of(run, "tokens"), "tokens")),
+        None => Err(TrainError::MissingPhase(
+            checkpoint_path(run, "tokens"),
+            "tokens",
+        )),
     }
 }
 
@@ -182,7 +191,7 @@ fn save(
 /// those that the weights to begin with knew. Gives the number of each label.
 fn concepts(
     out: &Path,
-    pictures: &Pictures,
+    pictures: &Dataset,
     embeddings: &[f32],
     known: Option<&Concepts>,
 ) -> Result<HashMap<String, u32>, TrainError> {

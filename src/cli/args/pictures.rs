@@ -233,7 +233,7 @@ pub struct Gan {
     pub perceptual: Option<f64>,
     /// Adversarial loss (paint, refine, direct)
     #[arg(long, value_name = "LOSS", default_value = "relativistic")]
-    pub loss: illumine::train::losses::Adversarial,
+    pub loss: illumine::train::losses::GanLoss,
     /// Adversarial loss weight (paint, refine, direct) [default: 0.03; refine: 0.05]
     #[arg(long, value_name = "W", value_parser = weight, allow_negative_numbers = true)]
     pub adversarial: Option<f64>,
