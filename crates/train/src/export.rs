@@ -4,6 +4,7 @@ use super::TrainError;
 use super::batches::captions;
 use super::checkpoint::{self, Parts, RunState};
 use super::data::dataset::Dataset;
+use super::one_pass::is_one_pass;
 use super::picture_tokenizer::PictureTokenizer;
 use super::pretrained::PretrainedWeights;
 use super::run::checkpoint_path;
@@ -11,6 +12,7 @@ use super::variables::Tensors;
 use candle_core::{DType, Device, Tensor};
 use imagegen::concepts::Concepts;
 use imagegen::config::Config;
+use imagegen::eight_bit::dequantize_all;
 use imagegen::retrieval_index::RetrievalIndex;
 use llm::sentence_encoder::WIDTH;
 use safetensors::serialize_to_file;
@@ -65,8 +67,9 @@ pub fn export(
     std::fs::write(out.join("config.json"), json).map_err(disk)?;
     let labels = concepts(out, pictures, embeddings, known.as_ref())?;
     for (name, tensors) in networks {
-        if name == "encoder" && config.direct.is_none() {
-            let mut memory = remembered(pictures, &labels, (&tensors, &config), tell)?;
+        if name == "encoder" && !is_one_pass(&config) {
+            let floats = dequantize_all(tensors.clone())?;
+            let mut memory = remembered(pictures, &labels, (&floats, &config), tell)?;
             // An encoder that was trained on has moved little: its tokens still mean what they did.
             if let Some((start, known)) = start.as_ref().zip(known.as_ref()) {
                 let own = |concept, style| {
@@ -141,7 +144,7 @@ fn composed(
         let found = from.iter_mut().find_map(|parts| parts.as_mut());
         match (found, start) {
             (Some(parts), _) => mean(parts, name),
-            (None, Some(start)) => start.tensors(name, device),
+            (None, Some(start)) => start.stored(name, device),
             (None, None) => Err(TrainError::MissingPhase(checkpoint_path(run, phase), phase)),
         }
     };
@@ -168,7 +171,11 @@ fn composed(
 }
 
 fn network(out: &Path, name: &str, tensors: Tensors) -> Result<(), TrainError> {
-    let half = |(name, tensor): (String, Tensor)| Ok((name, tensor.to_dtype(DType::F16)?));
+    // Matrices of networks that were not trained may be stored in 8 bits already.
+    let half = |(name, tensor): (String, Tensor)| match tensor.dtype() {
+        DType::U8 => Ok((name, tensor)),
+        _ => Ok((name, tensor.to_dtype(DType::F16)?)),
+    };
     let tensors: Tensors = tensors
         .into_iter()
         .map(half)

@@ -4,9 +4,9 @@ use super::TrainError;
 use super::batches::Batches;
 use super::checkpoint::{self, Parts, RunState};
 use super::data::dataset::Dataset;
-use super::direct::Direct;
 use super::discriminator::LossWeights;
 use super::export::{load_checkpoint, take_ema};
+use super::one_pass::{Sizes, is_one_pass, phase::OnePassPhase};
 use super::paint::PaintPhase;
 use super::perceptual::PerceptualLoss;
 use super::pretrained::{PretrainedWeights, known};
@@ -16,7 +16,7 @@ use super::run::{Phase, Plan, RunOutcome, TrainingEvent, checkpoint_path, run};
 use super::tokens::TokensPhase;
 use super::variables::Tensors;
 use candle_core::{Device, Tensor};
-use imagegen::config::{self, Config};
+use imagegen::config::Config;
 use llm::device;
 use llm::sentence_encoder::WIDTH;
 use std::path::PathBuf;
@@ -145,7 +145,7 @@ fn one_design(job: &Job) -> Result<(), TrainError> {
 
 /// Weights of one design are no beginning for the other.
 fn fits(phase: &str, start: &PretrainedWeights) -> Result<(), TrainError> {
-    let why = match (phase == DIRECT, start.config.direct.is_some()) {
+    let why = match (phase == DIRECT, is_one_pass(&start.config)) {
         (true, false) => "they use tokens, which the phase direct does not train",
         (false, true) => "they draw in one pass, which only the phase direct trains",
         _ => return Ok(()),
@@ -193,12 +193,12 @@ fn later(
 fn new_config(job: &Job, pictures: &Dataset, embeddings: &[f32]) -> Config {
     let (mean, scale) = centre(embeddings, WIDTH);
     let styles = pictures.styles.clone();
-    let (config, direct) = match job.small {
-        true => (Config::small(styles, mean, scale), config::Direct::SMALL),
-        false => (Config::full(styles, mean, scale), config::Direct::FULL),
+    let (config, sizes) = match job.small {
+        true => (Config::small(styles, mean, scale), Sizes::SMALL),
+        false => (Config::full(styles, mean, scale), Sizes::FULL),
     };
     Config {
-        direct: (job.phase == DIRECT).then_some(direct),
+        other_design: sizes.section().filter(|_| job.phase == DIRECT),
         ..config
     }
 }
@@ -244,7 +244,7 @@ fn phase<'a>(
     Ok(match job.phase.as_str() {
         DIRECT => {
             let begin = (encoder, generator);
-            Box::new(Direct::new(batches, config, how, begin, job.means)?)
+            Box::new(OnePassPhase::new(batches, config, how, begin, job.means)?)
         }
         "reconstruct" => {
             let begin = (encoder, generator);
