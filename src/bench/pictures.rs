@@ -8,11 +8,11 @@ mod compare;
 mod features;
 
 use crate::engine::image_pipeline::{DrawError, ImagePipeline};
-use crate::model::features::{Extractor, WIDTH};
+use crate::model::features::{FeatureExtractor, WIDTH};
 use crate::model::gan::sampling::Sampling;
 use crate::model::sampler::rng::Rng;
-use crate::train::data::file::Pictures;
-use crate::train::data::split::Part;
+use crate::train::data::dataset::Dataset;
+use crate::train::data::split::Split;
 use crate::train::measures::{Classifier, Rows};
 use compare::NEIGHBOURS;
 use serde::Serialize;
@@ -110,8 +110,8 @@ const SILHOUETTES: &str = "ink";
 /// Everything the evaluation needs.
 struct Evaluation<'a> {
     pipeline: &'a ImagePipeline,
-    extractor: &'a Extractor,
-    pictures: &'a Pictures,
+    extractor: &'a FeatureExtractor,
+    pictures: &'a Dataset,
     settings: EvaluationSettings,
     /// The concepts the classifier chooses among, with their embeddings.
     concepts: Vec<u32>,
@@ -123,13 +123,13 @@ struct Evaluation<'a> {
 /// stops it.
 pub fn evaluate(
     pipeline: &ImagePipeline,
-    extractor: &Extractor,
-    pictures: &Pictures,
+    extractor: &FeatureExtractor,
+    pictures: &Dataset,
     settings: EvaluationSettings,
     on_progress: &mut dyn FnMut(&str, usize, usize) -> bool,
 ) -> Result<Report, PicturesError> {
     let mut evaluation = Evaluation::new(pipeline, extractor, pictures, settings)?;
-    let mut trained = evaluation.part(Part::Train);
+    let mut trained = evaluation.part(Split::Train);
     evaluation.shuffle(&mut trained);
     let [seen, pairs, new] = evaluation.asked(&mut trained)?;
     let learned = &trained[..trained.len().min(settings.learned)];
@@ -175,8 +175,8 @@ pub fn evaluate(
 impl<'a> Evaluation<'a> {
     fn new(
         pipeline: &'a ImagePipeline,
-        extractor: &'a Extractor,
-        pictures: &'a Pictures,
+        extractor: &'a FeatureExtractor,
+        pictures: &'a Dataset,
         settings: EvaluationSettings,
     ) -> Result<Evaluation<'a>, PicturesError> {
         let mut evaluation = Evaluation {
@@ -211,7 +211,7 @@ impl<'a> Evaluation<'a> {
         self.pictures.tone[at] == 0 && self.pictures.styles[style] != SILHOUETTES
     }
 
-    fn part(&self, part: Part) -> Vec<usize> {
+    fn part(&self, part: Split) -> Vec<usize> {
         let all = 0..self.pictures.len();
         all.filter(|at| self.pictures.part[*at] == part && self.usable(*at))
             .collect()
@@ -235,7 +235,10 @@ impl<'a> Evaluation<'a> {
     /// `trained`, so that the classifier has not seen them.
     fn asked(&mut self, trained: &mut Vec<usize>) -> Result<[Vec<usize>; 3], PicturesError> {
         let most = self.settings.drawn;
-        let (held, new) = (self.part(Part::HeldPair), self.part(Part::HeldConcept));
+        let (held, new) = (
+            self.part(Split::HeldOutPair),
+            self.part(Split::HeldOutConcept),
+        );
         let mut some = |mut all: Vec<usize>| {
             self.shuffle(&mut all);
             all.truncate(most);

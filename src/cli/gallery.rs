@@ -8,10 +8,10 @@ use super::page::Meter;
 use super::{Exit, Failed, pictures, print};
 use illumine::bench::pictures::{Compared, EvaluationSettings, PicturesError, Report, evaluate};
 use illumine::engine::image_pipeline::DrawError;
-use illumine::model::features::Extractor;
+use illumine::model::features::FeatureExtractor;
 use illumine::model::gan::sampling::Sampling;
-use illumine::train::data::file::Pictures;
-use illumine::train::data::split::Part;
+use illumine::train::data::dataset::Dataset;
+use illumine::train::data::split::Split;
 use std::collections::HashSet;
 
 /// The sampling settings given by the flags.
@@ -32,7 +32,7 @@ pub fn run(paths: &Paths, args: &Args) -> Result<Exit, Failed> {
     let catalog = environment::catalog()?;
     let store = environment::model_store(paths, args.offline);
     let extractor = with_progress(|watch| store.ensure(catalog.extractor(), watch))?;
-    let extractor = Extractor::load(&extractor).map_err(|why| model(&why))?;
+    let extractor = FeatureExtractor::load(&extractor).map_err(|why| model(&why))?;
     let settings = EvaluationSettings {
         drawn: usize::from(args.n),
         learned: args.learn as usize,
@@ -68,16 +68,18 @@ pub fn run(paths: &Paths, args: &Args) -> Result<Exit, Failed> {
 
 /// The held-out pictures by label and style. They are in the retrieval index for users, but must
 /// not be there during evaluation. A held-out concept is held out in every style.
-fn held_out(pictures: &Pictures) -> HashSet<(&str, &str)> {
+fn held_out(pictures: &Dataset) -> HashSet<(&str, &str)> {
     let mut held = HashSet::new();
     for at in 0..pictures.len() {
         let label = &*pictures.concepts[pictures.concept[at] as usize].label;
         match pictures.part[at] {
-            Part::Train => continue,
-            Part::HeldPair => {
+            Split::Train => continue,
+            Split::HeldOutPair => {
                 held.insert((label, &*pictures.styles[pictures.style[at] as usize]));
             }
-            Part::HeldConcept => held.extend(pictures.styles.iter().map(|style| (label, &**style))),
+            Split::HeldOutConcept => {
+                held.extend(pictures.styles.iter().map(|style| (label, &**style)))
+            }
         }
     }
     held

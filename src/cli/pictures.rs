@@ -5,8 +5,8 @@ use super::{Exit, Failed, complain, note};
 use illumine::model::gan::config::GRID;
 use illumine::story::hash::sha256;
 use illumine::story::untrusted::clean_line;
-use illumine::train::data::file::Pictures;
-use illumine::train::data::split::Part;
+use illumine::train::data::dataset::Dataset;
+use illumine::train::data::split::Split;
 use illumine::train::data::{DataError, folder};
 use std::path::Path;
 
@@ -14,21 +14,21 @@ use std::path::Path;
 const SIZE: u32 = GRID as u32 * 8;
 
 /// Loads the pictures of a file or folder.
-pub fn read(path: &Path) -> Result<Pictures, Failed> {
+pub fn read(path: &Path) -> Result<Dataset, Failed> {
     match path.is_dir() {
         true => own(path),
-        false => Pictures::read(path).map_err(|why| Failed::new(Exit::Usage, why)),
+        false => Dataset::read(path).map_err(|why| Failed::new(Exit::Usage, why)),
     }
 }
 
 /// The SHA-256 of the dataset.
-pub fn digest(pictures: &Pictures) -> Result<String, Failed> {
+pub fn digest(pictures: &Dataset) -> Result<String, Failed> {
     let bytes = pictures.to_bytes();
     let bytes = bytes.map_err(|why| Failed::new(Exit::Usage, why))?;
     Ok(sha256(&bytes))
 }
 
-fn own(path: &Path) -> Result<Pictures, Failed> {
+fn own(path: &Path) -> Result<Dataset, Failed> {
     let mut meter = Meter::new();
     let mut watch = |what: &str, done: usize, all: usize| {
         meter.count(what, done as u64, all as u64);
@@ -43,8 +43,8 @@ fn own(path: &Path) -> Result<Pictures, Failed> {
         path.display(),
         pictures.len(),
         found.things(),
-        held(pictures, Part::Train),
-        pictures.len() - held(pictures, Part::Train),
+        held(pictures, Split::Train),
+        pictures.len() - held(pictures, Split::Train),
         pictures.styles.join(", "),
     )));
     if !found.left_out.is_empty() {
@@ -60,16 +60,16 @@ pub fn failed(error: DataError) -> Failed {
         DataError::Stopped => Exit::Interrupted,
         DataError::Disk(..) => Exit::Session,
         DataError::NoData(..)
-        | DataError::Table(..)
+        | DataError::Captions(..)
         | DataError::NoPictures(_)
-        | DataError::Few(..)
-        | DataError::Many(..) => Exit::Usage,
+        | DataError::TooFew(..)
+        | DataError::TooMany(..) => Exit::Usage,
         _ => Exit::Model,
     };
     Failed::new(exit, error)
 }
 
 /// How many pictures belong to one part of the split.
-pub fn held(pictures: &Pictures, part: Part) -> usize {
+pub fn held(pictures: &Dataset, part: Split) -> usize {
     pictures.part.iter().filter(|own| **own == part).count()
 }

@@ -5,10 +5,11 @@ use super::environment::Paths;
 use super::page::Meter;
 use super::pictures::{failed, held};
 use super::{Exit, Failed, complain, print, training};
-use illumine::train::data::file::Pictures;
+use illumine::train::data::dataset::Dataset;
 use illumine::train::data::sets::digest;
-use illumine::train::data::split::Part;
-use illumine::train::data::{archive, build};
+use illumine::train::data::split::Split;
+use illumine::train::data::{DataError, archive, build};
+use illumine::train::quantize::quantize;
 use std::path::Path;
 
 pub fn run(paths: &Paths, what: &Args) -> Result<Exit, Failed> {
@@ -25,8 +26,19 @@ pub fn run(paths: &Paths, what: &Args) -> Result<Exit, Failed> {
             data,
             from,
             out,
+            bits,
             offline,
-        } => training::export(paths, run, (data, from.as_deref()), out, *offline),
+        } => {
+            let exit = training::export(paths, run, (data, from.as_deref()), out, *offline)?;
+            if bits == "8" {
+                quantize(out).map_err(training::failed)?;
+            }
+            Ok(exit)
+        }
+        Args::Quantize { weights } => {
+            quantize(weights).map_err(training::failed)?;
+            print(&format!("{} is stored in 8 bits\n", weights.display()))
+        }
     }
 }
 
@@ -52,7 +64,7 @@ fn data(out: &Path, size: u32, archives: &Path, json: bool) -> Result<Exit, Fail
     }
 }
 
-fn summary(out: &Path, pictures: &Pictures, sha256: &str) -> String {
+fn summary(out: &Path, pictures: &Dataset, sha256: &str) -> String {
     format!(
         "{}: {} pictures of {} concepts in {} styles, {} pixels; {} for training, {} held-out pairs, {} of held-out concepts\nsha256 {sha256}\n",
         out.display(),
@@ -60,17 +72,17 @@ fn summary(out: &Path, pictures: &Pictures, sha256: &str) -> String {
         pictures.concepts.len(),
         pictures.styles.len(),
         pictures.size,
-        held(pictures, Part::Train),
-        held(pictures, Part::HeldPair),
-        held(pictures, Part::HeldConcept),
+        held(pictures, Split::Train),
+        held(pictures, Split::HeldOutPair),
+        held(pictures, Split::HeldOutConcept),
     )
 }
 
-fn report(out: &Path, pictures: &Pictures, sha256: &str) -> serde_json::Value {
+fn report(out: &Path, pictures: &Dataset, sha256: &str) -> serde_json::Value {
     serde_json::json!({
         "path": out, "sha256": sha256, "pictures": pictures.len(),
         "concepts": pictures.concepts.len(), "styles": pictures.styles, "size": pictures.size,
-        "train": held(pictures, Part::Train), "held_pairs": held(pictures, Part::HeldPair),
-        "held_concepts": held(pictures, Part::HeldConcept),
+        "train": held(pictures, Split::Train), "held_pairs": held(pictures, Split::HeldOutPair),
+        "held_concepts": held(pictures, Split::HeldOutConcept),
     })
 }

@@ -11,10 +11,10 @@ use illumine::model::device;
 use illumine::model::encoder::SentenceEncoder;
 use illumine::story::hash::sha256;
 use illumine::train::batches::captions;
-use illumine::train::data::file::Pictures;
+use illumine::train::data::dataset::Dataset;
+use illumine::train::discriminator::LossWeights;
 use illumine::train::job::{Job, check, train as run_job};
-use illumine::train::judge::Means;
-use illumine::train::run::{End, News};
+use illumine::train::run::{RunOutcome, TrainingEvent};
 use illumine::train::{TrainError, export as exports};
 use illumine::tui::training::{self as screen, Run, ScreenOptions, Update};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
@@ -53,15 +53,15 @@ pub fn train(paths: &Paths, args: &Args) -> Result<Exit, Failed> {
         rate: args.learning_rate,
         keep: args.checkpoint_every,
         sheets: args.sample_every,
-        means: Means {
+        means: LossWeights {
             loss: args.loss,
             adversarial: args.adversarial.unwrap_or(match args.phase.as_str() {
                 REFINE => 0.05,
-                _ => Means::default().adversarial,
+                _ => LossWeights::default().adversarial,
             }),
             r1: args.r1,
             divergence: args.divergence,
-            ..Means::default()
+            ..LossWeights::default()
         },
         belonging: args.caption_contrastive,
         perceptual: perceptual_weight(args),
@@ -73,15 +73,16 @@ pub fn train(paths: &Paths, args: &Args) -> Result<Exit, Failed> {
     }
     let digest = pictures::digest(&pictures)?;
     let embeddings = embed_captions(paths, &pictures, &args.run, args.on.device, args.offline)?;
-    let train =
-        |watch: &mut dyn FnMut(News) -> bool| run_job(&job, &pictures, &digest, &embeddings, watch);
+    let train = |watch: &mut dyn FnMut(TrainingEvent) -> bool| {
+        run_job(&job, &pictures, &digest, &embeddings, watch)
+    };
     let end = match wants_screen(args) {
         true => run_with_screen(args, train)?,
         false => run_with_lines(args, train)?,
     };
     match end.map_err(failed)? {
-        End::Done => Ok(Exit::Well),
-        End::Stopped => {
+        RunOutcome::Done => Ok(Exit::Well),
+        RunOutcome::Stopped => {
             note("Stopped; run the same command again to resume from the checkpoint");
             Ok(Exit::Interrupted)
         }
@@ -108,7 +109,7 @@ fn fetch_perceptual_network(paths: &Paths, offline: bool) -> Result<PathBuf, Fai
     with_progress(|watch| store.ensure(catalog.perceptual(), watch))
 }
 
-type Trained = Result<End, TrainError>;
+type Trained = Result<RunOutcome, TrainError>;
 
 /// Whether standard output is a terminal that can show the live view.
 fn wants_screen(args: &Args) -> bool {
@@ -120,7 +121,7 @@ fn wants_screen(args: &Args) -> bool {
 /// ends it immediately.
 fn run_with_lines(
     args: &Args,
-    train: impl FnOnce(&mut dyn FnMut(News) -> bool) -> Trained,
+    train: impl FnOnce(&mut dyn FnMut(TrainingEvent) -> bool) -> Trained,
 ) -> Result<Trained, Failed> {
     let stop = Arc::new(AtomicBool::new(false));
     for signal in [SIGINT, SIGTERM, SIGHUP] {
@@ -139,7 +140,7 @@ fn run_with_lines(
 /// Trains on a thread of its own and shows the live view.
 fn run_with_screen(
     args: &Args,
-    train: impl FnOnce(&mut dyn FnMut(News) -> bool) -> Trained + Send,
+    train: impl FnOnce(&mut dyn FnMut(TrainingEvent) -> bool) -> Trained + Send,
 ) -> Result<Trained, Failed> {
     let engine = |why: &dyn std::fmt::Display| Failed::new(Exit::Engine, why);
     let stop = AtomicBool::new(false);
@@ -182,13 +183,13 @@ fn run_with_screen(
     })
 }
 
-fn update(args: &Args, news: News) -> Update {
+fn update(args: &Args, news: TrainingEvent) -> Update {
     match news {
-        News::Resumed(step) => Update::Resumed(step),
-        News::Step { number, metrics } => Update::Step(number, metrics.clone()),
-        News::Kept(step) => Update::Kept(step),
-        News::Warning(words) => Update::Warning(words.to_string()),
-        News::Sheet(sheet) => match save_sheet(args, &sheet) {
+        TrainingEvent::Resumed(step) => Update::Resumed(step),
+        TrainingEvent::Step { number, metrics } => Update::Step(number, metrics.clone()),
+        TrainingEvent::Checkpointed(step) => Update::Kept(step),
+        TrainingEvent::Warning(words) => Update::Warning(words.to_string()),
+        TrainingEvent::Sheet(sheet) => match save_sheet(args, &sheet) {
             Ok((file, (width, height))) => Update::Sheet(file, width, height),
             Err(why) => Update::Warning(why),
         },
@@ -218,7 +219,7 @@ pub fn export(
 /// thousands.
 fn embed_captions(
     paths: &Paths,
-    pictures: &Pictures,
+    pictures: &Dataset,
     run: &Path,
     device: device::DeviceChoice,
     offline: bool,
@@ -254,7 +255,7 @@ fn embed_captions(
     Ok(embeddings)
 }
 
-fn failed(error: TrainError) -> Failed {
+pub fn failed(error: TrainError) -> Failed {
     let exit = match error {
         TrainError::Disk(..) => Exit::Session,
         TrainError::Diverged(_) | TrainError::Compute(_) => Exit::Engine,

@@ -7,13 +7,13 @@ use illumine::model::gan::sampling::Sampling;
 use illumine::model::gan::{Illuminator, ImageSpec};
 use illumine::model::sampler::rng::Rng;
 use illumine::train::batches::{Batches, captions};
-use illumine::train::checkpoint::State;
-use illumine::train::data::file::{Concept, Pictures};
-use illumine::train::data::split::Part;
-use illumine::train::export::{export, finished, mean};
-use illumine::train::reconstruct::Reconstruct;
-use illumine::train::run::{End, Phase, Plan, checkpoint_of, run};
-use illumine::train::tokens::Tokens;
+use illumine::train::checkpoint::RunState;
+use illumine::train::data::dataset::{Concept, Dataset};
+use illumine::train::data::split::Split;
+use illumine::train::export::{export, load_checkpoint, take_ema};
+use illumine::train::reconstruct::ReconstructPhase;
+use illumine::train::run::{Phase, Plan, RunOutcome, checkpoint_path, run};
+use illumine::train::tokens::TokensPhase;
 use illumine::train::variables::{Tensors, noise};
 use std::path::Path;
 
@@ -26,12 +26,12 @@ const DRAWN: usize = 8;
 /// Chance alone would be right in a quarter of the cases.
 const MARGIN: f64 = 0.25;
 
-fn pictures() -> Pictures {
+fn pictures() -> Dataset {
     let concept = |label: &&str| Concept {
         label: label.to_string(),
         captions: vec![label.to_string(), format!("a {label}")],
     };
-    let mut pictures = Pictures::new(64, THINGS.iter().map(concept).collect());
+    let mut pictures = Dataset::new(64, THINGS.iter().map(concept).collect());
     let mut rng = Rng::new(3);
     for _ in 0..EACH {
         for thing in 0..THINGS.len() {
@@ -41,7 +41,7 @@ fn pictures() -> Pictures {
         }
     }
     pictures.styles.truncate(1);
-    pictures.part.fill(Part::Train);
+    pictures.part.fill(Split::Train);
     pictures
 }
 
@@ -63,7 +63,7 @@ fn drawing(thing: usize, left: i32, up: i32) -> Vec<u8> {
 }
 
 /// Made up embeddings, alike for the captions of one thing.
-fn words(pictures: &Pictures) -> Vec<f32> {
+fn words(pictures: &Dataset) -> Vec<f32> {
     let row = |caption: &String| {
         let thing = THINGS
             .iter()
@@ -86,9 +86,9 @@ fn trained<P: Phase>(folder: &Path, plan: &dyn Fn(&Path, u64) -> Plan, new: impl
     let runs = [(folder, STEPS / 2), (folder, STEPS), (&beside, STEPS)];
     for (at, steps) in runs {
         let end = run(&mut new(), &plan(at, steps), &CPU, &mut |_| true);
-        assert_eq!(end.unwrap(), End::Done);
+        assert_eq!(end.unwrap(), RunOutcome::Done);
     }
-    let bytes = |at: &Path| std::fs::read(checkpoint_of(at, name)).unwrap();
+    let bytes = |at: &Path| std::fs::read(checkpoint_path(at, name)).unwrap();
     assert!(
         bytes(folder) == bytes(&beside),
         "{name} went on to other bits"
@@ -113,7 +113,7 @@ fn a_hundred_steps_on_two_hundred_pictures_draw_what_is_asked_for() {
     let batches = Batches::new(&pictures, text).unwrap();
     let plan = |at: &Path, steps: u64| Plan {
         folder: at.to_path_buf(),
-        state: State {
+        state: RunState {
             phase: String::new(),
             config: config.clone(),
             seed: 1,
@@ -129,17 +129,17 @@ fn a_hundred_steps_on_two_hundred_pictures_draw_what_is_asked_for() {
     };
     let none = Tensors::new;
     trained(folder.path(), &plan, || {
-        Reconstruct::new(&batches, &config, (16, 1), (none(), none()), None).unwrap()
+        ReconstructPhase::new(&batches, &config, (16, 1), (none(), none()), None).unwrap()
     });
-    let (_, mut parts) = finished(folder.path(), "reconstruct", &CPU).unwrap();
-    let encoder = mean(&mut parts, "encoder").unwrap();
-    let generator = mean(&mut parts, "generator").unwrap();
+    let (_, mut parts) = load_checkpoint(folder.path(), "reconstruct", &CPU).unwrap();
+    let encoder = take_ema(&mut parts, "encoder").unwrap();
+    let generator = take_ema(&mut parts, "generator").unwrap();
     trained(folder.path(), &plan, || {
-        Tokens::new(&batches, &config, (16, 1), (&encoder, &generator), none()).unwrap()
+        TokensPhase::new(&batches, &config, (16, 1), (&encoder, &generator), none()).unwrap()
     });
     let out = folder.path().join("weights");
     export(folder.path(), &out, &pictures, &words, None, &mut |_, _| ()).unwrap();
-    let illuminator = Illuminator::load(&out, &CPU, 2).unwrap();
+    let illuminator = Illuminator::load(&out, &CPU, 2, &[]).unwrap();
     let right = recognized(&illuminator, &pictures, &words);
     let chance = 1.0 / THINGS.len() as f64;
     assert!(right >= chance + MARGIN, "{right:.2} are recognized");
@@ -147,7 +147,7 @@ fn a_hundred_steps_on_two_hundred_pictures_draw_what_is_asked_for() {
 
 /// The share of drawn pictures that lie nearest to the mean of the real ones of the thing that was
 /// asked for.
-fn recognized(illuminator: &Illuminator, pictures: &Pictures, words: &[f32]) -> f64 {
+fn recognized(illuminator: &Illuminator, pictures: &Dataset, words: &[f32]) -> f64 {
     let means: Vec<Vec<f64>> = (0..THINGS.len())
         .map(|thing| middle(pictures, thing))
         .collect();
@@ -177,7 +177,7 @@ fn recognized(illuminator: &Illuminator, pictures: &Pictures, words: &[f32]) -> 
     right as f64 / (DRAWN * THINGS.len()) as f64
 }
 
-fn middle(pictures: &Pictures, thing: usize) -> Vec<f64> {
+fn middle(pictures: &Dataset, thing: usize) -> Vec<f64> {
     let mut sum = vec![0f64; 64 * 64 * 4];
     let own = (0..pictures.len()).filter(|at| pictures.concept[*at] == thing as u32);
     for at in own {

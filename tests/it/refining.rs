@@ -13,12 +13,12 @@ use illumine::model::gan::refiner::Refiner;
 use illumine::model::gan::retrieval_index::RetrievedExamples;
 use illumine::model::gan::tokens::FsqCodes;
 use illumine::model::gan::weights::Weights;
-use illumine::train::export::mean;
-use illumine::train::losses::Adversarial;
-use illumine::train::perceptual::Perceptual;
-use illumine::train::refine::{Before, Means, Refine};
+use illumine::train::export::take_ema;
+use illumine::train::losses::GanLoss;
+use illumine::train::perceptual::PerceptualLoss;
+use illumine::train::refine::{LossWeights, RefinePhase, RefineStart};
 use illumine::train::run::Phase;
-use illumine::train::tokens::Tokens;
+use illumine::train::tokens::TokensPhase;
 use illumine::train::variables::{Tensors, make};
 use std::path::Path;
 
@@ -155,25 +155,25 @@ fn refining_resumes_to_the_same_bits_and_its_losses_are_numbers() {
     let batches = batches(&pictures, &config);
     let (encoder, generator) = untrained(&batches, &config);
     let first = (&encoder, &generator);
-    let composer = Tokens::new(&batches, &config, (4, 1), first, Tensors::new()).unwrap();
-    let tokens = mean(&mut composer.parts().unwrap(), "tokens").unwrap();
+    let composer = TokensPhase::new(&batches, &config, (4, 1), first, Tensors::new()).unwrap();
+    let tokens = take_ema(&mut composer.parts().unwrap(), "tokens").unwrap();
     let phase = |loss| {
-        let means = Means {
+        let means = LossWeights {
             loss,
             adversarial: 0.05,
             belonging: 0.005,
         };
-        let before = Before {
+        let before = RefineStart {
             encoder: encoder.clone(),
             generator: generator.clone(),
             tokens: tokens.clone(),
             refiner: None,
         };
-        let look = Perceptual::load(&perceptual_path(), &CPU, 1.0).unwrap();
-        Refine::new(&batches, &config, (4, 1), before, (means, look)).unwrap()
+        let look = PerceptualLoss::load(&perceptual_path(), &CPU, 1.0).unwrap();
+        RefinePhase::new(&batches, &config, (4, 1), before, (means, look)).unwrap()
     };
-    resumes(folder.path(), &config, || phase(Adversarial::Relativistic));
-    for loss in [Adversarial::Hinge, Adversarial::Bce] {
+    resumes(folder.path(), &config, || phase(GanLoss::Relativistic));
+    for loss in [GanLoss::Hinge, GanLoss::Bce] {
         let folder = tempfile::tempdir().unwrap();
         let losses = train(&mut phase(loss), &plan(folder.path(), &config, 2));
         assert!(losses.iter().all(|loss| loss.is_finite()), "{losses:?}");

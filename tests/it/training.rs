@@ -18,16 +18,16 @@ use illumine::model::gan::{Illuminator, ImageSpec};
 use illumine::model::sampler::rng::Rng;
 use illumine::train::TrainError;
 use illumine::train::batches::{Batches, captions};
-use illumine::train::checkpoint::State;
-use illumine::train::data::file::{Concept, Pictures};
-use illumine::train::data::split::Part;
-use illumine::train::export::{export, finished, mean};
-use illumine::train::judge::Means;
-use illumine::train::losses::{ADVERSARIAL, softplus};
-use illumine::train::paint::Paint;
-use illumine::train::reconstruct::Reconstruct;
-use illumine::train::run::{End, News, Phase, Plan, checkpoint_of, run};
-use illumine::train::tokens::Tokens;
+use illumine::train::checkpoint::RunState;
+use illumine::train::data::dataset::{Concept, Dataset};
+use illumine::train::data::split::Split;
+use illumine::train::discriminator::LossWeights;
+use illumine::train::export::{export, load_checkpoint, take_ema};
+use illumine::train::losses::{GAN_LOSSES, softplus};
+use illumine::train::paint::PaintPhase;
+use illumine::train::reconstruct::ReconstructPhase;
+use illumine::train::run::{Phase, Plan, RunOutcome, TrainingEvent, checkpoint_path, run};
+use illumine::train::tokens::TokensPhase;
 use illumine::train::variables::{Tensors, make, noise};
 use std::path::Path;
 
@@ -234,12 +234,12 @@ fn gradients_of_the_token_transformer_agree_with_differences() {
 }
 
 /// Two things in two styles: a red disc and a blue bar, filled or as outlines, some moved.
-pub fn pictures() -> Pictures {
+pub fn pictures() -> Dataset {
     let concept = |label: &str| Concept {
         label: label.into(),
         captions: vec![label.into(), format!("a {label}")],
     };
-    let mut pictures = Pictures::new(64, vec![concept("red disc"), concept("blue bar")]);
+    let mut pictures = Dataset::new(64, vec![concept("red disc"), concept("blue bar")]);
     for moved in 0..4 {
         for thing in 0..2 {
             for style in 0..2 {
@@ -248,7 +248,7 @@ pub fn pictures() -> Pictures {
         }
     }
     pictures.styles.truncate(2);
-    pictures.part.fill(Part::Train);
+    pictures.part.fill(Split::Train);
     pictures
 }
 
@@ -269,7 +269,7 @@ fn drawing(thing: u32, outline: bool, moved: i32) -> Vec<u8> {
 }
 
 /// Made up embeddings: those of one thing alike.
-pub fn words(pictures: &Pictures) -> Vec<f32> {
+pub fn words(pictures: &Dataset) -> Vec<f32> {
     let mut all = Vec::new();
     for caption in captions(pictures) {
         let seed = if caption.contains("disc") { 1 } else { 2 };
@@ -284,14 +284,14 @@ pub fn words(pictures: &Pictures) -> Vec<f32> {
     all
 }
 
-pub fn config(pictures: &Pictures) -> Config {
+pub fn config(pictures: &Dataset) -> Config {
     Config {
         styles: pictures.styles.clone(),
         ..tiny()
     }
 }
 
-pub fn batches<'a>(pictures: &'a Pictures, config: &Config) -> Batches<'a> {
+pub fn batches<'a>(pictures: &'a Dataset, config: &Config) -> Batches<'a> {
     let words = words(pictures);
     let centred: Vec<f32> = words
         .chunks(384)
@@ -304,7 +304,7 @@ pub fn batches<'a>(pictures: &'a Pictures, config: &Config) -> Batches<'a> {
 pub fn plan(folder: &Path, config: &Config, steps: u64) -> Plan {
     Plan {
         folder: folder.to_path_buf(),
-        state: State {
+        state: RunState {
             phase: String::new(),
             config: config.clone(),
             seed: 1,
@@ -324,12 +324,12 @@ pub fn plan(folder: &Path, config: &Config, steps: u64) -> Plan {
 pub fn train(phase: &mut dyn Phase, plan: &Plan) -> Vec<f64> {
     let mut losses = Vec::new();
     let end = run(phase, plan, &CPU, &mut |news| {
-        if let News::Step { metrics, .. } = news {
+        if let TrainingEvent::Step { metrics, .. } = news {
             losses.push(metrics[0].1);
         }
         true
     });
-    assert_eq!(end.unwrap(), End::Done);
+    assert_eq!(end.unwrap(), RunOutcome::Done);
     losses
 }
 
@@ -340,22 +340,22 @@ pub fn resumes<P: Phase>(folder: &Path, config: &Config, new: impl Fn() -> P) {
     for (at, steps) in [(&whole, 4), (&parts, 2), (&parts, 4)] {
         train(&mut new(), &plan(at, config, steps));
     }
-    let bytes = |at: &Path| std::fs::read(checkpoint_of(at, name)).unwrap();
+    let bytes = |at: &Path| std::fs::read(checkpoint_path(at, name)).unwrap();
     assert_eq!(bytes(&whole), bytes(&parts), "{name}");
 }
 
 fn autoencoder(folder: &Path) -> (Tensors, Tensors) {
-    let (_, mut parts) = finished(folder, "reconstruct", &CPU).unwrap();
-    let encoder = mean(&mut parts, "encoder").unwrap();
-    (encoder, mean(&mut parts, "generator").unwrap())
+    let (_, mut parts) = load_checkpoint(folder, "reconstruct", &CPU).unwrap();
+    let encoder = take_ema(&mut parts, "encoder").unwrap();
+    (encoder, take_ema(&mut parts, "generator").unwrap())
 }
 
 /// Encoder and generator that have learned nothing yet.
 pub fn untrained(batches: &Batches, config: &Config) -> (Tensors, Tensors) {
-    let start = Reconstruct::new(batches, config, (4, 1), Default::default(), None).unwrap();
+    let start = ReconstructPhase::new(batches, config, (4, 1), Default::default(), None).unwrap();
     let mut parts = start.parts().unwrap();
-    let encoder = mean(&mut parts, "encoder").unwrap();
-    (encoder, mean(&mut parts, "generator").unwrap())
+    let encoder = take_ema(&mut parts, "encoder").unwrap();
+    (encoder, take_ema(&mut parts, "generator").unwrap())
 }
 
 #[test]
@@ -366,16 +366,23 @@ fn every_phase_resumes_to_the_same_bits() {
     let batches = batches(&pictures, &config);
     let none = Tensors::new;
     resumes(folder.path(), &config, || {
-        Reconstruct::new(&batches, &config, (4, 1), (none(), none()), None).unwrap()
+        ReconstructPhase::new(&batches, &config, (4, 1), (none(), none()), None).unwrap()
     });
     let (encoder, generator) = autoencoder(&folder.path().join("whole"));
     resumes(folder.path(), &config, || {
         let first = (&encoder, &generator);
-        Tokens::new(&batches, &config, (4, 1), first, none()).unwrap()
+        TokensPhase::new(&batches, &config, (4, 1), first, none()).unwrap()
     });
     resumes(folder.path(), &config, || {
         let first = (&encoder, generator.clone());
-        Paint::new(&batches, &config, (4, 1), first, (Means::default(), None)).unwrap()
+        PaintPhase::new(
+            &batches,
+            &config,
+            (4, 1),
+            first,
+            (LossWeights::default(), None),
+        )
+        .unwrap()
     });
 }
 
@@ -385,14 +392,14 @@ fn generator_and_discriminator_meet_under_every_loss() {
     let config = config(&pictures);
     let batches = batches(&pictures, &config);
     let (encoder, generator) = untrained(&batches, &config);
-    for (name, loss) in ADVERSARIAL {
+    for (name, loss) in GAN_LOSSES {
         let folder = tempfile::tempdir().unwrap();
-        let means = Means {
+        let means = LossWeights {
             loss,
-            ..Means::default()
+            ..LossWeights::default()
         };
         let first = (&encoder, generator.clone());
-        let mut phase = Paint::new(&batches, &config, (4, 1), first, (means, None)).unwrap();
+        let mut phase = PaintPhase::new(&batches, &config, (4, 1), first, (means, None)).unwrap();
         let losses = train(&mut phase, &plan(folder.path(), &config, 3));
         assert!(
             losses.iter().all(|loss| loss.is_finite()),
@@ -407,9 +414,10 @@ fn a_loss_that_is_no_number_ends_the_run_and_keeps_the_checkpoint() {
     let pictures = pictures();
     let config = config(&pictures);
     let batches = batches(&pictures, &config);
-    let new = || Reconstruct::new(&batches, &config, (4, 1), Default::default(), None).unwrap();
+    let new =
+        || ReconstructPhase::new(&batches, &config, (4, 1), Default::default(), None).unwrap();
     train(&mut new(), &plan(folder.path(), &config, 2));
-    let path = checkpoint_of(folder.path(), "reconstruct");
+    let path = checkpoint_path(folder.path(), "reconstruct");
     let before = std::fs::read(&path).unwrap();
     let wild = Plan {
         rate: 1e38,
@@ -441,19 +449,20 @@ fn what_was_trained_can_be_exported_and_draws() {
     let config = config(&pictures);
     let batches = batches(&pictures, &config);
     let plan = plan(folder.path(), &config, 30);
-    let mut phase = Reconstruct::new(&batches, &config, (4, 1), Default::default(), None).unwrap();
+    let mut phase =
+        ReconstructPhase::new(&batches, &config, (4, 1), Default::default(), None).unwrap();
     let losses = train(&mut phase, &plan);
     assert!(losses[29] < 0.9 * losses[0], "reconstruction: {losses:?}");
     let (encoder, generator) = autoencoder(folder.path());
     let first = (&encoder, &generator);
-    let mut phase = Tokens::new(&batches, &config, (4, 1), first, Tensors::new()).unwrap();
+    let mut phase = TokensPhase::new(&batches, &config, (4, 1), first, Tensors::new()).unwrap();
     let losses = train(&mut phase, &plan);
     assert!(losses[29] < 0.9 * losses[0], "tokens: {losses:?}");
 
     let out = folder.path().join("weights");
     let words = words(&pictures);
     export(folder.path(), &out, &pictures, &words, None, &mut |_, _| ()).unwrap();
-    let illuminator = Illuminator::load(&out, &CPU, 2).unwrap();
+    let illuminator = Illuminator::load(&out, &CPU, 2, &[]).unwrap();
     let all = captions(&pictures);
     let at = all
         .iter()

@@ -1,9 +1,9 @@
 //! What the networks are shown: pictures as numbers, with words, style and flip.
 
-use super::data::file::Pictures;
-use super::data::sets::SETS;
-use super::data::split::Part;
-use super::data::words::with_tone;
+use super::data::dataset::Dataset;
+use super::data::emoji::with_tone;
+use super::data::sets::ICON_SETS;
+use super::data::split::Split;
 use super::variables::noise;
 use candle_core::{Device, Error, Result, Tensor};
 use imagegen::conditioning::Conditioning;
@@ -13,7 +13,7 @@ use std::collections::BTreeMap;
 
 /// The data set, ready to be drawn from.
 pub struct Batches<'a> {
-    pictures: &'a Pictures,
+    pictures: &'a Dataset,
     /// Embeddings of all captions, centred: `[captions, width]`.
     text: Tensor,
     /// The captions of each picture: rows of `text`, the label first.
@@ -43,7 +43,7 @@ pub const WITHOUT: f64 = 0.1;
 pub const ANY_STYLE: f64 = 0.05;
 
 /// All captions that pictures of the set may have: what has to be embedded, in this order.
-pub fn captions(pictures: &Pictures) -> Vec<String> {
+pub fn captions(pictures: &Dataset) -> Vec<String> {
     rows(pictures).1
 }
 
@@ -51,7 +51,7 @@ pub fn captions(pictures: &Pictures) -> Vec<String> {
 type Thing = (u32, u8);
 
 /// For each thing the rows of its captions, and all captions.
-fn rows(pictures: &Pictures) -> (BTreeMap<Thing, Vec<u32>>, Vec<String>) {
+fn rows(pictures: &Dataset) -> (BTreeMap<Thing, Vec<u32>>, Vec<String>) {
     let pairs = pictures
         .concept
         .iter()
@@ -70,7 +70,7 @@ fn rows(pictures: &Pictures) -> (BTreeMap<Thing, Vec<u32>>, Vec<String>) {
 
 impl<'a> Batches<'a> {
     /// `text`: the centred embeddings of [`captions`], in their order.
-    pub fn new(pictures: &'a Pictures, text: Tensor) -> Result<Batches<'a>> {
+    pub fn new(pictures: &'a Dataset, text: Tensor) -> Result<Batches<'a>> {
         let (rows, all) = rows(pictures);
         if text.dim(0)? != all.len() {
             return Err(Error::Msg(
@@ -78,7 +78,7 @@ impl<'a> Batches<'a> {
             ));
         }
         let key = |at: usize| (pictures.concept[at], pictures.tone[at]);
-        let trained = |at: &usize| pictures.part[*at] == Part::Train;
+        let trained = |at: &usize| pictures.part[*at] == Split::Train;
         let mut things: BTreeMap<Thing, BTreeMap<u32, usize>> = BTreeMap::new();
         for at in (0..pictures.len()).filter(trained) {
             let styles = things.entry(key(at)).or_default();
@@ -104,7 +104,7 @@ impl<'a> Batches<'a> {
         })
     }
 
-    pub fn pictures(&self) -> &'a Pictures {
+    pub fn pictures(&self) -> &'a Dataset {
         self.pictures
     }
 
@@ -180,7 +180,7 @@ impl<'a> Batches<'a> {
 
 /// Pictures as numbers, some of them flipped: `[count, 4, size, size]`, -1 to 1.
 pub fn numbers(
-    pictures: &Pictures,
+    pictures: &Dataset,
     index: &[usize],
     flip: &[bool],
     device: &Device,
@@ -243,12 +243,12 @@ pub fn below(rng: &mut Rng, count: usize) -> usize {
     ((rng.next_f64() * count as f64) as usize).min(count.saturating_sub(1))
 }
 
-fn weight(pictures: &Pictures, at: usize) -> f64 {
-    if pictures.part[at] != Part::Train {
+fn weight(pictures: &Dataset, at: usize) -> f64 {
+    if pictures.part[at] != Split::Train {
         return 0.0;
     }
     // The shipped set's name for silhouettes; a folder of one's own may mean another thing by it.
-    let shipped = SETS.iter().map(|set| set.style).eq(&pictures.styles);
+    let shipped = ICON_SETS.iter().map(|set| set.style).eq(&pictures.styles);
     let ink = shipped && pictures.styles[pictures.style[at] as usize] == "ink";
     let toned = pictures.tone[at] > 0;
     (if ink { INK } else { 1.0 }) * (if toned { TONED } else { 1.0 })
@@ -262,18 +262,18 @@ fn places(size: usize) -> impl Iterator<Item = (usize, usize, usize)> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::data::file::Concept;
+    use crate::data::dataset::Concept;
     use candle_core::DType;
 
     /// Three things in four styles, of which some are held out by their names; a picture's first
     /// byte is its number.
-    fn pictures() -> Pictures {
+    fn pictures() -> Dataset {
         let concept = |label: &str| Concept {
             label: label.into(),
             captions: vec![label.into(), format!("a {label}")],
         };
         let names = ["fox", "owl", "mage"];
-        let mut pictures = Pictures::new(8, names.map(concept).into());
+        let mut pictures = Dataset::new(8, names.map(concept).into());
         for style in [0, 3, 8] {
             for thing in 0..3 {
                 let number = pictures.len() as u8;
@@ -286,7 +286,7 @@ mod tests {
         pictures
     }
 
-    fn text(pictures: &Pictures) -> Tensor {
+    fn text(pictures: &Dataset) -> Tensor {
         let count = captions(pictures).len();
         Tensor::zeros((count, 4), DType::F32, &Device::Cpu).unwrap()
     }
@@ -301,7 +301,7 @@ mod tests {
     #[test]
     fn a_seed_draws_the_same_and_what_is_held_out_is_never_drawn() {
         let mut pictures = pictures();
-        pictures.part[4] = Part::HeldPair;
+        pictures.part[4] = Split::HeldOutPair;
         let batches = Batches::new(&pictures, text(&pictures)).unwrap();
         let drawn = |seed| batches.draw(2_000, &mut Rng::new(seed)).unwrap().index;
         assert_eq!(drawn(1), drawn(1));

@@ -16,7 +16,7 @@ use std::path::Path;
 
 /// What a run is, and how far it got.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct State {
+pub struct RunState {
     /// `reconstruct`, `tokens`, `paint`, `refine` or `direct`.
     pub phase: String,
     pub config: Config,
@@ -32,7 +32,7 @@ pub struct State {
 pub type Parts = BTreeMap<String, Tensors>;
 
 /// Writes a checkpoint; the one before it stays until this one is whole.
-pub fn write(path: &Path, state: &State, parts: &Parts) -> Result<(), TrainError> {
+pub fn write(path: &Path, state: &RunState, parts: &Parts) -> Result<(), TrainError> {
     let tensors = parts.iter().flat_map(|(part, tensors)| {
         tensors
             .iter()
@@ -53,7 +53,7 @@ pub fn write(path: &Path, state: &State, parts: &Parts) -> Result<(), TrainError
 }
 
 /// Reads a checkpoint; None when there is none.
-pub fn read(path: &Path, device: &Device) -> Result<Option<(State, Parts)>, TrainError> {
+pub fn read(path: &Path, device: &Device) -> Result<Option<(RunState, Parts)>, TrainError> {
     if !path.is_file() {
         return Ok(None);
     }
@@ -66,7 +66,7 @@ pub fn read(path: &Path, device: &Device) -> Result<Option<(State, Parts)>, Trai
         .as_ref()
         .and_then(|words| words.get("state"));
     let words = words.ok_or_else(|| broken("its header is missing".into()))?;
-    let state: State = serde_json::from_str(words).map_err(|why| broken(why.to_string()))?;
+    let state: RunState = serde_json::from_str(words).map_err(|why| broken(why.to_string()))?;
     let tensors = candle_core::safetensors::load_buffer(&bytes, device);
     let mut parts = Parts::new();
     for (name, tensor) in tensors.map_err(|why| broken(why.to_string()))? {

@@ -2,15 +2,17 @@
 
 use super::TrainError;
 use super::batches::captions;
-use super::checkpoint::{self, Parts, State};
-use super::data::file::Pictures;
-use super::run::checkpoint_of;
-use super::start::Start;
-use super::tokenize::Tokenizer;
+use super::checkpoint::{self, Parts, RunState};
+use super::data::dataset::Dataset;
+use super::one_pass::is_one_pass;
+use super::picture_tokenizer::PictureTokenizer;
+use super::pretrained::PretrainedWeights;
+use super::run::checkpoint_path;
 use super::variables::Tensors;
 use candle_core::{DType, Device, Tensor};
 use imagegen::concepts::Concepts;
 use imagegen::config::Config;
+use imagegen::eight_bit::dequantize_all;
 use imagegen::retrieval_index::RetrievalIndex;
 use llm::sentence_encoder::WIDTH;
 use safetensors::serialize_to_file;
@@ -18,13 +20,13 @@ use std::collections::{BTreeSet, HashMap};
 use std::path::Path;
 
 /// Reads a phase's checkpoint, which must be there.
-pub fn finished(
+pub fn load_checkpoint(
     folder: &Path,
     phase: &'static str,
     device: &Device,
-) -> Result<(State, Parts), TrainError> {
-    let path = checkpoint_of(folder, phase);
-    checkpoint::read(&path, device)?.ok_or(TrainError::Before(path, phase))
+) -> Result<(RunState, Parts), TrainError> {
+    let path = checkpoint_path(folder, phase);
+    checkpoint::read(&path, device)?.ok_or(TrainError::MissingPhase(path, phase))
 }
 
 /// The mean weights of a network in a checkpoint.
@@ -39,31 +41,35 @@ pub fn mean(parts: &mut Parts, name: &str) -> Result<Tensors, TrainError> {
 pub fn export(
     run: &Path,
     out: &Path,
-    pictures: &Pictures,
+    pictures: &Dataset,
     embeddings: &[f32],
     from: Option<&Path>,
     tell: &mut dyn FnMut(usize, usize),
 ) -> Result<(), TrainError> {
-    let start = from.map(|folder| Start::read(folder, &pictures.styles));
+    let start = from.map(|folder| PretrainedWeights::read(folder, &pictures.styles));
     let start = start.transpose()?;
-    let direct = checkpoint::read(&checkpoint_of(run, "direct"), &Device::Cpu)?;
+    let direct = checkpoint::read(&checkpoint_path(run, "direct"), &Device::Cpu)?;
     let (config, networks) = match direct {
         Some((state, mut parts)) => {
-            let mut network = |name| Ok::<_, TrainError>((name, mean(&mut parts, name)?));
+            let mut network = |name| Ok::<_, TrainError>((name, take_ema(&mut parts, name)?));
             let networks = vec![network("generator")?, network("encoder")?];
             (state.config, networks)
         }
         None => composed(run, start.as_ref())?,
     };
-    let known = start.as_ref().map(Start::concepts).transpose()?;
+    let known = start
+        .as_ref()
+        .map(PretrainedWeights::concepts)
+        .transpose()?;
     let disk = |why: std::io::Error| TrainError::Disk(out.into(), why.to_string());
     std::fs::create_dir_all(out).map_err(disk)?;
     let json = serde_json::to_string(&config).unwrap_or_default();
     std::fs::write(out.join("config.json"), json).map_err(disk)?;
     let labels = concepts(out, pictures, embeddings, known.as_ref())?;
     for (name, tensors) in networks {
-        if name == "encoder" && config.direct.is_none() {
-            let mut memory = remembered(pictures, &labels, (&tensors, &config), tell)?;
+        if name == "encoder" && !is_one_pass(&config) {
+            let floats = dequantize_all(tensors.clone())?;
+            let mut memory = remembered(pictures, &labels, (&floats, &config), tell)?;
             // An encoder that was trained on has moved little: its tokens still mean what they did.
             if let Some((start, known)) = start.as_ref().zip(known.as_ref()) {
                 let own = |concept, style| {
@@ -87,14 +93,14 @@ pub fn export(
 /// Tokens of the pictures, those held out too (what is remembered is looked up, not learned), but for
 /// those of skin tones.
 fn remembered(
-    pictures: &Pictures,
+    pictures: &Dataset,
     labels: &HashMap<String, u32>,
     (encoder, config): (&Tensors, &Config),
     tell: &mut dyn FnMut(usize, usize),
 ) -> Result<RetrievalIndex, TrainError> {
     let plain = |at: &usize| pictures.tone[*at] == 0;
     let which: Vec<usize> = (0..pictures.len()).filter(plain).collect();
-    let tokenizer = Tokenizer::new(encoder, config, &Device::Cpu)?;
+    let tokenizer = PictureTokenizer::new(encoder, config, &Device::Cpu)?;
     let all = tokenizer.read(pictures, &which, false, &mut |done| tell(done, which.len()))?;
     let mut memory = RetrievalIndex::default();
     for (at, digits) in which.iter().zip(&all) {
@@ -110,11 +116,14 @@ fn remembered(
 type Networks = Vec<(&'static str, Tensors)>;
 
 /// The networks of the composed design, and their sizes.
-fn composed(run: &Path, start: Option<&Start>) -> Result<(Config, Networks), TrainError> {
+fn composed(
+    run: &Path,
+    start: Option<&PretrainedWeights>,
+) -> Result<(Config, Networks), TrainError> {
     let device = &Device::Cpu;
     let mut configs: Vec<Config> = Vec::new();
     let mut trained = |phase: &'static str| {
-        let path = checkpoint_of(run, phase);
+        let path = checkpoint_path(run, phase);
         let found = checkpoint::read(&path, device)?;
         let config = found.as_ref().map(|(state, _)| state.config.clone());
         let own = configs.first().or(start.map(|start| &start.config));
@@ -122,7 +131,7 @@ fn composed(run: &Path, start: Option<&Start>) -> Result<(Config, Networks), Tra
             .zip(config.as_ref())
             .is_some_and(|(own, config)| own != config)
         {
-            return Err(TrainError::Other(path, "model size or --from"));
+            return Err(TrainError::DifferentRun(path, "model size or --from"));
         }
         configs.extend(config);
         Ok(found.map(|(_, parts)| parts))
@@ -135,8 +144,8 @@ fn composed(run: &Path, start: Option<&Start>) -> Result<(Config, Networks), Tra
         let found = from.iter_mut().find_map(|parts| parts.as_mut());
         match (found, start) {
             (Some(parts), _) => mean(parts, name),
-            (None, Some(start)) => start.tensors(name, device),
-            (None, None) => Err(TrainError::Before(checkpoint_of(run, phase), phase)),
+            (None, Some(start)) => start.stored(name, device),
+            (None, None) => Err(TrainError::MissingPhase(checkpoint_path(run, phase), phase)),
         }
     };
     let painted = &mut [&mut fourth, &mut third, &mut first];
@@ -154,12 +163,19 @@ fn composed(run: &Path, start: Option<&Start>) -> Result<(Config, Networks), Tra
     }
     match configs.pop() {
         Some(config) => Ok((config, networks)),
-        None => Err(TrainError::Before(checkpoint_of(run, "tokens"), "tokens")),
+        None => Err(TrainError::MissingPhase(
+            checkpoint_path(run, "tokens"),
+            "tokens",
+        )),
     }
 }
 
 fn network(out: &Path, name: &str, tensors: Tensors) -> Result<(), TrainError> {
-    let half = |(name, tensor): (String, Tensor)| Ok((name, tensor.to_dtype(DType::F16)?));
+    // Matrices of networks that were not trained may be stored in 8 bits already.
+    let half = |(name, tensor): (String, Tensor)| match tensor.dtype() {
+        DType::U8 => Ok((name, tensor)),
+        _ => Ok((name, tensor.to_dtype(DType::F16)?)),
+    };
     let tensors: Tensors = tensors
         .into_iter()
         .map(half)
@@ -182,7 +198,7 @@ fn save(
 /// those that the weights to begin with knew. Gives the number of each label.
 fn concepts(
     out: &Path,
-    pictures: &Pictures,
+    pictures: &Dataset,
     embeddings: &[f32],
     known: Option<&Concepts>,
 ) -> Result<HashMap<String, u32>, TrainError> {

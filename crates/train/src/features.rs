@@ -18,7 +18,7 @@ pub const WIDTH: usize = 1280;
 pub const SIZE: usize = 128;
 
 /// The network, in memory.
-pub struct Extractor {
+pub struct FeatureExtractor {
     stem: Dense,
     blocks: Vec<Block>,
     head: Dense,
@@ -31,14 +31,14 @@ struct Rows {
     channels: usize,
 }
 
-impl Extractor {
+impl FeatureExtractor {
     /// Reads `efficientnet-lite0-57934424.pth`.
-    pub fn load(path: &Path) -> Result<Extractor, TrainError> {
-        let network = Extractor::from_tensors(&tensors(path)?);
+    pub fn load(path: &Path) -> Result<FeatureExtractor, TrainError> {
+        let network = FeatureExtractor::from_tensors(&tensors(path)?);
         network.map_err(|why| unreadable(&why))
     }
 
-    fn from_tensors(tensors: &Tensors) -> candle_core::Result<Extractor> {
+    fn from_tensors(tensors: &Tensors) -> candle_core::Result<FeatureExtractor> {
         let mut channels = STEM;
         let mut blocks = Vec::new();
         for stage in &LITE0 {
@@ -52,7 +52,7 @@ impl Extractor {
                 channels = stage.channels;
             }
         }
-        Ok(Extractor {
+        Ok(FeatureExtractor {
             stem: dense(tensors, "_conv_stem", "_bn0")?,
             head: dense(tensors, "_conv_head", "_bn1")?,
             blocks,

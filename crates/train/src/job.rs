@@ -2,21 +2,21 @@
 
 use super::TrainError;
 use super::batches::Batches;
-use super::checkpoint::{self, Parts, State};
-use super::data::file::Pictures;
-use super::direct::Direct;
-use super::export::{finished, mean};
-use super::judge::Means;
-use super::paint::Paint;
-use super::perceptual::Perceptual;
-use super::reconstruct::Reconstruct;
-use super::refine::{self, Before, Refine};
-use super::run::{End, News, Phase, Plan, checkpoint_of, run};
-use super::start::{Start, known};
-use super::tokens::Tokens;
+use super::checkpoint::{self, Parts, RunState};
+use super::data::dataset::Dataset;
+use super::discriminator::LossWeights;
+use super::export::{load_checkpoint, take_ema};
+use super::one_pass::{Sizes, is_one_pass, phase::OnePassPhase};
+use super::paint::PaintPhase;
+use super::perceptual::PerceptualLoss;
+use super::pretrained::{PretrainedWeights, known};
+use super::reconstruct::ReconstructPhase;
+use super::refine::{self, RefinePhase, RefineStart};
+use super::run::{Phase, Plan, RunOutcome, TrainingEvent, checkpoint_path, run};
+use super::tokens::TokensPhase;
 use super::variables::Tensors;
 use candle_core::{Device, Tensor};
-use imagegen::config::{self, Config};
+use imagegen::config::Config;
 use llm::device;
 use llm::sentence_encoder::WIDTH;
 use std::path::PathBuf;
@@ -43,7 +43,7 @@ pub struct Job {
     pub keep: u64,
     /// Steps between sheets.
     pub sheets: u64,
-    pub means: Means,
+    pub means: LossWeights,
     /// Weight of a picture's being told by its words, in the phase `refine`.
     pub belonging: f64,
     /// How much it counts beside reconstruction how unlike pictures look; 0: not at all.
@@ -56,19 +56,19 @@ pub struct Job {
 /// `embeddings` are those of its captions, of length one, one after the other.
 pub fn train(
     job: &Job,
-    pictures: &Pictures,
+    pictures: &Dataset,
     data: &str,
     embeddings: &[f32],
-    watch: &mut dyn FnMut(News) -> bool,
-) -> Result<End, TrainError> {
+    watch: &mut dyn FnMut(TrainingEvent) -> bool,
+) -> Result<RunOutcome, TrainError> {
     let start = check(job, &pictures.styles)?;
     let device = device::open(job.device).map_err(|why| TrainError::Compute(why.to_string()))?;
     let before = before(job, start.as_ref(), &device)?;
     let config = match (&before, &start) {
         // A style's number would mean another one.
         (Some((state, _)), _) if state.config.styles != pictures.styles => {
-            let path = checkpoint_of(&job.run, "reconstruct");
-            return Err(TrainError::Other(path, "dataset"));
+            let path = checkpoint_path(&job.run, "reconstruct");
+            return Err(TrainError::DifferentRun(path, "dataset"));
         }
         (Some((state, _)), _) => state.config.clone(),
         (None, Some(start)) => start.config.clone(),
@@ -77,9 +77,13 @@ pub fn train(
     if pictures.size as usize != config.size {
         return Err(TrainError::Size(pictures.size, config.size));
     }
-    let begun = checkpoint_of(&job.run, &job.phase).is_file();
-    if let Some(words) = start.as_ref().filter(|_| !begun).and_then(Start::words) {
-        watch(News::Warning(&words));
+    let begun = checkpoint_path(&job.run, &job.phase).is_file();
+    if let Some(words) = start
+        .as_ref()
+        .filter(|_| !begun)
+        .and_then(PretrainedWeights::words)
+    {
+        watch(TrainingEvent::Warning(&words));
     }
     let rows = embeddings
         .chunks(config.text)
@@ -90,7 +94,7 @@ pub fn train(
     let batches = Batches::new(pictures, text)?;
     let plan = Plan {
         folder: job.run.clone(),
-        state: State {
+        state: RunState {
             phase: job.phase.clone(),
             config: config.clone(),
             seed: job.seed,
@@ -110,15 +114,15 @@ pub fn train(
 
 /// Whether a job can be begun at all, as far as its folders tell, and what it begins with: to be
 /// asked before anything is fetched for it or computed.
-pub fn check(job: &Job, styles: &[String]) -> Result<Option<Start>, TrainError> {
+pub fn check(job: &Job, styles: &[String]) -> Result<Option<PretrainedWeights>, TrainError> {
     one_design(job)?;
     if job.phase == "refine" && job.perceptual == 0.0 {
-        return Err(TrainError::Blind);
+        return Err(TrainError::NoPerceptualNetwork);
     }
     let Some(folder) = &job.from else {
         return Ok(None);
     };
-    let start = Start::read(folder, styles)?;
+    let start = PretrainedWeights::read(folder, styles)?;
     fits(&job.phase, &start)?;
     Ok(Some(start))
 }
@@ -132,40 +136,42 @@ fn one_design(job: &Job) -> Result<(), TrainError> {
         true => &["reconstruct", "tokens", "paint", "refine"],
         false => &[DIRECT],
     };
-    let mut paths = others.iter().map(|phase| checkpoint_of(&job.run, phase));
+    let mut paths = others.iter().map(|phase| checkpoint_path(&job.run, phase));
     match paths.find(|path| path.is_file()) {
-        Some(path) => Err(TrainError::Other(path, "design")),
+        Some(path) => Err(TrainError::DifferentRun(path, "design")),
         None => Ok(()),
     }
 }
 
 /// Weights of one design are no beginning for the other.
-fn fits(phase: &str, start: &Start) -> Result<(), TrainError> {
-    let why = match (phase == DIRECT, start.config.direct.is_some()) {
+fn fits(phase: &str, start: &PretrainedWeights) -> Result<(), TrainError> {
+    let why = match (phase == DIRECT, is_one_pass(&start.config)) {
         (true, false) => "they use tokens, which the phase direct does not train",
         (false, true) => "they draw in one pass, which only the phase direct trains",
         _ => return Ok(()),
     };
-    Err(TrainError::Weights(start.folder.clone(), why.into()))
+    Err(TrainError::Pretrained(start.folder.clone(), why.into()))
 }
 
 /// The phase that comes before the one that is asked for, where the run has it. It must have begun
 /// with the weights that this one begins with, or their tokens would mean different things.
 fn before(
     job: &Job,
-    start: Option<&Start>,
+    start: Option<&PretrainedWeights>,
     device: &Device,
-) -> Result<Option<(State, Parts)>, TrainError> {
+) -> Result<Option<(RunState, Parts)>, TrainError> {
     if job.phase == "reconstruct" || job.phase == DIRECT {
         return Ok(None);
     }
     let Some(start) = start else {
-        return finished(&job.run, "reconstruct", device).map(Some);
+        return load_checkpoint(&job.run, "reconstruct", device).map(Some);
     };
-    let path = checkpoint_of(&job.run, "reconstruct");
+    let path = checkpoint_path(&job.run, "reconstruct");
     let found = checkpoint::read(&path, device)?;
     match &found {
-        Some((state, _)) if state.config != start.config => Err(TrainError::Other(path, "--from")),
+        Some((state, _)) if state.config != start.config => {
+            Err(TrainError::DifferentRun(path, "--from"))
+        }
         _ => Ok(found),
     }
 }
@@ -177,22 +183,22 @@ fn later(
     name: &str,
     device: &Device,
 ) -> Result<Option<Tensors>, TrainError> {
-    match checkpoint::read(&checkpoint_of(&job.run, phase), device)? {
-        Some((_, mut parts)) => mean(&mut parts, name).map(Some),
+    match checkpoint::read(&checkpoint_path(&job.run, phase), device)? {
+        Some((_, mut parts)) => take_ema(&mut parts, name).map(Some),
         None => Ok(None),
     }
 }
 
 /// The sizes of a model that is begun by chance.
-fn new_config(job: &Job, pictures: &Pictures, embeddings: &[f32]) -> Config {
+fn new_config(job: &Job, pictures: &Dataset, embeddings: &[f32]) -> Config {
     let (mean, scale) = centre(embeddings, WIDTH);
     let styles = pictures.styles.clone();
-    let (config, direct) = match job.small {
-        true => (Config::small(styles, mean, scale), config::Direct::SMALL),
-        false => (Config::full(styles, mean, scale), config::Direct::FULL),
+    let (config, sizes) = match job.small {
+        true => (Config::small(styles, mean, scale), Sizes::SMALL),
+        false => (Config::full(styles, mean, scale), Sizes::FULL),
     };
     Config {
-        direct: (job.phase == DIRECT).then_some(direct),
+        other_design: sizes.section().filter(|_| job.phase == DIRECT),
         ..config
     }
 }
@@ -218,48 +224,63 @@ fn phase<'a>(
     job: &Job,
     batches: &'a Batches<'a>,
     config: &Config,
-    start: Option<&Start>,
-    before: Option<(State, Parts)>,
+    start: Option<&PretrainedWeights>,
+    before: Option<(RunState, Parts)>,
 ) -> Result<Box<dyn Phase + 'a>, TrainError> {
     let how = (job.batch, job.seed);
     let device = batches.device();
     let look = || match &job.look {
         None => Ok(None),
-        Some(path) => Perceptual::load(path, device, job.perceptual).map(Some),
+        Some(path) => PerceptualLoss::load(path, device, job.perceptual).map(Some),
     };
     let from = |name: &str| known(start, name, device);
     let (encoder, generator) = match before {
-        Some((_, mut parts)) => (mean(&mut parts, "encoder")?, mean(&mut parts, "generator")?),
+        Some((_, mut parts)) => (
+            take_ema(&mut parts, "encoder")?,
+            take_ema(&mut parts, "generator")?,
+        ),
         None => (from("encoder")?, from("generator")?),
     };
     Ok(match job.phase.as_str() {
         DIRECT => {
             let begin = (encoder, generator);
-            Box::new(Direct::new(batches, config, how, begin, job.means)?)
+            Box::new(OnePassPhase::new(batches, config, how, begin, job.means)?)
         }
         "reconstruct" => {
             let begin = (encoder, generator);
-            Box::new(Reconstruct::new(batches, config, how, begin, look()?)?)
+            Box::new(ReconstructPhase::new(batches, config, how, begin, look()?)?)
         }
         "tokens" => {
             let first = (&encoder, &generator);
-            Box::new(Tokens::new(batches, config, how, first, from("tokens")?)?)
+            Box::new(TokensPhase::new(
+                batches,
+                config,
+                how,
+                first,
+                from("tokens")?,
+            )?)
         }
         "refine" => {
             let before = composes(job, start, (encoder, generator), device)?;
             // The critic has no other eyes.
-            let look = look()?.ok_or(TrainError::Blind)?;
-            let means = refine::Means {
+            let look = look()?.ok_or(TrainError::NoPerceptualNetwork)?;
+            let means = refine::LossWeights {
                 loss: job.means.loss,
                 adversarial: job.means.adversarial,
                 belonging: job.belonging,
             };
-            Box::new(Refine::new(batches, config, how, before, (means, look))?)
+            Box::new(RefinePhase::new(
+                batches,
+                config,
+                how,
+                before,
+                (means, look),
+            )?)
         }
         _ => {
             let first = (&encoder, generator);
             let means = (job.means, look()?);
-            Box::new(Paint::new(batches, config, how, first, means)?)
+            Box::new(PaintPhase::new(batches, config, how, first, means)?)
         }
     })
 }
@@ -267,21 +288,21 @@ fn phase<'a>(
 /// What is refined: the latest that the run has of each network, or what it begins with.
 fn composes(
     job: &Job,
-    start: Option<&Start>,
+    start: Option<&PretrainedWeights>,
     (encoder, generator): (Tensors, Tensors),
     device: &Device,
-) -> Result<Before, TrainError> {
+) -> Result<RefineStart, TrainError> {
     let from = |name: &str| known(start, name, device);
     let tokens = match later(job, "tokens", "tokens", device)? {
         Some(tokens) => tokens,
         None => from("tokens")?,
     };
     if tokens.is_empty() {
-        let path = checkpoint_of(&job.run, "tokens");
-        return Err(TrainError::Before(path, "tokens"));
+        let path = checkpoint_path(&job.run, "tokens");
+        return Err(TrainError::MissingPhase(path, "tokens"));
     }
     let refiner = start.filter(|start| start.has("refiner"));
-    Ok(Before {
+    Ok(RefineStart {
         generator: later(job, "paint", "generator", device)?.unwrap_or(generator),
         refiner: refiner.map(|_| from("refiner")).transpose()?,
         tokens,

@@ -13,25 +13,26 @@ pub mod adam;
 pub mod batches;
 pub mod checkpoint;
 pub mod data;
-pub mod direct;
+pub mod discriminator;
 pub mod efficientnet;
 pub mod export;
 pub mod features;
 pub mod job;
-pub mod judge;
 pub mod losses;
 pub mod measures;
+pub mod one_pass;
 mod orthogonal;
 pub mod paint;
 pub mod perceptual;
-mod pool;
+pub mod picture_tokenizer;
+pub mod pretrained;
 mod pth;
+pub mod quantize;
 pub mod reconstruct;
 pub mod refine;
 pub mod run;
-pub mod start;
-pub mod table;
-pub mod tokenize;
+mod token_pool;
+pub mod token_table;
 pub mod tokens;
 pub mod variables;
 
@@ -55,7 +56,7 @@ pub enum TrainError {
     #[error("The phase refine needs EfficientNet-lite1; set --perceptual above 0")]
     Blind,
     #[error("{0} does not exist yet; train that phase first: illumine train gan {1}")]
-    Before(PathBuf, &'static str),
+    RefineStart(PathBuf, &'static str),
     #[error(
         "The loss was not a number at step {0}; the last checkpoint is intact. Try a lower --learning-rate"
     )]

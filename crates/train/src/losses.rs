@@ -7,7 +7,7 @@ use candle_core::{Error, Result, Tensor, Var};
 
 /// A way to set generator and discriminator against each other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Adversarial {
+pub enum GanLoss {
     /// Cross-entropy; the generator's part does not saturate (Goodfellow et al. 2014).
     Bce,
     /// Lim and Ye 2017.
@@ -21,54 +21,52 @@ pub enum Adversarial {
 }
 
 /// The losses by the names that the command line knows them by.
-pub const ADVERSARIAL: [(&str, Adversarial); 5] = [
-    ("bce", Adversarial::Bce),
-    ("hinge", Adversarial::Hinge),
-    ("lsgan", Adversarial::LeastSquares),
-    ("wgan", Adversarial::Wasserstein),
-    ("relativistic", Adversarial::Relativistic),
+pub const GAN_LOSSES: [(&str, GanLoss); 5] = [
+    ("bce", GanLoss::Bce),
+    ("hinge", GanLoss::Hinge),
+    ("lsgan", GanLoss::LeastSquares),
+    ("wgan", GanLoss::Wasserstein),
+    ("relativistic", GanLoss::Relativistic),
 ];
 
-impl std::str::FromStr for Adversarial {
+impl std::str::FromStr for GanLoss {
     type Err = String;
 
-    fn from_str(name: &str) -> std::result::Result<Adversarial, String> {
-        let found = ADVERSARIAL.iter().find(|(known, _)| *known == name);
-        let names = || ADVERSARIAL.map(|(name, _)| name).join(", ");
+    fn from_str(name: &str) -> std::result::Result<GanLoss, String> {
+        let found = GAN_LOSSES.iter().find(|(known, _)| *known == name);
+        let names = || GAN_LOSSES.map(|(name, _)| name).join(", ");
         found
             .map(|(_, loss)| *loss)
             .ok_or_else(|| format!("the loss must be one of {}", names()))
     }
 }
 
-impl Adversarial {
+impl GanLoss {
     /// The discriminator's part. `false_` are scores of drawn pictures, or of real ones beside
     /// words that are not theirs.
     pub fn discriminator(self, real: &Tensor, false_: &Tensor) -> Result<Tensor> {
         match self {
-            Adversarial::Bce => {
-                softplus(&real.neg()?)?.mean_all()? + softplus(false_)?.mean_all()?
-            }
-            Adversarial::Hinge => {
+            GanLoss::Bce => softplus(&real.neg()?)?.mean_all()? + softplus(false_)?.mean_all()?,
+            GanLoss::Hinge => {
                 let real = (1.0 - real)?.relu()?.mean_all()?;
                 real + (false_ + 1.0)?.relu()?.mean_all()?
             }
-            Adversarial::LeastSquares => {
+            GanLoss::LeastSquares => {
                 let real = (real - 1.0)?.sqr()?.mean_all()?;
                 (real + false_.sqr()?.mean_all()?)? * 0.5
             }
-            Adversarial::Wasserstein => false_.mean_all()? - real.mean_all()?,
-            Adversarial::Relativistic => softplus(&(false_ - real)?)?.mean_all(),
+            GanLoss::Wasserstein => false_.mean_all()? - real.mean_all()?,
+            GanLoss::Relativistic => softplus(&(false_ - real)?)?.mean_all(),
         }
     }
 
     /// The generator's part.
     pub fn generator(self, real: &Tensor, false_: &Tensor) -> Result<Tensor> {
         match self {
-            Adversarial::Bce => softplus(&false_.neg()?)?.mean_all(),
-            Adversarial::Hinge | Adversarial::Wasserstein => false_.neg()?.mean_all(),
-            Adversarial::LeastSquares => (false_ - 1.0)?.sqr()?.mean_all()? * 0.5,
-            Adversarial::Relativistic => softplus(&(real - false_)?)?.mean_all(),
+            GanLoss::Bce => softplus(&false_.neg()?)?.mean_all(),
+            GanLoss::Hinge | GanLoss::Wasserstein => false_.neg()?.mean_all(),
+            GanLoss::LeastSquares => (false_ - 1.0)?.sqr()?.mean_all()? * 0.5,
+            GanLoss::Relativistic => softplus(&(real - false_)?)?.mean_all(),
         }
     }
 }

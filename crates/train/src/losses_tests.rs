@@ -21,7 +21,7 @@ fn close(found: f32, wanted: f32) {
 
 /// Real scores 2 and -1, drawn ones 0.5 and -3.
 fn parts(name: &str) -> (f32, f32) {
-    let loss: Adversarial = name.parse().unwrap();
+    let loss: GanLoss = name.parse().unwrap();
     let (real, drawn) = (scores(&[2.0, -1.0]), scores(&[0.5, -3.0]));
     (
         number(loss.discriminator(&real, &drawn)),
@@ -72,7 +72,7 @@ fn relativistic() {
 
 #[test]
 fn a_loss_of_another_name_is_refused_with_the_names_there_are() {
-    let why = "wasserstein-ish".parse::<Adversarial>().unwrap_err();
+    let why = "wasserstein-ish".parse::<GanLoss>().unwrap_err();
     assert_eq!(
         why,
         "the loss must be one of bce, hinge, lsgan, wgan, relativistic"

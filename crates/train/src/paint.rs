@@ -4,11 +4,11 @@
 use super::TrainError;
 use super::batches::Batches;
 use super::checkpoint::Parts;
-use super::judge::{Judge, Means, scalar, spread};
+use super::discriminator::{DiscriminatorTrainer, LossWeights, scalar, spread};
 use super::losses::reconstruction;
-use super::perceptual::{Perceptual, with_looks};
-use super::reconstruct::{Trained, reconstructions};
-use super::run::{Metrics, Phase, Sheet};
+use super::perceptual::{PerceptualLoss, with_looks};
+use super::reconstruct::{TrainedNetwork, reconstructions};
+use super::run::{Metrics, Phase, SampleSheet};
 use super::variables::{Tensors, fixed, make};
 use candle_core::Result;
 use imagegen::config::Config;
@@ -17,15 +17,15 @@ use imagegen::generator::Generator;
 use imagegen::quantizer::Quantizer;
 use sampler::rng::Rng;
 
-pub struct Paint<'a> {
+pub struct PaintPhase<'a> {
     batches: &'a Batches<'a>,
     config: Config,
     batch: usize,
     encoder: Encoder,
-    generator: Trained<Generator>,
-    judge: Judge,
+    generator: TrainedNetwork<Generator>,
+    judge: DiscriminatorTrainer,
     quantizer: Quantizer,
-    look: Option<Perceptual>,
+    look: Option<PerceptualLoss>,
 }
 
 const CLIP: f64 = 5.0;
@@ -34,24 +34,24 @@ const SLOWER: f64 = 0.3;
 /// Steps over which the adversarial part comes in.
 const RAMP: f64 = 500.0;
 
-impl<'a> Paint<'a> {
+impl<'a> PaintPhase<'a> {
     /// `encoder` and `generator`: those of the first phase.
     pub fn new(
         batches: &'a Batches<'a>,
         config: &Config,
         (batch, seed): (usize, u64),
         (encoder, generator): (&Tensors, Tensors),
-        (means, look): (Means, Option<Perceptual>),
-    ) -> Result<Paint<'a>> {
+        (means, look): (LossWeights, Option<PerceptualLoss>),
+    ) -> Result<PaintPhase<'a>> {
         let device = batches.device();
         let generator = make(generator, seed, device, |weights| {
             Generator::new(&weights.with_autograd(), config)
         })?;
-        Ok(Paint {
+        Ok(PaintPhase {
             quantizer: Quantizer::new(&config.levels, device)?,
             encoder: fixed(encoder, device, |weights| Encoder::new(weights, config))?,
-            generator: Trained::new(generator, 0.9, CLIP)?,
-            judge: Judge::new(config, seed, device, means)?,
+            generator: TrainedNetwork::new(generator, 0.9, CLIP)?,
+            judge: DiscriminatorTrainer::new(config, seed, device, means)?,
             config: config.clone(),
             look,
             batches,
@@ -60,7 +60,7 @@ impl<'a> Paint<'a> {
     }
 }
 
-impl Phase for Paint<'_> {
+impl Phase for PaintPhase<'_> {
     fn name(&self) -> &'static str {
         "paint"
     }
@@ -116,7 +116,7 @@ impl Phase for Paint<'_> {
         Ok(metrics)
     }
 
-    fn sheet(&self) -> std::result::Result<Sheet, TrainError> {
+    fn sheet(&self) -> std::result::Result<SampleSheet, TrainError> {
         let device = self.batches.device();
         let generator = fixed(&self.generator.mean, device, |w| {
             Generator::new(w, &self.config)

@@ -3,7 +3,7 @@
 //!
 //! It is not the network that measures, but its cousin. Rows are `[batch, height, width, channels]`.
 
-use super::judge::scalar;
+use super::discriminator::scalar;
 use super::run::Metrics;
 use crate::TrainError;
 use crate::efficientnet::{
@@ -20,7 +20,7 @@ const STAGES: usize = 5;
 const TINY: f64 = 1e-6;
 
 /// The network's first stages, and how much its word counts.
-pub struct Perceptual {
+pub struct PerceptualLoss {
     /// `[32, 3, 3, 3]`.
     stem: Tensor,
     stem_bias: Tensor,
@@ -45,7 +45,7 @@ struct Matrix {
 /// Adds to a loss how unlike the pictures look that were drawn and the real ones, if that is asked
 /// for, and notes it.
 pub fn with_looks(
-    look: Option<&Perceptual>,
+    look: Option<&PerceptualLoss>,
     (real, drawn): (&Tensor, &Tensor),
     loss: Tensor,
     metrics: &mut Metrics,
@@ -58,18 +58,18 @@ pub fn with_looks(
     loss + (unlike * look.weight)?
 }
 
-impl Perceptual {
+impl PerceptualLoss {
     /// Reads `efficientnet-lite1-77cc7160.pth`.
     pub fn load(
         path: &Path,
         device: &Device,
         weight: f64,
-    ) -> std::result::Result<Perceptual, TrainError> {
-        let network = Perceptual::from_tensors(&tensors(path)?, device, weight);
+    ) -> std::result::Result<PerceptualLoss, TrainError> {
+        let network = PerceptualLoss::from_tensors(&tensors(path)?, device, weight);
         network.map_err(|why| unreadable(&why))
     }
 
-    fn from_tensors(tensors: &Tensors, device: &Device, weight: f64) -> Result<Perceptual> {
+    fn from_tensors(tensors: &Tensors, device: &Device, weight: f64) -> Result<PerceptualLoss> {
         let (mut at, mut channels) = (0, STEM);
         let mut stages = Vec::new();
         for stage in &LITE1[..STAGES] {
@@ -83,7 +83,7 @@ impl Perceptual {
         }
         let Dense { weight: stem, bias } = dense(tensors, "_conv_stem", "_bn0")?;
         let stem = stem.reshape((3, 3, 3, STEM))?.permute((3, 2, 0, 1))?;
-        Ok(Perceptual {
+        Ok(PerceptualLoss {
             stem: stem.contiguous()?.to_device(device)?,
             stem_bias: Tensor::new(bias, device)?,
             stages,

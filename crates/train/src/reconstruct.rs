@@ -4,10 +4,10 @@ use super::TrainError;
 use super::adam::Adam;
 use super::batches::{Batches, a_little, moved, without_some};
 use super::checkpoint::Parts;
-use super::judge::scalar;
+use super::discriminator::scalar;
 use super::losses::reconstruction;
-use super::perceptual::{Perceptual, with_looks};
-use super::run::{Metrics, Phase, Sheet};
+use super::perceptual::{PerceptualLoss, with_looks};
+use super::run::{Metrics, Phase, SampleSheet};
 use super::variables::{Tensors, Variables, average, fixed, make};
 use candle_core::{Result, Tensor};
 use imagegen::config::{CHANNELS, Config};
@@ -16,29 +16,33 @@ use imagegen::generator::Generator;
 use imagegen::quantizer::Quantizer;
 use sampler::rng::Rng;
 
-pub struct Reconstruct<'a> {
+pub struct ReconstructPhase<'a> {
     batches: &'a Batches<'a>,
     config: Config,
     batch: usize,
-    encoder: Trained<Encoder>,
-    generator: Trained<Generator>,
+    encoder: TrainedNetwork<Encoder>,
+    generator: TrainedNetwork<Generator>,
     quantizer: Quantizer,
-    look: Option<Perceptual>,
+    look: Option<PerceptualLoss>,
     /// Whether the generator knows nothing yet.
     fresh: bool,
 }
 
 /// A network that is trained: its variables, their mean, and what Adam remembers of them.
-pub struct Trained<N> {
+pub struct TrainedNetwork<N> {
     pub network: N,
     pub variables: Variables,
     pub mean: Tensors,
     pub adam: Adam,
 }
 
-impl<N> Trained<N> {
-    pub fn new((network, variables): (N, Variables), beta: f64, clip: f64) -> Result<Trained<N>> {
-        Ok(Trained {
+impl<N> TrainedNetwork<N> {
+    pub fn new(
+        (network, variables): (N, Variables),
+        beta: f64,
+        clip: f64,
+    ) -> Result<TrainedNetwork<N>> {
+        Ok(TrainedNetwork {
             mean: variables.tensors()?,
             adam: Adam::new(&variables, beta, clip)?,
             network,
@@ -47,9 +51,9 @@ impl<N> Trained<N> {
     }
 
     /// The same, its blocks' matrices moved by orthogonal steps.
-    pub fn orthogonal(self) -> Trained<N> {
+    pub fn orthogonal(self) -> TrainedNetwork<N> {
         let adam = self.adam.orthogonal();
-        Trained { adam, ..self }
+        TrainedNetwork { adam, ..self }
     }
 
     /// One step against the gradients of a loss, and the mean after it.
@@ -89,15 +93,15 @@ const CLIP: f64 = 5.0;
 /// How far a picture may be moved, in pixels; what leaves on one side comes in on the other.
 const SHIFT: usize = 2;
 
-impl<'a> Reconstruct<'a> {
+impl<'a> ReconstructPhase<'a> {
     /// Begins with `known` tensors of encoder and generator where there are some.
     pub fn new(
         batches: &'a Batches<'a>,
         config: &Config,
         (batch, seed): (usize, u64),
         known: (Tensors, Tensors),
-        look: Option<Perceptual>,
-    ) -> Result<Reconstruct<'a>> {
+        look: Option<PerceptualLoss>,
+    ) -> Result<ReconstructPhase<'a>> {
         let device = batches.device();
         let fresh = known.1.is_empty();
         let encoder = make(known.0, seed, device, |weights| {
@@ -106,10 +110,10 @@ impl<'a> Reconstruct<'a> {
         let generator = make(known.1, seed, device, |weights| {
             Generator::new(&weights.with_autograd(), config)
         })?;
-        Ok(Reconstruct {
+        Ok(ReconstructPhase {
             quantizer: Quantizer::new(&config.levels, device)?,
-            encoder: Trained::new(encoder, 0.9, CLIP)?.orthogonal(),
-            generator: Trained::new(generator, 0.9, CLIP)?.orthogonal(),
+            encoder: TrainedNetwork::new(encoder, 0.9, CLIP)?.orthogonal(),
+            generator: TrainedNetwork::new(generator, 0.9, CLIP)?.orthogonal(),
             config: config.clone(),
             look,
             fresh,
@@ -119,7 +123,7 @@ impl<'a> Reconstruct<'a> {
     }
 }
 
-impl Phase for Reconstruct<'_> {
+impl Phase for ReconstructPhase<'_> {
     fn name(&self) -> &'static str {
         "reconstruct"
     }
@@ -165,7 +169,7 @@ impl Phase for Reconstruct<'_> {
         Ok(metrics)
     }
 
-    fn sheet(&self) -> std::result::Result<Sheet, TrainError> {
+    fn sheet(&self) -> std::result::Result<SampleSheet, TrainError> {
         let device = self.batches.device();
         let encoder = fixed(&self.encoder.mean, device, |w| {
             Encoder::new(w, &self.config)
@@ -198,7 +202,7 @@ pub fn reconstructions(
     encoder: &Encoder,
     generator: &Generator,
     quantizer: &Quantizer,
-) -> std::result::Result<Sheet, TrainError> {
+) -> std::result::Result<SampleSheet, TrainError> {
     const ROW: usize = 12;
     let pictures = batches.pictures();
     let step = (pictures.len() / (2 * ROW)).max(1);
@@ -211,7 +215,7 @@ pub fn reconstructions(
         rows.push(bytes(&batch.pictures)?);
         rows.push(bytes(&back)?);
     }
-    Ok(Sheet {
+    Ok(SampleSheet {
         size: pictures.size as usize,
         rows,
     })

@@ -8,14 +8,14 @@
 use super::TrainError;
 use super::batches::{ANY_STYLE, Batches, a_little, moved, worded_where};
 use super::checkpoint::Parts;
-use super::judge::scalar;
-use super::losses::{Adversarial, reconstruction};
-use super::perceptual::{Perceptual, apart};
-use super::pool::Pool;
-use super::reconstruct::{Trained, bytes};
-use super::run::{Metrics, Phase, Sheet};
-use super::table::Table;
-use super::tokenize::Tokenizer;
+use super::discriminator::scalar;
+use super::losses::{GanLoss, reconstruction};
+use super::perceptual::{PerceptualLoss, apart};
+use super::picture_tokenizer::PictureTokenizer;
+use super::reconstruct::{TrainedNetwork, bytes};
+use super::run::{Metrics, Phase, SampleSheet};
+use super::token_pool::TokenPool;
+use super::token_table::Table;
 use super::variables::{Tensors, dropout, fixed, make};
 use candle_core::{Result, Tensor};
 use candle_nn::loss::cross_entropy;
@@ -32,24 +32,24 @@ use imagegen::tokens::FsqCodes;
 use sampler::rng::Rng;
 use std::cell::RefCell;
 
-pub struct Refine<'a> {
+pub struct RefinePhase<'a> {
     batches: &'a Batches<'a>,
     config: Config,
     batch: usize,
     table: Table,
     pool: Pool,
-    refiner: Trained<Refiner>,
-    generator: Trained<Generator>,
-    critic: Trained<Critic>,
+    refiner: TrainedNetwork<Refiner>,
+    generator: TrainedNetwork<Generator>,
+    critic: TrainedNetwork<Critic>,
     quantizer: Quantizer,
-    look: Perceptual,
-    means: Means,
+    look: PerceptualLoss,
+    means: LossWeights,
 }
 
 /// How refiner, generator and critic are set against each other.
 #[derive(Clone, Copy, Debug)]
-pub struct Means {
-    pub loss: Adversarial,
+pub struct LossWeights {
+    pub loss: GanLoss,
     /// Weight of the critic's scores beside reconstruction.
     pub adversarial: f64,
     /// Weight of a picture's being told from others of the batch by its words.
@@ -58,7 +58,7 @@ pub struct Means {
 
 /// What the phases before made: of encoder, generator, token Transformer, and of a refiner that was
 /// trained already.
-pub struct Before {
+pub struct RefineStart {
     pub encoder: Tensors,
     pub generator: Tensors,
     pub tokens: Tensors,
@@ -86,16 +86,16 @@ const MOVED: usize = 3;
 /// Of the perceptual network's features, those that the critic looks at.
 const STAGES: [usize; 3] = [2, 3, 5];
 
-impl<'a> Refine<'a> {
+impl<'a> RefinePhase<'a> {
     pub fn new(
         batches: &'a Batches<'a>,
         config: &Config,
         (batch, seed): (usize, u64),
-        before: Before,
-        (means, look): (Means, Perceptual),
-    ) -> Result<Refine<'a>> {
+        before: RefineStart,
+        (means, look): (LossWeights, PerceptualLoss),
+    ) -> Result<RefinePhase<'a>> {
         let device = batches.device();
-        let tokenizer = Tokenizer::new(&before.encoder, config, device)?;
+        let tokenizer = PictureTokenizer::new(&before.encoder, config, device)?;
         // What composes knows how words, style and what is remembered belong together.
         let begin = before.refiner.unwrap_or_else(|| before.tokens.clone());
         let refiner = make(begin, seed, device, |weights| {
@@ -108,12 +108,12 @@ impl<'a> Refine<'a> {
             Critic::new(&weights.with_autograd(), config)
         })?;
         let table = Table::new(batches, &tokenizer)?;
-        Ok(Refine {
+        Ok(RefinePhase {
             pool: Pool::new(&before.tokens, config, batches)?,
             table,
-            refiner: Trained::new(refiner, 0.9, CLIP)?.orthogonal(),
-            generator: Trained::new(generator, 0.9, CLIP)?.orthogonal(),
-            critic: Trained::new(critic, 0.5, CLIP)?,
+            refiner: TrainedNetwork::new(refiner, 0.9, CLIP)?.orthogonal(),
+            generator: TrainedNetwork::new(generator, 0.9, CLIP)?.orthogonal(),
+            critic: TrainedNetwork::new(critic, 0.5, CLIP)?,
             quantizer: tokenizer.quantizer,
             config: config.clone(),
             batches,
@@ -284,7 +284,7 @@ fn looked_at(features: &[Tensor]) -> Vec<Tensor> {
     STAGES.map(|stage| features[stage].clone()).to_vec()
 }
 
-impl Phase for Refine<'_> {
+impl Phase for RefinePhase<'_> {
     fn name(&self) -> &'static str {
         "refine"
     }
@@ -352,7 +352,7 @@ impl Phase for Refine<'_> {
 
     /// Real pictures, each above what is painted of what was composed of its words, as it was and
     /// refined.
-    fn sheet(&self) -> std::result::Result<Sheet, TrainError> {
+    fn sheet(&self) -> std::result::Result<SampleSheet, TrainError> {
         const ROW: usize = 12;
         let device = self.batches.device();
         let pictures = self.batches.pictures();
@@ -374,7 +374,7 @@ impl Phase for Refine<'_> {
             Refiner::new(w, &self.config)
         })?;
         let refined = refiner.forward((&tokens, &values), conditioning, &shown, &Dropout::None)?;
-        Ok(Sheet {
+        Ok(SampleSheet {
             size: pictures.size as usize,
             rows: vec![
                 bytes(&batch.pictures)?,

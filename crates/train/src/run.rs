@@ -1,7 +1,7 @@
 //! The loop that all phases share: count, keep, resume, watch over the numbers.
 
 use super::TrainError;
-use super::checkpoint::{self, Parts, State};
+use super::checkpoint::{self, Parts, RunState};
 use candle_core::Device;
 use sampler::rng::{Rng, derive};
 use std::path::{Path, PathBuf};
@@ -36,7 +36,7 @@ pub struct Sheet {
 #[derive(Clone, Debug)]
 pub struct Plan {
     pub folder: PathBuf,
-    pub state: State,
+    pub state: RunState,
     /// Steps in all.
     pub steps: u64,
     /// Of these, the last ones on which the rate falls.
@@ -49,7 +49,7 @@ pub struct Plan {
 }
 
 /// What the watcher is told.
-pub enum News<'a> {
+pub enum TrainingEvent<'a> {
     /// A checkpoint was found: so many steps are done.
     Resumed(u64),
     Step {
@@ -66,7 +66,7 @@ pub enum News<'a> {
 
 /// How a run ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum End {
+pub enum RunOutcome {
     Done,
     Stopped,
 }
@@ -82,9 +82,9 @@ pub fn run(
     phase: &mut dyn Phase,
     plan: &Plan,
     device: &Device,
-    watch: &mut dyn FnMut(News) -> bool,
-) -> Result<End, TrainError> {
-    let path = checkpoint_of(&plan.folder, phase.name());
+    watch: &mut dyn FnMut(TrainingEvent) -> bool,
+) -> Result<RunOutcome, TrainError> {
+    let path = checkpoint_path(&plan.folder, phase.name());
     let disk = |why: std::io::Error| TrainError::Disk(plan.folder.clone(), why.to_string());
     std::fs::create_dir_all(&plan.folder).map_err(disk)?;
     let mut done = 0;
@@ -92,10 +92,10 @@ pub fn run(
         same(&path, &state, &plan.state)?;
         phase.restore(parts)?;
         done = state.step;
-        watch(News::Resumed(done));
+        watch(TrainingEvent::Resumed(done));
     }
     let mut guard = Guard::default();
-    let mut end = End::Done;
+    let mut end = RunOutcome::Done;
     while done < plan.steps {
         let number = done + 1;
         let mut rng = Rng::new(derive(plan.state.seed, number));
@@ -105,19 +105,19 @@ pub fn run(
         }
         done = number;
         if let Some(warning) = guard.look(&metrics) {
-            watch(News::Warning(warning));
+            watch(TrainingEvent::Warning(warning));
         }
         let metrics = &metrics;
-        let go_on = watch(News::Step { number, metrics });
+        let go_on = watch(TrainingEvent::Step { number, metrics });
         if !go_on || done == plan.steps || done % plan.keep.max(1) == 0 {
             keep(phase, plan, &path, done)?;
-            watch(News::Kept(done));
+            watch(TrainingEvent::Checkpointed(done));
         }
         if done == plan.steps || done % plan.sheets.max(1) == 0 {
-            watch(News::Sheet(phase.sheet()?));
+            watch(TrainingEvent::Sheet(phase.sheet()?));
         }
         if !go_on {
-            end = End::Stopped;
+            end = RunOutcome::Stopped;
             break;
         }
     }
@@ -125,12 +125,12 @@ pub fn run(
 }
 
 /// Where a phase of a run is kept.
-pub fn checkpoint_of(folder: &Path, phase: &str) -> PathBuf {
+pub fn checkpoint_path(folder: &Path, phase: &str) -> PathBuf {
     folder.join(format!("{phase}.safetensors"))
 }
 
 fn keep(phase: &dyn Phase, plan: &Plan, path: &Path, step: u64) -> Result<(), TrainError> {
-    let state = State {
+    let state = RunState {
         phase: phase.name().to_string(),
         step,
         ..plan.state.clone()
@@ -139,8 +139,8 @@ fn keep(phase: &dyn Phase, plan: &Plan, path: &Path, step: u64) -> Result<(), Tr
 }
 
 /// A checkpoint is gone on from only with what it was made with.
-fn same(path: &Path, found: &State, wanted: &State) -> Result<(), TrainError> {
-    let other = |what| Err(TrainError::Other(path.into(), what));
+fn same(path: &Path, found: &RunState, wanted: &RunState) -> Result<(), TrainError> {
+    let other = |what| Err(TrainError::DifferentRun(path.into(), what));
     match () {
         // Other words change the sizes too, since embeddings are centred on their mean.
         () if found.data != wanted.data => other("dataset"),
@@ -223,7 +223,7 @@ mod tests {
         let json = include_bytes!("../../../tests/reference/illuminator/config.json");
         Plan {
             folder: PathBuf::new(),
-            state: State {
+            state: RunState {
                 phase: String::new(),
                 config: imagegen::config::Config::parse(json).unwrap(),
                 seed: 1,

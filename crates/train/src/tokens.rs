@@ -3,10 +3,10 @@
 use super::TrainError;
 use super::batches::{ANY_STYLE, Batches, WITHOUT, worded_where};
 use super::checkpoint::Parts;
-use super::reconstruct::{Trained, bytes};
-use super::run::{Metrics, Phase, Sheet};
-use super::table::Table;
-use super::tokenize::Tokenizer;
+use super::picture_tokenizer::PictureTokenizer;
+use super::reconstruct::{TrainedNetwork, bytes};
+use super::run::{Metrics, Phase, SampleSheet};
+use super::token_table::Table;
 use super::variables::{Tensors, dropout, fixed, make};
 use candle_core::{D, Result, Tensor};
 use candle_nn::ops::log_softmax;
@@ -21,11 +21,11 @@ use imagegen::tokens::{FsqCodes, TokenTransformer};
 use sampler::rng::Rng;
 use std::cell::RefCell;
 
-pub struct Tokens<'a> {
+pub struct TokensPhase<'a> {
     batches: &'a Batches<'a>,
     config: Config,
     batch: usize,
-    model: Trained<TokenTransformer>,
+    model: TrainedNetwork<TokenTransformer>,
     table: Table,
     generator: Generator,
     quantizer: Quantizer,
@@ -38,7 +38,7 @@ const SHOWN: f64 = 0.7;
 const FORGOTTEN: f64 = 1.0 / 6.0;
 const WORDLESS: f64 = 0.5;
 
-impl<'a> Tokens<'a> {
+impl<'a> TokensPhase<'a> {
     /// `encoder` and `generator`: those of the first phase. Begins with `known` where there is some.
     pub fn new(
         batches: &'a Batches<'a>,
@@ -46,16 +46,16 @@ impl<'a> Tokens<'a> {
         (batch, seed): (usize, u64),
         (encoder, generator): (&Tensors, &Tensors),
         known: Tensors,
-    ) -> Result<Tokens<'a>> {
+    ) -> Result<TokensPhase<'a>> {
         let device = batches.device();
-        let tokenizer = Tokenizer::new(encoder, config, device)?;
+        let tokenizer = PictureTokenizer::new(encoder, config, device)?;
         let model = make(known, seed, device, |weights| {
             TokenTransformer::new(&weights.with_autograd(), config)
         })?;
-        Ok(Tokens {
+        Ok(TokensPhase {
             table: Table::new(batches, &tokenizer)?,
             generator: fixed(generator, device, |weights| Generator::new(weights, config))?,
-            model: Trained::new(model, 0.9, CLIP)?.orthogonal(),
+            model: TrainedNetwork::new(model, 0.9, CLIP)?.orthogonal(),
             config: config.clone(),
             quantizer: tokenizer.quantizer,
             batches,
@@ -125,7 +125,7 @@ fn known(batch: usize, rng: &mut Rng) -> Vec<bool> {
     known
 }
 
-impl Phase for Tokens<'_> {
+impl Phase for TokensPhase<'_> {
     fn name(&self) -> &'static str {
         "tokens"
     }
@@ -166,7 +166,7 @@ impl Phase for Tokens<'_> {
     }
 
     /// Real pictures, each above two drawings of its label in its style.
-    fn sheet(&self) -> std::result::Result<Sheet, TrainError> {
+    fn sheet(&self) -> std::result::Result<SampleSheet, TrainError> {
         const ROW: usize = 12;
         let device = self.batches.device();
         let model = fixed(&self.model.mean, device, |w| {
@@ -199,7 +199,7 @@ impl Phase for Tokens<'_> {
                 &self.generator.forward(&values, &batch.conditioning)?,
             )?);
         }
-        Ok(Sheet {
+        Ok(SampleSheet {
             size: pictures.size as usize,
             rows,
         })

@@ -118,9 +118,19 @@ pub enum Train {
         /// Folder to write the weights to
         #[arg(short, long, value_name = "FOLDER")]
         out: PathBuf,
+        /// Bits of each matrix element: 8 halves the files and draws the same pictures on a CPU, 16
+        /// is more exact on a GPU and to train on
+        #[arg(long, default_value = "16", value_parser = ["8", "16"])]
+        bits: String,
         /// Never access the network
         #[arg(long, env = "ILLUMINE_OFFLINE", value_parser = FalseyValueParser::new())]
         offline: bool,
+    },
+    /// Store the matrices of a folder of weights in 8 bits, in place
+    #[command(hide = true)]
+    Quantize {
+        /// The folder
+        weights: PathBuf,
     },
 }
 
@@ -233,7 +243,7 @@ pub struct Gan {
     pub perceptual: Option<f64>,
     /// Adversarial loss (paint, refine, direct)
     #[arg(long, value_name = "LOSS", default_value = "relativistic")]
-    pub loss: illumine::train::losses::Adversarial,
+    pub loss: illumine::train::losses::GanLoss,
     /// Adversarial loss weight (paint, refine, direct) [default: 0.03; refine: 0.05]
     #[arg(long, value_name = "W", value_parser = weight, allow_negative_numbers = true)]
     pub adversarial: Option<f64>,

@@ -1,6 +1,6 @@
 //! npm packages as files: fetched by name with the npm that is installed, checked, and opened.
 
-use super::sets::{SCOPE, SETS, WORDS};
+use super::sets::{EMOJIBASE, ICON_SETS, SCOPE};
 use super::{DataError, Watch};
 use hub::npm::{self, NpmError};
 use std::path::{Path, PathBuf};
@@ -33,12 +33,12 @@ impl Package {
 }
 
 fn packages() -> Vec<Package> {
-    let drawings = SETS.iter().map(|set| Package {
+    let drawings = ICON_SETS.iter().map(|set| Package {
         name: format!("{SCOPE}/{}", set.package),
         version: set.version,
         sha256: set.sha256,
     });
-    let (name, version, sha256) = WORDS;
+    let (name, version, sha256) = EMOJIBASE;
     let words = Package {
         name: name.to_string(),
         version,
@@ -47,7 +47,7 @@ fn packages() -> Vec<Package> {
     drawings.chain([words]).collect()
 }
 
-/// Every package's archive in `folder`, in the order of [`SETS`], the words last; those that are
+/// Every package's archive in `folder`, in the order of [`ICON_SETS`], the words last; those that are
 /// not there are fetched by npm. Each is checked against its SHA-256.
 pub fn fetch(folder: &Path, watch: Watch) -> Result<Vec<Archive>, DataError> {
     std::fs::create_dir_all(folder).map_err(|why| DataError::Disk(folder.into(), why))?;

@@ -4,7 +4,7 @@
 
 use super::DataError;
 use super::csv::{Record, records};
-use super::words::captions_of_name;
+use super::emoji::captions_of_name;
 use base::untrusted::clean_line;
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -62,7 +62,7 @@ impl Table {
         };
         let path = folder.join(name);
         let bytes = head(&path, TABLE).map_err(|why| DataError::Disk(path.clone(), why))?;
-        let unsound = |why: String| DataError::Table(path.clone(), why);
+        let unsound = |why: String| DataError::Captions(path.clone(), why);
         if bytes.len() as u64 == TABLE {
             return Err(unsound(format!("it is larger than {} MB", TABLE >> 20)));
         }

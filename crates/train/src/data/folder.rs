@@ -7,8 +7,8 @@
 //! cannot be used is left out and named.
 
 use super::captions::{OWN, Table, beside, named, style};
-use super::file::{Concept, Pictures};
-use super::split::{Part, part};
+use super::dataset::{Concept, Dataset};
+use super::split::{Split, part};
 use super::{DataError, Watch, step};
 use base::untrusted::clean_line;
 use imagegen::picture_file::{self, PictureFileError};
@@ -37,8 +37,8 @@ const SHEETS: [&str; 4] = ["reconstruct.png", "tokens.png", "paint.png", "refine
 
 /// What a folder holds, and what of it was left out: a file's name, and why.
 #[derive(Debug)]
-pub struct Folder {
-    pub pictures: Pictures,
+pub struct ImageFolder {
+    pub pictures: Dataset,
     pub left_out: Vec<(String, String)>,
 }
 
@@ -58,7 +58,7 @@ struct Described {
 }
 
 /// Reads all pictures of a folder and its sub-folders, `size` pixels wide and high.
-pub fn read(folder: &Path, size: u32, watch: Watch) -> Result<Folder, DataError> {
+pub fn read(folder: &Path, size: u32, watch: Watch) -> Result<ImageFolder, DataError> {
     let mut files = Vec::new();
     walk(folder, "", 0, &mut files)?;
     files.sort_by(|a, b| a.name.cmp(&b.name));
@@ -66,7 +66,7 @@ pub fn read(folder: &Path, size: u32, watch: Watch) -> Result<Folder, DataError>
         return Err(DataError::NoPictures(folder.into()));
     }
     if files.len() > MOST {
-        return Err(DataError::Many(
+        return Err(DataError::TooMany(
             folder.into(),
             files.len(),
             "pictures",
@@ -189,11 +189,11 @@ fn gather(
     taken: Vec<(Described, Vec<u8>)>,
     size: u32,
     left_out: Vec<(String, String)>,
-) -> Result<Folder, DataError> {
+) -> Result<ImageFolder, DataError> {
     let styles: BTreeSet<&String> = taken.iter().map(|(own, _)| &own.style).collect();
     let styles: Vec<String> = styles.into_iter().cloned().collect();
     if styles.len() > STYLES {
-        return Err(DataError::Many(
+        return Err(DataError::TooMany(
             folder.into(),
             styles.len(),
             "styles",
@@ -206,7 +206,7 @@ fn gather(
         label: captions[0].clone(),
         captions: captions.to_vec(),
     };
-    let mut pictures = Pictures {
+    let mut pictures = Dataset {
         size,
         concepts: things.keys().map(concept).collect(),
         styles,
@@ -222,9 +222,9 @@ fn gather(
         pictures.push(pixels, things[&own.captions], style, 0);
     }
     pictures.part = parts(&pictures);
-    let trained = pictures.part.iter().filter(|part| **part == Part::Train);
+    let trained = pictures.part.iter().filter(|part| **part == Split::Train);
     let trained = trained.count();
-    let made = Folder { pictures, left_out };
+    let made = ImageFolder { pictures, left_out };
     if trained >= FEWEST {
         return Ok(made);
     }
@@ -234,13 +234,13 @@ fn gather(
     } else {
         format!("; {words}")
     };
-    Err(DataError::Few(folder.into(), trained, FEWEST, words))
+    Err(DataError::TooFew(folder.into(), trained, FEWEST, words))
 }
 
 /// What is held out. The hash of the names decides, as for the shipped drawings, but a pair is held
 /// out only where its thing is drawn in another style too, and nothing is where things are few:
 /// of a folder for each of ten animals, a tenth would be an animal.
-fn parts(pictures: &Pictures) -> Vec<Part> {
+fn parts(pictures: &Dataset) -> Vec<Split> {
     let label = |at: usize| {
         pictures.concepts[pictures.concept[at] as usize]
             .label
@@ -256,18 +256,18 @@ fn parts(pictures: &Pictures) -> Vec<Part> {
     let all = 0..pictures.len();
     let things: BTreeSet<&str> = all.clone().map(label).collect();
     if things.len() < THINGS {
-        return vec![Part::Train; pictures.len()];
+        return vec![Split::Train; pictures.len()];
     }
-    let trained = all.clone().filter(|at| by_hash(*at) == Part::Train);
+    let trained = all.clone().filter(|at| by_hash(*at) == Split::Train);
     let trained: BTreeSet<&str> = trained.map(label).collect();
     let fit = |at: usize| match by_hash(at) {
-        Part::HeldPair if !trained.contains(label(at)) => Part::Train,
+        Split::HeldOutPair if !trained.contains(label(at)) => Split::Train,
         part => part,
     };
     all.map(fit).collect()
 }
 
-impl Folder {
+impl ImageFolder {
     /// How many things there are by their labels; some may have other words beside it.
     pub fn things(&self) -> usize {
         let labels = self.pictures.concepts.iter().map(|concept| &concept.label);

@@ -4,13 +4,13 @@
 //! by the name of a network (FID, KID of Inception) that did not make the features.
 
 mod classifier;
-mod covers;
 mod distance;
 mod eigen;
+mod neighbours;
 
 pub use classifier::Classifier;
-pub use covers::{covers, diversity, nearest};
 pub use distance::{entropy_score, frechet, kernel};
+pub use neighbours::{covers, diversity, nearest};
 
 use crate::TrainError;
 use candle_core::{Device, Tensor};

@@ -29,7 +29,7 @@ fn save(folder: &TempDir, name: &str, picture: &RgbaImage) {
     }
 }
 
-fn given(folder: &TempDir) -> Folder {
+fn given(folder: &TempDir) -> ImageFolder {
     read(folder.path(), 64, &mut |_, _, _| true).unwrap()
 }
 
@@ -39,7 +39,7 @@ fn refused(folder: &TempDir) -> String {
 }
 
 /// The captions and the style of each picture, in their order.
-fn told(folder: &Folder) -> Vec<(String, String)> {
+fn told(folder: &ImageFolder) -> Vec<(String, String)> {
     let pictures = &folder.pictures;
     let one = |at: usize| {
         let concept = &pictures.concepts[pictures.concept[at] as usize];
@@ -208,20 +208,20 @@ fn some_things_are_held_out_where_there_are_many() {
     let things: Vec<String> = (0..200).map(|n| format!("thing {n} of wood.png")).collect();
     let mut names: Vec<&str> = things.iter().map(String::as_str).collect();
     let one_style = given(&folder(&names)).pictures;
-    let count = |pictures: &Pictures, part| pictures.part.iter().filter(|p| **p == part).count();
-    let held = count(&one_style, Part::HeldConcept);
+    let count = |pictures: &Dataset, part| pictures.part.iter().filter(|p| **p == part).count();
+    let held = count(&one_style, Split::HeldOutConcept);
     assert!((4..=16).contains(&held), "{held}");
     assert_eq!(
-        count(&one_style, Part::HeldPair),
+        count(&one_style, Split::HeldOutPair),
         0,
         "it would be held out wholly"
     );
     let ink: Vec<String> = things.iter().map(|name| format!("ink/{name}")).collect();
     names.extend(ink.iter().map(String::as_str));
     let two_styles = given(&folder(&names)).pictures;
-    assert_eq!(count(&two_styles, Part::HeldConcept), 2 * held);
-    assert!(count(&two_styles, Part::HeldPair) > 4);
+    assert_eq!(count(&two_styles, Split::HeldOutConcept), 2 * held);
+    assert!(count(&two_styles, Split::HeldOutPair) > 4);
     names.truncate(THINGS - 1);
     let few = given(&folder(&names)).pictures;
-    assert_eq!(count(&few, Part::Train), few.len());
+    assert_eq!(count(&few, Split::Train), few.len());
 }

@@ -1,7 +1,7 @@
 //! The tokens of every picture, as it is and flipped, and which of them are shown beside another.
 
 use super::batches::{Batch, Batches, below};
-use super::tokenize::Tokenizer;
+use super::picture_tokenizer::PictureTokenizer;
 use candle_core::Result;
 use imagegen::config::Config;
 use imagegen::retrieval_index::{RetrievedExamples, unknown_style};
@@ -15,7 +15,7 @@ const UNKNOWN: f64 = 0.1;
 pub struct Table(Vec<[Vec<u8>; 2]>);
 
 impl Table {
-    pub fn new(batches: &Batches, by: &Tokenizer) -> Result<Table> {
+    pub fn new(batches: &Batches, by: &PictureTokenizer) -> Result<Table> {
         let pictures = batches.pictures();
         let all: Vec<usize> = (0..pictures.len()).collect();
         let read = |flip| by.read(pictures, &all, flip, &mut |_| ());

@@ -2,8 +2,8 @@
 //! phases that set the two against each other.
 
 use super::checkpoint::Parts;
-use super::losses::{Adversarial, matching, one_centred, slope, zero_centred};
-use super::reconstruct::Trained;
+use super::losses::{GanLoss, matching, one_centred, slope, zero_centred};
+use super::reconstruct::TrainedNetwork;
 use super::variables::{Tensors, make};
 use candle_core::{Device, Error, Result, Tensor};
 use imagegen::conditioning::Conditioning;
@@ -12,8 +12,8 @@ use imagegen::discriminator::{Discriminator, DiscriminatorOutput};
 
 /// How generator and discriminator are set against each other.
 #[derive(Clone, Copy, Debug)]
-pub struct Means {
-    pub loss: Adversarial,
+pub struct LossWeights {
+    pub loss: GanLoss,
     /// Weight of the adversarial part beside reconstruction.
     pub adversarial: f64,
     /// Weight of feature matching.
@@ -24,10 +24,10 @@ pub struct Means {
     pub divergence: f64,
 }
 
-impl Default for Means {
-    fn default() -> Means {
-        Means {
-            loss: Adversarial::Relativistic,
+impl Default for LossWeights {
+    fn default() -> LossWeights {
+        LossWeights {
+            loss: GanLoss::Relativistic,
             adversarial: 0.03,
             matching: 0.2,
             r1: 0.02,
@@ -37,13 +37,13 @@ impl Default for Means {
 }
 
 /// The discriminator and its means.
-pub struct Judge {
-    trained: Trained<Discriminator>,
-    means: Means,
+pub struct DiscriminatorTrainer {
+    trained: TrainedNetwork<Discriminator>,
+    means: LossWeights,
 }
 
 /// What the discriminator tells the generator.
-pub struct Verdict {
+pub struct AdversarialLoss {
     /// The generator's adversarial loss, the mean over all that was drawn.
     pub fooled: Tensor,
     /// Both losses that the discriminator gives, weighed.
@@ -58,13 +58,18 @@ const LAZY: u64 = 8;
 /// Weight of real pictures beside the words of others, as false ones.
 const MISMATCHED: f64 = 0.5;
 
-impl Judge {
-    pub fn new(config: &Config, seed: u64, device: &Device, means: Means) -> Result<Judge> {
+impl DiscriminatorTrainer {
+    pub fn new(
+        config: &Config,
+        seed: u64,
+        device: &Device,
+        means: LossWeights,
+    ) -> Result<DiscriminatorTrainer> {
         let network = make(Tensors::new(), seed, device, |weights| {
             Discriminator::new(weights, config)
         })?;
-        Ok(Judge {
-            trained: Trained::new(network, 0.5, CLIP)?,
+        Ok(DiscriminatorTrainer {
+            trained: TrainedNetwork::new(network, 0.5, CLIP)?,
             means,
         })
     }
@@ -113,11 +118,11 @@ impl Judge {
             return Ok(total);
         }
         let penalty = match loss {
-            Adversarial::Wasserstein => mean(drawn, |drawn| {
+            GanLoss::Wasserstein => mean(drawn, |drawn| {
                 let between = ((real + drawn)? * 0.5)?;
                 one_centred(&slope(&between, &score)?)
             })?,
-            Adversarial::Relativistic => {
+            GanLoss::Relativistic => {
                 let on_drawn = mean(drawn, |drawn| zero_centred(&slope(drawn, &score)?))?;
                 (zero_centred(&slope(real, &score)?)? + on_drawn)?
             }
@@ -133,7 +138,7 @@ impl Judge {
         real: &Tensor,
         drawn: &[Tensor],
         conditioning: &Conditioning,
-    ) -> Result<Verdict> {
+    ) -> Result<AdversarialLoss> {
         let style = conditioning.style_rows(0)?;
         let judge = |pictures: &Tensor| {
             let network = &self.trained.network;
@@ -148,7 +153,7 @@ impl Judge {
         let loss = self.means.loss;
         let fooled = mean(&of_drawn, |it| loss.generator(&true_, &it.scores))?;
         let alike = (matching(&of_real.features, &first.features)? * self.means.matching)?;
-        Ok(Verdict {
+        Ok(AdversarialLoss {
             gap: scalar(&(true_ - &last.scores)?.mean_all()?)?,
             loss: ((&fooled * self.means.adversarial)? + alike)?,
             fooled,

@@ -10,13 +10,14 @@ use base::untrusted::clean_line;
 use candle_core::{Device, Result, Tensor};
 use imagegen::concepts::Concepts;
 use imagegen::config::Config;
+use imagegen::eight_bit::dequantize_all;
 use imagegen::retrieval_index::RetrievalIndex;
 use llm::sentence_encoder::WIDTH;
 use std::path::{Path, PathBuf};
 
 /// A folder of weights as a beginning.
 #[derive(Debug)]
-pub struct Start {
+pub struct PretrainedWeights {
     /// The weights' sizes with the run's styles.
     pub config: Config,
     /// Those of the run's styles that the weights do not know.
@@ -28,13 +29,16 @@ pub struct Start {
     known: usize,
 }
 
-impl Start {
+impl PretrainedWeights {
     /// Reads the sizes of a folder of weights.
-    pub fn read(folder: &Path, styles: &[String]) -> std::result::Result<Start, TrainError> {
+    pub fn read(
+        folder: &Path,
+        styles: &[String],
+    ) -> std::result::Result<PretrainedWeights, TrainError> {
         let path = folder.join("config.json");
         let json = std::fs::read(&path);
         let json = json.map_err(|why| TrainError::Disk(path.clone(), why.to_string()))?;
-        let no_weights = |why: String| TrainError::Weights(path.clone(), clean_line(&why));
+        let no_weights = |why: String| TrainError::Pretrained(path.clone(), clean_line(&why));
         let config = Config::parse(&json).map_err(no_weights)?;
         if config.text != WIDTH {
             let why = format!(
@@ -50,20 +54,27 @@ impl Start {
         };
         let rows = styles.iter().map(|style| row(style).unwrap_or(any) as u32);
         let new = styles.iter().filter(|style| row(style).is_none());
-        Ok(Start {
+        Ok(PretrainedWeights {
             rows: rows.chain([any as u32]).collect(),
             new: new.cloned().collect(),
             folder: folder.into(),
             known: any + 1,
             config: Config {
                 styles: styles.to_vec(),
+                // Trained on, they draw other pictures.
+                same_pictures_as: Vec::new(),
                 ..config
             },
         })
     }
 
-    /// The tensors of a network.
+    /// The tensors of a network as floats, to be trained.
     pub fn tensors(&self, name: &str, device: &Device) -> std::result::Result<Tensors, TrainError> {
+        Ok(dequantize_all(self.stored(name, device)?)?)
+    }
+
+    /// The tensors of a network as the weights store them.
+    pub fn stored(&self, name: &str, device: &Device) -> std::result::Result<Tensors, TrainError> {
         let path = self.folder.join(format!("{name}.safetensors"));
         let fitted = || -> Result<Tensors> {
             let tensors = candle_core::safetensors::load(&path, device)?;
@@ -75,7 +86,7 @@ impl Start {
         };
         fitted().map_err(|why| {
             let why = clean_line(&why.to_string());
-            TrainError::Weights(path.clone(), why.chars().take(80).collect())
+            TrainError::Pretrained(path.clone(), why.chars().take(80).collect())
         })
     }
 
@@ -90,7 +101,7 @@ impl Start {
         let bytes = std::fs::read(&path);
         let bytes = bytes.map_err(|why| TrainError::Disk(path.clone(), why.to_string()))?;
         Concepts::parse(&bytes, &self.config)
-            .map_err(|why| TrainError::Weights(path, clean_line(&why)))
+            .map_err(|why| TrainError::Pretrained(path, clean_line(&why)))
     }
 
     /// What the weights remember, under the run's numbers of styles; what is in none of those is in
@@ -101,7 +112,7 @@ impl Start {
         let bytes = bytes.map_err(|why| TrainError::Disk(path.clone(), why.to_string()))?;
         let styles = self.known - 1;
         let memory = RetrievalIndex::parse(&bytes, (concepts, styles), &self.config.levels)
-            .map_err(|why| TrainError::Weights(path, clean_line(&why)))?;
+            .map_err(|why| TrainError::Pretrained(path, clean_line(&why)))?;
         let any = styles as u32;
         let own = |style| {
             self.rows
@@ -145,7 +156,7 @@ impl Start {
 
 /// The tensors of a network of the weights that a run begins with; none where it begins by chance.
 pub fn known(
-    start: Option<&Start>,
+    start: Option<&PretrainedWeights>,
     name: &str,
     device: &Device,
 ) -> std::result::Result<Tensors, TrainError> {
@@ -189,7 +200,7 @@ mod tests {
     fn styles_are_taken_over_by_name_and_new_ones_begin_as_any() {
         let folder = weights();
         let styles = ["flat", "my own", "noto", "oil"].map(String::from);
-        let start = Start::read(folder.path(), &styles).unwrap();
+        let start = PretrainedWeights::read(folder.path(), &styles).unwrap();
         assert_eq!(start.config.styles, styles);
         assert!(start.words().unwrap().contains("my own, oil;"));
         let tensors = start.tensors("generator", &Device::Cpu).unwrap();
@@ -207,7 +218,7 @@ mod tests {
             rows(&tensors["nearness.weight"])[..5],
             [5.0, 7.0, 4.0, 7.0, 7.0]
         );
-        let same = Start::read(folder.path(), &["ink".to_string()]).unwrap();
+        let same = PretrainedWeights::read(folder.path(), &["ink".to_string()]).unwrap();
         assert_eq!(same.words(), None);
     }
 
@@ -215,7 +226,7 @@ mod tests {
     fn what_is_remembered_in_a_style_that_is_none_of_the_runs_is_in_no_known_style() {
         let folder = weights();
         let styles = ["flat", "my own"].map(String::from);
-        let start = Start::read(folder.path(), &styles).unwrap();
+        let start = PretrainedWeights::read(folder.path(), &styles).unwrap();
         let mut memory = RetrievalIndex::default();
         for style in [1, 2] {
             memory.insert((0, style), &[style as u8; 128], &start.config);
@@ -231,11 +242,13 @@ mod tests {
     #[test]
     fn what_is_no_set_of_weights_is_said_in_a_sentence() {
         let folder = weights();
-        let start = Start::read(folder.path(), &["ink".to_string()]).unwrap();
+        let start = PretrainedWeights::read(folder.path(), &["ink".to_string()]).unwrap();
         let why = start.tensors("tokens", &Device::Cpu).unwrap_err();
         assert!(why.to_string().contains("tokens.safetensors"), "{why}");
         std::fs::write(folder.path().join("config.json"), "{}").unwrap();
-        let why = Start::read(folder.path(), &[]).unwrap_err().to_string();
+        let why = PretrainedWeights::read(folder.path(), &[])
+            .unwrap_err()
+            .to_string();
         assert!(why.contains("--from"), "{why}");
     }
 }

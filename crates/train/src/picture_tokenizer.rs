@@ -1,7 +1,7 @@
 //! Pictures as tokens, by an encoder that is trained no more.
 
 use super::batches::numbers;
-use super::data::file::Pictures;
+use super::data::dataset::Dataset;
 use super::variables::{Tensors, fixed};
 use candle_core::{Device, Result};
 use imagegen::config::Config;
@@ -11,15 +11,15 @@ use imagegen::quantizer::Quantizer;
 /// Pictures that are read at once.
 const SOME: usize = 64;
 
-pub struct Tokenizer {
+pub struct PictureTokenizer {
     encoder: Encoder,
     pub quantizer: Quantizer,
     device: Device,
 }
 
-impl Tokenizer {
-    pub fn new(encoder: &Tensors, config: &Config, device: &Device) -> Result<Tokenizer> {
-        Ok(Tokenizer {
+impl PictureTokenizer {
+    pub fn new(encoder: &Tensors, config: &Config, device: &Device) -> Result<PictureTokenizer> {
+        Ok(PictureTokenizer {
             encoder: fixed(encoder, device, |weights| {
                 Encoder::new(&weights.with_autograd(), config)
             })?,
@@ -32,7 +32,7 @@ impl Tokenizer {
     /// are read.
     pub fn read(
         &self,
-        pictures: &Pictures,
+        pictures: &Dataset,
         which: &[usize],
         flip: bool,
         tell: &mut dyn FnMut(usize),

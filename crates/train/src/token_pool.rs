@@ -2,7 +2,7 @@
 //! would: a few at each step, each once, until all that are drawn have theirs.
 
 use super::batches::{Batch, Batches};
-use super::table::Table;
+use super::token_table::Table;
 use super::variables::{Tensors, fixed};
 use candle_core::{Device, Error, Result, Tensor};
 use imagegen::conditioning::Conditioning;
