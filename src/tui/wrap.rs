@@ -1,16 +1,12 @@
-//! Line breaking: at spaces, anywhere in CJK and emoji, never inside a grapheme.
+//! Line breaking at the opportunities of Unicode's algorithm (UAX #14), never inside a grapheme.
 //!
 //! Pure functions from text and a width to byte ranges. Widths are ratatui's, grapheme by grapheme,
 //! so that text that fits here fits on the screen.
 
 use std::ops::Range;
+use unicode_linebreak::linebreaks;
 use unicode_segmentation::UnicodeSegmentation;
 use unicode_width::UnicodeWidthStr;
-
-/// Closing marks, which must not start a row.
-const CLOSERS: &str = "、。，．・：；！？ー」』】）〕》〉’”…‥,.:;!?)]}%";
-/// Opening marks, which must not end a row.
-const OPENERS: &str = "「『【（〔《〈‘“([{";
 
 /// The width of a text in cells.
 pub fn cells(text: &str) -> usize {
@@ -72,13 +68,18 @@ pub fn wrap(text: &str, width: usize, from: usize) -> Vec<Range<usize>> {
         column: 0,
         chance: None,
     };
+    let mut opportunities = linebreaks(&text[from..])
+        .map(|(at, _)| from + at)
+        .peekable();
     let mut before = "";
     for (at, grapheme) in text[from..].grapheme_indices(true) {
         let at = from + at;
         if is_space(grapheme) {
             rows.space(at, grapheme, is_space(before));
         } else {
-            if at > rows.start && !is_space(before) && may_break(before, grapheme) {
+            // Spaces are opportunities of their own: they hang, and the row ends before them.
+            while opportunities.next_if(|next| *next < at).is_some() {}
+            if at > rows.start && !is_space(before) && opportunities.peek() == Some(&at) {
                 rows.chance = Some(rows.here(at));
             }
             rows.word(at, grapheme.width(), width);
@@ -125,21 +126,6 @@ impl Rows {
             next: at,
             column: self.column,
         }
-    }
-}
-
-/// Whether a row may end between two graphemes that are not spaces.
-fn may_break(before: &str, after: &str) -> bool {
-    if CLOSERS.contains(after) || OPENERS.contains(before) {
-        return false;
-    }
-    let letter = |grapheme: &str| grapheme.chars().all(char::is_alphanumeric);
-    match before {
-        "—" | "–" | "\u{200b}" => true,
-        "-" | "/" => {
-            letter(after) && after.width() == 1 && !after.starts_with(|c: char| c.is_numeric())
-        }
-        _ => before.width() > 1 || after.width() > 1,
     }
 }
 

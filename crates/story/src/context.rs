@@ -1,10 +1,10 @@
-//! What is sent to the model for a passage: the words before it, in order, and what is read beside.
+//! The context of a passage: the story before it, and the memory, lore and notes around that.
 //!
 //! Tokens are counted by the engine; here are only words, and the tokens that a model itself wrote
 //! (sent back as they were, so that the KV cache still holds them at the next line).
 //!
 //! What changes from passage to passage (the note, lore at a depth) is anchored: it keeps its place
-//! while the story grows and moves on only now and then, so that what stands before it is read once.
+//! while the story grows and moves only now and then, so that the KV cache stays valid before it.
 
 mod build;
 mod insert;
@@ -22,7 +22,7 @@ pub enum Context {
     /// One text, which the model continues.
     Prose {
         parts: Vec<ContextPart>,
-        /// What stands after the place where the model writes; empty at the story's end.
+        /// The text after the place where the model writes; empty at the story's end.
         after: String,
     },
     /// Turns for the chat template.
@@ -60,10 +60,10 @@ pub struct ContextPart {
     pub healed: usize,
 }
 
-/// What a part is, for `/context` and for the budget.
+/// The kind of a part, for `/context` and for the token budget.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub enum PartKind {
-    /// What joins the others.
+    /// Text that separates other parts.
     #[default]
     Separator,
     System,
@@ -88,14 +88,14 @@ pub enum PartKind {
         node: NodeId,
         from: usize,
     },
-    /// Words that tell what comes after, for models that know no other way.
+    /// The text that follows, as an instruction, for models without fill-in-the-middle tokens.
     Following,
-    /// Words that the writer has typed and not sent.
+    /// A line that the writer is still typing.
     TypedLine,
 }
 
 impl PartKind {
-    /// What a person calls it.
+    /// The kind's name, for people.
     pub fn label(&self) -> String {
         match self {
             PartKind::Separator => "joint".to_string(),
@@ -184,7 +184,7 @@ impl ContextPart {
 }
 
 impl Context {
-    /// No words at all.
+    /// A context without text.
     pub fn empty() -> Context {
         Context::Prose {
             parts: Vec::new(),
@@ -192,7 +192,7 @@ impl Context {
         }
     }
 
-    /// What is left of it where the story is read from a place on: as it is sent when not all fits.
+    /// The context with the story cut before a place: what is sent when not all of it fits.
     pub fn starting_at(mut self, node: NodeId, byte: usize) -> Context {
         let mut begun = false;
         let mut keep = |part: &mut ContextPart| -> bool {
@@ -219,7 +219,7 @@ impl Context {
         self
     }
 
-    /// Lets the writer speak next, with these words begun.
+    /// Begins a turn of the writer's, with the words typed so far.
     pub fn begin_user_turn(&mut self, begun: &str) {
         let words = (!begun.is_empty()).then(|| ContextPart::plain(PartKind::TypedLine, begun));
         match self {
@@ -234,7 +234,7 @@ impl Context {
         }
     }
 
-    /// Puts what was recalled some paragraphs (turns, in chat) before the end.
+    /// Inserts retrieved passages some paragraphs (in chat, turns) before the end.
     pub fn with_retrieved(mut self, found: Vec<ContextPart>) -> Context {
         const DEPTH: usize = 4;
         let insert = |part| Insert {
@@ -269,14 +269,14 @@ impl Context {
         }
     }
 
-    /// FNV-1a 64 of [`Context::text`], in hexadecimal: names what was read.
+    /// FNV-1a 64 of [`Context::text`], in hexadecimal: identifies the context in a passage's provenance.
     pub fn digest(&self) -> String {
         format!("{:016x}", fnv1a(&self.text()))
     }
 }
 
-/// Tokens of a context of `holds` that a prompt may take, when `wanted` are to be written after it:
-/// those are left free, as far as that is not asking too much.
+/// How many tokens of a context of `holds` the prompt may take when `wanted` are to be generated:
+/// room for those is reserved, up to a quarter of the context.
 pub fn prompt_budget(holds: usize, wanted: usize) -> usize {
     holds - wanted.clamp(1, (holds / 4).max(1))
 }

@@ -1,7 +1,7 @@
-//! What an edit of a passage makes of the story: new passages beside the old ones.
+//! Edits passages by adding new ones beside the old.
 //!
-//! What stands before the change is shared with the old passage, the changed words are the
-//! writer's, and what follows is taken over with its authors. Pure: it makes records, not changes.
+//! The text before the change is shared with the old passage, the changed words become the
+//! writer's, and the text after it is copied together with its authors. Pure: it makes records, not changes.
 
 use super::node::{CopiedRange, Node, NodeId, Passage, Place, Status};
 use super::tree::Story;

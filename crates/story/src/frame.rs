@@ -14,11 +14,11 @@ pub struct Frame {
     pub memory: String,
     pub note: Note,
     pub voice: Option<Voice>,
-    /// The passage that says shortly what came before the passage it stands after.
+    /// The passage that summarizes the story up to its parent.
     pub summary: Option<NodeId>,
     /// Whose card this is.
     pub character: Option<Box<Character>>,
-    /// What files said that has no meaning here, by their format, for their export.
+    /// Fields of imported files that are unused here, by format, written back on export.
     pub kept: BTreeMap<String, Map<String, Value>>,
     books: BTreeMap<String, ShelvedBook>,
     off: BTreeSet<(String, u64)>,
@@ -45,7 +45,7 @@ struct ShelvedBook {
     on: bool,
 }
 
-/// One part of the frame that is otherwise than before.
+/// A change of one part of the frame.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "part", rename_all = "snake_case")]
 pub enum FrameChange {

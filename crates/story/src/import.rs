@@ -1,5 +1,5 @@
-//! What a file brought makes of a session: passages, memory, note, lore, a character. Pure: it
-//! makes records, and one step, so that one undo takes all of it back.
+//! Turns an imported file into records of a session: passages, memory, note, lore, a character.
+//! Pure. All of it is one step, so that one undo reverts the import.
 
 use super::card::{Card, Character, USER};
 use super::frame::{FrameChange, Note, Voice};
@@ -10,7 +10,7 @@ use super::{Author, Mode, Node, NodeId, Story};
 use base::untrusted::clean_line;
 use serde_json::{Map, Value};
 
-/// What a file turned out to hold.
+/// The content of an imported file.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Import {
     Card {
@@ -25,7 +25,7 @@ pub enum Import {
     Text(String),
 }
 
-/// A story as another program kept it. Passages are numbered from 0.
+/// A story from another program. Passages are numbered from 0.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct ImportedStory {
     pub nodes: Vec<Node>,
@@ -39,7 +39,7 @@ pub struct ImportedStory {
     pub kept: Option<(&'static str, Map<String, Value>)>,
 }
 
-/// What is to be told of an import, beside its records.
+/// The records of an import, and a message for the writer.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct ImportResult {
     pub records: Vec<Record>,
@@ -237,7 +237,7 @@ fn split_passages(text: &str) -> Vec<&str> {
     found
 }
 
-/// Words of a file, after what stands.
+/// The text of a file, appended to the story.
 fn import_text(text: String, session: ImportTarget) -> ImportResult {
     let gap = super::context::separator_before(session.story, &text);
     let turn = session.mode == Mode::Chat;

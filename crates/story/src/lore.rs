@@ -14,7 +14,7 @@ pub use scan::{Activation, ActiveEntry, EntryId, ScanInput, ScanResult, SkippedE
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-/// A lorebook as it is kept in a session.
+/// A lorebook of a session.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Lorebook {
@@ -28,7 +28,7 @@ pub struct Lorebook {
     /// Whether what fired may make more fire.
     pub recursive: bool,
     pub entries: Vec<LoreEntry>,
-    /// Fields of the file that have no meaning here, kept for its export.
+    /// Fields of the imported file that are unused here and written back on export.
     #[serde(skip_serializing_if = "Map::is_empty")]
     pub extra: Map<String, Value>,
 }
@@ -36,12 +36,12 @@ pub struct Lorebook {
 /// Passages that are looked through where a book does not say.
 pub const SCAN_DEPTH: usize = 4;
 
-/// One fact, and when it is read.
+/// One fact, and the rules for inserting it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct LoreEntry {
     pub uid: u64,
-    /// What a person calls it.
+    /// The entry's name, for people.
     pub name: String,
     pub keys: Vec<String>,
     pub secondary: Vec<String>,
@@ -74,7 +74,7 @@ pub struct LoreEntry {
     pub exclude_recursion: bool,
     /// Only another's content makes it fire.
     pub delay_until_recursion: bool,
-    /// Of those with the same group one is read.
+    /// Of the active entries of one group, only one is inserted.
     pub group: String,
     pub group_override: bool,
     pub group_weight: f64,
@@ -150,7 +150,7 @@ pub enum KeyLogic {
     AndAll,
 }
 
-/// Where an entry is read.
+/// Where an entry is inserted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum InsertPosition {

@@ -29,7 +29,7 @@ pub enum Request {
     /// Write several passages from one context, each with its own seed. All but the last are ended
     /// by an [`Event::Ended`] of their own.
     Candidates(Vec<TextRequest>),
-    /// Tell which tokens could come next, and how likely each is.
+    /// List the tokens that could come next, with their probabilities.
     Alternatives(TextRequest),
     /// Write words that are no passage: the writer's own next line, as it could be, after these
     /// words of it.
@@ -37,17 +37,17 @@ pub enum Request {
     /// Read this already, since it may be asked for soon. The next request may stop it, and nothing
     /// is lost then.
     Prefetch(TextRequest),
-    /// Tell what would be read, part by part.
+    /// Report the prompt part by part, with token counts.
     Explain(TextRequest),
-    /// Give out what was read of the story, so that it need not be read again another day.
+    /// Return the KV cache, so that it can be saved with the session.
     SaveCache,
-    /// Take back what was given out then.
+    /// Restore a saved KV cache.
     RestoreCache(WarmCache),
     /// Draw.
     Picture(Box<PictureRequest>),
 }
 
-/// What a model has read: its tokens, and its KV cache as bytes (`model/transformer/snapshot.rs`).
+/// A saved KV cache: the tokens it holds and its bytes (`llm`'s snapshot format).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct WarmCache {
     pub model_sha256: String,
@@ -55,7 +55,7 @@ pub struct WarmCache {
     pub bytes: Vec<u8>,
 }
 
-/// Something that is read again for its meaning.
+/// A passage or lore entry that semantic retrieval put back into the context.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct RetrievedPassage {
     /// A passage's number, or an entry's title.
@@ -66,7 +66,7 @@ pub struct RetrievedPassage {
     pub begins: String,
 }
 
-/// What the engine tells. The last event of every request is its one `Done` or `Failed`.
+/// What the engine reports. Each request ends with exactly one `Done` or `Failed`.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Event {
     /// A model is being fetched or read: bytes.
@@ -75,7 +75,7 @@ pub enum Event {
         done: u64,
         total: Option<u64>,
     },
-    /// A model is in place, and what can be asked of it.
+    /// A model is loaded, with its capabilities.
     Ready(ModelInfo, Capabilities),
     /// The prompt is being read: tokens.
     Prefill {
@@ -95,11 +95,11 @@ pub enum Event {
         /// How many bytes before `text` the first of `ids` spell too.
         healed: usize,
     },
-    /// What of old passages and lore is read again for its meaning.
+    /// The passages and lore entries that semantic retrieval found.
     Retrieved(Vec<RetrievedPassage>),
     /// Something that the writer should know, and that stops nothing.
     Warned(String),
-    /// A banned phrase was met; what began it is written otherwise.
+    /// A banned phrase appeared; generation was rewound to its first token.
     Rewound { node: NodeId, phrase: String },
     /// The answer to [`Request::Alternatives`], the likeliest first.
     Alternatives(Vec<Alternative>),
@@ -140,12 +140,12 @@ pub enum Event {
     },
 }
 
-/// What of a context did not fit into what the model can hold.
+/// The parts of a context that did not fit the model's context size.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Truncation {
     /// The oldest tokens of the story that were left out.
     pub dropped: usize,
-    /// Where what is read begins, when some was left out: a passage and a byte of it.
+    /// Where the prompt's story begins when its beginning was cut: a passage and a byte in it.
     pub begins: Option<(NodeId, usize)>,
     /// Lore that fired and was left out, since its budget was spent.
     pub lore: Vec<String>,
@@ -162,7 +162,7 @@ pub struct Alternative {
     pub after: f64,
 }
 
-/// What would be read, part by part, exactly as sent.
+/// The prompt part by part, exactly as sent.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct ContextReport {
     pub segments: Vec<Segment>,
@@ -179,7 +179,7 @@ pub struct ContextReport {
 }
 
 impl std::fmt::Display for ContextReport {
-    /// A line for each part: its tokens, what it is, and how it begins.
+    /// One line per part: token count, kind and first words.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         writeln!(
             f,
@@ -222,7 +222,7 @@ pub enum FailureKind {
     Model,
     /// The prompt does not fit the model's context.
     Overflow,
-    /// What was written could not be kept on disk.
+    /// The text could not be saved to disk.
     Store,
     /// Anything else that went wrong while computing.
     Engine,
@@ -234,7 +234,7 @@ pub struct ModelInfo {
     pub name: String,
     pub sha256: String,
     pub architecture: String,
-    /// `cpu`, `cuda:0`, `metal`, and which kernels: what the numbers depend on.
+    /// `cpu`, `cuda:0` or `metal`, and the kernel family: results depend on both.
     pub backend: String,
     /// Tokens the model can hold.
     pub context: usize,
@@ -242,19 +242,19 @@ pub struct ModelInfo {
     /// Whether the file brings a chat template.
     pub chat: bool,
     pub load_ms: f64,
-    /// Something a user should know about how the file is read.
+    /// A remark about the model file, for the user.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub note: Option<String>,
 }
 
-/// What an engine can do with the model in place, and which of its answers are exact.
+/// What an engine can do with the loaded model, and which of its answers are exact.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Capabilities {
     /// It lists which tokens could come next, and how likely each is.
     pub alternatives: bool,
-    /// It tells what a prompt is made of.
+    /// It reports the parts of a prompt.
     pub explain: bool,
-    /// It reads a prompt before it is asked to write on from it.
+    /// It prefills a prompt before it is asked to continue it.
     pub prefetch: bool,
     /// Its cache can be kept on disk and restored.
     pub warm_cache: bool,
@@ -287,7 +287,7 @@ pub struct PassageStats {
     pub prompt_tokens: usize,
     pub reused: usize,
     pub dropped: usize,
-    /// Where what was read begins, when some was left out.
+    /// Where the prompt's story begins when its beginning was cut.
     #[serde(skip)]
     pub begins: Option<(NodeId, usize)>,
     pub prefill_ms: f64,

@@ -1,4 +1,4 @@
-//! One passage of a story, and everything that is known of how it came to be.
+//! One passage of a story, with its provenance.
 
 pub mod picture;
 
@@ -22,18 +22,18 @@ pub struct Node {
     /// A person's words inside a passage of `author`'s.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub edited: bool,
-    /// Goes on with the passage before it: together they are one.
+    /// Continues the passage before it: readers see both as one.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub joins: bool,
-    /// Stands beside the story and not in it: a summary of what leads to its parent, or a picture.
+    /// Not part of the story's text: a summary of the story up to its parent, or a picture.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub aside: bool,
     pub text: String,
-    /// A turn of a chat, kept apart from its neighbours; prose flows on.
+    /// A turn of a chat, separated from its neighbours; prose is joined.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub turn: bool,
     pub status: Status,
-    /// Where the text was taken over from; it is then not written to disk again.
+    /// The passage that the text was copied from; the text itself is then not stored again.
     #[serde(default, skip_serializing_if = "Option::is_none", rename = "of")]
     pub copied_from: Option<CopiedRange>,
     #[serde(default, skip_serializing_if = "Option::is_none", rename = "how")]
@@ -44,19 +44,19 @@ pub struct Node {
     /// How many bytes before `text` the first of `ids` spell too: where a broken word was healed.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub healed: usize,
-    /// Banned phrases that were met while it was written, and written otherwise.
+    /// Banned phrases that appeared while it was written, and were rewritten.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub rewound: Vec<String>,
     /// It is a picture: it has no words and stands aside.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub picture: Option<Box<picture::Picture>>,
-    /// What the file that it came from said of it beside its text, for that file's export.
+    /// Other fields of the imported file, written back on export.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub extra: Option<Box<Map<String, Value>>>,
 }
 
 impl Node {
-    /// Whether it goes on inside or at the end of the passage before it, and is one with that.
+    /// Whether it belongs to the passage before it: it continues it, or forks off inside it.
     pub fn continues_previous(&self) -> bool {
         self.joins || self.cut.is_some()
     }
@@ -120,7 +120,7 @@ pub struct Provenance {
     pub sampling: super::Sampling,
     /// FNV-1a 64 of the context's text, in hexadecimal.
     pub context_digest: String,
-    /// What was asked of this passage alone.
+    /// The one-off instruction for this passage.
     pub instruct: Option<String>,
     /// How far it was to be written.
     pub goal: super::goal::LengthGoal,
@@ -216,7 +216,7 @@ impl Node {
     }
 }
 
-/// Where writing goes on: after a passage, or inside it after so many bytes.
+/// A position in the story: after a passage, or inside it after a number of bytes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Place {
     /// None for a story's beginning.

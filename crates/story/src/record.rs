@@ -30,7 +30,7 @@ macro_rules! records {
             /// The names of all kinds, as a journal has them.
             pub const KINDS: &[&str] = &[$($name),*];
 
-            /// Reads a line of JSON whose kind is known already. (Letting serde find the kind by
+            /// Parses a line of JSON whose kind is known already. (Letting serde find the kind by
             /// itself copies every value twice, and a long session has hundreds of thousands of
             /// lines.)
             pub fn parse(kind: &str, line: &[u8]) -> serde_json::Result<Record> {
@@ -49,12 +49,12 @@ records! {
     "node" => Node(Node),
     "text" => Text(StreamedText),
     "end" => End(PassageEnd),
-    "head" => HeadMove(HeadMove),
+    "head" => Head(HeadMove),
     "step" => Step(Step),
     "undo" => Undo(StepCount),
     "redo" => Redo(StepCount),
     /// A lorebook, whole; one of the same name takes its place.
-    "book" => Lorebook(Lorebook),
+    "book" => Book(Lorebook),
     "settings" => Settings(Settings),
 }
 
@@ -94,7 +94,7 @@ pub struct PassageEnd {
     /// What wrote it, where that was not known when it began.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub maker: Option<ModelIdentity>,
-    /// Banned phrases that were met and written otherwise.
+    /// Banned phrases that appeared and were rewritten.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub rewound: Vec<String>,
 }
@@ -118,13 +118,13 @@ pub struct StepCount {
     pub steps: usize,
 }
 
-/// One thing that is otherwise than before; names the new state.
+/// One change of state; it names the new state.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "what", rename_all = "snake_case")]
 pub enum Change {
     /// The writer stands after this passage.
     Head { to: Option<NodeId> },
-    /// A passage is put away, or back in its place.
+    /// A passage is hidden, or shown again.
     Hidden { node: NodeId, hidden: bool },
     /// A picture is on the page, or no more.
     Shown { node: NodeId, shown: bool },

@@ -27,7 +27,7 @@ pub struct Settings {
     pub sampling: Sampling,
 }
 
-/// What the command line asks for. It stands above what a session or a file says.
+/// Settings from the command line. They override those of the session and of the configuration.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct SettingOverrides {
     pub model: Option<String>,
@@ -38,7 +38,7 @@ pub struct SettingOverrides {
 }
 
 impl SettingOverrides {
-    /// The settings with what was asked for in place of what they said.
+    /// The settings with the overrides applied.
     pub fn apply_to(&self, mut settings: Settings) -> Result<Settings, SettingError> {
         if let Some(model) = &self.model {
             settings.model.clone_from(model);

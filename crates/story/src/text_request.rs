@@ -4,6 +4,7 @@ use super::ban::Ban;
 pub use super::goal::LengthGoal;
 use super::{Context, NodeId, Sampling};
 
+/// A request for one passage.
 #[derive(Clone, Debug, PartialEq)]
 pub struct TextRequest {
     pub node: NodeId,
@@ -15,16 +16,16 @@ pub struct TextRequest {
     pub goal: LengthGoal,
     /// Phrases that are not to be written.
     pub bans: Vec<Ban>,
-    /// Read the last word of people's text as the beginning of one, so that it may go on.
+    /// Token healing: back up over the last token of a person's text, so that its word may go on.
     pub heal: bool,
     /// Tokens that the passage begins with, whatever the model would draw.
     pub begin: Vec<u32>,
-    /// What is to be found by its meaning; none where nothing is looked for.
+    /// Semantic retrieval; None where it is off.
     pub retrieval: Option<Retrieval>,
 }
 
-/// What may be read again when it means something like the story's end: the passages that no
-/// longer fit, and these entries of lore.
+/// Semantic retrieval: old passages that no longer fit, and these lore entries, are put back into
+/// the context when their embeddings are near that of the story's end.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Retrieval {
     /// At most so many in all.
@@ -32,7 +33,7 @@ pub struct Retrieval {
     pub lore: Vec<UnmatchedLore>,
 }
 
-/// An entry of lore that could be read, but that nothing in the story named.
+/// A lore entry that may be retrieved, but whose keys do not occur in the story.
 #[derive(Clone, Debug, PartialEq)]
 pub struct UnmatchedLore {
     pub title: String,

@@ -1,8 +1,8 @@
 //! Voices and templates: a `prompts/<name>.md` file, read and filled in.
 //!
-//! Between two lines of `+++` stands what it is called, what it takes and how it likes to be
-//! written (TOML); after them stands, in minijinja, what the model reads before the story. Pure:
-//! where such files lie is not known here. See prompts/README.md for the format.
+//! TOML front matter between two lines of `+++` gives the title, the variables and the preferred
+//! sampling; the minijinja template after it renders the text that the model reads before the
+//! story. Pure: the store knows where such files are. See prompts/README.md for the format.
 
 use super::frame::Voice;
 use super::sampling::{self, SettingError};
@@ -24,13 +24,13 @@ pub struct PromptTemplate {
     pub mode: Option<Mode>,
     /// The story's first words, where they are given.
     pub begin: String,
-    /// What a chat model is asked in their place.
+    /// The first turn of a chat, in place of the opening words.
     pub ask: String,
-    /// What can be filled in, in the order of their names, and what stands there otherwise.
+    /// The template's variables in alphabetical order, with their default values.
     pub variables: Vec<(String, String)>,
     /// Settings by name, as `/set` takes them.
     pub sampling: Vec<(String, String)>,
-    /// Values that show what it can do.
+    /// Values of an example, which `/voice` shows.
     pub example: Vec<(String, String)>,
     pub body: String,
 }
@@ -62,7 +62,7 @@ pub enum VoiceError {
 
 /// Steps of the template engine before a template is given up as endless.
 const FUEL: u64 = 200_000;
-/// What a template may come to.
+/// The longest text that a template may render to, in bytes.
 const LONGEST: usize = 1 << 20;
 
 #[derive(Deserialize)]
@@ -116,7 +116,7 @@ impl PromptTemplate {
         Ok(template)
     }
 
-    /// Settings with the template's mode and preset in place of what they said.
+    /// The settings with the template's mode and sampling applied.
     pub fn apply_to(&self, mut settings: Settings) -> Result<Settings, SettingError> {
         settings.mode = self.mode.unwrap_or(settings.mode);
         for (name, value) in &self.sampling {
@@ -185,7 +185,7 @@ impl PromptTemplate {
     }
 }
 
-/// `name=value name=value`: a value goes on to the next name, and may stand in quotes.
+/// Parses `name=value name=value`; a value ends at the next name and may be quoted.
 pub fn parse_assignments(text: &str) -> Result<Vec<(String, String)>, VoiceError> {
     let mut values: Vec<(String, String)> = Vec::new();
     let mut quoted = false;
@@ -219,7 +219,7 @@ pub fn parse_assignments(text: &str) -> Result<Vec<(String, String)>, VoiceError
     Ok(values)
 }
 
-/// One `name=value`, as the command line gives it.
+/// Parses one `name=value`, as the command line passes it.
 pub fn parse_assignment(pair: &str) -> Result<(String, String), VoiceError> {
     match pair.split_once('=') {
         Some((name, value)) if is_variable_name(name) => Ok((name.to_string(), value.to_string())),
@@ -253,7 +253,7 @@ fn file_error(name: &str, why: &str) -> VoiceError {
     }
 }
 
-/// What is wrong, without the engine's own words for it.
+/// The template engine's error in plain words.
 fn describe_error(error: &minijinja::Error) -> String {
     let line = error
         .line()

@@ -1,4 +1,4 @@
-//! How the words after a command's name are read.
+//! Parses the arguments of commands.
 
 use super::{Command, ContinueLength, LoreCommand, ParseError, Swipe};
 
@@ -110,7 +110,7 @@ fn unquoted(text: &str) -> &str {
     inner.map_or(text, |inner| inner.strip_suffix('"').unwrap_or(inner))
 }
 
-/// What a command cannot do without.
+/// A required argument, or an error that names it.
 pub(super) fn required(rest: &str, name: &str, what: &str) -> Result<String, ParseError> {
     non_empty(unquoted(rest.trim())).ok_or_else(|| expects(name, what))
 }
@@ -134,7 +134,7 @@ pub(super) fn parse_number<T: std::str::FromStr>(
     rest.parse().map(Some).map_err(|_| expects(name, what))
 }
 
-/// How many steps; one where nothing is said.
+/// A number of steps; one by default.
 pub(super) fn parse_steps(rest: &str, name: &str) -> Result<usize, ParseError> {
     match parse_number(rest, name, "a number of steps")?.unwrap_or(1) {
         0 => Err(expects(name, "a number of steps, 1 or higher")),

@@ -1,4 +1,4 @@
-//! What the picture commands take: words, and `name=value` among them in any place.
+//! Parses the arguments of picture commands: words, with `name=value` options anywhere among them.
 
 use super::arguments::expects;
 use super::{Command, ParseError};
@@ -10,7 +10,7 @@ pub enum PictureCommand {
     Image(DrawOptions),
     /// Many at once, to pick from.
     Grid(DrawOptions),
-    /// A backdrop and what stands before it.
+    /// A backdrop and the subjects in front of it.
     Scene(DrawOptions),
     /// A share of a picture's tokens written anew; of the last picture where none is named.
     Vary {
@@ -37,7 +37,7 @@ pub enum PictureCommand {
     },
 }
 
-/// How pictures are wanted.
+/// The options of a picture command.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct DrawOptions {
     pub words: String,

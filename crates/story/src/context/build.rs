@@ -6,16 +6,16 @@ use crate::frame::Frame;
 use crate::lore::{ActiveEntry, InsertPosition};
 use crate::{Mode, Settings};
 
-/// What stands beside the story for one passage alone.
+/// Inputs of the context that belong to one passage alone.
 #[derive(Default)]
 pub struct ContextExtras<'a> {
-    /// Lore that fired, in the order in which it is kept.
+    /// Active lore entries, in order of priority.
     pub lore: Vec<ActiveEntry<'a>>,
-    /// What was asked of this passage alone.
+    /// The one-off instruction for this passage.
     pub instruct: Option<&'a str>,
     /// The summary that stands in for what no longer fits.
     pub summary: Option<&'a str>,
-    /// What comes after the place where the model writes.
+    /// The text after the place where the model writes.
     pub after: Option<&'a str>,
 }
 
@@ -32,7 +32,7 @@ pub fn build_context(
     }
 }
 
-/// What stands before the story, each with the part that it is.
+/// The parts before the story.
 fn opening_parts(settings: &Settings, frame: &Frame, beside: &ContextExtras) -> Vec<ContextPart> {
     let voice = frame.voice.as_ref().map_or("", |voice| &voice.text);
     let mut parts = vec![

@@ -1,4 +1,4 @@
-//! Which entries are read for the next passage, and why each was or was not.
+//! Selects the lore entries for the next passage, and records why each was chosen or skipped.
 //!
 //! The rules are SillyTavern's (World Info: selective logic, probability, recursion, groups,
 //! sticky, cooldown, delay), with two differences that make a passage repeatable: chance comes
@@ -13,7 +13,7 @@ use base::untrusted::clean_line;
 use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
 
-/// What the rules look at.
+/// The input of a scan.
 pub struct ScanInput<'a> {
     /// The passages on the way to here, oldest first.
     pub passages: &'a [&'a str],
@@ -25,12 +25,12 @@ pub struct ScanInput<'a> {
     pub macros: Option<&'a Macros>,
 }
 
-/// What the rules came to.
+/// The result of a scan.
 pub struct ScanResult<'a> {
-    /// The entries that are read, in the order in which they are kept when tokens run out.
+    /// The entries to insert, in order of priority: the last are dropped first when the budget is spent.
     pub active: Vec<ActiveEntry<'a>>,
     pub skipped: Vec<SkippedEntry>,
-    /// Those that nothing named and no rule forbids.
+    /// Entries whose keys do not occur and that no rule forbids: candidates for retrieval.
     pub unmatched: Vec<(&'a Lorebook, &'a LoreEntry)>,
 }
 
@@ -41,7 +41,7 @@ pub struct EntryId {
     pub uid: u64,
 }
 
-/// An entry to be read.
+/// An entry that goes into the context.
 #[derive(Clone, Debug)]
 pub struct ActiveEntry<'a> {
     pub book: &'a Lorebook,
@@ -52,27 +52,27 @@ pub struct ActiveEntry<'a> {
 }
 
 impl ActiveEntry<'_> {
-    /// What the model reads of it.
+    /// The text that the model reads.
     pub fn text(&self) -> &str {
         self.content.as_deref().unwrap_or(&self.entry.content)
     }
 }
 
-/// Why an entry is read.
+/// Why an entry is active.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Activation {
     Constant,
     Key(String),
     /// It fired before and stays for so many passages more.
     Sticky(u32),
-    /// The content of another entry names it.
+    /// A key occurs in the content of another active entry.
     Recursive {
         by: String,
         key: String,
     },
 }
 
-/// An entry that would have been read, had it not been for a rule.
+/// An entry whose keys matched and that a rule kept out.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SkippedEntry {
     pub book: String,

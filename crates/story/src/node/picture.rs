@@ -1,10 +1,10 @@
-//! How a picture was made: what the journal keeps of it.
+//! Pictures as the journal records them: file checksum, size and provenance.
 
 use super::NodeId;
 use crate::sentence::excerpt;
 use serde::{Deserialize, Serialize};
 
-/// What the journal says of a picture beside its place in the tree.
+/// A picture in the story tree.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Picture {
     /// SHA-256 of its file, in hexadecimal.
@@ -31,19 +31,19 @@ impl Picture {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct PictureProvenance {
     pub prompt: String,
-    /// What the prompt was taken for, with how near it came.
+    /// The concepts that the prompt matched, with their cosine similarity.
     pub concepts: Vec<(String, f32)>,
     pub style: Option<String>,
     pub seed: u64,
     pub steps: usize,
     pub temperature: f64,
     pub guidance: f64,
-    /// How strongly what is remembered pulled.
+    /// How strongly one retrieved example biased the logits.
     #[serde(default, rename = "recall")]
     pub retrieval_strength: f64,
     /// Pixels high, and wide too where it is no scene.
     pub size: u32,
-    /// `#rrggbb`; None leaves what is empty transparent.
+    /// `#rrggbb`; None leaves the background transparent.
     pub background: Option<String>,
     /// Enlarged four times by the network for that before it was brought to its size.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
@@ -60,7 +60,7 @@ pub struct PictureProvenance {
     pub way: Derivation,
 }
 
-/// What a picture was made from besides its words.
+/// What a picture was made from in addition to its prompt.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "from", rename_all = "snake_case")]
 pub enum Derivation {
@@ -73,7 +73,7 @@ pub enum Derivation {
     Lerp { other: Box<LerpTarget>, at: f64 },
     /// Another picture, redrawn.
     Restyle { tokens: String },
-    /// A backdrop and what stands before it.
+    /// A backdrop and the subjects in front of it.
     Scene { parts: Vec<String> },
 }
 
@@ -92,7 +92,7 @@ impl Derivation {
 }
 
 impl PictureProvenance {
-    /// What the picture shows, for people who cannot see it and for lists.
+    /// A title for lists and for people who cannot see the picture.
     pub fn title(&self) -> String {
         let words = excerpt(self.prompt.trim(), 200);
         let words = match words.as_str() {
@@ -111,7 +111,7 @@ impl PictureProvenance {
         }
     }
 
-    /// What it was taken for: "dragon 0.74, bed 0.51", or that nothing known was asked for.
+    /// The matched concepts, as in "dragon 0.74, bed 0.51", or that none matched.
     pub fn concept_summary(&self) -> String {
         describe_concepts(&self.concepts)
     }

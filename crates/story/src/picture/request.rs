@@ -4,7 +4,7 @@ use super::{Derivation, PictureProvenance};
 use crate::NodeId;
 use crate::text_request::TextRequest;
 
-/// Pictures that are asked for.
+/// A request for one or more pictures.
 #[derive(Clone, Debug, PartialEq)]
 pub struct PictureRequest {
     /// The number that the first of them will have.
@@ -13,7 +13,7 @@ pub struct PictureRequest {
     pub style: StyleChoice,
     /// One picture for each.
     pub seeds: Vec<u64>,
-    /// None for those that the model draws best with.
+    /// None for the weights' own defaults.
     pub temperature: Option<f64>,
     pub guidance: Option<f64>,
     pub retrieval_strength: Option<f64>,
@@ -87,7 +87,7 @@ impl PictureRequest {
     }
 }
 
-/// What the pictures are made from.
+/// How the pictures are made.
 #[derive(Clone, Debug, PartialEq)]
 pub enum PictureTask {
     Prompt(PromptSource),
@@ -126,12 +126,12 @@ pub enum PromptSource {
     },
 }
 
-/// A picture that is there: how it was made, if that is known, and its file.
+/// An existing picture: its file, and its provenance where that is known.
 #[derive(Clone, Debug, PartialEq)]
 pub struct SourcePicture {
     pub provenance: Option<PictureProvenance>,
     pub file: Vec<u8>,
-    /// What the file is called, for want of other words.
+    /// The file's name, used as a prompt where there is no other.
     pub name: String,
 }
 

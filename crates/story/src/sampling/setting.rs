@@ -1,4 +1,4 @@
-//! One setting: its name, what it takes, and how its value is read and written.
+//! One setting: its names, its values, and how they are parsed and formatted.
 
 use super::Sampling;
 
@@ -9,9 +9,9 @@ pub struct Setting {
     pub name: &'static str,
     /// Other names that people know it by.
     pub aliases: &'static [&'static str],
-    /// What it takes, to follow the word "takes".
+    /// The values it takes, to follow the word "takes" in an error.
     pub args: &'static str,
-    /// One line of what it does.
+    /// One line of help.
     pub help: &'static str,
     /// The value that `off` stands for, where there is one.
     pub off: Option<&'static str>,
@@ -41,7 +41,7 @@ impl Setting {
         (self.get)(sampling)
     }
 
-    /// Parses `value` and stores it, or changes nothing and says what would do.
+    /// Parses `value` and stores it; on an error nothing changes.
     pub fn set(&self, sampling: &mut Sampling, value: &str) -> Result<(), SettingError> {
         let value = value.trim();
         let given = match self.off {

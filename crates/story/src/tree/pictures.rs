@@ -10,8 +10,7 @@ impl Story {
         self.node(id)?.picture.as_deref()
     }
 
-    /// Every picture that is another version of this one, itself among them: what was put away is
-    /// left out, unless it is shown.
+    /// All versions of this picture, itself included; hidden ones only where they are shown.
     pub fn picture_versions(&self, id: NodeId) -> Vec<NodeId> {
         let first = |id: NodeId| self.picture(id).map(|it| it.beside.unwrap_or(id));
         let wanted = first(id);
