@@ -8,12 +8,13 @@ mod compare;
 mod looked;
 
 use crate::engine::draw::{Artist, DrawError};
-use crate::model::features::{Extractor, WIDTH};
+use crate::model::features::{FeatureExtractor, WIDTH};
 use crate::model::gan::sampling::Sampling;
 use crate::model::sampler::rng::Rng;
-use crate::train::data::file::Pictures;
-use crate::train::data::split::Part;
-use crate::train::measures::{Classifier, Rows};
+use crate::train::data::dataset::Dataset;
+use crate::train::data::split::Split;
+use crate::train::measures::{Classifier, Features};
+use base::progress::{Cancelled, Observer};
 use compare::NEIGHBOURS;
 use serde::Serialize;
 
@@ -97,8 +98,8 @@ pub enum PicturesError {
         "The data set has too few pictures to measure by; `illumine train data` makes it whole"
     )]
     Few,
-    #[error("Stopped")]
-    Stopped,
+    #[error(transparent)]
+    Cancelled(#[from] Cancelled),
 }
 
 /// Captions among which a picture's own is looked for.
@@ -110,8 +111,8 @@ const SILHOUETTES: &str = "ink";
 /// Everything that measuring needs, while it lasts.
 struct Gallery<'a> {
     artist: &'a Artist,
-    extractor: &'a Extractor,
-    pictures: &'a Pictures,
+    extractor: &'a FeatureExtractor,
+    pictures: &'a Dataset,
     extent: Extent,
     /// The concepts that pictures are taken for, with their embeddings.
     concepts: Vec<u32>,
@@ -119,20 +120,20 @@ struct Gallery<'a> {
     rng: Rng,
 }
 
-/// Measures. `tell` hears what is done, how much of how much; false ends it.
+/// Measures how good the pictures are that the weights draw.
 pub fn measure(
     artist: &Artist,
-    extractor: &Extractor,
-    pictures: &Pictures,
+    extractor: &FeatureExtractor,
+    pictures: &Dataset,
     extent: Extent,
-    tell: &mut dyn FnMut(&str, usize, usize) -> bool,
+    observer: &dyn Observer,
 ) -> Result<Report, PicturesError> {
     let mut gallery = Gallery::new(artist, extractor, pictures, extent)?;
-    let mut trained = gallery.part(Part::Train);
+    let mut trained = gallery.part(Split::Train);
     gallery.shuffle(&mut trained);
     let [seen, pairs, new] = gallery.asked(&mut trained)?;
     let learned = &trained[..trained.len().min(extent.learned)];
-    let real = gallery.features_of_real(learned, tell)?;
+    let real = gallery.features_of_real(learned, observer)?;
     let classifier = gallery.classifier(learned, &real)?;
     let mut report = Report {
         features: "EfficientNet-lite0, 128 pixels",
@@ -146,8 +147,8 @@ pub fn measure(
         (&new, &mut report.held_out_concepts),
     ] {
         let asked: Vec<Asked> = some.iter().map(|at| gallery.label(*at)).collect();
-        let drawn = gallery.features_of_drawn(some, tell)?;
-        let real = gallery.features_of_real(some, tell)?;
+        let drawn = gallery.features_of_drawn(some, observer)?;
+        let real = gallery.features_of_real(some, observer)?;
         compared.drawn = gallery.recognized(&classifier, &drawn, &asked)?;
         compared.real = gallery.recognized(&classifier, &real, &asked)?;
         all_drawn.extend(drawn.values);
@@ -156,26 +157,26 @@ pub fn measure(
     }
     let width = WIDTH;
     let (drawn, held) = (
-        Rows {
+        Features {
             width,
             values: all_drawn,
         },
-        Rows {
+        Features {
             width,
             values: all_real,
         },
     );
     gallery.compare(&mut report, &classifier, &drawn, &held, &real)?;
     gallery.copies(&mut report, &drawn, &held, &real, (&all_asked, learned))?;
-    gallery.variety(&mut report, &seen, &held, &all_asked, tell)?;
+    gallery.variety(&mut report, &seen, &held, &all_asked, observer)?;
     Ok(report)
 }
 
 impl<'a> Gallery<'a> {
     fn new(
         artist: &'a Artist,
-        extractor: &'a Extractor,
-        pictures: &'a Pictures,
+        extractor: &'a FeatureExtractor,
+        pictures: &'a Dataset,
         extent: Extent,
     ) -> Result<Gallery<'a>, PicturesError> {
         let mut gallery = Gallery {
@@ -210,9 +211,9 @@ impl<'a> Gallery<'a> {
         self.pictures.tone[at] == 0 && self.pictures.styles[style] != SILHOUETTES
     }
 
-    fn part(&self, part: Part) -> Vec<usize> {
+    fn part(&self, part: Split) -> Vec<usize> {
         let all = 0..self.pictures.len();
-        all.filter(|at| self.pictures.part[*at] == part && self.usable(*at))
+        all.filter(|at| self.pictures.split[*at] == part && self.usable(*at))
             .collect()
     }
 
@@ -234,7 +235,10 @@ impl<'a> Gallery<'a> {
     /// that the classifier has not seen them.
     fn asked(&mut self, trained: &mut Vec<usize>) -> Result<[Vec<usize>; 3], PicturesError> {
         let most = self.extent.drawn;
-        let (held, new) = (self.part(Part::HeldPair), self.part(Part::HeldConcept));
+        let (held, new) = (
+            self.part(Split::HeldOutPair),
+            self.part(Split::HeldOutConcept),
+        );
         let mut some = |mut all: Vec<usize>| {
             self.shuffle(&mut all);
             all.truncate(most);
@@ -249,7 +253,11 @@ impl<'a> Gallery<'a> {
     }
 
     /// From features to a concept's embedding and a number for each style.
-    fn classifier(&self, learned: &[usize], features: &Rows) -> Result<Classifier, PicturesError> {
+    fn classifier(
+        &self,
+        learned: &[usize],
+        features: &Features,
+    ) -> Result<Classifier, PicturesError> {
         let styles = self.pictures.styles.len();
         let mut values = Vec::new();
         for at in learned {
@@ -258,14 +266,14 @@ impl<'a> Gallery<'a> {
             values.extend(&self.embeddings[place]);
             values.extend((0..styles).map(|other| f32::from(u8::from(other == style as usize))));
         }
-        let targets = Rows::new(crate::model::encoder::WIDTH + styles, &values);
+        let targets = Features::new(crate::model::encoder::WIDTH + styles, &values);
         Ok(Classifier::fit(features, &targets, STRENGTH)?)
     }
 
     fn recognized(
         &self,
         classifier: &Classifier,
-        features: &Rows,
+        features: &Features,
         asked: &[Asked],
     ) -> Result<Recognized, PicturesError> {
         let width = crate::model::encoder::WIDTH;

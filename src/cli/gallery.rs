@@ -4,14 +4,14 @@ use super::args::EvalImage as Args;
 use super::draw;
 use super::environment::{self, Paths};
 use super::models::watched;
-use super::page::Meter;
+use super::train::Watched;
 use super::{Exit, Failed, pictures, print};
 use illumine::bench::pictures::{Compared, Extent, PicturesError, Report, measure};
 use illumine::engine::draw::DrawError;
-use illumine::model::features::Extractor;
+use illumine::model::features::FeatureExtractor;
 use illumine::model::gan::sampling::Sampling;
-use illumine::train::data::file::Pictures;
-use illumine::train::data::split::Part;
+use illumine::train::data::dataset::Dataset;
+use illumine::train::data::split::Split;
 use std::collections::HashSet;
 
 /// How tokens are chosen, as the flags say.
@@ -32,7 +32,7 @@ pub fn run(paths: &Paths, args: &Args) -> Result<Exit, Failed> {
     let catalog = environment::catalog()?;
     let store = environment::model_store(paths, args.offline);
     let extractor = watched(|watch| store.ensure(catalog.extractor(), watch))?;
-    let extractor = Extractor::load(&extractor).map_err(|why| model(&why))?;
+    let extractor = FeatureExtractor::load(&extractor).map_err(|why| model(&why))?;
     let extent = Extent {
         drawn: usize::from(args.n),
         learned: args.learn as usize,
@@ -40,17 +40,8 @@ pub fn run(paths: &Paths, args: &Args) -> Result<Exit, Failed> {
         redrawn: args.redrawn,
         sampling: sampling(args)?,
     };
-    let mut meter = Meter::new();
-    let found = measure(
-        &artist,
-        &extractor,
-        &pictures,
-        extent,
-        &mut |what, done, all| {
-            meter.count(what, done as u64, all as u64);
-            true
-        },
-    );
+    let meter = Watched::new();
+    let found = measure(&artist, &extractor, &pictures, extent, &meter);
     meter.clear();
     let report = found.map_err(|why| {
         let exit = match why {
@@ -68,16 +59,18 @@ pub fn run(paths: &Paths, args: &Args) -> Result<Exit, Failed> {
 
 /// What was never trained on, by label and style: it is remembered for users, but not while it is
 /// measured how well what was not seen is drawn. A thing that was held out is so in every style.
-fn held_out(pictures: &Pictures) -> HashSet<(&str, &str)> {
+fn held_out(pictures: &Dataset) -> HashSet<(&str, &str)> {
     let mut held = HashSet::new();
     for at in 0..pictures.len() {
         let label = &*pictures.concepts[pictures.concept[at] as usize].label;
-        match pictures.part[at] {
-            Part::Train => continue,
-            Part::HeldPair => {
+        match pictures.split[at] {
+            Split::Train => continue,
+            Split::HeldOutPair => {
                 held.insert((label, &*pictures.styles[pictures.style[at] as usize]));
             }
-            Part::HeldConcept => held.extend(pictures.styles.iter().map(|style| (label, &**style))),
+            Split::HeldOutConcept => {
+                held.extend(pictures.styles.iter().map(|style| (label, &**style)))
+            }
         }
     }
     held

@@ -1,41 +1,36 @@
 //! What is trained on: the file that `illumine train data` made, or a folder of one's own pictures.
 
-use super::page::Meter;
-use super::train::{failed, held};
+use super::train::{Watched, failed, held};
 use super::{Exit, Failed, complain, note};
 use illumine::model::gan::config::GRID;
 use illumine::story::hash::sha256;
 use illumine::story::untrusted::clean_line;
-use illumine::train::data::file::Pictures;
+use illumine::train::data::dataset::Dataset;
 use illumine::train::data::folder;
-use illumine::train::data::split::Part;
+use illumine::train::data::split::Split;
 use std::path::Path;
 
 /// Pixels of the pictures that are trained on: eight for each token of a side.
 const SIZE: u32 = GRID as u32 * 8;
 
 /// The pictures of a file or folder.
-pub fn read(path: &Path) -> Result<Pictures, Failed> {
+pub fn read(path: &Path) -> Result<Dataset, Failed> {
     match path.is_dir() {
         true => own(path),
-        false => Pictures::read(path).map_err(|why| Failed::new(Exit::Usage, why)),
+        false => Dataset::read(path).map_err(|why| Failed::new(Exit::Usage, why)),
     }
 }
 
 /// The SHA-256 of the data set that they are.
-pub fn digest(pictures: &Pictures) -> Result<String, Failed> {
+pub fn digest(pictures: &Dataset) -> Result<String, Failed> {
     let bytes = pictures.to_bytes();
     let bytes = bytes.map_err(|why| Failed::new(Exit::Usage, why))?;
     Ok(sha256(&bytes))
 }
 
-fn own(path: &Path) -> Result<Pictures, Failed> {
-    let mut meter = Meter::new();
-    let mut watch = |what: &str, done: usize, all: usize| {
-        meter.count(what, done as u64, all as u64);
-        true
-    };
-    let found = folder::read(path, SIZE, &mut watch);
+fn own(path: &Path) -> Result<Dataset, Failed> {
+    let meter = Watched::new();
+    let found = folder::read(path, SIZE, &meter);
     meter.clear();
     let found = found.map_err(failed)?;
     let pictures = &found.pictures;
@@ -44,8 +39,8 @@ fn own(path: &Path) -> Result<Pictures, Failed> {
         path.display(),
         pictures.len(),
         found.things(),
-        held(pictures, Part::Train),
-        pictures.len() - held(pictures, Part::Train),
+        held(pictures, Split::Train),
+        pictures.len() - held(pictures, Split::Train),
         pictures.styles.join(", "),
     )));
     if !found.left_out.is_empty() {

@@ -4,10 +4,12 @@ use super::args::Train as Args;
 use super::environment::Paths;
 use super::page::Meter;
 use super::{Exit, Failed, complain, print, training};
-use illumine::train::data::file::Pictures;
+use base::progress::{Cancelled, Observer};
+use illumine::train::data::dataset::Dataset;
 use illumine::train::data::sets::digest;
-use illumine::train::data::split::Part;
+use illumine::train::data::split::Split;
 use illumine::train::data::{DataError, archive, build};
+use std::cell::RefCell;
 use std::path::Path;
 
 pub fn run(paths: &Paths, what: &Args) -> Result<Exit, Failed> {
@@ -25,18 +27,47 @@ pub fn run(paths: &Paths, what: &Args) -> Result<Exit, Failed> {
             from,
             out,
             offline,
-        } => training::export(paths, run, (data, from.as_deref()), out, *offline),
+        } => training::export(
+            paths,
+            &training::ExportArgs {
+                run,
+                data,
+                from: from.as_deref(),
+                out,
+                offline: *offline,
+            },
+        ),
+    }
+}
+
+/// A meter on standard error as the observer of work that nobody stops.
+pub struct Watched(RefCell<Meter>);
+
+impl Watched {
+    pub fn new() -> Watched {
+        Watched(RefCell::new(Meter::new()))
+    }
+
+    pub fn clear(&self) {
+        self.0.borrow_mut().clear();
+    }
+}
+
+impl Observer for Watched {
+    fn progress(&self, step: &str, done: u64, total: Option<u64>) {
+        self.0
+            .borrow_mut()
+            .count(step, done, total.unwrap_or_default());
+    }
+
+    fn check(&self) -> Result<(), Cancelled> {
+        Ok(())
     }
 }
 
 fn data(out: &Path, size: u32, archives: &Path, json: bool) -> Result<Exit, Failed> {
-    let mut meter = Meter::new();
-    let mut watch = |what: &str, done: usize, all: usize| {
-        meter.count(what, done as u64, all as u64);
-        true
-    };
-    let made = archive::fetch(archives, &mut watch)
-        .and_then(|archives| build(&archives, size, &mut watch));
+    let meter = Watched::new();
+    let made = archive::fetch(archives, &meter).and_then(|archives| build(&archives, size, &meter));
     meter.clear();
     let pictures = made.map_err(failed)?;
     let found = pictures.write(out).map_err(failed)?;
@@ -56,20 +87,20 @@ pub fn failed(error: DataError) -> Failed {
         DataError::Stopped => Exit::Interrupted,
         DataError::Disk(..) => Exit::Session,
         DataError::NoData(..)
-        | DataError::Table(..)
+        | DataError::Captions(..)
         | DataError::NoPictures(_)
-        | DataError::Few(..)
-        | DataError::Many(..) => Exit::Usage,
+        | DataError::TooFew(..)
+        | DataError::TooMany(..) => Exit::Usage,
         _ => Exit::Model,
     };
     Failed::new(exit, error)
 }
 
-pub fn held(pictures: &Pictures, part: Part) -> usize {
-    pictures.part.iter().filter(|own| **own == part).count()
+pub fn held(pictures: &Dataset, part: Split) -> usize {
+    pictures.split.iter().filter(|own| **own == part).count()
 }
 
-fn summary(out: &Path, pictures: &Pictures, sha256: &str) -> String {
+fn summary(out: &Path, pictures: &Dataset, sha256: &str) -> String {
     format!(
         "{}: {} pictures of {} concepts in {} styles, {} pixels; {} to train, {} held-out pairs, {} of held-out concepts\nsha256 {sha256}\n",
         out.display(),
@@ -77,17 +108,17 @@ fn summary(out: &Path, pictures: &Pictures, sha256: &str) -> String {
         pictures.concepts.len(),
         pictures.styles.len(),
         pictures.size,
-        held(pictures, Part::Train),
-        held(pictures, Part::HeldPair),
-        held(pictures, Part::HeldConcept),
+        held(pictures, Split::Train),
+        held(pictures, Split::HeldOutPair),
+        held(pictures, Split::HeldOutConcept),
     )
 }
 
-fn report(out: &Path, pictures: &Pictures, sha256: &str) -> serde_json::Value {
+fn report(out: &Path, pictures: &Dataset, sha256: &str) -> serde_json::Value {
     serde_json::json!({
         "path": out, "sha256": sha256, "pictures": pictures.len(),
         "concepts": pictures.concepts.len(), "styles": pictures.styles, "size": pictures.size,
-        "train": held(pictures, Part::Train), "held_pairs": held(pictures, Part::HeldPair),
-        "held_concepts": held(pictures, Part::HeldConcept),
+        "train": held(pictures, Split::Train), "held_pairs": held(pictures, Split::HeldOutPair),
+        "held_concepts": held(pictures, Split::HeldOutConcept),
     })
 }

@@ -5,8 +5,9 @@ use crate::draw_command::made_again;
 use crate::own_pictures::{drawings, draws as draws_red_disc, exported, trained};
 use crate::support::Home;
 use crate::training::{
-    batches, check, config, number, pictures, plan, resumes, train, weighed, words,
+    batches, check, config, input, number, pictures, plan, resumes, train, weighed, words,
 };
+use base::progress::Unobserved;
 use candle_core::{DType, Device, Tensor};
 use candle_nn::VarBuilder;
 use illumine::model::gan::code::Code;
@@ -21,9 +22,9 @@ use illumine::model::linear::Pool;
 use illumine::model::sampler::rng::Rng;
 use illumine::train::batches::captions;
 use illumine::train::direct::Direct;
-use illumine::train::export::export;
-use illumine::train::judge::Means;
-use illumine::train::losses::divergence;
+use illumine::train::export::{Export, export};
+use illumine::train::losses::{LossWeights, kl_divergence};
+use illumine::train::phase::Autoencoder;
 use illumine::train::variables::noise;
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -88,7 +89,7 @@ fn both_networks_compute_what_pytorch_computes() {
         let picture = generator.forward(&expected["z"], &wish).unwrap();
         close(&picture, &expected["picture"], bound);
     }
-    let far = divergence(&expected["mean"], &expected["log_variance"]).unwrap();
+    let far = kl_divergence(&expected["mean"], &expected["log_variance"]).unwrap();
     let wanted = expected["divergence"].to_vec1::<f32>().unwrap()[0];
     assert!((number(&far) - f64::from(wanted)).abs() < 1e-4);
 }
@@ -308,7 +309,7 @@ fn gradients_of_both_networks_agree_with_differences() {
         |w| DirectEncoder::new(w, &config),
         |encoder| {
             let moments = encoder.forward(&x)?;
-            let far = divergence(&moments.mean, &moments.log_variance)?;
+            let far = kl_divergence(&moments.mean, &moments.log_variance)?;
             weighed(&moments.sample(&chance)?)? + (far * 0.1)?
         },
     );
@@ -343,14 +344,25 @@ fn training_resumes_to_the_same_bits_and_what_it_made_draws() {
         ..config(&pictures)
     };
     let batches = batches(&pictures, &config);
-    let means = Means::default();
-    let new = || Direct::new(&batches, &config, (4, 1), Default::default(), means).unwrap();
+    let weights = LossWeights::default();
+    let input = input(&batches, &config);
+    let new = || Direct::new(input, Autoencoder::default(), weights).unwrap();
     resumes(folder.path(), &config, new);
     let run = folder.path().join("learns");
     let losses = train(&mut new(), &plan(&run, &config, 30));
     assert!(losses[29] < 0.9 * losses[0], "{losses:?}");
     let (out, words) = (folder.path().join("weights"), words(&pictures));
-    export(&run, &out, &pictures, &words, None, &mut |_, _| ()).unwrap();
+    export(
+        &Export {
+            run: &run,
+            out: &out,
+            from: None,
+            dataset: &pictures,
+            embeddings: &words,
+        },
+        &Unobserved,
+    )
+    .unwrap();
     let illuminator = Illuminator::load(&out, &CPU, 2).unwrap();
     let all = captions(&pictures);
     let at = all.iter().position(|caption| caption == "red disc");

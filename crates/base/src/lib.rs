@@ -5,6 +5,7 @@
 
 pub mod hash;
 pub mod nearest;
+pub mod progress;
 pub mod untrusted;
 
 /// The cosine similarity from which on a concept counts as what a prompt means: pictures are led

@@ -1,40 +1,44 @@
-//! Training the illuminator: the data set, losses, the loop, its checkpoints and its sheets.
+//! Trains the image model: data sets, losses, phases, checkpoints and evaluation metrics.
 //!
-//! Four phases, each a run that resumes from its checkpoint, make weights of the composed design:
-//! `reconstruct` trains encoder and generator together on reconstruction; `tokens` trains the token
+//! Four phases, each resumed from its checkpoint, train weights of the design with tokens:
+//! `reconstruct` trains encoder and generator to reconstruct pictures; `tokens` trains the token
 //! Transformer on the frozen encoder's tokens; `paint` trains the generator against the
-//! discriminator, the encoder frozen; `refine` trains a refiner and the generator on what is
-//! composed, against a critic. A fifth, `direct`, makes those of the direct design alone.
+//! discriminator with the encoder frozen; `refine` trains a refiner and the generator on sampled
+//! tokens, against a critic. A fifth phase, `direct`, trains the one-pass design by itself.
 //!
-//! Knows the networks and no session, no terminal and no command line; what takes long tells a
-//! watcher how far it is and asks it whether to go on.
+//! Knows the networks and no session, no terminal and no command line. Long work reports to an
+//! [`Observer`](base::progress::Observer), which may cancel it.
 
 pub mod adam;
 pub mod batches;
 pub mod checkpoint;
 pub mod data;
 pub mod direct;
+pub mod discriminator;
 pub mod efficientnet;
 pub mod export;
 pub mod features;
 pub mod job;
-pub mod judge;
 pub mod losses;
 pub mod measures;
 mod orthogonal;
 pub mod paint;
 pub mod perceptual;
-mod pool;
+pub mod phase;
+pub mod picture_tokenizer;
+pub mod pretrained;
 mod pth;
 pub mod reconstruct;
 pub mod refine;
 pub mod run;
-pub mod start;
-pub mod table;
-pub mod tokenize;
+mod token_pool;
+pub mod token_table;
 pub mod tokens;
+pub mod trained;
 pub mod variables;
 
+use base::progress::Cancelled;
+use phase::PhaseKind;
 use std::path::PathBuf;
 
 /// What can go wrong in training; each a sentence that says what happened and what to do.
@@ -49,15 +53,15 @@ pub enum TrainError {
     #[error(
         "{0} is a checkpoint of another {1}; name another folder, or give what it was made with"
     )]
-    Other(PathBuf, &'static str),
+    DifferentRun(PathBuf, &'static str),
     #[error("{0} cannot be begun with ({1}); give --from a folder of weights that draws")]
-    Weights(PathBuf, String),
+    Pretrained(PathBuf, String),
     #[error(
         "The phase refine looks through EfficientNet-lite1; give --perceptual a weight above 0"
     )]
-    Blind,
+    NoPerceptualNetwork,
     #[error("{0} is not there yet; train that phase first: illumine train gan {1}")]
-    Before(PathBuf, &'static str),
+    MissingPhase(PathBuf, PhaseKind),
     #[error(
         "At step {0} the loss was no number; nothing after the last checkpoint is kept. A lower --rate may help"
     )]
@@ -74,6 +78,8 @@ pub enum TrainError {
     Features(String),
     #[error(transparent)]
     Model(#[from] llm::ModelError),
+    #[error(transparent)]
+    Cancelled(#[from] Cancelled),
     #[error(transparent)]
     Image(#[from] imagegen::ImageError),
 }

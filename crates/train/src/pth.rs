@@ -9,7 +9,7 @@ use std::collections::HashMap;
 use std::io::{BufRead, Cursor, Read};
 
 /// A tensor's shape and numbers.
-pub struct Plain {
+pub struct PlainTensor {
     pub shape: Vec<usize>,
     pub values: Vec<f32>,
 }
@@ -18,7 +18,7 @@ pub struct Plain {
 const MAGIC: [u8; 15] = *b"\x80\x02\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19.";
 
 /// The tensors of 32-bit floats of a state dictionary, by name.
-pub fn read(bytes: &[u8]) -> Result<HashMap<String, Plain>> {
+pub fn read(bytes: &[u8]) -> Result<HashMap<String, PlainTensor>> {
     let rest = bytes.strip_prefix(&MAGIC);
     let rest = rest.ok_or_else(|| Error::Msg("it is no file of PyTorch's old format".into()))?;
     let mut reader = Cursor::new(rest);
@@ -61,7 +61,7 @@ pub fn read(bytes: &[u8]) -> Result<HashMap<String, Plain>> {
         let missing = || Error::Msg(format!("the numbers of {} are missing", info.name));
         let values = values.ok_or_else(missing)?;
         let shape = info.layout.dims().to_vec();
-        tensors.insert(info.name, Plain { shape, values });
+        tensors.insert(info.name, PlainTensor { shape, values });
     }
     Ok(tensors)
 }

@@ -3,19 +3,20 @@
 use super::{Asked, Gallery, PicturesError};
 use crate::model::features::{SIZE, WIDTH};
 use crate::model::gan::{Order, Picture};
-use crate::train::measures::Rows;
+use crate::train::measures::Features;
+use base::progress::Observer;
 
 impl Gallery<'_> {
     pub(super) fn features_of_real(
         &self,
         some: &[usize],
-        tell: &mut dyn FnMut(&str, usize, usize) -> bool,
-    ) -> Result<Rows, PicturesError> {
+        observer: &dyn Observer,
+    ) -> Result<Features, PicturesError> {
         let size = self.pictures.size as usize;
         let picture = |at: &usize| seen(self.pictures.picture(*at), size);
         self.features(
             some.len(),
-            tell,
+            observer,
             "Real pictures looked at",
             &mut |from, to| Ok(some[from..to].iter().map(picture).collect()),
         )
@@ -24,9 +25,9 @@ impl Gallery<'_> {
     pub(super) fn features_of_drawn(
         &self,
         like: &[usize],
-        tell: &mut dyn FnMut(&str, usize, usize) -> bool,
-    ) -> Result<Rows, PicturesError> {
-        self.features(like.len(), tell, "Pictures drawn", &mut |from, to| {
+        observer: &dyn Observer,
+    ) -> Result<Features, PicturesError> {
+        self.features(like.len(), observer, "Pictures drawn", &mut |from, to| {
             let mut some = Vec::new();
             for (at, like) in like[from..to].iter().enumerate() {
                 let seed = self.extent.seed.wrapping_add((from + at) as u64);
@@ -48,20 +49,19 @@ impl Gallery<'_> {
     fn features(
         &self,
         count: usize,
-        tell: &mut dyn FnMut(&str, usize, usize) -> bool,
+        observer: &dyn Observer,
         what: &str,
         some: &mut dyn FnMut(usize, usize) -> Result<Vec<Vec<f32>>, PicturesError>,
-    ) -> Result<Rows, PicturesError> {
+    ) -> Result<Features, PicturesError> {
         const STEP: usize = 32;
         let mut values = Vec::with_capacity(count * WIDTH);
         for from in (0..count).step_by(STEP) {
-            if !tell(what, from, count) {
-                return Err(PicturesError::Stopped);
-            }
+            observer.progress(what, from as u64, Some(count as u64));
+            observer.check()?;
             let pictures = some(from, (from + STEP).min(count))?;
-            values.extend(self.extractor.of(&pictures)?);
+            values.extend(self.extractor.features(&pictures)?);
         }
-        Ok(Rows::new(WIDTH, &values))
+        Ok(Features::new(WIDTH, &values))
     }
 
     pub(super) fn draw(

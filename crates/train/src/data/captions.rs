@@ -4,7 +4,7 @@
 
 use super::DataError;
 use super::csv::{Record, records};
-use super::words::captions_of_name;
+use super::emoji::captions_of_name;
 use base::untrusted::clean_line;
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -40,40 +40,40 @@ const NAMELESS: [&str; 10] = [
 
 /// A table of captions: by the file's name, as the table writes it, with `/`.
 #[derive(Debug, Default)]
-pub struct Table {
+pub struct CaptionTable {
     /// The table's own name; empty where there is none.
     pub name: &'static str,
-    pub rows: BTreeMap<String, Row>,
+    pub rows: BTreeMap<String, CaptionRow>,
 }
 
 /// What a table says of a picture, in one row or several.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Row {
+pub struct CaptionRow {
     pub captions: Vec<String>,
     pub style: Option<String>,
 }
 
-impl Table {
+impl CaptionTable {
     /// The table of a folder, if it has one.
-    pub fn read(folder: &Path) -> Result<Table, DataError> {
+    pub fn read(folder: &Path) -> Result<CaptionTable, DataError> {
         let found = TABLES.iter().find(|name| folder.join(name).is_file());
         let Some(name) = found else {
-            return Ok(Table::default());
+            return Ok(CaptionTable::default());
         };
         let path = folder.join(name);
         let bytes = head(&path, TABLE).map_err(|why| DataError::Disk(path.clone(), why))?;
-        let unsound = |why: String| DataError::Table(path.clone(), why);
+        let unsound = |why: String| DataError::Captions(path.clone(), why);
         if bytes.len() as u64 == TABLE {
             return Err(unsound(format!("it is larger than {} MB", TABLE >> 20)));
         }
         let records = records(&text(&bytes)).map_err(|why| unsound(why.to_string()))?;
         let rows = rows(&records).map_err(unsound)?;
-        Ok(Table { name, rows })
+        Ok(CaptionTable { name, rows })
     }
 }
 
 /// Rows by the names of their files; the first record says which column is what.
-fn rows(records: &[Record]) -> Result<BTreeMap<String, Row>, String> {
+fn rows(records: &[Record]) -> Result<BTreeMap<String, CaptionRow>, String> {
     let (header, records) = records.split_first().ok_or("it is empty")?;
     let column = |name: &str| {
         let mut columns = header.fields.iter();
@@ -83,7 +83,7 @@ fn rows(records: &[Record]) -> Result<BTreeMap<String, Row>, String> {
     let file = column("file_name").ok_or_else(|| missing("file_name"))?;
     let text = column("text").ok_or_else(|| missing("text"))?;
     let styles = column("style");
-    let mut rows: BTreeMap<String, Row> = BTreeMap::new();
+    let mut rows: BTreeMap<String, CaptionRow> = BTreeMap::new();
     for Record { fields, .. } in records {
         let name = fields[file].trim().replace('\\', "/");
         let row = rows
@@ -196,12 +196,12 @@ mod tests {
         let table = "Style,file_name,text,licence\n\
                      Ink,a/owl.png,an owl,x\n,a\\owl.png,\"an owl, awake\",x\n,./fox.png,  ,x\n";
         std::fs::write(folder.path().join("metadata.csv"), table).unwrap();
-        let table = Table::read(folder.path()).unwrap();
+        let table = CaptionTable::read(folder.path()).unwrap();
         assert_eq!(table.name, "metadata.csv");
         let owl = &table.rows["a/owl.png"];
         assert_eq!(owl.captions, ["an owl", "an owl, awake"]);
         assert_eq!(owl.style.as_deref(), Some("ink"));
-        assert_eq!(table.rows["fox.png"], Row::default());
+        assert_eq!(table.rows["fox.png"], CaptionRow::default());
     }
 
     #[test]
@@ -209,7 +209,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let why = |table: &str| {
             std::fs::write(folder.path().join("captions.csv"), table).unwrap();
-            Table::read(folder.path()).unwrap_err().to_string()
+            CaptionTable::read(folder.path()).unwrap_err().to_string()
         };
         assert!(why("").contains("it is empty"));
         assert!(why("file_name;text\na.png;a fox\n").contains("no column file_name"));

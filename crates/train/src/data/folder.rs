@@ -6,10 +6,11 @@
 //! to crop it might take away what its caption names. Nothing in the folder is changed, and what
 //! cannot be used is left out and named.
 
-use super::captions::{OWN, Table, beside, named, style};
-use super::file::{Concept, Pictures};
-use super::split::{Part, part};
-use super::{DataError, Watch, step};
+use super::captions::{CaptionTable, OWN, beside, named, style};
+use super::dataset::{Concept, Dataset};
+use super::split::{Split, split_of};
+use super::{DataError, progress};
+use base::progress::Observer;
 use base::untrusted::clean_line;
 use imagegen::reading::{self, ReadError};
 use rayon::prelude::*;
@@ -37,8 +38,8 @@ const SHEETS: [&str; 4] = ["reconstruct.png", "tokens.png", "paint.png", "refine
 
 /// What a folder holds, and what of it was left out: a file's name, and why.
 #[derive(Debug)]
-pub struct Folder {
-    pub pictures: Pictures,
+pub struct ImageFolder {
+    pub pictures: Dataset,
     pub left_out: Vec<(String, String)>,
 }
 
@@ -58,7 +59,7 @@ struct Described {
 }
 
 /// Reads all pictures of a folder and its sub-folders, `size` pixels wide and high.
-pub fn read(folder: &Path, size: u32, watch: Watch) -> Result<Folder, DataError> {
+pub fn read(folder: &Path, size: u32, observer: &dyn Observer) -> Result<ImageFolder, DataError> {
     let mut files = Vec::new();
     walk(folder, "", 0, &mut files)?;
     files.sort_by(|a, b| a.name.cmp(&b.name));
@@ -66,14 +67,14 @@ pub fn read(folder: &Path, size: u32, watch: Watch) -> Result<Folder, DataError>
         return Err(DataError::NoPictures(folder.into()));
     }
     if files.len() > MOST {
-        return Err(DataError::Many(
+        return Err(DataError::TooMany(
             folder.into(),
             files.len(),
             "pictures",
             MOST,
         ));
     }
-    let mut table = Table::read(folder)?;
+    let mut table = CaptionTable::read(folder)?;
     let mut left_out = Vec::new();
     let mut described = Vec::new();
     for found in files {
@@ -89,7 +90,7 @@ pub fn read(folder: &Path, size: u32, watch: Watch) -> Result<Folder, DataError>
     let all = described.len();
     let mut rest = described.into_iter().peekable();
     while rest.peek().is_some() {
-        step(watch, "Reading pictures", all - rest.len(), all)?;
+        progress(observer, "Reading pictures", all - rest.len(), all)?;
         let some: Vec<Described> = rest.by_ref().take(64).collect();
         let some = some.into_par_iter().map(|own| {
             let pixels = pixels(&own.found.path, size);
@@ -102,7 +103,7 @@ pub fn read(folder: &Path, size: u32, watch: Watch) -> Result<Folder, DataError>
             }
         }
     }
-    step(watch, "Reading pictures", all, all)?;
+    progress(observer, "Reading pictures", all, all)?;
     left_out.sort();
     left_out
         .iter_mut()
@@ -142,7 +143,7 @@ fn walk(folder: &Path, above: &str, depth: usize, files: &mut Vec<Found>) -> Res
 }
 
 /// Takes a picture's row out of the table; without words of any kind, its name comes back.
-fn describe(found: Found, table: &mut Table) -> Result<Described, String> {
+fn describe(found: Found, table: &mut CaptionTable) -> Result<Described, String> {
     let row = table.rows.remove(&found.name).unwrap_or_default();
     let stem = found.path.file_stem().unwrap_or_default().to_string_lossy();
     let mut captions = row.captions;
@@ -187,11 +188,11 @@ fn gather(
     taken: Vec<(Described, Vec<u8>)>,
     size: u32,
     left_out: Vec<(String, String)>,
-) -> Result<Folder, DataError> {
+) -> Result<ImageFolder, DataError> {
     let styles: BTreeSet<&String> = taken.iter().map(|(own, _)| &own.style).collect();
     let styles: Vec<String> = styles.into_iter().cloned().collect();
     if styles.len() > STYLES {
-        return Err(DataError::Many(
+        return Err(DataError::TooMany(
             folder.into(),
             styles.len(),
             "styles",
@@ -204,7 +205,7 @@ fn gather(
         label: captions[0].clone(),
         captions: captions.to_vec(),
     };
-    let mut pictures = Pictures {
+    let mut pictures = Dataset {
         size,
         concepts: things.keys().map(concept).collect(),
         styles,
@@ -212,17 +213,17 @@ fn gather(
         concept: Vec::new(),
         style: Vec::new(),
         tone: Vec::new(),
-        part: Vec::new(),
+        split: Vec::new(),
     };
     for (own, pixels) in &taken {
         let style = pictures.styles.iter().position(|style| *style == own.style);
         let style = style.unwrap_or_default() as u32;
         pictures.push(pixels, things[&own.captions], style, 0);
     }
-    pictures.part = parts(&pictures);
-    let trained = pictures.part.iter().filter(|part| **part == Part::Train);
+    pictures.split = parts(&pictures);
+    let trained = pictures.split.iter().filter(|part| **part == Split::Train);
     let trained = trained.count();
-    let made = Folder { pictures, left_out };
+    let made = ImageFolder { pictures, left_out };
     if trained >= FEWEST {
         return Ok(made);
     }
@@ -232,13 +233,13 @@ fn gather(
     } else {
         format!("; {words}")
     };
-    Err(DataError::Few(folder.into(), trained, FEWEST, words))
+    Err(DataError::TooFew(folder.into(), trained, FEWEST, words))
 }
 
 /// What is held out. The hash of the names decides, as for the shipped drawings, but a pair is held
 /// out only where its thing is drawn in another style too, and nothing is where things are few:
 /// of a folder for each of ten animals, a tenth would be an animal.
-fn parts(pictures: &Pictures) -> Vec<Part> {
+fn parts(pictures: &Dataset) -> Vec<Split> {
     let label = |at: usize| {
         pictures.concepts[pictures.concept[at] as usize]
             .label
@@ -250,22 +251,22 @@ fn parts(pictures: &Pictures) -> Vec<Part> {
             pictures.styles[pictures.style[at] as usize].as_str(),
         )
     };
-    let by_hash = |at: usize| part(pair(at).0, pair(at).1);
+    let by_hash = |at: usize| split_of(pair(at).0, pair(at).1);
     let all = 0..pictures.len();
     let things: BTreeSet<&str> = all.clone().map(label).collect();
     if things.len() < THINGS {
-        return vec![Part::Train; pictures.len()];
+        return vec![Split::Train; pictures.len()];
     }
-    let trained = all.clone().filter(|at| by_hash(*at) == Part::Train);
+    let trained = all.clone().filter(|at| by_hash(*at) == Split::Train);
     let trained: BTreeSet<&str> = trained.map(label).collect();
     let fit = |at: usize| match by_hash(at) {
-        Part::HeldPair if !trained.contains(label(at)) => Part::Train,
+        Split::HeldOutPair if !trained.contains(label(at)) => Split::Train,
         part => part,
     };
     all.map(fit).collect()
 }
 
-impl Folder {
+impl ImageFolder {
     /// How many things there are by their labels; some may have other words beside it.
     pub fn things(&self) -> usize {
         let labels = self.pictures.concepts.iter().map(|concept| &concept.label);

@@ -5,12 +5,12 @@ use sha2::{Digest, Sha256};
 
 /// What a picture is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Part {
+pub enum Split {
     Train,
     /// Held out: its concept is trained on in other styles only.
-    HeldPair,
+    HeldOutPair,
     /// Held out: its concept is trained on in no style.
-    HeldConcept,
+    HeldOutConcept,
 }
 
 /// One in twenty.
@@ -22,13 +22,13 @@ const OF: u64 = 10_000;
 /// A concept is held out when the first eight bytes of SHA-256("illumine concept LABEL"), read as
 /// a little-endian number, leave less than 500 modulo 10,000; a pair, by the same rule, for
 /// "illumine pair STYLE LABEL".
-pub fn part(label: &str, style: &str) -> Part {
+pub fn split_of(label: &str, style: &str) -> Split {
     if drawn(&format!("illumine concept {label}")) {
-        Part::HeldConcept
+        Split::HeldOutConcept
     } else if drawn(&format!("illumine pair {style} {label}")) {
-        Part::HeldPair
+        Split::HeldOutPair
     } else {
-        Part::Train
+        Split::Train
     }
 }
 
@@ -44,20 +44,20 @@ mod tests {
 
     #[test]
     fn about_one_in_twenty_of_each_kind_is_held_out() {
-        let parts: Vec<Part> = (0..20_000)
-            .map(|n| part(&format!("concept {n}"), "noto"))
+        let parts: Vec<Split> = (0..20_000)
+            .map(|n| split_of(&format!("concept {n}"), "noto"))
             .collect();
         let share = |part| parts.iter().filter(|p| **p == part).count() as f64 / 20_000.0;
-        assert!((share(Part::HeldConcept) - 0.05).abs() < 0.005);
-        assert!((share(Part::HeldPair) - 0.05).abs() < 0.005);
+        assert!((share(Split::HeldOutConcept) - 0.05).abs() < 0.005);
+        assert!((share(Split::HeldOutPair) - 0.05).abs() < 0.005);
     }
 
     #[test]
     fn a_held_concept_is_held_in_every_style() {
         let held = (0..).map(|n| format!("concept {n}"));
-        let held = held.filter(|label| part(label, "noto") == Part::HeldConcept);
+        let held = held.filter(|label| split_of(label, "noto") == Split::HeldOutConcept);
         for label in held.take(20) {
-            assert_eq!(part(&label, "ink"), Part::HeldConcept);
+            assert_eq!(split_of(&label, "ink"), Split::HeldOutConcept);
         }
     }
 }

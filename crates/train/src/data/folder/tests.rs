@@ -1,6 +1,7 @@
 //! Folders as people have them.
 
 use super::*;
+use base::progress::{AlwaysCancelled, Unobserved};
 use image::{ImageFormat, Rgba, RgbaImage};
 use std::fs;
 use tempfile::TempDir;
@@ -29,17 +30,17 @@ fn save(folder: &TempDir, name: &str, picture: &RgbaImage) {
     }
 }
 
-fn given(folder: &TempDir) -> Folder {
-    read(folder.path(), 64, &mut |_, _, _| true).unwrap()
+fn given(folder: &TempDir) -> ImageFolder {
+    read(folder.path(), 64, &Unobserved).unwrap()
 }
 
 fn refused(folder: &TempDir) -> String {
-    let found = read(folder.path(), 64, &mut |_, _, _| true);
+    let found = read(folder.path(), 64, &Unobserved);
     found.unwrap_err().to_string()
 }
 
 /// The captions and the style of each picture, in their order.
-fn told(folder: &Folder) -> Vec<(String, String)> {
+fn told(folder: &ImageFolder) -> Vec<(String, String)> {
     let pictures = &folder.pictures;
     let one = |at: usize| {
         let concept = &pictures.concepts[pictures.concept[at] as usize];
@@ -199,7 +200,7 @@ fn the_same_folder_gives_the_same_bytes_and_what_a_run_writes_is_no_part_of_it()
     );
     fs::write(folder.path().join("run/captions-0.f32"), b"").unwrap();
     assert!(given(&folder).pictures.to_bytes().unwrap() == first);
-    let stopped = read(folder.path(), 64, &mut |_, _, _| false);
+    let stopped = read(folder.path(), 64, &AlwaysCancelled);
     assert!(matches!(stopped, Err(DataError::Stopped)));
 }
 
@@ -208,20 +209,20 @@ fn some_things_are_held_out_where_there_are_many() {
     let things: Vec<String> = (0..200).map(|n| format!("thing {n} of wood.png")).collect();
     let mut names: Vec<&str> = things.iter().map(String::as_str).collect();
     let one_style = given(&folder(&names)).pictures;
-    let count = |pictures: &Pictures, part| pictures.part.iter().filter(|p| **p == part).count();
-    let held = count(&one_style, Part::HeldConcept);
+    let count = |pictures: &Dataset, part| pictures.split.iter().filter(|p| **p == part).count();
+    let held = count(&one_style, Split::HeldOutConcept);
     assert!((4..=16).contains(&held), "{held}");
     assert_eq!(
-        count(&one_style, Part::HeldPair),
+        count(&one_style, Split::HeldOutPair),
         0,
         "it would be held out wholly"
     );
     let ink: Vec<String> = things.iter().map(|name| format!("ink/{name}")).collect();
     names.extend(ink.iter().map(String::as_str));
     let two_styles = given(&folder(&names)).pictures;
-    assert_eq!(count(&two_styles, Part::HeldConcept), 2 * held);
-    assert!(count(&two_styles, Part::HeldPair) > 4);
+    assert_eq!(count(&two_styles, Split::HeldOutConcept), 2 * held);
+    assert!(count(&two_styles, Split::HeldOutPair) > 4);
     names.truncate(THINGS - 1);
     let few = given(&folder(&names)).pictures;
-    assert_eq!(count(&few, Part::Train), few.len());
+    assert_eq!(count(&few, Split::Train), few.len());
 }

@@ -6,8 +6,8 @@
 //! pair, 2 held-out concept). Header: `styles` and `concepts` as JSON.
 
 use super::DataError;
-use super::sets::SETS;
-use super::split::{Part, part};
+use super::sets::ICON_SETS;
+use super::split::{Split, split_of};
 use base::hash::sha256;
 use safetensors::SafeTensors;
 use safetensors::tensor::{Dtype, TensorView, serialize};
@@ -25,7 +25,7 @@ pub struct Concept {
 
 /// Pictures with their labels.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Pictures {
+pub struct Dataset {
     /// Pixels wide and high.
     pub size: u32,
     pub styles: Vec<String>,
@@ -35,30 +35,31 @@ pub struct Pictures {
     pub concept: Vec<u32>,
     pub style: Vec<u32>,
     pub tone: Vec<u8>,
-    pub part: Vec<Part>,
+    pub split: Vec<Split>,
 }
 
-const PARTS: [Part; 3] = [Part::Train, Part::HeldPair, Part::HeldConcept];
+const SPLITS: [Split; 3] = [Split::Train, Split::HeldOutPair, Split::HeldOutConcept];
 
-impl Pictures {
-    /// No pictures yet, of the styles of [`SETS`].
-    pub fn new(size: u32, concepts: Vec<Concept>) -> Pictures {
-        Pictures {
+impl Dataset {
+    /// No pictures yet, of the styles of [`ICON_SETS`].
+    pub fn new(size: u32, concepts: Vec<Concept>) -> Dataset {
+        Dataset {
             size,
-            styles: SETS.iter().map(|set| set.style.to_string()).collect(),
+            styles: ICON_SETS.iter().map(|set| set.style.to_string()).collect(),
             concepts,
             pixels: Vec::new(),
             concept: Vec::new(),
             style: Vec::new(),
             tone: Vec::new(),
-            part: Vec::new(),
+            split: Vec::new(),
         }
     }
 
     /// Adds a picture of a concept in a style; its part follows from their names.
     pub fn push(&mut self, pixels: &[u8], concept: u32, style: u32, tone: u8) {
         let label = &self.concepts[concept as usize].label;
-        self.part.push(part(label, &self.styles[style as usize]));
+        self.split
+            .push(split_of(label, &self.styles[style as usize]));
         self.pixels.extend_from_slice(pixels);
         self.concept.push(concept);
         self.style.push(style);
@@ -90,7 +91,7 @@ impl Pictures {
                 .collect::<Vec<_>>()
         };
         let (concept, style) = (bytes(&self.concept), bytes(&self.style));
-        let part: Vec<u8> = self.part.iter().map(|part| *part as u8).collect();
+        let part: Vec<u8> = self.split.iter().map(|part| *part as u8).collect();
         let tensors = [
             (
                 "pictures",
@@ -129,12 +130,12 @@ impl Pictures {
     }
 
     /// Reads a file that `write` wrote; each number in it is checked.
-    pub fn read(path: &Path) -> Result<Pictures, DataError> {
+    pub fn read(path: &Path) -> Result<Dataset, DataError> {
         let bytes = std::fs::read(path).map_err(|why| DataError::Disk(path.into(), why))?;
-        Pictures::from_bytes(&bytes).map_err(|why| DataError::NoData(path.into(), why))
+        Dataset::from_bytes(&bytes).map_err(|why| DataError::NoData(path.into(), why))
     }
 
-    fn from_bytes(bytes: &[u8]) -> Result<Pictures, String> {
+    fn from_bytes(bytes: &[u8]) -> Result<Dataset, String> {
         let text = |why: safetensors::SafeTensorError| why.to_string();
         let (_, header) = SafeTensors::read_metadata(bytes).map_err(text)?;
         let words = header.metadata().as_ref().and_then(|map| map.get("words"));
@@ -149,8 +150,8 @@ impl Pictures {
             return Err("its pictures have another shape".into());
         }
         let labels = |name: &str, below: usize| numbers(&tensors, name, count, below);
-        let part = labels("part", PARTS.len())?;
-        Ok(Pictures {
+        let split = labels("part", SPLITS.len())?;
+        Ok(Dataset {
             size: size as u32,
             pixels: pixels.data().to_vec(),
             concept: labels("concept", words.concepts.len())?,
@@ -159,7 +160,10 @@ impl Pictures {
                 .into_iter()
                 .map(|tone| tone as u8)
                 .collect(),
-            part: part.into_iter().map(|part| PARTS[part as usize]).collect(),
+            split: split
+                .into_iter()
+                .map(|split| SPLITS[split as usize])
+                .collect(),
             styles: words.styles,
             concepts: words.concepts,
         })
@@ -201,12 +205,12 @@ fn numbers(
 mod tests {
     use super::*;
 
-    fn two() -> Pictures {
+    fn two() -> Dataset {
         let concept = |label: &str| Concept {
             label: label.into(),
             captions: vec![label.into()],
         };
-        let mut pictures = Pictures::new(2, vec![concept("fox"), concept("owl")]);
+        let mut pictures = Dataset::new(2, vec![concept("fox"), concept("owl")]);
         pictures.push(&[7; 16], 1, 8, 0);
         pictures.push(&[9; 16], 0, 2, 5);
         pictures
@@ -218,7 +222,7 @@ mod tests {
         let path = folder.path().join("data.safetensors");
         let digest = two().write(&path).unwrap();
         assert_eq!(digest, sha256(&std::fs::read(&path).unwrap()));
-        assert_eq!(Pictures::read(&path).unwrap(), two());
+        assert_eq!(Dataset::read(&path).unwrap(), two());
         assert_eq!(two().picture(1), [9; 16]);
     }
 
@@ -226,11 +230,11 @@ mod tests {
     fn damaged_files_and_labels_out_of_range_are_refused_in_words() {
         let whole = two().to_bytes().unwrap();
         for end in [0, 7, 40, whole.len() - 1] {
-            assert!(Pictures::from_bytes(&whole[..end]).is_err());
+            assert!(Dataset::from_bytes(&whole[..end]).is_err());
         }
         let mut pictures = two();
         pictures.concept[0] = 2;
-        let why = Pictures::from_bytes(&pictures.to_bytes().unwrap()).unwrap_err();
+        let why = Dataset::from_bytes(&pictures.to_bytes().unwrap()).unwrap_err();
         assert_eq!(why, "its concept do not fit its pictures");
     }
 }

@@ -46,7 +46,7 @@ struct Subgroup {
 }
 
 /// All emoji, and the ways to find one.
-pub struct Vocabulary {
+pub struct EmojiIndex {
     emoji: Vec<Emoji>,
     subgroups: HashMap<u32, String>,
     /// Code points to an emoji and its skin tone; None for pictures of several tones.
@@ -78,9 +78,9 @@ const PEOPLE_KEPT: &[&str] = &[
 /// A tag is a caption of its own only where it names few things.
 const DISTINCTIVE: usize = 3;
 
-impl Vocabulary {
+impl EmojiIndex {
     /// Reads emojibase's `data.json` and `messages.json`.
-    pub fn read(data: &[u8], messages: &[u8]) -> Result<Vocabulary, serde_json::Error> {
+    pub fn read(data: &[u8], messages: &[u8]) -> Result<EmojiIndex, serde_json::Error> {
         let emoji: Vec<Emoji> = serde_json::from_slice(data)?;
         let messages: Messages = serde_json::from_slice(messages)?;
         let mut by_code = HashMap::new();
@@ -97,7 +97,7 @@ impl Vocabulary {
         let named = emoji.iter().enumerate();
         let by_slug: HashMap<_, _> = named.map(|(i, e)| (slug(&e.label), i)).collect();
         let squash = |(slug, i): (&String, &usize)| (slug.replace('-', ""), *i);
-        Ok(Vocabulary {
+        Ok(EmojiIndex {
             by_squashed: by_slug.iter().map(squash).collect(),
             subgroups: messages
                 .subgroups
@@ -244,7 +244,7 @@ pub fn slug(label: &str) -> String {
 mod tests {
     use super::*;
 
-    fn vocabulary() -> Vocabulary {
+    fn vocabulary() -> EmojiIndex {
         let data = r#"[
             {"label": "dragon", "hexcode": "1F409", "tags": ["animal", "fairy tale"], "group": 3, "subgroup": 37},
             {"label": "wolf", "hexcode": "1F43A", "tags": ["animal", "face"], "group": 3, "subgroup": 34},
@@ -258,7 +258,7 @@ mod tests {
         ]"#;
         let messages = r#"{"subgroups": [{"order": 24, "key": "person-gesture"},
             {"order": 25, "key": "person-role"}]}"#;
-        Vocabulary::read(data.as_bytes(), messages.as_bytes()).unwrap()
+        EmojiIndex::read(data.as_bytes(), messages.as_bytes()).unwrap()
     }
 
     #[test]
