@@ -13,7 +13,7 @@ pub mod model {
     pub use ::sampler;
     pub use hub::{catalog, fetch, npm};
     pub use imagegen as gan;
-    pub use imagegen::{ImageError, enlarger};
+    pub use imagegen::{ImageError, upscaler};
     pub use kernels::linear;
     pub use llm::sentence_encoder as encoder;
     pub use llm::*;

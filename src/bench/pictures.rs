@@ -5,9 +5,9 @@
 //! Silhouettes (the style `ink`) are left out: each thing has but one, so none can be held out.
 
 mod compare;
-mod looked;
+mod features;
 
-use crate::engine::draw::{Artist, DrawError};
+use crate::engine::image_pipeline::{DrawError, ImagePipeline};
 use crate::model::features::{FeatureExtractor, WIDTH};
 use crate::model::gan::sampling::Sampling;
 use crate::model::sampler::rng::Rng;
@@ -20,7 +20,7 @@ use serde::Serialize;
 
 /// How much is looked at.
 #[derive(Clone, Copy, Debug)]
-pub struct Extent {
+pub struct EvaluationSettings {
     /// Pictures that are drawn of each part: seen, held-out pairs, held-out concepts.
     pub drawn: usize,
     /// Real pictures that the classifier learns from, at most.
@@ -34,7 +34,7 @@ pub struct Extent {
 
 /// What is asked of one picture: a concept and a style of the data set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Asked {
+struct Target {
     concept: u32,
     style: u32,
 }
@@ -109,11 +109,11 @@ const STRENGTH: f64 = 30.0;
 const SILHOUETTES: &str = "ink";
 
 /// Everything that measuring needs, while it lasts.
-struct Gallery<'a> {
-    artist: &'a Artist,
+struct Evaluation<'a> {
+    pipeline: &'a ImagePipeline,
     extractor: &'a FeatureExtractor,
     pictures: &'a Dataset,
-    extent: Extent,
+    settings: EvaluationSettings,
     /// The concepts that pictures are taken for, with their embeddings.
     concepts: Vec<u32>,
     embeddings: Vec<Vec<f32>>,
@@ -121,23 +121,23 @@ struct Gallery<'a> {
 }
 
 /// Measures how good the pictures are that the weights draw.
-pub fn measure(
-    artist: &Artist,
+pub fn evaluate(
+    pipeline: &ImagePipeline,
     extractor: &FeatureExtractor,
     pictures: &Dataset,
-    extent: Extent,
+    settings: EvaluationSettings,
     observer: &dyn Observer,
 ) -> Result<Report, PicturesError> {
-    let mut gallery = Gallery::new(artist, extractor, pictures, extent)?;
-    let mut trained = gallery.part(Split::Train);
-    gallery.shuffle(&mut trained);
-    let [seen, pairs, new] = gallery.asked(&mut trained)?;
-    let learned = &trained[..trained.len().min(extent.learned)];
-    let real = gallery.features_of_real(learned, observer)?;
-    let classifier = gallery.classifier(learned, &real)?;
+    let mut evaluation = Evaluation::new(pipeline, extractor, pictures, settings)?;
+    let mut trained = evaluation.part(Split::Train);
+    evaluation.shuffle(&mut trained);
+    let [seen, pairs, new] = evaluation.asked(&mut trained)?;
+    let learned = &trained[..trained.len().min(settings.learned)];
+    let real = evaluation.features_of_real(learned, observer)?;
+    let classifier = evaluation.classifier(learned, &real)?;
     let mut report = Report {
         features: "EfficientNet-lite0, 128 pixels",
-        concepts: gallery.concepts.len(),
+        concepts: evaluation.concepts.len(),
         ..Report::default()
     };
     let (mut all_drawn, mut all_real, mut all_asked) = (Vec::new(), Vec::new(), Vec::new());
@@ -146,11 +146,11 @@ pub fn measure(
         (&pairs, &mut report.held_out_pairs),
         (&new, &mut report.held_out_concepts),
     ] {
-        let asked: Vec<Asked> = some.iter().map(|at| gallery.label(*at)).collect();
-        let drawn = gallery.features_of_drawn(some, observer)?;
-        let real = gallery.features_of_real(some, observer)?;
-        compared.drawn = gallery.recognized(&classifier, &drawn, &asked)?;
-        compared.real = gallery.recognized(&classifier, &real, &asked)?;
+        let asked: Vec<Target> = some.iter().map(|at| evaluation.label(*at)).collect();
+        let drawn = evaluation.features_of_drawn(some, observer)?;
+        let real = evaluation.features_of_real(some, observer)?;
+        compared.drawn = evaluation.recognized(&classifier, &drawn, &asked)?;
+        compared.real = evaluation.recognized(&classifier, &real, &asked)?;
         all_drawn.extend(drawn.values);
         all_real.extend(real.values);
         all_asked.extend(asked);
@@ -166,40 +166,40 @@ pub fn measure(
             values: all_real,
         },
     );
-    gallery.compare(&mut report, &classifier, &drawn, &held, &real)?;
-    gallery.copies(&mut report, &drawn, &held, &real, (&all_asked, learned))?;
-    gallery.variety(&mut report, &seen, &held, &all_asked, observer)?;
+    evaluation.compare(&mut report, &classifier, &drawn, &held, &real)?;
+    evaluation.copies(&mut report, &drawn, &held, &real, (&all_asked, learned))?;
+    evaluation.variety(&mut report, &seen, &held, &all_asked, observer)?;
     Ok(report)
 }
 
-impl<'a> Gallery<'a> {
+impl<'a> Evaluation<'a> {
     fn new(
-        artist: &'a Artist,
+        pipeline: &'a ImagePipeline,
         extractor: &'a FeatureExtractor,
         pictures: &'a Dataset,
-        extent: Extent,
-    ) -> Result<Gallery<'a>, PicturesError> {
-        let mut gallery = Gallery {
-            artist,
+        settings: EvaluationSettings,
+    ) -> Result<Evaluation<'a>, PicturesError> {
+        let mut evaluation = Evaluation {
+            pipeline,
             extractor,
             pictures,
-            extent,
+            settings,
             concepts: Vec::new(),
             embeddings: Vec::new(),
-            rng: Rng::new(extent.seed),
+            rng: Rng::new(settings.seed),
         };
-        let usable = (0..pictures.len()).filter(|at| gallery.usable(*at));
+        let usable = (0..pictures.len()).filter(|at| evaluation.usable(*at));
         let mut concepts: Vec<u32> = usable.map(|at| pictures.concept[at]).collect();
         concepts.sort_unstable();
         concepts.dedup();
-        let labels = concepts.iter().map(|concept| gallery.words(*concept));
+        let labels = concepts.iter().map(|concept| evaluation.words(*concept));
         let labels: Vec<String> = labels.map(str::to_string).collect();
-        let rows = artist.encoder.embed_all(&labels, &mut |_| true)?;
+        let rows = pipeline.encoder.embed_all(&labels, &mut |_| true)?;
         let width = crate::model::encoder::WIDTH;
         let rows = rows.unwrap_or_default();
-        gallery.embeddings = rows.chunks_exact(width).map(<[f32]>::to_vec).collect();
-        gallery.concepts = concepts;
-        Ok(gallery)
+        evaluation.embeddings = rows.chunks_exact(width).map(<[f32]>::to_vec).collect();
+        evaluation.concepts = concepts;
+        Ok(evaluation)
     }
 
     fn words(&self, concept: u32) -> &'a str {
@@ -217,8 +217,8 @@ impl<'a> Gallery<'a> {
             .collect()
     }
 
-    fn label(&self, at: usize) -> Asked {
-        Asked {
+    fn label(&self, at: usize) -> Target {
+        Target {
             concept: self.pictures.concept[at],
             style: self.pictures.style[at],
         }
@@ -234,7 +234,7 @@ impl<'a> Gallery<'a> {
     /// Pictures of each part to be drawn anew; those of the first are taken from `trained`, so
     /// that the classifier has not seen them.
     fn asked(&mut self, trained: &mut Vec<usize>) -> Result<[Vec<usize>; 3], PicturesError> {
-        let most = self.extent.drawn;
+        let most = self.settings.drawn;
         let (held, new) = (
             self.part(Split::HeldOutPair),
             self.part(Split::HeldOutConcept),
@@ -261,7 +261,7 @@ impl<'a> Gallery<'a> {
         let styles = self.pictures.styles.len();
         let mut values = Vec::new();
         for at in learned {
-            let Asked { concept, style } = self.label(*at);
+            let Target { concept, style } = self.label(*at);
             let place = self.concepts.binary_search(&concept).unwrap_or(0);
             values.extend(&self.embeddings[place]);
             values.extend((0..styles).map(|other| f32::from(u8::from(other == style as usize))));
@@ -274,7 +274,7 @@ impl<'a> Gallery<'a> {
         &self,
         classifier: &Classifier,
         features: &Features,
-        asked: &[Asked],
+        asked: &[Target],
     ) -> Result<Recognized, PicturesError> {
         let width = crate::model::encoder::WIDTH;
         let taken = classifier.apply(features)?;

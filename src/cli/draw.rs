@@ -4,11 +4,13 @@ use super::args::{Draw as Args, On};
 use super::environment::{self, Paths};
 use super::models::watched;
 use super::{Exit, Failed, inline, note, print};
-use illumine::engine::draw::{Artist, DrawError, PICTURES, illuminator, weights};
+use illumine::engine::image_pipeline::{
+    DrawError, ImagePipeline, MAX_PICTURES, find_weights, load_illuminator,
+};
 use illumine::model::device;
 use illumine::model::encoder::SentenceEncoder;
-use illumine::model::enlarger::Enlarger;
-use illumine::model::gan::reading::LARGEST;
+use illumine::model::gan::picture_file::MAX_FILE_BYTES;
+use illumine::model::upscaler::Upscaler;
 use illumine::store::picture::{PictureError, Provenance, encode, provenance};
 use illumine::story::picture::{Drawing, PictureRequest, Sight, Source, Style, Subject, Words};
 use illumine::story::untrusted::{clean, clean_line};
@@ -47,15 +49,15 @@ pub fn run(paths: &Paths, args: &Args) -> Result<Exit, Failed> {
     let from = args.from.as_deref().map(made).transpose()?;
     let request = wanted(args, from.as_ref())?;
     let began = Instant::now();
-    let mut artist = load(paths, args.weights.as_deref(), args.offline, &args.on)?;
+    let mut pipeline = load(paths, args.weights.as_deref(), args.offline, &args.on)?;
     if request.enlarged {
-        artist.enlarger = Some(enlarger(paths, args.offline, &args.on)?);
+        pipeline.upscaler = Some(upscaler(paths, args.offline, &args.on)?);
     }
     if let Some(from) = from.as_ref().filter(|_| args.vary.is_none()) {
-        same_weights(from, &artist)?;
+        same_weights(from, &pipeline)?;
     }
     let loaded = Instant::now();
-    let drawn = artist.draw(&request, &mut |_, _| {}, &mut || true);
+    let drawn = pipeline.draw(&request, &mut |_, _| {}, &mut || true);
     let drawn = drawn.map_err(|error| {
         let exit = match error {
             DrawError::Model(_) => Exit::Model,
@@ -151,8 +153,11 @@ fn source(path: &Path) -> Result<Source, Failed> {
         Failed::new(Exit::Usage, format!("{shown} cannot be used: {why}"))
     };
     let size = std::fs::metadata(path).map_err(|why| usage(&why))?.len();
-    if size > LARGEST as u64 {
-        return Err(usage(&format!("it is larger than {} MB", LARGEST >> 20)));
+    if size > MAX_FILE_BYTES as u64 {
+        return Err(usage(&format!(
+            "it is larger than {} MB",
+            MAX_FILE_BYTES >> 20
+        )));
     }
     let file = std::fs::read(path).map_err(|why| usage(&why))?;
     Ok(Source {
@@ -171,8 +176,8 @@ fn made(path: &Path) -> Result<Provenance, Failed> {
         .map_err(|why| usage(format!("{} cannot be made again: {why}", path.display())))
 }
 
-fn same_weights(from: &Provenance, artist: &Artist) -> Result<(), Failed> {
-    match from.weights == artist.illuminator.sha256 {
+fn same_weights(from: &Provenance, pipeline: &ImagePipeline) -> Result<(), Failed> {
+    match from.weights == pipeline.illuminator.sha256 {
         true => Ok(()),
         false => Err(Failed::new(
             Exit::Model,
@@ -186,7 +191,7 @@ fn seeds(args: &Args, from: Option<&Provenance>) -> Result<Vec<u64>, Failed> {
     if let Some(seeds) = &args.seeds {
         return listed(seeds).ok_or_else(|| {
             let why =
-                format!("--seeds takes numbers and ranges, as in 0,1,4-6: {PICTURES} at most");
+                format!("--seeds takes numbers and ranges, as in 0,1,4-6: {MAX_PICTURES} at most");
             Failed::new(Exit::Usage, why)
         });
     }
@@ -203,12 +208,12 @@ fn listed(text: &str) -> Option<Vec<u64>> {
         let (first, last) = part.split_once('-').unwrap_or((part, part));
         let first: u64 = first.trim().parse().ok()?;
         let last: u64 = last.trim().parse().ok()?;
-        if last < first || last - first >= PICTURES as u64 {
+        if last < first || last - first >= MAX_PICTURES as u64 {
             return None;
         }
         seeds.extend(first..=last);
     }
-    (1..=PICTURES).contains(&seeds.len()).then_some(seeds)
+    (1..=MAX_PICTURES).contains(&seeds.len()).then_some(seeds)
 }
 
 /// Encoder and weights, fetched and found.
@@ -217,35 +222,38 @@ pub fn load(
     weights: Option<&Path>,
     offline: bool,
     on: &On,
-) -> Result<Artist, Failed> {
+) -> Result<ImagePipeline, Failed> {
     let model = |why: &dyn std::fmt::Display| Failed::new(Exit::Model, why);
     let places = environment::weights(paths, weights);
     let threads = environment::threads(on.threads);
     // Found before the encoder is fetched, for which there is no use without them.
-    let folder = self::weights(&places).map_err(|why| model(&why))?;
+    let folder = self::find_weights(&places).map_err(|why| model(&why))?;
     let catalog = environment::catalog()?;
     let store = environment::model_store(paths, offline);
     let encoder = watched(|watch| store.ensure(catalog.encoder(), watch))?;
     let (illuminator, encoder) = std::thread::scope(|scope| {
         let encoder = scope.spawn(|| SentenceEncoder::on(&encoder, on.device));
-        (illuminator(&folder, on.device, threads), encoder.join())
+        (
+            load_illuminator(&folder, on.device, threads),
+            encoder.join(),
+        )
     });
     let illuminator = illuminator.map_err(|why| model(&why))?;
     let encoder = encoder.map_err(|_| model(&"The sentence encoder cannot be read"))?;
-    Ok(Artist::new(
+    Ok(ImagePipeline::new(
         Rc::new(encoder.map_err(|why| model(&why))?),
         illuminator,
     ))
 }
 
 /// The network that enlarges, fetched and read.
-fn enlarger(paths: &Paths, offline: bool, on: &On) -> Result<Enlarger, Failed> {
+fn upscaler(paths: &Paths, offline: bool, on: &On) -> Result<Upscaler, Failed> {
     let model = |why: &dyn std::fmt::Display| Failed::new(Exit::Model, why);
     let catalog = environment::catalog()?;
     let store = environment::model_store(paths, offline);
     let path = watched(|watch| store.ensure(catalog.enlarger(), watch))?;
     let device = device::open(on.device).map_err(|why| model(&why))?;
-    Enlarger::load(&path, &device).map_err(|why| model(&why))
+    Upscaler::load(&path, &device).map_err(|why| model(&why))
 }
 
 /// Writes the files; several pictures are told apart by their seeds, or by numbers from 1 where

@@ -6,7 +6,7 @@ use super::args::{Common, On};
 use super::exit::{Exit, Failed};
 use etcetera::BaseStrategy;
 use illumine::editor::Editor;
-use illumine::engine::{ModelLoader, draw};
+use illumine::engine::{ModelLoader, image_pipeline};
 use illumine::model::catalog::Catalog;
 use illumine::model::fetch::{HttpSettings, HubSettings, ModelStore};
 use illumine::model::gan::config::Config;
@@ -167,11 +167,11 @@ pub fn weights(paths: &Paths, named: Option<&Path>) -> Vec<PathBuf> {
 
 /// The styles of the weights that are there, for completion.
 fn styles(paths: &Paths, common: &Common) -> Vec<String> {
-    let folder = draw::weights(&weights(paths, common.weights.as_deref()));
+    let folder = image_pipeline::find_weights(&weights(paths, common.weights.as_deref()));
     let config = folder
         .ok()
         .and_then(|it| std::fs::read(it.join("config.json")).ok());
-    let config = config.and_then(|json| Config::read(&json).ok());
+    let config = config.and_then(|json| Config::parse(&json).ok());
     let styles = config.map_or(Vec::new(), |config| config.styles);
     styles.iter().map(|name| clean(name).into_owned()).collect()
 }

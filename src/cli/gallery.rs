@@ -6,8 +6,8 @@ use super::environment::{self, Paths};
 use super::models::watched;
 use super::train::Watched;
 use super::{Exit, Failed, pictures, print};
-use illumine::bench::pictures::{Compared, Extent, PicturesError, Report, measure};
-use illumine::engine::draw::DrawError;
+use illumine::bench::pictures::{Compared, EvaluationSettings, PicturesError, Report, evaluate};
+use illumine::engine::image_pipeline::DrawError;
 use illumine::model::features::FeatureExtractor;
 use illumine::model::gan::sampling::Sampling;
 use illumine::train::data::dataset::Dataset;
@@ -24,16 +24,16 @@ fn sampling(args: &Args) -> Result<Sampling, Failed> {
 pub fn run(paths: &Paths, args: &Args) -> Result<Exit, Failed> {
     let pictures = pictures::read(&args.data)?;
     let model = |why: &dyn std::fmt::Display| Failed::new(Exit::Model, why);
-    let mut artist = draw::load(paths, args.weights.as_deref(), args.offline, &args.on)?;
+    let mut pipeline = draw::load(paths, args.weights.as_deref(), args.offline, &args.on)?;
     let held = held_out(&pictures);
-    artist
+    pipeline
         .illuminator
-        .forget(&|label, style| held.contains(&(label, style)));
+        .remove_drawings(&|label, style| held.contains(&(label, style)));
     let catalog = environment::catalog()?;
     let store = environment::model_store(paths, args.offline);
     let extractor = watched(|watch| store.ensure(catalog.extractor(), watch))?;
     let extractor = FeatureExtractor::load(&extractor).map_err(|why| model(&why))?;
-    let extent = Extent {
+    let settings = EvaluationSettings {
         drawn: usize::from(args.n),
         learned: args.learn as usize,
         seed: args.seed,
@@ -41,7 +41,7 @@ pub fn run(paths: &Paths, args: &Args) -> Result<Exit, Failed> {
         sampling: sampling(args)?,
     };
     let meter = Watched::new();
-    let found = measure(&artist, &extractor, &pictures, extent, &meter);
+    let found = evaluate(&pipeline, &extractor, &pictures, settings, &meter);
     meter.clear();
     let report = found.map_err(|why| {
         let exit = match why {

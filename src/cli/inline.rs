@@ -2,7 +2,7 @@
 //! everywhere else.
 
 use super::{echo, environment};
-use illumine::model::gan::reading::{scaled, to_show, whole};
+use illumine::model::gan::picture_file::{decode_for_terminal, scale, scale_with_hard_edges};
 use image::{DynamicImage, RgbaImage, imageops};
 use std::io::{IsTerminal, stdout};
 
@@ -21,7 +21,9 @@ pub fn can() -> bool {
 /// Shows a picture, or several as a sheet. What cannot be shown is no reason to fail: the line
 /// that is said with it names it too.
 pub fn show<T: AsRef<[u8]>>(files: &[T]) {
-    let pictures = files.iter().filter_map(|file| to_show(file.as_ref()).ok());
+    let pictures = files
+        .iter()
+        .filter_map(|file| decode_for_terminal(file.as_ref()).ok());
     let pictures: Vec<RgbaImage> = pictures.collect();
     let (sheet, cells) = match <[RgbaImage; 1]>::try_from(pictures) {
         Ok([one]) => {
@@ -35,7 +37,7 @@ pub fn show<T: AsRef<[u8]>>(files: &[T]) {
     let cells = cells.min(u32::from(columns.max(4)));
     let _off = echo::off();
     let sheet = match in_blocks() {
-        true => whole(&sheet, cells, 2 * rows(&sheet, cells)),
+        true => scale_with_hard_edges(&sheet, cells, 2 * rows(&sheet, cells)),
         false => sheet,
     };
     let config = viuer::Config {
@@ -74,7 +76,7 @@ fn sheet(pictures: &[RgbaImage]) -> RgbaImage {
         let longer = picture.width().max(picture.height()).max(1);
         let fit = |side: u32| (side * SMALL / longer).max(1);
         let size = (fit(picture.width()), fit(picture.height()));
-        let small = scaled(picture, size.0, size.1);
+        let small = scale(picture, size.0, size.1);
         let (x, y) = (place(at % columns), place(at / columns));
         imageops::replace(&mut sheet, &small, x.into(), y.into());
     }

@@ -1,8 +1,8 @@
 //! From a model's name to a model in memory, with its tokenizer, template and cache.
 
 use super::draft::{Draft, same_words};
-use super::draw;
 use super::fetching::watching;
+use super::image_pipeline;
 use super::loaded::Loaded;
 use crate::model::catalog::{Catalog, Choice, Entry};
 use crate::model::device;
@@ -151,8 +151,10 @@ impl Loader for ModelLoader {
         _stopped: &dyn Fn() -> bool,
     ) -> Result<(Illuminator, String), LoadError> {
         progress("Reading the illuminator", 0, None);
-        let folder = draw::weights(&self.weights).map_err(draw::DrawError::from);
-        let read = folder.and_then(|it| draw::illuminator(&it, self.device, self.threads));
+        let folder =
+            image_pipeline::find_weights(&self.weights).map_err(image_pipeline::DrawError::from);
+        let read =
+            folder.and_then(|it| image_pipeline::load_illuminator(&it, self.device, self.threads));
         read.map_err(|error| LoadError::Failed(error.to_string()))
     }
 }

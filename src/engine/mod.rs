@@ -7,11 +7,11 @@
 mod alternatives;
 mod candidates;
 mod draft;
-pub mod draw;
 mod encode;
 mod fetching;
 mod generate;
 mod heal;
+pub mod image_pipeline;
 mod load;
 mod loaded;
 mod passage;
@@ -24,10 +24,10 @@ mod spelled;
 mod suggest;
 
 pub(crate) use candidates::candidates;
-use draw::Artist;
 pub use encode::encode;
 pub use generate::SLICE;
 pub(crate) use generate::{read_ahead, text};
+use image_pipeline::ImagePipeline;
 pub use load::{LoadError, Loader, ModelLoader, NoModel, Place, read};
 pub use loaded::Loaded;
 
@@ -124,7 +124,7 @@ struct Worker<'a, L> {
     /// Why there is no model, once loading has failed.
     why_not: Option<String>,
     /// What draws, once something was drawn.
-    artist: Option<Rc<Artist>>,
+    pipeline: Option<Rc<ImagePipeline>>,
     /// Read when it is first asked for.
     encoder: Option<Rc<SentenceEncoder>>,
     recaller: Option<Recaller>,
@@ -141,7 +141,7 @@ fn work<L: Loader>(
         loader,
         loaded: None,
         why_not: None,
-        artist: None,
+        pipeline: None,
         encoder: None,
         recaller: None,
         events,

@@ -1,6 +1,6 @@
 //! Pictures on the worker's thread: what draws is made when it is first needed, and stays.
 
-use super::draw::{Artist, DrawError};
+use super::image_pipeline::{DrawError, ImagePipeline};
 use super::{Failure, LoadError, Loader, Worker};
 use crate::story::message::{Fault, Stats, TextRequest};
 use crate::story::picture::{PictureRequest, Subject, Words};
@@ -26,7 +26,7 @@ impl<L: Loader> Worker<'_, L> {
         stopped: &dyn Fn() -> bool,
     ) -> Result<(Status, Stats), Failure> {
         let ended = |status| Ok((status, Stats::default()));
-        let Some(artist) = self.artist(stopped)? else {
+        let Some(pipeline) = self.pipeline(stopped)? else {
             return ended(Status::Stopped);
         };
         let node = request.node;
@@ -37,13 +37,13 @@ impl<L: Loader> Worker<'_, L> {
             if stopped() {
                 return ended(Status::Stopped);
             }
-            *words = Words::Given(artist.describe(text, &line)?);
+            *words = Words::Given(pipeline.describe(text, &line)?);
         }
         let events = self.events;
         let mut told = |done, total| {
             let _ = events.send(Event::Drawing { node, done, total });
         };
-        match artist.draw(&request, &mut told, &mut || !stopped())? {
+        match pipeline.draw(&request, &mut told, &mut || !stopped())? {
             None => ended(Status::Stopped),
             Some(drawings) => {
                 let _ = self.events.send(Event::Drawn { node, drawings });
@@ -53,9 +53,12 @@ impl<L: Loader> Worker<'_, L> {
     }
 
     /// What draws; None when stopped.
-    fn artist(&mut self, stopped: &dyn Fn() -> bool) -> Result<Option<Rc<Artist>>, Failure> {
-        if let Some(artist) = &self.artist {
-            return Ok(Some(artist.clone()));
+    fn pipeline(
+        &mut self,
+        stopped: &dyn Fn() -> bool,
+    ) -> Result<Option<Rc<ImagePipeline>>, Failure> {
+        if let Some(pipeline) = &self.pipeline {
+            return Ok(Some(pipeline.clone()));
         }
         let fault = Fault::Model;
         let failed = |error| match error {
@@ -72,9 +75,9 @@ impl<L: Loader> Worker<'_, L> {
             Ok(encoder) => encoder,
             Err(error) => return failed(error),
         };
-        let artist = Rc::new(Artist::new(encoder, illuminator));
-        self.artist = Some(artist.clone());
-        Ok(Some(artist))
+        let pipeline = Rc::new(ImagePipeline::new(encoder, illuminator));
+        self.pipeline = Some(pipeline.clone());
+        Ok(Some(pipeline))
     }
 
     /// What the text model says when it is asked; nothing where there is none. What it had read of

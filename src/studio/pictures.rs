@@ -4,7 +4,7 @@
 //! that it illustrates. Its file is on the disk before the journal speaks of it.
 
 use super::{Outcome, Refusal, Studio, Work, cannot, derive};
-use crate::model::gan::reading::LARGEST;
+use crate::model::gan::picture_file::MAX_FILE_BYTES;
 use crate::store::picture::provenance;
 use crate::store::pictures;
 use crate::story::command::{Draw, Wanted};
@@ -53,7 +53,8 @@ impl Kept {
     pub fn bytes(&self) -> Option<Arc<[u8]>> {
         match self {
             Kept::File(path) => {
-                let small = std::fs::metadata(path).is_ok_and(|it| it.len() <= LARGEST as u64);
+                let small =
+                    std::fs::metadata(path).is_ok_and(|it| it.len() <= MAX_FILE_BYTES as u64);
                 let bytes = std::fs::read(path).ok().filter(|_| small)?;
                 Some(bytes.into())
             }
@@ -299,8 +300,11 @@ impl Studio {
         if !known.is_file() {
             return Err(wrong("it is no file"));
         }
-        if known.len() > LARGEST as u64 {
-            return Err(wrong(&format!("it is larger than {} MB", LARGEST >> 20)));
+        if known.len() > MAX_FILE_BYTES as u64 {
+            return Err(wrong(&format!(
+                "it is larger than {} MB",
+                MAX_FILE_BYTES >> 20
+            )));
         }
         let file = std::fs::read(&path).map_err(|error| wrong(&error.to_string()))?;
         let how = provenance(&file).ok();

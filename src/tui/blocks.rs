@@ -4,7 +4,7 @@
 //! background shows through it.
 
 use super::gallery::Frame;
-use crate::model::gan::reading::whole;
+use crate::model::gan::picture_file::scale_with_hard_edges;
 use image::{Rgba, RgbaImage};
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
@@ -21,7 +21,7 @@ impl Blocks {
     pub fn new(picture: &RgbaImage, frame: Frame, all_colours: bool) -> Blocks {
         let (width, height) = (frame.width.max(1), frame.height.max(1));
         let (columns, rows) = (u32::from(width), 2 * u32::from(height));
-        let small = whole(picture, columns, rows);
+        let small = scale_with_hard_edges(picture, columns, rows);
         let colour = |x: u32, y: u32| {
             let Rgba([red, green, blue, opacity]) = *small.get_pixel(x, y);
             (opacity > 0).then(|| match all_colours {

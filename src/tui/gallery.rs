@@ -3,7 +3,7 @@
 
 use super::blocks::Blocks;
 use super::inbox::Input;
-use crate::model::gan::reading::to_show;
+use crate::model::gan::picture_file::decode_for_terminal;
 use crate::story::NodeId;
 use crate::studio::Kept;
 use image::{DynamicImage, RgbaImage};
@@ -164,7 +164,9 @@ fn work(means: &Means, orders: &Receiver<(Frame, Kept)>, inbox: &Sender<Input>) 
 }
 
 fn prepare(means: &Means, frame: Frame, file: &Kept) -> Ready {
-    let picture = file.bytes().and_then(|bytes| to_show(&bytes).ok());
+    let picture = file
+        .bytes()
+        .and_then(|bytes| decode_for_terminal(&bytes).ok());
     let made = match (picture, means) {
         (Some(picture), Means::Blocks { all_colours }) => {
             Some(Ready::Blocks(Blocks::new(&picture, frame, *all_colours)))

@@ -10,14 +10,14 @@ use crate::training::{
 use base::progress::Unobserved;
 use candle_core::{DType, Device, Tensor};
 use candle_nn::VarBuilder;
-use illumine::model::gan::code::Code;
-use illumine::model::gan::condition::Wish;
+use illumine::model::gan::conditioning::Conditioning;
 use illumine::model::gan::config::{Config, Direct as Sizes};
 use illumine::model::gan::direct::{DirectEncoder, DirectGenerator, FILES};
+use illumine::model::gan::encoded::EncodedPicture;
 use illumine::model::gan::sampling::Sampling;
-use illumine::model::gan::tokens::Digits;
+use illumine::model::gan::tokens::FsqCodes;
 use illumine::model::gan::weights::Weights;
-use illumine::model::gan::{Drawn, Illuminator, Order, Picture, is_whole};
+use illumine::model::gan::{GeneratedImages, Illuminator, ImageSpec, Picture, is_complete};
 use illumine::model::linear::Pool;
 use illumine::model::sampler::rng::Rng;
 use illumine::train::batches::captions;
@@ -37,7 +37,7 @@ fn folder() -> PathBuf {
 }
 
 fn tiny() -> Config {
-    Config::read(&std::fs::read(folder().join("config.json")).unwrap()).unwrap()
+    Config::parse(&std::fs::read(folder().join("config.json")).unwrap()).unwrap()
 }
 
 /// Numbers that PyTorch was given or found: of both designs, what they share beside the composed.
@@ -75,7 +75,7 @@ fn both_networks_compute_what_pytorch_computes() {
     // Style 2 of two styles stands for any.
     let style = expected["style"].to_vec1::<u32>().unwrap();
     let flip = expected["flip"].to_vec1::<u8>().unwrap();
-    let wish = Wish {
+    let conditioning = Conditioning {
         text: floats(&expected["text"]),
         style: style.into_iter().map(|s| (s < 2).then_some(s)).collect(),
         flip: flip.into_iter().map(|flip| flip == 1).collect(),
@@ -86,7 +86,7 @@ fn both_networks_compute_what_pytorch_computes() {
         close(&moments.mean, &expected["mean"], bound);
         close(&moments.log_variance, &expected["log_variance"], bound);
         let generator = DirectGenerator::new(&weights("generator", packed), &config).unwrap();
-        let picture = generator.forward(&expected["z"], &wish).unwrap();
+        let picture = generator.forward(&expected["z"], &conditioning).unwrap();
         close(&picture, &expected["picture"], bound);
     }
     let far = kl_divergence(&expected["mean"], &expected["log_variance"]).unwrap();
@@ -98,8 +98,8 @@ fn illuminator(threads: usize) -> Illuminator {
     Illuminator::load(&folder(), &CPU, threads).unwrap()
 }
 
-fn order(seeds: &[u64]) -> Order {
-    Order {
+fn order(seeds: &[u64]) -> ImageSpec {
+    ImageSpec {
         embedding: expected()["prompt"].to_vec1().unwrap(),
         subject: Vec::new(),
         style: Some(1),
@@ -111,7 +111,7 @@ fn order(seeds: &[u64]) -> Order {
     }
 }
 
-fn drawn(result: Result<Option<Drawn>, imagegen::ImageError>) -> Drawn {
+fn drawn(result: Result<Option<GeneratedImages>, imagegen::ImageError>) -> GeneratedImages {
     result.unwrap().unwrap()
 }
 
@@ -136,29 +136,29 @@ fn a_seed_gives_the_same_picture_alone_or_beside_others_on_any_number_of_threads
 fn words_style_and_temperature_lead_and_rounds_and_guidance_do_not() {
     let illuminator = illuminator(1);
     let plain = draw(&illuminator, &[3]);
-    let other = |change: &dyn Fn(&mut Order)| {
-        let mut order = order(&[3]);
-        change(&mut order);
-        drawn(illuminator.draw(&order, &mut || true)).pictures
+    let other = |change: &dyn Fn(&mut ImageSpec)| {
+        let mut spec = order(&[3]);
+        change(&mut spec);
+        drawn(illuminator.draw(&spec, &mut || true)).pictures
     };
-    assert_ne!(other(&|order| order.embedding.reverse()), plain);
-    assert_ne!(other(&|order| order.embedding.clear()), plain);
-    assert_ne!(other(&|order| order.style = Some(0)), plain);
-    assert_ne!(other(&|order| order.style = None), plain);
-    assert_ne!(other(&|order| order.sampling.temperature = 0.5), plain);
+    assert_ne!(other(&|spec| spec.embedding.reverse()), plain);
+    assert_ne!(other(&|spec| spec.embedding.clear()), plain);
+    assert_ne!(other(&|spec| spec.style = Some(0)), plain);
+    assert_ne!(other(&|spec| spec.style = None), plain);
+    assert_ne!(other(&|spec| spec.sampling.temperature = 0.5), plain);
     let middle = |seed| {
-        other(&|order| {
-            order.seeds = vec![seed];
-            order.sampling.temperature = 0.0;
+        other(&|spec| {
+            spec.seeds = vec![seed];
+            spec.sampling.temperature = 0.0;
         })
     };
     assert_eq!(middle(3), middle(4), "without chance all seeds are one");
-    let unheeded = |order: &mut Order| {
-        order.sampling.steps = 3;
-        order.sampling.guidance = 5.0;
+    let unheeded = |spec: &mut ImageSpec| {
+        spec.sampling.steps = 3;
+        spec.sampling.guidance = 5.0;
     };
     assert_eq!(other(&unheeded), plain);
-    let heeded = illuminator.heeded(Sampling::default());
+    let heeded = illuminator.supported_sampling(Sampling::default());
     assert_eq!((heeded.steps, heeded.guidance), (1, 1.0));
 }
 
@@ -167,11 +167,11 @@ fn a_variation_changes_as_much_as_it_is_told_to() {
     let illuminator = illuminator(1);
     let go_on = &mut || true;
     let first = drawn(illuminator.draw(&order(&[3]), go_on));
-    let code = &first.codes[0];
+    let code = &first.encoded[0];
     let mut vary = |amount| drawn(illuminator.vary(&order(&[4]), code, amount, go_on));
     assert_eq!(vary(0.0).pictures, first.pictures);
-    assert_eq!(&vary(0.0).codes[0], code);
-    let far = |other: &Drawn| {
+    assert_eq!(&vary(0.0).encoded[0], code);
+    let far = |other: &GeneratedImages| {
         let pairs = other.pictures[0]
             .pixels
             .iter()
@@ -181,8 +181,8 @@ fn a_variation_changes_as_much_as_it_is_told_to() {
     let (some, all) = (vary(0.2), vary(1.0));
     assert!(far(&some) > 0 && far(&some) < far(&all));
     assert_eq!(vary(0.2).pictures, some.pictures);
-    let tokens = Code::Tokens(Digits(vec![0; 128]));
-    for foreign in [tokens, Code::Latent(vec![0.0; 7])] {
+    let tokens = EncodedPicture::Tokens(FsqCodes(vec![0; 128]));
+    for foreign in [tokens, EncodedPicture::Latent(vec![0.0; 7])] {
         let refused = illuminator.vary(&order(&[4]), &foreign, 0.5, &mut || true);
         assert!(refused.unwrap_err().to_string().contains("other weights"));
     }
@@ -195,7 +195,7 @@ fn a_way_begins_and_ends_with_the_two_pictures_and_has_no_leap() {
     let mut to = order(&[9]);
     to.style = Some(0);
     to.embedding.reverse();
-    let at = |at| drawn(illuminator.lerp(&from, &to, at, &mut || true)).pictures;
+    let at = |at| drawn(illuminator.interpolate(&from, &to, at, &mut || true)).pictures;
     assert_eq!(at(0.0), draw(&illuminator, &[3]));
     assert_eq!(at(1.0), drawn(illuminator.draw(&to, &mut || true)).pictures);
     let far = |one: &[Picture], other: &[Picture]| {
@@ -205,20 +205,24 @@ fn a_way_begins_and_ends_with_the_two_pictures_and_has_no_leap() {
     // Where words and style pass from one to the other, too.
     let (whole, step) = (far(&at(0.0), &at(1.0)), far(&at(0.49), &at(0.51)));
     assert!(step > 0 && step * 10 < whole, "{step} of {whole}");
-    let bare = Order {
+    let bare = ImageSpec {
         embedding: Vec::new(),
         ..order(&[9])
     };
-    assert!(illuminator.lerp(&from, &bare, 0.5, &mut || true).is_ok());
+    assert!(
+        illuminator
+            .interpolate(&from, &bare, 0.5, &mut || true)
+            .is_ok()
+    );
 }
 
 #[test]
 fn a_picture_is_read_as_its_latent_and_redrawn_in_another_style() {
     let illuminator = illuminator(1);
     let picture = &draw(&illuminator, &[3])[0];
-    let code = illuminator.read(picture).unwrap();
-    let spelled = code.spell();
-    assert_eq!(illuminator.spelled(&spelled), Some(code.clone()));
+    let code = illuminator.encode(picture).unwrap();
+    let spelled = code.to_hex();
+    assert_eq!(illuminator.encoded_from_hex(&spelled), Some(code.clone()));
     let mut other = order(&[3, 4]);
     other.style = Some(0);
     let restyled = || drawn(illuminator.restyle(&other, &code, &mut || true)).pictures;
@@ -242,13 +246,13 @@ fn damaged_weights_are_one_sentence_and_a_folder_without_tokens_is_whole() {
     };
     for name in FILES {
         restore();
-        assert!(is_whole(damaged.path()));
+        assert!(is_complete(damaged.path()));
         let path = damaged.path().join(name);
         let bytes = std::fs::read(&path).unwrap();
         std::fs::write(&path, &bytes[..bytes.len() / 2]).unwrap();
         assert!(why().contains(name), "{}", why());
         std::fs::remove_file(&path).unwrap();
-        assert!(why().contains(name) && !is_whole(damaged.path()));
+        assert!(why().contains(name) && !is_complete(damaged.path()));
     }
     restore();
     let path = damaged.path().join("config.json");
@@ -258,7 +262,7 @@ fn damaged_weights_are_one_sentence_and_a_folder_without_tokens_is_whole() {
     // The composed design has one file more.
     let composed = folder().with_file_name("illuminator/config.json");
     std::fs::copy(composed, &path).unwrap();
-    assert!(!is_whole(damaged.path()));
+    assert!(!is_complete(damaged.path()));
 }
 
 #[test]
@@ -318,15 +322,15 @@ fn gradients_of_both_networks_agree_with_differences() {
         |w| DirectGenerator::new(w, &config),
         |generator| {
             // The stand-in for words has a gradient only where it stands in.
-            let wish = Wish {
-                text: text.broadcast_add(generator.no_words())?,
+            let conditioning = Conditioning {
+                text: text.broadcast_add(generator.null_text())?,
                 style: vec![Some(1), None],
                 flip: vec![true, false],
             };
-            let condition = generator.condition(&wish)?;
+            let condition = generator.condition(&conditioning)?;
             let grid = weighed(&generator.grid(&chance, &condition)?)?;
             // What paints the grid has a test of its own, and many corners.
-            grid + (weighed(&generator.under(&chance, &condition)?)? * 0.1)?
+            grid + (weighed(&generator.forward_conditioned(&chance, &condition)?)? * 0.1)?
         },
     );
 }
@@ -366,14 +370,14 @@ fn training_resumes_to_the_same_bits_and_what_it_made_draws() {
     let illuminator = Illuminator::load(&out, &CPU, 2).unwrap();
     let all = captions(&pictures);
     let at = all.iter().position(|caption| caption == "red disc");
-    let order = Order {
+    let spec = ImageSpec {
         embedding: words[at.unwrap() * 384..][..384].to_vec(),
         subject: Vec::new(),
         style: Some(0),
         seeds: vec![1, 2],
         sampling: Sampling::default(),
     };
-    let drawn = illuminator.draw(&order, &mut || true).unwrap().unwrap();
+    let drawn = illuminator.draw(&spec, &mut || true).unwrap().unwrap();
     assert_eq!(drawn.concepts[0].label, "red disc");
     assert_eq!(drawn.pictures.len(), 2);
 }

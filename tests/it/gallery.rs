@@ -3,8 +3,8 @@
 
 use crate::support::{enlarger_path, extractor_path, perceptual_path};
 use candle_core::{Device, Tensor, Var};
-use illumine::model::enlarger::Enlarger;
 use illumine::model::features::{FeatureExtractor, SIZE, WIDTH};
+use illumine::model::upscaler::Upscaler;
 use illumine::train::perceptual::PerceptualLoss;
 use std::io::Write;
 
@@ -84,7 +84,7 @@ fn a_file_that_is_no_network_is_said_in_a_sentence() {
 #[test]
 fn a_picture_is_enlarged_as_by_the_reference() {
     let wanted: Vec<f32> = serde_json::from_str(include_str!("../reference/esrgan.json")).unwrap();
-    let enlarger = Enlarger::load(&enlarger_path(), &Device::Cpu).unwrap();
+    let upscaler = Upscaler::load(&enlarger_path(), &Device::Cpu).unwrap();
     let (width, height) = (10, 8);
     let plane = |channel: usize| {
         let value = move |x: usize, y: usize| match channel {
@@ -96,7 +96,7 @@ fn a_picture_is_enlarged_as_by_the_reference() {
     };
     let picture: Vec<f32> = (0..3).flat_map(plane).collect();
     let picture = Tensor::from_vec(picture, (1, 3, height, width), &Device::Cpu).unwrap();
-    let found = (enlarger.forward(&picture).unwrap() / 255.0).unwrap();
+    let found = (upscaler.forward(&picture).unwrap() / 255.0).unwrap();
     let found = found.permute((0, 2, 3, 1)).unwrap().flatten_all().unwrap();
     let found = found.to_vec1::<f32>().unwrap();
     assert_eq!(found.len(), wanted.len());
@@ -107,13 +107,13 @@ fn a_picture_is_enlarged_as_by_the_reference() {
 /// What is one colour stays it, and what is empty stays empty.
 #[test]
 fn a_drawing_is_enlarged_with_its_transparency() {
-    let enlarger = Enlarger::load(&enlarger_path(), &Device::Cpu).unwrap();
+    let upscaler = Upscaler::load(&enlarger_path(), &Device::Cpu).unwrap();
     let half = |at: usize| match at % 16 < 8 {
         true => [200, 40, 40, 255],
         false => [0; 4],
     };
     let pixels: Vec<u8> = (0..16 * 16).flat_map(half).collect();
-    let large = enlarger.enlarge(&pixels, 16).unwrap();
+    let large = upscaler.upscale(&pixels, 16).unwrap();
     let at = |x: usize, y: usize| &large[(y * 64 + x) * 4..][..4];
     let near = |found: &[u8], wanted: [u8; 4]| {
         let mut pairs = found.iter().zip(wanted);

@@ -3,19 +3,19 @@
 
 use candle_core::{DType, Device, Tensor};
 use candle_nn::VarBuilder;
-use illumine::model::gan::code::Code;
-use illumine::model::gan::condition::Wish;
+use illumine::model::gan::conditioning::Conditioning;
 use illumine::model::gan::config::Config;
 use illumine::model::gan::discriminator::Discriminator;
+use illumine::model::gan::encoded::EncodedPicture;
 use illumine::model::gan::encoder::Encoder;
 use illumine::model::gan::generator::Generator;
-use illumine::model::gan::layers::Drop;
-use illumine::model::gan::memory::Memory;
+use illumine::model::gan::layers::Dropout;
 use illumine::model::gan::quantizer::Quantizer;
+use illumine::model::gan::retrieval_index::RetrievalIndex;
 use illumine::model::gan::sampling::Sampling;
-use illumine::model::gan::tokens::{Digits, TokenTransformer};
+use illumine::model::gan::tokens::{FsqCodes, TokenTransformer};
 use illumine::model::gan::weights::Weights;
-use illumine::model::gan::{Drawn, FILES, Illuminator, Order, Picture};
+use illumine::model::gan::{FILES, GeneratedImages, Illuminator, ImageSpec, Picture};
 use illumine::model::linear::Pool;
 use std::collections::HashMap;
 use std::path::PathBuf;
@@ -26,7 +26,7 @@ fn folder() -> PathBuf {
 }
 
 fn config() -> Config {
-    Config::read(&std::fs::read(folder().join("config.json")).unwrap()).unwrap()
+    Config::parse(&std::fs::read(folder().join("config.json")).unwrap()).unwrap()
 }
 
 fn weights(part: &str, packed: bool) -> Weights<'static> {
@@ -60,9 +60,9 @@ impl Expected {
     }
 
     /// Style 2 of two styles stands for any.
-    fn wish(&self) -> Wish {
+    fn conditioning(&self) -> Conditioning {
         let style = self.0["style"].to_vec1::<u32>().unwrap();
-        Wish {
+        Conditioning {
             text: self.floats("text"),
             style: style.into_iter().map(|s| (s < 2).then_some(s)).collect(),
             flip: self.flags("flip"),
@@ -97,9 +97,9 @@ fn the_autoencoder_computes_what_pytorch_computes() {
         expected.close("z", &z, bound);
         let generator = Generator::new(&weights("generator", packed), &config).unwrap();
         let codes = quantizer.quantize(&expected.floats("z")).unwrap();
-        let tokens = quantizer.digits(&codes).unwrap();
+        let tokens = quantizer.codes(&codes).unwrap();
         expected.close("tokens", &tokens, 1e-6);
-        let picture = generator.forward(&codes, &expected.wish()).unwrap();
+        let picture = generator.forward(&codes, &expected.conditioning()).unwrap();
         expected.close("picture", &picture, bound);
     }
 }
@@ -107,21 +107,21 @@ fn the_autoencoder_computes_what_pytorch_computes() {
 #[test]
 fn the_token_transformer_computes_what_pytorch_computes() {
     let (config, expected) = (config(), Expected::read());
-    let tokens = Digits(expected.bytes("tokens"));
+    let tokens = FsqCodes(expected.bytes("tokens"));
     let half = tokens.0.len() / 2;
-    let [own, other] = [0, half].map(|from| Digits(tokens.0[from..][..half].to_vec()));
+    let [own, other] = [0, half].map(|from| FsqCodes(tokens.0[from..][..half].to_vec()));
     // Style 2 of two is none that is known.
     let shown = [vec![(0, other.clone()), (1, own), (2, other)], vec![]];
     let first: Vec<u8> = tokens.0.iter().step_by(2).copied().collect();
     for (packed, bound) in [(false, 1e-4), (true, 0.1)] {
         let model = TokenTransformer::new(&weights("tokens", packed), &config).unwrap();
-        let prepared = model.prepare(&expected.wish(), &shown).unwrap();
+        let prepared = model.prepare(&expected.conditioning(), &shown).unwrap();
         let known = expected.flags("known");
         let hidden = model
-            .hidden(&prepared, &tokens, &known, &Drop::None)
+            .hidden(&prepared, &tokens, &known, &Dropout::None)
             .unwrap();
         expected.close("hidden", &hidden, bound);
-        let begun = model.heads(&hidden).unwrap();
+        let begun = model.head_inputs(&hidden).unwrap();
         let rows = begun.flatten_to(1).unwrap();
         let logits = model.logits(&rows, &tokens).unwrap();
         let [at_first, at_second] = <[Tensor; 2]>::try_from(logits).unwrap();
@@ -129,13 +129,13 @@ fn the_token_transformer_computes_what_pytorch_computes() {
         expected.close("first", &of_pictures(&at_first), bound);
         expected.close("second", &of_pictures(&at_second), bound);
         // What draws computes the same in plain numbers.
-        let by = model.digit_network().unwrap();
+        let by = model.code_head().unwrap();
         let mut begun: Vec<f32> = begun.flatten_all().unwrap().to_vec1().unwrap();
         let (mut found, mut row) = ([Vec::new(), Vec::new()], Vec::new());
         for (token, digit) in begun.chunks_exact_mut(by.width()).zip(&first) {
             by.logits(token, 0, &mut row);
             found[0].extend(row.iter().map(|x| *x as f32));
-            by.tell(token, 0, usize::from(*digit));
+            by.apply(token, 0, usize::from(*digit));
             by.logits(token, 1, &mut row);
             found[1].extend(row.iter().map(|x| *x as f32));
         }
@@ -163,15 +163,15 @@ fn illuminator(threads: usize) -> Illuminator {
     Illuminator::load(&folder(), &Device::Cpu, threads).unwrap()
 }
 
-fn order(seeds: &[u64]) -> Order {
-    Order {
+fn order(seeds: &[u64]) -> ImageSpec {
+    ImageSpec {
         embedding: Expected::read().floats("prompt").to_vec1().unwrap(),
         subject: Vec::new(),
         style: Some(1),
         seeds: seeds.to_vec(),
         // Weights by chance are sure of nothing: what is remembered would have its way everywhere.
         sampling: Sampling {
-            recall: 0.0,
+            retrieval_strength: 0.0,
             ..Sampling::default()
         },
     }
@@ -220,14 +220,14 @@ fn what_is_remembered_of_a_thing_is_looked_at_when_it_is_drawn() {
     for name in FILES {
         std::fs::copy(folder().join(name), forgetful.path().join(name)).unwrap();
     }
-    let nothing = Memory::default().tensors().unwrap();
+    let nothing = RetrievalIndex::default().to_tensors().unwrap();
     let path = forgetful.path().join("memory.safetensors");
     safetensors::serialize_to_file(nothing, None, &path).unwrap();
     let forgetful = Illuminator::load(forgetful.path(), &Device::Cpu, 1).unwrap();
     let knowing = illuminator(1);
     // A castle is remembered in the other style; nothing is of what was not named.
     assert_ne!(draw(&forgetful, &[7]), draw(&knowing, &[7]));
-    let unnamed = Order {
+    let unnamed = ImageSpec {
         embedding: Vec::new(),
         ..order(&[7])
     };
@@ -239,42 +239,42 @@ fn what_is_remembered_of_a_thing_is_looked_at_when_it_is_drawn() {
 fn what_is_forgotten_is_drawn_as_if_it_had_never_been_seen() {
     let mut knowing = illuminator(1);
     let before = draw(&knowing, &[7]);
-    knowing.forget(&|label, _| label == "nothing of this name");
+    knowing.remove_drawings(&|label, _| label == "nothing of this name");
     assert_eq!(draw(&knowing, &[7]), before);
     let other = knowing.config.styles[0].clone();
-    knowing.forget(&|label, style| label == "castle" && style == other);
+    knowing.remove_drawings(&|label, style| label == "castle" && style == other);
     assert_ne!(draw(&knowing, &[7]), before);
     let named = |by: &Illuminator| {
         let drawn = drawn(by.draw(&order(&[7]), &mut || true));
         drawn.concepts[0].label.clone()
     };
     assert_eq!(named(&knowing), "castle");
-    knowing.forget(&|label, _| label == "castle");
+    knowing.remove_drawings(&|label, _| label == "castle");
     assert_eq!(named(&knowing), "moon");
 }
 
 #[test]
 fn what_is_shown_pulls_as_strongly_as_it_is_told_to() {
     let illuminator = illuminator(1);
-    let shown = Code::Tokens(Digits((0..128).map(|at| (at % 3) as u8).collect()));
+    let shown = EncodedPicture::Tokens(FsqCodes((0..128).map(|at| (at % 3) as u8).collect()));
     let redrawn = |recall| {
         let sampling = Sampling {
-            recall,
+            retrieval_strength: recall,
             ..Sampling::default()
         };
-        let order = Order {
+        let spec = ImageSpec {
             sampling,
             ..order(&[5, 6])
         };
-        let drawn = drawn(illuminator.restyle(&order, &shown, &mut || true));
-        let other = |code: &Code| {
+        let drawn = drawn(illuminator.restyle(&spec, &shown, &mut || true));
+        let other = |code: &EncodedPicture| {
             digits(code)
                 .chunks(2)
                 .zip(digits(&shown).chunks(2))
                 .filter(|(a, b)| a != b)
                 .count()
         };
-        drawn.codes.iter().map(other).collect::<Vec<_>>()
+        drawn.encoded.iter().map(other).collect::<Vec<_>>()
     };
     assert_eq!(redrawn(20.0), [0, 0]);
     let never = redrawn(0.0);
@@ -289,9 +289,9 @@ fn what_is_shown_pulls_as_strongly_as_it_is_told_to() {
 
 #[test]
 fn an_embedding_of_another_width_is_refused() {
-    let mut order = order(&[1]);
-    order.embedding.truncate(8);
-    let why = illuminator(1).draw(&order, &mut || true).unwrap_err();
+    let mut spec = order(&[1]);
+    spec.embedding.truncate(8);
+    let why = illuminator(1).draw(&spec, &mut || true).unwrap_err();
     assert!(why.to_string().contains("384"), "{why}");
 }
 
@@ -299,19 +299,19 @@ fn an_embedding_of_another_width_is_refused() {
 fn a_picture_can_be_read_back_as_tokens() {
     let illuminator = illuminator(1);
     let picture = &draw(&illuminator, &[3])[0];
-    let tokens = digits(&illuminator.read(picture).unwrap());
+    let tokens = digits(&illuminator.encode(picture).unwrap());
     assert_eq!(tokens.len(), 64 * 2);
     assert!(tokens.chunks(2).all(|token| token[0] < 5 && token[1] < 3));
 }
 
-fn digits(code: &Code) -> Vec<u8> {
+fn digits(code: &EncodedPicture) -> Vec<u8> {
     match code {
-        Code::Tokens(digits) => digits.0.clone(),
-        Code::Latent(_) => panic!("the composed design has no latents"),
+        EncodedPicture::Tokens(digits) => digits.0.clone(),
+        EncodedPicture::Latent(_) => panic!("the composed design has no latents"),
     }
 }
 
-fn drawn(result: Result<Option<Drawn>, imagegen::ImageError>) -> Drawn {
+fn drawn(result: Result<Option<GeneratedImages>, imagegen::ImageError>) -> GeneratedImages {
     result.unwrap().unwrap()
 }
 
@@ -320,12 +320,12 @@ fn a_variation_changes_as_much_as_it_is_told_to() {
     let illuminator = illuminator(1);
     let go_on = &mut || true;
     let first = drawn(illuminator.draw(&order(&[3]), go_on));
-    let tokens = &first.codes[0];
+    let tokens = &first.encoded[0];
     let mut vary = |amount| drawn(illuminator.vary(&order(&[4]), tokens, amount, go_on));
     assert_eq!(vary(0.0).pictures, first.pictures);
-    assert_eq!(vary(0.0).codes, first.codes);
-    let changed = |other: &Drawn| {
-        let (new, old) = (digits(&other.codes[0]), digits(tokens));
+    assert_eq!(vary(0.0).encoded, first.encoded);
+    let changed = |other: &GeneratedImages| {
+        let (new, old) = (digits(&other.encoded[0]), digits(tokens));
         let pairs = new.chunks(2).zip(old.chunks(2));
         pairs.filter(|(a, b)| a != b).count()
     };
@@ -351,16 +351,16 @@ fn a_way_begins_and_ends_with_the_two_pictures() {
     let mut to = order(&[9]);
     to.style = Some(0);
     to.embedding.reverse();
-    let at = |at| drawn(illuminator.lerp(&from, &to, at, &mut || true)).pictures;
+    let at = |at| drawn(illuminator.interpolate(&from, &to, at, &mut || true)).pictures;
     let (first, last, half) = (at(0.0), at(1.0), at(0.5));
     assert_eq!(first, draw(&illuminator, &[3]));
     assert_eq!(last, drawn(illuminator.draw(&to, &mut || true)).pictures);
     assert!(half != first && half != last);
-    let bare = Order {
+    let bare = ImageSpec {
         embedding: Vec::new(),
         ..order(&[9])
     };
-    let no_words = illuminator.lerp(&from, &bare, 0.5, &mut || true);
+    let no_words = illuminator.interpolate(&from, &bare, 0.5, &mut || true);
     assert!(no_words.is_ok(), "a picture without words is an end too");
 }
 
@@ -368,7 +368,7 @@ fn a_way_begins_and_ends_with_the_two_pictures() {
 fn mixing_and_restyling_differ_from_what_they_come_of_and_are_repeatable() {
     let illuminator = illuminator(1);
     let first = drawn(illuminator.draw(&order(&[3]), &mut || true));
-    let tokens = &first.codes[0];
+    let tokens = &first.encoded[0];
     let mut other = order(&[3]);
     other.style = Some(0);
     let mix = || drawn(illuminator.mix(&other, tokens, &mut || true));
@@ -381,11 +381,15 @@ fn mixing_and_restyling_differ_from_what_they_come_of_and_are_repeatable() {
     }
     // The source is looked at: another one gives another picture.
     let second = drawn(illuminator.draw(&order(&[5]), &mut || true));
-    let of_second = drawn(illuminator.restyle(&other, &second.codes[0], &mut || true));
+    let of_second = drawn(illuminator.restyle(&other, &second.encoded[0], &mut || true));
     assert_ne!(of_second.pictures, restyle().pictures);
     assert!(
         illuminator
-            .mix(&other, &Code::Tokens(Digits(vec![0; 7])), &mut || true)
+            .mix(
+                &other,
+                &EncodedPicture::Tokens(FsqCodes(vec![0; 7])),
+                &mut || true
+            )
             .is_err()
     );
 }
@@ -393,9 +397,12 @@ fn mixing_and_restyling_differ_from_what_they_come_of_and_are_repeatable() {
 #[test]
 fn tokens_are_spelled_and_read_again_and_nothing_else_is() {
     let illuminator = illuminator(1);
-    let tokens = drawn(illuminator.draw(&order(&[3]), &mut || true)).codes;
-    let spelled = tokens[0].spell();
-    assert_eq!(illuminator.spelled(&spelled).as_ref(), Some(&tokens[0]));
+    let tokens = drawn(illuminator.draw(&order(&[3]), &mut || true)).encoded;
+    let spelled = tokens[0].to_hex();
+    assert_eq!(
+        illuminator.encoded_from_hex(&spelled).as_ref(),
+        Some(&tokens[0])
+    );
     for wrong in [
         "",
         "zz",
@@ -403,7 +410,7 @@ fn tokens_are_spelled_and_read_again_and_nothing_else_is() {
         &format!("ff{}", &spelled[2..]),
         "é",
     ] {
-        assert_eq!(illuminator.spelled(wrong), None);
+        assert_eq!(illuminator.encoded_from_hex(wrong), None);
     }
 }
 

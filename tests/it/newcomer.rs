@@ -5,7 +5,7 @@ use base::progress::Unobserved;
 use candle_core::{Device, Tensor};
 use illumine::model::gan::config::Config;
 use illumine::model::gan::sampling::Sampling;
-use illumine::model::gan::{Illuminator, Order};
+use illumine::model::gan::{Illuminator, ImageSpec};
 use illumine::model::sampler::rng::Rng;
 use illumine::train::batches::{Batches, captions};
 use illumine::train::data::dataset::{Concept, Dataset};
@@ -103,12 +103,12 @@ fn a_hundred_steps_on_two_hundred_pictures_draw_what_is_asked_for() {
     let json = include_bytes!("../reference/illuminator/config.json");
     let config = Config {
         styles: pictures.styles.clone(),
-        ..Config::read(json).unwrap()
+        ..Config::parse(json).unwrap()
     };
     let words = words(&pictures);
     let centred: Vec<f32> = words
         .chunks(384)
-        .flat_map(|row| config.centre(row))
+        .flat_map(|row| config.normalize_text(row))
         .collect();
     let text = Tensor::from_vec(centred, (words.len() / 384, 384), &CPU).unwrap();
     let batches = Batches::new(&pictures, text).unwrap();
@@ -171,14 +171,14 @@ fn recognized(illuminator: &Illuminator, pictures: &Dataset, words: &[f32]) -> f
     let mut right = 0;
     for (thing, name) in THINGS.iter().enumerate() {
         let at = all.iter().position(|caption| caption == name).unwrap();
-        let order = Order {
+        let spec = ImageSpec {
             embedding: words[at * 384..][..384].to_vec(),
             subject: Vec::new(),
             style: Some(0),
             seeds: (0..DRAWN as u64).collect(),
             sampling: Sampling::default(),
         };
-        let drawn = illuminator.draw(&order, &mut || true).unwrap().unwrap();
+        let drawn = illuminator.draw(&spec, &mut || true).unwrap().unwrap();
         for picture in &drawn.pictures {
             let far = |mean: &Vec<f64>| -> f64 {
                 let pairs = mean.iter().zip(&picture.pixels);

@@ -6,14 +6,14 @@ use crate::training::{
     batches, check, config, input, pictures, plan, resumes, train, untrained, weighed,
 };
 use candle_core::{Device, Result, Tensor};
-use illumine::model::gan::condition::Wish;
+use illumine::model::gan::conditioning::Conditioning;
 use illumine::model::gan::config::Config;
 use illumine::model::gan::critic::{CHANNELS, Critic};
-use illumine::model::gan::layers::Drop;
-use illumine::model::gan::memory::Shown;
+use illumine::model::gan::layers::Dropout;
 use illumine::model::gan::quantizer::Quantizer;
 use illumine::model::gan::refiner::Refiner;
-use illumine::model::gan::tokens::Digits;
+use illumine::model::gan::retrieval_index::RetrievedExamples;
+use illumine::model::gan::tokens::FsqCodes;
 use illumine::model::gan::weights::Weights;
 use illumine::train::export::take_ema;
 use illumine::train::losses::{GanLoss, LossWeights};
@@ -27,7 +27,7 @@ use std::path::Path;
 const CPU: Device = Device::Cpu;
 
 fn tiny() -> Config {
-    Config::read(include_bytes!("../reference/illuminator/config.json")).unwrap()
+    Config::parse(include_bytes!("../reference/illuminator/config.json")).unwrap()
 }
 
 fn waves(shape: &[usize], step: f64, size: f64) -> Tensor {
@@ -46,21 +46,21 @@ fn network<N>(new: impl FnOnce(&Weights) -> Result<N>) -> N {
     network
 }
 
-fn tokens() -> Digits {
+fn tokens() -> FsqCodes {
     let waves = waves(&[256], 0.37, 1.0).to_vec1::<f32>().unwrap();
-    Digits(waves.iter().map(|x| (x + 1.0) as u8).collect())
+    FsqCodes(waves.iter().map(|x| (x + 1.0) as u8).collect())
 }
 
-fn wish() -> Wish {
-    Wish {
+fn conditioning() -> Conditioning {
+    Conditioning {
         text: waves(&[2, 384], 0.11, 1.0),
         style: vec![Some(1), None],
         flip: vec![false, true],
     }
 }
 
-fn shown() -> [Shown; 2] {
-    let other = Digits(tokens().0[128..].to_vec());
+fn shown() -> [RetrievedExamples; 2] {
+    let other = FsqCodes(tokens().0[128..].to_vec());
     [vec![(0, other.clone()), (2, other)], vec![]]
 }
 
@@ -83,8 +83,13 @@ fn close(name: &str, ours: &Tensor) {
 
 fn refined(refiner: &Refiner) -> Result<Tensor> {
     let (tokens, quantizer) = (tokens(), Quantizer::new(&tiny().levels, &CPU)?);
-    let values = quantizer.of(&tokens, &CPU)?;
-    refiner.forward((&tokens, &values), &wish(), &shown(), &Drop::None)
+    let values = quantizer.token_values(&tokens, &CPU)?;
+    refiner.forward(
+        (&tokens, &values),
+        &conditioning(),
+        &shown(),
+        &Dropout::None,
+    )
 }
 
 #[test]
@@ -93,10 +98,13 @@ fn refiner_and_critic_compute_what_pytorch_computes() {
     let refiner = network(|w| Refiner::new(w, &config));
     close("refined", &refined(&refiner).unwrap());
     let critic = network(|w| Critic::new(w, &config));
-    let (text, style) = (wish().text, Tensor::new(&[1u32, 0], &CPU).unwrap());
+    let (text, style) = (conditioning().text, Tensor::new(&[1u32, 0], &CPU).unwrap());
     let said = critic.forward(&features(), &text, &style).unwrap();
     close("scores", &Tensor::stack(&said.scores, 0).unwrap());
-    close("belongs", &critic.belongs(&said.whole, &text).unwrap());
+    close(
+        "belongs",
+        &critic.caption_logits(&said.whole, &text).unwrap(),
+    );
 }
 
 #[test]
@@ -104,7 +112,7 @@ fn a_refiner_that_has_learned_nothing_moves_nothing() {
     let config = tiny();
     let (refiner, _) = trainable(Tensors::new(), 1, &CPU, |w| Refiner::new(w, &config)).unwrap();
     let quantizer = Quantizer::new(&config.levels, &CPU).unwrap();
-    let values = quantizer.of(&tokens(), &CPU).unwrap();
+    let values = quantizer.token_values(&tokens(), &CPU).unwrap();
     let flat = |x: &Tensor| x.flatten_all().unwrap().to_vec1::<f32>().unwrap();
     assert_eq!(flat(&refined(&refiner).unwrap()), flat(&values));
 }
@@ -115,20 +123,28 @@ fn gradients_of_refiner_and_critic_agree_with_differences() {
     let none = Tensor::zeros((2, 384), candle_core::DType::F32, &CPU).unwrap();
     let without = |refiner: &Refiner| {
         let quantizer = Quantizer::new(&config.levels, &CPU)?;
-        let values = quantizer.of(&tokens(), &CPU)?;
-        let text = none.broadcast_add(refiner.no_words())?;
-        let text = (text + wish().text)?;
-        let wish = Wish { text, ..wish() };
-        weighed(&refiner.forward((&tokens(), &values), &wish, &shown(), &Drop::None)?)
+        let values = quantizer.token_values(&tokens(), &CPU)?;
+        let text = none.broadcast_add(refiner.null_text())?;
+        let text = (text + conditioning().text)?;
+        let conditioning = Conditioning {
+            text,
+            ..conditioning()
+        };
+        weighed(&refiner.forward(
+            (&tokens(), &values),
+            &conditioning,
+            &shown(),
+            &Dropout::None,
+        )?)
     };
     check(|w| Refiner::new(w, &config), without);
-    let (text, style) = (wish().text, Tensor::new(&[1u32, 0], &CPU).unwrap());
+    let (text, style) = (conditioning().text, Tensor::new(&[1u32, 0], &CPU).unwrap());
     check(
         |w| Critic::new(w, &config),
         |critic| {
             let said = critic.forward(&features(), &text, &style)?;
             let scores = weighed(&Tensor::stack(&said.scores, 0)?)?;
-            scores + weighed(&critic.belongs(&said.whole, &text)?)?
+            scores + weighed(&critic.caption_logits(&said.whole, &text)?)?
         },
     );
 }

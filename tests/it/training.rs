@@ -4,18 +4,18 @@
 use base::progress::Unobserved;
 use candle_core::{D, Device, Result, Tensor, Var};
 use candle_nn::ops;
-use illumine::model::gan::condition::Wish;
+use illumine::model::gan::conditioning::Conditioning;
 use illumine::model::gan::config::Config;
 use illumine::model::gan::discriminator::Discriminator;
 use illumine::model::gan::encoder::Encoder;
 use illumine::model::gan::generator::Generator;
-use illumine::model::gan::layers::{Drop, layer_norm, leaky};
-use illumine::model::gan::patches::{patches, pixel_shuffle, pixel_unshuffle, split, windows};
+use illumine::model::gan::layers::{Dropout, layer_norm, leaky_relu};
+use illumine::model::gan::patches::{patchify, pixel_shuffle, pixel_unshuffle, split, windows};
 use illumine::model::gan::quantizer::Quantizer;
 use illumine::model::gan::sampling::Sampling;
-use illumine::model::gan::tokens::{Digits, TokenTransformer};
+use illumine::model::gan::tokens::{FsqCodes, TokenTransformer};
 use illumine::model::gan::weights::Weights;
-use illumine::model::gan::{Illuminator, Order};
+use illumine::model::gan::{Illuminator, ImageSpec};
 use illumine::model::sampler::rng::Rng;
 use illumine::train::TrainError;
 use illumine::train::batches::{Batches, captions};
@@ -36,7 +36,7 @@ const CPU: Device = Device::Cpu;
 
 fn tiny() -> Config {
     let json = include_bytes!("../reference/illuminator/config.json");
-    Config::read(json).unwrap()
+    Config::parse(json).unwrap()
 }
 
 /// The loss as a function of every variable in turn: its change along a direction, by gradients
@@ -80,8 +80,8 @@ pub fn number(tensor: &Tensor) -> f64 {
     f64::from(tensor.to_scalar::<f32>().unwrap())
 }
 
-fn wish(config: &Config, rng: &mut Rng) -> Wish {
-    Wish {
+fn conditioning(config: &Config, rng: &mut Rng) -> Conditioning {
+    Conditioning {
         text: noise(&[2, config.text], rng, &CPU).unwrap(),
         style: vec![Some(1), None],
         flip: vec![true, false],
@@ -128,7 +128,7 @@ fn every_operation_that_training_uses_has_the_gradient_of_its_differences() {
     op("layer norm", &rows, &layer_norm);
     op("softmax", &rows, &|x| ops::softmax(x, D::Minus1));
     op("log softmax", &rows, &|x| ops::log_softmax(x, D::Minus1));
-    op("leaky", &away, &leaky);
+    op("leaky", &away, &leaky_relu);
     op("relu squared", &away, &|x| x.relu()?.sqr());
     op("tanh", &x, &|x| x.tanh());
     op("exponential", &x, &|x| x.exp());
@@ -142,7 +142,7 @@ fn every_operation_that_training_uses_has_the_gradient_of_its_differences() {
     });
     op("product of matrices", &rows, &|x| x.matmul(&x.t()?));
     op("average pool", &x, &|x| x.avg_pool2d(2));
-    op("patches", &x, &|x| patches(x, 2)?.sqr());
+    op("patches", &x, &|x| patchify(x, 2)?.sqr());
     op("pixel shuffle", &x, &|x| pixel_shuffle(x)?.sqr());
     op("pixel unshuffle", &x, &|x| pixel_unshuffle(x)?.sqr());
     op("split and windows", &rows, &|x| {
@@ -176,20 +176,20 @@ fn gradients_of_the_encoder_agree_with_differences() {
 fn gradients_of_the_generator_agree_with_differences() {
     let config = tiny();
     let mut rng = Rng::new(1);
-    let z = noise(&[2, 64, config.digits()], &mut rng, &CPU).unwrap();
+    let z = noise(&[2, 64, config.codes_per_token()], &mut rng, &CPU).unwrap();
     let values = Quantizer::new(&config.levels, &CPU)
         .unwrap()
         .quantize(&z)
         .unwrap();
-    let wish = wish(&config, &mut rng);
+    let conditioning = conditioning(&config, &mut rng);
     // The stand-in for words has a gradient only where it stands in.
     let with_none = |generator: &Generator| {
-        let text = wish.text.broadcast_add(generator.no_words())?;
-        let wish = Wish {
+        let text = conditioning.text.broadcast_add(generator.null_text())?;
+        let conditioning = Conditioning {
             text,
-            ..wish.clone()
+            ..conditioning.clone()
         };
-        weighed(&generator.forward(&values, &wish)?)
+        weighed(&generator.forward(&values, &conditioning)?)
     };
     check(|w| Generator::new(w, &config), with_none);
 }
@@ -215,20 +215,20 @@ fn gradients_of_the_token_transformer_agree_with_differences() {
     let config = tiny();
     let mut rng = Rng::new(1);
     let mut digits = |_| (rng.next_f64() * 3.0) as u8;
-    let tokens = Digits((0..2 * 64 * 2).map(&mut digits).collect());
-    let mut other = || Digits((0..64 * 2).map(&mut digits).collect());
+    let tokens = FsqCodes((0..2 * 64 * 2).map(&mut digits).collect());
+    let mut other = || FsqCodes((0..64 * 2).map(&mut digits).collect());
     let shown = [vec![(0, other()), (2, other())], vec![]];
     let known: Vec<bool> = (0..128).map(|at| at % 3 == 0).collect();
-    let wish = wish(&config, &mut rng);
+    let conditioning = conditioning(&config, &mut rng);
     let loss = |model: &TokenTransformer| {
-        let text = wish.text.broadcast_add(model.no_words())?;
-        let wish = Wish {
+        let text = conditioning.text.broadcast_add(model.null_text())?;
+        let conditioning = Conditioning {
             text,
-            ..wish.clone()
+            ..conditioning.clone()
         };
-        let prepared = model.prepare(&wish, &shown)?;
-        let hidden = model.hidden(&prepared, &tokens, &known, &Drop::None)?;
-        let logits = model.logits(&model.heads(&hidden)?.flatten_to(1)?, &tokens)?;
+        let prepared = model.prepare(&conditioning, &shown)?;
+        let hidden = model.hidden(&prepared, &tokens, &known, &Dropout::None)?;
+        let logits = model.logits(&model.head_inputs(&hidden)?.flatten_to(1)?, &tokens)?;
         weighed(&logits[0])? + weighed(&logits[1])?
     };
     check(|w| TokenTransformer::new(w, &config), loss);
@@ -296,7 +296,7 @@ pub fn batches<'a>(pictures: &'a Dataset, config: &Config) -> Batches<'a> {
     let words = words(pictures);
     let centred: Vec<f32> = words
         .chunks(384)
-        .flat_map(|row| config.centre(row))
+        .flat_map(|row| config.normalize_text(row))
         .collect();
     let text = Tensor::from_vec(centred, (words.len() / 384, 384), &CPU).unwrap();
     Batches::new(pictures, text).unwrap()
@@ -480,7 +480,7 @@ fn what_was_trained_can_be_exported_and_draws() {
         .iter()
         .position(|caption| caption == "red disc")
         .unwrap();
-    let order = Order {
+    let order = ImageSpec {
         embedding: words[at * 384..][..384].to_vec(),
         subject: Vec::new(),
         style: Some(0),

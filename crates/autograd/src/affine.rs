@@ -1,6 +1,6 @@
 //! Rows times a matrix, plus a bias; and products without gradients.
 
-use super::{Order, View, add, floats, with};
+use super::{Order, View, add, contiguous_f32, with};
 use candle_core::{CpuStorage, CustomOp3, Layout, Result, Shape, Tensor};
 use kernels::linear::Family;
 use kernels::wide;
@@ -12,13 +12,13 @@ pub fn affine(x: &Tensor, weight: &Tensor, bias: &Tensor) -> Result<Tensor> {
 }
 
 /// The products of each row of `x` `[m, n]` with each row of `y` `[k, n]`: `[m, k]`.
-pub fn product_of_rows(x: &Tensor, y: &Tensor) -> Result<Tensor> {
-    product((x, Order::Along), (y, Order::Along))
+pub fn matmul_transposed(x: &Tensor, y: &Tensor) -> Result<Tensor> {
+    product((x, Order::RowMajor), (y, Order::RowMajor))
 }
 
 /// `x` `[m, n]` times `y` `[n, k]`.
-pub fn product_of_columns(x: &Tensor, y: &Tensor) -> Result<Tensor> {
-    product((x, Order::Along), (y, Order::Across))
+pub fn matmul(x: &Tensor, y: &Tensor) -> Result<Tensor> {
+    product((x, Order::RowMajor), (y, Order::ColumnMajor))
 }
 
 struct Affine;
@@ -39,9 +39,13 @@ impl CustomOp3 for Affine {
     ) -> Result<(CpuStorage, Shape)> {
         let (rows, _) = shape.shape().dims2()?;
         let (outputs, _) = matrix.shape().dims2()?;
-        let mut out = floats(bias, of_bias)?.repeat(rows);
-        let x = view(floats(x, shape)?, shape.shape(), Order::Along)?;
-        let weight = view(floats(weight, matrix)?, matrix.shape(), Order::Along)?;
+        let mut out = contiguous_f32(bias, of_bias)?.repeat(rows);
+        let x = view(contiguous_f32(x, shape)?, shape.shape(), Order::RowMajor)?;
+        let weight = view(
+            contiguous_f32(weight, matrix)?,
+            matrix.shape(),
+            Order::RowMajor,
+        )?;
         // SAFETY: this module is used where the processor has the instructions.
         unsafe { add(x, weight, &mut out, outputs) };
         Ok((CpuStorage::F32(out), (rows, outputs).into()))
@@ -56,10 +60,13 @@ impl CustomOp3 for Affine {
         gradient: &Tensor,
     ) -> Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
         let of_x = match x.track_op() {
-            true => Some(product((gradient, Order::Along), (weight, Order::Across))?),
+            true => Some(product(
+                (gradient, Order::RowMajor),
+                (weight, Order::ColumnMajor),
+            )?),
             false => None,
         };
-        let of_weight = product((gradient, Order::Across), (x, Order::Across))?;
+        let of_weight = product((gradient, Order::ColumnMajor), (x, Order::ColumnMajor))?;
         let of_bias = with(gradient, |gradient| {
             let mut sums = vec![0f32; weight.dim(0)?];
             sum_of_rows(Family::best(), gradient, &mut sums);
@@ -94,14 +101,14 @@ fn product((x, one): (&Tensor, Order), (y, other): (&Tensor, Order)) -> Result<T
 
 fn view<'a>(numbers: &'a [f32], shape: &Shape, order: Order) -> Result<View<'a>> {
     let (high, wide) = shape.dims2()?;
-    let (count, along) = match order {
-        Order::Along => (high, wide),
-        Order::Across => (wide, high),
+    let (count, depth) = match order {
+        Order::RowMajor => (high, wide),
+        Order::ColumnMajor => (wide, high),
     };
     Ok(View {
         numbers,
         count,
-        along,
+        depth,
         order,
         stride: wide,
     })

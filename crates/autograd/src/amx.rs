@@ -9,7 +9,7 @@ use kernels::registers::{self, Shapes};
 use std::arch::asm;
 
 /// Whether processor and system let this process multiply so.
-pub fn is_here() -> bool {
+pub fn is_supported() -> bool {
     is_x86_feature_detected!("avx512bw")
         && is_x86_feature_detected!("avx512bf16")
         && registers::are_here(registers::BF16)

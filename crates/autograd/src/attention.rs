@@ -1,7 +1,7 @@
 //! Attention of every token of a picture to every other.
 
 use super::norm::sum_of_products;
-use super::{Order, View, add, floats, with};
+use super::{Order, View, add, contiguous_f32, with};
 use candle_core::{CpuStorage, CustomOp1, Layout, Result, Shape, Tensor};
 use kernels::linear::Family;
 use kernels::math::softmax;
@@ -34,14 +34,14 @@ impl Head {
     }
 
     fn view<'a>(&self, numbers: &'a [f32], order: Order, stride: usize) -> View<'a> {
-        let (count, along) = match order {
-            Order::Along => (self.tokens, self.dim),
-            Order::Across => (self.dim, self.tokens),
+        let (count, depth) = match order {
+            Order::RowMajor => (self.tokens, self.dim),
+            Order::ColumnMajor => (self.dim, self.tokens),
         };
         View {
             numbers,
             count,
-            along,
+            depth,
             order,
             stride,
         }
@@ -52,7 +52,7 @@ impl Head {
         View {
             numbers,
             count: self.tokens,
-            along: self.tokens,
+            depth: self.tokens,
             order,
             stride: self.tokens,
         }
@@ -65,8 +65,8 @@ impl Head {
     /// How much each token looks at the others: `[tokens, tokens]`.
     fn weights(&self, qkv: &[f32], out: &mut [f32]) {
         out.fill(0.0);
-        let queries = self.part(qkv, 0, Order::Along);
-        let keys = self.part(qkv, 1, Order::Along);
+        let queries = self.part(qkv, 0, Order::RowMajor);
+        let keys = self.part(qkv, 1, Order::RowMajor);
         // SAFETY: this module is used where the processor has the instructions.
         unsafe { add(queries, keys, out, self.tokens) };
         shares(Family::best(), out, self.tokens, self.scale());
@@ -80,24 +80,29 @@ impl Head {
         self.weights(qkv, &mut weights);
         let gradient = &gradient[self.at * self.dim..];
         let of = |part: usize| part * width + self.at * self.dim;
-        let along = self.view(gradient, Order::Along, width);
-        let across = self.view(gradient, Order::Across, width);
+        let by_row = self.view(gradient, Order::RowMajor, width);
+        let by_column = self.view(gradient, Order::ColumnMajor, width);
         // SAFETY: this module is used where the processor has the instructions.
         unsafe {
-            let seen = self.pairs(&weights, Order::Across);
-            add(seen, across, &mut out[of(2)..], 3 * width);
-            add(along, self.part(qkv, 2, Order::Along), &mut scores, tokens);
+            let seen = self.pairs(&weights, Order::ColumnMajor);
+            add(seen, by_column, &mut out[of(2)..], 3 * width);
+            add(
+                by_row,
+                self.part(qkv, 2, Order::RowMajor),
+                &mut scores,
+                tokens,
+            );
         }
         shares_back(Family::best(), &weights, &mut scores, tokens, self.scale());
         // SAFETY: the same.
         unsafe {
             let (forth, back) = (
-                self.pairs(&scores, Order::Along),
-                self.pairs(&scores, Order::Across),
+                self.pairs(&scores, Order::RowMajor),
+                self.pairs(&scores, Order::ColumnMajor),
             );
-            let keys = self.part(qkv, 1, Order::Across);
+            let keys = self.part(qkv, 1, Order::ColumnMajor);
             add(forth, keys, &mut out[of(0)..], 3 * width);
-            let queries = self.part(qkv, 0, Order::Across);
+            let queries = self.part(qkv, 0, Order::ColumnMajor);
             add(back, queries, &mut out[of(1)..], 3 * width);
         }
     }
@@ -153,7 +158,7 @@ impl CustomOp1 for Attention {
 
     fn cpu_fwd(&self, qkv: &CpuStorage, layout: &Layout) -> Result<(CpuStorage, Shape)> {
         let (batch, tokens, width) = layout.shape().dims3()?;
-        let (width, qkv) = (width / 3, floats(qkv, layout)?);
+        let (width, qkv) = (width / 3, contiguous_f32(qkv, layout)?);
         let mut out = vec![0f32; qkv.len() / 3];
         let pictures = out.par_chunks_mut(tokens * width);
         let pictures = pictures.zip(qkv.par_chunks(3 * tokens * width));
@@ -161,8 +166,8 @@ impl CustomOp1 for Attention {
             let mut weights = vec![0f32; tokens * tokens];
             for head in self.heads(tokens, width) {
                 head.weights(qkv, &mut weights);
-                let weights = head.pairs(&weights, Order::Along);
-                let values = head.part(qkv, 2, Order::Across);
+                let weights = head.pairs(&weights, Order::RowMajor);
+                let values = head.part(qkv, 2, Order::ColumnMajor);
                 let out = &mut out[head.at * head.dim..];
                 // SAFETY: this module is used where the processor has the instructions.
                 unsafe { add(weights, values, out, width) };

@@ -18,7 +18,7 @@ mod tests;
 #[cfg(target_arch = "x86_64")]
 mod tiles;
 
-pub use affine::{affine, product_of_columns, product_of_rows};
+pub use affine::{affine, matmul, matmul_transposed};
 pub use attention::attend;
 pub use norm::modulated_norm;
 pub use squared::squared_relu;
@@ -29,9 +29,9 @@ use candle_core::{CpuStorage, Error, Layout, Result, Tensor};
 use product::add;
 
 /// Whether this processor multiplies so, and the system lets it.
-pub fn is_here() -> bool {
+pub fn is_supported() -> bool {
     #[cfg(target_arch = "x86_64")]
-    return amx::is_here();
+    return amx::is_supported();
     #[cfg(not(target_arch = "x86_64"))]
     false
 }
@@ -45,7 +45,7 @@ unsafe fn add(_: View, _: View, _: &mut [f32], _: usize) {}
 pub struct View<'a> {
     pub numbers: &'a [f32],
     pub count: usize,
-    pub along: usize,
+    pub depth: usize,
     pub order: Order,
     /// How far apart rows lie.
     pub stride: usize,
@@ -55,13 +55,13 @@ pub struct View<'a> {
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Order {
     /// The numbers that are summed over: `[count, along]`.
-    Along,
+    RowMajor,
     /// `[along, count]`.
-    Across,
+    ColumnMajor,
 }
 
 /// The numbers of what lies one after the other.
-pub fn floats<'a>(storage: &'a CpuStorage, layout: &Layout) -> Result<&'a [f32]> {
+pub fn contiguous_f32<'a>(storage: &'a CpuStorage, layout: &Layout) -> Result<&'a [f32]> {
     let apart = || Error::Msg("numbers that lie one after the other are wanted".into());
     let (from, to) = layout.contiguous_offsets().ok_or_else(apart)?;
     Ok(&storage.as_slice::<f32>()?[from..to])
@@ -72,7 +72,7 @@ fn with<T>(x: &Tensor, work: impl FnOnce(&[f32]) -> Result<T>) -> Result<T> {
     let x = x.contiguous()?;
     let (storage, layout) = x.storage_and_layout();
     match &*storage {
-        candle_core::Storage::Cpu(storage) => work(floats(storage, layout)?),
+        candle_core::Storage::Cpu(storage) => work(contiguous_f32(storage, layout)?),
         _ => Err(Error::Msg("this is for a CPU".into())),
     }
 }

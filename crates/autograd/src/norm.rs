@@ -1,6 +1,6 @@
 //! A layer norm whose scale and shift are given for each picture (AdaLN, Peebles and Xie 2022).
 
-use super::{floats, with};
+use super::{contiguous_f32, with};
 use candle_core::{CpuStorage, CustomOp3, Layout, Result, Shape, Tensor};
 use kernels::linear::Family;
 use kernels::math::{LANES, fold};
@@ -118,8 +118,8 @@ impl CustomOp3 for Norm {
         of_shift: &Layout,
     ) -> Result<(CpuStorage, Shape)> {
         let (_, tokens, width) = layout.shape().dims3()?;
-        let (x, scale) = (floats(x, layout)?, floats(scale, of_scale)?);
-        let shift = floats(shift, of_shift)?;
+        let (x, scale) = (contiguous_f32(x, layout)?, contiguous_f32(scale, of_scale)?);
+        let shift = contiguous_f32(shift, of_shift)?;
         let mut out = vec![0f32; x.len()];
         let picture = tokens * width;
         let both = out.par_chunks_mut(picture).zip(x.par_chunks(picture));

@@ -21,9 +21,9 @@ const FEW: usize = 128 * 128;
 /// # Safety
 /// The processor has the instructions, and the system lets this process use them.
 pub unsafe fn add(rows: View, columns: View, out: &mut [f32], stride: usize) {
-    let (high, along) = (rows.count, rows.along);
-    for from in (0..along).step_by(DEEP) {
-        let range = (from, along.min(from + DEEP));
+    let (high, depth) = (rows.count, rows.depth);
+    for from in (0..depth).step_by(DEEP) {
+        let range = (from, depth.min(from + DEEP));
         let width = columns.count;
         // SAFETY: the caller's.
         let (rows, columns) = unsafe {

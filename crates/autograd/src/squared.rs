@@ -1,6 +1,6 @@
 //! The square of what is above zero.
 
-use super::{floats, with};
+use super::{contiguous_f32, with};
 use candle_core::{CpuStorage, CustomOp1, Layout, Result, Shape, Tensor};
 use kernels::linear::Family;
 use kernels::wide;
@@ -45,7 +45,7 @@ impl CustomOp1 for Squared {
     }
 
     fn cpu_fwd(&self, x: &CpuStorage, layout: &Layout) -> Result<(CpuStorage, Shape)> {
-        let x = floats(x, layout)?;
+        let x = contiguous_f32(x, layout)?;
         let mut out = vec![0f32; x.len()];
         let both = out.par_chunks_mut(SOME).zip(x.par_chunks(SOME));
         both.for_each(|(out, x)| forth(Family::best(), x, out));

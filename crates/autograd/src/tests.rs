@@ -46,7 +46,7 @@ const EXACT: f32 = 1e-5;
 
 #[test]
 fn rows_times_a_matrix() {
-    if !is_here() {
+    if !is_supported() {
         return;
     }
     for (rows, inputs, outputs) in [(69, 256, 768), (33, 40, 17), (1, 3, 5), (1100, 64, 32)] {
@@ -56,8 +56,8 @@ fn rows_times_a_matrix() {
         let candles = x.matmul(&weight.t().unwrap()).unwrap();
         let candles = candles.broadcast_add(&bias).unwrap();
         alike(&[&x, &weight, &bias], EXACT, ours, candles);
-        let columns = product_of_columns(&x, &weight.t().unwrap()).unwrap();
-        let rows = product_of_rows(&x, &weight).unwrap();
+        let columns = matmul(&x, &weight.t().unwrap()).unwrap();
+        let rows = matmul_transposed(&x, &weight).unwrap();
         assert_eq!(apart(&columns, &rows), 0.0);
     }
 }
@@ -94,7 +94,7 @@ fn squares_of_what_is_above_zero() {
 
 #[test]
 fn attention_of_every_token_to_every_other() {
-    if !is_here() {
+    if !is_supported() {
         return;
     }
     for (tokens, width, heads) in [(69, 256, 4), (16, 64, 2), (5, 24, 3)] {
@@ -121,11 +121,11 @@ fn attention_of_every_token_to_every_other() {
 
 #[test]
 fn a_result_does_not_depend_on_threads_or_on_what_lies_beside() {
-    if !is_here() {
+    if !is_supported() {
         return;
     }
     let (x, weight) = (wave(&[300, 96], 0.7), wave(&[160, 96], 0.3));
-    let several = || product_of_rows(&x, &weight).unwrap();
+    let several = || matmul_transposed(&x, &weight).unwrap();
     let bits = |x: &Tensor| -> Vec<u32> {
         let numbers = x.flatten_all().unwrap().to_vec1::<f32>().unwrap();
         numbers.into_iter().map(f32::to_bits).collect()
@@ -136,7 +136,7 @@ fn a_result_does_not_depend_on_threads_or_on_what_lies_beside() {
         .unwrap();
     let whole = several();
     assert_eq!(bits(&whole), bits(&one.install(several)));
-    let few = product_of_rows(&x.narrow(0, 100, 3).unwrap(), &weight).unwrap();
+    let few = matmul_transposed(&x.narrow(0, 100, 3).unwrap(), &weight).unwrap();
     assert_eq!(
         bits(&whole.narrow(0, 100, 3).unwrap().contiguous().unwrap()),
         bits(&few)

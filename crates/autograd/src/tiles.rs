@@ -49,14 +49,14 @@ impl Tiles {
         let mut tiles = vec![Tile([0; TILE]); strips * steps];
         // In the order in which the numbers lie, so that they are read one after the other.
         let inner = match view.order {
-            Order::Along => steps,
-            Order::Across => strips,
+            Order::RowMajor => steps,
+            Order::ColumnMajor => strips,
         };
         let some = |(outer, tiles): (usize, &mut [Tile])| {
             for (inner, tile) in tiles.iter_mut().enumerate() {
                 let (strip, step) = match view.order {
-                    Order::Along => (outer, inner),
-                    Order::Across => (inner, outer),
+                    Order::RowMajor => (outer, inner),
+                    Order::ColumnMajor => (inner, outer),
                 };
                 let deep = (from + step * DEPTH, to);
                 // SAFETY: the caller's.
@@ -78,8 +78,8 @@ impl Tiles {
     /// The first tile of a strip, and how many bytes further the next one lies.
     pub fn strip(&self, at: usize) -> (*const Tile, usize) {
         let (first, jump) = match self.order {
-            Order::Along => (at * self.steps, 1),
-            Order::Across => (at, self.strips),
+            Order::RowMajor => (at * self.steps, 1),
+            Order::ColumnMajor => (at, self.strips),
         };
         (&raw const self.tiles[first], jump * size_of::<Tile>())
     }
@@ -95,7 +95,7 @@ fn cut(view: View, side: Side, first: usize, (from, to): (usize, usize), tile: &
     // Rows lie beside each other as a tile of rows wants them, columns as one of columns does; the
     // other is the same with its pairs transposed.
     let natural = match view.order {
-        Order::Along => {
+        Order::RowMajor => {
             for row in 0..count {
                 // SAFETY: `deep` numbers of a row of the matrix; what is masked out is not read.
                 unsafe {
@@ -112,7 +112,7 @@ fn cut(view: View, side: Side, first: usize, (from, to): (usize, usize), tile: &
             }
             Side::Rows
         }
-        Order::Across => {
+        Order::ColumnMajor => {
             // SAFETY: 32 numbers are read from an array of 32.
             let mingled = unsafe { _mm512_loadu_si512(MINGLED.as_ptr().cast()) };
             for pair in 0..deep.div_ceil(2) {

@@ -1,20 +1,20 @@
 //! The composed design: a token Transformer composes, a refiner (where the weights have one) looks
 //! over it, a generator paints, and an encoder reads pictures back as tokens.
 
-use super::code::Code;
 use super::concepts::{Concepts, Match};
 use super::config::{Config, TOKENS};
+use super::encoded::EncodedPicture;
 use super::encoder::Encoder;
-use super::fitting::Fitting;
 use super::folder::Folder;
 use super::generator::Generator;
-use super::layers::Drop;
-use super::memory::{Memory, Shown};
+use super::layers::Dropout;
 use super::quantizer::Quantizer;
 use super::refiner::Refiner;
+use super::retrieval_index::{RetrievalIndex, RetrievedExamples};
 use super::sampling::{self, Given};
-use super::tokens::{Digits, TokenTransformer};
-use super::{Drawn, FILES, Illuminator, Led, Order, REFINER};
+use super::style_coverage::StyleCoverage;
+use super::tokens::{FsqCodes, TokenTransformer};
+use super::{FILES, GeneratedImages, Illuminator, ImageSpec, REFINER_FILE, TextCondition};
 use crate::ImageError;
 use candle_core::{Device, Tensor};
 use sampler::rng::Rng;
@@ -25,8 +25,8 @@ pub(super) struct Composed {
     refiner: Option<Refiner>,
     encoder: Encoder,
     quantizer: Quantizer,
-    memory: Memory,
-    fitting: Fitting,
+    memory: RetrievalIndex,
+    fitting: StyleCoverage,
 }
 
 /// What pictures are drawn from besides words.
@@ -34,7 +34,7 @@ pub(super) struct Composed {
 pub(super) struct Basis<'a> {
     pub given: Option<Given<'a>>,
     /// What is shown beside each picture, instead of what is remembered of its concept.
-    pub shown: Option<Shown>,
+    pub retrieved: Option<RetrievedExamples>,
 }
 
 impl Composed {
@@ -46,10 +46,10 @@ impl Composed {
     ) -> Result<Composed, ImageError> {
         let [.., table] = FILES;
         let known = (concepts.labels().len(), config.styles.len());
-        let memory = Memory::read(&folder.read(table)?, known, &config.levels)
+        let memory = RetrievalIndex::parse(&folder.read(table)?, known, &config.levels)
             .map_err(|why| folder.unreadable(table, &why))?;
-        let refiner = match folder.has(REFINER) {
-            true => Some(folder.network(REFINER, |w| Refiner::new(w, config))?),
+        let refiner = match folder.has(REFINER_FILE) {
+            true => Some(folder.network(REFINER_FILE, |w| Refiner::new(w, config))?),
             false => None,
         };
         Ok(Composed {
@@ -58,7 +58,7 @@ impl Composed {
             tokens: folder.network("tokens.safetensors", |w| TokenTransformer::new(w, config))?,
             encoder: folder.network("encoder.safetensors", |w| Encoder::new(w, config))?,
             quantizer: Quantizer::new(&config.levels, device)?,
-            fitting: Fitting::new(&memory, known),
+            fitting: StyleCoverage::new(&memory, known),
             memory,
         })
     }
@@ -75,16 +75,16 @@ impl Composed {
         counts: (usize, usize),
     ) {
         self.memory = self.memory.renumbered(number);
-        self.fitting = Fitting::new(&self.memory, counts);
+        self.fitting = StyleCoverage::new(&self.memory, counts);
     }
 
     /// Pictures `[batch, 4, size, size]` as tokens.
-    pub fn read(&self, pictures: &Tensor) -> Result<Code, ImageError> {
+    pub fn read(&self, pictures: &Tensor) -> Result<EncodedPicture, ImageError> {
         let values = self.encoder.forward(pictures)?;
-        let digits = self.quantizer.digits(&self.quantizer.quantize(&values)?)?;
+        let digits = self.quantizer.codes(&self.quantizer.quantize(&values)?)?;
         let digits = digits.flatten_all()?.to_vec1::<f32>()?;
         let digits = digits.into_iter().map(|digit| digit as u8).collect();
-        Ok(Code::Tokens(Digits(digits)))
+        Ok(EncodedPicture::Tokens(FsqCodes(digits)))
     }
 }
 
@@ -96,14 +96,19 @@ const LESS: f64 = 0.4;
 impl Illuminator {
     /// What is remembered of the concept that was asked for, where one was: in styles like the one that
     /// is asked for, where there are such.
-    fn remembered(&self, by: &Composed, order: &Order, led: &Led) -> Shown {
+    fn remembered(
+        &self,
+        by: &Composed,
+        spec: &ImageSpec,
+        led: &TextCondition,
+    ) -> RetrievedExamples {
         let found = led
             .concepts
             .first()
             .filter(|found| found.similarity >= base::KNOWN_SIMILARITY);
-        let recall = |found: &Match| by.memory.recall(found.concept, order.style, &self.config);
-        let all: Shown = found.map(recall).unwrap_or_default();
-        let near = |style: usize| by.fitting.near(style, order.style);
+        let recall = |found: &Match| by.memory.recall(found.concept, spec.style, &self.config);
+        let all: RetrievedExamples = found.map(recall).unwrap_or_default();
+        let near = |style: usize| by.fitting.near(style, spec.style);
         match all.iter().any(|(style, _)| near(*style)) {
             true => all.into_iter().filter(|(style, _)| near(*style)).collect(),
             false => all,
@@ -114,35 +119,50 @@ impl Illuminator {
     pub(super) fn compose(
         &self,
         by: &Composed,
-        (order, led): (&Order, &Led),
+        (spec, led): (&ImageSpec, &TextCondition),
         basis: Basis,
         rngs: &mut [Rng],
-        go_on: &mut dyn FnMut() -> bool,
-    ) -> Result<Option<Drawn>, ImageError> {
-        let wish = self.wish(order, led, by.tokens.no_words())?;
-        let Basis { given, shown } = basis;
-        let shown = shown.unwrap_or_else(|| self.remembered(by, order, led));
-        let near = |(style, _): &(usize, _)| by.fitting.near(*style, order.style);
-        let mut sampling = order.sampling;
-        if given.is_some() || !shown.iter().any(near) {
+        keep_going: &mut dyn FnMut() -> bool,
+    ) -> Result<Option<GeneratedImages>, ImageError> {
+        let conditioning = self.conditioning(spec, led, by.tokens.null_text())?;
+        let Basis { given, retrieved } = basis;
+        let retrieved = retrieved.unwrap_or_else(|| self.remembered(by, spec, led));
+        let near = |(style, _): &(usize, _)| by.fitting.near(*style, spec.style);
+        let mut sampling = spec.sampling;
+        if given.is_some() || !retrieved.iter().any(near) {
             sampling.recall *= LESS;
         }
-        let shown = vec![shown; wish.len()];
-        let written = sampling::write(&by.tokens, &wish, &sampling, rngs, given, &shown, go_on)?;
+        let retrieved = vec![retrieved; conditioning.len()];
+        let written = sampling::generate_tokens(
+            &by.tokens,
+            &conditioning,
+            &sampling,
+            rngs,
+            given,
+            &retrieved,
+            keep_going,
+        )?;
         let Some(digits) = written else {
             return Ok(None);
         };
-        let mut values = by.quantizer.of(&digits, &self.device)?;
+        let mut values = by.quantizer.token_values(&digits, &self.device)?;
         if let Some(refiner) = &by.refiner {
-            let wish = self.wish(order, led, refiner.no_words())?;
-            values = refiner.forward((&digits, &values), &wish, &shown, &Drop::None)?;
+            let conditioning = self.conditioning(spec, led, refiner.null_text())?;
+            values = refiner.forward(
+                (&digits, &values),
+                &conditioning,
+                &retrieved,
+                &Dropout::None,
+            )?;
         }
-        let wish = self.wish(order, led, by.generator.no_words())?;
-        let pictures = self.pictures(&by.generator.forward(&values, &wish)?)?;
-        let own = digits.0.chunks(TOKENS * self.config.digits());
-        Ok(Some(Drawn {
+        let conditioning = self.conditioning(spec, led, by.generator.null_text())?;
+        let pictures = self.pictures(&by.generator.forward(&values, &conditioning)?)?;
+        let own = digits.0.chunks(TOKENS * self.config.codes_per_token());
+        Ok(Some(GeneratedImages {
             pictures,
-            codes: own.map(|own| Code::Tokens(Digits(own.to_vec()))).collect(),
+            codes: own
+                .map(|own| EncodedPicture::Tokens(FsqCodes(own.to_vec())))
+                .collect(),
             concepts: led.concepts.clone(),
         }))
     }

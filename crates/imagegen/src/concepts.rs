@@ -179,7 +179,7 @@ mod tests {
 
     fn tiny() -> Config {
         let json = include_bytes!("../../../tests/reference/illuminator/config.json");
-        let config = Config::read(json).unwrap();
+        let config = Config::parse(json).unwrap();
         Config { text: 8, ..config }
     }
 
@@ -202,7 +202,7 @@ mod tests {
     #[test]
     fn a_concept_is_matched_by_the_best_of_its_aliases() {
         let table = file(&[0, 0, 1], r#"["dragon", "bed"]"#);
-        let table = Concepts::read(&table, &tiny()).unwrap();
+        let table = Concepts::parse(&table, &tiny()).unwrap();
         let found = table.nearest(&unit(1, 2), &|_| true);
         let found: Vec<_> = found
             .iter()
@@ -220,7 +220,7 @@ mod tests {
     #[test]
     fn of_things_with_an_alias_in_common_the_one_that_is_called_so_comes_first() {
         let table = file(&[0, 0, 1], r#"["person with crown", "crown"]"#);
-        let mut table = Concepts::read(&table, &tiny()).unwrap();
+        let mut table = Concepts::parse(&table, &tiny()).unwrap();
         // What the first is also called is what the second is called.
         table.embeddings.copy_within(16..24, 8);
         let found = table.nearest(&unit(2, 0), &|_| true);
@@ -234,7 +234,7 @@ mod tests {
     #[test]
     fn what_does_not_fit_comes_behind_what_is_about_as_near() {
         let table = file(&[0, 1, 2], r#"["lantern", "paper lantern", "lamp"]"#);
-        let table = Concepts::read(&table, &tiny()).unwrap();
+        let table = Concepts::parse(&table, &tiny()).unwrap();
         let labels = |prompt: [f32; 3], fits: &dyn Fn(u32) -> bool| {
             let found = table.nearest(&[&prompt[..], &[0.0; 5]].concat(), fits);
             found.into_iter().map(|m| m.label).collect::<Vec<_>>()
@@ -255,7 +255,7 @@ mod tests {
     #[test]
     fn a_table_without_a_concept_has_the_others_under_new_numbers() {
         let table = file(&[0, 0, 1, 2], r#"["dragon", "bed", "owl"]"#);
-        let table = Concepts::read(&table, &tiny()).unwrap();
+        let table = Concepts::parse(&table, &tiny()).unwrap();
         let (table, numbers) = table.without(&|label| label == "dragon");
         assert_eq!(numbers, [None, Some(0), Some(1)]);
         assert_eq!(table.labels(), ["bed", "owl"]);
@@ -266,7 +266,7 @@ mod tests {
     #[test]
     fn a_prompt_is_led_towards_the_labels_of_what_it_matches() {
         let table = file(&[0, 0, 1], r#"["dragon", "bed"]"#);
-        let table = Concepts::read(&table, &tiny()).unwrap();
+        let table = Concepts::parse(&table, &tiny()).unwrap();
         let prompt = unit(1, 2);
         let led = table.lead(&prompt, &table.nearest(&prompt, &|_| true));
         // exp(20 * (0.6 - 0.8)) = 0.0183: dragon's label (axis 0) has 0.982 of half the whole.
@@ -279,9 +279,9 @@ mod tests {
     #[test]
     fn tables_that_do_not_fit_are_refused() {
         let config = tiny();
-        assert!(Concepts::read(b"", &config).is_err());
-        assert!(Concepts::read(&file(&[0, 2], r#"["a", "b"]"#), &config).is_err());
-        assert!(Concepts::read(&file(&[0, 0], r#"["a", "b"]"#), &config).is_err());
-        assert!(Concepts::read(&file(&[0], "[]"), &config).is_err());
+        assert!(Concepts::parse(b"", &config).is_err());
+        assert!(Concepts::parse(&file(&[0, 2], r#"["a", "b"]"#), &config).is_err());
+        assert!(Concepts::parse(&file(&[0, 0], r#"["a", "b"]"#), &config).is_err());
+        assert!(Concepts::parse(&file(&[0], "[]"), &config).is_err());
     }
 }

@@ -252,7 +252,7 @@ mod tests {
 
     fn tiny() -> Config {
         let json = include_bytes!("../../../tests/reference/illuminator/config.json");
-        Config::read(json).unwrap()
+        Config::parse(json).unwrap()
     }
 
     #[test]
@@ -294,6 +294,6 @@ mod tests {
         let mut config = tiny();
         config.text_mean = vec![1.0; 384];
         config.text_scale = 2.0;
-        assert_eq!(config.centre(&[3.0; 384]), [1.0; 384]);
+        assert_eq!(config.normalize_text(&[3.0; 384]), [1.0; 384]);
     }
 }

@@ -4,7 +4,7 @@
 //! Only training needs it. Features are `[batch, height, width, channels]`.
 
 use super::config::{Config, TOKENS};
-use super::layers::leaky;
+use super::layers::leaky_relu;
 use super::weights::{Linear, Weights};
 use candle_core::{D, Error, Result, Tensor};
 
@@ -30,7 +30,7 @@ pub struct Critic {
 }
 
 /// What it says of pictures.
-pub struct Criticism {
+pub struct CriticOutput {
     /// `[batch]` each: of three sizes, and of the whole.
     pub scores: Vec<Tensor>,
     /// What the whole pictures are about: `[batch, 192]`.
@@ -40,48 +40,50 @@ pub struct Criticism {
 impl Critic {
     pub fn new(weights: &Weights, config: &Config) -> Result<Critic> {
         let (text, styles) = (config.text, config.styles.len());
-        let below = |name: &str| weights.below(name);
+        let pp = |name: &str| weights.pp(name);
         let places = CHANNELS.iter().enumerate().map(|(at, channels)| {
-            let into = Linear::new(&below("in_").below(at), *channels, WIDTH)?;
-            Ok([
-                into,
-                Linear::new(&below("out").below(at), WIDTH, 1 + WIDTH)?,
-            ])
+            let into = Linear::new(&pp("in_").pp(at), *channels, WIDTH)?;
+            Ok([into, Linear::new(&pp("out").pp(at), WIDTH, 1 + WIDTH)?])
         });
         Ok(Critic {
             places: places.collect::<Result<_>>()?,
-            text: Linear::new(&below("text"), text, WIDTH)?,
+            text: Linear::new(&pp("text"), text, WIDTH)?,
             style: weights.table(styles, WIDTH, "style", 1.0)?,
-            whole: Linear::new(&below("whole"), PLACES * CHANNELS[2], WHOLE)?,
-            score: Linear::new(&below("score"), WHOLE, 1)?,
-            subject: Linear::new(&below("subject"), text, WHOLE)?,
+            whole: Linear::new(&pp("whole"), PLACES * CHANNELS[2], WHOLE)?,
+            score: Linear::new(&pp("score"), WHOLE, 1)?,
+            subject: Linear::new(&pp("subject"), text, WHOLE)?,
             manner: weights.table(styles, WHOLE, "manner", 1.0)?,
         })
     }
 
     /// `features`: of [`CHANNELS`]; `text` `[batch, text]`, `style` `[batch]`.
-    pub fn forward(&self, features: &[Tensor], text: &Tensor, style: &Tensor) -> Result<Criticism> {
+    pub fn forward(
+        &self,
+        features: &[Tensor],
+        text: &Tensor,
+        style: &Tensor,
+    ) -> Result<CriticOutput> {
         let wanted = (self.text.forward(text)? + self.style.index_select(style, 0)?)?;
         let mut scores = Vec::new();
         for (features, [into, out]) in features.iter().zip(&self.places) {
             let x = unit(features)?.flatten(1, 2)?;
-            let x = out.forward(&leaky(&into.forward(&x)?)?)?;
+            let x = out.forward(&leaky_relu(&into.forward(&x)?)?)?;
             let own = x.narrow(D::Minus1, 1, WIDTH)?;
             let matched = own.broadcast_mul(&wanted.unsqueeze(1)?)?.sum(D::Minus1)?;
             let matched = (matched / (WIDTH as f64).sqrt())?;
             scores.push((x.narrow(D::Minus1, 0, 1)?.squeeze(D::Minus1)? + matched)?.mean(1)?);
         }
         let last = features.last().ok_or_else(nothing)?;
-        let whole = leaky(&self.whole.forward(&unit(last)?.flatten_from(1)?)?)?;
+        let whole = leaky_relu(&self.whole.forward(&unit(last)?.flatten_from(1)?)?)?;
         let wanted = (self.subject.forward(text)? + self.manner.index_select(style, 0)?)?;
         let matched = ((&whole * wanted)?.sum(1)? / (WHOLE as f64).sqrt())?;
         scores.push((self.score.forward(&whole)?.squeeze(1)? + matched)?);
-        Ok(Criticism { scores, whole })
+        Ok(CriticOutput { scores, whole })
     }
 
     /// Of each picture, which of the batch's words are its own: logits `[batch, batch]` (as of
     /// XMC-GAN, Zhang et al. 2021).
-    pub fn belongs(&self, whole: &Tensor, text: &Tensor) -> Result<Tensor> {
+    pub fn caption_logits(&self, whole: &Tensor, text: &Tensor) -> Result<Tensor> {
         let words = direction(&self.subject.forward(text)?)?;
         direction(whole)?.matmul(&words.t()?)? * SHARPNESS
     }

@@ -4,16 +4,16 @@
 //! The encoder says of a picture where its latent lies; a small network makes a grid of latent and
 //! condition, which the generator paints as it paints tokens.
 
-use super::code::Code;
-use super::condition::Wish;
+use super::conditioning::Conditioning;
 use super::config::{Config, Direct as Sizes, TOKENS};
+use super::encoded::EncodedPicture;
 use super::encoder::Encoder;
 use super::folder::Folder;
 use super::generator::Generator;
-use super::layers::leaky;
+use super::layers::leaky_relu;
 use super::sampling::Sampling;
 use super::weights::{Linear, Weights};
-use super::{Drawn, Illuminator, Led, Order};
+use super::{GeneratedImages, Illuminator, ImageSpec, TextCondition};
 use crate::ImageError;
 use candle_core::{Error, Result, Tensor};
 use sampler::rng::Rng;
@@ -45,10 +45,10 @@ const WIDEST: f64 = 8.0;
 impl DirectEncoder {
     pub fn new(weights: &Weights, config: &Config) -> Result<DirectEncoder> {
         let Sizes { latent, depth, .. } = sizes(config)?;
-        let moments = weights.below("moments");
+        let moments = weights.pp("moments");
         Ok(DirectEncoder {
             encoder: Encoder::new(weights, config)?,
-            moments: Linear::gentle(&moments, TOKENS * depth, 2 * latent)?,
+            moments: Linear::half_scale(&moments, TOKENS * depth, 2 * latent)?,
         })
     }
 
@@ -88,29 +88,29 @@ impl DirectGenerator {
             hidden,
             depth,
         } = sizes(config)?;
-        let grid = weights.below("grid");
+        let grid = weights.pp("grid");
         let inputs = latent + config.condition;
         Ok(DirectGenerator {
             generator: Generator::new(weights, config)?,
-            into: Linear::new(&grid.below("in_"), inputs, hidden)?,
-            mid: Linear::new(&grid.below("mid"), hidden, hidden)?,
-            out: Linear::new(&grid.below("out"), hidden, TOKENS * depth)?,
+            into: Linear::new(&grid.pp("in_"), inputs, hidden)?,
+            mid: Linear::new(&grid.pp("mid"), hidden, hidden)?,
+            out: Linear::new(&grid.pp("out"), hidden, TOKENS * depth)?,
         })
     }
 
     /// What stands for words that are not given: `[text]`.
     pub fn no_words(&self) -> &Tensor {
-        self.generator.no_words()
+        self.generator.null_text()
     }
 
     /// What leads the picture: `[batch, condition]`.
-    pub fn condition(&self, wish: &Wish) -> Result<Tensor> {
-        self.generator.condition(wish)
+    pub fn condition(&self, conditioning: &Conditioning) -> Result<Tensor> {
+        self.generator.condition(conditioning)
     }
 
     /// `z` `[batch, latent]` to `[batch, 4, 64, 64]`, -1 to 1 premultiplied.
-    pub fn forward(&self, z: &Tensor, wish: &Wish) -> Result<Tensor> {
-        self.under(z, &self.condition(wish)?)
+    pub fn forward(&self, z: &Tensor, conditioning: &Conditioning) -> Result<Tensor> {
+        self.under(z, &self.condition(conditioning)?)
     }
 
     /// [`DirectGenerator::forward`], led by what [`DirectGenerator::condition`] gave.
@@ -121,8 +121,8 @@ impl DirectGenerator {
     /// What is painted: `[batch, 64, depth]`.
     pub fn grid(&self, z: &Tensor, condition: &Tensor) -> Result<Tensor> {
         let x = Tensor::cat(&[z, condition], 1)?;
-        let x = leaky(&self.into.forward(&x)?)?;
-        let x = leaky(&self.mid.forward(&x)?)?;
+        let x = leaky_relu(&self.into.forward(&x)?)?;
+        let x = leaky_relu(&self.mid.forward(&x)?)?;
         self.out.forward(&x)?.reshape((z.dim(0)?, TOKENS, ()))
     }
 }
@@ -150,9 +150,9 @@ impl Direct {
     }
 
     /// The likeliest latent of a picture `[1, 4, size, size]`.
-    pub fn read(&self, picture: &Tensor) -> std::result::Result<Code, ImageError> {
+    pub fn read(&self, picture: &Tensor) -> std::result::Result<EncodedPicture, ImageError> {
         let mean = self.encoder.forward(picture)?.mean;
-        Ok(Code::Latent(mean.flatten_all()?.to_vec1()?))
+        Ok(EncodedPicture::Latent(mean.flatten_all()?.to_vec1()?))
     }
 
     /// A latent by chance for each stream: the temperature truncates, as it draws them in to the
@@ -169,23 +169,23 @@ impl Illuminator {
     pub(super) fn pass(
         &self,
         by: &Direct,
-        (order, led): (&Order, &Led),
+        (spec, led): (&ImageSpec, &TextCondition),
         latents: Vec<Vec<f32>>,
-        go_on: &mut dyn FnMut() -> bool,
-    ) -> std::result::Result<Option<Drawn>, ImageError> {
-        let condition = self.condition(by, order, led)?;
-        self.pass_under(by, &condition, led, latents, go_on)
+        keep_going: &mut dyn FnMut() -> bool,
+    ) -> std::result::Result<Option<GeneratedImages>, ImageError> {
+        let condition = self.condition(by, spec, led)?;
+        self.pass_under(by, &condition, led, latents, keep_going)
     }
 
     /// What leads the pictures of an order.
     pub(super) fn condition(
         &self,
         by: &Direct,
-        order: &Order,
-        led: &Led,
+        spec: &ImageSpec,
+        led: &TextCondition,
     ) -> std::result::Result<Tensor, ImageError> {
-        let wish = self.wish(order, led, by.generator.no_words())?;
-        Ok(by.generator.condition(&wish)?)
+        let conditioning = self.conditioning(spec, led, by.generator.null_text())?;
+        Ok(by.generator.condition(&conditioning)?)
     }
 
     /// [`Illuminator::pass`] under a condition that is there.
@@ -193,18 +193,18 @@ impl Illuminator {
         &self,
         by: &Direct,
         condition: &Tensor,
-        led: &Led,
+        led: &TextCondition,
         latents: Vec<Vec<f32>>,
-        go_on: &mut dyn FnMut() -> bool,
-    ) -> std::result::Result<Option<Drawn>, ImageError> {
-        if !go_on() {
+        keep_going: &mut dyn FnMut() -> bool,
+    ) -> std::result::Result<Option<GeneratedImages>, ImageError> {
+        if !keep_going() {
             return Ok(None);
         }
         let z = Tensor::new(latents.clone(), &self.device)?;
         let pictures = self.pictures(&by.generator.under(&z, condition)?)?;
-        Ok(Some(Drawn {
+        Ok(Some(GeneratedImages {
             pictures,
-            codes: latents.into_iter().map(Code::Latent).collect(),
+            codes: latents.into_iter().map(EncodedPicture::Latent).collect(),
             concepts: led.concepts.clone(),
         }))
     }

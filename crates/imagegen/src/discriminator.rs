@@ -4,7 +4,7 @@
 //! and once for each patch.
 
 use super::config::{CHANNELS, Config};
-use super::layers::leaky;
+use super::layers::leaky_relu;
 use super::patches::pixel_unshuffle;
 use super::weights::{Conv, Linear, Weights};
 use candle_core::{D, Result, Tensor};
@@ -29,7 +29,7 @@ struct Stage {
 }
 
 /// What the discriminator says of pictures.
-pub struct Judgement {
+pub struct DiscriminatorOutput {
     /// `[batch]`: high for a real drawing of what was wished.
     pub scores: Tensor,
     /// What each stage saw, for matching.
@@ -41,54 +41,63 @@ impl Discriminator {
         let super::config::Discriminator { stages, width } = config.discriminator;
         let stage = |at: usize| {
             let (inputs, outputs) = (stages[at], stages[at + 1]);
-            let below = |name: &str| weights.below(name).below(at);
+            let pp = |name: &str| weights.pp(name).pp(at);
             Ok(Stage {
-                conv1: Conv::new(&below("conv1"), inputs, outputs, 3)?,
-                conv2: Conv::new(&below("conv2"), outputs, outputs, 3)?,
-                skip: Conv::new(&below("skip"), inputs, outputs, 1)?,
+                conv1: Conv::new(&pp("conv1"), inputs, outputs, 3)?,
+                conv2: Conv::new(&pp("conv2"), outputs, outputs, 3)?,
+                skip: Conv::new(&pp("skip"), inputs, outputs, 1)?,
             })
         };
         let left = config.size / 16;
-        let below = |name: &str| weights.below(name);
+        let pp = |name: &str| weights.pp(name);
         Ok(Discriminator {
-            first: Conv::new(&below("in_"), 4 * CHANNELS, stages[0], 3)?,
+            first: Conv::new(&pp("in_"), 4 * CHANNELS, stages[0], 3)?,
             stages: (0..stages.len() - 1).map(stage).collect::<Result<_>>()?,
-            text: Linear::new(&below("text"), config.text, width)?,
+            text: Linear::new(&pp("text"), config.text, width)?,
             style: weights.table(config.styles.len(), width, "style", 1.0)?,
-            whole: Linear::new(&below("whole"), left * left * stages[3], width)?,
-            score: Linear::new(&below("score"), width, 1)?,
-            patch: Conv::new(&below("patch"), stages[PATCHED + 1], width + 1, 1)?,
+            whole: Linear::new(&pp("whole"), left * left * stages[3], width)?,
+            score: Linear::new(&pp("score"), width, 1)?,
+            patch: Conv::new(&pp("patch"), stages[PATCHED + 1], width + 1, 1)?,
         })
     }
 
     /// `pictures` `[batch, 4, size, size]`, `text` `[batch, width]`, `style` `[batch]`.
-    pub fn forward(&self, pictures: &Tensor, text: &Tensor, style: &Tensor) -> Result<Judgement> {
-        let wish = (self.text.forward(text)? + self.style.index_select(style, 0)?)?;
+    pub fn forward(
+        &self,
+        pictures: &Tensor,
+        text: &Tensor,
+        style: &Tensor,
+    ) -> Result<DiscriminatorOutput> {
+        let conditioning = (self.text.forward(text)? + self.style.index_select(style, 0)?)?;
         let mut x = self.first.forward(&pixel_unshuffle(pictures)?)?;
         let mut features = Vec::new();
         for stage in &self.stages {
             x = x.avg_pool2d(2)?;
-            let y = leaky(&stage.conv1.forward(&leaky(&x)?)?)?;
+            let y = leaky_relu(&stage.conv1.forward(&leaky_relu(&x)?)?)?;
             x = (stage.skip.forward(&x)? + (stage.conv2.forward(&y)? * 0.5)?)?;
             features.push(x.clone());
         }
-        let by_patch = self.by_patch(&features[PATCHED], &wish)?;
-        let whole = leaky(&self.whole.forward(&leaky(&x)?.flatten_from(1)?)?)?;
+        let by_patch = self.by_patch(&features[PATCHED], &conditioning)?;
+        let whole = leaky_relu(&self.whole.forward(&leaky_relu(&x)?.flatten_from(1)?)?)?;
         let scores = self.score.forward(&whole)?.squeeze(1)?;
-        let scores = ((scores + matched(&whole, &wish)?)? + by_patch)?;
-        Ok(Judgement { scores, features })
+        let scores = ((scores + matched(&whole, &conditioning)?)? + by_patch)?;
+        Ok(DiscriminatorOutput { scores, features })
     }
 
     /// The mean over all patches: `[batch]`.
-    fn by_patch(&self, x: &Tensor, wish: &Tensor) -> Result<Tensor> {
-        let patches = self.patch.forward(&leaky(x)?)?.flatten_from(2)?.mean(2)?;
+    fn by_patch(&self, x: &Tensor, conditioning: &Tensor) -> Result<Tensor> {
+        let patches = self
+            .patch
+            .forward(&leaky_relu(x)?)?
+            .flatten_from(2)?
+            .mean(2)?;
         let score = patches.narrow(1, 0, 1)?.squeeze(1)?;
         // The mean over patches of a product with one vector is the product of the mean.
-        score + matched(&patches.narrow(1, 1, wish.dim(1)?)?, wish)?
+        score + matched(&patches.narrow(1, 1, conditioning.dim(1)?)?, conditioning)?
     }
 }
 
 /// How well two vectors of each row go together: `[batch]`.
-fn matched(x: &Tensor, wish: &Tensor) -> Result<Tensor> {
-    (x * wish)?.sum(D::Minus1)? * (wish.dim(1)? as f64).sqrt().recip()
+fn matched(x: &Tensor, conditioning: &Tensor) -> Result<Tensor> {
+    (x * conditioning)?.sum(D::Minus1)? * (conditioning.dim(1)? as f64).sqrt().recip()
 }

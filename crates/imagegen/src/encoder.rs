@@ -1,7 +1,7 @@
 //! Pictures to tokens: the first half of the autoencoder. The direct design reads with it too.
 
 use super::config::{CHANNELS, Config, GRID, TOKENS};
-use super::layers::{Block, Drop, layer_norm};
+use super::layers::{Block, Dropout, layer_norm};
 use super::patches::patches;
 use super::weights::{Linear, Weights, normal};
 use candle_core::{Result, Tensor};
@@ -19,15 +19,15 @@ impl Encoder {
         let stack = config.encoder;
         let side = config.size / GRID;
         let block = |at: usize| {
-            let weights = weights.below("block").below(at);
+            let weights = weights.pp("block").pp(at);
             Block::new(&weights, stack.width, stack.heads, None)
         };
         let patch = side * side * CHANNELS;
         Ok(Encoder {
-            patch: Linear::new(&weights.below("patch"), patch, stack.width)?,
+            patch: Linear::new(&weights.pp("patch"), patch, stack.width)?,
             position: weights.get(&[TOKENS, stack.width], "position", normal(0.1))?,
             blocks: (0..stack.blocks).map(block).collect::<Result<_>>()?,
-            out: Linear::new(&weights.below("out"), stack.width, config.depth())?,
+            out: Linear::new(&weights.pp("out"), stack.width, config.depth())?,
         })
     }
 
@@ -39,7 +39,7 @@ impl Encoder {
             .forward(&patches(pictures, pictures.dim(2)? / GRID)?)?;
         let mut x = x.broadcast_add(&self.position)?;
         for block in &self.blocks {
-            x = block.forward(&x, &block.modulation(None)?, &Drop::None)?;
+            x = block.forward(&x, &block.modulation(None)?, &Dropout::None)?;
         }
         self.out.forward(&layer_norm(&x)?)
     }

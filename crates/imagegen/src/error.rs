@@ -5,7 +5,7 @@ pub enum ImageError {
     #[error(
         "The network that enlarges pictures cannot be read ({0}); `illumine models verify esrgan-slim` checks its file"
     )]
-    Enlarger(String),
+    Upscaler(String),
     #[error("The illuminator's weights cannot be used ({0}); `--weights` names another folder")]
     Illuminator(String),
     #[error(

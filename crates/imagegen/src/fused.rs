@@ -4,7 +4,7 @@
 //! **Invariant:** a picture's numbers do not depend on the pictures beside it, on the number of
 //! threads, or on the processor.
 
-use super::attend::{Shape, attend};
+use super::attention::{Shape, attend};
 use super::weights::{After, Linear, each_row};
 use candle_core::{Result, Tensor};
 use kernels::linear::Pool;

@@ -30,7 +30,7 @@ fn softmax(x: &Tensor) -> Result<Tensor> {
     }
 }
 
-pub fn leaky(x: &Tensor) -> Result<Tensor> {
+pub fn leaky_relu(x: &Tensor) -> Result<Tensor> {
     ops::leaky_relu(x, 0.2)
 }
 
@@ -67,9 +67,15 @@ impl Block {
     ) -> Result<Block> {
         let norms = match condition {
             Some(condition) => {
-                let weights = weights.below("modulation");
+                let weights = weights.pp("modulation");
                 let (weight, bias) = (normal(0.02), Init::Const(0.0));
-                Norms::Given(Linear::with(&weights, condition, 4 * width, weight, bias)?)
+                Norms::Given(Linear::with_init(
+                    &weights,
+                    condition,
+                    4 * width,
+                    weight,
+                    bias,
+                )?)
             }
             None => Norms::Own {
                 scale: weights.get(&[2, width], "scale", Init::Const(0.0))?,
@@ -78,10 +84,10 @@ impl Block {
         };
         Ok(Block {
             heads,
-            qkv: Linear::new(&weights.below("qkv"), width, 3 * width)?,
-            out: Linear::gentle(&weights.below("out"), width, width)?,
-            up: Linear::new(&weights.below("up"), width, RATIO * width)?,
-            down: Linear::gentle(&weights.below("down"), RATIO * width, width)?,
+            qkv: Linear::new(&weights.pp("qkv"), width, 3 * width)?,
+            out: Linear::half_scale(&weights.pp("out"), width, width)?,
+            up: Linear::new(&weights.pp("up"), width, RATIO * width)?,
+            down: Linear::half_scale(&weights.pp("down"), RATIO * width, width)?,
             norms,
         })
     }
@@ -111,7 +117,7 @@ impl Block {
     }
 
     /// x `[batch, tokens, width]` to the same. `drop` leaves some of what a half adds away.
-    pub fn forward(&self, x: &Tensor, by: &Modulation, drop: &Drop) -> Result<Tensor> {
+    pub fn forward(&self, x: &Tensor, by: &Modulation, drop: &Dropout) -> Result<Tensor> {
         let [scale1, shift1, scale2, shift2] = &by.0;
         if let Some(pool) = self.packed().filter(|_| !x.track_op()) {
             let matrices = Matrices {
@@ -123,7 +129,7 @@ impl Block {
             let norms = [numbers(scale1, shift1)?, numbers(scale2, shift2)?];
             return fused::block(pool, &matrices, self.heads, norms, x);
         }
-        if self.qkv.is_quick() {
+        if self.qkv.uses_autograd() {
             let y = attend(
                 &self.qkv.forward(&modulated_norm(x, scale1, shift1)?)?,
                 self.heads,
@@ -177,17 +183,17 @@ fn modulate(x: &Tensor, scale: &Tensor, shift: &Tensor) -> Result<Tensor> {
 }
 
 /// Dropout in training; nothing when drawing.
-pub enum Drop<'a> {
+pub enum Dropout<'a> {
     None,
     /// Makes masks of the shape that it is given: zeros, and 1 / (1 - share) elsewhere.
     Masks(&'a dyn Fn(&[usize]) -> Result<Tensor>),
 }
 
-impl Drop<'_> {
+impl Dropout<'_> {
     pub fn apply(&self, x: Tensor) -> Result<Tensor> {
         match self {
-            Drop::None => Ok(x),
-            Drop::Masks(mask) => &x * mask(x.dims())?,
+            Dropout::None => Ok(x),
+            Dropout::Masks(mask) => &x * mask(x.dims())?,
         }
     }
 }

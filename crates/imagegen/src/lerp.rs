@@ -2,7 +2,7 @@
 
 use super::composed::Basis;
 use super::direct::Direct;
-use super::{Design, Drawn, Illuminator, Led, Order, streams};
+use super::{Design, GeneratedImages, Illuminator, ImageSpec, TextCondition, streams};
 use crate::ImageError;
 
 impl Illuminator {
@@ -12,26 +12,26 @@ impl Illuminator {
     /// on such a circle too, and what leads is on the straight line, style and all.
     pub fn lerp(
         &self,
-        from: &Order,
-        to: &Order,
+        from: &ImageSpec,
+        to: &ImageSpec,
         at: f64,
-        go_on: &mut dyn FnMut() -> bool,
-    ) -> Result<Option<Drawn>, ImageError> {
+        keep_going: &mut dyn FnMut() -> bool,
+    ) -> Result<Option<GeneratedImages>, ImageError> {
         let near = if at < 0.5 { from } else { to };
         let (one, other) = (self.led(from)?, self.led(to)?);
         if let Design::Direct(by) = &self.design
             && at > 0.0
             && at < 1.0
         {
-            return self.between(by, [(from, one), (to, other)], at, go_on);
+            return self.between(by, [(from, one), (to, other)], at, keep_going);
         }
         let led = self.led_over(one, other, (at, near.style));
         match &self.design {
             Design::Composed(by) => {
                 let rngs = &mut streams(near, None);
-                self.compose(by, (near, &led), Basis::default(), rngs, go_on)
+                self.compose(by, (near, &led), Basis::default(), rngs, keep_going)
             }
-            Design::Direct(_) => self.draw(near, go_on),
+            Design::Direct(_) => self.draw(near, keep_going),
         }
     }
 
@@ -39,22 +39,27 @@ impl Illuminator {
     fn between(
         &self,
         by: &Direct,
-        [(from, one), (to, other)]: [(&Order, Led); 2],
+        [(from, one), (to, other)]: [(&ImageSpec, TextCondition); 2],
         at: f64,
-        go_on: &mut dyn FnMut() -> bool,
-    ) -> Result<Option<Drawn>, ImageError> {
+        keep_going: &mut dyn FnMut() -> bool,
+    ) -> Result<Option<GeneratedImages>, ImageError> {
         let first = (self.condition(by, from, &one)? * (1.0 - at))?;
         let condition = (first + (self.condition(by, to, &other)? * at)?)?;
-        let chance = |order: &Order| by.chance(&mut streams(order, None), &order.sampling);
+        let chance = |spec: &ImageSpec| by.chance(&mut streams(spec, None), &spec.sampling);
         let pairs = chance(from).into_iter().zip(chance(to));
         let latents = pairs.map(|(z, other)| arc(&z, &other, at as f32));
         let style = if at < 0.5 { from.style } else { to.style };
         let led = self.led_over(one, other, (at, style));
-        self.pass_under(by, &condition, &led, latents.collect(), go_on)
+        self.pass_under(by, &condition, &led, latents.collect(), keep_going)
     }
 
     /// The words at a place between two, and the concepts that they are nearest to.
-    fn led_over(&self, one: Led, other: Led, (at, style): (f64, Option<u32>)) -> Led {
+    fn led_over(
+        &self,
+        one: TextCondition,
+        other: TextCondition,
+        (at, style): (f64, Option<u32>),
+    ) -> TextCondition {
         // Where one has no words there is nothing between them.
         let apart = one.text.is_empty() || other.text.is_empty();
         match at {
@@ -63,7 +68,7 @@ impl Illuminator {
             at => {
                 let text = unit(&arc(&one.text, &other.text, at as f32));
                 let concepts = self.nearest(&text, style);
-                Led { text, concepts }
+                TextCondition { text, concepts }
             }
         }
     }

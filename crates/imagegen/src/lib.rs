@@ -12,50 +12,50 @@
 //!
 //! Knows no words beyond the embedding that it is handed, and no files beyond its weights.
 
-mod attend;
-pub mod code;
+mod attention;
+pub mod backbone;
+mod code_head;
 mod composed;
 pub mod concepts;
-pub mod condition;
+pub mod conditioning;
 pub mod config;
 pub mod critic;
-mod digits;
 pub mod direct;
 pub mod discriminator;
+pub mod encoded;
 pub mod encoder;
-pub mod enlarger;
 mod error;
-mod fitting;
 mod folder;
 mod fused;
 pub mod generator;
+mod halton;
 pub mod layers;
 mod lerp;
-pub mod memory;
 mod mix;
 pub mod patches;
+pub mod picture_file;
 pub mod quantizer;
-pub mod reader;
-pub mod reading;
-mod recall;
 pub mod refiner;
 mod restyle;
+mod retrieval_encoder;
+pub mod retrieval_index;
 pub mod sampling;
-mod spread;
+mod style_coverage;
 pub mod tokens;
+pub mod upscaler;
 mod vary;
 pub mod weights;
 
 pub use error::ImageError;
-pub use mix::SHARE as MIXED;
+pub use mix::SHARE as MIX_SHARE;
 
 use candle_core::{Device, Tensor};
-use code::Code;
 use composed::{Basis, Composed};
 use concepts::{Concepts, Match, similarity};
-use condition::Wish;
+use conditioning::Conditioning;
 use config::{CHANNELS, Config};
 use direct::Direct;
+use encoded::EncodedPicture;
 use folder::Folder;
 use sampler::rng::{Rng, derive};
 use sampling::Sampling;
@@ -86,7 +86,7 @@ pub struct Picture {
 
 /// What to draw.
 #[derive(Clone, Debug)]
-pub struct Order {
+pub struct ImageSpec {
     /// The prompt's embedding, of length one; empty where there are no words.
     pub embedding: Vec<f32>,
     /// The embedding of the words that name the thing, where they are not all; else empty.
@@ -100,17 +100,17 @@ pub struct Order {
 
 /// Pictures, and what they are of.
 #[derive(Clone, Debug)]
-pub struct Drawn {
+pub struct GeneratedImages {
     pub pictures: Vec<Picture>,
     /// What each was drawn from besides its words.
-    pub codes: Vec<Code>,
+    pub codes: Vec<EncodedPicture>,
     /// The concepts nearest to the prompt, the nearest first.
     pub concepts: Vec<Match>,
 }
 
 /// Words as the networks hear them (empty for none), and what they were taken for.
 #[derive(Clone, Debug, Default)]
-struct Led {
+struct TextCondition {
     text: Vec<f32>,
     concepts: Vec<Match>,
 }
@@ -126,14 +126,14 @@ pub const FILES: [&str; 6] = [
 ];
 
 /// One more file of weights that compose, which they may lack: what looks over what was composed.
-pub const REFINER: &str = "refiner.safetensors";
+pub const REFINER_FILE: &str = "refiner.safetensors";
 
 /// Whether a folder has all files of a set of weights.
-pub fn is_whole(folder: &Path) -> bool {
+pub fn is_complete(folder: &Path) -> bool {
     let there = |name: &str| folder.join(name).is_file();
     let direct = || {
         let config = std::fs::read(folder.join(FILES[0])).unwrap_or_default();
-        Config::read(&config).is_ok_and(|config| config.direct.is_some())
+        Config::parse(&config).is_ok_and(|config| config.direct.is_some())
     };
     FILES.iter().all(|name| there(name))
         || (direct::FILES.iter().all(|name| there(name)) && direct())
@@ -145,10 +145,10 @@ impl Illuminator {
         let mut folder = Folder::new(path, device, threads);
         let [json, table, ..] = FILES;
         let config = folder.read(json)?;
-        let config = Config::read(&config).map_err(|why| folder.unreadable(json, &why))?;
+        let config = Config::parse(&config).map_err(|why| folder.unreadable(json, &why))?;
         let concepts = folder.read(table)?;
         let concepts =
-            Concepts::read(&concepts, &config).map_err(|why| folder.unreadable(table, &why))?;
+            Concepts::parse(&concepts, &config).map_err(|why| folder.unreadable(table, &why))?;
         let design = match config.direct {
             None => {
                 let composed = Composed::load(&mut folder, &config, &concepts, device)?;
@@ -178,24 +178,24 @@ impl Illuminator {
     /// Draws one picture for each seed. `go_on` is asked between rounds; false ends it with None.
     pub fn draw(
         &self,
-        order: &Order,
-        go_on: &mut dyn FnMut() -> bool,
-    ) -> Result<Option<Drawn>, ImageError> {
-        let led = self.led(order)?;
-        let mut rngs = streams(order, None);
+        spec: &ImageSpec,
+        keep_going: &mut dyn FnMut() -> bool,
+    ) -> Result<Option<GeneratedImages>, ImageError> {
+        let led = self.led(spec)?;
+        let mut rngs = streams(spec, None);
         match &self.design {
             Design::Composed(by) => {
-                self.compose(by, (order, &led), Basis::default(), &mut rngs, go_on)
+                self.compose(by, (spec, &led), Basis::default(), &mut rngs, keep_going)
             }
             Design::Direct(by) => {
-                let latents = by.chance(&mut rngs, &order.sampling);
-                self.pass(by, (order, &led), latents, go_on)
+                let latents = by.chance(&mut rngs, &spec.sampling);
+                self.pass(by, (spec, &led), latents, keep_going)
             }
         }
     }
 
     /// What of these settings the weights heed: one pass has no rounds and nothing to be guided by.
-    pub fn heeded(&self, sampling: Sampling) -> Sampling {
+    pub fn supported_sampling(&self, sampling: Sampling) -> Sampling {
         match &self.design {
             Design::Composed(_) => sampling,
             Design::Direct(_) => Sampling {
@@ -208,26 +208,26 @@ impl Illuminator {
     }
 
     /// What leads the pictures of an order, and the concepts that it was taken for.
-    fn led(&self, order: &Order) -> Result<Led, ImageError> {
-        if order.embedding.is_empty() {
-            return Ok(Led::default());
+    fn led(&self, spec: &ImageSpec) -> Result<TextCondition, ImageError> {
+        if spec.embedding.is_empty() {
+            return Ok(TextCondition::default());
         }
         let want = self.config.text;
-        let given = [&order.embedding, &order.subject].into_iter();
+        let given = [&spec.embedding, &spec.subject].into_iter();
         let mut given = given.map(Vec::len).filter(|have| *have > 0);
         if let Some(have) = given.find(|have| *have != want) {
             let why = format!("their words have {want} numbers, the encoder's {have}");
             return Err(ImageError::Illuminator(why));
         }
-        let mut concepts = self.nearest(&order.embedding, order.style);
-        if !order.subject.is_empty() {
-            let named = self.nearest(&order.subject, order.style);
-            if similarity(&named) > similarity(&concepts) + CLEARLY {
+        let mut concepts = self.nearest(&spec.embedding, spec.style);
+        if !spec.subject.is_empty() {
+            let named = self.nearest(&spec.subject, spec.style);
+            if similarity(&named) > similarity(&concepts) + SUBJECT_MARGIN {
                 concepts = named;
             }
         }
-        let text = self.concepts.lead(&order.embedding, &concepts);
-        Ok(Led { text, concepts })
+        let text = self.concepts.lead(&spec.embedding, &concepts);
+        Ok(TextCondition { text, concepts })
     }
 
     /// The concepts nearest to words, those before others that can be drawn in the style.
@@ -258,22 +258,27 @@ impl Illuminator {
     }
 
     /// `none` stands for words that are not given: each network has its own.
-    fn wish(&self, order: &Order, led: &Led, none: &Tensor) -> Result<Wish, ImageError> {
-        let count = order.seeds.len();
+    fn conditioning(
+        &self,
+        spec: &ImageSpec,
+        led: &TextCondition,
+        none: &Tensor,
+    ) -> Result<Conditioning, ImageError> {
+        let count = spec.seeds.len();
         let text = match led.text.is_empty() {
             true => none.clone(),
-            false => Tensor::new(self.config.centre(&led.text), &self.device)?,
+            false => Tensor::new(self.config.normalize_text(&led.text), &self.device)?,
         };
-        Ok(Wish {
+        Ok(Conditioning {
             text: text.unsqueeze(0)?.repeat((count, 1))?,
-            style: vec![order.style; count],
+            style: vec![spec.style; count],
             flip: vec![false; count],
         })
     }
 
     /// The code that was spelled in hexadecimal digits; none where it is not this model's.
-    pub fn spelled(&self, text: &str) -> Option<Code> {
-        Code::read(text, &self.config)
+    pub fn spelled(&self, text: &str) -> Option<EncodedPicture> {
+        EncodedPicture::from_hex(text, &self.config)
     }
 
     /// `[batch, 4, size, size]` as pictures.
@@ -289,7 +294,7 @@ impl Illuminator {
     }
 
     /// The code of a picture of the model's size.
-    pub fn read(&self, picture: &Picture) -> Result<Code, ImageError> {
+    pub fn read(&self, picture: &Picture) -> Result<EncodedPicture, ImageError> {
         let shape = (1, self.config.size, self.config.size, CHANNELS);
         let numbers = picture
             .pixels
@@ -305,7 +310,7 @@ impl Illuminator {
 }
 
 /// So much nearer a part of the words must come than all of them, to be taken for what is meant.
-const CLEARLY: f32 = 0.02;
+const SUBJECT_MARGIN: f32 = 0.02;
 
 /// A picture of other weights, or of the other design.
 fn foreign() -> ImageError {
@@ -313,8 +318,8 @@ fn foreign() -> ImageError {
 }
 
 /// A stream of chance for each picture; that of another purpose has a number.
-fn streams(order: &Order, purpose: Option<u64>) -> Vec<Rng> {
-    let seeds = order.seeds.iter().map(|seed| match purpose {
+fn streams(spec: &ImageSpec, purpose: Option<u64>) -> Vec<Rng> {
+    let seeds = spec.seeds.iter().map(|seed| match purpose {
         None => *seed,
         Some(purpose) => derive(*seed, purpose),
     });

@@ -1,7 +1,7 @@
 //! Mixing: half of what one picture was drawn from, and all that leads the rest of another.
 
-use super::code::Code;
-use super::{Drawn, Illuminator, Order};
+use super::encoded::EncodedPicture;
+use super::{GeneratedImages, Illuminator, ImageSpec};
 use crate::ImageError;
 
 /// The share that is drawn anew. Painting all of one picture's tokens under another's words alone
@@ -13,10 +13,10 @@ impl Illuminator {
     /// the other.
     pub fn mix(
         &self,
-        order: &Order,
-        code: &Code,
-        go_on: &mut dyn FnMut() -> bool,
-    ) -> Result<Option<Drawn>, ImageError> {
-        self.vary(order, code, SHARE, go_on)
+        spec: &ImageSpec,
+        code: &EncodedPicture,
+        keep_going: &mut dyn FnMut() -> bool,
+    ) -> Result<Option<GeneratedImages>, ImageError> {
+        self.vary(spec, code, SHARE, keep_going)
     }
 }

@@ -5,7 +5,7 @@
 //! the value (d - h) / h with h = (n - 1) / 2: from -1 to 1, zero among them.
 
 use super::config::TOKENS;
-use super::tokens::Digits;
+use super::tokens::FsqCodes;
 use candle_core::{Device, Result, Tensor};
 
 /// The levels of each digit, on a device.
@@ -38,7 +38,7 @@ impl Quantizer {
     }
 
     /// The values of pictures' tokens: `[batch, 64, digits]`.
-    pub fn of(&self, tokens: &Digits, device: &Device) -> Result<Tensor> {
+    pub fn of(&self, tokens: &FsqCodes, device: &Device) -> Result<Tensor> {
         let numbers: Vec<f32> = tokens.0.iter().map(|digit| f32::from(*digit)).collect();
         let digits = self.halves.dim(0)?;
         let shape = (numbers.len() / digits / TOKENS, TOKENS, digits);
@@ -64,7 +64,7 @@ mod tests {
         let z = Tensor::new(&[[0.6f32, 0.6], [-9.0, 0.4]], &Device::Cpu).unwrap();
         let values = quantizer.quantize(&z).unwrap();
         assert_eq!(values.to_vec2::<f32>().unwrap(), [[0.5, 1.0], [-1.0, 0.0]]);
-        let digits = quantizer.digits(&values).unwrap();
+        let digits = quantizer.codes(&values).unwrap();
         assert_eq!(digits.to_vec2::<f32>().unwrap(), [[3.0, 2.0], [0.0, 1.0]]);
         let again = quantizer.values(&digits).unwrap();
         assert_eq!(

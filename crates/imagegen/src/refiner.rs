@@ -4,12 +4,12 @@
 //! place, and the places do not fit together. The refiner reads all of them, with the wish and what
 //! is remembered, and is trained together with the generator against a critic of whole pictures.
 
-use super::condition::Wish;
+use super::backbone::Reader;
+use super::conditioning::Conditioning;
 use super::config::Config;
-use super::layers::Drop;
-use super::memory::Shown;
-use super::reader::Reader;
-use super::tokens::Digits;
+use super::layers::Dropout;
+use super::retrieval_index::RetrievedExamples;
+use super::tokens::FsqCodes;
 use super::weights::{Linear, Weights};
 use candle_core::{Result, Tensor};
 use candle_nn::Init;
@@ -23,27 +23,27 @@ impl Refiner {
     /// Where it is begun by chance, it moves nothing.
     pub fn new(weights: &Weights, config: &Config) -> Result<Refiner> {
         let (width, none) = (config.tokens.stack.width, Init::Const(0.0));
-        let out = weights.below("out").unpacked();
+        let out = weights.pp("out").unpacked();
         Ok(Refiner {
             reader: Reader::new(weights, config)?,
-            out: Linear::with(&out, width, config.digits(), none, none)?,
+            out: Linear::with_init(&out, width, config.codes_per_token(), none, none)?,
         })
     }
 
     /// What stands for words that are not given: `[text]`.
     pub fn no_words(&self) -> &Tensor {
-        self.reader.no_words()
+        self.reader.null_text()
     }
 
     /// `tokens` and their `values` `[batch, 64, digits]`, -1 to 1, to what is painted of them.
     pub fn forward(
         &self,
-        (tokens, values): (&Digits, &Tensor),
-        wish: &Wish,
-        shown: &[Shown],
-        drop: &Drop,
+        (tokens, values): (&FsqCodes, &Tensor),
+        conditioning: &Conditioning,
+        retrieved: &[RetrievedExamples],
+        drop: &Dropout,
     ) -> Result<Tensor> {
-        let prepared = self.reader.prepare(wish, shown)?;
+        let prepared = self.reader.prepare(conditioning, retrieved)?;
         let tokens = self.reader.embedded(tokens)?;
         let hidden = self.reader.hidden(&prepared, &tokens, drop)?;
         values + self.out.forward(&hidden)?

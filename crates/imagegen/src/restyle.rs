@@ -2,11 +2,11 @@
 //! drawings of one thing in several styles, in place of what it remembers; in one pass, its latent is
 //! painted under the other style.
 
-use super::code::Code;
 use super::composed::Basis;
-use super::memory::unknown;
+use super::encoded::EncodedPicture;
+use super::retrieval_index::unknown;
 use super::vary::around;
-use super::{Design, Drawn, Illuminator, Order, foreign, streams};
+use super::{Design, GeneratedImages, Illuminator, ImageSpec, foreign, streams};
 use crate::ImageError;
 
 /// The number of the stream that writes.
@@ -18,24 +18,24 @@ impl Illuminator {
     /// For each seed the picture of a code, redrawn in the order's style.
     pub fn restyle(
         &self,
-        order: &Order,
-        source: &Code,
-        go_on: &mut dyn FnMut() -> bool,
-    ) -> Result<Option<Drawn>, ImageError> {
-        let led = self.led(order)?;
+        spec: &ImageSpec,
+        source: &EncodedPicture,
+        keep_going: &mut dyn FnMut() -> bool,
+    ) -> Result<Option<GeneratedImages>, ImageError> {
+        let led = self.led(spec)?;
         match (&self.design, source) {
-            (Design::Composed(by), Code::Tokens(source)) => {
+            (Design::Composed(by), EncodedPicture::Tokens(source)) => {
                 self.fits(source)?;
                 let basis = Basis {
                     given: None,
-                    shown: Some(vec![(unknown(&self.config), source.clone())]),
+                    retrieved: Some(vec![(unknown(&self.config), source.clone())]),
                 };
-                let rngs = &mut streams(order, Some(WRITE));
-                self.compose(by, (order, &led), basis, rngs, go_on)
+                let rngs = &mut streams(spec, Some(WRITE));
+                self.compose(by, (spec, &led), basis, rngs, keep_going)
             }
-            (Design::Direct(by), Code::Latent(z)) => {
-                let latents = around(by, order, z, (LOOSE, WRITE))?;
-                self.pass(by, (order, &led), latents, go_on)
+            (Design::Direct(by), EncodedPicture::Latent(z)) => {
+                let latents = around(by, spec, z, (LOOSE, WRITE))?;
+                self.pass(by, (spec, &led), latents, keep_going)
             }
             _ => Err(foreign()),
         }

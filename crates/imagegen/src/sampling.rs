@@ -8,13 +8,13 @@
 //! Where the model is sure it has its way, elsewhere the remembered drawing does. Plain numbers and one
 //! stream of chance a picture, so that a picture does not depend on those that are drawn beside it.
 
-use super::condition::Wish;
+use super::code_head::CodeHead;
+use super::conditioning::Conditioning;
 use super::config::TOKENS;
-use super::digits::DigitNetwork;
-use super::layers::Drop;
-use super::memory::Shown;
-use super::spread::spread_from;
-use super::tokens::{Digits, TokenTransformer};
+use super::halton::spread_from;
+use super::layers::Dropout;
+use super::retrieval_index::RetrievedExamples;
+use super::tokens::{FsqCodes, TokenTransformer};
 use candle_core::{Error, Result, Tensor};
 use sampler::rng::Rng;
 
@@ -65,7 +65,7 @@ impl Sampling {
 
 /// Tokens that are given from the start, such as those of a picture that is varied.
 pub struct Given<'a> {
-    pub tokens: &'a Digits,
+    pub tokens: &'a FsqCodes,
     /// `[batch * 64]`.
     pub known: &'a [bool],
 }
@@ -74,33 +74,33 @@ pub struct Given<'a> {
 /// are shown, `shown[n]` before its eyes. `go_on` is asked before each round; false ends it with None.
 pub fn write(
     model: &TokenTransformer,
-    wish: &Wish,
+    conditioning: &Conditioning,
     sampling: &Sampling,
     rngs: &mut [Rng],
     given: Option<Given>,
-    shown: &[Shown],
-    go_on: &mut dyn FnMut() -> bool,
-) -> Result<Option<Digits>> {
-    let (batch, digits) = (wish.len(), model.digits());
+    retrieved: &[RetrievedExamples],
+    keep_going: &mut dyn FnMut() -> bool,
+) -> Result<Option<FsqCodes>> {
+    let (batch, digits) = (conditioning.len(), model.codes_per_token());
     let guided = sampling.guidance != 1.0;
     let doubled;
     let rows = match guided {
         true => {
-            doubled = with_and_without(model, wish)?;
+            doubled = with_and_without(model, conditioning)?;
             &doubled
         }
-        false => wish,
+        false => conditioning,
     };
     let copies = rows.len() / batch.max(1);
-    let mut beside = shown.to_vec();
-    if !shown.is_empty() {
-        beside.resize(rows.len(), Shown::new());
+    let mut beside = retrieved.to_vec();
+    if !retrieved.is_empty() {
+        beside.resize(rows.len(), RetrievedExamples::new());
     }
     let prepared = model.prepare(rows, &beside)?;
     let (mut tokens, mut known) = match given {
         Some(given) => (given.tokens.clone(), given.known.to_vec()),
         None => (
-            Digits(vec![0; batch * TOKENS * digits]),
+            FsqCodes(vec![0; batch * TOKENS * digits]),
             vec![false; batch * TOKENS],
         ),
     };
@@ -109,13 +109,13 @@ pub fn write(
             "the tokens given do not fit the pictures".into(),
         ));
     }
-    let by = model.digit_network()?;
+    let by = model.code_head()?;
     let chances: Vec<f64> = rngs.iter_mut().map(Rng::next_f64).collect();
-    let remembered = prepared.one_of(shown, &chances)?;
+    let remembered = prepared.one_of(retrieved, &chances)?;
     let mut ahead: Vec<Vec<usize>> = known.chunks(TOKENS).zip(&mut *rngs).map(ahead).collect();
     let unknown: Vec<usize> = ahead.iter().map(Vec::len).collect();
     for step in 0..sampling.steps.max(1) {
-        if !go_on() {
+        if !keep_going() {
             return Ok(None);
         }
         if ahead.iter().all(Vec::is_empty) {
@@ -131,8 +131,8 @@ pub fn write(
         if next.is_empty() {
             continue;
         }
-        let all = Digits(tokens.0.repeat(copies));
-        let hidden = model.hidden(&prepared, &all, &known.repeat(copies), &Drop::None)?;
+        let all = FsqCodes(tokens.0.repeat(copies));
+        let hidden = model.hidden(&prepared, &all, &known.repeat(copies), &Dropout::None)?;
         let drafted = draft(model, &by, (&hidden, &next), &remembered, sampling, rngs)?;
         for (place, own) in next.into_iter().zip(drafted) {
             tokens.0[place * digits..][..digits].copy_from_slice(&own);
@@ -143,15 +143,15 @@ pub fn write(
 }
 
 /// Rows with words and style, then the same rows without.
-fn with_and_without(model: &TokenTransformer, wish: &Wish) -> Result<Wish> {
+fn with_and_without(model: &TokenTransformer, conditioning: &Conditioning) -> Result<Conditioning> {
     let none = model
-        .no_words()
+        .null_text()
         .unsqueeze(0)?
-        .broadcast_as(wish.text.shape())?;
-    Ok(Wish {
-        text: Tensor::cat(&[&wish.text, &none.contiguous()?], 0)?,
-        style: [wish.style.clone(), vec![None; wish.len()]].concat(),
-        flip: wish.flip.repeat(2),
+        .broadcast_as(conditioning.text.shape())?;
+    Ok(Conditioning {
+        text: Tensor::cat(&[&conditioning.text, &none.contiguous()?], 0)?,
+        style: [conditioning.style.clone(), vec![None; conditioning.len()]].concat(),
+        flip: conditioning.flip.repeat(2),
     })
 }
 
@@ -165,9 +165,9 @@ fn ahead((known, rng): (&[bool], &mut Rng)) -> Vec<usize> {
 /// is taken in their order, so that it does not matter how many threads there are.
 fn draft(
     model: &TokenTransformer,
-    by: &DigitNetwork,
+    by: &CodeHead,
     (hidden, places): (&Tensor, &[usize]),
-    remembered: &[Option<&Digits>],
+    remembered: &[Option<&FsqCodes>],
     sampling: &Sampling,
     rngs: &mut [Rng],
 ) -> Result<Vec<Vec<u8>>> {
@@ -181,7 +181,7 @@ fn draft(
         false => rows(0)?,
         true => Tensor::cat(&[rows(0)?, rows(rngs.len() * TOKENS)?], 0)?,
     };
-    let mut heads = model.heads(&read)?.flatten_all()?.to_vec1::<f32>()?;
+    let mut heads = model.head_inputs(&read)?.flatten_all()?.to_vec1::<f32>()?;
     let (with, without) = heads.split_at_mut(places.len() * by.width());
     let mut free = without.chunks_exact_mut(by.width());
     let tokens = with.chunks_exact_mut(by.width()).zip(places);
@@ -216,7 +216,7 @@ type Asked<'a> = (
 
 /// A token's digits, one after the other.
 fn drawn(
-    by: &DigitNetwork,
+    by: &CodeHead,
     sampling: &Sampling,
     (chances, remembered): (&[f64], Option<&[u8]>),
     given: &mut [f32],

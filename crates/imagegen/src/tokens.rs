@@ -6,13 +6,13 @@
 //! thing, where there are some ([`super::memory`]), are shown as their tokens at the same places;
 //! what a style tells of another is learned. A picture of one's own is redrawn in another style so.
 
-use super::condition::Wish;
+use super::backbone::{Prepared, Reader, looked_up};
+use super::code_head::CodeHead;
+use super::conditioning::Conditioning;
 use super::config::Config;
-use super::digits::DigitNetwork;
-use super::layers::Drop;
-use super::memory::Shown;
-use super::reader::{Prepared, Reader, looked_up};
-use super::recall::choose;
+use super::layers::Dropout;
+use super::retrieval_encoder::choose;
+use super::retrieval_index::RetrievedExamples;
 use super::weights::{Linear, Weights, normal};
 use candle_core::{D, Result, Tensor};
 use kernels::linear::Pool;
@@ -30,20 +30,20 @@ pub struct TokenTransformer {
 
 /// Tokens of pictures: `[batch][64][digits]`, one after the other.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Digits(pub Vec<u8>);
+pub struct FsqCodes(pub Vec<u8>);
 
 impl TokenTransformer {
     pub fn new(weights: &Weights, config: &Config) -> Result<TokenTransformer> {
         let (width, hidden) = (config.tokens.stack.width, config.tokens.hidden);
-        let digits = config.digits();
-        let below = |name: &str| weights.below(name);
+        let digits = config.codes_per_token();
+        let pp = |name: &str| weights.pp(name);
         let logits = |(at, levels): (usize, &usize)| {
-            Linear::new(&below("logits").below(at).unpacked(), hidden, *levels)
+            Linear::new(&pp("logits").pp(at).unpacked(), hidden, *levels)
         };
         Ok(TokenTransformer {
             reader: Reader::new(weights, config)?,
             mask: weights.get(&[width], "mask", normal(0.1))?,
-            head: Linear::new(&below("head"), width, digits * hidden)?,
+            head: Linear::new(&pp("head"), width, digits * hidden)?,
             before: weights.table(config.rows(), digits * hidden, "before", 0.05)?,
             logits: config
                 .levels
@@ -62,12 +62,16 @@ impl TokenTransformer {
 
     /// What stands for words that are not given: `[text]`.
     pub fn no_words(&self) -> &Tensor {
-        self.reader.no_words()
+        self.reader.null_text()
     }
 
     /// Reads the wish, and the pictures that are shown beside each (or beside none).
-    pub fn prepare(&self, wish: &Wish, shown: &[Shown]) -> Result<Prepared> {
-        self.reader.prepare(wish, shown)
+    pub fn prepare(
+        &self,
+        conditioning: &Conditioning,
+        retrieved: &[RetrievedExamples],
+    ) -> Result<Prepared> {
+        self.reader.prepare(conditioning, retrieved)
     }
 
     /// What is known of each token after reading those that are given: `[batch, 64, width]`.
@@ -75,20 +79,20 @@ impl TokenTransformer {
     pub fn hidden(
         &self,
         prepared: &Prepared,
-        tokens: &Digits,
+        tokens: &FsqCodes,
         known: &[bool],
-        drop: &Drop,
+        drop: &Dropout,
     ) -> Result<Tensor> {
         let tokens = choose(known, &self.reader.embedded(tokens)?, &self.mask)?;
         self.reader.hidden(prepared, &tokens, drop)
     }
 
     /// The small network on top, as it is now.
-    pub fn digit_network(&self) -> Result<DigitNetwork> {
+    pub fn code_head(&self) -> Result<CodeHead> {
         let numbers = self.logits.iter().map(Linear::numbers);
         let numbers: Vec<(Vec<f32>, Vec<f32>)> = numbers.collect::<Result<_>>()?;
         let (weights, biases) = numbers.into_iter().unzip();
-        Ok(DigitNetwork {
+        Ok(CodeHead {
             levels: self.levels.clone(),
             hidden: self.hidden,
             before: self.before.flatten_all()?.to_vec1()?,
@@ -113,7 +117,7 @@ impl TokenTransformer {
     /// One product tells every digit those before it, and one more makes all logits, of matrices
     /// with zeros where a digit has nothing to say: so many digits one after the other would go
     /// through memory again and again.
-    pub fn logits(&self, heads: &Tensor, tokens: &Digits) -> Result<Vec<Tensor>> {
+    pub fn logits(&self, heads: &Tensor, tokens: &FsqCodes) -> Result<Vec<Tensor>> {
         let (rows, wide) = (self.levels.iter().sum::<usize>(), heads.dim(D::Minus1)?);
         let mut later = Vec::with_capacity(rows * wide);
         for (at, levels) in self.levels.iter().enumerate() {
@@ -121,7 +125,7 @@ impl TokenTransformer {
             later.extend(rows.map(|place| f32::from(u8::from(place > at))));
         }
         let later = Tensor::from_vec(later, (rows, wide), heads.device())?;
-        let quick = self.head.is_quick();
+        let quick = self.head.uses_autograd();
         let said = looked_up(&(&self.before * later)?, tokens, &self.levels, quick)?;
         let own = (heads + said)?;
         let (mut matrix, mut bias) = (Vec::new(), Vec::new());

@@ -1,13 +1,13 @@
 //! Variations: a share of a picture's tokens is forgotten and written anew, the rest stays; or its
 //! latent is moved that far towards another.
 
-use super::code::Code;
 use super::composed::{Basis, Composed};
 use super::config::TOKENS;
 use super::direct::{Direct, moved};
+use super::encoded::EncodedPicture;
 use super::sampling::Given;
-use super::tokens::Digits;
-use super::{Design, Drawn, Illuminator, Led, Order, foreign, streams};
+use super::tokens::FsqCodes;
+use super::{Design, GeneratedImages, Illuminator, ImageSpec, TextCondition, foreign, streams};
 use crate::ImageError;
 use sampler::rng::{Rng, derive};
 
@@ -20,20 +20,20 @@ impl Illuminator {
     /// anew under the order's words and style, or its latent is moved by that: 0 paints the same.
     pub fn vary(
         &self,
-        order: &Order,
-        code: &Code,
+        spec: &ImageSpec,
+        code: &EncodedPicture,
         amount: f64,
-        go_on: &mut dyn FnMut() -> bool,
-    ) -> Result<Option<Drawn>, ImageError> {
-        let led = self.led(order)?;
+        keep_going: &mut dyn FnMut() -> bool,
+    ) -> Result<Option<GeneratedImages>, ImageError> {
+        let led = self.led(spec)?;
         match (&self.design, code) {
-            (Design::Composed(by), Code::Tokens(tokens)) => {
+            (Design::Composed(by), EncodedPicture::Tokens(tokens)) => {
                 self.fits(tokens)?;
-                self.rewrite(by, (order, &led), tokens, amount, go_on)
+                self.rewrite(by, (spec, &led), tokens, amount, keep_going)
             }
-            (Design::Direct(by), Code::Latent(z)) => {
-                let latents = around(by, order, z, (amount, WRITE))?;
-                self.pass(by, (order, &led), latents, go_on)
+            (Design::Direct(by), EncodedPicture::Latent(z)) => {
+                let latents = around(by, spec, z, (amount, WRITE))?;
+                self.pass(by, (spec, &led), latents, keep_going)
             }
             _ => Err(foreign()),
         }
@@ -42,26 +42,29 @@ impl Illuminator {
     fn rewrite(
         &self,
         by: &Composed,
-        led: (&Order, &Led),
-        tokens: &Digits,
+        led: (&ImageSpec, &TextCondition),
+        tokens: &FsqCodes,
         amount: f64,
-        go_on: &mut dyn FnMut() -> bool,
-    ) -> Result<Option<Drawn>, ImageError> {
-        let (order, _) = led;
+        keep_going: &mut dyn FnMut() -> bool,
+    ) -> Result<Option<GeneratedImages>, ImageError> {
+        let (spec, _) = led;
         let forget = (amount.clamp(0.0, 1.0) * TOKENS as f64).round() as usize;
-        let known = order.seeds.iter().flat_map(|seed| kept(*seed, forget));
+        let known = spec.seeds.iter().flat_map(|seed| kept(*seed, forget));
         let known: Vec<bool> = known.collect();
-        let all = Digits(tokens.0.repeat(order.seeds.len()));
+        let all = FsqCodes(tokens.0.repeat(spec.seeds.len()));
         let given = Some(Given {
             tokens: &all,
             known: &known,
         });
-        let basis = Basis { given, shown: None };
-        self.compose(by, led, basis, &mut streams(order, Some(WRITE)), go_on)
+        let basis = Basis {
+            given,
+            retrieved: None,
+        };
+        self.compose(by, led, basis, &mut streams(spec, Some(WRITE)), keep_going)
     }
 
-    pub(super) fn fits(&self, tokens: &Digits) -> Result<(), ImageError> {
-        match tokens.0.len() == TOKENS * self.config.digits() {
+    pub(super) fn fits(&self, tokens: &FsqCodes) -> Result<(), ImageError> {
+        match tokens.0.len() == TOKENS * self.config.codes_per_token() {
             true => Ok(()),
             false => Err(foreign()),
         }
@@ -71,11 +74,11 @@ impl Illuminator {
 /// For each seed of an order a latent `amount` away from `z`, by the stream of that number.
 pub(super) fn around(
     by: &Direct,
-    order: &Order,
+    spec: &ImageSpec,
     z: &[f32],
     (amount, stream): (f64, u64),
 ) -> Result<Vec<Vec<f32>>, ImageError> {
-    let others = by.chance(&mut streams(order, Some(stream)), &order.sampling);
+    let others = by.chance(&mut streams(spec, Some(stream)), &spec.sampling);
     let fit = others.iter().all(|other| other.len() == z.len());
     let near = others.iter().map(|other| moved(z, other, amount));
     fit.then(|| near.collect()).ok_or_else(foreign)

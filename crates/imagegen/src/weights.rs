@@ -38,7 +38,7 @@ impl<'a> Weights<'a> {
     /// To be trained as quickly as the device can, which rounds: see [`gradient`].
     pub fn quick(&self) -> Weights<'a> {
         Weights {
-            quick: self.tensors.device().is_cpu() && autograd::is_here(),
+            quick: self.tensors.device().is_cpu() && autograd::is_supported(),
             ..self.clone()
         }
     }
@@ -54,7 +54,7 @@ impl<'a> Weights<'a> {
     }
 
     /// As drawing has them: on a CPU packed to 8 bits, for so many threads.
-    pub fn as_drawn(&self, threads: usize) -> Weights<'a> {
+    pub fn for_inference(&self, threads: usize) -> Weights<'a> {
         match self.tensors.device().is_cpu() {
             true => Weights::packed(self.tensors.clone(), Arc::new(Pool::new(threads))),
             false => self.clone(),
@@ -67,7 +67,7 @@ impl<'a> Weights<'a> {
     }
 
     /// What lies below `name`.
-    pub fn below(&self, name: impl ToString) -> Weights<'a> {
+    pub fn pp(&self, name: impl ToString) -> Weights<'a> {
         Weights {
             tensors: self.tensors.pp(name),
             packing: self.packing.clone(),
@@ -119,7 +119,7 @@ enum Matrix {
 impl Linear {
     pub fn new(weights: &Weights, inputs: usize, outputs: usize) -> Result<Linear> {
         let bias = even(inputs);
-        Linear::with(weights, inputs, outputs, even(inputs), bias)
+        Linear::with_init(weights, inputs, outputs, even(inputs), bias)
     }
 
     /// The last of a block: half as strong at first, and without a bias of its own.
@@ -129,7 +129,7 @@ impl Linear {
             lo: -bound,
             up: bound,
         };
-        Linear::with(weights, inputs, outputs, half, Init::Const(0.0))
+        Linear::with_init(weights, inputs, outputs, half, Init::Const(0.0))
     }
 
     pub fn with(
@@ -174,7 +174,7 @@ impl Linear {
     }
 
     /// Whether its products have gradients that are written out.
-    pub fn is_quick(&self) -> bool {
+    pub fn uses_autograd(&self) -> bool {
         matches!(self.matrix, Matrix::Trained(_))
     }
 

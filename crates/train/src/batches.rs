@@ -7,7 +7,7 @@ use super::data::split::Split;
 use super::token_table::PictureKey;
 use super::variables::noise;
 use candle_core::{Device, Error, Result, Tensor};
-use imagegen::condition::Wish;
+use imagegen::conditioning::Conditioning;
 use imagegen::config::CHANNELS;
 use sampler::rng::Rng;
 use std::collections::BTreeMap;
@@ -31,7 +31,7 @@ pub struct Batch {
     pub index: Vec<usize>,
     /// `[batch, 4, size, size]`, -1 to 1 premultiplied.
     pub pictures: Tensor,
-    pub wish: Wish,
+    pub conditioning: Conditioning,
 }
 
 /// Sampling weight of silhouettes: they are two fifths of the shipped set.
@@ -74,7 +74,7 @@ fn numbered_captions(pictures: &Dataset) -> (BTreeMap<ConceptKey, Vec<u32>>, Vec
 impl Batch {
     /// The batch's pictures as they are in it, flipped or not.
     pub fn keys(&self) -> impl Iterator<Item = PictureKey> {
-        let each = self.index.iter().zip(&self.wish.flip);
+        let each = self.index.iter().zip(&self.conditioning.flip);
         each.map(|(index, flip)| PictureKey {
             index: *index,
             flip: *flip,
@@ -162,7 +162,7 @@ impl<'a> Batches<'a> {
         let style = |at: &usize| Some(self.pictures.style[*at]);
         Ok(Batch {
             pictures: self.pixels(&index, &flip)?,
-            wish: Wish {
+            conditioning: Conditioning {
                 text: (text + shift)?,
                 style: index.iter().map(style).collect(),
                 flip,
@@ -178,7 +178,7 @@ impl<'a> Batches<'a> {
         Ok(Batch {
             index: index.to_vec(),
             pictures: self.pixels(index, &flip)?,
-            wish: Wish {
+            conditioning: Conditioning {
                 text: self
                     .text
                     .index_select(&Tensor::new(rows, self.device())?, 0)?,
@@ -230,15 +230,19 @@ pub fn pixels(
 
 /// Takes text and style from some pictures, and only the style from some others: classifier-free
 /// guidance starts from none. `none` `[width]` stands for text.
-pub fn drop_conditioning(wish: &Wish, none: &Tensor, rng: &mut Rng) -> Result<Wish> {
-    let chances: Vec<f64> = (0..wish.len()).map(|_| rng.next_f64()).collect();
+pub fn drop_conditioning(
+    conditioning: &Conditioning,
+    none: &Tensor,
+    rng: &mut Rng,
+) -> Result<Conditioning> {
+    let chances: Vec<f64> = (0..conditioning.len()).map(|_| rng.next_f64()).collect();
     let has_text: Vec<bool> = chances.iter().map(|c| *c >= DROP_TEXT).collect();
     let keeps =
         |(style, chance): (&Option<u32>, &f64)| style.filter(|_| *chance >= DROP_TEXT + DROP_STYLE);
-    Ok(Wish {
-        text: text_or_none(&has_text, &wish.text, none)?,
-        style: wish.style.iter().zip(&chances).map(keeps).collect(),
-        flip: wish.flip.clone(),
+    Ok(Conditioning {
+        text: text_or_none(&has_text, &conditioning.text, none)?,
+        style: conditioning.style.iter().zip(&chances).map(keeps).collect(),
+        flip: conditioning.flip.clone(),
     })
 }
 
@@ -395,13 +399,13 @@ mod tests {
 
     #[test]
     fn some_are_shown_without_words() {
-        let wish = Wish {
+        let conditioning = Conditioning {
             text: Tensor::ones((1_000, 2), DType::F32, &Device::Cpu).unwrap(),
             style: vec![Some(1); 1_000],
             flip: vec![false; 1_000],
         };
         let none = Tensor::new(&[5f32, 7.0], &Device::Cpu).unwrap();
-        let some = drop_conditioning(&wish, &none, &mut Rng::new(1)).unwrap();
+        let some = drop_conditioning(&conditioning, &none, &mut Rng::new(1)).unwrap();
         let text = some.text.to_vec2::<f32>().unwrap();
         let without = text.iter().filter(|row| **row == [5.0, 7.0]).count();
         let any = some.style.iter().filter(|style| style.is_none()).count();

@@ -52,10 +52,10 @@ impl<'a> Direct<'a> {
             latent: input.config.direct.ok_or_else(none)?.latent,
             from_scratch: start.generator.is_empty(),
             encoder: input.trainable(start.encoder, ADAM, |w, config| {
-                DirectEncoder::new(&w.quick(), config)
+                DirectEncoder::new(&w.with_autograd(), config)
             })?,
             generator: input.trainable(start.generator, ADAM, |w, config| {
-                DirectGenerator::new(&w.quick(), config)
+                DirectGenerator::new(&w.with_autograd(), config)
             })?,
             discriminator: DiscriminatorTrainer::new(&input, weights)?,
             weights,
@@ -80,21 +80,23 @@ impl Phase for Direct<'_> {
     fn step(&mut self, step: Step, rng: &mut Rng) -> std::result::Result<Metrics, TrainError> {
         let size = self.input.batch_size;
         let batch = self.input.batches.sample(size, rng)?;
-        let (real, wish) = (&batch.pictures, &batch.wish);
+        let (real, conditioning) = (&batch.pictures, &batch.conditioning);
         let (encoder, generator) = (&self.encoder.network, &self.generator.network);
-        let dropped = drop_conditioning(wish, generator.no_words(), rng)?;
+        let dropped = drop_conditioning(conditioning, generator.null_text(), rng)?;
         let mut latents = || noise(&[size, self.latent], rng, self.input.device());
         let moments = encoder.forward(real)?;
         let back = generator.forward(&moments.sample(&latents()?)?, &dropped)?;
-        let free = generator.forward(&latents()?, wish)?;
+        let free = generator.forward(&latents()?, conditioning)?;
         let detached = [back.detach(), free.detach()];
         let discriminator_step = step.scaled(DISCRIMINATOR_RATE);
         let discriminator_loss =
             self.discriminator
-                .train_step(real, &detached, wish, discriminator_step)?;
+                .train_step(real, &detached, conditioning, discriminator_step)?;
 
         let generated = [back, free];
-        let adversarial = self.discriminator.generator_loss(real, &generated, wish)?;
+        let adversarial = self
+            .discriminator
+            .generator_loss(real, &generated, conditioning)?;
         let [back, free] = generated;
         let reconstruction = reconstruction_loss(real, &back)?;
         let kl = kl_divergence(&moments.mean, &moments.log_variance)?;
@@ -128,8 +130,8 @@ impl Phase for Direct<'_> {
             let batch = batches.labelled(index)?;
             let z = noise(&[index.len(), self.latent], &mut rng, input.device())?;
             let mean = encoder.forward(&batch.pictures)?.mean;
-            let back = generator.forward(&mean, &batch.wish)?;
-            let drawn = generator.forward(&z, &batch.wish)?;
+            let back = generator.forward(&mean, &batch.conditioning)?;
+            let drawn = generator.forward(&z, &batch.conditioning)?;
             rows.extend([batch.pictures, back, drawn]);
         }
         Ok(SampleSheet::new(batches.size(), &rows)?)

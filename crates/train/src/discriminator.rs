@@ -9,8 +9,8 @@ use super::phase::{PhaseInput, Step};
 use super::trained::{NetworkState, TrainedNetwork};
 use super::variables::Tensors;
 use candle_core::{Error, Result, Tensor};
-use imagegen::condition::Wish;
-use imagegen::discriminator::{Discriminator, Judgement};
+use imagegen::conditioning::Conditioning;
+use imagegen::discriminator::{Discriminator, DiscriminatorOutput};
 
 /// The discriminator and the weights of its losses.
 pub struct DiscriminatorTrainer {
@@ -57,10 +57,10 @@ impl DiscriminatorTrainer {
         &mut self,
         real: &Tensor,
         generated: &[Tensor],
-        wish: &Wish,
+        conditioning: &Conditioning,
         step: Step,
     ) -> Result<f64> {
-        let loss = self.loss(real, generated, wish, step.number)?;
+        let loss = self.loss(real, generated, conditioning, step.number)?;
         let gradients = loss.backward()?;
         self.trained.step(&gradients, step)?;
         scalar(&loss)
@@ -70,17 +70,21 @@ impl DiscriminatorTrainer {
         &self,
         real: &Tensor,
         generated: &[Tensor],
-        wish: &Wish,
+        conditioning: &Conditioning,
         number: u64,
     ) -> Result<Tensor> {
         let (network, loss) = (&self.trained.network, self.weights.gan_loss);
-        let style = wish.styles(0)?;
-        let score = |pictures: &Tensor| Ok(network.forward(pictures, &wish.text, &style)?.scores);
+        let style = conditioning.style_rows(0)?;
+        let score = |pictures: &Tensor| {
+            Ok(network
+                .forward(pictures, &conditioning.text, &style)?
+                .scores)
+        };
         let of_real = score(real)?;
         let of_generated = mean(generated, |fake| {
             loss.discriminator(&of_real, &score(fake)?)
         })?;
-        let other = wish.text.roll(1, 0)?;
+        let other = conditioning.text.roll(1, 0)?;
         let mismatched = network.forward(real, &other, &style)?.scores;
         let mismatched = (loss.discriminator(&of_real, &mismatched)? * MISMATCHED)?;
         let total = (of_generated + mismatched)?;
@@ -111,15 +115,16 @@ impl DiscriminatorTrainer {
         &self,
         real: &Tensor,
         generated: &[Tensor],
-        wish: &Wish,
+        conditioning: &Conditioning,
     ) -> Result<AdversarialLoss> {
-        let style = wish.styles(0)?;
+        let style = conditioning.style_rows(0)?;
         let judge = |pictures: &Tensor| {
             let network = &self.trained.network;
-            network.forward(pictures, &wish.text, &style)
+            network.forward(pictures, &conditioning.text, &style)
         };
         let of_real = judge(real)?;
-        let of_generated: Vec<Judgement> = generated.iter().map(judge).collect::<Result<_>>()?;
+        let of_generated: Vec<DiscriminatorOutput> =
+            generated.iter().map(judge).collect::<Result<_>>()?;
         let (Some(first), Some(last)) = (of_generated.first(), of_generated.last()) else {
             return Err(no_batches());
         };

@@ -13,7 +13,7 @@ use base::progress::Observer;
 use candle_core::{DType, Device, Tensor};
 use imagegen::concepts::Concepts;
 use imagegen::config::Config;
-use imagegen::memory::Memory;
+use imagegen::retrieval_index::RetrievalIndex;
 use llm::sentence_encoder::WIDTH;
 use safetensors::serialize_to_file;
 use std::collections::{BTreeSet, HashMap};
@@ -93,7 +93,7 @@ pub fn export(what: &Export, observer: &dyn Observer) -> Result<(), TrainError> 
             save(
                 out,
                 "memory",
-                &memory.tensors()?.into_iter().collect(),
+                &memory.to_tensors()?.into_iter().collect(),
                 None,
             )?;
         }
@@ -110,15 +110,15 @@ fn retrieval_index(
     tokenizer: &PictureTokenizer,
     config: &Config,
     observer: &dyn Observer,
-) -> Result<Memory, TrainError> {
+) -> Result<RetrievalIndex, TrainError> {
     let plain = |at: &usize| pictures.tone[*at] == 0;
     let which: Vec<usize> = (0..pictures.len()).filter(plain).collect();
     let all = tokenizer.encode(pictures, &which, false, observer)?;
-    let mut memory = Memory::default();
+    let mut memory = RetrievalIndex::default();
     for (at, digits) in which.iter().zip(&all) {
         let label = &pictures.concepts[pictures.concept[*at] as usize].label;
         if let Some(concept) = labels.get(label) {
-            memory.keep((*concept, pictures.style[*at]), digits, config);
+            memory.insert((*concept, pictures.style[*at]), digits, config);
         }
     }
     Ok(memory)

@@ -83,7 +83,7 @@ pub fn train(
         on_event(TrainingEvent::Warning(&warning));
     }
     let rows = data.embeddings.chunks(config.text);
-    let centred: Vec<f32> = rows.flat_map(|row| config.centre(row)).collect();
+    let centred: Vec<f32> = rows.flat_map(|row| config.normalize_text(row)).collect();
     let count = data.embeddings.len() / config.text;
     let text = Tensor::from_vec(centred, (count, config.text), &device)?;
     let batches = Batches::new(dataset, text)?;

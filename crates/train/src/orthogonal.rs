@@ -33,16 +33,16 @@ fn orthogonal(matrix: &Tensor) -> Result<Tensor> {
         false => Ok(x.clone()),
     };
     let large = rows.min(columns) >= LARGE;
-    let quick = large && matrix.device().is_cpu() && autograd::is_here();
+    let quick = large && matrix.device().is_cpu() && autograd::is_supported();
     let times = |x: &Tensor, y: &Tensor| match quick {
-        true => autograd::product_of_columns(x, y),
+        true => autograd::matmul(x, y),
         false => x.matmul(y),
     };
     let length = matrix.sqr()?.sum_all()?.sqrt()?;
     let mut x = turned(&matrix.broadcast_div(&(length + 1e-7)?)?)?;
     for _ in 0..ITERATIONS {
         let square = match quick {
-            true => autograd::product_of_rows(&x, &x)?,
+            true => autograd::matmul_transposed(&x, &x)?,
             false => x.matmul(&x.t()?)?,
         };
         let more = ((&square * COEFFICIENTS[1])? + (times(&square, &square)? * COEFFICIENTS[2])?)?;

@@ -46,7 +46,7 @@ impl<'a> PaintPhase<'a> {
         Ok(PaintPhase {
             encoder: input.frozen(&start.encoder, Encoder::new)?,
             generator: input.trainable(start.generator, ADAM, |w, config| {
-                Generator::new(&w.quick(), config)
+                Generator::new(&w.with_autograd(), config)
             })?,
             discriminator: DiscriminatorTrainer::new(&input, weights)?,
             quantizer: Quantizer::new(&input.config.levels, input.device())?,
@@ -71,14 +71,18 @@ impl Phase for PaintPhase<'_> {
     fn step(&mut self, step: Step, rng: &mut Rng) -> std::result::Result<Metrics, TrainError> {
         let step = step.scaled(LEARNING_RATE);
         let batch = self.input.batches.sample(self.input.batch_size, rng)?;
-        let (real, wish) = (&batch.pictures, &batch.wish);
+        let (real, conditioning) = (&batch.pictures, &batch.conditioning);
         let z = self.encoder.forward(real)?;
         let values = self.quantizer.quantize(&z)?.detach();
-        let generated = [self.generator.network.forward(&values, wish)?];
+        let generated = [self.generator.network.forward(&values, conditioning)?];
         let detached = [generated[0].detach()];
-        let discriminator_loss = self.discriminator.train_step(real, &detached, wish, step)?;
+        let discriminator_loss =
+            self.discriminator
+                .train_step(real, &detached, conditioning, step)?;
 
-        let adversarial = self.discriminator.generator_loss(real, &generated, wish)?;
+        let adversarial = self
+            .discriminator
+            .generator_loss(real, &generated, conditioning)?;
         let [generated] = generated;
         let reconstruction = reconstruction_loss(real, &generated)?;
         let loss = (&reconstruction + (adversarial.weighted * step.ramp(RAMP_STEPS))?)?;

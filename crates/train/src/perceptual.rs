@@ -9,7 +9,7 @@ use crate::TrainError;
 use crate::efficientnet::{
     Block, Dense, Depthwise, LITE1, STEM, Tensors, dense, load_tensors, weights_error,
 };
-use autograd::floats;
+use autograd::contiguous_f32;
 use candle_core::{CpuStorage, CustomOp1, D, Device, Layout, Result, Shape, Tensor};
 use rayon::prelude::*;
 use std::path::Path;
@@ -327,7 +327,7 @@ fn each_picture(
     lengths: Lengths,
     work: impl Fn(&[f32], &mut [f32]) + Sync,
 ) -> Result<CpuStorage> {
-    let source = floats(storage, layout)?;
+    let source = contiguous_f32(storage, layout)?;
     let mut values = vec![0f32; source.len() / lengths.from * lengths.to];
     let both = source
         .par_chunks(lengths.from)

@@ -231,7 +231,10 @@ fn to_bytes(pictures: &Tensor) -> Result<Vec<Vec<u8>>> {
         .flatten_from(1)?
         .to_vec2::<f32>()?;
     debug_assert!(rows.iter().all(|row| row.len() % CHANNELS == 0));
-    Ok(rows.iter().map(|row| imagegen::bytes(row)).collect())
+    Ok(rows
+        .iter()
+        .map(|row| imagegen::to_pixel_bytes(row))
+        .collect())
 }
 
 #[cfg(test)]

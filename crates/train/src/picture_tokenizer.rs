@@ -23,7 +23,7 @@ impl PictureTokenizer {
     pub fn new(encoder: &Tensors, config: &Config, device: &Device) -> Result<PictureTokenizer> {
         Ok(PictureTokenizer {
             encoder: frozen(encoder, device, |weights| {
-                Encoder::new(&weights.quick(), config)
+                Encoder::new(&weights.with_autograd(), config)
             })?,
             quantizer: Quantizer::new(&config.levels, device)?,
             device: device.clone(),
@@ -44,7 +44,7 @@ impl PictureTokenizer {
             observer.check()?;
             let pictures = pixels(pictures, some, &vec![flip; some.len()], &self.device)?;
             let values = self.quantizer.quantize(&self.encoder.forward(&pictures)?)?;
-            let digits = self.quantizer.digits(&values)?.flatten_from(1)?;
+            let digits = self.quantizer.codes(&values)?.flatten_from(1)?;
             let rows = digits.to_vec2::<f32>()?.into_iter();
             all.extend(rows.map(|row| row.into_iter().map(|digit| digit as u8).collect()));
             observer.progress("Encoding pictures", all.len() as u64, Some(total));

@@ -9,7 +9,7 @@ use base::untrusted::clean_line;
 use candle_core::{Device, Result, Tensor};
 use imagegen::concepts::Concepts;
 use imagegen::config::Config;
-use imagegen::memory::Memory;
+use imagegen::retrieval_index::RetrievalIndex;
 use llm::sentence_encoder::WIDTH;
 use std::path::{Path, PathBuf};
 
@@ -37,7 +37,7 @@ impl PretrainedWeights {
         let json = std::fs::read(&path);
         let json = json.map_err(|why| TrainError::Disk(path.clone(), why.to_string()))?;
         let no_weights = |why: String| TrainError::Pretrained(path.clone(), clean_line(&why));
-        let config = Config::read(&json).map_err(no_weights)?;
+        let config = Config::parse(&json).map_err(no_weights)?;
         if config.text != WIDTH {
             let why = format!("its words have {} numbers instead of {WIDTH}", config.text);
             return Err(no_weights(why));
@@ -88,18 +88,18 @@ impl PretrainedWeights {
         let path = self.folder.join("concepts.safetensors");
         let bytes = std::fs::read(&path);
         let bytes = bytes.map_err(|why| TrainError::Disk(path.clone(), why.to_string()))?;
-        Concepts::read(&bytes, &self.config)
+        Concepts::parse(&bytes, &self.config)
             .map_err(|why| TrainError::Pretrained(path, clean_line(&why)))
     }
 
     /// The weights' retrieval index, with the run's numbers of styles. Drawings in none of the run's
     /// styles count as of an unknown style. `concepts`: how many there are.
-    pub fn memory(&self, concepts: usize) -> std::result::Result<Memory, TrainError> {
+    pub fn memory(&self, concepts: usize) -> std::result::Result<RetrievalIndex, TrainError> {
         let path = self.folder.join("memory.safetensors");
         let bytes = std::fs::read(&path);
         let bytes = bytes.map_err(|why| TrainError::Disk(path.clone(), why.to_string()))?;
         let styles = self.style_count - 1;
-        let memory = Memory::read(&bytes, (concepts, styles), &self.config.levels)
+        let memory = RetrievalIndex::parse(&bytes, (concepts, styles), &self.config.levels)
             .map_err(|why| TrainError::Pretrained(path, clean_line(&why)))?;
         let any = styles as u32;
         let own = |style| {
@@ -160,7 +160,7 @@ mod tests {
     fn weights() -> tempfile::TempDir {
         let folder = tempfile::tempdir().unwrap();
         let json = include_bytes!("../../../tests/reference/illuminator/config.json");
-        let mut config = Config::read(json).unwrap();
+        let mut config = Config::parse(json).unwrap();
         config.styles = ["noto", "Flat", "ink"].map(String::from).into();
         let json = serde_json::to_string(&config).unwrap();
         std::fs::write(folder.path().join("config.json"), json).unwrap();
@@ -215,13 +215,13 @@ mod tests {
         let folder = weights();
         let styles = ["flat", "my own"].map(String::from);
         let start = PretrainedWeights::load(folder.path(), &styles).unwrap();
-        let mut memory = Memory::default();
+        let mut memory = RetrievalIndex::default();
         for style in [1, 2] {
-            memory.keep((0, style), &[style as u8; 128], &start.config);
+            memory.insert((0, style), &[style as u8; 128], &start.config);
         }
         let path = folder.path().join("memory.safetensors");
-        safetensors::serialize_to_file(memory.tensors().unwrap(), None, &path).unwrap();
-        let found = start.memory(1).unwrap().recall(0, None, &start.config);
+        safetensors::serialize_to_file(memory.to_tensors().unwrap(), None, &path).unwrap();
+        let found = start.memory(1).unwrap().examples(0, None, &start.config);
         let found: Vec<_> = found.iter().map(|(style, d)| (*style, d.0[0])).collect();
         assert_eq!(found, [(0, 1), (2, 2)]);
         assert!(start.memory(0).is_err());

@@ -42,10 +42,10 @@ impl<'a> ReconstructPhase<'a> {
         Ok(ReconstructPhase {
             from_scratch: start.generator.is_empty(),
             encoder: input.trainable(start.encoder, ADAM, |w, config| {
-                Encoder::new(&w.quick(), config)
+                Encoder::new(&w.with_autograd(), config)
             })?,
             generator: input.trainable(start.generator, ADAM, |w, config| {
-                Generator::new(&w.quick(), config)
+                Generator::new(&w.with_autograd(), config)
             })?,
             quantizer: Quantizer::new(&input.config.levels, input.device())?,
             perceptual_loss,
@@ -69,11 +69,11 @@ impl Phase for ReconstructPhase<'_> {
     fn step(&mut self, step: Step, rng: &mut Rng) -> std::result::Result<Metrics, TrainError> {
         let batch = self.input.batches.sample(self.input.batch_size, rng)?;
         let generator = &self.generator.network;
-        let wish = drop_conditioning(&batch.wish, generator.no_words(), rng)?;
+        let conditioning = drop_conditioning(&batch.conditioning, generator.null_text(), rng)?;
         let pictures = shifted(&batch.pictures, random_shift(MAX_SHIFT, rng))?;
         let z = self.encoder.network.forward(&pictures)?;
         let values = self.quantizer.quantize(&z)?;
-        let back = generator.forward(&values, &wish)?;
+        let back = generator.forward(&values, &conditioning)?;
         let reconstruction = reconstruction_loss(&pictures, &back)?;
         let mut metrics = vec![("loss", scalar(&reconstruction)?)];
         let perceptual = self.perceptual_loss.as_ref();
@@ -127,7 +127,7 @@ pub fn reconstruction_sheet(
     for index in batches.evenly_spaced(2 * ROW).chunks(ROW) {
         let batch = batches.labelled(index)?;
         let values = quantizer.quantize(&encoder.forward(&batch.pictures)?)?;
-        let back = generator.forward(&values, &batch.wish)?;
+        let back = generator.forward(&values, &batch.conditioning)?;
         rows.extend([batch.pictures, back]);
     }
     Ok(SampleSheet::new(batches.size(), &rows)?)

@@ -20,16 +20,16 @@ use super::trained::{NetworkState, TrainedNetwork};
 use super::variables::{Tensors, dropout};
 use candle_core::{Result, Tensor};
 use candle_nn::loss::cross_entropy;
-use imagegen::condition::Wish;
+use imagegen::conditioning::Conditioning;
 use imagegen::config::TOKENS;
 use imagegen::critic::Critic;
 use imagegen::generator::Generator;
-use imagegen::layers::Drop;
-use imagegen::memory::Shown;
+use imagegen::layers::Dropout;
 use imagegen::quantizer::Quantizer;
 use imagegen::refiner::Refiner;
+use imagegen::retrieval_index::RetrievedExamples;
 use imagegen::sampling::Sampling;
-use imagegen::tokens::Digits;
+use imagegen::tokens::FsqCodes;
 use sampler::rng::Rng;
 use std::cell::RefCell;
 
@@ -84,22 +84,22 @@ const CRITIC_STAGES: [usize; 3] = [2, 3, 5];
 
 /// A mixture of real and sampled tokens.
 struct MixedTokens {
-    tokens: Digits,
+    tokens: FsqCodes,
     /// The share of sampled tokens in each picture.
     sampled: Vec<f32>,
 }
 
 /// What refiner and generator are conditioned on; each has a vector of its own for missing text.
 struct Conditionings {
-    refiner: Wish,
-    generator: Wish,
+    refiner: Conditioning,
+    generator: Conditioning,
 }
 
 /// Features of the same pictures, real and generated, at [`CRITIC_STAGES`].
 struct CriticInput<'a> {
     real: Vec<Tensor>,
     generated: Vec<Tensor>,
-    wish: &'a Wish,
+    conditioning: &'a Conditioning,
 }
 
 /// What the critic learned from at a step.
@@ -130,13 +130,14 @@ impl<'a> RefinePhase<'a> {
         Ok(RefinePhase {
             table: TokenTable::new(&input, &tokenizer)?,
             pool: TokenPool::new(&input, &start.tokens)?,
-            refiner: input
-                .trainable(refiner, ADAM, |w, config| Refiner::new(&w.quick(), config))?,
+            refiner: input.trainable(refiner, ADAM, |w, config| {
+                Refiner::new(&w.with_autograd(), config)
+            })?,
             generator: input.trainable(generator, ADAM, |w, config| {
-                Generator::new(&w.quick(), config)
+                Generator::new(&w.with_autograd(), config)
             })?,
             critic: input.trainable(Tensors::new(), CRITIC_ADAM, |w, config| {
-                Critic::new(&w.quick(), config)
+                Critic::new(&w.with_autograd(), config)
             })?,
             quantizer: tokenizer.quantizer,
             perceptual_loss,
@@ -147,7 +148,7 @@ impl<'a> RefinePhase<'a> {
 
     /// Tokens to refine: some pictures' are sampled, some partly, some real.
     fn mixed_tokens(&self, keys: impl Iterator<Item = PictureKey>, rng: &mut Rng) -> MixedTokens {
-        let digits = self.input.config.digits();
+        let digits = self.input.config.codes_per_token();
         let (mut tokens, mut sampled) = (Vec::new(), Vec::new());
         for key in keys {
             let (kind, share) = (rng.next_f64(), rng.next_f64());
@@ -168,44 +169,44 @@ impl<'a> RefinePhase<'a> {
             sampled.push(used as f32 / TOKENS as f32);
         }
         MixedTokens {
-            tokens: Digits(tokens),
+            tokens: FsqCodes(tokens),
             sampled,
         }
     }
 
     /// A wish from which some pictures' text is taken, and some pictures' style.
-    fn conditionings(&self, wish: &Wish, rng: &mut Rng) -> Result<Conditionings> {
-        let chances: Vec<f64> = (0..wish.len()).map(|_| rng.next_f64()).collect();
+    fn conditionings(&self, conditioning: &Conditioning, rng: &mut Rng) -> Result<Conditionings> {
+        let chances: Vec<f64> = (0..conditioning.len()).map(|_| rng.next_f64()).collect();
         let has_text: Vec<bool> = chances.iter().map(|c| *c >= WITHOUT_TEXT).collect();
         let has_style = chances
             .iter()
             .map(|c| *c >= WITHOUT_TEXT + 2.0 * DROP_STYLE);
-        let styles = wish.style.iter().zip(has_style);
+        let styles = conditioning.style.iter().zip(has_style);
         let style: Vec<_> = styles
             .map(|(style, keeps)| style.filter(|_| keeps))
             .collect();
         let conditioning = |none: &Tensor| {
-            Ok::<_, candle_core::Error>(Wish {
-                text: text_or_none(&has_text, &wish.text, none)?,
+            Ok::<_, candle_core::Error>(Conditioning {
+                text: text_or_none(&has_text, &conditioning.text, none)?,
                 style: style.clone(),
-                flip: wish.flip.clone(),
+                flip: conditioning.flip.clone(),
             })
         };
         Ok(Conditionings {
-            refiner: conditioning(self.refiner.network.no_words())?,
-            generator: conditioning(self.generator.network.no_words())?,
+            refiner: conditioning(self.refiner.network.null_text())?,
+            generator: conditioning(self.generator.network.null_text())?,
         })
     }
 
     /// Refines tokens and decodes them to pictures `[batch, 4, size, size]`.
     fn generate(
         &self,
-        tokens: &Digits,
+        tokens: &FsqCodes,
         conditionings: &Conditionings,
-        shown: &[Shown],
-        drop: &Drop,
+        shown: &[RetrievedExamples],
+        drop: &Dropout,
     ) -> Result<Tensor> {
-        let values = self.quantizer.of(tokens, self.input.device())?;
+        let values = self.quantizer.token_values(tokens, self.input.device())?;
         let refiner = &self.refiner.network;
         let values = refiner.forward((tokens, &values), &conditionings.refiner, shown, drop)?;
         let generator = &self.generator.network;
@@ -214,12 +215,12 @@ impl<'a> RefinePhase<'a> {
 
     /// One step of the critic.
     fn train_critic(&mut self, input: &CriticInput, step: Step) -> Result<CriticLosses> {
-        let (critic, wish) = (&self.critic.network, input.wish);
-        let style = wish.styles(0)?;
+        let (critic, conditioning) = (&self.critic.network, input.conditioning);
+        let style = conditioning.style_rows(0)?;
         let generated: Vec<Tensor> = input.generated.iter().map(Tensor::detach).collect();
-        let of_real = critic.forward(&input.real, &wish.text, &style)?;
-        let of_generated = critic.forward(&generated, &wish.text, &style)?;
-        let other = mismatched(&wish.text, &style)?;
+        let of_real = critic.forward(&input.real, &conditioning.text, &style)?;
+        let of_generated = critic.forward(&generated, &conditioning.text, &style)?;
+        let other = mismatched(&conditioning.text, &style)?;
         let of_mismatched = critic.forward(&input.real, &other.text, &other.style)?;
         let against = |fake: &[Tensor]| {
             mean_over_pairs(&of_real.scores, fake, |real, fake| {
@@ -228,7 +229,8 @@ impl<'a> RefinePhase<'a> {
         };
         let mismatched = (against(&of_mismatched.scores)? * MISMATCHED)?;
         let adversarial = (against(&of_generated.scores)? + mismatched)?;
-        let contrastive = contrastive_loss(&critic.belongs(&of_real.whole, &wish.text)?)?;
+        let contrastive =
+            contrastive_loss(&critic.caption_logits(&of_real.whole, &conditioning.text)?)?;
         let gradients = (&adversarial + &contrastive)?.backward()?;
         let losses = CriticLosses {
             adversarial: scalar(&adversarial)?,
@@ -240,11 +242,13 @@ impl<'a> RefinePhase<'a> {
 
     /// The losses of refiner and generator by the critic.
     fn critic_feedback(&self, input: &CriticInput) -> Result<CriticFeedback> {
-        let (critic, wish) = (&self.critic.network, input.wish);
-        let style = wish.styles(0)?;
-        let of_real = critic.forward(&input.real, &wish.text, &style)?.scores;
+        let (critic, conditioning) = (&self.critic.network, input.conditioning);
+        let style = conditioning.style_rows(0)?;
+        let of_real = critic
+            .forward(&input.real, &conditioning.text, &style)?
+            .scores;
         let of_real: Vec<Tensor> = of_real.iter().map(Tensor::detach).collect();
-        let of_generated = critic.forward(&input.generated, &wish.text, &style)?;
+        let of_generated = critic.forward(&input.generated, &conditioning.text, &style)?;
         let adversarial = mean_over_pairs(&of_real, &of_generated.scores, |real, fake| {
             self.weights.gan_loss.generator(real, fake)
         })?;
@@ -252,7 +256,9 @@ impl<'a> RefinePhase<'a> {
             (real - fake)?.mean_all()
         })?;
         Ok(CriticFeedback {
-            contrastive: contrastive_loss(&critic.belongs(&of_generated.whole, &wish.text)?)?,
+            contrastive: contrastive_loss(
+                &critic.caption_logits(&of_generated.whole, &conditioning.text)?,
+            )?,
             gap: scalar(&gap)?,
             adversarial,
         })
@@ -328,15 +334,15 @@ impl Phase for RefinePhase<'_> {
 
     fn step(&mut self, step: Step, rng: &mut Rng) -> std::result::Result<Metrics, TrainError> {
         let batch = self.input.batches.sample(self.input.batch_size, rng)?;
-        let (real, wish) = (&batch.pictures, &batch.wish);
+        let (real, conditioning) = (&batch.pictures, &batch.conditioning);
         self.pool.fill(&batch, &self.table, rng)?;
         let mixed = self.mixed_tokens(batch.keys(), rng);
         let shown = self.table.retrieved_examples(&batch, RETRIEVED, rng);
-        let conditionings = self.conditionings(wish, rng)?;
+        let conditionings = self.conditionings(conditioning, rng)?;
         let device = self.input.device();
         let rng = RefCell::new(rng);
         let mask = |shape: &[usize]| dropout(shape, &mut rng.borrow_mut(), device);
-        let drop = Drop::Masks(&mask);
+        let drop = Dropout::Masks(&mask);
         let generated = self.generate(&mixed.tokens, &conditionings, &shown, &drop)?;
 
         let by = random_shift(MAX_SHIFT, &mut rng.borrow_mut());
@@ -347,7 +353,7 @@ impl Phase for RefinePhase<'_> {
         let input = CriticInput {
             real: critic_features(&of_real),
             generated: critic_features(&of_generated),
-            wish,
+            conditioning,
         };
         let critic = self.train_critic(&input, step)?;
         let feedback = self.critic_feedback(&input)?;
@@ -379,20 +385,20 @@ impl Phase for RefinePhase<'_> {
         let batches = self.input.batches;
         let index = batches.evenly_spaced(ROW);
         let batch = batches.labelled(&index)?;
-        let wish = &batch.wish;
+        let conditioning = &batch.conditioning;
         let shown = self.table.all_examples(&index);
         let mut rngs: Vec<Rng> = index.iter().map(|_| Rng::new(1)).collect();
         let tokens = self
             .pool
-            .sample(wish, &shown, &Sampling::default(), &mut rngs)?;
-        let values = self.quantizer.of(&tokens, self.input.device())?;
+            .sample(conditioning, &shown, &Sampling::default(), &mut rngs)?;
+        let values = self.quantizer.token_values(&tokens, self.input.device())?;
         let generator = self
             .input
             .frozen(&self.generator.state.ema, Generator::new)?;
         let refiner = self.input.frozen(&self.refiner.state.ema, Refiner::new)?;
-        let refined = refiner.forward((&tokens, &values), wish, &shown, &Drop::None)?;
-        let sampled = generator.forward(&values, wish)?;
-        let refined = generator.forward(&refined, wish)?;
+        let refined = refiner.forward((&tokens, &values), conditioning, &shown, &Dropout::None)?;
+        let sampled = generator.forward(&values, conditioning)?;
+        let refined = generator.forward(&refined, conditioning)?;
         let rows = [batch.pictures, sampled, refined];
         Ok(SampleSheet::new(batches.size(), &rows)?)
     }

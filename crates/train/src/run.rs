@@ -224,7 +224,7 @@ mod tests {
         let json = include_bytes!("../../../tests/reference/illuminator/config.json");
         Plan {
             folder: PathBuf::new(),
-            config: Config::read(json).unwrap(),
+            config: Config::parse(json).unwrap(),
             dataset: String::new(),
             schedule: Schedule {
                 seed: 1,

@@ -6,11 +6,11 @@ use super::phase::PhaseInput;
 use super::token_table::{PictureKey, TokenTable};
 use super::variables::Tensors;
 use candle_core::{Device, Error, Result, Tensor};
-use imagegen::condition::Wish;
+use imagegen::conditioning::Conditioning;
 use imagegen::config::TOKENS;
-use imagegen::memory::Shown;
+use imagegen::retrieval_index::RetrievedExamples;
 use imagegen::sampling::{Sampling, write};
-use imagegen::tokens::{Digits, TokenTransformer};
+use imagegen::tokens::{FsqCodes, TokenTransformer};
 use rayon::current_num_threads;
 use sampler::rng::Rng;
 use std::collections::BTreeMap;
@@ -34,10 +34,10 @@ impl TokenPool {
     pub fn new(input: &PhaseInput, transformer: &Tensors) -> Result<TokenPool> {
         Ok(TokenPool {
             transformer: input.frozen(transformer, |w, config| {
-                TokenTransformer::new(&w.as_drawn(current_num_threads()), config)
+                TokenTransformer::new(&w.for_inference(current_num_threads()), config)
             })?,
             tokens: BTreeMap::new(),
-            length: TOKENS * input.config.digits(),
+            length: TOKENS * input.config.codes_per_token(),
             device: input.device().clone(),
         })
     }
@@ -64,21 +64,24 @@ impl TokenPool {
             return Ok(());
         }
         let index: Vec<u32> = rows.iter().map(|(row, _)| *row as u32).collect();
-        let wish = Wish {
+        let conditioning = Conditioning {
             text: batch
-                .wish
+                .conditioning
                 .text
                 .index_select(&Tensor::new(index, &self.device)?, 0)?,
-            style: rows.iter().map(|(row, _)| batch.wish.style[*row]).collect(),
+            style: rows
+                .iter()
+                .map(|(row, _)| batch.conditioning.style[*row])
+                .collect(),
             flip: rows.iter().map(|(_, key)| key.flip).collect(),
         };
         let examples = |(_, key): &(usize, PictureKey)| table.examples(*key, || true);
-        let shown: Vec<Shown> = rows.iter().map(examples).collect();
+        let shown: Vec<RetrievedExamples> = rows.iter().map(examples).collect();
         let sampling = Sampling {
             recall: strength,
             ..Sampling::default()
         };
-        let written = self.sample(&wish, &shown, &sampling, &mut rngs[..rows.len()])?;
+        let written = self.sample(&conditioning, &shown, &sampling, &mut rngs[..rows.len()])?;
         for ((_, key), tokens) in rows.into_iter().zip(written.0.chunks(self.length)) {
             self.tokens.insert(key, tokens.to_vec());
         }
@@ -88,14 +91,22 @@ impl TokenPool {
     /// Samples tokens under a conditioning, with retrieved examples.
     pub fn sample(
         &self,
-        wish: &Wish,
-        shown: &[Shown],
+        conditioning: &Conditioning,
+        shown: &[RetrievedExamples],
         sampling: &Sampling,
         rngs: &mut [Rng],
-    ) -> Result<Digits> {
+    ) -> Result<FsqCodes> {
         let go_on = &mut || true;
-        let written = write(&self.transformer, wish, sampling, rngs, None, shown, go_on)?;
-        Ok(written.unwrap_or(Digits(Vec::new())))
+        let written = write(
+            &self.transformer,
+            conditioning,
+            sampling,
+            rngs,
+            None,
+            shown,
+            go_on,
+        )?;
+        Ok(written.unwrap_or(FsqCodes(Vec::new())))
     }
 
     /// For a checkpoint: `tokens` `[pictures, 64 * digits]`, and `picture` and `flip` `[pictures]`.

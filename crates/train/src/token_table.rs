@@ -6,8 +6,8 @@ use super::batches::{Batch, Batches, random_below};
 use super::phase::PhaseInput;
 use super::picture_tokenizer::PictureTokenizer;
 use base::progress::Unobserved;
-use imagegen::memory::{Shown, unknown};
-use imagegen::tokens::Digits;
+use imagegen::retrieval_index::{RetrievedExamples, unknown_style};
+use imagegen::tokens::FsqCodes;
 use sampler::rng::Rng;
 
 /// The share of pictures of whose examples one is given as of an unknown style.
@@ -50,22 +50,22 @@ impl<'a> TokenTable<'a> {
     }
 
     /// The tokens of all pictures of a batch.
-    pub fn batch_tokens(&self, batch: &Batch) -> Digits {
+    pub fn batch_tokens(&self, batch: &Batch) -> FsqCodes {
         let all = batch.keys().flat_map(|key| self.tokens(key));
-        Digits(all.copied().collect())
+        FsqCodes(all.copied().collect())
     }
 
     /// The pictures of the same concept in other styles, those for which `keep` says true.
-    pub fn examples(&self, key: PictureKey, mut keep: impl FnMut() -> bool) -> Shown {
+    pub fn examples(&self, key: PictureKey, mut keep: impl FnMut() -> bool) -> RetrievedExamples {
         let others = self.batches.other_styles(key.index).filter(|_| keep());
-        let tokens = |index| Digits(self.tokens(PictureKey { index, ..key }).to_vec());
+        let tokens = |index| FsqCodes(self.tokens(PictureKey { index, ..key }).to_vec());
         others
             .map(|(style, other)| (style as usize, tokens(other)))
             .collect()
     }
 
     /// All examples of each of these pictures, unflipped.
-    pub fn all_examples(&self, index: &[usize]) -> Vec<Shown> {
+    pub fn all_examples(&self, index: &[usize]) -> Vec<RetrievedExamples> {
         let keys = index.iter().map(|index| PictureKey {
             index: *index,
             flip: false,
@@ -74,7 +74,12 @@ impl<'a> TokenTable<'a> {
     }
 
     /// A share of the examples of each picture of a batch.
-    pub fn retrieved_examples(&self, batch: &Batch, share: f64, rng: &mut Rng) -> Vec<Shown> {
+    pub fn retrieved_examples(
+        &self,
+        batch: &Batch,
+        share: f64,
+        rng: &mut Rng,
+    ) -> Vec<RetrievedExamples> {
         let retrieved = batch.keys().map(|key| {
             let mut shown = self.examples(key, || rng.next_f64() < share);
             if rng.next_f64() < UNKNOWN_STYLE && !shown.is_empty() {

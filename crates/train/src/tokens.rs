@@ -12,14 +12,14 @@ use super::trained::{NetworkState, TrainedNetwork};
 use super::variables::{Tensors, dropout};
 use candle_core::{D, Result, Tensor};
 use candle_nn::ops::log_softmax;
-use imagegen::condition::Wish;
+use imagegen::conditioning::Conditioning;
 use imagegen::config::TOKENS;
 use imagegen::generator::Generator;
-use imagegen::layers::Drop;
-use imagegen::memory::Shown;
+use imagegen::layers::Dropout;
 use imagegen::quantizer::Quantizer;
-use imagegen::sampling::{Sampling, write};
-use imagegen::tokens::{Digits, TokenTransformer};
+use imagegen::retrieval_index::RetrievedExamples;
+use imagegen::sampling::{Sampling, generate_tokens};
+use imagegen::tokens::{FsqCodes, TokenTransformer};
 use sampler::rng::Rng;
 use std::cell::RefCell;
 
@@ -54,7 +54,7 @@ impl<'a> TokensPhase<'a> {
             table: TokenTable::new(&input, &tokenizer)?,
             generator: input.frozen(&autoencoder.generator, Generator::new)?,
             transformer: input.trainable(start, ADAM, |w, config| {
-                TokenTransformer::new(&w.quick(), config)
+                TokenTransformer::new(&w.with_autograd(), config)
             })?,
             quantizer: tokenizer.quantizer,
             input,
@@ -62,7 +62,7 @@ impl<'a> TokensPhase<'a> {
     }
 
     /// The mean cross-entropy of the unknown tokens, in nats a token.
-    fn loss(&self, tokens: &Digits, known: &[bool], hidden: &Tensor) -> Result<Tensor> {
+    fn loss(&self, tokens: &FsqCodes, known: &[bool], hidden: &Tensor) -> Result<Tensor> {
         let transformer = &self.transformer.network;
         let unknown: Vec<f32> = known.iter().map(|k| f32::from(u8::from(!k))).collect();
         let count: f32 = unknown.iter().sum();
@@ -83,12 +83,12 @@ impl<'a> TokensPhase<'a> {
 /// Takes text, style or retrieved examples from some pictures: guidance starts from none of them, and
 /// pictures without text teach the Transformer to use the examples. `none` stands for text.
 fn drop_conditioning(
-    wish: &Wish,
-    shown: &mut [Shown],
+    conditioning: &Conditioning,
+    shown: &mut [RetrievedExamples],
     none: &Tensor,
     rng: &mut Rng,
-) -> Result<Wish> {
-    let (mut has_text, mut style) = (Vec::new(), wish.style.clone());
+) -> Result<Conditioning> {
+    let (mut has_text, mut style) = (Vec::new(), conditioning.style.clone());
     for (style, shown) in style.iter_mut().zip(shown) {
         let [guided, without_examples, without_text] = [(); 3].map(|()| rng.next_f64());
         if guided < DROP_TEXT + DROP_STYLE {
@@ -100,10 +100,10 @@ fn drop_conditioning(
         let without_text = !shown.is_empty() && without_text < WITHOUT_TEXT;
         has_text.push(guided >= DROP_TEXT && !without_text);
     }
-    Ok(Wish {
-        text: text_or_none(&has_text, &wish.text, none)?,
+    Ok(Conditioning {
+        text: text_or_none(&has_text, &conditioning.text, none)?,
         style,
-        flip: wish.flip.clone(),
+        flip: conditioning.flip.clone(),
     })
 }
 
@@ -131,13 +131,18 @@ impl Phase for TokensPhase<'_> {
         let tokens = self.table.batch_tokens(&batch);
         let mut shown = self.table.retrieved_examples(&batch, RETRIEVED, rng);
         let transformer = &self.transformer.network;
-        let wish = drop_conditioning(&batch.wish, &mut shown, transformer.no_words(), rng)?;
+        let conditioning = drop_conditioning(
+            &batch.conditioning,
+            &mut shown,
+            transformer.null_text(),
+            rng,
+        )?;
         let known = known(self.input.batch_size, rng);
         let rng = RefCell::new(&mut *rng);
         let device = self.input.device();
         let mask = |shape: &[usize]| dropout(shape, &mut rng.borrow_mut(), device);
-        let prepared = transformer.prepare(&wish, &shown)?;
-        let hidden = transformer.hidden(&prepared, &tokens, &known, &Drop::Masks(&mask))?;
+        let prepared = transformer.prepare(&conditioning, &shown)?;
+        let hidden = transformer.hidden(&prepared, &tokens, &known, &Dropout::Masks(&mask))?;
         let loss = self.loss(&tokens, &known, &hidden)?;
         let gradients = loss.backward()?;
         let norm = self.transformer.step(&gradients, step)?;
@@ -159,18 +164,18 @@ impl Phase for TokensPhase<'_> {
             let mut rngs: Vec<Rng> = index.iter().map(|_| Rng::new(seed)).collect();
             let sampling = Sampling::default();
             let go_on = &mut || true;
-            let written = write(
+            let written = generate_tokens(
                 &transformer,
-                &batch.wish,
+                &batch.conditioning,
                 &sampling,
                 &mut rngs,
                 None,
                 &shown,
                 go_on,
             )?;
-            let digits = written.unwrap_or(Digits(Vec::new()));
-            let values = self.quantizer.of(&digits, self.input.device())?;
-            rows.push(self.generator.forward(&values, &batch.wish)?);
+            let digits = written.unwrap_or(FsqCodes(Vec::new()));
+            let values = self.quantizer.token_values(&digits, self.input.device())?;
+            rows.push(self.generator.forward(&values, &batch.conditioning)?);
         }
         Ok(SampleSheet::new(batches.size(), &rows)?)
     }

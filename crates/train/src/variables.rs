@@ -181,7 +181,7 @@ mod tests {
     use imagegen::weights::Linear;
 
     fn linear(seed: u64) -> Variables {
-        let new = |weights: &Weights| Linear::new(&weights.below("a"), 4, 3);
+        let new = |weights: &Weights| Linear::new(&weights.pp("a"), 4, 3);
         trainable(Tensors::new(), seed, &Device::Cpu, new)
             .unwrap()
             .1
@@ -206,7 +206,7 @@ mod tests {
     fn what_is_known_is_taken_and_another_shape_is_refused() {
         let one = Tensor::ones((3, 4), DType::F32, &Device::Cpu).unwrap();
         let known = |tensor: &Tensor| Tensors::from([("a.weight".to_string(), tensor.clone())]);
-        let new = |weights: &Weights| Linear::new(&weights.below("a"), 4, 3);
+        let new = |weights: &Weights| Linear::new(&weights.pp("a"), 4, 3);
         let (_, variables) = trainable(known(&one), 0, &Device::Cpu, new).unwrap();
         assert_eq!(numbers(&variables)[3..], [1.0; 12]);
         let other = one.t().unwrap();

@@ -1,7 +1,7 @@
 //! Drawn pictures beside real ones, as sets.
 
-use super::looked::seen;
-use super::{Asked, Gallery, PicturesError, Report};
+use super::features::extractor_input;
+use super::{Evaluation, PicturesError, Report, Target};
 use crate::model::features::WIDTH;
 use crate::train::measures::{
     Classifier, Features, diversity, entropy_score, frechet_distance, kernel_distance,
@@ -15,7 +15,7 @@ const TOGETHER: usize = 4;
 /// Neighbours whose distance makes a picture's surroundings.
 pub(super) const NEIGHBOURS: usize = 3;
 
-impl Gallery<'_> {
+impl Evaluation<'_> {
     /// How far the drawn ones lie from real ones, and what that is worth beside real ones.
     pub(super) fn compare(
         &self,
@@ -25,7 +25,7 @@ impl Gallery<'_> {
         held: &Features,
         learned: &Features,
     ) -> Result<(), PicturesError> {
-        let seed = self.extent.seed;
+        let seed = self.settings.seed;
         let others: Vec<usize> = (0..learned.len().min(held.len())).collect();
         let others = learned.pick(&others);
         let size = (drawn.len() / 2).clamp(2, 1000);
@@ -68,7 +68,7 @@ impl Gallery<'_> {
         drawn: &Features,
         held: &Features,
         learned: &Features,
-        (asked, trained): (&[Asked], &[usize]),
+        (asked, trained): (&[Target], &[usize]),
     ) -> Result<(), PicturesError> {
         let near = nearest_neighbours(drawn, learned)?;
         let same = near.iter().zip(asked);
@@ -89,7 +89,7 @@ impl Gallery<'_> {
         report: &mut Report,
         seen_ones: &[usize],
         held: &Features,
-        asked: &[Asked],
+        asked: &[Target],
         observer: &dyn Observer,
     ) -> Result<(), PicturesError> {
         const PROMPTS: usize = 24;
@@ -106,7 +106,7 @@ impl Gallery<'_> {
             let drawn = self.draw(self.label(*one), seeds)?;
             let pictures: Vec<Vec<f32>> = drawn
                 .iter()
-                .map(|picture| seen(&picture.pixels, picture.size))
+                .map(|picture| extractor_input(&picture.pixels, picture.size))
                 .collect();
             sum += diversity(&Features::new(WIDTH, &self.extractor.features(&pictures)?));
         }

@@ -14,7 +14,7 @@ mod pages;
 mod tavern;
 mod text;
 
-use crate::model::gan::reading::LARGEST;
+use crate::model::gan::picture_file::MAX_FILE_BYTES;
 use crate::story::lore::Book;
 use crate::story::nearest::nearest;
 use crate::story::{NodeId, Picture, Story};
@@ -141,7 +141,7 @@ impl Meta {
             return Some(held.clone());
         }
         let path = super::pictures::path(self.folder.as_deref()?, id);
-        let small = fs::metadata(&path).is_ok_and(|it| it.len() <= LARGEST as u64);
+        let small = fs::metadata(&path).is_ok_and(|it| it.len() <= MAX_FILE_BYTES as u64);
         let bytes = fs::read(&path).ok().filter(|_| small)?;
         Some(bytes.into())
     }

@@ -12,7 +12,7 @@ use super::split::{Split, split_of};
 use super::{DataError, progress};
 use base::progress::Observer;
 use base::untrusted::clean_line;
-use imagegen::reading::{self, ReadError};
+use imagegen::picture_file::{self, PictureFileError};
 use rayon::prelude::*;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -170,12 +170,14 @@ fn describe(found: Found, table: &mut CaptionTable) -> Result<Described, String>
 
 /// A picture's bytes, or why it has none: the end of a sentence.
 fn pixels(path: &Path, size: u32) -> Result<Vec<u8>, String> {
-    let large = std::fs::metadata(path).map(|file| file.len() > reading::LARGEST as u64);
+    let large =
+        std::fs::metadata(path).map(|file| file.len() > picture_file::MAX_FILE_BYTES as u64);
     if large.unwrap_or(false) {
-        return Err(ReadError::File.to_string());
+        return Err(PictureFileError::File.to_string());
     }
     let file = std::fs::read(path).map_err(|why| why.to_string())?;
-    let picture = reading::read(&file, size as usize).map_err(|why| why.to_string())?;
+    let picture =
+        picture_file::decode_square(&file, size as usize).map_err(|why| why.to_string())?;
     match picture.pixels.iter().any(|byte| *byte != 0) {
         true => Ok(picture.pixels),
         false => Err("it is empty".to_string()),

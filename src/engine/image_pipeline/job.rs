@@ -1,75 +1,79 @@
 //! One request on the drawing desk: each way of drawing, and what is noted of every picture.
 
-use super::hear::Heard;
-use super::{Artist, DrawError, GoOn, Own, PICTURES, TOGETHER};
+use super::prompt::PromptEmbedding;
+use super::{BATCH, DrawError, ImagePipeline, KeepGoing, MAX_PICTURES, Own};
 use crate::model::ImageError;
-use crate::model::gan::code::Code;
 use crate::model::gan::concepts::Match;
+use crate::model::gan::encoded::EncodedPicture;
 use crate::model::gan::sampling::Sampling;
-use crate::model::gan::{Drawn, Illuminator, Order, Picture};
+use crate::model::gan::{GeneratedImages, Illuminator, ImageSpec, Picture};
 use crate::story::picture::{Drawing, End, Layer, PictureRequest, Provenance, Sight, Way};
 use crate::story::untrusted::{clean, clean_line};
 
 /// One request while it is being drawn.
-pub(super) struct Desk<'a> {
-    pub(super) artist: &'a Artist,
+pub(super) struct ImageJob<'a> {
+    pub(super) pipeline: &'a ImagePipeline,
     pub(super) request: &'a PictureRequest,
     pub(super) sampling: Sampling,
     pub(super) done: Vec<Drawing>,
     pub(super) total: usize,
-    pub(super) told: &'a mut dyn FnMut(usize, usize),
-    pub(super) go_on: GoOn<'a>,
+    pub(super) on_progress: &'a mut dyn FnMut(usize, usize),
+    pub(super) keep_going: KeepGoing<'a>,
 }
 
 /// What leads a picture.
-pub(super) struct Lead<'a> {
+pub(super) struct PictureLabel<'a> {
     pub(super) prompt: &'a str,
     pub(super) style: Option<u32>,
     pub(super) seed: u64,
 }
 
-impl Desk<'_> {
+impl ImageJob<'_> {
     /// One picture for each style and seed.
     pub(super) fn words(&mut self, prompt: &str) -> Result<bool, DrawError> {
-        let styles = self.artist.styles(&self.request.style, None)?;
-        let heard = self.artist.hear(prompt)?;
+        let styles = self.pipeline.styles(&self.request.style, None)?;
+        let embedding = self.pipeline.embed_prompt(prompt)?;
         self.each(
             prompt,
-            &heard,
+            &embedding,
             &styles,
             &|_| Way::Words,
-            |it, order, go_on| it.draw(order, go_on),
+            |it, spec, keep_going| it.draw(spec, keep_going),
         )
     }
 
     pub(super) fn vary(
         &mut self,
-        code: &Code,
+        code: &EncodedPicture,
         led: &Sight,
         amount: f64,
     ) -> Result<bool, DrawError> {
         let (prompt, own) = sight(led);
-        let styles = self.artist.styles(&self.request.style, own)?;
-        let heard = self.artist.hear(prompt)?;
-        let spelled = code.spell();
+        let styles = self.pipeline.styles(&self.request.style, own)?;
+        let embedding = self.pipeline.embed_prompt(prompt)?;
+        let spelled = code.to_hex();
         let way = |_: u64| Way::Vary {
             tokens: spelled.clone(),
             amount,
         };
-        self.each(prompt, &heard, &styles, &way, |it, order, go_on| {
-            it.vary(order, code, amount, go_on)
+        self.each(prompt, &embedding, &styles, &way, |it, spec, keep_going| {
+            it.vary(spec, code, amount, keep_going)
         })
     }
 
-    pub(super) fn restyle(&mut self, code: &Code, words: &str) -> Result<bool, DrawError> {
-        let styles = self.artist.styles(&self.request.style, None)?;
-        let heard = self.artist.hear(words)?;
-        let spelled = code.spell();
+    pub(super) fn restyle(
+        &mut self,
+        code: &EncodedPicture,
+        words: &str,
+    ) -> Result<bool, DrawError> {
+        let styles = self.pipeline.styles(&self.request.style, None)?;
+        let embedding = self.pipeline.embed_prompt(words)?;
+        let spelled = code.to_hex();
         let way = |_: u64| Way::Restyle {
             tokens: spelled.clone(),
         };
-        self.each(words, &heard, &styles, &way, |it, order, go_on| {
-            it.restyle(order, code, go_on)
+        self.each(words, &embedding, &styles, &way, |it, spec, keep_going| {
+            it.restyle(spec, code, keep_going)
         })
     }
 
@@ -77,28 +81,32 @@ impl Desk<'_> {
     fn each(
         &mut self,
         prompt: &str,
-        heard: &Heard,
+        embedding: &PromptEmbedding,
         styles: &[Option<u32>],
         way: &dyn Fn(u64) -> Way,
-        make: impl Fn(&Illuminator, &Order, GoOn) -> Result<Option<Drawn>, ImageError>,
+        make: impl Fn(
+            &Illuminator,
+            &ImageSpec,
+            KeepGoing,
+        ) -> Result<Option<GeneratedImages>, ImageError>,
     ) -> Result<bool, DrawError> {
         self.begin(styles.len() * self.request.seeds.len())?;
         for style in styles {
-            for seeds in self.request.seeds.chunks(TOGETHER) {
-                let order = self.order(heard, *style, seeds);
-                let Some(drawn) = make(&self.artist.illuminator, &order, self.go_on)? else {
+            for seeds in self.request.seeds.chunks(BATCH) {
+                let spec = self.order(embedding, *style, seeds);
+                let Some(drawn) = make(&self.pipeline.illuminator, &spec, self.keep_going)? else {
                     return Ok(false);
                 };
                 for (at, seed) in seeds.iter().enumerate() {
-                    let lead = Lead {
+                    let label = PictureLabel {
                         prompt,
                         style: *style,
                         seed: *seed,
                     };
-                    let drawing = self.drawing(&lead, &drawn, at, way(*seed));
+                    let drawing = self.drawing(&label, &drawn, at, way(*seed));
                     self.done.push(drawing);
                 }
-                (self.told)(self.done.len(), self.total);
+                (self.on_progress)(self.done.len(), self.total);
             }
         }
         Ok(true)
@@ -113,17 +121,17 @@ impl Desk<'_> {
     ) -> Result<bool, DrawError> {
         self.begin(places.len())?;
         let (one, other) = (self.end(from)?, self.end(to)?);
-        let order = |(end, style): &(End, Option<u32>)| {
-            let heard = self.artist.hear(&end.prompt)?;
-            Ok::<Order, DrawError>(self.order(&heard, *style, &[end.seed]))
+        let spec = |(end, style): &(End, Option<u32>)| {
+            let embedding = self.pipeline.embed_prompt(&end.prompt)?;
+            Ok::<ImageSpec, DrawError>(self.order(&embedding, *style, &[end.seed]))
         };
         let (first, last) = (order(&one)?, order(&other)?);
         for at in places {
-            let illuminator = &self.artist.illuminator;
-            let Some(drawn) = illuminator.lerp(&first, &last, *at, self.go_on)? else {
+            let illuminator = &self.pipeline.illuminator;
+            let Some(drawn) = illuminator.interpolate(&first, &last, *at, self.keep_going)? else {
                 return Ok(false);
             };
-            let lead = Lead {
+            let label = PictureLabel {
                 prompt: &one.0.prompt,
                 style: one.1,
                 seed: one.0.seed,
@@ -132,9 +140,9 @@ impl Desk<'_> {
                 other: Box::new(other.0.clone()),
                 at: *at,
             };
-            let drawing = self.drawing(&lead, &drawn, 0, way);
+            let drawing = self.drawing(&label, &drawn, 0, way);
             self.done.push(drawing);
-            (self.told)(self.done.len(), self.total);
+            (self.on_progress)(self.done.len(), self.total);
         }
         Ok(true)
     }
@@ -145,7 +153,7 @@ impl Desk<'_> {
         if prompt.trim().is_empty() {
             return Err(DrawError::NoWords);
         }
-        let styles = self.artist.styles(&self.request.style, own)?;
+        let styles = self.pipeline.styles(&self.request.style, own)?;
         let style = styles.first().copied().flatten();
         let seed = match sight {
             Sight::Picture(how) => how.seed,
@@ -153,32 +161,43 @@ impl Desk<'_> {
         };
         let end = End {
             prompt: prompt.to_string(),
-            style: self.artist.style_name(style),
+            style: self.pipeline.style_name(style),
             seed,
         };
         Ok((end, style))
     }
 
     pub(super) fn begin(&mut self, count: usize) -> Result<(), DrawError> {
-        if count > PICTURES {
+        if count > MAX_PICTURES {
             return Err(DrawError::Many(count));
         }
         self.total = count;
-        (self.told)(0, count);
+        (self.on_progress)(0, count);
         Ok(())
     }
 
-    pub(super) fn order(&self, heard: &Heard, style: Option<u32>, seeds: &[u64]) -> Order {
-        Order {
-            embedding: heard.words.clone(),
-            subject: heard.subject.clone(),
+    pub(super) fn order(
+        &self,
+        embedding: &PromptEmbedding,
+        style: Option<u32>,
+        seeds: &[u64],
+    ) -> ImageSpec {
+        ImageSpec {
+            embedding: embedding.words.clone(),
+            subject: embedding.subject.clone(),
             style,
             seeds: seeds.to_vec(),
             sampling: self.sampling,
         }
     }
 
-    fn drawing(&self, lead: &Lead, drawn: &Drawn, at: usize, way: Way) -> Drawing {
+    fn drawing(
+        &self,
+        label: &PictureLabel,
+        drawn: &GeneratedImages,
+        at: usize,
+        way: Way,
+    ) -> Drawing {
         let layer = |picture: &Picture| Layer {
             size: picture.size,
             pixels: picture.pixels.clone(),
@@ -186,28 +205,32 @@ impl Desk<'_> {
         Drawing {
             layers: drawn.pictures.get(at).map(layer).into_iter().collect(),
             how: Provenance {
-                tokens: drawn.codes.get(at).map(Code::spell).unwrap_or_default(),
+                tokens: drawn
+                    .codes
+                    .get(at)
+                    .map(EncodedPicture::to_hex)
+                    .unwrap_or_default(),
                 way,
-                ..self.how(lead, &drawn.concepts)
+                ..self.how(label, &drawn.concepts)
             },
         }
     }
 
-    pub(super) fn how(&self, lead: &Lead, concepts: &[Match]) -> Provenance {
+    pub(super) fn how(&self, label: &PictureLabel, concepts: &[Match]) -> Provenance {
         Provenance {
-            prompt: clean(lead.prompt).into_owned(),
+            prompt: clean(label.prompt).into_owned(),
             concepts: named(concepts),
-            style: self.artist.style_name(lead.style),
-            seed: lead.seed,
+            style: self.pipeline.style_name(label.style),
+            seed: label.seed,
             steps: self.sampling.steps,
             temperature: self.sampling.temperature,
             guidance: self.sampling.guidance,
-            recall: self.sampling.recall,
+            recall: self.sampling.retrieval_strength,
             size: self.request.size,
             background: self.request.background.clone(),
             enlarged: self.request.enlarged,
-            weights: self.artist.illuminator.sha256.clone(),
-            backend: self.artist.backend.clone(),
+            weights: self.pipeline.illuminator.sha256.clone(),
+            backend: self.pipeline.backend.clone(),
             build: self.request.build.clone(),
             ..Provenance::default()
         }

@@ -1,12 +1,12 @@
 //! Reads a wish, what is remembered and the tokens of pictures: the body that the network that
 //! writes tokens ([`super::tokens`]) and the one that looks over them ([`super::refiner`]) share.
 
-use super::condition::{Condition, Wish};
+use super::conditioning::{ConditionEncoder, Conditioning};
 use super::config::{Config, TOKENS};
-use super::layers::{Block, Drop, Modulation, layer_norm};
-use super::memory::Shown;
-use super::recall::{self, Recall, product, rows_of};
-use super::tokens::Digits;
+use super::layers::{Block, Dropout, Modulation, layer_norm};
+use super::retrieval_encoder::{self, RetrievalEncoder, product, rows_of};
+use super::retrieval_index::RetrievedExamples;
+use super::tokens::FsqCodes;
 use super::weights::{Linear, Weights, normal};
 use candle_core::{Error, Result, Tensor};
 
@@ -15,13 +15,13 @@ const WORDS: usize = 4;
 const PREFIX: usize = WORDS + 1;
 
 pub struct Reader {
-    condition: Condition,
+    condition: ConditionEncoder,
     words: Linear,
     style: Tensor,
     flip: Tensor,
     position: Tensor,
     token: Tensor,
-    recall: Recall,
+    recall: RetrievalEncoder,
     blocks: Vec<Block>,
     levels: Vec<usize>,
     width: usize,
@@ -44,11 +44,11 @@ impl Prepared {
     /// Of the pictures shown beside each of the first rows, by chance ([`recall::one_of`]).
     pub fn one_of<'a>(
         &self,
-        shown: &'a [Shown],
+        retrieved: &'a [RetrievedExamples],
         chances: &[f64],
-    ) -> Result<Vec<Option<&'a Digits>>> {
+    ) -> Result<Vec<Option<&'a FsqCodes>>> {
         match &self.near {
-            Some(near) => recall::one_of(near, shown, chances),
+            Some(near) => retrieval_encoder::one_of(near, retrieved, chances),
             None => Ok(vec![None; chances.len()]),
         }
     }
@@ -58,21 +58,26 @@ impl Reader {
     pub fn new(weights: &Weights, config: &Config) -> Result<Reader> {
         let stack = config.tokens.stack;
         let (width, styles) = (stack.width, config.styles.len());
-        let below = |name: &str| weights.below(name);
+        let pp = |name: &str| weights.pp(name);
         let block = |at: usize| {
-            let weights = below("block").below(at);
+            let weights = pp("block").pp(at);
             Block::new(&weights, width, stack.heads, Some(config.condition))
         };
-        let words = Linear::new(&below("words"), config.text, WORDS * width)?;
-        let quick = words.is_quick();
+        let words = Linear::new(&pp("words"), config.text, WORDS * width)?;
+        let quick = words.uses_autograd();
         Ok(Reader {
-            condition: Condition::new(&below("condition"), config.text, styles, config.condition)?,
+            condition: ConditionEncoder::new(
+                &pp("condition"),
+                config.text,
+                styles,
+                config.condition,
+            )?,
             words,
             style: weights.table(styles + 1, width, "style", 1.0)?,
             flip: weights.table(2, width, "flip", 1.0)?,
             position: weights.get(&[TOKENS + PREFIX, width], "position", normal(0.1))?,
             token: weights.table(config.rows(), width, "token", 0.1)?,
-            recall: Recall::new(weights, config, quick)?,
+            recall: RetrievalEncoder::new(weights, config, quick)?,
             blocks: (0..stack.blocks).map(block).collect::<Result<_>>()?,
             levels: config.levels.clone(),
             width,
@@ -83,29 +88,35 @@ impl Reader {
 
     /// What stands for words that are not given: `[text]`.
     pub fn no_words(&self) -> &Tensor {
-        self.condition.none()
+        self.condition.null_text()
     }
 
     /// Reads the wish, and the pictures that are shown beside each (or beside none).
-    pub fn prepare(&self, wish: &Wish, shown: &[Shown]) -> Result<Prepared> {
-        let condition = self.condition.forward(wish)?;
-        let words = self.words.forward(&wish.text)?;
-        let words = words.reshape((wish.len(), WORDS, self.width))?;
-        let style = self.style.index_select(&wish.styles(self.styles)?, 0)?;
-        let other = (style + self.flip.index_select(&wish.flips()?, 0)?)?;
+    pub fn prepare(
+        &self,
+        conditioning: &Conditioning,
+        retrieved: &[RetrievedExamples],
+    ) -> Result<Prepared> {
+        let condition = self.condition.forward(conditioning)?;
+        let words = self.words.forward(&conditioning.text)?;
+        let words = words.reshape((conditioning.len(), WORDS, self.width))?;
+        let style = self
+            .style
+            .index_select(&conditioning.style_rows(self.styles)?, 0)?;
+        let other = (style + self.flip.index_select(&conditioning.flip_rows()?, 0)?)?;
         let prefix = Tensor::cat(&[words, other.unsqueeze(1)?], 1)?;
         let by = |block: &Block| block.modulation(Some(&condition));
-        let near = self.recall.near(wish, shown)?;
+        let near = self.recall.near(conditioning, retrieved)?;
         Ok(Prepared {
             prefix,
             modulations: self.blocks.iter().map(by).collect::<Result<_>>()?,
-            recalled: self.recall.forward(near.as_ref(), shown)?,
+            recalled: self.recall.forward(near.as_ref(), retrieved)?,
             near,
         })
     }
 
     /// What becomes of `tokens` `[batch, 64, width]`, as [`Reader::embedded`] gives them.
-    pub fn hidden(&self, prepared: &Prepared, tokens: &Tensor, drop: &Drop) -> Result<Tensor> {
+    pub fn hidden(&self, prepared: &Prepared, tokens: &Tensor, drop: &Dropout) -> Result<Tensor> {
         let x = tokens.broadcast_add(&prepared.recalled)?;
         let x = Tensor::cat(&[&prepared.prefix, &x], 1)?.broadcast_add(&self.position)?;
         let mut x = drop.apply(x)?;
@@ -116,7 +127,7 @@ impl Reader {
     }
 
     /// Each token as the sum of its digits' rows: `[batch, 64, width]`.
-    pub fn embedded(&self, tokens: &Digits) -> Result<Tensor> {
+    pub fn embedded(&self, tokens: &FsqCodes) -> Result<Tensor> {
         let digits = self.levels.len();
         let batch = tokens.0.len() / digits / TOKENS;
         if self.quick {
@@ -143,7 +154,12 @@ impl Reader {
 
 /// The rows of a table that belong to a token's digits, added up, as one product with a matrix
 /// of zeros and ones: `[batch * 64, width]`.
-pub fn looked_up(table: &Tensor, tokens: &Digits, levels: &[usize], quick: bool) -> Result<Tensor> {
+pub fn looked_up(
+    table: &Tensor,
+    tokens: &FsqCodes,
+    levels: &[usize],
+    quick: bool,
+) -> Result<Tensor> {
     let rows = table.dim(0)?;
     let count = tokens.0.len() / levels.len();
     let mut ones = vec![0f32; count * rows];

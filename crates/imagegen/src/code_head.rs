@@ -4,7 +4,7 @@
 //! Training goes through tensors (`TokenTransformer::logits`, `tell`); both compute the same.
 
 /// What a token's digits are drawn by; `hidden` numbers a digit.
-pub struct DigitNetwork {
+pub struct CodeHead {
     pub levels: Vec<usize>,
     pub hidden: usize,
     /// `[levels of all digits, digits * hidden]`: what a digit says to those after it.
@@ -18,7 +18,7 @@ pub struct DigitNetwork {
 /// Numbers that are summed side by side, so that the order of a sum is fixed and can be fast.
 const LANES: usize = 16;
 
-impl DigitNetwork {
+impl CodeHead {
     /// Numbers of a token: what the Transformer hands over of it.
     pub fn width(&self) -> usize {
         self.levels.len() * self.hidden

@@ -4,19 +4,19 @@
 //! are in no other as a rule, as silhouettes are, stays what it is whatever is asked for: what is known
 //! in such a style alone fits no other. Of what nothing is remembered, nothing speaks against it.
 
-use super::memory::Memory;
+use super::retrieval_index::RetrievalIndex;
 
 #[derive(Debug, Default)]
-pub struct Fitting {
+pub struct StyleCoverage {
     /// Of each concept, whether it is remembered in each style.
     known: Vec<Vec<bool>>,
     /// Of each style, whether its things are in no other as a rule.
     alone: Vec<bool>,
 }
 
-impl Fitting {
+impl StyleCoverage {
     /// There are so many concepts and styles.
-    pub fn new(memory: &Memory, (concepts, styles): (usize, usize)) -> Fitting {
+    pub fn new(memory: &RetrievalIndex, (concepts, styles): (usize, usize)) -> StyleCoverage {
         let mut known = vec![vec![false; styles]; concepts];
         for (concept, style) in memory.keys() {
             // One in no style that is known is like none.
@@ -29,7 +29,7 @@ impl Fitting {
             let only = own().filter(|known| known.iter().filter(|known| **known).count() == 1);
             2 * only.count() > own().count()
         };
-        Fitting {
+        StyleCoverage {
             alone: (0..styles).map(alone).collect(),
             known,
         }
@@ -61,13 +61,13 @@ mod tests {
     #[test]
     fn what_is_known_as_a_silhouette_alone_fits_no_other_style() {
         let json = include_bytes!("../../../tests/reference/illuminator/config.json");
-        let config = Config::read(json).unwrap();
-        let mut memory = Memory::default();
+        let config = Config::parse(json).unwrap();
+        let mut memory = RetrievalIndex::default();
         // Dragon and owl in two styles; ship, bee and owl as silhouettes.
         for key in [(0, 0), (0, 1), (1, 0), (1, 1), (1, 2), (2, 2), (3, 2)] {
             memory.keep(key, &[0; 128], &config);
         }
-        let fitting = Fitting::new(&memory, (5, 3));
+        let fitting = StyleCoverage::new(&memory, (5, 3));
         let fits = |wanted| [0, 1, 2, 3, 4].map(|concept| fitting.fits(concept, wanted));
         assert_eq!(fits(Some(0)), [true, true, false, false, true]);
         assert_eq!(fits(Some(2)), [false, true, true, true, true]);

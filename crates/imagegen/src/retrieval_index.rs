@@ -7,14 +7,14 @@
 //! style that is asked for is never shown, in training or in drawing, so nothing is copied out.
 
 use super::config::{Config, TOKENS};
-use super::tokens::Digits;
+use super::tokens::FsqCodes;
 use ::safetensors::SafeTensors;
 use candle_core::{Device, Tensor, safetensors};
 use std::collections::BTreeMap;
 
 /// Pictures that are shown beside one that is to be written, at most one a style: the row of each
 /// one's style ([`unknown`] for one in no style that is known), and its tokens.
-pub type Shown = Vec<(usize, Digits)>;
+pub type RetrievedExamples = Vec<(usize, FsqCodes)>;
 
 /// The row of a picture in no style that is known.
 pub fn unknown(config: &Config) -> usize {
@@ -23,26 +23,29 @@ pub fn unknown(config: &Config) -> usize {
 
 /// Pictures by the number of their concept and that of their style.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Memory(BTreeMap<(u32, u32), [u32; TOKENS]>);
+pub struct RetrievalIndex(BTreeMap<(u32, u32), [u32; TOKENS]>);
 
-impl Memory {
+impl RetrievalIndex {
     /// Keeps the tokens of a picture; where there is one of the thing in the style already, that
     /// stays.
     pub fn keep(&mut self, (concept, style): (u32, u32), digits: &[u8], config: &Config) {
         let mut tokens = [0; TOKENS];
-        for (token, digits) in tokens.iter_mut().zip(digits.chunks(config.digits())) {
+        for (token, digits) in tokens
+            .iter_mut()
+            .zip(digits.chunks(config.codes_per_token()))
+        {
             *token = number(digits, &config.levels);
         }
         self.0.entry((concept, style)).or_insert(tokens);
     }
 
     /// Pictures of a concept in all styles but that of the one to be written.
-    pub fn recall(&self, concept: u32, wanted: Option<u32>, config: &Config) -> Shown {
+    pub fn recall(&self, concept: u32, wanted: Option<u32>, config: &Config) -> RetrievedExamples {
         let all = self.0.range((concept, 0)..=(concept, u32::MAX));
         let others = all.filter(|((_, style), _)| Some(*style) != wanted);
         let spelled = others.map(|((_, style), tokens)| {
             let digits = tokens.iter().flat_map(|t| digits(*t, &config.levels));
-            (*style as usize, Digits(digits.collect()))
+            (*style as usize, FsqCodes(digits.collect()))
         });
         spelled.collect()
     }
@@ -53,9 +56,9 @@ impl Memory {
     }
 
     /// The same under other numbers of concepts and styles; what has none is forgotten.
-    pub fn renumbered(&self, number: impl Fn(u32, u32) -> Option<(u32, u32)>) -> Memory {
+    pub fn renumbered(&self, number: impl Fn(u32, u32) -> Option<(u32, u32)>) -> RetrievalIndex {
         let kept = self.0.iter();
-        Memory(
+        RetrievalIndex(
             kept.filter_map(|((concept, style), tokens)| {
                 Some((number(*concept, *style)?, *tokens))
             })
@@ -64,7 +67,7 @@ impl Memory {
     }
 
     /// Adds what `other` has and this has not.
-    pub fn extend(&mut self, other: Memory) {
+    pub fn extend(&mut self, other: RetrievalIndex) {
         for (key, tokens) in other.0 {
             self.0.entry(key).or_insert(tokens);
         }
@@ -77,7 +80,7 @@ impl Memory {
         bytes: &[u8],
         (concepts, styles): (usize, usize),
         levels: &[usize],
-    ) -> Result<Memory, String> {
+    ) -> Result<RetrievalIndex, String> {
         let text = |why: candle_core::Error| why.to_string();
         SafeTensors::deserialize(bytes).map_err(|why| why.to_string())?;
         let tensors = safetensors::load_buffer(bytes, &Device::Cpu).map_err(text)?;
@@ -102,7 +105,7 @@ impl Memory {
             .chunks_exact(TOKENS)
             .filter_map(|own| own.try_into().ok());
         let keys = concept.into_iter().zip(style);
-        Ok(Memory(keys.zip(tokens).collect()))
+        Ok(RetrievalIndex(keys.zip(tokens).collect()))
     }
 
     /// What [`Memory::read`] reads, by name.
@@ -145,19 +148,19 @@ mod tests {
 
     fn tiny() -> Config {
         let json = include_bytes!("../../../tests/reference/illuminator/config.json");
-        Config::read(json).unwrap()
+        Config::parse(json).unwrap()
     }
 
     /// Dragons in two styles and a castle in one.
-    fn some() -> Memory {
-        let mut memory = Memory::default();
+    fn some() -> RetrievalIndex {
+        let mut memory = RetrievalIndex::default();
         for (key, first) in [((0, 0), 1), ((0, 1), 2), ((1, 1), 3)] {
             memory.keep(key, &[vec![first, 2], vec![0; 126]].concat(), &tiny());
         }
         memory
     }
 
-    fn file(memory: &Memory) -> Vec<u8> {
+    fn file(memory: &RetrievalIndex) -> Vec<u8> {
         ::safetensors::serialize(memory.tensors().unwrap(), None).unwrap()
     }
 
@@ -165,8 +168,8 @@ mod tests {
     fn a_thing_is_recalled_in_all_styles_but_the_one_that_is_asked_for() {
         let (memory, config) = (some(), tiny());
         let first = |concept, wanted| {
-            let shown = memory.recall(concept, wanted, &config);
-            let first = shown
+            let retrieved = memory.recall(concept, wanted, &config);
+            let first = retrieved
                 .iter()
                 .map(|(style, digits)| (*style, digits.0[0], digits.0[1]));
             first.collect::<Vec<_>>()
@@ -189,9 +192,10 @@ mod tests {
     #[test]
     fn what_is_written_is_read_and_what_does_not_fit_is_refused() {
         let (memory, config) = (some(), tiny());
-        let read = |bytes: &[u8], concepts| Memory::read(bytes, (concepts, 2), &config.levels);
+        let read =
+            |bytes: &[u8], concepts| RetrievalIndex::parse(bytes, (concepts, 2), &config.levels);
         assert_eq!(read(&file(&memory), 2), Ok(memory.clone()));
-        let fits = |memory: &Memory, concepts| read(&file(memory), concepts).is_ok();
+        let fits = |memory: &RetrievalIndex, concepts| read(&file(memory), concepts).is_ok();
         assert!(!fits(&memory, 1));
         let style = |style| memory.renumbered(|concept, _| Some((concept, style)));
         assert!(fits(&style(2), 2) && !fits(&style(3), 2));

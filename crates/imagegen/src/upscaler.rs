@@ -31,7 +31,7 @@ const LAYERS: [(&str, usize, usize, usize); 12] = [
 ];
 
 /// The network, in memory.
-pub struct Enlarger {
+pub struct Upscaler {
     layers: Vec<Convolution>,
     device: Device,
 }
@@ -44,16 +44,16 @@ struct Convolution {
     side: usize,
 }
 
-impl Enlarger {
+impl Upscaler {
     /// Reads the package's `models/x4/group1-shard1of1.bin` onto a device.
-    pub fn load(path: &Path, device: &Device) -> std::result::Result<Enlarger, ImageError> {
-        let unreadable = |why: String| ImageError::Enlarger(base::untrusted::clean_key(&why));
+    pub fn load(path: &Path, device: &Device) -> std::result::Result<Upscaler, ImageError> {
+        let unreadable = |why: String| ImageError::Upscaler(base::untrusted::clean_key(&why));
         let bytes = std::fs::read(path).map_err(|why| unreadable(why.to_string()))?;
-        let network = Enlarger::parse(&bytes, device);
+        let network = Upscaler::parse(&bytes, device);
         network.map_err(|why| unreadable(why.to_string()))
     }
 
-    fn parse(bytes: &[u8], device: &Device) -> Result<Enlarger> {
+    fn parse(bytes: &[u8], device: &Device) -> Result<Upscaler> {
         let numbers: Vec<f32> = bytes
             .chunks_exact(4)
             .map(|four| f32::from_le_bytes([four[0], four[1], four[2], four[3]]))
@@ -82,7 +82,7 @@ impl Enlarger {
                 side,
             });
         }
-        Ok(Enlarger {
+        Ok(Upscaler {
             layers,
             device: device.clone(),
         })
@@ -90,7 +90,7 @@ impl Enlarger {
 
     /// Premultiplied RGBA, rows from the top, of a square picture of `size` pixels: the same of
     /// `SCALE * size`. Opacity goes through the network as a grey picture of its own.
-    pub fn enlarge(&self, pixels: &[u8], size: usize) -> std::result::Result<Vec<u8>, ImageError> {
+    pub fn upscale(&self, pixels: &[u8], size: usize) -> std::result::Result<Vec<u8>, ImageError> {
         let places = size * size;
         let plane = |channel: usize| pixels.iter().skip(channel).step_by(4);
         let colours = (0..3).flat_map(plane);
@@ -151,7 +151,7 @@ mod tests {
     #[test]
     fn a_file_of_another_length_is_refused() {
         for length in [0, 4, 933_803, 933_808] {
-            let why = Enlarger::parse(&vec![0; length], &Device::Cpu)
+            let why = Upscaler::parse(&vec![0; length], &Device::Cpu)
                 .err()
                 .unwrap();
             assert!(why.to_string().contains("933804"), "{why}");
@@ -160,8 +160,8 @@ mod tests {
 
     #[test]
     fn a_picture_becomes_four_times_as_wide_and_high() {
-        let network = Enlarger::parse(&vec![0; 933_804], &Device::Cpu).unwrap();
-        let pixels = network.enlarge(&[9, 8, 7, 200].repeat(6 * 6), 6).unwrap();
+        let network = Upscaler::parse(&vec![0; 933_804], &Device::Cpu).unwrap();
+        let pixels = network.upscale(&[9, 8, 7, 200].repeat(6 * 6), 6).unwrap();
         assert_eq!(pixels, vec![0; 24 * 24 * 4], "weights of zero know nothing");
     }
 }

@@ -4,42 +4,42 @@
 //! pixels on one backend.
 
 mod describe;
-mod desk;
-mod hear;
+mod job;
+mod prompt;
 mod scene;
 
 use crate::model::encoder::SentenceEncoder;
-use crate::model::enlarger::{Enlarger, SCALE};
-use crate::model::gan::code::Code;
 use crate::model::gan::concepts::similarity;
-use crate::model::gan::reading::{ReadError, read};
+use crate::model::gan::encoded::EncodedPicture;
+use crate::model::gan::picture_file::{PictureFileError, read};
 use crate::model::gan::sampling::Sampling;
-use crate::model::gan::{Illuminator, MIXED, Order, is_whole};
+use crate::model::gan::{Illuminator, ImageSpec, MIX_SHARE, is_complete};
+use crate::model::upscaler::{SCALE, Upscaler};
 use crate::model::{ImageError, ModelError, device};
 use crate::story::picture::{
     Drawing, Layer, PictureRequest, Provenance, Sight, Source, Style, Subject, Words,
 };
 use crate::story::untrusted::clean_line;
-use desk::Desk;
+use job::ImageJob;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
 /// All that it takes to draw, in memory.
-pub struct Artist {
+pub struct ImagePipeline {
     pub encoder: Rc<SentenceEncoder>,
     pub illuminator: Illuminator,
     /// What computes: pictures are the same for the same.
     pub backend: String,
     /// What enlarges, where that was asked for.
-    pub enlarger: Option<Enlarger>,
+    pub upscaler: Option<Upscaler>,
 }
 
 /// Letters of a prompt: more is no picture's description.
-pub const LONGEST: usize = 2000;
+pub const MAX_PROMPT_CHARS: usize = 2000;
 /// Pictures of one request.
-pub const PICTURES: usize = 64;
+pub const MAX_PICTURES: usize = 64;
 /// Pictures that are drawn as one batch: a stop is heard between the rounds of each.
-const TOGETHER: usize = 4;
+const BATCH: usize = 4;
 
 /// Why nothing was drawn; each a sentence that says what to do.
 #[derive(Debug, thiserror::Error)]
@@ -51,38 +51,38 @@ pub enum DrawError {
     #[error("There is nothing to draw: give some words, as in \"a red dragon asleep\"")]
     NoWords,
     #[error(
-        "That is too long for a picture ({0} letters); say in a sentence what it shows, in {LONGEST} letters at most"
+        "That is too long for a picture ({0} letters); say in a sentence what it shows, in {MAX_PROMPT_CHARS} letters at most"
     )]
     TooLong(usize),
     #[error("No style is called '{0}'; there are {1}")]
     Style(String, String),
-    #[error("{0} pictures are too many at once; {PICTURES} are possible")]
+    #[error("{0} pictures are too many at once; {MAX_PICTURES} are possible")]
     Many(usize),
     #[error("{0} cannot be used: {1}")]
-    Unreadable(String, ReadError),
+    Unreadable(String, PictureFileError),
     #[error("What enlarges pictures was not loaded; `illumine draw --enlarge` loads it")]
-    NoEnlarger,
+    NoUpscaler,
     #[error("A temperature is 0 to 10, guidance -20 to 20, recall 0 to 20")]
     Sampling,
 }
 
 /// Asked between rounds; false ends the drawing.
-pub type GoOn<'a> = &'a mut dyn FnMut() -> bool;
+pub type KeepGoing<'a> = &'a mut dyn FnMut() -> bool;
 
 /// The folder of weights: the first of these that is whole.
-pub fn weights(places: &[PathBuf]) -> Result<PathBuf, ImageError> {
+pub fn find_weights(places: &[PathBuf]) -> Result<PathBuf, ImageError> {
     match places {
         // One that was named is read whatever it holds, so that its reader says what it lacks.
         [named] => Ok(named.clone()),
         places => {
-            let found = places.iter().find(|folder| is_whole(folder)).cloned();
+            let found = places.iter().find(|folder| is_complete(folder)).cloned();
             found.ok_or(ImageError::NoIlluminator)
         }
     }
 }
 
 /// Reads a folder of weights onto a device, and names what computes.
-pub fn illuminator(
+pub fn load_illuminator(
     folder: &Path,
     choice: device::Choice,
     threads: usize,
@@ -92,16 +92,16 @@ pub fn illuminator(
     Ok((illuminator, device::name(&device)))
 }
 
-impl Artist {
+impl ImagePipeline {
     pub fn new(
         encoder: Rc<SentenceEncoder>,
         (illuminator, backend): (Illuminator, String),
-    ) -> Artist {
-        Artist {
+    ) -> ImagePipeline {
+        ImagePipeline {
             encoder,
             illuminator,
             backend,
-            enlarger: None,
+            upscaler: None,
         }
     }
 
@@ -109,80 +109,89 @@ impl Artist {
     pub fn draw(
         &self,
         request: &PictureRequest,
-        told: &mut dyn FnMut(usize, usize),
-        go_on: GoOn,
+        on_progress: &mut dyn FnMut(usize, usize),
+        keep_going: KeepGoing,
     ) -> Result<Option<Vec<Drawing>>, DrawError> {
-        let sampling = self.illuminator.heeded(sampling(request)?);
-        let mut desk = Desk {
-            artist: self,
+        let sampling = self.illuminator.supported_sampling(sampling(request)?);
+        let mut job = ImageJob {
+            pipeline: self,
             request,
             sampling,
             done: Vec::new(),
             total: 0,
-            told,
-            go_on,
+            on_progress,
+            keep_going,
         };
         let whole = match &request.subject {
-            Subject::Words(words) => desk.words(given(words)?)?,
-            Subject::Scene(words) => desk.scene(given(words)?)?,
+            Subject::Words(words) => job.words(given(words)?)?,
+            Subject::Scene(words) => job.scene(given(words)?)?,
             Subject::Vary { of, amount } => {
                 let (code, own) = self.code(of)?;
                 let sight = Sight::Picture(Box::new(own));
-                desk.vary(&code, &sight, *amount)?
+                job.vary(&code, &sight, *amount)?
             }
             Subject::Mix { of, with } => {
                 let (code, _) = self.code(of)?;
-                desk.vary(&code, with, MIXED)?
+                job.vary(&code, with, MIX_SHARE)?
             }
             Subject::Restyle { of, words } => {
                 let (code, own) = self.code(of)?;
                 let words = words.clone().unwrap_or(own.prompt);
-                desk.restyle(&code, &words)?
+                job.restyle(&code, &words)?
             }
-            Subject::Lerp { from, to, at } => desk.lerp(from, to, at)?,
+            Subject::Lerp { from, to, at } => job.lerp(from, to, at)?,
         };
-        let mut done = desk.done;
+        let mut done = job.done;
         if whole && request.enlarged {
             for layer in done.iter_mut().flat_map(|drawing| &mut drawing.layers) {
-                if !go_on() {
+                if !keep_going() {
                     return Ok(None);
                 }
-                self.enlarge(layer)?;
+                self.upscale(layer)?;
             }
         }
         Ok(whole.then_some(done))
     }
 
-    fn enlarge(&self, layer: &mut Layer) -> Result<(), DrawError> {
-        let enlarger = self.enlarger.as_ref().ok_or(DrawError::NoEnlarger)?;
-        layer.pixels = enlarger.enlarge(&layer.pixels, layer.size)?;
+    fn upscale(&self, layer: &mut Layer) -> Result<(), DrawError> {
+        let upscaler = self.upscaler.as_ref().ok_or(DrawError::NoUpscaler)?;
+        layer.pixels = upscaler.upscale(&layer.pixels, layer.size)?;
         layer.size *= SCALE;
         Ok(())
     }
 
     /// What the illuminator is asked for pictures of some words in a style, as it draws best.
-    pub fn order(&self, words: &str, style: &str, seeds: Vec<u64>) -> Result<Order, DrawError> {
+    pub fn image_spec(
+        &self,
+        words: &str,
+        style: &str,
+        seeds: Vec<u64>,
+    ) -> Result<ImageSpec, DrawError> {
         let style = self.styles(&Style::Named(style.to_string()), None)?;
-        let heard = self.hear(words)?;
-        Ok(Order {
-            embedding: heard.words,
-            subject: heard.subject,
+        let embedding = self.embed_prompt(words)?;
+        Ok(ImageSpec {
+            embedding: embedding.words,
+            subject: embedding.subject,
             style: style.first().copied().flatten(),
             seeds,
-            sampling: self.illuminator.heeded(Sampling::default()),
+            sampling: self.illuminator.supported_sampling(Sampling::default()),
         })
     }
 
     /// A picture's code and how it was made: the one that is known of it, or what the encoder
     /// reads from its pixels.
-    fn code(&self, source: &Source) -> Result<(Code, Provenance), DrawError> {
+    fn code(&self, source: &Source) -> Result<(EncodedPicture, Provenance), DrawError> {
         let own = source.how.clone().unwrap_or_default();
         let same = own.weights == self.illuminator.sha256;
-        if let Some(code) = self.illuminator.spelled(&own.tokens).filter(|_| same) {
+        if let Some(code) = self
+            .illuminator
+            .encoded_from_hex(&own.tokens)
+            .filter(|_| same)
+        {
             return Ok((code, own));
         }
         let size = self.illuminator.config.size;
-        let picture = read(&source.file, size)
+        let picture = decode_square(&source.file, size)
             .map_err(|why| DrawError::Unreadable(clean_line(&source.name), why))?;
         let known = |style: &String| self.illuminator.style(style).is_some();
         let how = Provenance {
@@ -194,7 +203,7 @@ impl Artist {
             seed: own.seed,
             ..Provenance::default()
         };
-        Ok((self.illuminator.read(&picture)?, how))
+        Ok((self.illuminator.encode(&picture)?, how))
     }
 
     /// The words that a file's name says, when they are something that is known.
@@ -256,7 +265,7 @@ fn given(words: &Words) -> Result<&str, DrawError> {
     };
     match words.chars().count() {
         0 => Err(DrawError::NoWords),
-        letters if letters > LONGEST => Err(DrawError::TooLong(letters)),
+        letters if letters > MAX_PROMPT_CHARS => Err(DrawError::TooLong(letters)),
         _ => Ok(words),
     }
 }

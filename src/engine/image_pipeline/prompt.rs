@@ -3,11 +3,11 @@
 //! "A ship in a storm" is nearer to a storm than to a ship; what comes before "in" names what is to
 //! be seen. Where that is nothing known the whole prompt is taken, as the illuminator sees to.
 
-use super::{Artist, DrawError, LONGEST};
+use super::{DrawError, ImagePipeline, MAX_PROMPT_CHARS};
 
 /// Embeddings of length one; empty where there are no such words.
 #[derive(Default)]
-pub(super) struct Heard {
+pub(super) struct PromptEmbedding {
     pub(super) words: Vec<f32>,
     pub(super) subject: Vec<f32>,
 }
@@ -28,16 +28,16 @@ const ARTICLES: &[&str] = &[
     "a", "an", "the", "one", "some", "my", "his", "her", "their", "our",
 ];
 
-impl Artist {
-    pub(super) fn hear(&self, words: &str) -> Result<Heard, DrawError> {
+impl ImagePipeline {
+    pub(super) fn embed_prompt(&self, words: &str) -> Result<PromptEmbedding, DrawError> {
         let words = words.trim();
         match words.chars().count() {
-            0 => return Ok(Heard::default()),
-            letters if letters > LONGEST => return Err(DrawError::TooLong(letters)),
+            0 => return Ok(PromptEmbedding::default()),
+            letters if letters > MAX_PROMPT_CHARS => return Err(DrawError::TooLong(letters)),
             _ => {}
         }
         let subject = subject(words).map(|subject| self.encoder.embed(&subject));
-        Ok(Heard {
+        Ok(PromptEmbedding {
             words: self.encoder.embed(words)?,
             subject: subject.transpose()?.unwrap_or_default(),
         })

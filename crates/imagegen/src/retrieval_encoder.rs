@@ -4,18 +4,18 @@
 //! how much a style tells of another is learned. Training goes through tensors; drawing adds up the
 //! few rows that count in plain numbers.
 
-use super::condition::Wish;
+use super::conditioning::Conditioning;
 use super::config::{Config, TOKENS};
-use super::memory::Shown;
-use super::tokens::Digits;
+use super::retrieval_index::RetrievedExamples;
+use super::tokens::FsqCodes;
 use super::weights::{Weights, normal};
 use candle_core::{Error, Result, Tensor};
 use candle_nn::Init;
 
 /// How fast what is learned of styles' nearness counts, since training's steps are all of one size.
-const STEEP: f64 = 8.0;
+const SIMILARITY_TEMPERATURE: f64 = 8.0;
 
-pub struct Recall {
+pub struct RetrievalEncoder {
     /// `[(styles + 1) * levels of all digits, width]`.
     memory: Tensor,
     /// `[styles + 1, styles + 1]`: of each style that is wanted to each that is shown.
@@ -27,12 +27,12 @@ pub struct Recall {
     quick: bool,
 }
 
-impl Recall {
+impl RetrievalEncoder {
     /// `quick`: trained by [`gradient`].
-    pub fn new(weights: &Weights, config: &Config, quick: bool) -> Result<Recall> {
+    pub fn new(weights: &Weights, config: &Config, quick: bool) -> Result<RetrievalEncoder> {
         let (width, styles) = (config.tokens.stack.width, config.styles.len());
         let rows = (styles + 1) * config.rows();
-        Ok(Recall {
+        Ok(RetrievalEncoder {
             memory: weights.get(&[rows, width], "memory", normal(0.1))?,
             nearness: weights.table(styles + 1, styles + 1, "nearness", 0.0)?,
             none: weights.get(&[width], "no_memory", Init::Const(0.0))?,
@@ -43,40 +43,52 @@ impl Recall {
     }
 
     /// `[batch, 64, width]`, or `[1, width]` where nothing is shown beside any.
-    pub fn forward(&self, near: Option<&Tensor>, shown: &[Shown]) -> Result<Tensor> {
+    pub fn forward(
+        &self,
+        near: Option<&Tensor>,
+        retrieved: &[RetrievedExamples],
+    ) -> Result<Tensor> {
         match near {
             None => self.none.unsqueeze(0),
-            Some(near) if near.track_op() || !near.device().is_cpu() => self.tensors(near, shown),
-            Some(near) => self.numbers(near, shown),
+            Some(near) if near.track_op() || !near.device().is_cpu() => {
+                self.tensors(near, retrieved)
+            }
+            Some(near) => self.numbers(near, retrieved),
         }
     }
 
     /// How much each of the pictures shown counts, together one: `[batch, styles + 1]`; None where
     /// nothing is shown beside any.
-    pub fn near(&self, wish: &Wish, shown: &[Shown]) -> Result<Option<Tensor>> {
-        if shown.iter().all(Vec::is_empty) {
+    pub fn near(
+        &self,
+        conditioning: &Conditioning,
+        retrieved: &[RetrievedExamples],
+    ) -> Result<Option<Tensor>> {
+        if retrieved.iter().all(Vec::is_empty) {
             return Ok(None);
         }
-        if shown.len() != wish.len() {
+        if retrieved.len() != conditioning.len() {
             return Err(Error::Msg("each picture wants its own beside it".into()));
         }
         let slots = self.styles + 1;
-        let mut has = vec![0f32; wish.len() * slots];
-        for (has, shown) in has.chunks_mut(slots).zip(shown) {
-            shown.iter().for_each(|(slot, _)| has[*slot] = 1.0);
+        let mut has = vec![0f32; conditioning.len() * slots];
+        for (has, retrieved) in has.chunks_mut(slots).zip(retrieved) {
+            retrieved.iter().for_each(|(slot, _)| has[*slot] = 1.0);
         }
-        let has = Tensor::from_vec(has, (wish.len(), slots), self.nearness.device())?;
-        let near = self.nearness.index_select(&wish.styles(self.styles)?, 0)?;
-        let near = ((near * STEEP)?.exp()? * has)?;
+        let has = Tensor::from_vec(has, (conditioning.len(), slots), self.nearness.device())?;
+        let near = self
+            .nearness
+            .index_select(&conditioning.style_rows(self.styles)?, 0)?;
+        let near = ((near * SIMILARITY_TEMPERATURE)?.exp()? * has)?;
         near.broadcast_div(&(near.sum_keepdim(1)? + 1e-9)?)
             .map(Some)
     }
 
-    fn tensors(&self, near: &Tensor, shown: &[Shown]) -> Result<Tensor> {
+    fn tensors(&self, near: &Tensor, retrieved: &[RetrievedExamples]) -> Result<Tensor> {
         let (slots, rows) = (self.styles + 1, self.levels.iter().sum::<usize>());
-        let mut ones = vec![0f32; shown.len() * TOKENS * slots * rows];
-        for (at, shown) in shown.iter().enumerate() {
-            for (slot, digits) in shown {
+        let mut ones = vec![0f32; retrieved.len() * TOKENS * slots * rows];
+        for (at, retrieved) in retrieved.iter().enumerate() {
+            for (slot, digits) in retrieved {
                 for (place, digits) in digits.0.chunks(self.levels.len()).enumerate() {
                     let start = ((at * TOKENS + place) * slots + slot) * rows;
                     let row = |row: usize| ones[start + row] = 1.0;
@@ -84,27 +96,30 @@ impl Recall {
                 }
             }
         }
-        let ones = Tensor::from_vec(ones, (shown.len(), TOKENS, slots, rows), near.device())?;
-        let told = ones.broadcast_mul(&near.reshape((shown.len(), 1, slots, 1))?)?;
-        let told = told.reshape((shown.len() * TOKENS, slots * rows))?;
+        let ones = Tensor::from_vec(ones, (retrieved.len(), TOKENS, slots, rows), near.device())?;
+        let told = ones.broadcast_mul(&near.reshape((retrieved.len(), 1, slots, 1))?)?;
+        let told = told.reshape((retrieved.len() * TOKENS, slots * rows))?;
         let told = product(&told, &self.memory, self.quick)?;
-        let told = told.reshape((shown.len(), TOKENS, ()))?;
-        let some: Vec<bool> = shown.iter().flat_map(|s| [!s.is_empty(); TOKENS]).collect();
+        let told = told.reshape((retrieved.len(), TOKENS, ()))?;
+        let some: Vec<bool> = retrieved
+            .iter()
+            .flat_map(|s| [!s.is_empty(); TOKENS])
+            .collect();
         choose(&some, &told, &self.none)
     }
 
-    fn numbers(&self, near: &Tensor, shown: &[Shown]) -> Result<Tensor> {
+    fn numbers(&self, near: &Tensor, retrieved: &[RetrievedExamples]) -> Result<Tensor> {
         let (width, rows) = (self.none.dim(0)?, self.levels.iter().sum::<usize>());
         let table = self.memory.flatten_all()?.to_vec1::<f32>()?;
         let none = self.none.to_vec1::<f32>()?;
-        let mut told = vec![0f32; shown.len() * TOKENS * width];
-        let each = told.chunks_mut(TOKENS * width).zip(shown);
-        for ((told, shown), near) in each.zip(near.to_vec2::<f32>()?) {
-            if shown.is_empty() {
+        let mut told = vec![0f32; retrieved.len() * TOKENS * width];
+        let each = told.chunks_mut(TOKENS * width).zip(retrieved);
+        for ((told, retrieved), near) in each.zip(near.to_vec2::<f32>()?) {
+            if retrieved.is_empty() {
                 told.chunks_mut(width)
                     .for_each(|told| told.copy_from_slice(&none));
             }
-            for (slot, digits) in shown {
+            for (slot, digits) in retrieved {
                 let tokens = digits.0.chunks(self.levels.len());
                 for (told, digits) in told.chunks_mut(width).zip(tokens) {
                     for row in rows_of(digits, &self.levels) {
@@ -115,7 +130,7 @@ impl Recall {
                 }
             }
         }
-        Tensor::from_vec(told, (shown.len(), TOKENS, width), near.device())
+        Tensor::from_vec(told, (retrieved.len(), TOKENS, width), near.device())
     }
 }
 
@@ -123,18 +138,18 @@ impl Recall {
 /// the more its style tells of the wanted one, which `near` `[batch, styles + 1]` says.
 pub fn one_of<'a>(
     near: &Tensor,
-    shown: &'a [Shown],
+    retrieved: &'a [RetrievedExamples],
     chances: &[f64],
-) -> Result<Vec<Option<&'a Digits>>> {
+) -> Result<Vec<Option<&'a FsqCodes>>> {
     let near = near.to_vec2::<f32>()?;
-    let rows = shown.iter().zip(near).zip(chances);
-    let one = |((shown, near), chance): ((&'a Shown, Vec<f32>), &f64)| {
+    let rows = retrieved.iter().zip(near).zip(chances);
+    let one = |((retrieved, near), chance): ((&'a RetrievedExamples, Vec<f32>), &f64)| {
         let mut left = *chance;
-        let found = shown.iter().find(|(slot, _)| {
+        let found = retrieved.iter().find(|(slot, _)| {
             left -= f64::from(near[*slot]);
             left < 0.0
         });
-        found.or(shown.last()).map(|(_, digits)| digits)
+        found.or(retrieved.last()).map(|(_, digits)| digits)
     };
     Ok(rows.map(one).collect())
 }
@@ -179,38 +194,38 @@ mod tests {
     #[test]
     fn plain_numbers_and_tensors_tell_the_same() {
         let json = include_bytes!("../../../tests/reference/illuminator/config.json");
-        let config = Config::read(json).unwrap();
+        let config = Config::parse(json).unwrap();
         let bytes = include_bytes!("../../../tests/reference/illuminator/tokens.safetensors");
         let cpu = &Device::Cpu;
         let tensors = candle_core::safetensors::load_buffer(bytes, cpu).unwrap();
         let tensors: HashMap<String, Tensor> = tensors;
         let weights = Weights::plain(VarBuilder::from_tensors(tensors, DType::F32, cpu));
-        let recall = Recall::new(&weights, &config, false).unwrap();
+        let recall = RetrievalEncoder::new(&weights, &config, false).unwrap();
         let mut rng = Rng::new(1);
-        let mut picture = || Digits((0..128).map(|_| (rng.next_f64() * 3.0) as u8).collect());
-        let shown = [
+        let mut picture = || FsqCodes((0..128).map(|_| (rng.next_f64() * 3.0) as u8).collect());
+        let retrieved = [
             vec![(0, picture()), (2, picture())],
             vec![],
             vec![(1, picture())],
         ];
-        let wish = Wish {
+        let conditioning = Conditioning {
             text: Tensor::zeros((3, 384), DType::F32, cpu).unwrap(),
             style: vec![Some(1), Some(0), None],
             flip: vec![false; 3],
         };
-        let near = recall.near(&wish, &shown).unwrap().unwrap();
+        let near = recall.near(&conditioning, &retrieved).unwrap().unwrap();
         let flat = |told: Tensor| told.flatten_all().unwrap().to_vec1::<f32>().unwrap();
-        let one = flat(recall.numbers(&near, &shown).unwrap());
-        let other = flat(recall.tensors(&near, &shown).unwrap());
+        let one = flat(recall.numbers(&near, &retrieved).unwrap());
+        let other = flat(recall.tensors(&near, &retrieved).unwrap());
         assert!(one.iter().zip(&other).all(|(a, b)| (a - b).abs() < 1e-5));
         assert_ne!(one[..32], one[64 * 32..65 * 32]);
         let first = near.to_vec2::<f32>().unwrap()[0][0];
-        let by = |chance| one_of(&near, &shown, &[chance; 3]).unwrap();
+        let by = |chance| one_of(&near, &retrieved, &[chance; 3]).unwrap();
         let (before, after) = (f64::from(first) - 1e-3, f64::from(first) + 1e-3);
-        assert_eq!(by(before)[0], Some(&shown[0][0].1));
-        assert_eq!(by(after)[0], Some(&shown[0][1].1));
-        assert_eq!(by(1.0)[1..], [None, Some(&shown[2][0].1)]);
-        assert!(recall.near(&wish, &[]).unwrap().is_none());
-        assert!(recall.near(&wish, &shown[..2]).is_err());
+        assert_eq!(by(before)[0], Some(&retrieved[0][0].1));
+        assert_eq!(by(after)[0], Some(&retrieved[0][1].1));
+        assert_eq!(by(1.0)[1..], [None, Some(&retrieved[2][0].1)]);
+        assert!(recall.near(&conditioning, &[]).unwrap().is_none());
+        assert!(recall.near(&conditioning, &retrieved[..2]).is_err());
     }
 }

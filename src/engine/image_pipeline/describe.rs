@@ -1,7 +1,7 @@
 //! A passage in a few words, as a picture is asked for: by the text model where there is one, and
 //! by the passage's own words where its line says nothing that can be drawn.
 
-use super::{Artist, DrawError};
+use super::{DrawError, ImagePipeline};
 use crate::story::sentence::{excerpt, sentence_ends};
 
 /// As near as this to something known, a line can be drawn.
@@ -132,7 +132,7 @@ const EMPTY: &[&str] = &[
     "your",
 ];
 
-impl Artist {
+impl ImagePipeline {
     /// The words for a picture of `text`. `line` is what the text model said of it.
     pub fn describe(&self, text: &str, line: &str) -> Result<String, DrawError> {
         let line = tidy(line);

@@ -2,7 +2,7 @@
 //! by itself. How the parts are put together is the store's.
 
 use super::DrawError;
-use super::desk::{Desk, Lead, named};
+use super::job::{ImageJob, PictureLabel, named};
 use crate::model::sampler::rng::derive;
 use crate::story::picture::{Drawing, Layer, Provenance, Way};
 
@@ -67,36 +67,40 @@ fn is_in(list: &[&str], word: &str) -> bool {
     list.iter().any(|known| known.eq_ignore_ascii_case(word))
 }
 
-impl Desk<'_> {
+impl ImageJob<'_> {
     /// One scene for each seed.
     pub(super) fn scene(&mut self, prompt: &str) -> Result<bool, DrawError> {
         let parts = parts(prompt);
-        let styles = self.artist.styles(&self.request.style, None)?;
+        let styles = self.pipeline.styles(&self.request.style, None)?;
         self.begin(styles.len() * self.request.seeds.len())?;
         for style in styles {
             for seed in self.request.seeds.clone() {
-                let lead = Lead {
+                let label = PictureLabel {
                     prompt,
                     style,
                     seed,
                 };
-                let Some(scene) = self.compose(&lead, &parts)? else {
+                let Some(scene) = self.compose(&label, &parts)? else {
                     return Ok(false);
                 };
                 self.done.push(scene);
-                (self.told)(self.done.len(), self.total);
+                (self.on_progress)(self.done.len(), self.total);
             }
         }
         Ok(true)
     }
 
-    fn compose(&mut self, lead: &Lead, parts: &[String]) -> Result<Option<Drawing>, DrawError> {
+    fn compose(
+        &mut self,
+        label: &PictureLabel,
+        parts: &[String],
+    ) -> Result<Option<Drawing>, DrawError> {
         let (mut layers, mut concepts) = (Vec::new(), Vec::new());
         for (at, part) in parts.iter().enumerate() {
-            let heard = self.artist.hear(part)?;
-            let seed = derive(lead.seed, at as u64);
-            let order = self.order(&heard, lead.style, &[seed]);
-            let Some(drawn) = self.artist.illuminator.draw(&order, self.go_on)? else {
+            let embedding = self.pipeline.embed_prompt(part)?;
+            let seed = derive(label.seed, at as u64);
+            let spec = self.order(&embedding, label.style, &[seed]);
+            let Some(drawn) = self.pipeline.illuminator.draw(&spec, self.keep_going)? else {
                 return Ok(None);
             };
             layers.extend(drawn.pictures.into_iter().map(|picture| Layer {
@@ -110,7 +114,7 @@ impl Desk<'_> {
             way: Way::Scene {
                 parts: parts.to_vec(),
             },
-            ..self.how(lead, &[])
+            ..self.how(label, &[])
         };
         Ok(Some(Drawing { layers, how }))
     }

@@ -1,19 +1,19 @@
 //! Pictures that are looked at: real ones, and drawn ones of the same things, as features.
 
-use super::{Asked, Gallery, PicturesError};
+use super::{Evaluation, PicturesError, Target};
 use crate::model::features::{SIZE, WIDTH};
-use crate::model::gan::{Order, Picture};
+use crate::model::gan::{ImageSpec, Picture};
 use crate::train::measures::Features;
 use base::progress::Observer;
 
-impl Gallery<'_> {
+impl Evaluation<'_> {
     pub(super) fn features_of_real(
         &self,
         some: &[usize],
         observer: &dyn Observer,
     ) -> Result<Features, PicturesError> {
         let size = self.pictures.size as usize;
-        let picture = |at: &usize| seen(self.pictures.picture(*at), size);
+        let picture = |at: &usize| extractor_input(self.pictures.picture(*at), size);
         self.features(
             some.len(),
             observer,
@@ -30,15 +30,15 @@ impl Gallery<'_> {
         self.features(like.len(), observer, "Pictures drawn", &mut |from, to| {
             let mut some = Vec::new();
             for (at, like) in like[from..to].iter().enumerate() {
-                let seed = self.extent.seed.wrapping_add((from + at) as u64);
-                let drawn = match self.extent.redrawn {
+                let seed = self.settings.seed.wrapping_add((from + at) as u64);
+                let drawn = match self.settings.redrawn {
                     None => self.draw(self.label(*like), vec![seed])?,
                     Some(share) => self.redraw(*like, share, seed)?,
                 };
                 some.extend(
                     drawn
                         .iter()
-                        .map(|picture| seen(&picture.pixels, picture.size)),
+                        .map(|picture| extractor_input(&picture.pixels, picture.size)),
                 );
             }
             Ok(some)
@@ -66,36 +66,38 @@ impl Gallery<'_> {
 
     pub(super) fn draw(
         &self,
-        asked: Asked,
+        asked: Target,
         seeds: Vec<u64>,
     ) -> Result<Vec<Picture>, PicturesError> {
-        let order = self.order(asked, seeds)?;
-        let drawn = self.artist.illuminator.draw(&order, &mut || true)?;
+        let spec = self.order(asked, seeds)?;
+        let drawn = self.pipeline.illuminator.draw(&spec, &mut || true)?;
         Ok(drawn.map(|drawn| drawn.pictures).unwrap_or_default())
     }
 
-    fn order(&self, asked: Asked, seeds: Vec<u64>) -> Result<Order, PicturesError> {
+    fn order(&self, asked: Target, seeds: Vec<u64>) -> Result<ImageSpec, PicturesError> {
         let style = &self.pictures.styles[asked.style as usize];
-        let mut order = self.artist.order(self.words(asked.concept), style, seeds)?;
-        order.sampling = self.extent.sampling;
-        Ok(order)
+        let mut spec = self
+            .pipeline
+            .image_spec(self.words(asked.concept), style, seeds)?;
+        spec.sampling = self.settings.sampling;
+        Ok(spec)
     }
 
     /// A real picture, of which a share is drawn anew.
     fn redraw(&self, at: usize, share: f64, seed: u64) -> Result<Vec<Picture>, PicturesError> {
-        let illuminator = &self.artist.illuminator;
-        let code = illuminator.read(&Picture {
+        let illuminator = &self.pipeline.illuminator;
+        let code = illuminator.encode(&Picture {
             size: self.pictures.size as usize,
             pixels: self.pictures.picture(at).to_vec(),
         })?;
-        let order = self.order(self.label(at), vec![seed])?;
-        let drawn = illuminator.vary(&order, &code, share, &mut || true)?;
+        let spec = self.order(self.label(at), vec![seed])?;
+        let drawn = illuminator.vary(&spec, &code, share, &mut || true)?;
         Ok(drawn.map(|drawn| drawn.pictures).unwrap_or_default())
     }
 }
 
 /// A picture as the extractor looks at it: on white, in its size, RGB of 0 to 255.
-pub(super) fn seen(pixels: &[u8], size: usize) -> Vec<f32> {
+pub(super) fn extractor_input(pixels: &[u8], size: usize) -> Vec<f32> {
     let on_white = |at: usize, channel: usize| {
         let pixel = &pixels[at * 4..][..4];
         f32::from(pixel[channel]) + 255.0 - f32::from(pixel[3])

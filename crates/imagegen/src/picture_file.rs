@@ -17,7 +17,7 @@ const MEMORY: u64 = 512 << 20;
 
 /// Why a file is no picture that can be read; each the end of a sentence.
 #[derive(Debug, thiserror::Error)]
-pub enum ReadError {
+pub enum PictureFileError {
     #[error("it is larger than {} MB", LARGEST >> 20)]
     File,
     #[error("it has more than {} million pixels", PIXELS / 1_000_000)]
@@ -27,7 +27,7 @@ pub enum ReadError {
 }
 
 /// The picture of a file in a square of `size` pixels, what is left of it empty.
-pub fn read(file: &[u8], size: usize) -> Result<Picture, ReadError> {
+pub fn read(file: &[u8], size: usize) -> Result<Picture, PictureFileError> {
     let whole = premultiplied(decode(file)?);
     let side = size as u32;
     let longer = whole.width().max(whole.height()).max(1);
@@ -77,22 +77,22 @@ pub fn whole(picture: &RgbaImage, width: u32, height: u32) -> RgbaImage {
 }
 
 /// The pixels of a file, straight RGBA.
-pub fn decode(file: &[u8]) -> Result<RgbaImage, ReadError> {
+pub fn decode(file: &[u8]) -> Result<RgbaImage, PictureFileError> {
     if file.len() > LARGEST {
-        return Err(ReadError::File);
+        return Err(PictureFileError::File);
     }
     let reader = || {
         let reader = ImageReader::new(Cursor::new(file)).with_guessed_format();
-        let mut reader = reader.map_err(|_| ReadError::Unreadable)?;
+        let mut reader = reader.map_err(|_| PictureFileError::Unreadable)?;
         let mut limits = Limits::default();
         limits.max_alloc = Some(MEMORY);
         reader.limits(limits);
         Ok(reader)
     };
     let size = reader()?.into_dimensions();
-    let (width, height) = size.map_err(|_| ReadError::Unreadable)?;
+    let (width, height) = size.map_err(|_| PictureFileError::Unreadable)?;
     if u64::from(width) * u64::from(height) > PIXELS {
-        return Err(ReadError::Pixels);
+        return Err(PictureFileError::Pixels);
     }
     let read = || {
         let mut decoder = reader().ok()?.into_decoder().ok()?;
@@ -103,12 +103,12 @@ pub fn decode(file: &[u8]) -> Result<RgbaImage, ReadError> {
         picture.apply_orientation(up);
         Some(picture.into_rgba8())
     };
-    read().ok_or(ReadError::Unreadable)
+    read().ok_or(PictureFileError::Unreadable)
 }
 
 /// A picture as it is shown on a terminal, whose background nobody knows: one that is dark or
 /// bright all over lies on paper, or it might not be seen at all.
-pub fn to_show(file: &[u8]) -> Result<RgbaImage, ReadError> {
+pub fn to_show(file: &[u8]) -> Result<RgbaImage, PictureFileError> {
     const PAPER: [u16; 3] = [0xf2, 0xe8, 0xd5];
     let mut picture = decode(file)?;
     let (mut sum, mut count) = (0u64, 0u64);
@@ -211,19 +211,19 @@ mod tests {
 
     #[test]
     fn what_would_not_be_seen_lies_on_paper() {
-        let shown = |colour: [u8; 4]| {
+        let retrieved = |colour: [u8; 4]| {
             let mut picture = RgbaImage::new(2, 1);
             picture.put_pixel(0, 0, Rgba(colour));
-            let shown = to_show(&file(&picture, ImageFormat::Png)).unwrap();
-            [0, 1].map(|x| shown.get_pixel(x, 0).0)
+            let retrieved = to_show(&file(&picture, ImageFormat::Png)).unwrap();
+            [0, 1].map(|x| retrieved.get_pixel(x, 0).0)
         };
         assert_eq!(
-            shown([0, 0, 0, 255]),
+            retrieved([0, 0, 0, 255]),
             [[0, 0, 0, 255], [0xf2, 0xe8, 0xd5, 255]]
         );
-        assert_eq!(shown([255, 255, 250, 255])[1], [0xf2, 0xe8, 0xd5, 255]);
-        assert_eq!(shown([200, 60, 60, 255]), [[200, 60, 60, 255], [0; 4]]);
-        assert_eq!(shown([0; 4]), [[0; 4], [0; 4]]);
+        assert_eq!(retrieved([255, 255, 250, 255])[1], [0xf2, 0xe8, 0xd5, 255]);
+        assert_eq!(retrieved([200, 60, 60, 255]), [[200, 60, 60, 255], [0; 4]]);
+        assert_eq!(retrieved([0; 4]), [[0; 4], [0; 4]]);
     }
 
     #[test]
@@ -238,11 +238,11 @@ mod tests {
         huge[20..24].copy_from_slice(&100_000u32.to_be_bytes());
         let sum = crc32fast::hash(&huge[12..29]);
         huge[29..33].copy_from_slice(&sum.to_be_bytes());
-        assert!(matches!(read(&huge, 64), Err(ReadError::Pixels)));
+        assert!(matches!(read(&huge, 64), Err(PictureFileError::Pixels)));
         assert!(read(b"no picture at all", 64).is_err());
         assert!(matches!(
             decode(&vec![0; LARGEST + 1]),
-            Err(ReadError::File)
+            Err(PictureFileError::File)
         ));
     }
 }

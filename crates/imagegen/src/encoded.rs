@@ -1,44 +1,44 @@
 //! What a picture is drawn from besides its words, and how provenance spells it.
 
 use super::config::{Config, TOKENS};
-use super::tokens::Digits;
+use super::tokens::FsqCodes;
 
 /// A picture's code: its tokens, or where it lies among all that one pass can draw.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Code {
+pub enum EncodedPicture {
     /// Of the composed design: `[64][digits]`.
-    Tokens(Digits),
+    Tokens(FsqCodes),
     /// Of the direct design: `[latent]`.
     Latent(Vec<f32>),
 }
 
-impl Code {
+impl EncodedPicture {
     /// Two hexadecimal digits for each digit of a token; eight for each number of a latent, which
     /// are its bits.
     pub fn spell(&self) -> String {
         match self {
-            Code::Tokens(digits) => digits
+            EncodedPicture::Tokens(digits) => digits
                 .0
                 .iter()
                 .map(|digit| format!("{digit:02x}"))
                 .collect(),
-            Code::Latent(z) => z.iter().map(|x| format!("{:08x}", x.to_bits())).collect(),
+            EncodedPicture::Latent(z) => z.iter().map(|x| format!("{:08x}", x.to_bits())).collect(),
         }
     }
 
     /// What was spelled for weights of these sizes; none where it cannot be theirs.
-    pub fn read(text: &str, config: &Config) -> Option<Code> {
+    pub fn read(text: &str, config: &Config) -> Option<EncodedPicture> {
         let Some(direct) = config.direct else {
-            let digits = hexadecimal(text, 2, TOKENS * config.digits())?;
+            let digits = hexadecimal(text, 2, TOKENS * config.codes_per_token())?;
             let levels = config.levels.iter().cycle();
             let fit = digits.iter().zip(levels).all(|(d, n)| (*d as usize) < *n);
             let digits = digits.into_iter().map(|digit| digit as u8).collect();
-            return fit.then_some(Code::Tokens(Digits(digits)));
+            return fit.then_some(EncodedPicture::Tokens(FsqCodes(digits)));
         };
         let bits = hexadecimal(text, 8, direct.latent)?;
         let z: Vec<f32> = bits.into_iter().map(f32::from_bits).collect();
         let finite = z.iter().all(|x| x.is_finite());
-        finite.then_some(Code::Latent(z))
+        finite.then_some(EncodedPicture::Latent(z))
     }
 }
 
@@ -60,7 +60,7 @@ mod tests {
     #[test]
     fn a_latent_is_spelled_and_read_again_and_nothing_else_is() {
         let json = include_bytes!("../../../tests/reference/illuminator/config.json");
-        let composed = Config::read(json).unwrap();
+        let composed = Config::parse(json).unwrap();
         let direct = Some(Direct {
             latent: 2,
             ..Direct::SMALL
@@ -69,12 +69,15 @@ mod tests {
             direct,
             ..composed.clone()
         };
-        let code = Code::Latent(vec![1.0, -0.3]);
-        assert_eq!(code.spell(), "3f800000be99999a");
-        assert_eq!(Code::read(&code.spell(), &config), Some(code.clone()));
-        assert_eq!(Code::read(&code.spell(), &composed), None);
+        let code = EncodedPicture::Latent(vec![1.0, -0.3]);
+        assert_eq!(code.to_hex(), "3f800000be99999a");
+        assert_eq!(
+            EncodedPicture::from_hex(&code.to_hex(), &config),
+            Some(code.clone())
+        );
+        assert_eq!(EncodedPicture::from_hex(&code.to_hex(), &composed), None);
         for wrong in ["", "3f800000", "3f800000+e99999a", "3f8000007fc00000"] {
-            assert_eq!(Code::read(wrong, &config), None, "{wrong}");
+            assert_eq!(EncodedPicture::from_hex(wrong, &config), None, "{wrong}");
         }
     }
 }
