@@ -3,8 +3,8 @@
 //! Knows commands and events; knows neither a terminal's control codes nor where lines come from.
 
 use crate::story::message::Fault;
-use crate::story::{Author, Command, Event, NodeId, Status, command, diff};
-use crate::studio::{Kept, Listed, Notice, Outcome, Refusal, Studio, Work};
+use crate::story::{Author, Command, NodeId, Reply, Status, command, diff};
+use crate::studio::{Kept, Listed, Notice, Outcome, Refusal, Studio, Work, left_out};
 use std::sync::mpsc::Receiver;
 
 /// Where the transcript goes. Text is the story's and is shown exactly; all else is about it.
@@ -66,7 +66,7 @@ pub enum Trouble {
 /// Reads lines until they end, and does what each says.
 pub fn run(
     studio: &mut Studio,
-    events: &Receiver<Event>,
+    events: &Receiver<Reply>,
     mut next: impl FnMut(&Studio) -> Input,
     page: &mut dyn Page,
 ) -> Closing {
@@ -107,7 +107,7 @@ enum Flow {
 
 fn one(
     studio: &mut Studio,
-    events: &Receiver<Event>,
+    events: &Receiver<Reply>,
     line: &str,
     page: &mut dyn Page,
 ) -> Result<Flow, Gone> {
@@ -143,7 +143,7 @@ fn edited(
 
 fn came(
     studio: &mut Studio,
-    events: &Receiver<Event>,
+    events: &Receiver<Reply>,
     outcome: Result<Outcome, Refusal>,
     page: &mut dyn Page,
 ) -> Result<Flow, Gone> {
@@ -185,17 +185,17 @@ fn blame(refusal: &Refusal) -> Trouble {
 /// Takes the engine's news until it rests. Returns the first thing that went wrong.
 pub fn settle(
     studio: &mut Studio,
-    events: &Receiver<Event>,
+    events: &Receiver<Reply>,
     page: &mut dyn Page,
 ) -> Result<Option<Trouble>, Gone> {
     let mut trouble = None;
     while studio.busy() {
-        let Ok(event) = events.recv() else {
+        let Ok(reply) = events.recv() else {
             let lost = studio.engine_lost();
             trouble = trouble.or(tell(studio, lost, page)?);
             break;
         };
-        match take(studio, event, page) {
+        match take(studio, reply, page) {
             Ok(found) => trouble = trouble.or(found),
             Err(Gone) => return Err(keep(studio, events)),
         }
@@ -205,32 +205,22 @@ pub fn settle(
 }
 
 /// Nobody reads: no more is wanted, and what has been written so far is kept.
-fn keep(studio: &mut Studio, events: &Receiver<Event>) -> Gone {
+fn keep(studio: &mut Studio, events: &Receiver<Reply>) -> Gone {
     studio.stop();
     while studio.busy() {
-        let Ok(event) = events.recv() else {
+        let Ok(reply) = events.recv() else {
             studio.engine_lost();
             break;
         };
-        studio.absorb(event);
+        studio.absorb(reply);
         // There is nobody to tell, either.
         let _ = studio.flush();
     }
     Gone
 }
 
-fn take(studio: &mut Studio, event: Event, page: &mut dyn Page) -> Result<Option<Trouble>, Gone> {
-    if let Event::Piece { node, text, .. } = &event {
-        page.working(&Work::Writing);
-        // Candidates and summaries are shown when they are whole.
-        let streams = studio.candidates().is_empty() && studio.story().head() == Some(*node);
-        let shown = if streams { page.text(text) } else { Ok(()) };
-        if let Err(gone) = shown {
-            studio.absorb(event);
-            return Err(gone);
-        }
-    }
-    let notices = studio.absorb(event);
+fn take(studio: &mut Studio, reply: Reply, page: &mut dyn Page) -> Result<Option<Trouble>, Gone> {
+    let notices = studio.absorb(reply);
     page.working(studio.work());
     let trouble = tell(studio, notices, page)?;
     if let Err(refusal) = studio.flush() {
@@ -249,7 +239,18 @@ fn tell(
     let mut trouble = None;
     for notice in notices {
         match notice {
-            Notice::Info(text) | Notice::Warning(text) => page.notice(&text),
+            Notice::Text { node, text, .. } => {
+                // Candidates and summaries are shown when they are whole.
+                let whole = !studio.candidates().is_empty() || studio.story().head() != Some(node);
+                if !whole {
+                    page.text(&text)?;
+                }
+            }
+            Notice::Progress | Notice::Answered(_) | Notice::Stopped => {}
+            Notice::Info(text) | Notice::Warning(text) | Notice::Advice(text) => {
+                page.notice(&text);
+            }
+            Notice::LeftOut(tokens) => page.notice(&left_out(tokens)),
             Notice::Error(text, fault) => {
                 page.end()?;
                 page.notice(&text);

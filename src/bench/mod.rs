@@ -8,7 +8,7 @@ mod several;
 pub mod typed;
 
 use crate::engine::Loaded;
-use crate::model::{ModelError, Rows};
+use crate::model::{Logits, ModelError};
 use crate::story::context::{Kind, Part};
 use crate::story::message::{Goal, Overflow, TextRequest};
 use crate::story::{Context, Sampling};
@@ -83,7 +83,9 @@ impl Task {
                 read(loaded, 0, depth.max(1))?;
                 let began = Instant::now();
                 for at in 0..tokens {
-                    loaded.feed(&[some_token(loaded, depth + at + 7)], Rows::Last, &|| false)?;
+                    loaded.forward(&[some_token(loaded, depth + at + 7)], Logits::Last, &|| {
+                        false
+                    })?;
                 }
                 Ok(tokens as f64 / began.elapsed().as_secs_f64())
             }
@@ -107,7 +109,7 @@ fn first_token(loaded: &mut Loaded, kept: usize, line: usize) -> Result<f64, Mod
         .collect();
     let began = Instant::now();
     loaded.rewind(kept);
-    loaded.feed(&ids, Rows::Last, &|| false)?;
+    loaded.forward(&ids, Logits::Last, &|| false)?;
     Ok(began.elapsed().as_secs_f64() * 1000.0)
 }
 
@@ -140,10 +142,10 @@ fn read(loaded: &mut Loaded, from: usize, to: usize) -> Result<(), ModelError> {
     for slice in ids.chunks(crate::engine::SLICE) {
         // As for a passage, and as llama-bench does it: logits of the last token alone.
         let rows = match slice.as_ptr_range().end == ids.as_ptr_range().end {
-            true => Rows::Last,
-            false => Rows::None,
+            true => Logits::Last,
+            false => Logits::Skip,
         };
-        loaded.feed(slice, rows, &|| false)?;
+        loaded.forward(slice, rows, &|| false)?;
     }
     Ok(())
 }

@@ -1,8 +1,8 @@
-//! How good the illuminator's pictures are: what a classifier of real pictures takes them for, how
-//! far they lie from real ones, how they vary, and whether they are copies.
+//! Evaluates the illuminator's pictures: recognition by a classifier of real pictures, distance to
+//! real pictures, variety and copying.
 //!
-//! The features are EfficientNet-lite0's (`model/features.rs`), the formulas `train/measures`.
-//! Silhouettes (the style `ink`) are left out: each thing has but one, so none can be held out.
+//! Features are EfficientNet-lite0's (`train::features`), formulas are in `train::measures`.
+//! Silhouettes (the style `ink`) are excluded: each concept has only one, so none can be held out.
 
 mod compare;
 mod features;
@@ -18,21 +18,22 @@ use base::progress::{Cancelled, Observer};
 use compare::NEIGHBOURS;
 use serde::Serialize;
 
-/// How much is looked at.
+/// How much is evaluated, and how pictures are drawn.
 #[derive(Clone, Copy, Debug)]
 pub struct EvaluationSettings {
-    /// Pictures that are drawn of each part: seen, held-out pairs, held-out concepts.
+    /// Pictures drawn of each part: seen, held-out pairs, held-out concepts.
     pub drawn: usize,
-    /// Real pictures that the classifier learns from, at most.
+    /// Real pictures for fitting the classifier, at most.
     pub learned: usize,
     pub seed: u64,
     pub sampling: Sampling,
-    /// Begin with the real pictures' codes, of which this share (0 to 1) is drawn anew: at 0 what
-    /// is measured is the encoder and the painter alone, the most that composing can reach.
+    /// Start from the tokens of real pictures and redraw this share (0 to 1) of them: at 0
+    /// the result measures encoder and decoder alone, an upper bound for the token
+    /// Transformer.
     pub redrawn: Option<f64>,
 }
 
-/// What is asked of one picture: a concept and a style of the data set.
+/// The concept and style of one picture.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Target {
     concept: u32,
@@ -46,11 +47,11 @@ pub struct Recognized {
     pub top1: f64,
     pub top5: f64,
     pub style: f64,
-    /// Of 100 captions, the picture's own comes first.
+    /// How often the picture's own caption ranks first among 100.
     pub r_precision: f64,
 }
 
-/// Drawn pictures, and real ones of the same things in the same styles.
+/// Drawn pictures, and real ones of the same concepts and styles.
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct Compared {
     pub drawn: Recognized,
@@ -60,7 +61,7 @@ pub struct Compared {
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct Report {
     pub features: &'static str,
-    /// Among so many concepts the right one is looked for.
+    /// Concepts the classifier chooses among.
     pub concepts: usize,
     pub seen: Compared,
     pub held_out_pairs: Compared,
@@ -74,16 +75,17 @@ pub struct Report {
     pub entropy_score_of_real: f64,
     pub precision: f64,
     pub recall: f64,
-    /// Between pictures of one prompt, and between real pictures of one thing in several styles.
+    /// Between pictures of one prompt, and between real pictures of one concept in several
+    /// styles.
     pub diversity: f64,
     pub diversity_of_real: f64,
-    /// How often the nearest picture that was trained on is of the very thing and style asked for;
-    /// and how far away the nearest is, drawn against held-out real ones (1: as far as those).
+    /// How often the nearest training picture has the requested concept and style; and how
+    /// far the nearest one is, relative to held-out real pictures (1: equally far).
     pub nearest_is_asked: f64,
     pub nearest_distance: f64,
 }
 
-/// Why nothing was measured.
+/// Why the evaluation failed.
 #[derive(Debug, thiserror::Error)]
 pub enum PicturesError {
     #[error(transparent)]
@@ -102,25 +104,25 @@ pub enum PicturesError {
     Cancelled(#[from] Cancelled),
 }
 
-/// Captions among which a picture's own is looked for.
+/// Captions in the R-precision ranking.
 const CAPTIONS: usize = 100;
-/// Keeps the classifier's numbers small.
+/// Regularization of the classifier.
 const STRENGTH: f64 = 30.0;
 const SILHOUETTES: &str = "ink";
 
-/// Everything that measuring needs, while it lasts.
+/// Everything the evaluation needs.
 struct Evaluation<'a> {
     pipeline: &'a ImagePipeline,
     extractor: &'a FeatureExtractor,
     pictures: &'a Dataset,
     settings: EvaluationSettings,
-    /// The concepts that pictures are taken for, with their embeddings.
+    /// The concepts the classifier chooses among, with their embeddings.
     concepts: Vec<u32>,
     embeddings: Vec<Vec<f32>>,
     rng: Rng,
 }
 
-/// Measures how good the pictures are that the weights draw.
+/// Evaluates the pictures that a pipeline draws.
 pub fn evaluate(
     pipeline: &ImagePipeline,
     extractor: &FeatureExtractor,
@@ -231,8 +233,8 @@ impl<'a> Evaluation<'a> {
         }
     }
 
-    /// Pictures of each part to be drawn anew; those of the first are taken from `trained`, so
-    /// that the classifier has not seen them.
+    /// Pictures of each part to be drawn again; those of the first part are removed from
+    /// `trained`, so that the classifier has not seen them.
     fn asked(&mut self, trained: &mut Vec<usize>) -> Result<[Vec<usize>; 3], PicturesError> {
         let most = self.settings.drawn;
         let (held, new) = (
@@ -252,7 +254,7 @@ impl<'a> Evaluation<'a> {
         }
     }
 
-    /// From features to a concept's embedding and a number for each style.
+    /// Fits a map from features to a concept's embedding and a number for each style.
     fn classifier(
         &self,
         learned: &[usize],
@@ -297,7 +299,7 @@ impl<'a> Evaluation<'a> {
                 .count();
             found.top1 += if nearer == 0 { one } else { 0.0 };
             found.top5 += if nearer < 5 { one } else { 0.0 };
-            // 99 other captions, spread over all of them.
+            // 99 other captions, spread evenly over all concepts.
             let step = (self.concepts.len() / CAPTIONS).max(1);
             let others = (1..CAPTIONS).map(|n| (own + n * step) % self.concepts.len());
             let first = others

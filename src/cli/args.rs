@@ -11,7 +11,7 @@ use clap::builder::FalseyValueParser;
 use clap::error::ErrorKind;
 use clap::{Args, Parser, Subcommand, ValueHint};
 use illumine::model::device;
-use kernels::attention::Kind;
+use kernels::attention::KvType;
 use std::path::PathBuf;
 
 const AFTER: &str = "\
@@ -136,14 +136,14 @@ pub struct On {
         default_value = "auto",
         value_name = "DEVICE"
     )]
-    pub device: device::Choice,
+    pub device: device::DeviceChoice,
     /// Threads that compute; all processors by default
     #[arg(short, long, env = "ILLUMINE_THREADS", value_name = "N", value_parser = clap::value_parser!(u16).range(1..=512))]
     pub threads: Option<u16>,
     /// How keys and values are kept on a CPU: f16, f32, or q8_0, which takes little more than half
     /// the memory of f16
     #[arg(long, env = "ILLUMINE_KV", value_name = "KIND", default_value = "f16")]
-    pub kv: Kind,
+    pub kv: KvType,
 }
 
 /// The settings that are asked for most; `--set` takes them all.

@@ -3,17 +3,20 @@
 use super::args::{Draw as Args, On};
 use super::environment::{self, Paths};
 use super::models::watched;
+use super::signals::{self, Watch};
 use super::{Exit, Failed, inline, note, print};
+use illumine::engine::Stop;
 use illumine::engine::image_pipeline::{
     DrawError, ImagePipeline, MAX_PICTURES, find_weights, load_illuminator,
 };
 use illumine::model::device;
 use illumine::model::encoder::SentenceEncoder;
-use illumine::model::gan::picture_file::MAX_FILE_BYTES;
 use illumine::model::upscaler::Upscaler;
 use illumine::store::picture::{PictureError, Provenance, encode, provenance};
 use illumine::story::picture::{Drawing, PictureRequest, Sight, Source, Style, Subject, Words};
+use illumine::story::progress::{Cancelled, Observer};
 use illumine::story::untrusted::{clean, clean_line};
+use illumine::studio::file_source;
 use serde::Serialize;
 use std::collections::HashSet;
 use std::io::Write;
@@ -57,7 +60,9 @@ pub fn run(paths: &Paths, args: &Args) -> Result<Exit, Failed> {
         same_weights(from, &pipeline)?;
     }
     let loaded = Instant::now();
-    let drawn = pipeline.draw(&request, &mut |_, _| {}, &mut || true);
+    let observer = Interruptible(signals::listen(Stop::default()));
+    observer.0.working(true);
+    let drawn = pipeline.draw(&request, &observer);
     let drawn = drawn.map_err(|error| {
         let exit = match error {
             DrawError::Model(_) => Exit::Model,
@@ -71,6 +76,7 @@ pub fn run(paths: &Paths, args: &Args) -> Result<Exit, Failed> {
         draw_ms: loaded.elapsed().as_secs_f64() * 1000.0,
     };
     let files = keep(args, &drawn)?;
+    observer.0.working(false);
     report(args, &files, &drawn, timings)
 }
 
@@ -148,23 +154,23 @@ fn words(args: &Args, prompt: String) -> Subject {
 
 /// A picture in a file, whoever made it.
 fn source(path: &Path) -> Result<Source, Failed> {
-    let shown = path.display();
-    let usage = |why: &dyn std::fmt::Display| {
-        Failed::new(Exit::Usage, format!("{shown} cannot be used: {why}"))
-    };
-    let size = std::fs::metadata(path).map_err(|why| usage(&why))?.len();
-    if size > MAX_FILE_BYTES as u64 {
-        return Err(usage(&format!(
-            "it is larger than {} MB",
-            MAX_FILE_BYTES >> 20
-        )));
+    let shown = path.display().to_string();
+    let usage = |why| Failed::new(Exit::Usage, format!("{shown} cannot be used: {why}"));
+    file_source(path, shown.clone()).map_err(usage)
+}
+
+/// Ctrl+C stops the drawing.
+struct Interruptible(Watch);
+
+impl Observer for Interruptible {
+    fn progress(&self, _: &str, _: u64, _: Option<u64>) {}
+
+    fn check(&self) -> Result<(), Cancelled> {
+        match self.0.interrupts() {
+            0 => Ok(()),
+            _ => Err(Cancelled),
+        }
     }
-    let file = std::fs::read(path).map_err(|why| usage(&why))?;
-    Ok(Source {
-        how: provenance(&file).ok(),
-        file,
-        name: shown.to_string(),
-    })
 }
 
 /// How the picture in a file was made.
@@ -232,7 +238,7 @@ pub fn load(
     let store = environment::model_store(paths, offline);
     let encoder = watched(|watch| store.ensure(catalog.encoder(), watch))?;
     let (illuminator, encoder) = std::thread::scope(|scope| {
-        let encoder = scope.spawn(|| SentenceEncoder::on(&encoder, on.device));
+        let encoder = scope.spawn(|| SentenceEncoder::open(&encoder, on.device));
         (
             load_illuminator(&folder, on.device, threads),
             encoder.join(),

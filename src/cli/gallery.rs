@@ -4,7 +4,7 @@ use super::args::EvalImage as Args;
 use super::draw;
 use super::environment::{self, Paths};
 use super::models::watched;
-use super::train::Watched;
+use super::page::Progress;
 use super::{Exit, Failed, pictures, print};
 use illumine::bench::pictures::{Compared, EvaluationSettings, PicturesError, Report, evaluate};
 use illumine::engine::image_pipeline::DrawError;
@@ -40,9 +40,9 @@ pub fn run(paths: &Paths, args: &Args) -> Result<Exit, Failed> {
         redrawn: args.redrawn,
         sampling: sampling(args)?,
     };
-    let meter = Watched::new();
+    let meter = Progress::of_things();
     let found = evaluate(&pipeline, &extractor, &pictures, settings, &meter);
-    meter.clear();
+    drop(meter);
     let report = found.map_err(|why| {
         let exit = match why {
             PicturesError::Few => Exit::Usage,

@@ -31,7 +31,7 @@ use clap::CommandFactory;
 use environment::Paths;
 pub use exit::{Exit, Failed};
 use illumine::engine::Engine;
-use illumine::story::Event;
+use illumine::story::Reply;
 use illumine::studio::Studio;
 pub use signals::keep_quiet_about_workers;
 use std::io::{IsTerminal, Write, stderr, stdin, stdout};
@@ -64,7 +64,7 @@ pub fn run(cli: Cli) -> Result<Exit, Failed> {
 }
 
 /// An engine on its thread and a studio over it, with the model on its way.
-fn studio(paths: &Paths, common: &Common) -> Result<(Studio, Receiver<Event>), Failed> {
+fn studio(paths: &Paths, common: &Common) -> Result<(Studio, Receiver<Reply>), Failed> {
     let setup = environment::setup(paths, common)?;
     let (sender, events) = channel();
     let engine = Engine::start(environment::loader(paths, common)?, sender);

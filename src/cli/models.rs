@@ -45,7 +45,7 @@ fn list(catalog: &Catalog, store: &ModelStore, json: bool) -> Result<Exit, Faile
                 "quantization": entry.quantization, "context": entry.context,
                 "bytes": entry.bytes, "sha256": entry.sha256, "licence": entry.licence,
                 "memory_gb": entry.memory_gb, "tried": entry.tried,
-                "path": store.located(entry),
+                "path": store.local_path(entry),
             })
         });
         return print(&format!("{}\n", serde_json::Value::Array(rows.collect())));
@@ -55,7 +55,7 @@ fn list(catalog: &Catalog, store: &ModelStore, json: bool) -> Result<Exit, Faile
         "NAME", "SIZE", "FOR", "FAMILY", "MODEL"
     );
     for entry in catalog.all() {
-        let here = match (store.located(entry).is_some(), entry.default) {
+        let here = match (store.local_path(entry).is_some(), entry.default) {
             (true, _) => "✓",
             (false, true) => "*",
             (false, false) => " ",
@@ -77,7 +77,7 @@ fn list(catalog: &Catalog, store: &ModelStore, json: bool) -> Result<Exit, Faile
 }
 
 fn pull(entry: &Entry, store: &ModelStore, accept: bool) -> Result<Exit, Failed> {
-    if store.located(entry).is_none() {
+    if store.local_path(entry).is_none() {
         entry.remarks().iter().for_each(|remark| complain(remark));
         if entry.must_accept && !store.licence_accepted(entry) && (accept || agrees(entry)) {
             store.accept_licence(entry).map_err(failed)?;
@@ -99,7 +99,7 @@ fn agrees(entry: &Entry) -> bool {
 }
 
 fn info(entry: &Entry, store: &ModelStore) -> Result<Exit, Failed> {
-    let here = store.located(entry);
+    let here = store.local_path(entry);
     let here = here.map_or("not here".to_string(), |path| path.display().to_string());
     let mut text = format!(
         "{}\n  name          {}\n  architecture  {}\n  parameters    {}\n  quantization  {}\n  context       {} tokens\n  size          {}\n  sha256        {}\n  licence       {}{}\n  suits         {} GB\n  chat          {}\n  file          {here}\n",

@@ -1,7 +1,8 @@
 //! The transcript on standard output; everything about it on standard error.
 
 use illumine::line::{Gone, Page};
-use illumine::model::fetch::{Pace, Progress};
+use illumine::model::fetch::{self, ProgressMeter};
+use illumine::story::progress::{Cancelled, Observer};
 use illumine::story::untrusted::clean;
 use illumine::studio::{Kept, Work};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
@@ -129,7 +130,7 @@ impl Page for Paper {
 /// Progress on standard error: a bar where it is a terminal, a line now and then where it is not.
 pub struct Meter {
     bar: Option<ProgressBar>,
-    pace: Pace,
+    pace: ProgressMeter,
     began: Instant,
     said: Option<(String, u64)>,
 }
@@ -140,7 +141,7 @@ impl Meter {
     pub fn new() -> Meter {
         Meter {
             bar: None,
-            pace: Pace::default(),
+            pace: ProgressMeter::default(),
             began: Instant::now(),
             said: None,
         }
@@ -187,7 +188,7 @@ impl Meter {
         if self.said.as_ref() != Some(&now) {
             self.said = Some(now);
             let what = clean(what).into_owned();
-            let progress = Progress { what, done, total };
+            let progress = fetch::Progress { what, done, total };
             note(&self.pace.line(self.began.elapsed(), &progress));
         }
     }
@@ -219,6 +220,44 @@ impl Meter {
         if let Some(bar) = self.bar.take() {
             bar.finish_and_clear();
         }
+    }
+}
+
+/// A meter of work that nothing stops; dropped, it goes away.
+pub struct Progress {
+    meter: RefCell<Meter>,
+    bytes: bool,
+}
+
+impl Progress {
+    pub fn of_bytes() -> Progress {
+        let (meter, bytes) = (RefCell::new(Meter::new()), true);
+        Progress { meter, bytes }
+    }
+
+    pub fn of_things() -> Progress {
+        let (meter, bytes) = (RefCell::new(Meter::new()), false);
+        Progress { meter, bytes }
+    }
+}
+
+impl Observer for Progress {
+    fn progress(&self, step: &str, done: u64, total: Option<u64>) {
+        let mut meter = self.meter.borrow_mut();
+        match self.bytes {
+            true => meter.bytes(step, done, total),
+            false => meter.count(step, done, total.unwrap_or_default()),
+        }
+    }
+
+    fn check(&self) -> Result<(), Cancelled> {
+        Ok(())
+    }
+}
+
+impl Drop for Progress {
+    fn drop(&mut self) {
+        self.meter.borrow_mut().clear();
     }
 }
 

@@ -1,6 +1,7 @@
 //! What is trained on: the file that `illumine train data` made, or a folder of one's own pictures.
 
-use super::train::{Watched, failed, held};
+use super::page::Progress;
+use super::train::{failed, held};
 use super::{Exit, Failed, complain, note};
 use illumine::model::gan::config::GRID;
 use illumine::story::hash::sha256;
@@ -29,9 +30,9 @@ pub fn digest(pictures: &Dataset) -> Result<String, Failed> {
 }
 
 fn own(path: &Path) -> Result<Dataset, Failed> {
-    let meter = Watched::new();
+    let meter = Progress::of_things();
     let found = folder::read(path, SIZE, &meter);
-    meter.clear();
+    drop(meter);
     let found = found.map_err(failed)?;
     let pictures = &found.pictures;
     note(&clean_line(&format!(

@@ -2,14 +2,12 @@
 
 use super::args::Train as Args;
 use super::environment::Paths;
-use super::page::Meter;
+use super::page::Progress;
 use super::{Exit, Failed, complain, print, training};
-use base::progress::{Cancelled, Observer};
 use illumine::train::data::dataset::Dataset;
 use illumine::train::data::sets::digest;
 use illumine::train::data::split::Split;
 use illumine::train::data::{DataError, archive, build};
-use std::cell::RefCell;
 use std::path::Path;
 
 pub fn run(paths: &Paths, what: &Args) -> Result<Exit, Failed> {
@@ -40,35 +38,10 @@ pub fn run(paths: &Paths, what: &Args) -> Result<Exit, Failed> {
     }
 }
 
-/// A meter on standard error as the observer of work that nobody stops.
-pub struct Watched(RefCell<Meter>);
-
-impl Watched {
-    pub fn new() -> Watched {
-        Watched(RefCell::new(Meter::new()))
-    }
-
-    pub fn clear(&self) {
-        self.0.borrow_mut().clear();
-    }
-}
-
-impl Observer for Watched {
-    fn progress(&self, step: &str, done: u64, total: Option<u64>) {
-        self.0
-            .borrow_mut()
-            .count(step, done, total.unwrap_or_default());
-    }
-
-    fn check(&self) -> Result<(), Cancelled> {
-        Ok(())
-    }
-}
-
 fn data(out: &Path, size: u32, archives: &Path, json: bool) -> Result<Exit, Failed> {
-    let meter = Watched::new();
+    let meter = Progress::of_things();
     let made = archive::fetch(archives, &meter).and_then(|archives| build(&archives, size, &meter));
-    meter.clear();
+    drop(meter);
     let pictures = made.map_err(failed)?;
     let found = pictures.write(out).map_err(failed)?;
     if digest(size).is_some_and(|known| known != found) {

@@ -4,9 +4,8 @@
 use super::args::Gan as Args;
 use super::environment::{self, Paths};
 use super::models::watched;
-use super::page::Meter;
+use super::page::{Meter, Progress};
 use super::teller::{Teller, save_sheet};
-use super::train::Watched;
 use super::{Exit, Failed, complain, note, pictures, print};
 use base::progress::{Cancelled, Observer};
 use illumine::model::device;
@@ -224,8 +223,8 @@ pub struct ExportArgs<'a> {
 
 pub fn export(paths: &Paths, args: &ExportArgs) -> Result<Exit, Failed> {
     let dataset = pictures::read(args.data)?;
-    let embeddings = embedded(paths, &dataset, args.run, device::Choice::Cpu, args.offline)?;
-    let meter = Watched::new();
+    let embeddings = embedded(paths, &dataset, args.run, device::DeviceChoice::Cpu, args.offline)?;
+    let meter = Progress::of_things();
     let written = exports::export(
         &Export {
             run: args.run,
@@ -236,7 +235,7 @@ pub fn export(paths: &Paths, args: &ExportArgs) -> Result<Exit, Failed> {
         },
         &meter,
     );
-    meter.clear();
+    drop(meter);
     written.map_err(failed)?;
     print(&format!(
         "{} holds a set of weights that draws\n",
@@ -249,7 +248,7 @@ fn embedded(
     paths: &Paths,
     pictures: &Dataset,
     run: &Path,
-    device: device::Choice,
+    device: device::DeviceChoice,
     offline: bool,
 ) -> Result<Vec<f32>, Failed> {
     let captions = captions(pictures);
@@ -267,7 +266,7 @@ fn embedded(
     let store = environment::model_store(paths, offline);
     let encoder = watched(|watch| store.ensure(catalog.encoder(), watch))?;
     let mut meter = Meter::new();
-    let encoder = SentenceEncoder::on(&encoder, device).map_err(|why| model(&why))?;
+    let encoder = SentenceEncoder::open(&encoder, device).map_err(|why| model(&why))?;
     let embeddings = encoder.embed_all(&captions, &mut |done| {
         meter.count("Captions read", done as u64, captions.len() as u64);
         true

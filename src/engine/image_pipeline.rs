@@ -1,7 +1,7 @@
-//! From words to pictures: encoder and illuminator together.
+//! The image pipeline: text encoder and image model together, from a prompt to pixels.
 //!
-//! Knows no session and no file but the weights'. The same request, weights and seed give the same
-//! pixels on one backend.
+//! It knows no session, and no files except the weights. The same request, weights and seed give
+//! the same pixels on one backend.
 
 mod describe;
 mod job;
@@ -9,9 +9,9 @@ mod prompt;
 mod scene;
 
 use crate::model::encoder::SentenceEncoder;
-use crate::model::gan::concepts::similarity;
+use crate::model::gan::concepts::best_similarity;
 use crate::model::gan::encoded::EncodedPicture;
-use crate::model::gan::picture_file::{PictureFileError, read};
+use crate::model::gan::picture_file::{PictureFileError, decode_square};
 use crate::model::gan::sampling::Sampling;
 use crate::model::gan::{Illuminator, ImageSpec, MIX_SHARE, is_complete};
 use crate::model::upscaler::{SCALE, Upscaler};
@@ -19,29 +19,30 @@ use crate::model::{ImageError, ModelError, device};
 use crate::story::picture::{
     Drawing, Layer, PictureRequest, Provenance, Sight, Source, Style, Subject, Words,
 };
+use crate::story::progress::Observer;
 use crate::story::untrusted::clean_line;
 use job::ImageJob;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
-/// All that it takes to draw, in memory.
+/// Everything needed to draw, in memory.
 pub struct ImagePipeline {
     pub encoder: Rc<SentenceEncoder>,
     pub illuminator: Illuminator,
-    /// What computes: pictures are the same for the same.
+    /// The compute backend; pictures reproduce exactly on the same one.
     pub backend: String,
-    /// What enlarges, where that was asked for.
+    /// The upscaler, if the request needs it.
     pub upscaler: Option<Upscaler>,
 }
 
-/// Letters of a prompt: more is no picture's description.
+/// Characters of the longest prompt.
 pub const MAX_PROMPT_CHARS: usize = 2000;
-/// Pictures of one request.
+/// Pictures of one request at most.
 pub const MAX_PICTURES: usize = 64;
-/// Pictures that are drawn as one batch: a stop is heard between the rounds of each.
+/// Pictures drawn as one batch; a stop takes effect between the decoding steps of a batch.
 const BATCH: usize = 4;
 
-/// Why nothing was drawn; each a sentence that says what to do.
+/// Why nothing was drawn; each is a sentence that says what to do.
 #[derive(Debug, thiserror::Error)]
 pub enum DrawError {
     #[error(transparent)]
@@ -66,13 +67,14 @@ pub enum DrawError {
     Sampling,
 }
 
-/// Asked between rounds; false ends the drawing.
-pub type KeepGoing<'a> = &'a mut dyn FnMut() -> bool;
+/// Asked between decoding steps; false stops drawing.
+type KeepGoing<'a> = &'a mut dyn FnMut() -> bool;
 
-/// The folder of weights: the first of these that is whole.
+/// The first complete folder of weights.
 pub fn find_weights(places: &[PathBuf]) -> Result<PathBuf, ImageError> {
     match places {
-        // One that was named is read whatever it holds, so that its reader says what it lacks.
+        // A folder named by the user is loaded even if incomplete: the loader reports
+        // what it lacks.
         [named] => Ok(named.clone()),
         places => {
             let found = places.iter().find(|folder| is_complete(folder)).cloned();
@@ -81,10 +83,10 @@ pub fn find_weights(places: &[PathBuf]) -> Result<PathBuf, ImageError> {
     }
 }
 
-/// Reads a folder of weights onto a device, and names what computes.
+/// Loads a folder of weights onto a device, and names the backend.
 pub fn load_illuminator(
     folder: &Path,
-    choice: device::Choice,
+    choice: device::DeviceChoice,
     threads: usize,
 ) -> Result<(Illuminator, String), DrawError> {
     let device = device::open(choice)?;
@@ -105,12 +107,11 @@ impl ImagePipeline {
         }
     }
 
-    /// Draws what was asked for; `told` hears how many pictures are done. None when stopped.
+    /// Draws the pictures of a request; progress counts finished pictures. None when stopped.
     pub fn draw(
         &self,
         request: &PictureRequest,
-        on_progress: &mut dyn FnMut(usize, usize),
-        keep_going: KeepGoing,
+        observer: &dyn Observer,
     ) -> Result<Option<Vec<Drawing>>, DrawError> {
         let sampling = self.illuminator.supported_sampling(sampling(request)?);
         let mut job = ImageJob {
@@ -119,23 +120,22 @@ impl ImagePipeline {
             sampling,
             done: Vec::new(),
             total: 0,
-            on_progress,
-            keep_going,
+            observer,
         };
         let whole = match &request.subject {
-            Subject::Words(words) => job.words(given(words)?)?,
-            Subject::Scene(words) => job.scene(given(words)?)?,
+            Subject::Words(words) => job.words(prompt_text(words)?)?,
+            Subject::Scene(words) => job.scene(prompt_text(words)?)?,
             Subject::Vary { of, amount } => {
-                let (code, own) = self.code(of)?;
+                let (code, own) = self.encoded_source(of)?;
                 let sight = Sight::Picture(Box::new(own));
                 job.vary(&code, &sight, *amount)?
             }
             Subject::Mix { of, with } => {
-                let (code, _) = self.code(of)?;
+                let (code, _) = self.encoded_source(of)?;
                 job.vary(&code, with, MIX_SHARE)?
             }
             Subject::Restyle { of, words } => {
-                let (code, own) = self.code(of)?;
+                let (code, own) = self.encoded_source(of)?;
                 let words = words.clone().unwrap_or(own.prompt);
                 job.restyle(&code, &words)?
             }
@@ -144,7 +144,7 @@ impl ImagePipeline {
         let mut done = job.done;
         if whole && request.enlarged {
             for layer in done.iter_mut().flat_map(|drawing| &mut drawing.layers) {
-                if !keep_going() {
+                if observer.is_cancelled() {
                     return Ok(None);
                 }
                 self.upscale(layer)?;
@@ -160,14 +160,14 @@ impl ImagePipeline {
         Ok(())
     }
 
-    /// What the illuminator is asked for pictures of some words in a style, as it draws best.
+    /// The image spec of a prompt in a style, with default sampling.
     pub fn image_spec(
         &self,
         words: &str,
         style: &str,
         seeds: Vec<u64>,
     ) -> Result<ImageSpec, DrawError> {
-        let style = self.styles(&Style::Named(style.to_string()), None)?;
+        let style = self.style_numbers(&Style::Named(style.to_string()), None)?;
         let embedding = self.embed_prompt(words)?;
         Ok(ImageSpec {
             embedding: embedding.words,
@@ -178,9 +178,9 @@ impl ImagePipeline {
         })
     }
 
-    /// A picture's code and how it was made: the one that is known of it, or what the encoder
-    /// reads from its pixels.
-    fn code(&self, source: &Source) -> Result<(EncodedPicture, Provenance), DrawError> {
+    /// A picture's encoded form and provenance: taken from its provenance if made with
+    /// these weights, else from the encoder.
+    fn encoded_source(&self, source: &Source) -> Result<(EncodedPicture, Provenance), DrawError> {
         let own = source.how.clone().unwrap_or_default();
         let same = own.weights == self.illuminator.sha256;
         if let Some(code) = self
@@ -196,7 +196,7 @@ impl ImagePipeline {
         let known = |style: &String| self.illuminator.style(style).is_some();
         let how = Provenance {
             prompt: match own.prompt.is_empty() {
-                true => self.named(&source.name)?,
+                true => self.prompt_from_file_name(&source.name)?,
                 false => own.prompt,
             },
             style: own.style.filter(known),
@@ -206,29 +206,33 @@ impl ImagePipeline {
         Ok((self.illuminator.encode(&picture)?, how))
     }
 
-    /// The words that a file's name says, when they are something that is known.
-    fn named(&self, name: &str) -> Result<String, DrawError> {
+    /// A prompt from a file's name, if the name is close to a concept; else empty.
+    fn prompt_from_file_name(&self, name: &str) -> Result<String, DrawError> {
         let stem = Path::new(name).file_stem().unwrap_or_default();
         let words = clean_line(&stem.to_string_lossy()).replace(['-', '_'], " ");
-        Ok(match self.similarity(&words)? >= KNOWN {
+        Ok(match self.similarity(&words)? >= NAME_SIMILARITY {
             true => words,
             false => String::new(),
         })
     }
 
-    /// How near the words come to something that is known.
+    /// Similarity of the prompt to its nearest concept.
     fn similarity(&self, words: &str) -> Result<f32, DrawError> {
         if words.trim().is_empty() {
             return Ok(0.0);
         }
         let concepts = &self.illuminator.concepts;
-        Ok(similarity(
+        Ok(best_similarity(
             &concepts.nearest(&self.encoder.embed(words)?, &|_| true),
         ))
     }
 
-    /// The numbers of the styles that a request asks for; `own` is the picture's.
-    fn styles(&self, style: &Style, own: Own) -> Result<Vec<Option<u32>>, DrawError> {
+    /// The style numbers of a request; `own` is the source picture's style.
+    fn style_numbers(
+        &self,
+        style: &Style,
+        own: PictureStyle,
+    ) -> Result<Vec<Option<u32>>, DrawError> {
         let number = |name: &str| {
             let short = || clean_line(&name.chars().take(40).collect::<String>());
             let styles = || self.illuminator.config.styles.join(", ");
@@ -252,13 +256,13 @@ impl ImagePipeline {
     }
 }
 
-/// The style of a picture that is there, which may be any; None where there is no picture.
-type Own<'a> = Option<Option<&'a str>>;
+/// The style of the source picture, which may be any; None without a source picture.
+type PictureStyle<'a> = Option<Option<&'a str>>;
 
-/// A file's name is taken for what it shows when it comes this near to something known.
-const KNOWN: f32 = 0.6;
+/// Similarity from which a file's name is used as the prompt.
+const NAME_SIMILARITY: f32 = 0.6;
 
-fn given(words: &Words) -> Result<&str, DrawError> {
+fn prompt_text(words: &Words) -> Result<&str, DrawError> {
     let words = match words {
         Words::Given(words) => words.trim(),
         Words::Passage { text, .. } => text.trim(),

@@ -4,14 +4,13 @@
 //! context, and with each entry of lore that nothing named; the nearest are put back some
 //! paragraphs before the end. Embeddings are the sentence encoder's (`model/encoder.rs`).
 
-use super::Failure;
-use super::loaded::Loaded;
-use super::prompt::build;
+use super::backend::{Backend, Failure};
 use crate::model::ModelError;
 use crate::model::encoder::{SentenceEncoder, WIDTH};
 use crate::story::context::{Kind, Part};
 use crate::story::hash::fnv1a;
 use crate::story::message::{Recall, Recalled, TextRequest};
+use crate::story::progress::Observer;
 use crate::story::sentence::{excerpt, sentence_ends};
 use crate::story::{Context, NodeId};
 use std::collections::HashMap;
@@ -52,21 +51,21 @@ impl Recaller {
     /// None when it was stopped.
     pub fn recall(
         &mut self,
-        loaded: &Loaded,
+        backend: &dyn Backend,
         request: &mut TextRequest,
-        go_on: &mut dyn FnMut() -> bool,
+        observer: &dyn Observer,
     ) -> Result<Option<Vec<Recalled>>, Failure> {
         let Some(recall) = request.recall.take() else {
             return Ok(Some(Vec::new()));
         };
-        let begins = build(loaded, request)?.cut.begins;
+        let begins = backend.context_start(request)?;
         let mut found = lore(&request.context, &recall);
         found.extend(begins.map_or(Vec::new(), |begins| forgotten(&request.context, begins)));
         let now = NOW.map(|bytes| end(&request.context, bytes));
         if found.is_empty() || now[0].trim().is_empty() {
             return Ok(Some(Vec::new()));
         }
-        if !self.learn(&now, &found, go_on)? {
+        if !self.learn(&now, &found, observer)? {
             return Ok(None);
         }
         let found = self.nearest(&now, found, recall.most);
@@ -82,14 +81,16 @@ impl Recaller {
         &mut self,
         now: &[String],
         found: &[Stretch],
-        go_on: &mut dyn FnMut() -> bool,
+        observer: &dyn Observer,
     ) -> Result<bool, ModelError> {
         let texts = found.iter().map(|stretch| stretch.words.as_str());
         let unknown = texts
             .chain(now.iter().map(String::as_str))
             .filter(|text| !self.known.contains_key(&fnv1a(text)));
         let unknown: Vec<String> = unknown.map(String::from).collect();
-        let rows = self.encoder.embed_all(&unknown, &mut |_| go_on())?;
+        let rows = self
+            .encoder
+            .embed_all(&unknown, &mut |_| !observer.is_cancelled())?;
         let Some(rows) = rows else {
             return Ok(false);
         };

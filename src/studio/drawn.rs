@@ -1,53 +1,57 @@
 //! Pictures once they are drawn: into the story, onto the page and away from it.
 
 use super::choices::Listed;
-use super::pictures::{Awaited, Kept};
-use super::{Notice, Outcome, Refusal, Studio, Work};
+use super::pictures::{Illustration, Kept};
+use super::{Notice, Outcome, Refusal, Studio};
 use crate::store::picture::{encode, size};
 use crate::story::hash::sha256;
 use crate::story::message::Fault;
 use crate::story::picture::{Drawing, Provenance};
 use crate::story::record::{Change, Move, Step};
 use crate::story::sentence::excerpt;
-use crate::story::{Author, Command, Event, Node, NodeId, Picture, Record, Status};
+use crate::story::{Author, Command, Node, NodeId, Picture, Record, Status};
 
 impl Studio {
     /// Puts a picture on the page in place of its other versions, and goes to its passage where
     /// the story as it stands does not lead there.
     pub(super) fn show(&mut self, id: NodeId) -> Result<Outcome, Refusal> {
-        let parent = self.story.node(id).and_then(|node| node.parent);
-        let path = self.story.path();
+        let parent = self.session.story.node(id).and_then(|node| node.parent);
+        let path = self.session.story.path();
         let here = parent.is_none() || path.iter().any(|passage| Some(passage.id) == parent);
         let mut changes = self.instead(id, Some(id));
         if !here {
             changes.insert(0, Change::Head { to: parent });
         }
-        if self.story.is_hidden(id) {
+        if self.session.story.is_hidden(id) {
             let hidden = false;
             changes.push(Change::Hidden { node: id, hidden });
         }
         if !changes.is_empty() {
             self.do_step(Move::Draw, changes)?;
         }
-        let versions = self.story.picture_versions(id);
+        let versions = self.session.story.picture_versions(id);
         let at = versions.iter().position(|other| *other == id).unwrap_or(0);
         let which = match versions.len() {
             0 | 1 => String::new(),
             count => format!(", version {} of {count}", at + 1),
         };
-        let title = self.story.picture(id).map(|picture| picture.how.title());
+        let title = self
+            .session
+            .story
+            .picture(id)
+            .map(|picture| picture.how.title());
         let title = excerpt(&title.unwrap_or_default(), 60);
         Ok(Outcome::Moved(format!("Picture #{id}{which}: {title}")))
     }
 
     /// What takes the versions of `of` from the page and puts `shown` there.
     fn instead(&self, of: NodeId, shown: Option<NodeId>) -> Vec<Change> {
-        let others = self.story.picture_versions(of).into_iter();
-        let others = others.filter(|id| Some(*id) != shown && self.story.is_shown(*id));
+        let others = self.session.story.picture_versions(of).into_iter();
+        let others = others.filter(|id| Some(*id) != shown && self.session.story.is_shown(*id));
         let mut changes: Vec<Change> = others
             .map(|node| Change::Shown { node, shown: false })
             .collect();
-        let new = shown.filter(|id| !self.story.is_shown(*id));
+        let new = shown.filter(|id| !self.session.story.is_shown(*id));
         changes.extend(new.map(|node| Change::Shown { node, shown: true }));
         changes
     }
@@ -59,7 +63,7 @@ impl Studio {
             hidden: true,
         };
         let mut changes = vec![hide];
-        if self.story.is_shown(id) {
+        if self.session.story.is_shown(id) {
             changes.push(Change::Shown {
                 node: id,
                 shown: false,
@@ -71,48 +75,12 @@ impl Studio {
         )))
     }
 
-    /// Whether the engine's news is of the pictures that are awaited.
-    pub(super) fn is_awaited(&self, event: &Event) -> bool {
-        let node = match event {
-            Event::Drawing { node, .. } | Event::Drawn { node, .. } => Some(*node),
-            Event::Done { node, .. } | Event::Failed { node, .. } => *node,
-            _ => None,
-        };
-        let awaited = self.awaited.as_ref().map(|awaited| awaited.node);
-        node.is_some() && node == awaited
-    }
-
-    /// Takes the engine's news of the pictures that are awaited.
-    pub(super) fn drawing_news(&mut self, event: Event) -> Vec<Notice> {
-        match event {
-            Event::Drawing { done, total, .. } => {
-                self.work = Work::Drawing { done, total };
-                return Vec::new();
-            }
-            Event::Drawn { drawings, .. } => {
-                let awaited = self.awaited.clone();
-                return awaited.map_or(Vec::new(), |awaited| self.drew(&awaited, drawings));
-            }
-            _ => {}
-        }
-        self.awaited = None;
-        self.work = Work::Nothing;
-        match event {
-            Event::Done {
-                status: Status::Stopped,
-                ..
-            } => vec![Notice::Info("Stopped; nothing was drawn".to_string())],
-            Event::Failed { why, fault, .. } => vec![Notice::Error(why, fault)],
-            _ => Vec::new(),
-        }
-    }
-
     /// Pictures come into the story.
-    fn drew(&mut self, awaited: &Awaited, drawings: Vec<Drawing>) -> Vec<Notice> {
+    pub(super) fn drew(&mut self, place: Illustration, drawings: Vec<Drawing>) -> Vec<Notice> {
         let mut records = Vec::new();
         let mut rows = Vec::new();
         let several = drawings.len() > 1;
-        let first = self.story.next_id();
+        let first = self.session.story.next_id();
         for (id, drawing) in (first..).zip(&drawings) {
             let bytes = match encode(&drawing.layers, &drawing.how) {
                 Ok(bytes) => bytes,
@@ -127,7 +95,7 @@ impl Studio {
                 sha256: sha256(&bytes),
                 width,
                 height,
-                beside: awaited.beside.or(own.then_some(first)),
+                beside: place.beside.or(own.then_some(first)),
                 how: drawing.how.clone(),
             };
             if let Err(refusal) = self.keep_picture(id, bytes) {
@@ -137,7 +105,7 @@ impl Studio {
             }
             records.push(Record::Node(Node {
                 id,
-                parent: awaited.parent,
+                parent: place.parent,
                 author: Author::Model,
                 aside: true,
                 status: Status::Complete,
@@ -149,7 +117,7 @@ impl Studio {
         let Some(last) = drawings.first() else {
             return Vec::new();
         };
-        let mut changes = match awaited.beside {
+        let mut changes = match place.beside {
             Some(beside) => self.instead(beside, None),
             None => Vec::new(),
         };
@@ -167,7 +135,7 @@ impl Studio {
             notices.push(Notice::Error(refusal.to_string(), Fault::Store));
         }
         if several {
-            self.listed.clone_from(&rows);
+            self.session.listed.clone_from(&rows);
             let title = "Pictures; /pick N puts another in this one's place".to_string();
             notices.push(Notice::List(title, rows));
         }
@@ -176,10 +144,10 @@ impl Studio {
 
     /// A picture's file, on the disk before any record speaks of it.
     fn keep_picture(&mut self, id: NodeId, bytes: Vec<u8>) -> Result<(), Refusal> {
-        self.ensure_journal()?;
-        match &self.journal {
+        self.session.ensure_journal(&self.setup)?;
+        match &self.session.journal {
             Some(journal) => journal.keep_picture(id, &bytes)?,
-            None => drop(self.held.insert(id, bytes.into())),
+            None => drop(self.session.in_memory_pictures.insert(id, bytes.into())),
         }
         Ok(())
     }
@@ -206,7 +174,7 @@ impl Studio {
         if let Some(Kept::File(path)) = self.picture(id) {
             lines.push(format!("  in {}", path.display()));
         }
-        let versions = self.story.picture_versions(id).len();
+        let versions = self.session.story.picture_versions(id).len();
         if versions > 1 {
             lines.push(format!("  {versions} versions"));
         }

@@ -14,12 +14,12 @@ impl Studio {
         text: Option<String>,
     ) -> Result<Outcome, Refusal> {
         let id = self.passage_named(place)?;
-        if self.story.picture(id).is_some() {
+        if self.session.story.picture(id).is_some() {
             return Err(cannot(
                 "A picture has no words to change; /vary and /restyle draw others of it",
             ));
         }
-        let node = self.story.node(id).filter(|node| node.aside);
+        let node = self.session.story.node(id).filter(|node| node.aside);
         if let Some(summary) = node {
             let text = text.map(|text| clean(&text).into_owned());
             return match text {
@@ -27,8 +27,8 @@ impl Studio {
                 Some(text) => self.edit_summary(id, text),
             };
         }
-        let path = self.story.path();
-        let index = places::on_path(&self.story, &path, id).ok_or_else(|| {
+        let path = self.session.story.path();
+        let index = places::on_path(&self.session.story, &path, id).ok_or_else(|| {
             cannot("This passage is not part of the story as it stands; /goto goes there")
         })?;
         let range = edit::together(&path, index);
@@ -43,7 +43,7 @@ impl Studio {
         if !text.is_empty() && !text.starts_with(char::is_whitespace) {
             text.insert_str(0, &lead);
         }
-        match edit::replace(&self.story, &path, range, &text) {
+        match edit::replace(&self.session.story, &path, range, &text) {
             None => Ok(Outcome::Said("Nothing was changed".to_string())),
             Some(edit) => self.make(edit, Move::Edit, Vec::new(), "Changed; /undo goes back"),
         }
@@ -52,8 +52,8 @@ impl Studio {
     /// Makes a passage one with the one before it.
     pub(super) fn merge(&mut self, place: Option<&str>) -> Result<Outcome, Refusal> {
         let id = self.passage_named(place)?;
-        let path = self.story.path();
-        let index = places::on_path(&self.story, &path, id)
+        let path = self.session.story.path();
+        let index = places::on_path(&self.session.story, &path, id)
             .ok_or_else(|| cannot("This passage is not part of the story as it stands"))?;
         let range = edit::together(&path, index);
         let Some(before) = range.start.checked_sub(1).map(|at| path[at]) else {
@@ -64,18 +64,18 @@ impl Studio {
                 "Your turn in a chat and the model's stay apart; /edit changes one of them",
             ));
         }
-        let edit = edit::merge(&self.story, &path, index);
+        let edit = edit::merge(&self.session.story, &path, index);
         let said = "One passage now; /undo parts them again";
         self.make(edit, Move::Merge, Vec::new(), said)
     }
 
     pub(super) fn delete(&mut self, place: Option<&str>) -> Result<Outcome, Refusal> {
         let id = self.passage_named(place)?;
-        if self.story.picture(id).is_some() {
+        if self.session.story.picture(id).is_some() {
             return self.delete_picture(id);
         }
-        let path = self.story.path();
-        let Some(at) = places::on_path(&self.story, &path, id) else {
+        let path = self.session.story.path();
+        let Some(at) = places::on_path(&self.session.story, &path, id) else {
             let hide = Change::Hidden {
                 node: id,
                 hidden: true,
@@ -91,7 +91,7 @@ impl Studio {
             hidden: true,
         });
         let hide: Vec<Change> = hide.collect();
-        let edit = edit::leave_out(&self.story, &path, first, end);
+        let edit = edit::leave_out(&self.session.story, &path, first, end);
         self.make(edit, Move::Delete, hide, "Taken out; /undo brings it back")
     }
 
@@ -99,9 +99,11 @@ impl Studio {
     fn passage_named(&self, place: Option<&str>) -> Result<NodeId, Refusal> {
         let empty = || cannot("The story is empty");
         match place {
-            Some(name) => places::find(&self.story, name)?.node.ok_or_else(empty),
+            Some(name) => places::find(&self.session.story, name)?
+                .node
+                .ok_or_else(empty),
             None => {
-                let path = self.story.path();
+                let path = self.session.story.path();
                 let last = path.iter().rev().find(|passage| !passage.text.is_empty());
                 last.map(|passage| passage.id).ok_or_else(empty)
             }
@@ -130,8 +132,8 @@ impl Studio {
     }
 
     fn edit_summary(&mut self, old: NodeId, text: String) -> Result<Outcome, Refusal> {
-        let id = self.story.next_id();
-        let (parent, author) = match self.story.node(old) {
+        let id = self.session.story.next_id();
+        let (parent, author) = match self.session.story.node(old) {
             Some(node) => (node.parent, node.author),
             None => return Err(cannot("There is no such passage")),
         };

@@ -33,8 +33,8 @@ impl Studio {
             _ => None,
         };
         let session = Session {
-            story: &self.story,
-            mode: self.settings.mode,
+            story: &self.session.story,
+            mode: self.session.settings.mode,
             user,
             file,
         };
@@ -43,7 +43,7 @@ impl Studio {
         if let Some(mode) = made.mode.filter(|mode| self.can(*mode)) {
             self.change(Settings {
                 mode,
-                ..self.settings.clone()
+                ..self.session.settings.clone()
             })?;
         }
         let long = self
@@ -62,8 +62,8 @@ impl Studio {
         ending: &str,
         bytes: &[u8],
     ) -> Result<Option<String>, Refusal> {
-        self.ensure_journal()?;
-        let Some(journal) = &self.journal else {
+        self.session.ensure_journal(&self.setup)?;
+        let Some(journal) = &self.session.journal else {
             return Ok(None);
         };
         journal.writable()?;
@@ -89,15 +89,27 @@ impl Studio {
             None => export::free(Path::new(""), &meta.title, wanted.format.ending()),
         };
         meta.beside = Some(export::beside(&path, wanted.over));
-        let bytes = export::bytes(&self.story, wanted.format, wanted.extent, &meta, &path);
+        let bytes = export::bytes(
+            &self.session.story,
+            wanted.format,
+            wanted.extent,
+            &meta,
+            &path,
+        );
         let bytes = bytes.map_err(|error| cannot(&error.to_string()))?;
         let put = export::put(&path, &bytes, wanted.over);
         put.map_err(|error| cannot(&error.to_string()))?;
-        let beside = export::put_beside(&self.story, wanted.format, wanted.extent, &meta, &path);
+        let beside = export::put_beside(
+            &self.session.story,
+            wanted.format,
+            wanted.extent,
+            &meta,
+            &path,
+        );
         beside.map_err(|error| cannot(&error.to_string()))?;
         let whole = std::path::absolute(&path).unwrap_or(path);
         let shown = clean_line(&whole.display().to_string());
-        let left_out = export::left_out(&self.story, wanted.format);
+        let left_out = export::left_out(&self.session.story, wanted.format);
         Ok(Outcome::Said(format!("Wrote {shown}{left_out}")))
     }
 
@@ -107,10 +119,14 @@ impl Studio {
             title: self.session_name().unwrap_or("story").to_string(),
             now: (self.setup.now)(),
             build: self.setup.build.clone(),
-            system: self.settings.system.clone(),
+            system: self.session.settings.system.clone(),
             language: String::new(),
-            folder: self.journal.as_ref().map(|it| it.folder().to_path_buf()),
-            held: self.held.clone(),
+            folder: self
+                .session
+                .journal
+                .as_ref()
+                .map(|it| it.folder().to_path_buf()),
+            held: self.session.in_memory_pictures.clone(),
             beside: None,
         }
     }
@@ -131,7 +147,7 @@ impl Studio {
             .find(name)
             .map_err(|error| wrong(&error))?;
         let filled = template.fill(&given).map_err(|error| wrong(&error))?;
-        let settings = template.over(self.settings.clone());
+        let settings = template.over(self.session.settings.clone());
         let settings = settings.and_then(|settings| self.setup.asked.over(settings));
         let settings = settings.map_err(|error| wrong(&error))?;
         if !self.can(settings.mode) {
@@ -139,7 +155,7 @@ impl Studio {
                 "This voice is for chat, and the model brings no chat template",
             ));
         }
-        if settings != self.settings {
+        if settings != self.session.settings {
             self.change(settings)?;
         }
         let begun = self.take_voice(filled)?;
@@ -156,9 +172,10 @@ impl Studio {
             voice: Some(filled.voice),
         };
         let mut changes = vec![Change::Frame { set }];
-        let turn = self.settings.mode == Mode::Chat;
+        let turn = self.session.settings.mode == Mode::Chat;
         let text = if turn { filled.ask } else { filled.begin };
         let empty = self
+            .session
             .story
             .path()
             .iter()
@@ -166,10 +183,10 @@ impl Studio {
         let begins = empty && !text.is_empty();
         let mut records = Vec::new();
         if begins {
-            let id = self.story.next_id();
+            let id = self.session.story.next_id();
             records.push(Record::Node(Node {
                 id,
-                parent: self.story.head(),
+                parent: self.session.story.head(),
                 author: Author::Prompt,
                 turn,
                 text,
@@ -185,7 +202,7 @@ impl Studio {
 
     fn voice_now(&self) -> String {
         let names = self.voices().join(", ");
-        match &self.story.frame().voice {
+        match &self.session.story.frame().voice {
             Some(voice) => format!(
                 "The voice is {}; /voice none takes it away\n{}",
                 clean_line(&voice.name),

@@ -2,8 +2,9 @@
 //! story, and what it must not write.
 
 use super::choices::Listed;
-use super::write::Ask;
-use super::{Afterwards, Outcome, Refusal, Studio, cannot};
+use super::request::Ask;
+use super::session::Afterwards;
+use super::{Outcome, Refusal, Studio, cannot};
 use crate::story::ban::Ban;
 use crate::story::command::{Lore, Reach};
 use crate::story::frame::{FrameChange, Note};
@@ -22,7 +23,11 @@ const SUMMARIZE: &str = "Summary of the story so far, in a few sentences";
 impl Studio {
     pub(super) fn memory(&mut self, text: Option<String>) -> Result<Outcome, Refusal> {
         let Some(text) = text else {
-            return Ok(shown(&self.story.frame().memory, "memory", "/memory TEXT"));
+            return Ok(shown(
+                &self.session.story.frame().memory,
+                "memory",
+                "/memory TEXT",
+            ));
         };
         let text = unless_none(&text);
         let said = match text.is_empty() {
@@ -33,7 +38,7 @@ impl Studio {
     }
 
     pub(super) fn note(&mut self, text: Option<String>) -> Result<Outcome, Refusal> {
-        let note = &self.story.frame().note;
+        let note = &self.session.story.frame().note;
         let Some(text) = text else {
             let note = match note.text.as_str() {
                 "" => String::new(),
@@ -82,6 +87,7 @@ impl Studio {
             return Err(cannot("Both the keys and the fact need some words"));
         }
         let mut book = self
+            .session
             .story
             .frame()
             .book(OWN)
@@ -118,7 +124,7 @@ impl Studio {
     }
 
     fn switch_lore(&mut self, name: &str, on: bool) -> Result<Outcome, Refusal> {
-        let frame = self.story.frame();
+        let frame = self.session.story.frame();
         let word = if on { "on" } else { "off" };
         if let Some(book) = frame.book(name) {
             let (name, said) = (book.name.clone(), format!("{} is {word}", book.name));
@@ -141,7 +147,7 @@ impl Studio {
 
     fn list_lore(&mut self) -> Outcome {
         let mut listed = Vec::new();
-        let frame = self.story.frame();
+        let frame = self.session.story.frame();
         for (book, on) in frame.books() {
             let count = book.entries.len();
             let turn = |on: bool, name: &str| match on {
@@ -174,9 +180,11 @@ impl Studio {
     /// What fires for the next passage, why, and what was kept out.
     fn why_lore(&mut self) -> Outcome {
         let seed = self.setup.entropy;
-        let lines = self.lore_lines(Place::after(self.story.head()), seed);
-        let nothing = lines.is_empty() && self.missed.is_empty() && self.recalled.is_empty();
-        let frame = self.story.frame();
+        let lines = self.lore_lines(Place::after(self.session.story.head()), seed);
+        let nothing = lines.is_empty()
+            && self.session.rejected_lore.is_empty()
+            && self.session.recalled.is_empty();
+        let frame = self.session.story.frame();
         let mut lines = match nothing {
             true => vec!["Nothing that the story says names any lore.".to_string()],
             false => lines,
@@ -187,19 +195,19 @@ impl Studio {
                 book.name, book.name
             ));
         }
-        for found in &self.recalled {
+        for found in &self.session.recalled {
             lines.push(format!(
                 "+ {}: recalled for its meaning ({:.2}): {}",
                 found.what, found.near, found.begins
             ));
         }
-        for missed in &self.missed {
+        for missed in &self.session.rejected_lore {
             lines.push(format!(
                 "- {} ({}): {}",
                 missed.title, missed.book, missed.why
             ));
         }
-        for title in &self.unread {
+        for title in &self.session.lore_over_budget {
             lines.push(format!("- {title}: the budget was spent before it"));
         }
         Outcome::Said(lines.join("\n"))
@@ -207,7 +215,7 @@ impl Studio {
 
     pub(super) fn ban(&mut self, phrase: Option<&str>) -> Result<Outcome, Refusal> {
         let Some(phrase) = phrase else {
-            let banned = &self.settings.sampling.banned_phrases;
+            let banned = &self.session.settings.sampling.banned_phrases;
             let rows = banned.iter().enumerate();
             let rows: Vec<String> = rows
                 .map(|(at, ban)| format!("{:>3}  {ban}", at + 1))
@@ -219,7 +227,7 @@ impl Studio {
             None => format!("{ban} will not be written"),
             Some(strength) => format!("\"{}\" is written less (strength {strength})", ban.phrase),
         };
-        let mut settings = self.settings.clone();
+        let mut settings = self.session.settings.clone();
         let banned = &mut settings.sampling.banned_phrases;
         banned.retain(|known| known.phrase != ban.phrase);
         banned.push(ban);
@@ -228,7 +236,7 @@ impl Studio {
     }
 
     pub(super) fn unban(&mut self, phrase: &str) -> Result<Outcome, Refusal> {
-        let mut settings = self.settings.clone();
+        let mut settings = self.session.settings.clone();
         let banned = &mut settings.sampling.banned_phrases;
         let before = banned.len();
         let listed = phrase
@@ -251,19 +259,19 @@ impl Studio {
     }
 
     pub(super) fn summarize(&mut self) -> Result<Outcome, Refusal> {
-        if self.story.head().is_none() {
+        if self.session.story.head().is_none() {
             return Err(cannot("The story is empty; there is nothing to summarize"));
         }
-        let node = self.story.next_id();
+        let node = self.session.story.next_id();
         let ask = Ask {
             instruct: Some(SUMMARIZE.to_string()),
             reach: Reach::Paragraph,
             aside: true,
             ..Ask::default()
         };
-        let place = Place::after(self.story.head());
+        let place = Place::after(self.session.story.head());
         let started = self.start(place, Move::Frame, ask)?;
-        self.afterwards.insert(node, Afterwards::Summary);
+        self.session.afterwards.insert(node, Afterwards::Summary);
         Ok(started)
     }
 

@@ -1,7 +1,8 @@
 //! What shows the story without changing it: `/tree`, `/find`, `/diff`, `/why`, `/context`.
 
 use super::choices::Listed;
-use super::write::healing;
+use super::pending::Purpose;
+use super::request::healing;
 use super::{Outcome, Refusal, Studio, Work, cannot};
 use crate::story::diff;
 use crate::story::message::Goal;
@@ -15,46 +16,58 @@ const MOST: usize = 2000;
 impl Studio {
     /// Every passage, branches below where they fork.
     pub(super) fn tree(&mut self) -> Outcome {
-        if self.story.nodes().is_empty() {
+        if self.session.story.nodes().is_empty() {
             return Outcome::Said("The story is empty".to_string());
         }
-        let on_path: std::collections::HashSet<NodeId> =
-            self.story.path().iter().map(|passage| passage.id).collect();
-        let origin = |id: &NodeId| Some(self.story.node(*id)?.of?.node);
+        let on_path: std::collections::HashSet<NodeId> = self
+            .session
+            .story
+            .path()
+            .iter()
+            .map(|passage| passage.id)
+            .collect();
+        let origin = |id: &NodeId| Some(self.session.story.node(*id)?.of?.node);
         let copied: std::collections::HashSet<NodeId> = on_path
             .iter()
             .flat_map(|id| std::iter::successors(origin(id), origin))
             .collect();
         let mut listed = Vec::new();
-        let mut waiting: Vec<(NodeId, usize)> =
-            self.story.roots().iter().rev().map(|id| (*id, 0)).collect();
+        let mut waiting: Vec<(NodeId, usize)> = self
+            .session
+            .story
+            .roots()
+            .iter()
+            .rev()
+            .map(|id| (*id, 0))
+            .collect();
         let several = waiting.len() > 1;
         waiting
             .iter_mut()
             .for_each(|(_, depth)| *depth = usize::from(several));
         while let Some((id, depth)) = waiting.pop() {
-            let Some(node) = self.story.node(id).filter(|_| listed.len() < MOST) else {
+            let Some(node) = self.session.story.node(id).filter(|_| listed.len() < MOST) else {
                 break;
             };
             let here = on_path.contains(&id);
             // What an edit took over stands on the way already; where an old way ends is shown.
             let twin = !here
                 && (node.of.is_some() || copied.contains(&id))
-                && !self.story.children(id).is_empty()
-                && !self.story.marks().values().any(|mark| *mark == id);
-            if !self.story.is_hidden(id) && !twin {
+                && !self.session.story.children(id).is_empty()
+                && !self.session.story.marks().values().any(|mark| *mark == id);
+            if !self.session.story.is_hidden(id) && !twin {
                 listed.push(self.branch_row(node, depth, on_path.contains(&id)));
             }
-            let children = self.story.children(id);
+            let children = self.session.story.children(id);
             // A picture is no other way on.
-            let way =
-                |id: &&NodeId| !self.story.is_hidden(**id) && self.story.picture(**id).is_none();
+            let way = |id: &&NodeId| {
+                !self.session.story.is_hidden(**id) && self.session.story.picture(**id).is_none()
+            };
             let shown = children.iter().filter(way).count();
             let deeper = depth + usize::from(shown > 1);
             let (pictures, passages): (Vec<NodeId>, Vec<NodeId>) = children
                 .iter()
                 .rev()
-                .partition(|id| self.story.picture(**id).is_some());
+                .partition(|id| self.session.story.picture(**id).is_some());
             waiting.extend(passages.into_iter().map(|id| (id, deeper)));
             waiting.extend(pictures.into_iter().map(|id| (id, depth + 1)));
         }
@@ -62,12 +75,17 @@ impl Studio {
     }
 
     fn branch_row(&self, node: &Node, depth: usize, on_path: bool) -> Listed {
-        let here = match self.story.head() == Some(node.id) {
+        let here = match self.session.story.head() == Some(node.id) {
             true => "◆",
-            false if on_path || self.story.is_shown(node.id) => "●",
+            false if on_path || self.session.story.is_shown(node.id) => "●",
             false => "○",
         };
-        let marks = self.story.marks().iter().filter(|(_, at)| **at == node.id);
+        let marks = self
+            .session
+            .story
+            .marks()
+            .iter()
+            .filter(|(_, at)| **at == node.id);
         let marks: String = marks.map(|(name, _)| format!(" [{name}]")).collect();
         let inside = node.cut.map_or("", |_| " (inside)");
         let indent = "  ".repeat(depth.min(20));
@@ -85,13 +103,13 @@ impl Studio {
 
     pub(super) fn list_marks(&mut self) -> Outcome {
         let row = |(name, id): (&String, &NodeId)| {
-            let text = self.story.node(*id).map_or("", |node| &node.text);
+            let text = self.session.story.node(*id).map_or("", |node| &node.text);
             Listed {
                 label: format!("{name}: #{id} {}", excerpt(text, 60)),
                 command: Command::Goto(name.clone()),
             }
         };
-        let listed: Vec<Listed> = self.story.marks().iter().map(row).collect();
+        let listed: Vec<Listed> = self.session.story.marks().iter().map(row).collect();
         match listed.is_empty() {
             true => Outcome::Said("There are no marks yet; /mark NAME sets one here".to_string()),
             false => self.list_up("Marks; /pick N goes there", listed),
@@ -101,7 +119,7 @@ impl Studio {
     /// Words in every branch, the newest first.
     pub(super) fn find(&mut self, words: &str) -> Outcome {
         let wanted = words.to_lowercase();
-        let found = self.story.nodes().iter().rev().filter_map(|node| {
+        let found = self.session.story.nodes().iter().rev().filter_map(|node| {
             let around = match &node.picture {
                 Some(_) => hit(&title(node), &wanted, 80)?,
                 None => hit(&node.text, &wanted, 80)?,
@@ -123,9 +141,12 @@ impl Studio {
     }
 
     pub(super) fn diff(&self, a: &str, b: &str) -> Result<Outcome, Refusal> {
-        let (a, b) = (places::find(&self.story, a)?, places::find(&self.story, b)?);
+        let (a, b) = (
+            places::find(&self.session.story, a)?,
+            places::find(&self.session.story, b)?,
+        );
         let text = |place| -> String {
-            let path = self.story.path_at(place);
+            let path = self.session.story.path_at(place);
             path.iter().map(|passage| passage.text).collect()
         };
         let (left, right) = (text(a), text(b));
@@ -137,8 +158,8 @@ impl Studio {
 
     /// How a passage came to be, and who wrote how much of the story.
     pub(super) fn why(&self, place: Option<&str>) -> Result<Outcome, Refusal> {
-        let place = places::find(&self.story, place.unwrap_or("."))?;
-        let node = place.node.and_then(|id| self.story.node(id));
+        let place = places::find(&self.session.story, place.unwrap_or("."))?;
+        let node = place.node.and_then(|id| self.session.story.node(id));
         let node = node.ok_or_else(|| cannot("The story is empty"))?;
         if let Some(picture) = &node.picture {
             let lines = self.why_picture(node.id, picture);
@@ -175,7 +196,7 @@ impl Studio {
                 lines.push("  its first word was chosen".to_string());
             }
             for fired in &how.lore {
-                let book = self.story.frame().book(&fired.book);
+                let book = self.session.story.frame().book(&fired.book);
                 let entry = book.and_then(|b| b.entries.iter().find(|e| e.uid == fired.uid));
                 let title = entry.map_or("an entry", |entry| entry.title());
                 lines.push(format!("  lore: {title} of {}", fired.book));
@@ -186,12 +207,12 @@ impl Studio {
             }
             lines.push(format!("  context {}", how.context_digest));
         }
-        let versions = self.story.versions(node.id).len();
+        let versions = self.session.story.versions(node.id).len();
         if versions > 1 {
             lines.push(format!("  {versions} versions"));
         }
-        lines.push(authors(&self.story.path()));
-        if let Some(stats) = &self.last_stats {
+        lines.push(authors(&self.session.story.path()));
+        if let Some(stats) = &self.session.last_stats {
             lines.push(format!(
                 "The last passage read {} tokens, {} of them reused, and wrote {} at {:.1} a second",
                 stats.prompt_tokens,
@@ -205,11 +226,11 @@ impl Studio {
 
     /// Asks the engine what the next passage would be written from.
     pub(super) fn explain(&mut self) -> Result<Outcome, Refusal> {
-        let place = Place::after(self.story.head());
+        self.needs(|can| can.explain, "tell what it reads")?;
+        let place = Place::after(self.session.story.head());
         let seed = self.setup.entropy;
         let request = self.question(place, healing(), seed);
-        self.work = Work::Writing;
-        self.ask_engine(Request::Explain(request));
+        self.send(Request::Explain(request), Purpose::Show, Work::Writing);
         Ok(Outcome::Asked)
     }
 }

@@ -9,7 +9,7 @@ use crate::story::{Passage, Place};
 impl Studio {
     /// The lore that is read after a path, what a rule kept out, and what nothing named.
     pub(super) fn scanned(&self, path: &[Passage], seed: u64) -> Scanned<'_> {
-        let frame = self.story.frame();
+        let frame = self.session.story.frame();
         let passages: Vec<&str> = path.iter().map(|passage| passage.text).collect();
         let before = path.iter().enumerate().filter_map(|(at, passage)| {
             let how = passage.how.as_ref()?;
@@ -39,7 +39,7 @@ impl Studio {
 
     /// Each entry that is read at a place and why, a line each.
     pub(super) fn lore_lines(&mut self, place: Place, seed: u64) -> Vec<String> {
-        let path = self.story.path_at(place);
+        let path = self.session.story.path_at(place);
         let Scanned { fires, missed, .. } = self.scanned(&path, seed);
         let line = |fires: &Fires| {
             let why = match &fires.why {
@@ -53,7 +53,7 @@ impl Studio {
             format!("+ {} ({}): {why}", fires.entry.title(), fires.book.name)
         };
         let lines = fires.iter().map(line).collect();
-        self.missed = missed;
+        self.session.rejected_lore = missed;
         lines
     }
 }

@@ -10,7 +10,7 @@ use crate::story::{Node, NodeId, Place, Record, places};
 
 impl Studio {
     pub(super) fn undo(&mut self, steps: usize) -> Result<Outcome, Refusal> {
-        let there = self.story.steps().0;
+        let there = self.session.story.steps().0;
         if there == 0 {
             return Err(cannot("There is nothing to undo"));
         }
@@ -27,8 +27,8 @@ impl Studio {
     }
 
     pub(super) fn redo(&mut self, steps: usize) -> Result<Outcome, Refusal> {
-        let steps = steps.clamp(1, self.story.steps().1.max(1));
-        if self.story.steps().1 == 0 {
+        let steps = steps.clamp(1, self.session.story.steps().1.max(1));
+        if self.session.story.steps().1 == 0 {
             return Err(cannot("There is nothing to redo"));
         }
         self.note_down(vec![Record::Redo(Steps { steps })])?;
@@ -37,10 +37,11 @@ impl Studio {
 
     pub(super) fn swipe(&mut self, to: Swipe) -> Result<Outcome, Refusal> {
         let head = self
+            .session
             .story
             .head()
             .ok_or_else(|| cannot("There is no passage yet"))?;
-        let versions = self.story.versions(head);
+        let versions = self.session.story.versions(head);
         let at = versions.iter().position(|id| *id == head).unwrap_or(0);
         let wanted = match to {
             Swipe::Next if at + 1 >= versions.len() => return self.retry(None),
@@ -58,8 +59,11 @@ impl Studio {
     }
 
     pub(super) fn goto(&mut self, name: &str) -> Result<Outcome, Refusal> {
-        let place = places::find(&self.story, name)?;
-        if let Some(picture) = place.node.filter(|id| self.story.picture(*id).is_some()) {
+        let place = places::find(&self.session.story, name)?;
+        if let Some(picture) = place
+            .node
+            .filter(|id| self.session.story.picture(*id).is_some())
+        {
             return self.show(picture);
         }
         let said = self.arrived(place);
@@ -69,19 +73,19 @@ impl Studio {
 
     /// One passage back on the path, or on to the newest that follows.
     pub(super) fn step(&mut self, by: isize) -> Result<Outcome, Refusal> {
-        let head = self.story.head();
+        let head = self.session.story.head();
         let to = match (head, by < 0) {
-            (Some(id), true) => self.story.node(id).and_then(|node| node.parent),
+            (Some(id), true) => self.session.story.node(id).and_then(|node| node.parent),
             (None, true) => return Err(cannot("This is the story's beginning")),
             (_, false) => {
                 let next = match head {
-                    Some(id) => self.story.children(id),
-                    None => self.story.roots(),
+                    Some(id) => self.session.story.children(id),
+                    None => self.session.story.roots(),
                 };
                 let open = |id: &&NodeId| {
-                    let node = self.story.node(**id);
+                    let node = self.session.story.node(**id);
                     let here = node.is_some_and(|node| node.cut.is_none() && !node.aside);
-                    here && !self.story.is_hidden(**id)
+                    here && !self.session.story.is_hidden(**id)
                 };
                 let next = next.iter().rev().find(open).copied();
                 Some(next.ok_or_else(|| cannot("Nothing follows here yet"))?)
@@ -93,7 +97,7 @@ impl Studio {
 
     /// Names this place, or goes to another to begin a branch there.
     pub(super) fn branch(&mut self, name: Option<&str>) -> Result<Outcome, Refusal> {
-        let elsewhere = name.and_then(|name| places::find(&self.story, name).ok());
+        let elsewhere = name.and_then(|name| places::find(&self.session.story, name).ok());
         if let Some(place) = elsewhere {
             self.stand_at(place, Move::Branch, Vec::new())?;
             let said = "What you write now is a branch of its own; /tree shows all of them";
@@ -101,7 +105,7 @@ impl Studio {
         }
         let free = (1..)
             .map(|n| format!("branch-{n}"))
-            .find(|name| !self.story.marks().contains_key(name));
+            .find(|name| !self.session.story.marks().contains_key(name));
         let name = name.map(str::to_string).or(free).unwrap_or_default();
         self.mark(Some(&name))
     }
@@ -111,6 +115,7 @@ impl Studio {
             return Ok(self.list_marks());
         };
         let head = self
+            .session
             .story
             .head()
             .ok_or_else(|| cannot("The story is empty; there is nothing to mark"))?;
@@ -135,10 +140,11 @@ impl Studio {
     /// Puts the other versions of this passage away.
     pub(super) fn keep_version(&mut self) -> Result<Outcome, Refusal> {
         let head = self
+            .session
             .story
             .head()
             .ok_or_else(|| cannot("There is no passage yet"))?;
-        let others = self.story.versions(head);
+        let others = self.session.story.versions(head);
         let others = others.into_iter().filter(|id| *id != head);
         let hide = |node| Change::Hidden { node, hidden: true };
         let changes: Vec<Change> = others.map(hide).collect();
@@ -167,13 +173,13 @@ impl Studio {
         // Nothing is written after a picture, but after what it illustrates.
         let (mut records, mut to) = (Vec::new(), place.node);
         if let Some(picture) = to
-            .and_then(|id| self.story.node(id))
+            .and_then(|id| self.session.story.node(id))
             .filter(|it| it.picture.is_some())
         {
             to = picture.parent;
         }
         if place.cut.is_some() {
-            let id = self.story.next_id();
+            let id = self.session.story.next_id();
             records.push(Record::Node(Node {
                 id,
                 parent: place.node,
@@ -200,7 +206,7 @@ impl Studio {
     }
 
     fn arrived(&self, place: Place) -> String {
-        let path = self.story.path_at(place);
+        let path = self.session.story.path_at(place);
         match path.iter().rev().find(|passage| !passage.text.is_empty()) {
             None => "At the story's beginning".to_string(),
             Some(last) => {

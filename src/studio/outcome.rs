@@ -4,7 +4,7 @@ use super::Listed;
 use crate::store::StoreError;
 use crate::story::command;
 use crate::story::diff::Stretch;
-use crate::story::message::{Explained, Fault};
+use crate::story::message::{Explained, Fault, Stats};
 use crate::story::places::NoPlace;
 use crate::story::{NodeId, Status};
 
@@ -31,11 +31,27 @@ pub enum Outcome {
 /// Something that the writer should be told.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Notice {
+    /// A piece of a passage came, of so many tokens.
+    Text {
+        node: NodeId,
+        text: String,
+        tokens: usize,
+    },
+    /// The engine has come further; [`super::Studio::work`] says how far.
+    Progress,
+    /// A request has come to its end; with the numbers of what it wrote.
+    Answered(Option<Stats>),
     Info(String),
     Warning(String),
+    /// A story nears what the model can hold, or has more: advice for its writer.
+    Advice(String),
+    /// So many tokens, the story's oldest, are not read.
+    LeftOut(usize),
     Error(String, Fault),
     /// A passage has ended.
     Ended(NodeId, Status),
+    /// What writes no passage was stopped: a model on its way, or a question.
+    Stopped,
     /// Pictures came; the first is on the page.
     Drawn {
         nodes: Vec<NodeId>,

@@ -3,6 +3,7 @@
 //! A picture is asked of the engine and, once drawn, is a passage without words beside the one
 //! that it illustrates. Its file is on the disk before the journal speaks of it.
 
+use super::pending::Purpose;
 use super::{Outcome, Refusal, Studio, Work, cannot, derive};
 use crate::model::gan::picture_file::MAX_FILE_BYTES;
 use crate::store::picture::provenance;
@@ -14,7 +15,7 @@ use crate::story::picture::{PictureRequest, Sight, Source, Style, Subject, Words
 use crate::story::sentence::excerpt;
 use crate::story::untrusted::{clean, clean_line};
 use crate::story::{NodeId, Picture, Request, Settings, places};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// The prompt that has the text model describe a passage.
@@ -29,11 +30,9 @@ const SHORT: usize = 80;
 const GRID: usize = 9;
 const ROW: usize = 5;
 
-/// Pictures that the engine was asked for.
-#[derive(Clone, Debug)]
-pub(super) struct Awaited {
-    /// The number that the first will have.
-    pub(super) node: NodeId,
+/// Where pictures will stand that the engine was asked for.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Illustration {
     /// The passage that they illustrate.
     pub(super) parent: Option<NodeId>,
     /// They are versions of this picture.
@@ -66,16 +65,16 @@ impl Kept {
 impl Studio {
     /// Whether pictures are being drawn.
     pub fn drawing(&self) -> bool {
-        self.awaited.is_some()
+        self.pending.draws(self.session.id)
     }
 
     /// Where the file of a picture of the story is.
     pub fn picture(&self, id: NodeId) -> Option<Kept> {
-        self.story.picture(id)?;
-        if let Some(bytes) = self.held.get(&id) {
+        self.session.story.picture(id)?;
+        if let Some(bytes) = self.session.in_memory_pictures.get(&id) {
             return Some(Kept::Memory(bytes.clone()));
         }
-        let folder = self.journal.as_ref()?.folder();
+        let folder = self.session.journal.as_ref()?.folder();
         Some(Kept::File(pictures::path(folder, id)))
     }
 
@@ -85,7 +84,7 @@ impl Studio {
     }
 
     pub(super) fn draw(&mut self, what: Draw) -> Result<Outcome, Refusal> {
-        let parent = self.story.head();
+        let parent = self.session.story.head();
         match what {
             Draw::Image(wanted) => {
                 let subject = Subject::Words(self.words(&wanted)?);
@@ -148,11 +147,16 @@ impl Studio {
         count: usize,
         (parent, beside): (Option<NodeId>, Option<NodeId>),
     ) -> Result<Outcome, Refusal> {
-        if let Some(journal) = &self.journal {
+        if let Some(journal) = &self.session.journal {
             journal.writable()?;
         }
-        let node = self.story.next_id();
-        let base = self.settings.sampling.seed.unwrap_or(self.setup.entropy);
+        let node = self.session.story.next_id();
+        let base = self
+            .session
+            .settings
+            .sampling
+            .seed
+            .unwrap_or(self.setup.entropy);
         // Short enough to be typed again.
         let seed = wanted.seed.unwrap_or(derive(base, node) % 1_000_000_000);
         let count = wanted.count.unwrap_or(count) as u64;
@@ -171,15 +175,9 @@ impl Studio {
             background: wanted.background.clone(),
             build: self.setup.build.clone(),
         };
-        self.awaited = Some(Awaited {
-            node,
-            parent,
-            beside,
-        });
-        if self.work == Work::Nothing {
-            self.work = Work::Drawing { done: 0, total: 0 };
-        }
-        self.send(Request::Picture(Box::new(request)));
+        let purpose = Purpose::Pictures(Illustration { parent, beside });
+        let work = Work::Drawing { done: 0, total: 0 };
+        self.send(Request::Picture(Box::new(request)), purpose, work);
         Ok(Outcome::Asked)
     }
 
@@ -201,7 +199,7 @@ impl Studio {
 
     /// The last passage; more of the story where that says little.
     fn last_words(&self) -> String {
-        let path = self.story.path();
+        let path = self.session.story.path();
         let mut text = String::new();
         for passage in path.iter().rev() {
             text.insert_str(0, passage.text);
@@ -230,7 +228,7 @@ impl Studio {
             Part::plain(Kind::Instruct, filled.begin),
         ];
         Ok(TextRequest {
-            node: self.story.next_id(),
+            node: self.session.story.next_id(),
             context: Context::Prose {
                 parts,
                 after: String::new(),
@@ -248,15 +246,15 @@ impl Studio {
 
     /// The picture of this name: a number, or a passage that has one; without a name, the last.
     fn picture_named(&self, name: Option<&str>) -> Result<NodeId, Refusal> {
-        let path = self.story.path();
-        let on_page = self.story.pictures_on(&path);
+        let path = self.session.story.path();
+        let on_page = self.session.story.pictures_on(&path);
         let Some(name) = name else {
             let last = on_page.last().map(|(_, id)| *id);
             return last
                 .ok_or_else(|| cannot("There is no picture on the page yet; /image draws one"));
         };
-        let id = places::find(&self.story, name)?.node;
-        let own = id.filter(|id| self.story.picture(*id).is_some());
+        let id = places::find(&self.session.story, name)?.node;
+        let own = id.filter(|id| self.session.story.picture(*id).is_some());
         let on = |id: NodeId| {
             let at = path.iter().position(|passage| passage.id == id)? + 1;
             let there = on_page.iter().rev().find(|(after, _)| *after == at);
@@ -274,11 +272,15 @@ impl Studio {
     fn picture_id(&self, name: &str) -> Option<NodeId> {
         let number = name.strip_prefix('#').unwrap_or(name);
         let id = number.parse().ok()?;
-        self.story.picture(id).map(|_| id)
+        self.session.story.picture(id).map(|_| id)
     }
 
     fn source(&self, id: NodeId) -> Result<Source, Refusal> {
-        let how = self.story.picture(id).map(|picture| picture.how.clone());
+        let how = self
+            .session
+            .story
+            .picture(id)
+            .map(|picture| picture.how.clone());
         let file = self.picture(id).and_then(|kept| kept.bytes());
         let whole = how.as_ref().is_some_and(|how| !how.tokens.is_empty());
         let file = match file {
@@ -295,30 +297,16 @@ impl Studio {
         let path = self.file_named(name);
         let shown = clean_line(&path.display().to_string());
         let wrong = |why: &str| cannot(&format!("{shown} cannot be used: {why}"));
-        let known = std::fs::metadata(&path);
-        let known = known.map_err(|error| wrong(&error.to_string()))?;
-        if !known.is_file() {
-            return Err(wrong("it is no file"));
-        }
-        if known.len() > MAX_FILE_BYTES as u64 {
-            return Err(wrong(&format!(
-                "it is larger than {} MB",
-                MAX_FILE_BYTES >> 20
-            )));
-        }
-        let file = std::fs::read(&path).map_err(|error| wrong(&error.to_string()))?;
-        let how = provenance(&file).ok();
         let name = path.file_name().unwrap_or_default().to_string_lossy();
-        Ok(Source {
-            how,
-            file,
-            name: name.into_owned(),
-        })
+        file_source(&path, name.into_owned()).map_err(|why| wrong(&why))
     }
 
     /// A picture of the story, one in a file that says how it was made, or words.
     fn sight(&self, name: &str) -> Result<Sight, Refusal> {
-        if let Some(picture) = self.picture_id(name).and_then(|id| self.story.picture(id)) {
+        if let Some(picture) = self
+            .picture_id(name)
+            .and_then(|id| self.session.story.picture(id))
+        {
             return Ok(Sight::Picture(Box::new(picture.how.clone())));
         }
         if name.starts_with('#') {
@@ -337,8 +325,26 @@ impl Studio {
 
     /// Where a version of a picture stands: beside it.
     fn beside(&self, id: NodeId) -> (Option<NodeId>, Option<NodeId>) {
-        let parent = self.story.node(id).and_then(|node| node.parent);
-        let first = self.story.picture(id).and_then(|picture| picture.beside);
+        let parent = self.session.story.node(id).and_then(|node| node.parent);
+        let first = self
+            .session
+            .story
+            .picture(id)
+            .and_then(|picture| picture.beside);
         (parent, Some(first.unwrap_or(id)))
     }
+}
+
+/// A picture in a file, whoever made it, under a name; or why it cannot be used.
+pub fn file_source(path: &Path, name: String) -> Result<Source, String> {
+    let known = std::fs::metadata(path).map_err(|error| error.to_string())?;
+    if !known.is_file() {
+        return Err("it is no file".to_string());
+    }
+    if known.len() > MAX_FILE_BYTES as u64 {
+        return Err(format!("it is larger than {} MB", MAX_FILE_BYTES >> 20));
+    }
+    let file = std::fs::read(path).map_err(|error| error.to_string())?;
+    let how = provenance(&file).ok();
+    Ok(Source { how, file, name })
 }

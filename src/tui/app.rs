@@ -18,8 +18,8 @@ use super::{Options, Why};
 use crate::editor::Editor;
 use crate::story::command::{self, Completes};
 use crate::story::untrusted::clean;
-use crate::story::{Command, Event, NodeId, Status};
-use crate::studio::{Notice, Outcome, Refusal, Studio};
+use crate::story::{Command, NodeId, Reply};
+use crate::studio::{Notice, Outcome, Refusal, Studio, left_out};
 use crossterm::event::{KeyEvent, KeyEventKind};
 use std::time::Duration;
 
@@ -153,30 +153,26 @@ impl App {
     }
 
     /// Takes the engine's news. Call [`App::flush`] once all that waited has been taken.
-    pub fn absorb(&mut self, event: Event) {
-        self.changed();
-        self.meter.absorb(&event, self.now);
-        if matches!(&event, Event::Done { .. } | Event::Failed { .. }) {
-            self.stopping = false;
+    pub fn absorb(&mut self, reply: Reply) {
+        // What is read in advance changes nothing that there is to read.
+        if self.studio.busy() {
+            self.changed();
         }
-        let stopped = matches!(
-            &event,
-            Event::Done {
-                node: None,
-                status: Status::Stopped,
-                ..
-            }
-        );
-        let notices = self.studio.absorb(event);
-        if stopped && notices.is_empty() {
-            let said = match self.studio.about() {
-                Some(_) => "Stopped",
-                None => "Loading was stopped; /model loads again",
-            };
-            self.tell(Tone::Info, said);
-        }
+        let notices = self.studio.absorb(reply);
+        self.notices(notices);
+    }
+
+    /// Shows what is told. Errors that come together stand together.
+    fn notices(&mut self, notices: Vec<Notice>) {
+        let mut errors: Vec<String> = Vec::new();
         for notice in notices {
-            self.notice(notice);
+            match notice {
+                Notice::Error(text, _) => errors.push(text),
+                notice => self.notice(notice),
+            }
+        }
+        if !errors.is_empty() {
+            self.tell(Tone::Error, &errors.join("\n"));
         }
     }
 
@@ -190,9 +186,8 @@ impl App {
 
     /// The engine's thread has ended.
     pub fn engine_lost(&mut self) {
-        for notice in self.studio.engine_lost() {
-            self.notice(notice);
-        }
+        let notices = self.studio.engine_lost();
+        self.notices(notices);
     }
 
     /// A signal asks for the end.
@@ -377,8 +372,22 @@ impl App {
 
     fn notice(&mut self, notice: Notice) {
         match notice {
+            Notice::Text { tokens, .. } => self.meter.wrote(tokens, self.now),
+            Notice::Progress => self.meter.works(self.studio.work(), self.now),
+            Notice::Answered(stats) => {
+                self.stopping = false;
+                self.meter.ended(stats.as_ref());
+            }
+            Notice::Stopped => {
+                let said = match self.studio.about() {
+                    Some(_) => "Stopped",
+                    None => "Loading was stopped; /model loads again",
+                };
+                self.tell(Tone::Info, said);
+            }
             Notice::Info(text) => self.tell(Tone::Info, &text),
-            Notice::Warning(text) => self.tell(Tone::Warning, &text),
+            Notice::Warning(text) | Notice::Advice(text) => self.tell(Tone::Warning, &text),
+            Notice::LeftOut(tokens) => self.tell(Tone::Warning, &left_out(tokens)),
             Notice::Error(text, _) => self.tell(Tone::Error, &text),
             Notice::Ended(node, _) => {
                 let aside = self.studio.story().node(node).filter(|node| node.aside);

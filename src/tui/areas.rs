@@ -58,7 +58,7 @@ pub fn fit(app: &mut App, area: Rect) -> Areas {
         status,
     };
     app.input.show(input_rows.into());
-    let begins = app.studio.begins();
+    let begins = app.studio.context_start();
     app.page.show_pictures(app.gallery.shows());
     app.page.show(app.studio.story(), begins);
     app.page.fit(story.width.into(), story.height.into());

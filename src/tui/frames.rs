@@ -2,7 +2,7 @@
 //! place of a terminal.
 
 use super::{App, Options, areas, view};
-use crate::story::{Command, Event};
+use crate::story::{Command, Event, Reply};
 use crate::studio::{Outcome, Studio};
 use ratatui::Terminal;
 use ratatui::backend::TestBackend;
@@ -23,16 +23,18 @@ pub fn frame_times(studio: Studio, frames: usize) -> Option<Vec<Duration>> {
     let Ok(Outcome::Started(node)) = started else {
         return None;
     };
+    let request = app.studio.newest_request()?;
     let Ok(mut terminal) = Terminal::new(TestBackend::new(SCREEN.0, SCREEN.1));
     let mut times = Vec::new();
     for at in 0..frames {
         let began = Instant::now();
-        app.absorb(Event::Piece {
+        let event = Event::Piece {
             node,
             text: format!(" word{at}"),
             ids: vec![at as u32],
             healed: 0,
-        });
+        };
+        app.absorb(Reply { request, event });
         app.flush();
         let Ok(_) = terminal.draw(|frame| {
             let areas = areas::fit(&mut app, frame.area());

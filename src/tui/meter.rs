@@ -2,14 +2,14 @@
 //!
 //! The clock is the caller's.
 
-use crate::model::fetch::{Pace, Progress};
-use crate::story::Event;
+use crate::model::fetch::{Progress, ProgressMeter};
+use crate::story::message::Stats;
 use crate::studio::Work;
 use std::time::Duration;
 
 #[derive(Default)]
 pub struct Meter {
-    pace: Pace,
+    pace: ProgressMeter,
     loading: String,
     /// The first and the last piece of this passage, and the tokens that came after the first.
     first: Option<Duration>,
@@ -22,9 +22,10 @@ pub struct Meter {
 }
 
 impl Meter {
-    pub fn absorb(&mut self, event: &Event, now: Duration) {
-        match event {
-            Event::Loading { what, done, total } => {
+    /// Takes note of how far the engine has come.
+    pub fn works(&mut self, work: &Work, now: Duration) {
+        match work {
+            Work::Loading { what, done, total } => {
                 let progress = Progress {
                     what: what.clone(),
                     done: *done,
@@ -32,25 +33,27 @@ impl Meter {
                 };
                 self.loading = self.pace.line(now, &progress);
             }
-            Event::Prefill { total, .. } => {
+            Work::Reading { total, .. } => {
                 (self.prompt, self.tokens, self.after_first, self.first) = (*total, 0, 0, None);
             }
-            Event::Piece { ids, .. } => {
-                self.last = now;
-                self.tokens += ids.len();
-                match self.first {
-                    None => self.first = Some(now),
-                    Some(_) => self.after_first += ids.len(),
-                }
-            }
-            Event::Done {
-                node: Some(_),
-                stats,
-                ..
-            } => {
-                self.before = (stats.new_tokens > 0).then(|| stats.decode_tps());
-            }
-            _ => {}
+            Work::Nothing | Work::Writing | Work::Drawing { .. } => {}
+        }
+    }
+
+    /// Takes note of so many tokens of a passage.
+    pub fn wrote(&mut self, tokens: usize, now: Duration) {
+        self.last = now;
+        self.tokens += tokens;
+        match self.first {
+            None => self.first = Some(now),
+            Some(_) => self.after_first += tokens,
+        }
+    }
+
+    /// A request has ended, with the numbers of what it wrote.
+    pub fn ended(&mut self, stats: Option<&Stats>) {
+        if let Some(stats) = stats {
+            self.before = (stats.new_tokens > 0).then(|| stats.decode_tps());
         }
     }
 
@@ -111,16 +114,10 @@ mod tests {
     #[test]
     fn speed_counts_what_came_after_the_first_piece() {
         let mut meter = Meter::default();
-        let piece = |n| Event::Piece {
-            node: 1,
-            text: "x".into(),
-            ids: vec![1; n],
-            healed: 0,
-        };
-        meter.absorb(&piece(3), Duration::from_secs(5));
+        meter.wrote(3, Duration::from_secs(5));
         assert_eq!(meter.speed(), None);
-        meter.absorb(&piece(10), Duration::from_secs(6));
-        meter.absorb(&piece(10), Duration::from_secs(7));
+        meter.wrote(10, Duration::from_secs(6));
+        meter.wrote(10, Duration::from_secs(7));
         assert_eq!(meter.speed(), Some(10.0));
         assert_eq!(
             meter.activity(&Work::Writing).as_deref(),

@@ -41,7 +41,7 @@ pub use frames::frame_times;
 pub use probe::Hints as Graphics;
 
 use crate::editor::{Editor, EditorError};
-use crate::story::{Command, Event};
+use crate::story::{Command, Reply};
 use crate::studio::Studio;
 use app::Wish;
 use crossterm::event::Event as TerminalEvent;
@@ -128,7 +128,7 @@ trait Stage {
 }
 
 /// Runs the screen until the writer leaves, a signal says so or the terminal is gone.
-pub fn run(studio: Studio, events: Receiver<Event>, options: Options) -> anyhow::Result<Exit> {
+pub fn run(studio: Studio, events: Receiver<Reply>, options: Options) -> anyhow::Result<Exit> {
     let began = Instant::now();
     let (colour, all_colours) = (options.colour, options.all_colours);
     let graphics = options.graphics;
@@ -167,7 +167,7 @@ pub fn run(studio: Studio, events: Receiver<Event>, options: Options) -> anyhow:
 /// All that the loop hears.
 struct Sources<'a> {
     inbox: &'a Receiver<Input>,
-    events: &'a Receiver<Event>,
+    events: &'a Receiver<Reply>,
     clock: &'a dyn Fn() -> Duration,
 }
 
@@ -220,11 +220,11 @@ fn patience(app: &App, now: Duration, engine: bool) -> Option<Duration> {
 }
 
 /// Absorbs all that waits. True when something came.
-fn take_events(app: &mut App, events: &Receiver<Event>, engine: &mut bool) -> bool {
+fn take_events(app: &mut App, events: &Receiver<Reply>, engine: &mut bool) -> bool {
     let mut came = false;
     loop {
         match events.try_recv() {
-            Ok(event) => app.absorb(event),
+            Ok(reply) => app.absorb(reply),
             Err(TryRecvError::Disconnected) if *engine => {
                 *engine = false;
                 app.engine_lost();
@@ -292,13 +292,13 @@ fn wait(inbox: &Receiver<Input>, patience: Option<Duration>) -> Option<Input> {
 }
 
 /// Stops what is being written and takes in what still came, so that the journal is whole.
-fn wind_down(app: &mut App, events: &Receiver<Event>) {
+fn wind_down(app: &mut App, events: &Receiver<Reply>) {
     app.studio.stop();
     let until = Instant::now() + LAST_WORDS;
     while app.studio.writing() {
         let left = until.saturating_duration_since(Instant::now());
         match events.recv_timeout(left) {
-            Ok(event) => app.absorb(event),
+            Ok(reply) => app.absorb(reply),
             Err(_) => break,
         }
     }

@@ -4,7 +4,8 @@ use super::*;
 use crate::engine::{Engine, NoModel};
 use crate::store::Sessions;
 use crate::store::prompts::Prompts;
-use crate::story::message::{About, Stats};
+use crate::story::Event;
+use crate::story::message::{About, Capabilities, Stats};
 use crate::story::{Asked, Mode, NodeId, Settings, Status};
 use crate::studio::Setup;
 use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
@@ -23,7 +24,7 @@ mod screens;
 struct Desk {
     app: App,
     terminal: Terminal<TestBackend>,
-    _engine: Receiver<Event>,
+    _engine: Receiver<Reply>,
     _folder: tempfile::TempDir,
 }
 
@@ -48,7 +49,7 @@ fn desk_with(settings: Settings, options: Options) -> Desk {
     }
 }
 
-fn app_with(defaults: Settings, options: Options) -> (App, Receiver<Event>, tempfile::TempDir) {
+fn app_with(defaults: Settings, options: Options) -> (App, Receiver<Reply>, tempfile::TempDir) {
     let folder = tempfile::tempdir().unwrap();
     let (sender, events) = mpsc::channel();
     let setup = Setup {
@@ -64,22 +65,35 @@ fn app_with(defaults: Settings, options: Options) -> (App, Receiver<Event>, temp
         asked: Asked::default(),
     };
     let mut app = App::new(Studio::new(Engine::start(NoModel, sender), setup), options);
-    app.absorb(Event::Ready(About {
+    app.studio.load_model();
+    let about = About {
         name: "tiny".to_string(),
         backend: "cpu".to_string(),
         context: 512,
         chat: true,
         ..About::default()
-    }));
-    app.absorb(Event::Done {
+    };
+    says(&mut app, Event::Ready(about, Capabilities::all()));
+    let done = Event::Done {
         node: None,
         status: Status::Complete,
         stats: Stats::default(),
-    });
+    };
+    says(&mut app, done);
     (app, events, folder)
 }
 
+/// The engine tells of what it was asked for last.
+fn says(app: &mut App, event: Event) {
+    let request = app.studio.newest_request().expect("the engine is asked");
+    app.absorb(Reply { request, event });
+}
+
 impl Desk {
+    fn says(&mut self, event: Event) {
+        says(&mut self.app, event);
+    }
+
     fn press(&mut self, code: KeyCode) -> &mut Desk {
         self.press_with(KeyModifiers::NONE, code)
     }
@@ -110,7 +124,7 @@ impl Desk {
 
     fn stream(&mut self, text: &str) -> &mut Desk {
         let (node, ids) = (self.running(), vec![7]);
-        self.app.absorb(Event::Piece {
+        self.says(Event::Piece {
             node,
             text: text.to_string(),
             ids,
@@ -127,8 +141,9 @@ impl Desk {
             decode_ms: 1000.0,
             ..Stats::default()
         };
-        self.app.absorb(Event::Done {
-            node: Some(self.running()),
+        let node = Some(self.running());
+        self.says(Event::Done {
+            node,
             status,
             stats,
         });

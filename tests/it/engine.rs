@@ -5,12 +5,12 @@ use crate::support::{Home, model_path};
 use illumine::engine::{Engine, ModelLoader, SLICE};
 use illumine::model::Tokenizer;
 use illumine::model::catalog::Catalog;
-use illumine::model::device::Choice;
+use illumine::model::device::DeviceChoice;
 use illumine::model::fetch::{HttpSettings, HubSettings, ModelStore};
 use illumine::model::gguf::Gguf;
 use illumine::story::context::{Kind, Message, Part, Role};
 use illumine::story::message::{Fault, Goal, Overflow, Stats, TextRequest};
-use illumine::story::{About, Context, Event, NodeId, Request, Sampling, Status};
+use illumine::story::{About, Context, Event, NodeId, Reply, Request, Sampling, Status};
 use kernels::attention as kv;
 use std::collections::{HashMap, HashSet};
 use std::path::Path;
@@ -20,7 +20,7 @@ use std::time::Duration;
 /// An engine with a model, and a tokenizer to count with.
 struct Desk {
     engine: Engine,
-    events: Receiver<Event>,
+    events: Receiver<Reply>,
     about: About,
     tokenizer: Tokenizer,
 }
@@ -36,12 +36,12 @@ struct Answer {
     read: Vec<usize>,
 }
 
-fn start() -> (Engine, Receiver<Event>) {
+fn start() -> (Engine, Receiver<Reply>) {
     start_with(None)
 }
 
 /// With a model that guesses.
-fn start_with(draft: Option<&Path>) -> (Engine, Receiver<Event>) {
+fn start_with(draft: Option<&Path>) -> (Engine, Receiver<Reply>) {
     let root = Path::new(env!("CARGO_TARGET_TMPDIR")).join("models");
     let hub = HubSettings::from_variables(|_| None, &root);
     let store = ModelStore {
@@ -51,9 +51,9 @@ fn start_with(draft: Option<&Path>) -> (Engine, Receiver<Event>) {
     let loader = ModelLoader {
         catalog: Catalog::embedded().unwrap(),
         store,
-        device: Choice::Cpu,
+        device: DeviceChoice::Cpu,
         threads: 2,
-        kv: kv::Kind::default(),
+        kv: kv::KvType::default(),
         draft: draft.map(|path| path.display().to_string()),
         weights: Vec::new(),
     };
@@ -66,9 +66,9 @@ fn load(model: &Path) -> Request {
     Request::Load { model }
 }
 
-fn next(events: &Receiver<Event>) -> Event {
+fn next(events: &Receiver<Reply>) -> Event {
     match events.recv_timeout(Duration::from_secs(60)) {
-        Ok(event) => event,
+        Ok(reply) => reply.event,
         Err(error) => panic!("no event came: {error}"),
     }
 }
@@ -83,7 +83,7 @@ impl Desk {
         engine.submit(load(model));
         let about = loop {
             match next(&events) {
-                Event::Ready(about) => break about,
+                Event::Ready(about, _) => break about,
                 Event::Loading { .. } => {}
                 other => panic!("{other:?}"),
             }
@@ -133,6 +133,8 @@ impl Desk {
                     text.push_str(&piece);
                     ids.extend(its);
                 }
+                // What was read in advance has an answer of its own.
+                Event::Done { node: None, .. } => {}
                 Event::Done {
                     node,
                     status,
@@ -576,6 +578,10 @@ fn several(desk: &Desk, requests: Vec<TextRequest>) -> HashMap<NodeId, (String, 
                 let answer = answers.entry(node).or_default();
                 answer.0.push_str(&text);
                 answer.1.extend(ids);
+            }
+            Event::Ended { node, stats, .. } => {
+                answers.entry(node).or_default().2 = stats;
+                done += 1;
             }
             Event::Done { node, stats, .. } => {
                 // The last one's node is the request's, which names none.

@@ -229,7 +229,7 @@ fn the_catalogue_lists_what_can_be_read() {
     let mut tiny = body("llama", SHAPE);
     tiny.plain("general.architecture", Value::String("mamba".to_string()));
     let gguf = illumine::model::gguf::Gguf::open(tiny.write().path()).unwrap();
-    let placement = illumine::model::Placement::on(Device::Cpu, 1);
+    let placement = illumine::model::Placement::new(Device::Cpu, 1);
     let error = illumine::model::load_text(gguf.into(), &placement)
         .err()
         .unwrap();
@@ -240,7 +240,8 @@ fn the_catalogue_lists_what_can_be_read() {
 fn what_a_file_says_of_rope_and_scale() {
     use illumine::model::gguf::Gguf;
     use illumine::model::transformer::Config;
-    let config = |tiny: &Tiny| Config::read(&Gguf::open(tiny.write().path()).unwrap()).unwrap();
+    let config =
+        |tiny: &Tiny| Config::from_gguf(&Gguf::open(tiny.write().path()).unwrap()).unwrap();
     // Gemma 3 27B's queries are scaled by hidden size over heads: 64 / 4 here, not 32.
     let large = config(&body("gemma3", Shape { layers: 62, ..WIDE }));
     assert_eq!(large.query_scale, Some(2f64.sqrt()));
@@ -258,5 +259,5 @@ fn what_a_file_says_of_rope_and_scale() {
     tiny.vector("rope_factors_short.weight", SHAPE.head_dim / 2, 1.0);
     tiny.float("rope.scaling.attn_factor", 1.25);
     assert_eq!(config(&tiny).context, 32);
-    assert_eq!(config(&tiny).rope.magnitude, 1.25);
+    assert_eq!(config(&tiny).rope.attn_factor, 1.25);
 }

@@ -8,7 +8,7 @@ use crate::support::tiny::{Tiny, content, feed, ours};
 use candle_core::quantized::gguf_file::Value;
 use candle_core::{Device, Tensor};
 use candle_transformers::models as reference;
-use illumine::model::Rows;
+use illumine::model::Logits;
 use tempfile::NamedTempFile;
 
 fn lfm2_body() -> Tiny {
@@ -131,10 +131,10 @@ fn a_text_outgrows_the_first_allocation() {
     let file = tiny.write();
     let mut model = ours(&file);
     let ids: Vec<u32> = (0..700).map(|at| (at * 7 + at / 13) % 160).collect();
-    let whole = feed(&mut *model, &ids, Rows::Last);
+    let whole = feed(&mut *model, &ids, Logits::Last);
     let mut other = ours(&file);
     for slice in [&ids[..510], &ids[510..514], &ids[514..699]] {
-        feed(&mut *other, slice, Rows::None);
+        feed(&mut *other, slice, Logits::Skip);
     }
-    assert!(whole == feed(&mut *other, &ids[699..], Rows::Last));
+    assert!(whole == feed(&mut *other, &ids[699..], Logits::Last));
 }

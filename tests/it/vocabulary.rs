@@ -75,5 +75,5 @@ fn a_tag_that_looks_like_an_end_does_not_end_a_passage() {
     let mut ends: Vec<u32> = tokenizer.end_ids().collect();
     ends.sort();
     assert_eq!(ends, [0, 2, 3]);
-    assert_eq!(tokenizer.opening(), Some(1));
+    assert_eq!(tokenizer.leading_bos(), Some(1));
 }

@@ -1,9 +1,9 @@
-//! Rows times a matrix, plus a bias; and products without gradients.
+//! Linear layers with gradients, and products without.
 
 use super::{Order, View, add, contiguous_f32, with};
 use candle_core::{CpuStorage, CustomOp3, Layout, Result, Shape, Tensor};
-use kernels::linear::Family;
-use kernels::wide;
+use kernels::dispatch_simd;
+use kernels::linear::KernelFamily;
 
 /// `x` `[rows, inputs]` times `weight` `[outputs, inputs]`, plus `bias` `[outputs]`.
 pub fn affine(x: &Tensor, weight: &Tensor, bias: &Tensor) -> Result<Tensor> {
@@ -11,7 +11,7 @@ pub fn affine(x: &Tensor, weight: &Tensor, bias: &Tensor) -> Result<Tensor> {
     x.apply_op3(&weight, &bias.contiguous()?, Affine)
 }
 
-/// The products of each row of `x` `[m, n]` with each row of `y` `[k, n]`: `[m, k]`.
+/// `x` `[m, n]` times the transpose of `y` `[k, n]`: `[m, k]`.
 pub fn matmul_transposed(x: &Tensor, y: &Tensor) -> Result<Tensor> {
     product((x, Order::RowMajor), (y, Order::RowMajor))
 }
@@ -69,14 +69,14 @@ impl CustomOp3 for Affine {
         let of_weight = product((gradient, Order::ColumnMajor), (x, Order::ColumnMajor))?;
         let of_bias = with(gradient, |gradient| {
             let mut sums = vec![0f32; weight.dim(0)?];
-            sum_of_rows(Family::best(), gradient, &mut sums);
+            sum_of_rows(KernelFamily::best(), gradient, &mut sums);
             Tensor::new(sums, x.device())
         })?;
         Ok((of_x, Some(of_weight), Some(of_bias)))
     }
 }
 
-wide!(sum_of_rows, sum_of_all_rows, (rows: &[f32], sums: &mut [f32]));
+dispatch_simd!(sum_of_rows, sum_of_all_rows, (rows: &[f32], sums: &mut [f32]));
 
 #[inline(always)]
 fn sum_of_all_rows(rows: &[f32], sums: &mut [f32]) {
@@ -85,7 +85,7 @@ fn sum_of_all_rows(rows: &[f32], sums: &mut [f32]) {
     }
 }
 
-/// Products without gradients: what is summed over lies along the rows, or across them.
+/// A product without gradients; the orders say which dimension is summed.
 fn product((x, one): (&Tensor, Order), (y, other): (&Tensor, Order)) -> Result<Tensor> {
     with(x, |rows| {
         with(y, |columns| {

@@ -1,38 +1,41 @@
-//! Products of packed tiles on the processor's matrix registers.
+//! Products of packed tiles on the CPU's matrix registers.
 //!
-//! The compiler knows nothing of these registers; each piece of assembly names those that it uses.
+//! The compiler does not know these registers; each piece of assembly names those it uses.
 //!
 //! Source: Intel 64 and IA-32 Architectures Software Developer's Manual, volume 1, chapter 18.
 
 use super::tiles::{SIDE, Tile};
-use kernels::registers::{self, Shapes};
+use kernels::tile_registers::{self, TileConfig};
 use std::arch::asm;
 
-/// Whether processor and system let this process multiply so.
+/// Whether the CPU has the instructions and the operating system enables them.
 pub fn is_supported() -> bool {
     is_x86_feature_detected!("avx512bw")
         && is_x86_feature_detected!("avx512bf16")
-        && registers::are_here(registers::BF16)
+        && tile_registers::are_available(tile_registers::BF16)
 }
 
-/// All registers are whole.
-static WHOLE: Shapes = Shapes::new([64; 8], [16; 8]);
+/// All tiles at full size.
+static WHOLE: TileConfig = TileConfig::new([64; 8], [16; 8]);
 
-/// Makes the registers ready for [`add`].
+/// Configures the registers for [`add`].
 ///
 /// # Safety
-/// [`is_here`].
+///
+/// [`is_supported`] must be true.
 pub unsafe fn begin() {
     // SAFETY: the caller's.
-    unsafe { registers::begin(&WHOLE) };
+    unsafe { tile_registers::load_config(&WHOLE) };
 }
 
-/// Adds to 32 by 32 sums, whose rows lie `stride` bytes apart, the products of `steps` tiles of
-/// two strips of rows and of two of columns: the first tile of each, and how many bytes further
-/// the next one lies, which is the same for both.
+/// Adds the products of `steps` tiles of two row strips and two column strips to 32 by 32 sums,
+/// whose rows are `stride` bytes apart. Each strip is given as its first tile and the distance
+/// in bytes to the next one, which is the same for both.
 ///
 /// # Safety
-/// After [`begin`]; each strip has `steps` tiles, and the sums all their rows.
+///
+/// [`begin`] was called on this thread; each strip has `steps` tiles, and `sums` has all its
+/// rows.
 pub unsafe fn add(
     rows: [(*const Tile, usize); 2],
     columns: [(*const Tile, usize); 2],

@@ -1,11 +1,11 @@
-//! Attention of every token of a picture to every other.
+//! Self-attention among the tokens of a picture.
 
 use super::norm::sum_of_products;
 use super::{Order, View, add, contiguous_f32, with};
 use candle_core::{CpuStorage, CustomOp1, Layout, Result, Shape, Tensor};
-use kernels::linear::Family;
+use kernels::dispatch_simd;
+use kernels::linear::KernelFamily;
 use kernels::math::softmax;
-use kernels::wide;
 use rayon::prelude::*;
 
 /// `qkv` `[batch, tokens, 3 width]` to `[batch, tokens, width]`.
@@ -17,7 +17,7 @@ struct Attention {
     heads: usize,
 }
 
-/// One head of a picture: queries, keys and values lie in the same rows.
+/// One head of a picture; queries, keys and values lie in the same rows.
 #[derive(Clone, Copy)]
 struct Head {
     tokens: usize,
@@ -27,7 +27,8 @@ struct Head {
 }
 
 impl Head {
-    /// Queries (0), keys (1) or values (2), summed over their numbers or over the tokens.
+    /// Queries (0), keys (1) or values (2), to be summed over their numbers or over the
+    /// tokens.
     fn part<'a>(&self, qkv: &'a [f32], part: usize, order: Order) -> View<'a> {
         let first = part * self.width + self.at * self.dim;
         self.view(&qkv[first..], order, 3 * self.width)
@@ -47,7 +48,7 @@ impl Head {
         }
     }
 
-    /// Numbers for each pair of tokens.
+    /// A `[tokens, tokens]` matrix.
     fn pairs<'a>(&self, numbers: &'a [f32], order: Order) -> View<'a> {
         View {
             numbers,
@@ -62,17 +63,18 @@ impl Head {
         (self.dim as f32).sqrt().recip()
     }
 
-    /// How much each token looks at the others: `[tokens, tokens]`.
+    /// Attention weights: `[tokens, tokens]`.
     fn weights(&self, qkv: &[f32], out: &mut [f32]) {
         out.fill(0.0);
         let queries = self.part(qkv, 0, Order::RowMajor);
         let keys = self.part(qkv, 1, Order::RowMajor);
         // SAFETY: this module is used where the processor has the instructions.
         unsafe { add(queries, keys, out, self.tokens) };
-        shares(Family::best(), out, self.tokens, self.scale());
+        shares(KernelFamily::best(), out, self.tokens, self.scale());
     }
 
-    /// Gradients of a head's queries, keys and values, added to `out`, which is laid out as they.
+    /// Adds the gradients of a head's queries, keys and values to `out`, which has the
+    /// layout of `qkv`.
     fn back(&self, qkv: &[f32], gradient: &[f32], out: &mut [f32]) {
         let (tokens, width) = (self.tokens, self.width);
         let mut weights = vec![0f32; tokens * tokens];
@@ -93,7 +95,13 @@ impl Head {
                 tokens,
             );
         }
-        shares_back(Family::best(), &weights, &mut scores, tokens, self.scale());
+        shares_back(
+            KernelFamily::best(),
+            &weights,
+            &mut scores,
+            tokens,
+            self.scale(),
+        );
         // SAFETY: the same.
         unsafe {
             let (forth, back) = (
@@ -108,15 +116,15 @@ impl Head {
     }
 }
 
-wide!(
-    /// Scores of pairs, row by row, to shares of one.
+dispatch_simd!(
+    /// Softmax of each row of scores.
     shares, shares_rows, (scores: &mut [f32], tokens: usize, scale: f32)
 );
 
-wide!(
-    /// What pulls at the shares to what pulls at the scores.
+dispatch_simd!(
+    /// Gradient of the softmax: from weights to scores.
     shares_back, shares_back_rows,
-    (shares: &[f32], pulls: &mut [f32], tokens: usize, scale: f32)
+    (shares: &[f32], gradients: &mut [f32], tokens: usize, scale: f32)
 );
 
 #[inline(always)]
@@ -129,12 +137,12 @@ fn shares_rows(scores: &mut [f32], tokens: usize, scale: f32) {
 }
 
 #[inline(always)]
-fn shares_back_rows(shares: &[f32], pulls: &mut [f32], tokens: usize, scale: f32) {
-    let rows = pulls.chunks_exact_mut(tokens);
-    for (pulls, shares) in rows.zip(shares.chunks_exact(tokens)) {
-        let mean = sum_of_products(pulls, shares);
-        for (pull, share) in pulls.iter_mut().zip(shares) {
-            *pull = (*pull - mean) * share * scale;
+fn shares_back_rows(shares: &[f32], gradients: &mut [f32], tokens: usize, scale: f32) {
+    let rows = gradients.chunks_exact_mut(tokens);
+    for (gradients, shares) in rows.zip(shares.chunks_exact(tokens)) {
+        let mean = sum_of_products(gradients, shares);
+        for (gradient, share) in gradients.iter_mut().zip(shares) {
+            *gradient = (*gradient - mean) * share * scale;
         }
     }
 }

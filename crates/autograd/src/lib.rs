@@ -1,9 +1,9 @@
-//! Operations of training whose gradients are written out, for a CPU whose matrix registers
-//! multiply bfloat16: there candle's own, operation by operation in floats, are several times
-//! slower.
+//! Training operations with hand-written gradients, for CPUs whose matrix registers (AMX) multiply
+//! bfloat16. There candle computes the same in f32, one operation after the other, several times
+//! more slowly.
 //!
-//! Everything takes and gives floats; products are rounded to bfloat16 on their way in and summed
-//! up in floats. A result depends on nothing but its input, however many threads there are.
+//! Inputs and outputs are f32; factors are rounded to bfloat16 and sums kept in f32. A result
+//! depends only on its input, not on the number of threads.
 
 mod affine;
 #[cfg(target_arch = "x86_64")]
@@ -28,7 +28,7 @@ use candle_core::{CpuStorage, Error, Layout, Result, Tensor};
 #[cfg(target_arch = "x86_64")]
 use product::add;
 
-/// Whether this processor multiplies so, and the system lets it.
+/// Whether the CPU has the instructions and the operating system enables them.
 pub fn is_supported() -> bool {
     #[cfg(target_arch = "x86_64")]
     return amx::is_supported();
@@ -36,38 +36,39 @@ pub fn is_supported() -> bool {
     false
 }
 
-/// Other processors never come here.
+/// Never called: [`is_supported`] is false on other CPUs.
 #[cfg(not(target_arch = "x86_64"))]
 unsafe fn add(_: View, _: View, _: &mut [f32], _: usize) {}
 
-/// A matrix whose rows or columns are to be summed over: `along` numbers of each of `count`.
+/// One factor of a product: `count` vectors of `depth` numbers, where `depth` is the summed
+/// dimension.
 #[derive(Clone, Copy)]
 pub struct View<'a> {
     pub numbers: &'a [f32],
     pub count: usize,
     pub depth: usize,
     pub order: Order,
-    /// How far apart rows lie.
+    /// Distance between rows.
     pub stride: usize,
 }
 
-/// What lies beside each other in a [`View`].
+/// Which dimension of a [`View`] is contiguous.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Order {
-    /// The numbers that are summed over: `[count, along]`.
+    /// The summed dimension: `[count, depth]`.
     RowMajor,
-    /// `[along, count]`.
+    /// The other one: `[depth, count]`.
     ColumnMajor,
 }
 
-/// The numbers of what lies one after the other.
+/// The numbers of a contiguous tensor.
 pub fn contiguous_f32<'a>(storage: &'a CpuStorage, layout: &Layout) -> Result<&'a [f32]> {
     let apart = || Error::Msg("numbers that lie one after the other are wanted".into());
     let (from, to) = layout.contiguous_offsets().ok_or_else(apart)?;
     Ok(&storage.as_slice::<f32>()?[from..to])
 }
 
-/// What `work` makes of a tensor's numbers.
+/// Calls `work` with a tensor's numbers.
 fn with<T>(x: &Tensor, work: impl FnOnce(&[f32]) -> Result<T>) -> Result<T> {
     let x = x.contiguous()?;
     let (storage, layout) = x.storage_and_layout();

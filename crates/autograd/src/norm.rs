@@ -1,16 +1,16 @@
-//! A layer norm whose scale and shift are given for each picture (AdaLN, Peebles and Xie 2022).
+//! Layer norm with a scale and shift for each picture (AdaLN, Peebles and Xie 2022).
 
 use super::{contiguous_f32, with};
 use candle_core::{CpuStorage, CustomOp3, Layout, Result, Shape, Tensor};
-use kernels::linear::Family;
-use kernels::math::{LANES, fold};
-use kernels::wide;
+use kernels::dispatch_simd;
+use kernels::linear::KernelFamily;
+use kernels::math::{LANES, sum_lanes};
 use rayon::prelude::*;
 
 const EPSILON: f32 = 1e-5;
 
-/// `x` `[batch, tokens, width]` to mean zero and deviation one along the width, times
-/// `1 + scale`, plus `shift`, each `[batch or 1, 1, width]`.
+/// Normalizes `x` `[batch, tokens, width]` to mean zero and deviation one along the width,
+/// times `1 + scale`, plus `shift`, each `[batch or 1, 1, width]`.
 pub fn modulated_norm(x: &Tensor, scale: &Tensor, shift: &Tensor) -> Result<Tensor> {
     let (scale, shift) = (scale.contiguous()?, shift.contiguous()?);
     x.contiguous()?.apply_op3(&scale, &shift, Norm)
@@ -18,7 +18,7 @@ pub fn modulated_norm(x: &Tensor, scale: &Tensor, shift: &Tensor) -> Result<Tens
 
 struct Norm;
 
-/// Mean and one over the deviation.
+/// Mean and inverse deviation.
 #[inline(always)]
 fn measure(row: &[f32]) -> (f32, f32) {
     let count = row.len() as f32;
@@ -32,7 +32,7 @@ pub fn sum_of_products(x: &[f32], y: &[f32]) -> f32 {
     sum(x, y, |x, y| x * y)
 }
 
-/// In lanes, so that it is fast, and in one order.
+/// Sums in lanes: fast, and in a fixed order.
 #[inline(always)]
 fn sum(x: &[f32], y: &[f32], of: impl Fn(f32, f32) -> f32) -> f32 {
     let mut sums = [0f32; LANES];
@@ -45,11 +45,11 @@ fn sum(x: &[f32], y: &[f32], of: impl Fn(f32, f32) -> f32) -> f32 {
     for (sum, (x, y)) in sums.iter_mut().zip(more_x.iter().zip(more_y)) {
         *sum += of(*x, *y);
     }
-    fold(sums)
+    sum_lanes(sums)
 }
 
-wide!(
-    /// The rows of a picture, all with the same scale and shift.
+dispatch_simd!(
+    /// Normalizes the rows of one picture, which share scale and shift.
     forth, forth_rows, (x: &[f32], scale: &[f32], shift: &[f32], out: &mut [f32])
 );
 
@@ -65,11 +65,11 @@ fn forth_rows(x: &[f32], scale: &[f32], shift: &[f32], out: &mut [f32]) {
     }
 }
 
-wide!(
-    /// The gradients of a picture's rows; those of scale and shift are added up. `pulls` has room
-    /// for a row.
+dispatch_simd!(
+    /// Gradients of a picture's rows; those of scale and shift accumulate. `scaled_gradients` is
+    /// scratch space for a row.
     back, back_rows,
-    (x: &[f32], gradient: &[f32], scale: &[f32], of_x: &mut [f32], sums: [&mut [f32]; 2], pulls: &mut [f32])
+    (x: &[f32], gradient: &[f32], scale: &[f32], of_x: &mut [f32], sums: [&mut [f32]; 2], scaled_gradients: &mut [f32])
 );
 
 #[inline(always)]
@@ -79,19 +79,19 @@ fn back_rows(
     scale: &[f32],
     of_x: &mut [f32],
     [of_scale, of_shift]: [&mut [f32]; 2],
-    pulls: &mut [f32],
+    scaled_gradients: &mut [f32],
 ) {
     let width = scale.len();
     let rows = x.chunks_exact(width).zip(gradient.chunks_exact(width));
     for (of_x, (x, gradient)) in of_x.chunks_exact_mut(width).zip(rows) {
         let (mean, by) = measure(x);
-        for ((pull, g), scale) in pulls.iter_mut().zip(gradient).zip(scale) {
-            *pull = g * (1.0 + scale);
+        for ((scaled, g), scale) in scaled_gradients.iter_mut().zip(gradient).zip(scale) {
+            *scaled = g * (1.0 + scale);
         }
-        let level = sum(pulls, pulls, |pull, _| pull) / width as f32;
-        let along = sum(pulls, x, |pull, x| pull * (x - mean) * by) / width as f32;
-        for ((out, pull), x) in of_x.iter_mut().zip(&*pulls).zip(x) {
-            *out = by * (pull - level - (x - mean) * by * along);
+        let level = sum(scaled_gradients, scaled_gradients, |scaled, _| scaled) / width as f32;
+        let along = sum(scaled_gradients, x, |scaled, x| scaled * (x - mean) * by) / width as f32;
+        for ((out, scaled), x) in of_x.iter_mut().zip(&*scaled_gradients).zip(x) {
+            *out = by * (scaled - level - (x - mean) * by * along);
         }
         for ((sum, g), x) in of_scale.iter_mut().zip(gradient).zip(x) {
             *sum += g * (x - mean) * by;
@@ -125,7 +125,7 @@ impl CustomOp3 for Norm {
         let both = out.par_chunks_mut(picture).zip(x.par_chunks(picture));
         both.enumerate().for_each(|(at, (out, x))| {
             let (scale, shift) = (own(scale, at, width), own(shift, at, width));
-            forth(Family::best(), x, scale, shift, out);
+            forth(KernelFamily::best(), x, scale, shift, out);
         });
         Ok((CpuStorage::F32(out), layout.shape().clone()))
     }
@@ -154,9 +154,9 @@ impl CustomOp3 for Norm {
                         |(at, ((of_x, (of_scale, of_shift)), (x, gradient)))| {
                             let scale = own(scale, at, width);
                             let sums = [of_scale, of_shift];
-                            let mut pulls = vec![0f32; width];
-                            let best = Family::best();
-                            back(best, x, gradient, scale, of_x, sums, &mut pulls);
+                            let mut scaled_gradients = vec![0f32; width];
+                            let best = KernelFamily::best();
+                            back(best, x, gradient, scale, of_x, sums, &mut scaled_gradients);
                         },
                     );
                     Ok(())
@@ -179,7 +179,7 @@ impl CustomOp3 for Norm {
     }
 }
 
-/// What is given for picture `at`; one for all, if there is but one.
+/// The scale or shift of picture `at`; one for all if there is only one.
 fn own(given: &[f32], at: usize, width: usize) -> &[f32] {
     let first = if given.len() == width { 0 } else { at * width };
     &given[first..][..width]

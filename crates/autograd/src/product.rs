@@ -1,25 +1,26 @@
-//! A product of two matrices of floats, in bfloat16 with sums in floats.
+//! A product of two f32 matrices in bfloat16, summed in f32.
 
 use super::View;
 use super::amx;
 use super::tiles::{DEPTH, SIDE, Side, Tiles};
-use kernels::registers;
+use kernels::tile_registers;
 use rayon::prelude::*;
 
-/// Numbers that are summed over before the next are cut: what a core's second cache holds.
+/// Depth of one block, chosen to fit a core's second-level cache.
 const DEEP: usize = 32 * DEPTH;
-/// Rows and columns that are multiplied at once.
+/// Rows and columns multiplied at once.
 const BOTH: usize = 2 * SIDE;
-/// So few sums are not worth other threads.
+/// Fewer sums than this stay on one thread.
 const FEW: usize = 128 * 128;
 
-/// Adds the products of each of `rows` with each of `columns` to `out` `[rows, columns]`, whose
-/// rows lie `stride` apart.
+/// Adds the product of each of `rows` with each of `columns` to `out` `[rows, columns]`, whose
+/// rows are `stride` apart.
 ///
-/// The order of a sum depends on nothing but its length.
+/// The order of a sum depends only on its depth.
 ///
 /// # Safety
-/// The processor has the instructions, and the system lets this process use them.
+///
+/// The CPU must satisfy [`super::is_supported`].
 pub unsafe fn add(rows: View, columns: View, out: &mut [f32], stride: usize) {
     let (high, depth) = (rows.count, rows.depth);
     for from in (0..depth).step_by(DEEP) {
@@ -42,7 +43,7 @@ pub unsafe fn add(rows: View, columns: View, out: &mut [f32], stride: usize) {
     }
 }
 
-/// Up to 32 rows of the result.
+/// Computes up to 32 rows of the result.
 unsafe fn strip(
     (rows, at): (&Tiles, usize),
     (columns, width): (&Tiles, usize),
@@ -73,5 +74,5 @@ unsafe fn strip(
         }
     }
     // SAFETY: the caller's.
-    unsafe { registers::end() };
+    unsafe { tile_registers::release() };
 }

@@ -1,53 +1,54 @@
-//! Matrices cut into tiles of bfloat16, as the matrix registers take them.
+//! Matrices cut into bfloat16 tiles for the matrix registers.
 //!
-//! A tile of rows is 16 rows of 32 numbers. A tile of columns is 32 numbers of 16 columns: 16 rows,
-//! each of a pair of numbers for every column. What lies beyond a matrix is zero.
+//! A row tile is 16 rows of 32 numbers. A column tile is 32 numbers of 16 columns: 16 rows, each a
+//! pair of numbers for every column. Tiles are zero-padded beyond the matrix.
 
 use super::{Order, View};
 use rayon::prelude::*;
 use std::arch::x86_64::*;
 
-/// Rows of a tile of rows, columns of one of columns.
+/// Rows of a row tile, columns of a column tile.
 pub const SIDE: usize = 16;
-/// Numbers of a row of a tile.
+/// Numbers in a row of a tile.
 pub const DEPTH: usize = 32;
-/// Numbers of a tile.
+/// Numbers in a tile.
 pub const TILE: usize = SIDE * DEPTH;
 
-/// So few tiles are not worth other threads.
+/// Fewer tiles than this stay on one thread.
 const FEW: usize = 64;
 
-/// Which operand a tile is for.
+/// The operand a tile is for.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Side {
     Rows,
     Columns,
 }
 
-/// A tile, on cache lines of its own.
+/// A tile, aligned to cache lines.
 #[repr(C, align(64))]
 #[derive(Clone, Copy)]
 pub struct Tile([u16; TILE]);
 
-/// Strips of 16 rows or columns, each as many tiles as it is deep.
+/// Strips of 16 rows or columns, as many tiles as the depth needs.
 pub struct Tiles {
     tiles: Vec<Tile>,
-    /// An even number.
+    /// Even.
     pub strips: usize,
     pub steps: usize,
     order: Order,
 }
 
 impl Tiles {
-    /// Tiles of numbers `from` to `to` of what is summed over.
+    /// Tiles for the range `from` to `to` of the summed dimension.
     ///
     /// # Safety
-    /// The processor has what [`super::is_here`] asks for.
+    ///
+    /// The CPU must satisfy [`super::is_supported`].
     pub unsafe fn of(view: View, side: Side, (from, to): (usize, usize)) -> Tiles {
         let steps = (to - from).div_ceil(DEPTH);
         let strips = view.count.div_ceil(2 * SIDE) * 2;
         let mut tiles = vec![Tile([0; TILE]); strips * steps];
-        // In the order in which the numbers lie, so that they are read one after the other.
+        // In memory order, so that the numbers are read sequentially.
         let inner = match view.order {
             Order::RowMajor => steps,
             Order::ColumnMajor => strips,
@@ -75,7 +76,7 @@ impl Tiles {
         }
     }
 
-    /// The first tile of a strip, and how many bytes further the next one lies.
+    /// The first tile of a strip, and the distance in bytes to the next one.
     pub fn strip(&self, at: usize) -> (*const Tile, usize) {
         let (first, jump) = match self.order {
             Order::RowMajor => (at * self.steps, 1),
@@ -85,15 +86,15 @@ impl Tiles {
     }
 }
 
-/// One tile, of zeros until now: 16 rows or columns from `first` on, numbers from `from` on.
+/// Fills a zeroed tile with 16 rows or columns from `first` on, numbers from `from` on.
 #[target_feature(enable = "avx512f,avx512bw,avx512bf16")]
 fn cut(view: View, side: Side, first: usize, (from, to): (usize, usize), tile: &mut Tile) {
     let count = SIDE.min(view.count.saturating_sub(first));
     let deep = DEPTH.min(to - from);
     let numbers = view.numbers.as_ptr();
     let out = tile.0.as_mut_ptr().cast::<__m512i>();
-    // Rows lie beside each other as a tile of rows wants them, columns as one of columns does; the
-    // other is the same with its pairs transposed.
+    // Row-major rows and column-major columns are copied as they are; the other two cases
+    // transpose pairs.
     let natural = match view.order {
         Order::RowMajor => {
             for row in 0..count {
@@ -136,7 +137,7 @@ fn cut(view: View, side: Side, first: usize, (from, to): (usize, usize), tile: &
     }
 }
 
-/// The first sixteen and the second, in turn.
+/// Interleaves the first sixteen with the second.
 static MINGLED: [u16; DEPTH] = {
     let mut order = [0; DEPTH];
     let mut at = 0;
@@ -147,7 +148,7 @@ static MINGLED: [u16; DEPTH] = {
     order
 };
 
-/// A mask of the first `count` of sixteen.
+/// A mask of the lowest `count` bits of sixteen.
 fn lowest(count: usize) -> u16 {
     match count {
         0..SIDE => (1 << count) - 1,
@@ -155,8 +156,7 @@ fn lowest(count: usize) -> u16 {
     }
 }
 
-/// Pairs `[16, 16]` the other way round: in each of four steps numbers of twice as many move, as
-/// in a square of squares.
+/// Transposes pairs `[16, 16]` in four steps, each exchanging blocks of twice the size.
 #[target_feature(enable = "avx512f")]
 fn transpose(tile: &mut Tile) {
     let at = tile.0.as_mut_ptr().cast::<__m512i>();

@@ -1,18 +1,9 @@
-//! How long work reports its progress, and how it learns that it is to stop.
-
-use std::fmt;
+//! How long work says how far it has come, and how it learns that it is to stop.
 
 /// The user asked for the work to stop.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("Stopped")]
 pub struct Cancelled;
-
-impl fmt::Display for Cancelled {
-    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
-        f.write_str("Stopped")
-    }
-}
-
-impl std::error::Error for Cancelled {}
 
 /// Somebody who watches a piece of work and may stop it.
 pub trait Observer {
@@ -37,17 +28,5 @@ impl Observer for Unobserved {
 
     fn check(&self) -> Result<(), Cancelled> {
         Ok(())
-    }
-}
-
-/// Nobody watches, and the work stops at its first check.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct AlwaysCancelled;
-
-impl Observer for AlwaysCancelled {
-    fn progress(&self, _: &str, _: u64, _: Option<u64>) {}
-
-    fn check(&self) -> Result<(), Cancelled> {
-        Err(Cancelled)
     }
 }

@@ -113,7 +113,7 @@ pub struct PipPart {
 
 /// What the writer asked for with `--model`.
 #[derive(Clone, Debug)]
-pub enum Choice<'a> {
+pub enum ModelChoice<'a> {
     /// A GGUF file of the writer's own.
     File(PathBuf),
     /// A model of the catalogue.
@@ -243,14 +243,14 @@ impl Catalog {
     }
 
     /// What `--model WANTED` means: a name of the catalogue first, else the path of a file.
-    pub fn choose(&self, wanted: &str) -> Result<Choice<'_>, CatalogError> {
+    pub fn resolve(&self, wanted: &str) -> Result<ModelChoice<'_>, CatalogError> {
         let path = PathBuf::from(wanted);
         match self.find(wanted) {
-            Ok(entry) if !entry.architecture.writes() => {
+            Ok(entry) if !entry.architecture.writes_text() => {
                 Err(CatalogError::WritesNothing(entry.name.clone()))
             }
-            Ok(entry) => Ok(Choice::Entry(entry)),
-            Err(_) if path.is_file() => Ok(Choice::File(path)),
+            Ok(entry) => Ok(ModelChoice::Entry(entry)),
+            Err(_) if path.is_file() => Ok(ModelChoice::File(path)),
             Err(_) if wanted.ends_with(".gguf") || wanted.contains(std::path::is_separator) => {
                 Err(CatalogError::NoFile(path))
             }
@@ -331,7 +331,7 @@ impl Architecture {
     }
 
     /// Whether it writes text.
-    pub fn writes(self) -> bool {
+    pub fn writes_text(self) -> bool {
         use Architecture::{Bert, EfficientNet, Esrgan};
         !matches!(self, Bert | EfficientNet | Esrgan)
     }

@@ -110,11 +110,14 @@ fn a_model_may_also_be_a_file() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("mine.gguf");
     std::fs::write(&path, "GGUF").unwrap();
-    let chosen = catalog.choose(&path.to_string_lossy()).unwrap();
-    assert!(matches!(chosen, Choice::File(found) if found == path));
-    assert!(matches!(catalog.choose("gemma3-4b"), Ok(Choice::Entry(_))));
+    let chosen = catalog.resolve(&path.to_string_lossy()).unwrap();
+    assert!(matches!(chosen, ModelChoice::File(found) if found == path));
     assert!(matches!(
-        catalog.choose("no/such.gguf"),
+        catalog.resolve("gemma3-4b"),
+        Ok(ModelChoice::Entry(_))
+    ));
+    assert!(matches!(
+        catalog.resolve("no/such.gguf"),
         Err(CatalogError::NoFile(_))
     ));
 }
@@ -151,6 +154,6 @@ fn the_encoder_is_fetched_by_name_but_does_not_write() {
     let encoder = catalog.encoder();
     assert_eq!(catalog.find("all-MiniLM-L6-v2").unwrap().name, encoder.name);
     assert!(catalog.entries().iter().all(|e| e.name != encoder.name));
-    let why = catalog.choose(&encoder.name).unwrap_err().to_string();
+    let why = catalog.resolve(&encoder.name).unwrap_err().to_string();
     assert!(why.contains("writes no text"), "{why}");
 }

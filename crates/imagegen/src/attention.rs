@@ -1,35 +1,35 @@
 //! Attention among the tokens of a picture, on a CPU without gradients.
 //!
-//! Eight tokens at a time look at sixteen others at a time, so that each number that is read serves
-//! several products. **Invariant:** sums are added up in one order, whatever the processor, the
-//! number of threads and the pictures beside.
+//! Eight queries meet sixteen keys at a time, so that each loaded number serves several products.
+//! **Invariant:** sums are added in one order, whatever the CPU, the number of threads and the
+//! pictures beside it.
 
 use kernels::linear::Pool;
 use kernels::math::{LANES, softmax};
 use std::cell::RefCell;
 
-/// How the rows of a batch are made up.
+/// The shape of one picture within a batch.
 #[derive(Clone, Copy)]
 pub struct Shape {
-    /// Of one picture.
+    /// Tokens per picture.
     pub tokens: usize,
     pub width: usize,
     pub heads: usize,
 }
 
-/// Tokens that look at the others at once.
+/// Queries computed at once.
 const QUERIES: usize = 8;
 
-/// Sums of [`QUERIES`] tokens, of sixteen numbers each.
+/// Sums of [`QUERIES`] tokens, sixteen numbers each.
 type Sums = [[f32; LANES]; QUERIES];
 
-/// Every token sees every other of its picture: `qkv` `[batch * tokens, 3 width]`, out
+/// Attention of every token to every token of its picture: `qkv` `[batch * tokens, 3 width]` to
 /// `[batch * tokens, width]`.
 pub fn attend(pool: &Pool, shape: Shape, qkv: &[f32]) -> Vec<f32> {
     let Shape { tokens, width, .. } = shape;
     let mut out = vec![0f32; qkv.len() / 3];
     let pictures = out.len() / (tokens * width).max(1);
-    // Few pictures are divided, so that no thread is idle.
+    // Few pictures are split into parts, so that no thread idles.
     let parts = (2 * pool.threads()).div_ceil(pictures.max(1));
     let share = tokens.div_ceil(parts).next_multiple_of(QUERIES);
     let pictures = out.chunks_mut(tokens * width).enumerate();
@@ -39,21 +39,21 @@ pub fn attend(pool: &Pool, shape: Shape, qkv: &[f32]) -> Vec<f32> {
             rows.map(move |(part, out)| (picture, part * share, out))
         })
         .collect();
-    let some = best();
+    let kernel = best_kernel();
     pool.each(tasks, |(picture, first, out)| {
         let rows = tokens * 3 * width;
         let qkv = &qkv[picture * rows..][..rows];
-        SCRATCH.with_borrow_mut(|scratch| some(shape, qkv, first, out, scratch));
+        SCRATCH.with_borrow_mut(|scratch| kernel(shape, qkv, first, out, scratch));
     });
     out
 }
 
 thread_local! {
-    /// Kept to spare allocations.
+    /// Reused to spare allocations.
     static SCRATCH: RefCell<Scratch> = const { RefCell::new(Scratch::new()) };
 }
 
-/// One head's numbers, laid out for their use, with zeros up to whole registers.
+/// One head's numbers, laid out for the kernels, zero-padded to whole registers.
 struct Scratch {
     /// `[dim, keys]`.
     keys: Vec<f32>,
@@ -63,7 +63,7 @@ struct Scratch {
     queries: Vec<[f32; QUERIES]>,
     /// `[QUERIES, keys]`.
     scores: Vec<f32>,
-    /// What the scores weigh, `[tokens, QUERIES]`.
+    /// Softmax of the scores, `[tokens, QUERIES]`.
     weights: Vec<[f32; QUERIES]>,
 }
 
@@ -81,46 +81,64 @@ impl Scratch {
 
 type Task = fn(Shape, &[f32], usize, &mut [f32], &mut Scratch);
 
-fn best() -> Task {
+fn best_kernel() -> Task {
     #[cfg(target_arch = "x86_64")]
     {
         if is_x86_feature_detected!("avx512f") && is_x86_feature_detected!("fma") {
             // SAFETY: the processor has the instructions.
-            return |s, qkv, first, out, it| unsafe { some_avx512(s, qkv, first, out, it) };
+            return |s, qkv, first, out, scratch| unsafe {
+                attend_rows_avx512(s, qkv, first, out, scratch)
+            };
         }
         if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") {
             // SAFETY: the processor has the instructions.
-            return |s, qkv, first, out, it| unsafe { some_avx2(s, qkv, first, out, it) };
+            return |s, qkv, first, out, scratch| unsafe {
+                attend_rows_avx2(s, qkv, first, out, scratch)
+            };
         }
     }
-    |s, qkv, first, out, it| some(s, qkv, first, out, it, combine)
+    |s, qkv, first, out, scratch| attend_rows(s, qkv, first, out, scratch, combine)
 }
 
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx512f,fma")]
-fn some_avx512(shape: Shape, qkv: &[f32], first: usize, out: &mut [f32], it: &mut Scratch) {
-    let combine = |x: &[f32], stride, by: &[_]| combine_avx512(x, stride, by);
-    some(shape, qkv, first, out, it, combine);
-}
-
-#[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "avx2,fma")]
-fn some_avx2(shape: Shape, qkv: &[f32], first: usize, out: &mut [f32], it: &mut Scratch) {
-    let combine = |x: &[f32], stride, by: &[_]| combine_avx2(x, stride, by);
-    some(shape, qkv, first, out, it, combine);
-}
-
-/// All heads of some of a picture's tokens, from `first` on. `qkv`: the picture's.
-///
-/// `combine`: of rows of numbers, so far apart, the first sixteen of each, times as many rows of
-/// [`QUERIES`] numbers: `[QUERIES, 16]`. Row after row is added, each product in one rounding.
-#[inline(always)]
-fn some(
+fn attend_rows_avx512(
     shape: Shape,
     qkv: &[f32],
     first: usize,
     out: &mut [f32],
-    it: &mut Scratch,
+    scratch: &mut Scratch,
+) {
+    let combine = |x: &[f32], stride, by: &[_]| combine_avx512(x, stride, by);
+    attend_rows(shape, qkv, first, out, scratch, combine);
+}
+
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx2,fma")]
+fn attend_rows_avx2(
+    shape: Shape,
+    qkv: &[f32],
+    first: usize,
+    out: &mut [f32],
+    scratch: &mut Scratch,
+) {
+    let combine = |x: &[f32], stride, by: &[_]| combine_avx2(x, stride, by);
+    attend_rows(shape, qkv, first, out, scratch, combine);
+}
+
+/// Attention of all heads for some of a picture's tokens, starting at `first`. `qkv` is the
+/// whole picture's.
+///
+/// `combine` multiplies rows `stride` apart, sixteen numbers of each, with as many rows of
+/// [`QUERIES`] numbers: `[QUERIES, 16]`. It adds row after row, each product with a single
+/// rounding.
+#[inline(always)]
+fn attend_rows(
+    shape: Shape,
+    qkv: &[f32],
+    first: usize,
+    out: &mut [f32],
+    scratch: &mut Scratch,
     combine: impl Fn(&[f32], usize, &[[f32; QUERIES]]) -> Sums,
 ) {
     let Shape {
@@ -133,33 +151,33 @@ fn some(
     let scale = (dim as f32).sqrt().recip();
     let count = out.len() / width;
     for head in 0..heads {
-        lay_out(shape, qkv, head, (keys, dims), it);
+        lay_out(shape, qkv, head, (keys, dims), scratch);
         for group in (0..count).step_by(QUERIES) {
             let own = QUERIES.min(count - group);
-            it.queries.clear();
-            it.queries.resize(dim, [0.0; QUERIES]);
+            scratch.queries.clear();
+            scratch.queries.resize(dim, [0.0; QUERIES]);
             for query in 0..own {
                 let row = &qkv[(first + group + query) * 3 * width + head * dim..][..dim];
-                for (numbers, x) in it.queries.iter_mut().zip(row) {
+                for (numbers, x) in scratch.queries.iter_mut().zip(row) {
                     numbers[query] = x * scale;
                 }
             }
             for from in (0..keys).step_by(LANES) {
-                let sums = combine(&it.keys[from..], keys, &it.queries);
-                for (scores, sums) in it.scores.chunks_exact_mut(keys).zip(&sums) {
+                let sums = combine(&scratch.keys[from..], keys, &scratch.queries);
+                for (scores, sums) in scratch.scores.chunks_exact_mut(keys).zip(&sums) {
                     scores[from..][..LANES].copy_from_slice(sums);
                 }
             }
             let mut shares = [0f32; QUERIES];
             for (query, share) in shares.iter_mut().enumerate().take(own) {
-                let scores = &mut it.scores[query * keys..][..tokens];
+                let scores = &mut scratch.scores[query * keys..][..tokens];
                 *share = softmax(scores).recip();
-                for (weights, score) in it.weights.iter_mut().zip(scores) {
+                for (weights, score) in scratch.weights.iter_mut().zip(scores) {
                     weights[query] = *score;
                 }
             }
             for from in (0..dim).step_by(LANES) {
-                let sums = combine(&it.values[from..], dims, &it.weights);
+                let sums = combine(&scratch.values[from..], dims, &scratch.weights);
                 let some = LANES.min(dim - from);
                 for query in 0..own {
                     let out = &mut out[(group + query) * width + head * dim + from..][..some];
@@ -172,32 +190,38 @@ fn some(
     }
 }
 
-/// A head's keys and values, and room for what is made of them.
-fn lay_out(shape: Shape, qkv: &[f32], head: usize, (keys, dims): (usize, usize), it: &mut Scratch) {
+/// Lays out a head's keys and values, and makes room for scores and weights.
+fn lay_out(
+    shape: Shape,
+    qkv: &[f32],
+    head: usize,
+    (keys, dims): (usize, usize),
+    scratch: &mut Scratch,
+) {
     let Shape {
         tokens,
         width,
         heads,
     } = shape;
     let dim = width / heads;
-    it.keys.clear();
-    it.keys.resize(dim * keys, 0.0);
-    it.values.clear();
-    it.values.resize(tokens * dims, 0.0);
-    it.scores.resize(QUERIES * keys, 0.0);
-    it.weights.clear();
-    it.weights.resize(tokens, [0.0; QUERIES]);
+    scratch.keys.clear();
+    scratch.keys.resize(dim * keys, 0.0);
+    scratch.values.clear();
+    scratch.values.resize(tokens * dims, 0.0);
+    scratch.scores.resize(QUERIES * keys, 0.0);
+    scratch.weights.clear();
+    scratch.weights.resize(tokens, [0.0; QUERIES]);
     for token in 0..tokens {
         let row = &qkv[token * 3 * width + head * dim..];
         let (key, value) = (&row[width..][..dim], &row[2 * width..][..dim]);
         for (d, x) in key.iter().enumerate() {
-            it.keys[d * keys + token] = *x;
+            scratch.keys[d * keys + token] = *x;
         }
-        it.values[token * dims..][..dim].copy_from_slice(value);
+        scratch.values[token * dims..][..dim].copy_from_slice(value);
     }
 }
 
-/// The sixteen numbers of each row, beside what they are multiplied by.
+/// The sixteen numbers of each row, with their multipliers.
 #[inline(always)]
 fn rows<'a>(
     x: &'a [f32],

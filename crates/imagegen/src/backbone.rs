@@ -1,61 +1,64 @@
-//! Reads a wish, what is remembered and the tokens of pictures: the body that the network that
-//! writes tokens ([`super::tokens`]) and the one that looks over them ([`super::refiner`]) share.
+//! The Transformer body that the token Transformer ([`super::tokens`]) and the refiner
+//! ([`super::refiner`]) share: it reads conditioning, retrieved examples and a picture's tokens.
 
 use super::conditioning::{ConditionEncoder, Conditioning};
 use super::config::{Config, TOKENS};
 use super::layers::{Block, Dropout, Modulation, layer_norm};
-use super::retrieval_encoder::{self, RetrievalEncoder, product, rows_of};
+use super::retrieval_encoder::{self, RetrievalEncoder, code_rows, matmul_table};
 use super::retrieval_index::RetrievedExamples;
 use super::tokens::FsqCodes;
 use super::weights::{Linear, Weights, normal};
 use candle_core::{Error, Result, Tensor};
 
-/// Four tokens of words and one of style and flip stand before the picture's.
+/// Four prefix tokens of text and one of style and flip stand before the picture's tokens.
 const WORDS: usize = 4;
 const PREFIX: usize = WORDS + 1;
 
-pub struct Reader {
+pub struct Backbone {
     condition: ConditionEncoder,
     words: Linear,
     style: Tensor,
     flip: Tensor,
     position: Tensor,
     token: Tensor,
-    recall: RetrievalEncoder,
+    retrieval: RetrievalEncoder,
     blocks: Vec<Block>,
     levels: Vec<usize>,
     width: usize,
     styles: usize,
-    quick: bool,
+    use_autograd: bool,
 }
 
-/// All that stays the same while a picture's tokens are read again and again.
-pub struct Prepared {
+/// Everything that stays the same from one decoding step to the next.
+pub struct BackboneInput {
     /// `[batch, 5, width]`.
     prefix: Tensor,
     modulations: Vec<Modulation>,
-    /// How much each of the pictures shown counts, where any is: `[batch, styles + 1]`.
-    near: Option<Tensor>,
-    /// `[batch, 64, width]` or `[1, width]`.
-    recalled: Tensor,
+    /// The weight of each example style, where there are examples: `[batch, styles + 1]`.
+    style_weights: Option<Tensor>,
+    /// The encoded examples: `[batch, 64, width]` or `[1, width]`.
+    retrieved: Tensor,
 }
 
-impl Prepared {
-    /// Of the pictures shown beside each of the first rows, by chance ([`recall::one_of`]).
-    pub fn one_of<'a>(
+impl BackboneInput {
+    /// Samples one example for each of the first rows
+    /// ([`retrieval_encoder::sample_example`]).
+    pub fn sample_example<'a>(
         &self,
         retrieved: &'a [RetrievedExamples],
         chances: &[f64],
     ) -> Result<Vec<Option<&'a FsqCodes>>> {
-        match &self.near {
-            Some(near) => retrieval_encoder::one_of(near, retrieved, chances),
+        match &self.style_weights {
+            Some(style_weights) => {
+                retrieval_encoder::sample_example(style_weights, retrieved, chances)
+            }
             None => Ok(vec![None; chances.len()]),
         }
     }
 }
 
-impl Reader {
-    pub fn new(weights: &Weights, config: &Config) -> Result<Reader> {
+impl Backbone {
+    pub fn new(weights: &Weights, config: &Config) -> Result<Backbone> {
         let stack = config.tokens.stack;
         let (width, styles) = (stack.width, config.styles.len());
         let pp = |name: &str| weights.pp(name);
@@ -64,8 +67,8 @@ impl Reader {
             Block::new(&weights, width, stack.heads, Some(config.condition))
         };
         let words = Linear::new(&pp("words"), config.text, WORDS * width)?;
-        let quick = words.uses_autograd();
-        Ok(Reader {
+        let use_autograd = words.uses_autograd();
+        Ok(Backbone {
             condition: ConditionEncoder::new(
                 &pp("condition"),
                 config.text,
@@ -73,30 +76,31 @@ impl Reader {
                 config.condition,
             )?,
             words,
-            style: weights.table(styles + 1, width, "style", 1.0)?,
-            flip: weights.table(2, width, "flip", 1.0)?,
+            style: weights.embedding_table(styles + 1, width, "style", 1.0)?,
+            flip: weights.embedding_table(2, width, "flip", 1.0)?,
             position: weights.get(&[TOKENS + PREFIX, width], "position", normal(0.1))?,
-            token: weights.table(config.rows(), width, "token", 0.1)?,
-            recall: RetrievalEncoder::new(weights, config, quick)?,
+            token: weights.embedding_table(config.code_values(), width, "token", 0.1)?,
+            retrieval: RetrievalEncoder::new(weights, config, use_autograd)?,
             blocks: (0..stack.blocks).map(block).collect::<Result<_>>()?,
             levels: config.levels.clone(),
             width,
             styles,
-            quick,
+            use_autograd,
         })
     }
 
-    /// What stands for words that are not given: `[text]`.
-    pub fn no_words(&self) -> &Tensor {
+    /// The null text: `[text]`.
+    pub fn null_text(&self) -> &Tensor {
         self.condition.null_text()
     }
 
-    /// Reads the wish, and the pictures that are shown beside each (or beside none).
+    /// Encodes the conditioning and the retrieved examples of each picture (or none at
+    /// all).
     pub fn prepare(
         &self,
         conditioning: &Conditioning,
         retrieved: &[RetrievedExamples],
-    ) -> Result<Prepared> {
+    ) -> Result<BackboneInput> {
         let condition = self.condition.forward(conditioning)?;
         let words = self.words.forward(&conditioning.text)?;
         let words = words.reshape((conditioning.len(), WORDS, self.width))?;
@@ -106,18 +110,23 @@ impl Reader {
         let other = (style + self.flip.index_select(&conditioning.flip_rows()?, 0)?)?;
         let prefix = Tensor::cat(&[words, other.unsqueeze(1)?], 1)?;
         let by = |block: &Block| block.modulation(Some(&condition));
-        let near = self.recall.near(conditioning, retrieved)?;
-        Ok(Prepared {
+        let style_weights = self.retrieval.style_weights(conditioning, retrieved)?;
+        Ok(BackboneInput {
             prefix,
             modulations: self.blocks.iter().map(by).collect::<Result<_>>()?,
-            recalled: self.recall.forward(near.as_ref(), retrieved)?,
-            near,
+            retrieved: self.retrieval.forward(style_weights.as_ref(), retrieved)?,
+            style_weights,
         })
     }
 
-    /// What becomes of `tokens` `[batch, 64, width]`, as [`Reader::embedded`] gives them.
-    pub fn hidden(&self, prepared: &Prepared, tokens: &Tensor, drop: &Dropout) -> Result<Tensor> {
-        let x = tokens.broadcast_add(&prepared.recalled)?;
+    /// Hidden states of `tokens` `[batch, 64, width]` as [`Backbone::embed`] gives them.
+    pub fn hidden(
+        &self,
+        prepared: &BackboneInput,
+        tokens: &Tensor,
+        drop: &Dropout,
+    ) -> Result<Tensor> {
+        let x = tokens.broadcast_add(&prepared.retrieved)?;
         let x = Tensor::cat(&[&prepared.prefix, &x], 1)?.broadcast_add(&self.position)?;
         let mut x = drop.apply(x)?;
         for (block, by) in self.blocks.iter().zip(&prepared.modulations) {
@@ -126,18 +135,18 @@ impl Reader {
         layer_norm(&x.narrow(1, PREFIX, TOKENS)?.contiguous()?)
     }
 
-    /// Each token as the sum of its digits' rows: `[batch, 64, width]`.
-    pub fn embedded(&self, tokens: &FsqCodes) -> Result<Tensor> {
-        let digits = self.levels.len();
-        let batch = tokens.0.len() / digits / TOKENS;
-        if self.quick {
-            let sum = looked_up(&self.token, tokens, &self.levels, true)?;
+    /// Each token as the sum of its codes' embeddings: `[batch, 64, width]`.
+    pub fn embed(&self, tokens: &FsqCodes) -> Result<Tensor> {
+        let codes = self.levels.len();
+        let batch = tokens.0.len() / codes / TOKENS;
+        if self.use_autograd {
+            let sum = sum_of_code_rows(&self.token, tokens, &self.levels, true)?;
             return sum.reshape((batch, TOKENS, self.width));
         }
         let mut sum: Option<Tensor> = None;
         let mut start = 0;
         for (at, levels) in self.levels.iter().enumerate() {
-            let own = tokens.0.iter().skip(at).step_by(digits);
+            let own = tokens.0.iter().skip(at).step_by(codes);
             let rows: Vec<u32> = own.map(|v| (start + usize::from(*v)) as u32).collect();
             let rows = Tensor::new(rows, self.token.device())?;
             let rows = self.token.index_select(&rows, 0)?;
@@ -147,25 +156,25 @@ impl Reader {
             });
             start += levels;
         }
-        let sum = sum.ok_or_else(|| Error::Msg("no digits".into()))?;
+        let sum = sum.ok_or_else(|| Error::Msg("no codes".into()))?;
         sum.reshape((batch, TOKENS, self.width))
     }
 }
 
-/// The rows of a table that belong to a token's digits, added up, as one product with a matrix
-/// of zeros and ones: `[batch * 64, width]`.
-pub fn looked_up(
+/// The sum of each token's rows in a table, as one product with a matrix of zeros and ones:
+/// `[batch * 64, width]`.
+pub fn sum_of_code_rows(
     table: &Tensor,
     tokens: &FsqCodes,
     levels: &[usize],
-    quick: bool,
+    use_autograd: bool,
 ) -> Result<Tensor> {
     let rows = table.dim(0)?;
     let count = tokens.0.len() / levels.len();
     let mut ones = vec![0f32; count * rows];
-    for (ones, digits) in ones.chunks_mut(rows).zip(tokens.0.chunks(levels.len())) {
-        rows_of(digits, levels).for_each(|row| ones[row] = 1.0);
+    for (ones, codes) in ones.chunks_mut(rows).zip(tokens.0.chunks(levels.len())) {
+        code_rows(codes, levels).for_each(|row| ones[row] = 1.0);
     }
     let ones = Tensor::from_vec(ones, (count, rows), table.device())?;
-    product(&ones, table, quick)
+    matmul_table(&ones, table, use_autograd)
 }

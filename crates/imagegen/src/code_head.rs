@@ -1,30 +1,31 @@
-//! The small network on top of the token Transformer that draws a token's digits one after the
-//! other, in plain numbers: so little is computed for a digit that tensors would cost more.
+//! The code head: a small network on top of the token Transformer that predicts a token's FSQ codes
+//! one after the other, in plain numbers, since tensors cost more for so little arithmetic.
 //!
-//! Training goes through tensors (`TokenTransformer::logits`, `tell`); both compute the same.
+//! Training computes the same with tensors (`TokenTransformer::logits`).
 
-/// What a token's digits are drawn by; `hidden` numbers a digit.
+/// The weights of the code head; `hidden` numbers per code.
 pub struct CodeHead {
     pub levels: Vec<usize>,
     pub hidden: usize,
-    /// `[levels of all digits, digits * hidden]`: what a digit says to those after it.
+    /// `[code values, codes * hidden]`: what each code value adds to the inputs of the
+    /// codes after it.
     pub before: Vec<f32>,
-    /// Of each digit, `[levels, hidden]`.
+    /// For each code, `[levels, hidden]`.
     pub weights: Vec<Vec<f32>>,
-    /// Of each digit, `[levels]`.
+    /// For each code, `[levels]`.
     pub biases: Vec<Vec<f32>>,
 }
 
-/// Numbers that are summed side by side, so that the order of a sum is fixed and can be fast.
+/// Numbers summed side by side, which fixes the order of a sum and lets it vectorize.
 const LANES: usize = 16;
 
 impl CodeHead {
-    /// Numbers of a token: what the Transformer hands over of it.
+    /// Numbers the Transformer hands over per token.
     pub fn width(&self) -> usize {
         self.levels.len() * self.hidden
     }
 
-    /// Logits `[levels]` of digit `at`, of a token whose digits before it were told.
+    /// Logits `[levels]` of code `at`, after [`CodeHead::apply`] for every code before it.
     pub fn logits(&self, token: &[f32], at: usize, logits: &mut Vec<f64>) {
         let own = &token[at * self.hidden..][..self.hidden];
         let rows = self.weights[at].chunks_exact(self.hidden);
@@ -33,17 +34,18 @@ impl CodeHead {
         logits.extend(values.map(|(row, bias)| f64::from(squared_product(own, row) + bias)));
     }
 
-    /// Tells those that come after digit `at` that it is `digit`.
-    pub fn tell(&self, token: &mut [f32], at: usize, digit: usize) {
+    /// Adds the effect of code `at` having the value `code` to the inputs of the codes
+    /// after it.
+    pub fn apply(&self, token: &mut [f32], at: usize, code: usize) {
         let start: usize = self.levels[..at].iter().sum();
-        let row = &self.before[(start + digit) * self.width()..][..self.width()];
+        let row = &self.before[(start + code) * self.width()..][..self.width()];
         let after = (at + 1) * self.hidden;
         let pairs = token[after..].iter_mut().zip(&row[after..]);
         pairs.for_each(|(x, said)| *x += said);
     }
 }
 
-/// The sum of `row` times the squares of what of `x` is above zero.
+/// The sum of `row` times squared ReLU of `x`.
 fn squared_product(x: &[f32], row: &[f32]) -> f32 {
     let mut sums = [0f32; LANES];
     let (x, row) = (x.chunks(LANES), row.chunks(LANES));

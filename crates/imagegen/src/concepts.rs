@@ -1,7 +1,7 @@
-//! What the illuminator can draw, by name: said with every picture, and what a prompt is led to.
+//! Concepts: everything the weights have a name and an embedding for. Prompts are matched to them.
 //!
-//! Each concept has aliases (its label and the tags that are its own), each with its embedding. A
-//! prompt matches a concept as well as it matches the best of its aliases.
+//! Each concept has aliases (its label and tags of its own), each with an embedding. A prompt
+//! matches a concept as well as it matches the best of its aliases.
 
 use super::config::Config;
 use ::safetensors::SafeTensors;
@@ -12,14 +12,14 @@ pub struct Concepts {
     labels: Vec<String>,
     /// The concept of each alias.
     concept: Vec<u32>,
-    /// The embeddings of the aliases, each of length one, one after the other.
+    /// The unit embeddings of the aliases, flat.
     embeddings: Vec<f32>,
-    /// The first alias of each concept: its label.
+    /// The first alias of each concept, which is its label.
     first: Vec<u32>,
     width: usize,
 }
 
-/// A concept and how near the prompt comes to it (the cosine: 1 is the same).
+/// A concept and its cosine similarity to the prompt.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Match {
     pub label: String,
@@ -27,26 +27,26 @@ pub struct Match {
     pub(super) concept: u32,
 }
 
-/// That of the first of some matches; none is not similar at all.
-pub fn similarity(found: &[Match]) -> f32 {
+/// The similarity of the best match; 0 without matches.
+pub fn best_similarity(found: &[Match]) -> f32 {
     found.first().map_or(0.0, |nearest| nearest.similarity)
 }
 
-/// How many concepts are looked at.
-const NEAREST: usize = 4;
-/// How much nearer concepts count for more.
+/// Matches kept per prompt.
+const MATCHES: usize = 4;
+/// Sharpness of the softmax over matches.
 const SHARPNESS: f32 = 20.0;
-/// How much the label counts beside the best alias, which it may be.
-const LABEL: f32 = 0.3;
-/// How much nearer a concept has to be that cannot be drawn in the style that is asked for.
-const UNFIT: f32 = 0.15;
-/// How much of the condition is the prompt itself.
-const OWN: f32 = 0.5;
+/// Weight of the label's similarity beside the best alias's.
+const LABEL_WEIGHT: f32 = 0.3;
+/// Subtracted from the rank of concepts that the requested style does not cover.
+const STYLE_MISS_PENALTY: f32 = 0.15;
+/// Share of the prompt itself in the blended embedding.
+const PROMPT_SHARE: f32 = 0.5;
 
 impl Concepts {
-    /// Reads `concepts.safetensors`: `embeddings` `[aliases, width]`, `concept` `[aliases]`, and
-    /// the labels in its header.
-    pub fn read(bytes: &[u8], config: &Config) -> Result<Concepts, String> {
+    /// Parses `concepts.safetensors`: `embeddings` `[aliases, width]`, `concept`
+    /// `[aliases]`, and the labels in its header.
+    pub fn parse(bytes: &[u8], config: &Config) -> Result<Concepts, String> {
         let (_, header) = SafeTensors::read_metadata(bytes).map_err(|why| why.to_string())?;
         let labels = header
             .metadata()
@@ -81,15 +81,15 @@ impl Concepts {
         &self.labels
     }
 
-    /// Every alias: the label of its concept, and its embedding of length one.
+    /// Every alias: the label of its concept and its unit embedding.
     pub fn aliases(&self) -> impl Iterator<Item = (&str, &[f32])> {
         let labels = self.concept.iter().map(|at| &self.labels[*at as usize]);
         let embeddings = self.embeddings.chunks_exact(self.width);
         labels.map(String::as_str).zip(embeddings)
     }
 
-    /// The concepts nearest to an embedding of length one, the nearest first. Those that do not fit
-    /// what is asked for come behind others that are about as near, and are left out where the first fits.
+    /// The concepts nearest to a unit embedding, best first. Concepts that do not fit rank
+    /// behind others that are about as near, and are left out if the best one fits.
     pub fn nearest(&self, embedding: &[f32], fits: &dyn Fn(u32) -> bool) -> Vec<Match> {
         let mut best = vec![f32::NEG_INFINITY; self.labels.len()];
         let aliases = self.embeddings.chunks_exact(self.width);
@@ -100,15 +100,19 @@ impl Concepts {
             *best = best.max(*similarity);
         }
         let rank = |(at, best): (usize, &f32)| {
-            let unfit = if fits(at as u32) { 0.0 } else { UNFIT };
-            best + LABEL * like[self.first[at] as usize] - unfit
+            let unfit = if fits(at as u32) {
+                0.0
+            } else {
+                STYLE_MISS_PENALTY
+            };
+            best + LABEL_WEIGHT * like[self.first[at] as usize] - unfit
         };
-        // Things have aliases in common: a crown before a person with one.
+        // Concepts can share an alias: "crown" must rank above "person with crown".
         let rank: Vec<f32> = best.iter().enumerate().map(rank).collect();
         let mut order: Vec<usize> = (0..best.len()).collect();
         order.sort_by(|a, b| rank[*b].total_cmp(&rank[*a]).then(a.cmp(b)));
         let fitting = order.first().is_some_and(|first| fits(*first as u32));
-        let found = order.into_iter().take(NEAREST);
+        let found = order.into_iter().take(MATCHES);
         let found = found.filter(|concept| !fitting || fits(*concept as u32));
         let found = found.map(|concept| Match {
             label: self.labels[concept].clone(),
@@ -118,11 +122,11 @@ impl Concepts {
         found.collect()
     }
 
-    /// The table without some concepts, and the number that each of the others has in it.
-    pub fn without(&self, forgotten: &dyn Fn(&str) -> bool) -> (Concepts, Vec<Option<u32>>) {
+    /// The table without some concepts, and the new number of each concept that stays.
+    pub fn without(&self, removed: &dyn Fn(&str) -> bool) -> (Concepts, Vec<Option<u32>>) {
         let (mut labels, mut numbers) = (Vec::new(), Vec::new());
         for label in &self.labels {
-            let kept = !forgotten(label);
+            let kept = !removed(label);
             numbers.push(kept.then_some(labels.len() as u32));
             labels.extend(kept.then(|| label.clone()));
         }
@@ -144,16 +148,17 @@ impl Concepts {
         (kept, numbers)
     }
 
-    /// The condition for a prompt: itself, led half the way to the concepts that it matches.
-    pub fn lead(&self, embedding: &[f32], nearest: &[Match]) -> Vec<f32> {
+    /// The embedding that conditions the networks: half the prompt, half the labels of its
+    /// matches.
+    pub fn blend(&self, embedding: &[f32], nearest: &[Match]) -> Vec<f32> {
         let best = nearest.first().map_or(0.0, |first| first.similarity);
         let weight = |m: &Match| (SHARPNESS * (m.similarity - best)).exp();
         let all: f32 = nearest.iter().map(weight).sum();
-        let mut led: Vec<f32> = embedding.iter().map(|x| OWN * x).collect();
+        let mut led: Vec<f32> = embedding.iter().map(|x| PROMPT_SHARE * x).collect();
         for found in nearest {
             let alias = self.first[found.concept as usize] as usize;
             let label = &self.embeddings[alias * self.width..][..self.width];
-            let share = (1.0 - OWN) * weight(found) / all;
+            let share = (1.0 - PROMPT_SHARE) * weight(found) / all;
             led.iter_mut().zip(label).for_each(|(x, y)| *x += share * y);
         }
         let length = led.iter().map(|x| x * x).sum::<f32>().sqrt().max(1e-6);
@@ -161,8 +166,8 @@ impl Concepts {
     }
 }
 
-/// The first alias of each of so many concepts, `u32::MAX` where there is none; None where an alias is
-/// of no concept.
+/// The first alias of each concept, `u32::MAX` where there is none; None if an alias has a
+/// concept that does not exist.
 fn first_aliases(concept: &[u32], concepts: usize) -> Option<Vec<u32>> {
     let mut first = vec![u32::MAX; concepts];
     for (alias, concept) in concept.iter().enumerate().rev() {
@@ -243,7 +248,7 @@ mod tests {
         let first_is_out = |concept| concept != 0;
         assert_eq!(labels(near, &|_| true)[0], "lantern");
         assert_eq!(labels(near, &first_is_out), ["paper lantern", "lamp"]);
-        // Nothing that fits is near: what does not is better than another thing.
+        // No fitting concept is near: an unfitting one is better than a wrong one.
         let far = [0.9, 0.3, 0.2];
         assert_eq!(
             labels(far, &first_is_out)[..2],
@@ -268,7 +273,7 @@ mod tests {
         let table = file(&[0, 0, 1], r#"["dragon", "bed"]"#);
         let table = Concepts::parse(&table, &tiny()).unwrap();
         let prompt = unit(1, 2);
-        let led = table.lead(&prompt, &table.nearest(&prompt, &|_| true));
+        let led = table.blend(&prompt, &table.nearest(&prompt, &|_| true));
         // exp(20 * (0.6 - 0.8)) = 0.0183: dragon's label (axis 0) has 0.982 of half the whole.
         let length = (0.491f32 * 0.491 + 0.4 * 0.4 + 0.309 * 0.309).sqrt();
         for (got, want) in led.iter().zip([0.491, 0.4, 0.309]) {

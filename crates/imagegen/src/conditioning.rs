@@ -1,11 +1,12 @@
-//! What a picture is to be, and what the networks make of it.
+//! What steers a picture (prompt embedding, style, flip), and the network that encodes it as one
+//! vector.
 
 use super::layers::leaky_relu;
 use super::weights::{Linear, Weights};
 use candle_core::{Result, Tensor};
 use candle_nn::Init;
 
-/// Words, style and flip to one vector.
+/// Encodes conditioning as one vector.
 pub struct ConditionEncoder {
     style: Tensor,
     flip: Tensor,
@@ -16,7 +17,7 @@ pub struct ConditionEncoder {
     styles: usize,
 }
 
-/// What a picture is to be: `text` `[batch, width]` (centred embeddings), and for each picture
+/// What steers each picture of a batch: `text` `[batch, width]` (normalized prompt embeddings),
 /// its style (None: any) and whether it is flipped.
 #[derive(Clone)]
 pub struct Conditioning {
@@ -26,15 +27,15 @@ pub struct Conditioning {
 }
 
 impl Conditioning {
-    /// `[batch]`: rows of a table of styles, whose last row stands for any.
-    pub fn styles(&self, any: usize) -> Result<Tensor> {
+    /// `[batch]`: rows of the style table, whose last row stands for any style.
+    pub fn style_rows(&self, any: usize) -> Result<Tensor> {
         let row = |style: &Option<u32>| style.unwrap_or(any as u32);
         let rows: Vec<u32> = self.style.iter().map(row).collect();
         Tensor::new(rows, self.text.device())
     }
 
-    /// `[batch]`: rows of a table of flips.
-    pub fn flips(&self) -> Result<Tensor> {
+    /// `[batch]`: rows of the flip table.
+    pub fn flip_rows(&self) -> Result<Tensor> {
         let rows: Vec<u32> = self.flip.iter().map(|flip| u32::from(*flip)).collect();
         Tensor::new(rows, self.text.device())
     }
@@ -59,8 +60,8 @@ impl ConditionEncoder {
         const FLIP: usize = 8;
         let inputs = text + STYLE + FLIP;
         Ok(ConditionEncoder {
-            style: weights.table(styles + 1, STYLE, "style", 1.0)?,
-            flip: weights.table(2, FLIP, "flip", 1.0)?,
+            style: weights.embedding_table(styles + 1, STYLE, "style", 1.0)?,
+            flip: weights.embedding_table(2, FLIP, "flip", 1.0)?,
             none: weights.get(&[text], "none", Init::Const(0.0))?,
             first: Linear::new(&weights.pp("in_"), inputs, width)?,
             mid: Linear::new(&weights.pp("mid"), width, width)?,
@@ -69,7 +70,7 @@ impl ConditionEncoder {
         })
     }
 
-    /// `[batch, width]`.
+    /// `[batch, width]`: the condition vectors.
     pub fn forward(&self, conditioning: &Conditioning) -> Result<Tensor> {
         let style = self
             .style
@@ -81,8 +82,9 @@ impl ConditionEncoder {
         leaky_relu(&self.out.forward(&x)?)
     }
 
-    /// `[width of text]`: stands in place of words that are not given.
-    pub fn none(&self) -> &Tensor {
+    /// `[width of text]`: the null text, which replaces the embedding where there is no
+    /// prompt.
+    pub fn null_text(&self) -> &Tensor {
         &self.none
     }
 }

@@ -97,7 +97,7 @@ impl Direct {
 }
 
 /// No layer of a sound file is wider, and nothing else is more numerous.
-const LARGEST: usize = 4096;
+const MAX_SIZE: usize = 4096;
 
 impl Config {
     /// The sizes that ship: drawn in a moment on a CPU, trained in hours on a GPU.
@@ -164,14 +164,14 @@ impl Config {
     }
 
     /// Reads `config.json`; the error says what is wrong with it.
-    pub fn read(json: &[u8]) -> Result<Config, String> {
+    pub fn parse(json: &[u8]) -> Result<Config, String> {
         let config: Config = serde_json::from_slice(json).map_err(|why| why.to_string())?;
-        config.check()?;
+        config.validate()?;
         Ok(config)
     }
 
     /// Whether networks of these sizes can be made.
-    pub fn check(&self) -> Result<(), String> {
+    pub fn validate(&self) -> Result<(), String> {
         let stacks = [
             ("encoder", self.encoder),
             ("generator.coarse", self.generator.coarse),
@@ -180,7 +180,7 @@ impl Config {
         ];
         for (name, stack) in stacks {
             let sizes = [stack.width, stack.heads, stack.blocks];
-            if sizes.iter().any(|n| !(1..=LARGEST).contains(n))
+            if sizes.iter().any(|n| !(1..=MAX_SIZE).contains(n))
                 || !stack.width.is_multiple_of(stack.heads)
             {
                 return Err(format!("its {name} has sizes that cannot be"));
@@ -199,7 +199,7 @@ impl Config {
         let direct = self.direct.map(|it| [it.latent, it.hidden, it.depth]);
         let others = others.iter().chain(&self.discriminator.stages);
         let others = others.chain(direct.iter().flatten());
-        if others.into_iter().any(|n| !(1..=LARGEST).contains(n)) || self.generator.last < CHANNELS
+        if others.into_iter().any(|n| !(1..=MAX_SIZE).contains(n)) || self.generator.last < CHANNELS
         {
             return Err("it has sizes that cannot be".into());
         }
@@ -223,22 +223,23 @@ impl Config {
     }
 
     /// Digits of a token.
-    pub fn digits(&self) -> usize {
+    pub fn codes_per_token(&self) -> usize {
         self.levels.len()
     }
 
     /// Numbers at each place of the grid that the generator paints.
     pub fn depth(&self) -> usize {
-        self.direct.map_or(self.digits(), |direct| direct.depth)
+        self.direct
+            .map_or(self.codes_per_token(), |direct| direct.depth)
     }
 
     /// Rows of a table that has one for each digit and value.
-    pub fn rows(&self) -> usize {
+    pub fn code_values(&self) -> usize {
         self.levels.iter().sum()
     }
 
     /// The embedding's numbers as the networks were trained on them: centred, of deviation one.
-    pub fn centre(&self, embedding: &[f32]) -> Vec<f32> {
+    pub fn normalize_text(&self, embedding: &[f32]) -> Vec<f32> {
         let pairs = embedding.iter().zip(&self.text_mean);
         pairs
             .map(|(x, mean)| (x - mean) / self.text_scale)
@@ -260,9 +261,9 @@ mod tests {
         let refused = |change: fn(&mut Config)| {
             let mut config = tiny();
             change(&mut config);
-            config.check().unwrap_err()
+            config.validate().unwrap_err()
         };
-        assert_eq!(tiny().check(), Ok(()));
+        assert_eq!(tiny().validate(), Ok(()));
         assert!(refused(|c| c.levels[0] = 4).contains("odd"));
         assert!(refused(|c| c.levels = vec![255; 5]).contains("32 bits"));
         assert!(refused(|c| c.encoder.heads = 5).contains("encoder"));
@@ -281,12 +282,12 @@ mod tests {
             direct: latent(8),
             ..tiny()
         };
-        assert_eq!(direct.check(), Ok(()));
+        assert_eq!(direct.validate(), Ok(()));
         let none = Config {
             direct: latent(0),
             ..tiny()
         };
-        assert!(none.check().unwrap_err().contains("sizes"));
+        assert!(none.validate().unwrap_err().contains("sizes"));
     }
 
     #[test]

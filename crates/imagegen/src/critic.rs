@@ -1,5 +1,5 @@
-//! A discriminator that looks at pictures through a network that others trained (Projected GANs,
-//! Sauer et al. 2021, arXiv 2111.01007): it learns in minutes what one from nothing learns in hours.
+//! A discriminator on the features of a pretrained network (Projected GANs, Sauer et al. 2021,
+//! arXiv 2111.01007): it learns in minutes what one trained from scratch learns in hours.
 //!
 //! Only training needs it. Features are `[batch, height, width, channels]`.
 
@@ -8,17 +8,17 @@ use super::layers::leaky_relu;
 use super::weights::{Linear, Weights};
 use candle_core::{D, Error, Result, Tensor};
 
-/// Channels of the features that it looks at: of EfficientNet-lite1's second, third and fifth stage.
+/// Channels of its input features: EfficientNet-lite1's second, third and fifth stage.
 pub const CHANNELS: [usize; 3] = [24, 40, 112];
-/// Places of the last of them, of pictures of 64 pixels: 4 by 4.
+/// Places of the last feature map of a 64-pixel picture: 4 by 4.
 const PLACES: usize = TOKENS / 4;
 const WIDTH: usize = 96;
 const WHOLE: usize = 192;
-/// How sharply words are told apart.
+/// Sharpness of the caption-contrastive logits.
 const SHARPNESS: f64 = 12.0;
 
-/// Scores by place at three sizes and one of the whole, each with words and style by projection
-/// (Miyato and Koyama 2018).
+/// Patch scores at three sizes and a score of the whole picture, each conditioned on text and
+/// style by projection (Miyato and Koyama 2018).
 pub struct Critic {
     places: Vec<[Linear; 2]>,
     text: Linear,
@@ -29,11 +29,11 @@ pub struct Critic {
     manner: Tensor,
 }
 
-/// What it says of pictures.
+/// Scores and a whole-picture embedding.
 pub struct CriticOutput {
-    /// `[batch]` each: of three sizes, and of the whole.
+    /// `[batch]` each: at three sizes, and of the whole picture.
     pub scores: Vec<Tensor>,
-    /// What the whole pictures are about: `[batch, 192]`.
+    /// Embeddings of the whole pictures: `[batch, 192]`.
     pub whole: Tensor,
 }
 
@@ -48,11 +48,11 @@ impl Critic {
         Ok(Critic {
             places: places.collect::<Result<_>>()?,
             text: Linear::new(&pp("text"), text, WIDTH)?,
-            style: weights.table(styles, WIDTH, "style", 1.0)?,
+            style: weights.embedding_table(styles, WIDTH, "style", 1.0)?,
             whole: Linear::new(&pp("whole"), PLACES * CHANNELS[2], WHOLE)?,
             score: Linear::new(&pp("score"), WHOLE, 1)?,
             subject: Linear::new(&pp("subject"), text, WHOLE)?,
-            manner: weights.table(styles, WHOLE, "manner", 1.0)?,
+            manner: weights.embedding_table(styles, WHOLE, "manner", 1.0)?,
         })
     }
 
@@ -81,7 +81,7 @@ impl Critic {
         Ok(CriticOutput { scores, whole })
     }
 
-    /// Of each picture, which of the batch's words are its own: logits `[batch, batch]` (as of
+    /// Logits `[batch, batch]` of each caption in the batch being the picture's own (as in
     /// XMC-GAN, Zhang et al. 2021).
     pub fn caption_logits(&self, whole: &Tensor, text: &Tensor) -> Result<Tensor> {
         let words = direction(&self.subject.forward(text)?)?;
@@ -89,13 +89,13 @@ impl Critic {
     }
 }
 
-/// Rows of length one.
+/// Normalizes rows to length one.
 fn direction(rows: &Tensor) -> Result<Tensor> {
     let length = (rows.sqr()?.sum_keepdim(D::Minus1)? + 1e-12)?.sqrt()?;
     rows.broadcast_div(&length)
 }
 
-/// Features of mean square one at each place.
+/// Normalizes features to mean square one at each place.
 fn unit(features: &Tensor) -> Result<Tensor> {
     let mean = (features.sqr()?.mean_keepdim(D::Minus1)? + 1e-6)?;
     features.broadcast_div(&mean.sqrt()?)

@@ -8,7 +8,7 @@ use super::conditioning::Conditioning;
 use super::config::{Config, Direct as Sizes, TOKENS};
 use super::encoded::EncodedPicture;
 use super::encoder::Encoder;
-use super::folder::Folder;
+use super::folder::WeightsFolder;
 use super::generator::Generator;
 use super::layers::leaky_relu;
 use super::sampling::Sampling;
@@ -99,7 +99,7 @@ impl DirectGenerator {
     }
 
     /// What stands for words that are not given: `[text]`.
-    pub fn no_words(&self) -> &Tensor {
+    pub fn null_text(&self) -> &Tensor {
         self.generator.null_text()
     }
 
@@ -110,12 +110,13 @@ impl DirectGenerator {
 
     /// `z` `[batch, latent]` to `[batch, 4, 64, 64]`, -1 to 1 premultiplied.
     pub fn forward(&self, z: &Tensor, conditioning: &Conditioning) -> Result<Tensor> {
-        self.under(z, &self.condition(conditioning)?)
+        self.forward_conditioned(z, &self.condition(conditioning)?)
     }
 
     /// [`DirectGenerator::forward`], led by what [`DirectGenerator::condition`] gave.
-    pub fn under(&self, z: &Tensor, condition: &Tensor) -> Result<Tensor> {
-        self.generator.under(&self.grid(z, condition)?, condition)
+    pub fn forward_conditioned(&self, z: &Tensor, condition: &Tensor) -> Result<Tensor> {
+        self.generator
+            .forward_conditioned(&self.grid(z, condition)?, condition)
     }
 
     /// What is painted: `[batch, 64, depth]`.
@@ -140,17 +141,20 @@ pub(super) struct Direct {
 }
 
 impl Direct {
-    pub fn load(folder: &mut Folder, config: &Config) -> std::result::Result<Direct, ImageError> {
+    pub fn load(
+        folder: &mut WeightsFolder,
+        config: &Config,
+    ) -> std::result::Result<Direct, ImageError> {
         let [_, generator, encoder, _] = FILES;
         Ok(Direct {
-            generator: folder.network(generator, |w| DirectGenerator::new(w, config))?,
-            encoder: folder.network(encoder, |w| DirectEncoder::new(w, config))?,
+            generator: folder.load_network(generator, |w| DirectGenerator::new(w, config))?,
+            encoder: folder.load_network(encoder, |w| DirectEncoder::new(w, config))?,
             latent: sizes(config)?.latent,
         })
     }
 
     /// The likeliest latent of a picture `[1, 4, size, size]`.
-    pub fn read(&self, picture: &Tensor) -> std::result::Result<EncodedPicture, ImageError> {
+    pub fn encode(&self, picture: &Tensor) -> std::result::Result<EncodedPicture, ImageError> {
         let mean = self.encoder.forward(picture)?.mean;
         Ok(EncodedPicture::Latent(mean.flatten_all()?.to_vec1()?))
     }
@@ -169,12 +173,12 @@ impl Illuminator {
     pub(super) fn pass(
         &self,
         by: &Direct,
-        (spec, led): (&ImageSpec, &TextCondition),
+        (spec, text): (&ImageSpec, &TextCondition),
         latents: Vec<Vec<f32>>,
         keep_going: &mut dyn FnMut() -> bool,
     ) -> std::result::Result<Option<GeneratedImages>, ImageError> {
-        let condition = self.condition(by, spec, led)?;
-        self.pass_under(by, &condition, led, latents, keep_going)
+        let condition = self.condition(by, spec, text)?;
+        self.pass_under(by, &condition, text, latents, keep_going)
     }
 
     /// What leads the pictures of an order.
@@ -182,9 +186,9 @@ impl Illuminator {
         &self,
         by: &Direct,
         spec: &ImageSpec,
-        led: &TextCondition,
+        text: &TextCondition,
     ) -> std::result::Result<Tensor, ImageError> {
-        let conditioning = self.conditioning(spec, led, by.generator.null_text())?;
+        let conditioning = self.conditioning(spec, text, by.generator.null_text())?;
         Ok(by.generator.condition(&conditioning)?)
     }
 
@@ -193,7 +197,7 @@ impl Illuminator {
         &self,
         by: &Direct,
         condition: &Tensor,
-        led: &TextCondition,
+        text: &TextCondition,
         latents: Vec<Vec<f32>>,
         keep_going: &mut dyn FnMut() -> bool,
     ) -> std::result::Result<Option<GeneratedImages>, ImageError> {
@@ -201,11 +205,11 @@ impl Illuminator {
             return Ok(None);
         }
         let z = Tensor::new(latents.clone(), &self.device)?;
-        let pictures = self.pictures(&by.generator.under(&z, condition)?)?;
+        let pictures = self.pictures(&by.generator.forward_conditioned(&z, condition)?)?;
         Ok(Some(GeneratedImages {
             pictures,
-            codes: latents.into_iter().map(EncodedPicture::Latent).collect(),
-            concepts: led.concepts.clone(),
+            encoded: latents.into_iter().map(EncodedPicture::Latent).collect(),
+            concepts: text.concepts.clone(),
         }))
     }
 }

@@ -1,7 +1,8 @@
-//! Picture, words and style to a score: is this a drawing of that? Used in training only.
+//! The discriminator: scores whether a picture is a real drawing of a text in a style. Used in
+//! training only.
 //!
-//! The condition is compared by projection (Miyato and Koyama 2018), once for the whole picture
-//! and once for each patch.
+//! Text and style enter by projection (Miyato and Koyama 2018), once for the whole picture and once
+//! for each patch.
 
 use super::config::{CHANNELS, Config};
 use super::layers::leaky_relu;
@@ -28,11 +29,11 @@ struct Stage {
     skip: Conv,
 }
 
-/// What the discriminator says of pictures.
+/// Scores and the features behind them.
 pub struct DiscriminatorOutput {
-    /// `[batch]`: high for a real drawing of what was wished.
+    /// `[batch]`: high for a real drawing that matches its conditioning.
     pub scores: Tensor,
-    /// What each stage saw, for matching.
+    /// The output of each stage, for feature matching.
     pub features: Vec<Tensor>,
 }
 
@@ -54,7 +55,7 @@ impl Discriminator {
             first: Conv::new(&pp("in_"), 4 * CHANNELS, stages[0], 3)?,
             stages: (0..stages.len() - 1).map(stage).collect::<Result<_>>()?,
             text: Linear::new(&pp("text"), config.text, width)?,
-            style: weights.table(config.styles.len(), width, "style", 1.0)?,
+            style: weights.embedding_table(config.styles.len(), width, "style", 1.0)?,
             whole: Linear::new(&pp("whole"), left * left * stages[3], width)?,
             score: Linear::new(&pp("score"), width, 1)?,
             patch: Conv::new(&pp("patch"), stages[PATCHED + 1], width + 1, 1)?,
@@ -84,7 +85,7 @@ impl Discriminator {
         Ok(DiscriminatorOutput { scores, features })
     }
 
-    /// The mean over all patches: `[batch]`.
+    /// The mean score of all patches: `[batch]`.
     fn by_patch(&self, x: &Tensor, conditioning: &Tensor) -> Result<Tensor> {
         let patches = self
             .patch
@@ -97,7 +98,7 @@ impl Discriminator {
     }
 }
 
-/// How well two vectors of each row go together: `[batch]`.
+/// The scaled dot product of the vectors in each row: `[batch]`.
 fn matched(x: &Tensor, conditioning: &Tensor) -> Result<Tensor> {
     (x * conditioning)?.sum(D::Minus1)? * (conditioning.dim(1)? as f64).sqrt().recip()
 }

@@ -6,34 +6,32 @@ use super::tokens::FsqCodes;
 /// A picture's code: its tokens, or where it lies among all that one pass can draw.
 #[derive(Clone, Debug, PartialEq)]
 pub enum EncodedPicture {
-    /// Of the composed design: `[64][digits]`.
+    /// Of the composed design: `[64][codes]`.
     Tokens(FsqCodes),
     /// Of the direct design: `[latent]`.
     Latent(Vec<f32>),
 }
 
 impl EncodedPicture {
-    /// Two hexadecimal digits for each digit of a token; eight for each number of a latent, which
+    /// Two hexadecimal codes for each code of a token; eight for each number of a latent, which
     /// are its bits.
-    pub fn spell(&self) -> String {
+    pub fn to_hex(&self) -> String {
         match self {
-            EncodedPicture::Tokens(digits) => digits
-                .0
-                .iter()
-                .map(|digit| format!("{digit:02x}"))
-                .collect(),
+            EncodedPicture::Tokens(codes) => {
+                codes.0.iter().map(|code| format!("{code:02x}")).collect()
+            }
             EncodedPicture::Latent(z) => z.iter().map(|x| format!("{:08x}", x.to_bits())).collect(),
         }
     }
 
     /// What was spelled for weights of these sizes; none where it cannot be theirs.
-    pub fn read(text: &str, config: &Config) -> Option<EncodedPicture> {
+    pub fn from_hex(text: &str, config: &Config) -> Option<EncodedPicture> {
         let Some(direct) = config.direct else {
-            let digits = hexadecimal(text, 2, TOKENS * config.codes_per_token())?;
+            let codes = hexadecimal(text, 2, TOKENS * config.codes_per_token())?;
             let levels = config.levels.iter().cycle();
-            let fit = digits.iter().zip(levels).all(|(d, n)| (*d as usize) < *n);
-            let digits = digits.into_iter().map(|digit| digit as u8).collect();
-            return fit.then_some(EncodedPicture::Tokens(FsqCodes(digits)));
+            let fit = codes.iter().zip(levels).all(|(d, n)| (*d as usize) < *n);
+            let codes = codes.into_iter().map(|code| code as u8).collect();
+            return fit.then_some(EncodedPicture::Tokens(FsqCodes(codes)));
         };
         let bits = hexadecimal(text, 8, direct.latent)?;
         let z: Vec<f32> = bits.into_iter().map(f32::from_bits).collect();
@@ -42,7 +40,7 @@ impl EncodedPicture {
     }
 }
 
-/// `count` numbers of `width` digits each, and nothing else.
+/// `count` numbers of `width` codes each, and nothing else.
 fn hexadecimal(text: &str, width: usize, count: usize) -> Option<Vec<u32>> {
     let digits = text.bytes().all(|byte| byte.is_ascii_hexdigit());
     if !digits || text.len() != count * width {

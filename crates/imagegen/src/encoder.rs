@@ -1,8 +1,8 @@
-//! Pictures to tokens: the first half of the autoencoder. The direct design reads with it too.
+//! The encoder: pictures to tokens, the first half of the autoencoder.
 
 use super::config::{CHANNELS, Config, GRID, TOKENS};
 use super::layers::{Block, Dropout, layer_norm};
-use super::patches::patches;
+use super::patches::patchify;
 use super::weights::{Linear, Weights, normal};
 use candle_core::{Result, Tensor};
 
@@ -31,12 +31,12 @@ impl Encoder {
         })
     }
 
-    /// `[batch, 4, size, size]`, -1 to 1 premultiplied, to `[batch, 64, depth]`: the digits of
-    /// tokens, to be quantized, where the design has some.
+    /// `[batch, 4, size, size]`, -1 to 1 premultiplied, to `[batch, 64, depth]`, not yet
+    /// quantized.
     pub fn forward(&self, pictures: &Tensor) -> Result<Tensor> {
         let x = self
             .patch
-            .forward(&patches(pictures, pictures.dim(2)? / GRID)?)?;
+            .forward(&patchify(pictures, pictures.dim(2)? / GRID)?)?;
         let mut x = x.broadcast_add(&self.position)?;
         for block in &self.blocks {
             x = block.forward(&x, &block.modulation(None)?, &Dropout::None)?;

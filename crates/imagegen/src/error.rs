@@ -1,4 +1,4 @@
-//! What can go wrong with pictures; each a sentence that says what to do.
+//! Errors of image generation; each is a sentence that says what to do.
 
 #[derive(Debug, thiserror::Error)]
 pub enum ImageError {

@@ -1,4 +1,4 @@
-//! A folder of weights, read file by file.
+//! A folder of weights, loaded file by file.
 
 use super::weights::Weights;
 use crate::ImageError;
@@ -12,17 +12,17 @@ use std::fmt::Display;
 use std::path::Path;
 use std::sync::Arc;
 
-pub(super) struct Folder<'a> {
+pub(super) struct WeightsFolder<'a> {
     path: &'a Path,
     device: &'a Device,
-    /// On a CPU matrices are packed to 8 bits.
+    /// The pool that packed matrices are multiplied on; None on a GPU.
     pool: Option<Arc<Pool>>,
     digest: Sha256,
 }
 
-impl Folder<'_> {
-    pub fn new<'a>(path: &'a Path, device: &'a Device, threads: usize) -> Folder<'a> {
-        Folder {
+impl WeightsFolder<'_> {
+    pub fn new<'a>(path: &'a Path, device: &'a Device, threads: usize) -> WeightsFolder<'a> {
+        WeightsFolder {
             path,
             device,
             pool: device.is_cpu().then(|| Arc::new(Pool::new(threads))),
@@ -34,7 +34,7 @@ impl Folder<'_> {
         self.path.join(name).is_file()
     }
 
-    pub fn read(&mut self, name: &str) -> std::result::Result<Vec<u8>, ImageError> {
+    pub fn read_file(&mut self, name: &str) -> std::result::Result<Vec<u8>, ImageError> {
         let bytes = self.bytes(name)?;
         self.digest.update(&bytes);
         Ok(bytes)
@@ -45,8 +45,8 @@ impl Folder<'_> {
         bytes.map_err(|why| self.unreadable(name, &why))
     }
 
-    /// A network of the tensors in a file, whose digest is taken meanwhile.
-    pub fn network<N>(
+    /// Builds a network from the tensors of a file, hashing the file at the same time.
+    pub fn load_network<N>(
         &mut self,
         name: &str,
         new: impl FnOnce(&Weights) -> Result<N>,
@@ -65,12 +65,12 @@ impl Folder<'_> {
 
     pub fn unreadable(&self, name: &str, why: &dyn Display) -> ImageError {
         let path = self.path.join(name);
-        // What a library says, on one line and without control characters.
+        // The library's message, on one line and without control characters.
         let why = clean_key(&why.to_string());
         ImageError::Illuminator(format!("{}: {why}", path.display()))
     }
 
-    /// Over all files that were read, in hexadecimal digits.
+    /// SHA-256 of all files read, in hexadecimal.
     pub fn sha256(self) -> String {
         hexadecimal(&self.digest.finalize())
     }

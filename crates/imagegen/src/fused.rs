@@ -1,16 +1,16 @@
 //! A Transformer block on a CPU without gradients: few passes over plain numbers instead of many
-//! small operations.
+//! small tensor operations.
 //!
-//! **Invariant:** a picture's numbers do not depend on the pictures beside it, on the number of
-//! threads, or on the processor.
+//! **Invariant:** the numbers of a picture do not depend on the pictures beside it, the number of
+//! threads or the CPU.
 
 use super::attention::{Shape, attend};
-use super::weights::{After, Linear, each_row};
+use super::weights::{Activation, Linear, for_each_row};
 use candle_core::{Result, Tensor};
 use kernels::linear::Pool;
-use kernels::math::{LANES, fold};
+use kernels::math::{LANES, sum_lanes};
 
-/// The four matrices of a block, packed.
+/// The four packed matrices of a block.
 pub struct Matrices<'a> {
     pub qkv: &'a Linear,
     pub out: &'a Linear,
@@ -40,12 +40,18 @@ pub fn block(
     };
     let mut state = x.flatten_all()?.to_vec1::<f32>()?;
     let normed = norm(pool, shape, &norms[0], &state);
-    let qkv = matrices.qkv.rows(&normed, After::Nothing)?;
+    let qkv = matrices.qkv.forward_rows(&normed, Activation::Identity)?;
     let mixed = attend(pool, shape, &qkv);
-    add(&mut state, &matrices.out.rows(&mixed, After::Nothing)?);
+    add(
+        &mut state,
+        &matrices.out.forward_rows(&mixed, Activation::Identity)?,
+    );
     let normed = norm(pool, shape, &norms[1], &state);
-    let wide = matrices.up.rows(&normed, After::SquaredRelu)?;
-    add(&mut state, &matrices.down.rows(&wide, After::Nothing)?);
+    let wide = matrices.up.forward_rows(&normed, Activation::SquaredRelu)?;
+    add(
+        &mut state,
+        &matrices.down.forward_rows(&wide, Activation::Identity)?,
+    );
     Tensor::from_vec(state, x.dims(), x.device())
 }
 
@@ -53,13 +59,13 @@ fn add(x: &mut [f32], y: &[f32]) {
     x.iter_mut().zip(y).for_each(|(x, y)| *x += y);
 }
 
-/// Mean zero and deviation one, then scaled and shifted.
+/// Normalizes rows to mean zero and deviation one, then scales and shifts them.
 fn norm(pool: &Pool, shape: Shape, norm: &Norm, x: &[f32]) -> Vec<f32> {
     let Shape { tokens, width, .. } = shape;
     let mut out = x.to_vec();
     let pictures = norm.scale.len() / width;
-    let row_of = best();
-    each_row(pool, &mut out, width, |at, row| {
+    let row_of = best_kernel();
+    for_each_row(pool, &mut out, width, |at, row| {
         let picture = if pictures == 1 { 0 } else { at / tokens };
         let scale = &norm.scale[picture * width..][..width];
         let shift = &norm.shift[picture * width..][..width];
@@ -70,7 +76,7 @@ fn norm(pool: &Pool, shape: Shape, norm: &Norm, x: &[f32]) -> Vec<f32> {
 
 type Row = fn(&mut [f32], &[f32], &[f32]);
 
-fn best() -> Row {
+fn best_kernel() -> Row {
     #[cfg(target_arch = "x86_64")]
     {
         if is_x86_feature_detected!("avx512f") {
@@ -110,7 +116,7 @@ fn norm_row(row: &mut [f32], scale: &[f32], shift: &[f32]) {
     }
 }
 
-/// Added up in lanes, and those in halves, so that the order is the same everywhere.
+/// Sums in lanes and folds them in halves, so that the order is the same on every CPU.
 #[inline(always)]
 fn sum(row: &[f32], of: impl Fn(f32) -> f32) -> f32 {
     let mut sums = [0f32; LANES];
@@ -120,7 +126,7 @@ fn sum(row: &[f32], of: impl Fn(f32) -> f32) -> f32 {
             .zip(chunk)
             .for_each(|(sum, x)| *sum += of(*x));
     }
-    fold(sums)
+    sum_lanes(sums)
 }
 
 #[cfg(test)]

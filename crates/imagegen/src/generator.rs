@@ -1,15 +1,15 @@
-//! Tokens, words and style to a picture: the second half of the autoencoder, trained against the
-//! discriminator. In the direct design a grid of numbers stands in the place of the tokens.
+//! The decoder, called generator where it faces a discriminator: tokens and conditioning to pixels.
+//! It is the second half of the autoencoder.
 
 use super::conditioning::{ConditionEncoder, Conditioning};
 use super::config::{CHANNELS, Config, GRID, TOKENS};
 use super::layers::{Block, Dropout, layer_norm, leaky_relu};
-use super::patches::{pixel_shuffle, split, unpatches, unwindows, windows};
+use super::patches::{pixel_shuffle, split, unpatchify, unwindows, windows};
 use super::weights::{Conv, Linear, Weights, normal};
 use candle_core::{Result, Tensor};
 
-/// A stack on the 64 tokens, one on the 2 by 2 parts of each (the picture's quarters apart), then
-/// convolutions at half the size and at the whole.
+/// A stack on the 64 tokens, one on the 2 by 2 parts of each token (separately in each quarter
+/// of the picture), then convolutions at half and at full size.
 pub struct Generator {
     condition: ConditionEncoder,
     into: Linear,
@@ -67,24 +67,25 @@ impl Generator {
         })
     }
 
-    /// What stands for words that are not given: `[text]`.
-    pub fn no_words(&self) -> &Tensor {
+    /// The null text: `[text]`.
+    pub fn null_text(&self) -> &Tensor {
         self.condition.null_text()
     }
 
-    /// `values` `[batch, 64, digits]`, quantized, to `[batch, 4, 64, 64]`, -1 to 1 premultiplied.
+    /// Quantized values `[batch, 64, codes]` to `[batch, 4, 64, 64]`, -1 to 1
+    /// premultiplied.
     pub fn forward(&self, values: &Tensor, conditioning: &Conditioning) -> Result<Tensor> {
-        self.under(values, &self.condition(conditioning)?)
+        self.forward_conditioned(values, &self.condition(conditioning)?)
     }
 
-    /// What leads the painting: `[batch, condition]`.
+    /// The condition vectors: `[batch, condition]`.
     pub fn condition(&self, conditioning: &Conditioning) -> Result<Tensor> {
         self.condition.forward(conditioning)
     }
 
-    /// [`Generator::forward`] of numbers `[batch, 64, depth]`, led by what
-    /// [`Generator::condition`] gave.
-    pub fn under(&self, values: &Tensor, condition: &Tensor) -> Result<Tensor> {
+    /// [`Generator::forward`] of values `[batch, 64, depth]` with condition vectors from
+    /// [`Generator::condition`].
+    pub fn forward_conditioned(&self, values: &Tensor, condition: &Tensor) -> Result<Tensor> {
         let mut x = self.into.forward(values)?.broadcast_add(&self.position)?;
         for block in &self.blocks {
             x = block.forward(&x, &block.modulation(Some(condition))?, &Dropout::None)?;
@@ -96,10 +97,10 @@ impl Generator {
             x = block.forward(&x, &block.modulation(Some(&condition))?, &Dropout::None)?;
         }
         let x = self.pixels.forward(&layer_norm(&unwindows(&x, GRID)?)?)?;
-        self.paint(&unpatches(&x, 2 * GRID, 2, self.mid)?)
+        self.paint(&unpatchify(&x, 2 * GRID, 2, self.mid)?)
     }
 
-    /// `[batch, mid, 32, 32]` to the picture.
+    /// `[batch, mid, 32, 32]` to pixels.
     fn paint(&self, x: &Tensor) -> Result<Tensor> {
         let [conv1, conv2, conv3, conv4] = &self.conv;
         let y = conv2.forward(&leaky_relu(&conv1.forward(&leaky_relu(x)?)?)?)?;
@@ -109,7 +110,7 @@ impl Generator {
     }
 }
 
-/// Each row four times, one after the other: for the four windows of a picture.
+/// Repeats each row four times, once for each window of a picture.
 fn four_times(x: &Tensor) -> Result<Tensor> {
     let (batch, width) = x.dims2()?;
     let four = x.unsqueeze(1)?.broadcast_as((batch, 4, width))?;

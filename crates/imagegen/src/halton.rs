@@ -1,6 +1,6 @@
-//! An order of the places of a picture of which any first few are spread over all of it: the points of
-//! Halton's sequence (1960), by the bases 2 and 3, each place when a point first falls into it
-//! (Halton-MaskGIT, Besnier et al. 2025).
+//! The decoding order of a picture's places: the Halton sequence (1960) in bases 2 and 3, each
+//! place when a point first falls into it (Halton-MaskGIT, Besnier et al. 2025). Any first few
+//! places are spread over the whole picture.
 
 use super::config::{GRID, TOKENS};
 use std::sync::LazyLock;
@@ -9,7 +9,8 @@ static ORDER: LazyLock<Vec<usize>> = LazyLock::new(|| {
     let mut order = Vec::with_capacity(TOKENS);
     let mut number = 1;
     while order.len() < TOKENS {
-        let [row, column] = [2, 3].map(|base| (mirrored(number, base) * GRID as f64) as usize);
+        let [row, column] =
+            [2, 3].map(|base| (radical_inverse(number, base) * GRID as f64) as usize);
         let place = row * GRID + column;
         if !order.contains(&place) {
             order.push(place);
@@ -19,14 +20,15 @@ static ORDER: LazyLock<Vec<usize>> = LazyLock::new(|| {
     order
 });
 
-/// All places of a picture, from the one that is number `first` on; the order has no end.
-pub fn spread_from(first: usize) -> impl Iterator<Item = usize> {
+/// All places of a picture, starting at number `first` of the order, which wraps around.
+pub fn halton_order(first: usize) -> impl Iterator<Item = usize> {
     let order = ORDER.iter().copied();
     order.cycle().skip(first % TOKENS).take(TOKENS)
 }
 
-/// The digits of a number to a base, mirrored at the point: from 0 up to 1.
-fn mirrored(mut number: usize, base: usize) -> f64 {
+/// The radical inverse of a number: its digits in a base, mirrored at the point, from 0 up to
+/// 1.
+fn radical_inverse(mut number: usize, base: usize) -> f64 {
     let (mut sum, mut worth) = (0.0, 1.0);
     while number > 0 {
         worth /= base as f64;
@@ -43,14 +45,14 @@ mod tests {
     #[test]
     fn numbers_are_mirrored_at_the_point() {
         // Six is 110 to the base 2, and 20 to the base 3.
-        assert_eq!(mirrored(6, 2), 0.375);
-        assert!((mirrored(6, 3) - 2.0 / 9.0).abs() < 1e-12);
+        assert_eq!(radical_inverse(6, 2), 0.375);
+        assert!((radical_inverse(6, 3) - 2.0 / 9.0).abs() < 1e-12);
     }
 
     #[test]
     fn each_place_comes_once_and_the_first_are_in_all_parts() {
         for first in [0, 5, 63, 64] {
-            let mut places: Vec<usize> = spread_from(first).collect();
+            let mut places: Vec<usize> = halton_order(first).collect();
             let quarter = |place: &usize| (place / 32, place % GRID / 4);
             let mut quarters: Vec<_> = places[..8].iter().map(quarter).collect();
             quarters.sort();

@@ -1,7 +1,7 @@
 //! Norms and Transformer blocks.
 //!
-//! Every operation has a gradient in candle. Where none is wanted (the tensors carry no
-//! operations) fused operations without gradients take their place.
+//! Every operation has a gradient in candle. Tensors that track no operations take fused operations
+//! without gradients instead.
 
 use super::fused::{self, Matrices, Norm};
 use super::weights::{Linear, Weights, normal};
@@ -10,7 +10,7 @@ use candle_core::{D, Error, Result, Tensor};
 use candle_nn::{Init, ops};
 use kernels::linear::Pool;
 
-/// To mean zero and deviation one along the last dimension.
+/// Normalizes the last dimension to mean zero and deviation one.
 pub fn layer_norm(x: &Tensor) -> Result<Tensor> {
     const EPSILON: f64 = 1e-5;
     if !x.track_op() {
@@ -34,8 +34,8 @@ pub fn leaky_relu(x: &Tensor) -> Result<Tensor> {
     ops::leaky_relu(x, 0.2)
 }
 
-/// A pre-norm Transformer block, its norms scaled and shifted by the condition (AdaLN, Peebles and
-/// Xie 2022) or by numbers of their own.
+/// A pre-norm Transformer block whose norms are scaled and shifted by the condition (AdaLN,
+/// Peebles and Xie 2022) or by parameters of their own.
 pub struct Block {
     heads: usize,
     qkv: Linear,
@@ -47,7 +47,7 @@ pub struct Block {
 
 enum Norms {
     /// From the condition.
-    Given(Linear),
+    KnownTokens(Linear),
     /// `[2, width]` each.
     Own { scale: Tensor, shift: Tensor },
 }
@@ -55,10 +55,11 @@ enum Norms {
 /// Scale and shift of a block's two norms, each `[batch or 1, 1, width]`.
 pub struct Modulation([Tensor; 4]);
 
-const RATIO: usize = 3;
+const MLP_RATIO: usize = 3;
 
 impl Block {
-    /// `condition`: the width of what modulates it, if something does.
+    /// `condition`: the width of the condition vector; None gives the norms their own
+    /// parameters.
     pub fn new(
         weights: &Weights,
         width: usize,
@@ -69,7 +70,7 @@ impl Block {
             Some(condition) => {
                 let weights = weights.pp("modulation");
                 let (weight, bias) = (normal(0.02), Init::Const(0.0));
-                Norms::Given(Linear::with_init(
+                Norms::KnownTokens(Linear::with_init(
                     &weights,
                     condition,
                     4 * width,
@@ -86,16 +87,17 @@ impl Block {
             heads,
             qkv: Linear::new(&weights.pp("qkv"), width, 3 * width)?,
             out: Linear::half_scale(&weights.pp("out"), width, width)?,
-            up: Linear::new(&weights.pp("up"), width, RATIO * width)?,
-            down: Linear::half_scale(&weights.pp("down"), RATIO * width, width)?,
+            up: Linear::new(&weights.pp("up"), width, MLP_RATIO * width)?,
+            down: Linear::half_scale(&weights.pp("down"), MLP_RATIO * width, width)?,
             norms,
         })
     }
 
-    /// What the condition `[batch, condition]` makes of the norms; the same for all tokens.
+    /// Scale and shift of the norms for a condition `[batch, condition]`; the same for all
+    /// tokens.
     pub fn modulation(&self, condition: Option<&Tensor>) -> Result<Modulation> {
         let four = match (&self.norms, condition) {
-            (Norms::Given(linear), Some(condition)) => linear
+            (Norms::KnownTokens(linear), Some(condition)) => linear
                 .forward(condition)?
                 .unsqueeze(1)?
                 .chunk(4, D::Minus1)?,
@@ -108,7 +110,7 @@ impl Block {
                     row(shift, 1)?,
                 ]
             }
-            (Norms::Given(_), None) => return Err(Error::Msg("no condition".into())),
+            (Norms::KnownTokens(_), None) => return Err(Error::Msg("no condition".into())),
         };
         let four = <[Tensor; 4]>::try_from(four);
         Ok(Modulation(
@@ -116,7 +118,7 @@ impl Block {
         ))
     }
 
-    /// x `[batch, tokens, width]` to the same. `drop` leaves some of what a half adds away.
+    /// x `[batch, tokens, width]` to the same; `drop` is applied to both residual branches.
     pub fn forward(&self, x: &Tensor, by: &Modulation, drop: &Dropout) -> Result<Tensor> {
         let [scale1, shift1, scale2, shift2] = &by.0;
         if let Some(pool) = self.packed().filter(|_| !x.track_op()) {
@@ -146,7 +148,7 @@ impl Block {
         x + drop.apply(y)?
     }
 
-    /// The threads to draw with, if all matrices are packed.
+    /// The thread pool, if all matrices are packed.
     fn packed(&self) -> Option<&Pool> {
         let all = [&self.qkv, &self.out, &self.up, &self.down];
         let pools = all.map(|linear| linear.pool());
@@ -182,10 +184,10 @@ fn modulate(x: &Tensor, scale: &Tensor, shift: &Tensor) -> Result<Tensor> {
     x.broadcast_mul(&(scale + 1.0)?)?.broadcast_add(shift)
 }
 
-/// Dropout in training; nothing when drawing.
+/// Dropout in training; none when drawing.
 pub enum Dropout<'a> {
     None,
-    /// Makes masks of the shape that it is given: zeros, and 1 / (1 - share) elsewhere.
+    /// Makes masks of the given shape: zeros, and 1 / (1 - share) elsewhere.
     Masks(&'a dyn Fn(&[usize]) -> Result<Tensor>),
 }
 

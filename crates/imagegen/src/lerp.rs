@@ -1,6 +1,6 @@
 //! From one picture to another: what leads them is led over, step by step.
 
-use super::composed::Basis;
+use super::composed::GenerationInput;
 use super::direct::Direct;
 use super::{Design, GeneratedImages, Illuminator, ImageSpec, TextCondition, streams};
 use crate::ImageError;
@@ -10,7 +10,7 @@ impl Illuminator {
     /// what [`Illuminator::draw`] makes of them; between, words are on the great circle between
     /// theirs (Shoemake 1985), and style and chance are those of the nearer. In one pass chance is
     /// on such a circle too, and what leads is on the straight line, style and all.
-    pub fn lerp(
+    pub fn interpolate(
         &self,
         from: &ImageSpec,
         to: &ImageSpec,
@@ -18,18 +18,24 @@ impl Illuminator {
         keep_going: &mut dyn FnMut() -> bool,
     ) -> Result<Option<GeneratedImages>, ImageError> {
         let near = if at < 0.5 { from } else { to };
-        let (one, other) = (self.led(from)?, self.led(to)?);
+        let (one, other) = (self.text_condition(from)?, self.text_condition(to)?);
         if let Design::Direct(by) = &self.design
             && at > 0.0
             && at < 1.0
         {
             return self.between(by, [(from, one), (to, other)], at, keep_going);
         }
-        let led = self.led_over(one, other, (at, near.style));
+        let text = self.interpolate_text(one, other, (at, near.style));
         match &self.design {
             Design::Composed(by) => {
                 let rngs = &mut streams(near, None);
-                self.compose(by, (near, &led), Basis::default(), rngs, keep_going)
+                self.compose(
+                    by,
+                    (near, &text),
+                    GenerationInput::default(),
+                    rngs,
+                    keep_going,
+                )
             }
             Design::Direct(_) => self.draw(near, keep_going),
         }
@@ -49,26 +55,29 @@ impl Illuminator {
         let pairs = chance(from).into_iter().zip(chance(to));
         let latents = pairs.map(|(z, other)| arc(&z, &other, at as f32));
         let style = if at < 0.5 { from.style } else { to.style };
-        let led = self.led_over(one, other, (at, style));
-        self.pass_under(by, &condition, &led, latents.collect(), keep_going)
+        let text = self.interpolate_text(one, other, (at, style));
+        self.pass_under(by, &condition, &text, latents.collect(), keep_going)
     }
 
     /// The words at a place between two, and the concepts that they are nearest to.
-    fn led_over(
+    fn interpolate_text(
         &self,
         one: TextCondition,
         other: TextCondition,
         (at, style): (f64, Option<u32>),
     ) -> TextCondition {
         // Where one has no words there is nothing between them.
-        let apart = one.text.is_empty() || other.text.is_empty();
+        let apart = one.embedding.is_empty() || other.embedding.is_empty();
         match at {
             at if at <= 0.0 || (apart && at < 0.5) => one,
             at if at >= 1.0 || apart => other,
             at => {
-                let text = unit(&arc(&one.text, &other.text, at as f32));
-                let concepts = self.nearest(&text, style);
-                TextCondition { text, concepts }
+                let embedding = unit(&arc(&one.embedding, &other.embedding, at as f32));
+                let concepts = self.nearest(&embedding, style);
+                TextCondition {
+                    embedding,
+                    concepts,
+                }
             }
         }
     }

@@ -6,7 +6,7 @@
 //! for them to learn from ([`encoder`], [`quantizer`]); what was learned from is remembered
 //! ([`memory`]), and looked at ([`recall`]). Direct ([`direct`]): chance, words and style become a
 //! picture in one pass. In training a discriminator judges pictures ([`discriminator`]), or a critic
-//! what another network sees in them ([`critic`]). What there is can be varied, mixed, led to
+//! what another network sees in them ([`critic`]). What there is can be varied, mixed, text to
 //! another and redrawn in another style: a file each. All are made from [`weights`] and [`layers`],
 //! sized by [`config`]. tests/peers/illuminator has the same networks in PyTorch.
 //!
@@ -47,16 +47,16 @@ mod vary;
 pub mod weights;
 
 pub use error::ImageError;
-pub use mix::SHARE as MIX_SHARE;
+pub use mix::MIX_SHARE;
 
 use candle_core::{Device, Tensor};
-use composed::{Basis, Composed};
-use concepts::{Concepts, Match, similarity};
+use composed::{Composed, GenerationInput};
+use concepts::{Concepts, Match, best_similarity};
 use conditioning::Conditioning;
 use config::{CHANNELS, Config};
 use direct::Direct;
 use encoded::EncodedPicture;
-use folder::Folder;
+use folder::WeightsFolder;
 use sampler::rng::{Rng, derive};
 use sampling::Sampling;
 use std::path::Path;
@@ -103,7 +103,7 @@ pub struct ImageSpec {
 pub struct GeneratedImages {
     pub pictures: Vec<Picture>,
     /// What each was drawn from besides its words.
-    pub codes: Vec<EncodedPicture>,
+    pub encoded: Vec<EncodedPicture>,
     /// The concepts nearest to the prompt, the nearest first.
     pub concepts: Vec<Match>,
 }
@@ -111,7 +111,7 @@ pub struct GeneratedImages {
 /// Words as the networks hear them (empty for none), and what they were taken for.
 #[derive(Clone, Debug, Default)]
 struct TextCondition {
-    text: Vec<f32>,
+    embedding: Vec<f32>,
     concepts: Vec<Match>,
 }
 
@@ -142,11 +142,11 @@ pub fn is_complete(folder: &Path) -> bool {
 impl Illuminator {
     /// Reads a folder of weights; on a CPU matrices are packed to 8 bits.
     pub fn load(path: &Path, device: &Device, threads: usize) -> Result<Illuminator, ImageError> {
-        let mut folder = Folder::new(path, device, threads);
+        let mut folder = WeightsFolder::new(path, device, threads);
         let [json, table, ..] = FILES;
-        let config = folder.read(json)?;
+        let config = folder.read_file(json)?;
         let config = Config::parse(&config).map_err(|why| folder.unreadable(json, &why))?;
-        let concepts = folder.read(table)?;
+        let concepts = folder.read_file(table)?;
         let concepts =
             Concepts::parse(&concepts, &config).map_err(|why| folder.unreadable(table, &why))?;
         let design = match config.direct {
@@ -181,15 +181,19 @@ impl Illuminator {
         spec: &ImageSpec,
         keep_going: &mut dyn FnMut() -> bool,
     ) -> Result<Option<GeneratedImages>, ImageError> {
-        let led = self.led(spec)?;
+        let text = self.text_condition(spec)?;
         let mut rngs = streams(spec, None);
         match &self.design {
-            Design::Composed(by) => {
-                self.compose(by, (spec, &led), Basis::default(), &mut rngs, keep_going)
-            }
+            Design::Composed(by) => self.compose(
+                by,
+                (spec, &text),
+                GenerationInput::default(),
+                &mut rngs,
+                keep_going,
+            ),
             Design::Direct(by) => {
                 let latents = by.chance(&mut rngs, &spec.sampling);
-                self.pass(by, (spec, &led), latents, keep_going)
+                self.pass(by, (spec, &text), latents, keep_going)
             }
         }
     }
@@ -201,14 +205,14 @@ impl Illuminator {
             Design::Direct(_) => Sampling {
                 steps: 1,
                 guidance: 1.0,
-                recall: 0.0,
+                retrieval_strength: 0.0,
                 ..sampling
             },
         }
     }
 
     /// What leads the pictures of an order, and the concepts that it was taken for.
-    fn led(&self, spec: &ImageSpec) -> Result<TextCondition, ImageError> {
+    fn text_condition(&self, spec: &ImageSpec) -> Result<TextCondition, ImageError> {
         if spec.embedding.is_empty() {
             return Ok(TextCondition::default());
         }
@@ -222,12 +226,15 @@ impl Illuminator {
         let mut concepts = self.nearest(&spec.embedding, spec.style);
         if !spec.subject.is_empty() {
             let named = self.nearest(&spec.subject, spec.style);
-            if similarity(&named) > similarity(&concepts) + SUBJECT_MARGIN {
+            if best_similarity(&named) > best_similarity(&concepts) + SUBJECT_MARGIN {
                 concepts = named;
             }
         }
-        let text = self.concepts.lead(&spec.embedding, &concepts);
-        Ok(TextCondition { text, concepts })
+        let embedding = self.concepts.blend(&spec.embedding, &concepts);
+        Ok(TextCondition {
+            embedding,
+            concepts,
+        })
     }
 
     /// The concepts nearest to words, those before others that can be drawn in the style.
@@ -241,7 +248,7 @@ impl Illuminator {
 
     /// Forgets drawings of things (by label and style), and things of which no drawing is left, so
     /// that they are drawn as what was never seen is.
-    pub fn forget(&mut self, which: &dyn Fn(&str, &str) -> bool) {
+    pub fn remove_drawings(&mut self, which: &dyn Fn(&str, &str) -> bool) {
         let styles = self.config.styles.clone();
         let gone = |label: &str| styles.iter().all(|style| which(label, style));
         let (concepts, numbers) = self.concepts.without(&gone);
@@ -252,7 +259,7 @@ impl Illuminator {
                 let held = named.is_some_and(|style| which(label, style));
                 Some((numbers[concept as usize].filter(|_| !held)?, style))
             };
-            by.forget(&drawing, (concepts.labels().len(), styles.len()));
+            by.remove_drawings(&drawing, (concepts.labels().len(), styles.len()));
         }
         self.concepts = concepts;
     }
@@ -261,13 +268,13 @@ impl Illuminator {
     fn conditioning(
         &self,
         spec: &ImageSpec,
-        led: &TextCondition,
+        text: &TextCondition,
         none: &Tensor,
     ) -> Result<Conditioning, ImageError> {
         let count = spec.seeds.len();
-        let text = match led.text.is_empty() {
+        let text = match text.embedding.is_empty() {
             true => none.clone(),
-            false => Tensor::new(self.config.normalize_text(&led.text), &self.device)?,
+            false => Tensor::new(self.config.normalize_text(&text.embedding), &self.device)?,
         };
         Ok(Conditioning {
             text: text.unsqueeze(0)?.repeat((count, 1))?,
@@ -277,7 +284,7 @@ impl Illuminator {
     }
 
     /// The code that was spelled in hexadecimal digits; none where it is not this model's.
-    pub fn spelled(&self, text: &str) -> Option<EncodedPicture> {
+    pub fn encoded_from_hex(&self, text: &str) -> Option<EncodedPicture> {
         EncodedPicture::from_hex(text, &self.config)
     }
 
@@ -288,13 +295,13 @@ impl Illuminator {
         let size = self.config.size;
         let pixels = |row: Vec<f32>| Picture {
             size,
-            pixels: bytes(&row),
+            pixels: to_pixel_bytes(&row),
         };
         Ok(rows.into_iter().map(pixels).collect())
     }
 
     /// The code of a picture of the model's size.
-    pub fn read(&self, picture: &Picture) -> Result<EncodedPicture, ImageError> {
+    pub fn encode(&self, picture: &Picture) -> Result<EncodedPicture, ImageError> {
         let shape = (1, self.config.size, self.config.size, CHANNELS);
         let numbers = picture
             .pixels
@@ -303,8 +310,8 @@ impl Illuminator {
         let x = Tensor::from_vec(numbers.collect(), shape, &self.device)?;
         let x = x.permute((0, 3, 1, 2))?.contiguous()?;
         match &self.design {
-            Design::Composed(by) => by.read(&x),
-            Design::Direct(by) => by.read(&x),
+            Design::Composed(by) => by.encode(&x),
+            Design::Direct(by) => by.encode(&x),
         }
     }
 }
@@ -327,7 +334,7 @@ fn streams(spec: &ImageSpec, purpose: Option<u64>) -> Vec<Rng> {
 }
 
 /// -1 to 1 as bytes; no colour is stronger than its opacity.
-pub fn bytes(values: &[f32]) -> Vec<u8> {
+pub fn to_pixel_bytes(values: &[f32]) -> Vec<u8> {
     let mut bytes: Vec<u8> = values
         .iter()
         .map(|x| ((x + 1.0) * 127.5).round() as u8)

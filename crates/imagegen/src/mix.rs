@@ -6,7 +6,7 @@ use crate::ImageError;
 
 /// The share that is drawn anew. Painting all of one picture's tokens under another's words alone
 /// hardly changes it.
-pub const SHARE: f64 = 0.5;
+pub const MIX_SHARE: f64 = 0.5;
 
 impl Illuminator {
     /// For each seed a picture with half of the code of one, led by `order`: the words and style of
@@ -17,6 +17,6 @@ impl Illuminator {
         code: &EncodedPicture,
         keep_going: &mut dyn FnMut() -> bool,
     ) -> Result<Option<GeneratedImages>, ImageError> {
-        self.vary(spec, code, SHARE, keep_going)
+        self.vary(spec, code, MIX_SHARE, keep_going)
     }
 }

@@ -1,9 +1,9 @@
-//! Pictures as rows of patches, and back: rearrangements that compute nothing.
+//! Pictures to patches and back: rearrangements without arithmetic.
 
 use candle_core::{Result, Tensor};
 
 /// `[batch, c, g p, g p]` to `[batch, g g, p p c]`: each patch row by row, its channels last.
-pub fn patches(x: &Tensor, p: usize) -> Result<Tensor> {
+pub fn patchify(x: &Tensor, p: usize) -> Result<Tensor> {
     let (batch, c, height, _) = x.dims4()?;
     let g = height / p;
     let x = x.reshape(&[batch, c, g, p, g, p][..])?;
@@ -11,8 +11,8 @@ pub fn patches(x: &Tensor, p: usize) -> Result<Tensor> {
     x.reshape((batch, g * g, p * p * c))
 }
 
-/// The inverse of [`patches`]: `[batch, g g, p p c]` to `[batch, c, g p, g p]`.
-pub fn unpatches(x: &Tensor, g: usize, p: usize, c: usize) -> Result<Tensor> {
+/// The inverse of [`patchify`]: `[batch, g g, p p c]` to `[batch, c, g p, g p]`.
+pub fn unpatchify(x: &Tensor, g: usize, p: usize, c: usize) -> Result<Tensor> {
     let batch = x.dim(0)?;
     let x = x.reshape(&[batch, g, g, p, p, c][..])?;
     let x = x.permute([0, 5, 1, 3, 2, 4].as_slice())?;
@@ -27,8 +27,8 @@ pub fn split(x: &Tensor, n: usize) -> Result<Tensor> {
     x.reshape((batch, 4 * n * n, width / 4))
 }
 
-/// `[batch, 2n 2n, width]` to `[4 batch, n n, width]`: the four quarters, which do not see each
-/// other.
+/// `[batch, 2n 2n, width]` to `[4 batch, n n, width]`: the four quarters, which do not attend
+/// to each other.
 pub fn windows(x: &Tensor, n: usize) -> Result<Tensor> {
     let (batch, _, width) = x.dims3()?;
     let x = x.reshape(&[batch, 2, n, 2, n, width][..])?;
@@ -78,7 +78,7 @@ mod tests {
     fn each_way_has_its_way_back() {
         let picture = numbers(&[2, 3, 4, 4]);
         same(
-            &unpatches(&patches(&picture, 2).unwrap(), 2, 2, 3).unwrap(),
+            &unpatchify(&patchify(&picture, 2).unwrap(), 2, 2, 3).unwrap(),
             &picture,
         );
         let halved = pixel_unshuffle(&picture).unwrap();
@@ -93,13 +93,13 @@ mod tests {
     #[test]
     fn a_patch_is_read_row_by_row_with_its_channels_last() {
         let picture = numbers(&[1, 2, 4, 4]);
-        let patches = patches(&picture, 2).unwrap().to_vec3::<f32>().unwrap();
+        let patches = patchify(&picture, 2).unwrap().to_vec3::<f32>().unwrap();
         assert_eq!(patches[0][1], [2.0, 18.0, 3.0, 19.0, 6.0, 22.0, 7.0, 23.0]);
     }
 
     #[test]
     fn a_token_becomes_two_by_two_where_it_stood() {
-        // Two by two tokens of 4 numbers: the grid that comes of it, row by row.
+        // Two by two tokens of 4 numbers become this grid, row by row.
         let split = split(&numbers(&[1, 4, 4]), 2).unwrap();
         let grid = split.flatten_all().unwrap().to_vec1::<f32>().unwrap();
         let rows = [0, 1, 4, 5, 2, 3, 6, 7, 8, 9, 12, 13, 10, 11, 14, 15];

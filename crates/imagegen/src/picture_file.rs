@@ -1,5 +1,5 @@
-//! A picture from anywhere, as the illuminator's encoder takes it: PNG, JPEG, GIF or WebP, scaled
-//! into a square. The file is untrusted: its size in pixels is looked at before they are read.
+//! Decodes picture files (PNG, JPEG, GIF, WebP) and scales them for the encoder and the terminal. A
+//! file is untrusted: its dimensions are checked before its pixels are decoded.
 
 use super::Picture;
 use super::config::CHANNELS;
@@ -8,26 +8,26 @@ use image::metadata::Orientation;
 use image::{DynamicImage, ImageDecoder, ImageReader, Limits, Rgba, RgbaImage};
 use std::io::Cursor;
 
-/// Bytes of a file that is looked at.
-pub const LARGEST: usize = 64 << 20;
-/// Pixels of a picture that is looked at: those of a large camera.
-const PIXELS: u64 = 64_000_000;
-/// Bytes that reading may take.
-const MEMORY: u64 = 512 << 20;
+/// The largest file that is decoded, in bytes.
+pub const MAX_FILE_BYTES: usize = 64 << 20;
+/// The largest picture that is decoded, in pixels: a large camera's.
+const MAX_PIXELS: u64 = 64_000_000;
+/// Bytes that decoding may allocate.
+const MAX_ALLOCATION: u64 = 512 << 20;
 
-/// Why a file is no picture that can be read; each the end of a sentence.
+/// Why a file cannot be decoded; each completes a sentence.
 #[derive(Debug, thiserror::Error)]
 pub enum PictureFileError {
-    #[error("it is larger than {} MB", LARGEST >> 20)]
-    File,
-    #[error("it has more than {} million pixels", PIXELS / 1_000_000)]
-    Pixels,
+    #[error("it is larger than {} MB", MAX_FILE_BYTES >> 20)]
+    TooLarge,
+    #[error("it has more than {} million pixels", MAX_PIXELS / 1_000_000)]
+    TooManyPixels,
     #[error("it is no PNG, JPEG, GIF or WebP picture that can be read")]
     Unreadable,
 }
 
-/// The picture of a file in a square of `size` pixels, what is left of it empty.
-pub fn read(file: &[u8], size: usize) -> Result<Picture, PictureFileError> {
+/// The picture of a file, scaled to fit a square of `size` pixels; the rest stays transparent.
+pub fn decode_square(file: &[u8], size: usize) -> Result<Picture, PictureFileError> {
     let whole = premultiplied(decode(file)?);
     let side = size as u32;
     let longer = whole.width().max(whole.height()).max(1);
@@ -44,7 +44,7 @@ pub fn read(file: &[u8], size: usize) -> Result<Picture, PictureFileError> {
     let (x, y) = ((side - width) / 2, (side - height) / 2);
     image::imageops::replace(&mut square, &small, x.into(), y.into());
     let mut pixels = square.into_raw();
-    // Scaling with a filter that overshoots may leave a colour stronger than its opacity.
+    // The filter can overshoot and leave a colour above its opacity.
     for pixel in pixels.chunks_exact_mut(CHANNELS) {
         let opacity = pixel[CHANNELS - 1];
         pixel.iter_mut().for_each(|c| *c = (*c).min(opacity));
@@ -52,8 +52,9 @@ pub fn read(file: &[u8], size: usize) -> Result<Picture, PictureFileError> {
     Ok(Picture { size, pixels })
 }
 
-/// A picture at another size. What is transparent has no colour that could run into the rest.
-pub fn scaled(picture: &RgbaImage, width: u32, height: u32) -> RgbaImage {
+/// Scales a picture in premultiplied colours, so that transparent pixels do not bleed into
+/// others.
+pub fn scale(picture: &RgbaImage, width: u32, height: u32) -> RgbaImage {
     let whole = premultiplied(picture.clone());
     let mut small = resize(&whole, width, height, FilterType::Triangle);
     for Rgba([red, green, blue, opacity]) in small.pixels_mut() {
@@ -65,11 +66,11 @@ pub fn scaled(picture: &RgbaImage, width: u32, height: u32) -> RgbaImage {
     small
 }
 
-/// A picture whose every pixel will be half of a cell of a terminal: there, or not there.
-pub fn whole(picture: &RgbaImage, width: u32, height: u32) -> RgbaImage {
-    /// As opaque as this, and a pixel is seen.
+/// Scales a picture for half-cell rendering, where a pixel is either opaque or absent.
+pub fn scale_with_hard_edges(picture: &RgbaImage, width: u32, height: u32) -> RgbaImage {
+    /// Opacity from which a pixel counts as opaque.
     const SEEN: u8 = 110;
-    let mut small = scaled(picture, width, height);
+    let mut small = scale(picture, width, height);
     for Rgba([.., opacity]) in small.pixels_mut() {
         *opacity = if *opacity >= SEEN { 255 } else { 0 };
     }
@@ -78,27 +79,27 @@ pub fn whole(picture: &RgbaImage, width: u32, height: u32) -> RgbaImage {
 
 /// The pixels of a file, straight RGBA.
 pub fn decode(file: &[u8]) -> Result<RgbaImage, PictureFileError> {
-    if file.len() > LARGEST {
-        return Err(PictureFileError::File);
+    if file.len() > MAX_FILE_BYTES {
+        return Err(PictureFileError::TooLarge);
     }
     let reader = || {
         let reader = ImageReader::new(Cursor::new(file)).with_guessed_format();
         let mut reader = reader.map_err(|_| PictureFileError::Unreadable)?;
         let mut limits = Limits::default();
-        limits.max_alloc = Some(MEMORY);
+        limits.max_alloc = Some(MAX_ALLOCATION);
         reader.limits(limits);
         Ok(reader)
     };
     let size = reader()?.into_dimensions();
     let (width, height) = size.map_err(|_| PictureFileError::Unreadable)?;
-    if u64::from(width) * u64::from(height) > PIXELS {
-        return Err(PictureFileError::Pixels);
+    if u64::from(width) * u64::from(height) > MAX_PIXELS {
+        return Err(PictureFileError::TooManyPixels);
     }
     let read = || {
         let mut decoder = reader().ok()?.into_decoder().ok()?;
-        // Cameras note which side is up and leave the pixels as they lay.
+        // Cameras record the orientation and leave the pixels unrotated.
         let up = decoder.orientation().unwrap_or(Orientation::NoTransforms);
-        let fits = decoder.total_bytes() <= MEMORY;
+        let fits = decoder.total_bytes() <= MAX_ALLOCATION;
         let mut picture = fits.then(|| DynamicImage::from_decoder(decoder))?.ok()?;
         picture.apply_orientation(up);
         Some(picture.into_rgba8())
@@ -106,9 +107,9 @@ pub fn decode(file: &[u8]) -> Result<RgbaImage, PictureFileError> {
     read().ok_or(PictureFileError::Unreadable)
 }
 
-/// A picture as it is shown on a terminal, whose background nobody knows: one that is dark or
-/// bright all over lies on paper, or it might not be seen at all.
-pub fn to_show(file: &[u8]) -> Result<RgbaImage, PictureFileError> {
+/// The pixels of a file for a terminal of unknown background: a picture that is dark or bright
+/// all over gets a paper background, or it might be invisible.
+pub fn decode_for_terminal(file: &[u8]) -> Result<RgbaImage, PictureFileError> {
     const PAPER: [u16; 3] = [0xf2, 0xe8, 0xd5];
     let mut picture = decode(file)?;
     let (mut sum, mut count) = (0u64, 0u64);
@@ -165,7 +166,7 @@ mod tests {
             ImageFormat::Gif,
             ImageFormat::WebP,
         ] {
-            let picture = read(&file(&wide, format), 64).unwrap();
+            let picture = decode_square(&file(&wide, format), 64).unwrap();
             let at = |x: usize, y: usize| &picture.pixels[(y * 64 + x) * 4..][..4];
             assert_eq!(at(32, 2), [0; 4], "{format:?}");
             let middle = at(32, 32);
@@ -175,7 +176,7 @@ mod tests {
             );
         }
         let faint = RgbaImage::from_pixel(64, 64, Rgba([255, 255, 255, 128]));
-        let picture = read(&file(&faint, ImageFormat::Png), 64).unwrap();
+        let picture = decode_square(&file(&faint, ImageFormat::Png), 64).unwrap();
         assert_eq!(picture.pixels[..4], [128; 4]);
     }
 
@@ -201,7 +202,7 @@ mod tests {
     fn what_is_transparent_does_not_darken_what_is_not() {
         let mut picture = RgbaImage::new(4, 4);
         (0..8).for_each(|at| picture.put_pixel(at % 2, at / 2, Rgba([200, 0, 0, 255])));
-        for pixel in scaled(&picture, 3, 3)
+        for pixel in scale(&picture, 3, 3)
             .pixels()
             .filter(|pixel| pixel.0[3] > 20)
         {
@@ -214,7 +215,7 @@ mod tests {
         let retrieved = |colour: [u8; 4]| {
             let mut picture = RgbaImage::new(2, 1);
             picture.put_pixel(0, 0, Rgba(colour));
-            let retrieved = to_show(&file(&picture, ImageFormat::Png)).unwrap();
+            let retrieved = decode_for_terminal(&file(&picture, ImageFormat::Png)).unwrap();
             [0, 1].map(|x| retrieved.get_pixel(x, 0).0)
         };
         assert_eq!(
@@ -230,7 +231,7 @@ mod tests {
     fn what_is_no_picture_or_too_large_is_said() {
         let whole = file(&RgbaImage::new(40, 40), ImageFormat::Png);
         for end in 0..whole.len() - 12 {
-            assert!(read(&whole[..end], 64).is_err(), "cut at {end}");
+            assert!(decode_square(&whole[..end], 64).is_err(), "cut at {end}");
         }
         // A header that claims 100,000 by 100,000 pixels, with its checksum put right.
         let mut huge = whole.clone();
@@ -238,11 +239,14 @@ mod tests {
         huge[20..24].copy_from_slice(&100_000u32.to_be_bytes());
         let sum = crc32fast::hash(&huge[12..29]);
         huge[29..33].copy_from_slice(&sum.to_be_bytes());
-        assert!(matches!(read(&huge, 64), Err(PictureFileError::Pixels)));
-        assert!(read(b"no picture at all", 64).is_err());
         assert!(matches!(
-            decode(&vec![0; LARGEST + 1]),
-            Err(PictureFileError::File)
+            decode_square(&huge, 64),
+            Err(PictureFileError::TooManyPixels)
+        ));
+        assert!(decode_square(b"no picture at all", 64).is_err());
+        assert!(matches!(
+            decode(&vec![0; MAX_FILE_BYTES + 1]),
+            Err(PictureFileError::TooLarge)
         ));
     }
 }

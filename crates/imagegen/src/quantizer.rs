@@ -1,17 +1,17 @@
-//! Between numbers and tokens: finite scalar quantization (Mentzer et al. 2023, "Finite Scalar
-//! Quantization: VQ-VAE Made Simple").
+//! Finite scalar quantization (Mentzer et al. 2023, "Finite Scalar Quantization: VQ-VAE Made
+//! Simple"): values to FSQ codes and back.
 //!
-//! A token has a few digits, each with an odd number of levels. Digit d of n levels stands for
-//! the value (d - h) / h with h = (n - 1) / 2: from -1 to 1, zero among them.
+//! A token is a few codes, each with an odd number of levels. Code d of n levels stands for the
+//! value (d - h) / h with h = (n - 1) / 2: from -1 to 1, zero among them.
 
 use super::config::TOKENS;
 use super::tokens::FsqCodes;
 use candle_core::{Device, Result, Tensor};
 
-/// The levels of each digit, on a device.
+/// The levels of each code, on a device.
 #[derive(Clone, Debug)]
 pub struct Quantizer {
-    /// `[digits]`: h of each digit.
+    /// `[codes]`: h of each code.
     halves: Tensor,
 }
 
@@ -23,31 +23,31 @@ impl Quantizer {
         })
     }
 
-    /// `[.., digits]` of any numbers to the nearest values. The gradient goes straight through the
-    /// rounding, which has none of its own.
+    /// Any numbers `[.., codes]` to the nearest values; the gradient passes straight
+    /// through the rounding.
     pub fn quantize(&self, z: &Tensor) -> Result<Tensor> {
         let bounded = z.tanh()?.broadcast_mul(&self.halves)?;
         let step = (bounded.round()? - &bounded)?.detach();
         (bounded + step)?.broadcast_div(&self.halves)
     }
 
-    /// Values to digits, as floats.
-    pub fn digits(&self, values: &Tensor) -> Result<Tensor> {
-        let digits = values.broadcast_mul(&self.halves)?;
-        digits.broadcast_add(&self.halves)?.round()
+    /// Values to codes, as floats.
+    pub fn codes(&self, values: &Tensor) -> Result<Tensor> {
+        let codes = values.broadcast_mul(&self.halves)?;
+        codes.broadcast_add(&self.halves)?.round()
     }
 
-    /// The values of pictures' tokens: `[batch, 64, digits]`.
-    pub fn of(&self, tokens: &FsqCodes, device: &Device) -> Result<Tensor> {
-        let numbers: Vec<f32> = tokens.0.iter().map(|digit| f32::from(*digit)).collect();
-        let digits = self.halves.dim(0)?;
-        let shape = (numbers.len() / digits / TOKENS, TOKENS, digits);
+    /// The values of pictures' tokens: `[batch, 64, codes]`.
+    pub fn token_values(&self, tokens: &FsqCodes, device: &Device) -> Result<Tensor> {
+        let numbers: Vec<f32> = tokens.0.iter().map(|code| f32::from(*code)).collect();
+        let codes = self.halves.dim(0)?;
+        let shape = (numbers.len() / codes / TOKENS, TOKENS, codes);
         self.values(&Tensor::from_vec(numbers, shape, device)?)
     }
 
-    /// Digits, as floats, to values.
-    pub fn values(&self, digits: &Tensor) -> Result<Tensor> {
-        let centred = digits.broadcast_sub(&self.halves)?;
+    /// Codes, as floats, to values.
+    pub fn values(&self, codes: &Tensor) -> Result<Tensor> {
+        let centred = codes.broadcast_sub(&self.halves)?;
         centred.broadcast_div(&self.halves)
     }
 }
@@ -64,9 +64,9 @@ mod tests {
         let z = Tensor::new(&[[0.6f32, 0.6], [-9.0, 0.4]], &Device::Cpu).unwrap();
         let values = quantizer.quantize(&z).unwrap();
         assert_eq!(values.to_vec2::<f32>().unwrap(), [[0.5, 1.0], [-1.0, 0.0]]);
-        let digits = quantizer.codes(&values).unwrap();
-        assert_eq!(digits.to_vec2::<f32>().unwrap(), [[3.0, 2.0], [0.0, 1.0]]);
-        let again = quantizer.values(&digits).unwrap();
+        let codes = quantizer.codes(&values).unwrap();
+        assert_eq!(codes.to_vec2::<f32>().unwrap(), [[3.0, 2.0], [0.0, 1.0]]);
+        let again = quantizer.values(&codes).unwrap();
         assert_eq!(
             again.to_vec2::<f32>().unwrap(),
             values.to_vec2::<f32>().unwrap()

@@ -1,10 +1,11 @@
-//! Looks over what was composed, once: moves the values of a picture's tokens to what is painted.
+//! The refiner: corrects all tokens of a sampled picture in one pass, before the decoder.
 //!
-//! The composer learns one token at a time, so where it is unsure it writes what is likely at each
-//! place, and the places do not fit together. The refiner reads all of them, with the wish and what
-//! is remembered, and is trained together with the generator against a critic of whole pictures.
+//! The token Transformer learns one token at a time, so where it is unsure, each place is likely by
+//! itself but the places do not fit together. The refiner sees all tokens with the same
+//! conditioning and examples, and is trained together with the generator against a critic of whole
+//! pictures.
 
-use super::backbone::Reader;
+use super::backbone::Backbone;
 use super::conditioning::Conditioning;
 use super::config::Config;
 use super::layers::Dropout;
@@ -15,27 +16,28 @@ use candle_core::{Result, Tensor};
 use candle_nn::Init;
 
 pub struct Refiner {
-    reader: Reader,
+    backbone: Backbone,
     out: Linear,
 }
 
 impl Refiner {
-    /// Where it is begun by chance, it moves nothing.
+    /// A refiner trained from scratch starts as the identity.
     pub fn new(weights: &Weights, config: &Config) -> Result<Refiner> {
         let (width, none) = (config.tokens.stack.width, Init::Const(0.0));
         let out = weights.pp("out").unpacked();
         Ok(Refiner {
-            reader: Reader::new(weights, config)?,
+            backbone: Backbone::new(weights, config)?,
             out: Linear::with_init(&out, width, config.codes_per_token(), none, none)?,
         })
     }
 
-    /// What stands for words that are not given: `[text]`.
-    pub fn no_words(&self) -> &Tensor {
-        self.reader.null_text()
+    /// The null text: `[text]`.
+    pub fn null_text(&self) -> &Tensor {
+        self.backbone.null_text()
     }
 
-    /// `tokens` and their `values` `[batch, 64, digits]`, -1 to 1, to what is painted of them.
+    /// `tokens` and their `values` `[batch, 64, codes]`, -1 to 1, to the decoder's input
+    /// values.
     pub fn forward(
         &self,
         (tokens, values): (&FsqCodes, &Tensor),
@@ -43,9 +45,9 @@ impl Refiner {
         retrieved: &[RetrievedExamples],
         drop: &Dropout,
     ) -> Result<Tensor> {
-        let prepared = self.reader.prepare(conditioning, retrieved)?;
-        let tokens = self.reader.embedded(tokens)?;
-        let hidden = self.reader.hidden(&prepared, &tokens, drop)?;
+        let prepared = self.backbone.prepare(conditioning, retrieved)?;
+        let tokens = self.backbone.embed(tokens)?;
+        let hidden = self.backbone.hidden(&prepared, &tokens, drop)?;
         values + self.out.forward(&hidden)?
     }
 }

@@ -2,9 +2,9 @@
 //! drawings of one thing in several styles, in place of what it remembers; in one pass, its latent is
 //! painted under the other style.
 
-use super::composed::Basis;
+use super::composed::GenerationInput;
 use super::encoded::EncodedPicture;
-use super::retrieval_index::unknown;
+use super::retrieval_index::unknown_style;
 use super::vary::around;
 use super::{Design, GeneratedImages, Illuminator, ImageSpec, foreign, streams};
 use crate::ImageError;
@@ -22,20 +22,20 @@ impl Illuminator {
         source: &EncodedPicture,
         keep_going: &mut dyn FnMut() -> bool,
     ) -> Result<Option<GeneratedImages>, ImageError> {
-        let led = self.led(spec)?;
+        let text = self.text_condition(spec)?;
         match (&self.design, source) {
             (Design::Composed(by), EncodedPicture::Tokens(source)) => {
                 self.fits(source)?;
-                let basis = Basis {
-                    given: None,
-                    retrieved: Some(vec![(unknown(&self.config), source.clone())]),
+                let basis = GenerationInput {
+                    known: None,
+                    retrieved: Some(vec![(unknown_style(&self.config), source.clone())]),
                 };
                 let rngs = &mut streams(spec, Some(WRITE));
-                self.compose(by, (spec, &led), basis, rngs, keep_going)
+                self.compose(by, (spec, &text), basis, rngs, keep_going)
             }
             (Design::Direct(by), EncodedPicture::Latent(z)) => {
                 let latents = around(by, spec, z, (LOOSE, WRITE))?;
-                self.pass(by, (spec, &led), latents, keep_going)
+                self.pass(by, (spec, &text), latents, keep_going)
             }
             _ => Err(foreign()),
         }

@@ -1,8 +1,8 @@
-//! What pictures that are shown beside one tell of each of its places.
+//! Encodes retrieved examples as one vector for each of the 64 places.
 //!
-//! Each of their tokens is the sum of its digits' rows in a table that has its own for every style;
-//! how much a style tells of another is learned. Training goes through tensors; drawing adds up the
-//! few rows that count in plain numbers.
+//! Each token of an example is the sum of its codes' rows in a table that has separate rows for
+//! every style; how much one style says about another is learned. Training computes with tensors,
+//! drawing sums the few rows in plain numbers.
 
 use super::conditioning::Conditioning;
 use super::config::{Config, TOKENS};
@@ -12,54 +12,56 @@ use super::weights::{Weights, normal};
 use candle_core::{Error, Result, Tensor};
 use candle_nn::Init;
 
-/// How fast what is learned of styles' nearness counts, since training's steps are all of one size.
+/// Scales the learned style similarities before the softmax, since every optimizer step changes
+/// them by about the same amount.
 const SIMILARITY_TEMPERATURE: f64 = 8.0;
 
 pub struct RetrievalEncoder {
-    /// `[(styles + 1) * levels of all digits, width]`.
-    memory: Tensor,
-    /// `[styles + 1, styles + 1]`: of each style that is wanted to each that is shown.
+    /// `[(styles + 1) * code values, width]`.
+    table: Tensor,
+    /// `[styles + 1, styles + 1]`: similarity of each requested style (row) to each example
+    /// style.
     nearness: Tensor,
-    /// `[width]`: where nothing is shown.
-    none: Tensor,
+    /// `[width]`: used where there is no example.
+    empty: Tensor,
     levels: Vec<usize>,
     styles: usize,
-    quick: bool,
+    use_autograd: bool,
 }
 
 impl RetrievalEncoder {
-    /// `quick`: trained by [`gradient`].
-    pub fn new(weights: &Weights, config: &Config, quick: bool) -> Result<RetrievalEncoder> {
+    /// `use_autograd`: train with the [`autograd`] crate.
+    pub fn new(weights: &Weights, config: &Config, use_autograd: bool) -> Result<RetrievalEncoder> {
         let (width, styles) = (config.tokens.stack.width, config.styles.len());
-        let rows = (styles + 1) * config.rows();
+        let rows = (styles + 1) * config.code_values();
         Ok(RetrievalEncoder {
-            memory: weights.get(&[rows, width], "memory", normal(0.1))?,
-            nearness: weights.table(styles + 1, styles + 1, "nearness", 0.0)?,
-            none: weights.get(&[width], "no_memory", Init::Const(0.0))?,
+            table: weights.get(&[rows, width], "memory", normal(0.1))?,
+            nearness: weights.embedding_table(styles + 1, styles + 1, "nearness", 0.0)?,
+            empty: weights.get(&[width], "no_memory", Init::Const(0.0))?,
             levels: config.levels.clone(),
             styles,
-            quick,
+            use_autograd,
         })
     }
 
-    /// `[batch, 64, width]`, or `[1, width]` where nothing is shown beside any.
+    /// `[batch, 64, width]`, or `[1, width]` where no picture has an example.
     pub fn forward(
         &self,
-        near: Option<&Tensor>,
+        style_weights: Option<&Tensor>,
         retrieved: &[RetrievedExamples],
     ) -> Result<Tensor> {
-        match near {
-            None => self.none.unsqueeze(0),
-            Some(near) if near.track_op() || !near.device().is_cpu() => {
-                self.tensors(near, retrieved)
+        match style_weights {
+            None => self.empty.unsqueeze(0),
+            Some(style_weights) if style_weights.track_op() || !style_weights.device().is_cpu() => {
+                self.forward_tensors(style_weights, retrieved)
             }
-            Some(near) => self.numbers(near, retrieved),
+            Some(style_weights) => self.forward_cpu(style_weights, retrieved),
         }
     }
 
-    /// How much each of the pictures shown counts, together one: `[batch, styles + 1]`; None where
-    /// nothing is shown beside any.
-    pub fn near(
+    /// The weight of each example style, summing to one per picture: `[batch, styles + 1]`;
+    /// None where no picture has an example.
+    pub fn style_weights(
         &self,
         conditioning: &Conditioning,
         retrieved: &[RetrievedExamples],
@@ -76,107 +78,124 @@ impl RetrievalEncoder {
             retrieved.iter().for_each(|(slot, _)| has[*slot] = 1.0);
         }
         let has = Tensor::from_vec(has, (conditioning.len(), slots), self.nearness.device())?;
-        let near = self
+        let style_weights = self
             .nearness
             .index_select(&conditioning.style_rows(self.styles)?, 0)?;
-        let near = ((near * SIMILARITY_TEMPERATURE)?.exp()? * has)?;
-        near.broadcast_div(&(near.sum_keepdim(1)? + 1e-9)?)
+        let style_weights = ((style_weights * SIMILARITY_TEMPERATURE)?.exp()? * has)?;
+        style_weights
+            .broadcast_div(&(style_weights.sum_keepdim(1)? + 1e-9)?)
             .map(Some)
     }
 
-    fn tensors(&self, near: &Tensor, retrieved: &[RetrievedExamples]) -> Result<Tensor> {
+    fn forward_tensors(
+        &self,
+        style_weights: &Tensor,
+        retrieved: &[RetrievedExamples],
+    ) -> Result<Tensor> {
         let (slots, rows) = (self.styles + 1, self.levels.iter().sum::<usize>());
         let mut ones = vec![0f32; retrieved.len() * TOKENS * slots * rows];
         for (at, retrieved) in retrieved.iter().enumerate() {
-            for (slot, digits) in retrieved {
-                for (place, digits) in digits.0.chunks(self.levels.len()).enumerate() {
+            for (slot, codes) in retrieved {
+                for (place, codes) in codes.0.chunks(self.levels.len()).enumerate() {
                     let start = ((at * TOKENS + place) * slots + slot) * rows;
                     let row = |row: usize| ones[start + row] = 1.0;
-                    rows_of(digits, &self.levels).for_each(row);
+                    code_rows(codes, &self.levels).for_each(row);
                 }
             }
         }
-        let ones = Tensor::from_vec(ones, (retrieved.len(), TOKENS, slots, rows), near.device())?;
-        let told = ones.broadcast_mul(&near.reshape((retrieved.len(), 1, slots, 1))?)?;
-        let told = told.reshape((retrieved.len() * TOKENS, slots * rows))?;
-        let told = product(&told, &self.memory, self.quick)?;
-        let told = told.reshape((retrieved.len(), TOKENS, ()))?;
+        let ones = Tensor::from_vec(
+            ones,
+            (retrieved.len(), TOKENS, slots, rows),
+            style_weights.device(),
+        )?;
+        let out = ones.broadcast_mul(&style_weights.reshape((retrieved.len(), 1, slots, 1))?)?;
+        let out = out.reshape((retrieved.len() * TOKENS, slots * rows))?;
+        let out = matmul_table(&out, &self.table, self.use_autograd)?;
+        let out = out.reshape((retrieved.len(), TOKENS, ()))?;
         let some: Vec<bool> = retrieved
             .iter()
             .flat_map(|s| [!s.is_empty(); TOKENS])
             .collect();
-        choose(&some, &told, &self.none)
+        select_rows(&some, &out, &self.empty)
     }
 
-    fn numbers(&self, near: &Tensor, retrieved: &[RetrievedExamples]) -> Result<Tensor> {
-        let (width, rows) = (self.none.dim(0)?, self.levels.iter().sum::<usize>());
-        let table = self.memory.flatten_all()?.to_vec1::<f32>()?;
-        let none = self.none.to_vec1::<f32>()?;
-        let mut told = vec![0f32; retrieved.len() * TOKENS * width];
-        let each = told.chunks_mut(TOKENS * width).zip(retrieved);
-        for ((told, retrieved), near) in each.zip(near.to_vec2::<f32>()?) {
+    fn forward_cpu(
+        &self,
+        style_weights: &Tensor,
+        retrieved: &[RetrievedExamples],
+    ) -> Result<Tensor> {
+        let (width, rows) = (self.empty.dim(0)?, self.levels.iter().sum::<usize>());
+        let table = self.table.flatten_all()?.to_vec1::<f32>()?;
+        let empty = self.empty.to_vec1::<f32>()?;
+        let mut out = vec![0f32; retrieved.len() * TOKENS * width];
+        let each = out.chunks_mut(TOKENS * width).zip(retrieved);
+        for ((out, retrieved), style_weights) in each.zip(style_weights.to_vec2::<f32>()?) {
             if retrieved.is_empty() {
-                told.chunks_mut(width)
-                    .for_each(|told| told.copy_from_slice(&none));
+                out.chunks_mut(width)
+                    .for_each(|out| out.copy_from_slice(&empty));
             }
-            for (slot, digits) in retrieved {
-                let tokens = digits.0.chunks(self.levels.len());
-                for (told, digits) in told.chunks_mut(width).zip(tokens) {
-                    for row in rows_of(digits, &self.levels) {
+            for (slot, codes) in retrieved {
+                let tokens = codes.0.chunks(self.levels.len());
+                for (out, codes) in out.chunks_mut(width).zip(tokens) {
+                    for row in code_rows(codes, &self.levels) {
                         let row = &table[(slot * rows + row) * width..][..width];
-                        let pairs = told.iter_mut().zip(row);
-                        pairs.for_each(|(told, x)| *told += near[*slot] * x);
+                        let pairs = out.iter_mut().zip(row);
+                        pairs.for_each(|(out, x)| *out += style_weights[*slot] * x);
                     }
                 }
             }
         }
-        Tensor::from_vec(told, (retrieved.len(), TOKENS, width), near.device())
+        Tensor::from_vec(
+            out,
+            (retrieved.len(), TOKENS, width),
+            style_weights.device(),
+        )
     }
 }
 
-/// Of the pictures shown beside each one, by the chance (0 to 1) that is given for each: the likelier,
-/// the more its style tells of the wanted one, which `near` `[batch, styles + 1]` says.
-pub fn one_of<'a>(
-    near: &Tensor,
+/// Samples one example for each picture by its random number (0 to 1), in proportion to
+/// `style_weights` `[batch, styles + 1]`.
+pub fn sample_example<'a>(
+    style_weights: &Tensor,
     retrieved: &'a [RetrievedExamples],
     chances: &[f64],
 ) -> Result<Vec<Option<&'a FsqCodes>>> {
-    let near = near.to_vec2::<f32>()?;
-    let rows = retrieved.iter().zip(near).zip(chances);
-    let one = |((retrieved, near), chance): ((&'a RetrievedExamples, Vec<f32>), &f64)| {
+    let style_weights = style_weights.to_vec2::<f32>()?;
+    let rows = retrieved.iter().zip(style_weights).zip(chances);
+    let one = |((retrieved, style_weights), chance): ((&'a RetrievedExamples, Vec<f32>), &f64)| {
         let mut left = *chance;
         let found = retrieved.iter().find(|(slot, _)| {
-            left -= f64::from(near[*slot]);
+            left -= f64::from(style_weights[*slot]);
             left < 0.0
         });
-        found.or(retrieved.last()).map(|(_, digits)| digits)
+        found.or(retrieved.last()).map(|(_, codes)| codes)
     };
     Ok(rows.map(one).collect())
 }
 
-/// The rows that belong to a token's digits, in a table with one for each digit and value.
-pub fn rows_of<'a>(digits: &'a [u8], levels: &'a [usize]) -> impl Iterator<Item = usize> + 'a {
+/// The rows of a token's codes in a table that has one row for each code value.
+pub fn code_rows<'a>(codes: &'a [u8], levels: &'a [usize]) -> impl Iterator<Item = usize> + 'a {
     let starts = levels.iter().scan(0, |next, levels| {
         *next += levels;
         Some(*next - levels)
     });
-    digits
+    codes
         .iter()
         .zip(starts)
-        .map(|(digit, start)| start + usize::from(*digit))
+        .map(|(code, start)| start + usize::from(*code))
 }
 
 /// Rows `[count, rows]` times a table `[rows, width]`.
-pub fn product(rows: &Tensor, table: &Tensor, quick: bool) -> Result<Tensor> {
-    if !quick {
+pub fn matmul_table(rows: &Tensor, table: &Tensor, use_autograd: bool) -> Result<Tensor> {
+    if !use_autograd {
         return rows.matmul(table);
     }
-    let none = Tensor::zeros(table.dim(1)?, table.dtype(), table.device())?;
-    autograd::affine(rows, &table.t()?, &none)
+    let empty = Tensor::zeros(table.dim(1)?, table.dtype(), table.device())?;
+    autograd::affine(rows, &table.t()?, &empty)
 }
 
 /// Rows of `yes` `[batch, 64, width]` where `rows` is true, `no` `[width]` elsewhere.
-pub fn choose(rows: &[bool], yes: &Tensor, no: &Tensor) -> Result<Tensor> {
+pub fn select_rows(rows: &[bool], yes: &Tensor, no: &Tensor) -> Result<Tensor> {
     let share: Vec<f32> = rows.iter().map(|row| f32::from(u8::from(*row))).collect();
     let share = Tensor::from_vec(share, (yes.dim(0)?, TOKENS, 1), yes.device())?;
     let no = no.broadcast_mul(&(1.0 - &share)?)?;
@@ -200,7 +219,7 @@ mod tests {
         let tensors = candle_core::safetensors::load_buffer(bytes, cpu).unwrap();
         let tensors: HashMap<String, Tensor> = tensors;
         let weights = Weights::plain(VarBuilder::from_tensors(tensors, DType::F32, cpu));
-        let recall = RetrievalEncoder::new(&weights, &config, false).unwrap();
+        let encoder = RetrievalEncoder::new(&weights, &config, false).unwrap();
         let mut rng = Rng::new(1);
         let mut picture = || FsqCodes((0..128).map(|_| (rng.next_f64() * 3.0) as u8).collect());
         let retrieved = [
@@ -213,19 +232,26 @@ mod tests {
             style: vec![Some(1), Some(0), None],
             flip: vec![false; 3],
         };
-        let near = recall.near(&conditioning, &retrieved).unwrap().unwrap();
-        let flat = |told: Tensor| told.flatten_all().unwrap().to_vec1::<f32>().unwrap();
-        let one = flat(recall.numbers(&near, &retrieved).unwrap());
-        let other = flat(recall.tensors(&near, &retrieved).unwrap());
+        let style_weights = encoder
+            .style_weights(&conditioning, &retrieved)
+            .unwrap()
+            .unwrap();
+        let flat = |out: Tensor| out.flatten_all().unwrap().to_vec1::<f32>().unwrap();
+        let one = flat(encoder.forward_cpu(&style_weights, &retrieved).unwrap());
+        let other = flat(encoder.forward_tensors(&style_weights, &retrieved).unwrap());
         assert!(one.iter().zip(&other).all(|(a, b)| (a - b).abs() < 1e-5));
         assert_ne!(one[..32], one[64 * 32..65 * 32]);
-        let first = near.to_vec2::<f32>().unwrap()[0][0];
-        let by = |chance| one_of(&near, &retrieved, &[chance; 3]).unwrap();
+        let first = style_weights.to_vec2::<f32>().unwrap()[0][0];
+        let by = |chance| sample_example(&style_weights, &retrieved, &[chance; 3]).unwrap();
         let (before, after) = (f64::from(first) - 1e-3, f64::from(first) + 1e-3);
         assert_eq!(by(before)[0], Some(&retrieved[0][0].1));
         assert_eq!(by(after)[0], Some(&retrieved[0][1].1));
         assert_eq!(by(1.0)[1..], [None, Some(&retrieved[2][0].1)]);
-        assert!(recall.near(&conditioning, &[]).unwrap().is_none());
-        assert!(recall.near(&conditioning, &retrieved[..2]).is_err());
+        assert!(encoder.style_weights(&conditioning, &[]).unwrap().is_none());
+        assert!(
+            encoder
+                .style_weights(&conditioning, &retrieved[..2])
+                .is_err()
+        );
     }
 }

@@ -1,35 +1,35 @@
-//! Writes a picture's tokens with the token Transformer, round after round, in an order that is spread
-//! over the whole picture ([`super::spread`]).
+//! Decoding: samples a picture's tokens in several decoding steps, in a fixed order that is spread
+//! over the whole picture ([`super::halton`]).
 //!
-//! Which tokens come next does not depend on how sure the model is of them: it is surest of what is
-//! empty, and pictures that begin with that stay so. What is remembered pulls: a digit is the less likely
-//! the further it is from that of the remembered token at its place (as in kNN-LM, Khandelwal et al. 2020,
-//! near ones have a share of the chance; digits are steps on a scale, so near is told digit by digit).
-//! Where the model is sure it has its way, elsewhere the remembered drawing does. Plain numbers and one
-//! stream of chance a picture, so that a picture does not depend on those that are drawn beside it.
+//! The order does not depend on the model's confidence: the model is most confident about empty
+//! areas, and pictures that start with those stay empty. A retrieved example biases the logits:
+//! each code value becomes less likely the further it is from the example's code (as in kNN-LM,
+//! Khandelwal et al. 2020; codes are steps on a scale, so distance is counted per code). A
+//! confident model overrides the bias. Every picture has its own random stream and is computed in
+//! plain numbers, so that it does not depend on the pictures drawn beside it.
 
 use super::code_head::CodeHead;
 use super::conditioning::Conditioning;
 use super::config::TOKENS;
-use super::halton::spread_from;
+use super::halton::halton_order;
 use super::layers::Dropout;
 use super::retrieval_index::RetrievedExamples;
 use super::tokens::{FsqCodes, TokenTransformer};
 use candle_core::{Error, Result, Tensor};
 use sampler::rng::Rng;
 
-/// How tokens are chosen.
+/// Sampling settings of the token Transformer.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Sampling {
-    /// Rounds; in each some tokens become known for good.
+    /// Decoding steps; each fixes some of the tokens.
     pub steps: usize,
-    /// 0 takes the likeliest digit; 1 draws as the model was trained.
+    /// Sampling temperature: 0 is greedy, 1 samples as trained.
     pub temperature: f64,
-    /// How strongly words and style pull: 1 is as trained, 0 not at all.
+    /// Classifier-free guidance scale: 1 is the conditional model, 0 the unconditional one.
     pub guidance: f64,
-    /// How strongly what is remembered pulls: how much less likely (in nats) a digit is for each step
-    /// that it is away from the remembered one; 0 not at all.
-    pub recall: f64,
+    /// Retrieval strength: how much less likely (in nats) a code becomes for each step of
+    /// distance from the retrieved example's code; 0 turns the bias off.
+    pub retrieval_strength: f64,
 }
 
 impl Default for Sampling {
@@ -38,15 +38,15 @@ impl Default for Sampling {
             steps: 8,
             temperature: 0.3,
             guidance: 2.0,
-            recall: 3.0,
+            retrieval_strength: 3.0,
         }
     }
 }
 
 impl Sampling {
-    /// As is usual, but for what is given; None where that cannot be.
+    /// The defaults, with the given values in their place; None if a value is out of range.
     pub fn with(
-        [temperature, guidance, recall]: [Option<f64>; 3],
+        [temperature, guidance, retrieval_strength]: [Option<f64>; 3],
         steps: Option<usize>,
     ) -> Option<Sampling> {
         let usual = Sampling::default();
@@ -54,39 +54,40 @@ impl Sampling {
             steps: steps.unwrap_or(usual.steps).clamp(1, 64),
             temperature: temperature.unwrap_or(usual.temperature),
             guidance: guidance.unwrap_or(usual.guidance),
-            recall: recall.unwrap_or(usual.recall),
+            retrieval_strength: retrieval_strength.unwrap_or(usual.retrieval_strength),
         };
         let sound = (0.0..=10.0).contains(&sampling.temperature)
-            && (0.0..=20.0).contains(&sampling.recall)
+            && (0.0..=20.0).contains(&sampling.retrieval_strength)
             && (-20.0..=20.0).contains(&sampling.guidance);
         sound.then_some(sampling)
     }
 }
 
-/// Tokens that are given from the start, such as those of a picture that is varied.
-pub struct Given<'a> {
+/// Tokens known from the start, such as those a variation keeps.
+pub struct KnownTokens<'a> {
     pub tokens: &'a FsqCodes,
     /// `[batch * 64]`.
     pub known: &'a [bool],
 }
 
-/// Draws the tokens of `wish.len()` pictures, picture n with chance from `rngs[n]` and, where any
-/// are shown, `shown[n]` before its eyes. `go_on` is asked before each round; false ends it with None.
-pub fn write(
+/// Samples the tokens of `conditioning.len()` pictures, picture n with `rngs[n]` and the
+/// examples `retrieved[n]` (or none at all). `keep_going` is asked before each decoding step;
+/// false ends it with None.
+pub fn generate_tokens(
     model: &TokenTransformer,
     conditioning: &Conditioning,
     sampling: &Sampling,
     rngs: &mut [Rng],
-    given: Option<Given>,
+    given: Option<KnownTokens>,
     retrieved: &[RetrievedExamples],
     keep_going: &mut dyn FnMut() -> bool,
 ) -> Result<Option<FsqCodes>> {
-    let (batch, digits) = (conditioning.len(), model.codes_per_token());
+    let (batch, codes) = (conditioning.len(), model.codes_per_token());
     let guided = sampling.guidance != 1.0;
     let doubled;
     let rows = match guided {
         true => {
-            doubled = with_and_without(model, conditioning)?;
+            doubled = with_and_without_text(model, conditioning)?;
             &doubled
         }
         false => conditioning,
@@ -100,19 +101,23 @@ pub fn write(
     let (mut tokens, mut known) = match given {
         Some(given) => (given.tokens.clone(), given.known.to_vec()),
         None => (
-            FsqCodes(vec![0; batch * TOKENS * digits]),
+            FsqCodes(vec![0; batch * TOKENS * codes]),
             vec![false; batch * TOKENS],
         ),
     };
-    if tokens.0.len() != batch * TOKENS * digits || known.len() != batch * TOKENS {
+    if tokens.0.len() != batch * TOKENS * codes || known.len() != batch * TOKENS {
         return Err(Error::Msg(
             "the tokens given do not fit the pictures".into(),
         ));
     }
-    let by = model.code_head()?;
+    let head = model.code_head()?;
     let chances: Vec<f64> = rngs.iter_mut().map(Rng::next_f64).collect();
-    let remembered = prepared.one_of(retrieved, &chances)?;
-    let mut ahead: Vec<Vec<usize>> = known.chunks(TOKENS).zip(&mut *rngs).map(ahead).collect();
+    let examples = prepared.sample_example(retrieved, &chances)?;
+    let mut ahead: Vec<Vec<usize>> = known
+        .chunks(TOKENS)
+        .zip(&mut *rngs)
+        .map(masked_places)
+        .collect();
     let unknown: Vec<usize> = ahead.iter().map(Vec::len).collect();
     for step in 0..sampling.steps.max(1) {
         if !keep_going() {
@@ -124,26 +129,29 @@ pub fn write(
         let left = 1.0 - (step + 1) as f64 / sampling.steps.max(1) as f64;
         let mut next = Vec::new();
         for (picture, (ahead, unknown)) in ahead.iter_mut().zip(&unknown).enumerate() {
-            let new = ahead.len().saturating_sub(still_unknown(*unknown, left));
+            let new = ahead.len().saturating_sub(masked_after(*unknown, left));
             next.extend(ahead.drain(..new).map(|place| picture * TOKENS + place));
         }
-        // Of many rounds the first ones have nothing to write.
+        // With many steps the first ones have no token to fix.
         if next.is_empty() {
             continue;
         }
         let all = FsqCodes(tokens.0.repeat(copies));
         let hidden = model.hidden(&prepared, &all, &known.repeat(copies), &Dropout::None)?;
-        let drafted = draft(model, &by, (&hidden, &next), &remembered, sampling, rngs)?;
+        let drafted = sample_tokens(model, &head, (&hidden, &next), &examples, sampling, rngs)?;
         for (place, own) in next.into_iter().zip(drafted) {
-            tokens.0[place * digits..][..digits].copy_from_slice(&own);
+            tokens.0[place * codes..][..codes].copy_from_slice(&own);
             known[place] = true;
         }
     }
     Ok(Some(tokens))
 }
 
-/// Rows with words and style, then the same rows without.
-fn with_and_without(model: &TokenTransformer, conditioning: &Conditioning) -> Result<Conditioning> {
+/// The conditional rows, then the same rows unconditional.
+fn with_and_without_text(
+    model: &TokenTransformer,
+    conditioning: &Conditioning,
+) -> Result<Conditioning> {
     let none = model
         .null_text()
         .unsqueeze(0)?
@@ -155,19 +163,19 @@ fn with_and_without(model: &TokenTransformer, conditioning: &Conditioning) -> Re
     })
 }
 
-/// The places of a picture that are not known, in the order in which they are written.
-fn ahead((known, rng): (&[bool], &mut Rng)) -> Vec<usize> {
+/// A picture's masked places in decoding order.
+fn masked_places((known, rng): (&[bool], &mut Rng)) -> Vec<usize> {
     let first = (rng.next_f64() * TOKENS as f64) as usize;
-    spread_from(first).filter(|place| !known[*place]).collect()
+    halton_order(first).filter(|place| !known[*place]).collect()
 }
 
-/// Drafts the tokens of some places, each as its digits, with what is remembered of each picture. Chance
-/// is taken in their order, so that it does not matter how many threads there are.
-fn draft(
+/// Samples the tokens of some places, each as its codes. Random numbers are drawn in the order
+/// of the places, so that the result does not depend on the number of threads.
+fn sample_tokens(
     model: &TokenTransformer,
-    by: &CodeHead,
+    head: &CodeHead,
     (hidden, places): (&Tensor, &[usize]),
-    remembered: &[Option<&FsqCodes>],
+    examples: &[Option<&FsqCodes>],
     sampling: &Sampling,
     rngs: &mut [Rng],
 ) -> Result<Vec<Vec<u8>>> {
@@ -182,21 +190,32 @@ fn draft(
         true => Tensor::cat(&[rows(0)?, rows(rngs.len() * TOKENS)?], 0)?,
     };
     let mut heads = model.head_inputs(&read)?.flatten_all()?.to_vec1::<f32>()?;
-    let (with, without) = heads.split_at_mut(places.len() * by.width());
-    let mut free = without.chunks_exact_mut(by.width());
-    let tokens = with.chunks_exact_mut(by.width()).zip(places);
+    let (with, without) = heads.split_at_mut(places.len() * head.width());
+    let mut unconditional = without.chunks_exact_mut(head.width());
+    let tokens = with.chunks_exact_mut(head.width()).zip(places);
     let tokens: Vec<_> = tokens
-        .map(|(given, place)| {
-            let chances = by.levels.iter().map(|_| rngs[place / TOKENS].next_f64());
-            let own = place % TOKENS * by.levels.len();
-            let other = remembered[place / TOKENS].map(|all| &all.0[own..][..by.levels.len()]);
-            (chances.collect::<Vec<f64>>(), other, given, free.next())
+        .map(|(conditional, place)| {
+            let chances = head.levels.iter().map(|_| rngs[place / TOKENS].next_f64());
+            let own = place % TOKENS * head.levels.len();
+            let other = examples[place / TOKENS].map(|all| &all.0[own..][..head.levels.len()]);
+            (
+                chances.collect::<Vec<f64>>(),
+                other,
+                conditional,
+                unconditional.next(),
+            )
         })
         .collect();
     let mut drafted = vec![Vec::new(); tokens.len()];
     let both: Vec<_> = tokens.into_iter().zip(&mut drafted).collect();
-    let one = |((chances, other, given, free), out): (Asked, &mut Vec<u8>)| {
-        *out = drawn(by, sampling, (&chances, other), given, free);
+    let one = |((chances, other, conditional, unconditional), out): (TokenDraft, &mut Vec<u8>)| {
+        *out = sample_codes(
+            head,
+            sampling,
+            (&chances, other),
+            conditional,
+            unconditional,
+        );
     };
     match model.pool() {
         Some(pool) => pool.each(both, one),
@@ -205,56 +224,56 @@ fn draft(
     Ok(drafted)
 }
 
-/// A token to be drafted: chance for each digit, the digits that are remembered at its place, and what
-/// the Transformer hands over of it, with words and without.
-type Asked<'a> = (
+/// A token to be sampled: a random number per code, the example's codes at its place, and the
+/// code head's inputs, conditional and unconditional.
+type TokenDraft<'a> = (
     Vec<f64>,
     Option<&'a [u8]>,
     &'a mut [f32],
     Option<&'a mut [f32]>,
 );
 
-/// A token's digits, one after the other.
-fn drawn(
-    by: &CodeHead,
+/// Samples a token's codes one after the other.
+fn sample_codes(
+    head: &CodeHead,
     sampling: &Sampling,
-    (chances, remembered): (&[f64], Option<&[u8]>),
-    given: &mut [f32],
-    mut free: Option<&mut [f32]>,
+    (chances, example): (&[f64], Option<&[u8]>),
+    conditional: &mut [f32],
+    mut unconditional: Option<&mut [f32]>,
 ) -> Vec<u8> {
     let (mut row, mut other) = (Vec::new(), Vec::new());
-    let mut digits = Vec::with_capacity(chances.len());
+    let mut codes = Vec::with_capacity(chances.len());
     for (at, chance) in chances.iter().enumerate() {
-        by.logits(given, at, &mut row);
-        if let Some(free) = &free {
-            by.logits(free, at, &mut other);
-            for (x, free) in row.iter_mut().zip(&other) {
-                *x = free + sampling.guidance * (*x - free);
+        head.logits(conditional, at, &mut row);
+        if let Some(unconditional) = &unconditional {
+            head.logits(unconditional, at, &mut other);
+            for (x, unconditional) in row.iter_mut().zip(&other) {
+                *x = unconditional + sampling.guidance * (*x - unconditional);
             }
         }
-        if let Some(remembered) = remembered {
-            pull(&mut row, remembered[at], sampling.recall);
+        if let Some(example) = example {
+            bias_towards(&mut row, example[at], sampling.retrieval_strength);
         }
-        let digit = pick(&row, sampling.temperature, *chance);
-        digits.push(digit as u8);
-        by.tell(given, at, digit);
-        if let Some(free) = &mut free {
-            by.tell(free, at, digit);
+        let code = sample_index(&row, sampling.temperature, *chance);
+        codes.push(code as u8);
+        head.apply(conditional, at, code);
+        if let Some(unconditional) = &mut unconditional {
+            head.apply(unconditional, at, code);
         }
     }
-    digits
+    codes
 }
 
-/// Makes what is away from a remembered digit less likely, by `strength` for each step.
-fn pull(row: &mut [f64], remembered: u8, strength: f64) {
-    for (digit, x) in row.iter_mut().enumerate() {
-        *x -= strength * digit.abs_diff(usize::from(remembered)) as f64;
+/// Lowers each logit by `strength` times its distance from the example's code.
+fn bias_towards(row: &mut [f64], examples: u8, strength: f64) {
+    for (code, x) in row.iter_mut().enumerate() {
+        *x -= strength * code.abs_diff(usize::from(examples)) as f64;
     }
 }
 
-/// How many of the tokens unknown at the start are still so when `left` of the rounds are to come:
-/// most at first (the cosine schedule of MaskGIT), one less at least.
-fn still_unknown(unknown: usize, left: f64) -> usize {
+/// How many of the initially masked tokens stay masked when the share `left` of the steps is to
+/// come: the cosine schedule of MaskGIT, at least one fewer than at the start.
+fn masked_after(unknown: usize, left: f64) -> usize {
     let still = (std::f64::consts::FRAC_PI_2 * (1.0 - left)).cos();
     let still = if left <= 0.0 {
         0.0
@@ -271,8 +290,8 @@ fn log_softmax(row: &mut [f64]) {
     row.iter_mut().for_each(|x| *x -= all);
 }
 
-/// A choice by logits, sharpened by `temperature`.
-fn pick(row: &[f64], temperature: f64, chance: f64) -> usize {
+/// Samples an index from logits at a temperature.
+fn sample_index(row: &[f64], temperature: f64, chance: f64) -> usize {
     let best = (0..row.len()).max_by(|a, b| row[*a].total_cmp(&row[*b]));
     if temperature <= 1e-3 {
         return best.unwrap_or(0);
@@ -296,20 +315,20 @@ mod tests {
     #[test]
     fn few_tokens_are_known_at_first_and_all_at_last() {
         let still: Vec<usize> = (1..=4)
-            .map(|step| still_unknown(64, 1.0 - step as f64 / 4.0))
+            .map(|step| masked_after(64, 1.0 - step as f64 / 4.0))
             .collect();
         // 64 cos(90° n / 4).
         assert_eq!(still, [59, 45, 24, 0]);
-        assert_eq!((still_unknown(0, 0.5), still_unknown(1, 0.9)), (0, 0));
+        assert_eq!((masked_after(0, 0.5), masked_after(1, 0.9)), (0, 0));
     }
 
     #[test]
     fn what_is_remembered_pulls_the_more_the_further_away_a_digit_is() {
         let mut row = [0.0, 1.0, 5.0, 0.5];
-        pull(&mut row, 1, 3.0);
-        // A model that is sure has its way, at twice the strength no more.
+        bias_towards(&mut row, 1, 3.0);
+        // A confident model overrides the bias, but not at twice the strength.
         assert_eq!(row, [-3.0, 1.0, 2.0, -5.5]);
-        pull(&mut row, 1, 3.0);
+        bias_towards(&mut row, 1, 3.0);
         assert_eq!(row, [-6.0, 1.0, -1.0, -11.5]);
     }
 
@@ -319,7 +338,7 @@ mod tests {
         log_softmax(&mut row);
         let mut rng = Rng::new(1);
         let mut share = |temperature| {
-            let drawn = (0..10_000).map(|_| pick(&row, temperature, rng.next_f64()));
+            let drawn = (0..10_000).map(|_| sample_index(&row, temperature, rng.next_f64()));
             drawn.sum::<usize>() as f64 / 10_000.0
         };
         assert!((share(1.0) - 0.9).abs() < 0.01);

@@ -1,17 +1,17 @@
-//! The token Transformer: words and style to a picture's tokens, many at once (MaskGIT, Chang et
-//! al. 2022), some of them given.
+//! The token Transformer: predicts a picture's masked tokens in parallel from conditioning,
+//! retrieved examples and the known tokens (MaskGIT, Chang et al. 2022).
 //!
-//! A token's digits are drawn one after the other by a small network on top, each knowing those
-//! before it, so that together they are one choice among all tokens. Other pictures of the same
-//! thing, where there are some ([`super::memory`]), are shown as their tokens at the same places;
-//! what a style tells of another is learned. A picture of one's own is redrawn in another style so.
+//! The code head on top samples a token's codes one after the other, each conditioned on those
+//! before it, so that together they are one choice among all tokens. Retrieved examples
+//! ([`super::retrieval_index`]) enter as their tokens at the same places; restyling passes the
+//! writer's own picture as the example.
 
-use super::backbone::{Prepared, Reader, looked_up};
+use super::backbone::{Backbone, BackboneInput, sum_of_code_rows};
 use super::code_head::CodeHead;
 use super::conditioning::Conditioning;
 use super::config::Config;
 use super::layers::Dropout;
-use super::retrieval_encoder::choose;
+use super::retrieval_encoder::select_rows;
 use super::retrieval_index::RetrievedExamples;
 use super::weights::{Linear, Weights, normal};
 use candle_core::{D, Result, Tensor};
@@ -19,7 +19,7 @@ use kernels::linear::Pool;
 use std::sync::Arc;
 
 pub struct TokenTransformer {
-    reader: Reader,
+    backbone: Backbone,
     mask: Tensor,
     head: Linear,
     before: Tensor,
@@ -28,23 +28,28 @@ pub struct TokenTransformer {
     hidden: usize,
 }
 
-/// Tokens of pictures: `[batch][64][digits]`, one after the other.
+/// FSQ codes of pictures, flat: `[batch][64][codes]`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FsqCodes(pub Vec<u8>);
 
 impl TokenTransformer {
     pub fn new(weights: &Weights, config: &Config) -> Result<TokenTransformer> {
         let (width, hidden) = (config.tokens.stack.width, config.tokens.hidden);
-        let digits = config.codes_per_token();
+        let codes = config.codes_per_token();
         let pp = |name: &str| weights.pp(name);
         let logits = |(at, levels): (usize, &usize)| {
             Linear::new(&pp("logits").pp(at).unpacked(), hidden, *levels)
         };
         Ok(TokenTransformer {
-            reader: Reader::new(weights, config)?,
+            backbone: Backbone::new(weights, config)?,
             mask: weights.get(&[width], "mask", normal(0.1))?,
-            head: Linear::new(&pp("head"), width, digits * hidden)?,
-            before: weights.table(config.rows(), digits * hidden, "before", 0.05)?,
+            head: Linear::new(&pp("head"), width, codes * hidden)?,
+            before: weights.embedding_table(
+                config.code_values(),
+                codes * hidden,
+                "before",
+                0.05,
+            )?,
             logits: config
                 .levels
                 .iter()
@@ -56,40 +61,41 @@ impl TokenTransformer {
         })
     }
 
-    pub fn digits(&self) -> usize {
+    pub fn codes_per_token(&self) -> usize {
         self.levels.len()
     }
 
-    /// What stands for words that are not given: `[text]`.
-    pub fn no_words(&self) -> &Tensor {
-        self.reader.null_text()
+    /// The null text: `[text]`.
+    pub fn null_text(&self) -> &Tensor {
+        self.backbone.null_text()
     }
 
-    /// Reads the wish, and the pictures that are shown beside each (or beside none).
+    /// Encodes the conditioning and the retrieved examples of each picture (or none at
+    /// all).
     pub fn prepare(
         &self,
         conditioning: &Conditioning,
         retrieved: &[RetrievedExamples],
-    ) -> Result<Prepared> {
-        self.reader.prepare(conditioning, retrieved)
+    ) -> Result<BackboneInput> {
+        self.backbone.prepare(conditioning, retrieved)
     }
 
-    /// What is known of each token after reading those that are given: `[batch, 64, width]`.
-    /// `known` `[batch * 64]` says which are.
+    /// Hidden states `[batch, 64, width]`, given the known tokens; `known` `[batch * 64]`
+    /// marks them.
     pub fn hidden(
         &self,
-        prepared: &Prepared,
+        prepared: &BackboneInput,
         tokens: &FsqCodes,
         known: &[bool],
         drop: &Dropout,
     ) -> Result<Tensor> {
-        let tokens = choose(known, &self.reader.embedded(tokens)?, &self.mask)?;
-        self.reader.hidden(prepared, &tokens, drop)
+        let tokens = select_rows(known, &self.backbone.embed(tokens)?, &self.mask)?;
+        self.backbone.hidden(prepared, &tokens, drop)
     }
 
-    /// The small network on top, as it is now.
+    /// A copy of the code head in plain numbers.
     pub fn code_head(&self) -> Result<CodeHead> {
-        let numbers = self.logits.iter().map(Linear::numbers);
+        let numbers = self.logits.iter().map(Linear::to_vecs);
         let numbers: Vec<(Vec<f32>, Vec<f32>)> = numbers.collect::<Result<_>>()?;
         let (weights, biases) = numbers.into_iter().unzip();
         Ok(CodeHead {
@@ -101,22 +107,21 @@ impl TokenTransformer {
         })
     }
 
-    /// The threads that drawing is spread over, where there are some.
+    /// The thread pool of packed matrices; None if they are not packed.
     pub fn pool(&self) -> Option<&Arc<Pool>> {
         self.head.pool()
     }
 
-    /// What each digit's small network begins with: `[.., digits * hidden]`.
-    pub fn heads(&self, hidden: &Tensor) -> Result<Tensor> {
+    /// Inputs of the code head: `[.., codes * hidden]`.
+    pub fn head_inputs(&self, hidden: &Tensor) -> Result<Tensor> {
         self.head.forward(hidden)
     }
 
-    /// Logits of all digits, where each knows those before it: `heads` `[batch * 64, digits *
-    /// hidden]`, a tensor `[batch * 64, levels]` of each digit.
+    /// Teacher-forced logits: each code sees the true codes before it. `heads` `[batch *
+    /// 64, codes * hidden]` to one tensor `[batch * 64, levels]` per code.
     ///
-    /// One product tells every digit those before it, and one more makes all logits, of matrices
-    /// with zeros where a digit has nothing to say: so many digits one after the other would go
-    /// through memory again and again.
+    /// Two products with block matrices compute all codes at once; one code at a time would
+    /// go through memory again and again.
     pub fn logits(&self, heads: &Tensor, tokens: &FsqCodes) -> Result<Vec<Tensor>> {
         let (rows, wide) = (self.levels.iter().sum::<usize>(), heads.dim(D::Minus1)?);
         let mut later = Vec::with_capacity(rows * wide);
@@ -125,8 +130,8 @@ impl TokenTransformer {
             later.extend(rows.map(|place| f32::from(u8::from(place > at))));
         }
         let later = Tensor::from_vec(later, (rows, wide), heads.device())?;
-        let quick = self.head.uses_autograd();
-        let said = looked_up(&(&self.before * later)?, tokens, &self.levels, quick)?;
+        let use_autograd = self.head.uses_autograd();
+        let said = sum_of_code_rows(&(&self.before * later)?, tokens, &self.levels, use_autograd)?;
         let own = (heads + said)?;
         let (mut matrix, mut bias) = (Vec::new(), Vec::new());
         for (at, logits) in self.logits.iter().enumerate() {
@@ -136,7 +141,7 @@ impl TokenTransformer {
             bias.push(own);
         }
         let (matrix, bias) = (Tensor::cat(&matrix, 0)?, Tensor::cat(&bias, 0)?);
-        let all = match quick {
+        let all = match use_autograd {
             true => autograd::affine(&autograd::squared_relu(&own)?, &matrix, &bias)?,
             false => {
                 let product = own.relu()?.sqr()?.matmul(&matrix.t()?)?;

@@ -1,20 +1,20 @@
-//! Pictures four times as wide and high: "ESRGAN slim" of the npm package @upscalerjs/esrgan-slim
-//! 1.0.0 (MIT), a small residual dense network (Wang et al. 2018, after Zhang et al. 2018), trained
-//! on photographs by others.
+//! The upscaler: four times the width and height. "ESRGAN slim" of the npm package
+//! @upscalerjs/esrgan-slim 1.0.0 (MIT), a small residual dense network (Wang et al. 2018, after
+//! Zhang et al. 2018), trained on photographs by its authors.
 //!
-//! Its graph is that of the package's `model.json`: twelve convolutions, the picture repeated four
-//! times each way before the last. Values are 0 to 255. Knows pictures as pixels, and no file but
-//! the weights'.
+//! The graph follows the package's `model.json`: twelve convolutions, with a fourfold
+//! nearest-neighbour enlargement before the last. Values are 0 to 255.
 
 use crate::ImageError;
 use candle_core::{Device, Result, Tensor};
 use std::path::Path;
 
-/// How many times as wide and high a picture becomes.
+/// Factor of width and height.
 pub const SCALE: usize = 4;
 
-/// Names, sides of the kernel, channels in and out, in the order of the weights' file: of each the
-/// kernel `[side, side, in, out]` and then the bias, as little-endian 32-bit floats.
+/// Name, kernel side, input and output channels, in the order of the weights' file. For each
+/// layer the file holds the kernel `[side, side, in, out]` and then the bias, as little-endian
+/// f32.
 const LAYERS: [(&str, usize, usize, usize); 12] = [
     ("F_0", 3, 64, 64),
     ("F_1_1", 3, 64, 4),
@@ -45,7 +45,7 @@ struct Convolution {
 }
 
 impl Upscaler {
-    /// Reads the package's `models/x4/group1-shard1of1.bin` onto a device.
+    /// Loads the package's `models/x4/group1-shard1of1.bin` onto a device.
     pub fn load(path: &Path, device: &Device) -> std::result::Result<Upscaler, ImageError> {
         let unreadable = |why: String| ImageError::Upscaler(base::untrusted::clean_key(&why));
         let bytes = std::fs::read(path).map_err(|why| unreadable(why.to_string()))?;
@@ -88,8 +88,8 @@ impl Upscaler {
         })
     }
 
-    /// Premultiplied RGBA, rows from the top, of a square picture of `size` pixels: the same of
-    /// `SCALE * size`. Opacity goes through the network as a grey picture of its own.
+    /// Upscales premultiplied RGBA, rows from the top, of a square picture of `size` pixels
+    /// to `SCALE * size`. Opacity goes through the network as a grey picture of its own.
     pub fn upscale(&self, pixels: &[u8], size: usize) -> std::result::Result<Vec<u8>, ImageError> {
         let places = size * size;
         let plane = |channel: usize| pixels.iter().skip(channel).step_by(4);

@@ -1,11 +1,11 @@
 //! Variations: a share of a picture's tokens is forgotten and written anew, the rest stays; or its
 //! latent is moved that far towards another.
 
-use super::composed::{Basis, Composed};
+use super::composed::{Composed, GenerationInput};
 use super::config::TOKENS;
 use super::direct::{Direct, moved};
 use super::encoded::EncodedPicture;
-use super::sampling::Given;
+use super::sampling::KnownTokens;
 use super::tokens::FsqCodes;
 use super::{Design, GeneratedImages, Illuminator, ImageSpec, TextCondition, foreign, streams};
 use crate::ImageError;
@@ -25,15 +25,15 @@ impl Illuminator {
         amount: f64,
         keep_going: &mut dyn FnMut() -> bool,
     ) -> Result<Option<GeneratedImages>, ImageError> {
-        let led = self.led(spec)?;
+        let text = self.text_condition(spec)?;
         match (&self.design, code) {
             (Design::Composed(by), EncodedPicture::Tokens(tokens)) => {
                 self.fits(tokens)?;
-                self.rewrite(by, (spec, &led), tokens, amount, keep_going)
+                self.rewrite(by, (spec, &text), tokens, amount, keep_going)
             }
             (Design::Direct(by), EncodedPicture::Latent(z)) => {
                 let latents = around(by, spec, z, (amount, WRITE))?;
-                self.pass(by, (spec, &led), latents, keep_going)
+                self.pass(by, (spec, &text), latents, keep_going)
             }
             _ => Err(foreign()),
         }
@@ -42,25 +42,25 @@ impl Illuminator {
     fn rewrite(
         &self,
         by: &Composed,
-        led: (&ImageSpec, &TextCondition),
+        text: (&ImageSpec, &TextCondition),
         tokens: &FsqCodes,
         amount: f64,
         keep_going: &mut dyn FnMut() -> bool,
     ) -> Result<Option<GeneratedImages>, ImageError> {
-        let (spec, _) = led;
+        let (spec, _) = text;
         let forget = (amount.clamp(0.0, 1.0) * TOKENS as f64).round() as usize;
         let known = spec.seeds.iter().flat_map(|seed| kept(*seed, forget));
         let known: Vec<bool> = known.collect();
         let all = FsqCodes(tokens.0.repeat(spec.seeds.len()));
-        let given = Some(Given {
+        let known = Some(KnownTokens {
             tokens: &all,
             known: &known,
         });
-        let basis = Basis {
-            given,
+        let basis = GenerationInput {
+            known,
             retrieved: None,
         };
-        self.compose(by, led, basis, &mut streams(spec, Some(WRITE)), keep_going)
+        self.compose(by, text, basis, &mut streams(spec, Some(WRITE)), keep_going)
     }
 
     pub(super) fn fits(&self, tokens: &FsqCodes) -> Result<(), ImageError> {

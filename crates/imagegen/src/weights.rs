@@ -1,6 +1,6 @@
 //! A network's tensors, and the layers that multiply by them.
 //!
-//! Where no gradients are wanted, matrices may be packed to 8 bits for illumine's own kernels.
+//! Where no gradients are needed, matrices may be packed to 8 bits for illumine's own kernels.
 
 use candle_core::{Error, Result, Tensor};
 use candle_nn::{Init, VarBuilder};
@@ -9,16 +9,16 @@ use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::Arc;
 
-/// Where a network's tensors come from, and how its matrices are to be kept.
+/// Where a network's tensors come from, and how its matrices are stored.
 #[derive(Clone)]
 pub struct Weights<'a> {
     tensors: VarBuilder<'a>,
     packing: Option<Packing>,
-    /// For training on a CPU that has them: operations whose gradients are written out.
-    quick: bool,
+    /// Train with the [`autograd`] crate, on CPUs that support it.
+    use_autograd: bool,
 }
 
-/// For drawing on a CPU: matrices of 8 bits, for illumine's own kernels.
+/// For drawing on a CPU: 8-bit matrices for illumine's own kernels.
 #[derive(Clone)]
 struct Packing {
     pool: Arc<Pool>,
@@ -31,29 +31,30 @@ impl<'a> Weights<'a> {
         Weights {
             tensors,
             packing: None,
-            quick: false,
+            use_autograd: false,
         }
     }
 
-    /// To be trained as quickly as the device can, which rounds: see [`gradient`].
-    pub fn quick(&self) -> Weights<'a> {
+    /// Trains with the [`autograd`] crate where the CPU supports it; its products round to
+    /// bfloat16.
+    pub fn with_autograd(&self) -> Weights<'a> {
         Weights {
-            quick: self.tensors.device().is_cpu() && autograd::is_supported(),
+            use_autograd: self.tensors.device().is_cpu() && autograd::is_supported(),
             ..self.clone()
         }
     }
 
-    /// Matrices packed to 8 bits.
+    /// Packs matrices to 8 bits.
     pub fn packed(tensors: VarBuilder<'a>, pool: Arc<Pool>) -> Weights<'a> {
         let arena = Rc::default();
         Weights {
             tensors,
             packing: Some(Packing { pool, arena }),
-            quick: false,
+            use_autograd: false,
         }
     }
 
-    /// As drawing has them: on a CPU packed to 8 bits, for so many threads.
+    /// The weights as drawing uses them: on a CPU packed to 8 bits, with this many threads.
     pub fn for_inference(&self, threads: usize) -> Weights<'a> {
         match self.tensors.device().is_cpu() {
             true => Weights::packed(self.tensors.clone(), Arc::new(Pool::new(threads))),
@@ -61,27 +62,33 @@ impl<'a> Weights<'a> {
         }
     }
 
-    /// Matrices as they are, whatever is done to the others.
+    /// Keeps the matrices below unpacked, whatever happens to the others.
     pub fn unpacked(&self) -> Weights<'a> {
         Weights::plain(self.tensors.clone())
     }
 
-    /// What lies below `name`.
+    /// The weights under a name prefix.
     pub fn pp(&self, name: impl ToString) -> Weights<'a> {
         Weights {
             tensors: self.tensors.pp(name),
             packing: self.packing.clone(),
-            quick: self.quick,
+            use_autograd: self.use_autograd,
         }
     }
 
-    /// A tensor, made by `init` where training begins.
+    /// A tensor; `init` creates it where training starts from scratch.
     pub fn get(&self, shape: &[usize], name: &str, init: Init) -> Result<Tensor> {
         self.tensors.get_with_hints(shape, name, init)
     }
 
-    /// A table `[rows, width]`.
-    pub fn table(&self, rows: usize, width: usize, name: &str, deviation: f64) -> Result<Tensor> {
+    /// An embedding table `[rows, width]`.
+    pub fn embedding_table(
+        &self,
+        rows: usize,
+        width: usize,
+        name: &str,
+        deviation: f64,
+    ) -> Result<Tensor> {
         self.get(&[rows, width], &format!("{name}.weight"), normal(deviation))
     }
 }
@@ -90,8 +97,8 @@ pub fn normal(stdev: f64) -> Init {
     Init::Randn { mean: 0.0, stdev }
 }
 
-/// Even between -1/√n and 1/√n for n inputs.
-fn even(inputs: usize) -> Init {
+/// Uniform between -1/√n and 1/√n for n inputs.
+fn uniform(inputs: usize) -> Init {
     let bound = (inputs as f64).sqrt().recip();
     Init::Uniform {
         lo: -bound,
@@ -99,7 +106,7 @@ fn even(inputs: usize) -> Init {
     }
 }
 
-/// Inputs that share a scale when a matrix is packed.
+/// Inputs that share a scale in a packed matrix.
 const BLOCK: usize = 32;
 
 /// `[.., inputs]` to `[.., outputs]`.
@@ -111,19 +118,19 @@ pub struct Linear {
 enum Matrix {
     /// `[outputs, inputs]`.
     Plain(Tensor),
-    /// The same, multiplied by [`gradient`].
-    Trained(Tensor),
+    /// The same, multiplied by the [`autograd`] crate.
+    Autograd(Tensor),
     Packed(Packed, Arc<Pool>, Vec<f32>),
 }
 
 impl Linear {
     pub fn new(weights: &Weights, inputs: usize, outputs: usize) -> Result<Linear> {
-        let bias = even(inputs);
-        Linear::with_init(weights, inputs, outputs, even(inputs), bias)
+        let bias = uniform(inputs);
+        Linear::with_init(weights, inputs, outputs, uniform(inputs), bias)
     }
 
-    /// The last of a block: half as strong at first, and without a bias of its own.
-    pub fn gentle(weights: &Weights, inputs: usize, outputs: usize) -> Result<Linear> {
+    /// The last layer of a residual branch: initialized at half scale, with a zero bias.
+    pub fn half_scale(weights: &Weights, inputs: usize, outputs: usize) -> Result<Linear> {
         let bound = (inputs as f64).sqrt().recip() / 2.0;
         let half = Init::Uniform {
             lo: -bound,
@@ -132,7 +139,7 @@ impl Linear {
         Linear::with_init(weights, inputs, outputs, half, Init::Const(0.0))
     }
 
-    pub fn with(
+    pub fn with_init(
         weights: &Weights,
         inputs: usize,
         outputs: usize,
@@ -145,7 +152,7 @@ impl Linear {
             Some(packing) if inputs.is_multiple_of(BLOCK) && outputs >= BLOCK => {
                 pack(&weight, packing, bias.to_vec1()?)?
             }
-            _ if weights.quick => Matrix::Trained(weight),
+            _ if weights.use_autograd => Matrix::Autograd(weight),
             _ => Matrix::Plain(weight),
         };
         Ok(Linear { matrix, bias })
@@ -154,7 +161,7 @@ impl Linear {
     pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
         match &self.matrix {
             Matrix::Plain(weight) => plain(x, weight)?.broadcast_add(&self.bias),
-            Matrix::Trained(weight) => {
+            Matrix::Autograd(weight) => {
                 let rows = x.reshape(((), weight.dim(1)?))?;
                 let rows = autograd::affine(&rows, weight, &self.bias)?;
                 rows.reshape(shape_of(x, weight.dim(0)?))
@@ -165,37 +172,37 @@ impl Linear {
 }
 
 impl Linear {
-    /// The threads that a packed matrix is multiplied on; None for a plain one.
+    /// The thread pool of a packed matrix; None for any other.
     pub fn pool(&self) -> Option<&Arc<Pool>> {
         match &self.matrix {
             Matrix::Packed(_, pool, _) => Some(pool),
-            Matrix::Plain(_) | Matrix::Trained(_) => None,
+            Matrix::Plain(_) | Matrix::Autograd(_) => None,
         }
     }
 
-    /// Whether its products have gradients that are written out.
+    /// Whether the [`autograd`] crate multiplies it.
     pub fn uses_autograd(&self) -> bool {
-        matches!(self.matrix, Matrix::Trained(_))
+        matches!(self.matrix, Matrix::Autograd(_))
     }
 
-    /// The matrix `[outputs, inputs]` and the bias, where they are not packed.
+    /// The matrix `[outputs, inputs]` and the bias, unless packed.
     pub fn tensors(&self) -> Result<(&Tensor, &Tensor)> {
         match &self.matrix {
-            Matrix::Plain(weight) | Matrix::Trained(weight) => Ok((weight, &self.bias)),
+            Matrix::Plain(weight) | Matrix::Autograd(weight) => Ok((weight, &self.bias)),
             Matrix::Packed(..) => Err(Error::Msg("the matrix is packed".into())),
         }
     }
 
-    /// The numbers of a plain matrix `[outputs, inputs]`, and of the bias.
-    pub fn numbers(&self) -> Result<(Vec<f32>, Vec<f32>)> {
+    /// The matrix `[outputs, inputs]` and the bias as vectors, unless packed.
+    pub fn to_vecs(&self) -> Result<(Vec<f32>, Vec<f32>)> {
         let (weight, bias) = self.tensors()?;
         Ok((weight.flatten_all()?.to_vec1()?, bias.to_vec1()?))
     }
 
-    /// Rows of plain numbers times a packed matrix, plus the bias.
-    pub fn rows(&self, x: &[f32], after: After) -> Result<Vec<f32>> {
+    /// Plain rows times a packed matrix, plus the bias.
+    pub fn forward_rows(&self, x: &[f32], activation: Activation) -> Result<Vec<f32>> {
         match &self.matrix {
-            Matrix::Packed(packed, pool, bias) => product(x, packed, pool, bias, after),
+            Matrix::Packed(packed, pool, bias) => product(x, packed, pool, bias, activation),
             _ => Err(Error::Msg("the matrix is not packed".into())),
         }
     }
@@ -209,34 +216,34 @@ fn shape_of(x: &Tensor, width: usize) -> Vec<usize> {
     shape
 }
 
-/// Few rows are multiplied as so many, since one alone may be added up in another order, and a
-/// picture must not depend on those beside it.
-const ALIKE: usize = 64;
+/// A product of fewer rows is padded to this many: BLAS may sum a single row in another order,
+/// and a picture must not depend on those beside it.
+const MIN_ROWS: usize = 64;
 
-/// Rows of `x` times the matrix: as one product, whatever dimensions `x` has.
+/// Rows of `x` times the matrix, as one product whatever the dimensions of `x`.
 fn plain(x: &Tensor, weight: &Tensor) -> Result<Tensor> {
     let shape = shape_of(x, weight.dim(0)?);
     let rows = x.reshape(((), weight.dim(1)?))?;
     let count = rows.dim(0)?;
-    if x.track_op() || count >= ALIKE {
+    if x.track_op() || count >= MIN_ROWS {
         return rows.matmul(&weight.t()?)?.reshape(shape);
     }
-    let more = rows.pad_with_zeros(0, 0, ALIKE - count)?;
+    let more = rows.pad_with_zeros(0, 0, MIN_ROWS - count)?;
     let product = more.matmul(&weight.t()?)?;
     product.narrow(0, 0, count)?.reshape(shape)
 }
 
 fn multiply(x: &Tensor, packed: &Packed, pool: &Pool, bias: &[f32]) -> Result<Tensor> {
     let values = x.flatten_all()?.to_vec1::<f32>()?;
-    let rows = product(&values, packed, pool, bias, After::Nothing)?;
+    let rows = product(&values, packed, pool, bias, Activation::Identity)?;
     Tensor::from_vec(rows, shape_of(x, packed.rows()), x.device())
 }
 
-/// What is done to a product once its bias is added.
+/// Applied to a product after its bias.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub enum After {
-    Nothing,
-    /// What is below zero becomes zero, the rest its square.
+pub enum Activation {
+    Identity,
+    /// max(x, 0)².
     SquaredRelu,
 }
 
@@ -246,18 +253,18 @@ fn product(
     packed: &Packed,
     pool: &Pool,
     bias: &[f32],
-    after: After,
+    activation: Activation,
 ) -> Result<Vec<f32>> {
     let rows = x.len() / packed.cols();
     let mut out = vec![0f32; rows * packed.rows()];
     let source = Source::Rows(x);
     linear::matmul(pool, &[packed], source, rows, &mut [&mut out], Write::Set)
         .map_err(Error::wrap)?;
-    each_row(pool, &mut out, bias.len(), |_, row| {
+    for_each_row(pool, &mut out, bias.len(), |_, row| {
         let pairs = row.iter_mut().zip(bias);
-        match after {
-            After::Nothing => pairs.for_each(|(x, b)| *x += b),
-            After::SquaredRelu => pairs.for_each(|(x, b)| {
+        match activation {
+            Activation::Identity => pairs.for_each(|(x, b)| *x += b),
+            Activation::SquaredRelu => pairs.for_each(|(x, b)| {
                 let positive = (*x + b).max(0.0);
                 *x = positive * positive;
             }),
@@ -266,8 +273,13 @@ fn product(
     Ok(out)
 }
 
-/// Rows of `width` numbers, some to each thread.
-pub fn each_row(pool: &Pool, x: &mut [f32], width: usize, work: impl Fn(usize, &mut [f32]) + Sync) {
+/// Applies `work` to rows of `width` numbers, spread over the threads.
+pub fn for_each_row(
+    pool: &Pool,
+    x: &mut [f32],
+    width: usize,
+    work: impl Fn(usize, &mut [f32]) + Sync,
+) {
     let rows = x.len() / width;
     let share = rows.div_ceil(2 * pool.threads()).max(1);
     let parts: Vec<_> = x.chunks_mut(share * width).enumerate().collect();
@@ -288,7 +300,7 @@ fn pack(weight: &Tensor, packing: &Packing, bias: Vec<f32>) -> Result<Matrix> {
     Ok(Matrix::Packed(packed, packing.pool.clone(), bias))
 }
 
-/// GGML's Q8_0: 32 values as one scale in half precision and 32 signed bytes.
+/// Quantizes to GGML's Q8_0: 32 values as one f16 scale and 32 signed bytes.
 fn q8_0(values: &[f32], pool: &Pool) -> Vec<u8> {
     const BYTES: usize = 2 + BLOCK;
     let blocks = values.len() / BLOCK;
@@ -310,7 +322,8 @@ fn q8_0(values: &[f32], pool: &Pool) -> Vec<u8> {
                 0.0 => 0.0,
                 by => by.recip(),
             };
-            // The nearest whole number: what is smaller is lost in so large a sum.
+            // Rounds to nearest: the fraction is lost when so large a number is
+            // added.
             const ROUND: f32 = (3u32 << 22) as f32;
             let code = |x: &f32| ((x * inverse).clamp(-127.0, 127.0) + ROUND - ROUND) as i8 as u8;
             codes
@@ -332,7 +345,7 @@ pub struct Conv {
 impl Conv {
     /// `side`: 1 or 3.
     pub fn new(weights: &Weights, inputs: usize, outputs: usize, side: usize) -> Result<Conv> {
-        let init = even(inputs * side * side);
+        let init = uniform(inputs * side * side);
         Ok(Conv {
             weight: weights.get(&[outputs, inputs, side, side], "weight", init)?,
             bias: weights.get(&[outputs], "bias", init)?,

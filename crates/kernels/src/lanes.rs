@@ -3,7 +3,7 @@
 //! The operations are those that give the same bits everywhere: loads, products, fused
 //! multiply-adds. What is written with them is the same to the bit in every family.
 
-use crate::linear::Plain;
+use crate::linear::Pod;
 use half::slice::{HalfBitsSliceExt, HalfFloatSliceExt};
 
 /// An operation on 16 floats for each family. All are safe where the processor has the family's
@@ -13,9 +13,9 @@ pub trait Lanes {
     unsafe fn splat(value: f32) -> Self::Vector;
     unsafe fn load(at: *const f32) -> Self::Vector;
     /// Sixteen half floats.
-    unsafe fn halves(at: *const u16) -> Self::Vector;
+    unsafe fn load_f16(at: *const u16) -> Self::Vector;
     /// Sixteen whole numbers.
-    unsafe fn bytes(at: *const i8) -> Self::Vector;
+    unsafe fn load_i8(at: *const i8) -> Self::Vector;
     /// `a * b + c`, rounded once.
     unsafe fn fma(a: Self::Vector, b: Self::Vector, c: Self::Vector) -> Self::Vector;
     unsafe fn mul(a: Self::Vector, b: Self::Vector) -> Self::Vector;
@@ -37,72 +37,72 @@ pub fn prefetch<N>(at: *const N) {
 }
 
 /// A number as it lies in a cache, alone or with a scale that it shares with others.
-pub trait Number: Plain + Send + Sync + 'static {
+pub trait KvElement: Pod + Send + Sync + 'static {
     /// Reading it takes more than a load, so that many who read it share one reading.
     const NARROW: bool;
     /// There are scales.
     const SCALED: bool = false;
     /// Each number of `values`, rounded to the nearest; returns the scale that they share.
-    fn round(values: &[f32], to: &mut [Self]) -> f32;
+    fn quantize(values: &[f32], to: &mut [Self]) -> f32;
     /// Sixteen numbers whose scales lie side by side.
-    unsafe fn read<L: Lanes>(at: *const Self, scales: *const f32) -> L::Vector;
+    unsafe fn load<L: Lanes>(at: *const Self, scales: *const f32) -> L::Vector;
     /// Sixteen numbers that share one scale.
-    unsafe fn read_shared<L: Lanes>(at: *const Self, scale: *const f32) -> L::Vector;
+    unsafe fn load_shared_scale<L: Lanes>(at: *const Self, scale: *const f32) -> L::Vector;
 }
 
 /// Numbers that share a scale, where there are scales.
-pub const SHARED: usize = 32;
+pub const SCALE_GROUP: usize = 32;
 
-impl Number for f32 {
+impl KvElement for f32 {
     const NARROW: bool = false;
 
-    fn round(values: &[f32], to: &mut [f32]) -> f32 {
+    fn quantize(values: &[f32], to: &mut [f32]) -> f32 {
         to.copy_from_slice(values);
         1.0
     }
 
     #[inline(always)]
-    unsafe fn read<L: Lanes>(at: *const f32, _: *const f32) -> L::Vector {
+    unsafe fn load<L: Lanes>(at: *const f32, _: *const f32) -> L::Vector {
         // SAFETY: the caller's.
         unsafe { L::load(at) }
     }
 
     #[inline(always)]
-    unsafe fn read_shared<L: Lanes>(at: *const f32, _: *const f32) -> L::Vector {
+    unsafe fn load_shared_scale<L: Lanes>(at: *const f32, _: *const f32) -> L::Vector {
         // SAFETY: the caller's.
         unsafe { L::load(at) }
     }
 }
 
 /// A half float, by its bits.
-impl Number for u16 {
+impl KvElement for u16 {
     const NARROW: bool = true;
 
-    fn round(values: &[f32], to: &mut [u16]) -> f32 {
+    fn quantize(values: &[f32], to: &mut [u16]) -> f32 {
         let to: &mut [half::f16] = to.reinterpret_cast_mut();
         to.convert_from_f32_slice(values);
         1.0
     }
 
     #[inline(always)]
-    unsafe fn read<L: Lanes>(at: *const u16, _: *const f32) -> L::Vector {
+    unsafe fn load<L: Lanes>(at: *const u16, _: *const f32) -> L::Vector {
         // SAFETY: the caller's.
-        unsafe { L::halves(at) }
+        unsafe { L::load_f16(at) }
     }
 
     #[inline(always)]
-    unsafe fn read_shared<L: Lanes>(at: *const u16, _: *const f32) -> L::Vector {
+    unsafe fn load_shared_scale<L: Lanes>(at: *const u16, _: *const f32) -> L::Vector {
         // SAFETY: the caller's.
-        unsafe { L::halves(at) }
+        unsafe { L::load_f16(at) }
     }
 }
 
 /// A code of 8 bits, as GGML's Q8_0 has it: 32 share the scale max |x| / 127, here an f32.
-impl Number for i8 {
+impl KvElement for i8 {
     const NARROW: bool = true;
     const SCALED: bool = true;
 
-    fn round(values: &[f32], to: &mut [i8]) -> f32 {
+    fn quantize(values: &[f32], to: &mut [i8]) -> f32 {
         let peak = values
             .iter()
             .fold(0f32, |peak, value| peak.max(value.abs()));
@@ -114,15 +114,15 @@ impl Number for i8 {
     }
 
     #[inline(always)]
-    unsafe fn read<L: Lanes>(at: *const i8, scales: *const f32) -> L::Vector {
+    unsafe fn load<L: Lanes>(at: *const i8, scales: *const f32) -> L::Vector {
         // SAFETY: the caller's.
-        unsafe { L::mul(L::bytes(at), L::load(scales)) }
+        unsafe { L::mul(L::load_i8(at), L::load(scales)) }
     }
 
     #[inline(always)]
-    unsafe fn read_shared<L: Lanes>(at: *const i8, scale: *const f32) -> L::Vector {
+    unsafe fn load_shared_scale<L: Lanes>(at: *const i8, scale: *const f32) -> L::Vector {
         // SAFETY: the caller's.
-        unsafe { L::mul(L::bytes(at), L::splat(*scale)) }
+        unsafe { L::mul(L::load_i8(at), L::splat(*scale)) }
     }
 }
 
@@ -144,14 +144,14 @@ impl Lanes for Portable {
     }
 
     #[inline(always)]
-    unsafe fn halves(at: *const u16) -> [f32; WIDTH] {
+    unsafe fn load_f16(at: *const u16) -> [f32; WIDTH] {
         // SAFETY: the caller's.
         let bits = unsafe { at.cast::<[u16; WIDTH]>().read_unaligned() };
         bits.map(|bits| half::f16::from_bits(bits).to_f32())
     }
 
     #[inline(always)]
-    unsafe fn bytes(at: *const i8) -> [f32; WIDTH] {
+    unsafe fn load_i8(at: *const i8) -> [f32; WIDTH] {
         // SAFETY: the caller's.
         unsafe { at.cast::<[i8; WIDTH]>().read() }.map(f32::from)
     }
@@ -201,14 +201,14 @@ mod x86 {
 
         #[inline]
         #[target_feature(enable = "avx512f")]
-        unsafe fn halves(at: *const u16) -> __m512 {
+        unsafe fn load_f16(at: *const u16) -> __m512 {
             // SAFETY: the caller's.
             _mm512_cvtph_ps(unsafe { _mm256_loadu_si256(at.cast()) })
         }
 
         #[inline]
         #[target_feature(enable = "avx512f")]
-        unsafe fn bytes(at: *const i8) -> __m512 {
+        unsafe fn load_i8(at: *const i8) -> __m512 {
             // SAFETY: the caller's.
             _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(unsafe { _mm_loadu_si128(at.cast()) }))
         }
@@ -253,7 +253,7 @@ mod x86 {
 
         #[inline]
         #[target_feature(enable = "avx2,fma,f16c")]
-        unsafe fn halves(at: *const u16) -> [__m256; 2] {
+        unsafe fn load_f16(at: *const u16) -> [__m256; 2] {
             // SAFETY: the caller's.
             let (low, high) = unsafe {
                 let at = at.cast::<__m128i>();
@@ -264,7 +264,7 @@ mod x86 {
 
         #[inline]
         #[target_feature(enable = "avx2,fma,f16c")]
-        unsafe fn bytes(at: *const i8) -> [__m256; 2] {
+        unsafe fn load_i8(at: *const i8) -> [__m256; 2] {
             // SAFETY: the caller's.
             let both = unsafe { _mm_loadu_si128(at.cast()) };
             [

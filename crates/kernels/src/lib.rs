@@ -9,4 +9,4 @@ pub mod lanes;
 pub mod linear;
 pub mod math;
 #[cfg(target_arch = "x86_64")]
-pub mod registers;
+pub mod tile_registers;

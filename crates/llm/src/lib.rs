@@ -15,21 +15,21 @@ pub use tokenizer::Tokenizer;
 
 use candle_core::Device;
 use gguf::Gguf;
-use kernels::attention::Kind;
-use kernels::linear::Family;
+use kernels::attention::KvType;
+use kernels::linear::KernelFamily;
 use std::sync::Arc;
 pub use transformer::Branch;
 use transformer::Transformer;
 
 /// Which rows of logits to return.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Rows {
-    None,
+pub enum Logits {
+    Skip,
     Last,
     All,
     /// The last, of which only so many of the best count: where that spares a copy from a device,
     /// the others are `-inf`.
-    Best(usize),
+    TopK(usize),
 }
 
 /// Where a model computes, and how.
@@ -39,22 +39,22 @@ pub struct Placement {
     /// Threads on a CPU.
     pub threads: usize,
     /// How keys and values are kept on a CPU.
-    pub kv: Kind,
+    pub kv: KvType,
     /// The kernels on a CPU; the best ones where none are named.
-    pub family: Option<Family>,
+    pub family: Option<KernelFamily>,
     /// Plain tensor operations also on a CPU, as a GPU has them: what tests compare with.
-    pub plain: bool,
+    pub force_candle: bool,
 }
 
 impl Placement {
     /// On a device, as is usual.
-    pub fn on(device: Device, threads: usize) -> Placement {
+    pub fn new(device: Device, threads: usize) -> Placement {
         Placement {
             device,
             threads,
-            kv: Kind::default(),
+            kv: KvType::default(),
             family: None,
-            plain: false,
+            force_candle: false,
         }
     }
 }
@@ -67,7 +67,7 @@ pub trait TextModel {
     fn vocabulary(&self) -> usize;
 
     /// Which kernels compute, where there is a choice: results may depend on it.
-    fn kernels(&self) -> String {
+    fn kernel_family(&self) -> String {
         String::new()
     }
 
@@ -84,10 +84,10 @@ pub trait TextModel {
 
     /// Reads `tokens` after what the cache holds. Returns logits, `[rows, vocabulary]` flat, or
     /// None when `stop` said so: the cache then holds what it held before.
-    fn feed(
+    fn forward(
         &mut self,
         tokens: &[u32],
-        rows: Rows,
+        logits: Logits,
         stop: &dyn Fn() -> bool,
     ) -> Result<Option<Vec<f32>>, ModelError>;
 
@@ -105,7 +105,7 @@ pub trait TextModel {
     }
 
     /// Whether a batch of tokens gives, to the bit, what one after another does.
-    fn exact_in_batches(&self) -> bool {
+    fn is_batch_invariant(&self) -> bool {
         false
     }
 
@@ -116,9 +116,9 @@ pub trait TextModel {
     }
 
     /// Reads a token at the end of each branch, whose shared tokens the cache must still hold.
-    /// Returns logits, `[branches, vocabulary]` flat, the same to the bit as [`TextModel::feed`]
+    /// Returns logits, `[branches, vocabulary]` flat, the same to the bit as [`TextModel::forward`]
     /// gives for each branch alone; None when `stop` said so: the branches then are as before.
-    fn feed_branches(
+    fn forward_branches(
         &mut self,
         _branches: &mut [Branch],
         _tokens: &[u32],
@@ -133,12 +133,12 @@ pub trait TextModel {
 
 /// Reads the text model in a GGUF file onto a device.
 pub fn load_text(gguf: Arc<Gguf>, placement: &Placement) -> Result<Box<dyn TextModel>, ModelError> {
-    supported(&gguf)?;
+    check_supported(&gguf)?;
     Ok(Box::new(Transformer::load(gguf, placement)?))
 }
 
 /// Whether the file's architecture is one that can be loaded.
-pub fn supported(gguf: &Gguf) -> Result<(), ModelError> {
+pub fn check_supported(gguf: &Gguf) -> Result<(), ModelError> {
     let architecture = gguf.text("general.architecture").unwrap_or_default();
     match transformer::config::FAMILIES.contains(&architecture.as_ref()) {
         true => Ok(()),

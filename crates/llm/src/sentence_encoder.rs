@@ -53,7 +53,10 @@ impl SentenceEncoder {
     }
 
     /// Reads it onto a device by its name.
-    pub fn on(path: &Path, choice: super::device::Choice) -> Result<SentenceEncoder, ModelError> {
+    pub fn open(
+        path: &Path,
+        choice: super::device::DeviceChoice,
+    ) -> Result<SentenceEncoder, ModelError> {
         SentenceEncoder::load(path, &super::device::open(choice)?)
     }
 

@@ -16,16 +16,16 @@ pub struct ChatMessage {
     pub content: String,
 }
 
-pub struct Template {
+pub struct ChatTemplate {
     environment: Environment<'static>,
 }
 
 /// Steps of the template engine before a template is given up as endless.
 const FUEL: u64 = 5_000_000;
 
-impl Template {
+impl ChatTemplate {
     /// Compiles the file's template.
-    pub fn new(source: String) -> Result<Template, ModelError> {
+    pub fn new(source: String) -> Result<ChatTemplate, ModelError> {
         let mut environment = Environment::new();
         // The Hugging Face convention for chat templates.
         let mut syntax = SyntaxConfig::builder();
@@ -42,7 +42,7 @@ impl Template {
         environment
             .add_template_owned("chat", source)
             .map_err(|error| wrong(&error))?;
-        Ok(Template { environment })
+        Ok(ChatTemplate { environment })
     }
 
     /// The messages as the model was trained to see them, words guarded (see
@@ -63,7 +63,7 @@ impl Template {
 
     /// The messages as the model was trained to see them, and then the beginning of a turn that is
     /// not the model's own: it may be asked what somebody else would say.
-    pub fn open(
+    pub fn render_open_turn(
         &self,
         tokenizer: &Tokenizer,
         messages: &[ChatMessage],

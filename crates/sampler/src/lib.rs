@@ -32,7 +32,6 @@
 //! It knows no tensors, no text and no story, and draws on no other chance than its seed.
 
 pub mod ban;
-mod breakers;
 mod candidates;
 pub mod dry;
 mod mirostat;
@@ -40,12 +39,13 @@ mod nsigma;
 mod params;
 mod penalties;
 pub mod rng;
+mod sequence_breakers;
 mod temperature;
 mod truncation;
 mod xtc;
 
 use candidates::Candidate;
-use dry::{Breakers, Dry};
+use dry::{Dry, SequenceBreakers};
 use mirostat::Mirostat;
 use penalties::Penalties;
 use rng::Rng;
@@ -55,7 +55,7 @@ pub use params::{DRY_BREAKERS, Sampling};
 
 /// A token that was drawn.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Choice {
+pub struct SampledToken {
     pub token: u32,
     /// How likely it was among those left at the end; 1 when greedy.
     pub probability: f64,
@@ -64,9 +64,9 @@ pub struct Choice {
     pub kept: usize,
 }
 
-impl Choice {
-    fn none() -> Choice {
-        Choice {
+impl SampledToken {
+    fn none() -> SampledToken {
+        SampledToken {
             token: 0,
             probability: 0.0,
             kept: 0,
@@ -93,7 +93,7 @@ pub struct Sampler {
 impl Sampler {
     /// `seed` is the one to use; `sampling.seed` is only the writer's wish. Values that make no
     /// sense, as a file may hold, count as off.
-    pub fn new(sampling: &Sampling, seed: u64, breakers: Breakers) -> Sampler {
+    pub fn new(sampling: &Sampling, seed: u64, breakers: SequenceBreakers) -> Sampler {
         Sampler {
             sampling: sampling.clone(),
             rng: Rng::new(seed),
@@ -108,7 +108,7 @@ impl Sampler {
     }
 
     /// Names tokens that XTC must not remove: newline and end of text.
-    pub fn protecting(mut self, tokens: impl IntoIterator<Item = u32>) -> Sampler {
+    pub fn protect_from_xtc(mut self, tokens: impl IntoIterator<Item = u32>) -> Sampler {
         self.protected.extend(tokens);
         self
     }
@@ -123,7 +123,7 @@ impl Sampler {
 
     /// How many of the best logits settle what is drawn next: all others may be `-inf`. None where
     /// every one has a say. What penalties lower may fall out of the best, so as many more count.
-    pub fn enough(&self) -> Option<usize> {
+    pub fn sufficient_top_k(&self) -> Option<usize> {
         let s = &self.sampling;
         let lowered = self.penalties.lowered().filter(|_| self.dry.off())?;
         if s.temperature.max(0.0) == 0.0 {
@@ -140,7 +140,7 @@ impl Sampler {
     }
 
     /// Draws the next token and tells how it stood.
-    pub fn sample_with(&mut self, logits: &[f32]) -> Choice {
+    pub fn sample_with(&mut self, logits: &[f32]) -> SampledToken {
         let (xtc_draw, draw) = (self.rng.next_f64(), self.rng.next_f64());
         candidates::clean(logits, &mut self.logits);
         self.penalties.apply(&mut self.logits);
@@ -180,10 +180,10 @@ impl Sampler {
         copy.items.iter().map(share).collect()
     }
 
-    fn greedy(&self) -> Choice {
+    fn greedy(&self) -> SampledToken {
         match candidates::best(&self.logits) {
-            None => Choice::none(),
-            Some(token) => Choice {
+            None => SampledToken::none(),
+            Some(token) => SampledToken {
                 token,
                 probability: 1.0,
                 kept: 1,

@@ -2,7 +2,7 @@
 //! model's included.
 
 use super::tests::{plain, sampler};
-use super::{Choice, Sampling, candidates};
+use super::{SampledToken, Sampling, candidates};
 use proptest::prelude::*;
 
 /// The cuts by their definitions alone, with everything sorted and every probability known: the
@@ -71,7 +71,7 @@ proptest! {
         let mut all = sampler(&sampling, seed);
         history.iter().for_each(|token| all.accept(*token));
         let mut best = all.clone();
-        let Some(count) = all.enough() else { return Ok(()) };
+        let Some(count) = all.sufficient_top_k() else { return Ok(()) };
         let mut clean = Vec::new();
         candidates::clean(&logits, &mut clean);
         let mut order = clean.clone();
@@ -94,7 +94,7 @@ proptest! {
         logits in prop::collection::vec(any_number(), 0..50),
         history in prop::collection::vec(prop_oneof![0u32..6, any::<u32>()], 0..40),
     ) {
-        let mut sampler = sampler(&sampling, 3).protecting([1, 2]);
+        let mut sampler = sampler(&sampling, 3).protect_from_xtc([1, 2]);
         history.iter().for_each(|token| sampler.accept(*token));
         let possible = |logit: &f32| !logit.is_nan() && *logit != f32::NEG_INFINITY;
         for _ in 0..3 {
@@ -104,7 +104,7 @@ proptest! {
                 prop_assert!(choice.kept > 0);
                 prop_assert!(choice.probability > 0.0 && choice.probability <= 1.0 + 1e-12);
             } else {
-                prop_assert_eq!(choice, Choice::none());
+                prop_assert_eq!(choice, SampledToken::none());
             }
             sampler.accept(choice.token);
         }

@@ -3,7 +3,7 @@
 //! Exponentials are `libm`'s in f64 and sums run in order of id, so the same logits and draw
 //! give the same token on any machine. Draws come from outside.
 
-use super::Choice;
+use super::SampledToken;
 use super::candidates::Candidate;
 
 /// Sets each weight to exp((z − max) / T), which is its probability but for a common factor, and
@@ -27,7 +27,7 @@ pub fn highest(items: &[Candidate]) -> f64 {
 
 /// The first candidate at which the running sum of the weights passes `draw` times their total,
 /// so that each is drawn in proportion to its weight when `draw` is uniform on [0, 1).
-pub fn pick(items: &[Candidate], total: f64, draw: f64) -> Choice {
+pub fn pick(items: &[Candidate], total: f64, draw: f64) -> SampledToken {
     let target = draw * total;
     let mut sum = 0.0;
     let passes = |item: &&Candidate| {
@@ -37,8 +37,8 @@ pub fn pick(items: &[Candidate], total: f64, draw: f64) -> Choice {
     // Rounding can leave the last sum at the target.
     let fallback = || items.iter().rfind(|item| item.weight > 0.0);
     match items.iter().find(passes).or_else(fallback) {
-        None => Choice::none(),
-        Some(item) => Choice {
+        None => SampledToken::none(),
+        Some(item) => SampledToken {
             token: item.token,
             probability: item.weight / total,
             kept: items.len(),
@@ -99,6 +99,6 @@ mod tests {
     #[test]
     fn nothing_to_pick_from_is_no_choice() {
         assert_eq!(weigh(&mut [], 1.0), 0.0);
-        assert_eq!(pick(&[], 0.0, 0.5), Choice::none());
+        assert_eq!(pick(&[], 0.0, 0.5), SampledToken::none());
     }
 }

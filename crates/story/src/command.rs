@@ -10,6 +10,8 @@ mod table;
 pub use draw::{Draw, OPTIONS, Wanted};
 pub use table::COMMANDS;
 
+use super::frame::Voice;
+use super::message::Overflow;
 use base::nearest::nearest;
 
 /// What a writer asked for.
@@ -17,6 +19,8 @@ use base::nearest::nearest;
 pub enum Command {
     /// Words for the story, which the model then continues.
     Write(String),
+    /// Continue a prompt as a program asks for it.
+    Complete(Box<Completion>),
     /// Go on without new words.
     Continue(Reach),
     /// Another passage beside the last one, perhaps with a given seed.
@@ -84,6 +88,24 @@ pub enum Command {
     Quit,
 }
 
+impl Command {
+    /// Whether it may be done while a passage is written or pictures are drawn: it changes neither
+    /// the story nor the settings, and asks nothing of the engine.
+    pub fn works_while_busy(&self) -> bool {
+        matches!(
+            self,
+            Command::Help(_)
+                | Command::Sessions
+                | Command::Quit
+                | Command::Set(_, None)
+                | Command::Find(_)
+                | Command::Tree
+                | Command::Why(_)
+                | Command::Diff(..)
+        )
+    }
+}
+
 /// How far to go on.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub enum Reach {
@@ -102,6 +124,17 @@ pub enum Swipe {
     Previous,
     /// Counted from 1.
     To(usize),
+}
+
+/// A prompt that is continued exactly: after these very words, by as many tokens as are set, with
+/// the very seed that is set.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Completion {
+    pub prompt: String,
+    /// Who tells it.
+    pub voice: Option<Voice>,
+    /// What to do with a prompt that the model cannot hold.
+    pub overflow: Overflow,
 }
 
 /// A token that the writer chose.

@@ -14,6 +14,7 @@ pub mod message;
 pub mod node;
 pub mod picture;
 pub mod places;
+
 pub mod record;
 pub mod sampling;
 pub mod sentence;
@@ -22,12 +23,12 @@ pub mod tree;
 pub mod voice;
 
 /// What other crates at the bottom hold, under the names that the story has for it.
-pub use base::{hash, nearest, untrusted};
+pub use base::{hash, nearest, progress, untrusted};
 pub use sampler::ban;
 
 pub use command::Command;
 pub use context::Context;
-pub use message::{About, Event, Request};
+pub use message::{About, Event, Reply, Request, RequestId};
 pub use node::{Author, Maker, Node, NodeId, Passage, Place, Provenance, Status};
 pub use picture::Picture;
 pub use record::Record;

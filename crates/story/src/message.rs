@@ -7,6 +7,18 @@ use super::picture::{Drawing, PictureRequest};
 use super::{Context, NodeId, Sampling, Status};
 use serde::{Deserialize, Serialize};
 
+/// Which request a reply answers: numbers that only grow, one for each request of an engine.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct RequestId(pub u64);
+
+/// News from the engine about one request.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Reply {
+    /// The request that it answers.
+    pub request: RequestId,
+    pub event: Event,
+}
+
 /// Work for the engine. Holds everything that its answer depends on.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Request {
@@ -14,15 +26,16 @@ pub enum Request {
     Load { model: String },
     /// Write on from `context`.
     Text(TextRequest),
-    /// Write several passages from one context, each with its own seed. Each has its own `Done`.
+    /// Write several passages from one context, each with its own seed. All but the last are ended
+    /// by an [`Event::Ended`] of their own.
     Candidates(Vec<TextRequest>),
     /// Tell which tokens could come next, and how likely each is.
     Alternatives(TextRequest),
     /// Write words that are no passage: the writer's own next line, as it could be, after these
     /// words of it.
     Suggest { ask: TextRequest, begun: String },
-    /// Read this already, since it may be asked for soon. The one request that is not answered: the
-    /// next one may stop it, and nothing is lost then.
+    /// Read this already, since it may be asked for soon. The next request may stop it, and nothing
+    /// is lost then.
     Read(TextRequest),
     /// Tell what would be read, part by part.
     Explain(TextRequest),
@@ -112,16 +125,16 @@ impl Goal {
 }
 
 /// What to do with a context that the model cannot hold.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Overflow {
     /// Leave the oldest tokens out and say how many.
+    #[default]
     Crop,
     /// Fail with a sentence.
     Refuse,
 }
 
-/// News from the engine. Every request but [`Request::Read`] is answered by exactly one `Done` or
-/// `Failed`.
+/// What the engine tells. The last event of every request is its one `Done` or `Failed`.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Event {
     /// A model is being fetched or read: bytes.
@@ -130,8 +143,8 @@ pub enum Event {
         done: u64,
         total: Option<u64>,
     },
-    /// A model is in place.
-    Ready(About),
+    /// A model is in place, and what can be asked of it.
+    Ready(About, Capabilities),
     /// The prompt is being read: tokens.
     Prefill {
         node: NodeId,
@@ -174,6 +187,12 @@ pub enum Event {
     Drawn {
         node: NodeId,
         drawings: Vec<Drawing>,
+    },
+    /// One of several passages has ended, and others of its request have not.
+    Ended {
+        node: NodeId,
+        status: Status,
+        stats: Stats,
     },
     Done {
         /// None for what writes no passage.
@@ -290,6 +309,40 @@ pub struct About {
     /// Something a user should know about how the file is read.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub note: Option<String>,
+}
+
+/// What an engine can do with the model in place, and which of its answers are exact.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Capabilities {
+    /// It lists which tokens could come next, and how likely each is.
+    pub alternatives: bool,
+    /// It tells what a prompt is made of.
+    pub explain: bool,
+    /// It reads a prompt before it is asked to write on from it.
+    pub prefetch: bool,
+    /// Its cache can be kept on disk and restored.
+    pub warm_cache: bool,
+    /// Banned phrases are never written. Without it they are left to chance.
+    pub banned_phrases: bool,
+    /// The same request gives the same text, whatever was asked before it.
+    pub reproducible: bool,
+    /// Tokens are counted as the model reads them, not estimated.
+    pub exact_token_counts: bool,
+}
+
+impl Capabilities {
+    /// Everything, exactly.
+    pub fn all() -> Capabilities {
+        Capabilities {
+            alternatives: true,
+            explain: true,
+            prefetch: true,
+            warm_cache: true,
+            banned_phrases: true,
+            reproducible: true,
+            exact_token_counts: true,
+        }
+    }
 }
 
 /// What one passage took.

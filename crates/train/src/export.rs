@@ -148,10 +148,10 @@ fn token_networks(
         configs.extend(config);
         Ok(found.map(|(_, parts)| parts))
     };
-    let mut first = trained(PhaseKind::Reconstruct)?;
+    let mut first = trained(PhaseKind::ReconstructPhase)?;
     let mut second = trained(PhaseKind::Tokens)?;
-    let mut third = trained(PhaseKind::Paint)?;
-    let mut fourth = trained(PhaseKind::Refine)?;
+    let mut third = trained(PhaseKind::PaintPhase)?;
+    let mut fourth = trained(PhaseKind::RefinePhase)?;
     let part = |phase: PhaseKind, from: &mut [&mut Option<Parts>], name: &str| {
         let found = from.iter_mut().find_map(|parts| parts.as_mut());
         match (found, start) {
@@ -161,8 +161,8 @@ fn token_networks(
         }
     };
     let painted = &mut [&mut fourth, &mut third, &mut first];
-    let generator = part(PhaseKind::Reconstruct, painted, "generator")?;
-    let encoder = part(PhaseKind::Reconstruct, &mut [&mut first], "encoder")?;
+    let generator = part(PhaseKind::ReconstructPhase, painted, "generator")?;
+    let encoder = part(PhaseKind::ReconstructPhase, &mut [&mut first], "encoder")?;
     let tokens = part(PhaseKind::Tokens, &mut [&mut second], "tokens")?;
     let mut networks = vec![
         ("generator", generator),
@@ -173,7 +173,7 @@ fn token_networks(
     if refined {
         networks.push((
             "refiner",
-            part(PhaseKind::Refine, &mut [&mut fourth], "refiner")?,
+            part(PhaseKind::RefinePhase, &mut [&mut fourth], "refiner")?,
         ));
     }
     match configs.pop() {

@@ -33,7 +33,7 @@ pub struct Job {
     pub small: bool,
     /// A folder of weights to begin with, where the run has no checkpoint of its own.
     pub from: Option<PathBuf>,
-    pub device: device::Choice,
+    pub device: device::DeviceChoice,
     pub schedule: Schedule,
     pub weights: LossWeights,
     /// The file of the perceptual network, where its loss has a weight.
@@ -64,7 +64,7 @@ pub fn train(
     let config = match (&first, &start) {
         // A style's number would mean another style.
         (Some((state, _)), _) if state.config.styles != dataset.styles => {
-            let path = PhaseKind::Reconstruct.checkpoint(&job.run);
+            let path = PhaseKind::ReconstructPhase.checkpoint(&job.run);
             return Err(TrainError::DifferentRun(path, "data set"));
         }
         (Some((state, _)), _) => state.config.clone(),
@@ -107,7 +107,7 @@ pub fn train(
 /// before anything is fetched or computed for it.
 pub fn check(job: &Job, styles: &[String]) -> Result<Option<PretrainedWeights>, TrainError> {
     check_single_design(job)?;
-    if job.phase == PhaseKind::Refine && job.weights.perceptual == 0.0 {
+    if job.phase == PhaseKind::RefinePhase && job.weights.perceptual == 0.0 {
         return Err(TrainError::NoPerceptualNetwork);
     }
     let Some(folder) = &job.from else {
@@ -149,13 +149,13 @@ fn first_phase(
     device: &Device,
 ) -> Result<Option<(RunState, Parts)>, TrainError> {
     match job.phase {
-        PhaseKind::Reconstruct | PhaseKind::Direct => return Ok(None),
-        PhaseKind::Tokens | PhaseKind::Paint | PhaseKind::Refine => {}
+        PhaseKind::ReconstructPhase | PhaseKind::Direct => return Ok(None),
+        PhaseKind::Tokens | PhaseKind::PaintPhase | PhaseKind::RefinePhase => {}
     }
     let Some(start) = start else {
-        return load_checkpoint(&job.run, PhaseKind::Reconstruct, device).map(Some);
+        return load_checkpoint(&job.run, PhaseKind::ReconstructPhase, device).map(Some);
     };
-    let path = PhaseKind::Reconstruct.checkpoint(&job.run);
+    let path = PhaseKind::ReconstructPhase.checkpoint(&job.run);
     let found = checkpoint::read(&path, device)?;
     match found {
         Some((state, _)) if state.config != start.config => {
@@ -235,17 +235,17 @@ fn new_phase<'a>(
         },
     };
     Ok(match job.phase {
-        PhaseKind::Reconstruct => {
+        PhaseKind::ReconstructPhase => {
             Box::new(ReconstructPhase::new(input, autoencoder, perceptual()?)?)
         }
         PhaseKind::Tokens => Box::new(TokensPhase::new(input, &autoencoder, from("tokens")?)?),
-        PhaseKind::Paint => Box::new(PaintPhase::new(
+        PhaseKind::PaintPhase => Box::new(PaintPhase::new(
             input,
             autoencoder,
             job.weights,
             perceptual()?,
         )?),
-        PhaseKind::Refine => {
+        PhaseKind::RefinePhase => {
             let start = refine_start(job, start, autoencoder, device)?;
             // The critic sees its features alone.
             let perceptual = perceptual()?.ok_or(TrainError::NoPerceptualNetwork)?;
@@ -272,7 +272,7 @@ fn refine_start(
         return Err(TrainError::MissingPhase(path, PhaseKind::Tokens));
     }
     let has_refiner = start.is_some_and(|start| start.has("refiner"));
-    let painted = trained(job, PhaseKind::Paint, "generator", device)?;
+    let painted = trained(job, PhaseKind::PaintPhase, "generator", device)?;
     Ok(RefineStart {
         refiner: has_refiner.then(|| from("refiner")).transpose()?,
         tokens,

@@ -28,17 +28,17 @@ impl LossWeights {
     pub fn of(phase: PhaseKind, small: bool) -> LossWeights {
         LossWeights {
             adversarial: match phase {
-                PhaseKind::Refine => 0.05,
-                PhaseKind::Reconstruct
+                PhaseKind::RefinePhase => 0.05,
+                PhaseKind::ReconstructPhase
                 | PhaseKind::Tokens
-                | PhaseKind::Paint
+                | PhaseKind::PaintPhase
                 | PhaseKind::Direct => 0.03,
             },
             perceptual: match phase {
-                PhaseKind::Refine => 1.0,
-                PhaseKind::Reconstruct | PhaseKind::Paint if !small => 1.0,
-                PhaseKind::Reconstruct
-                | PhaseKind::Paint
+                PhaseKind::RefinePhase => 1.0,
+                PhaseKind::ReconstructPhase | PhaseKind::PaintPhase if !small => 1.0,
+                PhaseKind::ReconstructPhase
+                | PhaseKind::PaintPhase
                 | PhaseKind::Tokens
                 | PhaseKind::Direct => 0.0,
             },

@@ -58,7 +58,7 @@ impl<'a> PaintPhase<'a> {
 
 impl Phase for PaintPhase<'_> {
     fn kind(&self) -> PhaseKind {
-        PhaseKind::Paint
+        PhaseKind::PaintPhase
     }
 
     fn networks(&mut self) -> Vec<(&'static str, &mut NetworkState)> {

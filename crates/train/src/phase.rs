@@ -21,33 +21,33 @@ use std::str::FromStr;
 #[serde(rename_all = "lowercase")]
 pub enum PhaseKind {
     /// Encoder and generator, so that a picture comes back from its tokens.
-    Reconstruct,
+    ReconstructPhase,
     /// The token Transformer, on the frozen encoder's tokens.
     Tokens,
     /// The generator against the discriminator, the encoder frozen.
-    Paint,
+    PaintPhase,
     /// Refiner and generator against a critic, on tokens that the token Transformer sampled.
-    Refine,
+    RefinePhase,
     /// Encoder, generator and discriminator of the one-pass design.
     Direct,
 }
 
 impl PhaseKind {
     pub const ALL: [PhaseKind; 5] = [
-        PhaseKind::Reconstruct,
+        PhaseKind::ReconstructPhase,
         PhaseKind::Tokens,
-        PhaseKind::Paint,
-        PhaseKind::Refine,
+        PhaseKind::PaintPhase,
+        PhaseKind::RefinePhase,
         PhaseKind::Direct,
     ];
 
     /// The name on the command line and of the phase's files.
     pub const fn name(self) -> &'static str {
         match self {
-            PhaseKind::Reconstruct => "reconstruct",
+            PhaseKind::ReconstructPhase => "reconstruct",
             PhaseKind::Tokens => "tokens",
-            PhaseKind::Paint => "paint",
-            PhaseKind::Refine => "refine",
+            PhaseKind::PaintPhase => "paint",
+            PhaseKind::RefinePhase => "refine",
             PhaseKind::Direct => "direct",
         }
     }
@@ -66,16 +66,17 @@ impl PhaseKind {
     pub fn is_one_pass(self) -> bool {
         match self {
             PhaseKind::Direct => true,
-            PhaseKind::Reconstruct | PhaseKind::Tokens | PhaseKind::Paint | PhaseKind::Refine => {
-                false
-            }
+            PhaseKind::ReconstructPhase
+            | PhaseKind::Tokens
+            | PhaseKind::PaintPhase
+            | PhaseKind::RefinePhase => false,
         }
     }
 
     /// Whether the phase can weigh in a perceptual loss.
     pub fn has_perceptual_loss(self) -> bool {
         match self {
-            PhaseKind::Reconstruct | PhaseKind::Paint | PhaseKind::Refine => true,
+            PhaseKind::ReconstructPhase | PhaseKind::PaintPhase | PhaseKind::RefinePhase => true,
             PhaseKind::Tokens | PhaseKind::Direct => false,
         }
     }

@@ -313,7 +313,7 @@ fn critic_features(features: &[Tensor]) -> Vec<Tensor> {
 
 impl Phase for RefinePhase<'_> {
     fn kind(&self) -> PhaseKind {
-        PhaseKind::Refine
+        PhaseKind::RefinePhase
     }
 
     fn networks(&mut self) -> Vec<(&'static str, &mut NetworkState)> {

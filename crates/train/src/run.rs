@@ -247,7 +247,7 @@ mod tests {
 
     #[test]
     fn a_checkpoint_of_something_else_is_refused_by_its_name() {
-        let mut other = plan().state(PhaseKind::Paint, 0);
+        let mut other = plan().state(PhaseKind::PaintPhase, 0);
         other.batch_size = 8;
         let why = check_same_run(Path::new("run"), &other, &plan()).unwrap_err();
         assert!(why.to_string().contains("another --batch"), "{why}");

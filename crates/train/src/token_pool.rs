@@ -9,7 +9,7 @@ use candle_core::{Device, Error, Result, Tensor};
 use imagegen::conditioning::Conditioning;
 use imagegen::config::TOKENS;
 use imagegen::retrieval_index::RetrievedExamples;
-use imagegen::sampling::{Sampling, write};
+use imagegen::sampling::{Sampling, generate_tokens};
 use imagegen::tokens::{FsqCodes, TokenTransformer};
 use rayon::current_num_threads;
 use sampler::rng::Rng;
@@ -78,7 +78,7 @@ impl TokenPool {
         let examples = |(_, key): &(usize, PictureKey)| table.examples(*key, || true);
         let shown: Vec<RetrievedExamples> = rows.iter().map(examples).collect();
         let sampling = Sampling {
-            recall: strength,
+            retrieval_strength: strength,
             ..Sampling::default()
         };
         let written = self.sample(&conditioning, &shown, &sampling, &mut rngs[..rows.len()])?;
@@ -97,7 +97,7 @@ impl TokenPool {
         rngs: &mut [Rng],
     ) -> Result<FsqCodes> {
         let go_on = &mut || true;
-        let written = write(
+        let written = generate_tokens(
             &self.transformer,
             conditioning,
             sampling,

@@ -41,7 +41,7 @@ impl<'a> TokenTable<'a> {
         Ok(TokenTable {
             batches: input.batches,
             tokens: both.map(|(plain, flipped)| [plain, flipped]).collect(),
-            unknown_style: unknown(input.config),
+            unknown_style: unknown_style(input.config),
         })
     }
 

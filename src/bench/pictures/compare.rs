@@ -1,4 +1,4 @@
-//! Drawn pictures beside real ones, as sets.
+//! Drawn pictures compared with real ones, as sets.
 
 use super::features::extractor_input;
 use super::{Evaluation, PicturesError, Report, Target};
@@ -10,13 +10,13 @@ use crate::train::measures::{
 use base::progress::Observer;
 use std::collections::BTreeMap;
 
-/// Pictures drawn of one prompt for the measure of diversity.
+/// Pictures drawn of one prompt to measure diversity.
 const TOGETHER: usize = 4;
-/// Neighbours whose distance makes a picture's surroundings.
+/// k of the nearest-neighbour balls in precision and recall.
 pub(super) const NEIGHBOURS: usize = 3;
 
 impl Evaluation<'_> {
-    /// How far the drawn ones lie from real ones, and what that is worth beside real ones.
+    /// Distances between drawn and real pictures, with real against real for scale.
     pub(super) fn compare(
         &self,
         report: &mut Report,
@@ -42,7 +42,7 @@ impl Evaluation<'_> {
         Ok(())
     }
 
-    /// How near each concept comes, as a classifier's logits.
+    /// Similarity to each concept, as logits.
     fn logits(
         &self,
         classifier: &Classifier,

@@ -1,4 +1,4 @@
-//! Pictures that are looked at: real ones, and drawn ones of the same things, as features.
+//! Features of real pictures, and of drawn ones with the same concepts and styles.
 
 use super::{Evaluation, PicturesError, Target};
 use crate::model::features::{SIZE, WIDTH};
@@ -83,7 +83,7 @@ impl Evaluation<'_> {
         Ok(spec)
     }
 
-    /// A real picture, of which a share is drawn anew.
+    /// A real picture with a share of its tokens redrawn.
     fn redraw(&self, at: usize, share: f64, seed: u64) -> Result<Vec<Picture>, PicturesError> {
         let illuminator = &self.pipeline.illuminator;
         let code = illuminator.encode(&Picture {
@@ -96,14 +96,14 @@ impl Evaluation<'_> {
     }
 }
 
-/// A picture as the extractor looks at it: on white, in its size, RGB of 0 to 255.
+/// The extractor's input: RGB of 0 to 255 on white, at its size.
 pub(super) fn extractor_input(pixels: &[u8], size: usize) -> Vec<f32> {
     let on_white = |at: usize, channel: usize| {
         let pixel = &pixels[at * 4..][..4];
         f32::from(pixel[channel]) + 255.0 - f32::from(pixel[3])
     };
     let place = |out: usize| {
-        // Centres of pixels lie on centres of pixels.
+        // Pixel centres are aligned.
         let at = (out as f32 + 0.5) * size as f32 / SIZE as f32 - 0.5;
         let low = at.floor().max(0.0) as usize;
         (

@@ -1,21 +1,21 @@
-//! A passage in a few words, as a picture is asked for: by the text model where there is one, and
-//! by the passage's own words where its line says nothing that can be drawn.
+//! Turns a passage into a short prompt: the text model's line if something in it can be drawn, else
+//! keywords of the passage.
 
 use super::{DrawError, ImagePipeline};
 use crate::story::sentence::{excerpt, sentence_ends};
 
-/// As near as this to something known, a line can be drawn.
+/// Similarity to a concept from which the text model's line is used.
 const WELL: f32 = 0.45;
-/// As near as this to something known, a single word is taken for it.
+/// Similarity to a concept from which a single word is used.
 const WORD: f32 = 0.6;
-/// Things that one picture is asked for at most.
+/// Keywords in one prompt at most.
 const THINGS: usize = 3;
-/// Words of a passage whose meaning is looked up.
+/// Words of a passage that are embedded at most.
 const LOOKED_UP: usize = 32;
-/// Letters of a word that may name something.
+/// Letters of the shortest keyword.
 const SHORTEST: usize = 4;
 
-/// Words that name nothing to be drawn.
+/// Stop words: they name nothing that can be drawn.
 const EMPTY: &[&str] = &[
     "about",
     "after",
@@ -133,7 +133,7 @@ const EMPTY: &[&str] = &[
 ];
 
 impl ImagePipeline {
-    /// The words for a picture of `text`. `line` is what the text model said of it.
+    /// The prompt for a picture of `text`; `line` is the text model's description of it.
     pub fn describe(&self, text: &str, line: &str) -> Result<String, DrawError> {
         let line = tidy(line);
         if self.similarity(&line)? >= WELL {
@@ -153,7 +153,7 @@ impl ImagePipeline {
         })
     }
 
-    /// Words of the text that mean something known, those nearest to it first.
+    /// The text's words that are close to a concept, the closest first.
     fn meant(&self, text: &str) -> Result<Vec<String>, DrawError> {
         let mut words: Vec<String> = Vec::new();
         for word in bare(text).into_iter().rev() {
@@ -173,7 +173,7 @@ impl ImagePipeline {
     }
 }
 
-/// The last things that a text names by the names of the concepts, in the order in which it does.
+/// The concepts that a text mentions last, by their labels and in the order of the text.
 pub fn keywords(text: &str, labels: &[String]) -> Vec<String> {
     let words: Vec<String> = bare(text).iter().map(|word| singular(word)).collect();
     let mut found: Vec<(usize, usize, &str)> = Vec::new();
@@ -186,7 +186,7 @@ pub fn keywords(text: &str, labels: &[String]) -> Vec<String> {
         let at = words.windows(wanted.len()).rposition(|some| some == wanted);
         found.extend(at.map(|at| (at, wanted.len(), label.as_str())));
     }
-    // "Polar bear" is no bear besides.
+    // "Polar bear" does not also count as "bear".
     let inside = |one: &(usize, usize, &str), other: &(usize, usize, &str)| {
         other.1 > one.1 && (other.0..other.0 + other.1).contains(&one.0)
     };
@@ -204,7 +204,7 @@ pub fn keywords(text: &str, labels: &[String]) -> Vec<String> {
         .collect()
 }
 
-/// Words in small letters, without what stands around them.
+/// Lower-case words without punctuation.
 fn bare(text: &str) -> Vec<String> {
     let words = text.split(|c: char| !c.is_alphanumeric() && c != '\'');
     let words = words.map(|word| {
@@ -228,7 +228,7 @@ fn singular(word: &str) -> String {
     stem.to_string()
 }
 
-/// What a model says in a line, without what stands around it.
+/// The first line of the text model's answer, without quotes and punctuation around it.
 fn tidy(line: &str) -> String {
     let line = line.trim().lines().next().unwrap_or_default();
     let line = line.trim_matches(|c: char| c.is_whitespace() || "\"'“”*_.:;,".contains(c));

@@ -1,27 +1,28 @@
-//! One request on the drawing desk: each way of drawing, and what is noted of every picture.
+//! One request on its way through the image pipeline: each kind of drawing, and the provenance of
+//! every picture.
 
 use super::prompt::PromptEmbedding;
-use super::{BATCH, DrawError, ImagePipeline, KeepGoing, MAX_PICTURES, Own};
+use super::{BATCH, DrawError, ImagePipeline, KeepGoing, MAX_PICTURES, PictureStyle};
 use crate::model::ImageError;
 use crate::model::gan::concepts::Match;
 use crate::model::gan::encoded::EncodedPicture;
 use crate::model::gan::sampling::Sampling;
 use crate::model::gan::{GeneratedImages, Illuminator, ImageSpec, Picture};
 use crate::story::picture::{Drawing, End, Layer, PictureRequest, Provenance, Sight, Way};
+use crate::story::progress::Observer;
 use crate::story::untrusted::{clean, clean_line};
 
-/// One request while it is being drawn.
+/// A request and its finished pictures.
 pub(super) struct ImageJob<'a> {
     pub(super) pipeline: &'a ImagePipeline,
     pub(super) request: &'a PictureRequest,
     pub(super) sampling: Sampling,
     pub(super) done: Vec<Drawing>,
     pub(super) total: usize,
-    pub(super) on_progress: &'a mut dyn FnMut(usize, usize),
-    pub(super) keep_going: KeepGoing<'a>,
+    pub(super) observer: &'a dyn Observer,
 }
 
-/// What leads a picture.
+/// What the provenance of a picture says about its input.
 pub(super) struct PictureLabel<'a> {
     pub(super) prompt: &'a str,
     pub(super) style: Option<u32>,
@@ -29,9 +30,15 @@ pub(super) struct PictureLabel<'a> {
 }
 
 impl ImageJob<'_> {
+    /// Reports how many pictures are finished.
+    pub(super) fn report_progress(&self) {
+        let (done, total) = (self.done.len() as u64, self.total as u64);
+        self.observer.progress("Drawing", done, Some(total));
+    }
+
     /// One picture for each style and seed.
     pub(super) fn words(&mut self, prompt: &str) -> Result<bool, DrawError> {
-        let styles = self.pipeline.styles(&self.request.style, None)?;
+        let styles = self.pipeline.style_numbers(&self.request.style, None)?;
         let embedding = self.pipeline.embed_prompt(prompt)?;
         self.each(
             prompt,
@@ -49,7 +56,7 @@ impl ImageJob<'_> {
         amount: f64,
     ) -> Result<bool, DrawError> {
         let (prompt, own) = sight(led);
-        let styles = self.pipeline.styles(&self.request.style, own)?;
+        let styles = self.pipeline.style_numbers(&self.request.style, own)?;
         let embedding = self.pipeline.embed_prompt(prompt)?;
         let spelled = code.to_hex();
         let way = |_: u64| Way::Vary {
@@ -66,7 +73,7 @@ impl ImageJob<'_> {
         code: &EncodedPicture,
         words: &str,
     ) -> Result<bool, DrawError> {
-        let styles = self.pipeline.styles(&self.request.style, None)?;
+        let styles = self.pipeline.style_numbers(&self.request.style, None)?;
         let embedding = self.pipeline.embed_prompt(words)?;
         let spelled = code.to_hex();
         let way = |_: u64| Way::Restyle {
@@ -77,7 +84,7 @@ impl ImageJob<'_> {
         })
     }
 
-    /// The seeds of each style, a few at once.
+    /// Generates the seeds of each style, batch by batch.
     fn each(
         &mut self,
         prompt: &str,
@@ -90,11 +97,13 @@ impl ImageJob<'_> {
             KeepGoing,
         ) -> Result<Option<GeneratedImages>, ImageError>,
     ) -> Result<bool, DrawError> {
-        self.begin(styles.len() * self.request.seeds.len())?;
+        self.start(styles.len() * self.request.seeds.len())?;
+        let observer = self.observer;
+        let keep_going = &mut || !observer.is_cancelled();
         for style in styles {
             for seeds in self.request.seeds.chunks(BATCH) {
-                let spec = self.order(embedding, *style, seeds);
-                let Some(drawn) = make(&self.pipeline.illuminator, &spec, self.keep_going)? else {
+                let spec = self.image_spec(embedding, *style, seeds);
+                let Some(generated) = make(&self.pipeline.illuminator, &spec, keep_going)? else {
                     return Ok(false);
                 };
                 for (at, seed) in seeds.iter().enumerate() {
@@ -103,32 +112,34 @@ impl ImageJob<'_> {
                         style: *style,
                         seed: *seed,
                     };
-                    let drawing = self.drawing(&label, &drawn, at, way(*seed));
+                    let drawing = self.drawing(&label, &generated, at, way(*seed));
                     self.done.push(drawing);
                 }
-                (self.on_progress)(self.done.len(), self.total);
+                self.report_progress();
             }
         }
         Ok(true)
     }
 
-    /// Pictures at places on the way from one to the other.
+    /// Pictures at positions between two others.
     pub(super) fn lerp(
         &mut self,
         from: &Sight,
         to: &Sight,
         places: &[f64],
     ) -> Result<bool, DrawError> {
-        self.begin(places.len())?;
-        let (one, other) = (self.end(from)?, self.end(to)?);
-        let spec = |(end, style): &(End, Option<u32>)| {
+        self.start(places.len())?;
+        let (one, other) = (self.endpoint(from)?, self.endpoint(to)?);
+        let spec_of = |(end, style): &(End, Option<u32>)| {
             let embedding = self.pipeline.embed_prompt(&end.prompt)?;
-            Ok::<ImageSpec, DrawError>(self.order(&embedding, *style, &[end.seed]))
+            Ok::<ImageSpec, DrawError>(self.image_spec(&embedding, *style, &[end.seed]))
         };
-        let (first, last) = (order(&one)?, order(&other)?);
+        let (first, last) = (spec_of(&one)?, spec_of(&other)?);
+        let observer = self.observer;
+        let keep_going = &mut || !observer.is_cancelled();
         for at in places {
             let illuminator = &self.pipeline.illuminator;
-            let Some(drawn) = illuminator.interpolate(&first, &last, *at, self.keep_going)? else {
+            let Some(generated) = illuminator.interpolate(&first, &last, *at, keep_going)? else {
                 return Ok(false);
             };
             let label = PictureLabel {
@@ -140,20 +151,20 @@ impl ImageJob<'_> {
                 other: Box::new(other.0.clone()),
                 at: *at,
             };
-            let drawing = self.drawing(&label, &drawn, 0, way);
+            let drawing = self.drawing(&label, &generated, 0, way);
             self.done.push(drawing);
-            (self.on_progress)(self.done.len(), self.total);
+            self.report_progress();
         }
         Ok(true)
     }
 
-    /// Two prompts share their chance, so that they differ in words alone.
-    fn end(&self, sight: &Sight) -> Result<(End, Option<u32>), DrawError> {
+    /// Two prompts share a seed, so that they differ in their text only.
+    fn endpoint(&self, sight: &Sight) -> Result<(End, Option<u32>), DrawError> {
         let (prompt, own) = self::sight(sight);
         if prompt.trim().is_empty() {
             return Err(DrawError::NoWords);
         }
-        let styles = self.pipeline.styles(&self.request.style, own)?;
+        let styles = self.pipeline.style_numbers(&self.request.style, own)?;
         let style = styles.first().copied().flatten();
         let seed = match sight {
             Sight::Picture(how) => how.seed,
@@ -167,16 +178,16 @@ impl ImageJob<'_> {
         Ok((end, style))
     }
 
-    pub(super) fn begin(&mut self, count: usize) -> Result<(), DrawError> {
+    pub(super) fn start(&mut self, count: usize) -> Result<(), DrawError> {
         if count > MAX_PICTURES {
             return Err(DrawError::Many(count));
         }
         self.total = count;
-        (self.on_progress)(0, count);
+        self.report_progress();
         Ok(())
     }
 
-    pub(super) fn order(
+    pub(super) fn image_spec(
         &self,
         embedding: &PromptEmbedding,
         style: Option<u32>,
@@ -194,7 +205,7 @@ impl ImageJob<'_> {
     fn drawing(
         &self,
         label: &PictureLabel,
-        drawn: &GeneratedImages,
+        generated: &GeneratedImages,
         at: usize,
         way: Way,
     ) -> Drawing {
@@ -203,23 +214,23 @@ impl ImageJob<'_> {
             pixels: picture.pixels.clone(),
         };
         Drawing {
-            layers: drawn.pictures.get(at).map(layer).into_iter().collect(),
+            layers: generated.pictures.get(at).map(layer).into_iter().collect(),
             how: Provenance {
-                tokens: drawn
-                    .codes
+                tokens: generated
+                    .encoded
                     .get(at)
                     .map(EncodedPicture::to_hex)
                     .unwrap_or_default(),
                 way,
-                ..self.how(label, &drawn.concepts)
+                ..self.provenance(label, &generated.concepts)
             },
         }
     }
 
-    pub(super) fn how(&self, label: &PictureLabel, concepts: &[Match]) -> Provenance {
+    pub(super) fn provenance(&self, label: &PictureLabel, concepts: &[Match]) -> Provenance {
         Provenance {
             prompt: clean(label.prompt).into_owned(),
-            concepts: named(concepts),
+            concepts: concept_pairs(concepts),
             style: self.pipeline.style_name(label.style),
             seed: label.seed,
             steps: self.sampling.steps,
@@ -237,14 +248,14 @@ impl ImageJob<'_> {
     }
 }
 
-fn sight(sight: &Sight) -> (&str, Own<'_>) {
+fn sight(sight: &Sight) -> (&str, PictureStyle<'_>) {
     match sight {
         Sight::Prompt(words) => (words, None),
         Sight::Picture(how) => (&how.prompt, Some(how.style.as_deref())),
     }
 }
 
-pub(super) fn named(concepts: &[Match]) -> Vec<(String, f32)> {
+pub(super) fn concept_pairs(concepts: &[Match]) -> Vec<(String, f32)> {
     let pair = |found: &Match| (clean_line(&found.label), found.similarity);
     concepts.iter().map(pair).collect()
 }

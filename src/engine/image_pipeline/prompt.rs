@@ -1,19 +1,20 @@
-//! What a prompt says, as embeddings: all of it, and the thing alone that it is about.
+//! Prompt embeddings: of the whole prompt, and of its subject alone.
 //!
-//! "A ship in a storm" is nearer to a storm than to a ship; what comes before "in" names what is to
-//! be seen. Where that is nothing known the whole prompt is taken, as the illuminator sees to.
+//! "A ship in a storm" is closer to storms than to ships; the words before "in" name the subject.
+//! The illuminator uses the subject only if it matches a concept clearly better than the whole
+//! prompt.
 
 use super::{DrawError, ImagePipeline, MAX_PROMPT_CHARS};
 
-/// Embeddings of length one; empty where there are no such words.
+/// Unit embeddings; empty without words.
 #[derive(Default)]
 pub(super) struct PromptEmbedding {
     pub(super) words: Vec<f32>,
     pub(super) subject: Vec<f32>,
 }
 
-/// Words after which a prompt no longer names its thing, but says where it is or what it does.
-/// "Of" is none: a slice of bread is no slice.
+/// Words that end the subject: they say where it is or what it does. "Of" is not one of them,
+/// since a slice of bread is not a slice.
 const AFTER: &[&str] = &[
     "above", "across", "against", "along", "among", "and", "around", "as", "at", "before",
     "behind", "below", "beneath", "beside", "between", "beyond", "by", "carrying", "crossing",
@@ -23,7 +24,7 @@ const AFTER: &[&str] = &[
     "toward", "towards", "under", "walking", "watching", "wearing", "where", "which", "while",
     "who", "whose", "with", "without",
 ];
-/// Words that name nothing.
+/// Words skipped before the subject.
 const ARTICLES: &[&str] = &[
     "a", "an", "the", "one", "some", "my", "his", "her", "their", "our",
 ];
@@ -44,7 +45,7 @@ impl ImagePipeline {
     }
 }
 
-/// The words that name the thing, where there are others beside them; things are known without articles.
+/// The subject of a prompt, without articles; None if it is the whole prompt.
 fn subject(words: &str) -> Option<String> {
     let mut named: Vec<&str> = Vec::new();
     for word in words.split_whitespace() {
@@ -62,7 +63,7 @@ fn subject(words: &str) -> Option<String> {
         }
     }
     let named = named.join(" ");
-    // A full stop at the end is no other word.
+    // A final full stop does not count as another word.
     (!named.is_empty() && named.len() + 1 < words.len()).then_some(named)
 }
 

@@ -1,33 +1,33 @@
-//! Scenes: words are taken apart into a backdrop and what stands before it, and each part is drawn
-//! by itself. How the parts are put together is the store's.
+//! Scenes: splits a prompt into a backdrop and up to three subjects, and draws each as a layer. The
+//! store assembles the layers.
 
 use super::DrawError;
-use super::job::{ImageJob, PictureLabel, named};
+use super::job::{ImageJob, PictureLabel, concept_pairs};
 use crate::model::sampler::rng::derive;
 use crate::story::picture::{Drawing, Layer, Provenance, Way};
 
-/// What stands before a backdrop at most.
+/// Subjects in front of a backdrop at most.
 const SUBJECTS: usize = 3;
-/// The backdrop where none is named.
+/// The backdrop of a prompt that names none.
 const BACKDROP: &str = "sunrise over mountains";
-/// Words after which a place is named.
+/// Prepositions that introduce a place.
 const PLACES: &[&str] = &[
     "in", "on", "at", "by", "under", "over", "through", "inside", "before", "behind", "above",
     "below", "across", "against", "beneath", "along", "within", "outside", "amid", "into", "onto",
     "upon",
 ];
-/// Words that stand between things.
+/// Words that separate subjects.
 const BETWEEN: &[&str] = &[
     "and", "with", "beside", "near", "while", "as", "or", "then", "that", "which", "who",
     "holding", "carrying", "wearing",
 ];
-/// Words that name nothing.
+/// Words skipped at the start of a part.
 const ARTICLES: &[&str] = &[
     "a", "an", "the", "his", "her", "its", "their", "my", "your", "our", "this", "that", "there",
     "is", "are", "was", "were", "of", "to", "some",
 ];
 
-/// The parts of a scene: the backdrop first.
+/// The parts of a scene, the backdrop first.
 pub fn parts(words: &str) -> Vec<String> {
     let (mut backdrop, mut subjects) = (None, Vec::new());
     let (mut part, mut place): (Vec<&str>, bool) = (Vec::new(), false);
@@ -71,8 +71,8 @@ impl ImageJob<'_> {
     /// One scene for each seed.
     pub(super) fn scene(&mut self, prompt: &str) -> Result<bool, DrawError> {
         let parts = parts(prompt);
-        let styles = self.pipeline.styles(&self.request.style, None)?;
-        self.begin(styles.len() * self.request.seeds.len())?;
+        let styles = self.pipeline.style_numbers(&self.request.style, None)?;
+        self.start(styles.len() * self.request.seeds.len())?;
         for style in styles {
             for seed in self.request.seeds.clone() {
                 let label = PictureLabel {
@@ -84,7 +84,7 @@ impl ImageJob<'_> {
                     return Ok(false);
                 };
                 self.done.push(scene);
-                (self.on_progress)(self.done.len(), self.total);
+                self.report_progress();
             }
         }
         Ok(true)
@@ -99,22 +99,24 @@ impl ImageJob<'_> {
         for (at, part) in parts.iter().enumerate() {
             let embedding = self.pipeline.embed_prompt(part)?;
             let seed = derive(label.seed, at as u64);
-            let spec = self.order(&embedding, label.style, &[seed]);
-            let Some(drawn) = self.pipeline.illuminator.draw(&spec, self.keep_going)? else {
+            let spec = self.image_spec(&embedding, label.style, &[seed]);
+            let observer = self.observer;
+            let keep_going = &mut || !observer.is_cancelled();
+            let Some(drawn) = self.pipeline.illuminator.draw(&spec, keep_going)? else {
                 return Ok(None);
             };
             layers.extend(drawn.pictures.into_iter().map(|picture| Layer {
                 size: picture.size,
                 pixels: picture.pixels,
             }));
-            concepts.extend(named(&drawn.concepts).into_iter().take(1));
+            concepts.extend(concept_pairs(&drawn.concepts).into_iter().take(1));
         }
         let how = Provenance {
             concepts,
             way: Way::Scene {
                 parts: parts.to_vec(),
             },
-            ..self.how(label, &[])
+            ..self.provenance(label, &[])
         };
         Ok(Some(Drawing { layers, how }))
     }

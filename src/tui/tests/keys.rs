@@ -217,11 +217,11 @@ fn a_line_is_written_where_the_writer_types_and_never_over_other_words() {
     desk.press_with(KeyModifiers::ALT, KeyCode::Char('i'));
     assert!(desk.app.studio.busy(), "the engine is asked");
     let line = || Event::Suggested("Then the wind rose.".to_string());
-    desk.app.absorb(line());
+    desk.says(line());
     assert_eq!(desk.app.input.text(), "Then the wind rose.");
     // Something else was typed meanwhile: it stays, and the line is only shown.
     desk.app.input.set("No, the sea");
-    desk.app.absorb(line());
+    desk.says(line());
     assert_eq!(desk.app.input.text(), "No, the sea");
     assert_eq!(said(&desk), "Then the wind rose.");
     assert_eq!(

@@ -57,7 +57,7 @@ fn press(code: KeyCode, modifiers: KeyModifiers) -> Input {
 }
 
 /// Runs the loop over what waits for it, and then it must end by itself.
-fn attended(app: &mut App, events: &Receiver<Event>, inputs: Vec<Input>, stand: &mut Stand) -> Why {
+fn attended(app: &mut App, events: &Receiver<Reply>, inputs: Vec<Input>, stand: &mut Stand) -> Why {
     let (sender, inbox) = mpsc::channel();
     for input in inputs {
         sender.send(input).unwrap();
@@ -146,14 +146,18 @@ fn many_pieces_are_one_frame() {
     app.paste("Once");
     app.key(KeyEvent::new(KeyCode::Enter, KeyModifiers::NONE));
     let node = app.studio.story().running().unwrap();
+    let request = app.studio.newest_request().unwrap();
     let (sender, events) = mpsc::channel();
     for _ in 0..500 {
         sender
-            .send(Event::Piece {
-                node,
-                text: " x".to_string(),
-                ids: vec![1],
-                healed: 0,
+            .send(Reply {
+                request,
+                event: Event::Piece {
+                    node,
+                    text: " x".to_string(),
+                    ids: vec![1],
+                    healed: 0,
+                },
             })
             .unwrap();
     }

@@ -79,7 +79,7 @@ fn what_goes_on_is_in_the_status_line() {
     let mut desk = desk();
     desk.enter("Once");
     let node = desk.running();
-    desk.app.absorb(Event::Prefill {
+    desk.says(Event::Prefill {
         node,
         done: 64,
         total: 300,
@@ -107,10 +107,11 @@ fn what_goes_on_is_in_the_status_line() {
 #[test]
 fn a_model_that_loads_shows_how_far_it_is() {
     let mut desk = desk();
+    desk.app.studio.load_model();
     let what = "Fetching tiny".to_string();
     for (second, done) in [(0, 0), (1, 10_000_000), (2, 20_000_000)] {
         desk.app.tick(Duration::from_secs(second));
-        desk.app.absorb(Event::Loading {
+        desk.says(Event::Loading {
             what: what.clone(),
             done,
             total: Some(50_000_000),
@@ -183,11 +184,14 @@ fn no_size_is_too_small() {
                     .type_in("/s")
             }
             3 => _ = desk.press(KeyCode::F(1)),
-            4 => desk.app.absorb(Event::Loading {
-                what: "Reading".into(),
-                done: 3,
-                total: Some(9),
-            }),
+            4 => {
+                desk.app.studio.load_model();
+                desk.says(Event::Loading {
+                    what: "Reading".into(),
+                    done: 3,
+                    total: Some(9),
+                });
+            }
             _ => {}
         }
         for width in 1..=40 {
@@ -230,10 +234,10 @@ fn drawn(desk: &mut Desk, prompts: &[&str]) {
         },
     };
     let drawings = prompts.iter().map(drawing).collect();
-    desk.app.absorb(Event::Drawn { node, drawings });
+    desk.says(Event::Drawn { node, drawings });
     let (status, stats) = (Status::Complete, Stats::default());
     let node = Some(node);
-    desk.app.absorb(Event::Done {
+    desk.says(Event::Done {
         node,
         status,
         stats,
@@ -293,7 +297,7 @@ fn what_stops_a_drawing_says_so() {
         .enter("/image a lamp");
     let node = Some(desk.app.studio.story().next_id());
     let (status, stats) = (Status::Stopped, Stats::default());
-    desk.app.absorb(Event::Done {
+    desk.says(Event::Done {
         node,
         status,
         stats,

@@ -6,9 +6,9 @@ use super::tiny::{
 use candle_core::quantized::GgmlDType;
 use candle_core::{Device, Tensor};
 use candle_transformers::models as reference;
-use illumine::model::linear::Family;
-use illumine::model::{Placement, Rows};
-use kernels::attention::Kind;
+use illumine::model::linear::KernelFamily;
+use illumine::model::{Logits, Placement};
+use kernels::attention::KvType;
 use tempfile::NamedTempFile;
 
 pub const HIDDEN: usize = 64;
@@ -137,7 +137,7 @@ pub fn hold_exact(tiny: &Tiny, theirs: &impl Fn(&NamedTempFile) -> Theirs<'stati
     let wanted = read_theirs(theirs(&file), VOCABULARY, false);
     close(&wanted, &read(&mut *ours(&file)));
     let plain = Placement {
-        plain: true,
+        force_candle: true,
         ..exact()
     };
     close(&wanted, &read(&mut *placed(&file, &plain)));
@@ -154,14 +154,16 @@ pub fn close(wanted: &[f32], given: &[f32]) {
 /// again, read again from the middle, or as branches of it; on one thread or many, and with the
 /// kernels of every family.
 pub fn consistent(file: &NamedTempFile) {
-    for kv in [Kind::F16, Kind::Q8] {
-        let families = Family::ALL.into_iter().filter(|family| family.is_here());
+    for kv in [KvType::F16, KvType::Q8] {
+        let families = KernelFamily::ALL
+            .into_iter()
+            .filter(|family| family.is_supported());
         let mut all = families.map(|family| {
             let threads = 1 + family as usize % 3;
             let placement = Placement {
                 family: Some(family),
                 kv,
-                ..Placement::on(Device::Cpu, threads)
+                ..Placement::new(Device::Cpu, threads)
             };
             consistent_at(file, &placement)
         });
@@ -175,13 +177,13 @@ fn consistent_at(file: &NamedTempFile, placement: &Placement) -> Vec<f32> {
     let mut model = placed(file, placement);
     let ids = tokens(model.vocabulary());
     let width = model.vocabulary();
-    let whole = feed(&mut *model, &ids, Rows::All);
+    let whole = feed(&mut *model, &ids, Logits::All);
     assert_eq!(whole.len(), ids.len() * width);
     model.rewind(0);
     assert_eq!(model.len(), 0);
     let singly: Vec<f32> = ids
         .iter()
-        .flat_map(|id| feed(&mut *model, &[*id], Rows::Last))
+        .flat_map(|id| feed(&mut *model, &[*id], Logits::Last))
         .collect();
     assert!(whole == singly);
     model.rewind(12);
@@ -189,12 +191,12 @@ fn consistent_at(file: &NamedTempFile, placement: &Placement) -> Vec<f32> {
     assert!(kept <= 12);
     assert!(
         model
-            .feed(&ids[kept..], Rows::Last, &|| true)
+            .forward(&ids[kept..], Logits::Last, &|| true)
             .unwrap()
             .is_none()
     );
     assert_eq!(model.len(), kept);
-    let again = feed(&mut *model, &ids[kept..], Rows::All);
+    let again = feed(&mut *model, &ids[kept..], Logits::All);
     assert!(whole[kept * width..] == again);
     // What was read comes back from bytes, in the middle of a text and in a fresh model.
     model.rewind(ids.len() - 1);
@@ -212,7 +214,7 @@ fn consistent_at(file: &NamedTempFile, placement: &Placement) -> Vec<f32> {
     assert!(fresh.restore(&damaged, "it").is_err());
     assert!(fresh.restore(&second[..second.len() - 1], "it").is_err());
     assert_eq!(fresh.len(), ids.len() - 1);
-    let last = feed(&mut *fresh, &ids[ids.len() - 1..], Rows::Last);
+    let last = feed(&mut *fresh, &ids[ids.len() - 1..], Logits::Last);
     assert!(last == whole[(ids.len() - 1) * width..]);
     model.rewind(20);
     assert_eq!(model.len(), 20);
@@ -222,12 +224,12 @@ fn consistent_at(file: &NamedTempFile, placement: &Placement) -> Vec<f32> {
         let fed = [ids[at], ids[at] / 2 + 1];
         assert!(
             model
-                .feed_branches(&mut branches, &fed, &|| true)
+                .forward_branches(&mut branches, &fed, &|| true)
                 .unwrap()
                 .is_none()
         );
         let rows = model
-            .feed_branches(&mut branches, &fed, &|| false)
+            .forward_branches(&mut branches, &fed, &|| false)
             .unwrap()
             .unwrap();
         assert!(rows[..width] == whole[at * width..][..width]);
@@ -235,7 +237,7 @@ fn consistent_at(file: &NamedTempFile, placement: &Placement) -> Vec<f32> {
     }
     model.adopt(&branches[0]);
     assert_eq!(model.len(), ids.len() - 1);
-    let last = feed(&mut *model, &ids[ids.len() - 1..], Rows::Last);
+    let last = feed(&mut *model, &ids[ids.len() - 1..], Logits::Last);
     assert!(last == whole[(ids.len() - 1) * width..]);
     whole
 }

@@ -11,8 +11,8 @@ pub mod tmux;
 pub use home::{Home, Output};
 
 use illumine::engine::{Loaded, Place, read};
-use illumine::model::device::Choice;
-use kernels::attention::Kind;
+use illumine::model::device::DeviceChoice;
+use kernels::attention::KvType;
 use serde_json::Value;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
@@ -82,9 +82,9 @@ fn fetch(name: Option<&str>) -> PathBuf {
 /// The default model, loaded on the CPU.
 pub fn loaded() -> Loaded {
     let place = Place {
-        device: Choice::Cpu,
+        device: DeviceChoice::Cpu,
         threads: 2,
-        kv: Kind::default(),
+        kv: KvType::default(),
     };
     read("smollm2-135m-instruct", &model_path(), "test".into(), place).unwrap()
 }

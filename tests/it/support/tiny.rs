@@ -5,8 +5,8 @@ use candle_core::quantized::{GgmlDType, QTensor};
 use candle_core::{DType, Device, Tensor};
 use candle_nn::VarBuilder;
 use illumine::model::gguf::Gguf;
-use illumine::model::{Placement, Rows, TextModel, load_text};
-use kernels::attention::Kind;
+use illumine::model::{Logits, Placement, TextModel, load_text};
+use kernels::attention::KvType;
 use std::collections::HashMap;
 use std::fs::File;
 use std::sync::Arc;
@@ -162,8 +162,8 @@ pub fn ours(file: &NamedTempFile) -> Box<dyn TextModel> {
 
 pub fn exact() -> Placement {
     Placement {
-        kv: Kind::F32,
-        ..Placement::on(Device::Cpu, 2)
+        kv: KvType::F32,
+        ..Placement::new(Device::Cpu, 2)
     }
 }
 
@@ -211,15 +211,15 @@ pub fn read_theirs(mut theirs: Theirs, vocabulary: usize, singly: bool) -> Vec<f
 /// Logits after a prompt, read in one go, and after each of ten tokens read one by one.
 pub fn read(model: &mut dyn TextModel) -> Vec<f32> {
     let ids = tokens(model.vocabulary());
-    let mut logits = feed(model, &ids[..PROMPT], Rows::Last);
+    let mut logits = feed(model, &ids[..PROMPT], Logits::Last);
     for id in &ids[PROMPT..] {
-        logits.extend(feed(model, &[*id], Rows::Last));
+        logits.extend(feed(model, &[*id], Logits::Last));
     }
     logits
 }
 
-pub fn feed(model: &mut dyn TextModel, ids: &[u32], rows: Rows) -> Vec<f32> {
-    model.feed(ids, rows, &|| false).unwrap().unwrap()
+pub fn feed(model: &mut dyn TextModel, ids: &[u32], rows: Logits) -> Vec<f32> {
+    model.forward(ids, rows, &|| false).unwrap().unwrap()
 }
 
 /// The greatest and the mean (root of squares) difference of logits, in the standard deviation of

@@ -4,7 +4,7 @@
 //! interrupted and the caller must be answered within moments of pressing stop.
 
 use super::error::FetchError;
-use super::progress::Reporter;
+use super::progress::ProgressReporter;
 use super::settings::HttpSettings;
 use std::path::Path;
 use std::sync::mpsc::{RecvTimeoutError, sync_channel};
@@ -46,8 +46,8 @@ pub(super) fn agent(settings: &HttpSettings, redirects: u32) -> Agent {
 }
 
 /// Runs `work` on a thread of its own and waits for it, a tick at a time.
-pub(super) fn aside<T: Send + 'static>(
-    reporter: &mut Reporter,
+pub(super) fn run_in_background<T: Send + 'static>(
+    reporter: &mut ProgressReporter,
     work: impl FnOnce() -> T + Send + 'static,
 ) -> Result<T, FetchError> {
     let (sender, receiver) = sync_channel(1);
@@ -55,7 +55,7 @@ pub(super) fn aside<T: Send + 'static>(
     loop {
         match receiver.recv_timeout(TICK) {
             Ok(answer) => return Ok(answer),
-            Err(RecvTimeoutError::Timeout) => reporter.tick()?,
+            Err(RecvTimeoutError::Timeout) => reporter.check_stop()?,
             Err(RecvTimeoutError::Disconnected) => {
                 return Err(FetchError::Source("the network thread died".into()));
             }

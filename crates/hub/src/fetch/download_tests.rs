@@ -36,7 +36,7 @@ impl Case {
         fetch(
             url,
             self.directory.path(),
-            &mut Reporter::new("it", &mut watch),
+            &mut ProgressReporter::new("it", &mut watch),
         )
     }
 
@@ -45,7 +45,7 @@ impl Case {
     }
 }
 
-fn fetch(url: &str, directory: &Path, reporter: &mut Reporter) -> Result<u64, FetchError> {
+fn fetch(url: &str, directory: &Path, reporter: &mut ProgressReporter) -> Result<u64, FetchError> {
     let settings = HttpSettings {
         proxies: false,
         ..HttpSettings::default()
@@ -174,7 +174,7 @@ fn stop_is_heard_while_the_server_says_nothing_and_what_came_is_kept() {
     let error = fetch(
         &server.url,
         directory.path(),
-        &mut Reporter::new("it", &mut watch),
+        &mut ProgressReporter::new("it", &mut watch),
     );
     assert!(matches!(error, Err(FetchError::Stopped { .. })));
     assert!(stopped.unwrap().elapsed() < Duration::from_millis(200));

@@ -8,7 +8,7 @@
 use super::client;
 use super::download::{Download, download};
 use super::error::FetchError;
-use super::progress::Reporter;
+use super::progress::ProgressReporter;
 use super::settings::{HttpSettings, HubSettings};
 use super::verify::sha256_of;
 use super::{disk, lock};
@@ -76,7 +76,7 @@ impl HubFile<'_> {
     pub fn fetch(
         &self,
         http: &HttpSettings,
-        reporter: &mut Reporter,
+        reporter: &mut ProgressReporter,
     ) -> Result<(PathBuf, String), FetchError> {
         if self.settings.offline {
             return Err(unusable("HF_HUB_OFFLINE is set".into()));
@@ -102,7 +102,7 @@ impl HubFile<'_> {
         about: &About,
         blob: &Path,
         http: &HttpSettings,
-        reporter: &mut Reporter,
+        reporter: &mut ProgressReporter,
     ) -> Result<String, FetchError> {
         let partial = blob.with_extension("part");
         reporter.begin("Fetching", None)?;
@@ -123,12 +123,16 @@ impl HubFile<'_> {
     }
 
     /// Asks for the file's head without following where it really lies, for there the etag is lost.
-    fn ask(&self, http: &HttpSettings, reporter: &mut Reporter) -> Result<About, FetchError> {
+    fn ask(
+        &self,
+        http: &HttpSettings,
+        reporter: &mut ProgressReporter,
+    ) -> Result<About, FetchError> {
         reporter.begin("Asking the model hub for", None)?;
         let agent = client::agent(http, 0);
         let (endpoint, first) = (self.settings.endpoint.clone(), self.url());
         let token = self.settings.token.clone();
-        let answer = client::aside(reporter, move || {
+        let answer = client::run_in_background(reporter, move || {
             let mut url = first;
             for _ in 0..4 {
                 let mut request = agent.head(&url);

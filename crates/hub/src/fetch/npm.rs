@@ -2,7 +2,7 @@
 
 use super::disk;
 use super::error::FetchError;
-use super::progress::Reporter;
+use super::progress::ProgressReporter;
 use crate::npm::{self, NpmError};
 use base::hash::sha256;
 use base::progress::{Cancelled, Observer};
@@ -25,16 +25,16 @@ impl Member<'_> {
         &self,
         folder: &Path,
         partial: &Path,
-        reporter: &mut Reporter,
+        reporter: &mut ProgressReporter,
     ) -> Result<String, FetchError> {
         std::fs::create_dir_all(folder).map_err(disk(folder))?;
         reporter.begin("Asking npm for", None)?;
-        let ticks = Ticks {
+        let check = StopCheck {
             reporter: RefCell::new(reporter),
             stopped: RefCell::default(),
         };
-        let packed = npm::pack(self.package, self.version, folder, &ticks);
-        if let Some(stopped) = ticks.stopped.into_inner() {
+        let packed = npm::pack(self.package, self.version, folder, &check);
+        if let Some(stopped) = check.stopped.into_inner() {
             return Err(stopped);
         }
         let archive = packed.map_err(|why| self.failed(why))?;
@@ -63,18 +63,18 @@ impl Member<'_> {
     }
 }
 
-/// The caller of a fetch as the observer of one download.
-struct Ticks<'a, 'b> {
-    reporter: RefCell<&'a mut Reporter<'b>>,
-    /// What the fetch ends with once it was cancelled.
+/// The caller of a fetch as the observer of a download by npm.
+struct StopCheck<'a, 'b> {
+    reporter: RefCell<&'a mut ProgressReporter<'b>>,
+    /// The error that the fetch ends with once it was cancelled.
     stopped: RefCell<Option<FetchError>>,
 }
 
-impl Observer for Ticks<'_, '_> {
+impl Observer for StopCheck<'_, '_> {
     fn progress(&self, _: &str, _: u64, _: Option<u64>) {}
 
     fn check(&self) -> Result<(), Cancelled> {
-        self.reporter.borrow_mut().tick().map_err(|error| {
+        self.reporter.borrow_mut().check_stop().map_err(|error| {
             *self.stopped.borrow_mut() = Some(error);
             Cancelled
         })

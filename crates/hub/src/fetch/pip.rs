@@ -12,7 +12,7 @@ use super::disk;
 use super::download::{Download, download};
 use super::error::FetchError;
 use super::pip_log::{file_name, found_link, is_wheel_of, last_words};
-use super::progress::Reporter;
+use super::progress::ProgressReporter;
 use super::settings::{HttpSettings, PipSettings};
 use base::hash::hexadecimal;
 use sha2::{Digest, Sha256};
@@ -40,7 +40,7 @@ impl Wheels<'_> {
     pub fn fetch(
         &self,
         packages: &[&str],
-        reporter: &mut Reporter,
+        reporter: &mut ProgressReporter,
     ) -> Result<Vec<PathBuf>, FetchError> {
         std::fs::create_dir_all(&self.directory).map_err(disk(&self.directory))?;
         if packages.iter().any(|package| self.here(package).is_none()) {
@@ -65,7 +65,11 @@ impl Wheels<'_> {
     }
 
     /// The first of the commands that is there and is pip.
-    fn pip(&self, packages: &[&str], reporter: &mut Reporter) -> Result<Vec<String>, FetchError> {
+    fn pip(
+        &self,
+        packages: &[&str],
+        reporter: &mut ProgressReporter,
+    ) -> Result<Vec<String>, FetchError> {
         for words in &self.settings.commands {
             let mut command = self.command(words);
             command.arg("--version");
@@ -73,7 +77,7 @@ impl Wheels<'_> {
             if matches!(ended, Ok(Ended::Itself(status)) if status.success()) {
                 return Ok(words.clone());
             }
-            reporter.tick()?;
+            reporter.check_stop()?;
         }
         Err(FetchError::Source(format!(
             "Python with pip is needed to fetch it as the package {} (Debian: apt-get install python3-pip)",
@@ -85,7 +89,7 @@ impl Wheels<'_> {
         &self,
         pip: &[String],
         package: &str,
-        reporter: &mut Reporter,
+        reporter: &mut ProgressReporter,
     ) -> Result<(), FetchError> {
         let link = || found_link(&self.log(), package, self.version).map(String::from);
         let ended = self.run(self.download(pip, package), reporter, |_| {
@@ -104,7 +108,7 @@ impl Wheels<'_> {
 
     /// Fetches a wheel from where pip says it lies. Its partial file is named after that place, so
     /// that one wheel's beginning is not glued to another's end.
-    fn stream(&self, url: &str, reporter: &mut Reporter) -> Result<(), FetchError> {
+    fn stream(&self, url: &str, reporter: &mut ProgressReporter) -> Result<(), FetchError> {
         let mark = &hexadecimal(&Sha256::digest(url))[..8];
         let whole = self.directory.join(file_name(url));
         let partial = self
@@ -125,10 +129,10 @@ impl Wheels<'_> {
         &self,
         pip: &[String],
         package: &str,
-        reporter: &mut Reporter,
+        reporter: &mut ProgressReporter,
     ) -> Result<(), FetchError> {
         let ended = self.run(self.download(pip, package), reporter, |reporter| {
-            reporter.at(largest(&self.scratch())).map(|()| true)
+            reporter.set_done(largest(&self.scratch())).map(|()| true)
         })?;
         self.ended(ended, package)
     }
@@ -176,8 +180,8 @@ impl Wheels<'_> {
     fn run(
         &self,
         mut command: Command,
-        reporter: &mut Reporter,
-        mut go_on: impl FnMut(&mut Reporter) -> Result<bool, FetchError>,
+        reporter: &mut ProgressReporter,
+        mut go_on: impl FnMut(&mut ProgressReporter) -> Result<bool, FetchError>,
     ) -> Result<Ended, FetchError> {
         let scratch = self.scratch();
         let _ = std::fs::remove_dir_all(&scratch);
@@ -194,7 +198,7 @@ impl Wheels<'_> {
             if let Some(status) = child.try_wait().map_err(lost)? {
                 return Ok(Ended::Itself(status));
             }
-            let wanted = reporter.tick().and_then(|()| go_on(reporter));
+            let wanted = reporter.check_stop().and_then(|()| go_on(reporter));
             if !matches!(wanted, Ok(true)) {
                 end(&mut child);
                 child.wait().map_err(lost)?;

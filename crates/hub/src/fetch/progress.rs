@@ -1,6 +1,6 @@
 //! How far a fetch is, and the caller's way to stop it.
 //!
-//! Knows no clock and draws nothing: whoever shows the bar owns the time and hands it to `Pace`.
+//! Knows no clock and draws nothing: whoever shows the bar owns the time and hands it to `ProgressMeter`.
 
 use super::error::FetchError;
 use std::ops::ControlFlow;
@@ -18,23 +18,23 @@ pub struct Progress {
 }
 
 /// Told of progress many times a second, also while nothing moves; `Break` stops the fetch.
-pub type Watch<'a> = &'a mut dyn FnMut(&Progress) -> ControlFlow<()>;
+pub type OnProgress<'a> = &'a mut dyn FnMut(&Progress) -> ControlFlow<()>;
 
 /// One model's progress, on its way to the caller.
-pub(super) struct Reporter<'a> {
+pub(super) struct ProgressReporter<'a> {
     name: String,
     now: Progress,
-    watch: Watch<'a>,
+    watch: OnProgress<'a>,
 }
 
-impl<'a> Reporter<'a> {
-    pub fn new(name: &str, watch: Watch<'a>) -> Reporter<'a> {
+impl<'a> ProgressReporter<'a> {
+    pub fn new(name: &str, watch: OnProgress<'a>) -> ProgressReporter<'a> {
         let now = Progress {
             what: String::new(),
             done: 0,
             total: None,
         };
-        Reporter {
+        ProgressReporter {
             name: name.into(),
             now,
             watch,
@@ -45,22 +45,22 @@ impl<'a> Reporter<'a> {
     pub fn begin(&mut self, verb: &str, total: Option<u64>) -> Result<(), FetchError> {
         self.now.what = format!("{verb} {}", self.name);
         self.now.total = total;
-        self.at(0)
+        self.set_done(0)
     }
 
     /// Says how far the stretch is.
-    pub fn at(&mut self, done: u64) -> Result<(), FetchError> {
+    pub fn set_done(&mut self, done: u64) -> Result<(), FetchError> {
         self.now.done = done;
-        self.tick()
+        self.check_stop()
     }
 
     /// Says how much there is in all, once it is known.
-    pub fn total(&mut self, total: Option<u64>) {
+    pub fn set_total(&mut self, total: Option<u64>) {
         self.now.total = total;
     }
 
     /// Says the same again, to learn whether to stop.
-    pub fn tick(&mut self) -> Result<(), FetchError> {
+    pub fn check_stop(&mut self) -> Result<(), FetchError> {
         match (self.watch)(&self.now) {
             ControlFlow::Continue(()) => Ok(()),
             ControlFlow::Break(()) => Err(FetchError::Stopped {
@@ -72,12 +72,12 @@ impl<'a> Reporter<'a> {
 
 /// Turns progress and the caller's clock into a line: bytes, speed, time left.
 #[derive(Default)]
-pub struct Pace {
+pub struct ProgressMeter {
     what: String,
     recent: std::collections::VecDeque<(Duration, u64)>,
 }
 
-impl Pace {
+impl ProgressMeter {
     /// "Fetching smollm2-135m: 41.2 of 98.4 MB, 12.3 MB/s, 5 s left"; `now` is the time since any
     /// fixed moment.
     pub fn line(&mut self, now: Duration, progress: &Progress) -> String {
@@ -143,7 +143,7 @@ mod tests {
 
     #[test]
     fn bytes_speed_and_time_left() {
-        let mut pace = Pace::default();
+        let mut pace = ProgressMeter::default();
         let second = Duration::from_secs(1);
         assert_eq!(pace.line(second, &at(0)), "Fetching it: 0.0 of 98.4 MB");
         // A resumed fetch starts at 40 MB: those are done, but are not this run's speed.
@@ -156,7 +156,7 @@ mod tests {
 
     #[test]
     fn a_stall_is_no_division_by_zero() {
-        let mut pace = Pace::default();
+        let mut pace = ProgressMeter::default();
         pace.line(Duration::ZERO, &at(5_000_000));
         let line = pace.line(Duration::from_secs(3), &at(5_000_000));
         assert_eq!(line, "Fetching it: 5.0 of 98.4 MB");
@@ -167,7 +167,7 @@ mod tests {
     #[test]
     fn break_becomes_a_sentence() {
         let mut stop = |_: &Progress| ControlFlow::Break(());
-        let mut reporter = Reporter::new("it", &mut stop);
+        let mut reporter = ProgressReporter::new("it", &mut stop);
         let error = reporter.begin("Fetching", None).unwrap_err();
         assert!(
             error

@@ -39,13 +39,13 @@ pub fn matmul(
         check("an output", out.len(), m * weight.rows())?;
     }
     let mut scratch = pool.scratch();
-    let input = read(pool, &mut scratch[0], weights, x, m)?;
+    let input = quantize_input(pool, &mut scratch[0], weights, x, m)?;
     multiply(pool, &input, weights, outs, write);
     Ok(())
 }
 
 /// Reads the input of some weights.
-pub(super) fn read<'a>(
+pub(super) fn quantize_input<'a>(
     pool: &Pool,
     activations: &'a mut Activations,
     weights: &[&Packed],
@@ -58,7 +58,7 @@ pub(super) fn read<'a>(
     }
     let floats = weights.iter().any(|weight| weight.format().is_float());
     let integers = weights.iter().any(|weight| !weight.format().is_float());
-    activations.read(pool, x, m, k, (integers, floats));
+    activations.quantize(pool, x, m, k, (integers, floats));
     Ok(Input {
         activations,
         x,
@@ -78,11 +78,11 @@ pub(super) fn multiply(
     let units = units(pool);
     pool.run(units, &|unit| {
         for rows in passes(input.m, input.k) {
-            for (index, strips) in share(weights, unit, units) {
+            for (index, strips) in strips_of_unit(weights, unit, units) {
                 let (weight, out) = (weights[index], &outs[index]);
                 for first in strips.clone().step_by(2) {
                     let pair = first..strips.end.min(first + 2);
-                    // SAFETY: `share` gives each strip, and so each column of an output, to one
+                    // SAFETY: `strips_of_unit` gives each strip, and so each column of an output, to one
                     // unit; shapes fit.
                     unsafe { strips_of(pool, input, weight, pair, &rows, (out, write)) };
                 }
@@ -104,11 +104,11 @@ unsafe fn strips_of(
 ) {
     let column = strips.start * STRIP;
     let width = (strips.len() * STRIP).min(weight.rows() - column);
-    with_room(|room| {
-        let sums = &mut room.sums[0];
+    with_scratch(|scratch| {
+        let sums = &mut scratch.sums[0];
         // SAFETY: the caller's.
         unsafe {
-            let pair = Pair::new(pool, weight, strips, rows, &mut room.unpacked);
+            let pair = StripPair::new(pool, weight, strips, rows, &mut scratch.unpacked);
             input.each(rows, |at, group| {
                 pair.multiply(&group, at == rows.start, sums);
                 for (row, sums) in sums.0[..group.rows].iter().enumerate() {
@@ -177,7 +177,7 @@ pub(super) fn units(pool: &Pool) -> usize {
 
 /// One strip or two of a matrix, unpacked where that is worth it. Two that a thread has at the same
 /// time must be of one format.
-pub(super) struct Pair<'a> {
+pub(super) struct StripPair<'a> {
     weight: &'a Packed,
     strips: Range<usize>,
     kernel: Kernel,
@@ -185,29 +185,38 @@ pub(super) struct Pair<'a> {
     unpacked: &'a [Unpacked],
 }
 
-impl<'a> Pair<'a> {
+impl<'a> StripPair<'a> {
     pub fn new(
         pool: &Pool,
         weight: &'a Packed,
         strips: Range<usize>,
         rows: &Range<usize>,
         unpacked: &'a mut [Unpacked],
-    ) -> Pair<'a> {
+    ) -> StripPair<'a> {
         let family = pool.family();
         let tiles = family.tiles(weight.format());
         let tiles = tiles.filter(|_| rows.len() >= GROUP);
         let unpacked = &mut unpacked[..strips.len()];
         if let Some(tiles) = &tiles {
             for (index, unpacked) in strips.clone().zip(&mut *unpacked) {
-                let (head, body) = weight.strip(index);
+                let (scales, quants) = weight.strip(index);
                 let cold = true;
                 // SAFETY: a pool has a family that this processor has.
-                unsafe { (tiles.unpack)(&Strip { head, body, cold }, unpacked) };
+                unsafe {
+                    (tiles.unpack)(
+                        &Strip {
+                            scales,
+                            quants,
+                            cold,
+                        },
+                        unpacked,
+                    )
+                };
             }
             // SAFETY: the same.
             unsafe { (tiles.begin)() };
         }
-        Pair {
+        StripPair {
             weight,
             strips,
             kernel: family.kernel(weight.format()),
@@ -226,12 +235,22 @@ impl<'a> Pair<'a> {
             return unsafe { (tiles.multiply)(self.unpacked, group, to) };
         }
         for (side, index) in self.strips.clone().enumerate() {
-            let (head, body) = self.weight.strip(index);
+            let (scales, quants) = self.weight.strip(index);
             for first in (0..group.rows).step_by(GROUP) {
                 let (group, cold) = (group.part(first), cold && first == 0);
                 let mut sums = [[0.0; STRIP]; GROUP];
                 // SAFETY: the same; strip and group have one width.
-                unsafe { (self.kernel)(&Strip { head, body, cold }, &group, &mut sums) };
+                unsafe {
+                    (self.kernel)(
+                        &Strip {
+                            scales,
+                            quants,
+                            cold,
+                        },
+                        &group,
+                        &mut sums,
+                    )
+                };
                 for (to, sums) in to.0[first..].iter_mut().zip(&sums[..group.rows]) {
                     to[side] = *sums;
                 }
@@ -240,7 +259,7 @@ impl<'a> Pair<'a> {
     }
 }
 
-impl Drop for Pair<'_> {
+impl Drop for StripPair<'_> {
     fn drop(&mut self) {
         if let Some(tiles) = &self.tiles {
             // SAFETY: a pool has a family that this processor has.
@@ -251,22 +270,22 @@ impl Drop for Pair<'_> {
 
 /// What a thread works with.
 #[derive(Default)]
-pub(super) struct Room {
+pub(super) struct Scratch {
     pub unpacked: [Unpacked; 4],
     pub sums: [Sums; 3],
 }
 
 /// Lends a thread's room, kept to spare allocations.
-pub(super) fn with_room(work: impl FnOnce(&mut Room)) {
+pub(super) fn with_scratch(work: impl FnOnce(&mut Scratch)) {
     thread_local! {
-        static ROOM: RefCell<Box<Room>> = RefCell::default();
+        static SCRATCH: RefCell<Box<Scratch>> = RefCell::default();
     }
-    ROOM.with_borrow_mut(|room| work(room));
+    SCRATCH.with_borrow_mut(|scratch| work(scratch));
 }
 
 /// The strips of each weight matrix that are in unit `unit` of `units`, by bytes to read: an index
 /// into `weights` and a range.
-fn share<'a>(
+fn strips_of_unit<'a>(
     weights: &'a [&Packed],
     unit: usize,
     units: usize,

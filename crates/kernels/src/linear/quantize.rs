@@ -15,7 +15,7 @@
 use std::cell::RefCell;
 
 use super::kernels::TILE;
-use super::{Aligned, BLOCK, Family, Pool};
+use super::{Aligned, BLOCK, KernelFamily, Pool};
 
 /// The most rows that a group has.
 pub(super) const GROUP: usize = 16;
@@ -27,7 +27,7 @@ const SHARE: usize = 16;
 pub enum Source<'a> {
     Rows(&'a [f32]),
     /// Row `i` is what this writes.
-    Made(&'a (dyn Fn(usize, &mut [f32]) + Sync)),
+    Computed(&'a (dyn Fn(usize, &mut [f32]) + Sync)),
 }
 
 /// The quantized rows of one input `[m, k]`.
@@ -37,7 +37,7 @@ pub(super) struct Activations {
     /// Rows of a whole group.
     most: usize,
     /// The rows themselves, where they were made here and floats multiply them.
-    made: Aligned<f32>,
+    computed: Aligned<f32>,
     codes: Aligned<i8>,
     scales: Vec<f32>,
     sums: Vec<f32>,
@@ -64,7 +64,7 @@ struct Place<'a> {
     /// Its first row, and how many there are.
     first: usize,
     rows: usize,
-    made: &'a mut [f32],
+    computed: &'a mut [f32],
     codes: &'a mut [i8],
     scales: &'a mut [f32],
     sums: &'a mut [f32],
@@ -101,7 +101,7 @@ thread_local! {
 impl Activations {
     /// Reads `m` rows of `k` values, and quantizes them where integers multiply them; `floats` says
     /// that their values are multiplied, too.
-    pub fn read(
+    pub fn quantize(
         &mut self,
         pool: &Pool,
         source: Source,
@@ -109,8 +109,8 @@ impl Activations {
         k: usize,
         (integers, floats): (bool, bool),
     ) {
-        let kept = floats && matches!(source, Source::Made(_));
-        self.made.resize(if kept { m * k } else { 0 });
+        let kept = floats && matches!(source, Source::Computed(_));
+        self.computed.resize(if kept { m * k } else { 0 });
         self.reserve(pool, if integers { m } else { 0 }, k);
         let most = self.most;
         let quantize = |place: Place, values: &[f32]| {
@@ -136,12 +136,12 @@ impl Activations {
             };
             match source {
                 Source::Rows(values) => quantize(place, &values[first * k..][..numbers]),
-                Source::Made(how) if kept => {
-                    let made = std::mem::take(&mut place.made);
-                    make(how, made);
-                    quantize(place, made);
+                Source::Computed(how) if kept => {
+                    let computed = std::mem::take(&mut place.computed);
+                    make(how, computed);
+                    quantize(place, computed);
                 }
-                Source::Made(how) => ROWS.with_borrow_mut(|rows| {
+                Source::Computed(how) => ROWS.with_borrow_mut(|rows| {
                     if rows.len() < numbers {
                         rows.resize(numbers);
                     }
@@ -170,7 +170,7 @@ impl Activations {
 
     /// Places of [`GROUP`] rows each, and one with what is left.
     fn places(&mut self, m: usize, k: usize) -> Vec<Place<'_>> {
-        let (mut made, mut codes) = (&mut self.made[..], &mut self.codes[..]);
+        let (mut computed, mut codes) = (&mut self.computed[..], &mut self.codes[..]);
         let (mut scales, mut sums) = (self.scales.as_mut_slice(), self.sums.as_mut_slice());
         let mut totals = self.totals.as_mut_slice();
         let mut places = Vec::with_capacity(m.div_ceil(GROUP));
@@ -180,7 +180,7 @@ impl Activations {
             places.push(Place {
                 first,
                 rows,
-                made: front(&mut made, values),
+                computed: front(&mut computed, values),
                 codes: front(&mut codes, values),
                 scales: front(&mut scales, values / BLOCK),
                 sums: front(&mut sums, values / BLOCK),
@@ -199,7 +199,7 @@ impl Activations {
         };
         let values = match source {
             Source::Rows(values) => values,
-            Source::Made(_) => &self.made,
+            Source::Computed(_) => &self.computed,
         };
         let span = row * self.blocks..(row + rows) * self.blocks;
         Group {
@@ -259,7 +259,7 @@ impl Target {
     /// Quantizes block `block` of the rows of a group, `[rows, 32]`, that begins at `row`.
     ///
     /// Safe where there is room for the group, and nobody else has this block of it.
-    pub unsafe fn quantize(&self, family: Family, values: &[f32], row: usize, block: usize) {
+    pub unsafe fn quantize(&self, family: KernelFamily, values: &[f32], row: usize, block: usize) {
         let group = (values.len() / BLOCK).min(GROUP);
         for (index, values) in values.chunks_exact(group * BLOCK).enumerate() {
             let at = (row + index * GROUP) * self.blocks + block * group;
@@ -373,7 +373,7 @@ mod tests {
             .collect();
         let mut activations = Activations::default();
         let source = Source::Rows(&values);
-        activations.read(&Pool::new(1), source, 11, 64, (true, false));
+        activations.quantize(&Pool::new(1), source, 11, 64, (true, false));
         let mut row = 0;
         while row < 11 {
             let group = activations.group(source, 64, row, 11 - row);
@@ -404,7 +404,7 @@ mod tests {
             let mut values = [1.0; 32];
             values[7] = bad;
             let mut activations = Activations::default();
-            activations.read(&Pool::new(1), Source::Rows(&values), 1, 32, (true, false));
+            activations.quantize(&Pool::new(1), Source::Rows(&values), 1, 32, (true, false));
             assert!(!activations.scales[0].is_finite());
             assert_eq!(activations.codes[..], [0; 32]);
         }
@@ -414,7 +414,7 @@ mod tests {
     fn nothing_becomes_nothing() {
         let mut activations = Activations::default();
         for small in [0.0, f32::MIN_POSITIVE / 8.0, 1e-31] {
-            activations.read(
+            activations.quantize(
                 &Pool::new(1),
                 Source::Rows(&[small; 32]),
                 1,

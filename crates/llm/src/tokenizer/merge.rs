@@ -17,25 +17,25 @@ struct Symbol {
 /// Two neighbours that may be merged; in the order of what is merged last.
 #[derive(PartialEq, Eq, PartialOrd, Ord)]
 struct Pair {
-    good: i64,
+    score: i64,
     left: std::cmp::Reverse<usize>,
     right: usize,
     /// The length of both together: when it is no longer so, one of them was merged elsewhere.
     len: usize,
 }
 
-/// The pieces of `text`, which begins as single characters; `good` says how good it is to merge
+/// The pieces of `text`, which begins as single characters; `score` says how good it is to merge
 /// two, the more the better, or that they cannot be.
-pub fn merged(
+pub fn merge_pairs(
     text: &str,
-    mut good: impl FnMut(&str, &str) -> Option<i64>,
+    mut score: impl FnMut(&str, &str) -> Option<i64>,
 ) -> impl Iterator<Item = &str> {
     let mut symbols = characters(text);
     let mut pair = |symbols: &[Symbol], left: usize, right: usize| {
         let (a, b) = (&symbols[left], &symbols[right]);
         let end = b.start + b.len;
         Some(Pair {
-            good: good(&text[a.start..b.start], &text[b.start..end])?,
+            score: score(&text[a.start..b.start], &text[b.start..end])?,
             left: std::cmp::Reverse(left),
             right,
             len: a.len + b.len,

@@ -1,6 +1,6 @@
 //! Ways on from one place in a story: each remembers its own tokens, all share what was before.
 
-use kernels::attention::Kv;
+use kernels::attention::KvBlocks;
 
 /// A way on from what the cache held when it was made. On a CPU only.
 pub struct Branch {
@@ -9,19 +9,19 @@ pub struct Branch {
     /// Its own tokens after those.
     pub(super) len: usize,
     /// What each layer remembers of them.
-    pub(super) layers: Vec<Own>,
+    pub(super) layers: Vec<BranchState>,
 }
 
-pub enum Own {
-    Attention(Kv),
+pub enum BranchState {
+    Attention(KvBlocks),
     /// Rows of a convolution, `[tokens, channels]`.
     Convolution(Vec<f32>),
 }
 
 /// Where the tokens that are read stand.
-pub enum At<'a> {
+pub enum Positions<'a> {
     /// One after another; the first at this position.
-    Line(usize),
+    Sequence(usize),
     /// One at the end of each branch.
     Branches(&'a mut [Branch]),
 }
@@ -33,12 +33,12 @@ impl Branch {
     }
 }
 
-impl At<'_> {
+impl Positions<'_> {
     /// Where token `index` of those that are read stands.
     pub fn position(&self, index: usize) -> usize {
         match self {
-            At::Line(position) => position + index,
-            At::Branches(branches) => branches[index].position(),
+            Positions::Sequence(position) => position + index,
+            Positions::Branches(branches) => branches[index].position(),
         }
     }
 }

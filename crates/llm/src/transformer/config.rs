@@ -40,17 +40,17 @@ pub struct Rope {
     /// Positions are divided by this (linear scaling).
     pub factor: f64,
     /// What turned numbers are multiplied by (Phi 3's long contexts).
-    pub magnitude: f64,
-    pub pairs: Pairs,
+    pub attn_factor: f64,
+    pub layout: RopeLayout,
 }
 
 /// Which two numbers of a head are turned together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Pairs {
+pub enum RopeLayout {
     /// Neighbours (2i, 2i+1): llama's GGUF layout.
-    Neighbours,
+    Interleaved,
     /// Halves (i, i + dim/2): NeoX.
-    Halves,
+    HalfSplit,
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -73,7 +73,7 @@ pub const FAMILIES: &[&str] = &[
 const GEMMA_27B_LAYERS: usize = 62;
 
 impl Config {
-    pub fn read(gguf: &Gguf) -> Result<Config, ModelError> {
+    pub fn from_gguf(gguf: &Gguf) -> Result<Config, ModelError> {
         let architecture = gguf
             .text("general.architecture")
             .unwrap_or_default()
@@ -130,10 +130,10 @@ impl Config {
                     .float(&key("rope.freq_base"))
                     .unwrap_or(if gemma { 1e6 } else { 1e4 }),
                 factor: linear_factor(gguf, &key),
-                magnitude: gguf.float(&key("rope.scaling.attn_factor")).unwrap_or(1.0),
-                pairs: match architecture.as_str() {
-                    "llama" | "glm4" => Pairs::Neighbours,
-                    _ => Pairs::Halves,
+                attn_factor: gguf.float(&key("rope.scaling.attn_factor")).unwrap_or(1.0),
+                layout: match architecture.as_str() {
+                    "llama" | "glm4" => RopeLayout::Interleaved,
+                    _ => RopeLayout::HalfSplit,
                 },
             },
             window: window(count("attention.sliding_window"), gemma, gguf, &key),
@@ -150,7 +150,7 @@ impl Config {
     }
 
     /// Whether a layer sees only its window.
-    pub fn windowed(&self, layer: usize) -> Option<&Window> {
+    pub fn window_of_layer(&self, layer: usize) -> Option<&Window> {
         let window = self.window.as_ref()?;
         let sees_all = window.pattern > 0 && (layer + 1).is_multiple_of(window.pattern);
         (!sees_all).then_some(window)

@@ -1,11 +1,11 @@
 //! A gated short convolution in attention's place: most layers of LFM2 (Liquid AI 2025; the
 //! layout is that of `Lfm2ShortConv` in the published modeling_lfm2.py).
 
-use super::branch::{At, Branch, Own};
-use super::cache::Cache;
+use super::branch::{Branch, BranchState, Positions};
 use super::config::Config;
 use super::matrix::{Buffer, Matrix};
 use super::norm::Norm;
+use super::tensor_cache::TensorCache;
 use super::weights::{Input, Linear, Weights};
 use crate::ModelError;
 use candle_core::{D, Result as Computed, Tensor};
@@ -27,7 +27,10 @@ enum Taps {
         rows: Vec<f32>,
     },
     /// Rows after zeros for those before the first.
-    Device { taps: Vec<Tensor>, rows: Cache },
+    Device {
+        taps: Vec<Tensor>,
+        rows: TensorCache,
+    },
 }
 
 impl Convolution {
@@ -65,7 +68,7 @@ impl Convolution {
                 },
                 false => Taps::Device {
                     taps,
-                    rows: Cache::new(most, 1, channels, weights.device())?,
+                    rows: TensorCache::new(most, 1, channels, weights.device())?,
                 },
             },
         }))
@@ -77,15 +80,15 @@ impl Convolution {
         x: Matrix,
         norm: &Norm,
         after: Option<&Norm>,
-        (at, layer): (&mut At, usize),
+        (at, layer): (&mut Positions, usize),
     ) -> Computed<Matrix> {
-        let [all] = Linear::many([&self.input], Input::Normed(&x, norm))?;
+        let [all] = Linear::forward_many([&self.input], Input::Normed(&x, norm))?;
         let out = match (&mut self.taps, all) {
             (Taps::Host { taps, rows }, Matrix::Host(all)) => {
                 Matrix::Host(on_host(taps, rows, &all, self.hidden, at, layer)?)
             }
             (Taps::Device { taps, rows }, all) => {
-                let At::Line(position) = at else {
+                let Positions::Sequence(position) = at else {
                     candle_core::bail!("branches are for CPUs")
                 };
                 Matrix::Device(on_device(
@@ -98,20 +101,20 @@ impl Convolution {
             }
             _ => candle_core::bail!("rows of a convolution are on another device"),
         };
-        self.output.onto(Input::Plain(&out), after, x)
+        self.output.add_to(Input::Plain(&out), after, x)
     }
 
     /// What a branch remembers of its own tokens here: nothing yet.
-    pub fn branch(&self) -> Option<Own> {
+    pub fn branch(&self) -> Option<BranchState> {
         match &self.taps {
-            Taps::Host { .. } => Some(Own::Convolution(Vec::new())),
+            Taps::Host { .. } => Some(BranchState::Convolution(Vec::new())),
             Taps::Device { .. } => None,
         }
     }
 
     /// Takes over what a branch has read.
     pub fn adopt(&mut self, branch: &Branch, layer: usize) {
-        if let (Taps::Host { rows, .. }, Own::Convolution(own)) =
+        if let (Taps::Host { rows, .. }, BranchState::Convolution(own)) =
             (&mut self.taps, &branch.layers[layer])
         {
             rows.truncate(branch.shared * self.hidden);
@@ -140,7 +143,7 @@ fn on_host(
     rows: &mut Vec<f32>,
     all: &Buffer,
     hidden: usize,
-    at: &mut At,
+    at: &mut Positions,
     layer: usize,
 ) -> Computed<Buffer> {
     let mut out = Buffer::rows(all.tokens(), hidden);
@@ -150,7 +153,7 @@ fn on_host(
         let position = at.position(token);
         let out = out.row_mut(token);
         match at {
-            At::Line(_) => {
+            Positions::Sequence(_) => {
                 rows.truncate(position * hidden);
                 rows.extend(gated);
                 convolve(
@@ -160,9 +163,9 @@ fn on_host(
                     out,
                 );
             }
-            At::Branches(branches) => {
+            Positions::Branches(branches) => {
                 let shared = branches[token].shared;
-                let Own::Convolution(own) = &mut branches[token].layers[layer] else {
+                let BranchState::Convolution(own) = &mut branches[token].layers[layer] else {
                     candle_core::bail!("a branch of another model")
                 };
                 own.truncate((position - shared) * hidden);
@@ -201,7 +204,7 @@ fn convolve<'a>(
 
 fn on_device(
     taps: &[Tensor],
-    rows: &mut Cache,
+    rows: &mut TensorCache,
     all: &Tensor,
     hidden: usize,
     position: usize,

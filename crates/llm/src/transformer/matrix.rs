@@ -29,7 +29,7 @@ impl Buffer {
     pub fn rows(tokens: usize, width: usize) -> Buffer {
         let len = tokens * width;
         let mut values = FREE.with_borrow_mut(|free| {
-            let fits = |values: &Aligned<f32>| values.room().wrapping_sub(len);
+            let fits = |values: &Aligned<f32>| values.capacity().wrapping_sub(len);
             let best = (0..free.len()).min_by_key(|index| fits(&free[*index]));
             best.map(|index| free.swap_remove(index))
                 .unwrap_or_default()
@@ -72,7 +72,7 @@ impl Drop for Buffer {
         // A thread that ends has no list any more.
         let _ = FREE.try_with(|free| {
             let mut free = free.borrow_mut();
-            if free.len() < KEPT && values.room() > 0 {
+            if free.len() < KEPT && values.capacity() > 0 {
                 free.push(values);
             }
         });

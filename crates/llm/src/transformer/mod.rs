@@ -4,18 +4,18 @@
 //! module knows neither words nor sampling: tokens in, logits out.
 
 pub mod attention;
-mod best;
 mod branch;
-mod cache;
 pub mod config;
 mod convolution;
-mod feed;
-mod joined;
+mod feed_forward;
+mod fused;
 mod layer;
 mod matrix;
 mod norm;
 mod rope;
 mod snapshot;
+mod tensor_cache;
+mod top_k;
 mod weights;
 
 pub use branch::Branch;
@@ -23,12 +23,12 @@ pub use branch::Branch;
 pub use config::Config;
 
 use crate::gguf::Gguf;
-use crate::{ModelError, Placement, Rows, TextModel};
-use branch::At;
+use crate::{Logits, ModelError, Placement, TextModel};
+use branch::Positions;
 use layer::Layer;
 use matrix::Matrix;
 use norm::Norm;
-use rope::Tables;
+use rope::RopeTables;
 use std::sync::Arc;
 use weights::{Input, Linear, Weights};
 
@@ -36,9 +36,9 @@ pub struct Transformer {
     config: Config,
     weights: Weights,
     layers: Vec<Layer>,
-    rope: Tables,
+    rope: RopeTables,
     /// For layers with a window, where their base differs.
-    local_rope: Option<Tables>,
+    local_rope: Option<RopeTables>,
     norm: Norm,
     head: Linear,
     /// How many tokens the cache holds.
@@ -47,19 +47,19 @@ pub struct Transformer {
 
 impl Transformer {
     pub fn load(gguf: Arc<Gguf>, placement: &Placement) -> Result<Transformer, ModelError> {
-        let config = Config::read(&gguf)?;
+        let config = Config::from_gguf(&gguf)?;
         let weights = Weights::new(gguf, placement)?;
         let divisors = weights.rope_divisors(&config);
         let (device, on_host) = (weights.device(), weights.on_host());
-        let rope = Tables::new(&config.rope, config.rope.base, divisors, device, on_host)?;
+        let rope = RopeTables::new(&config.rope, config.rope.base, divisors, device, on_host)?;
         let local = config.window.as_ref().and_then(|window| window.rope_base);
         let local_rope = local.map(|base| {
             let plain = config::Rope {
                 factor: 1.0,
-                magnitude: 1.0,
+                attn_factor: 1.0,
                 ..config.rope.clone()
             };
-            Tables::new(&plain, base, None, device, on_host)
+            RopeTables::new(&plain, base, None, device, on_host)
         });
         // LFM2's converter gave the last norm another name.
         let norm = match weights.has("output_norm.weight") {
@@ -95,7 +95,7 @@ impl Transformer {
     fn hidden(
         &mut self,
         tokens: &[u32],
-        at: &mut At,
+        at: &mut Positions,
         stop: &dyn Fn() -> bool,
     ) -> Result<Option<Matrix>, ModelError> {
         let last = (0..tokens.len()).map(|index| at.position(index)).max();
@@ -112,7 +112,7 @@ impl Transformer {
             if stop() {
                 return Ok(None);
             }
-            let windowed = self.config.windowed(index).is_some();
+            let windowed = self.config.window_of_layer(index).is_some();
             let rope = self
                 .local_rope
                 .as_ref()
@@ -125,17 +125,17 @@ impl Transformer {
 
     /// The logits of rows, `[rows, vocabulary]`.
     fn logits(&self, x: &Matrix) -> Result<Vec<f32>, ModelError> {
-        let [logits] = Linear::many([&self.head], Input::Normed(x, &self.norm))?;
+        let [logits] = Linear::forward_many([&self.head], Input::Normed(x, &self.norm))?;
         Ok(logits.into_vec()?)
     }
 }
 
 impl Transformer {
     /// The best logits of a row.
-    fn best(&self, x: &Matrix, count: usize) -> Result<Vec<f32>, ModelError> {
-        let [logits] = Linear::many([&self.head], Input::Normed(x, &self.norm))?;
+    fn top_k_logits(&self, x: &Matrix, count: usize) -> Result<Vec<f32>, ModelError> {
+        let [logits] = Linear::forward_many([&self.head], Input::Normed(x, &self.norm))?;
         if let Matrix::Device(logits) = &logits
-            && let Some(row) = best::best(logits, count)?
+            && let Some(row) = top_k::top_k(logits, count)?
         {
             return Ok(row);
         }
@@ -144,8 +144,8 @@ impl Transformer {
 }
 
 impl TextModel for Transformer {
-    fn kernels(&self) -> String {
-        self.weights.kernels()
+    fn kernel_family(&self) -> String {
+        self.weights.kernel_family()
     }
 
     fn context(&self) -> usize {
@@ -164,24 +164,24 @@ impl TextModel for Transformer {
         self.len = self.len.min(keep);
     }
 
-    fn feed(
+    fn forward(
         &mut self,
         tokens: &[u32],
-        rows: Rows,
+        logits: Logits,
         stop: &dyn Fn() -> bool,
     ) -> Result<Option<Vec<f32>>, ModelError> {
         if tokens.is_empty() || self.len + tokens.len() > self.config.context {
             return Err(ModelError::ContextFull(self.config.context));
         }
-        let Some(x) = self.hidden(tokens, &mut At::Line(self.len), stop)? else {
+        let Some(x) = self.hidden(tokens, &mut Positions::Sequence(self.len), stop)? else {
             return Ok(None);
         };
         self.len += tokens.len();
-        match rows {
-            Rows::None => Ok(Some(Vec::new())),
-            Rows::Last => Ok(Some(self.logits(&x.last()?)?)),
-            Rows::All => Ok(Some(self.logits(&x)?)),
-            Rows::Best(count) => Ok(Some(self.best(&x.last()?, count)?)),
+        match logits {
+            Logits::Skip => Ok(Some(Vec::new())),
+            Logits::Last => Ok(Some(self.logits(&x.last()?)?)),
+            Logits::All => Ok(Some(self.logits(&x)?)),
+            Logits::TopK(count) => Ok(Some(self.top_k_logits(&x.last()?, count)?)),
         }
     }
 
@@ -190,10 +190,10 @@ impl TextModel for Transformer {
     }
 
     fn restore(&mut self, bytes: &[u8], model: &str) -> Result<(), ModelError> {
-        self.put_back(bytes, model)
+        self.restore_snapshot(bytes, model)
     }
 
-    fn exact_in_batches(&self) -> bool {
+    fn is_batch_invariant(&self) -> bool {
         self.weights.exact()
     }
 
@@ -206,7 +206,7 @@ impl TextModel for Transformer {
         })
     }
 
-    fn feed_branches(
+    fn forward_branches(
         &mut self,
         branches: &mut [Branch],
         tokens: &[u32],
@@ -223,7 +223,7 @@ impl TextModel for Transformer {
         {
             return Err(ModelError::ContextFull(self.config.context));
         }
-        let Some(x) = self.hidden(tokens, &mut At::Branches(branches), stop)? else {
+        let Some(x) = self.hidden(tokens, &mut Positions::Branches(branches), stop)? else {
             return Ok(None);
         };
         branches.iter_mut().for_each(|branch| branch.len += 1);

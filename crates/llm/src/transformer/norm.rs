@@ -24,7 +24,7 @@ impl Norm {
     }
 
     /// The norm of this name, where the model has one.
-    pub fn some(
+    pub fn load_optional(
         weights: &Weights,
         config: &Config,
         name: &str,

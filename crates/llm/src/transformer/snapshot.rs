@@ -20,8 +20,8 @@ use sha2::{Digest, Sha256};
 
 const MAGIC: &[u8; 8] = b"ILLUMKV1";
 /// Before the layers, and after them.
-const HEAD: usize = 48;
-const SEAL: usize = 32;
+const HEADER: usize = 48;
+const CHECKSUM: usize = 32;
 
 impl Transformer {
     /// The positions `from..to` of all layers; None on a GPU, whose memory stays where it is.
@@ -43,25 +43,25 @@ impl Transformer {
                 }
             }
         }
-        let seal = Sha256::digest(&bytes);
-        bytes.extend(seal);
+        let checksum = Sha256::digest(&bytes);
+        bytes.extend(checksum);
         Some(bytes)
     }
 
     /// Puts a snapshot behind what the cache holds, which must reach up to where it begins; what
     /// the cache holds beyond that is forgotten.
-    pub(super) fn put_back(&mut self, bytes: &[u8], model: &str) -> Result<(), ModelError> {
+    pub(super) fn restore_snapshot(&mut self, bytes: &[u8], model: &str) -> Result<(), ModelError> {
         let wrong = |why| ModelError::Snapshot(why);
-        let (body, seal) = bytes
-            .split_last_chunk::<SEAL>()
+        let (body, checksum) = bytes
+            .split_last_chunk::<CHECKSUM>()
             .ok_or(wrong("it is cut short"))?;
-        if body.len() < HEAD || !body.starts_with(MAGIC) {
+        if body.len() < HEADER || !body.starts_with(MAGIC) {
             return Err(wrong("it is of another kind"));
         }
-        if Sha256::digest(body)[..] != seal[..] {
+        if Sha256::digest(body)[..] != checksum[..] {
             return Err(wrong("it is damaged"));
         }
-        if body[16..HEAD] != self.identity(model) {
+        if body[16..HEADER] != self.identity(model) {
             return Err(wrong("it is of another model"));
         }
         let number = |at: usize| u32::from_le_bytes(std::array::from_fn(|i| body[at + i])) as usize;
@@ -69,7 +69,7 @@ impl Transformer {
         if from > to || from > self.len || to > self.config.context {
             return Err(wrong("it does not follow what is there"));
         }
-        let (mut rest, count) = (&body[HEAD..], to - from);
+        let (mut rest, count) = (&body[HEADER..], to - from);
         if rest.len() != count * self.bytes_of_a_position().ok_or(wrong("this is a GPU"))? {
             return Err(wrong("it has another size"));
         }

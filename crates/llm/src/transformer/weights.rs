@@ -11,7 +11,7 @@ use crate::gguf::{Gguf, TensorInfo};
 use crate::{ModelError, Placement};
 use candle_core::quantized::{GgmlDType, QMatMul, QStorage, QTensor};
 use candle_core::{Device, Module, Result as Computed, Tensor};
-use kernels::attention::Kind;
+use kernels::attention::KvType;
 use kernels::linear::{
     self, Arena, Format, LinearError, Packed, Pool, Source, Write, dequantize_row,
 };
@@ -25,7 +25,7 @@ pub struct Weights {
     device: Device,
     /// Rows are plain memory, and our own kernels compute.
     on_host: bool,
-    kv: Kind,
+    kv: KvType,
     pool: Arc<Pool>,
     arena: RefCell<Arena>,
     /// All products are our own.
@@ -52,15 +52,15 @@ pub struct Vector {
 
 impl Weights {
     pub fn new(gguf: Arc<Gguf>, placement: &Placement) -> Result<Weights, ModelError> {
-        let family = placement.family.unwrap_or_else(linear::Family::best);
+        let family = placement.family.unwrap_or_else(linear::KernelFamily::best);
         let mut weights = Weights {
             gguf,
             device: placement.device.clone(),
-            on_host: placement.device.is_cpu() && !placement.plain,
+            on_host: placement.device.is_cpu() && !placement.force_candle,
             kv: placement.kv,
             pool: Arc::new(Pool::with_family(placement.threads, family)),
             arena: RefCell::new(Arena::new()),
-            exact: Cell::new(placement.device.is_cpu() && !placement.plain),
+            exact: Cell::new(placement.device.is_cpu() && !placement.force_candle),
             table: None,
         };
         let embedding = weights.find(EMBEDDING, 2)?;
@@ -85,7 +85,7 @@ impl Weights {
     }
 
     /// How keys and values are kept on a CPU.
-    pub fn kv(&self) -> Kind {
+    pub fn kv(&self) -> KvType {
         self.kv
     }
 
@@ -95,7 +95,7 @@ impl Weights {
     }
 
     /// Which kernels multiply: what the numbers depend on.
-    pub fn kernels(&self) -> String {
+    pub fn kernel_family(&self) -> String {
         format!("{:?}", self.pool.family()).to_lowercase()
     }
 
@@ -278,13 +278,13 @@ impl Input<'_> {
             Input::Plain(Matrix::Host(x)) => work(x.tokens(), Source::Rows(x)),
             Input::Normed(Matrix::Host(x), norm) => {
                 let make = |row: usize, out: &mut [f32]| norm.row(x.row(row), out);
-                work(x.tokens(), Source::Made(&make))
+                work(x.tokens(), Source::Computed(&make))
             }
             Input::Gated(activation, Matrix::Host(gate), Matrix::Host(up)) => {
                 let make = |row: usize, out: &mut [f32]| {
                     math::gated(pool.family(), activation, gate.row(row), up.row(row), out);
                 };
-                work(gate.tokens(), Source::Made(&make))
+                work(gate.tokens(), Source::Computed(&make))
             }
             _ => return None,
         })
@@ -308,7 +308,10 @@ impl Input<'_> {
 
 impl Linear {
     /// Several matrices times the same rows: on a CPU they share one reading of the input.
-    pub fn many<const N: usize>(weights: [&Linear; N], input: Input) -> Computed<[Matrix; N]> {
+    pub fn forward_many<const N: usize>(
+        weights: [&Linear; N],
+        input: Input,
+    ) -> Computed<[Matrix; N]> {
         let packed: Option<Vec<&Packed>> = weights.iter().map(|weight| weight.packed()).collect();
         if let (Some(packed), Some(Linear::Packed(_, pool))) = (packed, weights.first())
             && let Some(products) = input.with_source(pool, |tokens, source| {
@@ -332,7 +335,7 @@ impl Linear {
     }
 
     /// `x + after(product)`.
-    pub fn onto(&self, input: Input, after: Option<&Norm>, mut x: Matrix) -> Computed<Matrix> {
+    pub fn add_to(&self, input: Input, after: Option<&Norm>, mut x: Matrix) -> Computed<Matrix> {
         if let (Linear::Packed(weight, pool), None, Matrix::Host(x)) = (self, after, &mut x)
             && let Some(done) = input.with_source(pool, |tokens, source| {
                 linear::matmul(pool, &[weight], source, tokens, &mut [x], Write::Add)
@@ -340,7 +343,7 @@ impl Linear {
         {
             done.map_err(candle_core::Error::wrap)?;
         } else {
-            let [product] = Linear::many([self], input)?;
+            let [product] = Linear::forward_many([self], input)?;
             x = x.plus(match after {
                 Some(after) => after.forward(product)?,
                 None => product,
@@ -367,7 +370,7 @@ impl Linear {
                 }
             }
             Linear::Packed(..) => {
-                let [product] = Linear::many([self], Input::Plain(&host(x)?))?;
+                let [product] = Linear::forward_many([self], Input::Plain(&host(x)?))?;
                 Ok(product)
             }
         }

@@ -173,7 +173,7 @@ fn pixels(path: &Path, size: u32) -> Result<Vec<u8>, String> {
     let large =
         std::fs::metadata(path).map(|file| file.len() > picture_file::MAX_FILE_BYTES as u64);
     if large.unwrap_or(false) {
-        return Err(PictureFileError::File.to_string());
+        return Err(PictureFileError::TooLarge.to_string());
     }
     let file = std::fs::read(path).map_err(|why| why.to_string())?;
     let picture =

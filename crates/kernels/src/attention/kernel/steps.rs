@@ -2,8 +2,8 @@
 
 use super::{Step, Tile, values};
 use crate::attention::kv::Heads;
-use crate::lanes::{Lanes, Number, Portable, SHARED, WIDTH, prefetch};
-use crate::linear::Family;
+use crate::lanes::{KvElement, Lanes, Portable, SCALE_GROUP, WIDTH, prefetch};
+use crate::linear::KernelFamily;
 use crate::math::softmax;
 use std::ops::Range;
 
@@ -11,7 +11,7 @@ use std::ops::Range;
 /// keys and values that are widened, [`widened`] long.
 ///
 /// Safe where the processor has the family's instructions, and nobody else what the step writes.
-pub type Run<N> = unsafe fn(&Tile<N>, *mut f32, &mut [f32], Step);
+pub type StepFn<N> = unsafe fn(&Tile<N>, *mut f32, &mut [f32], Step);
 
 /// Blocks between those that are read and those that are asked for: a head's keys and values lie
 /// apart in each, which the processor does not foresee.
@@ -29,12 +29,12 @@ pub fn widened(rows: usize, heads: Heads) -> usize {
 }
 
 /// The steps with the best registers of a family.
-pub fn step_of<N: Number>(family: Family) -> Run<N> {
+pub fn step_fn<N: KvElement>(family: KernelFamily) -> StepFn<N> {
     #[cfg(target_arch = "x86_64")]
     {
         use crate::lanes::{Avx2, Avx512};
         #[target_feature(enable = "avx512f,fma,f16c")]
-        unsafe fn avx512<N: Number>(
+        unsafe fn avx512<N: KvElement>(
             tile: &Tile<N>,
             scores: *mut f32,
             wide: &mut [f32],
@@ -44,14 +44,19 @@ pub fn step_of<N: Number>(family: Family) -> Run<N> {
             unsafe { run::<Avx512, N>(tile, scores, wide, step) }
         }
         #[target_feature(enable = "avx2,fma,f16c")]
-        unsafe fn avx2<N: Number>(tile: &Tile<N>, scores: *mut f32, wide: &mut [f32], step: Step) {
+        unsafe fn avx2<N: KvElement>(
+            tile: &Tile<N>,
+            scores: *mut f32,
+            wide: &mut [f32],
+            step: Step,
+        ) {
             // SAFETY: the caller's.
             unsafe { run::<Avx2, N>(tile, scores, wide, step) }
         }
         match family {
-            Family::Amx | Family::Avx512Vnni => return avx512::<N>,
-            Family::AvxVnni | Family::Avx2 => return avx2::<N>,
-            Family::Portable => {}
+            KernelFamily::Amx | KernelFamily::Avx512Vnni => return avx512::<N>,
+            KernelFamily::AvxVnni | KernelFamily::Avx2 => return avx2::<N>,
+            KernelFamily::Portable => {}
         }
     }
     let _ = family;
@@ -62,13 +67,18 @@ pub fn step_of<N: Number>(family: Family) -> Run<N> {
 ///
 /// Safe where nobody else has what the step writes.
 #[inline(always)]
-unsafe fn run<L: Lanes, N: Number>(tile: &Tile<N>, scores: *mut f32, wide: &mut [f32], step: Step) {
+unsafe fn run<L: Lanes, N: KvElement>(
+    tile: &Tile<N>,
+    scores: *mut f32,
+    wide: &mut [f32],
+    step: Step,
+) {
     let many = N::NARROW && tile.rows >= MANY;
     // SAFETY: the caller's; blocks, rows and columns are the tile's own.
     unsafe {
         match step {
             Step::Scores(blocks) => score_blocks::<L, N>(tile, scores, wide, blocks),
-            Step::Softmax(rows) => rows.for_each(|row| soften(tile, scores, row)),
+            Step::Softmax(rows) => rows.for_each(|row| softmax_row(tile, scores, row)),
             Step::Values(columns) if many => {
                 values::weigh_many::<L, N>(tile, scores, wide, columns)
             }
@@ -90,7 +100,7 @@ unsafe fn run<L: Lanes, N: Number>(tile: &Tile<N>, scores: *mut f32, wide: &mut 
 
 /// Writes the keys of a block, `[dim, 16]`, as floats.
 #[inline(always)]
-unsafe fn widen_keys<L: Lanes, N: Number>(keys: Keys<N>, to: *mut f32, dim: usize) {
+unsafe fn widen_keys<L: Lanes, N: KvElement>(keys: Keys<N>, to: *mut f32, dim: usize) {
     let mut d = 0;
     while d < dim {
         // SAFETY: the caller's.
@@ -111,18 +121,18 @@ struct Keys<N> {
     count: usize,
 }
 
-impl<N: Number> Keys<N> {
+impl<N: KvElement> Keys<N> {
     /// Number `d` of 16 keys.
     #[inline(always)]
     unsafe fn column<L: Lanes>(&self, d: usize) -> L::Vector {
-        let scales = self.scales.wrapping_add(d / SHARED * WIDTH);
+        let scales = self.scales.wrapping_add(d / SCALE_GROUP * WIDTH);
         // SAFETY: the caller's; without scales nobody looks there.
-        unsafe { N::read::<L>(self.numbers.add(d * WIDTH), scales) }
+        unsafe { N::load::<L>(self.numbers.add(d * WIDTH), scales) }
     }
 }
 
 #[inline(always)]
-unsafe fn score_blocks<L: Lanes, N: Number>(
+unsafe fn score_blocks<L: Lanes, N: KvElement>(
     tile: &Tile<N>,
     scores: *mut f32,
     wide: &mut [f32],
@@ -178,7 +188,7 @@ unsafe fn score_blocks<L: Lanes, N: Number>(
 }
 
 #[inline(always)]
-unsafe fn score_rows<L: Lanes, N: Number, K: Number, const B: usize>(
+unsafe fn score_rows<L: Lanes, N: KvElement, K: KvElement, const B: usize>(
     tile: &Tile<N>,
     scores: *mut f32,
     blocks: [Keys<K>; B],
@@ -208,7 +218,7 @@ unsafe fn score_rows<L: Lanes, N: Number, K: Number, const B: usize>(
 
 /// Scores of R rows for 16 positions in each of B blocks.
 #[inline(always)]
-unsafe fn score<L: Lanes, N: Number, K: Number, const B: usize, const R: usize>(
+unsafe fn score<L: Lanes, N: KvElement, K: KvElement, const B: usize, const R: usize>(
     tile: &Tile<N>,
     scores: *mut f32,
     first: usize,
@@ -261,7 +271,7 @@ pub(super) unsafe fn put<L: Lanes>(to: *mut f32, values: L::Vector, count: usize
 
 /// A row's softmax; nothing for what it does not see.
 #[inline(always)]
-unsafe fn soften<N: Number>(tile: &Tile<N>, scores: *mut f32, row: usize) {
+unsafe fn softmax_row<N: KvElement>(tile: &Tile<N>, scores: *mut f32, row: usize) {
     let end = tile.end(row);
     let first = end.saturating_sub(tile.shape.window).max(tile.base);
     // SAFETY: the caller's.

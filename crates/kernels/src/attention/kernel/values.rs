@@ -3,7 +3,7 @@
 use super::Tile;
 use super::steps::{AHEAD, put};
 use crate::attention::kv::Heads;
-use crate::lanes::{Lanes, Number, SHARED, WIDTH, prefetch};
+use crate::lanes::{KvElement, Lanes, SCALE_GROUP, WIDTH, prefetch};
 use std::ops::Range;
 
 /// Positions whose values are widened at a time: as many as stay in the nearest cache.
@@ -15,7 +15,7 @@ pub(super) fn widened(rows: usize, heads: Heads) -> usize {
 }
 
 #[inline(always)]
-pub(super) unsafe fn weigh_columns<L: Lanes, N: Number, const R: usize>(
+pub(super) unsafe fn weigh_columns<L: Lanes, N: KvElement, const R: usize>(
     tile: &Tile<N>,
     scores: *mut f32,
     row: usize,
@@ -42,7 +42,7 @@ pub(super) unsafe fn weigh_columns<L: Lanes, N: Number, const R: usize>(
 
 /// Weighted values of R rows, 16 D numbers of a head from `column` on.
 #[inline(always)]
-unsafe fn weigh<L: Lanes, N: Number, const R: usize, const D: usize>(
+unsafe fn weigh<L: Lanes, N: KvElement, const R: usize, const D: usize>(
     tile: &Tile<N>,
     scores: *mut f32,
     first: usize,
@@ -67,9 +67,9 @@ unsafe fn weigh<L: Lanes, N: Number, const R: usize, const D: usize>(
                     let scales =
                         scales.wrapping_add(tile.shape.kv.value_scales(tile.head, at % WIDTH));
                     let value: [L::Vector; D] = std::array::from_fn(|d| {
-                        let scale = scales.wrapping_add((column + d * WIDTH) / SHARED);
+                        let scale = scales.wrapping_add((column + d * WIDTH) / SCALE_GROUP);
                         prefetch(value.wrapping_add(d * WIDTH + ahead));
-                        N::read_shared::<L>(value.add(d * WIDTH), scale)
+                        N::load_shared_scale::<L>(value.add(d * WIDTH), scale)
                     });
                     let place = piece.start + at - tile.base;
                     for r in 0..R {
@@ -95,7 +95,7 @@ unsafe fn weigh<L: Lanes, N: Number, const R: usize, const D: usize>(
 /// Weighted values of all rows, a chunk of positions after another: the values of a chunk are
 /// widened once, and what rows have so far waits in memory while others are added to.
 #[inline(always)]
-pub(super) unsafe fn weigh_many<L: Lanes, N: Number>(
+pub(super) unsafe fn weigh_many<L: Lanes, N: KvElement>(
     tile: &Tile<N>,
     scores: *mut f32,
     wide: &mut [f32],
@@ -121,8 +121,8 @@ pub(super) unsafe fn weigh_many<L: Lanes, N: Number>(
                     let to = values[(at - first) * columns.len()..].as_mut_ptr();
                     let mut column = 0;
                     while column < columns.len() {
-                        let scale = scales.wrapping_add((columns.start + column) / SHARED);
-                        let value = N::read_shared::<L>(from.add(column), scale);
+                        let scale = scales.wrapping_add((columns.start + column) / SCALE_GROUP);
+                        let value = N::load_shared_scale::<L>(from.add(column), scale);
                         L::store(to.add(column), value);
                         column += WIDTH;
                     }

@@ -9,8 +9,8 @@ mod read;
 use std::arch::x86_64::*;
 
 use read::{
-    BF16, Bytes, Codes, F16, F32, Fives, Floats, Half, HalfMin, Nibbles, Quad, Scales, Sixes,
-    Super, SuperHalves,
+    BF16, Codes, F16, F16Scale, F16ScaleMin, F32, Floats, Q4, Q5, Q6, Q8, Quad, Scales,
+    SuperBlockHalves, SuperBlockMin,
 };
 
 use super::super::quantize::{Group, Part};
@@ -34,14 +34,14 @@ pub(super) trait Dot {
 
 pub(super) fn kernel<D: Dot>(format: Format) -> Kernel {
     match format {
-        Format::Q4_0 => D::kernel::<Nibbles, Half>,
-        Format::Q4_1 => D::kernel::<Nibbles, HalfMin>,
-        Format::Q5_0 => D::kernel::<Fives, Half>,
-        Format::Q5_1 => D::kernel::<Fives, HalfMin>,
-        Format::Q8_0 => D::kernel::<Bytes, Half>,
-        Format::Q4K => D::kernel::<Nibbles, Super>,
-        Format::Q5K => D::kernel::<Fives, Super>,
-        Format::Q6K => D::kernel::<Sixes, SuperHalves>,
+        Format::Q4_0 => D::kernel::<Q4, F16Scale>,
+        Format::Q4_1 => D::kernel::<Q4, F16ScaleMin>,
+        Format::Q5_0 => D::kernel::<Q5, F16Scale>,
+        Format::Q5_1 => D::kernel::<Q5, F16ScaleMin>,
+        Format::Q8_0 => D::kernel::<Q8, F16Scale>,
+        Format::Q4K => D::kernel::<Q4, SuperBlockMin>,
+        Format::Q5K => D::kernel::<Q5, SuperBlockMin>,
+        Format::Q6K => D::kernel::<Q6, SuperBlockHalves>,
         Format::F16 => float::<F16>,
         Format::BF16 => float::<BF16>,
         Format::F32 => float::<F32>,
@@ -77,9 +77,9 @@ impl Dot for Vnni {
 }
 
 /// AVX2 alone.
-pub(super) struct Plain;
+pub(super) struct Avx2Only;
 
-impl Dot for Plain {
+impl Dot for Avx2Only {
     const CENTRES_BYTES: bool = true;
 
     #[inline]
@@ -149,23 +149,23 @@ unsafe fn integer_rows<D: Dot, C: Codes, S: Scales, const M: usize>(
     group: &Group,
     sums: &mut [[f32; STRIP]],
 ) {
-    let blocks = strip.body.len() / C::BYTES;
-    let (head, mut body) = (strip.head.as_ptr(), strip.body.as_ptr());
+    let blocks = strip.quants.len() / C::BYTES;
+    let (scales, mut quants) = (strip.scales.as_ptr(), strip.quants.as_ptr());
     let mut codes = group.codes.as_ptr();
     // SAFETY: block b is within strip and group, which have the same number of blocks.
     unsafe {
         let mut acc = [[_mm256_setzero_ps(); 2]; M];
         if strip.cold {
-            prefetch(head, strip.head.len());
+            prefetch(scales, strip.scales.len());
         }
         for b in 0..blocks {
             if strip.cold {
-                prefetch(body, C::BYTES);
+                prefetch(quants, C::BYTES);
             }
             for side in 0..2 {
-                let quads = C::quads(body, side);
-                let (scale, min) = S::of(head, b, side);
-                let halves = S::halves(head, b, side);
+                let quads = C::quads(quants, side);
+                let (scale, min) = S::of(scales, b, side);
+                let halves = S::halves(scales, b, side);
                 for (i, acc) in acc.iter_mut().enumerate() {
                     let at = b * M + i;
                     let mut zero = [_mm256_setzero_si256(); 2];
@@ -198,7 +198,7 @@ unsafe fn integer_rows<D: Dot, C: Codes, S: Scales, const M: usize>(
                     }
                 }
             }
-            body = body.add(C::BYTES);
+            quants = quants.add(C::BYTES);
             codes = codes.add(M * BLOCK);
         }
         for (acc, sums) in acc.iter().zip(sums) {
@@ -245,10 +245,10 @@ unsafe fn float_rows<W: Floats, const M: usize>(
     group: &Group,
     sums: &mut [[f32; STRIP]],
 ) {
-    let cols = strip.body.len() / (W::BYTES * STRIP);
+    let cols = strip.quants.len() / (W::BYTES * STRIP);
     let mut acc = [[_mm256_setzero_ps(); 2]; M];
     for (b, block) in strip
-        .body
+        .quants
         .chunks_exact(W::BYTES * STRIP * BLOCK)
         .enumerate()
     {

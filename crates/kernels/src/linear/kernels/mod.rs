@@ -28,9 +28,9 @@ use super::{Aligned, Format, STRIP};
 /// 16 rows of weights.
 pub(super) struct Strip<'a> {
     /// Scales.
-    pub head: &'a [u8],
+    pub scales: &'a [u8],
     /// Weights.
-    pub body: &'a [u8],
+    pub quants: &'a [u8],
     /// Not read yet in this pass, so worth asking for ahead.
     #[cfg_attr(
         not(target_arch = "x86_64"),
@@ -79,7 +79,7 @@ pub(super) struct Unpacked {
 
 /// A set of instructions that kernels are written for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Family {
+pub enum KernelFamily {
     /// AVX-512 with matrix registers for bytes: Intel's servers from Sapphire Rapids.
     Amx,
     /// AVX-512 with VNNI: Intel from Ice Lake, AMD from Zen 4.
@@ -109,62 +109,62 @@ impl Sums {
     }
 }
 
-impl Family {
+impl KernelFamily {
     /// Every family, the best first.
-    pub const ALL: [Family; 5] = [
-        Family::Amx,
-        Family::Avx512Vnni,
-        Family::AvxVnni,
-        Family::Avx2,
-        Family::Portable,
+    pub const ALL: [KernelFamily; 5] = [
+        KernelFamily::Amx,
+        KernelFamily::Avx512Vnni,
+        KernelFamily::AvxVnni,
+        KernelFamily::Avx2,
+        KernelFamily::Portable,
     ];
 
     /// The best family of this processor.
-    pub fn best() -> Family {
+    pub fn best() -> KernelFamily {
         Self::ALL
             .into_iter()
-            .find(|family| family.is_here())
-            .unwrap_or(Family::Portable)
+            .find(|family| family.is_supported())
+            .unwrap_or(KernelFamily::Portable)
     }
 
     /// Rows of input in a whole group.
     pub(super) fn group(self) -> usize {
-        if self == Family::Amx { 16 } else { 8 }
+        if self == KernelFamily::Amx { 16 } else { 8 }
     }
 }
 
 #[cfg(target_arch = "x86_64")]
-impl Family {
+impl KernelFamily {
     /// Whether this processor has the instructions.
-    pub fn is_here(self) -> bool {
+    pub fn is_supported(self) -> bool {
         let avx2 = is_x86_feature_detected!("avx2")
             && is_x86_feature_detected!("fma")
             && is_x86_feature_detected!("f16c");
         match self {
-            Family::Amx => Family::Avx512Vnni.is_here() && amx::is_here(),
-            Family::Avx512Vnni => {
+            KernelFamily::Amx => KernelFamily::Avx512Vnni.is_supported() && amx::is_supported(),
+            KernelFamily::Avx512Vnni => {
                 avx2 && is_x86_feature_detected!("avx512f")
                     && is_x86_feature_detected!("avx512bw")
                     && is_x86_feature_detected!("avx512vnni")
             }
-            Family::AvxVnni => avx2 && is_x86_feature_detected!("avxvnni"),
-            Family::Avx2 => avx2,
-            Family::Portable => true,
+            KernelFamily::AvxVnni => avx2 && is_x86_feature_detected!("avxvnni"),
+            KernelFamily::Avx2 => avx2,
+            KernelFamily::Portable => true,
         }
     }
 
     pub(super) fn kernel(self, format: Format) -> Kernel {
         match self {
-            Family::Amx | Family::Avx512Vnni => avx512vnni::kernel(format),
-            Family::AvxVnni => avx2::kernel::<avx2::Vnni>(format),
-            Family::Avx2 => avx2::kernel::<avx2::Plain>(format),
-            Family::Portable => portable::kernel(format),
+            KernelFamily::Amx | KernelFamily::Avx512Vnni => avx512vnni::kernel(format),
+            KernelFamily::AvxVnni => avx2::kernel::<avx2::Vnni>(format),
+            KernelFamily::Avx2 => avx2::kernel::<avx2::Avx2Only>(format),
+            KernelFamily::Portable => portable::kernel(format),
         }
     }
 
     pub(super) fn tiles(self, format: Format) -> Option<Tiles> {
         match self {
-            Family::Amx => amx::tiles(format),
+            KernelFamily::Amx => amx::tiles(format),
             _ => None,
         }
     }
@@ -172,18 +172,18 @@ impl Family {
     /// The function that quantizes inputs; safe where the processor has the instructions.
     pub(super) fn quantizer(self) -> unsafe fn(Part, usize) {
         match self {
-            Family::Amx | Family::Avx512Vnni => avx512vnni::quantize,
-            Family::AvxVnni | Family::Avx2 => avx2::quantize,
-            Family::Portable => portable::quantize,
+            KernelFamily::Amx | KernelFamily::Avx512Vnni => avx512vnni::quantize,
+            KernelFamily::AvxVnni | KernelFamily::Avx2 => avx2::quantize,
+            KernelFamily::Portable => portable::quantize,
         }
     }
 }
 
 #[cfg(not(target_arch = "x86_64"))]
-impl Family {
+impl KernelFamily {
     /// Whether this processor has the instructions.
-    pub fn is_here(self) -> bool {
-        self == Family::Portable
+    pub fn is_supported(self) -> bool {
+        self == KernelFamily::Portable
     }
 
     pub(super) fn kernel(self, format: Format) -> Kernel {

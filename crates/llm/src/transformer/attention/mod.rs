@@ -3,16 +3,16 @@
 
 mod device;
 
-use super::branch::{At, Branch, Own};
-use super::cache::Cache;
+use super::branch::{Branch, BranchState, Positions};
 use super::config::Config;
 use super::matrix::{Buffer, Matrix};
 use super::norm::Norm;
-use super::rope::Tables;
+use super::rope::RopeTables;
+use super::tensor_cache::TensorCache;
 use super::weights::{Input, Linear, Vector, Weights};
 use crate::ModelError;
 use candle_core::{Result as Computed, Tensor};
-use kernels::attention::{self as kernel, Heads, Job, Kv, Shape};
+use kernels::attention::{self as kernel, Heads, Job, KvBlocks, Shape};
 use kernels::linear::Pool;
 use kernels::math;
 use std::sync::Arc;
@@ -24,16 +24,16 @@ pub struct Attention {
     query_norm: Option<Norm>,
     key_norm: Option<Norm>,
     output: Linear,
-    memory: Memory,
+    kv_cache: KvCache,
     query_scale: Option<f64>,
     shape: Shape,
     pool: Arc<Pool>,
 }
 
 /// Keys and values of the tokens read.
-enum Memory {
-    Host(Kv),
-    Device(Cache, Cache),
+enum KvCache {
+    Host(KvBlocks),
+    Device(TensorCache, TensorCache),
 }
 
 /// Tokens that one thread turns at a time.
@@ -59,26 +59,26 @@ impl Attention {
             count: kv_heads,
             dim,
         };
-        let cache = || Cache::new(config.context, kv_heads, dim, weights.device());
+        let cache = || TensorCache::new(config.context, kv_heads, dim, weights.device());
         Ok(Attention {
             projections,
             biases: match biased {
                 true => Some([bias("attn_q")?, bias("attn_k")?, bias("attn_v")?]),
                 false => None,
             },
-            query_norm: Norm::some(weights, config, &name("attn_q_norm"))?,
-            key_norm: Norm::some(weights, config, &name("attn_k_norm"))?,
+            query_norm: Norm::load_optional(weights, config, &name("attn_q_norm"))?,
+            key_norm: Norm::load_optional(weights, config, &name("attn_k_norm"))?,
             output: weights.linear(&name("attn_output"))?,
-            memory: match weights.on_host() {
-                true => Memory::Host(Kv::new(weights.kv(), heads_kv)),
-                false => Memory::Device(cache()?, cache()?),
+            kv_cache: match weights.on_host() {
+                true => KvCache::Host(KvBlocks::new(weights.kv(), heads_kv)),
+                false => KvCache::Device(cache()?, cache()?),
             },
             query_scale: config.query_scale,
             shape: Shape {
                 heads,
                 kv: heads_kv,
                 window: config
-                    .windowed(index)
+                    .window_of_layer(index)
                     .map_or(usize::MAX, |window| window.tokens),
             },
             pool: weights.pool(),
@@ -91,10 +91,10 @@ impl Attention {
         x: Matrix,
         norm: &Norm,
         after: Option<&Norm>,
-        rope: &Tables,
-        (at, layer): (&mut At, usize),
+        rope: &RopeTables,
+        (at, layer): (&mut Positions, usize),
     ) -> Computed<Matrix> {
-        let [q, k, v] = Linear::many(self.projections.each_ref(), Input::Normed(&x, norm))?;
+        let [q, k, v] = Linear::forward_many(self.projections.each_ref(), Input::Normed(&x, norm))?;
         let out = match (q, k, v) {
             (Matrix::Host(q), Matrix::Host(k), Matrix::Host(v)) => {
                 Matrix::Host(self.on_host(q, k, v, rope, at, layer)?)
@@ -103,7 +103,7 @@ impl Attention {
                 Matrix::Device(self.on_device(q.tensor()?, k.tensor()?, v.tensor()?, rope, at)?)
             }
         };
-        self.output.onto(Input::Plain(&out), after, x)
+        self.output.add_to(Input::Plain(&out), after, x)
     }
 
     fn on_host(
@@ -111,19 +111,19 @@ impl Attention {
         mut q: Buffer,
         mut k: Buffer,
         mut v: Buffer,
-        rope: &Tables,
-        at: &mut At,
+        rope: &RopeTables,
+        at: &mut Positions,
         layer: usize,
     ) -> Computed<Buffer> {
         self.turn(&mut q, &mut k, &mut v, rope, at);
         let mut out = Buffer::rows(q.tokens(), q.width());
-        let Memory::Host(cache) = &mut self.memory else {
+        let KvCache::Host(cache) = &mut self.kv_cache else {
             candle_core::bail!("the cache is on another device")
         };
         let tokens = q.tokens();
-        let none = cache.like();
+        let none = cache.empty_like();
         let jobs: Vec<Job> = match at {
-            At::Line(position) => {
+            Positions::Sequence(position) => {
                 cache.write_all(&self.pool, *position, &k, &v);
                 let past = [(&*cache, *position + tokens), (&none, 0)];
                 vec![Job {
@@ -133,10 +133,10 @@ impl Attention {
                     past,
                 }]
             }
-            At::Branches(branches) => {
+            Positions::Branches(branches) => {
                 let own = branches.iter_mut().enumerate().map(|(row, branch)| {
                     let (position, len) = (branch.position(), branch.len);
-                    let Own::Attention(own) = &mut branch.layers[layer] else {
+                    let BranchState::Attention(own) = &mut branch.layers[layer] else {
                         candle_core::bail!("a branch of another model")
                     };
                     own.reserve(len + 1);
@@ -157,7 +157,14 @@ impl Attention {
     }
 
     /// Biases, norms of heads, and RoPE, on queries and keys (and values' biases) where they are.
-    fn turn(&self, q: &mut Buffer, k: &mut Buffer, v: &mut Buffer, rope: &Tables, at: &At) {
+    fn turn(
+        &self,
+        q: &mut Buffer,
+        k: &mut Buffer,
+        v: &mut Buffer,
+        rope: &RopeTables,
+        at: &Positions,
+    ) {
         let (family, dim) = (self.pool.family(), self.shape.kv.dim);
         let one = |token: usize, q: &mut [f32], k: &mut [f32], v: &mut [f32]| {
             let position = at.position(token);
@@ -172,7 +179,7 @@ impl Attention {
             for (row, norm) in [(&mut *q, &self.query_norm), (&mut *k, &self.key_norm)] {
                 for head in row.chunks_exact_mut(dim) {
                     if let Some(norm) = norm {
-                        math::rms_norm_here(family, head, &norm.weight.values, norm.eps);
+                        math::rms_norm_in_place(family, head, &norm.weight.values, norm.eps);
                     }
                     rope.turn(head, position);
                 }
@@ -201,10 +208,12 @@ impl Attention {
         q: Tensor,
         k: Tensor,
         v: Tensor,
-        rope: &Tables,
-        at: &At,
+        rope: &RopeTables,
+        at: &Positions,
     ) -> Computed<Tensor> {
-        let (At::Line(position), Memory::Device(keys, values)) = (at, &mut self.memory) else {
+        let (Positions::Sequence(position), KvCache::Device(keys, values)) =
+            (at, &mut self.kv_cache)
+        else {
             candle_core::bail!("branches are for CPUs")
         };
         let (shape, position) = (self.shape, *position);
@@ -234,33 +243,35 @@ impl Attention {
     }
 
     /// What a branch remembers of its own tokens here: nothing yet.
-    pub fn branch(&self) -> Option<Own> {
-        match &self.memory {
-            Memory::Host(kv) => Some(Own::Attention(kv.like())),
-            Memory::Device(..) => None,
+    pub fn branch(&self) -> Option<BranchState> {
+        match &self.kv_cache {
+            KvCache::Host(kv) => Some(BranchState::Attention(kv.empty_like())),
+            KvCache::Device(..) => None,
         }
     }
 
     /// Takes over what a branch has read.
     pub fn adopt(&mut self, branch: &Branch, layer: usize) {
-        if let (Memory::Host(kv), Own::Attention(own)) = (&mut self.memory, &branch.layers[layer]) {
+        if let (KvCache::Host(kv), BranchState::Attention(own)) =
+            (&mut self.kv_cache, &branch.layers[layer])
+        {
             kv.reserve(branch.position());
             (0..branch.len).for_each(|at| kv.copy(branch.shared + at, own, at));
         }
     }
 
     /// The cache on a CPU.
-    pub fn kv(&self) -> Option<&Kv> {
-        match &self.memory {
-            Memory::Host(kv) => Some(kv),
-            Memory::Device(..) => None,
+    pub fn kv(&self) -> Option<&KvBlocks> {
+        match &self.kv_cache {
+            KvCache::Host(kv) => Some(kv),
+            KvCache::Device(..) => None,
         }
     }
 
-    pub fn kv_mut(&mut self) -> Option<&mut Kv> {
-        match &mut self.memory {
-            Memory::Host(kv) => Some(kv),
-            Memory::Device(..) => None,
+    pub fn kv_mut(&mut self) -> Option<&mut KvBlocks> {
+        match &mut self.kv_cache {
+            KvCache::Host(kv) => Some(kv),
+            KvCache::Device(..) => None,
         }
     }
 }

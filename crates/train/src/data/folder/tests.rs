@@ -1,10 +1,21 @@
 //! Folders as people have them.
 
 use super::*;
-use base::progress::{AlwaysCancelled, Unobserved};
+use base::progress::{Cancelled, Observer, Unobserved};
 use image::{ImageFormat, Rgba, RgbaImage};
 use std::fs;
 use tempfile::TempDir;
+
+/// Stops the work at its first check.
+struct AlwaysCancelled;
+
+impl Observer for AlwaysCancelled {
+    fn progress(&self, _: &str, _: u64, _: Option<u64>) {}
+
+    fn check(&self) -> std::result::Result<(), Cancelled> {
+        Err(Cancelled)
+    }
+}
 
 const RED: Rgba<u8> = Rgba([200, 30, 30, 255]);
 

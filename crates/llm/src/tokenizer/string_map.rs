@@ -3,7 +3,7 @@
 
 use ahash::RandomState;
 
-pub struct Texts {
+pub struct StringMap {
     text: String,
     /// Where each text ends; it begins where the one before ends.
     ends: Vec<u32>,
@@ -14,10 +14,10 @@ pub struct Texts {
     hasher: RandomState,
 }
 
-impl Texts {
+impl StringMap {
     /// Of two texts that are equal, the later counts.
-    pub fn new<'a>(texts: impl Iterator<Item = (&'a str, u32)>, about: usize) -> Texts {
-        let mut map = Texts {
+    pub fn new<'a>(texts: impl Iterator<Item = (&'a str, u32)>, about: usize) -> StringMap {
+        let mut map = StringMap {
             text: String::with_capacity(about * 8),
             ends: Vec::with_capacity(about),
             numbers: Vec::with_capacity(about),
@@ -75,7 +75,7 @@ mod tests {
         #[test]
         fn it_is_a_map(texts in proptest::collection::vec("[abé]{0,3}", 0..60), other in "[abé]{0,3}") {
             let numbered = || texts.iter().map(String::as_str).zip(7u32..);
-            let (map, real) = (Texts::new(numbered(), 0), numbered().collect::<HashMap<_, _>>());
+            let (map, real) = (StringMap::new(numbered(), 0), numbered().collect::<HashMap<_, _>>());
             for text in texts.iter().chain([&other]) {
                 prop_assert_eq!(map.get(text), real.get(text.as_str()).copied());
             }

@@ -13,8 +13,8 @@ pub const BF16: u32 = 1 << 22;
 
 /// Whether the processor has the registers and these products, and the system lets this process
 /// use them.
-pub fn are_here(products: u32) -> bool {
-    has(products) && are_allowed()
+pub fn are_available(products: u32) -> bool {
+    has(products) && are_permitted()
 }
 
 fn has(products: u32) -> bool {
@@ -26,7 +26,7 @@ fn has(products: u32) -> bool {
 /// Linux gives them to who asks (`ARCH_REQ_XCOMP_PERM` of arch_prctl,
 /// Documentation/arch/x86/xstate.rst), which is done once.
 #[cfg(target_os = "linux")]
-fn are_allowed() -> bool {
+fn are_permitted() -> bool {
     const ARCH_REQ_XCOMP_PERM: libc::c_ulong = 0x1023;
     const XFEATURE_XTILEDATA: libc::c_ulong = 18;
     static ALLOWED: OnceLock<bool> = OnceLock::new();
@@ -44,13 +44,13 @@ fn are_allowed() -> bool {
 }
 
 #[cfg(not(target_os = "linux"))]
-fn are_allowed() -> bool {
+fn are_permitted() -> bool {
     false
 }
 
 /// What every register is used for, as `ldtilecfg` reads it.
 #[repr(C, align(64))]
-pub struct Shapes {
+pub struct TileConfig {
     palette: u8,
     start_row: u8,
     reserved: [u8; 14],
@@ -58,10 +58,10 @@ pub struct Shapes {
     rows: [u8; 16],
 }
 
-impl Shapes {
+impl TileConfig {
     /// Bytes of a row, and rows, of each of the eight registers.
-    pub const fn new(row_bytes: [u16; 8], rows: [u8; 8]) -> Shapes {
-        let mut shapes = Shapes {
+    pub const fn new(row_bytes: [u16; 8], rows: [u8; 8]) -> TileConfig {
+        let mut shapes = TileConfig {
             palette: 1,
             start_row: 0,
             reserved: [0; 14],
@@ -81,9 +81,9 @@ impl Shapes {
 /// Makes the registers ready.
 ///
 /// # Safety
-/// They [`are_here`].
+/// They [`are_available`].
 #[inline]
-pub unsafe fn begin(shapes: &'static Shapes) {
+pub unsafe fn load_config(shapes: &'static TileConfig) {
     // SAFETY: reads 64 bytes.
     unsafe { asm!("ldtilecfg [{}]", in(reg) shapes, options(nostack, preserves_flags)) };
 }
@@ -91,9 +91,9 @@ pub unsafe fn begin(shapes: &'static Shapes) {
 /// Gives them back, which would else be kept at every switch of threads.
 ///
 /// # Safety
-/// They [`are_here`].
+/// They [`are_available`].
 #[inline]
-pub unsafe fn end() {
+pub unsafe fn release() {
     // SAFETY: the caller's.
     unsafe { asm!("tilerelease", options(nostack, preserves_flags)) };
 }

@@ -76,7 +76,7 @@ pub fn build(loaded: &Loaded, request: &TextRequest) -> Result<Prompt, PromptErr
             let encoded = encode_prose(loaded, parts)?;
             let mut prompt = fit(loaded, parts, encoded, wanted, request.overflow)?;
             let own = parts.last().is_some_and(|part| !part.ids.is_empty());
-            match loaded.tokenizer.fill() {
+            match loaded.tokenizer.fill_in_middle() {
                 Some(fill) if !after.is_empty() => {
                     let after = loaded.tokenizer.encode(after)?;
                     prompt.ids.insert(0, fill.prefix);
@@ -236,7 +236,7 @@ pub fn within_budget(
     context: &Context,
 ) -> Result<(Context, Vec<String>), ModelError> {
     let mut context = context.clone();
-    let fills = loaded.tokenizer.fill().is_some();
+    let fills = loaded.tokenizer.fill_in_middle().is_some();
     let lists: Vec<&mut Vec<Part>> = match &mut context {
         Context::Prose { parts, .. } => vec![parts],
         Context::Chat { messages, .. } => messages.iter_mut().map(|m| &mut m.parts).collect(),

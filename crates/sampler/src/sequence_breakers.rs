@@ -10,7 +10,7 @@ use std::sync::Arc;
 /// The breakers of one vocabulary. Making it reads every token, so make it once per model and
 /// list; clones are cheap.
 #[derive(Clone, Debug, Default)]
-pub struct Breakers(Arc<Found>);
+pub struct SequenceBreakers(Arc<Found>);
 
 #[derive(Clone, Debug, Default)]
 struct Found {
@@ -22,14 +22,17 @@ struct Found {
     bytes: HashMap<u32, Vec<u8>>,
 }
 
-impl Breakers {
+impl SequenceBreakers {
     /// Nothing ends a repeat.
-    pub fn none() -> Breakers {
-        Breakers::default()
+    pub fn none() -> SequenceBreakers {
+        SequenceBreakers::default()
     }
 
     /// Looks for `strings` in the tokens of a vocabulary. Empty strings break nothing.
-    pub fn new(tokens: impl Iterator<Item = (u32, Vec<u8>)>, strings: &[String]) -> Breakers {
+    pub fn new(
+        tokens: impl Iterator<Item = (u32, Vec<u8>)>,
+        strings: &[String],
+    ) -> SequenceBreakers {
         let mut found = Found::default();
         let strings = strings.iter().filter(|string| !string.is_empty());
         let all: Vec<&[u8]> = strings.map(|string| string.as_bytes()).collect();
@@ -43,12 +46,12 @@ impl Breakers {
                 found.bytes.insert(token, bytes);
             }
         }
-        Breakers(Arc::new(found))
+        SequenceBreakers(Arc::new(found))
     }
 
     /// Makes breakers of some tokens outright: marks of turns and of the end, whose repetition is
     /// no fault.
-    pub fn with_tokens(mut self, tokens: impl IntoIterator<Item = u32>) -> Breakers {
+    pub fn with_tokens(mut self, tokens: impl IntoIterator<Item = u32>) -> SequenceBreakers {
         Arc::make_mut(&mut self.0).whole.extend(tokens);
         self
     }
@@ -92,13 +95,13 @@ mod tests {
 
     const WORDS: [&str; 8] = ["a", " a", "\n", ".\n\n", "**", "*", "<|", "|>\n"];
 
-    fn breakers(strings: &[&str]) -> Breakers {
+    fn breakers(strings: &[&str]) -> SequenceBreakers {
         let words = WORDS.iter().map(|word| word.as_bytes().to_vec());
         let strings: Vec<String> = strings.iter().map(|s| s.to_string()).collect();
-        Breakers::new((0..).zip(words), &strings)
+        SequenceBreakers::new((0..).zip(words), &strings)
     }
 
-    fn ends(breakers: &Breakers, tokens: &[u32]) -> Vec<bool> {
+    fn ends(breakers: &SequenceBreakers, tokens: &[u32]) -> Vec<bool> {
         let mut tail = Vec::new();
         let each = tokens.iter().map(|token| breakers.ends(&mut tail, *token));
         each.collect()
@@ -135,7 +138,7 @@ mod tests {
     #[test]
     fn none_and_empty_strings_break_nothing_and_tokens_can_be_named() {
         assert_eq!(ends(&breakers(&[""]), &[2, 3]), [false, false]);
-        assert_eq!(ends(&Breakers::none(), &[2]), [false]);
+        assert_eq!(ends(&SequenceBreakers::none(), &[2]), [false]);
         assert_eq!(
             ends(&breakers(&[]).with_tokens([0]), &[0, 2]),
             [true, false]

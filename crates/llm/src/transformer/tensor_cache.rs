@@ -4,22 +4,27 @@ use candle_core::{DType, Device, Result, Tensor};
 
 /// One row for each token, `[1, capacity, parts, width]`, of which the first are in use. How many
 /// is the model's to know: one length serves all layers.
-pub struct Cache {
+pub struct TensorCache {
     rows: Tensor,
     capacity: usize,
-    most: usize,
+    max_tokens: usize,
 }
 
-/// The first allocation; it doubles from there, up to the most that there can be.
+/// The first allocation; it doubles from there, up to the max_tokens that there can be.
 const FIRST: usize = 512;
 
-impl Cache {
-    pub fn new(most: usize, parts: usize, width: usize, device: &Device) -> Result<Cache> {
-        let capacity = FIRST.min(most);
-        Ok(Cache {
+impl TensorCache {
+    pub fn new(
+        max_tokens: usize,
+        parts: usize,
+        width: usize,
+        device: &Device,
+    ) -> Result<TensorCache> {
+        let capacity = FIRST.min(max_tokens);
+        Ok(TensorCache {
             rows: Tensor::zeros((1, capacity, parts, width), DType::F32, device)?,
             capacity,
-            most,
+            max_tokens,
         })
     }
 
@@ -37,7 +42,7 @@ impl Cache {
         if len <= self.capacity {
             return Ok(());
         }
-        let capacity = len.next_power_of_two().min(self.most).max(len);
+        let capacity = len.next_power_of_two().min(self.max_tokens).max(len);
         let (_, _, parts, width) = self.rows.dims4()?;
         let grown = Tensor::zeros((1, capacity, parts, width), DType::F32, self.rows.device())?;
         if used > 0 {

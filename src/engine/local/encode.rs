@@ -31,7 +31,7 @@ pub fn encode_prose(loaded: &Loaded, parts: &[Part]) -> Result<Encoded, ModelErr
         words: String::new(),
         starts: Vec::new(),
     };
-    if let Some(id) = loaded.tokenizer.opening() {
+    if let Some(id) = loaded.tokenizer.leading_bos() {
         encoder.out.ids.push(id);
         encoder.out.places.push((usize::MAX, 0));
     }
@@ -111,7 +111,7 @@ pub fn encode_chat(
     };
     let mut rendered = match unfinished {
         Some(last) if last.role != Role::Assistant => {
-            template.open(tokenizer, &chat(closed), last.role.name())?
+            template.render_open_turn(tokenizer, &chat(closed), last.role.name())?
         }
         _ => template.render(tokenizer, &chat(closed))?,
     };
@@ -135,12 +135,12 @@ pub fn encode_chat(
     }
     ids.extend(tokenizer.encode_rendered(&rendered)?);
     let opening = tokenizer
-        .opening()
+        .leading_bos()
         .filter(|opening| ids.first() != Some(opening));
     ids.splice(0..0, opening);
     if let Some(message) = unfinished {
         let parts = encode_prose(loaded, &message.parts)?;
-        let opening = usize::from(tokenizer.opening().is_some());
+        let opening = usize::from(tokenizer.leading_bos().is_some());
         ids.extend(&parts.ids[opening..]);
     }
     Ok(ids)

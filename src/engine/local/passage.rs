@@ -7,16 +7,16 @@
 
 mod backtrack;
 
-use super::Failure;
-use super::generate::{Emit, Stopped, sampler};
+use super::generate::sampler;
 use super::heal::Healing;
 use super::loaded::Loaded;
 use super::prompt::Prompt;
+use crate::engine::backend::{Failure, Listener};
 use crate::model::sampler::Sampler;
 use crate::model::tokenizer::Decoder;
-use crate::model::{ModelError, Rows};
+use crate::model::{Logits, ModelError};
 use crate::story::ban::Bans;
-use crate::story::message::{Fault, Goal, Stats, TextRequest};
+use crate::story::message::{Goal, Stats, TextRequest};
 use crate::story::sentence::ends_between;
 use crate::story::untrusted::clean;
 use crate::story::{Event, Status};
@@ -96,10 +96,8 @@ impl<'a> Passage<'a> {
         request: &'a TextRequest,
         prompt: &Prompt,
     ) -> Result<Passage<'a>, Failure> {
-        let bans = Bans::new(&request.bans).map_err(|error| Failure {
-            why: error.to_string(),
-            fault: Fault::Engine,
-        })?;
+        let bans = Bans::new(&request.bans);
+        let bans = bans.map_err(|error| Failure::engine(error.to_string()))?;
         Ok(Passage {
             sampler: sampler(loaded, request, &prompt.ids),
             base: prompt.ids.len(),
@@ -126,11 +124,11 @@ impl<'a> Passage<'a> {
         loaded: &mut Loaded,
         mut logits: Vec<f32>,
         stats: &mut Stats,
-        emit: Emit,
-        stopped: Stopped,
+        listener: &dyn Listener,
     ) -> Result<Status, Failure> {
+        let stopped = || listener.is_cancelled();
         loop {
-            let id = match self.step(loaded, &logits, stats, emit)? {
+            let id = match self.step(loaded, &logits, stats, listener)? {
                 Step::Over(status) => return Ok(status),
                 Step::Again(again) => {
                     logits = again;
@@ -138,20 +136,20 @@ impl<'a> Passage<'a> {
                 }
                 Step::Feed(id) => id,
             };
-            match loaded.feed(&[id], self.rows(), stopped)? {
+            match loaded.forward(&[id], self.rows(), &stopped)? {
                 Some(rows) if !stopped() => logits = rows,
-                _ => return Ok(self.finish(Status::Stopped, emit)),
+                _ => return Ok(self.finish(Status::Stopped, listener)),
             }
         }
     }
 
     /// Which logits the next token is drawn from: those that settle it, where nothing else of the
     /// passage looks at them.
-    fn rows(&self) -> Rows {
+    fn rows(&self) -> Logits {
         let plain = self.bans.is_empty() && self.healing.is_over();
-        match self.sampler.enough().filter(|_| plain) {
-            Some(count) => Rows::Best(count),
-            None => Rows::Last,
+        match self.sampler.sufficient_top_k().filter(|_| plain) {
+            Some(count) => Logits::TopK(count),
+            None => Logits::Last,
         }
     }
 
@@ -161,35 +159,35 @@ impl<'a> Passage<'a> {
         loaded: &mut Loaded,
         logits: &[f32],
         stats: &mut Stats,
-        emit: Emit,
+        listener: &dyn Listener,
     ) -> Result<Step, Failure> {
         let written = self.written();
         stats.new_tokens = written;
         if written >= self.most() {
-            return Ok(Step::Over(self.finish(Status::Length, emit)));
+            return Ok(Step::Over(self.finish(Status::Length, listener)));
         }
         let drawn = self.draw(loaded, logits)?;
         if loaded.tokenizer.ends_generation(drawn.id) {
             stats.new_tokens = written + 1;
-            return Ok(Step::Over(self.finish(Status::Complete, emit)));
+            return Ok(Step::Over(self.finish(Status::Complete, listener)));
         }
         if self.goal_met_before(loaded, drawn.id) {
-            return Ok(Step::Over(self.finish(Status::Length, emit)));
+            return Ok(Step::Over(self.finish(Status::Length, listener)));
         }
         let id = drawn.id;
         self.take(loaded, drawn);
         stats.new_tokens = self.written();
-        match self.look(loaded, emit)? {
+        match self.look(loaded, listener)? {
             Looked::Over(status) => return Ok(Step::Over(status)),
             Looked::Back(again) => return Ok(Step::Again(again)),
             Looked::On => {}
         }
         // The newest token is not read yet.
         if self.all.len() > loaded.model.context() {
-            return Ok(Step::Over(self.finish(Status::ContextFull, emit)));
+            return Ok(Step::Over(self.finish(Status::ContextFull, listener)));
         }
         match self.written() >= self.most() {
-            true => Ok(Step::Over(self.finish(Status::Length, emit))),
+            true => Ok(Step::Over(self.finish(Status::Length, listener))),
             false => Ok(Step::Feed(id)),
         }
     }
@@ -285,9 +283,9 @@ impl<'a> Passage<'a> {
     }
 
     /// Sends what has become certain; goes back where a banned phrase was met.
-    fn look(&mut self, loaded: &mut Loaded, emit: Emit) -> Result<Looked, Failure> {
+    fn look(&mut self, loaded: &mut Loaded, listener: &dyn Listener) -> Result<Looked, Failure> {
         if let Some((at, ban)) = self.banned() {
-            return self.go_back(loaded, at, ban, emit);
+            return self.go_back(loaded, at, ban, listener);
         }
         let stops = self.request.sampling.stop.iter();
         let stops = stops.filter(|stop| !stop.is_empty());
@@ -296,19 +294,19 @@ impl<'a> Passage<'a> {
             .filter_map(|stop| self.text.find(stop.as_str()));
         if let Some(at) = met.min() {
             self.cut(at);
-            return Ok(Looked::Over(self.finish(Status::StopString, emit)));
+            return Ok(Looked::Over(self.finish(Status::StopString, listener)));
         }
         if let Goal::Until(words) = &self.request.goal {
             let said = [self.before.as_str(), &self.text].concat();
             if let Some(at) = said.find(words.as_str()).filter(|_| !words.is_empty()) {
                 self.cut((at + words.len()).saturating_sub(self.before.len()));
-                return Ok(Looked::Over(self.finish(Status::Length, emit)));
+                return Ok(Looked::Over(self.finish(Status::Length, listener)));
             }
         }
         let begun = stops.filter_map(|stop| overlap(&self.text, stop)).min();
         let certain = begun.unwrap_or(self.text.len());
         let certain = certain.min(self.bans.uncertain_from(&self.text));
-        match self.release(certain, emit) {
+        match self.release(certain, listener) {
             true => Ok(Looked::On),
             false => Ok(Looked::Over(Status::Stopped)),
         }
@@ -328,15 +326,15 @@ impl<'a> Passage<'a> {
     }
 
     /// Sends what is left.
-    pub fn finish(&mut self, status: Status, emit: Emit) -> Status {
+    pub fn finish(&mut self, status: Status, listener: &dyn Listener) -> Status {
         let text = std::mem::take(&mut self.text);
         let tokens = std::mem::take(&mut self.held);
-        self.send(text, &tokens, emit);
+        self.send(text, &tokens, listener);
         status
     }
 
     /// Sends whole tokens up to a byte. False when nobody listens any more.
-    fn release(&mut self, certain: usize, emit: Emit) -> bool {
+    fn release(&mut self, certain: usize, listener: &dyn Listener) -> bool {
         let ready = |token: &Token| token.whole && token.end <= certain;
         let Some(last) = self.held.iter().rposition(ready) else {
             return true;
@@ -348,10 +346,10 @@ impl<'a> Passage<'a> {
         for token in &mut self.held {
             token.end -= end;
         }
-        self.send(text, &tokens, emit)
+        self.send(text, &tokens, listener)
     }
 
-    fn send(&mut self, text: String, tokens: &[Token], emit: Emit) -> bool {
+    fn send(&mut self, text: String, tokens: &[Token], listener: &dyn Listener) -> bool {
         if text.is_empty() && tokens.is_empty() {
             return true;
         }
@@ -367,7 +365,7 @@ impl<'a> Passage<'a> {
             from += 1;
         }
         self.before.drain(..from);
-        emit(Event::Piece {
+        listener.tell(Event::Piece {
             node: self.request.node,
             text,
             ids: tokens.iter().map(|token| token.id).collect(),

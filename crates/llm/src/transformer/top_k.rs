@@ -6,17 +6,17 @@ use candle_core::{D, DType, Result, Tensor};
 /// Numbers that are sorted together: what a GPU's kernel takes in one go.
 const ROW: usize = 1024;
 /// More than these are not looked for: copying all is as good.
-const MOST: usize = ROW / 2;
+const MAX_COUNT: usize = ROW / 2;
 
 /// All logits `[.., vocabulary]` of one row, of which those below the `count` best are `-inf`. None
 /// where it cannot be said which those are, as when several are equal to the worst of them.
 ///
 /// Everything is put in order on the device and comes here as one copy.
-pub fn best(logits: &Tensor, count: usize) -> Result<Option<Vec<f32>>> {
+pub fn top_k(logits: &Tensor, count: usize) -> Result<Option<Vec<f32>>> {
     let logits = logits.flatten_all()?;
     let all = logits.dim(0)?;
     // Numbers stand for themselves in an f32 up to here.
-    if count == 0 || count > MOST.min(all) || all > 1 << 24 {
+    if count == 0 || count > MAX_COUNT.min(all) || all > 1 << 24 {
         return Ok(None);
     }
     // What is no number would be in no order.
@@ -102,7 +102,7 @@ mod tests {
             }
         };
         let kept = order.iter().filter(|logit| **logit >= worst).count();
-        (kept == count && count <= MOST).then(|| logits.iter().map(known).collect())
+        (kept == count && count <= MAX_COUNT).then(|| logits.iter().map(known).collect())
     }
 
     proptest! {
@@ -119,14 +119,14 @@ mod tests {
             };
             let logits: Vec<f32> = (0..len).map(next).collect();
             let tensor = Tensor::from_slice(&logits, len, &Device::Cpu).unwrap();
-            prop_assert_eq!(best(&tensor, count).unwrap(), plain(&logits, count));
+            prop_assert_eq!(top_k(&tensor, count).unwrap(), plain(&logits, count));
         }
     }
 
     #[test]
     fn what_is_no_number_is_not_among_the_best() {
         let logits = [f32::NAN, 1.0, f32::NEG_INFINITY, 3.0, 2.0];
-        let found = best(&Tensor::new(&logits, &Device::Cpu).unwrap(), 2).unwrap();
+        let found = top_k(&Tensor::new(&logits, &Device::Cpu).unwrap(), 2).unwrap();
         let none = f32::NEG_INFINITY;
         assert_eq!(found, Some(vec![none, none, none, 3.0, 2.0]));
     }

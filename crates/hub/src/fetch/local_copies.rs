@@ -3,7 +3,7 @@
 use super::error::FetchError;
 use super::hub::HubFile;
 use super::lock;
-use super::progress::Reporter;
+use super::progress::ProgressReporter;
 use super::{ModelStore, disk};
 use crate::catalog::{Entry, Source};
 use std::path::{Path, PathBuf};
@@ -11,13 +11,13 @@ use std::path::{Path, PathBuf};
 impl ModelStore {
     /// A copy whose checksum is right. A wrong one of ours is set aside, a wrong one in the shared
     /// cache is passed over and gets mended by the fetch; what is wrong with it is the error.
-    pub(super) fn sound_copy(
+    pub(super) fn verified_copy(
         &self,
         entry: &Entry,
-        reporter: &mut Reporter,
-    ) -> Result<Option<PathBuf>, Unsound> {
+        reporter: &mut ProgressReporter,
+    ) -> Result<Option<PathBuf>, CopyError> {
         let mut bad = None;
-        for path in self.copies(entry) {
+        for path in self.local_copies(entry) {
             let Some(expected) = self.expected(entry) else {
                 match right_size(&path, entry) {
                     true => return Ok(Some(path)),
@@ -25,14 +25,14 @@ impl ModelStore {
                 }
                 continue;
             };
-            let found = self.stamps().sha256(&path, reporter)?;
+            let found = self.checksums().sha256(&path, reporter)?;
             if found == expected {
                 return Ok(Some(path));
             }
             let fate = self.set_aside(&path)?;
             bad = Some(wrong(entry, &path, expected, found, fate));
         }
-        bad.map_or(Ok(None), |bad| Err(Unsound::Copy(bad)))
+        bad.map_or(Ok(None), |bad| Err(CopyError::Copy(bad)))
     }
 
     /// Moves a bad file of ours out of the way and says what became of it.
@@ -47,7 +47,7 @@ impl ModelStore {
     }
 
     /// Every place that the model may be and has a file: ours first, then the hub's cache.
-    pub(super) fn copies(&self, entry: &Entry) -> Vec<PathBuf> {
+    pub(super) fn local_copies(&self, entry: &Entry) -> Vec<PathBuf> {
         let ours = self.home(entry).join(&entry.file);
         let cached = self
             .hub_files(entry)
@@ -104,15 +104,15 @@ impl ModelStore {
 }
 
 /// Why there is no sound copy.
-pub(super) enum Unsound {
+pub(super) enum CopyError {
     /// A copy is not what it should be; another can be fetched.
     Copy(FetchError),
     Other(FetchError),
 }
 
-impl From<FetchError> for Unsound {
-    fn from(error: FetchError) -> Unsound {
-        Unsound::Other(error)
+impl From<FetchError> for CopyError {
+    fn from(error: FetchError) -> CopyError {
+        CopyError::Other(error)
     }
 }
 

@@ -1,14 +1,15 @@
 //! One passage, from prompt to end: the loop that every text model shares.
 
-use super::Failure;
 use super::heal::Healing;
 use super::loaded::Loaded;
 use super::passage::Passage;
 use super::prompt::{Prompt, PromptError, prompt};
+use crate::engine::backend::{Answer, Failure, Listener, Quiet};
 use crate::model::sampler::Sampler;
-use crate::model::sampler::dry::Breakers;
-use crate::model::{ModelError, Rows};
+use crate::model::sampler::dry::SequenceBreakers;
+use crate::model::{Logits, ModelError};
 use crate::story::message::{Fault, Stats, TextRequest};
+use crate::story::progress::Observer;
 use crate::story::{Event, NodeId, Status};
 use std::time::Instant;
 
@@ -16,32 +17,23 @@ use std::time::Instant;
 /// mark is looked at between layers, so it does not bound how soon a stop is heard.
 pub const SLICE: usize = 128;
 
-pub type Emit<'a> = &'a dyn Fn(Event) -> bool;
-pub type Stopped<'a> = &'a dyn Fn() -> bool;
-
 /// Writes one passage.
-pub fn text(
-    loaded: &mut Loaded,
-    request: &TextRequest,
-    emit: Emit,
-    stopped: Stopped,
-) -> Result<(Status, Stats), Failure> {
+pub fn text(loaded: &mut Loaded, request: &TextRequest, listener: &dyn Listener) -> Answer {
     let mut prompt = prompt(loaded, request)?;
     let mut stats = prompt.stats();
     if prompt.ids.is_empty() {
-        let why = "There is nothing to continue; write a first line".to_string();
-        let fault = Fault::Engine;
-        return Err(Failure { why, fault });
+        let why = "There is nothing to continue; write a first line";
+        return Err(Failure::engine(why));
     }
     let began = Instant::now();
-    let read = prefill(loaded, &mut prompt, request.node, &mut stats, emit, stopped)?;
+    let read = prefill(loaded, &mut prompt, request.node, &mut stats, listener)?;
     stats.prefill_ms = ms(began);
     let status = match read {
         None => Status::Stopped,
         Some(logits) => {
             let (began, known) = (Instant::now(), loaded.guessed());
             let mut passage = Passage::new(loaded, request, &prompt)?;
-            let status = passage.write(loaded, logits, &mut stats, emit, stopped)?;
+            let status = passage.write(loaded, logits, &mut stats, listener)?;
             stats.decode_ms = ms(began);
             stats.guessed = loaded.guessed() - known;
             status
@@ -58,10 +50,9 @@ pub fn prefill(
     prompt: &mut Prompt,
     node: NodeId,
     stats: &mut Stats,
-    emit: Emit,
-    stopped: Stopped,
+    listener: &dyn Listener,
 ) -> Result<Option<Vec<f32>>, Failure> {
-    let Some(logits) = read(loaded, prompt, node, stats, emit, stopped)? else {
+    let Some(logits) = read(loaded, prompt, node, stats, listener)? else {
         return Ok(None);
     };
     if prompt.healing.is_needless(loaded, &logits) {
@@ -71,22 +62,22 @@ pub fn prefill(
     prompt.healing.begin(&mut prompt.ids);
     stats.prompt_tokens = prompt.ids.len();
     let reused = stats.reused;
-    let logits = read(loaded, prompt, node, stats, &|_| true, stopped)?;
+    let logits = read(loaded, prompt, node, stats, &Quiet(listener))?;
     stats.reused = reused.min(stats.reused);
     Ok(logits)
 }
 
 /// Reads a prompt that may be asked for soon: it then begins at once. Not where what is read in
 /// pieces is another to the bit: words must not depend on how quickly a line was typed.
-pub fn read_ahead(loaded: &mut Loaded, request: &TextRequest, stopped: Stopped) {
-    if !loaded.model.exact_in_batches() {
+pub fn read_ahead(loaded: &mut Loaded, request: &TextRequest, observer: &dyn Observer) {
+    if !loaded.model.is_batch_invariant() {
         return;
     }
     if let Ok(prompt) = prompt(loaded, request)
         && !prompt.ids.is_empty()
     {
         let stats = &mut Stats::default();
-        let _ = read(loaded, &prompt, request.node, stats, &|_| true, stopped);
+        let _ = read(loaded, &prompt, request.node, stats, &Quiet(observer));
     }
 }
 
@@ -96,8 +87,7 @@ fn read(
     prompt: &Prompt,
     node: NodeId,
     stats: &mut Stats,
-    emit: Emit,
-    stopped: Stopped,
+    listener: &dyn Listener,
 ) -> Result<Option<Vec<f32>>, Failure> {
     let total = prompt.ids.len();
     // The last token's logits are what the passage begins with: where they are not known any more,
@@ -118,7 +108,7 @@ fn read(
             reused: stats.reused,
             cut: prompt.cut.clone(),
         };
-        if !emit(progress) || stopped() {
+        if !listener.tell(progress) || listener.is_cancelled() {
             return Ok(None);
         }
         if done == total {
@@ -126,8 +116,12 @@ fn read(
             return Ok(Some(logits));
         }
         let end = (done + SLICE).min(total);
-        let rows = if end == total { Rows::Last } else { Rows::None };
-        match loaded.feed(&prompt.ids[done..end], rows, stopped)? {
+        let rows = if end == total {
+            Logits::Last
+        } else {
+            Logits::Skip
+        };
+        match loaded.forward(&prompt.ids[done..end], rows, &|| listener.is_cancelled())? {
             Some(rows) => logits = rows,
             None => return Ok(None),
         }
@@ -140,10 +134,10 @@ pub fn sampler(loaded: &mut Loaded, request: &TextRequest, prompt: &[u32]) -> Sa
     let sampling = &request.sampling;
     let breakers = match sampling.dry_multiplier > 0.0 {
         true => loaded.breakers(&sampling.dry_sequence_breakers),
-        false => Breakers::none(),
+        false => SequenceBreakers::none(),
     };
     let ends: Vec<u32> = loaded.tokenizer.end_ids().chain(loaded.newline()).collect();
-    let mut sampler = Sampler::new(sampling, request.seed, breakers).protecting(ends);
+    let mut sampler = Sampler::new(sampling, request.seed, breakers).protect_from_xtc(ends);
     for id in prompt {
         sampler.accept(*id);
     }

@@ -7,15 +7,15 @@ use super::norm::Norm;
 use super::weights::{Input, Linear, Weights};
 use crate::ModelError;
 use candle_core::{Result as Computed, Tensor};
-use kernels::linear::Joined;
+use kernels::linear::FusedPair;
 
-pub enum Feed {
-    Dense(Network),
+pub enum FeedForward {
+    Dense(GatedMlp),
     Experts(Experts),
 }
 
 /// Gate and up from one input, then down.
-pub struct Network {
+pub struct GatedMlp {
     gate: Linear,
     up: Linear,
     down: Linear,
@@ -25,26 +25,30 @@ pub struct Network {
 pub struct Experts {
     /// How well each expert suits a token.
     router: Linear,
-    experts: Vec<Network>,
+    experts: Vec<GatedMlp>,
     /// How many a token is sent to.
     used: usize,
 }
 
-impl Feed {
-    pub fn load(weights: &Weights, config: &Config, index: usize) -> Result<Feed, ModelError> {
+impl FeedForward {
+    pub fn load(
+        weights: &Weights,
+        config: &Config,
+        index: usize,
+    ) -> Result<FeedForward, ModelError> {
         let name = |part: &str| format!("blk.{index}.{part}.weight");
         let activation = config.activation;
         if weights.has(&name("ffn_gate_inp")) {
             let gates = weights.stacked(&name("ffn_gate_exps"))?.into_iter();
             let ups = weights.stacked(&name("ffn_up_exps"))?.into_iter();
             let downs = weights.stacked(&name("ffn_down_exps"))?.into_iter();
-            let network = |((gate, up), down)| Network {
+            let network = |((gate, up), down)| GatedMlp {
                 gate,
                 up,
                 down,
                 activation,
             };
-            return Ok(Feed::Experts(Experts {
+            return Ok(FeedForward::Experts(Experts {
                 router: weights.linear(&name("ffn_gate_inp"))?,
                 experts: gates.zip(ups).zip(downs).map(network).collect(),
                 used: config.experts_used,
@@ -57,7 +61,7 @@ impl Feed {
             ],
             false => weights.halves(&name("ffn_up"))?,
         };
-        Ok(Feed::Dense(Network {
+        Ok(FeedForward::Dense(GatedMlp {
             gate,
             up,
             down: weights.linear(&name("ffn_down"))?,
@@ -68,16 +72,16 @@ impl Feed {
     /// Adds what the network says of `norm(x)` to `x`, `[tokens, hidden]`.
     pub fn forward(&self, x: Matrix, norm: &Norm, after: Option<&Norm>) -> Computed<Matrix> {
         match self {
-            Feed::Dense(network) => {
-                if let Some(joined) = network.joined(Input::Normed(&x, norm)) {
-                    return network.down.onto_joined(joined?, after, x);
+            FeedForward::Dense(network) => {
+                if let Some(fused) = network.fused(Input::Normed(&x, norm)) {
+                    return network.down.add_fused_to(fused?, after, x);
                 }
                 let [gate, up] = network.halves(Input::Normed(&x, norm))?;
                 network
                     .down
-                    .onto(Input::Gated(network.activation, &gate, &up), after, x)
+                    .add_to(Input::Gated(network.activation, &gate, &up), after, x)
             }
-            Feed::Experts(experts) => {
+            FeedForward::Experts(experts) => {
                 // The norm is needed twice: by the router and by the experts.
                 let normed = norm.forward(x.copy()?)?;
                 let said = experts.forward(&normed)?;
@@ -90,28 +94,28 @@ impl Feed {
     }
 }
 
-impl Network {
+impl GatedMlp {
     fn halves(&self, x: Input) -> Computed<[Matrix; 2]> {
-        Linear::many([&self.gate, &self.up], x)
+        Linear::forward_many([&self.gate, &self.up], x)
     }
 
-    fn joined(&self, x: Input) -> Option<Computed<Joined<'_>>> {
-        Linear::joined([&self.gate, &self.up, &self.down], self.activation, x)
+    fn fused(&self, x: Input) -> Option<Computed<FusedPair<'_>>> {
+        Linear::fused([&self.gate, &self.up, &self.down], self.activation, x)
     }
 
     fn forward(&self, x: &Matrix) -> Computed<Matrix> {
-        if let Some(joined) = self.joined(Input::Plain(x)) {
-            return self.down.joined_product(joined?);
+        if let Some(fused) = self.fused(Input::Plain(x)) {
+            return self.down.fused_product(fused?);
         }
         let [gate, up] = self.halves(Input::Plain(x))?;
-        let [out] = Linear::many([&self.down], Input::Gated(self.activation, &gate, &up))?;
+        let [out] = Linear::forward_many([&self.down], Input::Gated(self.activation, &gate, &up))?;
         Ok(out)
     }
 }
 
 impl Experts {
     fn forward(&self, x: &Matrix) -> Computed<Matrix> {
-        let [scores] = Linear::many([&self.router], Input::Plain(x))?;
+        let [scores] = Linear::forward_many([&self.router], Input::Plain(x))?;
         let (tokens, experts) = (x.tokens()?, self.experts.len());
         let scores = scores.into_vec()?;
         let chosen = scores

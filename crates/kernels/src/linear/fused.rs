@@ -4,15 +4,17 @@
 use std::ops::Range;
 use std::sync::MutexGuard;
 
-use super::matmul::{Input, Pair, Write, check, multiply, passes, read, units, with_room};
+use super::matmul::{
+    Input, StripPair, Write, check, multiply, passes, quantize_input, units, with_scratch,
+};
 use super::quantize::{Activations, Source, Target};
 use super::{BLOCK, LinearError, Packed, Pool};
 
 /// Makes one number of two: `out[i]` of `a[i]` and `b[i]`.
-pub type Join<'a> = &'a (dyn Fn(&[f32], &[f32], &mut [f32]) + Sync);
+pub type Combine<'a> = &'a (dyn Fn(&[f32], &[f32], &mut [f32]) + Sync);
 
 /// Two products `[m, n]` made one, quantized, for a matrix `[.., n]` to multiply.
-pub struct Joined<'a> {
+pub struct FusedPair<'a> {
     pool: &'a Pool,
     scratch: MutexGuard<'a, [Activations; 2]>,
     m: usize,
@@ -20,20 +22,20 @@ pub struct Joined<'a> {
 }
 
 /// Whether two products can be joined for a third matrix.
-pub fn can_join(halves: [&Packed; 2], down: &Packed) -> bool {
+pub fn can_fuse(halves: [&Packed; 2], down: &Packed) -> bool {
     let [a, b] = halves.map(|half| (half.format(), half.rows(), half.cols()));
     a == b && a.1 == down.cols() && !down.format().is_float()
 }
 
 /// `join(x * halves[0]^T, x * halves[1]^T)`: quantized where it is made, 32 columns at a time, so
 /// that neither product ever lies in memory as floats.
-pub fn joined<'a>(
+pub fn fused_pair<'a>(
     pool: &'a Pool,
     halves: [&Packed; 2],
-    join: Join,
+    join: Combine,
     x: Source,
     m: usize,
-) -> Result<Joined<'a>, LinearError> {
+) -> Result<FusedPair<'a>, LinearError> {
     let [n, other] = halves.map(Packed::rows);
     check("a half", halves[1].cols(), halves[0].cols())?;
     check(
@@ -45,7 +47,7 @@ pub fn joined<'a>(
     check("a half in whole blocks", n, n / BLOCK * BLOCK)?;
     let mut scratch = pool.scratch();
     let [first, second] = &mut *scratch;
-    let input = read(pool, first, &halves, x, m)?;
+    let input = quantize_input(pool, first, &halves, x, m)?;
     second.reserve(pool, m, n);
     let (target, blocks) = (second.target(), n / BLOCK);
     let units = units(pool).min(blocks);
@@ -53,11 +55,11 @@ pub fn joined<'a>(
         for rows in passes(m, input.k) {
             for block in blocks * unit / units..blocks * (unit + 1) / units {
                 // SAFETY: shapes fit, and this block of columns is the unit's own.
-                unsafe { join_block(pool, &input, halves, join, (block, &rows), &target) };
+                unsafe { fuse_block(pool, &input, halves, join, (block, &rows), &target) };
             }
         }
     });
-    Ok(Joined {
+    Ok(FusedPair {
         pool,
         scratch,
         m,
@@ -68,20 +70,20 @@ pub fn joined<'a>(
 /// Makes 32 columns of what is joined.
 ///
 /// Safe where nobody else has these columns, and where shapes fit.
-unsafe fn join_block(
+unsafe fn fuse_block(
     pool: &Pool,
     input: &Input,
     [left, right]: [&Packed; 2],
-    join: Join,
+    join: Combine,
     (block, rows): (usize, &Range<usize>),
     target: &Target,
 ) {
     let strips = block * 2..block * 2 + 2;
-    with_room(|room| {
-        let (mine, yours) = room.unpacked.split_at_mut(2);
-        let [a, b, both] = &mut room.sums;
-        let left = Pair::new(pool, left, strips.clone(), rows, mine);
-        let right = Pair::new(pool, right, strips, rows, yours);
+    with_scratch(|scratch| {
+        let (mine, yours) = scratch.unpacked.split_at_mut(2);
+        let [a, b, both] = &mut scratch.sums;
+        let left = StripPair::new(pool, left, strips.clone(), rows, mine);
+        let right = StripPair::new(pool, right, strips, rows, yours);
         input.each(rows, |row, group| {
             let (cold, numbers) = (row == rows.start, group.rows * BLOCK);
             // SAFETY: the caller's.
@@ -96,7 +98,7 @@ unsafe fn join_block(
     });
 }
 
-impl Joined<'_> {
+impl FusedPair<'_> {
     /// What was joined times a matrix: `out` is `[m, rows of it]`.
     pub fn times(self, down: &Packed, out: &mut [f32], write: Write) -> Result<(), LinearError> {
         check("a row of what is joined", down.cols(), self.n)?;

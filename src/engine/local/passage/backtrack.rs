@@ -1,10 +1,9 @@
 //! Going back to where a banned phrase begins.
 
 use super::{Looked, Passage};
-use crate::engine::Failure;
-use crate::engine::generate::Emit;
-use crate::engine::loaded::Loaded;
-use crate::model::Rows;
+use crate::engine::backend::{Failure, Listener};
+use crate::engine::local::loaded::Loaded;
+use crate::model::Logits;
 use crate::story::Event;
 
 /// How often one place may be written again before the phrase is let through.
@@ -38,7 +37,7 @@ impl Passage<'_> {
         loaded: &mut Loaded,
         index: usize,
         ban: usize,
-        emit: Emit,
+        listener: &dyn Listener,
     ) -> Result<Looked, Failure> {
         let at = self.sent + index;
         let begins = index.checked_sub(1).map_or(0, |at| self.held[at].end);
@@ -69,10 +68,10 @@ impl Passage<'_> {
         // Some models cannot keep as much as was asked, and read the rest again.
         let missing = loaded.model.len()..self.all.len();
         if !missing.is_empty() {
-            loaded.feed(&self.all[missing], Rows::None, &|| false)?;
+            loaded.forward(&self.all[missing], Logits::Skip, &|| false)?;
         }
         let node = self.request.node;
-        emit(Event::Rewound { node, phrase });
+        listener.tell(Event::Rewound { node, phrase });
         Ok(Looked::Back(logits))
     }
 }

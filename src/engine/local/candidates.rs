@@ -1,11 +1,11 @@
 //! Several passages from one story, written together: the story is read once, and each step reads
 //! one token of every passage as a batch. Each passage is, to the bit, what it would be alone.
 
-use super::Failure;
-use super::generate::{Emit, Stopped, ms, prefill, text};
+use super::generate::{ms, prefill};
 use super::loaded::Loaded;
 use super::passage::{Passage, Step};
 use super::prompt::{Prompt, prompt};
+use crate::engine::backend::{Answer, Failure, Listener, one_after_another};
 use crate::model::Branch;
 use crate::story::message::{Stats, TextRequest};
 use crate::story::{Event, Status};
@@ -19,21 +19,20 @@ struct Way<'a> {
     over: Option<Status>,
 }
 
-/// Writes a passage for each request. All but the last are answered by a `Done` here; how the last
-/// ended is returned.
+/// Writes a passage for each request. All but the last are ended here; how the last one ended is
+/// returned.
 pub fn candidates(
     loaded: &mut Loaded,
     requests: &[TextRequest],
-    emit: Emit,
-    stopped: Stopped,
-) -> Result<(Status, Stats), Failure> {
+    listener: &dyn Listener,
+) -> Answer {
     let Some(mut prompt) = shared(loaded, requests)? else {
-        return one_by_one(loaded, requests, emit, stopped);
+        return one_after_another(loaded, requests, listener);
     };
     let mut stats = prompt.stats();
     let began = Instant::now();
     let node = requests[0].node;
-    let read = prefill(loaded, &mut prompt, node, &mut stats, emit, stopped)?;
+    let read = prefill(loaded, &mut prompt, node, &mut stats, listener)?;
     stats.prefill_ms = ms(began);
     stats.prompt_ids.clone_from(&prompt.ids);
     let way = |request| {
@@ -50,7 +49,7 @@ pub fn candidates(
         .map(way)
         .collect::<Result<Vec<_>, Failure>>()?;
     let began = Instant::now();
-    write(loaded, &mut ways, emit, stopped)?;
+    write(loaded, &mut ways, listener)?;
     let spent = ms(began);
     let mut last = (Status::Stopped, stats);
     for (index, way) in ways.into_iter().enumerate() {
@@ -62,8 +61,8 @@ pub fn candidates(
         if index + 1 == requests.len() {
             last = (status, stats);
         } else {
-            let node = Some(requests[index].node);
-            emit(Event::Done {
+            let node = requests[index].node;
+            listener.tell(Event::Ended {
                 node,
                 status,
                 stats,
@@ -94,21 +93,17 @@ fn shared(loaded: &mut Loaded, requests: &[TextRequest]) -> Result<Option<Prompt
 }
 
 /// Writes until each way has come to its end.
-fn write(
-    loaded: &mut Loaded,
-    ways: &mut [Way],
-    emit: Emit,
-    stopped: Stopped,
-) -> Result<(), Failure> {
+fn write(loaded: &mut Loaded, ways: &mut [Way], listener: &dyn Listener) -> Result<(), Failure> {
     let mut branches: Vec<Branch> = ways.iter().filter_map(|_| loaded.model.branch()).collect();
     let mut first = None;
+    let stopped = || listener.is_cancelled();
     loop {
         let mut tokens = Vec::new();
         for (index, way) in ways.iter_mut().enumerate() {
             if way.over.is_some() {
                 continue;
             }
-            match way.step(loaded, emit)? {
+            match way.step(loaded, listener)? {
                 Some(id) => tokens.push(id),
                 None => {
                     let branch = branches.remove(tokens.len());
@@ -121,7 +116,7 @@ fn write(
         }
         let rows = loaded
             .model
-            .feed_branches(&mut branches, &tokens, stopped)?;
+            .forward_branches(&mut branches, &tokens, &stopped)?;
         let Some(rows) = rows.filter(|_| !stopped()) else {
             break;
         };
@@ -132,7 +127,7 @@ fn write(
         }
     }
     for way in ways.iter_mut().filter(|way| way.over.is_none()) {
-        way.over = Some(way.passage.finish(Status::Stopped, emit));
+        way.over = Some(way.passage.finish(Status::Stopped, listener));
     }
     // The first way stays in the cache: the next line of a story goes on from it, as a rule.
     if let (Some(branch), Some(way)) = (first, ways.first()) {
@@ -143,10 +138,17 @@ fn write(
 
 impl Way<'_> {
     /// Draws the next token; None when the way is at its end.
-    fn step(&mut self, loaded: &mut Loaded, emit: Emit) -> Result<Option<u32>, Failure> {
+    fn step(
+        &mut self,
+        loaded: &mut Loaded,
+        listener: &dyn Listener,
+    ) -> Result<Option<u32>, Failure> {
         loop {
             let logits = std::mem::take(&mut self.logits);
-            match self.passage.step(loaded, &logits, &mut self.stats, emit)? {
+            match self
+                .passage
+                .step(loaded, &logits, &mut self.stats, listener)?
+            {
                 Step::Feed(id) => return Ok(Some(id)),
                 Step::Again(logits) => self.logits = logits,
                 Step::Over(status) => {
@@ -155,33 +157,5 @@ impl Way<'_> {
                 }
             }
         }
-    }
-}
-
-/// One passage after another, where they cannot be written together.
-fn one_by_one(
-    loaded: &mut Loaded,
-    requests: &[TextRequest],
-    emit: Emit,
-    stopped: Stopped,
-) -> Result<(Status, Stats), Failure> {
-    let Some((last, before)) = requests.split_last() else {
-        return Ok((Status::Complete, Stats::default()));
-    };
-    for request in before {
-        let (status, stats) = match stopped() {
-            true => (Status::Stopped, Stats::default()),
-            false => text(loaded, request, emit, stopped)?,
-        };
-        let node = Some(request.node);
-        emit(Event::Done {
-            node,
-            status,
-            stats,
-        });
-    }
-    match stopped() {
-        true => Ok((Status::Stopped, Stats::default())),
-        false => text(loaded, last, emit, stopped),
     }
 }

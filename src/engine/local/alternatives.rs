@@ -1,37 +1,31 @@
 //! Which tokens could come next, and what a context is made of: answers that write nothing.
 
-use super::Failure;
 use super::generate::{prefill, sampler};
 use super::loaded::Loaded;
 use super::prompt::{prompt, segments, within_budget};
+use crate::engine::backend::{Failure, Listener};
 use crate::model::sampler::log_probability;
 use crate::model::tokenizer::Decoder;
-use crate::story::message::{Alternative, Explained, Fault, Stats, TextRequest};
+use crate::story::message::{Alternative, Explained, Stats, TextRequest};
 use crate::story::untrusted::clean;
-use crate::story::{Event, Status};
 
 /// How many are told.
 const MOST: usize = 20;
 
-/// The likeliest next tokens, before and after the samplers.
+/// The likeliest next tokens, before and after the samplers; None when it was stopped.
 pub fn alternatives(
     loaded: &mut Loaded,
     request: &TextRequest,
-    emit: &dyn Fn(Event) -> bool,
-    stopped: &dyn Fn() -> bool,
-) -> Result<(Status, Stats), Failure> {
+    listener: &dyn Listener,
+) -> Result<Option<Vec<Alternative>>, Failure> {
     let mut prompt = prompt(loaded, request)?;
     if prompt.ids.is_empty() {
-        let why = "There is nothing before this word".to_string();
-        return Err(Failure {
-            why,
-            fault: Fault::Engine,
-        });
+        return Err(Failure::engine("There is nothing before this word"));
     }
     let mut stats = Stats::default();
-    let Some(mut logits) = prefill(loaded, &mut prompt, request.node, &mut stats, emit, stopped)?
-    else {
-        return Ok((Status::Stopped, stats));
+    let read = prefill(loaded, &mut prompt, request.node, &mut stats, listener)?;
+    let Some(mut logits) = read else {
+        return Ok(None);
     };
     prompt.healing.allow_if_any(loaded, &mut logits);
     let after = sampler(loaded, request, &prompt.ids).distribution(&logits);
@@ -54,8 +48,7 @@ pub fn alternatives(
             .find(|(token, _)| *token == id)
             .map_or(0.0, |(_, p)| *p),
     });
-    emit(Event::Alternatives(found.collect()));
-    Ok((Status::Complete, stats))
+    Ok(Some(found.collect()))
 }
 
 fn word(loaded: &Loaded, id: u32) -> String {
@@ -72,24 +65,19 @@ fn word(loaded: &Loaded, id: u32) -> String {
 }
 
 /// What would be read, part by part.
-pub fn explain(
-    loaded: &mut Loaded,
-    request: &TextRequest,
-    emit: &dyn Fn(Event) -> bool,
-) -> Result<(Status, Stats), Failure> {
+pub fn explain(loaded: &mut Loaded, request: &TextRequest) -> Result<Explained, Failure> {
     let (context, lore) = within_budget(loaded, &request.context)?;
     let fitted = prompt(loaded, request)?;
     let context = match fitted.cut.begins {
         Some((node, byte)) => context.from_place(node, byte),
         None => context,
     };
-    emit(Event::Explained(Explained {
+    Ok(Explained {
         segments: segments(loaded, &context)?,
         tokens: fitted.ids.len(),
         holds: loaded.model.context(),
         reused: loaded.keep_common(&fitted.ids),
         dropped: fitted.cut.dropped,
         lore,
-    }));
-    Ok((Status::Complete, Stats::default()))
+    })
 }

@@ -4,7 +4,7 @@
 
 use super::generate::SLICE;
 use crate::model::sampler::log_probability;
-use crate::model::{ModelError, Rows, TextModel, Tokenizer};
+use crate::model::{Logits, ModelError, TextModel, Tokenizer};
 
 /// How sure of a token the draft must be to guess it: a guess that fails costs a row of the larger
 /// model's batch.
@@ -50,7 +50,7 @@ impl Draft {
         let new = read[self.held.len()..].to_vec();
         let mut logits = Vec::new();
         for slice in new.chunks(SLICE) {
-            match self.model.feed(slice, Rows::Last, stopped)? {
+            match self.model.forward(slice, Logits::Last, stopped)? {
                 Some(row) => logits = row,
                 None => return Ok(guesses),
             }
@@ -61,7 +61,7 @@ impl Draft {
             if guesses.len() >= count {
                 break;
             }
-            match self.model.feed(&[id], Rows::Last, stopped)? {
+            match self.model.forward(&[id], Logits::Last, stopped)? {
                 Some(row) => logits = row,
                 None => break,
             }

@@ -1,47 +1,52 @@
-//! The products of a gated network, joined on a CPU where they are made
-//! ([`kernels::linear::joined`]).
+//! The products of a gated network, fused on a CPU where they are made
+//! ([`kernels::linear::fused_pair`]).
 
 use super::config::Activation;
 use super::matrix::{Buffer, Matrix};
 use super::norm::Norm;
 use super::weights::{Input, Linear};
 use candle_core::Result as Computed;
-use kernels::linear::{self, Joined, Packed, Write};
+use kernels::linear::{self, FusedPair, Packed, Write};
 use kernels::math;
 
 impl Linear {
     /// `activation(gate * input) * (up * input)` for `down` to multiply, made and quantized in one
     /// go; None where the kernels cannot.
-    pub fn joined<'a>(
+    pub fn fused<'a>(
         [gate, up, down]: [&'a Linear; 3],
         activation: Activation,
         input: Input,
-    ) -> Option<Computed<Joined<'a>>> {
+    ) -> Option<Computed<FusedPair<'a>>> {
         let Linear::Packed(gate, pool) = gate else {
             return None;
         };
         let (halves, down) = ([gate, up.packed()?], down.packed()?);
-        if !linear::can_join(halves, down) {
+        if !linear::can_fuse(halves, down) {
             return None;
         }
         let join = |gate: &[f32], up: &[f32], out: &mut [f32]| {
             math::gated(pool.family(), activation, gate, up, out);
         };
-        let joined = input.with_source(pool, |tokens, source| {
-            linear::joined(pool, halves, &join, source, tokens)
+        let fused = input.with_source(pool, |tokens, source| {
+            linear::fused_pair(pool, halves, &join, source, tokens)
         });
-        Some(joined?.map_err(candle_core::Error::wrap))
+        Some(fused?.map_err(candle_core::Error::wrap))
     }
 
-    /// `x + after(product)`, for what was joined.
-    pub fn onto_joined(&self, joined: Joined, after: Option<&Norm>, x: Matrix) -> Computed<Matrix> {
+    /// `x + after(product)`, for what was fused.
+    pub fn add_fused_to(
+        &self,
+        fused: FusedPair,
+        after: Option<&Norm>,
+        x: Matrix,
+    ) -> Computed<Matrix> {
         match (after, x) {
             (None, Matrix::Host(mut x)) => {
-                self.times_joined(joined, &mut x, Write::Add)?;
+                self.times_fused(fused, &mut x, Write::Add)?;
                 Ok(Matrix::Host(x))
             }
             (after, x) => {
-                let product = self.joined_product(joined)?;
+                let product = self.fused_product(fused)?;
                 x.plus(match after {
                     Some(after) => after.forward(product)?,
                     None => product,
@@ -50,19 +55,19 @@ impl Linear {
         }
     }
 
-    /// The product of what was joined.
-    pub fn joined_product(&self, joined: Joined) -> Computed<Matrix> {
+    /// The product of what was fused.
+    pub fn fused_product(&self, fused: FusedPair) -> Computed<Matrix> {
         let width = self.packed().map_or(0, Packed::rows);
-        let mut product = Buffer::rows(joined.rows(), width);
-        self.times_joined(joined, &mut product, Write::Set)?;
+        let mut product = Buffer::rows(fused.rows(), width);
+        self.times_fused(fused, &mut product, Write::Set)?;
         Ok(Matrix::Host(product))
     }
 
-    fn times_joined(&self, joined: Joined, out: &mut [f32], write: Write) -> Computed<()> {
+    fn times_fused(&self, fused: FusedPair, out: &mut [f32], write: Write) -> Computed<()> {
         let Some(packed) = self.packed() else {
             candle_core::bail!("a matrix of another kind")
         };
-        let done = joined.times(packed, out, write);
+        let done = fused.times(packed, out, write);
         done.map_err(candle_core::Error::wrap)
     }
 }

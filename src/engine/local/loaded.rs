@@ -3,9 +3,9 @@
 use super::draft::Draft;
 use super::prompt::Prompt;
 use super::speculate::Ahead;
-use crate::model::sampler::dry::Breakers;
-use crate::model::template::Template;
-use crate::model::{Branch, ModelError, Rows, TextModel, Tokenizer};
+use crate::model::sampler::dry::SequenceBreakers;
+use crate::model::template::ChatTemplate;
+use crate::model::{Branch, Logits, ModelError, TextModel, Tokenizer};
 use crate::story::About;
 use crate::story::message::TextRequest;
 
@@ -14,7 +14,7 @@ pub struct Loaded {
     pub about: About,
     pub model: Box<dyn TextModel>,
     pub tokenizer: Tokenizer,
-    pub template: Option<Template>,
+    pub template: Option<ChatTemplate>,
     /// The tokens in the KV cache, in order, without those that were guessed.
     held: Vec<u32>,
     /// The logits after all that is held, while they are known.
@@ -26,7 +26,7 @@ pub struct Loaded {
     pub draft: Option<Draft>,
     /// Whether tokens are guessed at all.
     pub speculate: bool,
-    breakers: Option<(Vec<String>, Breakers)>,
+    breakers: Option<(Vec<String>, SequenceBreakers)>,
 }
 
 impl Loaded {
@@ -34,7 +34,7 @@ impl Loaded {
         about: About,
         model: Box<dyn TextModel>,
         tokenizer: Tokenizer,
-        template: Option<Template>,
+        template: Option<ChatTemplate>,
     ) -> Loaded {
         Loaded {
             about,
@@ -93,19 +93,19 @@ impl Loaded {
         ids.first().copied().filter(|_| ids.len() == 1)
     }
 
-    /// Reads tokens; see [`TextModel::feed`].
-    pub fn feed(
+    /// Reads tokens; see [`TextModel::forward`].
+    pub fn forward(
         &mut self,
         ids: &[u32],
-        rows: Rows,
+        rows: Logits,
         stopped: &dyn Fn() -> bool,
     ) -> Result<Option<Vec<f32>>, ModelError> {
         self.latest.clear();
-        if let ([id], Rows::Last | Rows::Best(_)) = (ids, rows) {
+        if let ([id], Logits::Last | Logits::TopK(_)) = (ids, rows) {
             return self.next(*id, rows, stopped);
         }
         self.rewind(self.held.len());
-        let logits = self.model.feed(ids, rows, stopped)?;
+        let logits = self.model.forward(ids, rows, stopped)?;
         if logits.is_some() {
             self.held.extend(ids);
         }
@@ -116,7 +116,7 @@ impl Loaded {
     fn next(
         &mut self,
         id: u32,
-        rows: Rows,
+        rows: Logits,
         stopped: &dyn Fn() -> bool,
     ) -> Result<Option<Vec<f32>>, ModelError> {
         if let Some(logits) = self.ahead.take(id) {
@@ -127,8 +127,12 @@ impl Loaded {
         let room = self.model.context().saturating_sub(self.held.len() + 2);
         let guesses = self.guess(id, room, stopped)?;
         let fed = [&[id], guesses.as_slice()].concat();
-        let rows = if guesses.is_empty() { rows } else { Rows::All };
-        let Some(mut logits) = self.model.feed(&fed, rows, stopped)? else {
+        let rows = if guesses.is_empty() {
+            rows
+        } else {
+            Logits::All
+        };
+        let Some(mut logits) = self.model.forward(&fed, rows, stopped)? else {
             return Ok(None);
         };
         let width = logits.len() / fed.len();
@@ -149,7 +153,7 @@ impl Loaded {
         room: usize,
         stopped: &dyn Fn() -> bool,
     ) -> Result<Vec<u32>, ModelError> {
-        if !self.speculate || !self.model.exact_in_batches() {
+        if !self.speculate || !self.model.is_batch_invariant() {
             return Ok(Vec::new());
         }
         let stood = self.ahead.guess(&self.held, id, room);
@@ -192,13 +196,13 @@ impl Loaded {
     }
 
     /// DRY's breakers as tokens: a walk over the vocabulary, kept until the strings change.
-    pub fn breakers(&mut self, strings: &[String]) -> Breakers {
+    pub fn breakers(&mut self, strings: &[String]) -> SequenceBreakers {
         if let Some((_, breakers)) = self.breakers.as_ref().filter(|(kept, _)| kept == strings) {
             return breakers.clone();
         }
         let tokens =
             (0..self.tokenizer.len() as u32).map(|id| (id, self.tokenizer.bytes(id).to_vec()));
-        let breakers = Breakers::new(tokens, strings);
+        let breakers = SequenceBreakers::new(tokens, strings);
         self.breakers = Some((strings.to_vec(), breakers.clone()));
         breakers
     }
