@@ -4,6 +4,13 @@
 //! Each decode is told in bytes a second, and as a share of what the same threads read from memory
 //! without multiplying. `ILLUMINE_THREADS` sets the number of threads, otherwise it is that of the machine.
 
+#![allow(
+    clippy::disallowed_methods,
+    clippy::expect_used,
+    clippy::print_stdout,
+    clippy::unwrap_used
+)]
+
 use std::hint::black_box;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};

@@ -4,6 +4,15 @@
 //! may use only itself and the modules above it; `tests/it/architecture.rs` fails when one
 //! reaches down the list.
 
+// Tests may look around; the library takes what it needs as arguments (clippy.toml).
+#![cfg_attr(test, allow(clippy::disallowed_methods))]
+
+#[cfg(not(unix))]
+compile_error!(
+    "illumine runs on Linux and macOS: the editor and the echo of typed keys use Unix sockets and \
+     termios. On Windows, build it inside WSL."
+);
+
 pub use ::story;
 
 pub use ::train;

@@ -135,7 +135,7 @@ fn edited(
         Some(Ok(new)) => studio.run(Command::Edit(Some(format!("#{node}")), Some(new))),
         Some(Err(why)) => Err(Refusal::Cannot(why)),
         None => {
-            let how = format!("There is no editor here; /edit {node} TEXT says what it shall read");
+            let how = format!("No editor is available here; type /edit {node} TEXT");
             Err(Refusal::Cannot(how))
         }
     }
@@ -288,10 +288,10 @@ fn tell(
 /// What a reader should know about how a passage ended.
 fn remark(status: Status) -> Option<&'static str> {
     match status {
-        Status::Stopped => Some("Stopped; what was written is kept, and an empty line goes on"),
-        Status::ContextFull => {
-            Some("The model's context is full; an empty line goes on from its later part")
-        }
+        Status::Stopped => Some("Stopped; the text so far is kept, and an empty line continues it"),
+        Status::ContextFull => Some(
+            "The model's context is full; an empty line continues with its oldest part dropped",
+        ),
         _ => None,
     }
 }

@@ -5,6 +5,7 @@
 //! what it looks like is not.
 
 mod choices;
+pub mod complete;
 mod drawn;
 mod edits;
 mod files;

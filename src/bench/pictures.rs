@@ -96,9 +96,7 @@ pub enum PicturesError {
     Image(#[from] crate::model::ImageError),
     #[error(transparent)]
     Draw(#[from] DrawError),
-    #[error(
-        "The data set has too few pictures to measure by; `illumine train data` makes it whole"
-    )]
+    #[error("The dataset has too few pictures to evaluate; rebuild it with `illumine train data`")]
     Few,
     #[error(transparent)]
     Cancelled(#[from] Cancelled),

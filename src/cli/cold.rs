@@ -1,4 +1,5 @@
-//! From a cold start: this program run anew, until its first letter, and the memory that it took.
+//! Cold-start benchmark: runs this program and measures the time to its first letter and its peak
+//! memory.
 
 use super::args::Bench as Args;
 use super::{Exit, Failed};
@@ -49,7 +50,7 @@ fn start(args: &Args) -> Result<Start, Failed> {
     Ok(Start { ms, megabytes })
 }
 
-/// The most memory that a program had in use, once it has ended.
+/// The peak memory of a program that has ended.
 #[cfg(unix)]
 fn memory(child: Child) -> std::io::Result<f64> {
     let mut status = 0;

@@ -1,4 +1,4 @@
-//! `illumine draw`: words in, pictures out, as PNG files.
+//! `illumine draw`: draws PNG files from a prompt.
 
 use super::args::{Draw as Args, On};
 use super::environment::{self, Paths};
@@ -24,7 +24,7 @@ use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::time::Instant;
 
-/// What `--json` prints.
+/// The object that `--json` prints.
 #[derive(Serialize)]
 struct Report<'a> {
     prompt: &'a str,
@@ -75,12 +75,17 @@ pub fn run(paths: &Paths, args: &Args) -> Result<Exit, Failed> {
         load_ms: (loaded - began).as_secs_f64() * 1000.0,
         draw_ms: loaded.elapsed().as_secs_f64() * 1000.0,
     };
+    tracing::info!(
+        load_ms = timings.load_ms,
+        draw_ms = timings.draw_ms,
+        "drawn"
+    );
     let files = keep(args, &drawn)?;
     observer.0.working(false);
     report(args, &files, &drawn, timings)
 }
 
-/// What is asked for, from the command line and from the picture that it names.
+/// Builds the request from the command line and from the picture given by `--from`.
 fn wanted(args: &Args, from: Option<&Provenance>) -> Result<PictureRequest, Failed> {
     let usage = |why: &str| Failed::new(Exit::Usage, why);
     let prompt = args.prompt.as_deref().map(|it| clean(it).into_owned());
@@ -94,7 +99,7 @@ fn wanted(args: &Args, from: Option<&Provenance>) -> Result<PictureRequest, Fail
             let amount = args.vary.unwrap_or_default();
             if !(0.0..=1.0).contains(&amount) {
                 return Err(usage(
-                    "--vary takes an amount from 0 to 1, as in --vary 0.3",
+                    "--vary takes an amount from 0 to 1, for example --vary 0.3",
                 ));
             }
             let of = source(args.from.as_deref().unwrap_or(Path::new("")))?;
@@ -127,7 +132,7 @@ fn wanted(args: &Args, from: Option<&Provenance>) -> Result<PictureRequest, Fail
             .temperature
             .or(same.as_ref().and_then(|it| it.temperature)),
         guidance: args.guidance.or(same.as_ref().and_then(|it| it.guidance)),
-        recall: args.recall.or(same.as_ref().and_then(|it| it.recall)),
+        recall: args.retrieval.or(same.as_ref().and_then(|it| it.recall)),
         steps: args
             .steps
             .map(usize::from)
@@ -139,7 +144,7 @@ fn wanted(args: &Args, from: Option<&Provenance>) -> Result<PictureRequest, Fail
     })
 }
 
-/// Pictures of words alone.
+/// The request for pictures from a prompt alone.
 fn words(args: &Args, prompt: String) -> Subject {
     match &args.lerp {
         Some(other) => Subject::Lerp {
@@ -152,8 +157,9 @@ fn words(args: &Args, prompt: String) -> Subject {
     }
 }
 
-/// A picture in a file, whoever made it.
+/// Reads a picture file, whether illumine drew it or not.
 fn source(path: &Path) -> Result<Source, Failed> {
+<<<<<<< HEAD
     let shown = path.display().to_string();
     let usage = |why| Failed::new(Exit::Usage, format!("{shown} cannot be used: {why}"));
     file_source(path, shown.clone()).map_err(usage)
@@ -170,16 +176,27 @@ impl Observer for Interruptible {
             0 => Ok(()),
             _ => Err(Cancelled),
         }
+=======
+    let shown = path.display();
+    let usage = |why: &dyn std::fmt::Display| {
+        Failed::new(Exit::Usage, format!("Cannot use {shown}: {why}"))
+    };
+    let size = std::fs::metadata(path).map_err(|why| usage(&why))?.len();
+    if size > MAX_FILE_BYTES as u64 {
+        return Err(usage(&format!(
+            "it is larger than {} MB",
+            MAX_FILE_BYTES >> 20
+        )));
+>>>>>>> 9c259bb (Plain words: a glossary, README, help, errors and notices in the field's terms)
     }
 }
 
-/// How the picture in a file was made.
+/// Reads the provenance of a picture file.
 fn made(path: &Path) -> Result<Provenance, Failed> {
     let usage = |why: String| Failed::new(Exit::Usage, why);
     let file = std::fs::read(path);
     let file = file.map_err(|why| usage(format!("Cannot read {}: {why}", path.display())))?;
-    provenance(&file)
-        .map_err(|why| usage(format!("{} cannot be made again: {why}", path.display())))
+    provenance(&file).map_err(|why| usage(format!("Cannot reproduce {}: {why}", path.display())))
 }
 
 fn same_weights(from: &Provenance, pipeline: &ImagePipeline) -> Result<(), Failed> {
@@ -187,17 +204,18 @@ fn same_weights(from: &Provenance, pipeline: &ImagePipeline) -> Result<(), Faile
         true => Ok(()),
         false => Err(Failed::new(
             Exit::Model,
-            "That picture was made with other weights; --weights names their folder",
+            "That picture was drawn with different weights; give their folder with --weights",
         )),
     }
 }
 
-/// `--seeds`, or `--n` seeds from `--seed` on; another one each time when none is given.
+/// The seeds: `--seeds`, or `--n` seeds starting at `--seed`, or random ones.
 fn seeds(args: &Args, from: Option<&Provenance>) -> Result<Vec<u64>, Failed> {
     if let Some(seeds) = &args.seeds {
         return listed(seeds).ok_or_else(|| {
-            let why =
-                format!("--seeds takes numbers and ranges, as in 0,1,4-6: {MAX_PICTURES} at most");
+            let why = format!(
+                "--seeds takes up to {MAX_PICTURES} numbers and ranges, for example 0,1,4-6"
+            );
             Failed::new(Exit::Usage, why)
         });
     }
@@ -222,7 +240,7 @@ fn listed(text: &str) -> Option<Vec<u64>> {
     (1..=MAX_PICTURES).contains(&seeds.len()).then_some(seeds)
 }
 
-/// Encoder and weights, fetched and found.
+/// Downloads the text encoder and finds the weights.
 pub fn load(
     paths: &Paths,
     weights: Option<&Path>,
@@ -245,14 +263,14 @@ pub fn load(
         )
     });
     let illuminator = illuminator.map_err(|why| model(&why))?;
-    let encoder = encoder.map_err(|_| model(&"The sentence encoder cannot be read"))?;
+    let encoder = encoder.map_err(|_| model(&"Cannot load the text encoder"))?;
     Ok(ImagePipeline::new(
         Rc::new(encoder.map_err(|why| model(&why))?),
         illuminator,
     ))
 }
 
-/// The network that enlarges, fetched and read.
+/// Downloads and loads the upscaler.
 fn upscaler(paths: &Paths, offline: bool, on: &On) -> Result<Upscaler, Failed> {
     let model = |why: &dyn std::fmt::Display| Failed::new(Exit::Model, why);
     let catalog = environment::catalog()?;
@@ -262,8 +280,8 @@ fn upscaler(paths: &Paths, offline: bool, on: &On) -> Result<Upscaler, Failed> {
     Upscaler::load(&path, &device).map_err(|why| model(&why))
 }
 
-/// Writes the files; several pictures are told apart by their seeds, or by numbers from 1 where
-/// some share a seed.
+/// Writes the files. The names of several pictures contain their seeds, or numbers from 1 if some
+/// pictures share a seed.
 fn keep(args: &Args, drawn: &[Drawing]) -> Result<Vec<PathBuf>, Failed> {
     let seeds: HashSet<u64> = drawn.iter().map(|drawing| drawing.how.seed).collect();
     let mut files = Vec::new();
@@ -294,7 +312,7 @@ fn numbered(out: &Path, seed: u64) -> PathBuf {
     out.with_file_name(format!("{stem}-{seed}.png"))
 }
 
-/// The file is whole, or it is not there.
+/// Writes a file completely or not at all.
 fn write(path: &Path, bytes: &[u8]) -> Result<(), Failed> {
     let partial = path.with_extension("png.part");
     let written = std::fs::File::create(&partial)

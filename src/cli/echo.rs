@@ -1,18 +1,18 @@
-//! The terminal's echo, switched off while its own answers may come in: what a terminal is asked
-//! about pictures it answers as if someone typed it.
+//! Switches the terminal's echo off while it may answer queries: a terminal answers questions about
+//! its graphics as if somebody had typed the answer.
 
 use std::fs::File;
 use std::os::fd::AsRawFd;
 use std::sync::{Mutex, PoisonError};
 
-/// The terminal and how it was, while its echo is off.
+/// The terminal and its original state, while its echo is off.
 static BEFORE: Mutex<Option<(File, libc::termios)>> = Mutex::new(None);
 
-/// While this lives, the terminal shows nothing of what comes in.
+/// A guard: while it lives, the terminal does not echo its input.
 pub struct Off(());
 
-/// Whether the program runs behind another one, whose terminal it is: to ask anything of the
-/// terminal would stop it.
+/// Whether the program runs in the background of a shell, where querying the terminal would stop
+/// it.
 pub fn in_background() -> bool {
     terminal().is_some_and(|terminal| {
         // SAFETY: two questions about a descriptor that is open, and ours.
@@ -20,7 +20,7 @@ pub fn in_background() -> bool {
     })
 }
 
-/// Switches the echo off, where there is a terminal.
+/// Switches the echo off, if there is a terminal.
 pub fn off() -> Off {
     if let Some(terminal) = terminal() {
         // SAFETY: a termios is numbers alone, for which all zeros is a value.
@@ -36,7 +36,7 @@ pub fn off() -> Off {
     Off(())
 }
 
-/// Puts the echo back, if it is off: also to be called before the program ends by itself.
+/// Restores the echo; also called before the program exits.
 pub fn back() {
     let before = BEFORE.lock().unwrap_or_else(PoisonError::into_inner).take();
     if let Some((terminal, before)) = before {

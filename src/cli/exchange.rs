@@ -1,4 +1,4 @@
-//! `illumine sessions export` and `import`: to files of other programs, and from them.
+//! `illumine sessions export` and `import`: exchanges stories with other programs.
 
 use super::args::{Export, Import};
 use super::environment::{self, BUILD, Paths};
@@ -46,7 +46,8 @@ pub fn export(paths: &Paths, args: &Export) -> Result<Exit, Failed> {
     let bytes = export::bytes(&recovered.story, format, extent, &meta, &path).map_err(usage)?;
     if to_output {
         if stdout().is_terminal() && std::str::from_utf8(&bytes).is_err() {
-            let why = "This format is no text; name a file with -o, or pass it on with a pipe";
+            let why =
+                "This format is binary; write it to a file with -o, or pipe it to another program";
             return Err(Failed::new(Exit::Usage, why));
         }
         let mut out = stdout().lock();
@@ -96,7 +97,7 @@ pub fn import(paths: &Paths, args: &Import) -> Result<Exit, Failed> {
     said(&format!("{name}: {}", made.said))
 }
 
-/// A session's name from a file's: letters, digits and what else may stand in one.
+/// Makes a valid session name from a file name.
 fn session_name(file: &Path) -> String {
     let stem = file.file_stem().unwrap_or_default().to_string_lossy();
     let plain = |c: char| c.is_alphanumeric() || " .-_".contains(c);

@@ -1,4 +1,4 @@
-//! How the program ends: the exit codes that `illumine --help` documents.
+//! The program's exit codes, as documented by `illumine --help`.
 
 use illumine::line::Trouble;
 use illumine::store::StoreError;
@@ -33,6 +33,21 @@ impl Exit {
     }
 }
 
+/// Every code and what it means, as `illumine --help` and README show them.
+pub const CODES: &[(&str, &str)] = &[
+    ("0", "all went well"),
+    ("1", "something went wrong while writing"),
+    (
+        "2",
+        "the command line, a line of a script or the prompt cannot be used",
+    ),
+    ("3", "the model cannot be fetched, read or understood"),
+    ("4", "the prompt does not fit the model's context"),
+    ("5", "the session cannot be opened or written"),
+    ("130", "interrupted with Ctrl+C"),
+    ("128+N", "ended by signal N (129 hang-up, 143 termination)"),
+];
+
 impl From<Fault> for Exit {
     fn from(fault: Fault) -> Exit {
         match fault {
@@ -54,7 +69,7 @@ impl From<Trouble> for Exit {
     }
 }
 
-/// An end that has to be explained: one sentence, and the code to leave with.
+/// A failure that ends the program: one sentence and an exit code.
 #[derive(Debug)]
 pub struct Failed {
     pub exit: Exit,

@@ -1,4 +1,4 @@
-//! `illumine eval image`: how good the illuminator's pictures are.
+//! `illumine eval image`: evaluates an image model.
 
 use super::args::EvalImage as Args;
 use super::draw;
@@ -14,9 +14,9 @@ use illumine::train::data::dataset::Dataset;
 use illumine::train::data::split::Split;
 use std::collections::HashSet;
 
-/// How tokens are chosen, as the flags say.
+/// The sampling settings given by the flags.
 fn sampling(args: &Args) -> Result<Sampling, Failed> {
-    let numbers = [args.temperature, args.guidance, args.recall];
+    let numbers = [args.temperature, args.guidance, args.retrieval];
     let sampling = Sampling::with(numbers, args.steps.map(usize::from));
     sampling.ok_or_else(|| Failed::new(Exit::Usage, DrawError::Sampling))
 }
@@ -57,8 +57,8 @@ pub fn run(paths: &Paths, args: &Args) -> Result<Exit, Failed> {
     print(&table(&report))
 }
 
-/// What was never trained on, by label and style: it is remembered for users, but not while it is
-/// measured how well what was not seen is drawn. A thing that was held out is so in every style.
+/// The held-out pictures by label and style. They are in the retrieval index for users, but must
+/// not be there during evaluation. A held-out concept is held out in every style.
 fn held_out(pictures: &Dataset) -> HashSet<(&str, &str)> {
     let mut held = HashSet::new();
     for at in 0..pictures.len() {
@@ -68,9 +68,7 @@ fn held_out(pictures: &Dataset) -> HashSet<(&str, &str)> {
             Split::HeldOutPair => {
                 held.insert((label, &*pictures.styles[pictures.style[at] as usize]));
             }
-            Split::HeldOutConcept => {
-                held.extend(pictures.styles.iter().map(|style| (label, &**style)))
-            }
+            Split::HeldOutConcept => held.extend(pictures.styles.iter().map(|style| (label, &**style))),
         }
     }
     held
@@ -78,11 +76,11 @@ fn held_out(pictures: &Dataset) -> HashSet<(&str, &str)> {
 
 fn table(report: &Report) -> String {
     let mut text = format!(
-        "By the features of {}; the right one among {} concepts\n{:<28} {:>8} {:>7} {:>7} {:>7} {:>12}\n",
+        "Features: {}; recognition among {} concepts\n{:<28} {:>8} {:>7} {:>7} {:>7} {:>12}\n",
         report.features, report.concepts, "", "pictures", "first", "of 5", "style", "R-precision"
     );
     for (name, Compared { drawn, real }) in [
-        ("trained on", &report.seen),
+        ("training", &report.seen),
         ("held-out pairs", &report.held_out_pairs),
         ("held-out concepts", &report.held_out_concepts),
     ] {
@@ -100,7 +98,7 @@ fn table(report: &Report) -> String {
     }
     let [kernel, deviation] = report.kernel_distance;
     let [of_real, real_deviation] = report.kernel_distance_of_real;
-    text += &format!("{:<28} {:>16} {:>20}\n", "", "drawn", "real beside real");
+    text += &format!("{:<28} {:>16} {:>20}\n", "", "drawn", "real vs. real");
     let mut row = |name: &str, drawn: String, real: String| {
         text += &format!("{name:<28} {drawn:>16} {real:>20}\n");
     };
@@ -126,7 +124,7 @@ fn table(report: &Report) -> String {
         row(name, drawn, real);
     }
     text += &format!(
-        "precision {:.3}, recall {:.3}\nnearest picture trained on: the one asked for {:.1}%, {:.2} times as far as from held-out real ones\n",
+        "precision {:.3}, recall {:.3}\nnearest training picture: the requested one in {:.1}%; distance {:.2} times that of held-out real pictures\n",
         report.precision,
         report.recall,
         report.nearest_is_asked * 100.0,

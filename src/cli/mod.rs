@@ -1,9 +1,11 @@
-//! One module a subcommand, and what they share.
+//! The command line: one module per subcommand, and shared functions.
 
 pub mod args;
 mod bench;
 mod cold;
 mod config;
+#[cfg(test)]
+mod docs;
 mod draw;
 mod echo;
 mod environment;
@@ -12,6 +14,7 @@ mod exchange;
 mod exit;
 mod gallery;
 mod inline;
+mod log;
 mod models;
 mod opening;
 mod page;
@@ -37,8 +40,15 @@ pub use signals::keep_quiet_about_workers;
 use std::io::{IsTerminal, Write, stderr, stdin, stdout};
 use std::sync::mpsc::{Receiver, channel};
 
-/// Does what the command line says.
+/// Runs the command given on the command line.
 pub fn run(cli: Cli) -> Result<Exit, Failed> {
+    log::begin(&cli.log, cli.name())?;
+    let result = dispatch(cli);
+    log::end(&result);
+    result
+}
+
+fn dispatch(cli: Cli) -> Result<Exit, Failed> {
     let paths = Paths::find()?;
     match cli.command {
         None if stdin().is_terminal() && stdout().is_terminal() => {
@@ -63,15 +73,20 @@ pub fn run(cli: Cli) -> Result<Exit, Failed> {
     }
 }
 
+<<<<<<< HEAD
 /// An engine on its thread and a studio over it, with the model on its way.
 fn studio(paths: &Paths, common: &Common) -> Result<(Studio, Receiver<Reply>), Failed> {
+=======
+/// Starts an engine on its thread and a studio on top of it; the model starts loading.
+fn studio(paths: &Paths, common: &Common) -> Result<(Studio, Receiver<Event>), Failed> {
+>>>>>>> 9c259bb (Plain words: a glossary, README, help, errors and notices in the field's terms)
     let setup = environment::setup(paths, common)?;
     let (sender, events) = channel();
     let engine = Engine::start(environment::loader(paths, common)?, sender);
     Ok((Studio::new(engine, setup), events))
 }
 
-/// Opens the session that was named, or begins it.
+/// Opens the named session, or creates it.
 fn enter(studio: &mut Studio, session: Option<&str>) -> Result<Option<String>, Failed> {
     let Some(name) = session else {
         return Ok(None);
@@ -93,14 +108,14 @@ fn paths_text(paths: &Paths) -> String {
     )
 }
 
-/// Prints to standard output; a closed pipe is no failure.
+/// Prints to standard output; a closed pipe is not an error.
 fn print(text: &str) -> Result<Exit, Failed> {
     let mut out = stdout().lock();
     let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
     Ok(Exit::Well)
 }
 
-/// Says what went wrong, on standard error and on one line.
+/// Prints an error to standard error, on one line.
 pub fn complain(why: &str) {
     note(&format!(
         "illumine: {}",
@@ -108,7 +123,7 @@ pub fn complain(why: &str) {
     ));
 }
 
-/// A line on standard error. That nobody may be reading there is no reason to fail.
+/// Prints a line to standard error and ignores failure, since nobody may be reading it.
 fn note(line: &str) {
     let _ = writeln!(stderr().lock(), "{line}");
 }

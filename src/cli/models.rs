@@ -1,4 +1,4 @@
-//! `illumine models`: what there is, and which of it is here.
+//! `illumine models`: lists, downloads, verifies and removes models.
 
 use super::args::Models as Args;
 use super::environment::{self, Paths};
@@ -72,7 +72,8 @@ fn list(catalog: &Catalog, store: &ModelStore, json: bool) -> Result<Exit, Faile
             if entry.tried { "" } else { " (untried)" },
         );
     }
-    text += "✓ is here, * is fetched at the first start; FOR is the memory that it suits\n";
+    text +=
+        "✓ downloaded, * default (downloaded at the first start); FOR is the suggested memory\n";
     print(&text)
 }
 
@@ -87,7 +88,7 @@ fn pull(entry: &Entry, store: &ModelStore, accept: bool) -> Result<Exit, Failed>
     print(&format!("{} is in {}\n", entry.name, path.display()))
 }
 
-/// Asks a person; a script says so with a flag.
+/// Asks a person at a terminal; a script uses a flag instead.
 fn agrees(entry: &Entry) -> bool {
     if !stdin().is_terminal() || !stderr().is_terminal() {
         return false;
@@ -121,7 +122,7 @@ fn info(entry: &Entry, store: &ModelStore) -> Result<Exit, Failed> {
         if entry.chat {
             "yes"
         } else {
-            "no: it continues prose"
+            "no (continues prose)"
         },
     );
     for remark in entry.remarks() {
@@ -134,7 +135,7 @@ fn verify(entry: &Entry, store: &ModelStore) -> Result<Exit, Failed> {
     let found = watched(|watch| store.verify(entry, watch))?;
     let verdict = match found.compared {
         true => "matches",
-        false => "is recorded now; there was nothing to compare it with",
+        false => "was recorded; there was none to compare it with",
     };
     print(&format!(
         "{}: the checksum {verdict} (sha256 {})\n",
@@ -145,20 +146,16 @@ fn verify(entry: &Entry, store: &ModelStore) -> Result<Exit, Failed> {
 fn remove(entry: &Entry, store: &ModelStore) -> Result<Exit, Failed> {
     let removed = store.remove(entry).map_err(failed)?;
     let shared = match removed.shared {
-        true => "; it was in the cache that other programs share",
+        true => "; it was in the cache shared with other programs",
         false => "",
     };
     print(&match removed.bytes {
-        0 => format!("{} is not here\n", entry.name),
-        bytes => format!(
-            "{} is removed: {} are free again{shared}\n",
-            entry.name,
-            size(bytes)
-        ),
+        0 => format!("{} is not downloaded\n", entry.name),
+        bytes => format!("Removed {}, freeing {}{shared}\n", entry.name, size(bytes)),
     })
 }
 
-/// Runs something long with its progress on standard error.
+/// Runs a long task and prints its progress to standard error.
 pub(super) fn watched<T>(
     work: impl FnOnce(&mut dyn FnMut(&Progress) -> ControlFlow<()>) -> Result<T, FetchError>,
 ) -> Result<T, Failed> {

@@ -1,4 +1,4 @@
-//! The transcript on standard output; everything about it on standard error.
+//! Writes the transcript to standard output and everything else to standard error.
 
 use illumine::line::{Gone, Page};
 use illumine::model::fetch::{self, ProgressMeter};
@@ -16,23 +16,24 @@ use super::inline;
 use super::note;
 use super::signals::Watch;
 
-/// Standard output as a page.
+/// The page on standard output.
 pub struct Paper {
     watch: Watch,
     bar: Meter,
     dim: bool,
-    /// Something stands on the line that has not ended yet.
+    /// The last line is not finished.
     open: bool,
     show_end: bool,
-    /// What the next line that a person types begins with; none where nobody types.
+    /// Text that the next typed line starts with; None if the input is not a terminal.
     begun: Option<Begun>,
 }
 
-/// The beginning of a line that is yet to be typed.
+/// The beginning of a line that a person is about to type.
 pub type Begun = Rc<RefCell<String>>;
 
 impl Paper {
-    /// `show_end` ends each passage with a line end, as a conversation needs and a pipe does not.
+    /// `show_end` ends each passage with a line break, which a conversation needs and a pipe does
+    /// not.
     pub fn new(watch: Watch, colour: bool, show_end: bool) -> Paper {
         Paper {
             watch,
@@ -44,7 +45,7 @@ impl Paper {
         }
     }
 
-    /// Where it leaves what the next line begins with.
+    /// A handle to the text that the next typed line starts with.
     pub fn begun(&mut self) -> Begun {
         self.begun.get_or_insert_default().clone()
     }
@@ -127,7 +128,7 @@ impl Page for Paper {
     }
 }
 
-/// Progress on standard error: a bar where it is a terminal, a line now and then where it is not.
+/// Progress on standard error: a bar on a terminal, otherwise an occasional line.
 pub struct Meter {
     bar: Option<ProgressBar>,
     pace: ProgressMeter,
@@ -156,7 +157,7 @@ impl Meter {
                 reused,
             } if total - reused > 256 && done < total => {
                 self.bar(
-                    "Reading the story",
+                    "Evaluating the story",
                     *done as u64,
                     Some(*total as u64),
                     TOKENS,
@@ -169,7 +170,7 @@ impl Meter {
         }
     }
 
-    /// Bytes fetched or read so far.
+    /// Shows the bytes downloaded or read so far.
     pub fn bytes(&mut self, what: &str, done: u64, total: Option<u64>) {
         if done == 0 && total.is_none() {
             return;
@@ -193,7 +194,7 @@ impl Meter {
         }
     }
 
-    /// Things done so far, of so many; on a terminal only.
+    /// Shows how many of `all` items are done; on a terminal only.
     pub fn count(&mut self, what: &str, done: u64, all: u64) {
         self.bar(what, done, Some(all), THINGS);
     }

@@ -36,7 +36,7 @@ fn own(path: &Path) -> Result<Dataset, Failed> {
     let found = found.map_err(failed)?;
     let pictures = &found.pictures;
     note(&clean_line(&format!(
-        "{}: {} pictures of {} things, {} to train, {} held out; styles: {}",
+        "{}: {} pictures of {} concepts, {} for training, {} held out; styles: {}",
         path.display(),
         pictures.len(),
         found.things(),

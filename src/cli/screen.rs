@@ -1,4 +1,4 @@
-//! The full-screen front end, with the session that the writer was last in.
+//! Starts the full-screen front end in the most recent session.
 
 use super::args::Common;
 use super::config;
@@ -11,7 +11,7 @@ use std::fs::{self, OpenOptions};
 use std::io::Write;
 use std::path::Path;
 
-/// Lines of the history that are kept.
+/// The number of history lines that are saved.
 const KEPT: usize = 1000;
 
 pub fn run(paths: &Paths, common: &Common, session: Option<&str>) -> Result<Exit, Failed> {
@@ -52,7 +52,7 @@ pub fn run(paths: &Paths, common: &Common, session: Option<&str>) -> Result<Exit
     })
 }
 
-/// Opens the last session; where another illumine has it open, a new story begins beside it.
+/// Opens the last session, or a new one if another illumine has it open.
 fn resume(studio: &mut Studio) -> Result<Option<String>, Failed> {
     let listed = studio.sessions().list()?;
     let Some(last) = listed.first() else {
@@ -61,14 +61,14 @@ fn resume(studio: &mut Studio) -> Result<Option<String>, Failed> {
     match studio.open(&last.name) {
         Ok(Outcome::Moved(said)) => Ok(Some(said)),
         Err(Refusal::Store(busy @ StoreError::Busy(_))) => {
-            Ok(Some(format!("{busy}. This is a new story")))
+            Ok(Some(format!("{busy}. Starting a new story instead")))
         }
         Ok(_) => Ok(None),
         Err(refusal) => Err(refusal.into()),
     }
 }
 
-/// Lines written before: one JSON string each, since a line may hold line ends.
+/// Loads the input history: one JSON string per line, since an input may contain line breaks.
 fn recall(path: &Path) -> Vec<String> {
     let text = fs::read_to_string(path).unwrap_or_default();
     let lines = text
@@ -78,7 +78,7 @@ fn recall(path: &Path) -> Vec<String> {
     lines[lines.len().saturating_sub(KEPT)..].to_vec()
 }
 
-/// A history that cannot be kept is no reason to fail.
+/// Saves the input history and ignores failure.
 fn remember(path: &Path, lines: &[String]) {
     if lines.is_empty() {
         return;

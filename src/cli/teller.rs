@@ -30,7 +30,7 @@ impl Teller<'_> {
 
     pub fn tell(&mut self, news: TrainingEvent) {
         match news {
-            TrainingEvent::Resumed(step) => note(&format!("Going on after step {step}")),
+            TrainingEvent::Resumed(step) => note(&format!("Resuming after step {step}")),
             TrainingEvent::Step { number, metrics } => self.step(number, metrics),
             TrainingEvent::Checkpointed(step) => note(&format!("Checkpoint after step {step}")),
             TrainingEvent::Warning(words) => complain(words),
@@ -69,7 +69,7 @@ fn sheet_of(job: &Job) -> std::path::PathBuf {
 
 /// Writes a sheet beside the checkpoint; its file, width and height, or why not.
 pub fn save_sheet(job: &Job, sheet: &SampleSheet) -> Result<(Vec<u8>, (u32, u32)), String> {
-    let failed = |why: &dyn std::fmt::Display| format!("The sheet cannot be written ({why})");
+    let failed = |why: &dyn std::fmt::Display| format!("Cannot write the sample sheet ({why})");
     let png = picture::sheet(&sheet.rows, sheet.size).map_err(|why| failed(&why))?;
     std::fs::write(sheet_of(job), &png).map_err(|why| failed(&why))?;
     Ok((png, picture::sheet_size(&sheet.rows, sheet.size)))

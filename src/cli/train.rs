@@ -1,4 +1,4 @@
-//! `illumine train data`: the data set that the illuminator learns from.
+//! `illumine train data`: builds the dataset of the image model.
 
 use super::args::Train as Args;
 use super::environment::Paths;
@@ -46,7 +46,7 @@ fn data(out: &Path, size: u32, archives: &Path, json: bool) -> Result<Exit, Fail
     let found = pictures.write(out).map_err(failed)?;
     if digest(size).is_some_and(|known| known != found) {
         complain(
-            "The data set differs from the one that the shipped weights were trained on (another processor may round otherwise); it serves as well",
+            "The dataset differs slightly from the one the shipped weights were trained on, because processors round differently; it works just as well",
         );
     }
     match json {
@@ -75,7 +75,7 @@ pub fn held(pictures: &Dataset, part: Split) -> usize {
 
 fn summary(out: &Path, pictures: &Dataset, sha256: &str) -> String {
     format!(
-        "{}: {} pictures of {} concepts in {} styles, {} pixels; {} to train, {} held-out pairs, {} of held-out concepts\nsha256 {sha256}\n",
+        "{}: {} pictures of {} concepts in {} styles, {} pixels; {} for training, {} held-out pairs, {} of held-out concepts\nsha256 {sha256}\n",
         out.display(),
         pictures.len(),
         pictures.concepts.len(),

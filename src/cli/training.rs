@@ -37,7 +37,7 @@ pub fn train(paths: &Paths, args: &Args) -> Result<Exit, Failed> {
         pool.build_global().map_err(|why| {
             Failed::new(
                 Exit::Usage,
-                format!("{threads} threads cannot be had: {why}"),
+                format!("Cannot start {threads} threads: {why}"),
             )
         })?;
     }
@@ -64,7 +64,7 @@ pub fn train(paths: &Paths, args: &Args) -> Result<Exit, Failed> {
     match outcome.map_err(failed)? {
         RunOutcome::Done => Ok(Exit::Well),
         RunOutcome::Stopped => {
-            note("Stopped; the same command goes on from the checkpoint");
+            note("Stopped; run the same command again to resume from the checkpoint");
             Ok(Exit::Interrupted)
         }
     }
@@ -85,16 +85,16 @@ fn job(args: &Args) -> Job {
             batch_size: usize::from(args.batch),
             steps: args.steps,
             decay_steps: args.decay,
-            learning_rate: args.rate,
-            checkpoint_every: args.keep,
-            sample_every: args.sheets,
+            learning_rate: args.learning_rate,
+            checkpoint_every: args.checkpoint_every,
+            sample_every: args.sample_every,
         },
         weights: LossWeights {
             gan_loss: args.loss,
             adversarial: args.adversarial.unwrap_or(defaults.adversarial),
             r1: args.r1,
             kl: args.divergence,
-            caption_contrastive: args.belonging,
+            caption_contrastive: args.caption_contrastive,
             perceptual: match args.phase.has_perceptual_loss() {
                 true => perceptual,
                 false => 0.0,
@@ -185,16 +185,16 @@ fn on_screen(
         match &watched {
             Ok(watched) => watched.remarks.iter().for_each(|words| complain(words)),
             Err(why) => complain(&format!(
-                "The screen cannot be used ({why}); --plain prints lines"
+                "Cannot use the terminal screen ({why}); use --plain to print lines"
             )),
         }
         if watched.as_ref().is_ok_and(|watched| watched.at_once) {
-            note("Stopped at once; the last checkpoint stands");
+            note("Stopped immediately; the last checkpoint is intact");
             std::process::exit(i32::from(Exit::Interrupted.code()));
         }
         let trained = trained.join();
         watched.map_err(|why| engine(&why))?;
-        trained.map_err(|_| engine(&"Training broke off; the last checkpoint stands"))
+        trained.map_err(|_| engine(&"Training failed; the last checkpoint is intact"))
     })
 }
 
@@ -238,7 +238,7 @@ pub fn export(paths: &Paths, args: &ExportArgs) -> Result<Exit, Failed> {
     drop(meter);
     written.map_err(failed)?;
     print(&format!(
-        "{} holds a set of weights that draws\n",
+        "Wrote the weights to {}\n",
         args.out.display()
     ))
 }
@@ -268,7 +268,7 @@ fn embedded(
     let mut meter = Meter::new();
     let encoder = SentenceEncoder::open(&encoder, device).map_err(|why| model(&why))?;
     let embeddings = encoder.embed_all(&captions, &mut |done| {
-        meter.count("Captions read", done as u64, captions.len() as u64);
+        meter.count("Captions embedded", done as u64, captions.len() as u64);
         true
     });
     meter.clear();

@@ -1,4 +1,4 @@
-//! `illumine write`: one prompt, one passage, on standard output and nowhere else.
+//! `illumine write`: prints one passage for one prompt and saves nothing.
 
 use super::args::Write as Args;
 use super::environment::{self, Paths};
@@ -18,7 +18,7 @@ use serde::Serialize;
 use std::io::{IsTerminal, Read, Write, stdin, stdout};
 use std::sync::mpsc::{Receiver, channel};
 
-/// What `--json` prints.
+/// The object that `--json` prints.
 #[derive(Serialize)]
 struct Report<'a> {
     text: &'a str,
@@ -44,10 +44,23 @@ struct Timings {
     decode_ms: f64,
     decode_tps: f64,
     reused: usize,
-    /// Of the new tokens, those that were guessed and read along with the one before.
+    /// How many of the new tokens were accepted draft tokens.
     guessed: usize,
 }
 
+<<<<<<< HEAD
+=======
+/// The result of the request.
+#[derive(Default)]
+struct Written {
+    about: About,
+    text: String,
+    ids: Vec<u32>,
+    stats: Stats,
+    status: Option<Status>,
+}
+
+>>>>>>> 9c259bb (Plain words: a glossary, README, help, errors and notices in the field's terms)
 pub fn run(paths: &Paths, args: &Args) -> Result<Exit, Failed> {
     let template = match &args.template {
         Some(name) => Some(Prompts::new(paths.prompts.clone()).find(name)?),
@@ -102,7 +115,7 @@ pub fn run(paths: &Paths, args: &Args) -> Result<Exit, Failed> {
     }
 }
 
-/// The prompt as given, or all of standard input.
+/// The prompt argument, or all of standard input.
 fn prompt(args: &Args) -> Result<String, Failed> {
     let usage = |why: &str| Failed::new(Exit::Usage, why);
     let prompt = match &args.prompt {
@@ -110,22 +123,22 @@ fn prompt(args: &Args) -> Result<String, Failed> {
         None => piped()?,
     };
     match prompt.is_empty() {
-        true => Err(usage("The prompt is empty; give the words to continue")),
+        true => Err(usage("The prompt is empty; give some text to continue")),
         false => Ok(prompt),
     }
 }
 
-/// The line end that `echo` adds is not part of the prompt.
+/// Reads standard input, without the line break that `echo` adds.
 fn piped() -> Result<String, Failed> {
     let usage = |why: &str| Failed::new(Exit::Usage, why);
     if stdin().is_terminal() {
         return Err(usage(
-            "Give a prompt, as in illumine write \"Once upon a time\", or pipe one in",
+            "No prompt; give one, for example illumine write \"Once upon a time\", or pipe it in",
         ));
     }
     let mut bytes = Vec::new();
     let read = stdin().lock().read_to_end(&mut bytes);
-    read.map_err(|error| usage(&format!("Standard input cannot be read ({error})")))?;
+    read.map_err(|error| usage(&format!("Cannot read standard input ({error})")))?;
     let text = String::from_utf8(bytes).map_err(|error| {
         let at = error.utf8_error().valid_up_to();
         usage(&format!(
@@ -137,7 +150,7 @@ fn piped() -> Result<String, Failed> {
     Ok(clean(text).into_owned())
 }
 
-/// The template's voice, and its own first words where it has some.
+/// Fills in the template: its voice, and its opening words if it has any.
 fn filled(
     template: Option<&Template>,
     args: &Args,
@@ -156,8 +169,45 @@ fn filled(
     Ok((Some(filled.voice), Some(own).filter(|own| !own.is_empty())))
 }
 
+<<<<<<< HEAD
 /// Takes the engine's news to the end of the passage.
 fn follow(studio: &mut Studio, replies: &Receiver<Reply>, stream: bool) -> Result<(), Failed> {
+=======
+fn request(settings: &Settings, frame: &Frame, prompt: &str, seed: u64, crop: bool) -> Request {
+    let node = Node {
+        author: Author::Prompt,
+        text: prompt.to_string(),
+        turn: settings.mode == Mode::Chat,
+        ..Node::default()
+    };
+    let path = [Passage::whole(&node)];
+    let most = settings.sampling.recall as usize;
+    Request::Text(TextRequest {
+        node: 1,
+        context: build(settings, frame, &path, &Beside::default()),
+        sampling: settings.sampling.clone(),
+        seed,
+        // A program that asks for so many tokens gets them, after exactly its words.
+        goal: Goal::Exact,
+        bans: settings.sampling.banned_phrases.clone(),
+        heal: false,
+        begin: Vec::new(),
+        recall: (most > 0).then(|| Recall {
+            most,
+            lore: Vec::new(),
+        }),
+        overflow: if crop {
+            Overflow::Crop
+        } else {
+            Overflow::Refuse
+        },
+    })
+}
+
+/// Handles engine events until the passage ends.
+fn follow(engine: &Engine, events: &Receiver<Event>, stream: bool) -> Result<Written, Failed> {
+    let mut written = Written::default();
+>>>>>>> 9c259bb (Plain words: a glossary, README, help, errors and notices in the field's terms)
     let mut meter = Meter::new();
     while studio.busy() {
         let notices = match replies.recv() {
@@ -175,6 +225,7 @@ fn follow(studio: &mut Studio, replies: &Receiver<Reply>, stream: bool) -> Resul
                         studio.stop();
                     }
                 }
+<<<<<<< HEAD
                 Notice::Progress => meter.show(studio.work()),
                 Notice::Answered(_) => meter.clear(),
                 Notice::Warning(why) => super::complain(&why),
@@ -184,6 +235,20 @@ fn follow(studio: &mut Studio, replies: &Receiver<Reply>, stream: bool) -> Resul
                 Notice::Error(why, fault) => {
                     meter.clear();
                     return Err(Failed::new(fault.into(), why));
+=======
+                written.about = about;
+            }
+            Event::Prefill {
+                done,
+                total,
+                reused,
+                cut,
+                ..
+            } => {
+                let dropped = cut.dropped;
+                if done == reused && dropped > 0 {
+                    super::complain(&format!("Dropped the first {dropped} tokens of the prompt"));
+>>>>>>> 9c259bb (Plain words: a glossary, README, help, errors and notices in the field's terms)
                 }
                 // What is told to a writer, and answers to what was not asked.
                 Notice::Info(_)
@@ -197,7 +262,14 @@ fn follow(studio: &mut Studio, replies: &Receiver<Reply>, stream: bool) -> Resul
             }
         }
     }
+<<<<<<< HEAD
     Ok(())
+=======
+    Err(Failed::new(
+        Exit::Engine,
+        "The engine stopped unexpectedly; try again",
+    ))
+>>>>>>> 9c259bb (Plain words: a glossary, README, help, errors and notices in the field's terms)
 }
 
 fn put(text: &str) -> std::io::Result<()> {

@@ -49,21 +49,21 @@ pub enum DrawError {
     Model(#[from] ModelError),
     #[error(transparent)]
     Image(#[from] ImageError),
-    #[error("There is nothing to draw: give some words, as in \"a red dragon asleep\"")]
+    #[error("The prompt is empty; describe the picture, for example \"a red dragon asleep\"")]
     NoWords,
     #[error(
-        "That is too long for a picture ({0} letters); say in a sentence what it shows, in {MAX_PROMPT_CHARS} letters at most"
+        "The prompt is too long ({0} characters); describe the picture in at most {MAX_PROMPT_CHARS}"
     )]
     TooLong(usize),
-    #[error("No style is called '{0}'; there are {1}")]
+    #[error("Unknown style '{0}'; available styles: {1}")]
     Style(String, String),
-    #[error("{0} pictures are too many at once; {MAX_PICTURES} are possible")]
+    #[error("Cannot draw {0} pictures at once; the maximum is {MAX_PICTURES}")]
     Many(usize),
-    #[error("{0} cannot be used: {1}")]
+    #[error("Cannot use {0}: {1}")]
     Unreadable(String, PictureFileError),
-    #[error("What enlarges pictures was not loaded; `illumine draw --enlarge` loads it")]
+    #[error("The upscaler is not loaded; use `illumine draw --enlarge`")]
     NoUpscaler,
-    #[error("A temperature is 0 to 10, guidance -20 to 20, recall 0 to 20")]
+    #[error("Temperature must be 0 to 10, guidance -20 to 20, retrieval strength 0 to 20")]
     Sampling,
 }
 

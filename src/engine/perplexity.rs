@@ -24,7 +24,7 @@ pub struct Perplexity {
 pub enum PerplexityError {
     #[error(transparent)]
     Model(#[from] ModelError),
-    #[error("The text has {tokens} tokens, and at least {window} are needed; give a longer one")]
+    #[error("The text has {tokens} tokens but at least {window} are needed; use a longer text")]
     TooShort { tokens: usize, window: usize },
     #[error(transparent)]
     Stopped(#[from] Cancelled),

@@ -4,6 +4,7 @@ use super::backend::{Answer, Backend, Failure, Listener};
 use super::image_pipeline::ImagePipeline;
 use super::recall::Recaller;
 use super::suggest::suggest;
+use super::trace::RequestTrace;
 use super::{LoadError, Loader, Outbox, Stop};
 use crate::model::encoder::SentenceEncoder;
 use crate::story::message::{Fault, Reply, RequestId, Stats, TextRequest};
@@ -48,6 +49,7 @@ pub(super) fn work<L: Loader>(
             request: id,
             replies,
             stop,
+            trace: RequestTrace::new(id.0, &request),
         };
         let node = node_of(&request);
         let answer = catch_unwind(AssertUnwindSafe(|| worker.answer(request, &outbox)));

@@ -1,7 +1,7 @@
-//! Sessions on disk: `<sessions>/<name>/journal.jsonl`, append-only, one record a line.
+//! Sessions on disk: `<sessions>/<name>/journal.jsonl`, append-only, one record per line.
 //!
-//! Knows records and files; knows no engine and shows nothing. Directories are 0700 and files
-//! 0600: these machines are shared.
+//! Knows records and files, but no engine and no screen. Folders have mode 0700 and files 0600,
+//! since machines may be shared.
 
 pub mod export;
 pub mod import;
@@ -20,13 +20,13 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
-/// The folder that holds all sessions.
+/// The folder of all sessions.
 #[derive(Clone, Debug)]
 pub struct Sessions {
     root: PathBuf,
 }
 
-/// One line of a listing.
+/// One row of a list.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Listed {
     pub name: String,
@@ -34,29 +34,29 @@ pub struct Listed {
     pub changed: SystemTime,
 }
 
-/// What can go wrong with files; each a sentence that says what to do.
+/// An error with files: one sentence that says what to do.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
     #[error(
-        "There is no session \"{0}\"; /sessions, or `illumine sessions list`, tells those there are"
+        "There is no session \"{0}\"; list the sessions with /sessions or `illumine sessions list`"
     )]
     Unknown(String),
-    #[error("There is a session \"{0}\" already; choose another name, or /open {0}")]
+    #[error("The session \"{0}\" already exists; choose another name, or open it with /open {0}")]
     Taken(String),
     #[error(
-        "\"{0}\" cannot be a session's name; use letters, digits, spaces, dots, - and _, beginning with a letter or digit, 100 at most"
+        "\"{0}\" is not a valid session name; use up to 100 letters, digits, spaces, dots, - and _, starting with a letter or digit"
     )]
     Name(String),
     #[error(
-        "The session \"{0}\" is open in another illumine; close it there, or begin another with /new"
+        "The session \"{0}\" is open in another illumine; close it there, or start another one with /new"
     )]
     Busy(String),
     #[error(
-        "The disk is full ({path}): what was written before is safe, and what is on the screen is kept in memory; free some space and type /save"
+        "The disk is full ({path}): saved text is safe, and the text on the screen is kept in memory; free some space and type /save"
     )]
     Full { path: PathBuf },
     #[error(
-        "The disk failed while illumine was to {what} {path} ({source}): what was written before is safe, and what is on the screen is kept in memory; type /save once the disk is well, or choose another folder with --sessions"
+        "The disk failed when illumine tried to {what} {path} ({source}): saved text is safe, and the text on the screen is kept in memory; type /save when the disk works again, or choose another folder with --sessions"
     )]
     Broken {
         what: &'static str,
@@ -64,20 +64,18 @@ pub enum StoreError {
         source: io::Error,
     },
     #[error(
-        "Cannot {what} {path}: {source}; check the folder's owner and rights, or choose another with --sessions"
+        "Cannot {what} {path}: {source}; check the folder's owner and permissions, or choose another folder with --sessions"
     )]
     Io {
         what: &'static str,
         path: PathBuf,
         source: io::Error,
     },
-    #[error(
-        "The session \"{name}\" is open for reading only, because {why}; nothing in it is changed"
-    )]
+    #[error("The session \"{name}\" is read-only because {why}; nothing was changed")]
     ReadOnly { name: String, why: String },
 }
 
-/// The system's number for a device that does not do what it is told.
+/// The errno of an I/O error.
 const EIO: i32 = 5;
 
 impl StoreError {
@@ -102,7 +100,7 @@ impl Sessions {
         &self.root
     }
 
-    /// Every session, the one written to last first.
+    /// Lists the sessions, most recently written first.
     pub fn list(&self) -> Result<Vec<Listed>, StoreError> {
         let entries = match fs::read_dir(&self.root) {
             Ok(entries) => entries,
@@ -123,7 +121,7 @@ impl Sessions {
         Ok(listed)
     }
 
-    /// Begins a session; without a name, the first free of `story-1`, `story-2`, …
+    /// Creates a session; without a name, the first free one of `story-1`, `story-2`, …
     pub fn create(
         &self,
         name: Option<&str>,
@@ -146,13 +144,13 @@ impl Sessions {
         }
     }
 
-    /// Opens a session for writing and reads all of it. A torn tail is set aside beside the
-    /// journal; a journal that is not wholly understood is opened for reading only.
+    /// Opens a session for writing and loads it. An incomplete record at the end is moved to a file
+    /// next to the journal; a journal that cannot be fully parsed is opened read-only.
     pub fn open(&self, name: &str) -> Result<(Journal, Recovered), StoreError> {
         Journal::open(&self.root, valid(name)?)
     }
 
-    /// Reads a session as it stands, though another may be writing it; changes nothing.
+    /// Loads a session without locking or changing it, even if another process is writing to it.
     pub fn read(&self, name: &str) -> Result<Recovered, StoreError> {
         let path = self.root.join(valid(name)?).join(journal::FILE);
         match fs::read(&path) {
@@ -164,7 +162,7 @@ impl Sessions {
         }
     }
 
-    /// Tails of journals that crashes cut off and that were set aside.
+    /// The files with incomplete records that crashes left.
     pub fn set_aside(&self, name: &str) -> Result<Vec<PathBuf>, StoreError> {
         let folder = self.root.join(valid(name)?);
         let entries = fs::read_dir(&folder);
@@ -178,7 +176,7 @@ impl Sessions {
         Ok(found)
     }
 
-    /// Where a session of this name is.
+    /// The folder of a session.
     pub fn folder(&self, name: &str) -> Result<PathBuf, StoreError> {
         Ok(self.root.join(valid(name)?))
     }
@@ -188,7 +186,7 @@ impl Sessions {
     }
 }
 
-/// A name that is a folder's name everywhere and cannot lead out of the sessions' folder.
+/// Checks that a name is a valid folder name on every system and cannot escape the sessions folder.
 fn valid(name: &str) -> Result<&str, StoreError> {
     let first = name.chars().next().is_some_and(char::is_alphanumeric);
     let plain = |c: char| c.is_alphanumeric() || " .-_".contains(c);

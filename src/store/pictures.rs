@@ -1,5 +1,5 @@
-//! A session's pictures: `<session>/pictures/<number>.png`, each whole on the disk before the
-//! journal's record speaks of it.
+//! A session's pictures: `<session>/pictures/<number>.png`, each complete on disk before the
+//! journal mentions it.
 
 use super::journal::{make_private_dir, open_private, sync_dir};
 use super::{Journal, Sessions, StoreError};
@@ -12,14 +12,14 @@ use std::path::{Path, PathBuf};
 
 const FOLDER: &str = "pictures";
 
-/// Where the file of a picture is, in a session's folder.
+/// The path of a picture's file in a session's folder.
 pub fn path(session: &Path, id: NodeId) -> PathBuf {
     session.join(FOLDER).join(Picture::file(id))
 }
 
 impl Journal {
-    /// Keeps a picture's file. It returns when the file is on the disk itself, so that a record
-    /// written after it never names a file that is not there.
+    /// Saves a picture's file. Returns once the file is on the disk itself, so that a record
+    /// written afterwards never names a missing file.
     pub fn keep_picture(&self, id: NodeId, bytes: &[u8]) -> Result<(), StoreError> {
         self.writable()?;
         let path = path(self.folder(), id);
@@ -44,7 +44,7 @@ impl Journal {
 }
 
 impl Sessions {
-    /// What is wrong with the files of a story's pictures, a sentence each.
+    /// Checks a story's picture files, and returns one sentence per fault.
     pub fn picture_faults(&self, name: &str, story: &Story) -> Result<Vec<String>, StoreError> {
         let folder = self.folder(name)?;
         let fault = |id: NodeId, picture: &Picture| {
@@ -52,12 +52,12 @@ impl Sessions {
             match fs::read(path(&folder, id)) {
                 Ok(bytes) if sha256(&bytes) == picture.sha256 => None,
                 Ok(_) => Some(format!(
-                    "picture #{id}: {file} is not what was drawn; it was changed or damaged"
+                    "picture #{id}: {file} was changed or damaged after it was drawn"
                 )),
                 Err(error) if error.kind() == ErrorKind::NotFound => {
                     Some(format!("picture #{id}: {file} is missing"))
                 }
-                Err(error) => Some(format!("picture #{id}: {file} cannot be read ({error})")),
+                Err(error) => Some(format!("picture #{id}: cannot read {file} ({error})")),
             }
         };
         let pictures = story.nodes().iter();

@@ -1,30 +1,30 @@
-//! From a journal's bytes to a story, whatever happened to the file.
+//! Rebuilds a story from a journal's bytes, however damaged the file is.
 
 use crate::story::record::VERSION;
 use crate::story::{Record, Settings, Story};
 use serde::Deserialize;
 
-/// What a journal says.
+/// The content of a journal.
 #[derive(Debug, Default)]
 pub struct Recovered {
     pub story: Story,
-    /// The last settings written, if any were.
+    /// The last settings, if any.
     pub settings: Option<Settings>,
-    /// Bytes up to the end of the last whole record.
+    /// The length up to the end of the last complete record.
     pub len: usize,
-    /// Bytes after it: a record that was cut off by a crash.
+    /// The number of bytes after it: an incomplete record left by a crash.
     pub torn: usize,
-    /// Why the journal must not be written to: something in it was not understood.
+    /// Why the journal is read-only, if something in it could not be parsed.
     pub doubt: Option<String>,
-    /// How many records were read.
+    /// The number of records.
     pub records: usize,
 }
 
-/// Reads records until the end, a torn tail, or a line that makes no sense.
+/// Parses records up to the end, an incomplete record, or an invalid line.
 ///
-/// Only the last line can be torn: it has no line end, or it is cut and followed by nothing. A bad
-/// line before others is damage, and what follows it cannot be trusted: the story up to there is
-/// shown, and nothing is written.
+/// Only the last line can be incomplete: without a line break, or truncated and followed by
+/// nothing. An invalid line before others is damage, and the lines after it cannot be trusted: the
+/// story up to there is shown read-only.
 pub fn recover(bytes: &[u8]) -> Recovered {
     let mut found = Recovered::default();
     let mut number = 0;
@@ -39,8 +39,9 @@ pub fn recover(bytes: &[u8]) -> Recovered {
         match read(&rest[..end]) {
             Ok(record) => {
                 if let Err(why) = take(&mut found, record) {
-                    found.doubt =
-                        Some(format!("line {number} of its journal does not fit ({why})"));
+                    found.doubt = Some(format!(
+                        "line {number} of its journal is inconsistent ({why})"
+                    ));
                     break;
                 }
                 found.len += end + 1;
@@ -53,7 +54,7 @@ pub fn recover(bytes: &[u8]) -> Recovered {
             }
             Err(why) => {
                 found.doubt = Some(format!(
-                    "line {number} of its journal is not understood ({why})"
+                    "line {number} of its journal cannot be parsed ({why})"
                 ));
                 break;
             }
@@ -62,28 +63,29 @@ pub fn recover(bytes: &[u8]) -> Recovered {
     found
 }
 
-/// Why a line is no record.
+/// Why a line is not a valid record.
 #[derive(Debug, thiserror::Error)]
 enum Unread {
     #[error("it is damaged")]
     Broken,
-    #[error("it is of another form")]
+    #[error("it has an unknown form")]
     Odd,
-    #[error("it was written by a later version, {0}")]
+    #[error("it was written by a newer version, {0}")]
     Later(u32),
 }
 
-/// Reads a line: first what it is, then as that. (Letting serde find the kind by itself copies
-/// every value twice, and a long session has hundreds of thousands of lines.)
+<<<<<<< HEAD
+/// Reads a line: first what it is, then as that.
+=======
+/// Parses a line: first its kind, then the record. (Serde's own tagged enums copy every value
+/// twice, and a long session has hundreds of thousands of lines.)
+>>>>>>> 9c259bb (Plain words: a glossary, README, help, errors and notices in the field's terms)
 fn read(bytes: &[u8]) -> Result<Record, Unread> {
     #[derive(Deserialize)]
     struct Line<'a> {
         v: u32,
         #[serde(borrow)]
         kind: std::borrow::Cow<'a, str>,
-    }
-    fn of<'a, T: Deserialize<'a>>(bytes: &'a [u8]) -> Result<T, Unread> {
-        serde_json::from_slice(bytes).map_err(|_| Unread::Odd)
     }
     // What is not JSON is torn or damaged; what is may be from a version that writes otherwise.
     let line = match serde_json::from_slice::<Line>(bytes) {
@@ -92,22 +94,10 @@ fn read(bytes: &[u8]) -> Result<Record, Unread> {
         Err(error) if error.is_data() => return Err(otherwise(bytes)),
         Err(_) => return Err(Unread::Broken),
     };
-    Ok(match line.kind.as_ref() {
-        "session" => Record::Session(of(bytes)?),
-        "node" => Record::Node(of(bytes)?),
-        "text" => Record::Text(of(bytes)?),
-        "end" => Record::End(of(bytes)?),
-        "head" => Record::Head(of(bytes)?),
-        "step" => Record::Step(of(bytes)?),
-        "undo" => Record::Undo(of(bytes)?),
-        "redo" => Record::Redo(of(bytes)?),
-        "book" => Record::Book(of(bytes)?),
-        "settings" => Record::Settings(of(bytes)?),
-        _ => Record::Unknown,
-    })
+    Record::read(&line.kind, bytes).map_err(|_| Unread::Odd)
 }
 
-/// Why a line of JSON is no record.
+/// Finds out why a line of JSON is not a record.
 fn otherwise(bytes: &[u8]) -> Unread {
     #[derive(Deserialize)]
     struct Version {
@@ -121,7 +111,7 @@ fn otherwise(bytes: &[u8]) -> Unread {
 
 fn take(found: &mut Recovered, record: Record) -> Result<(), String> {
     if record == Record::Unknown {
-        return Err("it is of a kind from a later version".to_string());
+        return Err("its kind comes from a newer version".to_string());
     }
     found
         .story
@@ -285,7 +275,7 @@ mod tests {
             .append(&[node(2, None, Author::User, "x")])
             .unwrap_err()
             .to_string();
-        assert!(error.contains("reading only"), "{error}");
+        assert!(error.contains("read-only"), "{error}");
         assert_eq!(std::fs::read(&path).unwrap(), whole);
     }
 

@@ -1,7 +1,7 @@
-//! What a model had read of a session, kept beside its journal: `<session>/warm.kv`.
+//! A saved KV cache next to a session's journal: `<session>/warm.kv`.
 //!
-//! A line of JSON that says whose it is, then the tokens (u32, little-endian), then the KV cache.
-//! It only spares time: one that is damaged, of another model or another build is as good as none.
+//! A line of JSON that names the model and build, then the tokens (u32, little-endian), then the KV
+//! cache. It only saves time: a damaged cache, or one of another model or build, is ignored.
 
 use super::{StoreError, journal::Journal};
 use crate::story::message::Warm;
@@ -10,7 +10,7 @@ use std::fs;
 use std::io::Write;
 
 const FILE: &str = "warm.kv";
-/// More than this is not read back: no context of a model that fits a machine is larger.
+/// The maximum size to load.
 const LARGEST: u64 = 16 << 30;
 
 #[derive(Serialize, Deserialize)]
@@ -23,7 +23,7 @@ struct Header {
 }
 
 impl Journal {
-    /// Keeps what was read, in place of what was kept before. Returns its size in bytes.
+    /// Saves the KV cache, replacing the previous one. Returns its size in bytes.
     pub fn keep_warm(&self, build: &str, warm: &Warm) -> Result<u64, StoreError> {
         let header = Header {
             v: 1,
@@ -48,7 +48,7 @@ impl Journal {
         Ok(whole.len() as u64)
     }
 
-    /// What was kept, if it is whole and of this build.
+    /// Loads the saved KV cache, if it is complete and from this build.
     pub fn warm(&self, build: &str) -> Option<Warm> {
         let path = self.folder().join(FILE);
         let small = fs::metadata(&path).is_ok_and(|meta| meta.len() <= LARGEST);

@@ -29,8 +29,8 @@ impl Studio {
             .and_then(|at| self.session.listed.get(at));
         let command = picked.map(|listed| listed.command.clone());
         let command = command.ok_or_else(|| match count {
-            0 => cannot("Nothing was listed yet; /gen, /alts, /tree and /find list"),
-            _ => cannot(&format!("The last list has {count} rows")),
+            0 => cannot("There is no list to pick from; make one with /gen, /alts, /tree or /find"),
+            _ => cannot(&format!("The last list has only {count} rows")),
         })?;
         self.run(command)
     }
@@ -50,7 +50,7 @@ impl Studio {
             .all(|p| p.text.is_empty())
         {
             return Err(cannot(
-                "Nothing stands before this word, so the model has nothing to go by",
+                "There is no text before this word, so the model cannot predict it",
             ));
         }
         let seed = self.setup.entropy;
@@ -82,7 +82,7 @@ impl Studio {
         let found = path.iter().rev().find_map(|passage| said(passage, &same));
         let found = found.or_else(|| path.iter().rev().find_map(|passage| said(passage, &alike)));
         let shown = excerpt(word, 40);
-        found.ok_or_else(|| cannot(&format!("The story does not say \"{shown}\"")))
+        found.ok_or_else(|| cannot(&format!("The story does not contain \"{shown}\"")))
     }
 
     /// The list that the engine's answer makes.
@@ -115,14 +115,14 @@ impl Studio {
         let row = |alternative: Alternative| {
             let word = format!("{:?}", clean(&alternative.text));
             let here = if now == Some(alternative.id) {
-                "  as it is"
+                "  current"
             } else {
                 ""
             };
             let (before, after) = (alternative.before * 100.0, alternative.after * 100.0);
             Listed {
                 label: format!(
-                    "{word:<20} {before:>5.1} %   after the samplers {after:>5.1} %{here}"
+                    "{word:<20} {before:>5.1} %   after sampling settings {after:>5.1} %{here}"
                 ),
                 command: Command::Choose(Choice {
                     place,
@@ -134,7 +134,7 @@ impl Studio {
         self.session.listed.clone_from(&listed);
         let from = before.char_indices().rev().nth(29).map_or(0, |(at, _)| at);
         let end = excerpt(&before[from..], 30);
-        let title = format!("After \"…{end}\" could stand; /pick N writes on from it");
+        let title = format!("Alternatives after \"…{end}\"; /pick N continues with one");
         (title, listed)
     }
 
@@ -147,9 +147,15 @@ impl Studio {
                 command: Command::Goto(format!("#{id}")),
             }
         };
+<<<<<<< HEAD
         let listed: Vec<Listed> = self.session.candidates.iter().map(row).collect();
         self.session.listed.clone_from(&listed);
         let title = "/pick N goes on from it; the others are kept".to_string();
+=======
+        let listed: Vec<Listed> = self.candidates.iter().map(row).collect();
+        self.listed.clone_from(&listed);
+        let title = "/pick N continues with one; the others are kept".to_string();
+>>>>>>> 9c259bb (Plain words: a glossary, README, help, errors and notices in the field's terms)
         (title, listed)
     }
 }

@@ -71,7 +71,7 @@ impl Studio {
         }
         self.do_step(Move::Delete, changes)?;
         Ok(Outcome::Moved(format!(
-            "Picture #{id} is put away; /undo brings it back"
+            "Hid picture #{id}; /undo restores it"
         )))
     }
 
@@ -85,7 +85,7 @@ impl Studio {
             let bytes = match encode(&drawing.layers, &drawing.how) {
                 Ok(bytes) => bytes,
                 Err(why) => {
-                    let why = format!("The picture cannot be kept: {why}");
+                    let why = format!("Cannot save the picture: {why}");
                     return vec![Notice::Error(why, Fault::Engine)];
                 }
             };
@@ -100,7 +100,8 @@ impl Studio {
             };
             if let Err(refusal) = self.keep_picture(id, bytes) {
                 let seed = drawing.how.seed;
-                let why = format!("{refusal}; the picture is not kept, seed={seed} draws it again");
+                let why =
+                    format!("{refusal}; the picture was not saved; seed={seed} draws it again");
                 return vec![Notice::Error(why, Fault::Store)];
             }
             records.push(Record::Node(Node {
@@ -135,8 +136,13 @@ impl Studio {
             notices.push(Notice::Error(refusal.to_string(), Fault::Store));
         }
         if several {
+<<<<<<< HEAD
             self.session.listed.clone_from(&rows);
             let title = "Pictures; /pick N puts another in this one's place".to_string();
+=======
+            self.listed.clone_from(&rows);
+            let title = "Pictures; /pick N shows another one instead".to_string();
+>>>>>>> 9c259bb (Plain words: a glossary, README, help, errors and notices in the field's terms)
             notices.push(Notice::List(title, rows));
         }
         notices
@@ -157,7 +163,7 @@ impl Studio {
         let how = &picture.how;
         let mut lines = vec![
             format!("#{id} is a picture of {}", how.title()),
-            format!("  taken for {}", how.said()),
+            format!("  interpreted as {}", how.said()),
             format!(
                 "  style {}, seed {}, {}",
                 how.style.as_deref().unwrap_or("any"),
@@ -165,7 +171,7 @@ impl Studio {
                 how.build
             ),
             format!(
-                "  {} rounds, temperature {}, guidance {}, recall {}, {} by {} pixels",
+                "  {} decoding steps, temperature {}, guidance {}, retrieval {}, {} by {} pixels",
                 how.steps, how.temperature, how.guidance, how.recall, picture.width, picture.height
             ),
             format!("  weights {} on {}", how.weights, how.backend),
@@ -196,7 +202,7 @@ fn said(first: NodeId, how: &Provenance, count: usize) -> String {
     let title = excerpt(&how.title(), 60);
     let which = match count {
         1 => format!("#{first}, seed {}", how.seed),
-        count => format!("{count} pictures from #{first} on"),
+        count => format!("{count} pictures, starting with #{first}"),
     };
     format!("I drew: {} (“{title}”, {which})", how.said())
 }

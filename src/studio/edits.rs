@@ -16,7 +16,7 @@ impl Studio {
         let id = self.passage_named(place)?;
         if self.session.story.picture(id).is_some() {
             return Err(cannot(
-                "A picture has no words to change; /vary and /restyle draw others of it",
+                "A picture has no text to edit; use /vary or /restyle",
             ));
         }
         let node = self.session.story.node(id).filter(|node| node.aside);
@@ -27,9 +27,15 @@ impl Studio {
                 Some(text) => self.edit_summary(id, text),
             };
         }
+<<<<<<< HEAD
         let path = self.session.story.path();
         let index = places::on_path(&self.session.story, &path, id).ok_or_else(|| {
             cannot("This passage is not part of the story as it stands; /goto goes there")
+=======
+        let path = self.story.path();
+        let index = places::on_path(&self.story, &path, id).ok_or_else(|| {
+            cannot("This passage is not on the current branch; go there with /goto")
+>>>>>>> 9c259bb (Plain words: a glossary, README, help, errors and notices in the field's terms)
         })?;
         let range = edit::together(&path, index);
         let old = path[range.clone()].iter().map(|passage| passage.text);
@@ -45,27 +51,38 @@ impl Studio {
         }
         match edit::replace(&self.session.story, &path, range, &text) {
             None => Ok(Outcome::Said("Nothing was changed".to_string())),
-            Some(edit) => self.make(edit, Move::Edit, Vec::new(), "Changed; /undo goes back"),
+            Some(edit) => self.make(edit, Move::Edit, Vec::new(), "Edited; /undo reverts it"),
         }
     }
 
     /// Makes a passage one with the one before it.
     pub(super) fn merge(&mut self, place: Option<&str>) -> Result<Outcome, Refusal> {
         let id = self.passage_named(place)?;
+<<<<<<< HEAD
         let path = self.session.story.path();
         let index = places::on_path(&self.session.story, &path, id)
             .ok_or_else(|| cannot("This passage is not part of the story as it stands"))?;
+=======
+        let path = self.story.path();
+        let index = places::on_path(&self.story, &path, id)
+            .ok_or_else(|| cannot("This passage is not on the current branch"))?;
+>>>>>>> 9c259bb (Plain words: a glossary, README, help, errors and notices in the field's terms)
         let range = edit::together(&path, index);
         let Some(before) = range.start.checked_sub(1).map(|at| path[at]) else {
-            return Err(cannot("Nothing stands before this passage"));
+            return Err(cannot("There is no passage before this one"));
         };
         if path[range.start].turn && before.author != path[range.start].author {
             return Err(cannot(
-                "Your turn in a chat and the model's stay apart; /edit changes one of them",
+                "In a chat, your turn and the model's cannot be merged; use /edit to change one of them",
             ));
         }
+<<<<<<< HEAD
         let edit = edit::merge(&self.session.story, &path, index);
         let said = "One passage now; /undo parts them again";
+=======
+        let edit = edit::merge(&self.story, &path, index);
+        let said = "Merged; /undo splits them again";
+>>>>>>> 9c259bb (Plain words: a glossary, README, help, errors and notices in the field's terms)
         self.make(edit, Move::Merge, Vec::new(), said)
     }
 
@@ -81,7 +98,7 @@ impl Studio {
                 hidden: true,
             };
             self.do_step(Move::Delete, vec![hide])?;
-            return Ok(Outcome::Said("Put away; /undo brings it back".to_string()));
+            return Ok(Outcome::Said("Hidden; /undo restores it".to_string()));
         };
         let range = edit::together(&path, at);
         let (first, end) = (range.start, range.end);
@@ -91,8 +108,13 @@ impl Studio {
             hidden: true,
         });
         let hide: Vec<Change> = hide.collect();
+<<<<<<< HEAD
         let edit = edit::leave_out(&self.session.story, &path, first, end);
         self.make(edit, Move::Delete, hide, "Taken out; /undo brings it back")
+=======
+        let edit = edit::leave_out(&self.story, &path, first, end);
+        self.make(edit, Move::Delete, hide, "Deleted; /undo restores it")
+>>>>>>> 9c259bb (Plain words: a glossary, README, help, errors and notices in the field's terms)
     }
 
     /// The passage that a command is about: the one named, or the last that says something.
@@ -154,7 +176,7 @@ impl Studio {
             Record::Step(Step { why, changes }),
         ])?;
         Ok(Outcome::Said(
-            "The summary is changed; /undo goes back".to_string(),
+            "Changed the summary; /undo reverts it".to_string(),
         ))
     }
 }

@@ -50,7 +50,7 @@ impl Studio {
             .too_long()
             .map_or(String::new(), |long| format!(". {long}"));
         Ok(Outcome::Moved(format!(
-            "{}; /undo goes back{long}",
+            "{}; /undo reverts it{long}",
             made.said
         )))
     }
@@ -137,7 +137,7 @@ impl Studio {
         };
         let (name, rest) = what.split_once(char::is_whitespace).unwrap_or((what, ""));
         if matches!(name.to_lowercase().as_str(), "none" | "off") {
-            return self.set_frame(FrameChange::Voice { voice: None }, "There is no voice now");
+            return self.set_frame(FrameChange::Voice { voice: None }, "Removed the voice");
         }
         let wrong = |error: &dyn std::fmt::Display| cannot(&error.to_string());
         let given = values(rest).map_err(|error| wrong(&error))?;
@@ -152,7 +152,7 @@ impl Studio {
         let settings = settings.map_err(|error| wrong(&error))?;
         if !self.can(settings.mode) {
             return Err(cannot(
-                "This voice is for chat, and the model brings no chat template",
+                "This voice needs chat mode, but the model has no chat template",
             ));
         }
         if settings != self.session.settings {
@@ -204,11 +204,11 @@ impl Studio {
         let names = self.voices().join(", ");
         match &self.session.story.frame().voice {
             Some(voice) => format!(
-                "The voice is {}; /voice none takes it away\n{}",
+                "The voice is {}; remove it with /voice none\n{}",
                 clean_line(&voice.name),
                 voice.text
             ),
-            None => format!("There is no voice; /voice NAME takes one of {names}"),
+            None => format!("No voice is set; choose one with /voice NAME: {names}"),
         }
     }
 
@@ -273,7 +273,7 @@ fn formats() -> String {
     };
     let rows: Vec<String> = export::FORMATS.iter().map(row).collect();
     format!(
-        "{}\nA file's name may follow, and before it \"tree\", for every branch; ! at the end writes over a file",
+        "{}\nAdd \"tree\" to export every branch, a file name, and ! at the end to overwrite a file",
         rows.join("\n")
     )
 }
@@ -289,7 +289,7 @@ fn said(template: &Template, begun: bool) -> String {
         false => format!("; {}", clean_line(&settings.join(", "))),
     };
     let next = if begun {
-        "; an empty line writes on"
+        "; an empty line continues"
     } else {
         ""
     };

@@ -31,8 +31,8 @@ impl Studio {
         };
         let text = unless_none(&text);
         let said = match text.is_empty() {
-            true => "There is no memory now",
-            false => "The memory is set; the model reads it before the story",
+            true => "Removed the memory",
+            false => "Set the memory; it is placed before the story",
         };
         self.set_frame(FrameChange::Memory { text }, said)
     }
@@ -49,7 +49,7 @@ impl Studio {
         let (text, depth) = match text.rsplit_once("depth=") {
             Some((text, depth)) => {
                 let depth = depth.trim().parse().ok().filter(|depth| *depth <= 100);
-                let wrong = "The depth is a number of paragraphs, as in /note rain is near depth=3";
+                let wrong = "The depth must be a number of paragraphs, for example /note rain is near depth=3";
                 (text.trim(), depth.ok_or_else(|| cannot(wrong))?)
             }
             None => (text.as_str(), if note.depth == 0 { 3 } else { note.depth }),
@@ -59,8 +59,10 @@ impl Studio {
             text => unless_none(text),
         };
         let said = match text.is_empty() {
-            true => "There is no author's note now".to_string(),
-            false => format!("The note is read {depth} or more paragraphs before the end"),
+            true => "Removed the author's note".to_string(),
+            false => format!(
+                "Set the author's note; it is inserted {depth} or more paragraphs before the end"
+            ),
         };
         let note = Note { text, depth };
         self.set_frame(FrameChange::Note { note }, &said)
@@ -80,11 +82,11 @@ impl Studio {
     fn add_lore(&mut self, fact: &str) -> Result<Outcome, Refusal> {
         let fact = clean(fact);
         let (keys, content) = fact.split_once(':').ok_or_else(|| {
-            cannot("A fact is written as KEY, KEY: FACT, as in /lore add lamp, lantern: it never goes out; /import reads a file")
+            cannot("Write a fact as KEY, KEY: FACT, for example /lore add lamp, lantern: it never goes out; import files with /import")
         })?;
         let keys: Vec<String> = keys.split(',').map(|key| key.trim().to_string()).collect();
         if keys.iter().any(String::is_empty) || content.trim().is_empty() {
-            return Err(cannot("Both the keys and the fact need some words"));
+            return Err(cannot("Give both keys and a fact"));
         }
         let mut book = self
             .session
@@ -112,7 +114,7 @@ impl Studio {
         });
         self.take_book(
             book,
-            format!("{name} is in the lore; it is read when the story names it"),
+            format!("Added {name} to the lore; it is inserted when the story mentions it"),
         )
     }
 
@@ -136,9 +138,9 @@ impl Studio {
         let mut named = entries.filter(|(_, entry)| {
             entry.title().eq_ignore_ascii_case(name) || entry.keys.iter().any(|key| key == name)
         });
-        let (book, entry) = named
-            .next()
-            .ok_or_else(|| cannot("No lorebook or entry has this name; /lore lists them"))?;
+        let (book, entry) = named.next().ok_or_else(|| {
+            cannot("There is no lorebook or entry of this name; list them with /lore")
+        })?;
         let (said, uid) = (format!("{} is {word}", entry.title()), entry.uid);
         let book = book.name.clone();
         drop(named);
@@ -170,7 +172,7 @@ impl Studio {
         }
         match listed.is_empty() {
             true => Outcome::Said(
-                "There is no lore yet; /lore add KEY, KEY: FACT begins some, /import reads a file"
+                "There is no lore yet; add some with /lore add KEY, KEY: FACT, or import a file with /import"
                     .to_string(),
             ),
             false => self.list_up("Lore; /pick N turns it on or off", listed),
@@ -186,18 +188,18 @@ impl Studio {
             && self.session.recalled.is_empty();
         let frame = self.session.story.frame();
         let mut lines = match nothing {
-            true => vec!["Nothing that the story says names any lore.".to_string()],
+            true => vec!["No lore entry matches the story.".to_string()],
             false => lines,
         };
         for (book, _) in frame.books().filter(|(_, on)| !on) {
             lines.push(format!(
-                "- {}: the book is off; /lore on {}",
+                "- {}: the book is off; turn it on with /lore on {}",
                 book.name, book.name
             ));
         }
         for found in &self.session.recalled {
             lines.push(format!(
-                "+ {}: recalled for its meaning ({:.2}): {}",
+                "+ {}: retrieved (similarity {:.2}): {}",
                 found.what, found.near, found.begins
             ));
         }
@@ -207,8 +209,13 @@ impl Studio {
                 missed.title, missed.book, missed.why
             ));
         }
+<<<<<<< HEAD
         for title in &self.session.lore_over_budget {
             lines.push(format!("- {title}: the budget was spent before it"));
+=======
+        for title in &self.unread {
+            lines.push(format!("- {title}: left out, over the lore budget"));
+>>>>>>> 9c259bb (Plain words: a glossary, README, help, errors and notices in the field's terms)
         }
         Outcome::Said(lines.join("\n"))
     }
@@ -224,8 +231,11 @@ impl Studio {
         };
         let ban = Ban::parse(&clean(phrase)).map_err(|error| cannot(&error.to_string()))?;
         let said = match ban.strength {
-            None => format!("{ban} will not be written"),
-            Some(strength) => format!("\"{}\" is written less (strength {strength})", ban.phrase),
+            None => format!("Banned {ban}"),
+            Some(strength) => format!(
+                "\"{}\" is now less likely (strength {strength})",
+                ban.phrase
+            ),
         };
         let mut settings = self.session.settings.clone();
         let banned = &mut settings.sampling.banned_phrases;
@@ -250,12 +260,10 @@ impl Studio {
         };
         banned.retain(|ban| wanted != "all" && ban.phrase.to_lowercase() != wanted);
         if banned.len() == before {
-            return Err(cannot(
-                "This phrase is not banned; /ban lists those that are",
-            ));
+            return Err(cannot("This phrase is not banned; list the bans with /ban"));
         }
         self.change(settings)?;
-        Ok(Outcome::Said("It may be written again".to_string()))
+        Ok(Outcome::Said("Lifted the ban".to_string()))
     }
 
     pub(super) fn summarize(&mut self) -> Result<Outcome, Refusal> {
@@ -283,7 +291,7 @@ impl Studio {
 
 fn shown(text: &str, what: &str, how: &str) -> Outcome {
     Outcome::Said(match text {
-        "" => format!("There is no {what}; {how} sets it"),
+        "" => format!("No {what} is set; set it with {how}"),
         text => text.to_string(),
     })
 }

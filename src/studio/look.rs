@@ -71,7 +71,7 @@ impl Studio {
             waiting.extend(passages.into_iter().map(|id| (id, deeper)));
             waiting.extend(pictures.into_iter().map(|id| (id, depth + 1)));
         }
-        self.list_up("Every passage; /pick N goes there", listed)
+        self.list_up("All passages; /pick N goes there", listed)
     }
 
     fn branch_row(&self, node: &Node, depth: usize, on_path: bool) -> Listed {
@@ -111,7 +111,9 @@ impl Studio {
         };
         let listed: Vec<Listed> = self.session.story.marks().iter().map(row).collect();
         match listed.is_empty() {
-            true => Outcome::Said("There are no marks yet; /mark NAME sets one here".to_string()),
+            true => {
+                Outcome::Said("There are no marks yet; set one here with /mark NAME".to_string())
+            }
             false => self.list_up("Marks; /pick N goes there", listed),
         }
     }
@@ -131,9 +133,9 @@ impl Studio {
         });
         let listed: Vec<Listed> = found.take(MOST).collect();
         match listed.len() {
-            0 => Outcome::Said(format!("No branch says \"{}\"", excerpt(words, 60))),
+            0 => Outcome::Said(format!("No branch contains \"{}\"", excerpt(words, 60))),
             n => {
-                let say = if n == 1 { "says" } else { "say" };
+                let say = if n == 1 { "contains" } else { "contain" };
                 let title = format!("{} {say} it; /pick N goes there", several(n, "passage"));
                 self.list_up(&title, listed)
             }
@@ -151,7 +153,7 @@ impl Studio {
         };
         let (left, right) = (text(a), text(b));
         if left == right {
-            return Ok(Outcome::Said("Both say the same".to_string()));
+            return Ok(Outcome::Said("The two are identical".to_string()));
         }
         Ok(Outcome::Diff(diff::words(&left, &right)))
     }
@@ -168,7 +170,7 @@ impl Studio {
         let mut lines = vec![format!("#{} by {}, {}", node.id, who(node), ended(node))];
         if let Some(of) = node.of {
             lines.push(format!(
-                "  taken over from #{}, bytes {} to {}",
+                "  copied from #{}, bytes {} to {}",
                 of.node, of.from, of.to
             ));
         }
@@ -185,12 +187,12 @@ impl Studio {
             lines.push(format!("  {}", differing(&how.sampling)));
             match &how.goal {
                 Goal::Exact | Goal::Near => {}
-                Goal::Sentence => lines.push("  to a sentence's end".to_string()),
-                Goal::Paragraph => lines.push("  to a paragraph's end".to_string()),
-                Goal::Until(words) => lines.push(format!("  until {words:?}")),
+                Goal::Sentence => lines.push("  up to the end of a sentence".to_string()),
+                Goal::Paragraph => lines.push("  up to the end of a paragraph".to_string()),
+                Goal::Until(words) => lines.push(format!("  up to {words:?}")),
             }
             if let Some(instruct) = &how.instruct {
-                lines.push(format!("  instructed: {instruct}"));
+                lines.push(format!("  instruction: {instruct}"));
             }
             if !how.begin.is_empty() {
                 lines.push("  its first word was chosen".to_string());
@@ -203,7 +205,7 @@ impl Studio {
             }
             if !node.rewound.is_empty() {
                 let phrases = super::news::counted(&node.rewound);
-                lines.push(format!("  turned away from {phrases}"));
+                lines.push(format!("  banned phrases avoided: {phrases}"));
             }
             lines.push(format!("  context {}", how.context_digest));
         }
@@ -214,7 +216,7 @@ impl Studio {
         lines.push(authors(&self.session.story.path()));
         if let Some(stats) = &self.session.last_stats {
             lines.push(format!(
-                "The last passage read {} tokens, {} of them reused, and wrote {} at {:.1} a second",
+                "The last passage had a prompt of {} tokens, {} of them reused, and generated {} at {:.1} per second",
                 stats.prompt_tokens,
                 stats.reused,
                 stats.new_tokens,

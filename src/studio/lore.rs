@@ -43,12 +43,12 @@ impl Studio {
         let Scanned { fires, missed, .. } = self.scanned(&path, seed);
         let line = |fires: &Fires| {
             let why = match &fires.why {
-                Why::Constant => "always read".to_string(),
-                Why::Key(key) => format!("the story says \"{}\"", clean(key)),
+                Why::Constant => "always active".to_string(),
+                Why::Key(key) => format!("the story contains \"{}\"", clean(key)),
                 Why::Sticks(left) => {
-                    format!("stays for {}", several(*left as usize, "more passage"))
+                    format!("sticky for {}", several(*left as usize, "more passage"))
                 }
-                Why::Named { by, key } => format!("{by} says \"{}\"", clean(key)),
+                Why::Named { by, key } => format!("{by} contains \"{}\"", clean(key)),
             };
             format!("+ {} ({}): {why}", fires.entry.title(), fires.book.name)
         };

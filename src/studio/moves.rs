@@ -22,7 +22,7 @@ impl Studio {
             false => String::new(),
         };
         Ok(Outcome::Moved(format!(
-            "Went back{all}; /redo goes forward again"
+            "Undone{all}; /redo applies it again"
         )))
     }
 
@@ -32,7 +32,7 @@ impl Studio {
             return Err(cannot("There is nothing to redo"));
         }
         self.note_down(vec![Record::Redo(Steps { steps })])?;
-        Ok(Outcome::Moved("Went forward".to_string()))
+        Ok(Outcome::Moved("Redone".to_string()))
     }
 
     pub(super) fn swipe(&mut self, to: Swipe) -> Result<Outcome, Refusal> {
@@ -75,8 +75,13 @@ impl Studio {
     pub(super) fn step(&mut self, by: isize) -> Result<Outcome, Refusal> {
         let head = self.session.story.head();
         let to = match (head, by < 0) {
+<<<<<<< HEAD
             (Some(id), true) => self.session.story.node(id).and_then(|node| node.parent),
             (None, true) => return Err(cannot("This is the story's beginning")),
+=======
+            (Some(id), true) => self.story.node(id).and_then(|node| node.parent),
+            (None, true) => return Err(cannot("This is the beginning of the story")),
+>>>>>>> 9c259bb (Plain words: a glossary, README, help, errors and notices in the field's terms)
             (_, false) => {
                 let next = match head {
                     Some(id) => self.session.story.children(id),
@@ -88,7 +93,7 @@ impl Studio {
                     here && !self.session.story.is_hidden(**id)
                 };
                 let next = next.iter().rev().find(open).copied();
-                Some(next.ok_or_else(|| cannot("Nothing follows here yet"))?)
+                Some(next.ok_or_else(|| cannot("No passage follows here yet"))?)
             }
         };
         let said = self.arrived(Place::after(to));
@@ -100,7 +105,7 @@ impl Studio {
         let elsewhere = name.and_then(|name| places::find(&self.session.story, name).ok());
         if let Some(place) = elsewhere {
             self.stand_at(place, Move::Branch, Vec::new())?;
-            let said = "What you write now is a branch of its own; /tree shows all of them";
+            let said = "Your next passage starts a new branch; /tree shows all branches";
             return Ok(Outcome::Moved(said.to_string()));
         }
         let free = (1..)
@@ -124,7 +129,7 @@ impl Studio {
         let number = name.chars().next().is_none_or(|c| c.is_ascii_digit());
         if number || name.len() > 60 || !name.chars().all(plain) {
             return Err(cannot(
-                "A mark begins with a letter and has letters, digits, spaces, - and _, as in /mark the-storm",
+                "A mark starts with a letter and contains letters, digits, spaces, - and _, for example /mark the-storm",
             ));
         }
         let change = Change::Mark {
@@ -133,7 +138,7 @@ impl Studio {
         };
         self.do_step(Move::Mark, vec![change])?;
         Ok(Outcome::Said(format!(
-            "{name} is here; /goto {name} comes back"
+            "Marked this place as {name}; return with /goto {name}"
         )))
     }
 
@@ -154,7 +159,7 @@ impl Studio {
         let count = changes.len();
         self.do_step(Move::Keep, changes)?;
         Ok(Outcome::Moved(format!(
-            "Kept this version and put {count} away; /undo brings them back"
+            "Kept this version and hid {count}; /undo restores them"
         )))
     }
 
@@ -208,7 +213,7 @@ impl Studio {
     fn arrived(&self, place: Place) -> String {
         let path = self.session.story.path_at(place);
         match path.iter().rev().find(|passage| !passage.text.is_empty()) {
-            None => "At the story's beginning".to_string(),
+            None => "At the beginning of the story".to_string(),
             Some(last) => {
                 let from = last.text.len().saturating_sub(80);
                 let from = (from..).find(|at| last.text.is_char_boundary(*at));

@@ -68,7 +68,7 @@ pub enum Notice {
 /// A command that could not be done, in one sentence.
 #[derive(Debug, thiserror::Error)]
 pub enum Refusal {
-    #[error("Still at work; Esc or Ctrl+C stops it")]
+    #[error("The model is still busy; stop it with Esc or Ctrl+C")]
     Busy,
     #[error("{0}")]
     Cannot(String),

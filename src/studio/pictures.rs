@@ -190,7 +190,7 @@ impl Studio {
         let text = self.last_words();
         if text.trim().is_empty() {
             return Err(cannot(
-                "There is no passage to draw yet; say what to draw, as in /image a red dragon asleep",
+                "There is no passage to illustrate yet; give a prompt, for example /image a red dragon asleep",
             ));
         }
         let ask = Box::new(self.description(&text)?);
@@ -250,8 +250,7 @@ impl Studio {
         let on_page = self.session.story.pictures_on(&path);
         let Some(name) = name else {
             let last = on_page.last().map(|(_, id)| *id);
-            return last
-                .ok_or_else(|| cannot("There is no picture on the page yet; /image draws one"));
+            return last.ok_or_else(|| cannot("There is no picture yet; draw one with /image"));
         };
         let id = places::find(&self.session.story, name)?.node;
         let own = id.filter(|id| self.session.story.picture(*id).is_some());
@@ -262,7 +261,7 @@ impl Studio {
         };
         own.or_else(|| on(id?)).ok_or_else(|| {
             cannot(&format!(
-                "{} is no picture; /tree shows which passages are",
+                "{} is not a picture; /tree shows which passages are",
                 clean_line(&excerpt(name, 40))
             ))
         })
@@ -296,7 +295,24 @@ impl Studio {
     fn file_source(&self, name: &str) -> Result<Source, Refusal> {
         let path = self.file_named(name);
         let shown = clean_line(&path.display().to_string());
+<<<<<<< HEAD
         let wrong = |why: &str| cannot(&format!("{shown} cannot be used: {why}"));
+=======
+        let wrong = |why: &str| cannot(&format!("Cannot use {shown}: {why}"));
+        let known = std::fs::metadata(&path);
+        let known = known.map_err(|error| wrong(&error.to_string()))?;
+        if !known.is_file() {
+            return Err(wrong("it is not a file"));
+        }
+        if known.len() > MAX_FILE_BYTES as u64 {
+            return Err(wrong(&format!(
+                "it is larger than {} MB",
+                MAX_FILE_BYTES >> 20
+            )));
+        }
+        let file = std::fs::read(&path).map_err(|error| wrong(&error.to_string()))?;
+        let how = provenance(&file).ok();
+>>>>>>> 9c259bb (Plain words: a glossary, README, help, errors and notices in the field's terms)
         let name = path.file_name().unwrap_or_default().to_string_lossy();
         file_source(&path, name.into_owned()).map_err(|why| wrong(&why))
     }
@@ -314,11 +330,11 @@ impl Studio {
         }
         if name.ends_with(".png") && self.file_named(name).is_file() {
             let how = self.file_source(name)?.how;
-            let none = || cannot("That file does not say how it was made; give words in its place");
+            let none = || cannot("That file has no provenance; give a prompt instead");
             return how.map(Box::new).map(Sight::Picture).ok_or_else(none);
         }
         match clean(name.trim()).into_owned() {
-            words if words.is_empty() => Err(cannot("There is nothing to draw in empty quotes")),
+            words if words.is_empty() => Err(cannot("The quoted prompt is empty")),
             words => Ok(Sight::Prompt(words)),
         }
     }

@@ -33,7 +33,7 @@ impl Studio {
 
     pub(super) fn save(&mut self, name: Option<String>) -> Result<Outcome, Refusal> {
         if self.setup.private {
-            return Err(cannot("This session is private: nothing of it is kept"));
+            return Err(cannot("This session is private and is not saved"));
         }
         self.session.ensure_journal(&self.setup)?;
         self.session.write_unsaved()?;
@@ -54,7 +54,7 @@ impl Studio {
     /// Asks the engine for what it has read of the story.
     pub(super) fn save_warm(&mut self, any_size: bool) -> Result<Outcome, Refusal> {
         if self.setup.private {
-            return Err(cannot("This session is private: nothing of it is kept"));
+            return Err(cannot("This session is private and is not saved"));
         }
         self.needs(|can| can.warm_cache, "keep what it has read")?;
         self.session.ensure_journal(&self.setup)?;
@@ -65,22 +65,28 @@ impl Studio {
     }
 
     /// Keeps what the engine gave out, and says how large it is.
+<<<<<<< HEAD
     pub(super) fn kept(&self, warm: Option<Warm>, any_size: bool) -> Notice {
         let Some((warm, journal)) = warm.zip(self.session.journal.as_ref()) else {
             let why = "The model has read nothing of this story yet; there is nothing to keep";
+=======
+    pub(super) fn kept(&self, warm: Option<Warm>) -> Notice {
+        let Some((warm, journal)) = warm.zip(self.journal.as_ref()) else {
+            let why = "The KV cache is empty; there is nothing to save";
+>>>>>>> 9c259bb (Plain words: a glossary, README, help, errors and notices in the field's terms)
             return Notice::Info(why.to_string());
         };
         let bytes = (warm.bytes.len() + warm.ids.len() * 4) as u64;
         if bytes > WARM_LIMIT && !any_size {
             return Notice::Warning(format!(
-                "What the model has read takes {}, and more than {} is not kept unasked; /save --warm=any keeps it",
+                "The KV cache takes {}, more than the limit of {}; save it anyway with /save --warm=any",
                 size(bytes),
                 size(WARM_LIMIT)
             ));
         }
         match journal.keep_warm(&self.setup.build, &warm) {
             Ok(bytes) => Notice::Info(format!(
-                "Kept what the model has read of {} tokens ({}); opened again, they are not read a second time",
+                "Saved the KV cache of {} tokens ({}); reopening the session will not evaluate them again",
                 warm.ids.len(),
                 size(bytes)
             )),
@@ -100,7 +106,7 @@ impl Studio {
     /// Opens a session; the one before it stays as it is on disk.
     pub fn open(&mut self, name: &str) -> Result<Outcome, Refusal> {
         if self.session_name() == Some(name) {
-            return Ok(Outcome::Said(format!("{name} is open already")));
+            return Ok(Outcome::Said(format!("{name} is already open")));
         }
         self.session.close(&self.setup)?;
         let Opened {
@@ -138,7 +144,7 @@ impl Studio {
         // The settings go on, and with them the model that is on its way.
         self.pending.hand_over_models(self.session.id);
         Ok(Outcome::Moved(
-            "A new story; write its first line".to_string(),
+            "A new story; write the first line".to_string(),
         ))
     }
 
@@ -156,4 +162,40 @@ impl Studio {
             false => self.begin(Some(name)),
         }
     }
+<<<<<<< HEAD
+=======
+
+    /// What was known of the session before this one.
+    fn forget_session(&mut self) {
+        self.warm = None;
+        self.last_stats = None;
+        self.listed.clear();
+        self.candidates.clear();
+        self.afterwards.clear();
+        self.begins = None;
+        self.held.clear();
+        self.recalled.clear();
+        self.warned = false;
+    }
+
+    /// What must be on disk before another session takes this one's place.
+    fn leave(&mut self) -> Result<(), Refusal> {
+        self.flush()?;
+        if !self.unsaved.is_empty() {
+            self.write_unsaved()?;
+        }
+        self.sync()
+    }
+}
+
+fn opened(journal: &Journal, recovered: &Recovered) -> String {
+    let name = journal.name();
+    match (&recovered.doubt, recovered.torn) {
+        (Some(why), _) => format!("Opened {name} read-only because {why}"),
+        (None, 0) => format!("Opened {name}"),
+        (None, torn) => format!(
+            "Opened {name}; moved an incomplete record of {torn} bytes, left by a crash, to a file beside its journal"
+        ),
+    }
+>>>>>>> 9c259bb (Plain words: a glossary, README, help, errors and notices in the field's terms)
 }

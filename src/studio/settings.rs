@@ -68,10 +68,11 @@ impl Studio {
             )));
         };
         let mode = Mode::parse(&word);
-        let mode = mode.ok_or_else(|| cannot("A mode is prose or chat, as in /mode chat"))?;
+        let mode =
+            mode.ok_or_else(|| cannot("The mode must be prose or chat, for example /mode chat"))?;
         if mode == Mode::Chat && self.about().is_some_and(|about| !about.chat) {
             return Err(cannot(
-                "This model brings no chat template; its mode is prose",
+                "This model has no chat template, so its mode is prose",
             ));
         }
         self.change(Settings {
@@ -79,7 +80,7 @@ impl Studio {
             ..self.session.settings.clone()
         })?;
         let note = match mode {
-            Mode::Prose => "The mode is prose: the model continues the text itself",
+            Mode::Prose => "The mode is prose: the model continues the text",
             Mode::Chat => "The mode is chat: each line is a turn, and the model answers",
         };
         Ok(Outcome::Said(note.to_string()))
@@ -87,8 +88,13 @@ impl Studio {
 
     pub(super) fn system(&mut self, text: Option<String>) -> Result<Outcome, Refusal> {
         let Some(text) = text else {
+<<<<<<< HEAD
             let said = match self.session.settings.system.as_str() {
                 "" => "There is no system text; /system TEXT sets it".to_string(),
+=======
+            let said = match self.settings.system.as_str() {
+                "" => "No system message is set; set it with /system TEXT".to_string(),
+>>>>>>> 9c259bb (Plain words: a glossary, README, help, errors and notices in the field's terms)
                 text => text.to_string(),
             };
             return Ok(Outcome::Said(said));
@@ -98,8 +104,8 @@ impl Studio {
             text => clean(text).into_owned(),
         };
         let said = match system.is_empty() {
-            true => "There is no system text now",
-            false => "The system text is set; the model reads it before the story",
+            true => "Removed the system message",
+            false => "Set the system message; it is placed before the story",
         };
         self.change(Settings {
             system,

@@ -1,7 +1,7 @@
-//! The screen's state: what a key, a paste or a piece of news does to it.
+//! The state of the screen, and how keys, pastes and engine events change it.
 //!
-//! Every story key becomes a `Command` for the studio, which decides; here is only what the
-//! writer sees and types. Nothing is drawn, and the clock is the loop's.
+//! Every key that concerns the story becomes a `Command` for the studio, which decides; this module
+//! only knows what the writer sees and types. It draws nothing, and the loop passes in the time.
 
 use super::complete::{self, Hints};
 use super::gallery::{Gallery, Means};
@@ -23,9 +23,9 @@ use crate::studio::{Notice, Outcome, Refusal, Studio, left_out};
 use crossterm::event::{KeyEvent, KeyEventKind};
 use std::time::Duration;
 
-/// How long the second Ctrl+C may take.
+/// The time within which a second Ctrl+C quits.
 pub(super) const AGAIN: Duration = Duration::from_secs(1);
-/// How long the writer must pause for the model to read what is typed.
+/// How long the writer must pause before the model prefills the line.
 const QUIET: Duration = Duration::from_millis(60);
 
 pub struct App {
@@ -39,25 +39,25 @@ pub struct App {
     pub(super) gallery: Gallery,
     pub(super) late: Late,
     pub(super) colour: bool,
-    /// The passage that the input line is changing.
+    /// The passage being edited in the input line.
     pub(super) editing: Option<NodeId>,
     pub(super) editor: Option<Editor>,
     keys: Keymap,
     models: Vec<String>,
-    /// Whether what is typed is read before it is sent, and when that is next due.
+    /// Whether to prefill the line being typed, and when that is next due.
     read_ahead: bool,
     due: Option<Duration>,
     pub(super) history: History,
-    /// The time since the program began, as the loop last said.
+    /// The time since the program started, as of the last tick.
     pub(super) now: Duration,
     pub(super) interrupted: Option<Duration>,
     /// The engine has been asked to stop and has not answered yet.
     pub(super) stopping: bool,
-    /// What the loop has to do next.
+    /// An action that the loop must perform next.
     pub(super) wish: Option<Wish>,
 }
 
-/// What only the loop can do.
+/// An action that only the loop can perform.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Wish {
     Leave(Why),
@@ -103,7 +103,7 @@ impl App {
         app
     }
 
-    /// The loop says what time it is. True when that changes the screen.
+    /// Updates the time. Returns true if that changes the screen.
     pub fn tick(&mut self, now: Duration) -> bool {
         self.now = now;
         if self.due.take_if(|due| *due <= now).is_some() && self.editing.is_none() {
@@ -117,13 +117,13 @@ impl App {
         over
     }
 
-    /// When something is to be done though nothing happens.
+    /// The next time at which something is due without any input.
     pub fn wakes_at(&self) -> Option<Duration> {
         let over = self.message.as_ref().and_then(|message| message.until);
         [over, self.due].into_iter().flatten().min()
     }
 
-    /// What stands in the line now, or in the story, is read once the writer pauses.
+    /// Schedules a prefill of the line or the story for when the writer pauses.
     fn changed(&mut self) {
         self.due = self.read_ahead.then(|| self.now + QUIET);
     }
@@ -144,7 +144,7 @@ impl App {
         }
     }
 
-    /// Pasted text is one input, however many lines it has.
+    /// Inserts pasted text as one input, however many lines it has.
     pub fn paste(&mut self, text: &str) {
         self.changed();
         self.overlay = None;
@@ -152,11 +152,36 @@ impl App {
         self.insert(&clean(&text));
     }
 
+<<<<<<< HEAD
     /// Takes the engine's news. Call [`App::flush`] once all that waited has been taken.
     pub fn absorb(&mut self, reply: Reply) {
         // What is read in advance changes nothing that there is to read.
         if self.studio.busy() {
             self.changed();
+=======
+    /// Handles an engine event. Call [`App::flush`] after handling all that are waiting.
+    pub fn absorb(&mut self, event: Event) {
+        self.changed();
+        self.meter.absorb(&event, self.now);
+        if matches!(&event, Event::Done { .. } | Event::Failed { .. }) {
+            self.stopping = false;
+        }
+        let stopped = matches!(
+            &event,
+            Event::Done {
+                node: None,
+                status: Status::Stopped,
+                ..
+            }
+        );
+        let notices = self.studio.absorb(event);
+        if stopped && notices.is_empty() {
+            let said = match self.studio.about() {
+                Some(_) => "Stopped",
+                None => "Loading was stopped; load the model again with /model",
+            };
+            self.tell(Tone::Info, said);
+>>>>>>> 9c259bb (Plain words: a glossary, README, help, errors and notices in the field's terms)
         }
         let notices = self.studio.absorb(reply);
         self.notices(notices);
@@ -176,7 +201,7 @@ impl App {
         }
     }
 
-    /// Puts the text that has come into the story, on the screen and on disk.
+    /// Adds the received text to the story, the screen and the journal.
     pub fn flush(&mut self) {
         if let Err(refusal) = self.studio.flush() {
             self.tell(Tone::Error, &refusal.to_string());
@@ -184,18 +209,18 @@ impl App {
         self.grow_candidates();
     }
 
-    /// The engine's thread has ended.
+    /// Handles the unexpected end of the engine's thread.
     pub fn engine_lost(&mut self) {
         let notices = self.studio.engine_lost();
         self.notices(notices);
     }
 
-    /// A signal asks for the end.
+    /// Quits for the given reason.
     pub fn leave(&mut self, why: Why) {
         self.wish = Some(Wish::Leave(why));
     }
 
-    /// The lines to remember, at the end.
+    /// Returns the studio and the new history lines, at the end.
     pub fn into_parts(self) -> (Studio, Vec<String>) {
         (self.studio, self.history.added())
     }
@@ -261,7 +286,7 @@ impl App {
         }
     }
 
-    /// Runs a command and shows what it came to; false when it was refused.
+    /// Runs a command and shows its outcome. Returns false if it was refused.
     pub(super) fn run(&mut self, command: Command) -> bool {
         let several = matches!(command, Command::Gen(_));
         let other = matches!(command, Command::Open(_) | Command::New(_));
@@ -351,7 +376,7 @@ impl App {
         }
     }
 
-    /// Tab: the only candidate, or the next of several.
+    /// Completes with the only candidate, or steps to the next of several.
     fn complete(&mut self, step: isize) {
         if self.hints.is_none() {
             self.hint();
@@ -405,7 +430,7 @@ impl App {
         }
     }
 
-    /// Shows what a command said: a line or two in their place, more over the story.
+    /// Shows a command's text: a line or two in the message area, longer text in an overlay.
     fn say(&mut self, text: &str) {
         if text.lines().count() > 3 {
             self.overlay = Some(Overlay::new(text));

@@ -1,4 +1,4 @@
-//! Where everything stands at a given size, down to one cell.
+//! The layout of the screen at any size, down to one cell.
 
 use super::app::App;
 use super::gallery::Frame;
@@ -23,7 +23,7 @@ pub struct Areas {
     pub status: Rect,
 }
 
-/// Lays the screen out for `area` and wraps what has to fit into it.
+/// Lays out the screen for `area` and wraps the texts to fit.
 pub fn fit(app: &mut App, area: Rect) -> Areas {
     let column = column(area);
     let mark = if column.width >= 12 { 2 } else { 0 };
@@ -78,7 +78,7 @@ pub fn fit(app: &mut App, area: Rect) -> Areas {
     areas
 }
 
-/// The pictures on the page, each with the row on which it begins.
+/// The pictures on the page, each with its first row.
 pub fn frames(app: &App) -> impl Iterator<Item = (i32, Frame)> {
     let frame = |(top, block): (i32, Block)| {
         let frame = Frame {
@@ -91,7 +91,7 @@ pub fn frames(app: &App) -> impl Iterator<Item = (i32, Frame)> {
     app.page.pictures().into_iter().map(frame)
 }
 
-/// Where the picture that is chosen in a list is shown: at its right, where there is room.
+/// Where to show the picture selected in a list: to the right of the list, if there is room.
 pub fn preview(app: &App, area: Rect) -> Option<(Rect, Frame)> {
     let node = app.overlay.as_ref().and_then(Overlay::picture)?;
     let size = app.studio.story().picture(node)?;
@@ -114,7 +114,7 @@ pub fn preview(app: &App, area: Rect) -> Option<(Rect, Frame)> {
     Some((place, frame))
 }
 
-/// The rows between the story and the input: what was said, and how a model comes along.
+/// The rows between the story and the input: messages, and the progress of a loading model.
 pub fn message(app: &App, width: usize) -> Vec<String> {
     let mut rows = Vec::new();
     if let Some(message) = &app.message {
@@ -129,7 +129,7 @@ pub fn message(app: &App, width: usize) -> Vec<String> {
     rows
 }
 
-/// The middle of a wide screen, and all of a narrow one.
+/// The column for the text: the middle of a wide screen, or all of a narrow one.
 fn column(area: Rect) -> Rect {
     let margin = match area.width {
         0..30 => 0,

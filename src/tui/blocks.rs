@@ -1,7 +1,7 @@
-//! Half-blocks: two pixels a cell, in any terminal that has colours.
+//! Half-blocks: two pixels per cell, in any terminal that has colours.
 //!
-//! The library's own lose what is transparent, and most of a drawing is: here the terminal's
-//! background shows through it.
+//! The library's own half-blocks lose transparency, and most of a drawing is transparent; here the
+//! terminal's background shows through.
 
 use super::gallery::Frame;
 use crate::model::gan::picture_file::scale_with_hard_edges;
@@ -13,7 +13,7 @@ use ratatui::style::Color;
 pub struct Blocks {
     width: u16,
     height: u16,
-    /// Row after row; the upper and the lower pixel of each cell.
+    /// The upper and lower pixel of each cell, row by row.
     cells: Vec<[Option<Color>; 2]>,
 }
 
@@ -40,7 +40,7 @@ impl Blocks {
         }
     }
 
-    /// Draws the rows that lie in the area, the first `top` rows below its own.
+    /// Draws the rows that are inside the area; the first row is `top` rows below the area's top.
     pub fn draw(&self, area: Rect, top: i32, buffer: &mut Buffer) {
         for row in 0..self.height {
             let y = i32::from(row) + top;
@@ -65,7 +65,7 @@ impl Blocks {
     }
 }
 
-/// The nearest of the 256 colours that every such terminal has: a cube of 6 by 6 by 6, and greys.
+/// The nearest colour of the 256-colour palette: a 6 by 6 by 6 cube, and greys.
 fn nearest(red: u8, green: u8, blue: u8) -> u8 {
     const STEPS: [u8; 6] = [0, 95, 135, 175, 215, 255];
     let step = |value: u8| {

@@ -1,9 +1,9 @@
-//! Texts side by side, each wrapped in a column of its own.
+//! Texts side by side, each wrapped in its own column.
 
 use super::overlay::{Look, Row};
 use super::wrap::{cells, wrap};
 
-/// One text, with its title and how its stretches look.
+/// One text, with its title and the styles of its stretches.
 #[derive(Clone, Debug, Default)]
 pub struct Column {
     title: String,
@@ -12,9 +12,9 @@ pub struct Column {
     looks: Vec<(usize, Look)>,
 }
 
-/// Between two columns.
+/// The separator between two columns.
 const GAP: &str = " │ ";
-/// Columns narrower than this stand below one another.
+/// Columns that would be narrower than this are stacked.
 const NARROWEST: usize = 10;
 
 impl Column {
@@ -30,7 +30,7 @@ impl Column {
         self.looks.push((self.text.len(), look));
     }
 
-    /// The text's rows at a width.
+    /// Wraps the text at a width.
     fn rows(&self, width: usize) -> Vec<Vec<(String, Look)>> {
         let (mut rows, mut start) = (Vec::new(), 0);
         for line in self.text.split('\n') {
@@ -55,7 +55,7 @@ impl Column {
     }
 }
 
-/// Lays columns out in a width; the chosen one's title is strong.
+/// Lays out columns in a width; the selected column's title is bold.
 pub fn side_by_side(columns: &[Column], width: usize, chosen: Option<usize>) -> Vec<Row> {
     let count = columns.len().max(1);
     let each = (width + cells(GAP)) / count;

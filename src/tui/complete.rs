@@ -1,12 +1,19 @@
-//! What could follow: command names and their arguments, from the table of commands.
+<<<<<<< HEAD
+//! Completions on the screen: the list under the line, and the ghost behind the cursor.
+
+use crate::story::command::{self, Completes};
+use crate::story::sampling::find;
+use crate::studio::complete::{Candidates, candidates};
+=======
+//! Completion of commands and their arguments, from the table of commands.
 
 use crate::story::command::{self, COMMANDS, Completes, Spec};
 use crate::story::sampling::{SETTINGS, find};
 
-/// What can be completed to.
+/// A completion candidate.
 #[derive(Debug, PartialEq)]
 pub struct Candidates {
-    /// Where the word begins that they would replace.
+    /// Where the word to be replaced starts.
     pub from: usize,
     pub found: Vec<Candidate>,
 }
@@ -14,11 +21,12 @@ pub struct Candidates {
 #[derive(Clone, Debug, PartialEq)]
 pub struct Candidate {
     pub word: String,
-    /// Something about it, in a line.
+    /// A one-line description.
     pub note: String,
 }
+>>>>>>> 9c259bb (Plain words: a glossary, README, help, errors and notices in the field's terms)
 
-/// Completions on the screen, and which of them is taken.
+/// The completions on the screen, and which of them is selected.
 #[derive(Debug, PartialEq)]
 pub struct Hints {
     pub candidates: Candidates,
@@ -26,7 +34,7 @@ pub struct Hints {
 }
 
 impl Hints {
-    /// Hints for the line up to the cursor, when there is something to hint at.
+    /// Hints for the line up to the cursor, if there are any.
     pub fn at(line: &str, names: impl Fn(Completes) -> Vec<String>) -> Option<Hints> {
         let candidates = candidates(line, names)?;
         Some(Hints {
@@ -35,7 +43,7 @@ impl Hints {
         })
     }
 
-    /// Takes the next candidate, or the one before, round and round.
+    /// Selects the next or the previous candidate, cyclically.
     pub fn step(&mut self, step: isize) -> &str {
         let count = self.candidates.found.len();
         let next = match self.chosen {
@@ -48,6 +56,9 @@ impl Hints {
     }
 }
 
+<<<<<<< HEAD
+/// What the command on the line still takes, to show behind the cursor.
+=======
 /// The candidates for the line up to the cursor; `names` looks up models or sessions.
 pub fn candidates(line: &str, names: impl Fn(Completes) -> Vec<String>) -> Option<Candidates> {
     let command = line
@@ -90,11 +101,11 @@ fn arguments(what: Completes, names: impl Fn(Completes) -> Vec<String>) -> Vec<C
             .map(|one| word(one.name, one.help))
             .collect(),
         Completes::Modes => vec![
-            word("prose", "the model continues the text itself"),
+            word("prose", "the model continues the text"),
             word("chat", "each line is a turn, and the model answers"),
         ],
         Completes::Swipes => vec![
-            word("next", "or a new one, past the newest"),
+            word("next", "or generate a new one, past the newest"),
             word("prev", ""),
         ],
         Completes::Models | Completes::Sessions | Completes::Marks | Completes::Voices => {
@@ -113,7 +124,8 @@ fn arguments(what: Completes, names: impl Fn(Completes) -> Vec<String>) -> Vec<C
     }
 }
 
-/// What the command on the line still takes, to show behind the cursor.
+/// The arguments that the command on the line still takes, shown after the cursor.
+>>>>>>> 9c259bb (Plain words: a glossary, README, help, errors and notices in the field's terms)
 pub fn ghost(line: &str) -> Option<String> {
     let command = line.strip_prefix('/')?;
     let (name, rest) = command
@@ -132,63 +144,14 @@ pub fn ghost(line: &str) -> Option<String> {
     }
 }
 
-/// Whether Enter should run the command as it stands, rather than wait for what it takes.
+/// Whether a command takes arguments, so that Enter completes it instead of running it.
 pub fn takes_something(name: &str) -> bool {
     command::find(name).is_some_and(|spec| !spec.args.is_empty())
-}
-
-fn commands(typed: &str, slash: &str) -> Vec<Candidate> {
-    let typed = typed.to_lowercase();
-    let candidate = |spec: &Spec, name: &str| Candidate {
-        word: name.to_string(),
-        note: format!("{slash}{name} {}\t{}", spec.args, spec.help),
-    };
-    let begins = |name: &str| name.starts_with(&typed);
-    let named = COMMANDS.iter().filter(|spec| begins(spec.name));
-    let mut found: Vec<Candidate> = named.map(|spec| candidate(spec, spec.name)).collect();
-    if found.is_empty() {
-        for spec in COMMANDS {
-            let aliases = spec.aliases.iter().filter(|alias| begins(alias));
-            found.extend(aliases.map(|alias| candidate(spec, alias)));
-        }
-    }
-    found
-}
-
-fn some(from: usize, found: Vec<Candidate>) -> Option<Candidates> {
-    (!found.is_empty()).then_some(Candidates { from, found })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn words(line: &str) -> Vec<String> {
-        let names = |what| match what {
-            Completes::Models => vec!["smollm2-135m".to_string(), "smollm2-360m".to_string()],
-            Completes::Styles => vec!["noto".to_string(), "ink".to_string()],
-            _ => vec!["story-1".to_string(), "The harbour".to_string()],
-        };
-        let found = candidates(line, names)
-            .map(|candidates| candidates.found)
-            .unwrap_or_default();
-        found.into_iter().map(|one| one.word).collect()
-    }
-
-    #[test]
-    fn names_arguments_and_nothing_else_are_completed() {
-        assert_eq!(words("/re"), ["retry", "redo", "restyle"]);
-        assert_eq!(words("/rege"), ["regen", "regenerate"]);
-        assert_eq!(words("/model smollm2-3"), ["smollm2-360m"]);
-        assert_eq!(words("/open the"), ["The harbour"]);
-        assert_eq!(words("/mode "), ["prose", "chat"]);
-        assert_eq!(words("/set top_k"), ["top_k"]);
-        assert_eq!(words("/help unD"), ["undo"]);
-        assert_eq!(words("/image a fox style=i"), ["style=ink"]);
-        assert_eq!(words("/image a fox se"), ["seed="]);
-        assert!(words("/image a fox ").is_empty());
-        assert!(words("//re").is_empty() && words("re").is_empty() && words("/undo ").is_empty());
-    }
 
     #[test]
     fn a_ghost_says_what_a_command_takes() {

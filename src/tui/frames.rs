@@ -1,5 +1,5 @@
-//! How long a frame takes, for `illumine bench`: the app and its drawing as they are, on a buffer in
-//! place of a terminal.
+//! Measures the time of a frame for `illumine bench`: the real app, drawing into a buffer instead
+//! of a terminal.
 
 use super::{App, Options, areas, view};
 use crate::story::{Command, Event, Reply};
@@ -8,11 +8,12 @@ use ratatui::Terminal;
 use ratatui::backend::TestBackend;
 use std::time::{Duration, Instant};
 
-/// Columns and rows of the screen that is drawn.
+/// Columns and rows of the screen.
 const SCREEN: (u16, u16) = (120, 40);
 
-/// Streams words into the studio's story, one a frame, and says how long each frame took: taking
-/// the word in, journaling it, laying the page out and drawing it. None where nothing can be written.
+/// Streams words into the studio's story, one per frame, and measures each frame: handling the
+/// word, journaling it, laying out the page and drawing it. Returns None if the story cannot be
+/// written to.
 pub fn frame_times(studio: Studio, frames: usize) -> Option<Vec<Duration>> {
     let options = Options {
         colour: true,

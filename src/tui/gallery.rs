@@ -1,5 +1,5 @@
-//! Pictures made ready for the terminal: read, scaled and encoded on a thread of their own, kept
-//! for as long as they are looked at.
+//! Prepares pictures for the terminal: a thread reads, scales and encodes them, and a cache keeps
+//! the recent ones.
 
 use super::blocks::Blocks;
 use super::inbox::Input;
@@ -17,10 +17,10 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread;
 
-/// Pictures that are kept ready: more than any screen shows.
+/// The capacity of the cache: more than any screen shows.
 const KEPT: usize = 64;
 
-/// A picture at a size in cells.
+/// A picture and its size in cells.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Frame {
     pub node: NodeId,
@@ -31,16 +31,17 @@ pub struct Frame {
 /// How this terminal shows pictures.
 #[derive(Clone)]
 pub enum Means {
-    /// Not at all: a line says what was drawn.
+    /// As text: a line says what was drawn.
     Words,
-    /// Half-blocks, in all colours or in 256.
+    /// Half-blocks, in true colour or 256 colours.
     Blocks { all_colours: bool },
     /// A graphics protocol.
     Graphics(Box<Picker>),
 }
 
 impl Means {
-    /// By the protocol that the terminal said it knows, if it knows one; without colour, not at all.
+    /// Chooses the terminal's graphics protocol if it has one, else half-blocks; without colour,
+    /// text.
     pub fn of(picker: Option<Picker>, colour: bool, all_colours: bool) -> Means {
         match picker {
             _ if !colour => Means::Words,
@@ -50,7 +51,7 @@ impl Means {
     }
 }
 
-/// A picture that is ready.
+/// A prepared picture.
 pub enum Ready {
     Blocks(Blocks),
     Graphics(Box<SlicedProtocol>),
@@ -60,16 +61,16 @@ pub enum Ready {
 
 pub struct Gallery {
     means: Means,
-    /// None where pictures are made ready at once, as in tests.
+    /// The preparing thread; None if pictures are prepared synchronously, as in tests.
     workshop: Option<Sender<(Frame, Kept)>>,
-    /// None for one that is being made ready.
+    /// The cache; None for a picture in preparation.
     frames: HashMap<Frame, Option<Ready>>,
-    /// The oldest first.
+    /// The cached pictures, oldest first.
     order: VecDeque<Frame>,
 }
 
 impl Gallery {
-    /// A gallery that makes pictures ready whenever it is asked.
+    /// Creates a gallery that prepares pictures synchronously.
     pub fn new(means: Means) -> Gallery {
         Gallery {
             means,
@@ -79,7 +80,7 @@ impl Gallery {
         }
     }
 
-    /// A gallery with a thread, which tells the loop of each picture that is ready.
+    /// Creates a gallery with a thread that notifies the loop of each prepared picture.
     pub fn open(means: Means, inbox: Sender<Input>) -> Gallery {
         let mut gallery = Gallery::new(means);
         let (sender, orders) = channel();
@@ -90,12 +91,12 @@ impl Gallery {
         gallery
     }
 
-    /// Whether pictures are shown at all.
+    /// Whether this terminal shows pictures.
     pub fn shows(&self) -> bool {
         !matches!(self.means, Means::Words)
     }
 
-    /// Asks for a picture at a size, unless it is there or was asked for.
+    /// Requests a picture at a size, unless it is cached or already requested.
     pub fn want(&mut self, frame: Frame, file: Option<Kept>) {
         if !self.shows() || self.frames.contains_key(&frame) {
             return;
@@ -117,21 +118,21 @@ impl Gallery {
         self.frames.insert(frame, ready);
     }
 
-    /// A picture is ready.
+    /// A picture has been prepared.
     pub fn take(&mut self, frame: Frame, ready: Ready) {
         if let Some(place) = self.frames.get_mut(&frame) {
             *place = Some(ready);
         }
     }
 
-    /// Forgets all of them: the terminal has forgotten its own.
+    /// Clears the cache, because the terminal has dropped its pictures.
     pub fn forget(&mut self) {
         self.frames.clear();
         self.order.clear();
     }
 
-    /// Draws a picture whose first row is `top` rows below the area's (above, where it is less
-    /// than 0). False where it is not ready; the second is whether it ever will be.
+    /// Draws a picture whose first row is `top` rows below the area's top (above, if negative).
+    /// Says whether the picture is ready, missing or still in preparation.
     pub fn draw(&self, frame: Frame, area: Rect, top: i32, buffer: &mut Buffer) -> Shown {
         match self.frames.get(&frame) {
             Some(Some(Ready::Blocks(blocks))) => blocks.draw(area, top, buffer),
@@ -146,7 +147,7 @@ impl Gallery {
     }
 }
 
-/// What has become of a picture.
+/// The state of a picture.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Shown {
     There,

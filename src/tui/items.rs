@@ -1,29 +1,29 @@
-//! What stands on the page, one after another: passages, and pictures after them.
+//! The items on the page in order: passages, each followed by its pictures.
 
 use super::page::{Begins, Ink};
 use crate::story::sentence::excerpt;
 use crate::story::untrusted::clean_line;
 use crate::story::{Author, NodeId, Passage, Status, Story};
 
-/// What a passage's look depends on.
+/// Everything that the appearance of a passage depends on.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Key {
     pub id: NodeId,
     pub bytes: usize,
     pub mark: String,
-    /// Where in it the model begins to read.
+    /// The byte at which the context starts, if it starts in this passage.
     pub begins: Option<usize>,
-    /// It is a picture, of so many pixels.
+    /// The size in pixels, if this is a picture.
     pub picture: Option<(u32, u32)>,
 }
 
-/// What stands on the page: a passage, or a picture after one.
+/// An item on the page: a passage, or a picture after one.
 pub struct Item<'a> {
     pub key: Key,
     pub passage: Option<Passage<'a>>,
 }
 
-/// Passages with the pictures that stand between them.
+/// The passages, with the pictures between them.
 pub fn items(story: &Story, begins: Begins) -> Vec<Item<'_>> {
     let path = story.path();
     let mut pictures = story.pictures_on(&path).into_iter().peekable();
@@ -43,7 +43,7 @@ pub fn items(story: &Story, begins: Begins) -> Vec<Item<'_>> {
     items
 }
 
-/// A picture, and the words under it.
+/// A picture and its caption.
 fn picture(story: &Story, id: NodeId) -> Option<Key> {
     let picture = story.picture(id)?;
     let versions = story.picture_versions(id);
@@ -72,8 +72,7 @@ fn key(story: &Story, node: &Passage, begins: Begins) -> Key {
     }
 }
 
-/// The remark after a passage: how it ended, when not as a passage does, and at the head which of
-/// its versions this is.
+/// The remark after a passage: an unusual end, and at the head, which version this is.
 fn mark(story: &Story, node: &Passage) -> String {
     let head = story.head() == Some(node.id);
     let ended = match node.status {

@@ -1,6 +1,6 @@
-//! How fast things go: bytes while a model loads, tokens while it writes.
+//! Speeds: bytes per second while a model loads, tokens per second while it generates.
 //!
-//! The clock is the caller's.
+//! The caller passes in the time.
 
 use crate::model::fetch::{Progress, ProgressMeter};
 use crate::story::message::Stats;
@@ -11,13 +11,14 @@ use std::time::Duration;
 pub struct Meter {
     pace: ProgressMeter,
     loading: String,
-    /// The first and the last piece of this passage, and the tokens that came after the first.
+    /// The times of the first and last piece of this passage, and the number of tokens after the
+    /// first.
     first: Option<Duration>,
     last: Duration,
     tokens: usize,
     after_first: usize,
     prompt: usize,
-    /// Tokens a second of the passage before.
+    /// Tokens per second of the previous passage.
     before: Option<f64>,
 }
 
@@ -57,23 +58,23 @@ impl Meter {
         }
     }
 
-    /// Fetching or reading a model, in a line: bytes, speed, time left.
+    /// The progress of downloading or loading a model, in one line: bytes, speed, time left.
     pub fn loading(&self) -> &str {
         &self.loading
     }
 
-    /// Tokens a second of the passage that is being written; None before there are two moments.
+    /// Tokens per second of the current passage; None until there are two points in time.
     pub fn speed(&self) -> Option<f64> {
         let seconds = self.last.saturating_sub(self.first?).as_secs_f64();
         (seconds > 0.1).then(|| self.after_first as f64 / seconds)
     }
 
-    /// Tokens of the context in use by the passage that is being written.
+    /// The context size of the current passage in tokens.
     pub fn used(&self) -> usize {
         self.prompt + self.tokens
     }
 
-    /// What is going on, in a few words; None when nothing is and nothing was.
+    /// The current activity in a few words; None if there is none and was none.
     pub fn activity(&self, work: &Work) -> Option<String> {
         match work {
             Work::Nothing => self.before.map(|speed| format!("{speed:.1} tok/s")),
@@ -87,12 +88,12 @@ impl Meter {
                 done,
                 total,
                 reused: 0,
-            } => Some(format!("reading {done}/{total}")),
+            } => Some(format!("evaluating {done}/{total}")),
             Work::Reading {
                 done,
                 total,
                 reused,
-            } => Some(format!("reading {done}/{total}, {reused} reused")),
+            } => Some(format!("evaluating {done}/{total}, {reused} reused")),
             Work::Drawing { total, .. } if *total < 2 => Some("drawing".to_string()),
             Work::Drawing { done, total } => Some(format!("drawing {done}/{total}")),
             Work::Writing => Some(match self.speed() {

@@ -1,8 +1,8 @@
-//! The full-screen front end: a story, a line to write on, a status.
+//! The full-screen front end: the story, an input line, a status line.
 //!
-//! The loop takes what waits, draws when something changed and sleeps otherwise. It holds no story
-//! (the studio does) and decides nothing that a command could. [`App`] is the state, [`view`]
-//! draws it, `terminal` and `inbox` are the only parts that touch the outside.
+//! The loop handles waiting events, draws when something changed and sleeps otherwise. It holds no
+//! story (the studio does) and decides nothing that a command could. [`App`] is the state, [`view`]
+//! draws it; only `terminal` and `inbox` do I/O.
 
 mod app;
 mod areas;
@@ -52,47 +52,47 @@ use std::io;
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, TryRecvError};
 use std::time::{Duration, Instant};
 
-/// Between two frames while text streams in.
+/// The time between two frames while text streams in.
 const FRAME: Duration = Duration::from_millis(33);
-/// Between two looks at the engine's news while it is at work.
+/// The time between two polls of engine events while the engine is busy.
 const GLANCE: Duration = Duration::from_millis(10);
-/// How long a passage may take to stop at the end.
+/// How long to wait for a passage to stop when quitting.
 const LAST_WORDS: Duration = Duration::from_secs(2);
 
-/// What main knows and the screen must not look up by itself.
+/// Options from main, which the screen must not look up by itself.
 #[derive(Default)]
 pub struct Options {
-    /// Done before anything is typed.
+    /// A command to run at the start.
     pub first_command: Option<Command>,
-    /// Said at the start.
+    /// A notice to show at the start.
     pub notice: Option<String>,
-    /// The lines written in earlier sessions, oldest first.
+    /// The input history of earlier sessions, oldest first.
     pub history: Vec<String>,
-    /// The names that `/model` completes to.
+    /// Model names, for the completion of `/model`.
     pub models: Vec<String>,
-    /// False where NO_COLOR is set.
+    /// False if NO_COLOR is set.
     pub colour: bool,
-    /// Whether all colours may be used, or 256.
+    /// Whether to use true colour or 256 colours.
     pub all_colours: bool,
-    /// What is known of how the terminal shows pictures.
+    /// What the environment reveals about the terminal's graphics.
     pub graphics: Graphics,
-    /// The writer's own keys, over the table's.
+    /// The key bindings, including the writer's own.
     pub keys: keymap::Keymap,
-    /// The writer's editor, as a shell would run it.
+    /// The writer's editor, as a shell command.
     pub editor: Option<Editor>,
-    /// Whether the model reads what is typed before it is sent.
+    /// Whether to prefill a line while it is being typed.
     pub read_ahead: bool,
 }
 
-/// How it ended, for main.
+/// How the front end ended, for main.
 #[derive(Debug)]
 pub struct Exit {
     pub why: Why,
-    /// The session that was open, to name it in a last line.
+    /// The name of the open session, for the last line.
     pub session: Option<String>,
-    /// Lines to add to the history file; none of a private session's.
+    /// New lines for the history file; empty for a private session.
     pub history: Vec<String>,
-    /// What could not be said on the screen.
+    /// Messages that could not be shown on the screen.
     pub remarks: Vec<String>,
 }
 
@@ -101,12 +101,12 @@ pub enum Why {
     Quit,
     /// Ctrl+C, twice.
     Interrupted,
-    /// A signal, SIGHUP also when the terminal went away without one.
+    /// A signal; SIGHUP also if the terminal disappeared without one.
     Signal(i32),
 }
 
 impl Why {
-    /// What the program should exit with.
+    /// The exit code.
     pub fn code(self) -> u8 {
         match self {
             Why::Quit => 0,
@@ -116,19 +116,24 @@ impl Why {
     }
 }
 
-/// Where the app is drawn: a terminal, or a test's buffer.
+/// The surface that the app draws on: a terminal, or a test's buffer.
 trait Stage {
     fn draw(&mut self, app: &mut App) -> io::Result<()>;
-    /// Forgets what is on the screen, so that all of it is drawn again.
+    /// Forces a full redraw.
     fn redraw(&mut self) -> io::Result<()>;
-    /// Gives the terminal to the writer's editor until it ends.
+    /// Hands the terminal to the writer's editor until it exits.
     fn edit(&mut self, editor: &Editor, text: &str) -> Result<String, EditorError>;
-    /// Gives the terminal to the shell, and takes it back when the shell says so.
+    /// Suspends the program, and takes the terminal back when it resumes.
     fn suspend(&mut self) -> io::Result<()>;
 }
 
+<<<<<<< HEAD
 /// Runs the screen until the writer leaves, a signal says so or the terminal is gone.
 pub fn run(studio: Studio, events: Receiver<Reply>, options: Options) -> anyhow::Result<Exit> {
+=======
+/// Runs the screen until the writer quits, a signal ends it or the terminal disappears.
+pub fn run(studio: Studio, events: Receiver<Event>, options: Options) -> anyhow::Result<Exit> {
+>>>>>>> 9c259bb (Plain words: a glossary, README, help, errors and notices in the field's terms)
     let began = Instant::now();
     let (colour, all_colours) = (options.colour, options.all_colours);
     let graphics = options.graphics;
@@ -164,14 +169,14 @@ pub fn run(studio: Studio, events: Receiver<Reply>, options: Options) -> anyhow:
     })
 }
 
-/// All that the loop hears.
+/// All sources of events for the loop.
 struct Sources<'a> {
     inbox: &'a Receiver<Input>,
     events: &'a Receiver<Reply>,
     clock: &'a dyn Fn() -> Duration,
 }
 
-/// The loop. A terminal that cannot be written to is gone, as after a hangup.
+/// The event loop. A terminal that cannot be written to counts as hung up.
 fn attend(
     app: &mut App,
     stage: &mut dyn Stage,
@@ -212,15 +217,20 @@ fn attend(
     }
 }
 
-/// How long the loop may sleep; None for ever.
+/// How long the loop may sleep; None means until an event arrives.
 fn patience(app: &App, now: Duration, engine: bool) -> Option<Duration> {
     let glance = (app.studio.busy() && engine).then_some(GLANCE);
     let wake = app.wakes_at().map(|at| at.saturating_sub(now));
     [glance, wake].into_iter().flatten().min()
 }
 
+<<<<<<< HEAD
 /// Absorbs all that waits. True when something came.
 fn take_events(app: &mut App, events: &Receiver<Reply>, engine: &mut bool) -> bool {
+=======
+/// Handles all waiting engine events. Returns true if there were any.
+fn take_events(app: &mut App, events: &Receiver<Event>, engine: &mut bool) -> bool {
+>>>>>>> 9c259bb (Plain words: a glossary, README, help, errors and notices in the field's terms)
     let mut came = false;
     loop {
         match events.try_recv() {
@@ -254,7 +264,7 @@ fn take_input(app: &mut App, input: Input, remarks: &mut Vec<String>) {
     }
 }
 
-/// Does what the app wished for.
+/// Performs the action that the app requested.
 fn act(app: &mut App, stage: &mut dyn Stage) -> io::Result<Option<Why>> {
     match app.wish.take() {
         Some(Wish::Leave(why)) => return Ok(Some(why)),
@@ -279,7 +289,7 @@ fn act(app: &mut App, stage: &mut dyn Stage) -> io::Result<Option<Why>> {
     Ok(None)
 }
 
-/// The next input; None when patience ran out first, or when nothing can come any more.
+/// Waits for the next input. Returns None on a timeout, or if no input can arrive any more.
 fn wait(inbox: &Receiver<Input>, patience: Option<Duration>) -> Option<Input> {
     let Some(patience) = patience else {
         return Some(inbox.recv().unwrap_or(Input::Signal(SIGHUP)));
@@ -291,8 +301,13 @@ fn wait(inbox: &Receiver<Input>, patience: Option<Duration>) -> Option<Input> {
     }
 }
 
+<<<<<<< HEAD
 /// Stops what is being written and takes in what still came, so that the journal is whole.
 fn wind_down(app: &mut App, events: &Receiver<Reply>) {
+=======
+/// Stops generation and handles the remaining events, so that the journal is complete.
+fn wind_down(app: &mut App, events: &Receiver<Event>) {
+>>>>>>> 9c259bb (Plain words: a glossary, README, help, errors and notices in the field's terms)
     app.studio.stop();
     let until = Instant::now() + LAST_WORDS;
     while app.studio.writing() {

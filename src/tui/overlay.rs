@@ -1,4 +1,4 @@
-//! A pane over the story: help, lists to pick from, texts side by side.
+//! An overlay: help, lists to pick from, texts side by side.
 
 use super::columns::{Column, side_by_side};
 use super::keys::Scroll;
@@ -16,17 +16,17 @@ pub struct Overlay {
     width: usize,
     height: usize,
     top: usize,
-    /// Which item Enter takes.
+    /// The selected item.
     chosen: Option<usize>,
-    /// The picture that each item is, where some are.
+    /// The picture of each item, if any.
     pictures: Vec<Option<NodeId>>,
 }
 
-/// A row on the screen: stretches and how they look.
+/// A row on the screen: stretches of text and their styles.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Row {
     pub spans: Vec<(String, Look)>,
-    /// Of which item it is a row.
+    /// The item that the row belongs to.
     pub item: Option<usize>,
 }
 
@@ -36,10 +36,10 @@ pub enum Look {
     Plain,
     Strong,
     Quiet,
-    /// Only in the left, or only in the right text.
+    /// Text that occurs only on the left, or only on the right.
     Left,
     Right,
-    /// What stands beside the story in a context.
+    /// A part of the context other than the story.
     Beside,
     Lore,
     Note,
@@ -48,9 +48,9 @@ pub enum Look {
 #[derive(Debug)]
 enum Content {
     Text(Vec<String>),
-    /// A title, and items to pick from.
+    /// A title and a list of items to pick from.
     List(String, Vec<String>),
-    /// Texts side by side; those of candidates can be picked.
+    /// Texts side by side; continuations can be picked.
     Columns {
         columns: Vec<Column>,
         pick: bool,
@@ -75,7 +75,7 @@ impl Overlay {
         }
     }
 
-    /// A list; the arrows choose and Enter picks.
+    /// A list; the arrow keys select and Enter picks.
     pub fn list(title: &str, labels: Vec<String>) -> Overlay {
         // In the tree, where the writer stands.
         let here = labels.iter().position(|label| label.contains('◆'));
@@ -89,17 +89,17 @@ impl Overlay {
         }
     }
 
-    /// The items are these pictures.
+    /// Attaches a picture to each item.
     pub fn with_pictures(self, pictures: Vec<Option<NodeId>>) -> Overlay {
         Overlay { pictures, ..self }
     }
 
-    /// The picture that is chosen.
+    /// The selected picture.
     pub fn picture(&self) -> Option<NodeId> {
         self.pictures.get(self.chosen?).copied().flatten()
     }
 
-    /// What is being written side by side.
+    /// Continuations that are being generated side by side.
     pub fn candidates(texts: &[&str]) -> Overlay {
         let mut overlay = Overlay {
             chosen: Some(0),
@@ -109,7 +109,7 @@ impl Overlay {
         overlay
     }
 
-    /// Two texts, with what only one of them has.
+    /// Two texts, with their differences marked.
     pub fn diff(stretches: &[Stretch]) -> Overlay {
         let mut columns = vec![Column::new("A"), Column::new("B")];
         for stretch in stretches {
@@ -128,9 +128,9 @@ impl Overlay {
         }
     }
 
-    /// What the model reads: a line for each part, then all of it exactly as sent.
+    /// The context: a line for each part, then the text exactly as sent.
     pub fn context(explained: &Explained) -> Overlay {
-        let mut column = Column::new("What the model reads");
+        let mut column = Column::new("Context");
         column.push(&explained.to_string(), Look::Plain);
         column.push("\nAs sent:\n", Look::Quiet);
         for segment in &explained.segments {
@@ -157,7 +157,7 @@ impl Overlay {
         Overlay::new(&format!("{commands}\n\nKeys\n{}", keys.join("\n")))
     }
 
-    /// Candidates that have grown. False when this pane shows none.
+    /// Updates growing continuations. Returns false if this overlay shows none.
     pub fn update(&mut self, texts: &[&str]) -> bool {
         if self.chosen.is_none() {
             return false;
@@ -180,12 +180,12 @@ impl Overlay {
         matches!(self.content, Content::Columns { pick: true, .. })
     }
 
-    /// Which item Enter takes, counted from 0.
+    /// The index of the selected item.
     pub fn chosen(&self) -> Option<usize> {
         self.chosen
     }
 
-    /// How many items there are to pick from.
+    /// The number of items to pick from.
     pub fn items(&self) -> usize {
         match &self.content {
             Content::Text(_) | Content::Columns { pick: false, .. } => 0,
@@ -194,7 +194,7 @@ impl Overlay {
         }
     }
 
-    /// Chooses another item. False where there is nothing to choose.
+    /// Moves the selection. Returns false if there is nothing to select.
     pub fn choose(&mut self, by: isize) -> bool {
         let (Some(at), items) = (self.chosen, self.items()) else {
             return false;
@@ -209,7 +209,7 @@ impl Overlay {
         true
     }
 
-    /// Takes the pane's size; rows that break are indented like their line.
+    /// Lays out the overlay at a size; wrapped rows are indented like their line.
     pub fn fit(&mut self, width: usize, height: usize) {
         if self.width != width || self.rows.is_empty() {
             self.rows = self.laid(width.max(1));
@@ -275,7 +275,7 @@ impl Overlay {
         self.top = self.top.min(self.last());
     }
 
-    /// Scrolls as little as shows the chosen item.
+    /// Scrolls as little as possible to show the selected item.
     fn show_chosen(&mut self) {
         if self.rows.is_empty() && self.width > 0 {
             self.rows = self.laid(self.width);
@@ -310,7 +310,7 @@ impl Overlay {
     }
 }
 
-/// A line's rows. The second column of a table stays a column where there is room for it.
+/// Wraps a line. The second column of a table stays aligned if there is room.
 fn broken(line: &str, width: usize) -> Vec<String> {
     let indent = line.len() - line.trim_start().len();
     let column = line[indent..]

@@ -1,33 +1,33 @@
-//! The story as rows: which are on the screen, and where the reader stands.
+//! The story as rows: which rows are on the screen, and the scroll position.
 //!
-//! Only what changed is laid out again: a passage that grows re-wraps the last rows of its own
-//! paragraph, and paragraphs off the screen are not wrapped before somebody scrolls there. Knows
-//! no colours and draws nothing.
+//! Only changes are laid out again: a growing passage re-wraps the last rows of its paragraph, and
+//! paragraphs off the screen are wrapped when somebody scrolls to them. Knows no colours and draws
+//! nothing.
 
 use super::items::{Item, Key, ink, items, speaker};
 use super::paragraph::{Block, Paragraph};
 use crate::story::{NodeId, Passage, Story};
 use std::ops::Range;
 
-/// What a stretch of text is, which decides how it looks.
+/// The kind of a stretch of text, which decides its style.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ink {
     Prompt,
     User,
     Model,
-    /// A person's words inside another's passage.
+    /// A person's text inside a passage of the model.
     Edited,
-    /// Who speaks, in a chat.
+    /// The speaker's name in a chat.
     Label,
-    /// A remark of the program's own.
+    /// A remark by the program.
     Mark,
 }
 
-/// A passage and a byte of it: where the model begins to read, when not at the story's beginning.
+/// Where the context starts, if not at the start of the story: a passage and a byte offset in it.
 pub type Begins = Option<(NodeId, usize)>;
 
-/// Stands where the model begins to read.
-const FROM_HERE: &str = "\n─ ─ ─ the model reads from here ─ ─ ─\n";
+/// The line that marks the start of the context.
+const FROM_HERE: &str = "\n─ ─ ─ the context starts here ─ ─ ─\n";
 
 #[derive(Debug, Default)]
 pub struct Page {
@@ -35,28 +35,28 @@ pub struct Page {
     height: usize,
     parts: Vec<Part>,
     paragraphs: Vec<Paragraph>,
-    /// The first row on the screen; None while the page follows the story's end.
+    /// The first row on the screen; None while the page follows the end of the story.
     top: Option<Place>,
-    /// What is on the screen: a paragraph and a row of it.
+    /// The rows on the screen: paragraph and row.
     visible: Vec<(usize, usize)>,
     more: bool,
-    /// Pictures are words alone.
+    /// Pictures are shown as text.
     bare: bool,
-    /// How many bytes were ever wrapped, for the test that counts the work.
+    /// The number of bytes wrapped so far, for the test that measures the work.
     #[cfg(test)]
     wrapped: usize,
 }
 
-/// One passage of the path, as it was laid out.
+/// One laid-out passage of the path.
 #[derive(Debug, PartialEq)]
 struct Part {
     key: Key,
-    /// Where it begins: how many paragraphs stood, and how long the last of them was.
+    /// Where it starts: the number of paragraphs before it, and the length of the last of them.
     paragraphs: usize,
     bytes: usize,
 }
 
-/// A row: a paragraph and a byte in it.
+/// A row: a paragraph and a byte offset in it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Place {
     paragraph: usize,
@@ -64,7 +64,7 @@ struct Place {
 }
 
 impl Page {
-    /// Takes the story as it stands now.
+    /// Shows the current story.
     pub fn show(&mut self, story: &Story, begins: Begins) {
         let items = items(story, begins);
         let same = self
@@ -91,7 +91,7 @@ impl Page {
         self.top = self.top.filter(|top| top.paragraph < self.paragraphs.len());
     }
 
-    /// Whether there is a way to show pictures.
+    /// Sets whether pictures can be shown.
     pub fn show_pictures(&mut self, shown: bool) {
         if self.bare == shown {
             self.bare = !shown;
@@ -99,7 +99,7 @@ impl Page {
         }
     }
 
-    /// Forgets everything: another story stands here now.
+    /// Clears the page for another story.
     pub fn forget(&mut self) {
         *self = Page {
             width: self.width,
@@ -109,7 +109,7 @@ impl Page {
         };
     }
 
-    /// Takes the size of the pane, and finds what is to be seen in it.
+    /// Lays out the page at a size and finds the visible rows.
     pub fn fit(&mut self, width: usize, height: usize) {
         let width = width.max(1);
         if (width, height) != (self.width, self.height) {
@@ -148,7 +148,7 @@ impl Page {
         self.height
     }
 
-    /// Moves by rows; at the end the page follows it again.
+    /// Scrolls by rows; at the end, the page follows the story again.
     pub fn scroll(&mut self, rows: isize) {
         let Some(top) = self.first_visible() else {
             return;
@@ -160,15 +160,15 @@ impl Page {
         };
     }
 
-    /// The rows on the screen: stretches of text and what they are.
+    /// The rows on the screen: stretches of text and their kinds.
     pub fn rows(&self) -> impl Iterator<Item = Vec<(&str, Ink)>> {
         self.visible
             .iter()
             .map(|(at, row)| self.paragraphs[*at].stretches(*row))
     }
 
-    /// The pictures on the screen, each with the row of the pane on which its own first row would
-    /// be: above the pane for one that is seen in part.
+    /// The pictures on the screen, each with the row of its top edge, which is negative for a
+    /// picture that is partly scrolled out.
     pub fn pictures(&self) -> Vec<(i32, Block)> {
         let mut found: Vec<(i32, Block)> = Vec::new();
         let mut last = None;
@@ -180,7 +180,7 @@ impl Page {
         found
     }
 
-    /// Whether the story goes on below the screen.
+    /// Whether there is more of the story below the screen.
     pub fn more(&self) -> bool {
         self.more
     }
@@ -206,7 +206,7 @@ impl Page {
         Some(self.top.map_or(last, |top| top.min(last)))
     }
 
-    /// The highest row from which the story's end is on the screen.
+    /// The topmost scroll position at which the end of the story is visible.
     fn last_top(&mut self) -> Option<Place> {
         let paragraph = self.paragraphs.len().checked_sub(1)?;
         let byte = self.laid(paragraph).last()?.start;
@@ -261,7 +261,7 @@ impl Page {
         self.paragraphs[paragraph].laid(width)
     }
 
-    /// Adds to the last passage, when it is still being written and only grew.
+    /// Extends the last passage, if it only grew.
     fn grow(&mut self, at: usize, items: &[Item]) -> bool {
         let last = self.parts.len() == at + 1 && items.len() == at + 1;
         let item = items.get(at).filter(|_| last);
@@ -292,7 +292,7 @@ impl Page {
         true
     }
 
-    /// Takes back all but the first passages.
+    /// Removes all but the first `passages` passages.
     fn cut(&mut self, passages: usize) {
         let Some(part) = self.parts.get(passages) else {
             return;
@@ -321,7 +321,7 @@ impl Page {
         self.push(&caption, Ink::Mark);
     }
 
-    /// A part begins where the page now ends.
+    /// Starts a part at the end of the page.
     fn begin(&mut self, key: Key) {
         let bytes = self.paragraphs.last().map_or(0, |last| last.text.len());
         self.parts.push(Part {

@@ -1,4 +1,4 @@
-//! One paragraph of the story: its text, who wrote which stretch, and its rows so far.
+//! One paragraph of the story: its text, the author of each stretch, and its rows so far.
 
 use super::page::Ink;
 use super::wrap::wrap;
@@ -8,13 +8,14 @@ use std::ops::Range;
 #[derive(Debug, Default)]
 pub struct Paragraph {
     pub text: String,
-    /// Where each stretch ends, and what it is.
+    /// The end of each stretch, and its kind.
     inks: Vec<(usize, Ink)>,
     rows: Vec<Range<usize>>,
-    /// Where the row after those begins, unless they are all there are.
+    /// Where the next row starts, unless all rows are done.
     next: usize,
     whole: bool,
-    /// It is a picture: its rows hold nothing, and the picture is laid over them.
+    /// The picture, if the paragraph is one: its rows are empty, and the picture is drawn over
+    /// them.
     pub block: Option<Block>,
 }
 
@@ -29,7 +30,7 @@ pub struct Block {
     pub height: u16,
 }
 
-/// Columns of a picture at most; a wide one has as many more as it is wider.
+/// The maximum width of a square picture in columns; a wide picture gets proportionally more.
 const WIDEST: u32 = 40;
 
 impl Block {
@@ -43,7 +44,7 @@ impl Block {
         }
     }
 
-    /// A picture in a pane that is its own.
+    /// A picture in a pane of its own.
     pub fn fitted(node: NodeId, size: (u32, u32), width: u16, height: u16) -> Block {
         let mut block = Block::new(node, size);
         // Two thirds of it are what it takes of a page.
@@ -51,8 +52,8 @@ impl Block {
         block
     }
 
-    /// The largest that a pane of this size takes, and leaves room for words beside it. A cell is
-    /// taken to be twice as high as wide.
+    /// The largest size that fits the pane and leaves room for text. A cell counts as twice as high
+    /// as wide.
     fn fit(&mut self, width: usize, height: usize) {
         let (wide, high) = (self.size.0.clamp(1, 1 << 14), self.size.1.clamp(1, 1 << 14));
         let pane = |cells: usize| u32::try_from(cells).unwrap_or(1).clamp(1, 1000);
@@ -74,7 +75,7 @@ impl Paragraph {
         }
     }
 
-    /// Another size of the pane.
+    /// Adapts to a new size of the pane.
     pub fn resize(&mut self, width: usize, height: usize) {
         self.loosen(0);
         if let Some(block) = &mut self.block {
@@ -95,7 +96,7 @@ impl Paragraph {
         self.inks.push((self.text.len(), ink));
     }
 
-    /// Adds to what was pushed last, so that a grapheme that comes in pieces stays one.
+    /// Extends the last stretch, so that a grapheme that arrives in pieces stays whole.
     pub fn grow(&mut self, text: &str, ink: Ink) {
         let before = self.inks.len();
         self.push(text, ink);
@@ -110,8 +111,8 @@ impl Paragraph {
         self.inks.retain(|(end, _)| *end <= bytes);
     }
 
-    /// Drops the rows that text after `at` can have a say in: those that begin there, the one that
-    /// runs into it, and the one before that, which may have broken because of its word.
+    /// Drops the rows that text after `at` can affect: those that start there, the one that reaches
+    /// it, and the one before that, which may have broken because of its first word.
     pub fn loosen(&mut self, at: usize) {
         let sure = self
             .rows
@@ -124,7 +125,7 @@ impl Paragraph {
         self.whole = false;
     }
 
-    /// How many bytes are to be wrapped.
+    /// The number of bytes still to be wrapped.
     #[cfg(test)]
     pub fn loose(&self) -> usize {
         if self.whole {

@@ -1,8 +1,8 @@
-//! Asks the terminal once, before any key is read, whether and how it shows pictures.
+//! Queries the terminal once, before any key is read, about its graphics.
 //!
-//! ratatui-image would ask too, but from a thread that goes on reading keys where no answer comes,
-//! and what is typed meanwhile would be lost. So the question is asked here, in the library's own
-//! words: what is no answer comes back as typed, and after a while nothing is waited for.
+//! ratatui-image can do that too, but from a thread that keeps reading keys if no answer comes, and
+//! what is typed meanwhile would be lost. So this module sends the library's queries, returns
+//! everything that is not an answer as typed text, and gives up after a while.
 
 use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 use ratatui_image::FontSize;
@@ -11,44 +11,45 @@ use std::io::{self, IsTerminal, Write};
 use std::os::fd::AsRawFd;
 use std::time::{Duration, Instant};
 
-/// What is known of the terminal before it is asked.
+/// What is known about the terminal before querying it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Hints {
-    /// It may be asked.
+    /// The terminal may be queried.
     pub ask: bool,
-    /// Its surroundings say that it knows kitty's protocol, and no other program is between.
+    /// The environment says that it supports kitty's protocol, and no other program is in between.
     pub kitty: bool,
-    /// They say that it knows iTerm's.
+    /// The environment says that it supports iTerm's protocol.
     pub iterm: bool,
-    /// It is far away, and answers late.
+    /// It is remote, so answers come late.
     pub far: bool,
 }
 
-/// What the terminal said.
+/// The terminal's answers.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Answers {
     kitty: bool,
-    /// It is a kitty that does not know placeholders yet, by which pictures scroll with their text.
+    /// It is a kitty without Unicode placeholders, which are needed to scroll pictures with the
+    /// text.
     old: bool,
     sixel: bool,
-    /// Pixels of a cell: width and height.
+    /// The size of a cell in pixels: width and height.
     cell: Option<(u16, u16)>,
-    /// It answered the last question: no more will come.
+    /// It has answered the last query, so no more answers will come.
     all: bool,
 }
 
-/// What came of asking.
+/// The result of the queries.
 #[derive(Default)]
 pub struct Asked {
-    /// The protocol that the terminal knows, if it knows one.
+    /// The terminal's graphics protocol, if it has one.
     pub picker: Option<Picker>,
-    /// What was typed meanwhile.
+    /// Text typed meanwhile.
     pub typed: String,
-    /// Answers that may come yet.
+    /// Answers that may still arrive.
     pub late: Late,
 }
 
-/// Asks, and waits for a moment. The terminal must be raw.
+/// Queries the terminal and waits briefly for answers. It must be in raw mode.
 pub fn ask(hints: Hints) -> Asked {
     let there = io::stdin().is_terminal() && io::stdout().is_terminal();
     if !hints.ask || !there {
@@ -71,21 +72,21 @@ pub fn ask(hints: Hints) -> Asked {
     }
 }
 
-/// An answer of kitty's that comes when nobody waits for it any more looks like keys: Alt+_ (or Alt+P
-/// for its version), the answer, Alt+\. The other answers are told apart where keys are read.
+/// Filters late answers. An answer of kitty's that arrives after the wait looks like keys: Alt+_
+/// (or Alt+P for its version), the answer, Alt+\. The key reader recognizes all other answers.
 #[derive(Default)]
 pub struct Late {
-    /// Answers that may come.
+    /// The number of answers that may still arrive.
     expected: usize,
-    /// Keys of it that have come.
+    /// The number of its keys so far.
     inside: usize,
 }
 
-/// No answer is longer.
+/// The maximum length of an answer.
 const LONGEST: usize = 64;
 
 impl Late {
-    /// Whether a key is part of such an answer, and not typed.
+    /// Whether a key is part of such an answer rather than typed.
     pub fn takes(&mut self, key: &KeyEvent) -> bool {
         let alt = |c| key.code == KeyCode::Char(c) && key.modifiers.contains(KeyModifiers::ALT);
         if self.expected == 0 {
@@ -103,8 +104,8 @@ impl Late {
     }
 }
 
-/// Kitty's graphics and version (XTVERSION), the size of a cell, what the terminal is (attribute 4: sixel), and last what
-/// every terminal answers.
+/// Sends the queries: kitty graphics and version (XTVERSION), cell size, device attributes (4 is
+/// sixel), and last one that every terminal answers.
 fn question(kitty: bool) -> io::Result<()> {
     let mut out = io::stdout().lock();
     if kitty {
@@ -138,7 +139,7 @@ fn listen(heard: &mut Vec<u8>, until: Instant) {
     }
 }
 
-/// Answers among what came, and what was typed.
+/// Separates answers from typed text.
 fn read(heard: &[u8]) -> (Answers, String) {
     let mut answers = Answers::default();
     let mut typed = Vec::new();
@@ -168,7 +169,7 @@ fn read(heard: &[u8]) -> (Answers, String) {
 }
 
 impl Answers {
-    /// One answer without its escape.
+    /// Parses one answer, without its escape characters.
     fn take(&mut self, answer: &[u8]) {
         let Ok(text) = std::str::from_utf8(answer) else {
             return;
@@ -196,7 +197,7 @@ fn before_placeholders(version: &str) -> bool {
     matches!((number(), number()), (Some(0), Some(minor)) if minor < 28)
 }
 
-/// Without the size of a cell no protocol's picture can be fitted into cells.
+/// Chooses a protocol; without a cell size, none can fit pictures into cells.
 fn picker(hints: Hints, answers: Answers) -> Option<Picker> {
     // What the terminal says counts for more than what its surroundings say of it.
     let kitty = answers.kitty && !answers.old;
@@ -214,7 +215,7 @@ fn picker(hints: Hints, answers: Answers) -> Option<Picker> {
     Some(picker)
 }
 
-/// The size of a cell from that of the window, where the terminal tells it.
+/// The size of a cell computed from the window size, if the terminal reports it.
 fn window() -> Option<(u16, u16)> {
     let size = crossterm::terminal::window_size().ok()?;
     let cell = |pixels: u16, cells: u16| pixels.checked_div(cells).filter(|pixels| *pixels > 0);

@@ -1,11 +1,11 @@
-//! The status line in words: what stands where, and what gives way when it is narrow.
+//! The text of the status line, and which parts are dropped on a narrow screen.
 
 use super::app::App;
 use super::message::Tone;
 use super::wrap::{cells, shortened};
 use crate::studio::Work;
 
-/// One word of the line. The lowest `keep` is left out first.
+/// One part of the line. The part with the lowest `keep` is dropped first.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Part {
     pub text: String,
@@ -15,7 +15,7 @@ pub struct Part {
 
 const GAP: usize = 3;
 
-/// The left and the right end of the line, as much as fits.
+/// The left and right parts of the line that fit.
 pub fn line(app: &App, width: usize) -> (Vec<Part>, Vec<Part>) {
     let (mut left, mut right) = (left(app), right(app));
     while taken(&left) + GAP + taken(&right) > width && left.len() + right.len() > 1 {
@@ -32,13 +32,13 @@ pub fn line(app: &App, width: usize) -> (Vec<Part>, Vec<Part>) {
 fn left(app: &App) -> Vec<Part> {
     let studio = &app.studio;
     let name = match studio.session_name() {
-        _ if studio.is_private() => "private, nothing is kept",
+        _ if studio.is_private() => "private, not saved",
         Some(name) => name,
         None => "new story",
     };
     let mut parts = Vec::new();
     if studio.has_unsaved() {
-        parts.push(part("NOT SAVED, /save tries again", 7, Tone::Error));
+        parts.push(part("NOT SAVED, retry with /save", 7, Tone::Error));
     }
     if studio.read_only().is_some() {
         parts.push(part("read only", 6, Tone::Warning));
@@ -77,7 +77,7 @@ fn right(app: &App) -> Vec<Part> {
     parts
 }
 
-/// Tokens of the context that the last passage took, or this one takes.
+/// The context size of the current or last passage in tokens.
 fn used(app: &App) -> Option<usize> {
     match app.studio.work() {
         Work::Reading { .. } | Work::Writing => Some(app.meter.used()),
@@ -96,7 +96,7 @@ fn part(text: &str, keep: u8, tone: Tone) -> Part {
     }
 }
 
-/// The cells of some parts with dots between them.
+/// The width of some parts in cells, with dots between them.
 pub fn taken(parts: &[Part]) -> usize {
     let words: usize = parts.iter().map(|part| cells(&part.text)).sum();
     words + GAP * parts.len().saturating_sub(1)

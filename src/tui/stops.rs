@@ -1,4 +1,4 @@
-//! Esc and Ctrl+C: stop, close, clear, and at last leave.
+//! Esc and Ctrl+C: stop, close, clear, and finally quit.
 
 use super::Why;
 use super::app::{AGAIN, App};
@@ -34,7 +34,7 @@ impl App {
             self.interrupted = Some(self.now);
             self.message = Some(Message {
                 tone: Tone::Info,
-                text: "Ctrl+C again within a second, or Ctrl+D, leaves".to_string(),
+                text: "Press Ctrl+C again within a second, or Ctrl+D, to quit".to_string(),
                 until: Some(self.now + AGAIN),
             });
         }

@@ -1,4 +1,4 @@
-//! The terminal up and down: whatever happens, it is left as it was found.
+//! Sets up the terminal and restores it whatever happens.
 
 use super::app::App;
 use super::inbox::{Input, Pause};
@@ -21,7 +21,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::Sender;
 use std::thread;
 
-/// The screen while the program has it. Dropping it gives the terminal back.
+/// The terminal screen while the program uses it. Dropping it restores the terminal.
 pub struct Screen {
     terminal: Terminal<CrosstermBackend<Frame>>,
     frame: Frame,
@@ -31,12 +31,12 @@ pub struct Screen {
 
 type PanicHook = dyn Fn(&panic::PanicHookInfo<'_>) + Send + Sync;
 
-/// A frame's bytes, sent whole: ratatui flushes in the middle of one.
+/// Buffers a frame's bytes to send them at once, since ratatui flushes in mid-frame.
 #[derive(Clone, Default)]
 struct Frame(Rc<RefCell<Vec<u8>>>);
 
 impl Screen {
-    /// Takes the terminal.
+    /// Takes over the terminal.
     pub fn up(inbox: Sender<Input>, pause: Pause) -> io::Result<Screen> {
         let hook = catch_panics(inbox);
         let taken = take();
@@ -59,7 +59,7 @@ impl Screen {
 }
 
 impl Screen {
-    /// Draws one frame and sends it whole.
+    /// Draws one frame and sends it at once.
     pub fn paint(&mut self, draw: impl FnOnce(&mut ratatui::Frame)) -> io::Result<()> {
         queue!(self.frame, BeginSynchronizedUpdate)?;
         self.terminal.draw(draw)?;
@@ -129,8 +129,8 @@ impl Write for Frame {
     }
 }
 
-/// Whether the program has the terminal: there is only one, and it is given back only once, since
-/// the second time would move the cursor over the message of a panic.
+/// Whether the program has the terminal. It is restored only once, since doing it again would move
+/// the cursor over a panic message.
 static TAKEN: AtomicBool = AtomicBool::new(false);
 
 fn take() -> io::Result<()> {
@@ -139,7 +139,7 @@ fn take() -> io::Result<()> {
     execute!(io::stdout(), EnterAlternateScreen, EnableBracketedPaste)
 }
 
-/// Every step is tried, even when the terminal is gone.
+/// Restores the terminal; tries every step, even if the terminal is gone.
 fn give_back() {
     if !TAKEN.swap(false, Ordering::SeqCst) {
         return;
@@ -150,9 +150,9 @@ fn give_back() {
     let _ = disable_raw_mode();
 }
 
-/// A panic of this thread ends the program: the terminal is given back before the message. A
-/// panic of another is the engine's, which answers it with an event; its message must not be
-/// written across the screen, and waits until the terminal is free.
+/// Installs a panic hook. A panic of this thread ends the program, so the terminal is restored
+/// before the message. The engine reports a panic of its thread as an event; that message must not
+/// be printed over the screen and waits until the terminal is restored.
 fn catch_panics(inbox: Sender<Input>) -> Arc<PanicHook> {
     let before: Arc<PanicHook> = Arc::from(panic::take_hook());
     let (mine, inner) = (thread::current().id(), before.clone());
@@ -167,7 +167,7 @@ fn catch_panics(inbox: Sender<Input>) -> Arc<PanicHook> {
     before
 }
 
-/// Not while panicking: the hook cannot be changed then, and the program ends anyway.
+/// Restores the panic hook, except while panicking, when it cannot be changed.
 fn release_panics(before: &Arc<PanicHook>) {
     if !thread::panicking() {
         let before = before.clone();

@@ -1,4 +1,4 @@
-//! Keys in, screens out: the app without a terminal, a model or a clock.
+//! Tests of the app without a terminal, a model or a clock: keys in, screens out.
 
 use super::*;
 use crate::engine::{Engine, NoModel};
@@ -20,7 +20,7 @@ mod loops;
 mod pages;
 mod screens;
 
-/// The app, and a folder for its sessions that goes with it.
+/// The app, and a temporary folder for its sessions.
 struct Desk {
     app: App,
     terminal: Terminal<TestBackend>,
@@ -169,7 +169,7 @@ impl Desk {
         self
     }
 
-    /// The screen, and under it the styles that are not plain.
+    /// The screen, followed by the styles that are not plain.
     fn screen(&mut self) -> String {
         self.draw();
         let buffer = self.terminal.backend().buffer();
@@ -196,7 +196,7 @@ fn symbols(buffer: &Buffer) -> String {
     rows.collect::<Vec<_>>().join("\n")
 }
 
-/// Runs of one style on a row: what TestBackend's own picture leaves out.
+/// The runs of one style in each row, which TestBackend's own output omits.
 fn styles(buffer: &Buffer) -> String {
     let Rect { width, height, .. } = buffer.area;
     let mut lines = Vec::new();

@@ -1,12 +1,11 @@
-//! How things look: the sixteen colours that every terminal has and every user has chosen, and
-//! none of them where NO_COLOR asks for none.
+//! Styles: the terminal's sixteen colours, which the user has chosen, or none with NO_COLOR.
 
 use super::message::Tone;
 use super::overlay::Look;
 use super::page::Ink;
 use ratatui::style::{Color, Modifier, Style};
 
-/// Who wrote what.
+/// The style of a kind of text.
 pub fn ink(ink: Ink, colour: bool) -> Style {
     let plain = Style::new();
     match (ink, colour) {
@@ -21,7 +20,7 @@ pub fn ink(ink: Ink, colour: bool) -> Style {
     }
 }
 
-/// How a stretch of a pane looks.
+/// The style of a stretch in an overlay.
 pub fn look(look: Look, colour: bool) -> Style {
     match (look, colour) {
         (Look::Plain, _) => Style::new(),
@@ -51,7 +50,7 @@ pub fn tone(tone: Tone, colour: bool) -> Style {
     }
 }
 
-/// Not every terminal dims; what is quiet must not need it to be understood.
+/// Dim text. Not every terminal supports it, so the meaning must not depend on it.
 pub fn quiet() -> Style {
     Style::new().add_modifier(Modifier::DIM)
 }

@@ -1,8 +1,8 @@
-//! The screen, drawn from the app's state. Changes nothing but the frame.
+//! Draws the screen from the app's state. Changes nothing but the frame.
 
 use super::app::App;
 use super::areas::{self, Areas, message};
-use super::complete::{Candidate, Hints, ghost};
+use super::complete::{Hints, ghost};
 use super::gallery::{Frame, Shown};
 use super::message::Tone;
 use super::overlay::Overlay;
@@ -10,11 +10,12 @@ use super::status::{self, Part};
 use super::theme;
 use super::wrap::{cells, shortened};
 use crate::studio::Work;
+use crate::studio::complete::Candidate;
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 use ratatui::style::Style;
 
-/// Candidates on the screen at once.
+/// The number of completion candidates shown at once.
 const HINTS: usize = 7;
 
 pub fn draw(frame: &mut ratatui::Frame, app: &App, areas: &Areas) {
@@ -59,7 +60,7 @@ fn draw_story(buffer: &mut Buffer, area: Rect, app: &App) {
 fn draw_picture(buffer: &mut Buffer, area: Rect, app: &App, top: i32, frame: Frame) {
     let said = match app.gallery.draw(frame, area, top, buffer) {
         Shown::There => return,
-        Shown::Missing => "(the file of this picture is missing)",
+        Shown::Missing => "(this picture's file is missing)",
         // It comes in a moment.
         Shown::Coming => "…",
     };
@@ -71,11 +72,11 @@ fn draw_picture(buffer: &mut Buffer, area: Rect, app: &App, top: i32, frame: Fra
 fn draw_welcome(buffer: &mut Buffer, area: Rect, app: &App) {
     let lines = match app.studio.story().nodes() {
         [] => [
-            "Write the first line of a story and press Enter;",
-            "the model goes on from there. F1 helps.",
+            "Write the first line of a story and press Enter:",
+            "the model continues it. F1 shows help.",
         ],
         _ => [
-            "This is before the first line. /redo goes forward again,",
+            "You are before the first line. Use /redo,",
             "or write another first line.",
         ],
     };
@@ -105,8 +106,8 @@ fn draw_overlay(buffer: &mut Buffer, area: Rect, overlay: &Overlay, colour: bool
     }
     let picks = overlay.items() > 0;
     let hint = match (picks, overlay.shows_candidates(), overlay.scrolls()) {
-        (_, true, _) => "← → or a number chooses · Enter takes it · Esc closes",
-        (true, ..) => "↑ ↓ or a number chooses · Enter takes it · Esc closes",
+        (_, true, _) => "← → or a number selects · Enter picks · Esc closes",
+        (true, ..) => "↑ ↓ or a number selects · Enter picks · Esc closes",
         (false, _, true) => "Esc closes · ↑ ↓ PgUp PgDn scroll",
         (false, _, false) => "Esc closes",
     };
@@ -174,7 +175,7 @@ fn draw_message(buffer: &mut Buffer, area: Rect, app: &App) {
     }
 }
 
-/// A bar in what is left of the row.
+/// Draws a progress bar in the rest of the row.
 fn draw_gauge(buffer: &mut Buffer, area: Rect, app: &App, taken: usize) {
     let Work::Loading {
         done,
@@ -210,9 +211,9 @@ fn draw_rule(buffer: &mut Buffer, areas: &Areas, app: &App) {
     fill(buffer, areas.rule, 0, "─", theme::quiet());
     let rows = app.input.rows().len();
     let label = if let Some(node) = app.editing {
-        format!(" changing #{node}: Enter keeps, Esc leaves as it was ")
+        format!(" editing #{node}: Enter saves, Esc cancels ")
     } else if app.overlay.is_none() && app.page.more() && !app.page.follows() {
-        " ↓ more, End goes there ".to_string()
+        " ↓ more, End jumps to it ".to_string()
     } else if rows > usize::from(areas.input.height) {
         format!(" row {} of {rows} ", app.input.place().0 + 1)
     } else {
@@ -245,7 +246,7 @@ fn draw_input(buffer: &mut Buffer, areas: &Areas, app: &App) {
     }
     let hint = match input.text() {
         "" if app.studio.writing() => Some("(Esc stops)".to_string()),
-        "" if !app.page.is_empty() => Some("(Enter lets the model write on)".to_string()),
+        "" if !app.page.is_empty() => Some("(Enter continues)".to_string()),
         _ if input.at_end() => ghost(input.text()),
         _ => None,
     };
@@ -279,7 +280,7 @@ fn draw_parts(buffer: &mut Buffer, area: Rect, mut x: usize, parts: &[Part], col
     }
 }
 
-/// Writes text into an area, cut off at its edges, and says where it ended.
+/// Writes text into an area, clipped at its edges, and returns where it ended.
 fn put(buffer: &mut Buffer, area: Rect, (x, y): (usize, usize), text: &str, style: Style) -> usize {
     let (width, height) = (usize::from(area.width), usize::from(area.height));
     if x >= width || y >= height {

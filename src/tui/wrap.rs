@@ -1,24 +1,23 @@
-//! Where lines break: words on spaces, CJK and emoji anywhere, never inside a grapheme.
+//! Line breaking: at spaces, anywhere in CJK and emoji, never inside a grapheme.
 //!
-//! Pure functions from text and a width to byte ranges; what the text means and how it is
-//! coloured is known elsewhere. Widths are those that ratatui draws with, grapheme by grapheme, so
-//! that what fits here fits on the screen.
+//! Pure functions from text and a width to byte ranges. Widths are ratatui's, grapheme by grapheme,
+//! so that text that fits here fits on the screen.
 
 use std::ops::Range;
 use unicode_segmentation::UnicodeSegmentation;
 use unicode_width::UnicodeWidthStr;
 
-/// Closing marks that must not begin a row.
+/// Closing marks, which must not start a row.
 const CLOSERS: &str = "、。，．・：；！？ー」』】）〕》〉’”…‥,.:;!?)]}%";
-/// Opening marks that must not end a row.
+/// Opening marks, which must not end a row.
 const OPENERS: &str = "「『【（〔《〈‘“([{";
 
-/// The cells that text takes on the screen.
+/// The width of a text in cells.
 pub fn cells(text: &str) -> usize {
     text.graphemes(true).map(UnicodeWidthStr::width).sum()
 }
 
-/// As much of the beginning of `text` as fits into `width` cells.
+/// The longest prefix of `text` that fits into `width` cells.
 pub fn fitting(text: &str, width: usize) -> &str {
     let mut left = width;
     for (at, grapheme) in text.grapheme_indices(true) {
@@ -30,7 +29,7 @@ pub fn fitting(text: &str, width: usize) -> &str {
     text
 }
 
-/// The same, with `…` where something was cut off.
+/// The same, with `…` if something was cut off.
 pub fn shortened(text: &str, width: usize) -> String {
     if cells(text) <= width {
         return text.to_string();
@@ -42,28 +41,30 @@ pub fn shortened(text: &str, width: usize) -> String {
     )
 }
 
-/// A place where the row may end.
+/// A possible end of the row.
 struct Break {
-    /// Where the row's words end: before the spaces, which hang.
+    /// Where the row's text ends, before the hanging spaces.
     end: usize,
-    /// Where the next row begins.
+    /// Where the next row starts.
     next: usize,
-    /// How many cells lie before `next`.
+    /// The number of cells before `next`.
     column: usize,
 }
 
-/// The rows so far, and how far the next has come.
+/// The rows so far, and the state of the next row.
 struct Rows {
     rows: Vec<Range<usize>>,
     start: usize,
     column: usize,
-    /// The last place where this row may end.
+    /// The last possible end of this row.
     chance: Option<Break>,
 }
 
-/// The rows of one paragraph, as byte ranges without the spaces at which they broke; at least one.
+/// Wraps one paragraph into byte ranges, without the spaces at the breaks; returns at least one
+/// row.
 ///
-/// `text` holds no line ends and no tabs. `from` is where a row begins: rows before it stand.
+/// `text` contains no line breaks and no tabs. `from` is the start of a row; earlier rows are
+/// unchanged.
 pub fn wrap(text: &str, width: usize, from: usize) -> Vec<Range<usize>> {
     let mut rows = Rows {
         rows: Vec::new(),
@@ -93,7 +94,7 @@ pub fn wrap(text: &str, width: usize, from: usize) -> Vec<Range<usize>> {
 }
 
 impl Rows {
-    /// A space never breaks a row: it hangs, and the row may end before it.
+    /// Adds a space. It hangs past the edge, and the row may end before it.
     fn space(&mut self, at: usize, grapheme: &str, after_space: bool) {
         let end = match &self.chance {
             Some(open) if after_space && open.next == at => open.end,
@@ -106,7 +107,8 @@ impl Rows {
         });
     }
 
-    /// Part of a word: where it does not fit, the row ends at its last chance, or else right here.
+    /// Adds part of a word. If it does not fit, the row ends at its last possible break, or else
+    /// here.
     fn word(&mut self, at: usize, cells: usize, width: usize) {
         while self.column + cells > width && at > self.start {
             let chosen = self.chance.take().unwrap_or_else(|| self.here(at));
@@ -126,7 +128,7 @@ impl Rows {
     }
 }
 
-/// Whether a row may end between two neighbours, neither of them a space.
+/// Whether a row may end between two graphemes that are not spaces.
 fn may_break(before: &str, after: &str) -> bool {
     if CLOSERS.contains(after) || OPENERS.contains(before) {
         return false;

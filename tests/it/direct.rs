@@ -184,7 +184,12 @@ fn a_variation_changes_as_much_as_it_is_told_to() {
     let tokens = EncodedPicture::Tokens(FsqCodes(vec![0; 128]));
     for foreign in [tokens, EncodedPicture::Latent(vec![0.0; 7])] {
         let refused = illuminator.vary(&order(&[4]), &foreign, 0.5, &mut || true);
-        assert!(refused.unwrap_err().to_string().contains("other weights"));
+        assert!(
+            refused
+                .unwrap_err()
+                .to_string()
+                .contains("different weights")
+        );
     }
 }
 
@@ -406,9 +411,9 @@ fn a_folder_of_pictures_trains_a_network_of_one_pass_in_a_run_of_its_own() {
         let refused = home.illumine(&[&args[..], more].concat()).run().expect(2);
         refused.stderr
     };
-    assert!(refused("reconstruct", run.1, &["--small"]).contains("another design"));
+    assert!(refused("reconstruct", run.1, &["--small"]).contains("different design"));
     assert!(refused("reconstruct", &third, &from).contains("they draw in one pass"));
     let composed = folder().with_file_name("illuminator");
     let from = ["--from", composed.to_str().unwrap()];
-    assert!(refused("direct", &third, &from).contains("they compose pictures"));
+    assert!(refused("direct", &third, &from).contains("they use tokens"));
 }

@@ -289,13 +289,13 @@ fn a_draft_with_other_tokens_or_none_is_said_and_the_model_writes() {
     bytes[at] = b'L';
     let other = home.file("other.gguf", &bytes);
     for (draft, why) in [
-        (other, "its tokens are others"),
+        (other, "its vocabulary differs"),
         (home.path().join("nowhere.gguf"), "nowhere.gguf"),
     ] {
         let desk = Desk::drafted(&model_path(), Some(&draft));
         let note = desk.about.note.clone().unwrap_or_default();
         assert!(
-            note.starts_with("Nothing is drafted by") && note.contains(why),
+            note.starts_with("Cannot use") && note.contains(why),
             "{note}"
         );
         assert_eq!(desk.answered(prose(1, "The keeper", 4)).ids.len(), 4);

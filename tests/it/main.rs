@@ -1,5 +1,15 @@
 //! One binary, one module a behaviour.
 
+// Helpers of tests stand outside of test functions here, so clippy.toml does not reach them.
+#![allow(
+    clippy::disallowed_methods,
+    clippy::expect_used,
+    clippy::print_stderr,
+    clippy::print_stdout,
+    clippy::undocumented_unsafe_blocks,
+    clippy::unwrap_used
+)]
+
 mod architecture;
 mod bad_input;
 mod direct;
@@ -15,6 +25,7 @@ mod illuminator;
 mod interop;
 mod kill;
 mod loaded;
+mod log;
 mod mixed;
 mod newcomer;
 mod own_pictures;

@@ -77,7 +77,11 @@ fn a_voice_is_filled_in_and_gives_the_first_words() {
         "{}",
         output.stderr
     );
-    assert!(output.stderr.contains("takes no plce"), "{}", output.stderr);
+    assert!(
+        output.stderr.contains("has no variable plce"),
+        "{}",
+        output.stderr
+    );
 }
 
 #[test]

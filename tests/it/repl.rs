@@ -184,8 +184,8 @@ fn a_slip_is_answered_and_never_written() {
     let output = repl(&home, lines).expect(2);
     let said: Vec<&str> = output.stderr.lines().collect();
     assert_eq!(said.len(), 6, "{said:?}");
-    assert_eq!(said[0], "There is no command /rtery; did you mean /retry?");
-    assert!(said[1].starts_with("There is no command /xyzzy; /help lists them"));
+    assert_eq!(said[0], "Unknown command /rtery; did you mean /retry?");
+    assert!(said[1].starts_with("Unknown command /xyzzy; /help lists all commands"));
     assert_eq!(
         said[2..4],
         [

@@ -78,7 +78,7 @@ fn ctrl_c_stops_the_passage_and_the_session_goes_on() {
     live.say("The lamp burned.");
     live.printed(12);
     live.signal(libc::SIGINT);
-    live.complained("Stopped; what was written is kept");
+    live.complained("Stopped; the text so far is kept");
     live.say("/continue 2");
     live.end().expect(0);
     let story = home.recovered("s").story;

@@ -432,7 +432,7 @@ fn a_loss_that_is_no_number_ends_the_run_and_keeps_the_checkpoint() {
     let mut other = plan(folder.path(), &config, 50);
     other.dataset = "other".into();
     let error = run(&mut new(), &other, &CPU, &Unobserved, &mut |_| ()).unwrap_err();
-    assert!(error.to_string().contains("another data set"), "{error}");
+    assert!(error.to_string().contains("different dataset"), "{error}");
     std::fs::write(&path, &before[..before.len() / 2]).unwrap();
     let error = run(
         &mut new(),

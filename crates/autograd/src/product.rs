@@ -44,6 +44,9 @@ pub unsafe fn add(rows: View, columns: View, out: &mut [f32], stride: usize) {
 }
 
 /// Computes up to 32 rows of the result.
+///
+/// # Safety
+/// As for [`add`]; nothing else may hold these rows of the result.
 unsafe fn strip(
     (rows, at): (&Tiles, usize),
     (columns, width): (&Tiles, usize),

@@ -145,7 +145,7 @@ fn terms_and_missing_checksums_are_said_beforehand() {
     assert!(gemma.contains("Gemma Terms of Use (https://"), "{gemma}");
     let mut bare = catalog.default_entry().clone();
     bare.sha256 = None;
-    assert!(bare.remarks()[0].contains("first download is recorded"));
+    assert!(bare.remarks()[0].contains("first download's is recorded"));
 }
 
 #[test]
@@ -155,5 +155,5 @@ fn the_encoder_is_fetched_by_name_but_does_not_write() {
     assert_eq!(catalog.find("all-MiniLM-L6-v2").unwrap().name, encoder.name);
     assert!(catalog.entries().iter().all(|e| e.name != encoder.name));
     let why = catalog.resolve(&encoder.name).unwrap_err().to_string();
-    assert!(why.contains("writes no text"), "{why}");
+    assert!(why.contains("generates no text"), "{why}");
 }

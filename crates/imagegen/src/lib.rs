@@ -220,7 +220,8 @@ impl Illuminator {
         let given = [&spec.embedding, &spec.subject].into_iter();
         let mut given = given.map(Vec::len).filter(|have| *have > 0);
         if let Some(have) = given.find(|have| *have != want) {
-            let why = format!("their words have {want} numbers, the encoder's {have}");
+            let why =
+                format!("their text embeddings have {want} dimensions, the text encoder's {have}");
             return Err(ImageError::Illuminator(why));
         }
         let mut concepts = self.nearest(&spec.embedding, spec.style);
@@ -321,7 +322,7 @@ const SUBJECT_MARGIN: f32 = 0.02;
 
 /// A picture of other weights, or of the other design.
 fn foreign() -> ImageError {
-    ImageError::Illuminator("the picture's code is of other weights".into())
+    ImageError::Illuminator("the picture's codes come from different weights".into())
 }
 
 /// A stream of chance for each picture; that of another purpose has a number.

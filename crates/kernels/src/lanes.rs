@@ -10,15 +10,35 @@ use half::slice::{HalfBitsSliceExt, HalfFloatSliceExt};
 /// instructions and the pointers are good for 16 numbers.
 pub trait Lanes {
     type Vector: Copy;
+    /// # Safety
+    /// The processor has the instructions of these lanes.
     unsafe fn splat(value: f32) -> Self::Vector;
+    /// # Safety
+    /// The processor has the instructions of these lanes, and sixteen floats can be read at `at`.
     unsafe fn load(at: *const f32) -> Self::Vector;
     /// Sixteen half floats.
+    ///
+    /// # Safety
+    /// The processor has the instructions of these lanes, and sixteen numbers can be read at
+    /// `at`.
     unsafe fn load_f16(at: *const u16) -> Self::Vector;
     /// Sixteen whole numbers.
+    ///
+    /// # Safety
+    /// The processor has the instructions of these lanes, and sixteen numbers can be read at
+    /// `at`.
     unsafe fn load_i8(at: *const i8) -> Self::Vector;
     /// `a * b + c`, rounded once.
+    ///
+    /// # Safety
+    /// The processor has the instructions of these lanes.
     unsafe fn fma(a: Self::Vector, b: Self::Vector, c: Self::Vector) -> Self::Vector;
+    /// # Safety
+    /// The processor has the instructions of these lanes.
     unsafe fn mul(a: Self::Vector, b: Self::Vector) -> Self::Vector;
+    /// # Safety
+    /// The processor has the instructions of these lanes, and sixteen floats may be written at
+    /// `at`.
     unsafe fn store(at: *mut f32, value: Self::Vector);
 }
 
@@ -45,8 +65,15 @@ pub trait KvElement: Pod + Send + Sync + 'static {
     /// Each number of `values`, rounded to the nearest; returns the scale that they share.
     fn quantize(values: &[f32], to: &mut [Self]) -> f32;
     /// Sixteen numbers whose scales lie side by side.
+    ///
+    /// # Safety
+    /// The processor has the instructions of `L`, and sixteen numbers and as many scales can be
+    /// read.
     unsafe fn load<L: Lanes>(at: *const Self, scales: *const f32) -> L::Vector;
     /// Sixteen numbers that share one scale.
+    ///
+    /// # Safety
+    /// The processor has the instructions of `L`; sixteen numbers and one scale can be read.
     unsafe fn load_shared_scale<L: Lanes>(at: *const Self, scale: *const f32) -> L::Vector;
 }
 

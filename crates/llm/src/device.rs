@@ -30,7 +30,7 @@ impl std::str::FromStr for DeviceChoice {
             (_, Some(number)) => number
                 .parse()
                 .map(DeviceChoice::Cuda)
-                .map_err(|_| "a CUDA device is cuda or cuda:N, as in cuda:1".to_string()),
+                .map_err(|_| "a CUDA device is cuda or cuda:N, for example cuda:1".to_string()),
             _ => Err("a device is auto, cpu, cuda:N or metal".to_string()),
         }
     }
@@ -65,7 +65,7 @@ fn absent(kind: &str, error: &candle_core::Error) -> ModelError {
     let error = error.to_string();
     let first = error.lines().next().unwrap_or_default();
     ModelError::Device(format!(
-        "No {kind} device can be used here ({first}); build with the feature for it, or use --device cpu"
+        "No {kind} device is available ({first}); build with its feature, or use --device cpu"
     ))
 }
 

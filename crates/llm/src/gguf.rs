@@ -28,6 +28,8 @@ pub struct Gguf {
 #[derive(Clone, Debug, PartialEq)]
 pub struct TensorInfo {
     pub shape: Vec<usize>,
+    /// The number of its type in the file; `linear::Format` and candle each know some.
+    pub ggml: u32,
     pub dtype: GgmlDType,
     bytes: Range<usize>,
 }
@@ -47,7 +49,7 @@ enum Value {
 #[derive(Debug, thiserror::Error)]
 pub enum GgufError {
     #[error(
-        "Cannot open {path}: {source}; check the path, or run `illumine models list` for names"
+        "Cannot open {path}: {source}; check the path, or choose a name from `illumine models list`"
     )]
     Open {
         path: PathBuf,
@@ -58,17 +60,17 @@ pub enum GgufError {
     )]
     NotGguf(PathBuf),
     #[error(
-        "{path} is GGUF version {version}, which is not supported; versions 2 and 3 are: convert it again"
+        "{path} is GGUF version {version}, which is not supported; convert it to version 2 or 3"
     )]
     Version { path: PathBuf, version: u32 },
-    #[error("{path} is damaged or cut short ({what}); fetch it again")]
+    #[error("{path} is damaged or truncated ({what}); download it again")]
     Damaged { path: PathBuf, what: String },
     #[error(
-        "{path} has a tensor in format {dtype}, which is not supported; use a file quantized as Q4_0 to Q8_0, Q2_K to Q6_K, F16, BF16 or F32"
+        "{path} has a tensor in the unsupported format {dtype}; use a file quantized as Q4_0 to Q8_0, Q2_K to Q6_K, F16, BF16 or F32"
     )]
     Format { path: PathBuf, dtype: u32 },
     #[error(
-        "{path} has no usable `{key}`, which this kind of model needs; fetch another file of the model"
+        "{path} has no usable `{key}`, which this model family needs; download another file of the model"
     )]
     Missing { path: PathBuf, key: String },
 }
@@ -272,7 +274,7 @@ mod tests {
             let error = open(&whole[..len]).err().map(|error| error.to_string());
             let error = error.unwrap_or_else(|| panic!("{len} bytes were taken for a model"));
             assert!(
-                error.contains("GGUF file") || error.contains("cut short"),
+                error.contains("GGUF file") || error.contains("truncated"),
                 "{error}"
             );
         }

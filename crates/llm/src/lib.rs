@@ -154,32 +154,30 @@ pub enum ModelError {
     #[error(transparent)]
     Gguf(#[from] gguf::GgufError),
     #[error(
-        "This model's architecture (\"{0}\") is not supported; `illumine models list` names models that are"
+        "The model architecture \"{0}\" is not supported; `illumine models list` lists supported models"
     )]
     Architecture(String),
     #[error(
-        "This model's vocabulary (\"{0}\") is of a kind that is not supported; `illumine models list` names models that are"
+        "The vocabulary type \"{0}\" is not supported; `illumine models list` lists supported models"
     )]
     Vocabulary(String),
-    #[error("The model's tokenizer cannot be used ({0}); fetch another file of the model")]
+    #[error("Cannot use the model's tokenizer ({0}); download another file of the model")]
     Tokenize(String),
-    #[error(
-        "The model's chat template cannot be used ({0}); /mode prose writes on from the text itself"
-    )]
+    #[error("Cannot use the model's chat template ({0}); switch to plain text with /mode prose")]
     Template(String),
-    #[error("The model brings no chat template; /mode prose writes on from the text itself")]
+    #[error("The model has no chat template; switch to plain text with /mode prose")]
     NoTemplate,
     #[error("The model's context of {0} tokens is full")]
     ContextFull(usize),
-    #[error("What was kept of the story's reading cannot be used ({0}); the story is read again")]
+    #[error("Cannot use the saved KV cache ({0}); the story is evaluated again")]
     Snapshot(&'static str),
     #[error(
-        "The sentence encoder cannot be read ({0}); `illumine models verify all-minilm-l6-v2` checks its file"
+        "Cannot load the text encoder ({0}); check its file with `illumine models verify all-minilm-l6-v2`"
     )]
     Encoder(String),
     #[error("{0}")]
     Device(String),
-    #[error("The model could not be computed: {0}")]
+    #[error("The model failed to run: {0}")]
     Compute(String),
 }
 

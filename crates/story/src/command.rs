@@ -184,25 +184,12 @@ pub enum Completes {
     Styles,
 }
 
-/// Words that complete a kind of argument whatever the session.
+/// Words that complete a kind of argument whatever the session. (Formats of export are the store's.)
 pub fn words(what: Completes) -> &'static [&'static str] {
     match what {
         Completes::Modes => &["prose", "chat"],
         Completes::Swipes => &["next", "prev"],
         Completes::Reaches => &["sent", "para"],
-        Completes::Formats => &[
-            "txt",
-            "md",
-            "html",
-            "epub",
-            "jsonl",
-            "pairs",
-            "kobold",
-            "tavern",
-            "card",
-            "worldinfo",
-            "lorebook",
-        ],
         Completes::LoreWords => &["add ", "on ", "off ", "why"],
         _ => &[],
     }
@@ -250,12 +237,13 @@ pub fn help(topic: Option<&str>) -> Result<String, ParseError> {
         let usage = format!("/{}{also} {}", spec.name, spec.args);
         return Ok(format!("{}\n  {}", usage.trim_end(), spec.help));
     }
-    let mut lines = vec!["Write, and press Enter: the model goes on from your words.".to_string()];
+    let mut lines =
+        vec!["Type some text and press Enter: the model continues the story.".to_string()];
     for spec in COMMANDS {
         let usage = format!("/{} {}", spec.name, spec.args);
         lines.push(format!("  {usage:<26} {}", spec.help));
     }
-    lines.push("  //TEXT                     words that begin with a slash".to_string());
+    lines.push("  //TEXT                     text that begins with a slash".to_string());
     Ok(lines.join("\n"))
 }
 
@@ -267,9 +255,9 @@ fn unknown(name: &str) -> ParseError {
         .copied();
     let name = base::untrusted::clean_line(&name.chars().take(40).collect::<String>());
     ParseError(match nearest(&name, names) {
-        Some(near) => format!("There is no command /{name}; did you mean /{near}?"),
+        Some(near) => format!("Unknown command /{name}; did you mean /{near}?"),
         None => format!(
-            "There is no command /{name}; /help lists them, and // begins a line with a slash."
+            "Unknown command /{name}; /help lists all commands. To begin text with a slash, type //."
         ),
     })
 }
@@ -308,7 +296,7 @@ mod tests {
     #[test]
     fn a_slip_is_answered_with_the_nearest_command() {
         let error = parse("/rtery").unwrap_err().to_string();
-        assert_eq!(error, "There is no command /rtery; did you mean /retry?");
+        assert_eq!(error, "Unknown command /rtery; did you mean /retry?");
         assert!(
             parse("/undo many")
                 .unwrap_err()

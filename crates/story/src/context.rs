@@ -106,10 +106,10 @@ impl Kind {
             Kind::Lore { title, .. } => format!("lore: {title}"),
             Kind::Note => "note".to_string(),
             Kind::Instruct => "instruction".to_string(),
-            Kind::Recalled { node, .. } => format!("recalled #{node}"),
+            Kind::Recalled { node, .. } => format!("retrieved #{node}"),
             Kind::Story { node, .. } => format!("story #{node}"),
-            Kind::After => "what comes after".to_string(),
-            Kind::Said => "what you type".to_string(),
+            Kind::After => "the text after".to_string(),
+            Kind::Said => "your input".to_string(),
         }
     }
 }

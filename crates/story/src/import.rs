@@ -68,7 +68,7 @@ pub fn made(import: Import, session: Session) -> Result<Made, Unfit> {
     match import {
         Import::Card { card, book, .. } => Ok(character(*card, book, session)),
         Import::Book(book) => {
-            let said = format!("The lorebook {} is on the shelf, open", shelf_line(&book));
+            let said = format!("Added the lorebook {} and turned it on", shelf_line(&book));
             let mut changes = Vec::new();
             let records = shelved(Some(book), &mut changes);
             Ok(Made {
@@ -95,7 +95,7 @@ fn character(mut card: Card, book: Option<Book>, session: Session) -> Made {
     let macros = character.macros(0);
     let card = &character.card;
     let name = card.name();
-    let mut said = vec![format!("{name} is here")];
+    let mut said = vec![format!("Imported {name}")];
     let mut changes = Vec::new();
     let text = macros.expand(&card.memory());
     if !text.is_empty() {
@@ -147,11 +147,11 @@ fn character(mut card: Card, book: Option<Book>, session: Session) -> Made {
     }
     match (greetings.len(), begins) {
         (0, _) => {}
-        (_, false) => {
-            said.push("the story has begun, so the first message was left out".to_string())
-        }
-        (1, true) => said.push("the first message begins the story".to_string()),
-        (n, true) => said.push(format!("/swipe shows its {n} first messages")),
+        (_, false) => said.push(
+            "its first message was left out, since the story has already started".to_string(),
+        ),
+        (1, true) => said.push("the story starts with its first message".to_string()),
+        (n, true) => said.push(format!("switch between its {n} first messages with /swipe")),
     }
     if let Some(book) = &book {
         said.push(format!(
@@ -162,7 +162,7 @@ fn character(mut card: Card, book: Option<Book>, session: Session) -> Made {
     let notes = card.line("creator_notes");
     if !notes.is_empty() {
         let notes = excerpt(&notes, 200);
-        said.push(format!("its maker says: {notes}"));
+        said.push(format!("its author's notes: {notes}"));
     }
     let character = Some(Box::new(character));
     changes.push(FrameChange::Character { character });
@@ -180,7 +180,8 @@ fn character(mut card: Card, book: Option<Book>, session: Session) -> Made {
 
 fn story(tale: Tale, story: &Story) -> Result<Made, Unfit> {
     if !story.nodes().is_empty() {
-        let why = "This session has a story already; /new begins another, and /import brings the file in there";
+        let why =
+            "This session already has a story; start a new one with /new and import the file there";
         return Err(Unfit(why.to_string()));
     }
     let versions = tale.nodes.len();
@@ -206,7 +207,7 @@ fn story(tale: Tale, story: &Story) -> Result<Made, Unfit> {
     records.extend(shelved(book, &mut changes));
     Ok(Made {
         records: with_step(records, changes),
-        said: format!("The story is here: {versions} passages, /tree shows them"),
+        said: format!("Imported the story: {versions} passages; /tree shows them"),
         mode: Some(tale.mode),
     })
 }
@@ -256,8 +257,8 @@ fn words(text: String, session: Session) -> Made {
         parent = Some(id);
     }
     let said = match pieces.len() {
-        1 => format!("{count} characters are in the story"),
-        passages => format!("{count} characters are in the story, in {passages} passages"),
+        1 => format!("Added {count} characters to the story"),
+        passages => format!("Added {count} characters to the story, in {passages} passages"),
     };
     Made {
         records: with_step(records, vec![Change::Head { to: parent }]),

@@ -255,7 +255,11 @@ impl std::fmt::Display for Explained {
             self.tokens, self.holds, self.reused
         )?;
         if self.dropped > 0 {
-            writeln!(f, "Not read: the story's oldest {} tokens", self.dropped)?;
+            writeln!(
+                f,
+                "Left out: the oldest {} tokens of the story",
+                self.dropped
+            )?;
         }
         for segment in self
             .segments
@@ -266,7 +270,7 @@ impl std::fmt::Display for Explained {
             writeln!(f, "{:>6}  {:<16} {text}", segment.tokens, segment.label)?;
         }
         for title in &self.lore {
-            writeln!(f, "Not read: lore {title}, since the budget is spent")?;
+            writeln!(f, "Left out: lore {title} (over the lore budget)")?;
         }
         Ok(())
     }

@@ -133,10 +133,10 @@ pub fn said(concepts: &[(String, f32)]) -> String {
     match (near.is_empty(), concepts.first()) {
         (false, _) => near.join(", "),
         (true, Some(first)) => format!(
-            "nothing that I know; the nearest is {}, and the picture may show anything",
+            "no concept that I know; the nearest is {}, so the picture may show anything",
             name(first)
         ),
-        (true, None) => "nothing that I know".to_string(),
+        (true, None) => "no concept that I know".to_string(),
     }
 }
 
@@ -393,9 +393,9 @@ mod tests {
         );
         let low = said(&[found("bed", 0.2)]);
         assert!(
-            low.contains("nothing that I know") && low.contains("bed 0.20"),
+            low.contains("no concept that I know") && low.contains("bed 0.20"),
             "{low}"
         );
-        assert_eq!(said(&[]), "nothing that I know");
+        assert_eq!(said(&[]), "no concept that I know");
     }
 }

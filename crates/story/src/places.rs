@@ -27,7 +27,7 @@ pub fn find(story: &Story, name: &str) -> Result<Place, NoPlace> {
     if name == "mine" {
         let own = |passage: &&Passage| passage.author != Author::Model && !passage.text.is_empty();
         let last = story.path().iter().rev().find(own).map(|own| own.id);
-        let none = || NoPlace("Nothing here is of your own writing yet".to_string());
+        let none = || NoPlace("There is no passage of your own here yet".to_string());
         return last.map(|id| Place::after(Some(id))).ok_or_else(none);
     }
     if let Some(back) = name.strip_prefix('-').and_then(|n| n.parse::<usize>().ok()) {
@@ -35,7 +35,7 @@ pub fn find(story: &Story, name: &str) -> Result<Place, NoPlace> {
         let at = path.len().checked_sub(back + 1).map(|at| path[at].id);
         return at.map(|id| Place::after(Some(id))).ok_or_else(|| {
             NoPlace(format!(
-                "The way here has only {}",
+                "The current story has only {}",
                 several(path.len(), "passage")
             ))
         });
@@ -54,7 +54,10 @@ pub fn find(story: &Story, name: &str) -> Result<Place, NoPlace> {
         let last = story.nodes().len();
         NoPlace(match last {
             0 => "The story is empty".to_string(),
-            _ => format!("There is no passage {id}; they go from 0 to {}", last - 1),
+            _ => format!(
+                "There is no passage {id}; passages are numbered 0 to {}",
+                last - 1
+            ),
         })
     })?;
     if let Some(words) = words {
@@ -88,7 +91,7 @@ fn after_words(node: &Node, words: &str) -> Result<Place, NoPlace> {
     let end = found.map(|at| at + words.len());
     let end = end.ok_or_else(|| {
         let words = excerpt(words, 40);
-        NoPlace(format!("Passage {} does not say \"{words}\"", node.id))
+        NoPlace(format!("Passage {} does not contain \"{words}\"", node.id))
     })?;
     Ok(Place {
         node: Some(node.id),
@@ -114,7 +117,7 @@ fn unknown(story: &Story, name: &str) -> NoPlace {
     let near = nearest(&name, story.marks().keys().map(String::as_str));
     NoPlace(match near {
         Some(near) => format!("There is no mark {name}; did you mean {near}?"),
-        None => format!("There is no passage or mark {name}; /tree and /mark list them"),
+        None => format!("There is no passage or mark {name}; list them with /tree and /mark"),
     })
 }
 
@@ -178,8 +181,8 @@ mod tests {
             ("0.9", "3 sentences"),
             ("-5", "only 2"),
             ("x.y", "no passage or mark"),
-            ("0:Zwei", "does not say \"Zwei\""),
-            ("0:", "does not say"),
+            ("0:Zwei", "does not contain \"Zwei\""),
+            ("0:", "does not contain"),
         ] {
             assert!(
                 place(name).unwrap_err().contains(part),

@@ -12,26 +12,50 @@ use serde::{Deserialize, Serialize};
 /// The version that stands first in every record.
 pub const VERSION: u32 = 1;
 
-// Most records are passages: a box around them would save nothing.
-#[allow(clippy::large_enum_variant)]
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(tag = "kind", rename_all = "snake_case")]
-pub enum Record {
+/// The one list of kinds: the enum, the names in a journal and the reader all come from it.
+macro_rules! records {
+    ($($(#[$about:meta])* $name:literal => $kind:ident($of:ty),)*) => {
+        // Most records are passages: a box around them would save nothing.
+        #[allow(clippy::large_enum_variant)]
+        #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+        #[serde(tag = "kind")]
+        pub enum Record {
+            $($(#[$about])* #[serde(rename = $name)] $kind($of),)*
+            /// A kind from a later version.
+            #[serde(other, rename = "unknown")]
+            Unknown,
+        }
+
+        impl Record {
+            /// The names of all kinds, as a journal has them.
+            pub const KINDS: &[&str] = &[$($name),*];
+
+            /// Reads a line of JSON whose kind is known already. (Letting serde find the kind by
+            /// itself copies every value twice, and a long session has hundreds of thousands of
+            /// lines.)
+            pub fn read(kind: &str, line: &[u8]) -> serde_json::Result<Record> {
+                Ok(match kind {
+                    $($name => Record::$kind(serde_json::from_slice(line)?),)*
+                    _ => Record::Unknown,
+                })
+            }
+        }
+    };
+}
+
+records! {
     /// The first line of a journal.
-    Session(Opening),
-    Node(Node),
-    Text(Streamed),
-    End(Ended),
-    Head(Head),
-    Step(Step),
-    Undo(Steps),
-    Redo(Steps),
+    "session" => Session(Opening),
+    "node" => Node(Node),
+    "text" => Text(Streamed),
+    "end" => End(Ended),
+    "head" => Head(Head),
+    "step" => Step(Step),
+    "undo" => Undo(Steps),
+    "redo" => Redo(Steps),
     /// A lorebook, whole; one of the same name takes its place.
-    Book(Book),
-    Settings(Settings),
-    /// A kind from a later version.
-    #[serde(other)]
-    Unknown,
+    "book" => Book(Book),
+    "settings" => Settings(Settings),
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

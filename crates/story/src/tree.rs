@@ -209,7 +209,10 @@ impl Story {
             let boundary = |cut| parent.text.is_char_boundary(cut);
             let fixed = parent.status != Status::Running;
             if node.cut.is_some_and(|cut| !fixed || !boundary(cut)) {
-                return Err(Misfit(format!("passage {} forks at no place", node.id)));
+                return Err(Misfit(format!(
+                    "passage {} branches at an invalid place",
+                    node.id
+                )));
             }
         } else if node.cut.is_some() {
             return Err(out_of_order());
@@ -219,7 +222,9 @@ impl Story {
             let source = self
                 .node(of.node)
                 .and_then(|of_node| of_node.text.get(of.from..of.to));
-            let source = source.ok_or_else(|| Misfit(format!("passage {} is of none", node.id)))?;
+            let source = source.ok_or_else(|| {
+                Misfit(format!("passage {} refers to a missing passage", node.id))
+            })?;
             node.text = source.to_string();
         }
         match node.parent {
@@ -247,7 +252,7 @@ impl Story {
     fn end(&mut self, ended: &Ended) -> Result<(), Misfit> {
         let node = self.running_node(ended.node)?;
         if ended.status == Status::Running {
-            return Err(Misfit(format!("passage {} ends without end", ended.node)));
+            return Err(Misfit(format!("passage {} has no end record", ended.node)));
         }
         node.status = ended.status;
         node.rewound.clone_from(&ended.rewound);

@@ -48,15 +48,15 @@ pub struct Filled {
 /// Why a template cannot be used, in a sentence.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum VoiceError {
-    #[error("The voice {name} cannot be used: {why}; correct its file")]
+    #[error("Cannot use the voice {name}: {why}; correct its file")]
     File { name: String, why: String },
-    #[error("The voice {voice} takes no {name}; {known}")]
+    #[error("The voice {voice} has no variable {name}; {known}")]
     Variable {
         voice: String,
         name: String,
         known: String,
     },
-    #[error("A value is given as NAME=VALUE, as in place=Oslo, not as {0}")]
+    #[error("Expected NAME=VALUE, for example place=Oslo, not {0}")]
     Pair(String),
 }
 
@@ -94,7 +94,7 @@ impl Template {
             .trim_start()
             .strip_prefix("+++\n")
             .and_then(|rest| rest.split_once("\n+++"))
-            .ok_or_else(|| wrong("it does not begin with a part between two lines of +++"))?;
+            .ok_or_else(|| wrong("it does not start with a header between two lines of +++"))?;
         let front: Front = toml::from_str(front).map_err(|error| wrong(error.message()))?;
         let template = Template {
             name: clean_line(name),
@@ -152,7 +152,10 @@ impl Template {
         let known = match (nearest(name, names()), self.variables.is_empty()) {
             (Some(near), _) => format!("did you mean {near}?"),
             (None, true) => "it has no variables".to_string(),
-            (None, false) => format!("it takes {}", names().collect::<Vec<_>>().join(", ")),
+            (None, false) => format!(
+                "its variables are {}",
+                names().collect::<Vec<_>>().join(", ")
+            ),
         };
         VoiceError::Variable {
             voice: self.name.clone(),
@@ -175,7 +178,7 @@ impl Template {
         let rendered = environment.render_str(text, values);
         let rendered = rendered.map_err(|error| file(&self.name, &said(&error)))?;
         match rendered.len() > LONGEST {
-            true => Err(file(&self.name, "it comes to more than a megabyte")),
+            true => Err(file(&self.name, "it renders to more than a megabyte")),
             false => Ok(rendered),
         }
     }
@@ -255,8 +258,8 @@ fn said(error: &minijinja::Error) -> String {
         .line()
         .map_or(String::new(), |line| format!(" (line {line})"));
     match error.kind() {
-        ErrorKind::OutOfFuel => "it does not come to an end".to_string(),
-        ErrorKind::UndefinedError => format!("it names something that [variables] does not{line}"),
+        ErrorKind::OutOfFuel => "it does not terminate".to_string(),
+        ErrorKind::UndefinedError => format!("it uses a variable that is not in [variables]{line}"),
         _ => error.to_string(),
     }
 }
@@ -297,10 +300,13 @@ mod tests {
             .fill(&[pair("plaec", "x")])
             .unwrap_err()
             .to_string();
-        assert_eq!(said, "The voice tale takes no plaec; did you mean place?");
+        assert_eq!(
+            said,
+            "The voice tale has no variable plaec; did you mean place?"
+        );
         for (file, part) in [
             ("no front", "two lines of +++"),
-            ("+++\ntitle = 3\n+++\n", "cannot be used"),
+            ("+++\ntitle = 3\n+++\n", "Cannot use"),
             ("+++\ntitle = \"x\"\nmodle = 1\n+++\n", "modle"),
             ("+++\ntitle = \"x\"\n+++\n{{ gone }}", "[variables]"),
             (
@@ -311,7 +317,7 @@ mod tests {
                 "+++\ntitle = \"x\"\n+++\n{% for a in range(9999) %}{% for b in range(9999) %}x{% endfor %}{% endfor %}",
                 "end",
             ),
-            ("+++\ntitle = \"x\"\n+++\n{% if %}", "cannot be used"),
+            ("+++\ntitle = \"x\"\n+++\n{% if %}", "Cannot use"),
         ] {
             let said = Template::parse("x", file).unwrap_err().to_string();
             assert!(said.contains(part) && !said.contains('\n'), "{said}");

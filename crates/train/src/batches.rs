@@ -88,7 +88,7 @@ impl<'a> Batches<'a> {
         let (rows, all) = numbered_captions(pictures);
         if text.dim(0)? != all.len() {
             return Err(Error::Msg(
-                "the captions' embeddings are of another data set".into(),
+                "the caption embeddings belong to a different dataset".into(),
             ));
         }
         let key = |at: usize| (pictures.concept[at], pictures.tone[at]);
@@ -105,9 +105,7 @@ impl<'a> Batches<'a> {
             cumulative.push(sum);
         }
         if sum <= 0.0 {
-            return Err(Error::Msg(
-                "no picture of the data set is to be trained on".into(),
-            ));
+            return Err(Error::Msg("the dataset has no training pictures".into()));
         }
         Ok(Batches {
             captions: (0..pictures.len())

@@ -67,7 +67,7 @@ pub fn read(path: &Path, device: &Device) -> Result<Option<(RunState, Parts)>, T
         .metadata()
         .as_ref()
         .and_then(|words| words.get("state"));
-    let words = words.ok_or_else(|| broken("it does not say what it is".into()))?;
+    let words = words.ok_or_else(|| broken("its header is missing".into()))?;
     let state: RunState = serde_json::from_str(words).map_err(|why| broken(why.to_string()))?;
     let tensors = candle_core::safetensors::load_buffer(&bytes, device);
     let mut parts = Parts::new();

@@ -47,7 +47,7 @@ impl<'a> Direct<'a> {
         start: Autoencoder,
         weights: LossWeights,
     ) -> Result<Direct<'a>> {
-        let none = || Error::Msg("the sizes are not of the direct design".into());
+        let none = || Error::Msg("the sizes do not belong to the one-pass design".into());
         Ok(Direct {
             latent: input.config.direct.ok_or_else(none)?.latent,
             from_scratch: start.generator.is_empty(),

@@ -153,7 +153,7 @@ pub fn dense(tensors: &Tensors, weight: &str, norm: &str) -> candle_core::Result
     let weight = named(tensors, &format!("{weight}.weight"))?;
     let [out, channels, high, wide] = weight.shape[..] else {
         return Err(candle_core::Error::Msg(
-            "a convolution has another shape".into(),
+            "a convolution has the wrong shape".into(),
         ));
     };
     let taps = high * wide;
@@ -183,7 +183,7 @@ fn depthwise(
     let taps = kernel * kernel;
     if weight.values.len() != taps * channels {
         return Err(candle_core::Error::Msg(
-            "a convolution has another shape".into(),
+            "a convolution has the wrong shape".into(),
         ));
     }
     let mut own = vec![0f32; taps * channels];

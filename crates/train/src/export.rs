@@ -143,7 +143,7 @@ fn token_networks(
             .zip(config.as_ref())
             .is_some_and(|(own, config)| own != config)
         {
-            return Err(TrainError::DifferentRun(path, "size of model or --from"));
+            return Err(TrainError::DifferentRun(path, "model size or --from"));
         }
         configs.extend(config);
         Ok(found.map(|(_, parts)| parts))

@@ -65,7 +65,7 @@ pub fn train(
         // A style's number would mean another style.
         (Some((state, _)), _) if state.config.styles != dataset.styles => {
             let path = PhaseKind::ReconstructPhase.checkpoint(&job.run);
-            return Err(TrainError::DifferentRun(path, "data set"));
+            return Err(TrainError::DifferentRun(path, "dataset"));
         }
         (Some((state, _)), _) => state.config.clone(),
         (None, Some(start)) => start.config.clone(),
@@ -134,8 +134,8 @@ fn check_single_design(job: &Job) -> Result<(), TrainError> {
 /// A phase of one design cannot begin with weights of the other.
 fn check_start_design(phase: PhaseKind, start: &PretrainedWeights) -> Result<(), TrainError> {
     let why = match (phase.is_one_pass(), start.config.direct.is_some()) {
-        (true, false) => "they compose pictures of tokens, which the phases before direct train",
-        (false, true) => "they draw in one pass, which the phase direct trains",
+        (true, false) => "they use tokens, which the phase direct does not train",
+        (false, true) => "they draw in one pass, which only the phase direct trains",
         (true, true) | (false, false) => return Ok(()),
     };
     Err(TrainError::Pretrained(start.folder.clone(), why.into()))

@@ -46,34 +46,32 @@ use std::path::PathBuf;
 pub enum TrainError {
     #[error(transparent)]
     Data(#[from] data::DataError),
-    #[error("{0} cannot be read or written: {1}")]
+    #[error("Cannot read or write {0}: {1}")]
     Disk(PathBuf, String),
-    #[error("{0} is no checkpoint of illumine's ({1}); name another folder, or delete it")]
+    #[error("{0} is not an illumine checkpoint ({1}); choose another folder, or delete it")]
     Checkpoint(PathBuf, String),
     #[error(
-        "{0} is a checkpoint of another {1}; name another folder, or give what it was made with"
+        "{0} was trained with a different {1}; choose another folder, or use the original value"
     )]
     DifferentRun(PathBuf, &'static str),
-    #[error("{0} cannot be begun with ({1}); give --from a folder of weights that draws")]
+    #[error("Cannot start from {0} ({1}); give --from a folder of exported weights")]
     Pretrained(PathBuf, String),
-    #[error(
-        "The phase refine looks through EfficientNet-lite1; give --perceptual a weight above 0"
-    )]
+    #[error("The phase refine needs EfficientNet-lite1; set --perceptual above 0")]
     NoPerceptualNetwork,
-    #[error("{0} is not there yet; train that phase first: illumine train gan {1}")]
+    #[error("{0} does not exist yet; train that phase first: illumine train gan {1}")]
     MissingPhase(PathBuf, PhaseKind),
     #[error(
-        "At step {0} the loss was no number; nothing after the last checkpoint is kept. A lower --rate may help"
+        "The loss was not a number at step {0}; the last checkpoint is intact. Try a lower --learning-rate"
     )]
     Diverged(u64),
     #[error(
-        "The data set's pictures are {0} pixels wide, the model's {1}; `illumine train data --size` makes others"
+        "The dataset's pictures are {0} pixels wide but the model's are {1}; rebuild the dataset with `illumine train data --size {1}`"
     )]
     Size(u32, usize),
-    #[error("Training could not be computed: {0}")]
+    #[error("Training failed: {0}")]
     Compute(String),
     #[error(
-        "A network that looks at pictures cannot be read ({0}); `illumine models verify efficientnet-lite0` (or -lite1) checks its file"
+        "Cannot load the feature network ({0}); check its file with `illumine models verify efficientnet-lite0` (or -lite1)"
     )]
     Features(String),
     #[error(transparent)]

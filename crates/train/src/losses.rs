@@ -93,7 +93,7 @@ impl std::str::FromStr for GanLoss {
         let names = || GAN_LOSSES.map(|(name, _)| name).join(", ");
         found
             .map(|(_, loss)| *loss)
-            .ok_or_else(|| format!("a loss is one of {}", names()))
+            .ok_or_else(|| format!("the loss must be one of {}", names()))
     }
 }
 

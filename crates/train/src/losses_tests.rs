@@ -75,7 +75,7 @@ fn a_loss_of_another_name_is_refused_with_the_names_there_are() {
     let why = "wasserstein-ish".parse::<GanLoss>().unwrap_err();
     assert_eq!(
         why,
-        "a loss is one of bce, hinge, lsgan, wgan, relativistic"
+        "the loss must be one of bce, hinge, lsgan, wgan, relativistic"
     );
 }
 

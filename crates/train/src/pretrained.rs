@@ -39,7 +39,10 @@ impl PretrainedWeights {
         let no_weights = |why: String| TrainError::Pretrained(path.clone(), clean_line(&why));
         let config = Config::parse(&json).map_err(no_weights)?;
         if config.text != WIDTH {
-            let why = format!("its words have {} numbers instead of {WIDTH}", config.text);
+            let why = format!(
+                "its text embeddings have {} dimensions instead of {WIDTH}",
+                config.text
+            );
             return Err(no_weights(why));
         }
         let any = config.styles.len();
@@ -136,7 +139,7 @@ impl PretrainedWeights {
         let named = self.new_styles.join(", ");
         (!self.new_styles.is_empty()).then(|| {
             format!(
-                "The weights do not know these styles: {named}; they begin as no style in particular, all else as it was"
+                "The weights do not know these styles: {named}; they start from a neutral embedding"
             )
         })
     }

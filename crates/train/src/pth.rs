@@ -20,7 +20,8 @@ const MAGIC: [u8; 15] = *b"\x80\x02\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\
 /// The tensors of 32-bit floats of a state dictionary, by name.
 pub fn read(bytes: &[u8]) -> Result<HashMap<String, PlainTensor>> {
     let rest = bytes.strip_prefix(&MAGIC);
-    let rest = rest.ok_or_else(|| Error::Msg("it is no file of PyTorch's old format".into()))?;
+    let rest =
+        rest.ok_or_else(|| Error::Msg("it is not a file in PyTorch's legacy format".into()))?;
     let mut reader = Cursor::new(rest);
     // Two that say which version and machine wrote it.
     for _ in 0..2 {
@@ -49,7 +50,7 @@ pub fn read(bytes: &[u8]) -> Result<HashMap<String, PlainTensor>> {
             .try_fold(1usize, |count, dim| count.checked_mul(*dim));
         if count.is_none_or(|count| count > bytes.len()) {
             return Err(Error::Msg(format!(
-                "{} is larger than its numbers",
+                "{} is larger than its storage",
                 info.name
             )));
         }
@@ -58,7 +59,7 @@ pub fn read(bytes: &[u8]) -> Result<HashMap<String, PlainTensor>> {
             Some(f32::from_le_bytes(four.try_into().ok()?))
         };
         let values: Option<Vec<f32>> = places(dims, strides).into_iter().map(number).collect();
-        let missing = || Error::Msg(format!("the numbers of {} are missing", info.name));
+        let missing = || Error::Msg(format!("the storage of {} is missing", info.name));
         let values = values.ok_or_else(missing)?;
         let shape = info.layout.dims().to_vec();
         tensors.insert(info.name, PlainTensor { shape, values });

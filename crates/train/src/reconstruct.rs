@@ -77,13 +77,8 @@ impl Phase for ReconstructPhase<'_> {
         let reconstruction = reconstruction_loss(&pictures, &back)?;
         let mut metrics = vec![("loss", scalar(&reconstruction)?)];
         let perceptual = self.perceptual_loss.as_ref();
-        let mut loss = add_perceptual_loss(
-            perceptual,
-            &pictures,
-            &back,
-            reconstruction,
-            &mut metrics,
-        )?;
+        let mut loss =
+            add_perceptual_loss(perceptual, &pictures, &back, reconstruction, &mut metrics)?;
         let squared = squared_error_weight(step.number, self.from_scratch);
         if squared > 0.0 {
             let square = (&pictures - &back)?.sqr()?.mean_all()?;

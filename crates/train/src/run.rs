@@ -140,8 +140,8 @@ fn check_same_run(path: &Path, found: &RunState, plan: &Plan) -> Result<(), Trai
     let other = |what| Err(TrainError::DifferentRun(path.into(), what));
     match () {
         // Other captions change the config too, since embeddings are centred on their mean.
-        () if found.dataset != plan.dataset => other("data set"),
-        () if found.config != plan.config => other("size of model"),
+        () if found.dataset != plan.dataset => other("dataset"),
+        () if found.config != plan.config => other("model size"),
         () if found.batch_size != plan.schedule.batch_size => other("--batch"),
         () if found.seed != plan.schedule.seed => other("--seed"),
         () => Ok(()),
@@ -206,9 +206,9 @@ impl Monitor {
         );
         let found = [rises, self.won > PATIENCE, self.alike > PATIENCE];
         let words = [
-            "The loss is twice what it was at its best: training may be diverging; a lower --rate may help",
-            "The discriminator has long told every drawing from a real one: it may have won; a lower --adversarial or a higher --r1 may help",
-            "All drawings of a batch have long been alike: the generator may have collapsed",
+            "The loss is twice its minimum: training may be diverging; try a lower --learning-rate",
+            "The discriminator has been right on every picture for a while: it may have won; try a lower --adversarial or a higher --r1",
+            "The pictures of a batch have looked the same for a while: the generator may have collapsed",
         ];
         let first = (0..3).find(|at| found[*at] && !self.warned[*at])?;
         self.warned[first] = true;

@@ -70,7 +70,11 @@ impl<'a> TokensPhase<'a> {
         let heads = transformer.head_inputs(hidden)?.flatten_to(1)?;
         let mut total = unknown.zeros_like()?;
         for (at, logits) in transformer.logits(&heads, tokens)?.iter().enumerate() {
-            let digits = tokens.0.iter().skip(at).step_by(transformer.codes_per_token());
+            let digits = tokens
+                .0
+                .iter()
+                .skip(at)
+                .step_by(transformer.codes_per_token());
             let target: Vec<u32> = digits.map(|digit| u32::from(*digit)).collect();
             let target = Tensor::new(target, hidden.device())?.unsqueeze(1)?;
             let log_probabilities = log_softmax(logits, D::Minus1)?;

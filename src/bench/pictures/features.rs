@@ -17,7 +17,7 @@ impl Evaluation<'_> {
         self.features(
             some.len(),
             observer,
-            "Real pictures looked at",
+            "Real pictures processed",
             &mut |from, to| Ok(some[from..to].iter().map(picture).collect()),
         )
     }

@@ -180,7 +180,7 @@ impl Loaded {
         self.model.restore(bytes, &self.about.sha256)?;
         if self.model.len() != ids.len() {
             self.forget();
-            return Err(ModelError::Snapshot("its tokens are others"));
+            return Err(ModelError::Snapshot("its vocabulary differs"));
         }
         self.held = ids.to_vec();
         Ok(())

@@ -233,7 +233,7 @@ impl<'a> Passage<'a> {
         }
         let choice = self.sampler.sample_with(&logits);
         if choice.kept == 0 {
-            let broken = "the model gave no usable numbers".to_string();
+            let broken = "the model returned no usable logits".to_string();
             return Err(ModelError::Compute(broken).into());
         }
         let begun = self.request.begin.get(at).copied();

@@ -37,15 +37,15 @@ pub enum PromptError {
     #[error(transparent)]
     Model(#[from] ModelError),
     #[error(
-        "The prompt has {tokens} tokens and the model holds {context}; shorten it, or let the oldest part be left out with --crop"
+        "The prompt has {tokens} tokens but the model's context is {context}; shorten it, or drop its beginning with --crop"
     )]
     Overflow { tokens: usize, context: usize },
     #[error(
-        "The last message has {tokens} tokens and the model holds {context}; shorten it, or use a model with a longer context"
+        "The last message has {tokens} tokens but the model's context is {context}; shorten it, or use a model with a longer context"
     )]
     Message { tokens: usize, context: usize },
     #[error(
-        "What stands beside the story (memory, lore, note) has {tokens} tokens and the model holds {context}; shorten it, or use a model with a longer context"
+        "Memory, lore and author's note together have {tokens} tokens but the model's context is {context}; shorten them, or use a model with a longer context"
     )]
     Beside { tokens: usize, context: usize },
 }

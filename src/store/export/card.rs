@@ -1,4 +1,4 @@
-//! The session's character as a card file: PNG with both chunks, JSON, or .charx.
+//! Exports the session's character as a card: PNG with both chunks, JSON, or .charx.
 
 use super::lore::{self, Form};
 use super::{ExportError, Meta, line, pages};
@@ -12,7 +12,7 @@ use std::path::Path;
 use zip::write::SimpleFileOptions;
 use zip::{ZipArchive, ZipWriter};
 
-/// The picture of a card that came without one: width and height.
+/// The width and height of the picture for a card that has none.
 const BLANK: (u32, u32) = (400, 600);
 
 pub fn write(story: &Story, meta: &Meta, path: &Path) -> Result<Vec<u8>, ExportError> {
@@ -28,7 +28,7 @@ pub fn write(story: &Story, meta: &Meta, path: &Path) -> Result<Vec<u8>, ExportE
     }
 }
 
-/// A V1 card goes out as V2, which every program reads.
+/// The version to write: V1 cards become V2, which every program reads.
 fn own_version(card: &Card) -> Version {
     match card.version {
         Version::V3 => Version::V3,
@@ -55,7 +55,7 @@ fn picture(story: &Story, card: &Card, kept: Option<Vec<u8>>) -> Result<Vec<u8>,
     written.map_err(|error| ExportError::Card(error.to_string()))
 }
 
-/// The archive that the card came in, with the card as it is now; or a new one.
+/// The card's original archive with the current card in it, or a new archive.
 fn charx(card: &Value, kept: Option<Vec<u8>>) -> Result<Vec<u8>, ExportError> {
     let wrong = |error: zip::result::ZipError| ExportError::Card(error.to_string());
     let mut out = ZipWriter::new(Cursor::new(Vec::new()));
@@ -76,7 +76,7 @@ fn charx(card: &Value, kept: Option<Vec<u8>>) -> Result<Vec<u8>, ExportError> {
     Ok(out.finish().map_err(wrong)?.into_inner())
 }
 
-/// A card of a session that none was brought to: its memory, and its first passage's versions.
+/// A card for a session without one: from its memory, and the versions of its first passage.
 fn own(story: &Story, meta: &Meta) -> Card {
     let first = story.path().first().map(|passage| passage.id);
     let mut roots: Vec<NodeId> = first.into_iter().collect();

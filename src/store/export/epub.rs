@@ -1,7 +1,7 @@
-//! The story as an e-book: EPUB 3.3, with a table of contents and accessible metadata.
+//! Exports the story as an e-book: EPUB 3.3, with a table of contents and accessibility metadata.
 //!
-//! Written on the zip library alone: an e-book is an archive of a few files, and the libraries
-//! that make one say nothing of accessibility. `tests/it/interop.rs` has epubcheck look at it.
+//! Uses only the zip library: an e-book is an archive of a few files, and the EPUB libraries write
+//! no accessibility metadata. `tests/it/interop.rs` checks the result with epubcheck.
 
 use super::html::{STYLE, escaped, figure, paragraphs};
 use super::pages::{self, Piece, Span};
@@ -54,7 +54,7 @@ pub fn book(story: &Story, extent: Extent, meta: &Meta) -> Result<Vec<u8>, Expor
     archive.map_err(|error| ExportError::Card(error.to_string()))
 }
 
-/// A picture's number and file.
+/// A picture's id and file.
 type Image = (NodeId, Arc<[u8]>);
 
 fn archive(chapters: &[Chapter], images: &[Image], meta: &Meta) -> zip::result::ZipResult<Vec<u8>> {
@@ -87,7 +87,7 @@ fn archive(chapters: &[Chapter], images: &[Image], meta: &Meta) -> zip::result::
     Ok(out.finish()?.into_inner())
 }
 
-/// Of a book with pictures.
+/// Accessibility metadata of a book with pictures.
 const VISUAL: &str = r#"    <meta property="schema:accessMode">visual</meta>
     <meta property="schema:accessibilityFeature">alternativeText</meta>
 "#;
@@ -181,7 +181,7 @@ fn page(title: &str, body: &str, meta: &Meta) -> String {
     )
 }
 
-/// `und` says that nobody knows, which is better than a wrong one.
+/// The language tag; `und` (undetermined) if unknown, which is better than a wrong one.
 fn language(meta: &Meta) -> String {
     match meta.language.as_str() {
         "" => "und".to_string(),
@@ -189,7 +189,7 @@ fn language(meta: &Meta) -> String {
     }
 }
 
-/// The same words have the same name: a UUID of the eighth version (RFC 9562) from their SHA-256.
+/// The book's identifier: a UUID version 8 (RFC 9562) from the SHA-256 of its text.
 fn identifier(chapters: &[Chapter], meta: &Meta) -> String {
     let mut hash = Sha256::new();
     hash.update(meta.title.as_bytes());
@@ -210,7 +210,7 @@ fn identifier(chapters: &[Chapter], meta: &Meta) -> String {
     )
 }
 
-/// The time to the second, as the package wants it.
+/// The time of modification in seconds, as the package requires.
 fn modified(now: &str) -> String {
     match now.get(..19) {
         Some(to_the_second) => format!("{to_the_second}Z"),
@@ -218,7 +218,7 @@ fn modified(now: &str) -> String {
     }
 }
 
-/// Chapters: what stands under each line that is a heading.
+/// Splits the story into chapters at lines that are headings.
 fn split(pieces: &[Piece]) -> Vec<(Option<String>, Vec<Piece>)> {
     let mut chapters: Vec<(Option<String>, Vec<Piece>)> = vec![(None, Vec::new())];
     let mut fresh = true;
@@ -272,7 +272,7 @@ fn last(chapters: &mut [(Option<String>, Vec<Piece>)], piece: Piece) {
     }
 }
 
-/// `# Title`, as in Markdown, and `Chapter 3`, with or without a name.
+/// Parses a heading: `# Title`, as in Markdown, or `Chapter 3`, with or without a title.
 fn heading(line: &str) -> Option<String> {
     let line = line.trim();
     let marks = line.len() - line.trim_start_matches('#').len();

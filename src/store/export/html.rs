@@ -1,6 +1,6 @@
-//! The story as one web page that needs nothing else, and as the paragraphs of an e-book.
+//! Exports the story as one self-contained web page, and as the paragraphs of an e-book.
 //!
-//! Written so that it is XML too. Every word is escaped: what a model writes is never markup.
+//! The page is valid XML too. All text is escaped, so a model's output is never markup.
 
 use super::pages::{self, Piece};
 use super::text::{Names, authors, title};
@@ -10,7 +10,7 @@ use crate::story::{NodeId, Story};
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD as STANDARD;
 
-/// Quiet on paper and on a screen; who wrote what is seen where the reader asks for it.
+/// The style sheet: unobtrusive on paper and on screen, with each author's text tinted.
 pub const STYLE: &str = "\
 body { font-family: Georgia, serif; line-height: 1.5; max-width: 38em; margin: 2em auto; padding: 0 1em; }
 p { margin: 0 0 0.8em; }
@@ -57,7 +57,7 @@ pub fn page(story: &Story, extent: Extent, meta: &Meta) -> String {
     )
 }
 
-/// The words of pieces, an empty line between paragraphs; each author's words in a span.
+/// Renders pieces as paragraphs, with each author's text in a span.
 pub fn paragraphs(pieces: &[Piece], names: &Names, figure: &dyn Fn(NodeId) -> String) -> String {
     let mut paper = Paper::default();
     for piece in pieces {
@@ -80,7 +80,7 @@ pub fn paragraphs(pieces: &[Piece], names: &Names, figure: &dyn Fn(NodeId) -> St
     paper.done
 }
 
-/// A picture from where its file is to be had; words in its place where there is none.
+/// Renders a picture from its source; its description if the file is missing.
 pub fn figure(story: &Story, id: NodeId, source: Option<String>) -> String {
     let Some(picture) = story.picture(id) else {
         return String::new();
@@ -98,9 +98,9 @@ pub fn figure(story: &Story, id: NodeId, source: Option<String>) -> String {
 #[derive(Default)]
 struct Paper {
     done: String,
-    /// The paragraph that is being written.
+    /// The current paragraph.
     line: String,
-    /// Line ends that have been met and not written yet.
+    /// The number of pending line breaks.
     breaks: usize,
 }
 
@@ -142,7 +142,7 @@ impl Paper {
     }
 }
 
-/// Text as XML has it, without the characters that XML cannot hold.
+/// Escapes text for XML and drops characters that XML does not allow.
 pub fn escaped(text: &str) -> String {
     let mut plain = String::with_capacity(text.len());
     for c in text.chars() {

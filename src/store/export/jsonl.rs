@@ -1,11 +1,11 @@
-//! The story as data to learn from: OpenAI's `messages`, and preference pairs.
+//! Exports the story as training data: OpenAI's `messages`, and preference pairs.
 
 use super::pages::{self, Piece};
 use super::{ExportError, Extent, Meta};
 use crate::story::{Author, Node, NodeId, Passage, Place, Story};
 use serde_json::{Value, json};
 
-/// The story as it stands is one conversation; of the whole tree each branch is one.
+/// One conversation for the current story, or one per branch for the whole tree.
 pub fn messages(story: &Story, extent: Extent, meta: &Meta) -> String {
     let ends: Vec<Option<NodeId>> = match extent {
         Extent::Path => vec![story.head()],
@@ -29,8 +29,8 @@ pub fn messages(story: &Story, extent: Extent, meta: &Meta) -> String {
     lines.collect()
 }
 
-/// For each passage of the model's that has other versions: the words before it, the version that
-/// the writer went on from, and each that was not chosen.
+/// For each passage by the model that has other versions: the text before it, the version that the
+/// writer continued from, and each rejected version.
 pub fn pairs(story: &Story, meta: &Meta) -> Result<String, ExportError> {
     let path = story.path();
     let mut lines = String::new();
@@ -58,7 +58,8 @@ pub fn pairs(story: &Story, meta: &Meta) -> Result<String, ExportError> {
     }
 }
 
-/// What else the model wrote at a passage's place; what was put away counts, for it was.
+/// The other versions that the model wrote of a passage, including hidden ones, which were rejected
+/// too.
 fn rejected(story: &Story, first: &Node, chosen: &str) -> Vec<String> {
     let place: Place = first.place();
     let others = story.standing_at(place).filter_map(|id| story.node(id));
@@ -73,7 +74,7 @@ fn rejected(story: &Story, first: &Node, chosen: &str) -> Vec<String> {
     texts
 }
 
-/// A path as messages: the model's words are the assistant's, all others the user's.
+/// Converts a path to messages: the model's text is the assistant's, all other text the user's.
 fn conversation(story: &Story, path: &[Passage], meta: &Meta) -> Vec<Value> {
     let frame = story.frame();
     let voice = frame.voice.as_ref().map_or("", |voice| &voice.text);

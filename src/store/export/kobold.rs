@@ -1,4 +1,5 @@
-//! KoboldAI Lite's story file: the story as it stands, its other branches, memory, note and lore.
+//! Exports a KoboldAI Lite story: the current story, its other branches, memory, author's note and
+//! lore.
 
 use super::pages::{self, Piece};
 use super::{Book, lore};
@@ -7,10 +8,10 @@ use crate::story::{NodeId, Passage, Story};
 use serde_json::{Map, Value, json};
 use std::collections::BTreeSet;
 
-/// Branches that are written at most: each is a whole story again.
+/// The maximum number of branches, since each is stored as a whole story.
 pub const MOST: usize = 64;
 
-/// The file's JSON.
+/// Builds the file's JSON.
 pub fn write(story: &Story) -> Value {
     let frame = story.frame();
     let chunks = chunks(story, &story.path());
@@ -42,12 +43,12 @@ pub fn write(story: &Story) -> Value {
     file
 }
 
-/// How many other branches the file leaves out.
+/// The number of branches that the file leaves out.
 pub fn left_out(story: &Story) -> usize {
     ends(story).len().saturating_sub(MOST + 1)
 }
 
-/// Where each way through the story ends that is to be written.
+/// The last passages of the branches to export.
 fn ends(story: &Story) -> BTreeSet<NodeId> {
     let mut ends: BTreeSet<NodeId> = pages::leaves(story).into_iter().collect();
     ends.extend(story.marks().values().filter(|id| !story.is_hidden(**id)));
@@ -55,7 +56,7 @@ fn ends(story: &Story) -> BTreeSet<NodeId> {
     ends
 }
 
-/// Every other way through the story, whole, with null for the way that is current.
+/// All other branches, each as a whole story, with null for the current one.
 fn branches(story: &Story) -> Vec<Value> {
     let (ends, head) = (ends(story), story.head());
     if ends.len() < 2 {
@@ -76,7 +77,7 @@ fn branches(story: &Story) -> Vec<Value> {
     kept.into_iter().map(branch).collect()
 }
 
-/// The texts of a path, with what stands between them, as Kobold joins them.
+/// The texts of a path with their separators, split as Kobold expects.
 fn chunks(story: &Story, path: &[Passage]) -> Vec<String> {
     let pieces = pages::pieces(path);
     let chunk = |piece: &Piece| {
@@ -89,7 +90,7 @@ fn chunks(story: &Story, path: &[Passage]) -> Vec<String> {
     pieces.iter().map(chunk).collect()
 }
 
-/// The world info alone.
+/// Exports the world info only.
 pub fn worldinfo(books: &[&Book]) -> Value {
     Value::Array(books.iter().flat_map(|book| lore::kobold(book)).collect())
 }

@@ -1,12 +1,12 @@
-//! Lorebooks, written as other programs read them.
+//! Exports lorebooks in other programs' formats.
 //!
-//! An entry goes out in the form it came in with everything that it said; in another form it takes
-//! along what that form does not say itself.
+//! An entry exported to the format it was imported from keeps all of its original fields; in
+//! another format, it keeps those that the format does not define itself.
 
 use crate::story::lore::{Book, Entry, Logic, Position};
 use serde_json::{Map, Value, json};
 
-/// Under which name a book keeps the form it came in.
+/// The key under which a book stores its original format.
 pub const FORM: &str = "illumine_form";
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,7 +53,7 @@ pub fn v3(book: &Book) -> Value {
     json!({ "spec": "lorebook_v3", "data": of_card(book, Form::V3) })
 }
 
-/// The book inside a card.
+/// The lorebook inside a card.
 pub fn of_card(book: &Book, form: Form) -> Value {
     let rows = rows(book, form).into_iter().map(Value::Object).collect();
     whole(book, form, Value::Array(rows))
@@ -82,7 +82,8 @@ fn whole(book: &Book, form: Form, entries: Value) -> Value {
     Value::Object(head)
 }
 
-/// What is written, with what was kept: over it in the form it came in, else only beside it.
+/// Merges the written fields with the stored ones: in the original format stored fields win, in
+/// another format they only fill gaps.
 fn joined(
     mut written: Map<String, Value>,
     kept: &Map<String, Value>,
@@ -103,7 +104,7 @@ fn joined(
     written
 }
 
-/// What a form says of the book as a whole, from the book's own fields.
+/// A format's fields for the book as a whole.
 pub fn head(book: &Book, form: Form) -> Map<String, Value> {
     let mut head = Map::new();
     let mut put = |key: &str, value: Value| _ = head.insert(key.to_string(), value);
@@ -132,7 +133,7 @@ pub fn head(book: &Book, form: Form) -> Map<String, Value> {
     head
 }
 
-/// What a form says of an entry, from the entry's own fields.
+/// A format's fields for an entry.
 pub fn entry(entry: &Entry, form: Form) -> Map<String, Value> {
     let value = match form {
         Form::Tavern => tavern_entry(entry),
@@ -168,7 +169,7 @@ fn tavern_entry(entry: &Entry) -> Value {
     })
 }
 
-/// Patterns without slashes are a thing of V3; SillyTavern has them between slashes.
+/// Puts slashes around regexes: V3 has a flag for regexes, SillyTavern uses slashes.
 fn slashed(entry: &Entry) -> Vec<String> {
     let flags = if entry.case_sensitive == Some(true) {
         ""
@@ -201,8 +202,7 @@ fn card_entry(entry: &Entry, form: Form) -> Value {
     value
 }
 
-/// What the card's specification has no field for, as SillyTavern adds it; nothing where it is as
-/// the specification has it anyway.
+/// SillyTavern's extension fields for settings that the card specification lacks; omits defaults.
 fn extensions(entry: &Entry) -> Value {
     let plain = Entry {
         position: Position::Before,
@@ -266,7 +266,7 @@ fn kobold_entry(entry: &Entry) -> Value {
     })
 }
 
-/// A number as JavaScript writes it: whole ones without a point.
+/// Formats a number as JavaScript does: integers without a decimal point.
 fn number(number: f64) -> Value {
     match number.fract() == 0.0 && number.abs() < 1e15 {
         true => json!(number as i64),

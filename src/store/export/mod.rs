@@ -1,8 +1,8 @@
-//! Stories, cards and lore, written for readers and for other programs.
+//! Exports stories, cards and lore for readers and for other programs.
 //!
-//! What is written is a list of what is allowed: the words of the story, who wrote them, what a
-//! writer set beside them, and what the file that they came in said of them. Settings of the
-//! program, its surroundings and its model's file are never looked at here.
+//! An export is an allowlist: the text of the story, its authors, the memory, notes and lore beside
+//! it, and the stored fields of imported files. It never contains the program's settings,
+//! environment or model paths.
 
 mod card;
 mod epub;
@@ -24,20 +24,20 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-/// What a story can be written as.
+/// An export format.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Format {
     Text,
     Markdown,
     Html,
     Epub,
-    /// OpenAI's `messages`, a line a conversation.
+    /// OpenAI's `messages`, one conversation per line.
     Messages,
-    /// Preference pairs: what was chosen, and what stood beside it.
+    /// Preference pairs: the chosen version and a rejected one.
     Pairs,
     Kobold,
     Tavern,
-    /// A character card: PNG, JSON or .charx, by the file's name.
+    /// A character card: PNG, JSON or .charx, depending on the file name.
     Card,
     /// SillyTavern's World Info.
     WorldInfo,
@@ -45,40 +45,40 @@ pub enum Format {
     Lorebook,
 }
 
-/// Every format: its names, how its files' names end, and what it is.
+/// All formats: names, file extension and description.
 pub const FORMATS: &[(Format, &[&str], &str, &str)] = &[
-    (Format::Text, &["txt", "text"], "txt", "plain words"),
+    (Format::Text, &["txt", "text"], "txt", "plain text"),
     (Format::Markdown, &["md", "markdown"], "md", "Markdown"),
     (
         Format::Html,
         &["html", "htm"],
         "html",
-        "one web page, authors marked",
+        "one HTML page, authors marked",
     ),
     (Format::Epub, &["epub"], "epub", "an e-book"),
     (
         Format::Messages,
         &["jsonl", "messages"],
         "jsonl",
-        "OpenAI messages, a line each",
+        "JSON Lines: OpenAI messages, one per line",
     ),
     (
         Format::Pairs,
         &["pairs"],
         "pairs.jsonl",
-        "preference pairs, a line each",
+        "JSON Lines: preference pairs, one per line",
     ),
     (
         Format::Kobold,
         &["kobold"],
         "kobold.json",
-        "KoboldAI Lite's story, with its branches",
+        "a KoboldAI Lite story, with its branches",
     ),
     (
         Format::Tavern,
         &["tavern", "sillytavern"],
         "tavern.jsonl",
-        "SillyTavern's chat, with swipes",
+        "a SillyTavern chat, with swipes",
     ),
     (
         Format::Card,
@@ -90,7 +90,7 @@ pub const FORMATS: &[(Format, &[&str], &str, &str)] = &[
         Format::WorldInfo,
         &["worldinfo", "lore"],
         "worldinfo.json",
-        "SillyTavern's World Info",
+        "SillyTavern World Info",
     ),
     (
         Format::Lorebook,
@@ -100,7 +100,16 @@ pub const FORMATS: &[(Format, &[&str], &str, &str)] = &[
     ),
 ];
 
+<<<<<<< HEAD
+/// The first name of every format.
+pub fn names() -> Vec<&'static str> {
+    FORMATS.iter().map(|(_, names, ..)| names[0]).collect()
+}
+
 /// What a format could not take of a story, in half a sentence; empty where that is nothing.
+=======
+/// Describes what a format cannot represent of a story, as part of a sentence; empty if nothing.
+>>>>>>> 9c259bb (Plain words: a glossary, README, help, errors and notices in the field's terms)
 pub fn left_out(story: &Story, format: Format) -> String {
     let branches = match format {
         Format::Kobold => kobold::left_out(story),
@@ -109,33 +118,33 @@ pub fn left_out(story: &Story, format: Format) -> String {
     match branches {
         0 => String::new(),
         n => format!(
-            "; {n} older branches are left out, since a file of KoboldAI Lite holds each as a whole story"
+            "; left out {n} older branches, since a KoboldAI Lite file stores each as a whole story"
         ),
     }
 }
 
-/// What is said of a story beside its words.
+/// Metadata of a story.
 #[derive(Clone, Debug, Default)]
 pub struct Meta {
     pub title: String,
     /// RFC 3339, UTC.
     pub now: String,
-    /// Names the program.
+    /// The program's name and version.
     pub build: String,
-    /// The system text of the session.
+    /// The system message of the session.
     pub system: String,
-    /// BCP 47; empty where it is not known.
+    /// A BCP 47 language tag; empty if unknown.
     pub language: String,
-    /// The session's folder, where a card's own file and the pictures are.
+    /// The session's folder, which contains pictures and a card's original file.
     pub folder: Option<PathBuf>,
-    /// Files of pictures that are in no folder: a private session's.
+    /// The picture files of a private session, which are in memory only.
     pub held: BTreeMap<NodeId, Arc<[u8]>>,
-    /// The name of the folder for files that go beside the export; none where nothing can.
+    /// The name of the folder for files next to the export; None if there can be no such files.
     pub beside: Option<String>,
 }
 
 impl Meta {
-    /// The file of a picture; none where it is missing.
+    /// Returns a picture's file, unless it is missing.
     pub fn picture(&self, id: NodeId) -> Option<Arc<[u8]>> {
         if let Some(held) = self.held.get(&id) {
             return Some(held.clone());
@@ -147,37 +156,43 @@ impl Meta {
     }
 }
 
-/// How much of a story is written.
+/// How much of a story to export.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Extent {
-    /// The story as it stands.
+    /// The current story.
     Path,
-    /// Every branch that was not put away.
+    /// Every branch that is not hidden.
     Tree,
 }
 
-/// Why nothing was written; each a sentence that says what to do.
+/// Why an export failed: one sentence that says what to do.
 #[derive(Debug, thiserror::Error)]
 pub enum ExportError {
+<<<<<<< HEAD
+    #[error("There is no format {0}; there are {formats}", formats = names().join(", "))]
+=======
     #[error(
-        "There is no format {0}; there are txt, md, html, epub, jsonl, pairs, kobold, tavern, card, worldinfo and lorebook"
+        "Unknown format {0}; available formats: txt, md, html, epub, jsonl, pairs, kobold, tavern, card, worldinfo, lorebook"
     )]
+>>>>>>> 9c259bb (Plain words: a glossary, README, help, errors and notices in the field's terms)
     Format(String),
-    #[error("There is no format {0}; did you mean {1}?")]
+    #[error("Unknown format {0}; did you mean {1}?")]
     Near(String, &'static str),
-    #[error("The story is empty; there is nothing to write to a file")]
+    #[error("The story is empty; write something before exporting it")]
     Empty,
-    #[error("There is no lore to write to a file; /lore add KEY: FACT begins some")]
+    #[error("There is no lore to export; add some with /lore add KEY: FACT")]
     NoLore,
-    #[error(
-        "No passage has another version; /retry and /swipe make some, and pairs can be made of them"
-    )]
+    #[error("No passage has a second version to make pairs from; create one with /retry or /swipe")]
     NoPairs,
-    #[error("{0} is there already; name another file, or end the line with ! to write over it")]
+    #[error(
+        "{0} already exists; choose another name, or add ! at the end of the line to overwrite it"
+    )]
     Taken(PathBuf),
-    #[error("Cannot write {path}: {source}; name a file in a folder of yours")]
+    #[error("Cannot write {path}: {source}; choose a file in a writable folder")]
     Io { path: PathBuf, source: io::Error },
-    #[error("The card's own file is damaged ({0}); name a .json file to write the card alone")]
+    #[error(
+        "The character card's original file is damaged ({0}); export to a .json file to write the card only"
+    )]
     Card(String),
 }
 
@@ -200,7 +215,7 @@ impl Format {
         })
     }
 
-    /// The format that a file's name tells.
+    /// The format that a file name implies.
     pub fn of_file(path: &Path) -> Option<Format> {
         let name = path.file_name()?.to_string_lossy().to_lowercase();
         let ends = |ending: &str| name.ends_with(&format!(".{ending}"));
@@ -216,14 +231,14 @@ impl Format {
         rows.first().map(|(format, ..)| *format)
     }
 
-    /// How the names of its files end.
+    /// The file extension.
     pub fn ending(self) -> &'static str {
         let row = FORMATS.iter().find(|(format, ..)| *format == self);
         row.map_or("txt", |(_, _, ending, _)| ending)
     }
 }
 
-/// The bytes of a file. `path` tells which kind of card is wanted.
+/// Builds the file. For cards, `path` decides between PNG, JSON and .charx.
 pub fn bytes(
     story: &Story,
     format: Format,
@@ -253,8 +268,8 @@ pub fn bytes(
     })
 }
 
-/// The folder for the files that go beside an export of this name: one of its own, or the one
-/// that it had before where that is written over.
+/// The folder for files next to an export of this name: a new one, or the existing one if the
+/// export is overwritten.
 pub fn beside(path: &Path, over: bool) -> String {
     let stem = path.file_stem().unwrap_or_default().to_string_lossy();
     let folder = path.parent().unwrap_or(Path::new(""));
@@ -269,7 +284,7 @@ pub fn beside(path: &Path, over: bool) -> String {
     }
 }
 
-/// Writes the files that go beside an export: the pictures of Markdown, which names them.
+/// Writes the files next to an export: the pictures that a Markdown file refers to.
 pub fn put_beside(
     story: &Story,
     format: Format,
@@ -294,7 +309,7 @@ pub fn put_beside(
     Ok(())
 }
 
-/// Writes a new file; one that is there is only written over where that was asked for.
+/// Writes a file; overwrites an existing one only if `over` is set.
 pub fn put(path: &Path, bytes: &[u8], over: bool) -> Result<(), ExportError> {
     let wrong = |source| ExportError::Io {
         path: path.to_path_buf(),
@@ -321,7 +336,7 @@ pub fn put(path: &Path, bytes: &[u8], over: bool) -> Result<(), ExportError> {
     })
 }
 
-/// The first of `NAME.ENDING`, `NAME-2.ENDING`, … that is free in a folder.
+/// Returns the first free path of `NAME.ENDING`, `NAME-2.ENDING`, … in a folder.
 pub fn free(folder: &Path, name: &str, ending: &str) -> PathBuf {
     let first = std::iter::once(format!("{name}.{ending}"));
     let others = (2..).map(|n| format!("{name}-{n}.{ending}"));
@@ -329,7 +344,7 @@ pub fn free(folder: &Path, name: &str, ending: &str) -> PathBuf {
     paths.find(|path| !path.exists()).unwrap_or_default()
 }
 
-/// All lore that is on the shelf, as one book.
+/// All lorebooks of the session, merged into one.
 fn shelf(story: &Story) -> Result<Book, ExportError> {
     let books: Vec<&Book> = story.frame().books().map(|(book, _)| book).collect();
     let (first, others) = books.split_first().ok_or(ExportError::NoLore)?;
@@ -347,7 +362,7 @@ fn shelf(story: &Story) -> Result<Book, ExportError> {
     Ok(whole)
 }
 
-/// JSON as a file: readable, and with a line's end.
+/// Formats JSON as a readable file that ends with a line break.
 fn line(value: &serde_json::Value) -> Vec<u8> {
     let mut bytes = serde_json::to_vec_pretty(value).unwrap_or_default();
     bytes.push(b'\n');

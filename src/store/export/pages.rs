@@ -1,29 +1,29 @@
-//! A story as pieces for paper: who wrote what, what stands between, which branches there are.
+//! A story as pieces for export: authors, separators and branches.
 
 use super::Extent;
 use crate::story::{Author, NodeId, Passage, Story};
 
-/// One passage as a reader sees it: the edits inside it are part of it.
+/// One passage as a reader sees it, including the edits inside it.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Piece {
     /// Its first and last part in the tree.
     pub first: NodeId,
     pub last: NodeId,
     pub author: Author,
-    /// A turn of a chat.
+    /// Whether it is a turn of a chat.
     pub turn: bool,
-    /// It is one part, as it was written.
+    /// Whether it is a single part, unchanged since it was written.
     pub whole: bool,
-    /// What stands between it and the piece before it.
+    /// The separator between it and the previous piece.
     pub gap: &'static str,
     pub spans: Vec<Span>,
-    /// Passages of the path up to its end.
+    /// The number of passages of the path up to its end.
     pub until: usize,
-    /// The pictures that stand after it.
+    /// The pictures after it.
     pub pictures: Vec<NodeId>,
 }
 
-/// Words by one author.
+/// A span of text by one author.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Span {
     pub by: By,
@@ -35,7 +35,7 @@ pub enum By {
     Prompt,
     Writer,
     Model,
-    /// A person's words inside a passage of the model's.
+    /// A person's text inside a passage by the model.
     Edited,
 }
 
@@ -67,15 +67,15 @@ impl Piece {
     }
 }
 
-/// The pieces of a path that say something.
+/// The pieces of a path that contain text.
 pub fn pieces(path: &[Passage]) -> Vec<Piece> {
     let mut pieces = pieces_with_empty(path);
     pieces.retain(|piece| !piece.spans.is_empty());
     pieces
 }
 
-/// The pieces of a path that say or show something, with the pictures that stand after each. Those
-/// that stand before all words come with a piece without any.
+/// The pieces of a path that contain text or pictures. Pictures before all text belong to an empty
+/// first piece.
 pub fn illustrated(story: &Story, path: &[Passage]) -> Vec<Piece> {
     let mut pieces = pieces_with_empty(path);
     let pictures = story.pictures_on(path);
@@ -91,7 +91,7 @@ pub fn illustrated(story: &Story, path: &[Passage]) -> Vec<Piece> {
     pieces
 }
 
-/// The pieces of a path, with those that stand for what is not in the story.
+/// The pieces of a path, including empty ones.
 pub fn pieces_with_empty(path: &[Passage]) -> Vec<Piece> {
     let mut pieces: Vec<Piece> = Vec::new();
     let mut before: Option<&Passage> = None;
@@ -134,7 +134,7 @@ pub fn pieces_with_empty(path: &[Passage]) -> Vec<Piece> {
     pieces
 }
 
-/// Turns of a chat stand apart.
+/// The separator between two passages; turns of a chat are set apart.
 fn gap(before: &Passage, passage: &Passage) -> &'static str {
     let apart = (passage.turn || before.turn) && !before.text.ends_with('\n');
     match apart && before.author != passage.author {
@@ -143,7 +143,7 @@ fn gap(before: &Passage, passage: &Passage) -> &'static str {
     }
 }
 
-/// How many characters each author wrote, those who wrote none aside.
+/// The number of characters by each author who wrote any.
 pub fn shares(pieces: &[Piece]) -> Vec<(By, usize)> {
     let all = [By::Prompt, By::Writer, By::Model, By::Edited];
     let wrote = |by: By| {
@@ -155,7 +155,7 @@ pub fn shares(pieces: &[Piece]) -> Vec<(By, usize)> {
     shares.filter(|(_, count)| *count > 0).collect()
 }
 
-/// A version of the passage that begins with `first`: from its beginning to `last`.
+/// The text of a version of a passage, from `first` to `last`.
 pub fn version(story: &Story, first: NodeId, last: NodeId) -> String {
     let path = story.path_to(Some(last));
     let base = story.base(first);
@@ -167,7 +167,7 @@ pub fn version(story: &Story, first: NodeId, last: NodeId) -> String {
     own.iter().map(|passage| passage.text).collect()
 }
 
-/// Where each branch ends: passages that nothing follows. What was put away is left out.
+/// The last passage of each branch, without hidden ones.
 pub fn leaves(story: &Story) -> Vec<NodeId> {
     let ends = |id: NodeId| {
         let open = story.node(id).is_some_and(|node| !node.aside) && !story.is_hidden(id);
@@ -180,15 +180,15 @@ pub fn leaves(story: &Story) -> Vec<NodeId> {
     (0..story.next_id()).filter(|id| ends(*id)).collect()
 }
 
-/// A branch: where it leaves the story that was told before it, and its own pieces.
+/// A branch: where it leaves the earlier ones, and its own pieces.
 pub struct Branch {
-    /// The passage after which, or inside which, it begins; none for another beginning.
+    /// The passage after or inside which it starts; None for an alternative beginning.
     pub after: Option<NodeId>,
     pub name: Option<String>,
     pub pieces: Vec<Piece>,
 }
 
-/// Every branch beside the story as it stands, each telling only what was not told before.
+/// All branches other than the current one, each with only the text that is not in earlier ones.
 pub fn branches(story: &Story) -> Vec<Branch> {
     let on_path = story.path();
     let mut told: std::collections::HashSet<NodeId> = on_path.iter().map(|p| p.id).collect();
@@ -212,7 +212,7 @@ pub fn branches(story: &Story) -> Vec<Branch> {
     branches
 }
 
-/// The pieces of a path from a passage on.
+/// The pieces of a path starting at a passage.
 fn branch_of(story: &Story, path: &[Passage], from: usize) -> Vec<Piece> {
     let mut pieces = pieces_with_empty(&path[from..]);
     for (after, id) in story.pictures_on(path) {
@@ -226,7 +226,7 @@ fn branch_of(story: &Story, path: &[Passage], from: usize) -> Vec<Piece> {
     pieces
 }
 
-/// Every picture that an export of this extent shows.
+/// All pictures in an export of this extent.
 pub fn pictures(story: &Story, extent: Extent) -> Vec<NodeId> {
     let mut pieces = illustrated(story, &story.path());
     if extent == Extent::Tree {

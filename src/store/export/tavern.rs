@@ -1,4 +1,4 @@
-//! SillyTavern's chat: a header, then a message a line, each with its versions as swipes.
+//! Exports a SillyTavern chat: a header, then one message per line, with its versions as swipes.
 
 use super::Meta;
 use super::pages::{self, Piece};
@@ -6,7 +6,7 @@ use crate::store::import::tavern::{ASIDE, FORMAT, user};
 use crate::story::{Author, Node, NodeId, Story};
 use serde_json::{Map, Value, json};
 
-/// The file's lines.
+/// Builds the file.
 pub fn write(story: &Story, meta: &Meta) -> String {
     let kept = story.frame().kept.get(FORMAT);
     let character = story.frame().character.as_ref();

@@ -1,4 +1,4 @@
-//! What goes out says what the story says, and words are never markup.
+//! Tests that exports match the story and that text is never markup.
 
 use super::*;
 use crate::story::record::{Head, Move, Record};
@@ -38,7 +38,7 @@ fn written(story: &Story, format: Format, extent: Extent) -> String {
     String::from_utf8_lossy(&bytes).into_owned()
 }
 
-/// "The lamp" went out in one way and was lit in another; the first was then edited.
+/// A story with two branches after "The lamp", one of which was edited.
 fn story() -> Story {
     let mut story = Story::default();
     let first = add(&mut story, None, Author::User, "The lamp");
@@ -74,7 +74,7 @@ fn words_go_out_as_they_stand_and_branches_once_each() {
         ),
         "{page}"
     );
-    assert!(page.contains("<summary>Another way, after “The lamp”</summary>"));
+    assert!(page.contains("<summary>Alternative, after “The lamp”</summary>"));
 }
 
 #[test]
@@ -127,7 +127,7 @@ fn a_format_is_known_by_its_name_and_its_files() {
         Format::parse("pdf")
             .unwrap_err()
             .to_string()
-            .contains("there are txt")
+            .contains("available formats: txt")
     );
 }
 

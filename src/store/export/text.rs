@@ -1,4 +1,4 @@
-//! The story as plain words and as Markdown.
+//! Exports the story as plain text and as Markdown.
 
 use super::pages::{self, Piece};
 use super::{Extent, Meta};
@@ -45,7 +45,7 @@ pub fn markdown(story: &Story, extent: Extent, meta: &Meta) -> String {
     format!("{}\n\n---\n\n*{by}*\n", text.trim_end())
 }
 
-/// Who speaks in a chat.
+/// The speakers' names in a chat.
 pub struct Names {
     user: String,
     model: String,
@@ -74,7 +74,7 @@ impl Names {
     }
 }
 
-/// Words after words, and each picture as a paragraph of its own.
+/// Joins pieces into text, with each picture as a paragraph of its own.
 fn flow(
     pieces: &[Piece],
     names: &Names,
@@ -108,13 +108,13 @@ fn flow(
     text
 }
 
-/// What a picture shows, on one line.
+/// A picture's title on one line.
 fn shown(story: &Story, id: NodeId) -> String {
     let picture = story.picture(id);
     clean_line(&picture.map(|it| it.how.title()).unwrap_or_default())
 }
 
-/// What may stand between Markdown's brackets.
+/// Replaces brackets, so that the text can stand between Markdown's brackets.
 fn bracketless(text: &str) -> String {
     let open = |c: char| "[]*_`\\<".contains(c);
     let bits = text
@@ -123,7 +123,7 @@ fn bracketless(text: &str) -> String {
     bits.collect()
 }
 
-/// What a branch is called: its mark, or where it leaves the story.
+/// A branch's title: its mark, or where it leaves the story.
 pub fn title(story: &Story, branch: &pages::Branch) -> String {
     let after = branch.after.and_then(|id| story.node(id));
     let place = after.map_or("another beginning".to_string(), |node| {
@@ -131,11 +131,11 @@ pub fn title(story: &Story, branch: &pages::Branch) -> String {
     });
     match &branch.name {
         Some(name) => format!("{name}: {place}"),
-        None => format!("Another way, {place}"),
+        None => format!("Alternative, {place}"),
     }
 }
 
-/// Who wrote how much, in a sentence.
+/// The authors' shares of the text, as a sentence.
 pub fn authors(pieces: &[Piece]) -> String {
     let shares = pages::shares(pieces);
     let all: usize = shares.iter().map(|(_, count)| count).sum();
@@ -153,7 +153,7 @@ pub fn authors(pieces: &[Piece]) -> String {
     format!("Written with illumine: {}", parts.join(", "))
 }
 
-/// What Markdown would read as a tag is words; the rest is the writer's own Markdown.
+/// Escapes text that Markdown would parse as an HTML tag; other Markdown is the writer's own.
 fn escaped(text: &str) -> String {
     let mut plain = String::new();
     let mut rest = text.chars().peekable();

@@ -1,10 +1,10 @@
-//! `.charx`: a zip archive with `card.json` and the files that the card names.
+//! Imports `.charx`: a zip archive with `card.json` and the card's files.
 
 use super::{ImportError, LARGEST_CARD};
 use std::io::{Cursor, Read};
 use zip::ZipArchive;
 
-/// The card's JSON.
+/// Extracts the card's JSON.
 pub fn card(bytes: &[u8]) -> Result<Vec<u8>, ImportError> {
     let mut archive = ZipArchive::new(Cursor::new(bytes)).map_err(|_| ImportError::Archive)?;
     let member = archive

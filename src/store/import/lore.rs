@@ -1,8 +1,7 @@
-//! Lorebooks of other programs, read into [`Book`].
+//! Imports other programs' lorebooks as [`Book`].
 //!
-//! What a book has no field for is kept in `extra` and written back. To know what that is, each
-//! entry is written again as it was understood, and compared with what the file said: whatever
-//! differs or is missing is kept.
+//! Fields that [`Book`] does not have are stored in `extra` and exported again. To find them, each
+//! entry is exported and compared with the file: fields that differ or are missing are stored.
 
 use super::fields::{count, flag, real, text, texts, whole};
 use crate::store::export::lore::{self as write, Form};
@@ -11,7 +10,7 @@ use crate::story::lore::{Book, Entry, Logic, Position, decorators};
 use crate::story::untrusted::clean_line;
 use serde_json::{Map, Value, json};
 
-/// A file that is a lorebook and nothing else.
+/// Parses a file that is a lorebook.
 pub fn read(file: &Map<String, Value>, name: &str) -> Option<Book> {
     if file.get("spec").and_then(Value::as_str) == Some("lorebook_v3") {
         return book(file.get("data")?, name, Form::V3);
@@ -34,7 +33,7 @@ pub fn read(file: &Map<String, Value>, name: &str) -> Option<Book> {
     }
 }
 
-/// The book inside a card.
+/// The lorebook inside a card.
 pub fn of_card(value: &Value, name: &str, version: Version) -> Option<Book> {
     let form = match version {
         Version::V3 => Form::V3,
@@ -86,7 +85,7 @@ fn book(value: &Value, name: &str, form: Form) -> Option<Book> {
     Some(book)
 }
 
-/// What the file said that would not be written again.
+/// The fields of the file that an export would not reproduce.
 fn differing(file: &Map<String, Value>, written: &Map<String, Value>) -> Map<String, Value> {
     let kept = file
         .iter()
@@ -134,7 +133,7 @@ fn tavern(row: &Map<String, Value>) -> Entry {
     entry
 }
 
-/// Where SillyTavern has its rules: in its own files, and among a card's extensions.
+/// The activation rules of SillyTavern, in its own files and in a card's extensions.
 struct Rules {
     logic: &'static str,
     exclude: &'static str,
@@ -200,7 +199,7 @@ fn tavern_rules(row: &Map<String, Value>, entry: &mut Entry, names: Rules) {
     entry.delay = some(row, "delay");
 }
 
-/// The entry of a card's book, V2 or V3.
+/// Parses an entry of a card's lorebook, V2 or V3.
 fn card(row: &Map<String, Value>) -> Entry {
     let name = line(row, "name").filter(|name| !name.is_empty());
     let mut entry = Entry {
@@ -228,7 +227,7 @@ fn card(row: &Map<String, Value>) -> Entry {
     entry
 }
 
-/// Kobold's row: keys are joined by commas, and the order is that of the rows.
+/// Parses a row of Kobold's: keys are joined by commas, and the order is that of the rows.
 fn kobold(row: &Map<String, Value>, at: usize) -> Entry {
     let secondary = texts(row, "keysecondary").unwrap_or_default();
     let anti = texts(row, "keyanti").unwrap_or_default();
@@ -268,7 +267,7 @@ fn line(map: &Map<String, Value>, key: &str) -> Option<String> {
     text(map, key).map(|text| clean_line(&text))
 }
 
-/// A number of passages; none for 0, which is off.
+/// A number of passages; None for 0, which means off.
 fn some(map: &Map<String, Value>, key: &str) -> Option<u32> {
     count(map, key).filter(|count| *count > 0)
 }

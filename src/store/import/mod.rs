@@ -1,9 +1,8 @@
-//! Files of other programs, read: cards, lorebooks, stories, chats, plain words.
+//! Imports other programs' files: character cards, lorebooks, stories, chats, plain text.
 //!
-//! What a file is, is told by what is in it. Files come from strangers: sizes are bounded before
-//! anything is read, nothing in a file is trusted, and what cannot be used gives one sentence.
-//! The formats are those of `prompts`' neighbours: SillyTavern, KoboldAI Lite, and the character
-//! card specifications V1 to V3.
+//! The content decides what a file is. Files are untrusted: their size is limited before anything
+//! is parsed, no length in them is trusted, and an error is one sentence. Supported are
+//! SillyTavern, KoboldAI Lite and the character card specifications V1 to V3.
 
 mod charx;
 mod fields;
@@ -20,49 +19,49 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
-/// No file that is larger is read.
+/// The maximum size of a file.
 const LARGEST: u64 = 64 << 20;
-/// No JSON that is larger is parsed: it takes many times its size in memory.
+/// The maximum size of JSON, which takes many times its size in memory.
 const LARGEST_JSON: usize = 32 << 20;
-/// The same for a card inside a picture or an archive.
+/// The maximum size of a card inside a picture or an archive.
 const LARGEST_CARD: u64 = 16 << 20;
-/// Plain words that are taken into a story at once.
+/// The maximum size of plain text.
 const LARGEST_TEXT: usize = 4 << 20;
 
-/// Why a file cannot be brought in; each a sentence that says what to do.
+/// Why a file cannot be imported: one sentence that says what to do.
 #[derive(Debug, thiserror::Error)]
 pub enum ImportError {
-    #[error("Cannot read {path}: {source}; check the name and its rights")]
+    #[error("Cannot read {path}: {source}; check its name and permissions")]
     Io { path: PathBuf, source: io::Error },
-    #[error("{0} is a folder; name a file in it")]
+    #[error("{0} is a folder; choose a file in it")]
     Folder(PathBuf),
-    #[error("The file is larger than can be brought in (64 MB, or 32 MB of JSON); split it")]
+    #[error("The file is too large to import (the limit is 64 MB, or 32 MB of JSON); split it")]
     Large,
-    #[error("The PNG file is damaged or cut off; fetch it again")]
+    #[error("The PNG file is damaged or truncated; download it again")]
     Png,
     #[error(
-        "This picture holds no character card; take the original file, since copies often lose it"
+        "This picture contains no character card; use the original file, since copies often lose it"
     )]
     NoCard,
-    #[error("The card in the picture is damaged: it is not base64; fetch it again")]
+    #[error("The character card in the picture is damaged (not base64); download it again")]
     Base64,
-    #[error("The archive is damaged or holds no card.json; fetch it again")]
+    #[error("The archive is damaged or contains no card.json; download it again")]
     Archive,
-    #[error("The file is not sound JSON ({0}); export it again")]
+    #[error("The file is not valid JSON ({0}); export it again")]
     Json(String),
     #[error(
-        "The file is neither UTF-8 text nor a PNG or .charx card; a text is read once it is saved as UTF-8"
+        "The file is neither UTF-8 text nor a PNG or .charx card; if it is a text, save it as UTF-8"
     )]
     Binary,
     #[error(
-        "The file is no card, lorebook, Kobold story or SillyTavern chat; a plain text has another ending, such as .txt"
+        "The file is not a character card, lorebook, Kobold story or SillyTavern chat; to import it as text, rename it to .txt"
     )]
     Unknown,
-    #[error("The file says nothing")]
+    #[error("The file is empty")]
     Empty,
 }
 
-/// Reads a file and tells what it holds.
+/// Reads and parses a file.
 pub fn read(path: &Path) -> Result<Import, ImportError> {
     let bytes = bounded(path)?;
     let stem = path.file_stem().unwrap_or_default().to_string_lossy();
@@ -80,7 +79,7 @@ pub fn read(path: &Path) -> Result<Import, ImportError> {
     }
 }
 
-/// The same for bytes; `name` is what a book is called that does not say.
+/// Parses a file's bytes; `name` is the default name of a lorebook.
 pub fn parse(bytes: Vec<u8>, name: &str) -> Result<Import, ImportError> {
     if bytes.starts_with(png::SIGNATURE) {
         let (card, book) = card(png::card(&bytes)?)?;
@@ -133,7 +132,7 @@ fn bounded(path: &Path) -> Result<Vec<u8>, ImportError> {
     }
 }
 
-/// JSON objects, one or, in a chat, one a line.
+/// Parses one JSON object or, for a chat, one per line.
 fn object(text: &str, name: &str) -> Result<Import, ImportError> {
     let first = text.trim_start().lines().next().unwrap_or_default();
     let header = serde_json::from_str::<Value>(first).ok();
@@ -174,7 +173,7 @@ fn json(text: &str) -> Result<Value, ImportError> {
     serde_json::from_str(head(text)?).map_err(|error| ImportError::Json(short(&error)))
 }
 
-/// The text, unless it is too much to be parsed.
+/// Returns the text, unless it is too large to be parsed.
 fn head(text: &str) -> Result<&str, ImportError> {
     match text.len() > LARGEST_JSON {
         true => Err(ImportError::Large),

@@ -1,8 +1,8 @@
-//! Character cards in PNG files: the text chunks `chara` and `ccv3`, read and written.
+//! Reads and writes character cards in PNG files: the text chunks `chara` and `ccv3`.
 //!
-//! Chunks as in the PNG specification (third edition, 5.3): length, type, data, CRC. Nothing of
-//! the picture is decoded, so that it comes out as it went in. Lengths are checked against the
-//! file's size, checksums are compared, and what is compressed may only become so large.
+//! Chunks as in the PNG specification (third edition, 5.3): length, type, data, CRC. The picture is
+//! not decoded, so its pixels stay untouched. Lengths are checked against the file's size,
+//! checksums are verified, and decompressed data is limited in size.
 
 use super::{ImportError, LARGEST_CARD};
 use base64::Engine;
@@ -13,7 +13,7 @@ use std::io::Read;
 
 pub const SIGNATURE: &[u8; 8] = b"\x89PNG\r\n\x1a\n";
 
-/// Padding is forgiven, as other programs forgive it.
+/// Base64 that accepts missing padding, as other programs do.
 const BASE64: GeneralPurpose = GeneralPurpose::new(
     &STANDARD,
     GeneralPurposeConfig::new()
@@ -21,7 +21,7 @@ const BASE64: GeneralPurpose = GeneralPurpose::new(
         .with_decode_allow_trailing_bits(true),
 );
 
-/// One chunk: its type, and where it and its data lie in the file.
+/// One chunk: its type, and the positions of the chunk and its data in the file.
 struct Chunk<'a> {
     kind: &'a [u8],
     data: &'a [u8],
@@ -29,7 +29,7 @@ struct Chunk<'a> {
     to: usize,
 }
 
-/// The JSON of the card in a PNG file; the newer one where there are two.
+/// Extracts the card's JSON from a PNG file; the newer version if there are two.
 pub fn card(bytes: &[u8]) -> Result<Vec<u8>, ImportError> {
     let (mut newer, mut older) = (None, None);
     for chunk in chunks(bytes)? {
@@ -50,7 +50,7 @@ pub fn card(bytes: &[u8]) -> Result<Vec<u8>, ImportError> {
     BASE64.decode(plain).map_err(|_| ImportError::Base64)
 }
 
-/// The same picture with these cards in place of those that it held.
+/// Replaces the cards in a PNG file.
 pub fn with_cards(bytes: &[u8], v2: &[u8], v3: &[u8]) -> Result<Vec<u8>, ImportError> {
     let mut out = SIGNATURE.to_vec();
     for chunk in chunks(bytes)? {
@@ -69,7 +69,7 @@ pub fn with_cards(bytes: &[u8], v2: &[u8], v3: &[u8]) -> Result<Vec<u8>, ImportE
     Ok(out)
 }
 
-/// A plain picture for a card that has none: one grey, `width` by `height`.
+/// A plain grey picture for a card that has none.
 pub fn blank(width: u32, height: u32) -> Vec<u8> {
     let mut header = [width.to_be_bytes(), height.to_be_bytes()].concat();
     // Eight bits, grey.
@@ -133,7 +133,7 @@ fn keyword<'a>(chunk: &Chunk<'a>) -> Option<&'a [u8]> {
     has_text.then(|| &data[..end])
 }
 
-/// The text of a text chunk, decompressed where it is compressed.
+/// Decodes the text of a text chunk, which may be compressed.
 fn text(chunk: &Chunk) -> Result<Vec<u8>, ImportError> {
     let end = chunk.data.iter().position(|byte| *byte == 0);
     let rest = end.map_or(&[][..], |end| &chunk.data[end + 1..]);
@@ -194,7 +194,7 @@ mod tests {
     use super::*;
     use std::io::Write;
 
-    /// A picture with one more chunk before its end.
+    /// Inserts a chunk before the end of a picture.
     fn with(kind: &[u8; 4], data: &[u8]) -> Vec<u8> {
         let blank = blank(4, 4);
         let end = blank.len() - 12;

@@ -1,7 +1,7 @@
-//! SillyTavern's chats: JSON lines, a header and then a message a line, with its swipes.
+//! Imports SillyTavern chats: JSON Lines, a header and then one message per line, with its swipes.
 //!
-//! Each swipe is a version of its passage. What a message says beside its text (times, names,
-//! extras) is kept with the passage and written back.
+//! Each swipe becomes a version of the passage. The other fields of a message (times, names,
+//! extras) are stored with the passage and exported again.
 
 use super::ImportError;
 use crate::story::card::USER;
@@ -10,13 +10,13 @@ use crate::story::untrusted::{clean, clean_line};
 use crate::story::{Author, Mode, Node, NodeId};
 use serde_json::{Map, Value};
 
-/// Under which name the header's fields are kept.
+/// The key under which the header's fields are stored.
 pub const FORMAT: &str = "tavern";
 
-/// A message that is shown and never sent to a model is kept whole under this name.
+/// The key under which a message that is shown but never sent to a model is stored.
 pub const ASIDE: &str = "aside";
 
-/// No message has more versions than this.
+/// The maximum number of versions of a message.
 const MOST_SWIPES: usize = 10_000;
 
 pub fn is_header(value: &Value) -> bool {
@@ -24,7 +24,7 @@ pub fn is_header(value: &Value) -> bool {
     !has("mes") && (has("chat_metadata") || (has("user_name") && has("character_name")))
 }
 
-/// Reads a chat whose first line is `header`.
+/// Parses a chat whose first line is `header`.
 pub fn read(text: &str, header: Map<String, Value>) -> Result<Tale, ImportError> {
     let mut tale = Tale {
         mode: Mode::Chat,
@@ -36,7 +36,7 @@ pub fn read(text: &str, header: Map<String, Value>) -> Result<Tale, ImportError>
         let message: Map<String, Value> =
             serde_json::from_str(line).map_err(|error| wrong(clean_line(&error.to_string())))?;
         if !message.get("mes").is_some_and(Value::is_string) {
-            return Err(wrong("it is no message".to_string()));
+            return Err(wrong("it is not a message".to_string()));
         }
         add(&mut tale, message);
     }
@@ -88,7 +88,7 @@ fn add(tale: &mut Tale, mut message: Map<String, Value>) {
     }
 }
 
-/// The versions of a message: at least the one that it says.
+/// The versions of a message; at least its current text.
 fn swipes(message: &mut Map<String, Value>, mes: &str) -> Vec<String> {
     let swipes = match message.remove("swipes") {
         Some(Value::Array(swipes)) => swipes,
@@ -127,7 +127,7 @@ fn push(
     id
 }
 
-/// What the writer is called in a chat whose header this is.
+/// The writer's name in a chat with this header.
 pub fn user(header: Option<&Map<String, Value>>) -> String {
     let name = header.and_then(|header| header.get("user_name"));
     name.and_then(Value::as_str).unwrap_or(USER).to_string()

@@ -1,4 +1,4 @@
-//! Files as other programs make them, and files that nobody should have to read.
+//! Tests with other programs' files and with malicious files.
 
 use super::super::export::{Extent, Format, Meta, bytes, lore as write};
 use super::*;
@@ -38,7 +38,7 @@ fn tale(bytes: &[u8]) -> Tale {
     }
 }
 
-/// A session that this file was brought into.
+/// A session into which this file was imported.
 fn story(bytes: &[u8]) -> Story {
     let mut story = Story::default();
     let session = Session {
@@ -62,7 +62,7 @@ fn exported(story: &Story, format: Format, file: &str) -> Vec<u8> {
     bytes(story, format, Extent::Path, &meta, Path::new(file)).unwrap()
 }
 
-/// Everything that `original` says is said by `written`.
+/// Asserts that `written` contains everything in `original`.
 #[track_caller]
 fn holds(written: &Value, original: &Value, at: &str) {
     match (written, original) {
@@ -288,12 +288,12 @@ fn plain_words_are_words() {
 fn what_cannot_be_used_gives_a_sentence() {
     let deep = format!("{{\"entries\":{}", "[".repeat(100_000));
     let cases: [(&[u8], &str); 9] = [
-        (b"", "says nothing"),
-        (b" \n ", "says nothing"),
+        (b"", "is empty"),
+        (b" \n ", "is empty"),
         (b"\xff\xfe\x00", "neither UTF-8"),
-        (b"{\"name\": ", "not sound JSON"),
-        (b"{\"a\": 1}", "no card"),
-        (deep.as_bytes(), "not sound JSON"),
+        (b"{\"name\": ", "not valid JSON"),
+        (b"{\"a\": 1}", "not a character card"),
+        (deep.as_bytes(), "not valid JSON"),
         (&TAVERN_CARD[..400], "damaged"),
         (&CHARX[..200], "damaged"),
         (

@@ -1,4 +1,4 @@
-//! What keys do to the state.
+//! Tests of the keys.
 
 use super::*;
 
@@ -29,7 +29,10 @@ fn enter_writes_and_an_empty_enter_goes_on() {
 fn a_line_typed_while_the_model_writes_is_kept_for_later() {
     let mut desk = desk();
     desk.enter("Once").enter("and then");
-    assert_eq!(said(&desk), "Still at work; Esc or Ctrl+C stops it");
+    assert_eq!(
+        said(&desk),
+        "The model is still busy; stop it with Esc or Ctrl+C"
+    );
     assert_eq!(desk.app.input.text(), "and then");
     desk.end(Status::Complete).press(KeyCode::Enter);
     assert!(desk.app.input.is_empty());

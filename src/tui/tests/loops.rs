@@ -1,10 +1,10 @@
-//! The loop itself, fed with keys, news and signals.
+//! Tests of the loop, fed with keys, events and signals.
 
 use super::*;
 use crate::editor::{Editor, EditorError};
 use std::cell::Cell;
 
-/// Draws into a buffer and counts.
+/// Draws into a buffer and counts frames.
 struct Stand {
     terminal: Terminal<TestBackend>,
     frames: usize,
@@ -56,8 +56,13 @@ fn press(code: KeyCode, modifiers: KeyModifiers) -> Input {
     Input::Terminal(TerminalEvent::Key(KeyEvent::new(code, modifiers)))
 }
 
+<<<<<<< HEAD
 /// Runs the loop over what waits for it, and then it must end by itself.
 fn attended(app: &mut App, events: &Receiver<Reply>, inputs: Vec<Input>, stand: &mut Stand) -> Why {
+=======
+/// Runs the loop over waiting inputs; it must then end by itself.
+fn attended(app: &mut App, events: &Receiver<Event>, inputs: Vec<Input>, stand: &mut Stand) -> Why {
+>>>>>>> 9c259bb (Plain words: a glossary, README, help, errors and notices in the field's terms)
     let (sender, inbox) = mpsc::channel();
     for input in inputs {
         sender.send(input).unwrap();
@@ -137,7 +142,7 @@ fn an_engine_that_is_gone_is_no_endless_wait() {
     take_events(&mut app, &events, &mut engine);
     assert!(!engine && !app.studio.busy());
     let said = app.message.map(|message| message.text).unwrap_or_default();
-    assert!(said.contains("engine has stopped"), "{said}");
+    assert!(said.contains("engine stopped"), "{said}");
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! The page: laid out bit by bit, it is what it would be at once.
+//! Tests of the page: incremental layout must equal a full layout.
 
 use crate::story::record::{Change, Ended, Head, Move, Record, Step, Steps, Streamed};
 use crate::story::{Author, Node, NodeId, Picture, Status, Story};
@@ -165,8 +165,8 @@ fn a_passage_flows_on_in_its_own_ink() {
     assert_eq!(rows[1], [("cold", Ink::Model)]);
 }
 
-/// The frame's cost must not grow with the story: a thousand passages in one paragraph, and the
-/// last of them streaming. Counted in bytes wrapped again, since tests have no clock.
+/// The cost of a frame must not grow with the story: a thousand passages in one paragraph, the last
+/// one streaming. Counted in re-wrapped bytes, since tests have no clock.
 #[test]
 fn a_growing_passage_wraps_only_its_own_rows() {
     let mut story = Story::default();
@@ -212,7 +212,7 @@ fn where_the_model_begins_to_read_is_marked() {
         shown(&page),
         [
             "The sea",
-            "─ ─ ─ the model reads from here ─ ─ ─",
+            "─ ─ ─ the context starts here ─ ─ ─",
             " was grey and still."
         ]
     );

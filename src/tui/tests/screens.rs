@@ -1,4 +1,4 @@
-//! What the writer sees, as snapshots with their colours.
+//! Snapshots of the screen with colours.
 
 use super::*;
 use crate::story::picture::{Drawing, Layer, Provenance};
@@ -107,8 +107,12 @@ fn what_goes_on_is_in_the_status_line() {
 #[test]
 fn a_model_that_loads_shows_how_far_it_is() {
     let mut desk = desk();
+<<<<<<< HEAD
     desk.app.studio.load_model();
     let what = "Fetching tiny".to_string();
+=======
+    let what = "Downloading tiny".to_string();
+>>>>>>> 9c259bb (Plain words: a glossary, README, help, errors and notices in the field's terms)
     for (second, done) in [(0, 0), (1, 10_000_000), (2, 20_000_000)] {
         desk.app.tick(Duration::from_secs(second));
         desk.says(Event::Loading {
@@ -202,7 +206,7 @@ fn no_size_is_too_small() {
     }
 }
 
-/// Four colours, and nothing around them.
+/// Four colours on a transparent background.
 fn four_colours() -> Layer {
     let pixel = |at: usize| {
         let (x, y) = (at % 64, at / 64);
@@ -220,7 +224,7 @@ fn four_colours() -> Layer {
     }
 }
 
-/// The engine's answer to a command that draws.
+/// Simulates the engine's answer to a drawing command.
 fn drawn(desk: &mut Desk, prompts: &[&str]) {
     let node = desk.app.studio.story().next_id();
     let drawing = |prompt: &&str| Drawing {
@@ -252,7 +256,7 @@ fn a_picture_stands_on_the_page() {
         .enter("/image a lamp");
     assert!(desk.text().contains("drawing"), "{}", desk.text());
     desk.enter("/retry");
-    assert!(desk.text().contains("Still at work"), "{}", desk.text());
+    assert!(desk.text().contains("still busy"), "{}", desk.text());
     desk.press_with(KeyModifiers::CONTROL, KeyCode::Char('u'));
     drawn(&mut desk, &["a lamp"]);
     insta::assert_snapshot!(desk.screen());

@@ -52,7 +52,7 @@ pub(super) fn download(
             }
             Attempt::Refused(why) => return Err(FetchError::Source(why)),
             Attempt::StartOver if before == 0 => {
-                return Err(FetchError::Source("its ranges make no sense".into()));
+                return Err(FetchError::Source("it sent an invalid byte range".into()));
             }
             Attempt::StartOver => file.set_len(0).map_err(disk)?,
             Attempt::Broken(why) => {
@@ -168,7 +168,7 @@ fn receive(
         match parts.recv_timeout(TICK) {
             Err(RecvTimeoutError::Timeout) => reporter.check_stop()?,
             Err(RecvTimeoutError::Disconnected) => {
-                return Ok(Attempt::Broken("it broke off".into()));
+                return Ok(Attempt::Broken("the connection was lost".into()));
             }
             Ok(Part::Head {
                 status,
@@ -198,7 +198,7 @@ fn receive(
 
 fn ended(done: u64, all: Option<u64>) -> Attempt {
     match all {
-        Some(all) if done < all => Attempt::Broken("it ended early".into()),
+        Some(all) if done < all => Attempt::Broken("the download ended early".into()),
         _ => Attempt::Whole(done),
     }
 }

@@ -135,7 +135,7 @@ fn a_server_that_gives_nothing_is_given_up_and_a_refusal_at_once() {
     let refusing = Server::start(|_, stream| respond(stream, "404 Not Found", &[], b"no"));
     let mut case = Case::with(&CONTENT[..20]);
     let error = case.fetch(&refusing.url).unwrap_err().to_string();
-    assert_eq!(error, "it answered 404 (Not Found)");
+    assert_eq!(error, "it responded 404 (Not Found)");
     assert_eq!(case.content(), &CONTENT[..20]);
 
     // Nobody listens on a port that was just given back.

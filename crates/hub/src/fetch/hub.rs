@@ -105,7 +105,7 @@ impl HubFile<'_> {
         reporter: &mut ProgressReporter,
     ) -> Result<String, FetchError> {
         let partial = blob.with_extension("part");
-        reporter.begin("Fetching", None)?;
+        reporter.begin("Downloading", None)?;
         let wanted = Download {
             url: &self.url(),
             token: self.settings.token.as_deref(),
@@ -189,7 +189,7 @@ impl HubFile<'_> {
     fn wrong(&self, about: &About, found: String) -> FetchError {
         FetchError::WrongChecksum {
             name: self.name.into(),
-            what: format!("The model hub's {} is not what it should be", self.file),
+            what: format!("The model hub's {} is invalid", self.file),
             expected: self.sha256.unwrap_or(&about.etag).into(),
             found,
             fate: "it was deleted".into(),
@@ -220,7 +220,7 @@ fn about<B>(response: &Response<B>) -> Result<About, FetchError> {
     let status = response.status();
     if matches!(status.as_u16(), 401 | 403) {
         let why = format!(
-            "{}: it may want a token in HF_TOKEN",
+            "{}: it may require a token in HF_TOKEN",
             client::refusal(status)
         );
         return Err(unusable(why));
@@ -236,7 +236,7 @@ fn about<B>(response: &Response<B>) -> Result<About, FetchError> {
         etag.filter(plain),
     ) {
         (Some(commit), Some(etag)) => Ok(About { commit, etag }),
-        _ => Err(unusable("it does not answer like a model hub".into())),
+        _ => Err(unusable("it does not respond like a model hub".into())),
     }
 }
 
@@ -248,7 +248,7 @@ fn named(error: FetchError) -> FetchError {
 }
 
 fn unusable(why: String) -> FetchError {
-    FetchError::Source(format!("the model hub cannot be used ({why})"))
+    FetchError::Source(format!("the model hub is unavailable ({why})"))
 }
 
 fn header<B>(response: &Response<B>, name: &str) -> Option<String> {

@@ -131,7 +131,7 @@ pub(super) fn wrong(
 ) -> FetchError {
     FetchError::WrongChecksum {
         name: entry.name.clone(),
-        what: format!("{} is not what the catalogue names", path.display()),
+        what: format!("{} is not the file in the catalogue", path.display()),
         expected,
         found,
         fate,

@@ -16,7 +16,7 @@ pub(super) fn wait(path: &Path, reporter: &mut ProgressReporter) -> Result<File,
         match file.try_lock() {
             Ok(()) => return Ok(file),
             Err(TryLockError::WouldBlock) if !waiting => {
-                reporter.begin("Waiting for another illumine that fetches", None)?;
+                reporter.begin("Waiting for another illumine process to download", None)?;
                 waiting = true;
             }
             Err(TryLockError::WouldBlock) => {

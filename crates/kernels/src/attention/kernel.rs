@@ -95,10 +95,10 @@ fn attend_typed<N: KvElement>(
         }
     }
     let run = step_fn::<N>(pool.family());
-    // SAFETY: a pool has a family that this processor has; each tile has outputs of its own.
     let whole = |tile: &Tile<N>| {
         scratch(&SCORES_OF, tile.scores(), |scores| {
             let scores = scores.as_mut_ptr();
+            // SAFETY: a pool has a family that this processor has; each tile has its own outputs.
             scratch(&WIDENED, tile.widened(), |wide| unsafe {
                 run(tile, scores, wide, Step::Scores(0..tile.blocks()));
                 run(tile, scores, wide, Step::Softmax(0..tile.rows));

@@ -69,7 +69,8 @@ pub fn fused_pair<'a>(
 
 /// Makes 32 columns of what is joined.
 ///
-/// Safe where nobody else has these columns, and where shapes fit.
+/// # Safety
+/// Nobody else has these columns, and shapes fit.
 unsafe fn fuse_block(
     pool: &Pool,
     input: &Input,

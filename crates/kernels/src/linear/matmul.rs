@@ -93,7 +93,8 @@ pub(super) fn multiply(
 
 /// Computes one strip or two of a weight matrix for some rows of the input.
 ///
-/// Safe where nobody else has the columns of these strips, and where shapes fit.
+/// # Safety
+/// Nobody else has the columns of these strips, and shapes fit.
 unsafe fn strips_of(
     pool: &Pool,
     input: &Input,
@@ -122,7 +123,8 @@ unsafe fn strips_of(
 
 /// Writes what a row gives.
 ///
-/// Safe where so many numbers may be written.
+/// # Safety
+/// As many numbers as `sums` has may be written at `to`.
 unsafe fn put(write: Write, sums: &[f32], to: *mut f32) {
     // SAFETY: the caller's.
     let to = unsafe { std::slice::from_raw_parts_mut(to, sums.len()) };
@@ -227,7 +229,8 @@ impl<'a> StripPair<'a> {
 
     /// Multiplies with a group of rows; `cold` says that the strips were not read yet.
     ///
-    /// Safe where the group has as many columns as the weights.
+    /// # Safety
+    /// The group has as many columns as the weights.
     pub unsafe fn multiply(&self, group: &Group, cold: bool, to: &mut Sums) {
         if let Some(tiles) = self.tiles.as_ref().filter(|_| group.rows >= GROUP) {
             // SAFETY: a pool has a family that this processor has; the strips were unpacked when

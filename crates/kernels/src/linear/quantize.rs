@@ -258,7 +258,8 @@ unsafe impl Sync for Target {}
 impl Target {
     /// Quantizes block `block` of the rows of a group, `[rows, 32]`, that begins at `row`.
     ///
-    /// Safe where there is room for the group, and nobody else has this block of it.
+    /// # Safety
+    /// There is room for the group, and nobody else has this block of it.
     pub unsafe fn quantize(&self, family: KernelFamily, values: &[f32], row: usize, block: usize) {
         let group = (values.len() / BLOCK).min(GROUP);
         for (index, values) in values.chunks_exact(group * BLOCK).enumerate() {

@@ -87,11 +87,11 @@ impl Reader<'_> {
         path: &Path,
         start: usize,
         name: &str,
-        (dims, dtype, offset): (Vec<u64>, u32, u64),
+        (dims, ggml, offset): (Vec<u64>, u32, u64),
     ) -> Result<TensorInfo, GgufError> {
-        let dtype = ggml_dtype(dtype).ok_or_else(|| GgufError::Format {
+        let dtype = ggml_dtype(ggml).ok_or_else(|| GgufError::Format {
             path: path.to_path_buf(),
-            dtype,
+            dtype: ggml,
         })?;
         let damaged = |what: &str| GgufError::Damaged {
             path: path.to_path_buf(),
@@ -116,6 +116,7 @@ impl Reader<'_> {
         let shape = dims.iter().rev().map(|dim| *dim as usize).collect();
         Ok(TensorInfo {
             shape,
+            ggml,
             dtype,
             bytes,
         })

@@ -229,8 +229,7 @@ fn byte_level(
         other => {
             if !matches!(other, "gpt-2" | "gpt2" | "default" | "") {
                 note = Some(format!(
-                    "The file names a way of splitting text (\"{}\") that illumine does not know; \
-                     GPT-2's is used, so some words may be split differently.",
+                    "The file's pre-tokenizer (\"{}\") is unknown; GPT-2's is used instead, so some words may be split differently.",
                     base::untrusted::clean_key(other)
                 ));
             }

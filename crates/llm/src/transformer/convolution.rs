@@ -89,7 +89,7 @@ impl Convolution {
             }
             (Taps::Device { taps, rows }, all) => {
                 let Positions::Sequence(position) = at else {
-                    candle_core::bail!("branches are for CPUs")
+                    candle_core::bail!("branches are supported on CPUs only")
                 };
                 Matrix::Device(on_device(
                     taps,
@@ -166,7 +166,7 @@ fn on_host(
             Positions::Branches(branches) => {
                 let shared = branches[token].shared;
                 let BranchState::Convolution(own) = &mut branches[token].layers[layer] else {
-                    candle_core::bail!("a branch of another model")
+                    candle_core::bail!("the branch belongs to a different model")
                 };
                 own.truncate((position - shared) * hidden);
                 own.extend(gated);

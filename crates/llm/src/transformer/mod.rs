@@ -214,7 +214,7 @@ impl TextModel for Transformer {
     ) -> Result<Option<Vec<f32>>, ModelError> {
         if branches.len() != tokens.len() || branches.iter().any(|one| one.shared > self.len) {
             return Err(ModelError::Compute(
-                "a branch of a story that is gone".into(),
+                "the branch belongs to a discarded cache".into(),
             ));
         }
         if branches

@@ -54,24 +54,24 @@ impl Transformer {
         let wrong = |why| ModelError::Snapshot(why);
         let (body, checksum) = bytes
             .split_last_chunk::<CHECKSUM>()
-            .ok_or(wrong("it is cut short"))?;
+            .ok_or(wrong("it is truncated"))?;
         if body.len() < HEADER || !body.starts_with(MAGIC) {
-            return Err(wrong("it is of another kind"));
+            return Err(wrong("it is of a different type"));
         }
         if Sha256::digest(body)[..] != checksum[..] {
             return Err(wrong("it is damaged"));
         }
         if body[16..HEADER] != self.identity(model) {
-            return Err(wrong("it is of another model"));
+            return Err(wrong("it belongs to a different model"));
         }
         let number = |at: usize| u32::from_le_bytes(std::array::from_fn(|i| body[at + i])) as usize;
         let (from, to) = (number(8), number(12));
         if from > to || from > self.len || to > self.config.context {
-            return Err(wrong("it does not follow what is there"));
+            return Err(wrong("it does not continue the current cache"));
         }
         let (mut rest, count) = (&body[HEADER..], to - from);
         if rest.len() != count * self.bytes_of_a_position().ok_or(wrong("this is a GPU"))? {
-            return Err(wrong("it has another size"));
+            return Err(wrong("it has a different size"));
         }
         for layer in &mut self.layers {
             match &mut layer.mixer {

@@ -9,7 +9,7 @@ use super::matrix::{Buffer, Matrix};
 use super::norm::Norm;
 use crate::gguf::{Gguf, TensorInfo};
 use crate::{ModelError, Placement};
-use candle_core::quantized::{GgmlDType, QMatMul, QStorage, QTensor};
+use candle_core::quantized::{QMatMul, QStorage, QTensor};
 use candle_core::{Device, Module, Result as Computed, Tensor};
 use kernels::attention::KvType;
 use kernels::linear::{
@@ -64,7 +64,7 @@ impl Weights {
             table: None,
         };
         let embedding = weights.find(EMBEDDING, 2)?;
-        if format(embedding.dtype).is_none() {
+        if Format::from_ggml(embedding.ggml).is_none() {
             weights.table = Some(weights.quantized(embedding)?);
         }
         Ok(weights)
@@ -125,7 +125,7 @@ impl Weights {
     pub fn linear(&self, name: &str) -> Result<Linear, ModelError> {
         let tensor = self.find(name, 2)?;
         let size = (tensor.shape[0], tensor.shape[1]);
-        self.multiplier(tensor.dtype, size, self.gguf.data(tensor))
+        self.multiplier(tensor, size, self.gguf.data(tensor))
     }
 
     /// Matrices that lie one after the other in one tensor `[matrices, out, in]`.
@@ -136,7 +136,7 @@ impl Weights {
         let bytes = data.len() / tensor.shape[0].max(1);
         let matrices = data.chunks_exact(bytes.max(1));
         matrices
-            .map(|data| self.multiplier(tensor.dtype, size, data))
+            .map(|data| self.multiplier(tensor, size, data))
             .collect()
     }
 
@@ -156,7 +156,7 @@ impl Weights {
         let mut parts = Vec::with_capacity(N);
         for rows in rows {
             let (part, rest) = data.split_at(rows * each);
-            parts.push(self.multiplier(tensor.dtype, (rows, cols), part)?);
+            parts.push(self.multiplier(tensor, (rows, cols), part)?);
             data = rest;
         }
         parts.try_into().map_err(|_| self.missing(name))
@@ -170,18 +170,18 @@ impl Weights {
 
     fn multiplier(
         &self,
-        dtype: GgmlDType,
+        tensor: &TensorInfo,
         (rows, cols): (usize, usize),
         data: &[u8],
     ) -> Result<Linear, ModelError> {
-        if let Some(format) = format(dtype).filter(|_| self.on_host) {
+        if let Some(format) = Format::from_ggml(tensor.ggml).filter(|_| self.on_host) {
             let mut arena = self.arena.borrow_mut();
             let packed = Packed::pack(&mut arena, &self.pool, format, data, rows, cols)?;
             self.gguf.release(data);
             return Ok(Linear::Packed(packed, self.pool.clone()));
         }
         self.exact.set(false);
-        let storage = QStorage::from_data(Cow::Borrowed(data), &self.device, dtype)?;
+        let storage = QStorage::from_data(Cow::Borrowed(data), &self.device, tensor.dtype)?;
         let quantized = QTensor::new(storage, (rows, cols))?;
         Ok(Linear::Candle {
             weight: QMatMul::from_arc(Arc::new(quantized))?,
@@ -199,7 +199,7 @@ impl Weights {
             });
         }
         let table = self.find(EMBEDDING, 2)?;
-        let format = format(table.dtype).ok_or_else(|| self.gguf.missing(EMBEDDING))?;
+        let format = Format::from_ggml(table.ggml).ok_or_else(|| self.gguf.missing(EMBEDDING))?;
         let hidden = table.shape[1];
         let mut rows = Buffer::rows(tokens.len(), hidden);
         for (row, token) in rows.chunks_exact_mut(hidden).zip(tokens) {
@@ -239,24 +239,6 @@ impl Weights {
 }
 
 const EMBEDDING: &str = "token_embd.weight";
-
-/// The formats that illumine's own kernels know.
-fn format(dtype: GgmlDType) -> Option<Format> {
-    Some(match dtype {
-        GgmlDType::Q4_0 => Format::Q4_0,
-        GgmlDType::Q4_1 => Format::Q4_1,
-        GgmlDType::Q5_0 => Format::Q5_0,
-        GgmlDType::Q5_1 => Format::Q5_1,
-        GgmlDType::Q8_0 => Format::Q8_0,
-        GgmlDType::Q4K => Format::Q4K,
-        GgmlDType::Q5K => Format::Q5K,
-        GgmlDType::Q6K => Format::Q6K,
-        GgmlDType::F16 => Format::F16,
-        GgmlDType::BF16 => Format::BF16,
-        GgmlDType::F32 => Format::F32,
-        _ => return None,
-    })
-}
 
 /// What matrices are multiplied with; on a CPU it is made on the way, a few rows at a time.
 #[derive(Clone, Copy)]

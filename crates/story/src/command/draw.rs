@@ -60,7 +60,7 @@ pub const OPTIONS: &[&str] = &[
     "seed=",
     "temperature=",
     "guidance=",
-    "recall=",
+    "retrieval=",
     "size=",
     "background=",
 ];
@@ -81,7 +81,7 @@ pub(super) fn grid(rest: &str) -> Result<Command, ParseError> {
 }
 
 pub(super) fn vary(rest: &str) -> Result<Command, ParseError> {
-    let what = "how much to change, from 0 to 1, as in /vary 0.3, and perhaps #PICTURE and a number of pictures";
+    let what = "an amount from 0 to 1, and optionally #PICTURE and a number of pictures, for example /vary 0.3 #12";
     let mut wanted = wanted(rest, "/vary")?;
     let (mut amount, mut of) = (None, None);
     for word in std::mem::take(&mut wanted.words).split_whitespace() {
@@ -97,7 +97,7 @@ pub(super) fn vary(rest: &str) -> Result<Command, ParseError> {
 }
 
 pub(super) fn lerp(rest: &str) -> Result<Command, ParseError> {
-    let what = "two prompts in quotes, or pictures, as in /lerp \"a fox\" #12, and perhaps a number of pictures";
+    let what = "two prompts in quotes or two pictures, and optionally a number of pictures, for example /lerp \"a fox\" #12";
     let mut wanted = wanted(rest, "/lerp")?;
     let mut words = pieces(&std::mem::take(&mut wanted.words));
     let count = words.get(2).and_then(|word| word.parse().ok());
@@ -112,7 +112,8 @@ pub(super) fn lerp(rest: &str) -> Result<Command, ParseError> {
 }
 
 pub(super) fn mix(rest: &str) -> Result<Command, ParseError> {
-    let what = "a picture, and another or a prompt in quotes, as in /mix #12 \"at night\"";
+    let what =
+        "a picture, and a second picture or a prompt in quotes, for example /mix #12 \"at night\"";
     let mut wanted = wanted(rest, "/mix")?;
     match <[String; 2]>::try_from(pieces(&std::mem::take(&mut wanted.words))) {
         Ok([of, with]) => Ok(Command::Draw(Draw::Mix { of, with, wanted })),
@@ -121,7 +122,7 @@ pub(super) fn mix(rest: &str) -> Result<Command, ParseError> {
 }
 
 pub(super) fn restyle(rest: &str) -> Result<Command, ParseError> {
-    let what = "a picture or a file, and a style, as in /restyle #12 ink or /restyle \"my cat.jpg\" blob a cat";
+    let what = "a picture or a file, and a style, for example /restyle #12 ink or /restyle \"my cat.jpg\" blob a cat";
     let mut wanted = wanted(rest, "/restyle")?;
     let mut words = pieces(&std::mem::take(&mut wanted.words)).into_iter();
     let named = match (words.next(), words.next().or(wanted.style.clone())) {
@@ -149,33 +150,40 @@ fn wanted(rest: &str, name: &str) -> Result<Wanted, ParseError> {
         match option {
             "style" => wanted.style = Some(value.to_string()),
             "n" => {
-                let what = format!("n from 1 to {MOST}, as in {name} n=4");
+                let what = format!("n from 1 to {MOST}, for example {name} n=4");
                 wanted.count = Some(within(value, 1, MOST).ok_or_else(|| wants(name, &what))?);
             }
-            "seed" => wanted.seed = Some(read(value, name, "a number for seed, as in seed=7")?),
+            "seed" => {
+                wanted.seed = Some(read(
+                    value,
+                    name,
+                    "a number as the seed, for example seed=7",
+                )?)
+            }
             "temperature" => {
-                let what = "a temperature from 0 to 10, as in temperature=0.8";
+                let what = "a temperature from 0 to 10, for example temperature=0.8";
                 let value = within(value, 0.0, 10.0).ok_or_else(|| wants(name, what))?;
                 wanted.temperature = Some(value);
             }
             "guidance" => {
-                let what = "guidance from -20 to 20, as in guidance=2.5";
+                let what = "a guidance scale from -20 to 20, for example guidance=2.5";
                 let value = within(value, -20.0, 20.0).ok_or_else(|| wants(name, what))?;
                 wanted.guidance = Some(value);
             }
-            "recall" => {
-                let what = "recall from 0 to 20, as in recall=1.5";
+            // Older scripts say recall.
+            "retrieval" | "recall" => {
+                let what = "a retrieval strength from 0 to 20, for example retrieval=1.5";
                 let value = within(value, 0.0, 20.0).ok_or_else(|| wants(name, what))?;
                 wanted.recall = Some(value);
             }
             "size" => {
-                let what = "a size of 16 to 2048 pixels, as in size=256";
+                let what = "a size from 16 to 2048 pixels, for example size=256";
                 wanted.size = Some(within(value, 16, 2048).ok_or_else(|| wants(name, what))?);
             }
             "background" => {
                 let digits = value.strip_prefix('#').unwrap_or(value);
                 let sound = digits.len() == 6 && digits.bytes().all(|b| b.is_ascii_hexdigit());
-                let what = "a colour as six hexadecimal digits, as in background=#f5e6c8";
+                let what = "a colour of six hexadecimal digits, for example background=#f5e6c8";
                 wanted.background = Some(
                     sound
                         .then(|| value.to_string())
@@ -251,7 +259,9 @@ mod tests {
             background: Some("#f5e6c8".to_string()),
         };
         let line = "/img a style=ink red n=4 dragon seed=7 temperature=0.8 e=mc2 guidance=-1.5 recall=0.02 size=128 background=#f5e6c8";
-        assert_eq!(draw(line), Draw::Image(wanted));
+        assert_eq!(draw(line), Draw::Image(wanted.clone()));
+        let renamed = line.replace("recall=", "retrieval=");
+        assert_eq!(draw(&renamed), Draw::Image(wanted));
         assert_eq!(draw("/scene"), Draw::Scene(Wanted::default()));
     }
 
@@ -302,9 +312,9 @@ mod tests {
             ("/image fox temperature=nan", "temperature from 0"),
             ("/image fox size=9", "16 to 2048"),
             ("/image fox background=red", "hexadecimal"),
-            ("/vary", "how much"),
-            ("/vary 2", "how much"),
-            ("/vary 0.5 fox", "how much"),
+            ("/vary", "an amount"),
+            ("/vary 2", "an amount"),
+            ("/vary 0.5 fox", "an amount"),
             ("/lerp a fox to a castle", "in quotes"),
             ("/mix #1", "another"),
             ("/restyle #1", "a style"),

@@ -16,13 +16,13 @@ pub(super) fn reach(rest: &str) -> Result<Command, ParseError> {
             _ => {
                 return Err(wants(
                     "/continue",
-                    "a number of tokens, sent, para, or words in quotes to write until",
+                    "a number of tokens, sent, para, or a phrase in quotes to stop at",
                 ));
             }
         },
     };
     match &reach {
-        Reach::Until(words) if words.is_empty() => Err(wants("/continue", "some words in quotes")),
+        Reach::Until(words) if words.is_empty() => Err(wants("/continue", "a phrase in quotes")),
         _ => Ok(Command::Continue(reach)),
     }
 }
@@ -33,7 +33,7 @@ pub(super) fn swipe(rest: &str) -> Result<Command, ParseError> {
         "prev" | "previous" | "p" => Swipe::Previous,
         word => match word.parse() {
             Ok(n) if n > 0 => Swipe::To(n),
-            _ => return Err(wants("/swipe", "next, prev or a number from 1")),
+            _ => return Err(wants("/swipe", "next, prev or a number, 1 or higher")),
         },
     };
     Ok(Command::Swipe(to))
@@ -47,7 +47,7 @@ pub(super) fn edit(rest: &str) -> Result<Command, ParseError> {
         word if is_number(word) => Command::Edit(some(word), some(text)),
         word if is_place(word) => {
             return Err(ParseError(format!(
-                "/edit changes whole passages: /edit {} TEXT, or quote what shall be the last passage's text.",
+                "/edit replaces whole passages: type /edit {} TEXT, or put quotes around the new text of the last passage.",
                 word.split(['.', ':']).next().unwrap_or(word)
             )));
         }
@@ -68,7 +68,7 @@ pub(super) fn diff(rest: &str) -> Result<Command, ParseError> {
         (a, b) if !a.is_empty() && !b.is_empty() => Ok(Command::Diff(a.into(), b.into())),
         _ => Err(wants(
             "/diff",
-            "two passages or marks, as in /diff 4 7 or /diff \"the storm\" 7",
+            "two passages or marks, for example /diff 4 7 or /diff \"the storm\" 7",
         )),
     }
 }
@@ -117,7 +117,7 @@ pub(super) fn none(rest: &str, name: &str, command: Command) -> Result<Command, 
     if rest.is_empty() {
         Ok(command)
     } else {
-        Err(ParseError(format!("{name} takes nothing after it.")))
+        Err(ParseError(format!("{name} takes no arguments.")))
     }
 }
 
@@ -135,7 +135,7 @@ pub(super) fn number<T: std::str::FromStr>(
 /// How many steps; one where nothing is said.
 pub(super) fn steps(rest: &str, name: &str) -> Result<usize, ParseError> {
     match number(rest, name, "a number of steps")?.unwrap_or(1) {
-        0 => Err(wants(name, "a number of steps, from 1")),
+        0 => Err(wants(name, "a number of steps, 1 or higher")),
         steps => Ok(steps),
     }
 }

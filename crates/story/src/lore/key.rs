@@ -70,7 +70,7 @@ fn pattern_key(pattern: &str, ignore_case: bool, flags: &str) -> Result<Key, Str
         .map(Key::Pattern)
         .map_err(|_| {
             let short: String = pattern.chars().take(40).collect();
-            format!("the key /{short}/ is no pattern that can be run in linear time")
+            format!("the key /{short}/ is not a valid regex, or not one that runs in linear time")
         })
 }
 

@@ -155,14 +155,17 @@ impl<'a> Scan<'a, '_> {
                 self.miss(
                     book,
                     entry,
-                    format!("it rests for {}", several(left as usize, "more passage")),
+                    format!(
+                        "it is on cooldown for {}",
+                        several(left as usize, "more passage")
+                    ),
                 );
                 return false;
             }
         }
         let delay = entry.delay.unwrap_or(0) as usize;
         if now < delay {
-            self.miss(book, entry, format!("it waits for passage {delay}"));
+            self.miss(book, entry, format!("it is delayed until passage {delay}"));
             return false;
         }
         true
@@ -236,7 +239,7 @@ impl<'a> Scan<'a, '_> {
     fn draw(&mut self, book: &'a Book, entry: &'a Entry, why: Why) {
         let chance = self.chance(book, entry);
         if entry.use_probability && chance * 100.0 >= entry.probability {
-            let why = format!("chance was against it ({} %)", entry.probability);
+            let why = format!("not selected at random ({} %)", entry.probability);
             return self.miss(book, entry, why);
         }
         self.fire(book, entry, why);
@@ -269,7 +272,10 @@ impl<'a> Scan<'a, '_> {
             let winner = self.winner(&members);
             for at in members.into_iter().rev().filter(|at| *at != winner) {
                 let lost = self.fires.remove(at);
-                let why = format!("another of the group \"{}\" was taken", clean_line(&group));
+                let why = format!(
+                    "another entry of the group \"{}\" was selected",
+                    clean_line(&group)
+                );
                 self.miss(lost.book, lost.entry, why);
             }
         }
@@ -363,22 +369,22 @@ fn matches(entry: &Entry, text: &str, lower: &str, macros: Option<&Macros>) -> M
     };
     if let Some(other) = never.first() {
         let (key, other) = (clean_line(key), clean_line(other));
-        return Match::But(format!("\"{key}\" is there, but so is \"{other}\""));
+        return Match::But(format!("\"{key}\" matched, but so did \"{other}\""));
     }
     if !entry.selective || entry.secondary.is_empty() {
         return Match::Yes(key.clone());
     }
     let all = second.len() == entry.secondary.len();
     let (yes, why) = match entry.logic {
-        Logic::AndAny => (!second.is_empty(), "none of its second keys is there"),
-        Logic::AndAll => (all, "not all of its second keys are there"),
-        Logic::NotAny => (second.is_empty(), "one of its second keys is there"),
-        Logic::NotAll => (!all, "all of its second keys are there"),
+        Logic::AndAny => (!second.is_empty(), "none of its secondary keys matched"),
+        Logic::AndAll => (all, "not all of its secondary keys matched"),
+        Logic::NotAny => (second.is_empty(), "one of its secondary keys matched"),
+        Logic::NotAll => (!all, "all of its secondary keys matched"),
     };
     match (yes, second.first()) {
         (true, Some(other)) => Match::Yes(format!("{key} + {other}")),
         (true, None) => Match::Yes(key.clone()),
-        (false, _) => Match::But(format!("\"{}\" is there, but {why}", clean_line(key))),
+        (false, _) => Match::But(format!("\"{}\" matched, but {why}", clean_line(key))),
     }
 }
 

@@ -55,7 +55,7 @@ pub fn fetch(folder: &Path, observer: &dyn Observer) -> Result<Vec<Archive>, Dat
     let packages = packages();
     let mut archives = Vec::new();
     for (number, package) in packages.iter().enumerate() {
-        let what = format!("Fetching {}", package.name);
+        let what = format!("Downloading {}", package.name);
         progress(observer, &what, number, packages.len())?;
         let path = folder.join(package.file());
         if !path.is_file() {

@@ -79,7 +79,7 @@ fn rows(records: &[Record]) -> Result<BTreeMap<String, CaptionRow>, String> {
         let mut columns = header.fields.iter();
         columns.position(|own| own.trim().eq_ignore_ascii_case(name))
     };
-    let missing = |name: &str| format!("its first line names no column {name}");
+    let missing = |name: &str| format!("its first line has no column {name}");
     let file = column("file_name").ok_or_else(|| missing("file_name"))?;
     let text = column("text").ok_or_else(|| missing("text"))?;
     let styles = column("style");

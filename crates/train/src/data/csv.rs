@@ -37,7 +37,7 @@ pub fn records(text: &str) -> Result<Vec<Record>, Unsound> {
         }
         let first = records.first().map_or(fields.len(), |r| r.fields.len());
         if fields.len() != first {
-            let what = "it has not as many fields as the first line";
+            let what = "it does not have as many fields as the first line";
             return Err(Unsound { line, what });
         }
         records.push(Record { line, fields });
@@ -66,8 +66,8 @@ impl Reader<'_> {
         match self.rest.next() {
             Some('\n') => self.line += 1,
             None if !carriage => {}
-            _ if carriage => return self.unsound("a carriage return stands alone"),
-            _ => return self.unsound("words stand behind a closing quotation mark"),
+            _ if carriage => return self.unsound("a carriage return without a line feed"),
+            _ => return self.unsound("text after a closing quotation mark"),
         }
         Ok(fields)
     }
@@ -79,7 +79,7 @@ impl Reader<'_> {
         let mut field = String::new();
         while let Some(letter) = self.rest.next_if(|c| !matches!(c, ',' | '\r' | '\n')) {
             if letter == '"' {
-                return self.unsound("a quotation mark stands inside a field without them");
+                return self.unsound("a quotation mark inside an unquoted field");
             }
             field.push(letter);
         }
@@ -99,7 +99,7 @@ impl Reader<'_> {
                 }
                 None => {
                     self.line = begun;
-                    return self.unsound("a quotation mark is never closed");
+                    return self.unsound("an unclosed quotation mark");
                 }
             }
         }
@@ -136,10 +136,10 @@ mod tests {
     #[test]
     fn what_is_unsound_is_named_with_its_line() {
         let why = |text: &str| records(text).unwrap_err().to_string();
-        assert!(why("a,b\nc\n").starts_with("line 2: it has not as many fields"));
-        assert!(why("a,b\n\"c,d\ne,f\n").starts_with("line 2: a quotation mark is never closed"));
-        assert!(why("a,b\nc \"d\",e\n").contains("inside a field"));
-        assert!(why("a,b\n\"c\"d,e\n").contains("behind a closing"));
+        assert!(why("a,b\nc\n").starts_with("line 2: it does not have as many fields"));
+        assert!(why("a,b\n\"c,d\ne,f\n").starts_with("line 2: an unclosed quotation mark"));
+        assert!(why("a,b\nc \"d\",e\n").contains("inside an unquoted field"));
+        assert!(why("a,b\n\"c\"d,e\n").contains("after a closing"));
         assert!(why("a,b\rc,d\n").contains("carriage return"));
     }
 

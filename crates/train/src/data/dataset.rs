@@ -139,15 +139,15 @@ impl Dataset {
         let text = |why: safetensors::SafeTensorError| why.to_string();
         let (_, header) = SafeTensors::read_metadata(bytes).map_err(text)?;
         let words = header.metadata().as_ref().and_then(|map| map.get("words"));
-        let words: Words =
-            serde_json::from_str(words.ok_or("it has no words")?).map_err(|why| why.to_string())?;
+        let words: Words = serde_json::from_str(words.ok_or("it has no captions")?)
+            .map_err(|why| why.to_string())?;
         let tensors = SafeTensors::deserialize(bytes).map_err(text)?;
         let pixels = tensors.tensor("pictures").map_err(text)?;
         let [count, size, wide, 4] = *pixels.shape() else {
-            return Err("its pictures have another shape".into());
+            return Err("its pictures have the wrong shape".into());
         };
         if size != wide || size == 0 || size > 4096 || pixels.dtype() != Dtype::U8 {
-            return Err("its pictures have another shape".into());
+            return Err("its pictures have the wrong shape".into());
         }
         let labels = |name: &str, below: usize| numbers(&tensors, name, count, below);
         let split = labels("part", SPLITS.len())?;
@@ -193,11 +193,11 @@ fn numbers(
                 .map(|b| u32::from_le_bytes([b[0], b[1], b[2], b[3]]))
                 .collect()
         }
-        other => return Err(format!("its {name} are of type {other:?}")),
+        other => return Err(format!("its {name} have the type {other:?}")),
     };
     match numbers.len() == count && numbers.iter().all(|n| (*n as usize) < below) {
         true => Ok(numbers),
-        false => Err(format!("its {name} do not fit its pictures")),
+        false => Err(format!("its {name} do not match its pictures")),
     }
 }
 
@@ -235,6 +235,6 @@ mod tests {
         let mut pictures = two();
         pictures.concept[0] = 2;
         let why = Dataset::from_bytes(&pictures.to_bytes().unwrap()).unwrap_err();
-        assert_eq!(why, "its concept do not fit its pictures");
+        assert_eq!(why, "its concept do not match its pictures");
     }
 }

@@ -80,10 +80,10 @@ pub fn read(folder: &Path, size: u32, observer: &dyn Observer) -> Result<ImageFo
     for found in files {
         match describe(found, &mut table) {
             Ok(picture) => described.push(picture),
-            Err(name) => left_out.push((name, "nothing says what it shows".to_string())),
+            Err(name) => left_out.push((name, "no caption".to_string())),
         }
     }
-    let missing = format!("{} names it, but it is not there", table.name);
+    let missing = format!("{} lists it, but it does not exist", table.name);
     let missing = table.rows.into_keys().map(|name| (name, missing.clone()));
     left_out.extend(missing);
     let mut taken = Vec::new();
@@ -285,7 +285,7 @@ impl ImageFolder {
         };
         match named.is_empty() {
             true => String::new(),
-            false => format!("left out: {}{more}", named.join(", ")),
+            false => format!("skipped: {}{more}", named.join(", ")),
         }
     }
 }

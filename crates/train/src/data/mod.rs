@@ -29,33 +29,33 @@ use std::path::PathBuf;
 /// What can go wrong on the way to a data set; each a sentence that says what to do.
 #[derive(Debug, thiserror::Error)]
 pub enum DataError {
-    #[error("{0} cannot be read or written: {1}")]
+    #[error("Cannot read or write {0}: {1}")]
     Disk(PathBuf, std::io::Error),
     #[error(
-        "npm is needed to fetch the drawings (Debian: apt-get install npm); or put the archives into a folder and give --archives FOLDER"
+        "Downloading the drawings needs npm (Debian: apt-get install npm); or put the archives into a folder and give it with --archives"
     )]
     NoNpm,
-    #[error("npm could not fetch {0}: {1}; try again, or give --archives FOLDER")]
+    #[error("npm cannot download {0}: {1}; try again, or give a folder with --archives")]
     Npm(String, String),
     #[error(
-        "{0} is not the archive that this version of illumine knows (SHA-256 {1}); delete it and run the command again"
+        "{0} is not the archive this version of illumine expects (SHA-256 {1}); delete it and run the command again"
     )]
     Changed(PathBuf, String),
-    #[error("{0} has no sound {1}; delete it and run the command again")]
+    #[error("{0} has a corrupt {1}; delete it and run the command again")]
     Damaged(PathBuf, String),
-    #[error("{0} is not a data set of illumine ({1}); `illumine train data` makes one")]
+    #[error("{0} is not an illumine dataset ({1}); build one with `illumine train data`")]
     NoData(PathBuf, String),
     #[error(
-        "{0} cannot be used as a table of captions ({1}); it must be comma-separated values whose first line is file_name,text or file_name,text,style"
+        "Cannot use {0} as a caption table ({1}); it must be a CSV file whose first line is file_name,text or file_name,text,style"
     )]
     Captions(PathBuf, String),
-    #[error("{0} has no pictures (PNG, JPEG, GIF or WebP)")]
+    #[error("{0} contains no pictures (PNG, JPEG, GIF or WebP)")]
     NoPictures(PathBuf),
-    #[error("Of the pictures in {0}, {1} can be trained on, and at least {2} are needed{3}")]
+    #[error("Of the pictures in {0}, {1} can be used, but training needs at least {2}{3}")]
     TooFew(PathBuf, usize, usize, String),
-    #[error("{0} has {1} {2}, and {3} are the most that can be trained on")]
+    #[error("{0} has {1} {2}, but the maximum is {3}")]
     TooMany(PathBuf, usize, &'static str, usize),
-    #[error("Stopped; what was fetched stays, and the same command goes on from there")]
+    #[error("Stopped; the downloads are kept, and the same command resumes")]
     Stopped,
 }
 

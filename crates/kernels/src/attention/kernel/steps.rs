@@ -10,7 +10,8 @@ use std::ops::Range;
 /// A step for a tile whose scores, `[rows, stride]`, are at the pointer; the slice is room for
 /// keys and values that are widened, [`widened`] long.
 ///
-/// Safe where the processor has the family's instructions, and nobody else what the step writes.
+/// # Safety
+/// The processor has the family's instructions, and nobody else has what the step writes.
 pub type StepFn<N> = unsafe fn(&Tile<N>, *mut f32, &mut [f32], Step);
 
 /// Blocks between those that are read and those that are asked for: a head's keys and values lie
@@ -33,6 +34,8 @@ pub fn step_fn<N: KvElement>(family: KernelFamily) -> StepFn<N> {
     #[cfg(target_arch = "x86_64")]
     {
         use crate::lanes::{Avx2, Avx512};
+        /// # Safety
+        /// As for [`StepFn`].
         #[target_feature(enable = "avx512f,fma,f16c")]
         unsafe fn avx512<N: KvElement>(
             tile: &Tile<N>,
@@ -43,6 +46,8 @@ pub fn step_fn<N: KvElement>(family: KernelFamily) -> StepFn<N> {
             // SAFETY: the caller's.
             unsafe { run::<Avx512, N>(tile, scores, wide, step) }
         }
+        /// # Safety
+        /// As for [`StepFn`].
         #[target_feature(enable = "avx2,fma,f16c")]
         unsafe fn avx2<N: KvElement>(
             tile: &Tile<N>,
@@ -65,7 +70,8 @@ pub fn step_fn<N: KvElement>(family: KernelFamily) -> StepFn<N> {
 
 /// Does a step. `scores` is `[rows, stride]`.
 ///
-/// Safe where nobody else has what the step writes.
+/// # Safety
+/// The processor has the instructions of `L`, and nobody else has what the step writes.
 #[inline(always)]
 unsafe fn run<L: Lanes, N: KvElement>(
     tile: &Tile<N>,
@@ -99,6 +105,9 @@ unsafe fn run<L: Lanes, N: KvElement>(
 }
 
 /// Writes the keys of a block, `[dim, 16]`, as floats.
+///
+/// # Safety
+/// The processor has the instructions of `L`, and `dim` times 16 floats may be written at `to`.
 #[inline(always)]
 unsafe fn widen_keys<L: Lanes, N: KvElement>(keys: Keys<N>, to: *mut f32, dim: usize) {
     let mut d = 0;
@@ -123,6 +132,9 @@ struct Keys<N> {
 
 impl<N: KvElement> Keys<N> {
     /// Number `d` of 16 keys.
+    ///
+    /// # Safety
+    /// The processor has the instructions of `L`, and `d` is below the size of a head.
     #[inline(always)]
     unsafe fn column<L: Lanes>(&self, d: usize) -> L::Vector {
         let scales = self.scales.wrapping_add(d / SCALE_GROUP * WIDTH);
@@ -131,6 +143,8 @@ impl<N: KvElement> Keys<N> {
     }
 }
 
+/// # Safety
+/// As for [`run`].
 #[inline(always)]
 unsafe fn score_blocks<L: Lanes, N: KvElement>(
     tile: &Tile<N>,
@@ -187,6 +201,8 @@ unsafe fn score_blocks<L: Lanes, N: KvElement>(
     }
 }
 
+/// # Safety
+/// As for [`run`]; the rows and blocks are the tile's.
 #[inline(always)]
 unsafe fn score_rows<L: Lanes, N: KvElement, K: KvElement, const B: usize>(
     tile: &Tile<N>,
@@ -217,6 +233,9 @@ unsafe fn score_rows<L: Lanes, N: KvElement, K: KvElement, const B: usize>(
 }
 
 /// Scores of R rows for 16 positions in each of B blocks.
+///
+/// # Safety
+/// As for [`run`]; the rows and blocks are the tile's.
 #[inline(always)]
 unsafe fn score<L: Lanes, N: KvElement, K: KvElement, const B: usize, const R: usize>(
     tile: &Tile<N>,
@@ -256,6 +275,9 @@ unsafe fn score<L: Lanes, N: KvElement, K: KvElement, const B: usize, const R: u
 }
 
 /// Stores the first `count` numbers.
+///
+/// # Safety
+/// The processor has the instructions of `L`, and `count` floats may be written at `to`.
 #[inline(always)]
 pub(super) unsafe fn put<L: Lanes>(to: *mut f32, values: L::Vector, count: usize) {
     // SAFETY: the caller's.
@@ -270,6 +292,9 @@ pub(super) unsafe fn put<L: Lanes>(to: *mut f32, values: L::Vector, count: usize
 }
 
 /// A row's softmax; nothing for what it does not see.
+///
+/// # Safety
+/// `scores` has the row, and nobody else has it.
 #[inline(always)]
 unsafe fn softmax_row<N: KvElement>(tile: &Tile<N>, scores: *mut f32, row: usize) {
     let end = tile.end(row);

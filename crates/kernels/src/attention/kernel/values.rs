@@ -14,6 +14,9 @@ pub(super) fn widened(rows: usize, heads: Heads) -> usize {
     (CHUNK + rows) * heads.width()
 }
 
+/// # Safety
+/// As for a step of a tile: the processor has the instructions of `L`, the scores are the tile's,
+/// and nobody else has what is written.
 #[inline(always)]
 pub(super) unsafe fn weigh_columns<L: Lanes, N: KvElement, const R: usize>(
     tile: &Tile<N>,
@@ -41,6 +44,9 @@ pub(super) unsafe fn weigh_columns<L: Lanes, N: KvElement, const R: usize>(
 }
 
 /// Weighted values of R rows, 16 D numbers of a head from `column` on.
+///
+/// # Safety
+/// As for [`weigh_columns`]; the columns are the head's.
 #[inline(always)]
 unsafe fn weigh<L: Lanes, N: KvElement, const R: usize, const D: usize>(
     tile: &Tile<N>,
@@ -94,6 +100,9 @@ unsafe fn weigh<L: Lanes, N: KvElement, const R: usize, const D: usize>(
 
 /// Weighted values of all rows, a chunk of positions after another: the values of a chunk are
 /// widened once, and what rows have so far waits in memory while others are added to.
+///
+/// # Safety
+/// As for [`weigh_columns`]; `wide` has room for a chunk.
 #[inline(always)]
 pub(super) unsafe fn weigh_many<L: Lanes, N: KvElement>(
     tile: &Tile<N>,
@@ -168,6 +177,9 @@ pub(super) unsafe fn weigh_many<L: Lanes, N: KvElement>(
 
 /// Adds a chunk of values `[positions, len]` to the sums of R rows, `[R, len]`. `chunk` is where
 /// the scores of the chunk begin in a row, and how many positions are seen.
+///
+/// # Safety
+/// As for [`weigh_columns`]; the chunk lies within the scores of each row.
 #[inline(always)]
 unsafe fn add_chunk<L: Lanes, const R: usize>(
     scores: *const f32,
@@ -196,6 +208,8 @@ unsafe fn add_chunk<L: Lanes, const R: usize>(
     }
 }
 
+/// # Safety
+/// As for [`add_chunk`]; the columns are the head's.
 #[inline(always)]
 unsafe fn add_columns<L: Lanes, const R: usize, const D: usize>(
     scores: *const f32,

@@ -65,6 +65,8 @@ fn of<C: Codes, S: Scales>() -> Tiles {
     }
 }
 
+/// # Safety
+/// The processor has the instructions of this family, and the strip is whole.
 #[target_feature(enable = "avx512f,avx512bw,avx512vnni,f16c")]
 unsafe fn unpack<C: Codes, S: Scales>(strip: &Strip, to: &mut Unpacked) {
     let blocks = strip.quants.len() / C::BYTES;
@@ -120,6 +122,8 @@ static WHOLE: TileConfig = shapes(32);
 /// For formats whose blocks have two halves of 16 columns.
 static HALVES: TileConfig = shapes(16);
 
+/// # Safety
+/// The processor has the registers, and the system lets this process use them.
 unsafe fn configure<const IN_HALVES: bool>() {
     let shapes = if IN_HALVES { &HALVES } else { &WHOLE };
     // SAFETY: the processor has the registers.
@@ -183,6 +187,9 @@ macro_rules! product {
 }
 
 /// The products of one block: a piece that is in a register serves two.
+///
+/// # Safety
+/// After [`configure`]; the pieces are whole, and 16 by 16 sums may be written at `to` for each.
 #[inline(always)]
 unsafe fn products<const GROUPS: usize, const STRIPS: usize>(pieces: &Pieces, to: *mut i32) {
     // SAFETY: the caller's 16 x 32 and 8 x 64 bytes each; 16 x 64 are written for each product.
@@ -229,6 +236,8 @@ unsafe fn products<const GROUPS: usize, const STRIPS: usize>(pieces: &Pieces, to
     }
 }
 
+/// # Safety
+/// After [`configure`]; strips and group have the same number of columns.
 #[target_feature(enable = "avx512f,avx512bw,avx512vnni,f16c")]
 unsafe fn multiply<const MINIMA: bool, const IN_HALVES: bool>(
     strips: &[Unpacked],
@@ -246,6 +255,8 @@ unsafe fn multiply<const MINIMA: bool, const IN_HALVES: bool>(
     }
 }
 
+/// # Safety
+/// As for [`multiply`]; the rows and strips are among those.
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw,avx512vnni,f16c")]
 unsafe fn tile<
@@ -302,6 +313,9 @@ unsafe fn tile<
 
 /// Adds the products of some blocks up, for 16 rows of input, to what is there, or to nothing where
 /// they are the first. `input` is where the scales of these rows begin.
+///
+/// # Safety
+/// As for [`multiply`]; `input` has the scales of 16 rows.
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw,avx512vnni,f16c")]
 unsafe fn add_up<const MINIMA: bool, const IN_HALVES: bool>(

@@ -27,8 +27,14 @@ pub(super) trait Dot {
     /// Codes of 8 bits have their zero point taken off here, not by the caller.
     const CENTRES_BYTES: bool;
     /// 16 columns of 8 rows, of codes of `bits` bits, times 16 input codes, added to `sum`.
+    ///
+    /// # Safety
+    /// The processor has the instructions of this family, and sixteen codes can be read at `x`.
     unsafe fn quad(bits: u32, quad: &Quad, x: *const i8, sum: __m256i) -> __m256i;
     /// `integer` for this way of multiplying, with the instructions that it needs.
+    ///
+    /// # Safety
+    /// As for `Kernel`.
     unsafe fn kernel<C: Codes, S: Scales>(strip: &Strip, group: &Group, sums: &mut [[f32; STRIP]]);
 }
 
@@ -48,6 +54,9 @@ pub(super) fn kernel<D: Dot>(format: Format) -> Kernel {
     }
 }
 
+/// # Safety
+/// The processor has the instructions of this family; the part's values can be read, and nobody
+/// else has its place in the group.
 #[target_feature(enable = "avx2,fma,f16c")]
 pub(super) unsafe fn quantize(part: Part, k: usize) {
     part.quantize(k);
@@ -126,6 +135,9 @@ impl Dot for Avx2Only {
 }
 
 /// Always inlined, as is what it calls, so that it has the instructions of its caller.
+///
+/// # Safety
+/// As for `Kernel`.
 #[inline(always)]
 unsafe fn integer<D: Dot, C: Codes, S: Scales>(
     strip: &Strip,
@@ -143,6 +155,8 @@ unsafe fn integer<D: Dot, C: Codes, S: Scales>(
     }
 }
 
+/// # Safety
+/// As for `Kernel`; `M` rows from there on are the group's.
 #[inline(always)]
 unsafe fn integer_rows<D: Dot, C: Codes, S: Scales, const M: usize>(
     strip: &Strip,
@@ -219,6 +233,9 @@ fn prefetch(start: *const u8, bytes: usize) {
 }
 
 /// Four input codes, the same for all rows.
+///
+/// # Safety
+/// The processor has the instructions of this family, and four codes can be read.
 #[inline]
 #[target_feature(enable = "avx2,fma,f16c")]
 unsafe fn broadcast(codes: *const i8) -> __m256i {
@@ -226,6 +243,8 @@ unsafe fn broadcast(codes: *const i8) -> __m256i {
     _mm256_set1_epi32(unsafe { codes.cast::<i32>().read_unaligned() })
 }
 
+/// # Safety
+/// As for `Kernel`.
 #[target_feature(enable = "avx2,fma,f16c")]
 unsafe fn float<W: Floats>(strip: &Strip, group: &Group, sums: &mut [[f32; STRIP]]) {
     // SAFETY: this function's own conditions.
@@ -239,6 +258,8 @@ unsafe fn float<W: Floats>(strip: &Strip, group: &Group, sums: &mut [[f32; STRIP
     }
 }
 
+/// # Safety
+/// As for `Kernel`; `M` rows from there on are the group's.
 #[target_feature(enable = "avx2,fma,f16c")]
 unsafe fn float_rows<W: Floats, const M: usize>(
     strip: &Strip,

@@ -36,6 +36,9 @@ pub(super) fn kernel(format: Format) -> Kernel {
     }
 }
 
+/// # Safety
+/// The processor has the instructions of this family; the part's values can be read, and nobody
+/// else has its place in the group.
 #[target_feature(enable = "avx512f,avx512bw,avx512vnni,f16c")]
 pub(super) unsafe fn quantize(part: Part, k: usize) {
     part.quantize_with(k, |values, codes| quantize_block(values, codes));
@@ -78,6 +81,8 @@ fn quantize_block(values: &[f32; BLOCK], codes: &mut [i8; BLOCK]) -> (f32, [i32;
     (peak / 127.0, totals)
 }
 
+/// # Safety
+/// As for `Kernel`.
 #[target_feature(enable = "avx512f,avx512bw,avx512vnni,f16c")]
 unsafe fn integer<C: Codes, S: Scales>(strip: &Strip, group: &Group, sums: &mut [[f32; STRIP]]) {
     // SAFETY: this function's own conditions.
@@ -91,6 +96,8 @@ unsafe fn integer<C: Codes, S: Scales>(strip: &Strip, group: &Group, sums: &mut 
     }
 }
 
+/// # Safety
+/// As for `Kernel`; `M` rows from there on are the group's.
 #[target_feature(enable = "avx512f,avx512bw,avx512vnni,f16c")]
 unsafe fn integer_rows<C: Codes, S: Scales, const M: usize>(
     strip: &Strip,
@@ -167,6 +174,9 @@ fn prefetch(start: *const u8, bytes: usize) {
 }
 
 /// Four input codes, the same for all rows.
+///
+/// # Safety
+/// The processor has the instructions of this family, and four codes can be read.
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw,avx512vnni,f16c")]
 unsafe fn broadcast(codes: *const i8) -> __m512i {
@@ -174,6 +184,8 @@ unsafe fn broadcast(codes: *const i8) -> __m512i {
     _mm512_set1_epi32(unsafe { codes.cast::<i32>().read_unaligned() })
 }
 
+/// # Safety
+/// As for `Kernel`.
 #[target_feature(enable = "avx512f,avx512bw,avx512vnni,f16c")]
 unsafe fn float<W: Floats>(strip: &Strip, group: &Group, sums: &mut [[f32; STRIP]]) {
     // SAFETY: this function's own conditions.
@@ -188,6 +200,8 @@ unsafe fn float<W: Floats>(strip: &Strip, group: &Group, sums: &mut [[f32; STRIP
     }
 }
 
+/// # Safety
+/// As for `Kernel`; `M` rows from there on are the group's.
 #[target_feature(enable = "avx512f,avx512bw,avx512vnni,f16c")]
 unsafe fn float_rows<W: Floats, const M: usize>(
     strip: &Strip,

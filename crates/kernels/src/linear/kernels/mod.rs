@@ -41,8 +41,8 @@ pub(super) struct Strip<'a> {
 
 /// Multiplies a strip with a group of rows: `sums` is `[rows, 16]`.
 ///
-/// Safe where the processor has the family's instructions, and strip and group have the same
-/// number of columns.
+/// # Safety
+/// The processor has the family's instructions, and strip and group have the same number of columns.
 pub(super) type Kernel = unsafe fn(&Strip, &Group, &mut [[f32; STRIP]]);
 
 /// Rows of input that are multiplied with a pair of strips at once, where a family unpacks strips.

@@ -118,7 +118,7 @@ impl Attention {
         self.turn(&mut q, &mut k, &mut v, rope, at);
         let mut out = Buffer::rows(q.tokens(), q.width());
         let KvCache::Host(cache) = &mut self.kv_cache else {
-            candle_core::bail!("the cache is on another device")
+            candle_core::bail!("the cache is on a different device")
         };
         let tokens = q.tokens();
         let none = cache.empty_like();
@@ -137,7 +137,7 @@ impl Attention {
                 let own = branches.iter_mut().enumerate().map(|(row, branch)| {
                     let (position, len) = (branch.position(), branch.len);
                     let BranchState::Attention(own) = &mut branch.layers[layer] else {
-                        candle_core::bail!("a branch of another model")
+                        candle_core::bail!("the branch belongs to a different model")
                     };
                     own.reserve(len + 1);
                     own.write(len, k.row(row), v.row(row));
@@ -214,7 +214,7 @@ impl Attention {
         let (Positions::Sequence(position), KvCache::Device(keys, values)) =
             (at, &mut self.kv_cache)
         else {
-            candle_core::bail!("branches are for CPUs")
+            candle_core::bail!("branches are supported on CPUs only")
         };
         let (shape, position) = (self.shape, *position);
         let tokens = q.dim(0)?;

@@ -57,7 +57,7 @@ fn second_keys_decide_by_their_logic() {
     let why = fired(&with(Logic::AndAny), &["lamp"], &[]).1;
     assert_eq!(
         why,
-        ["\"lamp\" is there, but none of its second keys is there"]
+        ["\"lamp\" matched, but none of its secondary keys matched"]
     );
 }
 
@@ -92,7 +92,7 @@ fn sticky_cooldown_and_delay_count_passages() {
         delay: Some(1),
         ..entry(1, "lamp", "")
     }]);
-    assert_eq!(fired(&book, &[], &[]).1, ["it waits for passage 1"]);
+    assert_eq!(fired(&book, &[], &[]).1, ["it is delayed until passage 1"]);
     let before = [(
         Fired {
             book: "world".to_string(),
@@ -103,7 +103,7 @@ fn sticky_cooldown_and_delay_count_passages() {
     let passages = ["The lamp.", "x", "y", "The lamp.", "The lamp."];
     let at = |n: usize| fired(&book, &passages[..n], &before);
     assert_eq!((at(2).0, at(3).0), (vec![1], vec![1]), "sticks");
-    assert_eq!(at(4).1, ["it rests for 1 more passage"]);
+    assert_eq!(at(4).1, ["it is on cooldown for 1 more passage"]);
     assert_eq!(at(5).0, [1], "fires again");
 }
 
@@ -117,7 +117,7 @@ fn a_key_that_forbids_stands_above_the_others() {
     assert_eq!(fired(&book, &["a red lamp"], &[]).0, [1]);
     let (none, why) = fired(&book, &["a broken red lamp"], &[]);
     assert!(none.is_empty());
-    assert_eq!(why, ["\"lamp\" is there, but so is \"broken\""]);
+    assert_eq!(why, ["\"lamp\" matched, but so did \"broken\""]);
 }
 
 /// Keys may speak of the card's character, as in SillyTavern.

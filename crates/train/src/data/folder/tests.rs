@@ -164,9 +164,9 @@ fn what_cannot_be_used_is_left_out_and_named() {
     );
     let words = found.words();
     assert!(
-        words
-            .starts_with("left out: ../../secret.png (metadata.csv names it, but it is not there)")
-            && words.ends_with("and 3 more"),
+        words.starts_with(
+            "skipped: ../../secret.png (metadata.csv lists it, but it does not exist)"
+        ) && words.ends_with("and 3 more"),
         "{words}"
     );
     let why = |name: &str| {
@@ -184,11 +184,11 @@ fn what_cannot_be_used_is_left_out_and_named() {
 #[test]
 fn a_folder_that_nothing_can_be_learned_from_is_said_in_a_sentence() {
     let empty = tempfile::tempdir().unwrap();
-    assert!(refused(&empty).ends_with("has no pictures (PNG, JPEG, GIF or WebP)"));
+    assert!(refused(&empty).ends_with("contains no pictures (PNG, JPEG, GIF or WebP)"));
     let two = folder(&["fox.png", "0001.png"]);
     let why = refused(&two);
     assert!(
-        why.contains("1 can be trained on, and at least 8 are needed; left out: 0001.png"),
+        why.contains("1 can be used, but training needs at least 8; skipped: 0001.png"),
         "{why}"
     );
     let unsound = eight();

@@ -14,6 +14,10 @@ pub trait Codes {
     /// The code that stands for zero, in formats without minima.
     const ZERO: i32 = 1 << (Self::BITS - 1);
     /// The first and the last 16 columns of the rows from `side * 8` on.
+    ///
+    /// # Safety
+    /// The processor has the instructions of this family, and `quants` is that of a block of such
+    /// codes.
     unsafe fn quads(quants: *const u8, side: usize) -> [Quad; 2];
 }
 
@@ -24,8 +28,16 @@ pub trait Scales {
     /// Both halves of a block have an integer scale of their own.
     const HALVES: bool = false;
     /// Scale and minimum of block `b` in the rows from `side * 8` on.
+    ///
+    /// # Safety
+    /// The processor has the instructions of this family, and `scales` is that of a strip with
+    /// block `b`.
     unsafe fn of(scales: *const u8, b: usize, side: usize) -> (__m256, __m256);
     /// The integer scales of the halves, where there are any.
+    ///
+    /// # Safety
+    /// The processor has the instructions of this family, and `scales` is that of a strip with
+    /// block `b`.
     #[inline]
     #[target_feature(enable = "avx2,fma,f16c")]
     unsafe fn halves(_scales: *const u8, _b: usize, _side: usize) -> [__m256; 2] {
@@ -38,6 +50,10 @@ pub trait Floats {
     /// Bytes of one weight.
     const BYTES: usize;
     /// Half a column: the rows from `side * 8` on.
+    ///
+    /// # Safety
+    /// The processor has the instructions of this family, and sixteen numbers of the kind can be
+    /// read.
     unsafe fn column(at: *const u8, side: usize) -> __m256;
 }
 
@@ -272,6 +288,9 @@ impl Floats for F32 {
 }
 
 /// 32 bytes.
+///
+/// # Safety
+/// The processor has the instructions of this family, and 32 bytes can be read.
 #[inline]
 #[target_feature(enable = "avx2,fma,f16c")]
 unsafe fn register(at: *const u8) -> __m256i {
@@ -280,6 +299,9 @@ unsafe fn register(at: *const u8) -> __m256i {
 }
 
 /// The half floats of a side, of 16.
+///
+/// # Safety
+/// The processor has the instructions of this family, and sixteen half floats can be read.
 #[inline]
 #[target_feature(enable = "avx2,fma,f16c")]
 unsafe fn f16_values(at: *const u8, side: usize) -> __m256 {
@@ -288,6 +310,9 @@ unsafe fn f16_values(at: *const u8, side: usize) -> __m256 {
 }
 
 /// The signed bytes of a side, of 16.
+///
+/// # Safety
+/// The processor has the instructions of this family, and sixteen bytes can be read.
 #[inline]
 #[target_feature(enable = "avx2,fma,f16c")]
 unsafe fn bytes(at: *const u8, side: usize) -> __m256 {

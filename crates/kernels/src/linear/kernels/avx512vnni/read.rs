@@ -9,6 +9,10 @@ pub trait Codes {
     /// The code that stands for zero, in formats without minima.
     const ZERO: i32;
     /// Groups `g` and `g + 4` of 4 columns, for `g` below 4.
+    ///
+    /// # Safety
+    /// The processor has the instructions of this family, and `quants` is that of a block of such
+    /// codes.
     unsafe fn pair(quants: *const u8, g: usize) -> (__m512i, __m512i);
 }
 
@@ -19,8 +23,16 @@ pub trait Scales {
     /// Both halves of a block have an integer scale of their own.
     const HALVES: bool = false;
     /// Scale and minimum of block `b` in all rows.
+    ///
+    /// # Safety
+    /// The processor has the instructions of this family, and `scales` is that of a strip with
+    /// block `b`.
     unsafe fn of(scales: *const u8, b: usize) -> (__m512, __m512);
     /// The integer scales of the halves, where there are any.
+    ///
+    /// # Safety
+    /// The processor has the instructions of this family, and `scales` is that of a strip with
+    /// block `b`.
     #[inline]
     #[target_feature(enable = "avx512f,avx512bw,avx512vnni,f16c")]
     unsafe fn halves(_scales: *const u8, _b: usize) -> [__m512; 2] {
@@ -33,6 +45,10 @@ pub trait Floats {
     /// Bytes of one weight.
     const BYTES: usize;
     /// A column of 16 rows.
+    ///
+    /// # Safety
+    /// The processor has the instructions of this family, and sixteen numbers of the kind can be
+    /// read.
     unsafe fn column(at: *const u8) -> __m512;
 }
 
@@ -216,6 +232,9 @@ impl Scales for SuperBlockHalves {
 }
 
 /// 16 half floats.
+///
+/// # Safety
+/// The processor has the instructions of this family, and sixteen half floats can be read.
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw,avx512vnni,f16c")]
 unsafe fn f16_values(at: *const u8) -> __m512 {
@@ -224,6 +243,9 @@ unsafe fn f16_values(at: *const u8) -> __m512 {
 }
 
 /// 16 signed bytes.
+///
+/// # Safety
+/// The processor has the instructions of this family, and sixteen bytes can be read.
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw,avx512vnni,f16c")]
 unsafe fn bytes(at: *const u8) -> __m512 {
