@@ -68,7 +68,9 @@ fn held_out(pictures: &Dataset) -> HashSet<(&str, &str)> {
             Split::HeldOutPair => {
                 held.insert((label, &*pictures.styles[pictures.style[at] as usize]));
             }
-            Split::HeldOutConcept => held.extend(pictures.styles.iter().map(|style| (label, &**style))),
+            Split::HeldOutConcept => {
+                held.extend(pictures.styles.iter().map(|style| (label, &**style)))
+            }
         }
     }
     held

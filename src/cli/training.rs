@@ -223,7 +223,13 @@ pub struct ExportArgs<'a> {
 
 pub fn export(paths: &Paths, args: &ExportArgs) -> Result<Exit, Failed> {
     let dataset = pictures::read(args.data)?;
-    let embeddings = embedded(paths, &dataset, args.run, device::DeviceChoice::Cpu, args.offline)?;
+    let embeddings = embedded(
+        paths,
+        &dataset,
+        args.run,
+        device::DeviceChoice::Cpu,
+        args.offline,
+    )?;
     let meter = Progress::of_things();
     let written = exports::export(
         &Export {
@@ -237,10 +243,7 @@ pub fn export(paths: &Paths, args: &ExportArgs) -> Result<Exit, Failed> {
     );
     drop(meter);
     written.map_err(failed)?;
-    print(&format!(
-        "Wrote the weights to {}\n",
-        args.out.display()
-    ))
+    print(&format!("Wrote the weights to {}\n", args.out.display()))
 }
 
 /// The embeddings of all captions; kept in the run's folder, since there are tens of thousands.
