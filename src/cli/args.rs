@@ -14,24 +14,11 @@ use illumine::model::device;
 use kernels::attention::KvType;
 use std::path::PathBuf;
 
-<<<<<<< HEAD
 fn exit_codes() -> String {
     let row = |(code, means): &(&str, &str)| format!("\n  {code:<5}  {means}");
     let rows: String = super::exit::CODES.iter().map(row).collect();
     format!("Exit codes:{rows}")
 }
-=======
-const AFTER: &str = "\
-Exit codes:
-  0    success
-  1    generation failed
-  2    invalid command line, script line or prompt
-  3    the model cannot be downloaded or loaded
-  4    the prompt is longer than the model's context
-  5    the session cannot be opened or saved
-  130  interrupted with Ctrl+C
-  128+N  terminated by signal N (129 hang-up, 143 termination)";
->>>>>>> 9c259bb (Plain words: a glossary, README, help, errors and notices in the field's terms)
 
 /// Write stories with a local language model, and illustrate them, in the terminal.
 ///

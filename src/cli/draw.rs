@@ -159,7 +159,6 @@ fn words(args: &Args, prompt: String) -> Subject {
 
 /// Reads a picture file, whether illumine drew it or not.
 fn source(path: &Path) -> Result<Source, Failed> {
-<<<<<<< HEAD
     let shown = path.display().to_string();
     let usage = |why| Failed::new(Exit::Usage, format!("{shown} cannot be used: {why}"));
     file_source(path, shown.clone()).map_err(usage)
@@ -176,18 +175,6 @@ impl Observer for Interruptible {
             0 => Ok(()),
             _ => Err(Cancelled),
         }
-=======
-    let shown = path.display();
-    let usage = |why: &dyn std::fmt::Display| {
-        Failed::new(Exit::Usage, format!("Cannot use {shown}: {why}"))
-    };
-    let size = std::fs::metadata(path).map_err(|why| usage(&why))?.len();
-    if size > MAX_FILE_BYTES as u64 {
-        return Err(usage(&format!(
-            "it is larger than {} MB",
-            MAX_FILE_BYTES >> 20
-        )));
->>>>>>> 9c259bb (Plain words: a glossary, README, help, errors and notices in the field's terms)
     }
 }
 

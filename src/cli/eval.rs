@@ -66,20 +66,11 @@ fn read(file: &Path) -> Result<String, Failed> {
     })
 }
 
-<<<<<<< HEAD
 /// Loads a model here and now, with its progress on standard error.
 pub fn load(loader: ModelLoader, model: Option<&str>) -> Result<Loaded, Failed> {
     let progress = Progress::of_bytes();
     let loaded = loader.load_local(model.unwrap_or_default(), &progress);
     drop(progress);
-=======
-/// Loads a model on this thread and prints its progress to standard error.
-pub fn load(mut loader: ModelLoader, model: Option<&str>) -> Result<Loaded, Failed> {
-    let mut meter = Meter::new();
-    let mut progress = |what: &str, done: u64, total: Option<u64>| meter.bytes(what, done, total);
-    let loaded = loader.load(model.unwrap_or_default(), &mut progress, &|| false);
-    meter.clear();
->>>>>>> 9c259bb (Plain words: a glossary, README, help, errors and notices in the field's terms)
     loaded.map_err(|error| match error {
         LoadError::Stopped => Failed::new(Exit::Interrupted, "Stopped"),
         LoadError::Failed(why) => Failed::new(Exit::Model, why),

@@ -73,13 +73,8 @@ fn dispatch(cli: Cli) -> Result<Exit, Failed> {
     }
 }
 
-<<<<<<< HEAD
 /// An engine on its thread and a studio over it, with the model on its way.
 fn studio(paths: &Paths, common: &Common) -> Result<(Studio, Receiver<Reply>), Failed> {
-=======
-/// Starts an engine on its thread and a studio on top of it; the model starts loading.
-fn studio(paths: &Paths, common: &Common) -> Result<(Studio, Receiver<Event>), Failed> {
->>>>>>> 9c259bb (Plain words: a glossary, README, help, errors and notices in the field's terms)
     let setup = environment::setup(paths, common)?;
     let (sender, events) = channel();
     let engine = Engine::start(environment::loader(paths, common)?, sender);

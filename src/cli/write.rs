@@ -48,19 +48,6 @@ struct Timings {
     guessed: usize,
 }
 
-<<<<<<< HEAD
-=======
-/// The result of the request.
-#[derive(Default)]
-struct Written {
-    about: About,
-    text: String,
-    ids: Vec<u32>,
-    stats: Stats,
-    status: Option<Status>,
-}
-
->>>>>>> 9c259bb (Plain words: a glossary, README, help, errors and notices in the field's terms)
 pub fn run(paths: &Paths, args: &Args) -> Result<Exit, Failed> {
     let template = match &args.template {
         Some(name) => Some(Prompts::new(paths.prompts.clone()).find(name)?),
@@ -169,45 +156,8 @@ fn filled(
     Ok((Some(filled.voice), Some(own).filter(|own| !own.is_empty())))
 }
 
-<<<<<<< HEAD
 /// Takes the engine's news to the end of the passage.
 fn follow(studio: &mut Studio, replies: &Receiver<Reply>, stream: bool) -> Result<(), Failed> {
-=======
-fn request(settings: &Settings, frame: &Frame, prompt: &str, seed: u64, crop: bool) -> Request {
-    let node = Node {
-        author: Author::Prompt,
-        text: prompt.to_string(),
-        turn: settings.mode == Mode::Chat,
-        ..Node::default()
-    };
-    let path = [Passage::whole(&node)];
-    let most = settings.sampling.recall as usize;
-    Request::Text(TextRequest {
-        node: 1,
-        context: build(settings, frame, &path, &Beside::default()),
-        sampling: settings.sampling.clone(),
-        seed,
-        // A program that asks for so many tokens gets them, after exactly its words.
-        goal: Goal::Exact,
-        bans: settings.sampling.banned_phrases.clone(),
-        heal: false,
-        begin: Vec::new(),
-        recall: (most > 0).then(|| Recall {
-            most,
-            lore: Vec::new(),
-        }),
-        overflow: if crop {
-            Overflow::Crop
-        } else {
-            Overflow::Refuse
-        },
-    })
-}
-
-/// Handles engine events until the passage ends.
-fn follow(engine: &Engine, events: &Receiver<Event>, stream: bool) -> Result<Written, Failed> {
-    let mut written = Written::default();
->>>>>>> 9c259bb (Plain words: a glossary, README, help, errors and notices in the field's terms)
     let mut meter = Meter::new();
     while studio.busy() {
         let notices = match replies.recv() {
@@ -225,7 +175,6 @@ fn follow(engine: &Engine, events: &Receiver<Event>, stream: bool) -> Result<Wri
                         studio.stop();
                     }
                 }
-<<<<<<< HEAD
                 Notice::Progress => meter.show(studio.work()),
                 Notice::Answered(_) => meter.clear(),
                 Notice::Warning(why) => super::complain(&why),
@@ -235,20 +184,6 @@ fn follow(engine: &Engine, events: &Receiver<Event>, stream: bool) -> Result<Wri
                 Notice::Error(why, fault) => {
                     meter.clear();
                     return Err(Failed::new(fault.into(), why));
-=======
-                written.about = about;
-            }
-            Event::Prefill {
-                done,
-                total,
-                reused,
-                cut,
-                ..
-            } => {
-                let dropped = cut.dropped;
-                if done == reused && dropped > 0 {
-                    super::complain(&format!("Dropped the first {dropped} tokens of the prompt"));
->>>>>>> 9c259bb (Plain words: a glossary, README, help, errors and notices in the field's terms)
                 }
                 // What is told to a writer, and answers to what was not asked.
                 Notice::Info(_)
@@ -262,14 +197,7 @@ fn follow(engine: &Engine, events: &Receiver<Event>, stream: bool) -> Result<Wri
             }
         }
     }
-<<<<<<< HEAD
     Ok(())
-=======
-    Err(Failed::new(
-        Exit::Engine,
-        "The engine stopped unexpectedly; try again",
-    ))
->>>>>>> 9c259bb (Plain words: a glossary, README, help, errors and notices in the field's terms)
 }
 
 fn put(text: &str) -> std::io::Result<()> {

@@ -43,30 +43,12 @@ pub trait Loader: Send {
 pub struct NoModel;
 
 impl Loader for NoModel {
-<<<<<<< HEAD
     fn load(&mut self, _: &str, _: &dyn Observer) -> Result<Box<dyn Backend>, LoadError> {
         Err(LoadError::Failed("There is no model here".to_string()))
     }
 
     fn encoder(&mut self, _: &dyn Observer) -> Result<SentenceEncoder, LoadError> {
         Err(LoadError::Failed("There is no encoder here".to_string()))
-=======
-    fn load(
-        &mut self,
-        _: &str,
-        _: &mut dyn FnMut(&str, u64, Option<u64>),
-        _: &dyn Fn() -> bool,
-    ) -> Result<Loaded, LoadError> {
-        Err(LoadError::Failed("No text model is loaded".to_string()))
-    }
-
-    fn encoder(
-        &mut self,
-        _: &mut dyn FnMut(&str, u64, Option<u64>),
-        _: &dyn Fn() -> bool,
-    ) -> Result<SentenceEncoder, LoadError> {
-        Err(LoadError::Failed("No text encoder is loaded".to_string()))
->>>>>>> 9c259bb (Plain words: a glossary, README, help, errors and notices in the field's terms)
     }
 }
 
@@ -140,11 +122,7 @@ impl ModelLoader {
         if observer.is_cancelled() {
             return Err(LoadError::Stopped);
         }
-<<<<<<< HEAD
         observer.progress(&format!("Reading {}", found.name), 0, None);
-=======
-        progress(&format!("Loading {}", found.name), 0, None);
->>>>>>> 9c259bb (Plain words: a glossary, README, help, errors and notices in the field's terms)
         let place = Place {
             device: self.device,
             threads: self.threads,
@@ -162,34 +140,6 @@ impl ModelLoader {
         Ok(loaded)
     }
 
-<<<<<<< HEAD
-=======
-    fn encoder(
-        &mut self,
-        progress: &mut dyn FnMut(&str, u64, Option<u64>),
-        stopped: &dyn Fn() -> bool,
-    ) -> Result<SentenceEncoder, LoadError> {
-        let path = self.fetch(self.catalog.encoder(), progress, stopped)?;
-        let encoder = SentenceEncoder::open(&path, self.device);
-        encoder.map_err(|error| LoadError::Failed(error.to_string()))
-    }
-
-    fn illuminator(
-        &mut self,
-        progress: &mut dyn FnMut(&str, u64, Option<u64>),
-        _stopped: &dyn Fn() -> bool,
-    ) -> Result<(Illuminator, String), LoadError> {
-        progress("Loading the image model", 0, None);
-        let folder =
-            image_pipeline::find_weights(&self.weights).map_err(image_pipeline::DrawError::from);
-        let read =
-            folder.and_then(|it| image_pipeline::load_illuminator(&it, self.device, self.threads));
-        read.map_err(|error| LoadError::Failed(error.to_string()))
-    }
-}
-
-impl ModelLoader {
->>>>>>> 9c259bb (Plain words: a glossary, README, help, errors and notices in the field's terms)
     /// The model that shall guess for this one.
     fn draft_for(&self, name: &str) -> Option<String> {
         let usual = || {

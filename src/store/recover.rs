@@ -74,12 +74,7 @@ enum Unread {
     Later(u32),
 }
 
-<<<<<<< HEAD
 /// Reads a line: first what it is, then as that.
-=======
-/// Parses a line: first its kind, then the record. (Serde's own tagged enums copy every value
-/// twice, and a long session has hundreds of thousands of lines.)
->>>>>>> 9c259bb (Plain words: a glossary, README, help, errors and notices in the field's terms)
 fn read(bytes: &[u8]) -> Result<Record, Unread> {
     #[derive(Deserialize)]
     struct Line<'a> {

@@ -147,15 +147,9 @@ impl Studio {
                 command: Command::Goto(format!("#{id}")),
             }
         };
-<<<<<<< HEAD
         let listed: Vec<Listed> = self.session.candidates.iter().map(row).collect();
         self.session.listed.clone_from(&listed);
         let title = "/pick N goes on from it; the others are kept".to_string();
-=======
-        let listed: Vec<Listed> = self.candidates.iter().map(row).collect();
-        self.listed.clone_from(&listed);
-        let title = "/pick N continues with one; the others are kept".to_string();
->>>>>>> 9c259bb (Plain words: a glossary, README, help, errors and notices in the field's terms)
         (title, listed)
     }
 }

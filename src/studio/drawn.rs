@@ -136,13 +136,8 @@ impl Studio {
             notices.push(Notice::Error(refusal.to_string(), Fault::Store));
         }
         if several {
-<<<<<<< HEAD
             self.session.listed.clone_from(&rows);
             let title = "Pictures; /pick N puts another in this one's place".to_string();
-=======
-            self.listed.clone_from(&rows);
-            let title = "Pictures; /pick N shows another one instead".to_string();
->>>>>>> 9c259bb (Plain words: a glossary, README, help, errors and notices in the field's terms)
             notices.push(Notice::List(title, rows));
         }
         notices

@@ -27,15 +27,9 @@ impl Studio {
                 Some(text) => self.edit_summary(id, text),
             };
         }
-<<<<<<< HEAD
         let path = self.session.story.path();
         let index = places::on_path(&self.session.story, &path, id).ok_or_else(|| {
             cannot("This passage is not part of the story as it stands; /goto goes there")
-=======
-        let path = self.story.path();
-        let index = places::on_path(&self.story, &path, id).ok_or_else(|| {
-            cannot("This passage is not on the current branch; go there with /goto")
->>>>>>> 9c259bb (Plain words: a glossary, README, help, errors and notices in the field's terms)
         })?;
         let range = edit::together(&path, index);
         let old = path[range.clone()].iter().map(|passage| passage.text);
@@ -58,15 +52,9 @@ impl Studio {
     /// Makes a passage one with the one before it.
     pub(super) fn merge(&mut self, place: Option<&str>) -> Result<Outcome, Refusal> {
         let id = self.passage_named(place)?;
-<<<<<<< HEAD
         let path = self.session.story.path();
         let index = places::on_path(&self.session.story, &path, id)
             .ok_or_else(|| cannot("This passage is not part of the story as it stands"))?;
-=======
-        let path = self.story.path();
-        let index = places::on_path(&self.story, &path, id)
-            .ok_or_else(|| cannot("This passage is not on the current branch"))?;
->>>>>>> 9c259bb (Plain words: a glossary, README, help, errors and notices in the field's terms)
         let range = edit::together(&path, index);
         let Some(before) = range.start.checked_sub(1).map(|at| path[at]) else {
             return Err(cannot("There is no passage before this one"));
@@ -76,13 +64,8 @@ impl Studio {
                 "In a chat, your turn and the model's cannot be merged; use /edit to change one of them",
             ));
         }
-<<<<<<< HEAD
         let edit = edit::merge(&self.session.story, &path, index);
         let said = "One passage now; /undo parts them again";
-=======
-        let edit = edit::merge(&self.story, &path, index);
-        let said = "Merged; /undo splits them again";
->>>>>>> 9c259bb (Plain words: a glossary, README, help, errors and notices in the field's terms)
         self.make(edit, Move::Merge, Vec::new(), said)
     }
 
@@ -108,13 +91,8 @@ impl Studio {
             hidden: true,
         });
         let hide: Vec<Change> = hide.collect();
-<<<<<<< HEAD
         let edit = edit::leave_out(&self.session.story, &path, first, end);
         self.make(edit, Move::Delete, hide, "Taken out; /undo brings it back")
-=======
-        let edit = edit::leave_out(&self.story, &path, first, end);
-        self.make(edit, Move::Delete, hide, "Deleted; /undo restores it")
->>>>>>> 9c259bb (Plain words: a glossary, README, help, errors and notices in the field's terms)
     }
 
     /// The passage that a command is about: the one named, or the last that says something.

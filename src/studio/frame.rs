@@ -209,13 +209,8 @@ impl Studio {
                 missed.title, missed.book, missed.why
             ));
         }
-<<<<<<< HEAD
         for title in &self.session.lore_over_budget {
             lines.push(format!("- {title}: the budget was spent before it"));
-=======
-        for title in &self.unread {
-            lines.push(format!("- {title}: left out, over the lore budget"));
->>>>>>> 9c259bb (Plain words: a glossary, README, help, errors and notices in the field's terms)
         }
         Outcome::Said(lines.join("\n"))
     }

@@ -75,13 +75,8 @@ impl Studio {
     pub(super) fn step(&mut self, by: isize) -> Result<Outcome, Refusal> {
         let head = self.session.story.head();
         let to = match (head, by < 0) {
-<<<<<<< HEAD
             (Some(id), true) => self.session.story.node(id).and_then(|node| node.parent),
             (None, true) => return Err(cannot("This is the story's beginning")),
-=======
-            (Some(id), true) => self.story.node(id).and_then(|node| node.parent),
-            (None, true) => return Err(cannot("This is the beginning of the story")),
->>>>>>> 9c259bb (Plain words: a glossary, README, help, errors and notices in the field's terms)
             (_, false) => {
                 let next = match head {
                     Some(id) => self.session.story.children(id),

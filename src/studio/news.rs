@@ -329,7 +329,6 @@ impl Studio {
         }
     }
 
-<<<<<<< HEAD
     /// The engine is gone; a passage must not wait for it for ever.
     pub fn engine_lost(&mut self) -> Vec<Notice> {
         let why = "The engine has stopped; everything is on disk, start illumine again".to_string();
@@ -338,63 +337,6 @@ impl Studio {
         self.pending.clear();
         notices.push(Notice::Error(why, Fault::Engine));
         notices
-=======
-    /// A warning for a story that came whole, from disk or from a file, and is too long. Tokens are
-    /// estimated: four bytes of Latin text make one, a character of other scripts does.
-    pub(super) fn too_long(&mut self) -> Option<String> {
-        let holds = self.about.as_ref()?.context;
-        let tokens = |passage: &crate::story::Passage| match passage.ids.len() {
-            0 => {
-                passage
-                    .text
-                    .chars()
-                    .map(|c| if c.is_ascii() { 1 } else { 4 })
-                    .sum::<usize>()
-                    / 4
-            }
-            count => count,
-        };
-        let all: usize = self.story.path().iter().map(tokens).sum();
-        let wanted = self.settings.sampling.max_tokens as usize;
-        let room = room(holds, wanted);
-        if all <= room || self.warned {
-            return None;
-        }
-        self.warned = true;
-        Some(format!(
-            "The story has about {all} tokens but the model's context is {holds}: its oldest part will be left out (nothing is erased); summarize it with /summarize, or retrieve relevant passages with /set retrieve 3"
-        ))
-    }
-
-    /// A warning before anything has to be left out, once for each time that it comes near.
-    fn nearly_full(&mut self, stats: &Stats) -> Option<Notice> {
-        let holds = self.about.as_ref()?.context;
-        let wanted = self.settings.sampling.max_tokens as usize;
-        let room = room(holds, wanted);
-        let used = stats.prompt_tokens + stats.new_tokens;
-        let near = stats.dropped == 0 && used * 10 > room * 9;
-        let warn = near && !self.warned;
-        self.warned = near;
-        let left = room.saturating_sub(used);
-        warn.then(|| {
-            Notice::Warning(format!(
-                "The context is nearly full: after {left} more tokens the oldest part of the story is left out (nothing is erased); summarize it with /summarize"
-            ))
-        })
-    }
-
-    /// The engine is gone; a passage must not wait for it for ever.
-    pub fn engine_lost(&mut self) -> Vec<Notice> {
-        let why =
-            "The engine stopped unexpectedly; everything is saved, so restart illumine".to_string();
-        for node in self.story.all_running().to_vec() {
-            self.ended(Some(node), Status::Failed, None, Some(why.clone()));
-        }
-        self.awaited = None;
-        self.work = Work::Nothing;
-        self.asked = 0;
-        vec![Notice::Error(why, Fault::Engine)]
->>>>>>> 9c259bb (Plain words: a glossary, README, help, errors and notices in the field's terms)
     }
 }
 
@@ -426,12 +368,3 @@ pub(super) fn counted(phrases: &[String]) -> String {
     }
     all.join(", ")
 }
-<<<<<<< HEAD
-=======
-
-fn left_out(dropped: usize) -> String {
-    format!(
-        "The story is longer than the model's context: its oldest {dropped} tokens are left out (nothing is erased)"
-    )
-}
->>>>>>> 9c259bb (Plain words: a glossary, README, help, errors and notices in the field's terms)

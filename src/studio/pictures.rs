@@ -295,24 +295,7 @@ impl Studio {
     fn file_source(&self, name: &str) -> Result<Source, Refusal> {
         let path = self.file_named(name);
         let shown = clean_line(&path.display().to_string());
-<<<<<<< HEAD
         let wrong = |why: &str| cannot(&format!("{shown} cannot be used: {why}"));
-=======
-        let wrong = |why: &str| cannot(&format!("Cannot use {shown}: {why}"));
-        let known = std::fs::metadata(&path);
-        let known = known.map_err(|error| wrong(&error.to_string()))?;
-        if !known.is_file() {
-            return Err(wrong("it is not a file"));
-        }
-        if known.len() > MAX_FILE_BYTES as u64 {
-            return Err(wrong(&format!(
-                "it is larger than {} MB",
-                MAX_FILE_BYTES >> 20
-            )));
-        }
-        let file = std::fs::read(&path).map_err(|error| wrong(&error.to_string()))?;
-        let how = provenance(&file).ok();
->>>>>>> 9c259bb (Plain words: a glossary, README, help, errors and notices in the field's terms)
         let name = path.file_name().unwrap_or_default().to_string_lossy();
         file_source(&path, name.into_owned()).map_err(|why| wrong(&why))
     }

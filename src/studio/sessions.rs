@@ -65,15 +65,9 @@ impl Studio {
     }
 
     /// Keeps what the engine gave out, and says how large it is.
-<<<<<<< HEAD
     pub(super) fn kept(&self, warm: Option<Warm>, any_size: bool) -> Notice {
         let Some((warm, journal)) = warm.zip(self.session.journal.as_ref()) else {
             let why = "The model has read nothing of this story yet; there is nothing to keep";
-=======
-    pub(super) fn kept(&self, warm: Option<Warm>) -> Notice {
-        let Some((warm, journal)) = warm.zip(self.journal.as_ref()) else {
-            let why = "The KV cache is empty; there is nothing to save";
->>>>>>> 9c259bb (Plain words: a glossary, README, help, errors and notices in the field's terms)
             return Notice::Info(why.to_string());
         };
         let bytes = (warm.bytes.len() + warm.ids.len() * 4) as u64;
@@ -162,40 +156,4 @@ impl Studio {
             false => self.begin(Some(name)),
         }
     }
-<<<<<<< HEAD
-=======
-
-    /// What was known of the session before this one.
-    fn forget_session(&mut self) {
-        self.warm = None;
-        self.last_stats = None;
-        self.listed.clear();
-        self.candidates.clear();
-        self.afterwards.clear();
-        self.begins = None;
-        self.held.clear();
-        self.recalled.clear();
-        self.warned = false;
-    }
-
-    /// What must be on disk before another session takes this one's place.
-    fn leave(&mut self) -> Result<(), Refusal> {
-        self.flush()?;
-        if !self.unsaved.is_empty() {
-            self.write_unsaved()?;
-        }
-        self.sync()
-    }
-}
-
-fn opened(journal: &Journal, recovered: &Recovered) -> String {
-    let name = journal.name();
-    match (&recovered.doubt, recovered.torn) {
-        (Some(why), _) => format!("Opened {name} read-only because {why}"),
-        (None, 0) => format!("Opened {name}"),
-        (None, torn) => format!(
-            "Opened {name}; moved an incomplete record of {torn} bytes, left by a crash, to a file beside its journal"
-        ),
-    }
->>>>>>> 9c259bb (Plain words: a glossary, README, help, errors and notices in the field's terms)
 }

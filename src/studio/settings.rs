@@ -88,13 +88,8 @@ impl Studio {
 
     pub(super) fn system(&mut self, text: Option<String>) -> Result<Outcome, Refusal> {
         let Some(text) = text else {
-<<<<<<< HEAD
             let said = match self.session.settings.system.as_str() {
                 "" => "There is no system text; /system TEXT sets it".to_string(),
-=======
-            let said = match self.settings.system.as_str() {
-                "" => "No system message is set; set it with /system TEXT".to_string(),
->>>>>>> 9c259bb (Plain words: a glossary, README, help, errors and notices in the field's terms)
                 text => text.to_string(),
             };
             return Ok(Outcome::Said(said));

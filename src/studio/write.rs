@@ -115,7 +115,6 @@ impl Studio {
     }
 
     fn place_to_retry(&self) -> Result<Place, Refusal> {
-<<<<<<< HEAD
         let head = self
             .session
             .story
@@ -127,11 +126,6 @@ impl Studio {
             .story
             .node(self.session.story.base(head.id))
             .unwrap_or(head);
-=======
-        let head = self.story.head().and_then(|id| self.story.node(id));
-        let head = head.ok_or_else(|| cannot("There is nothing to regenerate yet"))?;
-        let base = self.story.node(self.story.base(head.id)).unwrap_or(head);
->>>>>>> 9c259bb (Plain words: a glossary, README, help, errors and notices in the field's terms)
         Ok(match base.author {
             Author::Model => base.place(),
             Author::Prompt | Author::User => Place::after(Some(head.id)),

@@ -152,36 +152,11 @@ impl App {
         self.insert(&clean(&text));
     }
 
-<<<<<<< HEAD
     /// Takes the engine's news. Call [`App::flush`] once all that waited has been taken.
     pub fn absorb(&mut self, reply: Reply) {
         // What is read in advance changes nothing that there is to read.
         if self.studio.busy() {
             self.changed();
-=======
-    /// Handles an engine event. Call [`App::flush`] after handling all that are waiting.
-    pub fn absorb(&mut self, event: Event) {
-        self.changed();
-        self.meter.absorb(&event, self.now);
-        if matches!(&event, Event::Done { .. } | Event::Failed { .. }) {
-            self.stopping = false;
-        }
-        let stopped = matches!(
-            &event,
-            Event::Done {
-                node: None,
-                status: Status::Stopped,
-                ..
-            }
-        );
-        let notices = self.studio.absorb(event);
-        if stopped && notices.is_empty() {
-            let said = match self.studio.about() {
-                Some(_) => "Stopped",
-                None => "Loading was stopped; load the model again with /model",
-            };
-            self.tell(Tone::Info, said);
->>>>>>> 9c259bb (Plain words: a glossary, README, help, errors and notices in the field's terms)
         }
         let notices = self.studio.absorb(reply);
         self.notices(notices);

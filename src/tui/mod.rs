@@ -127,13 +127,8 @@ trait Stage {
     fn suspend(&mut self) -> io::Result<()>;
 }
 
-<<<<<<< HEAD
 /// Runs the screen until the writer leaves, a signal says so or the terminal is gone.
 pub fn run(studio: Studio, events: Receiver<Reply>, options: Options) -> anyhow::Result<Exit> {
-=======
-/// Runs the screen until the writer quits, a signal ends it or the terminal disappears.
-pub fn run(studio: Studio, events: Receiver<Event>, options: Options) -> anyhow::Result<Exit> {
->>>>>>> 9c259bb (Plain words: a glossary, README, help, errors and notices in the field's terms)
     let began = Instant::now();
     let (colour, all_colours) = (options.colour, options.all_colours);
     let graphics = options.graphics;
@@ -224,13 +219,8 @@ fn patience(app: &App, now: Duration, engine: bool) -> Option<Duration> {
     [glance, wake].into_iter().flatten().min()
 }
 
-<<<<<<< HEAD
 /// Absorbs all that waits. True when something came.
 fn take_events(app: &mut App, events: &Receiver<Reply>, engine: &mut bool) -> bool {
-=======
-/// Handles all waiting engine events. Returns true if there were any.
-fn take_events(app: &mut App, events: &Receiver<Event>, engine: &mut bool) -> bool {
->>>>>>> 9c259bb (Plain words: a glossary, README, help, errors and notices in the field's terms)
     let mut came = false;
     loop {
         match events.try_recv() {
@@ -301,13 +291,8 @@ fn wait(inbox: &Receiver<Input>, patience: Option<Duration>) -> Option<Input> {
     }
 }
 
-<<<<<<< HEAD
 /// Stops what is being written and takes in what still came, so that the journal is whole.
 fn wind_down(app: &mut App, events: &Receiver<Reply>) {
-=======
-/// Stops generation and handles the remaining events, so that the journal is complete.
-fn wind_down(app: &mut App, events: &Receiver<Event>) {
->>>>>>> 9c259bb (Plain words: a glossary, README, help, errors and notices in the field's terms)
     app.studio.stop();
     let until = Instant::now() + LAST_WORDS;
     while app.studio.writing() {

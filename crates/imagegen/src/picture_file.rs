@@ -18,19 +18,11 @@ const MAX_ALLOCATION: u64 = 512 << 20;
 /// Why a file cannot be decoded; each completes a sentence.
 #[derive(Debug, thiserror::Error)]
 pub enum PictureFileError {
-<<<<<<< HEAD
     #[error("it is larger than {} MB", MAX_FILE_BYTES >> 20)]
     TooLarge,
     #[error("it has more than {} million pixels", MAX_PIXELS / 1_000_000)]
     TooManyPixels,
     #[error("it is not a readable PNG, JPEG, GIF or WebP picture")]
-=======
-    #[error("it is larger than {} MB", LARGEST >> 20)]
-    File,
-    #[error("it has more than {} million pixels", PIXELS / 1_000_000)]
-    Pixels,
-    #[error("it is not a readable PNG, JPEG, GIF or WebP picture")]
->>>>>>> 9c259bb (Plain words: a glossary, README, help, errors and notices in the field's terms)
     Unreadable,
 }
 

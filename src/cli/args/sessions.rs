@@ -61,12 +61,7 @@ pub enum Sessions {
 pub struct Export {
     /// Session name
     pub name: String,
-<<<<<<< HEAD
     #[arg(help = formats())]
-=======
-    /// Format: txt, md, html, epub, jsonl, pairs, kobold, tavern, card, worldinfo or lorebook
-    /// [default: from the file name, else md]
->>>>>>> 9c259bb (Plain words: a glossary, README, help, errors and notices in the field's terms)
     pub format: Option<String>,
     /// Output file; - is standard output [default: a new file in the current folder]
     #[arg(short, long, value_name = "FILE", value_hint = ValueHint::FilePath)]

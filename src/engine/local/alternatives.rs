@@ -20,15 +20,7 @@ pub fn alternatives(
 ) -> Result<Option<Vec<Alternative>>, Failure> {
     let mut prompt = prompt(loaded, request)?;
     if prompt.ids.is_empty() {
-<<<<<<< HEAD:src/engine/local/alternatives.rs
         return Err(Failure::engine("There is nothing before this word"));
-=======
-        let why = "There is no text before this word".to_string();
-        return Err(Failure {
-            why,
-            fault: Fault::Engine,
-        });
->>>>>>> 9c259bb (Plain words: a glossary, README, help, errors and notices in the field's terms):src/engine/alternatives.rs
     }
     let mut stats = Stats::default();
     let read = prefill(loaded, &mut prompt, request.node, &mut stats, listener)?;

@@ -100,16 +100,12 @@ pub const FORMATS: &[(Format, &[&str], &str, &str)] = &[
     ),
 ];
 
-<<<<<<< HEAD
 /// The first name of every format.
 pub fn names() -> Vec<&'static str> {
     FORMATS.iter().map(|(_, names, ..)| names[0]).collect()
 }
 
 /// What a format could not take of a story, in half a sentence; empty where that is nothing.
-=======
-/// Describes what a format cannot represent of a story, as part of a sentence; empty if nothing.
->>>>>>> 9c259bb (Plain words: a glossary, README, help, errors and notices in the field's terms)
 pub fn left_out(story: &Story, format: Format) -> String {
     let branches = match format {
         Format::Kobold => kobold::left_out(story),
@@ -168,13 +164,7 @@ pub enum Extent {
 /// Why an export failed: one sentence that says what to do.
 #[derive(Debug, thiserror::Error)]
 pub enum ExportError {
-<<<<<<< HEAD
     #[error("There is no format {0}; there are {formats}", formats = names().join(", "))]
-=======
-    #[error(
-        "Unknown format {0}; available formats: txt, md, html, epub, jsonl, pairs, kobold, tavern, card, worldinfo, lorebook"
-    )]
->>>>>>> 9c259bb (Plain words: a glossary, README, help, errors and notices in the field's terms)
     Format(String),
     #[error("Unknown format {0}; did you mean {1}?")]
     Near(String, &'static str),

@@ -56,13 +56,8 @@ fn press(code: KeyCode, modifiers: KeyModifiers) -> Input {
     Input::Terminal(TerminalEvent::Key(KeyEvent::new(code, modifiers)))
 }
 
-<<<<<<< HEAD
 /// Runs the loop over what waits for it, and then it must end by itself.
 fn attended(app: &mut App, events: &Receiver<Reply>, inputs: Vec<Input>, stand: &mut Stand) -> Why {
-=======
-/// Runs the loop over waiting inputs; it must then end by itself.
-fn attended(app: &mut App, events: &Receiver<Event>, inputs: Vec<Input>, stand: &mut Stand) -> Why {
->>>>>>> 9c259bb (Plain words: a glossary, README, help, errors and notices in the field's terms)
     let (sender, inbox) = mpsc::channel();
     for input in inputs {
         sender.send(input).unwrap();

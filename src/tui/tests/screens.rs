@@ -107,12 +107,8 @@ fn what_goes_on_is_in_the_status_line() {
 #[test]
 fn a_model_that_loads_shows_how_far_it_is() {
     let mut desk = desk();
-<<<<<<< HEAD
     desk.app.studio.load_model();
     let what = "Fetching tiny".to_string();
-=======
-    let what = "Downloading tiny".to_string();
->>>>>>> 9c259bb (Plain words: a glossary, README, help, errors and notices in the field's terms)
     for (second, done) in [(0, 0), (1, 10_000_000), (2, 20_000_000)] {
         desk.app.tick(Duration::from_secs(second));
         desk.says(Event::Loading {
