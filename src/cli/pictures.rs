@@ -39,14 +39,18 @@ fn own(path: &Path) -> Result<Dataset, Failed> {
         "{}: {} pictures of {} concepts, {} for training, {} held out; styles: {}",
         path.display(),
         pictures.len(),
-        found.things(),
+        found.label_count(),
         held(pictures, Split::Train),
         pictures.len() - held(pictures, Split::Train),
         pictures.styles.join(", "),
     )));
-    if !found.left_out.is_empty() {
-        let count = found.left_out.len();
-        complain(&format!("{}, {count} {}", path.display(), found.words()));
+    if !found.skipped.is_empty() {
+        let count = found.skipped.len();
+        complain(&format!(
+            "{}, {count} {}",
+            path.display(),
+            found.skipped_summary()
+        ));
     }
     Ok(found.pictures)
 }

@@ -5,7 +5,7 @@ use super::environment::Paths;
 use super::page::Progress;
 use super::{Exit, Failed, complain, print, training};
 use illumine::train::data::dataset::Dataset;
-use illumine::train::data::sets::digest;
+use illumine::train::data::sets::known_sha256;
 use illumine::train::data::split::Split;
 use illumine::train::data::{DataError, archive, build};
 use std::path::Path;
@@ -44,7 +44,7 @@ fn data(out: &Path, size: u32, archives: &Path, json: bool) -> Result<Exit, Fail
     drop(meter);
     let pictures = made.map_err(failed)?;
     let found = pictures.write(out).map_err(failed)?;
-    if digest(size).is_some_and(|known| known != found) {
+    if known_sha256(size).is_some_and(|known| known != found) {
         complain(
             "The dataset differs slightly from the one the shipped weights were trained on, because processors round differently; it works just as well",
         );

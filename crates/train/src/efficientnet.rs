@@ -88,7 +88,7 @@ pub type Tensors = HashMap<String, PlainTensor>;
 /// Reads a file of weights.
 pub fn load_tensors(path: &Path) -> Result<Tensors, TrainError> {
     let bytes = std::fs::read(path).map_err(|why| weights_error(&why))?;
-    pth::read(&bytes).map_err(|why| weights_error(&why))
+    pth::parse(&bytes).map_err(|why| weights_error(&why))
 }
 
 pub fn weights_error(why: &dyn Display) -> TrainError {

@@ -16,7 +16,7 @@ use std::collections::HashMap;
 use std::io::Write;
 use std::path::Path;
 
-/// A thing that can be drawn, and how people may ask for it (the label is the first caption).
+/// A thing that can be drawn, and its captions (the first is the label).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Concept {
     pub label: String,
@@ -55,7 +55,7 @@ impl Dataset {
         }
     }
 
-    /// Adds a picture of a concept in a style; its part follows from their names.
+    /// Adds a picture of a concept in a style; its split follows from their names.
     pub fn push(&mut self, pixels: &[u8], concept: u32, style: u32, tone: u8) {
         let label = &self.concepts[concept as usize].label;
         self.split
@@ -80,7 +80,7 @@ impl Dataset {
         &self.pixels[index * bytes..][..bytes]
     }
 
-    /// The file's bytes, always the same for the same pictures.
+    /// The bytes of the file; the same pictures give the same bytes.
     pub fn to_bytes(&self) -> Result<Vec<u8>, safetensors::SafeTensorError> {
         let count = self.len();
         let size = self.size as usize;
@@ -105,7 +105,7 @@ impl Dataset {
             ("tone", TensorView::new(Dtype::U8, vec![count], &self.tone)?),
             ("part", TensorView::new(Dtype::U8, vec![count], &part)?),
         ];
-        let words = Words {
+        let words = Header {
             styles: self.styles.clone(),
             concepts: self.concepts.clone(),
         };
@@ -129,7 +129,7 @@ impl Dataset {
         Ok(sha256(&bytes))
     }
 
-    /// Reads a file that `write` wrote; each number in it is checked.
+    /// Reads a file that `write` wrote, and checks every number in it.
     pub fn read(path: &Path) -> Result<Dataset, DataError> {
         let bytes = std::fs::read(path).map_err(|why| DataError::Disk(path.into(), why))?;
         Dataset::from_bytes(&bytes).map_err(|why| DataError::NoData(path.into(), why))
@@ -139,7 +139,7 @@ impl Dataset {
         let text = |why: safetensors::SafeTensorError| why.to_string();
         let (_, header) = SafeTensors::read_metadata(bytes).map_err(text)?;
         let words = header.metadata().as_ref().and_then(|map| map.get("words"));
-        let words: Words = serde_json::from_str(words.ok_or("it has no captions")?)
+        let words: Header = serde_json::from_str(words.ok_or("it has no captions")?)
             .map_err(|why| why.to_string())?;
         let tensors = SafeTensors::deserialize(bytes).map_err(text)?;
         let pixels = tensors.tensor("pictures").map_err(text)?;
@@ -171,7 +171,7 @@ impl Dataset {
 }
 
 #[derive(Serialize, Deserialize)]
-struct Words {
+struct Header {
     styles: Vec<String>,
     concepts: Vec<Concept>,
 }

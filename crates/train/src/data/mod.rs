@@ -1,8 +1,9 @@
-//! The illuminator's training pictures, made from their packages: the same bytes on each machine.
-//! Or a user's own, made from a folder.
+//! The data set: rendered from npm packages of icons, the same bytes on each machine, or loaded from
+//! a folder of the user's own pictures.
 //!
-//! `sets` says which packages; `archive` fetches and opens them; `iconify` and `words` say what a
-//! drawing shows; `render` makes pixels; `split` holds some out; `file` is what training reads. `folder`, `captions` and `csv` read a user's own.
+//! `sets` lists the packages; `archive` downloads and opens them; `iconify` and `emoji` find the
+//! concept of a drawing; `render` rasterizes it; `split` holds some out; `dataset` is the file that
+//! training reads. `folder`, `captions` and `csv` load the user's own pictures.
 //! Knows no network beyond the package client that it starts, and no model.
 
 pub mod archive;
@@ -76,7 +77,7 @@ pub fn build(
     for (style, (set, archive)) in ICON_SETS.iter().zip(archives).enumerate() {
         progress(observer, "Reading", style, ICON_SETS.len())?;
         found.extend(
-            subjects(set, archive, &words)?
+            concept_icons(set, archive, &words)?
                 .into_iter()
                 .map(|s| (style, s)),
         );
@@ -90,7 +91,7 @@ pub fn build(
         rendered.extend(pixels.collect::<Vec<_>>());
     }
     progress(observer, "Rendering", found.len(), found.len())?;
-    Ok(gather(found, rendered, size, &words))
+    Ok(assemble(found, rendered, size, &words))
 }
 
 /// Reports progress, and ends the work where it was cancelled.
@@ -110,7 +111,7 @@ fn vocabulary(archive: &Archive) -> Result<EmojiIndex, DataError> {
     EmojiIndex::read(&archive.read(data)?, &archive.read(messages)?).map_err(damaged)
 }
 
-fn subjects(
+fn concept_icons(
     set: &IconSet,
     archive: &Archive,
     words: &EmojiIndex,
@@ -118,12 +119,12 @@ fn subjects(
     let icons = archive.read("icons.json")?;
     let codes = archive.read("chars.json").ok();
     let damaged = |_| DataError::Damaged(archive.path.clone(), "icons.json".to_string());
-    iconify::subjects(&icons, codes.as_deref(), set.names, words).map_err(damaged)
+    iconify::concept_icons(&icons, codes.as_deref(), set.names, words).map_err(damaged)
 }
 
-/// Numbers the concepts (emoji in emojibase's order, then own names in the alphabet's) and puts
-/// pictures, labels and parts side by side. Drawings that came out empty are left out.
-fn gather(
+/// Numbers the concepts (emoji in emojibase's order, then other names in alphabetical order) and puts
+/// pictures, labels and splits side by side. Drawings without a visible pixel are skipped.
+fn assemble(
     found: Vec<(usize, ConceptIcon)>,
     rendered: Vec<Option<Vec<u8>>>,
     size: u32,
@@ -136,7 +137,7 @@ fn gather(
         .collect();
     let mut numbers: BTreeMap<&IconConcept, u32> = BTreeMap::new();
     for (_, subject, _) in &found {
-        numbers.insert(&subject.shows, 0);
+        numbers.insert(&subject.concept, 0);
     }
     for (number, value) in numbers.values_mut().enumerate() {
         *value = number as u32;
@@ -144,7 +145,7 @@ fn gather(
     let concepts = concepts(numbers.keys().copied(), words);
     let mut pictures = Dataset::new(size, concepts);
     for (style, subject, pixels) in &found {
-        let concept = numbers[&subject.shows];
+        let concept = numbers[&subject.concept];
         pictures.push(pixels, concept, *style as u32, subject.tone);
     }
     pictures

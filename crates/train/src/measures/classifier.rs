@@ -1,11 +1,11 @@
-//! Says what is in a picture: a ridge regression from features, made from real pictures alone.
+//! Classifies pictures: a ridge regression on features, fitted to real pictures alone.
 
 use super::Features;
 use super::Result;
 use super::distance::cholesky;
 use candle_core::{Device, Tensor};
 
-/// What was learned: features less their mean, times a matrix, plus the targets' mean.
+/// The prediction is the features less their mean, times a matrix, plus the targets' mean.
 pub struct Classifier {
     features: Vec<f64>,
     targets: Vec<f64>,
@@ -34,7 +34,7 @@ impl Classifier {
         })
     }
 
-    /// What the rows are taken for: `[rows, targets]`.
+    /// The predicted targets: `[rows, targets]`.
     pub fn apply(&self, features: &Features) -> Result<Features> {
         let less = features.values.chunks_exact(features.width);
         let less = less.flat_map(|row| row.iter().zip(&self.features).map(|(x, mean)| x - mean));

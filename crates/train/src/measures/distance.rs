@@ -1,4 +1,4 @@
-//! How far apart two sets of pictures lie.
+//! Distances between two sets of pictures.
 
 use super::Features;
 use super::Result;
@@ -29,7 +29,7 @@ pub fn kernel_distance(
     Ok((mean, deviation))
 }
 
-/// So many rows by chance, each at most once; all of them as they are.
+/// Random rows, each at most once; all of them in their order where `size` is their number.
 fn subset(rows: &Features, size: usize, rng: &mut Rng) -> Features {
     if size == rows.len() {
         return rows.clone();
@@ -51,7 +51,7 @@ fn discrepancy(a: &Features, b: &Features) -> Result<f64> {
     };
     let size = a.len();
     let others = (size * (size - 1)) as f64;
-    // A row beside itself says nothing.
+    // Pairs of a row with itself are left out.
     let apart = |all: Vec<f64>| {
         let whole: f64 = all.iter().sum();
         let own: f64 = all.iter().step_by(size + 1).sum();

@@ -1,7 +1,7 @@
-//! How good drawn pictures are, in numbers: formulas over features, whatever made those.
+//! Metrics of generated pictures: formulas over features of any network.
 //!
-//! Each is held to torch-fidelity's or scikit-learn's numbers on the same features. None is called
-//! by the name of a network (FID, KID of Inception) that did not make the features.
+//! Each is tested against torch-fidelity's or scikit-learn's numbers on the same features. None is
+//! called FID or KID, since those names stand for Inception's features.
 
 mod classifier;
 mod distance;
@@ -42,7 +42,7 @@ impl Features {
         &self.values[at * self.width..][..self.width]
     }
 
-    /// Some of the rows, in this order.
+    /// These rows, in this order.
     pub fn pick(&self, rows: &[usize]) -> Features {
         let values = rows.iter().flat_map(|at| self.row(*at).iter().copied());
         Features {

@@ -1,10 +1,10 @@
-//! Whether drawn pictures are like real ones, like all of them, and not copies of them.
+//! Metrics by nearest neighbours: precision, recall, diversity and memorization.
 
 use super::Features;
 use super::Result;
 
 /// The share of `rows` that lie among `others`: within the `k`th neighbour's distance of one of
-/// them (Kynkäänniemi et al. 2019). Drawn among real is precision, real among drawn is recall.
+/// them (Kynkäänniemi et al. 2019). Generated among real is precision, real among generated is recall.
 pub fn share_within(others: &Features, rows: &Features, k: usize) -> Result<f64> {
     let count = others.len();
     let own = others.distances(others)?;
@@ -21,7 +21,7 @@ pub fn share_within(others: &Features, rows: &Features, k: usize) -> Result<f64>
     Ok(among as f64 / rows.len() as f64)
 }
 
-/// The mean cosine distance between any two rows: 0 where all are one picture.
+/// The mean cosine distance between any two rows: 0 where all rows are the same.
 pub fn diversity(rows: &Features) -> f64 {
     let count = rows.len();
     let length = |row: &[f64]| row.iter().map(|x| x * x).sum::<f64>().sqrt().max(1e-12);

@@ -86,26 +86,26 @@ fn words_come_from_the_table_then_from_text_files_then_from_names() {
         "file_name,text,style\nowl.gif,\"an owl, grey\",Oil\nink/owl.PNG,,\nhut.png,,charcoal\n",
     );
     let found = given(&folder);
-    assert_eq!(found.words(), "");
+    assert_eq!(found.skipped_summary(), "");
     let own = |caption: &str, style: &str| (caption.to_string(), style.to_string());
     assert_eq!(
         told(&found),
         [
             own("a blue bird", "blob"),
-            own("fox|a fox", OWN),
+            own("fox|a fox", DEFAULT_STYLE),
             own("a hut", "charcoal"),
             own("wolf|a wolf", "ink"),
             own("owl|an owl", "ink"),
             own("an owl, grey", "oil"),
-            own("red dragon|a red dragon", OWN),
-            own("red dragon|a red dragon", OWN),
+            own("red dragon|a red dragon", DEFAULT_STYLE),
+            own("red dragon|a red dragon", DEFAULT_STYLE),
         ]
     );
     let (one, other) = (found.pictures.concept[6], found.pictures.concept[7]);
     assert_eq!(one, other, "two drawings of one thing");
     assert_eq!(
         found.pictures.styles,
-        ["blob", "charcoal", "ink", "oil", OWN]
+        ["blob", "charcoal", "ink", "oil", DEFAULT_STYLE]
     );
 }
 
@@ -147,7 +147,7 @@ fn what_cannot_be_used_is_left_out_and_named() {
     let found = given(&folder);
     assert_eq!(found.pictures.len(), 8);
     let names: Vec<&str> = found
-        .left_out
+        .skipped
         .iter()
         .map(|(name, _)| name.as_str())
         .collect();
@@ -162,21 +162,14 @@ fn what_cannot_be_used_is_left_out_and_named() {
             "photo.heic"
         ]
     );
-    let words = found.words();
+    let words = found.skipped_summary();
     assert!(
         words.starts_with(
             "skipped: ../../secret.png (metadata.csv lists it, but it does not exist)"
         ) && words.ends_with("and 3 more"),
         "{words}"
     );
-    let why = |name: &str| {
-        &found
-            .left_out
-            .iter()
-            .find(|(own, _)| own == name)
-            .unwrap()
-            .1
-    };
+    let why = |name: &str| &found.skipped.iter().find(|(own, _)| own == name).unwrap().1;
     assert!(why("huge.png").contains("million pixels"));
     assert_eq!(why("nothing.png"), "it is empty");
 }
@@ -233,7 +226,7 @@ fn some_things_are_held_out_where_there_are_many() {
     let two_styles = given(&folder(&names)).pictures;
     assert_eq!(count(&two_styles, Split::HeldOutConcept), 2 * held);
     assert!(count(&two_styles, Split::HeldOutPair) > 4);
-    names.truncate(THINGS - 1);
+    names.truncate(MIN_CONCEPTS - 1);
     let few = given(&folder(&names)).pictures;
     assert_eq!(count(&few, Split::Train), few.len());
 }
