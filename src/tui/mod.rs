@@ -29,6 +29,7 @@ mod status;
 mod stops;
 mod terminal;
 mod theme;
+#[cfg(feature = "train")]
 pub mod training;
 mod view;
 mod wrap;

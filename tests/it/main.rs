@@ -12,6 +12,7 @@
 
 mod architecture;
 mod bad_input;
+#[cfg(feature = "train")]
 mod direct;
 mod disk;
 mod drafting;
@@ -20,6 +21,7 @@ mod encoder;
 mod engine;
 mod families;
 mod faults;
+#[cfg(feature = "train")]
 mod gallery;
 mod illuminator;
 mod interop;
@@ -27,17 +29,21 @@ mod kill;
 mod loaded;
 mod log;
 mod mixed;
+#[cfg(feature = "train")]
 mod newcomer;
+#[cfg(feature = "train")]
 mod own_pictures;
 mod pictures;
 mod prompts;
 mod recall;
 mod reference;
+#[cfg(feature = "train")]
 mod refining;
 mod repl;
 mod signals;
 mod support;
 mod terminal;
+#[cfg(feature = "train")]
 mod training;
 mod tree;
 mod vocabulary;

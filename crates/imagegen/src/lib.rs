@@ -12,6 +12,12 @@
 //!
 //! Knows no words beyond the embedding that it is handed, and no files beyond its weights.
 
+#[cfg(feature = "train")]
+use ::autograd;
+#[cfg(not(feature = "train"))]
+#[path = "without_autograd.rs"]
+mod autograd;
+
 mod attention;
 pub mod backbone;
 mod code_head;

@@ -2,6 +2,7 @@
 //!
 //! Where no gradients are needed, matrices may be packed to 8 bits for illumine's own kernels.
 
+use crate::autograd;
 use candle_core::{Error, Result, Tensor};
 use candle_nn::{Init, VarBuilder};
 use kernels::linear::{self, Arena, Format, Packed, Pool, Source, Write};
