@@ -31,9 +31,10 @@ mod tests;
 use crate::engine::{Engine, Stop};
 use crate::store::Sessions;
 use crate::store::prompts::Prompts;
-use crate::story::message::{Capabilities, Stats};
+use crate::story::message::{Capabilities, PassageStats};
 use crate::story::{
-    About, Asked, Author, Command, NodeId, Record, Request, RequestId, Settings, Story, command,
+    Author, Command, ModelInfo, NodeId, Record, Request, RequestId, SettingOverrides, Settings,
+    Story, command,
 };
 use pending::{InFlight, Pending, Purpose};
 use session::Session;
@@ -50,7 +51,7 @@ pub struct Setup {
     /// Settings of a new session: flags, environment and configuration resolved.
     pub defaults: Settings,
     /// The flags and the environment alone, which stand above a session's settings too.
-    pub asked: Asked,
+    pub asked: SettingOverrides,
     /// Names the program and its version in provenance.
     pub build: String,
     /// Where seeds come from when none is set.
@@ -72,7 +73,7 @@ pub struct Studio {
     engine: Engine,
     setup: Setup,
     /// None until a model is loaded.
-    about: Option<About>,
+    about: Option<ModelInfo>,
     /// What can be asked of the engine with that model.
     capabilities: Capabilities,
     /// The name by which that model was asked for.
@@ -126,7 +127,7 @@ impl Studio {
         &self.session.settings
     }
 
-    pub fn about(&self) -> Option<&About> {
+    pub fn about(&self) -> Option<&ModelInfo> {
         self.about.as_ref()
     }
 
@@ -140,7 +141,7 @@ impl Studio {
         self.pending.newest()
     }
 
-    pub fn last_stats(&self) -> Option<&Stats> {
+    pub fn last_stats(&self) -> Option<&PassageStats> {
         self.session.last_stats.as_ref()
     }
 
@@ -269,7 +270,7 @@ impl Studio {
             Command::Write(text) => self.write(&text, Author::User),
             Command::Complete(completion) => self.complete(*completion),
             Command::Continue(reach) => self.go_on(reach, None),
-            Command::Instruct(text) => self.go_on(command::Reach::Set, Some(text)),
+            Command::Instruct(text) => self.go_on(command::ContinueLength::Default, Some(text)),
             Command::Retry(seed) => self.retry(seed),
             Command::Gen(count) => self.gen_several(count),
             Command::Pick(number) => self.pick(number),

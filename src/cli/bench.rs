@@ -90,7 +90,7 @@ pub fn run(paths: &Paths, args: &Args) -> Result<Exit, Failed> {
         for (what, times) in opening::rows(paths, args.repeat)? {
             rows.push(row(what, "ms", times, Vec::new()));
         }
-        let all = |of: fn(&cold::Start) -> f64| starts.iter().map(of).collect();
+        let all = |of: fn(&cold::ColdStart) -> f64| starts.iter().map(of).collect();
         let what = "first token of a short prompt, cold".to_string();
         rows.push(row(what, "ms", all(|start| start.ms), Vec::new()));
         let what = "most memory in use".to_string();

@@ -43,7 +43,7 @@ fn keys() -> String {
 }
 
 fn commands() -> String {
-    let row = |spec: &illumine::story::command::Spec| {
+    let row = |spec: &illumine::story::command::CommandSpec| {
         let usage = format!("/{} {}", spec.name, spec.args);
         [code(usage.trim_end()), escaped(spec.help)]
     };

@@ -2,7 +2,7 @@
 
 use super::args::{Draw as Args, On};
 use super::environment::{self, Paths};
-use super::models::watched;
+use super::models::with_progress;
 use super::signals::{self, Watch};
 use super::{Exit, Failed, inline, note, print};
 use illumine::engine::Stop;
@@ -12,8 +12,11 @@ use illumine::engine::image_pipeline::{
 use illumine::model::device;
 use illumine::model::encoder::SentenceEncoder;
 use illumine::model::upscaler::Upscaler;
-use illumine::store::picture::{PictureError, Provenance, encode, provenance};
-use illumine::story::picture::{Drawing, PictureRequest, Sight, Source, Style, Subject, Words};
+use illumine::store::picture::{PictureError, PictureProvenance, encode, provenance};
+use illumine::story::picture::{
+    DrawnPicture, PictureRequest, PictureTask, PromptOrPicture, PromptSource, SourcePicture,
+    StyleChoice,
+};
 use illumine::story::progress::{Cancelled, Observer};
 use illumine::story::untrusted::{clean, clean_line};
 use illumine::studio::file_source;
@@ -49,8 +52,8 @@ struct Timings {
 }
 
 pub fn run(paths: &Paths, args: &Args) -> Result<Exit, Failed> {
-    let from = args.from.as_deref().map(made).transpose()?;
-    let request = wanted(args, from.as_ref())?;
+    let from = args.from.as_deref().map(load_provenance).transpose()?;
+    let request = build_request(args, from.as_ref())?;
     let began = Instant::now();
     let mut pipeline = load(paths, args.weights.as_deref(), args.offline, &args.on)?;
     if request.enlarged {
@@ -80,19 +83,19 @@ pub fn run(paths: &Paths, args: &Args) -> Result<Exit, Failed> {
         draw_ms = timings.draw_ms,
         "drawn"
     );
-    let files = keep(args, &drawn)?;
+    let files = save_pictures(args, &drawn)?;
     observer.0.working(false);
     report(args, &files, &drawn, timings)
 }
 
 /// Builds the request from the command line and from the picture given by `--from`.
-fn wanted(args: &Args, from: Option<&Provenance>) -> Result<PictureRequest, Failed> {
+fn build_request(args: &Args, from: Option<&PictureProvenance>) -> Result<PictureRequest, Failed> {
     let usage = |why: &str| Failed::new(Exit::Usage, why);
     let prompt = args.prompt.as_deref().map(|it| clean(it).into_owned());
-    let same = from.map(PictureRequest::again);
-    let subject = match (&same, &args.restyle) {
-        (_, Some(file)) => Subject::Restyle {
-            of: source(file)?,
+    let same = from.map(PictureRequest::reproduce);
+    let task = match (&same, &args.restyle) {
+        (_, Some(file)) => PictureTask::Restyle {
+            of: load_source(file)?,
             words: prompt,
         },
         (Some(_), _) if args.vary.is_some() => {
@@ -102,37 +105,39 @@ fn wanted(args: &Args, from: Option<&Provenance>) -> Result<PictureRequest, Fail
                     "--vary takes an amount from 0 to 1, for example --vary 0.3",
                 ));
             }
-            let of = source(args.from.as_deref().unwrap_or(Path::new("")))?;
-            Subject::Vary { of, amount }
+            let of = load_source(args.from.as_deref().unwrap_or(Path::new("")))?;
+            PictureTask::Vary { of, amount }
         }
         (Some(same), _) => match prompt {
-            Some(words) => Subject::Words(Words::Given(words)),
-            None => same.subject.clone(),
+            Some(words) => PictureTask::Prompt(PromptSource::Given(words)),
+            None => same.task.clone(),
         },
-        (None, _) => words(args, prompt.unwrap_or_default()),
+        (None, _) => prompt_task(args, prompt.unwrap_or_default()),
     };
-    let own = |style: Style| match (&args.style, args.vary) {
+    let own = |style: StyleChoice| match (&args.style, args.vary) {
         // A variation has its picture's style.
-        (None, Some(_)) => Style::Usual,
+        (None, Some(_)) => StyleChoice::Default,
         _ => style,
     };
     let style = match (&args.style, &same) {
-        (Some(name), _) => Style::named(name),
+        (Some(name), _) => StyleChoice::parse(name),
         (None, Some(same)) => own(same.style.clone()),
-        (None, None) => Style::Usual,
+        (None, None) => StyleChoice::Default,
     };
     let background = args.background.clone();
     let background = background.or_else(|| same.as_ref().and_then(|it| it.background.clone()));
     Ok(PictureRequest {
         node: 0,
-        subject,
+        task,
         style,
         seeds: seeds(args, from)?,
         temperature: args
             .temperature
             .or(same.as_ref().and_then(|it| it.temperature)),
         guidance: args.guidance.or(same.as_ref().and_then(|it| it.guidance)),
-        recall: args.retrieval.or(same.as_ref().and_then(|it| it.recall)),
+        retrieval_strength: args
+            .retrieval
+            .or(same.as_ref().and_then(|it| it.retrieval_strength)),
         steps: args
             .steps
             .map(usize::from)
@@ -145,20 +150,20 @@ fn wanted(args: &Args, from: Option<&Provenance>) -> Result<PictureRequest, Fail
 }
 
 /// The request for pictures from a prompt alone.
-fn words(args: &Args, prompt: String) -> Subject {
+fn prompt_task(args: &Args, prompt: String) -> PictureTask {
     match &args.lerp {
-        Some(other) => Subject::Lerp {
-            from: Sight::Prompt(prompt),
-            to: Sight::Prompt(clean(other).into_owned()),
-            at: PictureRequest::places(args.n.unwrap_or(5).into()),
+        Some(other) => PictureTask::Lerp {
+            from: PromptOrPicture::Prompt(prompt),
+            to: PromptOrPicture::Prompt(clean(other).into_owned()),
+            at: PictureRequest::lerp_positions(args.n.unwrap_or(5).into()),
         },
-        None if args.scene => Subject::Scene(Words::Given(prompt)),
-        None => Subject::Words(Words::Given(prompt)),
+        None if args.scene => PictureTask::Scene(PromptSource::Given(prompt)),
+        None => PictureTask::Prompt(PromptSource::Given(prompt)),
     }
 }
 
 /// Reads a picture file, whether illumine drew it or not.
-fn source(path: &Path) -> Result<Source, Failed> {
+fn load_source(path: &Path) -> Result<SourcePicture, Failed> {
     let shown = path.display().to_string();
     let usage = |why| Failed::new(Exit::Usage, format!("{shown} cannot be used: {why}"));
     file_source(path, shown.clone()).map_err(usage)
@@ -179,14 +184,14 @@ impl Observer for Interruptible {
 }
 
 /// Reads the provenance of a picture file.
-fn made(path: &Path) -> Result<Provenance, Failed> {
+fn load_provenance(path: &Path) -> Result<PictureProvenance, Failed> {
     let usage = |why: String| Failed::new(Exit::Usage, why);
     let file = std::fs::read(path);
     let file = file.map_err(|why| usage(format!("Cannot read {}: {why}", path.display())))?;
     provenance(&file).map_err(|why| usage(format!("Cannot reproduce {}: {why}", path.display())))
 }
 
-fn same_weights(from: &Provenance, pipeline: &ImagePipeline) -> Result<(), Failed> {
+fn same_weights(from: &PictureProvenance, pipeline: &ImagePipeline) -> Result<(), Failed> {
     match from.weights == pipeline.illuminator.sha256 {
         true => Ok(()),
         false => Err(Failed::new(
@@ -197,9 +202,9 @@ fn same_weights(from: &Provenance, pipeline: &ImagePipeline) -> Result<(), Faile
 }
 
 /// The seeds: `--seeds`, or `--n` seeds starting at `--seed`, or random ones.
-fn seeds(args: &Args, from: Option<&Provenance>) -> Result<Vec<u64>, Failed> {
+fn seeds(args: &Args, from: Option<&PictureProvenance>) -> Result<Vec<u64>, Failed> {
     if let Some(seeds) = &args.seeds {
-        return listed(seeds).ok_or_else(|| {
+        return parse_seeds(seeds).ok_or_else(|| {
             let why = format!(
                 "--seeds takes up to {MAX_PICTURES} numbers and ranges, for example 0,1,4-6"
             );
@@ -213,7 +218,7 @@ fn seeds(args: &Args, from: Option<&Provenance>) -> Result<Vec<u64>, Failed> {
     Ok((0..count).map(|n| first.wrapping_add(n)).collect())
 }
 
-fn listed(text: &str) -> Option<Vec<u64>> {
+fn parse_seeds(text: &str) -> Option<Vec<u64>> {
     let mut seeds = Vec::new();
     for part in text.split(',') {
         let (first, last) = part.split_once('-').unwrap_or((part, part));
@@ -241,7 +246,7 @@ pub fn load(
     let folder = self::find_weights(&places).map_err(|why| model(&why))?;
     let catalog = environment::catalog()?;
     let store = environment::model_store(paths, offline);
-    let encoder = watched(|watch| store.ensure(catalog.encoder(), watch))?;
+    let encoder = with_progress(|watch| store.ensure(catalog.encoder(), watch))?;
     let (illuminator, encoder) = std::thread::scope(|scope| {
         let encoder = scope.spawn(|| SentenceEncoder::open(&encoder, on.device));
         (
@@ -262,18 +267,21 @@ fn upscaler(paths: &Paths, offline: bool, on: &On) -> Result<Upscaler, Failed> {
     let model = |why: &dyn std::fmt::Display| Failed::new(Exit::Model, why);
     let catalog = environment::catalog()?;
     let store = environment::model_store(paths, offline);
-    let path = watched(|watch| store.ensure(catalog.enlarger(), watch))?;
+    let path = with_progress(|watch| store.ensure(catalog.enlarger(), watch))?;
     let device = device::open(on.device).map_err(|why| model(&why))?;
     Upscaler::load(&path, &device).map_err(|why| model(&why))
 }
 
 /// Writes the files. The names of several pictures contain their seeds, or numbers from 1 if some
 /// pictures share a seed.
-fn keep(args: &Args, drawn: &[Drawing]) -> Result<Vec<PathBuf>, Failed> {
-    let seeds: HashSet<u64> = drawn.iter().map(|drawing| drawing.how.seed).collect();
+fn save_pictures(args: &Args, drawn: &[DrawnPicture]) -> Result<Vec<PathBuf>, Failed> {
+    let seeds: HashSet<u64> = drawn
+        .iter()
+        .map(|drawing| drawing.provenance.seed)
+        .collect();
     let mut files = Vec::new();
     for (at, drawing) in (1..).zip(drawn) {
-        let bytes = encode(&drawing.layers, &drawing.how).map_err(|why| {
+        let bytes = encode(&drawing.layers, &drawing.provenance).map_err(|why| {
             let exit = match why {
                 PictureError::NoPng(_) => Exit::Engine,
                 _ => Exit::Usage,
@@ -281,26 +289,26 @@ fn keep(args: &Args, drawn: &[Drawing]) -> Result<Vec<PathBuf>, Failed> {
             Failed::new(exit, why)
         })?;
         let number = match seeds.len() == drawn.len() {
-            true => drawing.how.seed,
+            true => drawing.provenance.seed,
             false => at,
         };
         let path = match drawn.len() {
             1 => args.out.clone(),
-            _ => numbered(&args.out, number),
+            _ => numbered_path(&args.out, number),
         };
-        write(&path, &bytes)?;
+        write_file(&path, &bytes)?;
         files.push(path);
     }
     Ok(files)
 }
 
-fn numbered(out: &Path, seed: u64) -> PathBuf {
+fn numbered_path(out: &Path, seed: u64) -> PathBuf {
     let stem = out.file_stem().unwrap_or_default().to_string_lossy();
     out.with_file_name(format!("{stem}-{seed}.png"))
 }
 
 /// Writes a file completely or not at all.
-fn write(path: &Path, bytes: &[u8]) -> Result<(), Failed> {
+fn write_file(path: &Path, bytes: &[u8]) -> Result<(), Failed> {
     let partial = path.with_extension("png.part");
     let written = std::fs::File::create(&partial)
         .and_then(|mut file| file.write_all(bytes))
@@ -315,24 +323,24 @@ fn write(path: &Path, bytes: &[u8]) -> Result<(), Failed> {
 fn report(
     args: &Args,
     files: &[PathBuf],
-    drawn: &[Drawing],
+    drawn: &[DrawnPicture],
     timings: Timings,
 ) -> Result<Exit, Failed> {
-    let Some(first) = drawn.first().map(|drawing| &drawing.how) else {
+    let Some(first) = drawn.first().map(|drawing| &drawing.provenance) else {
         return Ok(Exit::Well);
     };
     let rows = || {
         let pairs = files.iter().zip(drawn);
         pairs.map(|(path, drawing)| Row {
             path,
-            seed: drawing.how.seed,
+            seed: drawing.provenance.seed,
         })
     };
     if args.json {
         let report = Report {
             prompt: &first.prompt,
             concepts: &first.concepts,
-            said: first.said(),
+            said: first.concept_summary(),
             style: first.style.as_deref(),
             pictures: rows().collect(),
             weights: &first.weights,
@@ -345,7 +353,7 @@ fn report(
         let shown = files.iter().filter_map(|path| std::fs::read(path).ok());
         inline::show(&shown.collect::<Vec<_>>());
     }
-    note(&format!("I drew: {}", clean_line(&first.said())));
+    note(&format!("I drew: {}", clean_line(&first.concept_summary())));
     let line = |row: Row| format!("{} (seed {})\n", row.path.display(), row.seed);
     print(&rows().map(line).collect::<String>())
 }
@@ -356,19 +364,19 @@ mod tests {
 
     #[test]
     fn seeds_are_numbers_and_ranges() {
-        assert_eq!(listed("0,1,4-6"), Some(vec![0, 1, 4, 5, 6]));
-        assert_eq!(listed("7"), Some(vec![7]));
-        assert_eq!(listed("0-18446744073709551615"), None);
-        assert_eq!(listed("3-1"), None);
-        assert_eq!(listed("a"), None);
-        assert_eq!(listed(""), None);
-        assert_eq!(listed("0-63,64"), None);
+        assert_eq!(parse_seeds("0,1,4-6"), Some(vec![0, 1, 4, 5, 6]));
+        assert_eq!(parse_seeds("7"), Some(vec![7]));
+        assert_eq!(parse_seeds("0-18446744073709551615"), None);
+        assert_eq!(parse_seeds("3-1"), None);
+        assert_eq!(parse_seeds("a"), None);
+        assert_eq!(parse_seeds(""), None);
+        assert_eq!(parse_seeds("0-63,64"), None);
     }
 
     #[test]
     fn several_pictures_are_told_apart_by_their_seeds() {
         assert_eq!(
-            numbered(Path::new("a/fox.png"), 7),
+            numbered_path(Path::new("a/fox.png"), 7),
             Path::new("a/fox-7.png")
         );
     }

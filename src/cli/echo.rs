@@ -9,7 +9,7 @@ use std::sync::{Mutex, PoisonError};
 static BEFORE: Mutex<Option<(File, libc::termios)>> = Mutex::new(None);
 
 /// A guard: while it lives, the terminal does not echo its input.
-pub struct Off(());
+pub struct EchoGuard(());
 
 /// Whether the program runs in the background of a shell, where querying the terminal would stop
 /// it.
@@ -21,7 +21,7 @@ pub fn in_background() -> bool {
 }
 
 /// Switches the echo off, if there is a terminal.
-pub fn off() -> Off {
+pub fn off() -> EchoGuard {
     if let Some(terminal) = terminal() {
         // SAFETY: a termios is numbers alone, for which all zeros is a value.
         let mut modes: libc::termios = unsafe { std::mem::zeroed() };
@@ -33,20 +33,20 @@ pub fn off() -> Off {
             *BEFORE.lock().unwrap_or_else(PoisonError::into_inner) = Some((terminal, before));
         }
     }
-    Off(())
+    EchoGuard(())
 }
 
 /// Restores the echo; also called before the program exits.
-pub fn back() {
+pub fn restore() {
     let before = BEFORE.lock().unwrap_or_else(PoisonError::into_inner).take();
     if let Some((terminal, before)) = before {
         set(&terminal, &before);
     }
 }
 
-impl Drop for Off {
+impl Drop for EchoGuard {
     fn drop(&mut self) {
-        back();
+        restore();
     }
 }
 

@@ -13,8 +13,8 @@ use illumine::model::gan::config::Config;
 use illumine::store::Sessions;
 use illumine::store::prompts::Prompts;
 use illumine::story::untrusted::clean;
-use illumine::story::voice::Template;
-use illumine::story::{Asked, Mode, Settings};
+use illumine::story::voice::PromptTemplate;
+use illumine::story::{Mode, SettingOverrides, Settings};
 use illumine::studio::Setup;
 use illumine::tui::Graphics;
 use std::collections::hash_map::RandomState;
@@ -195,19 +195,19 @@ pub fn settings(paths: &Paths, common: &Common) -> Result<Settings, Failed> {
 pub fn settings_with(
     paths: &Paths,
     common: &Common,
-    template: Option<&Template>,
+    template: Option<&PromptTemplate>,
 ) -> Result<Settings, Failed> {
     let usage = |error| Failed::new(Exit::Usage, error);
     let mut settings = super::config::read(&paths.config)?;
     if let Some(template) = template {
-        settings = template.over(settings).map_err(usage)?;
+        settings = template.apply_to(settings).map_err(usage)?;
     }
-    let settings = asked(common)?.over(settings);
+    let settings = asked(common)?.apply_to(settings);
     settings.map_err(usage)
 }
 
 /// The settings given by flags and variables.
-fn asked(common: &Common) -> Result<Asked, Failed> {
+fn asked(common: &Common) -> Result<SettingOverrides, Failed> {
     let flags = &common.sampling;
     let named = [
         ("max_tokens", &flags.max_tokens),
@@ -232,7 +232,7 @@ fn asked(common: &Common) -> Result<Asked, Failed> {
         let (name, value) = pair.ok_or_else(usage)?;
         sampling.push((name.to_string(), value.to_string()));
     }
-    Ok(Asked {
+    Ok(SettingOverrides {
         model: common.model.clone(),
         mode: common.chat.then_some(Mode::Chat),
         system: common

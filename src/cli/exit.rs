@@ -1,8 +1,8 @@
 //! The program's exit codes, as documented by `illumine --help`.
 
-use illumine::line::Trouble;
+use illumine::line::FailureCause;
 use illumine::store::StoreError;
-use illumine::story::message::Fault;
+use illumine::story::message::FailureKind;
 use illumine::studio::Refusal;
 use std::fmt::Display;
 
@@ -48,23 +48,23 @@ pub const CODES: &[(&str, &str)] = &[
     ("128+N", "ended by signal N (129 hang-up, 143 termination)"),
 ];
 
-impl From<Fault> for Exit {
-    fn from(fault: Fault) -> Exit {
+impl From<FailureKind> for Exit {
+    fn from(fault: FailureKind) -> Exit {
         match fault {
-            Fault::Model => Exit::Model,
-            Fault::Overflow => Exit::Overflow,
-            Fault::Store => Exit::Session,
-            Fault::Engine => Exit::Engine,
+            FailureKind::Model => Exit::Model,
+            FailureKind::Overflow => Exit::Overflow,
+            FailureKind::Store => Exit::Session,
+            FailureKind::Engine => Exit::Engine,
         }
     }
 }
 
-impl From<Trouble> for Exit {
-    fn from(trouble: Trouble) -> Exit {
+impl From<FailureCause> for Exit {
+    fn from(trouble: FailureCause) -> Exit {
         match trouble {
-            Trouble::Refused => Exit::Usage,
-            Trouble::Store => Exit::Session,
-            Trouble::Engine(fault) => fault.into(),
+            FailureCause::Refused => Exit::Usage,
+            FailureCause::Store => Exit::Session,
+            FailureCause::Engine(fault) => fault.into(),
         }
     }
 }

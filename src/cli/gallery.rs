@@ -3,7 +3,7 @@
 use super::args::EvalImage as Args;
 use super::draw;
 use super::environment::{self, Paths};
-use super::models::watched;
+use super::models::with_progress;
 use super::page::Progress;
 use super::{Exit, Failed, pictures, print};
 use illumine::bench::pictures::{Compared, EvaluationSettings, PicturesError, Report, evaluate};
@@ -31,7 +31,7 @@ pub fn run(paths: &Paths, args: &Args) -> Result<Exit, Failed> {
         .remove_drawings(&|label, style| held.contains(&(label, style)));
     let catalog = environment::catalog()?;
     let store = environment::model_store(paths, args.offline);
-    let extractor = watched(|watch| store.ensure(catalog.extractor(), watch))?;
+    let extractor = with_progress(|watch| store.ensure(catalog.extractor(), watch))?;
     let extractor = FeatureExtractor::load(&extractor).map_err(|why| model(&why))?;
     let settings = EvaluationSettings {
         drawn: usize::from(args.n),

@@ -5,7 +5,7 @@ use super::args::Log;
 use super::environment::BUILD;
 use super::{Exit, Failed};
 use illumine::engine::trace::WORDS;
-use illumine::model::linear::Family;
+use illumine::model::linear::KernelFamily;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
@@ -51,7 +51,7 @@ pub fn begin(args: &Log, command: &str) -> Result<(), Failed> {
         system = std::env::consts::OS,
         processor = std::env::consts::ARCH,
         features = features(),
-        kernels = ?Family::best(),
+        kernels = ?KernelFamily::best(),
         processors = super::environment::threads(None),
         words = args.log_words,
         "begun"

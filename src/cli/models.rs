@@ -6,7 +6,7 @@ use super::page::Meter;
 use super::{Exit, Failed, complain, print};
 use illumine::model::catalog::{Catalog, Entry};
 use illumine::model::fetch::{FetchError, ModelStore, Progress};
-use illumine::story::sentence::size;
+use illumine::story::sentence::format_bytes;
 use std::io::{IsTerminal, Write, stderr, stdin};
 use std::ops::ControlFlow;
 
@@ -63,7 +63,7 @@ fn list(catalog: &Catalog, store: &ModelStore, json: bool) -> Result<Exit, Faile
         text += &format!(
             "{here} {:<20} {:>8}  {:>6}  {:<10} {} {}, {}{}\n",
             entry.name,
-            entry.bytes.map_or("?".into(), size),
+            entry.bytes.map_or("?".into(), format_bytes),
             format!("{} GB", entry.memory_gb),
             entry.architecture.gguf(),
             entry.title,
@@ -80,16 +80,17 @@ fn list(catalog: &Catalog, store: &ModelStore, json: bool) -> Result<Exit, Faile
 fn pull(entry: &Entry, store: &ModelStore, accept: bool) -> Result<Exit, Failed> {
     if store.local_path(entry).is_none() {
         entry.remarks().iter().for_each(|remark| complain(remark));
-        if entry.must_accept && !store.licence_accepted(entry) && (accept || agrees(entry)) {
+        if entry.must_accept && !store.licence_accepted(entry) && (accept || confirm_licence(entry))
+        {
             store.accept_licence(entry).map_err(failed)?;
         }
     }
-    let path = watched(|watch| store.ensure(entry, watch))?;
+    let path = with_progress(|watch| store.ensure(entry, watch))?;
     print(&format!("{} is in {}\n", entry.name, path.display()))
 }
 
 /// Asks a person at a terminal; a script uses a flag instead.
-fn agrees(entry: &Entry) -> bool {
+fn confirm_licence(entry: &Entry) -> bool {
     if !stdin().is_terminal() || !stderr().is_terminal() {
         return false;
     }
@@ -110,7 +111,7 @@ fn info(entry: &Entry, store: &ModelStore) -> Result<Exit, Failed> {
         entry.parameters,
         entry.quantization,
         entry.context,
-        entry.bytes.map_or("unknown".into(), size),
+        entry.bytes.map_or("unknown".into(), format_bytes),
         entry.sha256.as_deref().unwrap_or("unknown"),
         entry.licence,
         entry
@@ -132,7 +133,7 @@ fn info(entry: &Entry, store: &ModelStore) -> Result<Exit, Failed> {
 }
 
 fn verify(entry: &Entry, store: &ModelStore) -> Result<Exit, Failed> {
-    let found = watched(|watch| store.verify(entry, watch))?;
+    let found = with_progress(|watch| store.verify(entry, watch))?;
     let verdict = match found.compared {
         true => "matches",
         false => "was recorded; there was none to compare it with",
@@ -151,12 +152,16 @@ fn remove(entry: &Entry, store: &ModelStore) -> Result<Exit, Failed> {
     };
     print(&match removed.bytes {
         0 => format!("{} is not downloaded\n", entry.name),
-        bytes => format!("Removed {}, freeing {}{shared}\n", entry.name, size(bytes)),
+        bytes => format!(
+            "Removed {}, freeing {}{shared}\n",
+            entry.name,
+            format_bytes(bytes)
+        ),
     })
 }
 
 /// Runs a long task and prints its progress to standard error.
-pub(super) fn watched<T>(
+pub(super) fn with_progress<T>(
     work: impl FnOnce(&mut dyn FnMut(&Progress) -> ControlFlow<()>) -> Result<T, FetchError>,
 ) -> Result<T, Failed> {
     let mut meter = Meter::new();

@@ -7,7 +7,7 @@ use illumine::bench::sessions;
 use illumine::engine::{Engine, NoModel};
 use illumine::store::Sessions;
 use illumine::store::prompts::Prompts;
-use illumine::story::{Asked, Command, Settings};
+use illumine::story::{Command, SettingOverrides, Settings};
 use illumine::studio::{Setup, Studio};
 use illumine::tui;
 use std::path::PathBuf;
@@ -46,7 +46,7 @@ pub fn rows(paths: &Paths, runs: u16) -> Result<Vec<(String, Vec<f64>)>, Failed>
     let setup = Setup {
         sessions,
         defaults: Settings::default(),
-        asked: Asked::default(),
+        asked: SettingOverrides::default(),
         build: environment::BUILD.to_string(),
         entropy: 1,
         now: environment::now,

@@ -1,6 +1,6 @@
 //! Writes the transcript to standard output and everything else to standard error.
 
-use illumine::line::{Gone, Page};
+use illumine::line::{OutputClosed, Page};
 use illumine::model::fetch::{self, ProgressMeter};
 use illumine::story::progress::{Cancelled, Observer};
 use illumine::story::untrusted::clean;
@@ -17,7 +17,7 @@ use super::note;
 use super::signals::Watch;
 
 /// The page on standard output.
-pub struct Paper {
+pub struct TerminalPage {
     watch: Watch,
     bar: Meter,
     dim: bool,
@@ -25,17 +25,17 @@ pub struct Paper {
     open: bool,
     show_end: bool,
     /// Text that the next typed line starts with; None if the input is not a terminal.
-    begun: Option<Begun>,
+    begun: Option<TypedAhead>,
 }
 
 /// The beginning of a line that a person is about to type.
-pub type Begun = Rc<RefCell<String>>;
+pub type TypedAhead = Rc<RefCell<String>>;
 
-impl Paper {
+impl TerminalPage {
     /// `show_end` ends each passage with a line break, which a conversation needs and a pipe does
     /// not.
-    pub fn new(watch: Watch, colour: bool, show_end: bool) -> Paper {
-        Paper {
+    pub fn new(watch: Watch, colour: bool, show_end: bool) -> TerminalPage {
+        TerminalPage {
             watch,
             bar: Meter::new(),
             dim: colour && stderr().is_terminal(),
@@ -46,19 +46,19 @@ impl Paper {
     }
 
     /// A handle to the text that the next typed line starts with.
-    pub fn begun(&mut self) -> Begun {
+    pub fn begun(&mut self) -> TypedAhead {
         self.begun.get_or_insert_default().clone()
     }
 
-    fn put(&mut self, text: &str) -> Result<(), Gone> {
+    fn put(&mut self, text: &str) -> Result<(), OutputClosed> {
         let mut out = stdout().lock();
         let put = out.write_all(text.as_bytes()).and_then(|()| out.flush());
-        put.map_err(|_| Gone)
+        put.map_err(|_| OutputClosed)
     }
 }
 
-impl Page for Paper {
-    fn text(&mut self, text: &str) -> Result<(), Gone> {
+impl Page for TerminalPage {
+    fn text(&mut self, text: &str) -> Result<(), OutputClosed> {
         if text.is_empty() {
             return Ok(());
         }
@@ -67,14 +67,14 @@ impl Page for Paper {
         self.put(text)
     }
 
-    fn end(&mut self) -> Result<(), Gone> {
+    fn end(&mut self) -> Result<(), OutputClosed> {
         if !self.show_end || !std::mem::take(&mut self.open) {
             return Ok(());
         }
         self.put("\n")
     }
 
-    fn said(&mut self, text: &str) -> Result<(), Gone> {
+    fn message(&mut self, text: &str) -> Result<(), OutputClosed> {
         self.bar.clear();
         self.put(&format!("{}\n", clean(text)))
     }
@@ -99,27 +99,27 @@ impl Page for Paper {
         Some(editor.edit(text).map_err(|error| error.to_string()))
     }
 
-    fn suggested(&mut self, line: &str) -> Result<(), Gone> {
+    fn suggested(&mut self, line: &str) -> Result<(), OutputClosed> {
         self.bar.clear();
         match &self.begun {
             Some(begun) => *begun.borrow_mut() = clean(line).replace('\n', " "),
-            None => self.said(line)?,
+            None => self.message(line)?,
         }
         Ok(())
     }
 
-    fn pictures(&mut self, files: &[Kept], said: &str) -> Result<(), Gone> {
+    fn pictures(&mut self, files: &[Kept], said: &str) -> Result<(), OutputClosed> {
         self.bar.clear();
         if inline::can() {
             let bytes = files.iter().filter_map(Kept::bytes);
             inline::show(&bytes.collect::<Vec<_>>());
-            return self.said(said);
+            return self.message(said);
         }
         let path = match files.first() {
             Some(Kept::File(path)) => format!(": {}", path.display()),
             _ => String::new(),
         };
-        self.said(&format!("{said}{path}"))
+        self.message(&format!("{said}{path}"))
     }
 
     fn working(&mut self, work: &Work) {

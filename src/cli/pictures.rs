@@ -1,14 +1,13 @@
 //! What is trained on: the file that `illumine train data` made, or a folder of one's own pictures.
 
 use super::page::Progress;
-use super::train::{failed, held};
 use super::{Exit, Failed, complain, note};
 use illumine::model::gan::config::GRID;
 use illumine::story::hash::sha256;
 use illumine::story::untrusted::clean_line;
 use illumine::train::data::dataset::Dataset;
-use illumine::train::data::folder;
 use illumine::train::data::split::Split;
+use illumine::train::data::{DataError, folder};
 use std::path::Path;
 
 /// Pixels of the pictures that are trained on: eight for each token of a side.
@@ -53,4 +52,24 @@ fn own(path: &Path) -> Result<Dataset, Failed> {
         ));
     }
     Ok(found.pictures)
+}
+
+/// The failure that a data set that cannot be used ends the program with.
+pub fn failed(error: DataError) -> Failed {
+    let exit = match error {
+        DataError::Stopped => Exit::Interrupted,
+        DataError::Disk(..) => Exit::Session,
+        DataError::NoData(..)
+        | DataError::Captions(..)
+        | DataError::NoPictures(_)
+        | DataError::TooFew(..)
+        | DataError::TooMany(..) => Exit::Usage,
+        _ => Exit::Model,
+    };
+    Failed::new(exit, error)
+}
+
+/// How many pictures belong to a split.
+pub fn held(pictures: &Dataset, part: Split) -> usize {
+    pictures.split.iter().filter(|own| **own == part).count()
 }

@@ -2,11 +2,11 @@
 
 use super::args::Common;
 use super::environment::{self, Paths};
-use super::page::{Begun, Paper};
+use super::page::{TerminalPage, TypedAhead};
 use super::signals;
 use super::{Exit, Failed, enter, note, print, studio};
-use illumine::line::{self, Closing, Input, Page};
-use illumine::story::command::Completes;
+use illumine::line::{self, Input, Page, RunEnd};
+use illumine::story::command::ArgumentKind;
 use illumine::studio::Studio;
 use illumine::studio::complete::{Candidate, candidates};
 use rustyline::completion::{Completer, Pair};
@@ -25,7 +25,7 @@ pub fn run(paths: &Paths, common: &Common, session: Option<&str>) -> Result<Exit
     let said = enter(&mut studio, session)?;
     let person = stdin().is_terminal();
     let watch = signals::listen(studio.stopper());
-    let mut page = Paper::new(watch, environment::colour(), true);
+    let mut page = TerminalPage::new(watch, environment::colour(), true);
     if person && stdout().is_terminal() {
         greet(&studio, said)?;
     } else if let Some(said) = said.filter(|_| known) {
@@ -36,7 +36,7 @@ pub fn run(paths: &Paths, common: &Common, session: Option<&str>) -> Result<Exit
     }
     let loaded = line::settle(&mut studio, &events, &mut page);
     let closing = if person {
-        let mut typist = Typist::new(paths, &studio, page.begun())?;
+        let mut typist = InteractiveInput::new(paths, &studio, page.begun())?;
         let closing = line::run(
             &mut studio,
             &events,
@@ -46,7 +46,7 @@ pub fn run(paths: &Paths, common: &Common, session: Option<&str>) -> Result<Exit
         typist.remember(&paths.history);
         closing
     } else {
-        let mut lines = Lines::default();
+        let mut lines = PipedInput::default();
         line::run(&mut studio, &events, |_| lines.next(), &mut page)
     };
     let first = loaded.ok().flatten();
@@ -54,7 +54,7 @@ pub fn run(paths: &Paths, common: &Common, session: Option<&str>) -> Result<Exit
 }
 
 /// Chooses the exit code: a person has seen the error already, a script needs the code.
-fn exit(closing: Closing, loading: Option<line::Trouble>, person: bool) -> Exit {
+fn exit(closing: RunEnd, loading: Option<line::FailureCause>, person: bool) -> Exit {
     match loading.or(closing.fault) {
         _ if closing.interrupted => Exit::Interrupted,
         Some(trouble) if !person => trouble.into(),
@@ -74,13 +74,13 @@ fn greet(studio: &Studio, said: Option<String>) -> Result<Exit, Failed> {
 
 /// Lines from a pipe or a file.
 #[derive(Default)]
-struct Lines {
+struct PipedInput {
     number: usize,
     /// Reading standard input has failed, so no more lines will come.
     broken: bool,
 }
 
-impl Lines {
+impl PipedInput {
     fn next(&mut self) -> Input {
         if self.broken {
             return Input::End;
@@ -114,14 +114,14 @@ impl Lines {
 }
 
 /// A person at a terminal.
-struct Typist {
-    editor: Editor<Words, DefaultHistory>,
-    begun: Begun,
+struct InteractiveInput {
+    editor: Editor<ReplCompleter, DefaultHistory>,
+    begun: TypedAhead,
 }
 
 /// Completion for the Tab key.
 #[derive(Helper, Highlighter, Hinter, Validator)]
-struct Words {
+struct ReplCompleter {
     models: Vec<String>,
     sessions: Vec<String>,
     marks: Vec<String>,
@@ -129,13 +129,13 @@ struct Words {
     styles: Vec<String>,
 }
 
-impl Typist {
-    fn new(paths: &Paths, studio: &Studio, begun: Begun) -> Result<Typist, Failed> {
+impl InteractiveInput {
+    fn new(paths: &Paths, studio: &Studio, begun: TypedAhead) -> Result<InteractiveInput, Failed> {
         let editor = Editor::new().map_err(|error| Failed::new(Exit::Usage, error))?;
-        let mut typist = Typist { editor, begun };
+        let mut typist = InteractiveInput { editor, begun };
         let catalog = environment::catalog()?;
         let models = catalog.entries().iter().map(|entry| entry.name.clone());
-        typist.editor.set_helper(Some(Words {
+        typist.editor.set_helper(Some(ReplCompleter {
             models: models.collect(),
             sessions: names(studio),
             marks: Vec::new(),
@@ -185,7 +185,7 @@ fn names(studio: &Studio) -> Vec<String> {
     listed.into_iter().map(|one| one.name).collect()
 }
 
-impl Completer for Words {
+impl Completer for ReplCompleter {
     type Candidate = Pair;
 
     fn complete(
@@ -195,11 +195,11 @@ impl Completer for Words {
         _: &Context,
     ) -> rustyline::Result<(usize, Vec<Pair>)> {
         let names = |what| match what {
-            Completes::Models => self.models.clone(),
-            Completes::Sessions => self.sessions.clone(),
-            Completes::Marks => self.marks.clone(),
-            Completes::Voices => self.voices.clone(),
-            Completes::Styles => self.styles.clone(),
+            ArgumentKind::Models => self.models.clone(),
+            ArgumentKind::Sessions => self.sessions.clone(),
+            ArgumentKind::Marks => self.marks.clone(),
+            ArgumentKind::Voices => self.voices.clone(),
+            ArgumentKind::Styles => self.styles.clone(),
             _ => Vec::new(),
         };
         Ok(match candidates(&line[..at], names) {

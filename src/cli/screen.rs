@@ -6,7 +6,7 @@ use super::environment::{self, Paths};
 use super::{Exit, Failed, complain, enter, studio};
 use illumine::store::StoreError;
 use illumine::studio::{Outcome, Refusal, Studio};
-use illumine::tui::{self, Options, Why};
+use illumine::tui::{self, ExitReason, Options};
 use std::fs::{self, OpenOptions};
 use std::io::Write;
 use std::path::Path;
@@ -28,7 +28,7 @@ pub fn run(paths: &Paths, common: &Common, session: Option<&str>) -> Result<Exit
     let options = Options {
         first_command: None,
         notice,
-        history: recall(&paths.lines),
+        history: load_history(&paths.lines),
         models: catalog
             .entries()
             .iter()
@@ -43,12 +43,12 @@ pub fn run(paths: &Paths, common: &Common, session: Option<&str>) -> Result<Exit
     };
     let ended = tui::run(studio, events, options);
     let ended = ended.map_err(|error| Failed::new(Exit::Engine, format!("{error:#}")))?;
-    remember(&paths.lines, &ended.history);
+    save_history(&paths.lines, &ended.history);
     ended.remarks.iter().for_each(|remark| complain(remark));
     Ok(match ended.why {
-        Why::Quit => Exit::Well,
-        Why::Interrupted => Exit::Interrupted,
-        Why::Signal(number) => Exit::Signal(u8::try_from(number).unwrap_or_default()),
+        ExitReason::Quit => Exit::Well,
+        ExitReason::Interrupted => Exit::Interrupted,
+        ExitReason::Signal(number) => Exit::Signal(u8::try_from(number).unwrap_or_default()),
     })
 }
 
@@ -69,7 +69,7 @@ fn resume(studio: &mut Studio) -> Result<Option<String>, Failed> {
 }
 
 /// Loads the input history: one JSON string per line, since an input may contain line breaks.
-fn recall(path: &Path) -> Vec<String> {
+fn load_history(path: &Path) -> Vec<String> {
     let text = fs::read_to_string(path).unwrap_or_default();
     let lines = text
         .lines()
@@ -79,7 +79,7 @@ fn recall(path: &Path) -> Vec<String> {
 }
 
 /// Saves the input history and ignores failure.
-fn remember(path: &Path, lines: &[String]) {
+fn save_history(path: &Path, lines: &[String]) {
     if lines.is_empty() {
         return;
     }

@@ -4,7 +4,7 @@ use super::args::Sessions as Args;
 use super::environment::Paths;
 use super::{Exit, Failed, complain, exchange, print};
 use illumine::store::{Recovered, Sessions, StoreError};
-use illumine::story::sentence::hit;
+use illumine::story::sentence::excerpt_around;
 use std::path::PathBuf;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
@@ -64,7 +64,7 @@ fn show(sessions: &Sessions, name: &str, all: bool) -> Result<Exit, Failed> {
             text.push('\n');
         }
     }
-    if let Some(doubt) = found.doubt {
+    if let Some(doubt) = found.read_only_reason {
         complain(&format!("The story is shown up to the point where {doubt}"));
     }
     print(&text)
@@ -77,7 +77,7 @@ fn grep(sessions: &Sessions, words: &str) -> Result<Exit, Failed> {
     for one in sessions.list()? {
         let found = sessions.read(&one.name)?;
         for node in found.story.nodes() {
-            let Some(around) = hit(&node.text, &wanted, 80) else {
+            let Some(around) = excerpt_around(&node.text, &wanted, 80) else {
                 continue;
             };
             hits += 1;
@@ -107,7 +107,7 @@ fn check(sessions: &Sessions, name: Option<&str>) -> Result<Exit, Failed> {
         let found = sessions.read(&name)?;
         let aside = sessions.set_aside(&name)?;
         let faults = sessions.picture_faults(&name, &found.story)?;
-        sound &= found.doubt.is_none() && faults.is_empty();
+        sound &= found.read_only_reason.is_none() && faults.is_empty();
         print(&format!("{}\n", verdict(&name, &found, &aside, &faults)?))?;
     }
     match sound {
@@ -129,7 +129,7 @@ fn verdict(
         story.nodes().len(),
         story.path().len()
     );
-    let mut text = match (&found.doubt, found.torn) {
+    let mut text = match (&found.read_only_reason, found.torn) {
         (None, _) if !faults.is_empty() => format!("{name}: damaged, {counts}"),
         (Some(why), _) => format!("{name}: damaged, {why}; up to that point {counts}"),
         (None, 0) => format!("{name}: OK, {counts}"),

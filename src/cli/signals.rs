@@ -57,7 +57,7 @@ pub fn listen(stop: Stop) -> Watch {
             }
             shared.ending.store(true, Ordering::SeqCst);
             wait(&shared, &stop);
-            echo::back();
+            echo::restore();
             std::process::exit(i32::from(Exit::Signal(signal as u8).code()));
         }
     });

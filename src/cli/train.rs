@@ -3,11 +3,12 @@
 use super::args::Train as Args;
 use super::environment::Paths;
 use super::page::Progress;
+use super::pictures::{failed, held};
 use super::{Exit, Failed, complain, print, training};
 use illumine::train::data::dataset::Dataset;
 use illumine::train::data::sets::known_sha256;
 use illumine::train::data::split::Split;
-use illumine::train::data::{DataError, archive, build};
+use illumine::train::data::{archive, build};
 use std::path::Path;
 
 pub fn run(paths: &Paths, what: &Args) -> Result<Exit, Failed> {
@@ -53,24 +54,6 @@ fn data(out: &Path, size: u32, archives: &Path, json: bool) -> Result<Exit, Fail
         true => print(&format!("{}\n", report(out, &pictures, &found))),
         false => print(&summary(out, &pictures, &found)),
     }
-}
-
-pub fn failed(error: DataError) -> Failed {
-    let exit = match error {
-        DataError::Stopped => Exit::Interrupted,
-        DataError::Disk(..) => Exit::Session,
-        DataError::NoData(..)
-        | DataError::Captions(..)
-        | DataError::NoPictures(_)
-        | DataError::TooFew(..)
-        | DataError::TooMany(..) => Exit::Usage,
-        _ => Exit::Model,
-    };
-    Failed::new(exit, error)
-}
-
-pub fn held(pictures: &Dataset, part: Split) -> usize {
-    pictures.split.iter().filter(|own| **own == part).count()
 }
 
 fn summary(out: &Path, pictures: &Dataset, sha256: &str) -> String {

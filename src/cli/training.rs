@@ -3,9 +3,9 @@
 
 use super::args::Gan as Args;
 use super::environment::{self, Paths};
-use super::models::watched;
+use super::models::with_progress;
 use super::page::{Meter, Progress};
-use super::teller::{Teller, save_sheet};
+use super::training_reporter::{TrainingReporter, save_sheet};
 use super::{Exit, Failed, complain, note, pictures, print};
 use base::progress::{Cancelled, Observer};
 use illumine::model::device;
@@ -18,7 +18,7 @@ use illumine::train::job::{Job, TrainingData, check, train as run_job};
 use illumine::train::losses::LossWeights;
 use illumine::train::run::{RunOutcome, Schedule, TrainingEvent};
 use illumine::train::{TrainError, export as exports};
-use illumine::tui::training::{self as screen, Looks, Run, Update};
+use illumine::tui::training::{self as screen, Run, ScreenOptions, Update};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::flag;
 use std::io::{IsTerminal, stdin, stdout};
@@ -48,7 +48,7 @@ pub fn train(paths: &Paths, args: &Args) -> Result<Exit, Failed> {
         job.perceptual_network = Some(fetch_perceptual_network(paths, args.offline)?);
     }
     let sha256 = pictures::digest(&dataset)?;
-    let embeddings = embedded(paths, &dataset, &args.run, args.on.device, args.offline)?;
+    let embeddings = embed_captions(paths, &dataset, &args.run, args.on.device, args.offline)?;
     let data = TrainingData {
         dataset: &dataset,
         sha256: &sha256,
@@ -57,9 +57,9 @@ pub fn train(paths: &Paths, args: &Args) -> Result<Exit, Failed> {
     let train = |observer: &dyn Observer, on_event: &mut dyn FnMut(TrainingEvent)| {
         run_job(&job, data, observer, on_event)
     };
-    let outcome = match live(args) {
-        true => on_screen(&job, train)?,
-        false => in_lines(&job, train)?,
+    let outcome = match wants_screen(args) {
+        true => run_with_screen(&job, train)?,
+        false => run_with_lines(&job, train)?,
     };
     match outcome.map_err(failed)? {
         RunOutcome::Done => Ok(Exit::Well),
@@ -109,13 +109,13 @@ fn job(args: &Args) -> Job {
 fn fetch_perceptual_network(paths: &Paths, offline: bool) -> Result<PathBuf, Failed> {
     let catalog = environment::catalog()?;
     let store = environment::model_store(paths, offline);
-    watched(|watch| store.ensure(catalog.perceptual(), watch))
+    with_progress(|watch| store.ensure(catalog.perceptual(), watch))
 }
 
 type Trained = Result<RunOutcome, TrainError>;
 
 /// Whether somebody looks at a screen that can be drawn on.
-fn live(args: &Args) -> bool {
+fn wants_screen(args: &Args) -> bool {
     let dumb = environment::variable("TERM").as_deref() == Some("dumb");
     !args.plain && !dumb && stdin().is_terminal() && stdout().is_terminal()
 }
@@ -136,7 +136,7 @@ impl Observer for StopFlag<'_> {
 
 /// Trains, and prints lines about it. The first Ctrl+C ends the run with a checkpoint, the second at
 /// once.
-fn in_lines(
+fn run_with_lines(
     job: &Job,
     train: impl FnOnce(&dyn Observer, &mut dyn FnMut(TrainingEvent)) -> Trained,
 ) -> Result<Trained, Failed> {
@@ -147,12 +147,12 @@ fn in_lines(
         let _ = flag::register_conditional_shutdown(signal, code, stop.clone());
         let _ = flag::register(signal, stop.clone());
     }
-    let mut teller = Teller::new(job);
-    Ok(train(&StopFlag(&stop), &mut |event| teller.tell(event)))
+    let mut reporter = TrainingReporter::new(job);
+    Ok(train(&StopFlag(&stop), &mut |event| reporter.report(event)))
 }
 
 /// Trains on a thread of its own, and shows the run on the screen.
-fn on_screen(
+fn run_with_screen(
     job: &Job,
     train: impl FnOnce(&dyn Observer, &mut dyn FnMut(TrainingEvent)) -> Trained + Send,
 ) -> Result<Trained, Failed> {
@@ -164,7 +164,7 @@ fn on_screen(
         steps: job.schedule.steps,
         batch: job.schedule.batch_size,
     };
-    let looks = Looks {
+    let options = ScreenOptions {
         colour: environment::colour(),
         all_colours: environment::all_colours(),
         graphics: environment::graphics(),
@@ -180,7 +180,7 @@ fn on_screen(
                 }
             })
         });
-        let watched = screen::watch(run, &news, stop, looks);
+        let watched = screen::watch(run, &news, stop, options);
         stop.store(true, Ordering::SeqCst);
         match &watched {
             Ok(watched) => watched.remarks.iter().for_each(|words| complain(words)),
@@ -223,7 +223,7 @@ pub struct ExportArgs<'a> {
 
 pub fn export(paths: &Paths, args: &ExportArgs) -> Result<Exit, Failed> {
     let dataset = pictures::read(args.data)?;
-    let embeddings = embedded(
+    let embeddings = embed_captions(
         paths,
         &dataset,
         args.run,
@@ -247,7 +247,7 @@ pub fn export(paths: &Paths, args: &ExportArgs) -> Result<Exit, Failed> {
 }
 
 /// The embeddings of all captions; kept in the run's folder, since there are tens of thousands.
-fn embedded(
+fn embed_captions(
     paths: &Paths,
     pictures: &Dataset,
     run: &Path,
@@ -267,7 +267,7 @@ fn embedded(
     let model = |why: &dyn std::fmt::Display| Failed::new(Exit::Model, why);
     let catalog = environment::catalog()?;
     let store = environment::model_store(paths, offline);
-    let encoder = watched(|watch| store.ensure(catalog.encoder(), watch))?;
+    let encoder = with_progress(|watch| store.ensure(catalog.encoder(), watch))?;
     let mut meter = Meter::new();
     let encoder = SentenceEncoder::open(&encoder, device).map_err(|why| model(&why))?;
     let embeddings = encoder.embed_all(&captions, &mut |done| {

@@ -9,10 +9,10 @@ use illumine::engine::Engine;
 use illumine::store::prompts::Prompts;
 use illumine::story::command::Completion;
 use illumine::story::frame::Voice;
-use illumine::story::message::{Overflow, Stats};
+use illumine::story::message::{Overflow, PassageStats};
 use illumine::story::untrusted::clean;
-use illumine::story::voice::{self, Template};
-use illumine::story::{About, Command, Mode, Node, Reply, Status};
+use illumine::story::voice::{self, PromptTemplate};
+use illumine::story::{Command, Mode, ModelInfo, Node, Reply, Status};
 use illumine::studio::{Notice, Outcome, Setup, Studio};
 use serde::Serialize;
 use std::io::{IsTerminal, Read, Write, stdin, stdout};
@@ -54,10 +54,10 @@ pub fn run(paths: &Paths, args: &Args) -> Result<Exit, Failed> {
         None => None,
     };
     let settings = environment::settings_with(paths, &args.common, template.as_ref())?;
-    let (voice, own) = filled(template.as_ref(), args, settings.mode)?;
+    let (voice, own) = fill_template(template.as_ref(), args, settings.mode)?;
     let prompt = match own.filter(|_| args.prompt.is_none()) {
         Some(own) => own,
-        None => prompt(args)?,
+        None => prompt_text(args)?,
     };
     let setup = Setup {
         defaults: settings,
@@ -87,7 +87,7 @@ pub fn run(paths: &Paths, args: &Args) -> Result<Exit, Failed> {
     let Outcome::Started(node) = studio.run(Command::Complete(Box::new(completion)))? else {
         return Err(Failed::new(Exit::Engine, "Nothing was begun; try again"));
     };
-    follow(&mut studio, &replies, !args.json)?;
+    follow_events(&mut studio, &replies, !args.json)?;
     let written = studio.story().node(node);
     let text = written.map_or("", |node| node.text.as_str());
     if args.json {
@@ -103,11 +103,11 @@ pub fn run(paths: &Paths, args: &Args) -> Result<Exit, Failed> {
 }
 
 /// The prompt argument, or all of standard input.
-fn prompt(args: &Args) -> Result<String, Failed> {
+fn prompt_text(args: &Args) -> Result<String, Failed> {
     let usage = |why: &str| Failed::new(Exit::Usage, why);
     let prompt = match &args.prompt {
         Some(prompt) => clean(prompt).into_owned(),
-        None => piped()?,
+        None => read_stdin()?,
     };
     match prompt.is_empty() {
         true => Err(usage("The prompt is empty; give some text to continue")),
@@ -116,7 +116,7 @@ fn prompt(args: &Args) -> Result<String, Failed> {
 }
 
 /// Reads standard input, without the line break that `echo` adds.
-fn piped() -> Result<String, Failed> {
+fn read_stdin() -> Result<String, Failed> {
     let usage = |why: &str| Failed::new(Exit::Usage, why);
     if stdin().is_terminal() {
         return Err(usage(
@@ -138,8 +138,8 @@ fn piped() -> Result<String, Failed> {
 }
 
 /// Fills in the template: its voice, and its opening words if it has any.
-fn filled(
-    template: Option<&Template>,
+fn fill_template(
+    template: Option<&PromptTemplate>,
     args: &Args,
     mode: Mode,
 ) -> Result<(Option<Voice>, Option<String>), Failed> {
@@ -147,8 +147,14 @@ fn filled(
         return Ok((None, None));
     };
     let usage = |error| Failed::new(Exit::Usage, error);
-    let given: Result<Vec<_>, _> = args.var.iter().map(|pair| voice::value(pair)).collect();
-    let filled = template.fill(&given.map_err(usage)?).map_err(usage)?;
+    let given: Result<Vec<_>, _> = args
+        .var
+        .iter()
+        .map(|pair| voice::parse_assignment(pair))
+        .collect();
+    let filled = template
+        .fill_variables(&given.map_err(usage)?)
+        .map_err(usage)?;
     let own = match mode {
         Mode::Prose => filled.begin,
         Mode::Chat => filled.ask,
@@ -157,7 +163,11 @@ fn filled(
 }
 
 /// Takes the engine's news to the end of the passage.
-fn follow(studio: &mut Studio, replies: &Receiver<Reply>, stream: bool) -> Result<(), Failed> {
+fn follow_events(
+    studio: &mut Studio,
+    replies: &Receiver<Reply>,
+    stream: bool,
+) -> Result<(), Failed> {
     let mut meter = Meter::new();
     while studio.busy() {
         let notices = match replies.recv() {
@@ -171,7 +181,7 @@ fn follow(studio: &mut Studio, replies: &Receiver<Reply>, stream: bool) -> Resul
             match notice {
                 Notice::Text { text, .. } => {
                     meter.clear();
-                    if stream && put(&text).is_err() {
+                    if stream && print_piece(&text).is_err() {
                         studio.stop();
                     }
                 }
@@ -200,14 +210,14 @@ fn follow(studio: &mut Studio, replies: &Receiver<Reply>, stream: bool) -> Resul
     Ok(())
 }
 
-fn put(text: &str) -> std::io::Result<()> {
+fn print_piece(text: &str) -> std::io::Result<()> {
     let mut out = stdout().lock();
     out.write_all(text.as_bytes())?;
     out.flush()
 }
 
 fn report(studio: &Studio, written: Option<&Node>, seed: u64) -> Result<String, Failed> {
-    let (none, unknown) = (Stats::default(), About::default());
+    let (none, unknown) = (PassageStats::default(), ModelInfo::default());
     let stats = studio.last_stats().unwrap_or(&none);
     let about = studio.about().unwrap_or(&unknown);
     let report = Report {

@@ -6,27 +6,27 @@
 //! the studio nor a front end sees which of them answers.
 
 use crate::story::message::{
-    Alternative, Capabilities, Explained, Fault, Stats, TextRequest, Warm,
+    Alternative, Capabilities, ContextReport, FailureKind, PassageStats, TextRequest, WarmCache,
 };
 use crate::story::progress::{Cancelled, Observer, Unobserved};
-use crate::story::{About, Event, NodeId, Status};
+use crate::story::{Event, ModelInfo, NodeId, Status};
 
 /// How a request ended.
-pub type Answer = Result<(Status, Stats), Failure>;
+pub type Answer = Result<(Status, PassageStats), Failure>;
 
 /// Why a request could not be answered.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Failure {
     /// One plain sentence.
     pub why: String,
-    pub fault: Fault,
+    pub fault: FailureKind,
 }
 
 impl Failure {
     /// A failure of the engine itself.
     pub fn engine(why: impl Into<String>) -> Failure {
         let why = why.into();
-        let fault = Fault::Engine;
+        let fault = FailureKind::Engine;
         Failure { why, fault }
     }
 }
@@ -63,7 +63,7 @@ impl<O: Observer + ?Sized> Listener for Quiet<'_, O> {
 /// Something that writes text. It lives on the worker's thread and never leaves it.
 pub trait Backend {
     /// The model in place, for the status line and for provenance.
-    fn about(&self) -> &About;
+    fn about(&self) -> &ModelInfo;
 
     fn capabilities(&self) -> Capabilities;
 
@@ -87,7 +87,7 @@ pub trait Backend {
     }
 
     /// What would be read for a passage, part by part.
-    fn explain(&mut self, _request: &TextRequest) -> Result<Explained, Failure> {
+    fn explain(&mut self, _request: &TextRequest) -> Result<ContextReport, Failure> {
         Err(Failure::engine("This engine does not tell what it reads"))
     }
 
@@ -95,12 +95,12 @@ pub trait Backend {
     fn prefetch(&mut self, _request: &TextRequest, _observer: &dyn Observer) {}
 
     /// The cache with the tokens that it holds; None where it cannot be kept.
-    fn save_cache(&self) -> Option<Warm> {
+    fn save_cache(&self) -> Option<WarmCache> {
         None
     }
 
     /// Puts a saved cache in place. One that does not fit is as good as none.
-    fn restore_cache(&mut self, _warm: &Warm) {}
+    fn restore_cache(&mut self, _warm: &WarmCache) {}
 
     /// Empties the cache.
     fn clear_cache(&mut self) {}
@@ -120,9 +120,9 @@ pub fn one_after_another<B: Backend + ?Sized>(
     requests: &[TextRequest],
     listener: &dyn Listener,
 ) -> Answer {
-    let stopped = || Ok((Status::Stopped, Stats::default()));
+    let stopped = || Ok((Status::Stopped, PassageStats::default()));
     let Some((last, before)) = requests.split_last() else {
-        return Ok((Status::Complete, Stats::default()));
+        return Ok((Status::Complete, PassageStats::default()));
     };
     for request in before {
         let (status, stats) = match listener.is_cancelled() {

@@ -17,7 +17,8 @@ use crate::model::gan::{Illuminator, ImageSpec, MIX_SHARE, is_complete};
 use crate::model::upscaler::{SCALE, Upscaler};
 use crate::model::{ImageError, ModelError, device};
 use crate::story::picture::{
-    Drawing, Layer, PictureRequest, Provenance, Sight, Source, Style, Subject, Words,
+    DrawnPicture, Layer, PictureProvenance, PictureRequest, PictureTask, PromptOrPicture,
+    PromptSource, SourcePicture, StyleChoice,
 };
 use crate::story::progress::Observer;
 use crate::story::untrusted::clean_line;
@@ -112,7 +113,7 @@ impl ImagePipeline {
         &self,
         request: &PictureRequest,
         observer: &dyn Observer,
-    ) -> Result<Option<Vec<Drawing>>, DrawError> {
+    ) -> Result<Option<Vec<DrawnPicture>>, DrawError> {
         let sampling = self.illuminator.supported_sampling(sampling(request)?);
         let mut job = ImageJob {
             pipeline: self,
@@ -122,24 +123,24 @@ impl ImagePipeline {
             total: 0,
             observer,
         };
-        let whole = match &request.subject {
-            Subject::Words(words) => job.words(prompt_text(words)?)?,
-            Subject::Scene(words) => job.scene(prompt_text(words)?)?,
-            Subject::Vary { of, amount } => {
+        let whole = match &request.task {
+            PictureTask::Prompt(words) => job.words(prompt_text(words)?)?,
+            PictureTask::Scene(words) => job.scene(prompt_text(words)?)?,
+            PictureTask::Vary { of, amount } => {
                 let (code, own) = self.encoded_source(of)?;
-                let sight = Sight::Picture(Box::new(own));
+                let sight = PromptOrPicture::Picture(Box::new(own));
                 job.vary(&code, &sight, *amount)?
             }
-            Subject::Mix { of, with } => {
+            PictureTask::Mix { of, with } => {
                 let (code, _) = self.encoded_source(of)?;
                 job.vary(&code, with, MIX_SHARE)?
             }
-            Subject::Restyle { of, words } => {
+            PictureTask::Restyle { of, words } => {
                 let (code, own) = self.encoded_source(of)?;
                 let words = words.clone().unwrap_or(own.prompt);
                 job.restyle(&code, &words)?
             }
-            Subject::Lerp { from, to, at } => job.lerp(from, to, at)?,
+            PictureTask::Lerp { from, to, at } => job.lerp(from, to, at)?,
         };
         let mut done = job.done;
         if whole && request.enlarged {
@@ -167,7 +168,7 @@ impl ImagePipeline {
         style: &str,
         seeds: Vec<u64>,
     ) -> Result<ImageSpec, DrawError> {
-        let style = self.style_numbers(&Style::Named(style.to_string()), None)?;
+        let style = self.style_numbers(&StyleChoice::Named(style.to_string()), None)?;
         let embedding = self.embed_prompt(words)?;
         Ok(ImageSpec {
             embedding: embedding.words,
@@ -180,8 +181,11 @@ impl ImagePipeline {
 
     /// A picture's encoded form and provenance: taken from its provenance if made with
     /// these weights, else from the encoder.
-    fn encoded_source(&self, source: &Source) -> Result<(EncodedPicture, Provenance), DrawError> {
-        let own = source.how.clone().unwrap_or_default();
+    fn encoded_source(
+        &self,
+        source: &SourcePicture,
+    ) -> Result<(EncodedPicture, PictureProvenance), DrawError> {
+        let own = source.provenance.clone().unwrap_or_default();
         let same = own.weights == self.illuminator.sha256;
         if let Some(code) = self
             .illuminator
@@ -194,14 +198,14 @@ impl ImagePipeline {
         let picture = decode_square(&source.file, size)
             .map_err(|why| DrawError::Unreadable(clean_line(&source.name), why))?;
         let known = |style: &String| self.illuminator.style(style).is_some();
-        let how = Provenance {
+        let how = PictureProvenance {
             prompt: match own.prompt.is_empty() {
                 true => self.prompt_from_file_name(&source.name)?,
                 false => own.prompt,
             },
             style: own.style.filter(known),
             seed: own.seed,
-            ..Provenance::default()
+            ..PictureProvenance::default()
         };
         Ok((self.illuminator.encode(&picture)?, how))
     }
@@ -230,7 +234,7 @@ impl ImagePipeline {
     /// The style numbers of a request; `own` is the source picture's style.
     fn style_numbers(
         &self,
-        style: &Style,
+        style: &StyleChoice,
         own: PictureStyle,
     ) -> Result<Vec<Option<u32>>, DrawError> {
         let number = |name: &str| {
@@ -240,13 +244,15 @@ impl ImagePipeline {
             found.ok_or_else(|| DrawError::Style(short(), styles()))
         };
         Ok(match (style, own) {
-            (Style::Any, _) => vec![None],
-            (Style::All, _) => (0..self.illuminator.config.styles.len() as u32)
+            (StyleChoice::Any, _) => vec![None],
+            (StyleChoice::All, _) => (0..self.illuminator.config.styles.len() as u32)
                 .map(Some)
                 .collect(),
-            (Style::Named(name), _) => vec![Some(number(name)?)],
-            (Style::Usual, Some(own)) => vec![own.and_then(|own| self.illuminator.style(own))],
-            (Style::Usual, None) => vec![Some(0)],
+            (StyleChoice::Named(name), _) => vec![Some(number(name)?)],
+            (StyleChoice::Default, Some(own)) => {
+                vec![own.and_then(|own| self.illuminator.style(own))]
+            }
+            (StyleChoice::Default, None) => vec![Some(0)],
         })
     }
 
@@ -262,10 +268,10 @@ type PictureStyle<'a> = Option<Option<&'a str>>;
 /// Similarity from which a file's name is used as the prompt.
 const NAME_SIMILARITY: f32 = 0.6;
 
-fn prompt_text(words: &Words) -> Result<&str, DrawError> {
+fn prompt_text(words: &PromptSource) -> Result<&str, DrawError> {
     let words = match words {
-        Words::Given(words) => words.trim(),
-        Words::Passage { text, .. } => text.trim(),
+        PromptSource::Given(words) => words.trim(),
+        PromptSource::Passage { text, .. } => text.trim(),
     };
     match words.chars().count() {
         0 => Err(DrawError::NoWords),
@@ -278,7 +284,7 @@ fn sampling(request: &PictureRequest) -> Result<Sampling, DrawError> {
     let PictureRequest {
         temperature,
         guidance,
-        recall,
+        retrieval_strength: recall,
         steps,
         ..
     } = request;

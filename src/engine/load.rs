@@ -13,7 +13,7 @@ use crate::model::gan::Illuminator;
 use crate::model::gguf::Gguf;
 use crate::model::template::ChatTemplate;
 use crate::model::{ModelError, Placement, Tokenizer, check_supported};
-use crate::story::About;
+use crate::story::ModelInfo;
 use crate::story::progress::Observer;
 use crate::story::untrusted::clean_line;
 use kernels::attention::KvType;
@@ -257,7 +257,7 @@ fn read_open(
     });
     let (tokenizer, template) = words.unwrap_or_else(|panic| std::panic::resume_unwind(panic));
     let (tokenizer, model) = (tokenizer?, model?);
-    let about = About {
+    let about = ModelInfo {
         name: clean_line(name),
         sha256,
         architecture: clean_line(&gguf.text("general.architecture").unwrap_or_default()),

@@ -17,12 +17,12 @@ pub use generate::SLICE;
 pub use loaded::Loaded;
 
 use super::backend::{Answer, Backend, Failure, Listener};
-use crate::story::message::{Alternative, Capabilities, Explained, TextRequest, Warm};
+use crate::story::message::{Alternative, Capabilities, ContextReport, TextRequest, WarmCache};
 use crate::story::progress::Observer;
-use crate::story::{About, NodeId};
+use crate::story::{ModelInfo, NodeId};
 
 impl Backend for Loaded {
-    fn about(&self) -> &About {
+    fn about(&self) -> &ModelInfo {
         &self.about
     }
 
@@ -51,7 +51,7 @@ impl Backend for Loaded {
         alternatives::alternatives(self, request, listener)
     }
 
-    fn explain(&mut self, request: &TextRequest) -> Result<Explained, Failure> {
+    fn explain(&mut self, request: &TextRequest) -> Result<ContextReport, Failure> {
         alternatives::explain(self, request)
     }
 
@@ -59,17 +59,17 @@ impl Backend for Loaded {
         generate::read_ahead(self, request, observer);
     }
 
-    fn save_cache(&self) -> Option<Warm> {
+    fn save_cache(&self) -> Option<WarmCache> {
         let (ids, bytes) = self.save()?;
         let model_sha256 = self.about.sha256.clone();
-        Some(Warm {
+        Some(WarmCache {
             model_sha256,
             ids,
             bytes,
         })
     }
 
-    fn restore_cache(&mut self, warm: &Warm) {
+    fn restore_cache(&mut self, warm: &WarmCache) {
         // What does not fit is as good as none: the story is read again.
         if warm.model_sha256 == self.about.sha256 {
             let _ = self.restore(&warm.ids, &warm.bytes);

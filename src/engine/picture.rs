@@ -5,8 +5,8 @@ use super::image_pipeline::{DrawError, ImagePipeline};
 use super::suggest::said;
 use super::worker::{Worker, ended};
 use super::{LoadError, Loader, Outbox};
-use crate::story::message::{Fault, TextRequest};
-use crate::story::picture::{PictureRequest, Subject, Words};
+use crate::story::message::{FailureKind, TextRequest};
+use crate::story::picture::{PictureRequest, PictureTask, PromptSource};
 use crate::story::progress::{Cancelled, Observer};
 use crate::story::{Event, NodeId, Status};
 use std::rc::Rc;
@@ -14,8 +14,8 @@ use std::rc::Rc;
 impl From<DrawError> for Failure {
     fn from(error: DrawError) -> Failure {
         let fault = match error {
-            DrawError::Model(_) => Fault::Model,
-            _ => Fault::Engine,
+            DrawError::Model(_) => FailureKind::Model,
+            _ => FailureKind::Engine,
         };
         let why = error.to_string();
         Failure { why, fault }
@@ -23,12 +23,12 @@ impl From<DrawError> for Failure {
 }
 
 /// Tells how many pictures are drawn.
-struct Drawing<'a> {
+struct DrawnPicture<'a> {
     node: NodeId,
     outbox: &'a Outbox<'a>,
 }
 
-impl Observer for Drawing<'_> {
+impl Observer for DrawnPicture<'_> {
     fn progress(&self, _: &str, done: u64, total: Option<u64>) {
         let node = self.node;
         let (done, total) = (done as usize, total.unwrap_or_default() as usize);
@@ -47,16 +47,16 @@ impl<L: Loader> Worker<L> {
             return ended(Status::Stopped);
         };
         let node = request.node;
-        if let Subject::Words(words) | Subject::Scene(words) = &mut request.subject
-            && let Words::Passage { text, ask } = words
+        if let PictureTask::Prompt(words) | PictureTask::Scene(words) = &mut request.task
+            && let PromptSource::Passage { text, ask } = words
         {
             let line = self.line(ask, outbox);
             if outbox.is_cancelled() {
                 return ended(Status::Stopped);
             }
-            *words = Words::Given(pipeline.describe(text, &line)?);
+            *words = PromptSource::Given(pipeline.describe(text, &line)?);
         }
-        match pipeline.draw(&request, &Drawing { node, outbox })? {
+        match pipeline.draw(&request, &DrawnPicture { node, outbox })? {
             None => ended(Status::Stopped),
             Some(drawings) => {
                 outbox.tell(Event::Drawn { node, drawings });
@@ -70,7 +70,7 @@ impl<L: Loader> Worker<L> {
         if let Some(pipeline) = &self.pipeline {
             return Ok(Some(pipeline.clone()));
         }
-        let fault = Fault::Model;
+        let fault = FailureKind::Model;
         let failed = |error| match error {
             LoadError::Stopped => Ok(None),
             LoadError::Failed(why) => Err(Failure { why, fault }),

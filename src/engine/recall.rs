@@ -7,9 +7,9 @@
 use super::backend::{Backend, Failure};
 use crate::model::ModelError;
 use crate::model::encoder::{SentenceEncoder, WIDTH};
-use crate::story::context::{Kind, Part};
+use crate::story::context::{ContextPart, PartKind};
 use crate::story::hash::fnv1a;
-use crate::story::message::{Recall, Recalled, TextRequest};
+use crate::story::message::{Retrieval, RetrievedPassage, TextRequest};
 use crate::story::progress::Observer;
 use crate::story::sentence::{excerpt, sentence_ends};
 use crate::story::{Context, NodeId};
@@ -36,7 +36,7 @@ pub struct Recaller {
 struct Stretch {
     /// The words whose meaning counts.
     words: String,
-    part: Part,
+    part: ContextPart,
     label: String,
     near: f32,
 }
@@ -54,8 +54,8 @@ impl Recaller {
         backend: &dyn Backend,
         request: &mut TextRequest,
         observer: &dyn Observer,
-    ) -> Result<Option<Vec<Recalled>>, Failure> {
-        let Some(recall) = request.recall.take() else {
+    ) -> Result<Option<Vec<RetrievedPassage>>, Failure> {
+        let Some(recall) = request.retrieval.take() else {
             return Ok(Some(Vec::new()));
         };
         let begins = backend.context_start(request)?;
@@ -71,8 +71,8 @@ impl Recaller {
         let found = self.nearest(&now, found, recall.most);
         let said = found.iter().map(Stretch::said).collect();
         let parts = found.into_iter().map(|stretch| stretch.part).collect();
-        let context = std::mem::replace(&mut request.context, Context::nothing());
-        request.context = context.with_recalled(parts);
+        let context = std::mem::replace(&mut request.context, Context::empty());
+        request.context = context.with_retrieved(parts);
         Ok(Some(said))
     }
 
@@ -125,11 +125,11 @@ impl Recaller {
 }
 
 impl Stretch {
-    fn said(&self) -> Recalled {
+    fn said(&self) -> RetrievedPassage {
         let begins = excerpt(&self.words, 24);
-        Recalled {
+        RetrievedPassage {
             what: match self.part.kind {
-                Kind::Recalled { .. } => format!("{} \"{begins}\"", self.label),
+                PartKind::Retrieved { .. } => format!("{} \"{begins}\"", self.label),
                 _ => self.label.clone(),
             },
             near: self.near,
@@ -138,7 +138,7 @@ impl Stretch {
     }
 }
 
-fn parts(context: &Context) -> Box<dyn Iterator<Item = &Part> + '_> {
+fn parts(context: &Context) -> Box<dyn Iterator<Item = &ContextPart> + '_> {
     match context {
         Context::Prose { parts, .. } => Box::new(parts.iter()),
         Context::Chat { messages, .. } => Box::new(messages.iter().flat_map(|m| m.parts.iter())),
@@ -147,7 +147,7 @@ fn parts(context: &Context) -> Box<dyn Iterator<Item = &Part> + '_> {
 
 fn story(context: &Context) -> impl Iterator<Item = (NodeId, usize, &str)> {
     parts(context).filter_map(|part| match part.kind {
-        Kind::Story { node, from } => Some((node, from, part.text.as_str())),
+        PartKind::Story { node, from } => Some((node, from, part.text.as_str())),
         _ => None,
     })
 }
@@ -169,18 +169,18 @@ fn end(context: &Context, bytes: usize) -> String {
 }
 
 /// Entries that may be read; those that the budget does not reach are left out later.
-fn lore(context: &Context, recall: &Recall) -> Vec<Stretch> {
+fn lore(context: &Context, recall: &Retrieval) -> Vec<Stretch> {
     let ranks = parts(context).filter_map(|part| match part.kind {
-        Kind::Lore { rank, .. } => Some(rank + 1),
+        PartKind::Lore { rank, .. } => Some(rank + 1),
         _ => None,
     });
     let first = ranks.max().unwrap_or(0);
     let entries = recall.lore.iter().enumerate();
-    let stretch = |(at, entry): (usize, &crate::story::message::Unnamed)| Stretch {
+    let stretch = |(at, entry): (usize, &crate::story::message::UnmatchedLore)| Stretch {
         label: format!("lore {}", entry.title),
         words: entry.text.trim().to_string(),
-        part: Part::plain(
-            Kind::Lore {
+        part: ContextPart::plain(
+            PartKind::Lore {
                 title: entry.title.clone(),
                 rank: first + at,
                 budget: entry.budget,
@@ -226,7 +226,10 @@ fn stretch(text: &mut String, place: &mut Option<(NodeId, usize)>) -> Option<Str
     let words = words.trim();
     let (label, near) = (format!("#{node}"), 0.0);
     (!words.is_empty()).then(|| Stretch {
-        part: Part::plain(Kind::Recalled { node, from }, format!("[Earlier: {words}]")),
+        part: ContextPart::plain(
+            PartKind::Retrieved { node, from },
+            format!("[Earlier: {words}]"),
+        ),
         words: words.to_string(),
         label,
         near,
@@ -240,7 +243,7 @@ mod tests {
     fn prose(texts: &[&str]) -> Context {
         let part = |(at, text): (usize, &&str)| {
             let (node, from) = (at as NodeId, 0);
-            Part::plain(Kind::Story { node, from }, *text)
+            ContextPart::plain(PartKind::Story { node, from }, *text)
         };
         Context::Prose {
             parts: texts.iter().enumerate().map(part).collect(),
@@ -254,7 +257,7 @@ mod tests {
         let context = prose(&[&long, &long, "Then it rained."]);
         let all = forgotten(&context, (2, 0));
         assert_eq!(all.len(), 2);
-        assert_eq!(all[0].part.kind, Kind::Recalled { node: 0, from: 0 });
+        assert_eq!(all[0].part.kind, PartKind::Retrieved { node: 0, from: 0 });
         assert_eq!(all[1].label, "#1");
         let less = forgotten(&context, (1, 10));
         assert_eq!(less.len(), 2);

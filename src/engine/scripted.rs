@@ -6,23 +6,25 @@
 use super::backend::{Answer, Backend, Failure, Listener};
 use super::load::{LoadError, Loader};
 use crate::model::encoder::SentenceEncoder;
-use crate::story::message::{Alternative, Capabilities, Explained, Stats, TextRequest, Warm};
+use crate::story::message::{
+    Alternative, Capabilities, ContextReport, PassageStats, TextRequest, WarmCache,
+};
 use crate::story::progress::Observer;
-use crate::story::{About, Event, NodeId, Status};
+use crate::story::{Event, ModelInfo, NodeId, Status};
 use std::collections::VecDeque;
 
 /// What a scripted model is, and everything that it will say.
 #[derive(Clone, Debug)]
 pub struct Script {
-    pub about: About,
+    pub about: ModelInfo,
     pub capabilities: Capabilities,
     /// Answers to requests for a passage, in their order; after the last of them every passage is
     /// empty.
     pub passages: VecDeque<ScriptedPassage>,
     pub alternatives: Vec<Alternative>,
-    pub explained: Explained,
+    pub explained: ContextReport,
     /// The cache, as it is given out; what is restored takes its place.
-    pub warm: Option<Warm>,
+    pub warm: Option<WarmCache>,
 }
 
 /// How one passage is written.
@@ -36,13 +38,13 @@ pub struct ScriptedPassage {
 impl Default for Script {
     fn default() -> Script {
         Script {
-            about: About {
+            about: ModelInfo {
                 name: "scripted".to_string(),
                 sha256: "scripted".to_string(),
                 backend: "script".to_string(),
                 context: 512,
                 chat: true,
-                ..About::default()
+                ..ModelInfo::default()
             },
             capabilities: Capabilities {
                 alternatives: true,
@@ -53,7 +55,7 @@ impl Default for Script {
             },
             passages: VecDeque::new(),
             alternatives: Vec::new(),
-            explained: Explained::default(),
+            explained: ContextReport::default(),
             warm: None,
         }
     }
@@ -85,9 +87,9 @@ impl ScriptedPassage {
             ids: vec![at as u32],
             healed: 0,
         };
-        let stats = Stats {
+        let stats = PassageStats {
             new_tokens: pieces.len(),
-            ..Stats::default()
+            ..PassageStats::default()
         };
         ScriptedPassage {
             events: pieces.iter().enumerate().map(piece).collect(),
@@ -112,7 +114,7 @@ impl Loader for Script {
 }
 
 impl Backend for Script {
-    fn about(&self) -> &About {
+    fn about(&self) -> &ModelInfo {
         &self.about
     }
 
@@ -122,11 +124,11 @@ impl Backend for Script {
 
     fn write(&mut self, request: &TextRequest, listener: &dyn Listener) -> Answer {
         let Some(passage) = self.passages.pop_front() else {
-            return Ok((Status::Complete, Stats::default()));
+            return Ok((Status::Complete, PassageStats::default()));
         };
         for event in passage.events {
             if listener.is_cancelled() || !listener.tell(addressed(event, request.node)) {
-                return Ok((Status::Stopped, Stats::default()));
+                return Ok((Status::Stopped, PassageStats::default()));
             }
         }
         passage.end
@@ -140,15 +142,15 @@ impl Backend for Script {
         Ok(Some(self.alternatives.clone()))
     }
 
-    fn explain(&mut self, _: &TextRequest) -> Result<Explained, Failure> {
+    fn explain(&mut self, _: &TextRequest) -> Result<ContextReport, Failure> {
         Ok(self.explained.clone())
     }
 
-    fn save_cache(&self) -> Option<Warm> {
+    fn save_cache(&self) -> Option<WarmCache> {
         self.warm.clone()
     }
 
-    fn restore_cache(&mut self, warm: &Warm) {
+    fn restore_cache(&mut self, warm: &WarmCache) {
         self.warm = Some(warm.clone());
     }
 
@@ -192,7 +194,7 @@ mod tests {
     use super::*;
     use crate::engine::Engine;
     use crate::story::context::Context;
-    use crate::story::message::{Goal, Overflow, Reply, RequestId};
+    use crate::story::message::{LengthGoal, Overflow, Reply, RequestId};
     use crate::story::{Request, Sampling};
     use std::sync::mpsc::{Receiver, channel};
     use std::time::Duration;
@@ -200,15 +202,15 @@ mod tests {
     fn request(node: NodeId) -> TextRequest {
         TextRequest {
             node,
-            context: Context::nothing(),
+            context: Context::empty(),
             sampling: Sampling::default(),
             seed: 1,
             overflow: Overflow::Crop,
-            goal: Goal::Exact,
+            goal: LengthGoal::Exact,
             bans: Vec::new(),
             heal: false,
             begin: Vec::new(),
-            recall: None,
+            retrieval: None,
         }
     }
 
@@ -237,12 +239,12 @@ mod tests {
         let model = String::new();
         let requests = [
             Request::Load { model },
-            Request::Read(request(1)),
+            Request::Prefetch(request(1)),
             Request::Text(request(1)),
             Request::Candidates(vec![request(2), request(3)]),
             Request::Alternatives(request(4)),
             Request::Explain(request(4)),
-            Request::Keep,
+            Request::SaveCache,
         ];
         let ids = requests.map(|request| engine.submit(request));
         let [_, read, text, several, ..] = ids.map(|id| answer(&replies, id));

@@ -4,7 +4,7 @@
 //! Words go to a target of their own, [`WORDS`], which the subscriber lets through only where the
 //! writer asked for it. Without a subscriber nothing here costs anything.
 
-use crate::story::message::Fault;
+use crate::story::message::FailureKind;
 use crate::story::{Event, Request};
 use std::time::Instant;
 use tracing::{Span, debug, error, info, info_span, trace};
@@ -26,7 +26,7 @@ impl RequestTrace {
             match request {
                 Request::Load { model } => info!(model, "asked"),
                 Request::Candidates(several) => info!(passages = several.len(), "asked"),
-                Request::Warm(warm) => info!(tokens = warm.ids.len(), "asked"),
+                Request::RestoreCache(warm) => info!(tokens = warm.ids.len(), "asked"),
                 Request::Picture(picture) => info!(node = picture.node, "asked"),
                 Request::Text(text) => {
                     info!(
@@ -37,7 +37,7 @@ impl RequestTrace {
                 }
                 _ => info!("asked"),
             }
-            if !matches!(request, Request::Warm(_)) {
+            if !matches!(request, Request::RestoreCache(_)) {
                 trace!(target: WORDS, ?request);
             }
         });
@@ -89,7 +89,7 @@ impl RequestTrace {
             ),
             Event::Failed { why, fault, .. } => {
                 // A sentence about a model quotes its file; others may quote a prompt or a title.
-                let plain = matches!(fault, Fault::Model) && !self.picture;
+                let plain = matches!(fault, FailureKind::Model) && !self.picture;
                 let said = if plain { why.as_str() } else { "" };
                 error!(?fault, ms, why = said, "failed");
                 trace!(target: WORDS, why);
@@ -106,10 +106,10 @@ fn kind(request: &Request) -> &'static str {
         Request::Candidates(_) => "candidates",
         Request::Alternatives(_) => "alternatives",
         Request::Suggest { .. } => "suggest",
-        Request::Read(_) => "read",
+        Request::Prefetch(_) => "read",
         Request::Explain(_) => "explain",
-        Request::Keep => "keep",
-        Request::Warm(_) => "warm",
+        Request::SaveCache => "keep",
+        Request::RestoreCache(_) => "warm",
         Request::Picture(_) => "picture",
     }
 }

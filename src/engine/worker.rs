@@ -7,7 +7,7 @@ use super::suggest::suggest;
 use super::trace::RequestTrace;
 use super::{LoadError, Loader, Outbox, Stop};
 use crate::model::encoder::SentenceEncoder;
-use crate::story::message::{Fault, Reply, RequestId, Stats, TextRequest};
+use crate::story::message::{FailureKind, PassageStats, Reply, RequestId, TextRequest};
 use crate::story::progress::Observer;
 use crate::story::{Event, NodeId, Request, Status};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -77,16 +77,16 @@ fn node_of(request: &Request) -> Option<NodeId> {
         Request::Load { .. }
         | Request::Alternatives(_)
         | Request::Suggest { .. }
-        | Request::Read(_)
+        | Request::Prefetch(_)
         | Request::Explain(_)
-        | Request::Keep
-        | Request::Warm(_) => None,
+        | Request::SaveCache
+        | Request::RestoreCache(_) => None,
     }
 }
 
 /// The end of a request that has no numbers to tell.
 pub(super) fn ended(status: Status) -> Answer {
-    Ok((status, Stats::default()))
+    Ok((status, PassageStats::default()))
 }
 
 impl<L: Loader> Worker<L> {
@@ -122,17 +122,17 @@ impl<L: Loader> Worker<L> {
                 let explained = backend.explain(&text)?;
                 outbox.answers(Event::Explained(explained))
             }
-            Request::Read(text) => {
+            Request::Prefetch(text) => {
                 if let Some(backend) = &mut self.backend {
                     backend.prefetch(&text, outbox);
                 }
                 ended(Status::Complete)
             }
-            Request::Keep => {
+            Request::SaveCache => {
                 let warm = self.backend()?.save_cache();
-                outbox.answers(Event::Kept(warm))
+                outbox.answers(Event::CacheSaved(warm))
             }
-            Request::Warm(warm) => {
+            Request::RestoreCache(warm) => {
                 self.backend()?.restore_cache(&warm);
                 ended(Status::Complete)
             }
@@ -145,7 +145,7 @@ impl<L: Loader> Worker<L> {
             None => {
                 let none = "No model is loaded; /model NAME loads one";
                 let why = self.why_not.clone().unwrap_or_else(|| none.to_string());
-                let fault = Fault::Model;
+                let fault = FailureKind::Model;
                 Err(Failure { why, fault })
             }
         }
@@ -167,7 +167,7 @@ impl<L: Loader> Worker<L> {
         let Some((first, others)) = requests.split_first_mut() else {
             return Ok(());
         };
-        if first.recall.is_none() {
+        if first.retrieval.is_none() {
             return Ok(());
         }
         if self.recaller.is_none() {
@@ -177,13 +177,13 @@ impl<L: Loader> Worker<L> {
                 Err(LoadError::Failed(why)) => {
                     let why = format!("Nothing is recalled: {why}; /set recall 0 asks for nothing");
                     outbox.tell(Event::Warned(why));
-                    first.recall = None;
+                    first.retrieval = None;
                 }
             }
         }
         if let (Some(backend), Some(recaller)) = (&self.backend, &mut self.recaller) {
             let found = recaller.recall(backend.as_ref(), first, outbox)?;
-            outbox.tell(Event::Recalled(found.unwrap_or_default()));
+            outbox.tell(Event::Retrieved(found.unwrap_or_default()));
         }
         for other in others {
             other.context.clone_from(&first.context);
@@ -219,7 +219,7 @@ impl<L: Loader> Worker<L> {
                 if self.backend.is_none() {
                     self.why_not = Some(why.clone());
                 }
-                let fault = Fault::Model;
+                let fault = FailureKind::Model;
                 Err(Failure { why, fault })
             }
         }
@@ -236,7 +236,7 @@ impl<L: Loader> Worker<L> {
                 "The model failed in a way that illumine did not expect; what was written is kept, \
                   /retry tries again"
                     .to_string(),
-            fault: Fault::Engine,
+            fault: FailureKind::Engine,
         }
     }
 }

@@ -1,9 +1,9 @@
 //! The journal of one open session: append-only.
 
-use super::recover::{Recovered, recover};
-use super::{StoreError, valid};
+use super::recover::{Recovered, recover_journal};
+use super::{StoreError, check_name};
 use crate::story::Record;
-use crate::story::record::{Opening, VERSION};
+use crate::story::record::{SessionHeader, VERSION};
 use serde::Serialize;
 use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
 use std::io::{Read, Seek, SeekFrom, Write};
@@ -23,7 +23,7 @@ pub struct Journal {
     /// The bytes written since the last successful sync.
     unsynced: Vec<u8>,
     /// A sync failed, so the system may have dropped `unsynced`.
-    doubtful: bool,
+    sync_failed: bool,
     read_only: Option<String>,
 }
 
@@ -52,7 +52,7 @@ impl Journal {
             }
             made => made?,
         }
-        let opening = Opening {
+        let opening = SessionHeader {
             name: name.to_string(),
             build: build.to_string(),
             began: began.to_string(),
@@ -66,14 +66,14 @@ impl Journal {
         begun
     }
 
-    fn begin(dir: &Path, name: &str, opening: Opening) -> Result<Journal, StoreError> {
+    fn begin(dir: &Path, name: &str, opening: SessionHeader) -> Result<Journal, StoreError> {
         let mut journal = Journal {
             file: open_private(&dir.join(FILE), true)?,
             dir: dir.to_path_buf(),
             name: name.to_string(),
             len: 0,
             unsynced: Vec::new(),
-            doubtful: false,
+            sync_failed: false,
             read_only: None,
         };
         journal.lock()?;
@@ -95,17 +95,17 @@ impl Journal {
             name: name.to_string(),
             len: 0,
             unsynced: Vec::new(),
-            doubtful: false,
+            sync_failed: false,
             read_only: None,
         };
         journal.lock()?;
         let mut bytes = Vec::new();
         let read = journal.file.read_to_end(&mut bytes);
         read.map_err(|error| StoreError::io("read", &path, error))?;
-        let recovered = recover(&bytes);
+        let recovered = recover_journal(&bytes);
         journal.len = recovered.len as u64;
-        journal.read_only = recovered.doubt.clone();
-        if recovered.doubt.is_none() && recovered.len < bytes.len() {
+        journal.read_only = recovered.read_only_reason.clone();
+        if recovered.read_only_reason.is_none() && recovered.len < bytes.len() {
             journal.set_aside(&bytes[recovered.len..])?;
         }
         Ok((journal, recovered))
@@ -173,7 +173,7 @@ impl Journal {
     pub fn sync(&mut self) -> Result<(), StoreError> {
         let path = self.path();
         let failed = |error| StoreError::io("write", &path, error);
-        if self.doubtful {
+        if self.sync_failed {
             let safe = self.len - self.unsynced.len() as u64;
             let again = self.file.seek(SeekFrom::Start(safe));
             again
@@ -181,7 +181,7 @@ impl Journal {
                 .map_err(failed)?;
         }
         let synced = self.file.sync_data();
-        self.doubtful = synced.is_err();
+        self.sync_failed = synced.is_err();
         synced.map_err(failed)?;
         self.unsynced.clear();
         Ok(())
@@ -189,7 +189,7 @@ impl Journal {
 
     /// Renames the session.
     pub fn rename(&mut self, name: &str) -> Result<(), StoreError> {
-        let name = valid(name)?;
+        let name = check_name(name)?;
         let root = self.dir.parent().unwrap_or(Path::new(".")).to_path_buf();
         let dir = root.join(name);
         if dir.exists() {

@@ -3,9 +3,9 @@
 //! Three text chunks: `Software`; `illumine`, the provenance as JSON; and XMP with IPTC's digital
 //! source type (IPTC Photo Metadata Standard 2023.1), which other programs look for.
 
-pub use crate::story::picture::Provenance;
+pub use crate::story::picture::PictureProvenance;
 
-use crate::story::picture::{Layer, Way};
+use crate::story::picture::{Derivation, Layer};
 use std::io::Cursor;
 use tiny_skia::{
     Color, FilterQuality, IntSize, Pixmap, PixmapPaint, PremultipliedColorU8, Transform,
@@ -32,16 +32,16 @@ const KEYWORD: &str = "illumine";
 const XMP: &str = "XML:com.adobe.xmp";
 
 /// The width and height in pixels; a scene is twice as wide as high.
-pub fn size(how: &Provenance) -> (u32, u32) {
+pub fn size(how: &PictureProvenance) -> (u32, u32) {
     match how.way {
-        Way::Scene { .. } => (2 * how.size, how.size),
+        Derivation::Scene { .. } => (2 * how.size, how.size),
         _ => (how.size, how.size),
     }
 }
 
 /// Composes the layers at the size and on the background given by the provenance, as a PNG file.
-pub fn encode(layers: &[Layer], how: &Provenance) -> Result<Vec<u8>, PictureError> {
-    let pixels = laid(layers, how)?;
+pub fn encode(layers: &[Layer], how: &PictureProvenance) -> Result<Vec<u8>, PictureError> {
+    let pixels = compose_layers(layers, how)?;
     let (width, height) = size(how);
     let no_png = |why: png::EncodingError| PictureError::NoPng(why.to_string());
     let mut file = Vec::new();
@@ -52,7 +52,7 @@ pub fn encode(layers: &[Layer], how: &Provenance) -> Result<Vec<u8>, PictureErro
     let chunks = [
         ("Software", how.build.clone()),
         (KEYWORD, json),
-        (XMP, xmp()),
+        (XMP, xmp_packet()),
     ];
     for (keyword, text) in chunks {
         let added = encoder.add_itxt_chunk(keyword.to_string(), text);
@@ -102,7 +102,7 @@ pub fn sheet(rows: &[Vec<Vec<u8>>], size: usize) -> Result<Vec<u8>, PictureError
 }
 
 /// Reads the provenance from a PNG file.
-pub fn provenance(file: &[u8]) -> Result<Provenance, PictureError> {
+pub fn provenance(file: &[u8]) -> Result<PictureProvenance, PictureError> {
     let limits = png::Limits { bytes: 64 << 20 };
     let mut decoder = png::Decoder::new_with_limits(Cursor::new(file), limits);
     decoder.set_ignore_text_chunk(false);
@@ -117,21 +117,21 @@ pub fn provenance(file: &[u8]) -> Result<Provenance, PictureError> {
 }
 
 /// Composes straight (not premultiplied) RGBA, enlarged smoothly to the requested size.
-fn laid(layers: &[Layer], how: &Provenance) -> Result<Vec<u8>, PictureError> {
+fn compose_layers(layers: &[Layer], how: &PictureProvenance) -> Result<Vec<u8>, PictureError> {
     if !(16..=LARGEST).contains(&how.size) {
         return Err(PictureError::Size);
     }
     let (width, height) = size(how);
     let mut sheet = Pixmap::new(width, height).ok_or(PictureError::Size)?;
     if let Some(background) = &how.background {
-        sheet.fill(colour(background)?);
+        sheet.fill(parse_colour(background)?);
     }
     let places = match how.way {
-        Way::Scene { .. } => scene(layers.len(), height as f32),
+        Derivation::Scene { .. } => scene_positions(layers.len(), height as f32),
         _ => vec![(0.0, 0.0, height as f32); layers.len()],
     };
     for (layer, place) in layers.iter().zip(places) {
-        lay(&mut sheet, layer, place)?;
+        draw_layer(&mut sheet, layer, place)?;
     }
     let straight = |pixel: &PremultipliedColorU8| {
         let colour = pixel.demultiply();
@@ -142,7 +142,7 @@ fn laid(layers: &[Layer], how: &Provenance) -> Result<Vec<u8>, PictureError> {
 
 /// The positions of a scene's layers: left, top and side of each. The backdrop covers the whole
 /// scene and extends beyond its top and bottom; the other layers stand side by side on one ground.
-fn scene(layers: usize, height: f32) -> Vec<(f32, f32, f32)> {
+fn scene_positions(layers: usize, height: f32) -> Vec<(f32, f32, f32)> {
     let mut places = vec![(0.0, -0.5 * height, 2.0 * height)];
     let subjects = layers.saturating_sub(1);
     let side = match subjects {
@@ -158,7 +158,7 @@ fn scene(layers: usize, height: f32) -> Vec<(f32, f32, f32)> {
     places
 }
 
-fn lay(
+fn draw_layer(
     sheet: &mut Pixmap,
     layer: &Layer,
     (left, top, side): (f32, f32, f32),
@@ -182,7 +182,7 @@ fn lay(
 }
 
 /// Parses `#rrggbb`, with or without the `#`.
-fn colour(name: &str) -> Result<Color, PictureError> {
+fn parse_colour(name: &str) -> Result<Color, PictureError> {
     let digits = name.strip_prefix('#').unwrap_or(name);
     let sound = digits.len() == 6 && digits.bytes().all(|byte| byte.is_ascii_hexdigit());
     let number = u32::from_str_radix(digits, 16).ok().filter(|_| sound);
@@ -191,7 +191,7 @@ fn colour(name: &str) -> Result<Color, PictureError> {
 }
 
 /// The XMP packet that says that a trained algorithm made the picture.
-fn xmp() -> String {
+fn xmp_packet() -> String {
     let source = "http://cv.iptc.org/newscodes/digitalsourcetype/trainedAlgorithmicMedia";
     format!(
         "<x:xmpmeta xmlns:x=\"adobe:ns:meta/\">\
@@ -206,8 +206,8 @@ fn xmp() -> String {
 mod tests {
     use super::*;
 
-    fn how() -> Provenance {
-        Provenance {
+    fn how() -> PictureProvenance {
+        PictureProvenance {
             prompt: "a red dragon, „asleep“ 🐉".into(),
             concepts: vec![("dragon".into(), 0.74)],
             style: Some("noto".into()),
@@ -215,7 +215,7 @@ mod tests {
             steps: 8,
             temperature: 0.9,
             guidance: 2.5,
-            recall: 0.007,
+            retrieval_strength: 0.007,
             size: 64,
             background: None,
             enlarged: false,
@@ -223,7 +223,7 @@ mod tests {
             backend: "cpu".into(),
             build: "illumine 0.1.0".into(),
             tokens: "04".into(),
-            way: Way::Words,
+            way: Derivation::Prompt,
         }
     }
 
@@ -278,8 +278,8 @@ mod tests {
         };
         let layers = [plain([0, 0, 200, 255]), plain([200, 0, 0, 255])];
         let parts = vec!["sea".to_string(), "ship".to_string()];
-        let how = Provenance {
-            way: Way::Scene { parts },
+        let how = PictureProvenance {
+            way: Derivation::Scene { parts },
             ..how()
         };
         let pixels = pixels(&encode(&layers, &how).unwrap());
@@ -292,7 +292,7 @@ mod tests {
 
     #[test]
     fn what_cannot_be_is_refused() {
-        let refused = |change: fn(&mut Provenance)| {
+        let refused = |change: fn(&mut PictureProvenance)| {
             let mut how = how();
             change(&mut how);
             encode(&red(), &how).unwrap_err().to_string()

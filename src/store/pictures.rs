@@ -14,13 +14,13 @@ const FOLDER: &str = "pictures";
 
 /// The path of a picture's file in a session's folder.
 pub fn path(session: &Path, id: NodeId) -> PathBuf {
-    session.join(FOLDER).join(Picture::file(id))
+    session.join(FOLDER).join(Picture::file_name(id))
 }
 
 impl Journal {
     /// Saves a picture's file. Returns once the file is on the disk itself, so that a record
     /// written afterwards never names a missing file.
-    pub fn keep_picture(&self, id: NodeId, bytes: &[u8]) -> Result<(), StoreError> {
+    pub fn save_picture(&self, id: NodeId, bytes: &[u8]) -> Result<(), StoreError> {
         self.writable()?;
         let path = path(self.folder(), id);
         let folder = self.folder().join(FOLDER);
@@ -48,7 +48,7 @@ impl Sessions {
     pub fn picture_faults(&self, name: &str, story: &Story) -> Result<Vec<String>, StoreError> {
         let folder = self.folder(name)?;
         let fault = |id: NodeId, picture: &Picture| {
-            let file = format!("{FOLDER}/{}", Picture::file(id));
+            let file = format!("{FOLDER}/{}", Picture::file_name(id));
             match fs::read(path(&folder, id)) {
                 Ok(bytes) if sha256(&bytes) == picture.sha256 => None,
                 Ok(_) => Some(format!(
@@ -77,8 +77,8 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let sessions = Sessions::new(dir.path());
         let journal = sessions.create(Some("s"), "", "1").unwrap();
-        journal.keep_picture(7, b"first").unwrap();
-        journal.keep_picture(7, b"second").unwrap();
+        journal.save_picture(7, b"first").unwrap();
+        journal.save_picture(7, b"second").unwrap();
         let path = dir.path().join("s/pictures/7.png");
         assert_eq!(fs::read(&path).unwrap(), b"second");
         let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;

@@ -3,7 +3,7 @@
 
 use crate::story::nearest::nearest;
 use crate::story::untrusted::clean_line;
-use crate::story::voice::{Template, VoiceError};
+use crate::story::voice::{PromptTemplate, VoiceError};
 use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::{ErrorKind, Read};
@@ -58,7 +58,7 @@ pub enum PromptError {
 
 /// One row of a list.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Row {
+pub struct PromptListing {
     pub name: String,
     /// Whether it is in the writer's own folder.
     pub own: bool,
@@ -80,16 +80,16 @@ impl Prompts {
     }
 
     /// Lists all voices with their descriptions; a broken one is listed with its error.
-    pub fn list(&self) -> Vec<Row> {
+    pub fn list(&self) -> Vec<PromptListing> {
         let row = |(name, own): (String, bool)| {
             let read = self.find(&name);
             let wrong = |error: PromptError| clean_line(&error.to_string());
-            let template = read.unwrap_or_else(|error| Template {
+            let template = read.unwrap_or_else(|error| PromptTemplate {
                 help: wrong(error),
-                ..Template::default()
+                ..PromptTemplate::default()
             });
             let takes = template.variables.into_iter().map(|(name, _)| name);
-            Row {
+            PromptListing {
                 name,
                 own,
                 title: template.title,
@@ -101,8 +101,8 @@ impl Prompts {
     }
 
     /// Finds a voice by name.
-    pub fn find(&self, name: &str) -> Result<Template, PromptError> {
-        Ok(Template::parse(name, &self.text(name)?)?)
+    pub fn find(&self, name: &str) -> Result<PromptTemplate, PromptError> {
+        Ok(PromptTemplate::parse(name, &self.text(name)?)?)
     }
 
     /// Returns the file of a voice as text.
@@ -189,12 +189,12 @@ mod tests {
     #[test]
     fn every_voice_that_comes_along_can_be_used() {
         for (name, text) in SHIPPED {
-            let template = Template::parse(name, text).unwrap();
+            let template = PromptTemplate::parse(name, text).unwrap();
             assert!(
                 !template.title.is_empty() && !template.help.is_empty(),
                 "{name}"
             );
-            let filled = template.fill(&template.example).unwrap();
+            let filled = template.fill_variables(&template.example).unwrap();
             let prose = format!("{}\n{}", filled.voice.text, filled.begin);
             let chat = format!("{}\n{}", filled.voice.text, filled.ask);
             assert_eq!(template.example.len(), template.variables.len(), "{name}");

@@ -6,7 +6,7 @@ use super::{Outcome, Refusal, Studio, Work, cannot};
 use crate::story::message::Alternative;
 use crate::story::sentence::excerpt;
 use crate::story::untrusted::clean;
-use crate::story::{Command, NodeId, Passage, Place, Request, command::Choice, edit, places};
+use crate::story::{Command, NodeId, Passage, Place, Request, command::TokenChoice, edit, places};
 
 /// A row of a list, and what picking it does.
 #[derive(Clone, Debug, PartialEq)]
@@ -63,7 +63,7 @@ impl Studio {
     /// Where a word begins that the story says: the last time, with the space before it.
     fn place_of(&self, word: &str) -> Result<Place, Refusal> {
         let path = self.session.story.path();
-        if let Ok(place) = places::find(&self.session.story, word)
+        if let Ok(place) = places::find_place(&self.session.story, word)
             && place
                 .node
                 .is_some_and(|id| path.iter().any(|passage| passage.id == id))
@@ -75,7 +75,7 @@ impl Studio {
         let said = |passage: &Passage, wanted: &dyn Fn(&str) -> bool| {
             let at = last_word(passage.text, word.len(), wanted)?;
             let before = passage.text[..at].trim_end_matches(' ').len();
-            Some(edit::at(passage, before))
+            Some(edit::place_in_passage(passage, before))
         };
         let same = |text: &str| text == word;
         let alike = |text: &str| text.to_lowercase() == lower;
@@ -124,7 +124,7 @@ impl Studio {
                 label: format!(
                     "{word:<20} {before:>5.1} %   after sampling settings {after:>5.1} %{here}"
                 ),
-                command: Command::Choose(Choice {
+                command: Command::Choose(TokenChoice {
                     place,
                     id: alternative.id,
                 }),

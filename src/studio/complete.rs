@@ -1,7 +1,7 @@
 //! What could follow what is typed: command names and their arguments, for every front end.
 
 use crate::store::export;
-use crate::story::command::{self, COMMANDS, Completes, Spec};
+use crate::story::command::{self, ArgumentKind, COMMANDS, CommandSpec};
 use crate::story::sampling::SETTINGS;
 
 /// What can be completed to.
@@ -22,7 +22,7 @@ pub struct Candidate {
 }
 
 /// The candidates for the line up to the cursor; `names` looks up models or sessions.
-pub fn candidates(line: &str, names: impl Fn(Completes) -> Vec<String>) -> Option<Candidates> {
+pub fn candidates(line: &str, names: impl Fn(ArgumentKind) -> Vec<String>) -> Option<Candidates> {
     let command = line
         .strip_prefix('/')
         .filter(|rest| !rest.starts_with('/'))?;
@@ -35,46 +35,47 @@ pub fn candidates(line: &str, names: impl Fn(Completes) -> Vec<String>) -> Optio
     let spec = command::find(name)?;
     let typed = match spec.completes {
         // Options stand among the words.
-        Completes::Styles => rest.rsplit(' ').next().unwrap_or(rest),
+        ArgumentKind::Styles => rest.rsplit(' ').next().unwrap_or(rest),
         _ => rest.trim_start(),
     };
     let from = line.len() - typed.len();
     let mut all = match spec.completes {
-        Completes::Commands => commands(typed, ""),
+        ArgumentKind::Commands => commands(typed, ""),
         what => arguments(what, names),
     };
     let typed = typed.to_lowercase();
-    if spec.completes == Completes::Styles && typed.is_empty() {
+    if spec.completes == ArgumentKind::Styles && typed.is_empty() {
         return None;
     }
     all.retain(|one| one.word.to_lowercase().starts_with(&typed));
     some(from, all)
 }
 
-fn arguments(what: Completes, names: impl Fn(Completes) -> Vec<String>) -> Vec<Candidate> {
+fn arguments(what: ArgumentKind, names: impl Fn(ArgumentKind) -> Vec<String>) -> Vec<Candidate> {
     let word = |word: &str, note: &str| Candidate {
         word: word.to_string(),
         note: note.to_string(),
-        more: matches!(what, Completes::Settings),
+        more: matches!(what, ArgumentKind::Settings),
     };
     match what {
-        Completes::Nothing | Completes::Commands => Vec::new(),
-        Completes::Settings => SETTINGS
+        ArgumentKind::Nothing | ArgumentKind::Commands => Vec::new(),
+        ArgumentKind::Settings => SETTINGS
             .iter()
             .map(|one| word(one.name, one.help))
             .collect(),
-        Completes::Modes => vec![
+        ArgumentKind::Modes => vec![
             word("prose", "the model continues the text itself"),
             word("chat", "each line is a turn, and the model answers"),
         ],
-        Completes::Swipes => vec![
+        ArgumentKind::Swipes => vec![
             word("next", "or a new one, past the newest"),
             word("prev", ""),
         ],
-        Completes::Models | Completes::Sessions | Completes::Marks | Completes::Voices => {
-            names(what).iter().map(|name| word(name, "")).collect()
-        }
-        Completes::Styles => {
+        ArgumentKind::Models
+        | ArgumentKind::Sessions
+        | ArgumentKind::Marks
+        | ArgumentKind::Voices => names(what).iter().map(|name| word(name, "")).collect(),
+        ArgumentKind::Styles => {
             let styles = names(what);
             let styles = styles.iter().map(|name| Candidate {
                 more: true,
@@ -83,9 +84,9 @@ fn arguments(what: Completes, names: impl Fn(Completes) -> Vec<String>) -> Vec<C
             let options = command::OPTIONS.iter().map(|option| word(option, ""));
             styles.chain(options.skip(1)).collect()
         }
-        Completes::Formats => export::names().iter().map(|name| word(name, "")).collect(),
-        Completes::Reaches | Completes::LoreWords => {
-            let words = command::words(what).iter();
+        ArgumentKind::Formats => export::names().iter().map(|name| word(name, "")).collect(),
+        ArgumentKind::Reaches | ArgumentKind::LoreWords => {
+            let words = command::fixed_completions(what).iter();
             words.map(|name| word(name, "")).collect()
         }
     }
@@ -93,7 +94,7 @@ fn arguments(what: Completes, names: impl Fn(Completes) -> Vec<String>) -> Vec<C
 
 fn commands(typed: &str, slash: &str) -> Vec<Candidate> {
     let typed = typed.to_lowercase();
-    let candidate = |spec: &Spec, name: &str| Candidate {
+    let candidate = |spec: &CommandSpec, name: &str| Candidate {
         word: name.to_string(),
         note: format!("{slash}{name} {}\t{}", spec.args, spec.help),
         more: !slash.is_empty(),
@@ -120,8 +121,8 @@ mod tests {
 
     fn words(line: &str) -> Vec<String> {
         let names = |what| match what {
-            Completes::Models => vec!["smollm2-135m".to_string(), "smollm2-360m".to_string()],
-            Completes::Styles => vec!["noto".to_string(), "ink".to_string()],
+            ArgumentKind::Models => vec!["smollm2-135m".to_string(), "smollm2-360m".to_string()],
+            ArgumentKind::Styles => vec!["noto".to_string(), "ink".to_string()],
             _ => vec!["story-1".to_string(), "The harbour".to_string()],
         };
         let found = candidates(line, names)

@@ -5,9 +5,9 @@ use super::pictures::{Illustration, Kept};
 use super::{Notice, Outcome, Refusal, Studio};
 use crate::store::picture::{encode, size};
 use crate::story::hash::sha256;
-use crate::story::message::Fault;
-use crate::story::picture::{Drawing, Provenance};
-use crate::story::record::{Change, Move, Step};
+use crate::story::message::FailureKind;
+use crate::story::picture::{DrawnPicture, PictureProvenance};
+use crate::story::record::{Change, Step, StepKind};
 use crate::story::sentence::excerpt;
 use crate::story::{Author, Command, Node, NodeId, Picture, Record, Status};
 
@@ -27,7 +27,7 @@ impl Studio {
             changes.push(Change::Hidden { node: id, hidden });
         }
         if !changes.is_empty() {
-            self.do_step(Move::Draw, changes)?;
+            self.do_step(StepKind::Draw, changes)?;
         }
         let versions = self.session.story.picture_versions(id);
         let at = versions.iter().position(|other| *other == id).unwrap_or(0);
@@ -39,7 +39,7 @@ impl Studio {
             .session
             .story
             .picture(id)
-            .map(|picture| picture.how.title());
+            .map(|picture| picture.provenance.title());
         let title = excerpt(&title.unwrap_or_default(), 60);
         Ok(Outcome::Moved(format!("Picture #{id}{which}: {title}")))
     }
@@ -69,40 +69,40 @@ impl Studio {
                 shown: false,
             });
         }
-        self.do_step(Move::Delete, changes)?;
+        self.do_step(StepKind::Delete, changes)?;
         Ok(Outcome::Moved(format!(
             "Hid picture #{id}; /undo restores it"
         )))
     }
 
     /// Pictures come into the story.
-    pub(super) fn drew(&mut self, place: Illustration, drawings: Vec<Drawing>) -> Vec<Notice> {
+    pub(super) fn drew(&mut self, place: Illustration, drawings: Vec<DrawnPicture>) -> Vec<Notice> {
         let mut records = Vec::new();
         let mut rows = Vec::new();
         let several = drawings.len() > 1;
         let first = self.session.story.next_id();
         for (id, drawing) in (first..).zip(&drawings) {
-            let bytes = match encode(&drawing.layers, &drawing.how) {
+            let bytes = match encode(&drawing.layers, &drawing.provenance) {
                 Ok(bytes) => bytes,
                 Err(why) => {
                     let why = format!("Cannot save the picture: {why}");
-                    return vec![Notice::Error(why, Fault::Engine)];
+                    return vec![Notice::Error(why, FailureKind::Engine)];
                 }
             };
-            let (width, height) = size(&drawing.how);
+            let (width, height) = size(&drawing.provenance);
             let own = several && id > first;
             let picture = Picture {
                 sha256: sha256(&bytes),
                 width,
                 height,
                 beside: place.beside.or(own.then_some(first)),
-                how: drawing.how.clone(),
+                provenance: drawing.provenance.clone(),
             };
             if let Err(refusal) = self.keep_picture(id, bytes) {
-                let seed = drawing.how.seed;
+                let seed = drawing.provenance.seed;
                 let why =
                     format!("{refusal}; the picture was not saved; seed={seed} draws it again");
-                return vec![Notice::Error(why, Fault::Store)];
+                return vec![Notice::Error(why, FailureKind::Store)];
             }
             records.push(Record::Node(Node {
                 id,
@@ -113,7 +113,7 @@ impl Studio {
                 picture: Some(Box::new(picture)),
                 ..Node::default()
             }));
-            rows.push(listed(id, &drawing.how));
+            rows.push(listed(id, &drawing.provenance));
         }
         let Some(last) = drawings.first() else {
             return Vec::new();
@@ -126,14 +126,14 @@ impl Studio {
             node: first,
             shown: true,
         });
-        let why = Move::Draw;
+        let why = StepKind::Draw;
         records.push(Record::Step(Step { why, changes }));
         let kept = self.record(records).and_then(|()| self.sync());
         let nodes: Vec<NodeId> = (first..).take(drawings.len()).collect();
-        let said = said(first, &last.how, nodes.len());
+        let said = said(first, &last.provenance, nodes.len());
         let mut notices = vec![Notice::Drawn { nodes, said }];
         if let Err(refusal) = kept {
-            notices.push(Notice::Error(refusal.to_string(), Fault::Store));
+            notices.push(Notice::Error(refusal.to_string(), FailureKind::Store));
         }
         if several {
             self.session.listed.clone_from(&rows);
@@ -147,7 +147,7 @@ impl Studio {
     fn keep_picture(&mut self, id: NodeId, bytes: Vec<u8>) -> Result<(), Refusal> {
         self.session.ensure_journal(&self.setup)?;
         match &self.session.journal {
-            Some(journal) => journal.keep_picture(id, &bytes)?,
+            Some(journal) => journal.save_picture(id, &bytes)?,
             None => drop(self.session.in_memory_pictures.insert(id, bytes.into())),
         }
         Ok(())
@@ -155,10 +155,10 @@ impl Studio {
 
     /// How a picture came to be, a line each.
     pub(super) fn why_picture(&self, id: NodeId, picture: &Picture) -> Vec<String> {
-        let how = &picture.how;
+        let how = &picture.provenance;
         let mut lines = vec![
             format!("#{id} is a picture of {}", how.title()),
-            format!("  interpreted as {}", how.said()),
+            format!("  interpreted as {}", how.concept_summary()),
             format!(
                 "  style {}, seed {}, {}",
                 how.style.as_deref().unwrap_or("any"),
@@ -167,7 +167,12 @@ impl Studio {
             ),
             format!(
                 "  {} decoding steps, temperature {}, guidance {}, retrieval {}, {} by {} pixels",
-                how.steps, how.temperature, how.guidance, how.recall, picture.width, picture.height
+                how.steps,
+                how.temperature,
+                how.guidance,
+                how.retrieval_strength,
+                picture.width,
+                picture.height
             ),
             format!("  weights {} on {}", how.weights, how.backend),
             format!("  sha256 {}", picture.sha256),
@@ -183,7 +188,7 @@ impl Studio {
     }
 }
 
-fn listed(id: NodeId, how: &Provenance) -> Listed {
+fn listed(id: NodeId, how: &PictureProvenance) -> Listed {
     let style = how.style.as_deref().unwrap_or("any style");
     let title = excerpt(&how.title(), 80);
     Listed {
@@ -193,11 +198,11 @@ fn listed(id: NodeId, how: &Provenance) -> Listed {
 }
 
 /// What was drawn, and of what.
-fn said(first: NodeId, how: &Provenance, count: usize) -> String {
+fn said(first: NodeId, how: &PictureProvenance, count: usize) -> String {
     let title = excerpt(&how.title(), 60);
     let which = match count {
         1 => format!("#{first}, seed {}", how.seed),
         count => format!("{count} pictures, starting with #{first}"),
     };
-    format!("I drew: {} (“{title}”, {which})", how.said())
+    format!("I drew: {} (“{title}”, {which})", how.concept_summary())
 }

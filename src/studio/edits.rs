@@ -1,9 +1,9 @@
 //! What `/edit` and `/delete` do: new passages beside the old, which stay as they were.
 
 use super::{Outcome, Refusal, Studio, cannot};
-use crate::story::edit::{self, Edit};
+use crate::story::edit::{self, EditPlan};
 use crate::story::frame::FrameChange;
-use crate::story::record::{Change, Head, Move, Step};
+use crate::story::record::{Change, HeadMove, Step, StepKind};
 use crate::story::untrusted::clean;
 use crate::story::{Node, NodeId, Record, places};
 
@@ -28,10 +28,10 @@ impl Studio {
             };
         }
         let path = self.session.story.path();
-        let index = places::on_path(&self.session.story, &path, id).ok_or_else(|| {
+        let index = places::index_on_path(&self.session.story, &path, id).ok_or_else(|| {
             cannot("This passage is not part of the story as it stands; /goto goes there")
         })?;
-        let range = edit::together(&path, index);
+        let range = edit::passage_group(&path, index);
         let old = path[range.clone()].iter().map(|passage| passage.text);
         let old: String = old.collect();
         let Some(text) = text else {
@@ -43,9 +43,9 @@ impl Studio {
         if !text.is_empty() && !text.starts_with(char::is_whitespace) {
             text.insert_str(0, &lead);
         }
-        match edit::replace(&self.session.story, &path, range, &text) {
+        match edit::replace_text(&self.session.story, &path, range, &text) {
             None => Ok(Outcome::Said("Nothing was changed".to_string())),
-            Some(edit) => self.make(edit, Move::Edit, Vec::new(), "Edited; /undo reverts it"),
+            Some(edit) => self.make(edit, StepKind::Edit, Vec::new(), "Edited; /undo reverts it"),
         }
     }
 
@@ -53,9 +53,9 @@ impl Studio {
     pub(super) fn merge(&mut self, place: Option<&str>) -> Result<Outcome, Refusal> {
         let id = self.passage_named(place)?;
         let path = self.session.story.path();
-        let index = places::on_path(&self.session.story, &path, id)
+        let index = places::index_on_path(&self.session.story, &path, id)
             .ok_or_else(|| cannot("This passage is not part of the story as it stands"))?;
-        let range = edit::together(&path, index);
+        let range = edit::passage_group(&path, index);
         let Some(before) = range.start.checked_sub(1).map(|at| path[at]) else {
             return Err(cannot("There is no passage before this one"));
         };
@@ -64,9 +64,9 @@ impl Studio {
                 "In a chat, your turn and the model's cannot be merged; use /edit to change one of them",
             ));
         }
-        let edit = edit::merge(&self.session.story, &path, index);
+        let edit = edit::merge_with_previous(&self.session.story, &path, index);
         let said = "One passage now; /undo parts them again";
-        self.make(edit, Move::Merge, Vec::new(), said)
+        self.make(edit, StepKind::Merge, Vec::new(), said)
     }
 
     pub(super) fn delete(&mut self, place: Option<&str>) -> Result<Outcome, Refusal> {
@@ -75,15 +75,15 @@ impl Studio {
             return self.delete_picture(id);
         }
         let path = self.session.story.path();
-        let Some(at) = places::on_path(&self.session.story, &path, id) else {
+        let Some(at) = places::index_on_path(&self.session.story, &path, id) else {
             let hide = Change::Hidden {
                 node: id,
                 hidden: true,
             };
-            self.do_step(Move::Delete, vec![hide])?;
+            self.do_step(StepKind::Delete, vec![hide])?;
             return Ok(Outcome::Said("Hidden; /undo restores it".to_string()));
         };
-        let range = edit::together(&path, at);
+        let range = edit::passage_group(&path, at);
         let (first, end) = (range.start, range.end);
         let hide = path[range].iter().filter(|p| p.cut.is_none() && !p.joins);
         let hide = hide.map(|passage| Change::Hidden {
@@ -91,15 +91,20 @@ impl Studio {
             hidden: true,
         });
         let hide: Vec<Change> = hide.collect();
-        let edit = edit::leave_out(&self.session.story, &path, first, end);
-        self.make(edit, Move::Delete, hide, "Taken out; /undo brings it back")
+        let edit = edit::remove_passages(&self.session.story, &path, first, end);
+        self.make(
+            edit,
+            StepKind::Delete,
+            hide,
+            "Taken out; /undo brings it back",
+        )
     }
 
     /// The passage that a command is about: the one named, or the last that says something.
     fn passage_named(&self, place: Option<&str>) -> Result<NodeId, Refusal> {
         let empty = || cannot("The story is empty");
         match place {
-            Some(name) => places::find(&self.session.story, name)?
+            Some(name) => places::find_place(&self.session.story, name)?
                 .node
                 .ok_or_else(empty),
             None => {
@@ -112,15 +117,15 @@ impl Studio {
 
     fn make(
         &mut self,
-        edit: Edit,
-        why: Move,
+        edit: EditPlan,
+        why: StepKind,
         more: Vec<Change>,
         said: &str,
     ) -> Result<Outcome, Refusal> {
         let mut records: Vec<Record> = edit.nodes.into_iter().map(Record::Node).collect();
         let to = edit.head;
         records.push(match more.is_empty() {
-            true => Record::Head(Head { to, why }),
+            true => Record::Head(HeadMove { to, why }),
             false => {
                 let mut changes = vec![Change::Head { to }];
                 changes.extend(more);
@@ -148,7 +153,7 @@ impl Studio {
         };
         let set = FrameChange::Summary { node: Some(id) };
         let changes = vec![Change::Frame { set }];
-        let why = Move::Edit;
+        let why = StepKind::Edit;
         self.note_down(vec![
             Record::Node(node),
             Record::Step(Step { why, changes }),

@@ -2,13 +2,13 @@
 //! and a file says who tells it.
 
 use super::{Outcome, Refusal, Studio, cannot};
-use crate::store::export::{self, Extent, Format, Meta};
+use crate::store::export::{self, ExportFormat, ExportMeta, ExportScope};
 use crate::store::import;
 use crate::story::frame::FrameChange;
-use crate::story::import::{Import, Session, made};
-use crate::story::record::{Change, Move, Step};
+use crate::story::import::{Import, ImportTarget, import_records};
+use crate::story::record::{Change, Step, StepKind};
 use crate::story::untrusted::clean_line;
-use crate::story::voice::{Filled, Template, values};
+use crate::story::voice::{FilledTemplate, PromptTemplate, parse_assignments};
 use crate::story::{Author, Mode, Node, Record, Settings};
 use std::path::{Path, PathBuf};
 
@@ -24,7 +24,7 @@ impl Studio {
             None => (what, None),
         };
         let path = self.file_named(file);
-        let import = import::read(&path).map_err(|error| cannot(&error.to_string()))?;
+        let import = import::load_file(&path).map_err(|error| cannot(&error.to_string()))?;
         let file = match &import {
             Import::Card {
                 file: Some((ending, bytes)),
@@ -32,13 +32,13 @@ impl Studio {
             } => self.keep_beside("card", ending, bytes)?,
             _ => None,
         };
-        let session = Session {
+        let session = ImportTarget {
             story: &self.session.story,
             mode: self.session.settings.mode,
             user,
             file,
         };
-        let made = made(import, session).map_err(|unfit| cannot(&unfit.to_string()))?;
+        let made = import_records(import, session).map_err(|unfit| cannot(&unfit.to_string()))?;
         self.note_down(made.records)?;
         if let Some(mode) = made.mode.filter(|mode| self.can(*mode)) {
             self.change(Settings {
@@ -68,8 +68,8 @@ impl Studio {
         };
         journal.writable()?;
         let folder = journal.folder();
-        let path = export::free(folder, name, ending);
-        export::put(&path, bytes, false).map_err(|error| cannot(&error.to_string()))?;
+        let path = export::free_path(folder, name, ending);
+        export::write_file(&path, bytes, false).map_err(|error| cannot(&error.to_string()))?;
         let name = path.file_name().unwrap_or_default().to_string_lossy();
         Ok(Some(name.into_owned()))
     }
@@ -86,10 +86,10 @@ impl Studio {
         let mut meta = self.meta();
         let path = match &wanted.file {
             Some(file) => self.file_named(file),
-            None => export::free(Path::new(""), &meta.title, wanted.format.ending()),
+            None => export::free_path(Path::new(""), &meta.title, wanted.format.ending()),
         };
-        meta.beside = Some(export::beside(&path, wanted.over));
-        let bytes = export::bytes(
+        meta.beside = Some(export::pictures_folder_name(&path, wanted.over));
+        let bytes = export::encode_export(
             &self.session.story,
             wanted.format,
             wanted.extent,
@@ -97,9 +97,9 @@ impl Studio {
             &path,
         );
         let bytes = bytes.map_err(|error| cannot(&error.to_string()))?;
-        let put = export::put(&path, &bytes, wanted.over);
+        let put = export::write_file(&path, &bytes, wanted.over);
         put.map_err(|error| cannot(&error.to_string()))?;
-        let beside = export::put_beside(
+        let beside = export::write_picture_files(
             &self.session.story,
             wanted.format,
             wanted.extent,
@@ -114,8 +114,8 @@ impl Studio {
     }
 
     /// What is said of the story beside its words.
-    fn meta(&self) -> Meta {
-        Meta {
+    fn meta(&self) -> ExportMeta {
+        ExportMeta {
             title: self.session_name().unwrap_or("story").to_string(),
             now: (self.setup.now)(),
             build: self.setup.build.clone(),
@@ -140,15 +140,17 @@ impl Studio {
             return self.set_frame(FrameChange::Voice { voice: None }, "Removed the voice");
         }
         let wrong = |error: &dyn std::fmt::Display| cannot(&error.to_string());
-        let given = values(rest).map_err(|error| wrong(&error))?;
+        let given = parse_assignments(rest).map_err(|error| wrong(&error))?;
         let template = self
             .setup
             .prompts
             .find(name)
             .map_err(|error| wrong(&error))?;
-        let filled = template.fill(&given).map_err(|error| wrong(&error))?;
-        let settings = template.over(self.session.settings.clone());
-        let settings = settings.and_then(|settings| self.setup.asked.over(settings));
+        let filled = template
+            .fill_variables(&given)
+            .map_err(|error| wrong(&error))?;
+        let settings = template.apply_to(self.session.settings.clone());
+        let settings = settings.and_then(|settings| self.setup.asked.apply_to(settings));
         let settings = settings.map_err(|error| wrong(&error))?;
         if !self.can(settings.mode) {
             return Err(cannot(
@@ -167,7 +169,7 @@ impl Studio {
     }
 
     /// One step: the voice, and in an empty story its first words. Whether there were some.
-    fn take_voice(&mut self, filled: Filled) -> Result<bool, Refusal> {
+    fn take_voice(&mut self, filled: FilledTemplate) -> Result<bool, Refusal> {
         let set = FrameChange::Voice {
             voice: Some(filled.voice),
         };
@@ -194,7 +196,7 @@ impl Studio {
             }));
             changes.insert(0, Change::Head { to: Some(id) });
         }
-        let why = Move::Frame;
+        let why = StepKind::Frame;
         records.push(Record::Step(Step { why, changes }));
         self.note_down(records)?;
         Ok(begins)
@@ -233,8 +235,8 @@ impl Studio {
 
 /// What `/export` was asked for.
 struct Wanted {
-    format: Format,
-    extent: Extent,
+    format: ExportFormat,
+    extent: ExportScope,
     file: Option<String>,
     over: bool,
 }
@@ -248,12 +250,12 @@ impl Wanted {
             None => (rest, false),
         };
         let (extent, rest) = match rest.strip_prefix("tree") {
-            Some("") => (Extent::Tree, ""),
-            Some(file) if file.starts_with(' ') => (Extent::Tree, file.trim()),
-            _ => (Extent::Path, rest),
+            Some("") => (ExportScope::Tree, ""),
+            Some(file) if file.starts_with(' ') => (ExportScope::Tree, file.trim()),
+            _ => (ExportScope::Path, rest),
         };
-        let named = Format::of_file(Path::new(word)).filter(|_| rest.is_empty());
-        let (format, file) = match (Format::parse(word), named) {
+        let named = ExportFormat::of_file(Path::new(word)).filter(|_| rest.is_empty());
+        let (format, file) = match (ExportFormat::parse(word), named) {
             (Err(_), Some(format)) => (format, word),
             (format, _) => (format.map_err(|error| cannot(&error.to_string()))?, rest),
         };
@@ -268,7 +270,7 @@ impl Wanted {
 }
 
 fn formats() -> String {
-    let row = |(_, names, _, help): &(Format, &[&str], &str, &str)| {
+    let row = |(_, names, _, help): &(ExportFormat, &[&str], &str, &str)| {
         format!("  /export {:<10} {help}", names[0])
     };
     let rows: Vec<String> = export::FORMATS.iter().map(row).collect();
@@ -278,7 +280,7 @@ fn formats() -> String {
     )
 }
 
-fn said(template: &Template, begun: bool) -> String {
+fn said(template: &PromptTemplate, begun: bool) -> String {
     let settings: Vec<String> = template
         .sampling
         .iter()

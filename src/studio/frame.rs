@@ -6,11 +6,11 @@ use super::request::Ask;
 use super::session::Afterwards;
 use super::{Outcome, Refusal, Studio, cannot};
 use crate::story::ban::Ban;
-use crate::story::command::{Lore, Reach};
+use crate::story::command::{ContinueLength, LoreCommand};
 use crate::story::frame::{FrameChange, Note};
-use crate::story::lore::{Book, Entry};
-use crate::story::record::{Change, Move};
-use crate::story::sentence::{excerpt, several};
+use crate::story::lore::{LoreEntry, Lorebook};
+use crate::story::record::{Change, StepKind};
+use crate::story::sentence::{count_noun, excerpt};
 use crate::story::untrusted::clean;
 use crate::story::{Command, Place, Record};
 
@@ -68,13 +68,13 @@ impl Studio {
         self.set_frame(FrameChange::Note { note }, &said)
     }
 
-    pub(super) fn lore(&mut self, lore: Lore) -> Result<Outcome, Refusal> {
+    pub(super) fn lore(&mut self, lore: LoreCommand) -> Result<Outcome, Refusal> {
         match lore {
-            Lore::List => Ok(self.list_lore()),
-            Lore::Why => Ok(self.why_lore()),
-            Lore::On(name) => self.switch_lore(&name, true),
-            Lore::Off(name) => self.switch_lore(&name, false),
-            Lore::Add(fact) => self.add_lore(&fact),
+            LoreCommand::List => Ok(self.list_lore()),
+            LoreCommand::Why => Ok(self.why_lore()),
+            LoreCommand::On(name) => self.switch_lore(&name, true),
+            LoreCommand::Off(name) => self.switch_lore(&name, false),
+            LoreCommand::Add(fact) => self.add_lore(&fact),
         }
     }
 
@@ -94,10 +94,10 @@ impl Studio {
             .frame()
             .book(OWN)
             .cloned()
-            .unwrap_or_else(|| Book {
+            .unwrap_or_else(|| Lorebook {
                 name: OWN.to_string(),
                 recursive: true,
-                ..Book::default()
+                ..Lorebook::default()
             });
         let uid = book
             .entries
@@ -106,11 +106,11 @@ impl Studio {
             .max()
             .unwrap_or(0);
         let name = keys[0].clone();
-        book.entries.push(Entry {
+        book.entries.push(LoreEntry {
             uid,
             keys,
             content: content.trim().to_string(),
-            ..Entry::default()
+            ..LoreEntry::default()
         });
         self.take_book(
             book,
@@ -119,7 +119,7 @@ impl Studio {
     }
 
     /// Puts a lorebook on the shelf and opens it.
-    pub(super) fn take_book(&mut self, book: Book, said: String) -> Result<Outcome, Refusal> {
+    pub(super) fn take_book(&mut self, book: Lorebook, said: String) -> Result<Outcome, Refusal> {
         let name = book.name.clone();
         self.record(vec![Record::Book(book)])?;
         self.set_frame(FrameChange::Book { name, on: true }, &said)
@@ -153,15 +153,20 @@ impl Studio {
         for (book, on) in frame.books() {
             let count = book.entries.len();
             let turn = |on: bool, name: &str| match on {
-                true => Command::Lore(Lore::Off(name.to_string())),
-                false => Command::Lore(Lore::On(name.to_string())),
+                true => Command::Lore(LoreCommand::Off(name.to_string())),
+                false => Command::Lore(LoreCommand::On(name.to_string())),
             };
             listed.push(Listed {
-                label: format!("{}  ({}, {})", book.name, several(count, "entry"), word(on)),
+                label: format!(
+                    "{}  ({}, {})",
+                    book.name,
+                    count_noun(count, "entry"),
+                    word(on)
+                ),
                 command: turn(on, &book.name),
             });
             for entry in &book.entries {
-                let on = entry.enabled && !frame.is_off(book, entry);
+                let on = entry.enabled && !frame.is_entry_disabled(book, entry);
                 let keys = entry.keys.join(", ");
                 let content = excerpt(&entry.content, 60);
                 listed.push(Listed {
@@ -268,18 +273,18 @@ impl Studio {
         let node = self.session.story.next_id();
         let ask = Ask {
             instruct: Some(SUMMARIZE.to_string()),
-            reach: Reach::Paragraph,
+            reach: ContinueLength::Paragraph,
             aside: true,
             ..Ask::default()
         };
         let place = Place::after(self.session.story.head());
-        let started = self.start(place, Move::Frame, ask)?;
+        let started = self.start(place, StepKind::Frame, ask)?;
         self.session.afterwards.insert(node, Afterwards::Summary);
         Ok(started)
     }
 
     pub(super) fn set_frame(&mut self, set: FrameChange, said: &str) -> Result<Outcome, Refusal> {
-        self.do_step(Move::Frame, vec![Change::Frame { set }])?;
+        self.do_step(StepKind::Frame, vec![Change::Frame { set }])?;
         Ok(Outcome::Said(said.to_string()))
     }
 }

@@ -1,8 +1,8 @@
 //! Warnings of a story that is longer than the model can hold, or soon will be.
 
 use super::{Notice, Studio};
-use crate::story::context::room;
-use crate::story::message::Stats;
+use crate::story::context::prompt_budget;
+use crate::story::message::PassageStats;
 
 impl Studio {
     /// A warning for a story that came whole, from disk or from a file, and is too long. Tokens are
@@ -22,7 +22,7 @@ impl Studio {
         };
         let all: usize = self.session.story.path().iter().map(tokens).sum();
         let wanted = self.session.settings.sampling.max_tokens as usize;
-        let room = room(holds, wanted);
+        let room = prompt_budget(holds, wanted);
         if all <= room || self.session.warned {
             return None;
         }
@@ -33,10 +33,10 @@ impl Studio {
     }
 
     /// A warning before anything has to be left out, once for each time that it comes near.
-    pub(super) fn nearly_full(&mut self, stats: &Stats) -> Option<Notice> {
+    pub(super) fn nearly_full(&mut self, stats: &PassageStats) -> Option<Notice> {
         let holds = self.about.as_ref()?.context;
         let wanted = self.session.settings.sampling.max_tokens as usize;
-        let room = room(holds, wanted);
+        let room = prompt_budget(holds, wanted);
         let used = stats.prompt_tokens + stats.new_tokens;
         let near = stats.dropped == 0 && used * 10 > room * 9;
         let warn = near && !self.session.warned;

@@ -5,9 +5,9 @@ use super::pending::Purpose;
 use super::request::healing;
 use super::{Outcome, Refusal, Studio, Work, cannot};
 use crate::story::diff;
-use crate::story::message::Goal;
+use crate::story::message::LengthGoal;
 use crate::story::sampling::SETTINGS;
-use crate::story::sentence::{excerpt, hit, several};
+use crate::story::sentence::{count_noun, excerpt, excerpt_around};
 use crate::story::{Author, Command, Node, NodeId, Passage, Place, Request, Sampling, places};
 
 /// Rows that a list shows at most.
@@ -26,7 +26,7 @@ impl Studio {
             .iter()
             .map(|passage| passage.id)
             .collect();
-        let origin = |id: &NodeId| Some(self.session.story.node(*id)?.of?.node);
+        let origin = |id: &NodeId| Some(self.session.story.node(*id)?.copied_from?.node);
         let copied: std::collections::HashSet<NodeId> = on_path
             .iter()
             .flat_map(|id| std::iter::successors(origin(id), origin))
@@ -51,7 +51,7 @@ impl Studio {
             let here = on_path.contains(&id);
             // What an edit took over stands on the way already; where an old way ends is shown.
             let twin = !here
-                && (node.of.is_some() || copied.contains(&id))
+                && (node.copied_from.is_some() || copied.contains(&id))
                 && !self.session.story.children(id).is_empty()
                 && !self.session.story.marks().values().any(|mark| *mark == id);
             if !self.session.story.is_hidden(id) && !twin {
@@ -123,8 +123,8 @@ impl Studio {
         let wanted = words.to_lowercase();
         let found = self.session.story.nodes().iter().rev().filter_map(|node| {
             let around = match &node.picture {
-                Some(_) => hit(&title(node), &wanted, 80)?,
-                None => hit(&node.text, &wanted, 80)?,
+                Some(_) => excerpt_around(&title(node), &wanted, 80)?,
+                None => excerpt_around(&node.text, &wanted, 80)?,
             };
             Some(Listed {
                 label: format!("#{} {}: {around}", node.id, who(node)),
@@ -136,7 +136,7 @@ impl Studio {
             0 => Outcome::Said(format!("No branch contains \"{}\"", excerpt(words, 60))),
             n => {
                 let say = if n == 1 { "contains" } else { "contain" };
-                let title = format!("{} {say} it; /pick N goes there", several(n, "passage"));
+                let title = format!("{} {say} it; /pick N goes there", count_noun(n, "passage"));
                 self.list_up(&title, listed)
             }
         }
@@ -144,8 +144,8 @@ impl Studio {
 
     pub(super) fn diff(&self, a: &str, b: &str) -> Result<Outcome, Refusal> {
         let (a, b) = (
-            places::find(&self.session.story, a)?,
-            places::find(&self.session.story, b)?,
+            places::find_place(&self.session.story, a)?,
+            places::find_place(&self.session.story, b)?,
         );
         let text = |place| -> String {
             let path = self.session.story.path_at(place);
@@ -155,12 +155,12 @@ impl Studio {
         if left == right {
             return Ok(Outcome::Said("The two are identical".to_string()));
         }
-        Ok(Outcome::Diff(diff::words(&left, &right)))
+        Ok(Outcome::Diff(diff::diff_words(&left, &right)))
     }
 
     /// How a passage came to be, and who wrote how much of the story.
     pub(super) fn why(&self, place: Option<&str>) -> Result<Outcome, Refusal> {
-        let place = places::find(&self.session.story, place.unwrap_or("."))?;
+        let place = places::find_place(&self.session.story, place.unwrap_or("."))?;
         let node = place.node.and_then(|id| self.session.story.node(id));
         let node = node.ok_or_else(|| cannot("The story is empty"))?;
         if let Some(picture) = &node.picture {
@@ -168,13 +168,13 @@ impl Studio {
             return Ok(Outcome::Said(lines.join("\n")));
         }
         let mut lines = vec![format!("#{} by {}, {}", node.id, who(node), ended(node))];
-        if let Some(of) = node.of {
+        if let Some(of) = node.copied_from {
             lines.push(format!(
                 "  copied from #{}, bytes {} to {}",
                 of.node, of.from, of.to
             ));
         }
-        if let Some(how) = &node.how {
+        if let Some(how) = &node.provenance {
             let maker = &how.maker;
             lines.push(format!("  model {} on {}", maker.model, maker.backend));
             lines.push(format!("  sha256 {}", maker.model_sha256));
@@ -186,10 +186,10 @@ impl Studio {
             ));
             lines.push(format!("  {}", differing(&how.sampling)));
             match &how.goal {
-                Goal::Exact | Goal::Near => {}
-                Goal::Sentence => lines.push("  up to the end of a sentence".to_string()),
-                Goal::Paragraph => lines.push("  up to the end of a paragraph".to_string()),
-                Goal::Until(words) => lines.push(format!("  up to {words:?}")),
+                LengthGoal::Exact | LengthGoal::Near => {}
+                LengthGoal::Sentence => lines.push("  up to the end of a sentence".to_string()),
+                LengthGoal::Paragraph => lines.push("  up to the end of a paragraph".to_string()),
+                LengthGoal::Until(words) => lines.push(format!("  up to {words:?}")),
             }
             if let Some(instruct) = &how.instruct {
                 lines.push(format!("  instruction: {instruct}"));
@@ -240,7 +240,7 @@ impl Studio {
 /// What a picture shows.
 fn title(node: &Node) -> String {
     let picture = node.picture.as_ref();
-    picture.map_or(String::new(), |picture| picture.how.title())
+    picture.map_or(String::new(), |picture| picture.provenance.title())
 }
 
 fn who(node: &Node) -> &'static str {
@@ -282,7 +282,8 @@ fn authors(path: &[Passage]) -> String {
     };
     let edited = count(&|passage| passage.edited);
     // What a file brought as the model's words no model wrote here.
-    let brought = |passage: &Passage| passage.author == Author::Model && passage.how.is_none();
+    let brought =
+        |passage: &Passage| passage.author == Author::Model && passage.provenance.is_none();
     let by =
         |author| count(&|passage| !passage.edited && !brought(passage) && passage.author == author);
     let parts = [

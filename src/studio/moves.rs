@@ -3,8 +3,8 @@
 
 use super::{Outcome, Refusal, Studio, cannot};
 use crate::story::command::Swipe;
-use crate::story::record::{Change, Head, Move, Step, Steps};
-use crate::story::sentence::{excerpt, several};
+use crate::story::record::{Change, HeadMove, Step, StepCount, StepKind};
+use crate::story::sentence::{count_noun, excerpt};
 use crate::story::untrusted::clean_line;
 use crate::story::{Node, NodeId, Place, Record, places};
 
@@ -16,7 +16,7 @@ impl Studio {
         }
         let wanted = steps.max(1);
         let steps = wanted.min(there);
-        self.note_down(vec![Record::Undo(Steps { steps })])?;
+        self.note_down(vec![Record::Undo(StepCount { steps })])?;
         let all = match steps < wanted {
             true => format!(" {steps} steps, to the beginning"),
             false => String::new(),
@@ -31,7 +31,7 @@ impl Studio {
         if self.session.story.steps().1 == 0 {
             return Err(cannot("There is nothing to redo"));
         }
-        self.note_down(vec![Record::Redo(Steps { steps })])?;
+        self.note_down(vec![Record::Redo(StepCount { steps })])?;
         Ok(Outcome::Moved("Redone".to_string()))
     }
 
@@ -52,14 +52,18 @@ impl Studio {
         };
         let count = versions.len();
         let there = versions.get(wanted).copied();
-        let there = there
-            .ok_or_else(|| cannot(&format!("This passage has {}", several(count, "version"))))?;
+        let there = there.ok_or_else(|| {
+            cannot(&format!(
+                "This passage has {}",
+                count_noun(count, "version")
+            ))
+        })?;
         let said = format!("Version {} of {count}", wanted + 1);
-        self.go(Some(there), Move::Swipe, &said)
+        self.go(Some(there), StepKind::Swipe, &said)
     }
 
     pub(super) fn goto(&mut self, name: &str) -> Result<Outcome, Refusal> {
-        let place = places::find(&self.session.story, name)?;
+        let place = places::find_place(&self.session.story, name)?;
         if let Some(picture) = place
             .node
             .filter(|id| self.session.story.picture(*id).is_some())
@@ -67,7 +71,7 @@ impl Studio {
             return self.show(picture);
         }
         let said = self.arrived(place);
-        self.stand_at(place, Move::Goto, Vec::new())?;
+        self.stand_at(place, StepKind::Goto, Vec::new())?;
         Ok(Outcome::Moved(said))
     }
 
@@ -92,14 +96,14 @@ impl Studio {
             }
         };
         let said = self.arrived(Place::after(to));
-        self.go(to, Move::Goto, &said)
+        self.go(to, StepKind::Goto, &said)
     }
 
     /// Names this place, or goes to another to begin a branch there.
     pub(super) fn branch(&mut self, name: Option<&str>) -> Result<Outcome, Refusal> {
-        let elsewhere = name.and_then(|name| places::find(&self.session.story, name).ok());
+        let elsewhere = name.and_then(|name| places::find_place(&self.session.story, name).ok());
         if let Some(place) = elsewhere {
-            self.stand_at(place, Move::Branch, Vec::new())?;
+            self.stand_at(place, StepKind::Branch, Vec::new())?;
             let said = "Your next passage starts a new branch; /tree shows all branches";
             return Ok(Outcome::Moved(said.to_string()));
         }
@@ -131,7 +135,7 @@ impl Studio {
             name: name.clone(),
             node: Some(head),
         };
-        self.do_step(Move::Mark, vec![change])?;
+        self.do_step(StepKind::Mark, vec![change])?;
         Ok(Outcome::Said(format!(
             "Marked this place as {name}; return with /goto {name}"
         )))
@@ -152,7 +156,7 @@ impl Studio {
             return Err(cannot("This is the only version"));
         }
         let count = changes.len();
-        self.do_step(Move::Keep, changes)?;
+        self.do_step(StepKind::Keep, changes)?;
         Ok(Outcome::Moved(format!(
             "Kept this version and hid {count}; /undo restores them"
         )))
@@ -161,15 +165,15 @@ impl Studio {
     pub(super) fn go(
         &mut self,
         to: Option<NodeId>,
-        why: Move,
+        why: StepKind,
         said: &str,
     ) -> Result<Outcome, Refusal> {
-        self.note_down(vec![Record::Head(Head { to, why })])?;
+        self.note_down(vec![Record::Head(HeadMove { to, why })])?;
         Ok(Outcome::Moved(said.to_string()))
     }
 
     /// Stands at a place, which may be inside a passage: an empty one then holds it.
-    fn stand_at(&mut self, place: Place, why: Move, more: Vec<Change>) -> Result<(), Refusal> {
+    fn stand_at(&mut self, place: Place, why: StepKind, more: Vec<Change>) -> Result<(), Refusal> {
         // Nothing is written after a picture, but after what it illustrates.
         let (mut records, mut to) = (Vec::new(), place.node);
         if let Some(picture) = to
@@ -195,7 +199,7 @@ impl Studio {
     }
 
     /// One step that one undo takes back.
-    pub(super) fn do_step(&mut self, why: Move, changes: Vec<Change>) -> Result<(), Refusal> {
+    pub(super) fn do_step(&mut self, why: StepKind, changes: Vec<Change>) -> Result<(), Refusal> {
         self.note_down(vec![Record::Step(Step { why, changes })])
     }
 

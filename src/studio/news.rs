@@ -5,10 +5,10 @@ use super::session::Afterwards;
 use super::write::maker;
 use super::{Notice, Refusal, Studio, Work};
 use crate::story::frame::FrameChange;
-use crate::story::message::{Cut, Fault, Recalled, Reply, Stats};
-use crate::story::record::{Change, Ended, Move, Step, Streamed};
+use crate::story::message::{FailureKind, PassageStats, Reply, RetrievedPassage, Truncation};
+use crate::story::record::{Change, PassageEnd, Step, StepKind, StreamedText};
 use crate::story::untrusted::clean;
-use crate::story::{About, Event, NodeId, Record, RequestId, Status};
+use crate::story::{Event, ModelInfo, NodeId, Record, RequestId, Status};
 
 impl Studio {
     /// Takes the engine's news. Call [`Studio::flush`] once all that waited has been taken.
@@ -75,7 +75,7 @@ impl Studio {
                 stats,
             } => self.ended(node, status, Some(stats), None),
             Event::Warned(why) => vec![Notice::Warning(why)],
-            Event::Recalled(found) => self.recalled(found),
+            Event::Retrieved(found) => self.recalled(found),
             Event::Rewound { node, phrase } => {
                 let phrases = self.session.rewound.entry(node).or_default();
                 phrases.push(clean(&phrase).into_owned());
@@ -94,7 +94,7 @@ impl Studio {
                 }
                 _ => Vec::new(),
             },
-            Event::Kept(warm) => match self.pending.purpose(id) {
+            Event::CacheSaved(warm) => match self.pending.purpose(id) {
                 Some(Purpose::SaveCache { any_size }) => vec![self.kept(warm, *any_size)],
                 _ => Vec::new(),
             },
@@ -108,7 +108,7 @@ impl Studio {
     }
 
     /// A model is in place.
-    fn ready(&mut self, id: RequestId, about: About) -> Vec<Notice> {
+    fn ready(&mut self, id: RequestId, about: ModelInfo) -> Vec<Notice> {
         let note = about.note.clone().map(Notice::Warning);
         self.about = Some(about);
         self.warm_up();
@@ -137,7 +137,7 @@ impl Studio {
         id: RequestId,
         node: Option<NodeId>,
         status: Status,
-        stats: Stats,
+        stats: PassageStats,
     ) -> Vec<Notice> {
         let Some(purpose) = self.pending.end(id, self.session.id) else {
             return Vec::new();
@@ -159,7 +159,7 @@ impl Studio {
     }
 
     /// A request could not be answered.
-    fn failed(&mut self, id: RequestId, why: String, fault: Fault) -> Vec<Notice> {
+    fn failed(&mut self, id: RequestId, why: String, fault: FailureKind) -> Vec<Notice> {
         let mut notices = match self.pending.end(id, self.session.id) {
             None | Some(Purpose::ReadAhead) => return Vec::new(),
             Some(Purpose::Passages(nodes)) => self.fail(&nodes, &why),
@@ -187,7 +187,7 @@ impl Studio {
     }
 
     /// What of the context did not fit, as far as that is news.
-    fn fitted(&mut self, cut: Cut) -> Vec<Notice> {
+    fn fitted(&mut self, cut: Truncation) -> Vec<Notice> {
         let mut notices = Vec::new();
         if cut.begins.is_some() && self.session.context_start != cut.begins {
             notices.push(Notice::LeftOut(cut.dropped));
@@ -204,8 +204,8 @@ impl Studio {
     }
 
     /// What was found by its meaning, as far as that is news.
-    fn recalled(&mut self, found: Vec<Recalled>) -> Vec<Notice> {
-        let names = |found: &[Recalled]| -> Vec<String> {
+    fn recalled(&mut self, found: Vec<RetrievedPassage>) -> Vec<Notice> {
+        let names = |found: &[RetrievedPassage]| -> Vec<String> {
             found.iter().map(|one| one.what.clone()).collect()
         };
         let (now, before) = (names(&found), names(&self.session.recalled));
@@ -227,7 +227,7 @@ impl Studio {
                 streamed.text.push_str(text);
                 streamed.ids.extend(ids);
             }
-            None => self.session.streamed.push(Streamed {
+            None => self.session.streamed.push(StreamedText {
                 node,
                 text: text.to_string(),
                 ids: ids.to_vec(),
@@ -240,7 +240,7 @@ impl Studio {
         &mut self,
         node: NodeId,
         status: Status,
-        stats: Option<Stats>,
+        stats: Option<PassageStats>,
         why: Option<String>,
     ) -> Vec<Notice> {
         let running = self.session.story.all_running();
@@ -249,13 +249,13 @@ impl Studio {
             .session
             .story
             .node(node)
-            .and_then(|node| node.how.as_ref());
+            .and_then(|node| node.provenance.as_ref());
         let unknown = known.is_some_and(|how| !how.maker.is_known());
         let maker = self.about.as_ref().filter(|_| unknown).map(maker);
         let rewound = self.session.rewound.remove(&node).unwrap_or_default();
         let turned_away = (!rewound.is_empty())
             .then(|| Notice::Info(format!("Avoided banned phrases: {}", counted(&rewound))));
-        let ended = Record::End(Ended {
+        let ended = Record::End(PassageEnd {
             node,
             status,
             why,
@@ -308,7 +308,7 @@ impl Studio {
             hidden: true,
         }));
         self.session.candidates.clear();
-        let why = Move::Delete;
+        let why = StepKind::Delete;
         self.record(vec![Record::Step(Step { why, changes })])
     }
 
@@ -323,7 +323,7 @@ impl Studio {
             Some(Afterwards::Graft { head, index, from }) => self.graft(node, head, index, from),
             Some(Afterwards::Summary) if said && status != Status::Failed => {
                 let set = FrameChange::Summary { node: Some(node) };
-                self.do_step(Move::Frame, vec![Change::Frame { set }])
+                self.do_step(StepKind::Frame, vec![Change::Frame { set }])
             }
             _ => Ok(()),
         }
@@ -335,14 +335,14 @@ impl Studio {
         let running = self.session.story.all_running().to_vec();
         let mut notices = self.fail(&running, &why);
         self.pending.clear();
-        notices.push(Notice::Error(why, Fault::Engine));
+        notices.push(Notice::Error(why, FailureKind::Engine));
         notices
     }
 }
 
 /// Something that is not on disk.
 fn not_kept(refusal: Refusal) -> Notice {
-    Notice::Error(refusal.to_string(), Fault::Store)
+    Notice::Error(refusal.to_string(), FailureKind::Store)
 }
 
 /// Each phrase once, with how often it came.

@@ -8,10 +8,12 @@ use super::{Outcome, Refusal, Studio, Work, cannot, derive};
 use crate::model::gan::picture_file::MAX_FILE_BYTES;
 use crate::store::picture::provenance;
 use crate::store::pictures;
-use crate::story::command::{Draw, Wanted};
-use crate::story::context::{Context, Kind, Part};
-use crate::story::message::{Goal, Overflow, TextRequest};
-use crate::story::picture::{PictureRequest, Sight, Source, Style, Subject, Words};
+use crate::story::command::{DrawOptions, PictureCommand};
+use crate::story::context::{Context, ContextPart, PartKind};
+use crate::story::message::{LengthGoal, Overflow, TextRequest};
+use crate::story::picture::{
+    PictureRequest, PictureTask, PromptOrPicture, PromptSource, SourcePicture, StyleChoice,
+};
 use crate::story::sentence::excerpt;
 use crate::story::untrusted::{clean, clean_line};
 use crate::story::{NodeId, Picture, Request, Settings, places};
@@ -83,45 +85,62 @@ impl Studio {
         &self.setup.styles
     }
 
-    pub(super) fn draw(&mut self, what: Draw) -> Result<Outcome, Refusal> {
+    pub(super) fn draw(&mut self, what: PictureCommand) -> Result<Outcome, Refusal> {
         let parent = self.session.story.head();
         match what {
-            Draw::Image(wanted) => {
-                let subject = Subject::Words(self.words(&wanted)?);
-                self.ask_for(subject, &wanted, 1, (parent, None))
+            PictureCommand::Image(wanted) => {
+                let task = PictureTask::Prompt(self.words(&wanted)?);
+                self.ask_for(task, &wanted, 1, (parent, None))
             }
-            Draw::Scene(wanted) => {
-                let subject = Subject::Scene(self.words(&wanted)?);
-                self.ask_for(subject, &wanted, 1, (parent, None))
+            PictureCommand::Scene(wanted) => {
+                let task = PictureTask::Scene(self.words(&wanted)?);
+                self.ask_for(task, &wanted, 1, (parent, None))
             }
-            Draw::Grid(wanted) => {
-                let every = wanted.style.as_deref().map(Style::named) == Some(Style::All);
+            PictureCommand::Grid(wanted) => {
+                let every =
+                    wanted.style.as_deref().map(StyleChoice::parse) == Some(StyleChoice::All);
                 let count = if every { 1 } else { GRID };
-                let subject = Subject::Words(self.words(&wanted)?);
-                self.ask_for(subject, &wanted, count, (parent, None))
+                let task = PictureTask::Prompt(self.words(&wanted)?);
+                self.ask_for(task, &wanted, count, (parent, None))
             }
-            Draw::Vary { amount, of, wanted } => {
+            PictureCommand::Vary {
+                amount,
+                of,
+                options: wanted,
+            } => {
                 let id = self.picture_named(of.as_deref())?;
                 let of = self.source(id)?;
                 let place = self.beside(id);
-                self.ask_for(Subject::Vary { of, amount }, &wanted, 1, place)
+                self.ask_for(PictureTask::Vary { of, amount }, &wanted, 1, place)
             }
-            Draw::Lerp { from, to, wanted } => {
-                let at = PictureRequest::places(wanted.count.unwrap_or(ROW));
+            PictureCommand::Lerp {
+                from,
+                to,
+                options: wanted,
+            } => {
+                let at = PictureRequest::lerp_positions(wanted.count.unwrap_or(ROW));
                 let (from, to) = (self.sight(&from)?, self.sight(&to)?);
-                let one = Wanted {
+                let one = DrawOptions {
                     count: Some(1),
                     ..wanted
                 };
-                self.ask_for(Subject::Lerp { from, to, at }, &one, 1, (parent, None))
+                self.ask_for(PictureTask::Lerp { from, to, at }, &one, 1, (parent, None))
             }
-            Draw::Mix { of, with, wanted } => {
+            PictureCommand::Mix {
+                of,
+                with,
+                options: wanted,
+            } => {
                 let id = self.picture_named(Some(&of))?;
                 let (of, with) = (self.source(id)?, self.sight(&with)?);
-                self.ask_for(Subject::Mix { of, with }, &wanted, 1, (parent, None))
+                self.ask_for(PictureTask::Mix { of, with }, &wanted, 1, (parent, None))
             }
-            Draw::Restyle { of, style, wanted } => {
-                let wanted = Wanted {
+            PictureCommand::Restyle {
+                of,
+                style,
+                options: wanted,
+            } => {
+                let wanted = DrawOptions {
                     style: Some(style),
                     ..wanted
                 };
@@ -135,15 +154,15 @@ impl Studio {
                 };
                 let words = Some(wanted.words.trim()).filter(|words| !words.is_empty());
                 let words = words.map(|words| clean(words).into_owned());
-                self.ask_for(Subject::Restyle { of, words }, &wanted, 1, place)
+                self.ask_for(PictureTask::Restyle { of, words }, &wanted, 1, place)
             }
         }
     }
 
     fn ask_for(
         &mut self,
-        subject: Subject,
-        wanted: &Wanted,
+        task: PictureTask,
+        wanted: &DrawOptions,
         count: usize,
         (parent, beside): (Option<NodeId>, Option<NodeId>),
     ) -> Result<Outcome, Refusal> {
@@ -160,16 +179,16 @@ impl Studio {
         // Short enough to be typed again.
         let seed = wanted.seed.unwrap_or(derive(base, node) % 1_000_000_000);
         let count = wanted.count.unwrap_or(count) as u64;
-        let style = wanted.style.as_deref().map(Style::named);
+        let style = wanted.style.as_deref().map(StyleChoice::parse);
         let request = PictureRequest {
             enlarged: false,
             node,
-            subject,
+            task,
             style: style.unwrap_or_default(),
             seeds: (0..count).map(|n| seed.wrapping_add(n)).collect(),
             temperature: wanted.temperature,
             guidance: wanted.guidance,
-            recall: wanted.recall,
+            retrieval_strength: wanted.retrieval_strength,
             steps: None,
             size: wanted.size.unwrap_or(SIZE),
             background: wanted.background.clone(),
@@ -182,10 +201,10 @@ impl Studio {
     }
 
     /// The words that were given, or the last passage and how to ask for a line about it.
-    fn words(&mut self, wanted: &Wanted) -> Result<Words, Refusal> {
+    fn words(&mut self, wanted: &DrawOptions) -> Result<PromptSource, Refusal> {
         let words = clean(wanted.words.trim()).into_owned();
         if !words.is_empty() {
-            return Ok(Words::Given(words));
+            return Ok(PromptSource::Given(words));
         }
         let text = self.last_words();
         if text.trim().is_empty() {
@@ -194,7 +213,7 @@ impl Studio {
             ));
         }
         let ask = Box::new(self.description(&text)?);
-        Ok(Words::Passage { text, ask })
+        Ok(PromptSource::Passage { text, ask })
     }
 
     /// The last passage; more of the story where that says little.
@@ -203,7 +222,7 @@ impl Studio {
         let mut text = String::new();
         for passage in path.iter().rev() {
             text.insert_str(0, passage.text);
-            if text.trim().len() >= SHORT && !passage.goes_on() {
+            if text.trim().len() >= SHORT && !passage.continues_previous() {
                 break;
             }
         }
@@ -218,14 +237,14 @@ impl Studio {
         let template = self.setup.prompts.find(TASK);
         let template = template.map_err(|error| wrong(&error))?;
         let line = text.split_whitespace().collect::<Vec<&str>>().join(" ");
-        let filled = template.fill(&[("passage".to_string(), line)]);
+        let filled = template.fill_variables(&[("passage".to_string(), line)]);
         let filled = filled.map_err(|error| wrong(&error))?;
-        let sampling = template.over(Settings::default());
+        let sampling = template.apply_to(Settings::default());
         let sampling = sampling.map_err(|error| wrong(&error))?.sampling;
         let parts = vec![
-            Part::plain(Kind::Voice, filled.voice.text),
-            Part::plain(Kind::Gap, "\n\n"),
-            Part::plain(Kind::Instruct, filled.begin),
+            ContextPart::plain(PartKind::Voice, filled.voice.text),
+            ContextPart::plain(PartKind::Separator, "\n\n"),
+            ContextPart::plain(PartKind::Instruction, filled.begin),
         ];
         Ok(TextRequest {
             node: self.session.story.next_id(),
@@ -235,11 +254,11 @@ impl Studio {
             },
             seed: 0,
             overflow: Overflow::Crop,
-            goal: Goal::Exact,
+            goal: LengthGoal::Exact,
             bans: Vec::new(),
             heal: false,
             begin: Vec::new(),
-            recall: None,
+            retrieval: None,
             sampling,
         })
     }
@@ -252,7 +271,7 @@ impl Studio {
             let last = on_page.last().map(|(_, id)| *id);
             return last.ok_or_else(|| cannot("There is no picture yet; draw one with /image"));
         };
-        let id = places::find(&self.session.story, name)?.node;
+        let id = places::find_place(&self.session.story, name)?.node;
         let own = id.filter(|id| self.session.story.picture(*id).is_some());
         let on = |id: NodeId| {
             let at = path.iter().position(|passage| passage.id == id)? + 1;
@@ -274,12 +293,12 @@ impl Studio {
         self.session.story.picture(id).map(|_| id)
     }
 
-    fn source(&self, id: NodeId) -> Result<Source, Refusal> {
+    fn source(&self, id: NodeId) -> Result<SourcePicture, Refusal> {
         let how = self
             .session
             .story
             .picture(id)
-            .map(|picture| picture.how.clone());
+            .map(|picture| picture.provenance.clone());
         let file = self.picture(id).and_then(|kept| kept.bytes());
         let whole = how.as_ref().is_some_and(|how| !how.tokens.is_empty());
         let file = match file {
@@ -288,11 +307,15 @@ impl Studio {
             None if whole => Vec::new(),
             None => return Err(cannot(&format!("The file of picture #{id} is missing"))),
         };
-        let name = Picture::file(id);
-        Ok(Source { how, file, name })
+        let name = Picture::file_name(id);
+        Ok(SourcePicture {
+            provenance: how,
+            file,
+            name,
+        })
     }
 
-    fn file_source(&self, name: &str) -> Result<Source, Refusal> {
+    fn file_source(&self, name: &str) -> Result<SourcePicture, Refusal> {
         let path = self.file_named(name);
         let shown = clean_line(&path.display().to_string());
         let wrong = |why: &str| cannot(&format!("{shown} cannot be used: {why}"));
@@ -301,24 +324,29 @@ impl Studio {
     }
 
     /// A picture of the story, one in a file that says how it was made, or words.
-    fn sight(&self, name: &str) -> Result<Sight, Refusal> {
+    fn sight(&self, name: &str) -> Result<PromptOrPicture, Refusal> {
         if let Some(picture) = self
             .picture_id(name)
             .and_then(|id| self.session.story.picture(id))
         {
-            return Ok(Sight::Picture(Box::new(picture.how.clone())));
+            return Ok(PromptOrPicture::Picture(Box::new(
+                picture.provenance.clone(),
+            )));
         }
         if name.starts_with('#') {
             self.picture_named(Some(name))?;
         }
         if name.ends_with(".png") && self.file_named(name).is_file() {
-            let how = self.file_source(name)?.how;
+            let how = self.file_source(name)?.provenance;
             let none = || cannot("That file has no provenance; give a prompt instead");
-            return how.map(Box::new).map(Sight::Picture).ok_or_else(none);
+            return how
+                .map(Box::new)
+                .map(PromptOrPicture::Picture)
+                .ok_or_else(none);
         }
         match clean(name.trim()).into_owned() {
             words if words.is_empty() => Err(cannot("The quoted prompt is empty")),
-            words => Ok(Sight::Prompt(words)),
+            words => Ok(PromptOrPicture::Prompt(words)),
         }
     }
 
@@ -335,7 +363,7 @@ impl Studio {
 }
 
 /// A picture in a file, whoever made it, under a name; or why it cannot be used.
-pub fn file_source(path: &Path, name: String) -> Result<Source, String> {
+pub fn file_source(path: &Path, name: String) -> Result<SourcePicture, String> {
     let known = std::fs::metadata(path).map_err(|error| error.to_string())?;
     if !known.is_file() {
         return Err("it is no file".to_string());
@@ -345,5 +373,9 @@ pub fn file_source(path: &Path, name: String) -> Result<Source, String> {
     }
     let file = std::fs::read(path).map_err(|error| error.to_string())?;
     let how = provenance(&file).ok();
-    Ok(Source { how, file, name })
+    Ok(SourcePicture {
+        provenance: how,
+        file,
+        name,
+    })
 }

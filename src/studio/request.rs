@@ -1,17 +1,17 @@
 //! What the engine needs for a passage: the context that the model reads, and how it is to write.
 
 use super::Studio;
-use crate::story::command::Reach;
-use crate::story::context::{Beside, Context, build};
-use crate::story::lore::{Fired, Missed, Scanned, Why};
-use crate::story::message::{Goal, Overflow, Recall, TextRequest, Unnamed};
+use crate::story::command::ContinueLength;
+use crate::story::context::{Context, ContextExtras, build_context};
+use crate::story::lore::{Activation, EntryId, ScanResult, SkippedEntry};
+use crate::story::message::{LengthGoal, Overflow, Retrieval, TextRequest, UnmatchedLore};
 use crate::story::untrusted::clean_line;
 use crate::story::{NodeId, Passage, Place};
 /// What is asked of one passage alone.
 #[derive(Clone, Default)]
 pub(super) struct Ask {
     pub seed: Option<u64>,
-    pub reach: Reach,
+    pub reach: ContinueLength,
     pub instruct: Option<String>,
     /// Tokens to begin with.
     pub begin: Vec<u32>,
@@ -42,10 +42,10 @@ impl Studio {
         path: &[Passage],
         ask: &Ask,
         seed: u64,
-    ) -> (TextRequest, Vec<Fired>, Vec<Missed>) {
+    ) -> (TextRequest, Vec<EntryId>, Vec<SkippedEntry>) {
         let mut sampling = self.session.settings.sampling.clone();
         let goal = match ask.exact {
-            true => Goal::Exact,
+            true => LengthGoal::Exact,
             false => goal(&mut sampling, &ask.reach),
         };
         if let Some(first) = ask.after.as_deref().and_then(first_words) {
@@ -53,7 +53,7 @@ impl Studio {
         }
         let (context, lore, unnamed, missed) = self.context(path, ask, seed);
         let most = sampling.recall as usize;
-        let recall = Recall {
+        let recall = Retrieval {
             most,
             lore: unnamed,
         };
@@ -66,7 +66,7 @@ impl Studio {
             bans: sampling.banned_phrases.clone(),
             heal: ask.heal && sampling.heal,
             begin: ask.begin.clone(),
-            recall: (most > 0 && !ask.aside).then_some(recall),
+            retrieval: (most > 0 && !ask.aside).then_some(recall),
             sampling,
         };
         (request, lore, missed)
@@ -79,15 +79,15 @@ impl Studio {
         path: &[Passage],
         ask: &Ask,
         seed: u64,
-    ) -> (Context, Vec<Fired>, Vec<Unnamed>, Vec<Missed>) {
+    ) -> (Context, Vec<EntryId>, Vec<UnmatchedLore>, Vec<SkippedEntry>) {
         let frame = self.session.story.frame();
-        let Scanned {
-            fires,
-            missed,
-            unnamed,
+        let ScanResult {
+            active: fires,
+            skipped: missed,
+            unmatched: unnamed,
         } = self.scanned(path, seed);
         let macros = frame.character.as_ref().map(|it| it.macros(seed));
-        let unnamed = unnamed.iter().map(|(book, entry)| Unnamed {
+        let unnamed = unnamed.iter().map(|(book, entry)| UnmatchedLore {
             title: clean_line(entry.title()),
             text: match &macros {
                 Some(macros) => macros.expand(&entry.content),
@@ -95,23 +95,23 @@ impl Studio {
             },
             budget: book.token_budget,
         });
-        let unnamed: Vec<Unnamed> = unnamed.filter(|it| !it.text.trim().is_empty()).collect();
+        let unnamed: Vec<UnmatchedLore> = unnamed.filter(|it| !it.text.trim().is_empty()).collect();
         let named = fires
             .iter()
-            .filter(|fires| matches!(fires.why, Why::Key(_)));
-        let fired = named.map(|fires| Fired {
+            .filter(|fires| matches!(fires.why, Activation::Key(_)));
+        let fired = named.map(|fires| EntryId {
             book: fires.book.name.clone(),
             uid: fires.entry.uid,
         });
-        let fired: Vec<Fired> = fired.collect();
+        let fired: Vec<EntryId> = fired.collect();
         let summary = frame.summary.and_then(|id| self.session.story.node(id));
-        let beside = Beside {
+        let beside = ContextExtras {
             lore: fires,
             instruct: ask.instruct.as_deref(),
             summary: summary.map(|node| node.text.trim()).filter(|_| !ask.aside),
             after: ask.after.as_deref(),
         };
-        let context = build(&self.session.settings, frame, path, &beside);
+        let context = build_context(&self.session.settings, frame, path, &beside);
         (context, fired, unnamed, missed)
     }
 }
@@ -124,20 +124,20 @@ pub(super) fn healing() -> Ask {
 }
 
 /// How far to write, and the number of tokens that goes with it.
-fn goal(sampling: &mut crate::story::Sampling, reach: &Reach) -> Goal {
+fn goal(sampling: &mut crate::story::Sampling, reach: &ContinueLength) -> LengthGoal {
     match reach {
-        Reach::Set if sampling.whole_sentences => Goal::Near,
-        Reach::Set => Goal::Exact,
-        Reach::Tokens(tokens) => {
+        ContinueLength::Default if sampling.whole_sentences => LengthGoal::Near,
+        ContinueLength::Default => LengthGoal::Exact,
+        ContinueLength::Tokens(tokens) => {
             sampling.max_tokens = *tokens;
             match sampling.whole_sentences {
-                true => Goal::Near,
-                false => Goal::Exact,
+                true => LengthGoal::Near,
+                false => LengthGoal::Exact,
             }
         }
-        Reach::Sentence => Goal::Sentence,
-        Reach::Paragraph => Goal::Paragraph,
-        Reach::Until(words) => Goal::Until(words.clone()),
+        ContinueLength::Sentence => LengthGoal::Sentence,
+        ContinueLength::Paragraph => LengthGoal::Paragraph,
+        ContinueLength::Until(words) => LengthGoal::Until(words.clone()),
     }
 }
 

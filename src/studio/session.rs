@@ -2,9 +2,9 @@
 
 use super::{Listed, Refusal, Setup, cannot};
 use crate::store::{Journal, Recovered};
-use crate::story::lore::Missed;
-use crate::story::message::{Recalled, Stats, Warm};
-use crate::story::record::{Ended, Streamed};
+use crate::story::lore::SkippedEntry;
+use crate::story::message::{PassageStats, RetrievedPassage, WarmCache};
+use crate::story::record::{PassageEnd, StreamedText};
 use crate::story::{NodeId, Record, Settings, Status, Story};
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -30,9 +30,9 @@ pub(super) struct Session {
     /// Records that could not be written yet.
     pub(super) unsaved: Vec<Record>,
     /// Text that has come and is not journaled yet, for each passage being written.
-    pub(super) streamed: Vec<Streamed>,
+    pub(super) streamed: Vec<StreamedText>,
     /// What the last passage took.
-    pub(super) last_stats: Option<Stats>,
+    pub(super) last_stats: Option<PassageStats>,
     /// What `/pick` takes from.
     pub(super) listed: Vec<Listed>,
     /// What is to be done when a passage ends.
@@ -42,11 +42,11 @@ pub(super) struct Session {
     /// Phrases that each running passage was turned away from.
     pub(super) rewound: HashMap<NodeId, Vec<String>>,
     /// Lore that a rule kept out of the last passage.
-    pub(super) rejected_lore: Vec<Missed>,
+    pub(super) rejected_lore: Vec<SkippedEntry>,
     /// Lore that the budget did not reach.
     pub(super) lore_over_budget: Vec<String>,
     /// What was found by its meaning for the last passage.
-    pub(super) recalled: Vec<Recalled>,
+    pub(super) recalled: Vec<RetrievedPassage>,
     /// Where what the model last read begins, when not at the story's beginning.
     pub(super) context_start: Option<(NodeId, usize)>,
     /// The writer has been told that the context is nearly full.
@@ -54,7 +54,7 @@ pub(super) struct Session {
     /// Files of a private session's pictures.
     pub(super) in_memory_pictures: BTreeMap<NodeId, Arc<[u8]>>,
     /// The model's cache from another day, until a model is there to take it.
-    pub(super) warm: Option<Warm>,
+    pub(super) warm: Option<WarmCache>,
 }
 
 /// What is to be done once a passage has been written.
@@ -110,12 +110,12 @@ impl Session {
         let (journal, recovered) = setup.sessions.open(name)?;
         let said = opened(&journal, &recovered);
         let kept = recovered.settings.unwrap_or_else(|| setup.defaults.clone());
-        let settings = setup.asked.over(kept.clone());
+        let settings = setup.asked.apply_to(kept.clone());
         let settings = settings.map_err(|error| cannot(&error.to_string()))?;
         let settings_changed = settings != kept;
         let session = Session {
             story: recovered.story,
-            warm: journal.warm(&setup.build),
+            warm: journal.load_warm_cache(&setup.build),
             journal: Some(journal),
             ..Session::new(settings)
         };
@@ -146,7 +146,7 @@ impl Session {
             return Ok(());
         }
         let end = |node| {
-            Record::End(Ended {
+            Record::End(PassageEnd {
                 node,
                 status: Status::Interrupted,
                 why: None,
@@ -222,7 +222,7 @@ impl Session {
 
 fn opened(journal: &Journal, recovered: &Recovered) -> String {
     let name = journal.name();
-    match (&recovered.doubt, recovered.torn) {
+    match (&recovered.read_only_reason, recovered.torn) {
         (Some(why), _) => format!("Opened {name} for reading only, because {why}"),
         (None, 0) => format!("Opened {name}"),
         (None, torn) => format!(

@@ -3,8 +3,8 @@
 use super::pending::Purpose;
 use super::session::{Opened, Session};
 use super::{Notice, Outcome, Refusal, Studio, Work, cannot};
-use crate::story::message::{Fault, Warm};
-use crate::story::sentence::size;
+use crate::story::message::{FailureKind, WarmCache};
+use crate::story::sentence::format_bytes;
 use crate::story::{Record, Request};
 
 /// More of what a model has read is not kept unasked.
@@ -22,7 +22,7 @@ impl Studio {
             } else {
                 " "
             };
-            format!("{here} {name}  ({})", size(bytes))
+            format!("{here} {name}  ({})", format_bytes(bytes))
         };
         let lines: Vec<String> = listed
             .iter()
@@ -60,12 +60,12 @@ impl Studio {
         self.session.ensure_journal(&self.setup)?;
         self.session.write_unsaved()?;
         let purpose = Purpose::SaveCache { any_size };
-        self.send(Request::Keep, purpose, Work::Writing);
+        self.send(Request::SaveCache, purpose, Work::Writing);
         Ok(Outcome::Asked)
     }
 
     /// Keeps what the engine gave out, and says how large it is.
-    pub(super) fn kept(&self, warm: Option<Warm>, any_size: bool) -> Notice {
+    pub(super) fn kept(&self, warm: Option<WarmCache>, any_size: bool) -> Notice {
         let Some((warm, journal)) = warm.zip(self.session.journal.as_ref()) else {
             let why = "The model has read nothing of this story yet; there is nothing to keep";
             return Notice::Info(why.to_string());
@@ -74,26 +74,30 @@ impl Studio {
         if bytes > WARM_LIMIT && !any_size {
             return Notice::Warning(format!(
                 "The KV cache takes {}, more than the limit of {}; save it anyway with /save --warm=any",
-                size(bytes),
-                size(WARM_LIMIT)
+                format_bytes(bytes),
+                format_bytes(WARM_LIMIT)
             ));
         }
-        match journal.keep_warm(&self.setup.build, &warm) {
+        match journal.save_warm_cache(&self.setup.build, &warm) {
             Ok(bytes) => Notice::Info(format!(
                 "Saved the KV cache of {} tokens ({}); reopening the session will not evaluate them again",
                 warm.ids.len(),
-                size(bytes)
+                format_bytes(bytes)
             )),
-            Err(error) => Notice::Error(error.to_string(), Fault::Store),
+            Err(error) => Notice::Error(error.to_string(), FailureKind::Store),
         }
     }
 
     /// Gives the engine what it had read of this session, once it has the model for it.
     pub(super) fn warm_up(&mut self) {
         let about = self.about.as_ref().map(|about| about.sha256.as_str());
-        let fits = |warm: &mut Warm| Some(warm.model_sha256.as_str()) == about;
+        let fits = |warm: &mut WarmCache| Some(warm.model_sha256.as_str()) == about;
         if let Some(warm) = self.session.warm.take_if(fits) {
-            self.send(Request::Warm(warm), Purpose::RestoreCache, Work::Writing);
+            self.send(
+                Request::RestoreCache(warm),
+                Purpose::RestoreCache,
+                Work::Writing,
+            );
         }
     }
 

@@ -3,7 +3,7 @@
 use super::*;
 use crate::engine::scripted::{Script, ScriptedPassage};
 use crate::story::command;
-use crate::story::message::{Alternative, Cut, Fault, Reply, Warm};
+use crate::story::message::{Alternative, FailureKind, Reply, Truncation, WarmCache};
 use crate::story::{Event, Status};
 use std::sync::mpsc::{Receiver, channel};
 use std::time::Duration;
@@ -22,7 +22,7 @@ impl Desk {
         let setup = Setup {
             sessions: Sessions::new(folder.path()),
             defaults: Settings::default(),
-            asked: Asked::default(),
+            asked: SettingOverrides::default(),
             build: "test".to_string(),
             entropy: 1,
             now: || "2026-01-01T00:00:00Z".to_string(),
@@ -59,7 +59,7 @@ impl Desk {
             let reply = self.next();
             notices.extend(self.studio.absorb(reply));
             let flushed = self.studio.flush().err();
-            notices.extend(flushed.map(|why| Notice::Error(why.to_string(), Fault::Store)));
+            notices.extend(flushed.map(|why| Notice::Error(why.to_string(), FailureKind::Store)));
         }
         notices
     }
@@ -125,9 +125,9 @@ fn lore_that_another_session_left_out_is_not_told_of_this_one() {
         done: 0,
         total: 9,
         reused: 0,
-        cut: Cut {
+        cut: Truncation {
             lore,
-            ..Cut::default()
+            ..Truncation::default()
         },
     };
     let mut script = Script::default();
@@ -146,7 +146,7 @@ fn lore_that_another_session_left_out_is_not_told_of_this_one() {
 
 #[test]
 fn what_was_read_of_one_session_is_not_kept_in_another() {
-    let warm = Warm {
+    let warm = WarmCache {
         model_sha256: "tiny".to_string(),
         ids: vec![1, 2],
         bytes: vec![3, 4],
@@ -236,7 +236,7 @@ fn an_error_of_the_disk_is_told_beside_the_engine_s() {
     let failed = Event::Failed {
         node: desk.studio.candidates().last().copied(),
         why: "The model failed".to_string(),
-        fault: Fault::Engine,
+        fault: FailureKind::Engine,
     };
     let notices = desk.studio.absorb(Reply {
         request,

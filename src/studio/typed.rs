@@ -4,7 +4,7 @@
 use super::pending::Purpose;
 use super::request::{Ask, healing};
 use super::{Outcome, Refusal, Studio, Work, cannot, derive};
-use crate::story::command::Reach;
+use crate::story::command::ContinueLength;
 use crate::story::untrusted::clean;
 use crate::story::{Author, Mode, Passage, Place, Request};
 
@@ -17,8 +17,8 @@ impl Studio {
         }
         let begun = clean(begun).into_owned();
         let reach = match self.session.settings.mode {
-            Mode::Prose => Reach::Sentence,
-            Mode::Chat => Reach::Set,
+            Mode::Prose => ContinueLength::Sentence,
+            Mode::Chat => ContinueLength::Default,
         };
         let ask = Ask { reach, ..healing() };
         let mut ask = self.question(
@@ -26,7 +26,8 @@ impl Studio {
             ask,
             derive(self.setup.entropy, self.session.story.next_id()),
         );
-        ask.context.speak(&self.joined(&begun, Author::User).text);
+        ask.context
+            .begin_user_turn(&self.joined(&begun, Author::User).text);
         let request = Request::Suggest { ask, begun };
         self.send(request, Purpose::Show, Work::Writing);
         Ok(Outcome::Asked)
@@ -52,7 +53,7 @@ impl Studio {
         let seed = derive(self.setup.entropy, id);
         let request = self.ask(id, &path, &healing(), seed).0;
         if self.pending.read_ahead.as_ref() != Some(&request) {
-            let read = Request::Read(request.clone());
+            let read = Request::Prefetch(request.clone());
             self.send(read, Purpose::ReadAhead, Work::Nothing);
             self.pending.read_ahead = Some(request);
         }

@@ -4,14 +4,15 @@ use super::pending::Purpose;
 use super::request::{Ask, healing};
 use super::session::Afterwards;
 use super::{Outcome, Refusal, Studio, Work, cannot, derive};
-use crate::story::command::{Choice, Completion, Reach};
-use crate::story::context::joint;
+use crate::story::command::{Completion, ContinueLength, TokenChoice};
+use crate::story::context::separator_before;
 use crate::story::frame::FrameChange;
 use crate::story::message::TextRequest;
-use crate::story::record::{Change, Ended, Head, Move, Step};
+use crate::story::record::{Change, HeadMove, PassageEnd, Step, StepKind};
 use crate::story::untrusted::clean;
 use crate::story::{
-    Author, Maker, Mode, Node, NodeId, Place, Provenance, Record, Request, Status, edit, places,
+    Author, Mode, ModelIdentity, Node, NodeId, Place, Provenance, Record, Request, Status, edit,
+    places,
 };
 
 impl Studio {
@@ -21,11 +22,11 @@ impl Studio {
         let parent = words.id;
         if let Err(refusal) = self.record(vec![Record::Node(words)]) {
             // The words are in memory and wait for the disk; an empty line goes on from them.
-            let (to, why) = (Some(parent), Move::Write);
-            let _ = self.record(vec![Record::Head(Head { to, why })]);
+            let (to, why) = (Some(parent), StepKind::Write);
+            let _ = self.record(vec![Record::Head(HeadMove { to, why })]);
             return Err(refusal);
         }
-        self.start(Place::after(Some(parent)), Move::Write, healing())
+        self.start(Place::after(Some(parent)), StepKind::Write, healing())
     }
 
     /// Continues a prompt as a program asks for it: exactly, and by the very seed.
@@ -44,7 +45,7 @@ impl Studio {
         let (place, to) = (Place::after(Some(prompt.id)), Some(prompt.id));
         changes.insert(0, Change::Head { to });
         let step = Step {
-            why: Move::Write,
+            why: StepKind::Write,
             changes,
         };
         self.record(vec![Record::Node(prompt), Record::Step(step)])?;
@@ -55,7 +56,7 @@ impl Studio {
             overflow,
             ..Ask::default()
         };
-        self.start(place, Move::Write, ask)
+        self.start(place, StepKind::Write, ask)
     }
 
     /// Somebody's words as they would join the story here.
@@ -64,7 +65,7 @@ impl Studio {
         let gap = if turn {
             ""
         } else {
-            joint(&self.session.story, text)
+            separator_before(&self.session.story, text)
         };
         Node {
             id: self.session.story.next_id(),
@@ -78,7 +79,7 @@ impl Studio {
 
     pub(super) fn go_on(
         &mut self,
-        reach: Reach,
+        reach: ContinueLength,
         instruct: Option<String>,
     ) -> Result<Outcome, Refusal> {
         if self.session.story.head().is_none() {
@@ -90,7 +91,11 @@ impl Studio {
             instruct,
             ..healing()
         };
-        self.start(Place::after(self.session.story.head()), Move::Write, ask)
+        self.start(
+            Place::after(self.session.story.head()),
+            StepKind::Write,
+            ask,
+        )
     }
 
     pub(super) fn retry(&mut self, seed: Option<u64>) -> Result<Outcome, Refusal> {
@@ -101,11 +106,11 @@ impl Studio {
             .story
             .head()
             .and_then(|id| self.session.story.node(id));
-        let how = head.and_then(|node| node.how.as_ref());
+        let how = head.and_then(|node| node.provenance.as_ref());
         let instruct = how.and_then(|how| how.instruct.clone());
         self.start(
             place,
-            Move::Retry,
+            StepKind::Retry,
             Ask {
                 seed,
                 instruct,
@@ -124,7 +129,7 @@ impl Studio {
         let base = self
             .session
             .story
-            .node(self.session.story.base(head.id))
+            .node(self.session.story.first_part(head.id))
             .unwrap_or(head);
         Ok(match base.author {
             Author::Model => base.place(),
@@ -147,8 +152,8 @@ impl Studio {
             requests.push(request);
         }
         let first = self.session.story.next_id();
-        let (to, why) = (Some(first), Move::Write);
-        records.push(Record::Head(Head { to, why }));
+        let (to, why) = (Some(first), StepKind::Write);
+        records.push(Record::Head(HeadMove { to, why }));
         let passages: Vec<NodeId> = requests.iter().map(|request| request.node).collect();
         self.session.candidates.clone_from(&passages);
         self.submit(records, passages, Request::Candidates(requests))?;
@@ -157,12 +162,12 @@ impl Studio {
 
     /// Writes after a sentence and before what follows it.
     pub(super) fn fill(&mut self, place: Option<&str>) -> Result<Outcome, Refusal> {
-        let place = places::find(&self.session.story, place.unwrap_or("."))?;
+        let place = places::find_place(&self.session.story, place.unwrap_or("."))?;
         let head = self.session.story.head();
         let path = self.session.story.path();
         let found = place
             .node
-            .and_then(|id| places::on_path(&self.session.story, &path, id));
+            .and_then(|id| places::index_on_path(&self.session.story, &path, id));
         let Some(index) = found else {
             return Err(cannot("This passage is not on the current branch"));
         };
@@ -173,14 +178,14 @@ impl Studio {
         let mut after = path[index].text[from..].to_string();
         after.extend(path[index + 1..].iter().map(|passage| passage.text));
         if after.trim().is_empty() {
-            return self.start(place, Move::Write, healing());
+            return self.start(place, StepKind::Write, healing());
         }
         let ask = Ask {
             after: Some(after),
             ..Ask::default()
         };
         let node = self.session.story.next_id();
-        let started = self.start(place, Move::Fill, ask)?;
+        let started = self.start(place, StepKind::Fill, ask)?;
         self.session
             .afterwards
             .insert(node, Afterwards::Graft { head, index, from });
@@ -196,7 +201,7 @@ impl Studio {
         from: usize,
     ) -> Result<(), Refusal> {
         let path = self.session.story.path_to(head);
-        let made = edit::graft(
+        let made = edit::copy_rest_to(
             &self.session.story,
             &path,
             index,
@@ -204,29 +209,34 @@ impl Studio {
             Place::after(Some(node)),
         );
         // One undo takes back the passage and what was taken over with it.
-        let mut records = vec![Record::Undo(crate::story::record::Steps { steps: 1 })];
+        let mut records = vec![Record::Undo(crate::story::record::StepCount { steps: 1 })];
         records.extend(made.nodes.into_iter().map(Record::Node));
-        let (to, why) = (made.head, Move::Fill);
-        records.push(Record::Head(Head { to, why }));
+        let (to, why) = (made.head, StepKind::Fill);
+        records.push(Record::Head(HeadMove { to, why }));
         self.record(records)
     }
 
-    pub(super) fn choose(&mut self, choice: &Choice) -> Result<Outcome, Refusal> {
+    pub(super) fn choose(&mut self, choice: &TokenChoice) -> Result<Outcome, Refusal> {
         let ask = Ask {
             begin: vec![choice.id],
             ..Ask::default()
         };
-        self.start(choice.place, Move::Choose, ask)
+        self.start(choice.place, StepKind::Choose, ask)
     }
 
     /// Begins a passage of the model's at a place.
-    pub(super) fn start(&mut self, place: Place, why: Move, ask: Ask) -> Result<Outcome, Refusal> {
+    pub(super) fn start(
+        &mut self,
+        place: Place,
+        why: StepKind,
+        ask: Ask,
+    ) -> Result<Outcome, Refusal> {
         let id = self.session.story.next_id();
         let (node, request) = self.passage(id, place, &ask);
         let mut records = vec![Record::Node(node)];
         if !ask.aside {
             let to = Some(id);
-            records.push(Record::Head(Head { to, why }));
+            records.push(Record::Head(HeadMove { to, why }));
         }
         self.session.candidates.clear();
         self.submit(records, vec![id], Request::Text(request))?;
@@ -246,7 +256,7 @@ impl Studio {
             for node in self.session.story.all_running().to_vec() {
                 let (status, why) = (Status::Failed, Some(refusal.to_string()));
                 let (maker, rewound) = (None, Vec::new());
-                let ended = Ended {
+                let ended = PassageEnd {
                     node,
                     status,
                     why,
@@ -273,7 +283,7 @@ impl Studio {
         let path = self.session.story.path_at(place);
         let (request, lore, missed) = self.ask(id, &path, ask, seed);
         self.session.rejected_lore = missed;
-        let maker = self.about.as_ref().map_or(Maker::default(), maker);
+        let maker = self.about.as_ref().map_or(ModelIdentity::default(), maker);
         let how = Provenance {
             maker,
             build: self.setup.build.clone(),
@@ -294,15 +304,15 @@ impl Studio {
             aside: ask.aside,
             turn: self.session.settings.mode == Mode::Chat,
             status: Status::Running,
-            how: Some(how),
+            provenance: Some(how),
             ..Node::default()
         };
         (node, request)
     }
 }
 
-pub(super) fn maker(about: &crate::story::About) -> Maker {
-    Maker {
+pub(super) fn maker(about: &crate::story::ModelInfo) -> ModelIdentity {
+    ModelIdentity {
         model: about.name.clone(),
         model_sha256: about.sha256.clone(),
         backend: about.backend.clone(),

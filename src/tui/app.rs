@@ -4,7 +4,7 @@
 //! only knows what the writer sees and types. It draws nothing, and the loop passes in the time.
 
 use super::complete::{self, Hints};
-use super::gallery::{Gallery, Means};
+use super::gallery::{Gallery, PictureMode};
 use super::history::History;
 use super::input::{Edit, Input};
 use super::keymap::Keymap;
@@ -13,10 +13,10 @@ use super::message::{Message, Tone};
 use super::meter::Meter;
 use super::overlay::Overlay;
 use super::page::Page;
-use super::probe::Late;
-use super::{Options, Why};
+use super::probe::LateReplies;
+use super::{ExitReason, Options};
 use crate::editor::Editor;
-use crate::story::command::{self, Completes};
+use crate::story::command::{self, ArgumentKind};
 use crate::story::untrusted::clean;
 use crate::story::{Command, NodeId, Reply};
 use crate::studio::{Notice, Outcome, Refusal, Studio, left_out};
@@ -37,7 +37,7 @@ pub struct App {
     pub(super) hints: Option<Hints>,
     pub(super) meter: Meter,
     pub(super) gallery: Gallery,
-    pub(super) late: Late,
+    pub(super) late: LateReplies,
     pub(super) colour: bool,
     /// The passage being edited in the input line.
     pub(super) editing: Option<NodeId>,
@@ -54,13 +54,13 @@ pub struct App {
     /// The engine has been asked to stop and has not answered yet.
     pub(super) stopping: bool,
     /// An action that the loop must perform next.
-    pub(super) wish: Option<Wish>,
+    pub(super) loop_action: Option<LoopAction>,
 }
 
 /// An action that only the loop can perform.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Wish {
-    Leave(Why),
+pub(super) enum LoopAction {
+    Leave(ExitReason),
     Suspend,
     Redraw,
     Editor,
@@ -76,10 +76,10 @@ impl App {
             overlay: None,
             hints: None,
             meter: Meter::default(),
-            late: Late::default(),
+            late: LateReplies::default(),
             gallery: Gallery::new(match options.colour {
-                true => Means::Blocks { all_colours: true },
-                false => Means::Words,
+                true => PictureMode::HalfBlocks { all_colours: true },
+                false => PictureMode::TextOnly,
             }),
             colour: options.colour,
             editing: None,
@@ -92,7 +92,7 @@ impl App {
             now: Duration::ZERO,
             interrupted: None,
             stopping: false,
-            wish: None,
+            loop_action: None,
         };
         if let Some(notice) = options.notice {
             app.say(&notice);
@@ -191,8 +191,8 @@ impl App {
     }
 
     /// Quits for the given reason.
-    pub fn leave(&mut self, why: Why) {
-        self.wish = Some(Wish::Leave(why));
+    pub fn leave(&mut self, why: ExitReason) {
+        self.loop_action = Some(LoopAction::Leave(why));
     }
 
     /// Returns the studio and the new history lines, at the end.
@@ -214,12 +214,12 @@ impl App {
             Action::Impersonate => self.impersonate(),
             Action::Escape => self.escape(),
             Action::Interrupt => self.interrupt(),
-            Action::Leave => self.leave(Why::Quit),
+            Action::Leave => self.leave(ExitReason::Quit),
             Action::Keys => self.overlay = Some(Overlay::help(&self.keys.help())),
             Action::Editor => self.ask_for_editor(),
             Action::Nothing => {}
-            Action::Redraw => self.wish = Some(Wish::Redraw),
-            Action::Suspend => self.wish = Some(Wish::Suspend),
+            Action::Redraw => self.loop_action = Some(LoopAction::Redraw),
+            Action::Suspend => self.loop_action = Some(LoopAction::Suspend),
             Action::Complete => self.complete(1),
             Action::CompleteBack => self.complete(-1),
             Action::Edit(Edit::Up) if chosen => self.complete(-1),
@@ -236,7 +236,7 @@ impl App {
         }
         self.hints = None;
         if let Some(node) = self.editing {
-            return self.keep_edit(node);
+            return self.save_edit(node);
         }
         let line = self.input.text().to_string();
         let known = self.studio.story().next_id();
@@ -281,7 +281,7 @@ impl App {
                 self.page.follow();
                 self.tell(Tone::Info, &text);
             }
-            Ok(Outcome::Quit) => self.leave(Why::Quit),
+            Ok(Outcome::Quit) => self.leave(ExitReason::Quit),
             Ok(Outcome::Asked) => {}
             Ok(Outcome::List(title, listed)) => self.list(&title, &listed),
             Ok(Outcome::Diff(stretches)) => self.overlay = Some(Overlay::diff(&stretches)),
@@ -337,16 +337,16 @@ impl App {
         self.hints = Hints::at(self.input.before_cursor(), |what| self.names(what));
     }
 
-    fn names(&self, what: Completes) -> Vec<String> {
+    fn names(&self, what: ArgumentKind) -> Vec<String> {
         match what {
-            Completes::Models => self.models.clone(),
-            Completes::Sessions => {
+            ArgumentKind::Models => self.models.clone(),
+            ArgumentKind::Sessions => {
                 let listed = self.studio.sessions().list().unwrap_or_default();
                 listed.into_iter().map(|one| one.name).collect()
             }
-            Completes::Voices => self.studio.voices(),
-            Completes::Styles => self.studio.styles().to_vec(),
-            Completes::Marks => self.studio.story().marks().keys().cloned().collect(),
+            ArgumentKind::Voices => self.studio.voices(),
+            ArgumentKind::Styles => self.studio.styles().to_vec(),
+            ArgumentKind::Marks => self.studio.story().marks().keys().cloned().collect(),
             _ => Vec::new(),
         }
     }

@@ -1,9 +1,9 @@
 //! The layout of the screen at any size, down to one cell.
 
 use super::app::App;
-use super::gallery::Frame;
+use super::half_blocks::PictureSlot;
 use super::overlay::Overlay;
-use super::paragraph::Block;
+use super::paragraph::PictureBlock;
 use super::wrap::wrap;
 use crate::studio::Work;
 use ratatui::layout::Rect;
@@ -24,7 +24,7 @@ pub struct Areas {
 }
 
 /// Lays out the screen for `area` and wraps the texts to fit.
-pub fn fit(app: &mut App, area: Rect) -> Areas {
+pub fn layout(app: &mut App, area: Rect) -> Areas {
     let column = column(area);
     let mark = if column.width >= 12 { 2 } else { 0 };
     let input_width = column.width.saturating_sub(mark + 1);
@@ -32,7 +32,7 @@ pub fn fit(app: &mut App, area: Rect) -> Areas {
     let input_rows = (app.input.fit(input_width.into()).len() as u16).clamp(1, most);
     let said = message(app, column.width.into()).len() as u16;
     let blank = u16::from(area.height >= 8);
-    let mut below = Below {
+    let mut below = BottomUpRows {
         column,
         bottom: area.bottom(),
     };
@@ -73,15 +73,15 @@ pub fn fit(app: &mut App, area: Rect) -> Areas {
         (None, None) => frames(app).map(|(_, frame)| frame).collect(),
     };
     for frame in frames {
-        app.gallery.want(frame, app.studio.picture(frame.node));
+        app.gallery.request(frame, app.studio.picture(frame.node));
     }
     areas
 }
 
 /// The pictures on the page, each with its first row.
-pub fn frames(app: &App) -> impl Iterator<Item = (i32, Frame)> {
-    let frame = |(top, block): (i32, Block)| {
-        let frame = Frame {
+pub fn frames(app: &App) -> impl Iterator<Item = (i32, PictureSlot)> {
+    let frame = |(top, block): (i32, PictureBlock)| {
+        let frame = PictureSlot {
             node: block.node,
             width: block.width,
             height: block.height,
@@ -92,15 +92,15 @@ pub fn frames(app: &App) -> impl Iterator<Item = (i32, Frame)> {
 }
 
 /// Where to show the picture selected in a list: to the right of the list, if there is room.
-pub fn preview(app: &App, area: Rect) -> Option<(Rect, Frame)> {
+pub fn preview(app: &App, area: Rect) -> Option<(Rect, PictureSlot)> {
     let node = app.overlay.as_ref().and_then(Overlay::picture)?;
     let size = app.studio.story().picture(node)?;
     let room = (area.width / 2).min(40);
     if !app.gallery.shows() || room < 8 || area.height < 6 {
         return None;
     }
-    let block = Block::fitted(node, (size.width, size.height), room, area.height - 2);
-    let frame = Frame {
+    let block = PictureBlock::fitted(node, (size.width, size.height), room, area.height - 2);
+    let frame = PictureSlot {
         node,
         width: block.width,
         height: block.height,
@@ -142,12 +142,12 @@ fn column(area: Rect) -> Rect {
 }
 
 /// Hands out rows from the bottom up.
-struct Below {
+struct BottomUpRows {
     column: Rect,
     bottom: u16,
 }
 
-impl Below {
+impl BottomUpRows {
     fn take(&mut self, rows: u16) -> Rect {
         let height = rows.min(self.bottom - self.column.y);
         self.bottom -= height;

@@ -1,6 +1,6 @@
 //! Completions on the screen: the list under the line, and the ghost behind the cursor.
 
-use crate::story::command::{self, Completes};
+use crate::story::command::{self, ArgumentKind};
 use crate::story::sampling::find;
 use crate::studio::complete::{Candidates, candidates};
 
@@ -13,7 +13,7 @@ pub struct Hints {
 
 impl Hints {
     /// Hints for the line up to the cursor, if there are any.
-    pub fn at(line: &str, names: impl Fn(Completes) -> Vec<String>) -> Option<Hints> {
+    pub fn at(line: &str, names: impl Fn(ArgumentKind) -> Vec<String>) -> Option<Hints> {
         let candidates = candidates(line, names)?;
         Some(Hints {
             candidates,
@@ -44,7 +44,7 @@ pub fn ghost(line: &str) -> Option<String> {
     match rest {
         None if !spec.args.is_empty() => Some(format!(" {}", spec.args)),
         Some("") => Some(spec.args.to_string()),
-        Some(rest) if spec.completes == Completes::Settings => {
+        Some(rest) if spec.completes == ArgumentKind::Settings => {
             let (name, value) = rest.trim_start().split_once(' ')?;
             let setting = find(name).ok().filter(|_| value.is_empty())?;
             Some(setting.args.to_string())

@@ -1,6 +1,6 @@
 //! Editing a passage in the input line or in the writer's own editor, and picking from lists.
 
-use super::app::{App, Wish};
+use super::app::{App, LoopAction};
 use super::input::Edit;
 use super::keys::{self, Action, Scroll};
 use super::message::Tone;
@@ -29,7 +29,7 @@ impl App {
     }
 
     /// Saves the input line as the passage's text.
-    pub(super) fn keep_edit(&mut self, node: NodeId) {
+    pub(super) fn save_edit(&mut self, node: NodeId) {
         let text = self.input.text().to_string();
         if text.trim().is_empty() {
             let why =
@@ -77,7 +77,7 @@ impl App {
             Ok(text) => {
                 self.input.set(&text);
                 if let Some(node) = self.editing {
-                    self.keep_edit(node);
+                    self.save_edit(node);
                 }
             }
         }
@@ -85,7 +85,7 @@ impl App {
 
     pub(super) fn ask_for_editor(&mut self) {
         match self.editor {
-            Some(_) => self.wish = Some(Wish::Editor),
+            Some(_) => self.loop_action = Some(LoopAction::Editor),
             None => self.tell(Tone::Error, &EditorError::None.to_string()),
         }
     }

@@ -4,7 +4,8 @@
 //! never reports a hangup (it keeps reading the closed terminal), so the other waits for signals
 //! and for the hangup.
 
-use super::gallery::{Frame, Ready};
+use super::half_blocks::PictureSlot;
+use super::prepared::PreparedPicture;
 use super::split;
 use crossterm::event::Event as TerminalEvent;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGTSTP};
@@ -25,7 +26,7 @@ pub enum Input {
     /// Another thread has panicked; its requests are answered all the same.
     Panicked(String),
     /// A picture is ready to be drawn.
-    Picture(Frame, Box<Ready>),
+    Picture(PictureSlot, Box<PreparedPicture>),
 }
 
 /// The signals that end the program cleanly, and the one that suspends it.

@@ -172,7 +172,7 @@ impl Input {
             return false;
         };
         let goal = *self.goal.get_or_insert(column);
-        self.cursor = range.start + super::wrap::fitting(&self.text[range], goal).len();
+        self.cursor = range.start + super::wrap::fitting_prefix(&self.text[range], goal).len();
         true
     }
 

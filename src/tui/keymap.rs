@@ -1,13 +1,13 @@
 //! The table of keys, with the writer's own bindings taking precedence.
 
 use super::input::Edit;
-use super::keys::{ALT, Action, CTRL, KEYS, Key, NONE, SHIFT, Scroll, plain};
+use super::keys::{ALT, Action, CTRL, KEYS, KeyBinding, NONE, SHIFT, Scroll, plain};
 use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 
 /// The key bindings: the writer's own, then the table's.
 #[derive(Clone, Debug, Default)]
 pub struct Keymap {
-    own: Vec<Key>,
+    own: Vec<KeyBinding>,
 }
 
 /// An invalid key binding in the configuration, as one sentence.
@@ -20,7 +20,7 @@ impl Keymap {
     pub fn new<'a>(
         pairs: impl IntoIterator<Item = (&'a str, &'a str)>,
     ) -> Result<Keymap, KeyError> {
-        let mut own: Vec<Key> = Vec::new();
+        let mut own: Vec<KeyBinding> = Vec::new();
         for (name, command) in pairs {
             let (modifiers, code) = named(name).ok_or_else(|| {
                 KeyError(format!(
@@ -53,7 +53,7 @@ impl Keymap {
                     Action::Run(String::leak(line.to_string()))
                 }
             };
-            own.push(Key {
+            own.push(KeyBinding {
                 code,
                 modifiers,
                 empty: false,
@@ -67,12 +67,13 @@ impl Keymap {
     /// The action of a key; `empty` says whether the input line is empty.
     pub fn find(&self, event: &KeyEvent, empty: bool) -> Option<Action> {
         let (code, modifiers) = plain(event);
-        let fits =
-            |key: &&Key| key.code == code && key.modifiers == modifiers && (empty || !key.empty);
+        let fits = |key: &&KeyBinding| {
+            key.code == code && key.modifiers == modifiers && (empty || !key.empty)
+        };
         self.all().find(fits).map(|key| key.action)
     }
 
-    fn all(&self) -> impl Iterator<Item = &Key> {
+    fn all(&self) -> impl Iterator<Item = &KeyBinding> {
         self.own.iter().chain(KEYS)
     }
 
@@ -93,8 +94,8 @@ impl Keymap {
     /// The keys that help and README list, those that do the same on one row.
     pub fn rows(&self) -> Vec<Row> {
         let mut rows: Vec<(Row, Action)> = Vec::new();
-        let taken = |key: &Key| {
-            let own = |own: &&Key| (own.code, own.modifiers) == (key.code, key.modifiers);
+        let taken = |key: &KeyBinding| {
+            let own = |own: &&KeyBinding| (own.code, own.modifiers) == (key.code, key.modifiers);
             key.help != "your own" && self.own.iter().any(|key| own(&key))
         };
         for key in self.all().filter(|key| !taken(key)) {
@@ -120,7 +121,7 @@ pub struct Row {
 }
 
 impl Row {
-    fn new(key: &Key) -> Row {
+    fn new(key: &KeyBinding) -> Row {
         Row {
             keys: key.label(),
             command: match key.action {

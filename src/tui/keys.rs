@@ -47,7 +47,7 @@ pub enum Scroll {
 
 /// One row of the table.
 #[derive(Clone, Debug)]
-pub struct Key {
+pub struct KeyBinding {
     pub(super) code: KeyCode,
     pub(super) modifiers: KeyModifiers,
     /// Only while the input line is empty.
@@ -62,8 +62,13 @@ pub(super) const ALT: KeyModifiers = KeyModifiers::ALT;
 pub(super) const CTRL: KeyModifiers = KeyModifiers::CONTROL;
 pub(super) const SHIFT: KeyModifiers = KeyModifiers::SHIFT;
 
-const fn key(modifiers: KeyModifiers, code: KeyCode, action: Action, help: &'static str) -> Key {
-    Key {
+const fn key(
+    modifiers: KeyModifiers,
+    code: KeyCode,
+    action: Action,
+    help: &'static str,
+) -> KeyBinding {
+    KeyBinding {
         code,
         modifiers,
         empty: false,
@@ -77,8 +82,8 @@ const fn when_empty(
     code: KeyCode,
     action: Action,
     help: &'static str,
-) -> Key {
-    Key {
+) -> KeyBinding {
+    KeyBinding {
         code,
         modifiers,
         empty: true,
@@ -87,12 +92,12 @@ const fn when_empty(
     }
 }
 
-const fn edit(modifiers: KeyModifiers, code: KeyCode, edit: Edit) -> Key {
+const fn edit(modifiers: KeyModifiers, code: KeyCode, edit: Edit) -> KeyBinding {
     key(modifiers, code, Action::Edit(edit), "")
 }
 
 /// All keys; the first matching row wins.
-pub const KEYS: &[Key] = &[
+pub const KEYS: &[KeyBinding] = &[
     key(
         NONE,
         KeyCode::Enter,
@@ -359,7 +364,7 @@ pub(super) fn plain(event: &KeyEvent) -> (KeyCode, KeyModifiers) {
     }
 }
 
-impl Key {
+impl KeyBinding {
     pub(super) fn label(&self) -> String {
         let mut label = String::new();
         for (modifier, name) in [(CTRL, "Ctrl+"), (ALT, "Alt+"), (SHIFT, "Shift+")] {

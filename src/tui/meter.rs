@@ -3,7 +3,7 @@
 //! The caller passes in the time.
 
 use crate::model::fetch::{Progress, ProgressMeter};
-use crate::story::message::Stats;
+use crate::story::message::PassageStats;
 use crate::studio::Work;
 use std::time::Duration;
 
@@ -52,7 +52,7 @@ impl Meter {
     }
 
     /// A request has ended, with the numbers of what it wrote.
-    pub fn ended(&mut self, stats: Option<&Stats>) {
+    pub fn ended(&mut self, stats: Option<&PassageStats>) {
         if let Some(stats) = stats {
             self.before = (stats.new_tokens > 0).then(|| stats.decode_tps());
         }

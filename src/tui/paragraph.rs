@@ -1,6 +1,6 @@
 //! One paragraph of the story: its text, the author of each stretch, and its rows so far.
 
-use super::page::Ink;
+use super::spans::TextRole;
 use super::wrap::wrap;
 use crate::story::NodeId;
 use std::ops::Range;
@@ -9,19 +9,19 @@ use std::ops::Range;
 pub struct Paragraph {
     pub text: String,
     /// The end of each stretch, and its kind.
-    inks: Vec<(usize, Ink)>,
+    roles: Vec<(usize, TextRole)>,
     rows: Vec<Range<usize>>,
     /// Where the next row starts, unless all rows are done.
     next: usize,
     whole: bool,
     /// The picture, if the paragraph is one: its rows are empty, and the picture is drawn over
     /// them.
-    pub block: Option<Block>,
+    pub block: Option<PictureBlock>,
 }
 
 /// A picture among the paragraphs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Block {
+pub struct PictureBlock {
     pub node: NodeId,
     /// Pixels.
     pub size: (u32, u32),
@@ -33,10 +33,10 @@ pub struct Block {
 /// The maximum width of a square picture in columns; a wide picture gets proportionally more.
 const WIDEST: u32 = 40;
 
-impl Block {
-    pub fn new(node: NodeId, size: (u32, u32)) -> Block {
+impl PictureBlock {
+    pub fn new(node: NodeId, size: (u32, u32)) -> PictureBlock {
         let (width, height) = (1, 1);
-        Block {
+        PictureBlock {
             node,
             size,
             width,
@@ -45,8 +45,8 @@ impl Block {
     }
 
     /// A picture in a pane of its own.
-    pub fn fitted(node: NodeId, size: (u32, u32), width: u16, height: u16) -> Block {
-        let mut block = Block::new(node, size);
+    pub fn fitted(node: NodeId, size: (u32, u32), width: u16, height: u16) -> PictureBlock {
+        let mut block = PictureBlock::new(node, size);
         // Two thirds of it are what it takes of a page.
         block.fit(width.into(), usize::from(height) * 3 / 2);
         block
@@ -68,7 +68,7 @@ impl Block {
 }
 
 impl Paragraph {
-    pub fn picture(block: Block) -> Paragraph {
+    pub fn picture(block: PictureBlock) -> Paragraph {
         Paragraph {
             block: Some(block),
             ..Paragraph::default()
@@ -77,7 +77,7 @@ impl Paragraph {
 
     /// Adapts to a new size of the pane.
     pub fn resize(&mut self, width: usize, height: usize) {
-        self.loosen(0);
+        self.invalidate_from(0);
         if let Some(block) = &mut self.block {
             block.fit(width, height);
             // A byte for each row, so that each has a place of its own.
@@ -85,35 +85,35 @@ impl Paragraph {
         }
     }
 
-    pub fn push(&mut self, text: &str, ink: Ink) {
-        self.loosen(self.text.len());
+    pub fn push(&mut self, text: &str, role: TextRole) {
+        self.invalidate_from(self.text.len());
         for bit in text.split_inclusive('\t') {
             match bit.strip_suffix('\t') {
                 Some(bit) => self.text.extend([bit, "    "]),
                 None => self.text.push_str(bit),
             }
         }
-        self.inks.push((self.text.len(), ink));
+        self.roles.push((self.text.len(), role));
     }
 
     /// Extends the last stretch, so that a grapheme that arrives in pieces stays whole.
-    pub fn grow(&mut self, text: &str, ink: Ink) {
-        let before = self.inks.len();
-        self.push(text, ink);
-        if before > 0 && self.inks[before - 1].1 == ink {
-            self.inks.remove(before - 1);
+    pub fn grow(&mut self, text: &str, role: TextRole) {
+        let before = self.roles.len();
+        self.push(text, role);
+        if before > 0 && self.roles[before - 1].1 == role {
+            self.roles.remove(before - 1);
         }
     }
 
     pub fn cut(&mut self, bytes: usize) {
-        self.loosen(bytes);
+        self.invalidate_from(bytes);
         self.text.truncate(bytes);
-        self.inks.retain(|(end, _)| *end <= bytes);
+        self.roles.retain(|(end, _)| *end <= bytes);
     }
 
     /// Drops the rows that text after `at` can affect: those that start there, the one that reaches
     /// it, and the one before that, which may have broken because of its first word.
-    pub fn loosen(&mut self, at: usize) {
+    pub fn invalidate_from(&mut self, at: usize) {
         let sure = self
             .rows
             .partition_point(|row| row.start < at)
@@ -135,7 +135,7 @@ impl Paragraph {
         }
     }
 
-    pub fn laid(&mut self, width: usize) -> &[Range<usize>] {
+    pub fn layout_rows(&mut self, width: usize) -> &[Range<usize>] {
         if self.block.is_some() {
             self.rows = (0..self.text.len().max(1)).map(|at| at..at + 1).collect();
         } else if !self.whole {
@@ -145,17 +145,17 @@ impl Paragraph {
         &self.rows
     }
 
-    pub fn stretches(&self, row: usize) -> Vec<(&str, Ink)> {
+    pub fn stretches(&self, row: usize) -> Vec<(&str, TextRole)> {
         let Some(row) = self.rows.get(row).filter(|_| self.block.is_none()) else {
             return Vec::new();
         };
         let mut from = row.start;
-        let first = self.inks.partition_point(|(end, _)| *end <= from);
+        let first = self.roles.partition_point(|(end, _)| *end <= from);
         let mut stretches = Vec::new();
-        for (end, ink) in &self.inks[first..] {
+        for (end, role) in &self.roles[first..] {
             let to = row.end.min(*end);
             if from < to {
-                stretches.push((&self.text[from..to], *ink));
+                stretches.push((&self.text[from..to], *role));
             }
             from = to.max(from);
         }

@@ -5,8 +5,8 @@ use crate::engine::{Engine, NoModel};
 use crate::store::Sessions;
 use crate::store::prompts::Prompts;
 use crate::story::Event;
-use crate::story::message::{About, Capabilities, Stats};
-use crate::story::{Asked, Mode, NodeId, Settings, Status};
+use crate::story::message::{Capabilities, ModelInfo, PassageStats};
+use crate::story::{Mode, NodeId, SettingOverrides, Settings, Status};
 use crate::studio::Setup;
 use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 use ratatui::Terminal;
@@ -62,22 +62,22 @@ fn app_with(defaults: Settings, options: Options) -> (App, Receiver<Reply>, temp
         prompts: Prompts::default(),
         home: None,
         styles: vec!["noto".to_string(), "ink".to_string()],
-        asked: Asked::default(),
+        asked: SettingOverrides::default(),
     };
     let mut app = App::new(Studio::new(Engine::start(NoModel, sender), setup), options);
     app.studio.load_model();
-    let about = About {
+    let about = ModelInfo {
         name: "tiny".to_string(),
         backend: "cpu".to_string(),
         context: 512,
         chat: true,
-        ..About::default()
+        ..ModelInfo::default()
     };
     says(&mut app, Event::Ready(about, Capabilities::all()));
     let done = Event::Done {
         node: None,
         status: Status::Complete,
-        stats: Stats::default(),
+        stats: PassageStats::default(),
     };
     says(&mut app, done);
     (app, events, folder)
@@ -135,11 +135,11 @@ impl Desk {
     }
 
     fn end(&mut self, status: Status) -> &mut Desk {
-        let stats = Stats {
+        let stats = PassageStats {
             prompt_tokens: 12,
             new_tokens: 30,
             decode_ms: 1000.0,
-            ..Stats::default()
+            ..PassageStats::default()
         };
         let node = Some(self.running());
         self.says(Event::Done {
@@ -162,7 +162,7 @@ impl Desk {
     fn draw(&mut self) -> &mut Desk {
         let app = &mut self.app;
         let draw = |frame: &mut ratatui::Frame| {
-            let areas = areas::fit(app, frame.area());
+            let areas = areas::layout(app, frame.area());
             view::draw(frame, app, &areas);
         };
         self.terminal.draw(draw).unwrap();

@@ -6,9 +6,9 @@
 mod curve;
 mod view;
 
-use super::gallery::{Gallery, Means};
+use super::gallery::{Gallery, PictureMode};
 use super::inbox::{self, Input};
-use super::{Graphics, Stage, probe, terminal};
+use super::{Display, Graphics, probe, terminal};
 use crossterm::event::{Event as TerminalEvent, KeyCode, KeyModifiers};
 use signal_hook::consts::{SIGHUP, SIGTSTP};
 use std::io;
@@ -46,7 +46,7 @@ pub struct Run {
 
 /// The terminal's capabilities.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Looks {
+pub struct ScreenOptions {
     /// False if NO_COLOR is set.
     pub colour: bool,
     pub all_colours: bool,
@@ -55,7 +55,7 @@ pub struct Looks {
 
 /// How the live view ended.
 #[derive(Debug)]
-pub struct Watched {
+pub struct ScreenResult {
     /// The user asked twice to stop, so do not wait for the run.
     pub at_once: bool,
     /// Messages that could not be shown on the screen, and those that should outlast it.
@@ -71,18 +71,18 @@ pub fn watch(
     run: Run,
     news: &Receiver<Update>,
     stop: &AtomicBool,
-    looks: Looks,
-) -> io::Result<Watched> {
+    looks: ScreenOptions,
+) -> io::Result<ScreenResult> {
     let began = Instant::now();
     let (sender, inbox) = mpsc::channel();
     let pause = inbox::Pause::default();
-    let mut screen = terminal::Screen::up(sender.clone(), pause.clone())?;
+    let mut screen = terminal::Screen::start(sender.clone(), pause.clone())?;
     let asked = probe::ask(looks.graphics);
-    let means = Means::of(asked.picker, looks.colour, looks.all_colours);
+    let means = PictureMode::of(asked.picker, looks.colour, looks.all_colours);
     let mut late = asked.late;
     let mut view = View::new(run, looks.colour, Gallery::new(means));
     inbox::open(sender, pause)?;
-    let mut watched = Watched {
+    let mut watched = ScreenResult {
         at_once: false,
         remarks: Vec::new(),
     };

@@ -18,7 +18,7 @@ pub fn cells(text: &str) -> usize {
 }
 
 /// The longest prefix of `text` that fits into `width` cells.
-pub fn fitting(text: &str, width: usize) -> &str {
+pub fn fitting_prefix(text: &str, width: usize) -> &str {
     let mut left = width;
     for (at, grapheme) in text.grapheme_indices(true) {
         match left.checked_sub(grapheme.width()) {
@@ -30,19 +30,19 @@ pub fn fitting(text: &str, width: usize) -> &str {
 }
 
 /// The same, with `…` if something was cut off.
-pub fn shortened(text: &str, width: usize) -> String {
+pub fn shorten(text: &str, width: usize) -> String {
     if cells(text) <= width {
         return text.to_string();
     }
     format!(
         "{}{}",
-        fitting(text, width.saturating_sub(1)),
+        fitting_prefix(text, width.saturating_sub(1)),
         if width > 0 { "…" } else { "" }
     )
 }
 
 /// A possible end of the row.
-struct Break {
+struct RowBreak {
     /// Where the row's text ends, before the hanging spaces.
     end: usize,
     /// Where the next row starts.
@@ -57,7 +57,7 @@ struct Rows {
     start: usize,
     column: usize,
     /// The last possible end of this row.
-    chance: Option<Break>,
+    chance: Option<RowBreak>,
 }
 
 /// Wraps one paragraph into byte ranges, without the spaces at the breaks; returns at least one
@@ -101,7 +101,7 @@ impl Rows {
             _ => at,
         };
         self.column += grapheme.width();
-        self.chance = Some(Break {
+        self.chance = Some(RowBreak {
             end,
             ..self.here(at + grapheme.len())
         });
@@ -119,8 +119,8 @@ impl Rows {
         self.column += cells;
     }
 
-    fn here(&self, at: usize) -> Break {
-        Break {
+    fn here(&self, at: usize) -> RowBreak {
+        RowBreak {
             end: at,
             next: at,
             column: self.column,
@@ -193,9 +193,9 @@ mod tests {
 
     #[test]
     fn text_is_shortened_by_cells() {
-        assert_eq!(shortened("日本語", 5), "日本…");
-        assert_eq!(shortened("fits", 4), "fits");
-        assert_eq!(shortened("x", 0), "");
+        assert_eq!(shorten("日本語", 5), "日本…");
+        assert_eq!(shorten("fits", 4), "fits");
+        assert_eq!(shorten("x", 0), "");
     }
 
     fn stories() -> impl Strategy<Value = String> {

@@ -292,7 +292,7 @@ fn a_line_that_is_no_text_is_left_out_and_the_others_go_on() {
     let typed: Vec<&str> = story
         .nodes()
         .iter()
-        .filter(|node| node.how.is_none())
+        .filter(|node| node.provenance.is_none())
         .map(|node| node.text.trim())
         .collect();
     assert_eq!(typed, ["One lamp", "Three lamps"]);

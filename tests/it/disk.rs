@@ -51,7 +51,7 @@ fn a_full_disk_loses_nothing_that_was_kept() {
         output.stderr
     );
     let found = home.recovered("s");
-    assert_eq!((found.torn, found.doubt), (0, None));
+    assert_eq!((found.torn, found.read_only_reason), (0, None));
     // What was printed begins with what was kept, passage by passage.
     let mut printed = output.text();
     let passages = found

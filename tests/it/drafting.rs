@@ -56,7 +56,7 @@ fn candidates_are_those_that_would_be_written_one_by_one() {
     repl(&home, "8", "The harbour was quiet.\n/gen 2\n").expect(0);
     let several = home.recovered("s").story;
     let other = Home::new();
-    let seed = several.node(3).unwrap().how.as_ref().unwrap().seed;
+    let seed = several.node(3).unwrap().provenance.as_ref().unwrap().seed;
     let lines = format!("The harbour was quiet.\n/continue\n/retry seed={seed}\n");
     repl(&other, "8", &lines).expect(0);
     let single = other.recovered("s").story;
@@ -77,7 +77,7 @@ fn another_word_is_chosen_and_written_on_from() {
         "{:?} after {word:?}",
         node.text
     );
-    assert_eq!(node.how.as_ref().unwrap().begin, node.ids[..1]);
+    assert_eq!(node.provenance.as_ref().unwrap().begin, node.ids[..1]);
 }
 
 #[test]
@@ -217,7 +217,7 @@ fn passages_are_merged_and_parted_again() {
             .contains("There is no passage before this one")
     );
     let path = story.path();
-    assert_eq!(edit::together(&path, 0), 0..2);
+    assert_eq!(edit::passage_group(&path, 0), 0..2);
     assert_eq!(path[0].author, Author::User);
     assert_eq!(
         path[1].author,
@@ -297,7 +297,7 @@ fn the_context_is_told_part_by_part_as_it_is_sent() {
     }
     let story = home.recovered("s").story;
     assert_eq!(story.frame().memory, "The keeper is old.");
-    let how = story.node(1).unwrap().how.clone().unwrap();
+    let how = story.node(1).unwrap().provenance.clone().unwrap();
     assert_eq!(how.lore[0].book, "notes");
 }
 
@@ -327,7 +327,7 @@ fn the_middle_of_a_passage_is_filled_and_the_rest_kept() {
         .nodes()
         .iter()
         .rev()
-        .find(|node| node.of.is_some())
+        .find(|node| node.copied_from.is_some())
         .unwrap();
     let path = story.path_to(Some(filled.id));
     let text: String = path.iter().map(|passage| passage.text).collect();

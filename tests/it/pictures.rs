@@ -58,9 +58,9 @@ fn a_picture_is_part_of_the_story_and_adds_no_words() {
     let node = with.node(2).unwrap();
     let picture = node.picture.as_ref().unwrap();
     assert!(node.aside && node.text.is_empty() && node.parent == Some(1));
-    assert_eq!(picture.how.prompt, "a castle by moonlight");
+    assert_eq!(picture.provenance.prompt, "a castle by moonlight");
     assert_eq!(
-        (picture.how.style.as_deref(), picture.width),
+        (picture.provenance.style.as_deref(), picture.width),
         (Some("ink"), 64)
     );
     let bytes = fs::read(file(&home, 2)).unwrap();
@@ -127,7 +127,14 @@ fn without_words_the_last_passage_is_drawn_and_what_the_model_says_of_it_stays_o
         output.text()
     );
     let now = story(&home);
-    let prompt = &now.node(2).unwrap().picture.as_ref().unwrap().how.prompt;
+    let prompt = &now
+        .node(2)
+        .unwrap()
+        .picture
+        .as_ref()
+        .unwrap()
+        .provenance
+        .prompt;
     assert!(!prompt.is_empty() && prompt.len() < 200, "{prompt}");
     assert!(!told(&now).contains(prompt.as_str()));
     let scene = now.node(3).unwrap().picture.as_ref().unwrap();
@@ -166,7 +173,7 @@ fn the_same_words_seed_and_weights_give_the_same_file() {
     assert_ne!(bytes(0), bytes(2));
     assert_ne!(bytes(0), bytes(4));
     let now = story(&home);
-    let how = |id: NodeId| &now.node(id).unwrap().picture.as_ref().unwrap().how;
+    let how = |id: NodeId| &now.node(id).unwrap().picture.as_ref().unwrap().provenance;
     assert_eq!(
         how(6).tokens,
         how(0).tokens,

@@ -9,7 +9,7 @@ use illumine::engine::{Loaded, Place, encode, read};
 use illumine::model::Logits;
 use illumine::model::device::DeviceChoice;
 use illumine::story::Context;
-use illumine::story::context::{Message, Part, Role};
+use illumine::story::context::{ContextPart, Message, Role};
 use illumine::story::progress::Unobserved;
 use kernels::attention::KvType;
 use serde::Deserialize;
@@ -60,9 +60,9 @@ fn exact_reference() -> Reference {
 }
 
 fn context(prompt: &Prompt) -> Context {
-    let part = |text: &str| Part {
+    let part = |text: &str| ContextPart {
         text: text.to_string(),
-        ..Part::default()
+        ..ContextPart::default()
     };
     if prompt.messages.is_empty() {
         return Context::Prose {

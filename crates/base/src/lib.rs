@@ -3,6 +3,8 @@
 //!
 //! Depends on none of the other crates.
 
+#![warn(unreachable_pub)]
+
 pub mod hash;
 pub mod nearest;
 pub mod progress;

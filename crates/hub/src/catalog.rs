@@ -257,21 +257,6 @@ impl Catalog {
             Err(unknown) => Err(unknown),
         }
     }
-
-    /// The largest model that a GPU (or free RAM) of this many gigabytes is a good place for.
-    pub fn best_for(&self, gigabytes: f32) -> &Entry {
-        let fits = |entry: &&Entry| entry.memory_gb <= gigabytes && entry.chat;
-        let size = |entry: &Entry| (entry.memory_gb, entry.bytes.unwrap_or(0));
-        self.entries
-            .iter()
-            .filter(fits)
-            .max_by(|a, b| {
-                size(a)
-                    .partial_cmp(&size(b))
-                    .unwrap_or(std::cmp::Ordering::Equal)
-            })
-            .unwrap_or_else(|| self.default_entry())
-    }
 }
 
 impl Entry {

@@ -35,7 +35,7 @@ fn every_family_and_every_size_of_gpu_has_a_model() {
         assert!(has, "{wanted:?}");
     }
     for gigabytes in [1.0, 2.0, 4.0, 8.0, 16.0, 24.0, 48.0, 80.0] {
-        let entry = catalog.best_for(gigabytes);
+        let entry = largest_chat_model(&catalog, gigabytes).unwrap();
         assert_eq!(entry.memory_gb, gigabytes, "{}", entry.name);
         assert!(
             entry.bytes.unwrap() as f32 <= gigabytes * 1e9,
@@ -43,7 +43,15 @@ fn every_family_and_every_size_of_gpu_has_a_model() {
             entry.name
         );
     }
-    assert_eq!(catalog.best_for(0.1).name, catalog.default_entry().name);
+    assert!(largest_chat_model(&catalog, 0.1).is_none());
+}
+
+/// The largest model for chat that a GPU (or free RAM) of this many gigabytes is a good place for.
+fn largest_chat_model(catalog: &Catalog, gigabytes: f32) -> Option<&Entry> {
+    let fits = |entry: &&Entry| entry.memory_gb <= gigabytes && entry.chat;
+    let size = |entry: &Entry| (entry.memory_gb, entry.bytes.unwrap_or(0));
+    let entries = catalog.entries().iter().filter(fits);
+    entries.max_by(|a, b| size(a).partial_cmp(&size(b)).unwrap())
 }
 
 #[test]

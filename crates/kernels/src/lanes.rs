@@ -42,11 +42,11 @@ pub trait Lanes {
     unsafe fn store(at: *mut f32, value: Self::Vector);
 }
 
-pub const WIDTH: usize = 16;
+pub(crate) const WIDTH: usize = 16;
 
 /// Asks for the line that lies there. A wrong address does nothing.
 #[inline(always)]
-pub fn prefetch<N>(at: *const N) {
+pub(crate) fn prefetch<N>(at: *const N) {
     #[cfg(target_arch = "x86_64")]
     {
         use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
@@ -78,7 +78,7 @@ pub trait KvElement: Pod + Send + Sync + 'static {
 }
 
 /// Numbers that share a scale, where there are scales.
-pub const SCALE_GROUP: usize = 32;
+pub(crate) const SCALE_GROUP: usize = 32;
 
 impl KvElement for f32 {
     const NARROW: bool = false;
@@ -154,7 +154,7 @@ impl KvElement for i8 {
 }
 
 /// Whatever the compiler makes of it.
-pub struct Portable;
+pub(crate) struct Portable;
 
 impl Lanes for Portable {
     type Vector = [f32; WIDTH];
@@ -201,14 +201,14 @@ impl Lanes for Portable {
 }
 
 #[cfg(target_arch = "x86_64")]
-pub use x86::{Avx2, Avx512};
+pub(crate) use x86::{Avx2, Avx512};
 
 #[cfg(target_arch = "x86_64")]
 mod x86 {
     use super::Lanes;
     use std::arch::x86_64::*;
 
-    pub struct Avx512;
+    pub(crate) struct Avx512;
 
     impl Lanes for Avx512 {
         type Vector = __m512;
@@ -260,7 +260,7 @@ mod x86 {
         }
     }
 
-    pub struct Avx2;
+    pub(crate) struct Avx2;
 
     impl Lanes for Avx2 {
         type Vector = [__m256; 2];

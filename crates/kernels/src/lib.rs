@@ -4,9 +4,14 @@
 //! **Invariant:** an output is the same to the bit for one row or many, for any number of threads
 //! and for every kernel family. Nothing here knows a tensor, a model or a file.
 
+#![warn(unreachable_pub)]
+
 pub mod attention;
-pub mod lanes;
+mod family;
+mod lanes;
 pub mod linear;
 pub mod math;
 #[cfg(target_arch = "x86_64")]
 pub mod tile_registers;
+
+pub use family::KernelFamily;

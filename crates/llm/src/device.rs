@@ -1,6 +1,6 @@
 //! Which device computes: by flag, or what is there.
 
-use super::ModelError;
+use crate::error::ModelError;
 use candle_core::Device;
 
 /// What the user asked for.

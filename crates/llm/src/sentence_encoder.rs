@@ -3,7 +3,7 @@
 //! all-MiniLM-L6-v2 (Reimers and Gurevych 2019, Wang et al. 2020): BERT, the mean over the tokens,
 //! then to length one. Phrases of like meaning lie close together. Knows no pictures.
 
-use super::ModelError;
+use crate::error::ModelError;
 use ahash::AHashMap;
 use candle_core::{DType, Device, Tensor};
 use candle_nn::VarBuilder;

@@ -3,8 +3,8 @@
 //! Templates come from strangers: they can loop, raise and look at nothing but the messages. A
 //! writer's words are guarded before rendering, so that they cannot pose as control tokens.
 
-use super::ModelError;
 use super::tokenizer::Tokenizer;
+use crate::error::ModelError;
 use minijinja::syntax::SyntaxConfig;
 use minijinja::{Environment, Error, ErrorKind, Value, context};
 

@@ -54,7 +54,9 @@ prop_compose! {
             repetition_penalty: n[9], presence_penalty: n[10], frequency_penalty: n[11],
             mirostat_tau: n[12], mirostat_eta: n[13], top_k, dry_allowed_length: allowed,
             dry_penalty_last_n: ranges[0], repetition_range: ranges[1], mirostat,
-            ..Sampling::default()
+            // These take no part in sampling. Spelled out, so that a new parameter is seen here.
+            dry_sequence_breakers: Vec::new(), seed: None, max_tokens: 0, stop: Vec::new(),
+            whole_sentences: false, heal: false, recall: 0, banned_phrases: Vec::new(),
         }
     }
 }

@@ -3,11 +3,11 @@
 //! A line that begins with `/` is a command, `//` is a literal slash, an empty line continues the
 //! story, and anything else is written into it. A mistyped command is never sent to the model.
 
-mod draw;
-mod read;
+mod arguments;
+mod pictures;
 mod table;
 
-pub use draw::{Draw, OPTIONS, Wanted};
+pub use pictures::{DrawOptions, OPTIONS, PictureCommand};
 pub use table::COMMANDS;
 
 use super::frame::Voice;
@@ -22,7 +22,7 @@ pub enum Command {
     /// Continue a prompt as a program asks for it.
     Complete(Box<Completion>),
     /// Go on without new words.
-    Continue(Reach),
+    Continue(ContinueLength),
     /// Another passage beside the last one, perhaps with a given seed.
     Retry(Option<u64>),
     /// Several continuations at once.
@@ -51,7 +51,7 @@ pub enum Command {
     /// What else could have stood at a word.
     Alts(Option<String>),
     /// Begin with this token in place of the one that stands at a place.
-    Choose(Choice),
+    Choose(TokenChoice),
     /// Write in the middle: after this place, before what follows.
     Fill(Option<String>),
     Instruct(String),
@@ -64,10 +64,10 @@ pub enum Command {
     Memory(Option<String>),
     Note(Option<String>),
     Voice(Option<String>),
-    Lore(Lore),
+    Lore(LoreCommand),
     Summarize,
     /// Pictures.
-    Draw(Draw),
+    Draw(PictureCommand),
     Export(Option<String>, Option<String>),
     Import(String),
     /// Show the settings, one of them, or change one.
@@ -108,10 +108,10 @@ impl Command {
 
 /// How far to go on.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub enum Reach {
+pub enum ContinueLength {
     /// As far as the settings say.
     #[default]
-    Set,
+    Default,
     Tokens(u32),
     Sentence,
     Paragraph,
@@ -139,13 +139,13 @@ pub struct Completion {
 
 /// A token that the writer chose.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Choice {
+pub struct TokenChoice {
     pub place: super::Place,
     pub id: u32,
 }
 
 #[derive(Clone, Debug, PartialEq)]
-pub enum Lore {
+pub enum LoreCommand {
     List,
     Why,
     /// A lorebook's file, or `KEY, KEY: FACT`.
@@ -156,18 +156,18 @@ pub enum Lore {
 
 /// One row of the table.
 #[derive(Debug)]
-pub struct Spec {
+pub struct CommandSpec {
     pub name: &'static str,
     pub aliases: &'static [&'static str],
     pub args: &'static str,
     pub help: &'static str,
-    pub completes: Completes,
+    pub completes: ArgumentKind,
     parse: fn(&str) -> Result<Command, ParseError>,
 }
 
 /// What may follow a command's name, for completion.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Completes {
+pub enum ArgumentKind {
     Nothing,
     Settings,
     Models,
@@ -185,12 +185,12 @@ pub enum Completes {
 }
 
 /// Words that complete a kind of argument whatever the session. (Formats of export are the store's.)
-pub fn words(what: Completes) -> &'static [&'static str] {
+pub fn fixed_completions(what: ArgumentKind) -> &'static [&'static str] {
     match what {
-        Completes::Modes => &["prose", "chat"],
-        Completes::Swipes => &["next", "prev"],
-        Completes::Reaches => &["sent", "para"],
-        Completes::LoreWords => &["add ", "on ", "off ", "why"],
+        ArgumentKind::Modes => &["prose", "chat"],
+        ArgumentKind::Swipes => &["next", "prev"],
+        ArgumentKind::Reaches => &["sent", "para"],
+        ArgumentKind::LoreWords => &["add ", "on ", "off ", "why"],
         _ => &[],
     }
 }
@@ -203,7 +203,7 @@ pub struct ParseError(String);
 /// Reads one line, or several pasted at once, as a command.
 pub fn parse(line: &str) -> Result<Command, ParseError> {
     if line.trim().is_empty() {
-        return Ok(Command::Continue(Reach::Set));
+        return Ok(Command::Continue(ContinueLength::Default));
     }
     if let Some(literal) = line.strip_prefix("//") {
         return Ok(Command::Write(format!("/{literal}")));
@@ -211,13 +211,13 @@ pub fn parse(line: &str) -> Result<Command, ParseError> {
     let Some(command) = line.strip_prefix('/') else {
         return Ok(Command::Write(line.to_string()));
     };
-    let (name, rest) = read::split(command);
+    let (name, rest) = arguments::split_word(command);
     let spec = find(name).ok_or_else(|| unknown(name))?;
     (spec.parse)(rest)
 }
 
 /// The row with this name or alias.
-pub fn find(name: &str) -> Option<&'static Spec> {
+pub fn find(name: &str) -> Option<&'static CommandSpec> {
     let name = name.to_lowercase();
     COMMANDS
         .iter()
@@ -282,7 +282,10 @@ mod tests {
     #[test]
     fn a_line_is_words_and_a_slash_is_a_command() {
         assert_eq!(parse("Once"), Ok(Command::Write("Once".to_string())));
-        assert_eq!(parse("  \n"), Ok(Command::Continue(Reach::Set)));
+        assert_eq!(
+            parse("  \n"),
+            Ok(Command::Continue(ContinueLength::Default))
+        );
         assert_eq!(parse("//etc"), Ok(Command::Write("/etc".to_string())));
         assert_eq!(parse("/retry seed=43"), Ok(Command::Retry(Some(43))));
         assert_eq!(parse("/u 3"), Ok(Command::Undo(3)));

@@ -2,10 +2,10 @@
 //!
 //! Closed enums of plain data, below both sides, so that neither imports the other.
 
-use super::ban::Ban;
-use super::picture::{Drawing, PictureRequest};
-use super::{Context, NodeId, Sampling, Status};
-use serde::{Deserialize, Serialize};
+use super::picture::{DrawnPicture, PictureRequest};
+pub use super::text_request::{LengthGoal, Overflow, Retrieval, TextRequest, UnmatchedLore};
+use super::{NodeId, Status};
+use serde::Serialize;
 
 /// Which request a reply answers: numbers that only grow, one for each request of an engine.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -36,102 +36,34 @@ pub enum Request {
     Suggest { ask: TextRequest, begun: String },
     /// Read this already, since it may be asked for soon. The next request may stop it, and nothing
     /// is lost then.
-    Read(TextRequest),
+    Prefetch(TextRequest),
     /// Tell what would be read, part by part.
     Explain(TextRequest),
     /// Give out what was read of the story, so that it need not be read again another day.
-    Keep,
+    SaveCache,
     /// Take back what was given out then.
-    Warm(Warm),
+    RestoreCache(WarmCache),
     /// Draw.
     Picture(Box<PictureRequest>),
 }
 
 /// What a model has read: its tokens, and its KV cache as bytes (`model/transformer/snapshot.rs`).
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Warm {
+pub struct WarmCache {
     pub model_sha256: String,
     pub ids: Vec<u32>,
     pub bytes: Vec<u8>,
 }
 
-#[derive(Clone, Debug, PartialEq)]
-pub struct TextRequest {
-    pub node: NodeId,
-    pub context: Context,
-    pub sampling: Sampling,
-    /// The seed of this passage alone, already derived.
-    pub seed: u64,
-    pub overflow: Overflow,
-    pub goal: Goal,
-    /// Phrases that are not to be written.
-    pub bans: Vec<Ban>,
-    /// Read the last word of people's text as the beginning of one, so that it may go on.
-    pub heal: bool,
-    /// Tokens that the passage begins with, whatever the model would draw.
-    pub begin: Vec<u32>,
-    /// What is to be found by its meaning; none where nothing is looked for.
-    pub recall: Option<Recall>,
-}
-
-/// What may be read again when it means something like the story's end: the passages that no
-/// longer fit, and these entries of lore.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Recall {
-    /// At most so many in all.
-    pub most: usize,
-    pub lore: Vec<Unnamed>,
-}
-
-/// An entry of lore that could be read, but that nothing in the story named.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Unnamed {
-    pub title: String,
-    pub text: String,
-    /// Tokens that the lore of its book may take.
-    pub budget: Option<usize>,
-}
-
 /// Something that is read again for its meaning.
 #[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct Recalled {
+pub struct RetrievedPassage {
     /// A passage's number, or an entry's title.
     pub what: String,
     /// The cosine between it and the story's end.
     pub near: f32,
     /// Its first words.
     pub begins: String,
-}
-
-/// How far to write.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Goal {
-    /// To exactly `max_tokens`.
-    #[default]
-    Exact,
-    /// To the end of the sentence nearest to `max_tokens`.
-    Near,
-    Sentence,
-    Paragraph,
-    /// Until these words have been written.
-    Until(String),
-}
-
-impl Goal {
-    pub fn is_exact(&self) -> bool {
-        *self == Goal::Exact
-    }
-}
-
-/// What to do with a context that the model cannot hold.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Overflow {
-    /// Leave the oldest tokens out and say how many.
-    #[default]
-    Crop,
-    /// Fail with a sentence.
-    Refuse,
 }
 
 /// What the engine tells. The last event of every request is its one `Done` or `Failed`.
@@ -144,7 +76,7 @@ pub enum Event {
         total: Option<u64>,
     },
     /// A model is in place, and what can be asked of it.
-    Ready(About, Capabilities),
+    Ready(ModelInfo, Capabilities),
     /// The prompt is being read: tokens.
     Prefill {
         node: NodeId,
@@ -153,7 +85,7 @@ pub enum Event {
         /// Of `total`, how many the KV cache still held.
         reused: usize,
         /// What did not fit.
-        cut: Cut,
+        cut: Truncation,
     },
     /// Whole UTF-8, cleaned of control characters, with the tokens it came from.
     Piece {
@@ -164,7 +96,7 @@ pub enum Event {
         healed: usize,
     },
     /// What of old passages and lore is read again for its meaning.
-    Recalled(Vec<Recalled>),
+    Retrieved(Vec<RetrievedPassage>),
     /// Something that the writer should know, and that stops nothing.
     Warned(String),
     /// A banned phrase was met; what began it is written otherwise.
@@ -174,9 +106,9 @@ pub enum Event {
     /// The answer to [`Request::Suggest`]: the whole line.
     Suggested(String),
     /// The answer to [`Request::Explain`].
-    Explained(Explained),
-    /// The answer to [`Request::Keep`]; none where there is nothing to keep.
-    Kept(Option<Warm>),
+    Explained(ContextReport),
+    /// The answer to [`Request::SaveCache`]; none where there is nothing to keep.
+    CacheSaved(Option<WarmCache>),
     /// Pictures are being drawn: so many of so many.
     Drawing {
         node: NodeId,
@@ -186,31 +118,31 @@ pub enum Event {
     /// The answer to [`Request::Picture`]: one or several that belong together.
     Drawn {
         node: NodeId,
-        drawings: Vec<Drawing>,
+        drawings: Vec<DrawnPicture>,
     },
     /// One of several passages has ended, and others of its request have not.
     Ended {
         node: NodeId,
         status: Status,
-        stats: Stats,
+        stats: PassageStats,
     },
     Done {
         /// None for what writes no passage.
         node: Option<NodeId>,
         status: Status,
-        stats: Stats,
+        stats: PassageStats,
     },
     Failed {
         node: Option<NodeId>,
         /// One plain sentence.
         why: String,
-        fault: Fault,
+        fault: FailureKind,
     },
 }
 
 /// What of a context did not fit into what the model can hold.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Cut {
+pub struct Truncation {
     /// The oldest tokens of the story that were left out.
     pub dropped: usize,
     /// Where what is read begins, when some was left out: a passage and a byte of it.
@@ -232,7 +164,7 @@ pub struct Alternative {
 
 /// What would be read, part by part, exactly as sent.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
-pub struct Explained {
+pub struct ContextReport {
     pub segments: Vec<Segment>,
     /// Tokens in all.
     pub tokens: usize,
@@ -246,7 +178,7 @@ pub struct Explained {
     pub lore: Vec<String>,
 }
 
-impl std::fmt::Display for Explained {
+impl std::fmt::Display for ContextReport {
     /// A line for each part: its tokens, what it is, and how it begins.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         writeln!(
@@ -285,7 +217,7 @@ pub struct Segment {
 
 /// Whose fault a failure is, which decides the exit code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Fault {
+pub enum FailureKind {
     /// The model could not be fetched, read or understood.
     Model,
     /// The prompt does not fit the model's context.
@@ -298,7 +230,7 @@ pub enum Fault {
 
 /// The model in place, for the status line and for provenance.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
-pub struct About {
+pub struct ModelInfo {
     pub name: String,
     pub sha256: String,
     pub architecture: String,
@@ -351,7 +283,7 @@ impl Capabilities {
 
 /// What one passage took.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
-pub struct Stats {
+pub struct PassageStats {
     pub prompt_tokens: usize,
     pub reused: usize,
     pub dropped: usize,
@@ -367,7 +299,7 @@ pub struct Stats {
     pub prompt_ids: Vec<u32>,
 }
 
-impl Stats {
+impl PassageStats {
     /// Tokens a second while reading, not counting those the cache still held.
     pub fn prefill_tps(&self) -> f64 {
         per_second(

@@ -5,8 +5,8 @@
 
 use super::Settings;
 use super::frame::FrameChange;
-use super::lore::Book;
-use super::node::{Maker, Node, NodeId, Status};
+use super::lore::Lorebook;
+use super::node::{ModelIdentity, Node, NodeId, Status};
 use serde::{Deserialize, Serialize};
 
 /// The version that stands first in every record.
@@ -45,21 +45,21 @@ macro_rules! records {
 
 records! {
     /// The first line of a journal.
-    "session" => Session(Opening),
+    "session" => Session(SessionHeader),
     "node" => Node(Node),
-    "text" => Text(Streamed),
-    "end" => End(Ended),
-    "head" => Head(Head),
+    "text" => Text(StreamedText),
+    "end" => End(PassageEnd),
+    "head" => HeadMove(HeadMove),
     "step" => Step(Step),
-    "undo" => Undo(Steps),
-    "redo" => Redo(Steps),
+    "undo" => Undo(StepCount),
+    "redo" => Redo(StepCount),
     /// A lorebook, whole; one of the same name takes its place.
-    "book" => Book(Book),
+    "book" => Lorebook(Lorebook),
     "settings" => Settings(Settings),
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Opening {
+pub struct SessionHeader {
     pub name: String,
     /// The version of illumine that began it.
     pub build: String,
@@ -70,7 +70,7 @@ pub struct Opening {
 
 /// Text that came in while a passage was being written.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct Streamed {
+pub struct StreamedText {
     pub node: NodeId,
     pub text: String,
     #[serde(default)]
@@ -85,7 +85,7 @@ fn is_zero(n: &usize) -> bool {
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Ended {
+pub struct PassageEnd {
     pub node: NodeId,
     pub status: Status,
     /// What went wrong, when something did.
@@ -93,7 +93,7 @@ pub struct Ended {
     pub why: Option<String>,
     /// What wrote it, where that was not known when it began.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub maker: Option<Maker>,
+    pub maker: Option<ModelIdentity>,
     /// Banned phrases that were met and written otherwise.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub rewound: Vec<String>,
@@ -101,20 +101,20 @@ pub struct Ended {
 
 /// The writer now stands after `to`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Head {
+pub struct HeadMove {
     pub to: Option<NodeId>,
-    pub why: Move,
+    pub why: StepKind,
 }
 
 /// Several changes made as one: what one undo takes back.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Step {
-    pub why: Move,
+    pub why: StepKind,
     pub changes: Vec<Change>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Steps {
+pub struct StepCount {
     pub steps: usize,
 }
 
@@ -136,7 +136,7 @@ pub enum Change {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Move {
+pub enum StepKind {
     Write,
     Retry,
     Swipe,

@@ -6,7 +6,7 @@ use super::prompt::{prompt, segments, within_budget};
 use crate::engine::backend::{Failure, Listener};
 use crate::model::sampler::log_probability;
 use crate::model::tokenizer::Decoder;
-use crate::story::message::{Alternative, Explained, Stats, TextRequest};
+use crate::story::message::{Alternative, ContextReport, PassageStats, TextRequest};
 use crate::story::untrusted::clean;
 
 /// How many are told.
@@ -22,7 +22,7 @@ pub fn alternatives(
     if prompt.ids.is_empty() {
         return Err(Failure::engine("There is nothing before this word"));
     }
-    let mut stats = Stats::default();
+    let mut stats = PassageStats::default();
     let read = prefill(loaded, &mut prompt, request.node, &mut stats, listener)?;
     let Some(mut logits) = read else {
         return Ok(None);
@@ -65,14 +65,14 @@ fn word(loaded: &Loaded, id: u32) -> String {
 }
 
 /// What would be read, part by part.
-pub fn explain(loaded: &mut Loaded, request: &TextRequest) -> Result<Explained, Failure> {
+pub fn explain(loaded: &mut Loaded, request: &TextRequest) -> Result<ContextReport, Failure> {
     let (context, lore) = within_budget(loaded, &request.context)?;
     let fitted = prompt(loaded, request)?;
     let context = match fitted.cut.begins {
-        Some((node, byte)) => context.from_place(node, byte),
+        Some((node, byte)) => context.starting_at(node, byte),
         None => context,
     };
-    Ok(Explained {
+    Ok(ContextReport {
         segments: segments(loaded, &context)?,
         tokens: fitted.ids.len(),
         holds: loaded.model.context(),

@@ -7,7 +7,7 @@ use super::passage::{Passage, Step};
 use super::prompt::{Prompt, prompt};
 use crate::engine::backend::{Answer, Failure, Listener, one_after_another};
 use crate::model::Branch;
-use crate::story::message::{Stats, TextRequest};
+use crate::story::message::{PassageStats, TextRequest};
 use crate::story::{Event, Status};
 use std::time::Instant;
 
@@ -15,7 +15,7 @@ use std::time::Instant;
 struct Way<'a> {
     passage: Passage<'a>,
     logits: Vec<f32>,
-    stats: Stats,
+    stats: PassageStats,
     over: Option<Status>,
 }
 
@@ -54,7 +54,7 @@ pub fn candidates(
     let mut last = (Status::Stopped, stats);
     for (index, way) in ways.into_iter().enumerate() {
         let status = way.over.unwrap_or(Status::Stopped);
-        let stats = Stats {
+        let stats = PassageStats {
             decode_ms: spent,
             ..way.stats
         };

@@ -5,7 +5,7 @@ use super::spelled::spelled;
 use crate::model::ModelError;
 use crate::model::template::ChatMessage;
 use crate::story::Context;
-use crate::story::context::{Message, Part, Role};
+use crate::story::context::{ContextPart, Message, Role};
 
 /// Tokens and, for each, the part it begins in and where in the part's text.
 #[derive(Debug, Default)]
@@ -24,7 +24,7 @@ pub fn encode(loaded: &Loaded, context: &Context) -> Result<Vec<u32>, ModelError
 
 /// Neighbouring words are encoded as one text, so that a join inside a word is no matter; what
 /// this model wrote goes back as the tokens that it wrote.
-pub fn encode_prose(loaded: &Loaded, parts: &[Part]) -> Result<Encoded, ModelError> {
+pub fn encode_prose(loaded: &Loaded, parts: &[ContextPart]) -> Result<Encoded, ModelError> {
     let mut encoder = Encoder {
         loaded,
         out: Encoded::default(),
@@ -52,7 +52,7 @@ struct Encoder<'a> {
 }
 
 impl Encoder<'_> {
-    fn add(&mut self, index: usize, part: &Part) -> Result<(), ModelError> {
+    fn add(&mut self, index: usize, part: &ContextPart) -> Result<(), ModelError> {
         let (tokenizer, sha256) = (&self.loaded.tokenizer, &self.loaded.about.sha256);
         let mut from = 0;
         if let Some(found) = spelled(tokenizer, sha256, part, &self.words) {
@@ -146,7 +146,7 @@ pub fn encode_chat(
     Ok(ids)
 }
 
-fn own<'a>(loaded: &Loaded, part: &'a Part) -> &'a [u32] {
+fn own<'a>(loaded: &Loaded, part: &'a ContextPart) -> &'a [u32] {
     match spelled(&loaded.tokenizer, &loaded.about.sha256, part, "") {
         Some(found) => &part.ids[found.tokens],
         None => &[],
@@ -154,7 +154,7 @@ fn own<'a>(loaded: &Loaded, part: &'a Part) -> &'a [u32] {
 }
 
 /// Whether a part's tokens are this model's and say all of its text, and nothing before it.
-fn wrote(loaded: &Loaded, part: &Part) -> bool {
+fn wrote(loaded: &Loaded, part: &ContextPart) -> bool {
     let found = spelled(&loaded.tokenizer, &loaded.about.sha256, part, "");
     part.healed == 0 && found.is_some_and(|found| found.bytes == part.text.len())
 }

@@ -8,7 +8,7 @@ use crate::engine::backend::{Answer, Failure, Listener, Quiet};
 use crate::model::sampler::Sampler;
 use crate::model::sampler::dry::SequenceBreakers;
 use crate::model::{Logits, ModelError};
-use crate::story::message::{Fault, Stats, TextRequest};
+use crate::story::message::{FailureKind, PassageStats, TextRequest};
 use crate::story::progress::Observer;
 use crate::story::{Event, NodeId, Status};
 use std::time::Instant;
@@ -49,7 +49,7 @@ pub fn prefill(
     loaded: &mut Loaded,
     prompt: &mut Prompt,
     node: NodeId,
-    stats: &mut Stats,
+    stats: &mut PassageStats,
     listener: &dyn Listener,
 ) -> Result<Option<Vec<f32>>, Failure> {
     let Some(logits) = read(loaded, prompt, node, stats, listener)? else {
@@ -76,7 +76,7 @@ pub fn read_ahead(loaded: &mut Loaded, request: &TextRequest, observer: &dyn Obs
     if let Ok(prompt) = prompt(loaded, request)
         && !prompt.ids.is_empty()
     {
-        let stats = &mut Stats::default();
+        let stats = &mut PassageStats::default();
         let _ = read(loaded, &prompt, request.node, stats, &Quiet(observer));
     }
 }
@@ -86,7 +86,7 @@ fn read(
     loaded: &mut Loaded,
     prompt: &Prompt,
     node: NodeId,
-    stats: &mut Stats,
+    stats: &mut PassageStats,
     listener: &dyn Listener,
 ) -> Result<Option<Vec<f32>>, Failure> {
     let total = prompt.ids.len();
@@ -151,10 +151,10 @@ pub fn ms(since: Instant) -> f64 {
 impl From<PromptError> for Failure {
     fn from(error: PromptError) -> Failure {
         let fault = match error {
-            PromptError::Model(_) => Fault::Engine,
+            PromptError::Model(_) => FailureKind::Engine,
             PromptError::Overflow { .. }
             | PromptError::Message { .. }
-            | PromptError::Beside { .. } => Fault::Overflow,
+            | PromptError::Beside { .. } => FailureKind::Overflow,
         };
         let why = error.to_string();
         Failure { why, fault }
@@ -164,7 +164,7 @@ impl From<PromptError> for Failure {
 impl From<ModelError> for Failure {
     fn from(error: ModelError) -> Failure {
         let why = error.to_string();
-        let fault = Fault::Engine;
+        let fault = FailureKind::Engine;
         Failure { why, fault }
     }
 }

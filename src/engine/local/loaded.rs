@@ -6,12 +6,12 @@ use super::speculate::Ahead;
 use crate::model::sampler::dry::SequenceBreakers;
 use crate::model::template::ChatTemplate;
 use crate::model::{Branch, Logits, ModelError, TextModel, Tokenizer};
-use crate::story::About;
+use crate::story::ModelInfo;
 use crate::story::message::TextRequest;
 
 /// A model and all that belongs to it.
 pub struct Loaded {
-    pub about: About,
+    pub about: ModelInfo,
     pub model: Box<dyn TextModel>,
     pub tokenizer: Tokenizer,
     pub template: Option<ChatTemplate>,
@@ -31,7 +31,7 @@ pub struct Loaded {
 
 impl Loaded {
     pub fn new(
-        about: About,
+        about: ModelInfo,
         model: Box<dyn TextModel>,
         tokenizer: Tokenizer,
         template: Option<ChatTemplate>,

@@ -16,8 +16,8 @@ use crate::model::sampler::Sampler;
 use crate::model::tokenizer::Decoder;
 use crate::model::{Logits, ModelError};
 use crate::story::ban::Bans;
-use crate::story::message::{Goal, Stats, TextRequest};
-use crate::story::sentence::ends_between;
+use crate::story::message::{LengthGoal, PassageStats, TextRequest};
+use crate::story::sentence::sentence_ends_between;
 use crate::story::untrusted::clean;
 use crate::story::{Event, Status};
 use std::collections::{HashMap, HashSet};
@@ -123,7 +123,7 @@ impl<'a> Passage<'a> {
         &mut self,
         loaded: &mut Loaded,
         mut logits: Vec<f32>,
-        stats: &mut Stats,
+        stats: &mut PassageStats,
         listener: &dyn Listener,
     ) -> Result<Status, Failure> {
         let stopped = || listener.is_cancelled();
@@ -158,7 +158,7 @@ impl<'a> Passage<'a> {
         &mut self,
         loaded: &mut Loaded,
         logits: &[f32],
-        stats: &mut Stats,
+        stats: &mut PassageStats,
         listener: &dyn Listener,
     ) -> Result<Step, Failure> {
         let written = self.written();
@@ -205,12 +205,12 @@ impl<'a> Passage<'a> {
     fn most(&self) -> usize {
         let wanted = self.request.sampling.max_tokens as usize;
         match &self.request.goal {
-            Goal::Exact => wanted,
-            Goal::Near if wanted < EXACT => wanted,
-            Goal::Near => wanted + wanted / 4 + WORD,
-            Goal::Sentence => wanted.max(100),
-            Goal::Paragraph => wanted.max(400),
-            Goal::Until(_) => wanted.max(1000),
+            LengthGoal::Exact => wanted,
+            LengthGoal::Near if wanted < EXACT => wanted,
+            LengthGoal::Near => wanted + wanted / 4 + WORD,
+            LengthGoal::Sentence => wanted.max(100),
+            LengthGoal::Paragraph => wanted.max(400),
+            LengthGoal::Until(_) => wanted.max(1000),
         }
     }
 
@@ -265,8 +265,8 @@ impl<'a> Passage<'a> {
         let goal = &self.request.goal;
         let target = self.request.sampling.max_tokens as usize;
         let written = self.written();
-        let near = *goal == Goal::Near && target >= EXACT && written * 5 >= target * 4;
-        if !near && !matches!(goal, Goal::Sentence | Goal::Paragraph) {
+        let near = *goal == LengthGoal::Near && target >= EXACT && written * 5 >= target * 4;
+        if !near && !matches!(goal, LengthGoal::Sentence | LengthGoal::Paragraph) {
             return false;
         }
         let piece = self.decoder.clone().push(loaded.tokenizer.bytes(id));
@@ -279,7 +279,7 @@ impl<'a> Passage<'a> {
             return true;
         }
         let line = piece.starts_with('\n') || said.ends_with('\n');
-        line || (*goal != Goal::Paragraph && ends_between(&said, &piece))
+        line || (*goal != LengthGoal::Paragraph && sentence_ends_between(&said, &piece))
     }
 
     /// Sends what has become certain; goes back where a banned phrase was met.
@@ -296,7 +296,7 @@ impl<'a> Passage<'a> {
             self.cut(at);
             return Ok(Looked::Over(self.finish(Status::StopString, listener)));
         }
-        if let Goal::Until(words) = &self.request.goal {
+        if let LengthGoal::Until(words) = &self.request.goal {
             let said = [self.before.as_str(), &self.text].concat();
             if let Some(at) = said.find(words.as_str()).filter(|_| !words.is_empty()) {
                 self.cut((at + words.len()).saturating_sub(self.before.len()));

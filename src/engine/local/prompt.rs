@@ -4,8 +4,8 @@ use super::encode::{Encoded, encode_chat, encode_prose};
 use super::heal::{Healing, heal};
 use super::loaded::Loaded;
 use crate::model::ModelError;
-use crate::story::context::{Kind, Message, Part, Role, room};
-use crate::story::message::{Cut, Overflow, Stats, TextRequest};
+use crate::story::context::{ContextPart, Message, PartKind, Role, prompt_budget};
+use crate::story::message::{Overflow, PassageStats, TextRequest, Truncation};
 use crate::story::untrusted::clean_line;
 use crate::story::{Context, NodeId};
 
@@ -13,7 +13,7 @@ use crate::story::{Context, NodeId};
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Prompt {
     pub ids: Vec<u32>,
-    pub cut: Cut,
+    pub cut: Truncation,
     /// What the first new tokens have to spell before they say anything new; once it has been read,
     /// without the tokens that spelled it.
     pub healing: Healing,
@@ -21,12 +21,12 @@ pub struct Prompt {
 
 impl Prompt {
     /// What a passage's numbers begin with.
-    pub fn stats(&self) -> Stats {
-        Stats {
+    pub fn stats(&self) -> PassageStats {
+        PassageStats {
             prompt_tokens: self.ids.len(),
             dropped: self.cut.dropped,
             begins: self.cut.begins,
-            ..Stats::default()
+            ..PassageStats::default()
         }
     }
 }
@@ -100,7 +100,7 @@ pub fn build(loaded: &Loaded, request: &TextRequest) -> Result<Prompt, PromptErr
 
 fn fit(
     loaded: &Loaded,
-    parts: &[Part],
+    parts: &[ContextPart],
     whole: Encoded,
     wanted: usize,
     overflow: Overflow,
@@ -115,7 +115,7 @@ fn fit(
                 context: holds,
             });
         }
-        Overflow::Crop => room(loaded.model.context(), wanted),
+        Overflow::Crop => prompt_budget(loaded.model.context(), wanted),
     };
     match tokens <= room {
         true => Ok(Prompt {
@@ -128,11 +128,16 @@ fn fit(
 
 /// Leaves out the oldest tokens of the story, in steps of an eighth of the context: the cut then
 /// stays where it is for many turns, and the KV cache with it. What stands beside the story stays.
-fn crop(parts: &[Part], whole: Encoded, room: usize, holds: usize) -> Result<Prompt, PromptError> {
+fn crop(
+    parts: &[ContextPart],
+    whole: Encoded,
+    room: usize,
+    holds: usize,
+) -> Result<Prompt, PromptError> {
     let step = (holds / 8).max(1);
     let is_story = |part: usize| {
         let kind = parts.get(part).map(|part| &part.kind);
-        matches!(kind, Some(Kind::Story { .. }))
+        matches!(kind, Some(PartKind::Story { .. }))
     };
     let story = whole
         .places
@@ -159,7 +164,7 @@ fn crop(parts: &[Part], whole: Encoded, room: usize, holds: usize) -> Result<Pro
         }
         ids.push(*id);
     }
-    let cut = Cut {
+    let cut = Truncation {
         dropped,
         begins,
         lore: Vec::new(),
@@ -171,9 +176,9 @@ fn crop(parts: &[Part], whole: Encoded, room: usize, holds: usize) -> Result<Pro
     })
 }
 
-fn story_place(part: &Part, at: usize) -> Option<(NodeId, usize)> {
+fn story_place(part: &ContextPart, at: usize) -> Option<(NodeId, usize)> {
     match part.kind {
-        Kind::Story { node, from } => Some((node, from + at)),
+        PartKind::Story { node, from } => Some((node, from + at)),
         _ => None,
     }
 }
@@ -191,7 +196,7 @@ fn fit_chat(
     let room = match overflow {
         Overflow::Refuse if tokens < context => tokens,
         Overflow::Refuse => return Err(PromptError::Overflow { tokens, context }),
-        Overflow::Crop => room(loaded.model.context(), wanted),
+        Overflow::Crop => prompt_budget(loaded.model.context(), wanted),
     };
     if tokens <= room {
         return Ok(Prompt {
@@ -214,7 +219,7 @@ fn fit_chat(
                 .parts
                 .iter()
                 .find_map(|part| story_place(part, 0));
-            let cut = Cut {
+            let cut = Truncation {
                 dropped,
                 begins,
                 lore: Vec::new(),
@@ -237,13 +242,13 @@ pub fn within_budget(
 ) -> Result<(Context, Vec<String>), ModelError> {
     let mut context = context.clone();
     let fills = loaded.tokenizer.fill_in_middle().is_some();
-    let lists: Vec<&mut Vec<Part>> = match &mut context {
+    let lists: Vec<&mut Vec<ContextPart>> = match &mut context {
         Context::Prose { parts, .. } => vec![parts],
         Context::Chat { messages, .. } => messages.iter_mut().map(|m| &mut m.parts).collect(),
     };
     let mut ranked = Vec::new();
     for part in lists.iter().flat_map(|parts| parts.iter()) {
-        if let Kind::Lore {
+        if let PartKind::Lore {
             title,
             rank,
             budget,
@@ -269,12 +274,12 @@ pub fn within_budget(
         let mut after = false;
         parts.retain(|part| {
             let out = match part.kind {
-                Kind::Lore { rank, .. } => refused.contains(&rank),
-                Kind::After => fills,
-                Kind::Gap => after,
+                PartKind::Lore { rank, .. } => refused.contains(&rank),
+                PartKind::Following => fills,
+                PartKind::Separator => after,
                 _ => false,
             };
-            after = out && part.kind != Kind::Gap;
+            after = out && part.kind != PartKind::Separator;
             !out
         });
     }

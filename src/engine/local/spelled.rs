@@ -2,7 +2,7 @@
 
 use crate::model::Tokenizer;
 use crate::model::tokenizer::Decoder;
-use crate::story::context::Part;
+use crate::story::context::ContextPart;
 use crate::story::untrusted::clean;
 use std::ops::Range;
 
@@ -18,7 +18,12 @@ pub struct Spelled {
 /// The longest run of the part's tokens that spells a beginning of its text. `before` is what
 /// stands before the part: the run may begin with its end, where a word was healed. None when not
 /// even one token fits, or the tokens are another model's.
-pub fn spelled(tokenizer: &Tokenizer, sha256: &str, part: &Part, before: &str) -> Option<Spelled> {
+pub fn spelled(
+    tokenizer: &Tokenizer,
+    sha256: &str,
+    part: &ContextPart,
+    before: &str,
+) -> Option<Spelled> {
     if part.ids.is_empty() || part.model_sha256 != sha256 || part.text.is_empty() {
         return None;
     }

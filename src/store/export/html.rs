@@ -2,9 +2,9 @@
 //!
 //! The page is valid XML too. All text is escaped, so a model's output is never markup.
 
-use super::pages::{self, Piece};
-use super::text::{Names, authors, title};
-use super::{Extent, Meta};
+use super::pages::{self, ExportPassage};
+use super::text::{SpeakerNames, authors, title};
+use super::{ExportMeta, ExportScope};
 use crate::story::untrusted::clean_line;
 use crate::story::{NodeId, Story};
 use base64::Engine;
@@ -23,9 +23,9 @@ footer, .about { color: #666; font-size: 0.85em; }
 @media (prefers-color-scheme: dark) { body { background: #16161a; color: #ddd; } footer, .about { color: #999; } }
 ";
 
-pub fn page(story: &Story, extent: Extent, meta: &Meta) -> String {
-    let names = Names::of(story, meta);
-    let pieces = pages::illustrated(story, &story.path());
+pub fn page(story: &Story, extent: ExportScope, meta: &ExportMeta) -> String {
+    let names = SpeakerNames::of(story, meta);
+    let pieces = pages::with_pictures(story, &story.path());
     let inside = |id| {
         let bytes = meta.picture(id)?;
         Some(format!("data:image/png;base64,{}", STANDARD.encode(bytes)))
@@ -34,7 +34,7 @@ pub fn page(story: &Story, extent: Extent, meta: &Meta) -> String {
     let mut body = format!("<main>\n<h1>{}</h1>\n", escaped(&meta.title));
     body += &paragraphs(&pieces, &names, &figure);
     body += "</main>\n";
-    if extent == Extent::Tree {
+    if extent == ExportScope::Tree {
         for branch in pages::branches(story) {
             let title = escaped(&title(story, &branch));
             let told = paragraphs(&branch.pieces, &names, &figure);
@@ -58,8 +58,12 @@ pub fn page(story: &Story, extent: Extent, meta: &Meta) -> String {
 }
 
 /// Renders pieces as paragraphs, with each author's text in a span.
-pub fn paragraphs(pieces: &[Piece], names: &Names, figure: &dyn Fn(NodeId) -> String) -> String {
-    let mut paper = Paper::default();
+pub fn paragraphs(
+    pieces: &[ExportPassage],
+    names: &SpeakerNames,
+    figure: &dyn Fn(NodeId) -> String,
+) -> String {
+    let mut paper = HtmlWriter::default();
     for piece in pieces {
         if !piece.gap.is_empty() {
             paper.end();
@@ -85,7 +89,7 @@ pub fn figure(story: &Story, id: NodeId, source: Option<String>) -> String {
     let Some(picture) = story.picture(id) else {
         return String::new();
     };
-    let title = escaped(&clean_line(&picture.how.title()));
+    let title = escaped(&clean_line(&picture.provenance.title()));
     let (width, height) = (picture.width, picture.height);
     match source {
         Some(source) => format!(
@@ -96,7 +100,7 @@ pub fn figure(story: &Story, id: NodeId, source: Option<String>) -> String {
 }
 
 #[derive(Default)]
-struct Paper {
+struct HtmlWriter {
     done: String,
     /// The current paragraph.
     line: String,
@@ -104,7 +108,7 @@ struct Paper {
     breaks: usize,
 }
 
-impl Paper {
+impl HtmlWriter {
     fn words(&mut self, class: &str, text: &str) {
         let mut lines = text.split('\n');
         if let Some(first) = lines.next() {

@@ -1,15 +1,15 @@
 //! Exports the story as training data: OpenAI's `messages`, and preference pairs.
 
-use super::pages::{self, Piece};
-use super::{ExportError, Extent, Meta};
+use super::pages::{self, ExportPassage};
+use super::{ExportError, ExportMeta, ExportScope};
 use crate::story::{Author, Node, NodeId, Passage, Place, Story};
 use serde_json::{Value, json};
 
 /// One conversation for the current story, or one per branch for the whole tree.
-pub fn messages(story: &Story, extent: Extent, meta: &Meta) -> String {
+pub fn messages(story: &Story, extent: ExportScope, meta: &ExportMeta) -> String {
     let ends: Vec<Option<NodeId>> = match extent {
-        Extent::Path => vec![story.head()],
-        Extent::Tree => pages::leaves(story).into_iter().map(Some).collect(),
+        ExportScope::Path => vec![story.head()],
+        ExportScope::Tree => pages::leaves(story).into_iter().map(Some).collect(),
     };
     let lines = ends.into_iter().map(|end| {
         let path = story.path_to(end);
@@ -18,7 +18,7 @@ pub fn messages(story: &Story, extent: Extent, meta: &Meta) -> String {
             .pictures_on(&path)
             .into_iter()
             .filter_map(|(_, id)| story.picture(id))
-            .map(|picture| json!({ "shows": picture.how.title(), "sha256": picture.sha256 }))
+            .map(|picture| json!({ "shows": picture.provenance.title(), "sha256": picture.sha256 }))
             .collect();
         // Beside the words: what is learned from is the story alone.
         if !pictures.is_empty() {
@@ -31,7 +31,7 @@ pub fn messages(story: &Story, extent: Extent, meta: &Meta) -> String {
 
 /// For each passage by the model that has other versions: the text before it, the version that the
 /// writer continued from, and each rejected version.
-pub fn pairs(story: &Story, meta: &Meta) -> Result<String, ExportError> {
+pub fn pairs(story: &Story, meta: &ExportMeta) -> Result<String, ExportError> {
     let path = story.path();
     let mut lines = String::new();
     for piece in pages::pieces(&path) {
@@ -62,7 +62,7 @@ pub fn pairs(story: &Story, meta: &Meta) -> Result<String, ExportError> {
 /// too.
 fn rejected(story: &Story, first: &Node, chosen: &str) -> Vec<String> {
     let place: Place = first.place();
-    let others = story.standing_at(place).filter_map(|id| story.node(id));
+    let others = story.passages_at(place).filter_map(|id| story.node(id));
     let others = others.filter(|node| node.author == Author::Model && !node.aside);
     let mut texts: Vec<String> = Vec::new();
     for node in others {
@@ -75,7 +75,7 @@ fn rejected(story: &Story, first: &Node, chosen: &str) -> Vec<String> {
 }
 
 /// Converts a path to messages: the model's text is the assistant's, all other text the user's.
-fn conversation(story: &Story, path: &[Passage], meta: &Meta) -> Vec<Value> {
+fn conversation(story: &Story, path: &[Passage], meta: &ExportMeta) -> Vec<Value> {
     let frame = story.frame();
     let voice = frame.voice.as_ref().map_or("", |voice| &voice.text);
     let system = [meta.system.as_str(), voice, &frame.memory];
@@ -95,7 +95,7 @@ fn conversation(story: &Story, path: &[Passage], meta: &Meta) -> Vec<Value> {
     turns.into_iter().map(turn).collect()
 }
 
-fn role(piece: &Piece) -> &'static str {
+fn role(piece: &ExportPassage) -> &'static str {
     match piece.author {
         Author::Model => "assistant",
         Author::Prompt | Author::User => "user",

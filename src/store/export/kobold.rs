@@ -1,9 +1,10 @@
 //! Exports a KoboldAI Lite story: the current story, its other branches, memory, author's note and
 //! lore.
 
-use super::pages::{self, Piece};
-use super::{Book, lore};
+use super::Lorebook;
+use super::pages::{self, ExportPassage};
 use crate::store::import::kobold::FORMAT;
+use crate::store::lorebook;
 use crate::story::{NodeId, Passage, Story};
 use serde_json::{Map, Value, json};
 use std::collections::BTreeSet;
@@ -12,7 +13,7 @@ use std::collections::BTreeSet;
 pub const MOST: usize = 64;
 
 /// Builds the file's JSON.
-pub fn write(story: &Story) -> Value {
+pub fn story_json(story: &Story) -> Value {
     let frame = story.frame();
     let chunks = chunks(story, &story.path());
     let (prompt, actions) = match chunks.split_first() {
@@ -27,7 +28,7 @@ pub fn write(story: &Story) -> Value {
         .collect();
     let worldinfo: Vec<Value> = frame
         .books()
-        .flat_map(|(book, _)| lore::kobold(book))
+        .flat_map(|(book, _)| lorebook::kobold(book))
         .collect();
     let mut file = json!({
         "gamestarted": true, "prompt": prompt, "memory": frame.memory,
@@ -80,7 +81,7 @@ fn branches(story: &Story) -> Vec<Value> {
 /// The texts of a path with their separators, split as Kobold expects.
 fn chunks(story: &Story, path: &[Passage]) -> Vec<String> {
     let pieces = pages::pieces(path);
-    let chunk = |piece: &Piece| {
+    let chunk = |piece: &ExportPassage| {
         // A text that had pictures in it gets them back, if it is still that text.
         let node = story.node(piece.first).filter(|_| piece.whole);
         let raw = node.and_then(|node| node.extra.as_ref()?.get(FORMAT)?.as_str());
@@ -91,6 +92,11 @@ fn chunks(story: &Story, path: &[Passage]) -> Vec<String> {
 }
 
 /// Exports the world info only.
-pub fn worldinfo(books: &[&Book]) -> Value {
-    Value::Array(books.iter().flat_map(|book| lore::kobold(book)).collect())
+pub fn worldinfo(books: &[&Lorebook]) -> Value {
+    Value::Array(
+        books
+            .iter()
+            .flat_map(|book| lorebook::kobold(book))
+            .collect(),
+    )
 }

@@ -1,18 +1,18 @@
 //! Exports the story as plain text and as Markdown.
 
-use super::pages::{self, Piece};
-use super::{Extent, Meta};
+use super::pages::{self, ExportPassage};
+use super::{ExportMeta, ExportScope};
 use crate::story::sentence::excerpt;
 use crate::story::untrusted::clean_line;
 use crate::story::{Author, NodeId, Picture, Story};
 
-pub fn plain(story: &Story, extent: Extent, meta: &Meta) -> String {
-    let names = Names::of(story, meta);
+pub fn plain(story: &Story, extent: ExportScope, meta: &ExportMeta) -> String {
+    let names = SpeakerNames::of(story, meta);
     let line = |id| format!("[Picture: {}]", shown(story, id));
     let plain = |text: &str| text.to_string();
-    let pieces = pages::illustrated(story, &story.path());
+    let pieces = pages::with_pictures(story, &story.path());
     let mut text = flow(&pieces, &names, plain, &line);
-    if extent == Extent::Tree {
+    if extent == ExportScope::Tree {
         for branch in pages::branches(story) {
             let told = flow(&branch.pieces, &names, plain, &line);
             let title = title(story, &branch);
@@ -22,19 +22,19 @@ pub fn plain(story: &Story, extent: Extent, meta: &Meta) -> String {
     ended(text)
 }
 
-pub fn markdown(story: &Story, extent: Extent, meta: &Meta) -> String {
-    let names = Names::of(story, meta);
-    let pieces = pages::illustrated(story, &story.path());
+pub fn markdown(story: &Story, extent: ExportScope, meta: &ExportMeta) -> String {
+    let names = SpeakerNames::of(story, meta);
+    let pieces = pages::with_pictures(story, &story.path());
     let line = |id| {
         let title = bracketless(&shown(story, id));
         match meta.beside.as_ref().filter(|_| meta.picture(id).is_some()) {
-            Some(folder) => format!("![{title}](<{folder}/{}>)", Picture::file(id)),
+            Some(folder) => format!("![{title}](<{folder}/{}>)", Picture::file_name(id)),
             None => format!("*Picture: {title}*"),
         }
     };
     let mut text = format!("# {}\n\n", escaped(&meta.title));
     text += flow(&pieces, &names, escaped, &line).trim_start();
-    if extent == Extent::Tree {
+    if extent == ExportScope::Tree {
         for branch in pages::branches(story) {
             let title = escaped(&title(story, &branch));
             let told = flow(&branch.pieces, &names, escaped, &line);
@@ -46,26 +46,26 @@ pub fn markdown(story: &Story, extent: Extent, meta: &Meta) -> String {
 }
 
 /// The speakers' names in a chat.
-pub struct Names {
+pub struct SpeakerNames {
     user: String,
     model: String,
 }
 
-impl Names {
-    pub fn of(story: &Story, meta: &Meta) -> Names {
+impl SpeakerNames {
+    pub fn of(story: &Story, meta: &ExportMeta) -> SpeakerNames {
         match &story.frame().character {
-            Some(character) => Names {
+            Some(character) => SpeakerNames {
                 user: character.user.clone(),
                 model: character.card.line("name"),
             },
-            None => Names {
+            None => SpeakerNames {
                 user: "You".to_string(),
                 model: meta.title.clone(),
             },
         }
     }
 
-    pub fn speaker(&self, piece: &Piece) -> Option<&str> {
+    pub fn speaker(&self, piece: &ExportPassage) -> Option<&str> {
         let name = match piece.author {
             Author::Model => &self.model,
             _ => &self.user,
@@ -76,8 +76,8 @@ impl Names {
 
 /// Joins pieces into text, with each picture as a paragraph of its own.
 fn flow(
-    pieces: &[Piece],
-    names: &Names,
+    pieces: &[ExportPassage],
+    names: &SpeakerNames,
     shape: impl Fn(&str) -> String,
     picture: &dyn Fn(NodeId) -> String,
 ) -> String {
@@ -111,7 +111,7 @@ fn flow(
 /// A picture's title on one line.
 fn shown(story: &Story, id: NodeId) -> String {
     let picture = story.picture(id);
-    clean_line(&picture.map(|it| it.how.title()).unwrap_or_default())
+    clean_line(&picture.map(|it| it.provenance.title()).unwrap_or_default())
 }
 
 /// Replaces brackets, so that the text can stand between Markdown's brackets.
@@ -136,16 +136,16 @@ pub fn title(story: &Story, branch: &pages::Branch) -> String {
 }
 
 /// The authors' shares of the text, as a sentence.
-pub fn authors(pieces: &[Piece]) -> String {
-    let shares = pages::shares(pieces);
+pub fn authors(pieces: &[ExportPassage]) -> String {
+    let shares = pages::author_shares(pieces);
     let all: usize = shares.iter().map(|(_, count)| count).sum();
-    let share = |(by, count): &(pages::By, usize)| {
+    let share = |(by, count): &(pages::SpanAuthor, usize)| {
         let percent = (count * 100 + all / 2) / all.max(1);
         let who = match by {
-            pages::By::Prompt => "given",
-            pages::By::Writer => "by the writer",
-            pages::By::Model => "by a language model",
-            pages::By::Edited => "edited by the writer",
+            pages::SpanAuthor::Prompt => "given",
+            pages::SpanAuthor::Writer => "by the writer",
+            pages::SpanAuthor::Model => "by a language model",
+            pages::SpanAuthor::Edited => "edited by the writer",
         };
         format!("{percent} % {who}")
     };

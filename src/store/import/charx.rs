@@ -5,7 +5,7 @@ use std::io::{Cursor, Read};
 use zip::ZipArchive;
 
 /// Extracts the card's JSON.
-pub fn card(bytes: &[u8]) -> Result<Vec<u8>, ImportError> {
+pub fn extract_card(bytes: &[u8]) -> Result<Vec<u8>, ImportError> {
     let mut archive = ZipArchive::new(Cursor::new(bytes)).map_err(|_| ImportError::Archive)?;
     let member = archive
         .by_name("card.json")

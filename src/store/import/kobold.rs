@@ -7,7 +7,7 @@
 use super::fields::{text, whole};
 use super::lore;
 use crate::story::frame::Note;
-use crate::story::import::Tale;
+use crate::story::import::ImportedStory;
 use crate::story::untrusted::clean;
 use crate::story::{Author, Node, NodeId};
 use serde_json::{Map, Value, json};
@@ -40,16 +40,16 @@ pub fn is_story(file: &Map<String, Value>) -> bool {
     file.contains_key("actions") && file.contains_key("prompt")
 }
 
-pub fn read(mut file: Map<String, Value>, name: &str) -> Option<Tale> {
-    let mut tale = Tale {
+pub fn parse_story(mut file: Map<String, Value>, name: &str) -> Option<ImportedStory> {
+    let mut tale = ImportedStory {
         memory: text(&file, "memory").unwrap_or_default(),
         note: note(&file),
-        ..Tale::default()
+        ..ImportedStory::default()
     };
     if let Some(rows) = file.get("worldinfo").filter(|rows| rows.is_array()) {
-        tale.book = lore::kobold_rows(rows, name);
+        tale.book = lore::parse_kobold_rows(rows, name);
     }
-    let mut tree = Tree::default();
+    let mut tree = ChunkTree::default();
     let current = current(&file)?;
     let others = match file.get("altbranches") {
         Some(Value::Array(branches)) => branches.as_slice(),
@@ -107,7 +107,7 @@ fn current(file: &Map<String, Value>) -> Option<Vec<&str>> {
 }
 
 /// Imports the alternative answers that KoboldAI stores for an action.
-fn alternatives(file: &Map<String, Value>, current: &[&str], tree: &mut Tree) {
+fn alternatives(file: &Map<String, Value>, current: &[&str], tree: &mut ChunkTree) {
     let Some(Value::Object(actions)) = file.get("actions_metadata") else {
         return;
     };
@@ -132,12 +132,12 @@ fn alternatives(file: &Map<String, Value>, current: &[&str], tree: &mut Tree) {
 
 /// A tree of passages in which branches share their common beginning.
 #[derive(Default)]
-struct Tree {
+struct ChunkTree {
     nodes: Vec<Node>,
     known: HashMap<(Option<NodeId>, String), NodeId>,
 }
 
-impl Tree {
+impl ChunkTree {
     /// Adds a branch, and returns its last passage.
     fn path(&mut self, chunks: &[&str]) -> Option<NodeId> {
         let said = chunks.iter().filter(|chunk| !chunk.is_empty());

@@ -5,7 +5,7 @@
 
 use super::ImportError;
 use crate::story::card::USER;
-use crate::story::import::Tale;
+use crate::story::import::ImportedStory;
 use crate::story::untrusted::{clean, clean_line};
 use crate::story::{Author, Mode, Node, NodeId};
 use serde_json::{Map, Value};
@@ -25,10 +25,10 @@ pub fn is_header(value: &Value) -> bool {
 }
 
 /// Parses a chat whose first line is `header`.
-pub fn read(text: &str, header: Map<String, Value>) -> Result<Tale, ImportError> {
-    let mut tale = Tale {
+pub fn parse_chat(text: &str, header: Map<String, Value>) -> Result<ImportedStory, ImportError> {
+    let mut tale = ImportedStory {
         mode: Mode::Chat,
-        ..Tale::default()
+        ..ImportedStory::default()
     };
     let lines = text.trim_start().lines().enumerate().skip(1);
     for (number, line) in lines.filter(|(_, line)| !line.trim().is_empty()) {
@@ -38,18 +38,18 @@ pub fn read(text: &str, header: Map<String, Value>) -> Result<Tale, ImportError>
         if !message.get("mes").is_some_and(Value::is_string) {
             return Err(wrong("it is not a message".to_string()));
         }
-        add(&mut tale, message);
+        add_message(&mut tale, message);
     }
     tale.kept = Some((FORMAT, header));
     Ok(tale)
 }
 
-fn add(tale: &mut Tale, mut message: Map<String, Value>) {
+fn add_message(tale: &mut ImportedStory, mut message: Map<String, Value>) {
     let flag = |key| message.get(key).and_then(Value::as_bool).unwrap_or(false);
     if flag("is_system") {
         let whole = Value::Object(message);
         let extra = Map::from_iter([(ASIDE.to_string(), whole)]);
-        let id = push(tale, tale.head, Author::Prompt, "", extra);
+        let id = add_node(tale, tale.head, Author::Prompt, "", extra);
         tale.head = Some(id);
         return;
     }
@@ -62,7 +62,7 @@ fn add(tale: &mut Tale, mut message: Map<String, Value>) {
         _ => String::new(),
     };
     message.remove("is_user");
-    let swipes = swipes(&mut message, &mes);
+    let swipes = take_swipes(&mut message, &mes);
     let infos = message.remove("swipe_info");
     let chosen = message.remove("swipe_id");
     let chosen = chosen.and_then(|id| id.as_u64()).unwrap_or(0) as usize;
@@ -81,7 +81,7 @@ fn add(tale: &mut Tale, mut message: Map<String, Value>) {
         if let Some(info) = infos.as_ref().and_then(|infos| infos.get(at)) {
             extra.insert("swipe_info".to_string(), info.clone());
         }
-        let id = push(tale, parent, author, said, extra);
+        let id = add_node(tale, parent, author, said, extra);
         if at == chosen {
             tale.head = Some(id);
         }
@@ -89,7 +89,7 @@ fn add(tale: &mut Tale, mut message: Map<String, Value>) {
 }
 
 /// The versions of a message; at least its current text.
-fn swipes(message: &mut Map<String, Value>, mes: &str) -> Vec<String> {
+fn take_swipes(message: &mut Map<String, Value>, mes: &str) -> Vec<String> {
     let swipes = match message.remove("swipes") {
         Some(Value::Array(swipes)) => swipes,
         _ => Vec::new(),
@@ -107,8 +107,8 @@ fn swipes(message: &mut Map<String, Value>, mes: &str) -> Vec<String> {
     }
 }
 
-fn push(
-    tale: &mut Tale,
+fn add_node(
+    tale: &mut ImportedStory,
     parent: Option<NodeId>,
     author: Author,
     said: &str,
@@ -128,7 +128,7 @@ fn push(
 }
 
 /// The writer's name in a chat with this header.
-pub fn user(header: Option<&Map<String, Value>>) -> String {
+pub fn user_name(header: Option<&Map<String, Value>>) -> String {
     let name = header.and_then(|header| header.get("user_name"));
     name.and_then(Value::as_str).unwrap_or(USER).to_string()
 }

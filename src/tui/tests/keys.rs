@@ -77,11 +77,11 @@ fn ctrl_c_stops_then_clears_then_asks_then_leaves() {
     let ctrl_c = |desk: &mut Desk| _ = desk.press_with(CTRL, KeyCode::Char('c'));
     desk.enter("Once").stream(" upon");
     ctrl_c(&mut desk);
-    assert!(desk.app.wish.is_none());
+    assert!(desk.app.loop_action.is_none());
     assert!(desk.text().contains("stopping"), "{}", desk.text());
     desk.end(Status::Stopped).type_in("half a line");
     ctrl_c(&mut desk);
-    assert!(desk.app.input.is_empty() && desk.app.wish.is_none());
+    assert!(desk.app.input.is_empty() && desk.app.loop_action.is_none());
     desk.app.tick(Duration::from_secs(10));
     ctrl_c(&mut desk);
     assert!(said(&desk).contains("Ctrl+C again"));
@@ -89,10 +89,13 @@ fn ctrl_c_stops_then_clears_then_asks_then_leaves() {
     assert!(desk.app.tick(Duration::from_secs(12)));
     assert_eq!(said(&desk), "");
     ctrl_c(&mut desk);
-    assert!(desk.app.wish.is_none());
+    assert!(desk.app.loop_action.is_none());
     desk.app.tick(Duration::from_millis(12_500));
     ctrl_c(&mut desk);
-    assert_eq!(desk.app.wish, Some(Wish::Leave(Why::Interrupted)));
+    assert_eq!(
+        desk.app.loop_action,
+        Some(LoopAction::Leave(ExitReason::Interrupted))
+    );
 }
 
 #[test]
@@ -114,9 +117,12 @@ fn ctrl_d_leaves_only_an_empty_line() {
     desk.type_in("a")
         .press(KeyCode::Home)
         .press_with(CTRL, KeyCode::Char('d'));
-    assert!(desk.app.input.is_empty() && desk.app.wish.is_none());
+    assert!(desk.app.input.is_empty() && desk.app.loop_action.is_none());
     desk.press_with(CTRL, KeyCode::Char('d'));
-    assert_eq!(desk.app.wish, Some(Wish::Leave(Why::Quit)));
+    assert_eq!(
+        desk.app.loop_action,
+        Some(LoopAction::Leave(ExitReason::Quit))
+    );
 }
 
 #[test]

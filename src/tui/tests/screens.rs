@@ -1,7 +1,7 @@
 //! Snapshots of the screen with colours.
 
 use super::*;
-use crate::story::picture::{Drawing, Layer, Provenance};
+use crate::story::picture::{DrawnPicture, Layer, PictureProvenance};
 
 #[test]
 fn the_first_screen_says_what_to_do() {
@@ -223,19 +223,19 @@ fn four_colours() -> Layer {
 /// Simulates the engine's answer to a drawing command.
 fn drawn(desk: &mut Desk, prompts: &[&str]) {
     let node = desk.app.studio.story().next_id();
-    let drawing = |prompt: &&str| Drawing {
+    let drawing = |prompt: &&str| DrawnPicture {
         layers: vec![four_colours()],
-        how: Provenance {
+        provenance: PictureProvenance {
             prompt: prompt.to_string(),
             concepts: vec![("lamp".to_string(), 0.8)],
             style: Some("noto".to_string()),
             size: 64,
-            ..Provenance::default()
+            ..PictureProvenance::default()
         },
     };
     let drawings = prompts.iter().map(drawing).collect();
     desk.says(Event::Drawn { node, drawings });
-    let (status, stats) = (Status::Complete, Stats::default());
+    let (status, stats) = (Status::Complete, PassageStats::default());
     let node = Some(node);
     desk.says(Event::Done {
         node,
@@ -296,7 +296,7 @@ fn what_stops_a_drawing_says_so() {
     desk.answered("The lamp", " was lit.")
         .enter("/image a lamp");
     let node = Some(desk.app.studio.story().next_id());
-    let (status, stats) = (Status::Stopped, Stats::default());
+    let (status, stats) = (Status::Stopped, PassageStats::default());
     desk.says(Event::Done {
         node,
         status,

@@ -1,6 +1,7 @@
 //! The state of the live view and how to draw it.
 
-use super::super::gallery::{Frame as Fitted, Gallery};
+use super::super::gallery::Gallery;
+use super::super::half_blocks::PictureSlot;
 use super::super::theme;
 use super::curve::Curve;
 use super::{Run, Update};
@@ -82,7 +83,7 @@ impl View {
             }
             Update::Sheet(file, width, height) => {
                 let number = self.sheet.as_ref().map_or(0, |sheet| sheet.number) + 1;
-                self.gallery.forget();
+                self.gallery.clear();
                 self.sheet = Some(Sheet {
                     number,
                     step: self.step,
@@ -219,12 +220,12 @@ impl View {
         let width = wide.clamp(1.0, f64::from(room.width));
         let height = (width / aspect / 2.0).round();
         let height = height.clamp(1.0, f64::from(room.height));
-        let fitted = Fitted {
+        let fitted = PictureSlot {
             node: sheet.number,
             width: width as u16,
             height: height as u16,
         };
-        self.gallery.want(fitted, Some(sheet.file.clone()));
+        self.gallery.request(fitted, Some(sheet.file.clone()));
         self.gallery.draw(fitted, room, 0, buffer);
     }
 
@@ -260,13 +261,13 @@ pub fn clock(seconds: f64) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::super::gallery::Means;
+    use super::super::super::gallery::PictureMode;
     use super::*;
     use crate::store::picture::sheet;
     use ratatui::Terminal;
     use ratatui::backend::TestBackend;
 
-    fn view(means: Means) -> View {
+    fn view(means: PictureMode) -> View {
         let run = Run {
             phase: "tokens".into(),
             folder: "run".into(),
@@ -299,7 +300,7 @@ mod tests {
 
     #[test]
     fn a_run_shows_how_far_it_is_and_its_numbers() {
-        let mut view = view(Means::Blocks { all_colours: true });
+        let mut view = view(PictureMode::HalfBlocks { all_colours: true });
         insta::assert_snapshot!("begun", screen(&mut view, 72, 10));
         trained(&mut view);
         let row = vec![[200u8, 30, 30, 255].repeat(16 * 16); 2];
@@ -322,7 +323,7 @@ mod tests {
 
     #[test]
     fn a_small_screen_and_none_at_all_are_no_panic() {
-        let mut view = view(Means::Blocks { all_colours: false });
+        let mut view = view(PictureMode::HalfBlocks { all_colours: false });
         trained(&mut view);
         let png = sheet(&[vec![vec![9; 16 * 16 * 4]]], 16).unwrap();
         view.take(Update::Sheet(png, 18, 18), Duration::from_secs(20));

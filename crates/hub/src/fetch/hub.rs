@@ -35,7 +35,7 @@ struct About {
 
 impl HubFile<'_> {
     /// The file in the shared cache, if it is there at this revision, or with this SHA-256 at any.
-    pub fn cached(&self) -> Option<PathBuf> {
+    pub(super) fn cached(&self) -> Option<PathBuf> {
         let pinned = self.in_cache().pointer_path(self.revision).join(self.file);
         if pinned.is_file() {
             return Some(pinned);
@@ -54,7 +54,7 @@ impl HubFile<'_> {
     }
 
     /// Takes the file out of the shared cache, and says how many bytes that freed.
-    pub fn forget(&self) -> Result<u64, FetchError> {
+    pub(super) fn forget(&self) -> Result<u64, FetchError> {
         let Some(pointer) = self.cached() else {
             return Ok(0);
         };
@@ -73,7 +73,7 @@ impl HubFile<'_> {
 
     /// Fetches the file into the shared cache and verifies it before it gets its name there; gives
     /// its path and its SHA-256.
-    pub fn fetch(
+    pub(super) fn fetch(
         &self,
         http: &HttpSettings,
         reporter: &mut ProgressReporter,

@@ -8,6 +8,9 @@ use super::{ModelStore, disk};
 use crate::catalog::{Entry, Source};
 use std::path::{Path, PathBuf};
 
+/// The folder, in a model's own, that packages lie in while they are opened.
+pub(super) const PACKAGES: &str = "wheels";
+
 impl ModelStore {
     /// A copy whose checksum is right. A wrong one of ours is set aside, a wrong one in the shared
     /// cache is passed over and gets mended by the fetch; what is wrong with it is the error.
@@ -95,7 +98,7 @@ impl ModelStore {
 
     /// Clears away what a fetch that was killed after its last step left.
     pub(super) fn tidy(&self, entry: &Entry) -> Result<(), FetchError> {
-        let wheels = self.home(entry).join(super::sources::PACKAGES);
+        let wheels = self.home(entry).join(PACKAGES);
         if wheels.is_dir() && lock::now(&self.beside(entry, "lock"))?.is_some() {
             std::fs::remove_dir_all(&wheels).map_err(disk(&wheels))?;
         }

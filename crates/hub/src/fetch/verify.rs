@@ -28,7 +28,7 @@ struct CachedChecksum {
 
 impl ChecksumCache {
     /// The file's SHA-256: from its stamp when the file has not changed since, else by reading it.
-    pub fn sha256(
+    pub(super) fn sha256(
         &self,
         path: &Path,
         reporter: &mut ProgressReporter,
@@ -45,7 +45,7 @@ impl ChecksumCache {
     }
 
     /// Notes what was just computed. A stamp that cannot be written costs time, not truth.
-    pub fn remember(&self, path: &Path, sha256: &str) {
+    pub(super) fn remember(&self, path: &Path, sha256: &str) {
         let Some((path, bytes, modified)) = identity(path) else {
             return;
         };

@@ -253,7 +253,7 @@ impl<N: KvElement> Blocks<N> {
             for at in position.max(index * WIDTH)..end.min((index + 1) * WIDTH) {
                 let row = (at - position) * width;
                 let (key, value) = (&keys[row..][..width], &values[row..][..width]);
-                put(heads, (numbers, scales), at % WIDTH, key, value);
+                put(heads, numbers, scales, at % WIDTH, key, value);
             }
         });
     }
@@ -263,7 +263,7 @@ impl<N: KvElement> Blocks<N> {
         let numbers = &mut self.numbers[block * heads.block()..][..heads.block()];
         let scales = self.scales.chunks_exact_mut(heads.scales()).nth(block);
         let scales = scales.unwrap_or_default();
-        put(heads, (numbers, scales), position % WIDTH, key, value);
+        put(heads, numbers, scales, position % WIDTH, key, value);
     }
 
     fn copy(&mut self, to: usize, other: &Blocks<N>, from: usize) {
@@ -321,7 +321,8 @@ fn places(heads: Heads, position: usize) -> impl Iterator<Item = usize> {
 /// Writes a key and a value, `[heads, dim]` each, into place `lane` of a block and its scales.
 fn put<N: KvElement>(
     heads: Heads,
-    (numbers, scales): (&mut [N], &mut [f32]),
+    numbers: &mut [N],
+    scales: &mut [f32],
     lane: usize,
     key: &[f32],
     value: &[f32],

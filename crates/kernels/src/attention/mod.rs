@@ -4,4 +4,4 @@ mod kernel;
 mod kv;
 
 pub use kernel::{Job, Shape, attend};
-pub use kv::{Blocks, Heads, KvBlocks, KvType};
+pub use kv::{Heads, KvBlocks, KvType};

@@ -66,12 +66,12 @@ fn map(len: usize) -> Result<Arc<MmapRaw>, LinearError> {
 }
 
 impl Region {
-    pub fn bytes(&self) -> &[u8] {
+    pub(super) fn bytes(&self) -> &[u8] {
         // SAFETY: `take` gave this range of the mapping to this region alone.
         unsafe { std::slice::from_raw_parts(self.chunk.as_ptr().add(self.start), self.len) }
     }
 
-    pub fn bytes_mut(&mut self) -> &mut [u8] {
+    pub(super) fn bytes_mut(&mut self) -> &mut [u8] {
         // SAFETY: `take` gave this range of the mapping to this region alone, borrowed mutably here.
         unsafe { std::slice::from_raw_parts_mut(self.chunk.as_mut_ptr().add(self.start), self.len) }
     }

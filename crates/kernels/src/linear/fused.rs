@@ -1,5 +1,5 @@
-//! Two products made one on the way into a third, as a gated network needs them: what lies between
-//! is quantized while it is in a core's own cache.
+//! A gated feed-forward network's first two products, combined element by element and quantized for
+//! the third product while they are still in a core's own cache.
 
 use std::ops::Range;
 use std::sync::MutexGuard;
@@ -10,10 +10,10 @@ use super::matmul::{
 use super::quantize::{Activations, Source, Target};
 use super::{BLOCK, LinearError, Packed, Pool};
 
-/// Makes one number of two: `out[i]` of `a[i]` and `b[i]`.
+/// Computes `out[i]` from `a[i]` and `b[i]`.
 pub type Combine<'a> = &'a (dyn Fn(&[f32], &[f32], &mut [f32]) + Sync);
 
-/// Two products `[m, n]` made one, quantized, for a matrix `[.., n]` to multiply.
+/// Two products `[m, n]`, combined and quantized, for a matrix `[.., n]` to multiply.
 pub struct FusedPair<'a> {
     pool: &'a Pool,
     scratch: MutexGuard<'a, [Activations; 2]>,
@@ -21,18 +21,18 @@ pub struct FusedPair<'a> {
     n: usize,
 }
 
-/// Whether two products can be joined for a third matrix.
+/// Whether two products can be combined for a third matrix.
 pub fn can_fuse(halves: [&Packed; 2], down: &Packed) -> bool {
     let [a, b] = halves.map(|half| (half.format(), half.rows(), half.cols()));
     a == b && a.1 == down.cols() && !down.format().is_float()
 }
 
-/// `join(x * halves[0]^T, x * halves[1]^T)`: quantized where it is made, 32 columns at a time, so
-/// that neither product ever lies in memory as floats.
+/// `combine(x * halves[0]^T, x * halves[1]^T)`: quantized 32 columns at a time, so that neither
+/// product is ever in memory as floats.
 pub fn fused_pair<'a>(
     pool: &'a Pool,
     halves: [&Packed; 2],
-    join: Combine,
+    combine: Combine,
     x: Source,
     m: usize,
 ) -> Result<FusedPair<'a>, LinearError> {
@@ -55,7 +55,7 @@ pub fn fused_pair<'a>(
         for rows in passes(m, input.k) {
             for block in blocks * unit / units..blocks * (unit + 1) / units {
                 // SAFETY: shapes fit, and this block of columns is the unit's own.
-                unsafe { fuse_block(pool, &input, halves, join, (block, &rows), &target) };
+                unsafe { fuse_block(pool, &input, halves, combine, block, &rows, &target) };
             }
         }
     });
@@ -67,18 +67,20 @@ pub fn fused_pair<'a>(
     })
 }
 
-/// Makes 32 columns of what is joined.
+/// Computes and combines 32 columns.
 ///
 /// # Safety
 /// Nobody else has these columns, and shapes fit.
 unsafe fn fuse_block(
     pool: &Pool,
     input: &Input,
-    [left, right]: [&Packed; 2],
-    join: Combine,
-    (block, rows): (usize, &Range<usize>),
+    halves: [&Packed; 2],
+    combine: Combine,
+    block: usize,
+    rows: &Range<usize>,
     target: &Target,
 ) {
+    let [left, right] = halves;
     let strips = block * 2..block * 2 + 2;
     with_scratch(|scratch| {
         let (mine, yours) = scratch.unpacked.split_at_mut(2);
@@ -92,7 +94,7 @@ unsafe fn fuse_block(
                 left.multiply(&group, cold, a);
                 right.multiply(&group, cold, b);
                 let (a, b) = (&a.numbers()[..numbers], &b.numbers()[..numbers]);
-                join(a, b, &mut both.numbers_mut()[..numbers]);
+                combine(a, b, &mut both.numbers_mut()[..numbers]);
                 target.quantize(pool.family(), &both.numbers()[..numbers], row, block);
             }
         });
@@ -100,9 +102,9 @@ unsafe fn fuse_block(
 }
 
 impl FusedPair<'_> {
-    /// What was joined times a matrix: `out` is `[m, rows of it]`.
+    /// The combined products times a matrix: `out` is `[m, rows of it]`.
     pub fn times(self, down: &Packed, out: &mut [f32], write: Write) -> Result<(), LinearError> {
-        check("a row of what is joined", down.cols(), self.n)?;
+        check("a row of the combined products", down.cols(), self.n)?;
         check("an output", out.len(), self.m * down.rows())?;
         let input = Input {
             activations: &self.scratch[1],

@@ -3,9 +3,10 @@
 use std::cell::RefCell;
 use std::ops::Range;
 
-use super::kernels::{Kernel, Strip, Sums, TILE, Tiles, Unpacked};
-use super::quantize::{Activations, GROUP, Group, Source};
-use super::{LinearError, Packed, Pool, STRIP};
+use super::group::{GROUP, Group};
+use super::kernels::{self, Kernel, Strip, Sums, Tiles, Unpacked};
+use super::quantize::{Activations, Forms, Source};
+use super::{LinearError, Packed, Pool, STRIP, TILE};
 
 /// Bytes of quantized input that a pass over the weights works on: what a core's own cache holds
 /// beside a strip.
@@ -56,9 +57,11 @@ pub(super) fn quantize_input<'a>(
     if let Source::Rows(x) = x {
         check("the input", x.len(), m * k)?;
     }
-    let floats = weights.iter().any(|weight| weight.format().is_float());
-    let integers = weights.iter().any(|weight| !weight.format().is_float());
-    activations.quantize(pool, x, m, k, (integers, floats));
+    let forms = Forms {
+        codes: weights.iter().any(|weight| !weight.format().is_float()),
+        values: weights.iter().any(|weight| weight.format().is_float()),
+    };
+    activations.quantize(pool, x, m, k, forms);
     Ok(Input {
         activations,
         x,
@@ -84,7 +87,7 @@ pub(super) fn multiply(
                     let pair = first..strips.end.min(first + 2);
                     // SAFETY: `strips_of_unit` gives each strip, and so each column of an output, to one
                     // unit; shapes fit.
-                    unsafe { strips_of(pool, input, weight, pair, &rows, (out, write)) };
+                    unsafe { strips_of(pool, input, weight, pair, &rows, out, write) };
                 }
             }
         }
@@ -101,7 +104,8 @@ unsafe fn strips_of(
     weight: &Packed,
     strips: Range<usize>,
     rows: &Range<usize>,
-    (out, write): (&Out, Write),
+    out: &Out,
+    write: Write,
 ) {
     let column = strips.start * STRIP;
     let width = (strips.len() * STRIP).min(weight.rows() - column);
@@ -154,7 +158,7 @@ pub(super) struct Input<'a> {
 
 impl Input<'_> {
     /// Does something with the groups of some rows, as many at once as a kernel takes.
-    pub fn each(&self, rows: &Range<usize>, mut with: impl FnMut(usize, Group)) {
+    pub(super) fn each(&self, rows: &Range<usize>, mut with: impl FnMut(usize, Group)) {
         let mut row = rows.start;
         while row < rows.end {
             let group = self.activations.group(self.x, self.k, row, rows.end - row);
@@ -188,7 +192,7 @@ pub(super) struct StripPair<'a> {
 }
 
 impl<'a> StripPair<'a> {
-    pub fn new(
+    pub(super) fn new(
         pool: &Pool,
         weight: &'a Packed,
         strips: Range<usize>,
@@ -196,7 +200,7 @@ impl<'a> StripPair<'a> {
         unpacked: &'a mut [Unpacked],
     ) -> StripPair<'a> {
         let family = pool.family();
-        let tiles = family.tiles(weight.format());
+        let tiles = kernels::tiles(family, weight.format());
         let tiles = tiles.filter(|_| rows.len() >= GROUP);
         let unpacked = &mut unpacked[..strips.len()];
         if let Some(tiles) = &tiles {
@@ -221,7 +225,7 @@ impl<'a> StripPair<'a> {
         StripPair {
             weight,
             strips,
-            kernel: family.kernel(weight.format()),
+            kernel: kernels::kernel(family, weight.format()),
             tiles,
             unpacked,
         }
@@ -230,8 +234,8 @@ impl<'a> StripPair<'a> {
     /// Multiplies with a group of rows; `cold` says that the strips were not read yet.
     ///
     /// # Safety
-    /// The group has as many columns as the weights.
-    pub unsafe fn multiply(&self, group: &Group, cold: bool, to: &mut Sums) {
+    /// The group must have as many columns as the weights.
+    pub(super) unsafe fn multiply(&self, group: &Group, cold: bool, to: &mut Sums) {
         if let Some(tiles) = self.tiles.as_ref().filter(|_| group.rows >= GROUP) {
             // SAFETY: a pool has a family that this processor has; the strips were unpacked when
             // this was made, and whoever was made since is for the same format.

@@ -17,18 +17,19 @@ mod arena;
 mod dequantize;
 mod format;
 mod fused;
+mod group;
 mod kernels;
 mod matmul;
 mod pack;
 mod pool;
 mod quantize;
 
+pub use crate::family::KernelFamily;
 pub use aligned::{Aligned, Pod};
 pub use arena::Arena;
 pub use dequantize::dequantize_row;
 pub use format::Format;
 pub use fused::{Combine, FusedPair, can_fuse, fused_pair};
-pub use kernels::KernelFamily;
 pub use matmul::{Write, matmul};
 pub use pack::Packed;
 pub use pool::Pool;
@@ -38,6 +39,9 @@ pub use quantize::Source;
 const STRIP: usize = 16;
 /// Columns of a block: the inputs that share one activation scale.
 const BLOCK: usize = 32;
+
+/// Rows of input that are multiplied with a pair of strips at once, where a family unpacks strips.
+const TILE: usize = 32;
 
 /// What can be wrong with the shapes and bytes handed to this module.
 #[derive(Debug, thiserror::Error)]

@@ -2,7 +2,7 @@
 
 use proptest::prelude::*;
 
-use super::quantize::Activations;
+use super::quantize::{Activations, Forms};
 use super::*;
 use random::{Random, scales, weights};
 
@@ -59,7 +59,7 @@ fn dequantized(x: &[f32], k: usize) -> Vec<f32> {
     let mut activations = Activations::default();
     let mut values = Vec::new();
     for row in x.chunks_exact(k) {
-        activations.quantize(&pool, Source::Rows(row), 1, k, (true, false));
+        activations.quantize(&pool, Source::Rows(row), 1, k, Forms::CODES);
         let group = activations.group(Source::Rows(row), k, 0, 1);
         for (codes, scale) in group.codes.chunks_exact(BLOCK).zip(group.scales) {
             values.extend(codes.iter().map(|&code| f32::from(code) * scale));

@@ -6,7 +6,7 @@
 use super::byte_pairs::BytePairs;
 use super::sentence_piece::SentencePiece;
 use super::string_map::StringMap;
-use crate::ModelError;
+use crate::error::ModelError;
 use crate::gguf::Gguf;
 use std::borrow::Cow;
 use tokenizers::pre_tokenizers::byte_level::ByteLevel;

@@ -7,7 +7,7 @@
 
 use super::merge::merge_pairs;
 use super::string_map::StringMap;
-use crate::ModelError;
+use crate::error::ModelError;
 use tokenizers::{
     OffsetReferential, OffsetType, PreTokenizedString, PreTokenizer, PreTokenizerWrapper,
 };

@@ -15,8 +15,8 @@ mod string_map;
 
 pub use decoder::Decoder;
 
-use super::ModelError;
 use super::gguf::Gguf;
+use crate::error::ModelError;
 use aho_corasick::{AhoCorasick, MatchKind};
 use build::Splitter;
 use std::collections::HashSet;

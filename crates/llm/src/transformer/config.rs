@@ -4,7 +4,7 @@
 //! each point is a field here, so that the layers need no family's name. Sources: each model's
 //! published configuration, and the key names of gguf-py `constants.py`.
 
-use crate::ModelError;
+use crate::error::ModelError;
 use crate::gguf::Gguf;
 pub use kernels::math::Activation;
 
@@ -28,8 +28,10 @@ pub struct Config {
     pub embedding_scale: Option<f64>,
     /// What queries are multiplied by, besides the usual 1 / sqrt(head_dim).
     pub query_scale: Option<f64>,
-    /// Of many experts, how many each token is sent to.
+    /// How many of the experts each token is routed to.
     pub experts_used: usize,
+    /// The name of the weight of the last norm.
+    pub output_norm: &'static str,
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -42,6 +44,8 @@ pub struct Rope {
     /// What turned numbers are multiplied by (Phi 3's long contexts).
     pub attn_factor: f64,
     pub layout: RopeLayout,
+    /// The name of the tensor of per-frequency divisors, which not every file has.
+    pub divisors: &'static str,
 }
 
 /// Which two numbers of a head are turned together.
@@ -71,6 +75,9 @@ pub const FAMILIES: &[&str] = &[
 /// by the width of a head (gemma_pytorch's config.py, `query_pre_attn_scalar`), which GGUF files
 /// do not say.
 const GEMMA_27B_LAYERS: usize = 62;
+
+/// Phi 3's RoPE divisors for contexts of its original length.
+const SHORT_DIVISORS: &str = "rope_factors_short.weight";
 
 impl Config {
     pub fn from_gguf(gguf: &Gguf) -> Result<Config, ModelError> {
@@ -110,7 +117,7 @@ impl Config {
         let layers = need("block_count")?;
         let large_gemma = gemma && layers == GEMMA_27B_LAYERS;
         // Beyond its original context a model needs its other factors, which are not used here.
-        let short = gguf.tensor("rope_factors_short.weight").is_some();
+        let short = gguf.tensor(SHORT_DIVISORS).is_some();
         let original = count("rope.scaling.original_context_length").filter(|_| short);
         let context = need("context_length")?;
         Ok(Config {
@@ -135,6 +142,11 @@ impl Config {
                     "llama" | "glm4" => RopeLayout::Interleaved,
                     _ => RopeLayout::HalfSplit,
                 },
+                divisors: match architecture.as_str() {
+                    // Those for the first 4,096 positions; longer contexts are not used.
+                    "phi3" => SHORT_DIVISORS,
+                    _ => "rope_freqs.weight",
+                },
             },
             window: window(count("attention.sliding_window"), gemma, gguf, &key),
             activation: if gemma {
@@ -145,6 +157,11 @@ impl Config {
             embedding_scale: gemma.then(|| (hidden as f64).sqrt()),
             query_scale: large_gemma.then(|| (head_dim as f64 / (hidden / heads) as f64).sqrt()),
             experts_used,
+            // LFM2's converter gave it another name.
+            output_norm: match gguf.tensor("output_norm.weight") {
+                Some(_) => "output_norm.weight",
+                None => "token_embd_norm.weight",
+            },
             architecture,
         })
     }

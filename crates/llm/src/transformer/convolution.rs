@@ -1,13 +1,14 @@
 //! A gated short convolution in attention's place: most layers of LFM2 (Liquid AI 2025; the
 //! layout is that of `Lfm2ShortConv` in the published modeling_lfm2.py).
 
-use super::branch::{Branch, BranchState, Positions};
 use super::config::Config;
+use super::linear::{Input, Linear};
 use super::matrix::{Buffer, Matrix};
 use super::norm::Norm;
 use super::tensor_cache::TensorCache;
-use super::weights::{Input, Linear, Weights};
-use crate::ModelError;
+use super::weights::Weights;
+use crate::branch::{Branch, BranchState, Positions};
+use crate::error::ModelError;
 use candle_core::{D, Result as Computed, Tensor};
 
 pub struct Convolution {
@@ -80,15 +81,16 @@ impl Convolution {
         x: Matrix,
         norm: &Norm,
         after: Option<&Norm>,
-        (at, layer): (&mut Positions, usize),
+        positions: &mut Positions,
+        layer: usize,
     ) -> Computed<Matrix> {
         let [all] = Linear::forward_many([&self.input], Input::Normed(&x, norm))?;
         let out = match (&mut self.taps, all) {
             (Taps::Host { taps, rows }, Matrix::Host(all)) => {
-                Matrix::Host(on_host(taps, rows, &all, self.hidden, at, layer)?)
+                Matrix::Host(on_host(taps, rows, &all, self.hidden, positions, layer)?)
             }
             (Taps::Device { taps, rows }, all) => {
-                let Positions::Sequence(position) = at else {
+                let Positions::Sequence(position) = positions else {
                     candle_core::bail!("branches are supported on CPUs only")
                 };
                 Matrix::Device(on_device(
@@ -143,16 +145,16 @@ fn on_host(
     rows: &mut Vec<f32>,
     all: &Buffer,
     hidden: usize,
-    at: &mut Positions,
+    positions: &mut Positions,
     layer: usize,
 ) -> Computed<Buffer> {
     let mut out = Buffer::rows(all.tokens(), hidden);
     for token in 0..all.tokens() {
         let [before, after, x] = [0, 1, 2].map(|part| &all.row(token)[part * hidden..][..hidden]);
         let gated = before.iter().zip(x).map(|(gate, x)| gate * x);
-        let position = at.position(token);
+        let position = positions.of(token);
         let out = out.row_mut(token);
-        match at {
+        match positions {
             Positions::Sequence(_) => {
                 rows.truncate(position * hidden);
                 rows.extend(gated);

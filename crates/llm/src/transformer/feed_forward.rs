@@ -2,10 +2,11 @@
 //! token is sent to a few (Shazeer et al. 2017).
 
 use super::config::{Activation, Config};
+use super::linear::{Input, Linear};
 use super::matrix::{Buffer, Matrix};
 use super::norm::Norm;
-use super::weights::{Input, Linear, Weights};
-use crate::ModelError;
+use super::weights::Weights;
+use crate::error::ModelError;
 use candle_core::{Result as Computed, Tensor};
 use kernels::linear::FusedPair;
 
@@ -100,7 +101,7 @@ impl GatedMlp {
     }
 
     fn fused(&self, x: Input) -> Option<Computed<FusedPair<'_>>> {
-        Linear::fused([&self.gate, &self.up, &self.down], self.activation, x)
+        Linear::fused(&self.gate, &self.up, &self.down, self.activation, x)
     }
 
     fn forward(&self, x: &Matrix) -> Computed<Matrix> {

@@ -2,9 +2,9 @@
 //! ([`kernels::linear::fused_pair`]).
 
 use super::config::Activation;
+use super::linear::{Input, Linear};
 use super::matrix::{Buffer, Matrix};
 use super::norm::Norm;
-use super::weights::{Input, Linear};
 use candle_core::Result as Computed;
 use kernels::linear::{self, FusedPair, Packed, Write};
 use kernels::math;
@@ -13,7 +13,9 @@ impl Linear {
     /// `activation(gate * input) * (up * input)` for `down` to multiply, made and quantized in one
     /// go; None where the kernels cannot.
     pub fn fused<'a>(
-        [gate, up, down]: [&'a Linear; 3],
+        gate: &'a Linear,
+        up: &'a Linear,
+        down: &'a Linear,
         activation: Activation,
         input: Input,
     ) -> Option<Computed<FusedPair<'a>>> {

@@ -1,7 +1,6 @@
 //! One block of the Transformer: attention (or a convolution) and feed_forward-forward, each behind a norm.
 
 use super::attention::Attention;
-use super::branch::{Branch, BranchState, Positions};
 use super::config::Config;
 use super::convolution::Convolution;
 use super::feed_forward::FeedForward;
@@ -9,7 +8,8 @@ use super::matrix::Matrix;
 use super::norm::Norm;
 use super::rope::RopeTables;
 use super::weights::Weights;
-use crate::ModelError;
+use crate::branch::{Branch, BranchState, Positions};
+use crate::error::ModelError;
 use candle_core::Result as Computed;
 
 pub struct Layer {
@@ -29,13 +29,9 @@ pub enum Mixer {
 
 impl Layer {
     pub fn load(weights: &Weights, config: &Config, index: usize) -> Result<Layer, ModelError> {
-        let norm = |part: &str| {
-            Norm::load_optional(weights, config, &format!("blk.{index}.{part}.weight"))
-        };
-        let need = |part: &str| {
-            let name = format!("blk.{index}.{part}.weight");
-            Norm::load(weights, &name, config.norm_eps)
-        };
+        let name = |part: &str| format!("blk.{index}.{part}.weight");
+        let need = |part: &str| weights.norm(&name(part), config.norm_eps);
+        let norm = |part: &str| weights.optional_norm(&name(part), config.norm_eps);
         Ok(Layer {
             mixer_norm: need("attn_norm")?,
             mixer: match Convolution::load(weights, config, index)? {
@@ -49,18 +45,22 @@ impl Layer {
         })
     }
 
-    /// `x` `[tokens, hidden]` to the same shape; `place` is where the tokens stand, and which
-    /// layer this is.
+    /// `x` `[tokens, hidden]` to the same shape, as layer number `layer`.
     pub fn forward(
         &mut self,
         x: Matrix,
         rope: &RopeTables,
-        place: (&mut Positions, usize),
+        positions: &mut Positions,
+        layer: usize,
     ) -> Computed<Matrix> {
         let (norm, after) = (&self.mixer_norm, self.post_mixer_norm.as_ref());
         let x = match &mut self.mixer {
-            Mixer::Attention(attention) => attention.forward(x, norm, after, rope, place)?,
-            Mixer::Convolution(convolution) => convolution.forward(x, norm, after, place)?,
+            Mixer::Attention(attention) => {
+                attention.forward(x, norm, after, rope, positions, layer)?
+            }
+            Mixer::Convolution(convolution) => {
+                convolution.forward(x, norm, after, positions, layer)?
+            }
         };
         self.feed_forward
             .forward(x, &self.ffn_norm, self.post_ffn_norm.as_ref())

@@ -11,6 +11,12 @@ pub enum Matrix {
     Device(Tensor),
 }
 
+/// A norm's weight or a bias.
+pub struct Vector {
+    pub values: Vec<f32>,
+    pub tensor: Tensor,
+}
+
 /// Memory that is used again by the next buffer, since layers need the same sizes in turn.
 #[derive(Default)]
 pub struct Buffer {
@@ -168,4 +174,12 @@ impl Matrix {
             (x, y) => Ok(Matrix::Device((x.tensor()? + y.tensor()?)?)),
         }
     }
+}
+
+/// A CPU's tensor as plain memory.
+pub fn on_host(x: &Tensor) -> Result<Matrix> {
+    let (tokens, width) = x.dims2()?;
+    let mut rows = Buffer::rows(tokens, width);
+    rows.copy_from_slice(&x.flatten_all()?.to_vec1::<f32>()?);
+    Ok(Matrix::Host(rows))
 }

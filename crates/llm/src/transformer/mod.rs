@@ -3,13 +3,13 @@
 //! What a family is lies in [`Config`]; how fast a matrix is multiplied lies in [`weights`]. This
 //! module knows neither words nor sampling: tokens in, logits out.
 
-pub mod attention;
-mod branch;
+mod attention;
 pub mod config;
 mod convolution;
 mod feed_forward;
 mod fused;
 mod layer;
+mod linear;
 mod matrix;
 mod norm;
 mod rope;
@@ -18,19 +18,19 @@ mod tensor_cache;
 mod top_k;
 mod weights;
 
-pub use branch::Branch;
-
 pub use config::Config;
 
+use crate::branch::{Branch, Positions};
+use crate::error::ModelError;
 use crate::gguf::Gguf;
-use crate::{Logits, ModelError, Placement, TextModel};
-use branch::Positions;
+use crate::text_model::{Logits, Placement, TextModel};
 use layer::Layer;
+use linear::{Input, Linear};
 use matrix::Matrix;
 use norm::Norm;
 use rope::RopeTables;
 use std::sync::Arc;
-use weights::{Input, Linear, Weights};
+use weights::Weights;
 
 pub struct Transformer {
     config: Config,
@@ -61,11 +61,6 @@ impl Transformer {
             };
             RopeTables::new(&plain, base, None, device, on_host)
         });
-        // LFM2's converter gave the last norm another name.
-        let norm = match weights.has("output_norm.weight") {
-            true => "output_norm.weight",
-            false => "token_embd_norm.weight",
-        };
         // Small models write with the matrix they read with. It is the largest, and first, so that
         // there is no moment with all of the rest packed and this one still in the file's pages.
         let head = match weights.has("output.weight") {
@@ -79,7 +74,7 @@ impl Transformer {
             layers,
             rope,
             local_rope: local_rope.transpose()?,
-            norm: Norm::load(&weights, norm, config.norm_eps)?,
+            norm: weights.norm(config.output_norm, config.norm_eps)?,
             head,
             len: 0,
             weights,
@@ -95,10 +90,10 @@ impl Transformer {
     fn hidden(
         &mut self,
         tokens: &[u32],
-        at: &mut Positions,
+        positions: &mut Positions,
         stop: &dyn Fn() -> bool,
     ) -> Result<Option<Matrix>, ModelError> {
-        let last = (0..tokens.len()).map(|index| at.position(index)).max();
+        let last = (0..tokens.len()).map(|index| positions.of(index)).max();
         let end = last.unwrap_or_default() + 1;
         self.rope.grow(end)?;
         if let Some(local) = &mut self.local_rope {
@@ -118,7 +113,7 @@ impl Transformer {
                 .as_ref()
                 .filter(|_| windowed)
                 .unwrap_or(&self.rope);
-            x = layer.forward(x, rope, (at, index))?;
+            x = layer.forward(x, rope, positions, index)?;
         }
         Ok(Some(x))
     }

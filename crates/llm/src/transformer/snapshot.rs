@@ -15,7 +15,7 @@
 
 use super::Transformer;
 use super::layer::Mixer;
-use crate::ModelError;
+use crate::error::ModelError;
 use sha2::{Digest, Sha256};
 
 const MAGIC: &[u8; 8] = b"ILLUMKV1";

@@ -1,218 +1,221 @@
 //! The table of commands: one row each.
 
-use super::draw::{grid, image, lerp, mix, restyle, scene, vary};
-use super::read::{
-    diff, edit, lore, needed, none, number, reach, some, split, steps, swipe, wants,
+use super::arguments::{
+    expects, no_argument, non_empty, parse_continue, parse_diff, parse_edit, parse_lore,
+    parse_number, parse_steps, parse_swipe, required, split_word,
 };
-use super::{Command, Completes, Spec, Swipe};
+use super::pictures::{
+    parse_grid, parse_image, parse_lerp, parse_mix, parse_restyle, parse_scene, parse_vary,
+};
+use super::{ArgumentKind, Command, CommandSpec, Swipe};
 
 /// Every command, in the order in which help lists them.
-pub const COMMANDS: &[Spec] = &[
-    Spec {
+pub const COMMANDS: &[CommandSpec] = &[
+    CommandSpec {
         name: "continue",
         aliases: &["c"],
         args: "[N|sent|para]",
         help: "generate: about N tokens, one sentence, one paragraph, or up to \"words\"",
-        completes: Completes::Reaches,
-        parse: reach,
+        completes: ArgumentKind::Reaches,
+        parse: parse_continue,
     },
-    Spec {
+    CommandSpec {
         name: "retry",
         aliases: &["regen", "regenerate", "r"],
         args: "[seed=N]",
         help: "regenerate the last passage, keeping the old version",
-        completes: Completes::Nothing,
+        completes: ArgumentKind::Nothing,
         parse: |rest| {
             let seed = rest.strip_prefix("seed=").unwrap_or(rest);
-            let wanted = number(seed, "/retry", "a seed, for example /retry seed=7");
+            let wanted = parse_number(seed, "/retry", "a seed, for example /retry seed=7");
             wanted.map(Command::Retry)
         },
     },
-    Spec {
+    CommandSpec {
         name: "gen",
         aliases: &["candidates"],
         args: "[n=N]",
         help: "generate N continuations side by side (default 4); /pick chooses one",
-        completes: Completes::Nothing,
+        completes: ArgumentKind::Nothing,
         parse: |rest| {
             let count = rest.strip_prefix("n=").unwrap_or(rest);
-            match number(count, "/gen", "a number from 2 to 16")?.unwrap_or(4) {
+            match parse_number(count, "/gen", "a number from 2 to 16")?.unwrap_or(4) {
                 count @ 2..=16 => Ok(Command::Gen(count)),
-                _ => Err(wants("/gen", "a number from 2 to 16")),
+                _ => Err(expects("/gen", "a number from 2 to 16")),
             }
         },
     },
-    Spec {
+    CommandSpec {
         name: "pick",
         aliases: &["p"],
         args: "N",
         help: "choose number N from the last list: continuations, words, places",
-        completes: Completes::Nothing,
-        parse: |rest| match number(rest, "/pick", "a number, 1 or higher")? {
+        completes: ArgumentKind::Nothing,
+        parse: |rest| match parse_number(rest, "/pick", "a number, 1 or higher")? {
             Some(n) if n > 0 => Ok(Command::Pick(n)),
-            _ => Err(wants("/pick", "a number, 1 or higher")),
+            _ => Err(expects("/pick", "a number, 1 or higher")),
         },
     },
-    Spec {
+    CommandSpec {
         name: "swipe",
         aliases: &["sw"],
         args: "next|prev|N",
         help: "switch to another version of the last passage; past the newest, generate one",
-        completes: Completes::Swipes,
-        parse: swipe,
+        completes: ArgumentKind::Swipes,
+        parse: parse_swipe,
     },
-    Spec {
+    CommandSpec {
         name: "next",
         aliases: &[],
         args: "",
         help: "short for /swipe next",
-        completes: Completes::Nothing,
-        parse: |rest| none(rest, "/next", Command::Swipe(Swipe::Next)),
+        completes: ArgumentKind::Nothing,
+        parse: |rest| no_argument(rest, "/next", Command::Swipe(Swipe::Next)),
     },
-    Spec {
+    CommandSpec {
         name: "prev",
         aliases: &["previous"],
         args: "",
         help: "short for /swipe prev",
-        completes: Completes::Nothing,
-        parse: |rest| none(rest, "/prev", Command::Swipe(Swipe::Previous)),
+        completes: ArgumentKind::Nothing,
+        parse: |rest| no_argument(rest, "/prev", Command::Swipe(Swipe::Previous)),
     },
-    Spec {
+    CommandSpec {
         name: "undo",
         aliases: &["u"],
         args: "[N]",
         help: "undo the last step, or N steps: text, edits, deletions, memory, lore",
-        completes: Completes::Nothing,
-        parse: |rest| Ok(Command::Undo(steps(rest, "/undo")?)),
+        completes: ArgumentKind::Nothing,
+        parse: |rest| Ok(Command::Undo(parse_steps(rest, "/undo")?)),
     },
-    Spec {
+    CommandSpec {
         name: "redo",
         aliases: &[],
         args: "[N]",
         help: "redo what /undo reverted",
-        completes: Completes::Nothing,
-        parse: |rest| Ok(Command::Redo(steps(rest, "/redo")?)),
+        completes: ArgumentKind::Nothing,
+        parse: |rest| Ok(Command::Redo(parse_steps(rest, "/redo")?)),
     },
-    Spec {
+    CommandSpec {
         name: "edit",
         aliases: &["e"],
         args: "[PASSAGE|mine] [TEXT]",
         help: "edit a passage (mine: your last one); the text after it and the old version are kept",
-        completes: Completes::Nothing,
-        parse: edit,
+        completes: ArgumentKind::Nothing,
+        parse: parse_edit,
     },
-    Spec {
+    CommandSpec {
         name: "merge",
         aliases: &["join"],
         args: "[PASSAGE]",
         help: "merge a passage into the one before it",
-        completes: Completes::Nothing,
-        parse: |rest| Ok(Command::Merge(some(rest))),
+        completes: ArgumentKind::Nothing,
+        parse: |rest| Ok(Command::Merge(non_empty(rest))),
     },
-    Spec {
+    CommandSpec {
         name: "fill",
         aliases: &[],
         args: "[PASSAGE.SENTENCE]",
         help: "generate text in the middle, after this sentence",
-        completes: Completes::Marks,
-        parse: |rest| Ok(Command::Fill(some(rest))),
+        completes: ArgumentKind::Marks,
+        parse: |rest| Ok(Command::Fill(non_empty(rest))),
     },
-    Spec {
+    CommandSpec {
         name: "alts",
         aliases: &["alternatives"],
         args: "[WORD]",
         help: "list alternatives for a word, or for the next one; /pick chooses one",
-        completes: Completes::Nothing,
-        parse: |rest| Ok(Command::Alts(some(rest))),
+        completes: ArgumentKind::Nothing,
+        parse: |rest| Ok(Command::Alts(non_empty(rest))),
     },
-    Spec {
+    CommandSpec {
         name: "branch",
         aliases: &["fork"],
         args: "[NAME|PLACE]",
         help: "start a branch here or at another place, and name it",
-        completes: Completes::Marks,
-        parse: |rest| Ok(Command::Branch(some(rest))),
+        completes: ArgumentKind::Marks,
+        parse: |rest| Ok(Command::Branch(non_empty(rest))),
     },
-    Spec {
+    CommandSpec {
         name: "goto",
         aliases: &["go"],
         args: "PLACE",
         help: "go to a passage, a mark, or a place in a passage: 12, 12.3 (after its third sentence), 12:WORDS (after these words), start",
-        completes: Completes::Marks,
-        parse: |rest| needed(rest, "/goto", "a passage's number or a mark").map(Command::Goto),
+        completes: ArgumentKind::Marks,
+        parse: |rest| required(rest, "/goto", "a passage's number or a mark").map(Command::Goto),
     },
-    Spec {
+    CommandSpec {
         name: "parent",
         aliases: &[],
         args: "",
         help: "go to the passage before this one",
-        completes: Completes::Nothing,
-        parse: |rest| none(rest, "/parent", Command::Step(-1)),
+        completes: ArgumentKind::Nothing,
+        parse: |rest| no_argument(rest, "/parent", Command::Step(-1)),
     },
-    Spec {
+    CommandSpec {
         name: "child",
         aliases: &[],
         args: "",
         help: "go to the newest passage after this one",
-        completes: Completes::Nothing,
-        parse: |rest| none(rest, "/child", Command::Step(1)),
+        completes: ArgumentKind::Nothing,
+        parse: |rest| no_argument(rest, "/child", Command::Step(1)),
     },
-    Spec {
+    CommandSpec {
         name: "tree",
         aliases: &[],
         args: "",
         help: "show all passages and branches; /pick goes to one",
-        completes: Completes::Nothing,
-        parse: |rest| none(rest, "/tree", Command::Tree),
+        completes: ArgumentKind::Nothing,
+        parse: |rest| no_argument(rest, "/tree", Command::Tree),
     },
-    Spec {
+    CommandSpec {
         name: "mark",
         aliases: &["checkpoint"],
         args: "[NAME]",
         help: "name this place, or list all marks",
-        completes: Completes::Marks,
-        parse: |rest| Ok(Command::Mark(some(rest))),
+        completes: ArgumentKind::Marks,
+        parse: |rest| Ok(Command::Mark(non_empty(rest))),
     },
-    Spec {
+    CommandSpec {
         name: "keep",
         aliases: &[],
         args: "",
         help: "keep this version and hide the others",
-        completes: Completes::Nothing,
-        parse: |rest| none(rest, "/keep", Command::Keep),
+        completes: ArgumentKind::Nothing,
+        parse: |rest| no_argument(rest, "/keep", Command::Keep),
     },
-    Spec {
+    CommandSpec {
         name: "delete",
         aliases: &["del", "cut"],
         args: "[PASSAGE]",
         help: "delete a passage; /undo restores it",
-        completes: Completes::Nothing,
-        parse: |rest| Ok(Command::Delete(some(rest))),
+        completes: ArgumentKind::Nothing,
+        parse: |rest| Ok(Command::Delete(non_empty(rest))),
     },
-    Spec {
+    CommandSpec {
         name: "find",
         aliases: &["search"],
         args: "WORDS",
         help: "search every branch",
-        completes: Completes::Nothing,
-        parse: |rest| needed(rest, "/find", "words to search for").map(Command::Find),
+        completes: ArgumentKind::Nothing,
+        parse: |rest| required(rest, "/find", "words to search for").map(Command::Find),
     },
-    Spec {
+    CommandSpec {
         name: "diff",
         aliases: &[],
         args: "A B",
         help: "compare two branches word by word",
-        completes: Completes::Marks,
-        parse: diff,
+        completes: ArgumentKind::Marks,
+        parse: parse_diff,
     },
-    Spec {
+    CommandSpec {
         name: "instruct",
         aliases: &["i"],
         args: "TEXT",
         help: "give the model a one-off instruction for the next passage",
-        completes: Completes::Nothing,
+        completes: ArgumentKind::Nothing,
         parse: |rest| {
-            let text = needed(
+            let text = required(
                 rest,
                 "/instruct",
                 "a text, for example /instruct make it rain",
@@ -220,254 +223,254 @@ pub const COMMANDS: &[Spec] = &[
             text.map(Command::Instruct)
         },
     },
-    Spec {
+    CommandSpec {
         name: "impersonate",
         aliases: &["imp", "suggest"],
         args: "[WORDS]",
         help: "let the model draft or finish your next line; edit it before you send it",
-        completes: Completes::Nothing,
+        completes: ArgumentKind::Nothing,
         parse: |rest| Ok(Command::Impersonate(rest.to_string())),
     },
-    Spec {
+    CommandSpec {
         name: "ban",
         aliases: &["bans"],
         args: "[PHRASE [STRENGTH]]",
         help: "ban a phrase or /regex/; without one, list the bans",
-        completes: Completes::Nothing,
-        parse: |rest| Ok(Command::Ban(some(rest))),
+        completes: ArgumentKind::Nothing,
+        parse: |rest| Ok(Command::Ban(non_empty(rest))),
     },
-    Spec {
+    CommandSpec {
         name: "unban",
         aliases: &[],
         args: "PHRASE|all",
         help: "lift a ban",
-        completes: Completes::Nothing,
-        parse: |rest| needed(rest, "/unban", "a phrase, or all").map(Command::Unban),
+        completes: ArgumentKind::Nothing,
+        parse: |rest| required(rest, "/unban", "a phrase, or all").map(Command::Unban),
     },
-    Spec {
+    CommandSpec {
         name: "memory",
         aliases: &[],
         args: "[TEXT|none]",
         help: "set the text that the model always reads before the story",
-        completes: Completes::Nothing,
-        parse: |rest| Ok(Command::Memory(some(rest))),
+        completes: ArgumentKind::Nothing,
+        parse: |rest| Ok(Command::Memory(non_empty(rest))),
     },
-    Spec {
+    CommandSpec {
         name: "note",
         aliases: &["an"],
         args: "[TEXT] [depth=N]",
         help: "set the author's note, inserted N paragraphs before the end",
-        completes: Completes::Nothing,
-        parse: |rest| Ok(Command::Note(some(rest))),
+        completes: ArgumentKind::Nothing,
+        parse: |rest| Ok(Command::Note(non_empty(rest))),
     },
-    Spec {
+    CommandSpec {
         name: "voice",
         aliases: &["persona"],
         args: "[NAME|none] [KEY=VALUE …]",
         help: "choose a voice or a prompt template (a file in prompts/)",
-        completes: Completes::Voices,
-        parse: |rest| Ok(Command::Voice(some(rest))),
+        completes: ArgumentKind::Voices,
+        parse: |rest| Ok(Command::Voice(non_empty(rest))),
     },
-    Spec {
+    CommandSpec {
         name: "lore",
         aliases: &["world"],
         args: "[add|on|off|why]",
         help: "list or edit lore: facts inserted when the story mentions them",
-        completes: Completes::LoreWords,
-        parse: lore,
+        completes: ArgumentKind::LoreWords,
+        parse: parse_lore,
     },
-    Spec {
+    CommandSpec {
         name: "summarize",
         aliases: &["summary"],
         args: "",
         help: "summarize the passages that no longer fit the context",
-        completes: Completes::Nothing,
-        parse: |rest| none(rest, "/summarize", Command::Summarize),
+        completes: ArgumentKind::Nothing,
+        parse: |rest| no_argument(rest, "/summarize", Command::Summarize),
     },
-    Spec {
+    CommandSpec {
         name: "image",
         aliases: &["img", "imagine"],
         args: "[WORDS] [style=…] [n=N]",
         help: "draw a picture; without words, of the last passage (also seed= size= guidance= retrieval=)",
-        completes: Completes::Styles,
-        parse: image,
+        completes: ArgumentKind::Styles,
+        parse: parse_image,
     },
-    Spec {
+    CommandSpec {
         name: "scene",
         aliases: &[],
         args: "[WORDS] [style=…]",
         help: "draw a wide picture: a backdrop and up to three things in front of it",
-        completes: Completes::Styles,
-        parse: scene,
+        completes: ArgumentKind::Styles,
+        parse: parse_scene,
     },
-    Spec {
+    CommandSpec {
         name: "grid",
         aliases: &[],
         args: "[WORDS] [style=all]",
         help: "draw nine pictures, or one in every style; /pick chooses one",
-        completes: Completes::Styles,
-        parse: grid,
+        completes: ArgumentKind::Styles,
+        parse: parse_grid,
     },
-    Spec {
+    CommandSpec {
         name: "vary",
         aliases: &[],
         args: "AMOUNT [N] [#PICTURE]",
         help: "redraw part of a picture: 0.1 a little, 0.9 nearly all of it",
-        completes: Completes::Styles,
-        parse: vary,
+        completes: ArgumentKind::Styles,
+        parse: parse_vary,
     },
-    Spec {
+    CommandSpec {
         name: "lerp",
         aliases: &[],
         args: "\"A\" \"B\" [N]",
         help: "interpolate between two prompts or pictures",
-        completes: Completes::Styles,
-        parse: lerp,
+        completes: ArgumentKind::Styles,
+        parse: parse_lerp,
     },
-    Spec {
+    CommandSpec {
         name: "mix",
         aliases: &[],
         args: "#A #B",
         help: "keep half of one picture and draw the rest from another one's prompt",
-        completes: Completes::Styles,
-        parse: mix,
+        completes: ArgumentKind::Styles,
+        parse: parse_mix,
     },
-    Spec {
+    CommandSpec {
         name: "restyle",
         aliases: &[],
         args: "[#PICTURE|FILE] STYLE",
         help: "redraw a picture, or an image file, in another style",
-        completes: Completes::Styles,
-        parse: restyle,
+        completes: ArgumentKind::Styles,
+        parse: parse_restyle,
     },
-    Spec {
+    CommandSpec {
         name: "context",
         aliases: &["tokens"],
         args: "",
         help: "show the context part by part, with token counts",
-        completes: Completes::Nothing,
-        parse: |rest| none(rest, "/context", Command::Context),
+        completes: ArgumentKind::Nothing,
+        parse: |rest| no_argument(rest, "/context", Command::Context),
     },
-    Spec {
+    CommandSpec {
         name: "why",
         aliases: &[],
         args: "[PASSAGE]",
         help: "show a passage's provenance: author, model, seed, settings",
-        completes: Completes::Nothing,
-        parse: |rest| Ok(Command::Why(some(rest))),
+        completes: ArgumentKind::Nothing,
+        parse: |rest| Ok(Command::Why(non_empty(rest))),
     },
-    Spec {
+    CommandSpec {
         name: "export",
         aliases: &[],
         args: "[FORMAT] [tree] [FILE] [!]",
         help: "export the story: txt, md, html, epub, jsonl, pairs, kobold, tavern, card",
-        completes: Completes::Formats,
+        completes: ArgumentKind::Formats,
         parse: |rest| {
-            let (format, file) = split(rest);
-            Ok(Command::Export(some(format), some(file)))
+            let (format, file) = split_word(rest);
+            Ok(Command::Export(non_empty(format), non_empty(file)))
         },
     },
-    Spec {
+    CommandSpec {
         name: "import",
         aliases: &["read"],
         args: "FILE [user=NAME]",
         help: "import a character card, a lorebook, another program's story, or a text file",
-        completes: Completes::Nothing,
+        completes: ArgumentKind::Nothing,
         parse: |rest| {
-            let file = some(rest);
+            let file = non_empty(rest);
             file.map(Command::Import)
-                .ok_or_else(|| wants("/import", "a file, for example /import mara.png"))
+                .ok_or_else(|| expects("/import", "a file, for example /import mara.png"))
         },
     },
-    Spec {
+    CommandSpec {
         name: "set",
         aliases: &["show"],
         args: "[NAME [VALUE]]",
         help: "show all settings or one, or change one, for example /set temperature 0.9",
-        completes: Completes::Settings,
+        completes: ArgumentKind::Settings,
         parse: |rest| {
-            let (name, value) = split(rest);
-            Ok(Command::Set(some(name), some(value)))
+            let (name, value) = split_word(rest);
+            Ok(Command::Set(non_empty(name), non_empty(value)))
         },
     },
-    Spec {
+    CommandSpec {
         name: "model",
         aliases: &["load"],
         args: "[NAME|PATH]",
         help: "show the model, or switch to another one",
-        completes: Completes::Models,
-        parse: |rest| Ok(Command::Model(some(rest))),
+        completes: ArgumentKind::Models,
+        parse: |rest| Ok(Command::Model(non_empty(rest))),
     },
-    Spec {
+    CommandSpec {
         name: "mode",
         aliases: &[],
         args: "[prose|chat]",
         help: "continue plain text (prose), or use the model's chat template (chat)",
-        completes: Completes::Modes,
-        parse: |rest| Ok(Command::Mode(some(rest))),
+        completes: ArgumentKind::Modes,
+        parse: |rest| Ok(Command::Mode(non_empty(rest))),
     },
-    Spec {
+    CommandSpec {
         name: "system",
         aliases: &[],
         args: "[TEXT|none]",
         help: "show or set the system message; in prose mode it is placed before the story",
-        completes: Completes::Nothing,
-        parse: |rest| Ok(Command::System(some(rest))),
+        completes: ArgumentKind::Nothing,
+        parse: |rest| Ok(Command::System(non_empty(rest))),
     },
-    Spec {
+    CommandSpec {
         name: "save",
         aliases: &["rename"],
         args: "[NAME|--warm]",
         help: "name this session, show where it is saved, or save the KV cache (--warm)",
-        completes: Completes::Nothing,
+        completes: ArgumentKind::Nothing,
         parse: |rest| match rest {
             "--warm" | "--warm=any" => Ok(Command::SaveWarm {
                 any_size: rest.ends_with("any"),
             }),
-            name => Ok(Command::Save(some(name))),
+            name => Ok(Command::Save(non_empty(name))),
         },
     },
-    Spec {
+    CommandSpec {
         name: "open",
         aliases: &[],
         args: "NAME",
         help: "open another session",
-        completes: Completes::Sessions,
+        completes: ArgumentKind::Sessions,
         parse: |rest| {
-            let name = needed(rest, "/open", "a session's name; /sessions lists them");
+            let name = required(rest, "/open", "a session's name; /sessions lists them");
             name.map(Command::Open)
         },
     },
-    Spec {
+    CommandSpec {
         name: "new",
         aliases: &["newchat"],
         args: "[NAME]",
         help: "start a new session",
-        completes: Completes::Nothing,
-        parse: |rest| Ok(Command::New(some(rest))),
+        completes: ArgumentKind::Nothing,
+        parse: |rest| Ok(Command::New(non_empty(rest))),
     },
-    Spec {
+    CommandSpec {
         name: "sessions",
         aliases: &["ls"],
         args: "",
         help: "list saved sessions",
-        completes: Completes::Nothing,
-        parse: |rest| none(rest, "/sessions", Command::Sessions),
+        completes: ArgumentKind::Nothing,
+        parse: |rest| no_argument(rest, "/sessions", Command::Sessions),
     },
-    Spec {
+    CommandSpec {
         name: "help",
         aliases: &["?"],
         args: "[COMMAND]",
         help: "list all commands, or explain one",
-        completes: Completes::Commands,
-        parse: |rest| Ok(Command::Help(some(rest))),
+        completes: ArgumentKind::Commands,
+        parse: |rest| Ok(Command::Help(non_empty(rest))),
     },
-    Spec {
+    CommandSpec {
         name: "quit",
         aliases: &["exit", "bye", "q"],
         args: "",
         help: "quit; everything is saved",
-        completes: Completes::Nothing,
-        parse: |rest| none(rest, "/quit", Command::Quit),
+        completes: ArgumentKind::Nothing,
+        parse: |rest| no_argument(rest, "/quit", Command::Quit),
     },
 ];

@@ -3,7 +3,7 @@
 //! A new setting is one row here and one field of [`Sampling`](super::Sampling). A parser accepts
 //! only values that the samplers can handle, and leaves the field unchanged otherwise.
 
-use super::table::{Setting, key};
+use super::setting::{Setting, key};
 use crate::ban::Ban;
 
 /// Every setting, in the order in which help lists them.

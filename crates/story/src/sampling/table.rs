@@ -3,62 +3,9 @@
 //! `/set`, its completion, the command-line flags and the help all go through here. Prints nothing;
 //! the settings themselves are listed in [`SETTINGS`].
 
+use super::setting::{Setting, SettingError, key, short};
 use super::{SETTINGS, Sampling};
 use base::nearest::nearest;
-
-/// One row: a setting by name.
-#[derive(Debug)]
-pub struct Setting {
-    /// The canonical name: the name of the serialized field, except for `retrieve`.
-    pub name: &'static str,
-    /// Other names for it, including those of other programs and of older versions.
-    pub aliases: &'static [&'static str],
-    /// The values it takes; completes the sentence "NAME takes …".
-    pub args: &'static str,
-    /// What it does, in one line.
-    pub help: &'static str,
-    /// The value that `off` stands for, where there is one.
-    pub off: Option<&'static str>,
-    pub(super) get: fn(&Sampling) -> String,
-    /// Returns None for an invalid value, and then changes nothing.
-    pub(super) set: fn(&mut Sampling, &str) -> Option<()>,
-}
-
-/// Why a setting was not set, in one sentence for the user.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum SettingError {
-    #[error("unknown setting {name:?}; did you mean {nearest}?")]
-    Near { name: String, nearest: &'static str },
-    #[error("unknown setting {name:?}; /set lists all settings")]
-    Unknown { name: String },
-    #[error("{name} takes {args}, not {value:?}")]
-    Value {
-        name: &'static str,
-        args: &'static str,
-        value: String,
-    },
-}
-
-impl Setting {
-    /// The value as text that [`Setting::set`] takes back.
-    pub fn get(&self, sampling: &Sampling) -> String {
-        (self.get)(sampling)
-    }
-
-    /// Parses `value` and stores it, or changes nothing and returns the values that are valid.
-    pub fn set(&self, sampling: &mut Sampling, value: &str) -> Result<(), SettingError> {
-        let value = value.trim();
-        let given = match self.off {
-            Some(off) if matches!(key(value).as_str(), "off" | "none") => off,
-            _ => value,
-        };
-        (self.set)(sampling, given).ok_or_else(|| SettingError::Value {
-            name: self.name,
-            args: self.args,
-            value: short(value),
-        })
-    }
-}
 
 /// Sets one setting by any of its names.
 pub fn set(sampling: &mut Sampling, name: &str, value: &str) -> Result<(), SettingError> {
@@ -87,17 +34,6 @@ pub fn find(name: &str) -> Result<&'static Setting, SettingError> {
 
 fn names(setting: &'static Setting) -> impl Iterator<Item = &'static str> {
     std::iter::once(setting.name).chain(setting.aliases.iter().copied())
-}
-
-/// Normalizes a name for comparison.
-pub(super) fn key(name: &str) -> String {
-    let name = name.trim().chars().filter(|c| !matches!(c, '-' | '_'));
-    name.flat_map(char::to_lowercase).collect()
-}
-
-/// Shortens what an error quotes, in case somebody pasted a page.
-fn short(text: &str) -> String {
-    text.chars().take(40).collect()
 }
 
 #[cfg(test)]

@@ -11,18 +11,18 @@ use std::ops::Range;
 /// keys and values that are widened, [`widened`] long.
 ///
 /// # Safety
-/// The processor has the family's instructions, and nobody else has what the step writes.
-pub type StepFn<N> = unsafe fn(&Tile<N>, *mut f32, &mut [f32], Step);
+/// The CPU must support the family's instructions, and nothing else may access what the step writes.
+pub(super) type StepFn<N> = unsafe fn(&Tile<N>, *mut f32, &mut [f32], Step);
 
 /// Blocks between those that are read and those that are asked for: a head's keys and values lie
 /// apart in each, which the processor does not foresee.
-pub const AHEAD: usize = 4;
+pub(super) const AHEAD: usize = 4;
 
 /// Rows from which on keys and values are widened to floats before they are used.
 const MANY: usize = 12;
 
 /// Numbers of the room for what is widened: two blocks of keys, or a chunk of values.
-pub fn widened(rows: usize, heads: Heads) -> usize {
+pub(super) fn widened(rows: usize, heads: Heads) -> usize {
     match rows < MANY {
         true => 0,
         false => (2 * heads.keys()).max(values::widened(rows, heads)),
@@ -30,7 +30,7 @@ pub fn widened(rows: usize, heads: Heads) -> usize {
 }
 
 /// The steps with the best registers of a family.
-pub fn step_fn<N: KvElement>(family: KernelFamily) -> StepFn<N> {
+pub(super) fn step_fn<N: KvElement>(family: KernelFamily) -> StepFn<N> {
     #[cfg(target_arch = "x86_64")]
     {
         use crate::lanes::{Avx2, Avx512};

@@ -145,7 +145,8 @@ pub(super) unsafe fn weigh_many<L: Lanes, N: KvElement>(
                         rest => rest,
                     };
                     let seen = (tile.end(row + rows - 1) - tile.base).saturating_sub(place);
-                    let chunk = (place, seen.min(end - first));
+                    let count = seen.min(end - first);
+                    let chunk = Chunk { place, count };
                     let sums = sums[row * columns.len()..].as_mut_ptr();
                     let scores = scores.add(row * tile.stride()).cast_const();
                     let (values, len) = (values.as_ptr(), columns.len());
@@ -175,16 +176,24 @@ pub(super) unsafe fn weigh_many<L: Lanes, N: KvElement>(
     }
 }
 
-/// Adds a chunk of values `[positions, len]` to the sums of R rows, `[R, len]`. `chunk` is where
-/// the scores of the chunk begin in a row, and how many positions are seen.
+/// Some positions of a row.
+#[derive(Clone, Copy)]
+struct Chunk {
+    /// Where their scores begin in the row.
+    place: usize,
+    /// How many of them the row sees.
+    count: usize,
+}
+
+/// Adds a chunk of values `[positions, len]` to the sums of R rows, `[R, len]`.
 ///
 /// # Safety
-/// As for [`weigh_columns`]; the chunk lies within the scores of each row.
+/// As for [`weigh_columns`]; the chunk must lie within the scores of each row.
 #[inline(always)]
 unsafe fn add_chunk<L: Lanes, const R: usize>(
     scores: *const f32,
     stride: usize,
-    chunk: (usize, usize),
+    chunk: Chunk,
     values: *const f32,
     sums: *mut f32,
     len: usize,
@@ -214,7 +223,7 @@ unsafe fn add_chunk<L: Lanes, const R: usize>(
 unsafe fn add_columns<L: Lanes, const R: usize, const D: usize>(
     scores: *const f32,
     stride: usize,
-    (place, count): (usize, usize),
+    chunk: Chunk,
     values: *const f32,
     sums: *mut f32,
     len: usize,
@@ -227,11 +236,11 @@ unsafe fn add_columns<L: Lanes, const R: usize, const D: usize>(
                 *sum = L::load(sums.add(r * len + d * WIDTH));
             }
         }
-        for at in 0..count {
+        for at in 0..chunk.count {
             let value: [L::Vector; D] =
                 std::array::from_fn(|d| L::load(values.add(at * len + d * WIDTH)));
             for (r, row) in acc.iter_mut().enumerate() {
-                let weight = L::splat(*scores.add(r * stride + place + at));
+                let weight = L::splat(*scores.add(r * stride + chunk.place + at));
                 for (sum, value) in row.iter_mut().zip(&value) {
                     *sum = L::fma(weight, *value, *sum);
                 }

@@ -10,8 +10,9 @@
 use std::arch::asm;
 use std::arch::x86_64::*;
 use std::mem::MaybeUninit;
+use std::ops::Range;
 
-use super::super::quantize::Group;
+use super::super::group::Group;
 use super::super::{BLOCK, Format, STRIP};
 use super::avx512vnni::read::{
     Codes, F16Scale, F16ScaleMin, Q4, Q5, Q6, Q8, Scales, SuperBlockHalves, SuperBlockMin,
@@ -25,11 +26,6 @@ const ROWS: usize = 16;
 const COLUMNS: usize = BLOCK * STRIP;
 /// How far ahead to ask for memory.
 const AHEAD: usize = 4096;
-
-/// Whether processor and system let this process use the registers.
-pub(super) fn is_supported() -> bool {
-    tile_registers::are_available(tile_registers::INT8)
-}
 
 /// The kernels of a format; plain floats have none.
 pub(super) fn tiles(format: Format) -> Option<Tiles> {
@@ -302,8 +298,8 @@ unsafe fn tile<
             unsafe {
                 let sums = sums[g * 2 + s].assume_init_ref();
                 let rows = out.0.as_mut_ptr().add(g * ROWS);
-                let input = (group, g * blocks * ROWS);
-                add_up::<MINIMA, IN_HALVES>(sums, &strips[s], input, (first, end), rows, s);
+                let start = g * blocks * ROWS;
+                add_up::<MINIMA, IN_HALVES>(sums, &strips[s], group, start, first..end, rows, s);
             }
             product += 1;
         }
@@ -311,18 +307,19 @@ unsafe fn tile<
     }
 }
 
-/// Adds the products of some blocks up, for 16 rows of input, to what is there, or to nothing where
-/// they are the first. `input` is where the scales of these rows begin.
+/// Adds up the products of some blocks for 16 rows of input: to the sums in `out`, or to zero where
+/// they are the first blocks. The scales of these rows begin at `start`.
 ///
 /// # Safety
-/// As for [`multiply`]; `input` has the scales of 16 rows.
+/// As for [`multiply`]; `input` must hold the scales of 16 rows.
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw,avx512vnni,f16c")]
 unsafe fn add_up<const MINIMA: bool, const IN_HALVES: bool>(
     products: &Products,
     strip: &Unpacked,
-    (group, start): (&Group, usize),
-    (first, end): (usize, usize),
+    group: &Group,
+    start: usize,
+    blocks: Range<usize>,
     out: *mut [[f32; STRIP]; 2],
     side: usize,
 ) {
@@ -331,12 +328,12 @@ unsafe fn add_up<const MINIMA: bool, const IN_HALVES: bool>(
     unsafe {
         let place = |i: usize| (*out.add(i))[side].as_mut_ptr();
         let mut acc = [_mm512_setzero_ps(); ROWS];
-        if first > 0 {
+        if blocks.start > 0 {
             acc = std::array::from_fn(|i| _mm512_load_ps(place(i)));
         }
-        let mut b = first;
-        while b < end {
-            let at = b - first;
+        let mut b = blocks.start;
+        while b < blocks.end {
+            let at = b - blocks.start;
             let load = |half: usize, i: usize| {
                 let sums = products.0[at * halves + half][i].as_ptr();
                 _mm512_cvtepi32_ps(_mm512_load_si512(sums.cast()))

@@ -13,7 +13,7 @@ use read::{
     SuperBlockHalves, SuperBlockMin,
 };
 
-use super::super::quantize::{Group, Part};
+use super::super::group::{Group, Part};
 use super::super::{BLOCK, Format, STRIP};
 use super::{Kernel, Strip};
 

@@ -13,7 +13,7 @@ use read::{
     SuperBlockMin,
 };
 
-use super::super::quantize::{Group, Part, ROUND, SMALL};
+use super::super::group::{Group, Part, ROUND, SMALL};
 use super::super::{BLOCK, Format, STRIP};
 use super::{Kernel, Strip};
 

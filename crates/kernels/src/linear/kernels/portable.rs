@@ -2,7 +2,7 @@
 
 use half::bf16;
 
-use super::super::quantize::{GROUP, Group, Part};
+use super::super::group::{GROUP, Group, Part};
 use super::super::{BLOCK, Format, STRIP};
 use super::{Kernel, Strip};
 

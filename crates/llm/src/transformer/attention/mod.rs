@@ -3,14 +3,15 @@
 
 mod device;
 
-use super::branch::{Branch, BranchState, Positions};
 use super::config::Config;
-use super::matrix::{Buffer, Matrix};
+use super::linear::{Input, Linear};
+use super::matrix::{Buffer, Matrix, Vector};
 use super::norm::Norm;
 use super::rope::RopeTables;
 use super::tensor_cache::TensorCache;
-use super::weights::{Input, Linear, Vector, Weights};
-use crate::ModelError;
+use super::weights::Weights;
+use crate::branch::{Branch, BranchState, Positions};
+use crate::error::ModelError;
 use candle_core::{Result as Computed, Tensor};
 use kernels::attention::{self as kernel, Heads, Job, KvBlocks, Shape};
 use kernels::linear::Pool;
@@ -66,8 +67,8 @@ impl Attention {
                 true => Some([bias("attn_q")?, bias("attn_k")?, bias("attn_v")?]),
                 false => None,
             },
-            query_norm: Norm::load_optional(weights, config, &name("attn_q_norm"))?,
-            key_norm: Norm::load_optional(weights, config, &name("attn_k_norm"))?,
+            query_norm: weights.optional_norm(&name("attn_q_norm"), config.norm_eps)?,
+            key_norm: weights.optional_norm(&name("attn_k_norm"), config.norm_eps)?,
             output: weights.linear(&name("attn_output"))?,
             kv_cache: match weights.on_host() {
                 true => KvCache::Host(KvBlocks::new(weights.kv(), heads_kv)),
@@ -92,16 +93,21 @@ impl Attention {
         norm: &Norm,
         after: Option<&Norm>,
         rope: &RopeTables,
-        (at, layer): (&mut Positions, usize),
+        positions: &mut Positions,
+        layer: usize,
     ) -> Computed<Matrix> {
         let [q, k, v] = Linear::forward_many(self.projections.each_ref(), Input::Normed(&x, norm))?;
         let out = match (q, k, v) {
             (Matrix::Host(q), Matrix::Host(k), Matrix::Host(v)) => {
-                Matrix::Host(self.on_host(q, k, v, rope, at, layer)?)
+                Matrix::Host(self.on_host(q, k, v, rope, positions, layer)?)
             }
-            (q, k, v) => {
-                Matrix::Device(self.on_device(q.tensor()?, k.tensor()?, v.tensor()?, rope, at)?)
-            }
+            (q, k, v) => Matrix::Device(self.on_device(
+                q.tensor()?,
+                k.tensor()?,
+                v.tensor()?,
+                rope,
+                positions,
+            )?),
         };
         self.output.add_to(Input::Plain(&out), after, x)
     }
@@ -112,17 +118,17 @@ impl Attention {
         mut k: Buffer,
         mut v: Buffer,
         rope: &RopeTables,
-        at: &mut Positions,
+        positions: &mut Positions,
         layer: usize,
     ) -> Computed<Buffer> {
-        self.turn(&mut q, &mut k, &mut v, rope, at);
+        self.turn(&mut q, &mut k, &mut v, rope, positions);
         let mut out = Buffer::rows(q.tokens(), q.width());
         let KvCache::Host(cache) = &mut self.kv_cache else {
             candle_core::bail!("the cache is on a different device")
         };
         let tokens = q.tokens();
         let none = cache.empty_like();
-        let jobs: Vec<Job> = match at {
+        let jobs: Vec<Job> = match positions {
             Positions::Sequence(position) => {
                 cache.write_all(&self.pool, *position, &k, &v);
                 let past = [(&*cache, *position + tokens), (&none, 0)];
@@ -163,11 +169,11 @@ impl Attention {
         k: &mut Buffer,
         v: &mut Buffer,
         rope: &RopeTables,
-        at: &Positions,
+        positions: &Positions,
     ) {
         let (family, dim) = (self.pool.family(), self.shape.kv.dim);
         let one = |token: usize, q: &mut [f32], k: &mut [f32], v: &mut [f32]| {
-            let position = at.position(token);
+            let position = positions.of(token);
             for (row, bias) in [&mut *q, &mut *k, v]
                 .into_iter()
                 .zip(self.biases.iter().flatten())
@@ -209,10 +215,10 @@ impl Attention {
         k: Tensor,
         v: Tensor,
         rope: &RopeTables,
-        at: &Positions,
+        positions: &Positions,
     ) -> Computed<Tensor> {
         let (Positions::Sequence(position), KvCache::Device(keys, values)) =
-            (at, &mut self.kv_cache)
+            (positions, &mut self.kv_cache)
         else {
             candle_core::bail!("branches are supported on CPUs only")
         };

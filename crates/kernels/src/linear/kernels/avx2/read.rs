@@ -3,10 +3,10 @@
 use std::arch::x86_64::*;
 
 /// Four groups of 4 columns, of 8 rows.
-pub type Quad = [__m256i; 4];
+pub(super) type Quad = [__m256i; 4];
 
 /// How 32 columns of weights become codes.
-pub trait Codes {
+pub(crate) trait Codes {
     /// Bytes of 32 columns.
     const BYTES: usize;
     /// Bits of a code.
@@ -22,7 +22,7 @@ pub trait Codes {
 }
 
 /// Where the scales of a block are.
-pub trait Scales {
+pub(crate) trait Scales {
     /// There are minima.
     const MINIMA: bool = false;
     /// Both halves of a block have an integer scale of their own.
@@ -46,7 +46,7 @@ pub trait Scales {
 }
 
 /// Weights that are floats.
-pub trait Floats {
+pub(super) trait Floats {
     /// Bytes of one weight.
     const BYTES: usize;
     /// Half a column: the rows from `side * 8` on.
@@ -57,7 +57,7 @@ pub trait Floats {
     unsafe fn column(at: *const u8, side: usize) -> __m256;
 }
 
-pub struct Q4;
+pub(super) struct Q4;
 
 impl Codes for Q4 {
     const BYTES: usize = 256;
@@ -79,7 +79,7 @@ impl Codes for Q4 {
     }
 }
 
-pub struct Q5;
+pub(super) struct Q5;
 
 impl Codes for Q5 {
     const BYTES: usize = 320;
@@ -116,7 +116,7 @@ fn spread(bits: i32) -> __m256i {
     _mm256_and_si256(_mm256_cmpeq_epi8(bytes, bit), _mm256_set1_epi8(16))
 }
 
-pub struct Q6;
+pub(super) struct Q6;
 
 impl Codes for Q6 {
     const BYTES: usize = 384;
@@ -145,7 +145,7 @@ impl Codes for Q6 {
     }
 }
 
-pub struct Q8;
+pub(super) struct Q8;
 
 impl Codes for Q8 {
     const BYTES: usize = 512;
@@ -163,7 +163,7 @@ impl Codes for Q8 {
     }
 }
 
-pub struct F16Scale;
+pub(super) struct F16Scale;
 
 impl Scales for F16Scale {
     #[inline]
@@ -177,7 +177,7 @@ impl Scales for F16Scale {
     }
 }
 
-pub struct F16ScaleMin;
+pub(super) struct F16ScaleMin;
 
 impl Scales for F16ScaleMin {
     const MINIMA: bool = true;
@@ -195,7 +195,7 @@ impl Scales for F16ScaleMin {
     }
 }
 
-pub struct SuperBlockMin;
+pub(super) struct SuperBlockMin;
 
 impl Scales for SuperBlockMin {
     const MINIMA: bool = true;
@@ -221,7 +221,7 @@ impl Scales for SuperBlockMin {
     }
 }
 
-pub struct SuperBlockHalves;
+pub(super) struct SuperBlockHalves;
 
 impl Scales for SuperBlockHalves {
     const HALVES: bool = true;
@@ -247,7 +247,7 @@ impl Scales for SuperBlockHalves {
     }
 }
 
-pub struct F16;
+pub(super) struct F16;
 
 impl Floats for F16 {
     const BYTES: usize = 2;
@@ -260,7 +260,7 @@ impl Floats for F16 {
     }
 }
 
-pub struct BF16;
+pub(super) struct BF16;
 
 impl Floats for BF16 {
     const BYTES: usize = 2;
@@ -274,7 +274,7 @@ impl Floats for BF16 {
     }
 }
 
-pub struct F32;
+pub(super) struct F32;
 
 impl Floats for F32 {
     const BYTES: usize = 4;

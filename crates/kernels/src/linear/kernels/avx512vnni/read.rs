@@ -3,7 +3,7 @@
 use std::arch::x86_64::*;
 
 /// How 32 columns of weights become codes.
-pub trait Codes {
+pub(crate) trait Codes {
     /// Bytes of 32 columns.
     const BYTES: usize;
     /// The code that stands for zero, in formats without minima.
@@ -17,7 +17,7 @@ pub trait Codes {
 }
 
 /// Where the scales of a block are.
-pub trait Scales {
+pub(crate) trait Scales {
     /// There are minima.
     const MINIMA: bool = false;
     /// Both halves of a block have an integer scale of their own.
@@ -41,7 +41,7 @@ pub trait Scales {
 }
 
 /// Weights that are floats.
-pub trait Floats {
+pub(crate) trait Floats {
     /// Bytes of one weight.
     const BYTES: usize;
     /// A column of 16 rows.
@@ -52,7 +52,7 @@ pub trait Floats {
     unsafe fn column(at: *const u8) -> __m512;
 }
 
-pub struct Q4;
+pub(crate) struct Q4;
 
 impl Codes for Q4 {
     const BYTES: usize = 256;
@@ -71,7 +71,7 @@ impl Codes for Q4 {
     }
 }
 
-pub struct Q5;
+pub(crate) struct Q5;
 
 impl Codes for Q5 {
     const BYTES: usize = 320;
@@ -92,7 +92,7 @@ impl Codes for Q5 {
     }
 }
 
-pub struct Q6;
+pub(crate) struct Q6;
 
 impl Codes for Q6 {
     const BYTES: usize = 384;
@@ -130,7 +130,7 @@ fn bit_pairs(bytes: __m512i, g: usize) -> __m512i {
     _mm512_and_si512(moved, _mm512_set1_epi8(0x30))
 }
 
-pub struct Q8;
+pub(crate) struct Q8;
 
 impl Codes for Q8 {
     const BYTES: usize = 512;
@@ -150,7 +150,7 @@ impl Codes for Q8 {
     }
 }
 
-pub struct F16Scale;
+pub(crate) struct F16Scale;
 
 impl Scales for F16Scale {
     #[inline]
@@ -164,7 +164,7 @@ impl Scales for F16Scale {
     }
 }
 
-pub struct F16ScaleMin;
+pub(crate) struct F16ScaleMin;
 
 impl Scales for F16ScaleMin {
     const MINIMA: bool = true;
@@ -182,7 +182,7 @@ impl Scales for F16ScaleMin {
     }
 }
 
-pub struct SuperBlockMin;
+pub(crate) struct SuperBlockMin;
 
 impl Scales for SuperBlockMin {
     const MINIMA: bool = true;
@@ -205,7 +205,7 @@ impl Scales for SuperBlockMin {
     }
 }
 
-pub struct SuperBlockHalves;
+pub(crate) struct SuperBlockHalves;
 
 impl Scales for SuperBlockHalves {
     const HALVES: bool = true;
@@ -253,7 +253,7 @@ unsafe fn bytes(at: *const u8) -> __m512 {
     _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(unsafe { _mm_loadu_si128(at.cast()) }))
 }
 
-pub struct F16;
+pub(crate) struct F16;
 
 impl Floats for F16 {
     const BYTES: usize = 2;
@@ -266,7 +266,7 @@ impl Floats for F16 {
     }
 }
 
-pub struct BF16;
+pub(crate) struct BF16;
 
 impl Floats for BF16 {
     const BYTES: usize = 2;
@@ -280,7 +280,7 @@ impl Floats for BF16 {
     }
 }
 
-pub struct F32;
+pub(crate) struct F32;
 
 impl Floats for F32 {
     const BYTES: usize = 4;

@@ -10,8 +10,8 @@ pub mod typed;
 
 use crate::engine::Loaded;
 use crate::model::{Logits, ModelError};
-use crate::story::context::{Kind, Part};
-use crate::story::message::{Goal, Overflow, TextRequest};
+use crate::story::context::{ContextPart, PartKind};
+use crate::story::message::{LengthGoal, Overflow, TextRequest};
 use crate::story::{Context, Sampling};
 use serde::Serialize;
 use std::time::Instant;
@@ -116,11 +116,11 @@ fn first_token(loaded: &mut Loaded, kept: usize, line: usize) -> Result<f64, Mod
 
 /// What the engine is asked for a passage after some words; `number` is its node and its seed.
 fn request(number: u64, words: &str, tokens: usize, heal: bool) -> TextRequest {
-    let kind = Kind::Story { node: 0, from: 0 };
+    let kind = PartKind::Story { node: 0, from: 0 };
     TextRequest {
         node: number,
         context: Context::Prose {
-            parts: vec![Part::plain(kind, words)],
+            parts: vec![ContextPart::plain(kind, words)],
             after: String::new(),
         },
         sampling: Sampling {
@@ -129,11 +129,11 @@ fn request(number: u64, words: &str, tokens: usize, heal: bool) -> TextRequest {
         },
         seed: number,
         overflow: Overflow::Crop,
-        goal: Goal::Exact,
+        goal: LengthGoal::Exact,
         bans: Vec::new(),
         heal,
         begin: Vec::new(),
-        recall: None,
+        retrieval: None,
     }
 }
 

@@ -38,7 +38,7 @@ pub fn frame_times(studio: Studio, frames: usize) -> Option<Vec<Duration>> {
         app.absorb(Reply { request, event });
         app.flush();
         let Ok(_) = terminal.draw(|frame| {
-            let areas = areas::fit(&mut app, frame.area());
+            let areas = areas::layout(&mut app, frame.area());
             view::draw(frame, &app, &areas);
         });
         times.push(began.elapsed());

@@ -67,7 +67,7 @@ const V1: usize = 6;
 
 impl Card {
     /// Reads a card's JSON and takes the book out of it. None for JSON that is no card.
-    pub fn read(mut file: Map<String, Value>) -> Option<(Card, Option<Value>)> {
+    pub fn from_json(mut file: Map<String, Value>) -> Option<(Card, Option<Value>)> {
         let spec = file.get("spec").and_then(Value::as_str).unwrap_or_default();
         let version = match spec {
             "chara_card_v3" => Version::V3,
@@ -118,7 +118,7 @@ impl Card {
     }
 
     /// The card's JSON in a version, with its book in that version's form.
-    pub fn write(&self, version: Version, book: Option<Value>) -> Value {
+    pub fn to_json(&self, version: Version, book: Option<Value>) -> Value {
         let mut data = self.data.clone();
         let texts = match version {
             Version::V1 => &TEXTS[..V1],
@@ -254,22 +254,22 @@ mod tests {
             "creator": "", "character_version": "1", "extensions": {"other": {"deep": [1, null]}},
             "from_the_future": 2}});
         for (file, version) in [(v1, Version::V1), (v2, Version::V2)] {
-            let (card, book) = Card::read(map(file.clone())).unwrap();
+            let (card, book) = Card::from_json(map(file.clone())).unwrap();
             assert_eq!((card.version, book), (version, None));
-            assert_eq!(card.write(version, None), file);
+            assert_eq!(card.to_json(version, None), file);
         }
     }
 
     #[test]
     fn a_card_of_an_older_version_gains_what_the_newer_demands() {
         let v1 = json!({"name": "Mara", "description": "d", "fav": true});
-        let (card, _) = Card::read(map(v1)).unwrap();
-        let v3 = card.write(Version::V3, Some(json!({"entries": []})));
+        let (card, _) = Card::from_json(map(v1)).unwrap();
+        let v3 = card.to_json(Version::V3, Some(json!({"entries": []})));
         assert_eq!(v3["spec"], "chara_card_v3");
         assert_eq!(v3["data"]["group_only_greetings"], json!([]));
         assert_eq!(v3["data"]["character_book"]["entries"], json!([]));
         assert_eq!(v3["data"]["fav"], true);
-        let (again, book) = Card::read(map(v3)).unwrap();
+        let (again, book) = Card::from_json(map(v3)).unwrap();
         assert_eq!(again.version, Version::V3);
         assert!(book.is_some() && !again.data.contains_key("character_book"));
     }
@@ -279,7 +279,8 @@ mod tests {
         let card = json!({"name": "Mara", "nickname": "M", "description": "{{char}} waits.",
             "personality": "calm", "creator_notes": "SECRET", "tags": ["SECRET"],
             "creator": "SECRET", "character_version": "SECRET", "scenario": "A tower."});
-        let (card, _) = Card::read(map(json!({"spec": "chara_card_v3", "data": card}))).unwrap();
+        let (card, _) =
+            Card::from_json(map(json!({"spec": "chara_card_v3", "data": card}))).unwrap();
         let memory = card.memory();
         assert_eq!(
             memory,
@@ -296,7 +297,7 @@ mod tests {
             json!({"data": {"name": 3}}),
             json!({"data": []}),
         ] {
-            assert_eq!(Card::read(map(value)), None);
+            assert_eq!(Card::from_json(map(value)), None);
         }
     }
 }

@@ -3,14 +3,14 @@
 //! An entry exported to the format it was imported from keeps all of its original fields; in
 //! another format, it keeps those that the format does not define itself.
 
-use crate::story::lore::{Book, Entry, Logic, Position};
+use crate::story::lore::{InsertPosition, KeyLogic, LoreEntry, Lorebook};
 use serde_json::{Map, Value, json};
 
 /// The key under which a book stores its original format.
 pub const FORM: &str = "illumine_form";
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Form {
+pub enum LoreFormat {
     /// SillyTavern's World Info.
     Tavern,
     /// `character_book` of a V2 card.
@@ -21,21 +21,21 @@ pub enum Form {
     Agnai,
 }
 
-impl Form {
+impl LoreFormat {
     pub fn name(self) -> &'static str {
         match self {
-            Form::Tavern => "tavern",
-            Form::V2 => "v2",
-            Form::V3 => "v3",
-            Form::Kobold => "kobold",
-            Form::Agnai => "agnai",
+            LoreFormat::Tavern => "tavern",
+            LoreFormat::V2 => "v2",
+            LoreFormat::V3 => "v3",
+            LoreFormat::Kobold => "kobold",
+            LoreFormat::Agnai => "agnai",
         }
     }
 }
 
 /// A SillyTavern World Info file.
-pub fn tavern(book: &Book) -> Value {
-    let rows = rows(book, Form::Tavern);
+pub fn tavern(book: &Lorebook) -> Value {
+    let rows = rows(book, LoreFormat::Tavern);
     let rows: Map<String, Value> = rows
         .into_iter()
         .enumerate()
@@ -45,37 +45,37 @@ pub fn tavern(book: &Book) -> Value {
             (uid.to_string(), Value::Object(row))
         })
         .collect();
-    whole(book, Form::Tavern, Value::Object(rows))
+    whole(book, LoreFormat::Tavern, Value::Object(rows))
 }
 
 /// A `lorebook_v3` file.
-pub fn v3(book: &Book) -> Value {
-    json!({ "spec": "lorebook_v3", "data": of_card(book, Form::V3) })
+pub fn v3(book: &Lorebook) -> Value {
+    json!({ "spec": "lorebook_v3", "data": of_card(book, LoreFormat::V3) })
 }
 
 /// The lorebook inside a card.
-pub fn of_card(book: &Book, form: Form) -> Value {
+pub fn of_card(book: &Lorebook, form: LoreFormat) -> Value {
     let rows = rows(book, form).into_iter().map(Value::Object).collect();
     whole(book, form, Value::Array(rows))
 }
 
 /// Kobold's `worldinfo`.
-pub fn kobold(book: &Book) -> Vec<Value> {
-    let rows = rows(book, Form::Kobold).into_iter();
+pub fn kobold(book: &Lorebook) -> Vec<Value> {
+    let rows = rows(book, LoreFormat::Kobold).into_iter();
     rows.map(Value::Object).collect()
 }
 
-fn rows(book: &Book, form: Form) -> Vec<Map<String, Value>> {
+fn rows(book: &Lorebook, form: LoreFormat) -> Vec<Map<String, Value>> {
     let own = came_as(book, form);
-    let row = |entry: &Entry| joined(self::entry(entry, form), &entry.extra, own);
+    let row = |entry: &LoreEntry| joined(self::entry(entry, form), &entry.extra, own);
     book.entries.iter().map(row).collect()
 }
 
-fn came_as(book: &Book, form: Form) -> bool {
+fn came_as(book: &Lorebook, form: LoreFormat) -> bool {
     book.extra.get(FORM).and_then(Value::as_str) == Some(form.name())
 }
 
-fn whole(book: &Book, form: Form, entries: Value) -> Value {
+fn whole(book: &Lorebook, form: LoreFormat, entries: Value) -> Value {
     let mut head = joined(head(book, form), &book.extra, came_as(book, form));
     head.remove(FORM);
     head.insert("entries".to_string(), entries);
@@ -105,19 +105,19 @@ fn joined(
 }
 
 /// A format's fields for the book as a whole.
-pub fn head(book: &Book, form: Form) -> Map<String, Value> {
+pub fn head(book: &Lorebook, form: LoreFormat) -> Map<String, Value> {
     let mut head = Map::new();
     let mut put = |key: &str, value: Value| _ = head.insert(key.to_string(), value);
     match form {
-        Form::Tavern | Form::Kobold => {
+        LoreFormat::Tavern | LoreFormat::Kobold => {
             // SillyTavern names a book by its file.
         }
-        Form::Agnai => {
+        LoreFormat::Agnai => {
             put("kind", json!("memory"));
             put("name", json!(book.name));
             put("description", json!(book.description));
         }
-        Form::V2 | Form::V3 => {
+        LoreFormat::V2 | LoreFormat::V3 => {
             put("name", json!(book.name));
             put("description", json!(book.description));
             if let Some(depth) = book.scan_depth {
@@ -134,12 +134,12 @@ pub fn head(book: &Book, form: Form) -> Map<String, Value> {
 }
 
 /// A format's fields for an entry.
-pub fn entry(entry: &Entry, form: Form) -> Map<String, Value> {
+pub fn entry(entry: &LoreEntry, form: LoreFormat) -> Map<String, Value> {
     let value = match form {
-        Form::Tavern => tavern_entry(entry),
-        Form::V2 | Form::V3 => card_entry(entry, form),
-        Form::Kobold => kobold_entry(entry),
-        Form::Agnai => json!({
+        LoreFormat::Tavern => tavern_entry(entry),
+        LoreFormat::V2 | LoreFormat::V3 => card_entry(entry, form),
+        LoreFormat::Kobold => kobold_entry(entry),
+        LoreFormat::Agnai => json!({
             "name": entry.name, "entry": entry.content, "keywords": entry.keys,
             "weight": entry.order, "priority": entry.order, "enabled": entry.enabled,
         }),
@@ -150,7 +150,7 @@ pub fn entry(entry: &Entry, form: Form) -> Map<String, Value> {
     }
 }
 
-fn tavern_entry(entry: &Entry) -> Value {
+fn tavern_entry(entry: &LoreEntry) -> Value {
     json!({
         "uid": entry.uid, "key": slashed(entry), "keysecondary": entry.secondary,
         "comment": entry.name, "content": entry.content, "constant": entry.constant,
@@ -170,7 +170,7 @@ fn tavern_entry(entry: &Entry) -> Value {
 }
 
 /// Puts slashes around regexes: V3 has a flag for regexes, SillyTavern uses slashes.
-fn slashed(entry: &Entry) -> Vec<String> {
+fn slashed(entry: &LoreEntry) -> Vec<String> {
     let flags = if entry.case_sensitive == Some(true) {
         ""
     } else {
@@ -184,29 +184,29 @@ fn slashed(entry: &Entry) -> Vec<String> {
     .collect()
 }
 
-fn card_entry(entry: &Entry, form: Form) -> Value {
+fn card_entry(entry: &LoreEntry, form: LoreFormat) -> Value {
     let mut value = json!({
         "keys": entry.keys, "content": entry.content, "extensions": extensions(entry),
         "enabled": entry.enabled, "insertion_order": entry.order, "name": entry.name,
         "id": entry.uid, "comment": entry.name, "selective": entry.selective,
         "secondary_keys": entry.secondary, "constant": entry.constant,
-        "position": if entry.position == Position::Before { "before_char" } else { "after_char" },
+        "position": if entry.position == InsertPosition::Before { "before_char" } else { "after_char" },
     });
     if let Some(case) = entry.case_sensitive {
         value["case_sensitive"] = json!(case);
     }
     match form {
-        Form::V3 => value["use_regex"] = json!(entry.use_regex),
+        LoreFormat::V3 => value["use_regex"] = json!(entry.use_regex),
         _ => value["keys"] = json!(slashed(entry)),
     }
     value
 }
 
 /// SillyTavern's extension fields for settings that the card specification lacks; omits defaults.
-fn extensions(entry: &Entry) -> Value {
-    let plain = Entry {
-        position: Position::Before,
-        ..Entry::default()
+fn extensions(entry: &LoreEntry) -> Value {
+    let plain = LoreEntry {
+        position: InsertPosition::Before,
+        ..LoreEntry::default()
     };
     let mut rules = Map::new();
     let mut put = |key: &str, differs: bool, value: Value| {
@@ -214,7 +214,10 @@ fn extensions(entry: &Entry) -> Value {
             rules.insert(key.to_string(), value);
         }
     };
-    let shared = matches!(entry.position, Position::Before | Position::After);
+    let shared = matches!(
+        entry.position,
+        InsertPosition::Before | InsertPosition::After
+    );
     put("position", !shared, json!(position_number(entry.position)));
     put("depth", entry.depth != plain.depth, json!(entry.depth));
     put(
@@ -252,11 +255,11 @@ fn extensions(entry: &Entry) -> Value {
     Value::Object(rules)
 }
 
-fn kobold_entry(entry: &Entry) -> Value {
+fn kobold_entry(entry: &LoreEntry) -> Value {
     let second = entry.secondary.join(",");
     let (and, not) = match entry.logic {
-        Logic::NotAny | Logic::NotAll => (String::new(), second),
-        Logic::AndAny | Logic::AndAll => (second, entry.never.join(",")),
+        KeyLogic::NotAny | KeyLogic::NotAll => (String::new(), second),
+        KeyLogic::AndAny | KeyLogic::AndAll => (second, entry.never.join(",")),
     };
     json!({
         "key": entry.keys.join(","), "keysecondary": and, "keyanti": not,
@@ -274,33 +277,38 @@ fn number(number: f64) -> Value {
     }
 }
 
-const POSITIONS: [Position; 7] = [
-    Position::Before,
-    Position::After,
-    Position::NoteTop,
-    Position::NoteBottom,
-    Position::AtDepth,
-    Position::ExamplesTop,
-    Position::ExamplesBottom,
+const POSITIONS: [InsertPosition; 7] = [
+    InsertPosition::Before,
+    InsertPosition::After,
+    InsertPosition::NoteTop,
+    InsertPosition::NoteBottom,
+    InsertPosition::AtDepth,
+    InsertPosition::ExamplesTop,
+    InsertPosition::ExamplesBottom,
 ];
 
-const LOGICS: [Logic; 4] = [Logic::AndAny, Logic::NotAll, Logic::NotAny, Logic::AndAll];
+const LOGICS: [KeyLogic; 4] = [
+    KeyLogic::AndAny,
+    KeyLogic::NotAll,
+    KeyLogic::NotAny,
+    KeyLogic::AndAll,
+];
 
-pub fn position(number: i64) -> Option<Position> {
+pub fn position(number: i64) -> Option<InsertPosition> {
     POSITIONS.get(usize::try_from(number).ok()?).copied()
 }
 
-pub fn logic(number: i64) -> Option<Logic> {
+pub fn logic(number: i64) -> Option<KeyLogic> {
     LOGICS.get(usize::try_from(number).ok()?).copied()
 }
 
-fn position_number(position: Position) -> usize {
+fn position_number(position: InsertPosition) -> usize {
     POSITIONS
         .iter()
         .position(|one| *one == position)
         .unwrap_or(0)
 }
 
-fn logic_number(logic: Logic) -> usize {
+fn logic_number(logic: KeyLogic) -> usize {
     LOGICS.iter().position(|one| *one == logic).unwrap_or(0)
 }

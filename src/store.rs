@@ -6,6 +6,7 @@
 pub mod export;
 pub mod import;
 mod journal;
+mod lorebook;
 pub mod picture;
 pub mod pictures;
 pub mod prompts;
@@ -13,7 +14,7 @@ mod recover;
 mod warm;
 
 pub use journal::Journal;
-pub use recover::{Recovered, recover};
+pub use recover::{Recovered, recover_journal};
 
 use std::fs;
 use std::io;
@@ -28,7 +29,7 @@ pub struct Sessions {
 
 /// One row of a list.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Listed {
+pub struct SessionListing {
     pub name: String,
     pub bytes: u64,
     pub changed: SystemTime,
@@ -101,7 +102,7 @@ impl Sessions {
     }
 
     /// Lists the sessions, most recently written first.
-    pub fn list(&self) -> Result<Vec<Listed>, StoreError> {
+    pub fn list(&self) -> Result<Vec<SessionListing>, StoreError> {
         let entries = match fs::read_dir(&self.root) {
             Ok(entries) => entries,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
@@ -110,13 +111,13 @@ impl Sessions {
         let listed = entries.flatten().filter_map(|entry| {
             let name = entry.file_name().into_string().ok()?;
             let meta = fs::metadata(entry.path().join(journal::FILE)).ok()?;
-            Some(Listed {
-                name: valid(&name).ok()?.to_string(),
+            Some(SessionListing {
+                name: check_name(&name).ok()?.to_string(),
                 bytes: meta.len(),
                 changed: meta.modified().unwrap_or(SystemTime::UNIX_EPOCH),
             })
         });
-        let mut listed: Vec<Listed> = listed.collect();
+        let mut listed: Vec<SessionListing> = listed.collect();
         listed.sort_by(|a, b| b.changed.cmp(&a.changed).then_with(|| a.name.cmp(&b.name)));
         Ok(listed)
     }
@@ -129,7 +130,7 @@ impl Sessions {
         build: &str,
     ) -> Result<Journal, StoreError> {
         match name {
-            Some(name) => Journal::create(&self.root, valid(name)?, began, build),
+            Some(name) => Journal::create(&self.root, check_name(name)?, began, build),
             None => self.create_numbered(began, build),
         }
     }
@@ -147,14 +148,14 @@ impl Sessions {
     /// Opens a session for writing and loads it. An incomplete record at the end is moved to a file
     /// next to the journal; a journal that cannot be fully parsed is opened read-only.
     pub fn open(&self, name: &str) -> Result<(Journal, Recovered), StoreError> {
-        Journal::open(&self.root, valid(name)?)
+        Journal::open(&self.root, check_name(name)?)
     }
 
     /// Loads a session without locking or changing it, even if another process is writing to it.
     pub fn read(&self, name: &str) -> Result<Recovered, StoreError> {
-        let path = self.root.join(valid(name)?).join(journal::FILE);
+        let path = self.root.join(check_name(name)?).join(journal::FILE);
         match fs::read(&path) {
-            Ok(bytes) => Ok(recover(&bytes)),
+            Ok(bytes) => Ok(recover_journal(&bytes)),
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 Err(StoreError::Unknown(name.to_string()))
             }
@@ -164,7 +165,7 @@ impl Sessions {
 
     /// The files with incomplete records that crashes left.
     pub fn set_aside(&self, name: &str) -> Result<Vec<PathBuf>, StoreError> {
-        let folder = self.root.join(valid(name)?);
+        let folder = self.root.join(check_name(name)?);
         let entries = fs::read_dir(&folder);
         let entries = entries.map_err(|error| StoreError::io("read the folder", &folder, error))?;
         let torn = |path: &PathBuf| {
@@ -178,16 +179,16 @@ impl Sessions {
 
     /// The folder of a session.
     pub fn folder(&self, name: &str) -> Result<PathBuf, StoreError> {
-        Ok(self.root.join(valid(name)?))
+        Ok(self.root.join(check_name(name)?))
     }
 
     pub fn exists(&self, name: &str) -> bool {
-        valid(name).is_ok_and(|name| self.root.join(name).join(journal::FILE).is_file())
+        check_name(name).is_ok_and(|name| self.root.join(name).join(journal::FILE).is_file())
     }
 }
 
 /// Checks that a name is a valid folder name on every system and cannot escape the sessions folder.
-fn valid(name: &str) -> Result<&str, StoreError> {
+fn check_name(name: &str) -> Result<&str, StoreError> {
     let first = name.chars().next().is_some_and(char::is_alphanumeric);
     let plain = |c: char| c.is_alphanumeric() || " .-_".contains(c);
     if first && name.len() <= 100 && name.chars().all(plain) && !name.ends_with([' ', '.']) {
@@ -216,10 +217,10 @@ mod tests {
             "x.",
             "/etc",
         ] {
-            assert!(valid(name).is_err(), "{name:?}");
+            assert!(check_name(name).is_err(), "{name:?}");
         }
         for name in ["story-1", "The lamp", "日記", "v1.2_b"] {
-            assert_eq!(valid(name).ok(), Some(name));
+            assert_eq!(check_name(name).ok(), Some(name));
         }
     }
 

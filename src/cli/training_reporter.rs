@@ -11,16 +11,16 @@ use std::time::{Duration, Instant};
 /// How often a line is printed.
 const OFTEN: Duration = Duration::from_secs(10);
 
-pub struct Teller<'a> {
+pub struct TrainingReporter<'a> {
     job: &'a Job,
     began: Instant,
     said: Option<Instant>,
     first: Option<u64>,
 }
 
-impl Teller<'_> {
-    pub fn new(job: &Job) -> Teller<'_> {
-        Teller {
+impl TrainingReporter<'_> {
+    pub fn new(job: &Job) -> TrainingReporter<'_> {
+        TrainingReporter {
             job,
             began: Instant::now(),
             said: None,
@@ -28,7 +28,7 @@ impl Teller<'_> {
         }
     }
 
-    pub fn tell(&mut self, news: TrainingEvent) {
+    pub fn report(&mut self, news: TrainingEvent) {
         match news {
             TrainingEvent::Resumed(step) => note(&format!("Resuming after step {step}")),
             TrainingEvent::Step { number, metrics } => self.step(number, metrics),

@@ -6,15 +6,16 @@
 
 mod app;
 mod areas;
-mod blocks;
 mod columns;
 mod complete;
 mod editing;
-mod frames;
+mod frame_times;
 mod gallery;
+mod half_blocks;
 mod history;
 mod inbox;
 mod input;
+mod interrupt;
 mod items;
 pub mod keymap;
 mod keys;
@@ -23,10 +24,11 @@ mod meter;
 mod overlay;
 mod page;
 mod paragraph;
+mod prepared;
 mod probe;
+mod spans;
 mod split;
 mod status;
-mod stops;
 mod terminal;
 mod theme;
 #[cfg(feature = "train")]
@@ -38,15 +40,15 @@ mod wrap;
 mod tests;
 
 pub use app::App;
-pub use frames::frame_times;
-pub use probe::Hints as Graphics;
+pub use frame_times::frame_times;
+pub use probe::TerminalHints as Graphics;
 
 use crate::editor::{Editor, EditorError};
 use crate::story::{Command, Reply};
 use crate::studio::Studio;
-use app::Wish;
+use app::LoopAction;
 use crossterm::event::Event as TerminalEvent;
-use gallery::{Gallery, Means};
+use gallery::{Gallery, PictureMode};
 use inbox::Input;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTSTP};
 use std::io;
@@ -54,11 +56,11 @@ use std::sync::mpsc::{self, Receiver, RecvTimeoutError, TryRecvError};
 use std::time::{Duration, Instant};
 
 /// The time between two frames while text streams in.
-const FRAME: Duration = Duration::from_millis(33);
+const FRAME_INTERVAL: Duration = Duration::from_millis(33);
 /// The time between two polls of engine events while the engine is busy.
-const GLANCE: Duration = Duration::from_millis(10);
+const EVENT_POLL: Duration = Duration::from_millis(10);
 /// How long to wait for a passage to stop when quitting.
-const LAST_WORDS: Duration = Duration::from_secs(2);
+const STOP_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Options from main, which the screen must not look up by itself.
 #[derive(Default)]
@@ -88,7 +90,7 @@ pub struct Options {
 /// How the front end ended, for main.
 #[derive(Debug)]
 pub struct Exit {
-    pub why: Why,
+    pub why: ExitReason,
     /// The name of the open session, for the last line.
     pub session: Option<String>,
     /// New lines for the history file; empty for a private session.
@@ -98,7 +100,7 @@ pub struct Exit {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Why {
+pub enum ExitReason {
     Quit,
     /// Ctrl+C, twice.
     Interrupted,
@@ -106,19 +108,19 @@ pub enum Why {
     Signal(i32),
 }
 
-impl Why {
+impl ExitReason {
     /// The exit code.
     pub fn code(self) -> u8 {
         match self {
-            Why::Quit => 0,
-            Why::Interrupted => 130,
-            Why::Signal(signal) => 128 + signal as u8,
+            ExitReason::Quit => 0,
+            ExitReason::Interrupted => 130,
+            ExitReason::Signal(signal) => 128 + signal as u8,
         }
     }
 }
 
 /// The surface that the app draws on: a terminal, or a test's buffer.
-trait Stage {
+trait Display {
     fn draw(&mut self, app: &mut App) -> io::Result<()>;
     /// Forces a full redraw.
     fn redraw(&mut self) -> io::Result<()>;
@@ -136,10 +138,10 @@ pub fn run(studio: Studio, events: Receiver<Reply>, options: Options) -> anyhow:
     let mut app = App::new(studio, options);
     let (sender, inbox) = mpsc::channel();
     let pause = inbox::Pause::default();
-    let mut screen = terminal::Screen::up(sender.clone(), pause.clone())?;
+    let mut screen = terminal::Screen::start(sender.clone(), pause.clone())?;
     // Before any key is read: the answers come the same way.
     let asked = probe::ask(graphics);
-    let means = Means::of(asked.picker, colour, all_colours);
+    let means = PictureMode::of(asked.picker, colour, all_colours);
     app.gallery = Gallery::open(means, sender.clone());
     app.late = asked.late;
     if !asked.typed.is_empty() {
@@ -152,7 +154,7 @@ pub fn run(studio: Studio, events: Receiver<Reply>, options: Options) -> anyhow:
         clock: &|| began.elapsed(),
     };
     let mut remarks = Vec::new();
-    let why = attend(&mut app, &mut screen, &sources, &mut remarks);
+    let why = run_loop(&mut app, &mut screen, &sources, &mut remarks);
     wind_down(&mut app, &events);
     drop(screen);
     let (studio, history) = app.into_parts();
@@ -173,38 +175,38 @@ struct Sources<'a> {
 }
 
 /// The event loop. A terminal that cannot be written to counts as hung up.
-fn attend(
+fn run_loop(
     app: &mut App,
-    stage: &mut dyn Stage,
+    stage: &mut dyn Display,
     sources: &Sources,
     remarks: &mut Vec<String>,
-) -> Why {
+) -> ExitReason {
     let mut engine = true;
     let mut stale = true;
     let mut next_frame = Duration::ZERO;
     loop {
         let now = (sources.clock)();
         stale |= app.tick(now) | take_events(app, sources.events, &mut engine);
-        match act(app, stage) {
+        match perform_action(app, stage) {
             Ok(Some(why)) => return why,
             Ok(None) => {}
-            Err(_) => return Why::Signal(SIGHUP),
+            Err(_) => return ExitReason::Signal(SIGHUP),
         }
         if stale && now >= next_frame {
             if stage.draw(app).is_err() {
-                return Why::Signal(SIGHUP);
+                return ExitReason::Signal(SIGHUP);
             }
-            (stale, next_frame) = (false, now + FRAME);
+            (stale, next_frame) = (false, now + FRAME_INTERVAL);
         }
         let frame = stale.then(|| next_frame.saturating_sub(now));
-        let patience = patience(app, now, engine);
+        let patience = wait_limit(app, now, engine);
         let Some(input) = wait(sources.inbox, frame.or(patience)) else {
             continue;
         };
         app.tick((sources.clock)());
         for input in std::iter::once(input).chain(sources.inbox.try_iter()) {
             take_input(app, input, remarks);
-            if app.wish.is_some() {
+            if app.loop_action.is_some() {
                 break;
             }
         }
@@ -214,8 +216,8 @@ fn attend(
 }
 
 /// How long the loop may sleep; None means until an event arrives.
-fn patience(app: &App, now: Duration, engine: bool) -> Option<Duration> {
-    let glance = (app.studio.busy() && engine).then_some(GLANCE);
+fn wait_limit(app: &App, now: Duration, engine: bool) -> Option<Duration> {
+    let glance = (app.studio.busy() && engine).then_some(EVENT_POLL);
     let wake = app.wakes_at().map(|at| at.saturating_sub(now));
     [glance, wake].into_iter().flatten().min()
 }
@@ -247,31 +249,31 @@ fn take_input(app: &mut App, input: Input, remarks: &mut Vec<String>) {
         Input::Terminal(TerminalEvent::Paste(text)) => app.paste(&text),
         // The size is asked for at every frame.
         Input::Terminal(_) => {}
-        Input::Signal(SIGTSTP) => app.wish = Some(Wish::Suspend),
-        Input::Signal(SIGINT) => app.leave(Why::Interrupted),
-        Input::Signal(signal) => app.leave(Why::Signal(signal)),
+        Input::Signal(SIGTSTP) => app.loop_action = Some(LoopAction::Suspend),
+        Input::Signal(SIGINT) => app.leave(ExitReason::Interrupted),
+        Input::Signal(signal) => app.leave(ExitReason::Signal(signal)),
         Input::Panicked(text) => remarks.push(text),
-        Input::Picture(frame, ready) => app.gallery.take(frame, *ready),
+        Input::Picture(frame, ready) => app.gallery.insert(frame, *ready),
     }
 }
 
 /// Performs the action that the app requested.
-fn act(app: &mut App, stage: &mut dyn Stage) -> io::Result<Option<Why>> {
-    match app.wish.take() {
-        Some(Wish::Leave(why)) => return Ok(Some(why)),
-        Some(Wish::Suspend) => {
+fn perform_action(app: &mut App, stage: &mut dyn Display) -> io::Result<Option<ExitReason>> {
+    match app.loop_action.take() {
+        Some(LoopAction::Leave(why)) => return Ok(Some(why)),
+        Some(LoopAction::Suspend) => {
             stage.suspend()?;
-            app.gallery.forget();
+            app.gallery.clear();
         }
-        Some(Wish::Redraw) => {
+        Some(LoopAction::Redraw) => {
             stage.redraw()?;
-            app.gallery.forget();
+            app.gallery.clear();
         }
-        Some(Wish::Editor) => {
+        Some(LoopAction::Editor) => {
             if let Some((editor, text)) = app.for_editor() {
                 let edited = stage.edit(&editor, &text);
                 stage.redraw()?;
-                app.gallery.forget();
+                app.gallery.clear();
                 app.edited(edited);
             }
         }
@@ -295,7 +297,7 @@ fn wait(inbox: &Receiver<Input>, patience: Option<Duration>) -> Option<Input> {
 /// Stops what is being written and takes in what still came, so that the journal is whole.
 fn wind_down(app: &mut App, events: &Receiver<Reply>) {
     app.studio.stop();
-    let until = Instant::now() + LAST_WORDS;
+    let until = Instant::now() + STOP_TIMEOUT;
     while app.studio.writing() {
         let left = until.saturating_duration_since(Instant::now());
         match events.recv_timeout(left) {

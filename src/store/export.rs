@@ -9,13 +9,13 @@ mod epub;
 mod html;
 mod jsonl;
 pub mod kobold;
-pub mod lore;
 mod pages;
 mod tavern;
 mod text;
 
 use crate::model::gan::picture_file::MAX_FILE_BYTES;
-use crate::story::lore::Book;
+use crate::store::lorebook;
+use crate::story::lore::Lorebook;
 use crate::story::nearest::nearest;
 use crate::story::{NodeId, Picture, Story};
 use std::collections::BTreeMap;
@@ -26,7 +26,7 @@ use std::sync::Arc;
 
 /// An export format.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Format {
+pub enum ExportFormat {
     Text,
     Markdown,
     Html,
@@ -46,54 +46,59 @@ pub enum Format {
 }
 
 /// All formats: names, file extension and description.
-pub const FORMATS: &[(Format, &[&str], &str, &str)] = &[
-    (Format::Text, &["txt", "text"], "txt", "plain text"),
-    (Format::Markdown, &["md", "markdown"], "md", "Markdown"),
+pub const FORMATS: &[(ExportFormat, &[&str], &str, &str)] = &[
+    (ExportFormat::Text, &["txt", "text"], "txt", "plain text"),
     (
-        Format::Html,
+        ExportFormat::Markdown,
+        &["md", "markdown"],
+        "md",
+        "Markdown",
+    ),
+    (
+        ExportFormat::Html,
         &["html", "htm"],
         "html",
         "one HTML page, authors marked",
     ),
-    (Format::Epub, &["epub"], "epub", "an e-book"),
+    (ExportFormat::Epub, &["epub"], "epub", "an e-book"),
     (
-        Format::Messages,
+        ExportFormat::Messages,
         &["jsonl", "messages"],
         "jsonl",
         "JSON Lines: OpenAI messages, one per line",
     ),
     (
-        Format::Pairs,
+        ExportFormat::Pairs,
         &["pairs"],
         "pairs.jsonl",
         "JSON Lines: preference pairs, one per line",
     ),
     (
-        Format::Kobold,
+        ExportFormat::Kobold,
         &["kobold"],
         "kobold.json",
         "a KoboldAI Lite story, with its branches",
     ),
     (
-        Format::Tavern,
+        ExportFormat::Tavern,
         &["tavern", "sillytavern"],
         "tavern.jsonl",
         "a SillyTavern chat, with swipes",
     ),
     (
-        Format::Card,
+        ExportFormat::Card,
         &["card", "charx", "png"],
         "png",
         "a character card",
     ),
     (
-        Format::WorldInfo,
+        ExportFormat::WorldInfo,
         &["worldinfo", "lore"],
         "worldinfo.json",
         "SillyTavern World Info",
     ),
     (
-        Format::Lorebook,
+        ExportFormat::Lorebook,
         &["lorebook"],
         "lorebook.json",
         "a V3 lorebook",
@@ -106,9 +111,9 @@ pub fn names() -> Vec<&'static str> {
 }
 
 /// What a format could not take of a story, in half a sentence; empty where that is nothing.
-pub fn left_out(story: &Story, format: Format) -> String {
+pub fn left_out(story: &Story, format: ExportFormat) -> String {
     let branches = match format {
-        Format::Kobold => kobold::left_out(story),
+        ExportFormat::Kobold => kobold::left_out(story),
         _ => 0,
     };
     match branches {
@@ -121,7 +126,7 @@ pub fn left_out(story: &Story, format: Format) -> String {
 
 /// Metadata of a story.
 #[derive(Clone, Debug, Default)]
-pub struct Meta {
+pub struct ExportMeta {
     pub title: String,
     /// RFC 3339, UTC.
     pub now: String,
@@ -139,7 +144,7 @@ pub struct Meta {
     pub beside: Option<String>,
 }
 
-impl Meta {
+impl ExportMeta {
     /// Returns a picture's file, unless it is missing.
     pub fn picture(&self, id: NodeId) -> Option<Arc<[u8]>> {
         if let Some(held) = self.held.get(&id) {
@@ -154,7 +159,7 @@ impl Meta {
 
 /// How much of a story to export.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Extent {
+pub enum ExportScope {
     /// The current story.
     Path,
     /// Every branch that is not hidden.
@@ -186,8 +191,8 @@ pub enum ExportError {
     Card(String),
 }
 
-impl Format {
-    pub fn parse(word: &str) -> Result<Format, ExportError> {
+impl ExportFormat {
+    pub fn parse(word: &str) -> Result<ExportFormat, ExportError> {
         let wanted = word.to_lowercase();
         let known = FORMATS
             .iter()
@@ -206,11 +211,11 @@ impl Format {
     }
 
     /// The format that a file name implies.
-    pub fn of_file(path: &Path) -> Option<Format> {
+    pub fn of_file(path: &Path) -> Option<ExportFormat> {
         let name = path.file_name()?.to_string_lossy().to_lowercase();
         let ends = |ending: &str| name.ends_with(&format!(".{ending}"));
         if ends("charx") {
-            return Some(Format::Card);
+            return Some(ExportFormat::Card);
         }
         // The longer endings hold the shorter ones.
         let mut rows: Vec<_> = FORMATS
@@ -229,38 +234,41 @@ impl Format {
 }
 
 /// Builds the file. For cards, `path` decides between PNG, JSON and .charx.
-pub fn bytes(
+pub fn encode_export(
     story: &Story,
-    format: Format,
-    extent: Extent,
-    meta: &Meta,
+    format: ExportFormat,
+    extent: ExportScope,
+    meta: &ExportMeta,
     path: &Path,
 ) -> Result<Vec<u8>, ExportError> {
-    let of_story = !matches!(format, Format::Card | Format::WorldInfo | Format::Lorebook);
+    let of_story = !matches!(
+        format,
+        ExportFormat::Card | ExportFormat::WorldInfo | ExportFormat::Lorebook
+    );
     let path_of = story.path();
     let says = path_of.iter().any(|passage| !passage.text.is_empty())
         || !story.pictures_on(&path_of).is_empty();
-    if of_story && !says && extent == Extent::Path {
+    if of_story && !says && extent == ExportScope::Path {
         return Err(ExportError::Empty);
     }
     Ok(match format {
-        Format::Text => text::plain(story, extent, meta).into_bytes(),
-        Format::Markdown => text::markdown(story, extent, meta).into_bytes(),
-        Format::Html => html::page(story, extent, meta).into_bytes(),
-        Format::Epub => epub::book(story, extent, meta)?,
-        Format::Messages => jsonl::messages(story, extent, meta).into_bytes(),
-        Format::Pairs => jsonl::pairs(story, meta)?.into_bytes(),
-        Format::Kobold => line(&kobold::write(story)),
-        Format::Tavern => tavern::write(story, meta).into_bytes(),
-        Format::Card => card::write(story, meta, path)?,
-        Format::WorldInfo => line(&lore::tavern(&shelf(story)?)),
-        Format::Lorebook => line(&lore::v3(&shelf(story)?)),
+        ExportFormat::Text => text::plain(story, extent, meta).into_bytes(),
+        ExportFormat::Markdown => text::markdown(story, extent, meta).into_bytes(),
+        ExportFormat::Html => html::page(story, extent, meta).into_bytes(),
+        ExportFormat::Epub => epub::book(story, extent, meta)?,
+        ExportFormat::Messages => jsonl::messages(story, extent, meta).into_bytes(),
+        ExportFormat::Pairs => jsonl::pairs(story, meta)?.into_bytes(),
+        ExportFormat::Kobold => line(&kobold::story_json(story)),
+        ExportFormat::Tavern => tavern::chat_lines(story, meta).into_bytes(),
+        ExportFormat::Card => card::encode_card(story, meta, path)?,
+        ExportFormat::WorldInfo => line(&lorebook::tavern(&shelf(story)?)),
+        ExportFormat::Lorebook => line(&lorebook::v3(&shelf(story)?)),
     })
 }
 
 /// The folder for files next to an export of this name: a new one, or the existing one if the
 /// export is overwritten.
-pub fn beside(path: &Path, over: bool) -> String {
+pub fn pictures_folder_name(path: &Path, over: bool) -> String {
     let stem = path.file_stem().unwrap_or_default().to_string_lossy();
     let folder = path.parent().unwrap_or(Path::new(""));
     let first = format!("{stem}-pictures");
@@ -275,14 +283,14 @@ pub fn beside(path: &Path, over: bool) -> String {
 }
 
 /// Writes the files next to an export: the pictures that a Markdown file refers to.
-pub fn put_beside(
+pub fn write_picture_files(
     story: &Story,
-    format: Format,
-    extent: Extent,
-    meta: &Meta,
+    format: ExportFormat,
+    extent: ExportScope,
+    meta: &ExportMeta,
     path: &Path,
 ) -> Result<(), ExportError> {
-    let (Format::Markdown, Some(name)) = (format, &meta.beside) else {
+    let (ExportFormat::Markdown, Some(name)) = (format, &meta.beside) else {
         return Ok(());
     };
     let folder = path.parent().unwrap_or(Path::new("")).join(name);
@@ -294,13 +302,13 @@ pub fn put_beside(
             path: folder.clone(),
             source,
         })?;
-        put(&folder.join(Picture::file(id)), &bytes, true)?;
+        write_file(&folder.join(Picture::file_name(id)), &bytes, true)?;
     }
     Ok(())
 }
 
 /// Writes a file; overwrites an existing one only if `over` is set.
-pub fn put(path: &Path, bytes: &[u8], over: bool) -> Result<(), ExportError> {
+pub fn write_file(path: &Path, bytes: &[u8], over: bool) -> Result<(), ExportError> {
     let wrong = |source| ExportError::Io {
         path: path.to_path_buf(),
         source,
@@ -327,7 +335,7 @@ pub fn put(path: &Path, bytes: &[u8], over: bool) -> Result<(), ExportError> {
 }
 
 /// Returns the first free path of `NAME.ENDING`, `NAME-2.ENDING`, … in a folder.
-pub fn free(folder: &Path, name: &str, ending: &str) -> PathBuf {
+pub fn free_path(folder: &Path, name: &str, ending: &str) -> PathBuf {
     let first = std::iter::once(format!("{name}.{ending}"));
     let others = (2..).map(|n| format!("{name}-{n}.{ending}"));
     let mut paths = first.chain(others).map(|name| folder.join(name));
@@ -335,8 +343,8 @@ pub fn free(folder: &Path, name: &str, ending: &str) -> PathBuf {
 }
 
 /// All lorebooks of the session, merged into one.
-fn shelf(story: &Story) -> Result<Book, ExportError> {
-    let books: Vec<&Book> = story.frame().books().map(|(book, _)| book).collect();
+fn shelf(story: &Story) -> Result<Lorebook, ExportError> {
+    let books: Vec<&Lorebook> = story.frame().books().map(|(book, _)| book).collect();
     let (first, others) = books.split_first().ok_or(ExportError::NoLore)?;
     let mut whole = (*first).clone();
     for book in others {

@@ -9,7 +9,7 @@ mod key;
 mod scan;
 
 pub use key::Key;
-pub use scan::{Fired, Fires, Missed, Past, Scanned, Why, scan};
+pub use scan::{Activation, ActiveEntry, EntryId, ScanInput, ScanResult, SkippedEntry, scan};
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -17,7 +17,7 @@ use serde_json::{Map, Value};
 /// A lorebook as it is kept in a session.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
-pub struct Book {
+pub struct Lorebook {
     pub name: String,
     #[serde(skip_serializing_if = "String::is_empty")]
     pub description: String,
@@ -27,7 +27,7 @@ pub struct Book {
     pub token_budget: Option<usize>,
     /// Whether what fired may make more fire.
     pub recursive: bool,
-    pub entries: Vec<Entry>,
+    pub entries: Vec<LoreEntry>,
     /// Fields of the file that have no meaning here, kept for its export.
     #[serde(skip_serializing_if = "Map::is_empty")]
     pub extra: Map<String, Value>,
@@ -39,7 +39,7 @@ pub const SCAN_DEPTH: usize = 4;
 /// One fact, and when it is read.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
-pub struct Entry {
+pub struct LoreEntry {
     pub uid: u64,
     /// What a person calls it.
     pub name: String,
@@ -47,7 +47,7 @@ pub struct Entry {
     pub secondary: Vec<String>,
     /// Whether `secondary` has a say.
     pub selective: bool,
-    pub logic: Logic,
+    pub logic: KeyLogic,
     /// Where one of these is there too, it is not read (KoboldAI Lite's `keyanti`).
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub never: Vec<String>,
@@ -57,8 +57,8 @@ pub struct Entry {
     pub constant: bool,
     /// Higher stands later, nearer to the story's end, and is the last to be left out.
     pub order: i64,
-    pub position: Position,
-    /// For [`Position::AtDepth`]: paragraphs, or turns of a chat, before the end.
+    pub position: InsertPosition,
+    /// For [`InsertPosition::AtDepth`]: paragraphs, or turns of a chat, before the end.
     pub depth: usize,
     /// In percent.
     pub probability: f64,
@@ -88,21 +88,21 @@ pub struct Entry {
     pub extra: Map<String, Value>,
 }
 
-impl Default for Entry {
-    fn default() -> Entry {
-        Entry {
+impl Default for LoreEntry {
+    fn default() -> LoreEntry {
+        LoreEntry {
             uid: 0,
             name: String::new(),
             keys: Vec::new(),
             secondary: Vec::new(),
             selective: true,
-            logic: Logic::AndAny,
+            logic: KeyLogic::AndAny,
             never: Vec::new(),
             content: String::new(),
             enabled: true,
             constant: false,
             order: 100,
-            position: Position::Before,
+            position: InsertPosition::Before,
             depth: 4,
             probability: 100.0,
             use_probability: true,
@@ -124,7 +124,7 @@ impl Default for Entry {
     }
 }
 
-impl Entry {
+impl LoreEntry {
     /// What to call it in a list: its name, or its first key.
     pub fn title(&self) -> &str {
         match (self.name.as_str(), self.keys.first()) {
@@ -138,7 +138,7 @@ impl Entry {
 /// How secondary keys decide once a first key is there.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Logic {
+pub enum KeyLogic {
     /// One of them must be there.
     #[default]
     AndAny,
@@ -153,7 +153,7 @@ pub enum Logic {
 /// Where an entry is read.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Position {
+pub enum InsertPosition {
     /// Before the character's description; here before the memory.
     #[default]
     Before,

@@ -3,22 +3,30 @@
 //! The library's own half-blocks lose transparency, and most of a drawing is transparent; here the
 //! terminal's background shows through.
 
-use super::gallery::Frame;
 use crate::model::gan::picture_file::scale_with_hard_edges;
+use crate::story::NodeId;
 use image::{Rgba, RgbaImage};
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 use ratatui::style::Color;
 
-pub struct Blocks {
+/// A picture at a size in cells.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct PictureSlot {
+    pub node: NodeId,
+    pub width: u16,
+    pub height: u16,
+}
+
+pub struct HalfBlocks {
     width: u16,
     height: u16,
     /// The upper and lower pixel of each cell, row by row.
     cells: Vec<[Option<Color>; 2]>,
 }
 
-impl Blocks {
-    pub fn new(picture: &RgbaImage, frame: Frame, all_colours: bool) -> Blocks {
+impl HalfBlocks {
+    pub fn new(picture: &RgbaImage, frame: PictureSlot, all_colours: bool) -> HalfBlocks {
         let (width, height) = (frame.width.max(1), frame.height.max(1));
         let (columns, rows) = (u32::from(width), 2 * u32::from(height));
         let small = scale_with_hard_edges(picture, columns, rows);
@@ -26,14 +34,14 @@ impl Blocks {
             let Rgba([red, green, blue, opacity]) = *small.get_pixel(x, y);
             (opacity > 0).then(|| match all_colours {
                 true => Color::Rgb(red, green, blue),
-                false => Color::Indexed(nearest(red, green, blue)),
+                false => Color::Indexed(nearest_colour(red, green, blue)),
             })
         };
         let cells = (0..u32::from(height))
             .flat_map(|y| (0..columns).map(move |x| (x, y)))
             .map(|(x, y)| [colour(x, 2 * y), colour(x, 2 * y + 1)])
             .collect();
-        Blocks {
+        HalfBlocks {
             width,
             height,
             cells,
@@ -66,7 +74,7 @@ impl Blocks {
 }
 
 /// The nearest colour of the 256-colour palette: a 6 by 6 by 6 cube, and greys.
-fn nearest(red: u8, green: u8, blue: u8) -> u8 {
+fn nearest_colour(red: u8, green: u8, blue: u8) -> u8 {
     const STEPS: [u8; 6] = [0, 95, 135, 175, 215, 255];
     let step = |value: u8| {
         let near = (0..6).min_by_key(|at| STEPS[*at].abs_diff(value));
@@ -92,8 +100,8 @@ fn nearest(red: u8, green: u8, blue: u8) -> u8 {
 mod tests {
     use super::*;
 
-    fn frame(width: u16, height: u16) -> Frame {
-        Frame {
+    fn frame(width: u16, height: u16) -> PictureSlot {
+        PictureSlot {
             node: 0,
             width,
             height,
@@ -109,7 +117,7 @@ mod tests {
         picture.put_pixel(0, 3, Rgba([9, 9, 9, 255]));
         let area = Rect::new(0, 0, 2, 2);
         let mut buffer = Buffer::empty(area);
-        Blocks::new(&picture, frame(2, 2), true).draw(area, 0, &mut buffer);
+        HalfBlocks::new(&picture, frame(2, 2), true).draw(area, 0, &mut buffer);
         let cell = |x, y| {
             let cell = &buffer[(x, y)];
             (cell.symbol().to_string(), cell.fg, cell.bg)
@@ -125,7 +133,7 @@ mod tests {
     #[test]
     fn rows_outside_the_area_are_left_out() {
         let picture = RgbaImage::from_pixel(1, 8, Rgba([255, 0, 0, 255]));
-        let blocks = Blocks::new(&picture, frame(1, 4), true);
+        let blocks = HalfBlocks::new(&picture, frame(1, 4), true);
         let mut buffer = Buffer::empty(Rect::new(0, 0, 1, 6));
         blocks.draw(Rect::new(0, 2, 1, 3), -2, &mut buffer);
         let drawn = |y| buffer[(0, y)].symbol() == "▀";
@@ -137,9 +145,9 @@ mod tests {
 
     #[test]
     fn colours_are_rounded_to_those_that_there_are() {
-        assert_eq!(nearest(255, 0, 0), 196);
-        assert_eq!(nearest(0, 0, 0), 16);
-        assert_eq!(nearest(128, 128, 128), 244);
-        assert_eq!(nearest(255, 255, 255), 231);
+        assert_eq!(nearest_colour(255, 0, 0), 196);
+        assert_eq!(nearest_colour(0, 0, 0), 16);
+        assert_eq!(nearest_colour(128, 128, 128), 244);
+        assert_eq!(nearest_colour(255, 255, 255), 231);
     }
 }

@@ -27,11 +27,11 @@ mod screen;
 mod sessions;
 mod signals;
 #[cfg(feature = "train")]
-mod teller;
-#[cfg(feature = "train")]
 mod train;
 #[cfg(feature = "train")]
 mod training;
+#[cfg(feature = "train")]
+mod training_reporter;
 mod write;
 
 use args::{Cli, Command, Common};

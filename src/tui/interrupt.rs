@@ -1,6 +1,6 @@
 //! Esc and Ctrl+C: stop, close, clear, and finally quit.
 
-use super::Why;
+use super::ExitReason;
 use super::app::{AGAIN, App};
 use super::message::{Message, Tone};
 
@@ -19,7 +19,7 @@ impl App {
             .take()
             .is_some_and(|at| self.now < at + AGAIN);
         if again {
-            self.leave(Why::Interrupted);
+            self.leave(ExitReason::Interrupted);
         } else if self.studio.busy() {
             self.stop();
         } else if !self.input.is_empty() {

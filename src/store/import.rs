@@ -62,10 +62,10 @@ pub enum ImportError {
 }
 
 /// Reads and parses a file.
-pub fn read(path: &Path) -> Result<Import, ImportError> {
-    let bytes = bounded(path)?;
+pub fn load_file(path: &Path) -> Result<Import, ImportError> {
+    let bytes = read_bounded(path)?;
     let stem = path.file_stem().unwrap_or_default().to_string_lossy();
-    let found = parse(bytes, &clean_line(&stem))?;
+    let found = parse_file(bytes, &clean_line(&stem))?;
     // A file that says what it is, and is not, is no story.
     let ending = path
         .extension()
@@ -80,14 +80,14 @@ pub fn read(path: &Path) -> Result<Import, ImportError> {
 }
 
 /// Parses a file's bytes; `name` is the default name of a lorebook.
-pub fn parse(bytes: Vec<u8>, name: &str) -> Result<Import, ImportError> {
+pub fn parse_file(bytes: Vec<u8>, name: &str) -> Result<Import, ImportError> {
     if bytes.starts_with(png::SIGNATURE) {
-        let (card, book) = card(png::card(&bytes)?)?;
+        let (card, book) = parse_card(png::extract_card(&bytes)?)?;
         let file = Some(("png", bytes));
         return Ok(Import::Card { card, book, file });
     }
     if bytes.starts_with(b"PK\x03\x04") {
-        let (card, book) = card(charx::card(&bytes)?)?;
+        let (card, book) = parse_card(charx::extract_card(&bytes)?)?;
         let file = Some(("charx", bytes));
         return Ok(Import::Card { card, book, file });
     }
@@ -98,17 +98,17 @@ pub fn parse(bytes: Vec<u8>, name: &str) -> Result<Import, ImportError> {
     }
     match text.trim_start().chars().next() {
         None => Err(ImportError::Empty),
-        Some('{') => object(text, name),
-        Some('[') if serde_json::from_str::<Vec<Value>>(head(text)?).is_ok() => {
-            let rows = json(text)?;
-            let book = lore::kobold_rows(&rows, name).ok_or(ImportError::Unknown)?;
+        Some('{') => parse_object(text, name),
+        Some('[') if serde_json::from_str::<Vec<Value>>(check_json_size(text)?).is_ok() => {
+            let rows = parse_json(text)?;
+            let book = lore::parse_kobold_rows(&rows, name).ok_or(ImportError::Unknown)?;
             Ok(Import::Book(book))
         }
-        Some(_) => words(text),
+        Some(_) => parse_text(text),
     }
 }
 
-fn bounded(path: &Path) -> Result<Vec<u8>, ImportError> {
+fn read_bounded(path: &Path) -> Result<Vec<u8>, ImportError> {
     let wrong = |source| ImportError::Io {
         path: path.to_path_buf(),
         source,
@@ -133,59 +133,61 @@ fn bounded(path: &Path) -> Result<Vec<u8>, ImportError> {
 }
 
 /// Parses one JSON object or, for a chat, one per line.
-fn object(text: &str, name: &str) -> Result<Import, ImportError> {
+fn parse_object(text: &str, name: &str) -> Result<Import, ImportError> {
     let first = text.trim_start().lines().next().unwrap_or_default();
     let header = serde_json::from_str::<Value>(first).ok();
     if let Some(Value::Object(header)) = header.filter(tavern::is_header) {
-        return tavern::read(head(text)?, header).map(|tale| Import::Story(Box::new(tale)));
+        return tavern::parse_chat(check_json_size(text)?, header)
+            .map(|tale| Import::Story(Box::new(tale)));
     }
-    let Value::Object(file) = json(text)? else {
+    let Value::Object(file) = parse_json(text)? else {
         return Err(ImportError::Unknown);
     };
-    if let Some(book) = lore::read(&file, name) {
+    if let Some(book) = lore::parse_lorebook(&file, name) {
         return Ok(Import::Book(book));
     }
     if kobold::is_story(&file) {
-        let tale = kobold::read(file, name).ok_or(ImportError::Unknown)?;
+        let tale = kobold::parse_story(file, name).ok_or(ImportError::Unknown)?;
         return Ok(Import::Story(Box::new(tale)));
     }
-    let (card, book) = from_object(file).ok_or(ImportError::Unknown)?;
+    let (card, book) = card_from_object(file).ok_or(ImportError::Unknown)?;
     let file = None;
     Ok(Import::Card { card, book, file })
 }
 
-type WithBook = (Box<Card>, Option<crate::story::lore::Book>);
+type CardAndBook = (Box<Card>, Option<crate::story::lore::Lorebook>);
 
-fn card(bytes: Vec<u8>) -> Result<WithBook, ImportError> {
+fn parse_card(bytes: Vec<u8>) -> Result<CardAndBook, ImportError> {
     let file: Map<String, Value> =
-        serde_json::from_slice(&bytes).map_err(|error| ImportError::Json(short(&error)))?;
-    from_object(file).ok_or(ImportError::Unknown)
+        serde_json::from_slice(&bytes).map_err(|error| ImportError::Json(one_line(&error)))?;
+    card_from_object(file).ok_or(ImportError::Unknown)
 }
 
-fn from_object(file: Map<String, Value>) -> Option<WithBook> {
-    let (card, book) = Card::read(file)?;
+fn card_from_object(file: Map<String, Value>) -> Option<CardAndBook> {
+    let (card, book) = Card::from_json(file)?;
     let name = card.line("name");
-    let book = book.and_then(|book| lore::of_card(&book, &name, card.version));
+    let book = book.and_then(|book| lore::parse_card_book(&book, &name, card.version));
     Some((Box::new(card), book))
 }
 
-fn json(text: &str) -> Result<Value, ImportError> {
-    serde_json::from_str(head(text)?).map_err(|error| ImportError::Json(short(&error)))
+fn parse_json(text: &str) -> Result<Value, ImportError> {
+    serde_json::from_str(check_json_size(text)?)
+        .map_err(|error| ImportError::Json(one_line(&error)))
 }
 
 /// Returns the text, unless it is too large to be parsed.
-fn head(text: &str) -> Result<&str, ImportError> {
+fn check_json_size(text: &str) -> Result<&str, ImportError> {
     match text.len() > LARGEST_JSON {
         true => Err(ImportError::Large),
         false => Ok(text),
     }
 }
 
-fn short(error: &serde_json::Error) -> String {
+fn one_line(error: &serde_json::Error) -> String {
     clean_line(&error.to_string())
 }
 
-fn words(text: &str) -> Result<Import, ImportError> {
+fn parse_text(text: &str) -> Result<Import, ImportError> {
     if text.len() > LARGEST_TEXT {
         return Err(ImportError::Large);
     }
