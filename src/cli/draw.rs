@@ -192,7 +192,7 @@ fn load_provenance(path: &Path) -> Result<PictureProvenance, Failed> {
 }
 
 fn same_weights(from: &PictureProvenance, pipeline: &ImagePipeline) -> Result<(), Failed> {
-    match from.weights == pipeline.illuminator.sha256 {
+    match pipeline.illuminator.reproduces(&from.weights) {
         true => Ok(()),
         false => Err(Failed::new(
             Exit::Model,

@@ -9,6 +9,7 @@ use illumine::train::data::dataset::Dataset;
 use illumine::train::data::sets::known_sha256;
 use illumine::train::data::split::Split;
 use illumine::train::data::{archive, build};
+use illumine::train::quantize::quantize;
 use std::path::Path;
 
 pub fn run(paths: &Paths, what: &Args) -> Result<Exit, Failed> {
@@ -25,17 +26,28 @@ pub fn run(paths: &Paths, what: &Args) -> Result<Exit, Failed> {
             data,
             from,
             out,
+            bits,
             offline,
-        } => training::export(
-            paths,
-            &training::ExportArgs {
-                run,
-                data,
-                from: from.as_deref(),
-                out,
-                offline: *offline,
-            },
-        ),
+        } => {
+            let exit = training::export(
+                paths,
+                &training::ExportArgs {
+                    run,
+                    data,
+                    from: from.as_deref(),
+                    out,
+                    offline: *offline,
+                },
+            )?;
+            if bits == "8" {
+                quantize(out).map_err(training::failed)?;
+            }
+            Ok(exit)
+        }
+        Args::Quantize { weights } => {
+            quantize(weights).map_err(training::failed)?;
+            print(&format!("{} is stored in 8 bits\n", weights.display()))
+        }
     }
 }
 

@@ -285,7 +285,7 @@ fn embed_captions(
     Ok(embeddings)
 }
 
-fn failed(error: TrainError) -> Failed {
+pub fn failed(error: TrainError) -> Failed {
     let exit = match error {
         TrainError::Disk(..) => Exit::Session,
         TrainError::Diverged(_) | TrainError::Compute(_) => Exit::Engine,

@@ -10,6 +10,7 @@ mod scene;
 
 use crate::model::encoder::SentenceEncoder;
 use crate::model::gan::concepts::best_similarity;
+use crate::model::gan::design::DesignLoader;
 use crate::model::gan::encoded::EncodedPicture;
 use crate::model::gan::picture_file::{PictureFileError, decode_square};
 use crate::model::gan::sampling::Sampling;
@@ -71,6 +72,12 @@ pub enum DrawError {
 /// Asked between decoding steps; false stops drawing.
 type KeepGoing<'a> = &'a mut dyn FnMut() -> bool;
 
+/// Image designs besides imagegen's own: the trainer's.
+#[cfg(feature = "train")]
+const DESIGNS: &[DesignLoader] = &[train::one_pass::LOADER];
+#[cfg(not(feature = "train"))]
+const DESIGNS: &[DesignLoader] = &[];
+
 /// The first complete folder of weights.
 pub fn find_weights(places: &[PathBuf]) -> Result<PathBuf, ImageError> {
     match places {
@@ -78,7 +85,10 @@ pub fn find_weights(places: &[PathBuf]) -> Result<PathBuf, ImageError> {
         // what it lacks.
         [named] => Ok(named.clone()),
         places => {
-            let found = places.iter().find(|folder| is_complete(folder)).cloned();
+            let found = places
+                .iter()
+                .find(|folder| is_complete(folder, DESIGNS))
+                .cloned();
             found.ok_or(ImageError::NoIlluminator)
         }
     }
@@ -91,7 +101,7 @@ pub fn load_illuminator(
     threads: usize,
 ) -> Result<(Illuminator, String), DrawError> {
     let device = device::open(choice)?;
-    let illuminator = Illuminator::load(folder, &device, threads)?;
+    let illuminator = Illuminator::load(folder, &device, threads, DESIGNS)?;
     Ok((illuminator, device::name(&device)))
 }
 
@@ -186,7 +196,7 @@ impl ImagePipeline {
         source: &SourcePicture,
     ) -> Result<(EncodedPicture, PictureProvenance), DrawError> {
         let own = source.provenance.clone().unwrap_or_default();
-        let same = own.weights == self.illuminator.sha256;
+        let same = self.illuminator.reproduces(&own.weights);
         if let Some(code) = self
             .illuminator
             .encoded_from_hex(&own.tokens)

@@ -474,7 +474,7 @@ fn what_was_trained_can_be_exported_and_draws() {
         &Unobserved,
     )
     .unwrap();
-    let illuminator = Illuminator::load(&out, &CPU, 2).unwrap();
+    let illuminator = Illuminator::load(&out, &CPU, 2, &[]).unwrap();
     let all = captions(&pictures);
     let at = all
         .iter()

@@ -5,6 +5,7 @@ use super::TrainError;
 use super::batches::captions;
 use super::checkpoint::{self, Parts, RunState};
 use super::data::dataset::Dataset;
+use super::one_pass::is_one_pass;
 use super::phase::PhaseKind;
 use super::picture_tokenizer::PictureTokenizer;
 use super::pretrained::PretrainedWeights;
@@ -13,6 +14,7 @@ use base::progress::Observer;
 use candle_core::{DType, Device, Tensor};
 use imagegen::concepts::Concepts;
 use imagegen::config::Config;
+use imagegen::eight_bit::dequantize_all;
 use imagegen::retrieval_index::RetrievalIndex;
 use llm::sentence_encoder::WIDTH;
 use safetensors::serialize_to_file;
@@ -79,8 +81,9 @@ pub fn export(what: &Export, observer: &dyn Observer) -> Result<(), TrainError> 
     std::fs::write(out.join("config.json"), json).map_err(disk)?;
     let labels = save_concepts(out, dataset, embeddings, known.as_ref())?;
     for (name, tensors) in networks {
-        if name == "encoder" && config.direct.is_none() {
-            let tokenizer = PictureTokenizer::new(&tensors, &config, &Device::Cpu)?;
+        if name == "encoder" && !is_one_pass(&config) {
+            let floats = dequantize_all(tensors.clone())?;
+            let tokenizer = PictureTokenizer::new(&floats, &config, &Device::Cpu)?;
             let mut memory = retrieval_index(dataset, &labels, &tokenizer, &config, observer)?;
             // Training moved the encoder of these weights little: their tokens keep their meaning.
             if let Some((start, known)) = start.as_ref().zip(known.as_ref()) {
@@ -156,7 +159,7 @@ fn token_networks(
         let found = from.iter_mut().find_map(|parts| parts.as_mut());
         match (found, start) {
             (Some(parts), _) => take_ema(parts, name),
-            (None, Some(start)) => start.tensors(name, device),
+            (None, Some(start)) => start.stored(name, device),
             (None, None) => Err(TrainError::MissingPhase(phase.checkpoint(run), phase)),
         }
     };
@@ -186,7 +189,11 @@ fn token_networks(
 }
 
 fn save_network(out: &Path, name: &str, tensors: Tensors) -> Result<(), TrainError> {
-    let half = |(name, tensor): (String, Tensor)| Ok((name, tensor.to_dtype(DType::F16)?));
+    // Matrices of networks that were not trained may be stored in 8 bits already.
+    let half = |(name, tensor): (String, Tensor)| match tensor.dtype() {
+        DType::U8 => Ok((name, tensor)),
+        _ => Ok((name, tensor.to_dtype(DType::F16)?)),
+    };
     let tensors: Tensors = tensors
         .into_iter()
         .map(half)

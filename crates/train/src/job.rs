@@ -4,9 +4,10 @@ use super::TrainError;
 use super::batches::Batches;
 use super::checkpoint::{self, Parts, RunState};
 use super::data::dataset::Dataset;
-use super::direct::Direct;
 use super::export::{load_checkpoint, take_ema};
 use super::losses::LossWeights;
+use super::one_pass::phase::OnePassPhase;
+use super::one_pass::{Sizes, is_one_pass};
 use super::paint::PaintPhase;
 use super::perceptual::PerceptualLoss;
 use super::phase::{Autoencoder, Phase, PhaseInput, PhaseKind};
@@ -18,7 +19,7 @@ use super::tokens::TokensPhase;
 use super::variables::Tensors;
 use base::progress::Observer;
 use candle_core::{Device, Tensor};
-use imagegen::config::{self, Config};
+use imagegen::config::Config;
 use llm::device;
 use llm::sentence_encoder::WIDTH;
 use std::path::PathBuf;
@@ -133,7 +134,7 @@ fn check_single_design(job: &Job) -> Result<(), TrainError> {
 
 /// A phase of one design cannot begin with weights of the other.
 fn check_start_design(phase: PhaseKind, start: &PretrainedWeights) -> Result<(), TrainError> {
-    let why = match (phase.is_one_pass(), start.config.direct.is_some()) {
+    let why = match (phase.is_one_pass(), is_one_pass(&start.config)) {
         (true, false) => "they use tokens, which the phase direct does not train",
         (false, true) => "they draw in one pass, which only the phase direct trains",
         (true, true) | (false, false) => return Ok(()),
@@ -182,12 +183,12 @@ fn trained(
 fn new_config(job: &Job, data: TrainingData) -> Config {
     let (mean, scale) = mean_and_deviation(data.embeddings, WIDTH);
     let styles = data.dataset.styles.clone();
-    let (config, direct) = match job.small {
-        true => (Config::small(styles, mean, scale), config::Direct::SMALL),
-        false => (Config::full(styles, mean, scale), config::Direct::FULL),
+    let (config, sizes) = match job.small {
+        true => (Config::small(styles, mean, scale), Sizes::SMALL),
+        false => (Config::full(styles, mean, scale), Sizes::FULL),
     };
     Config {
-        direct: job.phase.is_one_pass().then_some(direct),
+        other_design: sizes.section().filter(|_| job.phase.is_one_pass()),
         ..config
     }
 }
@@ -251,7 +252,7 @@ fn new_phase<'a>(
             let perceptual = perceptual()?.ok_or(TrainError::NoPerceptualNetwork)?;
             Box::new(RefinePhase::new(input, start, job.weights, perceptual)?)
         }
-        PhaseKind::Direct => Box::new(Direct::new(input, autoencoder, job.weights)?),
+        PhaseKind::Direct => Box::new(OnePassPhase::new(input, autoencoder, job.weights)?),
     })
 }
 

@@ -2,27 +2,28 @@
 //! latent, and the generator against the discriminator, both on reconstructions and on pictures of
 //! random latents (CVAE-GAN, Bao et al. 2017).
 
-use super::TrainError;
-use super::adam::AdamOptions;
-use super::batches::drop_conditioning;
-use super::discriminator::{DiscriminatorTrainer, batch_deviation};
-use super::losses::{LossWeights, kl_divergence, reconstruction_loss, scalar};
-use super::phase::{Autoencoder, Phase, PhaseInput, PhaseKind, SampleSheet, Step};
-use super::reconstruct::squared_error_weight;
-use super::run::Metrics;
-use super::trained::{NetworkState, TrainedNetwork};
-use super::variables::noise;
+use super::Sizes;
+use super::networks::{OnePassEncoder, OnePassGenerator};
+use crate::TrainError;
+use crate::adam::AdamOptions;
+use crate::batches::drop_conditioning;
+use crate::discriminator::{DiscriminatorTrainer, batch_deviation};
+use crate::losses::{LossWeights, kl_divergence, reconstruction_loss, scalar};
+use crate::phase::{Autoencoder, Phase, PhaseInput, PhaseKind, SampleSheet, Step};
+use crate::reconstruct::squared_error_weight;
+use crate::run::Metrics;
+use crate::trained::{NetworkState, TrainedNetwork};
+use crate::variables::noise;
 use candle_core::{Error, Result};
-use imagegen::direct::{DirectEncoder, DirectGenerator};
 use sampler::rng::Rng;
 
-pub struct Direct<'a> {
+pub struct OnePassPhase<'a> {
     input: PhaseInput<'a>,
     /// Numbers of a latent.
     latent: usize,
     weights: LossWeights,
-    encoder: TrainedNetwork<DirectEncoder>,
-    generator: TrainedNetwork<DirectGenerator>,
+    encoder: TrainedNetwork<OnePassEncoder>,
+    generator: TrainedNetwork<OnePassGenerator>,
     discriminator: DiscriminatorTrainer,
     /// Whether the generator began with random weights.
     from_scratch: bool,
@@ -40,22 +41,21 @@ const RAMP_STEPS: f64 = 1_250.0;
 /// Steps over which the KL loss comes in: early on it would teach the generator to ignore latents.
 const KL_RAMP_STEPS: f64 = 625.0;
 
-impl<'a> Direct<'a> {
+impl<'a> OnePassPhase<'a> {
     /// `start`: weights to go on from; random ones where it has none.
     pub fn new(
         input: PhaseInput<'a>,
         start: Autoencoder,
         weights: LossWeights,
-    ) -> Result<Direct<'a>> {
-        let none = || Error::Msg("the sizes do not belong to the one-pass design".into());
-        Ok(Direct {
-            latent: input.config.direct.ok_or_else(none)?.latent,
+    ) -> Result<OnePassPhase<'a>> {
+        Ok(OnePassPhase {
+            latent: Sizes::of(input.config).map_err(Error::Msg)?.latent,
             from_scratch: start.generator.is_empty(),
             encoder: input.trainable(start.encoder, ADAM, |w, config| {
-                DirectEncoder::new(&w.with_autograd(), config)
+                OnePassEncoder::new(&w.with_autograd(), config)
             })?,
             generator: input.trainable(start.generator, ADAM, |w, config| {
-                DirectGenerator::new(&w.with_autograd(), config)
+                OnePassGenerator::new(&w.with_autograd(), config)
             })?,
             discriminator: DiscriminatorTrainer::new(&input, weights)?,
             weights,
@@ -64,7 +64,7 @@ impl<'a> Direct<'a> {
     }
 }
 
-impl Phase for Direct<'_> {
+impl Phase for OnePassPhase<'_> {
     fn kind(&self) -> PhaseKind {
         PhaseKind::Direct
     }
@@ -122,8 +122,8 @@ impl Phase for Direct<'_> {
     fn sheet(&self) -> std::result::Result<SampleSheet, TrainError> {
         const ROW: usize = 12;
         let (input, batches) = (&self.input, self.input.batches);
-        let encoder = input.frozen(&self.encoder.state.ema, DirectEncoder::new)?;
-        let generator = input.frozen(&self.generator.state.ema, DirectGenerator::new)?;
+        let encoder = input.frozen(&self.encoder.state.ema, OnePassEncoder::new)?;
+        let generator = input.frozen(&self.generator.state.ema, OnePassGenerator::new)?;
         let mut rng = Rng::new(1);
         let mut rows = Vec::new();
         for index in batches.evenly_spaced(2 * ROW).chunks(ROW) {
