@@ -89,7 +89,7 @@ fn parse_line(bytes: &[u8]) -> Result<Record, LineError> {
         Err(error) if error.is_data() => return Err(classify_line(bytes)),
         Err(_) => return Err(LineError::Damaged),
     };
-    Record::read(&line.kind, bytes).map_err(|_| LineError::Malformed)
+    Record::parse(&line.kind, bytes).map_err(|_| LineError::Malformed)
 }
 
 /// Finds out why a line of JSON is not a record.

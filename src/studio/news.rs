@@ -262,15 +262,16 @@ impl Studio {
             maker,
             rewound,
         });
+        // Words that cannot be kept are no reason for a passage to be written for ever.
+        let flushed = self.flush();
         let kept = self
-            .flush()
-            .and_then(|()| self.record(vec![ended]))
+            .record(vec![ended])
             .and_then(|()| self.afterwards(node, status))
             .and_then(|()| self.leave_empty(node, status, others))
             .and_then(|()| self.sync());
         let nearly_full = stats.as_ref().and_then(|stats| self.nearly_full(stats));
         self.session.last_stats = stats;
-        let mut notices = match kept {
+        let mut notices = match flushed.and(kept) {
             Ok(()) => vec![Notice::Ended(node, status)],
             Err(refusal) => vec![not_kept(refusal)],
         };

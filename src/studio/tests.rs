@@ -246,5 +246,5 @@ fn an_error_of_the_disk_is_told_beside_the_engine_s() {
     assert_eq!(errors.len(), 2, "{errors:?}");
     assert!(errors[0].contains("999"), "{errors:?}");
     assert_eq!(errors[1], "The model failed");
-    assert!(!desk.studio.busy());
+    assert!(!desk.studio.busy() && !desk.studio.writing());
 }

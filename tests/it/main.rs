@@ -19,7 +19,6 @@ mod drafting;
 mod draw_command;
 mod encoder;
 mod engine;
-mod families;
 mod faults;
 #[cfg(feature = "train")]
 mod gallery;
@@ -28,7 +27,6 @@ mod interop;
 mod kill;
 mod loaded;
 mod log;
-mod mixed;
 #[cfg(feature = "train")]
 mod newcomer;
 #[cfg(feature = "train")]
@@ -46,5 +44,4 @@ mod terminal;
 #[cfg(feature = "train")]
 mod training;
 mod tree;
-mod vocabulary;
 mod write;

@@ -1,4 +1,4 @@
-//! Sixteen floats side by side, in the registers that a family of kernels has.
+//! Vectors of sixteen floats, in the registers that a kernel family has.
 //!
 //! The operations are those that give the same bits everywhere: loads, products, fused
 //! multiply-adds. What is written with them is the same to the bit in every family.
@@ -56,9 +56,9 @@ pub(crate) fn prefetch<N>(at: *const N) {
     let _ = at;
 }
 
-/// A number as it lies in a cache, alone or with a scale that it shares with others.
+/// An element of the KV cache: a float, or a code with a scale that it shares with others.
 pub trait KvElement: Pod + Send + Sync + 'static {
-    /// Reading it takes more than a load, so that many who read it share one reading.
+    /// Converting it to a float takes more than a load, so many rows share one conversion.
     const NARROW: bool;
     /// There are scales.
     const SCALED: bool = false;
@@ -77,7 +77,7 @@ pub trait KvElement: Pod + Send + Sync + 'static {
     unsafe fn load_shared_scale<L: Lanes>(at: *const Self, scale: *const f32) -> L::Vector;
 }
 
-/// Numbers that share a scale, where there are scales.
+/// How many elements share a scale, where there are scales.
 pub(crate) const SCALE_GROUP: usize = 32;
 
 impl KvElement for f32 {

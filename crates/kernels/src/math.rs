@@ -1,4 +1,4 @@
-//! What is done to a row of numbers between two products: norms, activations, softmax.
+//! The operations on a row of floats between two matrix products: norms, activations, softmax.
 //!
 //! **Invariant:** the same bits in every family, alone or in a batch: sums are added up in 16
 //! lanes, and e^x is ours, not the system's.
@@ -13,11 +13,12 @@ pub enum Activation {
     Gelu,
 }
 
-/// Makes a function that runs with the best instructions of a family.
+/// Defines a function that runs `$body`, compiled for the instructions of the given family.
 #[macro_export]
 macro_rules! dispatch_simd {
     ($(#[$doc:meta])* $name:ident, $body:ident, ($($arg:ident: $kind:ty),*)) => {
         $(#[$doc])*
+        #[inline]
         pub fn $name(family: $crate::linear::KernelFamily, $($arg: $kind),*) {
             #[cfg(target_arch = "x86_64")]
             {
@@ -49,7 +50,7 @@ dispatch_simd!(
 );
 
 dispatch_simd!(
-    /// The same where the row is.
+    /// RMSNorm of a row in place.
     rms_norm_in_place, rms_norm_row_in_place, (x: &mut [f32], weight: &[f32], eps: f32)
 );
 

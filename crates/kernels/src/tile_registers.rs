@@ -1,4 +1,4 @@
-//! The processor's matrix registers (AMX): whether they are there, and what they are used for.
+//! The processor's tile registers (AMX): detection, permission and configuration.
 //!
 //! Source: Intel 64 and IA-32 Architectures Software Developer's Manual, volume 1, chapter 18.
 
@@ -23,8 +23,8 @@ fn has(products: u32) -> bool {
     __cpuid(0).eax >= 7 && __cpuid_count(7, 0).edx & wanted == wanted
 }
 
-/// Linux gives them to who asks (`ARCH_REQ_XCOMP_PERM` of arch_prctl,
-/// Documentation/arch/x86/xstate.rst), which is done once.
+/// Linux grants them to a process that asks (`ARCH_REQ_XCOMP_PERM` of arch_prctl,
+/// Documentation/arch/x86/xstate.rst); this asks once.
 #[cfg(target_os = "linux")]
 fn are_permitted() -> bool {
     const ARCH_REQ_XCOMP_PERM: libc::c_ulong = 0x1023;
@@ -48,7 +48,7 @@ fn are_permitted() -> bool {
     false
 }
 
-/// What every register is used for, as `ldtilecfg` reads it.
+/// The shape of every tile register, as `ldtilecfg` loads it.
 #[repr(C, align(64))]
 pub struct TileConfig {
     palette: u8,
@@ -78,7 +78,7 @@ impl TileConfig {
     }
 }
 
-/// Makes the registers ready.
+/// Loads the configuration of the registers.
 ///
 /// # Safety
 /// They [`are_available`].
@@ -88,7 +88,7 @@ pub unsafe fn load_config(shapes: &'static TileConfig) {
     unsafe { asm!("ldtilecfg [{}]", in(reg) shapes, options(nostack, preserves_flags)) };
 }
 
-/// Gives them back, which would else be kept at every switch of threads.
+/// Releases the registers, whose contents would otherwise be saved at every thread switch.
 ///
 /// # Safety
 /// They [`are_available`].

@@ -1,9 +1,9 @@
-//! Which device computes: by flag, or what is there.
+//! The device that computes: the one that a flag names, or the best one present.
 
 use crate::error::ModelError;
 use candle_core::Device;
 
-/// What the user asked for.
+/// The device that the user chose.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum DeviceChoice {
     /// A GPU when this build can use one and one is there, else the CPU.
@@ -36,8 +36,7 @@ impl std::str::FromStr for DeviceChoice {
     }
 }
 
-/// Opens the device. A GPU that was asked for by name and is not there is an error; one that was
-/// merely hoped for is not.
+/// Opens the device. A GPU that the user named must be present; `Auto` falls back on the CPU.
 pub fn open(choice: DeviceChoice) -> Result<Device, ModelError> {
     match choice {
         DeviceChoice::Cpu => Ok(Device::Cpu),

@@ -1,8 +1,8 @@
 //! Reads GGUF files: metadata, and where each tensor lies in the mapped file.
 //!
 //! Format: <https://github.com/ggml-org/ggml/blob/master/docs/gguf.md>, versions 2 and 3. The reader
-//! trusts no length or offset in the file: each is held against the file's size before it is used,
-//! so that a cut, damaged or hostile file is a sentence and not an abort. Knows no model.
+//! trusts no length or offset in the file: each is checked against the file's size before it is used,
+//! so that a truncated, damaged or hostile file is an error and not an abort. Knows no model.
 
 mod error;
 mod pages;
@@ -248,10 +248,10 @@ mod tests {
         let gguf = open(&file).unwrap();
         assert_eq!(gguf.tensor("w").unwrap().kind.name(), "F64");
         let error = gguf.check_formats().unwrap_err().to_string();
-        assert!(error.contains("in format F64"), "{error}");
+        assert!(error.contains("format F64"), "{error}");
         file[at + 8..at + 12].copy_from_slice(&99u32.to_le_bytes());
         let error = open(&file).err().unwrap().to_string();
-        assert!(error.contains("in format number 99"), "{error}");
+        assert!(error.contains("format number 99"), "{error}");
     }
 
     #[test]

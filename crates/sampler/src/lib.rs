@@ -100,21 +100,21 @@ impl Sampler {
         self
     }
 
-    /// Takes note of a token of the prompt or of the answer. Sampling alone does not, since a
-    /// token drawn may yet be refused.
+    /// Adds a token of the prompt or of the answer to the history. Sampling alone does not, since a
+    /// sampled token may still be rejected.
     pub fn accept(&mut self, token: u32) {
         self.history.push(token);
         self.penalties.accept(&self.history);
         self.dry.accept(token);
     }
 
-    /// Draws the next token. `logits` has one number for each token of the vocabulary; NaN and
+    /// Samples the next token. `logits` has one number for each token of the vocabulary; NaN and
     /// `-inf` rule a token out, and if all are ruled out the answer is 0.
     pub fn sample(&mut self, logits: &[f32]) -> u32 {
         self.sample_with(logits).token
     }
 
-    /// Draws the next token and tells how it stood.
+    /// Samples the next token, with its probability.
     pub fn sample_with(&mut self, logits: &[f32]) -> SampledToken {
         let (xtc_draw, draw) = (self.rng.next_f64(), self.rng.next_f64());
         candidates::clean(logits, &mut self.logits);
@@ -132,8 +132,8 @@ impl Sampler {
         temperature::pick(&self.items, total, draw)
     }
 
-    /// The tokens that are left after every stage and how likely each then is, in order of id. No
-    /// chance is used up, and XTC does not strike.
+    /// The candidates after every stage and their probabilities, in order of id. No random number is
+    /// used, and XTC removes nothing.
     pub fn distribution(&self, logits: &[f32]) -> Vec<(u32, f64)> {
         let mut copy = self.clone();
         candidates::clean(logits, &mut copy.logits);

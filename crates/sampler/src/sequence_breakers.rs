@@ -1,4 +1,4 @@
-//! Which tokens end a repeat: DRY's sequence breakers, given as texts, found in tokens.
+//! DRY's sequence breakers: texts across which a repeat does not count, found in tokens.
 //!
 //! A breaker may be a token, stand inside one (`:` in `":"`), or be spread over several. The first
 //! two are looked up; the last is found in the bytes of the text as it grows. The text is known
@@ -49,8 +49,7 @@ impl SequenceBreakers {
         SequenceBreakers(Arc::new(found))
     }
 
-    /// Makes breakers of some tokens outright: marks of turns and of the end, whose repetition is
-    /// no fault.
+    /// Makes whole tokens breakers: marks of turns and of the end, which may repeat.
     pub fn with_tokens(mut self, tokens: impl IntoIterator<Item = u32>) -> SequenceBreakers {
         Arc::make_mut(&mut self.0).whole.extend(tokens);
         self

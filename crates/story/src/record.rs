@@ -33,7 +33,7 @@ macro_rules! records {
             /// Reads a line of JSON whose kind is known already. (Letting serde find the kind by
             /// itself copies every value twice, and a long session has hundreds of thousands of
             /// lines.)
-            pub fn read(kind: &str, line: &[u8]) -> serde_json::Result<Record> {
+            pub fn parse(kind: &str, line: &[u8]) -> serde_json::Result<Record> {
                 Ok(match kind {
                     $($name => Record::$kind(serde_json::from_slice(line)?),)*
                     _ => Record::Unknown,

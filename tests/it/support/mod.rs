@@ -1,10 +1,14 @@
 //! What the tests share: the real default model, small ones with random weights, and homes and
 //! terminals to run the program in.
 
+#[allow(dead_code, reason = "crates/llm uses the rest of it")]
+#[path = "../../../crates/llm/tests/it/support/bodies.rs"]
 pub mod bodies;
 pub mod gguf;
 pub mod home;
 pub mod talker;
+#[allow(dead_code, reason = "crates/llm uses the rest of it")]
+#[path = "../../../crates/llm/tests/it/support/tiny.rs"]
 pub mod tiny;
 pub mod tmux;
 

@@ -1,4 +1,4 @@
-//! Which copies of a model are on this machine, and which of them are sound.
+//! The copies of a model on this machine, and their checksums.
 
 use super::error::FetchError;
 use super::hub::HubFile;

@@ -1,4 +1,4 @@
-//! How far a fetch is, and the caller's way to stop it.
+//! The progress of a download, and the caller's way to stop it.
 //!
 //! Knows no clock and draws nothing: whoever shows the bar owns the time and hands it to `ProgressMeter`.
 
@@ -6,7 +6,7 @@ use super::error::FetchError;
 use std::ops::ControlFlow;
 use std::time::Duration;
 
-/// How far something long is.
+/// The progress of one long task.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Progress {
     /// What is being done, such as "Fetching smollm2-135m".
@@ -17,10 +17,11 @@ pub struct Progress {
     pub total: Option<u64>,
 }
 
-/// Told of progress many times a second, also while nothing moves; `Break` stops the fetch.
+/// Called with the progress many times a second, also while nothing moves; `Break` stops the
+/// download.
 pub type OnProgress<'a> = &'a mut dyn FnMut(&Progress) -> ControlFlow<()>;
 
-/// One model's progress, on its way to the caller.
+/// Reports one model's progress to the caller.
 pub(super) struct ProgressReporter<'a> {
     name: String,
     now: Progress,
@@ -70,7 +71,7 @@ impl<'a> ProgressReporter<'a> {
     }
 }
 
-/// Turns progress and the caller's clock into a line: bytes, speed, time left.
+/// Formats progress as a line with bytes, speed and time left, by the caller's clock.
 #[derive(Default)]
 pub struct ProgressMeter {
     what: String,

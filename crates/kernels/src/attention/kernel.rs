@@ -28,12 +28,12 @@ pub struct Shape {
     pub window: usize,
 }
 
-/// Some rows that follow each other in one story.
+/// Consecutive tokens of one story, whose queries attend to the same keys and values.
 pub struct Job<'a> {
     /// Its first row in the input.
     pub row: usize,
     pub tokens: usize,
-    /// Where its first token stands.
+    /// The position of its first token.
     pub position: usize,
     /// Keys and values of all positions up to its last token, in two pieces, and the length of
     /// each.

@@ -1,4 +1,4 @@
-//! What attention remembers of every token, on a CPU: keys and values as the kernel reads them.
+//! The keys and values of one layer on a CPU, in the layout that the attention kernel reads.
 //!
 //! Positions lie in blocks of 16. In a block, a head's keys are `[dim, 16 positions]`, so that 16
 //! scores are computed side by side without adding up across a register; its values are
@@ -10,7 +10,7 @@ use crate::lanes::{KvElement, SCALE_GROUP, WIDTH};
 use crate::linear::{Aligned, Pool};
 use std::str::FromStr;
 
-/// How keys and values are kept.
+/// The type of the numbers of a KV cache.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum KvType {
     /// Half floats: 11 bits of precision, half of the memory.
@@ -87,7 +87,7 @@ impl Heads {
     }
 }
 
-/// Keys and values of one layer.
+/// The keys and values of one layer, in blocks of 16 positions.
 pub enum KvBlocks {
     F16(Blocks<u16>),
     F32(Blocks<f32>),
@@ -100,7 +100,7 @@ pub struct Blocks<N> {
     scales: Aligned<f32>,
 }
 
-/// Does the same with a cache of any kind.
+/// Runs the same code for a cache of any type.
 macro_rules! any {
     ($kv:expr, $blocks:ident => $do:expr) => {
         match $kv {
@@ -120,7 +120,7 @@ impl KvBlocks {
         }
     }
 
-    /// An empty one of the same kind.
+    /// An empty cache of the same type and shape.
     pub fn empty_like(&self) -> KvBlocks {
         match self {
             KvBlocks::F16(blocks) => KvBlocks::F16(Blocks::new(blocks.heads)),

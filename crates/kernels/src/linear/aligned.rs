@@ -1,9 +1,9 @@
-//! Numbers that begin at a cache line, so that no wide load or store has to touch two.
+//! Vectors aligned to cache lines, so that no wide load or store touches two lines.
 
 use std::marker::PhantomData;
 use std::ops::{Deref, DerefMut};
 
-/// Numbers of which any bits are a value.
+/// Pod old data: types for which every bit pattern is a value.
 pub trait Pod: Copy + Default {}
 impl Pod for i8 {}
 impl Pod for u16 {}

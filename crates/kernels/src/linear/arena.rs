@@ -1,7 +1,8 @@
-//! Memory for packed weights, in few large pieces that the kernel may back with huge pages.
+//! Memory for packed weights, in a few large pieces that the operating system may back with huge
+//! pages.
 //!
-//! One token walks through all weights in order, so the cost of address translation is worth
-//! saving: a matrix alone is often smaller than one huge page, many in one piece are not.
+//! Each token reads all weights in order, so address translation costs time. A single matrix is
+//! often smaller than a huge page; many matrices in one piece are not.
 
 use std::sync::Arc;
 

@@ -1,4 +1,5 @@
-//! The weight formats of GGML: one table for how a block lies in the file and in a strip.
+//! The weight formats: one table of the layout of a block in a GGUF file and in a strip, and of the
+//! number that GGUF gives the format.
 //!
 //! A new format is a row here, a `dequantize` and a packer for its file block, and an arm in the
 //! `kernel` function of each family.

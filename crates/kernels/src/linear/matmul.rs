@@ -1,4 +1,4 @@
-//! The product: who computes which strips of which weights for which rows of the input.
+//! The matrix product: how threads share strips of weights and rows of the input.
 
 use std::cell::RefCell;
 use std::ops::Range;
@@ -15,7 +15,7 @@ const PASS: usize = 512 << 10;
 /// long runs.
 const UNITS: usize = 4;
 
-/// What becomes of what an output held before.
+/// Whether a product replaces the output or is added to it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Write {
     Set,
@@ -234,7 +234,7 @@ impl<'a> StripPair<'a> {
     /// Multiplies with a group of rows; `cold` says that the strips were not read yet.
     ///
     /// # Safety
-    /// The group must have as many columns as the weights.
+    /// The group has as many columns as the weights.
     pub(super) unsafe fn multiply(&self, group: &Group, cold: bool, to: &mut Sums) {
         if let Some(tiles) = self.tiles.as_ref().filter(|_| group.rows >= GROUP) {
             // SAFETY: a pool has a family that this processor has; the strips were unpacked when

@@ -74,16 +74,19 @@ impl Packed {
         })
     }
 
+    #[inline]
     pub fn format(&self) -> Format {
         self.format
     }
 
     /// Outputs.
+    #[inline]
     pub fn rows(&self) -> usize {
         self.rows
     }
 
     /// Inputs.
+    #[inline]
     pub fn cols(&self) -> usize {
         self.cols
     }

@@ -118,10 +118,14 @@ impl Pool {
         }
     }
 
+    /// How many threads there are, the caller among them.
+    #[inline]
     pub fn threads(&self) -> usize {
         self.workers.len() + 1
     }
 
+    /// The kernels that they use.
+    #[inline]
     pub fn family(&self) -> KernelFamily {
         self.family
     }

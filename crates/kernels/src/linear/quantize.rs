@@ -199,7 +199,7 @@ impl Activations {
         }
     }
 
-    /// Where rows go that are quantized a block of columns at a time.
+    /// The destination of rows that are quantized one block of columns at a time.
     pub(super) fn target(&mut self) -> Target {
         Target {
             blocks: self.blocks,
@@ -227,7 +227,7 @@ impl Target {
     /// Quantizes block `block` of the rows of a group, `[rows, 32]`, that begins at `row`.
     ///
     /// # Safety
-    /// There must be room for the group, and nothing else may access this block of it.
+    /// There is room for the group, and nobody else has this block of it.
     pub(super) unsafe fn quantize(
         &self,
         family: KernelFamily,

@@ -1,5 +1,5 @@
-//! Merging neighbours: of all that may be merged the best pair is, the leftmost of equals, until
-//! none is left. What makes a pair good is the vocabulary's to say.
+//! Byte-pair merging: merges the best-scored pair of neighbours, the leftmost of equals, until no
+//! pair can be merged. The vocabulary gives the scores.
 //!
 //! The order is that of llama.cpp (`llm_tokenizer_spm_session`, `llm_tokenizer_bpe_session`).
 
@@ -24,8 +24,8 @@ struct Pair {
     len: usize,
 }
 
-/// The pieces of `text`, which begins as single characters; `score` says how good it is to merge
-/// two, the more the better, or that they cannot be.
+/// The pieces of `text` after merging, which starts from single characters. `score` rates a merge of
+/// two neighbours, higher is better; `None` forbids it.
 pub fn merge_pairs(
     text: &str,
     mut score: impl FnMut(&str, &str) -> Option<i64>,

@@ -1,4 +1,4 @@
-//! Words to tokens and back, built from a GGUF file's own vocabulary.
+//! Text to tokens and back, with the vocabulary of a GGUF file.
 //!
 //! [`byte_pairs`] and [`sentence_piece`] are the two kinds of vocabulary; the `tokenizers` crate cuts
 //! text into words for the first. Control tokens are never read out of a
@@ -40,7 +40,7 @@ pub struct Tokenizer {
     note: Option<String>,
 }
 
-/// The tokens between which a model that can fill in the middle reads what stands around a gap.
+/// The control tokens of fill-in-the-middle, which mark the text before and after a gap.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FillInMiddle {
     pub prefix: u32,
@@ -48,7 +48,7 @@ pub struct FillInMiddle {
     pub middle: u32,
 }
 
-/// Some tokens, and a way to find their names in text.
+/// Finds the names of some tokens in text.
 struct TokenFinder {
     names: Vec<String>,
     ids: Vec<u32>,
@@ -109,7 +109,7 @@ impl Tokenizer {
         self.ends.is_empty()
     }
 
-    /// The token that a prose prompt begins with, where the model was trained so.
+    /// The beginning-of-text token, where the model was trained to see one before prose.
     pub fn leading_bos(&self) -> Option<u32> {
         self.bos.filter(|_| self.add_bos)
     }
@@ -123,12 +123,12 @@ impl Tokenizer {
         self.ends_generation.iter().copied()
     }
 
-    /// How this model fills in the middle, if it was trained to.
+    /// The fill-in-the-middle tokens, where the model was trained with them.
     pub fn fill_in_middle(&self) -> Option<FillInMiddle> {
         self.fill
     }
 
-    /// Something that a user should know about how this vocabulary is read.
+    /// A remark for the user about how this vocabulary was interpreted.
     pub fn note(&self) -> Option<&str> {
         self.note.as_deref()
     }

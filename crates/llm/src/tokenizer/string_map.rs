@@ -1,5 +1,5 @@
-//! A map from texts to numbers that is made in one pass: the texts lie in one piece of memory, so
-//! that a vocabulary of 262,144 tokens takes two allocations and not as many as it has tokens.
+//! A map from strings to numbers, built in one pass. All strings lie in one piece of memory, so a
+//! vocabulary of 262,144 tokens takes two allocations instead of one per token.
 
 use ahash::RandomState;
 

@@ -16,7 +16,7 @@ pub struct Config {
     pub heads: usize,
     pub kv_heads: usize,
     pub head_dim: usize,
-    /// Tokens the model was trained to hold.
+    /// The longest context that the model was trained on, in tokens.
     pub context: usize,
     pub vocabulary: usize,
     pub norm_eps: f32,
@@ -36,22 +36,22 @@ pub struct Config {
 
 #[derive(Clone, Debug, PartialEq)]
 pub struct Rope {
-    /// How many of a head's numbers are turned.
+    /// How many of a head's numbers are rotated.
     pub dim: usize,
     pub base: f64,
     /// Positions are divided by this (linear scaling).
     pub factor: f64,
-    /// What turned numbers are multiplied by (Phi 3's long contexts).
+    /// The factor on rotated numbers (YaRN and LongRoPE; Phi 3's long contexts).
     pub attn_factor: f64,
     pub layout: RopeLayout,
     /// The name of the tensor of per-frequency divisors, which not every file has.
     pub divisors: &'static str,
 }
 
-/// Which two numbers of a head are turned together.
+/// Which two numbers of a head are rotated together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RopeLayout {
-    /// Neighbours (2i, 2i+1): llama's GGUF layout.
+    /// RopeLayout (2i, 2i+1): llama's GGUF layout.
     Interleaved,
     /// Halves (i, i + dim/2): NeoX.
     HalfSplit,
@@ -66,7 +66,7 @@ pub struct Window {
     pub rope_base: Option<f64>,
 }
 
-/// Architectures that this description covers.
+/// The families that can be loaded, as GGUF names them.
 pub const FAMILIES: &[&str] = &[
     "llama", "qwen2", "qwen3", "qwen3moe", "gemma3", "phi3", "glm4", "lfm2",
 ];

@@ -1,4 +1,4 @@
-//! A gated short convolution in attention's place: most layers of LFM2 (Liquid AI 2025; the
+//! A gated short convolution in place of attention: most layers of LFM2 (Liquid AI 2025; the
 //! layout is that of `Lfm2ShortConv` in the published modeling_lfm2.py).
 
 use super::config::Config;
@@ -12,7 +12,7 @@ use crate::error::ModelError;
 use candle_core::{D, Result as Computed, Tensor};
 
 pub struct Convolution {
-    /// To gates before and after, and what they gate: `[3 * hidden, hidden]`.
+    /// Projects to the gate before, the gate after and the gated rows: `[3 * hidden, hidden]`.
     input: Linear,
     output: Linear,
     hidden: usize,
@@ -20,7 +20,7 @@ pub struct Convolution {
     taps: Taps,
 }
 
-/// The taps, and the gated rows of all tokens read: so a story can be cut back to any token.
+/// The taps, and the gated rows of all evaluated tokens, so that a story can be cut at any token.
 enum Taps {
     Host {
         taps: Vec<Vec<f32>>,
@@ -75,7 +75,7 @@ impl Convolution {
         }))
     }
 
-    /// Adds what the convolution says of `norm(x)` to `x`, `[tokens, hidden]`.
+    /// Adds the convolution of `norm(x)` to `x`, `[tokens, hidden]`.
     pub fn forward(
         &mut self,
         x: Matrix,
@@ -106,7 +106,7 @@ impl Convolution {
         self.output.add_to(Input::Plain(&out), after, x)
     }
 
-    /// What a branch remembers of its own tokens here: nothing yet.
+    /// The empty state of a new branch in this layer.
     pub fn branch(&self) -> Option<BranchState> {
         match &self.taps {
             Taps::Host { .. } => Some(BranchState::Convolution(Vec::new())),
@@ -114,7 +114,7 @@ impl Convolution {
         }
     }
 
-    /// Takes over what a branch has read.
+    /// Copies a branch's own rows into the cache.
     pub fn adopt(&mut self, branch: &Branch, layer: usize) {
         if let (Taps::Host { rows, .. }, BranchState::Convolution(own)) =
             (&mut self.taps, &branch.layers[layer])

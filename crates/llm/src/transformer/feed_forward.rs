@@ -24,10 +24,10 @@ pub struct GatedMlp {
 }
 
 pub struct Experts {
-    /// How well each expert suits a token.
+    /// Scores each expert for a token.
     router: Linear,
     experts: Vec<GatedMlp>,
-    /// How many a token is sent to.
+    /// How many experts a token is routed to.
     used: usize,
 }
 
@@ -70,7 +70,7 @@ impl FeedForward {
         }))
     }
 
-    /// Adds what the network says of `norm(x)` to `x`, `[tokens, hidden]`.
+    /// Adds the network's output for `norm(x)` to `x`, `[tokens, hidden]`.
     pub fn forward(&self, x: Matrix, norm: &Norm, after: Option<&Norm>) -> Computed<Matrix> {
         match self {
             FeedForward::Dense(network) => {
@@ -85,10 +85,10 @@ impl FeedForward {
             FeedForward::Experts(experts) => {
                 // The norm is needed twice: by the router and by the experts.
                 let normed = norm.forward(x.copy()?)?;
-                let said = experts.forward(&normed)?;
+                let output = experts.forward(&normed)?;
                 x.plus(match after {
-                    Some(after) => after.forward(said)?,
-                    None => said,
+                    Some(after) => after.forward(output)?,
+                    None => output,
                 })
             }
         }
@@ -138,7 +138,7 @@ impl Experts {
     }
 }
 
-/// The rows that an expert is sent.
+/// The rows that are routed to an expert.
 fn gather(x: &Matrix, sent: &[(usize, f32)]) -> Computed<Matrix> {
     match x {
         Matrix::Host(x) => {
@@ -156,7 +156,7 @@ fn gather(x: &Matrix, sent: &[(usize, f32)]) -> Computed<Matrix> {
     }
 }
 
-/// Adds an expert's answers, by each one's share.
+/// Adds an expert's outputs, weighted by the expert's share of each token.
 fn add(sum: Matrix, said: Matrix, sent: &[(usize, f32)]) -> Computed<Matrix> {
     match (sum, said) {
         (Matrix::Host(mut sum), Matrix::Host(said)) => {

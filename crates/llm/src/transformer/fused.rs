@@ -1,4 +1,4 @@
-//! The products of a gated network, fused on a CPU where they are made
+//! The first two products of a gated feed-forward network, fused on a CPU
 //! ([`kernels::linear::fused_pair`]).
 
 use super::config::Activation;
@@ -35,7 +35,7 @@ impl Linear {
         Some(fused?.map_err(candle_core::Error::wrap))
     }
 
-    /// `x + after(product)`, for what was fused.
+    /// `x + after(product)`, for a fused pair.
     pub fn add_fused_to(
         &self,
         fused: FusedPair,
@@ -57,7 +57,7 @@ impl Linear {
         }
     }
 
-    /// The product of what was fused.
+    /// The product of a fused pair with this matrix.
     pub fn fused_product(&self, fused: FusedPair) -> Computed<Matrix> {
         let width = self.packed().map_or(0, Packed::rows);
         let mut product = Buffer::rows(fused.rows(), width);

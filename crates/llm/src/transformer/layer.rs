@@ -21,7 +21,7 @@ pub struct Layer {
     post_ffn_norm: Option<Norm>,
 }
 
-/// How a token learns of the tokens before it.
+/// How a token's row takes in the rows of earlier tokens.
 pub enum Mixer {
     Attention(Box<Attention>),
     Convolution(Convolution),
@@ -66,7 +66,7 @@ impl Layer {
             .forward(x, &self.ffn_norm, self.post_ffn_norm.as_ref())
     }
 
-    /// What a branch remembers of its own tokens here: nothing yet. None where there are none.
+    /// The empty state of a new branch in this layer; `None` where branches are not supported.
     pub fn branch(&self) -> Option<BranchState> {
         match &self.mixer {
             Mixer::Attention(attention) => attention.branch(),
@@ -74,7 +74,7 @@ impl Layer {
         }
     }
 
-    /// Takes over what a branch has read.
+    /// Copies a branch's own state into the layer's cache.
     pub fn adopt(&mut self, branch: &Branch, layer: usize) {
         match &mut self.mixer {
             Mixer::Attention(attention) => attention.adopt(branch, layer),

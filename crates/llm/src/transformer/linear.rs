@@ -21,7 +21,7 @@ pub enum Linear {
     },
 }
 
-/// What matrices are multiplied with; on a CPU it is made on the way, a few rows at a time.
+/// The rows that matrices multiply; on a CPU they are computed a few at a time, just before use.
 #[derive(Clone, Copy)]
 pub enum Input<'a> {
     Plain(&'a Matrix),
@@ -31,7 +31,7 @@ pub enum Input<'a> {
 }
 
 impl Input<'_> {
-    /// The rows on a CPU: where they are, or how they are made.
+    /// The rows on a CPU: in memory, or as the function that computes them.
     pub(super) fn with_source<T>(
         self,
         pool: &Pool,
@@ -70,7 +70,7 @@ impl Input<'_> {
 }
 
 impl Linear {
-    /// Several matrices times the same rows: on a CPU they share one reading of the input.
+    /// Several matrices times the same rows; on a CPU the rows are quantized once for all.
     pub fn forward_many<const N: usize>(
         weights: [&Linear; N],
         input: Input,

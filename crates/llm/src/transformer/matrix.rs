@@ -1,4 +1,4 @@
-//! Rows of numbers on their way through the layers: plain memory on a CPU, a tensor elsewhere.
+//! The rows that pass through the layers: plain memory on a CPU, a tensor elsewhere.
 
 use candle_core::{Device, Result, Tensor};
 use kernels::linear::Aligned;
@@ -17,7 +17,7 @@ pub struct Vector {
     pub tensor: Tensor,
 }
 
-/// Memory that is used again by the next buffer, since layers need the same sizes in turn.
+/// Rows in memory that the next buffer reuses, since every layer needs the same sizes.
 #[derive(Default)]
 pub struct Buffer {
     values: Aligned<f32>,

@@ -1,7 +1,7 @@
 //! A decoder-only Transformer from a GGUF file, whatever its family.
 //!
-//! What a family is lies in [`Config`]; how fast a matrix is multiplied lies in [`weights`]. This
-//! module knows neither words nor sampling: tokens in, logits out.
+//! [`Config`] holds what distinguishes families; [`linear`] multiplies. This module knows neither
+//! text nor sampling: tokens in, logits out.
 
 mod attention;
 pub mod config;
@@ -61,8 +61,8 @@ impl Transformer {
             };
             RopeTables::new(&plain, base, None, device, on_host)
         });
-        // Small models write with the matrix they read with. It is the largest, and first, so that
-        // there is no moment with all of the rest packed and this one still in the file's pages.
+        // Small models tie the output matrix to the embedding. It is the largest, and loaded first, so
+        // that memory never holds all other packed weights together with this one's file pages.
         let head = match weights.has("output.weight") {
             true => "output.weight",
             false => "token_embd.weight",
@@ -86,7 +86,8 @@ impl Transformer {
         &self.config
     }
 
-    /// Runs the layers; None when `stop` said so in between, which leaves the cache as it was.
+    /// The output of the last layer, `[tokens, hidden]`; `None` when `stop` asked to stop between
+    /// layers, which leaves the KV cache as it was.
     fn hidden(
         &mut self,
         tokens: &[u32],
@@ -126,7 +127,7 @@ impl Transformer {
 }
 
 impl Transformer {
-    /// The best logits of a row.
+    /// The logits of a row, of which the `count` highest count.
     fn top_k_logits(&self, x: &Matrix, count: usize) -> Result<Vec<f32>, ModelError> {
         let [logits] = Linear::forward_many([&self.head], Input::Normed(x, &self.norm))?;
         if let Matrix::Device(logits) = &logits

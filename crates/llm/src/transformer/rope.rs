@@ -1,11 +1,11 @@
-//! Rotary position embeddings (Su et al. 2021): tables as long as the story needs, no longer.
+//! Rotary position embeddings (Su et al. 2021), with tables that grow with the story.
 
 use super::config::{Rope, RopeLayout};
 use candle_core::{Device, Result, Tensor};
 
 /// Cosines and sines for positions 0 to `len`, each `[len, dim / 2]`.
 pub struct RopeTables {
-    /// On a CPU: cosine and sine in turn.
+    /// RopeLayout of cosine and sine, for CPUs.
     turns: Vec<(f32, f32)>,
     on_host: bool,
     rope: Rope,

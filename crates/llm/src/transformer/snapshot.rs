@@ -1,5 +1,5 @@
-//! What a model remembers of a stretch of tokens, as bytes to keep on disk: reading them takes a
-//! fraction of the time that reading the tokens again would.
+//! The warm cache: the KV cache of a stretch of tokens as bytes for the disk. Loading it takes a
+//! fraction of the time that evaluating the tokens again would.
 //!
 //! Little-endian, one after another:
 //!
@@ -11,7 +11,7 @@
 //! | … | layer after layer: for each position its keys, then its values, `[heads, dim]` each, as half floats, floats or bytes, and behind bytes the scales of both; a convolution's rows, `[channels]`, as floats |
 //! | 32 | SHA-256 of all before |
 //!
-//! A file is cache, not truth: whatever is wrong with it, the tokens can be read again.
+//! Nothing depends on the file: if anything is wrong with it, the tokens are evaluated again.
 
 use super::Transformer;
 use super::layer::Mixer;
@@ -48,8 +48,8 @@ impl Transformer {
         Some(bytes)
     }
 
-    /// Puts a snapshot behind what the cache holds, which must reach up to where it begins; what
-    /// the cache holds beyond that is forgotten.
+    /// Puts a snapshot into the KV cache, which must reach up to the snapshot's first position; what
+    /// the cache holds from there on is replaced.
     pub(super) fn restore_snapshot(&mut self, bytes: &[u8], model: &str) -> Result<(), ModelError> {
         let wrong = |why| ModelError::Snapshot(why);
         let (body, checksum) = bytes

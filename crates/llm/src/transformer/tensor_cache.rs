@@ -1,9 +1,9 @@
-//! What a layer remembers of every token read, kept between turns.
+//! Keys, values or convolution inputs of all evaluated tokens, as a growing tensor on the device.
 
 use candle_core::{DType, Device, Result, Tensor};
 
-/// One row for each token, `[1, capacity, parts, width]`, of which the first are in use. How many
-/// is the model's to know: one length serves all layers.
+/// One row for each token, `[1, capacity, parts, width]`. The model knows how many of them are in
+/// use, since all layers have the same length.
 pub struct TensorCache {
     rows: Tensor,
     capacity: usize,

@@ -1,11 +1,11 @@
-//! The best of many logits, found on the device that computed them, so that a vocabulary's worth
-//! of numbers need not be copied for every token.
+//! The k highest logits, found on the device that computed them, so that not every logit of the
+//! vocabulary has to be copied for each token.
 
 use candle_core::{D, DType, Result, Tensor};
 
-/// Numbers that are sorted together: what a GPU's kernel takes in one go.
+/// Numbers that are sorted together: as many as a GPU's kernel sorts at once.
 const ROW: usize = 1024;
-/// More than these are not looked for: copying all is as good.
+/// The largest k: beyond it, copying all logits is as fast.
 const MAX_COUNT: usize = ROW / 2;
 
 /// All logits `[.., vocabulary]` of one row, of which those below the `count` best are `-inf`. None

@@ -1,4 +1,4 @@
-//! What is done to a tile: the inner loops, in the registers of a family.
+//! The steps of a tile: the inner loops, in the registers of a kernel family.
 
 use super::{Step, Tile, values};
 use crate::attention::kv::Heads;
@@ -11,7 +11,7 @@ use std::ops::Range;
 /// keys and values that are widened, [`widened`] long.
 ///
 /// # Safety
-/// The CPU must support the family's instructions, and nothing else may access what the step writes.
+/// The processor has the family's instructions, and nobody else has what the step writes.
 pub(super) type StepFn<N> = unsafe fn(&Tile<N>, *mut f32, &mut [f32], Step);
 
 /// Blocks between those that are read and those that are asked for: a head's keys and values lie

@@ -311,7 +311,7 @@ unsafe fn tile<
 /// they are the first blocks. The scales of these rows begin at `start`.
 ///
 /// # Safety
-/// As for [`multiply`]; `input` must hold the scales of 16 rows.
+/// As for [`multiply`]; the group has the scales of 16 rows from `start` on.
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw,avx512vnni,f16c")]
 unsafe fn add_up<const MINIMA: bool, const IN_HALVES: bool>(

@@ -1,5 +1,5 @@
-//! Attention with its projections, norms and cache: our own kernel on a CPU, plain tensor
-//! operations elsewhere.
+//! Attention with its projections, norms and KV cache: illumine's kernel on a CPU, tensor operations
+//! elsewhere.
 
 mod device;
 
@@ -31,13 +31,13 @@ pub struct Attention {
     pool: Arc<Pool>,
 }
 
-/// Keys and values of the tokens read.
+/// Keys and values of the evaluated tokens.
 enum KvCache {
     Host(KvBlocks),
     Device(TensorCache, TensorCache),
 }
 
-/// Tokens that one thread turns at a time.
+/// Tokens that one thread rotates at a time.
 const TURN: usize = 16;
 
 impl Attention {
@@ -86,7 +86,7 @@ impl Attention {
         })
     }
 
-    /// Adds what attention says of `norm(x)` to `x`, `[tokens, hidden]`.
+    /// Adds the attention of `norm(x)` to `x`, `[tokens, hidden]`.
     pub fn forward(
         &mut self,
         x: Matrix,
@@ -248,7 +248,7 @@ impl Attention {
         device::attend(&q, &keys, &values, position, window)
     }
 
-    /// What a branch remembers of its own tokens here: nothing yet.
+    /// The empty state of a new branch in this layer.
     pub fn branch(&self) -> Option<BranchState> {
         match &self.kv_cache {
             KvCache::Host(kv) => Some(BranchState::Attention(kv.empty_like())),
@@ -256,7 +256,7 @@ impl Attention {
         }
     }
 
-    /// Takes over what a branch has read.
+    /// Copies a branch's own keys and values into the KV cache.
     pub fn adopt(&mut self, branch: &Branch, layer: usize) {
         if let (KvCache::Host(kv), BranchState::Attention(own)) =
             (&mut self.kv_cache, &branch.layers[layer])

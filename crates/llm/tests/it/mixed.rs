@@ -8,7 +8,7 @@ use crate::support::tiny::{Tiny, content, feed, ours};
 use candle_core::quantized::gguf_file::Value;
 use candle_core::{Device, Tensor};
 use candle_transformers::models as reference;
-use illumine::model::Logits;
+use llm::Logits;
 use tempfile::NamedTempFile;
 
 fn lfm2_body() -> Tiny {

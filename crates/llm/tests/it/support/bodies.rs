@@ -6,9 +6,9 @@ use super::tiny::{
 use candle_core::quantized::GgmlDType;
 use candle_core::{Device, Tensor};
 use candle_transformers::models as reference;
-use illumine::model::linear::KernelFamily;
-use illumine::model::{Logits, Placement};
 use kernels::attention::KvType;
+use kernels::linear::KernelFamily;
+use llm::{Logits, Placement};
 use tempfile::NamedTempFile;
 
 pub const HIDDEN: usize = 64;

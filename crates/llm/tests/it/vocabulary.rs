@@ -3,8 +3,8 @@
 
 use crate::support::tiny::Tiny;
 use candle_core::quantized::gguf_file::Value;
-use illumine::model::Tokenizer;
-use illumine::model::gguf::Gguf;
+use llm::Tokenizer;
+use llm::gguf::Gguf;
 
 const CONTROL: i32 = 3;
 const USER_DEFINED: i32 = 4;

@@ -6,7 +6,7 @@ use kernels::linear::{Format, dequantize_row};
 use random::{Random, weights};
 use std::borrow::Cow;
 
-#[path = "../../kernels/src/linear/tests/random.rs"]
+#[path = "../../../kernels/src/linear/tests/random.rs"]
 mod random;
 
 #[test]

@@ -214,8 +214,8 @@ fn glm4() {
 /// The catalogue promises no architecture that cannot be read, and leaves none out.
 #[test]
 fn the_catalogue_lists_what_can_be_read() {
-    use illumine::model::catalog::{Architecture, Catalog};
-    use illumine::model::transformer::config::FAMILIES;
+    use hub::catalog::{Architecture, Catalog};
+    use llm::transformer::config::FAMILIES;
     use std::collections::BTreeSet;
     let listed: BTreeSet<&str> = Architecture::ALL.iter().map(|one| one.gguf()).collect();
     assert_eq!(listed, FAMILIES.iter().copied().collect());
@@ -228,18 +228,16 @@ fn the_catalogue_lists_what_can_be_read() {
     }
     let mut tiny = body("llama", SHAPE);
     tiny.plain("general.architecture", Value::String("mamba".to_string()));
-    let gguf = illumine::model::gguf::Gguf::open(tiny.write().path()).unwrap();
-    let placement = illumine::model::Placement::new(Device::Cpu, 1);
-    let error = illumine::model::load_text(gguf.into(), &placement)
-        .err()
-        .unwrap();
+    let gguf = llm::gguf::Gguf::open(tiny.write().path()).unwrap();
+    let placement = llm::Placement::new(Device::Cpu, 1);
+    let error = llm::load_text(gguf.into(), &placement).err().unwrap();
     assert!(error.to_string().contains("\"mamba\""), "{error}");
 }
 
 #[test]
 fn what_a_file_says_of_rope_and_scale() {
-    use illumine::model::gguf::Gguf;
-    use illumine::model::transformer::Config;
+    use llm::gguf::Gguf;
+    use llm::transformer::Config;
     let config =
         |tiny: &Tiny| Config::from_gguf(&Gguf::open(tiny.write().path()).unwrap()).unwrap();
     // Gemma 3 27B's queries are scaled by hidden size over heads: 64 / 4 here, not 32.
