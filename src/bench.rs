@@ -2,6 +2,7 @@
 //!
 //! Takes a loaded model and returns numbers; prints nothing and compares with nobody.
 
+#[cfg(feature = "train")]
 pub mod pictures;
 pub mod sessions;
 mod several;

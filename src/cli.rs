@@ -4,7 +4,7 @@ pub mod args;
 mod bench;
 mod cold;
 mod config;
-#[cfg(test)]
+#[cfg(all(test, feature = "train"))]
 mod docs;
 mod draw;
 mod echo;
@@ -12,20 +12,25 @@ mod environment;
 mod eval;
 mod exchange;
 mod exit;
+#[cfg(feature = "train")]
 mod gallery;
 mod inline;
 mod log;
 mod models;
 mod opening;
 mod page;
+#[cfg(feature = "train")]
 mod pictures;
 mod prompts;
 mod repl;
 mod screen;
 mod sessions;
 mod signals;
+#[cfg(feature = "train")]
 mod train;
+#[cfg(feature = "train")]
 mod training;
+#[cfg(feature = "train")]
 mod training_reporter;
 mod write;
 
@@ -58,7 +63,10 @@ fn dispatch(cli: Cli) -> Result<Exit, Failed> {
         Some(Command::Repl { session, common }) => repl::run(&paths, &common, session.as_deref()),
         Some(Command::Write(args)) => write::run(&paths, &args),
         Some(Command::Draw(args)) => draw::run(&paths, &args),
+        #[cfg(feature = "train")]
         Some(Command::Train { what }) => train::run(&paths, &what),
+        #[cfg(not(feature = "train"))]
+        Some(Command::Train(_)) => Err(no_trainer()),
         Some(Command::Models { what }) => models::run(&paths, &what),
         Some(Command::Sessions { what }) => sessions::run(&paths, &what),
         Some(Command::Prompts { what }) => prompts::run(&paths, &what),
@@ -100,6 +108,15 @@ fn paths_text(paths: &Paths) -> String {
         paths.history.display(),
         paths.config.display(),
         paths.prompts.display()
+    )
+}
+
+/// The answer to commands of the trainer in a build without it.
+#[cfg(not(feature = "train"))]
+fn no_trainer() -> Failed {
+    Failed::new(
+        Exit::Usage,
+        "This build has no trainer; build with --features train",
     )
 }
 

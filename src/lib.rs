@@ -15,6 +15,7 @@ compile_error!(
 
 pub use ::story;
 
+#[cfg(feature = "train")]
 pub use ::train;
 
 /// What used to be one module; each name leads to its crate.
@@ -26,6 +27,7 @@ pub mod model {
     pub use kernels::linear;
     pub use llm::sentence_encoder as encoder;
     pub use llm::*;
+    #[cfg(feature = "train")]
     pub use train::{efficientnet, features};
 }
 

@@ -31,6 +31,7 @@ mod split;
 mod status;
 mod terminal;
 mod theme;
+#[cfg(feature = "train")]
 pub mod training;
 mod view;
 mod wrap;

@@ -2,9 +2,13 @@
 
 mod pictures;
 mod sessions;
+#[cfg(feature = "train")]
+mod training;
 
-pub use pictures::{Draw, EvalImage, Gan, Train};
+pub use pictures::Draw;
 pub use sessions::{Export, Import, Sessions};
+#[cfg(feature = "train")]
+pub use training::{EvalImage, Gan, Train};
 
 use super::{Exit, Failed};
 use clap::builder::FalseyValueParser;
@@ -82,10 +86,15 @@ pub enum Command {
     /// Draw pictures from a prompt
     Draw(Draw),
     /// Train the image model and build its dataset
+    #[cfg(feature = "train")]
     Train {
         #[command(subcommand)]
         what: Train,
     },
+    /// Train the image model (not in this build)
+    #[cfg(not(feature = "train"))]
+    #[command(disable_help_flag = true)]
+    Train(NoTrainer),
     /// List, download, verify and remove models
     Models {
         #[command(subcommand)]
@@ -310,7 +319,20 @@ pub enum Eval {
     },
     /// Evaluate an image model: recognition rate, Fréchet and kernel distance, precision and recall,
     /// diversity, memorization
+    #[cfg(feature = "train")]
     Image(EvalImage),
+    /// Evaluate an image model (not in this build)
+    #[cfg(not(feature = "train"))]
+    #[command(disable_help_flag = true)]
+    Image(NoTrainer),
+}
+
+/// The arguments of a command that a build without the trainer does not have.
+#[cfg(not(feature = "train"))]
+#[derive(Args, Debug)]
+pub struct NoTrainer {
+    #[arg(hide = true, trailing_var_arg = true, allow_hyphen_values = true)]
+    ignored: Vec<std::ffi::OsString>,
 }
 
 #[derive(Args, Debug)]

@@ -16,7 +16,10 @@ pub fn run(paths: &Paths, what: &Args) -> Result<Exit, Failed> {
             json,
             common,
         } => text(paths, perplexity, *window as usize, *json, common),
+        #[cfg(feature = "train")]
         Args::Image(args) => super::gallery::run(paths, args),
+        #[cfg(not(feature = "train"))]
+        Args::Image(_) => Err(super::no_trainer()),
     }
 }
 

@@ -4,7 +4,7 @@ use super::args::EvalImage as Args;
 use super::draw;
 use super::environment::{self, Paths};
 use super::models::with_progress;
-use super::page::Meter;
+use super::page::Progress;
 use super::{Exit, Failed, pictures, print};
 use illumine::bench::pictures::{Compared, EvaluationSettings, PicturesError, Report, evaluate};
 use illumine::engine::image_pipeline::DrawError;
@@ -40,18 +40,9 @@ pub fn run(paths: &Paths, args: &Args) -> Result<Exit, Failed> {
         redrawn: args.redrawn,
         sampling: sampling(args)?,
     };
-    let mut meter = Meter::new();
-    let found = evaluate(
-        &pipeline,
-        &extractor,
-        &pictures,
-        settings,
-        &mut |what, done, all| {
-            meter.count(what, done as u64, all as u64);
-            true
-        },
-    );
-    meter.clear();
+    let meter = Progress::of_things();
+    let found = evaluate(&pipeline, &extractor, &pictures, settings, &meter);
+    drop(meter);
     let report = found.map_err(|why| {
         let exit = match why {
             PicturesError::Few => Exit::Usage,
@@ -72,7 +63,7 @@ fn held_out(pictures: &Dataset) -> HashSet<(&str, &str)> {
     let mut held = HashSet::new();
     for at in 0..pictures.len() {
         let label = &*pictures.concepts[pictures.concept[at] as usize].label;
-        match pictures.part[at] {
+        match pictures.split[at] {
             Split::Train => continue,
             Split::HeldOutPair => {
                 held.insert((label, &*pictures.styles[pictures.style[at] as usize]));

@@ -1,6 +1,6 @@
-//! Loads a dataset: a file from `illumine train data`, or a folder of pictures.
+//! What is trained on: the file that `illumine train data` made, or a folder of one's own pictures.
 
-use super::page::Meter;
+use super::page::Progress;
 use super::{Exit, Failed, complain, note};
 use illumine::model::gan::config::GRID;
 use illumine::story::hash::sha256;
@@ -10,10 +10,10 @@ use illumine::train::data::split::Split;
 use illumine::train::data::{DataError, folder};
 use std::path::Path;
 
-/// Width of training pictures in pixels: eight for each token of a side.
+/// Pixels of the pictures that are trained on: eight for each token of a side.
 const SIZE: u32 = GRID as u32 * 8;
 
-/// Loads the pictures of a file or folder.
+/// The pictures of a file or folder.
 pub fn read(path: &Path) -> Result<Dataset, Failed> {
     match path.is_dir() {
         true => own(path),
@@ -21,7 +21,7 @@ pub fn read(path: &Path) -> Result<Dataset, Failed> {
     }
 }
 
-/// The SHA-256 of the dataset.
+/// The SHA-256 of the data set that they are.
 pub fn digest(pictures: &Dataset) -> Result<String, Failed> {
     let bytes = pictures.to_bytes();
     let bytes = bytes.map_err(|why| Failed::new(Exit::Usage, why))?;
@@ -29,32 +29,32 @@ pub fn digest(pictures: &Dataset) -> Result<String, Failed> {
 }
 
 fn own(path: &Path) -> Result<Dataset, Failed> {
-    let mut meter = Meter::new();
-    let mut watch = |what: &str, done: usize, all: usize| {
-        meter.count(what, done as u64, all as u64);
-        true
-    };
-    let found = folder::read(path, SIZE, &mut watch);
-    meter.clear();
+    let meter = Progress::of_things();
+    let found = folder::read(path, SIZE, &meter);
+    drop(meter);
     let found = found.map_err(failed)?;
     let pictures = &found.pictures;
     note(&clean_line(&format!(
         "{}: {} pictures of {} concepts, {} for training, {} held out; styles: {}",
         path.display(),
         pictures.len(),
-        found.things(),
+        found.label_count(),
         held(pictures, Split::Train),
         pictures.len() - held(pictures, Split::Train),
         pictures.styles.join(", "),
     )));
-    if !found.left_out.is_empty() {
-        let count = found.left_out.len();
-        complain(&format!("{}, {count} {}", path.display(), found.words()));
+    if !found.skipped.is_empty() {
+        let count = found.skipped.len();
+        complain(&format!(
+            "{}, {count} {}",
+            path.display(),
+            found.skipped_summary()
+        ));
     }
     Ok(found.pictures)
 }
 
-/// What a data set that cannot be used ends the program with.
+/// The failure that a data set that cannot be used ends the program with.
 pub fn failed(error: DataError) -> Failed {
     let exit = match error {
         DataError::Stopped => Exit::Interrupted,
@@ -69,7 +69,7 @@ pub fn failed(error: DataError) -> Failed {
     Failed::new(exit, error)
 }
 
-/// How many pictures belong to one part of the split.
+/// How many pictures belong to a split.
 pub fn held(pictures: &Dataset, part: Split) -> usize {
-    pictures.part.iter().filter(|own| **own == part).count()
+    pictures.split.iter().filter(|own| **own == part).count()
 }

@@ -2,13 +2,13 @@
 
 use super::args::Train as Args;
 use super::environment::Paths;
-use super::page::Meter;
+use super::page::Progress;
 use super::pictures::{failed, held};
 use super::{Exit, Failed, complain, print, training};
 use illumine::train::data::dataset::Dataset;
-use illumine::train::data::sets::digest;
+use illumine::train::data::sets::known_sha256;
 use illumine::train::data::split::Split;
-use illumine::train::data::{DataError, archive, build};
+use illumine::train::data::{archive, build};
 use illumine::train::quantize::quantize;
 use std::path::Path;
 
@@ -29,7 +29,16 @@ pub fn run(paths: &Paths, what: &Args) -> Result<Exit, Failed> {
             bits,
             offline,
         } => {
-            let exit = training::export(paths, run, (data, from.as_deref()), out, *offline)?;
+            let exit = training::export(
+                paths,
+                &training::ExportArgs {
+                    run,
+                    data,
+                    from: from.as_deref(),
+                    out,
+                    offline: *offline,
+                },
+            )?;
             if bits == "8" {
                 quantize(out).map_err(training::failed)?;
             }
@@ -43,17 +52,12 @@ pub fn run(paths: &Paths, what: &Args) -> Result<Exit, Failed> {
 }
 
 fn data(out: &Path, size: u32, archives: &Path, json: bool) -> Result<Exit, Failed> {
-    let mut meter = Meter::new();
-    let mut watch = |what: &str, done: usize, all: usize| {
-        meter.count(what, done as u64, all as u64);
-        true
-    };
-    let made = archive::fetch(archives, &mut watch)
-        .and_then(|archives| build(&archives, size, &mut watch));
-    meter.clear();
+    let meter = Progress::of_things();
+    let made = archive::fetch(archives, &meter).and_then(|archives| build(&archives, size, &meter));
+    drop(meter);
     let pictures = made.map_err(failed)?;
     let found = pictures.write(out).map_err(failed)?;
-    if digest(size).is_some_and(|known| known != found) {
+    if known_sha256(size).is_some_and(|known| known != found) {
         complain(
             "The dataset differs slightly from the one the shipped weights were trained on, because processors round differently; it works just as well",
         );

@@ -1,20 +1,22 @@
-//! `illumine train gan` and `illumine train export`: training runs, with a live view or plain
-//! lines.
+//! `illumine train gan` and `illumine train export`: training runs, shown on a screen of their own or
+//! in lines.
 
 use super::args::Gan as Args;
 use super::environment::{self, Paths};
 use super::models::with_progress;
-use super::page::Meter;
+use super::page::{Meter, Progress};
 use super::training_reporter::{TrainingReporter, save_sheet};
 use super::{Exit, Failed, complain, note, pictures, print};
+use base::progress::{Cancelled, Observer};
 use illumine::model::device;
 use illumine::model::encoder::SentenceEncoder;
 use illumine::story::hash::sha256;
 use illumine::train::batches::captions;
 use illumine::train::data::dataset::Dataset;
-use illumine::train::discriminator::LossWeights;
-use illumine::train::job::{Job, check, train as run_job};
-use illumine::train::run::{RunOutcome, TrainingEvent};
+use illumine::train::export::Export;
+use illumine::train::job::{Job, TrainingData, check, train as run_job};
+use illumine::train::losses::LossWeights;
+use illumine::train::run::{RunOutcome, Schedule, TrainingEvent};
 use illumine::train::{TrainError, export as exports};
 use illumine::tui::training::{self as screen, Run, ScreenOptions, Update};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
@@ -39,48 +41,27 @@ pub fn train(paths: &Paths, args: &Args) -> Result<Exit, Failed> {
             )
         })?;
     }
-    let pictures = pictures::read(&args.data)?;
-    let mut job = Job {
-        phase: args.phase.clone(),
-        run: args.run.clone(),
-        small: args.small,
-        from: args.from.clone(),
-        device: args.on.device,
-        seed: args.seed,
-        batch: usize::from(args.batch),
-        steps: args.steps,
-        decay: args.decay,
-        rate: args.learning_rate,
-        keep: args.checkpoint_every,
-        sheets: args.sample_every,
-        means: LossWeights {
-            loss: args.loss,
-            adversarial: args.adversarial.unwrap_or(match args.phase.as_str() {
-                REFINE => 0.05,
-                _ => LossWeights::default().adversarial,
-            }),
-            r1: args.r1,
-            divergence: args.divergence,
-            ..LossWeights::default()
-        },
-        belonging: args.caption_contrastive,
-        perceptual: perceptual_weight(args),
-        look: None,
-    };
-    check(&job, &pictures.styles).map_err(failed)?;
-    if job.perceptual > 0.0 {
-        job.look = Some(fetch_perceptual_network(paths, args.offline)?);
+    let dataset = pictures::read(&args.data)?;
+    let mut job = job(args);
+    check(&job, &dataset.styles).map_err(failed)?;
+    if job.weights.perceptual > 0.0 {
+        job.perceptual_network = Some(fetch_perceptual_network(paths, args.offline)?);
     }
-    let digest = pictures::digest(&pictures)?;
-    let embeddings = embed_captions(paths, &pictures, &args.run, args.on.device, args.offline)?;
-    let train = |watch: &mut dyn FnMut(TrainingEvent) -> bool| {
-        run_job(&job, &pictures, &digest, &embeddings, watch)
+    let sha256 = pictures::digest(&dataset)?;
+    let embeddings = embed_captions(paths, &dataset, &args.run, args.on.device, args.offline)?;
+    let data = TrainingData {
+        dataset: &dataset,
+        sha256: &sha256,
+        embeddings: &embeddings,
     };
-    let end = match wants_screen(args) {
-        true => run_with_screen(args, train)?,
-        false => run_with_lines(args, train)?,
+    let train = |observer: &dyn Observer, on_event: &mut dyn FnMut(TrainingEvent)| {
+        run_job(&job, data, observer, on_event)
     };
-    match end.map_err(failed)? {
+    let outcome = match wants_screen(args) {
+        true => run_with_screen(&job, train)?,
+        false => run_with_lines(&job, train)?,
+    };
+    match outcome.map_err(failed)? {
         RunOutcome::Done => Ok(Exit::Well),
         RunOutcome::Stopped => {
             note("Stopped; run the same command again to resume from the checkpoint");
@@ -89,20 +70,42 @@ pub fn train(paths: &Paths, args: &Args) -> Result<Exit, Failed> {
     }
 }
 
-const REFINE: &str = "refine";
-
-/// The perceptual loss weight, for the phases that use it.
-fn perceptual_weight(args: &Args) -> f64 {
-    let usual = match args.phase.as_str() {
-        REFINE => 1.0,
-        "reconstruct" | "paint" if args.small => 0.0,
-        "reconstruct" | "paint" => 1.0,
-        _ => return 0.0,
-    };
-    args.perceptual.unwrap_or(usual)
+/// The job that the flags describe, without the perceptual network.
+fn job(args: &Args) -> Job {
+    let defaults = LossWeights::of(args.phase, args.small);
+    let perceptual = args.perceptual.unwrap_or(defaults.perceptual);
+    Job {
+        phase: args.phase,
+        run: args.run.clone(),
+        small: args.small,
+        from: args.from.clone(),
+        device: args.on.device,
+        schedule: Schedule {
+            seed: args.seed,
+            batch_size: usize::from(args.batch),
+            steps: args.steps,
+            decay_steps: args.decay,
+            learning_rate: args.learning_rate,
+            checkpoint_every: args.checkpoint_every,
+            sample_every: args.sample_every,
+        },
+        weights: LossWeights {
+            gan_loss: args.loss,
+            adversarial: args.adversarial.unwrap_or(defaults.adversarial),
+            r1: args.r1,
+            kl: args.divergence,
+            caption_contrastive: args.caption_contrastive,
+            perceptual: match args.phase.has_perceptual_loss() {
+                true => perceptual,
+                false => 0.0,
+            },
+            ..defaults
+        },
+        perceptual_network: None,
+    }
 }
 
-/// Downloads the network for the perceptual loss.
+/// The file of the perceptual loss's network, fetched where it is missing.
 fn fetch_perceptual_network(paths: &Paths, offline: bool) -> Result<PathBuf, Failed> {
     let catalog = environment::catalog()?;
     let store = environment::model_store(paths, offline);
@@ -111,17 +114,31 @@ fn fetch_perceptual_network(paths: &Paths, offline: bool) -> Result<PathBuf, Fai
 
 type Trained = Result<RunOutcome, TrainError>;
 
-/// Whether standard output is a terminal that can show the live view.
+/// Whether somebody looks at a screen that can be drawn on.
 fn wants_screen(args: &Args) -> bool {
     let dumb = environment::variable("TERM").as_deref() == Some("dumb");
     !args.plain && !dumb && stdin().is_terminal() && stdout().is_terminal()
 }
 
-/// Trains and reports in plain lines. The first Ctrl+C ends the run with a checkpoint, the second
-/// ends it immediately.
+/// Cancels a run once its flag is set; progress is told by the run's events.
+struct StopFlag<'a>(&'a AtomicBool);
+
+impl Observer for StopFlag<'_> {
+    fn progress(&self, _: &str, _: u64, _: Option<u64>) {}
+
+    fn check(&self) -> Result<(), Cancelled> {
+        match self.0.load(Ordering::SeqCst) {
+            true => Err(Cancelled),
+            false => Ok(()),
+        }
+    }
+}
+
+/// Trains, and prints lines about it. The first Ctrl+C ends the run with a checkpoint, the second at
+/// once.
 fn run_with_lines(
-    args: &Args,
-    train: impl FnOnce(&mut dyn FnMut(TrainingEvent) -> bool) -> Trained,
+    job: &Job,
+    train: impl FnOnce(&dyn Observer, &mut dyn FnMut(TrainingEvent)) -> Trained,
 ) -> Result<Trained, Failed> {
     let stop = Arc::new(AtomicBool::new(false));
     for signal in [SIGINT, SIGTERM, SIGHUP] {
@@ -130,27 +147,24 @@ fn run_with_lines(
         let _ = flag::register_conditional_shutdown(signal, code, stop.clone());
         let _ = flag::register(signal, stop.clone());
     }
-    let mut teller = TrainingReporter::new(args);
-    Ok(train(&mut |news| {
-        teller.report(news);
-        !stop.load(Ordering::SeqCst)
-    }))
+    let mut reporter = TrainingReporter::new(job);
+    Ok(train(&StopFlag(&stop), &mut |event| reporter.report(event)))
 }
 
-/// Trains on a thread of its own and shows the live view.
+/// Trains on a thread of its own, and shows the run on the screen.
 fn run_with_screen(
-    args: &Args,
-    train: impl FnOnce(&mut dyn FnMut(TrainingEvent) -> bool) -> Trained + Send,
+    job: &Job,
+    train: impl FnOnce(&dyn Observer, &mut dyn FnMut(TrainingEvent)) -> Trained + Send,
 ) -> Result<Trained, Failed> {
     let engine = |why: &dyn std::fmt::Display| Failed::new(Exit::Engine, why);
     let stop = AtomicBool::new(false);
     let run = Run {
-        phase: args.phase.clone(),
-        folder: args.run.display().to_string(),
-        steps: args.steps,
-        batch: usize::from(args.batch),
+        phase: job.phase.to_string(),
+        folder: job.run.display().to_string(),
+        steps: job.schedule.steps,
+        batch: job.schedule.batch_size,
     };
-    let looks = ScreenOptions {
+    let options = ScreenOptions {
         colour: environment::colour(),
         all_colours: environment::all_colours(),
         graphics: environment::graphics(),
@@ -159,13 +173,14 @@ fn run_with_screen(
     std::thread::scope(|scope| {
         let stop = &stop;
         let trained = scope.spawn(move || {
-            train(&mut |news| {
-                // Nobody looks any more: the run is to end.
-                let heard = sender.send(update(args, news)).is_ok();
-                heard && !stop.load(Ordering::SeqCst)
+            train(&StopFlag(stop), &mut |event| {
+                // Without a screen nobody watches the run, so it ends.
+                if sender.send(update(job, event)).is_err() {
+                    stop.store(true, Ordering::SeqCst);
+                }
             })
         });
-        let watched = screen::watch(run, &news, stop, looks);
+        let watched = screen::watch(run, &news, stop, options);
         stop.store(true, Ordering::SeqCst);
         match &watched {
             Ok(watched) => watched.remarks.iter().for_each(|words| complain(words)),
@@ -183,40 +198,55 @@ fn run_with_screen(
     })
 }
 
-fn update(args: &Args, news: TrainingEvent) -> Update {
-    match news {
+fn update(job: &Job, event: TrainingEvent) -> Update {
+    match event {
         TrainingEvent::Resumed(step) => Update::Resumed(step),
         TrainingEvent::Step { number, metrics } => Update::Step(number, metrics.clone()),
         TrainingEvent::Checkpointed(step) => Update::Kept(step),
         TrainingEvent::Warning(words) => Update::Warning(words.to_string()),
-        TrainingEvent::Sheet(sheet) => match save_sheet(args, &sheet) {
+        TrainingEvent::Sheet(sheet) => match save_sheet(job, &sheet) {
             Ok((file, (width, height))) => Update::Sheet(file, width, height),
             Err(why) => Update::Warning(why),
         },
     }
 }
 
-/// Exports a run. `from` holds the weights that it started from.
-pub fn export(
-    paths: &Paths,
-    run: &Path,
-    (data, from): (&Path, Option<&Path>),
-    out: &Path,
-    offline: bool,
-) -> Result<Exit, Failed> {
-    let pictures = pictures::read(data)?;
-    let embeddings = embed_captions(paths, &pictures, run, device::DeviceChoice::Cpu, offline)?;
-    let mut meter = Meter::new();
-    let mut tell =
-        |done: usize, all: usize| meter.count("Pictures indexed", done as u64, all as u64);
-    let written = exports::export(run, out, &pictures, &embeddings, from, &mut tell);
-    meter.clear();
-    written.map_err(failed)?;
-    print(&format!("Wrote the weights to {}\n", out.display()))
+/// A run as a set of weights that draws.
+pub struct ExportArgs<'a> {
+    pub run: &'a Path,
+    pub data: &'a Path,
+    /// The weights that the run began with.
+    pub from: Option<&'a Path>,
+    pub out: &'a Path,
+    pub offline: bool,
 }
 
-/// Embeds all captions, and caches the embeddings in the run's folder, since there are tens of
-/// thousands.
+pub fn export(paths: &Paths, args: &ExportArgs) -> Result<Exit, Failed> {
+    let dataset = pictures::read(args.data)?;
+    let embeddings = embed_captions(
+        paths,
+        &dataset,
+        args.run,
+        device::DeviceChoice::Cpu,
+        args.offline,
+    )?;
+    let meter = Progress::of_things();
+    let written = exports::export(
+        &Export {
+            run: args.run,
+            out: args.out,
+            from: args.from,
+            dataset: &dataset,
+            embeddings: &embeddings,
+        },
+        &meter,
+    );
+    drop(meter);
+    written.map_err(failed)?;
+    print(&format!("Wrote the weights to {}\n", args.out.display()))
+}
+
+/// The embeddings of all captions; kept in the run's folder, since there are tens of thousands.
 fn embed_captions(
     paths: &Paths,
     pictures: &Dataset,

@@ -73,7 +73,10 @@ pub enum DrawError {
 type KeepGoing<'a> = &'a mut dyn FnMut() -> bool;
 
 /// Image designs besides imagegen's own: the trainer's.
+#[cfg(feature = "train")]
 const DESIGNS: &[DesignLoader] = &[train::one_pass::LOADER];
+#[cfg(not(feature = "train"))]
+const DESIGNS: &[DesignLoader] = &[];
 
 /// The first complete folder of weights.
 pub fn find_weights(places: &[PathBuf]) -> Result<PathBuf, ImageError> {

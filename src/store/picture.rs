@@ -6,10 +6,10 @@
 pub use crate::story::picture::PictureProvenance;
 
 use crate::story::picture::{Derivation, Layer};
-use resvg::tiny_skia::{
+use std::io::Cursor;
+use tiny_skia::{
     Color, FilterQuality, IntSize, Pixmap, PixmapPaint, PremultipliedColorU8, Transform,
 };
-use std::io::Cursor;
 
 /// Why a file is not a picture drawn by illumine.
 #[derive(Debug, thiserror::Error)]

@@ -24,7 +24,7 @@ fn features_are_those_of_the_reference() {
         [x * 2 % 256, y * 2 % 256, x * y / 64 % 256].map(|value| value as f32)
     };
     let picture: Vec<f32> = (0..SIZE * SIZE).flat_map(value).collect();
-    let found = extractor.of(&[picture.clone(), picture]).unwrap();
+    let found = extractor.features(&[picture.clone(), picture]).unwrap();
     assert_eq!((found.len(), wanted.len()), (2 * WIDTH, WIDTH));
     assert_eq!(found[..WIDTH], found[WIDTH..]);
     let worst = furthest(&found, &wanted);
@@ -48,7 +48,7 @@ fn pictures_look_as_unlike_as_to_the_reference_and_so_are_the_gradients() {
     };
     let look = PerceptualLoss::load(&perceptual_path(), &Device::Cpu, 1.0).unwrap();
     let drawn = Var::from_tensor(&picture(3, 11)).unwrap();
-    let unlike = look.unlike(&picture(7, 5), &drawn).unwrap();
+    let unlike = look.distance(&picture(7, 5), &drawn).unwrap();
     let found = unlike.to_scalar::<f32>().unwrap();
     assert!((found - wanted.unlike).abs() < 1e-4, "{found}");
     let gradients = unlike.backward().unwrap();
@@ -58,7 +58,7 @@ fn pictures_look_as_unlike_as_to_the_reference_and_so_are_the_gradients() {
     assert_eq!(some.len(), wanted.gradient.len());
     let worst = furthest(&some, &wanted.gradient);
     assert!(worst < 1e-5, "{worst}");
-    let same = look.unlike(&picture(3, 11), &drawn).unwrap();
+    let same = look.distance(&picture(3, 11), &drawn).unwrap();
     assert!(same.to_scalar::<f32>().unwrap() < 1e-9);
 }
 

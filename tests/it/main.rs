@@ -12,6 +12,7 @@
 
 mod architecture;
 mod bad_input;
+#[cfg(feature = "train")]
 mod direct;
 mod disk;
 mod drafting;
@@ -19,23 +20,28 @@ mod draw_command;
 mod encoder;
 mod engine;
 mod faults;
+#[cfg(feature = "train")]
 mod gallery;
 mod illuminator;
 mod interop;
 mod kill;
 mod loaded;
 mod log;
+#[cfg(feature = "train")]
 mod newcomer;
+#[cfg(feature = "train")]
 mod own_pictures;
 mod pictures;
 mod prompts;
 mod recall;
 mod reference;
+#[cfg(feature = "train")]
 mod refining;
 mod repl;
 mod signals;
 mod support;
 mod terminal;
+#[cfg(feature = "train")]
 mod training;
 mod tree;
 mod write;

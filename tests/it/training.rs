@@ -1,6 +1,7 @@
 //! Training: every gradient against finite differences, runs that resume to the same bits, and the
 //! whole way from pictures to drawing, at sizes that take seconds.
 
+use base::progress::Unobserved;
 use candle_core::{D, Device, Result, Tensor, Var};
 use candle_nn::ops;
 use illumine::model::gan::conditioning::Conditioning;
@@ -18,17 +19,17 @@ use illumine::model::gan::{Illuminator, ImageSpec};
 use illumine::model::sampler::rng::Rng;
 use illumine::train::TrainError;
 use illumine::train::batches::{Batches, captions};
-use illumine::train::checkpoint::RunState;
+use illumine::train::checkpoint::Parts;
 use illumine::train::data::dataset::{Concept, Dataset};
 use illumine::train::data::split::Split;
-use illumine::train::discriminator::LossWeights;
-use illumine::train::export::{export, load_checkpoint, take_ema};
-use illumine::train::losses::{GAN_LOSSES, softplus};
+use illumine::train::export::{Export, export, load_checkpoint, take_ema};
+use illumine::train::losses::{GAN_LOSSES, LossWeights, softplus};
 use illumine::train::paint::PaintPhase;
+use illumine::train::phase::{Autoencoder, Phase, PhaseInput, PhaseKind};
 use illumine::train::reconstruct::ReconstructPhase;
-use illumine::train::run::{Phase, Plan, RunOutcome, TrainingEvent, checkpoint_path, run};
+use illumine::train::run::{Plan, RunOutcome, Schedule, TrainingEvent, run};
 use illumine::train::tokens::TokensPhase;
-use illumine::train::variables::{Tensors, make, noise};
+use illumine::train::variables::{Tensors, noise, trainable};
 use std::path::Path;
 
 const CPU: Device = Device::Cpu;
@@ -41,7 +42,7 @@ fn tiny() -> Config {
 /// The loss as a function of every variable in turn: its change along a direction, by gradients
 /// and by a difference of two losses.
 pub fn check<N>(new: impl FnOnce(&Weights) -> Result<N>, loss: impl Fn(&N) -> Result<Tensor>) {
-    let (network, variables) = make(Tensors::new(), 3, &CPU, new).unwrap();
+    let (network, variables) = trainable(Tensors::new(), 3, &CPU, new).unwrap();
     let mut rng = Rng::new(5);
     // Away from zero, where scale, shift and biases begin.
     for (_, var) in variables.iter() {
@@ -248,7 +249,7 @@ pub fn pictures() -> Dataset {
         }
     }
     pictures.styles.truncate(2);
-    pictures.part.fill(Split::Train);
+    pictures.split.fill(Split::Train);
     pictures
 }
 
@@ -304,30 +305,27 @@ pub fn batches<'a>(pictures: &'a Dataset, config: &Config) -> Batches<'a> {
 pub fn plan(folder: &Path, config: &Config, steps: u64) -> Plan {
     Plan {
         folder: folder.to_path_buf(),
-        state: RunState {
-            phase: String::new(),
-            config: config.clone(),
+        config: config.clone(),
+        dataset: "test".into(),
+        schedule: Schedule {
             seed: 1,
-            batch: 4,
-            step: 0,
-            data: "test".into(),
+            batch_size: 4,
+            steps,
+            decay_steps: 0,
+            learning_rate: 2e-3,
+            checkpoint_every: 1_000,
+            sample_every: 1_000,
         },
-        steps,
-        decay: 0,
-        rate: 2e-3,
-        keep: 1_000,
-        sheets: 1_000,
     }
 }
 
 /// Runs a phase to `steps` and returns the losses on the way.
 pub fn train(phase: &mut dyn Phase, plan: &Plan) -> Vec<f64> {
     let mut losses = Vec::new();
-    let end = run(phase, plan, &CPU, &mut |news| {
-        if let TrainingEvent::Step { metrics, .. } = news {
+    let end = run(phase, plan, &CPU, &Unobserved, &mut |event| {
+        if let TrainingEvent::Step { metrics, .. } = event {
             losses.push(metrics[0].1);
         }
-        true
     });
     assert_eq!(end.unwrap(), RunOutcome::Done);
     losses
@@ -336,26 +334,41 @@ pub fn train(phase: &mut dyn Phase, plan: &Plan) -> Vec<f64> {
 /// `new` makes a phase anew each time, as a new start of the program does.
 pub fn resumes<P: Phase>(folder: &Path, config: &Config, new: impl Fn() -> P) {
     let (whole, parts) = (folder.join("whole"), folder.join("parts"));
-    let name = new().name();
+    let kind = new().kind();
     for (at, steps) in [(&whole, 4), (&parts, 2), (&parts, 4)] {
         train(&mut new(), &plan(at, config, steps));
     }
-    let bytes = |at: &Path| std::fs::read(checkpoint_path(at, name)).unwrap();
-    assert_eq!(bytes(&whole), bytes(&parts), "{name}");
+    let bytes = |at: &Path| std::fs::read(kind.checkpoint(at)).unwrap();
+    assert_eq!(bytes(&whole), bytes(&parts), "{kind}");
 }
 
-fn autoencoder(folder: &Path) -> (Tensors, Tensors) {
-    let (_, mut parts) = load_checkpoint(folder, "reconstruct", &CPU).unwrap();
-    let encoder = take_ema(&mut parts, "encoder").unwrap();
-    (encoder, take_ema(&mut parts, "generator").unwrap())
+/// What every phase of these tests is made from.
+pub fn input<'a>(batches: &'a Batches<'a>, config: &'a Config) -> PhaseInput<'a> {
+    PhaseInput {
+        batches,
+        config,
+        batch_size: 4,
+        seed: 1,
+    }
+}
+
+fn autoencoder(folder: &Path) -> Autoencoder {
+    let (_, mut parts) = load_checkpoint(folder, PhaseKind::ReconstructPhase, &CPU).unwrap();
+    averaged(&mut parts)
+}
+
+fn averaged(parts: &mut Parts) -> Autoencoder {
+    Autoencoder {
+        encoder: take_ema(parts, "encoder").unwrap(),
+        generator: take_ema(parts, "generator").unwrap(),
+    }
 }
 
 /// Encoder and generator that have learned nothing yet.
-pub fn untrained(batches: &Batches, config: &Config) -> (Tensors, Tensors) {
-    let start = ReconstructPhase::new(batches, config, (4, 1), Default::default(), None).unwrap();
-    let mut parts = start.parts().unwrap();
-    let encoder = take_ema(&mut parts, "encoder").unwrap();
-    (encoder, take_ema(&mut parts, "generator").unwrap())
+pub fn untrained(batches: &Batches, config: &Config) -> Autoencoder {
+    let input = input(batches, config);
+    let mut start = ReconstructPhase::new(input, Autoencoder::default(), None).unwrap();
+    averaged(&mut start.parts().unwrap())
 }
 
 #[test]
@@ -364,25 +377,16 @@ fn every_phase_resumes_to_the_same_bits() {
     let pictures = pictures();
     let config = config(&pictures);
     let batches = batches(&pictures, &config);
-    let none = Tensors::new;
+    let input = input(&batches, &config);
     resumes(folder.path(), &config, || {
-        ReconstructPhase::new(&batches, &config, (4, 1), (none(), none()), None).unwrap()
+        ReconstructPhase::new(input, Autoencoder::default(), None).unwrap()
     });
-    let (encoder, generator) = autoencoder(&folder.path().join("whole"));
+    let first = autoencoder(&folder.path().join("whole"));
     resumes(folder.path(), &config, || {
-        let first = (&encoder, &generator);
-        TokensPhase::new(&batches, &config, (4, 1), first, none()).unwrap()
+        TokensPhase::new(input, &first, Tensors::new()).unwrap()
     });
     resumes(folder.path(), &config, || {
-        let first = (&encoder, generator.clone());
-        PaintPhase::new(
-            &batches,
-            &config,
-            (4, 1),
-            first,
-            (LossWeights::default(), None),
-        )
-        .unwrap()
+        PaintPhase::new(input, first.clone(), LossWeights::default(), None).unwrap()
     });
 }
 
@@ -391,15 +395,15 @@ fn generator_and_discriminator_meet_under_every_loss() {
     let pictures = pictures();
     let config = config(&pictures);
     let batches = batches(&pictures, &config);
-    let (encoder, generator) = untrained(&batches, &config);
-    for (name, loss) in GAN_LOSSES {
+    let input = input(&batches, &config);
+    let first = untrained(&batches, &config);
+    for (name, gan_loss) in GAN_LOSSES {
         let folder = tempfile::tempdir().unwrap();
-        let means = LossWeights {
-            loss,
+        let weights = LossWeights {
+            gan_loss,
             ..LossWeights::default()
         };
-        let first = (&encoder, generator.clone());
-        let mut phase = PaintPhase::new(&batches, &config, (4, 1), first, (means, None)).unwrap();
+        let mut phase = PaintPhase::new(input, first.clone(), weights, None).unwrap();
         let losses = train(&mut phase, &plan(folder.path(), &config, 3));
         assert!(
             losses.iter().all(|loss| loss.is_finite()),
@@ -414,29 +418,28 @@ fn a_loss_that_is_no_number_ends_the_run_and_keeps_the_checkpoint() {
     let pictures = pictures();
     let config = config(&pictures);
     let batches = batches(&pictures, &config);
-    let new =
-        || ReconstructPhase::new(&batches, &config, (4, 1), Default::default(), None).unwrap();
+    let input = input(&batches, &config);
+    let new = || ReconstructPhase::new(input, Autoencoder::default(), None).unwrap();
     train(&mut new(), &plan(folder.path(), &config, 2));
-    let path = checkpoint_path(folder.path(), "reconstruct");
+    let path = PhaseKind::ReconstructPhase.checkpoint(folder.path());
     let before = std::fs::read(&path).unwrap();
-    let wild = Plan {
-        rate: 1e38,
-        ..plan(folder.path(), &config, 50)
-    };
-    let error = run(&mut new(), &wild, &CPU, &mut |_| true).unwrap_err();
+    let mut wild = plan(folder.path(), &config, 50);
+    wild.schedule.learning_rate = 1e38;
+    let error = run(&mut new(), &wild, &CPU, &Unobserved, &mut |_| ()).unwrap_err();
     assert!(matches!(error, TrainError::Diverged(_)), "{error}");
     assert_eq!(std::fs::read(&path).unwrap(), before);
     // With other pictures or sizes it is not gone on from.
     let mut other = plan(folder.path(), &config, 50);
-    other.state.data = "other".into();
-    let error = run(&mut new(), &other, &CPU, &mut |_| true).unwrap_err();
+    other.dataset = "other".into();
+    let error = run(&mut new(), &other, &CPU, &Unobserved, &mut |_| ()).unwrap_err();
     assert!(error.to_string().contains("different dataset"), "{error}");
     std::fs::write(&path, &before[..before.len() / 2]).unwrap();
     let error = run(
         &mut new(),
         &plan(folder.path(), &config, 3),
         &CPU,
-        &mut |_| true,
+        &Unobserved,
+        &mut |_| (),
     );
     assert!(matches!(error.unwrap_err(), TrainError::Checkpoint(..)));
 }
@@ -449,19 +452,28 @@ fn what_was_trained_can_be_exported_and_draws() {
     let config = config(&pictures);
     let batches = batches(&pictures, &config);
     let plan = plan(folder.path(), &config, 30);
-    let mut phase =
-        ReconstructPhase::new(&batches, &config, (4, 1), Default::default(), None).unwrap();
+    let input = input(&batches, &config);
+    let mut phase = ReconstructPhase::new(input, Autoencoder::default(), None).unwrap();
     let losses = train(&mut phase, &plan);
     assert!(losses[29] < 0.9 * losses[0], "reconstruction: {losses:?}");
-    let (encoder, generator) = autoencoder(folder.path());
-    let first = (&encoder, &generator);
-    let mut phase = TokensPhase::new(&batches, &config, (4, 1), first, Tensors::new()).unwrap();
+    let first = autoencoder(folder.path());
+    let mut phase = TokensPhase::new(input, &first, Tensors::new()).unwrap();
     let losses = train(&mut phase, &plan);
     assert!(losses[29] < 0.9 * losses[0], "tokens: {losses:?}");
 
     let out = folder.path().join("weights");
     let words = words(&pictures);
-    export(folder.path(), &out, &pictures, &words, None, &mut |_, _| ()).unwrap();
+    export(
+        &Export {
+            run: folder.path(),
+            out: &out,
+            from: None,
+            dataset: &pictures,
+            embeddings: &words,
+        },
+        &Unobserved,
+    )
+    .unwrap();
     let illuminator = Illuminator::load(&out, &CPU, 2, &[]).unwrap();
     let all = captions(&pictures);
     let at = all

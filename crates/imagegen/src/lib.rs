@@ -12,6 +12,12 @@
 //!
 //! The crate sees prompts as embeddings, and no files except its weights.
 
+#[cfg(feature = "train")]
+use ::autograd;
+#[cfg(not(feature = "train"))]
+#[path = "without_autograd.rs"]
+mod autograd;
+
 mod attention;
 pub mod backbone;
 mod code_head;

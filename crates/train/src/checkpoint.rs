@@ -1,11 +1,12 @@
-//! What a run keeps on disk, from which it goes on to the same bits.
+//! Checkpoints, from which a run resumes bit for bit.
 //!
-//! One safetensors file: every tensor of the run under `part/name`, and in the header what the run
-//! is and how far it got. It is written beside its name and moved there, so what stands under the
-//! name is whole. A step's chance comes from the seed and the step's number, so no state of chance
-//! has to be kept.
+//! A checkpoint is one safetensors file: every tensor of the run under `part/name`, and the run's
+//! state in the header. It is written under another name and then renamed, so the file is always
+//! whole. Each step seeds its random numbers from the run's seed and its own number, so no state of a
+//! random number generator is stored.
 
 use super::TrainError;
+use super::phase::PhaseKind;
 use super::variables::Tensors;
 use candle_core::Device;
 use imagegen::config::Config;
@@ -14,21 +15,22 @@ use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 
-/// What a run is, and how far it got.
+/// What a run trains, and how far it got.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct RunState {
-    /// `reconstruct`, `tokens`, `paint`, `refine` or `direct`.
-    pub phase: String,
+    pub phase: PhaseKind,
     pub config: Config,
     pub seed: u64,
-    pub batch: usize,
-    /// Steps that are done.
+    #[serde(rename = "batch")]
+    pub batch_size: usize,
+    /// Steps done.
     pub step: u64,
     /// SHA-256 of the data set.
-    pub data: String,
+    #[serde(rename = "data")]
+    pub dataset: String,
 }
 
-/// Tensors of a run by part.
+/// Tensors of a run: a network, its average, its moments, …
 pub type Parts = BTreeMap<String, Tensors>;
 
 /// Writes a checkpoint; the one before it stays until this one is whole.

@@ -1,142 +1,120 @@
-//! The discriminator in training: how it learns, and what it tells the generator. Shared by the
-//! phases that set the two against each other.
+//! The discriminator in training: its own step, and the loss by which it teaches the generator.
 
-use super::checkpoint::Parts;
-use super::losses::{GanLoss, matching, one_centred, slope, zero_centred};
-use super::reconstruct::TrainedNetwork;
-use super::variables::{Tensors, make};
-use candle_core::{Device, Error, Result, Tensor};
+use super::adam::AdamOptions;
+use super::losses::{
+    GanLoss, LossWeights, feature_matching_loss, gradient_norm, one_centred_penalty, scalar,
+    zero_centred_penalty,
+};
+use super::phase::{PhaseInput, Step};
+use super::trained::{NetworkState, TrainedNetwork};
+use super::variables::Tensors;
+use candle_core::{Error, Result, Tensor};
 use imagegen::conditioning::Conditioning;
-use imagegen::config::Config;
 use imagegen::discriminator::{Discriminator, DiscriminatorOutput};
 
-/// How generator and discriminator are set against each other.
-#[derive(Clone, Copy, Debug)]
-pub struct LossWeights {
-    pub loss: GanLoss,
-    /// Weight of the adversarial part beside reconstruction.
-    pub adversarial: f64,
-    /// Weight of feature matching.
-    pub matching: f64,
-    /// Weight of the gradient penalty.
-    pub r1: f64,
-    /// Weight of the latents' distance from the normal distribution, in the direct design.
-    pub divergence: f64,
-}
-
-impl Default for LossWeights {
-    fn default() -> LossWeights {
-        LossWeights {
-            loss: GanLoss::Relativistic,
-            adversarial: 0.03,
-            matching: 0.2,
-            r1: 0.02,
-            divergence: 0.005,
-        }
-    }
-}
-
-/// The discriminator and its means.
+/// The discriminator and the weights of its losses.
 pub struct DiscriminatorTrainer {
     trained: TrainedNetwork<Discriminator>,
-    means: LossWeights,
+    weights: LossWeights,
 }
 
-/// What the discriminator tells the generator.
+/// The generator's loss by the discriminator.
 pub struct AdversarialLoss {
-    /// The generator's adversarial loss, the mean over all that was drawn.
-    pub fooled: Tensor,
-    /// Both losses that the discriminator gives, weighed.
-    pub loss: Tensor,
-    /// How far the last of the drawn batches scores below the real one.
+    /// The adversarial loss alone, the mean over all generated batches.
+    pub generator: Tensor,
+    /// Adversarial and feature-matching loss, weighted and added.
+    pub weighted: Tensor,
+    /// How far the last of the generated batches scores below the real one.
     pub gap: f64,
 }
 
-const CLIP: f64 = 5.0;
+const ADAM: AdamOptions = AdamOptions {
+    beta1: 0.5,
+    clip_norm: 5.0,
+    orthogonal: false,
+};
 /// Steps between gradient penalties, whose weight makes up for it.
-const LAZY: u64 = 8;
-/// Weight of real pictures beside the words of others, as false ones.
+const PENALTY_EVERY: u64 = 8;
+/// Weight of real pictures with another's text, which are to score as fake.
 const MISMATCHED: f64 = 0.5;
 
 impl DiscriminatorTrainer {
-    pub fn new(
-        config: &Config,
-        seed: u64,
-        device: &Device,
-        means: LossWeights,
-    ) -> Result<DiscriminatorTrainer> {
-        let network = make(Tensors::new(), seed, device, |weights| {
-            Discriminator::new(weights, config)
-        })?;
+    /// Begins with random weights.
+    pub fn new(input: &PhaseInput, weights: LossWeights) -> Result<DiscriminatorTrainer> {
         Ok(DiscriminatorTrainer {
-            trained: TrainedNetwork::new(network, 0.5, CLIP)?,
-            means,
+            trained: input.trainable(Tensors::new(), ADAM, Discriminator::new)?,
+            weights,
         })
     }
 
-    pub fn keep(&self, parts: &mut Parts) -> Result<()> {
-        self.trained.keep("discriminator", parts)
+    pub fn state(&mut self) -> &mut NetworkState {
+        &mut self.trained.state
     }
 
-    pub fn restore(&mut self, parts: &mut Parts) -> Result<()> {
-        self.trained.restore("discriminator", parts)
-    }
-
-    /// One step on real pictures of what was wished, on each of the batches `drawn` of the same,
-    /// and on the real ones beside other words. Returns the loss.
-    pub fn learn(
+    /// One step on a real batch, on generated batches of the same conditioning, and on the real one
+    /// with the text of others. Returns the loss.
+    pub fn train_step(
         &mut self,
         real: &Tensor,
-        drawn: &[Tensor],
+        generated: &[Tensor],
         conditioning: &Conditioning,
-        (rate, number): (f64, u64),
+        step: Step,
     ) -> Result<f64> {
-        let loss = self.loss(real, drawn, conditioning, number)?;
+        let loss = self.loss(real, generated, conditioning, step.number)?;
         let gradients = loss.backward()?;
-        self.trained.step(&gradients, rate, number)?;
+        self.trained.step(&gradients, step)?;
         scalar(&loss)
     }
 
     fn loss(
         &self,
         real: &Tensor,
-        drawn: &[Tensor],
+        generated: &[Tensor],
         conditioning: &Conditioning,
         number: u64,
     ) -> Result<Tensor> {
-        let (judge, loss) = (&self.trained.network, self.means.loss);
+        let (network, loss) = (&self.trained.network, self.weights.gan_loss);
         let style = conditioning.style_rows(0)?;
-        let score =
-            |pictures: &Tensor| Ok(judge.forward(pictures, &conditioning.text, &style)?.scores);
-        let true_ = score(real)?;
-        let false_ = mean(drawn, |drawn| loss.discriminator(&true_, &score(drawn)?))?;
+        let score = |pictures: &Tensor| {
+            Ok(network
+                .forward(pictures, &conditioning.text, &style)?
+                .scores)
+        };
+        let of_real = score(real)?;
+        let of_generated = mean(generated, |fake| {
+            loss.discriminator(&of_real, &score(fake)?)
+        })?;
         let other = conditioning.text.roll(1, 0)?;
-        let mismatched = judge.forward(real, &other, &style)?.scores;
-        let mismatched = (loss.discriminator(&true_, &mismatched)? * MISMATCHED)?;
-        let total = (false_ + mismatched)?;
-        if self.means.r1 <= 0.0 || !(number - 1).is_multiple_of(LAZY) {
+        let mismatched = network.forward(real, &other, &style)?.scores;
+        let mismatched = (loss.discriminator(&of_real, &mismatched)? * MISMATCHED)?;
+        let total = (of_generated + mismatched)?;
+        if self.weights.r1 <= 0.0 || !(number - 1).is_multiple_of(PENALTY_EVERY) {
             return Ok(total);
         }
         let penalty = match loss {
-            GanLoss::Wasserstein => mean(drawn, |drawn| {
-                let between = ((real + drawn)? * 0.5)?;
-                one_centred(&slope(&between, &score)?)
+            GanLoss::Wasserstein => mean(generated, |fake| {
+                let between = ((real + fake)? * 0.5)?;
+                one_centred_penalty(&gradient_norm(&between, &score)?)
             })?,
             GanLoss::Relativistic => {
-                let on_drawn = mean(drawn, |drawn| zero_centred(&slope(drawn, &score)?))?;
-                (zero_centred(&slope(real, &score)?)? + on_drawn)?
+                let on_generated = mean(generated, |fake| {
+                    zero_centred_penalty(&gradient_norm(fake, &score)?)
+                })?;
+                (zero_centred_penalty(&gradient_norm(real, &score)?)? + on_generated)?
             }
-            _ => zero_centred(&slope(real, &score)?)?,
+            GanLoss::Bce | GanLoss::Hinge | GanLoss::LeastSquares => {
+                zero_centred_penalty(&gradient_norm(real, &score)?)?
+            }
         };
-        total + (penalty * (self.means.r1 * LAZY as f64))?
+        total + (penalty * (self.weights.r1 * PENALTY_EVERY as f64))?
     }
 
-    /// What it says of batches that were drawn; the features of the first are matched to the real
-    /// pictures', which it is to be the same as.
-    pub fn tell(
+    /// The generator's loss on generated batches. Features are matched between the real batch and
+    /// the first generated one, which is to reconstruct it.
+    pub fn generator_loss(
         &self,
         real: &Tensor,
-        drawn: &[Tensor],
+        generated: &[Tensor],
         conditioning: &Conditioning,
     ) -> Result<AdversarialLoss> {
         let style = conditioning.style_rows(0)?;
@@ -145,40 +123,38 @@ impl DiscriminatorTrainer {
             network.forward(pictures, &conditioning.text, &style)
         };
         let of_real = judge(real)?;
-        let of_drawn: Vec<DiscriminatorOutput> = drawn.iter().map(judge).collect::<Result<_>>()?;
-        let (Some(first), Some(last)) = (of_drawn.first(), of_drawn.last()) else {
-            return Err(nothing());
+        let of_generated: Vec<DiscriminatorOutput> =
+            generated.iter().map(judge).collect::<Result<_>>()?;
+        let (Some(first), Some(last)) = (of_generated.first(), of_generated.last()) else {
+            return Err(no_batches());
         };
-        let true_ = of_real.scores.detach();
-        let loss = self.means.loss;
-        let fooled = mean(&of_drawn, |it| loss.generator(&true_, &it.scores))?;
-        let alike = (matching(&of_real.features, &first.features)? * self.means.matching)?;
+        let real_scores = of_real.scores.detach();
+        let loss = self.weights.gan_loss;
+        let generator = mean(&of_generated, |it| loss.generator(&real_scores, &it.scores))?;
+        let matching = feature_matching_loss(&of_real.features, &first.features)?;
+        let matching = (matching * self.weights.feature_matching)?;
         Ok(AdversarialLoss {
-            gap: scalar(&(true_ - &last.scores)?.mean_all()?)?,
-            loss: ((&fooled * self.means.adversarial)? + alike)?,
-            fooled,
+            gap: scalar(&(real_scores - &last.scores)?.mean_all()?)?,
+            weighted: ((&generator * self.weights.adversarial)? + matching)?,
+            generator,
         })
     }
 }
 
-fn nothing() -> Error {
-    Error::Msg("there is nothing to be judged".into())
+fn no_batches() -> Error {
+    Error::Msg("the discriminator was given no pictures".into())
 }
 
-/// The mean of a loss over all of `some`.
-fn mean<T>(some: &[T], loss: impl Fn(&T) -> Result<Tensor>) -> Result<Tensor> {
-    let mut losses = some.iter().map(loss);
-    let first = losses.next().ok_or_else(nothing)??;
+/// The mean of a loss over all batches.
+fn mean<T>(batches: &[T], loss: impl Fn(&T) -> Result<Tensor>) -> Result<Tensor> {
+    let mut losses = batches.iter().map(loss);
+    let first = losses.next().ok_or_else(no_batches)??;
     let total = losses.try_fold(first, |total, loss| total + loss?)?;
-    total / some.len() as f64
+    total / batches.len() as f64
 }
 
-/// How much the pictures of a batch differ: the mean deviation of a pixel over the batch.
-pub fn spread(pictures: &Tensor) -> Result<f64> {
+/// How much the pictures of a batch differ: the mean over the pixels of the deviation over the batch.
+pub fn batch_deviation(pictures: &Tensor) -> Result<f64> {
     let centred = pictures.broadcast_sub(&pictures.mean_keepdim(0)?)?;
     scalar(&centred.sqr()?.mean(0)?.sqrt()?.mean_all()?)
-}
-
-pub fn scalar(tensor: &Tensor) -> Result<f64> {
-    Ok(f64::from(tensor.to_scalar::<f32>()?))
 }

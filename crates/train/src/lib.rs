@@ -1,13 +1,13 @@
-//! Training the illuminator: the data set, losses, the loop, its checkpoints and its sheets.
+//! Trains the image model: data sets, losses, phases, checkpoints and evaluation metrics.
 //!
-//! Four phases, each a run that resumes from its checkpoint, make weights of the composed design:
-//! `reconstruct` trains encoder and generator together on reconstruction; `tokens` trains the token
+//! Four phases, each resumed from its checkpoint, train weights of the design with tokens:
+//! `reconstruct` trains encoder and generator to reconstruct pictures; `tokens` trains the token
 //! Transformer on the frozen encoder's tokens; `paint` trains the generator against the
-//! discriminator, the encoder frozen; `refine` trains a refiner and the generator on what is
-//! composed, against a critic. A fifth, `direct`, makes those of the direct design alone.
+//! discriminator with the encoder frozen; `refine` trains a refiner and the generator on sampled
+//! tokens, against a critic. A fifth phase, `direct`, trains the one-pass design by itself.
 //!
-//! Knows the networks and no session, no terminal and no command line; what takes long tells a
-//! watcher how far it is and asks it whether to go on.
+//! Knows the networks and no session, no terminal and no command line. Long work reports to an
+//! [`Observer`](base::progress::Observer), which may cancel it.
 
 pub mod adam;
 pub mod batches;
@@ -24,6 +24,7 @@ pub mod one_pass;
 mod orthogonal;
 pub mod paint;
 pub mod perceptual;
+pub mod phase;
 pub mod picture_tokenizer;
 pub mod pretrained;
 mod pth;
@@ -34,8 +35,11 @@ pub mod run;
 mod token_pool;
 pub mod token_table;
 pub mod tokens;
+pub mod trained;
 pub mod variables;
 
+use base::progress::Cancelled;
+use phase::PhaseKind;
 use std::path::PathBuf;
 
 /// What can go wrong in training; each a sentence that says what happened and what to do.
@@ -50,13 +54,13 @@ pub enum TrainError {
     #[error(
         "{0} was trained with a different {1}; choose another folder, or use the original value"
     )]
-    Other(PathBuf, &'static str),
+    DifferentRun(PathBuf, &'static str),
     #[error("Cannot start from {0} ({1}); give --from a folder of exported weights")]
-    Weights(PathBuf, String),
+    Pretrained(PathBuf, String),
     #[error("The phase refine needs EfficientNet-lite1; set --perceptual above 0")]
-    Blind,
+    NoPerceptualNetwork,
     #[error("{0} does not exist yet; train that phase first: illumine train gan {1}")]
-    RefineStart(PathBuf, &'static str),
+    MissingPhase(PathBuf, PhaseKind),
     #[error(
         "The loss was not a number at step {0}; the last checkpoint is intact. Try a lower --learning-rate"
     )]
@@ -73,6 +77,8 @@ pub enum TrainError {
     Features(String),
     #[error(transparent)]
     Model(#[from] llm::ModelError),
+    #[error(transparent)]
+    Cancelled(#[from] Cancelled),
     #[error(transparent)]
     Image(#[from] imagegen::ImageError),
 }

@@ -1,15 +1,17 @@
-//! Pictures as tokens, by an encoder that is trained no more.
+//! Encodes pictures as tokens, by a frozen encoder.
 
-use super::batches::numbers;
+use super::TrainError;
+use super::batches::pixels;
 use super::data::dataset::Dataset;
-use super::variables::{Tensors, fixed};
+use super::variables::{Tensors, frozen};
+use base::progress::Observer;
 use candle_core::{Device, Result};
 use imagegen::config::Config;
 use imagegen::encoder::Encoder;
 use imagegen::quantizer::Quantizer;
 
-/// Pictures that are read at once.
-const SOME: usize = 64;
+/// Pictures encoded at once.
+const BATCH_SIZE: usize = 64;
 
 pub struct PictureTokenizer {
     encoder: Encoder,
@@ -20,7 +22,7 @@ pub struct PictureTokenizer {
 impl PictureTokenizer {
     pub fn new(encoder: &Tensors, config: &Config, device: &Device) -> Result<PictureTokenizer> {
         Ok(PictureTokenizer {
-            encoder: fixed(encoder, device, |weights| {
+            encoder: frozen(encoder, device, |weights| {
                 Encoder::new(&weights.with_autograd(), config)
             })?,
             quantizer: Quantizer::new(&config.levels, device)?,
@@ -28,23 +30,24 @@ impl PictureTokenizer {
         })
     }
 
-    /// The digits `[64][digits]` of each of the pictures, as it is or flipped. `tell` hears how many
-    /// are read.
-    pub fn read(
+    /// The digits `[64][digits]` of each of these pictures, as it is or flipped.
+    pub fn encode(
         &self,
         pictures: &Dataset,
-        which: &[usize],
+        index: &[usize],
         flip: bool,
-        tell: &mut dyn FnMut(usize),
-    ) -> Result<Vec<Vec<u8>>> {
-        let mut all = Vec::with_capacity(which.len());
-        for some in which.chunks(SOME) {
-            let pictures = numbers(pictures, some, &vec![flip; some.len()], &self.device)?;
+        observer: &dyn Observer,
+    ) -> std::result::Result<Vec<Vec<u8>>, TrainError> {
+        let total = index.len() as u64;
+        let mut all = Vec::with_capacity(index.len());
+        for some in index.chunks(BATCH_SIZE) {
+            observer.check()?;
+            let pictures = pixels(pictures, some, &vec![flip; some.len()], &self.device)?;
             let values = self.quantizer.quantize(&self.encoder.forward(&pictures)?)?;
             let digits = self.quantizer.codes(&values)?.flatten_from(1)?;
             let rows = digits.to_vec2::<f32>()?.into_iter();
             all.extend(rows.map(|row| row.into_iter().map(|digit| digit as u8).collect()));
-            tell(all.len());
+            observer.progress("Encoding pictures", all.len() as u64, Some(total));
         }
         Ok(all)
     }

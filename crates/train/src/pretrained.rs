@@ -1,8 +1,7 @@
-//! What a run begins with when it goes on from finished weights: their sizes and their tensors,
-//! fitted to the styles of the run's pictures.
+//! Finished weights that a run begins with, fitted to the styles of the run's data set.
 //!
-//! Styles are matched by name. One that the weights do not know begins as their row for "any
-//! style", which has seen all of them; everything else is taken over as it is.
+//! Styles are matched by name. One that the weights do not know begins as their row for "any style",
+//! which was trained on all of them. Everything else is taken over as it is.
 
 use super::TrainError;
 use super::variables::Tensors;
@@ -15,23 +14,23 @@ use imagegen::retrieval_index::RetrievalIndex;
 use llm::sentence_encoder::WIDTH;
 use std::path::{Path, PathBuf};
 
-/// A folder of weights as a beginning.
+/// A folder of weights that a run begins with.
 #[derive(Debug)]
 pub struct PretrainedWeights {
-    /// The weights' sizes with the run's styles.
+    /// The weights' config with the run's styles.
     pub config: Config,
-    /// Those of the run's styles that the weights do not know.
-    pub new: Vec<String>,
+    /// The run's styles that the weights do not know.
+    pub new_styles: Vec<String>,
     pub folder: PathBuf,
-    /// The rows of the weights' tables of styles that the run's begin with, that of any at the end.
-    rows: Vec<u32>,
-    /// Rows of the weights' tables, that of any among them.
-    known: usize,
+    /// For each of the run's styles, and for "any" at the end, its row in the weights' style tables.
+    style_rows: Vec<u32>,
+    /// Rows of the weights' style tables, the one of "any" included.
+    style_count: usize,
 }
 
 impl PretrainedWeights {
-    /// Reads the sizes of a folder of weights.
-    pub fn read(
+    /// Reads the config of a folder of weights.
+    pub fn load(
         folder: &Path,
         styles: &[String],
     ) -> std::result::Result<PretrainedWeights, TrainError> {
@@ -55,10 +54,10 @@ impl PretrainedWeights {
         let rows = styles.iter().map(|style| row(style).unwrap_or(any) as u32);
         let new = styles.iter().filter(|style| row(style).is_none());
         Ok(PretrainedWeights {
-            rows: rows.chain([any as u32]).collect(),
-            new: new.cloned().collect(),
+            style_rows: rows.chain([any as u32]).collect(),
+            new_styles: new.cloned().collect(),
             folder: folder.into(),
-            known: any + 1,
+            style_count: any + 1,
             config: Config {
                 styles: styles.to_vec(),
                 // Trained on, they draw other pictures.
@@ -90,12 +89,12 @@ impl PretrainedWeights {
         })
     }
 
-    /// Whether the weights have a network that not all have.
+    /// Whether the weights have an optional network.
     pub fn has(&self, name: &str) -> bool {
         self.folder.join(format!("{name}.safetensors")).is_file()
     }
 
-    /// What the weights can draw already.
+    /// The concepts that the weights know.
     pub fn concepts(&self) -> std::result::Result<Concepts, TrainError> {
         let path = self.folder.join("concepts.safetensors");
         let bytes = std::fs::read(&path);
@@ -104,49 +103,49 @@ impl PretrainedWeights {
             .map_err(|why| TrainError::Pretrained(path, clean_line(&why)))
     }
 
-    /// What the weights remember, under the run's numbers of styles; what is in none of those is in
-    /// no style that is known. `concepts`: how many there are.
+    /// The weights' retrieval index, with the run's numbers of styles. Drawings in none of the run's
+    /// styles count as of an unknown style. `concepts`: how many there are.
     pub fn memory(&self, concepts: usize) -> std::result::Result<RetrievalIndex, TrainError> {
         let path = self.folder.join("memory.safetensors");
         let bytes = std::fs::read(&path);
         let bytes = bytes.map_err(|why| TrainError::Disk(path.clone(), why.to_string()))?;
-        let styles = self.known - 1;
+        let styles = self.style_count - 1;
         let memory = RetrievalIndex::parse(&bytes, (concepts, styles), &self.config.levels)
             .map_err(|why| TrainError::Pretrained(path, clean_line(&why)))?;
         let any = styles as u32;
         let own = |style| {
-            self.rows
+            self.style_rows
                 .iter()
                 .position(|row| *row == style && style != any)
         };
-        let row = |style| own(style).unwrap_or(self.rows.len() - 1) as u32;
+        let row = |style| own(style).unwrap_or(self.style_rows.len() - 1) as u32;
         Ok(memory.renumbered(|concept, style| Some((concept, row(style)))))
     }
 
-    /// A table of styles with the run's rows; any other tensor as it is.
+    /// A style table with the run's rows; any other tensor as it is.
     fn fit(&self, name: &str, tensor: Tensor) -> Result<Tensor> {
-        let rows = Tensor::new(&self.rows[..], tensor.device())?;
+        let rows = Tensor::new(&self.style_rows[..], tensor.device())?;
         let count = tensor.dim(0)?;
         match name {
-            "nearness.weight" if tensor.dims() == [self.known; 2] => {
+            "nearness.weight" if tensor.dims() == [self.style_count; 2] => {
                 tensor.index_select(&rows, 0)?.index_select(&rows, 1)
             }
             // Rows of digits for each style.
-            "memory" if count.is_multiple_of(self.known) => {
-                let styles = tensor.reshape((self.known, count / self.known, ()))?;
+            "memory" if count.is_multiple_of(self.style_count) => {
+                let styles = tensor.reshape((self.style_count, count / self.style_count, ()))?;
                 styles.index_select(&rows, 0)?.flatten_to(1)
             }
-            _ if count != self.known => Ok(tensor),
+            _ if count != self.style_count => Ok(tensor),
             "style.weight" => tensor.index_select(&rows, 0),
             _ if name.ends_with(".style.weight") => tensor.index_select(&rows, 0),
             _ => Ok(tensor),
         }
     }
 
-    /// What is to be said of styles that the weights do not know; None where they know all.
-    pub fn words(&self) -> Option<String> {
-        let named = self.new.join(", ");
-        (!self.new.is_empty()).then(|| {
+    /// A warning about styles that the weights do not know; None where they know all.
+    pub fn new_styles_warning(&self) -> Option<String> {
+        let named = self.new_styles.join(", ");
+        (!self.new_styles.is_empty()).then(|| {
             format!(
                 "The weights do not know these styles: {named}; they start from a neutral embedding"
             )
@@ -154,8 +153,8 @@ impl PretrainedWeights {
     }
 }
 
-/// The tensors of a network of the weights that a run begins with; none where it begins by chance.
-pub fn known(
+/// The tensors that a network begins with; none where the run begins with random weights.
+pub fn start_tensors(
     start: Option<&PretrainedWeights>,
     name: &str,
     device: &Device,
@@ -200,9 +199,9 @@ mod tests {
     fn styles_are_taken_over_by_name_and_new_ones_begin_as_any() {
         let folder = weights();
         let styles = ["flat", "my own", "noto", "oil"].map(String::from);
-        let start = PretrainedWeights::read(folder.path(), &styles).unwrap();
+        let start = PretrainedWeights::load(folder.path(), &styles).unwrap();
         assert_eq!(start.config.styles, styles);
-        assert!(start.words().unwrap().contains("my own, oil;"));
+        assert!(start.new_styles_warning().unwrap().contains("my own, oil;"));
         let tensors = start.tensors("generator", &Device::Cpu).unwrap();
         assert_eq!(
             rows(&tensors["condition.style.weight"]),
@@ -218,15 +217,15 @@ mod tests {
             rows(&tensors["nearness.weight"])[..5],
             [5.0, 7.0, 4.0, 7.0, 7.0]
         );
-        let same = PretrainedWeights::read(folder.path(), &["ink".to_string()]).unwrap();
-        assert_eq!(same.words(), None);
+        let same = PretrainedWeights::load(folder.path(), &["ink".to_string()]).unwrap();
+        assert_eq!(same.new_styles_warning(), None);
     }
 
     #[test]
     fn what_is_remembered_in_a_style_that_is_none_of_the_runs_is_in_no_known_style() {
         let folder = weights();
         let styles = ["flat", "my own"].map(String::from);
-        let start = PretrainedWeights::read(folder.path(), &styles).unwrap();
+        let start = PretrainedWeights::load(folder.path(), &styles).unwrap();
         let mut memory = RetrievalIndex::default();
         for style in [1, 2] {
             memory.insert((0, style), &[style as u8; 128], &start.config);
@@ -242,11 +241,11 @@ mod tests {
     #[test]
     fn what_is_no_set_of_weights_is_said_in_a_sentence() {
         let folder = weights();
-        let start = PretrainedWeights::read(folder.path(), &["ink".to_string()]).unwrap();
+        let start = PretrainedWeights::load(folder.path(), &["ink".to_string()]).unwrap();
         let why = start.tensors("tokens", &Device::Cpu).unwrap_err();
         assert!(why.to_string().contains("tokens.safetensors"), "{why}");
         std::fs::write(folder.path().join("config.json"), "{}").unwrap();
-        let why = PretrainedWeights::read(folder.path(), &[])
+        let why = PretrainedWeights::load(folder.path(), &[])
             .unwrap_err()
             .to_string();
         assert!(why.contains("--from"), "{why}");

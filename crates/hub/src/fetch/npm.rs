@@ -5,6 +5,8 @@ use super::error::FetchError;
 use super::progress::ProgressReporter;
 use crate::npm::{self, NpmError};
 use base::hash::sha256;
+use base::progress::{Cancelled, Observer};
+use std::cell::RefCell;
 use std::fs::File;
 use std::io::Write;
 use std::path::Path;
@@ -27,16 +29,12 @@ impl Member<'_> {
     ) -> Result<String, FetchError> {
         std::fs::create_dir_all(folder).map_err(disk(folder))?;
         reporter.begin("Asking npm for", None)?;
-        let mut stopped = None;
-        let mut go_on = || match reporter.check_stop() {
-            Ok(()) => true,
-            Err(error) => {
-                stopped = Some(error);
-                false
-            }
+        let check = StopCheck {
+            reporter: RefCell::new(reporter),
+            stopped: RefCell::default(),
         };
-        let packed = npm::pack(self.package, self.version, folder, &mut go_on);
-        if let Some(stopped) = stopped {
+        let packed = npm::pack(self.package, self.version, folder, &check);
+        if let Some(stopped) = check.stopped.into_inner() {
             return Err(stopped);
         }
         let archive = packed.map_err(|why| self.failed(why))?;
@@ -60,7 +58,25 @@ impl Member<'_> {
                 format!("the package {package} needs npm (Debian: apt-get install npm)")
             }
             NpmError::Failed(why) => format!("npm cannot download {package}: {why}"),
-            NpmError::Stopped => format!("npm was stopped while downloading {package}"),
+            NpmError::Cancelled(_) => format!("npm was stopped while downloading {package}"),
+        })
+    }
+}
+
+/// The caller of a fetch as the observer of a download by npm.
+struct StopCheck<'a, 'b> {
+    reporter: RefCell<&'a mut ProgressReporter<'b>>,
+    /// The error that the fetch ends with once it was cancelled.
+    stopped: RefCell<Option<FetchError>>,
+}
+
+impl Observer for StopCheck<'_, '_> {
+    fn progress(&self, _: &str, _: u64, _: Option<u64>) {}
+
+    fn check(&self) -> Result<(), Cancelled> {
+        self.reporter.borrow_mut().check_stop().map_err(|error| {
+            *self.stopped.borrow_mut() = Some(error);
+            Cancelled
         })
     }
 }

@@ -7,7 +7,7 @@
 
 use super::DataError;
 use super::sets::ICON_SETS;
-use super::split::{Split, part};
+use super::split::{Split, split_of};
 use base::hash::sha256;
 use safetensors::SafeTensors;
 use safetensors::tensor::{Dtype, TensorView, serialize};
@@ -16,7 +16,7 @@ use std::collections::HashMap;
 use std::io::Write;
 use std::path::Path;
 
-/// A thing that can be drawn, and how people may ask for it (the label is the first caption).
+/// A thing that can be drawn, and its captions (the first is the label).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Concept {
     pub label: String,
@@ -35,7 +35,7 @@ pub struct Dataset {
     pub concept: Vec<u32>,
     pub style: Vec<u32>,
     pub tone: Vec<u8>,
-    pub part: Vec<Split>,
+    pub split: Vec<Split>,
 }
 
 const SPLITS: [Split; 3] = [Split::Train, Split::HeldOutPair, Split::HeldOutConcept];
@@ -51,14 +51,15 @@ impl Dataset {
             concept: Vec::new(),
             style: Vec::new(),
             tone: Vec::new(),
-            part: Vec::new(),
+            split: Vec::new(),
         }
     }
 
-    /// Adds a picture of a concept in a style; its part follows from their names.
+    /// Adds a picture of a concept in a style; its split follows from their names.
     pub fn push(&mut self, pixels: &[u8], concept: u32, style: u32, tone: u8) {
         let label = &self.concepts[concept as usize].label;
-        self.part.push(part(label, &self.styles[style as usize]));
+        self.split
+            .push(split_of(label, &self.styles[style as usize]));
         self.pixels.extend_from_slice(pixels);
         self.concept.push(concept);
         self.style.push(style);
@@ -79,7 +80,7 @@ impl Dataset {
         &self.pixels[index * bytes..][..bytes]
     }
 
-    /// The file's bytes, always the same for the same pictures.
+    /// The bytes of the file; the same pictures give the same bytes.
     pub fn to_bytes(&self) -> Result<Vec<u8>, safetensors::SafeTensorError> {
         let count = self.len();
         let size = self.size as usize;
@@ -90,7 +91,7 @@ impl Dataset {
                 .collect::<Vec<_>>()
         };
         let (concept, style) = (bytes(&self.concept), bytes(&self.style));
-        let part: Vec<u8> = self.part.iter().map(|part| *part as u8).collect();
+        let part: Vec<u8> = self.split.iter().map(|part| *part as u8).collect();
         let tensors = [
             (
                 "pictures",
@@ -104,7 +105,7 @@ impl Dataset {
             ("tone", TensorView::new(Dtype::U8, vec![count], &self.tone)?),
             ("part", TensorView::new(Dtype::U8, vec![count], &part)?),
         ];
-        let words = Words {
+        let words = Header {
             styles: self.styles.clone(),
             concepts: self.concepts.clone(),
         };
@@ -128,7 +129,7 @@ impl Dataset {
         Ok(sha256(&bytes))
     }
 
-    /// Reads a file that `write` wrote; each number in it is checked.
+    /// Reads a file that `write` wrote, and checks every number in it.
     pub fn read(path: &Path) -> Result<Dataset, DataError> {
         let bytes = std::fs::read(path).map_err(|why| DataError::Disk(path.into(), why))?;
         Dataset::from_bytes(&bytes).map_err(|why| DataError::NoData(path.into(), why))
@@ -138,7 +139,7 @@ impl Dataset {
         let text = |why: safetensors::SafeTensorError| why.to_string();
         let (_, header) = SafeTensors::read_metadata(bytes).map_err(text)?;
         let words = header.metadata().as_ref().and_then(|map| map.get("words"));
-        let words: Words = serde_json::from_str(words.ok_or("it has no captions")?)
+        let words: Header = serde_json::from_str(words.ok_or("it has no captions")?)
             .map_err(|why| why.to_string())?;
         let tensors = SafeTensors::deserialize(bytes).map_err(text)?;
         let pixels = tensors.tensor("pictures").map_err(text)?;
@@ -149,7 +150,7 @@ impl Dataset {
             return Err("its pictures have the wrong shape".into());
         }
         let labels = |name: &str, below: usize| numbers(&tensors, name, count, below);
-        let part = labels("part", SPLITS.len())?;
+        let split = labels("part", SPLITS.len())?;
         Ok(Dataset {
             size: size as u32,
             pixels: pixels.data().to_vec(),
@@ -159,7 +160,10 @@ impl Dataset {
                 .into_iter()
                 .map(|tone| tone as u8)
                 .collect(),
-            part: part.into_iter().map(|part| SPLITS[part as usize]).collect(),
+            split: split
+                .into_iter()
+                .map(|split| SPLITS[split as usize])
+                .collect(),
             styles: words.styles,
             concepts: words.concepts,
         })
@@ -167,7 +171,7 @@ impl Dataset {
 }
 
 #[derive(Serialize, Deserialize)]
-struct Words {
+struct Header {
     styles: Vec<String>,
     concepts: Vec<Concept>,
 }

@@ -1,7 +1,7 @@
-//! What the drawings show: concepts and their captions, from emojibase's labels and tags.
+//! Concepts and their captions, from emojibase's labels and tags.
 //!
-//! A concept is one thing that can be drawn, whatever the style. The story filter keeps what a
-//! story may want a picture of and leaves out flags, signs, smileys, gestures and clock faces.
+//! A concept is one thing that can be drawn, whatever the style. Only concepts that stories may show
+//! are used: flags, signs, smileys, gestures and clock faces are not.
 
 use serde::Deserialize;
 use std::collections::{BTreeMap, HashMap};
@@ -45,7 +45,7 @@ struct Subgroup {
     key: String,
 }
 
-/// All emoji, and the ways to find one.
+/// All emoji, indexed by code points and by label.
 pub struct EmojiIndex {
     emoji: Vec<Emoji>,
     subgroups: HashMap<u32, String>,
@@ -75,7 +75,7 @@ const PEOPLE_KEPT: &[&str] = &[
     "person-resting",
 ];
 
-/// A tag is a caption of its own only where it names few things.
+/// A tag is a caption by itself where at most so many concepts have it.
 const DISTINCTIVE: usize = 3;
 
 impl EmojiIndex {
@@ -129,7 +129,7 @@ impl EmojiIndex {
         self.by_squashed.get(name).copied()
     }
 
-    /// Whether a story may want a picture of it.
+    /// Whether stories may show it.
     pub fn in_stories(&self, index: usize) -> bool {
         let emoji = &self.emoji[index];
         let kept = |kept: &[&str]| {

@@ -1,4 +1,4 @@
-//! A set's drawings and what each of them shows.
+//! The drawings of an icon set, and the concept that each of them shows.
 
 use super::emoji::{EmojiIndex, slug};
 use super::render::Drawing;
@@ -33,7 +33,7 @@ fn sixteen() -> f64 {
     16.0
 }
 
-/// What a drawing shows.
+/// The concept of a drawing.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum IconConcept {
     /// An emoji, by its number in the vocabulary.
@@ -42,17 +42,17 @@ pub enum IconConcept {
     Name(String),
 }
 
-/// A drawing with its subject, and its skin tone (0: none given).
+/// A drawing with its concept and its skin tone (0: none given).
 pub struct ConceptIcon {
-    pub shows: IconConcept,
+    pub concept: IconConcept,
     pub tone: u8,
     pub drawing: Drawing,
 }
 
-/// The drawings of a set that a story may want, one for each subject and tone, in a fixed order.
+/// The drawings of a set that stories may use, one for each concept and tone, in a fixed order.
 ///
 /// `icons` is the package's icons.json; `codes` is its chars.json, where it has one.
-pub fn subjects(
+pub fn concept_icons(
     icons: &[u8],
     codes: Option<&[u8]>,
     names: NamingScheme,
@@ -67,11 +67,11 @@ pub fn subjects(
     for (code, name) in &codes {
         codes_of.entry(name).or_default().push(code);
     }
-    // The drawing whose name is the subject's own comes before others of the same subject.
+    // Of several drawings of a concept, the one named after it is used.
     let mut found: BTreeMap<(IconConcept, u8), (bool, &str)> = BTreeMap::new();
     for name in icons.icons.keys() {
         let codes = codes_of.get(name.as_str()).map_or(&[][..], Vec::as_slice);
-        let Some((shows, tone)) = shown(name, codes, names, words) else {
+        let Some((shows, tone)) = concept_of(name, codes, names, words) else {
             continue;
         };
         let exact =
@@ -83,7 +83,7 @@ pub fn subjects(
     }
     let subject = |((shows, tone), (_, name)): ((IconConcept, u8), (bool, &str))| ConceptIcon {
         drawing: drawing(&icons, &icons.icons[name]),
-        shows,
+        concept: shows,
         tone,
     };
     Ok(found.into_iter().map(subject).collect())
@@ -99,8 +99,8 @@ fn drawing(set: &Icons, icon: &Icon) -> Drawing {
     }
 }
 
-/// What the icon shows, if that belongs into stories.
-fn shown(
+/// The concept and tone of an icon, if stories may use it.
+fn concept_of(
     name: &str,
     codes: &[&str],
     names: NamingScheme,
@@ -118,7 +118,7 @@ fn shown(
     }
     let squashed = || match names {
         NamingScheme::Squashed => words.by_squashed(name),
-        _ => None,
+        NamingScheme::Emoji | NamingScheme::Own => None,
     };
     if let Some(index) = words.by_slug(name).or_else(squashed) {
         return words
@@ -128,7 +128,7 @@ fn shown(
     (names == NamingScheme::Own).then(|| (IconConcept::Name(name.replace('-', " ")), 0))
 }
 
-/// Whether a name that no code point explains says that it is a variant by skin tone.
+/// Whether the name of an icon without a code point is that of a variant by skin tone.
 fn has_tone(name: &str) -> bool {
     let tones = [
         "-light",
@@ -156,14 +156,14 @@ mod tests {
         let messages = r#"{"subgroups": [{"order": 26, "key": "person-fantasy"}]}"#;
         let words = EmojiIndex::read(EMOJI.as_bytes(), messages.as_bytes()).unwrap();
         let icons = format!("{{\"width\": 24, \"icons\": {icons}}}");
-        let subjects = subjects(icons.as_bytes(), codes.map(str::as_bytes), names, &words);
+        let subjects = concept_icons(icons.as_bytes(), codes.map(str::as_bytes), names, &words);
         let name = |shows| match shows {
             IconConcept::Emoji(index) => words.get(index).label.clone(),
             IconConcept::Name(name) => format!("own: {name}"),
         };
         let subjects = subjects.unwrap().into_iter();
         subjects
-            .map(|s| (name(s.shows), s.tone, s.drawing.body))
+            .map(|s| (name(s.concept), s.tone, s.drawing.body))
             .collect()
     }
 

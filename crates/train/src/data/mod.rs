@@ -1,8 +1,9 @@
-//! The illuminator's training pictures, made from their packages: the same bytes on each machine.
-//! Or a user's own, made from a folder.
+//! The data set: rendered from npm packages of icons, the same bytes on each machine, or loaded from
+//! a folder of the user's own pictures.
 //!
-//! `sets` says which packages; `archive` fetches and opens them; `iconify` and `words` say what a
-//! drawing shows; `render` makes pixels; `split` holds some out; `file` is what training reads. `folder`, `captions` and `csv` read a user's own.
+//! `sets` lists the packages; `archive` downloads and opens them; `iconify` and `emoji` find the
+//! concept of a drawing; `render` rasterizes it; `split` holds some out; `dataset` is the file that
+//! training reads. `folder`, `captions` and `csv` load the user's own pictures.
 //! Knows no network beyond the package client that it starts, and no model.
 
 pub mod archive;
@@ -17,6 +18,7 @@ pub mod sets;
 pub mod split;
 
 use archive::Archive;
+use base::progress::{Cancelled, Observer};
 use dataset::{Concept, Dataset};
 use emoji::EmojiIndex;
 use iconify::{ConceptIcon, IconConcept};
@@ -47,49 +49,60 @@ pub enum DataError {
     #[error(
         "Cannot use {0} as a caption table ({1}); it must be a CSV file whose first line is file_name,text or file_name,text,style"
     )]
-    Table(PathBuf, String),
+    Captions(PathBuf, String),
     #[error("{0} contains no pictures (PNG, JPEG, GIF or WebP)")]
     NoPictures(PathBuf),
     #[error("Of the pictures in {0}, {1} can be used, but training needs at least {2}{3}")]
-    Few(PathBuf, usize, usize, String),
+    TooFew(PathBuf, usize, usize, String),
     #[error("{0} has {1} {2}, but the maximum is {3}")]
-    Many(PathBuf, usize, &'static str, usize),
+    TooMany(PathBuf, usize, &'static str, usize),
     #[error("Stopped; the downloads are kept, and the same command resumes")]
     Stopped,
 }
 
-/// Told what is being done, how far it is and out of how many; `false` stops.
-pub type Watch<'a> = &'a mut dyn FnMut(&str, usize, usize) -> bool;
+impl From<Cancelled> for DataError {
+    fn from(_: Cancelled) -> DataError {
+        DataError::Stopped
+    }
+}
 
 /// Renders every set at `size` pixels.
-pub fn build(archives: &[Archive], size: u32, watch: Watch) -> Result<Dataset, DataError> {
+pub fn build(
+    archives: &[Archive],
+    size: u32,
+    observer: &dyn Observer,
+) -> Result<Dataset, DataError> {
     let words = vocabulary(&archives[ICON_SETS.len()])?;
     let mut found: Vec<(usize, ConceptIcon)> = Vec::new();
     for (style, (set, archive)) in ICON_SETS.iter().zip(archives).enumerate() {
-        step(watch, "Reading", style, ICON_SETS.len())?;
+        progress(observer, "Reading", style, ICON_SETS.len())?;
         found.extend(
-            subjects(set, archive, &words)?
+            concept_icons(set, archive, &words)?
                 .into_iter()
                 .map(|s| (style, s)),
         );
     }
     let mut rendered = Vec::with_capacity(found.len());
     for some in found.chunks(256) {
-        step(watch, "Rendering", rendered.len(), found.len())?;
+        progress(observer, "Rendering", rendered.len(), found.len())?;
         let pixels = some
             .par_iter()
             .map(|(_, subject)| render::render(&subject.drawing, size));
         rendered.extend(pixels.collect::<Vec<_>>());
     }
-    step(watch, "Rendering", found.len(), found.len())?;
-    Ok(gather(found, rendered, size, &words))
+    progress(observer, "Rendering", found.len(), found.len())?;
+    Ok(assemble(found, rendered, size, &words))
 }
 
-fn step(watch: Watch, what: &str, done: usize, all: usize) -> Result<(), DataError> {
-    match watch(what, done, all) {
-        true => Ok(()),
-        false => Err(DataError::Stopped),
-    }
+/// Reports progress, and ends the work where it was cancelled.
+fn progress(
+    observer: &dyn Observer,
+    step: &str,
+    done: usize,
+    total: usize,
+) -> Result<(), DataError> {
+    observer.progress(step, done as u64, Some(total as u64));
+    Ok(observer.check()?)
 }
 
 fn vocabulary(archive: &Archive) -> Result<EmojiIndex, DataError> {
@@ -98,7 +111,7 @@ fn vocabulary(archive: &Archive) -> Result<EmojiIndex, DataError> {
     EmojiIndex::read(&archive.read(data)?, &archive.read(messages)?).map_err(damaged)
 }
 
-fn subjects(
+fn concept_icons(
     set: &IconSet,
     archive: &Archive,
     words: &EmojiIndex,
@@ -106,12 +119,12 @@ fn subjects(
     let icons = archive.read("icons.json")?;
     let codes = archive.read("chars.json").ok();
     let damaged = |_| DataError::Damaged(archive.path.clone(), "icons.json".to_string());
-    iconify::subjects(&icons, codes.as_deref(), set.names, words).map_err(damaged)
+    iconify::concept_icons(&icons, codes.as_deref(), set.names, words).map_err(damaged)
 }
 
-/// Numbers the concepts (emoji in emojibase's order, then own names in the alphabet's) and puts
-/// pictures, labels and parts side by side. Drawings that came out empty are left out.
-fn gather(
+/// Numbers the concepts (emoji in emojibase's order, then other names in alphabetical order) and puts
+/// pictures, labels and splits side by side. Drawings without a visible pixel are skipped.
+fn assemble(
     found: Vec<(usize, ConceptIcon)>,
     rendered: Vec<Option<Vec<u8>>>,
     size: u32,
@@ -124,7 +137,7 @@ fn gather(
         .collect();
     let mut numbers: BTreeMap<&IconConcept, u32> = BTreeMap::new();
     for (_, subject, _) in &found {
-        numbers.insert(&subject.shows, 0);
+        numbers.insert(&subject.concept, 0);
     }
     for (number, value) in numbers.values_mut().enumerate() {
         *value = number as u32;
@@ -132,7 +145,7 @@ fn gather(
     let concepts = concepts(numbers.keys().copied(), words);
     let mut pictures = Dataset::new(size, concepts);
     for (style, subject, pixels) in &found {
-        let concept = numbers[&subject.shows];
+        let concept = numbers[&subject.concept];
         pictures.push(pixels, concept, *style as u32, subject.tone);
     }
     pictures

@@ -1,10 +1,9 @@
-//! The drawings that the illuminator learns from: which packages, at which versions, under which
-//! licences. Names only; `archive` opens them.
+//! The icon sets of the shipped data set: npm packages, versions, checksums and licences.
 
 /// One set of drawings: an npm package of SVG icons, one style of the model.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct IconSet {
-    /// What `--style` calls it.
+    /// Its name as a style.
     pub style: &'static str,
     /// The npm package's name without its scope.
     pub package: &'static str,
@@ -14,11 +13,11 @@ pub struct IconSet {
     pub licence: &'static str,
     /// Whom the licence asks to name.
     pub credit: &'static str,
-    /// How names are joined to concepts.
+    /// How its icons are matched to concepts.
     pub names: NamingScheme,
 }
 
-/// How a set names its pictures.
+/// How a set names its icons.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NamingScheme {
     /// By code points, and by the labels of emojibase where there are none.
@@ -125,7 +124,7 @@ pub const ICON_SETS: [IconSet; 9] = [
 ];
 
 /// SHA-256 of the data set at a size, where it is known.
-pub fn digest(size: u32) -> Option<&'static str> {
+pub fn known_sha256(size: u32) -> Option<&'static str> {
     match size {
         64 => Some("dd3bdc2c7162beedbc599cf52431d587ff5500553b71e3b01da33383b290666a"),
         _ => None,

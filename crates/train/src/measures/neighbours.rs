@@ -1,11 +1,11 @@
-//! Whether drawn pictures are like real ones, like all of them, and not copies of them.
+//! Metrics by nearest neighbours: precision, recall, diversity and memorization.
 
+use super::Features;
 use super::Result;
-use super::Rows;
 
 /// The share of `rows` that lie among `others`: within the `k`th neighbour's distance of one of
-/// them (Kynkäänniemi et al. 2019). Drawn among real is precision, real among drawn is recall.
-pub fn covers(others: &Rows, rows: &Rows, k: usize) -> Result<f64> {
+/// them (Kynkäänniemi et al. 2019). Generated among real is precision, real among generated is recall.
+pub fn share_within(others: &Features, rows: &Features, k: usize) -> Result<f64> {
     let count = others.len();
     let own = others.distances(others)?;
     let radius = |row: &[f64]| {
@@ -21,8 +21,8 @@ pub fn covers(others: &Rows, rows: &Rows, k: usize) -> Result<f64> {
     Ok(among as f64 / rows.len() as f64)
 }
 
-/// The mean cosine distance between any two rows: 0 where all are one picture.
-pub fn diversity(rows: &Rows) -> f64 {
+/// The mean cosine distance between any two rows: 0 where all rows are the same.
+pub fn diversity(rows: &Features) -> f64 {
     let count = rows.len();
     let length = |row: &[f64]| row.iter().map(|x| x * x).sum::<f64>().sqrt().max(1e-12);
     let (mut sum, mut pairs) = (0.0, 0);
@@ -38,7 +38,7 @@ pub fn diversity(rows: &Rows) -> f64 {
 }
 
 /// For each row, which of `others` is nearest and how far away it is.
-pub fn nearest(rows: &Rows, others: &Rows) -> Result<Vec<(usize, f64)>> {
+pub fn nearest_neighbours(rows: &Features, others: &Features) -> Result<Vec<(usize, f64)>> {
     let between = rows.distances(others)?;
     let least = |row: &[f64]| {
         let near = row.iter().enumerate().min_by(|a, b| a.1.total_cmp(b.1));
