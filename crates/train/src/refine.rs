@@ -5,11 +5,13 @@
 //! The critic scores how real the result looks and how well it matches the caption. The encoder and
 //! the token Transformer are frozen.
 
+mod losses;
+
 use super::TrainError;
 use super::adam::AdamOptions;
 use super::batches::{DROP_STYLE, random_shift, shifted, text_or_none};
 use super::checkpoint::Parts;
-use super::losses::{LossWeights, mean_over_pairs, reconstruction_loss, scalar};
+use super::losses::{LossWeights, mean_over_pairs, scalar};
 use super::perceptual::{PerceptualLoss, feature_distance};
 use super::phase::{Autoencoder, Phase, PhaseInput, PhaseKind, SampleSheet, Step};
 use super::picture_tokenizer::PictureTokenizer;
@@ -19,7 +21,6 @@ use super::token_table::{PictureKey, TokenTable};
 use super::trained::{NetworkState, TrainedNetwork};
 use super::variables::{Tensors, dropout};
 use candle_core::{Result, Tensor};
-use candle_nn::loss::cross_entropy;
 use imagegen::conditioning::Conditioning;
 use imagegen::config::TOKENS;
 use imagegen::critic::Critic;
@@ -30,6 +31,7 @@ use imagegen::refiner::Refiner;
 use imagegen::retrieval_index::RetrievedExamples;
 use imagegen::sampling::Sampling;
 use imagegen::tokens::FsqCodes;
+use losses::{contrastive_loss, critic_features, discounted_reconstruction, mismatched};
 use sampler::rng::Rng;
 use std::cell::RefCell;
 
@@ -73,14 +75,9 @@ const WITHOUT_TEXT: f64 = 0.05;
 /// The share of pictures whose tokens are all sampled, and of those with any sampled tokens.
 const ALL_SAMPLED: f64 = 0.6;
 const SOME_SAMPLED: f64 = 0.85;
-/// How much less pixels of sampled tokens are held to the real picture: they show the same concept,
-/// and need not be the same drawing.
-const SAMPLED_DISCOUNT: f64 = 0.2;
 /// Pixels that pictures are shifted by before the perceptual network sees them: otherwise patterns on
 /// its own grid would lower the loss.
 const MAX_SHIFT: usize = 3;
-/// The stages of the perceptual network whose features the critic sees.
-const CRITIC_STAGES: [usize; 3] = [2, 3, 5];
 
 /// A mixture of real and sampled tokens.
 struct MixedTokens {
@@ -95,7 +92,7 @@ struct Conditionings {
     generator: Conditioning,
 }
 
-/// Features of the same pictures, real and generated, at [`CRITIC_STAGES`].
+/// Features of the same pictures, real and generated, at the stages that the critic sees.
 struct CriticInput<'a> {
     real: Vec<Tensor>,
     generated: Vec<Tensor>,
@@ -265,52 +262,6 @@ impl<'a> RefinePhase<'a> {
     }
 }
 
-/// The reconstruction loss, less of it for pictures with more sampled tokens.
-fn discounted_reconstruction(real: &Tensor, generated: &Tensor, sampled: &[f32]) -> Result<Tensor> {
-    let weights = sampled
-        .iter()
-        .map(|share| 1.0 - SAMPLED_DISCOUNT as f32 * share);
-    let shape = (sampled.len(), 1, 1, 1);
-    let weights = Tensor::from_vec(weights.collect(), shape, real.device())?;
-    reconstruction_loss(
-        &real.broadcast_mul(&weights)?,
-        &generated.broadcast_mul(&weights)?,
-    )
-}
-
-/// Text `[batch, width]` and styles `[batch]` that belong to other pictures.
-struct Mismatched {
-    text: Tensor,
-    style: Tensor,
-}
-
-/// The first half of a batch gets the text of another picture, the second the style of another. Where
-/// that is the same style after all, real is compared with real, which has no gradient.
-fn mismatched(text: &Tensor, style: &Tensor) -> Result<Mismatched> {
-    let half = style.dim(0)? / 2;
-    let halves = |first: &Tensor, second: &Tensor| {
-        let rest = second.dim(0)? - half;
-        Tensor::cat(
-            &[first.narrow(0, 0, half)?, second.narrow(0, half, rest)?],
-            0,
-        )
-    };
-    Ok(Mismatched {
-        text: halves(&text.roll(1, 0)?, text)?,
-        style: halves(style, &style.roll(1, 0)?)?,
-    })
-}
-
-/// The cross-entropy of each picture's own caption among those of the batch: logits `[batch, batch]`.
-fn contrastive_loss(logits: &Tensor) -> Result<Tensor> {
-    let own = Tensor::arange(0u32, logits.dim(0)? as u32, logits.device())?;
-    cross_entropy(logits, &own)
-}
-
-fn critic_features(features: &[Tensor]) -> Vec<Tensor> {
-    CRITIC_STAGES.map(|stage| features[stage].clone()).to_vec()
-}
-
 impl Phase for RefinePhase<'_> {
     fn kind(&self) -> PhaseKind {
         PhaseKind::RefinePhase
@@ -401,22 +352,5 @@ impl Phase for RefinePhase<'_> {
         let refined = generator.forward(&refined, conditioning)?;
         let rows = [batch.pictures, sampled, refined];
         Ok(SampleSheet::new(batches.size(), &rows)?)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use candle_core::Device;
-
-    #[test]
-    fn half_of_a_batch_is_shown_beside_other_words_and_half_beside_another_style() {
-        let cpu = &Device::Cpu;
-        let text = Tensor::new(&[[0f32], [1.0], [2.0], [3.0], [4.0]], cpu).unwrap();
-        let style = Tensor::new(&[5u32, 6, 7, 8, 9], cpu).unwrap();
-        let other = mismatched(&text, &style).unwrap();
-        let text = other.text.flatten_all().unwrap().to_vec1::<f32>().unwrap();
-        assert_eq!(text, [4.0, 0.0, 2.0, 3.0, 4.0]);
-        assert_eq!(other.style.to_vec1::<u32>().unwrap(), [5, 6, 6, 7, 8]);
     }
 }

@@ -1,0 +1,78 @@
+//! The losses of refining, and the pictures that the critic compares.
+
+use crate::losses::reconstruction_loss;
+use candle_core::{Result, Tensor};
+use candle_nn::loss::cross_entropy;
+
+/// How much less pixels of sampled tokens are held to the real picture: they show the same concept,
+/// and need not be the same drawing.
+const SAMPLED_DISCOUNT: f64 = 0.2;
+/// The stages of the perceptual network whose features the critic sees.
+const CRITIC_STAGES: [usize; 3] = [2, 3, 5];
+
+/// The reconstruction loss, less of it for pictures with more sampled tokens.
+pub fn discounted_reconstruction(
+    real: &Tensor,
+    generated: &Tensor,
+    sampled: &[f32],
+) -> Result<Tensor> {
+    let weights = sampled
+        .iter()
+        .map(|share| 1.0 - SAMPLED_DISCOUNT as f32 * share);
+    let shape = (sampled.len(), 1, 1, 1);
+    let weights = Tensor::from_vec(weights.collect(), shape, real.device())?;
+    reconstruction_loss(
+        &real.broadcast_mul(&weights)?,
+        &generated.broadcast_mul(&weights)?,
+    )
+}
+
+/// Text `[batch, width]` and styles `[batch]` that belong to other pictures.
+pub struct Mismatched {
+    pub text: Tensor,
+    pub style: Tensor,
+}
+
+/// The first half of a batch gets the text of another picture, the second the style of another. Where
+/// that is the same style after all, real is compared with real, which has no gradient.
+pub fn mismatched(text: &Tensor, style: &Tensor) -> Result<Mismatched> {
+    let half = style.dim(0)? / 2;
+    let halves = |first: &Tensor, second: &Tensor| {
+        let rest = second.dim(0)? - half;
+        Tensor::cat(
+            &[first.narrow(0, 0, half)?, second.narrow(0, half, rest)?],
+            0,
+        )
+    };
+    Ok(Mismatched {
+        text: halves(&text.roll(1, 0)?, text)?,
+        style: halves(style, &style.roll(1, 0)?)?,
+    })
+}
+
+/// The cross-entropy of each picture's own caption among those of the batch: logits `[batch, batch]`.
+pub fn contrastive_loss(logits: &Tensor) -> Result<Tensor> {
+    let own = Tensor::arange(0u32, logits.dim(0)? as u32, logits.device())?;
+    cross_entropy(logits, &own)
+}
+
+pub fn critic_features(features: &[Tensor]) -> Vec<Tensor> {
+    CRITIC_STAGES.map(|stage| features[stage].clone()).to_vec()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use candle_core::Device;
+
+    #[test]
+    fn half_of_a_batch_is_shown_beside_other_words_and_half_beside_another_style() {
+        let cpu = &Device::Cpu;
+        let text = Tensor::new(&[[0f32], [1.0], [2.0], [3.0], [4.0]], cpu).unwrap();
+        let style = Tensor::new(&[5u32, 6, 7, 8, 9], cpu).unwrap();
+        let other = mismatched(&text, &style).unwrap();
+        let text = other.text.flatten_all().unwrap().to_vec1::<f32>().unwrap();
+        assert_eq!(text, [4.0, 0.0, 2.0, 3.0, 4.0]);
+        assert_eq!(other.style.to_vec1::<u32>().unwrap(), [5, 6, 6, 7, 8]);
+    }
+}
