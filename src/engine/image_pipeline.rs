@@ -10,6 +10,7 @@ mod scene;
 
 use crate::model::encoder::SentenceEncoder;
 use crate::model::gan::concepts::best_similarity;
+use crate::model::gan::design::DesignLoader;
 use crate::model::gan::encoded::EncodedPicture;
 use crate::model::gan::picture_file::{PictureFileError, decode_square};
 use crate::model::gan::sampling::Sampling;
@@ -69,6 +70,9 @@ pub enum DrawError {
 /// Asked between decoding steps; false stops drawing.
 pub type KeepGoing<'a> = &'a mut dyn FnMut() -> bool;
 
+/// Image designs besides imagegen's own: the trainer's.
+const DESIGNS: &[DesignLoader] = &[train::one_pass::LOADER];
+
 /// The first complete folder of weights.
 pub fn find_weights(places: &[PathBuf]) -> Result<PathBuf, ImageError> {
     match places {
@@ -76,7 +80,10 @@ pub fn find_weights(places: &[PathBuf]) -> Result<PathBuf, ImageError> {
         // what it lacks.
         [named] => Ok(named.clone()),
         places => {
-            let found = places.iter().find(|folder| is_complete(folder)).cloned();
+            let found = places
+                .iter()
+                .find(|folder| is_complete(folder, DESIGNS))
+                .cloned();
             found.ok_or(ImageError::NoIlluminator)
         }
     }
@@ -89,7 +96,7 @@ pub fn load_illuminator(
     threads: usize,
 ) -> Result<(Illuminator, String), DrawError> {
     let device = device::open(choice)?;
-    let illuminator = Illuminator::load(folder, &device, threads)?;
+    let illuminator = Illuminator::load(folder, &device, threads, DESIGNS)?;
     Ok((illuminator, device::name(&device)))
 }
 

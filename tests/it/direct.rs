@@ -1,4 +1,4 @@
-//! The direct design beside PyTorch's numbers (tests/peers/illuminator/fixture.py), what must hold
+//! The one-pass design beside PyTorch's numbers (tests/peers/illuminator/fixture.py), what must hold
 //! of drawing in one pass, and its training, on tiny models.
 
 use crate::draw_command::made_again;
@@ -10,8 +10,7 @@ use crate::training::{
 use candle_core::{DType, Device, Tensor};
 use candle_nn::VarBuilder;
 use illumine::model::gan::conditioning::Conditioning;
-use illumine::model::gan::config::{Config, Direct as Sizes};
-use illumine::model::gan::direct::{DirectEncoder, DirectGenerator, FILES};
+use illumine::model::gan::config::Config;
 use illumine::model::gan::encoded::EncodedPicture;
 use illumine::model::gan::sampling::Sampling;
 use illumine::model::gan::tokens::FsqCodes;
@@ -20,10 +19,12 @@ use illumine::model::gan::{GeneratedImages, Illuminator, ImageSpec, Picture, is_
 use illumine::model::linear::Pool;
 use illumine::model::sampler::rng::Rng;
 use illumine::train::batches::captions;
-use illumine::train::direct::Direct;
 use illumine::train::export::export;
 use illumine::train::judge::Means;
 use illumine::train::losses::divergence;
+use illumine::train::one_pass::networks::{OnePassEncoder, OnePassGenerator};
+use illumine::train::one_pass::phase::OnePassPhase;
+use illumine::train::one_pass::{FILES, LOADER, Sizes, encoded_latent};
 use illumine::train::variables::noise;
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -80,11 +81,11 @@ fn both_networks_compute_what_pytorch_computes() {
         flip: flip.into_iter().map(|flip| flip == 1).collect(),
     };
     for (packed, bound) in [(false, 1e-4), (true, 0.05)] {
-        let encoder = DirectEncoder::new(&weights("encoder", packed), &config).unwrap();
+        let encoder = OnePassEncoder::new(&weights("encoder", packed), &config).unwrap();
         let moments = encoder.forward(&floats(&expected["x"])).unwrap();
         close(&moments.mean, &expected["mean"], bound);
         close(&moments.log_variance, &expected["log_variance"], bound);
-        let generator = DirectGenerator::new(&weights("generator", packed), &config).unwrap();
+        let generator = OnePassGenerator::new(&weights("generator", packed), &config).unwrap();
         let picture = generator.forward(&expected["z"], &conditioning).unwrap();
         close(&picture, &expected["picture"], bound);
     }
@@ -94,7 +95,7 @@ fn both_networks_compute_what_pytorch_computes() {
 }
 
 fn illuminator(threads: usize) -> Illuminator {
-    Illuminator::load(&folder(), &CPU, threads).unwrap()
+    Illuminator::load(&folder(), &CPU, threads, &[LOADER]).unwrap()
 }
 
 fn order(seeds: &[u64]) -> ImageSpec {
@@ -180,8 +181,8 @@ fn a_variation_changes_as_much_as_it_is_told_to() {
     let (some, all) = (vary(0.2), vary(1.0));
     assert!(far(&some) > 0 && far(&some) < far(&all));
     assert_eq!(vary(0.2).pictures, some.pictures);
-    let tokens = EncodedPicture::Tokens(FsqCodes(vec![0; 128]));
-    for foreign in [tokens, EncodedPicture::Latent(vec![0.0; 7])] {
+    let tokens = EncodedPicture::from(FsqCodes(vec![0; 128]));
+    for foreign in [tokens, encoded_latent(&[0.0; 7])] {
         let refused = illuminator.vary(&order(&[4]), &foreign, 0.5, &mut || true);
         assert!(refused.unwrap_err().to_string().contains("other weights"));
     }
@@ -240,18 +241,20 @@ fn damaged_weights_are_one_sentence_and_a_folder_without_tokens_is_whole() {
         }
     };
     let why = || {
-        let error = Illuminator::load(damaged.path(), &CPU, 1).err().unwrap();
+        let error = Illuminator::load(damaged.path(), &CPU, 1, &[LOADER])
+            .err()
+            .unwrap();
         error.to_string()
     };
     for name in FILES {
         restore();
-        assert!(is_complete(damaged.path()));
+        assert!(is_complete(damaged.path(), &[LOADER]));
         let path = damaged.path().join(name);
         let bytes = std::fs::read(&path).unwrap();
         std::fs::write(&path, &bytes[..bytes.len() / 2]).unwrap();
         assert!(why().contains(name), "{}", why());
         std::fs::remove_file(&path).unwrap();
-        assert!(why().contains(name) && !is_complete(damaged.path()));
+        assert!(why().contains(name) && !is_complete(damaged.path(), &[LOADER]));
     }
     restore();
     let path = damaged.path().join("config.json");
@@ -261,7 +264,14 @@ fn damaged_weights_are_one_sentence_and_a_folder_without_tokens_is_whole() {
     // The composed design has one file more.
     let composed = folder().with_file_name("illuminator/config.json");
     std::fs::copy(composed, &path).unwrap();
-    assert!(!is_complete(damaged.path()));
+    assert!(!is_complete(damaged.path(), &[LOADER]));
+}
+
+#[test]
+fn without_the_trainer_a_sentence_says_what_is_missing() {
+    let why = Illuminator::load(&folder(), &CPU, 1, &[]).err().unwrap();
+    assert!(why.to_string().contains("the feature `train`"), "{why}");
+    assert!(!is_complete(&folder(), &[]));
 }
 
 #[test]
@@ -309,7 +319,7 @@ fn gradients_of_both_networks_agree_with_differences() {
     let x = noise(&[2, 4, 64, 64], &mut rng, &CPU).unwrap();
     let chance = noise(&[2, 16], &mut rng, &CPU).unwrap();
     check(
-        |w| DirectEncoder::new(w, &config),
+        |w| OnePassEncoder::new(w, &config),
         |encoder| {
             let moments = encoder.forward(&x)?;
             let far = divergence(&moments.mean, &moments.log_variance)?;
@@ -318,7 +328,7 @@ fn gradients_of_both_networks_agree_with_differences() {
     );
     let text = noise(&[2, config.text], &mut rng, &CPU).unwrap();
     check(
-        |w| DirectGenerator::new(w, &config),
+        |w| OnePassGenerator::new(w, &config),
         |generator| {
             // The stand-in for words has a gradient only where it stands in.
             let conditioning = Conditioning {
@@ -339,23 +349,24 @@ fn training_resumes_to_the_same_bits_and_what_it_made_draws() {
     let folder = tempfile::tempdir().unwrap();
     let pictures = pictures();
     let config = Config {
-        direct: Some(Sizes {
+        other_design: Sizes {
             latent: 8,
             hidden: 16,
             depth: 4,
-        }),
+        }
+        .section(),
         ..config(&pictures)
     };
     let batches = batches(&pictures, &config);
     let means = Means::default();
-    let new = || Direct::new(&batches, &config, (4, 1), Default::default(), means).unwrap();
+    let new = || OnePassPhase::new(&batches, &config, (4, 1), Default::default(), means).unwrap();
     resumes(folder.path(), &config, new);
     let run = folder.path().join("learns");
     let losses = train(&mut new(), &plan(&run, &config, 30));
     assert!(losses[29] < 0.9 * losses[0], "{losses:?}");
     let (out, words) = (folder.path().join("weights"), words(&pictures));
     export(&run, &out, &pictures, &words, None, &mut |_, _| ()).unwrap();
-    let illuminator = Illuminator::load(&out, &CPU, 2).unwrap();
+    let illuminator = Illuminator::load(&out, &CPU, 2, &[LOADER]).unwrap();
     let all = captions(&pictures);
     let at = all.iter().position(|caption| caption == "red disc");
     let spec = ImageSpec {

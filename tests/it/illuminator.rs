@@ -160,7 +160,7 @@ fn the_discriminator_computes_what_pytorch_computes() {
 }
 
 fn illuminator(threads: usize) -> Illuminator {
-    Illuminator::load(&folder(), &Device::Cpu, threads).unwrap()
+    Illuminator::load(&folder(), &Device::Cpu, threads, &[]).unwrap()
 }
 
 fn order(seeds: &[u64]) -> ImageSpec {
@@ -223,7 +223,7 @@ fn what_is_remembered_of_a_thing_is_looked_at_when_it_is_drawn() {
     let nothing = RetrievalIndex::default().to_tensors().unwrap();
     let path = forgetful.path().join("memory.safetensors");
     safetensors::serialize_to_file(nothing, None, &path).unwrap();
-    let forgetful = Illuminator::load(forgetful.path(), &Device::Cpu, 1).unwrap();
+    let forgetful = Illuminator::load(forgetful.path(), &Device::Cpu, 1, &[]).unwrap();
     let knowing = illuminator(1);
     // A castle is remembered in the other style; nothing is of what was not named.
     assert_ne!(draw(&forgetful, &[7]), draw(&knowing, &[7]));
@@ -256,7 +256,7 @@ fn what_is_forgotten_is_drawn_as_if_it_had_never_been_seen() {
 #[test]
 fn what_is_shown_pulls_as_strongly_as_it_is_told_to() {
     let illuminator = illuminator(1);
-    let shown = EncodedPicture::Tokens(FsqCodes((0..128).map(|at| (at % 3) as u8).collect()));
+    let shown = EncodedPicture::from(FsqCodes((0..128).map(|at| (at % 3) as u8).collect()));
     let redrawn = |recall| {
         let sampling = Sampling {
             retrieval_strength: recall,
@@ -305,10 +305,7 @@ fn a_picture_can_be_read_back_as_tokens() {
 }
 
 fn digits(code: &EncodedPicture) -> Vec<u8> {
-    match code {
-        EncodedPicture::Tokens(digits) => digits.0.clone(),
-        EncodedPicture::Latent(_) => panic!("the composed design has no latents"),
-    }
+    code.0.clone()
 }
 
 fn drawn(result: Result<Option<GeneratedImages>, imagegen::ImageError>) -> GeneratedImages {
@@ -387,7 +384,7 @@ fn mixing_and_restyling_differ_from_what_they_come_of_and_are_repeatable() {
         illuminator
             .mix(
                 &other,
-                &EncodedPicture::Tokens(FsqCodes(vec![0; 7])),
+                &EncodedPicture::from(FsqCodes(vec![0; 7])),
                 &mut || true
             )
             .is_err()
@@ -423,7 +420,7 @@ fn damaged_weights_and_weights_of_other_sizes_are_one_sentence() {
         }
     };
     let why = || {
-        let error = Illuminator::load(damaged.path(), &Device::Cpu, 1)
+        let error = Illuminator::load(damaged.path(), &Device::Cpu, 1, &[])
             .err()
             .unwrap();
         error.to_string()

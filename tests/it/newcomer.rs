@@ -139,7 +139,7 @@ fn a_hundred_steps_on_two_hundred_pictures_draw_what_is_asked_for() {
     });
     let out = folder.path().join("weights");
     export(folder.path(), &out, &pictures, &words, None, &mut |_, _| ()).unwrap();
-    let illuminator = Illuminator::load(&out, &CPU, 2).unwrap();
+    let illuminator = Illuminator::load(&out, &CPU, 2, &[]).unwrap();
     let right = recognized(&illuminator, &pictures, &words);
     let chance = 1.0 / THINGS.len() as f64;
     assert!(right >= chance + MARGIN, "{right:.2} are recognized");

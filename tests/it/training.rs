@@ -453,7 +453,7 @@ fn what_was_trained_can_be_exported_and_draws() {
     let out = folder.path().join("weights");
     let words = words(&pictures);
     export(folder.path(), &out, &pictures, &words, None, &mut |_, _| ()).unwrap();
-    let illuminator = Illuminator::load(&out, &CPU, 2).unwrap();
+    let illuminator = Illuminator::load(&out, &CPU, 2, &[]).unwrap();
     let all = captions(&pictures);
     let at = all
         .iter()

@@ -1,37 +1,37 @@
-//! What a set of the illuminator's weights is: sizes and styles, from its `config.json`.
+//! The config of a set of weights: sizes and styles, from its `config.json`.
 
 use serde::{Deserialize, Serialize};
 
-/// Tokens along a side of a picture: an 8 by 8 grid.
+/// Tokens along each side of a picture.
 pub const GRID: usize = 8;
 /// Tokens of a picture.
 pub const TOKENS: usize = GRID * GRID;
 /// Channels of a picture: red, green and blue times their opacity, and the opacity.
 pub const CHANNELS: usize = 4;
 
-/// Sizes of all parts. A file's numbers are checked before they are used.
+/// Sizes of all networks, validated before use.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Config {
     /// Pixels wide and high.
     pub size: usize,
-    /// The values that each digit of a token can have; odd, so that zero is one of them.
+    /// FSQ levels: the number of values of each code; odd, so that zero is one of them.
     pub levels: Vec<usize>,
-    /// What `--style` can name, in the order of the embedding.
+    /// The styles that `--style` can name, in the order of the style tables.
     pub styles: Vec<String>,
     /// Width of the sentence embedding.
     pub text: usize,
-    /// The mean of the training captions' embeddings, and their deviation from it.
+    /// Mean and standard deviation of the training captions' embeddings.
     pub text_mean: Vec<f32>,
     pub text_scale: f32,
-    /// Width of the condition.
+    /// Width of the condition vector.
     pub condition: usize,
     pub encoder: Stack,
     pub generator: Generator,
     pub tokens: Tokens,
     pub discriminator: Discriminator,
-    /// Of weights that draw in one pass; the others compose a picture of tokens.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub direct: Option<Direct>,
+    /// The section of a design other than the token design; its loader parses it.
+    #[serde(default, rename = "direct", skip_serializing_if = "Option::is_none")]
+    pub other_design: Option<serde_json::Value>,
 }
 
 /// A stack of Transformer blocks.
@@ -57,7 +57,7 @@ pub struct Generator {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Tokens {
     pub stack: Stack,
-    /// Width of the network that draws a token's digits.
+    /// Numbers per code in the code head.
     pub hidden: usize,
 }
 
@@ -66,41 +66,15 @@ pub struct Tokens {
 pub struct Discriminator {
     /// Channels at first and after each of three halvings.
     pub stages: [usize; 4],
-    /// Width of the vectors that picture and wish are compared as.
+    /// Width of the projections of picture and conditioning.
     pub width: usize,
 }
 
-/// The direct design: what chance and the condition become before the generator paints it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Direct {
-    /// Numbers of the latent.
-    pub latent: usize,
-    /// Width of the network that makes a grid of it.
-    pub hidden: usize,
-    /// Numbers at each place of the grid.
-    pub depth: usize,
-}
-
-impl Direct {
-    /// Beside [`Config::full`].
-    pub const FULL: Direct = Direct {
-        latent: 128,
-        hidden: 512,
-        depth: 16,
-    };
-    /// Beside [`Config::small`].
-    pub const SMALL: Direct = Direct {
-        latent: 32,
-        hidden: 64,
-        depth: 8,
-    };
-}
-
-/// No layer of a sound file is wider, and nothing else is more numerous.
+/// No size in a valid file is larger.
 const MAX_SIZE: usize = 4096;
 
 impl Config {
-    /// The sizes that ship: drawn in a moment on a CPU, trained in hours on a GPU.
+    /// The sizes that ship: they draw in a moment on a CPU and train in hours on a GPU.
     pub fn full(styles: Vec<String>, text_mean: Vec<f32>, text_scale: f32) -> Config {
         let stack = |width, heads, blocks| Stack {
             width,
@@ -130,11 +104,11 @@ impl Config {
                 stages: [32, 64, 128, 192],
                 width: 192,
             },
-            direct: None,
+            other_design: None,
         }
     }
 
-    /// Sizes for a few hundred pictures and a few minutes of a CPU: to try things out.
+    /// Sizes to try things out: a few hundred pictures and a few minutes on a CPU.
     pub fn small(styles: Vec<String>, text_mean: Vec<f32>, text_scale: f32) -> Config {
         let stack = |width, blocks| Stack {
             width,
@@ -163,14 +137,14 @@ impl Config {
         }
     }
 
-    /// Reads `config.json`; the error says what is wrong with it.
+    /// Parses `config.json`; the error completes a sentence.
     pub fn parse(json: &[u8]) -> Result<Config, String> {
         let config: Config = serde_json::from_slice(json).map_err(|why| why.to_string())?;
         config.validate()?;
         Ok(config)
     }
 
-    /// Whether networks of these sizes can be made.
+    /// Whether networks of these sizes can be built.
     pub fn validate(&self) -> Result<(), String> {
         let stacks = [
             ("encoder", self.encoder),
@@ -196,14 +170,11 @@ impl Config {
             self.styles.len(),
             self.levels.len(),
         ];
-        let direct = self.direct.map(|it| [it.latent, it.hidden, it.depth]);
-        let others = others.iter().chain(&self.discriminator.stages);
-        let others = others.chain(direct.iter().flatten());
-        if others.into_iter().any(|n| !(1..=MAX_SIZE).contains(n)) || self.generator.last < CHANNELS
-        {
+        let mut others = others.iter().chain(&self.discriminator.stages);
+        if others.any(|n| !(1..=MAX_SIZE).contains(n)) || self.generator.last < CHANNELS {
             return Err("it has sizes that cannot be".into());
         }
-        // 8 pixels a token: what the generator's splits and its convolutions give.
+        // 8 pixels per token, which the generator's splits and convolutions fix.
         if self.size != GRID * 8 {
             return Err(format!("pictures of {} pixels are not known", self.size));
         }
@@ -222,23 +193,17 @@ impl Config {
         Ok(())
     }
 
-    /// Digits of a token.
+    /// FSQ codes of a token.
     pub fn codes_per_token(&self) -> usize {
         self.levels.len()
     }
 
-    /// Numbers at each place of the grid that the generator paints.
-    pub fn depth(&self) -> usize {
-        self.direct
-            .map_or(self.codes_per_token(), |direct| direct.depth)
-    }
-
-    /// Rows of a table that has one for each digit and value.
+    /// Values of all codes together: the rows of a table with one for each.
     pub fn code_values(&self) -> usize {
         self.levels.iter().sum()
     }
 
-    /// The embedding's numbers as the networks were trained on them: centred, of deviation one.
+    /// An embedding normalized as in training: centred, at standard deviation one.
     pub fn normalize_text(&self, embedding: &[f32]) -> Vec<f32> {
         let pairs = embedding.iter().zip(&self.text_mean);
         pairs
@@ -272,22 +237,6 @@ mod tests {
         assert!(refused(|c| c.text_scale = 0.0).contains("text_scale"));
         assert!(refused(|c| c.text_mean[3] = f32::NAN).contains("text_mean"));
         assert!(refused(|c| c.styles.clear()).contains("sizes"));
-        let latent = |latent| {
-            Some(Direct {
-                latent,
-                ..Direct::SMALL
-            })
-        };
-        let direct = Config {
-            direct: latent(8),
-            ..tiny()
-        };
-        assert_eq!(direct.validate(), Ok(()));
-        let none = Config {
-            direct: latent(0),
-            ..tiny()
-        };
-        assert!(none.validate().unwrap_err().contains("sizes"));
     }
 
     #[test]

@@ -16,6 +16,11 @@ pub struct Encoder {
 
 impl Encoder {
     pub fn new(weights: &Weights, config: &Config) -> Result<Encoder> {
+        Encoder::with_depth(weights, config, config.codes_per_token())
+    }
+
+    /// `depth`: output numbers at each of the 64 places.
+    pub fn with_depth(weights: &Weights, config: &Config, depth: usize) -> Result<Encoder> {
         let stack = config.encoder;
         let side = config.size / GRID;
         let block = |at: usize| {
@@ -27,7 +32,7 @@ impl Encoder {
             patch: Linear::new(&weights.pp("patch"), patch, stack.width)?,
             position: weights.get(&[TOKENS, stack.width], "position", normal(0.1))?,
             blocks: (0..stack.blocks).map(block).collect::<Result<_>>()?,
-            out: Linear::new(&weights.pp("out"), stack.width, config.depth())?,
+            out: Linear::new(&weights.pp("out"), stack.width, depth)?,
         })
     }
 

@@ -12,7 +12,8 @@ use std::fmt::Display;
 use std::path::Path;
 use std::sync::Arc;
 
-pub(super) struct WeightsFolder<'a> {
+/// Reads the files of a folder and hashes them.
+pub struct WeightsFolder<'a> {
     path: &'a Path,
     device: &'a Device,
     /// The pool that packed matrices are multiplied on; None on a GPU.
@@ -30,10 +31,12 @@ impl WeightsFolder<'_> {
         }
     }
 
+    /// Whether the folder has a file.
     pub fn has(&self, name: &str) -> bool {
         self.path.join(name).is_file()
     }
 
+    /// The bytes of a file.
     pub fn read_file(&mut self, name: &str) -> std::result::Result<Vec<u8>, ImageError> {
         let bytes = self.bytes(name)?;
         self.digest.update(&bytes);
@@ -63,6 +66,7 @@ impl WeightsFolder<'_> {
         network.map_err(|why| self.unreadable(name, &why))
     }
 
+    /// The error of a file that cannot be used.
     pub fn unreadable(&self, name: &str, why: &dyn Display) -> ImageError {
         let path = self.path.join(name);
         // The library's message, on one line and without control characters.

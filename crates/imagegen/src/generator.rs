@@ -26,6 +26,11 @@ pub struct Generator {
 
 impl Generator {
     pub fn new(weights: &Weights, config: &Config) -> Result<Generator> {
+        Generator::with_depth(weights, config, config.codes_per_token())
+    }
+
+    /// `depth`: input numbers at each of the 64 places.
+    pub fn with_depth(weights: &Weights, config: &Config, depth: usize) -> Result<Generator> {
         let super::config::Generator {
             coarse,
             fine,
@@ -49,7 +54,7 @@ impl Generator {
                 config.styles.len(),
                 config.condition,
             )?,
-            into: Linear::new(&pp("in_"), config.depth(), coarse.width)?,
+            into: Linear::new(&pp("in_"), depth, coarse.width)?,
             position: weights.get(&[TOKENS, coarse.width], "position", normal(0.3))?,
             blocks: (0..coarse.blocks).map(block).collect::<Result<_>>()?,
             split: Linear::new(&pp("split"), coarse.width, 4 * fine.width)?,

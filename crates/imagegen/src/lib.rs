@@ -1,31 +1,30 @@
-//! The illuminator: words become a small picture.
+//! The illuminator: conditional generation of small pictures from prompt embeddings.
 //!
-//! Two designs share the generator's body, the discriminator and all that leads them. Composed: a
-//! token Transformer composes ([`tokens`], [`sampling`]), a refiner looks over it ([`refiner`]; both
-//! read by [`reader`]), a generator paints ([`generator`]), and an encoder makes tokens of pictures
-//! for them to learn from ([`encoder`], [`quantizer`]); what was learned from is remembered
-//! ([`memory`]), and looked at ([`recall`]). Direct ([`direct`]): chance, words and style become a
-//! picture in one pass. In training a discriminator judges pictures ([`discriminator`]), or a critic
-//! what another network sees in them ([`critic`]). What there is can be varied, mixed, text to
-//! another and redrawn in another style: a file each. All are made from [`weights`] and [`layers`],
-//! sized by [`config`]. tests/peers/illuminator has the same networks in PyTorch.
+//! An [`Illuminator`] is config, concepts and the networks of a [`design::Design`]. The token design
+//! ([`token_design`]) samples tokens with a token Transformer ([`tokens`], [`sampling`]) from
+//! conditioning ([`conditioning`]) and retrieved examples ([`retrieval_index`],
+//! [`retrieval_encoder`]), corrects them with a refiner ([`refiner`]; both on one [`backbone`]) and
+//! decodes them ([`generator`]); an encoder ([`encoder`], [`quantizer`]) turns pictures into tokens.
+//! In training a discriminator ([`discriminator`]) or a critic on pretrained features ([`critic`])
+//! scores pictures. Varying, interpolating, mixing and restyling have a file each. All networks are
+//! made from [`weights`] and [`layers`] and sized by [`config`]; tests/peers/illuminator has the same
+//! ones in PyTorch.
 //!
-//! Knows no words beyond the embedding that it is handed, and no files beyond its weights.
+//! The crate sees prompts as embeddings, and no files except its weights.
 
 mod attention;
 pub mod backbone;
 mod code_head;
-mod composed;
 pub mod concepts;
 pub mod conditioning;
 pub mod config;
 pub mod critic;
-pub mod direct;
+pub mod design;
 pub mod discriminator;
 pub mod encoded;
 pub mod encoder;
 mod error;
-mod folder;
+pub mod folder;
 mod fused;
 pub mod generator;
 mod halton;
@@ -41,40 +40,34 @@ mod retrieval_encoder;
 pub mod retrieval_index;
 pub mod sampling;
 mod style_coverage;
+mod token_design;
 pub mod tokens;
 pub mod upscaler;
 mod vary;
 pub mod weights;
 
 pub use error::ImageError;
+pub use lerp::slerp;
 pub use mix::MIX_SHARE;
 
 use candle_core::{Device, Tensor};
-use composed::{Composed, GenerationInput};
 use concepts::{Concepts, Match, best_similarity};
-use conditioning::Conditioning;
 use config::{CHANNELS, Config};
-use direct::Direct;
+use design::{Design, DesignInput, DesignLoader, DesignOutput, KeepGoing};
 use encoded::EncodedPicture;
 use folder::WeightsFolder;
-use sampler::rng::{Rng, derive};
 use sampling::Sampling;
 use std::path::Path;
+use token_design::TokenDesign;
 
-/// Everything that draws, in memory.
+/// A set of weights in memory, ready to draw.
 pub struct Illuminator {
     pub config: Config,
     pub concepts: Concepts,
-    /// SHA-256 over all files, in hexadecimal digits: what provenance records.
+    /// SHA-256 of all files, in hexadecimal; provenance records it.
     pub sha256: String,
-    design: Design,
+    design: Box<dyn Design>,
     device: Device,
-}
-
-/// The networks of one of the designs.
-enum Design {
-    Composed(Box<Composed>),
-    Direct(Box<Direct>),
 }
 
 /// A picture: rows from the top, premultiplied RGBA, `size * size * 4` bytes.
@@ -84,38 +77,37 @@ pub struct Picture {
     pub pixels: Vec<u8>,
 }
 
-/// What to draw.
+/// What pictures are to be.
 #[derive(Clone, Debug)]
 pub struct ImageSpec {
-    /// The prompt's embedding, of length one; empty where there are no words.
+    /// The prompt's unit embedding; empty without a prompt.
     pub embedding: Vec<f32>,
-    /// The embedding of the words that name the thing, where they are not all; else empty.
+    /// The unit embedding of the prompt's subject; empty if the subject is the whole prompt.
     pub subject: Vec<f32>,
-    /// The number of a style; None leaves it to the model.
+    /// The number of a style; None is any style.
     pub style: Option<u32>,
     /// One picture for each.
     pub seeds: Vec<u64>,
     pub sampling: Sampling,
 }
 
-/// Pictures, and what they are of.
+/// Generated pictures with their encoded forms.
 #[derive(Clone, Debug)]
 pub struct GeneratedImages {
     pub pictures: Vec<Picture>,
-    /// What each was drawn from besides its words.
     pub encoded: Vec<EncodedPicture>,
-    /// The concepts nearest to the prompt, the nearest first.
+    /// The concepts nearest to the prompt, best first.
     pub concepts: Vec<Match>,
 }
 
-/// Words as the networks hear them (empty for none), and what they were taken for.
+/// The embedding that conditions the networks (empty without a prompt), and the concepts behind it.
 #[derive(Clone, Debug, Default)]
-struct TextCondition {
-    embedding: Vec<f32>,
-    concepts: Vec<Match>,
+pub struct TextCondition {
+    pub embedding: Vec<f32>,
+    pub concepts: Vec<Match>,
 }
 
-/// The files of a set of weights that composes; [`direct::FILES`] are those of the others.
+/// The files of weights of the token design.
 pub const FILES: [&str; 6] = [
     "config.json",
     "concepts.safetensors",
@@ -125,23 +117,34 @@ pub const FILES: [&str; 6] = [
     "memory.safetensors",
 ];
 
-/// One more file of weights that compose, which they may lack: what looks over what was composed.
+/// An optional file of the token design.
 pub const REFINER_FILE: &str = "refiner.safetensors";
 
-/// Whether a folder has all files of a set of weights.
-pub fn is_complete(folder: &Path) -> bool {
-    let there = |name: &str| folder.join(name).is_file();
-    let direct = || {
-        let config = std::fs::read(folder.join(FILES[0])).unwrap_or_default();
-        Config::parse(&config).is_ok_and(|config| config.direct.is_some())
+/// Whether a folder has all files of a set of weights, of the token design or one of `designs`.
+pub fn is_complete(folder: &Path, designs: &[DesignLoader]) -> bool {
+    let has = |name: &&str| folder.join(name).is_file();
+    let config = || {
+        let json = std::fs::read(folder.join(FILES[0])).unwrap_or_default();
+        Config::parse(&json).ok()
     };
-    FILES.iter().all(|name| there(name))
-        || (direct::FILES.iter().all(|name| there(name)) && direct())
+    let other = |design: &DesignLoader| {
+        design.files.iter().all(has) && config().is_some_and(|config| (design.owns)(&config))
+    };
+    FILES.iter().all(has) || designs.iter().any(other)
 }
 
+/// More similar than the whole prompt by this much, the subject alone decides the concepts.
+const SUBJECT_MARGIN: f32 = 0.02;
+
 impl Illuminator {
-    /// Reads a folder of weights; on a CPU matrices are packed to 8 bits.
-    pub fn load(path: &Path, device: &Device, threads: usize) -> Result<Illuminator, ImageError> {
+    /// Loads a folder of weights; on a CPU matrices are packed to 8 bits. `designs` are those that
+    /// this crate does not have itself.
+    pub fn load(
+        path: &Path,
+        device: &Device,
+        threads: usize,
+        designs: &[DesignLoader],
+    ) -> Result<Illuminator, ImageError> {
         let mut folder = WeightsFolder::new(path, device, threads);
         let [json, table, ..] = FILES;
         let config = folder.read_file(json)?;
@@ -149,12 +152,13 @@ impl Illuminator {
         let concepts = folder.read_file(table)?;
         let concepts =
             Concepts::parse(&concepts, &config).map_err(|why| folder.unreadable(table, &why))?;
-        let design = match config.direct {
-            None => {
-                let composed = Composed::load(&mut folder, &config, &concepts, device)?;
-                Design::Composed(Box::new(composed))
+        let design: Box<dyn Design> = match &config.other_design {
+            None => Box::new(TokenDesign::load(&mut folder, &config, &concepts, device)?),
+            Some(_) => {
+                let loader = designs.iter().find(|design| (design.owns)(&config));
+                let loader = loader.ok_or_else(unknown_design)?;
+                (loader.load)(&mut folder, &config)?
             }
-            Some(_) => Design::Direct(Box::new(Direct::load(&mut folder, &config)?)),
         };
         Ok(Illuminator {
             design,
@@ -175,43 +179,49 @@ impl Illuminator {
             .map(|at| at as u32)
     }
 
-    /// Draws one picture for each seed. `go_on` is asked between rounds; false ends it with None.
+    /// Draws one picture for each seed. `keep_going` is asked between decoding steps; false stops
+    /// with None.
     pub fn draw(
         &self,
         spec: &ImageSpec,
-        keep_going: &mut dyn FnMut() -> bool,
+        keep_going: KeepGoing,
     ) -> Result<Option<GeneratedImages>, ImageError> {
         let text = self.text_condition(spec)?;
-        let mut rngs = streams(spec, None);
-        match &self.design {
-            Design::Composed(by) => self.compose(
-                by,
-                (spec, &text),
-                GenerationInput::default(),
-                &mut rngs,
-                keep_going,
-            ),
-            Design::Direct(by) => {
-                let latents = by.chance(&mut rngs, &spec.sampling);
-                self.pass(by, (spec, &text), latents, keep_going)
-            }
-        }
+        let output = self.design.generate(&self.input(spec, &text), keep_going)?;
+        self.finish(output, text)
     }
 
-    /// What of these settings the weights heed: one pass has no rounds and nothing to be guided by.
+    /// The settings as these weights use them; those without effect at the values that turn them off.
     pub fn supported_sampling(&self, sampling: Sampling) -> Sampling {
-        match &self.design {
-            Design::Composed(_) => sampling,
-            Design::Direct(_) => Sampling {
-                steps: 1,
-                guidance: 1.0,
-                retrieval_strength: 0.0,
-                ..sampling
-            },
+        self.design.supported_sampling(sampling)
+    }
+
+    fn input<'a>(&'a self, spec: &'a ImageSpec, text: &'a TextCondition) -> DesignInput<'a> {
+        DesignInput {
+            spec,
+            text,
+            config: &self.config,
+            device: &self.device,
         }
     }
 
-    /// What leads the pictures of an order, and the concepts that it was taken for.
+    /// Output of the design with its pictures as bytes; None when stopped.
+    fn finish(
+        &self,
+        output: Option<DesignOutput>,
+        text: TextCondition,
+    ) -> Result<Option<GeneratedImages>, ImageError> {
+        let Some(DesignOutput { pixels, encoded }) = output else {
+            return Ok(None);
+        };
+        Ok(Some(GeneratedImages {
+            pictures: self.pictures(&pixels)?,
+            encoded,
+            concepts: text.concepts,
+        }))
+    }
+
+    /// The text condition of a spec.
     fn text_condition(&self, spec: &ImageSpec) -> Result<TextCondition, ImageError> {
         if spec.embedding.is_empty() {
             return Ok(TextCondition::default());
@@ -237,70 +247,55 @@ impl Illuminator {
         })
     }
 
-    /// The concepts nearest to words, those before others that can be drawn in the style.
+    /// The concepts nearest to an embedding; those that the style covers rank first.
     fn nearest(&self, embedding: &[f32], style: Option<u32>) -> Vec<Match> {
-        self.concepts
-            .nearest(embedding, &|concept| match &self.design {
-                Design::Composed(by) => by.fits(concept, style),
-                Design::Direct(_) => true,
-            })
+        let covers = |concept| self.design.covers(concept, style);
+        self.concepts.nearest(embedding, &covers)
     }
 
-    /// Forgets drawings of things (by label and style), and things of which no drawing is left, so
-    /// that they are drawn as what was never seen is.
+    /// Removes drawings from the retrieval index (by label and style), and concepts of which no
+    /// drawing is left, as if the weights had never seen them.
     pub fn remove_drawings(&mut self, which: &dyn Fn(&str, &str) -> bool) {
         let styles = self.config.styles.clone();
         let gone = |label: &str| styles.iter().all(|style| which(label, style));
         let (concepts, numbers) = self.concepts.without(&gone);
-        if let Design::Composed(by) = &mut self.design {
-            let drawing = |concept: u32, style: u32| {
-                let label = &self.concepts.labels()[concept as usize];
-                let named = styles.get(style as usize);
-                let held = named.is_some_and(|style| which(label, style));
-                Some((numbers[concept as usize].filter(|_| !held)?, style))
-            };
-            by.remove_drawings(&drawing, (concepts.labels().len(), styles.len()));
-        }
+        let drawing = |concept: u32, style: u32| {
+            let label = &self.concepts.labels()[concept as usize];
+            let named = styles.get(style as usize);
+            let removed = named.is_some_and(|style| which(label, style));
+            Some((numbers[concept as usize].filter(|_| !removed)?, style))
+        };
+        let counts = (concepts.labels().len(), styles.len());
+        self.design.remove_drawings(&drawing, counts);
         self.concepts = concepts;
     }
 
-    /// `none` stands for words that are not given: each network has its own.
-    fn conditioning(
-        &self,
-        spec: &ImageSpec,
-        text: &TextCondition,
-        none: &Tensor,
-    ) -> Result<Conditioning, ImageError> {
-        let count = spec.seeds.len();
-        let text = match text.embedding.is_empty() {
-            true => none.clone(),
-            false => Tensor::new(self.config.normalize_text(&text.embedding), &self.device)?,
-        };
-        Ok(Conditioning {
-            text: text.unsqueeze(0)?.repeat((count, 1))?,
-            style: vec![spec.style; count],
-            flip: vec![false; count],
-        })
-    }
-
-    /// The code that was spelled in hexadecimal digits; none where it is not this model's.
+    /// An encoded picture as provenance spells it; None if it is not of these weights.
     pub fn encoded_from_hex(&self, text: &str) -> Option<EncodedPicture> {
-        EncodedPicture::from_hex(text, &self.config)
+        EncodedPicture::from_hex(text).filter(|picture| self.design.accepts(picture))
     }
 
-    /// `[batch, 4, size, size]` as pictures.
-    fn pictures(&self, pictures: &Tensor) -> Result<Vec<Picture>, ImageError> {
-        let pictures = pictures.permute((0, 2, 3, 1))?.flatten_from(1)?;
-        let rows = pictures.to_vec2::<f32>()?;
-        let size = self.config.size;
-        let pixels = |row: Vec<f32>| Picture {
-            size,
+    fn accepts(&self, picture: &EncodedPicture) -> Result<(), ImageError> {
+        match self.design.accepts(picture) {
+            true => Ok(()),
+            false => Err(ImageError::Illuminator(
+                "the picture's code is of other weights".into(),
+            )),
+        }
+    }
+
+    /// `[batch, 4, size, size]`, -1 to 1, as pictures.
+    fn pictures(&self, pixels: &Tensor) -> Result<Vec<Picture>, ImageError> {
+        let pixels = pixels.permute((0, 2, 3, 1))?.flatten_from(1)?;
+        let rows = pixels.to_vec2::<f32>()?;
+        let picture = |row: Vec<f32>| Picture {
+            size: self.config.size,
             pixels: to_pixel_bytes(&row),
         };
-        Ok(rows.into_iter().map(pixels).collect())
+        Ok(rows.into_iter().map(picture).collect())
     }
 
-    /// The code of a picture of the model's size.
+    /// The encoded form of a picture of the weights' size.
     pub fn encode(&self, picture: &Picture) -> Result<EncodedPicture, ImageError> {
         let shape = (1, self.config.size, self.config.size, CHANNELS);
         let numbers = picture
@@ -308,32 +303,15 @@ impl Illuminator {
             .iter()
             .map(|byte| f32::from(*byte) / 127.5 - 1.0);
         let x = Tensor::from_vec(numbers.collect(), shape, &self.device)?;
-        let x = x.permute((0, 3, 1, 2))?.contiguous()?;
-        match &self.design {
-            Design::Composed(by) => by.encode(&x),
-            Design::Direct(by) => by.encode(&x),
-        }
+        self.design.encode(&x.permute((0, 3, 1, 2))?.contiguous()?)
     }
 }
 
-/// So much nearer a part of the words must come than all of them, to be taken for what is meant.
-const SUBJECT_MARGIN: f32 = 0.02;
-
-/// A picture of other weights, or of the other design.
-fn foreign() -> ImageError {
-    ImageError::Illuminator("the picture's code is of other weights".into())
+fn unknown_design() -> ImageError {
+    ImageError::Illuminator("they need an image design that this build of illumine lacks; build it with the feature `train`".into())
 }
 
-/// A stream of chance for each picture; that of another purpose has a number.
-fn streams(spec: &ImageSpec, purpose: Option<u64>) -> Vec<Rng> {
-    let seeds = spec.seeds.iter().map(|seed| match purpose {
-        None => *seed,
-        Some(purpose) => derive(*seed, purpose),
-    });
-    seeds.map(Rng::new).collect()
-}
-
-/// -1 to 1 as bytes; no colour is stronger than its opacity.
+/// -1 to 1 as bytes; no colour exceeds its opacity.
 pub fn to_pixel_bytes(values: &[f32]) -> Vec<u8> {
     let mut bytes: Vec<u8> = values
         .iter()

@@ -1,43 +1,48 @@
-//! The same thing in another style: a picture is shown to the token Transformer, which learned from
-//! drawings of one thing in several styles, in place of what it remembers; in one pass, its latent is
-//! painted under the other style.
+//! Restyling: the same picture in another style.
+//!
+//! The token design passes the picture to the token Transformer as the only retrieved example, since
+//! it was trained on drawings of one concept in several styles.
 
-use super::composed::GenerationInput;
+use super::design::{DesignInput, Generated, KeepGoing};
 use super::encoded::EncodedPicture;
 use super::retrieval_index::unknown_style;
-use super::vary::around;
-use super::{Design, GeneratedImages, Illuminator, ImageSpec, foreign, streams};
+use super::token_design::{TokenDesign, TokenInput};
+use super::tokens::FsqCodes;
+use super::{GeneratedImages, Illuminator, ImageSpec};
 use crate::ImageError;
 
-/// The number of the stream that writes.
-const WRITE: u64 = 3;
-/// How far a latent moves, so that another seed is another picture.
-const LOOSE: f64 = 0.2;
+/// Number of the random stream.
+const SAMPLE: u64 = 3;
 
 impl Illuminator {
-    /// For each seed the picture of a code, redrawn in the order's style.
+    /// For each seed the picture, drawn again in the style of `spec`.
     pub fn restyle(
         &self,
         spec: &ImageSpec,
-        source: &EncodedPicture,
-        keep_going: &mut dyn FnMut() -> bool,
+        picture: &EncodedPicture,
+        keep_going: KeepGoing,
     ) -> Result<Option<GeneratedImages>, ImageError> {
         let text = self.text_condition(spec)?;
-        match (&self.design, source) {
-            (Design::Composed(by), EncodedPicture::Tokens(source)) => {
-                self.fits(source)?;
-                let basis = GenerationInput {
-                    known: None,
-                    retrieved: Some(vec![(unknown_style(&self.config), source.clone())]),
-                };
-                let rngs = &mut streams(spec, Some(WRITE));
-                self.compose(by, (spec, &text), basis, rngs, keep_going)
-            }
-            (Design::Direct(by), EncodedPicture::Latent(z)) => {
-                let latents = around(by, spec, z, (LOOSE, WRITE))?;
-                self.pass(by, (spec, &text), latents, keep_going)
-            }
-            _ => Err(foreign()),
-        }
+        self.accepts(picture)?;
+        let input = self.input(spec, &text);
+        let output = self.design.restyle(&input, picture, keep_going)?;
+        self.finish(output, text)
+    }
+}
+
+impl TokenDesign {
+    /// Samples all tokens with the picture as the only example.
+    pub(super) fn redraw(
+        &self,
+        input: &DesignInput,
+        picture: &EncodedPicture,
+        keep_going: KeepGoing,
+    ) -> Generated {
+        let example = (unknown_style(input.config), FsqCodes(picture.0.clone()));
+        let from = TokenInput {
+            known: None,
+            examples: Some(vec![example]),
+        };
+        self.sample(input, from, &mut input.rngs(Some(SAMPLE)), keep_going)
     }
 }

@@ -4,6 +4,7 @@ use super::TrainError;
 use super::batches::captions;
 use super::checkpoint::{self, Parts, State};
 use super::data::file::Pictures;
+use super::one_pass::is_one_pass;
 use super::run::checkpoint_of;
 use super::start::Start;
 use super::tokenize::Tokenizer;
@@ -62,7 +63,7 @@ pub fn export(
     std::fs::write(out.join("config.json"), json).map_err(disk)?;
     let labels = concepts(out, pictures, embeddings, known.as_ref())?;
     for (name, tensors) in networks {
-        if name == "encoder" && config.direct.is_none() {
+        if name == "encoder" && !is_one_pass(&config) {
             let mut memory = remembered(pictures, &labels, (&tensors, &config), tell)?;
             // An encoder that was trained on has moved little: its tokens still mean what they did.
             if let Some((start, known)) = start.as_ref().zip(known.as_ref()) {

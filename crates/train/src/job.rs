@@ -4,9 +4,9 @@ use super::TrainError;
 use super::batches::Batches;
 use super::checkpoint::{self, Parts, State};
 use super::data::file::Pictures;
-use super::direct::Direct;
 use super::export::{finished, mean};
 use super::judge::Means;
+use super::one_pass::{Sizes, is_one_pass, phase::OnePassPhase};
 use super::paint::Paint;
 use super::perceptual::Perceptual;
 use super::reconstruct::Reconstruct;
@@ -16,7 +16,7 @@ use super::start::{Start, known};
 use super::tokens::Tokens;
 use super::variables::Tensors;
 use candle_core::{Device, Tensor};
-use imagegen::config::{self, Config};
+use imagegen::config::Config;
 use llm::device;
 use llm::sentence_encoder::WIDTH;
 use std::path::PathBuf;
@@ -141,7 +141,7 @@ fn one_design(job: &Job) -> Result<(), TrainError> {
 
 /// Weights of one design are no beginning for the other.
 fn fits(phase: &str, start: &Start) -> Result<(), TrainError> {
-    let why = match (phase == DIRECT, start.config.direct.is_some()) {
+    let why = match (phase == DIRECT, is_one_pass(&start.config)) {
         (true, false) => "they compose pictures of tokens, which the phases before direct train",
         (false, true) => "they draw in one pass, which the phase direct trains",
         _ => return Ok(()),
@@ -187,12 +187,12 @@ fn later(
 fn new_config(job: &Job, pictures: &Pictures, embeddings: &[f32]) -> Config {
     let (mean, scale) = centre(embeddings, WIDTH);
     let styles = pictures.styles.clone();
-    let (config, direct) = match job.small {
-        true => (Config::small(styles, mean, scale), config::Direct::SMALL),
-        false => (Config::full(styles, mean, scale), config::Direct::FULL),
+    let (config, sizes) = match job.small {
+        true => (Config::small(styles, mean, scale), Sizes::SMALL),
+        false => (Config::full(styles, mean, scale), Sizes::FULL),
     };
     Config {
-        direct: (job.phase == DIRECT).then_some(direct),
+        other_design: sizes.section().filter(|_| job.phase == DIRECT),
         ..config
     }
 }
@@ -235,7 +235,7 @@ fn phase<'a>(
     Ok(match job.phase.as_str() {
         DIRECT => {
             let begin = (encoder, generator);
-            Box::new(Direct::new(batches, config, how, begin, job.means)?)
+            Box::new(OnePassPhase::new(batches, config, how, begin, job.means)?)
         }
         "reconstruct" => {
             let begin = (encoder, generator);

@@ -1,29 +1,31 @@
-//! The direct design, all at once: encoder and generator so that a picture comes back from its
-//! latent, and the generator against the discriminator, both on what came back and on what it draws
-//! of latents by chance (CVAE-GAN, Bao et al. 2017).
+//! The phase `direct`: trains encoder and generator together to reconstruct pictures from their
+//! latents, and the generator against the discriminator, both on reconstructions and on pictures from
+//! random latents (CVAE-GAN, Bao et al. 2017).
 
-use super::TrainError;
-use super::batches::{Batches, without_some};
-use super::checkpoint::Parts;
-use super::judge::{Judge, Means, scalar, spread};
-use super::losses::{divergence, reconstruction};
-use super::reconstruct::{Trained, bytes, squares};
-use super::run::{Metrics, Phase, Sheet};
-use super::variables::{Tensors, fixed, make, noise};
+use super::Sizes;
+use super::networks::{OnePassEncoder, OnePassGenerator};
+use crate::TrainError;
+use crate::batches::{Batches, without_some};
+use crate::checkpoint::Parts;
+use crate::judge::{Judge, Means, scalar, spread};
+use crate::losses::{divergence, reconstruction};
+use crate::reconstruct::{Trained, bytes, squares};
+use crate::run::{Metrics, Phase, Sheet};
+use crate::variables::{Tensors, fixed, make, noise};
 use candle_core::{Error, Result};
 use imagegen::config::Config;
-use imagegen::direct::{DirectEncoder, DirectGenerator};
 use sampler::rng::Rng;
 
-pub struct Direct<'a> {
+/// Trains both networks.
+pub struct OnePassPhase<'a> {
     batches: &'a Batches<'a>,
     config: Config,
     batch: usize,
     /// Numbers of a latent.
     latent: usize,
     means: Means,
-    encoder: Trained<DirectEncoder>,
-    generator: Trained<DirectGenerator>,
+    encoder: Trained<OnePassEncoder>,
+    generator: Trained<OnePassGenerator>,
     judge: Judge,
     /// Whether the generator knows nothing yet.
     fresh: bool,
@@ -38,7 +40,7 @@ const RAMP: f64 = 1_250.0;
 /// something, or the generator learns not to listen.
 const WARM: f64 = 625.0;
 
-impl<'a> Direct<'a> {
+impl<'a> OnePassPhase<'a> {
     /// Begins with `known` tensors of encoder and generator where there are some.
     pub fn new(
         batches: &'a Batches<'a>,
@@ -46,18 +48,17 @@ impl<'a> Direct<'a> {
         (batch, seed): (usize, u64),
         known: (Tensors, Tensors),
         means: Means,
-    ) -> Result<Direct<'a>> {
+    ) -> Result<OnePassPhase<'a>> {
         let device = batches.device();
-        let none = || Error::Msg("the sizes are not of the direct design".into());
         let fresh = known.1.is_empty();
         let encoder = make(known.0, seed, device, |w| {
-            DirectEncoder::new(&w.with_autograd(), config)
+            OnePassEncoder::new(&w.with_autograd(), config)
         })?;
         let generator = make(known.1, seed, device, |w| {
-            DirectGenerator::new(&w.with_autograd(), config)
+            OnePassGenerator::new(&w.with_autograd(), config)
         })?;
-        Ok(Direct {
-            latent: config.direct.ok_or_else(none)?.latent,
+        Ok(OnePassPhase {
+            latent: Sizes::of(config).map_err(Error::Msg)?.latent,
             encoder: Trained::new(encoder, 0.9, CLIP)?,
             generator: Trained::new(generator, 0.9, CLIP)?,
             judge: Judge::new(config, seed, device, means)?,
@@ -70,7 +71,7 @@ impl<'a> Direct<'a> {
     }
 }
 
-impl Phase for Direct<'_> {
+impl Phase for OnePassPhase<'_> {
     fn name(&self) -> &'static str {
         "direct"
     }
@@ -137,10 +138,10 @@ impl Phase for Direct<'_> {
         const ROW: usize = 12;
         let device = self.batches.device();
         let encoder = fixed(&self.encoder.mean, device, |w| {
-            DirectEncoder::new(w, &self.config)
+            OnePassEncoder::new(w, &self.config)
         })?;
         let generator = fixed(&self.generator.mean, device, |w| {
-            DirectGenerator::new(w, &self.config)
+            OnePassGenerator::new(w, &self.config)
         })?;
         let pictures = self.batches.pictures();
         let step = (pictures.len() / (2 * ROW)).max(1);

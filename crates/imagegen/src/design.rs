@@ -1,0 +1,130 @@
+//! The seam between the illuminator and an image design: how pictures become an encoded form, and
+//! how conditioning becomes pictures.
+//!
+//! The token design ([`super::token_design`]) is the one that ships. The trainer has another and
+//! hands over a [`DesignLoader`].
+
+use super::conditioning::Conditioning;
+use super::config::Config;
+use super::encoded::EncodedPicture;
+use super::folder::WeightsFolder;
+use super::sampling::Sampling;
+use super::{ImageSpec, TextCondition};
+use crate::ImageError;
+use candle_core::{Device, Result, Tensor};
+use sampler::rng::{Rng, derive};
+
+/// The networks of a set of weights.
+pub trait Design {
+    /// The settings as the design uses them: those without effect at the values that turn them off.
+    fn supported_sampling(&self, sampling: Sampling) -> Sampling {
+        sampling
+    }
+
+    /// Whether a concept can be drawn in a style; None for any.
+    fn covers(&self, _concept: u32, _style: Option<u32>) -> bool {
+        true
+    }
+
+    /// Keeps only stored drawings whose concept and style get a number, under that number. `counts`:
+    /// of the concepts and styles that are left.
+    fn remove_drawings(&mut self, _renumber: Renumber, _counts: (usize, usize)) {}
+
+    /// One picture for each seed.
+    fn generate(&self, input: &DesignInput, keep_going: KeepGoing) -> Generated;
+
+    /// One variation of a picture for each seed; `amount`: 0 (the same picture) to 1.
+    fn vary(
+        &self,
+        input: &DesignInput,
+        picture: &EncodedPicture,
+        amount: f64,
+        keep_going: KeepGoing,
+    ) -> Generated;
+
+    /// For each seed the picture in another style.
+    fn restyle(
+        &self,
+        input: &DesignInput,
+        picture: &EncodedPicture,
+        keep_going: KeepGoing,
+    ) -> Generated;
+
+    /// The picture at a position (0 to 1) between two; `between` has the interpolated text, and style
+    /// and seeds of the nearer end.
+    fn interpolate(
+        &self,
+        _ends: [&DesignInput; 2],
+        between: &DesignInput,
+        _at: f64,
+        keep_going: KeepGoing,
+    ) -> Generated {
+        self.generate(between, keep_going)
+    }
+
+    /// The encoded form of a picture `[1, 4, size, size]`, -1 to 1 premultiplied.
+    fn encode(&self, picture: &Tensor) -> std::result::Result<EncodedPicture, ImageError>;
+
+    /// Whether an encoded picture can be of these weights.
+    fn accepts(&self, picture: &EncodedPicture) -> bool;
+}
+
+/// Asked between decoding steps; false stops with None.
+pub type KeepGoing<'a> = &'a mut dyn FnMut() -> bool;
+
+/// New numbers of a concept and a style; None where the drawing is to go.
+pub type Renumber<'a> = &'a dyn Fn(u32, u32) -> Option<(u32, u32)>;
+
+/// None when stopped.
+pub type Generated = std::result::Result<Option<DesignOutput>, ImageError>;
+
+/// Pictures as a design gives them.
+pub struct DesignOutput {
+    /// `[batch, 4, size, size]`, -1 to 1 premultiplied.
+    pub pixels: Tensor,
+    /// The encoded form of each.
+    pub encoded: Vec<EncodedPicture>,
+}
+
+/// What a design generates from.
+pub struct DesignInput<'a> {
+    pub spec: &'a ImageSpec,
+    pub text: &'a TextCondition,
+    pub config: &'a Config,
+    pub device: &'a Device,
+}
+
+impl DesignInput<'_> {
+    /// The conditioning of one network, whose null text replaces an empty prompt.
+    pub fn conditioning(&self, null_text: &Tensor) -> Result<Conditioning> {
+        let count = self.spec.seeds.len();
+        let embedding = &self.text.embedding;
+        let text = match embedding.is_empty() {
+            true => null_text.clone(),
+            false => Tensor::new(self.config.normalize_text(embedding), self.device)?,
+        };
+        Ok(Conditioning {
+            text: text.unsqueeze(0)?.repeat((count, 1))?,
+            style: vec![self.spec.style; count],
+            flip: vec![false; count],
+        })
+    }
+
+    /// A random stream for each picture; streams for another purpose are numbered.
+    pub fn rngs(&self, purpose: Option<u64>) -> Vec<Rng> {
+        let seeds = self.spec.seeds.iter().map(|seed| match purpose {
+            None => *seed,
+            Some(purpose) => derive(*seed, purpose),
+        });
+        seeds.map(Rng::new).collect()
+    }
+}
+
+/// Loads the weights of a design that this crate does not have.
+pub struct DesignLoader {
+    /// All files of its weights.
+    pub files: &'static [&'static str],
+    /// Whether weights with this config are of the design.
+    pub owns: fn(&Config) -> bool,
+    pub load: fn(&mut WeightsFolder, &Config) -> std::result::Result<Box<dyn Design>, ImageError>,
+}

@@ -1,0 +1,195 @@
+//! The token design: a token Transformer samples a picture's tokens, a refiner (if the weights have
+//! one) corrects them, a decoder renders them, and an encoder turns pictures into tokens.
+
+use super::concepts::{Concepts, Match};
+use super::config::{Config, TOKENS};
+use super::design::{Design, DesignInput, DesignOutput, Generated, KeepGoing, Renumber};
+use super::encoded::EncodedPicture;
+use super::encoder::Encoder;
+use super::folder::WeightsFolder;
+use super::generator::Generator;
+use super::layers::Dropout;
+use super::quantizer::Quantizer;
+use super::refiner::Refiner;
+use super::retrieval_index::{RetrievalIndex, RetrievedExamples};
+use super::sampling::{self, KnownTokens};
+use super::style_coverage::StyleCoverage;
+use super::tokens::{FsqCodes, TokenTransformer};
+use super::{FILES, REFINER_FILE};
+use crate::ImageError;
+use candle_core::{Device, Tensor};
+use sampler::rng::Rng;
+
+pub struct TokenDesign {
+    generator: Generator,
+    tokens: TokenTransformer,
+    refiner: Option<Refiner>,
+    encoder: Encoder,
+    quantizer: Quantizer,
+    index: RetrievalIndex,
+    coverage: StyleCoverage,
+    levels: Vec<usize>,
+}
+
+/// What tokens are sampled from besides conditioning.
+#[derive(Default)]
+pub struct TokenInput<'a> {
+    pub known: Option<KnownTokens<'a>>,
+    /// Replaces the examples from the retrieval index.
+    pub examples: Option<RetrievedExamples>,
+}
+
+impl TokenDesign {
+    pub fn load(
+        folder: &mut WeightsFolder,
+        config: &Config,
+        concepts: &Concepts,
+        device: &Device,
+    ) -> Result<TokenDesign, ImageError> {
+        let [.., index] = FILES;
+        let counts = (concepts.labels().len(), config.styles.len());
+        let index = RetrievalIndex::parse(&folder.read_file(index)?, counts, &config.levels)
+            .map_err(|why| folder.unreadable(index, &why))?;
+        let refiner = match folder.has(REFINER_FILE) {
+            true => Some(folder.load_network(REFINER_FILE, |w| Refiner::new(w, config))?),
+            false => None,
+        };
+        Ok(TokenDesign {
+            refiner,
+            generator: folder
+                .load_network("generator.safetensors", |w| Generator::new(w, config))?,
+            tokens: folder
+                .load_network("tokens.safetensors", |w| TokenTransformer::new(w, config))?,
+            encoder: folder.load_network("encoder.safetensors", |w| Encoder::new(w, config))?,
+            quantizer: Quantizer::new(&config.levels, device)?,
+            coverage: StyleCoverage::new(&index, counts),
+            levels: config.levels.clone(),
+            index,
+        })
+    }
+
+    /// The examples of the prompt's concept, if the prompt matches one; those in styles that share
+    /// concepts with the requested one, if there are such.
+    fn retrieve(&self, input: &DesignInput) -> RetrievedExamples {
+        let style = input.spec.style;
+        let found = input
+            .text
+            .concepts
+            .first()
+            .filter(|found| found.similarity >= base::KNOWN_SIMILARITY);
+        let examples = |found: &Match| self.index.examples(found.concept, style, input.config);
+        let all: RetrievedExamples = found.map(examples).unwrap_or_default();
+        let related = |own: usize| self.coverage.shares_concepts(own, style);
+        match all.iter().any(|(own, _)| related(*own)) {
+            true => all.into_iter().filter(|(own, _)| related(*own)).collect(),
+            false => all,
+        }
+    }
+
+    /// Samples, refines and decodes tokens.
+    pub fn sample(
+        &self,
+        input: &DesignInput,
+        from: TokenInput,
+        rngs: &mut [Rng],
+        keep_going: KeepGoing,
+    ) -> Generated {
+        let conditioning = input.conditioning(self.tokens.null_text())?;
+        let TokenInput { known, examples } = from;
+        let examples = examples.unwrap_or_else(|| self.retrieve(input));
+        let style = input.spec.style;
+        let related = |(own, _): &(usize, _)| self.coverage.shares_concepts(*own, style);
+        let mut sampling = input.spec.sampling;
+        if known.is_some() || !examples.iter().any(related) {
+            sampling.retrieval_strength *= UNRELATED;
+        }
+        let examples = vec![examples; conditioning.len()];
+        let sampled = sampling::generate_tokens(
+            &self.tokens,
+            &conditioning,
+            &sampling,
+            rngs,
+            known,
+            &examples,
+            keep_going,
+        )?;
+        let Some(codes) = sampled else {
+            return Ok(None);
+        };
+        let pixels = self.decode(input, &codes, &examples)?;
+        let each = codes.0.chunks(TOKENS * self.levels.len());
+        Ok(Some(DesignOutput {
+            pixels,
+            encoded: each.map(|own| EncodedPicture(own.to_vec())).collect(),
+        }))
+    }
+
+    fn decode(
+        &self,
+        input: &DesignInput,
+        codes: &FsqCodes,
+        examples: &[RetrievedExamples],
+    ) -> candle_core::Result<Tensor> {
+        let mut values = self.quantizer.token_values(codes, input.device)?;
+        if let Some(refiner) = &self.refiner {
+            let conditioning = input.conditioning(refiner.null_text())?;
+            values = refiner.forward((codes, &values), &conditioning, examples, &Dropout::None)?;
+        }
+        let conditioning = input.conditioning(self.generator.null_text())?;
+        self.generator.forward(&values, &conditioning)
+    }
+}
+
+/// Weakens retrieval where no example is in a style that shares concepts with the requested one
+/// (silhouettes would stay black in colour, and a restyled picture would stay as it was), and where
+/// a part of a picture is sampled again, which must fit the rest and not another drawing.
+const UNRELATED: f64 = 0.4;
+
+impl Design for TokenDesign {
+    fn covers(&self, concept: u32, style: Option<u32>) -> bool {
+        self.coverage.covers(concept, style)
+    }
+
+    fn remove_drawings(&mut self, renumber: Renumber, counts: (usize, usize)) {
+        self.index = self.index.renumbered(renumber);
+        self.coverage = StyleCoverage::new(&self.index, counts);
+    }
+
+    fn generate(&self, input: &DesignInput, keep_going: KeepGoing) -> Generated {
+        let rngs = &mut input.rngs(None);
+        self.sample(input, TokenInput::default(), rngs, keep_going)
+    }
+
+    fn vary(
+        &self,
+        input: &DesignInput,
+        picture: &EncodedPicture,
+        amount: f64,
+        keep_going: KeepGoing,
+    ) -> Generated {
+        self.resample(input, picture, amount, keep_going)
+    }
+
+    fn restyle(
+        &self,
+        input: &DesignInput,
+        picture: &EncodedPicture,
+        keep_going: KeepGoing,
+    ) -> Generated {
+        self.redraw(input, picture, keep_going)
+    }
+
+    fn encode(&self, picture: &Tensor) -> Result<EncodedPicture, ImageError> {
+        let values = self.encoder.forward(picture)?;
+        let codes = self.quantizer.codes(&self.quantizer.quantize(&values)?)?;
+        let codes = codes.flatten_all()?.to_vec1::<f32>()?;
+        let codes = codes.into_iter().map(|code| code as u8).collect();
+        Ok(EncodedPicture(codes))
+    }
+
+    fn accepts(&self, picture: &EncodedPicture) -> bool {
+        let pairs = picture.0.iter().zip(self.levels.iter().cycle());
+        let mut codes = pairs.map(|(code, levels)| usize::from(*code) < *levels);
+        picture.0.len() == TOKENS * self.levels.len() && codes.all(|sound| sound)
+    }
+}

@@ -1,0 +1,110 @@
+//! The one-pass design, a conditional GAN with an encoder (CVAE-GAN, Bao et al. 2017): one pass
+//! decodes a random latent, text and style to a picture. It is a baseline for the token design and
+//! does not ship.
+//!
+//! [`networks`] has encoder and generator, [`phase`] trains them, and [`LOADER`] lets the illuminator
+//! draw with them.
+
+mod design;
+mod latent;
+pub mod networks;
+pub mod phase;
+
+use imagegen::config::Config;
+use imagegen::design::DesignLoader;
+use serde::{Deserialize, Serialize};
+
+/// The files of its weights.
+pub const FILES: [&str; 4] = [
+    "config.json",
+    "generator.safetensors",
+    "encoder.safetensors",
+    "concepts.safetensors",
+];
+
+/// Loads weights of the one-pass design for [`imagegen::Illuminator::load`].
+pub const LOADER: DesignLoader = DesignLoader {
+    files: &FILES,
+    owns: is_one_pass,
+    load: design::load,
+};
+
+pub use latent::encoded_latent;
+
+/// Whether weights with this config are of the one-pass design.
+pub fn is_one_pass(config: &Config) -> bool {
+    config.other_design.is_some()
+}
+
+/// The sizes in the section `direct` of `config.json`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Sizes {
+    /// Numbers of the latent.
+    pub latent: usize,
+    /// Width of the network that expands it to a grid.
+    pub hidden: usize,
+    /// Numbers at each place of the grid.
+    pub depth: usize,
+}
+
+/// No size in a valid file is larger.
+const MAX_SIZE: usize = 4096;
+
+impl Sizes {
+    /// Beside [`Config::full`].
+    pub const FULL: Sizes = Sizes {
+        latent: 128,
+        hidden: 512,
+        depth: 16,
+    };
+    /// Beside [`Config::small`].
+    pub const SMALL: Sizes = Sizes {
+        latent: 32,
+        hidden: 64,
+        depth: 8,
+    };
+
+    /// The validated sizes of a config; the error completes a sentence.
+    pub fn of(config: &Config) -> Result<Sizes, String> {
+        let section = config.other_design.clone();
+        let section = section.ok_or("its config.json has no direct section")?;
+        let sizes: Sizes = serde_json::from_value(section).map_err(|why| why.to_string())?;
+        let all = [sizes.latent, sizes.hidden, sizes.depth];
+        match all.iter().all(|size| (1..=MAX_SIZE).contains(size)) {
+            true => Ok(sizes),
+            false => Err("it has sizes that cannot be".into()),
+        }
+    }
+
+    /// The section of `config.json`.
+    pub fn section(&self) -> Option<serde_json::Value> {
+        serde_json::to_value(self).ok()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_are_validated() {
+        let json = include_bytes!("../../../../tests/reference/illuminator/config.json");
+        let tiny = Config::parse(json).unwrap();
+        let latent = |latent| {
+            let sizes = Sizes {
+                latent,
+                ..Sizes::SMALL
+            };
+            Config {
+                other_design: sizes.section(),
+                ..tiny.clone()
+            }
+        };
+        let sound = latent(8);
+        assert_eq!(sound.validate(), Ok(()));
+        assert_eq!(Sizes::of(&sound).map(|sizes| sizes.latent), Ok(8));
+        assert!(Sizes::of(&latent(0)).unwrap_err().contains("sizes"));
+        assert!(Sizes::of(&tiny).unwrap_err().contains("direct"));
+        assert!(is_one_pass(&sound) && !is_one_pass(&tiny));
+    }
+}
