@@ -177,7 +177,7 @@ fn made(path: &Path) -> Result<Provenance, Failed> {
 }
 
 fn same_weights(from: &Provenance, pipeline: &ImagePipeline) -> Result<(), Failed> {
-    match from.weights == pipeline.illuminator.sha256 {
+    match pipeline.illuminator.reproduces(&from.weights) {
         true => Ok(()),
         false => Err(Failed::new(
             Exit::Model,

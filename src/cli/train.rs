@@ -8,6 +8,7 @@ use illumine::train::data::file::Pictures;
 use illumine::train::data::sets::digest;
 use illumine::train::data::split::Part;
 use illumine::train::data::{DataError, archive, build};
+use illumine::train::quantize::quantize;
 use std::path::Path;
 
 pub fn run(paths: &Paths, what: &Args) -> Result<Exit, Failed> {
@@ -24,8 +25,19 @@ pub fn run(paths: &Paths, what: &Args) -> Result<Exit, Failed> {
             data,
             from,
             out,
+            bits,
             offline,
-        } => training::export(paths, run, (data, from.as_deref()), out, *offline),
+        } => {
+            let exit = training::export(paths, run, (data, from.as_deref()), out, *offline)?;
+            if bits == "8" {
+                quantize(out).map_err(training::failed)?;
+            }
+            Ok(exit)
+        }
+        Args::Quantize { weights } => {
+            quantize(weights).map_err(training::failed)?;
+            print(&format!("{} is stored in 8 bits\n", weights.display()))
+        }
     }
 }
 

@@ -256,7 +256,7 @@ fn embedded(
     Ok(embeddings)
 }
 
-fn failed(error: TrainError) -> Failed {
+pub fn failed(error: TrainError) -> Failed {
     let exit = match error {
         TrainError::Disk(..) => Exit::Session,
         TrainError::Diverged(_) | TrainError::Compute(_) => Exit::Engine,

@@ -32,6 +32,10 @@ pub struct Config {
     /// The section of a design other than the token design; its loader parses it.
     #[serde(default, rename = "direct", skip_serializing_if = "Option::is_none")]
     pub other_design: Option<serde_json::Value>,
+    /// SHA-256 of weights from which these differ only in how matrices are stored: on a CPU both draw
+    /// the same pictures.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub same_pictures_as: Vec<String>,
 }
 
 /// A stack of Transformer blocks.
@@ -105,6 +109,7 @@ impl Config {
                 width: 192,
             },
             other_design: None,
+            same_pictures_as: Vec::new(),
         }
     }
 

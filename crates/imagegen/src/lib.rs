@@ -21,6 +21,7 @@ pub mod config;
 pub mod critic;
 pub mod design;
 pub mod discriminator;
+pub mod eight_bit;
 pub mod encoded;
 pub mod encoder;
 mod error;
@@ -167,6 +168,13 @@ impl Illuminator {
             device: device.clone(),
             config,
         })
+    }
+
+    /// Whether pictures made with weights of this SHA-256 come out the same with these. Weights stored in
+    /// 8 bits name the floats they were made from; only a CPU packs those to the same bits.
+    pub fn reproduces(&self, sha256: &str) -> bool {
+        let other = || self.config.same_pictures_as.iter().any(|own| own == sha256);
+        self.sha256 == sha256 || (self.device.is_cpu() && other())
     }
 
     /// The number of a style by its name.

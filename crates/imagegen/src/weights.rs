@@ -1,11 +1,14 @@
 //! A network's tensors, and the layers that multiply by them.
 //!
-//! Where no gradients are needed, matrices may be packed to 8 bits for illumine's own kernels.
+//! Where no gradients are needed, matrices may be packed to 8 bits for illumine's own kernels, and
+//! may be stored so ([`super::eight_bit`]).
 
-use candle_core::{Error, Result, Tensor};
+use super::eight_bit::{self, SUFFIX};
+use candle_core::{DType, Error, Result, Tensor};
 use candle_nn::{Init, VarBuilder};
 use kernels::linear::{self, Arena, Format, Packed, Pool, Source, Write};
 use std::cell::RefCell;
+use std::collections::BTreeSet;
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -23,6 +26,8 @@ pub struct Weights<'a> {
 struct Packing {
     pool: Arc<Pool>,
     arena: Rc<RefCell<Arena>>,
+    /// The matrices packed so far.
+    names: Rc<RefCell<BTreeSet<String>>>,
 }
 
 impl<'a> Weights<'a> {
@@ -46,10 +51,13 @@ impl<'a> Weights<'a> {
 
     /// Packs matrices to 8 bits.
     pub fn packed(tensors: VarBuilder<'a>, pool: Arc<Pool>) -> Weights<'a> {
-        let arena = Rc::default();
         Weights {
             tensors,
-            packing: Some(Packing { pool, arena }),
+            packing: Some(Packing {
+                pool,
+                arena: Rc::default(),
+                names: Rc::default(),
+            }),
             use_autograd: false,
         }
     }
@@ -76,6 +84,26 @@ impl<'a> Weights<'a> {
         }
     }
 
+    /// The names of the matrices that were packed, if matrices are.
+    pub fn packed_names(&self) -> BTreeSet<String> {
+        let names = self.packing.as_ref().map(|packing| packing.names.borrow());
+        names.map(|names| names.clone()).unwrap_or_default()
+    }
+
+    /// The blocks of a matrix that is stored in 8 bits.
+    fn stored(&self, inputs: usize, outputs: usize) -> Result<Option<Tensor>> {
+        let name = format!("weight{SUFFIX}");
+        if !eight_bit::fits(inputs, outputs) || !self.tensors.contains_tensor(&name) {
+            return Ok(None);
+        }
+        let shape = (outputs, eight_bit::row_bytes(inputs));
+        let none = Init::Const(0.0);
+        let blocks = self
+            .tensors
+            .get_with_hints_dtype(shape, &name, none, DType::U8)?;
+        Ok(Some(blocks))
+    }
+
     /// A tensor; `init` creates it where training starts from scratch.
     pub fn get(&self, shape: &[usize], name: &str, init: Init) -> Result<Tensor> {
         self.tensors.get_with_hints(shape, name, init)
@@ -93,6 +121,16 @@ impl<'a> Weights<'a> {
     }
 }
 
+impl Packing {
+    fn note(&self, prefix: &str) {
+        let name = match prefix {
+            "" => "weight".to_string(),
+            prefix => format!("{prefix}.weight"),
+        };
+        self.names.borrow_mut().insert(name);
+    }
+}
+
 pub fn normal(stdev: f64) -> Init {
     Init::Randn { mean: 0.0, stdev }
 }
@@ -105,9 +143,6 @@ fn uniform(inputs: usize) -> Init {
         up: bound,
     }
 }
-
-/// Inputs that share a scale in a packed matrix.
-const BLOCK: usize = 32;
 
 /// `[.., inputs]` to `[.., outputs]`.
 pub struct Linear {
@@ -146,11 +181,27 @@ impl Linear {
         weight: Init,
         bias: Init,
     ) -> Result<Linear> {
-        let weight = weights.get(&[outputs, inputs], "weight", weight)?;
         let bias = weights.get(&[outputs], "bias", bias)?;
+        if let Some(stored) = weights.stored(inputs, outputs)? {
+            let matrix = match &weights.packing {
+                Some(packing) => {
+                    let blocks = stored.flatten_all()?.to_vec1::<u8>()?;
+                    pack(&blocks, (outputs, inputs), packing, bias.to_vec1()?)?
+                }
+                None if weights.use_autograd => {
+                    Matrix::Autograd(eight_bit::dequantize(&stored, bias.device())?)
+                }
+                None => Matrix::Plain(eight_bit::dequantize(&stored, bias.device())?),
+            };
+            return Ok(Linear { matrix, bias });
+        }
+        let weight = weights.get(&[outputs, inputs], "weight", weight)?;
         let matrix = match &weights.packing {
-            Some(packing) if inputs.is_multiple_of(BLOCK) && outputs >= BLOCK => {
-                pack(&weight, packing, bias.to_vec1()?)?
+            Some(packing) if eight_bit::fits(inputs, outputs) => {
+                let values = weight.flatten_all()?.to_vec1::<f32>()?;
+                let blocks = eight_bit::quantize(&values, &packing.pool);
+                packing.note(&weights.tensors.prefix());
+                pack(&blocks, (outputs, inputs), packing, bias.to_vec1()?)?
             }
             _ if weights.use_autograd => Matrix::Autograd(weight),
             _ => Matrix::Plain(weight),
@@ -290,49 +341,16 @@ pub fn for_each_row(
     });
 }
 
-fn pack(weight: &Tensor, packing: &Packing, bias: Vec<f32>) -> Result<Matrix> {
-    let (rows, cols) = weight.dims2()?;
-    let values = weight.flatten_all()?.to_vec1::<f32>()?;
-    let blocks = q8_0(&values, &packing.pool);
+fn pack(
+    blocks: &[u8],
+    (rows, cols): (usize, usize),
+    packing: &Packing,
+    bias: Vec<f32>,
+) -> Result<Matrix> {
     let mut arena = packing.arena.borrow_mut();
-    let packed = Packed::pack(&mut arena, &packing.pool, Format::Q8_0, &blocks, rows, cols);
+    let packed = Packed::pack(&mut arena, &packing.pool, Format::Q8_0, blocks, rows, cols);
     let packed = packed.map_err(Error::wrap)?;
     Ok(Matrix::Packed(packed, packing.pool.clone(), bias))
-}
-
-/// Quantizes to GGML's Q8_0: 32 values as one f16 scale and 32 signed bytes.
-fn q8_0(values: &[f32], pool: &Pool) -> Vec<u8> {
-    const BYTES: usize = 2 + BLOCK;
-    let blocks = values.len() / BLOCK;
-    let mut bytes = vec![0; blocks * BYTES];
-    let share = blocks.div_ceil(pool.threads()).max(1);
-    let parts = bytes
-        .chunks_mut(share * BYTES)
-        .zip(values.chunks(share * BLOCK));
-    pool.each(parts.collect(), |(bytes, values)| {
-        for (bytes, block) in bytes
-            .chunks_exact_mut(BYTES)
-            .zip(values.chunks_exact(BLOCK))
-        {
-            let (scale, codes) = bytes.split_at_mut(2);
-            let largest = block.iter().fold(0f32, |most, x| most.max(x.abs()));
-            let by = half::f16::from_f32(largest / 127.0);
-            scale.copy_from_slice(&by.to_le_bytes());
-            let inverse = match by.to_f32() {
-                0.0 => 0.0,
-                by => by.recip(),
-            };
-            // Rounds to nearest: the fraction is lost when so large a number is
-            // added.
-            const ROUND: f32 = (3u32 << 22) as f32;
-            let code = |x: &f32| ((x * inverse).clamp(-127.0, 127.0) + ROUND - ROUND) as i8 as u8;
-            codes
-                .iter_mut()
-                .zip(block)
-                .for_each(|(to, x)| *to = code(x));
-        }
-    });
-    bytes
 }
 
 /// A convolution of stride one that keeps the size.

@@ -12,6 +12,7 @@ use super::variables::Tensors;
 use candle_core::{DType, Device, Tensor};
 use imagegen::concepts::Concepts;
 use imagegen::config::Config;
+use imagegen::eight_bit::dequantize_all;
 use imagegen::retrieval_index::RetrievalIndex;
 use llm::sentence_encoder::WIDTH;
 use safetensors::serialize_to_file;
@@ -64,7 +65,8 @@ pub fn export(
     let labels = concepts(out, pictures, embeddings, known.as_ref())?;
     for (name, tensors) in networks {
         if name == "encoder" && !is_one_pass(&config) {
-            let mut memory = remembered(pictures, &labels, (&tensors, &config), tell)?;
+            let floats = dequantize_all(tensors.clone())?;
+            let mut memory = remembered(pictures, &labels, (&floats, &config), tell)?;
             // An encoder that was trained on has moved little: its tokens still mean what they did.
             if let Some((start, known)) = start.as_ref().zip(known.as_ref()) {
                 let own = |concept, style| {
@@ -136,7 +138,7 @@ fn composed(run: &Path, start: Option<&Start>) -> Result<(Config, Networks), Tra
         let found = from.iter_mut().find_map(|parts| parts.as_mut());
         match (found, start) {
             (Some(parts), _) => mean(parts, name),
-            (None, Some(start)) => start.tensors(name, device),
+            (None, Some(start)) => start.stored(name, device),
             (None, None) => Err(TrainError::Before(checkpoint_of(run, phase), phase)),
         }
     };
@@ -160,7 +162,11 @@ fn composed(run: &Path, start: Option<&Start>) -> Result<(Config, Networks), Tra
 }
 
 fn network(out: &Path, name: &str, tensors: Tensors) -> Result<(), TrainError> {
-    let half = |(name, tensor): (String, Tensor)| Ok((name, tensor.to_dtype(DType::F16)?));
+    // Matrices of networks that were not trained may be stored in 8 bits already.
+    let half = |(name, tensor): (String, Tensor)| match tensor.dtype() {
+        DType::U8 => Ok((name, tensor)),
+        _ => Ok((name, tensor.to_dtype(DType::F16)?)),
+    };
     let tensors: Tensors = tensors
         .into_iter()
         .map(half)

@@ -26,6 +26,7 @@ pub mod paint;
 pub mod perceptual;
 mod pool;
 mod pth;
+pub mod quantize;
 pub mod reconstruct;
 pub mod refine;
 pub mod run;

@@ -10,6 +10,7 @@ use base::untrusted::clean_line;
 use candle_core::{Device, Result, Tensor};
 use imagegen::concepts::Concepts;
 use imagegen::config::Config;
+use imagegen::eight_bit::dequantize_all;
 use imagegen::retrieval_index::RetrievalIndex;
 use llm::sentence_encoder::WIDTH;
 use std::path::{Path, PathBuf};
@@ -54,13 +55,20 @@ impl Start {
             known: any + 1,
             config: Config {
                 styles: styles.to_vec(),
+                // Trained on, they draw other pictures.
+                same_pictures_as: Vec::new(),
                 ..config
             },
         })
     }
 
-    /// The tensors of a network.
+    /// The tensors of a network as floats, to be trained.
     pub fn tensors(&self, name: &str, device: &Device) -> std::result::Result<Tensors, TrainError> {
+        Ok(dequantize_all(self.stored(name, device)?)?)
+    }
+
+    /// The tensors of a network as the weights store them.
+    pub fn stored(&self, name: &str, device: &Device) -> std::result::Result<Tensors, TrainError> {
         let path = self.folder.join(format!("{name}.safetensors"));
         let fitted = || -> Result<Tensors> {
             let tensors = candle_core::safetensors::load(&path, device)?;

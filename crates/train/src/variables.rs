@@ -126,8 +126,8 @@ impl SimpleBackend for Source {
         Err(Error::Msg(format!("{name} has no shape")))
     }
 
-    fn contains_tensor(&self, _: &str) -> bool {
-        true
+    fn contains_tensor(&self, name: &str) -> bool {
+        self.0.known.contains_key(name)
     }
 }
 

@@ -114,9 +114,19 @@ pub enum Train {
         /// The folder to write
         #[arg(short, long, value_name = "FOLDER")]
         out: PathBuf,
+        /// Bits of each matrix element: 8 halves the files and draws the same pictures on a CPU, 16
+        /// is more exact on a GPU and to train on
+        #[arg(long, default_value = "16", value_parser = ["8", "16"])]
+        bits: String,
         /// Never use the network
         #[arg(long, env = "ILLUMINE_OFFLINE", value_parser = FalseyValueParser::new())]
         offline: bool,
+    },
+    /// Store the matrices of a folder of weights in 8 bits, in place
+    #[command(hide = true)]
+    Quantize {
+        /// The folder
+        weights: PathBuf,
     },
 }
 
