@@ -1,6 +1,6 @@
 """The illuminator's networks as PyTorch modules.
 
-The baseline and design finder of src/model/gan: the same layers, the same tensor names and
+The baseline and design finder of crates/imagegen: the same layers, the same tensor names and
 layouts in safetensors, so that weights go both ways. Shapes in comments; B is the batch.
 
 A picture is [B, 4, 64, 64], premultiplied RGBA in -1..1. Its tokens are [B, 64, 12]: an 8 by 8 grid
@@ -17,7 +17,7 @@ import torch.nn.functional as F
 
 @dataclass
 class Sizes:
-    """All sizes; `config.json` of a set of weights has them (src/model/gan/config.rs)."""
+    """All sizes; `config.json` of a set of weights has them (crates/imagegen/src/config.rs)."""
 
     levels: tuple = (7, 7, 7, 5, 5, 5, 5, 5, 5, 5, 5, 5)  # odd, so that zero is a level
     text: int = 384  # width of the sentence embedding

@@ -13,17 +13,17 @@ import sys
 import time
 
 import torch
-from safetensors.torch import load_file
 from transformers import BertModel, BertTokenizerFast
 
 from networks import Generator, Refiner, TokenTransformer
+from stored import load_floats
 
 torch.set_num_threads(int(sys.argv[3]) if len(sys.argv) > 3 else 2)
 folder, words = sys.argv[1:3]
 
 
 def part(module, name):
-    module.load_state_dict(load_file(os.path.join(folder, f"{name}.safetensors")))
+    module.load_state_dict(load_floats(os.path.join(folder, f"{name}.safetensors")))
     return module.float().eval().requires_grad_(False)
 
 

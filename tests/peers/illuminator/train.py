@@ -21,13 +21,14 @@ import time
 import numpy as np
 import torch
 import torch.nn.functional as F
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 
 import sheet
 from data import HELD_CONCEPT, HELD_PAIR, TRAIN, Data
 from networks import (DIRECT, SIZES, Critic, DirectEncoder, DirectGenerator, Discriminator, Encoder, Generator,
                       Refiner, TokenTransformer, digits, divergence, quantize, values)
 from perceptual import Features, unlike
+from stored import load_floats
 
 p = argparse.ArgumentParser()
 p.add_argument("phase", choices=["reconstruct", "tokens", "paint", "refine", "direct", "export"])
@@ -328,7 +329,7 @@ def likened():
 def begun(module, name):
     """The module with exported weights, where --from names some."""
     if a.begin:
-        found = load_file(os.path.join(a.begin, f"{name}.safetensors"))
+        found = load_floats(os.path.join(a.begin, f"{name}.safetensors"))
         with torch.no_grad():
             for key, wanted in module.state_dict().items():
                 if key in found:  # what is larger than it was begins as the module does
@@ -796,7 +797,7 @@ def composed_means():
     found = dict(encoder=encoder.state_dict(), generator=generator.state_dict())
     for name in ("tokens", "refiner"):  # what was begun with, where nothing has trained on
         if a.begin and os.path.exists(os.path.join(a.begin, f"{name}.safetensors")):
-            found[name] = load_file(os.path.join(a.begin, f"{name}.safetensors"))
+            found[name] = load_floats(os.path.join(a.begin, f"{name}.safetensors"))
     for phase, part, name in (("paint", "mean", "generator"), ("tokens", "mean", "tokens"),
                               ("refine", "generator_mean", "generator"), ("refine", "refiner_mean", "refiner")):
         path = at(f"{phase}.pt")
