@@ -1,5 +1,7 @@
 //! How long a session takes to open, by its passages.
 
+#![allow(clippy::expect_used, clippy::unwrap_used)]
+
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use illumine::bench::sessions::write;
 use illumine::store::Sessions;

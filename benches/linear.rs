@@ -4,12 +4,19 @@
 //! Each decode is told in bytes a second, and as a share of what the same threads read from memory
 //! without multiplying. `ILLUMINE_THREADS` sets the number of threads, otherwise it is that of the machine.
 
+#![allow(
+    clippy::disallowed_methods,
+    clippy::expect_used,
+    clippy::print_stdout,
+    clippy::unwrap_used
+)]
+
 use std::hint::black_box;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
-use illumine::model::linear::{Arena, Family, Format, Packed, Pool, Source, Write, matmul};
+use illumine::model::linear::{Arena, Format, KernelFamily, Packed, Pool, Source, Write, matmul};
 
 const HIDDEN: usize = 576;
 const WIDE: usize = 1536;
@@ -174,7 +181,10 @@ fn families(criterion: &mut Criterion) {
         .map(|i| ((i * 37 % 101) as f32 - 50.0) / 50.0)
         .collect();
     let mut out = vec![0.0; 128 * 2 * WIDE];
-    for family in Family::ALL.into_iter().filter(|family| family.is_here()) {
+    for family in KernelFamily::ALL
+        .into_iter()
+        .filter(|family| family.is_supported())
+    {
         let pool = Pool::with_family(threads(), family);
         let model = Model::new(&pool, Format::Q4_1, Format::Q8_0);
         let mut group = criterion.benchmark_group(format!("{family:?}"));

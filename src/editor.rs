@@ -10,13 +10,13 @@ use std::process::Command;
 /// Why a text was not edited.
 #[derive(Debug, thiserror::Error)]
 pub enum EditorError {
-    #[error("No editor is named; set VISUAL or EDITOR, as in EDITOR=nano")]
+    #[error("No editor is set; set VISUAL or EDITOR, for example EDITOR=nano")]
     None,
-    #[error("The editor cannot be run ({0}); set VISUAL or EDITOR to one that can")]
+    #[error("Cannot run the editor ({0}); set VISUAL or EDITOR to another one")]
     Run(String),
-    #[error("The editor ended with an error; the text is as it was")]
+    #[error("The editor exited with an error; the text is unchanged")]
     Failed,
-    #[error("What the editor wrote cannot be read ({0}); the text is as it was")]
+    #[error("Cannot read the editor's file ({0}); the text is unchanged")]
     Read(String),
 }
 

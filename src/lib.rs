@@ -4,8 +4,18 @@
 //! may use only itself and the modules above it; `tests/it/architecture.rs` fails when one
 //! reaches down the list.
 
+// Tests may look around; the library takes what it needs as arguments (clippy.toml).
+#![cfg_attr(test, allow(clippy::disallowed_methods))]
+
+#[cfg(not(unix))]
+compile_error!(
+    "illumine runs on Linux and macOS: the editor and the echo of typed keys use Unix sockets and \
+     termios. On Windows, build it inside WSL."
+);
+
 pub use ::story;
 
+#[cfg(feature = "train")]
 pub use ::train;
 
 /// What used to be one module; each name leads to its crate.
@@ -17,6 +27,7 @@ pub mod model {
     pub use kernels::linear;
     pub use llm::sentence_encoder as encoder;
     pub use llm::*;
+    #[cfg(feature = "train")]
     pub use train::{efficientnet, features};
 }
 

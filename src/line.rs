@@ -2,28 +2,28 @@
 //!
 //! Knows commands and events; knows neither a terminal's control codes nor where lines come from.
 
-use crate::story::message::Fault;
-use crate::story::{Author, Command, Event, NodeId, Status, command, diff};
-use crate::studio::{Kept, Listed, Notice, Outcome, Refusal, Studio, Work};
+use crate::story::message::FailureKind;
+use crate::story::{Author, Command, NodeId, Reply, Status, command, diff};
+use crate::studio::{Kept, Listed, Notice, Outcome, Refusal, Studio, Work, left_out};
 use std::sync::mpsc::Receiver;
 
 /// Where the transcript goes. Text is the story's and is shown exactly; all else is about it.
 pub trait Page {
     /// A piece of the story, as it comes.
-    fn text(&mut self, text: &str) -> Result<(), Gone>;
+    fn text(&mut self, text: &str) -> Result<(), OutputClosed>;
     /// A passage has ended.
-    fn end(&mut self) -> Result<(), Gone>;
+    fn end(&mut self) -> Result<(), OutputClosed>;
     /// An answer to a command.
-    fn said(&mut self, text: &str) -> Result<(), Gone>;
+    fn message(&mut self, text: &str) -> Result<(), OutputClosed>;
     /// Something that was not asked for.
     fn notice(&mut self, text: &str);
     /// Pictures were drawn: their files, the one on the page first, and what was drawn.
-    fn pictures(&mut self, files: &[Kept], said: &str) -> Result<(), Gone>;
+    fn pictures(&mut self, files: &[Kept], said: &str) -> Result<(), OutputClosed>;
     /// What the engine is doing.
     fn working(&mut self, work: &Work);
     /// A line that the writer may send, or change.
-    fn suggested(&mut self, line: &str) -> Result<(), Gone> {
-        self.said(line)
+    fn suggested(&mut self, line: &str) -> Result<(), OutputClosed> {
+        self.message(line)
     }
     /// Has the writer change a text, where there is somebody with an editor.
     fn edit(&mut self, _text: &str) -> Option<Result<String, String>> {
@@ -33,7 +33,7 @@ pub trait Page {
 
 /// Nobody reads any more: a closed pipe, a hung-up terminal.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Gone;
+pub struct OutputClosed;
 
 /// What came instead of a line.
 #[derive(Debug, PartialEq, Eq)]
@@ -48,35 +48,35 @@ pub enum Input {
 
 /// How a conversation ended.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Closing {
+pub struct RunEnd {
     /// The first thing that went wrong; it decides the exit code.
-    pub fault: Option<Trouble>,
+    pub fault: Option<FailureCause>,
     pub interrupted: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Trouble {
+pub enum FailureCause {
     /// A command or line that could not be done.
     Refused,
     /// Something could not be written to disk.
     Store,
-    Engine(Fault),
+    Engine(FailureKind),
 }
 
 /// Reads lines until they end, and does what each says.
 pub fn run(
     studio: &mut Studio,
-    events: &Receiver<Event>,
+    events: &Receiver<Reply>,
     mut next: impl FnMut(&Studio) -> Input,
     page: &mut dyn Page,
-) -> Closing {
-    let mut closing = Closing::default();
+) -> RunEnd {
+    let mut closing = RunEnd::default();
     loop {
         let line = match next(studio) {
             Input::Line(line) => line,
             Input::Unusable(why) => {
                 page.notice(&why);
-                closing.blame(Trouble::Refused);
+                closing.add_cause(FailureCause::Refused);
                 continue;
             }
             Input::Interrupted => {
@@ -85,32 +85,32 @@ pub fn run(
             }
             Input::End => return closing,
         };
-        match one(studio, events, &line, page) {
+        match run_line(studio, events, &line, page) {
             Ok(Flow::On(trouble)) => trouble
                 .into_iter()
-                .for_each(|trouble| closing.blame(trouble)),
-            Ok(Flow::Quit) | Err(Gone) => return closing,
+                .for_each(|trouble| closing.add_cause(trouble)),
+            Ok(Flow::Quit) | Err(OutputClosed) => return closing,
         }
     }
 }
 
-impl Closing {
-    fn blame(&mut self, trouble: Trouble) {
+impl RunEnd {
+    fn add_cause(&mut self, trouble: FailureCause) {
         self.fault.get_or_insert(trouble);
     }
 }
 
 enum Flow {
-    On(Option<Trouble>),
+    On(Option<FailureCause>),
     Quit,
 }
 
-fn one(
+fn run_line(
     studio: &mut Studio,
-    events: &Receiver<Event>,
+    events: &Receiver<Reply>,
     line: &str,
     page: &mut dyn Page,
-) -> Result<Flow, Gone> {
+) -> Result<Flow, OutputClosed> {
     let outcome = match command::parse(line) {
         Ok(command) => studio.run(command),
         Err(error) => Err(error.into()),
@@ -118,9 +118,9 @@ fn one(
     match outcome {
         Ok(Outcome::Edit(node, text)) => {
             let outcome = edited(studio, node, &text, page);
-            came(studio, events, outcome, page)
+            show_outcome(studio, events, outcome, page)
         }
-        outcome => came(studio, events, outcome, page),
+        outcome => show_outcome(studio, events, outcome, page),
     }
 }
 
@@ -135,38 +135,38 @@ fn edited(
         Some(Ok(new)) => studio.run(Command::Edit(Some(format!("#{node}")), Some(new))),
         Some(Err(why)) => Err(Refusal::Cannot(why)),
         None => {
-            let how = format!("There is no editor here; /edit {node} TEXT says what it shall read");
+            let how = format!("No editor is available here; type /edit {node} TEXT");
             Err(Refusal::Cannot(how))
         }
     }
 }
 
-fn came(
+fn show_outcome(
     studio: &mut Studio,
-    events: &Receiver<Event>,
+    events: &Receiver<Reply>,
     outcome: Result<Outcome, Refusal>,
     page: &mut dyn Page,
-) -> Result<Flow, Gone> {
+) -> Result<Flow, OutputClosed> {
     let said = match outcome {
         Ok(Outcome::Quit) => return Ok(Flow::Quit),
         Ok(Outcome::Started(_) | Outcome::Asked) => None,
         Ok(Outcome::Said(text) | Outcome::Moved(text)) => Some(text),
         Ok(Outcome::Edit(_, text)) => Some(text),
-        Ok(Outcome::List(title, listed)) => Some(list(&title, &listed)),
-        Ok(Outcome::Diff(stretches)) => Some(diff::marked(&stretches)),
+        Ok(Outcome::List(title, listed)) => Some(format_list(&title, &listed)),
+        Ok(Outcome::Diff(stretches)) => Some(diff::format_marked(&stretches)),
         Err(refusal) => {
             page.notice(&refusal.to_string());
-            return Ok(Flow::On(Some(blame(&refusal))));
+            return Ok(Flow::On(Some(cause_of(&refusal))));
         }
     };
     if let Some(said) = said {
-        page.said(&said)?;
+        page.message(&said)?;
     }
     Ok(Flow::On(settle(studio, events, page)?))
 }
 
 /// A list with the numbers that `/pick` takes.
-fn list(title: &str, listed: &[Listed]) -> String {
+fn format_list(title: &str, listed: &[Listed]) -> String {
     let rows = listed.iter().enumerate();
     let rows = rows.map(|(at, row)| format!("{:>3}  {}", at + 1, row.label));
     std::iter::once(title.to_string())
@@ -175,29 +175,29 @@ fn list(title: &str, listed: &[Listed]) -> String {
         .join("\n")
 }
 
-fn blame(refusal: &Refusal) -> Trouble {
+fn cause_of(refusal: &Refusal) -> FailureCause {
     match refusal {
-        Refusal::Store(_) => Trouble::Store,
-        _ => Trouble::Refused,
+        Refusal::Store(_) => FailureCause::Store,
+        _ => FailureCause::Refused,
     }
 }
 
 /// Takes the engine's news until it rests. Returns the first thing that went wrong.
 pub fn settle(
     studio: &mut Studio,
-    events: &Receiver<Event>,
+    events: &Receiver<Reply>,
     page: &mut dyn Page,
-) -> Result<Option<Trouble>, Gone> {
+) -> Result<Option<FailureCause>, OutputClosed> {
     let mut trouble = None;
     while studio.busy() {
-        let Ok(event) = events.recv() else {
+        let Ok(reply) = events.recv() else {
             let lost = studio.engine_lost();
-            trouble = trouble.or(tell(studio, lost, page)?);
+            trouble = trouble.or(show_notice(studio, lost, page)?);
             break;
         };
-        match take(studio, event, page) {
+        match handle_event(studio, reply, page) {
             Ok(found) => trouble = trouble.or(found),
-            Err(Gone) => return Err(keep(studio, events)),
+            Err(OutputClosed) => return Err(flush_after_close(studio, events)),
         }
     }
     page.working(&Work::Nothing);
@@ -205,63 +205,68 @@ pub fn settle(
 }
 
 /// Nobody reads: no more is wanted, and what has been written so far is kept.
-fn keep(studio: &mut Studio, events: &Receiver<Event>) -> Gone {
+fn flush_after_close(studio: &mut Studio, events: &Receiver<Reply>) -> OutputClosed {
     studio.stop();
     while studio.busy() {
-        let Ok(event) = events.recv() else {
+        let Ok(reply) = events.recv() else {
             studio.engine_lost();
             break;
         };
-        studio.absorb(event);
+        studio.absorb(reply);
         // There is nobody to tell, either.
         let _ = studio.flush();
     }
-    Gone
+    OutputClosed
 }
 
-fn take(studio: &mut Studio, event: Event, page: &mut dyn Page) -> Result<Option<Trouble>, Gone> {
-    if let Event::Piece { node, text, .. } = &event {
-        page.working(&Work::Writing);
-        // Candidates and summaries are shown when they are whole.
-        let streams = studio.candidates().is_empty() && studio.story().head() == Some(*node);
-        let shown = if streams { page.text(text) } else { Ok(()) };
-        if let Err(gone) = shown {
-            studio.absorb(event);
-            return Err(gone);
-        }
-    }
-    let notices = studio.absorb(event);
+fn handle_event(
+    studio: &mut Studio,
+    reply: Reply,
+    page: &mut dyn Page,
+) -> Result<Option<FailureCause>, OutputClosed> {
+    let notices = studio.absorb(reply);
     page.working(studio.work());
-    let trouble = tell(studio, notices, page)?;
+    let trouble = show_notice(studio, notices, page)?;
     if let Err(refusal) = studio.flush() {
         studio.stop();
         page.notice(&refusal.to_string());
-        return Ok(trouble.or(Some(blame(&refusal))));
+        return Ok(trouble.or(Some(cause_of(&refusal))));
     }
     Ok(trouble)
 }
 
-fn tell(
+fn show_notice(
     studio: &Studio,
     notices: Vec<Notice>,
     page: &mut dyn Page,
-) -> Result<Option<Trouble>, Gone> {
+) -> Result<Option<FailureCause>, OutputClosed> {
     let mut trouble = None;
     for notice in notices {
         match notice {
-            Notice::Info(text) | Notice::Warning(text) => page.notice(&text),
+            Notice::Text { node, text, .. } => {
+                // Candidates and summaries are shown when they are whole.
+                let whole = !studio.candidates().is_empty() || studio.story().head() != Some(node);
+                if !whole {
+                    page.text(&text)?;
+                }
+            }
+            Notice::Progress | Notice::Answered(_) | Notice::Stopped => {}
+            Notice::Info(text) | Notice::Warning(text) | Notice::Advice(text) => {
+                page.notice(&text);
+            }
+            Notice::LeftOut(tokens) => page.notice(&left_out(tokens)),
             Notice::Error(text, fault) => {
                 page.end()?;
                 page.notice(&text);
-                trouble = trouble.or(Some(Trouble::Engine(fault)));
+                trouble = trouble.or(Some(FailureCause::Engine(fault)));
             }
             Notice::Ended(node, status) => {
                 page.end()?;
                 let aside = studio.story().node(node).filter(|node| node.aside);
                 if let Some(summary) = aside {
-                    page.said(summary.text.trim())?;
+                    page.message(summary.text.trim())?;
                 }
-                if let Some(text) = remark(status) {
+                if let Some(text) = status_remark(status) {
                     page.notice(text);
                 }
             }
@@ -269,7 +274,7 @@ fn tell(
                 let files = nodes.iter().filter_map(|id| studio.picture(*id));
                 page.pictures(&files.collect::<Vec<Kept>>(), &said)?;
             }
-            Notice::List(title, listed) => page.said(&list(&title, &listed))?,
+            Notice::List(title, listed) => page.message(&format_list(&title, &listed))?,
             Notice::Suggested(line) => page.suggested(&line)?,
             Notice::Explained(explained) => {
                 let sent = explained
@@ -277,7 +282,7 @@ fn tell(
                     .iter()
                     .map(|segment| segment.text.as_str());
                 let sent: String = sent.collect();
-                page.said(&format!("{explained}\nAs sent:\n{sent}"))?;
+                page.message(&format!("{explained}\nAs sent:\n{sent}"))?;
             }
         }
     }
@@ -285,12 +290,12 @@ fn tell(
 }
 
 /// What a reader should know about how a passage ended.
-fn remark(status: Status) -> Option<&'static str> {
+fn status_remark(status: Status) -> Option<&'static str> {
     match status {
-        Status::Stopped => Some("Stopped; what was written is kept, and an empty line goes on"),
-        Status::ContextFull => {
-            Some("The model's context is full; an empty line goes on from its later part")
-        }
+        Status::Stopped => Some("Stopped; the text so far is kept, and an empty line continues it"),
+        Status::ContextFull => Some(
+            "The model's context is full; an empty line continues with its oldest part dropped",
+        ),
         _ => None,
     }
 }

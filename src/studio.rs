@@ -5,39 +5,45 @@
 //! what it looks like is not.
 
 mod choices;
+pub mod complete;
 mod drawn;
 mod edits;
 mod files;
 mod frame;
-mod keep;
+mod length;
 mod look;
 mod lore;
 mod moves;
 mod news;
 mod outcome;
+mod pending;
 mod pictures;
+mod request;
+mod session;
 mod sessions;
 mod settings;
 mod typed;
 mod write;
 
+#[cfg(test)]
+mod tests;
+
 use crate::engine::{Engine, Stop};
+use crate::store::Sessions;
 use crate::store::prompts::Prompts;
-use crate::store::{Journal, Sessions};
-use crate::story::command;
-use crate::story::lore::Missed;
-use crate::story::message::{Recalled, Stats, TextRequest, Warm};
-use crate::story::record::Streamed;
+use crate::story::message::{Capabilities, PassageStats};
 use crate::story::{
-    About, Asked, Author, Command, NodeId, Place, Record, Request, Settings, Story,
+    Author, Command, ModelInfo, NodeId, Record, Request, RequestId, SettingOverrides, Settings,
+    Story, command,
 };
-use std::collections::{BTreeMap, HashMap};
+use pending::{InFlight, Pending, Purpose};
+use session::Session;
 use std::path::PathBuf;
-use std::sync::Arc;
 
 pub use choices::Listed;
+pub use length::left_out;
 pub use outcome::{Notice, Outcome, Refusal};
-pub use pictures::Kept;
+pub use pictures::{Kept, file_source};
 
 /// What a front end brings: where sessions are, and what a library must not look up by itself.
 pub struct Setup {
@@ -45,7 +51,7 @@ pub struct Setup {
     /// Settings of a new session: flags, environment and configuration resolved.
     pub defaults: Settings,
     /// The flags and the environment alone, which stand above a session's settings too.
-    pub asked: Asked,
+    pub asked: SettingOverrides,
     /// Names the program and its version in provenance.
     pub build: String,
     /// Where seeds come from when none is set.
@@ -62,66 +68,18 @@ pub struct Setup {
     pub styles: Vec<String>,
 }
 
+/// The application: an engine, the session that is open, and the requests between them.
 pub struct Studio {
-    story: Story,
-    settings: Settings,
-    /// None until a model is loaded.
-    about: Option<About>,
     engine: Engine,
     setup: Setup,
-    journal: Option<Journal>,
-    /// Records that could not be written yet.
-    unsaved: Vec<Record>,
-    /// Text that has come and is not journaled yet, for each passage being written.
-    streamed: Vec<Streamed>,
-    work: Work,
-    /// Questions and models that the engine was asked for, and has not answered yet.
-    asked: usize,
-    /// The model that was asked for last.
-    wanted: String,
-    last_stats: Option<Stats>,
-    /// What `/pick` takes from.
-    listed: Vec<Listed>,
-    /// The place that the engine was asked about.
-    asked_at: Place,
-    /// What is to be done when a passage ends.
-    afterwards: HashMap<NodeId, Afterwards>,
-    /// Passages that are being written side by side, or were last.
-    candidates: Vec<NodeId>,
-    /// Phrases that each running passage was turned away from.
-    rewound: HashMap<NodeId, Vec<String>>,
-    /// Lore that a rule kept out of the last passage, and what its budget left out.
-    missed: Vec<Missed>,
-    unread: Vec<String>,
-    /// What was found by its meaning for the last passage.
-    recalled: Vec<Recalled>,
-    /// Where what the model last read begins, when not at the story's beginning.
-    begins: Option<(NodeId, usize)>,
-    /// The writer has been told that the context is nearly full.
-    warned: bool,
-    /// What the engine reads in advance, if that was the last that it was asked for.
-    reading: Option<TextRequest>,
-    /// Pictures that the engine was asked for.
-    awaited: Option<pictures::Awaited>,
-    /// Files of a private session's pictures.
-    held: BTreeMap<NodeId, Arc<[u8]>>,
-    /// However large what the model has read is, it is to be kept.
-    any_size: bool,
-    /// What the model had read of this session, until a model is there to take it.
-    warm: Option<Warm>,
-}
-
-/// What is to be done once a passage has been written.
-#[derive(Clone, Debug, PartialEq)]
-enum Afterwards {
-    /// What followed on the old path from this byte of this passage on comes after it again.
-    Graft {
-        head: Option<NodeId>,
-        index: usize,
-        from: usize,
-    },
-    /// It is the summary that is read.
-    Summary,
+    /// None until a model is loaded.
+    about: Option<ModelInfo>,
+    /// What can be asked of the engine with that model.
+    capabilities: Capabilities,
+    /// The name by which that model was asked for.
+    loaded_model: Option<String>,
+    session: Session,
+    pending: Pending,
 }
 
 /// What the engine is busy with.
@@ -150,56 +108,41 @@ pub enum Work {
 impl Studio {
     /// A studio with an empty story and no session on disk yet; the first words begin one.
     pub fn new(engine: Engine, setup: Setup) -> Studio {
-        let settings = setup.defaults.clone();
         Studio {
-            story: Story::default(),
-            settings,
-            about: None,
             engine,
+            about: None,
+            capabilities: Capabilities::default(),
+            loaded_model: None,
+            session: Session::new(setup.defaults.clone()),
+            pending: Pending::default(),
             setup,
-            journal: None,
-            unsaved: Vec::new(),
-            streamed: Vec::new(),
-            work: Work::Nothing,
-            asked: 0,
-            wanted: String::new(),
-            last_stats: None,
-            listed: Vec::new(),
-            asked_at: Place::default(),
-            afterwards: HashMap::new(),
-            candidates: Vec::new(),
-            rewound: HashMap::new(),
-            missed: Vec::new(),
-            unread: Vec::new(),
-            recalled: Vec::new(),
-            begins: None,
-            warned: false,
-            reading: None,
-            awaited: None,
-            held: BTreeMap::new(),
-            any_size: false,
-            warm: None,
         }
     }
 
     pub fn story(&self) -> &Story {
-        &self.story
+        &self.session.story
     }
 
     pub fn settings(&self) -> &Settings {
-        &self.settings
+        &self.session.settings
     }
 
-    pub fn about(&self) -> Option<&About> {
+    pub fn about(&self) -> Option<&ModelInfo> {
         self.about.as_ref()
     }
 
+    /// What the engine is at for this session.
     pub fn work(&self) -> &Work {
-        &self.work
+        self.pending.work(self.session.id)
     }
 
-    pub fn last_stats(&self) -> Option<&Stats> {
-        self.last_stats.as_ref()
+    /// The request that was made last, while it waits for its answer.
+    pub fn newest_request(&self) -> Option<RequestId> {
+        self.pending.newest()
+    }
+
+    pub fn last_stats(&self) -> Option<&PassageStats> {
+        self.session.last_stats.as_ref()
     }
 
     pub fn sessions(&self) -> &Sessions {
@@ -208,7 +151,7 @@ impl Studio {
 
     /// The session's name; None before the first words, and when nothing is kept.
     pub fn session_name(&self) -> Option<&str> {
-        self.journal.as_ref().map(Journal::name)
+        self.session.name()
     }
 
     pub fn is_private(&self) -> bool {
@@ -216,36 +159,36 @@ impl Studio {
     }
 
     pub fn read_only(&self) -> Option<&str> {
-        self.journal.as_ref().and_then(Journal::read_only)
+        self.session.read_only()
     }
 
     /// Whether something is not on disk that should be.
     pub fn has_unsaved(&self) -> bool {
-        !self.unsaved.is_empty()
+        !self.session.unsaved.is_empty()
     }
 
     pub fn busy(&self) -> bool {
-        self.work != Work::Nothing
+        *self.work() != Work::Nothing
     }
 
     /// Passages that are or were last written side by side.
     pub fn candidates(&self) -> &[NodeId] {
-        &self.candidates
+        &self.session.candidates
     }
 
     /// Where what the model last read begins, when it was not the story's beginning.
-    pub fn begins(&self) -> Option<(NodeId, usize)> {
-        self.begins
+    pub fn context_start(&self) -> Option<(NodeId, usize)> {
+        self.session.context_start
     }
 
     /// What `/pick` takes from.
     pub fn listed(&self) -> &[Listed] {
-        &self.listed
+        &self.session.listed
     }
 
     /// Whether a passage is being written, as opposed to a model being loaded.
     pub fn writing(&self) -> bool {
-        self.story.running().is_some()
+        self.session.story.running().is_some()
     }
 
     pub fn stopper(&self) -> Stop {
@@ -258,51 +201,76 @@ impl Studio {
 
     /// Asks for the model of the settings.
     pub fn load_model(&mut self) {
-        self.load(self.settings.model.clone());
+        self.load(self.session.settings.model.clone());
     }
 
     fn load(&mut self, model: String) {
-        self.wanted.clone_from(&model);
-        self.work = Work::Loading {
+        let work = Work::Loading {
             what: "the model".to_string(),
             done: 0,
             total: None,
         };
-        self.ask_engine(Request::Load { model });
+        let purpose = Purpose::Load {
+            model: model.clone(),
+        };
+        self.send(Request::Load { model }, purpose, work);
     }
 
-    /// Submits what writes no passage; its end is counted.
-    fn ask_engine(&mut self, request: Request) {
-        self.asked += 1;
-        self.send(request);
+    /// The model that is in place or on its way, by the name that it was asked for.
+    fn requested_model(&self) -> Option<&str> {
+        let coming = self.pending.requested_model();
+        coming.or(self.loaded_model.as_deref())
+    }
+
+    /// Puts records into the story and the journal; see [`Session::record`].
+    fn record(&mut self, records: Vec<Record>) -> Result<(), Refusal> {
+        self.session.record(records, &self.setup)
+    }
+
+    fn sync(&mut self) -> Result<(), Refusal> {
+        self.session.sync()
+    }
+
+    /// Puts the text that has come so far into the story and the journal.
+    pub fn flush(&mut self) -> Result<(), Refusal> {
+        self.session.flush(&self.setup)
+    }
+
+    /// Refuses what the engine cannot do; before a model is in place that is not known.
+    fn needs(&self, can: fn(&Capabilities) -> bool, what: &str) -> Result<(), Refusal> {
+        match self.about.is_none() || can(&self.capabilities) {
+            true => Ok(()),
+            false => Err(cannot(&format!(
+                "The engine of this model cannot {what}; /model NAME takes another"
+            ))),
+        }
     }
 
     /// Submits a request; what is read in advance makes room for it.
-    fn send(&mut self, request: Request) {
-        if self.reading.take().is_some() {
+    fn send(&mut self, request: Request, purpose: Purpose, work: Work) {
+        if self.pending.read_ahead.take().is_some() {
             self.engine.stopper().stop();
         }
-        self.engine.submit(request);
+        let id = self.engine.submit(request);
+        let session = self.session.id;
+        self.pending.add(InFlight {
+            id,
+            session,
+            purpose,
+            work,
+        });
     }
 
     /// Does what the writer asked.
     pub fn run(&mut self, command: Command) -> Result<Outcome, Refusal> {
-        match command {
-            Command::Help(topic) => return Ok(Outcome::Said(command::help(topic.as_deref())?)),
-            Command::Sessions => return self.list(),
-            Command::Quit => return Ok(Outcome::Quit),
-            Command::Set(name, None) => return self.show_settings(name.as_deref()),
-            Command::Find(words) => return Ok(self.find(&words)),
-            Command::Tree => return Ok(self.tree()),
-            Command::Why(place) => return self.why(place.as_deref()),
-            Command::Diff(a, b) => return self.diff(&a, &b),
-            _ if self.writing() || self.drawing() => return Err(Refusal::Busy),
-            _ => {}
+        if !command.works_while_busy() && (self.writing() || self.drawing()) {
+            return Err(Refusal::Busy);
         }
         match command {
             Command::Write(text) => self.write(&text, Author::User),
+            Command::Complete(completion) => self.complete(*completion),
             Command::Continue(reach) => self.go_on(reach, None),
-            Command::Instruct(text) => self.go_on(command::Reach::Set, Some(text)),
+            Command::Instruct(text) => self.go_on(command::ContinueLength::Default, Some(text)),
             Command::Retry(seed) => self.retry(seed),
             Command::Gen(count) => self.gen_several(count),
             Command::Pick(number) => self.pick(number),
@@ -332,7 +300,8 @@ impl Studio {
             Command::Voice(what) => self.voice(what.as_deref()),
             Command::Export(format, rest) => self.export(format.as_deref(), rest.as_deref()),
             Command::Import(file) => self.import(&file),
-            Command::Set(name, value) => self.set(name, value),
+            Command::Set(Some(name), Some(value)) => self.set(&name, &value),
+            Command::Set(name, _) => self.show_settings(name.as_deref()),
             Command::Model(name) => self.model(name),
             Command::Mode(mode) => self.mode(mode),
             Command::System(text) => self.system(text),
@@ -340,13 +309,13 @@ impl Studio {
             Command::SaveWarm { any_size } => self.save_warm(any_size),
             Command::Open(name) => self.open(&name),
             Command::New(name) => self.begin(name.as_deref()),
-            Command::Help(_)
-            | Command::Sessions
-            | Command::Find(_)
-            | Command::Tree
-            | Command::Why(_)
-            | Command::Diff(..)
-            | Command::Quit => Ok(Outcome::Quit),
+            Command::Help(topic) => Ok(Outcome::Said(command::help(topic.as_deref())?)),
+            Command::Sessions => self.list(),
+            Command::Find(words) => Ok(self.find(&words)),
+            Command::Tree => Ok(self.tree()),
+            Command::Why(place) => self.why(place.as_deref()),
+            Command::Diff(a, b) => self.diff(&a, &b),
+            Command::Quit => Ok(Outcome::Quit),
         }
     }
 }

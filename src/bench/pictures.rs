@@ -8,12 +8,13 @@ mod compare;
 mod features;
 
 use crate::engine::image_pipeline::{DrawError, ImagePipeline};
-use crate::model::features::{Extractor, WIDTH};
+use crate::model::features::{FeatureExtractor, WIDTH};
 use crate::model::gan::sampling::Sampling;
 use crate::model::sampler::rng::Rng;
-use crate::train::data::file::Pictures;
-use crate::train::data::split::Part;
-use crate::train::measures::{Classifier, Rows};
+use crate::train::data::dataset::Dataset;
+use crate::train::data::split::Split;
+use crate::train::measures::{Classifier, Features};
+use base::progress::{Cancelled, Observer};
 use compare::NEIGHBOURS;
 use serde::Serialize;
 
@@ -95,12 +96,10 @@ pub enum PicturesError {
     Image(#[from] crate::model::ImageError),
     #[error(transparent)]
     Draw(#[from] DrawError),
-    #[error(
-        "The data set has too few pictures to measure by; `illumine train data` makes it whole"
-    )]
+    #[error("The dataset has too few pictures to evaluate; rebuild it with `illumine train data`")]
     Few,
-    #[error("Stopped")]
-    Stopped,
+    #[error(transparent)]
+    Cancelled(#[from] Cancelled),
 }
 
 /// Captions in the R-precision ranking.
@@ -112,8 +111,8 @@ const SILHOUETTES: &str = "ink";
 /// Everything the evaluation needs.
 struct Evaluation<'a> {
     pipeline: &'a ImagePipeline,
-    extractor: &'a Extractor,
-    pictures: &'a Pictures,
+    extractor: &'a FeatureExtractor,
+    pictures: &'a Dataset,
     settings: EvaluationSettings,
     /// The concepts the classifier chooses among, with their embeddings.
     concepts: Vec<u32>,
@@ -121,21 +120,20 @@ struct Evaluation<'a> {
     rng: Rng,
 }
 
-/// Runs the evaluation. `on_progress` receives what is being done and how far it is; false
-/// stops it.
+/// Evaluates the pictures that a pipeline draws.
 pub fn evaluate(
     pipeline: &ImagePipeline,
-    extractor: &Extractor,
-    pictures: &Pictures,
+    extractor: &FeatureExtractor,
+    pictures: &Dataset,
     settings: EvaluationSettings,
-    on_progress: &mut dyn FnMut(&str, usize, usize) -> bool,
+    observer: &dyn Observer,
 ) -> Result<Report, PicturesError> {
     let mut evaluation = Evaluation::new(pipeline, extractor, pictures, settings)?;
-    let mut trained = evaluation.part(Part::Train);
+    let mut trained = evaluation.part(Split::Train);
     evaluation.shuffle(&mut trained);
     let [seen, pairs, new] = evaluation.asked(&mut trained)?;
     let learned = &trained[..trained.len().min(settings.learned)];
-    let real = evaluation.features_of_real(learned, on_progress)?;
+    let real = evaluation.features_of_real(learned, observer)?;
     let classifier = evaluation.classifier(learned, &real)?;
     let mut report = Report {
         features: "EfficientNet-lite0, 128 pixels",
@@ -149,8 +147,8 @@ pub fn evaluate(
         (&new, &mut report.held_out_concepts),
     ] {
         let asked: Vec<Target> = some.iter().map(|at| evaluation.label(*at)).collect();
-        let drawn = evaluation.features_of_drawn(some, on_progress)?;
-        let real = evaluation.features_of_real(some, on_progress)?;
+        let drawn = evaluation.features_of_drawn(some, observer)?;
+        let real = evaluation.features_of_real(some, observer)?;
         compared.drawn = evaluation.recognized(&classifier, &drawn, &asked)?;
         compared.real = evaluation.recognized(&classifier, &real, &asked)?;
         all_drawn.extend(drawn.values);
@@ -159,26 +157,26 @@ pub fn evaluate(
     }
     let width = WIDTH;
     let (drawn, held) = (
-        Rows {
+        Features {
             width,
             values: all_drawn,
         },
-        Rows {
+        Features {
             width,
             values: all_real,
         },
     );
     evaluation.compare(&mut report, &classifier, &drawn, &held, &real)?;
     evaluation.copies(&mut report, &drawn, &held, &real, (&all_asked, learned))?;
-    evaluation.variety(&mut report, &seen, &held, &all_asked, on_progress)?;
+    evaluation.variety(&mut report, &seen, &held, &all_asked, observer)?;
     Ok(report)
 }
 
 impl<'a> Evaluation<'a> {
     fn new(
         pipeline: &'a ImagePipeline,
-        extractor: &'a Extractor,
-        pictures: &'a Pictures,
+        extractor: &'a FeatureExtractor,
+        pictures: &'a Dataset,
         settings: EvaluationSettings,
     ) -> Result<Evaluation<'a>, PicturesError> {
         let mut evaluation = Evaluation {
@@ -213,9 +211,9 @@ impl<'a> Evaluation<'a> {
         self.pictures.tone[at] == 0 && self.pictures.styles[style] != SILHOUETTES
     }
 
-    fn part(&self, part: Part) -> Vec<usize> {
+    fn part(&self, part: Split) -> Vec<usize> {
         let all = 0..self.pictures.len();
-        all.filter(|at| self.pictures.part[*at] == part && self.usable(*at))
+        all.filter(|at| self.pictures.split[*at] == part && self.usable(*at))
             .collect()
     }
 
@@ -237,7 +235,10 @@ impl<'a> Evaluation<'a> {
     /// `trained`, so that the classifier has not seen them.
     fn asked(&mut self, trained: &mut Vec<usize>) -> Result<[Vec<usize>; 3], PicturesError> {
         let most = self.settings.drawn;
-        let (held, new) = (self.part(Part::HeldPair), self.part(Part::HeldConcept));
+        let (held, new) = (
+            self.part(Split::HeldOutPair),
+            self.part(Split::HeldOutConcept),
+        );
         let mut some = |mut all: Vec<usize>| {
             self.shuffle(&mut all);
             all.truncate(most);
@@ -252,7 +253,11 @@ impl<'a> Evaluation<'a> {
     }
 
     /// Fits a map from features to a concept's embedding and a number for each style.
-    fn classifier(&self, learned: &[usize], features: &Rows) -> Result<Classifier, PicturesError> {
+    fn classifier(
+        &self,
+        learned: &[usize],
+        features: &Features,
+    ) -> Result<Classifier, PicturesError> {
         let styles = self.pictures.styles.len();
         let mut values = Vec::new();
         for at in learned {
@@ -261,14 +266,14 @@ impl<'a> Evaluation<'a> {
             values.extend(&self.embeddings[place]);
             values.extend((0..styles).map(|other| f32::from(u8::from(other == style as usize))));
         }
-        let targets = Rows::new(crate::model::encoder::WIDTH + styles, &values);
+        let targets = Features::new(crate::model::encoder::WIDTH + styles, &values);
         Ok(Classifier::fit(features, &targets, STRENGTH)?)
     }
 
     fn recognized(
         &self,
         classifier: &Classifier,
-        features: &Rows,
+        features: &Features,
         asked: &[Target],
     ) -> Result<Recognized, PicturesError> {
         let width = crate::model::encoder::WIDTH;

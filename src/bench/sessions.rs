@@ -1,7 +1,7 @@
 //! How long a session of many passages takes to open.
 
 use crate::store::{Sessions, StoreError};
-use crate::story::record::{Ended, Head, Move, Streamed};
+use crate::story::record::{HeadMove, PassageEnd, StepKind, StreamedText};
 use crate::story::{Author, Node, Provenance, Record, Status};
 use std::time::Instant;
 
@@ -21,19 +21,19 @@ pub fn records(passages: u64) -> Vec<Record> {
             author,
             status,
             text: text.to_string(),
-            how: model.then(Provenance::default),
+            provenance: model.then(Provenance::default),
             ..Node::default()
         }));
-        let (to, why) = (Some(id), Move::Write);
-        records.push(Record::Head(Head { to, why }));
+        let (to, why) = (Some(id), StepKind::Write);
+        records.push(Record::Head(HeadMove { to, why }));
         if model {
-            records.push(Record::Text(Streamed {
+            records.push(Record::Text(StreamedText {
                 node: id,
                 text: " It burned until the morning, and nobody came.".to_string(),
                 ids: (0..11).collect(),
                 healed: 0,
             }));
-            records.push(Record::End(Ended {
+            records.push(Record::End(PassageEnd {
                 node: id,
                 status: Status::Complete,
                 why: None,

@@ -1,7 +1,8 @@
 //! Several passages from one story: written together, and one after the other.
 
-use crate::engine::{Failure, Loaded, candidates, text};
+use crate::engine::{Backend, Failure, Loaded};
 use crate::story::message::TextRequest;
+use crate::story::progress::Unobserved;
 use std::time::Instant;
 
 /// Words before the passages.
@@ -19,13 +20,13 @@ pub fn measure(
     let request = |at: u64, tokens| super::request(at + 1, STORY, tokens, false);
     let requests: Vec<TextRequest> = (0..count).map(|at| request(at as u64, tokens)).collect();
     let failed = |failure: Failure| super::BenchError::Engine(failure.why);
-    text(loaded, &request(0, 1), &|_| true, &|| false).map_err(failed)?;
+    loaded.write(&request(0, 1), &Unobserved).map_err(failed)?;
     let began = Instant::now();
-    candidates(loaded, &requests, &|_| true, &|| false).map_err(failed)?;
+    loaded.candidates(&requests, &Unobserved).map_err(failed)?;
     let together = began.elapsed();
     let began = Instant::now();
     for request in &requests {
-        text(loaded, request, &|_| true, &|| false).map_err(failed)?;
+        loaded.write(request, &Unobserved).map_err(failed)?;
     }
     let apart = began.elapsed();
     Ok((

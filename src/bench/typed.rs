@@ -2,8 +2,9 @@
 //! the story turned into tokens anew.
 
 use super::BenchError;
-use crate::engine::{Failure, Loaded, read_ahead, text};
+use crate::engine::{Backend, Failure, Listener, Loaded};
 use crate::story::Event;
+use crate::story::progress::{Cancelled, Observer, Unobserved};
 use std::cell::Cell;
 use std::time::Instant;
 
@@ -20,22 +21,40 @@ pub fn measure(loaded: &mut Loaded, story: usize, paused: bool) -> Result<f64, B
     let request = |words: &str| super::request(1, words, 2, true);
     let story = SENTENCE.repeat(story / TOKENS);
     if !story.is_empty() {
-        read_ahead(loaded, &request(&story), &|| false);
+        loaded.prefetch(&request(&story), &Unobserved);
     }
     let asked = request(&format!("{story}{LINE}"));
     if paused {
-        read_ahead(loaded, &asked, &|| false);
+        loaded.prefetch(&asked, &Unobserved);
     }
     let began = Instant::now();
-    let first = Cell::new(None);
-    let emit = |event| {
-        if matches!(event, Event::Piece { .. }) && first.get().is_none() {
-            first.set(Some(began.elapsed()));
+    let first = FirstPiece::default();
+    let failed = |failure: Failure| BenchError::Engine(failure.why);
+    loaded.write(&asked, &first).map_err(failed)?;
+    let first = match first.0.get() {
+        Some(at) => at - began,
+        None => began.elapsed(),
+    };
+    Ok(first.as_secs_f64() * 1000.0)
+}
+
+/// When the first words came.
+#[derive(Default)]
+struct FirstPiece(Cell<Option<Instant>>);
+
+impl Observer for FirstPiece {
+    fn progress(&self, _: &str, _: u64, _: Option<u64>) {}
+
+    fn check(&self) -> Result<(), Cancelled> {
+        Ok(())
+    }
+}
+
+impl Listener for FirstPiece {
+    fn tell(&self, event: Event) -> bool {
+        if matches!(event, Event::Piece { .. }) && self.0.get().is_none() {
+            self.0.set(Some(Instant::now()));
         }
         true
-    };
-    let failed = |failure: Failure| BenchError::Engine(failure.why);
-    text(loaded, &asked, &emit, &|| false).map_err(failed)?;
-    let first = first.get().unwrap_or_else(|| began.elapsed());
-    Ok(first.as_secs_f64() * 1000.0)
+    }
 }

@@ -1,102 +1,141 @@
-//! The command line, validated and not yet resolved.
+//! Command-line arguments: validated, not yet resolved against configuration and environment.
 
 mod pictures;
 mod sessions;
+#[cfg(feature = "train")]
+mod training;
 
-pub use pictures::{Draw, EvalImage, Gan, Train};
+pub use pictures::Draw;
 pub use sessions::{Export, Import, Sessions};
+#[cfg(feature = "train")]
+pub use training::{EvalImage, Gan, Train};
 
 use super::{Exit, Failed};
 use clap::builder::FalseyValueParser;
 use clap::error::ErrorKind;
 use clap::{Args, Parser, Subcommand, ValueHint};
 use illumine::model::device;
-use kernels::attention::Kind;
+use kernels::attention::KvType;
 use std::path::PathBuf;
 
-const AFTER: &str = "\
-Exit codes:
-  0    all went well
-  1    something went wrong while writing
-  2    the command line, a line of a script or the prompt cannot be used
-  3    the model cannot be fetched, read or understood
-  4    the prompt does not fit the model's context
-  5    the session cannot be opened or written
-  130  interrupted with Ctrl+C
-  128+N  ended by signal N (129 hang-up, 143 termination)";
+fn exit_codes() -> String {
+    let row = |(code, means): &(&str, &str)| format!("\n  {code:<5}  {means}");
+    let rows: String = super::exit::CODES.iter().map(row).collect();
+    format!("Exit codes:{rows}")
+}
 
-/// An illuminated manuscript in the terminal: a Transformer continues the story as you type.
+/// Write stories with a local language model, and illustrate them, in the terminal.
 ///
-/// Without a command: the full-screen editor, on the session named, or the last one. Where
-/// standard input or output is no terminal: lines in, text out, as `illumine repl`.
+/// Without a command, opens the named session (or the most recent one) in the full-screen editor.
+/// If standard input or output is not a terminal, runs `illumine repl` instead.
 #[derive(Debug, Parser)]
-#[command(name = "illumine", version, after_help = AFTER, args_conflicts_with_subcommands = true)]
+#[command(name = "illumine", version, after_help = exit_codes(), args_conflicts_with_subcommands = true)]
 pub struct Cli {
-    /// The session to open or begin.
+    /// Session to open; created if it does not exist.
     pub session: Option<String>,
     #[command(flatten)]
     pub common: Common,
+    #[command(flatten)]
+    pub log: Log,
     #[command(subcommand)]
     pub command: Option<Command>,
 }
 
+/// What every command takes.
+#[derive(Args, Clone, Debug, Default)]
+pub struct Log {
+    /// Append what happens to a file, for a bug report; none of your words are in it
+    #[arg(long, global = true, value_name = "FILE", value_hint = ValueHint::FilePath, help_heading = "Log")]
+    pub log: Option<PathBuf>,
+    /// Log the words of the story and of the model too
+    #[arg(long, global = true, requires = "log", help_heading = "Log")]
+    pub log_words: bool,
+}
+
+impl Cli {
+    /// The command's name, for the log.
+    pub fn name(&self) -> &'static str {
+        match &self.command {
+            None => "editor",
+            Some(Command::Repl { .. }) => "repl",
+            Some(Command::Write(_)) => "write",
+            Some(Command::Draw(_)) => "draw",
+            Some(Command::Train { .. }) => "train",
+            Some(Command::Models { .. }) => "models",
+            Some(Command::Sessions { .. }) => "sessions",
+            Some(Command::Prompts { .. }) => "prompts",
+            Some(Command::Eval { .. }) => "eval",
+            Some(Command::Bench(_)) => "bench",
+            Some(Command::Paths) => "paths",
+            Some(Command::Completions { .. }) => "completions",
+        }
+    }
+}
+
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Write line by line: for pipes, plain terminals, screen readers and slow links
+    /// Line-by-line interface for pipes, plain terminals, screen readers and slow connections
     Repl {
-        /// The session to open or begin
+        /// Session to open; created if it does not exist
         session: Option<String>,
         #[command(flatten)]
         common: Common,
     },
-    /// Continue one prompt and print the text, nothing else
+    /// Continue a prompt and print only the generated text
     Write(Write),
-    /// Draw a small picture of some words
+    /// Draw pictures from a prompt
     Draw(Draw),
-    /// Train the illuminator, and make what it learns from
+    /// Train the image model and build its dataset
+    #[cfg(feature = "train")]
     Train {
         #[command(subcommand)]
         what: Train,
     },
-    /// Models: what there is, fetch, check, remove
+    /// Train the image model (not in this build)
+    #[cfg(not(feature = "train"))]
+    #[command(disable_help_flag = true)]
+    Train(NoTrainer),
+    /// List, download, verify and remove models
     Models {
         #[command(subcommand)]
         what: Models,
     },
-    /// Sessions on disk
+    /// List, show, search, check, import and export sessions
     Sessions {
         #[command(subcommand)]
         what: Sessions,
     },
-    /// Voices and templates: what there is, and what each says
+    /// List and show voices and prompt templates
     Prompts {
         #[command(subcommand)]
         what: Prompts,
     },
-    /// Measure how well a model writes
+    /// Evaluate a text model or an image model
     Eval {
         #[command(subcommand)]
         what: Eval,
     },
-    /// Measure how fast this machine reads and writes
+    /// Benchmark prompt processing and text generation
     Bench(Bench),
-    /// Print where everything is kept
+    /// Print the paths of sessions, models and configuration
     Paths,
-    /// Print the completion script for a shell
-    Completions { shell: clap_complete::Shell },
+    /// Print a shell completion script
+    Completions {
+        /// Shell to print the script for
+        shell: clap_complete::Shell,
+    },
 }
 
-/// What every front end takes.
+/// Flags that every front end shares.
 #[derive(Args, Clone, Debug, Default)]
 pub struct Common {
-    /// A name from `illumine models list`, or the path of a GGUF file
+    /// Model name (see `illumine models list`) or path of a GGUF file
     #[arg(short, long, env = "ILLUMINE_MODEL", value_name = "NAME|PATH")]
     pub model: Option<String>,
     #[command(flatten)]
     pub on: On,
-    /// A smaller model with the same tokens, which guesses on a CPU what the model will write: the
-    /// words are the same and come sooner; none for none, by default the one that the catalogue
-    /// names [env: ILLUMINE_DRAFT=]
+    /// Draft model for speculative decoding on a CPU: same output, sooner; it needs the same
+    /// vocabulary. "none" turns it off [default: the one in the catalogue] [env: ILLUMINE_DRAFT=]
     #[arg(
         long,
         env = "ILLUMINE_DRAFT",
@@ -104,52 +143,51 @@ pub struct Common {
         value_name = "NAME|PATH"
     )]
     pub draft: Option<String>,
-    /// The folder that holds the sessions
+    /// Folder of the sessions
     #[arg(long, env = "ILLUMINE_SESSIONS", value_name = "FOLDER", value_hint = ValueHint::DirPath)]
     pub sessions: Option<PathBuf>,
-    /// The folder of the illuminator's weights, which draws
+    /// Folder of the image model's weights
     #[arg(long, env = "ILLUMINE_WEIGHTS", value_name = "FOLDER", value_hint = ValueHint::DirPath)]
     pub weights: Option<PathBuf>,
-    /// Keep nothing of this session on disk
+    /// Do not save this session to disk
     #[arg(long)]
     pub private: bool,
-    /// Never use the network
+    /// Never access the network
     #[arg(long, env = "ILLUMINE_OFFLINE", value_parser = FalseyValueParser::new())]
     pub offline: bool,
-    /// Talk in the model's chat template instead of continuing the text
+    /// Use the model's chat template instead of continuing plain text
     #[arg(long)]
     pub chat: bool,
-    /// What stands before the story: the chat's system message
+    /// System message; in prose mode, text placed before the story
     #[arg(long, value_name = "TEXT")]
     pub system: Option<String>,
     #[command(flatten)]
     pub sampling: Sampling,
 }
 
-/// What computes.
+/// Where a model runs.
 #[derive(Args, Clone, Debug, Default)]
 pub struct On {
-    /// auto, cpu, cuda:N or metal
+    /// Device to run on: auto, cpu, cuda:N or metal
     #[arg(
         long,
         env = "ILLUMINE_DEVICE",
         default_value = "auto",
         value_name = "DEVICE"
     )]
-    pub device: device::Choice,
-    /// Threads that compute; all processors by default
+    pub device: device::DeviceChoice,
+    /// Number of CPU threads [default: all processors]
     #[arg(short, long, env = "ILLUMINE_THREADS", value_name = "N", value_parser = clap::value_parser!(u16).range(1..=512))]
     pub threads: Option<u16>,
-    /// How keys and values are kept on a CPU: f16, f32, or q8_0, which takes little more than half
-    /// the memory of f16
+    /// KV cache type on a CPU: f16, f32 or q8_0 (about half the memory of f16)
     #[arg(long, env = "ILLUMINE_KV", value_name = "KIND", default_value = "f16")]
-    pub kv: Kind,
+    pub kv: KvType,
 }
 
-/// The settings that are asked for most; `--set` takes them all.
+/// The most common sampling settings; `--set` takes every one.
 #[derive(Args, Clone, Debug, Default)]
 pub struct Sampling {
-    /// At most this many new tokens
+    /// Maximum number of new tokens
     #[arg(
         short = 'n',
         long = "max-tokens",
@@ -157,49 +195,53 @@ pub struct Sampling {
         value_name = "N"
     )]
     pub max_tokens: Option<String>,
-    /// The same seed, model and settings give the same words
+    /// Random seed; the same seed, model and settings give the same text
     #[arg(long, value_name = "N")]
     pub seed: Option<String>,
-    /// How freely words are chosen; 0 takes the likeliest
+    /// Sampling temperature; 0 is greedy
     #[arg(long, value_name = "T")]
     pub temperature: Option<String>,
-    #[arg(long, value_name = "K", help = "Choose among the K likeliest tokens")]
+    #[arg(
+        long,
+        value_name = "K",
+        help = "Top-k: sample from the K most likely tokens; 0 is off"
+    )]
     pub top_k: Option<String>,
     #[arg(
         long,
         value_name = "P",
-        help = "Choose among the likeliest tokens that hold P of the probability"
+        help = "Top-p (nucleus): sample from the most likely tokens with total probability P; 1 is off"
     )]
     pub top_p: Option<String>,
     #[arg(
         long,
         value_name = "P",
-        help = "Leave out tokens less than P times as likely as the best"
+        help = "Min-p: drop tokens less than P times as likely as the most likely one; 0 is off"
     )]
     pub min_p: Option<String>,
-    /// Any setting of /set, as in --set dry_multiplier=0
+    /// Change any setting of /set, for example --set dry_multiplier=0
     #[arg(long = "set", value_name = "NAME=VALUE")]
     pub set: Vec<String>,
 }
 
 #[derive(Args, Debug)]
 pub struct Write {
-    /// The text to continue; standard input when it is not given
+    /// Text to continue [default: standard input]
     pub prompt: Option<String>,
-    /// Fill in a template of `illumine prompts list`; its own first words are the prompt where
-    /// none is given
+    /// Prompt template to fill in (see `illumine prompts list`); its opening words are the default
+    /// prompt
     #[arg(long, value_name = "NAME")]
     pub template: Option<String>,
-    /// A variable of the template, as in --var title=Salt
+    /// Set a template variable, for example --var title=Salt
     #[arg(long = "var", value_name = "NAME=VALUE", requires = "template")]
     pub var: Vec<String>,
-    /// Print one JSON object instead of the text
+    /// Print a JSON object instead of the text
     #[arg(long)]
     pub json: bool,
-    /// Print the prompt before the text
+    /// Print the prompt before the generated text
     #[arg(long, conflicts_with = "json")]
     pub echo: bool,
-    /// Leave out the oldest part of a prompt that is too long for the model
+    /// Drop the beginning of a prompt that does not fit the model's context
     #[arg(long)]
     pub crop: bool,
     #[command(flatten)]
@@ -208,68 +250,94 @@ pub struct Write {
 
 #[derive(Debug, Subcommand)]
 pub enum Models {
-    /// List the models of the catalogue, and which are here
+    /// List the models in the catalogue and mark the downloaded ones
     List {
         /// Print JSON
         #[arg(long)]
         json: bool,
     },
-    /// Fetch a model
+    /// Download a model
     Pull {
+        /// Model name [default: the default model]
         name: Option<String>,
-        /// Accept the model's terms, where it has terms that must be accepted
+        /// Accept the model's licence terms, if it requires that
         #[arg(long, visible_alias = "accept-license")]
         accept_licence: bool,
-        /// Never use the network
+        /// Never access the network
         #[arg(long, env = "ILLUMINE_OFFLINE", value_parser = FalseyValueParser::new())]
         offline: bool,
     },
-    /// Show all that is known of a model
-    Info { name: Option<String> },
-    /// Read a model's file again and compare its checksum
-    Verify { name: Option<String> },
-    /// Remove a model's file from this machine
-    Rm { name: String },
+    /// Show a model's catalogue entry
+    Info {
+        /// Model name [default: the default model]
+        name: Option<String>,
+    },
+    /// Verify the checksum of a downloaded model
+    Verify {
+        /// Model name [default: the default model]
+        name: Option<String>,
+    },
+    /// Delete a downloaded model
+    Rm {
+        /// Model name
+        name: String,
+    },
 }
 
 #[derive(Debug, Subcommand)]
 pub enum Prompts {
-    /// List the voices and templates; your own are marked
+    /// List voices and prompt templates; your own are marked
     List {
         /// Print JSON
         #[arg(long)]
         json: bool,
     },
-    /// Print one as it stands in its file
-    Show { name: String },
+    /// Print the file of a voice or prompt template
+    Show {
+        /// Name of the voice or template
+        name: String,
+    },
 }
 
 // Read once: a box would save nothing.
 #[allow(clippy::large_enum_variant)]
 #[derive(Debug, Subcommand)]
 pub enum Eval {
-    /// How well a model foretells a text
+    /// Measure a text model's perplexity
     Text {
-        /// The text; its perplexity over windows of the context is measured
+        /// Text file to measure the perplexity of
         #[arg(long, value_name = "FILE", required = true)]
         perplexity: PathBuf,
-        /// Tokens of a window, of which the second half is scored
+        /// Window size in tokens; the second half of each window is scored
         #[arg(long, default_value_t = 512, value_parser = clap::value_parser!(u32).range(4..=1_000_000))]
         window: u32,
-        /// Print one JSON object
+        /// Print a JSON object
         #[arg(long)]
         json: bool,
         #[command(flatten)]
         common: Common,
     },
-    /// How good the illuminator's pictures are: recognized by a classifier of real ones, near to
-    /// real ones, various, and no copies
+    /// Evaluate an image model: recognition rate, Fréchet and kernel distance, precision and recall,
+    /// diversity, memorization
+    #[cfg(feature = "train")]
     Image(EvalImage),
+    /// Evaluate an image model (not in this build)
+    #[cfg(not(feature = "train"))]
+    #[command(disable_help_flag = true)]
+    Image(NoTrainer),
+}
+
+/// The arguments of a command that a build without the trainer does not have.
+#[cfg(not(feature = "train"))]
+#[derive(Args, Debug)]
+pub struct NoTrainer {
+    #[arg(hide = true, trailing_var_arg = true, allow_hyphen_values = true)]
+    ignored: Vec<std::ffi::OsString>,
 }
 
 #[derive(Args, Debug)]
 pub struct Bench {
-    /// Tokens of the prompt that is read
+    /// Prompt lengths in tokens
     #[arg(
         short,
         long,
@@ -278,10 +346,10 @@ pub struct Bench {
         default_value = "512"
     )]
     pub prompt: Vec<usize>,
-    /// Tokens that are written
+    /// Number of tokens to generate
     #[arg(short, long, default_value_t = 128)]
     pub generate: usize,
-    /// Tokens of the story before those that are written
+    /// Context depths: tokens already in the KV cache before generation
     #[arg(
         short,
         long,
@@ -290,25 +358,27 @@ pub struct Bench {
         default_value = "0"
     )]
     pub depth: Vec<usize>,
-    /// Everything: several prompts and depths, from a cold start, in a story, and what memory it takes
+    /// Run every benchmark: several prompt lengths and depths, cold start, a story, memory use
     #[arg(long)]
     pub full: bool,
-    /// How often each is measured
+    /// Repetitions of each measurement
     #[arg(short, long, default_value_t = 5, value_parser = clap::value_parser!(u16).range(1..=100))]
     pub repeat: u16,
-    /// A peer's bench that prints llama-bench's JSON, run in turn with ours
+    /// Benchmark command to compare with, run alternately; it must print llama-bench's JSON
     #[arg(long, value_name = "COMMAND")]
     pub against: Option<String>,
-    /// Print one JSON object
+    /// Print a JSON object
     #[arg(long)]
     pub json: bool,
+    /// Model name (see `illumine models list`) or path of a GGUF file
     #[arg(short, long, env = "ILLUMINE_MODEL", value_name = "NAME|PATH")]
     pub model: Option<String>,
     #[command(flatten)]
     pub on: On,
 }
 
-/// Reads the command line. Help is printed here; a slip is one sentence, as any other failure is.
+/// Parses the command line. Prints help itself; a usage error becomes one sentence, as every other
+/// failure does.
 pub fn read() -> Result<Cli, Failed> {
     Cli::try_parse().map_err(|error| match error.kind() {
         ErrorKind::DisplayHelp
@@ -318,7 +388,7 @@ pub fn read() -> Result<Cli, Failed> {
     })
 }
 
-/// What clap says in several paragraphs, without the usage.
+/// Clap's message of several paragraphs as one sentence, without the usage.
 fn sentence(said: &str) -> String {
     let lines = said.trim_start_matches("error:").lines().map(str::trim);
     let about =

@@ -1,4 +1,4 @@
-//! `illumine bench`: our speed, and a peer's in the same minutes.
+//! `illumine bench`: measures speed, optionally alternating with another program's benchmark.
 
 use super::args::Bench as Args;
 use super::environment::{self, Paths};
@@ -28,14 +28,14 @@ struct Row {
     ours: Spread,
     #[serde(skip_serializing_if = "Option::is_none")]
     theirs: Option<Spread>,
-    /// Ours divided by theirs, run by run.
+    /// Our speed divided by theirs, for each run.
     #[serde(skip_serializing_if = "Option::is_none")]
     ratio: Option<Spread>,
 }
 
-/// Passages that are written side by side.
+/// Number of passages generated in one batch.
 const SEVERAL: usize = 4;
-/// Tokens of a line that a writer adds.
+/// Tokens in a line that a writer adds.
 const LINE: usize = 16;
 
 pub fn run(paths: &Paths, args: &Args) -> Result<Exit, Failed> {
@@ -90,7 +90,7 @@ pub fn run(paths: &Paths, args: &Args) -> Result<Exit, Failed> {
         for (what, times) in opening::rows(paths, args.repeat)? {
             rows.push(row(what, "ms", times, Vec::new()));
         }
-        let all = |of: fn(&cold::Start) -> f64| starts.iter().map(of).collect();
+        let all = |of: fn(&cold::ColdStart) -> f64| starts.iter().map(of).collect();
         let what = "first token of a short prompt, cold".to_string();
         rows.push(row(what, "ms", all(|start| start.ms), Vec::new()));
         let what = "most memory in use".to_string();
@@ -163,8 +163,8 @@ fn row(what: String, unit: &'static str, ours: Vec<f64>, theirs: Vec<f64>) -> Ro
     }
 }
 
-/// Runs the peer once for what it can measure, too, and reads llama-bench's JSON (`-o json`): a
-/// row with avg_ts.
+/// Runs the other program's benchmark once for the same task, if it supports it, and parses
+/// llama-bench's JSON (`-o json`): a row with avg_ts.
 fn peer(command: &str, task: &Task) -> Result<Option<f64>, Failed> {
     let (prompt, generate, depth) = match *task {
         Task::Read { tokens } => (tokens, 0, 0),

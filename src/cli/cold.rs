@@ -1,4 +1,5 @@
-//! From a cold start: this program run anew, until its first letter, and the memory that it took.
+//! Cold-start benchmark: runs this program and measures the time to its first letter and its peak
+//! memory.
 
 use super::args::Bench as Args;
 use super::{Exit, Failed};
@@ -6,7 +7,7 @@ use std::io::Read;
 use std::process::{Child, Command, Stdio};
 use std::time::Instant;
 
-pub struct Start {
+pub struct ColdStart {
     pub ms: f64,
     pub megabytes: f64,
 }
@@ -14,11 +15,11 @@ pub struct Start {
 /// A short prompt: 17 tokens for the default model.
 const PROMPT: &str = "The lamp on the wall went out, and nobody in the old house knew why it";
 
-pub fn starts(args: &Args) -> Result<Vec<Start>, Failed> {
-    (0..args.repeat).map(|_| start(args)).collect()
+pub fn starts(args: &Args) -> Result<Vec<ColdStart>, Failed> {
+    (0..args.repeat).map(|_| measure_start(args)).collect()
 }
 
-fn start(args: &Args) -> Result<Start, Failed> {
+fn measure_start(args: &Args) -> Result<ColdStart, Failed> {
     let failed = |error: std::io::Error| Failed::new(Exit::Engine, error);
     let program = std::env::current_exe().map_err(failed)?;
     let mut command = Command::new(program);
@@ -45,13 +46,13 @@ fn start(args: &Args) -> Result<Start, Failed> {
     if let Some(out) = &mut out {
         out.read_to_end(&mut Vec::new()).map_err(failed)?;
     }
-    let megabytes = memory(child).map_err(failed)?;
-    Ok(Start { ms, megabytes })
+    let megabytes = peak_memory(child).map_err(failed)?;
+    Ok(ColdStart { ms, megabytes })
 }
 
-/// The most memory that a program had in use, once it has ended.
+/// The peak memory of a program that has ended.
 #[cfg(unix)]
-fn memory(child: Child) -> std::io::Result<f64> {
+fn peak_memory(child: Child) -> std::io::Result<f64> {
     let mut status = 0;
     // SAFETY: plain numbers, for which all zeros are a value.
     let mut usage: libc::rusage = unsafe { std::mem::zeroed() };
@@ -70,7 +71,7 @@ fn memory(child: Child) -> std::io::Result<f64> {
 }
 
 #[cfg(not(unix))]
-fn memory(mut child: Child) -> std::io::Result<f64> {
+fn peak_memory(mut child: Child) -> std::io::Result<f64> {
     child.wait()?;
     Ok(f64::NAN)
 }

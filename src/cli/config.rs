@@ -1,4 +1,4 @@
-//! config.toml: what a writer always wants, below flags and variables.
+//! config.toml: a writer's own defaults; flags and environment variables override them.
 //!
 //! ```toml
 //! model = "smollm2-135m"
@@ -19,17 +19,17 @@ use std::io::ErrorKind;
 use std::path::Path;
 use toml::{Table, Value};
 
-/// Reads the file's settings; none there is no error.
+/// Reads the settings from the file; a missing file is not an error.
 pub fn read(path: &Path) -> Result<Settings, Failed> {
     settings(&table(path)?).map_err(|why| wrong(path, &why))
 }
 
-/// Reads the file's keys.
+/// Reads the key bindings from the file.
 pub fn keys(path: &Path) -> Result<Keymap, Failed> {
     keymap(&table(path)?).map_err(|why| wrong(path, &why))
 }
 
-/// Whether the model reads what is typed before it is sent; it does where the file says nothing.
+/// Whether the model prefills a line while it is being typed; on by default.
 pub fn read_ahead(path: &Path) -> Result<bool, Failed> {
     let set = table(path)?.get("read_ahead").and_then(Value::as_bool);
     Ok(set.unwrap_or(true))
@@ -49,7 +49,7 @@ fn keymap(table: &Table) -> Result<Keymap, String> {
     let rows = match table.get("keys") {
         None => return Ok(Keymap::default()),
         Some(Value::Table(rows)) => rows,
-        Some(_) => return Err("[keys] is a table of keys and commands".to_string()),
+        Some(_) => return Err("[keys] must be a table of keys and commands".to_string()),
     };
     let pairs = rows
         .iter()
@@ -78,7 +78,7 @@ fn settings(table: &Table) -> Result<Settings, String> {
             (other, _) => {
                 let known = "model, mode, system, read_ahead, [sampling] and [keys]";
                 return Err(format!(
-                    "{} is not a setting here; there are {known}",
+                    "unknown entry {}; known entries are {known}",
                     clean_line(other)
                 ));
             }
@@ -87,7 +87,7 @@ fn settings(table: &Table) -> Result<Settings, String> {
     Ok(settings)
 }
 
-/// A value as a setting takes it: lists as JSON.
+/// A TOML value as text that a setting parses; lists become JSON.
 fn plain(value: &Value) -> String {
     match value {
         Value::String(text) => text.clone(),
@@ -100,7 +100,7 @@ fn wrong(path: &Path, why: &str) -> Failed {
     let path = clean_line(&path.display().to_string());
     Failed::new(
         Exit::Usage,
-        format!("{path} cannot be used: {why}; correct it or remove it"),
+        format!("Invalid configuration file {path}: {why}; correct or remove it"),
     )
 }
 

@@ -1,19 +1,25 @@
-//! `illumine draw`: words in, pictures out, as PNG files.
+//! `illumine draw`: draws PNG files from a prompt.
 
 use super::args::{Draw as Args, On};
 use super::environment::{self, Paths};
-use super::models::watched;
+use super::models::with_progress;
+use super::signals::{self, Watch};
 use super::{Exit, Failed, inline, note, print};
+use illumine::engine::Stop;
 use illumine::engine::image_pipeline::{
     DrawError, ImagePipeline, MAX_PICTURES, find_weights, load_illuminator,
 };
 use illumine::model::device;
 use illumine::model::encoder::SentenceEncoder;
-use illumine::model::gan::picture_file::MAX_FILE_BYTES;
 use illumine::model::upscaler::Upscaler;
-use illumine::store::picture::{PictureError, Provenance, encode, provenance};
-use illumine::story::picture::{Drawing, PictureRequest, Sight, Source, Style, Subject, Words};
+use illumine::store::picture::{PictureError, PictureProvenance, encode, provenance};
+use illumine::story::picture::{
+    DrawnPicture, PictureRequest, PictureTask, PromptOrPicture, PromptSource, SourcePicture,
+    StyleChoice,
+};
+use illumine::story::progress::{Cancelled, Observer};
 use illumine::story::untrusted::{clean, clean_line};
+use illumine::studio::file_source;
 use serde::Serialize;
 use std::collections::HashSet;
 use std::io::Write;
@@ -21,7 +27,7 @@ use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::time::Instant;
 
-/// What `--json` prints.
+/// The object that `--json` prints.
 #[derive(Serialize)]
 struct Report<'a> {
     prompt: &'a str,
@@ -46,8 +52,8 @@ struct Timings {
 }
 
 pub fn run(paths: &Paths, args: &Args) -> Result<Exit, Failed> {
-    let from = args.from.as_deref().map(made).transpose()?;
-    let request = wanted(args, from.as_ref())?;
+    let from = args.from.as_deref().map(load_provenance).transpose()?;
+    let request = build_request(args, from.as_ref())?;
     let began = Instant::now();
     let mut pipeline = load(paths, args.weights.as_deref(), args.offline, &args.on)?;
     if request.enlarged {
@@ -57,7 +63,9 @@ pub fn run(paths: &Paths, args: &Args) -> Result<Exit, Failed> {
         same_weights(from, &pipeline)?;
     }
     let loaded = Instant::now();
-    let drawn = pipeline.draw(&request, &mut |_, _| {}, &mut || true);
+    let observer = Interruptible(signals::listen(Stop::default()));
+    observer.0.working(true);
+    let drawn = pipeline.draw(&request, &observer);
     let drawn = drawn.map_err(|error| {
         let exit = match error {
             DrawError::Model(_) => Exit::Model,
@@ -70,58 +78,66 @@ pub fn run(paths: &Paths, args: &Args) -> Result<Exit, Failed> {
         load_ms: (loaded - began).as_secs_f64() * 1000.0,
         draw_ms: loaded.elapsed().as_secs_f64() * 1000.0,
     };
-    let files = keep(args, &drawn)?;
+    tracing::info!(
+        load_ms = timings.load_ms,
+        draw_ms = timings.draw_ms,
+        "drawn"
+    );
+    let files = save_pictures(args, &drawn)?;
+    observer.0.working(false);
     report(args, &files, &drawn, timings)
 }
 
-/// What is asked for, from the command line and from the picture that it names.
-fn wanted(args: &Args, from: Option<&Provenance>) -> Result<PictureRequest, Failed> {
+/// Builds the request from the command line and from the picture given by `--from`.
+fn build_request(args: &Args, from: Option<&PictureProvenance>) -> Result<PictureRequest, Failed> {
     let usage = |why: &str| Failed::new(Exit::Usage, why);
     let prompt = args.prompt.as_deref().map(|it| clean(it).into_owned());
-    let same = from.map(PictureRequest::again);
-    let subject = match (&same, &args.restyle) {
-        (_, Some(file)) => Subject::Restyle {
-            of: source(file)?,
+    let same = from.map(PictureRequest::reproduce);
+    let task = match (&same, &args.restyle) {
+        (_, Some(file)) => PictureTask::Restyle {
+            of: load_source(file)?,
             words: prompt,
         },
         (Some(_), _) if args.vary.is_some() => {
             let amount = args.vary.unwrap_or_default();
             if !(0.0..=1.0).contains(&amount) {
                 return Err(usage(
-                    "--vary takes an amount from 0 to 1, as in --vary 0.3",
+                    "--vary takes an amount from 0 to 1, for example --vary 0.3",
                 ));
             }
-            let of = source(args.from.as_deref().unwrap_or(Path::new("")))?;
-            Subject::Vary { of, amount }
+            let of = load_source(args.from.as_deref().unwrap_or(Path::new("")))?;
+            PictureTask::Vary { of, amount }
         }
         (Some(same), _) => match prompt {
-            Some(words) => Subject::Words(Words::Given(words)),
-            None => same.subject.clone(),
+            Some(words) => PictureTask::Prompt(PromptSource::Given(words)),
+            None => same.task.clone(),
         },
-        (None, _) => words(args, prompt.unwrap_or_default()),
+        (None, _) => prompt_task(args, prompt.unwrap_or_default()),
     };
-    let own = |style: Style| match (&args.style, args.vary) {
+    let own = |style: StyleChoice| match (&args.style, args.vary) {
         // A variation has its picture's style.
-        (None, Some(_)) => Style::Usual,
+        (None, Some(_)) => StyleChoice::Default,
         _ => style,
     };
     let style = match (&args.style, &same) {
-        (Some(name), _) => Style::named(name),
+        (Some(name), _) => StyleChoice::parse(name),
         (None, Some(same)) => own(same.style.clone()),
-        (None, None) => Style::Usual,
+        (None, None) => StyleChoice::Default,
     };
     let background = args.background.clone();
     let background = background.or_else(|| same.as_ref().and_then(|it| it.background.clone()));
     Ok(PictureRequest {
         node: 0,
-        subject,
+        task,
         style,
         seeds: seeds(args, from)?,
         temperature: args
             .temperature
             .or(same.as_ref().and_then(|it| it.temperature)),
         guidance: args.guidance.or(same.as_ref().and_then(|it| it.guidance)),
-        recall: args.recall.or(same.as_ref().and_then(|it| it.recall)),
+        retrieval_strength: args
+            .retrieval
+            .or(same.as_ref().and_then(|it| it.retrieval_strength)),
         steps: args
             .steps
             .map(usize::from)
@@ -133,65 +149,65 @@ fn wanted(args: &Args, from: Option<&Provenance>) -> Result<PictureRequest, Fail
     })
 }
 
-/// Pictures of words alone.
-fn words(args: &Args, prompt: String) -> Subject {
+/// The request for pictures from a prompt alone.
+fn prompt_task(args: &Args, prompt: String) -> PictureTask {
     match &args.lerp {
-        Some(other) => Subject::Lerp {
-            from: Sight::Prompt(prompt),
-            to: Sight::Prompt(clean(other).into_owned()),
-            at: PictureRequest::places(args.n.unwrap_or(5).into()),
+        Some(other) => PictureTask::Lerp {
+            from: PromptOrPicture::Prompt(prompt),
+            to: PromptOrPicture::Prompt(clean(other).into_owned()),
+            at: PictureRequest::lerp_positions(args.n.unwrap_or(5).into()),
         },
-        None if args.scene => Subject::Scene(Words::Given(prompt)),
-        None => Subject::Words(Words::Given(prompt)),
+        None if args.scene => PictureTask::Scene(PromptSource::Given(prompt)),
+        None => PictureTask::Prompt(PromptSource::Given(prompt)),
     }
 }
 
-/// A picture in a file, whoever made it.
-fn source(path: &Path) -> Result<Source, Failed> {
-    let shown = path.display();
-    let usage = |why: &dyn std::fmt::Display| {
-        Failed::new(Exit::Usage, format!("{shown} cannot be used: {why}"))
-    };
-    let size = std::fs::metadata(path).map_err(|why| usage(&why))?.len();
-    if size > MAX_FILE_BYTES as u64 {
-        return Err(usage(&format!(
-            "it is larger than {} MB",
-            MAX_FILE_BYTES >> 20
-        )));
-    }
-    let file = std::fs::read(path).map_err(|why| usage(&why))?;
-    Ok(Source {
-        how: provenance(&file).ok(),
-        file,
-        name: shown.to_string(),
-    })
+/// Reads a picture file, whether illumine drew it or not.
+fn load_source(path: &Path) -> Result<SourcePicture, Failed> {
+    let shown = path.display().to_string();
+    let usage = |why| Failed::new(Exit::Usage, format!("{shown} cannot be used: {why}"));
+    file_source(path, shown.clone()).map_err(usage)
 }
 
-/// How the picture in a file was made.
-fn made(path: &Path) -> Result<Provenance, Failed> {
+/// Ctrl+C stops the drawing.
+struct Interruptible(Watch);
+
+impl Observer for Interruptible {
+    fn progress(&self, _: &str, _: u64, _: Option<u64>) {}
+
+    fn check(&self) -> Result<(), Cancelled> {
+        match self.0.interrupts() {
+            0 => Ok(()),
+            _ => Err(Cancelled),
+        }
+    }
+}
+
+/// Reads the provenance of a picture file.
+fn load_provenance(path: &Path) -> Result<PictureProvenance, Failed> {
     let usage = |why: String| Failed::new(Exit::Usage, why);
     let file = std::fs::read(path);
     let file = file.map_err(|why| usage(format!("Cannot read {}: {why}", path.display())))?;
-    provenance(&file)
-        .map_err(|why| usage(format!("{} cannot be made again: {why}", path.display())))
+    provenance(&file).map_err(|why| usage(format!("Cannot reproduce {}: {why}", path.display())))
 }
 
-fn same_weights(from: &Provenance, pipeline: &ImagePipeline) -> Result<(), Failed> {
+fn same_weights(from: &PictureProvenance, pipeline: &ImagePipeline) -> Result<(), Failed> {
     match pipeline.illuminator.reproduces(&from.weights) {
         true => Ok(()),
         false => Err(Failed::new(
             Exit::Model,
-            "That picture was made with other weights; --weights names their folder",
+            "That picture was drawn with different weights; give their folder with --weights",
         )),
     }
 }
 
-/// `--seeds`, or `--n` seeds from `--seed` on; another one each time when none is given.
-fn seeds(args: &Args, from: Option<&Provenance>) -> Result<Vec<u64>, Failed> {
+/// The seeds: `--seeds`, or `--n` seeds starting at `--seed`, or random ones.
+fn seeds(args: &Args, from: Option<&PictureProvenance>) -> Result<Vec<u64>, Failed> {
     if let Some(seeds) = &args.seeds {
-        return listed(seeds).ok_or_else(|| {
-            let why =
-                format!("--seeds takes numbers and ranges, as in 0,1,4-6: {MAX_PICTURES} at most");
+        return parse_seeds(seeds).ok_or_else(|| {
+            let why = format!(
+                "--seeds takes up to {MAX_PICTURES} numbers and ranges, for example 0,1,4-6"
+            );
             Failed::new(Exit::Usage, why)
         });
     }
@@ -202,7 +218,7 @@ fn seeds(args: &Args, from: Option<&Provenance>) -> Result<Vec<u64>, Failed> {
     Ok((0..count).map(|n| first.wrapping_add(n)).collect())
 }
 
-fn listed(text: &str) -> Option<Vec<u64>> {
+fn parse_seeds(text: &str) -> Option<Vec<u64>> {
     let mut seeds = Vec::new();
     for part in text.split(',') {
         let (first, last) = part.split_once('-').unwrap_or((part, part));
@@ -216,7 +232,7 @@ fn listed(text: &str) -> Option<Vec<u64>> {
     (1..=MAX_PICTURES).contains(&seeds.len()).then_some(seeds)
 }
 
-/// Encoder and weights, fetched and found.
+/// Downloads the text encoder and finds the weights.
 pub fn load(
     paths: &Paths,
     weights: Option<&Path>,
@@ -230,39 +246,42 @@ pub fn load(
     let folder = self::find_weights(&places).map_err(|why| model(&why))?;
     let catalog = environment::catalog()?;
     let store = environment::model_store(paths, offline);
-    let encoder = watched(|watch| store.ensure(catalog.encoder(), watch))?;
+    let encoder = with_progress(|watch| store.ensure(catalog.encoder(), watch))?;
     let (illuminator, encoder) = std::thread::scope(|scope| {
-        let encoder = scope.spawn(|| SentenceEncoder::on(&encoder, on.device));
+        let encoder = scope.spawn(|| SentenceEncoder::open(&encoder, on.device));
         (
             load_illuminator(&folder, on.device, threads),
             encoder.join(),
         )
     });
     let illuminator = illuminator.map_err(|why| model(&why))?;
-    let encoder = encoder.map_err(|_| model(&"The sentence encoder cannot be read"))?;
+    let encoder = encoder.map_err(|_| model(&"Cannot load the text encoder"))?;
     Ok(ImagePipeline::new(
         Rc::new(encoder.map_err(|why| model(&why))?),
         illuminator,
     ))
 }
 
-/// The network that enlarges, fetched and read.
+/// Downloads and loads the upscaler.
 fn upscaler(paths: &Paths, offline: bool, on: &On) -> Result<Upscaler, Failed> {
     let model = |why: &dyn std::fmt::Display| Failed::new(Exit::Model, why);
     let catalog = environment::catalog()?;
     let store = environment::model_store(paths, offline);
-    let path = watched(|watch| store.ensure(catalog.enlarger(), watch))?;
+    let path = with_progress(|watch| store.ensure(catalog.enlarger(), watch))?;
     let device = device::open(on.device).map_err(|why| model(&why))?;
     Upscaler::load(&path, &device).map_err(|why| model(&why))
 }
 
-/// Writes the files; several pictures are told apart by their seeds, or by numbers from 1 where
-/// some share a seed.
-fn keep(args: &Args, drawn: &[Drawing]) -> Result<Vec<PathBuf>, Failed> {
-    let seeds: HashSet<u64> = drawn.iter().map(|drawing| drawing.how.seed).collect();
+/// Writes the files. The names of several pictures contain their seeds, or numbers from 1 if some
+/// pictures share a seed.
+fn save_pictures(args: &Args, drawn: &[DrawnPicture]) -> Result<Vec<PathBuf>, Failed> {
+    let seeds: HashSet<u64> = drawn
+        .iter()
+        .map(|drawing| drawing.provenance.seed)
+        .collect();
     let mut files = Vec::new();
     for (at, drawing) in (1..).zip(drawn) {
-        let bytes = encode(&drawing.layers, &drawing.how).map_err(|why| {
+        let bytes = encode(&drawing.layers, &drawing.provenance).map_err(|why| {
             let exit = match why {
                 PictureError::NoPng(_) => Exit::Engine,
                 _ => Exit::Usage,
@@ -270,26 +289,26 @@ fn keep(args: &Args, drawn: &[Drawing]) -> Result<Vec<PathBuf>, Failed> {
             Failed::new(exit, why)
         })?;
         let number = match seeds.len() == drawn.len() {
-            true => drawing.how.seed,
+            true => drawing.provenance.seed,
             false => at,
         };
         let path = match drawn.len() {
             1 => args.out.clone(),
-            _ => numbered(&args.out, number),
+            _ => numbered_path(&args.out, number),
         };
-        write(&path, &bytes)?;
+        write_file(&path, &bytes)?;
         files.push(path);
     }
     Ok(files)
 }
 
-fn numbered(out: &Path, seed: u64) -> PathBuf {
+fn numbered_path(out: &Path, seed: u64) -> PathBuf {
     let stem = out.file_stem().unwrap_or_default().to_string_lossy();
     out.with_file_name(format!("{stem}-{seed}.png"))
 }
 
-/// The file is whole, or it is not there.
-fn write(path: &Path, bytes: &[u8]) -> Result<(), Failed> {
+/// Writes a file completely or not at all.
+fn write_file(path: &Path, bytes: &[u8]) -> Result<(), Failed> {
     let partial = path.with_extension("png.part");
     let written = std::fs::File::create(&partial)
         .and_then(|mut file| file.write_all(bytes))
@@ -304,24 +323,24 @@ fn write(path: &Path, bytes: &[u8]) -> Result<(), Failed> {
 fn report(
     args: &Args,
     files: &[PathBuf],
-    drawn: &[Drawing],
+    drawn: &[DrawnPicture],
     timings: Timings,
 ) -> Result<Exit, Failed> {
-    let Some(first) = drawn.first().map(|drawing| &drawing.how) else {
+    let Some(first) = drawn.first().map(|drawing| &drawing.provenance) else {
         return Ok(Exit::Well);
     };
     let rows = || {
         let pairs = files.iter().zip(drawn);
         pairs.map(|(path, drawing)| Row {
             path,
-            seed: drawing.how.seed,
+            seed: drawing.provenance.seed,
         })
     };
     if args.json {
         let report = Report {
             prompt: &first.prompt,
             concepts: &first.concepts,
-            said: first.said(),
+            said: first.concept_summary(),
             style: first.style.as_deref(),
             pictures: rows().collect(),
             weights: &first.weights,
@@ -334,7 +353,7 @@ fn report(
         let shown = files.iter().filter_map(|path| std::fs::read(path).ok());
         inline::show(&shown.collect::<Vec<_>>());
     }
-    note(&format!("I drew: {}", clean_line(&first.said())));
+    note(&format!("I drew: {}", clean_line(&first.concept_summary())));
     let line = |row: Row| format!("{} (seed {})\n", row.path.display(), row.seed);
     print(&rows().map(line).collect::<String>())
 }
@@ -345,19 +364,19 @@ mod tests {
 
     #[test]
     fn seeds_are_numbers_and_ranges() {
-        assert_eq!(listed("0,1,4-6"), Some(vec![0, 1, 4, 5, 6]));
-        assert_eq!(listed("7"), Some(vec![7]));
-        assert_eq!(listed("0-18446744073709551615"), None);
-        assert_eq!(listed("3-1"), None);
-        assert_eq!(listed("a"), None);
-        assert_eq!(listed(""), None);
-        assert_eq!(listed("0-63,64"), None);
+        assert_eq!(parse_seeds("0,1,4-6"), Some(vec![0, 1, 4, 5, 6]));
+        assert_eq!(parse_seeds("7"), Some(vec![7]));
+        assert_eq!(parse_seeds("0-18446744073709551615"), None);
+        assert_eq!(parse_seeds("3-1"), None);
+        assert_eq!(parse_seeds("a"), None);
+        assert_eq!(parse_seeds(""), None);
+        assert_eq!(parse_seeds("0-63,64"), None);
     }
 
     #[test]
     fn several_pictures_are_told_apart_by_their_seeds() {
         assert_eq!(
-            numbered(Path::new("a/fox.png"), 7),
+            numbered_path(Path::new("a/fox.png"), 7),
             Path::new("a/fox-7.png")
         );
     }

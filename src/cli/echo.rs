@@ -1,18 +1,18 @@
-//! The terminal's echo, switched off while its own answers may come in: what a terminal is asked
-//! about pictures it answers as if someone typed it.
+//! Switches the terminal's echo off while it may answer queries: a terminal answers questions about
+//! its graphics as if somebody had typed the answer.
 
 use std::fs::File;
 use std::os::fd::AsRawFd;
 use std::sync::{Mutex, PoisonError};
 
-/// The terminal and how it was, while its echo is off.
+/// The terminal and its original state, while its echo is off.
 static BEFORE: Mutex<Option<(File, libc::termios)>> = Mutex::new(None);
 
-/// While this lives, the terminal shows nothing of what comes in.
-pub struct Off(());
+/// A guard: while it lives, the terminal does not echo its input.
+pub struct EchoGuard(());
 
-/// Whether the program runs behind another one, whose terminal it is: to ask anything of the
-/// terminal would stop it.
+/// Whether the program runs in the background of a shell, where querying the terminal would stop
+/// it.
 pub fn in_background() -> bool {
     terminal().is_some_and(|terminal| {
         // SAFETY: two questions about a descriptor that is open, and ours.
@@ -20,8 +20,8 @@ pub fn in_background() -> bool {
     })
 }
 
-/// Switches the echo off, where there is a terminal.
-pub fn off() -> Off {
+/// Switches the echo off, if there is a terminal.
+pub fn off() -> EchoGuard {
     if let Some(terminal) = terminal() {
         // SAFETY: a termios is numbers alone, for which all zeros is a value.
         let mut modes: libc::termios = unsafe { std::mem::zeroed() };
@@ -33,20 +33,20 @@ pub fn off() -> Off {
             *BEFORE.lock().unwrap_or_else(PoisonError::into_inner) = Some((terminal, before));
         }
     }
-    Off(())
+    EchoGuard(())
 }
 
-/// Puts the echo back, if it is off: also to be called before the program ends by itself.
-pub fn back() {
+/// Restores the echo; also called before the program exits.
+pub fn restore() {
     let before = BEFORE.lock().unwrap_or_else(PoisonError::into_inner).take();
     if let Some((terminal, before)) = before {
         set(&terminal, &before);
     }
 }
 
-impl Drop for Off {
+impl Drop for EchoGuard {
     fn drop(&mut self) {
-        back();
+        restore();
     }
 }
 

@@ -1,6 +1,6 @@
-//! What the program takes from its surroundings: variables, folders, the clock.
+//! Everything the program reads from its environment: variables, folders, the clock.
 //!
-//! Libraries never look these up; everything they need is put together here, once.
+//! Libraries never look these up; this module collects once what they need.
 
 use super::args::{Common, On};
 use super::exit::{Exit, Failed};
@@ -13,8 +13,8 @@ use illumine::model::gan::config::Config;
 use illumine::store::Sessions;
 use illumine::store::prompts::Prompts;
 use illumine::story::untrusted::clean;
-use illumine::story::voice::Template;
-use illumine::story::{Asked, Mode, Settings};
+use illumine::story::voice::PromptTemplate;
+use illumine::story::{Mode, SettingOverrides, Settings};
 use illumine::studio::Setup;
 use illumine::tui::Graphics;
 use std::collections::hash_map::RandomState;
@@ -31,12 +31,12 @@ pub const BUILD: &str = concat!("illumine ", env!("CARGO_PKG_VERSION"));
 pub struct Paths {
     pub sessions: PathBuf,
     pub models: PathBuf,
-    /// What was typed into `illumine repl`.
+    /// The input history of `illumine repl`.
     pub history: PathBuf,
-    /// What was typed into the editor.
+    /// The input history of the editor.
     pub lines: PathBuf,
     pub config: PathBuf,
-    /// The writer's own voices.
+    /// The folder of the writer's own voices.
     pub prompts: PathBuf,
 }
 
@@ -44,8 +44,7 @@ impl Paths {
     pub fn find() -> Result<Paths, Failed> {
         let base = etcetera::choose_base_strategy();
         let base = base.map_err(|_| {
-            let why =
-                "Your home folder cannot be found; set HOME, or name a folder with --sessions";
+            let why = "Cannot find your home folder; set HOME, or choose a folder with --sessions";
             Failed::new(Exit::Session, why)
         })?;
         let data = base.data_dir().join("illumine");
@@ -67,12 +66,12 @@ impl Paths {
     }
 }
 
-/// A variable that is set to something.
+/// Returns an environment variable, unless it is unset or empty.
 pub fn variable(name: &str) -> Option<String> {
     env::var(name).ok().filter(|value| !value.is_empty())
 }
 
-/// The writer's editor, as every terminal program finds it.
+/// The writer's editor, from VISUAL or EDITOR.
 pub fn editor() -> Option<Editor> {
     let command = variable("VISUAL").or_else(|| variable("EDITOR"))?;
     let folder = env::temp_dir();
@@ -85,19 +84,19 @@ fn folder(name: &str) -> Option<PathBuf> {
         .map(PathBuf::from)
 }
 
-/// Whether colours are welcome (no-color.org).
+/// Whether to use colours (no-color.org).
 pub fn colour() -> bool {
     variable("NO_COLOR").is_none() && variable("TERM").as_deref() != Some("dumb")
 }
 
-/// Whether the terminal says that it has all colours, and not 256.
+/// Whether the terminal reports true colour rather than 256 colours.
 pub fn all_colours() -> bool {
     let colours = variable("COLORTERM").unwrap_or_default();
     ["truecolor", "24bit"].contains(&colours.as_str())
 }
 
-/// What the surroundings say of how the terminal shows pictures. It is asked itself, but not of
-/// kitty's protocol where it may not know the question and take the answer for keys.
+/// What the environment variables reveal about the terminal's graphics. The terminal is queried as
+/// well, but not about kitty's protocol if it might not understand the query.
 pub fn graphics() -> Graphics {
     let is = |name: &str, what: &[&str]| {
         let value = variable(name).unwrap_or_default().to_lowercase();
@@ -133,7 +132,8 @@ pub fn model_store(paths: &Paths, offline: bool) -> ModelStore {
     }
 }
 
-/// Threads that compute: as asked, or one for each processor that this process may use.
+/// The number of compute threads: as requested, or one for each processor available to this
+/// process.
 pub fn threads(asked: Option<u16>) -> usize {
     let there = || std::thread::available_parallelism().map_or(1, usize::from);
     asked.map_or_else(there, usize::from)
@@ -151,8 +151,8 @@ pub fn loader(paths: &Paths, common: &Common) -> Result<ModelLoader, Failed> {
     })
 }
 
-/// Where the illuminator's weights may be: the folder that was named, or else one beside the other
-/// models, or that of the checkout that this program was built in.
+/// Where the image model's weights may be: the given folder, or else one next to the other models,
+/// or the folder in the checkout that this program was built from.
 pub fn weights(paths: &Paths, named: Option<&Path>) -> Vec<PathBuf> {
     const NAME: &str = "illuminator-64";
     if let Some(named) = named {
@@ -165,7 +165,7 @@ pub fn weights(paths: &Paths, named: Option<&Path>) -> Vec<PathBuf> {
         .collect()
 }
 
-/// The styles of the weights that are there, for completion.
+/// The styles of the installed weights, for completion.
 fn styles(paths: &Paths, common: &Common) -> Vec<String> {
     let folder = image_pipeline::find_weights(&weights(paths, common.weights.as_deref()));
     let config = folder
@@ -176,7 +176,7 @@ fn styles(paths: &Paths, common: &Common) -> Vec<String> {
     styles.iter().map(|name| clean(name).into_owned()).collect()
 }
 
-/// A loader for commands that take only these.
+/// A loader for commands that take only device flags.
 pub fn plain_loader(paths: &Paths, on: &On) -> Result<ModelLoader, Failed> {
     let common = Common {
         on: on.clone(),
@@ -185,28 +185,29 @@ pub fn plain_loader(paths: &Paths, on: &On) -> Result<ModelLoader, Failed> {
     loader(paths, &common)
 }
 
-/// The settings of a new session: flags and variables, then config.toml, then defaults.
+/// The settings of a new session: flags and variables override config.toml, which overrides
+/// defaults.
 pub fn settings(paths: &Paths, common: &Common) -> Result<Settings, Failed> {
     settings_with(paths, common, None)
 }
 
-/// The same with a template's mode and preset below flags and variables.
+/// The same, with a template's mode and settings between config.toml and the flags.
 pub fn settings_with(
     paths: &Paths,
     common: &Common,
-    template: Option<&Template>,
+    template: Option<&PromptTemplate>,
 ) -> Result<Settings, Failed> {
     let usage = |error| Failed::new(Exit::Usage, error);
     let mut settings = super::config::read(&paths.config)?;
     if let Some(template) = template {
-        settings = template.over(settings).map_err(usage)?;
+        settings = template.apply_to(settings).map_err(usage)?;
     }
-    let settings = asked(common)?.over(settings);
+    let settings = asked(common)?.apply_to(settings);
     settings.map_err(usage)
 }
 
-/// What flags and variables say.
-fn asked(common: &Common) -> Result<Asked, Failed> {
+/// The settings given by flags and variables.
+fn asked(common: &Common) -> Result<SettingOverrides, Failed> {
     let flags = &common.sampling;
     let named = [
         ("max_tokens", &flags.max_tokens),
@@ -222,11 +223,16 @@ fn asked(common: &Common) -> Result<Asked, Failed> {
     }
     for pair in &flags.set {
         let pair = pair.split_once('=');
-        let usage = || Failed::new(Exit::Usage, "--set takes NAME=VALUE, as in --set min_p=0.1");
+        let usage = || {
+            Failed::new(
+                Exit::Usage,
+                "--set takes NAME=VALUE, for example --set min_p=0.1",
+            )
+        };
         let (name, value) = pair.ok_or_else(usage)?;
         sampling.push((name.to_string(), value.to_string()));
     }
-    Ok(Asked {
+    Ok(SettingOverrides {
         model: common.model.clone(),
         mode: common.chat.then_some(Mode::Chat),
         system: common
@@ -253,8 +259,8 @@ pub fn setup(paths: &Paths, common: &Common) -> Result<Setup, Failed> {
     })
 }
 
-/// A number that is another each time, from the operating system; where that refuses, from the
-/// standard library's hash keys.
+/// A random number from the operating system or, failing that, from the standard library's hash
+/// keys.
 pub fn entropy() -> u64 {
     getrandom::u64().unwrap_or_else(|_| RandomState::new().build_hasher().finish())
 }

@@ -1,11 +1,11 @@
-//! `illumine eval`: how well a model does.
+//! `illumine eval`: evaluates a model.
 
 use super::args::{Common, Eval as Args};
 use super::environment::{self, Paths};
-use super::page::Meter;
+use super::page::Progress;
 use super::{Exit, Failed, print};
 use illumine::engine::perplexity::{PerplexityError, perplexity};
-use illumine::engine::{LoadError, Loaded, Loader, ModelLoader};
+use illumine::engine::{LoadError, Loaded, ModelLoader};
 use std::path::Path;
 
 pub fn run(paths: &Paths, what: &Args) -> Result<Exit, Failed> {
@@ -16,7 +16,10 @@ pub fn run(paths: &Paths, what: &Args) -> Result<Exit, Failed> {
             json,
             common,
         } => text(paths, perplexity, *window as usize, *json, common),
+        #[cfg(feature = "train")]
         Args::Image(args) => super::gallery::run(paths, args),
+        #[cfg(not(feature = "train"))]
+        Args::Image(_) => Err(super::no_trainer()),
     }
 }
 
@@ -29,13 +32,9 @@ fn text(
 ) -> Result<Exit, Failed> {
     let text = read(file)?;
     let mut loaded = load(environment::loader(paths, common)?, common.model.as_deref())?;
-    let mut meter = Meter::new();
-    let mut progress = |done: usize, all: usize| {
-        meter.count("Windows scored", done as u64, all as u64);
-        true
-    };
-    let found = perplexity(&mut loaded, &text, window, &mut progress);
-    meter.clear();
+    let progress = Progress::of_things();
+    let found = perplexity(&mut loaded, &text, window, &progress);
+    drop(progress);
     let found = found.map_err(|error| {
         let exit = match error {
             PerplexityError::TooShort { .. } => Exit::Usage,
@@ -71,11 +70,10 @@ fn read(file: &Path) -> Result<String, Failed> {
 }
 
 /// Loads a model here and now, with its progress on standard error.
-pub fn load(mut loader: ModelLoader, model: Option<&str>) -> Result<Loaded, Failed> {
-    let mut meter = Meter::new();
-    let mut progress = |what: &str, done: u64, total: Option<u64>| meter.bytes(what, done, total);
-    let loaded = loader.load(model.unwrap_or_default(), &mut progress, &|| false);
-    meter.clear();
+pub fn load(loader: ModelLoader, model: Option<&str>) -> Result<Loaded, Failed> {
+    let progress = Progress::of_bytes();
+    let loaded = loader.load_local(model.unwrap_or_default(), &progress);
+    drop(progress);
     loaded.map_err(|error| match error {
         LoadError::Stopped => Failed::new(Exit::Interrupted, "Stopped"),
         LoadError::Failed(why) => Failed::new(Exit::Model, why),

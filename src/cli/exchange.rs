@@ -1,11 +1,11 @@
-//! `illumine sessions export` and `import`: to files of other programs, and from them.
+//! `illumine sessions export` and `import`: exchanges stories with other programs.
 
 use super::args::{Export, Import};
 use super::environment::{self, BUILD, Paths};
 use super::{Exit, Failed, print};
-use illumine::store::export::{self, Extent, Format, Meta};
+use illumine::store::export::{self, ExportFormat, ExportMeta, ExportScope};
 use illumine::store::{Sessions, import};
-use illumine::story::import::{Import as Brought, Session, made};
+use illumine::story::import::{Import as Brought, ImportTarget, import_records};
 use illumine::story::untrusted::clean_line;
 use illumine::story::{Record, Settings, Story};
 use std::io::{IsTerminal, Write, stdout};
@@ -19,34 +19,36 @@ pub fn export(paths: &Paths, args: &Export) -> Result<Exit, Failed> {
         .as_deref()
         .filter(|file| *file != Path::new("-"));
     let format = match (&args.format, file) {
-        (Some(word), _) => Format::parse(word).map_err(usage)?,
-        (None, Some(file)) => Format::of_file(file).unwrap_or(Format::Markdown),
-        (None, None) => Format::Markdown,
+        (Some(word), _) => ExportFormat::parse(word).map_err(usage)?,
+        (None, Some(file)) => ExportFormat::of_file(file).unwrap_or(ExportFormat::Markdown),
+        (None, None) => ExportFormat::Markdown,
     };
-    let mut meta = Meta {
+    let mut meta = ExportMeta {
         title: clean_line(args.title.as_ref().unwrap_or(&args.name)),
         now: environment::now(),
         build: BUILD.to_string(),
         system: recovered.settings.unwrap_or_default().system,
         language: args.language.clone().unwrap_or_default(),
         folder: Some(sessions.folder(&args.name)?),
-        ..Meta::default()
+        ..ExportMeta::default()
     };
     let path = match file {
         Some(file) => file.to_path_buf(),
-        None => export::free(Path::new(""), &args.name, format.ending()),
+        None => export::free_path(Path::new(""), &args.name, format.ending()),
     };
     let to_output = args.output.as_deref() == Some(Path::new("-"));
-    meta.beside = (!to_output).then(|| export::beside(&path, args.force));
+    meta.beside = (!to_output).then(|| export::pictures_folder_name(&path, args.force));
     let extent = if args.tree {
-        Extent::Tree
+        ExportScope::Tree
     } else {
-        Extent::Path
+        ExportScope::Path
     };
-    let bytes = export::bytes(&recovered.story, format, extent, &meta, &path).map_err(usage)?;
+    let bytes =
+        export::encode_export(&recovered.story, format, extent, &meta, &path).map_err(usage)?;
     if to_output {
         if stdout().is_terminal() && std::str::from_utf8(&bytes).is_err() {
-            let why = "This format is no text; name a file with -o, or pass it on with a pipe";
+            let why =
+                "This format is binary; write it to a file with -o, or pipe it to another program";
             return Err(Failed::new(Exit::Usage, why));
         }
         let mut out = stdout().lock();
@@ -54,15 +56,15 @@ pub fn export(paths: &Paths, args: &Export) -> Result<Exit, Failed> {
         let _ = out.write_all(&bytes).and_then(|()| out.flush());
         return Ok(Exit::Well);
     }
-    export::put(&path, &bytes, args.force).map_err(usage)?;
-    export::put_beside(&recovered.story, format, extent, &meta, &path).map_err(usage)?;
+    export::write_file(&path, &bytes, args.force).map_err(usage)?;
+    export::write_picture_files(&recovered.story, format, extent, &meta, &path).map_err(usage)?;
     let left_out = export::left_out(&recovered.story, format);
-    said(&format!("Wrote {}{left_out}", path.display()))
+    print_line(&format!("Wrote {}{left_out}", path.display()))
 }
 
 pub fn import(paths: &Paths, args: &Import) -> Result<Exit, Failed> {
     let sessions = Sessions::new(args.sessions.as_ref().unwrap_or(&paths.sessions));
-    let brought = import::read(&args.file).map_err(usage)?;
+    let brought = import::load_file(&args.file).map_err(usage)?;
     let name = args
         .name
         .clone()
@@ -75,28 +77,28 @@ pub fn import(paths: &Paths, args: &Import) -> Result<Exit, Failed> {
             ..
         } => {
             let path: PathBuf = journal.folder().join(format!("card.{ending}"));
-            export::put(&path, bytes, false).map_err(usage)?;
+            export::write_file(&path, bytes, false).map_err(usage)?;
             Some(format!("card.{ending}"))
         }
         _ => None,
     };
     let story = Story::default();
-    let session = Session {
+    let session = ImportTarget {
         story: &story,
         mode: settings.mode,
         user: args.user.as_deref(),
         file,
     };
-    let made = made(brought, session).map_err(usage)?;
+    let made = import_records(brought, session).map_err(usage)?;
     settings.mode = made.mode.unwrap_or(settings.mode);
     let mut records = vec![Record::Settings(settings)];
     records.extend(made.records);
     journal.append(&records)?;
     journal.sync()?;
-    said(&format!("{name}: {}", made.said))
+    print_line(&format!("{name}: {}", made.said))
 }
 
-/// A session's name from a file's: letters, digits and what else may stand in one.
+/// Makes a valid session name from a file name.
 fn session_name(file: &Path) -> String {
     let stem = file.file_stem().unwrap_or_default().to_string_lossy();
     let plain = |c: char| c.is_alphanumeric() || " .-_".contains(c);
@@ -108,7 +110,7 @@ fn session_name(file: &Path) -> String {
     name.chars().take(60).collect()
 }
 
-fn said(text: &str) -> Result<Exit, Failed> {
+fn print_line(text: &str) -> Result<Exit, Failed> {
     print(&format!("{}\n", clean_line(text)))
 }
 

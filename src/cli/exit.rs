@@ -1,8 +1,8 @@
-//! How the program ends: the exit codes that `illumine --help` documents.
+//! The program's exit codes, as documented by `illumine --help`.
 
-use illumine::line::Trouble;
+use illumine::line::FailureCause;
 use illumine::store::StoreError;
-use illumine::story::message::Fault;
+use illumine::story::message::FailureKind;
 use illumine::studio::Refusal;
 use std::fmt::Display;
 
@@ -33,28 +33,43 @@ impl Exit {
     }
 }
 
-impl From<Fault> for Exit {
-    fn from(fault: Fault) -> Exit {
+/// Every code and what it means, as `illumine --help` and README show them.
+pub const CODES: &[(&str, &str)] = &[
+    ("0", "all went well"),
+    ("1", "something went wrong while writing"),
+    (
+        "2",
+        "the command line, a line of a script or the prompt cannot be used",
+    ),
+    ("3", "the model cannot be fetched, read or understood"),
+    ("4", "the prompt does not fit the model's context"),
+    ("5", "the session cannot be opened or written"),
+    ("130", "interrupted with Ctrl+C"),
+    ("128+N", "ended by signal N (129 hang-up, 143 termination)"),
+];
+
+impl From<FailureKind> for Exit {
+    fn from(fault: FailureKind) -> Exit {
         match fault {
-            Fault::Model => Exit::Model,
-            Fault::Overflow => Exit::Overflow,
-            Fault::Store => Exit::Session,
-            Fault::Engine => Exit::Engine,
+            FailureKind::Model => Exit::Model,
+            FailureKind::Overflow => Exit::Overflow,
+            FailureKind::Store => Exit::Session,
+            FailureKind::Engine => Exit::Engine,
         }
     }
 }
 
-impl From<Trouble> for Exit {
-    fn from(trouble: Trouble) -> Exit {
+impl From<FailureCause> for Exit {
+    fn from(trouble: FailureCause) -> Exit {
         match trouble {
-            Trouble::Refused => Exit::Usage,
-            Trouble::Store => Exit::Session,
-            Trouble::Engine(fault) => fault.into(),
+            FailureCause::Refused => Exit::Usage,
+            FailureCause::Store => Exit::Session,
+            FailureCause::Engine(fault) => fault.into(),
         }
     }
 }
 
-/// An end that has to be explained: one sentence, and the code to leave with.
+/// A failure that ends the program: one sentence and an exit code.
 #[derive(Debug)]
 pub struct Failed {
     pub exit: Exit,

@@ -1,22 +1,22 @@
-//! `illumine eval image`: how good the illuminator's pictures are.
+//! `illumine eval image`: evaluates an image model.
 
 use super::args::EvalImage as Args;
 use super::draw;
 use super::environment::{self, Paths};
-use super::models::watched;
-use super::page::Meter;
+use super::models::with_progress;
+use super::page::Progress;
 use super::{Exit, Failed, pictures, print};
 use illumine::bench::pictures::{Compared, EvaluationSettings, PicturesError, Report, evaluate};
 use illumine::engine::image_pipeline::DrawError;
-use illumine::model::features::Extractor;
+use illumine::model::features::FeatureExtractor;
 use illumine::model::gan::sampling::Sampling;
-use illumine::train::data::file::Pictures;
-use illumine::train::data::split::Part;
+use illumine::train::data::dataset::Dataset;
+use illumine::train::data::split::Split;
 use std::collections::HashSet;
 
-/// How tokens are chosen, as the flags say.
+/// The sampling settings given by the flags.
 fn sampling(args: &Args) -> Result<Sampling, Failed> {
-    let numbers = [args.temperature, args.guidance, args.recall];
+    let numbers = [args.temperature, args.guidance, args.retrieval];
     let sampling = Sampling::with(numbers, args.steps.map(usize::from));
     sampling.ok_or_else(|| Failed::new(Exit::Usage, DrawError::Sampling))
 }
@@ -31,8 +31,8 @@ pub fn run(paths: &Paths, args: &Args) -> Result<Exit, Failed> {
         .remove_drawings(&|label, style| held.contains(&(label, style)));
     let catalog = environment::catalog()?;
     let store = environment::model_store(paths, args.offline);
-    let extractor = watched(|watch| store.ensure(catalog.extractor(), watch))?;
-    let extractor = Extractor::load(&extractor).map_err(|why| model(&why))?;
+    let extractor = with_progress(|watch| store.ensure(catalog.extractor(), watch))?;
+    let extractor = FeatureExtractor::load(&extractor).map_err(|why| model(&why))?;
     let settings = EvaluationSettings {
         drawn: usize::from(args.n),
         learned: args.learn as usize,
@@ -40,18 +40,9 @@ pub fn run(paths: &Paths, args: &Args) -> Result<Exit, Failed> {
         redrawn: args.redrawn,
         sampling: sampling(args)?,
     };
-    let mut meter = Meter::new();
-    let found = evaluate(
-        &pipeline,
-        &extractor,
-        &pictures,
-        settings,
-        &mut |what, done, all| {
-            meter.count(what, done as u64, all as u64);
-            true
-        },
-    );
-    meter.clear();
+    let meter = Progress::of_things();
+    let found = evaluate(&pipeline, &extractor, &pictures, settings, &meter);
+    drop(meter);
     let report = found.map_err(|why| {
         let exit = match why {
             PicturesError::Few => Exit::Usage,
@@ -66,18 +57,20 @@ pub fn run(paths: &Paths, args: &Args) -> Result<Exit, Failed> {
     print(&table(&report))
 }
 
-/// What was never trained on, by label and style: it is remembered for users, but not while it is
-/// measured how well what was not seen is drawn. A thing that was held out is so in every style.
-fn held_out(pictures: &Pictures) -> HashSet<(&str, &str)> {
+/// The held-out pictures by label and style. They are in the retrieval index for users, but must
+/// not be there during evaluation. A held-out concept is held out in every style.
+fn held_out(pictures: &Dataset) -> HashSet<(&str, &str)> {
     let mut held = HashSet::new();
     for at in 0..pictures.len() {
         let label = &*pictures.concepts[pictures.concept[at] as usize].label;
-        match pictures.part[at] {
-            Part::Train => continue,
-            Part::HeldPair => {
+        match pictures.split[at] {
+            Split::Train => continue,
+            Split::HeldOutPair => {
                 held.insert((label, &*pictures.styles[pictures.style[at] as usize]));
             }
-            Part::HeldConcept => held.extend(pictures.styles.iter().map(|style| (label, &**style))),
+            Split::HeldOutConcept => {
+                held.extend(pictures.styles.iter().map(|style| (label, &**style)))
+            }
         }
     }
     held
@@ -85,11 +78,11 @@ fn held_out(pictures: &Pictures) -> HashSet<(&str, &str)> {
 
 fn table(report: &Report) -> String {
     let mut text = format!(
-        "By the features of {}; the right one among {} concepts\n{:<28} {:>8} {:>7} {:>7} {:>7} {:>12}\n",
+        "Features: {}; recognition among {} concepts\n{:<28} {:>8} {:>7} {:>7} {:>7} {:>12}\n",
         report.features, report.concepts, "", "pictures", "first", "of 5", "style", "R-precision"
     );
     for (name, Compared { drawn, real }) in [
-        ("trained on", &report.seen),
+        ("training", &report.seen),
         ("held-out pairs", &report.held_out_pairs),
         ("held-out concepts", &report.held_out_concepts),
     ] {
@@ -107,7 +100,7 @@ fn table(report: &Report) -> String {
     }
     let [kernel, deviation] = report.kernel_distance;
     let [of_real, real_deviation] = report.kernel_distance_of_real;
-    text += &format!("{:<28} {:>16} {:>20}\n", "", "drawn", "real beside real");
+    text += &format!("{:<28} {:>16} {:>20}\n", "", "drawn", "real vs. real");
     let mut row = |name: &str, drawn: String, real: String| {
         text += &format!("{name:<28} {drawn:>16} {real:>20}\n");
     };
@@ -133,7 +126,7 @@ fn table(report: &Report) -> String {
         row(name, drawn, real);
     }
     text += &format!(
-        "precision {:.3}, recall {:.3}\nnearest picture trained on: the one asked for {:.1}%, {:.2} times as far as from held-out real ones\n",
+        "precision {:.3}, recall {:.3}\nnearest training picture: the requested one in {:.1}%; distance {:.2} times that of held-out real pictures\n",
         report.precision,
         report.recall,
         report.nearest_is_asked * 100.0,

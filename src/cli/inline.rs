@@ -1,25 +1,24 @@
-//! Pictures among the lines of a terminal: the terminal's own way where it has one, half-blocks
-//! everywhere else.
+//! Pictures between lines of text: with the terminal's graphics protocol, or with half-blocks.
 
 use super::{echo, environment};
 use illumine::model::gan::picture_file::{decode_for_terminal, scale, scale_with_hard_edges};
 use image::{DynamicImage, RgbaImage, imageops};
 use std::io::{IsTerminal, stdout};
 
-/// Cells that a picture is wide, and a sheet of several.
+/// Width in cells of a picture, and of a sheet of several pictures.
 const WIDE: u32 = 32;
 const SHEET: u32 = 60;
-/// Pixels of a picture on a sheet, and between two.
+/// Pixels of a picture on a sheet, and of the gap between two.
 const SMALL: u32 = 128;
 const GAP: u32 = 8;
 
-/// Whether pictures can be shown where the transcript goes.
+/// Whether standard output can show pictures.
 pub fn can() -> bool {
     stdout().is_terminal() && environment::colour() && !echo::in_background()
 }
 
-/// Shows a picture, or several as a sheet. What cannot be shown is no reason to fail: the line
-/// that is said with it names it too.
+/// Shows a picture, or several as a sheet. A failure is ignored, since the line printed with it
+/// names the files.
 pub fn show<T: AsRef<[u8]>>(files: &[T]) {
     let pictures = files
         .iter()
@@ -49,19 +48,19 @@ pub fn show<T: AsRef<[u8]>>(files: &[T]) {
     let _ = viuer::print(&DynamicImage::ImageRgba8(sheet), &config);
 }
 
-/// Whether the terminal has no way of its own. The library would draw what is hardly opaque as if
-/// it were wholly so.
+/// Whether to use half-blocks of our own. The library would draw nearly transparent pixels as
+/// opaque.
 fn in_blocks() -> bool {
     !viuer::is_iterm_supported() && viuer::get_kitty_support() == viuer::KittySupport::None
 }
 
-/// Rows of cells, twice as high as wide, for a picture of so many columns.
+/// The rows that a picture of this many columns takes; a cell is twice as high as wide.
 fn rows(picture: &RgbaImage, columns: u32) -> u32 {
     let (width, height) = picture.dimensions();
     (columns * height).div_ceil(2 * width.max(1)).max(1)
 }
 
-/// Pictures in rows, the first at the top left.
+/// Arranges pictures in rows, the first at the top left.
 fn sheet(pictures: &[RgbaImage]) -> RgbaImage {
     let columns = match pictures.len() as u32 {
         count @ 0..=5 => count,

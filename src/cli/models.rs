@@ -1,4 +1,4 @@
-//! `illumine models`: what there is, and which of it is here.
+//! `illumine models`: lists, downloads, verifies and removes models.
 
 use super::args::Models as Args;
 use super::environment::{self, Paths};
@@ -6,7 +6,7 @@ use super::page::Meter;
 use super::{Exit, Failed, complain, print};
 use illumine::model::catalog::{Catalog, Entry};
 use illumine::model::fetch::{FetchError, ModelStore, Progress};
-use illumine::story::sentence::size;
+use illumine::story::sentence::format_bytes;
 use std::io::{IsTerminal, Write, stderr, stdin};
 use std::ops::ControlFlow;
 
@@ -45,7 +45,7 @@ fn list(catalog: &Catalog, store: &ModelStore, json: bool) -> Result<Exit, Faile
                 "quantization": entry.quantization, "context": entry.context,
                 "bytes": entry.bytes, "sha256": entry.sha256, "licence": entry.licence,
                 "memory_gb": entry.memory_gb, "tried": entry.tried,
-                "path": store.located(entry),
+                "path": store.local_path(entry),
             })
         });
         return print(&format!("{}\n", serde_json::Value::Array(rows.collect())));
@@ -55,7 +55,7 @@ fn list(catalog: &Catalog, store: &ModelStore, json: bool) -> Result<Exit, Faile
         "NAME", "SIZE", "FOR", "FAMILY", "MODEL"
     );
     for entry in catalog.all() {
-        let here = match (store.located(entry).is_some(), entry.default) {
+        let here = match (store.local_path(entry).is_some(), entry.default) {
             (true, _) => "✓",
             (false, true) => "*",
             (false, false) => " ",
@@ -63,7 +63,7 @@ fn list(catalog: &Catalog, store: &ModelStore, json: bool) -> Result<Exit, Faile
         text += &format!(
             "{here} {:<20} {:>8}  {:>6}  {:<10} {} {}, {}{}\n",
             entry.name,
-            entry.bytes.map_or("?".into(), size),
+            entry.bytes.map_or("?".into(), format_bytes),
             format!("{} GB", entry.memory_gb),
             entry.architecture.gguf(),
             entry.title,
@@ -72,23 +72,25 @@ fn list(catalog: &Catalog, store: &ModelStore, json: bool) -> Result<Exit, Faile
             if entry.tried { "" } else { " (untried)" },
         );
     }
-    text += "✓ is here, * is fetched at the first start; FOR is the memory that it suits\n";
+    text +=
+        "✓ downloaded, * default (downloaded at the first start); FOR is the suggested memory\n";
     print(&text)
 }
 
 fn pull(entry: &Entry, store: &ModelStore, accept: bool) -> Result<Exit, Failed> {
-    if store.located(entry).is_none() {
+    if store.local_path(entry).is_none() {
         entry.remarks().iter().for_each(|remark| complain(remark));
-        if entry.must_accept && !store.licence_accepted(entry) && (accept || agrees(entry)) {
+        if entry.must_accept && !store.licence_accepted(entry) && (accept || confirm_licence(entry))
+        {
             store.accept_licence(entry).map_err(failed)?;
         }
     }
-    let path = watched(|watch| store.ensure(entry, watch))?;
+    let path = with_progress(|watch| store.ensure(entry, watch))?;
     print(&format!("{} is in {}\n", entry.name, path.display()))
 }
 
-/// Asks a person; a script says so with a flag.
-fn agrees(entry: &Entry) -> bool {
+/// Asks a person at a terminal; a script uses a flag instead.
+fn confirm_licence(entry: &Entry) -> bool {
     if !stdin().is_terminal() || !stderr().is_terminal() {
         return false;
     }
@@ -99,7 +101,7 @@ fn agrees(entry: &Entry) -> bool {
 }
 
 fn info(entry: &Entry, store: &ModelStore) -> Result<Exit, Failed> {
-    let here = store.located(entry);
+    let here = store.local_path(entry);
     let here = here.map_or("not here".to_string(), |path| path.display().to_string());
     let mut text = format!(
         "{}\n  name          {}\n  architecture  {}\n  parameters    {}\n  quantization  {}\n  context       {} tokens\n  size          {}\n  sha256        {}\n  licence       {}{}\n  suits         {} GB\n  chat          {}\n  file          {here}\n",
@@ -109,7 +111,7 @@ fn info(entry: &Entry, store: &ModelStore) -> Result<Exit, Failed> {
         entry.parameters,
         entry.quantization,
         entry.context,
-        entry.bytes.map_or("unknown".into(), size),
+        entry.bytes.map_or("unknown".into(), format_bytes),
         entry.sha256.as_deref().unwrap_or("unknown"),
         entry.licence,
         entry
@@ -121,7 +123,7 @@ fn info(entry: &Entry, store: &ModelStore) -> Result<Exit, Failed> {
         if entry.chat {
             "yes"
         } else {
-            "no: it continues prose"
+            "no (continues prose)"
         },
     );
     for remark in entry.remarks() {
@@ -131,10 +133,10 @@ fn info(entry: &Entry, store: &ModelStore) -> Result<Exit, Failed> {
 }
 
 fn verify(entry: &Entry, store: &ModelStore) -> Result<Exit, Failed> {
-    let found = watched(|watch| store.verify(entry, watch))?;
+    let found = with_progress(|watch| store.verify(entry, watch))?;
     let verdict = match found.compared {
         true => "matches",
-        false => "is recorded now; there was nothing to compare it with",
+        false => "was recorded; there was none to compare it with",
     };
     print(&format!(
         "{}: the checksum {verdict} (sha256 {})\n",
@@ -145,21 +147,21 @@ fn verify(entry: &Entry, store: &ModelStore) -> Result<Exit, Failed> {
 fn remove(entry: &Entry, store: &ModelStore) -> Result<Exit, Failed> {
     let removed = store.remove(entry).map_err(failed)?;
     let shared = match removed.shared {
-        true => "; it was in the cache that other programs share",
+        true => "; it was in the cache shared with other programs",
         false => "",
     };
     print(&match removed.bytes {
-        0 => format!("{} is not here\n", entry.name),
+        0 => format!("{} is not downloaded\n", entry.name),
         bytes => format!(
-            "{} is removed: {} are free again{shared}\n",
+            "Removed {}, freeing {}{shared}\n",
             entry.name,
-            size(bytes)
+            format_bytes(bytes)
         ),
     })
 }
 
-/// Runs something long with its progress on standard error.
-pub(super) fn watched<T>(
+/// Runs a long task and prints its progress to standard error.
+pub(super) fn with_progress<T>(
     work: impl FnOnce(&mut dyn FnMut(&Progress) -> ControlFlow<()>) -> Result<T, FetchError>,
 ) -> Result<T, Failed> {
     let mut meter = Meter::new();

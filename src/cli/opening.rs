@@ -1,5 +1,5 @@
-//! Sessions of many passages, made for `illumine bench` in a folder of their own: how long they
-//! take to open, and how long a frame of the screen takes while words stream in.
+//! Benchmarks of long sessions, created in a temporary folder: the time to open them, and the time
+//! to draw a frame while text streams in.
 
 use super::environment::{self, Paths};
 use super::{Exit, Failed};
@@ -7,18 +7,18 @@ use illumine::bench::sessions;
 use illumine::engine::{Engine, NoModel};
 use illumine::store::Sessions;
 use illumine::store::prompts::Prompts;
-use illumine::story::{Asked, Command, Settings};
+use illumine::story::{Command, SettingOverrides, Settings};
 use illumine::studio::{Setup, Studio};
 use illumine::tui;
 use std::path::PathBuf;
 use std::sync::mpsc;
 
-/// Passages of the sessions that are opened.
+/// The number of passages in each session that is opened.
 const PASSAGES: [u64; 3] = [1_000, 10_000, 100_000];
-/// Frames that are drawn in a session of 1,000 passages.
+/// The number of frames drawn in a session of 1,000 passages.
 const FRAMES: usize = 200;
 
-/// Removes the sessions at the end, however that comes.
+/// Removes the temporary sessions when dropped.
 struct Folder(PathBuf);
 
 impl Drop for Folder {
@@ -27,7 +27,7 @@ impl Drop for Folder {
     }
 }
 
-/// What was measured, in milliseconds.
+/// The measurements, in milliseconds.
 pub fn rows(paths: &Paths, runs: u16) -> Result<Vec<(String, Vec<f64>)>, Failed> {
     let failed = |error: &dyn std::fmt::Display| Failed::new(Exit::Session, error);
     let folder = Folder(
@@ -46,7 +46,7 @@ pub fn rows(paths: &Paths, runs: u16) -> Result<Vec<(String, Vec<f64>)>, Failed>
     let setup = Setup {
         sessions,
         defaults: Settings::default(),
-        asked: Asked::default(),
+        asked: SettingOverrides::default(),
         build: environment::BUILD.to_string(),
         entropy: 1,
         now: environment::now,

@@ -1,7 +1,8 @@
-//! The transcript on standard output; everything about it on standard error.
+//! Writes the transcript to standard output and everything else to standard error.
 
-use illumine::line::{Gone, Page};
-use illumine::model::fetch::{Pace, Progress};
+use illumine::line::{OutputClosed, Page};
+use illumine::model::fetch::{self, ProgressMeter};
+use illumine::story::progress::{Cancelled, Observer};
 use illumine::story::untrusted::clean;
 use illumine::studio::{Kept, Work};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
@@ -15,25 +16,26 @@ use super::inline;
 use super::note;
 use super::signals::Watch;
 
-/// Standard output as a page.
-pub struct Paper {
+/// The page on standard output.
+pub struct TerminalPage {
     watch: Watch,
     bar: Meter,
     dim: bool,
-    /// Something stands on the line that has not ended yet.
+    /// The last line is not finished.
     open: bool,
     show_end: bool,
-    /// What the next line that a person types begins with; none where nobody types.
-    begun: Option<Begun>,
+    /// Text that the next typed line starts with; None if the input is not a terminal.
+    begun: Option<TypedAhead>,
 }
 
-/// The beginning of a line that is yet to be typed.
-pub type Begun = Rc<RefCell<String>>;
+/// The beginning of a line that a person is about to type.
+pub type TypedAhead = Rc<RefCell<String>>;
 
-impl Paper {
-    /// `show_end` ends each passage with a line end, as a conversation needs and a pipe does not.
-    pub fn new(watch: Watch, colour: bool, show_end: bool) -> Paper {
-        Paper {
+impl TerminalPage {
+    /// `show_end` ends each passage with a line break, which a conversation needs and a pipe does
+    /// not.
+    pub fn new(watch: Watch, colour: bool, show_end: bool) -> TerminalPage {
+        TerminalPage {
             watch,
             bar: Meter::new(),
             dim: colour && stderr().is_terminal(),
@@ -43,20 +45,20 @@ impl Paper {
         }
     }
 
-    /// Where it leaves what the next line begins with.
-    pub fn begun(&mut self) -> Begun {
+    /// A handle to the text that the next typed line starts with.
+    pub fn begun(&mut self) -> TypedAhead {
         self.begun.get_or_insert_default().clone()
     }
 
-    fn put(&mut self, text: &str) -> Result<(), Gone> {
+    fn put(&mut self, text: &str) -> Result<(), OutputClosed> {
         let mut out = stdout().lock();
         let put = out.write_all(text.as_bytes()).and_then(|()| out.flush());
-        put.map_err(|_| Gone)
+        put.map_err(|_| OutputClosed)
     }
 }
 
-impl Page for Paper {
-    fn text(&mut self, text: &str) -> Result<(), Gone> {
+impl Page for TerminalPage {
+    fn text(&mut self, text: &str) -> Result<(), OutputClosed> {
         if text.is_empty() {
             return Ok(());
         }
@@ -65,14 +67,14 @@ impl Page for Paper {
         self.put(text)
     }
 
-    fn end(&mut self) -> Result<(), Gone> {
+    fn end(&mut self) -> Result<(), OutputClosed> {
         if !self.show_end || !std::mem::take(&mut self.open) {
             return Ok(());
         }
         self.put("\n")
     }
 
-    fn said(&mut self, text: &str) -> Result<(), Gone> {
+    fn message(&mut self, text: &str) -> Result<(), OutputClosed> {
         self.bar.clear();
         self.put(&format!("{}\n", clean(text)))
     }
@@ -97,27 +99,27 @@ impl Page for Paper {
         Some(editor.edit(text).map_err(|error| error.to_string()))
     }
 
-    fn suggested(&mut self, line: &str) -> Result<(), Gone> {
+    fn suggested(&mut self, line: &str) -> Result<(), OutputClosed> {
         self.bar.clear();
         match &self.begun {
             Some(begun) => *begun.borrow_mut() = clean(line).replace('\n', " "),
-            None => self.said(line)?,
+            None => self.message(line)?,
         }
         Ok(())
     }
 
-    fn pictures(&mut self, files: &[Kept], said: &str) -> Result<(), Gone> {
+    fn pictures(&mut self, files: &[Kept], said: &str) -> Result<(), OutputClosed> {
         self.bar.clear();
         if inline::can() {
             let bytes = files.iter().filter_map(Kept::bytes);
             inline::show(&bytes.collect::<Vec<_>>());
-            return self.said(said);
+            return self.message(said);
         }
         let path = match files.first() {
             Some(Kept::File(path)) => format!(": {}", path.display()),
             _ => String::new(),
         };
-        self.said(&format!("{said}{path}"))
+        self.message(&format!("{said}{path}"))
     }
 
     fn working(&mut self, work: &Work) {
@@ -126,10 +128,10 @@ impl Page for Paper {
     }
 }
 
-/// Progress on standard error: a bar where it is a terminal, a line now and then where it is not.
+/// Progress on standard error: a bar on a terminal, otherwise an occasional line.
 pub struct Meter {
     bar: Option<ProgressBar>,
-    pace: Pace,
+    pace: ProgressMeter,
     began: Instant,
     said: Option<(String, u64)>,
 }
@@ -140,7 +142,7 @@ impl Meter {
     pub fn new() -> Meter {
         Meter {
             bar: None,
-            pace: Pace::default(),
+            pace: ProgressMeter::default(),
             began: Instant::now(),
             said: None,
         }
@@ -155,7 +157,7 @@ impl Meter {
                 reused,
             } if total - reused > 256 && done < total => {
                 self.bar(
-                    "Reading the story",
+                    "Evaluating the story",
                     *done as u64,
                     Some(*total as u64),
                     TOKENS,
@@ -168,7 +170,7 @@ impl Meter {
         }
     }
 
-    /// Bytes fetched or read so far.
+    /// Shows the bytes downloaded or read so far.
     pub fn bytes(&mut self, what: &str, done: u64, total: Option<u64>) {
         if done == 0 && total.is_none() {
             return;
@@ -187,12 +189,12 @@ impl Meter {
         if self.said.as_ref() != Some(&now) {
             self.said = Some(now);
             let what = clean(what).into_owned();
-            let progress = Progress { what, done, total };
+            let progress = fetch::Progress { what, done, total };
             note(&self.pace.line(self.began.elapsed(), &progress));
         }
     }
 
-    /// Things done so far, of so many; on a terminal only.
+    /// Shows how many of `all` items are done; on a terminal only.
     pub fn count(&mut self, what: &str, done: u64, all: u64) {
         self.bar(what, done, Some(all), THINGS);
     }
@@ -219,6 +221,44 @@ impl Meter {
         if let Some(bar) = self.bar.take() {
             bar.finish_and_clear();
         }
+    }
+}
+
+/// A meter of work that nothing stops; dropped, it goes away.
+pub struct Progress {
+    meter: RefCell<Meter>,
+    bytes: bool,
+}
+
+impl Progress {
+    pub fn of_bytes() -> Progress {
+        let (meter, bytes) = (RefCell::new(Meter::new()), true);
+        Progress { meter, bytes }
+    }
+
+    pub fn of_things() -> Progress {
+        let (meter, bytes) = (RefCell::new(Meter::new()), false);
+        Progress { meter, bytes }
+    }
+}
+
+impl Observer for Progress {
+    fn progress(&self, step: &str, done: u64, total: Option<u64>) {
+        let mut meter = self.meter.borrow_mut();
+        match self.bytes {
+            true => meter.bytes(step, done, total),
+            false => meter.count(step, done, total.unwrap_or_default()),
+        }
+    }
+
+    fn check(&self) -> Result<(), Cancelled> {
+        Ok(())
+    }
+}
+
+impl Drop for Progress {
+    fn drop(&mut self) {
+        self.meter.borrow_mut().clear();
     }
 }
 

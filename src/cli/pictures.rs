@@ -1,56 +1,75 @@
 //! What is trained on: the file that `illumine train data` made, or a folder of one's own pictures.
 
-use super::page::Meter;
-use super::train::{failed, held};
+use super::page::Progress;
 use super::{Exit, Failed, complain, note};
 use illumine::model::gan::config::GRID;
 use illumine::story::hash::sha256;
 use illumine::story::untrusted::clean_line;
-use illumine::train::data::file::Pictures;
-use illumine::train::data::folder;
-use illumine::train::data::split::Part;
+use illumine::train::data::dataset::Dataset;
+use illumine::train::data::split::Split;
+use illumine::train::data::{DataError, folder};
 use std::path::Path;
 
 /// Pixels of the pictures that are trained on: eight for each token of a side.
 const SIZE: u32 = GRID as u32 * 8;
 
 /// The pictures of a file or folder.
-pub fn read(path: &Path) -> Result<Pictures, Failed> {
+pub fn read(path: &Path) -> Result<Dataset, Failed> {
     match path.is_dir() {
         true => own(path),
-        false => Pictures::read(path).map_err(|why| Failed::new(Exit::Usage, why)),
+        false => Dataset::read(path).map_err(|why| Failed::new(Exit::Usage, why)),
     }
 }
 
 /// The SHA-256 of the data set that they are.
-pub fn digest(pictures: &Pictures) -> Result<String, Failed> {
+pub fn digest(pictures: &Dataset) -> Result<String, Failed> {
     let bytes = pictures.to_bytes();
     let bytes = bytes.map_err(|why| Failed::new(Exit::Usage, why))?;
     Ok(sha256(&bytes))
 }
 
-fn own(path: &Path) -> Result<Pictures, Failed> {
-    let mut meter = Meter::new();
-    let mut watch = |what: &str, done: usize, all: usize| {
-        meter.count(what, done as u64, all as u64);
-        true
-    };
-    let found = folder::read(path, SIZE, &mut watch);
-    meter.clear();
+fn own(path: &Path) -> Result<Dataset, Failed> {
+    let meter = Progress::of_things();
+    let found = folder::read(path, SIZE, &meter);
+    drop(meter);
     let found = found.map_err(failed)?;
     let pictures = &found.pictures;
     note(&clean_line(&format!(
-        "{}: {} pictures of {} things, {} to train, {} held out; styles: {}",
+        "{}: {} pictures of {} concepts, {} for training, {} held out; styles: {}",
         path.display(),
         pictures.len(),
-        found.things(),
-        held(pictures, Part::Train),
-        pictures.len() - held(pictures, Part::Train),
+        found.label_count(),
+        held(pictures, Split::Train),
+        pictures.len() - held(pictures, Split::Train),
         pictures.styles.join(", "),
     )));
-    if !found.left_out.is_empty() {
-        let count = found.left_out.len();
-        complain(&format!("{}, {count} {}", path.display(), found.words()));
+    if !found.skipped.is_empty() {
+        let count = found.skipped.len();
+        complain(&format!(
+            "{}, {count} {}",
+            path.display(),
+            found.skipped_summary()
+        ));
     }
     Ok(found.pictures)
+}
+
+/// The failure that a data set that cannot be used ends the program with.
+pub fn failed(error: DataError) -> Failed {
+    let exit = match error {
+        DataError::Stopped => Exit::Interrupted,
+        DataError::Disk(..) => Exit::Session,
+        DataError::NoData(..)
+        | DataError::Captions(..)
+        | DataError::NoPictures(_)
+        | DataError::TooFew(..)
+        | DataError::TooMany(..) => Exit::Usage,
+        _ => Exit::Model,
+    };
+    Failed::new(exit, error)
+}
+
+/// How many pictures belong to a split.
+pub fn held(pictures: &Dataset, part: Split) -> usize {
+    pictures.split.iter().filter(|own| **own == part).count()
 }

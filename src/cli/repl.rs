@@ -1,14 +1,14 @@
-//! `illumine repl`: rustyline where a person types, plain lines where a pipe does.
+//! `illumine repl`: rustyline for a person at a terminal, plain lines for a pipe.
 
 use super::args::Common;
 use super::environment::{self, Paths};
-use super::page::{Begun, Paper};
+use super::page::{TerminalPage, TypedAhead};
 use super::signals;
 use super::{Exit, Failed, enter, note, print, studio};
-use illumine::line::{self, Closing, Input, Page};
-use illumine::story::command::{COMMANDS, Completes, OPTIONS, words};
-use illumine::story::sampling::SETTINGS;
+use illumine::line::{self, Input, Page, RunEnd};
+use illumine::story::command::ArgumentKind;
 use illumine::studio::Studio;
+use illumine::studio::complete::{Candidate, candidates};
 use rustyline::completion::{Completer, Pair};
 use rustyline::error::ReadlineError;
 use rustyline::history::DefaultHistory;
@@ -16,7 +16,7 @@ use rustyline::{Context, Editor, Helper, Highlighter, Hinter, Validator};
 use std::io::{BufRead, IsTerminal, Read, stdin, stdout};
 use std::path::Path;
 
-/// A line longer than this is not one passage of a story.
+/// Longer lines are rejected.
 const LONGEST: u64 = 4 << 20;
 
 pub fn run(paths: &Paths, common: &Common, session: Option<&str>) -> Result<Exit, Failed> {
@@ -25,7 +25,7 @@ pub fn run(paths: &Paths, common: &Common, session: Option<&str>) -> Result<Exit
     let said = enter(&mut studio, session)?;
     let person = stdin().is_terminal();
     let watch = signals::listen(studio.stopper());
-    let mut page = Paper::new(watch, environment::colour(), true);
+    let mut page = TerminalPage::new(watch, environment::colour(), true);
     if person && stdout().is_terminal() {
         greet(&studio, said)?;
     } else if let Some(said) = said.filter(|_| known) {
@@ -36,7 +36,7 @@ pub fn run(paths: &Paths, common: &Common, session: Option<&str>) -> Result<Exit
     }
     let loaded = line::settle(&mut studio, &events, &mut page);
     let closing = if person {
-        let mut typist = Typist::new(paths, &studio, page.begun())?;
+        let mut typist = InteractiveInput::new(paths, &studio, page.begun())?;
         let closing = line::run(
             &mut studio,
             &events,
@@ -46,15 +46,15 @@ pub fn run(paths: &Paths, common: &Common, session: Option<&str>) -> Result<Exit
         typist.remember(&paths.history);
         closing
     } else {
-        let mut lines = Lines::default();
+        let mut lines = PipedInput::default();
         line::run(&mut studio, &events, |_| lines.next(), &mut page)
     };
     let first = loaded.ok().flatten();
     Ok(exit(closing, first, person))
 }
 
-/// A person has seen what went wrong; a script learns it from the exit code.
-fn exit(closing: Closing, loading: Option<line::Trouble>, person: bool) -> Exit {
+/// Chooses the exit code: a person has seen the error already, a script needs the code.
+fn exit(closing: RunEnd, loading: Option<line::FailureCause>, person: bool) -> Exit {
     match loading.or(closing.fault) {
         _ if closing.interrupted => Exit::Interrupted,
         Some(trouble) if !person => trouble.into(),
@@ -64,7 +64,7 @@ fn exit(closing: Closing, loading: Option<line::Trouble>, person: bool) -> Exit 
 
 fn greet(studio: &Studio, said: Option<String>) -> Result<Exit, Failed> {
     print(
-        "Write, and press Enter: the model goes on. /help lists commands, Ctrl+C stops, Ctrl+D leaves.\n",
+        "Type some text and press Enter: the model continues. /help lists commands, Ctrl+C stops, Ctrl+D quits.\n",
     )?;
     match said {
         Some(said) => print(&format!("{said}\n{}\n", line::transcript(studio))),
@@ -74,13 +74,13 @@ fn greet(studio: &Studio, said: Option<String>) -> Result<Exit, Failed> {
 
 /// Lines from a pipe or a file.
 #[derive(Default)]
-struct Lines {
+struct PipedInput {
     number: usize,
-    /// Standard input has failed: there will be no more lines.
+    /// Reading standard input has failed, so no more lines will come.
     broken: bool,
 }
 
-impl Lines {
+impl PipedInput {
     fn next(&mut self) -> Input {
         if self.broken {
             return Input::End;
@@ -93,20 +93,20 @@ impl Lines {
         match read {
             Err(error) => {
                 self.broken = true;
-                Input::Unusable(format!("Standard input cannot be read ({error})"))
+                Input::Unusable(format!("Cannot read standard input ({error})"))
             }
             Ok(0) => Input::End,
             Ok(read) if read as u64 == LONGEST && !bytes.ends_with(b"\n") => {
                 let _ = stdin.skip_until(b'\n');
                 Input::Unusable(format!(
-                    "Line {number} is longer than {} MB and is left out; split it into several lines",
+                    "Skipped line {number}, which is longer than {} MB; split it into several lines",
                     LONGEST >> 20
                 ))
             }
             Ok(_) => match String::from_utf8(bytes) {
                 Ok(line) => Input::Line(line.trim_end_matches(['\n', '\r']).to_string()),
                 Err(_) => Input::Unusable(format!(
-                    "Line {number} is not UTF-8 and is left out; convert the input, for example with iconv"
+                    "Skipped line {number}, which is not UTF-8; convert the input, for example with iconv"
                 )),
             },
         }
@@ -114,14 +114,14 @@ impl Lines {
 }
 
 /// A person at a terminal.
-struct Typist {
-    editor: Editor<Words, DefaultHistory>,
-    begun: Begun,
+struct InteractiveInput {
+    editor: Editor<ReplCompleter, DefaultHistory>,
+    begun: TypedAhead,
 }
 
-/// What Tab knows.
+/// Completion for the Tab key.
 #[derive(Helper, Highlighter, Hinter, Validator)]
-struct Words {
+struct ReplCompleter {
     models: Vec<String>,
     sessions: Vec<String>,
     marks: Vec<String>,
@@ -129,13 +129,13 @@ struct Words {
     styles: Vec<String>,
 }
 
-impl Typist {
-    fn new(paths: &Paths, studio: &Studio, begun: Begun) -> Result<Typist, Failed> {
+impl InteractiveInput {
+    fn new(paths: &Paths, studio: &Studio, begun: TypedAhead) -> Result<InteractiveInput, Failed> {
         let editor = Editor::new().map_err(|error| Failed::new(Exit::Usage, error))?;
-        let mut typist = Typist { editor, begun };
+        let mut typist = InteractiveInput { editor, begun };
         let catalog = environment::catalog()?;
         let models = catalog.entries().iter().map(|entry| entry.name.clone());
-        typist.editor.set_helper(Some(Words {
+        typist.editor.set_helper(Some(ReplCompleter {
             models: models.collect(),
             sessions: names(studio),
             marks: Vec::new(),
@@ -164,7 +164,7 @@ impl Typist {
                 }
                 Err(ReadlineError::Interrupted) if interrupts == 0 => {
                     interrupts += 1;
-                    note("Ctrl+C again, or Ctrl+D, leaves; everything is on disk");
+                    note("Press Ctrl+C again or Ctrl+D to quit; everything is saved");
                 }
                 Err(ReadlineError::Interrupted) => return Input::Interrupted,
                 Err(_) => return Input::End,
@@ -185,7 +185,7 @@ fn names(studio: &Studio) -> Vec<String> {
     listed.into_iter().map(|one| one.name).collect()
 }
 
-impl Completer for Words {
+impl Completer for ReplCompleter {
     type Candidate = Pair;
 
     fn complete(
@@ -194,52 +194,25 @@ impl Completer for Words {
         at: usize,
         _: &Context,
     ) -> rustyline::Result<(usize, Vec<Pair>)> {
-        let typed = &line[..at];
-        let Some(command) = typed.strip_prefix('/') else {
-            return Ok((at, Vec::new()));
+        let names = |what| match what {
+            ArgumentKind::Models => self.models.clone(),
+            ArgumentKind::Sessions => self.sessions.clone(),
+            ArgumentKind::Marks => self.marks.clone(),
+            ArgumentKind::Voices => self.voices.clone(),
+            ArgumentKind::Styles => self.styles.clone(),
+            _ => Vec::new(),
         };
-        let Some((name, rest)) = command.split_once(' ') else {
-            let names = COMMANDS.iter().map(|spec| format!("{} ", spec.name));
-            return Ok((1, matching(names, command)));
-        };
-        let completes = illumine::story::command::find(name).map(|spec| spec.completes);
-        let rest = match completes {
-            // Options stand among the words.
-            Some(Completes::Styles) => rest.rsplit(' ').next().unwrap_or(rest),
-            _ => rest,
-        };
-        let start = at - rest.len();
-        let words: Vec<String> = match completes {
-            Some(Completes::Settings) => SETTINGS
-                .iter()
-                .map(|row| format!("{} ", row.name))
-                .collect(),
-            Some(Completes::Models) => self.models.clone(),
-            Some(Completes::Sessions) => self.sessions.clone(),
-            Some(Completes::Marks) => self.marks.clone(),
-            Some(Completes::Voices) => self.voices.clone(),
-            Some(Completes::Styles) if rest.is_empty() => Vec::new(),
-            Some(Completes::Styles) => {
-                let styles = self.styles.iter().map(|name| format!("style={name} "));
-                let options = OPTIONS.iter().skip(1).map(|option| option.to_string());
-                styles.chain(options).collect()
-            }
-            Some(Completes::Commands) => {
-                COMMANDS.iter().map(|spec| spec.name.to_string()).collect()
-            }
-            Some(what) => words(what).iter().map(|word| word.to_string()).collect(),
-            None => Vec::new(),
-        };
-        Ok((start, matching(words.into_iter(), rest)))
+        Ok(match candidates(&line[..at], names) {
+            Some(found) => (found.from, found.found.into_iter().map(pair).collect()),
+            None => (at, Vec::new()),
+        })
     }
 }
 
-fn matching(words: impl Iterator<Item = String>, typed: &str) -> Vec<Pair> {
-    let begins = words.filter(|word| word.starts_with(typed));
-    begins
-        .map(|word| Pair {
-            display: word.trim_end().to_string(),
-            replacement: word,
-        })
-        .collect()
+fn pair(candidate: Candidate) -> Pair {
+    let space = if candidate.more { " " } else { "" };
+    Pair {
+        display: candidate.word.trim_end().to_string(),
+        replacement: candidate.word + space,
+    }
 }

@@ -1,4 +1,4 @@
-//! The full-screen front end, with the session that the writer was last in.
+//! Starts the full-screen front end in the most recent session.
 
 use super::args::Common;
 use super::config;
@@ -6,12 +6,12 @@ use super::environment::{self, Paths};
 use super::{Exit, Failed, complain, enter, studio};
 use illumine::store::StoreError;
 use illumine::studio::{Outcome, Refusal, Studio};
-use illumine::tui::{self, Options, Why};
+use illumine::tui::{self, ExitReason, Options};
 use std::fs::{self, OpenOptions};
 use std::io::Write;
 use std::path::Path;
 
-/// Lines of the history that are kept.
+/// The number of history lines that are saved.
 const KEPT: usize = 1000;
 
 pub fn run(paths: &Paths, common: &Common, session: Option<&str>) -> Result<Exit, Failed> {
@@ -28,7 +28,7 @@ pub fn run(paths: &Paths, common: &Common, session: Option<&str>) -> Result<Exit
     let options = Options {
         first_command: None,
         notice,
-        history: recall(&paths.lines),
+        history: load_history(&paths.lines),
         models: catalog
             .entries()
             .iter()
@@ -43,16 +43,16 @@ pub fn run(paths: &Paths, common: &Common, session: Option<&str>) -> Result<Exit
     };
     let ended = tui::run(studio, events, options);
     let ended = ended.map_err(|error| Failed::new(Exit::Engine, format!("{error:#}")))?;
-    remember(&paths.lines, &ended.history);
+    save_history(&paths.lines, &ended.history);
     ended.remarks.iter().for_each(|remark| complain(remark));
     Ok(match ended.why {
-        Why::Quit => Exit::Well,
-        Why::Interrupted => Exit::Interrupted,
-        Why::Signal(number) => Exit::Signal(u8::try_from(number).unwrap_or_default()),
+        ExitReason::Quit => Exit::Well,
+        ExitReason::Interrupted => Exit::Interrupted,
+        ExitReason::Signal(number) => Exit::Signal(u8::try_from(number).unwrap_or_default()),
     })
 }
 
-/// Opens the last session; where another illumine has it open, a new story begins beside it.
+/// Opens the last session, or a new one if another illumine has it open.
 fn resume(studio: &mut Studio) -> Result<Option<String>, Failed> {
     let listed = studio.sessions().list()?;
     let Some(last) = listed.first() else {
@@ -61,15 +61,15 @@ fn resume(studio: &mut Studio) -> Result<Option<String>, Failed> {
     match studio.open(&last.name) {
         Ok(Outcome::Moved(said)) => Ok(Some(said)),
         Err(Refusal::Store(busy @ StoreError::Busy(_))) => {
-            Ok(Some(format!("{busy}. This is a new story")))
+            Ok(Some(format!("{busy}. Starting a new story instead")))
         }
         Ok(_) => Ok(None),
         Err(refusal) => Err(refusal.into()),
     }
 }
 
-/// Lines written before: one JSON string each, since a line may hold line ends.
-fn recall(path: &Path) -> Vec<String> {
+/// Loads the input history: one JSON string per line, since an input may contain line breaks.
+fn load_history(path: &Path) -> Vec<String> {
     let text = fs::read_to_string(path).unwrap_or_default();
     let lines = text
         .lines()
@@ -78,8 +78,8 @@ fn recall(path: &Path) -> Vec<String> {
     lines[lines.len().saturating_sub(KEPT)..].to_vec()
 }
 
-/// A history that cannot be kept is no reason to fail.
-fn remember(path: &Path, lines: &[String]) {
+/// Saves the input history and ignores failure.
+fn save_history(path: &Path, lines: &[String]) {
     if lines.is_empty() {
         return;
     }

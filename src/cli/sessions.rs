@@ -1,10 +1,10 @@
-//! `illumine sessions`: what is on disk.
+//! `illumine sessions`: lists, searches, checks and renames sessions.
 
 use super::args::Sessions as Args;
 use super::environment::Paths;
 use super::{Exit, Failed, complain, exchange, print};
 use illumine::store::{Recovered, Sessions, StoreError};
-use illumine::story::sentence::hit;
+use illumine::story::sentence::excerpt_around;
 use std::path::PathBuf;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
@@ -64,20 +64,20 @@ fn show(sessions: &Sessions, name: &str, all: bool) -> Result<Exit, Failed> {
             text.push('\n');
         }
     }
-    if let Some(doubt) = found.doubt {
-        complain(&format!("This is the story up to where {doubt}"));
+    if let Some(doubt) = found.read_only_reason {
+        complain(&format!("The story is shown up to the point where {doubt}"));
     }
     print(&text)
 }
 
-/// As grep does, 0 where something was found and 1 where nothing was.
+/// Like grep, exits with 0 if anything matched and 1 if not.
 fn grep(sessions: &Sessions, words: &str) -> Result<Exit, Failed> {
     let wanted = words.to_lowercase();
     let mut hits = 0;
     for one in sessions.list()? {
         let found = sessions.read(&one.name)?;
         for node in found.story.nodes() {
-            let Some(around) = hit(&node.text, &wanted, 80) else {
+            let Some(around) = excerpt_around(&node.text, &wanted, 80) else {
                 continue;
             };
             hits += 1;
@@ -93,10 +93,10 @@ fn grep(sessions: &Sessions, words: &str) -> Result<Exit, Failed> {
 fn rename(sessions: &Sessions, name: &str, to: &str) -> Result<Exit, Failed> {
     let (mut journal, _) = sessions.open(name)?;
     journal.rename(to)?;
-    print(&format!("{name} is {to} now\n"))
+    print(&format!("Renamed {name} to {to}\n"))
 }
 
-/// Every session's state, a line each; an error's code where one is not sound.
+/// Prints the state of each session; exits with an error code if any is damaged.
 fn check(sessions: &Sessions, name: Option<&str>) -> Result<Exit, Failed> {
     let names = match name {
         Some(name) => vec![name.to_string()],
@@ -107,7 +107,7 @@ fn check(sessions: &Sessions, name: Option<&str>) -> Result<Exit, Failed> {
         let found = sessions.read(&name)?;
         let aside = sessions.set_aside(&name)?;
         let faults = sessions.picture_faults(&name, &found.story)?;
-        sound &= found.doubt.is_none() && faults.is_empty();
+        sound &= found.read_only_reason.is_none() && faults.is_empty();
         print(&format!("{}\n", verdict(&name, &found, &aside, &faults)?))?;
     }
     match sound {
@@ -124,24 +124,24 @@ fn verdict(
 ) -> Result<String, StoreError> {
     let story = &found.story;
     let counts = format!(
-        "{} records, {} passages, {} on the way to here",
+        "{} records, {} passages, {} of them in the current story",
         found.records,
         story.nodes().len(),
         story.path().len()
     );
-    let mut text = match (&found.doubt, found.torn) {
-        (None, _) if !faults.is_empty() => format!("{name}: not sound, {counts}"),
-        (Some(why), _) => format!("{name}: not sound, {why}; up to there {counts}"),
-        (None, 0) => format!("{name}: sound, {counts}"),
+    let mut text = match (&found.read_only_reason, found.torn) {
+        (None, _) if !faults.is_empty() => format!("{name}: damaged, {counts}"),
+        (Some(why), _) => format!("{name}: damaged, {why}; up to that point {counts}"),
+        (None, 0) => format!("{name}: OK, {counts}"),
         (None, torn) => format!(
-            "{name}: sound, {counts}; {torn} bytes at the end were cut off by a crash and will be set aside"
+            "{name}: OK, {counts}; an incomplete record of {torn} bytes at the end, left by a crash, will be moved to a file of its own"
         ),
     };
     for fault in faults {
         text.push_str(&format!("\n  {fault}"));
     }
     for path in aside {
-        text.push_str(&format!("\n  set aside: {}", path.display()));
+        text.push_str(&format!("\n  incomplete record: {}", path.display()));
     }
     Ok(text)
 }

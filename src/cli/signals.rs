@@ -1,5 +1,5 @@
-//! Signals for the line front ends: Ctrl+C stops the passage, hang-up and termination end the
-//! program once what has been written is on disk.
+//! Signals for the line-based front ends: Ctrl+C stops the passage; hang-up and termination end the
+//! program once the text so far is on disk.
 
 use super::{Exit, echo};
 use illumine::engine::Stop;
@@ -10,10 +10,10 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// How long a passage that is being stopped may take to reach the disk.
+/// How long to wait for a stopped passage to reach the disk.
 const PATIENCE: Duration = Duration::from_secs(2);
 
-/// What the signal thread and the front end tell each other.
+/// State shared by the signal thread and the front end.
 #[derive(Clone, Default)]
 pub struct Watch {
     working: Arc<AtomicBool>,
@@ -22,8 +22,8 @@ pub struct Watch {
 }
 
 impl Watch {
-    /// Whether a passage is under way that must reach the disk before the program may end. Once a
-    /// signal ends the program nothing new begins: this does not return then.
+    /// Tells the signal thread whether a passage is in progress that must reach the disk before the
+    /// program ends. Does not return once a signal has ended the program, so nothing new can start.
     pub fn working(&self, working: bool) {
         self.working.store(working, Ordering::SeqCst);
         while !working && self.ending.load(Ordering::SeqCst) {
@@ -31,13 +31,13 @@ impl Watch {
         }
     }
 
-    /// How often Ctrl+C was pressed.
+    /// How many times Ctrl+C was pressed.
     pub fn interrupts(&self) -> u32 {
         self.interrupts.load(Ordering::SeqCst)
     }
 }
 
-/// Starts listening. Where signals cannot be had, the program runs on without.
+/// Starts listening. If signals are unavailable, the program runs without them.
 pub fn listen(stop: Stop) -> Watch {
     let watch = Watch::default();
     let Ok(mut signals) = Signals::new([SIGINT, SIGTERM, SIGHUP]) else {
@@ -57,7 +57,7 @@ pub fn listen(stop: Stop) -> Watch {
             }
             shared.ending.store(true, Ordering::SeqCst);
             wait(&shared, &stop);
-            echo::back();
+            echo::restore();
             std::process::exit(i32::from(Exit::Signal(signal as u8).code()));
         }
     });
@@ -73,8 +73,8 @@ fn wait(watch: &Watch, stop: &Stop) {
     }
 }
 
-/// A panic of another thread is answered with an event, in a sentence: its own lines would only
-/// stand in the middle of a story.
+/// Silences panic messages of worker threads: the engine reports the panic as an event, and the
+/// message would appear in the middle of the story.
 pub fn keep_quiet_about_workers() {
     let (main, said) = (std::thread::current().id(), std::panic::take_hook());
     std::panic::set_hook(Box::new(move |info| {

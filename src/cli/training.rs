@@ -1,22 +1,24 @@
-//! `illumine train gan` and `illumine train export`: runs on disk, shown on a screen of their own
-//! or told of in lines.
+//! `illumine train gan` and `illumine train export`: training runs, shown on a screen of their own or
+//! in lines.
 
 use super::args::Gan as Args;
 use super::environment::{self, Paths};
-use super::models::watched;
-use super::page::Meter;
-use super::teller::{Teller, keep_sheet};
+use super::models::with_progress;
+use super::page::{Meter, Progress};
+use super::training_reporter::{TrainingReporter, save_sheet};
 use super::{Exit, Failed, complain, note, pictures, print};
+use base::progress::{Cancelled, Observer};
 use illumine::model::device;
 use illumine::model::encoder::SentenceEncoder;
 use illumine::story::hash::sha256;
 use illumine::train::batches::captions;
-use illumine::train::data::file::Pictures;
-use illumine::train::job::{Job, check, train as run_job};
-use illumine::train::judge::Means;
-use illumine::train::run::{End, News};
+use illumine::train::data::dataset::Dataset;
+use illumine::train::export::Export;
+use illumine::train::job::{Job, TrainingData, check, train as run_job};
+use illumine::train::losses::LossWeights;
+use illumine::train::run::{RunOutcome, Schedule, TrainingEvent};
 use illumine::train::{TrainError, export as exports};
-use illumine::tui::training::{self as screen, Looks, Run, Update};
+use illumine::tui::training::{self as screen, Run, ScreenOptions, Update};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::flag;
 use std::io::{IsTerminal, stdin, stdout};
@@ -35,92 +37,108 @@ pub fn train(paths: &Paths, args: &Args) -> Result<Exit, Failed> {
         pool.build_global().map_err(|why| {
             Failed::new(
                 Exit::Usage,
-                format!("{threads} threads cannot be had: {why}"),
+                format!("Cannot start {threads} threads: {why}"),
             )
         })?;
     }
-    let pictures = pictures::read(&args.data)?;
-    let mut job = Job {
-        phase: args.phase.clone(),
-        run: args.run.clone(),
-        small: args.small,
-        from: args.from.clone(),
-        device: args.on.device,
-        seed: args.seed,
-        batch: usize::from(args.batch),
-        steps: args.steps,
-        decay: args.decay,
-        rate: args.rate,
-        keep: args.keep,
-        sheets: args.sheets,
-        means: Means {
-            loss: args.loss,
-            adversarial: args.adversarial.unwrap_or(match args.phase.as_str() {
-                REFINE => 0.05,
-                _ => Means::default().adversarial,
-            }),
-            r1: args.r1,
-            divergence: args.divergence,
-            ..Means::default()
-        },
-        belonging: args.belonging,
-        perceptual: perceptual(args),
-        look: None,
-    };
-    check(&job, &pictures.styles).map_err(failed)?;
-    if job.perceptual > 0.0 {
-        job.look = Some(eyes(paths, args.offline)?);
+    let dataset = pictures::read(&args.data)?;
+    let mut job = job(args);
+    check(&job, &dataset.styles).map_err(failed)?;
+    if job.weights.perceptual > 0.0 {
+        job.perceptual_network = Some(fetch_perceptual_network(paths, args.offline)?);
     }
-    let digest = pictures::digest(&pictures)?;
-    let embeddings = embedded(paths, &pictures, &args.run, args.on.device, args.offline)?;
-    let train =
-        |watch: &mut dyn FnMut(News) -> bool| run_job(&job, &pictures, &digest, &embeddings, watch);
-    let end = match live(args) {
-        true => shown(args, train)?,
-        false => told(args, train)?,
+    let sha256 = pictures::digest(&dataset)?;
+    let embeddings = embed_captions(paths, &dataset, &args.run, args.on.device, args.offline)?;
+    let data = TrainingData {
+        dataset: &dataset,
+        sha256: &sha256,
+        embeddings: &embeddings,
     };
-    match end.map_err(failed)? {
-        End::Done => Ok(Exit::Well),
-        End::Stopped => {
-            note("Stopped; the same command goes on from the checkpoint");
+    let train = |observer: &dyn Observer, on_event: &mut dyn FnMut(TrainingEvent)| {
+        run_job(&job, data, observer, on_event)
+    };
+    let outcome = match wants_screen(args) {
+        true => run_with_screen(&job, train)?,
+        false => run_with_lines(&job, train)?,
+    };
+    match outcome.map_err(failed)? {
+        RunOutcome::Done => Ok(Exit::Well),
+        RunOutcome::Stopped => {
+            note("Stopped; run the same command again to resume from the checkpoint");
             Ok(Exit::Interrupted)
         }
     }
 }
 
-const REFINE: &str = "refine";
-
-/// How much it counts how unlike pictures look, in the phases that ask it.
-fn perceptual(args: &Args) -> f64 {
-    let usual = match args.phase.as_str() {
-        REFINE => 1.0,
-        "reconstruct" | "paint" if args.small => 0.0,
-        "reconstruct" | "paint" => 1.0,
-        _ => return 0.0,
-    };
-    args.perceptual.unwrap_or(usual)
+/// The job that the flags describe, without the perceptual network.
+fn job(args: &Args) -> Job {
+    let defaults = LossWeights::of(args.phase, args.small);
+    let perceptual = args.perceptual.unwrap_or(defaults.perceptual);
+    Job {
+        phase: args.phase,
+        run: args.run.clone(),
+        small: args.small,
+        from: args.from.clone(),
+        device: args.on.device,
+        schedule: Schedule {
+            seed: args.seed,
+            batch_size: usize::from(args.batch),
+            steps: args.steps,
+            decay_steps: args.decay,
+            learning_rate: args.learning_rate,
+            checkpoint_every: args.checkpoint_every,
+            sample_every: args.sample_every,
+        },
+        weights: LossWeights {
+            gan_loss: args.loss,
+            adversarial: args.adversarial.unwrap_or(defaults.adversarial),
+            r1: args.r1,
+            kl: args.divergence,
+            caption_contrastive: args.caption_contrastive,
+            perceptual: match args.phase.has_perceptual_loss() {
+                true => perceptual,
+                false => 0.0,
+            },
+            ..defaults
+        },
+        perceptual_network: None,
+    }
 }
 
-/// The network that tells how unlike pictures look.
-fn eyes(paths: &Paths, offline: bool) -> Result<PathBuf, Failed> {
+/// The file of the perceptual loss's network, fetched where it is missing.
+fn fetch_perceptual_network(paths: &Paths, offline: bool) -> Result<PathBuf, Failed> {
     let catalog = environment::catalog()?;
     let store = environment::model_store(paths, offline);
-    watched(|watch| store.ensure(catalog.perceptual(), watch))
+    with_progress(|watch| store.ensure(catalog.perceptual(), watch))
 }
 
-type Trained = Result<End, TrainError>;
+type Trained = Result<RunOutcome, TrainError>;
 
 /// Whether somebody looks at a screen that can be drawn on.
-fn live(args: &Args) -> bool {
+fn wants_screen(args: &Args) -> bool {
     let dumb = environment::variable("TERM").as_deref() == Some("dumb");
     !args.plain && !dumb && stdin().is_terminal() && stdout().is_terminal()
 }
 
-/// Trains, and says how it goes in lines. The first Ctrl+C ends the run with a checkpoint, the
-/// second at once.
-fn told(
-    args: &Args,
-    train: impl FnOnce(&mut dyn FnMut(News) -> bool) -> Trained,
+/// Cancels a run once its flag is set; progress is told by the run's events.
+struct StopFlag<'a>(&'a AtomicBool);
+
+impl Observer for StopFlag<'_> {
+    fn progress(&self, _: &str, _: u64, _: Option<u64>) {}
+
+    fn check(&self) -> Result<(), Cancelled> {
+        match self.0.load(Ordering::SeqCst) {
+            true => Err(Cancelled),
+            false => Ok(()),
+        }
+    }
+}
+
+/// Trains, and prints lines about it. The first Ctrl+C ends the run with a checkpoint, the second at
+/// once.
+fn run_with_lines(
+    job: &Job,
+    train: impl FnOnce(&dyn Observer, &mut dyn FnMut(TrainingEvent)) -> Trained,
 ) -> Result<Trained, Failed> {
     let stop = Arc::new(AtomicBool::new(false));
     for signal in [SIGINT, SIGTERM, SIGHUP] {
@@ -129,27 +147,24 @@ fn told(
         let _ = flag::register_conditional_shutdown(signal, code, stop.clone());
         let _ = flag::register(signal, stop.clone());
     }
-    let mut teller = Teller::new(args);
-    Ok(train(&mut |news| {
-        teller.tell(news);
-        !stop.load(Ordering::SeqCst)
-    }))
+    let mut reporter = TrainingReporter::new(job);
+    Ok(train(&StopFlag(&stop), &mut |event| reporter.report(event)))
 }
 
-/// Trains on a thread of its own, and shows how it goes on the screen.
-fn shown(
-    args: &Args,
-    train: impl FnOnce(&mut dyn FnMut(News) -> bool) -> Trained + Send,
+/// Trains on a thread of its own, and shows the run on the screen.
+fn run_with_screen(
+    job: &Job,
+    train: impl FnOnce(&dyn Observer, &mut dyn FnMut(TrainingEvent)) -> Trained + Send,
 ) -> Result<Trained, Failed> {
     let engine = |why: &dyn std::fmt::Display| Failed::new(Exit::Engine, why);
     let stop = AtomicBool::new(false);
     let run = Run {
-        phase: args.phase.clone(),
-        folder: args.run.display().to_string(),
-        steps: args.steps,
-        batch: usize::from(args.batch),
+        phase: job.phase.to_string(),
+        folder: job.run.display().to_string(),
+        steps: job.schedule.steps,
+        batch: job.schedule.batch_size,
     };
-    let looks = Looks {
+    let options = ScreenOptions {
         colour: environment::colour(),
         all_colours: environment::all_colours(),
         graphics: environment::graphics(),
@@ -158,71 +173,85 @@ fn shown(
     std::thread::scope(|scope| {
         let stop = &stop;
         let trained = scope.spawn(move || {
-            train(&mut |news| {
-                // Nobody looks any more: the run is to end.
-                let heard = sender.send(update(args, news)).is_ok();
-                heard && !stop.load(Ordering::SeqCst)
+            train(&StopFlag(stop), &mut |event| {
+                // Without a screen nobody watches the run, so it ends.
+                if sender.send(update(job, event)).is_err() {
+                    stop.store(true, Ordering::SeqCst);
+                }
             })
         });
-        let watched = screen::watch(run, &news, stop, looks);
+        let watched = screen::watch(run, &news, stop, options);
         stop.store(true, Ordering::SeqCst);
         match &watched {
             Ok(watched) => watched.remarks.iter().for_each(|words| complain(words)),
             Err(why) => complain(&format!(
-                "The screen cannot be used ({why}); --plain prints lines"
+                "Cannot use the terminal screen ({why}); use --plain to print lines"
             )),
         }
         if watched.as_ref().is_ok_and(|watched| watched.at_once) {
-            note("Stopped at once; the last checkpoint stands");
+            note("Stopped immediately; the last checkpoint is intact");
             std::process::exit(i32::from(Exit::Interrupted.code()));
         }
         let trained = trained.join();
         watched.map_err(|why| engine(&why))?;
-        trained.map_err(|_| engine(&"Training broke off; the last checkpoint stands"))
+        trained.map_err(|_| engine(&"Training failed; the last checkpoint is intact"))
     })
 }
 
-fn update(args: &Args, news: News) -> Update {
-    match news {
-        News::Resumed(step) => Update::Resumed(step),
-        News::Step { number, metrics } => Update::Step(number, metrics.clone()),
-        News::Kept(step) => Update::Kept(step),
-        News::Warning(words) => Update::Warning(words.to_string()),
-        News::Sheet(sheet) => match keep_sheet(args, &sheet) {
+fn update(job: &Job, event: TrainingEvent) -> Update {
+    match event {
+        TrainingEvent::Resumed(step) => Update::Resumed(step),
+        TrainingEvent::Step { number, metrics } => Update::Step(number, metrics.clone()),
+        TrainingEvent::Checkpointed(step) => Update::Kept(step),
+        TrainingEvent::Warning(words) => Update::Warning(words.to_string()),
+        TrainingEvent::Sheet(sheet) => match save_sheet(job, &sheet) {
             Ok((file, (width, height))) => Update::Sheet(file, width, height),
             Err(why) => Update::Warning(why),
         },
     }
 }
 
-/// `from`: the weights that the run began with.
-pub fn export(
-    paths: &Paths,
-    run: &Path,
-    (data, from): (&Path, Option<&Path>),
-    out: &Path,
-    offline: bool,
-) -> Result<Exit, Failed> {
-    let pictures = pictures::read(data)?;
-    let embeddings = embedded(paths, &pictures, run, device::Choice::Cpu, offline)?;
-    let mut meter = Meter::new();
-    let mut tell =
-        |done: usize, all: usize| meter.count("Pictures remembered", done as u64, all as u64);
-    let written = exports::export(run, out, &pictures, &embeddings, from, &mut tell);
-    meter.clear();
+/// A run as a set of weights that draws.
+pub struct ExportArgs<'a> {
+    pub run: &'a Path,
+    pub data: &'a Path,
+    /// The weights that the run began with.
+    pub from: Option<&'a Path>,
+    pub out: &'a Path,
+    pub offline: bool,
+}
+
+pub fn export(paths: &Paths, args: &ExportArgs) -> Result<Exit, Failed> {
+    let dataset = pictures::read(args.data)?;
+    let embeddings = embed_captions(
+        paths,
+        &dataset,
+        args.run,
+        device::DeviceChoice::Cpu,
+        args.offline,
+    )?;
+    let meter = Progress::of_things();
+    let written = exports::export(
+        &Export {
+            run: args.run,
+            out: args.out,
+            from: args.from,
+            dataset: &dataset,
+            embeddings: &embeddings,
+        },
+        &meter,
+    );
+    drop(meter);
     written.map_err(failed)?;
-    print(&format!(
-        "{} holds a set of weights that draws\n",
-        out.display()
-    ))
+    print(&format!("Wrote the weights to {}\n", args.out.display()))
 }
 
 /// The embeddings of all captions; kept in the run's folder, since there are tens of thousands.
-fn embedded(
+fn embed_captions(
     paths: &Paths,
-    pictures: &Pictures,
+    pictures: &Dataset,
     run: &Path,
-    device: device::Choice,
+    device: device::DeviceChoice,
     offline: bool,
 ) -> Result<Vec<f32>, Failed> {
     let captions = captions(pictures);
@@ -238,11 +267,11 @@ fn embedded(
     let model = |why: &dyn std::fmt::Display| Failed::new(Exit::Model, why);
     let catalog = environment::catalog()?;
     let store = environment::model_store(paths, offline);
-    let encoder = watched(|watch| store.ensure(catalog.encoder(), watch))?;
+    let encoder = with_progress(|watch| store.ensure(catalog.encoder(), watch))?;
     let mut meter = Meter::new();
-    let encoder = SentenceEncoder::on(&encoder, device).map_err(|why| model(&why))?;
+    let encoder = SentenceEncoder::open(&encoder, device).map_err(|why| model(&why))?;
     let embeddings = encoder.embed_all(&captions, &mut |done| {
-        meter.count("Captions read", done as u64, captions.len() as u64);
+        meter.count("Captions embedded", done as u64, captions.len() as u64);
         true
     });
     meter.clear();

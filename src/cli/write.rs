@@ -1,4 +1,4 @@
-//! `illumine write`: one prompt, one passage, on standard output and nowhere else.
+//! `illumine write`: prints one passage for one prompt and saves nothing.
 
 use super::args::Write as Args;
 use super::environment::{self, Paths};
@@ -7,18 +7,18 @@ use super::signals;
 use super::{Exit, Failed};
 use illumine::engine::Engine;
 use illumine::store::prompts::Prompts;
-use illumine::story::context::{Beside, build};
-use illumine::story::frame::Frame;
-use illumine::story::message::{Goal, Overflow, Recall, Stats, TextRequest};
+use illumine::story::command::Completion;
+use illumine::story::frame::Voice;
+use illumine::story::message::{Overflow, PassageStats};
 use illumine::story::untrusted::clean;
-use illumine::story::voice::{self, Template};
-use illumine::story::{About, Author, Event, Mode, Node, Passage, Request, Settings, Status};
-use illumine::studio::Work;
+use illumine::story::voice::{self, PromptTemplate};
+use illumine::story::{Command, Mode, ModelInfo, Node, Reply, Status};
+use illumine::studio::{Notice, Outcome, Setup, Studio};
 use serde::Serialize;
 use std::io::{IsTerminal, Read, Write, stdin, stdout};
 use std::sync::mpsc::{Receiver, channel};
 
-/// What `--json` prints.
+/// The object that `--json` prints.
 #[derive(Serialize)]
 struct Report<'a> {
     text: &'a str,
@@ -44,18 +44,8 @@ struct Timings {
     decode_ms: f64,
     decode_tps: f64,
     reused: usize,
-    /// Of the new tokens, those that were guessed and read along with the one before.
+    /// How many of the new tokens were accepted draft tokens.
     guessed: usize,
-}
-
-/// What came of the request.
-#[derive(Default)]
-struct Written {
-    about: About,
-    text: String,
-    ids: Vec<u32>,
-    stats: Stats,
-    status: Option<Status>,
 }
 
 pub fn run(paths: &Paths, args: &Args) -> Result<Exit, Failed> {
@@ -64,29 +54,45 @@ pub fn run(paths: &Paths, args: &Args) -> Result<Exit, Failed> {
         None => None,
     };
     let settings = environment::settings_with(paths, &args.common, template.as_ref())?;
-    let (frame, own) = filled(template.as_ref(), args, settings.mode)?;
+    let (voice, own) = fill_template(template.as_ref(), args, settings.mode)?;
     let prompt = match own.filter(|_| args.prompt.is_none()) {
         Some(own) => own,
-        None => prompt(args)?,
+        None => prompt_text(args)?,
     };
-    let seed = settings.sampling.seed.unwrap_or_else(environment::entropy);
-    let (sender, events) = channel();
+    let setup = Setup {
+        defaults: settings,
+        // It stands on standard output and nowhere else.
+        private: true,
+        ..environment::setup(paths, &args.common)?
+    };
+    let seed = setup.defaults.sampling.seed.unwrap_or(setup.entropy);
+    let (sender, replies) = channel();
     let engine = Engine::start(environment::loader(paths, &args.common)?, sender);
-    let watch = signals::listen(engine.stopper());
+    let mut studio = Studio::new(engine, setup);
+    let watch = signals::listen(studio.stopper());
     watch.working(true);
-    engine.submit(Request::Load {
-        model: settings.model.clone(),
-    });
-    engine.submit(request(&settings, &frame, &prompt, seed, args.crop));
+    studio.load_model();
     if args.echo {
         super::print(&prompt)?;
     }
-    let stream = !args.json;
-    let written = follow(&engine, &events, stream)?;
-    let status = written.status.unwrap_or(Status::Failed);
+    let overflow = match args.crop {
+        true => Overflow::Crop,
+        false => Overflow::Refuse,
+    };
+    let completion = Completion {
+        prompt,
+        voice,
+        overflow,
+    };
+    let Outcome::Started(node) = studio.run(Command::Complete(Box::new(completion)))? else {
+        return Err(Failed::new(Exit::Engine, "Nothing was begun; try again"));
+    };
+    follow_events(&mut studio, &replies, !args.json)?;
+    let written = studio.story().node(node);
+    let text = written.map_or("", |node| node.text.as_str());
     if args.json {
-        super::print(&report(&written, status, seed)?)?;
-    } else if stdout().is_terminal() && !written.text.ends_with('\n') {
+        super::print(&report(&studio, written, seed)?)?;
+    } else if stdout().is_terminal() && !text.ends_with('\n') {
         super::print("\n")?;
     }
     watch.working(false);
@@ -96,30 +102,30 @@ pub fn run(paths: &Paths, args: &Args) -> Result<Exit, Failed> {
     }
 }
 
-/// The prompt as given, or all of standard input.
-fn prompt(args: &Args) -> Result<String, Failed> {
+/// The prompt argument, or all of standard input.
+fn prompt_text(args: &Args) -> Result<String, Failed> {
     let usage = |why: &str| Failed::new(Exit::Usage, why);
     let prompt = match &args.prompt {
         Some(prompt) => clean(prompt).into_owned(),
-        None => piped()?,
+        None => read_stdin()?,
     };
     match prompt.is_empty() {
-        true => Err(usage("The prompt is empty; give the words to continue")),
+        true => Err(usage("The prompt is empty; give some text to continue")),
         false => Ok(prompt),
     }
 }
 
-/// The line end that `echo` adds is not part of the prompt.
-fn piped() -> Result<String, Failed> {
+/// Reads standard input, without the line break that `echo` adds.
+fn read_stdin() -> Result<String, Failed> {
     let usage = |why: &str| Failed::new(Exit::Usage, why);
     if stdin().is_terminal() {
         return Err(usage(
-            "Give a prompt, as in illumine write \"Once upon a time\", or pipe one in",
+            "No prompt; give one, for example illumine write \"Once upon a time\", or pipe it in",
         ));
     }
     let mut bytes = Vec::new();
     let read = stdin().lock().read_to_end(&mut bytes);
-    read.map_err(|error| usage(&format!("Standard input cannot be read ({error})")))?;
+    read.map_err(|error| usage(&format!("Cannot read standard input ({error})")))?;
     let text = String::from_utf8(bytes).map_err(|error| {
         let at = error.utf8_error().valid_up_to();
         usage(&format!(
@@ -131,152 +137,101 @@ fn piped() -> Result<String, Failed> {
     Ok(clean(text).into_owned())
 }
 
-/// The template's voice, and its own first words where it has some.
-fn filled(
-    template: Option<&Template>,
+/// Fills in the template: its voice, and its opening words if it has any.
+fn fill_template(
+    template: Option<&PromptTemplate>,
     args: &Args,
     mode: Mode,
-) -> Result<(Frame, Option<String>), Failed> {
+) -> Result<(Option<Voice>, Option<String>), Failed> {
     let Some(template) = template else {
-        return Ok((Frame::default(), None));
+        return Ok((None, None));
     };
     let usage = |error| Failed::new(Exit::Usage, error);
-    let given: Result<Vec<_>, _> = args.var.iter().map(|pair| voice::value(pair)).collect();
-    let filled = template.fill(&given.map_err(usage)?).map_err(usage)?;
+    let given: Result<Vec<_>, _> = args
+        .var
+        .iter()
+        .map(|pair| voice::parse_assignment(pair))
+        .collect();
+    let filled = template
+        .fill_variables(&given.map_err(usage)?)
+        .map_err(usage)?;
     let own = match mode {
         Mode::Prose => filled.begin,
         Mode::Chat => filled.ask,
     };
-    let mut frame = Frame::default();
-    frame.voice = Some(filled.voice);
-    Ok((frame, Some(own).filter(|own| !own.is_empty())))
+    Ok((Some(filled.voice), Some(own).filter(|own| !own.is_empty())))
 }
 
-fn request(settings: &Settings, frame: &Frame, prompt: &str, seed: u64, crop: bool) -> Request {
-    let node = Node {
-        author: Author::Prompt,
-        text: prompt.to_string(),
-        turn: settings.mode == Mode::Chat,
-        ..Node::default()
-    };
-    let path = [Passage::whole(&node)];
-    let most = settings.sampling.recall as usize;
-    Request::Text(TextRequest {
-        node: 1,
-        context: build(settings, frame, &path, &Beside::default()),
-        sampling: settings.sampling.clone(),
-        seed,
-        // A program that asks for so many tokens gets them, after exactly its words.
-        goal: Goal::Exact,
-        bans: settings.sampling.banned_phrases.clone(),
-        heal: false,
-        begin: Vec::new(),
-        recall: (most > 0).then(|| Recall {
-            most,
-            lore: Vec::new(),
-        }),
-        overflow: if crop {
-            Overflow::Crop
-        } else {
-            Overflow::Refuse
-        },
-    })
-}
-
-/// Follows the engine to the end of the passage.
-fn follow(engine: &Engine, events: &Receiver<Event>, stream: bool) -> Result<Written, Failed> {
-    let mut written = Written::default();
+/// Takes the engine's news to the end of the passage.
+fn follow_events(
+    studio: &mut Studio,
+    replies: &Receiver<Reply>,
+    stream: bool,
+) -> Result<(), Failed> {
     let mut meter = Meter::new();
-    for event in events {
-        match event {
-            Event::Loading { what, done, total } => {
-                meter.show(&Work::Loading { what, done, total })
+    while studio.busy() {
+        let notices = match replies.recv() {
+            Ok(reply) => studio.absorb(reply),
+            Err(_) => {
+                let why = "The engine has stopped; try again";
+                return Err(Failed::new(Exit::Engine, why));
             }
-            Event::Ready(about) => {
-                meter.clear();
-                if let Some(note) = &about.note {
-                    super::complain(note);
+        };
+        for notice in notices {
+            match notice {
+                Notice::Text { text, .. } => {
+                    meter.clear();
+                    if stream && print_piece(&text).is_err() {
+                        studio.stop();
+                    }
                 }
-                written.about = about;
-            }
-            Event::Prefill {
-                done,
-                total,
-                reused,
-                cut,
-                ..
-            } => {
-                let dropped = cut.dropped;
-                if done == reused && dropped > 0 {
-                    super::complain(&format!(
-                        "The oldest {dropped} tokens of the prompt were left out"
-                    ));
+                Notice::Progress => meter.show(studio.work()),
+                Notice::Answered(_) => meter.clear(),
+                Notice::Warning(why) => super::complain(&why),
+                Notice::LeftOut(tokens) => super::complain(&format!(
+                    "The oldest {tokens} tokens of the prompt were left out"
+                )),
+                Notice::Error(why, fault) => {
+                    meter.clear();
+                    return Err(Failed::new(fault.into(), why));
                 }
-                meter.show(&Work::Reading {
-                    done,
-                    total,
-                    reused,
-                });
-            }
-            Event::Piece { text, ids, .. } => {
-                meter.clear();
-                if stream && put(&text).is_err() {
-                    engine.stopper().stop();
-                }
-                written.text.push_str(&text);
-                written.ids.extend(ids);
-            }
-            Event::Done {
-                node: Some(_),
-                status,
-                stats,
-            } => {
-                written.stats = stats;
-                written.status = Some(status);
-                return Ok(written);
-            }
-            Event::Warned(why) => super::complain(&why),
-            Event::Rewound { .. }
-            | Event::Recalled(_)
-            | Event::Alternatives(_)
-            | Event::Suggested(_)
-            | Event::Explained(_)
-            | Event::Kept(_)
-            | Event::Drawing { .. }
-            | Event::Drawn { .. } => {}
-            Event::Done { .. } => {}
-            Event::Failed { why, fault, .. } => {
-                meter.clear();
-                return Err(Failed::new(fault.into(), why));
+                // What is told to a writer, and answers to what was not asked.
+                Notice::Info(_)
+                | Notice::Advice(_)
+                | Notice::Ended(..)
+                | Notice::Stopped
+                | Notice::Drawn { .. }
+                | Notice::List(..)
+                | Notice::Suggested(_)
+                | Notice::Explained(_) => {}
             }
         }
     }
-    Err(Failed::new(
-        Exit::Engine,
-        "The engine has stopped; try again",
-    ))
+    Ok(())
 }
 
-fn put(text: &str) -> std::io::Result<()> {
+fn print_piece(text: &str) -> std::io::Result<()> {
     let mut out = stdout().lock();
     out.write_all(text.as_bytes())?;
     out.flush()
 }
 
-fn report(written: &Written, status: Status, seed: u64) -> Result<String, Failed> {
-    let stats = &written.stats;
+fn report(studio: &Studio, written: Option<&Node>, seed: u64) -> Result<String, Failed> {
+    let (none, unknown) = (PassageStats::default(), ModelInfo::default());
+    let stats = studio.last_stats().unwrap_or(&none);
+    let about = studio.about().unwrap_or(&unknown);
     let report = Report {
-        text: &written.text,
+        text: written.map_or("", |node| &node.text),
         prompt_ids: &stats.prompt_ids,
-        ids: &written.ids,
-        stop: status,
+        ids: written.map_or(&[], |node| &node.ids),
+        stop: written.map_or(Status::Failed, |node| node.status),
         seed,
         model: Model {
-            name: &written.about.name,
-            sha256: &written.about.sha256,
+            name: &about.name,
+            sha256: &about.sha256,
         },
         timings: Timings {
-            load_ms: written.about.load_ms,
+            load_ms: about.load_ms,
             prefill_ms: stats.prefill_ms,
             prefill_tps: stats.prefill_tps(),
             decode_ms: stats.decode_ms,

@@ -2,19 +2,17 @@
 
 use super::LoadError;
 use crate::model::fetch::{FetchError, Progress};
+use crate::story::progress::Observer;
 use std::ops::ControlFlow;
 
 /// Hands the news of fetching on, and the wish to stop back.
-pub fn watching(
-    progress: &mut dyn FnMut(&str, u64, Option<u64>),
-    stopped: &dyn Fn() -> bool,
-) -> impl FnMut(&Progress) -> ControlFlow<()> {
+pub fn watching(observer: &dyn Observer) -> impl FnMut(&Progress) -> ControlFlow<()> {
     let mut throttle = Throttle::default();
     move |news| {
         if throttle.lets(news) {
-            progress(&news.what, news.done, news.total);
+            observer.progress(&news.what, news.done, news.total);
         }
-        match stopped() {
+        match observer.is_cancelled() {
             true => ControlFlow::Break(()),
             false => ControlFlow::Continue(()),
         }

@@ -18,8 +18,10 @@ use crate::model::gan::{Illuminator, ImageSpec, MIX_SHARE, is_complete};
 use crate::model::upscaler::{SCALE, Upscaler};
 use crate::model::{ImageError, ModelError, device};
 use crate::story::picture::{
-    Drawing, Layer, PictureRequest, Provenance, Sight, Source, Style, Subject, Words,
+    DrawnPicture, Layer, PictureProvenance, PictureRequest, PictureTask, PromptOrPicture,
+    PromptSource, SourcePicture, StyleChoice,
 };
+use crate::story::progress::Observer;
 use crate::story::untrusted::clean_line;
 use job::ImageJob;
 use std::path::{Path, PathBuf};
@@ -49,29 +51,32 @@ pub enum DrawError {
     Model(#[from] ModelError),
     #[error(transparent)]
     Image(#[from] ImageError),
-    #[error("There is nothing to draw: give some words, as in \"a red dragon asleep\"")]
+    #[error("The prompt is empty; describe the picture, for example \"a red dragon asleep\"")]
     NoWords,
     #[error(
-        "That is too long for a picture ({0} letters); say in a sentence what it shows, in {MAX_PROMPT_CHARS} letters at most"
+        "The prompt is too long ({0} characters); describe the picture in at most {MAX_PROMPT_CHARS}"
     )]
     TooLong(usize),
-    #[error("No style is called '{0}'; there are {1}")]
+    #[error("Unknown style '{0}'; available styles: {1}")]
     Style(String, String),
-    #[error("{0} pictures are too many at once; {MAX_PICTURES} are possible")]
+    #[error("Cannot draw {0} pictures at once; the maximum is {MAX_PICTURES}")]
     Many(usize),
-    #[error("{0} cannot be used: {1}")]
+    #[error("Cannot use {0}: {1}")]
     Unreadable(String, PictureFileError),
-    #[error("What enlarges pictures was not loaded; `illumine draw --enlarge` loads it")]
+    #[error("The upscaler is not loaded; use `illumine draw --enlarge`")]
     NoUpscaler,
-    #[error("A temperature is 0 to 10, guidance -20 to 20, recall 0 to 20")]
+    #[error("Temperature must be 0 to 10, guidance -20 to 20, retrieval strength 0 to 20")]
     Sampling,
 }
 
 /// Asked between decoding steps; false stops drawing.
-pub type KeepGoing<'a> = &'a mut dyn FnMut() -> bool;
+type KeepGoing<'a> = &'a mut dyn FnMut() -> bool;
 
 /// Image designs besides imagegen's own: the trainer's.
+#[cfg(feature = "train")]
 const DESIGNS: &[DesignLoader] = &[train::one_pass::LOADER];
+#[cfg(not(feature = "train"))]
+const DESIGNS: &[DesignLoader] = &[];
 
 /// The first complete folder of weights.
 pub fn find_weights(places: &[PathBuf]) -> Result<PathBuf, ImageError> {
@@ -92,7 +97,7 @@ pub fn find_weights(places: &[PathBuf]) -> Result<PathBuf, ImageError> {
 /// Loads a folder of weights onto a device, and names the backend.
 pub fn load_illuminator(
     folder: &Path,
-    choice: device::Choice,
+    choice: device::DeviceChoice,
     threads: usize,
 ) -> Result<(Illuminator, String), DrawError> {
     let device = device::open(choice)?;
@@ -113,14 +118,12 @@ impl ImagePipeline {
         }
     }
 
-    /// Draws the pictures of a request; `on_progress` receives the number of finished
-    /// pictures. None when stopped.
+    /// Draws the pictures of a request; progress counts finished pictures. None when stopped.
     pub fn draw(
         &self,
         request: &PictureRequest,
-        on_progress: &mut dyn FnMut(usize, usize),
-        keep_going: KeepGoing,
-    ) -> Result<Option<Vec<Drawing>>, DrawError> {
+        observer: &dyn Observer,
+    ) -> Result<Option<Vec<DrawnPicture>>, DrawError> {
         let sampling = self.illuminator.supported_sampling(sampling(request)?);
         let mut job = ImageJob {
             pipeline: self,
@@ -128,32 +131,31 @@ impl ImagePipeline {
             sampling,
             done: Vec::new(),
             total: 0,
-            on_progress,
-            keep_going,
+            observer,
         };
-        let whole = match &request.subject {
-            Subject::Words(words) => job.words(prompt_text(words)?)?,
-            Subject::Scene(words) => job.scene(prompt_text(words)?)?,
-            Subject::Vary { of, amount } => {
+        let whole = match &request.task {
+            PictureTask::Prompt(words) => job.words(prompt_text(words)?)?,
+            PictureTask::Scene(words) => job.scene(prompt_text(words)?)?,
+            PictureTask::Vary { of, amount } => {
                 let (code, own) = self.encoded_source(of)?;
-                let sight = Sight::Picture(Box::new(own));
+                let sight = PromptOrPicture::Picture(Box::new(own));
                 job.vary(&code, &sight, *amount)?
             }
-            Subject::Mix { of, with } => {
+            PictureTask::Mix { of, with } => {
                 let (code, _) = self.encoded_source(of)?;
                 job.vary(&code, with, MIX_SHARE)?
             }
-            Subject::Restyle { of, words } => {
+            PictureTask::Restyle { of, words } => {
                 let (code, own) = self.encoded_source(of)?;
                 let words = words.clone().unwrap_or(own.prompt);
                 job.restyle(&code, &words)?
             }
-            Subject::Lerp { from, to, at } => job.lerp(from, to, at)?,
+            PictureTask::Lerp { from, to, at } => job.lerp(from, to, at)?,
         };
         let mut done = job.done;
         if whole && request.enlarged {
             for layer in done.iter_mut().flat_map(|drawing| &mut drawing.layers) {
-                if !keep_going() {
+                if observer.is_cancelled() {
                     return Ok(None);
                 }
                 self.upscale(layer)?;
@@ -176,7 +178,7 @@ impl ImagePipeline {
         style: &str,
         seeds: Vec<u64>,
     ) -> Result<ImageSpec, DrawError> {
-        let style = self.style_numbers(&Style::Named(style.to_string()), None)?;
+        let style = self.style_numbers(&StyleChoice::Named(style.to_string()), None)?;
         let embedding = self.embed_prompt(words)?;
         Ok(ImageSpec {
             embedding: embedding.words,
@@ -189,8 +191,11 @@ impl ImagePipeline {
 
     /// A picture's encoded form and provenance: taken from its provenance if made with
     /// these weights, else from the encoder.
-    fn encoded_source(&self, source: &Source) -> Result<(EncodedPicture, Provenance), DrawError> {
-        let own = source.how.clone().unwrap_or_default();
+    fn encoded_source(
+        &self,
+        source: &SourcePicture,
+    ) -> Result<(EncodedPicture, PictureProvenance), DrawError> {
+        let own = source.provenance.clone().unwrap_or_default();
         let same = self.illuminator.reproduces(&own.weights);
         if let Some(code) = self
             .illuminator
@@ -203,14 +208,14 @@ impl ImagePipeline {
         let picture = decode_square(&source.file, size)
             .map_err(|why| DrawError::Unreadable(clean_line(&source.name), why))?;
         let known = |style: &String| self.illuminator.style(style).is_some();
-        let how = Provenance {
+        let how = PictureProvenance {
             prompt: match own.prompt.is_empty() {
                 true => self.prompt_from_file_name(&source.name)?,
                 false => own.prompt,
             },
             style: own.style.filter(known),
             seed: own.seed,
-            ..Provenance::default()
+            ..PictureProvenance::default()
         };
         Ok((self.illuminator.encode(&picture)?, how))
     }
@@ -239,7 +244,7 @@ impl ImagePipeline {
     /// The style numbers of a request; `own` is the source picture's style.
     fn style_numbers(
         &self,
-        style: &Style,
+        style: &StyleChoice,
         own: PictureStyle,
     ) -> Result<Vec<Option<u32>>, DrawError> {
         let number = |name: &str| {
@@ -249,13 +254,15 @@ impl ImagePipeline {
             found.ok_or_else(|| DrawError::Style(short(), styles()))
         };
         Ok(match (style, own) {
-            (Style::Any, _) => vec![None],
-            (Style::All, _) => (0..self.illuminator.config.styles.len() as u32)
+            (StyleChoice::Any, _) => vec![None],
+            (StyleChoice::All, _) => (0..self.illuminator.config.styles.len() as u32)
                 .map(Some)
                 .collect(),
-            (Style::Named(name), _) => vec![Some(number(name)?)],
-            (Style::Usual, Some(own)) => vec![own.and_then(|own| self.illuminator.style(own))],
-            (Style::Usual, None) => vec![Some(0)],
+            (StyleChoice::Named(name), _) => vec![Some(number(name)?)],
+            (StyleChoice::Default, Some(own)) => {
+                vec![own.and_then(|own| self.illuminator.style(own))]
+            }
+            (StyleChoice::Default, None) => vec![Some(0)],
         })
     }
 
@@ -271,10 +278,10 @@ type PictureStyle<'a> = Option<Option<&'a str>>;
 /// Similarity from which a file's name is used as the prompt.
 const NAME_SIMILARITY: f32 = 0.6;
 
-fn prompt_text(words: &Words) -> Result<&str, DrawError> {
+fn prompt_text(words: &PromptSource) -> Result<&str, DrawError> {
     let words = match words {
-        Words::Given(words) => words.trim(),
-        Words::Passage { text, .. } => text.trim(),
+        PromptSource::Given(words) => words.trim(),
+        PromptSource::Passage { text, .. } => text.trim(),
     };
     match words.chars().count() {
         0 => Err(DrawError::NoWords),
@@ -287,7 +294,7 @@ fn sampling(request: &PictureRequest) -> Result<Sampling, DrawError> {
     let PictureRequest {
         temperature,
         guidance,
-        recall,
+        retrieval_strength: recall,
         steps,
         ..
     } = request;

@@ -1,20 +1,22 @@
 //! From a model's name to a model in memory, with its tokenizer, template and cache.
 
-use super::draft::{Draft, same_words};
+use super::backend::Backend;
 use super::fetching::watching;
 use super::image_pipeline;
-use super::loaded::Loaded;
-use crate::model::catalog::{Catalog, Choice, Entry};
+use super::local::Loaded;
+use super::local::draft::{Draft, same_words};
+use crate::model::catalog::{Catalog, Entry, ModelChoice};
 use crate::model::device;
 use crate::model::encoder::SentenceEncoder;
 use crate::model::fetch::ModelStore;
 use crate::model::gan::Illuminator;
 use crate::model::gguf::Gguf;
-use crate::model::template::Template;
-use crate::model::{ModelError, Placement, Tokenizer, supported};
-use crate::story::About;
+use crate::model::template::ChatTemplate;
+use crate::model::{ModelError, Placement, Tokenizer, check_supported};
+use crate::story::ModelInfo;
+use crate::story::progress::Observer;
 use crate::story::untrusted::clean_line;
-use kernels::attention::Kind;
+use kernels::attention::KvType;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
@@ -22,27 +24,18 @@ use std::time::Instant;
 /// Makes models on the worker's thread.
 pub trait Loader: Send {
     /// `model` is a catalogue name, a path, or empty for the default.
-    fn load(
-        &mut self,
-        model: &str,
-        progress: &mut dyn FnMut(&str, u64, Option<u64>),
-        stopped: &dyn Fn() -> bool,
-    ) -> Result<Loaded, LoadError>;
+    fn load(&mut self, model: &str, observer: &dyn Observer)
+    -> Result<Box<dyn Backend>, LoadError>;
 
     /// The sentence encoder, by which old passages are recalled and pictures are drawn.
-    fn encoder(
-        &mut self,
-        progress: &mut dyn FnMut(&str, u64, Option<u64>),
-        stopped: &dyn Fn() -> bool,
-    ) -> Result<SentenceEncoder, LoadError>;
+    fn encoder(&mut self, observer: &dyn Observer) -> Result<SentenceEncoder, LoadError>;
 
     /// What draws, and the name of what computes.
     fn illuminator(
         &mut self,
-        _progress: &mut dyn FnMut(&str, u64, Option<u64>),
-        _stopped: &dyn Fn() -> bool,
+        _observer: &dyn Observer,
     ) -> Result<(Illuminator, String), LoadError> {
-        Err(LoadError::Failed("There is nothing here that draws".into()))
+        Err(LoadError::Failed("No image model is loaded".into()))
     }
 }
 
@@ -50,20 +43,11 @@ pub trait Loader: Send {
 pub struct NoModel;
 
 impl Loader for NoModel {
-    fn load(
-        &mut self,
-        _: &str,
-        _: &mut dyn FnMut(&str, u64, Option<u64>),
-        _: &dyn Fn() -> bool,
-    ) -> Result<Loaded, LoadError> {
+    fn load(&mut self, _: &str, _: &dyn Observer) -> Result<Box<dyn Backend>, LoadError> {
         Err(LoadError::Failed("There is no model here".to_string()))
     }
 
-    fn encoder(
-        &mut self,
-        _: &mut dyn FnMut(&str, u64, Option<u64>),
-        _: &dyn Fn() -> bool,
-    ) -> Result<SentenceEncoder, LoadError> {
+    fn encoder(&mut self, _: &dyn Observer) -> Result<SentenceEncoder, LoadError> {
         Err(LoadError::Failed("There is no encoder here".to_string()))
     }
 }
@@ -79,10 +63,10 @@ pub enum LoadError {
 pub struct ModelLoader {
     pub catalog: Catalog,
     pub store: ModelStore,
-    pub device: device::Choice,
+    pub device: device::DeviceChoice,
     pub threads: usize,
     /// How keys and values are kept on a CPU.
-    pub kv: Kind,
+    pub kv: KvType,
     /// The model that guesses for another: a name or a path, `none`, or the catalogue's choice.
     pub draft: Option<String>,
     /// Where the illuminator's weights may be; one alone was named by the user.
@@ -92,9 +76,9 @@ pub struct ModelLoader {
 /// Where a model is wanted, before the device is opened.
 #[derive(Clone, Copy, Debug)]
 pub struct Place {
-    pub device: device::Choice,
+    pub device: device::DeviceChoice,
     pub threads: usize,
-    pub kv: Kind,
+    pub kv: KvType,
 }
 
 /// A model's file, found and verified.
@@ -110,14 +94,35 @@ impl Loader for ModelLoader {
     fn load(
         &mut self,
         model: &str,
-        progress: &mut dyn FnMut(&str, u64, Option<u64>),
-        stopped: &dyn Fn() -> bool,
-    ) -> Result<Loaded, LoadError> {
-        let found = self.find(model, progress, stopped)?;
-        if stopped() {
+        observer: &dyn Observer,
+    ) -> Result<Box<dyn Backend>, LoadError> {
+        Ok(Box::new(self.load_local(model, observer)?))
+    }
+
+    fn encoder(&mut self, observer: &dyn Observer) -> Result<SentenceEncoder, LoadError> {
+        let path = self.fetch(self.catalog.encoder(), observer)?;
+        let encoder = SentenceEncoder::open(&path, self.device);
+        encoder.map_err(|error| LoadError::Failed(error.to_string()))
+    }
+
+    fn illuminator(&mut self, observer: &dyn Observer) -> Result<(Illuminator, String), LoadError> {
+        observer.progress("Reading the illuminator", 0, None);
+        let folder =
+            image_pipeline::find_weights(&self.weights).map_err(image_pipeline::DrawError::from);
+        let read =
+            folder.and_then(|it| image_pipeline::load_illuminator(&it, self.device, self.threads));
+        read.map_err(|error| LoadError::Failed(error.to_string()))
+    }
+}
+
+impl ModelLoader {
+    /// Loads a model into this process, with what guesses for it.
+    pub fn load_local(&self, model: &str, observer: &dyn Observer) -> Result<Loaded, LoadError> {
+        let found = self.find(model, observer)?;
+        if observer.is_cancelled() {
             return Err(LoadError::Stopped);
         }
-        progress(&format!("Reading {}", found.name), 0, None);
+        observer.progress(&format!("Reading {}", found.name), 0, None);
         let place = Place {
             device: self.device,
             threads: self.threads,
@@ -130,36 +135,11 @@ impl Loader for ModelLoader {
         let loaded = gguf.and_then(|gguf| read_open(&found.name, gguf, found.sha256, place));
         let mut loaded = loaded.map_err(|error| LoadError::Failed(error.to_string()))?;
         if let Some(wanted) = self.draft_for(&found.name) {
-            self.add_draft(&mut loaded, &wanted, place, progress, stopped)?;
+            self.add_draft(&mut loaded, &wanted, place, observer)?;
         }
         Ok(loaded)
     }
 
-    fn encoder(
-        &mut self,
-        progress: &mut dyn FnMut(&str, u64, Option<u64>),
-        stopped: &dyn Fn() -> bool,
-    ) -> Result<SentenceEncoder, LoadError> {
-        let path = self.fetch(self.catalog.encoder(), progress, stopped)?;
-        let encoder = SentenceEncoder::on(&path, self.device);
-        encoder.map_err(|error| LoadError::Failed(error.to_string()))
-    }
-
-    fn illuminator(
-        &mut self,
-        progress: &mut dyn FnMut(&str, u64, Option<u64>),
-        _stopped: &dyn Fn() -> bool,
-    ) -> Result<(Illuminator, String), LoadError> {
-        progress("Reading the illuminator", 0, None);
-        let folder =
-            image_pipeline::find_weights(&self.weights).map_err(image_pipeline::DrawError::from);
-        let read =
-            folder.and_then(|it| image_pipeline::load_illuminator(&it, self.device, self.threads));
-        read.map_err(|error| LoadError::Failed(error.to_string()))
-    }
-}
-
-impl ModelLoader {
     /// The model that shall guess for this one.
     fn draft_for(&self, name: &str) -> Option<String> {
         let usual = || {
@@ -177,13 +157,12 @@ impl ModelLoader {
         loaded: &mut Loaded,
         wanted: &str,
         place: Place,
-        progress: &mut dyn FnMut(&str, u64, Option<u64>),
-        stopped: &dyn Fn() -> bool,
+        observer: &dyn Observer,
     ) -> Result<(), LoadError> {
-        if !loaded.model.exact_in_batches() {
+        if !loaded.model.is_batch_invariant() {
             return Ok(());
         }
-        let found = match self.find(wanted, progress, stopped) {
+        let found = match self.find(wanted, observer) {
             Err(LoadError::Stopped) => return Err(LoadError::Stopped),
             Err(LoadError::Failed(why)) => Err(why),
             Ok(found) => read(&found.name, &found.path, found.sha256, place)
@@ -194,56 +173,44 @@ impl ModelLoader {
                 loaded.draft = Some(Draft::new(draft.about.name, draft.model));
                 return Ok(());
             }
-            Ok(_) => "its tokens are others".to_string(),
+            Ok(_) => "its vocabulary differs".to_string(),
             Err(why) => why,
         };
         // The catalogue's choice was not asked for.
         if self.draft.is_some() {
             let wanted = clean_line(wanted);
-            loaded.about.note = Some(format!("Nothing is drafted by {wanted}: {why}"));
+            loaded.about.note = Some(format!("Cannot use {wanted} as the draft model: {why}"));
         }
         Ok(())
     }
 
-    fn fetch(
-        &self,
-        entry: &Entry,
-        progress: &mut dyn FnMut(&str, u64, Option<u64>),
-        stopped: &dyn Fn() -> bool,
-    ) -> Result<PathBuf, LoadError> {
-        Ok(self.store.ensure(entry, &mut watching(progress, stopped))?)
+    fn fetch(&self, entry: &Entry, observer: &dyn Observer) -> Result<PathBuf, LoadError> {
+        Ok(self.store.ensure(entry, &mut watching(observer))?)
     }
 
     /// Where the model's file is, fetched when need be, and its SHA-256.
-    fn find(
-        &self,
-        model: &str,
-        progress: &mut dyn FnMut(&str, u64, Option<u64>),
-        stopped: &dyn Fn() -> bool,
-    ) -> Result<Found, LoadError> {
+    fn find(&self, model: &str, observer: &dyn Observer) -> Result<Found, LoadError> {
         let choice = match model {
-            "" => Choice::Entry(self.catalog.default_entry()),
+            "" => ModelChoice::Entry(self.catalog.default_entry()),
             wanted => {
-                let choice = self.catalog.choose(wanted);
+                let choice = self.catalog.resolve(wanted);
                 choice.map_err(|error| LoadError::Failed(error.to_string()))?
             }
         };
         let (name, path, gguf) = match choice {
-            Choice::Entry(entry) => {
-                let path = self.fetch(entry, progress, stopped)?;
+            ModelChoice::Entry(entry) => {
+                let path = self.fetch(entry, observer)?;
                 (entry.name.clone(), path, None)
             }
-            Choice::File(path) => {
+            ModelChoice::File(path) => {
                 // A file that is no model is said before it is read whole for its checksum.
                 let gguf = Gguf::open(&path).map_err(ModelError::from);
-                let usable = gguf.and_then(|gguf| supported(&gguf).map(|()| gguf));
+                let usable = gguf.and_then(|gguf| check_supported(&gguf).map(|()| gguf));
                 let gguf = usable.map_err(|error| LoadError::Failed(error.to_string()))?;
                 (path.display().to_string(), path, Some(gguf))
             }
         };
-        let sha256 = self
-            .store
-            .sha256_of(&path, &mut watching(progress, stopped))?;
+        let sha256 = self.store.sha256_of(&path, &mut watching(observer))?;
         Ok(Found {
             name,
             path,
@@ -271,18 +238,18 @@ fn read_open(
 ) -> Result<Loaded, ModelError> {
     let began = Instant::now();
     let gguf = Arc::new(gguf);
-    supported(&gguf)?;
+    check_supported(&gguf)?;
     let device = device::open(placement.device)?;
     let place = Placement {
         kv: placement.kv,
-        ..Placement::on(device.clone(), placement.threads)
+        ..Placement::new(device.clone(), placement.threads)
     };
     // The vocabulary takes about as long as the weights, and neither needs the other.
     let (words, model) = std::thread::scope(|scope| {
         let words = scope.spawn(|| {
             let template = gguf.text("tokenizer.chat_template");
             // A template that cannot be compiled spoils chat, not prose.
-            let template = template.and_then(|source| Template::new(source.into_owned()).ok());
+            let template = template.and_then(|source| ChatTemplate::new(source.into_owned()).ok());
             (Tokenizer::from_gguf(&gguf), template)
         });
         let model = crate::model::load_text(gguf.clone(), &place);
@@ -290,11 +257,11 @@ fn read_open(
     });
     let (tokenizer, template) = words.unwrap_or_else(|panic| std::panic::resume_unwind(panic));
     let (tokenizer, model) = (tokenizer?, model?);
-    let about = About {
+    let about = ModelInfo {
         name: clean_line(name),
         sha256,
         architecture: clean_line(&gguf.text("general.architecture").unwrap_or_default()),
-        backend: format!("{} {}", device::name(&device), model.kernels())
+        backend: format!("{} {}", device::name(&device), model.kernel_family())
             .trim_end()
             .to_string(),
         context: model.context(),

@@ -4,9 +4,10 @@
 //! cut into windows of `window` tokens, each read afresh, and the second half of each is scored:
 //! token i+1 by the logits of token i, for i from window/2 to window-2.
 
-use super::loaded::Loaded;
+use super::local::Loaded;
 use crate::model::sampler::log_probability;
-use crate::model::{ModelError, Rows};
+use crate::model::{Logits, ModelError};
+use crate::story::progress::{Cancelled, Observer};
 use serde::Serialize;
 
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -23,20 +24,20 @@ pub struct Perplexity {
 pub enum PerplexityError {
     #[error(transparent)]
     Model(#[from] ModelError),
-    #[error("The text has {tokens} tokens, and at least {window} are needed; give a longer one")]
+    #[error("The text has {tokens} tokens but at least {window} are needed; use a longer text")]
     TooShort { tokens: usize, window: usize },
-    #[error("Stopped")]
-    Stopped,
+    #[error(transparent)]
+    Stopped(#[from] Cancelled),
 }
 
-/// Scores `text`; `progress` hears of windows done and all, and says whether to go on.
+/// Scores `text`, window by window.
 pub fn perplexity(
     loaded: &mut Loaded,
     text: &str,
     window: usize,
-    progress: &mut dyn FnMut(usize, usize) -> bool,
+    observer: &dyn Observer,
 ) -> Result<Perplexity, PerplexityError> {
-    let opening = loaded.tokenizer.opening();
+    let opening = loaded.tokenizer.leading_bos();
     let mut ids: Vec<u32> = opening.into_iter().collect();
     ids.extend(loaded.tokenizer.encode(text)?);
     let (tokens, chunks) = (ids.len(), ids.len() / window);
@@ -45,17 +46,16 @@ pub fn perplexity(
     }
     let (mut surprise, mut scored) = (0f64, 0usize);
     for (index, chunk) in ids.chunks_exact(window).enumerate() {
-        if !progress(index, chunks) {
-            return Err(PerplexityError::Stopped);
-        }
+        observer.check()?;
+        observer.progress("Windows scored", index as u64, Some(chunks as u64));
         let mut chunk = chunk.to_vec();
         if let (Some(opening), Some(first)) = (opening, chunk.first_mut()) {
             *first = opening;
         }
         loaded.rewind(0);
         let half = window / 2;
-        loaded.feed(&chunk[..half], Rows::None, &|| false)?;
-        let rows = loaded.feed(&chunk[half..window - 1], Rows::All, &|| false)?;
+        loaded.forward(&chunk[..half], Logits::Skip, &|| false)?;
+        let rows = loaded.forward(&chunk[half..window - 1], Logits::All, &|| false)?;
         let rows = rows.unwrap_or_default();
         let width = loaded.model.vocabulary();
         for (logits, next) in rows.chunks_exact(width).zip(&chunk[half + 1..]) {
@@ -63,7 +63,7 @@ pub fn perplexity(
             scored += 1;
         }
     }
-    progress(chunks, chunks);
+    observer.progress("Windows scored", chunks as u64, Some(chunks as u64));
     Ok(Perplexity {
         perplexity: (surprise / scored as f64).exp(),
         tokens,

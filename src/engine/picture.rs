@@ -1,77 +1,86 @@
 //! Pictures on the worker's thread: what draws is made when it is first needed, and stays.
 
+use super::backend::{Answer, Failure, Listener, Quiet};
 use super::image_pipeline::{DrawError, ImagePipeline};
-use super::{Failure, LoadError, Loader, Worker};
-use crate::story::message::{Fault, Stats, TextRequest};
-use crate::story::picture::{PictureRequest, Subject, Words};
-use crate::story::{Event, Status};
+use super::suggest::said;
+use super::worker::{Worker, ended};
+use super::{LoadError, Loader, Outbox};
+use crate::story::message::{FailureKind, TextRequest};
+use crate::story::picture::{PictureRequest, PictureTask, PromptSource};
+use crate::story::progress::{Cancelled, Observer};
+use crate::story::{Event, NodeId, Status};
 use std::rc::Rc;
 
 impl From<DrawError> for Failure {
     fn from(error: DrawError) -> Failure {
         let fault = match error {
-            DrawError::Model(_) => Fault::Model,
-            _ => Fault::Engine,
+            DrawError::Model(_) => FailureKind::Model,
+            _ => FailureKind::Engine,
         };
         let why = error.to_string();
         Failure { why, fault }
     }
 }
 
-impl<L: Loader> Worker<'_, L> {
+/// Tells how many pictures are drawn.
+struct DrawnPicture<'a> {
+    node: NodeId,
+    outbox: &'a Outbox<'a>,
+}
+
+impl Observer for DrawnPicture<'_> {
+    fn progress(&self, _: &str, done: u64, total: Option<u64>) {
+        let node = self.node;
+        let (done, total) = (done as usize, total.unwrap_or_default() as usize);
+        self.outbox.tell(Event::Drawing { node, done, total });
+    }
+
+    fn check(&self) -> Result<(), Cancelled> {
+        self.outbox.check()
+    }
+}
+
+impl<L: Loader> Worker<L> {
     /// Draws what was asked for, and sends it.
-    pub(super) fn picture(
-        &mut self,
-        mut request: PictureRequest,
-        stopped: &dyn Fn() -> bool,
-    ) -> Result<(Status, Stats), Failure> {
-        let ended = |status| Ok((status, Stats::default()));
-        let Some(pipeline) = self.pipeline(stopped)? else {
+    pub(super) fn picture(&mut self, mut request: PictureRequest, outbox: &Outbox) -> Answer {
+        let Some(pipeline) = self.pipeline(outbox)? else {
             return ended(Status::Stopped);
         };
         let node = request.node;
-        if let Subject::Words(words) | Subject::Scene(words) = &mut request.subject
-            && let Words::Passage { text, ask } = words
+        if let PictureTask::Prompt(words) | PictureTask::Scene(words) = &mut request.task
+            && let PromptSource::Passage { text, ask } = words
         {
-            let line = self.line(ask, stopped);
-            if stopped() {
+            let line = self.line(ask, outbox);
+            if outbox.is_cancelled() {
                 return ended(Status::Stopped);
             }
-            *words = Words::Given(pipeline.describe(text, &line)?);
+            *words = PromptSource::Given(pipeline.describe(text, &line)?);
         }
-        let events = self.events;
-        let mut told = |done, total| {
-            let _ = events.send(Event::Drawing { node, done, total });
-        };
-        match pipeline.draw(&request, &mut told, &mut || !stopped())? {
+        match pipeline.draw(&request, &DrawnPicture { node, outbox })? {
             None => ended(Status::Stopped),
             Some(drawings) => {
-                let _ = self.events.send(Event::Drawn { node, drawings });
+                outbox.tell(Event::Drawn { node, drawings });
                 ended(Status::Complete)
             }
         }
     }
 
     /// What draws; None when stopped.
-    fn pipeline(
-        &mut self,
-        stopped: &dyn Fn() -> bool,
-    ) -> Result<Option<Rc<ImagePipeline>>, Failure> {
+    fn pipeline(&mut self, outbox: &Outbox) -> Result<Option<Rc<ImagePipeline>>, Failure> {
         if let Some(pipeline) = &self.pipeline {
             return Ok(Some(pipeline.clone()));
         }
-        let fault = Fault::Model;
+        let fault = FailureKind::Model;
         let failed = |error| match error {
             LoadError::Stopped => Ok(None),
             LoadError::Failed(why) => Err(Failure { why, fault }),
         };
         // The weights first: without them there is no use in fetching the encoder.
-        let mut progress = super::loading(self.events);
-        let illuminator = match self.loader.illuminator(&mut progress, stopped) {
+        let illuminator = match self.loader.illuminator(outbox) {
             Ok(illuminator) => illuminator,
             Err(error) => return failed(error),
         };
-        let encoder = match self.encoder(stopped) {
+        let encoder = match self.encoder(outbox) {
             Ok(encoder) => encoder,
             Err(error) => return failed(error),
         };
@@ -82,16 +91,16 @@ impl<L: Loader> Worker<'_, L> {
 
     /// What the text model says when it is asked; nothing where there is none. What it had read of
     /// the story is put back afterwards, so that the story is not read again.
-    fn line(&mut self, ask: &TextRequest, stopped: &dyn Fn() -> bool) -> String {
-        let Some(loaded) = &mut self.loaded else {
+    fn line(&mut self, ask: &TextRequest, observer: &dyn Observer) -> String {
+        let Some(backend) = &mut self.backend else {
             return String::new();
         };
-        let kept = loaded.save();
+        let kept = backend.save_cache();
         // A line that cannot be had is no reason not to draw.
-        let (line, _) = super::said(loaded, ask, &|_| true, stopped);
-        loaded.forget();
-        if let Some((ids, bytes)) = kept {
-            let _ = loaded.restore(&ids, &bytes);
+        let (line, _) = said(backend.as_mut(), ask, &Quiet(observer));
+        backend.clear_cache();
+        if let Some(kept) = kept {
+            backend.restore_cache(&kept);
         }
         line
     }

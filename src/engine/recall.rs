@@ -4,14 +4,13 @@
 //! context, and with each entry of lore that nothing named; the nearest are put back some
 //! paragraphs before the end. Embeddings are the sentence encoder's (`model/encoder.rs`).
 
-use super::Failure;
-use super::loaded::Loaded;
-use super::prompt::build;
+use super::backend::{Backend, Failure};
 use crate::model::ModelError;
 use crate::model::encoder::{SentenceEncoder, WIDTH};
-use crate::story::context::{Kind, Part};
+use crate::story::context::{ContextPart, PartKind};
 use crate::story::hash::fnv1a;
-use crate::story::message::{Recall, Recalled, TextRequest};
+use crate::story::message::{Retrieval, RetrievedPassage, TextRequest};
+use crate::story::progress::Observer;
 use crate::story::sentence::{excerpt, sentence_ends};
 use crate::story::{Context, NodeId};
 use std::collections::HashMap;
@@ -37,7 +36,7 @@ pub struct Recaller {
 struct Stretch {
     /// The words whose meaning counts.
     words: String,
-    part: Part,
+    part: ContextPart,
     label: String,
     near: f32,
 }
@@ -52,28 +51,28 @@ impl Recaller {
     /// None when it was stopped.
     pub fn recall(
         &mut self,
-        loaded: &Loaded,
+        backend: &dyn Backend,
         request: &mut TextRequest,
-        go_on: &mut dyn FnMut() -> bool,
-    ) -> Result<Option<Vec<Recalled>>, Failure> {
-        let Some(recall) = request.recall.take() else {
+        observer: &dyn Observer,
+    ) -> Result<Option<Vec<RetrievedPassage>>, Failure> {
+        let Some(recall) = request.retrieval.take() else {
             return Ok(Some(Vec::new()));
         };
-        let begins = build(loaded, request)?.cut.begins;
+        let begins = backend.context_start(request)?;
         let mut found = lore(&request.context, &recall);
         found.extend(begins.map_or(Vec::new(), |begins| forgotten(&request.context, begins)));
         let now = NOW.map(|bytes| end(&request.context, bytes));
         if found.is_empty() || now[0].trim().is_empty() {
             return Ok(Some(Vec::new()));
         }
-        if !self.learn(&now, &found, go_on)? {
+        if !self.learn(&now, &found, observer)? {
             return Ok(None);
         }
         let found = self.nearest(&now, found, recall.most);
         let said = found.iter().map(Stretch::said).collect();
         let parts = found.into_iter().map(|stretch| stretch.part).collect();
-        let context = std::mem::replace(&mut request.context, Context::nothing());
-        request.context = context.with_recalled(parts);
+        let context = std::mem::replace(&mut request.context, Context::empty());
+        request.context = context.with_retrieved(parts);
         Ok(Some(said))
     }
 
@@ -82,14 +81,16 @@ impl Recaller {
         &mut self,
         now: &[String],
         found: &[Stretch],
-        go_on: &mut dyn FnMut() -> bool,
+        observer: &dyn Observer,
     ) -> Result<bool, ModelError> {
         let texts = found.iter().map(|stretch| stretch.words.as_str());
         let unknown = texts
             .chain(now.iter().map(String::as_str))
             .filter(|text| !self.known.contains_key(&fnv1a(text)));
         let unknown: Vec<String> = unknown.map(String::from).collect();
-        let rows = self.encoder.embed_all(&unknown, &mut |_| go_on())?;
+        let rows = self
+            .encoder
+            .embed_all(&unknown, &mut |_| !observer.is_cancelled())?;
         let Some(rows) = rows else {
             return Ok(false);
         };
@@ -124,11 +125,11 @@ impl Recaller {
 }
 
 impl Stretch {
-    fn said(&self) -> Recalled {
+    fn said(&self) -> RetrievedPassage {
         let begins = excerpt(&self.words, 24);
-        Recalled {
+        RetrievedPassage {
             what: match self.part.kind {
-                Kind::Recalled { .. } => format!("{} \"{begins}\"", self.label),
+                PartKind::Retrieved { .. } => format!("{} \"{begins}\"", self.label),
                 _ => self.label.clone(),
             },
             near: self.near,
@@ -137,7 +138,7 @@ impl Stretch {
     }
 }
 
-fn parts(context: &Context) -> Box<dyn Iterator<Item = &Part> + '_> {
+fn parts(context: &Context) -> Box<dyn Iterator<Item = &ContextPart> + '_> {
     match context {
         Context::Prose { parts, .. } => Box::new(parts.iter()),
         Context::Chat { messages, .. } => Box::new(messages.iter().flat_map(|m| m.parts.iter())),
@@ -146,7 +147,7 @@ fn parts(context: &Context) -> Box<dyn Iterator<Item = &Part> + '_> {
 
 fn story(context: &Context) -> impl Iterator<Item = (NodeId, usize, &str)> {
     parts(context).filter_map(|part| match part.kind {
-        Kind::Story { node, from } => Some((node, from, part.text.as_str())),
+        PartKind::Story { node, from } => Some((node, from, part.text.as_str())),
         _ => None,
     })
 }
@@ -168,18 +169,18 @@ fn end(context: &Context, bytes: usize) -> String {
 }
 
 /// Entries that may be read; those that the budget does not reach are left out later.
-fn lore(context: &Context, recall: &Recall) -> Vec<Stretch> {
+fn lore(context: &Context, recall: &Retrieval) -> Vec<Stretch> {
     let ranks = parts(context).filter_map(|part| match part.kind {
-        Kind::Lore { rank, .. } => Some(rank + 1),
+        PartKind::Lore { rank, .. } => Some(rank + 1),
         _ => None,
     });
     let first = ranks.max().unwrap_or(0);
     let entries = recall.lore.iter().enumerate();
-    let stretch = |(at, entry): (usize, &crate::story::message::Unnamed)| Stretch {
+    let stretch = |(at, entry): (usize, &crate::story::message::UnmatchedLore)| Stretch {
         label: format!("lore {}", entry.title),
         words: entry.text.trim().to_string(),
-        part: Part::plain(
-            Kind::Lore {
+        part: ContextPart::plain(
+            PartKind::Lore {
                 title: entry.title.clone(),
                 rank: first + at,
                 budget: entry.budget,
@@ -225,7 +226,10 @@ fn stretch(text: &mut String, place: &mut Option<(NodeId, usize)>) -> Option<Str
     let words = words.trim();
     let (label, near) = (format!("#{node}"), 0.0);
     (!words.is_empty()).then(|| Stretch {
-        part: Part::plain(Kind::Recalled { node, from }, format!("[Earlier: {words}]")),
+        part: ContextPart::plain(
+            PartKind::Retrieved { node, from },
+            format!("[Earlier: {words}]"),
+        ),
         words: words.to_string(),
         label,
         near,
@@ -239,7 +243,7 @@ mod tests {
     fn prose(texts: &[&str]) -> Context {
         let part = |(at, text): (usize, &&str)| {
             let (node, from) = (at as NodeId, 0);
-            Part::plain(Kind::Story { node, from }, *text)
+            ContextPart::plain(PartKind::Story { node, from }, *text)
         };
         Context::Prose {
             parts: texts.iter().enumerate().map(part).collect(),
@@ -253,7 +257,7 @@ mod tests {
         let context = prose(&[&long, &long, "Then it rained."]);
         let all = forgotten(&context, (2, 0));
         assert_eq!(all.len(), 2);
-        assert_eq!(all[0].part.kind, Kind::Recalled { node: 0, from: 0 });
+        assert_eq!(all[0].part.kind, PartKind::Retrieved { node: 0, from: 0 });
         assert_eq!(all[1].label, "#1");
         let less = forgotten(&context, (1, 10));
         assert_eq!(less.len(), 2);

@@ -1,44 +1,65 @@
 //! What the model says when it is asked for words that are no passage.
 
-use super::Failure;
-use super::generate::{Emit, Stopped, text};
-use super::loaded::Loaded;
-use crate::story::message::{Stats, TextRequest};
-use crate::story::{Event, Status};
+use super::backend::{Answer, Backend, Listener};
+use crate::story::Event;
+use crate::story::message::TextRequest;
+use crate::story::progress::{Cancelled, Observer};
 use std::cell::RefCell;
 
 /// Writes the words on that the writer has begun, and tells the whole line.
 pub fn suggest(
-    loaded: &mut Loaded,
+    backend: &mut dyn Backend,
     ask: &TextRequest,
     begun: String,
-    emit: Emit,
-    stopped: Stopped,
-) -> Result<(Status, Stats), Failure> {
-    let (words, ended) = said(loaded, ask, emit, stopped);
+    listener: &dyn Listener,
+) -> Answer {
+    let (words, ended) = said(backend, ask, listener);
     let (status, stats) = ended?;
     let mut line = begun + &words;
     // A line typed does not say how it joins the one before.
     line.truncate(line.trim_end().len());
-    emit(Event::Suggested(line.trim_start().to_string()));
+    listener.tell(Event::Suggested(line.trim_start().to_string()));
     Ok((status, stats))
 }
 
-/// What the model writes, and how it ended; other news goes on to `emit`.
+/// What the model writes, and how it ended; other news goes on to the listener.
 pub fn said(
-    loaded: &mut Loaded,
+    backend: &mut dyn Backend,
     ask: &TextRequest,
-    emit: Emit,
-    stopped: Stopped,
-) -> (String, Result<(Status, Stats), Failure>) {
-    let words = RefCell::new(String::new());
-    let keep = |event| match event {
-        Event::Piece { text, .. } => {
-            words.borrow_mut().push_str(&text);
-            true
-        }
-        event => emit(event),
+    listener: &dyn Listener,
+) -> (String, Answer) {
+    let words = Words {
+        text: RefCell::default(),
+        listener,
     };
-    let ended = text(loaded, ask, &keep, stopped);
-    (words.into_inner(), ended)
+    let ended = backend.write(ask, &words);
+    (words.text.into_inner(), ended)
+}
+
+/// Keeps the text of a passage and hands other news on.
+struct Words<'a> {
+    text: RefCell<String>,
+    listener: &'a dyn Listener,
+}
+
+impl Observer for Words<'_> {
+    fn progress(&self, step: &str, done: u64, total: Option<u64>) {
+        self.listener.progress(step, done, total);
+    }
+
+    fn check(&self) -> Result<(), Cancelled> {
+        self.listener.check()
+    }
+}
+
+impl Listener for Words<'_> {
+    fn tell(&self, event: Event) -> bool {
+        match event {
+            Event::Piece { text, .. } => {
+                self.text.borrow_mut().push_str(&text);
+                true
+            }
+            event => self.listener.tell(event),
+        }
+    }
 }

@@ -1,9 +1,9 @@
-//! One session's journal, open for writing: append, and nothing else.
+//! The journal of one open session: append-only.
 
-use super::recover::{Recovered, recover};
-use super::{StoreError, valid};
+use super::recover::{Recovered, recover_journal};
+use super::{StoreError, check_name};
 use crate::story::Record;
-use crate::story::record::{Opening, VERSION};
+use crate::story::record::{SessionHeader, VERSION};
 use serde::Serialize;
 use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
 use std::io::{Read, Seek, SeekFrom, Write};
@@ -11,22 +11,23 @@ use std::path::{Path, PathBuf};
 
 pub(super) const FILE: &str = "journal.jsonl";
 
-/// A journal that this process alone may write to, for as long as it is open.
+/// An open journal, locked so that only this process can write to it.
 #[derive(Debug)]
 pub struct Journal {
     file: File,
     dir: PathBuf,
     name: String,
-    /// Bytes of whole records; the file is cut back to here when a write fails half-way.
+    /// The length of the complete records in bytes; the file is truncated to it when a write fails
+    /// midway.
     len: u64,
-    /// What was written since the disk last vouched for all of it.
+    /// The bytes written since the last successful sync.
     unsynced: Vec<u8>,
-    /// The disk did not vouch for `unsynced`: the system may have forgotten what was written.
-    doubtful: bool,
+    /// A sync failed, so the system may have dropped `unsynced`.
+    sync_failed: bool,
     read_only: Option<String>,
 }
 
-/// A record as a line: the version stands first.
+/// A record as a line of the journal, with the version first.
 #[derive(Serialize)]
 struct Line<'a> {
     v: u32,
@@ -51,7 +52,7 @@ impl Journal {
             }
             made => made?,
         }
-        let opening = Opening {
+        let opening = SessionHeader {
             name: name.to_string(),
             build: build.to_string(),
             began: began.to_string(),
@@ -65,14 +66,14 @@ impl Journal {
         begun
     }
 
-    fn begin(dir: &Path, name: &str, opening: Opening) -> Result<Journal, StoreError> {
+    fn begin(dir: &Path, name: &str, opening: SessionHeader) -> Result<Journal, StoreError> {
         let mut journal = Journal {
             file: open_private(&dir.join(FILE), true)?,
             dir: dir.to_path_buf(),
             name: name.to_string(),
             len: 0,
             unsynced: Vec::new(),
-            doubtful: false,
+            sync_failed: false,
             read_only: None,
         };
         journal.lock()?;
@@ -94,17 +95,17 @@ impl Journal {
             name: name.to_string(),
             len: 0,
             unsynced: Vec::new(),
-            doubtful: false,
+            sync_failed: false,
             read_only: None,
         };
         journal.lock()?;
         let mut bytes = Vec::new();
         let read = journal.file.read_to_end(&mut bytes);
         read.map_err(|error| StoreError::io("read", &path, error))?;
-        let recovered = recover(&bytes);
+        let recovered = recover_journal(&bytes);
         journal.len = recovered.len as u64;
-        journal.read_only = recovered.doubt.clone();
-        if recovered.doubt.is_none() && recovered.len < bytes.len() {
+        journal.read_only = recovered.read_only_reason.clone();
+        if recovered.read_only_reason.is_none() && recovered.len < bytes.len() {
             journal.set_aside(&bytes[recovered.len..])?;
         }
         Ok((journal, recovered))
@@ -118,17 +119,17 @@ impl Journal {
         self.dir.join(FILE)
     }
 
-    /// The session's own folder.
+    /// The session's folder.
     pub fn folder(&self) -> &Path {
         &self.dir
     }
 
-    /// Why nothing may be written, when that is so.
+    /// Why the journal is read-only, if it is.
     pub fn read_only(&self) -> Option<&str> {
         self.read_only.as_deref()
     }
 
-    /// An error when nothing may be written.
+    /// Returns an error if the journal is read-only.
     pub fn writable(&self) -> Result<(), StoreError> {
         match &self.read_only {
             None => Ok(()),
@@ -139,7 +140,7 @@ impl Journal {
         }
     }
 
-    /// Writes records at the end: all of them, or none and an error.
+    /// Appends all records, or none on an error.
     pub fn append(&mut self, records: &[Record]) -> Result<(), StoreError> {
         self.writable()?;
         let mut lines = Vec::new();
@@ -164,15 +165,15 @@ impl Journal {
         Ok(())
     }
 
-    /// Returns when everything appended is on the disk itself.
+    /// Returns once everything appended is on the disk itself.
     ///
-    /// After an error the pages that could not be written are no longer marked as unwritten, so
-    /// that trying again would succeed and write nothing (Rebello et al., "Can Applications
-    /// Recover from fsync Failures?", ATC 2020): they are written anew first.
+    /// After an fsync error the kernel marks the failed pages as clean, so that a second fsync
+    /// would succeed without writing anything (Rebello et al., "Can Applications Recover from fsync
+    /// Failures?", ATC 2020). So they are written again first.
     pub fn sync(&mut self) -> Result<(), StoreError> {
         let path = self.path();
         let failed = |error| StoreError::io("write", &path, error);
-        if self.doubtful {
+        if self.sync_failed {
             let safe = self.len - self.unsynced.len() as u64;
             let again = self.file.seek(SeekFrom::Start(safe));
             again
@@ -180,15 +181,15 @@ impl Journal {
                 .map_err(failed)?;
         }
         let synced = self.file.sync_data();
-        self.doubtful = synced.is_err();
+        self.sync_failed = synced.is_err();
         synced.map_err(failed)?;
         self.unsynced.clear();
         Ok(())
     }
 
-    /// Gives the session another name.
+    /// Renames the session.
     pub fn rename(&mut self, name: &str) -> Result<(), StoreError> {
-        let name = valid(name)?;
+        let name = check_name(name)?;
         let root = self.dir.parent().unwrap_or(Path::new(".")).to_path_buf();
         let dir = root.join(name);
         if dir.exists() {
@@ -213,7 +214,7 @@ impl Journal {
         }
     }
 
-    /// Keeps a torn tail in a file of its own, then cuts it off the journal.
+    /// Saves an incomplete record in a file of its own, then truncates the journal.
     fn set_aside(&mut self, tail: &[u8]) -> Result<(), StoreError> {
         let free = (1..)
             .map(|n| self.dir.join(format!("torn-{n}.txt")))
@@ -228,8 +229,8 @@ impl Journal {
 }
 
 impl Drop for Journal {
-    /// Lets the lock go by name: closing alone would leave it to a child that was just forked and
-    /// still holds a copy of the file.
+    /// Releases the lock explicitly, because a child process that was just forked may still hold a
+    /// copy of the file.
     fn drop(&mut self) {
         let _ = self.file.unlock();
     }
@@ -242,7 +243,7 @@ pub(super) fn make_private_dir(path: &Path, recursive: bool) -> Result<(), Store
     std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
     builder
         .create(path)
-        .map_err(|error| StoreError::io("make the folder", path, error))
+        .map_err(|error| StoreError::io("create the folder", path, error))
 }
 
 pub(super) fn open_private(path: &Path, new: bool) -> Result<File, StoreError> {
@@ -255,7 +256,7 @@ pub(super) fn open_private(path: &Path, new: bool) -> Result<File, StoreError> {
         .map_err(|error| StoreError::io("open", path, error))
 }
 
-/// A new name is only safe once its folder is on disk; where folders cannot be synced, so be it.
+/// Syncs a folder, so that a new name in it is durable; ignores file systems that cannot.
 pub(super) fn sync_dir(path: &Path) {
     if let Ok(dir) = File::open(path) {
         let _ = dir.sync_all();

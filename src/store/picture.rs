@@ -1,47 +1,47 @@
-//! Pictures as PNG files that say how they were made, and that a machine made them.
+//! PNG files with provenance, marked as machine-made.
 //!
 //! Three text chunks: `Software`; `illumine`, the provenance as JSON; and XMP with IPTC's digital
 //! source type (IPTC Photo Metadata Standard 2023.1), which other programs look for.
 
-pub use crate::story::picture::Provenance;
+pub use crate::story::picture::PictureProvenance;
 
-use crate::story::picture::{Layer, Way};
-use resvg::tiny_skia::{
+use crate::story::picture::{Derivation, Layer};
+use std::io::Cursor;
+use tiny_skia::{
     Color, FilterQuality, IntSize, Pixmap, PixmapPaint, PremultipliedColorU8, Transform,
 };
-use std::io::Cursor;
 
-/// Why a file is no picture of illumine's.
+/// Why a file is not a picture drawn by illumine.
 #[derive(Debug, thiserror::Error)]
 pub enum PictureError {
-    #[error("it is not a PNG file that can be read ({0})")]
+    #[error("it is not a readable PNG file ({0})")]
     NoPng(String),
-    #[error("it does not say how it was made")]
+    #[error("it has no provenance")]
     NoProvenance,
-    #[error("a background is six hexadecimal digits, as in #f5e6c8")]
+    #[error("a background must be six hexadecimal digits, for example #f5e6c8")]
     Background,
-    #[error("a picture is 16 to {LARGEST} pixels wide")]
+    #[error("the size must be 16 to {LARGEST} pixels")]
     Size,
 }
 
-/// What a larger picture would be is no longer a drawing of 64 pixels.
+/// The maximum size; a drawing of 64 pixels is not worth more.
 const LARGEST: u32 = 2048;
-/// No provenance is longer; what is, was not written here.
+/// The maximum length of a provenance chunk; illumine never writes a longer one.
 const LONGEST: usize = 1 << 20;
 const KEYWORD: &str = "illumine";
 const XMP: &str = "XML:com.adobe.xmp";
 
-/// Pixels wide and high: a scene is twice as wide as high.
-pub fn size(how: &Provenance) -> (u32, u32) {
+/// The width and height in pixels; a scene is twice as wide as high.
+pub fn size(how: &PictureProvenance) -> (u32, u32) {
     match how.way {
-        Way::Scene { .. } => (2 * how.size, how.size),
+        Derivation::Scene { .. } => (2 * how.size, how.size),
         _ => (how.size, how.size),
     }
 }
 
-/// The layers in the size and on the background of their provenance, as a PNG file.
-pub fn encode(layers: &[Layer], how: &Provenance) -> Result<Vec<u8>, PictureError> {
-    let pixels = laid(layers, how)?;
+/// Composes the layers at the size and on the background given by the provenance, as a PNG file.
+pub fn encode(layers: &[Layer], how: &PictureProvenance) -> Result<Vec<u8>, PictureError> {
+    let pixels = compose_layers(layers, how)?;
     let (width, height) = size(how);
     let no_png = |why: png::EncodingError| PictureError::NoPng(why.to_string());
     let mut file = Vec::new();
@@ -52,7 +52,7 @@ pub fn encode(layers: &[Layer], how: &Provenance) -> Result<Vec<u8>, PictureErro
     let chunks = [
         ("Software", how.build.clone()),
         (KEYWORD, json),
-        (XMP, xmp()),
+        (XMP, xmp_packet()),
     ];
     for (keyword, text) in chunks {
         let added = encoder.add_itxt_chunk(keyword.to_string(), text);
@@ -64,17 +64,17 @@ pub fn encode(layers: &[Layer], how: &Provenance) -> Result<Vec<u8>, PictureErro
     Ok(file)
 }
 
-/// Pixels between the pictures of a sheet.
+/// The gap between the pictures of a sheet, in pixels.
 const GAP: usize = 2;
 
-/// Width and height of [`sheet`].
+/// The width and height of a [`sheet`].
 pub fn sheet_size(rows: &[Vec<Vec<u8>>], size: usize) -> (u32, u32) {
     let wide = rows.iter().map(Vec::len).max().unwrap_or(0) * (size + GAP);
     let high = rows.len() * (size + GAP);
     (wide as u32, high as u32)
 }
 
-/// Rows of pictures side by side on white, as a PNG file: something to look at.
+/// Makes a sheet: rows of pictures on white, as a PNG file.
 pub fn sheet(rows: &[Vec<Vec<u8>>], size: usize) -> Result<Vec<u8>, PictureError> {
     let (wide, high) = sheet_size(rows, size);
     let mut sheet = Pixmap::new(wide, high).ok_or(PictureError::Size)?;
@@ -101,8 +101,8 @@ pub fn sheet(rows: &[Vec<Vec<u8>>], size: usize) -> Result<Vec<u8>, PictureError
     Ok(file)
 }
 
-/// How the picture in a PNG file was made.
-pub fn provenance(file: &[u8]) -> Result<Provenance, PictureError> {
+/// Reads the provenance from a PNG file.
+pub fn provenance(file: &[u8]) -> Result<PictureProvenance, PictureError> {
     let limits = png::Limits { bytes: 64 << 20 };
     let mut decoder = png::Decoder::new_with_limits(Cursor::new(file), limits);
     decoder.set_ignore_text_chunk(false);
@@ -116,22 +116,22 @@ pub fn provenance(file: &[u8]) -> Result<Provenance, PictureError> {
     how.ok_or(PictureError::NoProvenance)
 }
 
-/// Straight (not premultiplied) RGBA, enlarged smoothly where a larger size is asked for.
-fn laid(layers: &[Layer], how: &Provenance) -> Result<Vec<u8>, PictureError> {
+/// Composes straight (not premultiplied) RGBA, enlarged smoothly to the requested size.
+fn compose_layers(layers: &[Layer], how: &PictureProvenance) -> Result<Vec<u8>, PictureError> {
     if !(16..=LARGEST).contains(&how.size) {
         return Err(PictureError::Size);
     }
     let (width, height) = size(how);
     let mut sheet = Pixmap::new(width, height).ok_or(PictureError::Size)?;
     if let Some(background) = &how.background {
-        sheet.fill(colour(background)?);
+        sheet.fill(parse_colour(background)?);
     }
     let places = match how.way {
-        Way::Scene { .. } => scene(layers.len(), height as f32),
+        Derivation::Scene { .. } => scene_positions(layers.len(), height as f32),
         _ => vec![(0.0, 0.0, height as f32); layers.len()],
     };
     for (layer, place) in layers.iter().zip(places) {
-        lay(&mut sheet, layer, place)?;
+        draw_layer(&mut sheet, layer, place)?;
     }
     let straight = |pixel: &PremultipliedColorU8| {
         let colour = pixel.demultiply();
@@ -140,9 +140,9 @@ fn laid(layers: &[Layer], how: &Provenance) -> Result<Vec<u8>, PictureError> {
     Ok(sheet.pixels().iter().flat_map(straight).collect())
 }
 
-/// Where the layers of a scene lie: left, top and side of each. The backdrop covers all of it and
-/// hangs over above and below; what stands before it stands on one ground, side by side.
-fn scene(layers: usize, height: f32) -> Vec<(f32, f32, f32)> {
+/// The positions of a scene's layers: left, top and side of each. The backdrop covers the whole
+/// scene and extends beyond its top and bottom; the other layers stand side by side on one ground.
+fn scene_positions(layers: usize, height: f32) -> Vec<(f32, f32, f32)> {
     let mut places = vec![(0.0, -0.5 * height, 2.0 * height)];
     let subjects = layers.saturating_sub(1);
     let side = match subjects {
@@ -158,7 +158,7 @@ fn scene(layers: usize, height: f32) -> Vec<(f32, f32, f32)> {
     places
 }
 
-fn lay(
+fn draw_layer(
     sheet: &mut Pixmap,
     layer: &Layer,
     (left, top, side): (f32, f32, f32),
@@ -181,8 +181,8 @@ fn lay(
     Ok(())
 }
 
-/// `#rrggbb`, with or without the mark.
-fn colour(name: &str) -> Result<Color, PictureError> {
+/// Parses `#rrggbb`, with or without the `#`.
+fn parse_colour(name: &str) -> Result<Color, PictureError> {
     let digits = name.strip_prefix('#').unwrap_or(name);
     let sound = digits.len() == 6 && digits.bytes().all(|byte| byte.is_ascii_hexdigit());
     let number = u32::from_str_radix(digits, 16).ok().filter(|_| sound);
@@ -190,8 +190,8 @@ fn colour(name: &str) -> Result<Color, PictureError> {
     Ok(Color::from_rgba8(red, green, blue, 255))
 }
 
-/// Says that a trained algorithm made the picture.
-fn xmp() -> String {
+/// The XMP packet that says that a trained algorithm made the picture.
+fn xmp_packet() -> String {
     let source = "http://cv.iptc.org/newscodes/digitalsourcetype/trainedAlgorithmicMedia";
     format!(
         "<x:xmpmeta xmlns:x=\"adobe:ns:meta/\">\
@@ -206,8 +206,8 @@ fn xmp() -> String {
 mod tests {
     use super::*;
 
-    fn how() -> Provenance {
-        Provenance {
+    fn how() -> PictureProvenance {
+        PictureProvenance {
             prompt: "a red dragon, „asleep“ 🐉".into(),
             concepts: vec![("dragon".into(), 0.74)],
             style: Some("noto".into()),
@@ -215,7 +215,7 @@ mod tests {
             steps: 8,
             temperature: 0.9,
             guidance: 2.5,
-            recall: 0.007,
+            retrieval_strength: 0.007,
             size: 64,
             background: None,
             enlarged: false,
@@ -223,11 +223,11 @@ mod tests {
             backend: "cpu".into(),
             build: "illumine 0.1.0".into(),
             tokens: "04".into(),
-            way: Way::Words,
+            way: Derivation::Prompt,
         }
     }
 
-    /// Half transparent red everywhere.
+    /// A layer of half-transparent red.
     fn red() -> Vec<Layer> {
         vec![Layer {
             size: 64,
@@ -278,8 +278,8 @@ mod tests {
         };
         let layers = [plain([0, 0, 200, 255]), plain([200, 0, 0, 255])];
         let parts = vec!["sea".to_string(), "ship".to_string()];
-        let how = Provenance {
-            way: Way::Scene { parts },
+        let how = PictureProvenance {
+            way: Derivation::Scene { parts },
             ..how()
         };
         let pixels = pixels(&encode(&layers, &how).unwrap());
@@ -292,12 +292,12 @@ mod tests {
 
     #[test]
     fn what_cannot_be_is_refused() {
-        let refused = |change: fn(&mut Provenance)| {
+        let refused = |change: fn(&mut PictureProvenance)| {
             let mut how = how();
             change(&mut how);
             encode(&red(), &how).unwrap_err().to_string()
         };
-        assert!(refused(|how| how.size = 1_000_000).contains("pixels wide"));
+        assert!(refused(|how| how.size = 1_000_000).contains("pixels"));
         assert!(refused(|how| how.background = Some("#é1".into())).contains("hexadecimal"));
         assert!(provenance(b"no picture").is_err());
         let file = encode(&red(), &how()).unwrap();

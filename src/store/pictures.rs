@@ -1,5 +1,5 @@
-//! A session's pictures: `<session>/pictures/<number>.png`, each whole on the disk before the
-//! journal's record speaks of it.
+//! A session's pictures: `<session>/pictures/<number>.png`, each complete on disk before the
+//! journal mentions it.
 
 use super::journal::{make_private_dir, open_private, sync_dir};
 use super::{Journal, Sessions, StoreError};
@@ -12,15 +12,15 @@ use std::path::{Path, PathBuf};
 
 const FOLDER: &str = "pictures";
 
-/// Where the file of a picture is, in a session's folder.
+/// The path of a picture's file in a session's folder.
 pub fn path(session: &Path, id: NodeId) -> PathBuf {
-    session.join(FOLDER).join(Picture::file(id))
+    session.join(FOLDER).join(Picture::file_name(id))
 }
 
 impl Journal {
-    /// Keeps a picture's file. It returns when the file is on the disk itself, so that a record
-    /// written after it never names a file that is not there.
-    pub fn keep_picture(&self, id: NodeId, bytes: &[u8]) -> Result<(), StoreError> {
+    /// Saves a picture's file. Returns once the file is on the disk itself, so that a record
+    /// written afterwards never names a missing file.
+    pub fn save_picture(&self, id: NodeId, bytes: &[u8]) -> Result<(), StoreError> {
         self.writable()?;
         let path = path(self.folder(), id);
         let folder = self.folder().join(FOLDER);
@@ -44,20 +44,20 @@ impl Journal {
 }
 
 impl Sessions {
-    /// What is wrong with the files of a story's pictures, a sentence each.
+    /// Checks a story's picture files, and returns one sentence per fault.
     pub fn picture_faults(&self, name: &str, story: &Story) -> Result<Vec<String>, StoreError> {
         let folder = self.folder(name)?;
         let fault = |id: NodeId, picture: &Picture| {
-            let file = format!("{FOLDER}/{}", Picture::file(id));
+            let file = format!("{FOLDER}/{}", Picture::file_name(id));
             match fs::read(path(&folder, id)) {
                 Ok(bytes) if sha256(&bytes) == picture.sha256 => None,
                 Ok(_) => Some(format!(
-                    "picture #{id}: {file} is not what was drawn; it was changed or damaged"
+                    "picture #{id}: {file} was changed or damaged after it was drawn"
                 )),
                 Err(error) if error.kind() == ErrorKind::NotFound => {
                     Some(format!("picture #{id}: {file} is missing"))
                 }
-                Err(error) => Some(format!("picture #{id}: {file} cannot be read ({error})")),
+                Err(error) => Some(format!("picture #{id}: cannot read {file} ({error})")),
             }
         };
         let pictures = story.nodes().iter();
@@ -77,8 +77,8 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let sessions = Sessions::new(dir.path());
         let journal = sessions.create(Some("s"), "", "1").unwrap();
-        journal.keep_picture(7, b"first").unwrap();
-        journal.keep_picture(7, b"second").unwrap();
+        journal.save_picture(7, b"first").unwrap();
+        journal.save_picture(7, b"second").unwrap();
         let path = dir.path().join("s/pictures/7.png");
         assert_eq!(fs::read(&path).unwrap(), b"second");
         let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;

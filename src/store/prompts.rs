@@ -1,8 +1,9 @@
-//! Where voices and templates are: the writer's own folder first, then those that come along.
+//! Finds voices and prompt templates: first in the writer's own folder, then among the built-in
+//! ones.
 
 use crate::story::nearest::nearest;
 use crate::story::untrusted::clean_line;
-use crate::story::voice::{Template, VoiceError};
+use crate::story::voice::{PromptTemplate, VoiceError};
 use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::{ErrorKind, Read};
@@ -14,7 +15,7 @@ macro_rules! shipped {
     };
 }
 
-/// The voices and templates that are part of the program.
+/// The built-in voices and prompt templates.
 pub const SHIPPED: &[(&str, &str)] = shipped![
     "advertising-copy",
     "dialogue",
@@ -35,19 +36,19 @@ pub const SHIPPED: &[(&str, &str)] = shipped![
     "translation",
 ];
 
-/// No file of a voice is larger.
+/// The maximum size of a voice's file.
 const LARGEST: u64 = 1 << 20;
 
-/// The writer's folder of voices; none where there is no such place.
+/// The writer's own folder of voices, if there is one.
 #[derive(Clone, Debug, Default)]
 pub struct Prompts {
     folder: Option<PathBuf>,
 }
 
-/// Why a voice is not there.
+/// Why a voice cannot be loaded.
 #[derive(Debug, thiserror::Error)]
 pub enum PromptError {
-    #[error("There is no voice {name}; {instead}")]
+    #[error("Unknown voice {name}; {instead}")]
     Unknown { name: String, instead: String },
     #[error("Cannot read {path}: {why}")]
     Io { path: PathBuf, why: String },
@@ -55,15 +56,15 @@ pub enum PromptError {
     Voice(#[from] VoiceError),
 }
 
-/// One line of a listing.
+/// One row of a list.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Row {
+pub struct PromptListing {
     pub name: String,
-    /// In the writer's own folder.
+    /// Whether it is in the writer's own folder.
     pub own: bool,
     pub title: String,
     pub help: String,
-    /// What can be filled in.
+    /// The template's variables.
     pub takes: Vec<String>,
 }
 
@@ -73,22 +74,22 @@ impl Prompts {
         Prompts { folder }
     }
 
-    /// Every voice by its name.
+    /// The names of all voices.
     pub fn names(&self) -> Vec<String> {
         self.files().into_keys().collect()
     }
 
-    /// Every voice, with what it is; what is wrong with one stands in its place.
-    pub fn list(&self) -> Vec<Row> {
+    /// Lists all voices with their descriptions; a broken one is listed with its error.
+    pub fn list(&self) -> Vec<PromptListing> {
         let row = |(name, own): (String, bool)| {
             let read = self.find(&name);
             let wrong = |error: PromptError| clean_line(&error.to_string());
-            let template = read.unwrap_or_else(|error| Template {
+            let template = read.unwrap_or_else(|error| PromptTemplate {
                 help: wrong(error),
-                ..Template::default()
+                ..PromptTemplate::default()
             });
             let takes = template.variables.into_iter().map(|(name, _)| name);
-            Row {
+            PromptListing {
                 name,
                 own,
                 title: template.title,
@@ -99,12 +100,12 @@ impl Prompts {
         self.files().into_iter().map(row).collect()
     }
 
-    /// The voice of this name.
-    pub fn find(&self, name: &str) -> Result<Template, PromptError> {
-        Ok(Template::parse(name, &self.text(name)?)?)
+    /// Finds a voice by name.
+    pub fn find(&self, name: &str) -> Result<PromptTemplate, PromptError> {
+        Ok(PromptTemplate::parse(name, &self.text(name)?)?)
     }
 
-    /// The text of the voice's file.
+    /// Returns the file of a voice as text.
     pub fn text(&self, name: &str) -> Result<String, PromptError> {
         let name = name.strip_suffix(".md").unwrap_or(name);
         if let Some(own) = self.own(name)? {
@@ -133,12 +134,14 @@ impl Prompts {
         let read = file.take(LARGEST + 1).read_to_string(&mut text);
         read.map_err(|error| wrong(error.to_string()))?;
         match text.len() as u64 > LARGEST {
-            true => Err(wrong("it is larger than a voice can be (1 MB)".to_string())),
+            true => Err(wrong(
+                "it is larger than 1 MB, the limit for a voice".to_string(),
+            )),
             false => Ok(Some(text)),
         }
     }
 
-    /// The names, and whether each is the writer's own.
+    /// All names, and whether each is the writer's own.
     fn files(&self) -> BTreeMap<String, bool> {
         let shipped = SHIPPED.iter().map(|(name, _)| (name.to_string(), false));
         let mut files: BTreeMap<String, bool> = shipped.collect();
@@ -159,7 +162,7 @@ impl Prompts {
         let names = self.names();
         let instead = match nearest(&name, names.iter().map(String::as_str)) {
             Some(near) => format!("did you mean {near}?"),
-            None => format!("there are {}", names.join(", ")),
+            None => format!("available voices: {}", names.join(", ")),
         };
         PromptError::Unknown { name, instead }
     }
@@ -169,7 +172,7 @@ fn is_markdown(path: &Path) -> bool {
     path.extension().is_some_and(|ending| ending == "md")
 }
 
-/// A name that cannot lead out of the folder.
+/// Whether a name cannot escape the folder.
 fn plain(name: &str) -> bool {
     let first = name.chars().next().is_some_and(char::is_alphanumeric);
     first
@@ -186,12 +189,12 @@ mod tests {
     #[test]
     fn every_voice_that_comes_along_can_be_used() {
         for (name, text) in SHIPPED {
-            let template = Template::parse(name, text).unwrap();
+            let template = PromptTemplate::parse(name, text).unwrap();
             assert!(
                 !template.title.is_empty() && !template.help.is_empty(),
                 "{name}"
             );
-            let filled = template.fill(&template.example).unwrap();
+            let filled = template.fill_variables(&template.example).unwrap();
             let prose = format!("{}\n{}", filled.voice.text, filled.begin);
             let chat = format!("{}\n{}", filled.voice.text, filled.ask);
             assert_eq!(template.example.len(), template.variables.len(), "{name}");
@@ -230,7 +233,7 @@ mod tests {
         assert!(prompts.find("poem").is_ok());
         let said = |name| prompts.find(name).unwrap_err().to_string();
         assert!(said("narator").contains("did you mean narrator"));
-        assert!(said("../narrator").contains("There is no voice"));
+        assert!(said("../narrator").contains("Unknown voice"));
         assert!(said("broken").contains("+++"));
         let rows = prompts.list();
         assert!(rows.iter().any(|row| row.name == "narrator" && row.own));

@@ -1,31 +1,31 @@
-//! From a journal's bytes to a story, whatever happened to the file.
+//! Rebuilds a story from a journal's bytes, however damaged the file is.
 
 use crate::story::record::VERSION;
 use crate::story::{Record, Settings, Story};
 use serde::Deserialize;
 
-/// What a journal says.
+/// The content of a journal.
 #[derive(Debug, Default)]
 pub struct Recovered {
     pub story: Story,
-    /// The last settings written, if any were.
+    /// The last settings, if any.
     pub settings: Option<Settings>,
-    /// Bytes up to the end of the last whole record.
+    /// The length up to the end of the last complete record.
     pub len: usize,
-    /// Bytes after it: a record that was cut off by a crash.
+    /// The number of bytes after it: an incomplete record left by a crash.
     pub torn: usize,
-    /// Why the journal must not be written to: something in it was not understood.
-    pub doubt: Option<String>,
-    /// How many records were read.
+    /// Why the journal is read-only, if something in it could not be parsed.
+    pub read_only_reason: Option<String>,
+    /// The number of records.
     pub records: usize,
 }
 
-/// Reads records until the end, a torn tail, or a line that makes no sense.
+/// Parses records up to the end, an incomplete record, or an invalid line.
 ///
-/// Only the last line can be torn: it has no line end, or it is cut and followed by nothing. A bad
-/// line before others is damage, and what follows it cannot be trusted: the story up to there is
-/// shown, and nothing is written.
-pub fn recover(bytes: &[u8]) -> Recovered {
+/// Only the last line can be incomplete: without a line break, or truncated and followed by
+/// nothing. An invalid line before others is damage, and the lines after it cannot be trusted: the
+/// story up to there is shown read-only.
+pub fn recover_journal(bytes: &[u8]) -> Recovered {
     let mut found = Recovered::default();
     let mut number = 0;
     while found.len < bytes.len() {
@@ -36,24 +36,25 @@ pub fn recover(bytes: &[u8]) -> Recovered {
             found.torn = rest.len();
             break;
         };
-        match read(&rest[..end]) {
+        match parse_line(&rest[..end]) {
             Ok(record) => {
-                if let Err(why) = take(&mut found, record) {
-                    found.doubt =
-                        Some(format!("line {number} of its journal does not fit ({why})"));
+                if let Err(why) = apply_record(&mut found, record) {
+                    found.read_only_reason = Some(format!(
+                        "line {number} of its journal is inconsistent ({why})"
+                    ));
                     break;
                 }
                 found.len += end + 1;
                 found.records += 1;
             }
             // A crash cuts a record; it does not write another one that is whole.
-            Err(Unread::Broken) if end + 1 == rest.len() => {
+            Err(LineError::Damaged) if end + 1 == rest.len() => {
                 found.torn = rest.len();
                 break;
             }
             Err(why) => {
-                found.doubt = Some(format!(
-                    "line {number} of its journal is not understood ({why})"
+                found.read_only_reason = Some(format!(
+                    "line {number} of its journal cannot be parsed ({why})"
                 ));
                 break;
             }
@@ -62,66 +63,50 @@ pub fn recover(bytes: &[u8]) -> Recovered {
     found
 }
 
-/// Why a line is no record.
+/// Why a line is not a valid record.
 #[derive(Debug, thiserror::Error)]
-enum Unread {
+enum LineError {
     #[error("it is damaged")]
-    Broken,
-    #[error("it is of another form")]
-    Odd,
-    #[error("it was written by a later version, {0}")]
-    Later(u32),
+    Damaged,
+    #[error("it has an unknown form")]
+    Malformed,
+    #[error("it was written by a newer version, {0}")]
+    NewerVersion(u32),
 }
 
-/// Reads a line: first what it is, then as that. (Letting serde find the kind by itself copies
-/// every value twice, and a long session has hundreds of thousands of lines.)
-fn read(bytes: &[u8]) -> Result<Record, Unread> {
+/// Reads a line: first what it is, then as that.
+fn parse_line(bytes: &[u8]) -> Result<Record, LineError> {
     #[derive(Deserialize)]
     struct Line<'a> {
         v: u32,
         #[serde(borrow)]
         kind: std::borrow::Cow<'a, str>,
     }
-    fn of<'a, T: Deserialize<'a>>(bytes: &'a [u8]) -> Result<T, Unread> {
-        serde_json::from_slice(bytes).map_err(|_| Unread::Odd)
-    }
     // What is not JSON is torn or damaged; what is may be from a version that writes otherwise.
     let line = match serde_json::from_slice::<Line>(bytes) {
-        Ok(line) if line.v > VERSION => return Err(Unread::Later(line.v)),
+        Ok(line) if line.v > VERSION => return Err(LineError::NewerVersion(line.v)),
         Ok(line) => line,
-        Err(error) if error.is_data() => return Err(otherwise(bytes)),
-        Err(_) => return Err(Unread::Broken),
+        Err(error) if error.is_data() => return Err(classify_line(bytes)),
+        Err(_) => return Err(LineError::Damaged),
     };
-    Ok(match line.kind.as_ref() {
-        "session" => Record::Session(of(bytes)?),
-        "node" => Record::Node(of(bytes)?),
-        "text" => Record::Text(of(bytes)?),
-        "end" => Record::End(of(bytes)?),
-        "head" => Record::Head(of(bytes)?),
-        "step" => Record::Step(of(bytes)?),
-        "undo" => Record::Undo(of(bytes)?),
-        "redo" => Record::Redo(of(bytes)?),
-        "book" => Record::Book(of(bytes)?),
-        "settings" => Record::Settings(of(bytes)?),
-        _ => Record::Unknown,
-    })
+    Record::parse(&line.kind, bytes).map_err(|_| LineError::Malformed)
 }
 
-/// Why a line of JSON is no record.
-fn otherwise(bytes: &[u8]) -> Unread {
+/// Finds out why a line of JSON is not a record.
+fn classify_line(bytes: &[u8]) -> LineError {
     #[derive(Deserialize)]
     struct Version {
         v: u32,
     }
     match serde_json::from_slice::<Version>(bytes) {
-        Ok(line) if line.v > VERSION => Unread::Later(line.v),
-        _ => Unread::Odd,
+        Ok(line) if line.v > VERSION => LineError::NewerVersion(line.v),
+        _ => LineError::Malformed,
     }
 }
 
-fn take(found: &mut Recovered, record: Record) -> Result<(), String> {
+fn apply_record(found: &mut Recovered, record: Record) -> Result<(), String> {
     if record == Record::Unknown {
-        return Err("it is of a kind from a later version".to_string());
+        return Err("its kind comes from a newer version".to_string());
     }
     found
         .story
@@ -137,7 +122,7 @@ fn take(found: &mut Recovered, record: Record) -> Result<(), String> {
 mod tests {
     use super::super::Sessions;
     use super::*;
-    use crate::story::record::{Ended, Head, Move, Streamed};
+    use crate::story::record::{HeadMove, PassageEnd, StepKind, StreamedText};
     use crate::story::{Author, Node, Status};
 
     fn node(id: u64, parent: Option<u64>, author: Author, text: &str) -> Record {
@@ -157,9 +142,9 @@ mod tests {
     #[test]
     fn every_kind_of_record_is_read_as_it_was_written() {
         use crate::story::frame::FrameChange;
-        use crate::story::lore::Book;
-        use crate::story::record::{Change, Opening, Step, Steps};
-        let opening = Opening {
+        use crate::story::lore::Lorebook;
+        use crate::story::record::{Change, SessionHeader, Step, StepCount};
+        let opening = SessionHeader {
             name: "s".to_string(),
             build: "0".to_string(),
             began: String::new(),
@@ -172,18 +157,18 @@ mod tests {
         records.extend([
             Record::Session(opening),
             Record::Step(Step {
-                why: Move::Frame,
+                why: StepKind::Frame,
                 changes,
             }),
-            Record::Undo(Steps { steps: 2 }),
-            Record::Redo(Steps { steps: 1 }),
-            Record::Book(Book::default()),
+            Record::Undo(StepCount { steps: 2 }),
+            Record::Redo(StepCount { steps: 1 }),
+            Record::Book(Lorebook::default()),
         ]);
         for record in records {
             let mut value = serde_json::to_value(&record).unwrap();
             value["v"] = 1.into();
             let line = serde_json::to_vec(&value).unwrap();
-            assert_eq!(read(&line).ok(), Some(record));
+            assert_eq!(parse_line(&line).ok(), Some(record));
         }
     }
 
@@ -191,17 +176,17 @@ mod tests {
         vec![
             node(0, None, Author::User, "The lamp was \u{1f56f}\n"),
             node(1, Some(0), Author::Model, ""),
-            Record::Head(Head {
+            Record::Head(HeadMove {
                 to: Some(1),
-                why: Move::Write,
+                why: StepKind::Write,
             }),
-            Record::Text(Streamed {
+            Record::Text(StreamedText {
                 node: 1,
                 text: " lit.".to_string(),
                 ids: vec![7, 8],
                 healed: 0,
             }),
-            Record::End(Ended {
+            Record::End(PassageEnd {
                 node: 1,
                 status: Status::Complete,
                 why: None,
@@ -231,7 +216,7 @@ mod tests {
         let text: Vec<&str> = found.story.path().iter().map(|node| node.text).collect();
         assert_eq!(text, ["The lamp was \u{1f56f}\n", " lit."]);
         assert_eq!(found.settings, Some(Settings::default()));
-        assert!(found.doubt.is_none() && found.torn == 0);
+        assert!(found.read_only_reason.is_none() && found.torn == 0);
     }
 
     #[test]
@@ -246,7 +231,11 @@ mod tests {
                 .iter()
                 .filter(|byte| **byte == b'\n')
                 .count();
-            assert_eq!((records, found.doubt), (whole, None), "cut at {len}");
+            assert_eq!(
+                (records, found.read_only_reason),
+                (whole, None),
+                "cut at {len}"
+            );
             let next = found.story.next_id();
             journal
                 .append(&[node(next, None, Author::User, "on")])
@@ -285,7 +274,7 @@ mod tests {
             .append(&[node(2, None, Author::User, "x")])
             .unwrap_err()
             .to_string();
-        assert!(error.contains("reading only"), "{error}");
+        assert!(error.contains("read-only"), "{error}");
         assert_eq!(std::fs::read(&path).unwrap(), whole);
     }
 
@@ -300,7 +289,12 @@ mod tests {
             let whole = [&bytes[..], last.as_bytes()].concat();
             std::fs::write(&path, &whole).unwrap();
             let (_, found) = sessions.open("s").unwrap();
-            assert!(found.doubt.unwrap().contains("a later version, 2"));
+            assert!(
+                found
+                    .read_only_reason
+                    .unwrap()
+                    .contains("a later version, 2")
+            );
             assert_eq!(std::fs::read(&path).unwrap(), whole);
         }
     }

@@ -1,16 +1,16 @@
-//! What a model had read of a session, kept beside its journal: `<session>/warm.kv`.
+//! A saved KV cache next to a session's journal: `<session>/warm.kv`.
 //!
-//! A line of JSON that says whose it is, then the tokens (u32, little-endian), then the KV cache.
-//! It only spares time: one that is damaged, of another model or another build is as good as none.
+//! A line of JSON that names the model and build, then the tokens (u32, little-endian), then the KV
+//! cache. It only saves time: a damaged cache, or one of another model or build, is ignored.
 
 use super::{StoreError, journal::Journal};
-use crate::story::message::Warm;
+use crate::story::message::WarmCache;
 use serde::{Deserialize, Serialize};
 use std::fs;
 use std::io::Write;
 
 const FILE: &str = "warm.kv";
-/// More than this is not read back: no context of a model that fits a machine is larger.
+/// The maximum size to load.
 const LARGEST: u64 = 16 << 30;
 
 #[derive(Serialize, Deserialize)]
@@ -23,8 +23,8 @@ struct Header {
 }
 
 impl Journal {
-    /// Keeps what was read, in place of what was kept before. Returns its size in bytes.
-    pub fn keep_warm(&self, build: &str, warm: &Warm) -> Result<u64, StoreError> {
+    /// Saves the KV cache, replacing the previous one. Returns its size in bytes.
+    pub fn save_warm_cache(&self, build: &str, warm: &WarmCache) -> Result<u64, StoreError> {
         let header = Header {
             v: 1,
             build: build.to_string(),
@@ -48,8 +48,8 @@ impl Journal {
         Ok(whole.len() as u64)
     }
 
-    /// What was kept, if it is whole and of this build.
-    pub fn warm(&self, build: &str) -> Option<Warm> {
+    /// Loads the saved KV cache, if it is complete and from this build.
+    pub fn load_warm_cache(&self, build: &str) -> Option<WarmCache> {
         let path = self.folder().join(FILE);
         let small = fs::metadata(&path).is_ok_and(|meta| meta.len() <= LARGEST);
         let whole = fs::read(&path).ok().filter(|_| small)?;
@@ -63,7 +63,7 @@ impl Journal {
         }
         let (ids, bytes) = rest.split_at(ids);
         let (ids, _) = ids.as_chunks::<4>();
-        Some(Warm {
+        Some(WarmCache {
             model_sha256: header.model_sha256,
             ids: ids.iter().map(|id| u32::from_le_bytes(*id)).collect(),
             bytes: bytes.to_vec(),
@@ -82,20 +82,20 @@ mod tests {
         let journal = Sessions::new(dir.path())
             .create(Some("s"), "", "1")
             .unwrap();
-        let warm = Warm {
+        let warm = WarmCache {
             model_sha256: "ab".to_string(),
             ids: vec![1, 70_000],
             bytes: vec![b'\n', 7, 9],
         };
-        assert_eq!(journal.warm("1"), None);
-        journal.keep_warm("1", &warm).unwrap();
-        assert_eq!(journal.warm("1").as_ref(), Some(&warm));
-        assert_eq!(journal.warm("2"), None, "of another build");
+        assert_eq!(journal.load_warm_cache("1"), None);
+        journal.save_warm_cache("1", &warm).unwrap();
+        assert_eq!(journal.load_warm_cache("1").as_ref(), Some(&warm));
+        assert_eq!(journal.load_warm_cache("2"), None, "of another build");
         let path = dir.path().join("s/warm.kv");
         let whole = fs::read(&path).unwrap();
         for cut in 0..whole.len() {
             fs::write(&path, &whole[..cut]).unwrap();
-            assert_eq!(journal.warm("1"), None, "cut at {cut}");
+            assert_eq!(journal.load_warm_cache("1"), None, "cut at {cut}");
         }
     }
 }

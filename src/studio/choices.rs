@@ -1,11 +1,12 @@
 //! Lists that a writer picks from: candidates, words, places.
 
-use super::write::Ask;
+use super::pending::Purpose;
+use super::request::Ask;
 use super::{Outcome, Refusal, Studio, Work, cannot};
 use crate::story::message::Alternative;
 use crate::story::sentence::excerpt;
 use crate::story::untrusted::clean;
-use crate::story::{Command, NodeId, Passage, Place, Request, command::Choice, edit, places};
+use crate::story::{Command, NodeId, Passage, Place, Request, command::TokenChoice, edit, places};
 
 /// A row of a list, and what picking it does.
 #[derive(Clone, Debug, PartialEq)]
@@ -17,44 +18,52 @@ pub struct Listed {
 impl Studio {
     /// Shows a list and remembers it for `/pick`.
     pub(super) fn list_up(&mut self, title: &str, listed: Vec<Listed>) -> Outcome {
-        self.listed.clone_from(&listed);
+        self.session.listed.clone_from(&listed);
         Outcome::List(title.to_string(), listed)
     }
 
     pub(super) fn pick(&mut self, number: usize) -> Result<Outcome, Refusal> {
-        let count = self.listed.len();
-        let picked = number.checked_sub(1).and_then(|at| self.listed.get(at));
+        let count = self.session.listed.len();
+        let picked = number
+            .checked_sub(1)
+            .and_then(|at| self.session.listed.get(at));
         let command = picked.map(|listed| listed.command.clone());
         let command = command.ok_or_else(|| match count {
-            0 => cannot("Nothing was listed yet; /gen, /alts, /tree and /find list"),
-            _ => cannot(&format!("The last list has {count} rows")),
+            0 => cannot("There is no list to pick from; make one with /gen, /alts, /tree or /find"),
+            _ => cannot(&format!("The last list has only {count} rows")),
         })?;
         self.run(command)
     }
 
     /// Asks the engine what could stand at a word, or next.
     pub(super) fn alternatives(&mut self, word: Option<&str>) -> Result<Outcome, Refusal> {
+        self.needs(|can| can.alternatives, "list other words")?;
         let place = match word {
-            None => Place::after(self.story.head()),
+            None => Place::after(self.session.story.head()),
             Some(word) => self.place_of(word)?,
         };
-        if self.story.path_at(place).iter().all(|p| p.text.is_empty()) {
+        if self
+            .session
+            .story
+            .path_at(place)
+            .iter()
+            .all(|p| p.text.is_empty())
+        {
             return Err(cannot(
-                "Nothing stands before this word, so the model has nothing to go by",
+                "There is no text before this word, so the model cannot predict it",
             ));
         }
         let seed = self.setup.entropy;
         let request = self.question(place, Ask::default(), seed);
-        self.asked_at = place;
-        self.work = Work::Writing;
-        self.ask_engine(Request::Alternatives(request));
+        let purpose = Purpose::Alternatives(place);
+        self.send(Request::Alternatives(request), purpose, Work::Writing);
         Ok(Outcome::Asked)
     }
 
     /// Where a word begins that the story says: the last time, with the space before it.
     fn place_of(&self, word: &str) -> Result<Place, Refusal> {
-        let path = self.story.path();
-        if let Ok(place) = places::find(&self.story, word)
+        let path = self.session.story.path();
+        if let Ok(place) = places::find_place(&self.session.story, word)
             && place
                 .node
                 .is_some_and(|id| path.iter().any(|passage| passage.id == id))
@@ -66,22 +75,31 @@ impl Studio {
         let said = |passage: &Passage, wanted: &dyn Fn(&str) -> bool| {
             let at = last_word(passage.text, word.len(), wanted)?;
             let before = passage.text[..at].trim_end_matches(' ').len();
-            Some(edit::at(passage, before))
+            Some(edit::place_in_passage(passage, before))
         };
         let same = |text: &str| text == word;
         let alike = |text: &str| text.to_lowercase() == lower;
         let found = path.iter().rev().find_map(|passage| said(passage, &same));
         let found = found.or_else(|| path.iter().rev().find_map(|passage| said(passage, &alike)));
         let shown = excerpt(word, 40);
-        found.ok_or_else(|| cannot(&format!("The story does not say \"{shown}\"")))
+        found.ok_or_else(|| cannot(&format!("The story does not contain \"{shown}\"")))
     }
 
     /// The list that the engine's answer makes.
-    pub(super) fn alternatives_came(&mut self, found: Vec<Alternative>) -> (String, Vec<Listed>) {
-        let place = self.asked_at;
-        let path = self.story.path();
+    pub(super) fn alternatives_came(
+        &mut self,
+        place: Place,
+        found: Vec<Alternative>,
+    ) -> (String, Vec<Listed>) {
+        let path = self.session.story.path();
         let ids: Vec<NodeId> = path.iter().map(|passage| passage.id).collect();
-        let before: String = self.story.path_at(place).iter().map(|p| p.text).collect();
+        let before: String = self
+            .session
+            .story
+            .path_at(place)
+            .iter()
+            .map(|p| p.text)
+            .collect();
         let whole: String = path.iter().map(|passage| passage.text).collect();
         // What the story goes on with, where the place is on its way.
         let on_way = place.node.is_none_or(|id| ids.contains(&id));
@@ -97,40 +115,40 @@ impl Studio {
         let row = |alternative: Alternative| {
             let word = format!("{:?}", clean(&alternative.text));
             let here = if now == Some(alternative.id) {
-                "  as it is"
+                "  current"
             } else {
                 ""
             };
             let (before, after) = (alternative.before * 100.0, alternative.after * 100.0);
             Listed {
                 label: format!(
-                    "{word:<20} {before:>5.1} %   after the samplers {after:>5.1} %{here}"
+                    "{word:<20} {before:>5.1} %   after sampling settings {after:>5.1} %{here}"
                 ),
-                command: Command::Choose(Choice {
+                command: Command::Choose(TokenChoice {
                     place,
                     id: alternative.id,
                 }),
             }
         };
         let listed: Vec<Listed> = found.into_iter().map(row).collect();
-        self.listed.clone_from(&listed);
+        self.session.listed.clone_from(&listed);
         let from = before.char_indices().rev().nth(29).map_or(0, |(at, _)| at);
         let end = excerpt(&before[from..], 30);
-        let title = format!("After \"…{end}\" could stand; /pick N writes on from it");
+        let title = format!("Alternatives after \"…{end}\"; /pick N continues with one");
         (title, listed)
     }
 
     /// What was written side by side, to pick from.
     pub(super) fn candidates_came(&mut self) -> (String, Vec<Listed>) {
         let row = |id: &u64| {
-            let text = self.story.node(*id).map_or("", |node| &node.text);
+            let text = self.session.story.node(*id).map_or("", |node| &node.text);
             Listed {
                 label: excerpt(text, 2000),
                 command: Command::Goto(format!("#{id}")),
             }
         };
-        let listed: Vec<Listed> = self.candidates.iter().map(row).collect();
-        self.listed.clone_from(&listed);
+        let listed: Vec<Listed> = self.session.candidates.iter().map(row).collect();
+        self.session.listed.clone_from(&listed);
         let title = "/pick N goes on from it; the others are kept".to_string();
         (title, listed)
     }

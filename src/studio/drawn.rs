@@ -1,53 +1,57 @@
 //! Pictures once they are drawn: into the story, onto the page and away from it.
 
 use super::choices::Listed;
-use super::pictures::{Awaited, Kept};
-use super::{Notice, Outcome, Refusal, Studio, Work};
+use super::pictures::{Illustration, Kept};
+use super::{Notice, Outcome, Refusal, Studio};
 use crate::store::picture::{encode, size};
 use crate::story::hash::sha256;
-use crate::story::message::Fault;
-use crate::story::picture::{Drawing, Provenance};
-use crate::story::record::{Change, Move, Step};
+use crate::story::message::FailureKind;
+use crate::story::picture::{DrawnPicture, PictureProvenance};
+use crate::story::record::{Change, Step, StepKind};
 use crate::story::sentence::excerpt;
-use crate::story::{Author, Command, Event, Node, NodeId, Picture, Record, Status};
+use crate::story::{Author, Command, Node, NodeId, Picture, Record, Status};
 
 impl Studio {
     /// Puts a picture on the page in place of its other versions, and goes to its passage where
     /// the story as it stands does not lead there.
     pub(super) fn show(&mut self, id: NodeId) -> Result<Outcome, Refusal> {
-        let parent = self.story.node(id).and_then(|node| node.parent);
-        let path = self.story.path();
+        let parent = self.session.story.node(id).and_then(|node| node.parent);
+        let path = self.session.story.path();
         let here = parent.is_none() || path.iter().any(|passage| Some(passage.id) == parent);
         let mut changes = self.instead(id, Some(id));
         if !here {
             changes.insert(0, Change::Head { to: parent });
         }
-        if self.story.is_hidden(id) {
+        if self.session.story.is_hidden(id) {
             let hidden = false;
             changes.push(Change::Hidden { node: id, hidden });
         }
         if !changes.is_empty() {
-            self.do_step(Move::Draw, changes)?;
+            self.do_step(StepKind::Draw, changes)?;
         }
-        let versions = self.story.picture_versions(id);
+        let versions = self.session.story.picture_versions(id);
         let at = versions.iter().position(|other| *other == id).unwrap_or(0);
         let which = match versions.len() {
             0 | 1 => String::new(),
             count => format!(", version {} of {count}", at + 1),
         };
-        let title = self.story.picture(id).map(|picture| picture.how.title());
+        let title = self
+            .session
+            .story
+            .picture(id)
+            .map(|picture| picture.provenance.title());
         let title = excerpt(&title.unwrap_or_default(), 60);
         Ok(Outcome::Moved(format!("Picture #{id}{which}: {title}")))
     }
 
     /// What takes the versions of `of` from the page and puts `shown` there.
     fn instead(&self, of: NodeId, shown: Option<NodeId>) -> Vec<Change> {
-        let others = self.story.picture_versions(of).into_iter();
-        let others = others.filter(|id| Some(*id) != shown && self.story.is_shown(*id));
+        let others = self.session.story.picture_versions(of).into_iter();
+        let others = others.filter(|id| Some(*id) != shown && self.session.story.is_shown(*id));
         let mut changes: Vec<Change> = others
             .map(|node| Change::Shown { node, shown: false })
             .collect();
-        let new = shown.filter(|id| !self.story.is_shown(*id));
+        let new = shown.filter(|id| !self.session.story.is_shown(*id));
         changes.extend(new.map(|node| Change::Shown { node, shown: true }));
         changes
     }
@@ -59,97 +63,62 @@ impl Studio {
             hidden: true,
         };
         let mut changes = vec![hide];
-        if self.story.is_shown(id) {
+        if self.session.story.is_shown(id) {
             changes.push(Change::Shown {
                 node: id,
                 shown: false,
             });
         }
-        self.do_step(Move::Delete, changes)?;
+        self.do_step(StepKind::Delete, changes)?;
         Ok(Outcome::Moved(format!(
-            "Picture #{id} is put away; /undo brings it back"
+            "Hid picture #{id}; /undo restores it"
         )))
     }
 
-    /// Whether the engine's news is of the pictures that are awaited.
-    pub(super) fn is_awaited(&self, event: &Event) -> bool {
-        let node = match event {
-            Event::Drawing { node, .. } | Event::Drawn { node, .. } => Some(*node),
-            Event::Done { node, .. } | Event::Failed { node, .. } => *node,
-            _ => None,
-        };
-        let awaited = self.awaited.as_ref().map(|awaited| awaited.node);
-        node.is_some() && node == awaited
-    }
-
-    /// Takes the engine's news of the pictures that are awaited.
-    pub(super) fn drawing_news(&mut self, event: Event) -> Vec<Notice> {
-        match event {
-            Event::Drawing { done, total, .. } => {
-                self.work = Work::Drawing { done, total };
-                return Vec::new();
-            }
-            Event::Drawn { drawings, .. } => {
-                let awaited = self.awaited.clone();
-                return awaited.map_or(Vec::new(), |awaited| self.drew(&awaited, drawings));
-            }
-            _ => {}
-        }
-        self.awaited = None;
-        self.work = Work::Nothing;
-        match event {
-            Event::Done {
-                status: Status::Stopped,
-                ..
-            } => vec![Notice::Info("Stopped; nothing was drawn".to_string())],
-            Event::Failed { why, fault, .. } => vec![Notice::Error(why, fault)],
-            _ => Vec::new(),
-        }
-    }
-
     /// Pictures come into the story.
-    fn drew(&mut self, awaited: &Awaited, drawings: Vec<Drawing>) -> Vec<Notice> {
+    pub(super) fn drew(&mut self, place: Illustration, drawings: Vec<DrawnPicture>) -> Vec<Notice> {
         let mut records = Vec::new();
         let mut rows = Vec::new();
         let several = drawings.len() > 1;
-        let first = self.story.next_id();
+        let first = self.session.story.next_id();
         for (id, drawing) in (first..).zip(&drawings) {
-            let bytes = match encode(&drawing.layers, &drawing.how) {
+            let bytes = match encode(&drawing.layers, &drawing.provenance) {
                 Ok(bytes) => bytes,
                 Err(why) => {
-                    let why = format!("The picture cannot be kept: {why}");
-                    return vec![Notice::Error(why, Fault::Engine)];
+                    let why = format!("Cannot save the picture: {why}");
+                    return vec![Notice::Error(why, FailureKind::Engine)];
                 }
             };
-            let (width, height) = size(&drawing.how);
+            let (width, height) = size(&drawing.provenance);
             let own = several && id > first;
             let picture = Picture {
                 sha256: sha256(&bytes),
                 width,
                 height,
-                beside: awaited.beside.or(own.then_some(first)),
-                how: drawing.how.clone(),
+                beside: place.beside.or(own.then_some(first)),
+                provenance: drawing.provenance.clone(),
             };
             if let Err(refusal) = self.keep_picture(id, bytes) {
-                let seed = drawing.how.seed;
-                let why = format!("{refusal}; the picture is not kept, seed={seed} draws it again");
-                return vec![Notice::Error(why, Fault::Store)];
+                let seed = drawing.provenance.seed;
+                let why =
+                    format!("{refusal}; the picture was not saved; seed={seed} draws it again");
+                return vec![Notice::Error(why, FailureKind::Store)];
             }
             records.push(Record::Node(Node {
                 id,
-                parent: awaited.parent,
+                parent: place.parent,
                 author: Author::Model,
                 aside: true,
                 status: Status::Complete,
                 picture: Some(Box::new(picture)),
                 ..Node::default()
             }));
-            rows.push(listed(id, &drawing.how));
+            rows.push(listed(id, &drawing.provenance));
         }
         let Some(last) = drawings.first() else {
             return Vec::new();
         };
-        let mut changes = match awaited.beside {
+        let mut changes = match place.beside {
             Some(beside) => self.instead(beside, None),
             None => Vec::new(),
         };
@@ -157,17 +126,17 @@ impl Studio {
             node: first,
             shown: true,
         });
-        let why = Move::Draw;
+        let why = StepKind::Draw;
         records.push(Record::Step(Step { why, changes }));
         let kept = self.record(records).and_then(|()| self.sync());
         let nodes: Vec<NodeId> = (first..).take(drawings.len()).collect();
-        let said = said(first, &last.how, nodes.len());
+        let said = said(first, &last.provenance, nodes.len());
         let mut notices = vec![Notice::Drawn { nodes, said }];
         if let Err(refusal) = kept {
-            notices.push(Notice::Error(refusal.to_string(), Fault::Store));
+            notices.push(Notice::Error(refusal.to_string(), FailureKind::Store));
         }
         if several {
-            self.listed.clone_from(&rows);
+            self.session.listed.clone_from(&rows);
             let title = "Pictures; /pick N puts another in this one's place".to_string();
             notices.push(Notice::List(title, rows));
         }
@@ -176,20 +145,20 @@ impl Studio {
 
     /// A picture's file, on the disk before any record speaks of it.
     fn keep_picture(&mut self, id: NodeId, bytes: Vec<u8>) -> Result<(), Refusal> {
-        self.ensure_journal()?;
-        match &self.journal {
-            Some(journal) => journal.keep_picture(id, &bytes)?,
-            None => drop(self.held.insert(id, bytes.into())),
+        self.session.ensure_journal(&self.setup)?;
+        match &self.session.journal {
+            Some(journal) => journal.save_picture(id, &bytes)?,
+            None => drop(self.session.in_memory_pictures.insert(id, bytes.into())),
         }
         Ok(())
     }
 
     /// How a picture came to be, a line each.
     pub(super) fn why_picture(&self, id: NodeId, picture: &Picture) -> Vec<String> {
-        let how = &picture.how;
+        let how = &picture.provenance;
         let mut lines = vec![
             format!("#{id} is a picture of {}", how.title()),
-            format!("  taken for {}", how.said()),
+            format!("  interpreted as {}", how.concept_summary()),
             format!(
                 "  style {}, seed {}, {}",
                 how.style.as_deref().unwrap_or("any"),
@@ -197,8 +166,13 @@ impl Studio {
                 how.build
             ),
             format!(
-                "  {} rounds, temperature {}, guidance {}, recall {}, {} by {} pixels",
-                how.steps, how.temperature, how.guidance, how.recall, picture.width, picture.height
+                "  {} decoding steps, temperature {}, guidance {}, retrieval {}, {} by {} pixels",
+                how.steps,
+                how.temperature,
+                how.guidance,
+                how.retrieval_strength,
+                picture.width,
+                picture.height
             ),
             format!("  weights {} on {}", how.weights, how.backend),
             format!("  sha256 {}", picture.sha256),
@@ -206,7 +180,7 @@ impl Studio {
         if let Some(Kept::File(path)) = self.picture(id) {
             lines.push(format!("  in {}", path.display()));
         }
-        let versions = self.story.picture_versions(id).len();
+        let versions = self.session.story.picture_versions(id).len();
         if versions > 1 {
             lines.push(format!("  {versions} versions"));
         }
@@ -214,7 +188,7 @@ impl Studio {
     }
 }
 
-fn listed(id: NodeId, how: &Provenance) -> Listed {
+fn listed(id: NodeId, how: &PictureProvenance) -> Listed {
     let style = how.style.as_deref().unwrap_or("any style");
     let title = excerpt(&how.title(), 80);
     Listed {
@@ -224,11 +198,11 @@ fn listed(id: NodeId, how: &Provenance) -> Listed {
 }
 
 /// What was drawn, and of what.
-fn said(first: NodeId, how: &Provenance, count: usize) -> String {
+fn said(first: NodeId, how: &PictureProvenance, count: usize) -> String {
     let title = excerpt(&how.title(), 60);
     let which = match count {
         1 => format!("#{first}, seed {}", how.seed),
-        count => format!("{count} pictures from #{first} on"),
+        count => format!("{count} pictures, starting with #{first}"),
     };
-    format!("I drew: {} (“{title}”, {which})", how.said())
+    format!("I drew: {} (“{title}”, {which})", how.concept_summary())
 }

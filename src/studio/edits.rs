@@ -1,9 +1,9 @@
 //! What `/edit` and `/delete` do: new passages beside the old, which stay as they were.
 
 use super::{Outcome, Refusal, Studio, cannot};
-use crate::story::edit::{self, Edit};
+use crate::story::edit::{self, EditPlan};
 use crate::story::frame::FrameChange;
-use crate::story::record::{Change, Head, Move, Step};
+use crate::story::record::{Change, HeadMove, Step, StepKind};
 use crate::story::untrusted::clean;
 use crate::story::{Node, NodeId, Record, places};
 
@@ -14,12 +14,12 @@ impl Studio {
         text: Option<String>,
     ) -> Result<Outcome, Refusal> {
         let id = self.passage_named(place)?;
-        if self.story.picture(id).is_some() {
+        if self.session.story.picture(id).is_some() {
             return Err(cannot(
-                "A picture has no words to change; /vary and /restyle draw others of it",
+                "A picture has no text to edit; use /vary or /restyle",
             ));
         }
-        let node = self.story.node(id).filter(|node| node.aside);
+        let node = self.session.story.node(id).filter(|node| node.aside);
         if let Some(summary) = node {
             let text = text.map(|text| clean(&text).into_owned());
             return match text {
@@ -27,11 +27,11 @@ impl Studio {
                 Some(text) => self.edit_summary(id, text),
             };
         }
-        let path = self.story.path();
-        let index = places::on_path(&self.story, &path, id).ok_or_else(|| {
+        let path = self.session.story.path();
+        let index = places::index_on_path(&self.session.story, &path, id).ok_or_else(|| {
             cannot("This passage is not part of the story as it stands; /goto goes there")
         })?;
-        let range = edit::together(&path, index);
+        let range = edit::passage_group(&path, index);
         let old = path[range.clone()].iter().map(|passage| passage.text);
         let old: String = old.collect();
         let Some(text) = text else {
@@ -43,47 +43,47 @@ impl Studio {
         if !text.is_empty() && !text.starts_with(char::is_whitespace) {
             text.insert_str(0, &lead);
         }
-        match edit::replace(&self.story, &path, range, &text) {
+        match edit::replace_text(&self.session.story, &path, range, &text) {
             None => Ok(Outcome::Said("Nothing was changed".to_string())),
-            Some(edit) => self.make(edit, Move::Edit, Vec::new(), "Changed; /undo goes back"),
+            Some(edit) => self.make(edit, StepKind::Edit, Vec::new(), "Edited; /undo reverts it"),
         }
     }
 
     /// Makes a passage one with the one before it.
     pub(super) fn merge(&mut self, place: Option<&str>) -> Result<Outcome, Refusal> {
         let id = self.passage_named(place)?;
-        let path = self.story.path();
-        let index = places::on_path(&self.story, &path, id)
+        let path = self.session.story.path();
+        let index = places::index_on_path(&self.session.story, &path, id)
             .ok_or_else(|| cannot("This passage is not part of the story as it stands"))?;
-        let range = edit::together(&path, index);
+        let range = edit::passage_group(&path, index);
         let Some(before) = range.start.checked_sub(1).map(|at| path[at]) else {
-            return Err(cannot("Nothing stands before this passage"));
+            return Err(cannot("There is no passage before this one"));
         };
         if path[range.start].turn && before.author != path[range.start].author {
             return Err(cannot(
-                "Your turn in a chat and the model's stay apart; /edit changes one of them",
+                "In a chat, your turn and the model's cannot be merged; use /edit to change one of them",
             ));
         }
-        let edit = edit::merge(&self.story, &path, index);
+        let edit = edit::merge_with_previous(&self.session.story, &path, index);
         let said = "One passage now; /undo parts them again";
-        self.make(edit, Move::Merge, Vec::new(), said)
+        self.make(edit, StepKind::Merge, Vec::new(), said)
     }
 
     pub(super) fn delete(&mut self, place: Option<&str>) -> Result<Outcome, Refusal> {
         let id = self.passage_named(place)?;
-        if self.story.picture(id).is_some() {
+        if self.session.story.picture(id).is_some() {
             return self.delete_picture(id);
         }
-        let path = self.story.path();
-        let Some(at) = places::on_path(&self.story, &path, id) else {
+        let path = self.session.story.path();
+        let Some(at) = places::index_on_path(&self.session.story, &path, id) else {
             let hide = Change::Hidden {
                 node: id,
                 hidden: true,
             };
-            self.do_step(Move::Delete, vec![hide])?;
-            return Ok(Outcome::Said("Put away; /undo brings it back".to_string()));
+            self.do_step(StepKind::Delete, vec![hide])?;
+            return Ok(Outcome::Said("Hidden; /undo restores it".to_string()));
         };
-        let range = edit::together(&path, at);
+        let range = edit::passage_group(&path, at);
         let (first, end) = (range.start, range.end);
         let hide = path[range].iter().filter(|p| p.cut.is_none() && !p.joins);
         let hide = hide.map(|passage| Change::Hidden {
@@ -91,17 +91,24 @@ impl Studio {
             hidden: true,
         });
         let hide: Vec<Change> = hide.collect();
-        let edit = edit::leave_out(&self.story, &path, first, end);
-        self.make(edit, Move::Delete, hide, "Taken out; /undo brings it back")
+        let edit = edit::remove_passages(&self.session.story, &path, first, end);
+        self.make(
+            edit,
+            StepKind::Delete,
+            hide,
+            "Taken out; /undo brings it back",
+        )
     }
 
     /// The passage that a command is about: the one named, or the last that says something.
     fn passage_named(&self, place: Option<&str>) -> Result<NodeId, Refusal> {
         let empty = || cannot("The story is empty");
         match place {
-            Some(name) => places::find(&self.story, name)?.node.ok_or_else(empty),
+            Some(name) => places::find_place(&self.session.story, name)?
+                .node
+                .ok_or_else(empty),
             None => {
-                let path = self.story.path();
+                let path = self.session.story.path();
                 let last = path.iter().rev().find(|passage| !passage.text.is_empty());
                 last.map(|passage| passage.id).ok_or_else(empty)
             }
@@ -110,15 +117,15 @@ impl Studio {
 
     fn make(
         &mut self,
-        edit: Edit,
-        why: Move,
+        edit: EditPlan,
+        why: StepKind,
         more: Vec<Change>,
         said: &str,
     ) -> Result<Outcome, Refusal> {
         let mut records: Vec<Record> = edit.nodes.into_iter().map(Record::Node).collect();
         let to = edit.head;
         records.push(match more.is_empty() {
-            true => Record::Head(Head { to, why }),
+            true => Record::Head(HeadMove { to, why }),
             false => {
                 let mut changes = vec![Change::Head { to }];
                 changes.extend(more);
@@ -130,8 +137,8 @@ impl Studio {
     }
 
     fn edit_summary(&mut self, old: NodeId, text: String) -> Result<Outcome, Refusal> {
-        let id = self.story.next_id();
-        let (parent, author) = match self.story.node(old) {
+        let id = self.session.story.next_id();
+        let (parent, author) = match self.session.story.node(old) {
             Some(node) => (node.parent, node.author),
             None => return Err(cannot("There is no such passage")),
         };
@@ -146,13 +153,13 @@ impl Studio {
         };
         let set = FrameChange::Summary { node: Some(id) };
         let changes = vec![Change::Frame { set }];
-        let why = Move::Edit;
+        let why = StepKind::Edit;
         self.note_down(vec![
             Record::Node(node),
             Record::Step(Step { why, changes }),
         ])?;
         Ok(Outcome::Said(
-            "The summary is changed; /undo goes back".to_string(),
+            "Changed the summary; /undo reverts it".to_string(),
         ))
     }
 }

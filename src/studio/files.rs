@@ -2,13 +2,13 @@
 //! and a file says who tells it.
 
 use super::{Outcome, Refusal, Studio, cannot};
-use crate::store::export::{self, Extent, Format, Meta};
+use crate::store::export::{self, ExportFormat, ExportMeta, ExportScope};
 use crate::store::import;
 use crate::story::frame::FrameChange;
-use crate::story::import::{Import, Session, made};
-use crate::story::record::{Change, Move, Step};
+use crate::story::import::{Import, ImportTarget, import_records};
+use crate::story::record::{Change, Step, StepKind};
 use crate::story::untrusted::clean_line;
-use crate::story::voice::{Filled, Template, values};
+use crate::story::voice::{FilledTemplate, PromptTemplate, parse_assignments};
 use crate::story::{Author, Mode, Node, Record, Settings};
 use std::path::{Path, PathBuf};
 
@@ -24,7 +24,7 @@ impl Studio {
             None => (what, None),
         };
         let path = self.file_named(file);
-        let import = import::read(&path).map_err(|error| cannot(&error.to_string()))?;
+        let import = import::load_file(&path).map_err(|error| cannot(&error.to_string()))?;
         let file = match &import {
             Import::Card {
                 file: Some((ending, bytes)),
@@ -32,25 +32,25 @@ impl Studio {
             } => self.keep_beside("card", ending, bytes)?,
             _ => None,
         };
-        let session = Session {
-            story: &self.story,
-            mode: self.settings.mode,
+        let session = ImportTarget {
+            story: &self.session.story,
+            mode: self.session.settings.mode,
             user,
             file,
         };
-        let made = made(import, session).map_err(|unfit| cannot(&unfit.to_string()))?;
+        let made = import_records(import, session).map_err(|unfit| cannot(&unfit.to_string()))?;
         self.note_down(made.records)?;
         if let Some(mode) = made.mode.filter(|mode| self.can(*mode)) {
             self.change(Settings {
                 mode,
-                ..self.settings.clone()
+                ..self.session.settings.clone()
             })?;
         }
         let long = self
             .too_long()
             .map_or(String::new(), |long| format!(". {long}"));
         Ok(Outcome::Moved(format!(
-            "{}; /undo goes back{long}",
+            "{}; /undo reverts it{long}",
             made.said
         )))
     }
@@ -62,14 +62,14 @@ impl Studio {
         ending: &str,
         bytes: &[u8],
     ) -> Result<Option<String>, Refusal> {
-        self.ensure_journal()?;
-        let Some(journal) = &self.journal else {
+        self.session.ensure_journal(&self.setup)?;
+        let Some(journal) = &self.session.journal else {
             return Ok(None);
         };
         journal.writable()?;
         let folder = journal.folder();
-        let path = export::free(folder, name, ending);
-        export::put(&path, bytes, false).map_err(|error| cannot(&error.to_string()))?;
+        let path = export::free_path(folder, name, ending);
+        export::write_file(&path, bytes, false).map_err(|error| cannot(&error.to_string()))?;
         let name = path.file_name().unwrap_or_default().to_string_lossy();
         Ok(Some(name.into_owned()))
     }
@@ -86,31 +86,47 @@ impl Studio {
         let mut meta = self.meta();
         let path = match &wanted.file {
             Some(file) => self.file_named(file),
-            None => export::free(Path::new(""), &meta.title, wanted.format.ending()),
+            None => export::free_path(Path::new(""), &meta.title, wanted.format.ending()),
         };
-        meta.beside = Some(export::beside(&path, wanted.over));
-        let bytes = export::bytes(&self.story, wanted.format, wanted.extent, &meta, &path);
+        meta.beside = Some(export::pictures_folder_name(&path, wanted.over));
+        let bytes = export::encode_export(
+            &self.session.story,
+            wanted.format,
+            wanted.extent,
+            &meta,
+            &path,
+        );
         let bytes = bytes.map_err(|error| cannot(&error.to_string()))?;
-        let put = export::put(&path, &bytes, wanted.over);
+        let put = export::write_file(&path, &bytes, wanted.over);
         put.map_err(|error| cannot(&error.to_string()))?;
-        let beside = export::put_beside(&self.story, wanted.format, wanted.extent, &meta, &path);
+        let beside = export::write_picture_files(
+            &self.session.story,
+            wanted.format,
+            wanted.extent,
+            &meta,
+            &path,
+        );
         beside.map_err(|error| cannot(&error.to_string()))?;
         let whole = std::path::absolute(&path).unwrap_or(path);
         let shown = clean_line(&whole.display().to_string());
-        let left_out = export::left_out(&self.story, wanted.format);
+        let left_out = export::left_out(&self.session.story, wanted.format);
         Ok(Outcome::Said(format!("Wrote {shown}{left_out}")))
     }
 
     /// What is said of the story beside its words.
-    fn meta(&self) -> Meta {
-        Meta {
+    fn meta(&self) -> ExportMeta {
+        ExportMeta {
             title: self.session_name().unwrap_or("story").to_string(),
             now: (self.setup.now)(),
             build: self.setup.build.clone(),
-            system: self.settings.system.clone(),
+            system: self.session.settings.system.clone(),
             language: String::new(),
-            folder: self.journal.as_ref().map(|it| it.folder().to_path_buf()),
-            held: self.held.clone(),
+            folder: self
+                .session
+                .journal
+                .as_ref()
+                .map(|it| it.folder().to_path_buf()),
+            held: self.session.in_memory_pictures.clone(),
             beside: None,
         }
     }
@@ -121,25 +137,27 @@ impl Studio {
         };
         let (name, rest) = what.split_once(char::is_whitespace).unwrap_or((what, ""));
         if matches!(name.to_lowercase().as_str(), "none" | "off") {
-            return self.set_frame(FrameChange::Voice { voice: None }, "There is no voice now");
+            return self.set_frame(FrameChange::Voice { voice: None }, "Removed the voice");
         }
         let wrong = |error: &dyn std::fmt::Display| cannot(&error.to_string());
-        let given = values(rest).map_err(|error| wrong(&error))?;
+        let given = parse_assignments(rest).map_err(|error| wrong(&error))?;
         let template = self
             .setup
             .prompts
             .find(name)
             .map_err(|error| wrong(&error))?;
-        let filled = template.fill(&given).map_err(|error| wrong(&error))?;
-        let settings = template.over(self.settings.clone());
-        let settings = settings.and_then(|settings| self.setup.asked.over(settings));
+        let filled = template
+            .fill_variables(&given)
+            .map_err(|error| wrong(&error))?;
+        let settings = template.apply_to(self.session.settings.clone());
+        let settings = settings.and_then(|settings| self.setup.asked.apply_to(settings));
         let settings = settings.map_err(|error| wrong(&error))?;
         if !self.can(settings.mode) {
             return Err(cannot(
-                "This voice is for chat, and the model brings no chat template",
+                "This voice needs chat mode, but the model has no chat template",
             ));
         }
-        if settings != self.settings {
+        if settings != self.session.settings {
             self.change(settings)?;
         }
         let begun = self.take_voice(filled)?;
@@ -151,14 +169,15 @@ impl Studio {
     }
 
     /// One step: the voice, and in an empty story its first words. Whether there were some.
-    fn take_voice(&mut self, filled: Filled) -> Result<bool, Refusal> {
+    fn take_voice(&mut self, filled: FilledTemplate) -> Result<bool, Refusal> {
         let set = FrameChange::Voice {
             voice: Some(filled.voice),
         };
         let mut changes = vec![Change::Frame { set }];
-        let turn = self.settings.mode == Mode::Chat;
+        let turn = self.session.settings.mode == Mode::Chat;
         let text = if turn { filled.ask } else { filled.begin };
         let empty = self
+            .session
             .story
             .path()
             .iter()
@@ -166,10 +185,10 @@ impl Studio {
         let begins = empty && !text.is_empty();
         let mut records = Vec::new();
         if begins {
-            let id = self.story.next_id();
+            let id = self.session.story.next_id();
             records.push(Record::Node(Node {
                 id,
-                parent: self.story.head(),
+                parent: self.session.story.head(),
                 author: Author::Prompt,
                 turn,
                 text,
@@ -177,7 +196,7 @@ impl Studio {
             }));
             changes.insert(0, Change::Head { to: Some(id) });
         }
-        let why = Move::Frame;
+        let why = StepKind::Frame;
         records.push(Record::Step(Step { why, changes }));
         self.note_down(records)?;
         Ok(begins)
@@ -185,13 +204,13 @@ impl Studio {
 
     fn voice_now(&self) -> String {
         let names = self.voices().join(", ");
-        match &self.story.frame().voice {
+        match &self.session.story.frame().voice {
             Some(voice) => format!(
-                "The voice is {}; /voice none takes it away\n{}",
+                "The voice is {}; remove it with /voice none\n{}",
                 clean_line(&voice.name),
                 voice.text
             ),
-            None => format!("There is no voice; /voice NAME takes one of {names}"),
+            None => format!("No voice is set; choose one with /voice NAME: {names}"),
         }
     }
 
@@ -216,8 +235,8 @@ impl Studio {
 
 /// What `/export` was asked for.
 struct Wanted {
-    format: Format,
-    extent: Extent,
+    format: ExportFormat,
+    extent: ExportScope,
     file: Option<String>,
     over: bool,
 }
@@ -231,12 +250,12 @@ impl Wanted {
             None => (rest, false),
         };
         let (extent, rest) = match rest.strip_prefix("tree") {
-            Some("") => (Extent::Tree, ""),
-            Some(file) if file.starts_with(' ') => (Extent::Tree, file.trim()),
-            _ => (Extent::Path, rest),
+            Some("") => (ExportScope::Tree, ""),
+            Some(file) if file.starts_with(' ') => (ExportScope::Tree, file.trim()),
+            _ => (ExportScope::Path, rest),
         };
-        let named = Format::of_file(Path::new(word)).filter(|_| rest.is_empty());
-        let (format, file) = match (Format::parse(word), named) {
+        let named = ExportFormat::of_file(Path::new(word)).filter(|_| rest.is_empty());
+        let (format, file) = match (ExportFormat::parse(word), named) {
             (Err(_), Some(format)) => (format, word),
             (format, _) => (format.map_err(|error| cannot(&error.to_string()))?, rest),
         };
@@ -251,17 +270,17 @@ impl Wanted {
 }
 
 fn formats() -> String {
-    let row = |(_, names, _, help): &(Format, &[&str], &str, &str)| {
+    let row = |(_, names, _, help): &(ExportFormat, &[&str], &str, &str)| {
         format!("  /export {:<10} {help}", names[0])
     };
     let rows: Vec<String> = export::FORMATS.iter().map(row).collect();
     format!(
-        "{}\nA file's name may follow, and before it \"tree\", for every branch; ! at the end writes over a file",
+        "{}\nAdd \"tree\" to export every branch, a file name, and ! at the end to overwrite a file",
         rows.join("\n")
     )
 }
 
-fn said(template: &Template, begun: bool) -> String {
+fn said(template: &PromptTemplate, begun: bool) -> String {
     let settings: Vec<String> = template
         .sampling
         .iter()
@@ -272,7 +291,7 @@ fn said(template: &Template, begun: bool) -> String {
         false => format!("; {}", clean_line(&settings.join(", "))),
     };
     let next = if begun {
-        "; an empty line writes on"
+        "; an empty line continues"
     } else {
         ""
     };

@@ -2,14 +2,15 @@
 //! story, and what it must not write.
 
 use super::choices::Listed;
-use super::write::Ask;
-use super::{Afterwards, Outcome, Refusal, Studio, cannot};
+use super::request::Ask;
+use super::session::Afterwards;
+use super::{Outcome, Refusal, Studio, cannot};
 use crate::story::ban::Ban;
-use crate::story::command::{Lore, Reach};
+use crate::story::command::{ContinueLength, LoreCommand};
 use crate::story::frame::{FrameChange, Note};
-use crate::story::lore::{Book, Entry};
-use crate::story::record::{Change, Move};
-use crate::story::sentence::{excerpt, several};
+use crate::story::lore::{LoreEntry, Lorebook};
+use crate::story::record::{Change, StepKind};
+use crate::story::sentence::{count_noun, excerpt};
 use crate::story::untrusted::clean;
 use crate::story::{Command, Place, Record};
 
@@ -22,18 +23,22 @@ const SUMMARIZE: &str = "Summary of the story so far, in a few sentences";
 impl Studio {
     pub(super) fn memory(&mut self, text: Option<String>) -> Result<Outcome, Refusal> {
         let Some(text) = text else {
-            return Ok(shown(&self.story.frame().memory, "memory", "/memory TEXT"));
+            return Ok(shown(
+                &self.session.story.frame().memory,
+                "memory",
+                "/memory TEXT",
+            ));
         };
         let text = unless_none(&text);
         let said = match text.is_empty() {
-            true => "There is no memory now",
-            false => "The memory is set; the model reads it before the story",
+            true => "Removed the memory",
+            false => "Set the memory; it is placed before the story",
         };
         self.set_frame(FrameChange::Memory { text }, said)
     }
 
     pub(super) fn note(&mut self, text: Option<String>) -> Result<Outcome, Refusal> {
-        let note = &self.story.frame().note;
+        let note = &self.session.story.frame().note;
         let Some(text) = text else {
             let note = match note.text.as_str() {
                 "" => String::new(),
@@ -44,7 +49,7 @@ impl Studio {
         let (text, depth) = match text.rsplit_once("depth=") {
             Some((text, depth)) => {
                 let depth = depth.trim().parse().ok().filter(|depth| *depth <= 100);
-                let wrong = "The depth is a number of paragraphs, as in /note rain is near depth=3";
+                let wrong = "The depth must be a number of paragraphs, for example /note rain is near depth=3";
                 (text.trim(), depth.ok_or_else(|| cannot(wrong))?)
             }
             None => (text.as_str(), if note.depth == 0 { 3 } else { note.depth }),
@@ -54,20 +59,22 @@ impl Studio {
             text => unless_none(text),
         };
         let said = match text.is_empty() {
-            true => "There is no author's note now".to_string(),
-            false => format!("The note is read {depth} or more paragraphs before the end"),
+            true => "Removed the author's note".to_string(),
+            false => format!(
+                "Set the author's note; it is inserted {depth} or more paragraphs before the end"
+            ),
         };
         let note = Note { text, depth };
         self.set_frame(FrameChange::Note { note }, &said)
     }
 
-    pub(super) fn lore(&mut self, lore: Lore) -> Result<Outcome, Refusal> {
+    pub(super) fn lore(&mut self, lore: LoreCommand) -> Result<Outcome, Refusal> {
         match lore {
-            Lore::List => Ok(self.list_lore()),
-            Lore::Why => Ok(self.why_lore()),
-            Lore::On(name) => self.switch_lore(&name, true),
-            Lore::Off(name) => self.switch_lore(&name, false),
-            Lore::Add(fact) => self.add_lore(&fact),
+            LoreCommand::List => Ok(self.list_lore()),
+            LoreCommand::Why => Ok(self.why_lore()),
+            LoreCommand::On(name) => self.switch_lore(&name, true),
+            LoreCommand::Off(name) => self.switch_lore(&name, false),
+            LoreCommand::Add(fact) => self.add_lore(&fact),
         }
     }
 
@@ -75,21 +82,22 @@ impl Studio {
     fn add_lore(&mut self, fact: &str) -> Result<Outcome, Refusal> {
         let fact = clean(fact);
         let (keys, content) = fact.split_once(':').ok_or_else(|| {
-            cannot("A fact is written as KEY, KEY: FACT, as in /lore add lamp, lantern: it never goes out; /import reads a file")
+            cannot("Write a fact as KEY, KEY: FACT, for example /lore add lamp, lantern: it never goes out; import files with /import")
         })?;
         let keys: Vec<String> = keys.split(',').map(|key| key.trim().to_string()).collect();
         if keys.iter().any(String::is_empty) || content.trim().is_empty() {
-            return Err(cannot("Both the keys and the fact need some words"));
+            return Err(cannot("Give both keys and a fact"));
         }
         let mut book = self
+            .session
             .story
             .frame()
             .book(OWN)
             .cloned()
-            .unwrap_or_else(|| Book {
+            .unwrap_or_else(|| Lorebook {
                 name: OWN.to_string(),
                 recursive: true,
-                ..Book::default()
+                ..Lorebook::default()
             });
         let uid = book
             .entries
@@ -98,27 +106,27 @@ impl Studio {
             .max()
             .unwrap_or(0);
         let name = keys[0].clone();
-        book.entries.push(Entry {
+        book.entries.push(LoreEntry {
             uid,
             keys,
             content: content.trim().to_string(),
-            ..Entry::default()
+            ..LoreEntry::default()
         });
         self.take_book(
             book,
-            format!("{name} is in the lore; it is read when the story names it"),
+            format!("Added {name} to the lore; it is inserted when the story mentions it"),
         )
     }
 
     /// Puts a lorebook on the shelf and opens it.
-    pub(super) fn take_book(&mut self, book: Book, said: String) -> Result<Outcome, Refusal> {
+    pub(super) fn take_book(&mut self, book: Lorebook, said: String) -> Result<Outcome, Refusal> {
         let name = book.name.clone();
         self.record(vec![Record::Book(book)])?;
         self.set_frame(FrameChange::Book { name, on: true }, &said)
     }
 
     fn switch_lore(&mut self, name: &str, on: bool) -> Result<Outcome, Refusal> {
-        let frame = self.story.frame();
+        let frame = self.session.story.frame();
         let word = if on { "on" } else { "off" };
         if let Some(book) = frame.book(name) {
             let (name, said) = (book.name.clone(), format!("{} is {word}", book.name));
@@ -130,9 +138,9 @@ impl Studio {
         let mut named = entries.filter(|(_, entry)| {
             entry.title().eq_ignore_ascii_case(name) || entry.keys.iter().any(|key| key == name)
         });
-        let (book, entry) = named
-            .next()
-            .ok_or_else(|| cannot("No lorebook or entry has this name; /lore lists them"))?;
+        let (book, entry) = named.next().ok_or_else(|| {
+            cannot("There is no lorebook or entry of this name; list them with /lore")
+        })?;
         let (said, uid) = (format!("{} is {word}", entry.title()), entry.uid);
         let book = book.name.clone();
         drop(named);
@@ -141,19 +149,24 @@ impl Studio {
 
     fn list_lore(&mut self) -> Outcome {
         let mut listed = Vec::new();
-        let frame = self.story.frame();
+        let frame = self.session.story.frame();
         for (book, on) in frame.books() {
             let count = book.entries.len();
             let turn = |on: bool, name: &str| match on {
-                true => Command::Lore(Lore::Off(name.to_string())),
-                false => Command::Lore(Lore::On(name.to_string())),
+                true => Command::Lore(LoreCommand::Off(name.to_string())),
+                false => Command::Lore(LoreCommand::On(name.to_string())),
             };
             listed.push(Listed {
-                label: format!("{}  ({}, {})", book.name, several(count, "entry"), word(on)),
+                label: format!(
+                    "{}  ({}, {})",
+                    book.name,
+                    count_noun(count, "entry"),
+                    word(on)
+                ),
                 command: turn(on, &book.name),
             });
             for entry in &book.entries {
-                let on = entry.enabled && !frame.is_off(book, entry);
+                let on = entry.enabled && !frame.is_entry_disabled(book, entry);
                 let keys = entry.keys.join(", ");
                 let content = excerpt(&entry.content, 60);
                 listed.push(Listed {
@@ -164,7 +177,7 @@ impl Studio {
         }
         match listed.is_empty() {
             true => Outcome::Said(
-                "There is no lore yet; /lore add KEY, KEY: FACT begins some, /import reads a file"
+                "There is no lore yet; add some with /lore add KEY, KEY: FACT, or import a file with /import"
                     .to_string(),
             ),
             false => self.list_up("Lore; /pick N turns it on or off", listed),
@@ -174,32 +187,34 @@ impl Studio {
     /// What fires for the next passage, why, and what was kept out.
     fn why_lore(&mut self) -> Outcome {
         let seed = self.setup.entropy;
-        let lines = self.lore_lines(Place::after(self.story.head()), seed);
-        let nothing = lines.is_empty() && self.missed.is_empty() && self.recalled.is_empty();
-        let frame = self.story.frame();
+        let lines = self.lore_lines(Place::after(self.session.story.head()), seed);
+        let nothing = lines.is_empty()
+            && self.session.rejected_lore.is_empty()
+            && self.session.recalled.is_empty();
+        let frame = self.session.story.frame();
         let mut lines = match nothing {
-            true => vec!["Nothing that the story says names any lore.".to_string()],
+            true => vec!["No lore entry matches the story.".to_string()],
             false => lines,
         };
         for (book, _) in frame.books().filter(|(_, on)| !on) {
             lines.push(format!(
-                "- {}: the book is off; /lore on {}",
+                "- {}: the book is off; turn it on with /lore on {}",
                 book.name, book.name
             ));
         }
-        for found in &self.recalled {
+        for found in &self.session.recalled {
             lines.push(format!(
-                "+ {}: recalled for its meaning ({:.2}): {}",
+                "+ {}: retrieved (similarity {:.2}): {}",
                 found.what, found.near, found.begins
             ));
         }
-        for missed in &self.missed {
+        for missed in &self.session.rejected_lore {
             lines.push(format!(
                 "- {} ({}): {}",
                 missed.title, missed.book, missed.why
             ));
         }
-        for title in &self.unread {
+        for title in &self.session.lore_over_budget {
             lines.push(format!("- {title}: the budget was spent before it"));
         }
         Outcome::Said(lines.join("\n"))
@@ -207,7 +222,7 @@ impl Studio {
 
     pub(super) fn ban(&mut self, phrase: Option<&str>) -> Result<Outcome, Refusal> {
         let Some(phrase) = phrase else {
-            let banned = &self.settings.sampling.banned_phrases;
+            let banned = &self.session.settings.sampling.banned_phrases;
             let rows = banned.iter().enumerate();
             let rows: Vec<String> = rows
                 .map(|(at, ban)| format!("{:>3}  {ban}", at + 1))
@@ -216,10 +231,13 @@ impl Studio {
         };
         let ban = Ban::parse(&clean(phrase)).map_err(|error| cannot(&error.to_string()))?;
         let said = match ban.strength {
-            None => format!("{ban} will not be written"),
-            Some(strength) => format!("\"{}\" is written less (strength {strength})", ban.phrase),
+            None => format!("Banned {ban}"),
+            Some(strength) => format!(
+                "\"{}\" is now less likely (strength {strength})",
+                ban.phrase
+            ),
         };
-        let mut settings = self.settings.clone();
+        let mut settings = self.session.settings.clone();
         let banned = &mut settings.sampling.banned_phrases;
         banned.retain(|known| known.phrase != ban.phrase);
         banned.push(ban);
@@ -228,7 +246,7 @@ impl Studio {
     }
 
     pub(super) fn unban(&mut self, phrase: &str) -> Result<Outcome, Refusal> {
-        let mut settings = self.settings.clone();
+        let mut settings = self.session.settings.clone();
         let banned = &mut settings.sampling.banned_phrases;
         let before = banned.len();
         let listed = phrase
@@ -242,40 +260,38 @@ impl Studio {
         };
         banned.retain(|ban| wanted != "all" && ban.phrase.to_lowercase() != wanted);
         if banned.len() == before {
-            return Err(cannot(
-                "This phrase is not banned; /ban lists those that are",
-            ));
+            return Err(cannot("This phrase is not banned; list the bans with /ban"));
         }
         self.change(settings)?;
-        Ok(Outcome::Said("It may be written again".to_string()))
+        Ok(Outcome::Said("Lifted the ban".to_string()))
     }
 
     pub(super) fn summarize(&mut self) -> Result<Outcome, Refusal> {
-        if self.story.head().is_none() {
+        if self.session.story.head().is_none() {
             return Err(cannot("The story is empty; there is nothing to summarize"));
         }
-        let node = self.story.next_id();
+        let node = self.session.story.next_id();
         let ask = Ask {
             instruct: Some(SUMMARIZE.to_string()),
-            reach: Reach::Paragraph,
+            reach: ContinueLength::Paragraph,
             aside: true,
             ..Ask::default()
         };
-        let place = Place::after(self.story.head());
-        let started = self.start(place, Move::Frame, ask)?;
-        self.afterwards.insert(node, Afterwards::Summary);
+        let place = Place::after(self.session.story.head());
+        let started = self.start(place, StepKind::Frame, ask)?;
+        self.session.afterwards.insert(node, Afterwards::Summary);
         Ok(started)
     }
 
     pub(super) fn set_frame(&mut self, set: FrameChange, said: &str) -> Result<Outcome, Refusal> {
-        self.do_step(Move::Frame, vec![Change::Frame { set }])?;
+        self.do_step(StepKind::Frame, vec![Change::Frame { set }])?;
         Ok(Outcome::Said(said.to_string()))
     }
 }
 
 fn shown(text: &str, what: &str, how: &str) -> Outcome {
     Outcome::Said(match text {
-        "" => format!("There is no {what}; {how} sets it"),
+        "" => format!("No {what} is set; set it with {how}"),
         text => text.to_string(),
     })
 }

@@ -1,12 +1,13 @@
 //! What shows the story without changing it: `/tree`, `/find`, `/diff`, `/why`, `/context`.
 
 use super::choices::Listed;
-use super::write::healing;
+use super::pending::Purpose;
+use super::request::healing;
 use super::{Outcome, Refusal, Studio, Work, cannot};
 use crate::story::diff;
-use crate::story::message::Goal;
+use crate::story::message::LengthGoal;
 use crate::story::sampling::SETTINGS;
-use crate::story::sentence::{excerpt, hit, several};
+use crate::story::sentence::{count_noun, excerpt, excerpt_around};
 use crate::story::{Author, Command, Node, NodeId, Passage, Place, Request, Sampling, places};
 
 /// Rows that a list shows at most.
@@ -15,59 +16,76 @@ const MOST: usize = 2000;
 impl Studio {
     /// Every passage, branches below where they fork.
     pub(super) fn tree(&mut self) -> Outcome {
-        if self.story.nodes().is_empty() {
+        if self.session.story.nodes().is_empty() {
             return Outcome::Said("The story is empty".to_string());
         }
-        let on_path: std::collections::HashSet<NodeId> =
-            self.story.path().iter().map(|passage| passage.id).collect();
-        let origin = |id: &NodeId| Some(self.story.node(*id)?.of?.node);
+        let on_path: std::collections::HashSet<NodeId> = self
+            .session
+            .story
+            .path()
+            .iter()
+            .map(|passage| passage.id)
+            .collect();
+        let origin = |id: &NodeId| Some(self.session.story.node(*id)?.copied_from?.node);
         let copied: std::collections::HashSet<NodeId> = on_path
             .iter()
             .flat_map(|id| std::iter::successors(origin(id), origin))
             .collect();
         let mut listed = Vec::new();
-        let mut waiting: Vec<(NodeId, usize)> =
-            self.story.roots().iter().rev().map(|id| (*id, 0)).collect();
+        let mut waiting: Vec<(NodeId, usize)> = self
+            .session
+            .story
+            .roots()
+            .iter()
+            .rev()
+            .map(|id| (*id, 0))
+            .collect();
         let several = waiting.len() > 1;
         waiting
             .iter_mut()
             .for_each(|(_, depth)| *depth = usize::from(several));
         while let Some((id, depth)) = waiting.pop() {
-            let Some(node) = self.story.node(id).filter(|_| listed.len() < MOST) else {
+            let Some(node) = self.session.story.node(id).filter(|_| listed.len() < MOST) else {
                 break;
             };
             let here = on_path.contains(&id);
             // What an edit took over stands on the way already; where an old way ends is shown.
             let twin = !here
-                && (node.of.is_some() || copied.contains(&id))
-                && !self.story.children(id).is_empty()
-                && !self.story.marks().values().any(|mark| *mark == id);
-            if !self.story.is_hidden(id) && !twin {
+                && (node.copied_from.is_some() || copied.contains(&id))
+                && !self.session.story.children(id).is_empty()
+                && !self.session.story.marks().values().any(|mark| *mark == id);
+            if !self.session.story.is_hidden(id) && !twin {
                 listed.push(self.branch_row(node, depth, on_path.contains(&id)));
             }
-            let children = self.story.children(id);
+            let children = self.session.story.children(id);
             // A picture is no other way on.
-            let way =
-                |id: &&NodeId| !self.story.is_hidden(**id) && self.story.picture(**id).is_none();
+            let way = |id: &&NodeId| {
+                !self.session.story.is_hidden(**id) && self.session.story.picture(**id).is_none()
+            };
             let shown = children.iter().filter(way).count();
             let deeper = depth + usize::from(shown > 1);
             let (pictures, passages): (Vec<NodeId>, Vec<NodeId>) = children
                 .iter()
                 .rev()
-                .partition(|id| self.story.picture(**id).is_some());
+                .partition(|id| self.session.story.picture(**id).is_some());
             waiting.extend(passages.into_iter().map(|id| (id, deeper)));
             waiting.extend(pictures.into_iter().map(|id| (id, depth + 1)));
         }
-        self.list_up("Every passage; /pick N goes there", listed)
+        self.list_up("All passages; /pick N goes there", listed)
     }
 
     fn branch_row(&self, node: &Node, depth: usize, on_path: bool) -> Listed {
-        let here = match self.story.head() == Some(node.id) {
+        let here = match self.session.story.head() == Some(node.id) {
             true => "◆",
-            false if on_path || self.story.is_shown(node.id) => "●",
+            false if on_path || self.session.story.is_shown(node.id) => "●",
             false => "○",
         };
-        let marks = self.story.marks().iter().filter(|(_, at)| **at == node.id);
+        let marks = self
+            .session
+            .story
+            .marks()
+            .iter()
+            .filter(|(_, at)| **at == node.id);
         let marks: String = marks.map(|(name, _)| format!(" [{name}]")).collect();
         let inside = node.cut.map_or("", |_| " (inside)");
         let indent = "  ".repeat(depth.min(20));
@@ -85,15 +103,17 @@ impl Studio {
 
     pub(super) fn list_marks(&mut self) -> Outcome {
         let row = |(name, id): (&String, &NodeId)| {
-            let text = self.story.node(*id).map_or("", |node| &node.text);
+            let text = self.session.story.node(*id).map_or("", |node| &node.text);
             Listed {
                 label: format!("{name}: #{id} {}", excerpt(text, 60)),
                 command: Command::Goto(name.clone()),
             }
         };
-        let listed: Vec<Listed> = self.story.marks().iter().map(row).collect();
+        let listed: Vec<Listed> = self.session.story.marks().iter().map(row).collect();
         match listed.is_empty() {
-            true => Outcome::Said("There are no marks yet; /mark NAME sets one here".to_string()),
+            true => {
+                Outcome::Said("There are no marks yet; set one here with /mark NAME".to_string())
+            }
             false => self.list_up("Marks; /pick N goes there", listed),
         }
     }
@@ -101,10 +121,10 @@ impl Studio {
     /// Words in every branch, the newest first.
     pub(super) fn find(&mut self, words: &str) -> Outcome {
         let wanted = words.to_lowercase();
-        let found = self.story.nodes().iter().rev().filter_map(|node| {
+        let found = self.session.story.nodes().iter().rev().filter_map(|node| {
             let around = match &node.picture {
-                Some(_) => hit(&title(node), &wanted, 80)?,
-                None => hit(&node.text, &wanted, 80)?,
+                Some(_) => excerpt_around(&title(node), &wanted, 80)?,
+                None => excerpt_around(&node.text, &wanted, 80)?,
             };
             Some(Listed {
                 label: format!("#{} {}: {around}", node.id, who(node)),
@@ -113,45 +133,48 @@ impl Studio {
         });
         let listed: Vec<Listed> = found.take(MOST).collect();
         match listed.len() {
-            0 => Outcome::Said(format!("No branch says \"{}\"", excerpt(words, 60))),
+            0 => Outcome::Said(format!("No branch contains \"{}\"", excerpt(words, 60))),
             n => {
-                let say = if n == 1 { "says" } else { "say" };
-                let title = format!("{} {say} it; /pick N goes there", several(n, "passage"));
+                let say = if n == 1 { "contains" } else { "contain" };
+                let title = format!("{} {say} it; /pick N goes there", count_noun(n, "passage"));
                 self.list_up(&title, listed)
             }
         }
     }
 
     pub(super) fn diff(&self, a: &str, b: &str) -> Result<Outcome, Refusal> {
-        let (a, b) = (places::find(&self.story, a)?, places::find(&self.story, b)?);
+        let (a, b) = (
+            places::find_place(&self.session.story, a)?,
+            places::find_place(&self.session.story, b)?,
+        );
         let text = |place| -> String {
-            let path = self.story.path_at(place);
+            let path = self.session.story.path_at(place);
             path.iter().map(|passage| passage.text).collect()
         };
         let (left, right) = (text(a), text(b));
         if left == right {
-            return Ok(Outcome::Said("Both say the same".to_string()));
+            return Ok(Outcome::Said("The two are identical".to_string()));
         }
-        Ok(Outcome::Diff(diff::words(&left, &right)))
+        Ok(Outcome::Diff(diff::diff_words(&left, &right)))
     }
 
     /// How a passage came to be, and who wrote how much of the story.
     pub(super) fn why(&self, place: Option<&str>) -> Result<Outcome, Refusal> {
-        let place = places::find(&self.story, place.unwrap_or("."))?;
-        let node = place.node.and_then(|id| self.story.node(id));
+        let place = places::find_place(&self.session.story, place.unwrap_or("."))?;
+        let node = place.node.and_then(|id| self.session.story.node(id));
         let node = node.ok_or_else(|| cannot("The story is empty"))?;
         if let Some(picture) = &node.picture {
             let lines = self.why_picture(node.id, picture);
             return Ok(Outcome::Said(lines.join("\n")));
         }
         let mut lines = vec![format!("#{} by {}, {}", node.id, who(node), ended(node))];
-        if let Some(of) = node.of {
+        if let Some(of) = node.copied_from {
             lines.push(format!(
-                "  taken over from #{}, bytes {} to {}",
+                "  copied from #{}, bytes {} to {}",
                 of.node, of.from, of.to
             ));
         }
-        if let Some(how) = &node.how {
+        if let Some(how) = &node.provenance {
             let maker = &how.maker;
             lines.push(format!("  model {} on {}", maker.model, maker.backend));
             lines.push(format!("  sha256 {}", maker.model_sha256));
@@ -163,37 +186,37 @@ impl Studio {
             ));
             lines.push(format!("  {}", differing(&how.sampling)));
             match &how.goal {
-                Goal::Exact | Goal::Near => {}
-                Goal::Sentence => lines.push("  to a sentence's end".to_string()),
-                Goal::Paragraph => lines.push("  to a paragraph's end".to_string()),
-                Goal::Until(words) => lines.push(format!("  until {words:?}")),
+                LengthGoal::Exact | LengthGoal::Near => {}
+                LengthGoal::Sentence => lines.push("  up to the end of a sentence".to_string()),
+                LengthGoal::Paragraph => lines.push("  up to the end of a paragraph".to_string()),
+                LengthGoal::Until(words) => lines.push(format!("  up to {words:?}")),
             }
             if let Some(instruct) = &how.instruct {
-                lines.push(format!("  instructed: {instruct}"));
+                lines.push(format!("  instruction: {instruct}"));
             }
             if !how.begin.is_empty() {
                 lines.push("  its first word was chosen".to_string());
             }
             for fired in &how.lore {
-                let book = self.story.frame().book(&fired.book);
+                let book = self.session.story.frame().book(&fired.book);
                 let entry = book.and_then(|b| b.entries.iter().find(|e| e.uid == fired.uid));
                 let title = entry.map_or("an entry", |entry| entry.title());
                 lines.push(format!("  lore: {title} of {}", fired.book));
             }
             if !node.rewound.is_empty() {
                 let phrases = super::news::counted(&node.rewound);
-                lines.push(format!("  turned away from {phrases}"));
+                lines.push(format!("  banned phrases avoided: {phrases}"));
             }
             lines.push(format!("  context {}", how.context_digest));
         }
-        let versions = self.story.versions(node.id).len();
+        let versions = self.session.story.versions(node.id).len();
         if versions > 1 {
             lines.push(format!("  {versions} versions"));
         }
-        lines.push(authors(&self.story.path()));
-        if let Some(stats) = &self.last_stats {
+        lines.push(authors(&self.session.story.path()));
+        if let Some(stats) = &self.session.last_stats {
             lines.push(format!(
-                "The last passage read {} tokens, {} of them reused, and wrote {} at {:.1} a second",
+                "The last passage had a prompt of {} tokens, {} of them reused, and generated {} at {:.1} per second",
                 stats.prompt_tokens,
                 stats.reused,
                 stats.new_tokens,
@@ -205,11 +228,11 @@ impl Studio {
 
     /// Asks the engine what the next passage would be written from.
     pub(super) fn explain(&mut self) -> Result<Outcome, Refusal> {
-        let place = Place::after(self.story.head());
+        self.needs(|can| can.explain, "tell what it reads")?;
+        let place = Place::after(self.session.story.head());
         let seed = self.setup.entropy;
         let request = self.question(place, healing(), seed);
-        self.work = Work::Writing;
-        self.ask_engine(Request::Explain(request));
+        self.send(Request::Explain(request), Purpose::Show, Work::Writing);
         Ok(Outcome::Asked)
     }
 }
@@ -217,7 +240,7 @@ impl Studio {
 /// What a picture shows.
 fn title(node: &Node) -> String {
     let picture = node.picture.as_ref();
-    picture.map_or(String::new(), |picture| picture.how.title())
+    picture.map_or(String::new(), |picture| picture.provenance.title())
 }
 
 fn who(node: &Node) -> &'static str {
@@ -259,7 +282,8 @@ fn authors(path: &[Passage]) -> String {
     };
     let edited = count(&|passage| passage.edited);
     // What a file brought as the model's words no model wrote here.
-    let brought = |passage: &Passage| passage.author == Author::Model && passage.how.is_none();
+    let brought =
+        |passage: &Passage| passage.author == Author::Model && passage.provenance.is_none();
     let by =
         |author| count(&|passage| !passage.edited && !brought(passage) && passage.author == author);
     let parts = [

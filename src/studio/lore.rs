@@ -1,59 +1,63 @@
 //! The lore that is read with a passage: what the story names, and why.
 
 use super::Studio;
-use crate::story::lore::{Fired, Fires, Past, Scanned, Why, scan};
-use crate::story::sentence::several;
+use crate::story::lore::{Activation, ActiveEntry, EntryId, ScanInput, ScanResult, scan};
+use crate::story::sentence::count_noun;
 use crate::story::untrusted::clean;
 use crate::story::{Passage, Place};
 
 impl Studio {
     /// The lore that is read after a path, what a rule kept out, and what nothing named.
-    pub(super) fn scanned(&self, path: &[Passage], seed: u64) -> Scanned<'_> {
-        let frame = self.story.frame();
+    pub(super) fn scanned(&self, path: &[Passage], seed: u64) -> ScanResult<'_> {
+        let frame = self.session.story.frame();
         let passages: Vec<&str> = path.iter().map(|passage| passage.text).collect();
         let before = path.iter().enumerate().filter_map(|(at, passage)| {
-            let how = passage.how.as_ref()?;
+            let how = passage.provenance.as_ref()?;
             Some(how.lore.iter().map(move |fired| (fired.clone(), at)))
         });
-        let before: Vec<(Fired, usize)> = before.flatten().collect();
+        let before: Vec<(EntryId, usize)> = before.flatten().collect();
         let macros = frame.character.as_ref().map(|it| it.macros(seed));
-        let past = Past {
+        let past = ScanInput {
             passages: &passages,
             fired: &before,
             seed,
             macros: macros.as_ref(),
         };
         let mut scanned = scan(
-            &frame.open_books(),
-            &|book, entry| frame.is_off(book, entry),
+            &frame.enabled_books(),
+            &|book, entry| frame.is_entry_disabled(book, entry),
             &past,
         );
-        for fires in &mut scanned.fires {
+        for fires in &mut scanned.active {
             fires.content = macros.as_ref().map(|it| it.expand(fires.text()));
         }
         scanned
-            .fires
+            .active
             .retain(|fires| !fires.text().trim().is_empty());
         scanned
     }
 
     /// Each entry that is read at a place and why, a line each.
     pub(super) fn lore_lines(&mut self, place: Place, seed: u64) -> Vec<String> {
-        let path = self.story.path_at(place);
-        let Scanned { fires, missed, .. } = self.scanned(&path, seed);
-        let line = |fires: &Fires| {
+        let path = self.session.story.path_at(place);
+        let ScanResult {
+            active: fires,
+            skipped: missed,
+            ..
+        } = self.scanned(&path, seed);
+        let line = |fires: &ActiveEntry| {
             let why = match &fires.why {
-                Why::Constant => "always read".to_string(),
-                Why::Key(key) => format!("the story says \"{}\"", clean(key)),
-                Why::Sticks(left) => {
-                    format!("stays for {}", several(*left as usize, "more passage"))
+                Activation::Constant => "always active".to_string(),
+                Activation::Key(key) => format!("the story contains \"{}\"", clean(key)),
+                Activation::Sticky(left) => {
+                    format!("sticky for {}", count_noun(*left as usize, "more passage"))
                 }
-                Why::Named { by, key } => format!("{by} says \"{}\"", clean(key)),
+                Activation::Recursive { by, key } => format!("{by} contains \"{}\"", clean(key)),
             };
             format!("+ {} ({}): {why}", fires.entry.title(), fires.book.name)
         };
         let lines = fires.iter().map(line).collect();
-        self.missed = missed;
+        self.session.rejected_lore = missed;
         lines
     }
 }

@@ -3,44 +3,45 @@
 
 use super::{Outcome, Refusal, Studio, cannot};
 use crate::story::command::Swipe;
-use crate::story::record::{Change, Head, Move, Step, Steps};
-use crate::story::sentence::{excerpt, several};
+use crate::story::record::{Change, HeadMove, Step, StepCount, StepKind};
+use crate::story::sentence::{count_noun, excerpt};
 use crate::story::untrusted::clean_line;
 use crate::story::{Node, NodeId, Place, Record, places};
 
 impl Studio {
     pub(super) fn undo(&mut self, steps: usize) -> Result<Outcome, Refusal> {
-        let there = self.story.steps().0;
+        let there = self.session.story.steps().0;
         if there == 0 {
             return Err(cannot("There is nothing to undo"));
         }
         let wanted = steps.max(1);
         let steps = wanted.min(there);
-        self.note_down(vec![Record::Undo(Steps { steps })])?;
+        self.note_down(vec![Record::Undo(StepCount { steps })])?;
         let all = match steps < wanted {
             true => format!(" {steps} steps, to the beginning"),
             false => String::new(),
         };
         Ok(Outcome::Moved(format!(
-            "Went back{all}; /redo goes forward again"
+            "Undone{all}; /redo applies it again"
         )))
     }
 
     pub(super) fn redo(&mut self, steps: usize) -> Result<Outcome, Refusal> {
-        let steps = steps.clamp(1, self.story.steps().1.max(1));
-        if self.story.steps().1 == 0 {
+        let steps = steps.clamp(1, self.session.story.steps().1.max(1));
+        if self.session.story.steps().1 == 0 {
             return Err(cannot("There is nothing to redo"));
         }
-        self.note_down(vec![Record::Redo(Steps { steps })])?;
-        Ok(Outcome::Moved("Went forward".to_string()))
+        self.note_down(vec![Record::Redo(StepCount { steps })])?;
+        Ok(Outcome::Moved("Redone".to_string()))
     }
 
     pub(super) fn swipe(&mut self, to: Swipe) -> Result<Outcome, Refusal> {
         let head = self
+            .session
             .story
             .head()
             .ok_or_else(|| cannot("There is no passage yet"))?;
-        let versions = self.story.versions(head);
+        let versions = self.session.story.versions(head);
         let at = versions.iter().position(|id| *id == head).unwrap_or(0);
         let wanted = match to {
             Swipe::Next if at + 1 >= versions.len() => return self.retry(None),
@@ -51,57 +52,64 @@ impl Studio {
         };
         let count = versions.len();
         let there = versions.get(wanted).copied();
-        let there = there
-            .ok_or_else(|| cannot(&format!("This passage has {}", several(count, "version"))))?;
+        let there = there.ok_or_else(|| {
+            cannot(&format!(
+                "This passage has {}",
+                count_noun(count, "version")
+            ))
+        })?;
         let said = format!("Version {} of {count}", wanted + 1);
-        self.go(Some(there), Move::Swipe, &said)
+        self.go(Some(there), StepKind::Swipe, &said)
     }
 
     pub(super) fn goto(&mut self, name: &str) -> Result<Outcome, Refusal> {
-        let place = places::find(&self.story, name)?;
-        if let Some(picture) = place.node.filter(|id| self.story.picture(*id).is_some()) {
+        let place = places::find_place(&self.session.story, name)?;
+        if let Some(picture) = place
+            .node
+            .filter(|id| self.session.story.picture(*id).is_some())
+        {
             return self.show(picture);
         }
         let said = self.arrived(place);
-        self.stand_at(place, Move::Goto, Vec::new())?;
+        self.stand_at(place, StepKind::Goto, Vec::new())?;
         Ok(Outcome::Moved(said))
     }
 
     /// One passage back on the path, or on to the newest that follows.
     pub(super) fn step(&mut self, by: isize) -> Result<Outcome, Refusal> {
-        let head = self.story.head();
+        let head = self.session.story.head();
         let to = match (head, by < 0) {
-            (Some(id), true) => self.story.node(id).and_then(|node| node.parent),
+            (Some(id), true) => self.session.story.node(id).and_then(|node| node.parent),
             (None, true) => return Err(cannot("This is the story's beginning")),
             (_, false) => {
                 let next = match head {
-                    Some(id) => self.story.children(id),
-                    None => self.story.roots(),
+                    Some(id) => self.session.story.children(id),
+                    None => self.session.story.roots(),
                 };
                 let open = |id: &&NodeId| {
-                    let node = self.story.node(**id);
+                    let node = self.session.story.node(**id);
                     let here = node.is_some_and(|node| node.cut.is_none() && !node.aside);
-                    here && !self.story.is_hidden(**id)
+                    here && !self.session.story.is_hidden(**id)
                 };
                 let next = next.iter().rev().find(open).copied();
-                Some(next.ok_or_else(|| cannot("Nothing follows here yet"))?)
+                Some(next.ok_or_else(|| cannot("No passage follows here yet"))?)
             }
         };
         let said = self.arrived(Place::after(to));
-        self.go(to, Move::Goto, &said)
+        self.go(to, StepKind::Goto, &said)
     }
 
     /// Names this place, or goes to another to begin a branch there.
     pub(super) fn branch(&mut self, name: Option<&str>) -> Result<Outcome, Refusal> {
-        let elsewhere = name.and_then(|name| places::find(&self.story, name).ok());
+        let elsewhere = name.and_then(|name| places::find_place(&self.session.story, name).ok());
         if let Some(place) = elsewhere {
-            self.stand_at(place, Move::Branch, Vec::new())?;
-            let said = "What you write now is a branch of its own; /tree shows all of them";
+            self.stand_at(place, StepKind::Branch, Vec::new())?;
+            let said = "Your next passage starts a new branch; /tree shows all branches";
             return Ok(Outcome::Moved(said.to_string()));
         }
         let free = (1..)
             .map(|n| format!("branch-{n}"))
-            .find(|name| !self.story.marks().contains_key(name));
+            .find(|name| !self.session.story.marks().contains_key(name));
         let name = name.map(str::to_string).or(free).unwrap_or_default();
         self.mark(Some(&name))
     }
@@ -111,6 +119,7 @@ impl Studio {
             return Ok(self.list_marks());
         };
         let head = self
+            .session
             .story
             .head()
             .ok_or_else(|| cannot("The story is empty; there is nothing to mark"))?;
@@ -119,26 +128,27 @@ impl Studio {
         let number = name.chars().next().is_none_or(|c| c.is_ascii_digit());
         if number || name.len() > 60 || !name.chars().all(plain) {
             return Err(cannot(
-                "A mark begins with a letter and has letters, digits, spaces, - and _, as in /mark the-storm",
+                "A mark starts with a letter and contains letters, digits, spaces, - and _, for example /mark the-storm",
             ));
         }
         let change = Change::Mark {
             name: name.clone(),
             node: Some(head),
         };
-        self.do_step(Move::Mark, vec![change])?;
+        self.do_step(StepKind::Mark, vec![change])?;
         Ok(Outcome::Said(format!(
-            "{name} is here; /goto {name} comes back"
+            "Marked this place as {name}; return with /goto {name}"
         )))
     }
 
     /// Puts the other versions of this passage away.
     pub(super) fn keep_version(&mut self) -> Result<Outcome, Refusal> {
         let head = self
+            .session
             .story
             .head()
             .ok_or_else(|| cannot("There is no passage yet"))?;
-        let others = self.story.versions(head);
+        let others = self.session.story.versions(head);
         let others = others.into_iter().filter(|id| *id != head);
         let hide = |node| Change::Hidden { node, hidden: true };
         let changes: Vec<Change> = others.map(hide).collect();
@@ -146,34 +156,34 @@ impl Studio {
             return Err(cannot("This is the only version"));
         }
         let count = changes.len();
-        self.do_step(Move::Keep, changes)?;
+        self.do_step(StepKind::Keep, changes)?;
         Ok(Outcome::Moved(format!(
-            "Kept this version and put {count} away; /undo brings them back"
+            "Kept this version and hid {count}; /undo restores them"
         )))
     }
 
     pub(super) fn go(
         &mut self,
         to: Option<NodeId>,
-        why: Move,
+        why: StepKind,
         said: &str,
     ) -> Result<Outcome, Refusal> {
-        self.note_down(vec![Record::Head(Head { to, why })])?;
+        self.note_down(vec![Record::Head(HeadMove { to, why })])?;
         Ok(Outcome::Moved(said.to_string()))
     }
 
     /// Stands at a place, which may be inside a passage: an empty one then holds it.
-    fn stand_at(&mut self, place: Place, why: Move, more: Vec<Change>) -> Result<(), Refusal> {
+    fn stand_at(&mut self, place: Place, why: StepKind, more: Vec<Change>) -> Result<(), Refusal> {
         // Nothing is written after a picture, but after what it illustrates.
         let (mut records, mut to) = (Vec::new(), place.node);
         if let Some(picture) = to
-            .and_then(|id| self.story.node(id))
+            .and_then(|id| self.session.story.node(id))
             .filter(|it| it.picture.is_some())
         {
             to = picture.parent;
         }
         if place.cut.is_some() {
-            let id = self.story.next_id();
+            let id = self.session.story.next_id();
             records.push(Record::Node(Node {
                 id,
                 parent: place.node,
@@ -189,7 +199,7 @@ impl Studio {
     }
 
     /// One step that one undo takes back.
-    pub(super) fn do_step(&mut self, why: Move, changes: Vec<Change>) -> Result<(), Refusal> {
+    pub(super) fn do_step(&mut self, why: StepKind, changes: Vec<Change>) -> Result<(), Refusal> {
         self.note_down(vec![Record::Step(Step { why, changes })])
     }
 
@@ -200,9 +210,9 @@ impl Studio {
     }
 
     fn arrived(&self, place: Place) -> String {
-        let path = self.story.path_at(place);
+        let path = self.session.story.path_at(place);
         match path.iter().rev().find(|passage| !passage.text.is_empty()) {
-            None => "At the story's beginning".to_string(),
+            None => "At the beginning of the story".to_string(),
             Some(last) => {
                 let from = last.text.len().saturating_sub(80);
                 let from = (from..).find(|at| last.text.is_char_boundary(*at));

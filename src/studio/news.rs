@@ -1,34 +1,43 @@
 //! What the engine's events do to the story and what the writer should hear of them.
 
+use super::pending::Purpose;
+use super::session::Afterwards;
 use super::write::maker;
-use super::{Afterwards, Notice, Refusal, Studio, Work};
-use crate::story::context::room;
+use super::{Notice, Refusal, Studio, Work};
 use crate::story::frame::FrameChange;
-use crate::story::message::{Cut, Fault, Recalled, Stats};
-use crate::story::record::{Change, Ended, Move, Step, Streamed};
+use crate::story::message::{FailureKind, PassageStats, Reply, RetrievedPassage, Truncation};
+use crate::story::record::{Change, PassageEnd, Step, StepKind, StreamedText};
 use crate::story::untrusted::clean;
-use crate::story::{Event, NodeId, Record, Status};
+use crate::story::{Event, ModelInfo, NodeId, Record, RequestId, Status};
 
 impl Studio {
     /// Takes the engine's news. Call [`Studio::flush`] once all that waited has been taken.
-    pub fn absorb(&mut self, event: Event) -> Vec<Notice> {
-        if self.is_awaited(&event) {
-            return self.drawing_news(event);
+    ///
+    /// What answers a request of another session, or one that has its answer, changes nothing.
+    pub fn absorb(&mut self, reply: Reply) -> Vec<Notice> {
+        let Reply { request, event } = reply;
+        match event {
+            Event::Done {
+                node,
+                status,
+                stats,
+            } => self.done(request, node, status, stats),
+            Event::Failed { why, fault, .. } => self.failed(request, why, fault),
+            event if self.pending.concerns(request, self.session.id) => self.news(request, event),
+            _ => Vec::new(),
         }
+    }
+
+    /// What a request tells before it ends.
+    fn news(&mut self, id: RequestId, event: Event) -> Vec<Notice> {
         match event {
             Event::Loading { what, done, total } => {
-                self.work = Work::Loading { what, done, total };
-                Vec::new()
+                self.pending.works(id, Work::Loading { what, done, total });
+                vec![Notice::Progress]
             }
-            Event::Ready(about) => {
-                let note = about.note.clone().map(Notice::Warning);
-                self.about = Some(about);
-                self.warm_up();
-                let long = self.too_long().map(Notice::Warning);
-                let settled = self.settle_model().err();
-                let failed =
-                    settled.map(|refusal| Notice::Error(refusal.to_string(), Fault::Store));
-                note.into_iter().chain(long).chain(failed).collect()
+            Event::Ready(about, capabilities) => {
+                self.capabilities = capabilities;
+                self.ready(id, about)
             }
             Event::Prefill {
                 done,
@@ -37,15 +46,17 @@ impl Studio {
                 cut,
                 ..
             } => {
-                self.work = Work::Reading {
+                let work = Work::Reading {
                     done,
                     total,
                     reused,
                 };
-                match done == reused {
-                    true => self.fitted(cut),
-                    false => Vec::new(),
+                self.pending.works(id, work);
+                let mut notices = vec![Notice::Progress];
+                if done == reused {
+                    notices.extend(self.fitted(cut));
                 }
+                notices
             }
             Event::Piece {
                 node,
@@ -53,90 +64,161 @@ impl Studio {
                 ids,
                 healed,
             } => {
-                self.work = Work::Writing;
+                self.pending.works(id, Work::Writing);
+                let tokens = ids.len();
                 self.stream(node, &text, &ids, healed);
-                Vec::new()
+                vec![Notice::Text { node, text, tokens }]
             }
-            Event::Warned(why) => vec![Notice::Warning(why)],
-            Event::Recalled(found) => self.recalled(found),
-            Event::Rewound { node, phrase } => {
-                self.rewound
-                    .entry(node)
-                    .or_default()
-                    .push(clean(&phrase).into_owned());
-                Vec::new()
-            }
-            Event::Alternatives(found) => {
-                let (title, listed) = self.alternatives_came(found);
-                vec![Notice::List(title, listed)]
-            }
-            Event::Suggested(line) => vec![Notice::Suggested(line)],
-            Event::Explained(explained) => vec![Notice::Explained(explained)],
-            Event::Kept(warm) => vec![self.kept(warm)],
-            // Pictures that nobody waits for any more.
-            Event::Drawing { .. } | Event::Drawn { .. } => Vec::new(),
-            Event::Done {
+            Event::Ended {
                 node,
                 status,
                 stats,
             } => self.ended(node, status, Some(stats), None),
-            Event::Failed { node, why, fault } => {
-                let mut notices = Vec::new();
-                // None of those that were to be written with it will be.
-                for running in self.story.all_running().to_vec() {
-                    notices = self.ended(Some(running), Status::Failed, None, Some(why.clone()));
-                }
-                if node.is_none() {
-                    self.asked = self.asked.saturating_sub(1);
-                }
-                if node.is_none() || notices.is_empty() {
-                    self.work = match self.drawing() {
-                        true => Work::Drawing { done: 0, total: 0 },
-                        false => Work::Nothing,
-                    };
-                }
-                let kept = !notices
-                    .iter()
-                    .any(|notice| matches!(notice, Notice::Error(..)));
-                notices.retain(|notice| matches!(notice, Notice::Error(..)));
-                notices.extend(kept.then_some(Notice::Error(why, fault)));
-                notices
+            Event::Warned(why) => vec![Notice::Warning(why)],
+            Event::Retrieved(found) => self.recalled(found),
+            Event::Rewound { node, phrase } => {
+                let phrases = self.session.rewound.entry(node).or_default();
+                phrases.push(clean(&phrase).into_owned());
+                Vec::new()
             }
+            Event::Suggested(line) => vec![Notice::Suggested(line)],
+            Event::Explained(explained) => vec![Notice::Explained(explained)],
+            Event::Drawing { done, total, .. } => {
+                self.pending.works(id, Work::Drawing { done, total });
+                vec![Notice::Progress]
+            }
+            Event::Alternatives(found) => match self.pending.purpose(id) {
+                Some(Purpose::Alternatives(place)) => {
+                    let (title, listed) = self.alternatives_came(*place, found);
+                    vec![Notice::List(title, listed)]
+                }
+                _ => Vec::new(),
+            },
+            Event::CacheSaved(warm) => match self.pending.purpose(id) {
+                Some(Purpose::SaveCache { any_size }) => vec![self.kept(warm, *any_size)],
+                _ => Vec::new(),
+            },
+            Event::Drawn { drawings, .. } => match self.pending.purpose(id) {
+                Some(Purpose::Pictures(place)) => self.drew(*place, drawings),
+                _ => Vec::new(),
+            },
+            // The end of a request is no news of it.
+            Event::Done { .. } | Event::Failed { .. } => Vec::new(),
         }
     }
 
-    /// What of the context did not fit, as far as that is news.
-    fn fitted(&mut self, cut: Cut) -> Vec<Notice> {
-        let mut notices = Vec::new();
-        if cut.begins.is_some() && self.begins != cut.begins {
-            notices.push(Notice::Warning(left_out(cut.dropped)));
+    /// A model is in place.
+    fn ready(&mut self, id: RequestId, about: ModelInfo) -> Vec<Notice> {
+        let note = about.note.clone().map(Notice::Warning);
+        self.about = Some(about);
+        self.warm_up();
+        let long = self.too_long().map(Notice::Advice);
+        let mut notices: Vec<Notice> = note.into_iter().chain(long).collect();
+        let Some(request) = self.pending.get(id) else {
+            return notices;
+        };
+        // Another session has a model of its own.
+        let ours = request.session == self.session.id;
+        if let Purpose::Load { model } = &request.purpose {
+            let model = model.clone();
+            self.loaded_model = Some(model.clone());
+            let settled = match ours {
+                true => self.settle_model(model),
+                false => Ok(()),
+            };
+            notices.extend(settled.err().map(not_kept));
         }
-        if !cut.lore.is_empty() && self.unread != cut.lore {
+        notices
+    }
+
+    /// A request has come to its end.
+    fn done(
+        &mut self,
+        id: RequestId,
+        node: Option<NodeId>,
+        status: Status,
+        stats: PassageStats,
+    ) -> Vec<Notice> {
+        let Some(purpose) = self.pending.end(id, self.session.id) else {
+            return Vec::new();
+        };
+        let stopped = status == Status::Stopped;
+        let mut notices = vec![Notice::Answered(node.map(|_| stats.clone()))];
+        match (purpose, node) {
+            (Purpose::ReadAhead, _) => return Vec::new(),
+            (Purpose::Passages(_), Some(node)) => {
+                notices.extend(self.ended(node, status, Some(stats), None));
+            }
+            (Purpose::Pictures(_), _) if stopped => {
+                notices.push(Notice::Info("Stopped; nothing was drawn".to_string()));
+            }
+            _ if stopped => notices.push(Notice::Stopped),
+            _ => {}
+        }
+        notices
+    }
+
+    /// A request could not be answered.
+    fn failed(&mut self, id: RequestId, why: String, fault: FailureKind) -> Vec<Notice> {
+        let mut notices = match self.pending.end(id, self.session.id) {
+            None | Some(Purpose::ReadAhead) => return Vec::new(),
+            Some(Purpose::Passages(nodes)) => self.fail(&nodes, &why),
+            Some(_) => Vec::new(),
+        };
+        notices.push(Notice::Answered(None));
+        notices.push(Notice::Error(why, fault));
+        notices
+    }
+
+    /// Ends passages that will not be written, and says what could not be kept of them.
+    fn fail(&mut self, nodes: &[NodeId], why: &str) -> Vec<Notice> {
+        let mut notices: Vec<Notice> = Vec::new();
+        let running = |id: &&NodeId| self.session.story.all_running().contains(id);
+        let running: Vec<NodeId> = nodes.iter().filter(running).copied().collect();
+        for node in running {
+            let told = self.ended(node, Status::Failed, None, Some(why.to_string()));
+            for notice in told {
+                if matches!(notice, Notice::Error(..)) && !notices.contains(&notice) {
+                    notices.push(notice);
+                }
+            }
+        }
+        notices
+    }
+
+    /// What of the context did not fit, as far as that is news.
+    fn fitted(&mut self, cut: Truncation) -> Vec<Notice> {
+        let mut notices = Vec::new();
+        if cut.begins.is_some() && self.session.context_start != cut.begins {
+            notices.push(Notice::LeftOut(cut.dropped));
+        }
+        if !cut.lore.is_empty() && self.session.lore_over_budget != cut.lore {
             let names = cut.lore.join(", ");
             notices.push(Notice::Warning(format!(
-                "The lore's budget is spent: {names} is not read; /lore why tells more"
+                "Over the lore budget: left out {names}; see /lore why"
             )));
         }
-        self.begins = cut.begins;
-        self.unread = cut.lore;
+        self.session.context_start = cut.begins;
+        self.session.lore_over_budget = cut.lore;
         notices
     }
 
     /// What was found by its meaning, as far as that is news.
-    fn recalled(&mut self, found: Vec<Recalled>) -> Vec<Notice> {
-        let names = |found: &[Recalled]| -> Vec<String> {
+    fn recalled(&mut self, found: Vec<RetrievedPassage>) -> Vec<Notice> {
+        let names = |found: &[RetrievedPassage]| -> Vec<String> {
             found.iter().map(|one| one.what.clone()).collect()
         };
-        let (now, before) = (names(&found), names(&self.recalled));
-        self.recalled = found;
+        let (now, before) = (names(&found), names(&self.session.recalled));
+        self.session.recalled = found;
         match now.is_empty() || now == before {
             true => Vec::new(),
-            false => vec![Notice::Info(format!("Recalled: {}", now.join(", ")))],
+            false => vec![Notice::Info(format!("Retrieved: {}", now.join(", ")))],
         }
     }
 
     fn stream(&mut self, node: NodeId, text: &str, ids: &[u32], healed: usize) {
         let known = self
+            .session
             .streamed
             .iter_mut()
             .find(|streamed| streamed.node == node);
@@ -145,7 +227,7 @@ impl Studio {
                 streamed.text.push_str(text);
                 streamed.ids.extend(ids);
             }
-            None => self.streamed.push(Streamed {
+            None => self.session.streamed.push(StreamedText {
                 node,
                 text: text.to_string(),
                 ids: ids.to_vec(),
@@ -156,53 +238,46 @@ impl Studio {
 
     fn ended(
         &mut self,
-        node: Option<NodeId>,
+        node: NodeId,
         status: Status,
-        stats: Option<Stats>,
+        stats: Option<PassageStats>,
         why: Option<String>,
     ) -> Vec<Notice> {
-        // A line typed while a model loads waits behind it.
-        let others = self.story.all_running().iter().any(|id| Some(*id) != node);
-        self.work = match others {
-            true => Work::Writing,
-            false if self.drawing() => Work::Drawing { done: 0, total: 0 },
-            false => Work::Nothing,
-        };
-        let Some(node) = node else {
-            self.asked = self.asked.saturating_sub(1);
-            if self.asked > 0 && self.work == Work::Nothing {
-                self.work = Work::Writing;
-            }
-            return Vec::new();
-        };
-        let known = self.story.node(node).and_then(|node| node.how.as_ref());
+        let running = self.session.story.all_running();
+        let others = running.iter().any(|id| *id != node);
+        let known = self
+            .session
+            .story
+            .node(node)
+            .and_then(|node| node.provenance.as_ref());
         let unknown = known.is_some_and(|how| !how.maker.is_known());
         let maker = self.about.as_ref().filter(|_| unknown).map(maker);
-        let rewound = self.rewound.remove(&node).unwrap_or_default();
+        let rewound = self.session.rewound.remove(&node).unwrap_or_default();
         let turned_away = (!rewound.is_empty())
-            .then(|| Notice::Info(format!("Turned away from {}", counted(&rewound))));
-        let ended = Record::End(Ended {
+            .then(|| Notice::Info(format!("Avoided banned phrases: {}", counted(&rewound))));
+        let ended = Record::End(PassageEnd {
             node,
             status,
             why,
             maker,
             rewound,
         });
+        // Words that cannot be kept are no reason for a passage to be written for ever.
+        let flushed = self.flush();
         let kept = self
-            .flush()
-            .and_then(|()| self.record(vec![ended]))
+            .record(vec![ended])
             .and_then(|()| self.afterwards(node, status))
             .and_then(|()| self.leave_empty(node, status, others))
             .and_then(|()| self.sync());
         let nearly_full = stats.as_ref().and_then(|stats| self.nearly_full(stats));
-        self.last_stats = stats;
-        let mut notices = match kept {
+        self.session.last_stats = stats;
+        let mut notices = match flushed.and(kept) {
             Ok(()) => vec![Notice::Ended(node, status)],
-            Err(refusal) => vec![Notice::Error(refusal.to_string(), Fault::Store)],
+            Err(refusal) => vec![not_kept(refusal)],
         };
         notices.extend(turned_away);
         notices.extend(nearly_full);
-        if self.candidates.contains(&node) && !others {
+        if self.session.candidates.contains(&node) && !others {
             let (title, listed) = self.candidates_came();
             notices.push(Notice::List(title, listed));
         }
@@ -212,103 +287,63 @@ impl Studio {
     /// Where the writer stopped before anything was written, nothing stands in the story: the head
     /// goes back to what was there.
     fn leave_empty(&mut self, node: NodeId, status: Status, others: bool) -> Result<(), Refusal> {
-        let several = self.candidates.contains(&node);
+        let several = self.session.candidates.contains(&node);
         let all = if several {
-            self.candidates.clone()
+            self.session.candidates.clone()
         } else {
             vec![node]
         };
         let empty = |id: &NodeId| {
-            let node = self.story.node(*id);
+            let node = self.session.story.node(*id);
             node.is_some_and(|node| node.text.is_empty() && node.cut.is_none() && !node.aside)
         };
         let stays = status != Status::Stopped || others || !all.iter().all(empty);
-        let head = self.story.head().filter(|head| all.contains(head));
+        let head = self.session.story.head().filter(|head| all.contains(head));
         let Some(head) = head.filter(|_| !stays) else {
             return Ok(());
         };
-        let parent = self.story.node(head).and_then(|node| node.parent);
+        let parent = self.session.story.node(head).and_then(|node| node.parent);
         let mut changes = vec![Change::Head { to: parent }];
         changes.extend(all.iter().map(|id| Change::Hidden {
             node: *id,
             hidden: true,
         }));
-        self.candidates.clear();
-        let why = Move::Delete;
+        self.session.candidates.clear();
+        let why = StepKind::Delete;
         self.record(vec![Record::Step(Step { why, changes })])
     }
 
     /// What waited for this passage's end.
     fn afterwards(&mut self, node: NodeId, status: Status) -> Result<(), Refusal> {
         let said = self
+            .session
             .story
             .node(node)
             .is_some_and(|node| !node.text.is_empty());
-        match self.afterwards.remove(&node) {
+        match self.session.afterwards.remove(&node) {
             Some(Afterwards::Graft { head, index, from }) => self.graft(node, head, index, from),
             Some(Afterwards::Summary) if said && status != Status::Failed => {
                 let set = FrameChange::Summary { node: Some(node) };
-                self.do_step(Move::Frame, vec![Change::Frame { set }])
+                self.do_step(StepKind::Frame, vec![Change::Frame { set }])
             }
             _ => Ok(()),
         }
     }
 
-    /// A warning for a story that came whole, from disk or from a file, and is too long. Tokens are
-    /// estimated: four bytes of Latin text make one, a character of other scripts does.
-    pub(super) fn too_long(&mut self) -> Option<String> {
-        let holds = self.about.as_ref()?.context;
-        let tokens = |passage: &crate::story::Passage| match passage.ids.len() {
-            0 => {
-                passage
-                    .text
-                    .chars()
-                    .map(|c| if c.is_ascii() { 1 } else { 4 })
-                    .sum::<usize>()
-                    / 4
-            }
-            count => count,
-        };
-        let all: usize = self.story.path().iter().map(tokens).sum();
-        let wanted = self.settings.sampling.max_tokens as usize;
-        let room = room(holds, wanted);
-        if all <= room || self.warned {
-            return None;
-        }
-        self.warned = true;
-        Some(format!(
-            "The story has about {all} tokens and the model holds {holds}: its oldest part will not be read (nothing is erased); /summarize keeps what happened in it, /set recall 3 finds what matters again"
-        ))
-    }
-
-    /// A warning before anything has to be left out, once for each time that it comes near.
-    fn nearly_full(&mut self, stats: &Stats) -> Option<Notice> {
-        let holds = self.about.as_ref()?.context;
-        let wanted = self.settings.sampling.max_tokens as usize;
-        let room = room(holds, wanted);
-        let used = stats.prompt_tokens + stats.new_tokens;
-        let near = stats.dropped == 0 && used * 10 > room * 9;
-        let warn = near && !self.warned;
-        self.warned = near;
-        let left = room.saturating_sub(used);
-        warn.then(|| {
-            Notice::Warning(format!(
-                "The story nears what the model can hold: after {left} more tokens its oldest part is no longer read (nothing is erased); /summarize keeps what happened in it"
-            ))
-        })
-    }
-
     /// The engine is gone; a passage must not wait for it for ever.
     pub fn engine_lost(&mut self) -> Vec<Notice> {
         let why = "The engine has stopped; everything is on disk, start illumine again".to_string();
-        for node in self.story.all_running().to_vec() {
-            self.ended(Some(node), Status::Failed, None, Some(why.clone()));
-        }
-        self.awaited = None;
-        self.work = Work::Nothing;
-        self.asked = 0;
-        vec![Notice::Error(why, Fault::Engine)]
+        let running = self.session.story.all_running().to_vec();
+        let mut notices = self.fail(&running, &why);
+        self.pending.clear();
+        notices.push(Notice::Error(why, FailureKind::Engine));
+        notices
     }
+}
+
+/// Something that is not on disk.
+fn not_kept(refusal: Refusal) -> Notice {
+    Notice::Error(refusal.to_string(), FailureKind::Store)
 }
 
 /// Each phrase once, with how often it came.
@@ -333,10 +368,4 @@ pub(super) fn counted(phrases: &[String]) -> String {
         all.push(format!("{} more", found.len() - SHOWN));
     }
     all.join(", ")
-}
-
-fn left_out(dropped: usize) -> String {
-    format!(
-        "The story is longer than the model can hold: its oldest {dropped} tokens are not read; nothing is erased"
-    )
 }

@@ -3,9 +3,9 @@
 use super::Listed;
 use crate::store::StoreError;
 use crate::story::command;
-use crate::story::diff::Stretch;
-use crate::story::message::{Explained, Fault};
-use crate::story::places::NoPlace;
+use crate::story::diff::DiffSpan;
+use crate::story::message::{ContextReport, FailureKind, PassageStats};
+use crate::story::places::PlaceError;
 use crate::story::{NodeId, Status};
 
 /// What a command came to.
@@ -22,7 +22,7 @@ pub enum Outcome {
     /// The writer is to say what this passage shall read; [`Command::Edit`] takes the answer.
     Edit(NodeId, String),
     /// Two texts, word by word.
-    Diff(Vec<Stretch>),
+    Diff(Vec<DiffSpan>),
     /// The engine was asked something that is no passage; its answer comes as a notice.
     Asked,
     Quit,
@@ -31,11 +31,27 @@ pub enum Outcome {
 /// Something that the writer should be told.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Notice {
+    /// A piece of a passage came, of so many tokens.
+    Text {
+        node: NodeId,
+        text: String,
+        tokens: usize,
+    },
+    /// The engine has come further; [`super::Studio::work`] says how far.
+    Progress,
+    /// A request has come to its end; with the numbers of what it wrote.
+    Answered(Option<PassageStats>),
     Info(String),
     Warning(String),
-    Error(String, Fault),
+    /// A story nears what the model can hold, or has more: advice for its writer.
+    Advice(String),
+    /// So many tokens, the story's oldest, are not read.
+    LeftOut(usize),
+    Error(String, FailureKind),
     /// A passage has ended.
     Ended(NodeId, Status),
+    /// What writes no passage was stopped: a model on its way, or a question.
+    Stopped,
     /// Pictures came; the first is on the page.
     Drawn {
         nodes: Vec<NodeId>,
@@ -46,20 +62,20 @@ pub enum Notice {
     /// A line that the writer may send, or change.
     Suggested(String),
     /// What the model reads.
-    Explained(Explained),
+    Explained(ContextReport),
 }
 
 /// A command that could not be done, in one sentence.
 #[derive(Debug, thiserror::Error)]
 pub enum Refusal {
-    #[error("Still at work; Esc or Ctrl+C stops it")]
+    #[error("The model is still busy; stop it with Esc or Ctrl+C")]
     Busy,
     #[error("{0}")]
     Cannot(String),
     #[error(transparent)]
     Command(#[from] command::ParseError),
     #[error(transparent)]
-    Place(#[from] NoPlace),
+    Place(#[from] PlaceError),
     #[error(transparent)]
     Store(#[from] StoreError),
 }

@@ -3,18 +3,21 @@
 //! A picture is asked of the engine and, once drawn, is a passage without words beside the one
 //! that it illustrates. Its file is on the disk before the journal speaks of it.
 
+use super::pending::Purpose;
 use super::{Outcome, Refusal, Studio, Work, cannot, derive};
 use crate::model::gan::picture_file::MAX_FILE_BYTES;
 use crate::store::picture::provenance;
 use crate::store::pictures;
-use crate::story::command::{Draw, Wanted};
-use crate::story::context::{Context, Kind, Part};
-use crate::story::message::{Goal, Overflow, TextRequest};
-use crate::story::picture::{PictureRequest, Sight, Source, Style, Subject, Words};
+use crate::story::command::{DrawOptions, PictureCommand};
+use crate::story::context::{Context, ContextPart, PartKind};
+use crate::story::message::{LengthGoal, Overflow, TextRequest};
+use crate::story::picture::{
+    PictureRequest, PictureTask, PromptOrPicture, PromptSource, SourcePicture, StyleChoice,
+};
 use crate::story::sentence::excerpt;
 use crate::story::untrusted::{clean, clean_line};
 use crate::story::{NodeId, Picture, Request, Settings, places};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// The prompt that has the text model describe a passage.
@@ -29,11 +32,9 @@ const SHORT: usize = 80;
 const GRID: usize = 9;
 const ROW: usize = 5;
 
-/// Pictures that the engine was asked for.
-#[derive(Clone, Debug)]
-pub(super) struct Awaited {
-    /// The number that the first will have.
-    pub(super) node: NodeId,
+/// Where pictures will stand that the engine was asked for.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Illustration {
     /// The passage that they illustrate.
     pub(super) parent: Option<NodeId>,
     /// They are versions of this picture.
@@ -66,16 +67,16 @@ impl Kept {
 impl Studio {
     /// Whether pictures are being drawn.
     pub fn drawing(&self) -> bool {
-        self.awaited.is_some()
+        self.pending.draws(self.session.id)
     }
 
     /// Where the file of a picture of the story is.
     pub fn picture(&self, id: NodeId) -> Option<Kept> {
-        self.story.picture(id)?;
-        if let Some(bytes) = self.held.get(&id) {
+        self.session.story.picture(id)?;
+        if let Some(bytes) = self.session.in_memory_pictures.get(&id) {
             return Some(Kept::Memory(bytes.clone()));
         }
-        let folder = self.journal.as_ref()?.folder();
+        let folder = self.session.journal.as_ref()?.folder();
         Some(Kept::File(pictures::path(folder, id)))
     }
 
@@ -84,45 +85,62 @@ impl Studio {
         &self.setup.styles
     }
 
-    pub(super) fn draw(&mut self, what: Draw) -> Result<Outcome, Refusal> {
-        let parent = self.story.head();
+    pub(super) fn draw(&mut self, what: PictureCommand) -> Result<Outcome, Refusal> {
+        let parent = self.session.story.head();
         match what {
-            Draw::Image(wanted) => {
-                let subject = Subject::Words(self.words(&wanted)?);
-                self.ask_for(subject, &wanted, 1, (parent, None))
+            PictureCommand::Image(wanted) => {
+                let task = PictureTask::Prompt(self.words(&wanted)?);
+                self.ask_for(task, &wanted, 1, (parent, None))
             }
-            Draw::Scene(wanted) => {
-                let subject = Subject::Scene(self.words(&wanted)?);
-                self.ask_for(subject, &wanted, 1, (parent, None))
+            PictureCommand::Scene(wanted) => {
+                let task = PictureTask::Scene(self.words(&wanted)?);
+                self.ask_for(task, &wanted, 1, (parent, None))
             }
-            Draw::Grid(wanted) => {
-                let every = wanted.style.as_deref().map(Style::named) == Some(Style::All);
+            PictureCommand::Grid(wanted) => {
+                let every =
+                    wanted.style.as_deref().map(StyleChoice::parse) == Some(StyleChoice::All);
                 let count = if every { 1 } else { GRID };
-                let subject = Subject::Words(self.words(&wanted)?);
-                self.ask_for(subject, &wanted, count, (parent, None))
+                let task = PictureTask::Prompt(self.words(&wanted)?);
+                self.ask_for(task, &wanted, count, (parent, None))
             }
-            Draw::Vary { amount, of, wanted } => {
+            PictureCommand::Vary {
+                amount,
+                of,
+                options: wanted,
+            } => {
                 let id = self.picture_named(of.as_deref())?;
                 let of = self.source(id)?;
                 let place = self.beside(id);
-                self.ask_for(Subject::Vary { of, amount }, &wanted, 1, place)
+                self.ask_for(PictureTask::Vary { of, amount }, &wanted, 1, place)
             }
-            Draw::Lerp { from, to, wanted } => {
-                let at = PictureRequest::places(wanted.count.unwrap_or(ROW));
+            PictureCommand::Lerp {
+                from,
+                to,
+                options: wanted,
+            } => {
+                let at = PictureRequest::lerp_positions(wanted.count.unwrap_or(ROW));
                 let (from, to) = (self.sight(&from)?, self.sight(&to)?);
-                let one = Wanted {
+                let one = DrawOptions {
                     count: Some(1),
                     ..wanted
                 };
-                self.ask_for(Subject::Lerp { from, to, at }, &one, 1, (parent, None))
+                self.ask_for(PictureTask::Lerp { from, to, at }, &one, 1, (parent, None))
             }
-            Draw::Mix { of, with, wanted } => {
+            PictureCommand::Mix {
+                of,
+                with,
+                options: wanted,
+            } => {
                 let id = self.picture_named(Some(&of))?;
                 let (of, with) = (self.source(id)?, self.sight(&with)?);
-                self.ask_for(Subject::Mix { of, with }, &wanted, 1, (parent, None))
+                self.ask_for(PictureTask::Mix { of, with }, &wanted, 1, (parent, None))
             }
-            Draw::Restyle { of, style, wanted } => {
-                let wanted = Wanted {
+            PictureCommand::Restyle {
+                of,
+                style,
+                options: wanted,
+            } => {
+                let wanted = DrawOptions {
                     style: Some(style),
                     ..wanted
                 };
@@ -136,76 +154,75 @@ impl Studio {
                 };
                 let words = Some(wanted.words.trim()).filter(|words| !words.is_empty());
                 let words = words.map(|words| clean(words).into_owned());
-                self.ask_for(Subject::Restyle { of, words }, &wanted, 1, place)
+                self.ask_for(PictureTask::Restyle { of, words }, &wanted, 1, place)
             }
         }
     }
 
     fn ask_for(
         &mut self,
-        subject: Subject,
-        wanted: &Wanted,
+        task: PictureTask,
+        wanted: &DrawOptions,
         count: usize,
         (parent, beside): (Option<NodeId>, Option<NodeId>),
     ) -> Result<Outcome, Refusal> {
-        if let Some(journal) = &self.journal {
+        if let Some(journal) = &self.session.journal {
             journal.writable()?;
         }
-        let node = self.story.next_id();
-        let base = self.settings.sampling.seed.unwrap_or(self.setup.entropy);
+        let node = self.session.story.next_id();
+        let base = self
+            .session
+            .settings
+            .sampling
+            .seed
+            .unwrap_or(self.setup.entropy);
         // Short enough to be typed again.
         let seed = wanted.seed.unwrap_or(derive(base, node) % 1_000_000_000);
         let count = wanted.count.unwrap_or(count) as u64;
-        let style = wanted.style.as_deref().map(Style::named);
+        let style = wanted.style.as_deref().map(StyleChoice::parse);
         let request = PictureRequest {
             enlarged: false,
             node,
-            subject,
+            task,
             style: style.unwrap_or_default(),
             seeds: (0..count).map(|n| seed.wrapping_add(n)).collect(),
             temperature: wanted.temperature,
             guidance: wanted.guidance,
-            recall: wanted.recall,
+            retrieval_strength: wanted.retrieval_strength,
             steps: None,
             size: wanted.size.unwrap_or(SIZE),
             background: wanted.background.clone(),
             build: self.setup.build.clone(),
         };
-        self.awaited = Some(Awaited {
-            node,
-            parent,
-            beside,
-        });
-        if self.work == Work::Nothing {
-            self.work = Work::Drawing { done: 0, total: 0 };
-        }
-        self.send(Request::Picture(Box::new(request)));
+        let purpose = Purpose::Pictures(Illustration { parent, beside });
+        let work = Work::Drawing { done: 0, total: 0 };
+        self.send(Request::Picture(Box::new(request)), purpose, work);
         Ok(Outcome::Asked)
     }
 
     /// The words that were given, or the last passage and how to ask for a line about it.
-    fn words(&mut self, wanted: &Wanted) -> Result<Words, Refusal> {
+    fn words(&mut self, wanted: &DrawOptions) -> Result<PromptSource, Refusal> {
         let words = clean(wanted.words.trim()).into_owned();
         if !words.is_empty() {
-            return Ok(Words::Given(words));
+            return Ok(PromptSource::Given(words));
         }
         let text = self.last_words();
         if text.trim().is_empty() {
             return Err(cannot(
-                "There is no passage to draw yet; say what to draw, as in /image a red dragon asleep",
+                "There is no passage to illustrate yet; give a prompt, for example /image a red dragon asleep",
             ));
         }
         let ask = Box::new(self.description(&text)?);
-        Ok(Words::Passage { text, ask })
+        Ok(PromptSource::Passage { text, ask })
     }
 
     /// The last passage; more of the story where that says little.
     fn last_words(&self) -> String {
-        let path = self.story.path();
+        let path = self.session.story.path();
         let mut text = String::new();
         for passage in path.iter().rev() {
             text.insert_str(0, passage.text);
-            if text.trim().len() >= SHORT && !passage.goes_on() {
+            if text.trim().len() >= SHORT && !passage.continues_previous() {
                 break;
             }
         }
@@ -220,43 +237,42 @@ impl Studio {
         let template = self.setup.prompts.find(TASK);
         let template = template.map_err(|error| wrong(&error))?;
         let line = text.split_whitespace().collect::<Vec<&str>>().join(" ");
-        let filled = template.fill(&[("passage".to_string(), line)]);
+        let filled = template.fill_variables(&[("passage".to_string(), line)]);
         let filled = filled.map_err(|error| wrong(&error))?;
-        let sampling = template.over(Settings::default());
+        let sampling = template.apply_to(Settings::default());
         let sampling = sampling.map_err(|error| wrong(&error))?.sampling;
         let parts = vec![
-            Part::plain(Kind::Voice, filled.voice.text),
-            Part::plain(Kind::Gap, "\n\n"),
-            Part::plain(Kind::Instruct, filled.begin),
+            ContextPart::plain(PartKind::Voice, filled.voice.text),
+            ContextPart::plain(PartKind::Separator, "\n\n"),
+            ContextPart::plain(PartKind::Instruction, filled.begin),
         ];
         Ok(TextRequest {
-            node: self.story.next_id(),
+            node: self.session.story.next_id(),
             context: Context::Prose {
                 parts,
                 after: String::new(),
             },
             seed: 0,
             overflow: Overflow::Crop,
-            goal: Goal::Exact,
+            goal: LengthGoal::Exact,
             bans: Vec::new(),
             heal: false,
             begin: Vec::new(),
-            recall: None,
+            retrieval: None,
             sampling,
         })
     }
 
     /// The picture of this name: a number, or a passage that has one; without a name, the last.
     fn picture_named(&self, name: Option<&str>) -> Result<NodeId, Refusal> {
-        let path = self.story.path();
-        let on_page = self.story.pictures_on(&path);
+        let path = self.session.story.path();
+        let on_page = self.session.story.pictures_on(&path);
         let Some(name) = name else {
             let last = on_page.last().map(|(_, id)| *id);
-            return last
-                .ok_or_else(|| cannot("There is no picture on the page yet; /image draws one"));
+            return last.ok_or_else(|| cannot("There is no picture yet; draw one with /image"));
         };
-        let id = places::find(&self.story, name)?.node;
-        let own = id.filter(|id| self.story.picture(*id).is_some());
+        let id = places::find_place(&self.session.story, name)?.node;
+        let own = id.filter(|id| self.session.story.picture(*id).is_some());
         let on = |id: NodeId| {
             let at = path.iter().position(|passage| passage.id == id)? + 1;
             let there = on_page.iter().rev().find(|(after, _)| *after == at);
@@ -264,7 +280,7 @@ impl Studio {
         };
         own.or_else(|| on(id?)).ok_or_else(|| {
             cannot(&format!(
-                "{} is no picture; /tree shows which passages are",
+                "{} is not a picture; /tree shows which passages are",
                 clean_line(&excerpt(name, 40))
             ))
         })
@@ -274,11 +290,15 @@ impl Studio {
     fn picture_id(&self, name: &str) -> Option<NodeId> {
         let number = name.strip_prefix('#').unwrap_or(name);
         let id = number.parse().ok()?;
-        self.story.picture(id).map(|_| id)
+        self.session.story.picture(id).map(|_| id)
     }
 
-    fn source(&self, id: NodeId) -> Result<Source, Refusal> {
-        let how = self.story.picture(id).map(|picture| picture.how.clone());
+    fn source(&self, id: NodeId) -> Result<SourcePicture, Refusal> {
+        let how = self
+            .session
+            .story
+            .picture(id)
+            .map(|picture| picture.provenance.clone());
         let file = self.picture(id).and_then(|kept| kept.bytes());
         let whole = how.as_ref().is_some_and(|how| !how.tokens.is_empty());
         let file = match file {
@@ -287,58 +307,75 @@ impl Studio {
             None if whole => Vec::new(),
             None => return Err(cannot(&format!("The file of picture #{id} is missing"))),
         };
-        let name = Picture::file(id);
-        Ok(Source { how, file, name })
-    }
-
-    fn file_source(&self, name: &str) -> Result<Source, Refusal> {
-        let path = self.file_named(name);
-        let shown = clean_line(&path.display().to_string());
-        let wrong = |why: &str| cannot(&format!("{shown} cannot be used: {why}"));
-        let known = std::fs::metadata(&path);
-        let known = known.map_err(|error| wrong(&error.to_string()))?;
-        if !known.is_file() {
-            return Err(wrong("it is no file"));
-        }
-        if known.len() > MAX_FILE_BYTES as u64 {
-            return Err(wrong(&format!(
-                "it is larger than {} MB",
-                MAX_FILE_BYTES >> 20
-            )));
-        }
-        let file = std::fs::read(&path).map_err(|error| wrong(&error.to_string()))?;
-        let how = provenance(&file).ok();
-        let name = path.file_name().unwrap_or_default().to_string_lossy();
-        Ok(Source {
-            how,
+        let name = Picture::file_name(id);
+        Ok(SourcePicture {
+            provenance: how,
             file,
-            name: name.into_owned(),
+            name,
         })
     }
 
+    fn file_source(&self, name: &str) -> Result<SourcePicture, Refusal> {
+        let path = self.file_named(name);
+        let shown = clean_line(&path.display().to_string());
+        let wrong = |why: &str| cannot(&format!("{shown} cannot be used: {why}"));
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        file_source(&path, name.into_owned()).map_err(|why| wrong(&why))
+    }
+
     /// A picture of the story, one in a file that says how it was made, or words.
-    fn sight(&self, name: &str) -> Result<Sight, Refusal> {
-        if let Some(picture) = self.picture_id(name).and_then(|id| self.story.picture(id)) {
-            return Ok(Sight::Picture(Box::new(picture.how.clone())));
+    fn sight(&self, name: &str) -> Result<PromptOrPicture, Refusal> {
+        if let Some(picture) = self
+            .picture_id(name)
+            .and_then(|id| self.session.story.picture(id))
+        {
+            return Ok(PromptOrPicture::Picture(Box::new(
+                picture.provenance.clone(),
+            )));
         }
         if name.starts_with('#') {
             self.picture_named(Some(name))?;
         }
         if name.ends_with(".png") && self.file_named(name).is_file() {
-            let how = self.file_source(name)?.how;
-            let none = || cannot("That file does not say how it was made; give words in its place");
-            return how.map(Box::new).map(Sight::Picture).ok_or_else(none);
+            let how = self.file_source(name)?.provenance;
+            let none = || cannot("That file has no provenance; give a prompt instead");
+            return how
+                .map(Box::new)
+                .map(PromptOrPicture::Picture)
+                .ok_or_else(none);
         }
         match clean(name.trim()).into_owned() {
-            words if words.is_empty() => Err(cannot("There is nothing to draw in empty quotes")),
-            words => Ok(Sight::Prompt(words)),
+            words if words.is_empty() => Err(cannot("The quoted prompt is empty")),
+            words => Ok(PromptOrPicture::Prompt(words)),
         }
     }
 
     /// Where a version of a picture stands: beside it.
     fn beside(&self, id: NodeId) -> (Option<NodeId>, Option<NodeId>) {
-        let parent = self.story.node(id).and_then(|node| node.parent);
-        let first = self.story.picture(id).and_then(|picture| picture.beside);
+        let parent = self.session.story.node(id).and_then(|node| node.parent);
+        let first = self
+            .session
+            .story
+            .picture(id)
+            .and_then(|picture| picture.beside);
         (parent, Some(first.unwrap_or(id)))
     }
+}
+
+/// A picture in a file, whoever made it, under a name; or why it cannot be used.
+pub fn file_source(path: &Path, name: String) -> Result<SourcePicture, String> {
+    let known = std::fs::metadata(path).map_err(|error| error.to_string())?;
+    if !known.is_file() {
+        return Err("it is no file".to_string());
+    }
+    if known.len() > MAX_FILE_BYTES as u64 {
+        return Err(format!("it is larger than {} MB", MAX_FILE_BYTES >> 20));
+    }
+    let file = std::fs::read(path).map_err(|error| error.to_string())?;
+    let how = provenance(&file).ok();
+    Ok(SourcePicture {
+        provenance: how,
+        file,
+        name,
+    })
 }

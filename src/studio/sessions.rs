@@ -1,11 +1,11 @@
 //! What `/sessions`, `/save`, `/open` and `/new` do: one session takes another's place.
 
+use super::pending::Purpose;
+use super::session::{Opened, Session};
 use super::{Notice, Outcome, Refusal, Studio, Work, cannot};
-use crate::store::{Journal, Recovered};
-use crate::story::message::{Fault, Warm};
-use crate::story::record::Ended;
-use crate::story::sentence::size;
-use crate::story::{Record, Request, Status, Story};
+use crate::story::message::{FailureKind, WarmCache};
+use crate::story::sentence::format_bytes;
+use crate::story::{Record, Request};
 
 /// More of what a model has read is not kept unasked.
 const WARM_LIMIT: u64 = 256_000_000;
@@ -22,7 +22,7 @@ impl Studio {
             } else {
                 " "
             };
-            format!("{here} {name}  ({})", size(bytes))
+            format!("{here} {name}  ({})", format_bytes(bytes))
         };
         let lines: Vec<String> = listed
             .iter()
@@ -33,12 +33,12 @@ impl Studio {
 
     pub(super) fn save(&mut self, name: Option<String>) -> Result<Outcome, Refusal> {
         if self.setup.private {
-            return Err(cannot("This session is private: nothing of it is kept"));
+            return Err(cannot("This session is private and is not saved"));
         }
-        self.ensure_journal()?;
-        self.write_unsaved()?;
+        self.session.ensure_journal(&self.setup)?;
+        self.session.write_unsaved()?;
         self.sync()?;
-        let Some(journal) = self.journal.as_mut() else {
+        let Some(journal) = self.session.journal.as_mut() else {
             return Err(cannot("There is no session to save"));
         };
         if let Some(name) = name.filter(|name| name != journal.name()) {
@@ -54,91 +54,72 @@ impl Studio {
     /// Asks the engine for what it has read of the story.
     pub(super) fn save_warm(&mut self, any_size: bool) -> Result<Outcome, Refusal> {
         if self.setup.private {
-            return Err(cannot("This session is private: nothing of it is kept"));
+            return Err(cannot("This session is private and is not saved"));
         }
-        self.ensure_journal()?;
-        self.write_unsaved()?;
-        self.any_size = any_size;
-        self.work = Work::Writing;
-        self.ask_engine(Request::Keep);
+        self.needs(|can| can.warm_cache, "keep what it has read")?;
+        self.session.ensure_journal(&self.setup)?;
+        self.session.write_unsaved()?;
+        let purpose = Purpose::SaveCache { any_size };
+        self.send(Request::SaveCache, purpose, Work::Writing);
         Ok(Outcome::Asked)
     }
 
     /// Keeps what the engine gave out, and says how large it is.
-    pub(super) fn kept(&self, warm: Option<Warm>) -> Notice {
-        let Some((warm, journal)) = warm.zip(self.journal.as_ref()) else {
+    pub(super) fn kept(&self, warm: Option<WarmCache>, any_size: bool) -> Notice {
+        let Some((warm, journal)) = warm.zip(self.session.journal.as_ref()) else {
             let why = "The model has read nothing of this story yet; there is nothing to keep";
             return Notice::Info(why.to_string());
         };
         let bytes = (warm.bytes.len() + warm.ids.len() * 4) as u64;
-        if bytes > WARM_LIMIT && !self.any_size {
+        if bytes > WARM_LIMIT && !any_size {
             return Notice::Warning(format!(
-                "What the model has read takes {}, and more than {} is not kept unasked; /save --warm=any keeps it",
-                size(bytes),
-                size(WARM_LIMIT)
+                "The KV cache takes {}, more than the limit of {}; save it anyway with /save --warm=any",
+                format_bytes(bytes),
+                format_bytes(WARM_LIMIT)
             ));
         }
-        match journal.keep_warm(&self.setup.build, &warm) {
+        match journal.save_warm_cache(&self.setup.build, &warm) {
             Ok(bytes) => Notice::Info(format!(
-                "Kept what the model has read of {} tokens ({}); opened again, they are not read a second time",
+                "Saved the KV cache of {} tokens ({}); reopening the session will not evaluate them again",
                 warm.ids.len(),
-                size(bytes)
+                format_bytes(bytes)
             )),
-            Err(error) => Notice::Error(error.to_string(), Fault::Store),
+            Err(error) => Notice::Error(error.to_string(), FailureKind::Store),
         }
     }
 
     /// Gives the engine what it had read of this session, once it has the model for it.
     pub(super) fn warm_up(&mut self) {
         let about = self.about.as_ref().map(|about| about.sha256.as_str());
-        let fits = |warm: &mut Warm| Some(warm.model_sha256.as_str()) == about;
-        if let Some(warm) = self.warm.take_if(fits) {
-            self.ask_engine(Request::Warm(warm));
+        let fits = |warm: &mut WarmCache| Some(warm.model_sha256.as_str()) == about;
+        if let Some(warm) = self.session.warm.take_if(fits) {
+            self.send(
+                Request::RestoreCache(warm),
+                Purpose::RestoreCache,
+                Work::Writing,
+            );
         }
     }
 
     /// Opens a session; the one before it stays as it is on disk.
     pub fn open(&mut self, name: &str) -> Result<Outcome, Refusal> {
         if self.session_name() == Some(name) {
-            return Ok(Outcome::Said(format!("{name} is open already")));
+            return Ok(Outcome::Said(format!("{name} is already open")));
         }
-        self.leave()?;
-        let (journal, recovered) = self.setup.sessions.open(name)?;
-        let said = opened(&journal, &recovered);
-        let kept = recovered
-            .settings
-            .unwrap_or_else(|| self.setup.defaults.clone());
-        let settings = self.setup.asked.over(kept.clone());
-        let settings = settings.map_err(|error| cannot(&error.to_string()))?;
-        let changed = settings != kept;
-        let other_model = settings.model != self.settings.model;
-        self.story = recovered.story;
-        self.settings = settings;
-        self.journal = Some(journal);
-        self.forget_session();
-        self.warm = self
-            .journal
-            .as_ref()
-            .and_then(|journal| journal.warm(&self.setup.build));
+        self.session.close(&self.setup)?;
+        let Opened {
+            session,
+            said,
+            settings_changed,
+        } = Session::open(&self.setup, name)?;
+        let in_place = self.requested_model();
+        let in_place = in_place.unwrap_or(&self.session.settings.model);
+        let other_model = session.settings.model != in_place;
+        self.replace(session);
         self.warm_up();
-        match self.story.all_running().to_vec() {
-            running if running.is_empty() => {}
-            _ if self.read_only().is_some() => self.story.interrupt(),
-            running => {
-                let end = |node| {
-                    Record::End(Ended {
-                        node,
-                        status: Status::Interrupted,
-                        why: None,
-                        maker: None,
-                        rewound: Vec::new(),
-                    })
-                };
-                self.record(running.into_iter().map(end).collect())?;
-            }
-        }
-        if changed && self.read_only().is_none() {
-            self.record(vec![Record::Settings(self.settings.clone())])?;
+        self.session.end_interrupted(&self.setup)?;
+        if settings_changed && self.read_only().is_none() {
+            self.record(vec![Record::Settings(self.session.settings.clone())])?;
         }
         if other_model {
             self.load_model();
@@ -151,25 +132,25 @@ impl Studio {
     }
 
     pub(super) fn begin(&mut self, name: Option<&str>) -> Result<Outcome, Refusal> {
-        self.leave()?;
-        if let Some(name) = name.filter(|_| !self.setup.private) {
-            let began = (self.setup.now)();
-            self.journal = Some(self.setup.sessions.create(
-                Some(name),
-                &began,
-                &self.setup.build,
-            )?);
-        } else {
-            self.journal = None;
-        }
-        self.story = Story::default();
-        self.forget_session();
-        if self.journal.is_some() {
-            self.record(vec![Record::Settings(self.settings.clone())])?;
-        }
+        self.session.close(&self.setup)?;
+        let settings = self.session.settings.clone();
+        let session = match name.filter(|_| !self.setup.private) {
+            Some(name) => Session::create(&self.setup, name, settings)?,
+            None => Session::new(settings),
+        };
+        self.replace(session);
+        // The settings go on, and with them the model that is on its way.
+        self.pending.hand_over_models(self.session.id);
         Ok(Outcome::Moved(
-            "A new story; write its first line".to_string(),
+            "A new story; write the first line".to_string(),
         ))
+    }
+
+    /// Puts another session in this one's place. Answers that were asked for by this one are
+    /// dropped when they come.
+    fn replace(&mut self, session: Session) {
+        let id = self.session.id.next();
+        self.session = Session { id, ..session };
     }
 
     /// Opens the session if it is there, or begins it under this name.
@@ -178,38 +159,5 @@ impl Studio {
             true => self.open(name),
             false => self.begin(Some(name)),
         }
-    }
-
-    /// What was known of the session before this one.
-    fn forget_session(&mut self) {
-        self.warm = None;
-        self.last_stats = None;
-        self.listed.clear();
-        self.candidates.clear();
-        self.afterwards.clear();
-        self.begins = None;
-        self.held.clear();
-        self.recalled.clear();
-        self.warned = false;
-    }
-
-    /// What must be on disk before another session takes this one's place.
-    fn leave(&mut self) -> Result<(), Refusal> {
-        self.flush()?;
-        if !self.unsaved.is_empty() {
-            self.write_unsaved()?;
-        }
-        self.sync()
-    }
-}
-
-fn opened(journal: &Journal, recovered: &Recovered) -> String {
-    let name = journal.name();
-    match (&recovered.doubt, recovered.torn) {
-        (Some(why), _) => format!("Opened {name} for reading only, because {why}"),
-        (None, 0) => format!("Opened {name}"),
-        (None, torn) => format!(
-            "Opened {name}; {torn} bytes of a record that a crash cut off are set aside beside its journal"
-        ),
     }
 }

@@ -8,7 +8,7 @@ use crate::story::{Mode, Record, Settings};
 impl Studio {
     /// Every setting that differs from its default first, or one of them.
     pub(super) fn show_settings(&self, name: Option<&str>) -> Result<Outcome, Refusal> {
-        let sampling = &self.settings.sampling;
+        let sampling = &self.session.settings.sampling;
         if let Some(name) = name {
             let setting = sampling::find(name).map_err(|error| cannot(&error.to_string()))?;
             let value = setting.get(sampling);
@@ -25,17 +25,10 @@ impl Studio {
         Ok(Outcome::Said(lines.join("\n")))
     }
 
-    pub(super) fn set(
-        &mut self,
-        name: Option<String>,
-        value: Option<String>,
-    ) -> Result<Outcome, Refusal> {
-        let (Some(name), Some(value)) = (name, value) else {
-            return self.show_settings(None);
-        };
-        let mut settings = self.settings.clone();
-        let setting = sampling::find(&name).map_err(|error| cannot(&error.to_string()))?;
-        let set = setting.set(&mut settings.sampling, &value);
+    pub(super) fn set(&mut self, name: &str, value: &str) -> Result<Outcome, Refusal> {
+        let mut settings = self.session.settings.clone();
+        let setting = sampling::find(name).map_err(|error| cannot(&error.to_string()))?;
+        let set = setting.set(&mut settings.sampling, value);
         set.map_err(|error| cannot(&error.to_string()))?;
         let said = format!("{} is {}", setting.name, setting.get(&settings.sampling));
         self.change(settings)?;
@@ -57,13 +50,13 @@ impl Studio {
     }
 
     /// Once a model is in place, it is the session's: one that cannot be loaded never is.
-    pub(super) fn settle_model(&mut self) -> Result<(), Refusal> {
-        if self.wanted == self.settings.model {
+    pub(super) fn settle_model(&mut self, model: String) -> Result<(), Refusal> {
+        if model == self.session.settings.model {
             return Ok(());
         }
         self.change(Settings {
-            model: self.wanted.clone(),
-            ..self.settings.clone()
+            model,
+            ..self.session.settings.clone()
         })
     }
 
@@ -71,22 +64,23 @@ impl Studio {
         let Some(word) = mode else {
             return Ok(Outcome::Said(format!(
                 "The mode is {}",
-                self.settings.mode.name()
+                self.session.settings.mode.name()
             )));
         };
         let mode = Mode::parse(&word);
-        let mode = mode.ok_or_else(|| cannot("A mode is prose or chat, as in /mode chat"))?;
+        let mode =
+            mode.ok_or_else(|| cannot("The mode must be prose or chat, for example /mode chat"))?;
         if mode == Mode::Chat && self.about().is_some_and(|about| !about.chat) {
             return Err(cannot(
-                "This model brings no chat template; its mode is prose",
+                "This model has no chat template, so its mode is prose",
             ));
         }
         self.change(Settings {
             mode,
-            ..self.settings.clone()
+            ..self.session.settings.clone()
         })?;
         let note = match mode {
-            Mode::Prose => "The mode is prose: the model continues the text itself",
+            Mode::Prose => "The mode is prose: the model continues the text",
             Mode::Chat => "The mode is chat: each line is a turn, and the model answers",
         };
         Ok(Outcome::Said(note.to_string()))
@@ -94,7 +88,7 @@ impl Studio {
 
     pub(super) fn system(&mut self, text: Option<String>) -> Result<Outcome, Refusal> {
         let Some(text) = text else {
-            let said = match self.settings.system.as_str() {
+            let said = match self.session.settings.system.as_str() {
                 "" => "There is no system text; /system TEXT sets it".to_string(),
                 text => text.to_string(),
             };
@@ -105,19 +99,19 @@ impl Studio {
             text => clean(text).into_owned(),
         };
         let said = match system.is_empty() {
-            true => "There is no system text now",
-            false => "The system text is set; the model reads it before the story",
+            true => "Removed the system message",
+            false => "Set the system message; it is placed before the story",
         };
         self.change(Settings {
             system,
-            ..self.settings.clone()
+            ..self.session.settings.clone()
         })?;
         Ok(Outcome::Said(said.to_string()))
     }
 
     /// Settings are kept as soon as there is a session to keep them in.
     pub(super) fn change(&mut self, settings: Settings) -> Result<(), Refusal> {
-        self.settings = settings.clone();
+        self.session.settings = settings.clone();
         match self.session_name() {
             Some(_) => self.record(vec![Record::Settings(settings)]),
             None => Ok(()),

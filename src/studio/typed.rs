@@ -1,46 +1,49 @@
 //! What the engine is asked about a line that the writer has not sent: to end it, and to read it
 //! already. Nothing of it is in the story.
 
-use super::write::{Ask, healing};
+use super::pending::Purpose;
+use super::request::{Ask, healing};
 use super::{Outcome, Refusal, Studio, Work, cannot, derive};
-use crate::story::command::Reach;
+use crate::story::command::ContinueLength;
 use crate::story::untrusted::clean;
 use crate::story::{Author, Mode, Passage, Place, Request};
 
 impl Studio {
     /// Has the model write the writer's next line, which is no part of the story until it is sent.
     pub(super) fn impersonate(&mut self, begun: &str) -> Result<Outcome, Refusal> {
-        let place = Place::after(self.story.head());
-        if self.story.head().is_none() && begun.trim().is_empty() {
+        let place = Place::after(self.session.story.head());
+        if self.session.story.head().is_none() && begun.trim().is_empty() {
             return Err(cannot("The story is empty; write its first line"));
         }
         let begun = clean(begun).into_owned();
-        let reach = match self.settings.mode {
-            Mode::Prose => Reach::Sentence,
-            Mode::Chat => Reach::Set,
+        let reach = match self.session.settings.mode {
+            Mode::Prose => ContinueLength::Sentence,
+            Mode::Chat => ContinueLength::Default,
         };
         let ask = Ask { reach, ..healing() };
-        let mut ask = self.question(place, ask, derive(self.setup.entropy, self.story.next_id()));
-        ask.context.speak(&self.joined(&begun, Author::User).text);
-        self.work = Work::Writing;
-        self.ask_engine(Request::Suggest { ask, begun });
+        let mut ask = self.question(
+            place,
+            ask,
+            derive(self.setup.entropy, self.session.story.next_id()),
+        );
+        ask.context
+            .begin_user_turn(&self.joined(&begun, Author::User).text);
+        let request = Request::Suggest { ask, begun };
+        self.send(request, Purpose::Show, Work::Writing);
         Ok(Outcome::Asked)
     }
 
     /// Has the engine read, while nothing else is to be done, what the story would be with this line:
     /// the model then goes on at once when it is sent, however long the story is.
     pub fn read_ahead(&mut self, typed: &str) {
-        if self.busy()
-            || self.asked > 0
-            || self.about.is_none()
-            || self.settings.sampling.recall > 0
-        {
+        let recalls = self.session.settings.sampling.recall > 0;
+        if self.busy() || !self.capabilities.prefetch || recalls {
             return;
         }
         // A command is no part of the story; it goes on from what is there, as a rule.
         let typed = clean(if typed.starts_with('/') { "" } else { typed });
         let words = self.joined(&typed, Author::User);
-        let (id, mut path) = (words.id, self.story.path());
+        let (id, mut path) = (words.id, self.session.story.path());
         if !typed.trim().is_empty() {
             path.push(Passage::whole(&words));
         }
@@ -49,9 +52,10 @@ impl Studio {
         }
         let seed = derive(self.setup.entropy, id);
         let request = self.ask(id, &path, &healing(), seed).0;
-        if self.reading.as_ref() != Some(&request) {
-            self.send(Request::Read(request.clone()));
-            self.reading = Some(request);
+        if self.pending.read_ahead.as_ref() != Some(&request) {
+            let read = Request::Prefetch(request.clone());
+            self.send(read, Purpose::ReadAhead, Work::Nothing);
+            self.pending.read_ahead = Some(request);
         }
     }
 }

@@ -1,32 +1,19 @@
 //! What makes the model write: a line, `/continue`, `/retry`, `/gen`, `/fill`, a chosen word.
 
-use super::{Afterwards, Outcome, Refusal, Studio, Work, cannot, derive};
-use crate::story::command::{Choice, Reach};
-use crate::story::context::{Beside, Context, build, joint};
-use crate::story::lore::{Fired, Missed, Scanned, Why};
-use crate::story::message::{Goal, Overflow, Recall, TextRequest, Unnamed};
-use crate::story::record::{Ended, Head, Move};
-use crate::story::untrusted::{clean, clean_line};
+use super::pending::Purpose;
+use super::request::{Ask, healing};
+use super::session::Afterwards;
+use super::{Outcome, Refusal, Studio, Work, cannot, derive};
+use crate::story::command::{Completion, ContinueLength, TokenChoice};
+use crate::story::context::separator_before;
+use crate::story::frame::FrameChange;
+use crate::story::message::TextRequest;
+use crate::story::record::{Change, HeadMove, PassageEnd, Step, StepKind};
+use crate::story::untrusted::clean;
 use crate::story::{
-    Author, Maker, Mode, Node, NodeId, Passage, Place, Provenance, Record, Request, Status, edit,
+    Author, Mode, ModelIdentity, Node, NodeId, Place, Provenance, Record, Request, Status, edit,
     places,
 };
-
-/// What is asked of one passage alone.
-#[derive(Clone, Default)]
-pub(super) struct Ask {
-    pub seed: Option<u64>,
-    pub reach: Reach,
-    pub instruct: Option<String>,
-    /// Tokens to begin with.
-    pub begin: Vec<u32>,
-    /// What comes after the place.
-    pub after: Option<String>,
-    /// It stands beside the story.
-    pub aside: bool,
-    /// People's last word may go on.
-    pub heal: bool,
-}
 
 impl Studio {
     /// Takes words into the story and has the model go on from them.
@@ -35,20 +22,54 @@ impl Studio {
         let parent = words.id;
         if let Err(refusal) = self.record(vec![Record::Node(words)]) {
             // The words are in memory and wait for the disk; an empty line goes on from them.
-            let (to, why) = (Some(parent), Move::Write);
-            let _ = self.record(vec![Record::Head(Head { to, why })]);
+            let (to, why) = (Some(parent), StepKind::Write);
+            let _ = self.record(vec![Record::Head(HeadMove { to, why })]);
             return Err(refusal);
         }
-        self.start(Place::after(Some(parent)), Move::Write, healing())
+        self.start(Place::after(Some(parent)), StepKind::Write, healing())
+    }
+
+    /// Continues a prompt as a program asks for it: exactly, and by the very seed.
+    pub(super) fn complete(&mut self, completion: Completion) -> Result<Outcome, Refusal> {
+        let Completion {
+            prompt,
+            voice,
+            overflow,
+        } = completion;
+        let mut changes = Vec::new();
+        if voice.is_some() {
+            let set = FrameChange::Voice { voice };
+            changes.push(Change::Frame { set });
+        }
+        let prompt = self.joined(&prompt, Author::Prompt);
+        let (place, to) = (Place::after(Some(prompt.id)), Some(prompt.id));
+        changes.insert(0, Change::Head { to });
+        let step = Step {
+            why: StepKind::Write,
+            changes,
+        };
+        self.record(vec![Record::Node(prompt), Record::Step(step)])?;
+        let seed = self.session.settings.sampling.seed;
+        let ask = Ask {
+            seed: Some(seed.unwrap_or(self.setup.entropy)),
+            exact: true,
+            overflow,
+            ..Ask::default()
+        };
+        self.start(place, StepKind::Write, ask)
     }
 
     /// Somebody's words as they would join the story here.
     pub(super) fn joined(&self, text: &str, author: Author) -> Node {
-        let turn = self.settings.mode == Mode::Chat;
-        let gap = if turn { "" } else { joint(&self.story, text) };
+        let turn = self.session.settings.mode == Mode::Chat;
+        let gap = if turn {
+            ""
+        } else {
+            separator_before(&self.session.story, text)
+        };
         Node {
-            id: self.story.next_id(),
-            parent: self.story.head(),
+            id: self.session.story.next_id(),
+            parent: self.session.story.head(),
             author,
             text: format!("{gap}{text}"),
             turn,
@@ -58,10 +79,10 @@ impl Studio {
 
     pub(super) fn go_on(
         &mut self,
-        reach: Reach,
+        reach: ContinueLength,
         instruct: Option<String>,
     ) -> Result<Outcome, Refusal> {
-        if self.story.head().is_none() {
+        if self.session.story.head().is_none() {
             return Err(cannot("The story is empty; write its first line"));
         }
         let instruct = instruct.map(|text| clean(&text).into_owned());
@@ -70,18 +91,26 @@ impl Studio {
             instruct,
             ..healing()
         };
-        self.start(Place::after(self.story.head()), Move::Write, ask)
+        self.start(
+            Place::after(self.session.story.head()),
+            StepKind::Write,
+            ask,
+        )
     }
 
     pub(super) fn retry(&mut self, seed: Option<u64>) -> Result<Outcome, Refusal> {
         let place = self.place_to_retry()?;
         // What was asked of the passage is asked of its sibling too.
-        let head = self.story.head().and_then(|id| self.story.node(id));
-        let how = head.and_then(|node| node.how.as_ref());
+        let head = self
+            .session
+            .story
+            .head()
+            .and_then(|id| self.session.story.node(id));
+        let how = head.and_then(|node| node.provenance.as_ref());
         let instruct = how.and_then(|how| how.instruct.clone());
         self.start(
             place,
-            Move::Retry,
+            StepKind::Retry,
             Ask {
                 seed,
                 instruct,
@@ -91,9 +120,17 @@ impl Studio {
     }
 
     fn place_to_retry(&self) -> Result<Place, Refusal> {
-        let head = self.story.head().and_then(|id| self.story.node(id));
+        let head = self
+            .session
+            .story
+            .head()
+            .and_then(|id| self.session.story.node(id));
         let head = head.ok_or_else(|| cannot("There is nothing to write again yet"))?;
-        let base = self.story.node(self.story.base(head.id)).unwrap_or(head);
+        let base = self
+            .session
+            .story
+            .node(self.session.story.first_part(head.id))
+            .unwrap_or(head);
         Ok(match base.author {
             Author::Model => base.place(),
             Author::Prompt | Author::User => Place::after(Some(head.id)),
@@ -102,36 +139,37 @@ impl Studio {
 
     /// Several continuations of the story as it stands, each with its own seed.
     pub(super) fn gen_several(&mut self, count: usize) -> Result<Outcome, Refusal> {
-        if self.story.head().is_none() {
+        if self.session.story.head().is_none() {
             return Err(cannot("The story is empty; write its first line"));
         }
-        let place = Place::after(self.story.head());
+        let place = Place::after(self.session.story.head());
         let ask = healing();
         let (mut records, mut requests) = (Vec::new(), Vec::new());
         for _ in 0..count {
-            let id = self.story.next_id() + records.len() as NodeId;
+            let id = self.session.story.next_id() + records.len() as NodeId;
             let (node, request) = self.passage(id, place, &ask);
             records.push(Record::Node(node));
             requests.push(request);
         }
-        let first = self.story.next_id();
-        let (to, why) = (Some(first), Move::Write);
-        records.push(Record::Head(Head { to, why }));
-        self.candidates = requests.iter().map(|request| request.node).collect();
-        self.submit(records, Request::Candidates(requests))?;
+        let first = self.session.story.next_id();
+        let (to, why) = (Some(first), StepKind::Write);
+        records.push(Record::Head(HeadMove { to, why }));
+        let passages: Vec<NodeId> = requests.iter().map(|request| request.node).collect();
+        self.session.candidates.clone_from(&passages);
+        self.submit(records, passages, Request::Candidates(requests))?;
         Ok(Outcome::Started(first))
     }
 
     /// Writes after a sentence and before what follows it.
     pub(super) fn fill(&mut self, place: Option<&str>) -> Result<Outcome, Refusal> {
-        let place = places::find(&self.story, place.unwrap_or("."))?;
-        let head = self.story.head();
-        let path = self.story.path();
+        let place = places::find_place(&self.session.story, place.unwrap_or("."))?;
+        let head = self.session.story.head();
+        let path = self.session.story.path();
         let found = place
             .node
-            .and_then(|id| places::on_path(&self.story, &path, id));
+            .and_then(|id| places::index_on_path(&self.session.story, &path, id));
         let Some(index) = found else {
-            return Err(cannot("This passage is not part of the story as it stands"));
+            return Err(cannot("This passage is not on the current branch"));
         };
         let from = place
             .cut
@@ -140,15 +178,16 @@ impl Studio {
         let mut after = path[index].text[from..].to_string();
         after.extend(path[index + 1..].iter().map(|passage| passage.text));
         if after.trim().is_empty() {
-            return self.start(place, Move::Write, healing());
+            return self.start(place, StepKind::Write, healing());
         }
         let ask = Ask {
             after: Some(after),
             ..Ask::default()
         };
-        let node = self.story.next_id();
-        let started = self.start(place, Move::Fill, ask)?;
-        self.afterwards
+        let node = self.session.story.next_id();
+        let started = self.start(place, StepKind::Fill, ask)?;
+        self.session
+            .afterwards
             .insert(node, Afterwards::Graft { head, index, from });
         Ok(started)
     }
@@ -161,47 +200,63 @@ impl Studio {
         index: usize,
         from: usize,
     ) -> Result<(), Refusal> {
-        let path = self.story.path_to(head);
-        let made = edit::graft(&self.story, &path, index, from, Place::after(Some(node)));
+        let path = self.session.story.path_to(head);
+        let made = edit::copy_rest_to(
+            &self.session.story,
+            &path,
+            index,
+            from,
+            Place::after(Some(node)),
+        );
         // One undo takes back the passage and what was taken over with it.
-        let mut records = vec![Record::Undo(crate::story::record::Steps { steps: 1 })];
+        let mut records = vec![Record::Undo(crate::story::record::StepCount { steps: 1 })];
         records.extend(made.nodes.into_iter().map(Record::Node));
-        let (to, why) = (made.head, Move::Fill);
-        records.push(Record::Head(Head { to, why }));
+        let (to, why) = (made.head, StepKind::Fill);
+        records.push(Record::Head(HeadMove { to, why }));
         self.record(records)
     }
 
-    pub(super) fn choose(&mut self, choice: &Choice) -> Result<Outcome, Refusal> {
+    pub(super) fn choose(&mut self, choice: &TokenChoice) -> Result<Outcome, Refusal> {
         let ask = Ask {
             begin: vec![choice.id],
             ..Ask::default()
         };
-        self.start(choice.place, Move::Choose, ask)
+        self.start(choice.place, StepKind::Choose, ask)
     }
 
     /// Begins a passage of the model's at a place.
-    pub(super) fn start(&mut self, place: Place, why: Move, ask: Ask) -> Result<Outcome, Refusal> {
-        let id = self.story.next_id();
+    pub(super) fn start(
+        &mut self,
+        place: Place,
+        why: StepKind,
+        ask: Ask,
+    ) -> Result<Outcome, Refusal> {
+        let id = self.session.story.next_id();
         let (node, request) = self.passage(id, place, &ask);
         let mut records = vec![Record::Node(node)];
         if !ask.aside {
             let to = Some(id);
-            records.push(Record::Head(Head { to, why }));
+            records.push(Record::Head(HeadMove { to, why }));
         }
-        self.candidates.clear();
-        self.submit(records, Request::Text(request))?;
+        self.session.candidates.clear();
+        self.submit(records, vec![id], Request::Text(request))?;
         Ok(Outcome::Started(id))
     }
 
     /// Writes the beginning of passages down, then has the engine write them.
-    fn submit(&mut self, records: Vec<Record>, request: Request) -> Result<(), Refusal> {
+    fn submit(
+        &mut self,
+        records: Vec<Record>,
+        passages: Vec<NodeId>,
+        request: Request,
+    ) -> Result<(), Refusal> {
         let begun = self.record(records);
         if let Err(refusal) = begun.and_then(|()| self.sync()) {
             // Nobody will write these passages: they must not look as if somebody did.
-            for node in self.story.all_running().to_vec() {
+            for node in self.session.story.all_running().to_vec() {
                 let (status, why) = (Status::Failed, Some(refusal.to_string()));
                 let (maker, rewound) = (None, Vec::new());
-                let ended = Ended {
+                let ended = PassageEnd {
                     node,
                     status,
                     why,
@@ -212,26 +267,28 @@ impl Studio {
             }
             return Err(refusal);
         }
-        if self.work == Work::Nothing {
-            self.work = Work::Writing;
-        }
-        self.send(request);
+        self.send(request, Purpose::Passages(passages), Work::Writing);
         Ok(())
     }
 
     /// A passage that is to be written, and what the engine needs for it.
     fn passage(&mut self, id: NodeId, place: Place, ask: &Ask) -> (Node, TextRequest) {
-        let base = self.settings.sampling.seed.unwrap_or(self.setup.entropy);
+        let base = self
+            .session
+            .settings
+            .sampling
+            .seed
+            .unwrap_or(self.setup.entropy);
         let seed = ask.seed.unwrap_or_else(|| derive(base, id));
-        let path = self.story.path_at(place);
+        let path = self.session.story.path_at(place);
         let (request, lore, missed) = self.ask(id, &path, ask, seed);
-        self.missed = missed;
-        let maker = self.about.as_ref().map_or(Maker::default(), maker);
+        self.session.rejected_lore = missed;
+        let maker = self.about.as_ref().map_or(ModelIdentity::default(), maker);
         let how = Provenance {
             maker,
             build: self.setup.build.clone(),
             seed,
-            mode: self.settings.mode,
+            mode: self.session.settings.mode,
             sampling: request.sampling.clone(),
             context_digest: request.context.digest(),
             instruct: ask.instruct.clone(),
@@ -245,135 +302,19 @@ impl Studio {
             cut: place.cut,
             author: Author::Model,
             aside: ask.aside,
-            turn: self.settings.mode == Mode::Chat,
+            turn: self.session.settings.mode == Mode::Chat,
             status: Status::Running,
-            how: Some(how),
+            provenance: Some(how),
             ..Node::default()
         };
         (node, request)
     }
-
-    /// A request about a place that writes no passage.
-    pub(super) fn question(&self, place: Place, ask: Ask, seed: u64) -> TextRequest {
-        let id = self.story.next_id();
-        self.ask(id, &self.story.path_at(place), &ask, seed).0
-    }
-
-    /// What the engine needs for a passage after the last of `path`, the lore that the story named,
-    /// and that which a rule kept out.
-    pub(super) fn ask(
-        &self,
-        node: NodeId,
-        path: &[Passage],
-        ask: &Ask,
-        seed: u64,
-    ) -> (TextRequest, Vec<Fired>, Vec<Missed>) {
-        let mut sampling = self.settings.sampling.clone();
-        let goal = goal(&mut sampling, &ask.reach);
-        if let Some(first) = ask.after.as_deref().and_then(first_words) {
-            sampling.stop.push(first);
-        }
-        let (context, lore, unnamed, missed) = self.context(path, ask, seed);
-        let most = sampling.recall as usize;
-        let recall = Recall {
-            most,
-            lore: unnamed,
-        };
-        let request = TextRequest {
-            node,
-            context,
-            seed,
-            overflow: Overflow::Crop,
-            goal,
-            bans: sampling.banned_phrases.clone(),
-            heal: ask.heal && sampling.heal,
-            begin: ask.begin.clone(),
-            recall: (most > 0 && !ask.aside).then_some(recall),
-            sampling,
-        };
-        (request, lore, missed)
-    }
-
-    /// What the model reads for a passage after the last of `path`, the lore that the story named,
-    /// that which it did not, and that which a rule kept out.
-    fn context(
-        &self,
-        path: &[Passage],
-        ask: &Ask,
-        seed: u64,
-    ) -> (Context, Vec<Fired>, Vec<Unnamed>, Vec<Missed>) {
-        let frame = self.story.frame();
-        let Scanned {
-            fires,
-            missed,
-            unnamed,
-        } = self.scanned(path, seed);
-        let macros = frame.character.as_ref().map(|it| it.macros(seed));
-        let unnamed = unnamed.iter().map(|(book, entry)| Unnamed {
-            title: clean_line(entry.title()),
-            text: match &macros {
-                Some(macros) => macros.expand(&entry.content),
-                None => entry.content.clone(),
-            },
-            budget: book.token_budget,
-        });
-        let unnamed: Vec<Unnamed> = unnamed.filter(|it| !it.text.trim().is_empty()).collect();
-        let named = fires
-            .iter()
-            .filter(|fires| matches!(fires.why, Why::Key(_)));
-        let fired = named.map(|fires| Fired {
-            book: fires.book.name.clone(),
-            uid: fires.entry.uid,
-        });
-        let fired: Vec<Fired> = fired.collect();
-        let summary = frame.summary.and_then(|id| self.story.node(id));
-        let beside = Beside {
-            lore: fires,
-            instruct: ask.instruct.as_deref(),
-            summary: summary.map(|node| node.text.trim()).filter(|_| !ask.aside),
-            after: ask.after.as_deref(),
-        };
-        let context = build(&self.settings, frame, path, &beside);
-        (context, fired, unnamed, missed)
-    }
 }
 
-pub(super) fn maker(about: &crate::story::About) -> Maker {
-    Maker {
+pub(super) fn maker(about: &crate::story::ModelInfo) -> ModelIdentity {
+    ModelIdentity {
         model: about.name.clone(),
         model_sha256: about.sha256.clone(),
         backend: about.backend.clone(),
     }
-}
-
-pub(super) fn healing() -> Ask {
-    Ask {
-        heal: true,
-        ..Ask::default()
-    }
-}
-
-/// How far to write, and the number of tokens that goes with it.
-fn goal(sampling: &mut crate::story::Sampling, reach: &Reach) -> Goal {
-    match reach {
-        Reach::Set if sampling.whole_sentences => Goal::Near,
-        Reach::Set => Goal::Exact,
-        Reach::Tokens(tokens) => {
-            sampling.max_tokens = *tokens;
-            match sampling.whole_sentences {
-                true => Goal::Near,
-                false => Goal::Exact,
-            }
-        }
-        Reach::Sentence => Goal::Sentence,
-        Reach::Paragraph => Goal::Paragraph,
-        Reach::Until(words) => Goal::Until(words.clone()),
-    }
-}
-
-/// The words with which what follows begins: when the model writes them itself, it has arrived.
-fn first_words(after: &str) -> Option<String> {
-    let words: Vec<&str> = after.split_whitespace().take(4).collect();
-    let first = words.join(" ");
-    (first.len() > 12 && after.contains(&first)).then_some(first)
 }

@@ -1,10 +1,10 @@
-//! The screen's state: what a key, a paste or a piece of news does to it.
+//! The state of the screen, and how keys, pastes and engine events change it.
 //!
-//! Every story key becomes a `Command` for the studio, which decides; here is only what the
-//! writer sees and types. Nothing is drawn, and the clock is the loop's.
+//! Every key that concerns the story becomes a `Command` for the studio, which decides; this module
+//! only knows what the writer sees and types. It draws nothing, and the loop passes in the time.
 
 use super::complete::{self, Hints};
-use super::gallery::{Gallery, Means};
+use super::gallery::{Gallery, PictureMode};
 use super::history::History;
 use super::input::{Edit, Input};
 use super::keymap::Keymap;
@@ -13,19 +13,19 @@ use super::message::{Message, Tone};
 use super::meter::Meter;
 use super::overlay::Overlay;
 use super::page::Page;
-use super::probe::Late;
-use super::{Options, Why};
+use super::probe::LateReplies;
+use super::{ExitReason, Options};
 use crate::editor::Editor;
-use crate::story::command::{self, Completes};
+use crate::story::command::{self, ArgumentKind};
 use crate::story::untrusted::clean;
-use crate::story::{Command, Event, NodeId, Status};
-use crate::studio::{Notice, Outcome, Refusal, Studio};
+use crate::story::{Command, NodeId, Reply};
+use crate::studio::{Notice, Outcome, Refusal, Studio, left_out};
 use crossterm::event::{KeyEvent, KeyEventKind};
 use std::time::Duration;
 
-/// How long the second Ctrl+C may take.
+/// The time within which a second Ctrl+C quits.
 pub(super) const AGAIN: Duration = Duration::from_secs(1);
-/// How long the writer must pause for the model to read what is typed.
+/// How long the writer must pause before the model prefills the line.
 const QUIET: Duration = Duration::from_millis(60);
 
 pub struct App {
@@ -37,30 +37,30 @@ pub struct App {
     pub(super) hints: Option<Hints>,
     pub(super) meter: Meter,
     pub(super) gallery: Gallery,
-    pub(super) late: Late,
+    pub(super) late: LateReplies,
     pub(super) colour: bool,
-    /// The passage that the input line is changing.
+    /// The passage being edited in the input line.
     pub(super) editing: Option<NodeId>,
     pub(super) editor: Option<Editor>,
     keys: Keymap,
     models: Vec<String>,
-    /// Whether what is typed is read before it is sent, and when that is next due.
+    /// Whether to prefill the line being typed, and when that is next due.
     read_ahead: bool,
     due: Option<Duration>,
     pub(super) history: History,
-    /// The time since the program began, as the loop last said.
+    /// The time since the program started, as of the last tick.
     pub(super) now: Duration,
     pub(super) interrupted: Option<Duration>,
     /// The engine has been asked to stop and has not answered yet.
     pub(super) stopping: bool,
-    /// What the loop has to do next.
-    pub(super) wish: Option<Wish>,
+    /// An action that the loop must perform next.
+    pub(super) loop_action: Option<LoopAction>,
 }
 
-/// What only the loop can do.
+/// An action that only the loop can perform.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Wish {
-    Leave(Why),
+pub(super) enum LoopAction {
+    Leave(ExitReason),
     Suspend,
     Redraw,
     Editor,
@@ -76,10 +76,10 @@ impl App {
             overlay: None,
             hints: None,
             meter: Meter::default(),
-            late: Late::default(),
+            late: LateReplies::default(),
             gallery: Gallery::new(match options.colour {
-                true => Means::Blocks { all_colours: true },
-                false => Means::Words,
+                true => PictureMode::HalfBlocks { all_colours: true },
+                false => PictureMode::TextOnly,
             }),
             colour: options.colour,
             editing: None,
@@ -92,7 +92,7 @@ impl App {
             now: Duration::ZERO,
             interrupted: None,
             stopping: false,
-            wish: None,
+            loop_action: None,
         };
         if let Some(notice) = options.notice {
             app.say(&notice);
@@ -103,7 +103,7 @@ impl App {
         app
     }
 
-    /// The loop says what time it is. True when that changes the screen.
+    /// Updates the time. Returns true if that changes the screen.
     pub fn tick(&mut self, now: Duration) -> bool {
         self.now = now;
         if self.due.take_if(|due| *due <= now).is_some() && self.editing.is_none() {
@@ -117,13 +117,13 @@ impl App {
         over
     }
 
-    /// When something is to be done though nothing happens.
+    /// The next time at which something is due without any input.
     pub fn wakes_at(&self) -> Option<Duration> {
         let over = self.message.as_ref().and_then(|message| message.until);
         [over, self.due].into_iter().flatten().min()
     }
 
-    /// What stands in the line now, or in the story, is read once the writer pauses.
+    /// Schedules a prefill of the line or the story for when the writer pauses.
     fn changed(&mut self) {
         self.due = self.read_ahead.then(|| self.now + QUIET);
     }
@@ -144,7 +144,7 @@ impl App {
         }
     }
 
-    /// Pasted text is one input, however many lines it has.
+    /// Inserts pasted text as one input, however many lines it has.
     pub fn paste(&mut self, text: &str) {
         self.changed();
         self.overlay = None;
@@ -153,34 +153,30 @@ impl App {
     }
 
     /// Takes the engine's news. Call [`App::flush`] once all that waited has been taken.
-    pub fn absorb(&mut self, event: Event) {
-        self.changed();
-        self.meter.absorb(&event, self.now);
-        if matches!(&event, Event::Done { .. } | Event::Failed { .. }) {
-            self.stopping = false;
+    pub fn absorb(&mut self, reply: Reply) {
+        // What is read in advance changes nothing that there is to read.
+        if self.studio.busy() {
+            self.changed();
         }
-        let stopped = matches!(
-            &event,
-            Event::Done {
-                node: None,
-                status: Status::Stopped,
-                ..
-            }
-        );
-        let notices = self.studio.absorb(event);
-        if stopped && notices.is_empty() {
-            let said = match self.studio.about() {
-                Some(_) => "Stopped",
-                None => "Loading was stopped; /model loads again",
-            };
-            self.tell(Tone::Info, said);
-        }
+        let notices = self.studio.absorb(reply);
+        self.notices(notices);
+    }
+
+    /// Shows what is told. Errors that come together stand together.
+    fn notices(&mut self, notices: Vec<Notice>) {
+        let mut errors: Vec<String> = Vec::new();
         for notice in notices {
-            self.notice(notice);
+            match notice {
+                Notice::Error(text, _) => errors.push(text),
+                notice => self.notice(notice),
+            }
+        }
+        if !errors.is_empty() {
+            self.tell(Tone::Error, &errors.join("\n"));
         }
     }
 
-    /// Puts the text that has come into the story, on the screen and on disk.
+    /// Adds the received text to the story, the screen and the journal.
     pub fn flush(&mut self) {
         if let Err(refusal) = self.studio.flush() {
             self.tell(Tone::Error, &refusal.to_string());
@@ -188,19 +184,18 @@ impl App {
         self.grow_candidates();
     }
 
-    /// The engine's thread has ended.
+    /// Handles the unexpected end of the engine's thread.
     pub fn engine_lost(&mut self) {
-        for notice in self.studio.engine_lost() {
-            self.notice(notice);
-        }
+        let notices = self.studio.engine_lost();
+        self.notices(notices);
     }
 
-    /// A signal asks for the end.
-    pub fn leave(&mut self, why: Why) {
-        self.wish = Some(Wish::Leave(why));
+    /// Quits for the given reason.
+    pub fn leave(&mut self, why: ExitReason) {
+        self.loop_action = Some(LoopAction::Leave(why));
     }
 
-    /// The lines to remember, at the end.
+    /// Returns the studio and the new history lines, at the end.
     pub fn into_parts(self) -> (Studio, Vec<String>) {
         (self.studio, self.history.added())
     }
@@ -219,12 +214,12 @@ impl App {
             Action::Impersonate => self.impersonate(),
             Action::Escape => self.escape(),
             Action::Interrupt => self.interrupt(),
-            Action::Leave => self.leave(Why::Quit),
+            Action::Leave => self.leave(ExitReason::Quit),
             Action::Keys => self.overlay = Some(Overlay::help(&self.keys.help())),
             Action::Editor => self.ask_for_editor(),
             Action::Nothing => {}
-            Action::Redraw => self.wish = Some(Wish::Redraw),
-            Action::Suspend => self.wish = Some(Wish::Suspend),
+            Action::Redraw => self.loop_action = Some(LoopAction::Redraw),
+            Action::Suspend => self.loop_action = Some(LoopAction::Suspend),
             Action::Complete => self.complete(1),
             Action::CompleteBack => self.complete(-1),
             Action::Edit(Edit::Up) if chosen => self.complete(-1),
@@ -241,7 +236,7 @@ impl App {
         }
         self.hints = None;
         if let Some(node) = self.editing {
-            return self.keep_edit(node);
+            return self.save_edit(node);
         }
         let line = self.input.text().to_string();
         let known = self.studio.story().next_id();
@@ -266,7 +261,7 @@ impl App {
         }
     }
 
-    /// Runs a command and shows what it came to; false when it was refused.
+    /// Runs a command and shows its outcome. Returns false if it was refused.
     pub(super) fn run(&mut self, command: Command) -> bool {
         let several = matches!(command, Command::Gen(_));
         let other = matches!(command, Command::Open(_) | Command::New(_));
@@ -286,7 +281,7 @@ impl App {
                 self.page.follow();
                 self.tell(Tone::Info, &text);
             }
-            Ok(Outcome::Quit) => self.leave(Why::Quit),
+            Ok(Outcome::Quit) => self.leave(ExitReason::Quit),
             Ok(Outcome::Asked) => {}
             Ok(Outcome::List(title, listed)) => self.list(&title, &listed),
             Ok(Outcome::Diff(stretches)) => self.overlay = Some(Overlay::diff(&stretches)),
@@ -342,21 +337,21 @@ impl App {
         self.hints = Hints::at(self.input.before_cursor(), |what| self.names(what));
     }
 
-    fn names(&self, what: Completes) -> Vec<String> {
+    fn names(&self, what: ArgumentKind) -> Vec<String> {
         match what {
-            Completes::Models => self.models.clone(),
-            Completes::Sessions => {
+            ArgumentKind::Models => self.models.clone(),
+            ArgumentKind::Sessions => {
                 let listed = self.studio.sessions().list().unwrap_or_default();
                 listed.into_iter().map(|one| one.name).collect()
             }
-            Completes::Voices => self.studio.voices(),
-            Completes::Styles => self.studio.styles().to_vec(),
-            Completes::Marks => self.studio.story().marks().keys().cloned().collect(),
+            ArgumentKind::Voices => self.studio.voices(),
+            ArgumentKind::Styles => self.studio.styles().to_vec(),
+            ArgumentKind::Marks => self.studio.story().marks().keys().cloned().collect(),
             _ => Vec::new(),
         }
     }
 
-    /// Tab: the only candidate, or the next of several.
+    /// Completes with the only candidate, or steps to the next of several.
     fn complete(&mut self, step: isize) {
         if self.hints.is_none() {
             self.hint();
@@ -377,8 +372,22 @@ impl App {
 
     fn notice(&mut self, notice: Notice) {
         match notice {
+            Notice::Text { tokens, .. } => self.meter.wrote(tokens, self.now),
+            Notice::Progress => self.meter.works(self.studio.work(), self.now),
+            Notice::Answered(stats) => {
+                self.stopping = false;
+                self.meter.ended(stats.as_ref());
+            }
+            Notice::Stopped => {
+                let said = match self.studio.about() {
+                    Some(_) => "Stopped",
+                    None => "Loading was stopped; /model loads again",
+                };
+                self.tell(Tone::Info, said);
+            }
             Notice::Info(text) => self.tell(Tone::Info, &text),
-            Notice::Warning(text) => self.tell(Tone::Warning, &text),
+            Notice::Warning(text) | Notice::Advice(text) => self.tell(Tone::Warning, &text),
+            Notice::LeftOut(tokens) => self.tell(Tone::Warning, &left_out(tokens)),
             Notice::Error(text, _) => self.tell(Tone::Error, &text),
             Notice::Ended(node, _) => {
                 let aside = self.studio.story().node(node).filter(|node| node.aside);
@@ -396,7 +405,7 @@ impl App {
         }
     }
 
-    /// Shows what a command said: a line or two in their place, more over the story.
+    /// Shows a command's text: a line or two in the message area, longer text in an overlay.
     fn say(&mut self, text: &str) {
         if text.lines().count() > 3 {
             self.overlay = Some(Overlay::new(text));

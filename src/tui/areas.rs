@@ -1,9 +1,9 @@
-//! Where everything stands at a given size, down to one cell.
+//! The layout of the screen at any size, down to one cell.
 
 use super::app::App;
-use super::gallery::Frame;
+use super::half_blocks::PictureSlot;
 use super::overlay::Overlay;
-use super::paragraph::Block;
+use super::paragraph::PictureBlock;
 use super::wrap::wrap;
 use crate::studio::Work;
 use ratatui::layout::Rect;
@@ -23,8 +23,8 @@ pub struct Areas {
     pub status: Rect,
 }
 
-/// Lays the screen out for `area` and wraps what has to fit into it.
-pub fn fit(app: &mut App, area: Rect) -> Areas {
+/// Lays out the screen for `area` and wraps the texts to fit.
+pub fn layout(app: &mut App, area: Rect) -> Areas {
     let column = column(area);
     let mark = if column.width >= 12 { 2 } else { 0 };
     let input_width = column.width.saturating_sub(mark + 1);
@@ -32,7 +32,7 @@ pub fn fit(app: &mut App, area: Rect) -> Areas {
     let input_rows = (app.input.fit(input_width.into()).len() as u16).clamp(1, most);
     let said = message(app, column.width.into()).len() as u16;
     let blank = u16::from(area.height >= 8);
-    let mut below = Below {
+    let mut below = BottomUpRows {
         column,
         bottom: area.bottom(),
     };
@@ -58,7 +58,7 @@ pub fn fit(app: &mut App, area: Rect) -> Areas {
         status,
     };
     app.input.show(input_rows.into());
-    let begins = app.studio.begins();
+    let begins = app.studio.context_start();
     app.page.show_pictures(app.gallery.shows());
     app.page.show(app.studio.story(), begins);
     app.page.fit(story.width.into(), story.height.into());
@@ -73,15 +73,15 @@ pub fn fit(app: &mut App, area: Rect) -> Areas {
         (None, None) => frames(app).map(|(_, frame)| frame).collect(),
     };
     for frame in frames {
-        app.gallery.want(frame, app.studio.picture(frame.node));
+        app.gallery.request(frame, app.studio.picture(frame.node));
     }
     areas
 }
 
-/// The pictures on the page, each with the row on which it begins.
-pub fn frames(app: &App) -> impl Iterator<Item = (i32, Frame)> {
-    let frame = |(top, block): (i32, Block)| {
-        let frame = Frame {
+/// The pictures on the page, each with its first row.
+pub fn frames(app: &App) -> impl Iterator<Item = (i32, PictureSlot)> {
+    let frame = |(top, block): (i32, PictureBlock)| {
+        let frame = PictureSlot {
             node: block.node,
             width: block.width,
             height: block.height,
@@ -91,16 +91,16 @@ pub fn frames(app: &App) -> impl Iterator<Item = (i32, Frame)> {
     app.page.pictures().into_iter().map(frame)
 }
 
-/// Where the picture that is chosen in a list is shown: at its right, where there is room.
-pub fn preview(app: &App, area: Rect) -> Option<(Rect, Frame)> {
+/// Where to show the picture selected in a list: to the right of the list, if there is room.
+pub fn preview(app: &App, area: Rect) -> Option<(Rect, PictureSlot)> {
     let node = app.overlay.as_ref().and_then(Overlay::picture)?;
     let size = app.studio.story().picture(node)?;
     let room = (area.width / 2).min(40);
     if !app.gallery.shows() || room < 8 || area.height < 6 {
         return None;
     }
-    let block = Block::fitted(node, (size.width, size.height), room, area.height - 2);
-    let frame = Frame {
+    let block = PictureBlock::fitted(node, (size.width, size.height), room, area.height - 2);
+    let frame = PictureSlot {
         node,
         width: block.width,
         height: block.height,
@@ -114,7 +114,7 @@ pub fn preview(app: &App, area: Rect) -> Option<(Rect, Frame)> {
     Some((place, frame))
 }
 
-/// The rows between the story and the input: what was said, and how a model comes along.
+/// The rows between the story and the input: messages, and the progress of a loading model.
 pub fn message(app: &App, width: usize) -> Vec<String> {
     let mut rows = Vec::new();
     if let Some(message) = &app.message {
@@ -129,7 +129,7 @@ pub fn message(app: &App, width: usize) -> Vec<String> {
     rows
 }
 
-/// The middle of a wide screen, and all of a narrow one.
+/// The column for the text: the middle of a wide screen, or all of a narrow one.
 fn column(area: Rect) -> Rect {
     let margin = match area.width {
         0..30 => 0,
@@ -142,12 +142,12 @@ fn column(area: Rect) -> Rect {
 }
 
 /// Hands out rows from the bottom up.
-struct Below {
+struct BottomUpRows {
     column: Rect,
     bottom: u16,
 }
 
-impl Below {
+impl BottomUpRows {
     fn take(&mut self, rows: u16) -> Rect {
         let height = rows.min(self.bottom - self.column.y);
         self.bottom -= height;

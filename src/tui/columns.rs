@@ -1,20 +1,20 @@
-//! Texts side by side, each wrapped in a column of its own.
+//! Texts side by side, each wrapped in its own column.
 
-use super::overlay::{Look, Row};
+use super::spans::{OverlayRow, SpanStyle};
 use super::wrap::{cells, wrap};
 
-/// One text, with its title and how its stretches look.
+/// One text, with its title and the styles of its stretches.
 #[derive(Clone, Debug, Default)]
 pub struct Column {
     title: String,
     text: String,
     /// Where each stretch ends.
-    looks: Vec<(usize, Look)>,
+    styles: Vec<(usize, SpanStyle)>,
 }
 
-/// Between two columns.
+/// The separator between two columns.
 const GAP: &str = " │ ";
-/// Columns narrower than this stand below one another.
+/// Columns that would be narrower than this are stacked.
 const NARROWEST: usize = 10;
 
 impl Column {
@@ -25,13 +25,13 @@ impl Column {
         }
     }
 
-    pub fn push(&mut self, text: &str, look: Look) {
+    pub fn push(&mut self, text: &str, style: SpanStyle) {
         self.text.push_str(&text.replace('\t', "    "));
-        self.looks.push((self.text.len(), look));
+        self.styles.push((self.text.len(), style));
     }
 
-    /// The text's rows at a width.
-    fn rows(&self, width: usize) -> Vec<Vec<(String, Look)>> {
+    /// Wraps the text at a width.
+    fn rows(&self, width: usize) -> Vec<Vec<(String, SpanStyle)>> {
         let (mut rows, mut start) = (Vec::new(), 0);
         for line in self.text.split('\n') {
             for row in wrap(line, width.max(1), 0) {
@@ -42,12 +42,12 @@ impl Column {
         rows
     }
 
-    fn spans(&self, mut from: usize, to: usize) -> Vec<(String, Look)> {
+    fn spans(&self, mut from: usize, to: usize) -> Vec<(String, SpanStyle)> {
         let mut spans = Vec::new();
-        for (end, look) in &self.looks {
+        for (end, style) in &self.styles {
             let cut = (*end).min(to);
             if cut > from {
-                spans.push((self.text[from..cut].to_string(), *look));
+                spans.push((self.text[from..cut].to_string(), *style));
                 from = cut;
             }
         }
@@ -55,8 +55,8 @@ impl Column {
     }
 }
 
-/// Lays columns out in a width; the chosen one's title is strong.
-pub fn side_by_side(columns: &[Column], width: usize, chosen: Option<usize>) -> Vec<Row> {
+/// Lays out columns in a width; the selected column's title is bold.
+pub fn side_by_side(columns: &[Column], width: usize, chosen: Option<usize>) -> Vec<OverlayRow> {
     let count = columns.len().max(1);
     let each = (width + cells(GAP)) / count;
     let each = each.saturating_sub(cells(GAP));
@@ -69,7 +69,7 @@ pub fn side_by_side(columns: &[Column], width: usize, chosen: Option<usize>) -> 
         columns
             .iter()
             .enumerate()
-            .map(|(at, column)| vec![(column.title.clone(), title_look(at, chosen))]),
+            .map(|(at, column)| vec![(column.title.clone(), title_style(at, chosen))]),
         each,
     )];
     for y in 0..height {
@@ -81,38 +81,38 @@ pub fn side_by_side(columns: &[Column], width: usize, chosen: Option<usize>) -> 
     rows
 }
 
-fn stacked(columns: &[Column], width: usize, chosen: Option<usize>) -> Vec<Row> {
+fn stacked(columns: &[Column], width: usize, chosen: Option<usize>) -> Vec<OverlayRow> {
     let mut rows = Vec::new();
     for (at, column) in columns.iter().enumerate() {
         let item = chosen.map(|_| at);
-        let spans = vec![(column.title.clone(), title_look(at, chosen))];
-        rows.push(Row { spans, item });
+        let spans = vec![(column.title.clone(), title_style(at, chosen))];
+        rows.push(OverlayRow { spans, item });
         rows.extend(
             column
                 .rows(width)
                 .into_iter()
-                .map(|spans| Row { spans, item }),
+                .map(|spans| OverlayRow { spans, item }),
         );
     }
     rows
 }
 
-fn title_look(at: usize, chosen: Option<usize>) -> Look {
+fn title_style(at: usize, chosen: Option<usize>) -> SpanStyle {
     match chosen {
-        Some(chosen) if chosen == at => Look::Strong,
-        _ => Look::Quiet,
+        Some(chosen) if chosen == at => SpanStyle::Strong,
+        _ => SpanStyle::Quiet,
     }
 }
 
-fn join(cells_of_row: impl Iterator<Item = Vec<(String, Look)>>, each: usize) -> Row {
+fn join(cells_of_row: impl Iterator<Item = Vec<(String, SpanStyle)>>, each: usize) -> OverlayRow {
     let mut spans = Vec::new();
     for (at, cell) in cells_of_row.enumerate() {
         if at > 0 {
-            spans.push((GAP.to_string(), Look::Quiet));
+            spans.push((GAP.to_string(), SpanStyle::Quiet));
         }
         let taken: usize = cell.iter().map(|(text, _)| cells(text)).sum();
         spans.extend(cell);
-        spans.push((" ".repeat(each.saturating_sub(taken)), Look::Plain));
+        spans.push((" ".repeat(each.saturating_sub(taken)), SpanStyle::Plain));
     }
-    Row { spans, item: None }
+    OverlayRow { spans, item: None }
 }

@@ -1,24 +1,10 @@
-//! What could follow: command names and their arguments, from the table of commands.
+//! Completions on the screen: the list under the line, and the ghost behind the cursor.
 
-use crate::story::command::{self, COMMANDS, Completes, Spec};
-use crate::story::sampling::{SETTINGS, find};
+use crate::story::command::{self, ArgumentKind};
+use crate::story::sampling::find;
+use crate::studio::complete::{Candidates, candidates};
 
-/// What can be completed to.
-#[derive(Debug, PartialEq)]
-pub struct Candidates {
-    /// Where the word begins that they would replace.
-    pub from: usize,
-    pub found: Vec<Candidate>,
-}
-
-#[derive(Clone, Debug, PartialEq)]
-pub struct Candidate {
-    pub word: String,
-    /// Something about it, in a line.
-    pub note: String,
-}
-
-/// Completions on the screen, and which of them is taken.
+/// The completions on the screen, and which of them is selected.
 #[derive(Debug, PartialEq)]
 pub struct Hints {
     pub candidates: Candidates,
@@ -26,8 +12,8 @@ pub struct Hints {
 }
 
 impl Hints {
-    /// Hints for the line up to the cursor, when there is something to hint at.
-    pub fn at(line: &str, names: impl Fn(Completes) -> Vec<String>) -> Option<Hints> {
+    /// Hints for the line up to the cursor, if there are any.
+    pub fn at(line: &str, names: impl Fn(ArgumentKind) -> Vec<String>) -> Option<Hints> {
         let candidates = candidates(line, names)?;
         Some(Hints {
             candidates,
@@ -35,7 +21,7 @@ impl Hints {
         })
     }
 
-    /// Takes the next candidate, or the one before, round and round.
+    /// Selects the next or the previous candidate, cyclically.
     pub fn step(&mut self, step: isize) -> &str {
         let count = self.candidates.found.len();
         let next = match self.chosen {
@@ -45,71 +31,6 @@ impl Hints {
         };
         self.chosen = Some(next);
         &self.candidates.found[next].word
-    }
-}
-
-/// The candidates for the line up to the cursor; `names` looks up models or sessions.
-pub fn candidates(line: &str, names: impl Fn(Completes) -> Vec<String>) -> Option<Candidates> {
-    let command = line
-        .strip_prefix('/')
-        .filter(|rest| !rest.starts_with('/'))?;
-    if line.contains('\n') {
-        return None;
-    }
-    let Some((name, rest)) = command.split_once(' ') else {
-        return some(1, commands(command, "/"));
-    };
-    let spec = command::find(name)?;
-    let typed = match spec.completes {
-        // Options stand among the words.
-        Completes::Styles => rest.rsplit(' ').next().unwrap_or(rest),
-        _ => rest.trim_start(),
-    };
-    let from = line.len() - typed.len();
-    let mut all = match spec.completes {
-        Completes::Commands => commands(typed, ""),
-        what => arguments(what, names),
-    };
-    let typed = typed.to_lowercase();
-    if spec.completes == Completes::Styles && typed.is_empty() {
-        return None;
-    }
-    all.retain(|one| one.word.to_lowercase().starts_with(&typed));
-    some(from, all)
-}
-
-fn arguments(what: Completes, names: impl Fn(Completes) -> Vec<String>) -> Vec<Candidate> {
-    let word = |word: &str, note: &str| Candidate {
-        word: word.to_string(),
-        note: note.to_string(),
-    };
-    match what {
-        Completes::Nothing | Completes::Commands => Vec::new(),
-        Completes::Settings => SETTINGS
-            .iter()
-            .map(|one| word(one.name, one.help))
-            .collect(),
-        Completes::Modes => vec![
-            word("prose", "the model continues the text itself"),
-            word("chat", "each line is a turn, and the model answers"),
-        ],
-        Completes::Swipes => vec![
-            word("next", "or a new one, past the newest"),
-            word("prev", ""),
-        ],
-        Completes::Models | Completes::Sessions | Completes::Marks | Completes::Voices => {
-            names(what).iter().map(|name| word(name, "")).collect()
-        }
-        Completes::Styles => {
-            let styles = names(what);
-            let styles = styles.iter().map(|name| word(&format!("style={name}"), ""));
-            let options = command::OPTIONS.iter().map(|option| word(option, ""));
-            styles.chain(options.skip(1)).collect()
-        }
-        Completes::Reaches | Completes::Formats | Completes::LoreWords => {
-            let words = command::words(what).iter();
-            words.map(|name| word(name, "")).collect()
-        }
     }
 }
 
@@ -123,7 +44,7 @@ pub fn ghost(line: &str) -> Option<String> {
     match rest {
         None if !spec.args.is_empty() => Some(format!(" {}", spec.args)),
         Some("") => Some(spec.args.to_string()),
-        Some(rest) if spec.completes == Completes::Settings => {
+        Some(rest) if spec.completes == ArgumentKind::Settings => {
             let (name, value) = rest.trim_start().split_once(' ')?;
             let setting = find(name).ok().filter(|_| value.is_empty())?;
             Some(setting.args.to_string())
@@ -132,63 +53,14 @@ pub fn ghost(line: &str) -> Option<String> {
     }
 }
 
-/// Whether Enter should run the command as it stands, rather than wait for what it takes.
+/// Whether a command takes arguments, so that Enter completes it instead of running it.
 pub fn takes_something(name: &str) -> bool {
     command::find(name).is_some_and(|spec| !spec.args.is_empty())
-}
-
-fn commands(typed: &str, slash: &str) -> Vec<Candidate> {
-    let typed = typed.to_lowercase();
-    let candidate = |spec: &Spec, name: &str| Candidate {
-        word: name.to_string(),
-        note: format!("{slash}{name} {}\t{}", spec.args, spec.help),
-    };
-    let begins = |name: &str| name.starts_with(&typed);
-    let named = COMMANDS.iter().filter(|spec| begins(spec.name));
-    let mut found: Vec<Candidate> = named.map(|spec| candidate(spec, spec.name)).collect();
-    if found.is_empty() {
-        for spec in COMMANDS {
-            let aliases = spec.aliases.iter().filter(|alias| begins(alias));
-            found.extend(aliases.map(|alias| candidate(spec, alias)));
-        }
-    }
-    found
-}
-
-fn some(from: usize, found: Vec<Candidate>) -> Option<Candidates> {
-    (!found.is_empty()).then_some(Candidates { from, found })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn words(line: &str) -> Vec<String> {
-        let names = |what| match what {
-            Completes::Models => vec!["smollm2-135m".to_string(), "smollm2-360m".to_string()],
-            Completes::Styles => vec!["noto".to_string(), "ink".to_string()],
-            _ => vec!["story-1".to_string(), "The harbour".to_string()],
-        };
-        let found = candidates(line, names)
-            .map(|candidates| candidates.found)
-            .unwrap_or_default();
-        found.into_iter().map(|one| one.word).collect()
-    }
-
-    #[test]
-    fn names_arguments_and_nothing_else_are_completed() {
-        assert_eq!(words("/re"), ["retry", "redo", "restyle"]);
-        assert_eq!(words("/rege"), ["regen", "regenerate"]);
-        assert_eq!(words("/model smollm2-3"), ["smollm2-360m"]);
-        assert_eq!(words("/open the"), ["The harbour"]);
-        assert_eq!(words("/mode "), ["prose", "chat"]);
-        assert_eq!(words("/set top_k"), ["top_k"]);
-        assert_eq!(words("/help unD"), ["undo"]);
-        assert_eq!(words("/image a fox style=i"), ["style=ink"]);
-        assert_eq!(words("/image a fox se"), ["seed="]);
-        assert!(words("/image a fox ").is_empty());
-        assert!(words("//re").is_empty() && words("re").is_empty() && words("/undo ").is_empty());
-    }
 
     #[test]
     fn a_ghost_says_what_a_command_takes() {

@@ -1,6 +1,6 @@
-//! Changing a passage in the input line, or in the writer's own editor, and picking from lists.
+//! Editing a passage in the input line or in the writer's own editor, and picking from lists.
 
-use super::app::{App, Wish};
+use super::app::{App, LoopAction};
 use super::input::Edit;
 use super::keys::{self, Action, Scroll};
 use super::message::Tone;
@@ -11,7 +11,7 @@ use crate::studio::Listed;
 use crossterm::event::{KeyCode, KeyEvent};
 
 impl App {
-    /// Puts a passage into the input line, to be changed there.
+    /// Starts editing a passage in the input line.
     pub(super) fn begin_edit(&mut self, node: NodeId, text: &str) {
         self.editing = Some(node);
         self.overlay = None;
@@ -19,7 +19,7 @@ impl App {
         self.input.set(text.trim_start_matches([' ', '\n']));
     }
 
-    /// Leaves the passage as it was. False when none was being changed.
+    /// Cancels editing. Returns false if no passage was being edited.
     pub(super) fn leave_edit(&mut self) -> bool {
         let edited = self.editing.take().is_some();
         if edited {
@@ -28,12 +28,12 @@ impl App {
         edited
     }
 
-    /// Keeps what the input line now says as the passage's text.
-    pub(super) fn keep_edit(&mut self, node: NodeId) {
+    /// Saves the input line as the passage's text.
+    pub(super) fn save_edit(&mut self, node: NodeId) {
         let text = self.input.text().to_string();
         if text.trim().is_empty() {
             let why =
-                "Nothing is left of this passage; /delete puts it away, Esc leaves it as it was";
+                "The passage is empty; use /delete to delete it, or Esc to leave it unchanged";
             return self.tell(Tone::Warning, why);
         }
         if self.run(Command::Edit(Some(format!("#{node}")), Some(text))) {
@@ -42,20 +42,20 @@ impl App {
         }
     }
 
-    /// Has the model write on from what is typed.
+    /// Lets the model continue the typed line.
     pub(super) fn impersonate(&mut self) {
         if self.editing.is_some() {
-            let why = "A passage is being changed; Enter keeps it, Esc leaves it as it was";
+            let why = "You are editing a passage; Enter saves it, Esc leaves it unchanged";
             return self.tell(Tone::Warning, why);
         }
         let begun = self.input.text().to_string();
         match begun.starts_with('/') {
-            true => self.tell(Tone::Warning, "This is a command, and no line of the story"),
+            true => self.tell(Tone::Warning, "This is a command, not a line of the story"),
             false => _ = self.run(Command::Impersonate(begun)),
         }
     }
 
-    /// Puts a line where the writer types, unless something else was typed meanwhile.
+    /// Puts a suggested line into the input, unless the writer has typed something else meanwhile.
     pub(super) fn suggested(&mut self, line: &str) {
         let typed = self.input.text().trim_start();
         match self.editing.is_none() && line.starts_with(typed) {
@@ -64,20 +64,20 @@ impl App {
         }
     }
 
-    /// The editor and the text that it gets.
+    /// The editor to run, and the text to open in it.
     pub(super) fn for_editor(&self) -> Option<(Editor, String)> {
         let editor = self.editor.clone()?;
         Some((editor, self.input.text().to_string()))
     }
 
-    /// Takes what the editor made of the input line.
+    /// Takes over the text from the editor.
     pub(super) fn edited(&mut self, edited: Result<String, EditorError>) {
         match edited {
             Err(error) => self.tell(Tone::Error, &error.to_string()),
             Ok(text) => {
                 self.input.set(&text);
                 if let Some(node) = self.editing {
-                    self.keep_edit(node);
+                    self.save_edit(node);
                 }
             }
         }
@@ -85,7 +85,7 @@ impl App {
 
     pub(super) fn ask_for_editor(&mut self) {
         match self.editor {
-            Some(_) => self.wish = Some(Wish::Editor),
+            Some(_) => self.loop_action = Some(LoopAction::Editor),
             None => self.tell(Tone::Error, &EditorError::None.to_string()),
         }
     }
@@ -113,7 +113,7 @@ impl App {
         shown.is_some_and(Overlay::shows_candidates)
     }
 
-    /// Shows what is being written side by side, as far as it has come.
+    /// Shows the continuations that are being generated, as far as they have come.
     pub(super) fn show_candidates(&mut self) {
         let story = self.studio.story();
         let candidates = self.studio.candidates().iter();
@@ -125,14 +125,14 @@ impl App {
         }
     }
 
-    /// While candidates are on the screen they grow there.
+    /// Updates the continuations on the screen while they grow.
     pub(super) fn grow_candidates(&mut self) {
         if self.shows_candidates() && !self.studio.candidates().is_empty() {
             self.show_candidates();
         }
     }
 
-    /// What a key does to a list: true when it was for it.
+    /// Handles a key for a list. Returns true if the list used it.
     pub(super) fn pick_key(&mut self, event: &KeyEvent) -> bool {
         let Some(overlay) = self.overlay.as_mut().filter(|overlay| overlay.items() > 0) else {
             return false;
@@ -145,7 +145,7 @@ impl App {
         overlay.choose(by)
     }
 
-    /// What a key does to the pane over the story; false when the key is not for it.
+    /// Handles a key for the overlay. Returns false if the overlay did not use it.
     pub(super) fn overlay_key(&mut self, event: &KeyEvent, action: Option<Action>) -> bool {
         let Some(overlay) = &mut self.overlay else {
             return false;
@@ -176,7 +176,7 @@ impl App {
         true
     }
 
-    /// Takes the chosen row; false where there is none.
+    /// Picks the selected row. Returns false if there is none.
     pub(super) fn pick_chosen(&mut self) -> bool {
         let overlay = self.overlay.as_ref().filter(|overlay| overlay.items() > 0);
         let Some(at) = overlay.and_then(Overlay::chosen) else {
@@ -184,7 +184,7 @@ impl App {
         };
         if self.studio.writing() {
             // What is being written side by side is taken once it is whole.
-            self.tell(Tone::Info, "Still writing; Esc stops it");
+            self.tell(Tone::Info, "Still generating; Esc stops it");
             return true;
         }
         self.overlay = None;
@@ -192,7 +192,7 @@ impl App {
         true
     }
 
-    /// Arrows choose in a list, and scroll elsewhere.
+    /// Moves the selection in a list; scrolls in other overlays.
     pub(super) fn move_in_overlay(&mut self, by: isize, scroll: Option<Scroll>) -> bool {
         let Some(overlay) = &mut self.overlay else {
             return false;

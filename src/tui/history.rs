@@ -1,14 +1,14 @@
-//! The lines written before, walked with Up and Down.
+//! The input history, navigated with Up and Down.
 
-/// At most this many lines are remembered.
+/// The maximum number of lines.
 const LIMIT: usize = 1000;
 
 #[derive(Debug, Default)]
 pub struct History {
     lines: Vec<String>,
-    /// How many of the lines were there when the program began.
+    /// The number of lines loaded at the start of the program.
     old: usize,
-    /// Where the writer is; None at the line being written.
+    /// The position in the history; None at the line being typed.
     at: Option<usize>,
     draft: String,
 }
@@ -32,7 +32,7 @@ impl History {
         }
     }
 
-    /// The line before the one on the screen, which is kept if it was being written.
+    /// Steps to the previous line; a line being typed is kept.
     pub fn older(&mut self, now: &str) -> Option<&str> {
         let at = self.at.unwrap_or(self.lines.len()).checked_sub(1)?;
         if self.at.is_none() {
@@ -51,7 +51,7 @@ impl History {
         }
     }
 
-    /// The lines that were added since the program began.
+    /// The lines added since the program started.
     pub fn added(self) -> Vec<String> {
         let mut lines = self.lines;
         lines.split_off(self.old)

@@ -1,10 +1,11 @@
-//! What the loop waits for besides the engine: keys, signals, a terminal that goes away.
+//! The loop's inputs besides engine events: keys, signals, a terminal hangup.
 //!
-//! Two threads that only read and send. One blocks in crossterm, which knows every terminal's
-//! keys but never reports a hangup (it reads the closed terminal for ever); so the other waits for
-//! signals and for the hangup itself.
+//! Two threads only read and send. One blocks in crossterm, which knows every terminal's keys but
+//! never reports a hangup (it keeps reading the closed terminal), so the other waits for signals
+//! and for the hangup.
 
-use super::gallery::{Frame, Ready};
+use super::half_blocks::PictureSlot;
+use super::prepared::PreparedPicture;
 use super::split;
 use crossterm::event::Event as TerminalEvent;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGTSTP};
@@ -18,17 +19,17 @@ use std::sync::mpsc::Sender;
 use std::thread;
 use std::time::Duration;
 
-/// Something for the loop.
+/// An input for the loop.
 pub enum Input {
     Terminal(TerminalEvent),
     Signal(i32),
-    /// A thread other than the loop's has panicked; its requests are answered all the same.
+    /// Another thread has panicked; its requests are answered all the same.
     Panicked(String),
     /// A picture is ready to be drawn.
-    Picture(Frame, Box<Ready>),
+    Picture(PictureSlot, Box<PreparedPicture>),
 }
 
-/// Signals that end the program in order, and the one that suspends it.
+/// The signals that end the program cleanly, and the one that suspends it.
 const SIGNALS: [i32; 4] = [SIGHUP, SIGINT, SIGTERM, SIGTSTP];
 
 /// Starts listening. The threads end with the program.
@@ -62,7 +63,7 @@ pub fn open(inbox: Sender<Input>, pause: Pause) -> io::Result<()> {
     Ok(())
 }
 
-/// Keeps the keys for another program: while it is on, nothing is read from the terminal.
+/// A switch that stops reading from the terminal while another program uses it.
 #[derive(Clone, Default)]
 pub struct Pause(Arc<Switch>);
 
@@ -72,11 +73,11 @@ struct Switch {
     resting: AtomicBool,
 }
 
-/// How long the reading thread waits for a key before it looks at the switch.
+/// How long the reading thread waits for a key before it checks the switch.
 const WAIT: Duration = Duration::from_millis(50);
 
 impl Pause {
-    /// Returns once nothing is read any more.
+    /// Pauses reading, and returns once it has stopped.
     pub fn on(&self) {
         self.0.on.store(true, Ordering::SeqCst);
         // A thread that is gone cannot rest; three waits are enough for one that is not.
@@ -124,7 +125,7 @@ fn read_keys(inbox: &Sender<Input>, pause: &Pause) {
     }
 }
 
-/// Blocks until a signal comes; false when the terminal has gone instead.
+/// Blocks until a signal arrives. Returns false if the terminal has hung up instead.
 fn wait(wakes: &mut UnixStream) -> bool {
     let terminal = io::stdin().is_terminal().then(|| io::stdin().as_raw_fd());
     // A negative descriptor is passed over.

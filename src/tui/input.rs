@@ -1,4 +1,4 @@
-//! The line being written: text, a cursor that moves by graphemes and words, and its rows.
+//! The input line: text, a cursor that moves by graphemes and words, and wrapped rows.
 //!
 //! Knows no keys and no screen, only a width to wrap at.
 
@@ -10,7 +10,7 @@ use unicode_segmentation::{GraphemeCursor, UnicodeSegmentation};
 pub struct Input {
     text: String,
     cursor: usize,
-    /// The column that Up and Down keep to.
+    /// The column that Up and Down try to keep.
     goal: Option<usize>,
     width: usize,
     rows: Vec<Range<usize>>,
@@ -18,7 +18,7 @@ pub struct Input {
     top: usize,
 }
 
-/// What a key does to the text.
+/// An edit of the text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Edit {
     Left,
@@ -60,7 +60,7 @@ impl Input {
         self.changed();
     }
 
-    /// Puts `text` in place of everything from `from` to the cursor.
+    /// Replaces everything from `from` to the cursor by `text`.
     pub fn replace_from(&mut self, from: usize, text: &str) {
         self.text.replace_range(from..self.cursor, text);
         self.cursor = from + text.len();
@@ -79,7 +79,7 @@ impl Input {
         text
     }
 
-    /// Does what a key asks; false when there was nothing to do.
+    /// Performs an edit. Returns false if there was nothing to do.
     pub fn edit(&mut self, edit: Edit) -> bool {
         let cursor = self.cursor;
         match edit {
@@ -102,7 +102,7 @@ impl Input {
         self.cursor != cursor
     }
 
-    /// An edit can join what stands on both sides of the cursor to one grapheme.
+    /// Moves the cursor to a grapheme boundary, since an edit can join its two neighbours.
     fn snap(&mut self) {
         let mut at = GraphemeCursor::new(self.cursor, self.text.len(), true);
         if !at.is_boundary(&self.text, 0).unwrap_or(true) {
@@ -110,7 +110,7 @@ impl Input {
         }
     }
 
-    /// Wraps at `width`; the rows are as many as the text takes.
+    /// Wraps the text at `width`.
     pub fn fit(&mut self, width: usize) -> &[Range<usize>] {
         let width = width.max(1);
         if self.rows.is_empty() || self.width != width {
@@ -131,7 +131,7 @@ impl Input {
         &self.rows
     }
 
-    /// Scrolls as little as shows the cursor in `height` rows.
+    /// Scrolls as little as possible to show the cursor in `height` rows.
     pub fn show(&mut self, height: usize) {
         let (row, _) = self.place();
         let last = self.rows.len().saturating_sub(height);
@@ -145,7 +145,7 @@ impl Input {
         self.top
     }
 
-    /// The cursor's row and column. After spaces that hang past the edge it stays at the edge.
+    /// The cursor's row and column. It stays at the edge when spaces hang past it.
     pub fn place(&self) -> (usize, usize) {
         let row = self
             .rows
@@ -172,7 +172,7 @@ impl Input {
             return false;
         };
         let goal = *self.goal.get_or_insert(column);
-        self.cursor = range.start + super::wrap::fitting(&self.text[range], goal).len();
+        self.cursor = range.start + super::wrap::fitting_prefix(&self.text[range], goal).len();
         true
     }
 
@@ -210,7 +210,7 @@ impl Input {
         after.map_or(self.text.len(), |(at, word)| self.cursor + at + word.len())
     }
 
-    /// The line between line ends that the cursor is in.
+    /// The logical line that contains the cursor.
     fn line(&self) -> Range<usize> {
         let start = self.before_cursor().rfind('\n').map_or(0, |at| at + 1);
         let end = self.text[self.cursor..]

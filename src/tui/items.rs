@@ -1,50 +1,53 @@
-//! What stands on the page, one after another: passages, and pictures after them.
+//! The items on the page in order: passages, each followed by its pictures.
 
-use super::page::{Begins, Ink};
+use super::spans::TextRole;
 use crate::story::sentence::excerpt;
 use crate::story::untrusted::clean_line;
 use crate::story::{Author, NodeId, Passage, Status, Story};
 
-/// What a passage's look depends on.
+/// Where the context starts, if not at the start of the story: a passage and a byte offset in it.
+pub type ContextStart = Option<(NodeId, usize)>;
+
+/// Everything that the appearance of a passage depends on.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Key {
+pub struct ItemKey {
     pub id: NodeId,
     pub bytes: usize,
     pub mark: String,
-    /// Where in it the model begins to read.
+    /// The byte at which the context starts, if it starts in this passage.
     pub begins: Option<usize>,
-    /// It is a picture, of so many pixels.
+    /// The size in pixels, if this is a picture.
     pub picture: Option<(u32, u32)>,
 }
 
-/// What stands on the page: a passage, or a picture after one.
-pub struct Item<'a> {
-    pub key: Key,
+/// An item on the page: a passage, or a picture after one.
+pub struct PageItem<'a> {
+    pub key: ItemKey,
     pub passage: Option<Passage<'a>>,
 }
 
-/// Passages with the pictures that stand between them.
-pub fn items(story: &Story, begins: Begins) -> Vec<Item<'_>> {
+/// The passages, with the pictures between them.
+pub fn items(story: &Story, begins: ContextStart) -> Vec<PageItem<'_>> {
     let path = story.path();
     let mut pictures = story.pictures_on(&path).into_iter().peekable();
     let mut items = Vec::with_capacity(path.len());
     for at in 0..=path.len() {
         if let Some(passage) = at.checked_sub(1).map(|at| path[at]) {
             let key = key(story, &passage, begins);
-            items.push(Item {
+            items.push(PageItem {
                 key,
                 passage: Some(passage),
             });
         }
         while let Some((_, id)) = pictures.next_if(|(after, _)| *after <= at) {
-            items.extend(picture(story, id).map(|key| Item { key, passage: None }));
+            items.extend(picture(story, id).map(|key| PageItem { key, passage: None }));
         }
     }
     items
 }
 
-/// A picture, and the words under it.
-fn picture(story: &Story, id: NodeId) -> Option<Key> {
+/// A picture and its caption.
+fn picture(story: &Story, id: NodeId) -> Option<ItemKey> {
     let picture = story.picture(id)?;
     let versions = story.picture_versions(id);
     let at = versions.iter().position(|other| *other == id).unwrap_or(0);
@@ -52,8 +55,8 @@ fn picture(story: &Story, id: NodeId) -> Option<Key> {
         0 | 1 => String::new(),
         count => format!(" ‹{}/{count}›", at + 1),
     };
-    let title = clean_line(&excerpt(&picture.how.title(), 120));
-    Some(Key {
+    let title = clean_line(&excerpt(&picture.provenance.title(), 120));
+    Some(ItemKey {
         id,
         bytes: 0,
         mark: format!("#{id} {title}{which}"),
@@ -62,8 +65,8 @@ fn picture(story: &Story, id: NodeId) -> Option<Key> {
     })
 }
 
-fn key(story: &Story, node: &Passage, begins: Begins) -> Key {
-    Key {
+fn key(story: &Story, node: &Passage, begins: ContextStart) -> ItemKey {
+    ItemKey {
         picture: None,
         id: node.id,
         bytes: node.text.len(),
@@ -72,8 +75,7 @@ fn key(story: &Story, node: &Passage, begins: Begins) -> Key {
     }
 }
 
-/// The remark after a passage: how it ended, when not as a passage does, and at the head which of
-/// its versions this is.
+/// The remark after a passage: an unusual end, and at the head, which version this is.
 fn mark(story: &Story, node: &Passage) -> String {
     let head = story.head() == Some(node.id);
     let ended = match node.status {
@@ -106,11 +108,11 @@ pub fn speaker(author: Author) -> &'static str {
     }
 }
 
-pub fn ink(node: &Passage) -> Ink {
+pub fn text_role(node: &Passage) -> TextRole {
     match node.author {
-        _ if node.edited => Ink::Edited,
-        Author::Prompt => Ink::Prompt,
-        Author::User => Ink::User,
-        Author::Model => Ink::Model,
+        _ if node.edited => TextRole::Edited,
+        Author::Prompt => TextRole::Prompt,
+        Author::User => TextRole::User,
+        Author::Model => TextRole::Model,
     }
 }

@@ -1,48 +1,48 @@
-//! The table of keys, with the writer's own before it.
+//! The table of keys, with the writer's own bindings taking precedence.
 
 use super::input::Edit;
-use super::keys::{ALT, Action, CTRL, KEYS, Key, NONE, SHIFT, Scroll, plain};
+use super::keys::{ALT, Action, CTRL, KEYS, KeyBinding, NONE, SHIFT, Scroll, plain};
 use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 
-/// The table, with the writer's own keys before it.
+/// The key bindings: the writer's own, then the table's.
 #[derive(Clone, Debug, Default)]
 pub struct Keymap {
-    own: Vec<Key>,
+    own: Vec<KeyBinding>,
 }
 
-/// A key of the configuration that cannot be used, in one sentence.
+/// An invalid key binding in the configuration, as one sentence.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct KeyError(String);
 
 impl Keymap {
-    /// Reads pairs such as `alt+g` and `/gen n=2`. A key given to `none` does nothing.
+    /// Parses pairs such as `alt+g` and `/gen n=2`. A key bound to `none` does nothing.
     pub fn new<'a>(
         pairs: impl IntoIterator<Item = (&'a str, &'a str)>,
     ) -> Result<Keymap, KeyError> {
-        let mut own: Vec<Key> = Vec::new();
+        let mut own: Vec<KeyBinding> = Vec::new();
         for (name, command) in pairs {
             let (modifiers, code) = named(name).ok_or_else(|| {
                 KeyError(format!(
-                    "{name:?} is no key; write it as in \"alt+g\", \"ctrl+up\" or \"f5\""
+                    "{name:?} is not a key; examples are \"alt+g\", \"ctrl+up\" and \"f5\""
                 ))
             })?;
             if own
                 .iter()
                 .any(|key| (key.modifiers, key.code) == (modifiers, code))
             {
-                return Err(KeyError(format!("the key {name} is given twice")));
+                return Err(KeyError(format!("the key {name} is bound twice")));
             }
             let plain = modifiers.difference(SHIFT).is_empty();
             if plain && matches!(code, KeyCode::Char(_) | KeyCode::Enter) {
-                let why = format!("the key {name} is needed for writing; add ctrl or alt to it");
+                let why = format!("the key {name} is needed for typing; add ctrl or alt");
                 return Err(KeyError(why));
             }
             let action = match command {
                 line if !line.starts_with('/') => action(line).ok_or_else(|| {
                     let names = ACTIONS.map(|(name, _)| name).join(", ");
                     let why = format!(
-                        "the key {name} takes a command, as in \"/gen n=2\", or one of {names}"
+                        "the key {name} needs a command, for example \"/gen n=2\", or one of {names}"
                     );
                     KeyError(why)
                 })?,
@@ -53,7 +53,7 @@ impl Keymap {
                     Action::Run(String::leak(line.to_string()))
                 }
             };
-            own.push(Key {
+            own.push(KeyBinding {
                 code,
                 modifiers,
                 empty: false,
@@ -64,49 +64,79 @@ impl Keymap {
         Ok(Keymap { own })
     }
 
-    /// What a key does while something is typed, or nothing is.
+    /// The action of a key; `empty` says whether the input line is empty.
     pub fn find(&self, event: &KeyEvent, empty: bool) -> Option<Action> {
         let (code, modifiers) = plain(event);
-        let fits =
-            |key: &&Key| key.code == code && key.modifiers == modifiers && (empty || !key.empty);
+        let fits = |key: &&KeyBinding| {
+            key.code == code && key.modifiers == modifiers && (empty || !key.empty)
+        };
         self.all().find(fits).map(|key| key.action)
     }
 
-    fn all(&self) -> impl Iterator<Item = &Key> {
+    fn all(&self) -> impl Iterator<Item = &KeyBinding> {
         self.own.iter().chain(KEYS)
     }
 
-    /// What F1 shows: the keys with their slash twins.
+    /// The list that F1 shows: the keys and the commands they run.
     pub fn help(&self) -> Vec<String> {
-        let mut rows: Vec<(String, &Key)> = Vec::new();
-        let taken = |key: &Key| {
-            let own = |own: &&Key| (own.code, own.modifiers) == (key.code, key.modifiers);
+        let line = |row: &Row| {
+            let twin = row.command.map(|command| format!(" ({command})"));
+            format!(
+                "  {:<20} {}{}",
+                row.keys,
+                row.help,
+                twin.unwrap_or_default()
+            )
+        };
+        self.rows().iter().map(line).collect()
+    }
+
+    /// The keys that help and README list, those that do the same on one row.
+    pub fn rows(&self) -> Vec<Row> {
+        let mut rows: Vec<(Row, Action)> = Vec::new();
+        let taken = |key: &KeyBinding| {
+            let own = |own: &&KeyBinding| (own.code, own.modifiers) == (key.code, key.modifiers);
             key.help != "your own" && self.own.iter().any(|key| own(&key))
         };
         for key in self.all().filter(|key| !taken(key)) {
             match rows.last_mut() {
-                _ if !key.help.is_empty() => rows.push((key.label(), key)),
-                Some((labels, last)) if same(last.action, key.action) => {
-                    *labels = format!("{labels}, {}", key.label());
+                _ if !key.help.is_empty() => rows.push((Row::new(key), key.action)),
+                Some((row, last)) if same(*last, key.action) => {
+                    row.keys += &format!(", {}", key.label());
                 }
                 _ => {}
             }
         }
-        let line = |(labels, key): &(String, &Key)| {
-            let twin = match key.action {
-                Action::Run(twin) => format!(" ({twin})"),
-                Action::Begin(twin) => format!(" ({})", twin.trim()),
-                Action::Impersonate => " (/impersonate)".to_string(),
-                Action::Leave => " (/quit)".to_string(),
-                _ => String::new(),
-            };
-            format!("  {labels:<20} {}{twin}", key.help)
-        };
-        rows.iter().map(line).collect()
+        rows.into_iter().map(|(row, _)| row).collect()
     }
 }
 
-/// What a key may do that is no command.
+/// A row of the table of keys, as it is shown.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Row {
+    pub keys: String,
+    /// The command that does the same.
+    pub command: Option<&'static str>,
+    pub help: &'static str,
+}
+
+impl Row {
+    fn new(key: &KeyBinding) -> Row {
+        Row {
+            keys: key.label(),
+            command: match key.action {
+                Action::Run(twin) => Some(twin),
+                Action::Begin(twin) => Some(twin.trim()),
+                Action::Impersonate => Some("/impersonate"),
+                Action::Leave => Some("/quit"),
+                _ => None,
+            },
+            help: key.help,
+        }
+    }
+}
+
+/// The actions that are not commands.
 const ACTIONS: [(&str, Action); 22] = [
     ("none", Action::Nothing),
     ("stop", Action::Escape),
@@ -138,7 +168,7 @@ fn action(name: &str) -> Option<Action> {
     found.map(|(_, action)| *action)
 }
 
-/// A key by name: `ctrl+`, `alt+` and `shift+`, then a character or a key's name.
+/// Parses a key name: `ctrl+`, `alt+` and `shift+`, then a character or the name of a key.
 fn named(name: &str) -> Option<(KeyModifiers, KeyCode)> {
     let name = name.to_lowercase();
     let mut words: Vec<&str> = name.split('+').map(str::trim).collect();
@@ -179,7 +209,7 @@ fn named(name: &str) -> Option<(KeyModifiers, KeyCode)> {
     Some((modifiers, code))
 }
 
-/// Whether two keys share a line of the help.
+/// Whether two keys share a line in the help.
 fn same(one: Action, other: Action) -> bool {
     match (one, other) {
         (Action::Scroll(one), Action::Scroll(other)) => {
@@ -218,10 +248,10 @@ mod tests {
             "{help}"
         );
         for (key, command, part) in [
-            ("alt+", "/tree", "is no key"),
-            ("hyper+x", "/tree", "is no key"),
-            ("x", "/tree", "needed for writing"),
-            ("alt+x", "tree", "takes a command"),
+            ("alt+", "/tree", "is not a key"),
+            ("hyper+x", "/tree", "is not a key"),
+            ("x", "/tree", "needed for typing"),
+            ("alt+x", "tree", "needs a command"),
             ("alt+x", "/teee", "no command /teee"),
         ] {
             let error = Keymap::new([(key, command)]).unwrap_err().to_string();

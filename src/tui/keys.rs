@@ -1,31 +1,31 @@
-//! One table of keys: what each does, its slash twin, and the help that lists them.
+//! The table of keys: what each does, the command it stands for, and its help.
 //!
-//! Only keys that every terminal sends. What an action does to the screen is `app`'s business.
+//! Only keys that every terminal sends. `app` carries the actions out.
 
 use super::input::Edit;
 use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 
-/// What a key asks for.
+/// The action that a key triggers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Action {
     /// Enter.
     Submit,
     Newline,
-    /// The same as typing this line.
+    /// Runs this line as if it were typed.
     Run(&'static str),
-    /// Puts this into an empty line, to be gone on with.
+    /// Inserts this into an empty line for the writer to complete.
     Begin(&'static str),
-    /// Alt+I: the model writes the writer's line.
+    /// Alt+I: the model drafts the writer's line.
     Impersonate,
     /// Esc: stop, or close.
     Escape,
-    /// Ctrl+C: stop, or clear, or leave.
+    /// Ctrl+C: stop, clear, or quit.
     Interrupt,
     Leave,
     Keys,
     Redraw,
     Suspend,
-    /// A key that the writer has switched off.
+    /// A key that the writer has disabled.
     Nothing,
     Complete,
     CompleteBack,
@@ -47,13 +47,13 @@ pub enum Scroll {
 
 /// One row of the table.
 #[derive(Clone, Debug)]
-pub struct Key {
+pub struct KeyBinding {
     pub(super) code: KeyCode,
     pub(super) modifiers: KeyModifiers,
-    /// Only while nothing is typed.
+    /// Only while the input line is empty.
     pub(super) empty: bool,
     pub action: Action,
-    /// Empty for another key of the row above, and for what every line editor does.
+    /// Empty for an alternative to the row above, and for common line-editing keys.
     pub(super) help: &'static str,
 }
 
@@ -62,8 +62,13 @@ pub(super) const ALT: KeyModifiers = KeyModifiers::ALT;
 pub(super) const CTRL: KeyModifiers = KeyModifiers::CONTROL;
 pub(super) const SHIFT: KeyModifiers = KeyModifiers::SHIFT;
 
-const fn key(modifiers: KeyModifiers, code: KeyCode, action: Action, help: &'static str) -> Key {
-    Key {
+const fn key(
+    modifiers: KeyModifiers,
+    code: KeyCode,
+    action: Action,
+    help: &'static str,
+) -> KeyBinding {
+    KeyBinding {
         code,
         modifiers,
         empty: false,
@@ -77,8 +82,8 @@ const fn when_empty(
     code: KeyCode,
     action: Action,
     help: &'static str,
-) -> Key {
-    Key {
+) -> KeyBinding {
+    KeyBinding {
         code,
         modifiers,
         empty: true,
@@ -87,74 +92,74 @@ const fn when_empty(
     }
 }
 
-const fn edit(modifiers: KeyModifiers, code: KeyCode, edit: Edit) -> Key {
+const fn edit(modifiers: KeyModifiers, code: KeyCode, edit: Edit) -> KeyBinding {
     key(modifiers, code, Action::Edit(edit), "")
 }
 
-/// Every key there is; the first row that fits is taken.
-pub const KEYS: &[Key] = &[
+/// All keys; the first matching row wins.
+pub const KEYS: &[KeyBinding] = &[
     key(
         NONE,
         KeyCode::Enter,
         Action::Submit,
-        "write the line; with none, let the model write on",
+        "send the line; on an empty line, continue the story",
     ),
     key(
         ALT,
         KeyCode::Enter,
         Action::Run("/continue"),
-        "let the model write on",
+        "continue the story",
     ),
     key(
         ALT,
         KeyCode::Char('r'),
         Action::Run("/retry"),
-        "write the last passage again; the old one is kept",
+        "regenerate the last passage, keeping the old version",
     ),
     key(CTRL, KeyCode::Char('r'), Action::Run("/retry"), ""),
     when_empty(
         NONE,
         KeyCode::Left,
         Action::Run("/prev"),
-        "the version before (arrow: while nothing is typed)",
+        "previous version (arrow: on an empty line)",
     ),
     key(ALT, KeyCode::Up, Action::Run("/prev"), ""),
     when_empty(
         NONE,
         KeyCode::Right,
         Action::Run("/next"),
-        "the next version, or a new one",
+        "next version, or generate a new one",
     ),
     key(ALT, KeyCode::Down, Action::Run("/next"), ""),
     key(
         ALT,
         KeyCode::Char('n'),
         Action::Run("/gen"),
-        "write four continuations side by side and pick one",
+        "generate four continuations and pick one",
     ),
     when_empty(
         ALT,
         KeyCode::Left,
         Action::Run("/parent"),
-        "to the passage before (while nothing is typed)",
+        "go to the passage before (on an empty line)",
     ),
     when_empty(
         ALT,
         KeyCode::Right,
         Action::Run("/child"),
-        "to the passage after",
+        "go to the passage after",
     ),
     key(
         ALT,
         KeyCode::Char('t'),
         Action::Run("/tree"),
-        "every passage and branch",
+        "show all passages and branches",
     ),
     key(
         ALT,
         KeyCode::Char('a'),
         Action::Run("/alts"),
-        "what could come next, word by word",
+        "list alternatives for the next word",
     ),
     key(
         ALT,
@@ -166,69 +171,59 @@ pub const KEYS: &[Key] = &[
         ALT,
         KeyCode::Char('c'),
         Action::Run("/branch"),
-        "name this place and begin a branch",
+        "start a branch here",
     ),
     key(
         ALT,
         KeyCode::Char('s'),
         Action::Begin("/branch "),
-        "begin a branch inside a passage: 12.3, 12:words",
+        "start a branch inside a passage: 12.3, 12:words",
     ),
     key(
         ALT,
         KeyCode::Char('i'),
         Action::Impersonate,
-        "let the model write your line, or end it; change it and send it",
+        "let the model draft or finish your line",
     ),
     key(
         ALT,
         KeyCode::Char('w'),
         Action::Begin("/instruct "),
-        "say what the next passage shall do",
+        "give an instruction for the next passage",
     ),
     when_empty(
         NONE,
         KeyCode::Up,
         Action::Run("/edit"),
-        "change the last passage (while nothing is typed)",
+        "edit the last passage (arrow: on an empty line)",
     ),
     key(ALT, KeyCode::Char('e'), Action::Run("/edit"), ""),
     key(
         CTRL,
         KeyCode::Up,
         Action::Run("/edit mine"),
-        "change the last passage of your own",
+        "edit your last passage",
     ),
     key(
         ALT,
         KeyCode::Char('m'),
         Action::Run("/merge"),
-        "make the last passage one with the one before it",
+        "merge the last passage into the one before it",
     ),
     when_empty(
         ALT,
         KeyCode::Backspace,
         Action::Run("/delete"),
-        "take the last passage out (while nothing is typed)",
+        "delete the last passage (on an empty line)",
     ),
     key(
         CTRL,
         KeyCode::Char('g'),
         Action::Editor,
-        "your own editor, on what is typed",
+        "open the line in your own editor",
     ),
-    key(
-        ALT,
-        KeyCode::Char('u'),
-        Action::Run("/undo"),
-        "go back one step",
-    ),
-    key(
-        CTRL,
-        KeyCode::Char('y'),
-        Action::Run("/redo"),
-        "go forward again",
-    ),
+    key(ALT, KeyCode::Char('u'), Action::Run("/undo"), "undo"),
+    key(CTRL, KeyCode::Char('y'), Action::Run("/redo"), "redo"),
     key(
         ALT.union(SHIFT),
         KeyCode::Char('u'),
@@ -239,25 +234,25 @@ pub const KEYS: &[Key] = &[
         NONE,
         KeyCode::Esc,
         Action::Escape,
-        "stop the model and keep what it wrote; else close what is open",
+        "stop generating and keep the text so far; else close the open list",
     ),
     key(
         CTRL,
         KeyCode::Char('c'),
         Action::Interrupt,
-        "stop, then clear the line, then twice: leave",
+        "stop, then clear the line; twice on an empty line: quit",
     ),
     when_empty(
         CTRL,
         KeyCode::Char('d'),
         Action::Leave,
-        "leave (while nothing is typed)",
+        "quit (on an empty line)",
     ),
     key(
         CTRL,
         KeyCode::Char('j'),
         Action::Newline,
-        "a new line in what you type; \\ and Enter is the same",
+        "line break; \\ Enter does the same",
     ),
     key(NONE, KeyCode::Tab, Action::Complete, "complete a command"),
     key(SHIFT, KeyCode::BackTab, Action::CompleteBack, ""),
@@ -265,7 +260,7 @@ pub const KEYS: &[Key] = &[
         CTRL,
         KeyCode::Char('p'),
         Action::Edit(Edit::Up),
-        "lines written before (↑ ↓ while something is typed)",
+        "input history (↑ ↓ while the line is not empty)",
     ),
     key(CTRL, KeyCode::Char('n'), Action::Edit(Edit::Down), ""),
     edit(NONE, KeyCode::Up, Edit::Up),
@@ -293,29 +288,34 @@ pub const KEYS: &[Key] = &[
         CTRL,
         KeyCode::Home,
         Action::Scroll(Scroll::Top),
-        "to the story's beginning",
+        "go to the start of the story",
     ),
     when_empty(NONE, KeyCode::Home, Action::Scroll(Scroll::Top), ""),
     key(
         CTRL,
         KeyCode::End,
         Action::Scroll(Scroll::Bottom),
-        "to the story's end",
+        "go to the end of the story",
     ),
     when_empty(NONE, KeyCode::End, Action::Scroll(Scroll::Bottom), ""),
-    when_empty(NONE, KeyCode::Char('?'), Action::Keys, "this list"),
+    when_empty(
+        NONE,
+        KeyCode::Char('?'),
+        Action::Keys,
+        "show all keys and commands",
+    ),
     key(NONE, KeyCode::F(1), Action::Keys, ""),
     key(
         CTRL,
         KeyCode::Char('l'),
         Action::Redraw,
-        "draw the screen again",
+        "redraw the screen",
     ),
     key(
         CTRL,
         KeyCode::Char('z'),
         Action::Suspend,
-        "to the shell; fg comes back",
+        "suspend; fg resumes",
     ),
     edit(NONE, KeyCode::Left, Edit::Left),
     edit(NONE, KeyCode::Right, Edit::Right),
@@ -343,7 +343,7 @@ pub const KEYS: &[Key] = &[
     edit(CTRL, KeyCode::Char('k'), Edit::DeleteToEnd),
 ];
 
-/// The character that a key types, if it types one.
+/// The character that a key types, if any.
 pub fn typed(event: &KeyEvent) -> Option<char> {
     let alone = event.modifiers.difference(SHIFT).is_empty();
     match event.code {
@@ -352,7 +352,7 @@ pub fn typed(event: &KeyEvent) -> Option<char> {
     }
 }
 
-/// Terminals differ in whether a capital comes with Shift.
+/// Normalizes a key: terminals differ in whether they report Shift with a capital letter.
 pub(super) fn plain(event: &KeyEvent) -> (KeyCode, KeyModifiers) {
     match event.code {
         KeyCode::Char(c) if c.is_ascii_uppercase() => (
@@ -364,7 +364,7 @@ pub(super) fn plain(event: &KeyEvent) -> (KeyCode, KeyModifiers) {
     }
 }
 
-impl Key {
+impl KeyBinding {
     pub(super) fn label(&self) -> String {
         let mut label = String::new();
         for (modifier, name) in [(CTRL, "Ctrl+"), (ALT, "Alt+"), (SHIFT, "Shift+")] {

@@ -1,30 +1,32 @@
-//! How fast things go: bytes while a model loads, tokens while it writes.
+//! Speeds: bytes per second while a model loads, tokens per second while it generates.
 //!
-//! The clock is the caller's.
+//! The caller passes in the time.
 
-use crate::model::fetch::{Pace, Progress};
-use crate::story::Event;
+use crate::model::fetch::{Progress, ProgressMeter};
+use crate::story::message::PassageStats;
 use crate::studio::Work;
 use std::time::Duration;
 
 #[derive(Default)]
 pub struct Meter {
-    pace: Pace,
+    pace: ProgressMeter,
     loading: String,
-    /// The first and the last piece of this passage, and the tokens that came after the first.
+    /// The times of the first and last piece of this passage, and the number of tokens after the
+    /// first.
     first: Option<Duration>,
     last: Duration,
     tokens: usize,
     after_first: usize,
     prompt: usize,
-    /// Tokens a second of the passage before.
+    /// Tokens per second of the previous passage.
     before: Option<f64>,
 }
 
 impl Meter {
-    pub fn absorb(&mut self, event: &Event, now: Duration) {
-        match event {
-            Event::Loading { what, done, total } => {
+    /// Takes note of how far the engine has come.
+    pub fn works(&mut self, work: &Work, now: Duration) {
+        match work {
+            Work::Loading { what, done, total } => {
                 let progress = Progress {
                     what: what.clone(),
                     done: *done,
@@ -32,45 +34,47 @@ impl Meter {
                 };
                 self.loading = self.pace.line(now, &progress);
             }
-            Event::Prefill { total, .. } => {
+            Work::Reading { total, .. } => {
                 (self.prompt, self.tokens, self.after_first, self.first) = (*total, 0, 0, None);
             }
-            Event::Piece { ids, .. } => {
-                self.last = now;
-                self.tokens += ids.len();
-                match self.first {
-                    None => self.first = Some(now),
-                    Some(_) => self.after_first += ids.len(),
-                }
-            }
-            Event::Done {
-                node: Some(_),
-                stats,
-                ..
-            } => {
-                self.before = (stats.new_tokens > 0).then(|| stats.decode_tps());
-            }
-            _ => {}
+            Work::Nothing | Work::Writing | Work::Drawing { .. } => {}
         }
     }
 
-    /// Fetching or reading a model, in a line: bytes, speed, time left.
+    /// Takes note of so many tokens of a passage.
+    pub fn wrote(&mut self, tokens: usize, now: Duration) {
+        self.last = now;
+        self.tokens += tokens;
+        match self.first {
+            None => self.first = Some(now),
+            Some(_) => self.after_first += tokens,
+        }
+    }
+
+    /// A request has ended, with the numbers of what it wrote.
+    pub fn ended(&mut self, stats: Option<&PassageStats>) {
+        if let Some(stats) = stats {
+            self.before = (stats.new_tokens > 0).then(|| stats.decode_tps());
+        }
+    }
+
+    /// The progress of downloading or loading a model, in one line: bytes, speed, time left.
     pub fn loading(&self) -> &str {
         &self.loading
     }
 
-    /// Tokens a second of the passage that is being written; None before there are two moments.
+    /// Tokens per second of the current passage; None until there are two points in time.
     pub fn speed(&self) -> Option<f64> {
         let seconds = self.last.saturating_sub(self.first?).as_secs_f64();
         (seconds > 0.1).then(|| self.after_first as f64 / seconds)
     }
 
-    /// Tokens of the context in use by the passage that is being written.
+    /// The context size of the current passage in tokens.
     pub fn used(&self) -> usize {
         self.prompt + self.tokens
     }
 
-    /// What is going on, in a few words; None when nothing is and nothing was.
+    /// The current activity in a few words; None if there is none and was none.
     pub fn activity(&self, work: &Work) -> Option<String> {
         match work {
             Work::Nothing => self.before.map(|speed| format!("{speed:.1} tok/s")),
@@ -84,12 +88,12 @@ impl Meter {
                 done,
                 total,
                 reused: 0,
-            } => Some(format!("reading {done}/{total}")),
+            } => Some(format!("evaluating {done}/{total}")),
             Work::Reading {
                 done,
                 total,
                 reused,
-            } => Some(format!("reading {done}/{total}, {reused} reused")),
+            } => Some(format!("evaluating {done}/{total}, {reused} reused")),
             Work::Drawing { total, .. } if *total < 2 => Some("drawing".to_string()),
             Work::Drawing { done, total } => Some(format!("drawing {done}/{total}")),
             Work::Writing => Some(match self.speed() {
@@ -111,16 +115,10 @@ mod tests {
     #[test]
     fn speed_counts_what_came_after_the_first_piece() {
         let mut meter = Meter::default();
-        let piece = |n| Event::Piece {
-            node: 1,
-            text: "x".into(),
-            ids: vec![1; n],
-            healed: 0,
-        };
-        meter.absorb(&piece(3), Duration::from_secs(5));
+        meter.wrote(3, Duration::from_secs(5));
         assert_eq!(meter.speed(), None);
-        meter.absorb(&piece(10), Duration::from_secs(6));
-        meter.absorb(&piece(10), Duration::from_secs(7));
+        meter.wrote(10, Duration::from_secs(6));
+        meter.wrote(10, Duration::from_secs(7));
         assert_eq!(meter.speed(), Some(10.0));
         assert_eq!(
             meter.activity(&Work::Writing).as_deref(),

@@ -1,56 +1,34 @@
-//! A pane over the story: help, lists to pick from, texts side by side.
+//! An overlay: help, lists to pick from, texts side by side.
 
 use super::columns::{Column, side_by_side};
 use super::keys::Scroll;
+use super::spans::{OverlayRow, SpanStyle};
 use super::wrap::wrap;
 use crate::story::NodeId;
 use crate::story::command;
-use crate::story::diff::Stretch;
-use crate::story::message::Explained;
+use crate::story::diff::DiffSpan;
+use crate::story::message::ContextReport;
 use crate::story::untrusted::clean;
 
 #[derive(Debug, Default)]
 pub struct Overlay {
     content: Content,
-    rows: Vec<Row>,
+    rows: Vec<OverlayRow>,
     width: usize,
     height: usize,
     top: usize,
-    /// Which item Enter takes.
+    /// The selected item.
     chosen: Option<usize>,
-    /// The picture that each item is, where some are.
+    /// The picture of each item, if any.
     pictures: Vec<Option<NodeId>>,
-}
-
-/// A row on the screen: stretches and how they look.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Row {
-    pub spans: Vec<(String, Look)>,
-    /// Of which item it is a row.
-    pub item: Option<usize>,
-}
-
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Look {
-    #[default]
-    Plain,
-    Strong,
-    Quiet,
-    /// Only in the left, or only in the right text.
-    Left,
-    Right,
-    /// What stands beside the story in a context.
-    Beside,
-    Lore,
-    Note,
 }
 
 #[derive(Debug)]
 enum Content {
     Text(Vec<String>),
-    /// A title, and items to pick from.
+    /// A title and a list of items to pick from.
     List(String, Vec<String>),
-    /// Texts side by side; those of candidates can be picked.
+    /// Texts side by side; continuations can be picked.
     Columns {
         columns: Vec<Column>,
         pick: bool,
@@ -75,7 +53,7 @@ impl Overlay {
         }
     }
 
-    /// A list; the arrows choose and Enter picks.
+    /// A list; the arrow keys select and Enter picks.
     pub fn list(title: &str, labels: Vec<String>) -> Overlay {
         // In the tree, where the writer stands.
         let here = labels.iter().position(|label| label.contains('◆'));
@@ -89,17 +67,17 @@ impl Overlay {
         }
     }
 
-    /// The items are these pictures.
+    /// Attaches a picture to each item.
     pub fn with_pictures(self, pictures: Vec<Option<NodeId>>) -> Overlay {
         Overlay { pictures, ..self }
     }
 
-    /// The picture that is chosen.
+    /// The selected picture.
     pub fn picture(&self) -> Option<NodeId> {
         self.pictures.get(self.chosen?).copied().flatten()
     }
 
-    /// What is being written side by side.
+    /// Continuations that are being generated side by side.
     pub fn candidates(texts: &[&str]) -> Overlay {
         let mut overlay = Overlay {
             chosen: Some(0),
@@ -109,14 +87,16 @@ impl Overlay {
         overlay
     }
 
-    /// Two texts, with what only one of them has.
-    pub fn diff(stretches: &[Stretch]) -> Overlay {
+    /// Two texts, with their differences marked.
+    pub fn diff(stretches: &[DiffSpan]) -> Overlay {
         let mut columns = vec![Column::new("A"), Column::new("B")];
         for stretch in stretches {
             match stretch {
-                Stretch::Both(text) => columns.iter_mut().for_each(|c| c.push(text, Look::Plain)),
-                Stretch::Left(text) => columns[0].push(text, Look::Left),
-                Stretch::Right(text) => columns[1].push(text, Look::Right),
+                DiffSpan::Both(text) => columns
+                    .iter_mut()
+                    .for_each(|c| c.push(text, SpanStyle::Plain)),
+                DiffSpan::Left(text) => columns[0].push(text, SpanStyle::Left),
+                DiffSpan::Right(text) => columns[1].push(text, SpanStyle::Right),
             }
         }
         Overlay {
@@ -128,17 +108,17 @@ impl Overlay {
         }
     }
 
-    /// What the model reads: a line for each part, then all of it exactly as sent.
-    pub fn context(explained: &Explained) -> Overlay {
-        let mut column = Column::new("What the model reads");
-        column.push(&explained.to_string(), Look::Plain);
-        column.push("\nAs sent:\n", Look::Quiet);
+    /// The context: a line for each part, then the text exactly as sent.
+    pub fn context(explained: &ContextReport) -> Overlay {
+        let mut column = Column::new("Context");
+        column.push(&explained.to_string(), SpanStyle::Plain);
+        column.push("\nAs sent:\n", SpanStyle::Quiet);
         for segment in &explained.segments {
             let look = match segment.label.split([':', ' ']).next() {
-                Some("story" | "joint" | "user" | "assistant") => Look::Plain,
-                Some("lore") => Look::Lore,
-                Some("note" | "instruction") => Look::Note,
-                _ => Look::Beside,
+                Some("story" | "joint" | "user" | "assistant") => SpanStyle::Plain,
+                Some("lore") => SpanStyle::Lore,
+                Some("note" | "instruction") => SpanStyle::Note,
+                _ => SpanStyle::Beside,
             };
             column.push(&clean(&segment.text), look);
         }
@@ -157,14 +137,14 @@ impl Overlay {
         Overlay::new(&format!("{commands}\n\nKeys\n{}", keys.join("\n")))
     }
 
-    /// Candidates that have grown. False when this pane shows none.
+    /// Updates growing continuations. Returns false if this overlay shows none.
     pub fn update(&mut self, texts: &[&str]) -> bool {
         if self.chosen.is_none() {
             return false;
         }
         let column = |(at, text): (usize, &&str)| {
             let mut column = Column::new(&(at + 1).to_string());
-            column.push(text.trim_start(), Look::Plain);
+            column.push(text.trim_start(), SpanStyle::Plain);
             column
         };
         let columns = texts.iter().enumerate().map(column).collect();
@@ -180,12 +160,12 @@ impl Overlay {
         matches!(self.content, Content::Columns { pick: true, .. })
     }
 
-    /// Which item Enter takes, counted from 0.
+    /// The index of the selected item.
     pub fn chosen(&self) -> Option<usize> {
         self.chosen
     }
 
-    /// How many items there are to pick from.
+    /// The number of items to pick from.
     pub fn items(&self) -> usize {
         match &self.content {
             Content::Text(_) | Content::Columns { pick: false, .. } => 0,
@@ -194,7 +174,7 @@ impl Overlay {
         }
     }
 
-    /// Chooses another item. False where there is nothing to choose.
+    /// Moves the selection. Returns false if there is nothing to select.
     pub fn choose(&mut self, by: isize) -> bool {
         let (Some(at), items) = (self.chosen, self.items()) else {
             return false;
@@ -209,10 +189,10 @@ impl Overlay {
         true
     }
 
-    /// Takes the pane's size; rows that break are indented like their line.
+    /// Lays out the overlay at a size; wrapped rows are indented like their line.
     pub fn fit(&mut self, width: usize, height: usize) {
         if self.width != width || self.rows.is_empty() {
-            self.rows = self.laid(width.max(1));
+            self.rows = self.layout_rows(width.max(1));
         }
         let fresh = self.height != height;
         (self.width, self.height) = (width, height);
@@ -223,24 +203,24 @@ impl Overlay {
         self.top = self.top.min(self.last());
     }
 
-    fn laid(&self, width: usize) -> Vec<Row> {
-        let plain = |text: String| Row {
-            spans: vec![(text, Look::Plain)],
+    fn layout_rows(&self, width: usize) -> Vec<OverlayRow> {
+        let plain = |text: String| OverlayRow {
+            spans: vec![(text, SpanStyle::Plain)],
             item: None,
         };
         match &self.content {
             Content::Text(lines) => {
-                let rows = lines.iter().flat_map(|line| broken(line, width));
+                let rows = lines.iter().flat_map(|line| wrap_line(line, width));
                 rows.map(plain).collect()
             }
             Content::List(title, labels) => {
-                let mut rows = vec![Row {
-                    spans: vec![(title.clone(), Look::Quiet)],
+                let mut rows = vec![OverlayRow {
+                    spans: vec![(title.clone(), SpanStyle::Quiet)],
                     item: None,
                 }];
                 for (at, label) in labels.iter().enumerate() {
                     let line = format!("{:>3}  {label}", at + 1);
-                    rows.extend(broken(&line, width).into_iter().map(|text| Row {
+                    rows.extend(wrap_line(&line, width).into_iter().map(|text| OverlayRow {
                         item: Some(at),
                         ..plain(text)
                     }));
@@ -252,7 +232,7 @@ impl Overlay {
     }
 
     /// The rows on the screen.
-    pub fn rows(&self) -> &[Row] {
+    pub fn rows(&self) -> &[OverlayRow] {
         let end = (self.top + self.height).min(self.rows.len());
         &self.rows[self.top.min(end)..end]
     }
@@ -275,12 +255,12 @@ impl Overlay {
         self.top = self.top.min(self.last());
     }
 
-    /// Scrolls as little as shows the chosen item.
+    /// Scrolls as little as possible to show the selected item.
     fn show_chosen(&mut self) {
         if self.rows.is_empty() && self.width > 0 {
-            self.rows = self.laid(self.width);
+            self.rows = self.layout_rows(self.width);
         }
-        let of = |row: &Row| row.item.is_some() && row.item == self.chosen;
+        let of = |row: &OverlayRow| row.item.is_some() && row.item == self.chosen;
         let (Some(first), Some(last)) = (
             self.rows.iter().position(of),
             self.rows.iter().rposition(of),
@@ -296,9 +276,9 @@ impl Overlay {
 
     /// Scrolls to where two texts first differ.
     fn show_difference(&mut self) {
-        let differs = |row: &Row| {
+        let differs = |row: &OverlayRow| {
             let mut looks = row.spans.iter().map(|(_, look)| *look);
-            looks.any(|look| matches!(look, Look::Left | Look::Right))
+            looks.any(|look| matches!(look, SpanStyle::Left | SpanStyle::Right))
         };
         if let Some(first) = self.rows.iter().position(differs) {
             self.top = first.saturating_sub(self.height / 2);
@@ -310,8 +290,8 @@ impl Overlay {
     }
 }
 
-/// A line's rows. The second column of a table stays a column where there is room for it.
-fn broken(line: &str, width: usize) -> Vec<String> {
+/// Wraps a line. The second column of a table stays aligned if there is room.
+fn wrap_line(line: &str, width: usize) -> Vec<String> {
     let indent = line.len() - line.trim_start().len();
     let column = line[indent..]
         .rfind("  ")
@@ -340,7 +320,7 @@ mod tests {
     use super::*;
 
     fn texts(overlay: &Overlay) -> Vec<String> {
-        let text = |row: &Row| row.spans.iter().map(|(text, _)| text.as_str()).collect();
+        let text = |row: &OverlayRow| row.spans.iter().map(|(text, _)| text.as_str()).collect();
         overlay.rows().iter().map(text).collect()
     }
 
@@ -361,8 +341,8 @@ mod tests {
 
     #[test]
     fn two_texts_stand_side_by_side() {
-        use crate::story::diff::words;
-        let mut overlay = Overlay::diff(&words("one red lamp", "one blue lamp"));
+        use crate::story::diff::diff_words;
+        let mut overlay = Overlay::diff(&diff_words("one red lamp", "one blue lamp"));
         overlay.fit(27, 5);
         assert_eq!(texts(&overlay)[1], "one red lamp │ one blue    ");
     }
@@ -370,10 +350,10 @@ mod tests {
     #[test]
     fn a_table_keeps_its_column() {
         assert_eq!(
-            broken("  /undo  go back one step or more", 22),
+            wrap_line("  /undo  go back one step or more", 22),
             ["  /undo  go back one", "         step or more"]
         );
-        assert_eq!(broken("short", 22), ["short"]);
+        assert_eq!(wrap_line("short", 22), ["short"]);
     }
 
     #[test]

@@ -1,71 +1,55 @@
-//! The story as rows: which are on the screen, and where the reader stands.
+//! The story as rows: which rows are on the screen, and the scroll position.
 //!
-//! Only what changed is laid out again: a passage that grows re-wraps the last rows of its own
-//! paragraph, and paragraphs off the screen are not wrapped before somebody scrolls there. Knows
-//! no colours and draws nothing.
+//! Only changes are laid out again: a growing passage re-wraps the last rows of its paragraph, and
+//! paragraphs off the screen are wrapped when somebody scrolls to them. Knows no colours and draws
+//! nothing.
 
-use super::items::{Item, Key, ink, items, speaker};
-use super::paragraph::{Block, Paragraph};
-use crate::story::{NodeId, Passage, Story};
+use super::items::{ContextStart, ItemKey, PageItem, items, speaker, text_role};
+use super::paragraph::{Paragraph, PictureBlock};
+use super::spans::TextRole;
+use crate::story::{Passage, Story};
 use std::ops::Range;
 
-/// What a stretch of text is, which decides how it looks.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Ink {
-    Prompt,
-    User,
-    Model,
-    /// A person's words inside another's passage.
-    Edited,
-    /// Who speaks, in a chat.
-    Label,
-    /// A remark of the program's own.
-    Mark,
-}
-
-/// A passage and a byte of it: where the model begins to read, when not at the story's beginning.
-pub type Begins = Option<(NodeId, usize)>;
-
-/// Stands where the model begins to read.
-const FROM_HERE: &str = "\n─ ─ ─ the model reads from here ─ ─ ─\n";
+/// The line that marks the start of the context.
+const FROM_HERE: &str = "\n─ ─ ─ the context starts here ─ ─ ─\n";
 
 #[derive(Debug, Default)]
 pub struct Page {
     width: usize,
     height: usize,
-    parts: Vec<Part>,
+    parts: Vec<PagePassage>,
     paragraphs: Vec<Paragraph>,
-    /// The first row on the screen; None while the page follows the story's end.
-    top: Option<Place>,
-    /// What is on the screen: a paragraph and a row of it.
+    /// The first row on the screen; None while the page follows the end of the story.
+    top: Option<RowPosition>,
+    /// The rows on the screen: paragraph and row.
     visible: Vec<(usize, usize)>,
     more: bool,
-    /// Pictures are words alone.
+    /// Pictures are shown as text.
     bare: bool,
-    /// How many bytes were ever wrapped, for the test that counts the work.
+    /// The number of bytes wrapped so far, for the test that measures the work.
     #[cfg(test)]
     wrapped: usize,
 }
 
-/// One passage of the path, as it was laid out.
+/// One laid-out passage of the path.
 #[derive(Debug, PartialEq)]
-struct Part {
-    key: Key,
-    /// Where it begins: how many paragraphs stood, and how long the last of them was.
+struct PagePassage {
+    key: ItemKey,
+    /// Where it starts: the number of paragraphs before it, and the length of the last of them.
     paragraphs: usize,
     bytes: usize,
 }
 
-/// A row: a paragraph and a byte in it.
+/// A row: a paragraph and a byte offset in it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-struct Place {
+struct RowPosition {
     paragraph: usize,
     byte: usize,
 }
 
 impl Page {
-    /// Takes the story as it stands now.
-    pub fn show(&mut self, story: &Story, begins: Begins) {
+    /// Shows the current story.
+    pub fn show(&mut self, story: &Story, begins: ContextStart) {
         let items = items(story, begins);
         let same = self
             .parts
@@ -83,7 +67,7 @@ impl Page {
                     None => self.add_picture(item.key.clone()),
                     Some(passage) => {
                         let before = items[..at].iter().rev().find_map(|it| it.passage.as_ref());
-                        self.add(passage, before, item.key.clone());
+                        self.add_passage(passage, before, item.key.clone());
                     }
                 }
             }
@@ -91,7 +75,7 @@ impl Page {
         self.top = self.top.filter(|top| top.paragraph < self.paragraphs.len());
     }
 
-    /// Whether there is a way to show pictures.
+    /// Sets whether pictures can be shown.
     pub fn show_pictures(&mut self, shown: bool) {
         if self.bare == shown {
             self.bare = !shown;
@@ -99,7 +83,7 @@ impl Page {
         }
     }
 
-    /// Forgets everything: another story stands here now.
+    /// Clears the page for another story.
     pub fn forget(&mut self) {
         *self = Page {
             width: self.width,
@@ -109,7 +93,7 @@ impl Page {
         };
     }
 
-    /// Takes the size of the pane, and finds what is to be seen in it.
+    /// Lays out the page at a size and finds the visible rows.
     pub fn fit(&mut self, width: usize, height: usize) {
         let width = width.max(1);
         if (width, height) != (self.width, self.height) {
@@ -119,7 +103,7 @@ impl Page {
             paragraphs.for_each(|paragraph| paragraph.resize(width, height));
         }
         (self.width, self.height) = (width, height);
-        self.look();
+        self.find_visible();
     }
 
     pub fn is_empty(&self) -> bool {
@@ -135,7 +119,7 @@ impl Page {
     }
 
     pub fn rewind(&mut self) {
-        let first = Place {
+        let first = RowPosition {
             paragraph: 0,
             byte: 0,
         };
@@ -148,29 +132,29 @@ impl Page {
         self.height
     }
 
-    /// Moves by rows; at the end the page follows it again.
+    /// Scrolls by rows; at the end, the page follows the story again.
     pub fn scroll(&mut self, rows: isize) {
         let Some(top) = self.first_visible() else {
             return;
         };
-        let moved = self.moved(top, rows);
+        let moved = self.scrolled(top, rows);
         self.top = match self.last_top() {
             Some(last) if moved >= last => None,
             _ => Some(moved),
         };
     }
 
-    /// The rows on the screen: stretches of text and what they are.
-    pub fn rows(&self) -> impl Iterator<Item = Vec<(&str, Ink)>> {
+    /// The rows on the screen: stretches of text and their kinds.
+    pub fn rows(&self) -> impl Iterator<Item = Vec<(&str, TextRole)>> {
         self.visible
             .iter()
             .map(|(at, row)| self.paragraphs[*at].stretches(*row))
     }
 
-    /// The pictures on the screen, each with the row of the pane on which its own first row would
-    /// be: above the pane for one that is seen in part.
-    pub fn pictures(&self) -> Vec<(i32, Block)> {
-        let mut found: Vec<(i32, Block)> = Vec::new();
+    /// The pictures on the screen, each with the row of its top edge, which is negative for a
+    /// picture that is partly scrolled out.
+    pub fn pictures(&self) -> Vec<(i32, PictureBlock)> {
+        let mut found: Vec<(i32, PictureBlock)> = Vec::new();
         let mut last = None;
         for (y, (at, row)) in self.visible.iter().enumerate() {
             let block = self.paragraphs[*at].block.filter(|_| last != Some(*at));
@@ -180,7 +164,7 @@ impl Page {
         found
     }
 
-    /// Whether the story goes on below the screen.
+    /// Whether there is more of the story below the screen.
     pub fn more(&self) -> bool {
         self.more
     }
@@ -190,31 +174,31 @@ impl Page {
         self.wrapped
     }
 
-    fn look(&mut self) {
+    fn find_visible(&mut self) {
         self.visible.clear();
         let mut at = self.first_visible();
         while let Some(place) = at.filter(|_| self.visible.len() < self.height) {
             let row = self.row_at(place);
             self.visible.push((place.paragraph, row));
-            at = self.below(place.paragraph, row);
+            at = self.row_after(place.paragraph, row);
         }
         self.more = at.is_some();
     }
 
-    fn first_visible(&mut self) -> Option<Place> {
+    fn first_visible(&mut self) -> Option<RowPosition> {
         let last = self.last_top()?;
         Some(self.top.map_or(last, |top| top.min(last)))
     }
 
-    /// The highest row from which the story's end is on the screen.
-    fn last_top(&mut self) -> Option<Place> {
+    /// The topmost scroll position at which the end of the story is visible.
+    fn last_top(&mut self) -> Option<RowPosition> {
         let paragraph = self.paragraphs.len().checked_sub(1)?;
-        let byte = self.laid(paragraph).last()?.start;
+        let byte = self.layout_rows(paragraph).last()?.start;
         let up = self.height.saturating_sub(1) as isize;
-        Some(self.moved(Place { paragraph, byte }, -up))
+        Some(self.scrolled(RowPosition { paragraph, byte }, -up))
     }
 
-    fn moved(&mut self, from: Place, rows: isize) -> Place {
+    fn scrolled(&mut self, from: RowPosition, rows: isize) -> RowPosition {
         let (mut paragraph, mut row) = (from.paragraph, self.row_at(from));
         for _ in 0..rows.unsigned_abs() {
             if rows < 0 {
@@ -222,47 +206,47 @@ impl Page {
                     (Some(up), _) => row = up,
                     (None, Some(up)) => {
                         paragraph = up;
-                        row = self.laid(up).len() - 1;
+                        row = self.layout_rows(up).len() - 1;
                     }
                     (None, None) => break,
                 }
             } else {
-                let Some(next) = self.below(paragraph, row) else {
+                let Some(next) = self.row_after(paragraph, row) else {
                     break;
                 };
                 (paragraph, row) = (next.paragraph, self.row_at(next));
             }
         }
-        let byte = self.laid(paragraph)[row].start;
-        Place { paragraph, byte }
+        let byte = self.layout_rows(paragraph)[row].start;
+        RowPosition { paragraph, byte }
     }
 
-    fn below(&mut self, paragraph: usize, row: usize) -> Option<Place> {
-        if let Some(next) = self.laid(paragraph).get(row + 1) {
+    fn row_after(&mut self, paragraph: usize, row: usize) -> Option<RowPosition> {
+        if let Some(next) = self.layout_rows(paragraph).get(row + 1) {
             let byte = next.start;
-            return Some(Place { paragraph, byte });
+            return Some(RowPosition { paragraph, byte });
         }
         let paragraph = paragraph + 1;
-        (paragraph < self.paragraphs.len()).then_some(Place { paragraph, byte: 0 })
+        (paragraph < self.paragraphs.len()).then_some(RowPosition { paragraph, byte: 0 })
     }
 
-    fn row_at(&mut self, place: Place) -> usize {
-        let rows = self.laid(place.paragraph);
+    fn row_at(&mut self, place: RowPosition) -> usize {
+        let rows = self.layout_rows(place.paragraph);
         rows.partition_point(|row| row.start <= place.byte)
             .saturating_sub(1)
     }
 
-    fn laid(&mut self, paragraph: usize) -> &[Range<usize>] {
+    fn layout_rows(&mut self, paragraph: usize) -> &[Range<usize>] {
         #[cfg(test)]
         {
             self.wrapped += self.paragraphs[paragraph].loose();
         }
         let width = self.width;
-        self.paragraphs[paragraph].laid(width)
+        self.paragraphs[paragraph].layout_rows(width)
     }
 
-    /// Adds to the last passage, when it is still being written and only grew.
-    fn grow(&mut self, at: usize, items: &[Item]) -> bool {
+    /// Extends the last passage, if it only grew.
+    fn grow(&mut self, at: usize, items: &[PageItem]) -> bool {
         let last = self.parts.len() == at + 1 && items.len() == at + 1;
         let item = items.get(at).filter(|_| last);
         let node = item.and_then(|item| item.passage.as_ref());
@@ -286,13 +270,13 @@ impl Page {
                 self.paragraphs.push(Paragraph::default());
             }
             if let Some(last) = self.paragraphs.last_mut().filter(|_| !line.is_empty()) {
-                last.grow(line, ink(node));
+                last.grow(line, text_role(node));
             }
         }
         true
     }
 
-    /// Takes back all but the first passages.
+    /// Removes all but the first `passages` passages.
     fn cut(&mut self, passages: usize) {
         let Some(part) = self.parts.get(passages) else {
             return;
@@ -304,36 +288,36 @@ impl Page {
         self.parts.truncate(passages);
     }
 
-    fn add_picture(&mut self, key: Key) {
+    fn add_picture(&mut self, key: ItemKey) {
         let (node, size) = (key.id, key.picture.unwrap_or((1, 1)));
         let caption = key.mark.clone();
-        self.begin(key);
+        self.begin_passage(key);
         if self.bare {
             self.paragraphs.push(Paragraph::default());
-            return self.push(&format!("[picture {caption}]"), Ink::Mark);
+            return self.push(&format!("[picture {caption}]"), TextRole::Mark);
         }
-        let mut picture = Paragraph::picture(Block::new(node, size));
+        let mut picture = Paragraph::picture(PictureBlock::new(node, size));
         picture.resize(self.width, self.height);
         let alone = self.paragraphs.is_empty();
         self.paragraphs.extend((!alone).then(Paragraph::default));
         self.paragraphs.push(picture);
         self.paragraphs.push(Paragraph::default());
-        self.push(&caption, Ink::Mark);
+        self.push(&caption, TextRole::Mark);
     }
 
-    /// A part begins where the page now ends.
-    fn begin(&mut self, key: Key) {
+    /// Starts a part at the end of the page.
+    fn begin_passage(&mut self, key: ItemKey) {
         let bytes = self.paragraphs.last().map_or(0, |last| last.text.len());
-        self.parts.push(Part {
+        self.parts.push(PagePassage {
             bytes,
             paragraphs: self.paragraphs.len(),
             key,
         });
     }
 
-    fn add(&mut self, node: &Passage, before: Option<&Passage>, key: Key) {
+    fn add_passage(&mut self, node: &Passage, before: Option<&Passage>, key: ItemKey) {
         let after_picture = self.parts.last().is_some_and(|it| it.key.picture.is_some());
-        self.begin(key);
+        self.begin_passage(key);
         if after_picture {
             self.paragraphs.push(Paragraph::default());
             if !node.turn {
@@ -347,7 +331,7 @@ impl Page {
         }
         if node.turn {
             self.paragraphs.push(Paragraph::default());
-            self.push(speaker(node.author), Ink::Label);
+            self.push(speaker(node.author), TextRole::Label);
         }
         if turn || self.paragraphs.is_empty() {
             self.paragraphs.push(Paragraph::default());
@@ -362,11 +346,11 @@ impl Page {
         let begins = begins.map(|byte| byte.saturating_sub(skipped));
         match begins.and_then(|byte| text.split_at_checked(byte)) {
             Some((unread, read)) => {
-                self.push(unread, ink(node));
-                self.push(FROM_HERE, Ink::Mark);
-                self.push(read, ink(node));
+                self.push(unread, text_role(node));
+                self.push(FROM_HERE, TextRole::Mark);
+                self.push(read, text_role(node));
             }
-            None => self.push(text, ink(node)),
+            None => self.push(text, text_role(node)),
         }
         let mark = self
             .parts
@@ -377,16 +361,19 @@ impl Page {
             .paragraphs
             .last()
             .is_none_or(|last| last.text.is_empty());
-        self.push(if alone { mark.trim_start() } else { &mark }, Ink::Mark);
+        self.push(
+            if alone { mark.trim_start() } else { &mark },
+            TextRole::Mark,
+        );
     }
 
-    fn push(&mut self, text: &str, ink: Ink) {
+    fn push(&mut self, text: &str, role: TextRole) {
         for (at, line) in text.split('\n').enumerate() {
             if at > 0 {
                 self.paragraphs.push(Paragraph::default());
             }
             if let Some(last) = self.paragraphs.last_mut().filter(|_| !line.is_empty()) {
-                last.push(line, ink);
+                last.push(line, role);
             }
         }
     }

@@ -1,6 +1,6 @@
-//! One paragraph of the story: its text, who wrote which stretch, and its rows so far.
+//! One paragraph of the story: its text, the author of each stretch, and its rows so far.
 
-use super::page::Ink;
+use super::spans::TextRole;
 use super::wrap::wrap;
 use crate::story::NodeId;
 use std::ops::Range;
@@ -8,19 +8,20 @@ use std::ops::Range;
 #[derive(Debug, Default)]
 pub struct Paragraph {
     pub text: String,
-    /// Where each stretch ends, and what it is.
-    inks: Vec<(usize, Ink)>,
+    /// The end of each stretch, and its kind.
+    roles: Vec<(usize, TextRole)>,
     rows: Vec<Range<usize>>,
-    /// Where the row after those begins, unless they are all there are.
+    /// Where the next row starts, unless all rows are done.
     next: usize,
     whole: bool,
-    /// It is a picture: its rows hold nothing, and the picture is laid over them.
-    pub block: Option<Block>,
+    /// The picture, if the paragraph is one: its rows are empty, and the picture is drawn over
+    /// them.
+    pub block: Option<PictureBlock>,
 }
 
 /// A picture among the paragraphs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Block {
+pub struct PictureBlock {
     pub node: NodeId,
     /// Pixels.
     pub size: (u32, u32),
@@ -29,13 +30,13 @@ pub struct Block {
     pub height: u16,
 }
 
-/// Columns of a picture at most; a wide one has as many more as it is wider.
+/// The maximum width of a square picture in columns; a wide picture gets proportionally more.
 const WIDEST: u32 = 40;
 
-impl Block {
-    pub fn new(node: NodeId, size: (u32, u32)) -> Block {
+impl PictureBlock {
+    pub fn new(node: NodeId, size: (u32, u32)) -> PictureBlock {
         let (width, height) = (1, 1);
-        Block {
+        PictureBlock {
             node,
             size,
             width,
@@ -43,16 +44,16 @@ impl Block {
         }
     }
 
-    /// A picture in a pane that is its own.
-    pub fn fitted(node: NodeId, size: (u32, u32), width: u16, height: u16) -> Block {
-        let mut block = Block::new(node, size);
+    /// A picture in a pane of its own.
+    pub fn fitted(node: NodeId, size: (u32, u32), width: u16, height: u16) -> PictureBlock {
+        let mut block = PictureBlock::new(node, size);
         // Two thirds of it are what it takes of a page.
         block.fit(width.into(), usize::from(height) * 3 / 2);
         block
     }
 
-    /// The largest that a pane of this size takes, and leaves room for words beside it. A cell is
-    /// taken to be twice as high as wide.
+    /// The largest size that fits the pane and leaves room for text. A cell counts as twice as high
+    /// as wide.
     fn fit(&mut self, width: usize, height: usize) {
         let (wide, high) = (self.size.0.clamp(1, 1 << 14), self.size.1.clamp(1, 1 << 14));
         let pane = |cells: usize| u32::try_from(cells).unwrap_or(1).clamp(1, 1000);
@@ -67,16 +68,16 @@ impl Block {
 }
 
 impl Paragraph {
-    pub fn picture(block: Block) -> Paragraph {
+    pub fn picture(block: PictureBlock) -> Paragraph {
         Paragraph {
             block: Some(block),
             ..Paragraph::default()
         }
     }
 
-    /// Another size of the pane.
+    /// Adapts to a new size of the pane.
     pub fn resize(&mut self, width: usize, height: usize) {
-        self.loosen(0);
+        self.invalidate_from(0);
         if let Some(block) = &mut self.block {
             block.fit(width, height);
             // A byte for each row, so that each has a place of its own.
@@ -84,35 +85,35 @@ impl Paragraph {
         }
     }
 
-    pub fn push(&mut self, text: &str, ink: Ink) {
-        self.loosen(self.text.len());
+    pub fn push(&mut self, text: &str, role: TextRole) {
+        self.invalidate_from(self.text.len());
         for bit in text.split_inclusive('\t') {
             match bit.strip_suffix('\t') {
                 Some(bit) => self.text.extend([bit, "    "]),
                 None => self.text.push_str(bit),
             }
         }
-        self.inks.push((self.text.len(), ink));
+        self.roles.push((self.text.len(), role));
     }
 
-    /// Adds to what was pushed last, so that a grapheme that comes in pieces stays one.
-    pub fn grow(&mut self, text: &str, ink: Ink) {
-        let before = self.inks.len();
-        self.push(text, ink);
-        if before > 0 && self.inks[before - 1].1 == ink {
-            self.inks.remove(before - 1);
+    /// Extends the last stretch, so that a grapheme that arrives in pieces stays whole.
+    pub fn grow(&mut self, text: &str, role: TextRole) {
+        let before = self.roles.len();
+        self.push(text, role);
+        if before > 0 && self.roles[before - 1].1 == role {
+            self.roles.remove(before - 1);
         }
     }
 
     pub fn cut(&mut self, bytes: usize) {
-        self.loosen(bytes);
+        self.invalidate_from(bytes);
         self.text.truncate(bytes);
-        self.inks.retain(|(end, _)| *end <= bytes);
+        self.roles.retain(|(end, _)| *end <= bytes);
     }
 
-    /// Drops the rows that text after `at` can have a say in: those that begin there, the one that
-    /// runs into it, and the one before that, which may have broken because of its word.
-    pub fn loosen(&mut self, at: usize) {
+    /// Drops the rows that text after `at` can affect: those that start there, the one that reaches
+    /// it, and the one before that, which may have broken because of its first word.
+    pub fn invalidate_from(&mut self, at: usize) {
         let sure = self
             .rows
             .partition_point(|row| row.start < at)
@@ -124,7 +125,7 @@ impl Paragraph {
         self.whole = false;
     }
 
-    /// How many bytes are to be wrapped.
+    /// The number of bytes still to be wrapped.
     #[cfg(test)]
     pub fn loose(&self) -> usize {
         if self.whole {
@@ -134,7 +135,7 @@ impl Paragraph {
         }
     }
 
-    pub fn laid(&mut self, width: usize) -> &[Range<usize>] {
+    pub fn layout_rows(&mut self, width: usize) -> &[Range<usize>] {
         if self.block.is_some() {
             self.rows = (0..self.text.len().max(1)).map(|at| at..at + 1).collect();
         } else if !self.whole {
@@ -144,17 +145,17 @@ impl Paragraph {
         &self.rows
     }
 
-    pub fn stretches(&self, row: usize) -> Vec<(&str, Ink)> {
+    pub fn stretches(&self, row: usize) -> Vec<(&str, TextRole)> {
         let Some(row) = self.rows.get(row).filter(|_| self.block.is_none()) else {
             return Vec::new();
         };
         let mut from = row.start;
-        let first = self.inks.partition_point(|(end, _)| *end <= from);
+        let first = self.roles.partition_point(|(end, _)| *end <= from);
         let mut stretches = Vec::new();
-        for (end, ink) in &self.inks[first..] {
+        for (end, role) in &self.roles[first..] {
             let to = row.end.min(*end);
             if from < to {
-                stretches.push((&self.text[from..to], *ink));
+                stretches.push((&self.text[from..to], *role));
             }
             from = to.max(from);
         }

@@ -1,8 +1,8 @@
-//! Asks the terminal once, before any key is read, whether and how it shows pictures.
+//! Queries the terminal once, before any key is read, about its graphics.
 //!
-//! ratatui-image would ask too, but from a thread that goes on reading keys where no answer comes,
-//! and what is typed meanwhile would be lost. So the question is asked here, in the library's own
-//! words: what is no answer comes back as typed, and after a while nothing is waited for.
+//! ratatui-image can do that too, but from a thread that keeps reading keys if no answer comes, and
+//! what is typed meanwhile would be lost. So this module sends the library's queries, returns
+//! everything that is not an answer as typed text, and gives up after a while.
 
 use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 use ratatui_image::FontSize;
@@ -11,81 +11,82 @@ use std::io::{self, IsTerminal, Write};
 use std::os::fd::AsRawFd;
 use std::time::{Duration, Instant};
 
-/// What is known of the terminal before it is asked.
+/// What is known about the terminal before querying it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Hints {
-    /// It may be asked.
+pub struct TerminalHints {
+    /// The terminal may be queried.
     pub ask: bool,
-    /// Its surroundings say that it knows kitty's protocol, and no other program is between.
+    /// The environment says that it supports kitty's protocol, and no other program is in between.
     pub kitty: bool,
-    /// They say that it knows iTerm's.
+    /// The environment says that it supports iTerm's protocol.
     pub iterm: bool,
-    /// It is far away, and answers late.
+    /// It is remote, so answers come late.
     pub far: bool,
 }
 
-/// What the terminal said.
+/// The terminal's answers.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-struct Answers {
+struct ProbeAnswers {
     kitty: bool,
-    /// It is a kitty that does not know placeholders yet, by which pictures scroll with their text.
+    /// It is a kitty without Unicode placeholders, which are needed to scroll pictures with the
+    /// text.
     old: bool,
     sixel: bool,
-    /// Pixels of a cell: width and height.
+    /// The size of a cell in pixels: width and height.
     cell: Option<(u16, u16)>,
-    /// It answered the last question: no more will come.
+    /// It has answered the last query, so no more answers will come.
     all: bool,
 }
 
-/// What came of asking.
+/// The result of the queries.
 #[derive(Default)]
-pub struct Asked {
-    /// The protocol that the terminal knows, if it knows one.
+pub struct ProbeResult {
+    /// The terminal's graphics protocol, if it has one.
     pub picker: Option<Picker>,
-    /// What was typed meanwhile.
+    /// Text typed meanwhile.
     pub typed: String,
-    /// Answers that may come yet.
-    pub late: Late,
+    /// Answers that may still arrive.
+    pub late: LateReplies,
 }
 
-/// Asks, and waits for a moment. The terminal must be raw.
-pub fn ask(hints: Hints) -> Asked {
+/// Queries the terminal and waits briefly for answers. It must be in raw mode.
+pub fn ask(hints: TerminalHints) -> ProbeResult {
     let there = io::stdin().is_terminal() && io::stdout().is_terminal();
     if !hints.ask || !there {
-        return Asked::default();
+        return ProbeResult::default();
     }
     // Whoever answers does so at once, unless the machine is busy or far away.
     let patience = Duration::from_millis(if hints.far || hints.kitty { 3000 } else { 1000 });
     let mut heard = Vec::new();
-    if question(hints.kitty).is_ok() {
-        listen(&mut heard, Instant::now() + patience);
+    if send_queries(hints.kitty).is_ok() {
+        read_replies(&mut heard, Instant::now() + patience);
     }
-    let (answers, typed) = read(&heard);
-    Asked {
-        picker: picker(hints, answers),
+    let (answers, typed) = parse_replies(&heard);
+    ProbeResult {
+        picker: make_picker(hints, answers),
         typed,
-        late: Late {
+        late: LateReplies {
             expected: if hints.kitty && !answers.all { 2 } else { 0 },
             inside: 0,
         },
     }
 }
 
-/// An answer of kitty's that comes when nobody waits for it any more looks like keys: Alt+_ (or Alt+P
-/// for its version), the answer, Alt+\. The other answers are told apart where keys are read.
+/// Filters late answers. An answer of kitty's that arrives after the wait looks like keys: Alt+_
+/// (or Alt+P for its version), the answer, Alt+\. The key reader recognizes all other answers.
 #[derive(Default)]
-pub struct Late {
-    /// Answers that may come.
+pub struct LateReplies {
+    /// The number of answers that may still arrive.
     expected: usize,
-    /// Keys of it that have come.
+    /// The number of its keys so far.
     inside: usize,
 }
 
-/// No answer is longer.
+/// The maximum length of an answer.
 const LONGEST: usize = 64;
 
-impl Late {
-    /// Whether a key is part of such an answer, and not typed.
+impl LateReplies {
+    /// Whether a key is part of such an answer rather than typed.
     pub fn takes(&mut self, key: &KeyEvent) -> bool {
         let alt = |c| key.code == KeyCode::Char(c) && key.modifiers.contains(KeyModifiers::ALT);
         if self.expected == 0 {
@@ -103,9 +104,9 @@ impl Late {
     }
 }
 
-/// Kitty's graphics and version (XTVERSION), the size of a cell, what the terminal is (attribute 4: sixel), and last what
-/// every terminal answers.
-fn question(kitty: bool) -> io::Result<()> {
+/// Sends the queries: kitty graphics and version (XTVERSION), cell size, device attributes (4 is
+/// sixel), and last one that every terminal answers.
+fn send_queries(kitty: bool) -> io::Result<()> {
     let mut out = io::stdout().lock();
     if kitty {
         out.write_all(b"\x1b_Gi=31,s=1,v=1,a=q,t=d,f=24;AAAA\x1b\\\x1b[>q")?;
@@ -114,13 +115,13 @@ fn question(kitty: bool) -> io::Result<()> {
     out.flush()
 }
 
-fn listen(heard: &mut Vec<u8>, until: Instant) {
+fn read_replies(heard: &mut Vec<u8>, until: Instant) {
     let mut polled = libc::pollfd {
         fd: io::stdin().as_raw_fd(),
         events: libc::POLLIN,
         revents: 0,
     };
-    while !read(heard).0.all && heard.len() < 4096 {
+    while !parse_replies(heard).0.all && heard.len() < 4096 {
         let left = until.saturating_duration_since(Instant::now()).as_millis();
         // SAFETY: the pointer is that of one descriptor, which outlives the call.
         let ready = unsafe { libc::poll(&mut polled, 1, left as libc::c_int) };
@@ -138,9 +139,9 @@ fn listen(heard: &mut Vec<u8>, until: Instant) {
     }
 }
 
-/// Answers among what came, and what was typed.
-fn read(heard: &[u8]) -> (Answers, String) {
-    let mut answers = Answers::default();
+/// Separates answers from typed text.
+fn parse_replies(heard: &[u8]) -> (ProbeAnswers, String) {
+    let mut answers = ProbeAnswers::default();
     let mut typed = Vec::new();
     let mut rest = heard;
     while let Some((first, after)) = rest.split_first() {
@@ -167,8 +168,8 @@ fn read(heard: &[u8]) -> (Answers, String) {
     (answers, typed)
 }
 
-impl Answers {
-    /// One answer without its escape.
+impl ProbeAnswers {
+    /// Parses one answer, without its escape characters.
     fn take(&mut self, answer: &[u8]) {
         let Ok(text) = std::str::from_utf8(answer) else {
             return;
@@ -176,7 +177,7 @@ impl Answers {
         if let Some(kitty) = text.strip_prefix("_G") {
             self.kitty |= kitty.contains(";OK");
         } else if let Some(version) = text.strip_prefix("P>|kitty(") {
-            self.old |= before_placeholders(version);
+            self.old |= lacks_placeholders(version);
         } else if let Some(attributes) = text.strip_prefix("[?").and_then(|t| t.strip_suffix('c')) {
             self.sixel |= attributes.split(';').any(|attribute| attribute == "4");
         } else if let Some(size) = text.strip_prefix("[6;").and_then(|t| t.strip_suffix('t')) {
@@ -190,14 +191,14 @@ impl Answers {
 }
 
 /// Whether a version of kitty is older than 0.28, the first with Unicode placeholders (its changelog).
-fn before_placeholders(version: &str) -> bool {
+fn lacks_placeholders(version: &str) -> bool {
     let mut numbers = version.split(|c: char| !c.is_ascii_digit());
     let mut number = || numbers.next().and_then(|number| number.parse::<u32>().ok());
     matches!((number(), number()), (Some(0), Some(minor)) if minor < 28)
 }
 
-/// Without the size of a cell no protocol's picture can be fitted into cells.
-fn picker(hints: Hints, answers: Answers) -> Option<Picker> {
+/// Chooses a protocol; without a cell size, none can fit pictures into cells.
+fn make_picker(hints: TerminalHints, answers: ProbeAnswers) -> Option<Picker> {
     // What the terminal says counts for more than what its surroundings say of it.
     let kitty = answers.kitty && !answers.old;
     let protocol = match (kitty, answers.sixel, hints.iterm) {
@@ -206,7 +207,7 @@ fn picker(hints: Hints, answers: Answers) -> Option<Picker> {
         (.., true) => ProtocolType::Iterm2,
         _ => return None,
     };
-    let cell = FontSize::from(answers.cell.or_else(window)?);
+    let cell = FontSize::from(answers.cell.or_else(cell_pixels)?);
     // The library would rather ask for itself; see above.
     #[allow(deprecated)]
     let mut picker = Picker::from_fontsize(cell);
@@ -214,8 +215,8 @@ fn picker(hints: Hints, answers: Answers) -> Option<Picker> {
     Some(picker)
 }
 
-/// The size of a cell from that of the window, where the terminal tells it.
-fn window() -> Option<(u16, u16)> {
+/// The size of a cell computed from the window size, if the terminal reports it.
+fn cell_pixels() -> Option<(u16, u16)> {
     let size = crossterm::terminal::window_size().ok()?;
     let cell = |pixels: u16, cells: u16| pixels.checked_div(cells).filter(|pixels| *pixels > 0);
     Some((
@@ -230,8 +231,9 @@ mod tests {
 
     #[test]
     fn answers_are_told_from_what_was_typed() {
-        let (answers, typed) = read(b"On\x1b_Gi=31;OK\x1b\\c\x1b[6;18;9te\x1b[?62;4;22c\x1b[0n");
-        let all = Answers {
+        let (answers, typed) =
+            parse_replies(b"On\x1b_Gi=31;OK\x1b\\c\x1b[6;18;9te\x1b[?62;4;22c\x1b[0n");
+        let all = ProbeAnswers {
             kitty: true,
             old: false,
             sixel: true,
@@ -239,14 +241,14 @@ mod tests {
             all: true,
         };
         assert_eq!((answers, typed.as_str()), (all, "Once"));
-        let (answers, typed) = read("\u{1b}[?1;2c\u{1b}[0né\u{7}".as_bytes());
-        let plain = Answers {
+        let (answers, typed) = parse_replies("\u{1b}[?1;2c\u{1b}[0né\u{7}".as_bytes());
+        let plain = ProbeAnswers {
             all: true,
-            ..Answers::default()
+            ..ProbeAnswers::default()
         };
         assert_eq!((answers, typed.as_str()), (plain, "é"));
-        let (answers, _) = read(b"\x1b_Gi=31;ENOSYS:no\x1b\\\x1b[6;0;0t\x1b[0");
-        assert_eq!(answers, Answers::default());
+        let (answers, _) = parse_replies(b"\x1b_Gi=31;ENOSYS:no\x1b\\\x1b[6;0;0t\x1b[0");
+        assert_eq!(answers, ProbeAnswers::default());
     }
 
     #[test]
@@ -259,7 +261,7 @@ mod tests {
             };
             KeyEvent::new(KeyCode::Char(c), modifiers)
         };
-        let mut late = Late {
+        let mut late = LateReplies {
             expected: 2,
             inside: 0,
         };
@@ -275,7 +277,7 @@ mod tests {
         );
         assert!(late.takes(&key('\\', true)));
         assert!(!late.takes(&key('n', false)) && !late.takes(&key('_', true)));
-        assert!(!Late::default().takes(&key('_', true)));
+        assert!(!LateReplies::default().takes(&key('_', true)));
     }
 
     #[test]
@@ -287,7 +289,7 @@ mod tests {
                     [0x1b, b'[', b'_', b'\\', b'c', b'6', b';', 0xff][(x >> 13) as usize % 8]
                 })
                 .collect();
-            let _ = read(&bytes);
+            let _ = parse_replies(&bytes);
         }
     }
 
@@ -295,9 +297,9 @@ mod tests {
     fn a_kitty_that_knows_no_placeholders_yet_is_given_half_blocks() {
         let protocol = |version: &str| {
             let heard = format!("\x1b_Gi=31;OK\x1b\\\x1bP>|{version}\x1b\\\x1b[6;18;9t\x1b[0n");
-            let (answers, typed) = read(heard.as_bytes());
+            let (answers, typed) = parse_replies(heard.as_bytes());
             assert!(answers.all && typed.is_empty());
-            picker(Hints::default(), answers).map(|it| it.protocol_type())
+            make_picker(TerminalHints::default(), answers).map(|it| it.protocol_type())
         };
         assert_eq!(protocol("kitty(0.26.5)"), None);
         for version in [
@@ -312,13 +314,13 @@ mod tests {
 
     #[test]
     fn a_protocol_needs_the_size_of_a_cell() {
-        let sixel = Answers {
+        let sixel = ProbeAnswers {
             sixel: true,
             cell: Some((9, 18)),
-            ..Answers::default()
+            ..ProbeAnswers::default()
         };
-        let made = picker(Hints::default(), sixel).map(|it| it.protocol_type());
+        let made = make_picker(TerminalHints::default(), sixel).map(|it| it.protocol_type());
         assert_eq!(made, Some(ProtocolType::Sixel));
-        assert!(picker(Hints::default(), Answers::default()).is_none());
+        assert!(make_picker(TerminalHints::default(), ProbeAnswers::default()).is_none());
     }
 }

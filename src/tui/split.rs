@@ -1,20 +1,20 @@
-//! Keys whose escape sequence came in pieces, as it does over slow links and on busy machines: the
-//! terminal's reader then sees Esc and some letters in place of an arrow.
+//! Keys whose escape sequence arrives in pieces, as over slow connections and on busy machines: the
+//! key reader then sees Esc and some letters instead of an arrow key.
 //!
-//! Nobody types within [`PAUSE`] after Esc, so what follows so soon belongs to it. The sequences are
-//! those of ECMA-48 and xterm's control sequences (ctlseqs, "PC-Style Function Keys").
+//! Nobody types within [`PAUSE`] after Esc, so what follows so soon belongs to it. The sequences
+//! are those of ECMA-48 and xterm's control sequences (ctlseqs, "PC-Style Function Keys").
 
 use crossterm::event::{Event, KeyCode, KeyEvent, KeyModifiers};
 use std::io;
 use std::time::Duration;
 
-/// How long the rest of a sequence may take.
+/// The maximum delay before the rest of a sequence.
 pub const PAUSE: Duration = Duration::from_millis(25);
 
-/// No key's sequence is longer.
+/// The maximum length of a key's sequence.
 const LONGEST: usize = 12;
 
-/// What a terminal's event is together with what follows it: `next` waits for [`PAUSE`] at most.
+/// Combines an event with those that follow it; `next` waits for [`PAUSE`] at most.
 pub fn whole(
     first: Event,
     mut next: impl FnMut() -> io::Result<Option<Event>>,

@@ -1,13 +1,13 @@
-//! The status line in words: what stands where, and what gives way when it is narrow.
+//! The text of the status line, and which parts are dropped on a narrow screen.
 
 use super::app::App;
 use super::message::Tone;
-use super::wrap::{cells, shortened};
+use super::wrap::{cells, shorten};
 use crate::studio::Work;
 
-/// One word of the line. The lowest `keep` is left out first.
+/// One part of the line. The part with the lowest `keep` is dropped first.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Part {
+pub struct StatusSegment {
     pub text: String,
     pub tone: Tone,
     keep: u8,
@@ -15,48 +15,50 @@ pub struct Part {
 
 const GAP: usize = 3;
 
-/// The left and the right end of the line, as much as fits.
-pub fn line(app: &App, width: usize) -> (Vec<Part>, Vec<Part>) {
-    let (mut left, mut right) = (left(app), right(app));
-    while taken(&left) + GAP + taken(&right) > width && left.len() + right.len() > 1 {
+/// The left and right parts of the line that fit.
+pub fn status_line(app: &App, width: usize) -> (Vec<StatusSegment>, Vec<StatusSegment>) {
+    let (mut left, mut right) = (left_segments(app), right_segments(app));
+    while segments_width(&left) + GAP + segments_width(&right) > width
+        && left.len() + right.len() > 1
+    {
         let least = left.iter().chain(&right).map(|part| part.keep).min();
         left.retain(|part| Some(part.keep) != least);
         right.retain(|part| Some(part.keep) != least);
     }
     for part in left.iter_mut().chain(&mut right) {
-        part.text = shortened(&part.text, width);
+        part.text = shorten(&part.text, width);
     }
     (left, right)
 }
 
-fn left(app: &App) -> Vec<Part> {
+fn left_segments(app: &App) -> Vec<StatusSegment> {
     let studio = &app.studio;
     let name = match studio.session_name() {
-        _ if studio.is_private() => "private, nothing is kept",
+        _ if studio.is_private() => "private, not saved",
         Some(name) => name,
         None => "new story",
     };
     let mut parts = Vec::new();
     if studio.has_unsaved() {
-        parts.push(part("NOT SAVED, /save tries again", 7, Tone::Error));
+        parts.push(segment("NOT SAVED, retry with /save", 7, Tone::Error));
     }
     if studio.read_only().is_some() {
-        parts.push(part("read only", 6, Tone::Warning));
+        parts.push(segment("read only", 6, Tone::Warning));
     }
-    parts.push(part(name, 3, Tone::Info));
-    parts.push(part(studio.settings().mode.name(), 2, Tone::Info));
+    parts.push(segment(name, 3, Tone::Info));
+    parts.push(segment(studio.settings().mode.name(), 2, Tone::Info));
     match studio.about() {
         Some(about) => {
-            parts.push(part(&about.name, 4, Tone::Info));
-            parts.push(part(&about.backend, 0, Tone::Info));
+            parts.push(segment(&about.name, 4, Tone::Info));
+            parts.push(segment(&about.backend, 0, Tone::Info));
         }
-        None if !studio.busy() => parts.push(part("no model", 4, Tone::Warning)),
+        None if !studio.busy() => parts.push(segment("no model", 4, Tone::Warning)),
         None => {}
     }
     parts
 }
 
-fn right(app: &App) -> Vec<Part> {
+fn right_segments(app: &App) -> Vec<StatusSegment> {
     let mut parts = Vec::new();
     let activity = match app.stopping && app.studio.busy() {
         true => Some("stopping".to_string()),
@@ -64,21 +66,21 @@ fn right(app: &App) -> Vec<Part> {
     };
     if let Some(activity) = activity {
         let keep = if app.studio.busy() { 8 } else { 1 };
-        parts.push(part(&activity, keep, Tone::Info));
+        parts.push(segment(&activity, keep, Tone::Info));
     }
-    if let (Some(used), Some(about)) = (used(app), app.studio.about()) {
+    if let (Some(used), Some(about)) = (context_used(app), app.studio.about()) {
         let tone = if used * 10 >= about.context * 9 {
             Tone::Warning
         } else {
             Tone::Info
         };
-        parts.push(part(&format!("{used}/{}", about.context), 5, tone));
+        parts.push(segment(&format!("{used}/{}", about.context), 5, tone));
     }
     parts
 }
 
-/// Tokens of the context that the last passage took, or this one takes.
-fn used(app: &App) -> Option<usize> {
+/// The context size of the current or last passage in tokens.
+fn context_used(app: &App) -> Option<usize> {
     match app.studio.work() {
         Work::Reading { .. } | Work::Writing => Some(app.meter.used()),
         Work::Nothing | Work::Loading { .. } | Work::Drawing { .. } => {
@@ -88,16 +90,16 @@ fn used(app: &App) -> Option<usize> {
     }
 }
 
-fn part(text: &str, keep: u8, tone: Tone) -> Part {
-    Part {
+fn segment(text: &str, keep: u8, tone: Tone) -> StatusSegment {
+    StatusSegment {
         text: text.to_string(),
         tone,
         keep,
     }
 }
 
-/// The cells of some parts with dots between them.
-pub fn taken(parts: &[Part]) -> usize {
+/// The width of some parts in cells, with dots between them.
+pub fn segments_width(parts: &[StatusSegment]) -> usize {
     let words: usize = parts.iter().map(|part| cells(&part.text)).sum();
     words + GAP * parts.len().saturating_sub(1)
 }

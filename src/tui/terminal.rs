@@ -1,8 +1,8 @@
-//! The terminal up and down: whatever happens, it is left as it was found.
+//! Sets up the terminal and restores it whatever happens.
 
 use super::app::App;
 use super::inbox::{Input, Pause};
-use super::{Stage, areas, view};
+use super::{Display, areas, view};
 use crate::editor::{Editor, EditorError};
 use crossterm::event::{DisableBracketedPaste, EnableBracketedPaste};
 use crossterm::terminal::{
@@ -21,26 +21,26 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::Sender;
 use std::thread;
 
-/// The screen while the program has it. Dropping it gives the terminal back.
+/// The terminal screen while the program uses it. Dropping it restores the terminal.
 pub struct Screen {
-    terminal: Terminal<CrosstermBackend<Frame>>,
-    frame: Frame,
+    terminal: Terminal<CrosstermBackend<FrameBuffer>>,
+    frame: FrameBuffer,
     hook: Arc<PanicHook>,
     pause: Pause,
 }
 
 type PanicHook = dyn Fn(&panic::PanicHookInfo<'_>) + Send + Sync;
 
-/// A frame's bytes, sent whole: ratatui flushes in the middle of one.
+/// Buffers a frame's bytes to send them at once, since ratatui flushes in mid-frame.
 #[derive(Clone, Default)]
-struct Frame(Rc<RefCell<Vec<u8>>>);
+struct FrameBuffer(Rc<RefCell<Vec<u8>>>);
 
 impl Screen {
-    /// Takes the terminal.
-    pub fn up(inbox: Sender<Input>, pause: Pause) -> io::Result<Screen> {
+    /// Takes over the terminal.
+    pub fn start(inbox: Sender<Input>, pause: Pause) -> io::Result<Screen> {
         let hook = catch_panics(inbox);
-        let taken = take();
-        let frame = Frame::default();
+        let taken = enter_screen();
+        let frame = FrameBuffer::default();
         let terminal = taken.and_then(|()| Terminal::new(CrosstermBackend::new(frame.clone())));
         match terminal {
             Ok(terminal) => Ok(Screen {
@@ -50,7 +50,7 @@ impl Screen {
                 pause,
             }),
             Err(error) => {
-                give_back();
+                restore_terminal();
                 release_panics(&hook);
                 Err(error)
             }
@@ -59,7 +59,7 @@ impl Screen {
 }
 
 impl Screen {
-    /// Draws one frame and sends it whole.
+    /// Draws one frame and sends it at once.
     pub fn paint(&mut self, draw: impl FnOnce(&mut ratatui::Frame)) -> io::Result<()> {
         queue!(self.frame, BeginSynchronizedUpdate)?;
         self.terminal.draw(draw)?;
@@ -68,10 +68,10 @@ impl Screen {
     }
 }
 
-impl Stage for Screen {
+impl Display for Screen {
     fn draw(&mut self, app: &mut App) -> io::Result<()> {
         self.paint(|frame| {
-            let areas = areas::fit(app, frame.area());
+            let areas = areas::layout(app, frame.area());
             view::draw(frame, app, &areas);
         })
     }
@@ -86,30 +86,30 @@ impl Stage for Screen {
 
     fn edit(&mut self, editor: &Editor, text: &str) -> Result<String, EditorError> {
         self.pause.on();
-        give_back();
+        restore_terminal();
         let edited = editor.edit(text);
-        let taken = take();
+        let taken = enter_screen();
         self.pause.off();
         taken.map_err(|error| EditorError::Run(error.to_string()))?;
         edited
     }
 
     fn suspend(&mut self) -> io::Result<()> {
-        give_back();
+        restore_terminal();
         signal_hook::low_level::emulate_default_handler(signal_hook::consts::SIGTSTP)?;
-        take()?;
+        enter_screen()?;
         self.redraw()
     }
 }
 
 impl Drop for Screen {
     fn drop(&mut self) {
-        give_back();
+        restore_terminal();
         release_panics(&self.hook);
     }
 }
 
-impl Frame {
+impl FrameBuffer {
     fn send(&self) -> io::Result<()> {
         let bytes = self.0.take();
         let mut out = io::stdout().lock();
@@ -118,7 +118,7 @@ impl Frame {
     }
 }
 
-impl Write for Frame {
+impl Write for FrameBuffer {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         self.0.borrow_mut().extend_from_slice(bytes);
         Ok(bytes.len())
@@ -129,18 +129,18 @@ impl Write for Frame {
     }
 }
 
-/// Whether the program has the terminal: there is only one, and it is given back only once, since
-/// the second time would move the cursor over the message of a panic.
+/// Whether the program has the terminal. It is restored only once, since doing it again would move
+/// the cursor over a panic message.
 static TAKEN: AtomicBool = AtomicBool::new(false);
 
-fn take() -> io::Result<()> {
+fn enter_screen() -> io::Result<()> {
     TAKEN.store(true, Ordering::SeqCst);
     enable_raw_mode()?;
     execute!(io::stdout(), EnterAlternateScreen, EnableBracketedPaste)
 }
 
-/// Every step is tried, even when the terminal is gone.
-fn give_back() {
+/// Restores the terminal; tries every step, even if the terminal is gone.
+fn restore_terminal() {
     if !TAKEN.swap(false, Ordering::SeqCst) {
         return;
     }
@@ -150,15 +150,15 @@ fn give_back() {
     let _ = disable_raw_mode();
 }
 
-/// A panic of this thread ends the program: the terminal is given back before the message. A
-/// panic of another is the engine's, which answers it with an event; its message must not be
-/// written across the screen, and waits until the terminal is free.
+/// Installs a panic hook. A panic of this thread ends the program, so the terminal is restored
+/// before the message. The engine reports a panic of its thread as an event; that message must not
+/// be printed over the screen and waits until the terminal is restored.
 fn catch_panics(inbox: Sender<Input>) -> Arc<PanicHook> {
     let before: Arc<PanicHook> = Arc::from(panic::take_hook());
     let (mine, inner) = (thread::current().id(), before.clone());
     panic::set_hook(Box::new(move |info| {
         if thread::current().id() == mine {
-            give_back();
+            restore_terminal();
             inner(info);
         } else {
             let _ = inbox.send(Input::Panicked(info.to_string()));
@@ -167,7 +167,7 @@ fn catch_panics(inbox: Sender<Input>) -> Arc<PanicHook> {
     before
 }
 
-/// Not while panicking: the hook cannot be changed then, and the program ends anyway.
+/// Restores the panic hook, except while panicking, when it cannot be changed.
 fn release_panics(before: &Arc<PanicHook>) {
     if !thread::panicking() {
         let before = before.clone();

@@ -1,11 +1,12 @@
-//! Keys in, screens out: the app without a terminal, a model or a clock.
+//! Tests of the app without a terminal, a model or a clock: keys in, screens out.
 
 use super::*;
 use crate::engine::{Engine, NoModel};
 use crate::store::Sessions;
 use crate::store::prompts::Prompts;
-use crate::story::message::{About, Stats};
-use crate::story::{Asked, Mode, NodeId, Settings, Status};
+use crate::story::Event;
+use crate::story::message::{Capabilities, ModelInfo, PassageStats};
+use crate::story::{Mode, NodeId, SettingOverrides, Settings, Status};
 use crate::studio::Setup;
 use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 use ratatui::Terminal;
@@ -19,11 +20,11 @@ mod loops;
 mod pages;
 mod screens;
 
-/// The app, and a folder for its sessions that goes with it.
+/// The app, and a temporary folder for its sessions.
 struct Desk {
     app: App,
     terminal: Terminal<TestBackend>,
-    _engine: Receiver<Event>,
+    _engine: Receiver<Reply>,
     _folder: tempfile::TempDir,
 }
 
@@ -48,7 +49,7 @@ fn desk_with(settings: Settings, options: Options) -> Desk {
     }
 }
 
-fn app_with(defaults: Settings, options: Options) -> (App, Receiver<Event>, tempfile::TempDir) {
+fn app_with(defaults: Settings, options: Options) -> (App, Receiver<Reply>, tempfile::TempDir) {
     let folder = tempfile::tempdir().unwrap();
     let (sender, events) = mpsc::channel();
     let setup = Setup {
@@ -61,25 +62,38 @@ fn app_with(defaults: Settings, options: Options) -> (App, Receiver<Event>, temp
         prompts: Prompts::default(),
         home: None,
         styles: vec!["noto".to_string(), "ink".to_string()],
-        asked: Asked::default(),
+        asked: SettingOverrides::default(),
     };
     let mut app = App::new(Studio::new(Engine::start(NoModel, sender), setup), options);
-    app.absorb(Event::Ready(About {
+    app.studio.load_model();
+    let about = ModelInfo {
         name: "tiny".to_string(),
         backend: "cpu".to_string(),
         context: 512,
         chat: true,
-        ..About::default()
-    }));
-    app.absorb(Event::Done {
+        ..ModelInfo::default()
+    };
+    says(&mut app, Event::Ready(about, Capabilities::all()));
+    let done = Event::Done {
         node: None,
         status: Status::Complete,
-        stats: Stats::default(),
-    });
+        stats: PassageStats::default(),
+    };
+    says(&mut app, done);
     (app, events, folder)
 }
 
+/// The engine tells of what it was asked for last.
+fn says(app: &mut App, event: Event) {
+    let request = app.studio.newest_request().expect("the engine is asked");
+    app.absorb(Reply { request, event });
+}
+
 impl Desk {
+    fn says(&mut self, event: Event) {
+        says(&mut self.app, event);
+    }
+
     fn press(&mut self, code: KeyCode) -> &mut Desk {
         self.press_with(KeyModifiers::NONE, code)
     }
@@ -110,7 +124,7 @@ impl Desk {
 
     fn stream(&mut self, text: &str) -> &mut Desk {
         let (node, ids) = (self.running(), vec![7]);
-        self.app.absorb(Event::Piece {
+        self.says(Event::Piece {
             node,
             text: text.to_string(),
             ids,
@@ -121,14 +135,15 @@ impl Desk {
     }
 
     fn end(&mut self, status: Status) -> &mut Desk {
-        let stats = Stats {
+        let stats = PassageStats {
             prompt_tokens: 12,
             new_tokens: 30,
             decode_ms: 1000.0,
-            ..Stats::default()
+            ..PassageStats::default()
         };
-        self.app.absorb(Event::Done {
-            node: Some(self.running()),
+        let node = Some(self.running());
+        self.says(Event::Done {
+            node,
             status,
             stats,
         });
@@ -147,14 +162,14 @@ impl Desk {
     fn draw(&mut self) -> &mut Desk {
         let app = &mut self.app;
         let draw = |frame: &mut ratatui::Frame| {
-            let areas = areas::fit(app, frame.area());
+            let areas = areas::layout(app, frame.area());
             view::draw(frame, app, &areas);
         };
         self.terminal.draw(draw).unwrap();
         self
     }
 
-    /// The screen, and under it the styles that are not plain.
+    /// The screen, followed by the styles that are not plain.
     fn screen(&mut self) -> String {
         self.draw();
         let buffer = self.terminal.backend().buffer();
@@ -181,7 +196,7 @@ fn symbols(buffer: &Buffer) -> String {
     rows.collect::<Vec<_>>().join("\n")
 }
 
-/// Runs of one style on a row: what TestBackend's own picture leaves out.
+/// The runs of one style in each row, which TestBackend's own output omits.
 fn styles(buffer: &Buffer) -> String {
     let Rect { width, height, .. } = buffer.area;
     let mut lines = Vec::new();

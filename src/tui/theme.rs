@@ -1,44 +1,42 @@
-//! How things look: the sixteen colours that every terminal has and every user has chosen, and
-//! none of them where NO_COLOR asks for none.
+//! Styles: the terminal's sixteen colours, which the user has chosen, or none with NO_COLOR.
 
 use super::message::Tone;
-use super::overlay::Look;
-use super::page::Ink;
+use super::spans::{SpanStyle, TextRole};
 use ratatui::style::{Color, Modifier, Style};
 
-/// Who wrote what.
-pub fn ink(ink: Ink, colour: bool) -> Style {
+/// The style of a kind of text.
+pub fn text_style(role: TextRole, colour: bool) -> Style {
     let plain = Style::new();
-    match (ink, colour) {
-        (Ink::Model, _) => plain,
+    match (role, colour) {
+        (TextRole::Model, _) => plain,
         // Of the sixteen, the one that is read best on white and on black.
-        (Ink::User, true) => plain.fg(Color::Magenta),
-        (Ink::Edited, true) => plain.fg(Color::Cyan),
-        (Ink::Edited, false) => plain.add_modifier(Modifier::UNDERLINED),
-        (Ink::User, false) => plain.add_modifier(Modifier::BOLD),
-        (Ink::Prompt | Ink::Mark, _) => quiet(),
-        (Ink::Label, _) => quiet().add_modifier(Modifier::ITALIC),
+        (TextRole::User, true) => plain.fg(Color::Magenta),
+        (TextRole::Edited, true) => plain.fg(Color::Cyan),
+        (TextRole::Edited, false) => plain.add_modifier(Modifier::UNDERLINED),
+        (TextRole::User, false) => plain.add_modifier(Modifier::BOLD),
+        (TextRole::Prompt | TextRole::Mark, _) => quiet(),
+        (TextRole::Label, _) => quiet().add_modifier(Modifier::ITALIC),
     }
 }
 
-/// How a stretch of a pane looks.
-pub fn look(look: Look, colour: bool) -> Style {
-    match (look, colour) {
-        (Look::Plain, _) => Style::new(),
-        (Look::Strong, _) => chosen(),
-        (Look::Quiet, _) => quiet(),
-        (Look::Left, true) => Style::new()
+/// The style of a stretch in an overlay.
+pub fn span_style(style: SpanStyle, colour: bool) -> Style {
+    match (style, colour) {
+        (SpanStyle::Plain, _) => Style::new(),
+        (SpanStyle::Strong, _) => chosen(),
+        (SpanStyle::Quiet, _) => quiet(),
+        (SpanStyle::Left, true) => Style::new()
             .fg(Color::Red)
             .add_modifier(Modifier::CROSSED_OUT),
-        (Look::Right, true) => Style::new()
+        (SpanStyle::Right, true) => Style::new()
             .fg(Color::Green)
             .add_modifier(Modifier::UNDERLINED),
-        (Look::Beside, true) => Style::new().fg(Color::Cyan),
-        (Look::Lore, true) => Style::new().fg(Color::Blue),
-        (Look::Note, true) => Style::new().fg(Color::Magenta),
-        (Look::Beside | Look::Lore | Look::Note, false) => quiet(),
-        (Look::Left, false) => Style::new().add_modifier(Modifier::CROSSED_OUT),
-        (Look::Right, false) => Style::new().add_modifier(Modifier::UNDERLINED),
+        (SpanStyle::Beside, true) => Style::new().fg(Color::Cyan),
+        (SpanStyle::Lore, true) => Style::new().fg(Color::Blue),
+        (SpanStyle::Note, true) => Style::new().fg(Color::Magenta),
+        (SpanStyle::Beside | SpanStyle::Lore | SpanStyle::Note, false) => quiet(),
+        (SpanStyle::Left, false) => Style::new().add_modifier(Modifier::CROSSED_OUT),
+        (SpanStyle::Right, false) => Style::new().add_modifier(Modifier::UNDERLINED),
     }
 }
 
@@ -51,7 +49,7 @@ pub fn tone(tone: Tone, colour: bool) -> Style {
     }
 }
 
-/// Not every terminal dims; what is quiet must not need it to be understood.
+/// Dim text. Not every terminal supports it, so the meaning must not depend on it.
 pub fn quiet() -> Style {
     Style::new().add_modifier(Modifier::DIM)
 }

@@ -1,14 +1,14 @@
-//! The screen of a training run: how far it is, its numbers as curves, the latest sheet.
+//! The live view of a training run: progress, loss curves, the latest sample sheet.
 //!
-//! The run itself is on another thread and sends its news here; a key or a signal asks it to stop.
-//! Knows no data, no network and no checkpoint: [`View`] is the state, `view` draws it.
+//! The run is on another thread and sends updates; a key or a signal asks it to stop. This module
+//! knows no data, no network and no checkpoint: [`View`] is the state, `view` draws it.
 
 mod curve;
 mod view;
 
-use super::gallery::{Gallery, Means};
+use super::gallery::{Gallery, PictureMode};
 use super::inbox::{self, Input};
-use super::{Graphics, Stage, probe, terminal};
+use super::{Display, Graphics, probe, terminal};
 use crossterm::event::{Event as TerminalEvent, KeyCode, KeyModifiers};
 use signal_hook::consts::{SIGHUP, SIGTSTP};
 use std::io;
@@ -17,72 +17,72 @@ use std::sync::mpsc::{self, Receiver, TryRecvError};
 use std::time::{Duration, Instant};
 pub use view::{View, clock};
 
-/// News of a run.
+/// An update from a run.
 pub enum Update {
-    /// A checkpoint was found: so many steps are done.
+    /// The run resumed from a checkpoint at this step.
     Resumed(u64),
-    /// A step, with its numbers by name.
+    /// A step, with its losses by name.
     Step(u64, Vec<(&'static str, f64)>),
     /// A checkpoint was written.
     Kept(u64),
-    /// Something to look at: a PNG file, its width and height.
+    /// A sample sheet: a PNG file, its width and height.
     Sheet(Vec<u8>, u32, u32),
-    /// Something that a person should know.
+    /// A warning for the user.
     Warning(String),
 }
 
-/// What the run is, for its screen.
+/// The description of a run.
 #[derive(Clone, Debug)]
 pub struct Run {
-    /// Such as "tokens".
+    /// The phase, for example "tokens".
     pub phase: String,
-    /// Where it is kept.
+    /// The folder of the run.
     pub folder: String,
-    /// Steps in all.
+    /// The total number of steps.
     pub steps: u64,
-    /// Pictures of a step.
+    /// The batch size.
     pub batch: usize,
 }
 
-/// How the terminal shows things.
+/// The terminal's capabilities.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Looks {
-    /// False where NO_COLOR is set.
+pub struct ScreenOptions {
+    /// False if NO_COLOR is set.
     pub colour: bool,
     pub all_colours: bool,
     pub graphics: Graphics,
 }
 
-/// How watching ended.
+/// How the live view ended.
 #[derive(Debug)]
-pub struct Watched {
-    /// Asked twice to stop: the run is not to be waited for.
+pub struct ScreenResult {
+    /// The user asked twice to stop, so do not wait for the run.
     pub at_once: bool,
-    /// What could not be said on the screen, and what was said there that should stay.
+    /// Messages that could not be shown on the screen, and those that should outlast it.
     pub remarks: Vec<String>,
 }
 
-/// Between two frames.
+/// The time between two frames.
 const FRAME: Duration = Duration::from_millis(100);
 
-/// Shows the run until its news end. `stop` is set where somebody asks for the end; the run then
-/// keeps a checkpoint and ends by itself.
+/// Shows the run until its updates end. Sets `stop` when the user asks to stop; the run then saves
+/// a checkpoint and ends by itself.
 pub fn watch(
     run: Run,
     news: &Receiver<Update>,
     stop: &AtomicBool,
-    looks: Looks,
-) -> io::Result<Watched> {
+    looks: ScreenOptions,
+) -> io::Result<ScreenResult> {
     let began = Instant::now();
     let (sender, inbox) = mpsc::channel();
     let pause = inbox::Pause::default();
-    let mut screen = terminal::Screen::up(sender.clone(), pause.clone())?;
+    let mut screen = terminal::Screen::start(sender.clone(), pause.clone())?;
     let asked = probe::ask(looks.graphics);
-    let means = Means::of(asked.picker, looks.colour, looks.all_colours);
+    let means = PictureMode::of(asked.picker, looks.colour, looks.all_colours);
     let mut late = asked.late;
     let mut view = View::new(run, looks.colour, Gallery::new(means));
     inbox::open(sender, pause)?;
-    let mut watched = Watched {
+    let mut watched = ScreenResult {
         at_once: false,
         remarks: Vec::new(),
     };
@@ -130,7 +130,7 @@ fn ends(key: KeyCode, modifiers: KeyModifiers) -> bool {
     }
 }
 
-/// Takes what has come; true when no more will.
+/// Handles waiting updates. Returns true if no more will come.
 fn drain(view: &mut View, news: &Receiver<Update>, now: Duration) -> bool {
     loop {
         match news.try_recv() {

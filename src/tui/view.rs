@@ -1,20 +1,22 @@
-//! The screen, drawn from the app's state. Changes nothing but the frame.
+//! Draws the screen from the app's state. Changes nothing but the frame.
 
 use super::app::App;
 use super::areas::{self, Areas, message};
-use super::complete::{Candidate, Hints, ghost};
-use super::gallery::{Frame, Shown};
+use super::complete::{Hints, ghost};
+use super::gallery::PictureState;
+use super::half_blocks::PictureSlot;
 use super::message::Tone;
 use super::overlay::Overlay;
-use super::status::{self, Part};
+use super::status::{self, StatusSegment};
 use super::theme;
-use super::wrap::{cells, shortened};
+use super::wrap::{cells, shorten};
 use crate::studio::Work;
+use crate::studio::complete::Candidate;
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 use ratatui::style::Style;
 
-/// Candidates on the screen at once.
+/// The number of completion candidates shown at once.
 const HINTS: usize = 7;
 
 pub fn draw(frame: &mut ratatui::Frame, app: &App, areas: &Areas) {
@@ -48,7 +50,13 @@ fn draw_story(buffer: &mut Buffer, area: Rect, app: &App) {
     for (y, row) in app.page.rows().enumerate() {
         let mut x = 0;
         for (text, ink) in row {
-            x = put(buffer, area, (x, y), text, theme::ink(ink, app.colour));
+            x = draw_text(
+                buffer,
+                area,
+                (x, y),
+                text,
+                theme::text_style(ink, app.colour),
+            );
         }
     }
     for (top, frame) in areas::frames(app) {
@@ -56,26 +64,26 @@ fn draw_story(buffer: &mut Buffer, area: Rect, app: &App) {
     }
 }
 
-fn draw_picture(buffer: &mut Buffer, area: Rect, app: &App, top: i32, frame: Frame) {
+fn draw_picture(buffer: &mut Buffer, area: Rect, app: &App, top: i32, frame: PictureSlot) {
     let said = match app.gallery.draw(frame, area, top, buffer) {
-        Shown::There => return,
-        Shown::Missing => "(the file of this picture is missing)",
+        PictureState::Drawn => return,
+        PictureState::Missing => "(this picture's file is missing)",
         // It comes in a moment.
-        Shown::Coming => "…",
+        PictureState::Pending => "…",
     };
     if let Ok(y) = usize::try_from(top) {
-        put(buffer, area, (0, y), said, theme::quiet());
+        draw_text(buffer, area, (0, y), said, theme::quiet());
     }
 }
 
 fn draw_welcome(buffer: &mut Buffer, area: Rect, app: &App) {
     let lines = match app.studio.story().nodes() {
         [] => [
-            "Write the first line of a story and press Enter;",
-            "the model goes on from there. F1 helps.",
+            "Write the first line of a story and press Enter:",
+            "the model continues it. F1 shows help.",
         ],
         _ => [
-            "This is before the first line. /redo goes forward again,",
+            "You are before the first line. Use /redo,",
             "or write another first line.",
         ],
     };
@@ -84,10 +92,10 @@ fn draw_welcome(buffer: &mut Buffer, area: Rect, app: &App) {
     } else {
         usize::from(area.height / 3)
     };
-    put(buffer, area, (0, y), "illumine", theme::strong());
+    draw_text(buffer, area, (0, y), "illumine", theme::strong());
     for (line, text) in lines.iter().enumerate() {
-        let text = shortened(text, area.width.into());
-        put(buffer, area, (0, y + 2 + line), &text, theme::quiet());
+        let text = shorten(text, area.width.into());
+        draw_text(buffer, area, (0, y + 2 + line), &text, theme::quiet());
     }
 }
 
@@ -98,20 +106,20 @@ fn draw_overlay(buffer: &mut Buffer, area: Rect, overlay: &Overlay, colour: bool
         for (text, look) in &row.spans {
             let style = match chosen {
                 true => theme::chosen(),
-                false => theme::look(*look, colour),
+                false => theme::span_style(*look, colour),
             };
-            x = put(buffer, area, (x, y), text, style);
+            x = draw_text(buffer, area, (x, y), text, style);
         }
     }
     let picks = overlay.items() > 0;
     let hint = match (picks, overlay.shows_candidates(), overlay.scrolls()) {
-        (_, true, _) => "← → or a number chooses · Enter takes it · Esc closes",
-        (true, ..) => "↑ ↓ or a number chooses · Enter takes it · Esc closes",
+        (_, true, _) => "← → or a number selects · Enter picks · Esc closes",
+        (true, ..) => "↑ ↓ or a number selects · Enter picks · Esc closes",
         (false, _, true) => "Esc closes · ↑ ↓ PgUp PgDn scroll",
         (false, _, false) => "Esc closes",
     };
     let y = usize::from(area.height.max(1)) - 1;
-    put(buffer, area, (0, y), hint, theme::quiet());
+    draw_text(buffer, area, (0, y), hint, theme::quiet());
 }
 
 fn draw_hints(buffer: &mut Buffer, area: Rect, hints: &Hints) {
@@ -122,7 +130,7 @@ fn draw_hints(buffer: &mut Buffer, area: Rect, hints: &Hints) {
     let first = (chosen + 1).saturating_sub(count);
     let top = usize::from(area.height) - count;
     if let Some(above) = top.checked_sub(1).filter(|_| count > 0) {
-        fill(buffer, area, above, "─", theme::quiet());
+        fill_row(buffer, area, above, "─", theme::quiet());
     }
     for (y, candidate) in found.iter().enumerate().skip(first).take(count) {
         let style = match hints.chosen == Some(y) {
@@ -130,9 +138,9 @@ fn draw_hints(buffer: &mut Buffer, area: Rect, hints: &Hints) {
             false => theme::quiet(),
         };
         let y = top + y - first;
-        fill(buffer, area, y, " ", Style::new());
-        let text = shortened(&hint_line(candidate), area.width.into());
-        put(buffer, area, (0, y), &text, style);
+        fill_row(buffer, area, y, " ", Style::new());
+        let text = shorten(&hint_line(candidate), area.width.into());
+        draw_text(buffer, area, (0, y), &text, style);
     }
 }
 
@@ -161,11 +169,11 @@ fn draw_message(buffer: &mut Buffer, area: Rect, app: &App) {
         } else {
             theme::quiet()
         };
-        put(
+        draw_text(
             buffer,
             area,
             (0, y - skipped),
-            &shortened(row, area.width.into()),
+            &shorten(row, area.width.into()),
             style,
         );
     }
@@ -174,7 +182,7 @@ fn draw_message(buffer: &mut Buffer, area: Rect, app: &App) {
     }
 }
 
-/// A bar in what is left of the row.
+/// Draws a progress bar in the rest of the row.
 fn draw_gauge(buffer: &mut Buffer, area: Rect, app: &App, taken: usize) {
     let Work::Loading {
         done,
@@ -190,14 +198,14 @@ fn draw_gauge(buffer: &mut Buffer, area: Rect, app: &App, taken: usize) {
     }
     let full = (room as u64 * done.min(total) / total) as usize;
     let y = usize::from(area.height) - 1;
-    let x = put(
+    let x = draw_text(
         buffer,
         area,
         (taken + 2, y),
         &"━".repeat(full),
         Style::new(),
     );
-    put(
+    draw_text(
         buffer,
         area,
         (x, y),
@@ -207,12 +215,12 @@ fn draw_gauge(buffer: &mut Buffer, area: Rect, app: &App, taken: usize) {
 }
 
 fn draw_rule(buffer: &mut Buffer, areas: &Areas, app: &App) {
-    fill(buffer, areas.rule, 0, "─", theme::quiet());
+    fill_row(buffer, areas.rule, 0, "─", theme::quiet());
     let rows = app.input.rows().len();
     let label = if let Some(node) = app.editing {
-        format!(" changing #{node}: Enter keeps, Esc leaves as it was ")
+        format!(" editing #{node}: Enter saves, Esc cancels ")
     } else if app.overlay.is_none() && app.page.more() && !app.page.follows() {
-        " ↓ more, End goes there ".to_string()
+        " ↓ more, End jumps to it ".to_string()
     } else if rows > usize::from(areas.input.height) {
         format!(" row {} of {rows} ", app.input.place().0 + 1)
     } else {
@@ -226,7 +234,7 @@ fn draw_rule(buffer: &mut Buffer, areas: &Areas, app: &App) {
     let Some(x) = usize::from(area.width).checked_sub(cells(&label) + 2) else {
         return;
     };
-    put(
+    draw_text(
         buffer,
         area,
         (x, usize::from(area.height.max(1)) - 1),
@@ -236,23 +244,23 @@ fn draw_rule(buffer: &mut Buffer, areas: &Areas, app: &App) {
 }
 
 fn draw_input(buffer: &mut Buffer, areas: &Areas, app: &App) {
-    put(buffer, areas.prompt, (0, 0), "›", theme::strong());
+    draw_text(buffer, areas.prompt, (0, 0), "›", theme::strong());
     let input = &app.input;
     let width: usize = areas.input.width.into();
     for (y, row) in input.rows().iter().skip(input.top()).enumerate() {
         let text = input.text()[row.clone()].replace('\t', " ");
-        put(buffer, areas.input, (0, y), &text, Style::new());
+        draw_text(buffer, areas.input, (0, y), &text, Style::new());
     }
     let hint = match input.text() {
         "" if app.studio.writing() => Some("(Esc stops)".to_string()),
-        "" if !app.page.is_empty() => Some("(Enter lets the model write on)".to_string()),
+        "" if !app.page.is_empty() => Some("(Enter continues)".to_string()),
         _ if input.at_end() => ghost(input.text()),
         _ => None,
     };
     let (row, column) = input.place();
     if let Some(hint) = hint.filter(|_| row >= input.top()) {
-        let text = shortened(&hint, width.saturating_sub(column));
-        put(
+        let text = shorten(&hint, width.saturating_sub(column));
+        draw_text(
             buffer,
             areas.input,
             (column, row - input.top()),
@@ -263,24 +271,36 @@ fn draw_input(buffer: &mut Buffer, areas: &Areas, app: &App) {
 }
 
 fn draw_status(buffer: &mut Buffer, area: Rect, app: &App) {
-    let (left, right) = status::line(app, area.width.into());
+    let (left, right) = status::status_line(app, area.width.into());
     draw_parts(buffer, area, 0, &left, app.colour);
-    let x = usize::from(area.width).saturating_sub(status::taken(&right));
+    let x = usize::from(area.width).saturating_sub(status::segments_width(&right));
     draw_parts(buffer, area, x, &right, app.colour);
 }
 
-fn draw_parts(buffer: &mut Buffer, area: Rect, mut x: usize, parts: &[Part], colour: bool) {
+fn draw_parts(
+    buffer: &mut Buffer,
+    area: Rect,
+    mut x: usize,
+    parts: &[StatusSegment],
+    colour: bool,
+) {
     for (at, part) in parts.iter().enumerate() {
         if at > 0 {
-            x = put(buffer, area, (x, 0), " · ", theme::quiet());
+            x = draw_text(buffer, area, (x, 0), " · ", theme::quiet());
         }
         let style = theme::tone(part.tone, colour);
-        x = put(buffer, area, (x, 0), &part.text, style);
+        x = draw_text(buffer, area, (x, 0), &part.text, style);
     }
 }
 
-/// Writes text into an area, cut off at its edges, and says where it ended.
-fn put(buffer: &mut Buffer, area: Rect, (x, y): (usize, usize), text: &str, style: Style) -> usize {
+/// Writes text into an area, clipped at its edges, and returns where it ended.
+fn draw_text(
+    buffer: &mut Buffer,
+    area: Rect,
+    (x, y): (usize, usize),
+    text: &str,
+    style: Style,
+) -> usize {
     let (width, height) = (usize::from(area.width), usize::from(area.height));
     if x >= width || y >= height {
         return x;
@@ -290,8 +310,8 @@ fn put(buffer: &mut Buffer, area: Rect, (x, y): (usize, usize), text: &str, styl
     usize::from(end - area.x)
 }
 
-fn fill(buffer: &mut Buffer, area: Rect, y: usize, symbol: &str, style: Style) {
-    put(
+fn fill_row(buffer: &mut Buffer, area: Rect, y: usize, symbol: &str, style: Style) {
+    draw_text(
         buffer,
         area,
         (0, y),

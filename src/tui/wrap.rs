@@ -1,25 +1,20 @@
-//! Where lines break: words on spaces, CJK and emoji anywhere, never inside a grapheme.
+//! Line breaking at the opportunities of Unicode's algorithm (UAX #14), never inside a grapheme.
 //!
-//! Pure functions from text and a width to byte ranges; what the text means and how it is
-//! coloured is known elsewhere. Widths are those that ratatui draws with, grapheme by grapheme, so
-//! that what fits here fits on the screen.
+//! Pure functions from text and a width to byte ranges. Widths are ratatui's, grapheme by grapheme,
+//! so that text that fits here fits on the screen.
 
 use std::ops::Range;
+use unicode_linebreak::linebreaks;
 use unicode_segmentation::UnicodeSegmentation;
 use unicode_width::UnicodeWidthStr;
 
-/// Closing marks that must not begin a row.
-const CLOSERS: &str = "、。，．・：；！？ー」』】）〕》〉’”…‥,.:;!?)]}%";
-/// Opening marks that must not end a row.
-const OPENERS: &str = "「『【（〔《〈‘“([{";
-
-/// The cells that text takes on the screen.
+/// The width of a text in cells.
 pub fn cells(text: &str) -> usize {
     text.graphemes(true).map(UnicodeWidthStr::width).sum()
 }
 
-/// As much of the beginning of `text` as fits into `width` cells.
-pub fn fitting(text: &str, width: usize) -> &str {
+/// The longest prefix of `text` that fits into `width` cells.
+pub fn fitting_prefix(text: &str, width: usize) -> &str {
     let mut left = width;
     for (at, grapheme) in text.grapheme_indices(true) {
         match left.checked_sub(grapheme.width()) {
@@ -30,40 +25,42 @@ pub fn fitting(text: &str, width: usize) -> &str {
     text
 }
 
-/// The same, with `…` where something was cut off.
-pub fn shortened(text: &str, width: usize) -> String {
+/// The same, with `…` if something was cut off.
+pub fn shorten(text: &str, width: usize) -> String {
     if cells(text) <= width {
         return text.to_string();
     }
     format!(
         "{}{}",
-        fitting(text, width.saturating_sub(1)),
+        fitting_prefix(text, width.saturating_sub(1)),
         if width > 0 { "…" } else { "" }
     )
 }
 
-/// A place where the row may end.
-struct Break {
-    /// Where the row's words end: before the spaces, which hang.
+/// A possible end of the row.
+struct RowBreak {
+    /// Where the row's text ends, before the hanging spaces.
     end: usize,
-    /// Where the next row begins.
+    /// Where the next row starts.
     next: usize,
-    /// How many cells lie before `next`.
+    /// The number of cells before `next`.
     column: usize,
 }
 
-/// The rows so far, and how far the next has come.
+/// The rows so far, and the state of the next row.
 struct Rows {
     rows: Vec<Range<usize>>,
     start: usize,
     column: usize,
-    /// The last place where this row may end.
-    chance: Option<Break>,
+    /// The last possible end of this row.
+    chance: Option<RowBreak>,
 }
 
-/// The rows of one paragraph, as byte ranges without the spaces at which they broke; at least one.
+/// Wraps one paragraph into byte ranges, without the spaces at the breaks; returns at least one
+/// row.
 ///
-/// `text` holds no line ends and no tabs. `from` is where a row begins: rows before it stand.
+/// `text` contains no line breaks and no tabs. `from` is the start of a row; earlier rows are
+/// unchanged.
 pub fn wrap(text: &str, width: usize, from: usize) -> Vec<Range<usize>> {
     let mut rows = Rows {
         rows: Vec::new(),
@@ -71,13 +68,18 @@ pub fn wrap(text: &str, width: usize, from: usize) -> Vec<Range<usize>> {
         column: 0,
         chance: None,
     };
+    let mut opportunities = linebreaks(&text[from..])
+        .map(|(at, _)| from + at)
+        .peekable();
     let mut before = "";
     for (at, grapheme) in text[from..].grapheme_indices(true) {
         let at = from + at;
         if is_space(grapheme) {
             rows.space(at, grapheme, is_space(before));
         } else {
-            if at > rows.start && !is_space(before) && may_break(before, grapheme) {
+            // Spaces are opportunities of their own: they hang, and the row ends before them.
+            while opportunities.next_if(|next| *next < at).is_some() {}
+            if at > rows.start && !is_space(before) && opportunities.peek() == Some(&at) {
                 rows.chance = Some(rows.here(at));
             }
             rows.word(at, grapheme.width(), width);
@@ -93,20 +95,21 @@ pub fn wrap(text: &str, width: usize, from: usize) -> Vec<Range<usize>> {
 }
 
 impl Rows {
-    /// A space never breaks a row: it hangs, and the row may end before it.
+    /// Adds a space. It hangs past the edge, and the row may end before it.
     fn space(&mut self, at: usize, grapheme: &str, after_space: bool) {
         let end = match &self.chance {
             Some(open) if after_space && open.next == at => open.end,
             _ => at,
         };
         self.column += grapheme.width();
-        self.chance = Some(Break {
+        self.chance = Some(RowBreak {
             end,
             ..self.here(at + grapheme.len())
         });
     }
 
-    /// Part of a word: where it does not fit, the row ends at its last chance, or else right here.
+    /// Adds part of a word. If it does not fit, the row ends at its last possible break, or else
+    /// here.
     fn word(&mut self, at: usize, cells: usize, width: usize) {
         while self.column + cells > width && at > self.start {
             let chosen = self.chance.take().unwrap_or_else(|| self.here(at));
@@ -117,27 +120,12 @@ impl Rows {
         self.column += cells;
     }
 
-    fn here(&self, at: usize) -> Break {
-        Break {
+    fn here(&self, at: usize) -> RowBreak {
+        RowBreak {
             end: at,
             next: at,
             column: self.column,
         }
-    }
-}
-
-/// Whether a row may end between two neighbours, neither of them a space.
-fn may_break(before: &str, after: &str) -> bool {
-    if CLOSERS.contains(after) || OPENERS.contains(before) {
-        return false;
-    }
-    let letter = |grapheme: &str| grapheme.chars().all(char::is_alphanumeric);
-    match before {
-        "—" | "–" | "\u{200b}" => true,
-        "-" | "/" => {
-            letter(after) && after.width() == 1 && !after.starts_with(|c: char| c.is_numeric())
-        }
-        _ => before.width() > 1 || after.width() > 1,
     }
 }
 
@@ -191,9 +179,9 @@ mod tests {
 
     #[test]
     fn text_is_shortened_by_cells() {
-        assert_eq!(shortened("日本語", 5), "日本…");
-        assert_eq!(shortened("fits", 4), "fits");
-        assert_eq!(shortened("x", 0), "");
+        assert_eq!(shorten("日本語", 5), "日本…");
+        assert_eq!(shorten("fits", 4), "fits");
+        assert_eq!(shorten("x", 0), "");
     }
 
     fn stories() -> impl Strategy<Value = String> {

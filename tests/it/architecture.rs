@@ -11,10 +11,6 @@ const HOMES: &[(&str, &[&str])] = &[
     ("crossterm", &["tui/"]),
     ("viuer", COMMAND_LINE),
     ("rustyline", COMMAND_LINE),
-    ("print!(", COMMAND_LINE),
-    ("println!(", COMMAND_LINE),
-    ("std::env", &["cli/"]),
-    ("std::process::exit", COMMAND_LINE),
     (
         "std::thread",
         &[
@@ -43,13 +39,19 @@ const HOMES: &[(&str, &[&str])] = &[
 
 const COMMAND_LINE: &[&str] = &["main.rs", "cli/"];
 
-/// What ends a program that should have said a sentence.
-const ABRUPT: &[&str] = &[
-    ".unwrap()",
-    ".expect(",
-    "todo!(",
-    "unimplemented!(",
-    "dbg!(",
+/// Rules that lints hold, where this module once read the source.
+const LINTS: &[&str] = &[
+    "dbg_macro",
+    "disallowed_methods",
+    "exit",
+    "expect_used",
+    "missing_safety_doc",
+    "print_stderr",
+    "print_stdout",
+    "todo",
+    "unimplemented",
+    "unsafe_op_in_unsafe_fn",
+    "unwrap_used",
 ];
 
 /// Lines of a file, its tests aside.
@@ -233,7 +235,11 @@ fn the_outside_world_stays_in_its_homes() {
                 let before = source.code[..at].chars().next_back();
                 !before.is_some_and(|c| c.is_alphanumeric() || c == '_')
             });
-            let home = homes.iter().any(|home| source.path.starts_with(home));
+            // A folder's own module stands beside it.
+            let beside = |home: &&str| source.path.strip_suffix(".rs") == home.strip_suffix('/');
+            let home = homes
+                .iter()
+                .any(|home| source.path.starts_with(home) || beside(home));
             if named && !home {
                 wrong.push(format!("{}: {what} belongs in {homes:?}", source.path));
             }
@@ -265,13 +271,106 @@ fn no_file_is_too_long_to_read() {
     none(long.collect());
 }
 
+/// That the program is never ended abruptly, prints only in the command line and reads its
+/// surroundings only there: clippy says so, as long as nobody switches it off.
 #[test]
-fn nothing_ends_the_program_abruptly() {
+fn lints_hold_the_other_rules() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let manifest = fs::read_to_string(root.join("Cargo.toml")).unwrap();
+    let off = LINTS
+        .iter()
+        .filter(|lint| !manifest.contains(&format!("\n{lint} = \"deny\"\n")));
+    none(
+        off.map(|lint| format!("Cargo.toml must deny {lint}"))
+            .collect(),
+    );
+    let crates = fs::read_dir(root.join("crates")).into_iter().flatten();
+    let members = crates.map(|member| member.unwrap().path().join("Cargo.toml"));
+    let manifests = members.chain([root.join("Cargo.toml")]);
+    let lax = manifests.filter(|path| {
+        let manifest = fs::read_to_string(path).unwrap_or_default();
+        path.is_file() && !manifest.contains("[lints]\nworkspace = true\n")
+    });
+    none(
+        lax.map(|path| format!("{} must have [lints] workspace = true", path.display()))
+            .collect(),
+    );
+    // An exception stands where its reason does: for the command line as a whole, for tests, or
+    // beside the one line that needs it.
     let mut wrong = Vec::new();
     for source in sources() {
-        for what in ABRUPT.iter().filter(|what| source.code.contains(**what)) {
-            wrong.push(format!("{}: {what}", source.path));
+        for lint in LINTS {
+            let own = source.path == "main.rs" || source.path == "lib.rs";
+            if !own && source.code.contains(&format!("clippy::{lint}")) {
+                wrong.push(format!("{} switches {lint} off", source.path));
+            }
         }
     }
     none(wrong);
+}
+
+/// What CONTRIBUTING names is there. (A folder of crates that is not there yet has no files.)
+#[test]
+fn every_file_that_contributing_names_is_there() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let text = fs::read_to_string(root.join("CONTRIBUTING.md")).unwrap();
+    let paths = text.split('`').skip(1).step_by(2);
+    let paths = paths.filter(|it| {
+        ["crates/", "src/", "tests/", "models/", "prompts/"]
+            .iter()
+            .any(|folder| it.starts_with(folder))
+    });
+    let there = |path: &str| {
+        let top = root.join(path.split('/').take(2).collect::<PathBuf>());
+        path.starts_with("crates/") && !top.exists() || root.join(path).exists()
+    };
+    let missing: BTreeSet<&str> = paths.filter(|path| !there(path)).collect();
+    none(
+        missing
+            .iter()
+            .map(|path| format!("CONTRIBUTING.md names {path}, which is not there"))
+            .collect(),
+    );
+}
+
+#[test]
+fn architecture_names_every_kind_of_record() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let text = fs::read_to_string(root.join("ARCHITECTURE.md")).unwrap();
+    let kinds = illumine::story::Record::KINDS.iter();
+    let missing = kinds.filter(|kind| !text.contains(&format!("`{kind}`")));
+    none(
+        missing
+            .map(|kind| format!("ARCHITECTURE.md does not name the record kind {kind}"))
+            .collect(),
+    );
+}
+
+/// Clippy asks for the section on public functions only. Those of a trait's implementation have it
+/// in the trait.
+#[test]
+fn every_unsafe_function_says_when_it_is_safe() {
+    let mut silent = Vec::new();
+    for source in sources() {
+        let lines: Vec<&str> = source.whole.lines().collect();
+        let indent = |line: &str| line.len() - line.trim_start().len();
+        for (at, line) in lines.iter().enumerate() {
+            let text = line.trim_start();
+            if text.starts_with("//")
+                || !text.contains("unsafe fn ")
+                || text.contains("= unsafe fn")
+            {
+                continue;
+            }
+            let mut above = lines[..at].iter().rev();
+            let around = above.find(|it| !it.trim().is_empty() && indent(it) < indent(line));
+            let implements = around.is_some_and(|it| it.contains("impl") && it.contains(" for "));
+            let notes = lines[..at].iter().rev().map(|it| it.trim_start());
+            let mut notes = notes.take_while(|it| it.starts_with("///") || it.starts_with("#["));
+            if !implements && !notes.any(|it| it == "/// # Safety") {
+                silent.push(format!("{}:{}: {text}", source.path, at + 1));
+            }
+        }
+    }
+    none(silent);
 }

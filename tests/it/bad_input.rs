@@ -39,7 +39,7 @@ fn a_model_that_is_not_there() {
     // Not in the catalogue's folder, and there is no network to fetch it from.
     let said = refused(&home, Path::new("qwen3-0.6b"));
     assert!(
-        said.contains("not on this machine") && said.contains("offline"),
+        said.contains("not downloaded") && said.contains("offline"),
         "{said}"
     );
 }
@@ -80,7 +80,7 @@ fn a_model_that_was_cut_short() {
     for len in [30, 300, 40_000, 1_600_000, 8 << 20] {
         let path = home.file("cut.gguf", &whole[..len]);
         let said = refused(&home, &path);
-        assert!(said.contains("damaged or cut short"), "{len}: {said}");
+        assert!(said.contains("damaged or truncated"), "{len}: {said}");
     }
 }
 
@@ -270,7 +270,7 @@ fn a_prompt_that_is_no_text() {
         .with(|command| {
             command.stdin(Stdio::from(folder));
         });
-    assert!(output.sentence(2).contains("Standard input cannot be read"));
+    assert!(output.sentence(2).contains("Cannot read standard input"));
 }
 
 #[test]
@@ -283,9 +283,7 @@ fn a_line_that_is_no_text_is_left_out_and_the_others_go_on() {
         .run()
         .expect(2);
     assert!(
-        output
-            .stderr
-            .contains("Line 2 is not UTF-8 and is left out"),
+        output.stderr.contains("Skipped line 2, which is not UTF-8"),
         "{}",
         output.stderr
     );
@@ -294,7 +292,7 @@ fn a_line_that_is_no_text_is_left_out_and_the_others_go_on() {
     let typed: Vec<&str> = story
         .nodes()
         .iter()
-        .filter(|node| node.how.is_none())
+        .filter(|node| node.provenance.is_none())
         .map(|node| node.text.trim())
         .collect();
     assert_eq!(typed, ["One lamp", "Three lamps"]);
@@ -309,7 +307,7 @@ fn standard_input_that_cannot_be_read_ends_the_session() {
     });
     let output = output.expect(2);
     assert!(
-        output.stderr.contains("Standard input cannot be read"),
+        output.stderr.contains("Cannot read standard input"),
         "{}",
         output.stderr
     );
@@ -360,7 +358,7 @@ fn a_line_of_a_megabyte_is_kept_whole_and_its_end_is_answered() {
     assert!(
         output
             .stderr
-            .contains("tokens are not read; nothing is erased"),
+            .contains("tokens are left out (nothing is erased)"),
         "{}",
         output.stderr
     );
@@ -402,7 +400,7 @@ fn a_prompt_longer_than_the_context() {
     ];
     let said = home.illumine(&args).run().sentence(4);
     assert!(
-        said.contains(&format!("the model holds {SHORT}")) && said.contains("--crop"),
+        said.contains(&format!("the model's context is {SHORT}")) && said.contains("--crop"),
         "{said}"
     );
     let output = home
@@ -410,7 +408,7 @@ fn a_prompt_longer_than_the_context() {
         .run()
         .expect(0);
     assert!(
-        output.stderr.contains("tokens of the prompt were left out"),
+        output.stderr.contains("tokens of the prompt"),
         "{}",
         output.stderr
     );

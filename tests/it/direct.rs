@@ -5,8 +5,9 @@ use crate::draw_command::made_again;
 use crate::own_pictures::{drawings, draws as draws_red_disc, exported, trained};
 use crate::support::Home;
 use crate::training::{
-    batches, check, config, number, pictures, plan, resumes, train, weighed, words,
+    batches, check, config, input, number, pictures, plan, resumes, train, weighed, words,
 };
+use base::progress::Unobserved;
 use candle_core::{DType, Device, Tensor};
 use candle_nn::VarBuilder;
 use illumine::model::gan::conditioning::Conditioning;
@@ -19,12 +20,12 @@ use illumine::model::gan::{GeneratedImages, Illuminator, ImageSpec, Picture, is_
 use illumine::model::linear::Pool;
 use illumine::model::sampler::rng::Rng;
 use illumine::train::batches::captions;
-use illumine::train::export::export;
-use illumine::train::judge::Means;
-use illumine::train::losses::divergence;
+use illumine::train::export::{Export, export};
+use illumine::train::losses::{LossWeights, kl_divergence};
 use illumine::train::one_pass::networks::{OnePassEncoder, OnePassGenerator};
 use illumine::train::one_pass::phase::OnePassPhase;
 use illumine::train::one_pass::{FILES, LOADER, Sizes, encoded_latent};
+use illumine::train::phase::Autoencoder;
 use illumine::train::variables::noise;
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -89,7 +90,7 @@ fn both_networks_compute_what_pytorch_computes() {
         let picture = generator.forward(&expected["z"], &conditioning).unwrap();
         close(&picture, &expected["picture"], bound);
     }
-    let far = divergence(&expected["mean"], &expected["log_variance"]).unwrap();
+    let far = kl_divergence(&expected["mean"], &expected["log_variance"]).unwrap();
     let wanted = expected["divergence"].to_vec1::<f32>().unwrap()[0];
     assert!((number(&far) - f64::from(wanted)).abs() < 1e-4);
 }
@@ -184,7 +185,12 @@ fn a_variation_changes_as_much_as_it_is_told_to() {
     let tokens = EncodedPicture::from(FsqCodes(vec![0; 128]));
     for foreign in [tokens, encoded_latent(&[0.0; 7])] {
         let refused = illuminator.vary(&order(&[4]), &foreign, 0.5, &mut || true);
-        assert!(refused.unwrap_err().to_string().contains("other weights"));
+        assert!(
+            refused
+                .unwrap_err()
+                .to_string()
+                .contains("different weights")
+        );
     }
 }
 
@@ -322,7 +328,7 @@ fn gradients_of_both_networks_agree_with_differences() {
         |w| OnePassEncoder::new(w, &config),
         |encoder| {
             let moments = encoder.forward(&x)?;
-            let far = divergence(&moments.mean, &moments.log_variance)?;
+            let far = kl_divergence(&moments.mean, &moments.log_variance)?;
             weighed(&moments.sample(&chance)?)? + (far * 0.1)?
         },
     );
@@ -358,14 +364,25 @@ fn training_resumes_to_the_same_bits_and_what_it_made_draws() {
         ..config(&pictures)
     };
     let batches = batches(&pictures, &config);
-    let means = Means::default();
-    let new = || OnePassPhase::new(&batches, &config, (4, 1), Default::default(), means).unwrap();
+    let weights = LossWeights::default();
+    let input = input(&batches, &config);
+    let new = || OnePassPhase::new(input, Autoencoder::default(), weights).unwrap();
     resumes(folder.path(), &config, new);
     let run = folder.path().join("learns");
     let losses = train(&mut new(), &plan(&run, &config, 30));
     assert!(losses[29] < 0.9 * losses[0], "{losses:?}");
     let (out, words) = (folder.path().join("weights"), words(&pictures));
-    export(&run, &out, &pictures, &words, None, &mut |_, _| ()).unwrap();
+    export(
+        &Export {
+            run: &run,
+            out: &out,
+            from: None,
+            dataset: &pictures,
+            embeddings: &words,
+        },
+        &Unobserved,
+    )
+    .unwrap();
     let illuminator = Illuminator::load(&out, &CPU, 2, &[LOADER]).unwrap();
     let all = captions(&pictures);
     let at = all.iter().position(|caption| caption == "red disc");
@@ -405,9 +422,9 @@ fn a_folder_of_pictures_trains_a_network_of_one_pass_in_a_run_of_its_own() {
         let refused = home.illumine(&[&args[..], more].concat()).run().expect(2);
         refused.stderr
     };
-    assert!(refused("reconstruct", run.1, &["--small"]).contains("another design"));
+    assert!(refused("reconstruct", run.1, &["--small"]).contains("different design"));
     assert!(refused("reconstruct", &third, &from).contains("they draw in one pass"));
     let composed = folder().with_file_name("illuminator");
     let from = ["--from", composed.to_str().unwrap()];
-    assert!(refused("direct", &third, &from).contains("they compose pictures"));
+    assert!(refused("direct", &third, &from).contains("they use tokens"));
 }

@@ -51,7 +51,7 @@ fn a_full_disk_loses_nothing_that_was_kept() {
         output.stderr
     );
     let found = home.recovered("s");
-    assert_eq!((found.torn, found.doubt), (0, None));
+    assert_eq!((found.torn, found.read_only_reason), (0, None));
     // What was printed begins with what was kept, passage by passage.
     let mut printed = output.text();
     let passages = found
@@ -134,13 +134,13 @@ fn names_that_are_none() {
     let home = Home::new();
     for name in ["../x", "a/b", ".hidden", "\u{1b}[2J", " "] {
         let said = home.illumine(&["repl", name]).run().sentence(5);
-        assert!(said.contains("cannot be a session's name"), "{said}");
+        assert!(said.contains("is not a valid session name"), "{said}");
     }
     let lines = "/new ../x\n/open ../x\n/save ../x\n";
     let output = home.illumine(&["repl"]).input(lines).run().expect(5);
     plain(&output.stderr);
     assert_eq!(
-        output.stderr.matches("cannot be a session's name").count(),
+        output.stderr.matches("is not a valid session name").count(),
         3,
         "{}",
         output.stderr
@@ -205,13 +205,16 @@ fn a_journal_that_is_not_understood_is_only_read() {
     lines.insert(3, garbage);
     let said = read_only(&home, &lines.concat());
     assert!(
-        said.contains("Opened s for reading only, because line 4 of its journal"),
+        said.contains("Opened s read-only because line 4 of its journal"),
         "{said}"
     );
     let later = b"{\"v\":7,\"kind\":\"head\",\"to\":{\"node\":0}}\n";
     let said = read_only(&home, &[&whole[..], later].concat());
-    assert!(said.contains("a later version, 7"), "{said}");
+    assert!(said.contains("a newer version, 7"), "{said}");
     let kind = b"{\"v\":1,\"kind\":\"hologram\",\"node\":9}\n";
     let said = read_only(&home, &[&whole[..], kind].concat());
-    assert!(said.contains("a kind from a later version"), "{said}");
+    assert!(
+        said.contains("its kind comes from a newer version"),
+        "{said}"
+    );
 }

@@ -56,7 +56,7 @@ fn candidates_are_those_that_would_be_written_one_by_one() {
     repl(&home, "8", "The harbour was quiet.\n/gen 2\n").expect(0);
     let several = home.recovered("s").story;
     let other = Home::new();
-    let seed = several.node(3).unwrap().how.as_ref().unwrap().seed;
+    let seed = several.node(3).unwrap().provenance.as_ref().unwrap().seed;
     let lines = format!("The harbour was quiet.\n/continue\n/retry seed={seed}\n");
     repl(&other, "8", &lines).expect(0);
     let single = other.recovered("s").story;
@@ -77,7 +77,7 @@ fn another_word_is_chosen_and_written_on_from() {
         "{:?} after {word:?}",
         node.text
     );
-    assert_eq!(node.how.as_ref().unwrap().begin, node.ids[..1]);
+    assert_eq!(node.provenance.as_ref().unwrap().begin, node.ids[..1]);
 }
 
 #[test]
@@ -142,7 +142,7 @@ fn a_banned_phrase_is_turned_away_from() {
     let lines = format!("/ban {banned}\nOnce upon a time there was a\n");
     let output = repl(&other, "40", &lines).expect(0);
     assert!(
-        output.stderr.contains("Turned away from"),
+        output.stderr.contains("Avoided banned phrases"),
         "{}",
         output.stderr
     );
@@ -211,9 +211,13 @@ fn passages_are_merged_and_parted_again() {
     let lines = "The harbour was quiet.\n/merge\n/edit mine\n/undo\n/merge 0\n/merge 1\n/why\n";
     let output = repl(&home, "8", lines);
     let story = home.recovered("s").story;
-    assert!(output.stderr.contains("Nothing stands before this passage"));
+    assert!(
+        output
+            .stderr
+            .contains("There is no passage before this one")
+    );
     let path = story.path();
-    assert_eq!(edit::together(&path, 0), 0..2);
+    assert_eq!(edit::passage_group(&path, 0), 0..2);
     assert_eq!(path[0].author, Author::User);
     assert_eq!(
         path[1].author,
@@ -222,7 +226,11 @@ fn passages_are_merged_and_parted_again() {
     );
     let home = Home::new();
     let output = repl(&home, "8", "/mode chat\nWhat is a lamp?\n/merge\n");
-    assert!(output.stderr.contains("stay apart"), "{}", output.stderr);
+    assert!(
+        output.stderr.contains("cannot be merged"),
+        "{}",
+        output.stderr
+    );
 }
 
 #[test]
@@ -282,14 +290,14 @@ fn the_context_is_told_part_by_part_as_it_is_sent() {
         "lore: lamp",
         "It burns oil.",
         "story #0",
-        "+ lamp (notes): the story says \"lamp\"",
-        "instructed: Let it go out",
+        "+ lamp (notes): the story contains \"lamp\"",
+        "instruction: Let it go out",
     ] {
         assert!(text.contains(part), "{part:?} is not in {text}");
     }
     let story = home.recovered("s").story;
     assert_eq!(story.frame().memory, "The keeper is old.");
-    let how = story.node(1).unwrap().how.clone().unwrap();
+    let how = story.node(1).unwrap().provenance.clone().unwrap();
     assert_eq!(how.lore[0].book, "notes");
 }
 
@@ -319,7 +327,7 @@ fn the_middle_of_a_passage_is_filled_and_the_rest_kept() {
         .nodes()
         .iter()
         .rev()
-        .find(|node| node.of.is_some())
+        .find(|node| node.copied_from.is_some())
         .unwrap();
     let path = story.path_to(Some(filled.id));
     let text: String = path.iter().map(|passage| passage.text).collect();
@@ -345,7 +353,7 @@ fn sessions_are_searched_renamed_and_checked() {
         .run()
         .expect(0);
     let checked = home.illumine(&["sessions", "check"]).run().expect(0);
-    assert!(checked.text().starts_with("night: sound, "), "{checked:?}");
+    assert!(checked.text().starts_with("night: OK, "), "{checked:?}");
     let journal = home.journal("night");
     let text = std::fs::read_to_string(&journal).unwrap();
     std::fs::write(
@@ -357,7 +365,7 @@ fn sessions_are_searched_renamed_and_checked() {
         .illumine(&["sessions", "check", "night"])
         .run()
         .expect(5);
-    assert!(checked.text().contains("not sound"), "{checked:?}");
+    assert!(checked.text().contains("damaged"), "{checked:?}");
 }
 
 #[test]
@@ -378,7 +386,7 @@ fn what_the_model_has_read_is_kept_and_not_read_again() {
     let line = "The lamp burned all night, and in the morning the keeper was gone.\n/save --warm\n";
     let output = repl(&home, "3", line).expect(0);
     assert!(
-        output.stderr.contains("Kept what the model has read"),
+        output.stderr.contains("Saved the KV cache"),
         "{}",
         output.stderr
     );
@@ -423,14 +431,14 @@ fn alternatives_are_of_whole_words_at_any_place() {
     let lines = "She said the weather was fine.\n/alts eath\n/alts SAID\n/alts 0:weather\n";
     let output = repl(&home, "2", lines);
     assert!(
-        output.stderr.contains("does not say \"eath\""),
+        output.stderr.contains("does not contain \"eath\""),
         "{}",
         output.stderr
     );
     let shown = output.text();
-    assert!(shown.contains("After \"…She\" could stand"), "{shown}");
+    assert!(shown.contains("Alternatives after \"…She\""), "{shown}");
     assert!(
-        shown.contains("After \"…She said the weather\" could stand"),
+        shown.contains("Alternatives after \"…She said the weather\""),
         "{shown}"
     );
     assert!(shown.contains("as it is"), "{shown}");
@@ -469,7 +477,7 @@ fn a_context_that_was_cut_is_shown_as_it_is_sent() {
     let args = ["repl", "s", "--seed", "5", "-n", "2", "-m", model];
     let output = home.illumine(&args).input(lines).run().expect(0);
     let shown = output.text();
-    let shown = &shown[shown.find("Not read").expect("it was cut")..];
+    let shown = &shown[shown.find("Left out").expect("it was cut")..];
     assert!(shown.matches("spring").count() <= 4, "{shown}");
     assert!(shown.contains("winter"), "{shown}");
 }
@@ -482,7 +490,7 @@ fn a_long_story_is_said_to_be_long_when_it_comes() {
     let line = format!("/import {}\n/undo 0\n", file.display());
     let output = repl(&home, "2", &line);
     assert!(
-        output.text().contains("oldest part will not be read"),
+        output.text().contains("oldest part will be left out"),
         "{}",
         output.text()
     );

@@ -129,9 +129,13 @@ fn what_cannot_be_drawn_is_one_sentence() {
     let text = home.file("no.png", "no picture");
     let long = "dragon ".repeat(15_000);
     for (args, code, part) in [
-        (&["", "-o", "x.png"][..], 2, "nothing to draw"),
-        (&["fox", "--style", "oil"][..], 2, "there are flat, ink"),
-        (&["fox", "--size", "9999"][..], 2, "pixels wide"),
+        (&["", "-o", "x.png"][..], 2, "prompt is empty"),
+        (
+            &["fox", "--style", "oil"][..],
+            2,
+            "available styles: flat, ink",
+        ),
+        (&["fox", "--size", "9999"][..], 2, "pixels"),
         (&["fox", "--background", "red"][..], 2, "hexadecimal"),
         (&["fox", "--seeds", "9-1"][..], 2, "numbers and ranges"),
         (
@@ -142,20 +146,20 @@ fn what_cannot_be_drawn_is_one_sentence() {
         (
             &["--from", text.to_str().unwrap()][..],
             2,
-            "cannot be made again",
+            "Cannot reproduce",
         ),
         (&["fox", "--n", "0"][..], 2, "--n"),
         (
             &["--restyle", text.to_str().unwrap(), "--style", "ink"][..],
             2,
-            "no PNG, JPEG, GIF or WebP",
+            "not a readable PNG, JPEG, GIF or WebP",
         ),
         (
             &["--restyle", "no.such.file", "--style", "ink"][..],
             2,
-            "cannot be used",
+            "Cannot use",
         ),
-        (&[long.as_str()][..], 2, "too long for a picture"),
+        (&[long.as_str()][..], 2, "prompt is too long"),
     ] {
         let refused = draws(&home, &weights(), args).expect(code);
         assert!(

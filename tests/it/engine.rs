@@ -5,12 +5,12 @@ use crate::support::{Home, model_path};
 use illumine::engine::{Engine, ModelLoader, SLICE};
 use illumine::model::Tokenizer;
 use illumine::model::catalog::Catalog;
-use illumine::model::device::Choice;
+use illumine::model::device::DeviceChoice;
 use illumine::model::fetch::{HttpSettings, HubSettings, ModelStore};
 use illumine::model::gguf::Gguf;
-use illumine::story::context::{Kind, Message, Part, Role};
-use illumine::story::message::{Fault, Goal, Overflow, Stats, TextRequest};
-use illumine::story::{About, Context, Event, NodeId, Request, Sampling, Status};
+use illumine::story::context::{ContextPart, Message, PartKind, Role};
+use illumine::story::message::{FailureKind, LengthGoal, Overflow, PassageStats, TextRequest};
+use illumine::story::{Context, Event, ModelInfo, NodeId, Reply, Request, Sampling, Status};
 use kernels::attention as kv;
 use std::collections::{HashMap, HashSet};
 use std::path::Path;
@@ -20,8 +20,8 @@ use std::time::Duration;
 /// An engine with a model, and a tokenizer to count with.
 struct Desk {
     engine: Engine,
-    events: Receiver<Event>,
-    about: About,
+    events: Receiver<Reply>,
+    about: ModelInfo,
     tokenizer: Tokenizer,
 }
 
@@ -31,17 +31,17 @@ struct Answer {
     text: String,
     ids: Vec<u32>,
     status: Status,
-    stats: Stats,
+    stats: PassageStats,
     /// How far the prompt had been read, as it was told.
     read: Vec<usize>,
 }
 
-fn start() -> (Engine, Receiver<Event>) {
+fn start() -> (Engine, Receiver<Reply>) {
     start_with(None)
 }
 
 /// With a model that guesses.
-fn start_with(draft: Option<&Path>) -> (Engine, Receiver<Event>) {
+fn start_with(draft: Option<&Path>) -> (Engine, Receiver<Reply>) {
     let root = Path::new(env!("CARGO_TARGET_TMPDIR")).join("models");
     let hub = HubSettings::from_variables(|_| None, &root);
     let store = ModelStore {
@@ -51,9 +51,9 @@ fn start_with(draft: Option<&Path>) -> (Engine, Receiver<Event>) {
     let loader = ModelLoader {
         catalog: Catalog::embedded().unwrap(),
         store,
-        device: Choice::Cpu,
+        device: DeviceChoice::Cpu,
         threads: 2,
-        kv: kv::Kind::default(),
+        kv: kv::KvType::default(),
         draft: draft.map(|path| path.display().to_string()),
         weights: Vec::new(),
     };
@@ -66,9 +66,9 @@ fn load(model: &Path) -> Request {
     Request::Load { model }
 }
 
-fn next(events: &Receiver<Event>) -> Event {
+fn next(events: &Receiver<Reply>) -> Event {
     match events.recv_timeout(Duration::from_secs(60)) {
-        Ok(event) => event,
+        Ok(reply) => reply.event,
         Err(error) => panic!("no event came: {error}"),
     }
 }
@@ -83,7 +83,7 @@ impl Desk {
         engine.submit(load(model));
         let about = loop {
             match next(&events) {
-                Event::Ready(about) => break about,
+                Event::Ready(about, _) => break about,
                 Event::Loading { .. } => {}
                 other => panic!("{other:?}"),
             }
@@ -133,6 +133,8 @@ impl Desk {
                     text.push_str(&piece);
                     ids.extend(its);
                 }
+                // What was read in advance has an answer of its own.
+                Event::Done { node: None, .. } => {}
                 Event::Done {
                     node,
                     status,
@@ -153,8 +155,8 @@ impl Desk {
     }
 
     /// A passage of this model's own, as it goes back into the context.
-    fn own(&self, answer: &Answer) -> Part {
-        Part {
+    fn own(&self, answer: &Answer) -> ContextPart {
+        ContextPart {
             text: answer.text.clone(),
             model_sha256: self.about.sha256.clone(),
             ids: answer.ids.clone(),
@@ -167,12 +169,12 @@ impl Desk {
     }
 }
 
-fn part(text: &str) -> Part {
-    let kind = Kind::Story { node: 0, from: 0 };
-    Part::plain(kind, text)
+fn part(text: &str) -> ContextPart {
+    let kind = PartKind::Story { node: 0, from: 0 };
+    ContextPart::plain(kind, text)
 }
 
-fn request(node: NodeId, parts: Vec<Part>, tokens: u32) -> TextRequest {
+fn request(node: NodeId, parts: Vec<ContextPart>, tokens: u32) -> TextRequest {
     TextRequest {
         node,
         context: Context::Prose {
@@ -185,11 +187,11 @@ fn request(node: NodeId, parts: Vec<Part>, tokens: u32) -> TextRequest {
         },
         seed: 5,
         overflow: Overflow::Refuse,
-        goal: Goal::Exact,
+        goal: LengthGoal::Exact,
         bans: Vec::new(),
         heal: false,
         begin: Vec::new(),
-        recall: None,
+        retrieval: None,
     }
 }
 
@@ -243,14 +245,14 @@ fn what_was_read_in_advance_is_written_on_from_at_once_and_in_the_same_words() {
         "The keeper lit a",
         "The keeper lit the lamp, and the gulls",
     ] {
-        desk.engine.submit(Request::Read(prose(1, typed, 12)));
+        desk.engine.submit(Request::Prefetch(prose(1, typed, 12)));
     }
     let answer = desk.answered(prose(1, "The keeper lit the lamp, and the gulls", 12));
     assert_eq!(answer.ids, alone.ids);
     assert_eq!(answer.stats.reused, answer.stats.prompt_tokens);
     // One that is stopped half-way does no harm either.
     let long = story(&desk, 2000);
-    desk.engine.submit(Request::Read(prose(2, &long, 12)));
+    desk.engine.submit(Request::Prefetch(prose(2, &long, 12)));
     desk.engine.stopper().stop();
     let answer = desk.answered(prose(2, "The keeper lit the lamp, and the gulls", 12));
     assert_eq!(answer.ids, alone.ids);
@@ -287,13 +289,13 @@ fn a_draft_with_other_tokens_or_none_is_said_and_the_model_writes() {
     bytes[at] = b'L';
     let other = home.file("other.gguf", &bytes);
     for (draft, why) in [
-        (other, "its tokens are others"),
+        (other, "its vocabulary differs"),
         (home.path().join("nowhere.gguf"), "nowhere.gguf"),
     ] {
         let desk = Desk::drafted(&model_path(), Some(&draft));
         let note = desk.about.note.clone().unwrap_or_default();
         assert!(
-            note.starts_with("Nothing is drafted by") && note.contains(why),
+            note.starts_with("Cannot use") && note.contains(why),
             "{note}"
         );
         assert_eq!(desk.answered(prose(1, "The keeper", 4)).ids.len(), 4);
@@ -303,7 +305,7 @@ fn a_draft_with_other_tokens_or_none_is_said_and_the_model_writes() {
 #[test]
 fn a_conversation_goes_on_where_it_was() {
     let desk = Desk::new();
-    let message = |role, parts: Vec<Part>| Message { role, parts };
+    let message = |role, parts: Vec<ContextPart>| Message { role, parts };
     let chat = |node, messages: Vec<Message>| TextRequest {
         context: Context::Chat {
             messages,
@@ -432,7 +434,7 @@ fn a_model_that_cannot_be_loaded_leaves_the_one_before() {
         match next(&desk.events) {
             Event::Failed {
                 node: None,
-                fault: Fault::Model,
+                fault: FailureKind::Model,
                 ..
             } => {}
             other => panic!("{other:?}"),
@@ -451,7 +453,7 @@ fn a_request_without_a_model_or_words_is_answered() {
             failed,
             Event::Failed {
                 node: Some(1),
-                fault: Fault::Model,
+                fault: FailureKind::Model,
                 ..
             }
         ),
@@ -465,7 +467,7 @@ fn a_request_without_a_model_or_words_is_answered() {
             failed,
             Event::Failed {
                 node: Some(2),
-                fault: Fault::Engine,
+                fault: FailureKind::Engine,
                 ..
             }
         ),
@@ -483,7 +485,7 @@ fn a_story_that_outgrows_the_context_loses_its_beginning_in_steps() {
         ..prose(node, &words(count), 8)
     };
     let step = SHORT / 8;
-    let mut before: Option<Stats> = None;
+    let mut before: Option<PassageStats> = None;
     for (node, count) in (220..320).step_by(12).enumerate() {
         let answer = desk.answered(crop(node as NodeId, count));
         let (dropped, read) = (answer.stats.dropped, answer.stats.prompt_tokens);
@@ -524,7 +526,7 @@ fn a_full_context_ends_the_passage_and_not_the_story() {
         matches!(
             failed,
             Event::Failed {
-                fault: Fault::Overflow,
+                fault: FailureKind::Overflow,
                 ..
             }
         ),
@@ -563,9 +565,12 @@ fn a_warm_cache_writes_what_a_cold_one_does() {
 }
 
 /// How the passages of one request for several were written, by node.
-fn several(desk: &Desk, requests: Vec<TextRequest>) -> HashMap<NodeId, (String, Vec<u32>, Stats)> {
+fn several(
+    desk: &Desk,
+    requests: Vec<TextRequest>,
+) -> HashMap<NodeId, (String, Vec<u32>, PassageStats)> {
     let count = requests.len();
-    let mut answers: HashMap<NodeId, (String, Vec<u32>, Stats)> = HashMap::new();
+    let mut answers: HashMap<NodeId, (String, Vec<u32>, PassageStats)> = HashMap::new();
     desk.engine.submit(Request::Candidates(requests));
     let mut done = 0;
     while done < count {
@@ -576,6 +581,10 @@ fn several(desk: &Desk, requests: Vec<TextRequest>) -> HashMap<NodeId, (String, 
                 let answer = answers.entry(node).or_default();
                 answer.0.push_str(&text);
                 answer.1.extend(ids);
+            }
+            Event::Ended { node, stats, .. } => {
+                answers.entry(node).or_default().2 = stats;
+                done += 1;
             }
             Event::Done { node, stats, .. } => {
                 // The last one's node is the request's, which names none.
@@ -602,11 +611,11 @@ fn passages_written_together_are_what_each_would_be_alone() {
     let together = several(&desk, nodes.clone().map(one).collect());
     // The first of them is kept: a line after it is all that is read.
     let (text, ids, _) = &together[&1];
-    let own = Part {
+    let own = ContextPart {
         text: text.clone(),
         model_sha256: desk.about.sha256.clone(),
         ids: ids.clone(),
-        ..Part::default()
+        ..ContextPart::default()
     };
     let parts = vec![
         part("The lamp on the wall went out, and"),

@@ -132,7 +132,7 @@ impl Faulty {
             );
             return;
         };
-        assert_eq!(found.doubt, None, "{at}");
+        assert_eq!(found.read_only_reason, None, "{at}");
         // Where the session could not be begun or opened, no line was taken.
         let refused = output.stderr.starts_with("illumine: ");
         assert!(!refused || output.text().is_empty(), "{at}");
@@ -160,7 +160,7 @@ impl Faulty {
 /// What people wrote, in the order of writing.
 fn typed(found: &Recovered) -> Vec<String> {
     let nodes = found.story.nodes().iter();
-    let people = nodes.filter(|node| node.author == Author::User && node.of.is_none());
+    let people = nodes.filter(|node| node.author == Author::User && node.copied_from.is_none());
     people.map(|node| node.text.trim().to_string()).collect()
 }
 
@@ -208,7 +208,7 @@ fn no_record_names_a_picture_that_is_not_there() {
             let Some(found) = &came.found else {
                 continue;
             };
-            assert_eq!(found.doubt, None, "{session}");
+            assert_eq!(found.read_only_reason, None, "{session}");
             let sessions = Sessions::new(faulty.home.sessions());
             let faults = sessions.picture_faults(&session, &found.story).unwrap();
             assert_eq!(faults, [""; 0], "{session}: {}", came.output.stderr);

@@ -3,9 +3,9 @@
 
 use crate::support::{enlarger_path, extractor_path, perceptual_path};
 use candle_core::{Device, Tensor, Var};
-use illumine::model::features::{Extractor, SIZE, WIDTH};
+use illumine::model::features::{FeatureExtractor, SIZE, WIDTH};
 use illumine::model::upscaler::Upscaler;
-use illumine::train::perceptual::Perceptual;
+use illumine::train::perceptual::PerceptualLoss;
 use std::io::Write;
 
 /// How far two rows of numbers are apart where they are so the most.
@@ -18,13 +18,13 @@ fn furthest(found: &[f32], wanted: &[f32]) -> f32 {
 fn features_are_those_of_the_reference() {
     let wanted: Vec<f32> =
         serde_json::from_str(include_str!("../reference/efficientnet.json")).unwrap();
-    let extractor = Extractor::load(&extractor_path()).unwrap();
+    let extractor = FeatureExtractor::load(&extractor_path()).unwrap();
     let value = |at: usize| {
         let (y, x) = (at / SIZE, at % SIZE);
         [x * 2 % 256, y * 2 % 256, x * y / 64 % 256].map(|value| value as f32)
     };
     let picture: Vec<f32> = (0..SIZE * SIZE).flat_map(value).collect();
-    let found = extractor.of(&[picture.clone(), picture]).unwrap();
+    let found = extractor.features(&[picture.clone(), picture]).unwrap();
     assert_eq!((found.len(), wanted.len()), (2 * WIDTH, WIDTH));
     assert_eq!(found[..WIDTH], found[WIDTH..]);
     let worst = furthest(&found, &wanted);
@@ -46,9 +46,9 @@ fn pictures_look_as_unlike_as_to_the_reference_and_so_are_the_gradients() {
         let values: Vec<f32> = (0..4 * 64 * 64).map(value).collect();
         Tensor::from_vec(values, (1, 4, 64, 64), &Device::Cpu).unwrap()
     };
-    let look = Perceptual::load(&perceptual_path(), &Device::Cpu, 1.0).unwrap();
+    let look = PerceptualLoss::load(&perceptual_path(), &Device::Cpu, 1.0).unwrap();
     let drawn = Var::from_tensor(&picture(3, 11)).unwrap();
-    let unlike = look.unlike(&picture(7, 5), &drawn).unwrap();
+    let unlike = look.distance(&picture(7, 5), &drawn).unwrap();
     let found = unlike.to_scalar::<f32>().unwrap();
     assert!((found - wanted.unlike).abs() < 1e-4, "{found}");
     let gradients = unlike.backward().unwrap();
@@ -58,7 +58,7 @@ fn pictures_look_as_unlike_as_to_the_reference_and_so_are_the_gradients() {
     assert_eq!(some.len(), wanted.gradient.len());
     let worst = furthest(&some, &wanted.gradient);
     assert!(worst < 1e-5, "{worst}");
-    let same = look.unlike(&picture(3, 11), &drawn).unwrap();
+    let same = look.distance(&picture(3, 11), &drawn).unwrap();
     assert!(same.to_scalar::<f32>().unwrap() < 1e-9);
 }
 
@@ -68,11 +68,11 @@ fn a_file_that_is_no_network_is_said_in_a_sentence() {
     for bytes in [&b"PK\x03\x04"[..], &whole[..500], &whole[..whole.len() / 2]] {
         let mut file = tempfile::NamedTempFile::new().unwrap();
         file.write_all(bytes).unwrap();
-        let why = Extractor::load(file.path()).err().unwrap().to_string();
-        assert!(
-            why.starts_with("A network that looks at pictures cannot be read"),
-            "{why}"
-        );
+        let why = FeatureExtractor::load(file.path())
+            .err()
+            .unwrap()
+            .to_string();
+        assert!(why.starts_with("Cannot load the feature network"), "{why}");
         assert!(!why.contains('\n'), "{why}");
     }
 }

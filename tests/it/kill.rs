@@ -2,7 +2,7 @@
 
 use crate::support::Home;
 use crate::support::talker::talker;
-use illumine::store::{Sessions, recover};
+use illumine::store::{Sessions, recover_journal};
 use illumine::story::{Node, Status};
 use std::fs;
 use std::io::{Read, Write};
@@ -51,8 +51,8 @@ fn rounds(home: &Home, model: &Path, number: u64, rounds: usize) {
             assert!(known.is_empty() && printed.is_empty(), "{session} is gone");
             continue;
         };
-        let found = recover(&bytes);
-        assert_eq!(found.doubt, None, "{session}, round {round}");
+        let found = recover_journal(&bytes);
+        assert_eq!(found.read_only_reason, None, "{session}, round {round}");
         let nodes = found.story.nodes();
         assert!(nodes.len() >= known.len(), "round {round} lost passages");
         for (before, now) in known.iter().zip(nodes) {
@@ -73,7 +73,7 @@ fn rounds(home: &Home, model: &Path, number: u64, rounds: usize) {
     }
     let begun = begun.expect("a story that was begun");
     let (_, found) = Sessions::new(home.sessions()).open(&begun).unwrap();
-    assert!(found.doubt.is_none() && !found.story.path().is_empty());
+    assert!(found.read_only_reason.is_none() && !found.story.path().is_empty());
 }
 
 /// Starts the program on the session, gives it a line, and kills it after a moment. Returns what

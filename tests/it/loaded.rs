@@ -5,8 +5,8 @@ use candle_core::Device;
 use illumine::engine::Loaded;
 use illumine::model::gguf::Gguf;
 use illumine::model::sampler::Sampler;
-use illumine::model::sampler::dry::Breakers;
-use illumine::model::{Placement, Rows, load_text};
+use illumine::model::sampler::dry::SequenceBreakers;
+use illumine::model::{Logits, Placement, load_text};
 use illumine::story::sampling::Sampling;
 use std::sync::Arc;
 
@@ -18,8 +18,17 @@ fn guesses_change_no_number() {
     let line = "The cat sat on the mat and the dog sat on the log. ";
     let mut ids = plain.tokenizer.encode(&line.repeat(4)).unwrap();
     ids.truncate(ids.len() - 9);
-    let mut logits = plain.feed(&ids, Rows::Last, &|| false).unwrap().unwrap();
-    assert!(Some(&logits) == bold.feed(&ids, Rows::Last, &|| false).unwrap().as_ref());
+    let mut logits = plain
+        .forward(&ids, Logits::Last, &|| false)
+        .unwrap()
+        .unwrap();
+    assert!(
+        Some(&logits)
+            == bold
+                .forward(&ids, Logits::Last, &|| false)
+                .unwrap()
+                .as_ref()
+    );
     let (mut guessed, mut fed) = (0, ids.len());
     for step in 0..80 {
         if step == 50 {
@@ -31,8 +40,14 @@ fn guesses_change_no_number() {
         order.sort_by(|a, b| logits[*b as usize].total_cmp(&logits[*a as usize]));
         // Mostly what the model would say, which here repeats itself; sometimes not.
         let id = order[usize::from(step % 23 == 22)];
-        logits = plain.feed(&[id], Rows::Last, &|| false).unwrap().unwrap();
-        let with = bold.feed(&[id], Rows::Last, &|| false).unwrap().unwrap();
+        logits = plain
+            .forward(&[id], Logits::Last, &|| false)
+            .unwrap()
+            .unwrap();
+        let with = bold
+            .forward(&[id], Logits::Last, &|| false)
+            .unwrap()
+            .unwrap();
         fed += 1;
         assert!(logits == with, "step {step}");
         guessed += usize::from(bold.model.len() > fed);
@@ -45,27 +60,32 @@ fn guesses_change_no_number() {
 fn the_best_logits_of_a_device_are_enough() {
     let gguf = Arc::new(Gguf::open(&model_path()).unwrap());
     let plain = Placement {
-        plain: true,
-        ..Placement::on(Device::Cpu, 2)
+        force_candle: true,
+        ..Placement::new(Device::Cpu, 2)
     };
     let mut model = load_text(gguf, &plain).unwrap();
     let tokenizer = loaded().tokenizer;
     let ids = tokenizer.encode("The lamp went out, and").unwrap();
-    model.feed(&ids, Rows::None, &|| false).unwrap();
+    model.forward(&ids, Logits::Skip, &|| false).unwrap();
     let sampling = Sampling {
         top_k: 40,
         dry_multiplier: 0.0,
         ..Sampling::default()
     };
-    let mut all = Sampler::new(&sampling, 5, Breakers::none());
+    let mut all = Sampler::new(&sampling, 5, SequenceBreakers::none());
     let mut id = tokenizer.encode(" nobody").unwrap()[0];
     for _ in 0..6 {
         let mut best = all.clone();
-        let count = best.enough().unwrap();
+        let count = best.sufficient_top_k().unwrap();
         let read = model.len();
-        let every = model.feed(&[id], Rows::Last, &|| false).unwrap().unwrap();
+        let every = model
+            .forward(&[id], Logits::Last, &|| false)
+            .unwrap()
+            .unwrap();
         model.rewind(read);
-        let few = model.feed(&[id], Rows::Best(count), &|| false).unwrap();
+        let few = model
+            .forward(&[id], Logits::TopK(count), &|| false)
+            .unwrap();
         let few = few.unwrap();
         let told = few.iter().filter(|logit| logit.is_finite()).count();
         assert_eq!((told, few.len()), (count, every.len()));
@@ -83,7 +103,7 @@ fn a_story_that_was_read_comes_back_from_bytes() {
         .tokenizer
         .encode("The lamp on the wall went out, and nobody")
         .unwrap();
-    first.feed(&ids, Rows::None, &|| false).unwrap();
+    first.forward(&ids, Logits::Skip, &|| false).unwrap();
     let (kept, bytes) = first.save().unwrap();
     assert_eq!(kept, ids);
     let mut second = loaded();
@@ -92,6 +112,11 @@ fn a_story_that_was_read_comes_back_from_bytes() {
     assert_eq!(second.keep_common(&ids), 0);
     second.restore(&ids, &bytes).unwrap();
     assert_eq!(second.keep_common(&ids), ids.len());
-    let next = |loaded: &mut Loaded| loaded.feed(&[42], Rows::Last, &|| false).unwrap().unwrap();
+    let next = |loaded: &mut Loaded| {
+        loaded
+            .forward(&[42], Logits::Last, &|| false)
+            .unwrap()
+            .unwrap()
+    };
     assert!(next(&mut first) == next(&mut second));
 }

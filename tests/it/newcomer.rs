@@ -1,19 +1,20 @@
 //! What a newcomer does first: 200 pictures, 100 steps of each phase, broken off and gone on with,
 //! and a model that draws what it is asked for more often than chance would.
 
+use base::progress::Unobserved;
 use candle_core::{Device, Tensor};
 use illumine::model::gan::config::Config;
 use illumine::model::gan::sampling::Sampling;
 use illumine::model::gan::{Illuminator, ImageSpec};
 use illumine::model::sampler::rng::Rng;
 use illumine::train::batches::{Batches, captions};
-use illumine::train::checkpoint::State;
-use illumine::train::data::file::{Concept, Pictures};
-use illumine::train::data::split::Part;
-use illumine::train::export::{export, finished, mean};
-use illumine::train::reconstruct::Reconstruct;
-use illumine::train::run::{End, Phase, Plan, checkpoint_of, run};
-use illumine::train::tokens::Tokens;
+use illumine::train::data::dataset::{Concept, Dataset};
+use illumine::train::data::split::Split;
+use illumine::train::export::{Export, export, load_checkpoint, take_ema};
+use illumine::train::phase::{Autoencoder, Phase, PhaseInput, PhaseKind};
+use illumine::train::reconstruct::ReconstructPhase;
+use illumine::train::run::{Plan, RunOutcome, Schedule, run};
+use illumine::train::tokens::TokensPhase;
 use illumine::train::variables::{Tensors, noise};
 use std::path::Path;
 
@@ -26,12 +27,12 @@ const DRAWN: usize = 8;
 /// Chance alone would be right in a quarter of the cases.
 const MARGIN: f64 = 0.25;
 
-fn pictures() -> Pictures {
+fn pictures() -> Dataset {
     let concept = |label: &&str| Concept {
         label: label.to_string(),
         captions: vec![label.to_string(), format!("a {label}")],
     };
-    let mut pictures = Pictures::new(64, THINGS.iter().map(concept).collect());
+    let mut pictures = Dataset::new(64, THINGS.iter().map(concept).collect());
     let mut rng = Rng::new(3);
     for _ in 0..EACH {
         for thing in 0..THINGS.len() {
@@ -41,7 +42,7 @@ fn pictures() -> Pictures {
         }
     }
     pictures.styles.truncate(1);
-    pictures.part.fill(Part::Train);
+    pictures.split.fill(Split::Train);
     pictures
 }
 
@@ -63,7 +64,7 @@ fn drawing(thing: usize, left: i32, up: i32) -> Vec<u8> {
 }
 
 /// Made up embeddings, alike for the captions of one thing.
-fn words(pictures: &Pictures) -> Vec<f32> {
+fn words(pictures: &Dataset) -> Vec<f32> {
     let row = |caption: &String| {
         let thing = THINGS
             .iter()
@@ -82,16 +83,16 @@ fn words(pictures: &Pictures) -> Vec<f32> {
 /// Trains to half the steps, stops, goes on; and in one go beside it: the same bits.
 fn trained<P: Phase>(folder: &Path, plan: &dyn Fn(&Path, u64) -> Plan, new: impl Fn() -> P) {
     let beside = folder.join("beside");
-    let name = new().name();
+    let kind = new().kind();
     let runs = [(folder, STEPS / 2), (folder, STEPS), (&beside, STEPS)];
     for (at, steps) in runs {
-        let end = run(&mut new(), &plan(at, steps), &CPU, &mut |_| true);
-        assert_eq!(end.unwrap(), End::Done);
+        let end = run(&mut new(), &plan(at, steps), &CPU, &Unobserved, &mut |_| ());
+        assert_eq!(end.unwrap(), RunOutcome::Done);
     }
-    let bytes = |at: &Path| std::fs::read(checkpoint_of(at, name)).unwrap();
+    let bytes = |at: &Path| std::fs::read(kind.checkpoint(at)).unwrap();
     assert!(
         bytes(folder) == bytes(&beside),
-        "{name} went on to other bits"
+        "{kind} went on to other bits"
     );
 }
 
@@ -113,32 +114,47 @@ fn a_hundred_steps_on_two_hundred_pictures_draw_what_is_asked_for() {
     let batches = Batches::new(&pictures, text).unwrap();
     let plan = |at: &Path, steps: u64| Plan {
         folder: at.to_path_buf(),
-        state: State {
-            phase: String::new(),
-            config: config.clone(),
+        config: config.clone(),
+        dataset: "test".into(),
+        schedule: Schedule {
             seed: 1,
-            batch: 16,
-            step: 0,
-            data: "test".into(),
+            batch_size: 16,
+            steps,
+            decay_steps: 0,
+            learning_rate: 4e-3,
+            checkpoint_every: 1_000,
+            sample_every: 1_000,
         },
-        steps,
-        decay: 0,
-        rate: 4e-3,
-        keep: 1_000,
-        sheets: 1_000,
     };
-    let none = Tensors::new;
+    let input = PhaseInput {
+        batches: &batches,
+        config: &config,
+        batch_size: 16,
+        seed: 1,
+    };
     trained(folder.path(), &plan, || {
-        Reconstruct::new(&batches, &config, (16, 1), (none(), none()), None).unwrap()
+        ReconstructPhase::new(input, Autoencoder::default(), None).unwrap()
     });
-    let (_, mut parts) = finished(folder.path(), "reconstruct", &CPU).unwrap();
-    let encoder = mean(&mut parts, "encoder").unwrap();
-    let generator = mean(&mut parts, "generator").unwrap();
+    let (_, mut parts) = load_checkpoint(folder.path(), PhaseKind::ReconstructPhase, &CPU).unwrap();
+    let first = Autoencoder {
+        encoder: take_ema(&mut parts, "encoder").unwrap(),
+        generator: take_ema(&mut parts, "generator").unwrap(),
+    };
     trained(folder.path(), &plan, || {
-        Tokens::new(&batches, &config, (16, 1), (&encoder, &generator), none()).unwrap()
+        TokensPhase::new(input, &first, Tensors::new()).unwrap()
     });
     let out = folder.path().join("weights");
-    export(folder.path(), &out, &pictures, &words, None, &mut |_, _| ()).unwrap();
+    export(
+        &Export {
+            run: folder.path(),
+            out: &out,
+            from: None,
+            dataset: &pictures,
+            embeddings: &words,
+        },
+        &Unobserved,
+    )
+    .unwrap();
     let illuminator = Illuminator::load(&out, &CPU, 2, &[]).unwrap();
     let right = recognized(&illuminator, &pictures, &words);
     let chance = 1.0 / THINGS.len() as f64;
@@ -147,8 +163,8 @@ fn a_hundred_steps_on_two_hundred_pictures_draw_what_is_asked_for() {
 
 /// The share of drawn pictures that lie nearest to the mean of the real ones of the thing that was
 /// asked for.
-fn recognized(illuminator: &Illuminator, pictures: &Pictures, words: &[f32]) -> f64 {
-    let means: Vec<Vec<f64>> = (0..THINGS.len())
+fn recognized(illuminator: &Illuminator, pictures: &Dataset, words: &[f32]) -> f64 {
+    let weights: Vec<Vec<f64>> = (0..THINGS.len())
         .map(|thing| middle(pictures, thing))
         .collect();
     let all = captions(pictures);
@@ -170,14 +186,15 @@ fn recognized(illuminator: &Illuminator, pictures: &Pictures, words: &[f32]) -> 
                     .map(|(mean, pixel)| (mean - f64::from(*pixel)).powi(2))
                     .sum()
             };
-            let near = (0..THINGS.len()).min_by(|a, b| far(&means[*a]).total_cmp(&far(&means[*b])));
+            let near =
+                (0..THINGS.len()).min_by(|a, b| far(&weights[*a]).total_cmp(&far(&weights[*b])));
             right += usize::from(near == Some(thing));
         }
     }
     right as f64 / (DRAWN * THINGS.len()) as f64
 }
 
-fn middle(pictures: &Pictures, thing: usize) -> Vec<f64> {
+fn middle(pictures: &Dataset, thing: usize) -> Vec<f64> {
     let mut sum = vec![0f64; 64 * 64 * 4];
     let own = (0..pictures.len()).filter(|at| pictures.concept[*at] == thing as u32);
     for at in own {

@@ -125,18 +125,19 @@ fn a_folder_of_pictures_trains_resumes_and_draws() {
     let small = |steps| ["--small", "--steps", steps];
     let said = trained(&home, "reconstruct", whole, &small("4"));
     assert!(
-        said.contains("30 pictures of 10 things, 30 to train"),
+        said.contains("30 pictures of 10 concepts, 30 for training"),
         "{said}"
     );
     assert!(said.contains("styles: ink, oil, own"), "{said}");
     assert!(
-        said.contains("2 left out: broken.png (it is no PNG") && said.contains("gone.png"),
+        said.contains("2 skipped: broken.png (it is not a readable PNG")
+            && said.contains("gone.png"),
         "{said}"
     );
     assert!(whole.1.join("reconstruct.png").is_file());
     trained(&home, "reconstruct", parts, &small("2"));
     let said = trained(&home, "reconstruct", parts, &small("4"));
-    assert!(said.contains("Going on after step 2"), "{said}");
+    assert!(said.contains("Resuming after step 2"), "{said}");
     let bytes = |run: &Path| fs::read(run.join("reconstruct.safetensors")).unwrap();
     assert!(bytes(whole.1) == bytes(parts.1), "it went on to other bits");
     trained(&home, "tokens", whole, &small("4"));
@@ -151,7 +152,7 @@ fn a_folder_of_pictures_trains_resumes_and_draws() {
         let args = ["train", "gan", phase, "--data", paths[0], "--run", paths[1]];
         let more = ["--batch", "4", "--small"];
         let done = home.illumine(&[&args[..], &more].concat()).run().expect(2);
-        assert!(done.stderr.contains("another data set"), "{}", done.stderr);
+        assert!(done.stderr.contains("different dataset"), "{}", done.stderr);
     }
 }
 
@@ -204,12 +205,12 @@ fn finished_weights_are_a_beginning_and_new_styles_are_named() {
     let (data, other) = (data.to_str().unwrap(), other.to_str().unwrap());
     let args = ["train", "gan", "tokens", "--data", data, "--run", other];
     let done = home.illumine(&[&args[..], &from].concat()).run().expect(2);
-    assert!(done.stderr.contains("another --from"), "{}", done.stderr);
+    assert!(done.stderr.contains("different --from"), "{}", done.stderr);
     // Said before anything is embedded.
     let args = ["train", "gan", "refine", "--data", data, "--run", other];
     let blind = [&args[..], &["--perceptual", "0"]].concat();
     let done = home.illumine(&blind).run().expect(2);
-    let why = "--perceptual a weight above 0";
+    let why = "set --perceptual above 0";
     assert!(done.stderr.contains(why), "{}", done.stderr);
 }
 
@@ -224,10 +225,10 @@ fn a_folder_that_nothing_can_be_learned_from_is_answered_in_a_sentence() {
         let args = ["train", "gan", "reconstruct", "--data", data, "--run", run];
         home.illumine(&args).run().sentence(2)
     };
-    assert!(sentence().contains("has no pictures"));
+    assert!(sentence().contains("contains no pictures"));
     picture(0, 0, true).save(data.join("fox.png")).unwrap();
     picture(1, 0, true).save(data.join("owl.png")).unwrap();
-    assert!(sentence().contains("2 can be trained on, and at least 8"));
+    assert!(sentence().contains("2 can be used, but training needs at least 8"));
     fs::write(data.join("metadata.csv"), "file_name;text\n").unwrap();
     assert!(sentence().contains("no column file_name"));
 }
@@ -258,11 +259,11 @@ fn a_run_is_watched_on_a_screen_and_ended_by_a_key() {
     let screen = terminal.wait_for("pictures/s");
     assert!(screen.contains("Training reconstruct in"), "{screen}");
     terminal.wait("the loss and a sheet", |screen| {
-        screen.contains("loss") && screen.contains("Sheet after step")
+        screen.contains("loss") && screen.contains("Samples after step")
     });
     terminal.keys(&["q"]);
     let screen = terminal.wait_for("[ended 130]");
-    assert!(screen.contains("goes on from the checkpoint"), "{screen}");
+    assert!(screen.contains("resume from the checkpoint"), "{screen}");
     assert!(run.join("reconstruct.safetensors").is_file() && run.join("reconstruct.png").is_file());
     terminal.again(&args);
     terminal.wait_for("pictures/s");

@@ -2,14 +2,14 @@
 
 use crate::support::Home;
 use illumine::store::prompts::SHIPPED;
-use illumine::story::voice::Template;
+use illumine::story::voice::PromptTemplate;
 use serde_json::Value;
 
 #[test]
 fn each_template_writes_its_example() {
     let home = Home::new();
     for (name, text) in SHIPPED {
-        let template = Template::parse(name, text).unwrap();
+        let template = PromptTemplate::parse(name, text).unwrap();
         let vars: Vec<String> = template
             .example
             .iter()
@@ -77,7 +77,11 @@ fn a_voice_is_filled_in_and_gives_the_first_words() {
         "{}",
         output.stderr
     );
-    assert!(output.stderr.contains("takes no plce"), "{}", output.stderr);
+    assert!(
+        output.stderr.contains("has no variable plce"),
+        "{}",
+        output.stderr
+    );
 }
 
 #[test]

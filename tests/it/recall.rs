@@ -33,9 +33,9 @@ fn what_no_longer_fits_is_read_again_when_the_story_comes_back_to_it() {
     let bread = "She broke the bread, still warm from the oven, and ate.";
     let lines = format!("{DRAGON}\n{BAKER}\n{SHIP}\n{SHIP}\n/set recall 1\n{bread}\n/context\n");
     let output = repl(&home, &lines);
-    assert!(output.stderr.contains("Recalled: #2"), "{}", output.stderr);
+    assert!(output.stderr.contains("Retrieved: #2"), "{}", output.stderr);
     let shown = output.text();
-    assert!(shown.contains("recalled #2"), "{shown}");
+    assert!(shown.contains("retrieved #2"), "{shown}");
     assert!(
         shown.contains("[Earlier: In the village the baker"),
         "{shown}"
@@ -46,9 +46,9 @@ fn what_no_longer_fits_is_read_again_when_the_story_comes_back_to_it() {
         &home,
         &format!("{hoard}\n/lore why\n/set recall 0\n/context\n"),
     );
-    assert!(output.stderr.contains("Recalled: #0"), "{}", output.stderr);
+    assert!(output.stderr.contains("Retrieved: #0"), "{}", output.stderr);
     let shown = output.text();
-    assert!(shown.contains("recalled for its meaning"), "{shown}");
+    assert!(shown.contains("retrieved (similarity"), "{shown}");
     assert!(!shown.contains("[Earlier:"), "{shown}");
 }
 
@@ -60,7 +60,7 @@ fn lore_that_nothing_names_is_found_by_its_meaning() {
         /set recall 1\nThe smell of fresh bread filled the street.\n/context\n";
     let output = repl(&home, lines);
     assert!(
-        output.stderr.contains("Recalled: lore Zyx"),
+        output.stderr.contains("Retrieved: lore Zyx"),
         "{}",
         output.stderr
     );

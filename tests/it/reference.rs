@@ -6,11 +6,12 @@ use candle_core::Device;
 use candle_core::quantized::{GgmlDType, QTensor, gguf_file};
 use illumine::engine::perplexity::perplexity;
 use illumine::engine::{Loaded, Place, encode, read};
-use illumine::model::Rows;
-use illumine::model::device::Choice;
+use illumine::model::Logits;
+use illumine::model::device::DeviceChoice;
 use illumine::story::Context;
-use illumine::story::context::{Message, Part, Role};
-use kernels::attention::Kind;
+use illumine::story::context::{ContextPart, Message, Role};
+use illumine::story::progress::Unobserved;
+use kernels::attention::KvType;
 use serde::Deserialize;
 use std::fs::File;
 use std::path::Path;
@@ -59,9 +60,9 @@ fn exact_reference() -> Reference {
 }
 
 fn context(prompt: &Prompt) -> Context {
-    let part = |text: &str| Part {
+    let part = |text: &str| ContextPart {
         text: text.to_string(),
-        ..Part::default()
+        ..ContextPart::default()
     };
     if prompt.messages.is_empty() {
         return Context::Prose {
@@ -128,13 +129,16 @@ fn steps(loaded: &mut Loaded, prompt: &Prompt) -> Vec<Vec<f32>> {
     loaded.rewind(0);
     let (last, before) = prompt.prompt_ids.split_last().unwrap();
     if !before.is_empty() {
-        loaded.feed(before, Rows::None, &|| false).unwrap();
+        loaded.forward(before, Logits::Skip, &|| false).unwrap();
     }
     let steps = prompt.greedy_ids.len();
     let fed: Vec<u32> = std::iter::once(*last)
         .chain(prompt.greedy_ids[..steps - 1].iter().copied())
         .collect();
-    let rows = loaded.feed(&fed, Rows::All, &|| false).unwrap().unwrap();
+    let rows = loaded
+        .forward(&fed, Logits::All, &|| false)
+        .unwrap()
+        .unwrap();
     let width = loaded.model.vocabulary();
     rows.chunks_exact(width).map(<[f32]>::to_vec).collect()
 }
@@ -194,9 +198,9 @@ fn exact_model(dir: &Path) -> Loaded {
     let path = dir.join("exact.gguf");
     gguf_file::write(&mut File::create(&path).unwrap(), &metadata, &tensors).unwrap();
     let place = Place {
-        device: Choice::Cpu,
+        device: DeviceChoice::Cpu,
         threads: 2,
-        kv: Kind::F32,
+        kv: KvType::F32,
     };
     read("exact", &path, "exact".into(), place).unwrap()
 }
@@ -233,22 +237,22 @@ fn perplexity_is_hardly_another_with_keys_and_values_in_8_bits() {
     let (text, _) = text.split_at(text.floor_char_boundary(12_000));
     let of = |kv| {
         let place = Place {
-            device: Choice::Cpu,
+            device: DeviceChoice::Cpu,
             threads: 2,
             kv,
         };
         let mut loaded = read("default", &model_path(), String::new(), place).unwrap();
-        let found = perplexity(&mut loaded, text, 512, &mut |_, _| true).unwrap();
+        let found = perplexity(&mut loaded, text, 512, &Unobserved).unwrap();
         found.perplexity
     };
-    let off = of(Kind::Q8) / of(Kind::F16) - 1.0;
+    let off = of(KvType::Q8) / of(KvType::F16) - 1.0;
     assert!(off.abs() < 0.005, "{off}");
 }
 
 #[test]
 fn perplexity_is_that_of_llama_cpp() {
     let text = include_str!("../reference/alice.txt");
-    let found = perplexity(&mut loaded(), text, 512, &mut |_, _| true).unwrap();
+    let found = perplexity(&mut loaded(), text, 512, &Unobserved).unwrap();
     let off = found.perplexity / 19.437826 - 1.0;
     assert!(off.abs() < 0.005, "{off}");
 }

@@ -2,7 +2,9 @@
 //! phase that trains them.
 
 use crate::support::perceptual_path;
-use crate::training::{batches, check, config, pictures, plan, resumes, train, untrained, weighed};
+use crate::training::{
+    batches, check, config, input, pictures, plan, resumes, train, untrained, weighed,
+};
 use candle_core::{Device, Result, Tensor};
 use illumine::model::gan::conditioning::Conditioning;
 use illumine::model::gan::config::Config;
@@ -13,13 +15,13 @@ use illumine::model::gan::refiner::Refiner;
 use illumine::model::gan::retrieval_index::RetrievedExamples;
 use illumine::model::gan::tokens::FsqCodes;
 use illumine::model::gan::weights::Weights;
-use illumine::train::export::mean;
-use illumine::train::losses::Adversarial;
-use illumine::train::perceptual::Perceptual;
-use illumine::train::refine::{Before, Means, Refine};
-use illumine::train::run::Phase;
-use illumine::train::tokens::Tokens;
-use illumine::train::variables::{Tensors, make};
+use illumine::train::export::take_ema;
+use illumine::train::losses::{GanLoss, LossWeights};
+use illumine::train::perceptual::PerceptualLoss;
+use illumine::train::phase::Phase;
+use illumine::train::refine::{RefinePhase, RefineStart};
+use illumine::train::tokens::TokensPhase;
+use illumine::train::variables::{Tensors, trainable};
 use std::path::Path;
 
 const CPU: Device = Device::Cpu;
@@ -36,7 +38,7 @@ fn waves(shape: &[usize], step: f64, size: f64) -> Tensor {
 
 /// A network whose weights are waves.
 fn network<N>(new: impl FnOnce(&Weights) -> Result<N>) -> N {
-    let (network, variables) = make(Tensors::new(), 1, &CPU, new).unwrap();
+    let (network, variables) = trainable(Tensors::new(), 1, &CPU, new).unwrap();
     for (name, var) in variables.iter() {
         let wave = waves(var.dims(), 0.7 + name.len() as f64 / 100.0, 0.2);
         var.set(&wave).unwrap();
@@ -108,7 +110,7 @@ fn refiner_and_critic_compute_what_pytorch_computes() {
 #[test]
 fn a_refiner_that_has_learned_nothing_moves_nothing() {
     let config = tiny();
-    let (refiner, _) = make(Tensors::new(), 1, &CPU, |w| Refiner::new(w, &config)).unwrap();
+    let (refiner, _) = trainable(Tensors::new(), 1, &CPU, |w| Refiner::new(w, &config)).unwrap();
     let quantizer = Quantizer::new(&config.levels, &CPU).unwrap();
     let values = quantizer.token_values(&tokens(), &CPU).unwrap();
     let flat = |x: &Tensor| x.flatten_all().unwrap().to_vec1::<f32>().unwrap();
@@ -153,27 +155,27 @@ fn refining_resumes_to_the_same_bits_and_its_losses_are_numbers() {
     let pictures = pictures();
     let config = config(&pictures);
     let batches = batches(&pictures, &config);
-    let (encoder, generator) = untrained(&batches, &config);
-    let first = (&encoder, &generator);
-    let composer = Tokens::new(&batches, &config, (4, 1), first, Tensors::new()).unwrap();
-    let tokens = mean(&mut composer.parts().unwrap(), "tokens").unwrap();
-    let phase = |loss| {
-        let means = Means {
-            loss,
+    let input = input(&batches, &config);
+    let autoencoder = untrained(&batches, &config);
+    let mut composer = TokensPhase::new(input, &autoencoder, Tensors::new()).unwrap();
+    let tokens = take_ema(&mut composer.parts().unwrap(), "tokens").unwrap();
+    let phase = |gan_loss| {
+        let weights = LossWeights {
+            gan_loss,
             adversarial: 0.05,
-            belonging: 0.005,
+            caption_contrastive: 0.005,
+            ..LossWeights::default()
         };
-        let before = Before {
-            encoder: encoder.clone(),
-            generator: generator.clone(),
+        let start = RefineStart {
+            autoencoder: autoencoder.clone(),
             tokens: tokens.clone(),
             refiner: None,
         };
-        let look = Perceptual::load(&perceptual_path(), &CPU, 1.0).unwrap();
-        Refine::new(&batches, &config, (4, 1), before, (means, look)).unwrap()
+        let perceptual_loss = PerceptualLoss::load(&perceptual_path(), &CPU, 1.0).unwrap();
+        RefinePhase::new(input, start, weights, perceptual_loss).unwrap()
     };
-    resumes(folder.path(), &config, || phase(Adversarial::Relativistic));
-    for loss in [Adversarial::Hinge, Adversarial::Bce] {
+    resumes(folder.path(), &config, || phase(GanLoss::Relativistic));
+    for loss in [GanLoss::Hinge, GanLoss::Bce] {
         let folder = tempfile::tempdir().unwrap();
         let losses = train(&mut phase(loss), &plan(folder.path(), &config, 2));
         assert!(losses.iter().all(|loss| loss.is_finite()), "{losses:?}");

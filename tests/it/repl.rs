@@ -16,12 +16,15 @@ fn repl(home: &Home, lines: &str) -> Output {
 
 /// What was typed; whether a space joins it to the story depends on the story.
 fn typed(story: &Story) -> Vec<&str> {
-    let people = story.nodes().iter().filter(|node| node.how.is_none());
+    let people = story
+        .nodes()
+        .iter()
+        .filter(|node| node.provenance.is_none());
     people.map(|node| node.text.trim()).collect()
 }
 
 fn seed(node: &Node) -> u64 {
-    node.how.as_ref().unwrap().seed
+    node.provenance.as_ref().unwrap().seed
 }
 
 #[test]
@@ -31,7 +34,10 @@ fn lines_go_in_and_the_story_comes_out() {
     assert_eq!(output.stderr, "");
     let story = home.recovered("s").story;
     assert_eq!(typed(&story), ["The harbour was quiet.", "A bell rang."]);
-    let passages = story.nodes().iter().filter(|node| node.how.is_some());
+    let passages = story
+        .nodes()
+        .iter()
+        .filter(|node| node.provenance.is_some());
     let line = |node: &Node| format!("{}\n", node.text.strip_suffix('\n').unwrap_or(&node.text));
     let printed: String = passages.map(line).collect();
     assert_eq!(output.text(), printed);
@@ -40,7 +46,7 @@ fn lines_go_in_and_the_story_comes_out() {
         .iter()
         .filter(|node| node.author == Author::Model)
     {
-        let how = node.how.as_ref().unwrap();
+        let how = node.provenance.as_ref().unwrap();
         assert_eq!((node.status, node.ids.len()), (Status::Length, 3));
         assert_eq!(
             (how.maker.model.as_str(), how.sampling.max_tokens),
@@ -184,8 +190,8 @@ fn a_slip_is_answered_and_never_written() {
     let output = repl(&home, lines).expect(2);
     let said: Vec<&str> = output.stderr.lines().collect();
     assert_eq!(said.len(), 6, "{said:?}");
-    assert_eq!(said[0], "There is no command /rtery; did you mean /retry?");
-    assert!(said[1].starts_with("There is no command /xyzzy; /help lists them"));
+    assert_eq!(said[0], "Unknown command /rtery; did you mean /retry?");
+    assert!(said[1].starts_with("Unknown command /xyzzy; /help lists all commands"));
     assert_eq!(
         said[2..4],
         [

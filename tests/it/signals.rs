@@ -65,7 +65,7 @@ fn a_signal_while_nothing_is_written_ends_it_at_once() {
         live.printed(1);
         live.signal(signal);
         live.ended_within(Duration::from_secs(3)).expect(code);
-        assert_eq!(home.recovered("s").doubt, None);
+        assert_eq!(home.recovered("s").read_only_reason, None);
     }
 }
 
@@ -78,7 +78,7 @@ fn ctrl_c_stops_the_passage_and_the_session_goes_on() {
     live.say("The lamp burned.");
     live.printed(12);
     live.signal(libc::SIGINT);
-    live.complained("Stopped; what was written is kept");
+    live.complained("Stopped; the text so far is kept");
     live.say("/continue 2");
     live.end().expect(0);
     let story = home.recovered("s").story;
@@ -103,8 +103,12 @@ fn a_kill_costs_at_most_the_last_piece() {
     }
     home.illumine(&["repl", "s"]).run().expect(0);
     let found = home.recovered("s");
-    assert_eq!(found.doubt, None);
-    let passages = found.story.nodes().iter().filter(|node| node.how.is_some());
+    assert_eq!(found.read_only_reason, None);
+    let passages = found
+        .story
+        .nodes()
+        .iter()
+        .filter(|node| node.provenance.is_some());
     let interrupted: Vec<bool> = passages
         .map(|node| node.status == Status::Interrupted)
         .collect();

@@ -42,7 +42,7 @@ fn ready(terminal: &Terminal) {
 }
 
 fn at_rest(screen: &str) -> bool {
-    screen.contains("tok/s ·") && screen.contains("Enter lets the model write on")
+    screen.contains("tok/s ·") && screen.contains("Enter continues")
 }
 
 /// The story's text in the journal, piece by piece.
@@ -76,7 +76,7 @@ fn a_story_of_wide_characters_and_emoji_is_wrapped() {
     terminal.text("灯台守は三日間、誰とも話さなかった。霧が港を覆い、鐘だけが鳴っていた。👩‍🚀 🏴‍☠️ e\u{301}toile 👍🏽 end");
     terminal.keys(&["Enter"]);
     let screen = terminal.wait("a passage", |screen| {
-        screen.contains("story-1") && screen.contains("Enter lets the model write on")
+        screen.contains("story-1") && screen.contains("Enter continues")
     });
     for word in ["灯台守は", "鳴っていた。", "end"] {
         assert!(screen.contains(word), "{word}:\n{screen}");
@@ -257,7 +257,7 @@ fn a_story_is_drafted_branched_edited_and_undone() {
     terminal.keys(&["Enter"]);
     terminal.wait("a passage", at_rest);
     terminal.keys(&["M-n"]);
-    terminal.wait_for("Enter takes it");
+    terminal.wait_for("Enter picks");
     let whole = |screen: &str| screen.contains("tok/s ·") && !screen.contains("writing");
     let screen = terminal.wait("four candidates", whole);
     assert_snapshot!("candidates_side_by_side", steady(&screen));
@@ -267,10 +267,10 @@ fn a_story_is_drafted_branched_edited_and_undone() {
     // The first line is changed; what follows stays.
     terminal.text("/edit 0 The keeper lit the old lamp.");
     terminal.keys(&["Enter"]);
-    let screen = terminal.wait_for("Changed; /undo goes back");
+    let screen = terminal.wait_for("Edited; /undo reverts it");
     assert!(screen.contains("the old lamp."), "{screen}");
     terminal.keys(&["M-t"]);
-    let screen = terminal.wait_for("Every passage");
+    let screen = terminal.wait_for("All passages");
     assert_snapshot!("tree_of_passages", steady(&screen));
     terminal.keys(&["Escape"]);
     terminal.text("/diff 4 .");
@@ -280,7 +280,7 @@ fn a_story_is_drafted_branched_edited_and_undone() {
     terminal.keys(&["Escape"]);
     // ↑ takes the last passage into the input line; Esc leaves it as it was.
     terminal.keys(&["Up"]);
-    terminal.wait_for("Enter keeps, Esc leaves as it was");
+    terminal.wait_for("Enter saves, Esc cancels");
     terminal.keys(&["Escape"]);
     terminal.wait("the line to be empty", at_rest);
     terminal.keys(&["M-u"]);

@@ -1,6 +1,7 @@
 //! Training: every gradient against finite differences, runs that resume to the same bits, and the
 //! whole way from pictures to drawing, at sizes that take seconds.
 
+use base::progress::Unobserved;
 use candle_core::{D, Device, Result, Tensor, Var};
 use candle_nn::ops;
 use illumine::model::gan::conditioning::Conditioning;
@@ -18,17 +19,17 @@ use illumine::model::gan::{Illuminator, ImageSpec};
 use illumine::model::sampler::rng::Rng;
 use illumine::train::TrainError;
 use illumine::train::batches::{Batches, captions};
-use illumine::train::checkpoint::State;
-use illumine::train::data::file::{Concept, Pictures};
-use illumine::train::data::split::Part;
-use illumine::train::export::{export, finished, mean};
-use illumine::train::judge::Means;
-use illumine::train::losses::{ADVERSARIAL, softplus};
-use illumine::train::paint::Paint;
-use illumine::train::reconstruct::Reconstruct;
-use illumine::train::run::{End, News, Phase, Plan, checkpoint_of, run};
-use illumine::train::tokens::Tokens;
-use illumine::train::variables::{Tensors, make, noise};
+use illumine::train::checkpoint::Parts;
+use illumine::train::data::dataset::{Concept, Dataset};
+use illumine::train::data::split::Split;
+use illumine::train::export::{Export, export, load_checkpoint, take_ema};
+use illumine::train::losses::{GAN_LOSSES, LossWeights, softplus};
+use illumine::train::paint::PaintPhase;
+use illumine::train::phase::{Autoencoder, Phase, PhaseInput, PhaseKind};
+use illumine::train::reconstruct::ReconstructPhase;
+use illumine::train::run::{Plan, RunOutcome, Schedule, TrainingEvent, run};
+use illumine::train::tokens::TokensPhase;
+use illumine::train::variables::{Tensors, noise, trainable};
 use std::path::Path;
 
 const CPU: Device = Device::Cpu;
@@ -41,7 +42,7 @@ fn tiny() -> Config {
 /// The loss as a function of every variable in turn: its change along a direction, by gradients
 /// and by a difference of two losses.
 pub fn check<N>(new: impl FnOnce(&Weights) -> Result<N>, loss: impl Fn(&N) -> Result<Tensor>) {
-    let (network, variables) = make(Tensors::new(), 3, &CPU, new).unwrap();
+    let (network, variables) = trainable(Tensors::new(), 3, &CPU, new).unwrap();
     let mut rng = Rng::new(5);
     // Away from zero, where scale, shift and biases begin.
     for (_, var) in variables.iter() {
@@ -234,12 +235,12 @@ fn gradients_of_the_token_transformer_agree_with_differences() {
 }
 
 /// Two things in two styles: a red disc and a blue bar, filled or as outlines, some moved.
-pub fn pictures() -> Pictures {
+pub fn pictures() -> Dataset {
     let concept = |label: &str| Concept {
         label: label.into(),
         captions: vec![label.into(), format!("a {label}")],
     };
-    let mut pictures = Pictures::new(64, vec![concept("red disc"), concept("blue bar")]);
+    let mut pictures = Dataset::new(64, vec![concept("red disc"), concept("blue bar")]);
     for moved in 0..4 {
         for thing in 0..2 {
             for style in 0..2 {
@@ -248,7 +249,7 @@ pub fn pictures() -> Pictures {
         }
     }
     pictures.styles.truncate(2);
-    pictures.part.fill(Part::Train);
+    pictures.split.fill(Split::Train);
     pictures
 }
 
@@ -269,7 +270,7 @@ fn drawing(thing: u32, outline: bool, moved: i32) -> Vec<u8> {
 }
 
 /// Made up embeddings: those of one thing alike.
-pub fn words(pictures: &Pictures) -> Vec<f32> {
+pub fn words(pictures: &Dataset) -> Vec<f32> {
     let mut all = Vec::new();
     for caption in captions(pictures) {
         let seed = if caption.contains("disc") { 1 } else { 2 };
@@ -284,14 +285,14 @@ pub fn words(pictures: &Pictures) -> Vec<f32> {
     all
 }
 
-pub fn config(pictures: &Pictures) -> Config {
+pub fn config(pictures: &Dataset) -> Config {
     Config {
         styles: pictures.styles.clone(),
         ..tiny()
     }
 }
 
-pub fn batches<'a>(pictures: &'a Pictures, config: &Config) -> Batches<'a> {
+pub fn batches<'a>(pictures: &'a Dataset, config: &Config) -> Batches<'a> {
     let words = words(pictures);
     let centred: Vec<f32> = words
         .chunks(384)
@@ -304,58 +305,70 @@ pub fn batches<'a>(pictures: &'a Pictures, config: &Config) -> Batches<'a> {
 pub fn plan(folder: &Path, config: &Config, steps: u64) -> Plan {
     Plan {
         folder: folder.to_path_buf(),
-        state: State {
-            phase: String::new(),
-            config: config.clone(),
+        config: config.clone(),
+        dataset: "test".into(),
+        schedule: Schedule {
             seed: 1,
-            batch: 4,
-            step: 0,
-            data: "test".into(),
+            batch_size: 4,
+            steps,
+            decay_steps: 0,
+            learning_rate: 2e-3,
+            checkpoint_every: 1_000,
+            sample_every: 1_000,
         },
-        steps,
-        decay: 0,
-        rate: 2e-3,
-        keep: 1_000,
-        sheets: 1_000,
     }
 }
 
 /// Runs a phase to `steps` and returns the losses on the way.
 pub fn train(phase: &mut dyn Phase, plan: &Plan) -> Vec<f64> {
     let mut losses = Vec::new();
-    let end = run(phase, plan, &CPU, &mut |news| {
-        if let News::Step { metrics, .. } = news {
+    let end = run(phase, plan, &CPU, &Unobserved, &mut |event| {
+        if let TrainingEvent::Step { metrics, .. } = event {
             losses.push(metrics[0].1);
         }
-        true
     });
-    assert_eq!(end.unwrap(), End::Done);
+    assert_eq!(end.unwrap(), RunOutcome::Done);
     losses
 }
 
 /// `new` makes a phase anew each time, as a new start of the program does.
 pub fn resumes<P: Phase>(folder: &Path, config: &Config, new: impl Fn() -> P) {
     let (whole, parts) = (folder.join("whole"), folder.join("parts"));
-    let name = new().name();
+    let kind = new().kind();
     for (at, steps) in [(&whole, 4), (&parts, 2), (&parts, 4)] {
         train(&mut new(), &plan(at, config, steps));
     }
-    let bytes = |at: &Path| std::fs::read(checkpoint_of(at, name)).unwrap();
-    assert_eq!(bytes(&whole), bytes(&parts), "{name}");
+    let bytes = |at: &Path| std::fs::read(kind.checkpoint(at)).unwrap();
+    assert_eq!(bytes(&whole), bytes(&parts), "{kind}");
 }
 
-fn autoencoder(folder: &Path) -> (Tensors, Tensors) {
-    let (_, mut parts) = finished(folder, "reconstruct", &CPU).unwrap();
-    let encoder = mean(&mut parts, "encoder").unwrap();
-    (encoder, mean(&mut parts, "generator").unwrap())
+/// What every phase of these tests is made from.
+pub fn input<'a>(batches: &'a Batches<'a>, config: &'a Config) -> PhaseInput<'a> {
+    PhaseInput {
+        batches,
+        config,
+        batch_size: 4,
+        seed: 1,
+    }
+}
+
+fn autoencoder(folder: &Path) -> Autoencoder {
+    let (_, mut parts) = load_checkpoint(folder, PhaseKind::ReconstructPhase, &CPU).unwrap();
+    averaged(&mut parts)
+}
+
+fn averaged(parts: &mut Parts) -> Autoencoder {
+    Autoencoder {
+        encoder: take_ema(parts, "encoder").unwrap(),
+        generator: take_ema(parts, "generator").unwrap(),
+    }
 }
 
 /// Encoder and generator that have learned nothing yet.
-pub fn untrained(batches: &Batches, config: &Config) -> (Tensors, Tensors) {
-    let start = Reconstruct::new(batches, config, (4, 1), Default::default(), None).unwrap();
-    let mut parts = start.parts().unwrap();
-    let encoder = mean(&mut parts, "encoder").unwrap();
-    (encoder, mean(&mut parts, "generator").unwrap())
+pub fn untrained(batches: &Batches, config: &Config) -> Autoencoder {
+    let input = input(batches, config);
+    let mut start = ReconstructPhase::new(input, Autoencoder::default(), None).unwrap();
+    averaged(&mut start.parts().unwrap())
 }
 
 #[test]
@@ -364,18 +377,16 @@ fn every_phase_resumes_to_the_same_bits() {
     let pictures = pictures();
     let config = config(&pictures);
     let batches = batches(&pictures, &config);
-    let none = Tensors::new;
+    let input = input(&batches, &config);
     resumes(folder.path(), &config, || {
-        Reconstruct::new(&batches, &config, (4, 1), (none(), none()), None).unwrap()
+        ReconstructPhase::new(input, Autoencoder::default(), None).unwrap()
     });
-    let (encoder, generator) = autoencoder(&folder.path().join("whole"));
+    let first = autoencoder(&folder.path().join("whole"));
     resumes(folder.path(), &config, || {
-        let first = (&encoder, &generator);
-        Tokens::new(&batches, &config, (4, 1), first, none()).unwrap()
+        TokensPhase::new(input, &first, Tensors::new()).unwrap()
     });
     resumes(folder.path(), &config, || {
-        let first = (&encoder, generator.clone());
-        Paint::new(&batches, &config, (4, 1), first, (Means::default(), None)).unwrap()
+        PaintPhase::new(input, first.clone(), LossWeights::default(), None).unwrap()
     });
 }
 
@@ -384,15 +395,15 @@ fn generator_and_discriminator_meet_under_every_loss() {
     let pictures = pictures();
     let config = config(&pictures);
     let batches = batches(&pictures, &config);
-    let (encoder, generator) = untrained(&batches, &config);
-    for (name, loss) in ADVERSARIAL {
+    let input = input(&batches, &config);
+    let first = untrained(&batches, &config);
+    for (name, gan_loss) in GAN_LOSSES {
         let folder = tempfile::tempdir().unwrap();
-        let means = Means {
-            loss,
-            ..Means::default()
+        let weights = LossWeights {
+            gan_loss,
+            ..LossWeights::default()
         };
-        let first = (&encoder, generator.clone());
-        let mut phase = Paint::new(&batches, &config, (4, 1), first, (means, None)).unwrap();
+        let mut phase = PaintPhase::new(input, first.clone(), weights, None).unwrap();
         let losses = train(&mut phase, &plan(folder.path(), &config, 3));
         assert!(
             losses.iter().all(|loss| loss.is_finite()),
@@ -407,28 +418,28 @@ fn a_loss_that_is_no_number_ends_the_run_and_keeps_the_checkpoint() {
     let pictures = pictures();
     let config = config(&pictures);
     let batches = batches(&pictures, &config);
-    let new = || Reconstruct::new(&batches, &config, (4, 1), Default::default(), None).unwrap();
+    let input = input(&batches, &config);
+    let new = || ReconstructPhase::new(input, Autoencoder::default(), None).unwrap();
     train(&mut new(), &plan(folder.path(), &config, 2));
-    let path = checkpoint_of(folder.path(), "reconstruct");
+    let path = PhaseKind::ReconstructPhase.checkpoint(folder.path());
     let before = std::fs::read(&path).unwrap();
-    let wild = Plan {
-        rate: 1e38,
-        ..plan(folder.path(), &config, 50)
-    };
-    let error = run(&mut new(), &wild, &CPU, &mut |_| true).unwrap_err();
+    let mut wild = plan(folder.path(), &config, 50);
+    wild.schedule.learning_rate = 1e38;
+    let error = run(&mut new(), &wild, &CPU, &Unobserved, &mut |_| ()).unwrap_err();
     assert!(matches!(error, TrainError::Diverged(_)), "{error}");
     assert_eq!(std::fs::read(&path).unwrap(), before);
     // With other pictures or sizes it is not gone on from.
     let mut other = plan(folder.path(), &config, 50);
-    other.state.data = "other".into();
-    let error = run(&mut new(), &other, &CPU, &mut |_| true).unwrap_err();
-    assert!(error.to_string().contains("another data set"), "{error}");
+    other.dataset = "other".into();
+    let error = run(&mut new(), &other, &CPU, &Unobserved, &mut |_| ()).unwrap_err();
+    assert!(error.to_string().contains("different dataset"), "{error}");
     std::fs::write(&path, &before[..before.len() / 2]).unwrap();
     let error = run(
         &mut new(),
         &plan(folder.path(), &config, 3),
         &CPU,
-        &mut |_| true,
+        &Unobserved,
+        &mut |_| (),
     );
     assert!(matches!(error.unwrap_err(), TrainError::Checkpoint(..)));
 }
@@ -441,18 +452,28 @@ fn what_was_trained_can_be_exported_and_draws() {
     let config = config(&pictures);
     let batches = batches(&pictures, &config);
     let plan = plan(folder.path(), &config, 30);
-    let mut phase = Reconstruct::new(&batches, &config, (4, 1), Default::default(), None).unwrap();
+    let input = input(&batches, &config);
+    let mut phase = ReconstructPhase::new(input, Autoencoder::default(), None).unwrap();
     let losses = train(&mut phase, &plan);
     assert!(losses[29] < 0.9 * losses[0], "reconstruction: {losses:?}");
-    let (encoder, generator) = autoencoder(folder.path());
-    let first = (&encoder, &generator);
-    let mut phase = Tokens::new(&batches, &config, (4, 1), first, Tensors::new()).unwrap();
+    let first = autoencoder(folder.path());
+    let mut phase = TokensPhase::new(input, &first, Tensors::new()).unwrap();
     let losses = train(&mut phase, &plan);
     assert!(losses[29] < 0.9 * losses[0], "tokens: {losses:?}");
 
     let out = folder.path().join("weights");
     let words = words(&pictures);
-    export(folder.path(), &out, &pictures, &words, None, &mut |_, _| ()).unwrap();
+    export(
+        &Export {
+            run: folder.path(),
+            out: &out,
+            from: None,
+            dataset: &pictures,
+            embeddings: &words,
+        },
+        &Unobserved,
+    )
+    .unwrap();
     let illuminator = Illuminator::load(&out, &CPU, 2, &[]).unwrap();
     let all = captions(&pictures);
     let at = all

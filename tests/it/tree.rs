@@ -1,8 +1,10 @@
 //! Any sequence of what a writer can do to a story, taken back, done again, and read from disk.
 
-use illumine::store::recover;
+use illumine::store::recover_journal;
 use illumine::story::frame::{FrameChange, Note};
-use illumine::story::record::{Change, Ended, Head, Move, Step, Steps, Streamed, VERSION};
+use illumine::story::record::{
+    Change, HeadMove, PassageEnd, Step, StepCount, StepKind, StreamedText, VERSION,
+};
 use illumine::story::{Author, Node, NodeId, Picture, Place, Record, Status, Story, edit};
 use proptest::prelude::*;
 use serde::Serialize;
@@ -80,11 +82,11 @@ impl Book {
         self.records.push(record);
     }
 
-    fn head(&mut self, to: Option<NodeId>, why: Move) {
-        self.take(Record::Head(Head { to, why }));
+    fn head(&mut self, to: Option<NodeId>, why: StepKind) {
+        self.take(Record::Head(HeadMove { to, why }));
     }
 
-    fn step(&mut self, why: Move, changes: Vec<Change>) {
+    fn step(&mut self, why: StepKind, changes: Vec<Change>) {
         self.take(Record::Step(Step { why, changes }));
     }
 
@@ -101,13 +103,13 @@ impl Book {
         }));
         for text in pieces {
             let text = text.clone();
-            self.take(Record::Text(Streamed {
+            self.take(Record::Text(StreamedText {
                 node: id,
                 text,
-                ..Streamed::default()
+                ..StreamedText::default()
             }));
         }
-        self.take(Record::End(Ended {
+        self.take(Record::End(PassageEnd {
             node: id,
             status: Status::Complete,
             why: None,
@@ -117,7 +119,7 @@ impl Book {
         id
     }
 
-    fn make(&mut self, made: edit::Edit, why: Move) {
+    fn make(&mut self, made: edit::EditPlan, why: StepKind) {
         for node in made.nodes {
             self.take(Record::Node(node));
         }
@@ -144,7 +146,7 @@ impl Book {
             node: id,
             shown: true,
         });
-        self.step(Move::Draw, changes);
+        self.step(StepKind::Draw, changes);
     }
 
     fn someone(&self, at: usize) -> Option<NodeId> {
@@ -165,57 +167,60 @@ impl Book {
                     text,
                     ..Node::default()
                 }));
-                self.head(Some(id), Move::Write);
+                self.head(Some(id), StepKind::Write);
             }
             Deed::Generate { pieces, several } => {
                 let first = self.generate(here, pieces);
                 if *several {
                     self.generate(here, pieces);
                 }
-                self.head(Some(first), Move::Write);
+                self.head(Some(first), StepKind::Write);
             }
             Deed::Retry => {
                 let Some(id) = head else { return };
-                let base = self.story.node(self.story.base(id)).unwrap().place();
+                let base = self.story.node(self.story.first_part(id)).unwrap().place();
                 let id = self.generate(base, &["again".to_string()]);
-                self.head(Some(id), Move::Retry);
+                self.head(Some(id), StepKind::Retry);
             }
             Deed::Swipe(to) => {
                 let Some(id) = head else { return };
                 let versions = self.story.versions(id);
                 if !versions.is_empty() {
-                    self.head(Some(versions[to % versions.len()]), Move::Swipe);
+                    self.head(Some(versions[to % versions.len()]), StepKind::Swipe);
                 }
             }
             Deed::Edit(at, text) if length > 0 => {
                 let path = self.story.path();
-                if let Some(made) =
-                    edit::replace(&self.story, &path, edit::together(&path, at % length), text)
-                {
-                    self.make(made, Move::Edit);
+                if let Some(made) = edit::replace_text(
+                    &self.story,
+                    &path,
+                    edit::passage_group(&path, at % length),
+                    text,
+                ) {
+                    self.make(made, StepKind::Edit);
                 }
             }
             Deed::LeaveOut(at, count) if length > 0 => {
                 let path = self.story.path();
                 let first = at % length;
-                let made = edit::leave_out(&self.story, &path, first, first + count);
-                self.make(made, Move::Delete);
+                let made = edit::remove_passages(&self.story, &path, first, first + count);
+                self.make(made, StepKind::Delete);
             }
             Deed::Merge(at) if length > 0 => {
                 let path = self.story.path();
                 let before = text(&self.story);
-                let made = edit::merge(&self.story, &path, at % length);
-                self.make(made, Move::Merge);
+                let made = edit::merge_with_previous(&self.story, &path, at % length);
+                self.make(made, StepKind::Merge);
                 assert_eq!(text(&self.story), before, "merging changes no word");
             }
             Deed::Fill(at, text) if length > 0 => {
                 let path = self.story.path();
                 let index = at % length;
-                let place = edit::at(&path[index], 0);
+                let place = edit::place_in_passage(&path[index], 0);
                 let id = self.generate(place, std::slice::from_ref(text));
                 let path = self.story.path();
-                let made = edit::graft(&self.story, &path, index, 0, Place::after(Some(id)));
-                self.make(made, Move::Fill);
+                let made = edit::copy_rest_to(&self.story, &path, index, 0, Place::after(Some(id)));
+                self.make(made, StepKind::Fill);
             }
             Deed::Goto(at, cut) => {
                 let Some(parent) = self.someone(*at) else {
@@ -233,7 +238,7 @@ impl Book {
                     cut,
                     ..Node::default()
                 }));
-                self.step(Move::Goto, vec![Change::Head { to: Some(id) }]);
+                self.step(StepKind::Goto, vec![Change::Head { to: Some(id) }]);
             }
             Deed::Keep => {
                 let Some(id) = head else { return };
@@ -245,18 +250,21 @@ impl Book {
                 let changes = others
                     .map(|node| Change::Hidden { node, hidden: true })
                     .collect();
-                self.step(Move::Keep, changes);
+                self.step(StepKind::Keep, changes);
             }
             Deed::Hide(at) => {
                 let Some(node) = self.someone(*at) else {
                     return;
                 };
-                self.step(Move::Delete, vec![Change::Hidden { node, hidden: true }]);
+                self.step(
+                    StepKind::Delete,
+                    vec![Change::Hidden { node, hidden: true }],
+                );
             }
             Deed::Mark(name) => {
                 let node = self.story.head();
                 let name = format!("mark-{name}");
-                self.step(Move::Mark, vec![Change::Mark { name, node }]);
+                self.step(StepKind::Mark, vec![Change::Mark { name, node }]);
             }
             Deed::Draw(at, version) => {
                 let of = self.pictures().last().copied().filter(|_| *version);
@@ -273,7 +281,7 @@ impl Book {
                     width: 64,
                     height: 64,
                     beside: first,
-                    how: Default::default(),
+                    provenance: Default::default(),
                 };
                 self.take(Record::Node(Node {
                     id,
@@ -294,7 +302,7 @@ impl Book {
             }
             Deed::Memory(text) => {
                 let set = FrameChange::Memory { text: text.clone() };
-                self.step(Move::Frame, vec![Change::Frame { set }]);
+                self.step(StepKind::Frame, vec![Change::Frame { set }]);
             }
             Deed::Note(depth) => {
                 let note = Note {
@@ -302,7 +310,7 @@ impl Book {
                     depth: *depth,
                 };
                 self.step(
-                    Move::Frame,
+                    StepKind::Frame,
                     vec![Change::Frame {
                         set: FrameChange::Note { note },
                     }],
@@ -310,11 +318,11 @@ impl Book {
             }
             Deed::Undo(steps) => {
                 let steps = (*steps).min(self.story.steps().0);
-                self.take(Record::Undo(Steps { steps }));
+                self.take(Record::Undo(StepCount { steps }));
             }
             Deed::Redo(steps) => {
                 let steps = (*steps).min(self.story.steps().1);
-                self.take(Record::Redo(Steps { steps }));
+                self.take(Record::Redo(StepCount { steps }));
             }
             Deed::Edit(..) | Deed::LeaveOut(..) | Deed::Merge(_) | Deed::Fill(..) => {}
         }
@@ -354,7 +362,7 @@ proptest! {
             if past > before.steps().0 {
                 let mut back = book.story.clone();
                 let steps = past - before.steps().0;
-                back.apply(&Record::Undo(Steps { steps })).unwrap();
+                back.apply(&Record::Undo(StepCount { steps })).unwrap();
                 prop_assert_eq!(back.head(), before.head());
                 prop_assert_eq!(text(&back), text(&before));
                 prop_assert_eq!(back.frame(), before.frame());
@@ -364,7 +372,7 @@ proptest! {
                     prop_assert_eq!(back.is_shown(node.id), before.is_shown(node.id));
                 }
                 prop_assert_eq!(on_page(&back), on_page(&before));
-                back.apply(&Record::Redo(Steps { steps })).unwrap();
+                back.apply(&Record::Redo(StepCount { steps })).unwrap();
                 prop_assert_eq!(&back, &book.story);
             }
         }
@@ -398,8 +406,8 @@ proptest! {
             serde_json::to_writer(&mut bytes, &Line { v: VERSION, record }).unwrap();
             bytes.push(b'\n');
             story.apply(record).unwrap();
-            let found = recover(&bytes);
-            prop_assert_eq!(&found.doubt, &None);
+            let found = recover_journal(&bytes);
+            prop_assert_eq!(&found.read_only_reason, &None);
             prop_assert_eq!(&found.story, &story);
         }
     }

@@ -2,8 +2,8 @@
 
 use super::{Order, View, add, contiguous_f32, with};
 use candle_core::{CpuStorage, CustomOp3, Layout, Result, Shape, Tensor};
-use kernels::linear::Family;
-use kernels::wide;
+use kernels::dispatch_simd;
+use kernels::linear::KernelFamily;
 
 /// `x` `[rows, inputs]` times `weight` `[outputs, inputs]`, plus `bias` `[outputs]`.
 pub fn affine(x: &Tensor, weight: &Tensor, bias: &Tensor) -> Result<Tensor> {
@@ -69,14 +69,14 @@ impl CustomOp3 for Affine {
         let of_weight = product((gradient, Order::ColumnMajor), (x, Order::ColumnMajor))?;
         let of_bias = with(gradient, |gradient| {
             let mut sums = vec![0f32; weight.dim(0)?];
-            sum_of_rows(Family::best(), gradient, &mut sums);
+            sum_of_rows(KernelFamily::best(), gradient, &mut sums);
             Tensor::new(sums, x.device())
         })?;
         Ok((of_x, Some(of_weight), Some(of_bias)))
     }
 }
 
-wide!(sum_of_rows, sum_of_all_rows, (rows: &[f32], sums: &mut [f32]));
+dispatch_simd!(sum_of_rows, sum_of_all_rows, (rows: &[f32], sums: &mut [f32]));
 
 #[inline(always)]
 fn sum_of_all_rows(rows: &[f32], sums: &mut [f32]) {

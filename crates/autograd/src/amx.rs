@@ -5,18 +5,18 @@
 //! Source: Intel 64 and IA-32 Architectures Software Developer's Manual, volume 1, chapter 18.
 
 use super::tiles::{SIDE, Tile};
-use kernels::registers::{self, Shapes};
+use kernels::tile_registers::{self, TileConfig};
 use std::arch::asm;
 
 /// Whether the CPU has the instructions and the operating system enables them.
 pub fn is_supported() -> bool {
     is_x86_feature_detected!("avx512bw")
         && is_x86_feature_detected!("avx512bf16")
-        && registers::are_here(registers::BF16)
+        && tile_registers::are_available(tile_registers::BF16)
 }
 
 /// All tiles at full size.
-static WHOLE: Shapes = Shapes::new([64; 8], [16; 8]);
+static WHOLE: TileConfig = TileConfig::new([64; 8], [16; 8]);
 
 /// Configures the registers for [`add`].
 ///
@@ -25,7 +25,7 @@ static WHOLE: Shapes = Shapes::new([64; 8], [16; 8]);
 /// [`is_supported`] must be true.
 pub unsafe fn begin() {
     // SAFETY: the caller's.
-    unsafe { registers::begin(&WHOLE) };
+    unsafe { tile_registers::load_config(&WHOLE) };
 }
 
 /// Adds the products of `steps` tiles of two row strips and two column strips to 32 by 32 sums,

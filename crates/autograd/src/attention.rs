@@ -3,9 +3,9 @@
 use super::norm::sum_of_products;
 use super::{Order, View, add, contiguous_f32, with};
 use candle_core::{CpuStorage, CustomOp1, Layout, Result, Shape, Tensor};
-use kernels::linear::Family;
+use kernels::dispatch_simd;
+use kernels::linear::KernelFamily;
 use kernels::math::softmax;
-use kernels::wide;
 use rayon::prelude::*;
 
 /// `qkv` `[batch, tokens, 3 width]` to `[batch, tokens, width]`.
@@ -70,7 +70,7 @@ impl Head {
         let keys = self.part(qkv, 1, Order::RowMajor);
         // SAFETY: this module is used where the processor has the instructions.
         unsafe { add(queries, keys, out, self.tokens) };
-        shares(Family::best(), out, self.tokens, self.scale());
+        shares(KernelFamily::best(), out, self.tokens, self.scale());
     }
 
     /// Adds the gradients of a head's queries, keys and values to `out`, which has the
@@ -95,7 +95,13 @@ impl Head {
                 tokens,
             );
         }
-        shares_back(Family::best(), &weights, &mut scores, tokens, self.scale());
+        shares_back(
+            KernelFamily::best(),
+            &weights,
+            &mut scores,
+            tokens,
+            self.scale(),
+        );
         // SAFETY: the same.
         unsafe {
             let (forth, back) = (
@@ -110,12 +116,12 @@ impl Head {
     }
 }
 
-wide!(
+dispatch_simd!(
     /// Softmax of each row of scores.
     shares, shares_rows, (scores: &mut [f32], tokens: usize, scale: f32)
 );
 
-wide!(
+dispatch_simd!(
     /// Gradient of the softmax: from weights to scores.
     shares_back, shares_back_rows,
     (shares: &[f32], gradients: &mut [f32], tokens: usize, scale: f32)

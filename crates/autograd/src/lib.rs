@@ -37,6 +37,9 @@ pub fn is_supported() -> bool {
 }
 
 /// Never called: [`is_supported`] is false on other CPUs.
+///
+/// # Safety
+/// None: it does nothing.
 #[cfg(not(target_arch = "x86_64"))]
 unsafe fn add(_: View, _: View, _: &mut [f32], _: usize) {}
 

@@ -2,9 +2,9 @@
 
 use super::{contiguous_f32, with};
 use candle_core::{CpuStorage, CustomOp3, Layout, Result, Shape, Tensor};
-use kernels::linear::Family;
-use kernels::math::{LANES, fold};
-use kernels::wide;
+use kernels::dispatch_simd;
+use kernels::linear::KernelFamily;
+use kernels::math::{LANES, sum_lanes};
 use rayon::prelude::*;
 
 const EPSILON: f32 = 1e-5;
@@ -45,10 +45,10 @@ fn sum(x: &[f32], y: &[f32], of: impl Fn(f32, f32) -> f32) -> f32 {
     for (sum, (x, y)) in sums.iter_mut().zip(more_x.iter().zip(more_y)) {
         *sum += of(*x, *y);
     }
-    fold(sums)
+    sum_lanes(sums)
 }
 
-wide!(
+dispatch_simd!(
     /// Normalizes the rows of one picture, which share scale and shift.
     forth, forth_rows, (x: &[f32], scale: &[f32], shift: &[f32], out: &mut [f32])
 );
@@ -65,7 +65,7 @@ fn forth_rows(x: &[f32], scale: &[f32], shift: &[f32], out: &mut [f32]) {
     }
 }
 
-wide!(
+dispatch_simd!(
     /// Gradients of a picture's rows; those of scale and shift accumulate. `scaled_gradients` is
     /// scratch space for a row.
     back, back_rows,
@@ -125,7 +125,7 @@ impl CustomOp3 for Norm {
         let both = out.par_chunks_mut(picture).zip(x.par_chunks(picture));
         both.enumerate().for_each(|(at, (out, x))| {
             let (scale, shift) = (own(scale, at, width), own(shift, at, width));
-            forth(Family::best(), x, scale, shift, out);
+            forth(KernelFamily::best(), x, scale, shift, out);
         });
         Ok((CpuStorage::F32(out), layout.shape().clone()))
     }
@@ -155,7 +155,7 @@ impl CustomOp3 for Norm {
                             let scale = own(scale, at, width);
                             let sums = [of_scale, of_shift];
                             let mut scaled_gradients = vec![0f32; width];
-                            let best = Family::best();
+                            let best = KernelFamily::best();
                             back(best, x, gradient, scale, of_x, sums, &mut scaled_gradients);
                         },
                     );

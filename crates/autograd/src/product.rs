@@ -3,7 +3,7 @@
 use super::View;
 use super::amx;
 use super::tiles::{DEPTH, SIDE, Side, Tiles};
-use kernels::registers;
+use kernels::tile_registers;
 use rayon::prelude::*;
 
 /// Depth of one block, chosen to fit a core's second-level cache.
@@ -44,6 +44,9 @@ pub unsafe fn add(rows: View, columns: View, out: &mut [f32], stride: usize) {
 }
 
 /// Computes up to 32 rows of the result.
+///
+/// # Safety
+/// As for [`add`]; nothing else may hold these rows of the result.
 unsafe fn strip(
     (rows, at): (&Tiles, usize),
     (columns, width): (&Tiles, usize),
@@ -74,5 +77,5 @@ unsafe fn strip(
         }
     }
     // SAFETY: the caller's.
-    unsafe { registers::end() };
+    unsafe { tile_registers::release() };
 }

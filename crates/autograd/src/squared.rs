@@ -2,8 +2,8 @@
 
 use super::{contiguous_f32, with};
 use candle_core::{CpuStorage, CustomOp1, Layout, Result, Shape, Tensor};
-use kernels::linear::Family;
-use kernels::wide;
+use kernels::dispatch_simd;
+use kernels::linear::KernelFamily;
 use rayon::prelude::*;
 
 const SOME: usize = 1 << 14;
@@ -15,8 +15,8 @@ pub fn squared_relu(x: &Tensor) -> Result<Tensor> {
 
 struct Squared;
 
-wide!(forth, forth_row, (x: &[f32], out: &mut [f32]));
-wide!(back, back_row, (x: &[f32], gradient: &[f32], out: &mut [f32]));
+dispatch_simd!(forth, forth_row, (x: &[f32], out: &mut [f32]));
+dispatch_simd!(back, back_row, (x: &[f32], gradient: &[f32], out: &mut [f32]));
 
 #[inline(always)]
 fn forth_row(x: &[f32], out: &mut [f32]) {
@@ -48,7 +48,7 @@ impl CustomOp1 for Squared {
         let x = contiguous_f32(x, layout)?;
         let mut out = vec![0f32; x.len()];
         let both = out.par_chunks_mut(SOME).zip(x.par_chunks(SOME));
-        both.for_each(|(out, x)| forth(Family::best(), x, out));
+        both.for_each(|(out, x)| forth(KernelFamily::best(), x, out));
         Ok((CpuStorage::F32(out), layout.shape().clone()))
     }
 
@@ -58,7 +58,7 @@ impl CustomOp1 for Squared {
                 let mut out = vec![0f32; x.len()];
                 let both = x.par_chunks(SOME).zip(gradient.par_chunks(SOME));
                 let all = out.par_chunks_mut(SOME).zip(both);
-                all.for_each(|(out, (x, gradient))| back(Family::best(), x, gradient, out));
+                all.for_each(|(out, (x, gradient))| back(KernelFamily::best(), x, gradient, out));
                 Ok(out)
             })
         })?;

@@ -40,6 +40,17 @@ fn alike(inputs: &[&Var], near: f32, ours: Tensor, candles: Tensor) {
     }
 }
 
+/// Says that a test did not run, on a line that a runner can count (the harness does not capture
+/// the stream itself); with `ILLUMINE_NO_SKIP=1` that is a failure.
+fn skip(reason: &str) {
+    use std::io::Write;
+    let strict = std::env::var("ILLUMINE_NO_SKIP").is_ok_and(|value| value == "1");
+    assert!(!strict, "skipped, which ILLUMINE_NO_SKIP forbids: {reason}");
+    let thread = std::thread::current();
+    let test = thread.name().unwrap_or("a test");
+    let _ = writeln!(std::io::stderr(), "skipped: {test}: {reason}");
+}
+
 /// What lies between is rounded to eight bits.
 const ROUGH: f32 = 2e-2;
 const EXACT: f32 = 1e-5;
@@ -47,7 +58,7 @@ const EXACT: f32 = 1e-5;
 #[test]
 fn rows_times_a_matrix() {
     if !is_supported() {
-        return;
+        return skip("this processor has no AMX");
     }
     for (rows, inputs, outputs) in [(69, 256, 768), (33, 40, 17), (1, 3, 5), (1100, 64, 32)] {
         let (x, weight) = (wave(&[rows, inputs], 0.7), wave(&[outputs, inputs], 0.31));
@@ -95,7 +106,7 @@ fn squares_of_what_is_above_zero() {
 #[test]
 fn attention_of_every_token_to_every_other() {
     if !is_supported() {
-        return;
+        return skip("this processor has no AMX");
     }
     for (tokens, width, heads) in [(69, 256, 4), (16, 64, 2), (5, 24, 3)] {
         let qkv = wave(&[2, tokens, 3 * width], 0.37);
@@ -122,7 +133,7 @@ fn attention_of_every_token_to_every_other() {
 #[test]
 fn a_result_does_not_depend_on_threads_or_on_what_lies_beside() {
     if !is_supported() {
-        return;
+        return skip("this processor has no AMX");
     }
     let (x, weight) = (wave(&[300, 96], 0.7), wave(&[160, 96], 0.3));
     let several = || matmul_transposed(&x, &weight).unwrap();

@@ -3,8 +3,11 @@
 //!
 //! Depends on none of the other crates.
 
+#![warn(unreachable_pub)]
+
 pub mod hash;
 pub mod nearest;
+pub mod progress;
 pub mod untrusted;
 
 /// The cosine similarity from which on a concept counts as what a prompt means: pictures are led

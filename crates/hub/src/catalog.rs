@@ -113,7 +113,7 @@ pub struct PipPart {
 
 /// What the writer asked for with `--model`.
 #[derive(Clone, Debug)]
-pub enum Choice<'a> {
+pub enum ModelChoice<'a> {
     /// A GGUF file of the writer's own.
     File(PathBuf),
     /// A model of the catalogue.
@@ -123,16 +123,16 @@ pub enum Choice<'a> {
 /// Why a model is not in the catalogue, or the catalogue cannot be read.
 #[derive(Debug, thiserror::Error)]
 pub enum CatalogError {
-    #[error("models/catalog.toml cannot be read: {0}")]
+    #[error("Cannot parse models/catalog.toml: {0}")]
     Toml(#[from] toml::de::Error),
-    #[error("models/catalog.toml is wrong: {0}")]
+    #[error("Invalid models/catalog.toml: {0}")]
     Wrong(String),
     #[error(
-        "No model is called '{name}'; did you mean '{near}'? `illumine models list` names them all"
+        "Unknown model '{name}'; did you mean '{near}'? `illumine models list` lists all models"
     )]
     Near { name: String, near: String },
     #[error(
-        "No model is called '{name}'; `illumine models list` names them all, and --model also takes the path of a GGUF file"
+        "Unknown model '{name}'; `illumine models list` lists all models, and --model also accepts the path of a GGUF file"
     )]
     Unknown { name: String },
     #[error(
@@ -140,7 +140,7 @@ pub enum CatalogError {
     )]
     NoFile(PathBuf),
     #[error(
-        "{0} is for pictures and writes no text; `illumine models list` names the models that do"
+        "{0} is an image model and generates no text; choose a text model from `illumine models list`"
     )]
     WritesNothing(String),
 }
@@ -179,7 +179,7 @@ impl Catalog {
         };
         catalog.all().try_for_each(check)?;
         match twice(catalog.all()) {
-            Some(twice) => Err(CatalogError::Wrong(format!("'{twice}' is named twice"))),
+            Some(twice) => Err(CatalogError::Wrong(format!("'{twice}' occurs twice"))),
             None => Ok(catalog),
         }
     }
@@ -243,34 +243,19 @@ impl Catalog {
     }
 
     /// What `--model WANTED` means: a name of the catalogue first, else the path of a file.
-    pub fn choose(&self, wanted: &str) -> Result<Choice<'_>, CatalogError> {
+    pub fn resolve(&self, wanted: &str) -> Result<ModelChoice<'_>, CatalogError> {
         let path = PathBuf::from(wanted);
         match self.find(wanted) {
-            Ok(entry) if !entry.architecture.writes() => {
+            Ok(entry) if !entry.architecture.writes_text() => {
                 Err(CatalogError::WritesNothing(entry.name.clone()))
             }
-            Ok(entry) => Ok(Choice::Entry(entry)),
-            Err(_) if path.is_file() => Ok(Choice::File(path)),
+            Ok(entry) => Ok(ModelChoice::Entry(entry)),
+            Err(_) if path.is_file() => Ok(ModelChoice::File(path)),
             Err(_) if wanted.ends_with(".gguf") || wanted.contains(std::path::is_separator) => {
                 Err(CatalogError::NoFile(path))
             }
             Err(unknown) => Err(unknown),
         }
-    }
-
-    /// The largest model that a GPU (or free RAM) of this many gigabytes is a good place for.
-    pub fn best_for(&self, gigabytes: f32) -> &Entry {
-        let fits = |entry: &&Entry| entry.memory_gb <= gigabytes && entry.chat;
-        let size = |entry: &Entry| (entry.memory_gb, entry.bytes.unwrap_or(0));
-        self.entries
-            .iter()
-            .filter(fits)
-            .max_by(|a, b| {
-                size(a)
-                    .partial_cmp(&size(b))
-                    .unwrap_or(std::cmp::Ordering::Equal)
-            })
-            .unwrap_or_else(|| self.default_entry())
     }
 }
 
@@ -283,7 +268,7 @@ impl Entry {
         }
         if self.sha256.is_none() {
             remarks.push(format!(
-                "No checksum of {} is known: that of the first download is recorded, and later ones are held to it",
+                "The checksum of {} is unknown: the first download's is recorded and later downloads must match it",
                 self.name
             ));
         }
@@ -291,7 +276,7 @@ impl Entry {
             let at = self.licence_url.as_deref();
             let at = at.map(|url| format!(" ({url})")).unwrap_or_default();
             remarks.push(format!(
-                "{} is under the {}{at}, which must be accepted before it is fetched",
+                "{} is under the {}{at}; you must accept it before downloading",
                 self.name, self.licence
             ));
         }
@@ -331,7 +316,7 @@ impl Architecture {
     }
 
     /// Whether it writes text.
-    pub fn writes(self) -> bool {
+    pub fn writes_text(self) -> bool {
         use Architecture::{Bert, EfficientNet, Esrgan};
         !matches!(self, Bert | EfficientNet | Esrgan)
     }
@@ -347,10 +332,12 @@ fn check(entry: &Entry) -> Result<(), CatalogError> {
     let hexadecimal =
         |sha: &String| sha.len() == 64 && sha.chars().all(|c| matches!(c, '0'..='9' | 'a'..='f'));
     if !plain(&entry.name) || !plain(&entry.file) {
-        return wrong("has a name or a file that is not plain letters, digits, '-', '_' and '.'");
+        return wrong(
+            "has a name or file with characters other than letters, digits, '-', '_' and '.'",
+        );
     }
     if !entry.sha256.as_ref().is_none_or(hexadecimal) {
-        return wrong("has a sha256 that is not 64 small hexadecimal digits");
+        return wrong("has a sha256 that is not 64 lower-case hexadecimal digits");
     }
     match entry.sources.is_empty() {
         true => wrong("has no source"),

@@ -35,7 +35,7 @@ fn every_family_and_every_size_of_gpu_has_a_model() {
         assert!(has, "{wanted:?}");
     }
     for gigabytes in [1.0, 2.0, 4.0, 8.0, 16.0, 24.0, 48.0, 80.0] {
-        let entry = catalog.best_for(gigabytes);
+        let entry = largest_chat_model(&catalog, gigabytes).unwrap();
         assert_eq!(entry.memory_gb, gigabytes, "{}", entry.name);
         assert!(
             entry.bytes.unwrap() as f32 <= gigabytes * 1e9,
@@ -43,7 +43,15 @@ fn every_family_and_every_size_of_gpu_has_a_model() {
             entry.name
         );
     }
-    assert_eq!(catalog.best_for(0.1).name, catalog.default_entry().name);
+    assert!(largest_chat_model(&catalog, 0.1).is_none());
+}
+
+/// The largest model for chat that a GPU (or free RAM) of this many gigabytes is a good place for.
+fn largest_chat_model(catalog: &Catalog, gigabytes: f32) -> Option<&Entry> {
+    let fits = |entry: &&Entry| entry.memory_gb <= gigabytes && entry.chat;
+    let size = |entry: &Entry| (entry.memory_gb, entry.bytes.unwrap_or(0));
+    let entries = catalog.entries().iter().filter(fits);
+    entries.max_by(|a, b| size(a).partial_cmp(&size(b)).unwrap())
 }
 
 #[test]
@@ -110,11 +118,14 @@ fn a_model_may_also_be_a_file() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("mine.gguf");
     std::fs::write(&path, "GGUF").unwrap();
-    let chosen = catalog.choose(&path.to_string_lossy()).unwrap();
-    assert!(matches!(chosen, Choice::File(found) if found == path));
-    assert!(matches!(catalog.choose("gemma3-4b"), Ok(Choice::Entry(_))));
+    let chosen = catalog.resolve(&path.to_string_lossy()).unwrap();
+    assert!(matches!(chosen, ModelChoice::File(found) if found == path));
     assert!(matches!(
-        catalog.choose("no/such.gguf"),
+        catalog.resolve("gemma3-4b"),
+        Ok(ModelChoice::Entry(_))
+    ));
+    assert!(matches!(
+        catalog.resolve("no/such.gguf"),
         Err(CatalogError::NoFile(_))
     ));
 }
@@ -142,7 +153,7 @@ fn terms_and_missing_checksums_are_said_beforehand() {
     assert!(gemma.contains("Gemma Terms of Use (https://"), "{gemma}");
     let mut bare = catalog.default_entry().clone();
     bare.sha256 = None;
-    assert!(bare.remarks()[0].contains("first download is recorded"));
+    assert!(bare.remarks()[0].contains("first download's is recorded"));
 }
 
 #[test]
@@ -151,6 +162,6 @@ fn the_encoder_is_fetched_by_name_but_does_not_write() {
     let encoder = catalog.encoder();
     assert_eq!(catalog.find("all-MiniLM-L6-v2").unwrap().name, encoder.name);
     assert!(catalog.entries().iter().all(|e| e.name != encoder.name));
-    let why = catalog.choose(&encoder.name).unwrap_err().to_string();
-    assert!(why.contains("writes no text"), "{why}");
+    let why = catalog.resolve(&encoder.name).unwrap_err().to_string();
+    assert!(why.contains("generates no text"), "{why}");
 }

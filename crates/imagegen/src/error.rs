@@ -3,16 +3,16 @@
 #[derive(Debug, thiserror::Error)]
 pub enum ImageError {
     #[error(
-        "The network that enlarges pictures cannot be read ({0}); `illumine models verify esrgan-slim` checks its file"
+        "Cannot load the upscaler ({0}); check its file with `illumine models verify esrgan-slim`"
     )]
     Upscaler(String),
-    #[error("The illuminator's weights cannot be used ({0}); `--weights` names another folder")]
+    #[error("Cannot use the image model's weights ({0}); choose another folder with --weights")]
     Illuminator(String),
     #[error(
-        "The illuminator's weights are not here; --weights or ILLUMINE_WEIGHTS names their folder, and `illumine train` makes one"
+        "Cannot find the image model's weights; give their folder with --weights or ILLUMINE_WEIGHTS, or train your own with `illumine train`"
     )]
     NoIlluminator,
-    #[error("The picture could not be computed: {0}")]
+    #[error("The image model failed to run: {0}")]
     Compute(String),
 }
 

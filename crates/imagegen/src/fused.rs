@@ -8,7 +8,7 @@ use super::attention::{Shape, attend};
 use super::weights::{Activation, Linear, for_each_row};
 use candle_core::{Result, Tensor};
 use kernels::linear::Pool;
-use kernels::math::{LANES, fold};
+use kernels::math::{LANES, sum_lanes};
 
 /// The four packed matrices of a block.
 pub struct Matrices<'a> {
@@ -126,7 +126,7 @@ fn sum(row: &[f32], of: impl Fn(f32) -> f32) -> f32 {
             .zip(chunk)
             .for_each(|(sum, x)| *sum += of(*x));
     }
-    fold(sums)
+    sum_lanes(sums)
 }
 
 #[cfg(test)]

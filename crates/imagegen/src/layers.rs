@@ -5,7 +5,7 @@
 
 use super::fused::{self, Matrices, Norm};
 use super::weights::{Linear, Weights, normal};
-use autograd::{attend, modulated_norm, squared_relu};
+use crate::autograd::{attend, modulated_norm, squared_relu};
 use candle_core::{D, Error, Result, Tensor};
 use candle_nn::{Init, ops};
 use kernels::linear::Pool;

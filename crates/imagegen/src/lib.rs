@@ -12,6 +12,12 @@
 //!
 //! The crate sees prompts as embeddings, and no files except its weights.
 
+#[cfg(feature = "train")]
+use ::autograd;
+#[cfg(not(feature = "train"))]
+#[path = "without_autograd.rs"]
+mod autograd;
+
 mod attention;
 pub mod backbone;
 mod code_head;
@@ -238,7 +244,8 @@ impl Illuminator {
         let given = [&spec.embedding, &spec.subject].into_iter();
         let mut given = given.map(Vec::len).filter(|have| *have > 0);
         if let Some(have) = given.find(|have| *have != want) {
-            let why = format!("their words have {want} numbers, the encoder's {have}");
+            let why =
+                format!("their text embeddings have {want} dimensions, the text encoder's {have}");
             return Err(ImageError::Illuminator(why));
         }
         let mut concepts = self.nearest(&spec.embedding, spec.style);

@@ -22,7 +22,7 @@ pub enum PictureFileError {
     TooLarge,
     #[error("it has more than {} million pixels", MAX_PIXELS / 1_000_000)]
     TooManyPixels,
-    #[error("it is no PNG, JPEG, GIF or WebP picture that can be read")]
+    #[error("it is not a readable PNG, JPEG, GIF or WebP picture")]
     Unreadable,
 }
 

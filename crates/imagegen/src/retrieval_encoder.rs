@@ -9,6 +9,7 @@ use super::config::{Config, TOKENS};
 use super::retrieval_index::RetrievedExamples;
 use super::tokens::FsqCodes;
 use super::weights::{Weights, normal};
+use crate::autograd;
 use candle_core::{Error, Result, Tensor};
 use candle_nn::Init;
 

@@ -107,7 +107,7 @@ impl RetrievalIndex {
             && concept.len() == style.len()
             && tokens.len() == concept.len() * TOKENS;
         if !sound {
-            return Err("what it remembers does not fit the weights beside it".into());
+            return Err("its retrieval index does not match its weights".into());
         }
         let tokens = tokens
             .chunks_exact(TOKENS)

@@ -14,6 +14,7 @@ use super::layers::Dropout;
 use super::retrieval_encoder::select_rows;
 use super::retrieval_index::RetrievedExamples;
 use super::weights::{Linear, Weights, normal};
+use crate::autograd;
 use candle_core::{D, Result, Tensor};
 use kernels::linear::Pool;
 use std::sync::Arc;

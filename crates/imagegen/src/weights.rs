@@ -4,6 +4,7 @@
 //! may be stored so ([`super::eight_bit`]).
 
 use super::eight_bit::{self, SUFFIX};
+use crate::autograd;
 use candle_core::{DType, Error, Result, Tensor};
 use candle_nn::{Init, VarBuilder};
 use kernels::linear::{self, Arena, Format, Packed, Pool, Source, Write};

@@ -1,32 +1,52 @@
-//! Sixteen floats side by side, in the registers that a family of kernels has.
+//! Vectors of sixteen floats, in the registers that a kernel family has.
 //!
 //! The operations are those that give the same bits everywhere: loads, products, fused
 //! multiply-adds. What is written with them is the same to the bit in every family.
 
-use crate::linear::Plain;
+use crate::linear::Pod;
 use half::slice::{HalfBitsSliceExt, HalfFloatSliceExt};
 
 /// An operation on 16 floats for each family. All are safe where the processor has the family's
 /// instructions and the pointers are good for 16 numbers.
 pub trait Lanes {
     type Vector: Copy;
+    /// # Safety
+    /// The processor has the instructions of these lanes.
     unsafe fn splat(value: f32) -> Self::Vector;
+    /// # Safety
+    /// The processor has the instructions of these lanes, and sixteen floats can be read at `at`.
     unsafe fn load(at: *const f32) -> Self::Vector;
     /// Sixteen half floats.
-    unsafe fn halves(at: *const u16) -> Self::Vector;
+    ///
+    /// # Safety
+    /// The processor has the instructions of these lanes, and sixteen numbers can be read at
+    /// `at`.
+    unsafe fn load_f16(at: *const u16) -> Self::Vector;
     /// Sixteen whole numbers.
-    unsafe fn bytes(at: *const i8) -> Self::Vector;
+    ///
+    /// # Safety
+    /// The processor has the instructions of these lanes, and sixteen numbers can be read at
+    /// `at`.
+    unsafe fn load_i8(at: *const i8) -> Self::Vector;
     /// `a * b + c`, rounded once.
+    ///
+    /// # Safety
+    /// The processor has the instructions of these lanes.
     unsafe fn fma(a: Self::Vector, b: Self::Vector, c: Self::Vector) -> Self::Vector;
+    /// # Safety
+    /// The processor has the instructions of these lanes.
     unsafe fn mul(a: Self::Vector, b: Self::Vector) -> Self::Vector;
+    /// # Safety
+    /// The processor has the instructions of these lanes, and sixteen floats may be written at
+    /// `at`.
     unsafe fn store(at: *mut f32, value: Self::Vector);
 }
 
-pub const WIDTH: usize = 16;
+pub(crate) const WIDTH: usize = 16;
 
 /// Asks for the line that lies there. A wrong address does nothing.
 #[inline(always)]
-pub fn prefetch<N>(at: *const N) {
+pub(crate) fn prefetch<N>(at: *const N) {
     #[cfg(target_arch = "x86_64")]
     {
         use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
@@ -36,73 +56,80 @@ pub fn prefetch<N>(at: *const N) {
     let _ = at;
 }
 
-/// A number as it lies in a cache, alone or with a scale that it shares with others.
-pub trait Number: Plain + Send + Sync + 'static {
-    /// Reading it takes more than a load, so that many who read it share one reading.
+/// An element of the KV cache: a float, or a code with a scale that it shares with others.
+pub trait KvElement: Pod + Send + Sync + 'static {
+    /// Converting it to a float takes more than a load, so many rows share one conversion.
     const NARROW: bool;
     /// There are scales.
     const SCALED: bool = false;
     /// Each number of `values`, rounded to the nearest; returns the scale that they share.
-    fn round(values: &[f32], to: &mut [Self]) -> f32;
+    fn quantize(values: &[f32], to: &mut [Self]) -> f32;
     /// Sixteen numbers whose scales lie side by side.
-    unsafe fn read<L: Lanes>(at: *const Self, scales: *const f32) -> L::Vector;
+    ///
+    /// # Safety
+    /// The processor has the instructions of `L`, and sixteen numbers and as many scales can be
+    /// read.
+    unsafe fn load<L: Lanes>(at: *const Self, scales: *const f32) -> L::Vector;
     /// Sixteen numbers that share one scale.
-    unsafe fn read_shared<L: Lanes>(at: *const Self, scale: *const f32) -> L::Vector;
+    ///
+    /// # Safety
+    /// The processor has the instructions of `L`; sixteen numbers and one scale can be read.
+    unsafe fn load_shared_scale<L: Lanes>(at: *const Self, scale: *const f32) -> L::Vector;
 }
 
-/// Numbers that share a scale, where there are scales.
-pub const SHARED: usize = 32;
+/// How many elements share a scale, where there are scales.
+pub(crate) const SCALE_GROUP: usize = 32;
 
-impl Number for f32 {
+impl KvElement for f32 {
     const NARROW: bool = false;
 
-    fn round(values: &[f32], to: &mut [f32]) -> f32 {
+    fn quantize(values: &[f32], to: &mut [f32]) -> f32 {
         to.copy_from_slice(values);
         1.0
     }
 
     #[inline(always)]
-    unsafe fn read<L: Lanes>(at: *const f32, _: *const f32) -> L::Vector {
+    unsafe fn load<L: Lanes>(at: *const f32, _: *const f32) -> L::Vector {
         // SAFETY: the caller's.
         unsafe { L::load(at) }
     }
 
     #[inline(always)]
-    unsafe fn read_shared<L: Lanes>(at: *const f32, _: *const f32) -> L::Vector {
+    unsafe fn load_shared_scale<L: Lanes>(at: *const f32, _: *const f32) -> L::Vector {
         // SAFETY: the caller's.
         unsafe { L::load(at) }
     }
 }
 
 /// A half float, by its bits.
-impl Number for u16 {
+impl KvElement for u16 {
     const NARROW: bool = true;
 
-    fn round(values: &[f32], to: &mut [u16]) -> f32 {
+    fn quantize(values: &[f32], to: &mut [u16]) -> f32 {
         let to: &mut [half::f16] = to.reinterpret_cast_mut();
         to.convert_from_f32_slice(values);
         1.0
     }
 
     #[inline(always)]
-    unsafe fn read<L: Lanes>(at: *const u16, _: *const f32) -> L::Vector {
+    unsafe fn load<L: Lanes>(at: *const u16, _: *const f32) -> L::Vector {
         // SAFETY: the caller's.
-        unsafe { L::halves(at) }
+        unsafe { L::load_f16(at) }
     }
 
     #[inline(always)]
-    unsafe fn read_shared<L: Lanes>(at: *const u16, _: *const f32) -> L::Vector {
+    unsafe fn load_shared_scale<L: Lanes>(at: *const u16, _: *const f32) -> L::Vector {
         // SAFETY: the caller's.
-        unsafe { L::halves(at) }
+        unsafe { L::load_f16(at) }
     }
 }
 
 /// A code of 8 bits, as GGML's Q8_0 has it: 32 share the scale max |x| / 127, here an f32.
-impl Number for i8 {
+impl KvElement for i8 {
     const NARROW: bool = true;
     const SCALED: bool = true;
 
-    fn round(values: &[f32], to: &mut [i8]) -> f32 {
+    fn quantize(values: &[f32], to: &mut [i8]) -> f32 {
         let peak = values
             .iter()
             .fold(0f32, |peak, value| peak.max(value.abs()));
@@ -114,20 +141,20 @@ impl Number for i8 {
     }
 
     #[inline(always)]
-    unsafe fn read<L: Lanes>(at: *const i8, scales: *const f32) -> L::Vector {
+    unsafe fn load<L: Lanes>(at: *const i8, scales: *const f32) -> L::Vector {
         // SAFETY: the caller's.
-        unsafe { L::mul(L::bytes(at), L::load(scales)) }
+        unsafe { L::mul(L::load_i8(at), L::load(scales)) }
     }
 
     #[inline(always)]
-    unsafe fn read_shared<L: Lanes>(at: *const i8, scale: *const f32) -> L::Vector {
+    unsafe fn load_shared_scale<L: Lanes>(at: *const i8, scale: *const f32) -> L::Vector {
         // SAFETY: the caller's.
-        unsafe { L::mul(L::bytes(at), L::splat(*scale)) }
+        unsafe { L::mul(L::load_i8(at), L::splat(*scale)) }
     }
 }
 
 /// Whatever the compiler makes of it.
-pub struct Portable;
+pub(crate) struct Portable;
 
 impl Lanes for Portable {
     type Vector = [f32; WIDTH];
@@ -144,14 +171,14 @@ impl Lanes for Portable {
     }
 
     #[inline(always)]
-    unsafe fn halves(at: *const u16) -> [f32; WIDTH] {
+    unsafe fn load_f16(at: *const u16) -> [f32; WIDTH] {
         // SAFETY: the caller's.
         let bits = unsafe { at.cast::<[u16; WIDTH]>().read_unaligned() };
         bits.map(|bits| half::f16::from_bits(bits).to_f32())
     }
 
     #[inline(always)]
-    unsafe fn bytes(at: *const i8) -> [f32; WIDTH] {
+    unsafe fn load_i8(at: *const i8) -> [f32; WIDTH] {
         // SAFETY: the caller's.
         unsafe { at.cast::<[i8; WIDTH]>().read() }.map(f32::from)
     }
@@ -174,14 +201,14 @@ impl Lanes for Portable {
 }
 
 #[cfg(target_arch = "x86_64")]
-pub use x86::{Avx2, Avx512};
+pub(crate) use x86::{Avx2, Avx512};
 
 #[cfg(target_arch = "x86_64")]
 mod x86 {
     use super::Lanes;
     use std::arch::x86_64::*;
 
-    pub struct Avx512;
+    pub(crate) struct Avx512;
 
     impl Lanes for Avx512 {
         type Vector = __m512;
@@ -201,14 +228,14 @@ mod x86 {
 
         #[inline]
         #[target_feature(enable = "avx512f")]
-        unsafe fn halves(at: *const u16) -> __m512 {
+        unsafe fn load_f16(at: *const u16) -> __m512 {
             // SAFETY: the caller's.
             _mm512_cvtph_ps(unsafe { _mm256_loadu_si256(at.cast()) })
         }
 
         #[inline]
         #[target_feature(enable = "avx512f")]
-        unsafe fn bytes(at: *const i8) -> __m512 {
+        unsafe fn load_i8(at: *const i8) -> __m512 {
             // SAFETY: the caller's.
             _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(unsafe { _mm_loadu_si128(at.cast()) }))
         }
@@ -233,7 +260,7 @@ mod x86 {
         }
     }
 
-    pub struct Avx2;
+    pub(crate) struct Avx2;
 
     impl Lanes for Avx2 {
         type Vector = [__m256; 2];
@@ -253,7 +280,7 @@ mod x86 {
 
         #[inline]
         #[target_feature(enable = "avx2,fma,f16c")]
-        unsafe fn halves(at: *const u16) -> [__m256; 2] {
+        unsafe fn load_f16(at: *const u16) -> [__m256; 2] {
             // SAFETY: the caller's.
             let (low, high) = unsafe {
                 let at = at.cast::<__m128i>();
@@ -264,7 +291,7 @@ mod x86 {
 
         #[inline]
         #[target_feature(enable = "avx2,fma,f16c")]
-        unsafe fn bytes(at: *const i8) -> [__m256; 2] {
+        unsafe fn load_i8(at: *const i8) -> [__m256; 2] {
             // SAFETY: the caller's.
             let both = unsafe { _mm_loadu_si128(at.cast()) };
             [

@@ -1,12 +1,17 @@
-//! Numbers on a CPU: quantized matrix products, attention over a KV cache, vector lanes and the row
-//! operations of a Transformer, for each family of instructions that a processor may have.
+//! Kernels for CPUs: quantized matrix products, attention over a KV cache and the row operations of
+//! a Transformer, for each family of instructions that a processor may have.
 //!
 //! **Invariant:** an output is the same to the bit for one row or many, for any number of threads
 //! and for every kernel family. Nothing here knows a tensor, a model or a file.
 
+#![warn(unreachable_pub)]
+
 pub mod attention;
-pub mod lanes;
+mod family;
+mod lanes;
 pub mod linear;
 pub mod math;
 #[cfg(target_arch = "x86_64")]
-pub mod registers;
+pub mod tile_registers;
+
+pub use family::KernelFamily;

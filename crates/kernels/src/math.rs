@@ -1,4 +1,4 @@
-//! What is done to a row of numbers between two products: norms, activations, softmax.
+//! The operations on a row of floats between two matrix products: norms, activations, softmax.
 //!
 //! **Invariant:** the same bits in every family, alone or in a batch: sums are added up in 16
 //! lanes, and e^x is ours, not the system's.
@@ -13,12 +13,13 @@ pub enum Activation {
     Gelu,
 }
 
-/// Makes a function that runs with the best instructions of a family.
+/// Defines a function that runs `$body`, compiled for the instructions of the given family.
 #[macro_export]
-macro_rules! wide {
+macro_rules! dispatch_simd {
     ($(#[$doc:meta])* $name:ident, $body:ident, ($($arg:ident: $kind:ty),*)) => {
         $(#[$doc])*
-        pub fn $name(family: $crate::linear::Family, $($arg: $kind),*) {
+        #[inline]
+        pub fn $name(family: $crate::linear::KernelFamily, $($arg: $kind),*) {
             #[cfg(target_arch = "x86_64")]
             {
                 #[target_feature(enable = "avx512f,avx512bw,fma,f16c")]
@@ -31,10 +32,10 @@ macro_rules! wide {
                 }
                 match family {
                     // SAFETY: families are used where the processor has their instructions.
-                    $crate::linear::Family::Amx | $crate::linear::Family::Avx512Vnni => return unsafe { avx512($($arg),*) },
+                    $crate::linear::KernelFamily::Amx | $crate::linear::KernelFamily::Avx512Vnni => return unsafe { avx512($($arg),*) },
                     // SAFETY: the same.
-                    $crate::linear::Family::AvxVnni | $crate::linear::Family::Avx2 => return unsafe { avx2($($arg),*) },
-                    $crate::linear::Family::Portable => {}
+                    $crate::linear::KernelFamily::AvxVnni | $crate::linear::KernelFamily::Avx2 => return unsafe { avx2($($arg),*) },
+                    $crate::linear::KernelFamily::Portable => {}
                 }
             }
             let _ = family;
@@ -43,17 +44,17 @@ macro_rules! wide {
     };
 }
 
-wide!(
+dispatch_simd!(
     /// RMSNorm of a row (Zhang & Sennrich 2019): `out = x / sqrt(mean(x^2) + eps) * weight`.
     rms_norm, rms_norm_row, (x: &[f32], weight: &[f32], eps: f32, out: &mut [f32])
 );
 
-wide!(
-    /// The same where the row is.
-    rms_norm_here, rms_norm_row_here, (x: &mut [f32], weight: &[f32], eps: f32)
+dispatch_simd!(
+    /// RMSNorm of a row in place.
+    rms_norm_in_place, rms_norm_row_in_place, (x: &mut [f32], weight: &[f32], eps: f32)
 );
 
-wide!(
+dispatch_simd!(
     /// `out = activation(gate) * up`.
     gated, gated_row, (activation: Activation, gate: &[f32], up: &[f32], out: &mut [f32])
 );
@@ -67,7 +68,7 @@ fn rms_norm_row(x: &[f32], weight: &[f32], eps: f32, out: &mut [f32]) {
 }
 
 #[inline(always)]
-fn rms_norm_row_here(x: &mut [f32], weight: &[f32], eps: f32) {
+fn rms_norm_row_in_place(x: &mut [f32], weight: &[f32], eps: f32) {
     let scale = rms_scale(x, eps);
     for (x, weight) in x.iter_mut().zip(weight) {
         *x = *x * scale * weight;
@@ -86,7 +87,7 @@ fn rms_scale(x: &[f32], eps: f32) -> f32 {
     for (sum, x) in sums.iter_mut().zip(rest) {
         *sum = x.mul_add(*x, *sum);
     }
-    (fold(sums) / x.len() as f32 + eps).sqrt().recip()
+    (sum_lanes(sums) / x.len() as f32 + eps).sqrt().recip()
 }
 
 #[inline(always)]
@@ -148,12 +149,12 @@ pub fn softmax(scores: &mut [f32]) -> f32 {
         *sum += *score;
     }
     rest.copy_from_slice(&last[..rest.len()]);
-    fold(sums)
+    sum_lanes(sums)
 }
 
 /// Adds lanes up in halves: 16 to 8 to 4 to 2 to 1.
 #[inline(always)]
-pub fn fold(mut sums: [f32; LANES]) -> f32 {
+pub fn sum_lanes(mut sums: [f32; LANES]) -> f32 {
     let mut width = LANES / 2;
     while width > 0 {
         for lane in 0..width {
@@ -189,7 +190,7 @@ fn exp(x: f32) -> f32 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::linear::Family;
+    use crate::linear::KernelFamily;
     use proptest::prelude::*;
 
     proptest! {
@@ -207,7 +208,7 @@ mod tests {
             let tanh = 0.5 * exact * (1.0 + u.tanh());
             for (activation, exact) in [(Activation::Silu, silu), (Activation::Gelu, tanh)] {
                 let mut out = [0.0];
-                gated(Family::best(), activation, &[x], &[1.0], &mut out);
+                gated(KernelFamily::best(), activation, &[x], &[1.0], &mut out);
                 let error = (f64::from(out[0]) - exact).abs();
                 prop_assert!(error < 2e-6 * (1.0 + exact.abs()), "{activation:?} of {x}: {error}");
             }
@@ -225,8 +226,8 @@ mod tests {
                 gated(family, Activation::Gelu, &values, &weight, gelu);
                 out
             };
-            let plain = all(Family::Portable);
-            for family in Family::ALL.into_iter().filter(|family| family.is_here()) {
+            let plain = all(KernelFamily::Portable);
+            for family in KernelFamily::ALL.into_iter().filter(|family| family.is_supported()) {
                 prop_assert_eq!(&plain, &all(family), "{:?}", family);
             }
         }

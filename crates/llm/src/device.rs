@@ -1,11 +1,11 @@
-//! Which device computes: by flag, or what is there.
+//! The device that computes: the one that a flag names, or the best one present.
 
-use super::ModelError;
+use crate::error::ModelError;
 use candle_core::Device;
 
-/// What the user asked for.
+/// The device that the user chose.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Choice {
+pub enum DeviceChoice {
     /// A GPU when this build can use one and one is there, else the CPU.
     #[default]
     Auto,
@@ -14,36 +14,37 @@ pub enum Choice {
     Metal,
 }
 
-impl std::str::FromStr for Choice {
+impl std::str::FromStr for DeviceChoice {
     type Err = String;
 
-    fn from_str(word: &str) -> Result<Choice, String> {
+    fn from_str(word: &str) -> Result<DeviceChoice, String> {
         let word = word.to_lowercase();
         let number = word
             .strip_prefix("cuda")
             .map(|rest| rest.trim_start_matches(':'));
         match (word.as_str(), number) {
-            ("auto", _) => Ok(Choice::Auto),
-            ("cpu", _) => Ok(Choice::Cpu),
-            ("metal", _) => Ok(Choice::Metal),
-            (_, Some("")) => Ok(Choice::Cuda(0)),
+            ("auto", _) => Ok(DeviceChoice::Auto),
+            ("cpu", _) => Ok(DeviceChoice::Cpu),
+            ("metal", _) => Ok(DeviceChoice::Metal),
+            (_, Some("")) => Ok(DeviceChoice::Cuda(0)),
             (_, Some(number)) => number
                 .parse()
-                .map(Choice::Cuda)
-                .map_err(|_| "a CUDA device is cuda or cuda:N, as in cuda:1".to_string()),
+                .map(DeviceChoice::Cuda)
+                .map_err(|_| "a CUDA device is cuda or cuda:N, for example cuda:1".to_string()),
             _ => Err("a device is auto, cpu, cuda:N or metal".to_string()),
         }
     }
 }
 
-/// Opens the device. A GPU that was asked for by name and is not there is an error; one that was
-/// merely hoped for is not.
-pub fn open(choice: Choice) -> Result<Device, ModelError> {
+/// Opens the device. A GPU that the user named must be present; `Auto` falls back on the CPU.
+pub fn open(choice: DeviceChoice) -> Result<Device, ModelError> {
     match choice {
-        Choice::Cpu => Ok(Device::Cpu),
-        Choice::Cuda(index) => Device::new_cuda(index).map_err(|error| absent("CUDA", &error)),
-        Choice::Metal => Device::new_metal(0).map_err(|error| absent("Metal", &error)),
-        Choice::Auto => {
+        DeviceChoice::Cpu => Ok(Device::Cpu),
+        DeviceChoice::Cuda(index) => {
+            Device::new_cuda(index).map_err(|error| absent("CUDA", &error))
+        }
+        DeviceChoice::Metal => Device::new_metal(0).map_err(|error| absent("Metal", &error)),
+        DeviceChoice::Auto => {
             let found = Device::new_cuda(0).or_else(|_| Device::new_metal(0));
             Ok(found.unwrap_or(Device::Cpu))
         }
@@ -63,7 +64,7 @@ fn absent(kind: &str, error: &candle_core::Error) -> ModelError {
     let error = error.to_string();
     let first = error.lines().next().unwrap_or_default();
     ModelError::Device(format!(
-        "No {kind} device can be used here ({first}); build with the feature for it, or use --device cpu"
+        "No {kind} device is available ({first}); build with its feature, or use --device cpu"
     ))
 }
 
@@ -73,14 +74,14 @@ mod tests {
 
     #[test]
     fn devices_are_named_as_users_name_them() {
-        assert_eq!("cuda:1".parse(), Ok(Choice::Cuda(1)));
-        assert_eq!("CUDA".parse(), Ok(Choice::Cuda(0)));
-        assert!("gpu".parse::<Choice>().is_err());
+        assert_eq!("cuda:1".parse(), Ok(DeviceChoice::Cuda(1)));
+        assert_eq!("CUDA".parse(), Ok(DeviceChoice::Cuda(0)));
+        assert!("gpu".parse::<DeviceChoice>().is_err());
     }
 
     #[test]
     fn the_cpu_is_always_there() {
-        assert_eq!(name(&open(Choice::Cpu).unwrap()), "cpu");
-        assert!(open(Choice::Auto).is_ok());
+        assert_eq!(name(&open(DeviceChoice::Cpu).unwrap()), "cpu");
+        assert!(open(DeviceChoice::Auto).is_ok());
     }
 }

@@ -1,13 +1,19 @@
 //! Reads GGUF files: metadata, and where each tensor lies in the mapped file.
 //!
 //! Format: <https://github.com/ggml-org/ggml/blob/master/docs/gguf.md>, versions 2 and 3. The reader
-//! trusts no length or offset in the file: each is held against the file's size before it is used,
-//! so that a cut, damaged or hostile file is a sentence and not an abort. Knows no model.
+//! trusts no length or offset in the file: each is checked against the file's size before it is used,
+//! so that a truncated, damaged or hostile file is an error and not an abort. Knows no model.
 
+mod error;
 mod pages;
 mod reader;
+mod tensor_type;
+mod value;
 
-use candle_core::quantized::GgmlDType;
+pub use error::GgufError;
+pub use tensor_type::TensorType;
+pub use value::TensorInfo;
+
 use memmap2::Mmap;
 use reader::Reader;
 use std::borrow::Cow;
@@ -15,6 +21,7 @@ use std::collections::HashMap;
 use std::fs::File;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
+use value::Value;
 
 /// An open GGUF file. Strings and tensors stay in the mapped file until they are asked for.
 pub struct Gguf {
@@ -22,55 +29,6 @@ pub struct Gguf {
     path: PathBuf,
     metadata: HashMap<String, Value>,
     tensors: HashMap<String, TensorInfo>,
-}
-
-/// Where a tensor's blocks lie. `shape` is in row-major order, slowest dimension first.
-#[derive(Clone, Debug, PartialEq)]
-pub struct TensorInfo {
-    pub shape: Vec<usize>,
-    pub dtype: GgmlDType,
-    bytes: Range<usize>,
-}
-
-#[derive(Clone, Debug)]
-enum Value {
-    Unsigned(u64),
-    Signed(i64),
-    Float(f64),
-    Bool(bool),
-    Text(Range<usize>),
-    /// Kind and count of what it holds, and where that begins.
-    Array(u32, usize, usize),
-}
-
-/// Why a file cannot be used; each a sentence with what to do.
-#[derive(Debug, thiserror::Error)]
-pub enum GgufError {
-    #[error(
-        "Cannot open {path}: {source}; check the path, or run `illumine models list` for names"
-    )]
-    Open {
-        path: PathBuf,
-        source: std::io::Error,
-    },
-    #[error(
-        "{0} is not a GGUF file; give a file in GGUF format, or a name from `illumine models list`"
-    )]
-    NotGguf(PathBuf),
-    #[error(
-        "{path} is GGUF version {version}, which is not supported; versions 2 and 3 are: convert it again"
-    )]
-    Version { path: PathBuf, version: u32 },
-    #[error("{path} is damaged or cut short ({what}); fetch it again")]
-    Damaged { path: PathBuf, what: String },
-    #[error(
-        "{path} has a tensor in format {dtype}, which is not supported; use a file quantized as Q4_0 to Q8_0, Q2_K to Q6_K, F16, BF16 or F32"
-    )]
-    Format { path: PathBuf, dtype: u32 },
-    #[error(
-        "{path} has no usable `{key}`, which this kind of model needs; fetch another file of the model"
-    )]
-    Missing { path: PathBuf, key: String },
 }
 
 impl Gguf {
@@ -164,8 +122,16 @@ impl Gguf {
         self.tensors.get(name)
     }
 
-    pub fn tensor_names(&self) -> impl Iterator<Item = &str> {
-        self.tensors.keys().map(String::as_str)
+    /// Refuses a file with a tensor in a format that nothing here can compute with.
+    pub fn check_formats(&self) -> Result<(), GgufError> {
+        let mut kinds = self.tensors.values().map(|tensor| tensor.kind);
+        match kinds.find(|kind| kind.candle().is_none()) {
+            Some(unknown) => Err(GgufError::Format {
+                path: self.path.clone(),
+                format: unknown.name().to_string(),
+            }),
+            None => Ok(()),
+        }
     }
 
     /// The tensor's blocks as they are in the file.
@@ -185,29 +151,20 @@ impl Gguf {
         key: &str,
         take: impl Fn(Value) -> Option<T> + 'a,
     ) -> Option<impl Iterator<Item = Option<T>> + 'a> {
-        let Value::Array(kind, count, at) = *self.metadata.get(key)? else {
+        let Value::Array(array) = *self.metadata.get(key)? else {
             return None;
         };
         let mut reader = Reader {
             bytes: &self.map,
-            at,
+            at: array.at,
         };
         // The depth was looked at when the file was opened.
-        Some((0..count).map(move |_| take(reader.value(kind, 0).ok()?)))
+        let values = (0..array.count).map(move |_| take(reader.value(array.element, 0).ok()?));
+        Some(values)
     }
 
     fn string(&self, range: &Range<usize>) -> Cow<'_, str> {
         String::from_utf8_lossy(&self.map[range.clone()])
-    }
-}
-
-impl Value {
-    fn unsigned(&self) -> Option<u64> {
-        match self {
-            Value::Unsigned(value) => Some(*value),
-            Value::Signed(value) => u64::try_from(*value).ok(),
-            _ => None,
-        }
     }
 }
 
@@ -272,10 +229,29 @@ mod tests {
             let error = open(&whole[..len]).err().map(|error| error.to_string());
             let error = error.unwrap_or_else(|| panic!("{len} bytes were taken for a model"));
             assert!(
-                error.contains("GGUF file") || error.contains("cut short"),
+                error.contains("GGUF file") || error.contains("truncated"),
                 "{error}"
             );
         }
+    }
+
+    #[test]
+    fn a_format_that_is_not_supported_is_opened_and_refused_by_its_name() {
+        let mut file = small();
+        // The tensor [2, 3] of F32 becomes one of 64-bit floats, of which there are 3 in the file.
+        let kind = file.len() - 6 * 4 - 32;
+        let at = (kind..file.len() - 6 * 4)
+            .find(|at| file[*at..].starts_with(&[2, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]))
+            .unwrap();
+        file[at + 8..at + 12].copy_from_slice(&28u32.to_le_bytes());
+        file.resize(file.len() + 6 * 4, 0);
+        let gguf = open(&file).unwrap();
+        assert_eq!(gguf.tensor("w").unwrap().kind.name(), "F64");
+        let error = gguf.check_formats().unwrap_err().to_string();
+        assert!(error.contains("format F64"), "{error}");
+        file[at + 8..at + 12].copy_from_slice(&99u32.to_le_bytes());
+        let error = open(&file).err().unwrap().to_string();
+        assert!(error.contains("format number 99"), "{error}");
     }
 
     #[test]

@@ -1,9 +1,9 @@
-//! Words to a vector: the sentence encoder that the illuminator listens through.
+//! The text encoder: a sentence to its embedding.
 //!
 //! all-MiniLM-L6-v2 (Reimers and Gurevych 2019, Wang et al. 2020): BERT, the mean over the tokens,
 //! then to length one. Phrases of like meaning lie close together. Knows no pictures.
 
-use super::ModelError;
+use crate::error::ModelError;
 use ahash::AHashMap;
 use candle_core::{DType, Device, Tensor};
 use candle_nn::VarBuilder;
@@ -17,12 +17,12 @@ use tokenizers::pre_tokenizers::bert::BertPreTokenizer;
 
 /// Numbers in an embedding.
 pub const WIDTH: usize = 384;
-/// Tokens that it was trained to read; what comes after them is not heard.
+/// The most tokens that it was trained on; the rest of a longer text is ignored.
 const LONGEST: usize = 256;
-/// No word piece stands for less than a letter, so letters beyond these cannot be among the tokens.
+/// Every word piece has at least one letter, so letters beyond these cannot be among the tokens.
 const LETTERS: usize = 8 * LONGEST;
 
-/// The words that it knows, one a line, in the order of their ids.
+/// Its vocabulary, one word piece a line, in the order of their ids.
 const VOCABULARY: &str = include_str!("../../../models/all-minilm-l6-v2/vocab.txt");
 /// The ids of `[CLS]` and `[SEP]`, which stand around what is read.
 const BEGIN: u32 = 101;
@@ -36,7 +36,7 @@ pub struct SentenceEncoder {
 }
 
 impl SentenceEncoder {
-    /// Reads `model.safetensors` of all-MiniLM-L6-v2.
+    /// Loads `model.safetensors` of all-MiniLM-L6-v2.
     pub fn load(path: &Path, device: &Device) -> Result<SentenceEncoder, ModelError> {
         let unreadable = |why: String| ModelError::Encoder(base::untrusted::clean_key(&why));
         let file = File::open(path).map_err(|why| unreadable(why.to_string()))?;
@@ -52,8 +52,11 @@ impl SentenceEncoder {
         })
     }
 
-    /// Reads it onto a device by its name.
-    pub fn on(path: &Path, choice: super::device::Choice) -> Result<SentenceEncoder, ModelError> {
+    /// Loads it onto the chosen device.
+    pub fn open(
+        path: &Path,
+        choice: super::device::DeviceChoice,
+    ) -> Result<SentenceEncoder, ModelError> {
         SentenceEncoder::load(path, &super::device::open(choice)?)
     }
 

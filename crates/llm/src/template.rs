@@ -1,10 +1,10 @@
-//! The chat template that a GGUF file brings, rendered by minijinja.
+//! The chat template of a GGUF file, rendered by minijinja.
 //!
-//! Templates come from strangers: they can loop, raise and look at nothing but the messages. A
+//! Templates are untrusted: they can loop and raise errors, and see nothing but the messages. A
 //! writer's words are guarded before rendering, so that they cannot pose as control tokens.
 
-use super::ModelError;
 use super::tokenizer::Tokenizer;
+use crate::error::ModelError;
 use minijinja::syntax::SyntaxConfig;
 use minijinja::{Environment, Error, ErrorKind, Value, context};
 
@@ -16,16 +16,16 @@ pub struct ChatMessage {
     pub content: String,
 }
 
-pub struct Template {
+pub struct ChatTemplate {
     environment: Environment<'static>,
 }
 
 /// Steps of the template engine before a template is given up as endless.
 const FUEL: u64 = 5_000_000;
 
-impl Template {
+impl ChatTemplate {
     /// Compiles the file's template.
-    pub fn new(source: String) -> Result<Template, ModelError> {
+    pub fn new(source: String) -> Result<ChatTemplate, ModelError> {
         let mut environment = Environment::new();
         // The Hugging Face convention for chat templates.
         let mut syntax = SyntaxConfig::builder();
@@ -42,7 +42,7 @@ impl Template {
         environment
             .add_template_owned("chat", source)
             .map_err(|error| wrong(&error))?;
-        Ok(Template { environment })
+        Ok(ChatTemplate { environment })
     }
 
     /// The messages as the model was trained to see them, words guarded (see
@@ -61,16 +61,16 @@ impl Template {
         }
     }
 
-    /// The messages as the model was trained to see them, and then the beginning of a turn that is
-    /// not the model's own: it may be asked what somebody else would say.
-    pub fn open(
+    /// The messages as the model was trained to see them, then the beginning of a turn of `role`, so
+    /// that the model writes that turn in place of its own.
+    pub fn render_open_turn(
         &self,
         tokenizer: &Tokenizer,
         messages: &[ChatMessage],
         role: &'static str,
     ) -> Result<String, ModelError> {
-        // Templates begin only the model's turn by themselves; where words of another's would stand
-        // is where such a turn begins.
+        // Templates open only the model's own turn, so a marker shows where a turn of another role
+        // has its words.
         const HERE: &str = "\u{2020}here\u{2020}";
         let words = ChatMessage {
             role,

@@ -46,13 +46,13 @@ impl Ban {
                     Ok(strength) if strength > 0.0 => (phrase.trim(), Some(strength)),
                     Ok(_) => {
                         return Err(BanError(
-                            "A strength is a number above 0; quotes make it part of the phrase"
+                            "The strength must be a number above 0; put quotes around the phrase if the number belongs to it"
                                 .into(),
                         ));
                     }
                     Err(_) if text.contains(" strength=") => {
                         return Err(BanError(
-                            "A strength is a number above 0, as in /ban \"a testament to\" 5"
+                            "The strength must be a number above 0, for example /ban \"a testament to\" 5"
                                 .into(),
                         ));
                     }
@@ -67,7 +67,7 @@ impl Ban {
         };
         if phrase.trim().is_empty() {
             return Err(BanError(
-                "A phrase to ban is missing, as in /ban \"a testament to\"".into(),
+                "The phrase is missing; for example /ban \"a testament to\"".into(),
             ));
         }
         let ban = Ban {
@@ -121,13 +121,13 @@ impl Bans {
             let short: String = pattern.chars().take(40).collect();
             let regex = built.map_err(|_| {
                 BanError(format!(
-                    "/{short}/ is no pattern that can be looked for in linear time"
+                    "/{short}/ is not a valid regex, or not one that runs in linear time"
                 ))
             })?;
             let every = ["a", "e", "z"].iter().all(|letter| regex.is_match(letter));
             if every || ["", " "].iter().any(|text| regex.is_match(text)) {
                 return Err(BanError(format!(
-                    "/{short}/ would forbid everything; name some words"
+                    "/{short}/ would ban every text; make it more specific"
                 )));
             }
             ready.patterns.push((index, regex));

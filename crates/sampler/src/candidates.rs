@@ -7,7 +7,7 @@ use std::cmp::Ordering;
 
 /// A token that may yet be chosen.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Candidate {
+pub(crate) struct Candidate {
     pub token: u32,
     pub logit: f32,
     /// Its share, as the stage at hand last computed it; see [`super::temperature::weigh`].
@@ -18,17 +18,17 @@ pub struct Candidate {
 const BLOCK: usize = 16;
 
 /// The floor that leaves out nothing.
-pub const ALL: f64 = f64::NEG_INFINITY;
+pub(crate) const ALL: f64 = f64::NEG_INFINITY;
 
 /// The better first: the higher logit, and of equals the lower id.
-pub fn better(a: &Candidate, b: &Candidate) -> Ordering {
+pub(crate) fn better(a: &Candidate, b: &Candidate) -> Ordering {
     let by_logit = b.logit.partial_cmp(&a.logit).unwrap_or(Ordering::Equal);
     by_logit.then(a.token.cmp(&b.token))
 }
 
 /// Copies the logits so that arithmetic on them is safe: a NaN rules its token out as `-inf`
 /// does, and `+inf` becomes the largest number.
-pub fn clean(logits: &[f32], copy: &mut Vec<f32>) {
+pub(crate) fn clean(logits: &[f32], copy: &mut Vec<f32>) {
     copy.clear();
     copy.extend(logits.iter().map(|&logit| match logit {
         logit if logit <= f32::MAX => logit,
@@ -38,7 +38,7 @@ pub fn clean(logits: &[f32], copy: &mut Vec<f32>) {
 }
 
 /// The highest of some cleaned logits, or `-inf`.
-pub fn highest(logits: &[f32]) -> f32 {
+pub(crate) fn highest(logits: &[f32]) -> f32 {
     let higher = |a: f32, b: f32| if b > a { b } else { a };
     let (blocks, rest) = logits.as_chunks::<BLOCK>();
     let mut lanes = [f32::NEG_INFINITY; BLOCK];
@@ -52,7 +52,7 @@ pub fn highest(logits: &[f32]) -> f32 {
 }
 
 /// The best token, the lowest id among equals; none when every token is ruled out.
-pub fn best(logits: &[f32]) -> Option<u32> {
+pub(crate) fn best(logits: &[f32]) -> Option<u32> {
     let high = highest(logits);
     if high == f32::NEG_INFINITY {
         return None;
@@ -66,7 +66,7 @@ pub fn best(logits: &[f32]) -> Option<u32> {
 ///
 /// With a limit, the floor rises to the worst of the best so far each time the list overflows,
 /// so that one pass over the numbers does, and few of them are ever sorted.
-pub fn gather(logits: &[f32], floor: f64, limit: usize, items: &mut Vec<Candidate>) {
+pub(crate) fn gather(logits: &[f32], floor: f64, limit: usize, items: &mut Vec<Candidate>) {
     items.clear();
     let mut floor = round_up(floor);
     let full = match limit {

@@ -4,7 +4,7 @@
 //! p-e-w, text-generation-webui PR #5677; in linear time after koboldcpp PR #982 (pi6am). Single
 //! words may come again at will: that is the business of the penalties.
 
-pub use super::breakers::Breakers;
+pub use super::sequence_breakers::SequenceBreakers;
 
 use crate::params::Sampling;
 
@@ -16,7 +16,7 @@ pub struct Dry {
     allowed: usize,
     /// How far back to look; none for the whole context.
     range: Option<usize>,
-    breakers: Breakers,
+    breakers: SequenceBreakers,
     /// The last bytes of the text, in which a breaker may have begun.
     tail: Vec<u8>,
     /// How many tokens follow the last breaker.
@@ -27,7 +27,7 @@ pub struct Dry {
 }
 
 impl Dry {
-    pub fn new(sampling: &Sampling, breakers: Breakers) -> Dry {
+    pub fn new(sampling: &Sampling, breakers: SequenceBreakers) -> Dry {
         Dry {
             multiplier: f64::from(sampling.dry_multiplier),
             base: f64::from(sampling.dry_base),
@@ -145,7 +145,7 @@ mod tests {
     fn penalties(sampling: &Sampling, text: &str, breakers: &[&str]) -> Vec<(char, f32)> {
         let vocabulary = (0..128).map(|byte| (u32::from(byte), vec![byte]));
         let breakers: Vec<String> = breakers.iter().map(|s| s.to_string()).collect();
-        let mut dry = Dry::new(sampling, Breakers::new(vocabulary, &breakers));
+        let mut dry = Dry::new(sampling, SequenceBreakers::new(vocabulary, &breakers));
         let history: Vec<u32> = text.bytes().map(u32::from).collect();
         history.iter().for_each(|token| dry.accept(*token));
         let mut logits = [0.0; 128];

@@ -31,8 +31,9 @@
 //!
 //! It knows no tensors, no text and no story, and draws on no other chance than its seed.
 
+#![warn(unreachable_pub)]
+
 pub mod ban;
-mod breakers;
 mod candidates;
 pub mod dry;
 mod mirostat;
@@ -40,42 +41,25 @@ mod nsigma;
 mod params;
 mod penalties;
 pub mod rng;
+mod sequence_breakers;
+mod stages;
 mod temperature;
 mod truncation;
 mod xtc;
 
 use candidates::Candidate;
-use dry::{Breakers, Dry};
+use dry::{Dry, SequenceBreakers};
 use mirostat::Mirostat;
 use penalties::Penalties;
 use rng::Rng;
+use stages::Stage;
 
 pub use ban::Ban;
 pub use params::{DRY_BREAKERS, Sampling};
+pub use temperature::SampledToken;
 
-/// A token that was drawn.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Choice {
-    pub token: u32,
-    /// How likely it was among those left at the end; 1 when greedy.
-    pub probability: f64,
-    /// How many were left. 0 means that the model ruled out every token, as only a broken one
-    /// does: `token` is then 0 for want of a better, and not to be trusted.
-    pub kept: usize,
-}
-
-impl Choice {
-    fn none() -> Choice {
-        Choice {
-            token: 0,
-            probability: 0.0,
-            kept: 0,
-        }
-    }
-}
-
-/// Draws one passage: its settings, its chance, and the tokens so far. A clone goes on as the
-/// original would, so keeping one allows a return.
+/// Samples the tokens of one passage: its parameters, its random numbers and the tokens so far. A
+/// clone continues as the original would, so a copy allows a return to an earlier token.
 #[derive(Clone, Debug)]
 pub struct Sampler {
     sampling: Sampling,
@@ -85,6 +69,8 @@ pub struct Sampler {
     dry: Dry,
     mirostat: Mirostat,
     history: Vec<u32>,
+    /// The lowest logit that the stages so far left.
+    floor: f64,
     /// Kept to spare allocations.
     logits: Vec<f32>,
     items: Vec<Candidate>,
@@ -93,7 +79,7 @@ pub struct Sampler {
 impl Sampler {
     /// `seed` is the one to use; `sampling.seed` is only the writer's wish. Values that make no
     /// sense, as a file may hold, count as off.
-    pub fn new(sampling: &Sampling, seed: u64, breakers: Breakers) -> Sampler {
+    pub fn new(sampling: &Sampling, seed: u64, breakers: SequenceBreakers) -> Sampler {
         Sampler {
             sampling: sampling.clone(),
             rng: Rng::new(seed),
@@ -102,51 +88,38 @@ impl Sampler {
             dry: Dry::new(sampling, breakers),
             mirostat: Mirostat::new(sampling),
             history: Vec::new(),
+            floor: candidates::ALL,
             logits: Vec::new(),
             items: Vec::new(),
         }
     }
 
     /// Names tokens that XTC must not remove: newline and end of text.
-    pub fn protecting(mut self, tokens: impl IntoIterator<Item = u32>) -> Sampler {
+    pub fn protect_from_xtc(mut self, tokens: impl IntoIterator<Item = u32>) -> Sampler {
         self.protected.extend(tokens);
         self
     }
 
-    /// Takes note of a token of the prompt or of the answer. Sampling alone does not, since a
-    /// token drawn may yet be refused.
+    /// Adds a token of the prompt or of the answer to the history. Sampling alone does not, since a
+    /// sampled token may still be rejected.
     pub fn accept(&mut self, token: u32) {
         self.history.push(token);
         self.penalties.accept(&self.history);
         self.dry.accept(token);
     }
 
-    /// How many of the best logits settle what is drawn next: all others may be `-inf`. None where
-    /// every one has a say. What penalties lower may fall out of the best, so as many more count.
-    pub fn enough(&self) -> Option<usize> {
-        let s = &self.sampling;
-        let lowered = self.penalties.lowered().filter(|_| self.dry.off())?;
-        if s.temperature.max(0.0) == 0.0 {
-            return Some(1 + lowered);
-        }
-        let every = s.mirostat == 2 || s.top_n_sigma > 0.0 || s.top_k == 0;
-        (!every).then(|| s.top_k as usize + lowered)
-    }
-
-    /// Draws the next token. `logits` has one number for each token of the vocabulary; NaN and
+    /// Samples the next token. `logits` has one number for each token of the vocabulary; NaN and
     /// `-inf` rule a token out, and if all are ruled out the answer is 0.
     pub fn sample(&mut self, logits: &[f32]) -> u32 {
         self.sample_with(logits).token
     }
 
-    /// Draws the next token and tells how it stood.
-    pub fn sample_with(&mut self, logits: &[f32]) -> Choice {
+    /// Samples the next token, with its probability.
+    pub fn sample_with(&mut self, logits: &[f32]) -> SampledToken {
         let (xtc_draw, draw) = (self.rng.next_f64(), self.rng.next_f64());
         candidates::clean(logits, &mut self.logits);
-        self.penalties.apply(&mut self.logits);
-        self.dry.apply(&self.history, &mut self.logits);
-        // A temperature that is not a number is as good as none.
-        let temperature = self.sampling.temperature.max(0.0);
+        self.run(&Stage::PENALTIES, xtc_draw);
+        let temperature = self.temperature();
         if temperature == 0.0 {
             return self.greedy();
         }
@@ -154,36 +127,37 @@ impl Sampler {
             candidates::gather(&self.logits, candidates::ALL, 0, &mut self.items);
             return self.mirostat.choose(&mut self.items, temperature, draw);
         }
-        self.cut(xtc_draw);
+        self.run(&Stage::CUTS, xtc_draw);
         let total = temperature::weigh(&mut self.items, temperature);
         temperature::pick(&self.items, total, draw)
     }
 
-    /// The tokens that are left after every stage and how likely each then is, in order of id. No
-    /// chance is used up, and XTC does not strike.
+    /// The candidates after every stage and their probabilities, in order of id. No random number is
+    /// used, and XTC removes nothing.
     pub fn distribution(&self, logits: &[f32]) -> Vec<(u32, f64)> {
         let mut copy = self.clone();
         candidates::clean(logits, &mut copy.logits);
-        copy.penalties.apply(&mut copy.logits);
-        copy.dry.apply(&copy.history, &mut copy.logits);
-        let temperature = copy.sampling.temperature.max(0.0);
+        // No draw is as high as this, so that XTC removes nothing.
+        let no_xtc = 1.0;
+        copy.run(&Stage::PENALTIES, no_xtc);
+        let temperature = copy.temperature();
         if temperature == 0.0 {
             let best = candidates::best(&copy.logits);
             return best.into_iter().map(|token| (token, 1.0)).collect();
         }
         match copy.sampling.mirostat {
             2 => candidates::gather(&copy.logits, candidates::ALL, 0, &mut copy.items),
-            _ => copy.cut(1.0),
+            _ => copy.run(&Stage::CUTS, no_xtc),
         }
         let total = temperature::weigh(&mut copy.items, temperature);
         let share = |item: &Candidate| (item.token, item.weight / total);
         copy.items.iter().map(share).collect()
     }
 
-    fn greedy(&self) -> Choice {
+    fn greedy(&self) -> SampledToken {
         match candidates::best(&self.logits) {
-            None => Choice::none(),
-            Some(token) => Choice {
+            None => SampledToken::none(),
+            Some(token) => SampledToken {
                 token,
                 probability: 1.0,
                 kept: 1,
@@ -191,27 +165,51 @@ impl Sampler {
         }
     }
 
-    /// The stages from top_n_sigma to xtc: from the logits to the candidates.
-    fn cut(&mut self, xtc_draw: f64) {
+    /// A temperature that is not a number counts as 0.
+    fn temperature(&self) -> f32 {
+        self.sampling.temperature.max(0.0)
+    }
+
+    /// Runs some stages of the chain: penalties change `logits`, cuts leave the candidates in
+    /// `items`.
+    fn run(&mut self, stages: &[Stage], xtc_draw: f64) {
+        for stage in stages {
+            let s = &self.sampling;
+            match stage {
+                Stage::Penalties => self.penalties.apply(&mut self.logits),
+                Stage::Dry => self.dry.apply(&self.history, &mut self.logits),
+                Stage::TopNSigma => {
+                    let floor = nsigma::floor(&self.logits, s.top_n_sigma);
+                    self.floor = floor.unwrap_or(candidates::ALL);
+                }
+                Stage::TopK => {
+                    let floor = self.floor.max(self.early_min_p());
+                    candidates::gather(&self.logits, floor, s.top_k as usize, &mut self.items);
+                }
+                Stage::TypicalP => truncation::typical(&mut self.items, s.typical_p),
+                Stage::TopP => truncation::top_p(&mut self.items, s.top_p),
+                Stage::MinP => truncation::min_p(&mut self.items, s.min_p),
+                Stage::Xtc => {
+                    let (threshold, probability) = (s.xtc_threshold, s.xtc_probability);
+                    let protected = &self.protected;
+                    xtc::xtc(&mut self.items, threshold, probability, xtc_draw, protected);
+                }
+                // These draw the token from what the others left.
+                Stage::Mirostat | Stage::Temperature => {}
+            }
+        }
+    }
+
+    /// Min-p and top-k each keep some number of the best, so that with no other cut between them
+    /// their order makes no difference, and the cheaper may go first.
+    fn early_min_p(&self) -> f64 {
         let s = &self.sampling;
-        let highest = candidates::highest(&self.logits);
-        let mut floor = candidates::ALL;
-        if let Some(sigma) = nsigma::floor(&self.logits, highest, s.top_n_sigma) {
-            floor = sigma;
-        }
-        // Min-p and top-k each keep some number of the best, so that with no other cut between
-        // them their order makes no difference, and the cheaper may go first.
-        let nothing_between = !(s.typical_p < 1.0 || s.top_p < 1.0);
-        let min_p = truncation::min_p_floor(f64::from(highest), s.min_p);
-        if let Some(min_p) = min_p.filter(|_| nothing_between) {
-            floor = floor.max(min_p);
-        }
-        candidates::gather(&self.logits, floor, s.top_k as usize, &mut self.items);
-        truncation::typical(&mut self.items, s.typical_p);
-        truncation::top_p(&mut self.items, s.top_p);
-        truncation::min_p(&mut self.items, s.min_p);
-        let settings = (s.xtc_threshold, s.xtc_probability);
-        xtc::xtc(&mut self.items, settings, xtc_draw, &self.protected);
+        let on = s.min_p > 0.0 && !(s.typical_p < 1.0 || s.top_p < 1.0);
+        let floor = || {
+            let highest = f64::from(candidates::highest(&self.logits));
+            truncation::min_p_floor(highest, s.min_p)
+        };
+        on.then(floor).flatten().unwrap_or(candidates::ALL)
     }
 }
 

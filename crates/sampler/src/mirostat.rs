@@ -2,14 +2,13 @@
 //!
 //! It has a memory, one number; otherwise what went before is not known here.
 
-use super::Choice;
 use super::candidates::{Candidate, better};
-use super::temperature::{pick, weigh};
+use super::temperature::{SampledToken, pick, weigh};
 use crate::params::Sampling;
 
 /// The target τ, the rate η, and the cut μ, all in bits.
 #[derive(Clone, Debug)]
-pub struct Mirostat {
+pub(crate) struct Mirostat {
     tau: f64,
     eta: f64,
     mu: f64,
@@ -17,7 +16,7 @@ pub struct Mirostat {
 
 impl Mirostat {
     /// μ starts at 2τ, as in the paper.
-    pub fn new(sampling: &Sampling) -> Mirostat {
+    pub(crate) fn new(sampling: &Sampling) -> Mirostat {
         let tau = f64::from(sampling.mirostat_tau);
         Mirostat {
             tau,
@@ -31,11 +30,16 @@ impl Mirostat {
     ///
     /// Basu et al., "Mirostat", ICLR 2021, arXiv:2007.14966, algorithm 2. As in llama.cpp, s is
     /// taken among the tokens that are left, and the probabilities are those at `temperature`.
-    pub fn choose(&mut self, items: &mut Vec<Candidate>, temperature: f32, draw: f64) -> Choice {
+    pub(crate) fn choose(
+        &mut self,
+        items: &mut Vec<Candidate>,
+        temperature: f32,
+        draw: f64,
+    ) -> SampledToken {
         let total = weigh(items, temperature);
         let least = total * libm::exp2(-self.mu);
         let Some(first) = items.iter().min_by(|a, b| better(a, b)).copied() else {
-            return Choice::none();
+            return SampledToken::none();
         };
         items.retain(|item| item.weight >= least || item.token == first.token);
         let left = items.iter().map(|item| item.weight).sum();
@@ -108,7 +112,10 @@ mod tests {
                 let mut items = with_probabilities(&[0.5, 0.5]);
                 assert!(mirostat.choose(&mut items, 1.0, 0.5).kept > 0);
             }
-            assert_eq!(mirostat.choose(&mut Vec::new(), 1.0, 0.5), Choice::none());
+            assert_eq!(
+                mirostat.choose(&mut Vec::new(), 1.0, 0.5),
+                SampledToken::none()
+            );
         }
     }
 }

@@ -3,6 +3,8 @@
 //! It works on the logits and so does not depend on the temperature. Which tokens these are is
 //! not known here.
 
+use super::candidates::highest;
+
 /// Numbers summed side by side; part of the result, since it fixes the order of summation.
 const LANES: usize = 8;
 
@@ -11,10 +13,13 @@ const LANES: usize = 8;
 ///
 /// Tang et al., "Top-nσ: Not All Logits Are You Need", 2024, arXiv:2411.07641; llama.cpp
 /// likewise leaves out what is ruled out already.
-pub fn floor(logits: &[f32], highest: f32, n: f32) -> Option<f64> {
-    let on = n > 0.0 && n.is_finite() && highest > f32::NEG_INFINITY;
-    let highest = f64::from(highest);
-    on.then(|| highest - f64::from(n) * deviation(logits, highest))
+pub(crate) fn floor(logits: &[f32], n: f32) -> Option<f64> {
+    if !(n > 0.0 && n.is_finite()) {
+        return None;
+    }
+    let highest = f64::from(highest(logits));
+    let some = highest > f64::NEG_INFINITY;
+    some.then(|| highest - f64::from(n) * deviation(logits, highest))
 }
 
 /// The square root of E(d²) − E(d)², where d is the distance from the highest: in one pass, and
@@ -68,8 +73,8 @@ mod tests {
         // The mean of 2, 4, 4, 4, 5, 5, 7, 9 is 40 / 8 = 5; squares 9+1+1+1+0+0+4+16 = 32;
         // 32 / 8 = 4; deviation 2. So the floor for n = 1 is 9 - 2 = 7, for n = 1.5 it is 6.
         let logits = [2.0, 4.0, 4.0, 4.0, 5.0, 5.0, 7.0, 9.0];
-        assert_eq!(floor(&logits, 9.0, 1.0), Some(7.0));
-        assert_eq!(floor(&logits, 9.0, 1.5), Some(6.0));
+        assert_eq!(floor(&logits, 1.0), Some(7.0));
+        assert_eq!(floor(&logits, 1.5), Some(6.0));
     }
 
     #[test]
@@ -77,20 +82,20 @@ mod tests {
         // Mean of 1 and 3 is 2, deviation 1; more than one block of them, and a remainder.
         let mut logits = vec![OUT; 11];
         logits.extend([1.0, 3.0]);
-        assert_eq!(floor(&logits, 3.0, 0.5), Some(2.5));
+        assert_eq!(floor(&logits, 0.5), Some(2.5));
     }
 
     #[test]
     fn zero_and_odd_values_are_off() {
         for n in [0.0, -1.0, f32::NAN, f32::INFINITY] {
-            assert_eq!(floor(&[1.0, 2.0], 2.0, n), None);
+            assert_eq!(floor(&[1.0, 2.0], n), None);
         }
-        assert_eq!(floor(&[OUT, OUT], OUT, 1.0), None);
-        assert_eq!(floor(&[], OUT, 1.0), None);
+        assert_eq!(floor(&[OUT, OUT], 1.0), None);
+        assert_eq!(floor(&[], 1.0), None);
     }
 
     #[test]
     fn a_single_token_stays() {
-        assert_eq!(floor(&[5.0], 5.0, 1.0), Some(5.0));
+        assert_eq!(floor(&[5.0], 1.0), Some(5.0));
     }
 }

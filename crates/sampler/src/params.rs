@@ -64,7 +64,8 @@ pub struct Sampling {
     pub whole_sentences: bool,
     /// Let the last word of people's text go on, where it may be the beginning of one.
     pub heal: bool,
-    /// How many old passages and entries of lore are found by their meaning and read again. 0 is off.
+    /// How many old passages and lore entries semantic retrieval puts back into the context. 0 is
+    /// off. The setting is called `retrieve`; journals keep this older name.
     pub recall: u32,
     /// Phrases that are not to be written.
     pub banned_phrases: Vec<Ban>,

@@ -9,7 +9,7 @@ use crate::params::Sampling;
 
 /// Counts the tokens of the range as they come and go.
 #[derive(Clone, Debug)]
-pub struct Penalties {
+pub(crate) struct Penalties {
     repetition: f32,
     presence: f32,
     frequency: f32,
@@ -19,7 +19,7 @@ pub struct Penalties {
 }
 
 impl Penalties {
-    pub fn new(sampling: &Sampling) -> Penalties {
+    pub(crate) fn new(sampling: &Sampling) -> Penalties {
         let sane = |value: f32, neutral| if value.is_finite() { value } else { neutral };
         let repetition = sane(sampling.repetition_penalty, 1.0);
         Penalties {
@@ -38,7 +38,7 @@ impl Penalties {
     }
 
     /// How many tokens are made less likely; None where some may be made likelier.
-    pub fn lowered(&self) -> Option<usize> {
+    pub(crate) fn lowered(&self) -> Option<usize> {
         let lowers = self.repetition >= 1.0 && self.presence >= 0.0 && self.frequency >= 0.0;
         match self.off() {
             true => Some(0),
@@ -47,7 +47,7 @@ impl Penalties {
     }
 
     /// Takes note of the last token of `history`, and forgets the one that left the range.
-    pub fn accept(&mut self, history: &[u32]) {
+    pub(crate) fn accept(&mut self, history: &[u32]) {
         let Some((token, before)) = history.split_last() else {
             return;
         };
@@ -70,7 +70,7 @@ impl Penalties {
     /// - repetition r (CTRL, Keskar et al. 2019, arXiv:1909.05858, with the correction that all
     ///   now use): z / r where z > 0, else z · r;
     /// - then presence p and frequency f (OpenAI's definition): z − p − f · count.
-    pub fn apply(&self, logits: &mut [f32]) {
+    pub(crate) fn apply(&self, logits: &mut [f32]) {
         for (token, count) in &self.counts {
             let Some(logit) = logits.get_mut(*token as usize) else {
                 continue;

@@ -2,7 +2,7 @@
 //! model's included.
 
 use super::tests::{plain, sampler};
-use super::{Choice, Sampling, candidates};
+use super::{SampledToken, Sampling, candidates};
 use proptest::prelude::*;
 
 /// The cuts by their definitions alone, with everything sorted and every probability known: the
@@ -54,7 +54,9 @@ prop_compose! {
             repetition_penalty: n[9], presence_penalty: n[10], frequency_penalty: n[11],
             mirostat_tau: n[12], mirostat_eta: n[13], top_k, dry_allowed_length: allowed,
             dry_penalty_last_n: ranges[0], repetition_range: ranges[1], mirostat,
-            ..Sampling::default()
+            // These take no part in sampling. Spelled out, so that a new parameter is seen here.
+            dry_sequence_breakers: Vec::new(), seed: None, max_tokens: 0, stop: Vec::new(),
+            whole_sentences: false, heal: false, recall: 0, banned_phrases: Vec::new(),
         }
     }
 }
@@ -71,7 +73,7 @@ proptest! {
         let mut all = sampler(&sampling, seed);
         history.iter().for_each(|token| all.accept(*token));
         let mut best = all.clone();
-        let Some(count) = all.enough() else { return Ok(()) };
+        let Some(count) = all.sufficient_top_k() else { return Ok(()) };
         let mut clean = Vec::new();
         candidates::clean(&logits, &mut clean);
         let mut order = clean.clone();
@@ -94,7 +96,7 @@ proptest! {
         logits in prop::collection::vec(any_number(), 0..50),
         history in prop::collection::vec(prop_oneof![0u32..6, any::<u32>()], 0..40),
     ) {
-        let mut sampler = sampler(&sampling, 3).protecting([1, 2]);
+        let mut sampler = sampler(&sampling, 3).protect_from_xtc([1, 2]);
         history.iter().for_each(|token| sampler.accept(*token));
         let possible = |logit: &f32| !logit.is_nan() && *logit != f32::NEG_INFINITY;
         for _ in 0..3 {
@@ -104,7 +106,7 @@ proptest! {
                 prop_assert!(choice.kept > 0);
                 prop_assert!(choice.probability > 0.0 && choice.probability <= 1.0 + 1e-12);
             } else {
-                prop_assert_eq!(choice, Choice::none());
+                prop_assert_eq!(choice, SampledToken::none());
             }
             sampler.accept(choice.token);
         }

@@ -3,12 +3,32 @@
 //! Exponentials are `libm`'s in f64 and sums run in order of id, so the same logits and draw
 //! give the same token on any machine. Draws come from outside.
 
-use super::Choice;
 use super::candidates::Candidate;
+
+/// A sampled token.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct SampledToken {
+    pub token: u32,
+    /// Its probability among the candidates of the last stage; 1 when greedy.
+    pub probability: f64,
+    /// How many candidates the last stage had. 0 means that the model ruled out every token, as
+    /// only a broken one does: `token` is then a meaningless 0.
+    pub kept: usize,
+}
+
+impl SampledToken {
+    pub(crate) fn none() -> SampledToken {
+        SampledToken {
+            token: 0,
+            probability: 0.0,
+            kept: 0,
+        }
+    }
+}
 
 /// Sets each weight to exp((z − max) / T), which is its probability but for a common factor, and
 /// returns the sum of them. The best weighs exactly 1.
-pub fn weigh(items: &mut [Candidate], temperature: f32) -> f64 {
+pub(crate) fn weigh(items: &mut [Candidate], temperature: f32) -> f64 {
     let highest = highest(items);
     let scale = f64::from(temperature);
     let mut total = 0.0;
@@ -20,14 +40,14 @@ pub fn weigh(items: &mut [Candidate], temperature: f32) -> f64 {
 }
 
 /// The highest logit among some candidates.
-pub fn highest(items: &[Candidate]) -> f64 {
+pub(crate) fn highest(items: &[Candidate]) -> f64 {
     let logits = items.iter().map(|item| item.logit);
     f64::from(logits.fold(f32::MIN, f32::max))
 }
 
 /// The first candidate at which the running sum of the weights passes `draw` times their total,
 /// so that each is drawn in proportion to its weight when `draw` is uniform on [0, 1).
-pub fn pick(items: &[Candidate], total: f64, draw: f64) -> Choice {
+pub(crate) fn pick(items: &[Candidate], total: f64, draw: f64) -> SampledToken {
     let target = draw * total;
     let mut sum = 0.0;
     let passes = |item: &&Candidate| {
@@ -37,8 +57,8 @@ pub fn pick(items: &[Candidate], total: f64, draw: f64) -> Choice {
     // Rounding can leave the last sum at the target.
     let fallback = || items.iter().rfind(|item| item.weight > 0.0);
     match items.iter().find(passes).or_else(fallback) {
-        None => Choice::none(),
-        Some(item) => Choice {
+        None => SampledToken::none(),
+        Some(item) => SampledToken {
             token: item.token,
             probability: item.weight / total,
             kept: items.len(),
@@ -99,6 +119,6 @@ mod tests {
     #[test]
     fn nothing_to_pick_from_is_no_choice() {
         assert_eq!(weigh(&mut [], 1.0), 0.0);
-        assert_eq!(pick(&[], 0.0, 0.5), Choice::none());
+        assert_eq!(pick(&[], 0.0, 0.5), SampledToken::none());
     }
 }

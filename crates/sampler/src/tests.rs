@@ -13,7 +13,7 @@ pub fn plain() -> Sampling {
 }
 
 pub fn sampler(sampling: &Sampling, seed: u64) -> Sampler {
-    Sampler::new(sampling, seed, Breakers::none())
+    Sampler::new(sampling, seed, SequenceBreakers::none())
 }
 
 fn drawn(sampler: &mut Sampler, logits: &[f32], times: usize) -> Vec<u32> {
@@ -164,7 +164,10 @@ fn greedy_takes_the_best_after_dry() {
 fn nothing_to_choose_from_says_so() {
     for logits in [&[][..], &[f32::NAN, f32::NEG_INFINITY]] {
         for sampling in [plain(), Sampling::greedy(), Sampling::chat()] {
-            assert_eq!(sampler(&sampling, 1).sample_with(logits), Choice::none());
+            assert_eq!(
+                sampler(&sampling, 1).sample_with(logits),
+                SampledToken::none()
+            );
         }
     }
     // NaN rules out one token, not all.

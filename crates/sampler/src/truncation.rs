@@ -17,12 +17,12 @@ const FIRST_SORT: usize = 64;
 /// probability has to be known. None when it is off, at 0.
 ///
 /// kalomaze, llama.cpp PR #3841; Nguyen et al., 2024, arXiv:2407.01082.
-pub fn min_p_floor(highest: f64, min_p: f32) -> Option<f64> {
+pub(crate) fn min_p_floor(highest: f64, min_p: f32) -> Option<f64> {
     (min_p > 0.0).then(|| highest + libm::log(f64::from(min_p.min(1.0))))
 }
 
 /// Keeps the tokens at least `min_p` times as likely as the best.
-pub fn min_p(items: &mut Vec<Candidate>, min_p: f32) {
+pub(crate) fn min_p(items: &mut Vec<Candidate>, min_p: f32) {
     if let Some(floor) = min_p_floor(highest(items), min_p) {
         items.retain(|item| f64::from(item.logit) >= floor);
     }
@@ -32,7 +32,7 @@ pub fn min_p(items: &mut Vec<Candidate>, min_p: f32) {
 /// off, and 0 leaves the best alone.
 ///
 /// Holtzman et al., "The Curious Case of Neural Text Degeneration", 2020, arXiv:1904.09751.
-pub fn top_p(items: &mut Vec<Candidate>, top_p: f32) {
+pub(crate) fn top_p(items: &mut Vec<Candidate>, top_p: f32) {
     if top_p < 1.0 {
         let total = weigh(items, 1.0);
         let mass = f64::from(top_p.max(0.0)) * total;
@@ -50,7 +50,7 @@ pub fn top_p(items: &mut Vec<Candidate>, top_p: f32) {
 /// Meister et al., "Locally Typical Sampling", 2023, arXiv:2202.00666. Since −ln p is −z but for
 /// a constant, the distance |−ln p − H| is the distance of the logit from its own expectation,
 /// and one logarithm is saved per token. Of equally typical tokens the likelier comes first.
-pub fn typical(items: &mut Vec<Candidate>, typical_p: f32) {
+pub(crate) fn typical(items: &mut Vec<Candidate>, typical_p: f32) {
     if typical_p < 1.0 {
         let total = weigh(items, 1.0);
         let high = highest(items);

@@ -11,9 +11,10 @@ use super::temperature::weigh;
 ///
 /// p-e-w, text-generation-webui PR #6335. As there, nothing is removed if a `protected` token
 /// (newline, end of text) would be: otherwise paragraphs and stories would seldom end.
-pub fn xtc(
+pub(crate) fn xtc(
     items: &mut Vec<Candidate>,
-    (threshold, probability): (f32, f32),
+    threshold: f32,
+    probability: f32,
     draw: f64,
     protected: &[u32],
 ) {
@@ -45,7 +46,7 @@ mod tests {
 
     fn left(probabilities: &[f64], threshold: f32, probability: f32, draw: f64) -> Vec<u32> {
         let mut items = with_probabilities(probabilities);
-        xtc(&mut items, (threshold, probability), draw, &[]);
+        xtc(&mut items, threshold, probability, draw, &[]);
         tokens(&items)
     }
 
@@ -92,10 +93,10 @@ mod tests {
     #[test]
     fn protected_tokens_call_it_off() {
         let mut items = with_probabilities(&[0.5, 0.3, 0.2]);
-        xtc(&mut items, (0.1, 1.0), 0.0, &[9, 1]);
+        xtc(&mut items, 0.1, 1.0, 0.0, &[9, 1]);
         assert_eq!(tokens(&items), [0, 1, 2]);
         // Token 2 would have stayed in any case.
-        xtc(&mut items, (0.1, 1.0), 0.0, &[2]);
+        xtc(&mut items, 0.1, 1.0, 0.0, &[2]);
         assert_eq!(tokens(&items), [2]);
     }
 }

@@ -3,13 +3,15 @@
 //! A line that begins with `/` is a command, `//` is a literal slash, an empty line continues the
 //! story, and anything else is written into it. A mistyped command is never sent to the model.
 
-mod draw;
-mod read;
+mod arguments;
+mod pictures;
 mod table;
 
-pub use draw::{Draw, OPTIONS, Wanted};
+pub use pictures::{DrawOptions, OPTIONS, PictureCommand};
 pub use table::COMMANDS;
 
+use super::frame::Voice;
+use super::message::Overflow;
 use base::nearest::nearest;
 
 /// What a writer asked for.
@@ -17,8 +19,10 @@ use base::nearest::nearest;
 pub enum Command {
     /// Words for the story, which the model then continues.
     Write(String),
+    /// Continue a prompt as a program asks for it.
+    Complete(Box<Completion>),
     /// Go on without new words.
-    Continue(Reach),
+    Continue(ContinueLength),
     /// Another passage beside the last one, perhaps with a given seed.
     Retry(Option<u64>),
     /// Several continuations at once.
@@ -47,7 +51,7 @@ pub enum Command {
     /// What else could have stood at a word.
     Alts(Option<String>),
     /// Begin with this token in place of the one that stands at a place.
-    Choose(Choice),
+    Choose(TokenChoice),
     /// Write in the middle: after this place, before what follows.
     Fill(Option<String>),
     Instruct(String),
@@ -60,10 +64,10 @@ pub enum Command {
     Memory(Option<String>),
     Note(Option<String>),
     Voice(Option<String>),
-    Lore(Lore),
+    Lore(LoreCommand),
     Summarize,
     /// Pictures.
-    Draw(Draw),
+    Draw(PictureCommand),
     Export(Option<String>, Option<String>),
     Import(String),
     /// Show the settings, one of them, or change one.
@@ -84,12 +88,30 @@ pub enum Command {
     Quit,
 }
 
+impl Command {
+    /// Whether it may be done while a passage is written or pictures are drawn: it changes neither
+    /// the story nor the settings, and asks nothing of the engine.
+    pub fn works_while_busy(&self) -> bool {
+        matches!(
+            self,
+            Command::Help(_)
+                | Command::Sessions
+                | Command::Quit
+                | Command::Set(_, None)
+                | Command::Find(_)
+                | Command::Tree
+                | Command::Why(_)
+                | Command::Diff(..)
+        )
+    }
+}
+
 /// How far to go on.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub enum Reach {
+pub enum ContinueLength {
     /// As far as the settings say.
     #[default]
-    Set,
+    Default,
     Tokens(u32),
     Sentence,
     Paragraph,
@@ -104,15 +126,26 @@ pub enum Swipe {
     To(usize),
 }
 
+/// A prompt that is continued exactly: after these very words, by as many tokens as are set, with
+/// the very seed that is set.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Completion {
+    pub prompt: String,
+    /// Who tells it.
+    pub voice: Option<Voice>,
+    /// What to do with a prompt that the model cannot hold.
+    pub overflow: Overflow,
+}
+
 /// A token that the writer chose.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Choice {
+pub struct TokenChoice {
     pub place: super::Place,
     pub id: u32,
 }
 
 #[derive(Clone, Debug, PartialEq)]
-pub enum Lore {
+pub enum LoreCommand {
     List,
     Why,
     /// A lorebook's file, or `KEY, KEY: FACT`.
@@ -123,18 +156,18 @@ pub enum Lore {
 
 /// One row of the table.
 #[derive(Debug)]
-pub struct Spec {
+pub struct CommandSpec {
     pub name: &'static str,
     pub aliases: &'static [&'static str],
     pub args: &'static str,
     pub help: &'static str,
-    pub completes: Completes,
+    pub completes: ArgumentKind,
     parse: fn(&str) -> Result<Command, ParseError>,
 }
 
 /// What may follow a command's name, for completion.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Completes {
+pub enum ArgumentKind {
     Nothing,
     Settings,
     Models,
@@ -151,26 +184,13 @@ pub enum Completes {
     Styles,
 }
 
-/// Words that complete a kind of argument whatever the session.
-pub fn words(what: Completes) -> &'static [&'static str] {
+/// Words that complete a kind of argument whatever the session. (Formats of export are the store's.)
+pub fn fixed_completions(what: ArgumentKind) -> &'static [&'static str] {
     match what {
-        Completes::Modes => &["prose", "chat"],
-        Completes::Swipes => &["next", "prev"],
-        Completes::Reaches => &["sent", "para"],
-        Completes::Formats => &[
-            "txt",
-            "md",
-            "html",
-            "epub",
-            "jsonl",
-            "pairs",
-            "kobold",
-            "tavern",
-            "card",
-            "worldinfo",
-            "lorebook",
-        ],
-        Completes::LoreWords => &["add ", "on ", "off ", "why"],
+        ArgumentKind::Modes => &["prose", "chat"],
+        ArgumentKind::Swipes => &["next", "prev"],
+        ArgumentKind::Reaches => &["sent", "para"],
+        ArgumentKind::LoreWords => &["add ", "on ", "off ", "why"],
         _ => &[],
     }
 }
@@ -183,7 +203,7 @@ pub struct ParseError(String);
 /// Reads one line, or several pasted at once, as a command.
 pub fn parse(line: &str) -> Result<Command, ParseError> {
     if line.trim().is_empty() {
-        return Ok(Command::Continue(Reach::Set));
+        return Ok(Command::Continue(ContinueLength::Default));
     }
     if let Some(literal) = line.strip_prefix("//") {
         return Ok(Command::Write(format!("/{literal}")));
@@ -191,13 +211,13 @@ pub fn parse(line: &str) -> Result<Command, ParseError> {
     let Some(command) = line.strip_prefix('/') else {
         return Ok(Command::Write(line.to_string()));
     };
-    let (name, rest) = read::split(command);
+    let (name, rest) = arguments::split_word(command);
     let spec = find(name).ok_or_else(|| unknown(name))?;
     (spec.parse)(rest)
 }
 
 /// The row with this name or alias.
-pub fn find(name: &str) -> Option<&'static Spec> {
+pub fn find(name: &str) -> Option<&'static CommandSpec> {
     let name = name.to_lowercase();
     COMMANDS
         .iter()
@@ -217,12 +237,13 @@ pub fn help(topic: Option<&str>) -> Result<String, ParseError> {
         let usage = format!("/{}{also} {}", spec.name, spec.args);
         return Ok(format!("{}\n  {}", usage.trim_end(), spec.help));
     }
-    let mut lines = vec!["Write, and press Enter: the model goes on from your words.".to_string()];
+    let mut lines =
+        vec!["Type some text and press Enter: the model continues the story.".to_string()];
     for spec in COMMANDS {
         let usage = format!("/{} {}", spec.name, spec.args);
         lines.push(format!("  {usage:<26} {}", spec.help));
     }
-    lines.push("  //TEXT                     words that begin with a slash".to_string());
+    lines.push("  //TEXT                     text that begins with a slash".to_string());
     Ok(lines.join("\n"))
 }
 
@@ -234,9 +255,9 @@ fn unknown(name: &str) -> ParseError {
         .copied();
     let name = base::untrusted::clean_line(&name.chars().take(40).collect::<String>());
     ParseError(match nearest(&name, names) {
-        Some(near) => format!("There is no command /{name}; did you mean /{near}?"),
+        Some(near) => format!("Unknown command /{name}; did you mean /{near}?"),
         None => format!(
-            "There is no command /{name}; /help lists them, and // begins a line with a slash."
+            "Unknown command /{name}; /help lists all commands. To begin text with a slash, type //."
         ),
     })
 }
@@ -261,7 +282,10 @@ mod tests {
     #[test]
     fn a_line_is_words_and_a_slash_is_a_command() {
         assert_eq!(parse("Once"), Ok(Command::Write("Once".to_string())));
-        assert_eq!(parse("  \n"), Ok(Command::Continue(Reach::Set)));
+        assert_eq!(
+            parse("  \n"),
+            Ok(Command::Continue(ContinueLength::Default))
+        );
         assert_eq!(parse("//etc"), Ok(Command::Write("/etc".to_string())));
         assert_eq!(parse("/retry seed=43"), Ok(Command::Retry(Some(43))));
         assert_eq!(parse("/u 3"), Ok(Command::Undo(3)));
@@ -275,7 +299,7 @@ mod tests {
     #[test]
     fn a_slip_is_answered_with_the_nearest_command() {
         let error = parse("/rtery").unwrap_err().to_string();
-        assert_eq!(error, "There is no command /rtery; did you mean /retry?");
+        assert_eq!(error, "Unknown command /rtery; did you mean /retry?");
         assert!(
             parse("/undo many")
                 .unwrap_err()

@@ -1,16 +1,16 @@
-//! What is sent to the model for a passage: the words before it, in order, and what is read beside.
+//! The context of a passage: the story before it, and the memory, lore and notes around that.
 //!
 //! Tokens are counted by the engine; here are only words, and the tokens that a model itself wrote
 //! (sent back as they were, so that the KV cache still holds them at the next line).
 //!
 //! What changes from passage to passage (the note, lore at a depth) is anchored: it keeps its place
-//! while the story grows and moves on only now and then, so that what stands before it is read once.
+//! while the story grows and moves only now and then, so that the KV cache stays valid before it.
 
 mod build;
 mod insert;
 
-pub use build::{Beside, build};
-use insert::{Insert, into_messages, into_prose};
+pub use build::{ContextExtras, build_context};
+use insert::{Insert, insert_into_messages, insert_into_prose};
 
 use super::node::{Author, NodeId, Passage};
 use super::tree::Story;
@@ -21,8 +21,8 @@ use base::hash::fnv1a;
 pub enum Context {
     /// One text, which the model continues.
     Prose {
-        parts: Vec<Part>,
-        /// What stands after the place where the model writes; empty at the story's end.
+        parts: Vec<ContextPart>,
+        /// The text after the place where the model writes; empty at the story's end.
         after: String,
     },
     /// Turns for the chat template.
@@ -36,7 +36,7 @@ pub enum Context {
 #[derive(Clone, Debug, PartialEq)]
 pub struct Message {
     pub role: Role,
-    pub parts: Vec<Part>,
+    pub parts: Vec<ContextPart>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,8 +48,8 @@ pub enum Role {
 
 /// A stretch of text, with its tokens when the model whose SHA-256 is named wrote it.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Part {
-    pub kind: Kind,
+pub struct ContextPart {
+    pub kind: PartKind,
     pub text: String,
     pub model_sha256: String,
     /// Tokens that spell `text`, and perhaps more before and after it.
@@ -60,12 +60,12 @@ pub struct Part {
     pub healed: usize,
 }
 
-/// What a part is, for `/context` and for the budget.
+/// The kind of a part, for `/context` and for the token budget.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub enum Kind {
-    /// What joins the others.
+pub enum PartKind {
+    /// Text that separates other parts.
     #[default]
-    Gap,
+    Separator,
     System,
     Voice,
     Memory,
@@ -77,9 +77,9 @@ pub enum Kind {
         budget: Option<usize>,
     },
     Note,
-    Instruct,
+    Instruction,
     /// Words of a passage that no longer fits, found by their meaning.
-    Recalled {
+    Retrieved {
         node: NodeId,
         from: usize,
     },
@@ -88,28 +88,28 @@ pub enum Kind {
         node: NodeId,
         from: usize,
     },
-    /// Words that tell what comes after, for models that know no other way.
-    After,
-    /// Words that the writer has typed and not sent.
-    Said,
+    /// The text that follows, as an instruction, for models without fill-in-the-middle tokens.
+    Following,
+    /// A line that the writer is still typing.
+    TypedLine,
 }
 
-impl Kind {
-    /// What a person calls it.
+impl PartKind {
+    /// The kind's name, for people.
     pub fn label(&self) -> String {
         match self {
-            Kind::Gap => "joint".to_string(),
-            Kind::System => "system".to_string(),
-            Kind::Voice => "voice".to_string(),
-            Kind::Memory => "memory".to_string(),
-            Kind::Summary => "summary".to_string(),
-            Kind::Lore { title, .. } => format!("lore: {title}"),
-            Kind::Note => "note".to_string(),
-            Kind::Instruct => "instruction".to_string(),
-            Kind::Recalled { node, .. } => format!("recalled #{node}"),
-            Kind::Story { node, .. } => format!("story #{node}"),
-            Kind::After => "what comes after".to_string(),
-            Kind::Said => "what you type".to_string(),
+            PartKind::Separator => "joint".to_string(),
+            PartKind::System => "system".to_string(),
+            PartKind::Voice => "voice".to_string(),
+            PartKind::Memory => "memory".to_string(),
+            PartKind::Summary => "summary".to_string(),
+            PartKind::Lore { title, .. } => format!("lore: {title}"),
+            PartKind::Note => "note".to_string(),
+            PartKind::Instruction => "instruction".to_string(),
+            PartKind::Retrieved { node, .. } => format!("retrieved #{node}"),
+            PartKind::Story { node, .. } => format!("story #{node}"),
+            PartKind::Following => "the text after".to_string(),
+            PartKind::TypedLine => "your input".to_string(),
         }
     }
 }
@@ -130,19 +130,22 @@ impl Message {
     }
 }
 
-impl Part {
-    pub fn plain(kind: Kind, text: impl Into<String>) -> Part {
-        Part {
+impl ContextPart {
+    pub fn plain(kind: PartKind, text: impl Into<String>) -> ContextPart {
+        ContextPart {
             kind,
             text: text.into(),
-            ..Part::default()
+            ..ContextPart::default()
         }
     }
 
-    fn of(passage: &Passage) -> Part {
-        let written = passage.how.as_ref().filter(|_| !passage.ids.is_empty());
-        Part {
-            kind: Kind::Story {
+    fn from_passage(passage: &Passage) -> ContextPart {
+        let written = passage
+            .provenance
+            .as_ref()
+            .filter(|_| !passage.ids.is_empty());
+        ContextPart {
+            kind: PartKind::Story {
                 node: passage.id,
                 from: 0,
             },
@@ -155,16 +158,16 @@ impl Part {
     }
 
     /// Cuts the part in two at a byte of its text.
-    fn split(self, at: usize) -> (Part, Part) {
+    fn split(self, at: usize) -> (ContextPart, ContextPart) {
         let (before, after) = self.text.split_at(at);
         let kind = match &self.kind {
-            Kind::Story { node, from } => Kind::Story {
+            PartKind::Story { node, from } => PartKind::Story {
                 node: *node,
                 from: from + at,
             },
             kind => kind.clone(),
         };
-        let second = Part {
+        let second = ContextPart {
             kind,
             text: after.to_string(),
             model_sha256: self.model_sha256.clone(),
@@ -172,7 +175,7 @@ impl Part {
             skip: self.skip + self.healed + at,
             healed: 0,
         };
-        let first = Part {
+        let first = ContextPart {
             text: before.to_string(),
             ..self
         };
@@ -181,25 +184,25 @@ impl Part {
 }
 
 impl Context {
-    /// No words at all.
-    pub fn nothing() -> Context {
+    /// A context without text.
+    pub fn empty() -> Context {
         Context::Prose {
             parts: Vec::new(),
             after: String::new(),
         }
     }
 
-    /// What is left of it where the story is read from a place on: as it is sent when not all fits.
-    pub fn from_place(mut self, node: NodeId, byte: usize) -> Context {
+    /// The context with the story cut before a place: what is sent when not all of it fits.
+    pub fn starting_at(mut self, node: NodeId, byte: usize) -> Context {
         let mut begun = false;
-        let mut keep = |part: &mut Part| -> bool {
-            let Kind::Story { node: own, from } = part.kind else {
+        let mut keep = |part: &mut ContextPart| -> bool {
+            let PartKind::Story { node: own, from } = part.kind else {
                 return true;
             };
             if !begun && own == node && (from..=from + part.text.len()).contains(&byte) {
                 begun = true;
                 part.text = part.text.get(byte - from..).unwrap_or_default().to_string();
-                part.kind = Kind::Story { node, from: byte };
+                part.kind = PartKind::Story { node, from: byte };
                 part.ids.clear();
             }
             begun
@@ -216,9 +219,9 @@ impl Context {
         self
     }
 
-    /// Lets the writer speak next, with these words begun.
-    pub fn speak(&mut self, begun: &str) {
-        let words = (!begun.is_empty()).then(|| Part::plain(Kind::Said, begun));
+    /// Begins a turn of the writer's, with the words typed so far.
+    pub fn begin_user_turn(&mut self, begun: &str) {
+        let words = (!begun.is_empty()).then(|| ContextPart::plain(PartKind::TypedLine, begun));
         match self {
             Context::Prose { parts, .. } => parts.extend(words),
             Context::Chat { messages, open } => {
@@ -231,8 +234,8 @@ impl Context {
         }
     }
 
-    /// Puts what was recalled some paragraphs (turns, in chat) before the end.
-    pub fn with_recalled(mut self, found: Vec<Part>) -> Context {
+    /// Inserts retrieved passages some paragraphs (in chat, turns) before the end.
+    pub fn with_retrieved(mut self, found: Vec<ContextPart>) -> Context {
         const DEPTH: usize = 4;
         let insert = |part| Insert {
             part,
@@ -242,12 +245,12 @@ impl Context {
         let inserts = found.into_iter().map(insert).collect();
         match &mut self {
             Context::Prose { parts, .. } => {
-                let story = |part: &Part| matches!(part.kind, Kind::Story { .. });
+                let story = |part: &ContextPart| matches!(part.kind, PartKind::Story { .. });
                 let first = parts.iter().position(story).unwrap_or(parts.len());
                 let words = parts.split_off(first);
-                parts.extend(into_prose(words, inserts));
+                parts.extend(insert_into_prose(words, inserts));
             }
-            Context::Chat { messages, .. } => into_messages(messages, inserts),
+            Context::Chat { messages, .. } => insert_into_messages(messages, inserts),
         }
         self
     }
@@ -266,15 +269,15 @@ impl Context {
         }
     }
 
-    /// FNV-1a 64 of [`Context::text`], in hexadecimal: names what was read.
+    /// FNV-1a 64 of [`Context::text`], in hexadecimal: identifies the context in a passage's provenance.
     pub fn digest(&self) -> String {
         format!("{:016x}", fnv1a(&self.text()))
     }
 }
 
-/// Tokens of a context of `holds` that a prompt may take, when `wanted` are to be written after it:
-/// those are left free, as far as that is not asking too much.
-pub fn room(holds: usize, wanted: usize) -> usize {
+/// How many tokens of a context of `holds` the prompt may take when `wanted` are to be generated:
+/// room for those is reserved, up to a quarter of the context.
+pub fn prompt_budget(holds: usize, wanted: usize) -> usize {
     holds - wanted.clamp(1, (holds / 4).max(1))
 }
 
@@ -282,7 +285,7 @@ pub fn room(holds: usize, wanted: usize) -> usize {
 ///
 /// One space, unless the story is empty or ends in white space, or the line begins with white
 /// space or with punctuation that belongs to the word before it.
-pub fn joint(story: &Story, line: &str) -> &'static str {
+pub fn separator_before(story: &Story, line: &str) -> &'static str {
     let path = story.path();
     let before = path.iter().rev().find(|passage| !passage.text.is_empty());
     let spaced =

@@ -1,23 +1,23 @@
-//! What an edit of a passage makes of the story: new passages beside the old ones.
+//! Edits passages by adding new ones beside the old.
 //!
-//! What stands before the change is shared with the old passage, the changed words are the
-//! writer's, and what follows is taken over with its authors. Pure: it makes records, not changes.
+//! The text before the change is shared with the old passage, the changed words become the
+//! writer's, and the text after it is copied together with its authors. Pure: it makes records, not changes.
 
-use super::node::{Node, NodeId, Origin, Passage, Place, Status};
+use super::node::{CopiedRange, Node, NodeId, Passage, Place, Status};
 use super::tree::Story;
 use std::ops::Range;
 
 /// The passages to add, in order, and the last of them: where the writer then stands.
 #[derive(Debug, PartialEq)]
-pub struct Edit {
+pub struct EditPlan {
     pub nodes: Vec<Node>,
     pub head: Option<NodeId>,
 }
 
 /// The passages of a path that are one with the one at `index`: edits inside a passage, and what
 /// they left of it, belong together.
-pub fn together(path: &[Passage], index: usize) -> Range<usize> {
-    let joined = |at: usize| path[at].goes_on();
+pub fn passage_group(path: &[Passage], index: usize) -> Range<usize> {
+    let joined = |at: usize| path[at].continues_previous();
     let first = (0..=index).rev().find(|at| !joined(*at)).unwrap_or(0);
     let rest = (index + 1..path.len()).find(|at| !joined(*at));
     first..rest.unwrap_or(path.len())
@@ -25,18 +25,23 @@ pub fn together(path: &[Passage], index: usize) -> Range<usize> {
 
 /// Replaces the text of some passages of the path, taken as one, and takes over all that follows.
 /// None when nothing would change.
-pub fn replace(story: &Story, path: &[Passage], range: Range<usize>, new: &str) -> Option<Edit> {
+pub fn replace_text(
+    story: &Story,
+    path: &[Passage],
+    range: Range<usize>,
+    new: &str,
+) -> Option<EditPlan> {
     let group = path.get(range.clone())?;
     let first = group.first()?;
     let old: String = group.iter().map(|passage| passage.text).collect();
     if old == new {
         return None;
     }
-    let same = common_start(&old, new);
-    let tail = common_start_back(&old[same..], &new[same..]);
+    let same = common_prefix_len(&old, new);
+    let tail = common_suffix_len(&old[same..], &new[same..]);
     let words = &new[same..new.len() - tail];
-    let (index, offset) = within(group, same);
-    let place = at(&group[index], offset);
+    let (index, offset) = locate_byte(group, same);
+    let place = place_in_passage(&group[index], offset);
     let mut edit = Planner::new(story, place);
     let inside = same > 0;
     if !words.is_empty() {
@@ -51,18 +56,18 @@ pub fn replace(story: &Story, path: &[Passage], range: Range<usize>, new: &str) 
     }
     if tail > 0 {
         let joins = inside || !words.is_empty() || first.joins;
-        let (index, offset) = within(group, old.len() - tail);
+        let (index, offset) = locate_byte(group, old.len() - tail);
         let passage = &group[index];
-        edit.take_over(passage, offset, passage.text.len(), joins);
-        edit.take_over_all(&group[index + 1..]);
+        edit.copy_range(passage, offset, passage.text.len(), joins);
+        edit.copy_passages(&group[index + 1..]);
     }
-    edit.take_over_all(&path[range.end..]);
-    Some(edit.done())
+    edit.copy_passages(&path[range.end..]);
+    Some(edit.finish())
 }
 
 /// Which of some passages a byte of their text together lies in, and where in it. The end of one is
 /// the beginning of the next.
-fn within(group: &[Passage], byte: usize) -> (usize, usize) {
+fn locate_byte(group: &[Passage], byte: usize) -> (usize, usize) {
     let mut left = byte;
     for (index, passage) in group.iter().enumerate() {
         if left < passage.text.len() {
@@ -76,42 +81,48 @@ fn within(group: &[Passage], byte: usize) -> (usize, usize) {
 
 /// Takes over everything from `from` bytes into the passage at `index` to the path's end, after
 /// `place`. For what was written in the middle.
-pub fn graft(story: &Story, path: &[Passage], index: usize, from: usize, place: Place) -> Edit {
+pub fn copy_rest_to(
+    story: &Story,
+    path: &[Passage],
+    index: usize,
+    from: usize,
+    place: Place,
+) -> EditPlan {
     let mut edit = Planner::new(story, place);
     if let Some(passage) = path.get(index) {
         if from < passage.text.len() {
-            edit.take_over(passage, from, passage.text.len(), true);
+            edit.copy_range(passage, from, passage.text.len(), true);
         }
-        edit.take_over_all(&path[index + 1..]);
+        edit.copy_passages(&path[index + 1..]);
     }
-    edit.done()
+    edit.finish()
 }
 
 /// Makes the passages from `index` on that are one go on with the one before them, and takes over
 /// what follows.
-pub fn merge(story: &Story, path: &[Passage], index: usize) -> Edit {
-    let range = together(path, index);
+pub fn merge_with_previous(story: &Story, path: &[Passage], index: usize) -> EditPlan {
+    let range = passage_group(path, index);
     let before = range.start.checked_sub(1).map(|at| path[at].id);
     let mut edit = Planner::new(story, Place::after(before));
     for passage in &path[range.clone()] {
-        edit.take_over(passage, 0, passage.text.len(), true);
+        edit.copy_range(passage, 0, passage.text.len(), true);
     }
-    edit.take_over_all(&path[range.end..]);
-    edit.done()
+    edit.copy_passages(&path[range.end..]);
+    edit.finish()
 }
 
 /// Leaves out the passages from `first` to before `end`, and takes over what follows.
-pub fn leave_out(story: &Story, path: &[Passage], first: usize, end: usize) -> Edit {
+pub fn remove_passages(story: &Story, path: &[Passage], first: usize, end: usize) -> EditPlan {
     let place = path
         .get(first)
         .map_or(Place::default(), |passage| passage.place());
     let mut edit = Planner::new(story, place);
-    edit.take_over_all(&path[end.min(path.len())..]);
-    edit.done()
+    edit.copy_passages(&path[end.min(path.len())..]);
+    edit.finish()
 }
 
 /// The place that is `bytes` into a passage; its own place where that is none of it.
-pub fn at(passage: &Passage, bytes: usize) -> Place {
+pub fn place_in_passage(passage: &Passage, bytes: usize) -> Place {
     match bytes {
         0 => passage.place(),
         bytes if bytes >= passage.node.text.len() => Place::after(Some(passage.id)),
@@ -149,14 +160,14 @@ impl Planner {
         self.place = Place::after(Some(id));
     }
 
-    fn take_over(&mut self, passage: &Passage, from: usize, to: usize, joins: bool) {
+    fn copy_range(&mut self, passage: &Passage, from: usize, to: usize, joins: bool) {
         let whole = from == 0 && to == passage.node.text.len();
         self.add(Node {
             author: passage.author,
             edited: passage.edited,
             turn: passage.turn && from == 0,
             joins,
-            of: Some(Origin {
+            copied_from: Some(CopiedRange {
                 node: passage.id,
                 from,
                 to,
@@ -165,7 +176,7 @@ impl Planner {
                 Status::Running => Status::Stopped,
                 status => status,
             },
-            how: passage.how.clone().filter(|_| whole),
+            provenance: passage.provenance.clone().filter(|_| whole),
             ids: if whole {
                 passage.ids.clone()
             } else {
@@ -176,17 +187,17 @@ impl Planner {
         });
     }
 
-    fn take_over_all(&mut self, rest: &[Passage]) {
+    fn copy_passages(&mut self, rest: &[Passage]) {
         for passage in rest {
             // A fork inside the passage before it was one with it, and stays so.
-            let joins = passage.goes_on();
+            let joins = passage.continues_previous();
             if !passage.text.is_empty() || !passage.node.text.is_empty() {
-                self.take_over(passage, 0, passage.text.len(), joins);
+                self.copy_range(passage, 0, passage.text.len(), joins);
             }
         }
     }
 
-    fn done(mut self) -> Edit {
+    fn finish(mut self) -> EditPlan {
         // Where nothing follows the place inside a passage, an empty one holds it: the passage
         // itself would be there with all its words.
         if self.place.cut.is_some() {
@@ -195,7 +206,7 @@ impl Planner {
                 ..Node::default()
             });
         }
-        Edit {
+        EditPlan {
             head: self.place.node,
             nodes: self.nodes,
         }
@@ -203,14 +214,14 @@ impl Planner {
 }
 
 /// How many bytes two texts begin with alike.
-fn common_start(a: &str, b: &str) -> usize {
+fn common_prefix_len(a: &str, b: &str) -> usize {
     let pairs = a.char_indices().zip(b.chars());
     let same = pairs.take_while(|((_, a), b)| a == b);
     same.last().map_or(0, |((at, c), _)| at + c.len_utf8())
 }
 
 /// How many bytes two texts end with alike.
-fn common_start_back(a: &str, b: &str) -> usize {
+fn common_suffix_len(a: &str, b: &str) -> usize {
     let pairs = a.chars().rev().zip(b.chars().rev());
     pairs
         .take_while(|(a, b)| a == b)
@@ -222,7 +233,7 @@ fn common_start_back(a: &str, b: &str) -> usize {
 mod tests {
     use super::*;
     use crate::Author;
-    use crate::record::{Head, Move, Record};
+    use crate::record::{HeadMove, Record, StepKind};
 
     fn story(passages: &[&str]) -> Story {
         let mut story = Story::default();
@@ -244,20 +255,20 @@ mod tests {
                     ..Node::default()
                 }))
                 .unwrap();
-            let why = Move::Write;
+            let why = StepKind::Write;
             story
-                .apply(&Record::Head(Head { to: Some(id), why }))
+                .apply(&Record::Head(HeadMove { to: Some(id), why }))
                 .unwrap();
         }
         story
     }
 
-    fn made(story: &mut Story, edit: Edit) -> Vec<(String, bool)> {
+    fn made(story: &mut Story, edit: EditPlan) -> Vec<(String, bool)> {
         for node in &edit.nodes {
             story.apply(&Record::Node(node.clone())).unwrap();
         }
-        let (to, why) = (edit.head, Move::Edit);
-        story.apply(&Record::Head(Head { to, why })).unwrap();
+        let (to, why) = (edit.head, StepKind::Edit);
+        story.apply(&Record::Head(HeadMove { to, why })).unwrap();
         let path = story.path();
         path.iter()
             .map(|p| (p.text.to_string(), p.edited))
@@ -267,7 +278,7 @@ mod tests {
     #[test]
     fn an_edit_in_the_middle_shares_what_is_before_and_takes_over_what_follows() {
         let mut story = story(&["A red ", "lamp stood", " there."]);
-        let edit = replace(&story, &story.path(), 1..2, "light stood").unwrap();
+        let edit = replace_text(&story, &story.path(), 1..2, "light stood").unwrap();
         let path = made(&mut story, edit);
         let whole: String = path.iter().map(|(text, _)| text.as_str()).collect();
         assert_eq!(whole, "A red light stood there.");
@@ -293,23 +304,23 @@ mod tests {
     #[test]
     fn an_edit_at_the_end_of_the_last_passage_is_a_version_of_it() {
         let mut story = story(&["A ", "lamp."]);
-        let edit = replace(&story, &story.path(), 1..2, "lamp!").unwrap();
+        let edit = replace_text(&story, &story.path(), 1..2, "lamp!").unwrap();
         made(&mut story, edit);
         assert_eq!(story.versions(story.head().unwrap()), [1, 2]);
-        assert_eq!(replace(&story, &story.path(), 0..1, "A "), None);
+        assert_eq!(replace_text(&story, &story.path(), 0..1, "A "), None);
     }
 
     #[test]
     fn a_passage_left_out_and_one_emptied_are_gone_from_the_path_alone() {
         let mut story = story(&["A ", "red ", "lamp."]);
-        let edit = leave_out(&story, &story.path(), 1, 2);
+        let edit = remove_passages(&story, &story.path(), 1, 2);
         let path = made(&mut story, edit);
         assert_eq!(
             path.iter().map(|p| p.0.as_str()).collect::<String>(),
             "A lamp."
         );
         let mut story = self::story(&["A ", "red "]);
-        let edit = replace(&story, &story.path(), 1..2, "").unwrap();
+        let edit = replace_text(&story, &story.path(), 1..2, "").unwrap();
         assert_eq!((edit.nodes.len(), edit.head), (0, Some(0)));
         assert_eq!(made(&mut story, edit).len(), 1);
     }
@@ -317,14 +328,14 @@ mod tests {
     #[test]
     fn a_merged_passage_is_one_with_the_one_before_it_and_what_follows_stays() {
         let mut story = story(&["A red ", "lamp", " stood."]);
-        let edit = merge(&story, &story.path(), 1);
+        let edit = merge_with_previous(&story, &story.path(), 1);
         let path = made(&mut story, edit);
         let parts: Vec<&str> = path.iter().map(|(text, _)| text.as_str()).collect();
         assert_eq!(parts, ["A red ", "lamp", " stood."]);
         let path = story.path();
-        assert_eq!(together(&path, 0), 0..2);
-        assert_eq!(together(&path, 2), 2..3);
-        assert_eq!(story.base(path[1].id), 0);
+        assert_eq!(passage_group(&path, 0), 0..2);
+        assert_eq!(passage_group(&path, 2), 2..3);
+        assert_eq!(story.first_part(path[1].id), 0);
         assert_eq!(
             story.versions(1),
             [1],
@@ -341,13 +352,13 @@ mod tests {
             (0, "One", "One Four"),
             (0, "O", "O Four"),
         ] {
-            let edit = replace(&story, &story.path(), index..index + 1, new).unwrap();
+            let edit = replace_text(&story, &story.path(), index..index + 1, new).unwrap();
             let path = made(&mut story, edit);
             let text: String = path.iter().map(|p| p.0.as_str()).collect();
             assert_eq!(text, whole);
         }
         let mut story = self::story(&["One two"]);
-        let edit = replace(&story, &story.path(), 0..1, "One").unwrap();
+        let edit = replace_text(&story, &story.path(), 0..1, "One").unwrap();
         made(&mut story, edit);
         assert_eq!(story.versions(story.head().unwrap()), [0, 1]);
     }
@@ -361,7 +372,7 @@ mod tests {
             (1, "II", "One II three 4 five"),
             (0, "1 ", "1 II three 4 five"),
         ] {
-            let edit = replace(&story, &story.path(), index..index + 1, new).unwrap();
+            let edit = replace_text(&story, &story.path(), index..index + 1, new).unwrap();
             let path = made(&mut story, edit);
             assert_eq!(path.iter().map(|p| p.0.as_str()).collect::<String>(), whole);
         }

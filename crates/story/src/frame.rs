@@ -2,7 +2,7 @@
 //! a summary of what no longer fits. Plain data; where each stands is [`super::context`]'s.
 
 use super::card::Character;
-use super::lore::{Book, Entry};
+use super::lore::{LoreEntry, Lorebook};
 use super::node::NodeId;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -14,13 +14,13 @@ pub struct Frame {
     pub memory: String,
     pub note: Note,
     pub voice: Option<Voice>,
-    /// The passage that says shortly what came before the passage it stands after.
+    /// The passage that summarizes the story up to its parent.
     pub summary: Option<NodeId>,
     /// Whose card this is.
     pub character: Option<Box<Character>>,
-    /// What files said that has no meaning here, by their format, for their export.
+    /// Fields of imported files that are unused here, by format, written back on export.
     pub kept: BTreeMap<String, Map<String, Value>>,
-    books: BTreeMap<String, Shelved>,
+    books: BTreeMap<String, ShelvedBook>,
     off: BTreeSet<(String, u64)>,
 }
 
@@ -40,12 +40,12 @@ pub struct Voice {
 }
 
 #[derive(Clone, Debug, PartialEq)]
-struct Shelved {
-    book: Arc<Book>,
+struct ShelvedBook {
+    book: Arc<Lorebook>,
     on: bool,
 }
 
-/// One part of the frame that is otherwise than before.
+/// A change of one part of the frame.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "part", rename_all = "snake_case")]
 pub enum FrameChange {
@@ -81,38 +81,38 @@ pub enum FrameChange {
 
 impl Frame {
     /// Every lorebook and whether it is on.
-    pub fn books(&self) -> impl Iterator<Item = (&Book, bool)> {
+    pub fn books(&self) -> impl Iterator<Item = (&Lorebook, bool)> {
         self.books
             .values()
             .map(|shelved| (&*shelved.book, shelved.on))
     }
 
-    pub fn book(&self, name: &str) -> Option<&Book> {
+    pub fn book(&self, name: &str) -> Option<&Lorebook> {
         self.books.get(name).map(|shelved| &*shelved.book)
     }
 
     /// The lorebooks that are on.
-    pub fn open_books(&self) -> Vec<&Book> {
+    pub fn enabled_books(&self) -> Vec<&Lorebook> {
         self.books()
             .filter(|(_, on)| *on)
             .map(|(book, _)| book)
             .collect()
     }
 
-    pub fn is_off(&self, book: &Book, entry: &Entry) -> bool {
+    pub fn is_entry_disabled(&self, book: &Lorebook, entry: &LoreEntry) -> bool {
         self.off.contains(&(book.name.clone(), entry.uid))
     }
 
     /// Puts a book on the shelf; one of the same name stays as open or shut as it was.
-    pub(super) fn take_book(&mut self, book: Book) {
+    pub(super) fn add_book(&mut self, book: Lorebook) {
         let on = self.books.get(&book.name).is_some_and(|shelved| shelved.on);
         let name = book.name.clone();
         let book = Arc::new(book);
-        self.books.insert(name, Shelved { book, on });
+        self.books.insert(name, ShelvedBook { book, on });
     }
 
     /// Makes a change and says what takes it back.
-    pub(super) fn set(&mut self, change: &FrameChange) -> FrameChange {
+    pub(super) fn apply(&mut self, change: &FrameChange) -> FrameChange {
         use std::mem::replace;
         match change {
             FrameChange::Memory { text } => FrameChange::Memory {

@@ -1,47 +1,47 @@
-//! What a file brought makes of a session: passages, memory, note, lore, a character. Pure: it
-//! makes records, and one step, so that one undo takes all of it back.
+//! Turns an imported file into records of a session: passages, memory, note, lore, a character.
+//! Pure. All of it is one step, so that one undo reverts the import.
 
 use super::card::{Card, Character, USER};
 use super::frame::{FrameChange, Note, Voice};
-use super::lore::Book;
-use super::record::{Change, Move, Record, Step};
-use super::sentence::{excerpt, several};
+use super::lore::Lorebook;
+use super::record::{Change, Record, Step, StepKind};
+use super::sentence::{count_noun, excerpt};
 use super::{Author, Mode, Node, NodeId, Story};
 use base::untrusted::clean_line;
 use serde_json::{Map, Value};
 
-/// What a file turned out to hold.
+/// The content of an imported file.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Import {
     Card {
         card: Box<Card>,
-        book: Option<Book>,
+        book: Option<Lorebook>,
         /// The file whole, where it was more than text, and how such files' names end.
         file: Option<(&'static str, Vec<u8>)>,
     },
-    Book(Book),
-    Story(Box<Tale>),
+    Book(Lorebook),
+    Story(Box<ImportedStory>),
     /// Words and nothing else.
     Text(String),
 }
 
-/// A story as another program kept it. Passages are numbered from 0.
+/// A story from another program. Passages are numbered from 0.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Tale {
+pub struct ImportedStory {
     pub nodes: Vec<Node>,
     pub head: Option<NodeId>,
     pub marks: Vec<(String, NodeId)>,
     pub mode: Mode,
     pub memory: String,
     pub note: Option<Note>,
-    pub book: Option<Book>,
+    pub book: Option<Lorebook>,
     /// Fields that have no meaning here, and whose they are.
     pub kept: Option<(&'static str, Map<String, Value>)>,
 }
 
-/// What is to be told of an import, beside its records.
+/// The records of an import, and a message for the writer.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Made {
+pub struct ImportResult {
     pub records: Vec<Record>,
     pub said: String,
     /// How the story is to be put to the model from now on.
@@ -51,10 +51,10 @@ pub struct Made {
 /// A file that does not fit the session as it stands, in one sentence.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
-pub struct Unfit(pub String);
+pub struct ImportRefused(pub String);
 
 /// Where an import goes.
-pub struct Session<'a> {
+pub struct ImportTarget<'a> {
     pub story: &'a Story,
     pub mode: Mode,
     /// Who speaks with the character.
@@ -64,26 +64,32 @@ pub struct Session<'a> {
 }
 
 /// The records that take an import into a session.
-pub fn made(import: Import, session: Session) -> Result<Made, Unfit> {
+pub fn import_records(
+    import: Import,
+    session: ImportTarget,
+) -> Result<ImportResult, ImportRefused> {
     match import {
-        Import::Card { card, book, .. } => Ok(character(*card, book, session)),
+        Import::Card { card, book, .. } => Ok(import_character(*card, book, session)),
         Import::Book(book) => {
-            let said = format!("The lorebook {} is on the shelf, open", shelf_line(&book));
+            let said = format!(
+                "Added the lorebook {} and turned it on",
+                describe_lorebook(&book)
+            );
             let mut changes = Vec::new();
-            let records = shelved(Some(book), &mut changes);
-            Ok(Made {
+            let records = add_lorebook(Some(book), &mut changes);
+            Ok(ImportResult {
                 records: with_step(records, changes),
                 said,
                 mode: None,
             })
         }
-        Import::Story(tale) => story(*tale, session.story),
-        Import::Text(text) => Ok(words(text, session)),
+        Import::Story(tale) => import_story(*tale, session.story),
+        Import::Text(text) => Ok(import_text(text, session)),
     }
 }
 
 /// A character: its description is the memory, its greetings are versions of the first passage.
-fn character(mut card: Card, book: Option<Book>, session: Session) -> Made {
+fn import_character(mut card: Card, book: Option<Lorebook>, session: ImportTarget) -> ImportResult {
     let frame = session.story.frame();
     let user = session.user.map_or(USER.to_string(), clean_line);
     card.book = book.as_ref().map(|book| book.name.clone());
@@ -95,7 +101,7 @@ fn character(mut card: Card, book: Option<Book>, session: Session) -> Made {
     let macros = character.macros(0);
     let card = &character.card;
     let name = card.name();
-    let mut said = vec![format!("{name} is here")];
+    let mut said = vec![format!("Imported {name}")];
     let mut changes = Vec::new();
     let text = macros.expand(&card.memory());
     if !text.is_empty() {
@@ -147,41 +153,42 @@ fn character(mut card: Card, book: Option<Book>, session: Session) -> Made {
     }
     match (greetings.len(), begins) {
         (0, _) => {}
-        (_, false) => {
-            said.push("the story has begun, so the first message was left out".to_string())
-        }
-        (1, true) => said.push("the first message begins the story".to_string()),
-        (n, true) => said.push(format!("/swipe shows its {n} first messages")),
+        (_, false) => said.push(
+            "its first message was left out, since the story has already started".to_string(),
+        ),
+        (1, true) => said.push("the story starts with its first message".to_string()),
+        (n, true) => said.push(format!("switch between its {n} first messages with /swipe")),
     }
     if let Some(book) = &book {
         said.push(format!(
             "its lorebook has {}",
-            several(book.entries.len(), "entry")
+            count_noun(book.entries.len(), "entry")
         ));
     }
     let notes = card.line("creator_notes");
     if !notes.is_empty() {
         let notes = excerpt(&notes, 200);
-        said.push(format!("its maker says: {notes}"));
+        said.push(format!("its author's notes: {notes}"));
     }
     let character = Some(Box::new(character));
     changes.push(FrameChange::Character { character });
-    let mut changes = framed(changes);
+    let mut changes = frame_changes(changes);
     if begins && !greetings.is_empty() {
         changes.insert(0, Change::Head { to: Some(0) });
     }
-    records.extend(shelved(book, &mut changes));
-    Made {
+    records.extend(add_lorebook(book, &mut changes));
+    ImportResult {
         records: with_step(records, changes),
         said: said.join("; "),
         mode: None,
     }
 }
 
-fn story(tale: Tale, story: &Story) -> Result<Made, Unfit> {
+fn import_story(tale: ImportedStory, story: &Story) -> Result<ImportResult, ImportRefused> {
     if !story.nodes().is_empty() {
-        let why = "This session has a story already; /new begins another, and /import brings the file in there";
-        return Err(Unfit(why.to_string()));
+        let why =
+            "This session already has a story; start a new one with /new and import the file there";
+        return Err(ImportRefused(why.to_string()));
     }
     let versions = tale.nodes.len();
     let mut changes = vec![Change::Head { to: tale.head }];
@@ -196,24 +203,24 @@ fn story(tale: Tale, story: &Story) -> Result<Made, Unfit> {
         let format = format.to_string();
         frame.push(FrameChange::Kept { format, fields });
     }
-    changes.extend(framed(frame));
+    changes.extend(frame_changes(frame));
     changes.extend(tale.marks.into_iter().map(|(name, node)| Change::Mark {
         name,
         node: Some(node),
     }));
     let book = tale.book.filter(|book| !book.entries.is_empty());
     let mut records: Vec<Record> = tale.nodes.into_iter().map(Record::Node).collect();
-    records.extend(shelved(book, &mut changes));
-    Ok(Made {
+    records.extend(add_lorebook(book, &mut changes));
+    Ok(ImportResult {
         records: with_step(records, changes),
-        said: format!("The story is here: {versions} passages, /tree shows them"),
+        said: format!("Imported the story: {versions} passages; /tree shows them"),
         mode: Some(tale.mode),
     })
 }
 
 /// A long text in passages of some paragraphs, so that one can be edited, found or gone to: each ends
 /// with a line end, the blank line after a paragraph belongs to it.
-fn pieces(text: &str) -> Vec<&str> {
+fn split_passages(text: &str) -> Vec<&str> {
     const LONG: usize = 1200;
     let mut found = Vec::new();
     let (mut from, mut at) = (0, 0);
@@ -230,16 +237,16 @@ fn pieces(text: &str) -> Vec<&str> {
     found
 }
 
-/// Words of a file, after what stands.
-fn words(text: String, session: Session) -> Made {
-    let gap = super::context::joint(session.story, &text);
+/// The text of a file, appended to the story.
+fn import_text(text: String, session: ImportTarget) -> ImportResult {
+    let gap = super::context::separator_before(session.story, &text);
     let turn = session.mode == Mode::Chat;
     let count = text.chars().count();
     let text = format!("{gap}{text}");
     let pieces = if turn {
         vec![text.as_str()]
     } else {
-        pieces(&text)
+        split_passages(&text)
     };
     let mut parent = session.story.head();
     let mut records = Vec::new();
@@ -256,10 +263,10 @@ fn words(text: String, session: Session) -> Made {
         parent = Some(id);
     }
     let said = match pieces.len() {
-        1 => format!("{count} characters are in the story"),
-        passages => format!("{count} characters are in the story, in {passages} passages"),
+        1 => format!("Added {count} characters to the story"),
+        passages => format!("Added {count} characters to the story, in {passages} passages"),
     };
-    Made {
+    ImportResult {
         records: with_step(records, vec![Change::Head { to: parent }]),
         said,
         mode: None,
@@ -267,7 +274,7 @@ fn words(text: String, session: Session) -> Made {
 }
 
 /// Puts a book on the shelf and opens it.
-fn shelved(book: Option<Book>, changes: &mut Vec<Change>) -> Vec<Record> {
+fn add_lorebook(book: Option<Lorebook>, changes: &mut Vec<Change>) -> Vec<Record> {
     let Some(book) = book else {
         return Vec::new();
     };
@@ -277,21 +284,21 @@ fn shelved(book: Option<Book>, changes: &mut Vec<Change>) -> Vec<Record> {
     vec![Record::Book(book)]
 }
 
-fn shelf_line(book: &Book) -> String {
+fn describe_lorebook(book: &Lorebook) -> String {
     format!(
         "{} ({})",
         clean_line(&book.name),
-        several(book.entries.len(), "entry")
+        count_noun(book.entries.len(), "entry")
     )
 }
 
-fn framed(changes: Vec<FrameChange>) -> Vec<Change> {
+fn frame_changes(changes: Vec<FrameChange>) -> Vec<Change> {
     let frame = changes.into_iter();
     frame.map(|set| Change::Frame { set }).collect()
 }
 
 fn with_step(mut records: Vec<Record>, changes: Vec<Change>) -> Vec<Record> {
-    let why = Move::Import;
+    let why = StepKind::Import;
     records.push(Record::Step(Step { why, changes }));
     records
 }
@@ -301,14 +308,14 @@ mod tests {
     use super::*;
     use serde_json::json;
 
-    fn taken(story: &mut Story, import: Import) -> Result<Made, Unfit> {
-        let session = Session {
+    fn taken(story: &mut Story, import: Import) -> Result<ImportResult, ImportRefused> {
+        let session = ImportTarget {
             story,
             mode: Mode::Prose,
             user: Some("Jon"),
             file: None,
         };
-        let made = made(import, session)?;
+        let made = import_records(import, session)?;
         for record in &made.records {
             story.apply(record).unwrap();
         }
@@ -319,12 +326,12 @@ mod tests {
     fn a_long_text_comes_in_passages_and_says_the_same() {
         let paragraph = "The river rose in the night, and nobody heard it. ".repeat(10);
         let text = format!("{paragraph}\n\n").repeat(9);
-        let found = pieces(&text);
+        let found = split_passages(&text);
         assert_eq!(found.concat(), text);
         assert_eq!(found.len(), 3);
         assert!(found.iter().all(|piece| piece.ends_with("\n\n")));
-        assert_eq!(pieces("One line."), ["One line."]);
-        assert_eq!(pieces(&paragraph.repeat(9)).len(), 1);
+        assert_eq!(split_passages("One line."), ["One line."]);
+        assert_eq!(split_passages(&paragraph.repeat(9)).len(), 1);
     }
 
     fn card() -> Import {
@@ -335,10 +342,10 @@ mod tests {
         let Value::Object(file) = json!({"spec": "chara_card_v2", "data": data}) else {
             unreachable!()
         };
-        let (card, _) = Card::read(file).unwrap();
-        let book = Some(Book {
+        let (card, _) = Card::from_json(file).unwrap();
+        let book = Some(Lorebook {
             name: "Mara".to_string(),
-            ..Book::default()
+            ..Lorebook::default()
         });
         let card = Box::new(card);
         Import::Card {
@@ -360,14 +367,14 @@ mod tests {
             (frame.note.text.as_str(), frame.note.depth),
             ("It rains.", 1)
         );
-        assert_eq!(frame.open_books().len(), 1);
+        assert_eq!(frame.enabled_books().len(), 1);
         assert_eq!(story.path()[0].text, "\"Jon?\"");
         assert_eq!(story.versions(0), [0, 1]);
-        let undo = super::super::record::Steps { steps: 1 };
+        let undo = super::super::record::StepCount { steps: 1 };
         story.apply(&Record::Undo(undo)).unwrap();
         let frame = story.frame();
         assert!(story.path().is_empty() && frame.memory.is_empty() && frame.character.is_none());
-        assert!(frame.open_books().is_empty());
+        assert!(frame.enabled_books().is_empty());
     }
 
     #[test]

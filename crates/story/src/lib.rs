@@ -8,29 +8,32 @@ pub mod context;
 pub mod diff;
 pub mod edit;
 pub mod frame;
+pub mod goal;
 pub mod import;
 pub mod lore;
 pub mod message;
 pub mod node;
 pub mod picture;
 pub mod places;
+
 pub mod record;
 pub mod sampling;
 pub mod sentence;
 pub mod settings;
+pub mod text_request;
 pub mod tree;
 pub mod voice;
 
 /// What other crates at the bottom hold, under the names that the story has for it.
-pub use base::{hash, nearest, untrusted};
+pub use base::{hash, nearest, progress, untrusted};
 pub use sampler::ban;
 
 pub use command::Command;
 pub use context::Context;
-pub use message::{About, Event, Request};
-pub use node::{Author, Maker, Node, NodeId, Passage, Place, Provenance, Status};
+pub use message::{Event, ModelInfo, Reply, Request, RequestId};
+pub use node::{Author, ModelIdentity, Node, NodeId, Passage, Place, Provenance, Status};
 pub use picture::Picture;
 pub use record::Record;
 pub use sampling::Sampling;
-pub use settings::{Asked, Mode, Settings};
+pub use settings::{Mode, SettingOverrides, Settings};
 pub use tree::Story;

@@ -2,10 +2,22 @@
 //!
 //! Closed enums of plain data, below both sides, so that neither imports the other.
 
-use super::ban::Ban;
-use super::picture::{Drawing, PictureRequest};
-use super::{Context, NodeId, Sampling, Status};
-use serde::{Deserialize, Serialize};
+use super::picture::{DrawnPicture, PictureRequest};
+pub use super::text_request::{LengthGoal, Overflow, Retrieval, TextRequest, UnmatchedLore};
+use super::{NodeId, Status};
+use serde::Serialize;
+
+/// Which request a reply answers: numbers that only grow, one for each request of an engine.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct RequestId(pub u64);
+
+/// News from the engine about one request.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Reply {
+    /// The request that it answers.
+    pub request: RequestId,
+    pub event: Event,
+}
 
 /// Work for the engine. Holds everything that its answer depends on.
 #[derive(Clone, Debug, PartialEq)]
@@ -14,74 +26,38 @@ pub enum Request {
     Load { model: String },
     /// Write on from `context`.
     Text(TextRequest),
-    /// Write several passages from one context, each with its own seed. Each has its own `Done`.
+    /// Write several passages from one context, each with its own seed. All but the last are ended
+    /// by an [`Event::Ended`] of their own.
     Candidates(Vec<TextRequest>),
-    /// Tell which tokens could come next, and how likely each is.
+    /// List the tokens that could come next, with their probabilities.
     Alternatives(TextRequest),
     /// Write words that are no passage: the writer's own next line, as it could be, after these
     /// words of it.
     Suggest { ask: TextRequest, begun: String },
-    /// Read this already, since it may be asked for soon. The one request that is not answered: the
-    /// next one may stop it, and nothing is lost then.
-    Read(TextRequest),
-    /// Tell what would be read, part by part.
+    /// Read this already, since it may be asked for soon. The next request may stop it, and nothing
+    /// is lost then.
+    Prefetch(TextRequest),
+    /// Report the prompt part by part, with token counts.
     Explain(TextRequest),
-    /// Give out what was read of the story, so that it need not be read again another day.
-    Keep,
-    /// Take back what was given out then.
-    Warm(Warm),
+    /// Return the KV cache, so that it can be saved with the session.
+    SaveCache,
+    /// Restore a saved KV cache.
+    RestoreCache(WarmCache),
     /// Draw.
     Picture(Box<PictureRequest>),
 }
 
-/// What a model has read: its tokens, and its KV cache as bytes (`model/transformer/snapshot.rs`).
+/// A saved KV cache: the tokens it holds and its bytes (`llm`'s snapshot format).
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Warm {
+pub struct WarmCache {
     pub model_sha256: String,
     pub ids: Vec<u32>,
     pub bytes: Vec<u8>,
 }
 
-#[derive(Clone, Debug, PartialEq)]
-pub struct TextRequest {
-    pub node: NodeId,
-    pub context: Context,
-    pub sampling: Sampling,
-    /// The seed of this passage alone, already derived.
-    pub seed: u64,
-    pub overflow: Overflow,
-    pub goal: Goal,
-    /// Phrases that are not to be written.
-    pub bans: Vec<Ban>,
-    /// Read the last word of people's text as the beginning of one, so that it may go on.
-    pub heal: bool,
-    /// Tokens that the passage begins with, whatever the model would draw.
-    pub begin: Vec<u32>,
-    /// What is to be found by its meaning; none where nothing is looked for.
-    pub recall: Option<Recall>,
-}
-
-/// What may be read again when it means something like the story's end: the passages that no
-/// longer fit, and these entries of lore.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Recall {
-    /// At most so many in all.
-    pub most: usize,
-    pub lore: Vec<Unnamed>,
-}
-
-/// An entry of lore that could be read, but that nothing in the story named.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Unnamed {
-    pub title: String,
-    pub text: String,
-    /// Tokens that the lore of its book may take.
-    pub budget: Option<usize>,
-}
-
-/// Something that is read again for its meaning.
+/// A passage or lore entry that semantic retrieval put back into the context.
 #[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct Recalled {
+pub struct RetrievedPassage {
     /// A passage's number, or an entry's title.
     pub what: String,
     /// The cosine between it and the story's end.
@@ -90,38 +66,7 @@ pub struct Recalled {
     pub begins: String,
 }
 
-/// How far to write.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Goal {
-    /// To exactly `max_tokens`.
-    #[default]
-    Exact,
-    /// To the end of the sentence nearest to `max_tokens`.
-    Near,
-    Sentence,
-    Paragraph,
-    /// Until these words have been written.
-    Until(String),
-}
-
-impl Goal {
-    pub fn is_exact(&self) -> bool {
-        *self == Goal::Exact
-    }
-}
-
-/// What to do with a context that the model cannot hold.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Overflow {
-    /// Leave the oldest tokens out and say how many.
-    Crop,
-    /// Fail with a sentence.
-    Refuse,
-}
-
-/// News from the engine. Every request but [`Request::Read`] is answered by exactly one `Done` or
-/// `Failed`.
+/// What the engine reports. Each request ends with exactly one `Done` or `Failed`.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Event {
     /// A model is being fetched or read: bytes.
@@ -130,8 +75,8 @@ pub enum Event {
         done: u64,
         total: Option<u64>,
     },
-    /// A model is in place.
-    Ready(About),
+    /// A model is loaded, with its capabilities.
+    Ready(ModelInfo, Capabilities),
     /// The prompt is being read: tokens.
     Prefill {
         node: NodeId,
@@ -140,7 +85,7 @@ pub enum Event {
         /// Of `total`, how many the KV cache still held.
         reused: usize,
         /// What did not fit.
-        cut: Cut,
+        cut: Truncation,
     },
     /// Whole UTF-8, cleaned of control characters, with the tokens it came from.
     Piece {
@@ -150,20 +95,20 @@ pub enum Event {
         /// How many bytes before `text` the first of `ids` spell too.
         healed: usize,
     },
-    /// What of old passages and lore is read again for its meaning.
-    Recalled(Vec<Recalled>),
+    /// The passages and lore entries that semantic retrieval found.
+    Retrieved(Vec<RetrievedPassage>),
     /// Something that the writer should know, and that stops nothing.
     Warned(String),
-    /// A banned phrase was met; what began it is written otherwise.
+    /// A banned phrase appeared; generation was rewound to its first token.
     Rewound { node: NodeId, phrase: String },
     /// The answer to [`Request::Alternatives`], the likeliest first.
     Alternatives(Vec<Alternative>),
     /// The answer to [`Request::Suggest`]: the whole line.
     Suggested(String),
     /// The answer to [`Request::Explain`].
-    Explained(Explained),
-    /// The answer to [`Request::Keep`]; none where there is nothing to keep.
-    Kept(Option<Warm>),
+    Explained(ContextReport),
+    /// The answer to [`Request::SaveCache`]; none where there is nothing to keep.
+    CacheSaved(Option<WarmCache>),
     /// Pictures are being drawn: so many of so many.
     Drawing {
         node: NodeId,
@@ -173,28 +118,34 @@ pub enum Event {
     /// The answer to [`Request::Picture`]: one or several that belong together.
     Drawn {
         node: NodeId,
-        drawings: Vec<Drawing>,
+        drawings: Vec<DrawnPicture>,
+    },
+    /// One of several passages has ended, and others of its request have not.
+    Ended {
+        node: NodeId,
+        status: Status,
+        stats: PassageStats,
     },
     Done {
         /// None for what writes no passage.
         node: Option<NodeId>,
         status: Status,
-        stats: Stats,
+        stats: PassageStats,
     },
     Failed {
         node: Option<NodeId>,
         /// One plain sentence.
         why: String,
-        fault: Fault,
+        fault: FailureKind,
     },
 }
 
-/// What of a context did not fit into what the model can hold.
+/// The parts of a context that did not fit the model's context size.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Cut {
+pub struct Truncation {
     /// The oldest tokens of the story that were left out.
     pub dropped: usize,
-    /// Where what is read begins, when some was left out: a passage and a byte of it.
+    /// Where the prompt's story begins when its beginning was cut: a passage and a byte in it.
     pub begins: Option<(NodeId, usize)>,
     /// Lore that fired and was left out, since its budget was spent.
     pub lore: Vec<String>,
@@ -211,9 +162,9 @@ pub struct Alternative {
     pub after: f64,
 }
 
-/// What would be read, part by part, exactly as sent.
+/// The prompt part by part, exactly as sent.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
-pub struct Explained {
+pub struct ContextReport {
     pub segments: Vec<Segment>,
     /// Tokens in all.
     pub tokens: usize,
@@ -227,8 +178,8 @@ pub struct Explained {
     pub lore: Vec<String>,
 }
 
-impl std::fmt::Display for Explained {
-    /// A line for each part: its tokens, what it is, and how it begins.
+impl std::fmt::Display for ContextReport {
+    /// One line per part: token count, kind and first words.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         writeln!(
             f,
@@ -236,7 +187,11 @@ impl std::fmt::Display for Explained {
             self.tokens, self.holds, self.reused
         )?;
         if self.dropped > 0 {
-            writeln!(f, "Not read: the story's oldest {} tokens", self.dropped)?;
+            writeln!(
+                f,
+                "Left out: the oldest {} tokens of the story",
+                self.dropped
+            )?;
         }
         for segment in self
             .segments
@@ -247,7 +202,7 @@ impl std::fmt::Display for Explained {
             writeln!(f, "{:>6}  {:<16} {text}", segment.tokens, segment.label)?;
         }
         for title in &self.lore {
-            writeln!(f, "Not read: lore {title}, since the budget is spent")?;
+            writeln!(f, "Left out: lore {title} (over the lore budget)")?;
         }
         Ok(())
     }
@@ -262,12 +217,12 @@ pub struct Segment {
 
 /// Whose fault a failure is, which decides the exit code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Fault {
+pub enum FailureKind {
     /// The model could not be fetched, read or understood.
     Model,
     /// The prompt does not fit the model's context.
     Overflow,
-    /// What was written could not be kept on disk.
+    /// The text could not be saved to disk.
     Store,
     /// Anything else that went wrong while computing.
     Engine,
@@ -275,11 +230,11 @@ pub enum Fault {
 
 /// The model in place, for the status line and for provenance.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
-pub struct About {
+pub struct ModelInfo {
     pub name: String,
     pub sha256: String,
     pub architecture: String,
-    /// `cpu`, `cuda:0`, `metal`, and which kernels: what the numbers depend on.
+    /// `cpu`, `cuda:0` or `metal`, and the kernel family: results depend on both.
     pub backend: String,
     /// Tokens the model can hold.
     pub context: usize,
@@ -287,18 +242,52 @@ pub struct About {
     /// Whether the file brings a chat template.
     pub chat: bool,
     pub load_ms: f64,
-    /// Something a user should know about how the file is read.
+    /// A remark about the model file, for the user.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub note: Option<String>,
 }
 
+/// What an engine can do with the loaded model, and which of its answers are exact.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Capabilities {
+    /// It lists which tokens could come next, and how likely each is.
+    pub alternatives: bool,
+    /// It reports the parts of a prompt.
+    pub explain: bool,
+    /// It prefills a prompt before it is asked to continue it.
+    pub prefetch: bool,
+    /// Its cache can be kept on disk and restored.
+    pub warm_cache: bool,
+    /// Banned phrases are never written. Without it they are left to chance.
+    pub banned_phrases: bool,
+    /// The same request gives the same text, whatever was asked before it.
+    pub reproducible: bool,
+    /// Tokens are counted as the model reads them, not estimated.
+    pub exact_token_counts: bool,
+}
+
+impl Capabilities {
+    /// Everything, exactly.
+    pub fn all() -> Capabilities {
+        Capabilities {
+            alternatives: true,
+            explain: true,
+            prefetch: true,
+            warm_cache: true,
+            banned_phrases: true,
+            reproducible: true,
+            exact_token_counts: true,
+        }
+    }
+}
+
 /// What one passage took.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
-pub struct Stats {
+pub struct PassageStats {
     pub prompt_tokens: usize,
     pub reused: usize,
     pub dropped: usize,
-    /// Where what was read begins, when some was left out.
+    /// Where the prompt's story begins when its beginning was cut.
     #[serde(skip)]
     pub begins: Option<(NodeId, usize)>,
     pub prefill_ms: f64,
@@ -310,7 +299,7 @@ pub struct Stats {
     pub prompt_ids: Vec<u32>,
 }
 
-impl Stats {
+impl PassageStats {
     /// Tokens a second while reading, not counting those the cache still held.
     pub fn prefill_tps(&self) -> f64 {
         per_second(

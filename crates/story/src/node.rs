@@ -1,4 +1,6 @@
-//! One passage of a story, and everything that is known of how it came to be.
+//! One passage of a story, with its provenance.
+
+pub mod picture;
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -20,42 +22,42 @@ pub struct Node {
     /// A person's words inside a passage of `author`'s.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub edited: bool,
-    /// Goes on with the passage before it: together they are one.
+    /// Continues the passage before it: readers see both as one.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub joins: bool,
-    /// Stands beside the story and not in it: a summary of what leads to its parent, or a picture.
+    /// Not part of the story's text: a summary of the story up to its parent, or a picture.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub aside: bool,
     pub text: String,
-    /// A turn of a chat, kept apart from its neighbours; prose flows on.
+    /// A turn of a chat, separated from its neighbours; prose is joined.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub turn: bool,
     pub status: Status,
-    /// Where the text was taken over from; it is then not written to disk again.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub of: Option<Origin>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub how: Option<Provenance>,
+    /// The passage that the text was copied from; the text itself is then not stored again.
+    #[serde(default, skip_serializing_if = "Option::is_none", rename = "of")]
+    pub copied_from: Option<CopiedRange>,
+    #[serde(default, skip_serializing_if = "Option::is_none", rename = "how")]
+    pub provenance: Option<Provenance>,
     /// The tokens of `text` as the model wrote them; empty for people's text.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub ids: Vec<u32>,
     /// How many bytes before `text` the first of `ids` spell too: where a broken word was healed.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub healed: usize,
-    /// Banned phrases that were met while it was written, and written otherwise.
+    /// Banned phrases that appeared while it was written, and were rewritten.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub rewound: Vec<String>,
     /// It is a picture: it has no words and stands aside.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub picture: Option<Box<super::picture::Picture>>,
-    /// What the file that it came from said of it beside its text, for that file's export.
+    pub picture: Option<Box<picture::Picture>>,
+    /// Other fields of the imported file, written back on export.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub extra: Option<Box<Map<String, Value>>>,
 }
 
 impl Node {
-    /// Whether it goes on inside or at the end of the passage before it, and is one with that.
-    pub fn goes_on(&self) -> bool {
+    /// Whether it belongs to the passage before it: it continues it, or forks off inside it.
+    pub fn continues_previous(&self) -> bool {
         self.joins || self.cut.is_some()
     }
 }
@@ -66,7 +68,7 @@ fn is_zero(n: &usize) -> bool {
 
 /// A stretch of another passage, in bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Origin {
+pub struct CopiedRange {
     pub node: NodeId,
     pub from: usize,
     pub to: usize,
@@ -109,21 +111,21 @@ pub enum Status {
 
 /// Enough to make a passage again.
 #[derive(Clone, Debug, PartialEq, Default, Serialize, Deserialize)]
-#[serde(from = "Row", into = "Row")]
+#[serde(from = "FlatProvenance", into = "FlatProvenance")]
 pub struct Provenance {
-    pub maker: Maker,
+    pub maker: ModelIdentity,
     pub build: String,
     pub seed: u64,
     pub mode: super::Mode,
     pub sampling: super::Sampling,
     /// FNV-1a 64 of the context's text, in hexadecimal.
     pub context_digest: String,
-    /// What was asked of this passage alone.
+    /// The one-off instruction for this passage.
     pub instruct: Option<String>,
     /// How far it was to be written.
-    pub goal: super::message::Goal,
+    pub goal: super::goal::LengthGoal,
     /// Lore that the story named.
-    pub lore: Vec<super::lore::Fired>,
+    pub lore: Vec<super::lore::EntryId>,
     /// The token that the writer chose to begin with, in place of the one that was drawn.
     pub begin: Vec<u32>,
 }
@@ -132,7 +134,7 @@ pub struct Provenance {
 /// read, and there is a row for every passage.)
 #[derive(Clone, Default, Serialize, Deserialize)]
 #[serde(default)]
-struct Row {
+struct FlatProvenance {
     model: String,
     model_sha256: String,
     backend: String,
@@ -143,18 +145,18 @@ struct Row {
     context_digest: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     instruct: Option<String>,
-    #[serde(skip_serializing_if = "super::message::Goal::is_exact")]
-    goal: super::message::Goal,
+    #[serde(skip_serializing_if = "super::goal::LengthGoal::is_exact")]
+    goal: super::goal::LengthGoal,
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    lore: Vec<super::lore::Fired>,
+    lore: Vec<super::lore::EntryId>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     begin: Vec<u32>,
 }
 
-impl From<Row> for Provenance {
-    fn from(row: Row) -> Provenance {
+impl From<FlatProvenance> for Provenance {
+    fn from(row: FlatProvenance) -> Provenance {
         Provenance {
-            maker: Maker {
+            maker: ModelIdentity {
                 model: row.model,
                 model_sha256: row.model_sha256,
                 backend: row.backend,
@@ -172,9 +174,9 @@ impl From<Row> for Provenance {
     }
 }
 
-impl From<Provenance> for Row {
-    fn from(how: Provenance) -> Row {
-        Row {
+impl From<Provenance> for FlatProvenance {
+    fn from(how: Provenance) -> FlatProvenance {
+        FlatProvenance {
             model: how.maker.model,
             model_sha256: how.maker.model_sha256,
             backend: how.maker.backend,
@@ -193,13 +195,13 @@ impl From<Provenance> for Row {
 
 /// What wrote a passage: unknown until a model is in place.
 #[derive(Clone, Debug, PartialEq, Eq, Default, Serialize, Deserialize)]
-pub struct Maker {
+pub struct ModelIdentity {
     pub model: String,
     pub model_sha256: String,
     pub backend: String,
 }
 
-impl Maker {
+impl ModelIdentity {
     pub fn is_known(&self) -> bool {
         !self.model_sha256.is_empty()
     }
@@ -214,7 +216,7 @@ impl Node {
     }
 }
 
-/// Where writing goes on: after a passage, or inside it after so many bytes.
+/// A position in the story: after a passage, or inside it after a number of bytes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Place {
     /// None for a story's beginning.

@@ -1,7 +1,7 @@
 //! A place in a story as a writer names it: a passage's number, one of its sentences, a mark.
 
 use super::node::{Author, Node, NodeId, Passage, Place};
-use super::sentence::{excerpt, sentence_ends, several};
+use super::sentence::{count_noun, excerpt, sentence_ends};
 use super::tree::Story;
 use base::nearest::nearest;
 use base::untrusted::clean_line;
@@ -9,12 +9,12 @@ use base::untrusted::clean_line;
 /// A place that is not there, in one sentence.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
-pub struct NoPlace(String);
+pub struct PlaceError(String);
 
 /// Finds `12`, `#12`, `12.3` (passage 12 after its third sentence), `12:the lamp` (after these words
 /// of it, be it inside a word), `-2` (two passages before the last), `.` (here), `start`, `mine` (the
 /// last passage of the writer's own), or a mark.
-pub fn find(story: &Story, name: &str) -> Result<Place, NoPlace> {
+pub fn find_place(story: &Story, name: &str) -> Result<Place, PlaceError> {
     let name = name.trim();
     match name {
         "start" => return Ok(Place::default()),
@@ -27,16 +27,16 @@ pub fn find(story: &Story, name: &str) -> Result<Place, NoPlace> {
     if name == "mine" {
         let own = |passage: &&Passage| passage.author != Author::Model && !passage.text.is_empty();
         let last = story.path().iter().rev().find(own).map(|own| own.id);
-        let none = || NoPlace("Nothing here is of your own writing yet".to_string());
+        let none = || PlaceError("There is no passage of your own here yet".to_string());
         return last.map(|id| Place::after(Some(id))).ok_or_else(none);
     }
     if let Some(back) = name.strip_prefix('-').and_then(|n| n.parse::<usize>().ok()) {
         let path = story.path();
         let at = path.len().checked_sub(back + 1).map(|at| path[at].id);
         return at.map(|id| Place::after(Some(id))).ok_or_else(|| {
-            NoPlace(format!(
-                "The way here has only {}",
-                several(path.len(), "passage")
+            PlaceError(format!(
+                "The current story has only {}",
+                count_noun(path.len(), "passage")
             ))
         });
     }
@@ -49,22 +49,25 @@ pub fn find(story: &Story, name: &str) -> Result<Place, NoPlace> {
         Some((passage, sentence)) => (passage, Some(sentence)),
         None => (number, None),
     };
-    let id: NodeId = passage.parse().map_err(|_| unknown(story, name))?;
+    let id: NodeId = passage.parse().map_err(|_| unknown_place(story, name))?;
     let node = story.node(id).ok_or_else(|| {
         let last = story.nodes().len();
-        NoPlace(match last {
+        PlaceError(match last {
             0 => "The story is empty".to_string(),
-            _ => format!("There is no passage {id}; they go from 0 to {}", last - 1),
+            _ => format!(
+                "There is no passage {id}; passages are numbered 0 to {}",
+                last - 1
+            ),
         })
     })?;
     if let Some(words) = words {
-        return after_words(node, words);
+        return place_after_words(node, words);
     }
     let Some(sentence) = sentence else {
         return Ok(Place::after(Some(id)));
     };
     let ends = sentence_ends(&node.text);
-    let wanted: usize = sentence.parse().map_err(|_| unknown(story, name))?;
+    let wanted: usize = sentence.parse().map_err(|_| unknown_place(story, name))?;
     match wanted {
         0 => Ok(node.place()),
         n if n == ends.len() => Ok(Place::after(Some(id))),
@@ -74,21 +77,21 @@ pub fn find(story: &Story, name: &str) -> Result<Place, NoPlace> {
                 node: Some(id),
                 cut: Some(node.text[..*end].trim_end().len()),
             }),
-            None => Err(NoPlace(format!(
+            None => Err(PlaceError(format!(
                 "Passage {id} has {}",
-                several(ends.len(), "sentence")
+                count_noun(ends.len(), "sentence")
             ))),
         },
     }
 }
 
 /// The place after the first time that a passage says some words.
-fn after_words(node: &Node, words: &str) -> Result<Place, NoPlace> {
+fn place_after_words(node: &Node, words: &str) -> Result<Place, PlaceError> {
     let found = node.text.find(words).filter(|_| !words.is_empty());
     let end = found.map(|at| at + words.len());
     let end = end.ok_or_else(|| {
         let words = excerpt(words, 40);
-        NoPlace(format!("Passage {} does not say \"{words}\"", node.id))
+        PlaceError(format!("Passage {} does not contain \"{words}\"", node.id))
     })?;
     Ok(Place {
         node: Some(node.id),
@@ -97,10 +100,15 @@ fn after_words(node: &Node, words: &str) -> Result<Place, NoPlace> {
 }
 
 /// Where on a path a passage stands; or, when an edit before it made a copy of it, that copy.
-pub fn on_path(story: &Story, path: &[Passage], id: NodeId) -> Option<usize> {
+pub fn index_on_path(story: &Story, path: &[Passage], id: NodeId) -> Option<usize> {
     let own = path.iter().position(|passage| passage.id == id);
     let copy = || {
-        let from = |node: NodeId| story.node(node).and_then(|node| node.of).map(|of| of.node);
+        let from = |node: NodeId| {
+            story
+                .node(node)
+                .and_then(|node| node.copied_from)
+                .map(|of| of.node)
+        };
         path.iter().position(|passage| {
             // A copy may be of a copy.
             std::iter::successors(from(passage.id), |id| from(*id)).any(|of| of == id)
@@ -109,12 +117,12 @@ pub fn on_path(story: &Story, path: &[Passage], id: NodeId) -> Option<usize> {
     own.or_else(copy)
 }
 
-fn unknown(story: &Story, name: &str) -> NoPlace {
+fn unknown_place(story: &Story, name: &str) -> PlaceError {
     let name = clean_line(&name.chars().take(40).collect::<String>());
     let near = nearest(&name, story.marks().keys().map(String::as_str));
-    NoPlace(match near {
+    PlaceError(match near {
         Some(near) => format!("There is no mark {name}; did you mean {near}?"),
-        None => format!("There is no passage or mark {name}; /tree and /mark list them"),
+        None => format!("There is no passage or mark {name}; list them with /tree and /mark"),
     })
 }
 
@@ -122,7 +130,7 @@ fn unknown(story: &Story, name: &str) -> NoPlace {
 mod tests {
     use super::*;
     use crate::Node;
-    use crate::record::{Change, Head, Move, Record, Step};
+    use crate::record::{Change, HeadMove, Record, Step, StepKind};
 
     #[test]
     fn places_are_named_by_number_sentence_and_mark() {
@@ -138,9 +146,9 @@ mod tests {
                     ..Node::default()
                 }))
                 .unwrap();
-            let why = Move::Write;
+            let why = StepKind::Write;
             story
-                .apply(&Record::Head(Head { to: Some(id), why }))
+                .apply(&Record::Head(HeadMove { to: Some(id), why }))
                 .unwrap();
         }
         let mark = Change::Mark {
@@ -149,11 +157,11 @@ mod tests {
         };
         story
             .apply(&Record::Step(Step {
-                why: Move::Mark,
+                why: StepKind::Mark,
                 changes: vec![mark],
             }))
             .unwrap();
-        let place = |name| find(&story, name).map_err(|error| error.to_string());
+        let place = |name| find_place(&story, name).map_err(|error| error.to_string());
         assert_eq!(place("1"), Ok(Place::after(Some(1))));
         assert_eq!(
             place("#0.2"),
@@ -178,8 +186,8 @@ mod tests {
             ("0.9", "3 sentences"),
             ("-5", "only 2"),
             ("x.y", "no passage or mark"),
-            ("0:Zwei", "does not say \"Zwei\""),
-            ("0:", "does not say"),
+            ("0:Zwei", "does not contain \"Zwei\""),
+            ("0:", "does not contain"),
         ] {
             assert!(
                 place(name).unwrap_err().contains(part),

@@ -5,37 +5,61 @@
 
 use super::Settings;
 use super::frame::FrameChange;
-use super::lore::Book;
-use super::node::{Maker, Node, NodeId, Status};
+use super::lore::Lorebook;
+use super::node::{ModelIdentity, Node, NodeId, Status};
 use serde::{Deserialize, Serialize};
 
 /// The version that stands first in every record.
 pub const VERSION: u32 = 1;
 
-// Most records are passages: a box around them would save nothing.
-#[allow(clippy::large_enum_variant)]
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(tag = "kind", rename_all = "snake_case")]
-pub enum Record {
+/// The one list of kinds: the enum, the names in a journal and the reader all come from it.
+macro_rules! records {
+    ($($(#[$about:meta])* $name:literal => $kind:ident($of:ty),)*) => {
+        // Most records are passages: a box around them would save nothing.
+        #[allow(clippy::large_enum_variant)]
+        #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+        #[serde(tag = "kind")]
+        pub enum Record {
+            $($(#[$about])* #[serde(rename = $name)] $kind($of),)*
+            /// A kind from a later version.
+            #[serde(other, rename = "unknown")]
+            Unknown,
+        }
+
+        impl Record {
+            /// The names of all kinds, as a journal has them.
+            pub const KINDS: &[&str] = &[$($name),*];
+
+            /// Parses a line of JSON whose kind is known already. (Letting serde find the kind by
+            /// itself copies every value twice, and a long session has hundreds of thousands of
+            /// lines.)
+            pub fn parse(kind: &str, line: &[u8]) -> serde_json::Result<Record> {
+                Ok(match kind {
+                    $($name => Record::$kind(serde_json::from_slice(line)?),)*
+                    _ => Record::Unknown,
+                })
+            }
+        }
+    };
+}
+
+records! {
     /// The first line of a journal.
-    Session(Opening),
-    Node(Node),
-    Text(Streamed),
-    End(Ended),
-    Head(Head),
-    Step(Step),
-    Undo(Steps),
-    Redo(Steps),
+    "session" => Session(SessionHeader),
+    "node" => Node(Node),
+    "text" => Text(StreamedText),
+    "end" => End(PassageEnd),
+    "head" => Head(HeadMove),
+    "step" => Step(Step),
+    "undo" => Undo(StepCount),
+    "redo" => Redo(StepCount),
     /// A lorebook, whole; one of the same name takes its place.
-    Book(Book),
-    Settings(Settings),
-    /// A kind from a later version.
-    #[serde(other)]
-    Unknown,
+    "book" => Book(Lorebook),
+    "settings" => Settings(Settings),
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Opening {
+pub struct SessionHeader {
     pub name: String,
     /// The version of illumine that began it.
     pub build: String,
@@ -46,7 +70,7 @@ pub struct Opening {
 
 /// Text that came in while a passage was being written.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct Streamed {
+pub struct StreamedText {
     pub node: NodeId,
     pub text: String,
     #[serde(default)]
@@ -61,7 +85,7 @@ fn is_zero(n: &usize) -> bool {
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Ended {
+pub struct PassageEnd {
     pub node: NodeId,
     pub status: Status,
     /// What went wrong, when something did.
@@ -69,38 +93,38 @@ pub struct Ended {
     pub why: Option<String>,
     /// What wrote it, where that was not known when it began.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub maker: Option<Maker>,
-    /// Banned phrases that were met and written otherwise.
+    pub maker: Option<ModelIdentity>,
+    /// Banned phrases that appeared and were rewritten.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub rewound: Vec<String>,
 }
 
 /// The writer now stands after `to`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Head {
+pub struct HeadMove {
     pub to: Option<NodeId>,
-    pub why: Move,
+    pub why: StepKind,
 }
 
 /// Several changes made as one: what one undo takes back.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Step {
-    pub why: Move,
+    pub why: StepKind,
     pub changes: Vec<Change>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Steps {
+pub struct StepCount {
     pub steps: usize,
 }
 
-/// One thing that is otherwise than before; names the new state.
+/// One change of state; it names the new state.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "what", rename_all = "snake_case")]
 pub enum Change {
     /// The writer stands after this passage.
     Head { to: Option<NodeId> },
-    /// A passage is put away, or back in its place.
+    /// A passage is hidden, or shown again.
     Hidden { node: NodeId, hidden: bool },
     /// A picture is on the page, or no more.
     Shown { node: NodeId, shown: bool },
@@ -112,7 +136,7 @@ pub enum Change {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Move {
+pub enum StepKind {
     Write,
     Retry,
     Swipe,

@@ -5,8 +5,10 @@
 //! the `sampler` crate. Which names a writer may type, and what each takes, is in [`SETTINGS`].
 
 mod rows;
+mod setting;
 mod table;
 
 pub use rows::SETTINGS;
 pub use sampler::{DRY_BREAKERS, Sampling};
-pub use table::{Setting, SettingError, find, reset, set};
+pub use setting::{Setting, SettingError};
+pub use table::{find, reset, set};

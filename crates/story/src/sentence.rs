@@ -1,21 +1,21 @@
 //! Where sentences and words end, as far as writing on needs to know.
 
 /// Words whose full stop ends no sentence.
-const SHORT: [&str; 18] = [
+const ABBREVIATIONS: [&str; 18] = [
     "mr", "mrs", "ms", "dr", "st", "prof", "sr", "jr", "vs", "etc", "e.g", "i.e", "no", "col",
     "gen", "capt", "lt", "mt",
 ];
 
 /// Whether a sentence ends where `before` ends and `after` goes on. `after` is empty where nothing
 /// is known of it.
-pub fn ends_between(before: &str, after: &str) -> bool {
+pub fn sentence_ends_between(before: &str, after: &str) -> bool {
     let begins = after.chars().next();
     let apart = begins.is_none_or(|c| c.is_whitespace() || cjk_end(before));
-    apart && ends(before)
+    apart && ends_sentence(before)
 }
 
 /// Whether the text ends as a sentence does: a stop, and quotes or brackets that close after it.
-pub fn ends(text: &str) -> bool {
+pub fn ends_sentence(text: &str) -> bool {
     let closing = |c: char| "\"'”’»)]*_」』".contains(c);
     let text = text.trim_end_matches([' ', '\t']);
     if text.ends_with('\n') {
@@ -42,7 +42,7 @@ fn abbreviated(text: &str) -> bool {
         .next()
         .unwrap_or_default();
     let initial = word.chars().count() == 1 && word.chars().all(char::is_uppercase) && word != "I";
-    dots == 1 && (initial || SHORT.contains(&word.to_lowercase().as_str()))
+    dots == 1 && (initial || ABBREVIATIONS.contains(&word.to_lowercase().as_str()))
 }
 
 /// Where each sentence of a text ends, in bytes, the space after it included.
@@ -50,7 +50,7 @@ pub fn sentence_ends(text: &str) -> Vec<usize> {
     let mut found = Vec::new();
     let mut after_space = false;
     for (at, c) in text.char_indices() {
-        if !c.is_whitespace() && after_space && ends_between(text[..at].trim_end(), " ") {
+        if !c.is_whitespace() && after_space && sentence_ends_between(text[..at].trim_end(), " ") {
             found.push(at);
         }
         after_space = c.is_whitespace() || (after_space && at == 0) || cjk_end(&text[..at]);
@@ -74,7 +74,7 @@ pub fn excerpt(text: &str, longest: usize) -> String {
 }
 
 /// Where a text says `wanted` (in lower case), cut as [`excerpt`] cuts, with a few words before it.
-pub fn hit(text: &str, wanted: &str, longest: usize) -> Option<String> {
+pub fn excerpt_around(text: &str, wanted: &str, longest: usize) -> Option<String> {
     let at = text.to_lowercase().find(wanted)?;
     // Lower case may be longer or shorter: the place is only near.
     let near = at.saturating_sub(30).min(text.len());
@@ -84,7 +84,7 @@ pub fn hit(text: &str, wanted: &str, longest: usize) -> Option<String> {
 }
 
 /// A number and what it counts: "1 passage", "3 entries".
-pub fn several(count: usize, one: &str) -> String {
+pub fn count_noun(count: usize, one: &str) -> String {
     match (count, one.strip_suffix('y')) {
         (1, _) => format!("1 {one}"),
         (count, Some(stem)) => format!("{count} {stem}ies"),
@@ -93,7 +93,7 @@ pub fn several(count: usize, one: &str) -> String {
 }
 
 /// A number of bytes for people: two or three digits and a unit.
-pub fn size(bytes: u64) -> String {
+pub fn format_bytes(bytes: u64) -> String {
     match bytes {
         0..1_000 => format!("{bytes} B"),
         1_000..1_000_000 => format!("{:.1} kB", bytes as f64 / 1e3),
@@ -109,16 +109,16 @@ mod tests {
 
     #[test]
     fn a_stop_ends_a_sentence_where_words_follow_apart() {
-        assert!(ends_between("It was late.", " He"));
-        assert!(ends_between("\"Go!\"", "\n"));
-        assert!(ends_between("晚了。", "他"));
-        assert!(!ends_between("It was 3.", "14"));
-        assert!(!ends_between("It was late.", "\""));
-        assert!(!ends_between("He met Mr.", " Fox"));
-        assert!(!ends_between("He met J.", " Fox"));
-        assert!(ends_between("It was I.", " He"));
-        assert!(!ends_between("and so", " on"));
-        assert!(ends_between("Wait...", " what"));
+        assert!(sentence_ends_between("It was late.", " He"));
+        assert!(sentence_ends_between("\"Go!\"", "\n"));
+        assert!(sentence_ends_between("晚了。", "他"));
+        assert!(!sentence_ends_between("It was 3.", "14"));
+        assert!(!sentence_ends_between("It was late.", "\""));
+        assert!(!sentence_ends_between("He met Mr.", " Fox"));
+        assert!(!sentence_ends_between("He met J.", " Fox"));
+        assert!(sentence_ends_between("It was I.", " He"));
+        assert!(!sentence_ends_between("and so", " on"));
+        assert!(sentence_ends_between("Wait...", " what"));
     }
 
     #[test]
@@ -143,22 +143,25 @@ mod tests {
 
     #[test]
     fn one_thing_and_several() {
-        assert_eq!(several(1, "entry"), "1 entry");
-        assert_eq!(several(0, "entry"), "0 entries");
-        assert_eq!(several(2, "passage"), "2 passages");
+        assert_eq!(count_noun(1, "entry"), "1 entry");
+        assert_eq!(count_noun(0, "entry"), "0 entries");
+        assert_eq!(count_noun(2, "passage"), "2 passages");
     }
 
     #[test]
     fn a_hit_is_shown_with_what_stands_before_it() {
         let text = "It was the winter in which the river froze, and Mara walked home.";
         assert_eq!(
-            hit(text, "mara", 80).unwrap(),
+            excerpt_around(text, "mara", 80).unwrap(),
             "…in which the river froze, and Mara walked home."
         );
-        assert_eq!(hit("Mara went", "mara", 80).unwrap(), "Mara went");
-        assert_eq!(hit(text, "tobias", 80), None);
+        assert_eq!(
+            excerpt_around("Mara went", "mara", 80).unwrap(),
+            "Mara went"
+        );
+        assert_eq!(excerpt_around(text, "tobias", 80), None);
         // The lower case of İ is longer than itself.
         let odd = format!("{}x", "İ".repeat(60));
-        assert!(hit(&odd, "x", 10).is_some());
+        assert!(excerpt_around(&odd, "x", 10).is_some());
     }
 }

@@ -27,9 +27,9 @@ pub struct Settings {
     pub sampling: Sampling,
 }
 
-/// What the command line asks for. It stands above what a session or a file says.
+/// Settings from the command line. They override those of the session and of the configuration.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Asked {
+pub struct SettingOverrides {
     pub model: Option<String>,
     pub mode: Option<Mode>,
     pub system: Option<String>,
@@ -37,9 +37,9 @@ pub struct Asked {
     pub sampling: Vec<(String, String)>,
 }
 
-impl Asked {
-    /// The settings with what was asked for in place of what they said.
-    pub fn over(&self, mut settings: Settings) -> Result<Settings, SettingError> {
+impl SettingOverrides {
+    /// The settings with the overrides applied.
+    pub fn apply_to(&self, mut settings: Settings) -> Result<Settings, SettingError> {
         if let Some(model) = &self.model {
             settings.model.clone_from(model);
         }
@@ -94,12 +94,12 @@ mod tests {
             },
             ..Settings::default()
         };
-        let asked = Asked {
+        let asked = SettingOverrides {
             mode: Some(Mode::Chat),
             sampling: vec![("temperature".to_string(), "0.1".to_string())],
-            ..Asked::default()
+            ..SettingOverrides::default()
         };
-        let settings = asked.over(session).unwrap();
+        let settings = asked.apply_to(session).unwrap();
         assert_eq!(
             (settings.mode, settings.system.as_str()),
             (Mode::Chat, "Be brief.")
@@ -108,7 +108,7 @@ mod tests {
             (settings.sampling.temperature, settings.sampling.top_k),
             (0.1, 5)
         );
-        let fresh = asked.over(Settings::default()).unwrap();
+        let fresh = asked.apply_to(Settings::default()).unwrap();
         assert_eq!(fresh.sampling.top_k, Sampling::chat().top_k);
     }
 }

@@ -5,9 +5,11 @@
 //! small changes (the head moves, a passage is put away, the memory is another), and each step can
 //! be taken back and done again.
 
+mod pictures;
+
 use super::frame::Frame;
 use super::node::{Node, NodeId, Passage, Place, Status};
-use super::record::{Change, Ended, Move, Record, Streamed};
+use super::record::{Change, PassageEnd, Record, StepKind, StreamedText};
 use std::collections::{BTreeMap, HashSet};
 
 /// Every passage of a session and where the writer stands.
@@ -24,8 +26,8 @@ pub struct Story {
     marks: BTreeMap<String, NodeId>,
     frame: Frame,
     /// For each step, what takes it back; the last step last.
-    past: Vec<Vec<Change>>,
-    future: Vec<Vec<Change>>,
+    undo_stack: Vec<Vec<Change>>,
+    redo_stack: Vec<Vec<Change>>,
 }
 
 impl Story {
@@ -65,7 +67,7 @@ impl Story {
         self.shown.contains(&id)
     }
 
-    pub fn shows_pictures(&self) -> bool {
+    pub fn has_shown_pictures(&self) -> bool {
         !self.shown.is_empty()
     }
 
@@ -79,7 +81,7 @@ impl Story {
     }
 
     /// Every passage that stands at this place, oldest first.
-    pub fn standing_at(&self, place: Place) -> impl Iterator<Item = NodeId> {
+    pub fn passages_at(&self, place: Place) -> impl Iterator<Item = NodeId> {
         let there = match place.node {
             Some(parent) => self.children(parent),
             None => &self.roots,
@@ -122,9 +124,9 @@ impl Story {
     }
 
     /// Where the passage that `id` is part of begins: edits and forks lie inside it.
-    pub fn base(&self, id: NodeId) -> NodeId {
+    pub fn first_part(&self, id: NodeId) -> NodeId {
         let mut at = id;
-        while let Some(node) = self.node(at).filter(|node| node.goes_on()) {
+        while let Some(node) = self.node(at).filter(|node| node.continues_previous()) {
             match node.parent {
                 Some(parent) => at = parent,
                 None => break,
@@ -140,19 +142,19 @@ impl Story {
         if self.picture(id).is_some() {
             return self.picture_versions(id);
         }
-        let Some(base) = self.node(self.base(id)) else {
+        let Some(base) = self.node(self.first_part(id)) else {
             return Vec::new();
         };
         let mut found = Vec::new();
         // What goes on with the passage before it is a version of that one.
         let begins = |id: &NodeId| *id == base.id || self.node(*id).is_some_and(|it| !it.joins);
-        let there = self.standing_at(base.place());
+        let there = self.passages_at(base.place());
         let mut waiting: Vec<NodeId> = there.filter(begins).collect();
         while let Some(at) = waiting.pop() {
             let children = self.children(at).iter().copied();
             let (forks, whole): (Vec<_>, Vec<_>) = children
                 .filter_map(|id| self.node(id))
-                .filter(|child| child.goes_on())
+                .filter(|child| child.continues_previous())
                 .partition(|child| child.cut.is_some());
             let own = self.node(at).is_some_and(|node| !node.aside);
             let seen = !self.is_hidden(at) || self.head == Some(at);
@@ -167,25 +169,25 @@ impl Story {
 
     /// How many steps can be taken back, and done again.
     pub fn steps(&self) -> (usize, usize) {
-        (self.past.len(), self.future.len())
+        (self.undo_stack.len(), self.redo_stack.len())
     }
 
     /// Takes one record in. A record that does not fit the story is refused, and nothing changes.
-    pub fn apply(&mut self, record: &Record) -> Result<(), Misfit> {
+    pub fn apply(&mut self, record: &Record) -> Result<(), RecordError> {
         match record {
-            Record::Node(node) => self.add(node),
-            Record::Text(streamed) => self.extend(streamed),
-            Record::End(ended) => self.end(ended),
+            Record::Node(node) => self.add_node(node),
+            Record::Text(streamed) => self.append_text(streamed),
+            Record::End(ended) => self.end_passage(ended),
             Record::Head(head) => match head.why {
-                Move::Undo => self.retrace(head.to, true),
-                Move::Redo => self.retrace(head.to, false),
-                _ => self.step(&[Change::Head { to: head.to }]),
+                StepKind::Undo => self.replay_until(head.to, true),
+                StepKind::Redo => self.replay_until(head.to, false),
+                _ => self.apply_step(&[Change::Head { to: head.to }]),
             },
-            Record::Step(step) => self.step(&step.changes),
-            Record::Undo(undo) => self.travel(undo.steps, true),
-            Record::Redo(redo) => self.travel(redo.steps, false),
+            Record::Step(step) => self.apply_step(&step.changes),
+            Record::Undo(undo) => self.replay_steps(undo.steps, true),
+            Record::Redo(redo) => self.replay_steps(redo.steps, false),
             Record::Book(book) => {
-                self.frame.take_book(book.clone());
+                self.frame.add_book(book.clone());
                 Ok(())
             }
             Record::Session(_) | Record::Settings(_) | Record::Unknown => Ok(()),
@@ -199,8 +201,8 @@ impl Story {
         }
     }
 
-    fn add(&mut self, node: &Node) -> Result<(), Misfit> {
-        let out_of_order = || Misfit(format!("passage {} is out of order", node.id));
+    fn add_node(&mut self, node: &Node) -> Result<(), RecordError> {
+        let out_of_order = || RecordError(format!("passage {} is out of order", node.id));
         if node.id != self.next_id() {
             return Err(out_of_order());
         }
@@ -209,17 +211,22 @@ impl Story {
             let boundary = |cut| parent.text.is_char_boundary(cut);
             let fixed = parent.status != Status::Running;
             if node.cut.is_some_and(|cut| !fixed || !boundary(cut)) {
-                return Err(Misfit(format!("passage {} forks at no place", node.id)));
+                return Err(RecordError(format!(
+                    "passage {} branches at an invalid place",
+                    node.id
+                )));
             }
         } else if node.cut.is_some() {
             return Err(out_of_order());
         }
         let mut node = node.clone();
-        if let Some(of) = node.of {
+        if let Some(of) = node.copied_from {
             let source = self
                 .node(of.node)
                 .and_then(|of_node| of_node.text.get(of.from..of.to));
-            let source = source.ok_or_else(|| Misfit(format!("passage {} is of none", node.id)))?;
+            let source = source.ok_or_else(|| {
+                RecordError(format!("passage {} refers to a missing passage", node.id))
+            })?;
             node.text = source.to_string();
         }
         match node.parent {
@@ -234,7 +241,7 @@ impl Story {
         Ok(())
     }
 
-    fn extend(&mut self, streamed: &Streamed) -> Result<(), Misfit> {
+    fn append_text(&mut self, streamed: &StreamedText) -> Result<(), RecordError> {
         let node = self.running_node(streamed.node)?;
         if node.ids.is_empty() {
             node.healed = streamed.healed;
@@ -244,37 +251,40 @@ impl Story {
         Ok(())
     }
 
-    fn end(&mut self, ended: &Ended) -> Result<(), Misfit> {
+    fn end_passage(&mut self, ended: &PassageEnd) -> Result<(), RecordError> {
         let node = self.running_node(ended.node)?;
         if ended.status == Status::Running {
-            return Err(Misfit(format!("passage {} ends without end", ended.node)));
+            return Err(RecordError(format!(
+                "passage {} has no end record",
+                ended.node
+            )));
         }
         node.status = ended.status;
         node.rewound.clone_from(&ended.rewound);
-        if let Some((how, maker)) = node.how.as_mut().zip(ended.maker.as_ref()) {
+        if let Some((how, maker)) = node.provenance.as_mut().zip(ended.maker.as_ref()) {
             how.maker = maker.clone();
         }
         self.running.retain(|id| *id != ended.node);
         Ok(())
     }
 
-    fn running_node(&mut self, id: NodeId) -> Result<&mut Node, Misfit> {
+    fn running_node(&mut self, id: NodeId) -> Result<&mut Node, RecordError> {
         let node = usize::try_from(id).ok().and_then(|i| self.nodes.get_mut(i));
         node.filter(|node| node.status == Status::Running)
-            .ok_or_else(|| Misfit(format!("passage {id} is not being written")))
+            .ok_or_else(|| RecordError(format!("passage {id} is not being written")))
     }
 
-    fn step(&mut self, changes: &[Change]) -> Result<(), Misfit> {
+    fn apply_step(&mut self, changes: &[Change]) -> Result<(), RecordError> {
         for change in changes {
-            self.check(change)?;
+            self.check_change(change)?;
         }
-        let back = self.change(changes);
-        self.past.push(back);
-        self.future.clear();
+        let back = self.apply_changes(changes);
+        self.undo_stack.push(back);
+        self.redo_stack.clear();
         Ok(())
     }
 
-    fn check(&self, change: &Change) -> Result<(), Misfit> {
+    fn check_change(&self, change: &Change) -> Result<(), RecordError> {
         let named = match change {
             Change::Head { to } => *to,
             Change::Hidden { node, .. } | Change::Shown { node, .. } => Some(*node),
@@ -283,23 +293,23 @@ impl Story {
         };
         match named {
             Some(id) if id >= self.next_id() => {
-                Err(Misfit(format!("there is no passage {id} yet")))
+                Err(RecordError(format!("there is no passage {id} yet")))
             }
             _ => Ok(()),
         }
     }
 
     /// Makes changes, and says what takes them back.
-    fn change(&mut self, changes: &[Change]) -> Vec<Change> {
+    fn apply_changes(&mut self, changes: &[Change]) -> Vec<Change> {
         let mut back: Vec<Change> = changes
             .iter()
-            .map(|change| self.change_one(change))
+            .map(|change| self.apply_change(change))
             .collect();
         back.reverse();
         back
     }
 
-    fn change_one(&mut self, change: &Change) -> Change {
+    fn apply_change(&mut self, change: &Change) -> Change {
         match change {
             Change::Head { to } => Change::Head {
                 to: std::mem::replace(&mut self.head, *to),
@@ -335,35 +345,35 @@ impl Story {
                 }
             }
             Change::Frame { set } => Change::Frame {
-                set: self.frame.set(set),
+                set: self.frame.apply(set),
             },
         }
     }
 
-    fn travel(&mut self, steps: usize, back: bool) -> Result<(), Misfit> {
+    fn replay_steps(&mut self, steps: usize, back: bool) -> Result<(), RecordError> {
         for _ in 0..steps {
             let taken = match back {
-                true => self.past.pop(),
-                false => self.future.pop(),
+                true => self.undo_stack.pop(),
+                false => self.redo_stack.pop(),
             };
             let Some(changes) = taken else {
-                return Err(Misfit("there is no such step".to_string()));
+                return Err(RecordError("there is no such step".to_string()));
             };
-            let inverse = self.change(&changes);
+            let inverse = self.apply_changes(&changes);
             match back {
-                true => self.future.push(inverse),
-                false => self.past.push(inverse),
+                true => self.redo_stack.push(inverse),
+                false => self.undo_stack.push(inverse),
             }
         }
         Ok(())
     }
 
     /// Journals of 0.1 name the place that an undo led to and not the number of steps.
-    fn retrace(&mut self, target: Option<NodeId>, back: bool) -> Result<(), Misfit> {
-        self.check(&Change::Head { to: target })?;
+    fn replay_until(&mut self, target: Option<NodeId>, back: bool) -> Result<(), RecordError> {
+        self.check_change(&Change::Head { to: target })?;
         let (past, future) = self.steps();
         for _ in 0..if back { past } else { future } {
-            self.travel(1, back)?;
+            self.replay_steps(1, back)?;
             if self.head == target {
                 return Ok(());
             }
@@ -376,4 +386,4 @@ impl Story {
 /// A record that contradicts the story so far.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
-pub struct Misfit(pub String);
+pub struct RecordError(pub String);

@@ -1,8 +1,8 @@
 //! Voices and templates: a `prompts/<name>.md` file, read and filled in.
 //!
-//! Between two lines of `+++` stands what it is called, what it takes and how it likes to be
-//! written (TOML); after them stands, in minijinja, what the model reads before the story. Pure:
-//! where such files lie is not known here. See prompts/README.md for the format.
+//! TOML front matter between two lines of `+++` gives the title, the variables and the preferred
+//! sampling; the minijinja template after it renders the text that the model reads before the
+//! story. Pure: the store knows where such files are. See prompts/README.md for the format.
 
 use super::frame::Voice;
 use super::sampling::{self, SettingError};
@@ -16,7 +16,7 @@ use std::collections::BTreeMap;
 
 /// A voice or a template as its file has it.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Template {
+pub struct PromptTemplate {
     pub name: String,
     pub title: String,
     pub help: String,
@@ -24,20 +24,20 @@ pub struct Template {
     pub mode: Option<Mode>,
     /// The story's first words, where they are given.
     pub begin: String,
-    /// What a chat model is asked in their place.
+    /// The first turn of a chat, in place of the opening words.
     pub ask: String,
-    /// What can be filled in, in the order of their names, and what stands there otherwise.
+    /// The template's variables in alphabetical order, with their default values.
     pub variables: Vec<(String, String)>,
     /// Settings by name, as `/set` takes them.
     pub sampling: Vec<(String, String)>,
-    /// Values that show what it can do.
+    /// Values of an example, which `/voice` shows.
     pub example: Vec<(String, String)>,
     pub body: String,
 }
 
 /// A template with its variables filled in.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Filled {
+pub struct FilledTemplate {
     pub voice: Voice,
     /// The story's first words in prose.
     pub begin: String,
@@ -48,26 +48,26 @@ pub struct Filled {
 /// Why a template cannot be used, in a sentence.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum VoiceError {
-    #[error("The voice {name} cannot be used: {why}; correct its file")]
+    #[error("Cannot use the voice {name}: {why}; correct its file")]
     File { name: String, why: String },
-    #[error("The voice {voice} takes no {name}; {known}")]
+    #[error("The voice {voice} has no variable {name}; {known}")]
     Variable {
         voice: String,
         name: String,
         known: String,
     },
-    #[error("A value is given as NAME=VALUE, as in place=Oslo, not as {0}")]
+    #[error("Expected NAME=VALUE, for example place=Oslo, not {0}")]
     Pair(String),
 }
 
 /// Steps of the template engine before a template is given up as endless.
 const FUEL: u64 = 200_000;
-/// What a template may come to.
+/// The longest text that a template may render to, in bytes.
 const LONGEST: usize = 1 << 20;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Front {
+struct FrontMatter {
     title: String,
     #[serde(default)]
     help: String,
@@ -85,39 +85,39 @@ struct Front {
     example: BTreeMap<String, toml::Value>,
 }
 
-impl Template {
+impl PromptTemplate {
     /// Reads a file's text.
-    pub fn parse(name: &str, text: &str) -> Result<Template, VoiceError> {
-        let wrong = |why: &str| file(name, why);
+    pub fn parse(name: &str, text: &str) -> Result<PromptTemplate, VoiceError> {
+        let wrong = |why: &str| file_error(name, why);
         let text = clean(text.strip_prefix('\u{feff}').unwrap_or(text));
         let (front, body) = text
             .trim_start()
             .strip_prefix("+++\n")
             .and_then(|rest| rest.split_once("\n+++"))
-            .ok_or_else(|| wrong("it does not begin with a part between two lines of +++"))?;
-        let front: Front = toml::from_str(front).map_err(|error| wrong(error.message()))?;
-        let template = Template {
+            .ok_or_else(|| wrong("it does not start with a header between two lines of +++"))?;
+        let front: FrontMatter = toml::from_str(front).map_err(|error| wrong(error.message()))?;
+        let template = PromptTemplate {
             name: clean_line(name),
             title: front.title,
             help: front.help,
             mode: front.mode,
             begin: front.begin,
             ask: front.ask,
-            variables: pairs(front.variables),
-            sampling: pairs(front.sampling),
-            example: pairs(front.example),
+            variables: named_values(front.variables),
+            sampling: named_values(front.sampling),
+            example: named_values(front.example),
             body: body.trim().to_string(),
         };
         template
-            .over(Settings::default())
+            .apply_to(Settings::default())
             .map_err(|error| wrong(&error.to_string()))?;
-        template.fill(&[])?;
-        template.fill(&template.example)?;
+        template.fill_variables(&[])?;
+        template.fill_variables(&template.example)?;
         Ok(template)
     }
 
-    /// Settings with the template's mode and preset in place of what they said.
-    pub fn over(&self, mut settings: Settings) -> Result<Settings, SettingError> {
+    /// The settings with the template's mode and sampling applied.
+    pub fn apply_to(&self, mut settings: Settings) -> Result<Settings, SettingError> {
         settings.mode = self.mode.unwrap_or(settings.mode);
         for (name, value) in &self.sampling {
             sampling::set(&mut settings.sampling, name, value)?;
@@ -126,7 +126,7 @@ impl Template {
     }
 
     /// The template with these values, and its own where none is given.
-    pub fn fill(&self, given: &[(String, String)]) -> Result<Filled, VoiceError> {
+    pub fn fill_variables(&self, given: &[(String, String)]) -> Result<FilledTemplate, VoiceError> {
         let mut values: BTreeMap<&str, String> = self
             .variables
             .iter()
@@ -135,24 +135,27 @@ impl Template {
         for (name, value) in given {
             let wanted = name.replace('-', "_");
             let known = self.variables.iter().find(|(known, _)| *known == wanted);
-            let (known, _) = known.ok_or_else(|| self.unknown(name))?;
+            let (known, _) = known.ok_or_else(|| self.unknown_variable(name))?;
             values.insert(known, clean(value).into_owned());
         }
         let text = self.render(&self.body, &values)?.trim().to_string();
         let name = self.name.clone();
-        Ok(Filled {
+        Ok(FilledTemplate {
             voice: Voice { name, text },
             begin: self.render(&self.begin, &values)?,
             ask: self.render(&self.ask, &values)?,
         })
     }
 
-    fn unknown(&self, name: &str) -> VoiceError {
+    fn unknown_variable(&self, name: &str) -> VoiceError {
         let names = || self.variables.iter().map(|(name, _)| name.as_str());
         let known = match (nearest(name, names()), self.variables.is_empty()) {
             (Some(near), _) => format!("did you mean {near}?"),
             (None, true) => "it has no variables".to_string(),
-            (None, false) => format!("it takes {}", names().collect::<Vec<_>>().join(", ")),
+            (None, false) => format!(
+                "its variables are {}",
+                names().collect::<Vec<_>>().join(", ")
+            ),
         };
         VoiceError::Variable {
             voice: self.name.clone(),
@@ -170,25 +173,26 @@ impl Template {
             .trim_blocks(true)
             .lstrip_blocks(true);
         let syntax = syntax.build();
-        environment.set_syntax(syntax.map_err(|error| file(&self.name, &said(&error)))?);
+        environment
+            .set_syntax(syntax.map_err(|error| file_error(&self.name, &describe_error(&error)))?);
         environment.set_fuel(Some(FUEL));
         let rendered = environment.render_str(text, values);
-        let rendered = rendered.map_err(|error| file(&self.name, &said(&error)))?;
+        let rendered = rendered.map_err(|error| file_error(&self.name, &describe_error(&error)))?;
         match rendered.len() > LONGEST {
-            true => Err(file(&self.name, "it comes to more than a megabyte")),
+            true => Err(file_error(&self.name, "it renders to more than a megabyte")),
             false => Ok(rendered),
         }
     }
 }
 
-/// `name=value name=value`: a value goes on to the next name, and may stand in quotes.
-pub fn values(text: &str) -> Result<Vec<(String, String)>, VoiceError> {
+/// Parses `name=value name=value`; a value ends at the next name and may be quoted.
+pub fn parse_assignments(text: &str) -> Result<Vec<(String, String)>, VoiceError> {
     let mut values: Vec<(String, String)> = Vec::new();
     let mut quoted = false;
     for word in text.split_inclusive(char::is_whitespace) {
         let pair = word
             .split_once('=')
-            .filter(|(name, _)| !quoted && is_name(name));
+            .filter(|(name, _)| !quoted && is_variable_name(name));
         let added = match (pair, values.last_mut()) {
             (Some((name, value)), _) => {
                 values.push((name.to_string(), value.to_string()));
@@ -215,10 +219,10 @@ pub fn values(text: &str) -> Result<Vec<(String, String)>, VoiceError> {
     Ok(values)
 }
 
-/// One `name=value`, as the command line gives it.
-pub fn value(pair: &str) -> Result<(String, String), VoiceError> {
+/// Parses one `name=value`, as the command line passes it.
+pub fn parse_assignment(pair: &str) -> Result<(String, String), VoiceError> {
     match pair.split_once('=') {
-        Some((name, value)) if is_name(name) => Ok((name.to_string(), value.to_string())),
+        Some((name, value)) if is_variable_name(name) => Ok((name.to_string(), value.to_string())),
         _ => {
             let shown = pair.chars().take(40).collect::<String>();
             Err(VoiceError::Pair(clean_line(&shown)))
@@ -226,13 +230,13 @@ pub fn value(pair: &str) -> Result<(String, String), VoiceError> {
     }
 }
 
-fn is_name(word: &str) -> bool {
+fn is_variable_name(word: &str) -> bool {
     let first = word.chars().next().is_some_and(|c| c.is_ascii_alphabetic());
     let plain = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
     first && word.chars().all(plain)
 }
 
-fn pairs(table: BTreeMap<String, toml::Value>) -> Vec<(String, String)> {
+fn named_values(table: BTreeMap<String, toml::Value>) -> Vec<(String, String)> {
     let plain = |value: toml::Value| match value {
         toml::Value::String(text) => text,
         toml::Value::Array(_) => serde_json::to_string(&value).unwrap_or_default(),
@@ -242,21 +246,21 @@ fn pairs(table: BTreeMap<String, toml::Value>) -> Vec<(String, String)> {
     rows.map(|(name, value)| (name, plain(value))).collect()
 }
 
-fn file(name: &str, why: &str) -> VoiceError {
+fn file_error(name: &str, why: &str) -> VoiceError {
     VoiceError::File {
         name: clean_line(name),
         why: clean_line(why.trim()).trim_end_matches('.').to_string(),
     }
 }
 
-/// What is wrong, without the engine's own words for it.
-fn said(error: &minijinja::Error) -> String {
+/// The template engine's error in plain words.
+fn describe_error(error: &minijinja::Error) -> String {
     let line = error
         .line()
         .map_or(String::new(), |line| format!(" (line {line})"));
     match error.kind() {
-        ErrorKind::OutOfFuel => "it does not come to an end".to_string(),
-        ErrorKind::UndefinedError => format!("it names something that [variables] does not{line}"),
+        ErrorKind::OutOfFuel => "it does not terminate".to_string(),
+        ErrorKind::UndefinedError => format!("it uses a variable that is not in [variables]{line}"),
         _ => error.to_string(),
     }
 }
@@ -275,32 +279,35 @@ mod tests {
 
     #[test]
     fn a_file_is_read_and_filled_in() {
-        let template = Template::parse("tale", FILE).unwrap();
+        let template = PromptTemplate::parse("tale", FILE).unwrap();
         assert_eq!(
-            template.fill(&[]).unwrap().voice.text,
+            template.fill_variables(&[]).unwrap().voice.text,
             "A tale of Skarn in rain."
         );
         let filled = template
-            .fill(&[pair("place", "Oslo"), pair("weather", "")])
+            .fill_variables(&[pair("place", "Oslo"), pair("weather", "")])
             .unwrap();
         assert_eq!(filled.voice.text, "A tale of Oslo.");
         assert_eq!(filled.begin, "Oslo\n\n");
-        let settings = template.over(Settings::default()).unwrap();
+        let settings = template.apply_to(Settings::default()).unwrap();
         assert_eq!(settings.sampling.temperature, 0.7);
         assert_eq!(settings.sampling.stop, ["\nTHE END"]);
     }
 
     #[test]
     fn a_slip_is_one_sentence() {
-        let template = Template::parse("tale", FILE).unwrap();
+        let template = PromptTemplate::parse("tale", FILE).unwrap();
         let said = template
-            .fill(&[pair("plaec", "x")])
+            .fill_variables(&[pair("plaec", "x")])
             .unwrap_err()
             .to_string();
-        assert_eq!(said, "The voice tale takes no plaec; did you mean place?");
+        assert_eq!(
+            said,
+            "The voice tale has no variable plaec; did you mean place?"
+        );
         for (file, part) in [
             ("no front", "two lines of +++"),
-            ("+++\ntitle = 3\n+++\n", "cannot be used"),
+            ("+++\ntitle = 3\n+++\n", "Cannot use"),
             ("+++\ntitle = \"x\"\nmodle = 1\n+++\n", "modle"),
             ("+++\ntitle = \"x\"\n+++\n{{ gone }}", "[variables]"),
             (
@@ -311,25 +318,25 @@ mod tests {
                 "+++\ntitle = \"x\"\n+++\n{% for a in range(9999) %}{% for b in range(9999) %}x{% endfor %}{% endfor %}",
                 "end",
             ),
-            ("+++\ntitle = \"x\"\n+++\n{% if %}", "cannot be used"),
+            ("+++\ntitle = \"x\"\n+++\n{% if %}", "Cannot use"),
         ] {
-            let said = Template::parse("x", file).unwrap_err().to_string();
+            let said = PromptTemplate::parse("x", file).unwrap_err().to_string();
             assert!(said.contains(part) && !said.contains('\n'), "{said}");
         }
     }
 
     #[test]
     fn values_go_on_to_the_next_name() {
-        let read = values("place=The old harbour hero=\"Mara = x\" n=3").unwrap();
+        let read = parse_assignments("place=The old harbour hero=\"Mara = x\" n=3").unwrap();
         let expected = [
             pair("place", "The old harbour"),
             pair("hero", "Mara = x"),
             pair("n", "3"),
         ];
         assert_eq!(read, expected);
-        assert_eq!(values("").unwrap(), []);
+        assert_eq!(parse_assignments("").unwrap(), []);
         assert!(
-            values("harbour")
+            parse_assignments("harbour")
                 .unwrap_err()
                 .to_string()
                 .contains("NAME=VALUE")

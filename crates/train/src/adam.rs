@@ -1,28 +1,37 @@
-//! AdamW (Loshchilov and Hutter 2019), with all of its state to be kept, and gradient clipping; the
+//! AdamW (Loshchilov and Hutter 2019) with gradient clipping and a state that checkpoints keep. The
 //! matrices of Transformer blocks may take orthogonal steps instead.
 
 use super::orthogonal::{self, MOMENTUM};
+use super::phase::Step;
 use super::variables::{Tensors, Variables};
 use candle_core::backprop::GradStore;
 use candle_core::{Error, Result, Tensor};
 
-/// What Adam remembers of each variable, and how it moves them.
+/// The moments of each variable's gradients, and how they move it.
 pub struct Adam {
+    options: AdamOptions,
     first: Tensors,
-    /// Of those alone that Adam moves itself.
+    /// Only of variables that take no orthogonal steps.
     second: Tensors,
-    beta1: f64,
-    beta2: f64,
-    decay: f64,
-    /// Gradients that are longer together are shortened to this.
-    clip: f64,
 }
 
+/// How a network's variables are moved.
+#[derive(Clone, Copy, Debug)]
+pub struct AdamOptions {
+    /// Decay of the first moment: 0.9, or 0.5 for a discriminator.
+    pub beta1: f64,
+    /// The norm that all gradients together are clipped to.
+    pub clip_norm: f64,
+    /// Moves the matrices of Transformer blocks by orthogonal steps.
+    pub orthogonal: bool,
+}
+
+const BETA2: f64 = 0.99;
+const WEIGHT_DECAY: f64 = 0.01;
 const EPSILON: f64 = 1e-8;
 
 impl Adam {
-    /// `beta1`: how long gradients are remembered; 0.9, or 0.5 for a discriminator.
-    pub fn new(variables: &Variables, beta1: f64, clip: f64) -> Result<Adam> {
+    pub fn new(variables: &Variables, options: AdamOptions) -> Result<Adam> {
         let zeros = || {
             let zero = |(name, tensor): (String, Tensor)| Ok((name, tensor.zeros_like()?));
             variables
@@ -31,24 +40,18 @@ impl Adam {
                 .map(zero)
                 .collect::<Result<Tensors>>()
         };
+        let mut second = zeros()?;
+        if options.orthogonal {
+            second.retain(|name, tensor| !(in_block(name) && tensor.rank() == 2));
+        }
         Ok(Adam {
+            options,
             first: zeros()?,
-            second: zeros()?,
-            beta1,
-            beta2: 0.99,
-            decay: 0.01,
-            clip,
+            second,
         })
     }
 
-    /// Moves the matrices of Transformer blocks by orthogonal steps.
-    pub fn orthogonal(mut self) -> Adam {
-        self.second
-            .retain(|name, tensor| !(in_block(name) && tensor.rank() == 2));
-        self
-    }
-
-    /// What it remembers, to be kept: first and second moments.
+    /// First and second moments.
     pub fn moments(&self) -> [&Tensors; 2] {
         [&self.first, &self.second]
     }
@@ -57,14 +60,13 @@ impl Adam {
         (self.first, self.second) = (first, second);
     }
 
-    /// Moves the variables against their gradients. `step` counts from 1. Returns the length of
-    /// all gradients together; when that is no number, nothing is moved.
+    /// Moves the variables against their gradients. Returns the norm of all gradients together; where
+    /// it is not finite, nothing is moved.
     pub fn step(
         &mut self,
         variables: &Variables,
         gradients: &GradStore,
-        rate: f64,
-        step: u64,
+        step: Step,
     ) -> Result<f64> {
         let mut found = Vec::new();
         let mut square = 0.0;
@@ -74,32 +76,33 @@ impl Adam {
                 found.push((name, var, gradient));
             }
         }
-        let length = square.sqrt();
-        if !length.is_finite() {
-            return Ok(length);
+        let norm = square.sqrt();
+        if !norm.is_finite() {
+            return Ok(norm);
         }
-        let shorten = (self.clip / length.max(1e-12)).min(1.0);
-        let unbias1 = 1.0 - self.beta1.powf(step as f64);
-        let unbias2 = 1.0 - self.beta2.powf(step as f64);
+        let (rate, beta1) = (step.learning_rate, self.options.beta1);
+        let clip = (self.options.clip_norm / norm.max(1e-12)).min(1.0);
+        let unbias1 = 1.0 - beta1.powf(step.number as f64);
+        let unbias2 = 1.0 - BETA2.powf(step.number as f64);
         for (name, var, gradient) in found {
-            let gradient = (gradient.detach() * shorten)?;
+            let gradient = (gradient.detach() * clip)?;
             let move_by = match self.second.contains_key(name) {
                 true => {
-                    let first = moment(&mut self.first, name, &gradient, self.beta1)?;
-                    let second = moment(&mut self.second, name, &gradient.sqr()?, self.beta2)?;
+                    let first = moment(&mut self.first, name, &gradient, beta1)?;
+                    let second = moment(&mut self.second, name, &gradient.sqr()?, BETA2)?;
                     let deviation = ((second / unbias2)?.sqrt()? + EPSILON)?;
                     ((first / unbias1)? / deviation)?
                 }
                 false => {
                     let first = moment(&mut self.first, name, &gradient, MOMENTUM)?;
                     let ahead = ((first * MOMENTUM)? + (gradient * (1.0 - MOMENTUM))?)?;
-                    orthogonal::step(&ahead)?
+                    orthogonal::update(&ahead)?
                 }
             };
-            let shrunk = (var.as_tensor().detach() * (1.0 - rate * self.decay))?;
+            let shrunk = (var.as_tensor().detach() * (1.0 - rate * WEIGHT_DECAY))?;
             var.set(&(shrunk - (move_by * rate)?)?)?;
         }
-        Ok(length)
+        Ok(norm)
     }
 }
 
@@ -118,12 +121,27 @@ fn moment(kept: &mut Tensors, name: &str, now: &Tensor, beta: f64) -> Result<Ten
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::variables::make;
+    use crate::variables::trainable;
     use candle_core::{Device, Var};
     use candle_nn::Init;
 
+    fn options(clip_norm: f64, orthogonal: bool) -> AdamOptions {
+        AdamOptions {
+            beta1: 0.9,
+            clip_norm,
+            orthogonal,
+        }
+    }
+
+    fn at(number: u64) -> Step {
+        Step {
+            number,
+            learning_rate: 0.1,
+        }
+    }
+
     fn one(start: f64) -> (Tensor, Variables) {
-        make(Tensors::new(), 0, &Device::Cpu, |weights| {
+        trainable(Tensors::new(), 0, &Device::Cpu, |weights| {
             weights.get(&[1], "x", Init::Const(start))
         })
         .unwrap()
@@ -137,12 +155,12 @@ mod tests {
     #[test]
     fn steps_are_those_of_the_paper() {
         let (x, variables) = one(2.0);
-        let mut adam = Adam::new(&variables, 0.9, 1e9).unwrap();
+        let mut adam = Adam::new(&variables, options(1e9, false)).unwrap();
         // Loss 3 x: the gradient is 3. After one step both moments, unbiased, are 3 and 9, so x
         // moves by the rate, after it shrank by rate * 0.01.
         for step in 1..=2 {
             let gradients = (&x * 3.0).unwrap().sum_all().unwrap().backward().unwrap();
-            let length = adam.step(&variables, &gradients, 0.1, step).unwrap();
+            let length = adam.step(&variables, &gradients, at(step)).unwrap();
             assert_eq!(length, 3.0);
         }
         let first = 2.0 * 0.999 - 0.1;
@@ -151,13 +169,13 @@ mod tests {
 
     #[test]
     fn matrices_of_blocks_take_orthogonal_steps_and_remember_one_moment() {
-        let (x, variables) = make(Tensors::new(), 0, &Device::Cpu, |weights| {
+        let (x, variables) = trainable(Tensors::new(), 0, &Device::Cpu, |weights| {
             let matrix = weights.get(&[2, 4], "block.0.up.weight", Init::Const(1.0))?;
             let other = weights.get(&[2], "block.0.up.bias", Init::Const(1.0))?;
             Ok((matrix, other))
         })
         .unwrap();
-        let mut adam = Adam::new(&variables, 0.9, 1e9).unwrap().orthogonal();
+        let mut adam = Adam::new(&variables, options(1e9, true)).unwrap();
         assert_eq!(
             adam.moments()[1].keys().collect::<Vec<_>>(),
             ["block.0.up.bias"]
@@ -166,7 +184,7 @@ mod tests {
         // of the 8 numbers moves by 0.2 * sqrt(4) * (0.7 to 1.2) / sqrt(8) of the rate.
         let loss = (x.0.sum_all().unwrap() * 7.0).unwrap();
         let gradients = loss.backward().unwrap();
-        adam.step(&variables, &gradients, 0.1, 1).unwrap();
+        adam.step(&variables, &gradients, at(1)).unwrap();
         let moved = variables.tensors().unwrap()["block.0.up.weight"].clone();
         for value in moved.flatten_all().unwrap().to_vec1::<f32>().unwrap() {
             let by = (0.999 - f64::from(value)) / (0.1 * 0.4 / 8f64.sqrt());
@@ -177,9 +195,9 @@ mod tests {
     #[test]
     fn long_gradients_are_shortened_and_what_is_no_number_moves_nothing() {
         let (x, variables) = one(1.0);
-        let mut adam = Adam::new(&variables, 0.9, 0.5).unwrap();
+        let mut adam = Adam::new(&variables, options(0.5, false)).unwrap();
         let gradients = (&x * 3.0).unwrap().sum_all().unwrap().backward().unwrap();
-        adam.step(&variables, &gradients, 0.1, 1).unwrap();
+        adam.step(&variables, &gradients, at(1)).unwrap();
         let kept = adam.moments()[0]["x"].to_vec1::<f32>().unwrap()[0];
         assert!((kept - 0.05).abs() < 1e-7, "a tenth of 0.5: {kept}");
         let before = value(&variables);
@@ -189,7 +207,7 @@ mod tests {
             .unwrap()
             .backward()
             .unwrap();
-        assert!(adam.step(&variables, &broken, 0.1, 2).unwrap().is_nan());
+        assert!(adam.step(&variables, &broken, at(2)).unwrap().is_nan());
         assert_eq!(value(&variables), before);
     }
 }

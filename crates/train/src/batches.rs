@@ -1,9 +1,10 @@
-//! What the networks are shown: pictures as numbers, with words, style and flip.
+//! Batches of the data set: pictures as tensors, with the text, style and flip to condition on.
 
-use super::data::file::Pictures;
-use super::data::sets::SETS;
-use super::data::split::Part;
-use super::data::words::with_tone;
+use super::data::dataset::Dataset;
+use super::data::emoji::with_tone;
+use super::data::sets::ICON_SETS;
+use super::data::split::Split;
+use super::token_table::PictureKey;
 use super::variables::noise;
 use candle_core::{Device, Error, Result, Tensor};
 use imagegen::conditioning::Conditioning;
@@ -11,53 +12,55 @@ use imagegen::config::CHANNELS;
 use sampler::rng::Rng;
 use std::collections::BTreeMap;
 
-/// The data set, ready to be drawn from.
+/// The data set, ready to be sampled.
 pub struct Batches<'a> {
-    pictures: &'a Pictures,
+    pictures: &'a Dataset,
     /// Embeddings of all captions, centred: `[captions, width]`.
     text: Tensor,
     /// The captions of each picture: rows of `text`, the label first.
     captions: Vec<Vec<u32>>,
-    /// Sums of the pictures' weights, to draw by.
-    sums: Vec<f64>,
-    /// The pictures of each thing that are trained on, one a style, by style.
-    things: BTreeMap<Thing, BTreeMap<u32, usize>>,
+    /// Cumulative sums of the pictures' sampling weights.
+    cumulative: Vec<f64>,
+    /// The training pictures of each concept, one a style, by style.
+    by_concept: BTreeMap<ConceptKey, BTreeMap<u32, usize>>,
 }
 
-/// Some pictures with all that belongs to them.
+/// Some pictures and their conditioning.
 pub struct Batch {
+    /// Their numbers in the data set.
     pub index: Vec<usize>,
     /// `[batch, 4, size, size]`, -1 to 1 premultiplied.
     pub pictures: Tensor,
     pub conditioning: Conditioning,
 }
 
-/// Silhouettes are two fifths of the shipped set, so each is seen less often.
-const INK: f64 = 0.4;
-/// Five skin tones together count as much as the picture without.
-const TONED: f64 = 0.2;
-/// How far embeddings are shaken, so that words near a caption are understood too.
-const SHAKEN: f64 = 0.05;
-/// A share of the pictures is shown without words and style, and another without style.
-pub const WITHOUT: f64 = 0.1;
-pub const ANY_STYLE: f64 = 0.05;
+/// Sampling weight of silhouettes: they are two fifths of the shipped set.
+const INK_WEIGHT: f64 = 0.4;
+/// Sampling weight of pictures with a skin tone: five of them count as much as the one without.
+const TONE_WEIGHT: f64 = 0.2;
+/// Deviation of the noise on text embeddings, so that prompts near a caption work too.
+const TEXT_NOISE: f64 = 0.05;
+/// The share of pictures without text and style, for classifier-free guidance.
+pub const DROP_TEXT: f64 = 0.1;
+/// The share of pictures without style only.
+pub const DROP_STYLE: f64 = 0.05;
 
-/// All captions that pictures of the set may have: what has to be embedded, in this order.
-pub fn captions(pictures: &Pictures) -> Vec<String> {
-    rows(pictures).1
+/// All captions of the data set, in the order of their embeddings.
+pub fn captions(pictures: &Dataset) -> Vec<String> {
+    numbered_captions(pictures).1
 }
 
-/// A thing: its concept and skin tone.
-type Thing = (u32, u8);
+/// The number of a concept, and its skin tone.
+type ConceptKey = (u32, u8);
 
-/// For each thing the rows of its captions, and all captions.
-fn rows(pictures: &Pictures) -> (BTreeMap<Thing, Vec<u32>>, Vec<String>) {
+/// For each concept the numbers of its captions, and all captions.
+fn numbered_captions(pictures: &Dataset) -> (BTreeMap<ConceptKey, Vec<u32>>, Vec<String>) {
     let pairs = pictures
         .concept
         .iter()
         .copied()
         .zip(pictures.tone.iter().copied());
-    let mut rows: BTreeMap<Thing, Vec<u32>> = pairs.map(|pair| (pair, Vec::new())).collect();
+    let mut rows: BTreeMap<ConceptKey, Vec<u32>> = pairs.map(|pair| (pair, Vec::new())).collect();
     let mut all = Vec::new();
     for ((concept, tone), rows) in &mut rows {
         for caption in &pictures.concepts[*concept as usize].captions {
@@ -68,76 +71,97 @@ fn rows(pictures: &Pictures) -> (BTreeMap<Thing, Vec<u32>>, Vec<String>) {
     (rows, all)
 }
 
+impl Batch {
+    /// The batch's pictures as they are in it, flipped or not.
+    pub fn keys(&self) -> impl Iterator<Item = PictureKey> {
+        let each = self.index.iter().zip(&self.conditioning.flip);
+        each.map(|(index, flip)| PictureKey {
+            index: *index,
+            flip: *flip,
+        })
+    }
+}
+
 impl<'a> Batches<'a> {
     /// `text`: the centred embeddings of [`captions`], in their order.
-    pub fn new(pictures: &'a Pictures, text: Tensor) -> Result<Batches<'a>> {
-        let (rows, all) = rows(pictures);
+    pub fn new(pictures: &'a Dataset, text: Tensor) -> Result<Batches<'a>> {
+        let (rows, all) = numbered_captions(pictures);
         if text.dim(0)? != all.len() {
             return Err(Error::Msg(
-                "the captions' embeddings are of another data set".into(),
+                "the caption embeddings belong to a different dataset".into(),
             ));
         }
         let key = |at: usize| (pictures.concept[at], pictures.tone[at]);
-        let trained = |at: &usize| pictures.part[*at] == Part::Train;
-        let mut things: BTreeMap<Thing, BTreeMap<u32, usize>> = BTreeMap::new();
+        let trained = |at: &usize| pictures.split[*at] == Split::Train;
+        let mut by_concept: BTreeMap<ConceptKey, BTreeMap<u32, usize>> = BTreeMap::new();
         for at in (0..pictures.len()).filter(trained) {
-            let styles = things.entry(key(at)).or_default();
+            let styles = by_concept.entry(key(at)).or_default();
             styles.entry(pictures.style[at]).or_insert(at);
         }
         let mut sum = 0.0;
-        let mut sums = Vec::with_capacity(pictures.len());
+        let mut cumulative = Vec::with_capacity(pictures.len());
         for at in 0..pictures.len() {
-            sum += weight(pictures, at);
-            sums.push(sum);
+            sum += sampling_weight(pictures, at);
+            cumulative.push(sum);
         }
         if sum <= 0.0 {
-            return Err(Error::Msg(
-                "no picture of the data set is to be trained on".into(),
-            ));
+            return Err(Error::Msg("the dataset has no training pictures".into()));
         }
         Ok(Batches {
             captions: (0..pictures.len())
                 .map(|at| rows[&key(at)].clone())
                 .collect(),
-            things,
+            by_concept,
             pictures,
             text,
-            sums,
+            cumulative,
         })
     }
 
-    pub fn pictures(&self) -> &'a Pictures {
+    pub fn pictures(&self) -> &'a Dataset {
         self.pictures
+    }
+
+    /// Pixels wide and high of a picture.
+    pub fn size(&self) -> usize {
+        self.pictures.size as usize
+    }
+
+    /// At most `count` pictures, spread over the data set.
+    pub fn evenly_spaced(&self, count: usize) -> Vec<usize> {
+        let all = self.pictures.len();
+        let every = (all / count).max(1);
+        (0..all).step_by(every).take(count).collect()
     }
 
     pub fn device(&self) -> &Device {
         self.text.device()
     }
 
-    /// Pictures to train on, flipped by chance, each with one of its captions.
-    pub fn draw(&self, count: usize, rng: &mut Rng) -> Result<Batch> {
-        let all = self.sums.last().copied().unwrap_or_default();
+    /// Random training pictures, half of them flipped, each with one of its captions.
+    pub fn sample(&self, count: usize, rng: &mut Rng) -> Result<Batch> {
+        let all = self.cumulative.last().copied().unwrap_or_default();
         let pick = |rng: &mut Rng| {
             let chance = rng.next_f64() * all;
-            let at = self.sums.partition_point(|sum| *sum <= chance);
-            at.min(self.sums.len() - 1)
+            let at = self.cumulative.partition_point(|sum| *sum <= chance);
+            at.min(self.cumulative.len() - 1)
         };
         let index: Vec<usize> = (0..count).map(|_| pick(rng)).collect();
         let flip: Vec<bool> = (0..count).map(|_| rng.next_f64() < 0.5).collect();
         let caption = |at: &usize| {
             let rows = &self.captions[*at];
-            rows[below(rng, rows.len())]
+            rows[random_below(rng, rows.len())]
         };
         let rows: Vec<u32> = index.iter().map(caption).collect();
         let text = self
             .text
             .index_select(&Tensor::new(rows, self.device())?, 0)?;
-        let shaken = (noise(text.dims(), rng, self.device())? * SHAKEN)?;
+        let shift = (noise(text.dims(), rng, self.device())? * TEXT_NOISE)?;
         let style = |at: &usize| Some(self.pictures.style[*at]);
         Ok(Batch {
-            pictures: self.numbers(&index, &flip)?,
+            pictures: self.pixels(&index, &flip)?,
             conditioning: Conditioning {
-                text: (text + shaken)?,
+                text: (text + shift)?,
                 style: index.iter().map(style).collect(),
                 flip,
             },
@@ -151,7 +175,7 @@ impl<'a> Batches<'a> {
         let flip = vec![false; index.len()];
         Ok(Batch {
             index: index.to_vec(),
-            pictures: self.numbers(index, &flip)?,
+            pictures: self.pixels(index, &flip)?,
             conditioning: Conditioning {
                 text: self
                     .text
@@ -165,24 +189,26 @@ impl<'a> Batches<'a> {
         })
     }
 
-    /// The same thing in other styles: their numbers, and a picture that is trained on of each.
-    pub fn others(&self, at: usize) -> impl Iterator<Item = (u32, usize)> {
+    /// The training pictures of the same concept in other styles, each after the number of its style.
+    pub fn other_styles(&self, at: usize) -> impl Iterator<Item = (u32, usize)> {
         let (pictures, own) = (self.pictures, self.pictures.style[at]);
-        let styles = self.things.get(&(pictures.concept[at], pictures.tone[at]));
+        let styles = self
+            .by_concept
+            .get(&(pictures.concept[at], pictures.tone[at]));
         let all = styles.into_iter().flatten();
         all.filter(move |(style, _)| **style != own)
             .map(|(style, at)| (*style, *at))
     }
 
     /// `[count, 4, size, size]`.
-    pub fn numbers(&self, index: &[usize], flip: &[bool]) -> Result<Tensor> {
-        numbers(self.pictures, index, flip, self.device())
+    pub fn pixels(&self, index: &[usize], flip: &[bool]) -> Result<Tensor> {
+        pixels(self.pictures, index, flip, self.device())
     }
 }
 
-/// Pictures as numbers, some of them flipped: `[count, 4, size, size]`, -1 to 1.
-pub fn numbers(
-    pictures: &Pictures,
+/// Pictures as tensors, some of them flipped: `[count, 4, size, size]`, -1 to 1 premultiplied.
+pub fn pixels(
+    pictures: &Dataset,
     index: &[usize],
     flip: &[bool],
     device: &Device,
@@ -191,7 +217,7 @@ pub fn numbers(
     let mut numbers = Vec::with_capacity(index.len() * CHANNELS * size * size);
     for (at, flip) in index.iter().zip(flip) {
         let picture = pictures.picture(*at);
-        for (channel, y, x) in places(size) {
+        for (channel, y, x) in positions(size) {
             let x = if *flip { size - 1 - x } else { x };
             let byte = picture[(y * size + x) * CHANNELS + channel];
             numbers.push(f32::from(byte) / 127.5 - 1.0);
@@ -200,27 +226,27 @@ pub fn numbers(
     Tensor::from_vec(numbers, (index.len(), CHANNELS, size, size), device)
 }
 
-/// Some rows without words and style, so that the model learns what guidance starts from; some
-/// without style only.
-pub fn without_some(
+/// Takes text and style from some pictures, and only the style from some others: classifier-free
+/// guidance starts from none. `none` `[width]` stands for text.
+pub fn drop_conditioning(
     conditioning: &Conditioning,
     none: &Tensor,
     rng: &mut Rng,
 ) -> Result<Conditioning> {
     let chances: Vec<f64> = (0..conditioning.len()).map(|_| rng.next_f64()).collect();
-    let worded: Vec<bool> = chances.iter().map(|c| *c >= WITHOUT).collect();
+    let has_text: Vec<bool> = chances.iter().map(|c| *c >= DROP_TEXT).collect();
     let keeps =
-        |(style, chance): (&Option<u32>, &f64)| style.filter(|_| *chance >= WITHOUT + ANY_STYLE);
+        |(style, chance): (&Option<u32>, &f64)| style.filter(|_| *chance >= DROP_TEXT + DROP_STYLE);
     Ok(Conditioning {
-        text: worded_where(&worded, &conditioning.text, none)?,
+        text: text_or_none(&has_text, &conditioning.text, none)?,
         style: conditioning.style.iter().zip(&chances).map(keeps).collect(),
         flip: conditioning.flip.clone(),
     })
 }
 
-/// Rows of `text` `[batch, width]` where `worded` is true, `none` `[width]` elsewhere.
-pub fn worded_where(worded: &[bool], text: &Tensor, none: &Tensor) -> Result<Tensor> {
-    let kept: Vec<f32> = worded
+/// Rows of `text` `[batch, width]` where `has_text` is true, `none` `[width]` elsewhere.
+pub fn text_or_none(has_text: &[bool], text: &Tensor, none: &Tensor) -> Result<Tensor> {
+    let kept: Vec<f32> = has_text
         .iter()
         .map(|kept| f32::from(u8::from(*kept)))
         .collect();
@@ -229,34 +255,42 @@ pub fn worded_where(worded: &[bool], text: &Tensor, none: &Tensor) -> Result<Ten
     text.broadcast_mul(&kept)? + none
 }
 
-/// So many pixels down and right, each by chance at most `reach` either way.
-pub fn a_little(reach: usize, rng: &mut Rng) -> [i32; 2] {
-    [(); 2].map(|()| below(rng, 2 * reach + 1) as i32 - reach as i32)
+/// A random shift down and to the right, in pixels, at most `reach` either way.
+pub fn random_shift(reach: usize, rng: &mut Rng) -> Shift {
+    let [down, right] = [(); 2].map(|()| random_below(rng, 2 * reach + 1) as i32 - reach as i32);
+    Shift { down, right }
 }
 
-/// Pictures `[batch, 4, size, size]` moved by so many pixels down and right; what leaves at one side
-/// comes back at the other.
-pub fn moved(pictures: &Tensor, [down, right]: [i32; 2]) -> Result<Tensor> {
-    pictures.roll(down, 2)?.roll(right, 3)
+/// How far pictures are shifted, in pixels.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Shift {
+    pub down: i32,
+    pub right: i32,
 }
 
-/// A whole number below `count`.
-pub fn below(rng: &mut Rng, count: usize) -> usize {
+/// Shifts pictures `[batch, 4, size, size]`; pixels that leave at one side come back at the other.
+pub fn shifted(pictures: &Tensor, by: Shift) -> Result<Tensor> {
+    pictures.roll(by.down, 2)?.roll(by.right, 3)
+}
+
+/// A random whole number below `count`.
+pub fn random_below(rng: &mut Rng, count: usize) -> usize {
     ((rng.next_f64() * count as f64) as usize).min(count.saturating_sub(1))
 }
 
-fn weight(pictures: &Pictures, at: usize) -> f64 {
-    if pictures.part[at] != Part::Train {
+fn sampling_weight(pictures: &Dataset, at: usize) -> f64 {
+    if pictures.split[at] != Split::Train {
         return 0.0;
     }
     // The shipped set's name for silhouettes; a folder of one's own may mean another thing by it.
-    let shipped = SETS.iter().map(|set| set.style).eq(&pictures.styles);
+    let shipped = ICON_SETS.iter().map(|set| set.style).eq(&pictures.styles);
     let ink = shipped && pictures.styles[pictures.style[at] as usize] == "ink";
     let toned = pictures.tone[at] > 0;
-    (if ink { INK } else { 1.0 }) * (if toned { TONED } else { 1.0 })
+    (if ink { INK_WEIGHT } else { 1.0 }) * (if toned { TONE_WEIGHT } else { 1.0 })
 }
 
-fn places(size: usize) -> impl Iterator<Item = (usize, usize, usize)> {
+/// Channel, row and column of each number of a picture.
+fn positions(size: usize) -> impl Iterator<Item = (usize, usize, usize)> {
     let rows = (0..CHANNELS).flat_map(move |channel| (0..size).map(move |y| (channel, y)));
     rows.flat_map(move |(channel, y)| (0..size).map(move |x| (channel, y, x)))
 }
@@ -264,18 +298,18 @@ fn places(size: usize) -> impl Iterator<Item = (usize, usize, usize)> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::data::file::Concept;
+    use crate::data::dataset::Concept;
     use candle_core::DType;
 
     /// Three things in four styles, of which some are held out by their names; a picture's first
     /// byte is its number.
-    fn pictures() -> Pictures {
+    fn pictures() -> Dataset {
         let concept = |label: &str| Concept {
             label: label.into(),
             captions: vec![label.into(), format!("a {label}")],
         };
         let names = ["fox", "owl", "mage"];
-        let mut pictures = Pictures::new(8, names.map(concept).into());
+        let mut pictures = Dataset::new(8, names.map(concept).into());
         for style in [0, 3, 8] {
             for thing in 0..3 {
                 let number = pictures.len() as u8;
@@ -288,7 +322,7 @@ mod tests {
         pictures
     }
 
-    fn text(pictures: &Pictures) -> Tensor {
+    fn text(pictures: &Dataset) -> Tensor {
         let count = captions(pictures).len();
         Tensor::zeros((count, 4), DType::F32, &Device::Cpu).unwrap()
     }
@@ -303,9 +337,9 @@ mod tests {
     #[test]
     fn a_seed_draws_the_same_and_what_is_held_out_is_never_drawn() {
         let mut pictures = pictures();
-        pictures.part[4] = Part::HeldPair;
+        pictures.split[4] = Split::HeldOutPair;
         let batches = Batches::new(&pictures, text(&pictures)).unwrap();
-        let drawn = |seed| batches.draw(2_000, &mut Rng::new(seed)).unwrap().index;
+        let drawn = |seed| batches.sample(2_000, &mut Rng::new(seed)).unwrap().index;
         assert_eq!(drawn(1), drawn(1));
         let count = |at| drawn(1).iter().filter(|own| **own == at).count() as f64;
         assert_eq!(count(4), 0.0);
@@ -315,7 +349,7 @@ mod tests {
             count(0) + count(1) + count(2),
         );
         assert!((ink / others - 0.4).abs() < 0.06, "{ink} {others}");
-        let others = |at| batches.others(at).collect::<Vec<_>>();
+        let others = |at| batches.other_styles(at).collect::<Vec<_>>();
         assert_eq!(others(3), [(0, 0), (8, 6)]);
         // Picture 4 is held out, so the same thing does not know of it.
         assert_eq!((others(4), others(7)), (vec![(0, 1), (8, 7)], vec![(0, 1)]));
@@ -326,7 +360,7 @@ mod tests {
     fn pictures_are_numbers_channel_by_channel_and_a_flip_mirrors_them() {
         let pictures = pictures();
         let batches = Batches::new(&pictures, text(&pictures)).unwrap();
-        let numbers = batches.numbers(&[5, 5], &[false, true]).unwrap();
+        let numbers = batches.pixels(&[5, 5], &[false, true]).unwrap();
         let at = |row: usize, x: usize| {
             let pixel = numbers
                 .get(row)
@@ -346,12 +380,18 @@ mod tests {
     #[test]
     fn pictures_are_moved_at_most_so_far_and_nothing_of_them_is_lost() {
         let mut rng = Rng::new(1);
-        let by: Vec<i32> = (0..200).flat_map(|_| a_little(2, &mut rng)).collect();
+        let by: Vec<i32> = (0..200)
+            .map(|_| random_shift(2, &mut rng))
+            .flat_map(|by| [by.down, by.right])
+            .collect();
         assert!((-2..=2).all(|far| by.contains(&far)));
         assert!(by.iter().all(|far| far.abs() <= 2));
         let picture = Tensor::arange(0u32, 4, &Device::Cpu).unwrap();
         let picture = picture.reshape((1, 1, 2, 2)).unwrap();
-        let moved = moved(&picture, [1, 0]).unwrap().flatten_all().unwrap();
+        let moved = shifted(&picture, Shift { down: 1, right: 0 })
+            .unwrap()
+            .flatten_all()
+            .unwrap();
         assert_eq!(moved.to_vec1::<u32>().unwrap(), [2, 3, 0, 1]);
     }
 
@@ -363,7 +403,7 @@ mod tests {
             flip: vec![false; 1_000],
         };
         let none = Tensor::new(&[5f32, 7.0], &Device::Cpu).unwrap();
-        let some = without_some(&conditioning, &none, &mut Rng::new(1)).unwrap();
+        let some = drop_conditioning(&conditioning, &none, &mut Rng::new(1)).unwrap();
         let text = some.text.to_vec2::<f32>().unwrap();
         let without = text.iter().filter(|row| **row == [5.0, 7.0]).count();
         let any = some.style.iter().filter(|style| style.is_none()).count();

@@ -1,11 +1,12 @@
-//! What a run keeps on disk, from which it goes on to the same bits.
+//! Checkpoints, from which a run resumes bit for bit.
 //!
-//! One safetensors file: every tensor of the run under `part/name`, and in the header what the run
-//! is and how far it got. It is written beside its name and moved there, so what stands under the
-//! name is whole. A step's chance comes from the seed and the step's number, so no state of chance
-//! has to be kept.
+//! A checkpoint is one safetensors file: every tensor of the run under `part/name`, and the run's
+//! state in the header. It is written under another name and then renamed, so the file is always
+//! whole. Each step seeds its random numbers from the run's seed and its own number, so no state of a
+//! random number generator is stored.
 
 use super::TrainError;
+use super::phase::PhaseKind;
 use super::variables::Tensors;
 use candle_core::Device;
 use imagegen::config::Config;
@@ -14,25 +15,26 @@ use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 
-/// What a run is, and how far it got.
+/// What a run trains, and how far it got.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct State {
-    /// `reconstruct`, `tokens`, `paint`, `refine` or `direct`.
-    pub phase: String,
+pub struct RunState {
+    pub phase: PhaseKind,
     pub config: Config,
     pub seed: u64,
-    pub batch: usize,
-    /// Steps that are done.
+    #[serde(rename = "batch")]
+    pub batch_size: usize,
+    /// Steps done.
     pub step: u64,
     /// SHA-256 of the data set.
-    pub data: String,
+    #[serde(rename = "data")]
+    pub dataset: String,
 }
 
-/// Tensors of a run by part.
+/// Tensors of a run: a network, its average, its moments, …
 pub type Parts = BTreeMap<String, Tensors>;
 
 /// Writes a checkpoint; the one before it stays until this one is whole.
-pub fn write(path: &Path, state: &State, parts: &Parts) -> Result<(), TrainError> {
+pub fn write(path: &Path, state: &RunState, parts: &Parts) -> Result<(), TrainError> {
     let tensors = parts.iter().flat_map(|(part, tensors)| {
         tensors
             .iter()
@@ -53,7 +55,7 @@ pub fn write(path: &Path, state: &State, parts: &Parts) -> Result<(), TrainError
 }
 
 /// Reads a checkpoint; None when there is none.
-pub fn read(path: &Path, device: &Device) -> Result<Option<(State, Parts)>, TrainError> {
+pub fn read(path: &Path, device: &Device) -> Result<Option<(RunState, Parts)>, TrainError> {
     if !path.is_file() {
         return Ok(None);
     }
@@ -65,8 +67,8 @@ pub fn read(path: &Path, device: &Device) -> Result<Option<(State, Parts)>, Trai
         .metadata()
         .as_ref()
         .and_then(|words| words.get("state"));
-    let words = words.ok_or_else(|| broken("it does not say what it is".into()))?;
-    let state: State = serde_json::from_str(words).map_err(|why| broken(why.to_string()))?;
+    let words = words.ok_or_else(|| broken("its header is missing".into()))?;
+    let state: RunState = serde_json::from_str(words).map_err(|why| broken(why.to_string()))?;
     let tensors = candle_core::safetensors::load_buffer(&bytes, device);
     let mut parts = Parts::new();
     for (name, tensor) in tensors.map_err(|why| broken(why.to_string()))? {

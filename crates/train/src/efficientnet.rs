@@ -1,26 +1,28 @@
-//! The lite EfficientNets (Tan and Le 2019; Google 2020), trained on photographs by others: their
-//! stages, and their convolutions as read from PyTorch weights, batch norms folded in.
+//! The lite EfficientNets (Tan and Le 2019; Google 2020), which were trained on photographs: their
+//! stages, and their convolutions from PyTorch weights, batch norms folded in.
 //!
-//! `features` measures pictures with the first of them, `train/perceptual` trains by the second.
+//! `features` evaluates pictures with lite0; `perceptual` trains with lite1.
 
 use super::TrainError;
-use super::pth::{self, Plain};
+use super::pth::{self, PlainTensor};
 use candle_core::{Device, Tensor};
 use std::collections::HashMap;
 use std::fmt::Display;
 use std::path::Path;
 
-/// Blocks that follow each other, alike but for the first one's stride and channels.
+/// Consecutive blocks, alike but for the first one's stride and channels.
 pub struct Stage {
     pub repeats: usize,
     kernel: usize,
     stride: usize,
     expansion: usize,
-    /// That come out.
+    /// Of the output.
     pub channels: usize,
 }
 
-const fn stage([repeats, kernel, stride, expansion, channels]: [usize; 5]) -> Stage {
+/// In the order of the paper's tables: repeats, kernel, stride, expansion, channels.
+const fn stage(numbers: [usize; 5]) -> Stage {
+    let [repeats, kernel, stride, expansion, channels] = numbers;
     Stage {
         repeats,
         kernel,
@@ -56,14 +58,14 @@ pub const LITE1: [Stage; 7] = [
 
 const EPSILON: f32 = 1e-3;
 
-/// A convolution of one pixel (the stem's: of 3 by 3): a matrix over the channels.
+/// A convolution of 1 by 1 (the stem's: 3 by 3): a matrix over the channels.
 pub struct Dense {
     /// `[in, out]`; the stem's has its taps, row by row, before the channels.
     pub weight: Tensor,
     pub bias: Vec<f32>,
 }
 
-/// A convolution of each channel by itself.
+/// A depthwise convolution.
 #[derive(Clone)]
 pub struct Depthwise {
     /// `[kernel * kernel, channels]`.
@@ -81,37 +83,38 @@ pub struct Block {
 }
 
 /// The tensors of a file, by name.
-pub type Tensors = HashMap<String, Plain>;
+pub type Tensors = HashMap<String, PlainTensor>;
 
 /// Reads a file of weights.
-pub fn tensors(path: &Path) -> Result<Tensors, TrainError> {
-    let bytes = std::fs::read(path).map_err(|why| unreadable(&why))?;
-    pth::read(&bytes).map_err(|why| unreadable(&why))
+pub fn load_tensors(path: &Path) -> Result<Tensors, TrainError> {
+    let bytes = std::fs::read(path).map_err(|why| weights_error(&why))?;
+    pth::parse(&bytes).map_err(|why| weights_error(&why))
 }
 
-pub fn unreadable(why: &dyn Display) -> TrainError {
+pub fn weights_error(why: &dyn Display) -> TrainError {
     TrainError::Features(base::untrusted::clean_key(&why.to_string()))
 }
 
 impl Depthwise {
-    /// Pixels that are missing before the first: as TensorFlow pads, the odd one after.
-    pub fn before(&self, size: usize) -> usize {
-        ((self.small(size) - 1) * self.stride + self.kernel).saturating_sub(size) / 2
+    /// Pixels of padding before the first; TensorFlow puts the odd one after.
+    pub fn padding_before(&self, size: usize) -> usize {
+        ((self.output_size(size) - 1) * self.stride + self.kernel).saturating_sub(size) / 2
     }
 
-    /// The size of what comes out.
-    pub fn small(&self, size: usize) -> usize {
+    /// The size of the output.
+    pub fn output_size(&self, size: usize) -> usize {
         size.div_ceil(self.stride)
     }
 }
 
 impl Block {
-    /// Block `at` of all, which is the stage's `repeat`, of so many channels.
+    /// Block `at` of the network, the stage's `repeat`th, with an input of so many channels.
     pub fn read(
         tensors: &Tensors,
         at: usize,
         stage: &Stage,
-        (repeat, channels): (usize, usize),
+        repeat: usize,
+        channels: usize,
     ) -> candle_core::Result<Block> {
         let named = |part: &str| format!("_blocks.{at}.{part}");
         let dense = |weight: &str, norm: &str| dense(tensors, &named(weight), &named(norm));
@@ -120,20 +123,20 @@ impl Block {
         let (weight, norm) = (named("_depthwise_conv"), named("_bn1"));
         Ok(Block {
             expand: expand.transpose()?,
-            depthwise: depthwise(tensors, &weight, &norm, (stage.kernel, stride))?,
+            depthwise: depthwise(tensors, &weight, &norm, stage.kernel, stride)?,
             project: dense("_project_conv", "_bn2")?,
             residual: stride == 1 && channels == stage.channels,
         })
     }
 }
 
-fn named<'a>(tensors: &'a Tensors, name: &str) -> candle_core::Result<&'a Plain> {
+fn named<'a>(tensors: &'a Tensors, name: &str) -> candle_core::Result<&'a PlainTensor> {
     let found = tensors.get(name);
     found.ok_or_else(|| candle_core::Error::Msg(format!("it has no {name}")))
 }
 
-/// What a batch norm does to each channel: a factor, and a term.
-fn folded(tensors: &Tensors, norm: &str) -> candle_core::Result<(Vec<f32>, Vec<f32>)> {
+/// A batch norm as a factor and a term for each channel.
+fn folded_batch_norm(tensors: &Tensors, norm: &str) -> candle_core::Result<(Vec<f32>, Vec<f32>)> {
     let part = |name: &str| named(tensors, &format!("{norm}.{name}"));
     let (weight, bias) = (part("weight")?, part("bias")?);
     let (mean, variance) = (part("running_mean")?, part("running_var")?);
@@ -146,11 +149,11 @@ fn folded(tensors: &Tensors, norm: &str) -> candle_core::Result<(Vec<f32>, Vec<f
 
 /// A convolution's weights `[out, in, high, wide]` as a matrix `[high * wide * in, out]`.
 pub fn dense(tensors: &Tensors, weight: &str, norm: &str) -> candle_core::Result<Dense> {
-    let (scale, bias) = folded(tensors, norm)?;
+    let (scale, bias) = folded_batch_norm(tensors, norm)?;
     let weight = named(tensors, &format!("{weight}.weight"))?;
     let [out, channels, high, wide] = weight.shape[..] else {
         return Err(candle_core::Error::Msg(
-            "a convolution has another shape".into(),
+            "a convolution has the wrong shape".into(),
         ));
     };
     let taps = high * wide;
@@ -171,15 +174,16 @@ fn depthwise(
     tensors: &Tensors,
     weight: &str,
     norm: &str,
-    (kernel, stride): (usize, usize),
+    kernel: usize,
+    stride: usize,
 ) -> candle_core::Result<Depthwise> {
-    let (scale, bias) = folded(tensors, norm)?;
+    let (scale, bias) = folded_batch_norm(tensors, norm)?;
     let weight = named(tensors, &format!("{weight}.weight"))?;
     let channels = scale.len();
     let taps = kernel * kernel;
     if weight.values.len() != taps * channels {
         return Err(candle_core::Error::Msg(
-            "a convolution has another shape".into(),
+            "a convolution has the wrong shape".into(),
         ));
     }
     let mut own = vec![0f32; taps * channels];

@@ -1,12 +1,12 @@
-//! What a picture looks like, in 1,280 numbers: EfficientNet-lite0 (Tan and Le 2019; the lite
-//! models, Google 2020), trained on photographs by others, read from its PyTorch weights.
+//! The features that pictures are evaluated by: 1,280 numbers of EfficientNet-lite0 (Tan and Le 2019;
+//! the lite models, Google 2020), which was trained on photographs, from its PyTorch weights.
 //!
-//! Pictures are measured by these features, since no network of ours made them. Batch norms are
-//! folded into the convolutions; rows are `[height, width, channels]`.
+//! Our own networks have no part in them. Batch norms are folded into the convolutions; rows are
+//! `[height, width, channels]`.
 
 use super::TrainError;
 use super::efficientnet::{
-    Block, Dense, Depthwise, LITE0, STEM, Tensors, dense, tensors, unreadable,
+    Block, Dense, Depthwise, LITE0, STEM, Tensors, dense, load_tensors, weights_error,
 };
 use candle_core::{Device, Tensor};
 use rayon::prelude::*;
@@ -14,45 +14,41 @@ use std::path::Path;
 
 /// Numbers of a picture.
 pub const WIDTH: usize = 1280;
-/// Pixels wide and high of what it looks at: drawings of 64 pixels, twice as large.
+/// Pixels wide and high of its input: drawings of 64 pixels, twice as large.
 pub const SIZE: usize = 128;
 
 /// The network, in memory.
-pub struct Extractor {
+pub struct FeatureExtractor {
     stem: Dense,
     blocks: Vec<Block>,
     head: Dense,
 }
 
-/// Rows on their way: `[size * size, channels]`.
-struct Rows {
+/// Features at each position: `[size * size, channels]`.
+struct FeatureMap {
     values: Vec<f32>,
     size: usize,
     channels: usize,
 }
 
-impl Extractor {
+impl FeatureExtractor {
     /// Reads `efficientnet-lite0-57934424.pth`.
-    pub fn load(path: &Path) -> Result<Extractor, TrainError> {
-        let network = Extractor::from_tensors(&tensors(path)?);
-        network.map_err(|why| unreadable(&why))
+    pub fn load(path: &Path) -> Result<FeatureExtractor, TrainError> {
+        let network = FeatureExtractor::from_tensors(&load_tensors(path)?);
+        network.map_err(|why| weights_error(&why))
     }
 
-    fn from_tensors(tensors: &Tensors) -> candle_core::Result<Extractor> {
+    fn from_tensors(tensors: &Tensors) -> candle_core::Result<FeatureExtractor> {
         let mut channels = STEM;
         let mut blocks = Vec::new();
         for stage in &LITE0 {
             for repeat in 0..stage.repeats {
-                blocks.push(Block::read(
-                    tensors,
-                    blocks.len(),
-                    stage,
-                    (repeat, channels),
-                )?);
+                let block = Block::read(tensors, blocks.len(), stage, repeat, channels)?;
+                blocks.push(block);
                 channels = stage.channels;
             }
         }
-        Ok(Extractor {
+        Ok(FeatureExtractor {
             stem: dense(tensors, "_conv_stem", "_bn0")?,
             head: dense(tensors, "_conv_head", "_bn1")?,
             blocks,
@@ -61,20 +57,20 @@ impl Extractor {
 
     /// The features of pictures as rows from the top, RGB of 0 to 255, `[SIZE, SIZE, 3]` each, one
     /// after the other: `[pictures, WIDTH]`.
-    pub fn of(&self, pictures: &[Vec<f32>]) -> Result<Vec<f32>, TrainError> {
+    pub fn features(&self, pictures: &[Vec<f32>]) -> Result<Vec<f32>, TrainError> {
         let rows: Result<Vec<Vec<f32>>, candle_core::Error> = pictures
             .par_iter()
-            .map(|picture| self.one(picture))
+            .map(|picture| self.picture_features(picture))
             .collect();
         Ok(rows?.concat())
     }
 
-    fn one(&self, picture: &[f32]) -> candle_core::Result<Vec<f32>> {
-        let mut rows = clamp(self.stem.apply(&patches(picture))?);
+    fn picture_features(&self, picture: &[f32]) -> candle_core::Result<Vec<f32>> {
+        let mut rows = relu6(self.stem.apply(&patches(picture))?);
         for block in &self.blocks {
             rows = block.apply(rows)?;
         }
-        let rows = clamp(self.head.apply(&rows)?);
+        let rows = relu6(self.head.apply(&rows)?);
         let pixels = (rows.size * rows.size) as f32;
         let mut mean = vec![0f32; rows.channels];
         for row in rows.values.chunks_exact(rows.channels) {
@@ -86,12 +82,12 @@ impl Extractor {
 }
 
 impl Block {
-    fn apply(&self, rows: Rows) -> candle_core::Result<Rows> {
+    fn apply(&self, rows: FeatureMap) -> candle_core::Result<FeatureMap> {
         let wide = match &self.expand {
-            Some(expand) => &clamp(expand.apply(&rows)?),
+            Some(expand) => &relu6(expand.apply(&rows)?),
             None => &rows,
         };
-        let mut out = self.project.apply(&clamp(self.depthwise.apply(wide)))?;
+        let mut out = self.project.apply(&relu6(self.depthwise.apply(wide)))?;
         if self.residual {
             let pairs = out.values.iter_mut().zip(&rows.values);
             pairs.for_each(|(sum, x)| *sum += x);
@@ -101,7 +97,7 @@ impl Block {
 }
 
 impl Dense {
-    fn apply(&self, rows: &Rows) -> candle_core::Result<Rows> {
+    fn apply(&self, rows: &FeatureMap) -> candle_core::Result<FeatureMap> {
         let count = rows.size * rows.size;
         let x = Tensor::from_slice(&rows.values, (count, rows.channels), &Device::Cpu)?;
         let mut values = x.matmul(&self.weight)?.flatten_all()?.to_vec1::<f32>()?;
@@ -111,7 +107,7 @@ impl Dense {
                 .zip(&self.bias)
                 .for_each(|(x, bias)| *x += bias);
         }
-        Ok(Rows {
+        Ok(FeatureMap {
             values,
             size: rows.size,
             channels,
@@ -120,10 +116,10 @@ impl Dense {
 }
 
 impl Depthwise {
-    /// As TensorFlow pads: what is missing is split, the odd one after.
-    fn apply(&self, rows: &Rows) -> Rows {
+    /// With TensorFlow's padding: the same on both sides, the odd pixel after.
+    fn apply(&self, rows: &FeatureMap) -> FeatureMap {
         let (size, channels, kernel) = (rows.size, rows.channels, self.kernel);
-        let (small, before) = (self.small(size), self.before(size));
+        let (small, before) = (self.output_size(size), self.padding_before(size));
         let mut values = Vec::with_capacity(small * small * channels);
         for y in 0..small {
             for x in 0..small {
@@ -147,7 +143,7 @@ impl Depthwise {
                 }
             }
         }
-        Rows {
+        FeatureMap {
             values,
             size: small,
             channels,
@@ -156,13 +152,13 @@ impl Depthwise {
 }
 
 /// ReLU6.
-fn clamp(mut rows: Rows) -> Rows {
+fn relu6(mut rows: FeatureMap) -> FeatureMap {
     rows.values.iter_mut().for_each(|x| *x = x.clamp(0.0, 6.0));
     rows
 }
 
 /// The stem's convolution of 3 × 3 pixels, every second one, as rows of 27 numbers.
-fn patches(picture: &[f32]) -> Rows {
+fn patches(picture: &[f32]) -> FeatureMap {
     let size = SIZE / 2;
     let mut values = Vec::with_capacity(size * size * 27);
     for y in 0..size {
@@ -182,7 +178,7 @@ fn patches(picture: &[f32]) -> Rows {
             }
         }
     }
-    Rows {
+    FeatureMap {
         values,
         size,
         channels: 27,

@@ -1,41 +1,45 @@
-//! Training the illuminator: the data set, losses, the loop, its checkpoints and its sheets.
+//! Trains the image model: data sets, losses, phases, checkpoints and evaluation metrics.
 //!
-//! Four phases, each a run that resumes from its checkpoint, make weights of the composed design:
-//! `reconstruct` trains encoder and generator together on reconstruction; `tokens` trains the token
+//! Four phases, each resumed from its checkpoint, train weights of the design with tokens:
+//! `reconstruct` trains encoder and generator to reconstruct pictures; `tokens` trains the token
 //! Transformer on the frozen encoder's tokens; `paint` trains the generator against the
-//! discriminator, the encoder frozen; `refine` trains a refiner and the generator on what is
-//! composed, against a critic. A fifth, `direct`, makes those of the direct design alone.
+//! discriminator with the encoder frozen; `refine` trains a refiner and the generator on sampled
+//! tokens, against a critic. A fifth phase, `direct`, trains the one-pass design by itself.
 //!
-//! Knows the networks and no session, no terminal and no command line; what takes long tells a
-//! watcher how far it is and asks it whether to go on.
+//! Knows the networks and no session, no terminal and no command line. Long work reports to an
+//! [`Observer`](base::progress::Observer), which may cancel it.
 
 pub mod adam;
 pub mod batches;
 pub mod checkpoint;
 pub mod data;
+pub mod discriminator;
 pub mod efficientnet;
 pub mod export;
 pub mod features;
 pub mod job;
-pub mod judge;
 pub mod losses;
 pub mod measures;
 pub mod one_pass;
 mod orthogonal;
 pub mod paint;
 pub mod perceptual;
-mod pool;
+pub mod phase;
+pub mod picture_tokenizer;
+pub mod pretrained;
 mod pth;
 pub mod quantize;
 pub mod reconstruct;
 pub mod refine;
 pub mod run;
-pub mod start;
-pub mod table;
-pub mod tokenize;
+mod token_pool;
+pub mod token_table;
 pub mod tokens;
+pub mod trained;
 pub mod variables;
 
+use base::progress::Cancelled;
+use phase::PhaseKind;
 use std::path::PathBuf;
 
 /// What can go wrong in training; each a sentence that says what happened and what to do.
@@ -43,38 +47,38 @@ use std::path::PathBuf;
 pub enum TrainError {
     #[error(transparent)]
     Data(#[from] data::DataError),
-    #[error("{0} cannot be read or written: {1}")]
+    #[error("Cannot read or write {0}: {1}")]
     Disk(PathBuf, String),
-    #[error("{0} is no checkpoint of illumine's ({1}); name another folder, or delete it")]
+    #[error("{0} is not an illumine checkpoint ({1}); choose another folder, or delete it")]
     Checkpoint(PathBuf, String),
     #[error(
-        "{0} is a checkpoint of another {1}; name another folder, or give what it was made with"
+        "{0} was trained with a different {1}; choose another folder, or use the original value"
     )]
-    Other(PathBuf, &'static str),
-    #[error("{0} cannot be begun with ({1}); give --from a folder of weights that draws")]
-    Weights(PathBuf, String),
+    DifferentRun(PathBuf, &'static str),
+    #[error("Cannot start from {0} ({1}); give --from a folder of exported weights")]
+    Pretrained(PathBuf, String),
+    #[error("The phase refine needs EfficientNet-lite1; set --perceptual above 0")]
+    NoPerceptualNetwork,
+    #[error("{0} does not exist yet; train that phase first: illumine train gan {1}")]
+    MissingPhase(PathBuf, PhaseKind),
     #[error(
-        "The phase refine looks through EfficientNet-lite1; give --perceptual a weight above 0"
-    )]
-    Blind,
-    #[error("{0} is not there yet; train that phase first: illumine train gan {1}")]
-    Before(PathBuf, &'static str),
-    #[error(
-        "At step {0} the loss was no number; nothing after the last checkpoint is kept. A lower --rate may help"
+        "The loss was not a number at step {0}; the last checkpoint is intact. Try a lower --learning-rate"
     )]
     Diverged(u64),
     #[error(
-        "The data set's pictures are {0} pixels wide, the model's {1}; `illumine train data --size` makes others"
+        "The dataset's pictures are {0} pixels wide but the model's are {1}; rebuild the dataset with `illumine train data --size {1}`"
     )]
     Size(u32, usize),
-    #[error("Training could not be computed: {0}")]
+    #[error("Training failed: {0}")]
     Compute(String),
     #[error(
-        "A network that looks at pictures cannot be read ({0}); `illumine models verify efficientnet-lite0` (or -lite1) checks its file"
+        "Cannot load the feature network ({0}); check its file with `illumine models verify efficientnet-lite0` (or -lite1)"
     )]
     Features(String),
     #[error(transparent)]
     Model(#[from] llm::ModelError),
+    #[error(transparent)]
+    Cancelled(#[from] Cancelled),
     #[error(transparent)]
     Image(#[from] imagegen::ImageError),
 }

@@ -1,91 +1,144 @@
-//! What training makes small.
+//! The losses and their weights.
 //!
-//! Scores are `[batch]`, high for what the discriminator takes for a real drawing of what was
-//! wished. Each adversarial loss has a part for the discriminator and one for the generator.
+//! Scores are `[batch]`, high for pictures that the discriminator takes for real drawings of their
+//! caption. Each adversarial loss has a part for the discriminator and one for the generator.
 
+use super::phase::PhaseKind;
 use candle_core::{Error, Result, Tensor, Var};
 
-/// A way to set generator and discriminator against each other.
+/// The weight of each loss beside the reconstruction loss, and which adversarial loss it is.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct LossWeights {
+    pub gan_loss: GanLoss,
+    /// Of the adversarial loss.
+    pub adversarial: f64,
+    pub feature_matching: f64,
+    /// Of the gradient penalty.
+    pub r1: f64,
+    /// Of the latents' divergence from the normal distribution, in the one-pass design.
+    pub kl: f64,
+    /// Of the loss by which the critic matches pictures to captions, in the phase `refine`.
+    pub caption_contrastive: f64,
+    /// Of the perceptual loss; 0 is off.
+    pub perceptual: f64,
+}
+
+impl LossWeights {
+    /// The weights that a phase has unless others are given.
+    pub fn of(phase: PhaseKind, small: bool) -> LossWeights {
+        LossWeights {
+            adversarial: match phase {
+                PhaseKind::RefinePhase => 0.05,
+                PhaseKind::ReconstructPhase
+                | PhaseKind::Tokens
+                | PhaseKind::PaintPhase
+                | PhaseKind::Direct => 0.03,
+            },
+            perceptual: match phase {
+                PhaseKind::RefinePhase => 1.0,
+                PhaseKind::ReconstructPhase | PhaseKind::PaintPhase if !small => 1.0,
+                PhaseKind::ReconstructPhase
+                | PhaseKind::PaintPhase
+                | PhaseKind::Tokens
+                | PhaseKind::Direct => 0.0,
+            },
+            ..LossWeights::default()
+        }
+    }
+}
+
+impl Default for LossWeights {
+    fn default() -> LossWeights {
+        LossWeights {
+            gan_loss: GanLoss::Relativistic,
+            adversarial: 0.03,
+            feature_matching: 0.2,
+            r1: 0.02,
+            kl: 0.005,
+            caption_contrastive: 0.005,
+            perceptual: 0.0,
+        }
+    }
+}
+
+/// An adversarial loss.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Adversarial {
+pub enum GanLoss {
     /// Cross-entropy; the generator's part does not saturate (Goodfellow et al. 2014).
     Bce,
     /// Lim and Ye 2017.
     Hinge,
     /// Least squares (Mao et al. 2017).
     LeastSquares,
-    /// Arjovsky et al. 2017; wants a gradient penalty.
+    /// Arjovsky et al. 2017; needs a gradient penalty.
     Wasserstein,
-    /// Pairs of real and drawn (Jolicoeur-Martineau 2019); wants R1 and R2.
+    /// Pairs of real and generated (Jolicoeur-Martineau 2019); needs R1 and R2.
     Relativistic,
 }
 
-/// The losses by the names that the command line knows them by.
-pub const ADVERSARIAL: [(&str, Adversarial); 5] = [
-    ("bce", Adversarial::Bce),
-    ("hinge", Adversarial::Hinge),
-    ("lsgan", Adversarial::LeastSquares),
-    ("wgan", Adversarial::Wasserstein),
-    ("relativistic", Adversarial::Relativistic),
+/// The adversarial losses by their names on the command line.
+pub const GAN_LOSSES: [(&str, GanLoss); 5] = [
+    ("bce", GanLoss::Bce),
+    ("hinge", GanLoss::Hinge),
+    ("lsgan", GanLoss::LeastSquares),
+    ("wgan", GanLoss::Wasserstein),
+    ("relativistic", GanLoss::Relativistic),
 ];
 
-impl std::str::FromStr for Adversarial {
+impl std::str::FromStr for GanLoss {
     type Err = String;
 
-    fn from_str(name: &str) -> std::result::Result<Adversarial, String> {
-        let found = ADVERSARIAL.iter().find(|(known, _)| *known == name);
-        let names = || ADVERSARIAL.map(|(name, _)| name).join(", ");
+    fn from_str(name: &str) -> std::result::Result<GanLoss, String> {
+        let found = GAN_LOSSES.iter().find(|(known, _)| *known == name);
+        let names = || GAN_LOSSES.map(|(name, _)| name).join(", ");
         found
             .map(|(_, loss)| *loss)
-            .ok_or_else(|| format!("a loss is one of {}", names()))
+            .ok_or_else(|| format!("the loss must be one of {}", names()))
     }
 }
 
-impl Adversarial {
-    /// The discriminator's part. `false_` are scores of drawn pictures, or of real ones beside
-    /// words that are not theirs.
-    pub fn discriminator(self, real: &Tensor, false_: &Tensor) -> Result<Tensor> {
+impl GanLoss {
+    /// The discriminator's part. `fake` are scores of generated pictures, or of real ones with the
+    /// caption of others.
+    pub fn discriminator(self, real: &Tensor, fake: &Tensor) -> Result<Tensor> {
         match self {
-            Adversarial::Bce => {
-                softplus(&real.neg()?)?.mean_all()? + softplus(false_)?.mean_all()?
-            }
-            Adversarial::Hinge => {
+            GanLoss::Bce => softplus(&real.neg()?)?.mean_all()? + softplus(fake)?.mean_all()?,
+            GanLoss::Hinge => {
                 let real = (1.0 - real)?.relu()?.mean_all()?;
-                real + (false_ + 1.0)?.relu()?.mean_all()?
+                real + (fake + 1.0)?.relu()?.mean_all()?
             }
-            Adversarial::LeastSquares => {
+            GanLoss::LeastSquares => {
                 let real = (real - 1.0)?.sqr()?.mean_all()?;
-                (real + false_.sqr()?.mean_all()?)? * 0.5
+                (real + fake.sqr()?.mean_all()?)? * 0.5
             }
-            Adversarial::Wasserstein => false_.mean_all()? - real.mean_all()?,
-            Adversarial::Relativistic => softplus(&(false_ - real)?)?.mean_all(),
+            GanLoss::Wasserstein => fake.mean_all()? - real.mean_all()?,
+            GanLoss::Relativistic => softplus(&(fake - real)?)?.mean_all(),
         }
     }
 
     /// The generator's part.
-    pub fn generator(self, real: &Tensor, false_: &Tensor) -> Result<Tensor> {
+    pub fn generator(self, real: &Tensor, fake: &Tensor) -> Result<Tensor> {
         match self {
-            Adversarial::Bce => softplus(&false_.neg()?)?.mean_all(),
-            Adversarial::Hinge | Adversarial::Wasserstein => false_.neg()?.mean_all(),
-            Adversarial::LeastSquares => (false_ - 1.0)?.sqr()?.mean_all()? * 0.5,
-            Adversarial::Relativistic => softplus(&(real - false_)?)?.mean_all(),
+            GanLoss::Bce => softplus(&fake.neg()?)?.mean_all(),
+            GanLoss::Hinge | GanLoss::Wasserstein => fake.neg()?.mean_all(),
+            GanLoss::LeastSquares => (fake - 1.0)?.sqr()?.mean_all()? * 0.5,
+            GanLoss::Relativistic => softplus(&(real - fake)?)?.mean_all(),
         }
     }
 }
 
-/// ln(1 + e^x), exact for large and for small numbers.
+/// ln(1 + e^x), accurate for large and for small numbers.
 pub fn softplus(x: &Tensor) -> Result<Tensor> {
     let tail = (x.abs()?.neg()?.exp()? + 1.0)?.log()?;
     x.relu()? + tail
 }
 
-/// The slope of each picture's score along its own gradient: the gradient's length, `[batch]`, as
-/// something that has a gradient itself.
+/// The norm of the score's gradient by each picture, `[batch]`, differentiable by the weights.
 ///
-/// For fixed weights the gradient's length is its product with its own direction u. With u held
-/// fixed, the derivative of that product by the weights is the derivative of the length, so a
-/// difference of two scores along u serves, and no gradient of a gradient is needed.
-pub fn slope(x: &Tensor, score: &dyn Fn(&Tensor) -> Result<Tensor>) -> Result<Tensor> {
+/// For fixed weights the norm is the gradient's product with its own direction u. With u held fixed,
+/// the derivative of that product by the weights is the derivative of the norm, so the difference of
+/// two scores along u will do, and no second-order gradient is needed.
+pub fn gradient_norm(x: &Tensor, score: &dyn Fn(&Tensor) -> Result<Tensor>) -> Result<Tensor> {
     const REACH: f64 = 0.05;
     let at = Var::from_tensor(&x.detach())?;
     let gradients = score(at.as_tensor())?.sum_all()?.backward()?;
@@ -99,21 +152,21 @@ pub fn slope(x: &Tensor, score: &dyn Fn(&Tensor) -> Result<Tensor>) -> Result<Te
     (score(&(&x + &reach)?)? - score(&(&x - &reach)?)?)? / (2.0 * REACH)
 }
 
-/// R1 on real pictures, R2 on drawn ones (Mescheder et al. 2018): the mean of half the squared
-/// slope.
-pub fn zero_centred(slope: &Tensor) -> Result<Tensor> {
-    slope.sqr()?.mean_all()? * 0.5
+/// R1 on real pictures, R2 on generated ones (Mescheder et al. 2018): the mean of half the squared
+/// gradient norm.
+pub fn zero_centred_penalty(norm: &Tensor) -> Result<Tensor> {
+    norm.sqr()?.mean_all()? * 0.5
 }
 
-/// Wasserstein's penalty (Gulrajani et al. 2017), for pictures between real and drawn ones.
-pub fn one_centred(slope: &Tensor) -> Result<Tensor> {
-    (slope - 1.0)?.sqr()?.mean_all()
+/// Wasserstein's penalty (Gulrajani et al. 2017), for pictures between real and generated ones.
+pub fn one_centred_penalty(norm: &Tensor) -> Result<Tensor> {
+    (norm - 1.0)?.sqr()?.mean_all()
 }
 
-/// L1 at four sizes, and of the differences between neighbours: edges.
-pub fn reconstruction(x: &Tensor, y: &Tensor) -> Result<Tensor> {
+/// L1 at four resolutions, and L1 of the differences between neighbouring pixels.
+pub fn reconstruction_loss(x: &Tensor, y: &Tensor) -> Result<Tensor> {
     let difference = (x - y)?;
-    let mut total = (edges(&difference, 2)? + edges(&difference, 3)?)?;
+    let mut total = (edge_loss(&difference, 2)? + edge_loss(&difference, 3)?)?;
     let mut difference = difference;
     for size in 0..4 {
         if size > 0 {
@@ -124,30 +177,49 @@ pub fn reconstruction(x: &Tensor, y: &Tensor) -> Result<Tensor> {
     Ok(total)
 }
 
-fn edges(difference: &Tensor, dim: usize) -> Result<Tensor> {
+fn edge_loss(difference: &Tensor, dim: usize) -> Result<Tensor> {
     let length = difference.dim(dim)? - 1;
     let step = (difference.narrow(dim, 1, length)? - difference.narrow(dim, 0, length)?)?;
     step.abs()?.mean_all()
 }
 
-/// L1 between what the discriminator saw in real and in drawn pictures, over all its stages.
-pub fn matching(real: &[Tensor], drawn: &[Tensor]) -> Result<Tensor> {
+/// L1 between the discriminator's features of real and of generated pictures, over all its stages.
+pub fn feature_matching_loss(real: &[Tensor], generated: &[Tensor]) -> Result<Tensor> {
     let mut total: Option<Tensor> = None;
-    for (real, drawn) in real.iter().zip(drawn) {
-        let stage = (real.detach() - drawn)?.abs()?.mean_all()?;
+    for (real, generated) in real.iter().zip(generated) {
+        let stage = (real.detach() - generated)?.abs()?.mean_all()?;
         total = Some(match total {
             None => stage,
             Some(total) => (total + stage)?,
         });
     }
-    total.ok_or_else(|| Error::Msg("the discriminator saw nothing".into()))
+    total.ok_or_else(|| Error::Msg("the discriminator has no features".into()))
 }
 
-/// Kullback and Leibler's distance of normal distributions from the standard one, summed over the
+/// The Kullback-Leibler divergence of normal distributions from the standard one, summed over the
 /// dimensions, the mean over the batch: `mean` and `log_variance` `[batch, width]`.
-pub fn divergence(mean: &Tensor, log_variance: &Tensor) -> Result<Tensor> {
+pub fn kl_divergence(mean: &Tensor, log_variance: &Tensor) -> Result<Tensor> {
     let each = (((mean.sqr()? + log_variance.exp()?)? - 1.0)? - log_variance)?;
     each.sum(1)?.mean_all()? * 0.5
+}
+
+/// The mean over all scores of a loss of pairs, real and fake.
+pub fn mean_over_pairs(
+    real: &[Tensor],
+    fake: &[Tensor],
+    loss: impl Fn(&Tensor, &Tensor) -> Result<Tensor>,
+) -> Result<Tensor> {
+    let losses = real
+        .iter()
+        .zip(fake)
+        .map(|(real, fake)| loss(real, fake))
+        .collect::<Result<Vec<Tensor>>>()?;
+    Tensor::stack(&losses, 0)?.mean_all()
+}
+
+/// The number of a scalar tensor.
+pub fn scalar(tensor: &Tensor) -> Result<f64> {
+    Ok(f64::from(tensor.to_scalar::<f32>()?))
 }
 
 #[cfg(test)]

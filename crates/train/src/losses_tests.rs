@@ -21,7 +21,7 @@ fn close(found: f32, wanted: f32) {
 
 /// Real scores 2 and -1, drawn ones 0.5 and -3.
 fn parts(name: &str) -> (f32, f32) {
-    let loss: Adversarial = name.parse().unwrap();
+    let loss: GanLoss = name.parse().unwrap();
     let (real, drawn) = (scores(&[2.0, -1.0]), scores(&[0.5, -3.0]));
     (
         number(loss.discriminator(&real, &drawn)),
@@ -72,10 +72,10 @@ fn relativistic() {
 
 #[test]
 fn a_loss_of_another_name_is_refused_with_the_names_there_are() {
-    let why = "wasserstein-ish".parse::<Adversarial>().unwrap_err();
+    let why = "wasserstein-ish".parse::<GanLoss>().unwrap_err();
     assert_eq!(
         why,
-        "a loss is one of bce, hinge, lsgan, wgan, relativistic"
+        "the loss must be one of bce, hinge, lsgan, wgan, relativistic"
     );
 }
 
@@ -99,10 +99,13 @@ fn the_slope_is_the_length_of_the_gradient_and_has_a_gradient_itself() {
         (first + x.narrow(1, 1, 1)?)?.squeeze(1)
     };
     let x = Tensor::new(&[[3.0f32, 1.0]], &Device::Cpu).unwrap();
-    let slope = slope(&x, &score).unwrap();
+    let slope = gradient_norm(&x, &score).unwrap();
     close(slope.to_vec1::<f32>().unwrap()[0], 10f32.sqrt());
-    close(number(zero_centred(&slope)), 5.0);
-    close(number(one_centred(&slope)), (10f32.sqrt() - 1.0).powi(2));
+    close(number(zero_centred_penalty(&slope)), 5.0);
+    close(
+        number(one_centred_penalty(&slope)),
+        (10f32.sqrt() - 1.0).powi(2),
+    );
     // d/da √(36 a² + 1) = 36 a / √(36 a² + 1).
     let gradients = slope.sum_all().unwrap().backward().unwrap();
     close(
@@ -120,24 +123,24 @@ fn reconstruction_counts_pixels_at_four_sizes_and_edges() {
     let x = Tensor::from_vec(numbers, (1, 1, 8, 8), &Device::Cpu).unwrap();
     let y = x.zeros_like().unwrap();
     close(
-        number(reconstruction(&x, &y)),
+        number(reconstruction_loss(&x, &y)),
         4.0 + 2.0 * 2.0 * 64.0 / 56.0,
     );
-    assert_eq!(number(reconstruction(&x, &x)), 0.0);
+    assert_eq!(number(reconstruction_loss(&x, &x)), 0.0);
 }
 
 #[test]
 fn matching_adds_the_stages_up() {
     let real = [scores(&[1.0, 3.0]), scores(&[0.0])];
     let drawn = [scores(&[0.0, 5.0]), scores(&[0.25])];
-    close(number(matching(&real, &drawn)), 1.5 + 0.25);
+    close(number(feature_matching_loss(&real, &drawn)), 1.5 + 0.25);
 }
 
 #[test]
 fn divergence_from_the_standard_normal_distribution() {
     let row = |a: f32, b: f32| Tensor::new(&[[a, b]], &Device::Cpu).unwrap();
-    assert_eq!(number(divergence(&row(0.0, 0.0), &row(0.0, 0.0))), 0.0);
+    assert_eq!(number(kl_divergence(&row(0.0, 0.0), &row(0.0, 0.0))), 0.0);
     // ½ (1 + 1 - 1 - 0) + ½ (0 + 4 - 1 - ln 4) = 0.5 + 0.806853.
-    let found = number(divergence(&row(1.0, 0.0), &row(0.0, 4f32.ln())));
+    let found = number(kl_divergence(&row(1.0, 0.0), &row(0.0, 4f32.ln())));
     close(found, 1.306_853);
 }

@@ -1,25 +1,25 @@
-//! Steps of orthogonal shape (Muon; Jordan et al. 2024): of a matrix of gradients the directions are
-//! kept and their lengths made alike, so that what is rarely asked of it is learned as fast as what
-//! is asked often. The scale is that of Liu et al. 2025 (arXiv 2502.16982), with which Adam's rate
-//! and decay hold.
+//! Orthogonal steps (Muon; Jordan et al. 2024): the singular vectors of a matrix of gradients with all
+//! singular values near one, so that rare directions are learned as fast as frequent ones. The scale
+//! is that of Liu et al. 2025 (arXiv 2502.16982), with which Adam's learning rate and weight decay
+//! hold.
 
 use candle_core::{Result, Tensor};
 
-/// How much of the gradients before stays at each step.
+/// Decay of the moment of the gradients.
 pub const MOMENTUM: f64 = 0.95;
-/// The polynomial of one round: of x, its cube and its fifth power.
-const ROUND: [f64; 3] = [3.4445, -4.7750, 2.0315];
-const ROUNDS: usize = 5;
-/// Matrices of so many rows and columns are multiplied in bfloat16 where that is quick, which is
-/// exact enough: the result is an approximation either way.
+/// Coefficients of x, x³ and x⁵ in the polynomial of one iteration.
+const COEFFICIENTS: [f64; 3] = [3.4445, -4.7750, 2.0315];
+const ITERATIONS: usize = 5;
+/// Matrices with at least so many rows and columns are multiplied in bfloat16 where the CPU has matrix
+/// registers. That is exact enough: the iteration is an approximation either way.
 const LARGE: usize = 32;
-/// A step of Adam's moves numbers by this much of its rate, as a rule.
-const USUAL: f64 = 0.2;
+/// The usual root mean square of Adam's updates at a learning rate of one.
+const ADAM_RMS: f64 = 0.2;
 
-/// What a matrix `[rows, columns]` is to be moved by at a rate of one.
-pub fn step(matrix: &Tensor) -> Result<Tensor> {
+/// The update of a matrix `[rows, columns]` at a learning rate of one.
+pub fn update(matrix: &Tensor) -> Result<Tensor> {
     let (rows, columns) = matrix.dims2()?;
-    let scale = USUAL * (rows.max(columns) as f64).sqrt();
+    let scale = ADAM_RMS * (rows.max(columns) as f64).sqrt();
     orthogonal(matrix)? * scale
 }
 
@@ -40,13 +40,13 @@ fn orthogonal(matrix: &Tensor) -> Result<Tensor> {
     };
     let length = matrix.sqr()?.sum_all()?.sqrt()?;
     let mut x = turned(&matrix.broadcast_div(&(length + 1e-7)?)?)?;
-    for _ in 0..ROUNDS {
+    for _ in 0..ITERATIONS {
         let square = match quick {
             true => autograd::matmul_transposed(&x, &x)?,
             false => x.matmul(&x.t()?)?,
         };
-        let more = ((&square * ROUND[1])? + (times(&square, &square)? * ROUND[2])?)?;
-        x = ((&x * ROUND[0])? + times(&more, &x)?)?;
+        let more = ((&square * COEFFICIENTS[1])? + (times(&square, &square)? * COEFFICIENTS[2])?)?;
+        x = ((&x * COEFFICIENTS[0])? + times(&more, &x)?)?;
     }
     turned(&x)
 }
@@ -60,9 +60,9 @@ mod tests {
 
     #[test]
     fn a_single_number_goes_the_way_of_the_polynomial() {
-        let [a, b, c] = ROUND;
+        let [a, b, c] = COEFFICIENTS;
         let round = |x: f64| a * x + b * x.powi(3) + c * x.powi(5);
-        let wanted = (0..ROUNDS).fold(1.0, |x, _| round(x));
+        let wanted = (0..ITERATIONS).fold(1.0, |x, _| round(x));
         for number in [5.0f32, -0.01] {
             let one = Tensor::new(&[[number]], &Device::Cpu).unwrap();
             let found = orthogonal(&one).unwrap().to_vec2::<f32>().unwrap()[0][0];

@@ -1,126 +1,114 @@
-//! The third phase: the generator against the discriminator, the encoder frozen so that its tokens
-//! stay what they were.
+//! The third phase: the generator against the discriminator. The encoder is frozen, so that tokens
+//! keep their meaning.
 
 use super::TrainError;
-use super::batches::Batches;
-use super::checkpoint::Parts;
-use super::judge::{Judge, Means, scalar, spread};
-use super::losses::reconstruction;
-use super::perceptual::{Perceptual, with_looks};
-use super::reconstruct::{Trained, reconstructions};
-use super::run::{Metrics, Phase, Sheet};
-use super::variables::{Tensors, fixed, make};
+use super::adam::AdamOptions;
+use super::discriminator::{DiscriminatorTrainer, batch_deviation};
+use super::losses::{LossWeights, reconstruction_loss, scalar};
+use super::perceptual::{PerceptualLoss, add_perceptual_loss};
+use super::phase::{Autoencoder, Phase, PhaseInput, PhaseKind, SampleSheet, Step};
+use super::reconstruct::reconstruction_sheet;
+use super::run::Metrics;
+use super::trained::{NetworkState, TrainedNetwork};
 use candle_core::Result;
-use imagegen::config::Config;
 use imagegen::encoder::Encoder;
 use imagegen::generator::Generator;
 use imagegen::quantizer::Quantizer;
 use sampler::rng::Rng;
 
-pub struct Paint<'a> {
-    batches: &'a Batches<'a>,
-    config: Config,
-    batch: usize,
+pub struct PaintPhase<'a> {
+    input: PhaseInput<'a>,
     encoder: Encoder,
-    generator: Trained<Generator>,
-    judge: Judge,
+    generator: TrainedNetwork<Generator>,
+    discriminator: DiscriminatorTrainer,
     quantizer: Quantizer,
-    look: Option<Perceptual>,
+    perceptual_loss: Option<PerceptualLoss>,
 }
 
-const CLIP: f64 = 5.0;
-/// Both learn more slowly than the first phase does.
-const SLOWER: f64 = 0.3;
-/// Steps over which the adversarial part comes in.
-const RAMP: f64 = 500.0;
+const ADAM: AdamOptions = AdamOptions {
+    beta1: 0.9,
+    clip_norm: 5.0,
+    orthogonal: false,
+};
+/// Of the run's learning rate, since generator and discriminator follow each other.
+const LEARNING_RATE: f64 = 0.3;
+/// Steps over which the adversarial loss comes in.
+const RAMP_STEPS: f64 = 500.0;
 
-impl<'a> Paint<'a> {
-    /// `encoder` and `generator`: those of the first phase.
+impl<'a> PaintPhase<'a> {
+    /// `start`: encoder and generator of the first phase.
     pub fn new(
-        batches: &'a Batches<'a>,
-        config: &Config,
-        (batch, seed): (usize, u64),
-        (encoder, generator): (&Tensors, Tensors),
-        (means, look): (Means, Option<Perceptual>),
-    ) -> Result<Paint<'a>> {
-        let device = batches.device();
-        let generator = make(generator, seed, device, |weights| {
-            Generator::new(&weights.with_autograd(), config)
-        })?;
-        Ok(Paint {
-            quantizer: Quantizer::new(&config.levels, device)?,
-            encoder: fixed(encoder, device, |weights| Encoder::new(weights, config))?,
-            generator: Trained::new(generator, 0.9, CLIP)?,
-            judge: Judge::new(config, seed, device, means)?,
-            config: config.clone(),
-            look,
-            batches,
-            batch,
+        input: PhaseInput<'a>,
+        start: Autoencoder,
+        weights: LossWeights,
+        perceptual_loss: Option<PerceptualLoss>,
+    ) -> Result<PaintPhase<'a>> {
+        Ok(PaintPhase {
+            encoder: input.frozen(&start.encoder, Encoder::new)?,
+            generator: input.trainable(start.generator, ADAM, |w, config| {
+                Generator::new(&w.with_autograd(), config)
+            })?,
+            discriminator: DiscriminatorTrainer::new(&input, weights)?,
+            quantizer: Quantizer::new(&input.config.levels, input.device())?,
+            perceptual_loss,
+            input,
         })
     }
 }
 
-impl Phase for Paint<'_> {
-    fn name(&self) -> &'static str {
-        "paint"
+impl Phase for PaintPhase<'_> {
+    fn kind(&self) -> PhaseKind {
+        PhaseKind::PaintPhase
     }
 
-    fn parts(&self) -> std::result::Result<Parts, TrainError> {
-        let mut parts = Parts::new();
-        self.generator.keep("generator", &mut parts)?;
-        self.judge.keep(&mut parts)?;
-        Ok(parts)
+    fn networks(&mut self) -> Vec<(&'static str, &mut NetworkState)> {
+        vec![
+            ("generator", &mut self.generator.state),
+            ("discriminator", self.discriminator.state()),
+        ]
     }
 
-    fn restore(&mut self, mut parts: Parts) -> std::result::Result<(), TrainError> {
-        self.generator.restore("generator", &mut parts)?;
-        Ok(self.judge.restore(&mut parts)?)
-    }
+    fn step(&mut self, step: Step, rng: &mut Rng) -> std::result::Result<Metrics, TrainError> {
+        let step = step.scaled(LEARNING_RATE);
+        let batch = self.input.batches.sample(self.input.batch_size, rng)?;
+        let (real, conditioning) = (&batch.pictures, &batch.conditioning);
+        let z = self.encoder.forward(real)?;
+        let values = self.quantizer.quantize(&z)?.detach();
+        let generated = [self.generator.network.forward(&values, conditioning)?];
+        let detached = [generated[0].detach()];
+        let discriminator_loss =
+            self.discriminator
+                .train_step(real, &detached, conditioning, step)?;
 
-    fn step(
-        &mut self,
-        number: u64,
-        rate: f64,
-        rng: &mut Rng,
-    ) -> std::result::Result<Metrics, TrainError> {
-        let rate = rate * SLOWER;
-        let drawn = self.batches.draw(self.batch, rng)?;
-        let (real, conditioning) = (&drawn.pictures, &drawn.conditioning);
-        let values = self
-            .quantizer
-            .quantize(&self.encoder.forward(real)?)?
-            .detach();
-        let painted = self.generator.network.forward(&values, conditioning)?;
-        let given = [painted.detach()];
-        let judged = self
-            .judge
-            .learn(real, &given, conditioning, (rate, number))?;
-
-        let painted = [painted];
-        let verdict = self.judge.tell(real, &painted, conditioning)?;
-        let [painted] = painted;
-        let same = reconstruction(real, &painted)?;
-        let ramp = (number as f64 / RAMP).min(1.0);
-        let loss = (&same + (verdict.loss * ramp)?)?;
-        let mut metrics = vec![("loss", scalar(&same)?)];
-        let look = self.look.as_ref();
-        let loss = with_looks(look, (real, &painted), loss, &mut metrics)?;
+        let adversarial = self
+            .discriminator
+            .generator_loss(real, &generated, conditioning)?;
+        let [generated] = generated;
+        let reconstruction = reconstruction_loss(real, &generated)?;
+        let loss = (&reconstruction + (adversarial.weighted * step.ramp(RAMP_STEPS))?)?;
+        let mut metrics = vec![("loss", scalar(&reconstruction)?)];
+        let perceptual = self.perceptual_loss.as_ref();
+        let loss = add_perceptual_loss(perceptual, real, &generated, loss, &mut metrics)?;
         let gradients = loss.backward()?;
-        self.generator.step(&gradients, rate, number)?;
+        self.generator.step(&gradients, step)?;
         metrics.extend([
-            ("discriminator", judged),
-            ("generator", scalar(&verdict.fooled)?),
-            ("gap", verdict.gap),
-            ("spread", spread(&painted)?),
+            ("discriminator", discriminator_loss),
+            ("generator", scalar(&adversarial.generator)?),
+            ("gap", adversarial.gap),
+            ("spread", batch_deviation(&generated)?),
         ]);
         Ok(metrics)
     }
 
-    fn sheet(&self) -> std::result::Result<Sheet, TrainError> {
-        let device = self.batches.device();
-        let generator = fixed(&self.generator.mean, device, |w| {
-            Generator::new(w, &self.config)
-        })?;
-        reconstructions(self.batches, &self.encoder, &generator, &self.quantizer)
+    fn sheet(&self) -> std::result::Result<SampleSheet, TrainError> {
+        let generator = self
+            .input
+            .frozen(&self.generator.state.ema, Generator::new)?;
+        reconstruction_sheet(
+            self.input.batches,
+            &self.encoder,
+            &generator,
+            &self.quantizer,
+        )
     }
 }

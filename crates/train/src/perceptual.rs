@@ -1,13 +1,13 @@
-//! How unlike two pictures look: by the features of a network that others trained on photographs
-//! (Johnson et al. 2016; Zhang et al. 2018; in VQ-GANs, Esser et al. 2021), which is EfficientNet-lite1.
+//! The perceptual loss: the distance between features of EfficientNet-lite1, which was trained on
+//! photographs (Johnson et al. 2016; Zhang et al. 2018; in VQ-GANs, Esser et al. 2021).
 //!
-//! It is not the network that measures, but its cousin. Rows are `[batch, height, width, channels]`.
+//! Evaluation uses another network, lite0. Rows are `[batch, height, width, channels]`.
 
-use super::judge::scalar;
+use super::losses::scalar;
 use super::run::Metrics;
 use crate::TrainError;
 use crate::efficientnet::{
-    Block, Dense, Depthwise, LITE1, STEM, Tensors, dense, tensors, unreadable,
+    Block, Dense, Depthwise, LITE1, STEM, Tensors, dense, load_tensors, weights_error,
 };
 use autograd::contiguous_f32;
 use candle_core::{CpuStorage, CustomOp1, D, Device, Layout, Result, Shape, Tensor};
@@ -15,12 +15,12 @@ use rayon::prelude::*;
 use std::path::Path;
 use std::sync::Arc;
 
-/// Stages that are looked at: down to a sixteenth of the size.
+/// Stages whose features are compared: down to a sixteenth of the size.
 const STAGES: usize = 5;
 const TINY: f64 = 1e-6;
 
-/// The network's first stages, and how much its word counts.
-pub struct Perceptual {
+/// The network's first stages, and the weight of the loss.
+pub struct PerceptualLoss {
     /// `[32, 3, 3, 3]`.
     stem: Tensor,
     stem_bias: Tensor,
@@ -42,40 +42,40 @@ struct Matrix {
     bias: Tensor,
 }
 
-/// Adds to a loss how unlike the pictures look that were drawn and the real ones, if that is asked
-/// for, and notes it.
-pub fn with_looks(
-    look: Option<&Perceptual>,
-    (real, drawn): (&Tensor, &Tensor),
+/// Adds the perceptual loss, where there is one, to a loss and to the metrics.
+pub fn add_perceptual_loss(
+    perceptual: Option<&PerceptualLoss>,
+    real: &Tensor,
+    generated: &Tensor,
     loss: Tensor,
     metrics: &mut Metrics,
 ) -> Result<Tensor> {
-    let Some(look) = look else {
+    let Some(perceptual) = perceptual else {
         return Ok(loss);
     };
-    let unlike = look.unlike(real, drawn)?;
-    metrics.push(("unlike", scalar(&unlike)?));
-    loss + (unlike * look.weight)?
+    let distance = perceptual.distance(real, generated)?;
+    metrics.push(("unlike", scalar(&distance)?));
+    loss + (distance * perceptual.weight)?
 }
 
-impl Perceptual {
+impl PerceptualLoss {
     /// Reads `efficientnet-lite1-77cc7160.pth`.
     pub fn load(
         path: &Path,
         device: &Device,
         weight: f64,
-    ) -> std::result::Result<Perceptual, TrainError> {
-        let network = Perceptual::from_tensors(&tensors(path)?, device, weight);
-        network.map_err(|why| unreadable(&why))
+    ) -> std::result::Result<PerceptualLoss, TrainError> {
+        let network = PerceptualLoss::from_tensors(&load_tensors(path)?, device, weight);
+        network.map_err(|why| weights_error(&why))
     }
 
-    fn from_tensors(tensors: &Tensors, device: &Device, weight: f64) -> Result<Perceptual> {
+    fn from_tensors(tensors: &Tensors, device: &Device, weight: f64) -> Result<PerceptualLoss> {
         let (mut at, mut channels) = (0, STEM);
         let mut stages = Vec::new();
         for stage in &LITE1[..STAGES] {
             let mut layers = Vec::new();
             for repeat in 0..stage.repeats {
-                let block = Block::read(tensors, at, stage, (repeat, channels))?;
+                let block = Block::read(tensors, at, stage, repeat, channels)?;
                 layers.push(Layer::on(block, device)?);
                 (at, channels) = (at + 1, stage.channels);
             }
@@ -83,7 +83,7 @@ impl Perceptual {
         }
         let Dense { weight: stem, bias } = dense(tensors, "_conv_stem", "_bn0")?;
         let stem = stem.reshape((3, 3, 3, STEM))?.permute((3, 2, 0, 1))?;
-        Ok(Perceptual {
+        Ok(PerceptualLoss {
             stem: stem.contiguous()?.to_device(device)?,
             stem_bias: Tensor::new(bias, device)?,
             stages,
@@ -91,18 +91,18 @@ impl Perceptual {
         })
     }
 
-    /// How much its word counts beside reconstruction.
+    /// The weight of the loss beside reconstruction.
     pub fn weight(&self) -> f64 {
         self.weight
     }
 
-    /// How unlike pictures `[batch, 4, size, size]` look, -1 to 1 premultiplied: 0 for the same.
-    /// Gradients go to `drawn` alone.
-    pub fn unlike(&self, real: &Tensor, drawn: &Tensor) -> Result<Tensor> {
-        apart(&self.features(&real.detach())?, &self.features(drawn)?)
+    /// The distance of pictures `[batch, 4, size, size]`, -1 to 1 premultiplied: 0 for the same.
+    /// Gradients go to `generated` alone.
+    pub fn distance(&self, real: &Tensor, generated: &Tensor) -> Result<Tensor> {
+        feature_distance(&self.features(&real.detach())?, &self.features(generated)?)
     }
 
-    /// After the stem and after each stage, the sharpest first.
+    /// The features after the stem and after each stage, the highest resolution first.
     pub fn features(&self, pictures: &Tensor) -> Result<Vec<Tensor>> {
         // On white: premultiplied, so colour + 1 - opacity; then as the network was trained, the
         // bytes less 127 over 128.
@@ -112,7 +112,7 @@ impl Perceptual {
         let x = x.pad_with_zeros(2, 0, 1)?.pad_with_zeros(3, 0, 1)?;
         let x = x.conv2d(&self.stem, 0, 2, 1, 1)?;
         let x = x.permute((0, 2, 3, 1))?.contiguous()?;
-        let mut x = bounded(&x.broadcast_add(&self.stem_bias)?)?;
+        let mut x = relu6(&x.broadcast_add(&self.stem_bias)?)?;
         let mut all = vec![x.clone()];
         for stage in &self.stages {
             for layer in stage {
@@ -124,19 +124,19 @@ impl Perceptual {
     }
 }
 
-/// How unlike the features of the same pictures are; 0 for the same.
-pub fn apart(wanted: &[Tensor], found: &[Tensor]) -> Result<Tensor> {
+/// The mean over the stages of the squared distance of normalized features.
+pub fn feature_distance(real: &[Tensor], generated: &[Tensor]) -> Result<Tensor> {
     let mut sum = None;
-    for (found, wanted) in found.iter().zip(wanted) {
-        let apart = (unit(found)? - unit(wanted)?)?.sqr()?;
-        let apart = apart.sum(D::Minus1)?.mean_all()?;
+    for (generated, real) in generated.iter().zip(real) {
+        let square = (normalized(generated)? - normalized(real)?)?.sqr()?;
+        let distance = square.sum(D::Minus1)?.mean_all()?;
         sum = Some(match sum {
-            None => apart,
-            Some(sum) => (apart + sum)?,
+            None => distance,
+            Some(sum) => (distance + sum)?,
         });
     }
     let sum = sum.ok_or_else(|| candle_core::Error::Msg("no stages".into()))?;
-    sum / wanted.len() as f64
+    sum / real.len() as f64
 }
 
 impl Layer {
@@ -158,11 +158,11 @@ impl Layer {
 
     fn apply(&self, x: &Tensor) -> Result<Tensor> {
         let wide = match &self.expand {
-            Some(expand) => bounded(&expand.apply(x)?)?,
+            Some(expand) => relu6(&expand.apply(x)?)?,
             None => x.clone(),
         };
         let wide = depthwise(&wide, &self.depthwise)?;
-        let wide = bounded(&wide.broadcast_add(&self.depthwise_bias)?)?;
+        let wide = relu6(&wide.broadcast_add(&self.depthwise_bias)?)?;
         let y = self.project.apply(&wide)?;
         if self.residual { x + y } else { Ok(y) }
     }
@@ -177,29 +177,29 @@ impl Matrix {
     }
 }
 
-/// Features of length one at each place.
-fn unit(x: &Tensor) -> Result<Tensor> {
+/// Features of unit length at each position.
+fn normalized(x: &Tensor) -> Result<Tensor> {
     let length = (x.sqr()?.sum_keepdim(D::Minus1)? + TINY)?.sqrt()?;
     x.broadcast_div(&length)
 }
 
 /// ReLU6.
-fn bounded(x: &Tensor) -> Result<Tensor> {
+fn relu6(x: &Tensor) -> Result<Tensor> {
     x.relu()? - (x - 6.0)?.relu()?
 }
 
-/// A convolution of each channel by itself, without its bias.
+/// A depthwise convolution without its bias.
 fn depthwise(x: &Tensor, by: &Arc<Depthwise>) -> Result<Tensor> {
     match x.device() {
-        Device::Cpu => x.contiguous()?.apply_op1(Forth(by.clone())),
-        _ => taps(x, by),
+        Device::Cpu => x.contiguous()?.apply_op1(DepthwiseForward(by.clone())),
+        Device::Cuda(_) | Device::Metal(_) => depthwise_by_taps(x, by),
     }
 }
 
 /// The same by tensor operations alone, for other devices.
-fn taps(x: &Tensor, by: &Depthwise) -> Result<Tensor> {
+fn depthwise_by_taps(x: &Tensor, by: &Depthwise) -> Result<Tensor> {
     let (batch, size, _, channels) = x.dims4()?;
-    let (small, before, stride) = (by.small(size), by.before(size), by.stride);
+    let (small, before, stride) = (by.output_size(size), by.padding_before(size), by.stride);
     // Room for each tap's last step, in whole strides.
     let room = (size + by.kernel).next_multiple_of(stride);
     let mut padded = x.clone();
@@ -226,9 +226,9 @@ fn taps(x: &Tensor, by: &Depthwise) -> Result<Tensor> {
     sum.ok_or_else(|| candle_core::Error::Msg("a convolution without taps".into()))
 }
 
-/// Calls `at` for each tap that lies inside, with the tap and the place it reads.
-fn inside(by: &Depthwise, size: usize, place: usize, mut at: impl FnMut(usize, usize)) {
-    let (small, before) = (by.small(size), by.before(size));
+/// Calls `at` with each tap that lies inside the picture, and the position that it reads.
+fn for_each_tap(by: &Depthwise, size: usize, place: usize, mut at: impl FnMut(usize, usize)) {
+    let (small, before) = (by.output_size(size), by.padding_before(size));
     let (y, x) = (place / small, place % small);
     for tap in 0..by.kernel * by.kernel {
         let find = |place: usize, off: usize| {
@@ -242,16 +242,22 @@ fn inside(by: &Depthwise, size: usize, place: usize, mut at: impl FnMut(usize, u
     }
 }
 
-/// On the CPU, `[batch, size, size, channels]` to `[batch, small, small, channels]`.
-struct Forth(Arc<Depthwise>);
+/// Numbers of a picture that a convolution reads and writes.
+struct Lengths {
+    from: usize,
+    to: usize,
+}
 
-/// And the gradients back, to pictures of `size`.
-struct Back {
+/// On the CPU, `[batch, size, size, channels]` to `[batch, small, small, channels]`.
+struct DepthwiseForward(Arc<Depthwise>);
+
+/// Its gradient, for inputs of `size`.
+struct DepthwiseBackward {
     by: Arc<Depthwise>,
     size: usize,
 }
 
-impl CustomOp1 for Forth {
+impl CustomOp1 for DepthwiseForward {
     fn name(&self) -> &'static str {
         "depthwise"
     }
@@ -259,11 +265,14 @@ impl CustomOp1 for Forth {
     fn cpu_fwd(&self, storage: &CpuStorage, layout: &Layout) -> Result<(CpuStorage, Shape)> {
         let (batch, size, _, channels) = layout.shape().dims4()?;
         let by = self.0.as_ref();
-        let small = by.small(size);
-        let lengths = (size * size * channels, small * small * channels);
+        let small = by.output_size(size);
+        let lengths = Lengths {
+            from: size * size * channels,
+            to: small * small * channels,
+        };
         let values = each_picture(storage, layout, lengths, |source, values| {
             for (place, out) in values.chunks_exact_mut(channels).enumerate() {
-                inside(by, size, place, |tap, at| {
+                for_each_tap(by, size, place, |tap, at| {
                     let weight = &by.weight[tap * channels..][..channels];
                     let own = &source[at * channels..][..channels];
                     for ((out, x), weight) in out.iter_mut().zip(own).zip(weight) {
@@ -276,7 +285,7 @@ impl CustomOp1 for Forth {
     }
 
     fn bwd(&self, x: &Tensor, _: &Tensor, gradient: &Tensor) -> Result<Option<Tensor>> {
-        let back = Back {
+        let back = DepthwiseBackward {
             by: self.0.clone(),
             size: x.dim(1)?,
         };
@@ -284,7 +293,7 @@ impl CustomOp1 for Forth {
     }
 }
 
-impl CustomOp1 for Back {
+impl CustomOp1 for DepthwiseBackward {
     fn name(&self) -> &'static str {
         "depthwise-back"
     }
@@ -292,10 +301,13 @@ impl CustomOp1 for Back {
     fn cpu_fwd(&self, storage: &CpuStorage, layout: &Layout) -> Result<(CpuStorage, Shape)> {
         let (batch, small, _, channels) = layout.shape().dims4()?;
         let (by, size) = (self.by.as_ref(), self.size);
-        let lengths = (small * small * channels, size * size * channels);
+        let lengths = Lengths {
+            from: small * small * channels,
+            to: size * size * channels,
+        };
         let values = each_picture(storage, layout, lengths, |source, values| {
             for (place, gradient) in source.chunks_exact(channels).enumerate() {
-                inside(by, size, place, |tap, at| {
+                for_each_tap(by, size, place, |tap, at| {
                     let weight = &by.weight[tap * channels..][..channels];
                     let own = &mut values[at * channels..][..channels];
                     for ((out, g), weight) in own.iter_mut().zip(gradient).zip(weight) {
@@ -308,16 +320,18 @@ impl CustomOp1 for Back {
     }
 }
 
-/// Makes of each picture of a batch, `from` numbers, another of `to`, which begins as zeros.
+/// Computes for each picture of a batch `lengths.to` numbers, zeros at first, from its `lengths.from`.
 fn each_picture(
     storage: &CpuStorage,
     layout: &Layout,
-    (from, to): (usize, usize),
+    lengths: Lengths,
     work: impl Fn(&[f32], &mut [f32]) + Sync,
 ) -> Result<CpuStorage> {
     let source = contiguous_f32(storage, layout)?;
-    let mut values = vec![0f32; source.len() / from * to];
-    let both = source.par_chunks(from).zip(values.par_chunks_mut(to));
+    let mut values = vec![0f32; source.len() / lengths.from * lengths.to];
+    let both = source
+        .par_chunks(lengths.from)
+        .zip(values.par_chunks_mut(lengths.to));
     both.for_each(|(source, values)| work(source, values));
     Ok(CpuStorage::F32(values))
 }
@@ -345,7 +359,7 @@ mod tests {
             let x = Tensor::from_vec(x, (2, size, size, channels), &Device::Cpu).unwrap();
             let x = Var::from_tensor(&x).unwrap();
             let fast = depthwise(&x, &by).unwrap();
-            let slow = taps(&x, &by).unwrap();
+            let slow = depthwise_by_taps(&x, &by).unwrap();
             assert_eq!(fast.dims(), slow.dims(), "{size} {kernel} {stride}");
             let pull = numbers(fast.elem_count(), 0.9);
             let pull = Tensor::from_vec(pull, fast.shape(), &Device::Cpu).unwrap();

@@ -1,4 +1,4 @@
-//! Weights as PyTorch saved them before version 1.6: four pickles, then each storage's numbers.
+//! PyTorch weights in the format before version 1.6: four pickles, then each storage's numbers.
 //!
 //! The layout is that of `torch/serialization.py`, `_legacy_save`; the pickles are read by candle's
 //! own reader. Lengths in the file are checked against it.
@@ -9,18 +9,19 @@ use std::collections::HashMap;
 use std::io::{BufRead, Cursor, Read};
 
 /// A tensor's shape and numbers.
-pub struct Plain {
+pub struct PlainTensor {
     pub shape: Vec<usize>,
     pub values: Vec<f32>,
 }
 
-/// What the first pickle says: a number that names the format.
+/// The first pickle: a number that names the format.
 const MAGIC: [u8; 15] = *b"\x80\x02\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19.";
 
 /// The tensors of 32-bit floats of a state dictionary, by name.
-pub fn read(bytes: &[u8]) -> Result<HashMap<String, Plain>> {
+pub fn parse(bytes: &[u8]) -> Result<HashMap<String, PlainTensor>> {
     let rest = bytes.strip_prefix(&MAGIC);
-    let rest = rest.ok_or_else(|| Error::Msg("it is no file of PyTorch's old format".into()))?;
+    let rest =
+        rest.ok_or_else(|| Error::Msg("it is not a file in PyTorch's legacy format".into()))?;
     let mut reader = Cursor::new(rest);
     // Two that say which version and machine wrote it.
     for _ in 0..2 {
@@ -49,7 +50,7 @@ pub fn read(bytes: &[u8]) -> Result<HashMap<String, Plain>> {
             .try_fold(1usize, |count, dim| count.checked_mul(*dim));
         if count.is_none_or(|count| count > bytes.len()) {
             return Err(Error::Msg(format!(
-                "{} is larger than its numbers",
+                "{} is larger than its storage",
                 info.name
             )));
         }
@@ -57,17 +58,17 @@ pub fn read(bytes: &[u8]) -> Result<HashMap<String, Plain>> {
             let four = bytes.get(from + at * 4..from + at * 4 + 4)?;
             Some(f32::from_le_bytes(four.try_into().ok()?))
         };
-        let values: Option<Vec<f32>> = places(dims, strides).into_iter().map(number).collect();
-        let missing = || Error::Msg(format!("the numbers of {} are missing", info.name));
+        let values: Option<Vec<f32>> = positions(dims, strides).into_iter().map(number).collect();
+        let missing = || Error::Msg(format!("the storage of {} is missing", info.name));
         let values = values.ok_or_else(missing)?;
         let shape = info.layout.dims().to_vec();
-        tensors.insert(info.name, Plain { shape, values });
+        tensors.insert(info.name, PlainTensor { shape, values });
     }
     Ok(tensors)
 }
 
-/// Where each number of a tensor stands in its storage, the last dimension the fastest.
-fn places(dims: &[usize], strides: &[usize]) -> Vec<usize> {
+/// The position of each number of a tensor in its storage, the last dimension the fastest.
+fn positions(dims: &[usize], strides: &[usize]) -> Vec<usize> {
     let mut places = vec![0];
     for (dim, stride) in dims.iter().zip(strides) {
         let along = |at: usize| (0..*dim).map(move |step| at + step * stride);

@@ -1,229 +1,134 @@
-//! The first phase: encoder and generator, so that a picture comes back from its tokens.
+//! The first phase: encoder and generator learn to reconstruct pictures from their tokens.
 
 use super::TrainError;
-use super::adam::Adam;
-use super::batches::{Batches, a_little, moved, without_some};
-use super::checkpoint::Parts;
-use super::judge::scalar;
-use super::losses::reconstruction;
-use super::perceptual::{Perceptual, with_looks};
-use super::run::{Metrics, Phase, Sheet};
-use super::variables::{Tensors, Variables, average, fixed, make};
-use candle_core::{Result, Tensor};
-use imagegen::config::{CHANNELS, Config};
+use super::adam::AdamOptions;
+use super::batches::{Batches, drop_conditioning, random_shift, shifted};
+use super::losses::{reconstruction_loss, scalar};
+use super::perceptual::{PerceptualLoss, add_perceptual_loss};
+use super::phase::{Autoencoder, Phase, PhaseInput, PhaseKind, SampleSheet, Step};
+use super::run::Metrics;
+use super::trained::{NetworkState, TrainedNetwork};
+use candle_core::Result;
 use imagegen::encoder::Encoder;
 use imagegen::generator::Generator;
 use imagegen::quantizer::Quantizer;
 use sampler::rng::Rng;
 
-pub struct Reconstruct<'a> {
-    batches: &'a Batches<'a>,
-    config: Config,
-    batch: usize,
-    encoder: Trained<Encoder>,
-    generator: Trained<Generator>,
+pub struct ReconstructPhase<'a> {
+    input: PhaseInput<'a>,
+    encoder: TrainedNetwork<Encoder>,
+    generator: TrainedNetwork<Generator>,
     quantizer: Quantizer,
-    look: Option<Perceptual>,
-    /// Whether the generator knows nothing yet.
-    fresh: bool,
+    perceptual_loss: Option<PerceptualLoss>,
+    /// Whether the generator began with random weights.
+    from_scratch: bool,
 }
 
-/// A network that is trained: its variables, their mean, and what Adam remembers of them.
-pub struct Trained<N> {
-    pub network: N,
-    pub variables: Variables,
-    pub mean: Tensors,
-    pub adam: Adam,
-}
+const ADAM: AdamOptions = AdamOptions {
+    beta1: 0.9,
+    clip_norm: 5.0,
+    orthogonal: true,
+};
+/// Pixels that a picture is shifted by at most, either way and around its edges.
+const MAX_SHIFT: usize = 2;
 
-impl<N> Trained<N> {
-    pub fn new((network, variables): (N, Variables), beta: f64, clip: f64) -> Result<Trained<N>> {
-        Ok(Trained {
-            mean: variables.tensors()?,
-            adam: Adam::new(&variables, beta, clip)?,
-            network,
-            variables,
-        })
-    }
-
-    /// The same, its blocks' matrices moved by orthogonal steps.
-    pub fn orthogonal(self) -> Trained<N> {
-        let adam = self.adam.orthogonal();
-        Trained { adam, ..self }
-    }
-
-    /// One step against the gradients of a loss, and the mean after it.
-    pub fn step(
-        &mut self,
-        gradients: &candle_core::backprop::GradStore,
-        rate: f64,
-        number: u64,
-    ) -> Result<f64> {
-        let length = self.adam.step(&self.variables, gradients, rate, number)?;
-        average(&mut self.mean, &self.variables, number)?;
-        Ok(length)
-    }
-
-    /// Adds all that has to be kept, under `name`.
-    pub fn keep(&self, name: &str, parts: &mut Parts) -> Result<()> {
-        let [first, second] = self.adam.moments();
-        parts.insert(name.to_string(), self.variables.tensors()?);
-        parts.insert(format!("{name}.mean"), self.mean.clone());
-        parts.insert(format!("{name}.first"), first.clone());
-        parts.insert(format!("{name}.second"), second.clone());
-        Ok(())
-    }
-
-    /// Takes back what was kept under `name`.
-    pub fn restore(&mut self, name: &str, parts: &mut Parts) -> Result<()> {
-        let missing = || candle_core::Error::Msg(format!("the checkpoint has no {name}"));
-        let mut part = |suffix: &str| parts.remove(&format!("{name}{suffix}")).ok_or_else(missing);
-        self.variables.restore(&part("")?)?;
-        self.mean = part(".mean")?;
-        self.adam.restore(part(".first")?, part(".second")?);
-        Ok(())
-    }
-}
-
-const CLIP: f64 = 5.0;
-/// How far a picture may be moved, in pixels; what leaves on one side comes in on the other.
-const SHIFT: usize = 2;
-
-impl<'a> Reconstruct<'a> {
-    /// Begins with `known` tensors of encoder and generator where there are some.
+impl<'a> ReconstructPhase<'a> {
+    /// `start`: weights to go on from; random ones where it has none.
     pub fn new(
-        batches: &'a Batches<'a>,
-        config: &Config,
-        (batch, seed): (usize, u64),
-        known: (Tensors, Tensors),
-        look: Option<Perceptual>,
-    ) -> Result<Reconstruct<'a>> {
-        let device = batches.device();
-        let fresh = known.1.is_empty();
-        let encoder = make(known.0, seed, device, |weights| {
-            Encoder::new(&weights.with_autograd(), config)
-        })?;
-        let generator = make(known.1, seed, device, |weights| {
-            Generator::new(&weights.with_autograd(), config)
-        })?;
-        Ok(Reconstruct {
-            quantizer: Quantizer::new(&config.levels, device)?,
-            encoder: Trained::new(encoder, 0.9, CLIP)?.orthogonal(),
-            generator: Trained::new(generator, 0.9, CLIP)?.orthogonal(),
-            config: config.clone(),
-            look,
-            fresh,
-            batches,
-            batch,
+        input: PhaseInput<'a>,
+        start: Autoencoder,
+        perceptual_loss: Option<PerceptualLoss>,
+    ) -> Result<ReconstructPhase<'a>> {
+        Ok(ReconstructPhase {
+            from_scratch: start.generator.is_empty(),
+            encoder: input.trainable(start.encoder, ADAM, |w, config| {
+                Encoder::new(&w.with_autograd(), config)
+            })?,
+            generator: input.trainable(start.generator, ADAM, |w, config| {
+                Generator::new(&w.with_autograd(), config)
+            })?,
+            quantizer: Quantizer::new(&input.config.levels, input.device())?,
+            perceptual_loss,
+            input,
         })
     }
 }
 
-impl Phase for Reconstruct<'_> {
-    fn name(&self) -> &'static str {
-        "reconstruct"
+impl Phase for ReconstructPhase<'_> {
+    fn kind(&self) -> PhaseKind {
+        PhaseKind::ReconstructPhase
     }
 
-    fn parts(&self) -> std::result::Result<Parts, TrainError> {
-        let mut parts = Parts::new();
-        self.encoder.keep("encoder", &mut parts)?;
-        self.generator.keep("generator", &mut parts)?;
-        Ok(parts)
+    fn networks(&mut self) -> Vec<(&'static str, &mut NetworkState)> {
+        vec![
+            ("encoder", &mut self.encoder.state),
+            ("generator", &mut self.generator.state),
+        ]
     }
 
-    fn restore(&mut self, mut parts: Parts) -> std::result::Result<(), TrainError> {
-        self.encoder.restore("encoder", &mut parts)?;
-        Ok(self.generator.restore("generator", &mut parts)?)
-    }
-
-    fn step(
-        &mut self,
-        number: u64,
-        rate: f64,
-        rng: &mut Rng,
-    ) -> std::result::Result<Metrics, TrainError> {
-        let drawn = self.batches.draw(self.batch, rng)?;
+    fn step(&mut self, step: Step, rng: &mut Rng) -> std::result::Result<Metrics, TrainError> {
+        let batch = self.input.batches.sample(self.input.batch_size, rng)?;
         let generator = &self.generator.network;
-        let conditioning = without_some(&drawn.conditioning, generator.null_text(), rng)?;
-        let pictures = moved(&drawn.pictures, a_little(SHIFT, rng))?;
+        let conditioning = drop_conditioning(&batch.conditioning, generator.null_text(), rng)?;
+        let pictures = shifted(&batch.pictures, random_shift(MAX_SHIFT, rng))?;
         let z = self.encoder.network.forward(&pictures)?;
         let values = self.quantizer.quantize(&z)?;
         let back = generator.forward(&values, &conditioning)?;
-        let same = reconstruction(&pictures, &back)?;
-        let mut metrics = vec![("loss", scalar(&same)?)];
-        let look = self.look.as_ref();
-        let mut loss = with_looks(look, (&pictures, &back), same, &mut metrics)?;
-        let squares = squares(number, self.fresh);
-        if squares > 0.0 {
+        let reconstruction = reconstruction_loss(&pictures, &back)?;
+        let mut metrics = vec![("loss", scalar(&reconstruction)?)];
+        let perceptual = self.perceptual_loss.as_ref();
+        let mut loss =
+            add_perceptual_loss(perceptual, &pictures, &back, reconstruction, &mut metrics)?;
+        let squared = squared_error_weight(step.number, self.from_scratch);
+        if squared > 0.0 {
             let square = (&pictures - &back)?.sqr()?.mean_all()?;
-            loss = (loss + (square * squares)?)?;
+            loss = (loss + (square * squared)?)?;
         }
         let gradients = loss.backward()?;
-        let length = self.encoder.step(&gradients, rate, number)?;
-        let other = self.generator.step(&gradients, rate, number)?;
-        metrics.push(("gradient", length.hypot(other)));
+        let norm = self.encoder.step(&gradients, step)?;
+        let other = self.generator.step(&gradients, step)?;
+        metrics.push(("gradient", norm.hypot(other)));
         Ok(metrics)
     }
 
-    fn sheet(&self) -> std::result::Result<Sheet, TrainError> {
-        let device = self.batches.device();
-        let encoder = fixed(&self.encoder.mean, device, |w| {
-            Encoder::new(w, &self.config)
-        })?;
-        let generator = fixed(&self.generator.mean, device, |w| {
-            Generator::new(w, &self.config)
-        })?;
-        reconstructions(self.batches, &encoder, &generator, &self.quantizer)
+    fn sheet(&self) -> std::result::Result<SampleSheet, TrainError> {
+        let encoder = self.input.frozen(&self.encoder.state.ema, Encoder::new)?;
+        let generator = self
+            .input
+            .frozen(&self.generator.state.ema, Generator::new)?;
+        reconstruction_sheet(self.input.batches, &encoder, &generator, &self.quantizer)
     }
 }
 
-/// How much squared differences count beside the others, which is nothing later on, nor where a run
-/// goes on from weights.
+/// Weight of the squared error beside the other losses: it falls to 0 over the first steps, and is 0
+/// where training goes on from weights.
 ///
-/// Where drawings fill little of the square, the least sum of absolute differences that knows
-/// nothing yet is an empty picture, and there the generator's tanh has no slope left to leave it
-/// by; of squares it is the mean of all pictures, from which it goes on.
-pub fn squares(number: u64, fresh: bool) -> f64 {
+/// Where drawings fill little of the square, an untrained generator lowers the absolute error most by
+/// an empty picture, and its tanh has no gradient left to leave that by. The squared error is least
+/// for the mean of all pictures, from which training goes on.
+pub fn squared_error_weight(number: u64, from_scratch: bool) -> f64 {
     const WEIGHT: f64 = 8.0;
     const STEPS: f64 = 400.0;
-    match fresh {
+    match from_scratch {
         true => WEIGHT * (1.0 - number as f64 / STEPS).max(0.0),
         false => 0.0,
     }
 }
 
-/// Rows of pictures, each above what comes back from its tokens.
-pub fn reconstructions(
+/// Rows of pictures, each above its reconstructions.
+pub fn reconstruction_sheet(
     batches: &Batches,
     encoder: &Encoder,
     generator: &Generator,
     quantizer: &Quantizer,
-) -> std::result::Result<Sheet, TrainError> {
+) -> std::result::Result<SampleSheet, TrainError> {
     const ROW: usize = 12;
-    let pictures = batches.pictures();
-    let step = (pictures.len() / (2 * ROW)).max(1);
-    let index: Vec<usize> = (0..pictures.len()).step_by(step).take(2 * ROW).collect();
     let mut rows = Vec::new();
-    for some in index.chunks(ROW) {
-        let batch = batches.labelled(some)?;
+    for index in batches.evenly_spaced(2 * ROW).chunks(ROW) {
+        let batch = batches.labelled(index)?;
         let values = quantizer.quantize(&encoder.forward(&batch.pictures)?)?;
         let back = generator.forward(&values, &batch.conditioning)?;
-        rows.push(bytes(&batch.pictures)?);
-        rows.push(bytes(&back)?);
+        rows.extend([batch.pictures, back]);
     }
-    Ok(Sheet {
-        size: pictures.size as usize,
-        rows,
-    })
-}
-
-/// `[batch, 4, size, size]` as each picture's bytes.
-pub fn bytes(pictures: &Tensor) -> Result<Vec<Vec<u8>>> {
-    let rows = pictures
-        .permute((0, 2, 3, 1))?
-        .flatten_from(1)?
-        .to_vec2::<f32>()?;
-    let picture = |row: &Vec<f32>| imagegen::to_pixel_bytes(row);
-    debug_assert!(rows.iter().all(|row| row.len() % CHANNELS == 0));
-    Ok(rows.iter().map(picture).collect())
+    Ok(SampleSheet::new(batches.size(), &rows)?)
 }

@@ -1,26 +1,27 @@
-//! The fourth phase: refiner and generator together, on what the token Transformer composes, against
-//! a critic that sees whole pictures.
+//! The fourth phase: refiner and generator together, on tokens that the token Transformer samples,
+//! against a critic that sees whole pictures.
 //!
-//! What is composed of a picture's words is painted, and the real picture says how it should look;
-//! the critic says whether it is sharp, and shows what the words say. The encoder and the token
-//! Transformer stay as they are.
+//! Tokens sampled for a picture's caption are refined and decoded, and the real picture is the target.
+//! The critic scores how real the result looks and how well it matches the caption. The encoder and
+//! the token Transformer are frozen.
 
 use super::TrainError;
-use super::batches::{ANY_STYLE, Batches, a_little, moved, worded_where};
+use super::adam::AdamOptions;
+use super::batches::{DROP_STYLE, random_shift, shifted, text_or_none};
 use super::checkpoint::Parts;
-use super::judge::scalar;
-use super::losses::{Adversarial, reconstruction};
-use super::perceptual::{Perceptual, apart};
-use super::pool::Pool;
-use super::reconstruct::{Trained, bytes};
-use super::run::{Metrics, Phase, Sheet};
-use super::table::Table;
-use super::tokenize::Tokenizer;
-use super::variables::{Tensors, dropout, fixed, make};
+use super::losses::{LossWeights, mean_over_pairs, reconstruction_loss, scalar};
+use super::perceptual::{PerceptualLoss, feature_distance};
+use super::phase::{Autoencoder, Phase, PhaseInput, PhaseKind, SampleSheet, Step};
+use super::picture_tokenizer::PictureTokenizer;
+use super::run::Metrics;
+use super::token_pool::TokenPool;
+use super::token_table::{PictureKey, TokenTable};
+use super::trained::{NetworkState, TrainedNetwork};
+use super::variables::{Tensors, dropout};
 use candle_core::{Result, Tensor};
 use candle_nn::loss::cross_entropy;
 use imagegen::conditioning::Conditioning;
-use imagegen::config::{Config, TOKENS};
+use imagegen::config::TOKENS;
 use imagegen::critic::Critic;
 use imagegen::generator::Generator;
 use imagegen::layers::Dropout;
@@ -32,219 +33,260 @@ use imagegen::tokens::FsqCodes;
 use sampler::rng::Rng;
 use std::cell::RefCell;
 
-pub struct Refine<'a> {
-    batches: &'a Batches<'a>,
-    config: Config,
-    batch: usize,
-    table: Table,
-    pool: Pool,
-    refiner: Trained<Refiner>,
-    generator: Trained<Generator>,
-    critic: Trained<Critic>,
+pub struct RefinePhase<'a> {
+    input: PhaseInput<'a>,
+    table: TokenTable<'a>,
+    pool: TokenPool,
+    refiner: TrainedNetwork<Refiner>,
+    generator: TrainedNetwork<Generator>,
+    critic: TrainedNetwork<Critic>,
     quantizer: Quantizer,
-    look: Perceptual,
-    means: Means,
+    perceptual_loss: PerceptualLoss,
+    weights: LossWeights,
 }
 
-/// How refiner, generator and critic are set against each other.
-#[derive(Clone, Copy, Debug)]
-pub struct Means {
-    pub loss: Adversarial,
-    /// Weight of the critic's scores beside reconstruction.
-    pub adversarial: f64,
-    /// Weight of a picture's being told from others of the batch by its words.
-    pub belonging: f64,
-}
-
-/// What the phases before made: of encoder, generator, token Transformer, and of a refiner that was
-/// trained already.
-pub struct Before {
-    pub encoder: Tensors,
-    pub generator: Tensors,
+/// The weights of the phases before; `refiner` only where one was trained already.
+pub struct RefineStart {
+    pub autoencoder: Autoencoder,
     pub tokens: Tensors,
     pub refiner: Option<Tensors>,
 }
 
-const CLIP: f64 = 5.0;
-/// Steps over which the critic's word comes in.
-const RAMP: f64 = 200.0;
-/// Weight of real pictures beside the words or the style of others, as false ones.
+const ADAM: AdamOptions = AdamOptions {
+    beta1: 0.9,
+    clip_norm: 5.0,
+    orthogonal: true,
+};
+const CRITIC_ADAM: AdamOptions = AdamOptions {
+    beta1: 0.5,
+    clip_norm: 5.0,
+    orthogonal: false,
+};
+/// Steps over which the critic's losses come in.
+const RAMP_STEPS: f64 = 200.0;
+/// Weight of real pictures with another's text or style, which the critic is to score as fake.
 const MISMATCHED: f64 = 0.5;
-/// How many of the other pictures of a thing are shown beside one that is refined.
-const SHOWN: f64 = 0.85;
-/// The share of pictures that are refined without words.
-const WORDLESS: f64 = 0.05;
-/// The shares of pictures that are wholly as they were composed, and wholly or partly.
-const COMPOSED: f64 = 0.6;
-const PARTLY: f64 = 0.85;
-/// How much less the pixels of what was composed are held to the real picture's: it shows the same
-/// thing, and need not be the same drawing.
-const FREE: f64 = 0.2;
-/// How far pictures are moved before they are looked at, in pixels: or patterns that only the
-/// network's own grid can see would be rewarded.
-const MOVED: usize = 3;
-/// Of the perceptual network's features, those that the critic looks at.
-const STAGES: [usize; 3] = [2, 3, 5];
+/// The share of a concept's other pictures that are given as retrieved examples.
+const RETRIEVED: f64 = 0.85;
+/// The share of pictures that are refined without text.
+const WITHOUT_TEXT: f64 = 0.05;
+/// The share of pictures whose tokens are all sampled, and of those with any sampled tokens.
+const ALL_SAMPLED: f64 = 0.6;
+const SOME_SAMPLED: f64 = 0.85;
+/// How much less pixels of sampled tokens are held to the real picture: they show the same concept,
+/// and need not be the same drawing.
+const SAMPLED_DISCOUNT: f64 = 0.2;
+/// Pixels that pictures are shifted by before the perceptual network sees them: otherwise patterns on
+/// its own grid would lower the loss.
+const MAX_SHIFT: usize = 3;
+/// The stages of the perceptual network whose features the critic sees.
+const CRITIC_STAGES: [usize; 3] = [2, 3, 5];
 
-impl<'a> Refine<'a> {
+/// A mixture of real and sampled tokens.
+struct MixedTokens {
+    tokens: FsqCodes,
+    /// The share of sampled tokens in each picture.
+    sampled: Vec<f32>,
+}
+
+/// What refiner and generator are conditioned on; each has a vector of its own for missing text.
+struct Conditionings {
+    refiner: Conditioning,
+    generator: Conditioning,
+}
+
+/// Features of the same pictures, real and generated, at [`CRITIC_STAGES`].
+struct CriticInput<'a> {
+    real: Vec<Tensor>,
+    generated: Vec<Tensor>,
+    conditioning: &'a Conditioning,
+}
+
+/// What the critic learned from at a step.
+struct CriticLosses {
+    adversarial: f64,
+    contrastive: f64,
+}
+
+/// What the critic says of generated pictures.
+struct CriticFeedback {
+    adversarial: Tensor,
+    contrastive: Tensor,
+    /// How far generated pictures score below the real ones.
+    gap: f64,
+}
+
+impl<'a> RefinePhase<'a> {
     pub fn new(
-        batches: &'a Batches<'a>,
-        config: &Config,
-        (batch, seed): (usize, u64),
-        before: Before,
-        (means, look): (Means, Perceptual),
-    ) -> Result<Refine<'a>> {
-        let device = batches.device();
-        let tokenizer = Tokenizer::new(&before.encoder, config, device)?;
-        // What composes knows how words, style and what is remembered belong together.
-        let begin = before.refiner.unwrap_or_else(|| before.tokens.clone());
-        let refiner = make(begin, seed, device, |weights| {
-            Refiner::new(&weights.with_autograd(), config)
-        })?;
-        let generator = make(before.generator, seed, device, |weights| {
-            Generator::new(&weights.with_autograd(), config)
-        })?;
-        let critic = make(Tensors::new(), seed, device, |weights| {
-            Critic::new(&weights.with_autograd(), config)
-        })?;
-        let table = Table::new(batches, &tokenizer)?;
-        Ok(Refine {
-            pool: Pool::new(&before.tokens, config, batches)?,
-            table,
-            refiner: Trained::new(refiner, 0.9, CLIP)?.orthogonal(),
-            generator: Trained::new(generator, 0.9, CLIP)?.orthogonal(),
-            critic: Trained::new(critic, 0.5, CLIP)?,
+        input: PhaseInput<'a>,
+        start: RefineStart,
+        weights: LossWeights,
+        perceptual_loss: PerceptualLoss,
+    ) -> std::result::Result<RefinePhase<'a>, TrainError> {
+        let Autoencoder { encoder, generator } = start.autoencoder;
+        let tokenizer = PictureTokenizer::new(&encoder, input.config, input.device())?;
+        // The token Transformer knows how text, style and retrieved examples relate.
+        let refiner = start.refiner.unwrap_or_else(|| start.tokens.clone());
+        Ok(RefinePhase {
+            table: TokenTable::new(&input, &tokenizer)?,
+            pool: TokenPool::new(&input, &start.tokens)?,
+            refiner: input.trainable(refiner, ADAM, |w, config| {
+                Refiner::new(&w.with_autograd(), config)
+            })?,
+            generator: input.trainable(generator, ADAM, |w, config| {
+                Generator::new(&w.with_autograd(), config)
+            })?,
+            critic: input.trainable(Tensors::new(), CRITIC_ADAM, |w, config| {
+                Critic::new(&w.with_autograd(), config)
+            })?,
             quantizer: tokenizer.quantizer,
-            config: config.clone(),
-            batches,
-            batch,
-            look,
-            means,
+            perceptual_loss,
+            weights,
+            input,
         })
     }
 
-    /// Tokens to refine, some of them composed, and which share of each picture's is.
-    fn partly_composed(
-        &self,
-        index: &[usize],
-        flip: &[bool],
-        rng: &mut Rng,
-    ) -> (FsqCodes, Vec<f32>) {
-        let wide = self.config.codes_per_token();
-        let (mut all, mut shares) = (Vec::new(), Vec::new());
-        for (at, flip) in index.iter().zip(flip) {
-            let (chance, share) = (rng.next_f64(), rng.next_f64());
-            let share = match chance {
-                chance if chance < COMPOSED => 1.0,
-                chance if chance < PARTLY => share,
+    /// Tokens to refine: some pictures' are sampled, some partly, some real.
+    fn mixed_tokens(&self, keys: impl Iterator<Item = PictureKey>, rng: &mut Rng) -> MixedTokens {
+        let digits = self.input.config.codes_per_token();
+        let (mut tokens, mut sampled) = (Vec::new(), Vec::new());
+        for key in keys {
+            let (kind, share) = (rng.next_f64(), rng.next_f64());
+            let share = match kind {
+                kind if kind < ALL_SAMPLED => 1.0,
+                kind if kind < SOME_SAMPLED => share,
                 _ => 0.0,
             };
-            let real = self.table.tokens(*at, *flip);
-            let composed = self.pool.of(*at, *flip);
+            let real = self.table.tokens(key);
+            let pooled = self.pool.tokens(key);
             let mut used = 0;
-            let drafts = composed.unwrap_or(real).chunks(wide);
-            for (real, draft) in real.chunks(wide).zip(drafts) {
+            let samples = pooled.unwrap_or(real).chunks(digits);
+            for (real, sample) in real.chunks(digits).zip(samples) {
                 let takes = rng.next_f64() < share;
-                all.extend(if takes { draft } else { real });
-                used += usize::from(takes && composed.is_some());
+                tokens.extend(if takes { sample } else { real });
+                used += usize::from(takes && pooled.is_some());
             }
-            shares.push(used as f32 / TOKENS as f32);
+            sampled.push(used as f32 / TOKENS as f32);
         }
-        (FsqCodes(all), shares)
+        MixedTokens {
+            tokens: FsqCodes(tokens),
+            sampled,
+        }
     }
 
-    /// What refiner and generator hear of a wish: some rows have no words, some no style.
-    fn heard(&self, conditioning: &Conditioning, rng: &mut Rng) -> Result<[Conditioning; 2]> {
+    /// A wish from which some pictures' text is taken, and some pictures' style.
+    fn conditionings(&self, conditioning: &Conditioning, rng: &mut Rng) -> Result<Conditionings> {
         let chances: Vec<f64> = (0..conditioning.len()).map(|_| rng.next_f64()).collect();
-        let worded: Vec<bool> = chances.iter().map(|c| *c >= WORDLESS).collect();
-        let styled = chances.iter().map(|c| *c >= WORDLESS + 2.0 * ANY_STYLE);
-        let styles = conditioning.style.iter().zip(styled);
+        let has_text: Vec<bool> = chances.iter().map(|c| *c >= WITHOUT_TEXT).collect();
+        let has_style = chances
+            .iter()
+            .map(|c| *c >= WITHOUT_TEXT + 2.0 * DROP_STYLE);
+        let styles = conditioning.style.iter().zip(has_style);
         let style: Vec<_> = styles
             .map(|(style, keeps)| style.filter(|_| keeps))
             .collect();
-        let heard = |none: &Tensor| {
+        let conditioning = |none: &Tensor| {
             Ok::<_, candle_core::Error>(Conditioning {
-                text: worded_where(&worded, &conditioning.text, none)?,
+                text: text_or_none(&has_text, &conditioning.text, none)?,
                 style: style.clone(),
                 flip: conditioning.flip.clone(),
             })
         };
-        let (refiner, generator) = (&self.refiner.network, &self.generator.network);
-        Ok([heard(refiner.null_text())?, heard(generator.null_text())?])
+        Ok(Conditionings {
+            refiner: conditioning(self.refiner.network.null_text())?,
+            generator: conditioning(self.generator.network.null_text())?,
+        })
     }
 
-    /// What is painted of tokens, under the wish that each network hears.
-    fn painted(
+    /// Refines tokens and decodes them to pictures `[batch, 4, size, size]`.
+    fn generate(
         &self,
         tokens: &FsqCodes,
-        [refined, painted]: [&Conditioning; 2],
+        conditionings: &Conditionings,
         shown: &[RetrievedExamples],
         drop: &Dropout,
     ) -> Result<Tensor> {
-        let values = self.quantizer.token_values(tokens, self.batches.device())?;
+        let values = self.quantizer.token_values(tokens, self.input.device())?;
         let refiner = &self.refiner.network;
-        let values = refiner.forward((tokens, &values), refined, shown, drop)?;
-        self.generator.network.forward(&values, painted)
+        let values = refiner.forward((tokens, &values), &conditionings.refiner, shown, drop)?;
+        let generator = &self.generator.network;
+        generator.forward(&values, &conditionings.generator)
     }
 
-    /// One step of the critic. Returns its loss, and how badly it tells the words of real pictures.
-    fn judge(
-        &mut self,
-        (real, drawn): (&[Tensor], &[Tensor]),
-        conditioning: &Conditioning,
-        (rate, number): (f64, u64),
-    ) -> Result<[f64; 2]> {
-        let (critic, style) = (&self.critic.network, conditioning.style_rows(0)?);
-        let drawn: Vec<Tensor> = drawn.iter().map(Tensor::detach).collect();
-        let of_real = critic.forward(real, &conditioning.text, &style)?;
-        let of_drawn = critic.forward(&drawn, &conditioning.text, &style)?;
-        let (words, manner) = mismatched(&conditioning.text, &style)?;
-        let others = critic.forward(real, &words, &manner)?;
-        let part = |false_: &[Tensor]| {
-            mean(&of_real.scores, false_, |real, false_| {
-                self.means.loss.discriminator(real, false_)
+    /// One step of the critic.
+    fn train_critic(&mut self, input: &CriticInput, step: Step) -> Result<CriticLosses> {
+        let (critic, conditioning) = (&self.critic.network, input.conditioning);
+        let style = conditioning.style_rows(0)?;
+        let generated: Vec<Tensor> = input.generated.iter().map(Tensor::detach).collect();
+        let of_real = critic.forward(&input.real, &conditioning.text, &style)?;
+        let of_generated = critic.forward(&generated, &conditioning.text, &style)?;
+        let other = mismatched(&conditioning.text, &style)?;
+        let of_mismatched = critic.forward(&input.real, &other.text, &other.style)?;
+        let against = |fake: &[Tensor]| {
+            mean_over_pairs(&of_real.scores, fake, |real, fake| {
+                self.weights.gan_loss.discriminator(real, fake)
             })
         };
-        let against = (part(&of_drawn.scores)? + (part(&others.scores)? * MISMATCHED)?)?;
-        let told = told(&critic.caption_logits(&of_real.whole, &conditioning.text)?)?;
-        let gradients = (&against + &told)?.backward()?;
-        let losses = [scalar(&against)?, scalar(&told)?];
-        self.critic.step(&gradients, rate, number)?;
+        let mismatched = (against(&of_mismatched.scores)? * MISMATCHED)?;
+        let adversarial = (against(&of_generated.scores)? + mismatched)?;
+        let contrastive =
+            contrastive_loss(&critic.caption_logits(&of_real.whole, &conditioning.text)?)?;
+        let gradients = (&adversarial + &contrastive)?.backward()?;
+        let losses = CriticLosses {
+            adversarial: scalar(&adversarial)?,
+            contrastive: scalar(&contrastive)?,
+        };
+        self.critic.step(&gradients, step)?;
         Ok(losses)
     }
 
-    /// What the critic says of drawn pictures beside the real ones: the adversarial loss, how badly
-    /// words are told by them, and how far below the real ones they score.
-    fn criticism(
-        &self,
-        (real, drawn): (&[Tensor], &[Tensor]),
-        conditioning: &Conditioning,
-    ) -> Result<(Tensor, Tensor, f64)> {
-        let (critic, style) = (&self.critic.network, conditioning.style_rows(0)?);
-        let of_real = critic.forward(real, &conditioning.text, &style)?.scores;
+    /// The losses of refiner and generator by the critic.
+    fn critic_feedback(&self, input: &CriticInput) -> Result<CriticFeedback> {
+        let (critic, conditioning) = (&self.critic.network, input.conditioning);
+        let style = conditioning.style_rows(0)?;
+        let of_real = critic
+            .forward(&input.real, &conditioning.text, &style)?
+            .scores;
         let of_real: Vec<Tensor> = of_real.iter().map(Tensor::detach).collect();
-        let of_drawn = critic.forward(drawn, &conditioning.text, &style)?;
-        let fooled = mean(&of_real, &of_drawn.scores, |real, drawn| {
-            self.means.loss.generator(real, drawn)
+        let of_generated = critic.forward(&input.generated, &conditioning.text, &style)?;
+        let adversarial = mean_over_pairs(&of_real, &of_generated.scores, |real, fake| {
+            self.weights.gan_loss.generator(real, fake)
         })?;
-        let gap = mean(&of_real, &of_drawn.scores, |real, drawn| {
-            (real - drawn)?.mean_all()
+        let gap = mean_over_pairs(&of_real, &of_generated.scores, |real, fake| {
+            (real - fake)?.mean_all()
         })?;
-        let told = told(&critic.caption_logits(&of_drawn.whole, &conditioning.text)?)?;
-        Ok((fooled, told, scalar(&gap)?))
+        Ok(CriticFeedback {
+            contrastive: contrastive_loss(
+                &critic.caption_logits(&of_generated.whole, &conditioning.text)?,
+            )?,
+            gap: scalar(&gap)?,
+            adversarial,
+        })
     }
 }
 
-/// How far what is painted is from the real pictures, those less of which more was composed.
-fn held_to(real: &Tensor, painted: &Tensor, shares: &[f32]) -> Result<Tensor> {
-    let held = shares.iter().map(|share| 1.0 - FREE as f32 * share);
-    let held = Tensor::from_vec(held.collect(), (shares.len(), 1, 1, 1), real.device())?;
-    reconstruction(&real.broadcast_mul(&held)?, &painted.broadcast_mul(&held)?)
+/// The reconstruction loss, less of it for pictures with more sampled tokens.
+fn discounted_reconstruction(real: &Tensor, generated: &Tensor, sampled: &[f32]) -> Result<Tensor> {
+    let weights = sampled
+        .iter()
+        .map(|share| 1.0 - SAMPLED_DISCOUNT as f32 * share);
+    let shape = (sampled.len(), 1, 1, 1);
+    let weights = Tensor::from_vec(weights.collect(), shape, real.device())?;
+    reconstruction_loss(
+        &real.broadcast_mul(&weights)?,
+        &generated.broadcast_mul(&weights)?,
+    )
 }
 
-/// Of the first half of a batch the words of another picture, of the second another's style; where that
-/// is its own after all, real is told from real, which has no slope.
-fn mismatched(text: &Tensor, style: &Tensor) -> Result<(Tensor, Tensor)> {
+/// Text `[batch, width]` and styles `[batch]` that belong to other pictures.
+struct Mismatched {
+    text: Tensor,
+    style: Tensor,
+}
+
+/// The first half of a batch gets the text of another picture, the second the style of another. Where
+/// that is the same style after all, real is compared with real, which has no gradient.
+fn mismatched(text: &Tensor, style: &Tensor) -> Result<Mismatched> {
     let half = style.dim(0)? / 2;
     let halves = |first: &Tensor, second: &Tensor| {
         let rest = second.dim(0)? - half;
@@ -253,135 +295,112 @@ fn mismatched(text: &Tensor, style: &Tensor) -> Result<(Tensor, Tensor)> {
             0,
         )
     };
-    let text_of_others = text.roll(1, 0)?;
-    Ok((
-        halves(&text_of_others, text)?,
-        halves(style, &style.roll(1, 0)?)?,
-    ))
+    Ok(Mismatched {
+        text: halves(&text.roll(1, 0)?, text)?,
+        style: halves(style, &style.roll(1, 0)?)?,
+    })
 }
 
-/// The mean over all scores of what pairs of them cost.
-fn mean(
-    real: &[Tensor],
-    false_: &[Tensor],
-    loss: impl Fn(&Tensor, &Tensor) -> Result<Tensor>,
-) -> Result<Tensor> {
-    let losses = real
-        .iter()
-        .zip(false_)
-        .map(|(real, false_)| loss(real, false_));
-    let losses = losses.collect::<Result<Vec<Tensor>>>()?;
-    Tensor::stack(&losses, 0)?.mean_all()
-}
-
-/// How badly each picture is told from the others by its words: logits `[batch, batch]`.
-fn told(logits: &Tensor) -> Result<Tensor> {
+/// The cross-entropy of each picture's own caption among those of the batch: logits `[batch, batch]`.
+fn contrastive_loss(logits: &Tensor) -> Result<Tensor> {
     let own = Tensor::arange(0u32, logits.dim(0)? as u32, logits.device())?;
     cross_entropy(logits, &own)
 }
 
-fn looked_at(features: &[Tensor]) -> Vec<Tensor> {
-    STAGES.map(|stage| features[stage].clone()).to_vec()
+fn critic_features(features: &[Tensor]) -> Vec<Tensor> {
+    CRITIC_STAGES.map(|stage| features[stage].clone()).to_vec()
 }
 
-impl Phase for Refine<'_> {
-    fn name(&self) -> &'static str {
-        "refine"
+impl Phase for RefinePhase<'_> {
+    fn kind(&self) -> PhaseKind {
+        PhaseKind::RefinePhase
     }
 
-    fn parts(&self) -> std::result::Result<Parts, TrainError> {
-        let mut parts = Parts::new();
-        self.refiner.keep("refiner", &mut parts)?;
-        self.generator.keep("generator", &mut parts)?;
-        self.critic.keep("critic", &mut parts)?;
-        parts.insert("composed".into(), self.pool.keep()?);
-        Ok(parts)
+    fn networks(&mut self) -> Vec<(&'static str, &mut NetworkState)> {
+        vec![
+            ("refiner", &mut self.refiner.state),
+            ("generator", &mut self.generator.state),
+            ("critic", &mut self.critic.state),
+        ]
     }
 
-    fn restore(&mut self, mut parts: Parts) -> std::result::Result<(), TrainError> {
-        self.refiner.restore("refiner", &mut parts)?;
-        self.generator.restore("generator", &mut parts)?;
-        self.critic.restore("critic", &mut parts)?;
-        Ok(self.pool.restore(parts.remove("composed"))?)
+    fn other_parts(&self) -> Result<Parts> {
+        Ok(Parts::from([("composed".into(), self.pool.save()?)]))
     }
 
-    fn step(
-        &mut self,
-        number: u64,
-        rate: f64,
-        rng: &mut Rng,
-    ) -> std::result::Result<Metrics, TrainError> {
-        let drawn = self.batches.draw(self.batch, rng)?;
-        let (real, conditioning) = (&drawn.pictures, &drawn.conditioning);
-        self.pool.compose(self.batches, &drawn, &self.table, rng)?;
-        let (tokens, shares) = self.partly_composed(&drawn.index, &conditioning.flip, rng);
-        let share = (SHOWN, &self.config);
-        let shown = self.table.shown(self.batches, &drawn, share, rng);
-        let [refined, under] = self.heard(conditioning, rng)?;
-        let device = self.batches.device();
-        let chance = RefCell::new(rng);
-        let mask = |shape: &[usize]| dropout(shape, &mut chance.borrow_mut(), device);
-        let painted = self.painted(&tokens, [&refined, &under], &shown, &Dropout::Masks(&mask))?;
+    fn restore_other_parts(&mut self, parts: &mut Parts) -> Result<()> {
+        self.pool.restore(parts.remove("composed"))
+    }
 
-        let by = a_little(MOVED, &mut chance.borrow_mut());
-        let wanted = self.look.features(&moved(&real.detach(), by)?)?;
-        let found = self.look.features(&moved(&painted, by)?)?;
-        let both = (&looked_at(&wanted)[..], &looked_at(&found)[..]);
-        let [judged, told] = self.judge(both, conditioning, (rate, number))?;
-        let (fooled, belongs, gap) = self.criticism(both, conditioning)?;
+    fn step(&mut self, step: Step, rng: &mut Rng) -> std::result::Result<Metrics, TrainError> {
+        let batch = self.input.batches.sample(self.input.batch_size, rng)?;
+        let (real, conditioning) = (&batch.pictures, &batch.conditioning);
+        self.pool.fill(&batch, &self.table, rng)?;
+        let mixed = self.mixed_tokens(batch.keys(), rng);
+        let shown = self.table.retrieved_examples(&batch, RETRIEVED, rng);
+        let conditionings = self.conditionings(conditioning, rng)?;
+        let device = self.input.device();
+        let rng = RefCell::new(rng);
+        let mask = |shape: &[usize]| dropout(shape, &mut rng.borrow_mut(), device);
+        let drop = Dropout::Masks(&mask);
+        let generated = self.generate(&mixed.tokens, &conditionings, &shown, &drop)?;
 
-        let same = held_to(real, &painted, &shares)?;
-        let unlike = apart(&wanted, &found)?;
-        let against = (&fooled * self.means.adversarial)?;
-        let against = (against + (&belongs * self.means.belonging)?)?;
-        let ramp = (number as f64 / RAMP).min(1.0);
-        let loss = ((&same + (&unlike * self.look.weight())?)? + (against * ramp)?)?;
+        let by = random_shift(MAX_SHIFT, &mut rng.borrow_mut());
+        let of_real = self
+            .perceptual_loss
+            .features(&shifted(&real.detach(), by)?)?;
+        let of_generated = self.perceptual_loss.features(&shifted(&generated, by)?)?;
+        let input = CriticInput {
+            real: critic_features(&of_real),
+            generated: critic_features(&of_generated),
+            conditioning,
+        };
+        let critic = self.train_critic(&input, step)?;
+        let feedback = self.critic_feedback(&input)?;
+
+        let reconstruction = discounted_reconstruction(real, &generated, &mixed.sampled)?;
+        let perceptual = feature_distance(&of_real, &of_generated)?;
+        let adversarial = (&feedback.adversarial * self.weights.adversarial)?;
+        let contrastive = (&feedback.contrastive * self.weights.caption_contrastive)?;
+        let by_critic = ((adversarial + contrastive)? * step.ramp(RAMP_STEPS))?;
+        let weighted = (&perceptual * self.perceptual_loss.weight())?;
+        let loss = ((&reconstruction + weighted)? + by_critic)?;
         let gradients = loss.backward()?;
-        self.refiner.step(&gradients, rate, number)?;
-        self.generator.step(&gradients, rate, number)?;
+        self.refiner.step(&gradients, step)?;
+        self.generator.step(&gradients, step)?;
         Ok(vec![
-            ("loss", scalar(&same)?),
-            ("unlike", scalar(&unlike)?),
-            ("critic", judged),
-            ("told", told),
-            ("generator", scalar(&fooled)?),
-            ("belongs", scalar(&belongs)?),
-            ("gap", gap),
+            ("loss", scalar(&reconstruction)?),
+            ("unlike", scalar(&perceptual)?),
+            ("critic", critic.adversarial),
+            ("told", critic.contrastive),
+            ("generator", scalar(&feedback.adversarial)?),
+            ("belongs", scalar(&feedback.contrastive)?),
+            ("gap", feedback.gap),
         ])
     }
 
-    /// Real pictures, each above what is painted of what was composed of its words, as it was and
-    /// refined.
-    fn sheet(&self) -> std::result::Result<Sheet, TrainError> {
+    /// Real pictures, each above the drawing of its caption's sampled tokens, as sampled and refined.
+    fn sheet(&self) -> std::result::Result<SampleSheet, TrainError> {
         const ROW: usize = 12;
-        let device = self.batches.device();
-        let pictures = self.batches.pictures();
-        let step = (pictures.len() / ROW).max(1);
-        let index: Vec<usize> = (0..pictures.len()).step_by(step).take(ROW).collect();
-        let batch = self.batches.labelled(&index)?;
+        let batches = self.input.batches;
+        let index = batches.evenly_spaced(ROW);
+        let batch = batches.labelled(&index)?;
         let conditioning = &batch.conditioning;
-        let others = |at: &usize| self.table.others(self.batches, (*at, false), || true);
-        let shown: Vec<RetrievedExamples> = index.iter().map(others).collect();
+        let shown = self.table.all_examples(&index);
         let mut rngs: Vec<Rng> = index.iter().map(|_| Rng::new(1)).collect();
         let tokens = self
             .pool
-            .write((conditioning, &shown), &Sampling::default(), &mut rngs)?;
-        let values = self.quantizer.token_values(&tokens, device)?;
-        let generator = fixed(&self.generator.mean, device, |w| {
-            Generator::new(w, &self.config)
-        })?;
-        let refiner = fixed(&self.refiner.mean, device, |w| {
-            Refiner::new(w, &self.config)
-        })?;
+            .sample(conditioning, &shown, &Sampling::default(), &mut rngs)?;
+        let values = self.quantizer.token_values(&tokens, self.input.device())?;
+        let generator = self
+            .input
+            .frozen(&self.generator.state.ema, Generator::new)?;
+        let refiner = self.input.frozen(&self.refiner.state.ema, Refiner::new)?;
         let refined = refiner.forward((&tokens, &values), conditioning, &shown, &Dropout::None)?;
-        Ok(Sheet {
-            size: pictures.size as usize,
-            rows: vec![
-                bytes(&batch.pictures)?,
-                bytes(&generator.forward(&values, conditioning)?)?,
-                bytes(&generator.forward(&refined, conditioning)?)?,
-            ],
-        })
+        let sampled = generator.forward(&values, conditioning)?;
+        let refined = generator.forward(&refined, conditioning)?;
+        let rows = [batch.pictures, sampled, refined];
+        Ok(SampleSheet::new(batches.size(), &rows)?)
     }
 }
 
@@ -395,9 +414,9 @@ mod tests {
         let cpu = &Device::Cpu;
         let text = Tensor::new(&[[0f32], [1.0], [2.0], [3.0], [4.0]], cpu).unwrap();
         let style = Tensor::new(&[5u32, 6, 7, 8, 9], cpu).unwrap();
-        let (words, manner) = mismatched(&text, &style).unwrap();
-        let words = words.flatten_all().unwrap().to_vec1::<f32>().unwrap();
-        assert_eq!(words, [4.0, 0.0, 2.0, 3.0, 4.0]);
-        assert_eq!(manner.to_vec1::<u32>().unwrap(), [5, 6, 6, 7, 8]);
+        let other = mismatched(&text, &style).unwrap();
+        let text = other.text.flatten_all().unwrap().to_vec1::<f32>().unwrap();
+        assert_eq!(text, [4.0, 0.0, 2.0, 3.0, 4.0]);
+        assert_eq!(other.style.to_vec1::<u32>().unwrap(), [5, 6, 6, 7, 8]);
     }
 }

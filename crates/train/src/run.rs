@@ -1,217 +1,218 @@
-//! The loop that all phases share: count, keep, resume, watch over the numbers.
+//! The loop that all phases share: steps, checkpoints, resuming, and warnings about the numbers.
 
 use super::TrainError;
-use super::checkpoint::{self, Parts, State};
+use super::checkpoint::{self, RunState};
+use super::phase::{Phase, PhaseKind, SampleSheet, Step};
+use base::progress::Observer;
 use candle_core::Device;
+use imagegen::config::Config;
 use sampler::rng::{Rng, derive};
 use std::path::{Path, PathBuf};
 
-/// Numbers of a step, by name.
+/// The numbers of a step, by name.
 pub type Metrics = Vec<(&'static str, f64)>;
 
-/// One of the phases.
-pub trait Phase {
-    fn name(&self) -> &'static str;
-
-    /// Everything that the next step depends on, besides its number and its chance.
-    fn parts(&self) -> Result<Parts, TrainError>;
-
-    /// Goes on from what was kept.
-    fn restore(&mut self, parts: Parts) -> Result<(), TrainError>;
-
-    /// One step; `number` counts from 1. All chance comes from `rng`.
-    fn step(&mut self, number: u64, rate: f64, rng: &mut Rng) -> Result<Metrics, TrainError>;
-
-    /// What to look at: pictures side by side, in rows.
-    fn sheet(&self) -> Result<Sheet, TrainError>;
-}
-
-/// Rows of pictures, each `[4, size, size]` as bytes of premultiplied RGBA.
-pub struct Sheet {
-    pub size: usize,
-    pub rows: Vec<Vec<Vec<u8>>>,
-}
-
-/// How long and how fast.
-#[derive(Clone, Debug)]
-pub struct Plan {
-    pub folder: PathBuf,
-    pub state: State,
+/// How long and how fast a phase trains, and how often it writes something.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Schedule {
+    pub seed: u64,
+    /// Pictures per step.
+    pub batch_size: usize,
     /// Steps in all.
     pub steps: u64,
-    /// Of these, the last ones on which the rate falls.
-    pub decay: u64,
-    pub rate: f64,
+    /// The last of the steps, over which the learning rate falls.
+    pub decay_steps: u64,
+    pub learning_rate: f64,
     /// Steps between checkpoints.
-    pub keep: u64,
-    /// Steps between sheets; there is one at the end in any case.
-    pub sheets: u64,
+    pub checkpoint_every: u64,
+    /// Steps between sample sheets; there is one at the end in any case.
+    pub sample_every: u64,
 }
 
-/// What the watcher is told.
-pub enum News<'a> {
-    /// A checkpoint was found: so many steps are done.
+/// A run of a phase.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    /// The folder of the run's checkpoints.
+    pub folder: PathBuf,
+    pub config: Config,
+    /// SHA-256 of the data set.
+    pub dataset: String,
+    pub schedule: Schedule,
+}
+
+/// What happens in a run.
+pub enum TrainingEvent<'a> {
+    /// Training resumes from a checkpoint after so many steps.
     Resumed(u64),
     Step {
         number: u64,
         metrics: &'a Metrics,
     },
     /// A checkpoint was written.
-    Kept(u64),
-    /// Something to look at.
-    Sheet(Sheet),
-    /// Something about the numbers that a person should know.
+    Checkpointed(u64),
+    Sheet(SampleSheet),
+    /// Something about the numbers that the user should know.
     Warning(&'a str),
 }
 
 /// How a run ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum End {
+pub enum RunOutcome {
     Done,
     Stopped,
 }
 
-/// Steps over which the rate rises at the start.
-const WARM: f64 = 50.0;
-/// What the rate falls to, of itself.
-const LAST: f64 = 0.05;
+/// Steps over which the learning rate rises at the start.
+const WARMUP_STEPS: f64 = 50.0;
+/// The share of the learning rate that the decay ends at.
+const FINAL_RATE: f64 = 0.05;
 
-/// Runs a phase to the end of its plan, or until the watcher says no; either way a checkpoint is
-/// kept.
+/// Runs a phase to the end of its plan, or until the observer cancels; either way it writes a
+/// checkpoint.
 pub fn run(
     phase: &mut dyn Phase,
     plan: &Plan,
     device: &Device,
-    watch: &mut dyn FnMut(News) -> bool,
-) -> Result<End, TrainError> {
-    let path = checkpoint_of(&plan.folder, phase.name());
+    observer: &dyn Observer,
+    on_event: &mut dyn FnMut(TrainingEvent),
+) -> Result<RunOutcome, TrainError> {
+    let schedule = &plan.schedule;
+    let path = phase.kind().checkpoint(&plan.folder);
     let disk = |why: std::io::Error| TrainError::Disk(plan.folder.clone(), why.to_string());
     std::fs::create_dir_all(&plan.folder).map_err(disk)?;
     let mut done = 0;
     if let Some((state, parts)) = checkpoint::read(&path, device)? {
-        same(&path, &state, &plan.state)?;
+        check_same_run(&path, &state, plan)?;
         phase.restore(parts)?;
         done = state.step;
-        watch(News::Resumed(done));
+        on_event(TrainingEvent::Resumed(done));
     }
-    let mut guard = Guard::default();
-    let mut end = End::Done;
-    while done < plan.steps {
+    let mut monitor = Monitor::default();
+    while done < schedule.steps {
         let number = done + 1;
-        let mut rng = Rng::new(derive(plan.state.seed, number));
-        let metrics = phase.step(number, rate(plan, number), &mut rng)?;
+        let step = Step {
+            number,
+            learning_rate: schedule.learning_rate_at(number),
+        };
+        let mut rng = Rng::new(derive(schedule.seed, number));
+        let metrics = phase.step(step, &mut rng)?;
         if metrics.iter().any(|(_, value)| !value.is_finite()) {
             return Err(TrainError::Diverged(number));
         }
         done = number;
-        if let Some(warning) = guard.look(&metrics) {
-            watch(News::Warning(warning));
+        if let Some(warning) = monitor.check(&metrics) {
+            on_event(TrainingEvent::Warning(warning));
         }
         let metrics = &metrics;
-        let go_on = watch(News::Step { number, metrics });
-        if !go_on || done == plan.steps || done % plan.keep.max(1) == 0 {
-            keep(phase, plan, &path, done)?;
-            watch(News::Kept(done));
+        on_event(TrainingEvent::Step { number, metrics });
+        let cancelled = observer.is_cancelled();
+        let last = done == schedule.steps;
+        if cancelled || last || done % schedule.checkpoint_every.max(1) == 0 {
+            let state = plan.state(phase.kind(), done);
+            checkpoint::write(&path, &state, &phase.parts()?)?;
+            on_event(TrainingEvent::Checkpointed(done));
         }
-        if done == plan.steps || done % plan.sheets.max(1) == 0 {
-            watch(News::Sheet(phase.sheet()?));
+        if last || done % schedule.sample_every.max(1) == 0 {
+            on_event(TrainingEvent::Sheet(phase.sheet()?));
         }
-        if !go_on {
-            end = End::Stopped;
-            break;
+        if cancelled {
+            return Ok(RunOutcome::Stopped);
         }
     }
-    Ok(end)
+    Ok(RunOutcome::Done)
 }
 
-/// Where a phase of a run is kept.
-pub fn checkpoint_of(folder: &Path, phase: &str) -> PathBuf {
-    folder.join(format!("{phase}.safetensors"))
+impl Plan {
+    fn state(&self, phase: PhaseKind, step: u64) -> RunState {
+        RunState {
+            phase,
+            step,
+            config: self.config.clone(),
+            seed: self.schedule.seed,
+            batch_size: self.schedule.batch_size,
+            dataset: self.dataset.clone(),
+        }
+    }
 }
 
-fn keep(phase: &dyn Phase, plan: &Plan, path: &Path, step: u64) -> Result<(), TrainError> {
-    let state = State {
-        phase: phase.name().to_string(),
-        step,
-        ..plan.state.clone()
-    };
-    checkpoint::write(path, &state, &phase.parts()?)
-}
-
-/// A checkpoint is gone on from only with what it was made with.
-fn same(path: &Path, found: &State, wanted: &State) -> Result<(), TrainError> {
-    let other = |what| Err(TrainError::Other(path.into(), what));
+/// Training resumes from a checkpoint only under the same conditions.
+fn check_same_run(path: &Path, found: &RunState, plan: &Plan) -> Result<(), TrainError> {
+    let other = |what| Err(TrainError::DifferentRun(path.into(), what));
     match () {
-        // Other words change the sizes too, since embeddings are centred on their mean.
-        () if found.data != wanted.data => other("data set"),
-        () if found.config != wanted.config => other("size of model"),
-        () if found.batch != wanted.batch => other("--batch"),
-        () if found.seed != wanted.seed => other("--seed"),
+        // Other captions change the config too, since embeddings are centred on their mean.
+        () if found.dataset != plan.dataset => other("dataset"),
+        () if found.config != plan.config => other("model size"),
+        () if found.batch_size != plan.schedule.batch_size => other("--batch"),
+        () if found.seed != plan.schedule.seed => other("--seed"),
         () => Ok(()),
     }
 }
 
-/// Rises at first, stays, and falls on the last steps.
-fn rate(plan: &Plan, number: u64) -> f64 {
-    let left = (plan.steps - number.min(plan.steps)) as f64;
-    let fall = match plan.decay {
-        0 => 1.0,
-        decay => (left / decay as f64).clamp(LAST, 1.0),
-    };
-    plan.rate * (number as f64 / WARM).min(1.0) * fall
+impl Schedule {
+    /// The learning rate of a step: it rises at first and falls over the last steps.
+    fn learning_rate_at(&self, number: u64) -> f64 {
+        let left = (self.steps - number.min(self.steps)) as f64;
+        let decay = match self.decay_steps {
+            0 => 1.0,
+            steps => (left / steps as f64).clamp(FINAL_RATE, 1.0),
+        };
+        self.learning_rate * (number as f64 / WARMUP_STEPS).min(1.0) * decay
+    }
 }
 
-/// Watches for what a person would see too late: a discriminator that has won, pictures that no
-/// longer differ, and a loss that climbs.
+/// Looks for slow failures: a discriminator that has won, a collapsed generator, a rising loss.
 #[derive(Default)]
-struct Guard {
+struct Monitor {
+    /// The loss, averaged over some fifty steps, and the least of it so far.
     smooth: Option<f64>,
     best: f64,
-    seen: u64,
+    steps: u64,
+    /// Steps in a row with a large gap between real and fake scores, and with alike pictures.
     won: u64,
     alike: u64,
-    said: [bool; 3],
+    warned: [bool; 3],
 }
 
-const LONG: u64 = 200;
+/// Steps in a row before a warning.
+const PATIENCE: u64 = 200;
 
-impl Guard {
-    fn look(&mut self, metrics: &Metrics) -> Option<&'static str> {
+impl Monitor {
+    fn check(&mut self, metrics: &Metrics) -> Option<&'static str> {
         let value = |name: &str| {
             metrics
                 .iter()
                 .find(|(own, _)| *own == name)
                 .map(|(_, v)| *v)
         };
-        self.seen += 1;
+        self.steps += 1;
         if let Some(loss) = value("loss") {
             let smooth = self
                 .smooth
                 .map_or(loss, |smooth| 0.98 * smooth + 0.02 * loss);
             self.smooth = Some(smooth);
-            self.best = if self.seen == 1 {
+            self.best = if self.steps == 1 {
                 smooth
             } else {
                 self.best.min(smooth)
             };
         }
-        let climbs =
-            self.seen > LONG && self.smooth.unwrap_or(0.0) > 2.0 * self.best.abs().max(1e-9);
+        let rises =
+            self.steps > PATIENCE && self.smooth.unwrap_or(0.0) > 2.0 * self.best.abs().max(1e-9);
         let count = |so_far: u64, now: bool| if now { so_far + 1 } else { 0 };
         self.won = count(self.won, value("gap").is_some_and(|gap| gap > 8.0));
         self.alike = count(
             self.alike,
             value("spread").is_some_and(|spread| spread < 0.01),
         );
-        let found = [climbs, self.won > LONG, self.alike > LONG];
+        let found = [rises, self.won > PATIENCE, self.alike > PATIENCE];
         let words = [
-            "The loss is twice what it was at its best: training may be diverging; a lower --rate may help",
-            "The discriminator has long told every drawing from a real one: it may have won; a lower --adversarial or a higher --r1 may help",
-            "All drawings of a batch have long been alike: the generator may have collapsed",
+            "The loss is twice its minimum: training may be diverging; try a lower --learning-rate",
+            "The discriminator has been right on every picture for a while: it may have won; try a lower --adversarial or a higher --r1",
+            "The pictures of a batch have looked the same for a while: the generator may have collapsed",
         ];
-        let news = (0..3).find(|at| found[*at] && !self.said[*at])?;
-        self.said[news] = true;
-        Some(words[news])
+        let first = (0..3).find(|at| found[*at] && !self.warned[*at])?;
+        self.warned[first] = true;
+        Some(words[first])
     }
 }
 
@@ -223,42 +224,41 @@ mod tests {
         let json = include_bytes!("../../../tests/reference/illuminator/config.json");
         Plan {
             folder: PathBuf::new(),
-            state: State {
-                phase: String::new(),
-                config: imagegen::config::Config::parse(json).unwrap(),
+            config: Config::parse(json).unwrap(),
+            dataset: String::new(),
+            schedule: Schedule {
                 seed: 1,
-                batch: 4,
-                step: 0,
-                data: String::new(),
+                batch_size: 4,
+                steps: 1_000,
+                decay_steps: 100,
+                learning_rate: 1.0,
+                checkpoint_every: 10,
+                sample_every: 10,
             },
-            steps: 1_000,
-            decay: 100,
-            rate: 1.0,
-            keep: 10,
-            sheets: 10,
         }
     }
 
     #[test]
     fn the_rate_rises_stays_and_falls() {
-        let rates = [1, 25, 50, 900, 950, 1_000].map(|number| rate(&plan(), number));
+        let schedule = plan().schedule;
+        let rates = [1, 25, 50, 900, 950, 1_000].map(|number| schedule.learning_rate_at(number));
         assert_eq!(rates, [0.02, 0.5, 1.0, 1.0, 0.5, 0.05]);
     }
 
     #[test]
     fn a_checkpoint_of_something_else_is_refused_by_its_name() {
-        let mut other = plan().state;
-        other.batch = 8;
-        let why = same(Path::new("run"), &other, &plan().state).unwrap_err();
+        let mut other = plan().state(PhaseKind::PaintPhase, 0);
+        other.batch_size = 8;
+        let why = check_same_run(Path::new("run"), &other, &plan()).unwrap_err();
         assert!(why.to_string().contains("another --batch"), "{why}");
     }
 
     #[test]
     fn what_goes_wrong_slowly_is_said_once() {
         let said = |metrics: &dyn Fn(u64) -> Metrics| {
-            let mut guard = Guard::default();
+            let mut monitor = Monitor::default();
             (0..2_000)
-                .filter_map(|n| guard.look(&metrics(n)))
+                .filter_map(|n| monitor.check(&metrics(n)))
                 .collect::<Vec<_>>()
         };
         assert_eq!(said(&|n| vec![("loss", 3.0 - n as f64 / 1_000.0)]), [""; 0]);

@@ -1,17 +1,19 @@
 //! The second phase: the token Transformer, on the frozen encoder's tokens.
 
 use super::TrainError;
-use super::batches::{ANY_STYLE, Batches, WITHOUT, worded_where};
-use super::checkpoint::Parts;
-use super::reconstruct::{Trained, bytes};
-use super::run::{Metrics, Phase, Sheet};
-use super::table::Table;
-use super::tokenize::Tokenizer;
-use super::variables::{Tensors, dropout, fixed, make};
+use super::adam::AdamOptions;
+use super::batches::{DROP_STYLE, DROP_TEXT, text_or_none};
+use super::losses::scalar;
+use super::phase::{Autoencoder, Phase, PhaseInput, PhaseKind, SampleSheet, Step};
+use super::picture_tokenizer::PictureTokenizer;
+use super::run::Metrics;
+use super::token_table::TokenTable;
+use super::trained::{NetworkState, TrainedNetwork};
+use super::variables::{Tensors, dropout};
 use candle_core::{D, Result, Tensor};
 use candle_nn::ops::log_softmax;
 use imagegen::conditioning::Conditioning;
-use imagegen::config::{Config, TOKENS};
+use imagegen::config::TOKENS;
 use imagegen::generator::Generator;
 use imagegen::layers::Dropout;
 use imagegen::quantizer::Quantizer;
@@ -21,101 +23,95 @@ use imagegen::tokens::{FsqCodes, TokenTransformer};
 use sampler::rng::Rng;
 use std::cell::RefCell;
 
-pub struct Tokens<'a> {
-    batches: &'a Batches<'a>,
-    config: Config,
-    batch: usize,
-    model: Trained<TokenTransformer>,
-    table: Table,
+pub struct TokensPhase<'a> {
+    input: PhaseInput<'a>,
+    transformer: TrainedNetwork<TokenTransformer>,
+    table: TokenTable<'a>,
     generator: Generator,
     quantizer: Quantizer,
 }
 
-const CLIP: f64 = 1.0;
-/// How many of the other pictures of a thing are shown beside one that is learned.
-const SHOWN: f64 = 0.7;
-/// The share of pictures that have nothing shown, and of those that have the share without words.
-const FORGOTTEN: f64 = 1.0 / 6.0;
-const WORDLESS: f64 = 0.5;
+const ADAM: AdamOptions = AdamOptions {
+    beta1: 0.9,
+    clip_norm: 1.0,
+    orthogonal: true,
+};
+/// The share of a concept's other pictures that are given as retrieved examples.
+const RETRIEVED: f64 = 0.7;
+/// The share of pictures without retrieved examples, and of those that have some, without text.
+const WITHOUT_EXAMPLES: f64 = 1.0 / 6.0;
+const WITHOUT_TEXT: f64 = 0.5;
 
-impl<'a> Tokens<'a> {
-    /// `encoder` and `generator`: those of the first phase. Begins with `known` where there is some.
+impl<'a> TokensPhase<'a> {
+    /// `autoencoder`: that of the first phase. `start`: a token Transformer's weights to go on from.
     pub fn new(
-        batches: &'a Batches<'a>,
-        config: &Config,
-        (batch, seed): (usize, u64),
-        (encoder, generator): (&Tensors, &Tensors),
-        known: Tensors,
-    ) -> Result<Tokens<'a>> {
-        let device = batches.device();
-        let tokenizer = Tokenizer::new(encoder, config, device)?;
-        let model = make(known, seed, device, |weights| {
-            TokenTransformer::new(&weights.with_autograd(), config)
-        })?;
-        Ok(Tokens {
-            table: Table::new(batches, &tokenizer)?,
-            generator: fixed(generator, device, |weights| Generator::new(weights, config))?,
-            model: Trained::new(model, 0.9, CLIP)?.orthogonal(),
-            config: config.clone(),
+        input: PhaseInput<'a>,
+        autoencoder: &Autoencoder,
+        start: Tensors,
+    ) -> std::result::Result<TokensPhase<'a>, TrainError> {
+        let tokenizer = PictureTokenizer::new(&autoencoder.encoder, input.config, input.device())?;
+        Ok(TokensPhase {
+            table: TokenTable::new(&input, &tokenizer)?,
+            generator: input.frozen(&autoencoder.generator, Generator::new)?,
+            transformer: input.trainable(start, ADAM, |w, config| {
+                TokenTransformer::new(&w.with_autograd(), config)
+            })?,
             quantizer: tokenizer.quantizer,
-            batches,
-            batch,
+            input,
         })
     }
 
     /// The mean cross-entropy of the unknown tokens, in nats a token.
     fn loss(&self, tokens: &FsqCodes, known: &[bool], hidden: &Tensor) -> Result<Tensor> {
-        let model = &self.model.network;
+        let transformer = &self.transformer.network;
         let unknown: Vec<f32> = known.iter().map(|k| f32::from(u8::from(!k))).collect();
         let count: f32 = unknown.iter().sum();
         let unknown = Tensor::new(unknown, hidden.device())?;
-        let heads = model.head_inputs(hidden)?.flatten_to(1)?;
+        let heads = transformer.head_inputs(hidden)?.flatten_to(1)?;
         let mut total = unknown.zeros_like()?;
-        for (at, logits) in model.logits(&heads, tokens)?.iter().enumerate() {
-            let own: Vec<u8> = tokens
+        for (at, logits) in transformer.logits(&heads, tokens)?.iter().enumerate() {
+            let digits = tokens
                 .0
                 .iter()
                 .skip(at)
-                .step_by(model.codes_per_token())
-                .copied()
-                .collect();
-            let likely = log_softmax(logits, D::Minus1)?;
-            let wanted: Vec<u32> = own.iter().map(|digit| u32::from(*digit)).collect();
-            let wanted = Tensor::new(wanted, hidden.device())?.unsqueeze(1)?;
-            total = (total - likely.gather(&wanted, 1)?.squeeze(1)?)?;
+                .step_by(transformer.codes_per_token());
+            let target: Vec<u32> = digits.map(|digit| u32::from(*digit)).collect();
+            let target = Tensor::new(target, hidden.device())?.unsqueeze(1)?;
+            let log_probabilities = log_softmax(logits, D::Minus1)?;
+            total = (total - log_probabilities.gather(&target, 1)?.squeeze(1)?)?;
         }
         (total * unknown)?.sum_all()? / f64::from(count.max(1.0))
     }
 }
 
-/// Takes words, style or what is shown from some: guidance starts from none of them, and those
-/// without words learn to read what is shown. `none` stands for words.
-fn without_some(
+/// Takes text, style or retrieved examples from some pictures: guidance starts from none of them, and
+/// pictures without text teach the Transformer to use the examples. `none` stands for text.
+fn drop_conditioning(
     conditioning: &Conditioning,
     shown: &mut [RetrievedExamples],
     none: &Tensor,
     rng: &mut Rng,
 ) -> Result<Conditioning> {
-    let (mut worded, mut style) = (Vec::new(), conditioning.style.clone());
+    let (mut has_text, mut style) = (Vec::new(), conditioning.style.clone());
     for (style, shown) in style.iter_mut().zip(shown) {
-        let [guided, forgotten, wordless] = [(); 3].map(|()| rng.next_f64());
-        if guided < WITHOUT + ANY_STYLE {
+        let [guided, without_examples, without_text] = [(); 3].map(|()| rng.next_f64());
+        if guided < DROP_TEXT + DROP_STYLE {
             *style = None;
         }
-        if guided < WITHOUT || forgotten < FORGOTTEN {
+        if guided < DROP_TEXT || without_examples < WITHOUT_EXAMPLES {
             shown.clear();
         }
-        let wordless = !shown.is_empty() && wordless < WORDLESS;
-        worded.push(guided >= WITHOUT && !wordless);
+        let without_text = !shown.is_empty() && without_text < WITHOUT_TEXT;
+        has_text.push(guided >= DROP_TEXT && !without_text);
     }
     Ok(Conditioning {
-        text: worded_where(&worded, &conditioning.text, none)?,
+        text: text_or_none(&has_text, &conditioning.text, none)?,
         style,
         flip: conditioning.flip.clone(),
     })
 }
 
-/// Which tokens are known: a share that is small as often as the rounds of drawing want it.
+/// Which tokens are known. Shares of unknown tokens are as frequent as decoding meets them.
 fn known(batch: usize, rng: &mut Rng) -> Vec<bool> {
     let mut known = Vec::with_capacity(batch * TOKENS);
     for _ in 0..batch {
@@ -125,67 +121,55 @@ fn known(batch: usize, rng: &mut Rng) -> Vec<bool> {
     known
 }
 
-impl Phase for Tokens<'_> {
-    fn name(&self) -> &'static str {
-        "tokens"
+impl Phase for TokensPhase<'_> {
+    fn kind(&self) -> PhaseKind {
+        PhaseKind::Tokens
     }
 
-    fn parts(&self) -> std::result::Result<Parts, TrainError> {
-        let mut parts = Parts::new();
-        self.model.keep("tokens", &mut parts)?;
-        Ok(parts)
+    fn networks(&mut self) -> Vec<(&'static str, &mut NetworkState)> {
+        vec![("tokens", &mut self.transformer.state)]
     }
 
-    fn restore(&mut self, mut parts: Parts) -> std::result::Result<(), TrainError> {
-        Ok(self.model.restore("tokens", &mut parts)?)
-    }
-
-    fn step(
-        &mut self,
-        number: u64,
-        rate: f64,
-        rng: &mut Rng,
-    ) -> std::result::Result<Metrics, TrainError> {
-        let drawn = self.batches.draw(self.batch, rng)?;
-        let tokens = self.table.of(&drawn);
-        let share = (SHOWN, &self.config);
-        let mut shown = self.table.shown(self.batches, &drawn, share, rng);
-        let model = &self.model.network;
-        let conditioning = without_some(&drawn.conditioning, &mut shown, model.null_text(), rng)?;
-        let known = known(self.batch, rng);
-        let chance = RefCell::new(&mut *rng);
-        let device = self.batches.device();
-        let mask = |shape: &[usize]| dropout(shape, &mut chance.borrow_mut(), device);
-        let prepared = model.prepare(&conditioning, &shown)?;
-        let hidden = model.hidden(&prepared, &tokens, &known, &Dropout::Masks(&mask))?;
+    fn step(&mut self, step: Step, rng: &mut Rng) -> std::result::Result<Metrics, TrainError> {
+        let batch = self.input.batches.sample(self.input.batch_size, rng)?;
+        let tokens = self.table.batch_tokens(&batch);
+        let mut shown = self.table.retrieved_examples(&batch, RETRIEVED, rng);
+        let transformer = &self.transformer.network;
+        let conditioning = drop_conditioning(
+            &batch.conditioning,
+            &mut shown,
+            transformer.null_text(),
+            rng,
+        )?;
+        let known = known(self.input.batch_size, rng);
+        let rng = RefCell::new(&mut *rng);
+        let device = self.input.device();
+        let mask = |shape: &[usize]| dropout(shape, &mut rng.borrow_mut(), device);
+        let prepared = transformer.prepare(&conditioning, &shown)?;
+        let hidden = transformer.hidden(&prepared, &tokens, &known, &Dropout::Masks(&mask))?;
         let loss = self.loss(&tokens, &known, &hidden)?;
         let gradients = loss.backward()?;
-        let length = self.model.step(&gradients, rate, number)?;
-        let loss = f64::from(loss.to_scalar::<f32>()?);
-        Ok(vec![("loss", loss), ("gradient", length)])
+        let norm = self.transformer.step(&gradients, step)?;
+        Ok(vec![("loss", scalar(&loss)?), ("gradient", norm)])
     }
 
     /// Real pictures, each above two drawings of its label in its style.
-    fn sheet(&self) -> std::result::Result<Sheet, TrainError> {
+    fn sheet(&self) -> std::result::Result<SampleSheet, TrainError> {
         const ROW: usize = 12;
-        let device = self.batches.device();
-        let model = fixed(&self.model.mean, device, |w| {
-            TokenTransformer::new(w, &self.config)
-        })?;
-        let pictures = self.batches.pictures();
-        let step = (pictures.len() / ROW).max(1);
-        let index: Vec<usize> = (0..pictures.len()).step_by(step).take(ROW).collect();
-        let batch = self.batches.labelled(&index)?;
-        let others = |at: &usize| self.table.others(self.batches, (*at, false), || true);
-        let shown = index.iter().map(others);
-        let shown: Vec<RetrievedExamples> = shown.collect();
-        let mut rows = vec![bytes(&batch.pictures)?];
+        let batches = self.input.batches;
+        let transformer = self
+            .input
+            .frozen(&self.transformer.state.ema, TokenTransformer::new)?;
+        let index = batches.evenly_spaced(ROW);
+        let batch = batches.labelled(&index)?;
+        let shown = self.table.all_examples(&index);
+        let mut rows = vec![batch.pictures];
         for seed in 1..=2 {
             let mut rngs: Vec<Rng> = index.iter().map(|_| Rng::new(seed)).collect();
             let sampling = Sampling::default();
             let go_on = &mut || true;
-            let drawn = generate_tokens(
-                &model,
+            let written = generate_tokens(
+                &transformer,
                 &batch.conditioning,
                 &sampling,
                 &mut rngs,
@@ -193,15 +177,10 @@ impl Phase for Tokens<'_> {
                 &shown,
                 go_on,
             )?;
-            let digits = drawn.unwrap_or(FsqCodes(Vec::new()));
-            let values = self.quantizer.token_values(&digits, device)?;
-            rows.push(bytes(
-                &self.generator.forward(&values, &batch.conditioning)?,
-            )?);
+            let digits = written.unwrap_or(FsqCodes(Vec::new()));
+            let values = self.quantizer.token_values(&digits, self.input.device())?;
+            rows.push(self.generator.forward(&values, &batch.conditioning)?);
         }
-        Ok(Sheet {
-            size: pictures.size as usize,
-            rows,
-        })
+        Ok(SampleSheet::new(batches.size(), &rows)?)
     }
 }

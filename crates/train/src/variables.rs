@@ -1,8 +1,8 @@
-//! The numbers that training changes: a network's tensors by name.
+//! The variables of a network, by name.
 //!
-//! They begin as a file has them, or by chance from a seed: each tensor's own stream, so that the
-//! order in which a network asks for them does not matter. candle's own chance has no seed on a
-//! CPU.
+//! They begin as given, or with random numbers from a seed. Each tensor has a stream of its own, so
+//! the order in which a network asks for them does not matter. (candle's own random numbers have no
+//! seed on a CPU.)
 
 use candle_core::{DType, Device, Error, Result, Shape, Tensor, Var};
 use candle_nn::var_builder::SimpleBackend;
@@ -19,14 +19,14 @@ pub type Tensors = BTreeMap<String, Tensor>;
 #[derive(Clone)]
 pub struct Variables(BTreeMap<String, Var>);
 
-/// Makes a network and gives its variables: those in `known` as they are, the others by chance.
-pub fn make<T>(
+/// A network and its variables: those in `known` as they are, the others random.
+pub fn trainable<T>(
     known: Tensors,
     seed: u64,
     device: &Device,
     network: impl FnOnce(&Weights) -> Result<T>,
 ) -> Result<(T, Variables)> {
-    let made = Arc::new(Made {
+    let made = Arc::new(Registry {
         known,
         seed,
         vars: Mutex::default(),
@@ -38,8 +38,8 @@ pub fn make<T>(
     Ok((network, Variables(vars.clone())))
 }
 
-/// A network of fixed tensors, which nothing trains.
-pub fn fixed<T>(
+/// A network of fixed tensors.
+pub fn frozen<T>(
     tensors: &Tensors,
     device: &Device,
     network: impl FnOnce(&Weights) -> Result<T>,
@@ -64,35 +64,35 @@ impl Variables {
         self.0.iter().map(copy).collect()
     }
 
-    /// Sets them to what was kept.
-    pub fn restore(&self, kept: &Tensors) -> Result<()> {
+    /// Sets them to saved tensors.
+    pub fn restore(&self, saved: &Tensors) -> Result<()> {
         for (name, var) in &self.0 {
             let missing = || Error::Msg(format!("{name} is missing"));
-            var.set(kept.get(name).ok_or_else(missing)?)?;
+            var.set(saved.get(name).ok_or_else(missing)?)?;
         }
         Ok(())
     }
 }
 
-/// Moves the mean towards the variables as they are after `step` steps: quickly at first, then
-/// over some thousand steps.
-pub fn average(mean: &mut Tensors, now: &Variables, step: u64) -> Result<()> {
-    let keep = (1.0 - 1.0 / (0.1 * step as f64 + 2.0)).min(0.999);
+/// Moves the exponential moving average towards the variables after step `number`: quickly at first,
+/// then over some thousand steps.
+pub fn update_ema(ema: &mut Tensors, now: &Variables, number: u64) -> Result<()> {
+    let decay = (1.0 - 1.0 / (0.1 * number as f64 + 2.0)).min(0.999);
     for (name, var) in now.iter() {
         let missing = || Error::Msg(format!("{name} is missing"));
-        let mean = mean.get_mut(name).ok_or_else(missing)?;
-        *mean = ((&*mean * keep)? + (var.as_tensor().detach() * (1.0 - keep))?)?.detach();
+        let mean = ema.get_mut(name).ok_or_else(missing)?;
+        *mean = ((&*mean * decay)? + (var.as_tensor().detach() * (1.0 - decay))?)?.detach();
     }
     Ok(())
 }
 
-struct Made {
+struct Registry {
     known: Tensors,
     seed: u64,
     vars: Mutex<BTreeMap<String, Var>>,
 }
 
-struct Source(Arc<Made>);
+struct Source(Arc<Registry>);
 
 impl SimpleBackend for Source {
     fn get(
@@ -115,7 +115,7 @@ impl SimpleBackend for Source {
                 let (have, want) = (known.shape(), &shape);
                 return Err(Error::Msg(format!("{name} is {have:?}, {want:?} expected")));
             }
-            None => chance(&shape, name, init, self.0.seed, device)?,
+            None => random(&shape, name, init, self.0.seed, device)?,
         };
         let var = Var::from_tensor(&tensor)?;
         vars.insert(name.to_string(), var.clone());
@@ -131,8 +131,8 @@ impl SimpleBackend for Source {
     }
 }
 
-/// Where a tensor begins that no file has.
-fn chance(shape: &Shape, name: &str, init: Init, seed: u64, device: &Device) -> Result<Tensor> {
+/// The random numbers that a tensor begins with.
+fn random(shape: &Shape, name: &str, init: Init, seed: u64, device: &Device) -> Result<Tensor> {
     let stream = name.bytes().fold(0u64, |hash, byte| {
         (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
     });
@@ -148,23 +148,27 @@ fn chance(shape: &Shape, name: &str, init: Init, seed: u64, device: &Device) -> 
             let number = |_| (mean + stdev * rng.next_normal()) as f32;
             (0..count).map(number).collect()
         }
-        Init::Kaiming { .. } => return Err(Error::Msg("no such beginning".into())),
+        Init::Kaiming { .. } => {
+            return Err(Error::Msg(
+                "a tensor begins in a way that is not supported".into(),
+            ));
+        }
     };
     Tensor::from_vec(numbers, shape.clone(), device)
 }
 
-/// The share of what a half of a block adds that is left away in training.
-const DROP: f64 = 0.1;
+/// The dropout rate of the branches of Transformer blocks.
+const DROPOUT: f64 = 0.1;
 
-/// A mask for what a Transformer's block adds: zeros, and 1 / (1 - share) elsewhere.
+/// A dropout mask for the branches of Transformer blocks: zeros, and 1 / (1 - rate) elsewhere.
 pub fn dropout(shape: &[usize], rng: &mut Rng, device: &Device) -> Result<Tensor> {
-    let keep = (1.0 / (1.0 - DROP)) as f32;
-    let mut one = || if rng.next_f64() < DROP { 0.0 } else { keep };
+    let keep = (1.0 / (1.0 - DROPOUT)) as f32;
+    let mut one = || if rng.next_f64() < DROPOUT { 0.0 } else { keep };
     let mask: Vec<f32> = (0..shape.iter().product()).map(|_| one()).collect();
     Tensor::from_vec(mask, shape, device)
 }
 
-/// A tensor of draws from the normal distribution.
+/// A tensor of random numbers from the normal distribution.
 pub fn noise(shape: &[usize], rng: &mut Rng, device: &Device) -> Result<Tensor> {
     let count = shape.iter().product();
     let numbers: Vec<f32> = (0..count).map(|_| rng.next_normal() as f32).collect();
@@ -178,7 +182,9 @@ mod tests {
 
     fn linear(seed: u64) -> Variables {
         let new = |weights: &Weights| Linear::new(&weights.pp("a"), 4, 3);
-        make(Tensors::new(), seed, &Device::Cpu, new).unwrap().1
+        trainable(Tensors::new(), seed, &Device::Cpu, new)
+            .unwrap()
+            .1
     }
 
     fn numbers(variables: &Variables) -> Vec<f32> {
@@ -201,10 +207,10 @@ mod tests {
         let one = Tensor::ones((3, 4), DType::F32, &Device::Cpu).unwrap();
         let known = |tensor: &Tensor| Tensors::from([("a.weight".to_string(), tensor.clone())]);
         let new = |weights: &Weights| Linear::new(&weights.pp("a"), 4, 3);
-        let (_, variables) = make(known(&one), 0, &Device::Cpu, new).unwrap();
+        let (_, variables) = trainable(known(&one), 0, &Device::Cpu, new).unwrap();
         assert_eq!(numbers(&variables)[3..], [1.0; 12]);
         let other = one.t().unwrap();
-        assert!(make(known(&other), 0, &Device::Cpu, new).is_err());
+        assert!(trainable(known(&other), 0, &Device::Cpu, new).is_err());
     }
 
     #[test]
@@ -215,7 +221,7 @@ mod tests {
         let zeros = mean.iter().map(|(n, t)| (n.clone(), zero(t))).collect();
         variables.restore(&zeros).unwrap();
         // keep = 1 - 1 / 2.1.
-        average(&mut mean, &variables, 1).unwrap();
+        update_ema(&mut mean, &variables, 1).unwrap();
         let first = mean["a.weight"]
             .flatten_all()
             .unwrap()

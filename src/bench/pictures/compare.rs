@@ -4,8 +4,10 @@ use super::features::extractor_input;
 use super::{Evaluation, PicturesError, Report, Target};
 use crate::model::features::WIDTH;
 use crate::train::measures::{
-    Classifier, Rows, covers, diversity, entropy_score, frechet, kernel, nearest,
+    Classifier, Features, diversity, entropy_score, frechet_distance, kernel_distance,
+    nearest_neighbours, share_within,
 };
+use base::progress::Observer;
 use std::collections::BTreeMap;
 
 /// Pictures drawn of one prompt to measure diversity.
@@ -19,29 +21,33 @@ impl Evaluation<'_> {
         &self,
         report: &mut Report,
         classifier: &Classifier,
-        drawn: &Rows,
-        held: &Rows,
-        learned: &Rows,
+        drawn: &Features,
+        held: &Features,
+        learned: &Features,
     ) -> Result<(), PicturesError> {
         let seed = self.settings.seed;
         let others: Vec<usize> = (0..learned.len().min(held.len())).collect();
         let others = learned.pick(&others);
         let size = (drawn.len() / 2).clamp(2, 1000);
-        let (mean, deviation) = kernel(held, drawn, 50, size, seed)?;
+        let (mean, deviation) = kernel_distance(held, drawn, 50, size, seed)?;
         report.kernel_distance = [mean, deviation];
-        let (mean, deviation) = kernel(held, &others, 50, size, seed)?;
+        let (mean, deviation) = kernel_distance(held, &others, 50, size, seed)?;
         report.kernel_distance_of_real = [mean, deviation];
-        report.frechet_distance = frechet(held, drawn)?;
-        report.frechet_distance_of_real = frechet(held, &others)?;
-        report.precision = covers(held, drawn, NEIGHBOURS)?;
-        report.recall = covers(drawn, held, NEIGHBOURS)?;
+        report.frechet_distance = frechet_distance(held, drawn)?;
+        report.frechet_distance_of_real = frechet_distance(held, &others)?;
+        report.precision = share_within(held, drawn, NEIGHBOURS)?;
+        report.recall = share_within(drawn, held, NEIGHBOURS)?;
         report.entropy_score = entropy_score(&self.logits(classifier, drawn)?);
         report.entropy_score_of_real = entropy_score(&self.logits(classifier, held)?);
         Ok(())
     }
 
     /// Similarity to each concept, as logits.
-    fn logits(&self, classifier: &Classifier, features: &Rows) -> Result<Rows, PicturesError> {
+    fn logits(
+        &self,
+        classifier: &Classifier,
+        features: &Features,
+    ) -> Result<Features, PicturesError> {
         const SHARPNESS: f64 = 30.0;
         let taken = classifier.apply(features)?;
         let mut values = Vec::new();
@@ -53,18 +59,18 @@ impl Evaluation<'_> {
             }));
         }
         let width = self.embeddings.len();
-        Ok(Rows { width, values })
+        Ok(Features { width, values })
     }
 
     pub(super) fn copies(
         &self,
         report: &mut Report,
-        drawn: &Rows,
-        held: &Rows,
-        learned: &Rows,
+        drawn: &Features,
+        held: &Features,
+        learned: &Features,
         (asked, trained): (&[Target], &[usize]),
     ) -> Result<(), PicturesError> {
-        let near = nearest(drawn, learned)?;
+        let near = nearest_neighbours(drawn, learned)?;
         let same = near.iter().zip(asked);
         let same = same.filter(|((at, _), asked)| self.label(trained[*at]) == **asked);
         report.nearest_is_asked = same.count() as f64 / near.len() as f64;
@@ -73,7 +79,8 @@ impl Evaluation<'_> {
             far.sort_by(f64::total_cmp);
             far[far.len() / 2]
         };
-        report.nearest_distance = median(near) / median(nearest(held, learned)?).max(1e-12);
+        report.nearest_distance =
+            median(near) / median(nearest_neighbours(held, learned)?).max(1e-12);
         Ok(())
     }
 
@@ -81,24 +88,27 @@ impl Evaluation<'_> {
         &self,
         report: &mut Report,
         seen_ones: &[usize],
-        held: &Rows,
+        held: &Features,
         asked: &[Target],
-        on_progress: &mut dyn FnMut(&str, usize, usize) -> bool,
+        observer: &dyn Observer,
     ) -> Result<(), PicturesError> {
         const PROMPTS: usize = 24;
         let some = &seen_ones[..seen_ones.len().min(PROMPTS)];
         let mut sum = 0.0;
         for (at, one) in some.iter().enumerate() {
-            if !on_progress("Prompts drawn several times", at, some.len()) {
-                return Err(PicturesError::Stopped);
-            }
+            observer.progress(
+                "Prompts drawn several times",
+                at as u64,
+                Some(some.len() as u64),
+            );
+            observer.check()?;
             let seeds = (0..TOGETHER as u64).collect();
             let drawn = self.draw(self.label(*one), seeds)?;
             let pictures: Vec<Vec<f32>> = drawn
                 .iter()
                 .map(|picture| extractor_input(&picture.pixels, picture.size))
                 .collect();
-            sum += diversity(&Rows::new(WIDTH, &self.extractor.of(&pictures)?));
+            sum += diversity(&Features::new(WIDTH, &self.extractor.features(&pictures)?));
         }
         report.diversity = sum / some.len().max(1) as f64;
         let mut things: BTreeMap<u32, Vec<usize>> = BTreeMap::new();

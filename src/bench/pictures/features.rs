@@ -3,20 +3,21 @@
 use super::{Evaluation, PicturesError, Target};
 use crate::model::features::{SIZE, WIDTH};
 use crate::model::gan::{ImageSpec, Picture};
-use crate::train::measures::Rows;
+use crate::train::measures::Features;
+use base::progress::Observer;
 
 impl Evaluation<'_> {
     pub(super) fn features_of_real(
         &self,
         some: &[usize],
-        on_progress: &mut dyn FnMut(&str, usize, usize) -> bool,
-    ) -> Result<Rows, PicturesError> {
+        observer: &dyn Observer,
+    ) -> Result<Features, PicturesError> {
         let size = self.pictures.size as usize;
         let picture = |at: &usize| extractor_input(self.pictures.picture(*at), size);
         self.features(
             some.len(),
-            on_progress,
-            "Real pictures looked at",
+            observer,
+            "Real pictures processed",
             &mut |from, to| Ok(some[from..to].iter().map(picture).collect()),
         )
     }
@@ -24,49 +25,43 @@ impl Evaluation<'_> {
     pub(super) fn features_of_drawn(
         &self,
         like: &[usize],
-        on_progress: &mut dyn FnMut(&str, usize, usize) -> bool,
-    ) -> Result<Rows, PicturesError> {
-        self.features(
-            like.len(),
-            on_progress,
-            "Pictures drawn",
-            &mut |from, to| {
-                let mut some = Vec::new();
-                for (at, like) in like[from..to].iter().enumerate() {
-                    let seed = self.settings.seed.wrapping_add((from + at) as u64);
-                    let drawn = match self.settings.redrawn {
-                        None => self.draw(self.label(*like), vec![seed])?,
-                        Some(share) => self.redraw(*like, share, seed)?,
-                    };
-                    some.extend(
-                        drawn
-                            .iter()
-                            .map(|picture| extractor_input(&picture.pixels, picture.size)),
-                    );
-                }
-                Ok(some)
-            },
-        )
+        observer: &dyn Observer,
+    ) -> Result<Features, PicturesError> {
+        self.features(like.len(), observer, "Pictures drawn", &mut |from, to| {
+            let mut some = Vec::new();
+            for (at, like) in like[from..to].iter().enumerate() {
+                let seed = self.settings.seed.wrapping_add((from + at) as u64);
+                let drawn = match self.settings.redrawn {
+                    None => self.draw(self.label(*like), vec![seed])?,
+                    Some(share) => self.redraw(*like, share, seed)?,
+                };
+                some.extend(
+                    drawn
+                        .iter()
+                        .map(|picture| extractor_input(&picture.pixels, picture.size)),
+                );
+            }
+            Ok(some)
+        })
     }
 
     #[allow(clippy::type_complexity)]
     fn features(
         &self,
         count: usize,
-        on_progress: &mut dyn FnMut(&str, usize, usize) -> bool,
+        observer: &dyn Observer,
         what: &str,
         some: &mut dyn FnMut(usize, usize) -> Result<Vec<Vec<f32>>, PicturesError>,
-    ) -> Result<Rows, PicturesError> {
+    ) -> Result<Features, PicturesError> {
         const STEP: usize = 32;
         let mut values = Vec::with_capacity(count * WIDTH);
         for from in (0..count).step_by(STEP) {
-            if !on_progress(what, from, count) {
-                return Err(PicturesError::Stopped);
-            }
+            observer.progress(what, from as u64, Some(count as u64));
+            observer.check()?;
             let pictures = some(from, (from + STEP).min(count))?;
-            values.extend(self.extractor.of(&pictures)?);
+            values.extend(self.extractor.features(&pictures)?);
         }
-        Ok(Rows::new(WIDTH, &values))
+        Ok(Features::new(WIDTH, &values))
     }
 
     pub(super) fn draw(

@@ -1,87 +1,104 @@
-//! What follows `illumine sessions`.
+//! Command-line arguments of `illumine sessions`.
 
 use clap::{Args, Subcommand, ValueHint};
 use std::path::PathBuf;
 
 #[derive(Debug, Subcommand)]
 pub enum Sessions {
-    /// List the sessions, the last one first
+    /// List sessions, most recent first
     List {
+        /// Folder of the sessions
         #[arg(long, env = "ILLUMINE_SESSIONS", value_name = "FOLDER")]
         sessions: Option<PathBuf>,
         /// Print JSON
         #[arg(long)]
         json: bool,
     },
-    /// Print a session's story as it stands
+    /// Print a session's current story
     Show {
+        /// Session name
         name: String,
-        /// Every passage of every branch, one JSON object a line
+        /// Print every passage of every branch as JSON Lines
         #[arg(long)]
         all: bool,
+        /// Folder of the sessions
         #[arg(long, env = "ILLUMINE_SESSIONS", value_name = "FOLDER")]
         sessions: Option<PathBuf>,
     },
-    /// Find words in every branch of every session
+    /// Search every branch of every session
     Grep {
+        /// Words to find
         words: String,
+        /// Folder of the sessions
         #[arg(long, env = "ILLUMINE_SESSIONS", value_name = "FOLDER")]
         sessions: Option<PathBuf>,
     },
-    /// Give a session another name
+    /// Rename a session
     Rename {
+        /// Session name
         name: String,
+        /// New name
         to: String,
+        /// Folder of the sessions
         #[arg(long, env = "ILLUMINE_SESSIONS", value_name = "FOLDER")]
         sessions: Option<PathBuf>,
     },
-    /// Prove that a session is sound, or say what is wrong; without a name, all of them
+    /// Check a session for damage, or all sessions
     Check {
+        /// Session name [default: all sessions]
         name: Option<String>,
+        /// Folder of the sessions
         #[arg(long, env = "ILLUMINE_SESSIONS", value_name = "FOLDER")]
         sessions: Option<PathBuf>,
     },
-    /// Write a session to a file: text, Markdown, HTML, EPUB, JSON lines, other programs' formats
+    /// Export a session as text, Markdown, HTML, EPUB, JSON Lines or another program's format
     Export(Export),
-    /// Begin a session from a file: a card, a lorebook, a story, a chat, words
+    /// Create a session from a character card, lorebook, story, chat or text file
     Import(Import),
 }
 
 #[derive(Args, Debug)]
 pub struct Export {
-    /// The session
+    /// Session name
     pub name: String,
-    /// txt, md, html, epub, jsonl, pairs, kobold, tavern, card, worldinfo or lorebook; else the
-    /// file's name tells, or it is md
+    #[arg(help = formats())]
     pub format: Option<String>,
-    /// Where to; - is standard output, and without one it is a new file here
+    /// Output file; - is standard output [default: a new file in the current folder]
     #[arg(short, long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub output: Option<PathBuf>,
-    /// Every branch, and not the story as it stands alone
+    /// Export every branch instead of the current story only
     #[arg(long)]
     pub tree: bool,
-    /// Write over a file that is there
+    /// Overwrite an existing file
     #[arg(long)]
     pub force: bool,
-    /// The title; the session's name where none is given
+    /// Title [default: the session's name]
     #[arg(long)]
     pub title: Option<String>,
-    /// The language of the story, for e-books and web pages, as in en or de-AT
+    /// Language tag for EPUB and HTML, for example en or de-AT
     #[arg(long, value_name = "TAG")]
     pub language: Option<String>,
+    /// Folder of the sessions
     #[arg(long, env = "ILLUMINE_SESSIONS", value_name = "FOLDER")]
     pub sessions: Option<PathBuf>,
 }
 
+fn formats() -> String {
+    let names = illumine::store::export::names().join(", ");
+    format!("One of {names}; else the file's name tells, or it is md")
+}
+
 #[derive(Args, Debug)]
 pub struct Import {
+    /// File to import
     #[arg(value_hint = ValueHint::FilePath)]
     pub file: PathBuf,
-    /// The session to begin; the file's name where none is given
+    /// Name of the new session [default: from the file name]
     pub name: Option<String>,
-    /// Who speaks with the character of a card
+    /// Your name in the story, for character cards that use {{user}}
     #[arg(long, value_name = "NAME")]
     pub user: Option<String>,
+    /// Folder of the sessions
     #[arg(long, env = "ILLUMINE_SESSIONS", value_name = "FOLDER")]
     pub sessions: Option<PathBuf>,
 }

@@ -8,7 +8,10 @@ use crate::model::gan::concepts::Match;
 use crate::model::gan::encoded::EncodedPicture;
 use crate::model::gan::sampling::Sampling;
 use crate::model::gan::{GeneratedImages, Illuminator, ImageSpec, Picture};
-use crate::story::picture::{Drawing, End, Layer, PictureRequest, Provenance, Sight, Way};
+use crate::story::picture::{
+    Derivation, DrawnPicture, Layer, LerpTarget, PictureProvenance, PictureRequest, PromptOrPicture,
+};
+use crate::story::progress::Observer;
 use crate::story::untrusted::{clean, clean_line};
 
 /// A request and its finished pictures.
@@ -16,10 +19,9 @@ pub(super) struct ImageJob<'a> {
     pub(super) pipeline: &'a ImagePipeline,
     pub(super) request: &'a PictureRequest,
     pub(super) sampling: Sampling,
-    pub(super) done: Vec<Drawing>,
+    pub(super) done: Vec<DrawnPicture>,
     pub(super) total: usize,
-    pub(super) on_progress: &'a mut dyn FnMut(usize, usize),
-    pub(super) keep_going: KeepGoing<'a>,
+    pub(super) observer: &'a dyn Observer,
 }
 
 /// What the provenance of a picture says about its input.
@@ -30,6 +32,12 @@ pub(super) struct PictureLabel<'a> {
 }
 
 impl ImageJob<'_> {
+    /// Reports how many pictures are finished.
+    pub(super) fn report_progress(&self) {
+        let (done, total) = (self.done.len() as u64, self.total as u64);
+        self.observer.progress("Drawing", done, Some(total));
+    }
+
     /// One picture for each style and seed.
     pub(super) fn words(&mut self, prompt: &str) -> Result<bool, DrawError> {
         let styles = self.pipeline.style_numbers(&self.request.style, None)?;
@@ -38,7 +46,7 @@ impl ImageJob<'_> {
             prompt,
             &embedding,
             &styles,
-            &|_| Way::Words,
+            &|_| Derivation::Prompt,
             |it, spec, keep_going| it.draw(spec, keep_going),
         )
     }
@@ -46,14 +54,14 @@ impl ImageJob<'_> {
     pub(super) fn vary(
         &mut self,
         code: &EncodedPicture,
-        led: &Sight,
+        led: &PromptOrPicture,
         amount: f64,
     ) -> Result<bool, DrawError> {
         let (prompt, own) = sight(led);
         let styles = self.pipeline.style_numbers(&self.request.style, own)?;
         let embedding = self.pipeline.embed_prompt(prompt)?;
         let spelled = code.to_hex();
-        let way = |_: u64| Way::Vary {
+        let way = |_: u64| Derivation::Vary {
             tokens: spelled.clone(),
             amount,
         };
@@ -70,7 +78,7 @@ impl ImageJob<'_> {
         let styles = self.pipeline.style_numbers(&self.request.style, None)?;
         let embedding = self.pipeline.embed_prompt(words)?;
         let spelled = code.to_hex();
-        let way = |_: u64| Way::Restyle {
+        let way = |_: u64| Derivation::Restyle {
             tokens: spelled.clone(),
         };
         self.each(words, &embedding, &styles, &way, |it, spec, keep_going| {
@@ -84,7 +92,7 @@ impl ImageJob<'_> {
         prompt: &str,
         embedding: &PromptEmbedding,
         styles: &[Option<u32>],
-        way: &dyn Fn(u64) -> Way,
+        way: &dyn Fn(u64) -> Derivation,
         make: impl Fn(
             &Illuminator,
             &ImageSpec,
@@ -92,11 +100,12 @@ impl ImageJob<'_> {
         ) -> Result<Option<GeneratedImages>, ImageError>,
     ) -> Result<bool, DrawError> {
         self.start(styles.len() * self.request.seeds.len())?;
+        let observer = self.observer;
+        let keep_going = &mut || !observer.is_cancelled();
         for style in styles {
             for seeds in self.request.seeds.chunks(BATCH) {
                 let spec = self.image_spec(embedding, *style, seeds);
-                let Some(generated) = make(&self.pipeline.illuminator, &spec, self.keep_going)?
-                else {
+                let Some(generated) = make(&self.pipeline.illuminator, &spec, keep_going)? else {
                     return Ok(false);
                 };
                 for (at, seed) in seeds.iter().enumerate() {
@@ -108,7 +117,7 @@ impl ImageJob<'_> {
                     let drawing = self.drawing(&label, &generated, at, way(*seed));
                     self.done.push(drawing);
                 }
-                (self.on_progress)(self.done.len(), self.total);
+                self.report_progress();
             }
         }
         Ok(true)
@@ -117,21 +126,22 @@ impl ImageJob<'_> {
     /// Pictures at positions between two others.
     pub(super) fn lerp(
         &mut self,
-        from: &Sight,
-        to: &Sight,
+        from: &PromptOrPicture,
+        to: &PromptOrPicture,
         places: &[f64],
     ) -> Result<bool, DrawError> {
         self.start(places.len())?;
         let (one, other) = (self.endpoint(from)?, self.endpoint(to)?);
-        let spec_of = |(end, style): &(End, Option<u32>)| {
+        let spec_of = |(end, style): &(LerpTarget, Option<u32>)| {
             let embedding = self.pipeline.embed_prompt(&end.prompt)?;
             Ok::<ImageSpec, DrawError>(self.image_spec(&embedding, *style, &[end.seed]))
         };
         let (first, last) = (spec_of(&one)?, spec_of(&other)?);
+        let observer = self.observer;
+        let keep_going = &mut || !observer.is_cancelled();
         for at in places {
             let illuminator = &self.pipeline.illuminator;
-            let Some(generated) = illuminator.interpolate(&first, &last, *at, self.keep_going)?
-            else {
+            let Some(generated) = illuminator.interpolate(&first, &last, *at, keep_going)? else {
                 return Ok(false);
             };
             let label = PictureLabel {
@@ -139,19 +149,19 @@ impl ImageJob<'_> {
                 style: one.1,
                 seed: one.0.seed,
             };
-            let way = Way::Lerp {
+            let way = Derivation::Lerp {
                 other: Box::new(other.0.clone()),
                 at: *at,
             };
             let drawing = self.drawing(&label, &generated, 0, way);
             self.done.push(drawing);
-            (self.on_progress)(self.done.len(), self.total);
+            self.report_progress();
         }
         Ok(true)
     }
 
     /// Two prompts share a seed, so that they differ in their text only.
-    fn endpoint(&self, sight: &Sight) -> Result<(End, Option<u32>), DrawError> {
+    fn endpoint(&self, sight: &PromptOrPicture) -> Result<(LerpTarget, Option<u32>), DrawError> {
         let (prompt, own) = self::sight(sight);
         if prompt.trim().is_empty() {
             return Err(DrawError::NoWords);
@@ -159,10 +169,10 @@ impl ImageJob<'_> {
         let styles = self.pipeline.style_numbers(&self.request.style, own)?;
         let style = styles.first().copied().flatten();
         let seed = match sight {
-            Sight::Picture(how) => how.seed,
-            Sight::Prompt(_) => self.request.seeds.first().copied().unwrap_or_default(),
+            PromptOrPicture::Picture(how) => how.seed,
+            PromptOrPicture::Prompt(_) => self.request.seeds.first().copied().unwrap_or_default(),
         };
-        let end = End {
+        let end = LerpTarget {
             prompt: prompt.to_string(),
             style: self.pipeline.style_name(style),
             seed,
@@ -175,7 +185,7 @@ impl ImageJob<'_> {
             return Err(DrawError::Many(count));
         }
         self.total = count;
-        (self.on_progress)(0, count);
+        self.report_progress();
         Ok(())
     }
 
@@ -199,15 +209,15 @@ impl ImageJob<'_> {
         label: &PictureLabel,
         generated: &GeneratedImages,
         at: usize,
-        way: Way,
-    ) -> Drawing {
+        way: Derivation,
+    ) -> DrawnPicture {
         let layer = |picture: &Picture| Layer {
             size: picture.size,
             pixels: picture.pixels.clone(),
         };
-        Drawing {
+        DrawnPicture {
             layers: generated.pictures.get(at).map(layer).into_iter().collect(),
-            how: Provenance {
+            provenance: PictureProvenance {
                 tokens: generated
                     .encoded
                     .get(at)
@@ -219,8 +229,8 @@ impl ImageJob<'_> {
         }
     }
 
-    pub(super) fn provenance(&self, label: &PictureLabel, concepts: &[Match]) -> Provenance {
-        Provenance {
+    pub(super) fn provenance(&self, label: &PictureLabel, concepts: &[Match]) -> PictureProvenance {
+        PictureProvenance {
             prompt: clean(label.prompt).into_owned(),
             concepts: concept_pairs(concepts),
             style: self.pipeline.style_name(label.style),
@@ -228,22 +238,22 @@ impl ImageJob<'_> {
             steps: self.sampling.steps,
             temperature: self.sampling.temperature,
             guidance: self.sampling.guidance,
-            recall: self.sampling.retrieval_strength,
+            retrieval_strength: self.sampling.retrieval_strength,
             size: self.request.size,
             background: self.request.background.clone(),
             enlarged: self.request.enlarged,
             weights: self.pipeline.illuminator.sha256.clone(),
             backend: self.pipeline.backend.clone(),
             build: self.request.build.clone(),
-            ..Provenance::default()
+            ..PictureProvenance::default()
         }
     }
 }
 
-fn sight(sight: &Sight) -> (&str, PictureStyle<'_>) {
+fn sight(sight: &PromptOrPicture) -> (&str, PictureStyle<'_>) {
     match sight {
-        Sight::Prompt(words) => (words, None),
-        Sight::Picture(how) => (&how.prompt, Some(how.style.as_deref())),
+        PromptOrPicture::Prompt(words) => (words, None),
+        PromptOrPicture::Picture(how) => (&how.prompt, Some(how.style.as_deref())),
     }
 }
 

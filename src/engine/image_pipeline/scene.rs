@@ -4,7 +4,7 @@
 use super::DrawError;
 use super::job::{ImageJob, PictureLabel, concept_pairs};
 use crate::model::sampler::rng::derive;
-use crate::story::picture::{Drawing, Layer, Provenance, Way};
+use crate::story::picture::{Derivation, DrawnPicture, Layer, PictureProvenance};
 
 /// Subjects in front of a backdrop at most.
 const SUBJECTS: usize = 3;
@@ -84,7 +84,7 @@ impl ImageJob<'_> {
                     return Ok(false);
                 };
                 self.done.push(scene);
-                (self.on_progress)(self.done.len(), self.total);
+                self.report_progress();
             }
         }
         Ok(true)
@@ -94,13 +94,15 @@ impl ImageJob<'_> {
         &mut self,
         label: &PictureLabel,
         parts: &[String],
-    ) -> Result<Option<Drawing>, DrawError> {
+    ) -> Result<Option<DrawnPicture>, DrawError> {
         let (mut layers, mut concepts) = (Vec::new(), Vec::new());
         for (at, part) in parts.iter().enumerate() {
             let embedding = self.pipeline.embed_prompt(part)?;
             let seed = derive(label.seed, at as u64);
             let spec = self.image_spec(&embedding, label.style, &[seed]);
-            let Some(drawn) = self.pipeline.illuminator.draw(&spec, self.keep_going)? else {
+            let observer = self.observer;
+            let keep_going = &mut || !observer.is_cancelled();
+            let Some(drawn) = self.pipeline.illuminator.draw(&spec, keep_going)? else {
                 return Ok(None);
             };
             layers.extend(drawn.pictures.into_iter().map(|picture| Layer {
@@ -109,14 +111,17 @@ impl ImageJob<'_> {
             }));
             concepts.extend(concept_pairs(&drawn.concepts).into_iter().take(1));
         }
-        let how = Provenance {
+        let how = PictureProvenance {
             concepts,
-            way: Way::Scene {
+            way: Derivation::Scene {
                 parts: parts.to_vec(),
             },
             ..self.provenance(label, &[])
         };
-        Ok(Some(Drawing { layers, how }))
+        Ok(Some(DrawnPicture {
+            layers,
+            provenance: how,
+        }))
     }
 }
 

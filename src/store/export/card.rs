@@ -1,8 +1,8 @@
-//! The session's character as a card file: PNG with both chunks, JSON, or .charx.
+//! Exports the session's character as a card: PNG with both chunks, JSON, or .charx.
 
-use super::lore::{self, Form};
-use super::{ExportError, Meta, line, pages};
+use super::{ExportError, ExportMeta, line, pages};
 use crate::store::import::png;
+use crate::store::lorebook::{self, LoreFormat};
 use crate::story::card::{Card, Version};
 use crate::story::{NodeId, Story};
 use serde_json::Value;
@@ -12,10 +12,10 @@ use std::path::Path;
 use zip::write::SimpleFileOptions;
 use zip::{ZipArchive, ZipWriter};
 
-/// The picture of a card that came without one: width and height.
+/// The width and height of the picture for a card that has none.
 const BLANK: (u32, u32) = (400, 600);
 
-pub fn write(story: &Story, meta: &Meta, path: &Path) -> Result<Vec<u8>, ExportError> {
+pub fn encode_card(story: &Story, meta: &ExportMeta, path: &Path) -> Result<Vec<u8>, ExportError> {
     let character = story.frame().character.as_ref();
     let card = character.map_or_else(|| own(story, meta), |character| character.card.clone());
     let kept = character.and_then(|character| character.file.as_ref());
@@ -28,7 +28,7 @@ pub fn write(story: &Story, meta: &Meta, path: &Path) -> Result<Vec<u8>, ExportE
     }
 }
 
-/// A V1 card goes out as V2, which every program reads.
+/// The version to write: V1 cards become V2, which every program reads.
 fn own_version(card: &Card) -> Version {
     match card.version {
         Version::V3 => Version::V3,
@@ -40,22 +40,22 @@ fn json(story: &Story, card: &Card, version: Version) -> Value {
     let book = card.book.as_ref();
     let book = book.and_then(|name| story.frame().book(name));
     let form = match version {
-        Version::V3 => Form::V3,
-        _ => Form::V2,
+        Version::V3 => LoreFormat::V3,
+        _ => LoreFormat::V2,
     };
-    card.write(version, book.map(|book| lore::of_card(book, form)))
+    card.to_json(version, book.map(|book| lorebook::of_card(book, form)))
 }
 
 fn picture(story: &Story, card: &Card, kept: Option<Vec<u8>>) -> Result<Vec<u8>, ExportError> {
     let kept = kept.filter(|bytes| bytes.starts_with(png::SIGNATURE));
-    let picture = kept.unwrap_or_else(|| png::blank(BLANK.0, BLANK.1));
+    let picture = kept.unwrap_or_else(|| png::blank_picture(BLANK.0, BLANK.1));
     let v2 = json(story, card, Version::V2).to_string();
     let v3 = json(story, card, Version::V3).to_string();
-    let written = png::with_cards(&picture, v2.as_bytes(), v3.as_bytes());
+    let written = png::replace_cards(&picture, v2.as_bytes(), v3.as_bytes());
     written.map_err(|error| ExportError::Card(error.to_string()))
 }
 
-/// The archive that the card came in, with the card as it is now; or a new one.
+/// The card's original archive with the current card in it, or a new archive.
 fn charx(card: &Value, kept: Option<Vec<u8>>) -> Result<Vec<u8>, ExportError> {
     let wrong = |error: zip::result::ZipError| ExportError::Card(error.to_string());
     let mut out = ZipWriter::new(Cursor::new(Vec::new()));
@@ -76,15 +76,15 @@ fn charx(card: &Value, kept: Option<Vec<u8>>) -> Result<Vec<u8>, ExportError> {
     Ok(out.finish().map_err(wrong)?.into_inner())
 }
 
-/// A card of a session that none was brought to: its memory, and its first passage's versions.
-fn own(story: &Story, meta: &Meta) -> Card {
+/// A card for a session without one: from its memory, and the versions of its first passage.
+fn own(story: &Story, meta: &ExportMeta) -> Card {
     let first = story.path().first().map(|passage| passage.id);
     let mut roots: Vec<NodeId> = first.into_iter().collect();
     let others = story.roots().iter().copied();
     roots.extend(others.filter(|id| Some(*id) != first && !story.is_hidden(*id)));
     let greetings: Vec<String> = roots
         .iter()
-        .map(|id| pages::version(story, *id, *id))
+        .map(|id| pages::version_text(story, *id, *id))
         .filter(|text| !text.is_empty())
         .collect();
     let mut card = Card::new(&meta.title, &story.frame().memory, &greetings);

@@ -1,12 +1,12 @@
-//! The story as an e-book: EPUB 3.3, with a table of contents and accessible metadata.
+//! Exports the story as an e-book: EPUB 3.3, with a table of contents and accessibility metadata.
 //!
-//! Written on the zip library alone: an e-book is an archive of a few files, and the libraries
-//! that make one say nothing of accessibility. `tests/it/interop.rs` has epubcheck look at it.
+//! Uses only the zip library: an e-book is an archive of a few files, and the EPUB libraries write
+//! no accessibility metadata. `tests/it/interop.rs` checks the result with epubcheck.
 
 use super::html::{STYLE, escaped, figure, paragraphs};
-use super::pages::{self, Piece, Span};
-use super::text::{Names, authors, title};
-use super::{ExportError, Extent, Meta};
+use super::pages::{self, ExportPassage, Span};
+use super::text::{SpeakerNames, authors, title};
+use super::{ExportError, ExportMeta, ExportScope};
 use crate::story::hash::hexadecimal;
 use crate::story::sentence::excerpt;
 use crate::story::{NodeId, Picture, Story};
@@ -21,16 +21,16 @@ struct Chapter {
     body: String,
 }
 
-pub fn book(story: &Story, extent: Extent, meta: &Meta) -> Result<Vec<u8>, ExportError> {
-    let names = Names::of(story, meta);
-    let pieces = pages::illustrated(story, &story.path());
+pub fn book(story: &Story, extent: ExportScope, meta: &ExportMeta) -> Result<Vec<u8>, ExportError> {
+    let names = SpeakerNames::of(story, meta);
+    let pieces = pages::with_pictures(story, &story.path());
     let images: Vec<Image> = pages::pictures(story, extent)
         .into_iter()
         .filter_map(|id| Some((id, meta.picture(id)?)))
         .collect();
     let source = |id| {
         let there = images.iter().any(|(known, _)| *known == id);
-        there.then(|| format!("images/{}", Picture::file(id)))
+        there.then(|| format!("images/{}", Picture::file_name(id)))
     };
     let figure = |id| figure(story, id, source(id));
     let mut chapters: Vec<Chapter> = split(&pieces)
@@ -40,7 +40,7 @@ pub fn book(story: &Story, extent: Extent, meta: &Meta) -> Result<Vec<u8>, Expor
             body: paragraphs(&pieces, &names, &figure),
         })
         .collect();
-    if extent == Extent::Tree {
+    if extent == ExportScope::Tree {
         chapters.extend(pages::branches(story).iter().map(|branch| Chapter {
             title: title(story, branch),
             body: paragraphs(&branch.pieces, &names, &figure),
@@ -54,10 +54,14 @@ pub fn book(story: &Story, extent: Extent, meta: &Meta) -> Result<Vec<u8>, Expor
     archive.map_err(|error| ExportError::Card(error.to_string()))
 }
 
-/// A picture's number and file.
+/// A picture's id and file.
 type Image = (NodeId, Arc<[u8]>);
 
-fn archive(chapters: &[Chapter], images: &[Image], meta: &Meta) -> zip::result::ZipResult<Vec<u8>> {
+fn archive(
+    chapters: &[Chapter],
+    images: &[Image],
+    meta: &ExportMeta,
+) -> zip::result::ZipResult<Vec<u8>> {
     let mut out = ZipWriter::new(Cursor::new(Vec::new()));
     // The kind of file stands first and plain, so that it can be told from the first bytes.
     let stored = SimpleFileOptions::default().compression_method(CompressionMethod::Stored);
@@ -65,7 +69,7 @@ fn archive(chapters: &[Chapter], images: &[Image], meta: &Meta) -> zip::result::
     out.write_all(b"application/epub+zip")?;
     let packed = SimpleFileOptions::default();
     for (id, bytes) in images {
-        out.start_file(format!("EPUB/images/{}", Picture::file(*id)), stored)?;
+        out.start_file(format!("EPUB/images/{}", Picture::file_name(*id)), stored)?;
         out.write_all(bytes)?;
     }
     let mut put = |name: &str, text: &str| -> zip::result::ZipResult<()> {
@@ -87,7 +91,7 @@ fn archive(chapters: &[Chapter], images: &[Image], meta: &Meta) -> zip::result::
     Ok(out.finish()?.into_inner())
 }
 
-/// Of a book with pictures.
+/// Accessibility metadata of a book with pictures.
 const VISUAL: &str = r#"    <meta property="schema:accessMode">visual</meta>
     <meta property="schema:accessibilityFeature">alternativeText</meta>
 "#;
@@ -98,13 +102,13 @@ const CONTAINER: &str = r#"<?xml version="1.0" encoding="UTF-8"?>
 </container>
 "#;
 
-fn package(chapters: &[Chapter], images: &[Image], meta: &Meta) -> String {
+fn package(chapters: &[Chapter], images: &[Image], meta: &ExportMeta) -> String {
     let pictures: String = images
         .iter()
         .map(|(id, _)| {
             format!(
                 "    <item id=\"picture-{id}\" href=\"images/{}\" media-type=\"image/png\"/>\n",
-                Picture::file(*id)
+                Picture::file_name(*id)
             )
         })
         .collect();
@@ -155,7 +159,7 @@ fn package(chapters: &[Chapter], images: &[Image], meta: &Meta) -> String {
     )
 }
 
-fn contents(chapters: &[Chapter], meta: &Meta) -> String {
+fn contents(chapters: &[Chapter], meta: &ExportMeta) -> String {
     let rows: String = chapters
         .iter()
         .enumerate()
@@ -170,7 +174,7 @@ fn contents(chapters: &[Chapter], meta: &Meta) -> String {
     page(&meta.title, &body, meta)
 }
 
-fn page(title: &str, body: &str, meta: &Meta) -> String {
+fn page(title: &str, body: &str, meta: &ExportMeta) -> String {
     let (title, language) = (escaped(title), language(meta));
     format!(
         "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<!DOCTYPE html>\n\
@@ -181,16 +185,16 @@ fn page(title: &str, body: &str, meta: &Meta) -> String {
     )
 }
 
-/// `und` says that nobody knows, which is better than a wrong one.
-fn language(meta: &Meta) -> String {
+/// The language tag; `und` (undetermined) if unknown, which is better than a wrong one.
+fn language(meta: &ExportMeta) -> String {
     match meta.language.as_str() {
         "" => "und".to_string(),
         language => escaped(language),
     }
 }
 
-/// The same words have the same name: a UUID of the eighth version (RFC 9562) from their SHA-256.
-fn identifier(chapters: &[Chapter], meta: &Meta) -> String {
+/// The book's identifier: a UUID version 8 (RFC 9562) from the SHA-256 of its text.
+fn identifier(chapters: &[Chapter], meta: &ExportMeta) -> String {
     let mut hash = Sha256::new();
     hash.update(meta.title.as_bytes());
     chapters
@@ -210,7 +214,7 @@ fn identifier(chapters: &[Chapter], meta: &Meta) -> String {
     )
 }
 
-/// The time to the second, as the package wants it.
+/// The time of modification in seconds, as the package requires.
 fn modified(now: &str) -> String {
     match now.get(..19) {
         Some(to_the_second) => format!("{to_the_second}Z"),
@@ -218,12 +222,12 @@ fn modified(now: &str) -> String {
     }
 }
 
-/// Chapters: what stands under each line that is a heading.
-fn split(pieces: &[Piece]) -> Vec<(Option<String>, Vec<Piece>)> {
-    let mut chapters: Vec<(Option<String>, Vec<Piece>)> = vec![(None, Vec::new())];
+/// Splits the story into chapters at lines that are headings.
+fn split(pieces: &[ExportPassage]) -> Vec<(Option<String>, Vec<ExportPassage>)> {
+    let mut chapters: Vec<(Option<String>, Vec<ExportPassage>)> = vec![(None, Vec::new())];
     let mut fresh = true;
     for piece in pieces {
-        let mut own = Piece {
+        let mut own = ExportPassage {
             spans: Vec::new(),
             ..piece.clone()
         };
@@ -237,7 +241,7 @@ fn split(pieces: &[Piece]) -> Vec<(Option<String>, Vec<Piece>)> {
                     // The pictures stand after all of it.
                     last(
                         &mut chapters,
-                        Piece {
+                        ExportPassage {
                             spans: told,
                             pictures: Vec::new(),
                             ..own.clone()
@@ -264,7 +268,7 @@ fn give(spans: &mut Vec<Span>, span: &Span, words: &mut String) {
     }
 }
 
-fn last(chapters: &mut [(Option<String>, Vec<Piece>)], piece: Piece) {
+fn last(chapters: &mut [(Option<String>, Vec<ExportPassage>)], piece: ExportPassage) {
     let says =
         piece.spans.iter().any(|span| !span.text.trim().is_empty()) || !piece.pictures.is_empty();
     if let Some((_, pieces)) = chapters.last_mut().filter(|_| says) {
@@ -272,7 +276,7 @@ fn last(chapters: &mut [(Option<String>, Vec<Piece>)], piece: Piece) {
     }
 }
 
-/// `# Title`, as in Markdown, and `Chapter 3`, with or without a name.
+/// Parses a heading: `# Title`, as in Markdown, or `Chapter 3`, with or without a title.
 fn heading(line: &str) -> Option<String> {
     let line = line.trim();
     let marks = line.len() - line.trim_start_matches('#').len();

@@ -1,16 +1,16 @@
-//! The story as one web page that needs nothing else, and as the paragraphs of an e-book.
+//! Exports the story as one self-contained web page, and as the paragraphs of an e-book.
 //!
-//! Written so that it is XML too. Every word is escaped: what a model writes is never markup.
+//! The page is valid XML too. All text is escaped, so a model's output is never markup.
 
-use super::pages::{self, Piece};
-use super::text::{Names, authors, title};
-use super::{Extent, Meta};
+use super::pages::{self, ExportPassage};
+use super::text::{SpeakerNames, authors, title};
+use super::{ExportMeta, ExportScope};
 use crate::story::untrusted::clean_line;
 use crate::story::{NodeId, Story};
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD as STANDARD;
 
-/// Quiet on paper and on a screen; who wrote what is seen where the reader asks for it.
+/// The style sheet: unobtrusive on paper and on screen, with each author's text tinted.
 pub const STYLE: &str = "\
 body { font-family: Georgia, serif; line-height: 1.5; max-width: 38em; margin: 2em auto; padding: 0 1em; }
 p { margin: 0 0 0.8em; }
@@ -23,9 +23,9 @@ footer, .about { color: #666; font-size: 0.85em; }
 @media (prefers-color-scheme: dark) { body { background: #16161a; color: #ddd; } footer, .about { color: #999; } }
 ";
 
-pub fn page(story: &Story, extent: Extent, meta: &Meta) -> String {
-    let names = Names::of(story, meta);
-    let pieces = pages::illustrated(story, &story.path());
+pub fn page(story: &Story, extent: ExportScope, meta: &ExportMeta) -> String {
+    let names = SpeakerNames::of(story, meta);
+    let pieces = pages::with_pictures(story, &story.path());
     let inside = |id| {
         let bytes = meta.picture(id)?;
         Some(format!("data:image/png;base64,{}", STANDARD.encode(bytes)))
@@ -34,7 +34,7 @@ pub fn page(story: &Story, extent: Extent, meta: &Meta) -> String {
     let mut body = format!("<main>\n<h1>{}</h1>\n", escaped(&meta.title));
     body += &paragraphs(&pieces, &names, &figure);
     body += "</main>\n";
-    if extent == Extent::Tree {
+    if extent == ExportScope::Tree {
         for branch in pages::branches(story) {
             let title = escaped(&title(story, &branch));
             let told = paragraphs(&branch.pieces, &names, &figure);
@@ -57,9 +57,13 @@ pub fn page(story: &Story, extent: Extent, meta: &Meta) -> String {
     )
 }
 
-/// The words of pieces, an empty line between paragraphs; each author's words in a span.
-pub fn paragraphs(pieces: &[Piece], names: &Names, figure: &dyn Fn(NodeId) -> String) -> String {
-    let mut paper = Paper::default();
+/// Renders pieces as paragraphs, with each author's text in a span.
+pub fn paragraphs(
+    pieces: &[ExportPassage],
+    names: &SpeakerNames,
+    figure: &dyn Fn(NodeId) -> String,
+) -> String {
+    let mut paper = HtmlWriter::default();
     for piece in pieces {
         if !piece.gap.is_empty() {
             paper.end();
@@ -80,12 +84,12 @@ pub fn paragraphs(pieces: &[Piece], names: &Names, figure: &dyn Fn(NodeId) -> St
     paper.done
 }
 
-/// A picture from where its file is to be had; words in its place where there is none.
+/// Renders a picture from its source; its description if the file is missing.
 pub fn figure(story: &Story, id: NodeId, source: Option<String>) -> String {
     let Some(picture) = story.picture(id) else {
         return String::new();
     };
-    let title = escaped(&clean_line(&picture.how.title()));
+    let title = escaped(&clean_line(&picture.provenance.title()));
     let (width, height) = (picture.width, picture.height);
     match source {
         Some(source) => format!(
@@ -96,15 +100,15 @@ pub fn figure(story: &Story, id: NodeId, source: Option<String>) -> String {
 }
 
 #[derive(Default)]
-struct Paper {
+struct HtmlWriter {
     done: String,
-    /// The paragraph that is being written.
+    /// The current paragraph.
     line: String,
-    /// Line ends that have been met and not written yet.
+    /// The number of pending line breaks.
     breaks: usize,
 }
 
-impl Paper {
+impl HtmlWriter {
     fn words(&mut self, class: &str, text: &str) {
         let mut lines = text.split('\n');
         if let Some(first) = lines.next() {
@@ -142,7 +146,7 @@ impl Paper {
     }
 }
 
-/// Text as XML has it, without the characters that XML cannot hold.
+/// Escapes text for XML and drops characters that XML does not allow.
 pub fn escaped(text: &str) -> String {
     let mut plain = String::with_capacity(text.len());
     for c in text.chars() {

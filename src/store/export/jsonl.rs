@@ -1,15 +1,15 @@
-//! The story as data to learn from: OpenAI's `messages`, and preference pairs.
+//! Exports the story as training data: OpenAI's `messages`, and preference pairs.
 
-use super::pages::{self, Piece};
-use super::{ExportError, Extent, Meta};
+use super::pages::{self, ExportPassage};
+use super::{ExportError, ExportMeta, ExportScope};
 use crate::story::{Author, Node, NodeId, Passage, Place, Story};
 use serde_json::{Value, json};
 
-/// The story as it stands is one conversation; of the whole tree each branch is one.
-pub fn messages(story: &Story, extent: Extent, meta: &Meta) -> String {
+/// One conversation for the current story, or one per branch for the whole tree.
+pub fn messages(story: &Story, extent: ExportScope, meta: &ExportMeta) -> String {
     let ends: Vec<Option<NodeId>> = match extent {
-        Extent::Path => vec![story.head()],
-        Extent::Tree => pages::leaves(story).into_iter().map(Some).collect(),
+        ExportScope::Path => vec![story.head()],
+        ExportScope::Tree => pages::leaves(story).into_iter().map(Some).collect(),
     };
     let lines = ends.into_iter().map(|end| {
         let path = story.path_to(end);
@@ -18,7 +18,7 @@ pub fn messages(story: &Story, extent: Extent, meta: &Meta) -> String {
             .pictures_on(&path)
             .into_iter()
             .filter_map(|(_, id)| story.picture(id))
-            .map(|picture| json!({ "shows": picture.how.title(), "sha256": picture.sha256 }))
+            .map(|picture| json!({ "shows": picture.provenance.title(), "sha256": picture.sha256 }))
             .collect();
         // Beside the words: what is learned from is the story alone.
         if !pictures.is_empty() {
@@ -29,9 +29,9 @@ pub fn messages(story: &Story, extent: Extent, meta: &Meta) -> String {
     lines.collect()
 }
 
-/// For each passage of the model's that has other versions: the words before it, the version that
-/// the writer went on from, and each that was not chosen.
-pub fn pairs(story: &Story, meta: &Meta) -> Result<String, ExportError> {
+/// For each passage by the model that has other versions: the text before it, the version that the
+/// writer continued from, and each rejected version.
+pub fn pairs(story: &Story, meta: &ExportMeta) -> Result<String, ExportError> {
     let path = story.path();
     let mut lines = String::new();
     for piece in pages::pieces(&path) {
@@ -58,10 +58,11 @@ pub fn pairs(story: &Story, meta: &Meta) -> Result<String, ExportError> {
     }
 }
 
-/// What else the model wrote at a passage's place; what was put away counts, for it was.
+/// The other versions that the model wrote of a passage, including hidden ones, which were rejected
+/// too.
 fn rejected(story: &Story, first: &Node, chosen: &str) -> Vec<String> {
     let place: Place = first.place();
-    let others = story.standing_at(place).filter_map(|id| story.node(id));
+    let others = story.passages_at(place).filter_map(|id| story.node(id));
     let others = others.filter(|node| node.author == Author::Model && !node.aside);
     let mut texts: Vec<String> = Vec::new();
     for node in others {
@@ -73,8 +74,8 @@ fn rejected(story: &Story, first: &Node, chosen: &str) -> Vec<String> {
     texts
 }
 
-/// A path as messages: the model's words are the assistant's, all others the user's.
-fn conversation(story: &Story, path: &[Passage], meta: &Meta) -> Vec<Value> {
+/// Converts a path to messages: the model's text is the assistant's, all other text the user's.
+fn conversation(story: &Story, path: &[Passage], meta: &ExportMeta) -> Vec<Value> {
     let frame = story.frame();
     let voice = frame.voice.as_ref().map_or("", |voice| &voice.text);
     let system = [meta.system.as_str(), voice, &frame.memory];
@@ -94,7 +95,7 @@ fn conversation(story: &Story, path: &[Passage], meta: &Meta) -> Vec<Value> {
     turns.into_iter().map(turn).collect()
 }
 
-fn role(piece: &Piece) -> &'static str {
+fn role(piece: &ExportPassage) -> &'static str {
     match piece.author {
         Author::Model => "assistant",
         Author::Prompt | Author::User => "user",

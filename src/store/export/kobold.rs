@@ -1,17 +1,19 @@
-//! KoboldAI Lite's story file: the story as it stands, its other branches, memory, note and lore.
+//! Exports a KoboldAI Lite story: the current story, its other branches, memory, author's note and
+//! lore.
 
-use super::pages::{self, Piece};
-use super::{Book, lore};
+use super::Lorebook;
+use super::pages::{self, ExportPassage};
 use crate::store::import::kobold::FORMAT;
+use crate::store::lorebook;
 use crate::story::{NodeId, Passage, Story};
 use serde_json::{Map, Value, json};
 use std::collections::BTreeSet;
 
-/// Branches that are written at most: each is a whole story again.
+/// The maximum number of branches, since each is stored as a whole story.
 pub const MOST: usize = 64;
 
-/// The file's JSON.
-pub fn write(story: &Story) -> Value {
+/// Builds the file's JSON.
+pub fn story_json(story: &Story) -> Value {
     let frame = story.frame();
     let chunks = chunks(story, &story.path());
     let (prompt, actions) = match chunks.split_first() {
@@ -26,7 +28,7 @@ pub fn write(story: &Story) -> Value {
         .collect();
     let worldinfo: Vec<Value> = frame
         .books()
-        .flat_map(|(book, _)| lore::kobold(book))
+        .flat_map(|(book, _)| lorebook::kobold(book))
         .collect();
     let mut file = json!({
         "gamestarted": true, "prompt": prompt, "memory": frame.memory,
@@ -42,12 +44,12 @@ pub fn write(story: &Story) -> Value {
     file
 }
 
-/// How many other branches the file leaves out.
+/// The number of branches that the file leaves out.
 pub fn left_out(story: &Story) -> usize {
     ends(story).len().saturating_sub(MOST + 1)
 }
 
-/// Where each way through the story ends that is to be written.
+/// The last passages of the branches to export.
 fn ends(story: &Story) -> BTreeSet<NodeId> {
     let mut ends: BTreeSet<NodeId> = pages::leaves(story).into_iter().collect();
     ends.extend(story.marks().values().filter(|id| !story.is_hidden(**id)));
@@ -55,7 +57,7 @@ fn ends(story: &Story) -> BTreeSet<NodeId> {
     ends
 }
 
-/// Every other way through the story, whole, with null for the way that is current.
+/// All other branches, each as a whole story, with null for the current one.
 fn branches(story: &Story) -> Vec<Value> {
     let (ends, head) = (ends(story), story.head());
     if ends.len() < 2 {
@@ -76,10 +78,10 @@ fn branches(story: &Story) -> Vec<Value> {
     kept.into_iter().map(branch).collect()
 }
 
-/// The texts of a path, with what stands between them, as Kobold joins them.
+/// The texts of a path with their separators, split as Kobold expects.
 fn chunks(story: &Story, path: &[Passage]) -> Vec<String> {
     let pieces = pages::pieces(path);
-    let chunk = |piece: &Piece| {
+    let chunk = |piece: &ExportPassage| {
         // A text that had pictures in it gets them back, if it is still that text.
         let node = story.node(piece.first).filter(|_| piece.whole);
         let raw = node.and_then(|node| node.extra.as_ref()?.get(FORMAT)?.as_str());
@@ -89,7 +91,12 @@ fn chunks(story: &Story, path: &[Passage]) -> Vec<String> {
     pieces.iter().map(chunk).collect()
 }
 
-/// The world info alone.
-pub fn worldinfo(books: &[&Book]) -> Value {
-    Value::Array(books.iter().flat_map(|book| lore::kobold(book)).collect())
+/// Exports the world info only.
+pub fn worldinfo(books: &[&Lorebook]) -> Value {
+    Value::Array(
+        books
+            .iter()
+            .flat_map(|book| lorebook::kobold(book))
+            .collect(),
+    )
 }

@@ -1,86 +1,86 @@
-//! A story as pieces for paper: who wrote what, what stands between, which branches there are.
+//! A story as pieces for export: authors, separators and branches.
 
-use super::Extent;
+use super::ExportScope;
 use crate::story::{Author, NodeId, Passage, Story};
 
-/// One passage as a reader sees it: the edits inside it are part of it.
+/// One passage as a reader sees it, including the edits inside it.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Piece {
+pub struct ExportPassage {
     /// Its first and last part in the tree.
     pub first: NodeId,
     pub last: NodeId,
     pub author: Author,
-    /// A turn of a chat.
+    /// Whether it is a turn of a chat.
     pub turn: bool,
-    /// It is one part, as it was written.
+    /// Whether it is a single part, unchanged since it was written.
     pub whole: bool,
-    /// What stands between it and the piece before it.
+    /// The separator between it and the previous piece.
     pub gap: &'static str,
     pub spans: Vec<Span>,
-    /// Passages of the path up to its end.
+    /// The number of passages of the path up to its end.
     pub until: usize,
-    /// The pictures that stand after it.
+    /// The pictures after it.
     pub pictures: Vec<NodeId>,
 }
 
-/// Words by one author.
+/// A span of text by one author.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Span {
-    pub by: By,
+    pub by: SpanAuthor,
     pub text: String,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum By {
+pub enum SpanAuthor {
     Prompt,
     Writer,
     Model,
-    /// A person's words inside a passage of the model's.
+    /// A person's text inside a passage by the model.
     Edited,
 }
 
-impl By {
+impl SpanAuthor {
     pub fn name(self) -> &'static str {
         match self {
-            By::Prompt => "prompt",
-            By::Writer => "writer",
-            By::Model => "model",
-            By::Edited => "edited",
+            SpanAuthor::Prompt => "prompt",
+            SpanAuthor::Writer => "writer",
+            SpanAuthor::Model => "model",
+            SpanAuthor::Edited => "edited",
         }
     }
 
-    fn of(passage: &Passage) -> By {
+    fn of(passage: &Passage) -> SpanAuthor {
         match (passage.edited, passage.author) {
-            (true, _) => By::Edited,
-            (_, Author::Prompt) => By::Prompt,
-            (_, Author::User) => By::Writer,
+            (true, _) => SpanAuthor::Edited,
+            (_, Author::Prompt) => SpanAuthor::Prompt,
+            (_, Author::User) => SpanAuthor::Writer,
             // A card's greeting, or another program's story: no model wrote it here.
-            (_, Author::Model) if passage.how.is_none() => By::Prompt,
-            (_, Author::Model) => By::Model,
+            (_, Author::Model) if passage.provenance.is_none() => SpanAuthor::Prompt,
+            (_, Author::Model) => SpanAuthor::Model,
         }
     }
 }
 
-impl Piece {
+impl ExportPassage {
     pub fn text(&self) -> String {
         self.spans.iter().map(|span| span.text.as_str()).collect()
     }
 }
 
-/// The pieces of a path that say something.
-pub fn pieces(path: &[Passage]) -> Vec<Piece> {
+/// The pieces of a path that contain text.
+pub fn pieces(path: &[Passage]) -> Vec<ExportPassage> {
     let mut pieces = pieces_with_empty(path);
     pieces.retain(|piece| !piece.spans.is_empty());
     pieces
 }
 
-/// The pieces of a path that say or show something, with the pictures that stand after each. Those
-/// that stand before all words come with a piece without any.
-pub fn illustrated(story: &Story, path: &[Passage]) -> Vec<Piece> {
+/// The pieces of a path that contain text or pictures. Pictures before all text belong to an empty
+/// first piece.
+pub fn with_pictures(story: &Story, path: &[Passage]) -> Vec<ExportPassage> {
     let mut pieces = pieces_with_empty(path);
     let pictures = story.pictures_on(path);
     if pictures.iter().any(|(after, _)| *after == 0) || pieces.is_empty() {
-        pieces.insert(0, Piece::default());
+        pieces.insert(0, ExportPassage::default());
     }
     for (after, id) in pictures {
         let at = pieces.iter().position(|piece| piece.until >= after);
@@ -91,20 +91,20 @@ pub fn illustrated(story: &Story, path: &[Passage]) -> Vec<Piece> {
     pieces
 }
 
-/// The pieces of a path, with those that stand for what is not in the story.
-pub fn pieces_with_empty(path: &[Passage]) -> Vec<Piece> {
-    let mut pieces: Vec<Piece> = Vec::new();
+/// The pieces of a path, including empty ones.
+pub fn pieces_with_empty(path: &[Passage]) -> Vec<ExportPassage> {
+    let mut pieces: Vec<ExportPassage> = Vec::new();
     let mut before: Option<&Passage> = None;
     let told = path.iter().enumerate().filter(|(_, it)| !it.aside);
     for (at, passage) in told {
-        let joins = passage.goes_on();
+        let joins = passage.continues_previous();
         match pieces.last_mut().filter(|_| joins) {
             Some(piece) => {
                 piece.last = passage.id;
                 piece.until = at + 1;
                 piece.whole = false;
             }
-            None => pieces.push(Piece {
+            None => pieces.push(ExportPassage {
                 first: passage.id,
                 last: passage.id,
                 author: passage.author,
@@ -112,14 +112,14 @@ pub fn pieces_with_empty(path: &[Passage]) -> Vec<Piece> {
                 whole: passage.text.len() == passage.node.text.len(),
                 gap: before.map_or("", |before| gap(before, passage)),
                 until: at + 1,
-                ..Piece::default()
+                ..ExportPassage::default()
             }),
         }
         if passage.text.is_empty() {
             continue;
         }
         before = Some(passage);
-        let (by, text) = (By::of(passage), passage.text);
+        let (by, text) = (SpanAuthor::of(passage), passage.text);
         let Some(spans) = pieces.last_mut().map(|piece| &mut piece.spans) else {
             continue;
         };
@@ -134,7 +134,7 @@ pub fn pieces_with_empty(path: &[Passage]) -> Vec<Piece> {
     pieces
 }
 
-/// Turns of a chat stand apart.
+/// The separator between two passages; turns of a chat are set apart.
 fn gap(before: &Passage, passage: &Passage) -> &'static str {
     let apart = (passage.turn || before.turn) && !before.text.ends_with('\n');
     match apart && before.author != passage.author {
@@ -143,10 +143,15 @@ fn gap(before: &Passage, passage: &Passage) -> &'static str {
     }
 }
 
-/// How many characters each author wrote, those who wrote none aside.
-pub fn shares(pieces: &[Piece]) -> Vec<(By, usize)> {
-    let all = [By::Prompt, By::Writer, By::Model, By::Edited];
-    let wrote = |by: By| {
+/// The number of characters by each author who wrote any.
+pub fn author_shares(pieces: &[ExportPassage]) -> Vec<(SpanAuthor, usize)> {
+    let all = [
+        SpanAuthor::Prompt,
+        SpanAuthor::Writer,
+        SpanAuthor::Model,
+        SpanAuthor::Edited,
+    ];
+    let wrote = |by: SpanAuthor| {
         let spans = pieces.iter().flat_map(|piece| &piece.spans);
         let own = spans.filter(|span| span.by == by);
         own.map(|span| span.text.chars().count()).sum::<usize>()
@@ -155,10 +160,10 @@ pub fn shares(pieces: &[Piece]) -> Vec<(By, usize)> {
     shares.filter(|(_, count)| *count > 0).collect()
 }
 
-/// A version of the passage that begins with `first`: from its beginning to `last`.
-pub fn version(story: &Story, first: NodeId, last: NodeId) -> String {
+/// The text of a version of a passage, from `first` to `last`.
+pub fn version_text(story: &Story, first: NodeId, last: NodeId) -> String {
     let path = story.path_to(Some(last));
-    let base = story.base(first);
+    let base = story.first_part(first);
     let place = story.node(base).map(|node| node.place());
     let own = path
         .iter()
@@ -167,7 +172,7 @@ pub fn version(story: &Story, first: NodeId, last: NodeId) -> String {
     own.iter().map(|passage| passage.text).collect()
 }
 
-/// Where each branch ends: passages that nothing follows. What was put away is left out.
+/// The last passage of each branch, without hidden ones.
 pub fn leaves(story: &Story) -> Vec<NodeId> {
     let ends = |id: NodeId| {
         let open = story.node(id).is_some_and(|node| !node.aside) && !story.is_hidden(id);
@@ -180,15 +185,15 @@ pub fn leaves(story: &Story) -> Vec<NodeId> {
     (0..story.next_id()).filter(|id| ends(*id)).collect()
 }
 
-/// A branch: where it leaves the story that was told before it, and its own pieces.
+/// A branch: where it leaves the earlier ones, and its own pieces.
 pub struct Branch {
-    /// The passage after which, or inside which, it begins; none for another beginning.
+    /// The passage after or inside which it starts; None for an alternative beginning.
     pub after: Option<NodeId>,
     pub name: Option<String>,
-    pub pieces: Vec<Piece>,
+    pub pieces: Vec<ExportPassage>,
 }
 
-/// Every branch beside the story as it stands, each telling only what was not told before.
+/// All branches other than the current one, each with only the text that is not in earlier ones.
 pub fn branches(story: &Story) -> Vec<Branch> {
     let on_path = story.path();
     let mut told: std::collections::HashSet<NodeId> = on_path.iter().map(|p| p.id).collect();
@@ -212,8 +217,8 @@ pub fn branches(story: &Story) -> Vec<Branch> {
     branches
 }
 
-/// The pieces of a path from a passage on.
-fn branch_of(story: &Story, path: &[Passage], from: usize) -> Vec<Piece> {
+/// The pieces of a path starting at a passage.
+fn branch_of(story: &Story, path: &[Passage], from: usize) -> Vec<ExportPassage> {
     let mut pieces = pieces_with_empty(&path[from..]);
     for (after, id) in story.pictures_on(path) {
         let at = after.checked_sub(from).filter(|after| *after > 0);
@@ -226,10 +231,10 @@ fn branch_of(story: &Story, path: &[Passage], from: usize) -> Vec<Piece> {
     pieces
 }
 
-/// Every picture that an export of this extent shows.
-pub fn pictures(story: &Story, extent: Extent) -> Vec<NodeId> {
-    let mut pieces = illustrated(story, &story.path());
-    if extent == Extent::Tree {
+/// All pictures in an export of this extent.
+pub fn pictures(story: &Story, extent: ExportScope) -> Vec<NodeId> {
+    let mut pieces = with_pictures(story, &story.path());
+    if extent == ExportScope::Tree {
         pieces.extend(branches(story).into_iter().flat_map(|branch| branch.pieces));
     }
     let mut found: Vec<NodeId> = pieces

@@ -1,18 +1,18 @@
-//! SillyTavern's chat: a header, then a message a line, each with its versions as swipes.
+//! Exports a SillyTavern chat: a header, then one message per line, with its versions as swipes.
 
-use super::Meta;
-use super::pages::{self, Piece};
-use crate::store::import::tavern::{ASIDE, FORMAT, user};
+use super::ExportMeta;
+use super::pages::{self, ExportPassage};
+use crate::store::import::tavern::{ASIDE, FORMAT, user_name};
 use crate::story::{Author, Node, NodeId, Story};
 use serde_json::{Map, Value, json};
 
-/// The file's lines.
-pub fn write(story: &Story, meta: &Meta) -> String {
+/// Builds the file.
+pub fn chat_lines(story: &Story, meta: &ExportMeta) -> String {
     let kept = story.frame().kept.get(FORMAT);
     let character = story.frame().character.as_ref();
     let user = match character {
         Some(character) => character.user.clone(),
-        None => user(kept),
+        None => user_name(kept),
     };
     let name = kept.and_then(|header| header.get("character_name")?.as_str());
     let name = match (character, name) {
@@ -35,7 +35,7 @@ pub fn write(story: &Story, meta: &Meta) -> String {
     lines.map(|line| format!("{line}\n")).collect()
 }
 
-fn message(story: &Story, piece: &Piece, names: (&str, &str), meta: &Meta) -> Value {
+fn message(story: &Story, piece: &ExportPassage, names: (&str, &str), meta: &ExportMeta) -> Value {
     let node = story.node(piece.last);
     let extra = node.and_then(|node| node.extra.as_deref());
     if let Some(aside) = extra.and_then(|extra| extra.get(ASIDE)) {
@@ -57,7 +57,7 @@ fn message(story: &Story, piece: &Piece, names: (&str, &str), meta: &Meta) -> Va
     }
     let said = |id: &NodeId| match *id == piece.last {
         true => piece.text(),
-        false => pages::version(story, piece.first, *id),
+        false => pages::version_text(story, piece.first, *id),
     };
     let swipes: Vec<String> = versions.iter().map(said).collect();
     let chosen = versions.iter().position(|id| *id == piece.last);

@@ -1,15 +1,15 @@
-//! What goes out says what the story says, and words are never markup.
+//! Tests that exports match the story and that text is never markup.
 
 use super::*;
-use crate::story::record::{Head, Move, Record};
+use crate::story::record::{HeadMove, Record, StepKind};
 use crate::story::{Author, Node, NodeId, Provenance, edit};
 use proptest::prelude::*;
 
-fn meta() -> Meta {
-    Meta {
+fn meta() -> ExportMeta {
+    ExportMeta {
         title: "Skarn".to_string(),
         now: "2026-01-01T00:00:00.5Z".to_string(),
-        ..Meta::default()
+        ..ExportMeta::default()
     }
 }
 
@@ -20,7 +20,7 @@ fn add(story: &mut Story, parent: Option<NodeId>, author: Author, text: &str) ->
         parent,
         author,
         text: text.to_string(),
-        how: (author == Author::Model).then(Provenance::default),
+        provenance: (author == Author::Model).then(Provenance::default),
         ..Node::default()
     };
     story.apply(&Record::Node(node)).unwrap();
@@ -29,16 +29,16 @@ fn add(story: &mut Story, parent: Option<NodeId>, author: Author, text: &str) ->
 }
 
 fn stand(story: &mut Story, to: Option<NodeId>) {
-    let why = Move::Write;
-    story.apply(&Record::Head(Head { to, why })).unwrap();
+    let why = StepKind::Write;
+    story.apply(&Record::Head(HeadMove { to, why })).unwrap();
 }
 
-fn written(story: &Story, format: Format, extent: Extent) -> String {
-    let bytes = bytes(story, format, extent, &meta(), Path::new("x")).unwrap();
+fn written(story: &Story, format: ExportFormat, extent: ExportScope) -> String {
+    let bytes = encode_export(story, format, extent, &meta(), Path::new("x")).unwrap();
     String::from_utf8_lossy(&bytes).into_owned()
 }
 
-/// "The lamp" went out in one way and was lit in another; the first was then edited.
+/// A story with two branches after "The lamp", one of which was edited.
 fn story() -> Story {
     let mut story = Story::default();
     let first = add(&mut story, None, Author::User, "The lamp");
@@ -49,7 +49,7 @@ fn story() -> Story {
         Author::Model,
         " went out.\n\nIt rained.",
     );
-    let edit = edit::replace(&story, &story.path(), 1..2, " blew out.\n\nIt rained.").unwrap();
+    let edit = edit::replace_text(&story, &story.path(), 1..2, " blew out.\n\nIt rained.").unwrap();
     for node in edit.nodes {
         story.apply(&Record::Node(node)).unwrap();
     }
@@ -61,25 +61,25 @@ fn story() -> Story {
 fn words_go_out_as_they_stand_and_branches_once_each() {
     let story = story();
     assert_eq!(
-        written(&story, Format::Text, Extent::Path),
+        written(&story, ExportFormat::Text, ExportScope::Path),
         "The lamp blew out.\n\nIt rained.\n"
     );
-    let tree = written(&story, Format::Text, Extent::Tree);
+    let tree = written(&story, ExportFormat::Text, ExportScope::Tree);
     assert_eq!(tree.matches(" was lit.").count(), 0, "{tree}");
     assert_eq!(tree.matches("was lit.").count(), 1, "{tree}");
-    let page = written(&story, Format::Html, Extent::Tree);
+    let page = written(&story, ExportFormat::Html, ExportScope::Tree);
     assert!(
         page.contains(
             "<p><span class=\"writer\">The lamp</span> <span class=\"edited\">blew</span>"
         ),
         "{page}"
     );
-    assert!(page.contains("<summary>Another way, after “The lamp”</summary>"));
+    assert!(page.contains("<summary>Alternative, after “The lamp”</summary>"));
 }
 
 #[test]
 fn an_edited_passage_was_chosen_over_its_versions() {
-    let pairs = written(&story(), Format::Pairs, Extent::Path);
+    let pairs = written(&story(), ExportFormat::Pairs, ExportScope::Path);
     let rows: Vec<serde_json::Value> = pairs
         .lines()
         .map(|row| serde_json::from_str(row).unwrap())
@@ -103,7 +103,14 @@ fn chapters_are_found_by_their_headings() {
         Author::User,
         "Before.\n\n# One\n\nText.\n\nChapter 2: The Boat\n\nMore # text.",
     );
-    let book = bytes(&story, Format::Epub, Extent::Path, &meta(), Path::new("x")).unwrap();
+    let book = encode_export(
+        &story,
+        ExportFormat::Epub,
+        ExportScope::Path,
+        &meta(),
+        Path::new("x"),
+    )
+    .unwrap();
     let mut archive = zip::ZipArchive::new(std::io::Cursor::new(book)).unwrap();
     let mut nav = String::new();
     io::Read::read_to_string(&mut archive.by_name("EPUB/nav.xhtml").unwrap(), &mut nav).unwrap();
@@ -117,38 +124,38 @@ fn chapters_are_found_by_their_headings() {
 fn a_format_is_known_by_its_name_and_its_files() {
     for (format, names, ending, _) in FORMATS {
         for name in *names {
-            assert_eq!(Format::parse(name).unwrap(), *format);
+            assert_eq!(ExportFormat::parse(name).unwrap(), *format);
         }
         let file = PathBuf::from(format!("my.story.{ending}"));
-        assert_eq!(Format::of_file(&file), Some(*format));
+        assert_eq!(ExportFormat::of_file(&file), Some(*format));
     }
-    assert_eq!(Format::of_file(Path::new("md")), None);
+    assert_eq!(ExportFormat::of_file(Path::new("md")), None);
     assert!(
-        Format::parse("pdf")
+        ExportFormat::parse("pdf")
             .unwrap_err()
             .to_string()
-            .contains("there are txt")
+            .contains("available formats: txt")
     );
 }
 
 #[test]
 fn nothing_is_written_over_unless_asked() {
     let folder = tempfile::tempdir().unwrap();
-    let path = free(folder.path(), "s", "md");
-    put(&path, b"one", false).unwrap();
+    let path = free_path(folder.path(), "s", "md");
+    write_file(&path, b"one", false).unwrap();
     assert!(matches!(
-        put(&path, b"two", false),
+        write_file(&path, b"two", false),
         Err(ExportError::Taken(_))
     ));
-    assert!(free(folder.path(), "s", "md").ends_with("s-2.md"));
-    put(&path, b"two", true).unwrap();
+    assert!(free_path(folder.path(), "s", "md").ends_with("s-2.md"));
+    write_file(&path, b"two", true).unwrap();
     assert_eq!(fs::read(&path).unwrap(), b"two");
     assert_eq!(
         fs::read_dir(folder.path()).unwrap().count(),
         1,
         "nothing is left beside it"
     );
-    assert!(put(&folder.path().join("no/x"), b"", false).is_err());
+    assert!(write_file(&folder.path().join("no/x"), b"", false).is_err());
 }
 
 proptest! {
@@ -156,13 +163,13 @@ proptest! {
     fn no_words_become_markup(text in "\\PC{0,40}(<script>|&amp;|\\]\\]>|\"|\n){0,3}\\PC{0,40}") {
         let mut story = Story::default();
         add(&mut story, None, Author::Model, &format!("x{text}"));
-        let page = written(&story, Format::Html, Extent::Path);
+        let page = written(&story, ExportFormat::Html, ExportScope::Path);
         prop_assert!(!page.contains("<script"));
         let body = &page[page.find("<main>").unwrap()..page.find("</main>").unwrap()];
         let tags = body.matches('<').count();
         let known = ["<main>", "<h1>", "</h1>", "<p>", "</p>", "<br/>"];
         let ours: usize = known.iter().map(|tag| body.matches(tag).count()).sum();
         prop_assert_eq!(tags, ours);
-        prop_assert!(!written(&story, Format::Markdown, Extent::Path).replace("\\<", " ").contains("<s"));
+        prop_assert!(!written(&story, ExportFormat::Markdown, ExportScope::Path).replace("\\<", " ").contains("<s"));
     }
 }

@@ -1,18 +1,18 @@
-//! The story as plain words and as Markdown.
+//! Exports the story as plain text and as Markdown.
 
-use super::pages::{self, Piece};
-use super::{Extent, Meta};
+use super::pages::{self, ExportPassage};
+use super::{ExportMeta, ExportScope};
 use crate::story::sentence::excerpt;
 use crate::story::untrusted::clean_line;
 use crate::story::{Author, NodeId, Picture, Story};
 
-pub fn plain(story: &Story, extent: Extent, meta: &Meta) -> String {
-    let names = Names::of(story, meta);
+pub fn plain(story: &Story, extent: ExportScope, meta: &ExportMeta) -> String {
+    let names = SpeakerNames::of(story, meta);
     let line = |id| format!("[Picture: {}]", shown(story, id));
     let plain = |text: &str| text.to_string();
-    let pieces = pages::illustrated(story, &story.path());
+    let pieces = pages::with_pictures(story, &story.path());
     let mut text = flow(&pieces, &names, plain, &line);
-    if extent == Extent::Tree {
+    if extent == ExportScope::Tree {
         for branch in pages::branches(story) {
             let told = flow(&branch.pieces, &names, plain, &line);
             let title = title(story, &branch);
@@ -22,19 +22,19 @@ pub fn plain(story: &Story, extent: Extent, meta: &Meta) -> String {
     ended(text)
 }
 
-pub fn markdown(story: &Story, extent: Extent, meta: &Meta) -> String {
-    let names = Names::of(story, meta);
-    let pieces = pages::illustrated(story, &story.path());
+pub fn markdown(story: &Story, extent: ExportScope, meta: &ExportMeta) -> String {
+    let names = SpeakerNames::of(story, meta);
+    let pieces = pages::with_pictures(story, &story.path());
     let line = |id| {
         let title = bracketless(&shown(story, id));
         match meta.beside.as_ref().filter(|_| meta.picture(id).is_some()) {
-            Some(folder) => format!("![{title}](<{folder}/{}>)", Picture::file(id)),
+            Some(folder) => format!("![{title}](<{folder}/{}>)", Picture::file_name(id)),
             None => format!("*Picture: {title}*"),
         }
     };
     let mut text = format!("# {}\n\n", escaped(&meta.title));
     text += flow(&pieces, &names, escaped, &line).trim_start();
-    if extent == Extent::Tree {
+    if extent == ExportScope::Tree {
         for branch in pages::branches(story) {
             let title = escaped(&title(story, &branch));
             let told = flow(&branch.pieces, &names, escaped, &line);
@@ -45,27 +45,27 @@ pub fn markdown(story: &Story, extent: Extent, meta: &Meta) -> String {
     format!("{}\n\n---\n\n*{by}*\n", text.trim_end())
 }
 
-/// Who speaks in a chat.
-pub struct Names {
+/// The speakers' names in a chat.
+pub struct SpeakerNames {
     user: String,
     model: String,
 }
 
-impl Names {
-    pub fn of(story: &Story, meta: &Meta) -> Names {
+impl SpeakerNames {
+    pub fn of(story: &Story, meta: &ExportMeta) -> SpeakerNames {
         match &story.frame().character {
-            Some(character) => Names {
+            Some(character) => SpeakerNames {
                 user: character.user.clone(),
                 model: character.card.line("name"),
             },
-            None => Names {
+            None => SpeakerNames {
                 user: "You".to_string(),
                 model: meta.title.clone(),
             },
         }
     }
 
-    pub fn speaker(&self, piece: &Piece) -> Option<&str> {
+    pub fn speaker(&self, piece: &ExportPassage) -> Option<&str> {
         let name = match piece.author {
             Author::Model => &self.model,
             _ => &self.user,
@@ -74,10 +74,10 @@ impl Names {
     }
 }
 
-/// Words after words, and each picture as a paragraph of its own.
+/// Joins pieces into text, with each picture as a paragraph of its own.
 fn flow(
-    pieces: &[Piece],
-    names: &Names,
+    pieces: &[ExportPassage],
+    names: &SpeakerNames,
     shape: impl Fn(&str) -> String,
     picture: &dyn Fn(NodeId) -> String,
 ) -> String {
@@ -108,13 +108,13 @@ fn flow(
     text
 }
 
-/// What a picture shows, on one line.
+/// A picture's title on one line.
 fn shown(story: &Story, id: NodeId) -> String {
     let picture = story.picture(id);
-    clean_line(&picture.map(|it| it.how.title()).unwrap_or_default())
+    clean_line(&picture.map(|it| it.provenance.title()).unwrap_or_default())
 }
 
-/// What may stand between Markdown's brackets.
+/// Replaces brackets, so that the text can stand between Markdown's brackets.
 fn bracketless(text: &str) -> String {
     let open = |c: char| "[]*_`\\<".contains(c);
     let bits = text
@@ -123,7 +123,7 @@ fn bracketless(text: &str) -> String {
     bits.collect()
 }
 
-/// What a branch is called: its mark, or where it leaves the story.
+/// A branch's title: its mark, or where it leaves the story.
 pub fn title(story: &Story, branch: &pages::Branch) -> String {
     let after = branch.after.and_then(|id| story.node(id));
     let place = after.map_or("another beginning".to_string(), |node| {
@@ -131,21 +131,21 @@ pub fn title(story: &Story, branch: &pages::Branch) -> String {
     });
     match &branch.name {
         Some(name) => format!("{name}: {place}"),
-        None => format!("Another way, {place}"),
+        None => format!("Alternative, {place}"),
     }
 }
 
-/// Who wrote how much, in a sentence.
-pub fn authors(pieces: &[Piece]) -> String {
-    let shares = pages::shares(pieces);
+/// The authors' shares of the text, as a sentence.
+pub fn authors(pieces: &[ExportPassage]) -> String {
+    let shares = pages::author_shares(pieces);
     let all: usize = shares.iter().map(|(_, count)| count).sum();
-    let share = |(by, count): &(pages::By, usize)| {
+    let share = |(by, count): &(pages::SpanAuthor, usize)| {
         let percent = (count * 100 + all / 2) / all.max(1);
         let who = match by {
-            pages::By::Prompt => "given",
-            pages::By::Writer => "by the writer",
-            pages::By::Model => "by a language model",
-            pages::By::Edited => "edited by the writer",
+            pages::SpanAuthor::Prompt => "given",
+            pages::SpanAuthor::Writer => "by the writer",
+            pages::SpanAuthor::Model => "by a language model",
+            pages::SpanAuthor::Edited => "edited by the writer",
         };
         format!("{percent} % {who}")
     };
@@ -153,7 +153,7 @@ pub fn authors(pieces: &[Piece]) -> String {
     format!("Written with illumine: {}", parts.join(", "))
 }
 
-/// What Markdown would read as a tag is words; the rest is the writer's own Markdown.
+/// Escapes text that Markdown would parse as an HTML tag; other Markdown is the writer's own.
 fn escaped(text: &str) -> String {
     let mut plain = String::new();
     let mut rest = text.chars().peekable();

@@ -1,11 +1,11 @@
-//! `.charx`: a zip archive with `card.json` and the files that the card names.
+//! Imports `.charx`: a zip archive with `card.json` and the card's files.
 
 use super::{ImportError, LARGEST_CARD};
 use std::io::{Cursor, Read};
 use zip::ZipArchive;
 
-/// The card's JSON.
-pub fn card(bytes: &[u8]) -> Result<Vec<u8>, ImportError> {
+/// Extracts the card's JSON.
+pub fn extract_card(bytes: &[u8]) -> Result<Vec<u8>, ImportError> {
     let mut archive = ZipArchive::new(Cursor::new(bytes)).map_err(|_| ImportError::Archive)?;
     let member = archive
         .by_name("card.json")

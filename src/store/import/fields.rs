@@ -1,4 +1,4 @@
-//! How fields of JSON objects are read: what is of another type than expected is as if not there.
+//! Reads fields of JSON objects; a field of an unexpected type counts as missing.
 
 use crate::story::untrusted::clean;
 use serde_json::{Map, Value};
@@ -21,7 +21,7 @@ pub fn real(map: &Map<String, Value>, key: &str) -> Option<f64> {
     .filter(|number: &f64| number.is_finite())
 }
 
-/// A whole number in a range that everything here can hold.
+/// An integer in a range that every field can hold.
 pub fn whole(map: &Map<String, Value>, key: &str) -> Option<i64> {
     let number = real(map, key)?;
     let fits = number.fract() == 0.0 && number.abs() < 1e15;
@@ -32,7 +32,7 @@ pub fn count<T: TryFrom<i64>>(map: &Map<String, Value>, key: &str) -> Option<T> 
     T::try_from(whole(map, key)?).ok()
 }
 
-/// A list of texts; one text alone is a list with commas, as Kobold writes it.
+/// A list of texts; a single text is split at commas, as Kobold writes it.
 pub fn texts(map: &Map<String, Value>, key: &str) -> Option<Vec<String>> {
     match map.get(key)? {
         Value::Array(values) => {

@@ -1,23 +1,23 @@
-//! KoboldAI's story files, as KoboldAI Lite writes them, and the first form of KoboldAI's own.
+//! Imports KoboldAI's story files: KoboldAI Lite's, and KoboldAI's own first format.
 //!
-//! The text is `prompt` and then `actions`; `altbranches` are other ways from the beginning, each
-//! whole, with null for the one that is current. Settings in such a file (`savedsettings`) may
-//! hold keys to paid services: they are never read, and only fields of the story are kept.
+//! The text is `prompt` followed by `actions`; `altbranches` are other branches, each a whole
+//! story, with null for the current one. Settings in such a file (`savedsettings`) may contain API
+//! keys: they are never read, and only fields of the story are kept.
 
 use super::fields::{text, whole};
 use super::lore;
 use crate::story::frame::Note;
-use crate::story::import::Tale;
+use crate::story::import::ImportedStory;
 use crate::story::untrusted::clean;
 use crate::story::{Author, Node, NodeId};
 use serde_json::{Map, Value, json};
 use std::collections::HashMap;
 
-/// Under which name the rest of a story's fields is kept.
+/// The key under which a story's other fields are stored.
 pub const FORMAT: &str = "kobold";
 
-/// The fields of the story that have no meaning here. All others are left behind: what is not
-/// known to be of the story could be somebody's key.
+/// Story fields that illumine stores without using them. Unknown fields are dropped, since they
+/// could contain somebody's API key.
 const KEPT: [&str; 15] = [
     "gamestarted",
     "anotetemplate",
@@ -40,16 +40,16 @@ pub fn is_story(file: &Map<String, Value>) -> bool {
     file.contains_key("actions") && file.contains_key("prompt")
 }
 
-pub fn read(mut file: Map<String, Value>, name: &str) -> Option<Tale> {
-    let mut tale = Tale {
+pub fn parse_story(mut file: Map<String, Value>, name: &str) -> Option<ImportedStory> {
+    let mut tale = ImportedStory {
         memory: text(&file, "memory").unwrap_or_default(),
         note: note(&file),
-        ..Tale::default()
+        ..ImportedStory::default()
     };
     if let Some(rows) = file.get("worldinfo").filter(|rows| rows.is_array()) {
-        tale.book = lore::kobold_rows(rows, name);
+        tale.book = lore::parse_kobold_rows(rows, name);
     }
-    let mut tree = Tree::default();
+    let mut tree = ChunkTree::default();
     let current = current(&file)?;
     let others = match file.get("altbranches") {
         Some(Value::Array(branches)) => branches.as_slice(),
@@ -106,8 +106,8 @@ fn current(file: &Map<String, Value>) -> Option<Vec<&str>> {
     Some(chunks)
 }
 
-/// KoboldAI keeps the other answers that an action had.
-fn alternatives(file: &Map<String, Value>, current: &[&str], tree: &mut Tree) {
+/// Imports the alternative answers that KoboldAI stores for an action.
+fn alternatives(file: &Map<String, Value>, current: &[&str], tree: &mut ChunkTree) {
     let Some(Value::Object(actions)) = file.get("actions_metadata") else {
         return;
     };
@@ -130,15 +130,15 @@ fn alternatives(file: &Map<String, Value>, current: &[&str], tree: &mut Tree) {
     }
 }
 
-/// Passages that begin alike are shared.
+/// A tree of passages in which branches share their common beginning.
 #[derive(Default)]
-struct Tree {
+struct ChunkTree {
     nodes: Vec<Node>,
     known: HashMap<(Option<NodeId>, String), NodeId>,
 }
 
-impl Tree {
-    /// The last passage of a way through the story.
+impl ChunkTree {
+    /// Adds a branch, and returns its last passage.
     fn path(&mut self, chunks: &[&str]) -> Option<NodeId> {
         let said = chunks.iter().filter(|chunk| !chunk.is_empty());
         said.fold(None, |parent, chunk| Some(self.add(parent, chunk)))
@@ -164,8 +164,8 @@ impl Tree {
     }
 }
 
-/// Kobold does not say who wrote what: all of it is taken as given, but for lines that begin with
-/// `>`, which its adventures have for what the player does.
+/// The author of a chunk. Kobold does not store authors, so everything counts as given text, except
+/// lines that start with `>`, which are the player's actions in its adventures.
 fn author(chunk: &str) -> Author {
     match chunk.trim_start().starts_with("> ") {
         true => Author::User,
@@ -173,7 +173,7 @@ fn author(chunk: &str) -> Author {
     }
 }
 
-/// The text without its pictures: `[<|h|…|h|>]` names one, `[<|p|…|p|>]` waits for one.
+/// Removes picture markers: `[<|h|…|h|>]` refers to a picture, `[<|p|…|p|>]` to a pending one.
 fn without_pictures(text: &str) -> String {
     let mut shown = String::new();
     let mut rest = text;

@@ -1,50 +1,49 @@
-//! Lorebooks of other programs, read into [`Book`].
+//! Imports other programs' lorebooks as [`Lorebook`].
 //!
-//! What a book has no field for is kept in `extra` and written back. To know what that is, each
-//! entry is written again as it was understood, and compared with what the file said: whatever
-//! differs or is missing is kept.
+//! Fields that [`Lorebook`] does not have are stored in `extra` and exported again. To find them, each
+//! entry is exported and compared with the file: fields that differ or are missing are stored.
 
 use super::fields::{count, flag, real, text, texts, whole};
-use crate::store::export::lore::{self as write, Form};
+use crate::store::lorebook::{self, LoreFormat};
 use crate::story::card::Version;
-use crate::story::lore::{Book, Entry, Logic, Position, decorators};
+use crate::story::lore::{InsertPosition, KeyLogic, LoreEntry, Lorebook, decorators};
 use crate::story::untrusted::clean_line;
 use serde_json::{Map, Value, json};
 
-/// A file that is a lorebook and nothing else.
-pub fn read(file: &Map<String, Value>, name: &str) -> Option<Book> {
+/// Parses a file that is a lorebook.
+pub fn parse_lorebook(file: &Map<String, Value>, name: &str) -> Option<Lorebook> {
     if file.get("spec").and_then(Value::as_str) == Some("lorebook_v3") {
-        return book(file.get("data")?, name, Form::V3);
+        return parse_book(file.get("data")?, name, LoreFormat::V3);
     }
     let entries = file.get("entries")?;
     let whole = Value::Object(file.clone());
     match entries {
-        Value::Object(_) => book(&whole, name, Form::Tavern),
+        Value::Object(_) => parse_book(&whole, name, LoreFormat::Tavern),
         Value::Array(rows) => {
             let has = |key| rows.iter().any(|row| row.get(key).is_some());
             let form = match (has("entry"), has("use_regex"), has("key")) {
-                (true, ..) => Form::Agnai,
-                (_, true, _) => Form::V3,
-                (_, _, true) => Form::Tavern,
-                _ => Form::V2,
+                (true, ..) => LoreFormat::Agnai,
+                (_, true, _) => LoreFormat::V3,
+                (_, _, true) => LoreFormat::Tavern,
+                _ => LoreFormat::V2,
             };
-            book(&whole, name, form)
+            parse_book(&whole, name, form)
         }
         _ => None,
     }
 }
 
-/// The book inside a card.
-pub fn of_card(value: &Value, name: &str, version: Version) -> Option<Book> {
+/// The lorebook inside a card.
+pub fn parse_card_book(value: &Value, name: &str, version: Version) -> Option<Lorebook> {
     let form = match version {
-        Version::V3 => Form::V3,
-        _ => Form::V2,
+        Version::V3 => LoreFormat::V3,
+        _ => LoreFormat::V2,
     };
-    book(value, name, form)
+    parse_book(value, name, form)
 }
 
 /// Kobold's `worldinfo`: a list of rows.
-pub fn kobold_rows(rows: &Value, name: &str) -> Option<Book> {
+pub fn parse_kobold_rows(rows: &Value, name: &str) -> Option<Lorebook> {
     let rows_are_lore = rows.as_array()?.iter().all(|row| {
         let has = |key| row.get(key).is_some_and(Value::is_string);
         has("key") && has("content")
@@ -52,42 +51,42 @@ pub fn kobold_rows(rows: &Value, name: &str) -> Option<Book> {
     if !rows_are_lore {
         return None;
     }
-    book(&json!({ "entries": rows }), name, Form::Kobold)
+    parse_book(&json!({ "entries": rows }), name, LoreFormat::Kobold)
 }
 
-fn book(value: &Value, name: &str, form: Form) -> Option<Book> {
+fn parse_book(value: &Value, name: &str, form: LoreFormat) -> Option<Lorebook> {
     let file = value.as_object()?;
     let rows: Vec<&Value> = match file.get("entries")? {
         Value::Object(rows) => rows.values().collect(),
         Value::Array(rows) => rows.iter().collect(),
         _ => return None,
     };
-    let mut book = Book {
-        name: line(file, "name").unwrap_or_else(|| name.to_string()),
+    let mut book = Lorebook {
+        name: line_field(file, "name").unwrap_or_else(|| name.to_string()),
         description: text(file, "description").unwrap_or_default(),
         scan_depth: count(file, "scan_depth"),
         token_budget: count(file, "token_budget"),
         recursive: flag(file, "recursive_scanning").unwrap_or(false),
-        ..Book::default()
+        ..Lorebook::default()
     };
     for (at, row) in rows.into_iter().enumerate() {
         let row = row.as_object()?;
-        let mut entry = entry(row, at, form);
+        let mut entry = parse_entry(row, at, form);
         if book.entries.iter().any(|other| other.uid == entry.uid) {
-            entry.uid = free(&book);
+            entry.uid = free_uid(&book);
         }
-        entry.extra = differing(row, &write::entry(&entry, form));
+        entry.extra = unwritten_fields(row, &lorebook::entry(&entry, form));
         book.entries.push(entry);
     }
-    book.extra = differing(file, &write::head(&book, form));
+    book.extra = unwritten_fields(file, &lorebook::head(&book, form));
     book.extra.remove("entries");
     book.extra
-        .insert(write::FORM.to_string(), json!(form.name()));
+        .insert(lorebook::FORM.to_string(), json!(form.name()));
     Some(book)
 }
 
-/// What the file said that would not be written again.
-fn differing(file: &Map<String, Value>, written: &Map<String, Value>) -> Map<String, Value> {
+/// The fields of the file that an export would not reproduce.
+fn unwritten_fields(file: &Map<String, Value>, written: &Map<String, Value>) -> Map<String, Value> {
     let kept = file
         .iter()
         .filter(|(key, value)| written.get(*key) != Some(value));
@@ -95,28 +94,32 @@ fn differing(file: &Map<String, Value>, written: &Map<String, Value>) -> Map<Str
         .collect()
 }
 
-fn free(book: &Book) -> u64 {
+fn free_uid(book: &Lorebook) -> u64 {
     let taken = book.entries.iter().map(|entry| entry.uid);
     taken.max().map_or(0, |uid| uid.saturating_add(1))
 }
 
-fn entry(row: &Map<String, Value>, at: usize, form: Form) -> Entry {
+fn parse_entry(row: &Map<String, Value>, at: usize, form: LoreFormat) -> LoreEntry {
     let mut entry = match form {
-        Form::Tavern => tavern(row),
-        Form::V2 | Form::V3 => card(row),
-        Form::Kobold => kobold(row, at),
-        Form::Agnai => agnai(row),
+        LoreFormat::Tavern => parse_tavern_entry(row),
+        LoreFormat::V2 | LoreFormat::V3 => parse_card_entry(row),
+        LoreFormat::Kobold => parse_kobold_entry(row, at),
+        LoreFormat::Agnai => parse_agnai_entry(row),
     };
-    let id = if form == Form::Tavern { "uid" } else { "id" };
+    let id = if form == LoreFormat::Tavern {
+        "uid"
+    } else {
+        "id"
+    };
     entry.uid = count(row, id).unwrap_or(at as u64);
-    decorators::apply(&mut entry);
+    decorators::apply_decorators(&mut entry);
     entry
 }
 
 /// SillyTavern's World Info.
-fn tavern(row: &Map<String, Value>) -> Entry {
-    let mut entry = Entry {
-        name: line(row, "comment").unwrap_or_default(),
+fn parse_tavern_entry(row: &Map<String, Value>) -> LoreEntry {
+    let mut entry = LoreEntry {
+        name: line_field(row, "comment").unwrap_or_default(),
         keys: texts(row, "key").unwrap_or_default(),
         secondary: texts(row, "keysecondary").unwrap_or_default(),
         content: text(row, "content").unwrap_or_default(),
@@ -124,9 +127,9 @@ fn tavern(row: &Map<String, Value>) -> Entry {
         selective: flag(row, "selective").unwrap_or(true),
         enabled: !flag(row, "disable").unwrap_or(false),
         order: whole(row, "order").unwrap_or(100),
-        ..Entry::default()
+        ..LoreEntry::default()
     };
-    tavern_rules(row, &mut entry, TAVERN);
+    parse_rules(row, &mut entry, TAVERN);
     // An outlet is read where a template asks for it, and nowhere else.
     if whole(row, "position").is_some_and(|position| !(0..=6).contains(&position)) {
         entry.enabled = false;
@@ -134,8 +137,8 @@ fn tavern(row: &Map<String, Value>) -> Entry {
     entry
 }
 
-/// Where SillyTavern has its rules: in its own files, and among a card's extensions.
-struct Rules {
+/// The activation rules of SillyTavern, in its own files and in a card's extensions.
+struct RuleFields {
     logic: &'static str,
     exclude: &'static str,
     prevent: &'static str,
@@ -148,7 +151,7 @@ struct Rules {
     whole: &'static str,
 }
 
-const TAVERN: Rules = Rules {
+const TAVERN: RuleFields = RuleFields {
     logic: "selectiveLogic",
     exclude: "excludeRecursion",
     prevent: "preventRecursion",
@@ -161,7 +164,7 @@ const TAVERN: Rules = Rules {
     whole: "matchWholeWords",
 };
 
-const EXTENSIONS: Rules = Rules {
+const EXTENSIONS: RuleFields = RuleFields {
     logic: "selectiveLogic",
     exclude: "exclude_recursion",
     prevent: "prevent_recursion",
@@ -174,11 +177,11 @@ const EXTENSIONS: Rules = Rules {
     whole: "match_whole_words",
 };
 
-fn tavern_rules(row: &Map<String, Value>, entry: &mut Entry, names: Rules) {
-    if let Some(position) = whole(row, "position").and_then(write::position) {
+fn parse_rules(row: &Map<String, Value>, entry: &mut LoreEntry, names: RuleFields) {
+    if let Some(position) = whole(row, "position").and_then(lorebook::position) {
         entry.position = position;
     }
-    if let Some(logic) = whole(row, names.logic).and_then(write::logic) {
+    if let Some(logic) = whole(row, names.logic).and_then(lorebook::logic) {
         entry.logic = logic;
     }
     entry.depth = count(row, "depth").unwrap_or(entry.depth);
@@ -189,22 +192,24 @@ fn tavern_rules(row: &Map<String, Value>, entry: &mut Entry, names: Rules) {
     entry.delay_until_recursion = flag(row, names.delay_until).unwrap_or(level);
     entry.probability = real(row, "probability").unwrap_or(100.0).clamp(0.0, 100.0);
     entry.use_probability = flag(row, names.use_probability).unwrap_or(true);
-    entry.group = line(row, "group").unwrap_or_default();
+    entry.group = line_field(row, "group").unwrap_or_default();
     entry.group_override = flag(row, names.group_override).unwrap_or(false);
     entry.group_weight = real(row, names.group_weight).unwrap_or(100.0);
     entry.scan_depth = count(row, names.scan_depth);
     entry.case_sensitive = flag(row, names.case).or(entry.case_sensitive);
     entry.whole_words = flag(row, names.whole);
-    entry.sticky = some(row, "sticky");
-    entry.cooldown = some(row, "cooldown");
-    entry.delay = some(row, "delay");
+    entry.sticky = positive_field(row, "sticky");
+    entry.cooldown = positive_field(row, "cooldown");
+    entry.delay = positive_field(row, "delay");
 }
 
-/// The entry of a card's book, V2 or V3.
-fn card(row: &Map<String, Value>) -> Entry {
-    let name = line(row, "name").filter(|name| !name.is_empty());
-    let mut entry = Entry {
-        name: name.or_else(|| line(row, "comment")).unwrap_or_default(),
+/// Parses an entry of a card's lorebook, V2 or V3.
+fn parse_card_entry(row: &Map<String, Value>) -> LoreEntry {
+    let name = line_field(row, "name").filter(|name| !name.is_empty());
+    let mut entry = LoreEntry {
+        name: name
+            .or_else(|| line_field(row, "comment"))
+            .unwrap_or_default(),
         keys: texts(row, "keys").unwrap_or_default(),
         secondary: texts(row, "secondary_keys").unwrap_or_default(),
         content: text(row, "content").unwrap_or_default(),
@@ -214,33 +219,33 @@ fn card(row: &Map<String, Value>) -> Entry {
         selective: flag(row, "selective").unwrap_or(false),
         constant: flag(row, "constant").unwrap_or(false),
         use_regex: flag(row, "use_regex").unwrap_or(false),
-        ..Entry::default()
+        ..LoreEntry::default()
     };
     if let Some(Value::Object(rules)) = row.get("extensions") {
-        tavern_rules(rules, &mut entry, EXTENSIONS);
+        parse_rules(rules, &mut entry, EXTENSIONS);
     }
     // What the card itself says stands above what a program added.
     match (row.get("position").and_then(Value::as_str), entry.position) {
-        (Some("after_char"), Position::Before) => entry.position = Position::After,
-        (Some("before_char"), Position::After) => entry.position = Position::Before,
+        (Some("after_char"), InsertPosition::Before) => entry.position = InsertPosition::After,
+        (Some("before_char"), InsertPosition::After) => entry.position = InsertPosition::Before,
         _ => {}
     }
     entry
 }
 
-/// Kobold's row: keys are joined by commas, and the order is that of the rows.
-fn kobold(row: &Map<String, Value>, at: usize) -> Entry {
+/// Parses a row of Kobold's: keys are joined by commas, and the order is that of the rows.
+fn parse_kobold_entry(row: &Map<String, Value>, at: usize) -> LoreEntry {
     let secondary = texts(row, "keysecondary").unwrap_or_default();
     let anti = texts(row, "keyanti").unwrap_or_default();
     let (secondary, logic, never) = match secondary.is_empty() && !anti.is_empty() {
-        true => (anti, Logic::NotAny, Vec::new()),
-        false => (secondary, Logic::AndAny, anti),
+        true => (anti, KeyLogic::NotAny, Vec::new()),
+        false => (secondary, KeyLogic::AndAny, anti),
     };
-    Entry {
-        name: line(row, "comment").unwrap_or_default(),
+    LoreEntry {
+        name: line_field(row, "comment").unwrap_or_default(),
         keys: texts(row, "key").unwrap_or_default(),
         // Kobold looks at second keys where it is told to, and at the others always.
-        selective: logic == Logic::NotAny || flag(row, "selective").unwrap_or(false),
+        selective: logic == KeyLogic::NotAny || flag(row, "selective").unwrap_or(false),
         secondary,
         logic,
         never,
@@ -249,26 +254,26 @@ fn kobold(row: &Map<String, Value>, at: usize) -> Entry {
         enabled: !flag(row, "widisabled").unwrap_or(false),
         probability: real(row, "probability").unwrap_or(100.0).clamp(0.0, 100.0),
         order: at as i64,
-        ..Entry::default()
+        ..LoreEntry::default()
     }
 }
 
-fn agnai(row: &Map<String, Value>) -> Entry {
-    Entry {
-        name: line(row, "name").unwrap_or_default(),
+fn parse_agnai_entry(row: &Map<String, Value>) -> LoreEntry {
+    LoreEntry {
+        name: line_field(row, "name").unwrap_or_default(),
         keys: texts(row, "keywords").unwrap_or_default(),
         content: text(row, "entry").unwrap_or_default(),
         enabled: flag(row, "enabled").unwrap_or(true),
         order: whole(row, "weight").unwrap_or(100),
-        ..Entry::default()
+        ..LoreEntry::default()
     }
 }
 
-fn line(map: &Map<String, Value>, key: &str) -> Option<String> {
+fn line_field(map: &Map<String, Value>, key: &str) -> Option<String> {
     text(map, key).map(|text| clean_line(&text))
 }
 
-/// A number of passages; none for 0, which is off.
-fn some(map: &Map<String, Value>, key: &str) -> Option<u32> {
+/// A number of passages; None for 0, which means off.
+fn positive_field(map: &Map<String, Value>, key: &str) -> Option<u32> {
     count(map, key).filter(|count| *count > 0)
 }

@@ -1,8 +1,8 @@
-//! Character cards in PNG files: the text chunks `chara` and `ccv3`, read and written.
+//! Reads and writes character cards in PNG files: the text chunks `chara` and `ccv3`.
 //!
-//! Chunks as in the PNG specification (third edition, 5.3): length, type, data, CRC. Nothing of
-//! the picture is decoded, so that it comes out as it went in. Lengths are checked against the
-//! file's size, checksums are compared, and what is compressed may only become so large.
+//! Chunks as in the PNG specification (third edition, 5.3): length, type, data, CRC. The picture is
+//! not decoded, so its pixels stay untouched. Lengths are checked against the file's size,
+//! checksums are verified, and decompressed data is limited in size.
 
 use super::{ImportError, LARGEST_CARD};
 use base64::Engine;
@@ -13,7 +13,7 @@ use std::io::Read;
 
 pub const SIGNATURE: &[u8; 8] = b"\x89PNG\r\n\x1a\n";
 
-/// Padding is forgiven, as other programs forgive it.
+/// Base64 that accepts missing padding, as other programs do.
 const BASE64: GeneralPurpose = GeneralPurpose::new(
     &STANDARD,
     GeneralPurposeConfig::new()
@@ -21,7 +21,7 @@ const BASE64: GeneralPurpose = GeneralPurpose::new(
         .with_decode_allow_trailing_bits(true),
 );
 
-/// One chunk: its type, and where it and its data lie in the file.
+/// One chunk: its type, and the positions of the chunk and its data in the file.
 struct Chunk<'a> {
     kind: &'a [u8],
     data: &'a [u8],
@@ -29,16 +29,16 @@ struct Chunk<'a> {
     to: usize,
 }
 
-/// The JSON of the card in a PNG file; the newer one where there are two.
-pub fn card(bytes: &[u8]) -> Result<Vec<u8>, ImportError> {
+/// Extracts the card's JSON from a PNG file; the newer version if there are two.
+pub fn extract_card(bytes: &[u8]) -> Result<Vec<u8>, ImportError> {
     let (mut newer, mut older) = (None, None);
-    for chunk in chunks(bytes)? {
+    for chunk in parse_chunks(bytes)? {
         let Some(keyword) = keyword(&chunk) else {
             continue;
         };
         match keyword.to_ascii_lowercase().as_slice() {
-            b"ccv3" if newer.is_none() => newer = Some(text(&chunk)?),
-            b"chara" if older.is_none() => older = Some(text(&chunk)?),
+            b"ccv3" if newer.is_none() => newer = Some(chunk_text(&chunk)?),
+            b"chara" if older.is_none() => older = Some(chunk_text(&chunk)?),
             _ => {}
         }
     }
@@ -50,10 +50,10 @@ pub fn card(bytes: &[u8]) -> Result<Vec<u8>, ImportError> {
     BASE64.decode(plain).map_err(|_| ImportError::Base64)
 }
 
-/// The same picture with these cards in place of those that it held.
-pub fn with_cards(bytes: &[u8], v2: &[u8], v3: &[u8]) -> Result<Vec<u8>, ImportError> {
+/// Replaces the cards in a PNG file.
+pub fn replace_cards(bytes: &[u8], v2: &[u8], v3: &[u8]) -> Result<Vec<u8>, ImportError> {
     let mut out = SIGNATURE.to_vec();
-    for chunk in chunks(bytes)? {
+    for chunk in parse_chunks(bytes)? {
         let keyword = keyword(&chunk).map(<[u8]>::to_ascii_lowercase);
         if matches!(keyword.as_deref(), Some(b"chara" | b"ccv3")) {
             continue;
@@ -61,7 +61,7 @@ pub fn with_cards(bytes: &[u8], v2: &[u8], v3: &[u8]) -> Result<Vec<u8>, ImportE
         if chunk.kind == b"IEND" {
             for (keyword, card) in [("chara", v2), ("ccv3", v3)] {
                 let data = [keyword.as_bytes(), b"\0", BASE64.encode(card).as_bytes()].concat();
-                out.extend(made(b"tEXt", &data));
+                out.extend(encode_chunk(b"tEXt", &data));
             }
         }
         out.extend(&bytes[chunk.from..chunk.to]);
@@ -69,8 +69,8 @@ pub fn with_cards(bytes: &[u8], v2: &[u8], v3: &[u8]) -> Result<Vec<u8>, ImportE
     Ok(out)
 }
 
-/// A plain picture for a card that has none: one grey, `width` by `height`.
-pub fn blank(width: u32, height: u32) -> Vec<u8> {
+/// A plain grey picture for a card that has none.
+pub fn blank_picture(width: u32, height: u32) -> Vec<u8> {
     let mut header = [width.to_be_bytes(), height.to_be_bytes()].concat();
     // Eight bits, grey.
     header.extend([8, 0, 0, 0, 0]);
@@ -85,14 +85,14 @@ pub fn blank(width: u32, height: u32) -> Vec<u8> {
     let _ = encoder.read_to_end(&mut pixels);
     [
         SIGNATURE.to_vec(),
-        made(b"IHDR", &header),
-        made(b"IDAT", &pixels),
-        made(b"IEND", b""),
+        encode_chunk(b"IHDR", &header),
+        encode_chunk(b"IDAT", &pixels),
+        encode_chunk(b"IEND", b""),
     ]
     .concat()
 }
 
-fn chunks(bytes: &[u8]) -> Result<Vec<Chunk<'_>>, ImportError> {
+fn parse_chunks(bytes: &[u8]) -> Result<Vec<Chunk<'_>>, ImportError> {
     let broken = || ImportError::Png;
     if !bytes.starts_with(SIGNATURE) {
         return Err(broken());
@@ -133,12 +133,12 @@ fn keyword<'a>(chunk: &Chunk<'a>) -> Option<&'a [u8]> {
     has_text.then(|| &data[..end])
 }
 
-/// The text of a text chunk, decompressed where it is compressed.
-fn text(chunk: &Chunk) -> Result<Vec<u8>, ImportError> {
+/// Decodes the text of a text chunk, which may be compressed.
+fn chunk_text(chunk: &Chunk) -> Result<Vec<u8>, ImportError> {
     let end = chunk.data.iter().position(|byte| *byte == 0);
     let rest = end.map_or(&[][..], |end| &chunk.data[end + 1..]);
     match chunk.kind {
-        b"tEXt" => plain(rest),
+        b"tEXt" => bounded_text(rest),
         // One byte names the method, of which there is one.
         b"zTXt" => inflate(rest.get(1..).unwrap_or_default()),
         // Whether compressed, the method, then a language and a translated keyword.
@@ -150,14 +150,14 @@ fn text(chunk: &Chunk) -> Result<Vec<u8>, ImportError> {
                 .splitn(3, |byte| *byte == 0);
             let text = parts.nth(2).ok_or(ImportError::Png)?;
             match packed {
-                0 => plain(text),
+                0 => bounded_text(text),
                 _ => inflate(text),
             }
         }
     }
 }
 
-fn plain(text: &[u8]) -> Result<Vec<u8>, ImportError> {
+fn bounded_text(text: &[u8]) -> Result<Vec<u8>, ImportError> {
     match text.len() as u64 > LARGEST_CARD {
         true => Err(ImportError::Large),
         false => Ok(text.to_vec()),
@@ -176,7 +176,7 @@ fn inflate(packed: &[u8]) -> Result<Vec<u8>, ImportError> {
     }
 }
 
-fn made(kind: &[u8; 4], data: &[u8]) -> Vec<u8> {
+fn encode_chunk(kind: &[u8; 4], data: &[u8]) -> Vec<u8> {
     let mut crc = crc32fast::Hasher::new();
     crc.update(kind);
     crc.update(data);
@@ -194,11 +194,11 @@ mod tests {
     use super::*;
     use std::io::Write;
 
-    /// A picture with one more chunk before its end.
+    /// Inserts a chunk before the end of a picture.
     fn with(kind: &[u8; 4], data: &[u8]) -> Vec<u8> {
-        let blank = blank(4, 4);
+        let blank = blank_picture(4, 4);
         let end = blank.len() - 12;
-        [&blank[..end], &made(kind, data), &blank[end..]].concat()
+        [&blank[..end], &encode_chunk(kind, data), &blank[end..]].concat()
     }
 
     fn packed(text: &[u8]) -> Vec<u8> {
@@ -209,43 +209,53 @@ mod tests {
 
     #[test]
     fn cards_go_in_and_come_out_and_the_picture_stays() {
-        let once = with_cards(&blank(4, 4), b"{\"v\":2}", b"{\"v\":3}").unwrap();
-        assert_eq!(card(&once).unwrap(), b"{\"v\":3}");
-        let twice = with_cards(&once, b"{}", b"[]").unwrap();
-        assert_eq!(card(&twice).unwrap(), b"[]");
-        assert_eq!(chunks(&twice).unwrap().len(), 5, "the old cards are gone");
+        let once = replace_cards(&blank_picture(4, 4), b"{\"v\":2}", b"{\"v\":3}").unwrap();
+        assert_eq!(extract_card(&once).unwrap(), b"{\"v\":3}");
+        let twice = replace_cards(&once, b"{}", b"[]").unwrap();
+        assert_eq!(extract_card(&twice).unwrap(), b"[]");
+        assert_eq!(
+            parse_chunks(&twice).unwrap().len(),
+            5,
+            "the old cards are gone"
+        );
         let older = with(b"tEXt", b"Chara\0e30");
-        assert_eq!(card(&older).unwrap(), b"{}");
+        assert_eq!(extract_card(&older).unwrap(), b"{}");
     }
 
     #[test]
     fn compressed_text_is_read() {
         let data = [b"chara\0\0".to_vec(), packed(b"e30=")].concat();
-        assert_eq!(card(&with(b"zTXt", &data)).unwrap(), b"{}");
+        assert_eq!(extract_card(&with(b"zTXt", &data)).unwrap(), b"{}");
         let data = [b"ccv3\0\x01\0en\0\0".to_vec(), packed(b"e30=")].concat();
-        assert_eq!(card(&with(b"iTXt", &data)).unwrap(), b"{}");
-        assert_eq!(card(&with(b"iTXt", b"ccv3\0\0\0\0\0e30=")).unwrap(), b"{}");
+        assert_eq!(extract_card(&with(b"iTXt", &data)).unwrap(), b"{}");
+        assert_eq!(
+            extract_card(&with(b"iTXt", b"ccv3\0\0\0\0\0e30=")).unwrap(),
+            b"{}"
+        );
     }
 
     #[test]
     fn damage_is_said_and_a_bomb_does_not_go_off() {
         let whole = with(b"tEXt", b"chara\0e30=");
         for cut in 0..whole.len() {
-            assert!(card(&whole[..cut]).is_err(), "cut at {cut}");
+            assert!(extract_card(&whole[..cut]).is_err(), "cut at {cut}");
         }
         let mut flipped = whole.clone();
         let at = whole.len() - 20;
         flipped[at] ^= 1;
-        assert!(matches!(card(&flipped), Err(ImportError::Png)));
+        assert!(matches!(extract_card(&flipped), Err(ImportError::Png)));
         let bomb = [b"chara\0\0".to_vec(), packed(&vec![b'A'; 64 << 20])].concat();
         assert!(matches!(
-            card(&with(b"zTXt", &bomb)),
+            extract_card(&with(b"zTXt", &bomb)),
             Err(ImportError::Large)
         ));
         assert!(matches!(
-            card(&with(b"tEXt", b"chara\0!!")),
+            extract_card(&with(b"tEXt", b"chara\0!!")),
             Err(ImportError::Base64)
         ));
-        assert!(matches!(card(&blank(4, 4)), Err(ImportError::NoCard)));
+        assert!(matches!(
+            extract_card(&blank_picture(4, 4)),
+            Err(ImportError::NoCard)
+        ));
     }
 }

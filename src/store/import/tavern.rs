@@ -1,22 +1,22 @@
-//! SillyTavern's chats: JSON lines, a header and then a message a line, with its swipes.
+//! Imports SillyTavern chats: JSON Lines, a header and then one message per line, with its swipes.
 //!
-//! Each swipe is a version of its passage. What a message says beside its text (times, names,
-//! extras) is kept with the passage and written back.
+//! Each swipe becomes a version of the passage. The other fields of a message (times, names,
+//! extras) are stored with the passage and exported again.
 
 use super::ImportError;
 use crate::story::card::USER;
-use crate::story::import::Tale;
+use crate::story::import::ImportedStory;
 use crate::story::untrusted::{clean, clean_line};
 use crate::story::{Author, Mode, Node, NodeId};
 use serde_json::{Map, Value};
 
-/// Under which name the header's fields are kept.
+/// The key under which the header's fields are stored.
 pub const FORMAT: &str = "tavern";
 
-/// A message that is shown and never sent to a model is kept whole under this name.
+/// The key under which a message that is shown but never sent to a model is stored.
 pub const ASIDE: &str = "aside";
 
-/// No message has more versions than this.
+/// The maximum number of versions of a message.
 const MOST_SWIPES: usize = 10_000;
 
 pub fn is_header(value: &Value) -> bool {
@@ -24,11 +24,11 @@ pub fn is_header(value: &Value) -> bool {
     !has("mes") && (has("chat_metadata") || (has("user_name") && has("character_name")))
 }
 
-/// Reads a chat whose first line is `header`.
-pub fn read(text: &str, header: Map<String, Value>) -> Result<Tale, ImportError> {
-    let mut tale = Tale {
+/// Parses a chat whose first line is `header`.
+pub fn parse_chat(text: &str, header: Map<String, Value>) -> Result<ImportedStory, ImportError> {
+    let mut tale = ImportedStory {
         mode: Mode::Chat,
-        ..Tale::default()
+        ..ImportedStory::default()
     };
     let lines = text.trim_start().lines().enumerate().skip(1);
     for (number, line) in lines.filter(|(_, line)| !line.trim().is_empty()) {
@@ -36,20 +36,20 @@ pub fn read(text: &str, header: Map<String, Value>) -> Result<Tale, ImportError>
         let message: Map<String, Value> =
             serde_json::from_str(line).map_err(|error| wrong(clean_line(&error.to_string())))?;
         if !message.get("mes").is_some_and(Value::is_string) {
-            return Err(wrong("it is no message".to_string()));
+            return Err(wrong("it is not a message".to_string()));
         }
-        add(&mut tale, message);
+        add_message(&mut tale, message);
     }
     tale.kept = Some((FORMAT, header));
     Ok(tale)
 }
 
-fn add(tale: &mut Tale, mut message: Map<String, Value>) {
+fn add_message(tale: &mut ImportedStory, mut message: Map<String, Value>) {
     let flag = |key| message.get(key).and_then(Value::as_bool).unwrap_or(false);
     if flag("is_system") {
         let whole = Value::Object(message);
         let extra = Map::from_iter([(ASIDE.to_string(), whole)]);
-        let id = push(tale, tale.head, Author::Prompt, "", extra);
+        let id = add_node(tale, tale.head, Author::Prompt, "", extra);
         tale.head = Some(id);
         return;
     }
@@ -62,7 +62,7 @@ fn add(tale: &mut Tale, mut message: Map<String, Value>) {
         _ => String::new(),
     };
     message.remove("is_user");
-    let swipes = swipes(&mut message, &mes);
+    let swipes = take_swipes(&mut message, &mes);
     let infos = message.remove("swipe_info");
     let chosen = message.remove("swipe_id");
     let chosen = chosen.and_then(|id| id.as_u64()).unwrap_or(0) as usize;
@@ -81,15 +81,15 @@ fn add(tale: &mut Tale, mut message: Map<String, Value>) {
         if let Some(info) = infos.as_ref().and_then(|infos| infos.get(at)) {
             extra.insert("swipe_info".to_string(), info.clone());
         }
-        let id = push(tale, parent, author, said, extra);
+        let id = add_node(tale, parent, author, said, extra);
         if at == chosen {
             tale.head = Some(id);
         }
     }
 }
 
-/// The versions of a message: at least the one that it says.
-fn swipes(message: &mut Map<String, Value>, mes: &str) -> Vec<String> {
+/// The versions of a message; at least its current text.
+fn take_swipes(message: &mut Map<String, Value>, mes: &str) -> Vec<String> {
     let swipes = match message.remove("swipes") {
         Some(Value::Array(swipes)) => swipes,
         _ => Vec::new(),
@@ -107,8 +107,8 @@ fn swipes(message: &mut Map<String, Value>, mes: &str) -> Vec<String> {
     }
 }
 
-fn push(
-    tale: &mut Tale,
+fn add_node(
+    tale: &mut ImportedStory,
     parent: Option<NodeId>,
     author: Author,
     said: &str,
@@ -127,8 +127,8 @@ fn push(
     id
 }
 
-/// What the writer is called in a chat whose header this is.
-pub fn user(header: Option<&Map<String, Value>>) -> String {
+/// The writer's name in a chat with this header.
+pub fn user_name(header: Option<&Map<String, Value>>) -> String {
     let name = header.and_then(|header| header.get("user_name"));
     name.and_then(Value::as_str).unwrap_or(USER).to_string()
 }

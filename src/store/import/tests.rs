@@ -1,9 +1,10 @@
-//! Files as other programs make them, and files that nobody should have to read.
+//! Tests with other programs' files and with malicious files.
 
-use super::super::export::{Extent, Format, Meta, bytes, lore as write};
+use super::super::export::{ExportFormat, ExportMeta, ExportScope, encode_export};
+use super::super::lorebook;
 use super::*;
-use crate::story::import::{Session, Tale, made};
-use crate::story::lore::{Book, Logic, Past, Position, scan};
+use crate::story::import::{ImportTarget, ImportedStory, import_records};
+use crate::story::lore::{InsertPosition, KeyLogic, Lorebook, ScanInput, scan};
 use crate::story::{Author, Mode, Story};
 use proptest::prelude::*;
 use serde_json::json;
@@ -21,48 +22,48 @@ const AICHAR_PNG: &[u8] = include_bytes!("../../../tests/interop/aichar.png");
 const TAVERN_CARD: &[u8] = include_bytes!("../../../tests/interop/tavern-card.png");
 
 fn parsed(bytes: &[u8]) -> Import {
-    parse(bytes.to_vec(), "file").unwrap()
+    parse_file(bytes.to_vec(), "file").unwrap()
 }
 
-fn book(bytes: &[u8]) -> Book {
+fn book(bytes: &[u8]) -> Lorebook {
     match parsed(bytes) {
         Import::Book(book) => book,
         other => panic!("{other:?}"),
     }
 }
 
-fn tale(bytes: &[u8]) -> Tale {
+fn tale(bytes: &[u8]) -> ImportedStory {
     match parsed(bytes) {
         Import::Story(tale) => *tale,
         other => panic!("{other:?}"),
     }
 }
 
-/// A session that this file was brought into.
+/// A session into which this file was imported.
 fn story(bytes: &[u8]) -> Story {
     let mut story = Story::default();
-    let session = Session {
+    let session = ImportTarget {
         story: &story,
         mode: Mode::Prose,
         user: None,
         file: None,
     };
-    for record in made(parsed(bytes), session).unwrap().records {
+    for record in import_records(parsed(bytes), session).unwrap().records {
         story.apply(&record).unwrap();
     }
     story
 }
 
-fn exported(story: &Story, format: Format, file: &str) -> Vec<u8> {
-    let meta = Meta {
+fn exported(story: &Story, format: ExportFormat, file: &str) -> Vec<u8> {
+    let meta = ExportMeta {
         title: "Skarn".to_string(),
         now: "2026-01-01T00:00:00Z".to_string(),
-        ..Meta::default()
+        ..ExportMeta::default()
     };
-    bytes(story, format, Extent::Path, &meta, Path::new(file)).unwrap()
+    encode_export(story, format, ExportScope::Path, &meta, Path::new(file)).unwrap()
 }
 
-/// Everything that `original` says is said by `written`.
+/// Asserts that `written` contains everything in `original`.
 #[track_caller]
 fn holds(written: &Value, original: &Value, at: &str) {
     match (written, original) {
@@ -92,7 +93,7 @@ fn world_info_is_understood_and_comes_back_whole() {
     let lamp = &book.entries[0];
     assert_eq!(
         (lamp.position, lamp.depth, lamp.logic),
-        (Position::AtDepth, 2, Logic::AndAll)
+        (InsertPosition::AtDepth, 2, KeyLogic::AndAll)
     );
     assert_eq!(
         (lamp.sticky, lamp.cooldown, lamp.delay),
@@ -107,7 +108,7 @@ fn world_info_is_understood_and_comes_back_whole() {
         storm.delay_until_recursion && !storm.enabled,
         "an outlet is not read by itself"
     );
-    let written = write::tavern(&book);
+    let written = lorebook::tavern(&book);
     let rows = written["entries"].as_object().unwrap();
     let rows: Vec<&Value> = rows.values().collect();
     let original = value(WORLDINFO);
@@ -125,13 +126,13 @@ fn a_v3_lorebook_is_understood_and_comes_back_whole() {
     assert_eq!((book.token_budget, book.recursive), (Some(300), true));
     let tides = &book.entries[0];
     assert_eq!(tides.content, "The tide turns at noon.");
-    assert_eq!((tides.position, tides.depth), (Position::AtDepth, 3));
+    assert_eq!((tides.position, tides.depth), (InsertPosition::AtDepth, 3));
     assert_eq!(tides.secondary, ["boat", "rowing"]);
-    assert_eq!(book.entries[1].position, Position::After);
-    let written = write::v3(&book);
+    assert_eq!(book.entries[1].position, InsertPosition::After);
+    let written = lorebook::v3(&book);
     holds(&written, &value(LOREBOOK), "");
     // In a form without decorators, their meaning goes along and they do not.
-    let tavern = write::tavern(&book);
+    let tavern = lorebook::tavern(&book);
     let row = &tavern["entries"]["0"];
     assert_eq!((&row["position"], &row["depth"]), (&json!(4), &json!(3)));
     assert_eq!(row["content"], "The tide turns at noon.");
@@ -143,8 +144,9 @@ fn a_v3_lorebook_is_understood_and_comes_back_whole() {
 fn every_form_goes_into_every_other_and_keeps_its_rules() {
     for bytes in [WORLDINFO, LOREBOOK, AGNAI] {
         let book = book(bytes);
-        for written in [write::tavern(&book), write::v3(&book)] {
-            let again = match parse(serde_json::to_vec(&written).unwrap(), &book.name).unwrap() {
+        for written in [lorebook::tavern(&book), lorebook::v3(&book)] {
+            let again = match parse_file(serde_json::to_vec(&written).unwrap(), &book.name).unwrap()
+            {
                 Import::Book(again) => again,
                 other => panic!("{other:?}"),
             };
@@ -180,11 +182,11 @@ fn cards_of_others_tools_are_read() {
 fn a_card_comes_back_whole_in_each_kind_of_file() {
     for (bytes, original) in [(MARA, MARA), (MARA_V3, MARA_V3), (CHARX, MARA_V3)] {
         let story = story(bytes);
-        assert_eq!(story.frame().open_books().len(), 1);
-        let json = exported(&story, Format::Card, "x.json");
+        assert_eq!(story.frame().enabled_books().len(), 1);
+        let json = exported(&story, ExportFormat::Card, "x.json");
         holds(&value(&json), &value(original), "");
-        let picture = exported(&story, Format::Card, "x.png");
-        let inside = png::card(&picture).unwrap();
+        let picture = exported(&story, ExportFormat::Card, "x.png");
+        let inside = png::extract_card(&picture).unwrap();
         assert_eq!(
             value(&inside)["spec"],
             "chara_card_v3",
@@ -194,7 +196,7 @@ fn a_card_comes_back_whole_in_each_kind_of_file() {
         for key in ["extensions", "alternate_greetings", "tags", "creator_notes"] {
             assert_eq!(data[key], value(original)["data"][key]);
         }
-        let archive = exported(&story, Format::Card, "x.charx");
+        let archive = exported(&story, ExportFormat::Card, "x.charx");
         assert!(matches!(parsed(&archive), Import::Card { .. }));
     }
 }
@@ -202,9 +204,9 @@ fn a_card_comes_back_whole_in_each_kind_of_file() {
 #[test]
 fn a_cards_lore_is_read_as_its_extensions_say() {
     let story = story(MARA);
-    let book = story.frame().open_books()[0];
+    let book = story.frame().enabled_books()[0];
     let lamp = &book.entries[0];
-    assert_eq!((lamp.position, lamp.depth), (Position::AtDepth, 2));
+    assert_eq!((lamp.position, lamp.depth), (InsertPosition::AtDepth, 2));
     assert_eq!((lamp.probability, lamp.secondary.len()), (80.0, 1));
     assert_eq!(story.path()[0].author, Author::Model);
     assert_eq!(story.versions(0).len(), 3);
@@ -220,14 +222,14 @@ fn a_kobold_story_is_a_tree_and_comes_back() {
     );
     assert_eq!((story.roots().len(), story.marks().len()), (2, 3));
     assert_eq!(story.frame().note.text, "It rains.");
-    let book = story.frame().open_books()[0];
+    let book = story.frame().enabled_books()[0];
     assert_eq!(book.entries[0].keys, ["lamp", "lantern"]);
     assert_eq!(
         (book.entries[0].probability, book.entries[1].enabled),
         (90.0, false)
     );
-    assert_eq!(book.entries[1].logic, Logic::NotAny);
-    let written = value(&exported(&story, Format::Kobold, "x.json"));
+    assert_eq!(book.entries[1].logic, KeyLogic::NotAny);
+    let written = value(&exported(&story, ExportFormat::Kobold, "x.json"));
     let mut original = value(KOBOLD);
     let fields = original.as_object_mut().unwrap();
     // Settings are never brought in, and what KoboldAI kept as another answer is a branch.
@@ -254,7 +256,7 @@ fn a_chat_is_a_tree_of_swipes_and_comes_back() {
         said,
         ["\"You rowed here?\"", "I did.", "", "She lifts the lamp."]
     );
-    let written = exported(&story, Format::Tavern, "x.jsonl");
+    let written = exported(&story, ExportFormat::Tavern, "x.jsonl");
     let lines = |bytes: &[u8]| -> Vec<Value> {
         let text = String::from_utf8(bytes.to_vec()).unwrap();
         text.lines()
@@ -288,12 +290,12 @@ fn plain_words_are_words() {
 fn what_cannot_be_used_gives_a_sentence() {
     let deep = format!("{{\"entries\":{}", "[".repeat(100_000));
     let cases: [(&[u8], &str); 9] = [
-        (b"", "says nothing"),
-        (b" \n ", "says nothing"),
+        (b"", "is empty"),
+        (b" \n ", "is empty"),
         (b"\xff\xfe\x00", "neither UTF-8"),
-        (b"{\"name\": ", "not sound JSON"),
-        (b"{\"a\": 1}", "no card"),
-        (deep.as_bytes(), "not sound JSON"),
+        (b"{\"name\": ", "not valid JSON"),
+        (b"{\"a\": 1}", "not a character card"),
+        (deep.as_bytes(), "not valid JSON"),
         (&TAVERN_CARD[..400], "damaged"),
         (&CHARX[..200], "damaged"),
         (
@@ -302,12 +304,12 @@ fn what_cannot_be_used_gives_a_sentence() {
         ),
     ];
     for (bytes, part) in cases {
-        let said = parse(bytes.to_vec(), "x").unwrap_err().to_string();
+        let said = parse_file(bytes.to_vec(), "x").unwrap_err().to_string();
         assert!(said.contains(part) && !said.contains('\n'), "{said}");
     }
     let large = vec![b' '; LARGEST_JSON + 1];
     let large = [b"{".to_vec(), large].concat();
-    assert!(matches!(parse(large, "x"), Err(ImportError::Large)));
+    assert!(matches!(parse_file(large, "x"), Err(ImportError::Large)));
 }
 
 #[test]
@@ -324,14 +326,14 @@ fn lore_that_names_itself_and_patterns_that_never_end_do_not_hang() {
         "extensions": {}, "entries": entries}});
     let book = book(&serde_json::to_vec(&file).unwrap());
     let text = format!("{}! k0x", "a".repeat(50_000));
-    let past = Past {
+    let past = ScanInput {
         passages: &[&text],
         fired: &[],
         seed: 1,
         macros: None,
     };
     let scanned = scan(&[&book], &|_, _| false, &past);
-    assert_eq!(scanned.fires.len(), 50);
+    assert_eq!(scanned.active.len(), 50);
 }
 
 proptest! {
@@ -341,7 +343,7 @@ proptest! {
         at in 0usize..2000,
         flip in any::<u8>(),
     ) {
-        let said = |bytes: Vec<u8>| parse(bytes, "x").err().map(|error| error.to_string());
+        let said = |bytes: Vec<u8>| parse_file(bytes, "x").err().map(|error| error.to_string());
         prop_assert!(!said(bytes).is_some_and(|said| said.contains('\n')));
         for whole in [WORLDINFO, LOREBOOK, KOBOLD, CHAT, MARA, CHARX, TAVERN_CARD] {
             let mut broken = whole.to_vec();

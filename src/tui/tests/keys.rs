@@ -1,4 +1,4 @@
-//! What keys do to the state.
+//! Tests of the keys.
 
 use super::*;
 
@@ -29,7 +29,10 @@ fn enter_writes_and_an_empty_enter_goes_on() {
 fn a_line_typed_while_the_model_writes_is_kept_for_later() {
     let mut desk = desk();
     desk.enter("Once").enter("and then");
-    assert_eq!(said(&desk), "Still at work; Esc or Ctrl+C stops it");
+    assert_eq!(
+        said(&desk),
+        "The model is still busy; stop it with Esc or Ctrl+C"
+    );
     assert_eq!(desk.app.input.text(), "and then");
     desk.end(Status::Complete).press(KeyCode::Enter);
     assert!(desk.app.input.is_empty());
@@ -74,11 +77,11 @@ fn ctrl_c_stops_then_clears_then_asks_then_leaves() {
     let ctrl_c = |desk: &mut Desk| _ = desk.press_with(CTRL, KeyCode::Char('c'));
     desk.enter("Once").stream(" upon");
     ctrl_c(&mut desk);
-    assert!(desk.app.wish.is_none());
+    assert!(desk.app.loop_action.is_none());
     assert!(desk.text().contains("stopping"), "{}", desk.text());
     desk.end(Status::Stopped).type_in("half a line");
     ctrl_c(&mut desk);
-    assert!(desk.app.input.is_empty() && desk.app.wish.is_none());
+    assert!(desk.app.input.is_empty() && desk.app.loop_action.is_none());
     desk.app.tick(Duration::from_secs(10));
     ctrl_c(&mut desk);
     assert!(said(&desk).contains("Ctrl+C again"));
@@ -86,10 +89,13 @@ fn ctrl_c_stops_then_clears_then_asks_then_leaves() {
     assert!(desk.app.tick(Duration::from_secs(12)));
     assert_eq!(said(&desk), "");
     ctrl_c(&mut desk);
-    assert!(desk.app.wish.is_none());
+    assert!(desk.app.loop_action.is_none());
     desk.app.tick(Duration::from_millis(12_500));
     ctrl_c(&mut desk);
-    assert_eq!(desk.app.wish, Some(Wish::Leave(Why::Interrupted)));
+    assert_eq!(
+        desk.app.loop_action,
+        Some(LoopAction::Leave(ExitReason::Interrupted))
+    );
 }
 
 #[test]
@@ -111,9 +117,12 @@ fn ctrl_d_leaves_only_an_empty_line() {
     desk.type_in("a")
         .press(KeyCode::Home)
         .press_with(CTRL, KeyCode::Char('d'));
-    assert!(desk.app.input.is_empty() && desk.app.wish.is_none());
+    assert!(desk.app.input.is_empty() && desk.app.loop_action.is_none());
     desk.press_with(CTRL, KeyCode::Char('d'));
-    assert_eq!(desk.app.wish, Some(Wish::Leave(Why::Quit)));
+    assert_eq!(
+        desk.app.loop_action,
+        Some(LoopAction::Leave(ExitReason::Quit))
+    );
 }
 
 #[test]
@@ -217,11 +226,11 @@ fn a_line_is_written_where_the_writer_types_and_never_over_other_words() {
     desk.press_with(KeyModifiers::ALT, KeyCode::Char('i'));
     assert!(desk.app.studio.busy(), "the engine is asked");
     let line = || Event::Suggested("Then the wind rose.".to_string());
-    desk.app.absorb(line());
+    desk.says(line());
     assert_eq!(desk.app.input.text(), "Then the wind rose.");
     // Something else was typed meanwhile: it stays, and the line is only shown.
     desk.app.input.set("No, the sea");
-    desk.app.absorb(line());
+    desk.says(line());
     assert_eq!(desk.app.input.text(), "No, the sea");
     assert_eq!(said(&desk), "Then the wind rose.");
     assert_eq!(

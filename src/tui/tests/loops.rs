@@ -1,10 +1,10 @@
-//! The loop itself, fed with keys, news and signals.
+//! Tests of the loop, fed with keys, events and signals.
 
 use super::*;
 use crate::editor::{Editor, EditorError};
 use std::cell::Cell;
 
-/// Draws into a buffer and counts.
+/// Draws into a buffer and counts frames.
 struct Stand {
     terminal: Terminal<TestBackend>,
     frames: usize,
@@ -24,14 +24,14 @@ impl Stand {
     }
 }
 
-impl Stage for Stand {
+impl Display for Stand {
     fn draw(&mut self, app: &mut App) -> io::Result<()> {
         if self.gone {
             return Err(io::ErrorKind::BrokenPipe.into());
         }
         self.frames += 1;
         let draw = |frame: &mut ratatui::Frame| {
-            let areas = areas::fit(app, frame.area());
+            let areas = areas::layout(app, frame.area());
             view::draw(frame, app, &areas);
         };
         self.terminal.draw(draw).unwrap();
@@ -57,7 +57,12 @@ fn press(code: KeyCode, modifiers: KeyModifiers) -> Input {
 }
 
 /// Runs the loop over what waits for it, and then it must end by itself.
-fn attended(app: &mut App, events: &Receiver<Event>, inputs: Vec<Input>, stand: &mut Stand) -> Why {
+fn attended(
+    app: &mut App,
+    events: &Receiver<Reply>,
+    inputs: Vec<Input>,
+    stand: &mut Stand,
+) -> ExitReason {
     let (sender, inbox) = mpsc::channel();
     for input in inputs {
         sender.send(input).unwrap();
@@ -73,7 +78,7 @@ fn attended(app: &mut App, events: &Receiver<Event>, inputs: Vec<Input>, stand: 
         events,
         clock: &clock,
     };
-    attend(app, stand, &sources, &mut Vec::new())
+    run_loop(app, stand, &sources, &mut Vec::new())
 }
 
 #[test]
@@ -86,7 +91,10 @@ fn keys_reach_the_story_and_quit_ends() {
         press(KeyCode::Char('z'), KeyModifiers::CONTROL),
         press(KeyCode::Char('d'), KeyModifiers::CONTROL),
     ];
-    assert_eq!(attended(&mut app, &events, inputs, &mut stand), Why::Quit);
+    assert_eq!(
+        attended(&mut app, &events, inputs, &mut stand),
+        ExitReason::Quit
+    );
     assert_eq!(app.studio.story().nodes()[0].text, "Once");
     assert_eq!(stand.suspended, 1);
     // The engine has no model and says so; leaving takes that in.
@@ -96,7 +104,10 @@ fn keys_reach_the_story_and_quit_ends() {
 
 #[test]
 fn a_signal_ends_with_its_number() {
-    for (signal, why, code) in [(15, Why::Signal(15), 143), (SIGINT, Why::Interrupted, 130)] {
+    for (signal, why, code) in [
+        (15, ExitReason::Signal(15), 143),
+        (SIGINT, ExitReason::Interrupted, 130),
+    ] {
         let (mut app, events, _folder) = app_with(Settings::default(), Options::default());
         let ended = attended(
             &mut app,
@@ -117,10 +128,10 @@ fn a_terminal_that_is_gone_ends_quietly() {
     };
     assert_eq!(
         attended(&mut app, &events, Vec::new(), &mut stand),
-        Why::Signal(SIGHUP)
+        ExitReason::Signal(SIGHUP)
     );
     let silent = attended(&mut app, &events, Vec::new(), &mut Stand::new());
-    assert_eq!(silent, Why::Signal(SIGHUP));
+    assert_eq!(silent, ExitReason::Signal(SIGHUP));
 }
 
 #[test]
@@ -137,7 +148,7 @@ fn an_engine_that_is_gone_is_no_endless_wait() {
     take_events(&mut app, &events, &mut engine);
     assert!(!engine && !app.studio.busy());
     let said = app.message.map(|message| message.text).unwrap_or_default();
-    assert!(said.contains("engine has stopped"), "{said}");
+    assert!(said.contains("engine stopped"), "{said}");
 }
 
 #[test]
@@ -146,14 +157,18 @@ fn many_pieces_are_one_frame() {
     app.paste("Once");
     app.key(KeyEvent::new(KeyCode::Enter, KeyModifiers::NONE));
     let node = app.studio.story().running().unwrap();
+    let request = app.studio.newest_request().unwrap();
     let (sender, events) = mpsc::channel();
     for _ in 0..500 {
         sender
-            .send(Event::Piece {
-                node,
-                text: " x".to_string(),
-                ids: vec![1],
-                healed: 0,
+            .send(Reply {
+                request,
+                event: Event::Piece {
+                    node,
+                    text: " x".to_string(),
+                    ids: vec![1],
+                    healed: 0,
+                },
             })
             .unwrap();
     }

@@ -1,8 +1,11 @@
-//! The page: laid out bit by bit, it is what it would be at once.
+//! Tests of the page: incremental layout must equal a full layout.
 
-use crate::story::record::{Change, Ended, Head, Move, Record, Step, Steps, Streamed};
+use crate::story::record::{
+    Change, HeadMove, PassageEnd, Record, Step, StepCount, StepKind, StreamedText,
+};
 use crate::story::{Author, Node, NodeId, Picture, Status, Story};
-use crate::tui::page::{Ink, Page};
+use crate::tui::page::Page;
+use crate::tui::spans::TextRole;
 use proptest::prelude::*;
 
 fn apply(story: &mut Story, record: Record) {
@@ -28,9 +31,9 @@ fn add(story: &mut Story, author: Author, text: &str, turn: bool) -> NodeId {
     apply(story, Record::Node(node));
     apply(
         story,
-        Record::Head(Head {
+        Record::Head(HeadMove {
             to: Some(id),
-            why: Move::Write,
+            why: StepKind::Write,
         }),
     );
     id
@@ -39,10 +42,10 @@ fn add(story: &mut Story, author: Author, text: &str, turn: bool) -> NodeId {
 fn say(story: &mut Story, node: NodeId, text: &str) {
     apply(
         story,
-        Record::Text(Streamed {
+        Record::Text(StreamedText {
             node,
             text: text.to_string(),
-            ..Streamed::default()
+            ..StreamedText::default()
         }),
     );
 }
@@ -50,7 +53,7 @@ fn say(story: &mut Story, node: NodeId, text: &str) {
 fn end(story: &mut Story, node: NodeId, status: Status) {
     apply(
         story,
-        Record::End(Ended {
+        Record::End(PassageEnd {
             node,
             status,
             why: None,
@@ -68,7 +71,7 @@ fn draw(story: &mut Story, wide: bool) -> NodeId {
         width: if wide { 128 } else { 64 },
         height: 64,
         beside: None,
-        how: Default::default(),
+        provenance: Default::default(),
     };
     let node = Node {
         id,
@@ -83,7 +86,7 @@ fn draw(story: &mut Story, wide: bool) -> NodeId {
         shown: true,
     };
     let changes = vec![shown];
-    let why = Move::Draw;
+    let why = StepKind::Draw;
     apply(story, Record::Step(Step { why, changes }));
     id
 }
@@ -137,7 +140,7 @@ proptest! {
                 (1 | 2, None) => _ = add(&mut story, Author::Model, text, text.len() % 3 == 0),
                 (_, None) => {
                     let steps = story.steps().0.min(text.len() % 3);
-                    apply(&mut story, Record::Undo(Steps { steps }));
+                    apply(&mut story, Record::Undo(StepCount { steps }));
                 }
             }
             let width = if step % 2 == 0 { *width } else { 11 };
@@ -161,12 +164,15 @@ fn a_passage_flows_on_in_its_own_ink() {
     page.show(&story, None);
     page.fit(20, 5);
     let rows: Vec<_> = page.rows().collect();
-    assert_eq!(rows[0], [("The sea", Ink::User), (" was", Ink::Model)]);
-    assert_eq!(rows[1], [("cold", Ink::Model)]);
+    assert_eq!(
+        rows[0],
+        [("The sea", TextRole::User), (" was", TextRole::Model)]
+    );
+    assert_eq!(rows[1], [("cold", TextRole::Model)]);
 }
 
-/// The frame's cost must not grow with the story: a thousand passages in one paragraph, and the
-/// last of them streaming. Counted in bytes wrapped again, since tests have no clock.
+/// The cost of a frame must not grow with the story: a thousand passages in one paragraph, the last
+/// one streaming. Counted in re-wrapped bytes, since tests have no clock.
 #[test]
 fn a_growing_passage_wraps_only_its_own_rows() {
     let mut story = Story::default();
@@ -212,7 +218,7 @@ fn where_the_model_begins_to_read_is_marked() {
         shown(&page),
         [
             "The sea",
-            "─ ─ ─ the model reads from here ─ ─ ─",
+            "─ ─ ─ the context starts here ─ ─ ─",
             " was grey and still."
         ]
     );

@@ -1,7 +1,7 @@
-//! What the writer sees, as snapshots with their colours.
+//! Snapshots of the screen with colours.
 
 use super::*;
-use crate::story::picture::{Drawing, Layer, Provenance};
+use crate::story::picture::{DrawnPicture, Layer, PictureProvenance};
 
 #[test]
 fn the_first_screen_says_what_to_do() {
@@ -79,7 +79,7 @@ fn what_goes_on_is_in_the_status_line() {
     let mut desk = desk();
     desk.enter("Once");
     let node = desk.running();
-    desk.app.absorb(Event::Prefill {
+    desk.says(Event::Prefill {
         node,
         done: 64,
         total: 300,
@@ -107,10 +107,11 @@ fn what_goes_on_is_in_the_status_line() {
 #[test]
 fn a_model_that_loads_shows_how_far_it_is() {
     let mut desk = desk();
+    desk.app.studio.load_model();
     let what = "Fetching tiny".to_string();
     for (second, done) in [(0, 0), (1, 10_000_000), (2, 20_000_000)] {
         desk.app.tick(Duration::from_secs(second));
-        desk.app.absorb(Event::Loading {
+        desk.says(Event::Loading {
             what: what.clone(),
             done,
             total: Some(50_000_000),
@@ -183,11 +184,14 @@ fn no_size_is_too_small() {
                     .type_in("/s")
             }
             3 => _ = desk.press(KeyCode::F(1)),
-            4 => desk.app.absorb(Event::Loading {
-                what: "Reading".into(),
-                done: 3,
-                total: Some(9),
-            }),
+            4 => {
+                desk.app.studio.load_model();
+                desk.says(Event::Loading {
+                    what: "Reading".into(),
+                    done: 3,
+                    total: Some(9),
+                });
+            }
             _ => {}
         }
         for width in 1..=40 {
@@ -198,7 +202,7 @@ fn no_size_is_too_small() {
     }
 }
 
-/// Four colours, and nothing around them.
+/// Four colours on a transparent background.
 fn four_colours() -> Layer {
     let pixel = |at: usize| {
         let (x, y) = (at % 64, at / 64);
@@ -216,24 +220,24 @@ fn four_colours() -> Layer {
     }
 }
 
-/// The engine's answer to a command that draws.
+/// Simulates the engine's answer to a drawing command.
 fn drawn(desk: &mut Desk, prompts: &[&str]) {
     let node = desk.app.studio.story().next_id();
-    let drawing = |prompt: &&str| Drawing {
+    let drawing = |prompt: &&str| DrawnPicture {
         layers: vec![four_colours()],
-        how: Provenance {
+        provenance: PictureProvenance {
             prompt: prompt.to_string(),
             concepts: vec![("lamp".to_string(), 0.8)],
             style: Some("noto".to_string()),
             size: 64,
-            ..Provenance::default()
+            ..PictureProvenance::default()
         },
     };
     let drawings = prompts.iter().map(drawing).collect();
-    desk.app.absorb(Event::Drawn { node, drawings });
-    let (status, stats) = (Status::Complete, Stats::default());
+    desk.says(Event::Drawn { node, drawings });
+    let (status, stats) = (Status::Complete, PassageStats::default());
     let node = Some(node);
-    desk.app.absorb(Event::Done {
+    desk.says(Event::Done {
         node,
         status,
         stats,
@@ -248,7 +252,7 @@ fn a_picture_stands_on_the_page() {
         .enter("/image a lamp");
     assert!(desk.text().contains("drawing"), "{}", desk.text());
     desk.enter("/retry");
-    assert!(desk.text().contains("Still at work"), "{}", desk.text());
+    assert!(desk.text().contains("still busy"), "{}", desk.text());
     desk.press_with(KeyModifiers::CONTROL, KeyCode::Char('u'));
     drawn(&mut desk, &["a lamp"]);
     insta::assert_snapshot!(desk.screen());
@@ -292,8 +296,8 @@ fn what_stops_a_drawing_says_so() {
     desk.answered("The lamp", " was lit.")
         .enter("/image a lamp");
     let node = Some(desk.app.studio.story().next_id());
-    let (status, stats) = (Status::Stopped, Stats::default());
-    desk.app.absorb(Event::Done {
+    let (status, stats) = (Status::Stopped, PassageStats::default());
+    desk.says(Event::Done {
         node,
         status,
         stats,

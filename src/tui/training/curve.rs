@@ -1,17 +1,17 @@
-//! A number over time, in few points: means of as many steps each as it takes.
+//! A value over time, reduced to few points: each is the mean of several steps.
 
-/// More points than any screen has columns.
+/// The maximum number of points: more than any screen has columns.
 const POINTS: usize = 512;
-/// How much of the smooth value a new one leaves.
+/// The decay of the moving average.
 const KEEP: f64 = 0.95;
 const BARS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
 
 #[derive(Clone, Debug)]
 pub struct Curve {
     points: Vec<f64>,
-    /// Steps of a point.
+    /// The number of steps per point.
     each: u32,
-    /// Those that have come for the next point: their sum and number.
+    /// The sum and number of the values for the next point.
     open: (f64, u32),
     smooth: f64,
 }
@@ -43,13 +43,13 @@ impl Curve {
         }
     }
 
-    /// The value, without most of its trembling.
+    /// The smoothed value.
     pub fn smooth(&self) -> f64 {
         self.smooth
     }
 
-    /// A bar for each of `width` stretches of time, or fewer where there are fewer points; the
-    /// lowest and the highest fill the height of a line.
+    /// A bar for each of `width` stretches of time (fewer if there are fewer points), scaled from
+    /// the lowest to the highest value.
     pub fn bars(&self, width: usize) -> String {
         let count = self.points.len().min(width);
         let at = |column: usize| column * self.points.len() / count.max(1);

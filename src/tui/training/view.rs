@@ -1,6 +1,7 @@
-//! What the screen of a run shows: state that takes news, and its drawing.
+//! The state of the live view and how to draw it.
 
-use super::super::gallery::{Frame as Fitted, Gallery};
+use super::super::gallery::Gallery;
+use super::super::half_blocks::PictureSlot;
 use super::super::theme;
 use super::curve::Curve;
 use super::{Run, Update};
@@ -13,21 +14,21 @@ use ratatui::layout::Rect;
 use ratatui::style::{Color, Style};
 use std::time::Duration;
 
-/// Columns left free on the left, as in the story.
+/// The left margin in columns, as in the story.
 const LEFT: u16 = 3;
-/// Warnings that stay on the screen.
+/// The number of warnings kept on the screen.
 const SAID: usize = 3;
 
 pub struct View {
     run: Run,
     colour: bool,
     gallery: Gallery,
-    /// Since watching began.
+    /// The time since the view was opened.
     pub(super) now: Duration,
-    /// The end was asked for.
+    /// The user has asked to stop.
     pub(super) stopping: bool,
     step: u64,
-    /// The first step that was watched, and when it was done: what the pace is measured from.
+    /// The first step shown and its time, from which the speed is computed.
     first: Option<(u64, Duration)>,
     last: Duration,
     kept: Option<u64>,
@@ -38,7 +39,7 @@ pub struct View {
 
 struct Sheet {
     number: NodeId,
-    /// After which step.
+    /// The step of the sheet.
     step: u64,
     file: Kept,
     width: u32,
@@ -63,7 +64,7 @@ impl View {
         }
     }
 
-    /// Takes a piece of news that came at `now`.
+    /// Handles an update that arrived at `now`.
     pub fn take(&mut self, update: Update, now: Duration) {
         self.now = now;
         match update {
@@ -82,7 +83,7 @@ impl View {
             }
             Update::Sheet(file, width, height) => {
                 let number = self.sheet.as_ref().map_or(0, |sheet| sheet.number) + 1;
-                self.gallery.forget();
+                self.gallery.clear();
                 self.sheet = Some(Sheet {
                     number,
                     step: self.step,
@@ -94,12 +95,12 @@ impl View {
         }
     }
 
-    /// What was said that should outlast the screen.
+    /// The messages that should outlast the screen.
     pub(super) fn into_remarks(self) -> Vec<String> {
         self.said
     }
 
-    /// Pictures a second, once two steps were seen.
+    /// Pictures per second, once two steps are known.
     fn pace(&self) -> Option<f64> {
         let (first, began) = self.first?;
         let seconds = self.last.checked_sub(began)?.as_secs_f64();
@@ -135,7 +136,7 @@ impl View {
             line(&format!("{numbers}{}", curve.bars(room)), Style::new());
         }
         if self.curves.is_empty() {
-            line("The first step is being made", theme::quiet());
+            line("Running the first step", theme::quiet());
         }
         line("", Style::new());
         let bottom = self.bottom(inner, buffer);
@@ -174,11 +175,13 @@ impl View {
         parts.join(" · ")
     }
 
-    /// Warnings and keys, from below; the first row that they take.
+    /// Draws warnings and keys at the bottom, and returns their first row.
     fn bottom(&self, inner: Rect, buffer: &mut Buffer) -> u16 {
         let help = match self.stopping {
-            true => "Stopping after this step; q again stops at once, without a checkpoint",
-            false => "q stops after this step and keeps a checkpoint",
+            true => {
+                "Stopping after this step; press q again to stop immediately, without a checkpoint"
+            }
+            false => "q stops after this step and saves a checkpoint",
         };
         let from = self.said.len().saturating_sub(SAID);
         let warnings = self.said[from..].iter().map(|words| (words.as_str(), true));
@@ -195,7 +198,7 @@ impl View {
         top
     }
 
-    /// The latest sheet as large as there is room for, with a line that says how old it is.
+    /// Draws the latest sample sheet as large as possible, with its step.
     fn draw_sheet(&mut self, area: Rect, buffer: &mut Buffer) {
         let Some(sheet) = &self.sheet else {
             return;
@@ -203,7 +206,7 @@ impl View {
         if area.height < 4 || area.width < 8 || !self.gallery.shows() {
             return;
         }
-        let words = format!("Sheet after step {}", thousands(sheet.step));
+        let words = format!("Samples after step {}", thousands(sheet.step));
         let width = usize::from(area.width);
         buffer.set_stringn(area.x, area.y, words, width, theme::quiet());
         let room = Rect {
@@ -217,12 +220,12 @@ impl View {
         let width = wide.clamp(1.0, f64::from(room.width));
         let height = (width / aspect / 2.0).round();
         let height = height.clamp(1.0, f64::from(room.height));
-        let fitted = Fitted {
+        let fitted = PictureSlot {
             node: sheet.number,
             width: width as u16,
             height: height as u16,
         };
-        self.gallery.want(fitted, Some(sheet.file.clone()));
+        self.gallery.request(fitted, Some(sheet.file.clone()));
         self.gallery.draw(fitted, room, 0, buffer);
     }
 
@@ -258,13 +261,13 @@ pub fn clock(seconds: f64) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::super::gallery::Means;
+    use super::super::super::gallery::PictureMode;
     use super::*;
     use crate::store::picture::sheet;
     use ratatui::Terminal;
     use ratatui::backend::TestBackend;
 
-    fn view(means: Means) -> View {
+    fn view(means: PictureMode) -> View {
         let run = Run {
             phase: "tokens".into(),
             folder: "run".into(),
@@ -297,7 +300,7 @@ mod tests {
 
     #[test]
     fn a_run_shows_how_far_it_is_and_its_numbers() {
-        let mut view = view(Means::Blocks { all_colours: true });
+        let mut view = view(PictureMode::HalfBlocks { all_colours: true });
         insta::assert_snapshot!("begun", screen(&mut view, 72, 10));
         trained(&mut view);
         let row = vec![[200u8, 30, 30, 255].repeat(16 * 16); 2];
@@ -320,7 +323,7 @@ mod tests {
 
     #[test]
     fn a_small_screen_and_none_at_all_are_no_panic() {
-        let mut view = view(Means::Blocks { all_colours: false });
+        let mut view = view(PictureMode::HalfBlocks { all_colours: false });
         trained(&mut view);
         let png = sheet(&[vec![vec![9; 16 * 16 * 4]]], 16).unwrap();
         view.take(Update::Sheet(png, 18, 18), Duration::from_secs(20));

@@ -1,7 +1,7 @@
 //! A home of its own for each test: nothing of the user's is read or written but the model.
 
 use super::{ILLUMINE, encoder_path, model_path};
-use illumine::store::{Recovered, recover};
+use illumine::store::{Recovered, recover_journal};
 use std::fs;
 use std::io::{Read, Write};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
@@ -100,7 +100,7 @@ impl Home {
 
     /// The session as it would be opened.
     pub fn recovered(&self, session: &str) -> Recovered {
-        recover(&fs::read(self.journal(session)).unwrap())
+        recover_journal(&fs::read(self.journal(session)).unwrap())
     }
 
     /// A file in this home.

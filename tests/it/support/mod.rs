@@ -1,25 +1,40 @@
 //! What the tests share: the real default model, small ones with random weights, and homes and
 //! terminals to run the program in.
 
+#[allow(dead_code, reason = "crates/llm uses the rest of it")]
+#[path = "../../../crates/llm/tests/it/support/bodies.rs"]
 pub mod bodies;
 pub mod gguf;
 pub mod home;
 pub mod talker;
+#[allow(dead_code, reason = "crates/llm uses the rest of it")]
+#[path = "../../../crates/llm/tests/it/support/tiny.rs"]
 pub mod tiny;
 pub mod tmux;
 
 pub use home::{Home, Output};
 
 use illumine::engine::{Loaded, Place, read};
-use illumine::model::device::Choice;
-use kernels::attention::Kind;
+use illumine::model::device::DeviceChoice;
+use kernels::attention::KvType;
 use serde_json::Value;
+use std::io::Write;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::sync::OnceLock;
 
 /// The program under test.
 pub const ILLUMINE: &str = env!("CARGO_BIN_EXE_illumine");
+
+/// Says that a test, or a part of it, did not run, on a line that a runner can count (the harness
+/// does not capture the stream itself); with `ILLUMINE_NO_SKIP=1` that is a failure.
+pub fn skip(reason: &str) {
+    let strict = std::env::var("ILLUMINE_NO_SKIP").is_ok_and(|value| value == "1");
+    assert!(!strict, "skipped, which ILLUMINE_NO_SKIP forbids: {reason}");
+    let thread = std::thread::current();
+    let test = thread.name().unwrap_or("a test");
+    let _ = writeln!(std::io::stderr(), "skipped: {test}: {reason}");
+}
 
 /// The default model's file, fetched as a user fetches it and kept where a user has it.
 pub fn model_path() -> PathBuf {
@@ -82,9 +97,9 @@ fn fetch(name: Option<&str>) -> PathBuf {
 /// The default model, loaded on the CPU.
 pub fn loaded() -> Loaded {
     let place = Place {
-        device: Choice::Cpu,
+        device: DeviceChoice::Cpu,
         threads: 2,
-        kv: Kind::default(),
+        kv: KvType::default(),
     };
     read("smollm2-135m-instruct", &model_path(), "test".into(), place).unwrap()
 }

@@ -156,19 +156,16 @@ pub fn passage(records: &[serde_json::Value], node: u64) -> String {
     first.into_iter().chain(pieces).map(text).collect()
 }
 
-/// The terminal tests need tmux: it is installed where that is allowed, and named where it is not.
+/// The terminal tests need tmux, and pkill to end what runs in it.
 fn need_tmux() {
-    static THERE: OnceLock<bool> = OnceLock::new();
-    let runs = || Command::new("tmux").arg("-V").output().is_ok();
-    let there = THERE.get_or_init(|| {
-        if !runs() {
-            let install = "apt-get update -qq && apt-get install -y -qq tmux procps";
-            let _ = Command::new("sh").args(["-c", install]).output();
-        }
-        runs()
+    static MISSING: OnceLock<Option<&str>> = OnceLock::new();
+    let missing = MISSING.get_or_init(|| {
+        let runs = |program: &str| Command::new(program).arg("-V").output().is_ok();
+        ["tmux", "pkill"].into_iter().find(|program| !runs(program))
     });
-    assert!(
-        there,
-        "tmux is needed for the terminal tests; install it (Debian: apt-get install tmux)"
-    );
+    if let Some(program) = missing {
+        panic!(
+            "the terminal tests need {program}; run `apt-get install tmux procps`, or its like, and then the tests again"
+        );
+    }
 }

@@ -4,7 +4,7 @@
 //! interrupted and the caller must be answered within moments of pressing stop.
 
 use super::error::FetchError;
-use super::progress::Reporter;
+use super::progress::ProgressReporter;
 use super::settings::HttpSettings;
 use std::path::Path;
 use std::sync::mpsc::{RecvTimeoutError, sync_channel};
@@ -16,7 +16,7 @@ use ureq::tls::{PemItem, RootCerts, TlsConfig, parse_pem};
 /// How often a waiting fetch asks whether it should stop.
 pub(super) const TICK: Duration = Duration::from_millis(50);
 
-const UNKNOWN: &str = "its name is not known here";
+const UNKNOWN: &str = "its host name cannot be resolved";
 
 /// Waits a moment.
 pub(super) fn pause() {
@@ -46,8 +46,8 @@ pub(super) fn agent(settings: &HttpSettings, redirects: u32) -> Agent {
 }
 
 /// Runs `work` on a thread of its own and waits for it, a tick at a time.
-pub(super) fn aside<T: Send + 'static>(
-    reporter: &mut Reporter,
+pub(super) fn run_in_background<T: Send + 'static>(
+    reporter: &mut ProgressReporter,
     work: impl FnOnce() -> T + Send + 'static,
 ) -> Result<T, FetchError> {
     let (sender, receiver) = sync_channel(1);
@@ -55,9 +55,9 @@ pub(super) fn aside<T: Send + 'static>(
     loop {
         match receiver.recv_timeout(TICK) {
             Ok(answer) => return Ok(answer),
-            Err(RecvTimeoutError::Timeout) => reporter.tick()?,
+            Err(RecvTimeoutError::Timeout) => reporter.check_stop()?,
             Err(RecvTimeoutError::Disconnected) => {
-                return Err(FetchError::Source("the network thread died".into()));
+                return Err(FetchError::Source("the network thread panicked".into()));
             }
         }
     }
@@ -66,7 +66,7 @@ pub(super) fn aside<T: Send + 'static>(
 /// What an HTTP status that is no success says.
 pub(super) fn refusal(status: StatusCode) -> String {
     let words = status.canonical_reason().unwrap_or("no reason given");
-    format!("it answered {} ({words})", status.as_u16())
+    format!("it responded {} ({words})", status.as_u16())
 }
 
 /// Whether trying again at once would be in vain: the server was never reached.
@@ -90,7 +90,7 @@ pub(super) fn why(error: &ureq::Error) -> String {
     match error {
         ureq::Error::HostNotFound => UNKNOWN.into(),
         ureq::Error::Io(why) if why.to_string().starts_with("failed to lookup") => UNKNOWN.into(),
-        ureq::Error::Timeout(_) => "it does not answer".into(),
+        ureq::Error::Timeout(_) => "it does not respond".into(),
         ureq::Error::Io(why) => why.to_string(),
         other => other.to_string(),
     }
@@ -110,5 +110,5 @@ pub(super) fn spawn(work: impl FnOnce() + Send + 'static) -> Result<(), FetchErr
     let thread = std::thread::Builder::new().name("fetch".into()).spawn(work);
     thread
         .map(drop)
-        .map_err(|why| FetchError::Source(format!("no thread can be started: {why}")))
+        .map_err(|why| FetchError::Source(format!("cannot start a thread: {why}")))
 }

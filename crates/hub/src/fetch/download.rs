@@ -5,7 +5,7 @@
 
 use super::client::{TICK, pause, refusal, spawn, unreachable, why};
 use super::error::FetchError;
-use super::progress::Reporter;
+use super::progress::ProgressReporter;
 use std::fs::{File, OpenOptions};
 use std::io::{Read, Seek, SeekFrom, Write};
 use std::path::Path;
@@ -32,7 +32,7 @@ pub(super) struct Download<'a> {
 pub(super) fn download(
     agent: &Agent,
     wanted: &Download,
-    reporter: &mut Reporter,
+    reporter: &mut ProgressReporter,
 ) -> Result<u64, FetchError> {
     let disk = |why| FetchError::disk(wanted.partial, why);
     let mut options = OpenOptions::new();
@@ -52,7 +52,7 @@ pub(super) fn download(
             }
             Attempt::Refused(why) => return Err(FetchError::Source(why)),
             Attempt::StartOver if before == 0 => {
-                return Err(FetchError::Source("its ranges make no sense".into()));
+                return Err(FetchError::Source("it sent an invalid byte range".into()));
             }
             Attempt::StartOver => file.set_len(0).map_err(disk)?,
             Attempt::Broken(why) => {
@@ -67,10 +67,10 @@ pub(super) fn download(
     }
 }
 
-fn rest(time: Duration, reporter: &mut Reporter) -> Result<(), FetchError> {
+fn rest(time: Duration, reporter: &mut ProgressReporter) -> Result<(), FetchError> {
     let mut rested = Duration::ZERO;
     while rested < time {
-        reporter.tick()?;
+        reporter.check_stop()?;
         pause();
         rested += TICK;
     }
@@ -159,16 +159,16 @@ fn receive(
     parts: Receiver<Part>,
     file: &mut File,
     wanted: &Download,
-    reporter: &mut Reporter,
+    reporter: &mut ProgressReporter,
 ) -> Result<Attempt, FetchError> {
     let disk = |why| FetchError::disk(wanted.partial, why);
     let mut done = file.seek(SeekFrom::End(0)).map_err(disk)?;
     let mut all = None;
     loop {
         match parts.recv_timeout(TICK) {
-            Err(RecvTimeoutError::Timeout) => reporter.tick()?,
+            Err(RecvTimeoutError::Timeout) => reporter.check_stop()?,
             Err(RecvTimeoutError::Disconnected) => {
-                return Ok(Attempt::Broken("it broke off".into()));
+                return Ok(Attempt::Broken("the connection was lost".into()));
             }
             Ok(Part::Head {
                 status,
@@ -181,13 +181,13 @@ fn receive(
                     None => {}
                 }
                 (done, all) = (start, total);
-                reporter.total(total);
-                reporter.at(done)?;
+                reporter.set_total(total);
+                reporter.set_done(done)?;
             }
             Ok(Part::Bytes(bytes)) => {
                 file.write_all(&bytes).map_err(disk)?;
                 done += bytes.len() as u64;
-                reporter.at(done)?;
+                reporter.set_done(done)?;
             }
             Ok(Part::Failed { why, refused }) if refused => return Ok(Attempt::Refused(why)),
             Ok(Part::Failed { why, .. }) => return Ok(Attempt::Broken(why)),
@@ -198,7 +198,7 @@ fn receive(
 
 fn ended(done: u64, all: Option<u64>) -> Attempt {
     match all {
-        Some(all) if done < all => Attempt::Broken("it ended early".into()),
+        Some(all) if done < all => Attempt::Broken("the download ended early".into()),
         _ => Attempt::Whole(done),
     }
 }

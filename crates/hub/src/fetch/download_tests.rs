@@ -36,7 +36,7 @@ impl Case {
         fetch(
             url,
             self.directory.path(),
-            &mut Reporter::new("it", &mut watch),
+            &mut ProgressReporter::new("it", &mut watch),
         )
     }
 
@@ -45,7 +45,7 @@ impl Case {
     }
 }
 
-fn fetch(url: &str, directory: &Path, reporter: &mut Reporter) -> Result<u64, FetchError> {
+fn fetch(url: &str, directory: &Path, reporter: &mut ProgressReporter) -> Result<u64, FetchError> {
     let settings = HttpSettings {
         proxies: false,
         ..HttpSettings::default()
@@ -135,7 +135,7 @@ fn a_server_that_gives_nothing_is_given_up_and_a_refusal_at_once() {
     let refusing = Server::start(|_, stream| respond(stream, "404 Not Found", &[], b"no"));
     let mut case = Case::with(&CONTENT[..20]);
     let error = case.fetch(&refusing.url).unwrap_err().to_string();
-    assert_eq!(error, "it answered 404 (Not Found)");
+    assert_eq!(error, "it responded 404 (Not Found)");
     assert_eq!(case.content(), &CONTENT[..20]);
 
     // Nobody listens on a port that was just given back.
@@ -174,7 +174,7 @@ fn stop_is_heard_while_the_server_says_nothing_and_what_came_is_kept() {
     let error = fetch(
         &server.url,
         directory.path(),
-        &mut Reporter::new("it", &mut watch),
+        &mut ProgressReporter::new("it", &mut watch),
     );
     assert!(matches!(error, Err(FetchError::Stopped { .. })));
     assert!(stopped.unwrap().elapsed() < Duration::from_millis(200));

@@ -7,11 +7,11 @@ use std::path::{Path, PathBuf};
 #[derive(Debug, thiserror::Error)]
 pub enum FetchError {
     #[error(
-        "Stopped fetching {name}; what has come is kept, and `illumine models pull {name}` goes on from there"
+        "Stopped downloading {name}; the partial file is kept, and `illumine models pull {name}` resumes it"
     )]
     Stopped { name: String },
     #[error(
-        "{name} is not on this machine and illumine is offline; run `illumine models pull {name}` when there is a network, or pass --model PATH to a GGUF file that you have"
+        "{name} is not downloaded and illumine is offline; run `illumine models pull {name}` with a network connection, or pass a local GGUF file with --model PATH"
     )]
     Offline { name: String },
     #[error(
@@ -23,11 +23,11 @@ pub enum FetchError {
         at: String,
     },
     #[error(
-        "{name} cannot be fetched: {reasons}; run `illumine models pull {name}` again when that is put right, or pass --model PATH to a GGUF file that you have"
+        "Cannot download {name}: {reasons}; fix that and run `illumine models pull {name}`, or pass a local GGUF file with --model PATH"
     )]
     NoSource { name: String, reasons: String },
     #[error(
-        "{what}: SHA-256 {found}, not {expected}; {fate}, run `illumine models pull {name}` to fetch it anew"
+        "{what}: SHA-256 {found} instead of {expected}; {fate}; run `illumine models pull {name}` to download it again"
     )]
     WrongChecksum {
         name: String,
@@ -37,18 +37,18 @@ pub enum FetchError {
         fate: String,
     },
     #[error(
-        "The disk that holds {0} is full; make room and run the same again: what has come is kept"
+        "The disk with {0} is full; free some space and run the same command again (the partial file is kept)"
     )]
     DiskFull(PathBuf),
     #[error(
-        "Cannot write {path}: {why}; make it writable, or set XDG_DATA_HOME (for the hub's cache HF_HOME) to a directory that is"
+        "Cannot write {path}: {why}; make it writable, or set XDG_DATA_HOME (HF_HOME for the hub's cache) to a writable folder"
     )]
     Unwritable { path: PathBuf, why: io::Error },
-    #[error("Cannot use {path}: {why}; check the disk and run the same again")]
+    #[error("Cannot use {path}: {why}; check the disk and run the same command again")]
     Io { path: PathBuf, why: io::Error },
-    #[error("{name} is not on this machine; fetch it with `illumine models pull {name}`")]
+    #[error("{name} is not downloaded; run `illumine models pull {name}`")]
     Absent { name: String },
-    #[error("Another illumine is fetching {name}; wait until it is done")]
+    #[error("Another illumine process is downloading {name}; wait for it to finish")]
     Busy { name: String },
     /// One source did not give the file; the next is tried. Seen by callers inside `NoSource` only.
     #[error("{0}")]
@@ -86,7 +86,7 @@ mod tests {
     fn disk_errors_say_what_to_do() {
         let path = Path::new("models");
         let full = FetchError::disk(path, io::ErrorKind::StorageFull.into()).to_string();
-        assert!(full.contains("make room"), "{full}");
+        assert!(full.contains("free some space"), "{full}");
         let denied = FetchError::disk(path, io::ErrorKind::PermissionDenied.into()).to_string();
         assert!(denied.contains("XDG_DATA_HOME"), "{denied}");
     }

@@ -8,7 +8,7 @@
 use super::client;
 use super::download::{Download, download};
 use super::error::FetchError;
-use super::progress::Reporter;
+use super::progress::ProgressReporter;
 use super::settings::{HttpSettings, HubSettings};
 use super::verify::sha256_of;
 use super::{disk, lock};
@@ -35,7 +35,7 @@ struct About {
 
 impl HubFile<'_> {
     /// The file in the shared cache, if it is there at this revision, or with this SHA-256 at any.
-    pub fn cached(&self) -> Option<PathBuf> {
+    pub(super) fn cached(&self) -> Option<PathBuf> {
         let pinned = self.in_cache().pointer_path(self.revision).join(self.file);
         if pinned.is_file() {
             return Some(pinned);
@@ -54,7 +54,7 @@ impl HubFile<'_> {
     }
 
     /// Takes the file out of the shared cache, and says how many bytes that freed.
-    pub fn forget(&self) -> Result<u64, FetchError> {
+    pub(super) fn forget(&self) -> Result<u64, FetchError> {
         let Some(pointer) = self.cached() else {
             return Ok(0);
         };
@@ -73,10 +73,10 @@ impl HubFile<'_> {
 
     /// Fetches the file into the shared cache and verifies it before it gets its name there; gives
     /// its path and its SHA-256.
-    pub fn fetch(
+    pub(super) fn fetch(
         &self,
         http: &HttpSettings,
-        reporter: &mut Reporter,
+        reporter: &mut ProgressReporter,
     ) -> Result<(PathBuf, String), FetchError> {
         if self.settings.offline {
             return Err(unusable("HF_HUB_OFFLINE is set".into()));
@@ -102,10 +102,10 @@ impl HubFile<'_> {
         about: &About,
         blob: &Path,
         http: &HttpSettings,
-        reporter: &mut Reporter,
+        reporter: &mut ProgressReporter,
     ) -> Result<String, FetchError> {
         let partial = blob.with_extension("part");
-        reporter.begin("Fetching", None)?;
+        reporter.begin("Downloading", None)?;
         let wanted = Download {
             url: &self.url(),
             token: self.settings.token.as_deref(),
@@ -123,12 +123,16 @@ impl HubFile<'_> {
     }
 
     /// Asks for the file's head without following where it really lies, for there the etag is lost.
-    fn ask(&self, http: &HttpSettings, reporter: &mut Reporter) -> Result<About, FetchError> {
+    fn ask(
+        &self,
+        http: &HttpSettings,
+        reporter: &mut ProgressReporter,
+    ) -> Result<About, FetchError> {
         reporter.begin("Asking the model hub for", None)?;
         let agent = client::agent(http, 0);
         let (endpoint, first) = (self.settings.endpoint.clone(), self.url());
         let token = self.settings.token.clone();
-        let answer = client::aside(reporter, move || {
+        let answer = client::run_in_background(reporter, move || {
             let mut url = first;
             for _ in 0..4 {
                 let mut request = agent.head(&url);
@@ -185,7 +189,7 @@ impl HubFile<'_> {
     fn wrong(&self, about: &About, found: String) -> FetchError {
         FetchError::WrongChecksum {
             name: self.name.into(),
-            what: format!("The model hub's {} is not what it should be", self.file),
+            what: format!("The model hub's {} is invalid", self.file),
             expected: self.sha256.unwrap_or(&about.etag).into(),
             found,
             fate: "it was deleted".into(),
@@ -216,7 +220,7 @@ fn about<B>(response: &Response<B>) -> Result<About, FetchError> {
     let status = response.status();
     if matches!(status.as_u16(), 401 | 403) {
         let why = format!(
-            "{}: it may want a token in HF_TOKEN",
+            "{}: it may require a token in HF_TOKEN",
             client::refusal(status)
         );
         return Err(unusable(why));
@@ -232,7 +236,7 @@ fn about<B>(response: &Response<B>) -> Result<About, FetchError> {
         etag.filter(plain),
     ) {
         (Some(commit), Some(etag)) => Ok(About { commit, etag }),
-        _ => Err(unusable("it does not answer like a model hub".into())),
+        _ => Err(unusable("it does not respond like a model hub".into())),
     }
 }
 
@@ -244,7 +248,7 @@ fn named(error: FetchError) -> FetchError {
 }
 
 fn unusable(why: String) -> FetchError {
-    FetchError::Source(format!("the model hub cannot be used ({why})"))
+    FetchError::Source(format!("the model hub is unavailable ({why})"))
 }
 
 fn header<B>(response: &Response<B>, name: &str) -> Option<String> {

@@ -91,7 +91,7 @@ impl Case {
         let mut watch = |_: &Progress| ControlFlow::Continue(());
         let (path, found) = self
             .file()
-            .fetch(&http, &mut Reporter::new("model", &mut watch))?;
+            .fetch(&http, &mut ProgressReporter::new("model", &mut watch))?;
         assert_eq!(found, sha256());
         Ok(path)
     }

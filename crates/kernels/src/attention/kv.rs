@@ -1,4 +1,4 @@
-//! What attention remembers of every token, on a CPU: keys and values as the kernel reads them.
+//! The keys and values of one layer on a CPU, in the layout that the attention kernel reads.
 //!
 //! Positions lie in blocks of 16. In a block, a head's keys are `[dim, 16 positions]`, so that 16
 //! scores are computed side by side without adding up across a register; its values are
@@ -6,13 +6,13 @@
 //! Numbers of 8 bits have scales beside them, one for 32 numbers of a position's head: those of keys
 //! are `[dim / 32, 16 positions]`, those of values `[16 positions, dim / 32]`.
 
-use crate::lanes::{Number, SHARED, WIDTH};
+use crate::lanes::{KvElement, SCALE_GROUP, WIDTH};
 use crate::linear::{Aligned, Pool};
 use std::str::FromStr;
 
-/// How keys and values are kept.
+/// The type of the numbers of a KV cache.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Kind {
+pub enum KvType {
     /// Half floats: 11 bits of precision, half of the memory.
     #[default]
     F16,
@@ -21,24 +21,24 @@ pub enum Kind {
     Q8,
 }
 
-impl std::fmt::Display for Kind {
+impl std::fmt::Display for KvType {
     fn fmt(&self, out: &mut std::fmt::Formatter) -> std::fmt::Result {
         out.write_str(match self {
-            Kind::F16 => "f16",
-            Kind::F32 => "f32",
-            Kind::Q8 => "q8_0",
+            KvType::F16 => "f16",
+            KvType::F32 => "f32",
+            KvType::Q8 => "q8_0",
         })
     }
 }
 
-impl FromStr for Kind {
+impl FromStr for KvType {
     type Err = String;
 
-    fn from_str(word: &str) -> Result<Kind, String> {
+    fn from_str(word: &str) -> Result<KvType, String> {
         match word {
-            "f16" => Ok(Kind::F16),
-            "f32" => Ok(Kind::F32),
-            "q8_0" => Ok(Kind::Q8),
+            "f16" => Ok(KvType::F16),
+            "f32" => Ok(KvType::F32),
+            "q8_0" => Ok(KvType::Q8),
             _ => Err("keys and values are kept as f16, f32 or q8_0".to_string()),
         }
     }
@@ -68,7 +68,7 @@ impl Heads {
 
     /// Scales of a head's numbers of one position, where there are scales.
     pub fn parts(self) -> usize {
-        self.dim.div_ceil(SHARED)
+        self.dim.div_ceil(SCALE_GROUP)
     }
 
     /// Where the scales of a head's keys begin in a block's.
@@ -87,8 +87,8 @@ impl Heads {
     }
 }
 
-/// Keys and values of one layer.
-pub enum Kv {
+/// The keys and values of one layer, in blocks of 16 positions.
+pub enum KvBlocks {
     F16(Blocks<u16>),
     F32(Blocks<f32>),
     Q8(Blocks<i8>),
@@ -100,32 +100,32 @@ pub struct Blocks<N> {
     scales: Aligned<f32>,
 }
 
-/// Does the same with a cache of any kind.
+/// Runs the same code for a cache of any type.
 macro_rules! any {
     ($kv:expr, $blocks:ident => $do:expr) => {
         match $kv {
-            Kv::F16($blocks) => $do,
-            Kv::F32($blocks) => $do,
-            Kv::Q8($blocks) => $do,
+            KvBlocks::F16($blocks) => $do,
+            KvBlocks::F32($blocks) => $do,
+            KvBlocks::Q8($blocks) => $do,
         }
     };
 }
 
-impl Kv {
-    pub fn new(kind: Kind, heads: Heads) -> Kv {
+impl KvBlocks {
+    pub fn new(kind: KvType, heads: Heads) -> KvBlocks {
         match kind {
-            Kind::F16 => Kv::F16(Blocks::new(heads)),
-            Kind::F32 => Kv::F32(Blocks::new(heads)),
-            Kind::Q8 => Kv::Q8(Blocks::new(heads)),
+            KvType::F16 => KvBlocks::F16(Blocks::new(heads)),
+            KvType::F32 => KvBlocks::F32(Blocks::new(heads)),
+            KvType::Q8 => KvBlocks::Q8(Blocks::new(heads)),
         }
     }
 
-    /// An empty one of the same kind.
-    pub fn like(&self) -> Kv {
+    /// An empty cache of the same type and shape.
+    pub fn empty_like(&self) -> KvBlocks {
         match self {
-            Kv::F16(blocks) => Kv::F16(Blocks::new(blocks.heads)),
-            Kv::F32(blocks) => Kv::F32(Blocks::new(blocks.heads)),
-            Kv::Q8(blocks) => Kv::Q8(Blocks::new(blocks.heads)),
+            KvBlocks::F16(blocks) => KvBlocks::F16(Blocks::new(blocks.heads)),
+            KvBlocks::F32(blocks) => KvBlocks::F32(Blocks::new(blocks.heads)),
+            KvBlocks::Q8(blocks) => KvBlocks::Q8(Blocks::new(blocks.heads)),
         }
     }
 
@@ -145,11 +145,11 @@ impl Kv {
     }
 
     /// Copies position `from` of another of the same kind to position `to`.
-    pub fn copy(&mut self, to: usize, other: &Kv, from: usize) {
+    pub fn copy(&mut self, to: usize, other: &KvBlocks, from: usize) {
         match (self, other) {
-            (Kv::F16(blocks), Kv::F16(other)) => blocks.copy(to, other, from),
-            (Kv::F32(blocks), Kv::F32(other)) => blocks.copy(to, other, from),
-            (Kv::Q8(blocks), Kv::Q8(other)) => blocks.copy(to, other, from),
+            (KvBlocks::F16(blocks), KvBlocks::F16(other)) => blocks.copy(to, other, from),
+            (KvBlocks::F32(blocks), KvBlocks::F32(other)) => blocks.copy(to, other, from),
+            (KvBlocks::Q8(blocks), KvBlocks::Q8(other)) => blocks.copy(to, other, from),
             _ => {}
         }
     }
@@ -159,36 +159,36 @@ impl Kv {
     pub fn save(&self, from: usize, to: usize, bytes: &mut Vec<u8>) {
         for position in from..to {
             match self {
-                Kv::F16(blocks) => blocks.each(position, |n| bytes.extend(n.to_le_bytes())),
-                Kv::F32(blocks) => blocks.each(position, |n| bytes.extend(n.to_le_bytes())),
-                Kv::Q8(blocks) => blocks.each(position, |n| bytes.extend(n.to_le_bytes())),
+                KvBlocks::F16(blocks) => blocks.each(position, |n| bytes.extend(n.to_le_bytes())),
+                KvBlocks::F32(blocks) => blocks.each(position, |n| bytes.extend(n.to_le_bytes())),
+                KvBlocks::Q8(blocks) => blocks.each(position, |n| bytes.extend(n.to_le_bytes())),
             }
             any!(self, blocks => blocks.each_scale(position, |n| bytes.extend(n.to_le_bytes())));
         }
     }
 
-    /// The opposite of [`Kv::save`]; `bytes` must hold as many positions.
+    /// The opposite of [`KvBlocks::save`]; `bytes` must hold as many positions.
     pub fn restore(&mut self, from: usize, to: usize, bytes: &[u8]) {
         self.reserve(to);
         let positions = bytes.chunks_exact(self.saved_bytes().max(1));
         for (position, bytes) in (from..to).zip(positions) {
             let (numbers, scales) = bytes.split_at(bytes.len() - 4 * self.scales());
             match self {
-                Kv::F16(blocks) => blocks.fill(position, numbers, u16::from_le_bytes),
-                Kv::F32(blocks) => blocks.fill(position, numbers, f32::from_le_bytes),
-                Kv::Q8(blocks) => blocks.fill(position, numbers, i8::from_le_bytes),
+                KvBlocks::F16(blocks) => blocks.fill(position, numbers, u16::from_le_bytes),
+                KvBlocks::F32(blocks) => blocks.fill(position, numbers, f32::from_le_bytes),
+                KvBlocks::Q8(blocks) => blocks.fill(position, numbers, i8::from_le_bytes),
             }
             any!(self, blocks => blocks.fill_scales(position, scales));
         }
     }
 
-    /// Bytes of a position in what [`Kv::save`] writes, and, but for rounding, in memory.
+    /// Bytes of a position in what [`KvBlocks::save`] writes, and, but for rounding, in memory.
     pub fn saved_bytes(&self) -> usize {
         let of = |heads: Heads, bytes: usize| 2 * heads.count * heads.dim * bytes;
         let numbers = match self {
-            Kv::F16(blocks) => of(blocks.heads, 2),
-            Kv::F32(blocks) => of(blocks.heads, 4),
-            Kv::Q8(blocks) => of(blocks.heads, 1),
+            KvBlocks::F16(blocks) => of(blocks.heads, 2),
+            KvBlocks::F32(blocks) => of(blocks.heads, 4),
+            KvBlocks::Q8(blocks) => of(blocks.heads, 1),
         };
         numbers + 4 * self.scales()
     }
@@ -196,13 +196,13 @@ impl Kv {
     /// Scales of a position.
     fn scales(&self) -> usize {
         match self {
-            Kv::Q8(blocks) => 2 * blocks.heads.count * blocks.heads.parts(),
-            Kv::F16(_) | Kv::F32(_) => 0,
+            KvBlocks::Q8(blocks) => 2 * blocks.heads.count * blocks.heads.parts(),
+            KvBlocks::F16(_) | KvBlocks::F32(_) => 0,
         }
     }
 }
 
-impl<N: Number> Blocks<N> {
+impl<N: KvElement> Blocks<N> {
     fn new(heads: Heads) -> Blocks<N> {
         Blocks {
             heads,
@@ -253,7 +253,7 @@ impl<N: Number> Blocks<N> {
             for at in position.max(index * WIDTH)..end.min((index + 1) * WIDTH) {
                 let row = (at - position) * width;
                 let (key, value) = (&keys[row..][..width], &values[row..][..width]);
-                put(heads, (numbers, scales), at % WIDTH, key, value);
+                put(heads, numbers, scales, at % WIDTH, key, value);
             }
         });
     }
@@ -263,7 +263,7 @@ impl<N: Number> Blocks<N> {
         let numbers = &mut self.numbers[block * heads.block()..][..heads.block()];
         let scales = self.scales.chunks_exact_mut(heads.scales()).nth(block);
         let scales = scales.unwrap_or_default();
-        put(heads, (numbers, scales), position % WIDTH, key, value);
+        put(heads, numbers, scales, position % WIDTH, key, value);
     }
 
     fn copy(&mut self, to: usize, other: &Blocks<N>, from: usize) {
@@ -319,21 +319,22 @@ fn places(heads: Heads, position: usize) -> impl Iterator<Item = usize> {
 }
 
 /// Writes a key and a value, `[heads, dim]` each, into place `lane` of a block and its scales.
-fn put<N: Number>(
+fn put<N: KvElement>(
     heads: Heads,
-    (numbers, scales): (&mut [N], &mut [f32]),
+    numbers: &mut [N],
+    scales: &mut [f32],
     lane: usize,
     key: &[f32],
     value: &[f32],
 ) {
     let (keys, values) = numbers.split_at_mut(heads.count * heads.keys());
     for head in 0..heads.count {
-        let columns = keys[head * heads.keys()..][..heads.keys()].chunks_mut(WIDTH * SHARED);
-        let key = key[head * heads.dim..][..heads.dim].chunks(SHARED);
+        let columns = keys[head * heads.keys()..][..heads.keys()].chunks_mut(WIDTH * SCALE_GROUP);
+        let key = key[head * heads.dim..][..heads.dim].chunks(SCALE_GROUP);
         for (part, (columns, key)) in columns.zip(key).enumerate() {
             // A key's numbers lie apart, so they are rounded together first.
-            let mut rounded = [N::default(); SHARED];
-            let scale = N::round(key, &mut rounded[..key.len()]);
+            let mut rounded = [N::default(); SCALE_GROUP];
+            let scale = N::quantize(key, &mut rounded[..key.len()]);
             for (column, number) in columns.chunks_exact_mut(WIDTH).zip(rounded) {
                 column[lane] = number;
             }
@@ -342,9 +343,9 @@ fn put<N: Number>(
             }
         }
         let row = &mut values[(head * WIDTH + lane) * heads.width()..][..heads.dim];
-        let value = value[head * heads.dim..][..heads.dim].chunks(SHARED);
-        for (part, (row, value)) in row.chunks_mut(SHARED).zip(value).enumerate() {
-            let scale = N::round(value, row);
+        let value = value[head * heads.dim..][..heads.dim].chunks(SCALE_GROUP);
+        for (part, (row, value)) in row.chunks_mut(SCALE_GROUP).zip(value).enumerate() {
+            let scale = N::quantize(value, row);
             if N::SCALED {
                 scales[heads.value_scales(head, lane) + part] = scale;
             }

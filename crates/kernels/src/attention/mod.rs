@@ -4,4 +4,4 @@ mod kernel;
 mod kv;
 
 pub use kernel::{Job, Shape, attend};
-pub use kv::{Blocks, Heads, Kind, Kv};
+pub use kv::{Heads, KvBlocks, KvType};

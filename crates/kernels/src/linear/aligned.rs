@@ -1,13 +1,13 @@
-//! Numbers that begin at a cache line, so that no wide load or store has to touch two.
+//! Vectors aligned to cache lines, so that no wide load or store touches two lines.
 
 use std::marker::PhantomData;
 use std::ops::{Deref, DerefMut};
 
-/// Numbers of which any bits are a value.
-pub trait Plain: Copy + Default {}
-impl Plain for i8 {}
-impl Plain for u16 {}
-impl Plain for f32 {}
+/// Pod old data: types for which every bit pattern is a value.
+pub trait Pod: Copy + Default {}
+impl Pod for i8 {}
+impl Pod for u16 {}
+impl Pod for f32 {}
 
 #[derive(Clone, Copy)]
 #[repr(C, align(64))]
@@ -30,7 +30,7 @@ impl<N> Default for Aligned<N> {
     }
 }
 
-impl<N: Plain> Aligned<N> {
+impl<N: Pod> Aligned<N> {
     /// Makes it `len` numbers long; new ones are zero or what was there when it was longer.
     pub fn resize(&mut self, len: usize) {
         let lines = (len * size_of::<N>()).div_ceil(64);
@@ -41,12 +41,12 @@ impl<N: Plain> Aligned<N> {
     }
 
     /// How long it may become without more memory.
-    pub fn room(&self) -> usize {
+    pub fn capacity(&self) -> usize {
         self.lines.len() * 64 / size_of::<N>()
     }
 }
 
-impl<N: Plain> Deref for Aligned<N> {
+impl<N: Pod> Deref for Aligned<N> {
     type Target = [N];
 
     fn deref(&self) -> &[N] {
@@ -55,7 +55,7 @@ impl<N: Plain> Deref for Aligned<N> {
     }
 }
 
-impl<N: Plain> DerefMut for Aligned<N> {
+impl<N: Pod> DerefMut for Aligned<N> {
     fn deref_mut(&mut self) -> &mut [N] {
         // SAFETY: the same.
         unsafe { std::slice::from_raw_parts_mut(self.lines.as_mut_ptr().cast(), self.len) }
@@ -77,6 +77,6 @@ mod tests {
         assert_eq!((numbers[0], numbers[16], numbers[1]), (1.0, 17.0, 0.0));
         numbers.resize(2);
         assert_eq!(numbers[..], [1.0, 0.0]);
-        assert!(numbers.room() >= 5000);
+        assert!(numbers.capacity() >= 5000);
     }
 }

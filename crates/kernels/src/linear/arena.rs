@@ -1,7 +1,8 @@
-//! Memory for packed weights, in few large pieces that the kernel may back with huge pages.
+//! Memory for packed weights, in a few large pieces that the operating system may back with huge
+//! pages.
 //!
-//! One token walks through all weights in order, so the cost of address translation is worth
-//! saving: a matrix alone is often smaller than one huge page, many in one piece are not.
+//! Each token reads all weights in order, so address translation costs time. A single matrix is
+//! often smaller than a huge page; many matrices in one piece are not.
 
 use std::sync::Arc;
 
@@ -66,12 +67,12 @@ fn map(len: usize) -> Result<Arc<MmapRaw>, LinearError> {
 }
 
 impl Region {
-    pub fn bytes(&self) -> &[u8] {
+    pub(super) fn bytes(&self) -> &[u8] {
         // SAFETY: `take` gave this range of the mapping to this region alone.
         unsafe { std::slice::from_raw_parts(self.chunk.as_ptr().add(self.start), self.len) }
     }
 
-    pub fn bytes_mut(&mut self) -> &mut [u8] {
+    pub(super) fn bytes_mut(&mut self) -> &mut [u8] {
         // SAFETY: `take` gave this range of the mapping to this region alone, borrowed mutably here.
         unsafe { std::slice::from_raw_parts_mut(self.chunk.as_mut_ptr().add(self.start), self.len) }
     }

@@ -1,4 +1,5 @@
-//! The weight formats of GGML: one table for how a block lies in the file and in a strip.
+//! The weight formats: one table of the layout of a block in a GGUF file and in a strip, and of the
+//! number that GGUF gives the format.
 //!
 //! A new format is a row here, a `dequantize` and a packer for its file block, and an arm in the
 //! `kernel` function of each family.
@@ -31,9 +32,9 @@ pub(super) struct Spec {
     /// Bytes of a file block.
     pub bytes: usize,
     /// Bytes that a strip keeps for the scales of one file block of each of its 16 rows.
-    pub head: usize,
+    pub scales: usize,
     /// Bytes that a strip keeps for 32 columns of its 16 rows.
-    pub body: usize,
+    pub quants: usize,
     /// Writes the values of a file block.
     pub dequantize: fn(&[u8], &mut [f32]),
     /// Writes up to 16 rows, of so many columns, into a strip.
@@ -42,17 +43,17 @@ pub(super) struct Spec {
 
 #[rustfmt::skip]
 static SPECS: [Spec; 11] = [
-    Spec { format: Format::Q4_0, ggml: 2,  block: 32,  bytes: 18,  head: 32,  body: 256,  dequantize: dequantize::q4_0, pack: pack::q4_0 },
-    Spec { format: Format::Q4_1, ggml: 3,  block: 32,  bytes: 20,  head: 64,  body: 256,  dequantize: dequantize::q4_1, pack: pack::q4_1 },
-    Spec { format: Format::Q5_0, ggml: 6,  block: 32,  bytes: 22,  head: 32,  body: 320,  dequantize: dequantize::q5_0, pack: pack::q5_0 },
-    Spec { format: Format::Q5_1, ggml: 7,  block: 32,  bytes: 24,  head: 64,  body: 320,  dequantize: dequantize::q5_1, pack: pack::q5_1 },
-    Spec { format: Format::Q8_0, ggml: 8,  block: 32,  bytes: 34,  head: 32,  body: 512,  dequantize: dequantize::q8_0, pack: pack::q8_0 },
-    Spec { format: Format::Q4K,  ggml: 12, block: 256, bytes: 144, head: 320, body: 256,  dequantize: dequantize::q4k,  pack: pack::q4k },
-    Spec { format: Format::Q5K,  ggml: 13, block: 256, bytes: 176, head: 320, body: 320,  dequantize: dequantize::q5k,  pack: pack::q5k },
-    Spec { format: Format::Q6K,  ggml: 14, block: 256, bytes: 210, head: 288, body: 384,  dequantize: dequantize::q6k,  pack: pack::q6k },
-    Spec { format: Format::F16,  ggml: 1,  block: 32,  bytes: 64,  head: 0,   body: 1024, dequantize: dequantize::f16,  pack: pack::f16 },
-    Spec { format: Format::BF16, ggml: 30, block: 32,  bytes: 64,  head: 0,   body: 1024, dequantize: dequantize::bf16, pack: pack::f16 },
-    Spec { format: Format::F32,  ggml: 0,  block: 32,  bytes: 128, head: 0,   body: 2048, dequantize: dequantize::f32,  pack: pack::f32 },
+    Spec { format: Format::Q4_0, ggml: 2,  block: 32,  bytes: 18,  scales: 32,  quants: 256,  dequantize: dequantize::q4_0, pack: pack::q4_0 },
+    Spec { format: Format::Q4_1, ggml: 3,  block: 32,  bytes: 20,  scales: 64,  quants: 256,  dequantize: dequantize::q4_1, pack: pack::q4_1 },
+    Spec { format: Format::Q5_0, ggml: 6,  block: 32,  bytes: 22,  scales: 32,  quants: 320,  dequantize: dequantize::q5_0, pack: pack::q5_0 },
+    Spec { format: Format::Q5_1, ggml: 7,  block: 32,  bytes: 24,  scales: 64,  quants: 320,  dequantize: dequantize::q5_1, pack: pack::q5_1 },
+    Spec { format: Format::Q8_0, ggml: 8,  block: 32,  bytes: 34,  scales: 32,  quants: 512,  dequantize: dequantize::q8_0, pack: pack::q8_0 },
+    Spec { format: Format::Q4K,  ggml: 12, block: 256, bytes: 144, scales: 320, quants: 256,  dequantize: dequantize::q4k,  pack: pack::q4k },
+    Spec { format: Format::Q5K,  ggml: 13, block: 256, bytes: 176, scales: 320, quants: 320,  dequantize: dequantize::q5k,  pack: pack::q5k },
+    Spec { format: Format::Q6K,  ggml: 14, block: 256, bytes: 210, scales: 288, quants: 384,  dequantize: dequantize::q6k,  pack: pack::q6k },
+    Spec { format: Format::F16,  ggml: 1,  block: 32,  bytes: 64,  scales: 0,   quants: 1024, dequantize: dequantize::f16,  pack: pack::f16 },
+    Spec { format: Format::BF16, ggml: 30, block: 32,  bytes: 64,  scales: 0,   quants: 1024, dequantize: dequantize::bf16, pack: pack::f16 },
+    Spec { format: Format::F32,  ggml: 0,  block: 32,  bytes: 128, scales: 0,   quants: 2048, dequantize: dequantize::f32,  pack: pack::f32 },
 ];
 
 impl Format {

@@ -1,11 +1,12 @@
-//! The product: who computes which strips of which weights for which rows of the input.
+//! The matrix product: how threads share strips of weights and rows of the input.
 
 use std::cell::RefCell;
 use std::ops::Range;
 
-use super::kernels::{Kernel, Strip, Sums, TILE, Tiles, Unpacked};
-use super::quantize::{Activations, GROUP, Group, Source};
-use super::{LinearError, Packed, Pool, STRIP};
+use super::group::{GROUP, Group};
+use super::kernels::{self, Kernel, Strip, Sums, Tiles, Unpacked};
+use super::quantize::{Activations, Forms, Source};
+use super::{LinearError, Packed, Pool, STRIP, TILE};
 
 /// Bytes of quantized input that a pass over the weights works on: what a core's own cache holds
 /// beside a strip.
@@ -14,7 +15,7 @@ const PASS: usize = 512 << 10;
 /// long runs.
 const UNITS: usize = 4;
 
-/// What becomes of what an output held before.
+/// Whether a product replaces the output or is added to it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Write {
     Set,
@@ -39,13 +40,13 @@ pub fn matmul(
         check("an output", out.len(), m * weight.rows())?;
     }
     let mut scratch = pool.scratch();
-    let input = read(pool, &mut scratch[0], weights, x, m)?;
+    let input = quantize_input(pool, &mut scratch[0], weights, x, m)?;
     multiply(pool, &input, weights, outs, write);
     Ok(())
 }
 
 /// Reads the input of some weights.
-pub(super) fn read<'a>(
+pub(super) fn quantize_input<'a>(
     pool: &Pool,
     activations: &'a mut Activations,
     weights: &[&Packed],
@@ -56,9 +57,11 @@ pub(super) fn read<'a>(
     if let Source::Rows(x) = x {
         check("the input", x.len(), m * k)?;
     }
-    let floats = weights.iter().any(|weight| weight.format().is_float());
-    let integers = weights.iter().any(|weight| !weight.format().is_float());
-    activations.read(pool, x, m, k, (integers, floats));
+    let forms = Forms {
+        codes: weights.iter().any(|weight| !weight.format().is_float()),
+        values: weights.iter().any(|weight| weight.format().is_float()),
+    };
+    activations.quantize(pool, x, m, k, forms);
     Ok(Input {
         activations,
         x,
@@ -78,13 +81,13 @@ pub(super) fn multiply(
     let units = units(pool);
     pool.run(units, &|unit| {
         for rows in passes(input.m, input.k) {
-            for (index, strips) in share(weights, unit, units) {
+            for (index, strips) in strips_of_unit(weights, unit, units) {
                 let (weight, out) = (weights[index], &outs[index]);
                 for first in strips.clone().step_by(2) {
                     let pair = first..strips.end.min(first + 2);
-                    // SAFETY: `share` gives each strip, and so each column of an output, to one
+                    // SAFETY: `strips_of_unit` gives each strip, and so each column of an output, to one
                     // unit; shapes fit.
-                    unsafe { strips_of(pool, input, weight, pair, &rows, (out, write)) };
+                    unsafe { strips_of(pool, input, weight, pair, &rows, out, write) };
                 }
             }
         }
@@ -93,22 +96,24 @@ pub(super) fn multiply(
 
 /// Computes one strip or two of a weight matrix for some rows of the input.
 ///
-/// Safe where nobody else has the columns of these strips, and where shapes fit.
+/// # Safety
+/// Nobody else has the columns of these strips, and shapes fit.
 unsafe fn strips_of(
     pool: &Pool,
     input: &Input,
     weight: &Packed,
     strips: Range<usize>,
     rows: &Range<usize>,
-    (out, write): (&Out, Write),
+    out: &Out,
+    write: Write,
 ) {
     let column = strips.start * STRIP;
     let width = (strips.len() * STRIP).min(weight.rows() - column);
-    with_room(|room| {
-        let sums = &mut room.sums[0];
+    with_scratch(|scratch| {
+        let sums = &mut scratch.sums[0];
         // SAFETY: the caller's.
         unsafe {
-            let pair = Pair::new(pool, weight, strips, rows, &mut room.unpacked);
+            let pair = StripPair::new(pool, weight, strips, rows, &mut scratch.unpacked);
             input.each(rows, |at, group| {
                 pair.multiply(&group, at == rows.start, sums);
                 for (row, sums) in sums.0[..group.rows].iter().enumerate() {
@@ -122,7 +127,8 @@ unsafe fn strips_of(
 
 /// Writes what a row gives.
 ///
-/// Safe where so many numbers may be written.
+/// # Safety
+/// As many numbers as `sums` has may be written at `to`.
 unsafe fn put(write: Write, sums: &[f32], to: *mut f32) {
     // SAFETY: the caller's.
     let to = unsafe { std::slice::from_raw_parts_mut(to, sums.len()) };
@@ -152,7 +158,7 @@ pub(super) struct Input<'a> {
 
 impl Input<'_> {
     /// Does something with the groups of some rows, as many at once as a kernel takes.
-    pub fn each(&self, rows: &Range<usize>, mut with: impl FnMut(usize, Group)) {
+    pub(super) fn each(&self, rows: &Range<usize>, mut with: impl FnMut(usize, Group)) {
         let mut row = rows.start;
         while row < rows.end {
             let group = self.activations.group(self.x, self.k, row, rows.end - row);
@@ -177,7 +183,7 @@ pub(super) fn units(pool: &Pool) -> usize {
 
 /// One strip or two of a matrix, unpacked where that is worth it. Two that a thread has at the same
 /// time must be of one format.
-pub(super) struct Pair<'a> {
+pub(super) struct StripPair<'a> {
     weight: &'a Packed,
     strips: Range<usize>,
     kernel: Kernel,
@@ -185,32 +191,41 @@ pub(super) struct Pair<'a> {
     unpacked: &'a [Unpacked],
 }
 
-impl<'a> Pair<'a> {
-    pub fn new(
+impl<'a> StripPair<'a> {
+    pub(super) fn new(
         pool: &Pool,
         weight: &'a Packed,
         strips: Range<usize>,
         rows: &Range<usize>,
         unpacked: &'a mut [Unpacked],
-    ) -> Pair<'a> {
+    ) -> StripPair<'a> {
         let family = pool.family();
-        let tiles = family.tiles(weight.format());
+        let tiles = kernels::tiles(family, weight.format());
         let tiles = tiles.filter(|_| rows.len() >= GROUP);
         let unpacked = &mut unpacked[..strips.len()];
         if let Some(tiles) = &tiles {
             for (index, unpacked) in strips.clone().zip(&mut *unpacked) {
-                let (head, body) = weight.strip(index);
+                let (scales, quants) = weight.strip(index);
                 let cold = true;
                 // SAFETY: a pool has a family that this processor has.
-                unsafe { (tiles.unpack)(&Strip { head, body, cold }, unpacked) };
+                unsafe {
+                    (tiles.unpack)(
+                        &Strip {
+                            scales,
+                            quants,
+                            cold,
+                        },
+                        unpacked,
+                    )
+                };
             }
             // SAFETY: the same.
             unsafe { (tiles.begin)() };
         }
-        Pair {
+        StripPair {
             weight,
             strips,
-            kernel: family.kernel(weight.format()),
+            kernel: kernels::kernel(family, weight.format()),
             tiles,
             unpacked,
         }
@@ -218,20 +233,31 @@ impl<'a> Pair<'a> {
 
     /// Multiplies with a group of rows; `cold` says that the strips were not read yet.
     ///
-    /// Safe where the group has as many columns as the weights.
-    pub unsafe fn multiply(&self, group: &Group, cold: bool, to: &mut Sums) {
+    /// # Safety
+    /// The group has as many columns as the weights.
+    pub(super) unsafe fn multiply(&self, group: &Group, cold: bool, to: &mut Sums) {
         if let Some(tiles) = self.tiles.as_ref().filter(|_| group.rows >= GROUP) {
             // SAFETY: a pool has a family that this processor has; the strips were unpacked when
             // this was made, and whoever was made since is for the same format.
             return unsafe { (tiles.multiply)(self.unpacked, group, to) };
         }
         for (side, index) in self.strips.clone().enumerate() {
-            let (head, body) = self.weight.strip(index);
+            let (scales, quants) = self.weight.strip(index);
             for first in (0..group.rows).step_by(GROUP) {
                 let (group, cold) = (group.part(first), cold && first == 0);
                 let mut sums = [[0.0; STRIP]; GROUP];
                 // SAFETY: the same; strip and group have one width.
-                unsafe { (self.kernel)(&Strip { head, body, cold }, &group, &mut sums) };
+                unsafe {
+                    (self.kernel)(
+                        &Strip {
+                            scales,
+                            quants,
+                            cold,
+                        },
+                        &group,
+                        &mut sums,
+                    )
+                };
                 for (to, sums) in to.0[first..].iter_mut().zip(&sums[..group.rows]) {
                     to[side] = *sums;
                 }
@@ -240,7 +266,7 @@ impl<'a> Pair<'a> {
     }
 }
 
-impl Drop for Pair<'_> {
+impl Drop for StripPair<'_> {
     fn drop(&mut self) {
         if let Some(tiles) = &self.tiles {
             // SAFETY: a pool has a family that this processor has.
@@ -251,22 +277,22 @@ impl Drop for Pair<'_> {
 
 /// What a thread works with.
 #[derive(Default)]
-pub(super) struct Room {
+pub(super) struct Scratch {
     pub unpacked: [Unpacked; 4],
     pub sums: [Sums; 3],
 }
 
 /// Lends a thread's room, kept to spare allocations.
-pub(super) fn with_room(work: impl FnOnce(&mut Room)) {
+pub(super) fn with_scratch(work: impl FnOnce(&mut Scratch)) {
     thread_local! {
-        static ROOM: RefCell<Box<Room>> = RefCell::default();
+        static SCRATCH: RefCell<Box<Scratch>> = RefCell::default();
     }
-    ROOM.with_borrow_mut(|room| work(room));
+    SCRATCH.with_borrow_mut(|scratch| work(scratch));
 }
 
 /// The strips of each weight matrix that are in unit `unit` of `units`, by bytes to read: an index
 /// into `weights` and a range.
-fn share<'a>(
+fn strips_of_unit<'a>(
     weights: &'a [&Packed],
     unit: usize,
     units: usize,

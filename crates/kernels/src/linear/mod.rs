@@ -1,34 +1,35 @@
 //! Linear layers on the CPU for the weights of a GGUF file, kept in the file's own precision.
 //!
 //! A weight matrix `[n, k]` (n outputs, k inputs, both as GGUF counts them) is packed once into
-//! strips of 16 rows ([`pack`]), the input is quantized once a call to int8 blocks of 32
-//! ([`quantize`]), and a kernel of the best family that this processor has ([`kernels`])
-//! multiplies the two. One token reads every weight once, so it runs at the speed of the memory;
-//! many tokens share each decoded block, so a prompt runs at the speed of the integer units.
+//! strips of 16 rows ([`pack`]); the input is quantized once per call to int8 blocks of 32
+//! ([`quantize`]); a kernel of the best family that this processor has ([`kernels`]) multiplies the
+//! two. A single token reads every weight once, so memory bandwidth limits it; the tokens of a
+//! prompt share each decoded block, so the integer units limit it.
 //!
 //! **Invariant:** an output is the same to the bit for one row or many, for any number of threads
-//! and for every kernel family. Integer dot products are exact, and the few float operations that
-//! follow are done in one order, written down in [`kernels`].
+//! and for every kernel family. Integer dot products are exact, and the few float operations after
+//! them have one order, which [`kernels`] documents.
 //!
-//! It knows no tensor type, no model and no file: bytes and floats come in, floats go out.
+//! Bytes and floats come in, floats go out: no tensor type, model or file is known here.
 
 mod aligned;
 mod arena;
 mod dequantize;
 mod format;
-mod joined;
+mod fused;
+mod group;
 mod kernels;
 mod matmul;
 mod pack;
 mod pool;
 mod quantize;
 
-pub use aligned::{Aligned, Plain};
+pub use crate::family::KernelFamily;
+pub use aligned::{Aligned, Pod};
 pub use arena::Arena;
 pub use dequantize::dequantize_row;
 pub use format::Format;
-pub use joined::{Join, Joined, can_join, joined};
-pub use kernels::Family;
+pub use fused::{Combine, FusedPair, can_fuse, fused_pair};
 pub use matmul::{Write, matmul};
 pub use pack::Packed;
 pub use pool::Pool;
@@ -38,6 +39,9 @@ pub use quantize::Source;
 const STRIP: usize = 16;
 /// Columns of a block: the inputs that share one activation scale.
 const BLOCK: usize = 32;
+
+/// Rows of input that are multiplied with a pair of strips at once, where a family unpacks strips.
+const TILE: usize = 32;
 
 /// What can be wrong with the shapes and bytes handed to this module.
 #[derive(Debug, thiserror::Error)]

@@ -74,16 +74,19 @@ impl Packed {
         })
     }
 
+    #[inline]
     pub fn format(&self) -> Format {
         self.format
     }
 
     /// Outputs.
+    #[inline]
     pub fn rows(&self) -> usize {
         self.rows
     }
 
     /// Inputs.
+    #[inline]
     pub fn cols(&self) -> usize {
         self.cols
     }
@@ -104,20 +107,20 @@ impl Packed {
     /// The scales and the weights of a strip.
     pub(super) fn strip(&self, index: usize) -> (&[u8], &[u8]) {
         let bytes = self.strip_bytes();
-        self.region.bytes()[index * bytes..][..bytes].split_at(head_bytes(self.format, self.cols))
+        self.region.bytes()[index * bytes..][..bytes].split_at(scales_bytes(self.format, self.cols))
     }
 }
 
-fn head_bytes(format: Format, cols: usize) -> usize {
-    (cols / format.spec().block * format.spec().head).next_multiple_of(ALIGN)
+fn scales_bytes(format: Format, cols: usize) -> usize {
+    (cols / format.spec().block * format.spec().scales).next_multiple_of(ALIGN)
 }
 
 fn strip_bytes(format: Format, cols: usize) -> usize {
-    head_bytes(format, cols) + cols / BLOCK * format.spec().body
+    scales_bytes(format, cols) + cols / BLOCK * format.spec().quants
 }
 
 /// Makes packers of whole strips out of those of a block, which write it into a row: its scales
-/// into the head, its weights into the body. Each is compiled with its own sizes.
+/// into the scales, its weights into the quants. Each is compiled with its own sizes.
 macro_rules! packers {
     ($($name:ident: $format:ident, $bytes:literal, $block:ident;)*) => {
         $(pub(super) fn $name(cols: usize, source: &[u8], strip: &mut [u8]) {
@@ -149,116 +152,116 @@ fn strip_of<const BYTES: usize>(
     pack: impl Fn(&[u8; BYTES], usize, &mut [u8], &mut [u8]),
 ) {
     let spec = format.spec();
-    let (heads, bodies) = strip.split_at_mut(head_bytes(format, cols));
-    let body_bytes = spec.body * spec.block / BLOCK;
-    for (index, body) in bodies.chunks_exact_mut(body_bytes).enumerate() {
-        let head = &mut heads[index * spec.head..][..spec.head];
+    let (all_scales, all_quants) = strip.split_at_mut(scales_bytes(format, cols));
+    let quants_bytes = spec.quants * spec.block / BLOCK;
+    for (index, quants) in all_quants.chunks_exact_mut(quants_bytes).enumerate() {
+        let scales = &mut all_scales[index * spec.scales..][..spec.scales];
         for (row, blocks) in source.chunks_exact(format.row_bytes(cols)).enumerate() {
             if let Some(block) = blocks[index * BYTES..].first_chunk() {
-                pack(block, row, head, body);
+                pack(block, row, scales, quants);
             }
         }
     }
 }
 
 #[inline(always)]
-fn block_q4_0(block: &[u8; 18], row: usize, head: &mut [u8], body: &mut [u8]) {
-    put(head, row * 2, &block[..2]);
-    put_words(body, row, part::<16>(block, 2));
+fn block_q4_0(block: &[u8; 18], row: usize, scales: &mut [u8], quants: &mut [u8]) {
+    put(scales, row * 2, &block[..2]);
+    put_words(quants, row, part::<16>(block, 2));
 }
 
 #[inline(always)]
-fn block_q4_1(block: &[u8; 20], row: usize, head: &mut [u8], body: &mut [u8]) {
-    put(head, row * 2, &block[..2]);
-    put(head, 32 + row * 2, &block[2..4]);
-    put_words(body, row, part::<16>(block, 4));
+fn block_q4_1(block: &[u8; 20], row: usize, scales: &mut [u8], quants: &mut [u8]) {
+    put(scales, row * 2, &block[..2]);
+    put(scales, 32 + row * 2, &block[2..4]);
+    put_words(quants, row, part::<16>(block, 4));
 }
 
 #[inline(always)]
-fn block_q5_0(block: &[u8; 22], row: usize, head: &mut [u8], body: &mut [u8]) {
-    put(head, row * 2, &block[..2]);
-    put_words(body, row, part::<16>(block, 6));
-    put_fifth(body, row, word(block, 2));
+fn block_q5_0(block: &[u8; 22], row: usize, scales: &mut [u8], quants: &mut [u8]) {
+    put(scales, row * 2, &block[..2]);
+    put_words(quants, row, part::<16>(block, 6));
+    put_fifth(quants, row, word(block, 2));
 }
 
 #[inline(always)]
-fn block_q5_1(block: &[u8; 24], row: usize, head: &mut [u8], body: &mut [u8]) {
-    put(head, row * 2, &block[..2]);
-    put(head, 32 + row * 2, &block[2..4]);
-    put_words(body, row, part::<16>(block, 8));
-    put_fifth(body, row, word(block, 4));
+fn block_q5_1(block: &[u8; 24], row: usize, scales: &mut [u8], quants: &mut [u8]) {
+    put(scales, row * 2, &block[..2]);
+    put(scales, 32 + row * 2, &block[2..4]);
+    put_words(quants, row, part::<16>(block, 8));
+    put_fifth(quants, row, word(block, 4));
 }
 
 #[inline(always)]
-fn block_q8_0(block: &[u8; 34], row: usize, head: &mut [u8], body: &mut [u8]) {
-    put(head, row * 2, &block[..2]);
+fn block_q8_0(block: &[u8; 34], row: usize, scales: &mut [u8], quants: &mut [u8]) {
+    put(scales, row * 2, &block[..2]);
     let codes: [u8; BLOCK] = std::array::from_fn(|j| block[2 + j] ^ 0x80);
-    put_words(body, row, &codes);
+    put_words(quants, row, &codes);
 }
 
 #[inline(always)]
-fn block_q4k(block: &[u8; 144], row: usize, head: &mut [u8], body: &mut [u8]) {
-    put_super_scales(head, row, block);
-    for (sub, body) in body.chunks_exact_mut(256).enumerate() {
-        put_words(body, row, &nibbles(&codes_q4k(block, sub)));
+fn block_q4k(block: &[u8; 144], row: usize, scales: &mut [u8], quants: &mut [u8]) {
+    put_super_scales(scales, row, block);
+    for (sub, quants) in quants.chunks_exact_mut(256).enumerate() {
+        put_words(quants, row, &nibbles(&codes_q4k(block, sub)));
     }
 }
 
 #[inline(always)]
-fn block_q5k(block: &[u8; 176], row: usize, head: &mut [u8], body: &mut [u8]) {
-    put_super_scales(head, row, block);
-    for (sub, body) in body.chunks_exact_mut(320).enumerate() {
+fn block_q5k(block: &[u8; 176], row: usize, scales: &mut [u8], quants: &mut [u8]) {
+    put_super_scales(scales, row, block);
+    for (sub, quants) in quants.chunks_exact_mut(320).enumerate() {
         let codes = codes_q5k(block, sub);
-        put_words(body, row, &nibbles(&codes));
+        put_words(quants, row, &nibbles(&codes));
         let fifth = codes
             .iter()
             .enumerate()
             .map(|(j, code)| u32::from(code >> 4) << j);
-        put_fifth(body, row, fifth.sum());
+        put_fifth(quants, row, fifth.sum());
     }
 }
 
 /// Scales: the block's half float, then for each 16 columns a signed byte.
 #[inline(always)]
-fn block_q6k(block: &[u8; 210], row: usize, head: &mut [u8], body: &mut [u8]) {
-    put(head, row * 2, &block[208..210]);
+fn block_q6k(block: &[u8; 210], row: usize, scales: &mut [u8], quants: &mut [u8]) {
+    put(scales, row * 2, &block[208..210]);
     for (half, scale) in block[192..208].iter().enumerate() {
-        head[32 + half * 16 + row] = *scale;
+        scales[32 + half * 16 + row] = *scale;
     }
-    for (sub, body) in body.chunks_exact_mut(384).enumerate() {
+    for (sub, quants) in quants.chunks_exact_mut(384).enumerate() {
         let codes = codes_q6k(block, sub);
-        put_words(body, row, &nibbles(&codes));
+        put_words(quants, row, &nibbles(&codes));
         let pairs: [u8; 8] = std::array::from_fn(|j| {
             let group = |g: usize| codes[j / 4 * 16 + g * 4 + j % 4] >> 4 << (g * 2);
             group(0) | group(1) | group(2) | group(3)
         });
-        put_words(&mut body[256..], row, &pairs);
+        put_words(&mut quants[256..], row, &pairs);
     }
 }
 
 #[inline(always)]
-fn block_f16(block: &[u8; 64], row: usize, _head: &mut [u8], body: &mut [u8]) {
+fn block_f16(block: &[u8; 64], row: usize, _scales: &mut [u8], quants: &mut [u8]) {
     for (column, value) in block.chunks_exact(2).enumerate() {
-        put(body, column * 32 + row * 2, value);
+        put(quants, column * 32 + row * 2, value);
     }
 }
 
 #[inline(always)]
-fn block_f32(block: &[u8; 128], row: usize, _head: &mut [u8], body: &mut [u8]) {
+fn block_f32(block: &[u8; 128], row: usize, _scales: &mut [u8], quants: &mut [u8]) {
     for (column, value) in block.chunks_exact(4).enumerate() {
-        put(body, column * 64 + row * 4, value);
+        put(quants, column * 64 + row * 4, value);
     }
 }
 
 /// Scales of Q4K and Q5K: the block's two half floats, then 8 scales and 8 minima, a signed
 /// byte each; GGML subtracts the minima, which are therefore negated here.
-fn put_super_scales(head: &mut [u8], row: usize, block: &[u8]) {
-    put(head, row * 2, &block[..2]);
-    put(head, 32 + row * 2, &block[2..4]);
+fn put_super_scales(scales: &mut [u8], row: usize, block: &[u8]) {
+    put(scales, row * 2, &block[..2]);
+    put(scales, 32 + row * 2, &block[2..4]);
     for sub in 0..8 {
         let (scale, min) = scale_and_min(&block[4..16], sub);
-        head[64 + sub * 16 + row] = scale;
-        head[192 + sub * 16 + row] = min.wrapping_neg();
+        scales[64 + sub * 16 + row] = scale;
+        scales[192 + sub * 16 + row] = min.wrapping_neg();
     }
 }
 
@@ -268,8 +271,8 @@ fn put(bytes: &mut [u8], at: usize, value: &[u8]) {
 
 /// Puts the 4-byte words of a row into their groups.
 #[inline(always)]
-fn put_words<const N: usize>(body: &mut [u8], row: usize, words: &[u8; N]) {
-    let (groups, _) = body.as_chunks_mut::<64>();
+fn put_words<const N: usize>(quants: &mut [u8], row: usize, words: &[u8; N]) {
+    let (groups, _) = quants.as_chunks_mut::<64>();
     for (group, word) in groups.iter_mut().zip(words.as_chunks::<4>().0) {
         group.as_chunks_mut::<4>().0[row % STRIP] = *word;
     }
@@ -283,8 +286,8 @@ fn part<const N: usize>(block: &[u8], at: usize) -> &[u8; N] {
 }
 
 /// Puts the fifth bits of a row's 32 values behind the nibbles, 4 bits a group.
-fn put_fifth(body: &mut [u8], row: usize, bits: u32) {
-    for (group, mask) in body[256..].chunks_exact_mut(8).enumerate() {
+fn put_fifth(quants: &mut [u8], row: usize, bits: u32) {
+    for (group, mask) in quants[256..].chunks_exact_mut(8).enumerate() {
         mask[row / 2] |= ((bits >> (group * 4) & 15) as u8) << (row % 2 * 4);
     }
 }

@@ -12,20 +12,20 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{JoinHandle, Thread};
 use std::time::{Duration, Instant};
 
-use super::Family;
+use super::KernelFamily;
 use super::quantize::Activations;
 
 /// How long a thread watches for work before it sleeps: longer than what lies between two layers.
-const WATCH: Duration = Duration::from_micros(200);
+const SPIN_TIME: Duration = Duration::from_micros(200);
 /// How often the caller looks for the others to finish before it offers its processor to them.
-const LOOKS: usize = 2_000;
+const SPINS: usize = 2_000;
 
 /// Threads that work on one task together, and the kernels that they use.
 pub struct Pool {
     shared: Arc<Shared>,
     workers: Vec<JoinHandle<()>>,
     sleepers: Vec<Thread>,
-    family: Family,
+    family: KernelFamily,
     /// Held by the one who uses the threads.
     turn: Mutex<()>,
     /// The quantized input of the product under way, and of one behind it, kept for their memory.
@@ -74,11 +74,11 @@ impl Units {
 impl Pool {
     /// A pool of `threads` threads, the caller among them, with the best kernels of this processor.
     pub fn new(threads: usize) -> Pool {
-        Pool::with_family(threads, Family::best())
+        Pool::with_family(threads, KernelFamily::best())
     }
 
     /// The same with kernels of a given family, or of the best one where that is not at hand.
-    pub fn with_family(threads: usize, family: Family) -> Pool {
+    pub fn with_family(threads: usize, family: KernelFamily) -> Pool {
         let others = threads.max(1) - 1;
         let shared = Arc::new(Shared {
             count: AtomicUsize::new(0),
@@ -94,7 +94,7 @@ impl Pool {
             let name = format!("linear {}", index + 1);
             std::thread::Builder::new()
                 .name(name)
-                .spawn(move || live(&shared, index))
+                .spawn(move || worker_loop(&shared, index))
         };
         // A system that refuses a thread gets a smaller pool.
         let workers: Vec<JoinHandle<()>> =
@@ -103,10 +103,10 @@ impl Pool {
             .iter()
             .map(|worker| worker.thread().clone())
             .collect();
-        let family = if family.is_here() {
+        let family = if family.is_supported() {
             family
         } else {
-            Family::best()
+            KernelFamily::best()
         };
         Pool {
             shared,
@@ -118,11 +118,15 @@ impl Pool {
         }
     }
 
+    /// How many threads there are, the caller among them.
+    #[inline]
     pub fn threads(&self) -> usize {
         self.workers.len() + 1
     }
 
-    pub fn family(&self) -> Family {
+    /// The kernels that they use.
+    #[inline]
+    pub fn family(&self) -> KernelFamily {
         self.family
     }
 
@@ -145,12 +149,12 @@ impl Pool {
         for (thread, range) in self.shared.ranges[..threads].iter().enumerate() {
             range.set(units * thread / threads..units * (thread + 1) / threads);
         }
-        self.call();
+        self.wake_workers();
         self.shared.work(0);
-        let mut looks = 0;
+        let mut spins = 0;
         while self.shared.done.load(Ordering::Acquire) != units {
-            looks += 1;
-            if looks < LOOKS {
+            spins += 1;
+            if spins < SPINS {
                 std::hint::spin_loop()
             } else {
                 std::thread::yield_now()
@@ -180,7 +184,7 @@ impl Pool {
     }
 
     /// Calls the workers, wherever they are.
-    fn call(&self) {
+    fn wake_workers(&self) {
         self.shared.count.fetch_add(1, Ordering::SeqCst);
         for (asleep, sleeper) in self.shared.asleep.iter().zip(&self.sleepers) {
             if asleep.swap(false, Ordering::SeqCst) {
@@ -193,7 +197,7 @@ impl Pool {
 impl Drop for Pool {
     fn drop(&mut self) {
         self.shared.closing.store(true, Ordering::Relaxed);
-        self.call();
+        self.wake_workers();
         for worker in self.workers.drain(..) {
             // A worker catches the panics of its tasks, so there is nothing to hear of here.
             let _ = worker.join();
@@ -220,7 +224,7 @@ impl Shared {
 }
 
 /// The life of a worker.
-fn live(shared: &Shared, index: usize) {
+fn worker_loop(shared: &Shared, index: usize) {
     let mut seen = 0;
     while !shared.closing.load(Ordering::Relaxed) {
         seen = wait(shared, index, seen);
@@ -239,7 +243,7 @@ fn wait(shared: &Shared, index: usize, seen: usize) -> usize {
             }
             std::hint::spin_loop();
         }
-        if start.elapsed() > WATCH {
+        if start.elapsed() > SPIN_TIME {
             sleep(shared, index, seen);
         }
     }

@@ -2,7 +2,7 @@
 
 use proptest::prelude::*;
 
-use super::quantize::Activations;
+use super::quantize::{Activations, Forms};
 use super::*;
 use random::{Random, scales, weights};
 
@@ -55,11 +55,11 @@ fn check_values(format: Format, data: &[u8], n: usize, x: &[f32], m: usize, out:
 
 /// What the quantized input stands for.
 fn dequantized(x: &[f32], k: usize) -> Vec<f32> {
-    let pool = Pool::with_family(1, Family::Portable);
+    let pool = Pool::with_family(1, KernelFamily::Portable);
     let mut activations = Activations::default();
     let mut values = Vec::new();
     for row in x.chunks_exact(k) {
-        activations.read(&pool, Source::Rows(row), 1, k, (true, false));
+        activations.quantize(&pool, Source::Rows(row), 1, k, Forms::CODES);
         let group = activations.group(Source::Rows(row), k, 0, 1);
         for (codes, scale) in group.codes.chunks_exact(BLOCK).zip(group.scales) {
             values.extend(codes.iter().map(|&code| f32::from(code) * scale));
@@ -68,8 +68,10 @@ fn dequantized(x: &[f32], k: usize) -> Vec<f32> {
     values
 }
 
-fn families() -> impl Iterator<Item = Family> {
-    Family::ALL.into_iter().filter(|family| family.is_here())
+fn families() -> impl Iterator<Item = KernelFamily> {
+    KernelFamily::ALL
+        .into_iter()
+        .filter(|family| family.is_supported())
 }
 
 proptest! {
@@ -83,7 +85,7 @@ proptest! {
             let mut random = Random(seed);
             let k = (blocks * BLOCK).next_multiple_of(format.spec().block);
             let (data, x) = (weights(format, n, k, &mut random), inputs(m * k, &mut random));
-            let first = product(&Pool::with_family(1, Family::Portable), format, &data, n, &x, m);
+            let first = product(&Pool::with_family(1, KernelFamily::Portable), format, &data, n, &x, m);
             check_values(format, &data, n, &x, m, &first);
             for family in families() {
                 for threads in [1, 2, 3] {
@@ -133,9 +135,9 @@ proptest! {
             let apart = product(&pool, Format::Q4_1, &c, n, &both, m);
             let pack = |format, data: &[u8], n, k| Packed::pack(&mut Arena::new(), &pool, format, data, n, k).unwrap();
             let (a, b, c) = (pack(format, &a, middle, k), pack(format, &b, middle, k), pack(Format::Q4_1, &c, n, middle));
-            prop_assert!(can_join([&a, &b], &c));
+            prop_assert!(can_fuse([&a, &b], &c));
             let mut out = vec![f32::NAN; m * n];
-            joined(&pool, [&a, &b], &join, Source::Rows(&x), m).unwrap().times(&c, &mut out, Write::Set).unwrap();
+            fused_pair(&pool, [&a, &b], &join, Source::Rows(&x), m).unwrap().times(&c, &mut out, Write::Set).unwrap();
             prop_assert!(same_bits(&apart, &out), "{format:?} {family:?} {m}x{n}x{middle}x{k}");
         }
     }

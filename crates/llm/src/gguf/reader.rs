@@ -1,7 +1,8 @@
 //! From a file's bytes to its metadata and tensors, every length checked against the file.
 
-use super::{GgufError, TensorInfo, Value};
-use candle_core::quantized::GgmlDType;
+use super::error::GgufError;
+use super::tensor_type::TensorType;
+use super::value::{Array, TensorInfo, Value};
 use std::collections::HashMap;
 use std::ops::Range;
 use std::path::Path;
@@ -14,6 +15,17 @@ pub(super) struct Reader<'a> {
 }
 
 pub(super) type Parts = (HashMap<String, Value>, HashMap<String, TensorInfo>);
+
+/// A tensor as the header describes it.
+pub(super) struct Header {
+    name: String,
+    /// Dimensions, fastest first.
+    dims: Vec<u64>,
+    /// The number of its type.
+    kind: u32,
+    /// Where it begins, counted from the end of the header.
+    offset: u64,
+}
 
 impl Reader<'_> {
     pub(super) fn read(mut self, path: &Path) -> Result<Parts, GgufError> {
@@ -43,9 +55,9 @@ impl Reader<'_> {
         let alignment = alignment.ok_or_else(|| damaged("a wrong alignment".to_string()))? as usize;
         let start = self.at.next_multiple_of(alignment);
         let mut tensors = HashMap::with_capacity(infos.len());
-        for (name, info) in infos {
-            let tensor = self.place(path, start, &name, info)?;
-            tensors.insert(name, tensor);
+        for header in infos {
+            let tensor = self.place(path, start, &header)?;
+            tensors.insert(header.name, tensor);
         }
         Ok((metadata, tensors))
     }
@@ -62,12 +74,7 @@ impl Reader<'_> {
         Ok(metadata)
     }
 
-    /// Name, dimensions (fastest first, as in the file), format and offset of each tensor.
-    #[allow(clippy::type_complexity)]
-    pub(super) fn tensor_infos(
-        &mut self,
-        count: u64,
-    ) -> Result<Vec<(String, (Vec<u64>, u32, u64))>, String> {
+    pub(super) fn tensor_infos(&mut self, count: u64) -> Result<Vec<Header>, String> {
         let mut infos = Vec::new();
         for _ in 0..count {
             let name = self.range()?;
@@ -77,7 +84,12 @@ impl Reader<'_> {
                 return Err(format!("a tensor of {rank} dimensions"));
             }
             let dims = (0..rank).map(|_| self.u64()).collect::<Result<_, _>>()?;
-            infos.push((name, (dims, self.u32()?, self.u64()?)));
+            infos.push(Header {
+                name,
+                dims,
+                kind: self.u32()?,
+                offset: self.u64()?,
+            });
         }
         Ok(infos)
     }
@@ -86,39 +98,31 @@ impl Reader<'_> {
         &self,
         path: &Path,
         start: usize,
-        name: &str,
-        (dims, dtype, offset): (Vec<u64>, u32, u64),
+        header: &Header,
     ) -> Result<TensorInfo, GgufError> {
-        let dtype = ggml_dtype(dtype).ok_or_else(|| GgufError::Format {
+        let kind = TensorType::of(header.kind).ok_or_else(|| GgufError::Format {
             path: path.to_path_buf(),
-            dtype,
+            format: format!("number {}", header.kind),
         })?;
         let damaged = |what: &str| GgufError::Damaged {
             path: path.to_path_buf(),
-            what: format!("{what} {}", base::untrusted::clean_key(name)),
+            what: format!("{what} {}", base::untrusted::clean_key(&header.name)),
         };
-        let elements = dims.iter().try_fold(1usize, |product, dim| {
+        let elements = header.dims.iter().try_fold(1usize, |product, dim| {
             product.checked_mul(usize::try_from(*dim).ok()?)
         });
         let elements = elements.ok_or_else(|| damaged("an impossible size of tensor"))?;
-        if !elements.is_multiple_of(dtype.block_size()) {
-            return Err(damaged("a wrong size of tensor"));
-        }
-        let len = (elements / dtype.block_size()).checked_mul(dtype.type_size());
-        let begin = usize::try_from(offset)
+        let len = kind.bytes_of(elements);
+        let len = len.ok_or_else(|| damaged("a wrong size of tensor"))?;
+        let begin = usize::try_from(header.offset)
             .ok()
             .and_then(|offset| start.checked_add(offset));
         let bytes = begin
-            .zip(len)
-            .and_then(|(begin, len)| Some(begin..begin.checked_add(len)?))
+            .and_then(|begin| Some(begin..begin.checked_add(len)?))
             .filter(|range| range.end <= self.bytes.len())
             .ok_or_else(|| damaged("the file ends before tensor"))?;
-        let shape = dims.iter().rev().map(|dim| *dim as usize).collect();
-        Ok(TensorInfo {
-            shape,
-            dtype,
-            bytes,
-        })
+        let shape = header.dims.iter().rev().map(|dim| *dim as usize).collect();
+        Ok(TensorInfo { shape, kind, bytes })
     }
 
     pub(super) fn value(&mut self, kind: u32, depth: usize) -> Result<Value, String> {
@@ -147,7 +151,11 @@ impl Reader<'_> {
                     10..=12 => self.skip(count, 8)?,
                     _ => (0..count).try_for_each(|_| self.value(inner, depth + 1).map(drop))?,
                 }
-                Value::Array(inner, count, at)
+                Value::Array(Array {
+                    element: inner,
+                    count,
+                    at,
+                })
             }
             10 => Value::Unsigned(self.u64()?),
             11 => Value::Signed(i64::from_le_bytes(self.take()?)),
@@ -191,26 +199,4 @@ impl Reader<'_> {
         self.at += N;
         taken.ok_or_else(|| "it ends inside its header".to_string())
     }
-}
-
-/// GGML's numbers for tensor formats (ggml.h, `enum ggml_type`).
-fn ggml_dtype(number: u32) -> Option<GgmlDType> {
-    Some(match number {
-        0 => GgmlDType::F32,
-        1 => GgmlDType::F16,
-        2 => GgmlDType::Q4_0,
-        3 => GgmlDType::Q4_1,
-        6 => GgmlDType::Q5_0,
-        7 => GgmlDType::Q5_1,
-        8 => GgmlDType::Q8_0,
-        9 => GgmlDType::Q8_1,
-        10 => GgmlDType::Q2K,
-        11 => GgmlDType::Q3K,
-        12 => GgmlDType::Q4K,
-        13 => GgmlDType::Q5K,
-        14 => GgmlDType::Q6K,
-        15 => GgmlDType::Q8K,
-        30 => GgmlDType::BF16,
-        _ => return None,
-    })
 }

@@ -5,8 +5,8 @@
 
 use super::byte_pairs::BytePairs;
 use super::sentence_piece::SentencePiece;
-use super::texts::Texts;
-use crate::ModelError;
+use super::string_map::StringMap;
+use crate::error::ModelError;
 use crate::gguf::Gguf;
 use std::borrow::Cow;
 use tokenizers::pre_tokenizers::byte_level::ByteLevel;
@@ -97,7 +97,7 @@ impl<'a> Vocabulary<'a> {
 
     /// User-defined tokens (number, text) that text becomes wherever it holds theirs: Gemma's runs
     /// of line ends and spaces, tags of HTML.
-    pub fn always(&self, named: &[u32]) -> Vec<(u32, String)> {
+    pub fn user_defined(&self, named: &[u32]) -> Vec<(u32, String)> {
         self.chosen(|id, name| {
             self.types[id as usize] == USER_DEFINED && !self.is_control(id, name, named)
         })
@@ -229,8 +229,7 @@ fn byte_level(
         other => {
             if !matches!(other, "gpt-2" | "gpt2" | "default" | "") {
                 note = Some(format!(
-                    "The file names a way of splitting text (\"{}\") that illumine does not know; \
-                     GPT-2's is used, so some words may be split differently.",
+                    "The file's pre-tokenizer (\"{}\") is unknown; GPT-2's is used instead, so some words may be split differently.",
                     base::untrusted::clean_key(other)
                 ));
             }
@@ -245,8 +244,8 @@ fn byte_level(
         ));
     let listed = merges.iter().map(Cow::as_ref).zip(0..);
     let pairs = BytePairs {
-        vocabulary: Texts::new(vocabulary.numbered(|_| true), vocabulary.len()),
-        merges: Texts::new(listed, merges.len()),
+        vocabulary: StringMap::new(vocabulary.numbered(|_| true), vocabulary.len()),
+        merges: StringMap::new(listed, merges.len()),
         words: split.pipeline()?,
         nfc,
         whole_words: ignore,
@@ -295,7 +294,7 @@ fn sentence_piece(gguf: &Gguf, vocabulary: &Vocabulary) -> Result<SentencePiece,
         }
     }
     let words = vocabulary.numbered(|kind| !matches!(kind, CONTROL | BYTE));
-    let pieces = Texts::new(words, vocabulary.len());
+    let pieces = StringMap::new(words, vocabulary.len());
     let unknown = gguf.unsigned("tokenizer.ggml.unknown_token_id");
     let unknown = unknown.filter(|id| *id < vocabulary.len() as u64);
     let prefix = gguf.flag("tokenizer.ggml.add_space_prefix").unwrap_or(true);

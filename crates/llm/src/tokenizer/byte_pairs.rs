@@ -5,18 +5,18 @@
 //! The crate could merge, too, but looks every merge up when it is made, which takes longer than
 //! reading the weights of a small model. Here a merge is looked up when text has its parts.
 
-use super::merge::merged;
-use super::texts::Texts;
-use crate::ModelError;
+use super::merge::merge_pairs;
+use super::string_map::StringMap;
+use crate::error::ModelError;
 use tokenizers::{
     OffsetReferential, OffsetType, PreTokenizedString, PreTokenizer, PreTokenizerWrapper,
 };
 
 pub struct BytePairs {
     /// Tokens, and their numbers.
-    pub vocabulary: Texts,
+    pub vocabulary: StringMap,
     /// Merges as they are listed, `left right`, and where in the list.
-    pub merges: Texts,
+    pub merges: StringMap,
     /// How text becomes words.
     pub words: PreTokenizerWrapper,
     /// Text is put into Unicode's form C first.
@@ -52,7 +52,7 @@ impl BytePairs {
         let known = |c: &char| self.vocabulary.get(c.encode_utf8(&mut [0; 4])).is_some();
         let word: String = word.chars().filter(known).collect();
         let mut both = String::new();
-        let pieces = merged(&word, |left, right| {
+        let pieces = merge_pairs(&word, |left, right| {
             both.clear();
             both.extend([left, " ", right]);
             let rank = self.merges.get(&both)?;
@@ -71,7 +71,7 @@ mod tests {
     use tokenizers::pre_tokenizers::byte_level::ByteLevel;
 
     fn tokenizer(tokens: &[&str], merges: &[&str], whole_words: bool) -> BytePairs {
-        let texts = |list: &[&str]| Texts::new(list.iter().copied().zip(0..), list.len());
+        let texts = |list: &[&str]| StringMap::new(list.iter().copied().zip(0..), list.len());
         BytePairs {
             vocabulary: texts(tokens),
             merges: texts(merges),

@@ -1,5 +1,5 @@
-//! Merging neighbours: of all that may be merged the best pair is, the leftmost of equals, until
-//! none is left. What makes a pair good is the vocabulary's to say.
+//! Byte-pair merging: merges the best-scored pair of neighbours, the leftmost of equals, until no
+//! pair can be merged. The vocabulary gives the scores.
 //!
 //! The order is that of llama.cpp (`llm_tokenizer_spm_session`, `llm_tokenizer_bpe_session`).
 
@@ -17,25 +17,25 @@ struct Symbol {
 /// Two neighbours that may be merged; in the order of what is merged last.
 #[derive(PartialEq, Eq, PartialOrd, Ord)]
 struct Pair {
-    good: i64,
+    score: i64,
     left: std::cmp::Reverse<usize>,
     right: usize,
     /// The length of both together: when it is no longer so, one of them was merged elsewhere.
     len: usize,
 }
 
-/// The pieces of `text`, which begins as single characters; `good` says how good it is to merge
-/// two, the more the better, or that they cannot be.
-pub fn merged(
+/// The pieces of `text` after merging, which starts from single characters. `score` rates a merge of
+/// two neighbours, higher is better; `None` forbids it.
+pub fn merge_pairs(
     text: &str,
-    mut good: impl FnMut(&str, &str) -> Option<i64>,
+    mut score: impl FnMut(&str, &str) -> Option<i64>,
 ) -> impl Iterator<Item = &str> {
     let mut symbols = characters(text);
     let mut pair = |symbols: &[Symbol], left: usize, right: usize| {
         let (a, b) = (&symbols[left], &symbols[right]);
         let end = b.start + b.len;
         Some(Pair {
-            good: good(&text[a.start..b.start], &text[b.start..end])?,
+            score: score(&text[a.start..b.start], &text[b.start..end])?,
             left: std::cmp::Reverse(left),
             right,
             len: a.len + b.len,

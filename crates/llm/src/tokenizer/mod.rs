@@ -1,4 +1,4 @@
-//! Words to tokens and back, built from a GGUF file's own vocabulary.
+//! Text to tokens and back, with the vocabulary of a GGUF file.
 //!
 //! [`byte_pairs`] and [`sentence_piece`] are the two kinds of vocabulary; the `tokenizers` crate cuts
 //! text into words for the first. Control tokens are never read out of a
@@ -11,12 +11,12 @@ mod byte_pairs;
 mod decoder;
 mod merge;
 mod sentence_piece;
-mod texts;
+mod string_map;
 
 pub use decoder::Decoder;
 
-use super::ModelError;
 use super::gguf::Gguf;
+use crate::error::ModelError;
 use aho_corasick::{AhoCorasick, MatchKind};
 use build::Splitter;
 use std::collections::HashSet;
@@ -26,30 +26,30 @@ pub struct Tokenizer {
     /// Splits and merges, with no special tokens among what it looks for.
     splitter: Splitter,
     /// User-defined tokens, which are found before text is split.
-    always: Specials,
+    user_defined: TokenFinder,
     /// Every token's bytes, one after another, and where each ends.
     bytes: Vec<u8>,
     ends: Vec<usize>,
     /// Control tokens, which only a template names.
-    specials: Specials,
+    control_tokens: TokenFinder,
     bos: Option<u32>,
     eos: Option<u32>,
     add_bos: bool,
     ends_generation: HashSet<u32>,
-    fill: Option<Fill>,
+    fill: Option<FillInMiddle>,
     note: Option<String>,
 }
 
-/// The tokens between which a model that can fill in the middle reads what stands around a gap.
+/// The control tokens of fill-in-the-middle, which mark the text before and after a gap.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Fill {
+pub struct FillInMiddle {
     pub prefix: u32,
     pub suffix: u32,
     pub middle: u32,
 }
 
-/// Some tokens, and a way to find their names in text.
-struct Specials {
+/// Finds the names of some tokens in text.
+struct TokenFinder {
     names: Vec<String>,
     ids: Vec<u32>,
     finder: AhoCorasick,
@@ -78,7 +78,7 @@ impl Tokenizer {
         let controls = vocabulary.controls(&named);
         ends_generation.extend(build::ends(&controls));
         let fill = match (id("fim_pre"), id("fim_suf"), id("fim_mid")) {
-            (Some(prefix), Some(suffix), Some(middle)) => Some(Fill {
+            (Some(prefix), Some(suffix), Some(middle)) => Some(FillInMiddle {
                 prefix,
                 suffix,
                 middle,
@@ -89,8 +89,8 @@ impl Tokenizer {
             splitter,
             bytes,
             ends,
-            always: Specials::new(vocabulary.always(&named))?,
-            specials: Specials::new(controls)?,
+            user_defined: TokenFinder::new(vocabulary.user_defined(&named))?,
+            control_tokens: TokenFinder::new(controls)?,
             bos: id("bos"),
             eos: id("eos"),
             add_bos: vocabulary.adds_bos(gguf),
@@ -109,8 +109,8 @@ impl Tokenizer {
         self.ends.is_empty()
     }
 
-    /// The token that a prose prompt begins with, where the model was trained so.
-    pub fn opening(&self) -> Option<u32> {
+    /// The beginning-of-text token, where the model was trained to see one before prose.
+    pub fn leading_bos(&self) -> Option<u32> {
         self.bos.filter(|_| self.add_bos)
     }
 
@@ -123,12 +123,12 @@ impl Tokenizer {
         self.ends_generation.iter().copied()
     }
 
-    /// How this model fills in the middle, if it was trained to.
-    pub fn fill(&self) -> Option<Fill> {
+    /// The fill-in-the-middle tokens, where the model was trained with them.
+    pub fn fill_in_middle(&self) -> Option<FillInMiddle> {
         self.fill
     }
 
-    /// Something that a user should know about how this vocabulary is read.
+    /// A remark for the user about how this vocabulary was interpreted.
     pub fn note(&self) -> Option<&str> {
         self.note.as_deref()
     }
@@ -145,11 +145,11 @@ impl Tokenizer {
 
     pub(crate) fn special_name(&self, id: Option<u32>) -> &str {
         let index = self
-            .specials
+            .control_tokens
             .ids
             .iter()
             .position(|special| Some(*special) == id);
-        index.map_or("", |index| &self.specials.names[index])
+        index.map_or("", |index| &self.control_tokens.names[index])
     }
 
     pub(crate) fn bos_name(&self) -> &str {
@@ -164,9 +164,9 @@ impl Tokenizer {
     pub fn encode(&self, text: &str) -> Result<Vec<u32>, ModelError> {
         let mut ids = Vec::new();
         let mut at = 0;
-        for found in self.always.finder.find_iter(text) {
+        for found in self.user_defined.finder.find_iter(text) {
             self.split(&text[at..found.start()], &mut ids)?;
-            ids.push(self.always.ids[found.pattern().as_usize()]);
+            ids.push(self.user_defined.ids[found.pattern().as_usize()]);
             at = found.end();
         }
         self.split(&text[at..], &mut ids)?;
@@ -185,9 +185,9 @@ impl Tokenizer {
     pub fn encode_rendered(&self, rendered: &str) -> Result<Vec<u32>, ModelError> {
         let mut ids = Vec::new();
         let mut at = 0;
-        for found in self.specials.finder.find_iter(rendered) {
+        for found in self.control_tokens.finder.find_iter(rendered) {
             ids.extend(self.encode(&self.unguard(&rendered[at..found.start()]))?);
-            ids.push(self.specials.ids[found.pattern().as_usize()]);
+            ids.push(self.control_tokens.ids[found.pattern().as_usize()]);
             at = found.end();
         }
         ids.extend(self.encode(&self.unguard(&rendered[at..]))?);
@@ -198,7 +198,7 @@ impl Tokenizer {
     /// its own.
     pub fn guard(&self, text: &str) -> String {
         let mut guarded = String::with_capacity(text.len());
-        self.specials
+        self.control_tokens
             .finder
             .replace_all_with(text, &mut guarded, |found, _, out| {
                 let guard = char::from_u32(GUARD + found.pattern().as_u32());
@@ -211,7 +211,7 @@ impl Tokenizer {
     fn unguard(&self, text: &str) -> String {
         let name = |c: char| {
             let index = (c as u32).checked_sub(GUARD)?;
-            self.specials.names.get(index as usize)
+            self.control_tokens.names.get(index as usize)
         };
         let mut words = String::with_capacity(text.len());
         for c in text.chars() {
@@ -224,13 +224,13 @@ impl Tokenizer {
     }
 }
 
-impl Specials {
-    fn new(tokens: Vec<(u32, String)>) -> Result<Specials, ModelError> {
+impl TokenFinder {
+    fn new(tokens: Vec<(u32, String)>) -> Result<TokenFinder, ModelError> {
         let (ids, names): (Vec<u32>, Vec<String>) = tokens.into_iter().unzip();
         let finder = AhoCorasick::builder()
             .match_kind(MatchKind::LeftmostLongest)
             .build(&names)
             .map_err(|error| ModelError::Tokenize(error.to_string()))?;
-        Ok(Specials { names, ids, finder })
+        Ok(TokenFinder { names, ids, finder })
     }
 }

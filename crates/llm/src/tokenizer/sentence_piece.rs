@@ -4,12 +4,12 @@
 //! Only a map of the vocabulary is needed, which is why a vocabulary of 262,144 tokens is read in a
 //! fraction of the time that a list of its merges would take.
 
-use super::merge::merged;
-use super::texts::Texts;
+use super::merge::merge_pairs;
+use super::string_map::StringMap;
 
 pub struct SentencePiece {
     /// Tokens that text can become.
-    pieces: Texts,
+    pieces: StringMap,
     /// How good each token is.
     scores: Vec<f32>,
     /// The token of each byte, for characters that are no token.
@@ -21,7 +21,7 @@ pub struct SentencePiece {
 
 impl SentencePiece {
     pub fn new(
-        pieces: Texts,
+        pieces: StringMap,
         scores: Vec<f32>,
         bytes: Box<[Option<u32>; 256]>,
         unknown: Option<u32>,
@@ -40,7 +40,7 @@ impl SentencePiece {
         let space = if self.prefix { "▁" } else { "" };
         let text = format!("{space}{}", text.replace(' ', "▁"));
         let mut both = String::new();
-        let pieces = merged(&text, |left, right| {
+        let pieces = merge_pairs(&text, |left, right| {
             both.clear();
             both.extend([left, right]);
             let score = self.scores.get(self.pieces.get(&both)? as usize)?;
@@ -73,7 +73,7 @@ mod tests {
     /// Tokens in order of their goodness; bytes are 100 and up.
     fn tokenizer(tokens: &[&str], prefix: bool) -> SentencePiece {
         let bytes = Box::new(std::array::from_fn(|byte| Some(100 + byte as u32)));
-        let pieces = Texts::new(tokens.iter().copied().zip(0..), tokens.len());
+        let pieces = StringMap::new(tokens.iter().copied().zip(0..), tokens.len());
         let scores = (0..tokens.len()).map(|id| -(id as f32)).collect();
         SentencePiece::new(pieces, scores, bytes, None, prefix)
     }

@@ -4,7 +4,7 @@
 //! each point is a field here, so that the layers need no family's name. Sources: each model's
 //! published configuration, and the key names of gguf-py `constants.py`.
 
-use crate::ModelError;
+use crate::error::ModelError;
 use crate::gguf::Gguf;
 pub use kernels::math::Activation;
 
@@ -16,7 +16,7 @@ pub struct Config {
     pub heads: usize,
     pub kv_heads: usize,
     pub head_dim: usize,
-    /// Tokens the model was trained to hold.
+    /// The longest context that the model was trained on, in tokens.
     pub context: usize,
     pub vocabulary: usize,
     pub norm_eps: f32,
@@ -28,29 +28,33 @@ pub struct Config {
     pub embedding_scale: Option<f64>,
     /// What queries are multiplied by, besides the usual 1 / sqrt(head_dim).
     pub query_scale: Option<f64>,
-    /// Of many experts, how many each token is sent to.
+    /// How many of the experts each token is routed to.
     pub experts_used: usize,
+    /// The name of the weight of the last norm.
+    pub output_norm: &'static str,
 }
 
 #[derive(Clone, Debug, PartialEq)]
 pub struct Rope {
-    /// How many of a head's numbers are turned.
+    /// How many of a head's numbers are rotated.
     pub dim: usize,
     pub base: f64,
     /// Positions are divided by this (linear scaling).
     pub factor: f64,
-    /// What turned numbers are multiplied by (Phi 3's long contexts).
-    pub magnitude: f64,
-    pub pairs: Pairs,
+    /// The factor on rotated numbers (YaRN and LongRoPE; Phi 3's long contexts).
+    pub attn_factor: f64,
+    pub layout: RopeLayout,
+    /// The name of the tensor of per-frequency divisors, which not every file has.
+    pub divisors: &'static str,
 }
 
-/// Which two numbers of a head are turned together.
+/// Which two numbers of a head are rotated together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Pairs {
-    /// Neighbours (2i, 2i+1): llama's GGUF layout.
-    Neighbours,
+pub enum RopeLayout {
+    /// RopeLayout (2i, 2i+1): llama's GGUF layout.
+    Interleaved,
     /// Halves (i, i + dim/2): NeoX.
-    Halves,
+    HalfSplit,
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -62,7 +66,7 @@ pub struct Window {
     pub rope_base: Option<f64>,
 }
 
-/// Architectures that this description covers.
+/// The families that can be loaded, as GGUF names them.
 pub const FAMILIES: &[&str] = &[
     "llama", "qwen2", "qwen3", "qwen3moe", "gemma3", "phi3", "glm4", "lfm2",
 ];
@@ -72,8 +76,11 @@ pub const FAMILIES: &[&str] = &[
 /// do not say.
 const GEMMA_27B_LAYERS: usize = 62;
 
+/// Phi 3's RoPE divisors for contexts of its original length.
+const SHORT_DIVISORS: &str = "rope_factors_short.weight";
+
 impl Config {
-    pub fn read(gguf: &Gguf) -> Result<Config, ModelError> {
+    pub fn from_gguf(gguf: &Gguf) -> Result<Config, ModelError> {
         let architecture = gguf
             .text("general.architecture")
             .unwrap_or_default()
@@ -110,7 +117,7 @@ impl Config {
         let layers = need("block_count")?;
         let large_gemma = gemma && layers == GEMMA_27B_LAYERS;
         // Beyond its original context a model needs its other factors, which are not used here.
-        let short = gguf.tensor("rope_factors_short.weight").is_some();
+        let short = gguf.tensor(SHORT_DIVISORS).is_some();
         let original = count("rope.scaling.original_context_length").filter(|_| short);
         let context = need("context_length")?;
         Ok(Config {
@@ -130,10 +137,15 @@ impl Config {
                     .float(&key("rope.freq_base"))
                     .unwrap_or(if gemma { 1e6 } else { 1e4 }),
                 factor: linear_factor(gguf, &key),
-                magnitude: gguf.float(&key("rope.scaling.attn_factor")).unwrap_or(1.0),
-                pairs: match architecture.as_str() {
-                    "llama" | "glm4" => Pairs::Neighbours,
-                    _ => Pairs::Halves,
+                attn_factor: gguf.float(&key("rope.scaling.attn_factor")).unwrap_or(1.0),
+                layout: match architecture.as_str() {
+                    "llama" | "glm4" => RopeLayout::Interleaved,
+                    _ => RopeLayout::HalfSplit,
+                },
+                divisors: match architecture.as_str() {
+                    // Those for the first 4,096 positions; longer contexts are not used.
+                    "phi3" => SHORT_DIVISORS,
+                    _ => "rope_freqs.weight",
                 },
             },
             window: window(count("attention.sliding_window"), gemma, gguf, &key),
@@ -145,12 +157,17 @@ impl Config {
             embedding_scale: gemma.then(|| (hidden as f64).sqrt()),
             query_scale: large_gemma.then(|| (head_dim as f64 / (hidden / heads) as f64).sqrt()),
             experts_used,
+            // LFM2's converter gave it another name.
+            output_norm: match gguf.tensor("output_norm.weight") {
+                Some(_) => "output_norm.weight",
+                None => "token_embd_norm.weight",
+            },
             architecture,
         })
     }
 
     /// Whether a layer sees only its window.
-    pub fn windowed(&self, layer: usize) -> Option<&Window> {
+    pub fn window_of_layer(&self, layer: usize) -> Option<&Window> {
         let window = self.window.as_ref()?;
         let sees_all = window.pattern > 0 && (layer + 1).is_multiple_of(window.pattern);
         (!sees_all).then_some(window)

@@ -1,17 +1,18 @@
-//! A gated short convolution in attention's place: most layers of LFM2 (Liquid AI 2025; the
+//! A gated short convolution in place of attention: most layers of LFM2 (Liquid AI 2025; the
 //! layout is that of `Lfm2ShortConv` in the published modeling_lfm2.py).
 
-use super::branch::{At, Branch, Own};
-use super::cache::Cache;
 use super::config::Config;
+use super::linear::{Input, Linear};
 use super::matrix::{Buffer, Matrix};
 use super::norm::Norm;
-use super::weights::{Input, Linear, Weights};
-use crate::ModelError;
+use super::tensor_cache::TensorCache;
+use super::weights::Weights;
+use crate::branch::{Branch, BranchState, Positions};
+use crate::error::ModelError;
 use candle_core::{D, Result as Computed, Tensor};
 
 pub struct Convolution {
-    /// To gates before and after, and what they gate: `[3 * hidden, hidden]`.
+    /// Projects to the gate before, the gate after and the gated rows: `[3 * hidden, hidden]`.
     input: Linear,
     output: Linear,
     hidden: usize,
@@ -19,7 +20,7 @@ pub struct Convolution {
     taps: Taps,
 }
 
-/// The taps, and the gated rows of all tokens read: so a story can be cut back to any token.
+/// The taps, and the gated rows of all evaluated tokens, so that a story can be cut at any token.
 enum Taps {
     Host {
         taps: Vec<Vec<f32>>,
@@ -27,7 +28,10 @@ enum Taps {
         rows: Vec<f32>,
     },
     /// Rows after zeros for those before the first.
-    Device { taps: Vec<Tensor>, rows: Cache },
+    Device {
+        taps: Vec<Tensor>,
+        rows: TensorCache,
+    },
 }
 
 impl Convolution {
@@ -65,28 +69,29 @@ impl Convolution {
                 },
                 false => Taps::Device {
                     taps,
-                    rows: Cache::new(most, 1, channels, weights.device())?,
+                    rows: TensorCache::new(most, 1, channels, weights.device())?,
                 },
             },
         }))
     }
 
-    /// Adds what the convolution says of `norm(x)` to `x`, `[tokens, hidden]`.
+    /// Adds the convolution of `norm(x)` to `x`, `[tokens, hidden]`.
     pub fn forward(
         &mut self,
         x: Matrix,
         norm: &Norm,
         after: Option<&Norm>,
-        (at, layer): (&mut At, usize),
+        positions: &mut Positions,
+        layer: usize,
     ) -> Computed<Matrix> {
-        let [all] = Linear::many([&self.input], Input::Normed(&x, norm))?;
+        let [all] = Linear::forward_many([&self.input], Input::Normed(&x, norm))?;
         let out = match (&mut self.taps, all) {
             (Taps::Host { taps, rows }, Matrix::Host(all)) => {
-                Matrix::Host(on_host(taps, rows, &all, self.hidden, at, layer)?)
+                Matrix::Host(on_host(taps, rows, &all, self.hidden, positions, layer)?)
             }
             (Taps::Device { taps, rows }, all) => {
-                let At::Line(position) = at else {
-                    candle_core::bail!("branches are for CPUs")
+                let Positions::Sequence(position) = positions else {
+                    candle_core::bail!("branches are supported on CPUs only")
                 };
                 Matrix::Device(on_device(
                     taps,
@@ -98,20 +103,20 @@ impl Convolution {
             }
             _ => candle_core::bail!("rows of a convolution are on another device"),
         };
-        self.output.onto(Input::Plain(&out), after, x)
+        self.output.add_to(Input::Plain(&out), after, x)
     }
 
-    /// What a branch remembers of its own tokens here: nothing yet.
-    pub fn branch(&self) -> Option<Own> {
+    /// The empty state of a new branch in this layer.
+    pub fn branch(&self) -> Option<BranchState> {
         match &self.taps {
-            Taps::Host { .. } => Some(Own::Convolution(Vec::new())),
+            Taps::Host { .. } => Some(BranchState::Convolution(Vec::new())),
             Taps::Device { .. } => None,
         }
     }
 
-    /// Takes over what a branch has read.
+    /// Copies a branch's own rows into the cache.
     pub fn adopt(&mut self, branch: &Branch, layer: usize) {
-        if let (Taps::Host { rows, .. }, Own::Convolution(own)) =
+        if let (Taps::Host { rows, .. }, BranchState::Convolution(own)) =
             (&mut self.taps, &branch.layers[layer])
         {
             rows.truncate(branch.shared * self.hidden);
@@ -140,17 +145,17 @@ fn on_host(
     rows: &mut Vec<f32>,
     all: &Buffer,
     hidden: usize,
-    at: &mut At,
+    positions: &mut Positions,
     layer: usize,
 ) -> Computed<Buffer> {
     let mut out = Buffer::rows(all.tokens(), hidden);
     for token in 0..all.tokens() {
         let [before, after, x] = [0, 1, 2].map(|part| &all.row(token)[part * hidden..][..hidden]);
         let gated = before.iter().zip(x).map(|(gate, x)| gate * x);
-        let position = at.position(token);
+        let position = positions.of(token);
         let out = out.row_mut(token);
-        match at {
-            At::Line(_) => {
+        match positions {
+            Positions::Sequence(_) => {
                 rows.truncate(position * hidden);
                 rows.extend(gated);
                 convolve(
@@ -160,10 +165,10 @@ fn on_host(
                     out,
                 );
             }
-            At::Branches(branches) => {
+            Positions::Branches(branches) => {
                 let shared = branches[token].shared;
-                let Own::Convolution(own) = &mut branches[token].layers[layer] else {
-                    candle_core::bail!("a branch of another model")
+                let BranchState::Convolution(own) = &mut branches[token].layers[layer] else {
+                    candle_core::bail!("the branch belongs to a different model")
                 };
                 own.truncate((position - shared) * hidden);
                 own.extend(gated);
@@ -201,7 +206,7 @@ fn convolve<'a>(
 
 fn on_device(
     taps: &[Tensor],
-    rows: &mut Cache,
+    rows: &mut TensorCache,
     all: &Tensor,
     hidden: usize,
     position: usize,

@@ -1,27 +1,27 @@
-//! One block of the Transformer: attention (or a convolution) and feed-forward, each behind a norm.
+//! One block of the Transformer: attention (or a convolution) and feed_forward-forward, each behind a norm.
 
 use super::attention::Attention;
-use super::branch::{At, Branch, Own};
 use super::config::Config;
 use super::convolution::Convolution;
-use super::feed::Feed;
+use super::feed_forward::FeedForward;
 use super::matrix::Matrix;
 use super::norm::Norm;
-use super::rope::Tables;
+use super::rope::RopeTables;
 use super::weights::Weights;
-use crate::ModelError;
+use crate::branch::{Branch, BranchState, Positions};
+use crate::error::ModelError;
 use candle_core::Result as Computed;
 
 pub struct Layer {
-    mix_norm: Norm,
+    mixer_norm: Norm,
     pub mixer: Mixer,
-    after_mix: Option<Norm>,
-    feed_norm: Norm,
-    feed: Feed,
-    after_feed: Option<Norm>,
+    post_mixer_norm: Option<Norm>,
+    ffn_norm: Norm,
+    feed_forward: FeedForward,
+    post_ffn_norm: Option<Norm>,
 }
 
-/// How a token learns of the tokens before it.
+/// How a token's row takes in the rows of earlier tokens.
 pub enum Mixer {
     Attention(Box<Attention>),
     Convolution(Convolution),
@@ -29,50 +29,52 @@ pub enum Mixer {
 
 impl Layer {
     pub fn load(weights: &Weights, config: &Config, index: usize) -> Result<Layer, ModelError> {
-        let norm = |part: &str| Norm::some(weights, config, &format!("blk.{index}.{part}.weight"));
-        let need = |part: &str| {
-            let name = format!("blk.{index}.{part}.weight");
-            Norm::load(weights, &name, config.norm_eps)
-        };
+        let name = |part: &str| format!("blk.{index}.{part}.weight");
+        let need = |part: &str| weights.norm(&name(part), config.norm_eps);
+        let norm = |part: &str| weights.optional_norm(&name(part), config.norm_eps);
         Ok(Layer {
-            mix_norm: need("attn_norm")?,
+            mixer_norm: need("attn_norm")?,
             mixer: match Convolution::load(weights, config, index)? {
                 Some(convolution) => Mixer::Convolution(convolution),
                 None => Mixer::Attention(Box::new(Attention::load(weights, config, index)?)),
             },
-            after_mix: norm("post_attention_norm")?,
-            feed_norm: need("ffn_norm")?,
-            feed: Feed::load(weights, config, index)?,
-            after_feed: norm("post_ffw_norm")?,
+            post_mixer_norm: norm("post_attention_norm")?,
+            ffn_norm: need("ffn_norm")?,
+            feed_forward: FeedForward::load(weights, config, index)?,
+            post_ffn_norm: norm("post_ffw_norm")?,
         })
     }
 
-    /// `x` `[tokens, hidden]` to the same shape; `place` is where the tokens stand, and which
-    /// layer this is.
+    /// `x` `[tokens, hidden]` to the same shape, as layer number `layer`.
     pub fn forward(
         &mut self,
         x: Matrix,
-        rope: &Tables,
-        place: (&mut At, usize),
+        rope: &RopeTables,
+        positions: &mut Positions,
+        layer: usize,
     ) -> Computed<Matrix> {
-        let (norm, after) = (&self.mix_norm, self.after_mix.as_ref());
+        let (norm, after) = (&self.mixer_norm, self.post_mixer_norm.as_ref());
         let x = match &mut self.mixer {
-            Mixer::Attention(attention) => attention.forward(x, norm, after, rope, place)?,
-            Mixer::Convolution(convolution) => convolution.forward(x, norm, after, place)?,
+            Mixer::Attention(attention) => {
+                attention.forward(x, norm, after, rope, positions, layer)?
+            }
+            Mixer::Convolution(convolution) => {
+                convolution.forward(x, norm, after, positions, layer)?
+            }
         };
-        self.feed
-            .forward(x, &self.feed_norm, self.after_feed.as_ref())
+        self.feed_forward
+            .forward(x, &self.ffn_norm, self.post_ffn_norm.as_ref())
     }
 
-    /// What a branch remembers of its own tokens here: nothing yet. None where there are none.
-    pub fn branch(&self) -> Option<Own> {
+    /// The empty state of a new branch in this layer; `None` where branches are not supported.
+    pub fn branch(&self) -> Option<BranchState> {
         match &self.mixer {
             Mixer::Attention(attention) => attention.branch(),
             Mixer::Convolution(convolution) => convolution.branch(),
         }
     }
 
-    /// Takes over what a branch has read.
+    /// Copies a branch's own state into the layer's cache.
     pub fn adopt(&mut self, branch: &Branch, layer: usize) {
         match &mut self.mixer {
             Mixer::Attention(attention) => attention.adopt(branch, layer),

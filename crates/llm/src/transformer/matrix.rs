@@ -1,4 +1,4 @@
-//! Rows of numbers on their way through the layers: plain memory on a CPU, a tensor elsewhere.
+//! The rows that pass through the layers: plain memory on a CPU, a tensor elsewhere.
 
 use candle_core::{Device, Result, Tensor};
 use kernels::linear::Aligned;
@@ -11,7 +11,13 @@ pub enum Matrix {
     Device(Tensor),
 }
 
-/// Memory that is used again by the next buffer, since layers need the same sizes in turn.
+/// A norm's weight or a bias.
+pub struct Vector {
+    pub values: Vec<f32>,
+    pub tensor: Tensor,
+}
+
+/// Rows in memory that the next buffer reuses, since every layer needs the same sizes.
 #[derive(Default)]
 pub struct Buffer {
     values: Aligned<f32>,
@@ -29,7 +35,7 @@ impl Buffer {
     pub fn rows(tokens: usize, width: usize) -> Buffer {
         let len = tokens * width;
         let mut values = FREE.with_borrow_mut(|free| {
-            let fits = |values: &Aligned<f32>| values.room().wrapping_sub(len);
+            let fits = |values: &Aligned<f32>| values.capacity().wrapping_sub(len);
             let best = (0..free.len()).min_by_key(|index| fits(&free[*index]));
             best.map(|index| free.swap_remove(index))
                 .unwrap_or_default()
@@ -72,7 +78,7 @@ impl Drop for Buffer {
         // A thread that ends has no list any more.
         let _ = FREE.try_with(|free| {
             let mut free = free.borrow_mut();
-            if free.len() < KEPT && values.room() > 0 {
+            if free.len() < KEPT && values.capacity() > 0 {
                 free.push(values);
             }
         });
@@ -168,4 +174,12 @@ impl Matrix {
             (x, y) => Ok(Matrix::Device((x.tensor()? + y.tensor()?)?)),
         }
     }
+}
+
+/// A CPU's tensor as plain memory.
+pub fn on_host(x: &Tensor) -> Result<Matrix> {
+    let (tokens, width) = x.dims2()?;
+    let mut rows = Buffer::rows(tokens, width);
+    rows.copy_from_slice(&x.flatten_all()?.to_vec1::<f32>()?);
+    Ok(Matrix::Host(rows))
 }

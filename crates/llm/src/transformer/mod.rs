@@ -1,44 +1,44 @@
 //! A decoder-only Transformer from a GGUF file, whatever its family.
 //!
-//! What a family is lies in [`Config`]; how fast a matrix is multiplied lies in [`weights`]. This
-//! module knows neither words nor sampling: tokens in, logits out.
+//! [`Config`] holds what distinguishes families; [`linear`] multiplies. This module knows neither
+//! text nor sampling: tokens in, logits out.
 
-pub mod attention;
-mod best;
-mod branch;
-mod cache;
+mod attention;
 pub mod config;
 mod convolution;
-mod feed;
-mod joined;
+mod feed_forward;
+mod fused;
 mod layer;
+mod linear;
 mod matrix;
 mod norm;
 mod rope;
 mod snapshot;
+mod tensor_cache;
+mod top_k;
 mod weights;
-
-pub use branch::Branch;
 
 pub use config::Config;
 
+use crate::branch::{Branch, Positions};
+use crate::error::ModelError;
 use crate::gguf::Gguf;
-use crate::{ModelError, Placement, Rows, TextModel};
-use branch::At;
+use crate::text_model::{Logits, Placement, TextModel};
 use layer::Layer;
+use linear::{Input, Linear};
 use matrix::Matrix;
 use norm::Norm;
-use rope::Tables;
+use rope::RopeTables;
 use std::sync::Arc;
-use weights::{Input, Linear, Weights};
+use weights::Weights;
 
 pub struct Transformer {
     config: Config,
     weights: Weights,
     layers: Vec<Layer>,
-    rope: Tables,
+    rope: RopeTables,
     /// For layers with a window, where their base differs.
-    local_rope: Option<Tables>,
+    local_rope: Option<RopeTables>,
     norm: Norm,
     head: Linear,
     /// How many tokens the cache holds.
@@ -47,27 +47,22 @@ pub struct Transformer {
 
 impl Transformer {
     pub fn load(gguf: Arc<Gguf>, placement: &Placement) -> Result<Transformer, ModelError> {
-        let config = Config::read(&gguf)?;
+        let config = Config::from_gguf(&gguf)?;
         let weights = Weights::new(gguf, placement)?;
         let divisors = weights.rope_divisors(&config);
         let (device, on_host) = (weights.device(), weights.on_host());
-        let rope = Tables::new(&config.rope, config.rope.base, divisors, device, on_host)?;
+        let rope = RopeTables::new(&config.rope, config.rope.base, divisors, device, on_host)?;
         let local = config.window.as_ref().and_then(|window| window.rope_base);
         let local_rope = local.map(|base| {
             let plain = config::Rope {
                 factor: 1.0,
-                magnitude: 1.0,
+                attn_factor: 1.0,
                 ..config.rope.clone()
             };
-            Tables::new(&plain, base, None, device, on_host)
+            RopeTables::new(&plain, base, None, device, on_host)
         });
-        // LFM2's converter gave the last norm another name.
-        let norm = match weights.has("output_norm.weight") {
-            true => "output_norm.weight",
-            false => "token_embd_norm.weight",
-        };
-        // Small models write with the matrix they read with. It is the largest, and first, so that
-        // there is no moment with all of the rest packed and this one still in the file's pages.
+        // Small models tie the output matrix to the embedding. It is the largest, and loaded first, so
+        // that memory never holds all other packed weights together with this one's file pages.
         let head = match weights.has("output.weight") {
             true => "output.weight",
             false => "token_embd.weight",
@@ -79,7 +74,7 @@ impl Transformer {
             layers,
             rope,
             local_rope: local_rope.transpose()?,
-            norm: Norm::load(&weights, norm, config.norm_eps)?,
+            norm: weights.norm(config.output_norm, config.norm_eps)?,
             head,
             len: 0,
             weights,
@@ -91,14 +86,15 @@ impl Transformer {
         &self.config
     }
 
-    /// Runs the layers; None when `stop` said so in between, which leaves the cache as it was.
+    /// The output of the last layer, `[tokens, hidden]`; `None` when `stop` asked to stop between
+    /// layers, which leaves the KV cache as it was.
     fn hidden(
         &mut self,
         tokens: &[u32],
-        at: &mut At,
+        positions: &mut Positions,
         stop: &dyn Fn() -> bool,
     ) -> Result<Option<Matrix>, ModelError> {
-        let last = (0..tokens.len()).map(|index| at.position(index)).max();
+        let last = (0..tokens.len()).map(|index| positions.of(index)).max();
         let end = last.unwrap_or_default() + 1;
         self.rope.grow(end)?;
         if let Some(local) = &mut self.local_rope {
@@ -112,30 +108,30 @@ impl Transformer {
             if stop() {
                 return Ok(None);
             }
-            let windowed = self.config.windowed(index).is_some();
+            let windowed = self.config.window_of_layer(index).is_some();
             let rope = self
                 .local_rope
                 .as_ref()
                 .filter(|_| windowed)
                 .unwrap_or(&self.rope);
-            x = layer.forward(x, rope, (at, index))?;
+            x = layer.forward(x, rope, positions, index)?;
         }
         Ok(Some(x))
     }
 
     /// The logits of rows, `[rows, vocabulary]`.
     fn logits(&self, x: &Matrix) -> Result<Vec<f32>, ModelError> {
-        let [logits] = Linear::many([&self.head], Input::Normed(x, &self.norm))?;
+        let [logits] = Linear::forward_many([&self.head], Input::Normed(x, &self.norm))?;
         Ok(logits.into_vec()?)
     }
 }
 
 impl Transformer {
-    /// The best logits of a row.
-    fn best(&self, x: &Matrix, count: usize) -> Result<Vec<f32>, ModelError> {
-        let [logits] = Linear::many([&self.head], Input::Normed(x, &self.norm))?;
+    /// The logits of a row, of which the `count` highest count.
+    fn top_k_logits(&self, x: &Matrix, count: usize) -> Result<Vec<f32>, ModelError> {
+        let [logits] = Linear::forward_many([&self.head], Input::Normed(x, &self.norm))?;
         if let Matrix::Device(logits) = &logits
-            && let Some(row) = best::best(logits, count)?
+            && let Some(row) = top_k::top_k(logits, count)?
         {
             return Ok(row);
         }
@@ -144,8 +140,8 @@ impl Transformer {
 }
 
 impl TextModel for Transformer {
-    fn kernels(&self) -> String {
-        self.weights.kernels()
+    fn kernel_family(&self) -> String {
+        self.weights.kernel_family()
     }
 
     fn context(&self) -> usize {
@@ -164,24 +160,24 @@ impl TextModel for Transformer {
         self.len = self.len.min(keep);
     }
 
-    fn feed(
+    fn forward(
         &mut self,
         tokens: &[u32],
-        rows: Rows,
+        logits: Logits,
         stop: &dyn Fn() -> bool,
     ) -> Result<Option<Vec<f32>>, ModelError> {
         if tokens.is_empty() || self.len + tokens.len() > self.config.context {
             return Err(ModelError::ContextFull(self.config.context));
         }
-        let Some(x) = self.hidden(tokens, &mut At::Line(self.len), stop)? else {
+        let Some(x) = self.hidden(tokens, &mut Positions::Sequence(self.len), stop)? else {
             return Ok(None);
         };
         self.len += tokens.len();
-        match rows {
-            Rows::None => Ok(Some(Vec::new())),
-            Rows::Last => Ok(Some(self.logits(&x.last()?)?)),
-            Rows::All => Ok(Some(self.logits(&x)?)),
-            Rows::Best(count) => Ok(Some(self.best(&x.last()?, count)?)),
+        match logits {
+            Logits::Skip => Ok(Some(Vec::new())),
+            Logits::Last => Ok(Some(self.logits(&x.last()?)?)),
+            Logits::All => Ok(Some(self.logits(&x)?)),
+            Logits::TopK(count) => Ok(Some(self.top_k_logits(&x.last()?, count)?)),
         }
     }
 
@@ -190,10 +186,10 @@ impl TextModel for Transformer {
     }
 
     fn restore(&mut self, bytes: &[u8], model: &str) -> Result<(), ModelError> {
-        self.put_back(bytes, model)
+        self.restore_snapshot(bytes, model)
     }
 
-    fn exact_in_batches(&self) -> bool {
+    fn is_batch_invariant(&self) -> bool {
         self.weights.exact()
     }
 
@@ -206,7 +202,7 @@ impl TextModel for Transformer {
         })
     }
 
-    fn feed_branches(
+    fn forward_branches(
         &mut self,
         branches: &mut [Branch],
         tokens: &[u32],
@@ -214,7 +210,7 @@ impl TextModel for Transformer {
     ) -> Result<Option<Vec<f32>>, ModelError> {
         if branches.len() != tokens.len() || branches.iter().any(|one| one.shared > self.len) {
             return Err(ModelError::Compute(
-                "a branch of a story that is gone".into(),
+                "the branch belongs to a discarded cache".into(),
             ));
         }
         if branches
@@ -223,7 +219,7 @@ impl TextModel for Transformer {
         {
             return Err(ModelError::ContextFull(self.config.context));
         }
-        let Some(x) = self.hidden(tokens, &mut At::Branches(branches), stop)? else {
+        let Some(x) = self.hidden(tokens, &mut Positions::Branches(branches), stop)? else {
             return Ok(None);
         };
         branches.iter_mut().for_each(|branch| branch.len += 1);

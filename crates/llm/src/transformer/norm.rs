@@ -1,9 +1,6 @@
 //! RMSNorm with its weight.
 
-use super::config::Config;
-use super::matrix::{Buffer, Matrix};
-use super::weights::{Vector, Weights};
-use crate::ModelError;
+use super::matrix::{Buffer, Matrix, Vector};
 use candle_core::{Result as Computed, Tensor};
 use kernels::linear::Pool;
 use kernels::math;
@@ -17,22 +14,8 @@ pub struct Norm {
 }
 
 impl Norm {
-    pub fn load(weights: &Weights, name: &str, eps: f32) -> Result<Norm, ModelError> {
-        let weight = weights.vector(name)?;
-        let pool = weights.pool();
-        Ok(Norm { weight, eps, pool })
-    }
-
-    /// The norm of this name, where the model has one.
-    pub fn some(
-        weights: &Weights,
-        config: &Config,
-        name: &str,
-    ) -> Result<Option<Norm>, ModelError> {
-        let there = weights.has(name);
-        there
-            .then(|| Norm::load(weights, name, config.norm_eps))
-            .transpose()
+    pub fn new(weight: Vector, eps: f32, pool: Arc<Pool>) -> Norm {
+        Norm { weight, eps, pool }
     }
 
     pub fn forward(&self, x: Matrix) -> Computed<Matrix> {

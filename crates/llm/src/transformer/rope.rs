@@ -1,11 +1,11 @@
-//! Rotary position embeddings (Su et al. 2021): tables as long as the story needs, no longer.
+//! Rotary position embeddings (Su et al. 2021), with tables that grow with the story.
 
-use super::config::{Pairs, Rope};
+use super::config::{Rope, RopeLayout};
 use candle_core::{Device, Result, Tensor};
 
 /// Cosines and sines for positions 0 to `len`, each `[len, dim / 2]`.
-pub struct Tables {
-    /// On a CPU: cosine and sine in turn.
+pub struct RopeTables {
+    /// RopeLayout of cosine and sine, for CPUs.
     turns: Vec<(f32, f32)>,
     on_host: bool,
     rope: Rope,
@@ -18,16 +18,16 @@ pub struct Tables {
     len: usize,
 }
 
-impl Tables {
+impl RopeTables {
     pub fn new(
         rope: &Rope,
         base: f64,
         divisors: Option<Vec<f32>>,
         device: &Device,
         on_host: bool,
-    ) -> Result<Tables> {
+    ) -> Result<RopeTables> {
         let empty = Tensor::zeros((1, rope.dim / 2), candle_core::DType::F32, device)?;
-        Ok(Tables {
+        Ok(RopeTables {
             turns: Vec::new(),
             on_host,
             rope: rope.clone(),
@@ -56,7 +56,7 @@ impl Tables {
             self.base.powf(-exponent) / divisor / self.rope.factor
         };
         let turns: Vec<f64> = (0..half).map(turn).collect();
-        let size = self.rope.magnitude;
+        let size = self.rope.attn_factor;
         let turn = |(at, turn): (usize, &f64)| {
             let (sin, cos) = (at as f64 * turn).sin_cos();
             ((cos * size) as f32, (sin * size) as f32)
@@ -77,14 +77,14 @@ impl Tables {
     pub fn turn(&self, head: &mut [f32], position: usize) {
         let half = self.rope.dim / 2;
         let turns = &self.turns[position * half..][..half];
-        match self.rope.pairs {
-            Pairs::Halves => {
+        match self.rope.layout {
+            RopeLayout::HalfSplit => {
                 let (first, second) = head[..self.rope.dim].split_at_mut(half);
                 for ((x, y), (cos, sin)) in first.iter_mut().zip(second).zip(turns) {
                     (*x, *y) = (*x * cos - *y * sin, *x * sin + *y * cos);
                 }
             }
-            Pairs::Neighbours => {
+            RopeLayout::Interleaved => {
                 let (pairs, _) = head[..self.rope.dim].as_chunks_mut::<2>();
                 for ([x, y], (cos, sin)) in pairs.iter_mut().zip(turns) {
                     (*x, *y) = (*x * cos - *y * sin, *x * sin + *y * cos);
@@ -107,11 +107,11 @@ impl Tables {
     }
 
     fn turned(&self, x: &Tensor, cos: &Tensor, sin: &Tensor) -> Result<Tensor> {
-        match self.rope.pairs {
-            Pairs::Halves => {
+        match self.rope.layout {
+            RopeLayout::HalfSplit => {
                 candle_nn::rotary_emb::rope_thd(&x.unsqueeze(0)?, cos, sin)?.squeeze(0)
             }
-            Pairs::Neighbours => {
+            RopeLayout::Interleaved => {
                 let by_head = x.transpose(0, 1)?.contiguous()?.unsqueeze(0)?;
                 let turned = candle_nn::rotary_emb::rope_i(&by_head, cos, sin)?;
                 turned.squeeze(0)?.transpose(0, 1)?.contiguous()

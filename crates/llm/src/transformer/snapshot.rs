@@ -1,5 +1,5 @@
-//! What a model remembers of a stretch of tokens, as bytes to keep on disk: reading them takes a
-//! fraction of the time that reading the tokens again would.
+//! The warm cache: the KV cache of a stretch of tokens as bytes for the disk. Loading it takes a
+//! fraction of the time that evaluating the tokens again would.
 //!
 //! Little-endian, one after another:
 //!
@@ -11,17 +11,17 @@
 //! | … | layer after layer: for each position its keys, then its values, `[heads, dim]` each, as half floats, floats or bytes, and behind bytes the scales of both; a convolution's rows, `[channels]`, as floats |
 //! | 32 | SHA-256 of all before |
 //!
-//! A file is cache, not truth: whatever is wrong with it, the tokens can be read again.
+//! Nothing depends on the file: if anything is wrong with it, the tokens are evaluated again.
 
 use super::Transformer;
 use super::layer::Mixer;
-use crate::ModelError;
+use crate::error::ModelError;
 use sha2::{Digest, Sha256};
 
 const MAGIC: &[u8; 8] = b"ILLUMKV1";
 /// Before the layers, and after them.
-const HEAD: usize = 48;
-const SEAL: usize = 32;
+const HEADER: usize = 48;
+const CHECKSUM: usize = 32;
 
 impl Transformer {
     /// The positions `from..to` of all layers; None on a GPU, whose memory stays where it is.
@@ -43,35 +43,35 @@ impl Transformer {
                 }
             }
         }
-        let seal = Sha256::digest(&bytes);
-        bytes.extend(seal);
+        let checksum = Sha256::digest(&bytes);
+        bytes.extend(checksum);
         Some(bytes)
     }
 
-    /// Puts a snapshot behind what the cache holds, which must reach up to where it begins; what
-    /// the cache holds beyond that is forgotten.
-    pub(super) fn put_back(&mut self, bytes: &[u8], model: &str) -> Result<(), ModelError> {
+    /// Puts a snapshot into the KV cache, which must reach up to the snapshot's first position; what
+    /// the cache holds from there on is replaced.
+    pub(super) fn restore_snapshot(&mut self, bytes: &[u8], model: &str) -> Result<(), ModelError> {
         let wrong = |why| ModelError::Snapshot(why);
-        let (body, seal) = bytes
-            .split_last_chunk::<SEAL>()
-            .ok_or(wrong("it is cut short"))?;
-        if body.len() < HEAD || !body.starts_with(MAGIC) {
-            return Err(wrong("it is of another kind"));
+        let (body, checksum) = bytes
+            .split_last_chunk::<CHECKSUM>()
+            .ok_or(wrong("it is truncated"))?;
+        if body.len() < HEADER || !body.starts_with(MAGIC) {
+            return Err(wrong("it is of a different type"));
         }
-        if Sha256::digest(body)[..] != seal[..] {
+        if Sha256::digest(body)[..] != checksum[..] {
             return Err(wrong("it is damaged"));
         }
-        if body[16..HEAD] != self.identity(model) {
-            return Err(wrong("it is of another model"));
+        if body[16..HEADER] != self.identity(model) {
+            return Err(wrong("it belongs to a different model"));
         }
         let number = |at: usize| u32::from_le_bytes(std::array::from_fn(|i| body[at + i])) as usize;
         let (from, to) = (number(8), number(12));
         if from > to || from > self.len || to > self.config.context {
-            return Err(wrong("it does not follow what is there"));
+            return Err(wrong("it does not continue the current cache"));
         }
-        let (mut rest, count) = (&body[HEAD..], to - from);
+        let (mut rest, count) = (&body[HEADER..], to - from);
         if rest.len() != count * self.bytes_of_a_position().ok_or(wrong("this is a GPU"))? {
-            return Err(wrong("it has another size"));
+            return Err(wrong("it has a different size"));
         }
         for layer in &mut self.layers {
             match &mut layer.mixer {

@@ -1,21 +1,20 @@
-//! Weights from the mapped file to the device, and the one place that multiplies by them.
+//! Weights from the mapped file to the device.
 //!
 //! On a CPU a matrix is packed straight from the file for illumine's own kernels
-//! ([`kernels::linear`]); in the few formats that these do not know, and on every other
-//! device, candle's quantized matrices serve.
+//! ([`kernels::linear`]). Candle's quantized matrices serve for the few formats that the kernels do
+//! not know, and on every other device.
 
-use super::config::{Activation, Config};
-use super::matrix::{Buffer, Matrix};
+use super::config::Config;
+use super::linear::Linear;
+use super::matrix::{Buffer, Matrix, Vector, on_host};
 use super::norm::Norm;
-use crate::gguf::{Gguf, TensorInfo};
-use crate::{ModelError, Placement};
+use crate::error::ModelError;
+use crate::gguf::{Gguf, GgufError, TensorInfo, TensorType};
+use crate::text_model::Placement;
 use candle_core::quantized::{GgmlDType, QMatMul, QStorage, QTensor};
-use candle_core::{Device, Module, Result as Computed, Tensor};
-use kernels::attention::Kind;
-use kernels::linear::{
-    self, Arena, Format, LinearError, Packed, Pool, Source, Write, dequantize_row,
-};
-use kernels::math;
+use candle_core::{Device, Tensor};
+use kernels::attention::KvType;
+use kernels::linear::{Arena, KernelFamily, Packed, Pool, dequantize_row};
 use std::borrow::Cow;
 use std::cell::{Cell, RefCell};
 use std::sync::Arc;
@@ -25,7 +24,7 @@ pub struct Weights {
     device: Device,
     /// Rows are plain memory, and our own kernels compute.
     on_host: bool,
-    kv: Kind,
+    kv: KvType,
     pool: Arc<Pool>,
     arena: RefCell<Arena>,
     /// All products are our own.
@@ -34,37 +33,21 @@ pub struct Weights {
     table: Option<QTensor>,
 }
 
-/// A matrix `[out, in]` that multiplies rows `[tokens, in]` to `[tokens, out]`.
-pub enum Linear {
-    Packed(Packed, Arc<Pool>),
-    /// Candle's; `on_host` where rows are plain memory all the same.
-    Candle {
-        weight: QMatMul,
-        on_host: bool,
-    },
-}
-
-/// A norm's weight or a bias.
-pub struct Vector {
-    pub values: Vec<f32>,
-    pub tensor: Tensor,
-}
-
 impl Weights {
     pub fn new(gguf: Arc<Gguf>, placement: &Placement) -> Result<Weights, ModelError> {
-        let family = placement.family.unwrap_or_else(linear::Family::best);
+        let family = placement.family.unwrap_or_else(KernelFamily::best);
         let mut weights = Weights {
             gguf,
             device: placement.device.clone(),
-            on_host: placement.device.is_cpu() && !placement.plain,
+            on_host: placement.device.is_cpu() && !placement.force_candle,
             kv: placement.kv,
             pool: Arc::new(Pool::with_family(placement.threads, family)),
             arena: RefCell::new(Arena::new()),
-            exact: Cell::new(placement.device.is_cpu() && !placement.plain),
+            exact: Cell::new(placement.device.is_cpu() && !placement.force_candle),
             table: None,
         };
         let embedding = weights.find(EMBEDDING, 2)?;
-        if format(embedding.dtype).is_none() {
+        if embedding.kind.format().is_none() {
             weights.table = Some(weights.quantized(embedding)?);
         }
         Ok(weights)
@@ -85,7 +68,7 @@ impl Weights {
     }
 
     /// How keys and values are kept on a CPU.
-    pub fn kv(&self) -> Kind {
+    pub fn kv(&self) -> KvType {
         self.kv
     }
 
@@ -95,7 +78,7 @@ impl Weights {
     }
 
     /// Which kernels multiply: what the numbers depend on.
-    pub fn kernels(&self) -> String {
+    pub fn kernel_family(&self) -> String {
         format!("{:?}", self.pool.family()).to_lowercase()
     }
 
@@ -116,6 +99,17 @@ impl Weights {
         Ok(Vector { values, tensor })
     }
 
+    /// The RMSNorm whose weight has this name.
+    pub fn norm(&self, name: &str, eps: f32) -> Result<Norm, ModelError> {
+        Ok(Norm::new(self.vector(name)?, eps, self.pool()))
+    }
+
+    /// The same where the model has one.
+    pub fn optional_norm(&self, name: &str, eps: f32) -> Result<Option<Norm>, ModelError> {
+        let present = self.has(name);
+        present.then(|| self.norm(name, eps)).transpose()
+    }
+
     /// A small matrix that is not multiplied by, as f32.
     pub fn matrix(&self, name: &str) -> Result<Tensor, ModelError> {
         let tensor = self.find(name, 2)?;
@@ -124,19 +118,23 @@ impl Weights {
 
     pub fn linear(&self, name: &str) -> Result<Linear, ModelError> {
         let tensor = self.find(name, 2)?;
-        let size = (tensor.shape[0], tensor.shape[1]);
-        self.multiplier(tensor.dtype, size, self.gguf.data(tensor))
+        self.multiplier(
+            tensor.kind,
+            tensor.shape[0],
+            tensor.shape[1],
+            self.gguf.data(tensor),
+        )
     }
 
     /// Matrices that lie one after the other in one tensor `[matrices, out, in]`.
     pub fn stacked(&self, name: &str) -> Result<Vec<Linear>, ModelError> {
         let tensor = self.find(name, 3)?;
-        let size = (tensor.shape[1], tensor.shape[2]);
+        let (rows, cols) = (tensor.shape[1], tensor.shape[2]);
         let data = self.gguf.data(tensor);
         let bytes = data.len() / tensor.shape[0].max(1);
         let matrices = data.chunks_exact(bytes.max(1));
         matrices
-            .map(|data| self.multiplier(tensor.dtype, size, data))
+            .map(|data| self.multiplier(tensor.kind, rows, cols, data))
             .collect()
     }
 
@@ -156,7 +154,7 @@ impl Weights {
         let mut parts = Vec::with_capacity(N);
         for rows in rows {
             let (part, rest) = data.split_at(rows * each);
-            parts.push(self.multiplier(tensor.dtype, (rows, cols), part)?);
+            parts.push(self.multiplier(tensor.kind, rows, cols, part)?);
             data = rest;
         }
         parts.try_into().map_err(|_| self.missing(name))
@@ -170,18 +168,19 @@ impl Weights {
 
     fn multiplier(
         &self,
-        dtype: GgmlDType,
-        (rows, cols): (usize, usize),
+        kind: &TensorType,
+        rows: usize,
+        cols: usize,
         data: &[u8],
     ) -> Result<Linear, ModelError> {
-        if let Some(format) = format(dtype).filter(|_| self.on_host) {
+        if let Some(format) = kind.format().filter(|_| self.on_host) {
             let mut arena = self.arena.borrow_mut();
             let packed = Packed::pack(&mut arena, &self.pool, format, data, rows, cols)?;
             self.gguf.release(data);
             return Ok(Linear::Packed(packed, self.pool.clone()));
         }
         self.exact.set(false);
-        let storage = QStorage::from_data(Cow::Borrowed(data), &self.device, dtype)?;
+        let storage = QStorage::from_data(Cow::Borrowed(data), &self.device, self.candle(kind)?)?;
         let quantized = QTensor::new(storage, (rows, cols))?;
         Ok(Linear::Candle {
             weight: QMatMul::from_arc(Arc::new(quantized))?,
@@ -194,12 +193,15 @@ impl Weights {
         if let Some(table) = &self.table {
             let rows = table.embedding(&Tensor::new(tokens, &self.device)?)?;
             return Ok(match self.on_host {
-                true => host(&rows)?,
+                true => on_host(&rows)?,
                 false => Matrix::Device(rows),
             });
         }
         let table = self.find(EMBEDDING, 2)?;
-        let format = format(table.dtype).ok_or_else(|| self.gguf.missing(EMBEDDING))?;
+        let format = table
+            .kind
+            .format()
+            .ok_or_else(|| self.gguf.missing(EMBEDDING))?;
         let hidden = table.shape[1];
         let mut rows = Buffer::rows(tokens.len(), hidden);
         for (row, token) in rows.chunks_exact_mut(hidden).zip(tokens) {
@@ -211,16 +213,9 @@ impl Weights {
         })
     }
 
-    /// Llama 3's and Phi 3's per-frequency divisors; Phi's short ones, which its first 4,096
-    /// positions use.
+    /// Llama 3's and Phi 3's per-frequency divisors, where the file has them.
     pub fn rope_divisors(&self, config: &Config) -> Option<Vec<f32>> {
-        let short = config.architecture == "phi3";
-        let name = if short {
-            "rope_factors_short.weight"
-        } else {
-            "rope_freqs.weight"
-        };
-        Some(self.vector(name).ok()?.values)
+        Some(self.vector(config.rope.divisors).ok()?.values)
     }
 
     fn find(&self, name: &str, rank: usize) -> Result<&TensorInfo, ModelError> {
@@ -231,159 +226,19 @@ impl Weights {
         Ok(tensor.ok_or_else(|| self.gguf.missing(name))?)
     }
 
-    fn quantized(&self, tensor: &TensorInfo) -> Computed<QTensor> {
+    fn quantized(&self, tensor: &TensorInfo) -> Result<QTensor, ModelError> {
         let bytes = Cow::Borrowed(self.gguf.data(tensor));
-        let storage = QStorage::from_data(bytes, &self.device, tensor.dtype)?;
-        QTensor::new(storage, tensor.shape.as_slice())
+        let storage = QStorage::from_data(bytes, &self.device, self.candle(tensor.kind)?)?;
+        Ok(QTensor::new(storage, tensor.shape.as_slice())?)
+    }
+
+    fn candle(&self, kind: &TensorType) -> Result<GgmlDType, ModelError> {
+        let unknown = || GgufError::Format {
+            path: self.gguf.path().to_path_buf(),
+            format: kind.name().to_string(),
+        };
+        Ok(kind.candle().ok_or_else(unknown)?)
     }
 }
 
 const EMBEDDING: &str = "token_embd.weight";
-
-/// The formats that illumine's own kernels know.
-fn format(dtype: GgmlDType) -> Option<Format> {
-    Some(match dtype {
-        GgmlDType::Q4_0 => Format::Q4_0,
-        GgmlDType::Q4_1 => Format::Q4_1,
-        GgmlDType::Q5_0 => Format::Q5_0,
-        GgmlDType::Q5_1 => Format::Q5_1,
-        GgmlDType::Q8_0 => Format::Q8_0,
-        GgmlDType::Q4K => Format::Q4K,
-        GgmlDType::Q5K => Format::Q5K,
-        GgmlDType::Q6K => Format::Q6K,
-        GgmlDType::F16 => Format::F16,
-        GgmlDType::BF16 => Format::BF16,
-        GgmlDType::F32 => Format::F32,
-        _ => return None,
-    })
-}
-
-/// What matrices are multiplied with; on a CPU it is made on the way, a few rows at a time.
-#[derive(Clone, Copy)]
-pub enum Input<'a> {
-    Plain(&'a Matrix),
-    Normed(&'a Matrix, &'a Norm),
-    /// `activation(gate) * up`.
-    Gated(Activation, &'a Matrix, &'a Matrix),
-}
-
-impl Input<'_> {
-    /// The rows on a CPU: where they are, or how they are made.
-    pub(super) fn with_source<T>(
-        self,
-        pool: &Pool,
-        work: impl FnOnce(usize, Source) -> T,
-    ) -> Option<T> {
-        Some(match self {
-            Input::Plain(Matrix::Host(x)) => work(x.tokens(), Source::Rows(x)),
-            Input::Normed(Matrix::Host(x), norm) => {
-                let make = |row: usize, out: &mut [f32]| norm.row(x.row(row), out);
-                work(x.tokens(), Source::Made(&make))
-            }
-            Input::Gated(activation, Matrix::Host(gate), Matrix::Host(up)) => {
-                let make = |row: usize, out: &mut [f32]| {
-                    math::gated(pool.family(), activation, gate.row(row), up.row(row), out);
-                };
-                work(gate.tokens(), Source::Made(&make))
-            }
-            _ => return None,
-        })
-    }
-
-    fn tensor(self) -> Computed<Tensor> {
-        match self {
-            Input::Plain(x) => x.tensor(),
-            Input::Normed(x, norm) => norm.tensor(&x.tensor()?),
-            Input::Gated(activation, gate, up) => {
-                let gate = gate.tensor()?;
-                let gate = match activation {
-                    Activation::Silu => gate.silu()?,
-                    Activation::Gelu => gate.gelu()?,
-                };
-                gate * up.tensor()?
-            }
-        }
-    }
-}
-
-impl Linear {
-    /// Several matrices times the same rows: on a CPU they share one reading of the input.
-    pub fn many<const N: usize>(weights: [&Linear; N], input: Input) -> Computed<[Matrix; N]> {
-        let packed: Option<Vec<&Packed>> = weights.iter().map(|weight| weight.packed()).collect();
-        if let (Some(packed), Some(Linear::Packed(_, pool))) = (packed, weights.first())
-            && let Some(products) = input.with_source(pool, |tokens, source| {
-                let buffer = |n: usize| Buffer::rows(tokens, packed[n].rows());
-                let mut products: [Buffer; N] = std::array::from_fn(buffer);
-                let mut outs: [&mut [f32]; N] = products.each_mut().map(|product| &mut product[..]);
-                let done = linear::matmul(pool, &packed, source, tokens, &mut outs, Write::Set);
-                done.map(|()| products.map(Matrix::Host))
-            })
-        {
-            return products.map_err(candle_core::Error::wrap);
-        }
-        let x = input.tensor()?.contiguous()?;
-        let mut products = Vec::with_capacity(N);
-        for weight in weights {
-            products.push(weight.times(&x)?);
-        }
-        products
-            .try_into()
-            .map_err(|_| candle_core::Error::Msg("a product is missing".to_string()))
-    }
-
-    /// `x + after(product)`.
-    pub fn onto(&self, input: Input, after: Option<&Norm>, mut x: Matrix) -> Computed<Matrix> {
-        if let (Linear::Packed(weight, pool), None, Matrix::Host(x)) = (self, after, &mut x)
-            && let Some(done) = input.with_source(pool, |tokens, source| {
-                linear::matmul(pool, &[weight], source, tokens, &mut [x], Write::Add)
-            })
-        {
-            done.map_err(candle_core::Error::wrap)?;
-        } else {
-            let [product] = Linear::many([self], input)?;
-            x = x.plus(match after {
-                Some(after) => after.forward(product)?,
-                None => product,
-            })?;
-        }
-        Ok(x)
-    }
-
-    pub(super) fn packed(&self) -> Option<&Packed> {
-        match self {
-            Linear::Packed(packed, _) => Some(packed),
-            Linear::Candle { .. } => None,
-        }
-    }
-
-    /// The product of rows in a tensor.
-    fn times(&self, x: &Tensor) -> Computed<Matrix> {
-        match self {
-            Linear::Candle { weight, on_host } => {
-                let product = weight.forward(x)?;
-                match on_host {
-                    true => host(&product),
-                    false => Ok(Matrix::Device(product)),
-                }
-            }
-            Linear::Packed(..) => {
-                let [product] = Linear::many([self], Input::Plain(&host(x)?))?;
-                Ok(product)
-            }
-        }
-    }
-}
-
-/// A CPU's tensor as plain memory.
-fn host(x: &Tensor) -> Computed<Matrix> {
-    let (tokens, width) = x.dims2()?;
-    let mut rows = Buffer::rows(tokens, width);
-    rows.copy_from_slice(&x.flatten_all()?.to_vec1::<f32>()?);
-    Ok(Matrix::Host(rows))
-}
-
-impl From<LinearError> for ModelError {
-    fn from(error: LinearError) -> ModelError {
-        ModelError::Compute(error.to_string())
-    }
-}

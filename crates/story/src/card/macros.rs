@@ -36,21 +36,21 @@ impl Macros {
             let closes = rest.strip_prefix("}}").filter(|_| open.len() > 1);
             if let (Some(after), Some(inner)) = (closes, closes.and_then(|_| open.pop())) {
                 count += 1;
-                let value = self.value(&inner, count);
+                let value = self.expand_tag(&inner, count);
                 let room = open.iter().map(String::len).sum::<usize>() < LONGEST;
                 match value {
-                    Some(value) if room => push(&mut open, &value),
-                    _ => push(&mut open, &format!("{{{{{inner}}}}}")),
+                    Some(value) if room => push_text(&mut open, &value),
+                    _ => push_text(&mut open, &format!("{{{{{inner}}}}}")),
                 }
                 rest = after;
                 continue;
             }
-            let tag = self.tag(rest);
+            let tag = self.find_tag(rest);
             let (read, said) = match &tag {
                 Some((length, name)) => (*length, *name),
                 None => (first.len_utf8(), &rest[..first.len_utf8()]),
             };
-            push(&mut open, said);
+            push_text(&mut open, said);
             rest = &rest[read..];
         }
         // What was never closed is no macro.
@@ -58,7 +58,7 @@ impl Macros {
     }
 
     /// `<char>`, `<bot>` and `<user>`, which older cards have.
-    fn tag(&self, text: &str) -> Option<(usize, &str)> {
+    fn find_tag(&self, text: &str) -> Option<(usize, &str)> {
         let tags = [
             ("<char>", &self.char),
             ("<bot>", &self.char),
@@ -73,7 +73,7 @@ impl Macros {
     }
 
     /// What one macro stands for; `count` tells it from the others of the text.
-    fn value(&self, inner: &str, count: u64) -> Option<String> {
+    fn expand_tag(&self, inner: &str, count: u64) -> Option<String> {
         let inner = inner.trim();
         if inner.starts_with("//") {
             return Some(String::new());
@@ -85,26 +85,26 @@ impl Macros {
             "user" if rest.is_empty() => self.user.clone(),
             "comment" | "hidden_key" => String::new(),
             "reverse" => rest.trim_start_matches(':').chars().rev().collect(),
-            "random" => one_of(rest, split_mix(self.seed, count)),
-            "pick" => one_of(rest, split_mix(fnv1a(rest), count)),
-            "roll" => roll(rest, split_mix(self.seed, count))?,
+            "random" => pick_from_list(rest, split_mix(self.seed, count)),
+            "pick" => pick_from_list(rest, split_mix(fnv1a(rest), count)),
+            "roll" => roll_dice(rest, split_mix(self.seed, count))?,
             _ => return None,
         })
     }
 }
 
-fn push(open: &mut [String], text: &str) {
+fn push_text(open: &mut [String], text: &str) {
     if let Some(last) = open.last_mut() {
         last.push_str(text);
     }
 }
 
 /// One of `a,b,c` (a comma is written `\,`) or of `:a::b::c`, as SillyTavern also has it.
-fn one_of(list: &str, number: u64) -> String {
+fn pick_from_list(list: &str, number: u64) -> String {
     let values: Vec<String> = match list.strip_prefix(':') {
         Some(list) if list.contains("::") => list.split("::").map(str::to_string).collect(),
-        Some(list) => commas(list),
-        None => commas(list),
+        Some(list) => split_commas(list),
+        None => split_commas(list),
     };
     let index = (number % values.len().max(1) as u64) as usize;
     values
@@ -112,24 +112,24 @@ fn one_of(list: &str, number: u64) -> String {
         .map_or(String::new(), |value| value.trim().to_string())
 }
 
-fn commas(list: &str) -> Vec<String> {
+fn split_commas(list: &str) -> Vec<String> {
     let mut values = vec![String::new()];
     let mut chars = list.chars().peekable();
     while let Some(c) = chars.next() {
         match (c, chars.peek()) {
             ('\\', Some(',')) => {
                 chars.next();
-                push(&mut values, ",");
+                push_text(&mut values, ",");
             }
             (',', _) => values.push(String::new()),
-            (c, _) => push(&mut values, c.encode_utf8(&mut [0; 4])),
+            (c, _) => push_text(&mut values, c.encode_utf8(&mut [0; 4])),
         }
     }
     values
 }
 
 /// `6`, `d6` or `2d6`: the sum of dice.
-fn roll(dice: &str, number: u64) -> Option<String> {
+fn roll_dice(dice: &str, number: u64) -> Option<String> {
     let dice = dice.trim_start_matches(':').trim().to_ascii_lowercase();
     let (count, sides) = match dice.split_once('d') {
         Some(("", sides)) => (1, sides),

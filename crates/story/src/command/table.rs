@@ -1,469 +1,476 @@
-//! Every command there is: one row each.
+//! The table of commands: one row each.
 
-use super::draw::{grid, image, lerp, mix, restyle, scene, vary};
-use super::read::{
-    diff, edit, lore, needed, none, number, reach, some, split, steps, swipe, wants,
+use super::arguments::{
+    expects, no_argument, non_empty, parse_continue, parse_diff, parse_edit, parse_lore,
+    parse_number, parse_steps, parse_swipe, required, split_word,
 };
-use super::{Command, Completes, Spec, Swipe};
+use super::pictures::{
+    parse_grid, parse_image, parse_lerp, parse_mix, parse_restyle, parse_scene, parse_vary,
+};
+use super::{ArgumentKind, Command, CommandSpec, Swipe};
 
-/// Every command there is, in the order in which help shows them.
-pub const COMMANDS: &[Spec] = &[
-    Spec {
+/// Every command, in the order in which help lists them.
+pub const COMMANDS: &[CommandSpec] = &[
+    CommandSpec {
         name: "continue",
         aliases: &["c"],
         args: "[N|sent|para]",
-        help: "let the model write on: N tokens, a sentence, a paragraph, or until \"words\"",
-        completes: Completes::Reaches,
-        parse: reach,
+        help: "generate: about N tokens, one sentence, one paragraph, or up to \"words\"",
+        completes: ArgumentKind::Reaches,
+        parse: parse_continue,
     },
-    Spec {
+    CommandSpec {
         name: "retry",
         aliases: &["regen", "regenerate", "r"],
         args: "[seed=N]",
-        help: "write the last passage again beside the old one, which is kept",
-        completes: Completes::Nothing,
+        help: "regenerate the last passage, keeping the old version",
+        completes: ArgumentKind::Nothing,
         parse: |rest| {
             let seed = rest.strip_prefix("seed=").unwrap_or(rest);
-            let wanted = number(seed, "/retry", "a seed, as in /retry seed=7");
+            let wanted = parse_number(seed, "/retry", "a seed, for example /retry seed=7");
             wanted.map(Command::Retry)
         },
     },
-    Spec {
+    CommandSpec {
         name: "gen",
         aliases: &["candidates"],
         args: "[n=N]",
-        help: "write N continuations side by side (4 without a number); /pick takes one",
-        completes: Completes::Nothing,
+        help: "generate N continuations side by side (default 4); /pick chooses one",
+        completes: ArgumentKind::Nothing,
         parse: |rest| {
             let count = rest.strip_prefix("n=").unwrap_or(rest);
-            match number(count, "/gen", "a number from 2 to 16")?.unwrap_or(4) {
+            match parse_number(count, "/gen", "a number from 2 to 16")?.unwrap_or(4) {
                 count @ 2..=16 => Ok(Command::Gen(count)),
-                _ => Err(wants("/gen", "a number from 2 to 16")),
+                _ => Err(expects("/gen", "a number from 2 to 16")),
             }
         },
     },
-    Spec {
+    CommandSpec {
         name: "pick",
         aliases: &["p"],
         args: "N",
-        help: "take number N of what was last listed: candidates, words, places",
-        completes: Completes::Nothing,
-        parse: |rest| match number(rest, "/pick", "a number from 1")? {
+        help: "choose number N from the last list: continuations, words, places",
+        completes: ArgumentKind::Nothing,
+        parse: |rest| match parse_number(rest, "/pick", "a number, 1 or higher")? {
             Some(n) if n > 0 => Ok(Command::Pick(n)),
-            _ => Err(wants("/pick", "a number from 1")),
+            _ => Err(expects("/pick", "a number, 1 or higher")),
         },
     },
-    Spec {
+    CommandSpec {
         name: "swipe",
         aliases: &["sw"],
         args: "next|prev|N",
-        help: "show another version of the last passage; past the newest, write one",
-        completes: Completes::Swipes,
-        parse: swipe,
+        help: "switch to another version of the last passage; past the newest, generate one",
+        completes: ArgumentKind::Swipes,
+        parse: parse_swipe,
     },
-    Spec {
+    CommandSpec {
         name: "next",
         aliases: &[],
         args: "",
-        help: "the same as /swipe next",
-        completes: Completes::Nothing,
-        parse: |rest| none(rest, "/next", Command::Swipe(Swipe::Next)),
+        help: "short for /swipe next",
+        completes: ArgumentKind::Nothing,
+        parse: |rest| no_argument(rest, "/next", Command::Swipe(Swipe::Next)),
     },
-    Spec {
+    CommandSpec {
         name: "prev",
         aliases: &["previous"],
         args: "",
-        help: "the same as /swipe prev",
-        completes: Completes::Nothing,
-        parse: |rest| none(rest, "/prev", Command::Swipe(Swipe::Previous)),
+        help: "short for /swipe prev",
+        completes: ArgumentKind::Nothing,
+        parse: |rest| no_argument(rest, "/prev", Command::Swipe(Swipe::Previous)),
     },
-    Spec {
+    CommandSpec {
         name: "undo",
         aliases: &["u"],
         args: "[N]",
-        help: "take back the last step, or N: text, edits, deletes, all; nothing is erased",
-        completes: Completes::Nothing,
-        parse: |rest| Ok(Command::Undo(steps(rest, "/undo")?)),
+        help: "undo the last step, or N steps: text, edits, deletions, memory, lore",
+        completes: ArgumentKind::Nothing,
+        parse: |rest| Ok(Command::Undo(parse_steps(rest, "/undo")?)),
     },
-    Spec {
+    CommandSpec {
         name: "redo",
         aliases: &[],
         args: "[N]",
-        help: "do again what /undo took back",
-        completes: Completes::Nothing,
-        parse: |rest| Ok(Command::Redo(steps(rest, "/redo")?)),
+        help: "redo what /undo reverted",
+        completes: ArgumentKind::Nothing,
+        parse: |rest| Ok(Command::Redo(parse_steps(rest, "/redo")?)),
     },
-    Spec {
+    CommandSpec {
         name: "edit",
         aliases: &["e"],
         args: "[PASSAGE|mine] [TEXT]",
-        help: "change a passage (mine: the last of yours); what follows is kept, and so is the old version",
-        completes: Completes::Nothing,
-        parse: edit,
+        help: "edit a passage (mine: your last one); the text after it and the old version are kept",
+        completes: ArgumentKind::Nothing,
+        parse: parse_edit,
     },
-    Spec {
+    CommandSpec {
         name: "merge",
         aliases: &["join"],
         args: "[PASSAGE]",
-        help: "make a passage one with the one before it; /undo parts them again",
-        completes: Completes::Nothing,
-        parse: |rest| Ok(Command::Merge(some(rest))),
+        help: "merge a passage into the one before it",
+        completes: ArgumentKind::Nothing,
+        parse: |rest| Ok(Command::Merge(non_empty(rest))),
     },
-    Spec {
+    CommandSpec {
         name: "fill",
         aliases: &[],
         args: "[PASSAGE.SENTENCE]",
-        help: "write in the middle: after this sentence, before what follows",
-        completes: Completes::Marks,
-        parse: |rest| Ok(Command::Fill(some(rest))),
+        help: "generate text in the middle, after this sentence",
+        completes: ArgumentKind::Marks,
+        parse: |rest| Ok(Command::Fill(non_empty(rest))),
     },
-    Spec {
+    CommandSpec {
         name: "alts",
         aliases: &["alternatives"],
         args: "[WORD]",
-        help: "what else could have stood at a word, or next; /pick takes one",
-        completes: Completes::Nothing,
-        parse: |rest| Ok(Command::Alts(some(rest))),
+        help: "list alternatives for a word, or for the next one; /pick chooses one",
+        completes: ArgumentKind::Nothing,
+        parse: |rest| Ok(Command::Alts(non_empty(rest))),
     },
-    Spec {
+    CommandSpec {
         name: "branch",
         aliases: &["fork"],
         args: "[NAME|PLACE]",
-        help: "begin a branch here, or at a place, and name it",
-        completes: Completes::Marks,
-        parse: |rest| Ok(Command::Branch(some(rest))),
+        help: "start a branch here or at another place, and name it",
+        completes: ArgumentKind::Marks,
+        parse: |rest| Ok(Command::Branch(non_empty(rest))),
     },
-    Spec {
+    CommandSpec {
         name: "goto",
         aliases: &["go"],
         args: "PLACE",
-        help: "go to a passage, a mark, or inside one: 12, 12.3 (after its third sentence), 12:WORDS (after these words of it), start",
-        completes: Completes::Marks,
-        parse: |rest| needed(rest, "/goto", "a passage's number or a mark").map(Command::Goto),
+        help: "go to a passage, a mark, or a place in a passage: 12, 12.3 (after its third sentence), 12:WORDS (after these words), start",
+        completes: ArgumentKind::Marks,
+        parse: |rest| required(rest, "/goto", "a passage's number or a mark").map(Command::Goto),
     },
-    Spec {
+    CommandSpec {
         name: "parent",
         aliases: &[],
         args: "",
         help: "go to the passage before this one",
-        completes: Completes::Nothing,
-        parse: |rest| none(rest, "/parent", Command::Step(-1)),
+        completes: ArgumentKind::Nothing,
+        parse: |rest| no_argument(rest, "/parent", Command::Step(-1)),
     },
-    Spec {
+    CommandSpec {
         name: "child",
         aliases: &[],
         args: "",
-        help: "go to the passage after this one, the newest",
-        completes: Completes::Nothing,
-        parse: |rest| none(rest, "/child", Command::Step(1)),
+        help: "go to the newest passage after this one",
+        completes: ArgumentKind::Nothing,
+        parse: |rest| no_argument(rest, "/child", Command::Step(1)),
     },
-    Spec {
+    CommandSpec {
         name: "tree",
         aliases: &[],
         args: "",
-        help: "show every passage and branch; /pick goes to one",
-        completes: Completes::Nothing,
-        parse: |rest| none(rest, "/tree", Command::Tree),
+        help: "show all passages and branches; /pick goes to one",
+        completes: ArgumentKind::Nothing,
+        parse: |rest| no_argument(rest, "/tree", Command::Tree),
     },
-    Spec {
+    CommandSpec {
         name: "mark",
         aliases: &["checkpoint"],
         args: "[NAME]",
-        help: "name this place, or list the names",
-        completes: Completes::Marks,
-        parse: |rest| Ok(Command::Mark(some(rest))),
+        help: "name this place, or list all marks",
+        completes: ArgumentKind::Marks,
+        parse: |rest| Ok(Command::Mark(non_empty(rest))),
     },
-    Spec {
+    CommandSpec {
         name: "keep",
         aliases: &[],
         args: "",
-        help: "keep this version and put the others away",
-        completes: Completes::Nothing,
-        parse: |rest| none(rest, "/keep", Command::Keep),
+        help: "keep this version and hide the others",
+        completes: ArgumentKind::Nothing,
+        parse: |rest| no_argument(rest, "/keep", Command::Keep),
     },
-    Spec {
+    CommandSpec {
         name: "delete",
         aliases: &["del", "cut"],
         args: "[PASSAGE]",
-        help: "take a passage out of the story; /undo brings it back",
-        completes: Completes::Nothing,
-        parse: |rest| Ok(Command::Delete(some(rest))),
+        help: "delete a passage; /undo restores it",
+        completes: ArgumentKind::Nothing,
+        parse: |rest| Ok(Command::Delete(non_empty(rest))),
     },
-    Spec {
+    CommandSpec {
         name: "find",
         aliases: &["search"],
         args: "WORDS",
-        help: "find words in every branch",
-        completes: Completes::Nothing,
-        parse: |rest| needed(rest, "/find", "some words").map(Command::Find),
+        help: "search every branch",
+        completes: ArgumentKind::Nothing,
+        parse: |rest| required(rest, "/find", "words to search for").map(Command::Find),
     },
-    Spec {
+    CommandSpec {
         name: "diff",
         aliases: &[],
         args: "A B",
         help: "compare two branches word by word",
-        completes: Completes::Marks,
-        parse: diff,
+        completes: ArgumentKind::Marks,
+        parse: parse_diff,
     },
-    Spec {
+    CommandSpec {
         name: "instruct",
         aliases: &["i"],
         args: "TEXT",
-        help: "tell the model what to do in the next passage only",
-        completes: Completes::Nothing,
+        help: "give the model a one-off instruction for the next passage",
+        completes: ArgumentKind::Nothing,
         parse: |rest| {
-            let text = needed(rest, "/instruct", "words, as in /instruct make it rain");
+            let text = required(
+                rest,
+                "/instruct",
+                "a text, for example /instruct make it rain",
+            );
             text.map(Command::Instruct)
         },
     },
-    Spec {
+    CommandSpec {
         name: "impersonate",
         aliases: &["imp", "suggest"],
         args: "[WORDS]",
-        help: "let the model write your next line, or end it; it waits where you type, to be changed and sent",
-        completes: Completes::Nothing,
+        help: "let the model draft or finish your next line; edit it before you send it",
+        completes: ArgumentKind::Nothing,
         parse: |rest| Ok(Command::Impersonate(rest.to_string())),
     },
-    Spec {
+    CommandSpec {
         name: "ban",
         aliases: &["bans"],
         args: "[PHRASE [STRENGTH]]",
-        help: "never write this phrase or /pattern/; without one, list them",
-        completes: Completes::Nothing,
-        parse: |rest| Ok(Command::Ban(some(rest))),
+        help: "ban a phrase or /regex/; without one, list the bans",
+        completes: ArgumentKind::Nothing,
+        parse: |rest| Ok(Command::Ban(non_empty(rest))),
     },
-    Spec {
+    CommandSpec {
         name: "unban",
         aliases: &[],
         args: "PHRASE|all",
-        help: "allow it again",
-        completes: Completes::Nothing,
-        parse: |rest| needed(rest, "/unban", "a phrase, or all").map(Command::Unban),
+        help: "lift a ban",
+        completes: ArgumentKind::Nothing,
+        parse: |rest| required(rest, "/unban", "a phrase, or all").map(Command::Unban),
     },
-    Spec {
+    CommandSpec {
         name: "memory",
         aliases: &[],
         args: "[TEXT|none]",
-        help: "what the model always reads before the story",
-        completes: Completes::Nothing,
-        parse: |rest| Ok(Command::Memory(some(rest))),
+        help: "set the text that the model always reads before the story",
+        completes: ArgumentKind::Nothing,
+        parse: |rest| Ok(Command::Memory(non_empty(rest))),
     },
-    Spec {
+    CommandSpec {
         name: "note",
         aliases: &["an"],
         args: "[TEXT] [depth=N]",
-        help: "the author's note: read N paragraphs before the end",
-        completes: Completes::Nothing,
-        parse: |rest| Ok(Command::Note(some(rest))),
+        help: "set the author's note, inserted N paragraphs before the end",
+        completes: ArgumentKind::Nothing,
+        parse: |rest| Ok(Command::Note(non_empty(rest))),
     },
-    Spec {
+    CommandSpec {
         name: "voice",
         aliases: &["persona"],
         args: "[NAME|none] [KEY=VALUE …]",
-        help: "who tells the story, or what shall be written: a file of prompts/",
-        completes: Completes::Voices,
-        parse: |rest| Ok(Command::Voice(some(rest))),
+        help: "choose a voice or a prompt template (a file in prompts/)",
+        completes: ArgumentKind::Voices,
+        parse: |rest| Ok(Command::Voice(non_empty(rest))),
     },
-    Spec {
+    CommandSpec {
         name: "lore",
         aliases: &["world"],
         args: "[add|on|off|why]",
-        help: "facts that are read when the story speaks of them",
-        completes: Completes::LoreWords,
-        parse: lore,
+        help: "list or edit lore: facts inserted when the story mentions them",
+        completes: ArgumentKind::LoreWords,
+        parse: parse_lore,
     },
-    Spec {
+    CommandSpec {
         name: "summarize",
         aliases: &["summary"],
         args: "",
-        help: "write a summary that is read in place of what no longer fits",
-        completes: Completes::Nothing,
-        parse: |rest| none(rest, "/summarize", Command::Summarize),
+        help: "summarize the passages that no longer fit the context",
+        completes: ArgumentKind::Nothing,
+        parse: |rest| no_argument(rest, "/summarize", Command::Summarize),
     },
-    Spec {
+    CommandSpec {
         name: "image",
         aliases: &["img", "imagine"],
         args: "[WORDS] [style=…] [n=N]",
-        help: "draw a picture here; without words, of the last passage (also seed= size= guidance= recall=)",
-        completes: Completes::Styles,
-        parse: image,
+        help: "draw a picture; without words, of the last passage (also seed= size= guidance= retrieval=)",
+        completes: ArgumentKind::Styles,
+        parse: parse_image,
     },
-    Spec {
+    CommandSpec {
         name: "scene",
         aliases: &[],
         args: "[WORDS] [style=…]",
-        help: "draw a wide picture: a backdrop and up to three things before it",
-        completes: Completes::Styles,
-        parse: scene,
+        help: "draw a wide picture: a backdrop and up to three things in front of it",
+        completes: ArgumentKind::Styles,
+        parse: parse_scene,
     },
-    Spec {
+    CommandSpec {
         name: "grid",
         aliases: &[],
         args: "[WORDS] [style=all]",
-        help: "draw nine pictures, or one in every style; /pick takes one",
-        completes: Completes::Styles,
-        parse: grid,
+        help: "draw nine pictures, or one in every style; /pick chooses one",
+        completes: ArgumentKind::Styles,
+        parse: parse_grid,
     },
-    Spec {
+    CommandSpec {
         name: "vary",
         aliases: &[],
         args: "AMOUNT [N] [#PICTURE]",
-        help: "draw a picture anew in part: 0.1 a little, 0.9 nearly all of it",
-        completes: Completes::Styles,
-        parse: vary,
+        help: "redraw part of a picture: 0.1 a little, 0.9 nearly all of it",
+        completes: ArgumentKind::Styles,
+        parse: parse_vary,
     },
-    Spec {
+    CommandSpec {
         name: "lerp",
         aliases: &[],
         args: "\"A\" \"B\" [N]",
-        help: "draw the way from one prompt or picture to another",
-        completes: Completes::Styles,
-        parse: lerp,
+        help: "interpolate between two prompts or pictures",
+        completes: ArgumentKind::Styles,
+        parse: parse_lerp,
     },
-    Spec {
+    CommandSpec {
         name: "mix",
         aliases: &[],
         args: "#A #B",
-        help: "draw with half of one picture, led by the words of another",
-        completes: Completes::Styles,
-        parse: mix,
+        help: "keep half of one picture and draw the rest from another one's prompt",
+        completes: ArgumentKind::Styles,
+        parse: parse_mix,
     },
-    Spec {
+    CommandSpec {
         name: "restyle",
         aliases: &[],
         args: "[#PICTURE|FILE] STYLE",
-        help: "draw a picture, or one of your own, in another style",
-        completes: Completes::Styles,
-        parse: restyle,
+        help: "redraw a picture, or an image file, in another style",
+        completes: ArgumentKind::Styles,
+        parse: parse_restyle,
     },
-    Spec {
+    CommandSpec {
         name: "context",
         aliases: &["tokens"],
         args: "",
-        help: "show what the model reads, part by part, with its tokens",
-        completes: Completes::Nothing,
-        parse: |rest| none(rest, "/context", Command::Context),
+        help: "show the context part by part, with token counts",
+        completes: ArgumentKind::Nothing,
+        parse: |rest| no_argument(rest, "/context", Command::Context),
     },
-    Spec {
+    CommandSpec {
         name: "why",
         aliases: &[],
         args: "[PASSAGE]",
-        help: "how a passage came to be: who wrote what, model, seed, settings",
-        completes: Completes::Nothing,
-        parse: |rest| Ok(Command::Why(some(rest))),
+        help: "show a passage's provenance: author, model, seed, settings",
+        completes: ArgumentKind::Nothing,
+        parse: |rest| Ok(Command::Why(non_empty(rest))),
     },
-    Spec {
+    CommandSpec {
         name: "export",
         aliases: &[],
         args: "[FORMAT] [tree] [FILE] [!]",
-        help: "write the story to a file: txt, md, html, epub, jsonl, pairs, kobold, tavern, card",
-        completes: Completes::Formats,
+        help: "export the story: txt, md, html, epub, jsonl, pairs, kobold, tavern, card",
+        completes: ArgumentKind::Formats,
         parse: |rest| {
-            let (format, file) = split(rest);
-            Ok(Command::Export(some(format), some(file)))
+            let (format, file) = split_word(rest);
+            Ok(Command::Export(non_empty(format), non_empty(file)))
         },
     },
-    Spec {
+    CommandSpec {
         name: "import",
         aliases: &["read"],
         args: "FILE [user=NAME]",
-        help: "bring in a character card, a lorebook, a story of another program, or plain words",
-        completes: Completes::Nothing,
+        help: "import a character card, a lorebook, another program's story, or a text file",
+        completes: ArgumentKind::Nothing,
         parse: |rest| {
-            let file = some(rest);
+            let file = non_empty(rest);
             file.map(Command::Import)
-                .ok_or_else(|| wants("/import", "a file, as in /import mara.png"))
+                .ok_or_else(|| expects("/import", "a file, for example /import mara.png"))
         },
     },
-    Spec {
+    CommandSpec {
         name: "set",
         aliases: &["show"],
         args: "[NAME [VALUE]]",
-        help: "show the settings, one of them, or change one, as in /set temperature 0.9",
-        completes: Completes::Settings,
+        help: "show all settings or one, or change one, for example /set temperature 0.9",
+        completes: ArgumentKind::Settings,
         parse: |rest| {
-            let (name, value) = split(rest);
-            Ok(Command::Set(some(name), some(value)))
+            let (name, value) = split_word(rest);
+            Ok(Command::Set(non_empty(name), non_empty(value)))
         },
     },
-    Spec {
+    CommandSpec {
         name: "model",
         aliases: &["load"],
         args: "[NAME|PATH]",
-        help: "show the model, or put another in its place and keep the story",
-        completes: Completes::Models,
-        parse: |rest| Ok(Command::Model(some(rest))),
+        help: "show the model, or switch to another one",
+        completes: ArgumentKind::Models,
+        parse: |rest| Ok(Command::Model(non_empty(rest))),
     },
-    Spec {
+    CommandSpec {
         name: "mode",
         aliases: &[],
         args: "[prose|chat]",
-        help: "write on from the text itself, or talk in the model's chat template",
-        completes: Completes::Modes,
-        parse: |rest| Ok(Command::Mode(some(rest))),
+        help: "continue plain text (prose), or use the model's chat template (chat)",
+        completes: ArgumentKind::Modes,
+        parse: |rest| Ok(Command::Mode(non_empty(rest))),
     },
-    Spec {
+    CommandSpec {
         name: "system",
         aliases: &[],
         args: "[TEXT|none]",
-        help: "show or set the chat's system message; in prose it stands before the story",
-        completes: Completes::Nothing,
-        parse: |rest| Ok(Command::System(some(rest))),
+        help: "show or set the system message; in prose mode it is placed before the story",
+        completes: ArgumentKind::Nothing,
+        parse: |rest| Ok(Command::System(non_empty(rest))),
     },
-    Spec {
+    CommandSpec {
         name: "save",
         aliases: &["rename"],
         args: "[NAME|--warm]",
-        help: "everything is saved already: show where, name it, or keep what the model has read",
-        completes: Completes::Nothing,
+        help: "name this session, show where it is saved, or save the KV cache (--warm)",
+        completes: ArgumentKind::Nothing,
         parse: |rest| match rest {
             "--warm" | "--warm=any" => Ok(Command::SaveWarm {
                 any_size: rest.ends_with("any"),
             }),
-            name => Ok(Command::Save(some(name))),
+            name => Ok(Command::Save(non_empty(name))),
         },
     },
-    Spec {
+    CommandSpec {
         name: "open",
         aliases: &[],
         args: "NAME",
-        help: "go to another session",
-        completes: Completes::Sessions,
+        help: "open another session",
+        completes: ArgumentKind::Sessions,
         parse: |rest| {
-            let name = needed(rest, "/open", "a session's name; /sessions lists them");
+            let name = required(rest, "/open", "a session's name; /sessions lists them");
             name.map(Command::Open)
         },
     },
-    Spec {
+    CommandSpec {
         name: "new",
         aliases: &["newchat"],
         args: "[NAME]",
-        help: "begin another session",
-        completes: Completes::Nothing,
-        parse: |rest| Ok(Command::New(some(rest))),
+        help: "start a new session",
+        completes: ArgumentKind::Nothing,
+        parse: |rest| Ok(Command::New(non_empty(rest))),
     },
-    Spec {
+    CommandSpec {
         name: "sessions",
         aliases: &["ls"],
         args: "",
-        help: "list the sessions on disk",
-        completes: Completes::Nothing,
-        parse: |rest| none(rest, "/sessions", Command::Sessions),
+        help: "list saved sessions",
+        completes: ArgumentKind::Nothing,
+        parse: |rest| no_argument(rest, "/sessions", Command::Sessions),
     },
-    Spec {
+    CommandSpec {
         name: "help",
         aliases: &["?"],
         args: "[COMMAND]",
-        help: "this list, or more on one command",
-        completes: Completes::Commands,
-        parse: |rest| Ok(Command::Help(some(rest))),
+        help: "list all commands, or explain one",
+        completes: ArgumentKind::Commands,
+        parse: |rest| Ok(Command::Help(non_empty(rest))),
     },
-    Spec {
+    CommandSpec {
         name: "quit",
         aliases: &["exit", "bye", "q"],
         args: "",
-        help: "leave; everything is on disk",
-        completes: Completes::Nothing,
-        parse: |rest| none(rest, "/quit", Command::Quit),
+        help: "quit; everything is saved",
+        completes: ArgumentKind::Nothing,
+        parse: |rest| no_argument(rest, "/quit", Command::Quit),
     },
 ];

@@ -4,11 +4,11 @@
 //! its place is a multiple of `n` counted from the beginning, so it stays where it is while `n`
 //! paragraphs are written, and the tokens before and after it with it.
 
-use super::{Kind, Message, Part, Role};
+use super::{ContextPart, Message, PartKind, Role};
 
 /// Words that are to be read near the end.
 pub(super) struct Insert {
-    pub part: Part,
+    pub part: ContextPart,
     /// Paragraphs or turns after it.
     pub depth: usize,
     /// May stand further back so that its place holds; else it follows the end at once.
@@ -27,12 +27,12 @@ fn place(count: usize, insert: &Insert) -> usize {
 }
 
 /// Inserts between paragraphs: a paragraph begins after a line end.
-pub(super) fn into_prose(words: Vec<Part>, inserts: Vec<Insert>) -> Vec<Part> {
+pub(super) fn insert_into_prose(words: Vec<ContextPart>, inserts: Vec<Insert>) -> Vec<ContextPart> {
     if inserts.is_empty() {
         return words;
     }
     let starts = paragraphs(&words);
-    let mut cuts: Vec<(usize, Part)> = inserts
+    let mut cuts: Vec<(usize, ContextPart)> = inserts
         .into_iter()
         .map(|insert| {
             let at = place(starts.len(), &insert);
@@ -52,7 +52,7 @@ pub(super) fn into_prose(words: Vec<Part>, inserts: Vec<Insert>) -> Vec<Part> {
                 at = cut;
             }
             parts.push(insert);
-            parts.push(Part::plain(Kind::Gap, "\n"));
+            parts.push(ContextPart::plain(PartKind::Separator, "\n"));
         }
         at += part.text.len();
         parts.push(part);
@@ -60,10 +60,10 @@ pub(super) fn into_prose(words: Vec<Part>, inserts: Vec<Insert>) -> Vec<Part> {
     for (_, insert) in cuts {
         let line_end = parts.last().is_none_or(|part| part.text.ends_with('\n'));
         if !line_end {
-            parts.push(Part::plain(Kind::Gap, "\n"));
+            parts.push(ContextPart::plain(PartKind::Separator, "\n"));
         }
         parts.push(insert);
-        parts.push(Part::plain(Kind::Gap, "\n"));
+        parts.push(ContextPart::plain(PartKind::Separator, "\n"));
     }
     parts
 }
@@ -73,7 +73,7 @@ pub(super) fn into_prose(words: Vec<Part>, inserts: Vec<Insert>) -> Vec<Part> {
 const LONG: usize = 400;
 
 /// Where paragraphs begin, in bytes of all the words.
-fn paragraphs(words: &[Part]) -> Vec<usize> {
+fn paragraphs(words: &[ContextPart]) -> Vec<usize> {
     let (mut starts, mut at, mut fresh) = (Vec::new(), 0, true);
     let mut before = ['\n'; 2];
     for part in words {
@@ -97,7 +97,7 @@ fn paragraphs(words: &[Part]) -> Vec<usize> {
 
 /// Inserts before turns. They are words of the writer's turn, since many templates know no system
 /// message later than the first.
-pub(super) fn into_messages(messages: &mut Vec<Message>, inserts: Vec<Insert>) {
+pub(super) fn insert_into_messages(messages: &mut Vec<Message>, inserts: Vec<Insert>) {
     for insert in inserts {
         let turns = messages.iter().filter(|m| m.role != Role::System).count();
         let system = messages.len() - turns;
@@ -107,7 +107,7 @@ pub(super) fn into_messages(messages: &mut Vec<Message>, inserts: Vec<Insert>) {
             .min_by_key(|index| (index.abs_diff(at), *index));
         match host {
             Some(host) => {
-                let gap = Part::plain(Kind::Gap, "\n\n");
+                let gap = ContextPart::plain(PartKind::Separator, "\n\n");
                 messages[host].parts.splice(0..0, [insert.part, gap]);
             }
             None => messages.insert(

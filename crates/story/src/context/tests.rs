@@ -1,4 +1,4 @@
-use super::build::{Beside, build};
+use super::build::{ContextExtras, build_context};
 use super::*;
 use crate::frame::Note;
 use crate::{Mode, Node, Provenance, Record, Settings, Status};
@@ -14,14 +14,14 @@ fn story(passages: &[(Author, &str, bool)]) -> Story {
             text: text.to_string(),
             turn: *turn,
             status: Status::Whole,
-            how: (*author == Author::Model).then(Provenance::default),
+            provenance: (*author == Author::Model).then(Provenance::default),
             ..Node::default()
         };
         story.apply(&Record::Node(node)).unwrap();
-        let why = crate::record::Move::Write;
+        let why = crate::record::StepKind::Write;
         let to = Some(id);
         story
-            .apply(&Record::Head(crate::record::Head { to, why }))
+            .apply(&Record::Head(crate::record::HeadMove { to, why }))
             .unwrap();
     }
     story
@@ -67,16 +67,21 @@ fn two_passages_of_the_model_are_one_open_message() {
 #[test]
 fn a_typed_line_joins_with_one_space_where_one_is_missing() {
     let ended = story(&[(Author::Model, "The end.", false)]);
-    assert_eq!(joint(&ended, "Then"), " ");
-    assert_eq!(joint(&ended, "\n\nThen"), "");
-    assert_eq!(joint(&ended, ", or so"), "");
+    assert_eq!(separator_before(&ended, "Then"), " ");
+    assert_eq!(separator_before(&ended, "\n\nThen"), "");
+    assert_eq!(separator_before(&ended, ", or so"), "");
     let open = story(&[(Author::Model, "The end.\n", false)]);
-    assert_eq!(joint(&open, "Then"), "");
-    assert_eq!(joint(&Story::default(), "Then"), "");
+    assert_eq!(separator_before(&open, "Then"), "");
+    assert_eq!(separator_before(&Story::default(), "Then"), "");
 }
 
 fn plain(settings: &Settings, story: &Story) -> Context {
-    build(settings, story.frame(), &story.path(), &Beside::default())
+    build_context(
+        settings,
+        story.frame(),
+        &story.path(),
+        &ContextExtras::default(),
+    )
 }
 
 fn with_note(paragraphs: usize, depth: usize) -> String {
@@ -87,11 +92,11 @@ fn with_note(paragraphs: usize, depth: usize) -> String {
         text: "rain".to_string(),
         depth,
     };
-    build(
+    build_context(
         &Settings::default(),
         &frame,
         &story.path(),
-        &Beside::default(),
+        &ContextExtras::default(),
     )
     .text()
 }
@@ -114,11 +119,11 @@ fn the_note_stands_so_many_paragraphs_before_the_end_and_stays_there() {
 
 #[test]
 fn an_insert_in_the_middle_of_a_passage_keeps_its_tokens() {
-    let part = Part {
+    let part = ContextPart {
         text: "a\nb".to_string(),
         ids: vec![1, 2, 3],
         healed: 2,
-        ..Part::default()
+        ..ContextPart::default()
     };
     let (first, second) = part.split(2);
     assert_eq!(
@@ -148,7 +153,7 @@ fn in_chat_a_note_stands_in_the_writers_turn() {
         mode: Mode::Chat,
         ..Settings::default()
     };
-    let context = build(&settings, &frame, &story.path(), &Beside::default());
+    let context = build_context(&settings, &frame, &story.path(), &ContextExtras::default());
     let Context::Chat { messages, .. } = context else {
         panic!("a chat")
     };

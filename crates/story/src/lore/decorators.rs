@@ -3,22 +3,22 @@
 //! Those that an entry has a field for are carried out; the others are left out of what is read.
 //! A line `@@@name` stands in for the one before it where that one is not known.
 
-use super::{Entry, Logic, Position};
+use super::{InsertPosition, KeyLogic, LoreEntry};
 
 /// So many passages that a session never gets there.
 const FOR_EVER: u32 = 1_000_000;
 
 /// Carries out the decorators at the head of an entry's content, and takes them off.
-pub fn apply(entry: &mut Entry) {
+pub fn apply_decorators(entry: &mut LoreEntry) {
     let content = std::mem::take(&mut entry.content);
     let mut rest = content.as_str();
     let mut seen: Vec<&str> = Vec::new();
     // Whether the decorator before, or one in its place, was carried out.
     let mut done = true;
-    while let Some(line) = head(rest) {
+    while let Some(line) = decorator_line(rest) {
         rest = rest.trim_start()[line.len()..].trim_start_matches(['\r', '\n']);
         let instead = line.starts_with("@@@");
-        let (name, value) = words(line.trim_start_matches('@'));
+        let (name, value) = split_decorator(line.trim_start_matches('@'));
         if instead && done {
             continue;
         }
@@ -26,7 +26,7 @@ pub fn apply(entry: &mut Entry) {
             true => true,
             // A place that is named stands above a depth.
             false if name == "depth" && seen.contains(&"position") => true,
-            false => carry_out(entry, name, value),
+            false => apply_decorator(entry, name, value),
         };
         seen.push(name);
     }
@@ -40,7 +40,7 @@ pub fn apply(entry: &mut Entry) {
     };
 }
 
-fn head(text: &str) -> Option<&str> {
+fn decorator_line(text: &str) -> Option<&str> {
     let line = text.trim_start().lines().next()?;
     let named = line.trim_start_matches('@');
     let marks = line.len() - named.len();
@@ -48,18 +48,18 @@ fn head(text: &str) -> Option<&str> {
     (matches!(marks, 2 | 3) && named.starts_with(plain)).then_some(line)
 }
 
-fn words(line: &str) -> (&str, &str) {
+fn split_decorator(line: &str) -> (&str, &str) {
     let line = line.trim();
     line.split_once(char::is_whitespace)
         .map_or((line, ""), |(name, value)| (name, value.trim()))
 }
 
 /// Whether the decorator is known and its value will do.
-fn carry_out(entry: &mut Entry, name: &str, value: &str) -> bool {
+fn apply_decorator(entry: &mut LoreEntry, name: &str, value: &str) -> bool {
     let number = value.parse::<u32>().ok();
     match (name, number) {
         ("depth", Some(depth)) => {
-            entry.position = Position::AtDepth;
+            entry.position = InsertPosition::AtDepth;
             entry.depth = depth as usize;
         }
         ("scan_depth", Some(depth)) => entry.scan_depth = Some(depth as usize),
@@ -68,23 +68,23 @@ fn carry_out(entry: &mut Entry, name: &str, value: &str) -> bool {
             entry.delay = Some(messages.saturating_mul(2).saturating_sub(1));
         }
         ("position", _) => match value {
-            "before_desc" => entry.position = Position::Before,
-            "after_desc" | "personality" | "scenario" => entry.position = Position::After,
+            "before_desc" => entry.position = InsertPosition::Before,
+            "after_desc" | "personality" | "scenario" => entry.position = InsertPosition::After,
             _ => return false,
         },
         ("activate", _) => entry.constant = true,
         ("dont_activate", _) => {}
         ("keep_activate_after_match", _) => entry.sticky = Some(FOR_EVER),
         ("dont_activate_after_match", _) => entry.cooldown = Some(FOR_EVER),
-        ("additional_keys", _) => return second_keys(entry, value, Logic::AndAny),
-        ("exclude_keys", _) => return second_keys(entry, value, Logic::NotAny),
+        ("additional_keys", _) => return set_secondary_keys(entry, value, KeyLogic::AndAny),
+        ("exclude_keys", _) => return set_secondary_keys(entry, value, KeyLogic::NotAny),
         _ => return false,
     }
     true
 }
 
 /// An entry has one list of second keys: one that it has already stays.
-fn second_keys(entry: &mut Entry, value: &str, logic: Logic) -> bool {
+fn set_secondary_keys(entry: &mut LoreEntry, value: &str, logic: KeyLogic) -> bool {
     let keys = value.split(',').map(str::trim);
     let keys: Vec<String> = keys
         .filter(|key| !key.is_empty())
@@ -103,12 +103,12 @@ fn second_keys(entry: &mut Entry, value: &str, logic: Logic) -> bool {
 mod tests {
     use super::*;
 
-    fn with(content: &str) -> Entry {
-        let mut entry = Entry {
+    fn with(content: &str) -> LoreEntry {
+        let mut entry = LoreEntry {
             content: content.to_string(),
-            ..Entry::default()
+            ..LoreEntry::default()
         };
-        apply(&mut entry);
+        apply_decorators(&mut entry);
         entry
     }
 
@@ -116,12 +116,12 @@ mod tests {
     fn what_an_entry_has_a_field_for_is_carried_out() {
         let entry = with("@@depth 5\n@@scan_depth 2\n@@role system\n@@activate\n\nThe lamp.");
         assert_eq!(entry.content, "The lamp.");
-        assert_eq!((entry.position, entry.depth), (Position::AtDepth, 5));
+        assert_eq!((entry.position, entry.depth), (InsertPosition::AtDepth, 5));
         assert_eq!((entry.scan_depth, entry.constant), (Some(2), true));
         let entry = with("@@exclude_keys sea, salt\n@@dont_activate_after_match\nThe lamp.");
         assert_eq!(
             (entry.secondary.len(), entry.logic, entry.cooldown),
-            (2, Logic::NotAny, Some(FOR_EVER))
+            (2, KeyLogic::NotAny, Some(FOR_EVER))
         );
         assert!(!with("@@dont_activate\nx").enabled);
         assert!(with("@@dont_activate\n@@activate\nx").enabled);
@@ -139,6 +139,6 @@ mod tests {
         for content in ["@home is here", "The @@depth 5", "", "@@@@x", "  @@ 5\nx"] {
             assert_eq!(with(content).content, content);
         }
-        assert_eq!(with("@@depth five\nText").position, Position::Before);
+        assert_eq!(with("@@depth five\nText").position, InsertPosition::Before);
     }
 }

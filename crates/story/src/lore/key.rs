@@ -24,9 +24,9 @@ impl Key {
         let slashed = key.strip_prefix('/').and_then(|rest| rest.rsplit_once('/'));
         match slashed {
             Some((pattern, flags)) if flags.chars().all(|c| "gimsuy".contains(c)) => {
-                pattern_key(pattern, flags.contains('i'), flags)
+                compile_pattern(pattern, flags.contains('i'), flags)
             }
-            _ if regex => pattern_key(key, !case, ""),
+            _ if regex => compile_pattern(key, !case, ""),
             _ => Ok(Key::Words {
                 lower: key.trim().to_lowercase(),
                 exact: key.trim().to_string(),
@@ -50,7 +50,7 @@ impl Key {
                 let (text, words) = if *case { (text, exact) } else { (lower, words) };
                 match whole {
                     // As in SillyTavern, several words are looked for as they are.
-                    true if !words.contains(char::is_whitespace) => word_in(text, words),
+                    true if !words.contains(char::is_whitespace) => contains_word(text, words),
                     _ => text.contains(words.as_str()),
                 }
             }
@@ -58,7 +58,7 @@ impl Key {
     }
 }
 
-fn pattern_key(pattern: &str, ignore_case: bool, flags: &str) -> Result<Key, String> {
+fn compile_pattern(pattern: &str, ignore_case: bool, flags: &str) -> Result<Key, String> {
     // In JavaScript, the slash is written with a backslash before it.
     let pattern = pattern.replace("\\/", "/");
     RegexBuilder::new(&pattern)
@@ -70,11 +70,11 @@ fn pattern_key(pattern: &str, ignore_case: bool, flags: &str) -> Result<Key, Str
         .map(Key::Pattern)
         .map_err(|_| {
             let short: String = pattern.chars().take(40).collect();
-            format!("the key /{short}/ is no pattern that can be run in linear time")
+            format!("the key /{short}/ is not a valid regex, or not one that runs in linear time")
         })
 }
 
-fn word_in(text: &str, word: &str) -> bool {
+fn contains_word(text: &str, word: &str) -> bool {
     let edge = |c: Option<char>| c.is_none_or(|c| !c.is_alphanumeric() && c != '_');
     text.match_indices(word).any(|(at, _)| {
         edge(text[..at].chars().next_back()) && edge(text[at + word.len()..].chars().next())

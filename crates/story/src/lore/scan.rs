@@ -1,80 +1,80 @@
-//! Which entries are read for the next passage, and why each was or was not.
+//! Selects the lore entries for the next passage, and records why each was chosen or skipped.
 //!
 //! The rules are SillyTavern's (World Info: selective logic, probability, recursion, groups,
 //! sticky, cooldown, delay), with two differences that make a passage repeatable: chance comes
 //! from the passage's seed, and timed effects are read from what fired on the way to here, so that
 //! each branch has its own.
 
-use super::{Book, Entry, Key, Logic, SCAN_DEPTH};
+use super::{Key, KeyLogic, LoreEntry, Lorebook, SCAN_DEPTH};
 use crate::card::Macros;
-use crate::sentence::several;
+use crate::sentence::count_noun;
 use base::hash::{fnv1a, split_mix};
 use base::untrusted::clean_line;
 use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
 
-/// What the rules look at.
-pub struct Past<'a> {
+/// The input of a scan.
+pub struct ScanInput<'a> {
     /// The passages on the way to here, oldest first.
     pub passages: &'a [&'a str],
     /// What fired before, and how many passages there were then.
-    pub fired: &'a [(Fired, usize)],
+    pub fired: &'a [(EntryId, usize)],
     /// The next passage's seed.
     pub seed: u64,
     /// What `{{char}}` and its kin stand for in keys.
     pub macros: Option<&'a Macros>,
 }
 
-/// What the rules came to.
-pub struct Scanned<'a> {
-    /// The entries that are read, in the order in which they are kept when tokens run out.
-    pub fires: Vec<Fires<'a>>,
-    pub missed: Vec<Missed>,
-    /// Those that nothing named and no rule forbids.
-    pub unnamed: Vec<(&'a Book, &'a Entry)>,
+/// The result of a scan.
+pub struct ScanResult<'a> {
+    /// The entries to insert, in order of priority: the last are dropped first when the budget is spent.
+    pub active: Vec<ActiveEntry<'a>>,
+    pub skipped: Vec<SkippedEntry>,
+    /// Entries whose keys do not occur and that no rule forbids: candidates for retrieval.
+    pub unmatched: Vec<(&'a Lorebook, &'a LoreEntry)>,
 }
 
 /// Names an entry that fired by its keys (and not because it is constant, or sticks).
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-pub struct Fired {
+pub struct EntryId {
     pub book: String,
     pub uid: u64,
 }
 
-/// An entry to be read.
+/// An entry that goes into the context.
 #[derive(Clone, Debug)]
-pub struct Fires<'a> {
-    pub book: &'a Book,
-    pub entry: &'a Entry,
-    pub why: Why,
+pub struct ActiveEntry<'a> {
+    pub book: &'a Lorebook,
+    pub entry: &'a LoreEntry,
+    pub why: Activation,
     /// Its content as the model reads it, where macros make it another.
     pub content: Option<String>,
 }
 
-impl Fires<'_> {
-    /// What the model reads of it.
+impl ActiveEntry<'_> {
+    /// The text that the model reads.
     pub fn text(&self) -> &str {
         self.content.as_deref().unwrap_or(&self.entry.content)
     }
 }
 
-/// Why an entry is read.
+/// Why an entry is active.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Why {
+pub enum Activation {
     Constant,
     Key(String),
     /// It fired before and stays for so many passages more.
-    Sticks(u32),
-    /// The content of another entry names it.
-    Named {
+    Sticky(u32),
+    /// A key occurs in the content of another active entry.
+    Recursive {
         by: String,
         key: String,
     },
 }
 
-/// An entry that would have been read, had it not been for a rule.
+/// An entry whose keys matched and that a rule kept out.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Missed {
+pub struct SkippedEntry {
     pub book: String,
     pub title: String,
     pub why: String,
@@ -84,17 +84,17 @@ pub struct Missed {
 /// Those that fire come in the order in which they are kept when tokens run out: constant ones
 /// first, then what the story names, then what other entries name, each by falling order.
 pub fn scan<'a>(
-    books: &[&'a Book],
-    off: &dyn Fn(&Book, &Entry) -> bool,
-    past: &Past,
-) -> Scanned<'a> {
+    books: &[&'a Lorebook],
+    off: &dyn Fn(&Lorebook, &LoreEntry) -> bool,
+    past: &ScanInput,
+) -> ScanResult<'a> {
     let mut scan = Scan {
         past,
         texts: HashMap::new(),
-        fires: Vec::new(),
-        missed: Vec::new(),
+        active: Vec::new(),
+        skipped: Vec::new(),
     };
-    let mut waiting: Vec<(&Book, &Entry)> = Vec::new();
+    let mut waiting: Vec<(&Lorebook, &LoreEntry)> = Vec::new();
     for book in books {
         let entries = book.entries.iter();
         waiting.extend(
@@ -103,41 +103,42 @@ pub fn scan<'a>(
                 .map(|e| (*book, e)),
         );
     }
-    waiting.retain(|(book, entry)| scan.ready(book, entry));
-    scan.first_pass(&mut waiting);
+    waiting.retain(|(book, entry)| scan.timing_allows(book, entry));
+    scan.match_story(&mut waiting);
     let mut from = 0;
     // Each pass takes at least one entry from those waiting, so this ends.
-    while from < scan.fires.len() {
-        let new = scan.fires.len();
-        scan.named_pass(from, &mut waiting);
+    while from < scan.active.len() {
+        let new = scan.active.len();
+        scan.match_active(from, &mut waiting);
         from = new;
     }
-    scan.groups();
-    scan.sort();
-    let (fires, missed) = (scan.fires, scan.missed);
-    let forbidden = |book: &Book, entry: &Entry| {
-        let same = |missed: &Missed| missed.book == book.name && missed.title == entry.title();
-        entry.delay_until_recursion || missed.iter().any(same)
+    scan.resolve_groups();
+    scan.sort_by_priority();
+    let (active, skipped) = (scan.active, scan.skipped);
+    let forbidden = |book: &Lorebook, entry: &LoreEntry| {
+        let same =
+            |skipped: &SkippedEntry| skipped.book == book.name && skipped.title == entry.title();
+        entry.delay_until_recursion || skipped.iter().any(same)
     };
     waiting.retain(|(book, entry)| !forbidden(book, entry));
-    Scanned {
-        fires,
-        missed,
-        unnamed: waiting,
+    ScanResult {
+        active,
+        skipped,
+        unmatched: waiting,
     }
 }
 
 struct Scan<'a, 'p> {
-    past: &'p Past<'p>,
+    past: &'p ScanInput<'p>,
     /// For each depth, the text that keys are looked for in, and the same in lower case.
     texts: HashMap<usize, (String, String)>,
-    fires: Vec<Fires<'a>>,
-    missed: Vec<Missed>,
+    active: Vec<ActiveEntry<'a>>,
+    skipped: Vec<SkippedEntry>,
 }
 
 impl<'a> Scan<'a, '_> {
     /// Whether time allows an entry to fire; an entry that sticks is taken at once.
-    fn ready(&mut self, book: &'a Book, entry: &'a Entry) -> bool {
+    fn timing_allows(&mut self, book: &'a Lorebook, entry: &'a LoreEntry) -> bool {
         let now = self.past.passages.len();
         let last = self.past.fired.iter().rev();
         let last = last.filter(|(fired, _)| fired.uid == entry.uid && fired.book == book.name);
@@ -145,32 +146,35 @@ impl<'a> Scan<'a, '_> {
         let sticky = entry.sticky.unwrap_or(0);
         if let Some(since) = since {
             if since <= sticky && sticky > 0 {
-                let why = Why::Sticks(sticky - since);
-                self.fire(book, entry, why);
+                let why = Activation::Sticky(sticky - since);
+                self.activate(book, entry, why);
                 return false;
             }
             let cooldown = entry.cooldown.unwrap_or(0);
             if cooldown > 0 && since <= sticky + cooldown {
                 let left = sticky + cooldown - since + 1;
-                self.miss(
+                self.skip(
                     book,
                     entry,
-                    format!("it rests for {}", several(left as usize, "more passage")),
+                    format!(
+                        "it is on cooldown for {}",
+                        count_noun(left as usize, "more passage")
+                    ),
                 );
                 return false;
             }
         }
         let delay = entry.delay.unwrap_or(0) as usize;
         if now < delay {
-            self.miss(book, entry, format!("it waits for passage {delay}"));
+            self.skip(book, entry, format!("it is delayed until passage {delay}"));
             return false;
         }
         true
     }
 
-    fn fire(&mut self, book: &'a Book, entry: &'a Entry, why: Why) {
+    fn activate(&mut self, book: &'a Lorebook, entry: &'a LoreEntry, why: Activation) {
         let content = None;
-        self.fires.push(Fires {
+        self.active.push(ActiveEntry {
             book,
             entry,
             why,
@@ -178,11 +182,11 @@ impl<'a> Scan<'a, '_> {
         });
     }
 
-    fn first_pass(&mut self, waiting: &mut Vec<(&'a Book, &'a Entry)>) {
+    fn match_story(&mut self, waiting: &mut Vec<(&'a Lorebook, &'a LoreEntry)>) {
         let mut still = Vec::new();
         for (book, entry) in std::mem::take(waiting) {
             if entry.constant {
-                self.draw(book, entry, Why::Constant);
+                self.activate_by_chance(book, entry, Activation::Constant);
                 continue;
             }
             if entry.delay_until_recursion {
@@ -197,11 +201,13 @@ impl<'a> Scan<'a, '_> {
                 let lower = text.to_lowercase();
                 (text, lower)
             });
-            match matches(entry, text, lower, self.past.macros) {
-                Match::Yes(key) => self.draw(book, entry, Why::Key(key)),
-                Match::No => still.push((book, entry)),
-                Match::But(why) => {
-                    self.miss(book, entry, why);
+            match match_entry(entry, text, lower, self.past.macros) {
+                KeyMatch::Matched(key) => {
+                    self.activate_by_chance(book, entry, Activation::Key(key))
+                }
+                KeyMatch::NotMatched => still.push((book, entry)),
+                KeyMatch::Blocked(why) => {
+                    self.skip(book, entry, why);
                     still.push((book, entry));
                 }
             }
@@ -209,8 +215,8 @@ impl<'a> Scan<'a, '_> {
         *waiting = still;
     }
 
-    fn named_pass(&mut self, from: usize, waiting: &mut Vec<(&'a Book, &'a Entry)>) {
-        let new: Vec<Fires> = self.fires[from..].to_vec();
+    fn match_active(&mut self, from: usize, waiting: &mut Vec<(&'a Lorebook, &'a LoreEntry)>) {
+        let new: Vec<ActiveEntry> = self.active[from..].to_vec();
         let sources = new
             .iter()
             .filter(|f| f.book.recursive && !f.entry.prevent_recursion);
@@ -220,10 +226,10 @@ impl<'a> Scan<'a, '_> {
             let by = source.entry.title();
             waiting.retain(|(book, entry)| {
                 let open = book.recursive && !entry.exclude_recursion;
-                match matches(entry, text, &lower, self.past.macros) {
-                    Match::Yes(key) if open => {
+                match match_entry(entry, text, &lower, self.past.macros) {
+                    KeyMatch::Matched(key) if open => {
                         let by = clean_line(by);
-                        self.draw(book, entry, Why::Named { by, key });
+                        self.activate_by_chance(book, entry, Activation::Recursive { by, key });
                         false
                     }
                     _ => true,
@@ -233,63 +239,67 @@ impl<'a> Scan<'a, '_> {
     }
 
     /// An entry fires, if chance allows.
-    fn draw(&mut self, book: &'a Book, entry: &'a Entry, why: Why) {
+    fn activate_by_chance(&mut self, book: &'a Lorebook, entry: &'a LoreEntry, why: Activation) {
         let chance = self.chance(book, entry);
         if entry.use_probability && chance * 100.0 >= entry.probability {
-            let why = format!("chance was against it ({} %)", entry.probability);
-            return self.miss(book, entry, why);
+            let why = format!("not selected at random ({} %)", entry.probability);
+            return self.skip(book, entry, why);
         }
-        self.fire(book, entry, why);
+        self.activate(book, entry, why);
     }
 
     /// A number in [0, 1) of this passage and entry alone: SplitMix64 of seed, book and entry.
-    fn chance(&self, book: &Book, entry: &Entry) -> f64 {
+    fn chance(&self, book: &Lorebook, entry: &LoreEntry) -> f64 {
         let z = split_mix(self.past.seed ^ fnv1a(&book.name), entry.uid);
         (z >> 11) as f64 / (1u64 << 53) as f64
     }
 
     /// Of each group one stays: the one that overrides with the highest order, or one by weight.
-    fn groups(&mut self) {
+    fn resolve_groups(&mut self) {
         let mut groups: Vec<String> = Vec::new();
-        for fires in &self.fires {
-            for group in names(&fires.entry.group) {
+        for active in &self.active {
+            for group in group_names(&active.entry.group) {
                 if !groups.iter().any(|known| known == group) {
                     groups.push(group.to_string());
                 }
             }
         }
         for group in groups {
-            let within = |fires: &Fires| names(&fires.entry.group).any(|name| name == group);
-            let members: Vec<usize> = (0..self.fires.len())
-                .filter(|at| within(&self.fires[*at]))
+            let within =
+                |active: &ActiveEntry| group_names(&active.entry.group).any(|name| name == group);
+            let members: Vec<usize> = (0..self.active.len())
+                .filter(|at| within(&self.active[*at]))
                 .collect();
             if members.len() < 2 {
                 continue;
             }
-            let winner = self.winner(&members);
+            let winner = self.group_winner(&members);
             for at in members.into_iter().rev().filter(|at| *at != winner) {
-                let lost = self.fires.remove(at);
-                let why = format!("another of the group \"{}\" was taken", clean_line(&group));
-                self.miss(lost.book, lost.entry, why);
+                let lost = self.active.remove(at);
+                let why = format!(
+                    "another entry of the group \"{}\" was selected",
+                    clean_line(&group)
+                );
+                self.skip(lost.book, lost.entry, why);
             }
         }
     }
 
-    fn winner(&self, members: &[usize]) -> usize {
-        let fires = |at: &usize| &self.fires[*at];
+    fn group_winner(&self, members: &[usize]) -> usize {
+        let active = |at: &usize| &self.active[*at];
         let sticking = members
             .iter()
-            .find(|at| matches!(fires(at).why, Why::Sticks(_)));
+            .find(|at| matches!(active(at).why, Activation::Sticky(_)));
         if let Some(at) = sticking {
             return *at;
         }
-        let over = members.iter().filter(|at| fires(at).entry.group_override);
-        if let Some(at) = over.max_by_key(|at| fires(at).entry.order) {
+        let over = members.iter().filter(|at| active(at).entry.group_override);
+        if let Some(at) = over.max_by_key(|at| active(at).entry.order) {
             return *at;
         }
-        let weight = |at: &usize| fires(at).entry.group_weight.max(0.0);
+        let weight = |at: &usize| active(at).entry.group_weight.max(0.0);
         let total: f64 = members.iter().map(weight).sum();
-        let first = fires(&members[0]);
+        let first = active(&members[0]);
         let mut left = self.chance(first.book, first.entry) * total;
         for at in members {
             left -= weight(at);
@@ -300,20 +310,20 @@ impl<'a> Scan<'a, '_> {
         members[0]
     }
 
-    fn sort(&mut self) {
-        let class = |why: &Why| match why {
-            Why::Constant => 0,
-            Why::Key(_) | Why::Sticks(_) => 1,
-            Why::Named { .. } => 2,
+    fn sort_by_priority(&mut self) {
+        let class = |why: &Activation| match why {
+            Activation::Constant => 0,
+            Activation::Key(_) | Activation::Sticky(_) => 1,
+            Activation::Recursive { .. } => 2,
         };
-        self.fires.sort_by(|a, b| {
+        self.active.sort_by(|a, b| {
             let order = b.entry.order.cmp(&a.entry.order);
             class(&a.why).cmp(&class(&b.why)).then(order)
         });
     }
 
-    fn miss(&mut self, book: &Book, entry: &Entry, why: String) {
-        self.missed.push(Missed {
+    fn skip(&mut self, book: &Lorebook, entry: &LoreEntry, why: String) {
+        self.skipped.push(SkippedEntry {
             book: book.name.clone(),
             title: entry.title().to_string(),
             why,
@@ -321,21 +331,21 @@ impl<'a> Scan<'a, '_> {
     }
 }
 
-fn names(group: &str) -> impl Iterator<Item = &str> {
+fn group_names(group: &str) -> impl Iterator<Item = &str> {
     group
         .split(',')
         .map(str::trim)
         .filter(|name| !name.is_empty())
 }
 
-enum Match {
-    Yes(String),
-    No,
+enum KeyMatch {
+    Matched(String),
+    NotMatched,
     /// A first key is there, but a rule says no.
-    But(String),
+    Blocked(String),
 }
 
-fn matches(entry: &Entry, text: &str, lower: &str, macros: Option<&Macros>) -> Match {
+fn match_entry(entry: &LoreEntry, text: &str, lower: &str, macros: Option<&Macros>) -> KeyMatch {
     let (case, whole) = (
         entry.case_sensitive.unwrap_or(false),
         entry.whole_words.unwrap_or(false),
@@ -359,26 +369,26 @@ fn matches(entry: &Entry, text: &str, lower: &str, macros: Option<&Macros>) -> M
     let second = found(&entry.secondary);
     let never = found(&entry.never);
     let Some(key) = first.first() else {
-        return broken.map_or(Match::No, Match::But);
+        return broken.map_or(KeyMatch::NotMatched, KeyMatch::Blocked);
     };
     if let Some(other) = never.first() {
         let (key, other) = (clean_line(key), clean_line(other));
-        return Match::But(format!("\"{key}\" is there, but so is \"{other}\""));
+        return KeyMatch::Blocked(format!("\"{key}\" matched, but so did \"{other}\""));
     }
     if !entry.selective || entry.secondary.is_empty() {
-        return Match::Yes(key.clone());
+        return KeyMatch::Matched(key.clone());
     }
     let all = second.len() == entry.secondary.len();
     let (yes, why) = match entry.logic {
-        Logic::AndAny => (!second.is_empty(), "none of its second keys is there"),
-        Logic::AndAll => (all, "not all of its second keys are there"),
-        Logic::NotAny => (second.is_empty(), "one of its second keys is there"),
-        Logic::NotAll => (!all, "all of its second keys are there"),
+        KeyLogic::AndAny => (!second.is_empty(), "none of its secondary keys matched"),
+        KeyLogic::AndAll => (all, "not all of its secondary keys matched"),
+        KeyLogic::NotAny => (second.is_empty(), "one of its secondary keys matched"),
+        KeyLogic::NotAll => (!all, "all of its secondary keys matched"),
     };
     match (yes, second.first()) {
-        (true, Some(other)) => Match::Yes(format!("{key} + {other}")),
-        (true, None) => Match::Yes(key.clone()),
-        (false, _) => Match::But(format!("\"{}\" is there, but {why}", clean_line(key))),
+        (true, Some(other)) => KeyMatch::Matched(format!("{key} + {other}")),
+        (true, None) => KeyMatch::Matched(key.clone()),
+        (false, _) => KeyMatch::Blocked(format!("\"{}\" matched, but {why}", clean_line(key))),
     }
 }
 

@@ -1,22 +1,22 @@
 //! What crosses between the writer's thread and the worker's when pictures are drawn.
 
-use super::{Provenance, Way};
+use super::{Derivation, PictureProvenance};
 use crate::NodeId;
-use crate::message::TextRequest;
+use crate::text_request::TextRequest;
 
-/// Pictures that are asked for.
+/// A request for one or more pictures.
 #[derive(Clone, Debug, PartialEq)]
 pub struct PictureRequest {
     /// The number that the first of them will have.
     pub node: NodeId,
-    pub subject: Subject,
-    pub style: Style,
+    pub task: PictureTask,
+    pub style: StyleChoice,
     /// One picture for each.
     pub seeds: Vec<u64>,
-    /// None for those that the model draws best with.
+    /// None for the weights' own defaults.
     pub temperature: Option<f64>,
     pub guidance: Option<f64>,
-    pub recall: Option<f64>,
+    pub retrieval_strength: Option<f64>,
     pub steps: Option<usize>,
     pub size: u32,
     pub background: Option<String>,
@@ -28,32 +28,32 @@ pub struct PictureRequest {
 
 impl PictureRequest {
     /// Asks for the picture that was made in this way.
-    pub fn again(how: &Provenance) -> PictureRequest {
-        let base = |tokens: &String| Source {
-            how: Some(Provenance {
+    pub fn reproduce(how: &PictureProvenance) -> PictureRequest {
+        let base = |tokens: &String| SourcePicture {
+            provenance: Some(PictureProvenance {
                 tokens: tokens.clone(),
                 ..how.clone()
             }),
             file: Vec::new(),
             name: String::new(),
         };
-        let given = || Words::Given(how.prompt.clone());
+        let given = || PromptSource::Given(how.prompt.clone());
         PictureRequest {
             node: 0,
-            subject: match &how.way {
-                Way::Words => Subject::Words(given()),
-                Way::Scene { .. } => Subject::Scene(given()),
-                Way::Vary { tokens, amount } => Subject::Vary {
+            task: match &how.way {
+                Derivation::Prompt => PictureTask::Prompt(given()),
+                Derivation::Scene { .. } => PictureTask::Scene(given()),
+                Derivation::Vary { tokens, amount } => PictureTask::Vary {
                     of: base(tokens),
                     amount: *amount,
                 },
-                Way::Restyle { tokens } => Subject::Restyle {
+                Derivation::Restyle { tokens } => PictureTask::Restyle {
                     of: base(tokens),
                     words: Some(how.prompt.clone()),
                 },
-                Way::Lerp { other, at } => Subject::Lerp {
-                    from: Sight::Picture(Box::new(how.clone())),
-                    to: Sight::Picture(Box::new(Provenance {
+                Derivation::Lerp { other, at } => PictureTask::Lerp {
+                    from: PromptOrPicture::Picture(Box::new(how.clone())),
+                    to: PromptOrPicture::Picture(Box::new(PictureProvenance {
                         prompt: other.prompt.clone(),
                         style: other.style.clone(),
                         seed: other.seed,
@@ -64,14 +64,14 @@ impl PictureRequest {
             },
             style: match &how.style {
                 // The ends of a way have styles of their own.
-                _ if matches!(how.way, Way::Lerp { .. }) => Style::Usual,
-                Some(style) => Style::Named(style.clone()),
-                None => Style::Any,
+                _ if matches!(how.way, Derivation::Lerp { .. }) => StyleChoice::Default,
+                Some(style) => StyleChoice::Named(style.clone()),
+                None => StyleChoice::Any,
             },
             seeds: vec![how.seed],
             temperature: Some(how.temperature),
             guidance: Some(how.guidance),
-            recall: Some(how.recall),
+            retrieval_strength: Some(how.retrieval_strength),
             steps: Some(how.steps),
             size: how.size,
             background: how.background.clone(),
@@ -81,43 +81,43 @@ impl PictureRequest {
     }
 
     /// So many places from one end to the other, both among them.
-    pub fn places(count: usize) -> Vec<f64> {
+    pub fn lerp_positions(count: usize) -> Vec<f64> {
         let last = count.max(2) - 1;
         (0..=last).map(|n| n as f64 / last as f64).collect()
     }
 }
 
-/// What the pictures are made from.
+/// How the pictures are made.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Subject {
-    Words(Words),
-    Scene(Words),
+pub enum PictureTask {
+    Prompt(PromptSource),
+    Scene(PromptSource),
     /// A share of a picture's tokens written anew.
     Vary {
-        of: Source,
+        of: SourcePicture,
         amount: f64,
     },
     /// Pictures at these places between two: 0 is the first, 1 the other.
     Lerp {
-        from: Sight,
-        to: Sight,
+        from: PromptOrPicture,
+        to: PromptOrPicture,
         at: Vec<f64>,
     },
     /// Half of the tokens of one; the rest, and all that leads them, of the other.
     Mix {
-        of: Source,
-        with: Sight,
+        of: SourcePicture,
+        with: PromptOrPicture,
     },
     /// A picture redrawn; its own words, or these.
     Restyle {
-        of: Source,
+        of: SourcePicture,
         words: Option<String>,
     },
 }
 
 /// The words of a picture.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Words {
+pub enum PromptSource {
     Given(String),
     /// A passage, which the text model describes in a line where there is one.
     Passage {
@@ -126,27 +126,27 @@ pub enum Words {
     },
 }
 
-/// A picture that is there: how it was made, if that is known, and its file.
+/// An existing picture: its file, and its provenance where that is known.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Source {
-    pub how: Option<Provenance>,
+pub struct SourcePicture {
+    pub provenance: Option<PictureProvenance>,
     pub file: Vec<u8>,
-    /// What the file is called, for want of other words.
+    /// The file's name, used as a prompt where there is no other.
     pub name: String,
 }
 
 /// Something that has words: a prompt, or a picture.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Sight {
+pub enum PromptOrPicture {
     Prompt(String),
-    Picture(Box<Provenance>),
+    Picture(Box<PictureProvenance>),
 }
 
 #[derive(Clone, Debug, Default, PartialEq)]
-pub enum Style {
+pub enum StyleChoice {
     /// The first of the weights', or the picture's own.
     #[default]
-    Usual,
+    Default,
     /// Left to the model.
     Any,
     /// Every one, for each seed.
@@ -154,21 +154,21 @@ pub enum Style {
     Named(String),
 }
 
-impl Style {
-    pub fn named(name: &str) -> Style {
+impl StyleChoice {
+    pub fn parse(name: &str) -> StyleChoice {
         match name.to_lowercase().as_str() {
-            "any" => Style::Any,
-            "all" => Style::All,
-            _ => Style::Named(name.to_string()),
+            "any" => StyleChoice::Any,
+            "all" => StyleChoice::All,
+            _ => StyleChoice::Named(name.to_string()),
         }
     }
 }
 
 /// A picture that was drawn: its layers from the back to the front, and how.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Drawing {
+pub struct DrawnPicture {
     pub layers: Vec<Layer>,
-    pub how: Provenance,
+    pub provenance: PictureProvenance,
 }
 
 /// Rows from the top, premultiplied RGBA, `size * size * 4` bytes.

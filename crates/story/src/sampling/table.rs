@@ -1,77 +1,24 @@
-//! Settings by name: find the row that a writer means, and set it or say what would do.
+//! Settings by name: finds a setting by name or alias and sets it, or says which values it takes.
 //!
-//! `/set`, its completion, the command line flags and the help all go through here. Nothing is
-//! printed, and which settings there are is not known here but in [`SETTINGS`].
+//! `/set`, its completion, the command-line flags and the help all go through here. Prints nothing;
+//! the settings themselves are listed in [`SETTINGS`].
 
+use super::setting::{Setting, SettingError, key, short};
 use super::{SETTINGS, Sampling};
 use base::nearest::nearest;
-
-/// One row: a setting by name.
-#[derive(Debug)]
-pub struct Setting {
-    /// The canonical name, which is the field's.
-    pub name: &'static str,
-    /// Other names that people know it by.
-    pub aliases: &'static [&'static str],
-    /// What it takes, to follow the word "takes".
-    pub args: &'static str,
-    /// One line of what it does.
-    pub help: &'static str,
-    /// The value that `off` stands for, where there is one.
-    pub off: Option<&'static str>,
-    pub(super) get: fn(&Sampling) -> String,
-    /// None when the value will not do; the row is then left as it was.
-    pub(super) set: fn(&mut Sampling, &str) -> Option<()>,
-}
-
-/// Why a setting was not set, in a sentence for the writer.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum SettingError {
-    #[error("no setting is called {name:?}; did you mean {nearest}?")]
-    Near { name: String, nearest: &'static str },
-    #[error("no setting is called {name:?}; the first of them are temperature, top_k and min_p")]
-    Unknown { name: String },
-    #[error("{name} takes {args}, not {value:?}")]
-    Value {
-        name: &'static str,
-        args: &'static str,
-        value: String,
-    },
-}
-
-impl Setting {
-    /// The value as text that [`Setting::set`] takes back.
-    pub fn get(&self, sampling: &Sampling) -> String {
-        (self.get)(sampling)
-    }
-
-    /// Parses `value` and stores it, or changes nothing and says what would do.
-    pub fn set(&self, sampling: &mut Sampling, value: &str) -> Result<(), SettingError> {
-        let value = value.trim();
-        let given = match self.off {
-            Some(off) if matches!(key(value).as_str(), "off" | "none") => off,
-            _ => value,
-        };
-        (self.set)(sampling, given).ok_or_else(|| SettingError::Value {
-            name: self.name,
-            args: self.args,
-            value: short(value),
-        })
-    }
-}
 
 /// Sets one setting by any of its names.
 pub fn set(sampling: &mut Sampling, name: &str, value: &str) -> Result<(), SettingError> {
     find(name)?.set(sampling, value)
 }
 
-/// Puts one setting back to its default.
+/// Resets one setting to its default.
 pub fn reset(sampling: &mut Sampling, name: &str) -> Result<(), SettingError> {
     let setting = find(name)?;
     setting.set(sampling, &setting.get(&Sampling::default()))
 }
 
-/// The row for a name or alias; case, hyphens and underscores make no difference.
+/// Finds a setting by name or alias, ignoring case, hyphens and underscores.
 pub fn find(name: &str) -> Result<&'static Setting, SettingError> {
     let wanted = key(name);
     let known = |setting: &&'static Setting| names(setting).any(|name| key(name) == wanted);
@@ -89,17 +36,6 @@ fn names(setting: &'static Setting) -> impl Iterator<Item = &'static str> {
     std::iter::once(setting.name).chain(setting.aliases.iter().copied())
 }
 
-/// A name as it is compared.
-pub(super) fn key(name: &str) -> String {
-    let name = name.trim().chars().filter(|c| !matches!(c, '-' | '_'));
-    name.flat_map(char::to_lowercase).collect()
-}
-
-/// Errors quote what was typed, but not a pasted page of it.
-fn short(text: &str) -> String {
-    text.chars().take(40).collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -111,6 +47,14 @@ mod tests {
         Ok(sampling)
     }
 
+    /// The serialized field of a setting: journals keep the name that `retrieve` had before.
+    fn field(setting: &Setting) -> &'static str {
+        match setting.name {
+            "retrieve" => "recall",
+            name => name,
+        }
+    }
+
     #[test]
     fn every_name_is_a_field_and_no_name_is_taken_twice() {
         let json = serde_json::to_value(Sampling::default()).unwrap();
@@ -118,7 +62,7 @@ mod tests {
         assert_eq!(fields.len(), SETTINGS.len());
         let mut seen = std::collections::BTreeSet::new();
         for setting in SETTINGS {
-            assert!(fields.iter().any(|field| *field == setting.name));
+            assert!(fields.iter().any(|name| *name == field(setting)));
             for name in names(setting) {
                 assert!(seen.insert(key(name)), "{name} is taken twice");
                 assert_eq!(find(name).unwrap().name, setting.name);
@@ -148,8 +92,8 @@ mod tests {
             assert_eq!(setting.get(&sampling), value);
             let before = serde_json::to_value(Sampling::default()).unwrap();
             let after = serde_json::to_value(&sampling).unwrap();
-            for (field, was) in before.as_object().unwrap() {
-                assert_eq!(after[field] != *was, field == setting.name, "{field}");
+            for (name, was) in before.as_object().unwrap() {
+                assert_eq!(after[name] != *was, name == field(setting), "{name}");
             }
             reset(&mut sampling, setting.name).unwrap();
             assert_eq!(sampling, Sampling::default());
@@ -169,6 +113,7 @@ mod tests {
             ("typical", "typical_p"),
             ("tokens", "max_tokens"),
             ("n", "max_tokens"),
+            ("recall", "retrieve"),
         ] {
             assert_eq!(find(name).unwrap().name, canonical);
         }
@@ -179,15 +124,15 @@ mod tests {
         let error = |name, value| sampling_with(name, value).unwrap_err().to_string();
         assert_eq!(
             error("temprature", "1"),
-            "no setting is called \"temprature\"; did you mean temperature?"
+            "unknown setting \"temprature\"; did you mean temperature?"
         );
         assert_eq!(
             error("presence", "1"),
-            "no setting is called \"presence\"; did you mean presence_penalty?"
+            "unknown setting \"presence\"; did you mean presence_penalty?"
         );
         assert_eq!(
             error("colour", "1"),
-            "no setting is called \"colour\"; the first of them are temperature, top_k and min_p"
+            "unknown setting \"colour\"; /set lists all settings"
         );
         assert_eq!(
             error("t", "hot"),

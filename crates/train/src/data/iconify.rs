@@ -1,8 +1,8 @@
-//! A set's drawings and what each of them shows.
+//! The drawings of an icon set, and the concept that each of them shows.
 
+use super::emoji::{EmojiIndex, slug};
 use super::render::Drawing;
-use super::sets::Names;
-use super::words::{Vocabulary, slug};
+use super::sets::NamingScheme;
 use serde::Deserialize;
 use std::collections::{BTreeMap, HashMap};
 
@@ -33,31 +33,31 @@ fn sixteen() -> f64 {
     16.0
 }
 
-/// What a drawing shows.
+/// The concept of a drawing.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Shows {
+pub enum IconConcept {
     /// An emoji, by its number in the vocabulary.
     Emoji(usize),
     /// Something that only its set has a name for.
     Name(String),
 }
 
-/// A drawing with its subject, and its skin tone (0: none given).
-pub struct Subject {
-    pub shows: Shows,
+/// A drawing with its concept and its skin tone (0: none given).
+pub struct ConceptIcon {
+    pub concept: IconConcept,
     pub tone: u8,
     pub drawing: Drawing,
 }
 
-/// The drawings of a set that a story may want, one for each subject and tone, in a fixed order.
+/// The drawings of a set that stories may use, one for each concept and tone, in a fixed order.
 ///
 /// `icons` is the package's icons.json; `codes` is its chars.json, where it has one.
-pub fn subjects(
+pub fn concept_icons(
     icons: &[u8],
     codes: Option<&[u8]>,
-    names: Names,
-    words: &Vocabulary,
-) -> Result<Vec<Subject>, serde_json::Error> {
+    names: NamingScheme,
+    words: &EmojiIndex,
+) -> Result<Vec<ConceptIcon>, serde_json::Error> {
     let icons: Icons = serde_json::from_slice(icons)?;
     let codes = match codes {
         Some(codes) => serde_json::from_slice::<BTreeMap<String, String>>(codes)?,
@@ -67,23 +67,23 @@ pub fn subjects(
     for (code, name) in &codes {
         codes_of.entry(name).or_default().push(code);
     }
-    // The drawing whose name is the subject's own comes before others of the same subject.
-    let mut found: BTreeMap<(Shows, u8), (bool, &str)> = BTreeMap::new();
+    // Of several drawings of a concept, the one named after it is used.
+    let mut found: BTreeMap<(IconConcept, u8), (bool, &str)> = BTreeMap::new();
     for name in icons.icons.keys() {
         let codes = codes_of.get(name.as_str()).map_or(&[][..], Vec::as_slice);
-        let Some((shows, tone)) = shown(name, codes, names, words) else {
+        let Some((shows, tone)) = concept_of(name, codes, names, words) else {
             continue;
         };
         let exact =
-            matches!(&shows, Shows::Emoji(index) if slug(&words.get(*index).label) == *name);
+            matches!(&shows, IconConcept::Emoji(index) if slug(&words.get(*index).label) == *name);
         let best = found.entry((shows, tone)).or_insert((exact, name));
         if exact && !best.0 {
             *best = (true, name);
         }
     }
-    let subject = |((shows, tone), (_, name)): ((Shows, u8), (bool, &str))| Subject {
+    let subject = |((shows, tone), (_, name)): ((IconConcept, u8), (bool, &str))| ConceptIcon {
         drawing: drawing(&icons, &icons.icons[name]),
-        shows,
+        concept: shows,
         tone,
     };
     Ok(found.into_iter().map(subject).collect())
@@ -99,29 +99,36 @@ fn drawing(set: &Icons, icon: &Icon) -> Drawing {
     }
 }
 
-/// What the icon shows, if that belongs into stories.
-fn shown(name: &str, codes: &[&str], names: Names, words: &Vocabulary) -> Option<(Shows, u8)> {
+/// The concept and tone of an icon, if stories may use it.
+fn concept_of(
+    name: &str,
+    codes: &[&str],
+    names: NamingScheme,
+    words: &EmojiIndex,
+) -> Option<(IconConcept, u8)> {
     let by_code = codes.iter().find_map(|code| words.by_code(code));
     if let Some((index, tone)) = by_code {
         let tone = tone?;
         return words
             .in_stories(index)
-            .then_some((Shows::Emoji(index), tone));
+            .then_some((IconConcept::Emoji(index), tone));
     }
     if has_tone(name) {
         return None;
     }
     let squashed = || match names {
-        Names::Squashed => words.by_squashed(name),
-        _ => None,
+        NamingScheme::Squashed => words.by_squashed(name),
+        NamingScheme::Emoji | NamingScheme::Own => None,
     };
     if let Some(index) = words.by_slug(name).or_else(squashed) {
-        return words.in_stories(index).then_some((Shows::Emoji(index), 0));
+        return words
+            .in_stories(index)
+            .then_some((IconConcept::Emoji(index), 0));
     }
-    (names == Names::Own).then(|| (Shows::Name(name.replace('-', " ")), 0))
+    (names == NamingScheme::Own).then(|| (IconConcept::Name(name.replace('-', " ")), 0))
 }
 
-/// Whether a name that no code point explains says that it is a variant by skin tone.
+/// Whether the name of an icon without a code point is that of a variant by skin tone.
 fn has_tone(name: &str) -> bool {
     let tones = [
         "-light",
@@ -145,18 +152,18 @@ mod tests {
          "skins": [{"hexcode": "1F9D9-1F3FB", "tone": 1}]}
     ]"#;
 
-    fn found(names: Names, icons: &str, codes: Option<&str>) -> Vec<(String, u8, String)> {
+    fn found(names: NamingScheme, icons: &str, codes: Option<&str>) -> Vec<(String, u8, String)> {
         let messages = r#"{"subgroups": [{"order": 26, "key": "person-fantasy"}]}"#;
-        let words = Vocabulary::read(EMOJI.as_bytes(), messages.as_bytes()).unwrap();
+        let words = EmojiIndex::read(EMOJI.as_bytes(), messages.as_bytes()).unwrap();
         let icons = format!("{{\"width\": 24, \"icons\": {icons}}}");
-        let subjects = subjects(icons.as_bytes(), codes.map(str::as_bytes), names, &words);
+        let subjects = concept_icons(icons.as_bytes(), codes.map(str::as_bytes), names, &words);
         let name = |shows| match shows {
-            Shows::Emoji(index) => words.get(index).label.clone(),
-            Shows::Name(name) => format!("own: {name}"),
+            IconConcept::Emoji(index) => words.get(index).label.clone(),
+            IconConcept::Name(name) => format!("own: {name}"),
         };
         let subjects = subjects.unwrap().into_iter();
         subjects
-            .map(|s| (name(s.shows), s.tone, s.drawing.body))
+            .map(|s| (name(s.concept), s.tone, s.drawing.body))
             .collect()
     }
 
@@ -169,7 +176,7 @@ mod tests {
         let icons = r#"{"a": {"body": "A"}, "b": {"body": "B"}, "c": {"body": "C"}, "dragon": {"body": "D"}}"#;
         let codes = r#"{"1f9d9": "a", "1f9d9-1f3fb": "b", "1f1eb-1f1f7": "c"}"#;
         assert_eq!(
-            found(Names::Emoji, icons, Some(codes)),
+            found(NamingScheme::Emoji, icons, Some(codes)),
             [
                 row("dragon", 0, "D"),
                 row("mage", 0, "A"),
@@ -183,7 +190,7 @@ mod tests {
         let icons = r#"{"a-dragon": {"body": "A"}, "dragon": {"body": "D"}}"#;
         let codes = r#"{"1f409": "a-dragon"}"#;
         assert_eq!(
-            found(Names::Emoji, icons, Some(codes)),
+            found(NamingScheme::Emoji, icons, Some(codes)),
             [row("dragon", 0, "D")]
         );
     }
@@ -191,13 +198,13 @@ mod tests {
     #[test]
     fn names_in_one_word_and_names_of_the_sets_own_are_read_where_the_set_has_them() {
         let icons = r#"{"openlock": {"body": "O"}, "plague-doctor": {"body": "P"}}"#;
-        assert_eq!(found(Names::Emoji, icons, None), []);
+        assert_eq!(found(NamingScheme::Emoji, icons, None), []);
         assert_eq!(
-            found(Names::Squashed, icons, None),
+            found(NamingScheme::Squashed, icons, None),
             [row("open lock", 0, "O")]
         );
         assert_eq!(
-            found(Names::Own, icons, None),
+            found(NamingScheme::Own, icons, None),
             [
                 row("own: openlock", 0, "O"),
                 row("own: plague doctor", 0, "P")
@@ -208,6 +215,9 @@ mod tests {
     #[test]
     fn a_skin_tone_that_no_code_point_explains_is_left_out() {
         let icons = r#"{"mage-dark": {"body": "M"}, "mage": {"body": "N"}}"#;
-        assert_eq!(found(Names::Emoji, icons, None), [row("mage", 0, "N")]);
+        assert_eq!(
+            found(NamingScheme::Emoji, icons, None),
+            [row("mage", 0, "N")]
+        );
     }
 }

@@ -1,155 +1,172 @@
-//! The illuminator's training pictures, made from their packages: the same bytes on each machine.
-//! Or a user's own, made from a folder.
+//! The data set: rendered from npm packages of icons, the same bytes on each machine, or loaded from
+//! a folder of the user's own pictures.
 //!
-//! `sets` says which packages; `archive` fetches and opens them; `iconify` and `words` say what a
-//! drawing shows; `render` makes pixels; `split` holds some out; `file` is what training reads. `folder`, `captions` and `csv` read a user's own.
+//! `sets` lists the packages; `archive` downloads and opens them; `iconify` and `emoji` find the
+//! concept of a drawing; `render` rasterizes it; `split` holds some out; `dataset` is the file that
+//! training reads. `folder`, `captions` and `csv` load the user's own pictures.
 //! Knows no network beyond the package client that it starts, and no model.
 
 pub mod archive;
 pub mod captions;
 pub mod csv;
-pub mod file;
+pub mod dataset;
+pub mod emoji;
 pub mod folder;
 pub mod iconify;
 pub mod render;
 pub mod sets;
 pub mod split;
-pub mod words;
 
 use archive::Archive;
-use file::{Concept, Pictures};
-use iconify::{Shows, Subject};
+use base::progress::{Cancelled, Observer};
+use dataset::{Concept, Dataset};
+use emoji::EmojiIndex;
+use iconify::{ConceptIcon, IconConcept};
 use rayon::prelude::*;
-use sets::{SETS, Set};
+use sets::{ICON_SETS, IconSet};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-use words::Vocabulary;
 
 /// What can go wrong on the way to a data set; each a sentence that says what to do.
 #[derive(Debug, thiserror::Error)]
 pub enum DataError {
-    #[error("{0} cannot be read or written: {1}")]
+    #[error("Cannot read or write {0}: {1}")]
     Disk(PathBuf, std::io::Error),
     #[error(
-        "npm is needed to fetch the drawings (Debian: apt-get install npm); or put the archives into a folder and give --archives FOLDER"
+        "Downloading the drawings needs npm (Debian: apt-get install npm); or put the archives into a folder and give it with --archives"
     )]
     NoNpm,
-    #[error("npm could not fetch {0}: {1}; try again, or give --archives FOLDER")]
+    #[error("npm cannot download {0}: {1}; try again, or give a folder with --archives")]
     Npm(String, String),
     #[error(
-        "{0} is not the archive that this version of illumine knows (SHA-256 {1}); delete it and run the command again"
+        "{0} is not the archive this version of illumine expects (SHA-256 {1}); delete it and run the command again"
     )]
     Changed(PathBuf, String),
-    #[error("{0} has no sound {1}; delete it and run the command again")]
+    #[error("{0} has a corrupt {1}; delete it and run the command again")]
     Damaged(PathBuf, String),
-    #[error("{0} is not a data set of illumine ({1}); `illumine train data` makes one")]
+    #[error("{0} is not an illumine dataset ({1}); build one with `illumine train data`")]
     NoData(PathBuf, String),
     #[error(
-        "{0} cannot be used as a table of captions ({1}); it must be comma-separated values whose first line is file_name,text or file_name,text,style"
+        "Cannot use {0} as a caption table ({1}); it must be a CSV file whose first line is file_name,text or file_name,text,style"
     )]
-    Table(PathBuf, String),
-    #[error("{0} has no pictures (PNG, JPEG, GIF or WebP)")]
+    Captions(PathBuf, String),
+    #[error("{0} contains no pictures (PNG, JPEG, GIF or WebP)")]
     NoPictures(PathBuf),
-    #[error("Of the pictures in {0}, {1} can be trained on, and at least {2} are needed{3}")]
-    Few(PathBuf, usize, usize, String),
-    #[error("{0} has {1} {2}, and {3} are the most that can be trained on")]
-    Many(PathBuf, usize, &'static str, usize),
-    #[error("Stopped; what was fetched stays, and the same command goes on from there")]
+    #[error("Of the pictures in {0}, {1} can be used, but training needs at least {2}{3}")]
+    TooFew(PathBuf, usize, usize, String),
+    #[error("{0} has {1} {2}, but the maximum is {3}")]
+    TooMany(PathBuf, usize, &'static str, usize),
+    #[error("Stopped; the downloads are kept, and the same command resumes")]
     Stopped,
 }
 
-/// Told what is being done, how far it is and out of how many; `false` stops.
-pub type Watch<'a> = &'a mut dyn FnMut(&str, usize, usize) -> bool;
+impl From<Cancelled> for DataError {
+    fn from(_: Cancelled) -> DataError {
+        DataError::Stopped
+    }
+}
 
 /// Renders every set at `size` pixels.
-pub fn build(archives: &[Archive], size: u32, watch: Watch) -> Result<Pictures, DataError> {
-    let words = vocabulary(&archives[SETS.len()])?;
-    let mut found: Vec<(usize, Subject)> = Vec::new();
-    for (style, (set, archive)) in SETS.iter().zip(archives).enumerate() {
-        step(watch, "Reading", style, SETS.len())?;
+pub fn build(
+    archives: &[Archive],
+    size: u32,
+    observer: &dyn Observer,
+) -> Result<Dataset, DataError> {
+    let words = vocabulary(&archives[ICON_SETS.len()])?;
+    let mut found: Vec<(usize, ConceptIcon)> = Vec::new();
+    for (style, (set, archive)) in ICON_SETS.iter().zip(archives).enumerate() {
+        progress(observer, "Reading", style, ICON_SETS.len())?;
         found.extend(
-            subjects(set, archive, &words)?
+            concept_icons(set, archive, &words)?
                 .into_iter()
                 .map(|s| (style, s)),
         );
     }
     let mut rendered = Vec::with_capacity(found.len());
     for some in found.chunks(256) {
-        step(watch, "Rendering", rendered.len(), found.len())?;
+        progress(observer, "Rendering", rendered.len(), found.len())?;
         let pixels = some
             .par_iter()
             .map(|(_, subject)| render::render(&subject.drawing, size));
         rendered.extend(pixels.collect::<Vec<_>>());
     }
-    step(watch, "Rendering", found.len(), found.len())?;
-    Ok(gather(found, rendered, size, &words))
+    progress(observer, "Rendering", found.len(), found.len())?;
+    Ok(assemble(found, rendered, size, &words))
 }
 
-fn step(watch: Watch, what: &str, done: usize, all: usize) -> Result<(), DataError> {
-    match watch(what, done, all) {
-        true => Ok(()),
-        false => Err(DataError::Stopped),
-    }
+/// Reports progress, and ends the work where it was cancelled.
+fn progress(
+    observer: &dyn Observer,
+    step: &str,
+    done: usize,
+    total: usize,
+) -> Result<(), DataError> {
+    observer.progress(step, done as u64, Some(total as u64));
+    Ok(observer.check()?)
 }
 
-fn vocabulary(archive: &Archive) -> Result<Vocabulary, DataError> {
+fn vocabulary(archive: &Archive) -> Result<EmojiIndex, DataError> {
     let (data, messages) = ("en/data.json", "en/messages.json");
     let damaged = |_| DataError::Damaged(archive.path.clone(), data.to_string());
-    Vocabulary::read(&archive.read(data)?, &archive.read(messages)?).map_err(damaged)
+    EmojiIndex::read(&archive.read(data)?, &archive.read(messages)?).map_err(damaged)
 }
 
-fn subjects(set: &Set, archive: &Archive, words: &Vocabulary) -> Result<Vec<Subject>, DataError> {
+fn concept_icons(
+    set: &IconSet,
+    archive: &Archive,
+    words: &EmojiIndex,
+) -> Result<Vec<ConceptIcon>, DataError> {
     let icons = archive.read("icons.json")?;
     let codes = archive.read("chars.json").ok();
     let damaged = |_| DataError::Damaged(archive.path.clone(), "icons.json".to_string());
-    iconify::subjects(&icons, codes.as_deref(), set.names, words).map_err(damaged)
+    iconify::concept_icons(&icons, codes.as_deref(), set.names, words).map_err(damaged)
 }
 
-/// Numbers the concepts (emoji in emojibase's order, then own names in the alphabet's) and puts
-/// pictures, labels and parts side by side. Drawings that came out empty are left out.
-fn gather(
-    found: Vec<(usize, Subject)>,
+/// Numbers the concepts (emoji in emojibase's order, then other names in alphabetical order) and puts
+/// pictures, labels and splits side by side. Drawings without a visible pixel are skipped.
+fn assemble(
+    found: Vec<(usize, ConceptIcon)>,
     rendered: Vec<Option<Vec<u8>>>,
     size: u32,
-    words: &Vocabulary,
-) -> Pictures {
+    words: &EmojiIndex,
+) -> Dataset {
     let found: Vec<_> = found
         .into_iter()
         .zip(rendered)
         .filter_map(|((style, subject), pixels)| Some((style, subject, pixels?)))
         .collect();
-    let mut numbers: BTreeMap<&Shows, u32> = BTreeMap::new();
+    let mut numbers: BTreeMap<&IconConcept, u32> = BTreeMap::new();
     for (_, subject, _) in &found {
-        numbers.insert(&subject.shows, 0);
+        numbers.insert(&subject.concept, 0);
     }
     for (number, value) in numbers.values_mut().enumerate() {
         *value = number as u32;
     }
     let concepts = concepts(numbers.keys().copied(), words);
-    let mut pictures = Pictures::new(size, concepts);
+    let mut pictures = Dataset::new(size, concepts);
     for (style, subject, pixels) in &found {
-        let concept = numbers[&subject.shows];
+        let concept = numbers[&subject.concept];
         pictures.push(pixels, concept, *style as u32, subject.tone);
     }
     pictures
 }
 
-fn concepts<'a>(shows: impl Iterator<Item = &'a Shows>, words: &Vocabulary) -> Vec<Concept> {
-    let shows: Vec<&Shows> = shows.collect();
-    let emoji = |shows: &&Shows| match shows {
-        Shows::Emoji(index) => Some(*index),
-        Shows::Name(_) => None,
+fn concepts<'a>(shows: impl Iterator<Item = &'a IconConcept>, words: &EmojiIndex) -> Vec<Concept> {
+    let shows: Vec<&IconConcept> = shows.collect();
+    let emoji = |shows: &&IconConcept| match shows {
+        IconConcept::Emoji(index) => Some(*index),
+        IconConcept::Name(_) => None,
     };
     let emoji: Vec<usize> = shows.iter().filter_map(emoji).collect();
     let mut captions = words.captions(&emoji).into_iter();
-    let concept = |shows: &Shows| match shows {
-        Shows::Emoji(index) => Concept {
+    let concept = |shows: &IconConcept| match shows {
+        IconConcept::Emoji(index) => Concept {
             label: words.get(*index).label.clone(),
             captions: captions.next().unwrap_or_default(),
         },
-        Shows::Name(name) => Concept {
+        IconConcept::Name(name) => Concept {
             label: name.clone(),
-            captions: words::captions_of_name(name),
+            captions: emoji::captions_of_name(name),
         },
     };
     shows.into_iter().map(concept).collect()

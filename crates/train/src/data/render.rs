@@ -1,10 +1,11 @@
-//! SVG to pixels, the same on every machine: premultiplied RGBA, fitted into a square and centred.
+//! Rasterizes SVG icons, the same on every machine: premultiplied RGBA, fitted into a square and
+//! centred.
 //!
 //! The rules are part of the data set: change one and the model's training pictures change.
 
 use resvg::{tiny_skia, usvg};
 
-/// One drawing as its set gives it: the inside of an SVG, and the box that it lies in.
+/// An icon of a set: the body of an SVG, and its view box.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Drawing {
     pub body: String,
@@ -15,13 +16,13 @@ pub struct Drawing {
 }
 
 /// Draws it `size` pixels wide and high: `size * size * 4` bytes, rows from the top, premultiplied.
-/// None when it is no SVG, has no extent or leaves every pixel empty.
+/// None where it is no SVG, has no extent or leaves every pixel empty.
 pub fn render(drawing: &Drawing, size: u32) -> Option<Vec<u8>> {
     let longest = drawing.width.max(drawing.height);
     if !(longest.is_finite() && drawing.width > 0.0 && drawing.height > 0.0) {
         return None;
     }
-    let tree = usvg::Tree::from_str(&document(drawing), &usvg::Options::default()).ok()?;
+    let tree = usvg::Tree::from_str(&svg_document(drawing), &usvg::Options::default()).ok()?;
     let mut pixels = tiny_skia::Pixmap::new(size, size)?;
     let scale = f64::from(size) / longest;
     let middle = |extent: f64| ((f64::from(size) - extent * scale) / 2.0) as f32;
@@ -33,7 +34,7 @@ pub fn render(drawing: &Drawing, size: u32) -> Option<Vec<u8>> {
 }
 
 /// A whole SVG. Sets drawn in the reader's own colour are drawn in black.
-fn document(drawing: &Drawing) -> String {
+fn svg_document(drawing: &Drawing) -> String {
     let Drawing {
         left,
         top,

@@ -1,41 +1,41 @@
-//! Which pictures are never trained on: decided by a hash of their names, so that no list has to
-//! be kept and a set that grows keeps its split.
+//! The held-out split. A hash of the names decides it, so no list is stored and a growing data set
+//! keeps its split.
 
 use sha2::{Digest, Sha256};
 
-/// What a picture is for.
+/// The split that a picture belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Part {
+pub enum Split {
     Train,
     /// Held out: its concept is trained on in other styles only.
-    HeldPair,
+    HeldOutPair,
     /// Held out: its concept is trained on in no style.
-    HeldConcept,
+    HeldOutConcept,
 }
 
 /// One in twenty.
-const SHARE: u64 = 500;
-const OF: u64 = 10_000;
+const HELD_OUT: u64 = 500;
+const BUCKETS: u64 = 10_000;
 
 /// The part of a concept's picture in a style. All skin tones of a pair are in one part.
 ///
 /// A concept is held out when the first eight bytes of SHA-256("illumine concept LABEL"), read as
 /// a little-endian number, leave less than 500 modulo 10,000; a pair, by the same rule, for
 /// "illumine pair STYLE LABEL".
-pub fn part(label: &str, style: &str) -> Part {
-    if drawn(&format!("illumine concept {label}")) {
-        Part::HeldConcept
-    } else if drawn(&format!("illumine pair {style} {label}")) {
-        Part::HeldPair
+pub fn split_of(label: &str, style: &str) -> Split {
+    if is_held_out(&format!("illumine concept {label}")) {
+        Split::HeldOutConcept
+    } else if is_held_out(&format!("illumine pair {style} {label}")) {
+        Split::HeldOutPair
     } else {
-        Part::Train
+        Split::Train
     }
 }
 
-fn drawn(name: &str) -> bool {
+fn is_held_out(name: &str) -> bool {
     let digest = Sha256::digest(name);
     let first = digest.iter().take(8).rev();
-    first.fold(0u64, |number, byte| number << 8 | u64::from(*byte)) % OF < SHARE
+    first.fold(0u64, |number, byte| number << 8 | u64::from(*byte)) % BUCKETS < HELD_OUT
 }
 
 #[cfg(test)]
@@ -44,20 +44,20 @@ mod tests {
 
     #[test]
     fn about_one_in_twenty_of_each_kind_is_held_out() {
-        let parts: Vec<Part> = (0..20_000)
-            .map(|n| part(&format!("concept {n}"), "noto"))
+        let parts: Vec<Split> = (0..20_000)
+            .map(|n| split_of(&format!("concept {n}"), "noto"))
             .collect();
         let share = |part| parts.iter().filter(|p| **p == part).count() as f64 / 20_000.0;
-        assert!((share(Part::HeldConcept) - 0.05).abs() < 0.005);
-        assert!((share(Part::HeldPair) - 0.05).abs() < 0.005);
+        assert!((share(Split::HeldOutConcept) - 0.05).abs() < 0.005);
+        assert!((share(Split::HeldOutPair) - 0.05).abs() < 0.005);
     }
 
     #[test]
     fn a_held_concept_is_held_in_every_style() {
         let held = (0..).map(|n| format!("concept {n}"));
-        let held = held.filter(|label| part(label, "noto") == Part::HeldConcept);
+        let held = held.filter(|label| split_of(label, "noto") == Split::HeldOutConcept);
         for label in held.take(20) {
-            assert_eq!(part(&label, "ink"), Part::HeldConcept);
+            assert_eq!(split_of(&label, "ink"), Split::HeldOutConcept);
         }
     }
 }

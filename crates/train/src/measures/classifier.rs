@@ -1,11 +1,11 @@
-//! Says what is in a picture: a ridge regression from features, made from real pictures alone.
+//! Classifies pictures: a ridge regression on features, fitted to real pictures alone.
 
+use super::Features;
 use super::Result;
-use super::Rows;
 use super::distance::cholesky;
 use candle_core::{Device, Tensor};
 
-/// What was learned: features less their mean, times a matrix, plus the targets' mean.
+/// The prediction is the features less their mean, times a matrix, plus the targets' mean.
 pub struct Classifier {
     features: Vec<f64>,
     targets: Vec<f64>,
@@ -15,7 +15,7 @@ pub struct Classifier {
 
 impl Classifier {
     /// Solves (XᵀX + strength · I) W = XᵀY over centred rows: least squares that keep W small.
-    pub fn fit(features: &Rows, targets: &Rows, strength: f64) -> Result<Classifier> {
+    pub fn fit(features: &Features, targets: &Features, strength: f64) -> Result<Classifier> {
         let width = features.width;
         let x = features.centred()?;
         let across = x.t()?.contiguous()?;
@@ -34,8 +34,8 @@ impl Classifier {
         })
     }
 
-    /// What the rows are taken for: `[rows, targets]`.
-    pub fn apply(&self, features: &Rows) -> Result<Rows> {
+    /// The predicted targets: `[rows, targets]`.
+    pub fn apply(&self, features: &Features) -> Result<Features> {
         let less = features.values.chunks_exact(features.width);
         let less = less.flat_map(|row| row.iter().zip(&self.features).map(|(x, mean)| x - mean));
         let shape = (features.len(), features.width);
@@ -47,7 +47,7 @@ impl Classifier {
                 .zip(&self.targets)
                 .for_each(|(x, mean)| *x += mean);
         }
-        Ok(Rows { width, values })
+        Ok(Features { width, values })
     }
 }
 

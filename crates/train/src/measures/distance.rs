@@ -1,19 +1,25 @@
-//! How far apart two sets of pictures lie.
+//! Distances between two sets of pictures.
 
+use super::Features;
 use super::Result;
-use super::Rows;
 use super::eigen::eigenvalues;
 use candle_core::{Device, Tensor};
 use sampler::rng::Rng;
 
 /// The kernel distance of KID (Bińkowski et al. 2018): the unbiased squared maximum mean discrepancy
 /// under the kernel (x·y / width + 1)³. Mean and deviation over `subsets` of `size` rows of each.
-pub fn kernel(a: &Rows, b: &Rows, subsets: usize, size: usize, seed: u64) -> Result<(f64, f64)> {
+pub fn kernel_distance(
+    a: &Features,
+    b: &Features,
+    subsets: usize,
+    size: usize,
+    seed: u64,
+) -> Result<(f64, f64)> {
     let size = size.min(a.len()).min(b.len());
     let mut rng = Rng::new(seed);
     let mut found = Vec::new();
     for _ in 0..subsets.max(1) {
-        let (a, b) = (some(a, size, &mut rng), some(b, size, &mut rng));
+        let (a, b) = (subset(a, size, &mut rng), subset(b, size, &mut rng));
         found.push(discrepancy(&a, &b)?);
     }
     let count = found.len() as f64;
@@ -23,8 +29,8 @@ pub fn kernel(a: &Rows, b: &Rows, subsets: usize, size: usize, seed: u64) -> Res
     Ok((mean, deviation))
 }
 
-/// So many rows by chance, each at most once; all of them as they are.
-fn some(rows: &Rows, size: usize, rng: &mut Rng) -> Rows {
+/// Random rows, each at most once; all of them in their order where `size` is their number.
+fn subset(rows: &Features, size: usize, rng: &mut Rng) -> Features {
     if size == rows.len() {
         return rows.clone();
     }
@@ -36,7 +42,7 @@ fn some(rows: &Rows, size: usize, rng: &mut Rng) -> Rows {
     rows.pick(&order[..size])
 }
 
-fn discrepancy(a: &Rows, b: &Rows) -> Result<f64> {
+fn discrepancy(a: &Features, b: &Features) -> Result<f64> {
     let (x, y) = (a.tensor()?, b.tensor()?);
     let kernel = |x: &Tensor, y: &Tensor| -> Result<Vec<f64>> {
         let products = x.matmul(&y.t()?)?.flatten_all()?.to_vec1::<f64>()?;
@@ -45,7 +51,7 @@ fn discrepancy(a: &Rows, b: &Rows) -> Result<f64> {
     };
     let size = a.len();
     let others = (size * (size - 1)) as f64;
-    // A row beside itself says nothing.
+    // Pairs of a row with itself are left out.
     let apart = |all: Vec<f64>| {
         let whole: f64 = all.iter().sum();
         let own: f64 = all.iter().step_by(size + 1).sum();
@@ -58,7 +64,7 @@ fn discrepancy(a: &Rows, b: &Rows) -> Result<f64> {
 /// The Fréchet distance of FID (Heusel et al. 2017): |μ₁ - μ₂|² + tr(Σ₁ + Σ₂ - 2 (Σ₁ Σ₂)^½).
 ///
 /// The roots of Σ₁ Σ₂'s eigenvalues are those of Lᵀ Σ₂ L with Σ₁ = L Lᵀ, which is symmetric.
-pub fn frechet(a: &Rows, b: &Rows) -> Result<f64> {
+pub fn frechet_distance(a: &Features, b: &Features) -> Result<f64> {
     let apart: f64 = a
         .mean()
         .iter()
@@ -78,7 +84,7 @@ pub fn frechet(a: &Rows, b: &Rows) -> Result<f64> {
     Ok(apart + trace(&first)? + trace(&second)? - 2.0 * roots)
 }
 
-fn covariance(rows: &Rows) -> Result<Tensor> {
+fn covariance(rows: &Features) -> Result<Tensor> {
     let centred = rows.centred()?;
     let products = centred.t()?.contiguous()?.matmul(&centred)?;
     Ok(products.affine(1.0 / (rows.len() as f64 - 1.0), 0.0)?)
@@ -118,7 +124,7 @@ pub(super) fn cholesky(mut matrix: Vec<f64>, size: usize) -> Vec<f64> {
 /// The score of IS (Salimans et al. 2016) over a classifier's logits `[rows, classes]`: exp of the
 /// mean divergence between what a picture is taken for and what all of them are. 1 is the least, the
 /// number of classes the most.
-pub fn entropy_score(logits: &Rows) -> f64 {
+pub fn entropy_score(logits: &Features) -> f64 {
     let chances: Vec<Vec<f64>> = logits
         .values
         .chunks_exact(logits.width)

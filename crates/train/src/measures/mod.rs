@@ -1,16 +1,16 @@
-//! How good drawn pictures are, in numbers: formulas over features, whatever made those.
+//! Metrics of generated pictures: formulas over features of any network.
 //!
-//! Each is held to torch-fidelity's or scikit-learn's numbers on the same features. None is called
-//! by the name of a network (FID, KID of Inception) that did not make the features.
+//! Each is tested against torch-fidelity's or scikit-learn's numbers on the same features. None is
+//! called FID or KID, since those names stand for Inception's features.
 
 mod classifier;
-mod covers;
 mod distance;
 mod eigen;
+mod neighbours;
 
 pub use classifier::Classifier;
-pub use covers::{covers, diversity, nearest};
-pub use distance::{entropy_score, frechet, kernel};
+pub use distance::{entropy_score, frechet_distance, kernel_distance};
+pub use neighbours::{diversity, nearest_neighbours, share_within};
 
 use crate::TrainError;
 use candle_core::{Device, Tensor};
@@ -19,15 +19,15 @@ type Result<T> = std::result::Result<T, TrainError>;
 
 /// Features of pictures: `[rows, width]`.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Rows {
+pub struct Features {
     pub width: usize,
     pub values: Vec<f64>,
 }
 
-impl Rows {
-    pub fn new(width: usize, values: &[f32]) -> Rows {
+impl Features {
+    pub fn new(width: usize, values: &[f32]) -> Features {
         let values = values.iter().map(|x| f64::from(*x)).collect();
-        Rows { width, values }
+        Features { width, values }
     }
 
     pub fn len(&self) -> usize {
@@ -42,10 +42,10 @@ impl Rows {
         &self.values[at * self.width..][..self.width]
     }
 
-    /// Some of the rows, in this order.
-    pub fn pick(&self, rows: &[usize]) -> Rows {
+    /// These rows, in this order.
+    pub fn pick(&self, rows: &[usize]) -> Features {
         let values = rows.iter().flat_map(|at| self.row(*at).iter().copied());
-        Rows {
+        Features {
             width: self.width,
             values: values.collect(),
         }
@@ -80,8 +80,8 @@ impl Rows {
     }
 
     /// Squared distances between all rows of `self` and all of `other`: `[self, other]`.
-    fn distances(&self, other: &Rows) -> Result<Vec<f64>> {
-        let squares = |rows: &Rows| -> Vec<f64> {
+    fn distances(&self, other: &Features) -> Result<Vec<f64>> {
+        let squares = |rows: &Features| -> Vec<f64> {
             let rows = rows.values.chunks_exact(rows.width);
             rows.map(|row| row.iter().map(|x| x * x).sum()).collect()
         };

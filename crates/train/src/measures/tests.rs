@@ -3,13 +3,13 @@
 
 use super::*;
 
-fn rows(count: usize, s: f64) -> Rows {
+fn rows(count: usize, s: f64) -> Features {
     let value = |i: usize, j: usize| {
         let (i, j) = (i as f64, j as f64);
         (0.37 * i * (1.0 + s) + 1.13 * j + s).sin() + 0.5 * (0.05 * i * j + s).cos() + s * 0.3
     };
     let values = (0..count).flat_map(|i| (0..6).map(move |j| value(i, j)));
-    Rows {
+    Features {
         width: 6,
         values: values.collect(),
     }
@@ -26,14 +26,14 @@ fn near(found: f64, wanted: f64) {
 fn distances_between_sets() {
     let (a, b) = (rows(40, 0.0), rows(30, 0.9));
     let first: Vec<usize> = (0..30).collect();
-    let (mean, deviation) = kernel(&a.pick(&first), &b, 3, 30, 1).unwrap();
+    let (mean, deviation) = kernel_distance(&a.pick(&first), &b, 3, 30, 1).unwrap();
     near(mean, -0.11282277655968498);
     assert_eq!(deviation, 0.0);
-    let found = frechet(&a, &b).unwrap();
+    let found = frechet_distance(&a, &b).unwrap();
     assert!((found - 0.25507706129908136).abs() < 1e-6, "{found}");
     // A set and itself; and one that varies in one direction less than it has.
-    assert!(frechet(&a, &a).unwrap().abs() < 1e-6);
-    let flat = Rows {
+    assert!(frechet_distance(&a, &a).unwrap().abs() < 1e-6);
+    let flat = Features {
         width: 6,
         values: a
             .values
@@ -42,23 +42,23 @@ fn distances_between_sets() {
             .map(|(at, x)| if at % 6 == 2 { 0.0 } else { *x })
             .collect(),
     };
-    assert!(frechet(&flat, &flat).unwrap().abs() < 1e-6);
-    assert!(frechet(&a, &flat).unwrap() > 0.1);
+    assert!(frechet_distance(&flat, &flat).unwrap().abs() < 1e-6);
+    assert!(frechet_distance(&a, &flat).unwrap() > 0.1);
 }
 
 #[test]
 fn a_subset_is_drawn_by_its_seed() {
     let (a, b) = (rows(40, 0.0), rows(30, 0.9));
-    let one = kernel(&a, &b, 4, 10, 1).unwrap();
-    assert_eq!(one, kernel(&a, &b, 4, 10, 1).unwrap());
-    assert_ne!(one, kernel(&a, &b, 4, 10, 2).unwrap());
+    let one = kernel_distance(&a, &b, 4, 10, 1).unwrap();
+    assert_eq!(one, kernel_distance(&a, &b, 4, 10, 1).unwrap());
+    assert_ne!(one, kernel_distance(&a, &b, 4, 10, 2).unwrap());
     assert!(one.1 > 0.0);
 }
 
 #[test]
 fn the_entropy_of_what_pictures_are_taken_for() {
     let logits = rows(40, 0.0);
-    let twice = Rows {
+    let twice = Features {
         width: 6,
         values: logits.values.iter().map(|x| x * 2.0).collect(),
     };
@@ -68,9 +68,9 @@ fn the_entropy_of_what_pictures_are_taken_for() {
 #[test]
 fn precision_recall_neighbours_and_diversity() {
     let (a, b) = (rows(40, 0.0), rows(30, 0.9));
-    near(covers(&a, &b, 3).unwrap(), 0.9);
-    near(covers(&b, &a, 3).unwrap(), 1.0);
-    let found = nearest(&b, &a).unwrap();
+    near(share_within(&a, &b, 3).unwrap(), 0.9);
+    near(share_within(&b, &a, 3).unwrap(), 1.0);
+    let found = nearest_neighbours(&b, &a).unwrap();
     for ((_, found), wanted) in found.iter().zip([0.41985441, 0.4205092, 0.48734922]) {
         assert!((found - wanted).abs() < 1e-7);
     }
@@ -81,7 +81,7 @@ fn precision_recall_neighbours_and_diversity() {
 fn a_ridge_regression() {
     let (a, b) = (rows(40, 0.0), rows(30, 0.9));
     let values = (0..40).flat_map(|i| [(0.2 * i as f64).cos(), (0.3 * i as f64).sin()]);
-    let targets = Rows {
+    let targets = Features {
         width: 2,
         values: values.collect(),
     };

@@ -1,164 +1,139 @@
-//! The phase `direct`: trains encoder and generator together to reconstruct pictures from their
-//! latents, and the generator against the discriminator, both on reconstructions and on pictures from
+//! The one-pass design, all at once: encoder and generator so that a picture comes back from its
+//! latent, and the generator against the discriminator, both on reconstructions and on pictures of
 //! random latents (CVAE-GAN, Bao et al. 2017).
 
 use super::Sizes;
 use super::networks::{OnePassEncoder, OnePassGenerator};
 use crate::TrainError;
-use crate::batches::{Batches, without_some};
-use crate::checkpoint::Parts;
-use crate::judge::{Judge, Means, scalar, spread};
-use crate::losses::{divergence, reconstruction};
-use crate::reconstruct::{Trained, bytes, squares};
-use crate::run::{Metrics, Phase, Sheet};
-use crate::variables::{Tensors, fixed, make, noise};
+use crate::adam::AdamOptions;
+use crate::batches::drop_conditioning;
+use crate::discriminator::{DiscriminatorTrainer, batch_deviation};
+use crate::losses::{LossWeights, kl_divergence, reconstruction_loss, scalar};
+use crate::phase::{Autoencoder, Phase, PhaseInput, PhaseKind, SampleSheet, Step};
+use crate::reconstruct::squared_error_weight;
+use crate::run::Metrics;
+use crate::trained::{NetworkState, TrainedNetwork};
+use crate::variables::noise;
 use candle_core::{Error, Result};
-use imagegen::config::Config;
 use sampler::rng::Rng;
 
-/// Trains both networks.
 pub struct OnePassPhase<'a> {
-    batches: &'a Batches<'a>,
-    config: Config,
-    batch: usize,
+    input: PhaseInput<'a>,
     /// Numbers of a latent.
     latent: usize,
-    means: Means,
-    encoder: Trained<OnePassEncoder>,
-    generator: Trained<OnePassGenerator>,
-    judge: Judge,
-    /// Whether the generator knows nothing yet.
-    fresh: bool,
+    weights: LossWeights,
+    encoder: TrainedNetwork<OnePassEncoder>,
+    generator: TrainedNetwork<OnePassGenerator>,
+    discriminator: DiscriminatorTrainer,
+    /// Whether the generator began with random weights.
+    from_scratch: bool,
 }
 
-const CLIP: f64 = 5.0;
-/// The discriminator learns more slowly than the generator, or it wins.
-const SLOWER: f64 = 0.3;
-/// Steps over which the adversarial part comes in.
-const RAMP: f64 = 1_250.0;
-/// Steps over which latents are drawn in to the normal distribution: at first they must say
-/// something, or the generator learns not to listen.
-const WARM: f64 = 625.0;
+const ADAM: AdamOptions = AdamOptions {
+    beta1: 0.9,
+    clip_norm: 5.0,
+    orthogonal: false,
+};
+/// The discriminator's share of the learning rate: at the whole of it, it wins.
+const DISCRIMINATOR_RATE: f64 = 0.3;
+/// Steps over which the adversarial loss comes in.
+const RAMP_STEPS: f64 = 1_250.0;
+/// Steps over which the KL loss comes in: early on it would teach the generator to ignore latents.
+const KL_RAMP_STEPS: f64 = 625.0;
 
 impl<'a> OnePassPhase<'a> {
-    /// Begins with `known` tensors of encoder and generator where there are some.
+    /// `start`: weights to go on from; random ones where it has none.
     pub fn new(
-        batches: &'a Batches<'a>,
-        config: &Config,
-        (batch, seed): (usize, u64),
-        known: (Tensors, Tensors),
-        means: Means,
+        input: PhaseInput<'a>,
+        start: Autoencoder,
+        weights: LossWeights,
     ) -> Result<OnePassPhase<'a>> {
-        let device = batches.device();
-        let fresh = known.1.is_empty();
-        let encoder = make(known.0, seed, device, |w| {
-            OnePassEncoder::new(&w.with_autograd(), config)
-        })?;
-        let generator = make(known.1, seed, device, |w| {
-            OnePassGenerator::new(&w.with_autograd(), config)
-        })?;
         Ok(OnePassPhase {
-            latent: Sizes::of(config).map_err(Error::Msg)?.latent,
-            encoder: Trained::new(encoder, 0.9, CLIP)?,
-            generator: Trained::new(generator, 0.9, CLIP)?,
-            judge: Judge::new(config, seed, device, means)?,
-            config: config.clone(),
-            batches,
-            batch,
-            means,
-            fresh,
+            latent: Sizes::of(input.config).map_err(Error::Msg)?.latent,
+            from_scratch: start.generator.is_empty(),
+            encoder: input.trainable(start.encoder, ADAM, |w, config| {
+                OnePassEncoder::new(&w.with_autograd(), config)
+            })?,
+            generator: input.trainable(start.generator, ADAM, |w, config| {
+                OnePassGenerator::new(&w.with_autograd(), config)
+            })?,
+            discriminator: DiscriminatorTrainer::new(&input, weights)?,
+            weights,
+            input,
         })
     }
 }
 
 impl Phase for OnePassPhase<'_> {
-    fn name(&self) -> &'static str {
-        "direct"
+    fn kind(&self) -> PhaseKind {
+        PhaseKind::Direct
     }
 
-    fn parts(&self) -> std::result::Result<Parts, TrainError> {
-        let mut parts = Parts::new();
-        self.encoder.keep("encoder", &mut parts)?;
-        self.generator.keep("generator", &mut parts)?;
-        self.judge.keep(&mut parts)?;
-        Ok(parts)
+    fn networks(&mut self) -> Vec<(&'static str, &mut NetworkState)> {
+        vec![
+            ("encoder", &mut self.encoder.state),
+            ("generator", &mut self.generator.state),
+            ("discriminator", self.discriminator.state()),
+        ]
     }
 
-    fn restore(&mut self, mut parts: Parts) -> std::result::Result<(), TrainError> {
-        self.encoder.restore("encoder", &mut parts)?;
-        self.generator.restore("generator", &mut parts)?;
-        Ok(self.judge.restore(&mut parts)?)
-    }
-
-    fn step(
-        &mut self,
-        number: u64,
-        rate: f64,
-        rng: &mut Rng,
-    ) -> std::result::Result<Metrics, TrainError> {
-        let batch = self.batches.draw(self.batch, rng)?;
+    fn step(&mut self, step: Step, rng: &mut Rng) -> std::result::Result<Metrics, TrainError> {
+        let size = self.input.batch_size;
+        let batch = self.input.batches.sample(size, rng)?;
         let (real, conditioning) = (&batch.pictures, &batch.conditioning);
         let (encoder, generator) = (&self.encoder.network, &self.generator.network);
-        let some = without_some(conditioning, generator.null_text(), rng)?;
-        let device = self.batches.device();
-        let mut chance = || noise(&[self.batch, self.latent], rng, device);
+        let dropped = drop_conditioning(conditioning, generator.null_text(), rng)?;
+        let mut latents = || noise(&[size, self.latent], rng, self.input.device());
         let moments = encoder.forward(real)?;
-        let back = generator.forward(&moments.sample(&chance()?)?, &some)?;
-        let free = generator.forward(&chance()?, conditioning)?;
-        let given = [back.detach(), free.detach()];
-        let slower = (rate * SLOWER, number);
-        let judged = self.judge.learn(real, &given, conditioning, slower)?;
+        let back = generator.forward(&moments.sample(&latents()?)?, &dropped)?;
+        let free = generator.forward(&latents()?, conditioning)?;
+        let detached = [back.detach(), free.detach()];
+        let discriminator_step = step.scaled(DISCRIMINATOR_RATE);
+        let discriminator_loss =
+            self.discriminator
+                .train_step(real, &detached, conditioning, discriminator_step)?;
 
-        let drawn = [back, free];
-        let verdict = self.judge.tell(real, &drawn, conditioning)?;
-        let [back, free] = drawn;
-        let same = reconstruction(real, &back)?;
-        let far = divergence(&moments.mean, &moments.log_variance)?;
+        let generated = [back, free];
+        let adversarial = self
+            .discriminator
+            .generator_loss(real, &generated, conditioning)?;
+        let [back, free] = generated;
+        let reconstruction = reconstruction_loss(real, &back)?;
+        let kl = kl_divergence(&moments.mean, &moments.log_variance)?;
         let square = (real - &back)?.sqr()?.mean_all()?;
-        let by = |steps: f64| (number as f64 / steps).min(1.0);
-        let loss = (&same + (square * squares(number, self.fresh))?)?;
-        let loss = (loss + (&far * (self.means.divergence * by(WARM)))?)?;
-        let loss = (loss + (verdict.loss * by(RAMP))?)?;
+        let squared = squared_error_weight(step.number, self.from_scratch);
+        let loss = (&reconstruction + (square * squared)?)?;
+        let loss = (loss + (&kl * (self.weights.kl * step.ramp(KL_RAMP_STEPS)))?)?;
+        let loss = (loss + (adversarial.weighted * step.ramp(RAMP_STEPS))?)?;
         let gradients = loss.backward()?;
-        self.encoder.step(&gradients, rate, number)?;
-        self.generator.step(&gradients, rate, number)?;
+        self.encoder.step(&gradients, step)?;
+        self.generator.step(&gradients, step)?;
         Ok(vec![
-            ("loss", scalar(&same)?),
-            ("divergence", scalar(&far)?),
-            ("discriminator", judged),
-            ("generator", scalar(&verdict.fooled)?),
-            ("gap", verdict.gap),
-            ("spread", spread(&free)?),
+            ("loss", scalar(&reconstruction)?),
+            ("divergence", scalar(&kl)?),
+            ("discriminator", discriminator_loss),
+            ("generator", scalar(&adversarial.generator)?),
+            ("gap", adversarial.gap),
+            ("spread", batch_deviation(&free)?),
         ])
     }
 
-    /// Rows of pictures, each above what comes back from its latent, and above what is drawn of its
-    /// label in its style.
-    fn sheet(&self) -> std::result::Result<Sheet, TrainError> {
+    /// Rows of pictures, each above its reconstructions and above drawings of its label in its style.
+    fn sheet(&self) -> std::result::Result<SampleSheet, TrainError> {
         const ROW: usize = 12;
-        let device = self.batches.device();
-        let encoder = fixed(&self.encoder.mean, device, |w| {
-            OnePassEncoder::new(w, &self.config)
-        })?;
-        let generator = fixed(&self.generator.mean, device, |w| {
-            OnePassGenerator::new(w, &self.config)
-        })?;
-        let pictures = self.batches.pictures();
-        let step = (pictures.len() / (2 * ROW)).max(1);
-        let index: Vec<usize> = (0..pictures.len()).step_by(step).take(2 * ROW).collect();
+        let (input, batches) = (&self.input, self.input.batches);
+        let encoder = input.frozen(&self.encoder.state.ema, OnePassEncoder::new)?;
+        let generator = input.frozen(&self.generator.state.ema, OnePassGenerator::new)?;
         let mut rng = Rng::new(1);
         let mut rows = Vec::new();
-        for some in index.chunks(ROW) {
-            let batch = self.batches.labelled(some)?;
-            let z = noise(&[some.len(), self.latent], &mut rng, device)?;
+        for index in batches.evenly_spaced(2 * ROW).chunks(ROW) {
+            let batch = batches.labelled(index)?;
+            let z = noise(&[index.len(), self.latent], &mut rng, input.device())?;
             let mean = encoder.forward(&batch.pictures)?.mean;
-            rows.push(bytes(&batch.pictures)?);
-            rows.push(bytes(&generator.forward(&mean, &batch.conditioning)?)?);
-            rows.push(bytes(&generator.forward(&z, &batch.conditioning)?)?);
+            let back = generator.forward(&mean, &batch.conditioning)?;
+            let drawn = generator.forward(&z, &batch.conditioning)?;
+            rows.extend([batch.pictures, back, drawn]);
         }
-        Ok(Sheet {
-            size: pictures.size as usize,
-            rows,
-        })
+        Ok(SampleSheet::new(batches.size(), &rows)?)
     }
 }

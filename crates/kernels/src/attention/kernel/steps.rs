@@ -1,27 +1,28 @@
-//! What is done to a tile: the inner loops, in the registers of a family.
+//! The steps of a tile: the inner loops, in the registers of a kernel family.
 
 use super::{Step, Tile, values};
 use crate::attention::kv::Heads;
-use crate::lanes::{Lanes, Number, Portable, SHARED, WIDTH, prefetch};
-use crate::linear::Family;
+use crate::lanes::{KvElement, Lanes, Portable, SCALE_GROUP, WIDTH, prefetch};
+use crate::linear::KernelFamily;
 use crate::math::softmax;
 use std::ops::Range;
 
 /// A step for a tile whose scores, `[rows, stride]`, are at the pointer; the slice is room for
 /// keys and values that are widened, [`widened`] long.
 ///
-/// Safe where the processor has the family's instructions, and nobody else what the step writes.
-pub type Run<N> = unsafe fn(&Tile<N>, *mut f32, &mut [f32], Step);
+/// # Safety
+/// The processor has the family's instructions, and nobody else has what the step writes.
+pub(super) type StepFn<N> = unsafe fn(&Tile<N>, *mut f32, &mut [f32], Step);
 
 /// Blocks between those that are read and those that are asked for: a head's keys and values lie
 /// apart in each, which the processor does not foresee.
-pub const AHEAD: usize = 4;
+pub(super) const AHEAD: usize = 4;
 
 /// Rows from which on keys and values are widened to floats before they are used.
 const MANY: usize = 12;
 
 /// Numbers of the room for what is widened: two blocks of keys, or a chunk of values.
-pub fn widened(rows: usize, heads: Heads) -> usize {
+pub(super) fn widened(rows: usize, heads: Heads) -> usize {
     match rows < MANY {
         true => 0,
         false => (2 * heads.keys()).max(values::widened(rows, heads)),
@@ -29,12 +30,14 @@ pub fn widened(rows: usize, heads: Heads) -> usize {
 }
 
 /// The steps with the best registers of a family.
-pub fn step_of<N: Number>(family: Family) -> Run<N> {
+pub(super) fn step_fn<N: KvElement>(family: KernelFamily) -> StepFn<N> {
     #[cfg(target_arch = "x86_64")]
     {
         use crate::lanes::{Avx2, Avx512};
+        /// # Safety
+        /// As for [`StepFn`].
         #[target_feature(enable = "avx512f,fma,f16c")]
-        unsafe fn avx512<N: Number>(
+        unsafe fn avx512<N: KvElement>(
             tile: &Tile<N>,
             scores: *mut f32,
             wide: &mut [f32],
@@ -43,15 +46,22 @@ pub fn step_of<N: Number>(family: Family) -> Run<N> {
             // SAFETY: the caller's.
             unsafe { run::<Avx512, N>(tile, scores, wide, step) }
         }
+        /// # Safety
+        /// As for [`StepFn`].
         #[target_feature(enable = "avx2,fma,f16c")]
-        unsafe fn avx2<N: Number>(tile: &Tile<N>, scores: *mut f32, wide: &mut [f32], step: Step) {
+        unsafe fn avx2<N: KvElement>(
+            tile: &Tile<N>,
+            scores: *mut f32,
+            wide: &mut [f32],
+            step: Step,
+        ) {
             // SAFETY: the caller's.
             unsafe { run::<Avx2, N>(tile, scores, wide, step) }
         }
         match family {
-            Family::Amx | Family::Avx512Vnni => return avx512::<N>,
-            Family::AvxVnni | Family::Avx2 => return avx2::<N>,
-            Family::Portable => {}
+            KernelFamily::Amx | KernelFamily::Avx512Vnni => return avx512::<N>,
+            KernelFamily::AvxVnni | KernelFamily::Avx2 => return avx2::<N>,
+            KernelFamily::Portable => {}
         }
     }
     let _ = family;
@@ -60,15 +70,21 @@ pub fn step_of<N: Number>(family: Family) -> Run<N> {
 
 /// Does a step. `scores` is `[rows, stride]`.
 ///
-/// Safe where nobody else has what the step writes.
+/// # Safety
+/// The processor has the instructions of `L`, and nobody else has what the step writes.
 #[inline(always)]
-unsafe fn run<L: Lanes, N: Number>(tile: &Tile<N>, scores: *mut f32, wide: &mut [f32], step: Step) {
+unsafe fn run<L: Lanes, N: KvElement>(
+    tile: &Tile<N>,
+    scores: *mut f32,
+    wide: &mut [f32],
+    step: Step,
+) {
     let many = N::NARROW && tile.rows >= MANY;
     // SAFETY: the caller's; blocks, rows and columns are the tile's own.
     unsafe {
         match step {
             Step::Scores(blocks) => score_blocks::<L, N>(tile, scores, wide, blocks),
-            Step::Softmax(rows) => rows.for_each(|row| soften(tile, scores, row)),
+            Step::Softmax(rows) => rows.for_each(|row| softmax_row(tile, scores, row)),
             Step::Values(columns) if many => {
                 values::weigh_many::<L, N>(tile, scores, wide, columns)
             }
@@ -89,8 +105,11 @@ unsafe fn run<L: Lanes, N: Number>(tile: &Tile<N>, scores: *mut f32, wide: &mut 
 }
 
 /// Writes the keys of a block, `[dim, 16]`, as floats.
+///
+/// # Safety
+/// The processor has the instructions of `L`, and `dim` times 16 floats may be written at `to`.
 #[inline(always)]
-unsafe fn widen_keys<L: Lanes, N: Number>(keys: Keys<N>, to: *mut f32, dim: usize) {
+unsafe fn widen_keys<L: Lanes, N: KvElement>(keys: Keys<N>, to: *mut f32, dim: usize) {
     let mut d = 0;
     while d < dim {
         // SAFETY: the caller's.
@@ -111,18 +130,23 @@ struct Keys<N> {
     count: usize,
 }
 
-impl<N: Number> Keys<N> {
+impl<N: KvElement> Keys<N> {
     /// Number `d` of 16 keys.
+    ///
+    /// # Safety
+    /// The processor has the instructions of `L`, and `d` is below the size of a head.
     #[inline(always)]
     unsafe fn column<L: Lanes>(&self, d: usize) -> L::Vector {
-        let scales = self.scales.wrapping_add(d / SHARED * WIDTH);
+        let scales = self.scales.wrapping_add(d / SCALE_GROUP * WIDTH);
         // SAFETY: the caller's; without scales nobody looks there.
-        unsafe { N::read::<L>(self.numbers.add(d * WIDTH), scales) }
+        unsafe { N::load::<L>(self.numbers.add(d * WIDTH), scales) }
     }
 }
 
+/// # Safety
+/// As for [`run`].
 #[inline(always)]
-unsafe fn score_blocks<L: Lanes, N: Number>(
+unsafe fn score_blocks<L: Lanes, N: KvElement>(
     tile: &Tile<N>,
     scores: *mut f32,
     wide: &mut [f32],
@@ -177,8 +201,10 @@ unsafe fn score_blocks<L: Lanes, N: Number>(
     }
 }
 
+/// # Safety
+/// As for [`run`]; the rows and blocks are the tile's.
 #[inline(always)]
-unsafe fn score_rows<L: Lanes, N: Number, K: Number, const B: usize>(
+unsafe fn score_rows<L: Lanes, N: KvElement, K: KvElement, const B: usize>(
     tile: &Tile<N>,
     scores: *mut f32,
     blocks: [Keys<K>; B],
@@ -207,8 +233,11 @@ unsafe fn score_rows<L: Lanes, N: Number, K: Number, const B: usize>(
 }
 
 /// Scores of R rows for 16 positions in each of B blocks.
+///
+/// # Safety
+/// As for [`run`]; the rows and blocks are the tile's.
 #[inline(always)]
-unsafe fn score<L: Lanes, N: Number, K: Number, const B: usize, const R: usize>(
+unsafe fn score<L: Lanes, N: KvElement, K: KvElement, const B: usize, const R: usize>(
     tile: &Tile<N>,
     scores: *mut f32,
     first: usize,
@@ -246,6 +275,9 @@ unsafe fn score<L: Lanes, N: Number, K: Number, const B: usize, const R: usize>(
 }
 
 /// Stores the first `count` numbers.
+///
+/// # Safety
+/// The processor has the instructions of `L`, and `count` floats may be written at `to`.
 #[inline(always)]
 pub(super) unsafe fn put<L: Lanes>(to: *mut f32, values: L::Vector, count: usize) {
     // SAFETY: the caller's.
@@ -260,8 +292,11 @@ pub(super) unsafe fn put<L: Lanes>(to: *mut f32, values: L::Vector, count: usize
 }
 
 /// A row's softmax; nothing for what it does not see.
+///
+/// # Safety
+/// `scores` has the row, and nobody else has it.
 #[inline(always)]
-unsafe fn soften<N: Number>(tile: &Tile<N>, scores: *mut f32, row: usize) {
+unsafe fn softmax_row<N: KvElement>(tile: &Tile<N>, scores: *mut f32, row: usize) {
     let end = tile.end(row);
     let first = end.saturating_sub(tile.shape.window).max(tile.base);
     // SAFETY: the caller's.

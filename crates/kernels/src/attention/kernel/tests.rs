@@ -1,6 +1,6 @@
 use super::*;
-use crate::attention::kv::Kind;
-use crate::linear::Family;
+use crate::attention::kv::KvType;
+use crate::linear::KernelFamily;
 use proptest::prelude::*;
 
 fn numbers(count: usize, seed: u64) -> Vec<f32> {
@@ -15,8 +15,8 @@ fn numbers(count: usize, seed: u64) -> Vec<f32> {
 }
 
 /// A cache of the rows `from..to` of keys and values, `[rows, heads, dim]`.
-fn kept(kind: Kind, heads: Heads, k: &[f32], v: &[f32], from: usize, to: usize) -> Kv {
-    let mut kv = Kv::new(kind, heads);
+fn kept(kind: KvType, heads: Heads, k: &[f32], v: &[f32], from: usize, to: usize) -> KvBlocks {
+    let mut kv = KvBlocks::new(kind, heads);
     kv.reserve(to - from);
     let width = heads.count * heads.dim;
     for at in from..to {
@@ -78,9 +78,9 @@ proptest! {
         let q = numbers(tokens * shape.heads * dim, seed);
         let (k, v) = (numbers(len * count * dim, seed ^ 1), numbers(len * count * dim, seed ^ 2));
         let exact = reference(tokens, position, shape, &q, &k, &v);
-        for (kind, close) in [(Kind::F32, 2e-5), (Kind::F16, 6e-3), (Kind::Q8, 6e-2)] {
+        for (kind, close) in [(KvType::F32, 2e-5), (KvType::F16, 6e-3), (KvType::Q8, 6e-2)] {
             let all = kept(kind, shape.kv, &k, &v, 0, len);
-            let none = all.like();
+            let none = all.empty_like();
             let job = Job { row: 0, tokens, position, past: [(&all, len), (&none, 0)] };
             let mut out = vec![0f32; q.len()];
             attend(&Pool::new(2), shape, &q, &[job], &mut out);
@@ -89,7 +89,7 @@ proptest! {
             }
             // The same to the bit alone, in two pieces, on one thread, in every family.
             let row = shape.heads * dim;
-            for family in Family::ALL.into_iter().filter(|family| family.is_here()) {
+            for family in KernelFamily::ALL.into_iter().filter(|family| family.is_supported()) {
                 let pool = Pool::with_family(1, family);
                 for token in 0..tokens {
                     let end = position + token + 1;
@@ -117,12 +117,12 @@ fn one_token_far_on_is_the_same_on_any_number_of_threads() {
     let len = 700;
     let q = numbers(9 * 64, 1);
     let (k, v) = (numbers(len * 192, 2), numbers(len * 192, 3));
-    let all = kept(Kind::F16, shape.kv, &k, &v, 0, len);
+    let all = kept(KvType::F16, shape.kv, &k, &v, 0, len);
     let pieces = [
-        kept(Kind::F16, shape.kv, &k, &v, 0, 333),
-        kept(Kind::F16, shape.kv, &k, &v, 333, len),
+        kept(KvType::F16, shape.kv, &k, &v, 0, 333),
+        kept(KvType::F16, shape.kv, &k, &v, 333, len),
     ];
-    let none = all.like();
+    let none = all.empty_like();
     let run = |threads, past| {
         let mut out = vec![0f32; q.len()];
         let job = Job {
@@ -148,16 +148,16 @@ fn one_token_far_on_is_the_same_on_any_number_of_threads() {
 fn what_is_saved_comes_back() {
     let heads = Heads { count: 2, dim: 24 };
     let (k, v) = (numbers(40 * 48, 1), numbers(40 * 48, 2));
-    for kind in [Kind::F16, Kind::F32, Kind::Q8] {
+    for kind in [KvType::F16, KvType::F32, KvType::Q8] {
         let kv = kept(kind, heads, &k, &v, 0, 40);
         let (mut saved, mut again) = (Vec::new(), Vec::new());
         kv.save(3, 37, &mut saved);
         assert_eq!(saved.len(), 34 * kv.saved_bytes());
-        let mut other = kv.like();
+        let mut other = kv.empty_like();
         other.restore(3, 37, &saved);
         other.save(3, 37, &mut again);
         assert_eq!(saved, again);
-        let mut copy = kv.like();
+        let mut copy = kv.empty_like();
         copy.reserve(20);
         copy.copy(17, &kv, 36);
         let (mut one, mut same) = (Vec::new(), Vec::new());

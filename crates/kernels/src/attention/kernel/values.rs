@@ -3,7 +3,7 @@
 use super::Tile;
 use super::steps::{AHEAD, put};
 use crate::attention::kv::Heads;
-use crate::lanes::{Lanes, Number, SHARED, WIDTH, prefetch};
+use crate::lanes::{KvElement, Lanes, SCALE_GROUP, WIDTH, prefetch};
 use std::ops::Range;
 
 /// Positions whose values are widened at a time: as many as stay in the nearest cache.
@@ -14,8 +14,11 @@ pub(super) fn widened(rows: usize, heads: Heads) -> usize {
     (CHUNK + rows) * heads.width()
 }
 
+/// # Safety
+/// As for a step of a tile: the processor has the instructions of `L`, the scores are the tile's,
+/// and nobody else has what is written.
 #[inline(always)]
-pub(super) unsafe fn weigh_columns<L: Lanes, N: Number, const R: usize>(
+pub(super) unsafe fn weigh_columns<L: Lanes, N: KvElement, const R: usize>(
     tile: &Tile<N>,
     scores: *mut f32,
     row: usize,
@@ -41,8 +44,11 @@ pub(super) unsafe fn weigh_columns<L: Lanes, N: Number, const R: usize>(
 }
 
 /// Weighted values of R rows, 16 D numbers of a head from `column` on.
+///
+/// # Safety
+/// As for [`weigh_columns`]; the columns are the head's.
 #[inline(always)]
-unsafe fn weigh<L: Lanes, N: Number, const R: usize, const D: usize>(
+unsafe fn weigh<L: Lanes, N: KvElement, const R: usize, const D: usize>(
     tile: &Tile<N>,
     scores: *mut f32,
     first: usize,
@@ -67,9 +73,9 @@ unsafe fn weigh<L: Lanes, N: Number, const R: usize, const D: usize>(
                     let scales =
                         scales.wrapping_add(tile.shape.kv.value_scales(tile.head, at % WIDTH));
                     let value: [L::Vector; D] = std::array::from_fn(|d| {
-                        let scale = scales.wrapping_add((column + d * WIDTH) / SHARED);
+                        let scale = scales.wrapping_add((column + d * WIDTH) / SCALE_GROUP);
                         prefetch(value.wrapping_add(d * WIDTH + ahead));
-                        N::read_shared::<L>(value.add(d * WIDTH), scale)
+                        N::load_shared_scale::<L>(value.add(d * WIDTH), scale)
                     });
                     let place = piece.start + at - tile.base;
                     for r in 0..R {
@@ -94,8 +100,11 @@ unsafe fn weigh<L: Lanes, N: Number, const R: usize, const D: usize>(
 
 /// Weighted values of all rows, a chunk of positions after another: the values of a chunk are
 /// widened once, and what rows have so far waits in memory while others are added to.
+///
+/// # Safety
+/// As for [`weigh_columns`]; `wide` has room for a chunk.
 #[inline(always)]
-pub(super) unsafe fn weigh_many<L: Lanes, N: Number>(
+pub(super) unsafe fn weigh_many<L: Lanes, N: KvElement>(
     tile: &Tile<N>,
     scores: *mut f32,
     wide: &mut [f32],
@@ -121,8 +130,8 @@ pub(super) unsafe fn weigh_many<L: Lanes, N: Number>(
                     let to = values[(at - first) * columns.len()..].as_mut_ptr();
                     let mut column = 0;
                     while column < columns.len() {
-                        let scale = scales.wrapping_add((columns.start + column) / SHARED);
-                        let value = N::read_shared::<L>(from.add(column), scale);
+                        let scale = scales.wrapping_add((columns.start + column) / SCALE_GROUP);
+                        let value = N::load_shared_scale::<L>(from.add(column), scale);
                         L::store(to.add(column), value);
                         column += WIDTH;
                     }
@@ -136,7 +145,8 @@ pub(super) unsafe fn weigh_many<L: Lanes, N: Number>(
                         rest => rest,
                     };
                     let seen = (tile.end(row + rows - 1) - tile.base).saturating_sub(place);
-                    let chunk = (place, seen.min(end - first));
+                    let count = seen.min(end - first);
+                    let chunk = Chunk { place, count };
                     let sums = sums[row * columns.len()..].as_mut_ptr();
                     let scores = scores.add(row * tile.stride()).cast_const();
                     let (values, len) = (values.as_ptr(), columns.len());
@@ -166,13 +176,24 @@ pub(super) unsafe fn weigh_many<L: Lanes, N: Number>(
     }
 }
 
-/// Adds a chunk of values `[positions, len]` to the sums of R rows, `[R, len]`. `chunk` is where
-/// the scores of the chunk begin in a row, and how many positions are seen.
+/// Some positions of a row.
+#[derive(Clone, Copy)]
+struct Chunk {
+    /// Where their scores begin in the row.
+    place: usize,
+    /// How many of them the row sees.
+    count: usize,
+}
+
+/// Adds a chunk of values `[positions, len]` to the sums of R rows, `[R, len]`.
+///
+/// # Safety
+/// As for [`weigh_columns`]; the chunk must lie within the scores of each row.
 #[inline(always)]
 unsafe fn add_chunk<L: Lanes, const R: usize>(
     scores: *const f32,
     stride: usize,
-    chunk: (usize, usize),
+    chunk: Chunk,
     values: *const f32,
     sums: *mut f32,
     len: usize,
@@ -196,11 +217,13 @@ unsafe fn add_chunk<L: Lanes, const R: usize>(
     }
 }
 
+/// # Safety
+/// As for [`add_chunk`]; the columns are the head's.
 #[inline(always)]
 unsafe fn add_columns<L: Lanes, const R: usize, const D: usize>(
     scores: *const f32,
     stride: usize,
-    (place, count): (usize, usize),
+    chunk: Chunk,
     values: *const f32,
     sums: *mut f32,
     len: usize,
@@ -213,11 +236,11 @@ unsafe fn add_columns<L: Lanes, const R: usize, const D: usize>(
                 *sum = L::load(sums.add(r * len + d * WIDTH));
             }
         }
-        for at in 0..count {
+        for at in 0..chunk.count {
             let value: [L::Vector; D] =
                 std::array::from_fn(|d| L::load(values.add(at * len + d * WIDTH)));
             for (r, row) in acc.iter_mut().enumerate() {
-                let weight = L::splat(*scores.add(r * stride + place + at));
+                let weight = L::splat(*scores.add(r * stride + chunk.place + at));
                 for (sum, value) in row.iter_mut().zip(&value) {
                     *sum = L::fma(weight, *value, *sum);
                 }

@@ -10,14 +10,15 @@
 use std::arch::asm;
 use std::arch::x86_64::*;
 use std::mem::MaybeUninit;
+use std::ops::Range;
 
-use super::super::quantize::Group;
+use super::super::group::Group;
 use super::super::{BLOCK, Format, STRIP};
 use super::avx512vnni::read::{
-    Bytes, Codes, Fives, Half, HalfMin, Nibbles, Scales, Sixes, Super, SuperHalves,
+    Codes, F16Scale, F16ScaleMin, Q4, Q5, Q6, Q8, Scales, SuperBlockHalves, SuperBlockMin,
 };
 use super::{Strip, Sums, Tiles, Unpacked};
-use crate::registers::{self, Shapes};
+use crate::tile_registers::{self, TileConfig};
 
 /// Rows of input that are multiplied at once.
 const ROWS: usize = 16;
@@ -26,22 +27,17 @@ const COLUMNS: usize = BLOCK * STRIP;
 /// How far ahead to ask for memory.
 const AHEAD: usize = 4096;
 
-/// Whether processor and system let this process use the registers.
-pub(super) fn is_here() -> bool {
-    registers::are_here(registers::INT8)
-}
-
 /// The kernels of a format; plain floats have none.
 pub(super) fn tiles(format: Format) -> Option<Tiles> {
     Some(match format {
-        Format::Q4_0 => of::<Nibbles, Half>(),
-        Format::Q4_1 => of::<Nibbles, HalfMin>(),
-        Format::Q5_0 => of::<Fives, Half>(),
-        Format::Q5_1 => of::<Fives, HalfMin>(),
-        Format::Q8_0 => of::<Bytes, Half>(),
-        Format::Q4K => of::<Nibbles, Super>(),
-        Format::Q5K => of::<Fives, Super>(),
-        Format::Q6K => of::<Sixes, SuperHalves>(),
+        Format::Q4_0 => of::<Q4, F16Scale>(),
+        Format::Q4_1 => of::<Q4, F16ScaleMin>(),
+        Format::Q5_0 => of::<Q5, F16Scale>(),
+        Format::Q5_1 => of::<Q5, F16ScaleMin>(),
+        Format::Q8_0 => of::<Q8, F16Scale>(),
+        Format::Q4K => of::<Q4, SuperBlockMin>(),
+        Format::Q5K => of::<Q5, SuperBlockMin>(),
+        Format::Q6K => of::<Q6, SuperBlockHalves>(),
         Format::F16 | Format::BF16 | Format::F32 => return None,
     })
 }
@@ -53,7 +49,7 @@ fn of<C: Codes, S: Scales>() -> Tiles {
         } else {
             configure::<false>
         },
-        end: registers::end,
+        end: tile_registers::release,
         unpack: unpack::<C, S>,
         multiply: if S::HALVES {
             multiply::<false, true>
@@ -65,9 +61,11 @@ fn of<C: Codes, S: Scales>() -> Tiles {
     }
 }
 
+/// # Safety
+/// The processor has the instructions of this family, and the strip is whole.
 #[target_feature(enable = "avx512f,avx512bw,avx512vnni,f16c")]
 unsafe fn unpack<C: Codes, S: Scales>(strip: &Strip, to: &mut Unpacked) {
-    let blocks = strip.body.len() / C::BYTES;
+    let blocks = strip.quants.len() / C::BYTES;
     to.blocks = blocks;
     to.codes.resize(blocks * COLUMNS);
     to.scales.resize(blocks * STRIP);
@@ -76,10 +74,10 @@ unsafe fn unpack<C: Codes, S: Scales>(strip: &Strip, to: &mut Unpacked) {
         .resize(if S::HALVES { blocks * 2 * STRIP } else { 0 });
     let zero = _mm512_set1_epi8(if S::MINIMA { 0 } else { C::ZERO as i8 });
     for b in 0..blocks {
-        let body = strip.body[b * C::BYTES..].as_ptr();
+        let quants = strip.quants[b * C::BYTES..].as_ptr();
         if strip.cold {
             for line in 0..C::BYTES / 64 {
-                let ahead = body.wrapping_add(AHEAD + line * 64);
+                let ahead = quants.wrapping_add(AHEAD + line * 64);
                 _mm_prefetch::<_MM_HINT_T0>(ahead.cast());
             }
         }
@@ -87,18 +85,18 @@ unsafe fn unpack<C: Codes, S: Scales>(strip: &Strip, to: &mut Unpacked) {
         unsafe {
             let codes = to.codes.as_mut_ptr().add(b * COLUMNS);
             for g in 0..4 {
-                let (low, high) = C::pair(body, g);
+                let (low, high) = C::pair(quants, g);
                 let (low, high) = (_mm512_sub_epi8(low, zero), _mm512_sub_epi8(high, zero));
                 _mm512_store_si512(codes.add(g * 64).cast(), low);
                 _mm512_store_si512(codes.add(g * 64 + 256).cast(), high);
             }
-            let (scale, min) = S::of(strip.head.as_ptr(), b);
+            let (scale, min) = S::of(strip.scales.as_ptr(), b);
             _mm512_store_ps(to.scales.as_mut_ptr().add(b * STRIP), scale);
             if S::MINIMA {
                 _mm512_store_ps(to.minima.as_mut_ptr().add(b * STRIP), min);
             }
             if S::HALVES {
-                let [first, second] = S::halves(strip.head.as_ptr(), b);
+                let [first, second] = S::halves(strip.scales.as_ptr(), b);
                 let halves = to.halves.as_mut_ptr().add(b * 2 * STRIP);
                 _mm512_store_ps(halves, first);
                 _mm512_store_ps(halves.add(STRIP), second);
@@ -108,22 +106,24 @@ unsafe fn unpack<C: Codes, S: Scales>(strip: &Strip, to: &mut Unpacked) {
 }
 
 /// Registers 0 to 3 hold sums, 4 and 5 input, 6 and 7 weights.
-const fn shapes(columns: u8) -> Shapes {
+const fn shapes(columns: u8) -> TileConfig {
     let (bytes, quads) = (columns as u16, columns / 4);
-    Shapes::new(
+    TileConfig::new(
         [64, 64, 64, 64, bytes, bytes, 64, 64],
         [16, 16, 16, 16, 16, 16, quads, quads],
     )
 }
 
-static WHOLE: Shapes = shapes(32);
+static WHOLE: TileConfig = shapes(32);
 /// For formats whose blocks have two halves of 16 columns.
-static HALVES: Shapes = shapes(16);
+static HALVES: TileConfig = shapes(16);
 
+/// # Safety
+/// The processor has the registers, and the system lets this process use them.
 unsafe fn configure<const IN_HALVES: bool>() {
     let shapes = if IN_HALVES { &HALVES } else { &WHOLE };
     // SAFETY: the processor has the registers.
-    unsafe { registers::begin(shapes) };
+    unsafe { tile_registers::load_config(shapes) };
 }
 
 /// Products that are made before their floats are added up. Long enough, because the processor
@@ -183,6 +183,9 @@ macro_rules! product {
 }
 
 /// The products of one block: a piece that is in a register serves two.
+///
+/// # Safety
+/// After [`configure`]; the pieces are whole, and 16 by 16 sums may be written at `to` for each.
 #[inline(always)]
 unsafe fn products<const GROUPS: usize, const STRIPS: usize>(pieces: &Pieces, to: *mut i32) {
     // SAFETY: the caller's 16 x 32 and 8 x 64 bytes each; 16 x 64 are written for each product.
@@ -229,6 +232,8 @@ unsafe fn products<const GROUPS: usize, const STRIPS: usize>(pieces: &Pieces, to
     }
 }
 
+/// # Safety
+/// After [`configure`]; strips and group have the same number of columns.
 #[target_feature(enable = "avx512f,avx512bw,avx512vnni,f16c")]
 unsafe fn multiply<const MINIMA: bool, const IN_HALVES: bool>(
     strips: &[Unpacked],
@@ -246,6 +251,8 @@ unsafe fn multiply<const MINIMA: bool, const IN_HALVES: bool>(
     }
 }
 
+/// # Safety
+/// As for [`multiply`]; the rows and strips are among those.
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw,avx512vnni,f16c")]
 unsafe fn tile<
@@ -291,8 +298,8 @@ unsafe fn tile<
             unsafe {
                 let sums = sums[g * 2 + s].assume_init_ref();
                 let rows = out.0.as_mut_ptr().add(g * ROWS);
-                let input = (group, g * blocks * ROWS);
-                add_up::<MINIMA, IN_HALVES>(sums, &strips[s], input, (first, end), rows, s);
+                let start = g * blocks * ROWS;
+                add_up::<MINIMA, IN_HALVES>(sums, &strips[s], group, start, first..end, rows, s);
             }
             product += 1;
         }
@@ -300,15 +307,19 @@ unsafe fn tile<
     }
 }
 
-/// Adds the products of some blocks up, for 16 rows of input, to what is there, or to nothing where
-/// they are the first. `input` is where the scales of these rows begin.
+/// Adds up the products of some blocks for 16 rows of input: to the sums in `out`, or to zero where
+/// they are the first blocks. The scales of these rows begin at `start`.
+///
+/// # Safety
+/// As for [`multiply`]; the group has the scales of 16 rows from `start` on.
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw,avx512vnni,f16c")]
 unsafe fn add_up<const MINIMA: bool, const IN_HALVES: bool>(
     products: &Products,
     strip: &Unpacked,
-    (group, start): (&Group, usize),
-    (first, end): (usize, usize),
+    group: &Group,
+    start: usize,
+    blocks: Range<usize>,
     out: *mut [[f32; STRIP]; 2],
     side: usize,
 ) {
@@ -317,12 +328,12 @@ unsafe fn add_up<const MINIMA: bool, const IN_HALVES: bool>(
     unsafe {
         let place = |i: usize| (*out.add(i))[side].as_mut_ptr();
         let mut acc = [_mm512_setzero_ps(); ROWS];
-        if first > 0 {
+        if blocks.start > 0 {
             acc = std::array::from_fn(|i| _mm512_load_ps(place(i)));
         }
-        let mut b = first;
-        while b < end {
-            let at = b - first;
+        let mut b = blocks.start;
+        while b < blocks.end {
+            let at = b - blocks.start;
             let load = |half: usize, i: usize| {
                 let sums = products.0[at * halves + half][i].as_ptr();
                 _mm512_cvtepi32_ps(_mm512_load_si512(sums.cast()))

@@ -9,11 +9,11 @@ mod read;
 use std::arch::x86_64::*;
 
 use read::{
-    BF16, Bytes, Codes, F16, F32, Fives, Floats, Half, HalfMin, Nibbles, Quad, Scales, Sixes,
-    Super, SuperHalves,
+    BF16, Codes, F16, F16Scale, F16ScaleMin, F32, Floats, Q4, Q5, Q6, Q8, Quad, Scales,
+    SuperBlockHalves, SuperBlockMin,
 };
 
-use super::super::quantize::{Group, Part};
+use super::super::group::{Group, Part};
 use super::super::{BLOCK, Format, STRIP};
 use super::{Kernel, Strip};
 
@@ -27,27 +27,36 @@ pub(super) trait Dot {
     /// Codes of 8 bits have their zero point taken off here, not by the caller.
     const CENTRES_BYTES: bool;
     /// 16 columns of 8 rows, of codes of `bits` bits, times 16 input codes, added to `sum`.
+    ///
+    /// # Safety
+    /// The processor has the instructions of this family, and sixteen codes can be read at `x`.
     unsafe fn quad(bits: u32, quad: &Quad, x: *const i8, sum: __m256i) -> __m256i;
     /// `integer` for this way of multiplying, with the instructions that it needs.
+    ///
+    /// # Safety
+    /// As for `Kernel`.
     unsafe fn kernel<C: Codes, S: Scales>(strip: &Strip, group: &Group, sums: &mut [[f32; STRIP]]);
 }
 
 pub(super) fn kernel<D: Dot>(format: Format) -> Kernel {
     match format {
-        Format::Q4_0 => D::kernel::<Nibbles, Half>,
-        Format::Q4_1 => D::kernel::<Nibbles, HalfMin>,
-        Format::Q5_0 => D::kernel::<Fives, Half>,
-        Format::Q5_1 => D::kernel::<Fives, HalfMin>,
-        Format::Q8_0 => D::kernel::<Bytes, Half>,
-        Format::Q4K => D::kernel::<Nibbles, Super>,
-        Format::Q5K => D::kernel::<Fives, Super>,
-        Format::Q6K => D::kernel::<Sixes, SuperHalves>,
+        Format::Q4_0 => D::kernel::<Q4, F16Scale>,
+        Format::Q4_1 => D::kernel::<Q4, F16ScaleMin>,
+        Format::Q5_0 => D::kernel::<Q5, F16Scale>,
+        Format::Q5_1 => D::kernel::<Q5, F16ScaleMin>,
+        Format::Q8_0 => D::kernel::<Q8, F16Scale>,
+        Format::Q4K => D::kernel::<Q4, SuperBlockMin>,
+        Format::Q5K => D::kernel::<Q5, SuperBlockMin>,
+        Format::Q6K => D::kernel::<Q6, SuperBlockHalves>,
         Format::F16 => float::<F16>,
         Format::BF16 => float::<BF16>,
         Format::F32 => float::<F32>,
     }
 }
 
+/// # Safety
+/// The processor has the instructions of this family; the part's values can be read, and nobody
+/// else has its place in the group.
 #[target_feature(enable = "avx2,fma,f16c")]
 pub(super) unsafe fn quantize(part: Part, k: usize) {
     part.quantize(k);
@@ -77,9 +86,9 @@ impl Dot for Vnni {
 }
 
 /// AVX2 alone.
-pub(super) struct Plain;
+pub(super) struct Avx2Only;
 
-impl Dot for Plain {
+impl Dot for Avx2Only {
     const CENTRES_BYTES: bool = true;
 
     #[inline]
@@ -126,6 +135,9 @@ impl Dot for Plain {
 }
 
 /// Always inlined, as is what it calls, so that it has the instructions of its caller.
+///
+/// # Safety
+/// As for `Kernel`.
 #[inline(always)]
 unsafe fn integer<D: Dot, C: Codes, S: Scales>(
     strip: &Strip,
@@ -143,29 +155,31 @@ unsafe fn integer<D: Dot, C: Codes, S: Scales>(
     }
 }
 
+/// # Safety
+/// As for `Kernel`; `M` rows from there on are the group's.
 #[inline(always)]
 unsafe fn integer_rows<D: Dot, C: Codes, S: Scales, const M: usize>(
     strip: &Strip,
     group: &Group,
     sums: &mut [[f32; STRIP]],
 ) {
-    let blocks = strip.body.len() / C::BYTES;
-    let (head, mut body) = (strip.head.as_ptr(), strip.body.as_ptr());
+    let blocks = strip.quants.len() / C::BYTES;
+    let (scales, mut quants) = (strip.scales.as_ptr(), strip.quants.as_ptr());
     let mut codes = group.codes.as_ptr();
     // SAFETY: block b is within strip and group, which have the same number of blocks.
     unsafe {
         let mut acc = [[_mm256_setzero_ps(); 2]; M];
         if strip.cold {
-            prefetch(head, strip.head.len());
+            prefetch(scales, strip.scales.len());
         }
         for b in 0..blocks {
             if strip.cold {
-                prefetch(body, C::BYTES);
+                prefetch(quants, C::BYTES);
             }
             for side in 0..2 {
-                let quads = C::quads(body, side);
-                let (scale, min) = S::of(head, b, side);
-                let halves = S::halves(head, b, side);
+                let quads = C::quads(quants, side);
+                let (scale, min) = S::of(scales, b, side);
+                let halves = S::halves(scales, b, side);
                 for (i, acc) in acc.iter_mut().enumerate() {
                     let at = b * M + i;
                     let mut zero = [_mm256_setzero_si256(); 2];
@@ -198,7 +212,7 @@ unsafe fn integer_rows<D: Dot, C: Codes, S: Scales, const M: usize>(
                     }
                 }
             }
-            body = body.add(C::BYTES);
+            quants = quants.add(C::BYTES);
             codes = codes.add(M * BLOCK);
         }
         for (acc, sums) in acc.iter().zip(sums) {
@@ -219,6 +233,9 @@ fn prefetch(start: *const u8, bytes: usize) {
 }
 
 /// Four input codes, the same for all rows.
+///
+/// # Safety
+/// The processor has the instructions of this family, and four codes can be read.
 #[inline]
 #[target_feature(enable = "avx2,fma,f16c")]
 unsafe fn broadcast(codes: *const i8) -> __m256i {
@@ -226,6 +243,8 @@ unsafe fn broadcast(codes: *const i8) -> __m256i {
     _mm256_set1_epi32(unsafe { codes.cast::<i32>().read_unaligned() })
 }
 
+/// # Safety
+/// As for `Kernel`.
 #[target_feature(enable = "avx2,fma,f16c")]
 unsafe fn float<W: Floats>(strip: &Strip, group: &Group, sums: &mut [[f32; STRIP]]) {
     // SAFETY: this function's own conditions.
@@ -239,16 +258,18 @@ unsafe fn float<W: Floats>(strip: &Strip, group: &Group, sums: &mut [[f32; STRIP
     }
 }
 
+/// # Safety
+/// As for `Kernel`; `M` rows from there on are the group's.
 #[target_feature(enable = "avx2,fma,f16c")]
 unsafe fn float_rows<W: Floats, const M: usize>(
     strip: &Strip,
     group: &Group,
     sums: &mut [[f32; STRIP]],
 ) {
-    let cols = strip.body.len() / (W::BYTES * STRIP);
+    let cols = strip.quants.len() / (W::BYTES * STRIP);
     let mut acc = [[_mm256_setzero_ps(); 2]; M];
     for (b, block) in strip
-        .body
+        .quants
         .chunks_exact(W::BYTES * STRIP * BLOCK)
         .enumerate()
     {

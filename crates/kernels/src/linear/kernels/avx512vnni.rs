@@ -9,11 +9,11 @@ pub(super) mod read;
 use std::arch::x86_64::*;
 
 use read::{
-    BF16, Bytes, Codes, F16, F32, Fives, Floats, Half, HalfMin, Nibbles, Scales, Sixes, Super,
-    SuperHalves,
+    BF16, Codes, F16, F16Scale, F16ScaleMin, F32, Floats, Q4, Q5, Q6, Q8, Scales, SuperBlockHalves,
+    SuperBlockMin,
 };
 
-use super::super::quantize::{Group, Part, ROUND, SMALL};
+use super::super::group::{Group, Part, ROUND, SMALL};
 use super::super::{BLOCK, Format, STRIP};
 use super::{Kernel, Strip};
 
@@ -22,20 +22,23 @@ const AHEAD: usize = 4096;
 
 pub(super) fn kernel(format: Format) -> Kernel {
     match format {
-        Format::Q4_0 => integer::<Nibbles, Half>,
-        Format::Q4_1 => integer::<Nibbles, HalfMin>,
-        Format::Q5_0 => integer::<Fives, Half>,
-        Format::Q5_1 => integer::<Fives, HalfMin>,
-        Format::Q8_0 => integer::<Bytes, Half>,
-        Format::Q4K => integer::<Nibbles, Super>,
-        Format::Q5K => integer::<Fives, Super>,
-        Format::Q6K => integer::<Sixes, SuperHalves>,
+        Format::Q4_0 => integer::<Q4, F16Scale>,
+        Format::Q4_1 => integer::<Q4, F16ScaleMin>,
+        Format::Q5_0 => integer::<Q5, F16Scale>,
+        Format::Q5_1 => integer::<Q5, F16ScaleMin>,
+        Format::Q8_0 => integer::<Q8, F16Scale>,
+        Format::Q4K => integer::<Q4, SuperBlockMin>,
+        Format::Q5K => integer::<Q5, SuperBlockMin>,
+        Format::Q6K => integer::<Q6, SuperBlockHalves>,
         Format::F16 => float::<F16>,
         Format::BF16 => float::<BF16>,
         Format::F32 => float::<F32>,
     }
 }
 
+/// # Safety
+/// The processor has the instructions of this family; the part's values can be read, and nobody
+/// else has its place in the group.
 #[target_feature(enable = "avx512f,avx512bw,avx512vnni,f16c")]
 pub(super) unsafe fn quantize(part: Part, k: usize) {
     part.quantize_with(k, |values, codes| quantize_block(values, codes));
@@ -78,6 +81,8 @@ fn quantize_block(values: &[f32; BLOCK], codes: &mut [i8; BLOCK]) -> (f32, [i32;
     (peak / 127.0, totals)
 }
 
+/// # Safety
+/// As for `Kernel`.
 #[target_feature(enable = "avx512f,avx512bw,avx512vnni,f16c")]
 unsafe fn integer<C: Codes, S: Scales>(strip: &Strip, group: &Group, sums: &mut [[f32; STRIP]]) {
     // SAFETY: this function's own conditions.
@@ -91,22 +96,24 @@ unsafe fn integer<C: Codes, S: Scales>(strip: &Strip, group: &Group, sums: &mut 
     }
 }
 
+/// # Safety
+/// As for `Kernel`; `M` rows from there on are the group's.
 #[target_feature(enable = "avx512f,avx512bw,avx512vnni,f16c")]
 unsafe fn integer_rows<C: Codes, S: Scales, const M: usize>(
     strip: &Strip,
     group: &Group,
     sums: &mut [[f32; STRIP]],
 ) {
-    let blocks = strip.body.len() / C::BYTES;
-    let (head, mut body) = (strip.head.as_ptr(), strip.body.as_ptr());
+    let blocks = strip.quants.len() / C::BYTES;
+    let (scales, mut quants) = (strip.scales.as_ptr(), strip.quants.as_ptr());
     let mut codes = group.codes.as_ptr();
     let mut acc = [_mm512_setzero_ps(); M];
     if strip.cold {
-        prefetch(head, strip.head.len());
+        prefetch(scales, strip.scales.len());
     }
     for b in 0..blocks {
         if strip.cold {
-            prefetch(body, C::BYTES);
+            prefetch(quants, C::BYTES);
         }
         // SAFETY: block b is within strip and group, which have the same number of blocks.
         unsafe {
@@ -122,7 +129,7 @@ unsafe fn integer_rows<C: Codes, S: Scales, const M: usize>(
                 }
             }
             for g in 0..4 {
-                let (low, high) = C::pair(body, g);
+                let (low, high) = C::pair(quants, g);
                 for (i, dot) in dot.iter_mut().enumerate() {
                     let x = codes.add(i * BLOCK + g * 4);
                     dot[0] = _mm512_dpbusd_epi32(dot[0], low, broadcast(x));
@@ -130,8 +137,8 @@ unsafe fn integer_rows<C: Codes, S: Scales, const M: usize>(
                     dot[second] = _mm512_dpbusd_epi32(dot[second], high, broadcast(x.add(16)));
                 }
             }
-            let (scale, min) = S::of(head, b);
-            let halves = S::halves(head, b);
+            let (scale, min) = S::of(scales, b);
+            let halves = S::halves(scales, b);
             for i in 0..M {
                 let mut value = _mm512_cvtepi32_ps(dot[i][0]);
                 if S::HALVES {
@@ -146,7 +153,7 @@ unsafe fn integer_rows<C: Codes, S: Scales, const M: usize>(
                         _mm512_fmadd_ps(min, _mm512_set1_ps(*group.sums.get_unchecked(at)), acc[i]);
                 }
             }
-            body = body.add(C::BYTES);
+            quants = quants.add(C::BYTES);
             codes = codes.add(M * BLOCK);
         }
     }
@@ -167,6 +174,9 @@ fn prefetch(start: *const u8, bytes: usize) {
 }
 
 /// Four input codes, the same for all rows.
+///
+/// # Safety
+/// The processor has the instructions of this family, and four codes can be read.
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw,avx512vnni,f16c")]
 unsafe fn broadcast(codes: *const i8) -> __m512i {
@@ -174,6 +184,8 @@ unsafe fn broadcast(codes: *const i8) -> __m512i {
     _mm512_set1_epi32(unsafe { codes.cast::<i32>().read_unaligned() })
 }
 
+/// # Safety
+/// As for `Kernel`.
 #[target_feature(enable = "avx512f,avx512bw,avx512vnni,f16c")]
 unsafe fn float<W: Floats>(strip: &Strip, group: &Group, sums: &mut [[f32; STRIP]]) {
     // SAFETY: this function's own conditions.
@@ -188,16 +200,18 @@ unsafe fn float<W: Floats>(strip: &Strip, group: &Group, sums: &mut [[f32; STRIP
     }
 }
 
+/// # Safety
+/// As for `Kernel`; `M` rows from there on are the group's.
 #[target_feature(enable = "avx512f,avx512bw,avx512vnni,f16c")]
 unsafe fn float_rows<W: Floats, const M: usize>(
     strip: &Strip,
     group: &Group,
     sums: &mut [[f32; STRIP]],
 ) {
-    let cols = strip.body.len() / (W::BYTES * STRIP);
+    let cols = strip.quants.len() / (W::BYTES * STRIP);
     let mut acc = [_mm512_setzero_ps(); M];
     for (b, block) in strip
-        .body
+        .quants
         .chunks_exact(W::BYTES * STRIP * BLOCK)
         .enumerate()
     {

@@ -22,15 +22,16 @@ mod avx2;
 mod avx512vnni;
 mod portable;
 
-use super::quantize::{Group, Part};
-use super::{Aligned, Format, STRIP};
+use super::group::{Group, Part};
+use super::{Aligned, Format, STRIP, TILE};
+use crate::family::KernelFamily;
 
 /// 16 rows of weights.
 pub(super) struct Strip<'a> {
     /// Scales.
-    pub head: &'a [u8],
+    pub scales: &'a [u8],
     /// Weights.
-    pub body: &'a [u8],
+    pub quants: &'a [u8],
     /// Not read yet in this pass, so worth asking for ahead.
     #[cfg_attr(
         not(target_arch = "x86_64"),
@@ -41,12 +42,9 @@ pub(super) struct Strip<'a> {
 
 /// Multiplies a strip with a group of rows: `sums` is `[rows, 16]`.
 ///
-/// Safe where the processor has the family's instructions, and strip and group have the same
-/// number of columns.
+/// # Safety
+/// The processor has the family's instructions, and strip and group have the same number of columns.
 pub(super) type Kernel = unsafe fn(&Strip, &Group, &mut [[f32; STRIP]]);
-
-/// Rows of input that are multiplied with a pair of strips at once, where a family unpacks strips.
-pub(super) const TILE: usize = 32;
 
 /// What a pair of strips gives for some rows of input: `[rows, 2, 16]`.
 #[repr(align(64))]
@@ -77,21 +75,6 @@ pub(super) struct Unpacked {
     pub halves: Aligned<f32>,
 }
 
-/// A set of instructions that kernels are written for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Family {
-    /// AVX-512 with matrix registers for bytes: Intel's servers from Sapphire Rapids.
-    Amx,
-    /// AVX-512 with VNNI: Intel from Ice Lake, AMD from Zen 4.
-    Avx512Vnni,
-    /// AVX2 with VNNI: Intel without AVX-512 from Alder Lake.
-    AvxVnni,
-    /// AVX2 with FMA: x86 from about 2013.
-    Avx2,
-    /// Whatever the compiler makes of it.
-    Portable,
-}
-
 impl Default for Sums {
     fn default() -> Sums {
         Sums([[[0.0; STRIP]; 2]; TILE])
@@ -100,102 +83,59 @@ impl Default for Sums {
 
 impl Sums {
     /// Row after row.
-    pub fn numbers(&self) -> &[f32] {
+    pub(super) fn numbers(&self) -> &[f32] {
         self.0.as_flattened().as_flattened()
     }
 
-    pub fn numbers_mut(&mut self) -> &mut [f32] {
+    pub(super) fn numbers_mut(&mut self) -> &mut [f32] {
         self.0.as_flattened_mut().as_flattened_mut()
     }
 }
 
-impl Family {
-    /// Every family, the best first.
-    pub const ALL: [Family; 5] = [
-        Family::Amx,
-        Family::Avx512Vnni,
-        Family::AvxVnni,
-        Family::Avx2,
-        Family::Portable,
-    ];
-
-    /// The best family of this processor.
-    pub fn best() -> Family {
-        Self::ALL
-            .into_iter()
-            .find(|family| family.is_here())
-            .unwrap_or(Family::Portable)
-    }
-
-    /// Rows of input in a whole group.
-    pub(super) fn group(self) -> usize {
-        if self == Family::Amx { 16 } else { 8 }
-    }
-}
-
+/// The kernel of a family for a format.
 #[cfg(target_arch = "x86_64")]
-impl Family {
-    /// Whether this processor has the instructions.
-    pub fn is_here(self) -> bool {
-        let avx2 = is_x86_feature_detected!("avx2")
-            && is_x86_feature_detected!("fma")
-            && is_x86_feature_detected!("f16c");
-        match self {
-            Family::Amx => Family::Avx512Vnni.is_here() && amx::is_here(),
-            Family::Avx512Vnni => {
-                avx2 && is_x86_feature_detected!("avx512f")
-                    && is_x86_feature_detected!("avx512bw")
-                    && is_x86_feature_detected!("avx512vnni")
-            }
-            Family::AvxVnni => avx2 && is_x86_feature_detected!("avxvnni"),
-            Family::Avx2 => avx2,
-            Family::Portable => true,
-        }
-    }
-
-    pub(super) fn kernel(self, format: Format) -> Kernel {
-        match self {
-            Family::Amx | Family::Avx512Vnni => avx512vnni::kernel(format),
-            Family::AvxVnni => avx2::kernel::<avx2::Vnni>(format),
-            Family::Avx2 => avx2::kernel::<avx2::Plain>(format),
-            Family::Portable => portable::kernel(format),
-        }
-    }
-
-    pub(super) fn tiles(self, format: Format) -> Option<Tiles> {
-        match self {
-            Family::Amx => amx::tiles(format),
-            _ => None,
-        }
-    }
-
-    /// The function that quantizes inputs; safe where the processor has the instructions.
-    pub(super) fn quantizer(self) -> unsafe fn(Part, usize) {
-        match self {
-            Family::Amx | Family::Avx512Vnni => avx512vnni::quantize,
-            Family::AvxVnni | Family::Avx2 => avx2::quantize,
-            Family::Portable => portable::quantize,
-        }
+pub(super) fn kernel(family: KernelFamily, format: Format) -> Kernel {
+    match family {
+        KernelFamily::Amx | KernelFamily::Avx512Vnni => avx512vnni::kernel(format),
+        KernelFamily::AvxVnni => avx2::kernel::<avx2::Vnni>(format),
+        KernelFamily::Avx2 => avx2::kernel::<avx2::Avx2Only>(format),
+        KernelFamily::Portable => portable::kernel(format),
     }
 }
 
+/// The kernels of a family that unpack strips of a format first, where it has some.
+#[cfg(target_arch = "x86_64")]
+pub(super) fn tiles(family: KernelFamily, format: Format) -> Option<Tiles> {
+    match family {
+        KernelFamily::Amx => amx::tiles(format),
+        _ => None,
+    }
+}
+
+/// The function that quantizes inputs; safe where the processor has the family's instructions.
+#[cfg(target_arch = "x86_64")]
+pub(super) fn quantizer(family: KernelFamily) -> unsafe fn(Part, usize) {
+    match family {
+        KernelFamily::Amx | KernelFamily::Avx512Vnni => avx512vnni::quantize,
+        KernelFamily::AvxVnni | KernelFamily::Avx2 => avx2::quantize,
+        KernelFamily::Portable => portable::quantize,
+    }
+}
+
+/// The kernel for a format.
 #[cfg(not(target_arch = "x86_64"))]
-impl Family {
-    /// Whether this processor has the instructions.
-    pub fn is_here(self) -> bool {
-        self == Family::Portable
-    }
+pub(super) fn kernel(_family: KernelFamily, format: Format) -> Kernel {
+    portable::kernel(format)
+}
 
-    pub(super) fn kernel(self, format: Format) -> Kernel {
-        portable::kernel(format)
-    }
+/// No portable kernel unpacks strips first.
+#[cfg(not(target_arch = "x86_64"))]
+pub(super) fn tiles(_family: KernelFamily, _format: Format) -> Option<Tiles> {
+    None
+}
 
-    pub(super) fn tiles(self, _format: Format) -> Option<Tiles> {
-        None
-    }
-
-    /// The function that quantizes inputs; safe everywhere.
-    pub(super) fn quantizer(self) -> unsafe fn(Part, usize) {
-        portable::quantize
-    }
+/// The function that quantizes inputs; safe everywhere.
+#[cfg(not(target_arch = "x86_64"))]
+pub(super) fn quantizer(_family: KernelFamily) -> unsafe fn(Part, usize) {
+    portable::quantize
 }

@@ -2,7 +2,7 @@
 
 use half::bf16;
 
-use super::super::quantize::{GROUP, Group, Part};
+use super::super::group::{GROUP, Group, Part};
 use super::super::{BLOCK, Format, STRIP};
 use super::{Kernel, Strip};
 
@@ -10,7 +10,7 @@ use super::{Kernel, Strip};
 type Lanes<T> = [T; STRIP];
 /// Codes of 16 columns: 4 groups of 4 columns, 4 codes a row. They are 16 bits wide because that is
 /// what small vector units multiply and add in pairs.
-type Half = [i16; 16 * STRIP];
+type HalfCodes = [i16; 16 * STRIP];
 
 /// How 32 columns of weights become codes.
 trait Codes {
@@ -18,7 +18,7 @@ trait Codes {
     const BYTES: usize;
     /// The code that stands for zero, in formats without minima.
     const ZERO: i32;
-    fn decode(body: &[u8], halves: &mut [Half; 2]);
+    fn decode(quants: &[u8], halves: &mut [HalfCodes; 2]);
 }
 
 /// What the codes of a block are multiplied with.
@@ -30,18 +30,18 @@ struct Block {
 }
 
 /// Where the scales of block `b` are.
-type Scales = fn(head: &[u8], b: usize) -> Block;
+type Scales = fn(scales: &[u8], b: usize) -> Block;
 
 pub(super) fn kernel(format: Format) -> Kernel {
     match format {
-        Format::Q4_0 => |strip, group, sums| integer::<Nibbles>(strip, group, sums, half),
-        Format::Q4_1 => |strip, group, sums| integer::<Nibbles>(strip, group, sums, half_min),
-        Format::Q5_0 => |strip, group, sums| integer::<Fives>(strip, group, sums, half),
-        Format::Q5_1 => |strip, group, sums| integer::<Fives>(strip, group, sums, half_min),
-        Format::Q8_0 => |strip, group, sums| integer::<Bytes>(strip, group, sums, half),
-        Format::Q4K => |strip, group, sums| integer::<Nibbles>(strip, group, sums, super_min),
-        Format::Q5K => |strip, group, sums| integer::<Fives>(strip, group, sums, super_min),
-        Format::Q6K => |strip, group, sums| integer::<Sixes>(strip, group, sums, super_halves),
+        Format::Q4_0 => |strip, group, sums| integer::<Q4>(strip, group, sums, f16_scale),
+        Format::Q4_1 => |strip, group, sums| integer::<Q4>(strip, group, sums, f16_scale_min),
+        Format::Q5_0 => |strip, group, sums| integer::<Q5>(strip, group, sums, f16_scale),
+        Format::Q5_1 => |strip, group, sums| integer::<Q5>(strip, group, sums, f16_scale_min),
+        Format::Q8_0 => |strip, group, sums| integer::<Q8>(strip, group, sums, f16_scale),
+        Format::Q4K => |strip, group, sums| integer::<Q4>(strip, group, sums, super_block_min),
+        Format::Q5K => |strip, group, sums| integer::<Q5>(strip, group, sums, super_block_min),
+        Format::Q6K => |strip, group, sums| integer::<Q6>(strip, group, sums, super_block_halves),
         Format::F16 => |strip, group, sums| float(strip, group, sums, half_float),
         Format::BF16 => {
             |strip, group, sums| float(strip, group, sums, |at| bf16::from_le_bytes(at).to_f32())
@@ -57,9 +57,9 @@ pub(super) fn quantize(part: Part, k: usize) {
 fn integer<C: Codes>(strip: &Strip, group: &Group, sums: &mut [Lanes<f32>], scales: Scales) {
     let mut acc = [[0.0; STRIP]; GROUP];
     let mut codes = [[0; 16 * STRIP]; 2];
-    for (b, body) in strip.body.chunks_exact(C::BYTES).enumerate() {
-        C::decode(body, &mut codes);
-        let block = scales(strip.head, b);
+    for (b, quants) in strip.quants.chunks_exact(C::BYTES).enumerate() {
+        C::decode(quants, &mut codes);
+        let block = scales(strip.scales, b);
         for (i, acc) in acc[..group.rows].iter_mut().enumerate() {
             let at = b * group.rows + i;
             let (inputs, _) = group.codes[at * BLOCK..][..BLOCK].as_chunks();
@@ -92,7 +92,7 @@ fn integer<C: Codes>(strip: &Strip, group: &Group, sums: &mut [Lanes<f32>], scal
 
 /// Sixteen columns of weights times one input.
 #[inline(always)]
-fn dot(codes: &Half, input: &[i8; 16]) -> Lanes<i32> {
+fn dot(codes: &HalfCodes, input: &[i8; 16]) -> Lanes<i32> {
     let mut pairs = [0; 2 * STRIP];
     for (group, x) in codes
         .as_chunks::<{ 4 * STRIP }>()
@@ -117,7 +117,7 @@ fn float<const W: usize>(
     sums: &mut [Lanes<f32>],
     value: fn([u8; W]) -> f32,
 ) {
-    let (weights, _) = strip.body.as_chunks::<W>();
+    let (weights, _) = strip.quants.as_chunks::<W>();
     let cols = weights.len() / STRIP;
     let mut acc = [[0.0; STRIP]; GROUP];
     for (c, column) in weights.chunks_exact(STRIP).enumerate() {
@@ -132,29 +132,29 @@ fn float<const W: usize>(
     sums[..group.rows].copy_from_slice(&acc[..group.rows]);
 }
 
-struct Nibbles;
+struct Q4;
 
-impl Codes for Nibbles {
+impl Codes for Q4 {
     const BYTES: usize = 256;
     const ZERO: i32 = 8;
 
-    fn decode(body: &[u8], [low, high]: &mut [Half; 2]) {
-        for ((byte, low), high) in body.iter().zip(low).zip(high) {
+    fn decode(quants: &[u8], [low, high]: &mut [HalfCodes; 2]) {
+        for ((byte, low), high) in quants.iter().zip(low).zip(high) {
             *low = i16::from(byte & 15);
             *high = i16::from(byte >> 4);
         }
     }
 }
 
-struct Fives;
+struct Q5;
 
-impl Codes for Fives {
+impl Codes for Q5 {
     const BYTES: usize = 320;
     const ZERO: i32 = 16;
 
-    fn decode(body: &[u8], halves: &mut [Half; 2]) {
-        let (nibbles, fifths) = body.split_at(256);
-        Nibbles::decode(nibbles, halves);
+    fn decode(quants: &[u8], halves: &mut [HalfCodes; 2]) {
+        let (nibbles, fifths) = quants.split_at(256);
+        Q4::decode(nibbles, halves);
         for (half, fifths) in halves.iter_mut().zip(fifths.chunks_exact(32)) {
             for (codes, fifth) in half.chunks_exact_mut(8).zip(fifths) {
                 for (j, code) in codes.iter_mut().enumerate() {
@@ -165,15 +165,15 @@ impl Codes for Fives {
     }
 }
 
-struct Sixes;
+struct Q6;
 
-impl Codes for Sixes {
+impl Codes for Q6 {
     const BYTES: usize = 384;
     const ZERO: i32 = 32;
 
-    fn decode(body: &[u8], halves: &mut [Half; 2]) {
-        let (nibbles, pairs) = body.split_at(256);
-        Nibbles::decode(nibbles, halves);
+    fn decode(quants: &[u8], halves: &mut [HalfCodes; 2]) {
+        let (nibbles, pairs) = quants.split_at(256);
+        Q4::decode(nibbles, halves);
         for (half, pairs) in halves.iter_mut().zip(pairs.chunks_exact(64)) {
             for (g, codes) in half.chunks_exact_mut(64).enumerate() {
                 for (code, pair) in codes.iter_mut().zip(pairs) {
@@ -184,14 +184,14 @@ impl Codes for Sixes {
     }
 }
 
-struct Bytes;
+struct Q8;
 
-impl Codes for Bytes {
+impl Codes for Q8 {
     const BYTES: usize = 512;
     const ZERO: i32 = 128;
 
-    fn decode(body: &[u8], halves: &mut [Half; 2]) {
-        for (half, bytes) in halves.iter_mut().zip(body.chunks_exact(256)) {
+    fn decode(quants: &[u8], halves: &mut [HalfCodes; 2]) {
+        for (half, bytes) in halves.iter_mut().zip(quants.chunks_exact(256)) {
             half.iter_mut()
                 .zip(bytes)
                 .for_each(|(code, byte)| *code = i16::from(*byte));
@@ -199,31 +199,31 @@ impl Codes for Bytes {
     }
 }
 
-fn half(head: &[u8], b: usize) -> Block {
+fn f16_scale(scales: &[u8], b: usize) -> Block {
     Block {
-        scale: halfs(&head[b * 32..]),
+        scale: f16_values(&scales[b * 32..]),
         min: None,
         halves: None,
     }
 }
 
-fn half_min(head: &[u8], b: usize) -> Block {
-    let head = &head[b * 64..];
+fn f16_scale_min(scales: &[u8], b: usize) -> Block {
+    let scales = &scales[b * 64..];
     Block {
-        scale: halfs(head),
-        min: Some(halfs(&head[32..])),
+        scale: f16_values(scales),
+        min: Some(f16_values(&scales[32..])),
         halves: None,
     }
 }
 
-fn super_min(head: &[u8], b: usize) -> Block {
-    let (head, sub) = (&head[b / 8 * 320..], b % 8);
-    let times = |halfs: Lanes<f32>, at: usize| {
-        std::array::from_fn(|row| halfs[row] * f32::from(head[at + row] as i8))
+fn super_block_min(scales: &[u8], b: usize) -> Block {
+    let (scales, sub) = (&scales[b / 8 * 320..], b % 8);
+    let times = |f16_values: Lanes<f32>, at: usize| {
+        std::array::from_fn(|row| f16_values[row] * f32::from(scales[at + row] as i8))
     };
     let (scale, min) = (
-        times(halfs(head), 64 + sub * 16),
-        times(halfs(&head[32..]), 192 + sub * 16),
+        times(f16_values(scales), 64 + sub * 16),
+        times(f16_values(&scales[32..]), 192 + sub * 16),
     );
     Block {
         scale,
@@ -232,20 +232,20 @@ fn super_min(head: &[u8], b: usize) -> Block {
     }
 }
 
-fn super_halves(head: &[u8], b: usize) -> Block {
-    let (head, sub) = (&head[b / 8 * 288..], b % 8);
+fn super_block_halves(scales: &[u8], b: usize) -> Block {
+    let (scales, sub) = (&scales[b / 8 * 288..], b % 8);
     let bytes = |half: usize| {
-        std::array::from_fn(|row| i32::from(head[32 + (sub * 2 + half) * 16 + row] as i8))
+        std::array::from_fn(|row| i32::from(scales[32 + (sub * 2 + half) * 16 + row] as i8))
     };
     Block {
-        scale: halfs(head),
+        scale: f16_values(scales),
         min: None,
         halves: Some([bytes(0), bytes(1)]),
     }
 }
 
 /// 16 half floats.
-fn halfs(bytes: &[u8]) -> Lanes<f32> {
+fn f16_values(bytes: &[u8]) -> Lanes<f32> {
     let (bytes, _) = bytes.as_chunks();
     std::array::from_fn(|row| half_float(bytes[row]))
 }

@@ -1,18 +1,19 @@
-//! Attention with its projections, norms and cache: our own kernel on a CPU, plain tensor
-//! operations elsewhere.
+//! Attention with its projections, norms and KV cache: illumine's kernel on a CPU, tensor operations
+//! elsewhere.
 
 mod device;
 
-use super::branch::{At, Branch, Own};
-use super::cache::Cache;
 use super::config::Config;
-use super::matrix::{Buffer, Matrix};
+use super::linear::{Input, Linear};
+use super::matrix::{Buffer, Matrix, Vector};
 use super::norm::Norm;
-use super::rope::Tables;
-use super::weights::{Input, Linear, Vector, Weights};
-use crate::ModelError;
+use super::rope::RopeTables;
+use super::tensor_cache::TensorCache;
+use super::weights::Weights;
+use crate::branch::{Branch, BranchState, Positions};
+use crate::error::ModelError;
 use candle_core::{Result as Computed, Tensor};
-use kernels::attention::{self as kernel, Heads, Job, Kv, Shape};
+use kernels::attention::{self as kernel, Heads, Job, KvBlocks, Shape};
 use kernels::linear::Pool;
 use kernels::math;
 use std::sync::Arc;
@@ -24,19 +25,19 @@ pub struct Attention {
     query_norm: Option<Norm>,
     key_norm: Option<Norm>,
     output: Linear,
-    memory: Memory,
+    kv_cache: KvCache,
     query_scale: Option<f64>,
     shape: Shape,
     pool: Arc<Pool>,
 }
 
-/// Keys and values of the tokens read.
-enum Memory {
-    Host(Kv),
-    Device(Cache, Cache),
+/// Keys and values of the evaluated tokens.
+enum KvCache {
+    Host(KvBlocks),
+    Device(TensorCache, TensorCache),
 }
 
-/// Tokens that one thread turns at a time.
+/// Tokens that one thread rotates at a time.
 const TURN: usize = 16;
 
 impl Attention {
@@ -59,51 +60,56 @@ impl Attention {
             count: kv_heads,
             dim,
         };
-        let cache = || Cache::new(config.context, kv_heads, dim, weights.device());
+        let cache = || TensorCache::new(config.context, kv_heads, dim, weights.device());
         Ok(Attention {
             projections,
             biases: match biased {
                 true => Some([bias("attn_q")?, bias("attn_k")?, bias("attn_v")?]),
                 false => None,
             },
-            query_norm: Norm::some(weights, config, &name("attn_q_norm"))?,
-            key_norm: Norm::some(weights, config, &name("attn_k_norm"))?,
+            query_norm: weights.optional_norm(&name("attn_q_norm"), config.norm_eps)?,
+            key_norm: weights.optional_norm(&name("attn_k_norm"), config.norm_eps)?,
             output: weights.linear(&name("attn_output"))?,
-            memory: match weights.on_host() {
-                true => Memory::Host(Kv::new(weights.kv(), heads_kv)),
-                false => Memory::Device(cache()?, cache()?),
+            kv_cache: match weights.on_host() {
+                true => KvCache::Host(KvBlocks::new(weights.kv(), heads_kv)),
+                false => KvCache::Device(cache()?, cache()?),
             },
             query_scale: config.query_scale,
             shape: Shape {
                 heads,
                 kv: heads_kv,
                 window: config
-                    .windowed(index)
+                    .window_of_layer(index)
                     .map_or(usize::MAX, |window| window.tokens),
             },
             pool: weights.pool(),
         })
     }
 
-    /// Adds what attention says of `norm(x)` to `x`, `[tokens, hidden]`.
+    /// Adds the attention of `norm(x)` to `x`, `[tokens, hidden]`.
     pub fn forward(
         &mut self,
         x: Matrix,
         norm: &Norm,
         after: Option<&Norm>,
-        rope: &Tables,
-        (at, layer): (&mut At, usize),
+        rope: &RopeTables,
+        positions: &mut Positions,
+        layer: usize,
     ) -> Computed<Matrix> {
-        let [q, k, v] = Linear::many(self.projections.each_ref(), Input::Normed(&x, norm))?;
+        let [q, k, v] = Linear::forward_many(self.projections.each_ref(), Input::Normed(&x, norm))?;
         let out = match (q, k, v) {
             (Matrix::Host(q), Matrix::Host(k), Matrix::Host(v)) => {
-                Matrix::Host(self.on_host(q, k, v, rope, at, layer)?)
+                Matrix::Host(self.on_host(q, k, v, rope, positions, layer)?)
             }
-            (q, k, v) => {
-                Matrix::Device(self.on_device(q.tensor()?, k.tensor()?, v.tensor()?, rope, at)?)
-            }
+            (q, k, v) => Matrix::Device(self.on_device(
+                q.tensor()?,
+                k.tensor()?,
+                v.tensor()?,
+                rope,
+                positions,
+            )?),
         };
-        self.output.onto(Input::Plain(&out), after, x)
+        self.output.add_to(Input::Plain(&out), after, x)
     }
 
     fn on_host(
@@ -111,19 +117,19 @@ impl Attention {
         mut q: Buffer,
         mut k: Buffer,
         mut v: Buffer,
-        rope: &Tables,
-        at: &mut At,
+        rope: &RopeTables,
+        positions: &mut Positions,
         layer: usize,
     ) -> Computed<Buffer> {
-        self.turn(&mut q, &mut k, &mut v, rope, at);
+        self.turn(&mut q, &mut k, &mut v, rope, positions);
         let mut out = Buffer::rows(q.tokens(), q.width());
-        let Memory::Host(cache) = &mut self.memory else {
-            candle_core::bail!("the cache is on another device")
+        let KvCache::Host(cache) = &mut self.kv_cache else {
+            candle_core::bail!("the cache is on a different device")
         };
         let tokens = q.tokens();
-        let none = cache.like();
-        let jobs: Vec<Job> = match at {
-            At::Line(position) => {
+        let none = cache.empty_like();
+        let jobs: Vec<Job> = match positions {
+            Positions::Sequence(position) => {
                 cache.write_all(&self.pool, *position, &k, &v);
                 let past = [(&*cache, *position + tokens), (&none, 0)];
                 vec![Job {
@@ -133,11 +139,11 @@ impl Attention {
                     past,
                 }]
             }
-            At::Branches(branches) => {
+            Positions::Branches(branches) => {
                 let own = branches.iter_mut().enumerate().map(|(row, branch)| {
                     let (position, len) = (branch.position(), branch.len);
-                    let Own::Attention(own) = &mut branch.layers[layer] else {
-                        candle_core::bail!("a branch of another model")
+                    let BranchState::Attention(own) = &mut branch.layers[layer] else {
+                        candle_core::bail!("the branch belongs to a different model")
                     };
                     own.reserve(len + 1);
                     own.write(len, k.row(row), v.row(row));
@@ -157,10 +163,17 @@ impl Attention {
     }
 
     /// Biases, norms of heads, and RoPE, on queries and keys (and values' biases) where they are.
-    fn turn(&self, q: &mut Buffer, k: &mut Buffer, v: &mut Buffer, rope: &Tables, at: &At) {
+    fn turn(
+        &self,
+        q: &mut Buffer,
+        k: &mut Buffer,
+        v: &mut Buffer,
+        rope: &RopeTables,
+        positions: &Positions,
+    ) {
         let (family, dim) = (self.pool.family(), self.shape.kv.dim);
         let one = |token: usize, q: &mut [f32], k: &mut [f32], v: &mut [f32]| {
-            let position = at.position(token);
+            let position = positions.of(token);
             for (row, bias) in [&mut *q, &mut *k, v]
                 .into_iter()
                 .zip(self.biases.iter().flatten())
@@ -172,7 +185,7 @@ impl Attention {
             for (row, norm) in [(&mut *q, &self.query_norm), (&mut *k, &self.key_norm)] {
                 for head in row.chunks_exact_mut(dim) {
                     if let Some(norm) = norm {
-                        math::rms_norm_here(family, head, &norm.weight.values, norm.eps);
+                        math::rms_norm_in_place(family, head, &norm.weight.values, norm.eps);
                     }
                     rope.turn(head, position);
                 }
@@ -201,11 +214,13 @@ impl Attention {
         q: Tensor,
         k: Tensor,
         v: Tensor,
-        rope: &Tables,
-        at: &At,
+        rope: &RopeTables,
+        positions: &Positions,
     ) -> Computed<Tensor> {
-        let (At::Line(position), Memory::Device(keys, values)) = (at, &mut self.memory) else {
-            candle_core::bail!("branches are for CPUs")
+        let (Positions::Sequence(position), KvCache::Device(keys, values)) =
+            (positions, &mut self.kv_cache)
+        else {
+            candle_core::bail!("branches are supported on CPUs only")
         };
         let (shape, position) = (self.shape, *position);
         let tokens = q.dim(0)?;
@@ -233,34 +248,36 @@ impl Attention {
         device::attend(&q, &keys, &values, position, window)
     }
 
-    /// What a branch remembers of its own tokens here: nothing yet.
-    pub fn branch(&self) -> Option<Own> {
-        match &self.memory {
-            Memory::Host(kv) => Some(Own::Attention(kv.like())),
-            Memory::Device(..) => None,
+    /// The empty state of a new branch in this layer.
+    pub fn branch(&self) -> Option<BranchState> {
+        match &self.kv_cache {
+            KvCache::Host(kv) => Some(BranchState::Attention(kv.empty_like())),
+            KvCache::Device(..) => None,
         }
     }
 
-    /// Takes over what a branch has read.
+    /// Copies a branch's own keys and values into the KV cache.
     pub fn adopt(&mut self, branch: &Branch, layer: usize) {
-        if let (Memory::Host(kv), Own::Attention(own)) = (&mut self.memory, &branch.layers[layer]) {
+        if let (KvCache::Host(kv), BranchState::Attention(own)) =
+            (&mut self.kv_cache, &branch.layers[layer])
+        {
             kv.reserve(branch.position());
             (0..branch.len).for_each(|at| kv.copy(branch.shared + at, own, at));
         }
     }
 
     /// The cache on a CPU.
-    pub fn kv(&self) -> Option<&Kv> {
-        match &self.memory {
-            Memory::Host(kv) => Some(kv),
-            Memory::Device(..) => None,
+    pub fn kv(&self) -> Option<&KvBlocks> {
+        match &self.kv_cache {
+            KvCache::Host(kv) => Some(kv),
+            KvCache::Device(..) => None,
         }
     }
 
-    pub fn kv_mut(&mut self) -> Option<&mut Kv> {
-        match &mut self.memory {
-            Memory::Host(kv) => Some(kv),
-            Memory::Device(..) => None,
+    pub fn kv_mut(&mut self) -> Option<&mut KvBlocks> {
+        match &mut self.kv_cache {
+            KvCache::Host(kv) => Some(kv),
+            KvCache::Device(..) => None,
         }
     }
 }

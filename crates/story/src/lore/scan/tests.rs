@@ -1,32 +1,40 @@
 use super::*;
 
-fn entry(uid: u64, key: &str, content: &str) -> Entry {
-    Entry {
+fn entry(uid: u64, key: &str, content: &str) -> LoreEntry {
+    LoreEntry {
         uid,
         name: key.to_string(),
         keys: vec![key.to_string()],
         content: content.to_string(),
-        ..Entry::default()
+        ..LoreEntry::default()
     }
 }
 
-fn book(entries: Vec<Entry>) -> Book {
-    Book {
+fn book(entries: Vec<LoreEntry>) -> Lorebook {
+    Lorebook {
         name: "world".to_string(),
         recursive: true,
         entries,
-        ..Book::default()
+        ..Lorebook::default()
     }
 }
 
-fn fired(book: &Book, passages: &[&str], before: &[(Fired, usize)]) -> (Vec<u64>, Vec<String>) {
-    let past = Past {
+fn fired(
+    book: &Lorebook,
+    passages: &[&str],
+    before: &[(EntryId, usize)],
+) -> (Vec<u64>, Vec<String>) {
+    let past = ScanInput {
         passages,
         fired: before,
         seed: 7,
         macros: None,
     };
-    let Scanned { fires, missed, .. } = scan(&[book], &|_, _| false, &past);
+    let ScanResult {
+        active: fires,
+        skipped: missed,
+        ..
+    } = scan(&[book], &|_, _| false, &past);
     let uids = fires.iter().map(|fires| fires.entry.uid).collect();
     (uids, missed.into_iter().map(|missed| missed.why).collect())
 }
@@ -42,7 +50,7 @@ fn a_key_in_the_last_passages_fires_and_one_further_back_does_not() {
 #[test]
 fn second_keys_decide_by_their_logic() {
     let with = |logic| {
-        book(vec![Entry {
+        book(vec![LoreEntry {
             secondary: vec!["red".to_string(), "blue".to_string()],
             logic,
             ..entry(1, "lamp", "")
@@ -50,14 +58,14 @@ fn second_keys_decide_by_their_logic() {
     };
     let count = |logic, text: &str| fired(&with(logic), &[text], &[]).0.len();
     let texts = ["lamp", "lamp red", "lamp red blue"];
-    assert_eq!(texts.map(|t| count(Logic::AndAny, t)), [0, 1, 1]);
-    assert_eq!(texts.map(|t| count(Logic::AndAll, t)), [0, 0, 1]);
-    assert_eq!(texts.map(|t| count(Logic::NotAny, t)), [1, 0, 0]);
-    assert_eq!(texts.map(|t| count(Logic::NotAll, t)), [1, 1, 0]);
-    let why = fired(&with(Logic::AndAny), &["lamp"], &[]).1;
+    assert_eq!(texts.map(|t| count(KeyLogic::AndAny, t)), [0, 1, 1]);
+    assert_eq!(texts.map(|t| count(KeyLogic::AndAll, t)), [0, 0, 1]);
+    assert_eq!(texts.map(|t| count(KeyLogic::NotAny, t)), [1, 0, 0]);
+    assert_eq!(texts.map(|t| count(KeyLogic::NotAll, t)), [1, 1, 0]);
+    let why = fired(&with(KeyLogic::AndAny), &["lamp"], &[]).1;
     assert_eq!(
         why,
-        ["\"lamp\" is there, but none of its second keys is there"]
+        ["\"lamp\" matched, but none of its secondary keys matched"]
     );
 }
 
@@ -66,11 +74,11 @@ fn what_fired_may_name_more_unless_it_is_forbidden() {
     let mut book = book(vec![
         entry(1, "lamp", "It was made in Ys."),
         entry(2, "Ys", "Ys is drowned; ask the lamp."),
-        Entry {
+        LoreEntry {
             exclude_recursion: true,
             ..entry(3, "drowned", "")
         },
-        Entry {
+        LoreEntry {
             delay_until_recursion: true,
             ..entry(4, "lamp", "")
         },
@@ -86,15 +94,15 @@ fn what_fired_may_name_more_unless_it_is_forbidden() {
 
 #[test]
 fn sticky_cooldown_and_delay_count_passages() {
-    let book = book(vec![Entry {
+    let book = book(vec![LoreEntry {
         sticky: Some(2),
         cooldown: Some(1),
         delay: Some(1),
         ..entry(1, "lamp", "")
     }]);
-    assert_eq!(fired(&book, &[], &[]).1, ["it waits for passage 1"]);
+    assert_eq!(fired(&book, &[], &[]).1, ["it is delayed until passage 1"]);
     let before = [(
-        Fired {
+        EntryId {
             book: "world".to_string(),
             uid: 1,
         },
@@ -103,13 +111,13 @@ fn sticky_cooldown_and_delay_count_passages() {
     let passages = ["The lamp.", "x", "y", "The lamp.", "The lamp."];
     let at = |n: usize| fired(&book, &passages[..n], &before);
     assert_eq!((at(2).0, at(3).0), (vec![1], vec![1]), "sticks");
-    assert_eq!(at(4).1, ["it rests for 1 more passage"]);
+    assert_eq!(at(4).1, ["it is on cooldown for 1 more passage"]);
     assert_eq!(at(5).0, [1], "fires again");
 }
 
 #[test]
 fn a_key_that_forbids_stands_above_the_others() {
-    let book = book(vec![Entry {
+    let book = book(vec![LoreEntry {
         secondary: vec!["red".to_string()],
         never: vec!["broken".to_string()],
         ..entry(1, "lamp", "")
@@ -117,7 +125,7 @@ fn a_key_that_forbids_stands_above_the_others() {
     assert_eq!(fired(&book, &["a red lamp"], &[]).0, [1]);
     let (none, why) = fired(&book, &["a broken red lamp"], &[]);
     assert!(none.is_empty());
-    assert_eq!(why, ["\"lamp\" is there, but so is \"broken\""]);
+    assert_eq!(why, ["\"lamp\" matched, but so did \"broken\""]);
 }
 
 /// Keys may speak of the card's character, as in SillyTavern.
@@ -128,25 +136,25 @@ fn macros_in_keys_stand_for_names() {
         char: "Mara".to_string(),
         ..Macros::default()
     };
-    let past = Past {
+    let past = ScanInput {
         passages: &["There came mara."],
         fired: &[],
         seed: 7,
         macros: Some(&macros),
     };
     let found = scan(&[&book], &|_, _| false, &past);
-    assert_eq!(found.fires.len(), 1);
+    assert_eq!(found.active.len(), 1);
     assert!(fired(&book, &["There came mara."], &[]).0.is_empty());
 }
 
 /// What could be found by its meaning: what nothing names, and no rule forbids.
 #[test]
 fn what_nothing_names_is_told() {
-    let rests = Entry {
+    let rests = LoreEntry {
         delay: Some(9),
         ..entry(3, "sea", "")
     };
-    let waits = Entry {
+    let waits = LoreEntry {
         delay_until_recursion: true,
         ..entry(4, "moon", "")
     };
@@ -156,31 +164,31 @@ fn what_nothing_names_is_told() {
         rests,
         waits,
     ]);
-    let past = Past {
+    let past = ScanInput {
         passages: &["The lamp."],
         fired: &[],
         seed: 7,
         macros: None,
     };
     let found = scan(&[&book], &|_, _| false, &past);
-    let unnamed: Vec<u64> = found.unnamed.iter().map(|(_, entry)| entry.uid).collect();
+    let unnamed: Vec<u64> = found.unmatched.iter().map(|(_, entry)| entry.uid).collect();
     assert_eq!(unnamed, [2]);
 }
 
 #[test]
 fn chance_is_the_passages_own_and_near_what_is_asked() {
-    let book = book(vec![Entry {
+    let book = book(vec![LoreEntry {
         probability: 30.0,
         ..entry(1, "lamp", "")
     }]);
     let fires = |seed| {
-        let past = Past {
+        let past = ScanInput {
             passages: &["lamp"],
             fired: &[],
             seed,
             macros: None,
         };
-        scan(&[&book], &|_, _| false, &past).fires.len()
+        scan(&[&book], &|_, _| false, &past).active.len()
     };
     assert_eq!(fires(5), fires(5));
     let often: usize = (0..2000).map(fires).sum();
@@ -189,7 +197,7 @@ fn chance_is_the_passages_own_and_near_what_is_asked() {
 
 #[test]
 fn of_a_group_one_is_read() {
-    let grouped = |uid, order, over| Entry {
+    let grouped = |uid, order, over| LoreEntry {
         group: "weather".to_string(),
         group_override: over,
         order,
@@ -208,20 +216,20 @@ fn of_a_group_one_is_read() {
 #[test]
 fn what_is_kept_first_stands_first() {
     let book = book(vec![
-        Entry {
+        LoreEntry {
             order: 1,
             ..entry(1, "lamp", "ring")
         },
-        Entry {
+        LoreEntry {
             order: 9,
             ..entry(2, "lamp", "")
         },
-        Entry {
+        LoreEntry {
             constant: true,
             order: 0,
             ..entry(3, "never", "")
         },
-        Entry {
+        LoreEntry {
             order: 99,
             ..entry(4, "ring", "")
         },
@@ -232,13 +240,17 @@ fn what_is_kept_first_stands_first() {
 #[test]
 fn an_entry_switched_off_and_a_pattern_that_cannot_run_do_not_fire() {
     let book = book(vec![entry(1, "lamp", ""), entry(2, "/(?=x)/", "")]);
-    let past = Past {
+    let past = ScanInput {
         passages: &["lamp"],
         fired: &[],
         seed: 0,
         macros: None,
     };
-    let Scanned { fires, missed, .. } = scan(&[&book], &|_, entry| entry.uid == 1, &past);
+    let ScanResult {
+        active: fires,
+        skipped: missed,
+        ..
+    } = scan(&[&book], &|_, entry| entry.uid == 1, &past);
     assert!(fires.is_empty());
     assert!(missed[0].why.contains("linear time"));
 }

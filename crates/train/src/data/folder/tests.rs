@@ -1,9 +1,21 @@
 //! Folders as people have them.
 
 use super::*;
+use base::progress::{Cancelled, Observer, Unobserved};
 use image::{ImageFormat, Rgba, RgbaImage};
 use std::fs;
 use tempfile::TempDir;
+
+/// Stops the work at its first check.
+struct AlwaysCancelled;
+
+impl Observer for AlwaysCancelled {
+    fn progress(&self, _: &str, _: u64, _: Option<u64>) {}
+
+    fn check(&self) -> std::result::Result<(), Cancelled> {
+        Err(Cancelled)
+    }
+}
 
 const RED: Rgba<u8> = Rgba([200, 30, 30, 255]);
 
@@ -29,17 +41,17 @@ fn save(folder: &TempDir, name: &str, picture: &RgbaImage) {
     }
 }
 
-fn given(folder: &TempDir) -> Folder {
-    read(folder.path(), 64, &mut |_, _, _| true).unwrap()
+fn given(folder: &TempDir) -> ImageFolder {
+    read(folder.path(), 64, &Unobserved).unwrap()
 }
 
 fn refused(folder: &TempDir) -> String {
-    let found = read(folder.path(), 64, &mut |_, _, _| true);
+    let found = read(folder.path(), 64, &Unobserved);
     found.unwrap_err().to_string()
 }
 
 /// The captions and the style of each picture, in their order.
-fn told(folder: &Folder) -> Vec<(String, String)> {
+fn told(folder: &ImageFolder) -> Vec<(String, String)> {
     let pictures = &folder.pictures;
     let one = |at: usize| {
         let concept = &pictures.concepts[pictures.concept[at] as usize];
@@ -74,26 +86,26 @@ fn words_come_from_the_table_then_from_text_files_then_from_names() {
         "file_name,text,style\nowl.gif,\"an owl, grey\",Oil\nink/owl.PNG,,\nhut.png,,charcoal\n",
     );
     let found = given(&folder);
-    assert_eq!(found.words(), "");
+    assert_eq!(found.skipped_summary(), "");
     let own = |caption: &str, style: &str| (caption.to_string(), style.to_string());
     assert_eq!(
         told(&found),
         [
             own("a blue bird", "blob"),
-            own("fox|a fox", OWN),
+            own("fox|a fox", DEFAULT_STYLE),
             own("a hut", "charcoal"),
             own("wolf|a wolf", "ink"),
             own("owl|an owl", "ink"),
             own("an owl, grey", "oil"),
-            own("red dragon|a red dragon", OWN),
-            own("red dragon|a red dragon", OWN),
+            own("red dragon|a red dragon", DEFAULT_STYLE),
+            own("red dragon|a red dragon", DEFAULT_STYLE),
         ]
     );
     let (one, other) = (found.pictures.concept[6], found.pictures.concept[7]);
     assert_eq!(one, other, "two drawings of one thing");
     assert_eq!(
         found.pictures.styles,
-        ["blob", "charcoal", "ink", "oil", OWN]
+        ["blob", "charcoal", "ink", "oil", DEFAULT_STYLE]
     );
 }
 
@@ -135,7 +147,7 @@ fn what_cannot_be_used_is_left_out_and_named() {
     let found = given(&folder);
     assert_eq!(found.pictures.len(), 8);
     let names: Vec<&str> = found
-        .left_out
+        .skipped
         .iter()
         .map(|(name, _)| name.as_str())
         .collect();
@@ -150,21 +162,14 @@ fn what_cannot_be_used_is_left_out_and_named() {
             "photo.heic"
         ]
     );
-    let words = found.words();
+    let words = found.skipped_summary();
     assert!(
-        words
-            .starts_with("left out: ../../secret.png (metadata.csv names it, but it is not there)")
-            && words.ends_with("and 3 more"),
+        words.starts_with(
+            "skipped: ../../secret.png (metadata.csv lists it, but it does not exist)"
+        ) && words.ends_with("and 3 more"),
         "{words}"
     );
-    let why = |name: &str| {
-        &found
-            .left_out
-            .iter()
-            .find(|(own, _)| own == name)
-            .unwrap()
-            .1
-    };
+    let why = |name: &str| &found.skipped.iter().find(|(own, _)| own == name).unwrap().1;
     assert!(why("huge.png").contains("million pixels"));
     assert_eq!(why("nothing.png"), "it is empty");
 }
@@ -172,11 +177,11 @@ fn what_cannot_be_used_is_left_out_and_named() {
 #[test]
 fn a_folder_that_nothing_can_be_learned_from_is_said_in_a_sentence() {
     let empty = tempfile::tempdir().unwrap();
-    assert!(refused(&empty).ends_with("has no pictures (PNG, JPEG, GIF or WebP)"));
+    assert!(refused(&empty).ends_with("contains no pictures (PNG, JPEG, GIF or WebP)"));
     let two = folder(&["fox.png", "0001.png"]);
     let why = refused(&two);
     assert!(
-        why.contains("1 can be trained on, and at least 8 are needed; left out: 0001.png"),
+        why.contains("1 can be used, but training needs at least 8; skipped: 0001.png"),
         "{why}"
     );
     let unsound = eight();
@@ -199,7 +204,7 @@ fn the_same_folder_gives_the_same_bytes_and_what_a_run_writes_is_no_part_of_it()
     );
     fs::write(folder.path().join("run/captions-0.f32"), b"").unwrap();
     assert!(given(&folder).pictures.to_bytes().unwrap() == first);
-    let stopped = read(folder.path(), 64, &mut |_, _, _| false);
+    let stopped = read(folder.path(), 64, &AlwaysCancelled);
     assert!(matches!(stopped, Err(DataError::Stopped)));
 }
 
@@ -208,20 +213,20 @@ fn some_things_are_held_out_where_there_are_many() {
     let things: Vec<String> = (0..200).map(|n| format!("thing {n} of wood.png")).collect();
     let mut names: Vec<&str> = things.iter().map(String::as_str).collect();
     let one_style = given(&folder(&names)).pictures;
-    let count = |pictures: &Pictures, part| pictures.part.iter().filter(|p| **p == part).count();
-    let held = count(&one_style, Part::HeldConcept);
+    let count = |pictures: &Dataset, part| pictures.split.iter().filter(|p| **p == part).count();
+    let held = count(&one_style, Split::HeldOutConcept);
     assert!((4..=16).contains(&held), "{held}");
     assert_eq!(
-        count(&one_style, Part::HeldPair),
+        count(&one_style, Split::HeldOutPair),
         0,
         "it would be held out wholly"
     );
     let ink: Vec<String> = things.iter().map(|name| format!("ink/{name}")).collect();
     names.extend(ink.iter().map(String::as_str));
     let two_styles = given(&folder(&names)).pictures;
-    assert_eq!(count(&two_styles, Part::HeldConcept), 2 * held);
-    assert!(count(&two_styles, Part::HeldPair) > 4);
-    names.truncate(THINGS - 1);
+    assert_eq!(count(&two_styles, Split::HeldOutConcept), 2 * held);
+    assert!(count(&two_styles, Split::HeldOutPair) > 4);
+    names.truncate(MIN_CONCEPTS - 1);
     let few = given(&folder(&names)).pictures;
-    assert_eq!(count(&few, Part::Train), few.len());
+    assert_eq!(count(&few, Split::Train), few.len());
 }

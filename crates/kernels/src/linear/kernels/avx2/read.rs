@@ -3,10 +3,10 @@
 use std::arch::x86_64::*;
 
 /// Four groups of 4 columns, of 8 rows.
-pub type Quad = [__m256i; 4];
+pub(super) type Quad = [__m256i; 4];
 
 /// How 32 columns of weights become codes.
-pub trait Codes {
+pub(crate) trait Codes {
     /// Bytes of 32 columns.
     const BYTES: usize;
     /// Bits of a code.
@@ -14,48 +14,64 @@ pub trait Codes {
     /// The code that stands for zero, in formats without minima.
     const ZERO: i32 = 1 << (Self::BITS - 1);
     /// The first and the last 16 columns of the rows from `side * 8` on.
-    unsafe fn quads(body: *const u8, side: usize) -> [Quad; 2];
+    ///
+    /// # Safety
+    /// The processor has the instructions of this family, and `quants` is that of a block of such
+    /// codes.
+    unsafe fn quads(quants: *const u8, side: usize) -> [Quad; 2];
 }
 
 /// Where the scales of a block are.
-pub trait Scales {
+pub(crate) trait Scales {
     /// There are minima.
     const MINIMA: bool = false;
     /// Both halves of a block have an integer scale of their own.
     const HALVES: bool = false;
     /// Scale and minimum of block `b` in the rows from `side * 8` on.
-    unsafe fn of(head: *const u8, b: usize, side: usize) -> (__m256, __m256);
+    ///
+    /// # Safety
+    /// The processor has the instructions of this family, and `scales` is that of a strip with
+    /// block `b`.
+    unsafe fn of(scales: *const u8, b: usize, side: usize) -> (__m256, __m256);
     /// The integer scales of the halves, where there are any.
+    ///
+    /// # Safety
+    /// The processor has the instructions of this family, and `scales` is that of a strip with
+    /// block `b`.
     #[inline]
     #[target_feature(enable = "avx2,fma,f16c")]
-    unsafe fn halves(_head: *const u8, _b: usize, _side: usize) -> [__m256; 2] {
+    unsafe fn halves(_scales: *const u8, _b: usize, _side: usize) -> [__m256; 2] {
         [_mm256_setzero_ps(); 2]
     }
 }
 
 /// Weights that are floats.
-pub trait Floats {
+pub(super) trait Floats {
     /// Bytes of one weight.
     const BYTES: usize;
     /// Half a column: the rows from `side * 8` on.
+    ///
+    /// # Safety
+    /// The processor has the instructions of this family, and sixteen numbers of the kind can be
+    /// read.
     unsafe fn column(at: *const u8, side: usize) -> __m256;
 }
 
-pub struct Nibbles;
+pub(super) struct Q4;
 
-impl Codes for Nibbles {
+impl Codes for Q4 {
     const BYTES: usize = 256;
     const BITS: u32 = 4;
 
     #[inline]
     #[target_feature(enable = "avx2,fma,f16c")]
-    unsafe fn quads(body: *const u8, side: usize) -> [Quad; 2] {
+    unsafe fn quads(quants: *const u8, side: usize) -> [Quad; 2] {
         let mask = _mm256_set1_epi8(15);
         let mut low = [_mm256_setzero_si256(); 4];
         let mut high = low;
         for (g, (low, high)) in low.iter_mut().zip(&mut high).enumerate() {
-            // SAFETY: group g of the 32 columns at `body`.
-            let both = unsafe { register(body.add(g * 64 + side * 32)) };
+            // SAFETY: group g of the 32 columns at `quants`.
+            let both = unsafe { register(quants.add(g * 64 + side * 32)) };
             *low = _mm256_and_si256(both, mask);
             *high = _mm256_and_si256(_mm256_srli_epi16::<4>(both), mask);
         }
@@ -63,17 +79,17 @@ impl Codes for Nibbles {
     }
 }
 
-pub struct Fives;
+pub(super) struct Q5;
 
-impl Codes for Fives {
+impl Codes for Q5 {
     const BYTES: usize = 320;
     const BITS: u32 = 5;
 
     #[inline]
     #[target_feature(enable = "avx2,fma,f16c")]
-    unsafe fn quads(body: *const u8, side: usize) -> [Quad; 2] {
-        // SAFETY: the 32 columns at `body`, whose fifth bits follow the nibbles, 4 bytes a side.
-        let (mut quads, fifths) = unsafe { (Nibbles::quads(body, side), body.add(256 + side * 4)) };
+    unsafe fn quads(quants: *const u8, side: usize) -> [Quad; 2] {
+        // SAFETY: the 32 columns at `quants`, whose fifth bits follow the nibbles, 4 bytes a side.
+        let (mut quads, fifths) = unsafe { (Q4::quads(quants, side), quants.add(256 + side * 4)) };
         for (half, quad) in quads.iter_mut().enumerate() {
             for (g, codes) in quad.iter_mut().enumerate() {
                 // SAFETY: the same.
@@ -100,17 +116,17 @@ fn spread(bits: i32) -> __m256i {
     _mm256_and_si256(_mm256_cmpeq_epi8(bytes, bit), _mm256_set1_epi8(16))
 }
 
-pub struct Sixes;
+pub(super) struct Q6;
 
-impl Codes for Sixes {
+impl Codes for Q6 {
     const BYTES: usize = 384;
     const BITS: u32 = 6;
 
     #[inline]
     #[target_feature(enable = "avx2,fma,f16c")]
-    unsafe fn quads(body: *const u8, side: usize) -> [Quad; 2] {
-        // SAFETY: the 32 columns at `body`, whose high bits follow the nibbles, half by half.
-        let (mut quads, pairs) = unsafe { (Nibbles::quads(body, side), body.add(256 + side * 32)) };
+    unsafe fn quads(quants: *const u8, side: usize) -> [Quad; 2] {
+        // SAFETY: the 32 columns at `quants`, whose high bits follow the nibbles, half by half.
+        let (mut quads, pairs) = unsafe { (Q4::quads(quants, side), quants.add(256 + side * 32)) };
         let mask = _mm256_set1_epi8(0x30);
         for (half, quad) in quads.iter_mut().enumerate() {
             // SAFETY: the same.
@@ -129,106 +145,109 @@ impl Codes for Sixes {
     }
 }
 
-pub struct Bytes;
+pub(super) struct Q8;
 
-impl Codes for Bytes {
+impl Codes for Q8 {
     const BYTES: usize = 512;
     const BITS: u32 = 8;
 
     #[inline]
     #[target_feature(enable = "avx2,fma,f16c")]
-    unsafe fn quads(body: *const u8, side: usize) -> [Quad; 2] {
+    unsafe fn quads(quants: *const u8, side: usize) -> [Quad; 2] {
         let mut quads = [[_mm256_setzero_si256(); 4]; 2];
         for g in 0..8 {
-            // SAFETY: group g of the 32 columns at `body`.
-            quads[g / 4][g % 4] = unsafe { register(body.add(g * 64 + side * 32)) };
+            // SAFETY: group g of the 32 columns at `quants`.
+            quads[g / 4][g % 4] = unsafe { register(quants.add(g * 64 + side * 32)) };
         }
         quads
     }
 }
 
-pub struct Half;
+pub(super) struct F16Scale;
 
-impl Scales for Half {
+impl Scales for F16Scale {
     #[inline]
     #[target_feature(enable = "avx2,fma,f16c")]
-    unsafe fn of(head: *const u8, b: usize, side: usize) -> (__m256, __m256) {
+    unsafe fn of(scales: *const u8, b: usize, side: usize) -> (__m256, __m256) {
         // SAFETY: block b has 16 half floats.
         (
-            unsafe { halfs(head.add(b * 32), side) },
+            unsafe { f16_values(scales.add(b * 32), side) },
             _mm256_setzero_ps(),
         )
     }
 }
 
-pub struct HalfMin;
+pub(super) struct F16ScaleMin;
 
-impl Scales for HalfMin {
+impl Scales for F16ScaleMin {
     const MINIMA: bool = true;
 
     #[inline]
     #[target_feature(enable = "avx2,fma,f16c")]
-    unsafe fn of(head: *const u8, b: usize, side: usize) -> (__m256, __m256) {
+    unsafe fn of(scales: *const u8, b: usize, side: usize) -> (__m256, __m256) {
         // SAFETY: block b has twice 16 half floats.
         unsafe {
             (
-                halfs(head.add(b * 64), side),
-                halfs(head.add(b * 64 + 32), side),
+                f16_values(scales.add(b * 64), side),
+                f16_values(scales.add(b * 64 + 32), side),
             )
         }
     }
 }
 
-pub struct Super;
+pub(super) struct SuperBlockMin;
 
-impl Scales for Super {
+impl Scales for SuperBlockMin {
     const MINIMA: bool = true;
 
     #[inline]
     #[target_feature(enable = "avx2,fma,f16c")]
-    unsafe fn of(head: *const u8, b: usize, side: usize) -> (__m256, __m256) {
+    unsafe fn of(scales: *const u8, b: usize, side: usize) -> (__m256, __m256) {
         // SAFETY: block b of 8 has a byte for its scale and one for its minimum in each row.
         unsafe {
-            let (head, sub) = (head.add(b / 8 * 320), b % 8);
-            let scale = _mm256_mul_ps(halfs(head, side), bytes(head.add(64 + sub * 16), side));
+            let (scales, sub) = (scales.add(b / 8 * 320), b % 8);
+            let scale = _mm256_mul_ps(
+                f16_values(scales, side),
+                bytes(scales.add(64 + sub * 16), side),
+            );
             (
                 scale,
                 _mm256_mul_ps(
-                    halfs(head.add(32), side),
-                    bytes(head.add(192 + sub * 16), side),
+                    f16_values(scales.add(32), side),
+                    bytes(scales.add(192 + sub * 16), side),
                 ),
             )
         }
     }
 }
 
-pub struct SuperHalves;
+pub(super) struct SuperBlockHalves;
 
-impl Scales for SuperHalves {
+impl Scales for SuperBlockHalves {
     const HALVES: bool = true;
 
     #[inline]
     #[target_feature(enable = "avx2,fma,f16c")]
-    unsafe fn of(head: *const u8, b: usize, side: usize) -> (__m256, __m256) {
+    unsafe fn of(scales: *const u8, b: usize, side: usize) -> (__m256, __m256) {
         // SAFETY: every 8 blocks have 16 half floats.
         (
-            unsafe { halfs(head.add(b / 8 * 288), side) },
+            unsafe { f16_values(scales.add(b / 8 * 288), side) },
             _mm256_setzero_ps(),
         )
     }
 
     #[inline]
     #[target_feature(enable = "avx2,fma,f16c")]
-    unsafe fn halves(head: *const u8, b: usize, side: usize) -> [__m256; 2] {
+    unsafe fn halves(scales: *const u8, b: usize, side: usize) -> [__m256; 2] {
         // SAFETY: each half of block b of 8 has a byte in each row.
         unsafe {
-            let head = head.add(b / 8 * 288 + 32 + b % 8 * 32);
-            [bytes(head, side), bytes(head.add(16), side)]
+            let scales = scales.add(b / 8 * 288 + 32 + b % 8 * 32);
+            [bytes(scales, side), bytes(scales.add(16), side)]
         }
     }
 }
 
-pub struct F16;
+pub(super) struct F16;
 
 impl Floats for F16 {
     const BYTES: usize = 2;
@@ -237,11 +256,11 @@ impl Floats for F16 {
     #[target_feature(enable = "avx2,fma,f16c")]
     unsafe fn column(at: *const u8, side: usize) -> __m256 {
         // SAFETY: the caller's 16 weights.
-        unsafe { halfs(at, side) }
+        unsafe { f16_values(at, side) }
     }
 }
 
-pub struct BF16;
+pub(super) struct BF16;
 
 impl Floats for BF16 {
     const BYTES: usize = 2;
@@ -255,7 +274,7 @@ impl Floats for BF16 {
     }
 }
 
-pub struct F32;
+pub(super) struct F32;
 
 impl Floats for F32 {
     const BYTES: usize = 4;
@@ -269,6 +288,9 @@ impl Floats for F32 {
 }
 
 /// 32 bytes.
+///
+/// # Safety
+/// The processor has the instructions of this family, and 32 bytes can be read.
 #[inline]
 #[target_feature(enable = "avx2,fma,f16c")]
 unsafe fn register(at: *const u8) -> __m256i {
@@ -277,14 +299,20 @@ unsafe fn register(at: *const u8) -> __m256i {
 }
 
 /// The half floats of a side, of 16.
+///
+/// # Safety
+/// The processor has the instructions of this family, and sixteen half floats can be read.
 #[inline]
 #[target_feature(enable = "avx2,fma,f16c")]
-unsafe fn halfs(at: *const u8, side: usize) -> __m256 {
+unsafe fn f16_values(at: *const u8, side: usize) -> __m256 {
     // SAFETY: the caller's 32 bytes.
     _mm256_cvtph_ps(unsafe { _mm_loadu_si128(at.add(side * 16).cast()) })
 }
 
 /// The signed bytes of a side, of 16.
+///
+/// # Safety
+/// The processor has the instructions of this family, and sixteen bytes can be read.
 #[inline]
 #[target_feature(enable = "avx2,fma,f16c")]
 unsafe fn bytes(at: *const u8, side: usize) -> __m256 {

@@ -3,50 +3,66 @@
 use std::arch::x86_64::*;
 
 /// How 32 columns of weights become codes.
-pub trait Codes {
+pub(crate) trait Codes {
     /// Bytes of 32 columns.
     const BYTES: usize;
     /// The code that stands for zero, in formats without minima.
     const ZERO: i32;
     /// Groups `g` and `g + 4` of 4 columns, for `g` below 4.
-    unsafe fn pair(body: *const u8, g: usize) -> (__m512i, __m512i);
+    ///
+    /// # Safety
+    /// The processor has the instructions of this family, and `quants` is that of a block of such
+    /// codes.
+    unsafe fn pair(quants: *const u8, g: usize) -> (__m512i, __m512i);
 }
 
 /// Where the scales of a block are.
-pub trait Scales {
+pub(crate) trait Scales {
     /// There are minima.
     const MINIMA: bool = false;
     /// Both halves of a block have an integer scale of their own.
     const HALVES: bool = false;
     /// Scale and minimum of block `b` in all rows.
-    unsafe fn of(head: *const u8, b: usize) -> (__m512, __m512);
+    ///
+    /// # Safety
+    /// The processor has the instructions of this family, and `scales` is that of a strip with
+    /// block `b`.
+    unsafe fn of(scales: *const u8, b: usize) -> (__m512, __m512);
     /// The integer scales of the halves, where there are any.
+    ///
+    /// # Safety
+    /// The processor has the instructions of this family, and `scales` is that of a strip with
+    /// block `b`.
     #[inline]
     #[target_feature(enable = "avx512f,avx512bw,avx512vnni,f16c")]
-    unsafe fn halves(_head: *const u8, _b: usize) -> [__m512; 2] {
+    unsafe fn halves(_scales: *const u8, _b: usize) -> [__m512; 2] {
         [_mm512_setzero_ps(); 2]
     }
 }
 
 /// Weights that are floats.
-pub trait Floats {
+pub(crate) trait Floats {
     /// Bytes of one weight.
     const BYTES: usize;
     /// A column of 16 rows.
+    ///
+    /// # Safety
+    /// The processor has the instructions of this family, and sixteen numbers of the kind can be
+    /// read.
     unsafe fn column(at: *const u8) -> __m512;
 }
 
-pub struct Nibbles;
+pub(crate) struct Q4;
 
-impl Codes for Nibbles {
+impl Codes for Q4 {
     const BYTES: usize = 256;
     const ZERO: i32 = 8;
 
     #[inline]
     #[target_feature(enable = "avx512f,avx512bw,avx512vnni,f16c")]
-    unsafe fn pair(body: *const u8, g: usize) -> (__m512i, __m512i) {
-        // SAFETY: group g of the 32 columns at `body`.
-        let both = unsafe { _mm512_loadu_si512(body.add(g * 64).cast()) };
+    unsafe fn pair(quants: *const u8, g: usize) -> (__m512i, __m512i) {
+        // SAFETY: group g of the 32 columns at `quants`.
+        let both = unsafe { _mm512_loadu_si512(quants.add(g * 64).cast()) };
         let mask = _mm512_set1_epi8(15);
         (
             _mm512_and_si512(both, mask),
@@ -55,17 +71,17 @@ impl Codes for Nibbles {
     }
 }
 
-pub struct Fives;
+pub(crate) struct Q5;
 
-impl Codes for Fives {
+impl Codes for Q5 {
     const BYTES: usize = 320;
     const ZERO: i32 = 16;
 
     #[inline]
     #[target_feature(enable = "avx512f,avx512bw,avx512vnni,f16c")]
-    unsafe fn pair(body: *const u8, g: usize) -> (__m512i, __m512i) {
-        // SAFETY: group g of the 32 columns at `body`, whose fifth bits follow the nibbles.
-        let ((low, high), fifth) = unsafe { (Nibbles::pair(body, g), body.add(256).cast::<u64>()) };
+    unsafe fn pair(quants: *const u8, g: usize) -> (__m512i, __m512i) {
+        // SAFETY: group g of the 32 columns at `quants`, whose fifth bits follow the nibbles.
+        let ((low, high), fifth) = unsafe { (Q4::pair(quants, g), quants.add(256).cast::<u64>()) };
         // SAFETY: the same.
         let (first, second) = unsafe { (fifth.add(g).read(), fifth.add(g + 4).read()) };
         let bit = _mm512_set1_epi8(16);
@@ -76,20 +92,20 @@ impl Codes for Fives {
     }
 }
 
-pub struct Sixes;
+pub(crate) struct Q6;
 
-impl Codes for Sixes {
+impl Codes for Q6 {
     const BYTES: usize = 384;
     const ZERO: i32 = 32;
 
     #[inline]
     #[target_feature(enable = "avx512f,avx512bw,avx512vnni,f16c")]
-    unsafe fn pair(body: *const u8, g: usize) -> (__m512i, __m512i) {
-        // SAFETY: group g of the 32 columns at `body`, whose high bits follow the nibbles.
+    unsafe fn pair(quants: *const u8, g: usize) -> (__m512i, __m512i) {
+        // SAFETY: group g of the 32 columns at `quants`, whose high bits follow the nibbles.
         let ((low, high), first, second) = unsafe {
-            let pairs = body.add(256);
+            let pairs = quants.add(256);
             (
-                Nibbles::pair(body, g),
+                Q4::pair(quants, g),
                 _mm512_loadu_si512(pairs.cast()),
                 _mm512_loadu_si512(pairs.add(64).cast()),
             )
@@ -114,18 +130,18 @@ fn bit_pairs(bytes: __m512i, g: usize) -> __m512i {
     _mm512_and_si512(moved, _mm512_set1_epi8(0x30))
 }
 
-pub struct Bytes;
+pub(crate) struct Q8;
 
-impl Codes for Bytes {
+impl Codes for Q8 {
     const BYTES: usize = 512;
     const ZERO: i32 = 128;
 
     #[inline]
     #[target_feature(enable = "avx512f,avx512bw,avx512vnni,f16c")]
-    unsafe fn pair(body: *const u8, g: usize) -> (__m512i, __m512i) {
-        // SAFETY: groups g and g + 4 of the 32 columns at `body`.
+    unsafe fn pair(quants: *const u8, g: usize) -> (__m512i, __m512i) {
+        // SAFETY: groups g and g + 4 of the 32 columns at `quants`.
         unsafe {
-            let low = body.add(g * 64);
+            let low = quants.add(g * 64);
             (
                 _mm512_loadu_si512(low.cast()),
                 _mm512_loadu_si512(low.add(256).cast()),
@@ -134,82 +150,102 @@ impl Codes for Bytes {
     }
 }
 
-pub struct Half;
+pub(crate) struct F16Scale;
 
-impl Scales for Half {
+impl Scales for F16Scale {
     #[inline]
     #[target_feature(enable = "avx512f,avx512bw,avx512vnni,f16c")]
-    unsafe fn of(head: *const u8, b: usize) -> (__m512, __m512) {
+    unsafe fn of(scales: *const u8, b: usize) -> (__m512, __m512) {
         // SAFETY: block b has 16 half floats.
-        (unsafe { halfs(head.add(b * 32)) }, _mm512_setzero_ps())
+        (
+            unsafe { f16_values(scales.add(b * 32)) },
+            _mm512_setzero_ps(),
+        )
     }
 }
 
-pub struct HalfMin;
+pub(crate) struct F16ScaleMin;
 
-impl Scales for HalfMin {
+impl Scales for F16ScaleMin {
     const MINIMA: bool = true;
 
     #[inline]
     #[target_feature(enable = "avx512f,avx512bw,avx512vnni,f16c")]
-    unsafe fn of(head: *const u8, b: usize) -> (__m512, __m512) {
+    unsafe fn of(scales: *const u8, b: usize) -> (__m512, __m512) {
         // SAFETY: block b has twice 16 half floats.
-        unsafe { (halfs(head.add(b * 64)), halfs(head.add(b * 64 + 32))) }
-    }
-}
-
-pub struct Super;
-
-impl Scales for Super {
-    const MINIMA: bool = true;
-
-    #[inline]
-    #[target_feature(enable = "avx512f,avx512bw,avx512vnni,f16c")]
-    unsafe fn of(head: *const u8, b: usize) -> (__m512, __m512) {
-        // SAFETY: block b of 8 has a byte for its scale and one for its minimum in each row.
         unsafe {
-            let (head, sub) = (head.add(b / 8 * 320), b % 8);
-            let scale = _mm512_mul_ps(halfs(head), bytes(head.add(64 + sub * 16)));
             (
-                scale,
-                _mm512_mul_ps(halfs(head.add(32)), bytes(head.add(192 + sub * 16))),
+                f16_values(scales.add(b * 64)),
+                f16_values(scales.add(b * 64 + 32)),
             )
         }
     }
 }
 
-pub struct SuperHalves;
+pub(crate) struct SuperBlockMin;
 
-impl Scales for SuperHalves {
+impl Scales for SuperBlockMin {
+    const MINIMA: bool = true;
+
+    #[inline]
+    #[target_feature(enable = "avx512f,avx512bw,avx512vnni,f16c")]
+    unsafe fn of(scales: *const u8, b: usize) -> (__m512, __m512) {
+        // SAFETY: block b of 8 has a byte for its scale and one for its minimum in each row.
+        unsafe {
+            let (scales, sub) = (scales.add(b / 8 * 320), b % 8);
+            let scale = _mm512_mul_ps(f16_values(scales), bytes(scales.add(64 + sub * 16)));
+            (
+                scale,
+                _mm512_mul_ps(
+                    f16_values(scales.add(32)),
+                    bytes(scales.add(192 + sub * 16)),
+                ),
+            )
+        }
+    }
+}
+
+pub(crate) struct SuperBlockHalves;
+
+impl Scales for SuperBlockHalves {
     const HALVES: bool = true;
 
     #[inline]
     #[target_feature(enable = "avx512f,avx512bw,avx512vnni,f16c")]
-    unsafe fn of(head: *const u8, b: usize) -> (__m512, __m512) {
+    unsafe fn of(scales: *const u8, b: usize) -> (__m512, __m512) {
         // SAFETY: every 8 blocks have 16 half floats.
-        (unsafe { halfs(head.add(b / 8 * 288)) }, _mm512_setzero_ps())
+        (
+            unsafe { f16_values(scales.add(b / 8 * 288)) },
+            _mm512_setzero_ps(),
+        )
     }
 
     #[inline]
     #[target_feature(enable = "avx512f,avx512bw,avx512vnni,f16c")]
-    unsafe fn halves(head: *const u8, b: usize) -> [__m512; 2] {
+    unsafe fn halves(scales: *const u8, b: usize) -> [__m512; 2] {
         // SAFETY: each half of block b of 8 has a byte in each row.
         unsafe {
-            let head = head.add(b / 8 * 288 + 32 + b % 8 * 32);
-            [bytes(head), bytes(head.add(16))]
+            let scales = scales.add(b / 8 * 288 + 32 + b % 8 * 32);
+            [bytes(scales), bytes(scales.add(16))]
         }
     }
 }
 
 /// 16 half floats.
+///
+/// # Safety
+/// The processor has the instructions of this family, and sixteen half floats can be read.
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw,avx512vnni,f16c")]
-unsafe fn halfs(at: *const u8) -> __m512 {
+unsafe fn f16_values(at: *const u8) -> __m512 {
     // SAFETY: the caller's 32 bytes.
     _mm512_cvtph_ps(unsafe { _mm256_loadu_si256(at.cast()) })
 }
 
 /// 16 signed bytes.
+///
+/// # Safety
+/// The processor has the instructions of this family, and sixteen bytes can be read.
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw,avx512vnni,f16c")]
 unsafe fn bytes(at: *const u8) -> __m512 {
@@ -217,7 +253,7 @@ unsafe fn bytes(at: *const u8) -> __m512 {
     _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(unsafe { _mm_loadu_si128(at.cast()) }))
 }
 
-pub struct F16;
+pub(crate) struct F16;
 
 impl Floats for F16 {
     const BYTES: usize = 2;
@@ -226,11 +262,11 @@ impl Floats for F16 {
     #[target_feature(enable = "avx512f,avx512bw,avx512vnni,f16c")]
     unsafe fn column(at: *const u8) -> __m512 {
         // SAFETY: the caller's 16 weights.
-        unsafe { halfs(at) }
+        unsafe { f16_values(at) }
     }
 }
 
-pub struct BF16;
+pub(crate) struct BF16;
 
 impl Floats for BF16 {
     const BYTES: usize = 2;
@@ -244,7 +280,7 @@ impl Floats for BF16 {
     }
 }
 
-pub struct F32;
+pub(crate) struct F32;
 
 impl Floats for F32 {
     const BYTES: usize = 4;

@@ -1,0 +1,123 @@
+//! A gated feed-forward network's first two products, combined element by element and quantized for
+//! the third product while they are still in a core's own cache.
+
+use std::ops::Range;
+use std::sync::MutexGuard;
+
+use super::matmul::{
+    Input, StripPair, Write, check, multiply, passes, quantize_input, units, with_scratch,
+};
+use super::quantize::{Activations, Source, Target};
+use super::{BLOCK, LinearError, Packed, Pool};
+
+/// Computes `out[i]` from `a[i]` and `b[i]`.
+pub type Combine<'a> = &'a (dyn Fn(&[f32], &[f32], &mut [f32]) + Sync);
+
+/// Two products `[m, n]`, combined and quantized, for a matrix `[.., n]` to multiply.
+pub struct FusedPair<'a> {
+    pool: &'a Pool,
+    scratch: MutexGuard<'a, [Activations; 2]>,
+    m: usize,
+    n: usize,
+}
+
+/// Whether two products can be combined for a third matrix.
+pub fn can_fuse(halves: [&Packed; 2], down: &Packed) -> bool {
+    let [a, b] = halves.map(|half| (half.format(), half.rows(), half.cols()));
+    a == b && a.1 == down.cols() && !down.format().is_float()
+}
+
+/// `combine(x * halves[0]^T, x * halves[1]^T)`: quantized 32 columns at a time, so that neither
+/// product is ever in memory as floats.
+pub fn fused_pair<'a>(
+    pool: &'a Pool,
+    halves: [&Packed; 2],
+    combine: Combine,
+    x: Source,
+    m: usize,
+) -> Result<FusedPair<'a>, LinearError> {
+    let [n, other] = halves.map(Packed::rows);
+    check("a half", halves[1].cols(), halves[0].cols())?;
+    check(
+        "the format of a half",
+        halves[1].format() as usize,
+        halves[0].format() as usize,
+    )?;
+    check("a half", other, n)?;
+    check("a half in whole blocks", n, n / BLOCK * BLOCK)?;
+    let mut scratch = pool.scratch();
+    let [first, second] = &mut *scratch;
+    let input = quantize_input(pool, first, &halves, x, m)?;
+    second.reserve(pool, m, n);
+    let (target, blocks) = (second.target(), n / BLOCK);
+    let units = units(pool).min(blocks);
+    pool.run(units, &|unit| {
+        for rows in passes(m, input.k) {
+            for block in blocks * unit / units..blocks * (unit + 1) / units {
+                // SAFETY: shapes fit, and this block of columns is the unit's own.
+                unsafe { fuse_block(pool, &input, halves, combine, block, &rows, &target) };
+            }
+        }
+    });
+    Ok(FusedPair {
+        pool,
+        scratch,
+        m,
+        n,
+    })
+}
+
+/// Computes and combines 32 columns.
+///
+/// # Safety
+/// Nobody else has these columns, and shapes fit.
+unsafe fn fuse_block(
+    pool: &Pool,
+    input: &Input,
+    halves: [&Packed; 2],
+    combine: Combine,
+    block: usize,
+    rows: &Range<usize>,
+    target: &Target,
+) {
+    let [left, right] = halves;
+    let strips = block * 2..block * 2 + 2;
+    with_scratch(|scratch| {
+        let (mine, yours) = scratch.unpacked.split_at_mut(2);
+        let [a, b, both] = &mut scratch.sums;
+        let left = StripPair::new(pool, left, strips.clone(), rows, mine);
+        let right = StripPair::new(pool, right, strips, rows, yours);
+        input.each(rows, |row, group| {
+            let (cold, numbers) = (row == rows.start, group.rows * BLOCK);
+            // SAFETY: the caller's.
+            unsafe {
+                left.multiply(&group, cold, a);
+                right.multiply(&group, cold, b);
+                let (a, b) = (&a.numbers()[..numbers], &b.numbers()[..numbers]);
+                combine(a, b, &mut both.numbers_mut()[..numbers]);
+                target.quantize(pool.family(), &both.numbers()[..numbers], row, block);
+            }
+        });
+    });
+}
+
+impl FusedPair<'_> {
+    /// The combined products times a matrix: `out` is `[m, rows of it]`.
+    pub fn times(self, down: &Packed, out: &mut [f32], write: Write) -> Result<(), LinearError> {
+        check("a row of the combined products", down.cols(), self.n)?;
+        check("an output", out.len(), self.m * down.rows())?;
+        let input = Input {
+            activations: &self.scratch[1],
+            x: Source::Rows(&[]),
+            m: self.m,
+            k: self.n,
+        };
+        multiply(self.pool, &input, &[down], &mut [out], write);
+        Ok(())
+    }
+
+    /// How many rows there are.
+    pub fn rows(&self) -> usize {
+        self.m
+    }
+}

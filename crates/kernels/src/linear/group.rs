@@ -1,0 +1,133 @@
+//! Groups: up to 16 rows of quantized input that a kernel multiplies together, and the rule by which
+//! 32 values become codes.
+
+use super::BLOCK;
+
+/// The most rows that a group has.
+pub(super) const GROUP: usize = 16;
+
+/// Rows that a kernel multiplies together. All but `values` are `[blocks, rows, ..]`.
+#[derive(Clone, Copy)]
+pub(super) struct Group<'a> {
+    /// 1, 2, 4, 8 or 16; 32 are two whole groups of 16.
+    pub rows: usize,
+    pub codes: &'a [i8],
+    pub scales: &'a [f32],
+    /// Scale times sum of codes.
+    pub sums: &'a [f32],
+    /// Sums of the codes of either half of a block.
+    pub totals: &'a [[i32; 2]],
+    /// The input itself, `[rows, k]`.
+    pub values: &'a [f32],
+}
+
+/// Rows to quantize, and where their codes, scales and sums go.
+pub(super) struct Part<'a> {
+    /// Rows of a whole group.
+    pub most: usize,
+    pub values: &'a [f32],
+    pub codes: &'a mut [i8],
+    pub scales: &'a mut [f32],
+    pub sums: &'a mut [f32],
+    pub totals: &'a mut [[i32; 2]],
+}
+
+/// How many rows the group has that begins where `rest` rows are left, of groups of up to `most`.
+pub(super) fn group_rows(rest: usize, most: usize) -> usize {
+    match rest {
+        _ if rest >= most => most,
+        8.. => 8,
+        4.. => 4,
+        2.. => 2,
+        _ => rest,
+    }
+}
+
+impl<'a> Group<'a> {
+    /// The group of up to [`GROUP`] rows that begins at `row`.
+    pub(super) fn part(&self, row: usize) -> Group<'a> {
+        let rows = GROUP.min(self.rows - row);
+        let cut = |len: usize| len / self.rows * row..len / self.rows * (row + rows);
+        Group {
+            rows,
+            codes: &self.codes[cut(self.codes.len())],
+            scales: &self.scales[cut(self.scales.len())],
+            sums: &self.sums[cut(self.sums.len())],
+            totals: &self.totals[cut(self.totals.len())],
+            values: &self.values[cut(self.values.len())],
+        }
+    }
+}
+
+impl Part<'_> {
+    /// Quantizes the part; inlined, so that a caller with more instructions makes use of them.
+    #[inline(always)]
+    pub(super) fn quantize(self, k: usize) {
+        self.quantize_with(k, quantize_block);
+    }
+
+    /// The same with another way for a block, which must give the same: its scale, and the sums of
+    /// the codes of both halves.
+    #[inline(always)]
+    pub(super) fn quantize_with(
+        self,
+        k: usize,
+        block: impl Fn(&[f32; BLOCK], &mut [i8; BLOCK]) -> (f32, [i32; 2]),
+    ) {
+        let (m, blocks) = (self.values.len() / k, k / BLOCK);
+        let (values, _) = self.values.as_chunks::<BLOCK>();
+        let (codes, _) = self.codes.as_chunks_mut::<BLOCK>();
+        let mut row = 0;
+        while row < m {
+            let rows = group_rows(m - row, self.most);
+            for i in 0..rows {
+                for b in 0..blocks {
+                    let at = row * blocks + b * rows + i;
+                    let (scale, totals) = block(&values[(row + i) * blocks + b], &mut codes[at]);
+                    self.scales[at] = scale;
+                    self.sums[at] = scale * (totals[0] + totals[1]) as f32;
+                    self.totals[at] = totals;
+                }
+            }
+            row += rows;
+        }
+    }
+}
+
+/// Added to a small float, 1.5 * 2^23 leaves it rounded, ties to even, in the low bits.
+pub(super) const ROUND: f32 = 12_582_912.0;
+/// What is no larger becomes zero.
+pub(super) const SMALL: f32 = 1e-30;
+
+/// Quantizes 32 values: their scale, and the sums of the codes of both halves.
+///
+/// Values too small to matter become zero; where one is infinite or no number, the scale is too,
+/// and so will be the product. Loop after loop, because compilers find vectors in that.
+#[inline(always)]
+fn quantize_block(values: &[f32; BLOCK], codes: &mut [i8; BLOCK]) -> (f32, [i32; 2]) {
+    // Without their sign, floats are in the order of their bits; what is no number comes last.
+    let mut peak = 0;
+    for value in values {
+        peak = peak.max(value.to_bits() & 0x7fff_ffff);
+    }
+    let peak = f32::from_bits(peak);
+    if !peak.is_finite() {
+        *codes = [0; BLOCK];
+        return (peak, [0; 2]);
+    }
+    let inverse = if peak > SMALL { 127.0 / peak } else { 0.0 };
+    let mut whole = [0; BLOCK];
+    for (value, code) in values.iter().zip(&mut whole) {
+        *code = (value * inverse + ROUND).to_bits() as i32 - ROUND.to_bits() as i32;
+    }
+    let mut totals = [0; 2];
+    for (half, total) in whole.as_chunks::<16>().0.iter().zip(&mut totals) {
+        for code in half {
+            *total += code;
+        }
+    }
+    for (code, whole) in codes.iter_mut().zip(whole) {
+        *code = whole as i8;
+    }
+    (peak / 127.0, totals)
+}

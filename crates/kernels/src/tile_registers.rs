@@ -1,0 +1,99 @@
+//! The processor's tile registers (AMX): detection, permission and configuration.
+//!
+//! Source: Intel 64 and IA-32 Architectures Software Developer's Manual, volume 1, chapter 18.
+
+use std::arch::asm;
+use std::arch::x86_64::{__cpuid, __cpuid_count};
+use std::sync::OnceLock;
+
+/// Products of signed bytes, as bit of leaf 7 of `cpuid`.
+pub const INT8: u32 = 1 << 25;
+/// Products of bfloat16.
+pub const BF16: u32 = 1 << 22;
+
+/// Whether the processor has the registers and these products, and the system lets this process
+/// use them.
+pub fn are_available(products: u32) -> bool {
+    has(products) && are_permitted()
+}
+
+fn has(products: u32) -> bool {
+    const TILE: u32 = 1 << 24;
+    let wanted = TILE | products;
+    __cpuid(0).eax >= 7 && __cpuid_count(7, 0).edx & wanted == wanted
+}
+
+/// Linux grants them to a process that asks (`ARCH_REQ_XCOMP_PERM` of arch_prctl,
+/// Documentation/arch/x86/xstate.rst); this asks once.
+#[cfg(target_os = "linux")]
+fn are_permitted() -> bool {
+    const ARCH_REQ_XCOMP_PERM: libc::c_ulong = 0x1023;
+    const XFEATURE_XTILEDATA: libc::c_ulong = 18;
+    static ALLOWED: OnceLock<bool> = OnceLock::new();
+    *ALLOWED.get_or_init(|| {
+        // SAFETY: asks for a permission; touches no memory of ours.
+        let refused = unsafe {
+            libc::syscall(
+                libc::SYS_arch_prctl,
+                ARCH_REQ_XCOMP_PERM,
+                XFEATURE_XTILEDATA,
+            )
+        };
+        refused == 0
+    })
+}
+
+#[cfg(not(target_os = "linux"))]
+fn are_permitted() -> bool {
+    false
+}
+
+/// The shape of every tile register, as `ldtilecfg` loads it.
+#[repr(C, align(64))]
+pub struct TileConfig {
+    palette: u8,
+    start_row: u8,
+    reserved: [u8; 14],
+    row_bytes: [u16; 16],
+    rows: [u8; 16],
+}
+
+impl TileConfig {
+    /// Bytes of a row, and rows, of each of the eight registers.
+    pub const fn new(row_bytes: [u16; 8], rows: [u8; 8]) -> TileConfig {
+        let mut shapes = TileConfig {
+            palette: 1,
+            start_row: 0,
+            reserved: [0; 14],
+            row_bytes: [0; 16],
+            rows: [0; 16],
+        };
+        let mut at = 0;
+        while at < 8 {
+            shapes.row_bytes[at] = row_bytes[at];
+            shapes.rows[at] = rows[at];
+            at += 1;
+        }
+        shapes
+    }
+}
+
+/// Loads the configuration of the registers.
+///
+/// # Safety
+/// They [`are_available`].
+#[inline]
+pub unsafe fn load_config(shapes: &'static TileConfig) {
+    // SAFETY: reads 64 bytes.
+    unsafe { asm!("ldtilecfg [{}]", in(reg) shapes, options(nostack, preserves_flags)) };
+}
+
+/// Releases the registers, whose contents would otherwise be saved at every thread switch.
+///
+/// # Safety
+/// They [`are_available`].
+#[inline]
+pub unsafe fn release() {
+    // SAFETY: the caller's.
+    unsafe { asm!("tilerelease", options(nostack, preserves_flags)) };
+}

@@ -1,0 +1,46 @@
+//! Branches: continuations of one story that share the KV cache up to where they part, and each
+//! keep the state of their own tokens.
+
+use kernels::attention::KvBlocks;
+
+/// A continuation of what the KV cache held when the branch was made. On a CPU only.
+pub struct Branch {
+    /// How many tokens of the KV cache it continues.
+    pub(crate) shared: usize,
+    /// How many tokens of its own follow those.
+    pub(crate) len: usize,
+    /// The state of its own tokens, layer by layer.
+    pub(crate) layers: Vec<BranchState>,
+}
+
+/// The state of a branch's own tokens in one layer.
+pub(crate) enum BranchState {
+    Attention(KvBlocks),
+    /// Rows of a convolution, `[tokens, channels]`.
+    Convolution(Vec<f32>),
+}
+
+/// The positions of the tokens of one forward pass.
+pub(crate) enum Positions<'a> {
+    /// One after another; the first has this position.
+    Sequence(usize),
+    /// One at the end of each branch.
+    Branches(&'a mut [Branch]),
+}
+
+impl Branch {
+    /// The position of its next token.
+    pub fn position(&self) -> usize {
+        self.shared + self.len
+    }
+}
+
+impl Positions<'_> {
+    /// The position of token `index` of the forward pass.
+    pub(crate) fn of(&self, index: usize) -> usize {
+        match self {
+            Positions::Sequence(position) => position + index,
+            Positions::Branches(branches) => branches[index].position(),
+        }
+    }
+}

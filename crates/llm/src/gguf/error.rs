@@ -1,0 +1,33 @@
+//! Why a GGUF file cannot be used.
+
+use std::path::PathBuf;
+
+/// Why a file cannot be used; each a sentence with what to do.
+#[derive(Debug, thiserror::Error)]
+pub enum GgufError {
+    #[error(
+        "Cannot open {path}: {source}; check the path, or choose a name from `illumine models list`"
+    )]
+    Open {
+        path: PathBuf,
+        source: std::io::Error,
+    },
+    #[error(
+        "{0} is not a GGUF file; give a file in GGUF format, or a name from `illumine models list`"
+    )]
+    NotGguf(PathBuf),
+    #[error(
+        "{path} is GGUF version {version}, which is not supported; convert it to version 2 or 3"
+    )]
+    Version { path: PathBuf, version: u32 },
+    #[error("{path} is damaged or truncated ({what}); download it again")]
+    Damaged { path: PathBuf, what: String },
+    #[error(
+        "{path} has a tensor in the unsupported format {format}; use a file quantized as Q4_0 to Q8_0, Q2_K to Q6_K, F16, BF16 or F32"
+    )]
+    Format { path: PathBuf, format: String },
+    #[error(
+        "{path} has no usable `{key}`, which this model family needs; download another file of the model"
+    )]
+    Missing { path: PathBuf, key: String },
+}

@@ -1,0 +1,122 @@
+//! What every text model can do, where it computes, and which logits it returns.
+
+use crate::branch::Branch;
+use crate::error::ModelError;
+use candle_core::Device;
+use kernels::attention::KvType;
+use kernels::linear::KernelFamily;
+
+/// Which rows of logits a forward pass returns.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Logits {
+    /// None: the tokens are only evaluated into the KV cache.
+    Skip,
+    /// The last token's.
+    Last,
+    /// Every token's.
+    All,
+    /// The last token's, of which only the k highest count. Where that spares a copy from a
+    /// device, the others are `-inf`.
+    TopK(usize),
+}
+
+/// Where and how a model computes.
+#[derive(Clone, Debug)]
+pub struct Placement {
+    pub device: Device,
+    /// Threads on a CPU.
+    pub threads: usize,
+    /// How keys and values are stored on a CPU.
+    pub kv: KvType,
+    /// The kernels on a CPU; `None` chooses the best ones.
+    pub family: Option<KernelFamily>,
+    /// Computes with candle's tensor operations on a CPU too, as on a GPU: the reference that
+    /// tests compare the kernels with.
+    pub force_candle: bool,
+}
+
+impl Placement {
+    /// The usual way to compute on a device.
+    pub fn new(device: Device, threads: usize) -> Placement {
+        Placement {
+            device,
+            threads,
+            kv: KvType::default(),
+            family: None,
+            force_candle: false,
+        }
+    }
+}
+
+/// A language model with its KV cache: tokens in, logits out.
+pub trait TextModel {
+    /// How many tokens the KV cache can hold.
+    fn context(&self) -> usize;
+
+    fn vocabulary(&self) -> usize;
+
+    /// The kernels that compute, where there is a choice: results may depend on it.
+    fn kernel_family(&self) -> String {
+        String::new()
+    }
+
+    /// How many tokens the KV cache holds.
+    fn len(&self) -> usize;
+
+    fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Forgets every token after the first `keep`. A model that cannot cut its cache exactly there
+    /// forgets fewer: [`TextModel::len`] says how many are left.
+    fn rewind(&mut self, keep: usize);
+
+    /// Evaluates `tokens` after those in the KV cache. Returns logits, `[rows, vocabulary]` flat,
+    /// or `None` when `stop` asked to stop: the KV cache is then unchanged.
+    fn forward(
+        &mut self,
+        tokens: &[u32],
+        logits: Logits,
+        stop: &dyn Fn() -> bool,
+    ) -> Result<Option<Vec<f32>>, ModelError>;
+
+    /// The part of the KV cache that belongs to tokens `from..to`, as bytes for
+    /// [`TextModel::restore`]; `model` names the model (its SHA-256). `None` where a cache cannot
+    /// be saved. The format is that of `transformer/snapshot.rs`; the caller keeps the token ids.
+    fn save(&self, _from: usize, _to: usize, _model: &str) -> Option<Vec<u8>> {
+        None
+    }
+
+    /// Puts saved tokens back into the KV cache, which must reach up to their first position; what
+    /// it holds from there on is replaced. On an error the cache is unchanged.
+    fn restore(&mut self, _bytes: &[u8], _model: &str) -> Result<(), ModelError> {
+        Err(ModelError::Snapshot("this model keeps none"))
+    }
+
+    /// Whether a batch of tokens gives the same logits, to the bit, as one token after another.
+    fn is_batch_invariant(&self) -> bool {
+        false
+    }
+
+    /// A new branch after the tokens in the KV cache; `None` where the model cannot evaluate
+    /// several branches side by side.
+    fn branch(&self) -> Option<Branch> {
+        None
+    }
+
+    /// Evaluates one token at the end of each branch; the KV cache must still hold the tokens that
+    /// the branches share. Returns logits, `[branches, vocabulary]` flat, the same to the bit as
+    /// [`TextModel::forward`] gives for each branch alone, or `None` when `stop` asked to stop: the
+    /// branches are then unchanged.
+    fn forward_branches(
+        &mut self,
+        _branches: &mut [Branch],
+        _tokens: &[u32],
+        _stop: &dyn Fn() -> bool,
+    ) -> Result<Option<Vec<f32>>, ModelError> {
+        Ok(None)
+    }
+
+    /// Moves a branch's own tokens into the KV cache, after those that it shares.
+    fn adopt(&mut self, _branch: &Branch) {}
+}

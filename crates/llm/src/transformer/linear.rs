@@ -1,0 +1,141 @@
+//! The one place that multiplies by weights: packed matrices and illumine's kernels on a CPU
+//! ([`kernels::linear`]), candle's quantized matrices elsewhere and for formats that the kernels
+//! do not know.
+
+use super::config::Activation;
+use super::matrix::{Buffer, Matrix, on_host as rows_on_host};
+use super::norm::Norm;
+use candle_core::quantized::QMatMul;
+use candle_core::{Module, Result as Computed, Tensor};
+use kernels::linear::{self, Packed, Pool, Source, Write};
+use kernels::math;
+use std::sync::Arc;
+
+/// A matrix `[out, in]` that multiplies rows `[tokens, in]` to `[tokens, out]`.
+pub enum Linear {
+    Packed(Packed, Arc<Pool>),
+    /// Candle's; `on_host` where rows are plain memory all the same.
+    Candle {
+        weight: QMatMul,
+        on_host: bool,
+    },
+}
+
+/// The rows that matrices multiply; on a CPU they are computed a few at a time, just before use.
+#[derive(Clone, Copy)]
+pub enum Input<'a> {
+    Plain(&'a Matrix),
+    Normed(&'a Matrix, &'a Norm),
+    /// `activation(gate) * up`.
+    Gated(Activation, &'a Matrix, &'a Matrix),
+}
+
+impl Input<'_> {
+    /// The rows on a CPU: in memory, or as the function that computes them.
+    pub(super) fn with_source<T>(
+        self,
+        pool: &Pool,
+        work: impl FnOnce(usize, Source) -> T,
+    ) -> Option<T> {
+        Some(match self {
+            Input::Plain(Matrix::Host(x)) => work(x.tokens(), Source::Rows(x)),
+            Input::Normed(Matrix::Host(x), norm) => {
+                let make = |row: usize, out: &mut [f32]| norm.row(x.row(row), out);
+                work(x.tokens(), Source::Computed(&make))
+            }
+            Input::Gated(activation, Matrix::Host(gate), Matrix::Host(up)) => {
+                let make = |row: usize, out: &mut [f32]| {
+                    math::gated(pool.family(), activation, gate.row(row), up.row(row), out);
+                };
+                work(gate.tokens(), Source::Computed(&make))
+            }
+            _ => return None,
+        })
+    }
+
+    fn tensor(self) -> Computed<Tensor> {
+        match self {
+            Input::Plain(x) => x.tensor(),
+            Input::Normed(x, norm) => norm.tensor(&x.tensor()?),
+            Input::Gated(activation, gate, up) => {
+                let gate = gate.tensor()?;
+                let gate = match activation {
+                    Activation::Silu => gate.silu()?,
+                    Activation::Gelu => gate.gelu()?,
+                };
+                gate * up.tensor()?
+            }
+        }
+    }
+}
+
+impl Linear {
+    /// Several matrices times the same rows; on a CPU the rows are quantized once for all.
+    pub fn forward_many<const N: usize>(
+        weights: [&Linear; N],
+        input: Input,
+    ) -> Computed<[Matrix; N]> {
+        let packed: Option<Vec<&Packed>> = weights.iter().map(|weight| weight.packed()).collect();
+        if let (Some(packed), Some(Linear::Packed(_, pool))) = (packed, weights.first())
+            && let Some(products) = input.with_source(pool, |tokens, source| {
+                let buffer = |n: usize| Buffer::rows(tokens, packed[n].rows());
+                let mut products: [Buffer; N] = std::array::from_fn(buffer);
+                let mut outs: [&mut [f32]; N] = products.each_mut().map(|product| &mut product[..]);
+                let done = linear::matmul(pool, &packed, source, tokens, &mut outs, Write::Set);
+                done.map(|()| products.map(Matrix::Host))
+            })
+        {
+            return products.map_err(candle_core::Error::wrap);
+        }
+        let x = input.tensor()?.contiguous()?;
+        let mut products = Vec::with_capacity(N);
+        for weight in weights {
+            products.push(weight.times(&x)?);
+        }
+        products
+            .try_into()
+            .map_err(|_| candle_core::Error::Msg("a product is missing".to_string()))
+    }
+
+    /// `x + after(product)`.
+    pub fn add_to(&self, input: Input, after: Option<&Norm>, mut x: Matrix) -> Computed<Matrix> {
+        if let (Linear::Packed(weight, pool), None, Matrix::Host(x)) = (self, after, &mut x)
+            && let Some(done) = input.with_source(pool, |tokens, source| {
+                linear::matmul(pool, &[weight], source, tokens, &mut [x], Write::Add)
+            })
+        {
+            done.map_err(candle_core::Error::wrap)?;
+        } else {
+            let [product] = Linear::forward_many([self], input)?;
+            x = x.plus(match after {
+                Some(after) => after.forward(product)?,
+                None => product,
+            })?;
+        }
+        Ok(x)
+    }
+
+    pub(super) fn packed(&self) -> Option<&Packed> {
+        match self {
+            Linear::Packed(packed, _) => Some(packed),
+            Linear::Candle { .. } => None,
+        }
+    }
+
+    /// The product of rows in a tensor.
+    fn times(&self, x: &Tensor) -> Computed<Matrix> {
+        match self {
+            Linear::Candle { weight, on_host } => {
+                let product = weight.forward(x)?;
+                match on_host {
+                    true => rows_on_host(&product),
+                    false => Ok(Matrix::Device(product)),
+                }
+            }
+            Linear::Packed(..) => {
+                let [product] = Linear::forward_many([self], Input::Plain(&rows_on_host(x)?))?;
+                Ok(product)
+            }
+        }
+    }
+}

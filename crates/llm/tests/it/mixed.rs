@@ -1,0 +1,140 @@
+//! Families whose layers are not all attention and one network: short convolutions, experts.
+
+use crate::support::bodies::{
+    FEED, HIDDEN, SHAPE, Shape, WIDE, body, each_layer, hold, hold_exact, norms_of_heads,
+    quantized_llama, quantized_qwen3, qwen3_body,
+};
+use crate::support::tiny::{Tiny, content, feed, ours};
+use candle_core::quantized::gguf_file::Value;
+use candle_core::{Device, Tensor};
+use candle_transformers::models as reference;
+use llm::Logits;
+use tempfile::NamedTempFile;
+
+fn lfm2_body() -> Tiny {
+    let shape = Shape { layers: 5, ..SHAPE };
+    let width = 3;
+    let mut tiny = body("lfm2", shape);
+    norms_of_heads(&mut tiny, shape);
+    let attends = |layer: usize| layer == 2 || layer == 4;
+    let heads = |layer| {
+        if attends(layer) {
+            shape.kv_heads as u32
+        } else {
+            0
+        }
+    };
+    let heads = (0..shape.layers)
+        .map(|layer| Value::U32(heads(layer)))
+        .collect();
+    tiny.value("attention.head_count_kv", Value::Array(heads));
+    tiny.count("shortconv.l_cache", width);
+    for layer in (0..shape.layers).filter(|layer| !attends(*layer)) {
+        for part in [
+            "attn_q",
+            "attn_k",
+            "attn_v",
+            "attn_output",
+            "attn_q_norm",
+            "attn_k_norm",
+        ] {
+            tiny.take(&format!("blk.{layer}.{part}.weight"));
+        }
+        let name = |part: &str| format!("blk.{layer}.shortconv.{part}.weight");
+        tiny.matrix(&name("conv"), HIDDEN, width);
+        tiny.matrix(&name("in_proj"), 3 * HIDDEN, HIDDEN);
+        tiny.matrix(&name("out_proj"), HIDDEN, HIDDEN);
+    }
+    let norm = tiny.take("output_norm.weight");
+    tiny.set("token_embd_norm.weight", norm);
+    tiny
+}
+
+/// Short convolutions in most layers, attention in the others. Candle's loader carries a
+/// convolution's state from a prompt to single tokens, which is what is compared; it forgets it
+/// when a prompt comes in slices, and keeps it when a text begins again with a single token.
+#[test]
+fn lfm2() {
+    let tiny = lfm2_body();
+    hold(tiny, |file| {
+        let (content, mut reader) = content(file);
+        let load = reference::quantized_lfm2::ModelWeights::from_gguf;
+        let mut model = load(content, &mut reader, &Device::Cpu).unwrap();
+        Box::new(move |ids, at| model.forward(ids, at))
+    });
+}
+
+const EXPERTS: usize = 6;
+
+/// Puts experts, two for each token, in the place of a feed-forward network.
+fn experts(tiny: &mut Tiny, shape: Shape) {
+    tiny.count("expert_count", EXPERTS);
+    tiny.count("expert_used_count", 2);
+    tiny.count("expert_feed_forward_length", FEED);
+    each_layer(tiny, shape, |tiny, block| {
+        tiny.matrix(&format!("{block}.ffn_gate_inp.weight"), EXPERTS, HIDDEN);
+    });
+}
+
+/// Candle reads a llama's experts from a tensor each, illumine from one that holds all, as
+/// today's files have them: this file has both. Only exact arithmetic is compared: rounding sends
+/// a token that suits two experts equally to another one.
+#[test]
+fn llama_with_experts() {
+    let mut tiny = body("llama", SHAPE);
+    experts(&mut tiny, SHAPE);
+    each_layer(&mut tiny, SHAPE, |tiny, block| {
+        for (part, rows, cols) in [
+            ("gate", FEED, HIDDEN),
+            ("up", FEED, HIDDEN),
+            ("down", HIDDEN, FEED),
+        ] {
+            tiny.take(&format!("{block}.ffn_{part}.weight"));
+            let name = |expert| format!("{block}.ffn_{part}.{expert}.weight");
+            (0..EXPERTS).for_each(|expert| tiny.matrix(&name(expert), rows, cols));
+            let all: Vec<Tensor> = (0..EXPERTS)
+                .map(|expert| tiny.tensor(&name(expert)))
+                .collect();
+            tiny.set(
+                &format!("{block}.ffn_{part}_exps.weight"),
+                Tensor::stack(&all, 0).unwrap(),
+            );
+        }
+    });
+    hold_exact(&tiny, &quantized_llama);
+}
+
+/// Candle's loader computes experts on CUDA alone, so the routing is held to a llama's (above) and
+/// the rest to Qwen3: experts that are all the same are one network.
+#[test]
+fn qwen3_with_experts() {
+    let mut dense = qwen3_body("qwen3");
+    dense.plain("general.dtype", Value::U32(0));
+    let dense_file = dense.write();
+    let mut tiny = qwen3_body("qwen3moe");
+    experts(&mut tiny, WIDE);
+    each_layer(&mut tiny, WIDE, |tiny, block| {
+        for part in ["gate", "up", "down"] {
+            let one = tiny.take(&format!("{block}.ffn_{part}.weight"));
+            let all = Tensor::stack(&vec![one; EXPERTS], 0).unwrap();
+            tiny.set(&format!("{block}.ffn_{part}_exps.weight"), all);
+        }
+    });
+    hold_exact(&tiny, &|_: &NamedTempFile| quantized_qwen3(&dense_file));
+}
+
+/// Caches are made for 512 tokens and grow: what they held stays.
+#[test]
+fn a_text_outgrows_the_first_allocation() {
+    let mut tiny = lfm2_body();
+    tiny.count("context_length", 1024);
+    let file = tiny.write();
+    let mut model = ours(&file);
+    let ids: Vec<u32> = (0..700).map(|at| (at * 7 + at / 13) % 160).collect();
+    let whole = feed(&mut *model, &ids, Logits::Last);
+    let mut other = ours(&file);
+    for slice in [&ids[..510], &ids[510..514], &ids[514..699]] {
+        feed(&mut *other, slice, Logits::Skip);
+    }
+    assert!(whole == feed(&mut *other, &ids[699..], Logits::Last));
+}

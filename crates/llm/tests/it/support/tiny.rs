@@ -1,0 +1,244 @@
+//! Small models with random weights, written as GGUF files: every family without a download.
+
+use candle_core::quantized::gguf_file::{self, Value};
+use candle_core::quantized::{GgmlDType, QTensor};
+use candle_core::{DType, Device, Tensor};
+use candle_nn::VarBuilder;
+use kernels::attention::KvType;
+use llm::gguf::Gguf;
+use llm::{Logits, Placement, TextModel, load_text};
+use std::collections::HashMap;
+use std::fs::File;
+use std::sync::Arc;
+use tempfile::NamedTempFile;
+
+/// Metadata and tensors of a model in the making.
+pub struct Tiny {
+    architecture: &'static str,
+    /// How matrices are stored; norms and biases stay F32.
+    pub dtype: GgmlDType,
+    metadata: Vec<(String, Value)>,
+    tensors: Vec<(String, Tensor)>,
+    state: u64,
+}
+
+impl Tiny {
+    pub fn new(architecture: &'static str) -> Tiny {
+        let name = Value::String(architecture.to_string());
+        Tiny {
+            architecture,
+            dtype: GgmlDType::F32,
+            metadata: vec![("general.architecture".to_string(), name)],
+            tensors: Vec::new(),
+            state: 1,
+        }
+    }
+
+    pub fn count(&mut self, key: &str, value: usize) {
+        self.value(key, Value::U32(value as u32));
+    }
+
+    pub fn float(&mut self, key: &str, value: f32) {
+        self.value(key, Value::F32(value));
+    }
+
+    /// A key of the architecture's own.
+    pub fn value(&mut self, key: &str, value: Value) {
+        self.plain(&format!("{}.{key}", self.architecture), value);
+    }
+
+    /// A key as it stands; it takes the place of one with the same name.
+    pub fn plain(&mut self, key: &str, value: Value) {
+        self.metadata.retain(|(taken, _)| taken != key);
+        self.metadata.push((key.to_string(), value));
+    }
+
+    /// A random matrix, scaled so that it keeps the size of what it multiplies.
+    pub fn matrix(&mut self, name: &str, rows: usize, cols: usize) {
+        let scale = (3.0 / cols as f32).sqrt();
+        let values = self.random(rows * cols).map(|value| value * scale);
+        let values: Vec<f32> = values.collect();
+        self.set(
+            name,
+            Tensor::from_vec(values, (rows, cols), &Device::Cpu).unwrap(),
+        );
+    }
+
+    /// Random numbers around `around`: a norm's weight (1) or a bias (0).
+    pub fn vector(&mut self, name: &str, len: usize, around: f32) {
+        let values: Vec<f32> = self.random(len).map(|value| around + value * 0.3).collect();
+        self.set(name, Tensor::new(values, &Device::Cpu).unwrap());
+    }
+
+    /// A tensor as it stands; it takes the place of one with the same name.
+    pub fn set(&mut self, name: &str, tensor: Tensor) {
+        self.tensors.retain(|(taken, _)| taken != name);
+        self.tensors.push((name.to_string(), tensor));
+    }
+
+    pub fn tensor(&self, name: &str) -> Tensor {
+        let (_, tensor) = self
+            .tensors
+            .iter()
+            .find(|(taken, _)| taken == name)
+            .unwrap();
+        tensor.clone()
+    }
+
+    /// Takes a tensor out.
+    pub fn take(&mut self, name: &str) -> Tensor {
+        let at = self
+            .tensors
+            .iter()
+            .position(|(taken, _)| taken == name)
+            .unwrap();
+        self.tensors.remove(at).1
+    }
+
+    /// Tensors under other names, for loaders of unquantized models.
+    pub fn renamed(
+        &self,
+        rename: impl Fn(&str, Tensor) -> (String, Tensor),
+    ) -> VarBuilder<'static> {
+        let tensors = self
+            .tensors
+            .iter()
+            .map(|(name, tensor)| rename(name, tensor.clone()));
+        let tensors: HashMap<String, Tensor> = tensors.collect();
+        VarBuilder::from_tensors(tensors, DType::F32, &Device::Cpu)
+    }
+
+    /// The weights as they are once they were quantized: the same model for exact arithmetic.
+    pub fn rounded(&self) -> Tiny {
+        let round = |(name, tensor): &(String, Tensor)| {
+            let rounded = QTensor::quantize(tensor, self.stored(name, tensor)).unwrap();
+            (name.clone(), rounded.dequantize(&Device::Cpu).unwrap())
+        };
+        Tiny {
+            architecture: self.architecture,
+            dtype: GgmlDType::F32,
+            metadata: self.metadata.clone(),
+            tensors: self.tensors.iter().map(round).collect(),
+            state: self.state,
+        }
+    }
+
+    fn stored(&self, name: &str, tensor: &Tensor) -> GgmlDType {
+        let plain = name.contains("ffn_gate_inp") || name.contains("conv.conv");
+        match tensor.rank() > 1 && !plain {
+            true => self.dtype,
+            false => GgmlDType::F32,
+        }
+    }
+
+    pub fn write(&self) -> NamedTempFile {
+        let file = NamedTempFile::new().unwrap();
+        let quantized = self.tensors.iter().map(|(name, tensor)| {
+            let dtype = self.stored(name, tensor);
+            (name.as_str(), QTensor::quantize(tensor, dtype).unwrap())
+        });
+        let quantized: Vec<(&str, QTensor)> = quantized.collect();
+        let tensors: Vec<(&str, &QTensor)> = quantized.iter().map(|(name, t)| (*name, t)).collect();
+        let metadata: Vec<(&str, &Value)> =
+            self.metadata.iter().map(|(k, v)| (k.as_str(), v)).collect();
+        gguf_file::write(&mut file.as_file(), &metadata, &tensors).unwrap();
+        file
+    }
+
+    /// Numbers from -1 to 1: a linear congruential generator (Knuth's MMIX).
+    fn random(&mut self, len: usize) -> impl Iterator<Item = f32> + '_ {
+        (0..len).map(|_| {
+            let state = self.state.wrapping_mul(6364136223846793005);
+            self.state = state.wrapping_add(1442695040888963407);
+            (self.state >> 40) as f32 / (1u64 << 23) as f32 - 1.0
+        })
+    }
+}
+
+/// The file as illumine reads it, with keys and values kept exactly.
+pub fn ours(file: &NamedTempFile) -> Box<dyn TextModel> {
+    placed(file, &exact())
+}
+
+pub fn exact() -> Placement {
+    Placement {
+        kv: KvType::F32,
+        ..Placement::new(Device::Cpu, 2)
+    }
+}
+
+pub fn placed(file: &NamedTempFile, placement: &Placement) -> Box<dyn TextModel> {
+    let gguf = Arc::new(Gguf::open(file.path()).unwrap());
+    load_text(gguf, placement).unwrap()
+}
+
+/// The file as candle reads it, for one of its loaders.
+pub fn content(file: &NamedTempFile) -> (gguf_file::Content, File) {
+    let mut reader = File::open(file.path()).unwrap();
+    (gguf_file::Content::read(&mut reader).unwrap(), reader)
+}
+
+/// Another implementation: logits for the last of some tokens, whose first stands at a position.
+pub type Theirs<'a> = Box<dyn FnMut(&Tensor, usize) -> candle_core::Result<Tensor> + 'a>;
+
+/// What both read: a prompt, then tokens one by one.
+const TOKENS: usize = 30;
+const PROMPT: usize = 20;
+
+pub fn tokens(vocabulary: usize) -> Vec<u32> {
+    let token = |at: usize| (at * 37 + at * at * 11 + 5) % vocabulary;
+    (0..TOKENS).map(|at| token(at) as u32).collect()
+}
+
+/// What candle says: see [`read`].
+pub fn read_theirs(mut theirs: Theirs, vocabulary: usize, singly: bool) -> Vec<f32> {
+    let ids = tokens(vocabulary);
+    let first = if singly { 1 } else { PROMPT };
+    let mut logits = Vec::new();
+    let mut at = 0;
+    while at < TOKENS {
+        let len = if at == 0 { first } else { 1 };
+        let input = Tensor::new(&ids[at..at + len], &Device::Cpu).unwrap();
+        let last = theirs(&input.unsqueeze(0).unwrap(), at).unwrap();
+        at += len;
+        if at >= PROMPT {
+            logits.extend(last.flatten_all().unwrap().to_vec1::<f32>().unwrap());
+        }
+    }
+    logits
+}
+
+/// Logits after a prompt, read in one go, and after each of ten tokens read one by one.
+pub fn read(model: &mut dyn TextModel) -> Vec<f32> {
+    let ids = tokens(model.vocabulary());
+    let mut logits = feed(model, &ids[..PROMPT], Logits::Last);
+    for id in &ids[PROMPT..] {
+        logits.extend(feed(model, &[*id], Logits::Last));
+    }
+    logits
+}
+
+pub fn feed(model: &mut dyn TextModel, ids: &[u32], rows: Logits) -> Vec<f32> {
+    model.forward(ids, rows, &|| false).unwrap().unwrap()
+}
+
+/// The greatest and the mean (root of squares) difference of logits, in the standard deviation of
+/// what is wanted.
+pub fn difference(wanted: &[f32], given: &[f32]) -> (f32, f32) {
+    assert_eq!(wanted.len(), given.len());
+    let len = wanted.len() as f32;
+    let mean = wanted.iter().sum::<f32>() / len;
+    let variance = wanted
+        .iter()
+        .map(|value| (value - mean).powi(2))
+        .sum::<f32>()
+        / len;
+    let far = wanted
+        .iter()
+        .zip(given)
+        .map(|(wanted, given)| wanted - given);
+    let far: Vec<f32> = far.map(|far| far.abs() / variance.sqrt()).collect();
+    assert!(far.iter().all(|far| far.is_finite()));
+    let squares = far.iter().map(|far| far * far).sum::<f32>();
+    (far.into_iter().fold(0.0, f32::max), (squares / len).sqrt())
+}

@@ -1,0 +1,166 @@
+//! The stages of the chain in their order, and which logits each of them must see.
+//!
+//! A GPU may send only the highest logits where those settle the outcome. Whether they do follows
+//! from what every stage needs, so a new stage does not compile until its need stands in
+//! [`Sampler::needs`].
+
+use crate::Sampler;
+
+/// A stage from logits to a token.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Stage {
+    Penalties,
+    Dry,
+    TopNSigma,
+    TopK,
+    TypicalP,
+    TopP,
+    MinP,
+    Xtc,
+    Mirostat,
+    Temperature,
+}
+
+/// Which logits a stage must see to decide as it would with all of them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Needs {
+    /// It is off, or looks only at the candidates that the stages before it left.
+    Nothing,
+    /// It can lower this many logits, so as many further ones may move up.
+    Spare(usize),
+    /// It leaves at most this many of the highest.
+    Highest(usize),
+    /// Every one, as a mean over the vocabulary does.
+    All,
+}
+
+impl Stage {
+    /// The stages that change logits.
+    pub(crate) const PENALTIES: [Stage; 2] = [Stage::Penalties, Stage::Dry];
+    /// The stages that leave out candidates; mirostat takes their place.
+    pub(crate) const CUTS: [Stage; 6] = [
+        Stage::TopNSigma,
+        Stage::TopK,
+        Stage::TypicalP,
+        Stage::TopP,
+        Stage::MinP,
+        Stage::Xtc,
+    ];
+    /// The stages that draw.
+    const DRAWS: [Stage; 2] = [Stage::Mirostat, Stage::Temperature];
+
+    fn all() -> impl Iterator<Item = Stage> {
+        let before = Stage::PENALTIES.into_iter().chain(Stage::CUTS);
+        before.chain(Stage::DRAWS)
+    }
+}
+
+impl Sampler {
+    /// How many of the highest logits settle which token comes next: all others may be `-inf`.
+    /// `None` where every logit has a say.
+    pub fn sufficient_top_k(&self) -> Option<usize> {
+        let (mut highest, mut spare) = (None, 0);
+        for stage in Stage::all() {
+            match self.needs(stage) {
+                Needs::Nothing => {}
+                Needs::Spare(count) => spare += count,
+                Needs::Highest(count) => highest = Some(count),
+                Needs::All => return None,
+            }
+        }
+        highest.map(|count: usize| count.saturating_add(spare))
+    }
+
+    fn needs(&self, stage: Stage) -> Needs {
+        let s = &self.sampling;
+        let all_if = |on: bool| if on { Needs::All } else { Needs::Nothing };
+        // Greedy sampling takes the best token after the penalties and runs no other stage.
+        let greedy = self.temperature() == 0.0;
+        match stage {
+            // A penalty that raises logits may raise any of them.
+            Stage::Penalties => self.penalties.lowered().map_or(Needs::All, Needs::Spare),
+            Stage::Dry => all_if(!self.dry.off()),
+            Stage::TopNSigma => all_if(!greedy && s.top_n_sigma > 0.0),
+            Stage::TopK if greedy || s.top_k == 0 => Needs::Nothing,
+            Stage::TopK => Needs::Highest(s.top_k as usize),
+            Stage::TypicalP | Stage::TopP | Stage::MinP | Stage::Xtc => Needs::Nothing,
+            Stage::Mirostat => all_if(!greedy && s.mirostat == 2),
+            Stage::Temperature if greedy => Needs::Highest(1),
+            Stage::Temperature => Needs::Nothing,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tests::{plain, sampler};
+    use crate::{Sampling, rng::Rng};
+
+    /// The settings with one stage switched on.
+    fn with(stage: Stage) -> Sampling {
+        let mut s = plain();
+        match stage {
+            Stage::Penalties => s.frequency_penalty = 0.5,
+            Stage::Dry => s.dry_multiplier = 0.8,
+            Stage::TopNSigma => s.top_n_sigma = 1.0,
+            Stage::TopK => s.top_k = 9,
+            Stage::TypicalP => s.typical_p = 0.7,
+            Stage::TopP => s.top_p = 0.8,
+            Stage::MinP => s.min_p = 0.1,
+            Stage::Xtc => (s.xtc_threshold, s.xtc_probability) = (0.1, 1.0),
+            Stage::Mirostat => s.mirostat = 2,
+            Stage::Temperature => s.temperature = 0.0,
+        }
+        s
+    }
+
+    #[test]
+    fn no_stage_is_counted_twice_or_left_out() {
+        let stages: Vec<Stage> = Stage::all().collect();
+        for (index, stage) in stages.iter().enumerate() {
+            assert_eq!(*stage as usize, index);
+        }
+        assert_eq!(stages.len(), Stage::Temperature as usize + 1);
+    }
+
+    #[test]
+    fn what_a_stage_says_it_needs_settles_the_token_for_each_pair_of_stages() {
+        let mut rng = Rng::new(7);
+        let logits: Vec<f32> = (0..400).map(|_| rng.next_normal() as f32 * 3.0).collect();
+        let history = [3, 7, 3, 9, 3, 7, 3];
+        for (one, other) in Stage::all().flat_map(|one| Stage::all().map(move |b| (one, b))) {
+            let (a, b) = (with(one), with(other));
+            let sampling = Sampling {
+                top_k: a.top_k.max(b.top_k),
+                frequency_penalty: a.frequency_penalty.max(b.frequency_penalty),
+                dry_multiplier: a.dry_multiplier.max(b.dry_multiplier),
+                top_n_sigma: a.top_n_sigma.max(b.top_n_sigma),
+                typical_p: a.typical_p.min(b.typical_p),
+                top_p: a.top_p.min(b.top_p),
+                min_p: a.min_p.max(b.min_p),
+                xtc_probability: a.xtc_probability.max(b.xtc_probability),
+                mirostat: a.mirostat.max(b.mirostat),
+                temperature: a.temperature.min(b.temperature),
+                ..a
+            };
+            for seed in 0..20 {
+                let mut all = sampler(&sampling, seed);
+                history.iter().for_each(|token| all.accept(*token));
+                let mut few = all.clone();
+                let Some(count) = all.sufficient_top_k() else {
+                    continue;
+                };
+                let mut order = logits.clone();
+                order.sort_by(|a, b| b.total_cmp(a));
+                let told = |logit: &f32| match *logit >= order[count - 1] {
+                    true => *logit,
+                    false => f32::NEG_INFINITY,
+                };
+                let told: Vec<f32> = logits.iter().map(told).collect();
+                let whole = all.sample_with(&logits);
+                assert_eq!(whole, few.sample_with(&told), "{one:?} {other:?}");
+            }
+        }
+    }
+}

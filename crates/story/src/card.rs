@@ -1,0 +1,303 @@
+//! Character cards: who speaks, how, and with which first words.
+//!
+//! A card is kept as the file said it, field by field, so that nothing is lost when it goes out
+//! again; what is read here is cleaned where it is read. V1 are six flat fields, V2 and V3 have
+//! them under `data` (chara_card_v2, chara_card_v3). Files and pictures are not known here.
+
+mod macros;
+
+pub use macros::Macros;
+
+use base::untrusted::{clean, clean_line};
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value, json};
+
+/// A card, and the book that came with it by the name it has on the shelf.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Card {
+    pub version: Version,
+    /// The fields of the character, as the file had them, its book aside.
+    pub data: Map<String, Value>,
+    /// What stood beside them in the file.
+    #[serde(skip_serializing_if = "Map::is_empty")]
+    pub beside: Map<String, Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub book: Option<String>,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Version {
+    V1,
+    #[default]
+    V2,
+    V3,
+}
+
+/// The character of a session: its card, and who it speaks with.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Character {
+    pub card: Card,
+    pub user: String,
+    /// The file in the session's folder that the card came in, where it was more than text.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub file: Option<String>,
+}
+
+/// What people are called where nobody says.
+pub const USER: &str = "User";
+
+/// The texts that every card has, in the order of the specification; the first six are V1.
+const TEXTS: [&str; 11] = [
+    "name",
+    "description",
+    "personality",
+    "scenario",
+    "first_mes",
+    "mes_example",
+    "creator_notes",
+    "system_prompt",
+    "post_history_instructions",
+    "creator",
+    "character_version",
+];
+const V1: usize = 6;
+
+impl Card {
+    /// Reads a card's JSON and takes the book out of it. None for JSON that is no card.
+    pub fn from_json(mut file: Map<String, Value>) -> Option<(Card, Option<Value>)> {
+        let spec = file.get("spec").and_then(Value::as_str).unwrap_or_default();
+        let version = match spec {
+            "chara_card_v3" => Version::V3,
+            _ if file.get("data").is_some_and(Value::is_object) => Version::V2,
+            "chara_card_v2" => return None,
+            _ => Version::V1,
+        };
+        let mut data = match version {
+            Version::V1 => std::mem::take(&mut file),
+            _ => match file.remove("data") {
+                Some(Value::Object(data)) => data,
+                _ => return None,
+            },
+        };
+        let named = data.get("name").is_some_and(Value::is_string);
+        let speaks = ["description", "personality", "first_mes", "scenario"];
+        if !named || !speaks.iter().any(|key| data.contains_key(*key)) {
+            return None;
+        }
+        let book = data.remove("character_book").filter(Value::is_object);
+        let card = Card {
+            version,
+            data,
+            beside: file,
+            book: None,
+        };
+        Some((card, book))
+    }
+
+    /// A card of our own making.
+    pub fn new(name: &str, description: &str, greetings: &[String]) -> Card {
+        let (first, others) = match greetings.split_first() {
+            Some((first, others)) => (first.as_str(), others),
+            None => ("", &[][..]),
+        };
+        let mut data = Map::new();
+        for key in TEXTS {
+            data.insert(key.to_string(), json!(""));
+        }
+        data.insert("name".to_string(), json!(name));
+        data.insert("description".to_string(), json!(description));
+        data.insert("first_mes".to_string(), json!(first));
+        data.insert("alternate_greetings".to_string(), json!(others));
+        Card {
+            data,
+            ..Card::default()
+        }
+    }
+
+    /// The card's JSON in a version, with its book in that version's form.
+    pub fn to_json(&self, version: Version, book: Option<Value>) -> Value {
+        let mut data = self.data.clone();
+        let texts = match version {
+            Version::V1 => &TEXTS[..V1],
+            _ => &TEXTS[..],
+        };
+        for key in texts {
+            data.entry(*key).or_insert_with(|| json!(""));
+        }
+        if version == Version::V1 {
+            return Value::Object(data);
+        }
+        for key in ["alternate_greetings", "tags"] {
+            data.entry(key).or_insert_with(|| json!([]));
+        }
+        data.entry("extensions").or_insert_with(|| json!({}));
+        if version == Version::V3 {
+            data.entry("group_only_greetings")
+                .or_insert_with(|| json!([]));
+        }
+        if let Some(book) = book {
+            data.insert("character_book".to_string(), book);
+        }
+        let (spec, number) = match version {
+            Version::V3 => ("chara_card_v3", "3.0"),
+            _ => ("chara_card_v2", "2.0"),
+        };
+        let mut file = self.beside.clone();
+        file.insert("spec".to_string(), json!(spec));
+        // A later 3.x stays what it was.
+        let kept = file.get("spec_version").and_then(Value::as_str);
+        if self.version != version || !kept.is_some_and(|kept| kept.starts_with(&number[..1])) {
+            file.insert("spec_version".to_string(), json!(number));
+        }
+        file.insert("data".to_string(), Value::Object(data));
+        Value::Object(file)
+    }
+
+    /// What macros call the character: its nickname, or its name.
+    pub fn name(&self) -> String {
+        let nickname = self.line("nickname");
+        match nickname.is_empty() {
+            true => self.line("name"),
+            false => nickname,
+        }
+    }
+
+    /// A text of the card, cleaned.
+    pub fn text(&self, key: &str) -> String {
+        let text = self.data.get(key).and_then(Value::as_str);
+        clean(text.unwrap_or_default()).trim().to_string()
+    }
+
+    pub fn line(&self, key: &str) -> String {
+        clean_line(&self.text(key)).trim().to_string()
+    }
+
+    /// What SillyTavern reads at a depth for this character (`extensions.depth_prompt`), and the depth.
+    pub fn depth_prompt(&self) -> (String, usize) {
+        let prompt = self
+            .data
+            .get("extensions")
+            .and_then(|it| it.get("depth_prompt"));
+        let text = prompt
+            .and_then(|it| it.get("prompt"))
+            .and_then(Value::as_str);
+        let depth = prompt
+            .and_then(|it| it.get("depth"))
+            .and_then(Value::as_u64);
+        let text = base::untrusted::clean(text.unwrap_or_default()).into_owned();
+        (text, depth.unwrap_or(4).clamp(1, 100) as usize)
+    }
+
+    /// The first message and those that may stand in its place.
+    pub fn greetings(&self) -> Vec<String> {
+        let others = self.data.get("alternate_greetings");
+        let others = others.and_then(Value::as_array).into_iter().flatten();
+        let others = others.filter_map(Value::as_str);
+        let others = others.map(|text| clean(text).trim().to_string());
+        std::iter::once(self.text("first_mes"))
+            .chain(others)
+            .filter(|text| !text.is_empty())
+            .collect()
+    }
+
+    /// What the model reads of the card before the story. What is for people alone
+    /// (`creator_notes`, `tags`, `creator`, `character_version`) never is.
+    pub fn memory(&self) -> String {
+        let name = self.name();
+        let labelled = |label: &str, key: &str| {
+            let text = self.text(key);
+            (!text.is_empty()).then(|| format!("{label}{text}"))
+        };
+        let parts = [
+            labelled("", "description"),
+            labelled(&format!("{name}'s personality: "), "personality"),
+            labelled("Scenario: ", "scenario"),
+            labelled("", "mes_example").map(|text| text.replace("<START>", "***")),
+        ];
+        parts.into_iter().flatten().collect::<Vec<_>>().join("\n\n")
+    }
+}
+
+impl Character {
+    /// What the card's macros stand for.
+    pub fn macros(&self, seed: u64) -> Macros {
+        Macros {
+            char: self.card.name(),
+            user: self.user.clone(),
+            seed,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn map(value: Value) -> Map<String, Value> {
+        match value {
+            Value::Object(map) => map,
+            _ => Map::new(),
+        }
+    }
+
+    #[test]
+    fn each_version_is_read_and_comes_out_as_it_went_in() {
+        let v1 = json!({"name": "Mara", "description": "A keeper.", "personality": "", "scenario": "",
+            "first_mes": "Hello.", "mes_example": "", "fav": true});
+        let v2 = json!({"spec": "chara_card_v2", "spec_version": "2.0", "fav": 1, "data": {
+            "name": "Mara", "description": "A keeper.\r\nOld.", "personality": "", "scenario": "",
+            "first_mes": "Hello.", "mes_example": "", "creator_notes": "", "system_prompt": "",
+            "post_history_instructions": "", "alternate_greetings": ["Hi."], "tags": ["x"],
+            "creator": "", "character_version": "1", "extensions": {"other": {"deep": [1, null]}},
+            "from_the_future": 2}});
+        for (file, version) in [(v1, Version::V1), (v2, Version::V2)] {
+            let (card, book) = Card::from_json(map(file.clone())).unwrap();
+            assert_eq!((card.version, book), (version, None));
+            assert_eq!(card.to_json(version, None), file);
+        }
+    }
+
+    #[test]
+    fn a_card_of_an_older_version_gains_what_the_newer_demands() {
+        let v1 = json!({"name": "Mara", "description": "d", "fav": true});
+        let (card, _) = Card::from_json(map(v1)).unwrap();
+        let v3 = card.to_json(Version::V3, Some(json!({"entries": []})));
+        assert_eq!(v3["spec"], "chara_card_v3");
+        assert_eq!(v3["data"]["group_only_greetings"], json!([]));
+        assert_eq!(v3["data"]["character_book"]["entries"], json!([]));
+        assert_eq!(v3["data"]["fav"], true);
+        let (again, book) = Card::from_json(map(v3)).unwrap();
+        assert_eq!(again.version, Version::V3);
+        assert!(book.is_some() && !again.data.contains_key("character_book"));
+    }
+
+    #[test]
+    fn what_is_for_people_is_not_for_the_model() {
+        let card = json!({"name": "Mara", "nickname": "M", "description": "{{char}} waits.",
+            "personality": "calm", "creator_notes": "SECRET", "tags": ["SECRET"],
+            "creator": "SECRET", "character_version": "SECRET", "scenario": "A tower."});
+        let (card, _) =
+            Card::from_json(map(json!({"spec": "chara_card_v3", "data": card}))).unwrap();
+        let memory = card.memory();
+        assert_eq!(
+            memory,
+            "{{char}} waits.\n\nM's personality: calm\n\nScenario: A tower."
+        );
+        assert!(!memory.contains("SECRET"));
+    }
+
+    #[test]
+    fn other_json_is_no_card() {
+        for value in [
+            json!({}),
+            json!({"name": "x"}),
+            json!({"data": {"name": 3}}),
+            json!({"data": []}),
+        ] {
+            assert_eq!(Card::from_json(map(value)), None);
+        }
+    }
+}

@@ -1,0 +1,156 @@
+//! Pictures as the journal records them: file checksum, size and provenance.
+
+use super::NodeId;
+use crate::sentence::excerpt;
+use serde::{Deserialize, Serialize};
+
+/// A picture in the story tree.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Picture {
+    /// SHA-256 of its file, in hexadecimal.
+    pub sha256: String,
+    /// Pixels.
+    pub width: u32,
+    pub height: u32,
+    /// The first of the pictures that it is another version of.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub beside: Option<NodeId>,
+    #[serde(rename = "how")]
+    pub provenance: PictureProvenance,
+}
+
+impl Picture {
+    /// The name of the file of picture `id` in its session's folder of pictures. It is made of the
+    /// number alone, so that no journal can name a file elsewhere.
+    pub fn file_name(id: NodeId) -> String {
+        format!("{id}.png")
+    }
+}
+
+/// All that it takes to make a picture again, byte for byte, with the same weights.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct PictureProvenance {
+    pub prompt: String,
+    /// The concepts that the prompt matched, with their cosine similarity.
+    pub concepts: Vec<(String, f32)>,
+    pub style: Option<String>,
+    pub seed: u64,
+    pub steps: usize,
+    pub temperature: f64,
+    pub guidance: f64,
+    /// How strongly one retrieved example biased the logits.
+    #[serde(default, rename = "recall")]
+    pub retrieval_strength: f64,
+    /// Pixels high, and wide too where it is no scene.
+    pub size: u32,
+    /// `#rrggbb`; None leaves the background transparent.
+    pub background: Option<String>,
+    /// Enlarged four times by the network for that before it was brought to its size.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub enlarged: bool,
+    /// SHA-256 of the weights.
+    pub weights: String,
+    pub backend: String,
+    pub build: String,
+    /// Its own tokens, two hexadecimal digits for each digit of a token, or its latent, eight for
+    /// each number: what others can be made of. Empty for a scene.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub tokens: String,
+    #[serde(default, skip_serializing_if = "Derivation::is_prompt")]
+    pub way: Derivation,
+}
+
+/// What a picture was made from in addition to its prompt.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "from", rename_all = "snake_case")]
+pub enum Derivation {
+    #[default]
+    #[serde(rename = "words")]
+    Prompt,
+    /// Tokens of another picture, of which a share was written anew.
+    Vary { tokens: String, amount: f64 },
+    /// A place between its own words and another's: 0 is its own.
+    Lerp { other: Box<LerpTarget>, at: f64 },
+    /// Another picture, redrawn.
+    Restyle { tokens: String },
+    /// A backdrop and the subjects in front of it.
+    Scene { parts: Vec<String> },
+}
+
+/// One end of a row of pictures that lead from one to another.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct LerpTarget {
+    pub prompt: String,
+    pub style: Option<String>,
+    pub seed: u64,
+}
+
+impl Derivation {
+    fn is_prompt(&self) -> bool {
+        *self == Derivation::Prompt
+    }
+}
+
+impl PictureProvenance {
+    /// A title for lists and for people who cannot see the picture.
+    pub fn title(&self) -> String {
+        let words = excerpt(self.prompt.trim(), 200);
+        let words = match words.as_str() {
+            "" => "a picture",
+            words => words,
+        };
+        match &self.way {
+            Derivation::Lerp { other, at } if *at > 0.0 => {
+                let other = excerpt(other.prompt.trim(), 200);
+                match *at < 1.0 {
+                    true => format!("{words}, {:.0} % of the way to {other}", at * 100.0),
+                    false => other,
+                }
+            }
+            _ => words.to_string(),
+        }
+    }
+
+    /// The matched concepts, as in "dragon 0.74, bed 0.51", or that none matched.
+    pub fn concept_summary(&self) -> String {
+        describe_concepts(&self.concepts)
+    }
+}
+
+/// Concepts with how near each came, in words.
+pub fn describe_concepts(concepts: &[(String, f32)]) -> String {
+    let name = |(label, near): &(String, f32)| format!("{label} {near:.2}");
+    let near = concepts
+        .iter()
+        .filter(|(_, near)| *near >= base::KNOWN_SIMILARITY)
+        .take(3);
+    let near: Vec<String> = near.map(name).collect();
+    match (near.is_empty(), concepts.first()) {
+        (false, _) => near.join(", "),
+        (true, Some(first)) => format!(
+            "no concept that I know; the nearest is {}, so the picture may show anything",
+            name(first)
+        ),
+        (true, None) => "no concept that I know".to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn concepts_are_said_and_a_low_match_plainly() {
+        let found = |label: &str, near| (label.to_string(), near);
+        assert_eq!(
+            describe_concepts(&[found("dragon", 0.74), found("bed", 0.31)]),
+            "dragon 0.74"
+        );
+        let low = describe_concepts(&[found("bed", 0.2)]);
+        assert!(
+            low.contains("no concept that I know") && low.contains("bed 0.20"),
+            "{low}"
+        );
+        assert_eq!(describe_concepts(&[]), "no concept that I know");
+    }
+}

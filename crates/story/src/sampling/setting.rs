@@ -1,0 +1,68 @@
+//! One setting: its names, its values, and how they are parsed and formatted.
+
+use super::Sampling;
+
+/// One row: a setting by name.
+#[derive(Debug)]
+pub struct Setting {
+    /// The canonical name, which is the field's.
+    pub name: &'static str,
+    /// Other names that people know it by.
+    pub aliases: &'static [&'static str],
+    /// The values it takes, to follow the word "takes" in an error.
+    pub args: &'static str,
+    /// One line of help.
+    pub help: &'static str,
+    /// The value that `off` stands for, where there is one.
+    pub off: Option<&'static str>,
+    pub(super) get: fn(&Sampling) -> String,
+    /// None when the value will not do; the row is then left as it was.
+    pub(super) set: fn(&mut Sampling, &str) -> Option<()>,
+}
+
+/// Why a setting was not set, in a sentence for the writer.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum SettingError {
+    #[error("unknown setting {name:?}; did you mean {nearest}?")]
+    Near { name: String, nearest: &'static str },
+    #[error("unknown setting {name:?}; /set lists all settings")]
+    Unknown { name: String },
+    #[error("{name} takes {args}, not {value:?}")]
+    Value {
+        name: &'static str,
+        args: &'static str,
+        value: String,
+    },
+}
+
+impl Setting {
+    /// The value as text that [`Setting::set`] takes back.
+    pub fn get(&self, sampling: &Sampling) -> String {
+        (self.get)(sampling)
+    }
+
+    /// Parses `value` and stores it; on an error nothing changes.
+    pub fn set(&self, sampling: &mut Sampling, value: &str) -> Result<(), SettingError> {
+        let value = value.trim();
+        let given = match self.off {
+            Some(off) if matches!(key(value).as_str(), "off" | "none") => off,
+            _ => value,
+        };
+        (self.set)(sampling, given).ok_or_else(|| SettingError::Value {
+            name: self.name,
+            args: self.args,
+            value: short(value),
+        })
+    }
+}
+
+/// A name as it is compared.
+pub(super) fn key(name: &str) -> String {
+    let name = name.trim().chars().filter(|c| !matches!(c, '-' | '_'));
+    name.flat_map(char::to_lowercase).collect()
+}
+
+/// Errors quote what was typed, but not a pasted page of it.
+pub(super) fn short(text: &str) -> String {
+    text.chars().take(40).collect()
+}

@@ -1,0 +1,53 @@
+//! What the engine needs to write one passage.
+
+use super::ban::Ban;
+pub use super::goal::LengthGoal;
+use super::{Context, NodeId, Sampling};
+
+/// A request for one passage.
+#[derive(Clone, Debug, PartialEq)]
+pub struct TextRequest {
+    pub node: NodeId,
+    pub context: Context,
+    pub sampling: Sampling,
+    /// The seed of this passage alone, already derived.
+    pub seed: u64,
+    pub overflow: Overflow,
+    pub goal: LengthGoal,
+    /// Phrases that are not to be written.
+    pub bans: Vec<Ban>,
+    /// Token healing: back up over the last token of a person's text, so that its word may go on.
+    pub heal: bool,
+    /// Tokens that the passage begins with, whatever the model would draw.
+    pub begin: Vec<u32>,
+    /// Semantic retrieval; None where it is off.
+    pub retrieval: Option<Retrieval>,
+}
+
+/// Semantic retrieval: old passages that no longer fit, and these lore entries, are put back into
+/// the context when their embeddings are near that of the story's end.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Retrieval {
+    /// At most so many in all.
+    pub most: usize,
+    pub lore: Vec<UnmatchedLore>,
+}
+
+/// A lore entry that may be retrieved, but whose keys do not occur in the story.
+#[derive(Clone, Debug, PartialEq)]
+pub struct UnmatchedLore {
+    pub title: String,
+    pub text: String,
+    /// Tokens that the lore of its book may take.
+    pub budget: Option<usize>,
+}
+
+/// What to do with a context that the model cannot hold.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Overflow {
+    /// Leave the oldest tokens out and say how many.
+    #[default]
+    Crop,
+    /// Fail with a sentence.
+    Refuse,
+}

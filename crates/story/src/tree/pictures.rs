@@ -1,0 +1,98 @@
+//! Where pictures stand in a story.
+
+use super::Story;
+use crate::node::picture::Picture;
+use crate::node::{Node, NodeId, Passage};
+
+impl Story {
+    /// The picture that a passage is, if it is one.
+    pub fn picture(&self, id: NodeId) -> Option<&Picture> {
+        self.node(id)?.picture.as_deref()
+    }
+
+    /// All versions of this picture, itself included; hidden ones only where they are shown.
+    pub fn picture_versions(&self, id: NodeId) -> Vec<NodeId> {
+        let first = |id: NodeId| self.picture(id).map(|it| it.beside.unwrap_or(id));
+        let wanted = first(id);
+        let parent = self.node(id).and_then(|node| node.parent);
+        let there = match parent {
+            Some(parent) => self.children(parent),
+            None => self.roots(),
+        };
+        let same = |other: &NodeId| {
+            let open = !self.is_hidden(*other) || self.is_shown(*other);
+            wanted.is_some() && first(*other) == wanted && open
+        };
+        there.iter().copied().filter(same).collect()
+    }
+
+    /// The pictures that stand on a path, each with the number of passages before it.
+    ///
+    /// What was taken over by an edit stands where its passage went, and what stood at the end of
+    /// a passage whose last words were changed stands at the end of what it became.
+    pub fn pictures_on(&self, path: &[Passage]) -> Vec<(usize, NodeId)> {
+        let mut found: Vec<(usize, NodeId)> = Vec::new();
+        if !self.has_shown_pictures() {
+            return found;
+        }
+        let mut take = |at: usize, there: &[NodeId]| {
+            let mut shown: Vec<NodeId> = there
+                .iter()
+                .copied()
+                .filter(|id| self.is_shown(*id) && self.picture(*id).is_some())
+                .filter(|id| !found.iter().any(|(_, known)| known == id))
+                .collect();
+            shown.sort_by_key(|id| {
+                (
+                    self.picture(*id).and_then(|it| it.beside).unwrap_or(*id),
+                    *id,
+                )
+            });
+            found.extend(shown.into_iter().map(|id| (at, id)));
+        };
+        take(0, self.roots());
+        for (index, passage) in path.iter().enumerate() {
+            let Some(at) = end_of(path, index) else {
+                continue;
+            };
+            let mut source = Some(passage.node);
+            while let Some(node) = source {
+                take(at, self.children(node.id));
+                source = self.origin_of_end(node);
+            }
+        }
+        found.sort_by_key(|(at, _)| *at);
+        found
+    }
+
+    /// The passage whose end was taken over as this one's end.
+    fn origin_of_end(&self, node: &Node) -> Option<&Node> {
+        let of = node.copied_from?;
+        let origin = self.node(of.node)?;
+        (of.to == origin.text.len()).then_some(origin)
+    }
+}
+
+/// How many passages stand before what follows the end of the passage at `index`; none where its
+/// end is not told.
+fn end_of(path: &[Passage], index: usize) -> Option<usize> {
+    let passage = path[index];
+    let next = path.get(index + 1);
+    if passage.text.len() == passage.node.text.len() && next.is_none_or(|next| next.cut.is_none()) {
+        return Some(index + 1);
+    }
+    let next = next?;
+    if next.copied_from.is_some() && !next.joins && !next.edited {
+        // Its last words were left out, and what follows was taken over.
+        return Some(index + 1);
+    }
+    if !next.edited {
+        return None;
+    }
+    let rest = path[index + 1..].iter();
+    let joined = rest.take_while(|passage| passage.continues_previous());
+    Some(index + 1 + joined.count())
+}
+
+#[cfg(test)]
+mod tests;

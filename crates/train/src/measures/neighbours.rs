@@ -1,0 +1,48 @@
+//! Metrics by nearest neighbours: precision, recall, diversity and memorization.
+
+use super::Features;
+use super::Result;
+
+/// The share of `rows` that lie among `others`: within the `k`th neighbour's distance of one of
+/// them (Kynkäänniemi et al. 2019). Generated among real is precision, real among generated is recall.
+pub fn share_within(others: &Features, rows: &Features, k: usize) -> Result<f64> {
+    let count = others.len();
+    let own = others.distances(others)?;
+    let radius = |row: &[f64]| {
+        let mut row = row.to_vec();
+        // The nearest is the row itself.
+        let at = k.min(count - 1);
+        *row.select_nth_unstable_by(at, f64::total_cmp).1
+    };
+    let radii: Vec<f64> = own.chunks_exact(count).map(radius).collect();
+    let between = rows.distances(others)?;
+    let inside = |row: &&[f64]| row.iter().zip(&radii).any(|(d, radius)| d <= radius);
+    let among = between.chunks_exact(count).filter(inside).count();
+    Ok(among as f64 / rows.len() as f64)
+}
+
+/// The mean cosine distance between any two rows: 0 where all rows are the same.
+pub fn diversity(rows: &Features) -> f64 {
+    let count = rows.len();
+    let length = |row: &[f64]| row.iter().map(|x| x * x).sum::<f64>().sqrt().max(1e-12);
+    let (mut sum, mut pairs) = (0.0, 0);
+    for one in 0..count {
+        for other in one + 1..count {
+            let (a, b) = (rows.row(one), rows.row(other));
+            let dot: f64 = a.iter().zip(b).map(|(x, y)| x * y).sum();
+            sum += 1.0 - dot / (length(a) * length(b));
+            pairs += 1;
+        }
+    }
+    sum / f64::from(pairs.max(1))
+}
+
+/// For each row, which of `others` is nearest and how far away it is.
+pub fn nearest_neighbours(rows: &Features, others: &Features) -> Result<Vec<(usize, f64)>> {
+    let between = rows.distances(others)?;
+    let least = |row: &[f64]| {
+        let near = row.iter().enumerate().min_by(|a, b| a.1.total_cmp(b.1));
+        near.map_or((0, 0.0), |(at, d)| (at, d.sqrt()))
+    };
+    Ok(between.chunks_exact(others.len()).map(least).collect())
+}

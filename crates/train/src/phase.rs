@@ -1,0 +1,258 @@
+//! What all phases of training share: their names, their input, a step, and a sample sheet.
+
+use super::TrainError;
+use super::adam::AdamOptions;
+use super::batches::Batches;
+use super::checkpoint::Parts;
+use super::run::Metrics;
+use super::trained::{NetworkState, TrainedNetwork};
+use super::variables::{Tensors, frozen, trainable};
+use candle_core::{Device, Result, Tensor};
+use imagegen::config::{CHANNELS, Config};
+use imagegen::weights::Weights;
+use sampler::rng::Rng;
+use serde::{Deserialize, Serialize};
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+
+/// A phase of training.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum PhaseKind {
+    /// Encoder and generator, so that a picture comes back from its tokens.
+    ReconstructPhase,
+    /// The token Transformer, on the frozen encoder's tokens.
+    Tokens,
+    /// The generator against the discriminator, the encoder frozen.
+    PaintPhase,
+    /// Refiner and generator against a critic, on tokens that the token Transformer sampled.
+    RefinePhase,
+    /// Encoder, generator and discriminator of the one-pass design.
+    Direct,
+}
+
+impl PhaseKind {
+    pub const ALL: [PhaseKind; 5] = [
+        PhaseKind::ReconstructPhase,
+        PhaseKind::Tokens,
+        PhaseKind::PaintPhase,
+        PhaseKind::RefinePhase,
+        PhaseKind::Direct,
+    ];
+
+    /// The name on the command line and of the phase's files.
+    pub const fn name(self) -> &'static str {
+        match self {
+            PhaseKind::ReconstructPhase => "reconstruct",
+            PhaseKind::Tokens => "tokens",
+            PhaseKind::PaintPhase => "paint",
+            PhaseKind::RefinePhase => "refine",
+            PhaseKind::Direct => "direct",
+        }
+    }
+
+    /// The phase's checkpoint in the folder of a run.
+    pub fn checkpoint(self, run: &Path) -> PathBuf {
+        run.join(format!("{}.safetensors", self.name()))
+    }
+
+    /// The phase's latest sample sheet in the folder of a run.
+    pub fn sample_sheet(self, run: &Path) -> PathBuf {
+        run.join(format!("{}.png", self.name()))
+    }
+
+    /// Whether the phase trains the one-pass design; the other design takes four phases.
+    pub fn is_one_pass(self) -> bool {
+        match self {
+            PhaseKind::Direct => true,
+            PhaseKind::ReconstructPhase
+            | PhaseKind::Tokens
+            | PhaseKind::PaintPhase
+            | PhaseKind::RefinePhase => false,
+        }
+    }
+
+    /// Whether the phase can weigh in a perceptual loss.
+    pub fn has_perceptual_loss(self) -> bool {
+        match self {
+            PhaseKind::ReconstructPhase | PhaseKind::PaintPhase | PhaseKind::RefinePhase => true,
+            PhaseKind::Tokens | PhaseKind::Direct => false,
+        }
+    }
+}
+
+impl fmt::Display for PhaseKind {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+impl FromStr for PhaseKind {
+    type Err = String;
+
+    fn from_str(name: &str) -> std::result::Result<PhaseKind, String> {
+        let found = PhaseKind::ALL.into_iter().find(|kind| kind.name() == name);
+        let names = || PhaseKind::ALL.map(PhaseKind::name).join(", ");
+        found.ok_or_else(|| format!("a phase is one of {}", names()))
+    }
+}
+
+/// A phase in training.
+pub trait Phase {
+    fn kind(&self) -> PhaseKind;
+
+    /// The networks that the phase trains, each with its name in a checkpoint.
+    fn networks(&mut self) -> Vec<(&'static str, &mut NetworkState)>;
+
+    /// One step. All random numbers come from `rng`.
+    fn step(&mut self, step: Step, rng: &mut Rng) -> std::result::Result<Metrics, TrainError>;
+
+    /// Pictures that show how far training is.
+    fn sheet(&self) -> std::result::Result<SampleSheet, TrainError>;
+
+    /// What a checkpoint holds besides the networks.
+    fn other_parts(&self) -> Result<Parts> {
+        Ok(Parts::new())
+    }
+
+    /// Takes back what [`Phase::other_parts`] gave.
+    fn restore_other_parts(&mut self, _: &mut Parts) -> Result<()> {
+        Ok(())
+    }
+
+    /// Everything that the next step depends on, besides its number and its random numbers.
+    fn parts(&mut self) -> std::result::Result<Parts, TrainError> {
+        let mut parts = self.other_parts()?;
+        for (name, network) in self.networks() {
+            network.save(name, &mut parts)?;
+        }
+        Ok(parts)
+    }
+
+    /// Goes on from a checkpoint.
+    fn restore(&mut self, mut parts: Parts) -> std::result::Result<(), TrainError> {
+        for (name, network) in self.networks() {
+            network.restore(name, &mut parts)?;
+        }
+        Ok(self.restore_other_parts(&mut parts)?)
+    }
+}
+
+/// What every phase is made from.
+#[derive(Clone, Copy)]
+pub struct PhaseInput<'a> {
+    pub batches: &'a Batches<'a>,
+    pub config: &'a Config,
+    pub batch_size: usize,
+    /// Of the random numbers that untrained tensors begin with.
+    pub seed: u64,
+}
+
+impl<'a> PhaseInput<'a> {
+    pub fn device(&self) -> &'a Device {
+        self.batches.device()
+    }
+
+    /// A network to train, with the tensors of `start` where it has them and random ones elsewhere.
+    pub fn trainable<N>(
+        &self,
+        start: Tensors,
+        adam: AdamOptions,
+        new: impl FnOnce(&Weights, &Config) -> Result<N>,
+    ) -> Result<TrainedNetwork<N>> {
+        let (network, variables) =
+            trainable(start, self.seed, self.device(), |w| new(w, self.config))?;
+        Ok(TrainedNetwork {
+            network,
+            state: NetworkState::new(variables, adam)?,
+        })
+    }
+
+    /// A network of these tensors, which nothing trains.
+    pub fn frozen<N>(
+        &self,
+        tensors: &Tensors,
+        new: impl FnOnce(&Weights, &Config) -> Result<N>,
+    ) -> Result<N> {
+        frozen(tensors, self.device(), |w| new(w, self.config))
+    }
+}
+
+/// The weights of encoder and generator; empty before they are trained.
+#[derive(Clone, Debug, Default)]
+pub struct Autoencoder {
+    pub encoder: Tensors,
+    pub generator: Tensors,
+}
+
+/// A step of a run.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Step {
+    /// Counts from 1.
+    pub number: u64,
+    pub learning_rate: f64,
+}
+
+impl Step {
+    /// The same step at so many times its learning rate.
+    pub fn scaled(self, factor: f64) -> Step {
+        Step {
+            learning_rate: self.learning_rate * factor,
+            ..self
+        }
+    }
+
+    /// Rises from 0 to 1 over the first `steps` of a run.
+    pub fn ramp(self, steps: f64) -> f64 {
+        (self.number as f64 / steps).min(1.0)
+    }
+}
+
+/// Rows of pictures, each `[size, size, 4]` as bytes of premultiplied RGBA.
+pub struct SampleSheet {
+    pub size: usize,
+    pub rows: Vec<Vec<Vec<u8>>>,
+}
+
+impl SampleSheet {
+    /// Rows of `[batch, 4, size, size]`, -1 to 1 premultiplied.
+    pub fn new(size: usize, rows: &[Tensor]) -> Result<SampleSheet> {
+        Ok(SampleSheet {
+            size,
+            rows: rows.iter().map(to_bytes).collect::<Result<_>>()?,
+        })
+    }
+}
+
+/// Pictures `[batch, 4, size, size]` as the bytes of each.
+fn to_bytes(pictures: &Tensor) -> Result<Vec<Vec<u8>>> {
+    let rows = pictures
+        .permute((0, 2, 3, 1))?
+        .flatten_from(1)?
+        .to_vec2::<f32>()?;
+    debug_assert!(rows.iter().all(|row| row.len() % CHANNELS == 0));
+    Ok(rows
+        .iter()
+        .map(|row| imagegen::to_pixel_bytes(row))
+        .collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_phase_is_found_by_its_name_and_no_other_name_is_one() {
+        for kind in PhaseKind::ALL {
+            assert_eq!(kind.name().parse(), Ok(kind));
+            let json = serde_json::to_string(&kind).unwrap();
+            assert_eq!(json, format!("\"{kind}\""));
+        }
+        let why = "Paint".parse::<PhaseKind>().unwrap_err();
+        assert_eq!(
+            why,
+            "a phase is one of reconstruct, tokens, paint, refine, direct"
+        );
+    }
+}

@@ -1,0 +1,93 @@
+//! The tokens of every picture of the data set, as it is and flipped, and the retrieved examples of a
+//! picture: those of the same concept in other styles.
+
+use super::TrainError;
+use super::batches::{Batch, Batches, random_below};
+use super::phase::PhaseInput;
+use super::picture_tokenizer::PictureTokenizer;
+use base::progress::Unobserved;
+use imagegen::retrieval_index::{RetrievedExamples, unknown_style};
+use imagegen::tokens::FsqCodes;
+use sampler::rng::Rng;
+
+/// The share of pictures of whose examples one is given as of an unknown style.
+const UNKNOWN_STYLE: f64 = 0.1;
+
+pub struct TokenTable<'a> {
+    batches: &'a Batches<'a>,
+    /// `[picture][flip][64][digits]`.
+    tokens: Vec<[Vec<u8>; 2]>,
+    /// The number that stands for a style that the weights do not know.
+    unknown_style: usize,
+}
+
+/// A picture of the data set, as it is or flipped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct PictureKey {
+    pub index: usize,
+    pub flip: bool,
+}
+
+impl<'a> TokenTable<'a> {
+    pub fn new(
+        input: &PhaseInput<'a>,
+        tokenizer: &PictureTokenizer,
+    ) -> Result<TokenTable<'a>, TrainError> {
+        let pictures = input.batches.pictures();
+        let all: Vec<usize> = (0..pictures.len()).collect();
+        let encode = |flip| tokenizer.encode(pictures, &all, flip, &Unobserved);
+        let (plain, flipped) = (encode(false)?, encode(true)?);
+        let both = plain.into_iter().zip(flipped);
+        Ok(TokenTable {
+            batches: input.batches,
+            tokens: both.map(|(plain, flipped)| [plain, flipped]).collect(),
+            unknown_style: unknown_style(input.config),
+        })
+    }
+
+    pub fn tokens(&self, key: PictureKey) -> &[u8] {
+        &self.tokens[key.index][usize::from(key.flip)]
+    }
+
+    /// The tokens of all pictures of a batch.
+    pub fn batch_tokens(&self, batch: &Batch) -> FsqCodes {
+        let all = batch.keys().flat_map(|key| self.tokens(key));
+        FsqCodes(all.copied().collect())
+    }
+
+    /// The pictures of the same concept in other styles, those for which `keep` says true.
+    pub fn examples(&self, key: PictureKey, mut keep: impl FnMut() -> bool) -> RetrievedExamples {
+        let others = self.batches.other_styles(key.index).filter(|_| keep());
+        let tokens = |index| FsqCodes(self.tokens(PictureKey { index, ..key }).to_vec());
+        others
+            .map(|(style, other)| (style as usize, tokens(other)))
+            .collect()
+    }
+
+    /// All examples of each of these pictures, unflipped.
+    pub fn all_examples(&self, index: &[usize]) -> Vec<RetrievedExamples> {
+        let keys = index.iter().map(|index| PictureKey {
+            index: *index,
+            flip: false,
+        });
+        keys.map(|key| self.examples(key, || true)).collect()
+    }
+
+    /// A share of the examples of each picture of a batch.
+    pub fn retrieved_examples(
+        &self,
+        batch: &Batch,
+        share: f64,
+        rng: &mut Rng,
+    ) -> Vec<RetrievedExamples> {
+        let retrieved = batch.keys().map(|key| {
+            let mut shown = self.examples(key, || rng.next_f64() < share);
+            if rng.next_f64() < UNKNOWN_STYLE && !shown.is_empty() {
+                let one = random_below(rng, shown.len());
+                shown[one].0 = self.unknown_style;
+            }
+            shown
+        });
+        retrieved.collect()
+    }
+}

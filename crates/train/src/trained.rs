@@ -1,0 +1,65 @@
+//! A network in training: its variables, their moving average, and the optimizer's state.
+
+use super::adam::{Adam, AdamOptions};
+use super::checkpoint::Parts;
+use super::phase::Step;
+use super::variables::{Tensors, Variables, update_ema};
+use candle_core::backprop::GradStore;
+use candle_core::{Error, Result};
+
+/// A network and everything that training changes of it.
+pub struct TrainedNetwork<N> {
+    pub network: N,
+    pub state: NetworkState,
+}
+
+/// The variables of a network, their exponential moving average, and Adam's moments.
+pub struct NetworkState {
+    variables: Variables,
+    /// The weights that draw: less noisy than those of the last step.
+    pub ema: Tensors,
+    adam: Adam,
+}
+
+impl<N> TrainedNetwork<N> {
+    /// Moves the variables against the gradients. Returns the gradients' norm.
+    pub fn step(&mut self, gradients: &GradStore, step: Step) -> Result<f64> {
+        self.state.step(gradients, step)
+    }
+}
+
+impl NetworkState {
+    pub fn new(variables: Variables, options: AdamOptions) -> Result<NetworkState> {
+        Ok(NetworkState {
+            ema: variables.tensors()?,
+            adam: Adam::new(&variables, options)?,
+            variables,
+        })
+    }
+
+    fn step(&mut self, gradients: &GradStore, step: Step) -> Result<f64> {
+        let norm = self.adam.step(&self.variables, gradients, step)?;
+        update_ema(&mut self.ema, &self.variables, step.number)?;
+        Ok(norm)
+    }
+
+    /// Adds the tensors to a checkpoint, under `name`.
+    pub fn save(&self, name: &str, parts: &mut Parts) -> Result<()> {
+        let [first, second] = self.adam.moments();
+        parts.insert(name.to_string(), self.variables.tensors()?);
+        parts.insert(format!("{name}.mean"), self.ema.clone());
+        parts.insert(format!("{name}.first"), first.clone());
+        parts.insert(format!("{name}.second"), second.clone());
+        Ok(())
+    }
+
+    /// Takes the tensors under `name` out of a checkpoint.
+    pub fn restore(&mut self, name: &str, parts: &mut Parts) -> Result<()> {
+        let missing = || Error::Msg(format!("the checkpoint has no {name}"));
+        let mut part = |suffix: &str| parts.remove(&format!("{name}{suffix}")).ok_or_else(missing);
+        self.variables.restore(&part("")?)?;
+        self.ema = part(".mean")?;
+        self.adam.restore(part(".first")?, part(".second")?);
+        Ok(())
+    }
+}

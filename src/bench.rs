@@ -1,0 +1,185 @@
+//! How fast this machine reads and writes with a model.
+//!
+//! Takes a loaded model and returns numbers; prints nothing and compares with nobody.
+
+#[cfg(feature = "train")]
+pub mod pictures;
+pub mod sessions;
+mod several;
+pub mod typed;
+
+use crate::engine::Loaded;
+use crate::model::{Logits, ModelError};
+use crate::story::context::{ContextPart, PartKind};
+use crate::story::message::{LengthGoal, Overflow, TextRequest};
+use crate::story::{Context, Sampling};
+use serde::Serialize;
+use std::time::Instant;
+
+/// What is measured.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Task {
+    /// Reads a prompt into an empty cache, as llama-bench's pp does.
+    Read { tokens: usize },
+    /// Writes after a story of `depth` tokens, as llama-bench's tg does: nothing is sampled.
+    Write { tokens: usize, depth: usize },
+    /// The first token of a short prompt, from an empty cache.
+    First { line: usize },
+    /// The first token after a line that is added to a story.
+    FollowUp { story: usize, line: usize },
+    /// The first token after a line on another branch, which leaves the story at its middle.
+    Switch { story: usize, line: usize },
+}
+
+pub use several::measure as several;
+
+/// Why something could not be measured.
+#[derive(Debug, thiserror::Error)]
+pub enum BenchError {
+    #[error("{0}")]
+    Engine(String),
+}
+
+/// Several runs' figures of one kind.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct Spread {
+    pub min: f64,
+    pub median: f64,
+    pub max: f64,
+}
+
+impl Task {
+    /// What a reader is told is measured.
+    pub fn name(&self) -> String {
+        match self {
+            Task::Read { tokens } => format!("read {tokens} tokens"),
+            Task::Write { tokens, depth: 0 } => format!("write {tokens} tokens"),
+            Task::Write { tokens, depth } => format!("write {tokens} tokens after {depth}"),
+            Task::First { .. } => "first token of a short prompt".to_string(),
+            Task::FollowUp { story, .. } => format!("next line in a story of {story}"),
+            Task::Switch { story, .. } => format!("another branch of a story of {story}"),
+        }
+    }
+
+    /// Tokens a second, where more is better, or milliseconds.
+    pub fn unit(&self) -> &'static str {
+        match self {
+            Task::Read { .. } | Task::Write { .. } => "tok/s",
+            _ => "ms",
+        }
+    }
+
+    /// Measures once.
+    pub fn measure(&self, loaded: &mut Loaded) -> Result<f64, ModelError> {
+        loaded.rewind(0);
+        match *self {
+            Task::Read { tokens } => {
+                let began = Instant::now();
+                read(loaded, 0, tokens)?;
+                Ok(tokens as f64 / began.elapsed().as_secs_f64())
+            }
+            Task::Write { tokens, depth } => {
+                // The first token of an empty cache wakes threads and pages; llama-bench warms up
+                // as well.
+                read(loaded, 0, depth.max(1))?;
+                let began = Instant::now();
+                for at in 0..tokens {
+                    loaded.forward(&[some_token(loaded, depth + at + 7)], Logits::Last, &|| {
+                        false
+                    })?;
+                }
+                Ok(tokens as f64 / began.elapsed().as_secs_f64())
+            }
+            Task::First { line } => first_token(loaded, 0, line),
+            Task::FollowUp { story, line } => {
+                read(loaded, 0, story)?;
+                first_token(loaded, story, line)
+            }
+            Task::Switch { story, line } => {
+                read(loaded, 0, story)?;
+                first_token(loaded, story / 2, line)
+            }
+        }
+    }
+}
+
+/// How long until the first token after `kept` tokens of what was read and a line of others.
+fn first_token(loaded: &mut Loaded, kept: usize, line: usize) -> Result<f64, ModelError> {
+    let ids: Vec<u32> = (0..line)
+        .map(|at| some_token(loaded, at + 99_991))
+        .collect();
+    let began = Instant::now();
+    loaded.rewind(kept);
+    loaded.forward(&ids, Logits::Last, &|| false)?;
+    Ok(began.elapsed().as_secs_f64() * 1000.0)
+}
+
+/// What the engine is asked for a passage after some words; `number` is its node and its seed.
+fn request(number: u64, words: &str, tokens: usize, heal: bool) -> TextRequest {
+    let kind = PartKind::Story { node: 0, from: 0 };
+    TextRequest {
+        node: number,
+        context: Context::Prose {
+            parts: vec![ContextPart::plain(kind, words)],
+            after: String::new(),
+        },
+        sampling: Sampling {
+            max_tokens: tokens as u32,
+            ..Sampling::default()
+        },
+        seed: number,
+        overflow: Overflow::Crop,
+        goal: LengthGoal::Exact,
+        bans: Vec::new(),
+        heal,
+        begin: Vec::new(),
+        retrieval: None,
+    }
+}
+
+/// Reads tokens `from..to` of a text that never repeats itself.
+fn read(loaded: &mut Loaded, from: usize, to: usize) -> Result<(), ModelError> {
+    let ids: Vec<u32> = (from..to).map(|at| some_token(loaded, at)).collect();
+    for slice in ids.chunks(crate::engine::SLICE) {
+        // As for a passage, and as llama-bench does it: logits of the last token alone.
+        let rows = match slice.as_ptr_range().end == ids.as_ptr_range().end {
+            true => Logits::Last,
+            false => Logits::Skip,
+        };
+        loaded.forward(slice, rows, &|| false)?;
+    }
+    Ok(())
+}
+
+fn some_token(loaded: &Loaded, at: usize) -> u32 {
+    ((at * 7919 + 1) % loaded.model.vocabulary()) as u32
+}
+
+/// Smallest, middle and largest; zeros of nothing.
+pub fn spread(mut values: Vec<f64>) -> Spread {
+    values.sort_by(f64::total_cmp);
+    let at = |index: usize| values.get(index).copied().unwrap_or_default();
+    let middle = match values.len() {
+        0 => 0.0,
+        n if n % 2 == 1 => at(n / 2),
+        n => (at(n / 2 - 1) + at(n / 2)) / 2.0,
+    };
+    Spread {
+        min: at(0),
+        median: middle,
+        max: at(values.len().saturating_sub(1)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_middle_of_an_odd_and_an_even_number_of_runs() {
+        let odd = spread(vec![3.0, 1.0, 2.0]);
+        assert_eq!((odd.min, odd.median, odd.max), (1.0, 2.0, 3.0));
+        assert_eq!(spread(vec![4.0, 1.0]).median, 2.5);
+        assert_eq!(spread(vec![]).median, 0.0);
+    }
+}

@@ -1,0 +1,141 @@
+//! The command line: one module per subcommand, and shared functions.
+
+pub mod args;
+mod bench;
+mod cold;
+mod config;
+#[cfg(all(test, feature = "train"))]
+mod docs;
+mod draw;
+mod echo;
+mod environment;
+mod eval;
+mod exchange;
+mod exit;
+#[cfg(feature = "train")]
+mod gallery;
+mod inline;
+mod log;
+mod models;
+mod opening;
+mod page;
+#[cfg(feature = "train")]
+mod pictures;
+mod prompts;
+mod repl;
+mod screen;
+mod sessions;
+mod signals;
+#[cfg(feature = "train")]
+mod train;
+#[cfg(feature = "train")]
+mod training;
+#[cfg(feature = "train")]
+mod training_reporter;
+mod write;
+
+use args::{Cli, Command, Common};
+use clap::CommandFactory;
+use environment::Paths;
+pub use exit::{Exit, Failed};
+use illumine::engine::Engine;
+use illumine::story::Reply;
+use illumine::studio::Studio;
+pub use signals::keep_quiet_about_workers;
+use std::io::{IsTerminal, Write, stderr, stdin, stdout};
+use std::sync::mpsc::{Receiver, channel};
+
+/// Runs the command given on the command line.
+pub fn run(cli: Cli) -> Result<Exit, Failed> {
+    log::begin(&cli.log, cli.name())?;
+    let result = dispatch(cli);
+    log::end(&result);
+    result
+}
+
+fn dispatch(cli: Cli) -> Result<Exit, Failed> {
+    let paths = Paths::find()?;
+    match cli.command {
+        None if stdin().is_terminal() && stdout().is_terminal() => {
+            screen::run(&paths, &cli.common, cli.session.as_deref())
+        }
+        None => repl::run(&paths, &cli.common, cli.session.as_deref()),
+        Some(Command::Repl { session, common }) => repl::run(&paths, &common, session.as_deref()),
+        Some(Command::Write(args)) => write::run(&paths, &args),
+        Some(Command::Draw(args)) => draw::run(&paths, &args),
+        #[cfg(feature = "train")]
+        Some(Command::Train { what }) => train::run(&paths, &what),
+        #[cfg(not(feature = "train"))]
+        Some(Command::Train(_)) => Err(no_trainer()),
+        Some(Command::Models { what }) => models::run(&paths, &what),
+        Some(Command::Sessions { what }) => sessions::run(&paths, &what),
+        Some(Command::Prompts { what }) => prompts::run(&paths, &what),
+        Some(Command::Eval { what }) => eval::run(&paths, &what),
+        Some(Command::Bench(args)) => bench::run(&paths, &args),
+        Some(Command::Paths) => print(&paths_text(&paths)),
+        Some(Command::Completions { shell }) => {
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut Cli::command(), "illumine", &mut script);
+            print(&String::from_utf8_lossy(&script))
+        }
+    }
+}
+
+/// An engine on its thread and a studio over it, with the model on its way.
+fn studio(paths: &Paths, common: &Common) -> Result<(Studio, Receiver<Reply>), Failed> {
+    let setup = environment::setup(paths, common)?;
+    let (sender, events) = channel();
+    let engine = Engine::start(environment::loader(paths, common)?, sender);
+    Ok((Studio::new(engine, setup), events))
+}
+
+/// Opens the named session, or creates it.
+fn enter(studio: &mut Studio, session: Option<&str>) -> Result<Option<String>, Failed> {
+    let Some(name) = session else {
+        return Ok(None);
+    };
+    match studio.open_or_begin(name)? {
+        illumine::studio::Outcome::Moved(said) => Ok(Some(said)),
+        _ => Ok(None),
+    }
+}
+
+fn paths_text(paths: &Paths) -> String {
+    format!(
+        "sessions  {}\nmodels    {}\nhistory   {}\nconfig    {}\nprompts   {}\n",
+        paths.sessions.display(),
+        paths.models.display(),
+        paths.history.display(),
+        paths.config.display(),
+        paths.prompts.display()
+    )
+}
+
+/// The answer to commands of the trainer in a build without it.
+#[cfg(not(feature = "train"))]
+fn no_trainer() -> Failed {
+    Failed::new(
+        Exit::Usage,
+        "This build has no trainer; build with --features train",
+    )
+}
+
+/// Prints to standard output; a closed pipe is not an error.
+fn print(text: &str) -> Result<Exit, Failed> {
+    let mut out = stdout().lock();
+    let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+    Ok(Exit::Well)
+}
+
+/// Prints an error to standard error, on one line.
+pub fn complain(why: &str) {
+    note(&format!(
+        "illumine: {}",
+        illumine::story::untrusted::clean_line(why)
+    ));
+}
+
+/// Prints a line to standard error and ignores failure, since nobody may be reading it.
+fn note(line: &str) {
+    let _ = writeln!(stderr().lock(), "{line}");
+}

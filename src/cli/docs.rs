@@ -1,0 +1,162 @@
+//! README's tables, made from the tables in code, and the test that holds one to the other.
+//!
+//! `cargo docgen` writes them: it runs this test with `ILLUMINE_DOCGEN=write`.
+
+use super::args::Cli;
+use super::exit::CODES;
+use clap::{Arg, CommandFactory};
+use illumine::store::export::FORMATS;
+use illumine::story::command::COMMANDS;
+use illumine::tui::keymap::Keymap;
+use std::fmt::Write;
+use std::path::Path;
+
+/// What a table is called between its markers, and what makes it.
+type Table = (&'static str, fn() -> String);
+
+const TABLES: &[Table] = &[
+    ("keys", keys),
+    ("commands", commands),
+    ("formats", formats),
+    ("exit-codes", exit_codes),
+    ("trainer-flags", trainer_flags),
+];
+
+/// Flags that every command takes; the table of the trainer's own leaves them out.
+const COMMON: &[&str] = &[
+    "help",
+    "offline",
+    "device",
+    "threads",
+    "kv",
+    "log",
+    "log-words",
+];
+
+fn keys() -> String {
+    let row = |row: illumine::tui::keymap::Row| {
+        let command = row.command.map(code).unwrap_or_default();
+        [row.keys, command, escaped(row.help)]
+    };
+    let rows = Keymap::default().rows().into_iter().map(row);
+    table(["Key", "Command", "What it does"], rows)
+}
+
+fn commands() -> String {
+    let row = |spec: &illumine::story::command::CommandSpec| {
+        let usage = format!("/{} {}", spec.name, spec.args);
+        [code(usage.trim_end()), escaped(spec.help)]
+    };
+    table(["Command", "What it does"], COMMANDS.iter().map(row))
+}
+
+fn formats() -> String {
+    let row = |(_, names, ending, help): &(_, &[&str], &str, &str)| {
+        [code(names[0]), code(&format!(".{ending}")), escaped(help)]
+    };
+    table(["Format", "File", "What it is"], FORMATS.iter().map(row))
+}
+
+fn exit_codes() -> String {
+    let row = |(code, means): &(&str, &str)| [code.to_string(), escaped(means)];
+    table(["Code", "Meaning"], CODES.iter().map(row))
+}
+
+fn trainer_flags() -> String {
+    let mut cli = Cli::command();
+    cli.build();
+    let gan = cli
+        .find_subcommand("train")
+        .and_then(|train| train.find_subcommand("gan"))
+        .expect("train gan is a command");
+    let own = |arg: &&Arg| arg.get_long().is_some_and(|long| !COMMON.contains(&long));
+    let row = |arg: &Arg| {
+        let values = arg.get_value_names().unwrap_or_default().iter();
+        let values = values
+            .map(|name| name.as_str())
+            .collect::<Vec<_>>()
+            .join(" ");
+        let takes = arg.get_action().takes_values();
+        let value = if takes {
+            format!(" {values}")
+        } else {
+            String::new()
+        };
+        let flag = format!("--{}{value}", arg.get_long().unwrap_or_default());
+        let default = arg.get_default_values().first().filter(|_| takes);
+        let default = default.map(|value| value.to_string_lossy().into_owned());
+        let help = arg.get_help().map(ToString::to_string).unwrap_or_default();
+        [code(&flag), default.unwrap_or_default(), escaped(&help)]
+    };
+    table(
+        ["Flag", "Default", "What it sets"],
+        gan.get_arguments().filter(own).map(row),
+    )
+}
+
+fn code(text: &str) -> String {
+    format!("`{}`", escaped(text))
+}
+
+/// A bar ends a cell.
+fn escaped(text: &str) -> String {
+    text.replace('|', "\\|").replace('\n', " ")
+}
+
+fn table<const N: usize>(head: [&str; N], rows: impl Iterator<Item = [String; N]>) -> String {
+    let mut text = format!("| {} |\n|{}\n", head.join(" | "), "---|".repeat(N));
+    for row in rows {
+        let _ = writeln!(text, "| {} |", row.join(" | "));
+    }
+    text
+}
+
+/// README with what stands between each pair of markers made anew.
+fn generated(readme: &str) -> Result<String, String> {
+    let mut text = readme.to_string();
+    for (name, make) in TABLES {
+        let begin = format!("<!-- generated: {name} -->\n");
+        let missing = || format!("README.md has no `{}` … `<!-- end -->`", begin.trim_end());
+        let from = text.find(&begin).ok_or_else(missing)? + begin.len();
+        let len = text[from..].find("<!-- end -->").ok_or_else(missing)?;
+        text.replace_range(from..from + len, &make());
+    }
+    Ok(text)
+}
+
+#[test]
+fn readme_has_the_tables_of_the_code() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md");
+    let readme = std::fs::read_to_string(&path).unwrap();
+    let fresh = generated(&readme).unwrap();
+    if std::env::var("ILLUMINE_DOCGEN").is_ok_and(|what| what == "write") {
+        std::fs::write(&path, fresh).unwrap();
+        return;
+    }
+    let stale = readme
+        .lines()
+        .zip(fresh.lines())
+        .find(|(old, new)| old != new);
+    assert!(
+        readme == fresh,
+        "README's tables are not those of the code; run `cargo docgen` (first difference: {stale:?})"
+    );
+}
+
+#[test]
+fn every_exit_code_is_in_the_table() {
+    use super::Exit;
+    let exits = [
+        Exit::Well,
+        Exit::Engine,
+        Exit::Usage,
+        Exit::Model,
+        Exit::Overflow,
+        Exit::Session,
+        Exit::Interrupted,
+    ];
+    for exit in exits {
+        let code = exit.code().to_string();
+        assert!(CODES.iter().any(|(known, _)| *known == code), "{code}");
+    }
+}

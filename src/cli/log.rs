@@ -1,0 +1,127 @@
+//! `--log FILE`: what happened, for a report of a fault. Without the writer's words, unless
+//! `--log-words` asks for them.
+
+use super::args::Log;
+use super::environment::BUILD;
+use super::{Exit, Failed};
+use illumine::engine::trace::WORDS;
+use illumine::model::linear::KernelFamily;
+use std::fs::{File, OpenOptions};
+use std::io::{self, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+use std::sync::Mutex;
+use tracing::level_filters::LevelFilter;
+use tracing::{error, info};
+use tracing_subscriber::filter::Targets;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
+
+/// Begins to log, where that is asked for, with what the program runs on.
+pub fn begin(args: &Log, command: &str) -> Result<(), Failed> {
+    let Some(path) = &args.log else {
+        return Ok(());
+    };
+    let file = open(path).map_err(|error| {
+        let why = format!(
+            "The log {} cannot be written ({error}); name a file in a folder of yours",
+            path.display()
+        );
+        Failed::new(Exit::Usage, why)
+    })?;
+    let words = match args.log_words {
+        true => LevelFilter::TRACE,
+        false => LevelFilter::OFF,
+    };
+    let own = LevelFilter::DEBUG;
+    let targets = Targets::new()
+        .with_target("illumine", own)
+        .with_target(WORDS, words);
+    let lines = tracing_subscriber::fmt::layer()
+        .with_ansi(false)
+        .with_writer(Mutex::new(Lines(file)));
+    // Only a second subscriber is refused, and there is one.
+    let _ = tracing_subscriber::registry()
+        .with(lines)
+        .with(targets)
+        .try_init();
+    info!(
+        version = BUILD,
+        command,
+        system = std::env::consts::OS,
+        processor = std::env::consts::ARCH,
+        features = features(),
+        kernels = ?KernelFamily::best(),
+        processors = super::environment::threads(None),
+        words = args.log_words,
+        "begun"
+    );
+    Ok(())
+}
+
+/// How the program ends. The sentence may quote the writer, so it counts as words.
+pub fn end(result: &Result<Exit, Failed>) {
+    match result {
+        Ok(exit) => info!(code = exit.code(), "ended"),
+        Err(failed) => {
+            error!(code = failed.exit.code(), exit = ?failed.exit, "ended");
+            tracing::trace!(target: WORDS, why = failed.why);
+        }
+    }
+}
+
+/// A log is its writer's alone, and an older one is gone on with.
+fn open(path: &Path) -> io::Result<File> {
+    let file = OpenOptions::new()
+        .append(true)
+        .create(true)
+        .mode(0o600)
+        .open(path)?;
+    let mode = std::os::unix::fs::PermissionsExt::from_mode(0o600);
+    file.set_permissions(mode)?;
+    Ok(file)
+}
+
+/// What of the processor the kernels ask for, by the names of `/proc/cpuinfo`.
+fn features() -> String {
+    #[cfg(target_arch = "x86_64")]
+    {
+        let known = [
+            ("avx2", is_x86_feature_detected!("avx2")),
+            ("fma", is_x86_feature_detected!("fma")),
+            ("f16c", is_x86_feature_detected!("f16c")),
+            ("avx_vnni", is_x86_feature_detected!("avxvnni")),
+            ("avx512f", is_x86_feature_detected!("avx512f")),
+            ("avx512bw", is_x86_feature_detected!("avx512bw")),
+            ("avx512_vnni", is_x86_feature_detected!("avx512vnni")),
+        ];
+        let here = known.iter().filter(|(_, here)| *here);
+        here.map(|(name, _)| *name).collect::<Vec<_>>().join(" ")
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    String::new()
+}
+
+/// Takes whole lines, one event each, and shows control characters in them instead of sending
+/// them to the terminal of whoever reads the log.
+struct Lines(File);
+
+impl Write for Lines {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let text = String::from_utf8_lossy(bytes);
+        let mut line = String::with_capacity(text.len());
+        for c in text.trim_end_matches('\n').chars() {
+            match c.is_control() {
+                true => line.extend(c.escape_default()),
+                false => line.push(c),
+            }
+        }
+        line.push('\n');
+        self.0.write_all(line.as_bytes())?;
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.0.flush()
+    }
+}

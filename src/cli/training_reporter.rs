@@ -1,0 +1,76 @@
+//! A training run in lines: one now and then, and the latest sample sheet beside the checkpoint.
+
+use super::{complain, note};
+use illumine::store::picture;
+use illumine::train::job::Job;
+use illumine::train::phase::SampleSheet;
+use illumine::train::run::{Metrics, TrainingEvent};
+use illumine::tui::training::clock;
+use std::time::{Duration, Instant};
+
+/// How often a line is printed.
+const OFTEN: Duration = Duration::from_secs(10);
+
+pub struct TrainingReporter<'a> {
+    job: &'a Job,
+    began: Instant,
+    said: Option<Instant>,
+    first: Option<u64>,
+}
+
+impl TrainingReporter<'_> {
+    pub fn new(job: &Job) -> TrainingReporter<'_> {
+        TrainingReporter {
+            job,
+            began: Instant::now(),
+            said: None,
+            first: None,
+        }
+    }
+
+    pub fn report(&mut self, news: TrainingEvent) {
+        match news {
+            TrainingEvent::Resumed(step) => note(&format!("Resuming after step {step}")),
+            TrainingEvent::Step { number, metrics } => self.step(number, metrics),
+            TrainingEvent::Checkpointed(step) => note(&format!("Checkpoint after step {step}")),
+            TrainingEvent::Warning(words) => complain(words),
+            TrainingEvent::Sheet(sheet) => match save_sheet(self.job, &sheet) {
+                Ok(_) => note(&format!("Sheet in {}", sheet_of(self.job).display())),
+                Err(why) => complain(&why),
+            },
+        }
+    }
+
+    fn step(&mut self, number: u64, metrics: &Metrics) {
+        let first = *self.first.get_or_insert(number);
+        let due = self.said.is_none_or(|said| said.elapsed() >= OFTEN);
+        if !due && number < self.job.schedule.steps {
+            return;
+        }
+        self.said = Some(Instant::now());
+        let done = (number - first + 1) as f64;
+        let pace = done / self.began.elapsed().as_secs_f64().max(1e-9);
+        let left = self.job.schedule.steps.saturating_sub(number) as f64 / pace;
+        let number_of = |(name, value): &(&str, f64)| format!("{name} {value:.4}");
+        let numbers: Vec<String> = metrics.iter().map(number_of).collect();
+        note(&format!(
+            "step {number} of {}  {}  {:.1} pictures/s  {} left",
+            self.job.schedule.steps,
+            numbers.join("  "),
+            pace * self.job.schedule.batch_size as f64,
+            clock(left),
+        ));
+    }
+}
+
+fn sheet_of(job: &Job) -> std::path::PathBuf {
+    job.phase.sample_sheet(&job.run)
+}
+
+/// Writes a sheet beside the checkpoint; its file, width and height, or why not.
+pub fn save_sheet(job: &Job, sheet: &SampleSheet) -> Result<(Vec<u8>, (u32, u32)), String> {
+    let failed = |why: &dyn std::fmt::Display| format!("Cannot write the sample sheet ({why})");
+    let png = picture::sheet(&sheet.rows, sheet.size).map_err(|why| failed(&why))?;
+    std::fs::write(sheet_of(job), &png).map_err(|why| failed(&why))?;
+    Ok((png, picture::sheet_size(&sheet.rows, sheet.size)))
+}

@@ -1,0 +1,90 @@
+//! The local backend: a model of this process, from tokens to text.
+
+mod alternatives;
+mod candidates;
+pub(super) mod draft;
+mod encode;
+mod generate;
+mod heal;
+mod loaded;
+mod passage;
+mod prompt;
+mod speculate;
+mod spelled;
+
+pub use encode::encode;
+pub use generate::SLICE;
+pub use loaded::Loaded;
+
+use super::backend::{Answer, Backend, Failure, Listener};
+use crate::story::message::{Alternative, Capabilities, ContextReport, TextRequest, WarmCache};
+use crate::story::progress::Observer;
+use crate::story::{ModelInfo, NodeId};
+
+impl Backend for Loaded {
+    fn about(&self) -> &ModelInfo {
+        &self.about
+    }
+
+    fn capabilities(&self) -> Capabilities {
+        Capabilities {
+            // Elsewhere a prompt that is read in pieces gives other numbers.
+            prefetch: self.model.is_batch_invariant(),
+            reproducible: self.model.is_batch_invariant(),
+            ..Capabilities::all()
+        }
+    }
+
+    fn write(&mut self, request: &TextRequest, listener: &dyn Listener) -> Answer {
+        generate::text(self, request, listener)
+    }
+
+    fn candidates(&mut self, requests: &[TextRequest], listener: &dyn Listener) -> Answer {
+        candidates::candidates(self, requests, listener)
+    }
+
+    fn alternatives(
+        &mut self,
+        request: &TextRequest,
+        listener: &dyn Listener,
+    ) -> Result<Option<Vec<Alternative>>, Failure> {
+        alternatives::alternatives(self, request, listener)
+    }
+
+    fn explain(&mut self, request: &TextRequest) -> Result<ContextReport, Failure> {
+        alternatives::explain(self, request)
+    }
+
+    fn prefetch(&mut self, request: &TextRequest, observer: &dyn Observer) {
+        generate::read_ahead(self, request, observer);
+    }
+
+    fn save_cache(&self) -> Option<WarmCache> {
+        let (ids, bytes) = self.save()?;
+        let model_sha256 = self.about.sha256.clone();
+        Some(WarmCache {
+            model_sha256,
+            ids,
+            bytes,
+        })
+    }
+
+    fn restore_cache(&mut self, warm: &WarmCache) {
+        // What does not fit is as good as none: the story is read again.
+        if warm.model_sha256 == self.about.sha256 {
+            let _ = self.restore(&warm.ids, &warm.bytes);
+        }
+    }
+
+    fn clear_cache(&mut self) {
+        self.forget();
+    }
+
+    fn count_tokens(&self, text: &str) -> Result<usize, Failure> {
+        Ok(self.tokenizer.encode(text)?.len())
+    }
+
+    fn context_start(&self, request: &TextRequest) -> Result<Option<(NodeId, usize)>, Failure> {
+        Ok(prompt::build(self, request)?.cut.begins)
+    }
+}

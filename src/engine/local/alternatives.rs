@@ -1,0 +1,83 @@
+//! Which tokens could come next, and what a context is made of: answers that write nothing.
+
+use super::generate::{prefill, sampler};
+use super::loaded::Loaded;
+use super::prompt::{prompt, segments, within_budget};
+use crate::engine::backend::{Failure, Listener};
+use crate::model::sampler::log_probability;
+use crate::model::tokenizer::Decoder;
+use crate::story::message::{Alternative, ContextReport, PassageStats, TextRequest};
+use crate::story::untrusted::clean;
+
+/// How many are told.
+const MOST: usize = 20;
+
+/// The likeliest next tokens, before and after the samplers; None when it was stopped.
+pub fn alternatives(
+    loaded: &mut Loaded,
+    request: &TextRequest,
+    listener: &dyn Listener,
+) -> Result<Option<Vec<Alternative>>, Failure> {
+    let mut prompt = prompt(loaded, request)?;
+    if prompt.ids.is_empty() {
+        return Err(Failure::engine("There is nothing before this word"));
+    }
+    let mut stats = PassageStats::default();
+    let read = prefill(loaded, &mut prompt, request.node, &mut stats, listener)?;
+    let Some(mut logits) = read else {
+        return Ok(None);
+    };
+    prompt.healing.allow_if_any(loaded, &mut logits);
+    let after = sampler(loaded, request, &prompt.ids).distribution(&logits);
+    let mut order: Vec<u32> = (0..logits.len() as u32).collect();
+    let most = MOST.min(order.len());
+    let better = |a: &u32, b: &u32| {
+        logits[*b as usize]
+            .total_cmp(&logits[*a as usize])
+            .then(a.cmp(b))
+    };
+    order.select_nth_unstable_by(most.saturating_sub(1), better);
+    order.truncate(most);
+    order.sort_by(better);
+    let found = order.into_iter().map(|id| Alternative {
+        id,
+        text: word(loaded, id),
+        before: log_probability(&logits, id).exp(),
+        after: after
+            .iter()
+            .find(|(token, _)| *token == id)
+            .map_or(0.0, |(_, p)| *p),
+    });
+    Ok(Some(found.collect()))
+}
+
+fn word(loaded: &Loaded, id: u32) -> String {
+    if loaded.tokenizer.ends_generation(id) {
+        return "(the end)".to_string();
+    }
+    let bytes = loaded.tokenizer.bytes(id);
+    let text = Decoder::default().push(bytes);
+    match text.is_empty() {
+        // A part of a character.
+        true => bytes.iter().map(|byte| format!("<{byte:02X}>")).collect(),
+        false => clean(&text).into_owned(),
+    }
+}
+
+/// What would be read, part by part.
+pub fn explain(loaded: &mut Loaded, request: &TextRequest) -> Result<ContextReport, Failure> {
+    let (context, lore) = within_budget(loaded, &request.context)?;
+    let fitted = prompt(loaded, request)?;
+    let context = match fitted.cut.begins {
+        Some((node, byte)) => context.starting_at(node, byte),
+        None => context,
+    };
+    Ok(ContextReport {
+        segments: segments(loaded, &context)?,
+        tokens: fitted.ids.len(),
+        holds: loaded.model.context(),
+        reused: loaded.keep_common(&fitted.ids),
+        dropped: fitted.cut.dropped,
+        lore,
+    })
+}

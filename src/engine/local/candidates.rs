@@ -1,0 +1,161 @@
+//! Several passages from one story, written together: the story is read once, and each step reads
+//! one token of every passage as a batch. Each passage is, to the bit, what it would be alone.
+
+use super::generate::{ms, prefill};
+use super::loaded::Loaded;
+use super::passage::{Passage, Step};
+use super::prompt::{Prompt, prompt};
+use crate::engine::backend::{Answer, Failure, Listener, one_after_another};
+use crate::model::Branch;
+use crate::story::message::{PassageStats, TextRequest};
+use crate::story::{Event, Status};
+use std::time::Instant;
+
+/// A passage on its way.
+struct Way<'a> {
+    passage: Passage<'a>,
+    logits: Vec<f32>,
+    stats: PassageStats,
+    over: Option<Status>,
+}
+
+/// Writes a passage for each request. All but the last are ended here; how the last one ended is
+/// returned.
+pub fn candidates(
+    loaded: &mut Loaded,
+    requests: &[TextRequest],
+    listener: &dyn Listener,
+) -> Answer {
+    let Some(mut prompt) = shared(loaded, requests)? else {
+        return one_after_another(loaded, requests, listener);
+    };
+    let mut stats = prompt.stats();
+    let began = Instant::now();
+    let node = requests[0].node;
+    let read = prefill(loaded, &mut prompt, node, &mut stats, listener)?;
+    stats.prefill_ms = ms(began);
+    stats.prompt_ids.clone_from(&prompt.ids);
+    let way = |request| {
+        let over = read.is_none().then_some(Status::Stopped);
+        Ok(Way {
+            passage: Passage::new(loaded, request, &prompt)?,
+            logits: read.clone().unwrap_or_default(),
+            stats: stats.clone(),
+            over,
+        })
+    };
+    let mut ways = requests
+        .iter()
+        .map(way)
+        .collect::<Result<Vec<_>, Failure>>()?;
+    let began = Instant::now();
+    write(loaded, &mut ways, listener)?;
+    let spent = ms(began);
+    let mut last = (Status::Stopped, stats);
+    for (index, way) in ways.into_iter().enumerate() {
+        let status = way.over.unwrap_or(Status::Stopped);
+        let stats = PassageStats {
+            decode_ms: spent,
+            ..way.stats
+        };
+        if index + 1 == requests.len() {
+            last = (status, stats);
+        } else {
+            let node = requests[index].node;
+            listener.tell(Event::Ended {
+                node,
+                status,
+                stats,
+            });
+        }
+    }
+    Ok(last)
+}
+
+/// The prompt, where it is the same for all and they can be written together.
+fn shared(loaded: &mut Loaded, requests: &[TextRequest]) -> Result<Option<Prompt>, Failure> {
+    let [first, rest @ ..] = requests else {
+        return Ok(None);
+    };
+    // Banned phrases are met by going back, which a branch does not know.
+    let alone = rest.is_empty() || requests.iter().any(|request| !request.bans.is_empty());
+    if alone || loaded.model.branch().is_none() {
+        return Ok(None);
+    }
+    let mut prompt_of = |request| prompt(loaded, request);
+    let prompt = prompt_of(first)?;
+    for request in rest {
+        if prompt_of(request)? != prompt {
+            return Ok(None);
+        }
+    }
+    Ok(Some(prompt).filter(|prompt| !prompt.ids.is_empty()))
+}
+
+/// Writes until each way has come to its end.
+fn write(loaded: &mut Loaded, ways: &mut [Way], listener: &dyn Listener) -> Result<(), Failure> {
+    let mut branches: Vec<Branch> = ways.iter().filter_map(|_| loaded.model.branch()).collect();
+    let mut first = None;
+    let stopped = || listener.is_cancelled();
+    loop {
+        let mut tokens = Vec::new();
+        for (index, way) in ways.iter_mut().enumerate() {
+            if way.over.is_some() {
+                continue;
+            }
+            match way.step(loaded, listener)? {
+                Some(id) => tokens.push(id),
+                None => {
+                    let branch = branches.remove(tokens.len());
+                    first = first.or((index == 0).then_some(branch));
+                }
+            }
+        }
+        if tokens.is_empty() {
+            break;
+        }
+        let rows = loaded
+            .model
+            .forward_branches(&mut branches, &tokens, &stopped)?;
+        let Some(rows) = rows.filter(|_| !stopped()) else {
+            break;
+        };
+        let writing = ways.iter_mut().filter(|way| way.over.is_none());
+        let width = rows.len() / tokens.len();
+        for (way, row) in writing.zip(rows.chunks_exact(width.max(1))) {
+            way.logits = row.to_vec();
+        }
+    }
+    for way in ways.iter_mut().filter(|way| way.over.is_none()) {
+        way.over = Some(way.passage.finish(Status::Stopped, listener));
+    }
+    // The first way stays in the cache: the next line of a story goes on from it, as a rule.
+    if let (Some(branch), Some(way)) = (first, ways.first()) {
+        loaded.adopt(&branch, way.passage.tokens());
+    }
+    Ok(())
+}
+
+impl Way<'_> {
+    /// Draws the next token; None when the way is at its end.
+    fn step(
+        &mut self,
+        loaded: &mut Loaded,
+        listener: &dyn Listener,
+    ) -> Result<Option<u32>, Failure> {
+        loop {
+            let logits = std::mem::take(&mut self.logits);
+            match self
+                .passage
+                .step(loaded, &logits, &mut self.stats, listener)?
+            {
+                Step::Feed(id) => return Ok(Some(id)),
+                Step::Again(logits) => self.logits = logits,
+                Step::Over(status) => {
+                    self.over = Some(status);
+                    return Ok(None);
+                }
+            }
+        }
+    }
+}

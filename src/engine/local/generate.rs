@@ -1,0 +1,170 @@
+//! One passage, from prompt to end: the loop that every text model shares.
+
+use super::heal::Healing;
+use super::loaded::Loaded;
+use super::passage::Passage;
+use super::prompt::{Prompt, PromptError, prompt};
+use crate::engine::backend::{Answer, Failure, Listener, Quiet};
+use crate::model::sampler::Sampler;
+use crate::model::sampler::dry::SequenceBreakers;
+use crate::model::{Logits, ModelError};
+use crate::story::message::{FailureKind, PassageStats, TextRequest};
+use crate::story::progress::Observer;
+use crate::story::{Event, NodeId, Status};
+use std::time::Instant;
+
+/// Tokens of a prompt that are read in one go. Fixed, since results may depend on it; the stop
+/// mark is looked at between layers, so it does not bound how soon a stop is heard.
+pub const SLICE: usize = 128;
+
+/// Writes one passage.
+pub fn text(loaded: &mut Loaded, request: &TextRequest, listener: &dyn Listener) -> Answer {
+    let mut prompt = prompt(loaded, request)?;
+    let mut stats = prompt.stats();
+    if prompt.ids.is_empty() {
+        let why = "There is nothing to continue; write a first line";
+        return Err(Failure::engine(why));
+    }
+    let began = Instant::now();
+    let read = prefill(loaded, &mut prompt, request.node, &mut stats, listener)?;
+    stats.prefill_ms = ms(began);
+    let status = match read {
+        None => Status::Stopped,
+        Some(logits) => {
+            let (began, known) = (Instant::now(), loaded.guessed());
+            let mut passage = Passage::new(loaded, request, &prompt)?;
+            let status = passage.write(loaded, logits, &mut stats, listener)?;
+            stats.decode_ms = ms(began);
+            stats.guessed = loaded.guessed() - known;
+            status
+        }
+    };
+    stats.prompt_ids = prompt.ids;
+    Ok((status, stats))
+}
+
+/// Reads the prompt, and settles whether its last word is to be healed. Returns the last token's
+/// logits, or None when stopped.
+pub fn prefill(
+    loaded: &mut Loaded,
+    prompt: &mut Prompt,
+    node: NodeId,
+    stats: &mut PassageStats,
+    listener: &dyn Listener,
+) -> Result<Option<Vec<f32>>, Failure> {
+    let Some(logits) = read(loaded, prompt, node, stats, listener)? else {
+        return Ok(None);
+    };
+    if prompt.healing.is_needless(loaded, &logits) {
+        prompt.healing = Healing::default();
+        return Ok(Some(logits));
+    }
+    prompt.healing.begin(&mut prompt.ids);
+    stats.prompt_tokens = prompt.ids.len();
+    let reused = stats.reused;
+    let logits = read(loaded, prompt, node, stats, &Quiet(listener))?;
+    stats.reused = reused.min(stats.reused);
+    Ok(logits)
+}
+
+/// Reads a prompt that may be asked for soon: it then begins at once. Not where what is read in
+/// pieces is another to the bit: words must not depend on how quickly a line was typed.
+pub fn read_ahead(loaded: &mut Loaded, request: &TextRequest, observer: &dyn Observer) {
+    if !loaded.model.is_batch_invariant() {
+        return;
+    }
+    if let Ok(prompt) = prompt(loaded, request)
+        && !prompt.ids.is_empty()
+    {
+        let stats = &mut PassageStats::default();
+        let _ = read(loaded, &prompt, request.node, stats, &Quiet(observer));
+    }
+}
+
+/// Reads what the cache does not hold yet, in slices.
+fn read(
+    loaded: &mut Loaded,
+    prompt: &Prompt,
+    node: NodeId,
+    stats: &mut PassageStats,
+    listener: &dyn Listener,
+) -> Result<Option<Vec<f32>>, Failure> {
+    let total = prompt.ids.len();
+    // The last token's logits are what the passage begins with: where they are not known any more,
+    // it is read again.
+    let known = loaded.latest(&prompt.ids).map(<[f32]>::to_vec);
+    stats.reused = match known {
+        Some(_) => total,
+        None => loaded.keep_common(&prompt.ids).min(total - 1),
+    };
+    loaded.rewind(stats.reused);
+    let mut logits = known.unwrap_or_default();
+    let mut done = stats.reused;
+    loop {
+        let progress = Event::Prefill {
+            node,
+            done,
+            total,
+            reused: stats.reused,
+            cut: prompt.cut.clone(),
+        };
+        if !listener.tell(progress) || listener.is_cancelled() {
+            return Ok(None);
+        }
+        if done == total {
+            loaded.remember(&logits);
+            return Ok(Some(logits));
+        }
+        let end = (done + SLICE).min(total);
+        let rows = if end == total {
+            Logits::Last
+        } else {
+            Logits::Skip
+        };
+        match loaded.forward(&prompt.ids[done..end], rows, &|| listener.is_cancelled())? {
+            Some(rows) => logits = rows,
+            None => return Ok(None),
+        }
+        done = end;
+    }
+}
+
+/// The sampler of a passage, which has seen the prompt.
+pub fn sampler(loaded: &mut Loaded, request: &TextRequest, prompt: &[u32]) -> Sampler {
+    let sampling = &request.sampling;
+    let breakers = match sampling.dry_multiplier > 0.0 {
+        true => loaded.breakers(&sampling.dry_sequence_breakers),
+        false => SequenceBreakers::none(),
+    };
+    let ends: Vec<u32> = loaded.tokenizer.end_ids().chain(loaded.newline()).collect();
+    let mut sampler = Sampler::new(sampling, request.seed, breakers).protect_from_xtc(ends);
+    for id in prompt {
+        sampler.accept(*id);
+    }
+    sampler
+}
+
+pub fn ms(since: Instant) -> f64 {
+    since.elapsed().as_secs_f64() * 1000.0
+}
+
+impl From<PromptError> for Failure {
+    fn from(error: PromptError) -> Failure {
+        let fault = match error {
+            PromptError::Model(_) => FailureKind::Engine,
+            PromptError::Overflow { .. }
+            | PromptError::Message { .. }
+            | PromptError::Beside { .. } => FailureKind::Overflow,
+        };
+        let why = error.to_string();
+        Failure { why, fault }
+    }
+}
+
+impl From<ModelError> for Failure {
+    fn from(error: ModelError) -> Failure {
+        let why = error.to_string();
+        let fault = FailureKind::Engine;
+        Failure { why, fault }
+    }
+}

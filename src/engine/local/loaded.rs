@@ -1,0 +1,209 @@
+//! A model in memory and all that belongs to it: tokenizer, template, and what its cache holds.
+
+use super::draft::Draft;
+use super::prompt::Prompt;
+use super::speculate::Ahead;
+use crate::model::sampler::dry::SequenceBreakers;
+use crate::model::template::ChatTemplate;
+use crate::model::{Branch, Logits, ModelError, TextModel, Tokenizer};
+use crate::story::ModelInfo;
+use crate::story::message::TextRequest;
+
+/// A model and all that belongs to it.
+pub struct Loaded {
+    pub about: ModelInfo,
+    pub model: Box<dyn TextModel>,
+    pub tokenizer: Tokenizer,
+    pub template: Option<ChatTemplate>,
+    /// The tokens in the KV cache, in order, without those that were guessed.
+    held: Vec<u32>,
+    /// The logits after all that is held, while they are known.
+    latest: Vec<f32>,
+    ahead: Ahead,
+    /// The last request, and its prompt.
+    pub prompted: Option<Box<(TextRequest, Prompt)>>,
+    /// Guesses where nothing that was read before does.
+    pub draft: Option<Draft>,
+    /// Whether tokens are guessed at all.
+    pub speculate: bool,
+    breakers: Option<(Vec<String>, SequenceBreakers)>,
+}
+
+impl Loaded {
+    pub fn new(
+        about: ModelInfo,
+        model: Box<dyn TextModel>,
+        tokenizer: Tokenizer,
+        template: Option<ChatTemplate>,
+    ) -> Loaded {
+        Loaded {
+            about,
+            model,
+            tokenizer,
+            template,
+            held: Vec::new(),
+            latest: Vec::new(),
+            ahead: Ahead::default(),
+            prompted: None,
+            draft: None,
+            speculate: true,
+            breakers: None,
+        }
+    }
+
+    /// How many tokens at the start of `ids` the cache already holds.
+    pub fn keep_common(&self, ids: &[u32]) -> usize {
+        let pairs = self.held.iter().zip(ids);
+        pairs.take_while(|(held, id)| held == id).count()
+    }
+
+    /// The logits after these tokens, where they are all that was read last.
+    pub fn latest(&self, ids: &[u32]) -> Option<&[f32]> {
+        let known = !self.latest.is_empty() && self.held == ids;
+        known.then_some(self.latest.as_slice())
+    }
+
+    /// Keeps the logits after what is held.
+    pub fn remember(&mut self, logits: &[f32]) {
+        self.latest = logits.to_vec();
+    }
+
+    /// Forgets all but the first `keep` tokens.
+    pub fn rewind(&mut self, keep: usize) {
+        if keep < self.held.len() {
+            self.latest.clear();
+        }
+        self.ahead.forget();
+        self.model.rewind(keep.min(self.held.len()));
+        self.held.truncate(self.model.len());
+    }
+
+    pub fn forget(&mut self) {
+        self.rewind(0);
+    }
+
+    /// How many guessed tokens came true so far.
+    pub fn guessed(&self) -> usize {
+        self.ahead.true_ones
+    }
+
+    /// The token of a line end, which XTC must not take away.
+    pub fn newline(&self) -> Option<u32> {
+        let ids = self.tokenizer.encode("\n").ok()?;
+        ids.first().copied().filter(|_| ids.len() == 1)
+    }
+
+    /// Reads tokens; see [`TextModel::forward`].
+    pub fn forward(
+        &mut self,
+        ids: &[u32],
+        rows: Logits,
+        stopped: &dyn Fn() -> bool,
+    ) -> Result<Option<Vec<f32>>, ModelError> {
+        self.latest.clear();
+        if let ([id], Logits::Last | Logits::TopK(_)) = (ids, rows) {
+            return self.next(*id, rows, stopped);
+        }
+        self.rewind(self.held.len());
+        let logits = self.model.forward(ids, rows, stopped)?;
+        if logits.is_some() {
+            self.held.extend(ids);
+        }
+        Ok(logits)
+    }
+
+    /// Reads one token, and with it those that may follow.
+    fn next(
+        &mut self,
+        id: u32,
+        rows: Logits,
+        stopped: &dyn Fn() -> bool,
+    ) -> Result<Option<Vec<f32>>, ModelError> {
+        if let Some(logits) = self.ahead.take(id) {
+            self.held.push(id);
+            return Ok(Some(logits));
+        }
+        self.rewind(self.held.len());
+        let room = self.model.context().saturating_sub(self.held.len() + 2);
+        let guesses = self.guess(id, room, stopped)?;
+        let fed = [&[id], guesses.as_slice()].concat();
+        let rows = if guesses.is_empty() {
+            rows
+        } else {
+            Logits::All
+        };
+        let Some(mut logits) = self.model.forward(&fed, rows, stopped)? else {
+            return Ok(None);
+        };
+        let width = logits.len() / fed.len();
+        let later = logits
+            .chunks_exact(width.max(1))
+            .skip(1)
+            .map(<[f32]>::to_vec);
+        self.ahead.note(&guesses, later.collect());
+        logits.truncate(width);
+        self.held.push(id);
+        Ok(Some(logits))
+    }
+
+    /// What may follow a token that is to be read.
+    fn guess(
+        &mut self,
+        id: u32,
+        room: usize,
+        stopped: &dyn Fn() -> bool,
+    ) -> Result<Vec<u32>, ModelError> {
+        if !self.speculate || !self.model.is_batch_invariant() {
+            return Ok(Vec::new());
+        }
+        let stood = self.ahead.guess(&self.held, id, room);
+        match &mut self.draft {
+            Some(draft) if stood.is_empty() => {
+                let read = [&self.held, [id].as_slice()].concat();
+                draft.guess(&read, self.ahead.worth(room), stopped)
+            }
+            _ => Ok(stood),
+        }
+    }
+
+    /// What was read, to be kept on disk: its tokens, and what the model remembers of them (the
+    /// format is told in `model/transformer/snapshot.rs`). None where that cannot be done.
+    pub fn save(&self) -> Option<(Vec<u32>, Vec<u8>)> {
+        let read = self.held.len();
+        let bytes = self.model.save(0, read, &self.about.sha256)?;
+        Some((self.held.clone(), bytes))
+    }
+
+    /// Puts back what was saved, in place of what is held. After an error nothing is held.
+    pub fn restore(&mut self, ids: &[u32], bytes: &[u8]) -> Result<(), ModelError> {
+        self.forget();
+        self.model.restore(bytes, &self.about.sha256)?;
+        if self.model.len() != ids.len() {
+            self.forget();
+            return Err(ModelError::Snapshot("its vocabulary differs"));
+        }
+        self.held = ids.to_vec();
+        Ok(())
+    }
+
+    /// Takes over what a branch has read: `tokens` are all that then lie in the cache, or more.
+    pub fn adopt(&mut self, branch: &Branch, tokens: &[u32]) {
+        self.rewind(self.held.len());
+        self.latest.clear();
+        self.model.adopt(branch);
+        let read = self.model.len().min(tokens.len());
+        self.held = tokens[..read].to_vec();
+    }
+
+    /// DRY's breakers as tokens: a walk over the vocabulary, kept until the strings change.
+    pub fn breakers(&mut self, strings: &[String]) -> SequenceBreakers {
+        if let Some((_, breakers)) = self.breakers.as_ref().filter(|(kept, _)| kept == strings) {
+            return breakers.clone();
+        }
+        let tokens =
+            (0..self.tokenizer.len() as u32).map(|id| (id, self.tokenizer.bytes(id).to_vec()));
+        let breakers = SequenceBreakers::new(tokens, strings);
+        self.breakers = Some((strings.to_vec(), breakers.clone()));
+        breakers
+    }
+}

@@ -1,0 +1,400 @@
+//! A passage while it is being written: from logits to text that is certain.
+//!
+//! Text is held back while it may still become something that must not be said: a stop string, a
+//! banned phrase, the first word of a sentence too many. A banned phrase is met by going back to
+//! the token that begins it: the KV cache is rewound, that token is made less likely, and another
+//! is drawn from the very logits of that place.
+
+mod backtrack;
+
+use super::generate::sampler;
+use super::heal::Healing;
+use super::loaded::Loaded;
+use super::prompt::Prompt;
+use crate::engine::backend::{Failure, Listener};
+use crate::model::sampler::Sampler;
+use crate::model::tokenizer::Decoder;
+use crate::model::{Logits, ModelError};
+use crate::story::ban::Bans;
+use crate::story::message::{LengthGoal, PassageStats, TextRequest};
+use crate::story::sentence::sentence_ends_between;
+use crate::story::untrusted::clean;
+use crate::story::{Event, Status};
+use std::collections::{HashMap, HashSet};
+
+/// Fewer tokens than this are meant to the token, not to the sentence.
+const EXACT: usize = 16;
+/// Tokens that a word may still need.
+const WORD: usize = 8;
+/// Bytes of what was sent that goals look back over.
+const LOOK_BACK: usize = 512;
+
+pub struct Passage<'a> {
+    request: &'a TextRequest,
+    sampler: Sampler,
+    decoder: Decoder,
+    bans: Bans,
+    healing: Healing,
+    /// Tokens before the passage.
+    base: usize,
+    /// Those, and all that were written.
+    all: Vec<u32>,
+    /// Tokens that were written and are not sent yet, and how many were sent before them.
+    held: Vec<Token>,
+    sent: usize,
+    /// Text of `held`.
+    text: String,
+    /// The end of what was sent, as far as goals look back.
+    before: String,
+    /// Bytes that are spelled a second time and not said.
+    unsaid: usize,
+    request_healed: usize,
+    said_anything: bool,
+    /// For each place, tokens made less likely there.
+    blocked: HashMap<usize, Vec<(u32, f32)>>,
+    /// Phrases that were let through at a place.
+    let_through: HashSet<(usize, usize)>,
+}
+
+/// A token that may yet be taken back.
+struct Token {
+    id: u32,
+    /// Where its text ends in [`Passage::text`].
+    end: usize,
+    /// Its text is whole characters.
+    whole: bool,
+    before: Option<Before>,
+}
+
+/// What a token was drawn from, kept while phrases are banned.
+type Before = Box<(Vec<f32>, Sampler, Decoder)>;
+
+struct Drawn {
+    id: u32,
+    before: Option<Before>,
+}
+
+/// What comes after a token was drawn.
+pub enum Step {
+    /// It is to be read; its logits are the next to draw from.
+    Feed(u32),
+    /// It was taken back: these are to be drawn from again.
+    Again(Vec<f32>),
+    Over(Status),
+}
+
+enum Looked {
+    On,
+    /// A place is to be written again, from these logits.
+    Back(Vec<f32>),
+    Over(Status),
+}
+
+impl<'a> Passage<'a> {
+    pub fn new(
+        loaded: &mut Loaded,
+        request: &'a TextRequest,
+        prompt: &Prompt,
+    ) -> Result<Passage<'a>, Failure> {
+        let bans = Bans::new(&request.bans);
+        let bans = bans.map_err(|error| Failure::engine(error.to_string()))?;
+        Ok(Passage {
+            sampler: sampler(loaded, request, &prompt.ids),
+            base: prompt.ids.len(),
+            all: prompt.ids.clone(),
+            request,
+            decoder: Decoder::default(),
+            bans,
+            unsaid: prompt.healing.bytes,
+            request_healed: prompt.healing.bytes,
+            healing: prompt.healing.clone(),
+            held: Vec::new(),
+            sent: 0,
+            text: String::new(),
+            before: String::new(),
+            said_anything: false,
+            blocked: HashMap::new(),
+            let_through: HashSet::new(),
+        })
+    }
+
+    /// Writes until the goal is met.
+    pub fn write(
+        &mut self,
+        loaded: &mut Loaded,
+        mut logits: Vec<f32>,
+        stats: &mut PassageStats,
+        listener: &dyn Listener,
+    ) -> Result<Status, Failure> {
+        let stopped = || listener.is_cancelled();
+        loop {
+            let id = match self.step(loaded, &logits, stats, listener)? {
+                Step::Over(status) => return Ok(status),
+                Step::Again(again) => {
+                    logits = again;
+                    continue;
+                }
+                Step::Feed(id) => id,
+            };
+            match loaded.forward(&[id], self.rows(), &stopped)? {
+                Some(rows) if !stopped() => logits = rows,
+                _ => return Ok(self.finish(Status::Stopped, listener)),
+            }
+        }
+    }
+
+    /// Which logits the next token is drawn from: those that settle it, where nothing else of the
+    /// passage looks at them.
+    fn rows(&self) -> Logits {
+        let plain = self.bans.is_empty() && self.healing.is_over();
+        match self.sampler.sufficient_top_k().filter(|_| plain) {
+            Some(count) => Logits::TopK(count),
+            None => Logits::Last,
+        }
+    }
+
+    /// Draws one token and says what has become certain.
+    pub fn step(
+        &mut self,
+        loaded: &mut Loaded,
+        logits: &[f32],
+        stats: &mut PassageStats,
+        listener: &dyn Listener,
+    ) -> Result<Step, Failure> {
+        let written = self.written();
+        stats.new_tokens = written;
+        if written >= self.most() {
+            return Ok(Step::Over(self.finish(Status::Length, listener)));
+        }
+        let drawn = self.draw(loaded, logits)?;
+        if loaded.tokenizer.ends_generation(drawn.id) {
+            stats.new_tokens = written + 1;
+            return Ok(Step::Over(self.finish(Status::Complete, listener)));
+        }
+        if self.goal_met_before(loaded, drawn.id) {
+            return Ok(Step::Over(self.finish(Status::Length, listener)));
+        }
+        let id = drawn.id;
+        self.take(loaded, drawn);
+        stats.new_tokens = self.written();
+        match self.look(loaded, listener)? {
+            Looked::Over(status) => return Ok(Step::Over(status)),
+            Looked::Back(again) => return Ok(Step::Again(again)),
+            Looked::On => {}
+        }
+        // The newest token is not read yet.
+        if self.all.len() > loaded.model.context() {
+            return Ok(Step::Over(self.finish(Status::ContextFull, listener)));
+        }
+        match self.written() >= self.most() {
+            true => Ok(Step::Over(self.finish(Status::Length, listener))),
+            false => Ok(Step::Feed(id)),
+        }
+    }
+
+    /// The prompt's tokens and the passage's.
+    pub fn tokens(&self) -> &[u32] {
+        &self.all
+    }
+
+    fn written(&self) -> usize {
+        self.sent + self.held.len()
+    }
+
+    /// More tokens than the goal can want.
+    fn most(&self) -> usize {
+        let wanted = self.request.sampling.max_tokens as usize;
+        match &self.request.goal {
+            LengthGoal::Exact => wanted,
+            LengthGoal::Near if wanted < EXACT => wanted,
+            LengthGoal::Near => wanted + wanted / 4 + WORD,
+            LengthGoal::Sentence => wanted.max(100),
+            LengthGoal::Paragraph => wanted.max(400),
+            LengthGoal::Until(_) => wanted.max(1000),
+        }
+    }
+
+    /// Draws the next token; the first may not be an end, since a passage of nothing helps nobody.
+    fn draw(&mut self, loaded: &Loaded, logits: &[f32]) -> Result<Drawn, Failure> {
+        let before = (!self.bans.is_empty())
+            .then(|| Box::new((logits.to_vec(), self.sampler.clone(), self.decoder.clone())));
+        let at = self.written();
+        let mut logits = std::borrow::Cow::Borrowed(logits);
+        if at == 0 {
+            for id in loaded.tokenizer.end_ids() {
+                lower(logits.to_mut(), id, f32::INFINITY);
+            }
+        }
+        if !self.healing.is_over() {
+            self.healing.allow(loaded, logits.to_mut());
+        }
+        for (id, by) in self.blocked.get(&at).into_iter().flatten() {
+            lower(logits.to_mut(), *id, *by);
+        }
+        let choice = self.sampler.sample_with(&logits);
+        if choice.kept == 0 {
+            let broken = "the model returned no usable logits".to_string();
+            return Err(ModelError::Compute(broken).into());
+        }
+        let begun = self.request.begin.get(at).copied();
+        let id = begun.unwrap_or(choice.token);
+        Ok(Drawn { id, before })
+    }
+
+    fn take(&mut self, loaded: &Loaded, drawn: Drawn) {
+        let Drawn { id, before } = drawn;
+        self.sampler.accept(id);
+        self.all.push(id);
+        let bytes = loaded.tokenizer.bytes(id);
+        self.healing.spell(bytes);
+        let piece = self.decoder.push(bytes);
+        let piece = clean(&piece);
+        let unsaid = self.unsaid.min(piece.len());
+        self.unsaid -= unsaid;
+        self.text.push_str(piece.get(unsaid..).unwrap_or_default());
+        self.held.push(Token {
+            id,
+            end: self.text.len(),
+            whole: !self.decoder.is_mid_character(),
+            before,
+        });
+    }
+
+    /// Whether the goal is met by what stands, now that it is known how it would go on.
+    fn goal_met_before(&self, loaded: &Loaded, id: u32) -> bool {
+        let goal = &self.request.goal;
+        let target = self.request.sampling.max_tokens as usize;
+        let written = self.written();
+        let near = *goal == LengthGoal::Near && target >= EXACT && written * 5 >= target * 4;
+        if !near && !matches!(goal, LengthGoal::Sentence | LengthGoal::Paragraph) {
+            return false;
+        }
+        let piece = self.decoder.clone().push(loaded.tokenizer.bytes(id));
+        let said = [self.before.as_str(), &self.text].concat();
+        if piece.is_empty() || (self.text.trim().is_empty() && !self.said_anything) {
+            return false;
+        }
+        // Where no sentence ends, a word does.
+        if near && written >= target + target / 4 && !piece.starts_with(char::is_alphanumeric) {
+            return true;
+        }
+        let line = piece.starts_with('\n') || said.ends_with('\n');
+        line || (*goal != LengthGoal::Paragraph && sentence_ends_between(&said, &piece))
+    }
+
+    /// Sends what has become certain; goes back where a banned phrase was met.
+    fn look(&mut self, loaded: &mut Loaded, listener: &dyn Listener) -> Result<Looked, Failure> {
+        if let Some((at, ban)) = self.banned() {
+            return self.go_back(loaded, at, ban, listener);
+        }
+        let stops = self.request.sampling.stop.iter();
+        let stops = stops.filter(|stop| !stop.is_empty());
+        let met = stops
+            .clone()
+            .filter_map(|stop| self.text.find(stop.as_str()));
+        if let Some(at) = met.min() {
+            self.cut(at);
+            return Ok(Looked::Over(self.finish(Status::StopString, listener)));
+        }
+        if let LengthGoal::Until(words) = &self.request.goal {
+            let said = [self.before.as_str(), &self.text].concat();
+            if let Some(at) = said.find(words.as_str()).filter(|_| !words.is_empty()) {
+                self.cut((at + words.len()).saturating_sub(self.before.len()));
+                return Ok(Looked::Over(self.finish(Status::Length, listener)));
+            }
+        }
+        let begun = stops.filter_map(|stop| overlap(&self.text, stop)).min();
+        let certain = begun.unwrap_or(self.text.len());
+        let certain = certain.min(self.bans.uncertain_from(&self.text));
+        match self.release(certain, listener) {
+            true => Ok(Looked::On),
+            false => Ok(Looked::Over(Status::Stopped)),
+        }
+    }
+
+    /// Forgets the text from a byte on, and the tokens that begin after it.
+    fn cut(&mut self, at: usize) {
+        let begun = |(index, _): &(usize, &Token)| {
+            index
+                .checked_sub(1)
+                .map_or(0, |before| self.held[before].end)
+                < at
+        };
+        let kept = self.held.iter().enumerate().take_while(begun).count();
+        self.held.truncate(kept);
+        self.text.truncate(at);
+    }
+
+    /// Sends what is left.
+    pub fn finish(&mut self, status: Status, listener: &dyn Listener) -> Status {
+        let text = std::mem::take(&mut self.text);
+        let tokens = std::mem::take(&mut self.held);
+        self.send(text, &tokens, listener);
+        status
+    }
+
+    /// Sends whole tokens up to a byte. False when nobody listens any more.
+    fn release(&mut self, certain: usize, listener: &dyn Listener) -> bool {
+        let ready = |token: &Token| token.whole && token.end <= certain;
+        let Some(last) = self.held.iter().rposition(ready) else {
+            return true;
+        };
+        let tokens: Vec<Token> = self.held.drain(..=last).collect();
+        let end = tokens[last].end;
+        let rest = self.text.split_off(end);
+        let text = std::mem::replace(&mut self.text, rest);
+        for token in &mut self.held {
+            token.end -= end;
+        }
+        self.send(text, &tokens, listener)
+    }
+
+    fn send(&mut self, text: String, tokens: &[Token], listener: &dyn Listener) -> bool {
+        if text.is_empty() && tokens.is_empty() {
+            return true;
+        }
+        let healed = match self.sent {
+            0 => self.request_healed - self.unsaid,
+            _ => 0,
+        };
+        self.sent += tokens.len();
+        self.said_anything |= !text.trim().is_empty();
+        self.before.push_str(&text);
+        let mut from = self.before.len().saturating_sub(LOOK_BACK);
+        while !self.before.is_char_boundary(from) {
+            from += 1;
+        }
+        self.before.drain(..from);
+        listener.tell(Event::Piece {
+            node: self.request.node,
+            text,
+            ids: tokens.iter().map(|token| token.id).collect(),
+            healed,
+        })
+    }
+}
+
+fn lower(logits: &mut [f32], id: u32, by: f32) {
+    if let Some(logit) = logits.get_mut(id as usize) {
+        *logit -= by;
+    }
+}
+
+/// Where a beginning of `stop` stands at the end of `text`.
+fn overlap(text: &str, stop: &str) -> Option<usize> {
+    let longest = text.len().min(stop.len() - 1);
+    let from = text.len() - longest;
+    (from..text.len()).find(|at| text.is_char_boundary(*at) && stop.starts_with(&text[*at..]))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_may_begin_a_stop_string_is_found() {
+        assert_eq!(overlap("and so\nUs", "\nUser:"), Some(6));
+        assert_eq!(overlap("and so", "\nUser:"), None);
+        assert_eq!(overlap("né", "é!"), Some(1));
+    }
+}

@@ -1,0 +1,77 @@
+//! Going back to where a banned phrase begins.
+
+use super::{Looked, Passage};
+use crate::engine::backend::{Failure, Listener};
+use crate::engine::local::loaded::Loaded;
+use crate::model::Logits;
+use crate::story::Event;
+
+/// How often one place may be written again before the phrase is let through.
+const TRIES: usize = 32;
+
+impl Passage<'_> {
+    /// The first banned phrase that stands in the text and was not let through.
+    pub(super) fn banned(&self) -> Option<(usize, usize)> {
+        let mut from = 0;
+        while let Some((ban, range)) = self.bans.find(self.text.get(from..)?) {
+            let at = self.sent + self.token_at(from + range.start);
+            if !self.let_through.contains(&(at, ban)) {
+                return Some((at - self.sent, ban));
+            }
+            let next = self.text[from + range.start..].chars().next()?;
+            from += range.start + next.len_utf8();
+        }
+        None
+    }
+
+    /// Which held token begins with or spells this byte.
+    fn token_at(&self, byte: usize) -> usize {
+        self.held
+            .iter()
+            .take_while(|token| token.end <= byte)
+            .count()
+    }
+
+    pub(super) fn go_back(
+        &mut self,
+        loaded: &mut Loaded,
+        index: usize,
+        ban: usize,
+        listener: &dyn Listener,
+    ) -> Result<Looked, Failure> {
+        let at = self.sent + index;
+        let begins = index.checked_sub(1).map_or(0, |at| self.held[at].end);
+        let written = self.text.get(begins..).unwrap_or_default();
+        let phrase = match self.bans.find(written) {
+            Some((found, range)) if found == ban => written[range].to_string(),
+            _ => self.request.bans[ban].phrase.clone(),
+        };
+        let strength = self.request.bans[ban].strength;
+        let mut taken = self.held.drain(index..);
+        let Some((id, before)) = taken.next().and_then(|t| Some((t.id, t.before?))) else {
+            return Ok(Looked::On);
+        };
+        drop(taken);
+        let (logits, sampler, decoder) = *before;
+        (self.sampler, self.decoder) = (sampler, decoder);
+        self.text
+            .truncate(self.held.last().map_or(0, |token| token.end));
+        self.all.truncate(self.base + at);
+        self.blocked.retain(|place, _| *place <= at);
+        self.let_through.retain(|(place, _)| *place <= at);
+        let blocked = self.blocked.entry(at).or_default();
+        blocked.push((id, strength.unwrap_or(f32::INFINITY)));
+        if strength.is_some() || blocked.len() >= TRIES {
+            self.let_through.insert((at, ban));
+        }
+        loaded.rewind(self.all.len());
+        // Some models cannot keep as much as was asked, and read the rest again.
+        let missing = loaded.model.len()..self.all.len();
+        if !missing.is_empty() {
+            loaded.forward(&self.all[missing], Logits::Skip, &|| false)?;
+        }
+        let node = self.request.node;
+        listener.tell(Event::Rewound { node, phrase });
+        Ok(Looked::Back(logits))
+    }
+}

@@ -1,0 +1,330 @@
+//! From a context's words to the tokens that the model reads, within what it can hold.
+
+use super::encode::{Encoded, encode_chat, encode_prose};
+use super::heal::{Healing, heal};
+use super::loaded::Loaded;
+use crate::model::ModelError;
+use crate::story::context::{ContextPart, Message, PartKind, Role, prompt_budget};
+use crate::story::message::{Overflow, PassageStats, TextRequest, Truncation};
+use crate::story::untrusted::clean_line;
+use crate::story::{Context, NodeId};
+
+/// The tokens of a prompt, and what was left out to make it fit.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Prompt {
+    pub ids: Vec<u32>,
+    pub cut: Truncation,
+    /// What the first new tokens have to spell before they say anything new; once it has been read,
+    /// without the tokens that spelled it.
+    pub healing: Healing,
+}
+
+impl Prompt {
+    /// What a passage's numbers begin with.
+    pub fn stats(&self) -> PassageStats {
+        PassageStats {
+            prompt_tokens: self.ids.len(),
+            dropped: self.cut.dropped,
+            begins: self.cut.begins,
+            ..PassageStats::default()
+        }
+    }
+}
+
+/// Why there is no prompt.
+#[derive(Debug, thiserror::Error)]
+pub enum PromptError {
+    #[error(transparent)]
+    Model(#[from] ModelError),
+    #[error(
+        "The prompt has {tokens} tokens but the model's context is {context}; shorten it, or drop its beginning with --crop"
+    )]
+    Overflow { tokens: usize, context: usize },
+    #[error(
+        "The last message has {tokens} tokens but the model's context is {context}; shorten it, or use a model with a longer context"
+    )]
+    Message { tokens: usize, context: usize },
+    #[error(
+        "Memory, lore and author's note together have {tokens} tokens but the model's context is {context}; shorten them, or use a model with a longer context"
+    )]
+    Beside { tokens: usize, context: usize },
+}
+
+/// The prompt of a request. That of the last one is kept: what was read in advance is asked for
+/// again, as a rule.
+pub fn prompt(loaded: &mut Loaded, request: &TextRequest) -> Result<Prompt, PromptError> {
+    let same = |last: &(TextRequest, Prompt)| {
+        let (asked, _) = last;
+        asked.context == request.context
+            && asked.sampling.max_tokens == request.sampling.max_tokens
+            && (asked.overflow, asked.heal) == (request.overflow, request.heal)
+    };
+    if let Some((_, prompt)) = loaded.prompted.as_deref().filter(|last| same(last)) {
+        return Ok(prompt.clone());
+    }
+    let prompt = build(loaded, request)?;
+    loaded.prompted = Some(Box::new((request.clone(), prompt.clone())));
+    Ok(prompt)
+}
+
+/// Builds the prompt, leaving room for the new tokens where that is not asking too much.
+pub fn build(loaded: &Loaded, request: &TextRequest) -> Result<Prompt, PromptError> {
+    let wanted = request.sampling.max_tokens as usize;
+    let (context, lore) = within_budget(loaded, &request.context)?;
+    let mut prompt = match &context {
+        Context::Prose { parts, after } => {
+            let encoded = encode_prose(loaded, parts)?;
+            let mut prompt = fit(loaded, parts, encoded, wanted, request.overflow)?;
+            let own = parts.last().is_some_and(|part| !part.ids.is_empty());
+            match loaded.tokenizer.fill_in_middle() {
+                Some(fill) if !after.is_empty() => {
+                    let after = loaded.tokenizer.encode(after)?;
+                    prompt.ids.insert(0, fill.prefix);
+                    prompt.ids.push(fill.suffix);
+                    prompt.ids.extend(after);
+                    prompt.ids.push(fill.middle);
+                }
+                _ if request.heal && !own => prompt.healing = heal(loaded, &prompt.ids),
+                _ => {}
+            }
+            prompt
+        }
+        Context::Chat { messages, open } => {
+            let ids = encode_chat(loaded, messages, *open)?;
+            fit_chat(loaded, messages, *open, ids, wanted, request.overflow)?
+        }
+    };
+    prompt.cut.lore = lore;
+    Ok(prompt)
+}
+
+fn fit(
+    loaded: &Loaded,
+    parts: &[ContextPart],
+    whole: Encoded,
+    wanted: usize,
+    overflow: Overflow,
+) -> Result<Prompt, PromptError> {
+    let holds = loaded.model.context();
+    let tokens = whole.ids.len();
+    let room = match overflow {
+        Overflow::Refuse if tokens < holds => tokens,
+        Overflow::Refuse => {
+            return Err(PromptError::Overflow {
+                tokens,
+                context: holds,
+            });
+        }
+        Overflow::Crop => prompt_budget(loaded.model.context(), wanted),
+    };
+    match tokens <= room {
+        true => Ok(Prompt {
+            ids: whole.ids,
+            ..Prompt::default()
+        }),
+        false => crop(parts, whole, room, holds),
+    }
+}
+
+/// Leaves out the oldest tokens of the story, in steps of an eighth of the context: the cut then
+/// stays where it is for many turns, and the KV cache with it. What stands beside the story stays.
+fn crop(
+    parts: &[ContextPart],
+    whole: Encoded,
+    room: usize,
+    holds: usize,
+) -> Result<Prompt, PromptError> {
+    let step = (holds / 8).max(1);
+    let is_story = |part: usize| {
+        let kind = parts.get(part).map(|part| &part.kind);
+        matches!(kind, Some(PartKind::Story { .. }))
+    };
+    let story = whole
+        .places
+        .iter()
+        .filter(|(part, _)| is_story(*part))
+        .count();
+    let tokens = whole.ids.len();
+    let over = tokens - room;
+    if story <= over {
+        return Err(PromptError::Beside {
+            tokens,
+            context: holds,
+        });
+    }
+    let dropped = over.next_multiple_of(step).min(story - 1);
+    let (mut left, mut ids, mut begins) = (dropped, Vec::with_capacity(tokens - dropped), None);
+    for (id, (part, at)) in whole.ids.iter().zip(&whole.places) {
+        if is_story(*part) {
+            if left > 0 {
+                left -= 1;
+                continue;
+            }
+            begins = begins.or_else(|| story_place(&parts[*part], *at));
+        }
+        ids.push(*id);
+    }
+    let cut = Truncation {
+        dropped,
+        begins,
+        lore: Vec::new(),
+    };
+    Ok(Prompt {
+        ids,
+        cut,
+        ..Prompt::default()
+    })
+}
+
+fn story_place(part: &ContextPart, at: usize) -> Option<(NodeId, usize)> {
+    match part.kind {
+        PartKind::Story { node, from } => Some((node, from + at)),
+        _ => None,
+    }
+}
+
+/// Leaves out whole messages, oldest first; the system message stays.
+fn fit_chat(
+    loaded: &Loaded,
+    messages: &[Message],
+    open: bool,
+    whole: Vec<u32>,
+    wanted: usize,
+    overflow: Overflow,
+) -> Result<Prompt, PromptError> {
+    let (tokens, context) = (whole.len(), loaded.model.context());
+    let room = match overflow {
+        Overflow::Refuse if tokens < context => tokens,
+        Overflow::Refuse => return Err(PromptError::Overflow { tokens, context }),
+        Overflow::Crop => prompt_budget(loaded.model.context(), wanted),
+    };
+    if tokens <= room {
+        return Ok(Prompt {
+            ids: whole,
+            ..Prompt::default()
+        });
+    }
+    let system = |message: &&Message| message.role == Role::System;
+    let pinned = messages.iter().take_while(system).count();
+    for first in pinned + 1..messages.len() {
+        // A conversation begins with the user.
+        if messages[first].role == Role::Assistant && first + 1 < messages.len() {
+            continue;
+        }
+        let kept = [&messages[..pinned], &messages[first..]].concat();
+        let ids = encode_chat(loaded, &kept, open)?;
+        if ids.len() <= room {
+            let dropped = tokens - ids.len();
+            let begins = messages[first]
+                .parts
+                .iter()
+                .find_map(|part| story_place(part, 0));
+            let cut = Truncation {
+                dropped,
+                begins,
+                lore: Vec::new(),
+            };
+            return Ok(Prompt {
+                ids,
+                cut,
+                ..Prompt::default()
+            });
+        }
+    }
+    Err(PromptError::Message { tokens, context })
+}
+
+/// Leaves out lore that the budget does not reach, and what a model does not need to be told. Says
+/// which lore it was.
+pub fn within_budget(
+    loaded: &Loaded,
+    context: &Context,
+) -> Result<(Context, Vec<String>), ModelError> {
+    let mut context = context.clone();
+    let fills = loaded.tokenizer.fill_in_middle().is_some();
+    let lists: Vec<&mut Vec<ContextPart>> = match &mut context {
+        Context::Prose { parts, .. } => vec![parts],
+        Context::Chat { messages, .. } => messages.iter_mut().map(|m| &mut m.parts).collect(),
+    };
+    let mut ranked = Vec::new();
+    for part in lists.iter().flat_map(|parts| parts.iter()) {
+        if let PartKind::Lore {
+            title,
+            rank,
+            budget,
+        } = &part.kind
+        {
+            let tokens = loaded.tokenizer.encode(&part.text)?.len();
+            let budget = budget.unwrap_or(loaded.model.context() / 4);
+            ranked.push((*rank, tokens, budget, title.clone()));
+        }
+    }
+    ranked.sort_by_key(|(rank, ..)| *rank);
+    let (mut spent, mut refused) = (0, Vec::new());
+    let mut left_out = Vec::new();
+    for (rank, tokens, budget, title) in ranked {
+        if spent + tokens > budget {
+            refused.push(rank);
+            left_out.push(title);
+        } else {
+            spent += tokens;
+        }
+    }
+    for parts in lists {
+        let mut after = false;
+        parts.retain(|part| {
+            let out = match part.kind {
+                PartKind::Lore { rank, .. } => refused.contains(&rank),
+                PartKind::Following => fills,
+                PartKind::Separator => after,
+                _ => false,
+            };
+            after = out && part.kind != PartKind::Separator;
+            !out
+        });
+    }
+    Ok((context, left_out))
+}
+
+/// What each part of a context costs, for people to look at.
+pub fn segments(
+    loaded: &Loaded,
+    context: &Context,
+) -> Result<Vec<crate::story::message::Segment>, ModelError> {
+    use crate::story::message::Segment;
+    let segment = |label: String, text: &str, tokens| Segment {
+        label,
+        text: text.to_string(),
+        tokens,
+    };
+    match context {
+        Context::Prose { parts, .. } => {
+            let places = encode_prose(loaded, parts)?.places;
+            let count = |index| places.iter().filter(|(part, _)| *part == index).count();
+            let parts = parts.iter().enumerate();
+            Ok(parts
+                .map(|(index, part)| segment(part.kind.label(), &part.text, count(index)))
+                .collect())
+        }
+        Context::Chat { messages, open } => {
+            let mut found = Vec::new();
+            let mut before = 0;
+            for end in 1..=messages.len() {
+                let open = *open && end == messages.len();
+                // Templates may refuse a conversation that is cut short; its cost then shows later.
+                let tokens = encode_chat(loaded, &messages[..end], open);
+                let tokens = tokens.map_or(before, |ids| ids.len());
+                let message = &messages[end - 1];
+                let kinds: Vec<String> = message.parts.iter().map(|p| p.kind.label()).collect();
+                let label = clean_line(&format!("{}: {}", message.role.name(), kinds.join(", ")));
+                found.push(segment(
+                    label,
+                    &message.text(),
+                    tokens.saturating_sub(before),
+                ));
+                before = tokens;
+            }
+            Ok(found)
+        }
+    }
+}

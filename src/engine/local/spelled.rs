@@ -1,0 +1,61 @@
+//! Which of the tokens that a model wrote still spell a stretch of text.
+
+use crate::model::Tokenizer;
+use crate::model::tokenizer::Decoder;
+use crate::story::context::ContextPart;
+use crate::story::untrusted::clean;
+use std::ops::Range;
+
+/// Tokens of a part that spell the beginning of its text.
+#[derive(Debug, PartialEq)]
+pub struct Spelled {
+    /// Which of the part's tokens.
+    pub tokens: Range<usize>,
+    /// How many bytes of the part's text they spell.
+    pub bytes: usize,
+}
+
+/// The longest run of the part's tokens that spells a beginning of its text. `before` is what
+/// stands before the part: the run may begin with its end, where a word was healed. None when not
+/// even one token fits, or the tokens are another model's.
+pub fn spelled(
+    tokenizer: &Tokenizer,
+    sha256: &str,
+    part: &ContextPart,
+    before: &str,
+) -> Option<Spelled> {
+    if part.ids.is_empty() || part.model_sha256 != sha256 || part.text.is_empty() {
+        return None;
+    }
+    let healed = before.len().checked_sub(part.healed)?;
+    let expected = [before.get(healed..)?, &part.text].concat();
+    let (mut decoder, mut at, mut rest) = (Decoder::default(), 0, expected.as_str());
+    let (mut first, mut found) = ((part.skip == 0).then_some(0), None);
+    for (index, id) in part.ids.iter().enumerate() {
+        let piece = decoder.push(tokenizer.bytes(*id));
+        let piece = clean(&piece);
+        if first.is_none() {
+            at += piece.len();
+            if at == part.skip && !decoder.is_mid_character() {
+                first = Some(index + 1);
+            }
+            continue;
+        }
+        match rest.strip_prefix(piece.as_ref()) {
+            Some(after) => rest = after,
+            None => break,
+        }
+        let past_joint = rest.len() <= part.text.len();
+        if !decoder.is_mid_character() && past_joint {
+            let bytes = part.text.len() - rest.len();
+            found = first.map(|first| Spelled {
+                tokens: first..index + 1,
+                bytes,
+            });
+        }
+        if rest.is_empty() && !decoder.is_mid_character() {
+            break;
+        }
+    }
+    found.filter(|found| found.bytes > 0)
+}

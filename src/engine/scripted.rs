@@ -1,0 +1,291 @@
+//! A backend that says what it was told to: for tests, and the shape that a recording has.
+//!
+//! Each request takes the next answer of the script. A piece of text is of the passage that was
+//! asked for, whatever number stands in the script.
+
+use super::backend::{Answer, Backend, Failure, Listener};
+use super::load::{LoadError, Loader};
+use crate::model::encoder::SentenceEncoder;
+use crate::story::message::{
+    Alternative, Capabilities, ContextReport, PassageStats, TextRequest, WarmCache,
+};
+use crate::story::progress::Observer;
+use crate::story::{Event, ModelInfo, NodeId, Status};
+use std::collections::VecDeque;
+
+/// What a scripted model is, and everything that it will say.
+#[derive(Clone, Debug)]
+pub struct Script {
+    pub about: ModelInfo,
+    pub capabilities: Capabilities,
+    /// Answers to requests for a passage, in their order; after the last of them every passage is
+    /// empty.
+    pub passages: VecDeque<ScriptedPassage>,
+    pub alternatives: Vec<Alternative>,
+    pub explained: ContextReport,
+    /// The cache, as it is given out; what is restored takes its place.
+    pub warm: Option<WarmCache>,
+}
+
+/// How one passage is written.
+#[derive(Clone, Debug)]
+pub struct ScriptedPassage {
+    /// What is told on the way.
+    pub events: Vec<Event>,
+    pub end: Answer,
+}
+
+impl Default for Script {
+    fn default() -> Script {
+        Script {
+            about: ModelInfo {
+                name: "scripted".to_string(),
+                sha256: "scripted".to_string(),
+                backend: "script".to_string(),
+                context: 512,
+                chat: true,
+                ..ModelInfo::default()
+            },
+            capabilities: Capabilities {
+                alternatives: true,
+                explain: true,
+                warm_cache: true,
+                reproducible: true,
+                ..Capabilities::default()
+            },
+            passages: VecDeque::new(),
+            alternatives: Vec::new(),
+            explained: ContextReport::default(),
+            warm: None,
+        }
+    }
+}
+
+impl Script {
+    /// The same script with one more passage, made of these pieces.
+    pub fn writing(mut self, pieces: &[&str]) -> Script {
+        self.passages.push_back(ScriptedPassage::of(pieces));
+        self
+    }
+
+    /// The same script, where the next passage fails.
+    pub fn failing(mut self, failure: Failure) -> Script {
+        self.passages.push_back(ScriptedPassage {
+            events: Vec::new(),
+            end: Err(failure),
+        });
+        self
+    }
+}
+
+impl ScriptedPassage {
+    /// A passage that is written whole, a token for each piece.
+    pub fn of(pieces: &[&str]) -> ScriptedPassage {
+        let piece = |(at, text): (usize, &&str)| Event::Piece {
+            node: 0,
+            text: text.to_string(),
+            ids: vec![at as u32],
+            healed: 0,
+        };
+        let stats = PassageStats {
+            new_tokens: pieces.len(),
+            ..PassageStats::default()
+        };
+        ScriptedPassage {
+            events: pieces.iter().enumerate().map(piece).collect(),
+            end: Ok((Status::Complete, stats)),
+        }
+    }
+}
+
+/// Loads the script, whatever the model is called.
+impl Loader for Script {
+    fn load(&mut self, model: &str, _: &dyn Observer) -> Result<Box<dyn Backend>, LoadError> {
+        let mut script = self.clone();
+        if !model.is_empty() {
+            script.about.name = model.to_string();
+        }
+        Ok(Box::new(script))
+    }
+
+    fn encoder(&mut self, _: &dyn Observer) -> Result<SentenceEncoder, LoadError> {
+        Err(LoadError::Failed("A script has no encoder".to_string()))
+    }
+}
+
+impl Backend for Script {
+    fn about(&self) -> &ModelInfo {
+        &self.about
+    }
+
+    fn capabilities(&self) -> Capabilities {
+        self.capabilities
+    }
+
+    fn write(&mut self, request: &TextRequest, listener: &dyn Listener) -> Answer {
+        let Some(passage) = self.passages.pop_front() else {
+            return Ok((Status::Complete, PassageStats::default()));
+        };
+        for event in passage.events {
+            if listener.is_cancelled() || !listener.tell(addressed(event, request.node)) {
+                return Ok((Status::Stopped, PassageStats::default()));
+            }
+        }
+        passage.end
+    }
+
+    fn alternatives(
+        &mut self,
+        _: &TextRequest,
+        _: &dyn Listener,
+    ) -> Result<Option<Vec<Alternative>>, Failure> {
+        Ok(Some(self.alternatives.clone()))
+    }
+
+    fn explain(&mut self, _: &TextRequest) -> Result<ContextReport, Failure> {
+        Ok(self.explained.clone())
+    }
+
+    fn save_cache(&self) -> Option<WarmCache> {
+        self.warm.clone()
+    }
+
+    fn restore_cache(&mut self, warm: &WarmCache) {
+        self.warm = Some(warm.clone());
+    }
+
+    /// Words, for want of tokens.
+    fn count_tokens(&self, text: &str) -> Result<usize, Failure> {
+        Ok(text.split_whitespace().count())
+    }
+}
+
+/// An event as one of the passage with this number.
+fn addressed(event: Event, to: NodeId) -> Event {
+    match event {
+        Event::Piece {
+            text, ids, healed, ..
+        } => Event::Piece {
+            node: to,
+            text,
+            ids,
+            healed,
+        },
+        Event::Prefill {
+            done,
+            total,
+            reused,
+            cut,
+            ..
+        } => Event::Prefill {
+            node: to,
+            done,
+            total,
+            reused,
+            cut,
+        },
+        Event::Rewound { phrase, .. } => Event::Rewound { node: to, phrase },
+        event => event,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::Engine;
+    use crate::story::context::Context;
+    use crate::story::message::{LengthGoal, Overflow, Reply, RequestId};
+    use crate::story::{Request, Sampling};
+    use std::sync::mpsc::{Receiver, channel};
+    use std::time::Duration;
+
+    fn request(node: NodeId) -> TextRequest {
+        TextRequest {
+            node,
+            context: Context::empty(),
+            sampling: Sampling::default(),
+            seed: 1,
+            overflow: Overflow::Crop,
+            goal: LengthGoal::Exact,
+            bans: Vec::new(),
+            heal: false,
+            begin: Vec::new(),
+            retrieval: None,
+        }
+    }
+
+    /// What is told of a request, to its end.
+    fn answer(replies: &Receiver<Reply>, to: RequestId) -> Vec<Event> {
+        let mut events = Vec::new();
+        loop {
+            let reply = replies.recv_timeout(Duration::from_secs(60)).unwrap();
+            assert_eq!(reply.request, to, "requests are answered in their order");
+            let ends = matches!(reply.event, Event::Done { .. } | Event::Failed { .. });
+            events.push(reply.event);
+            if ends {
+                return events;
+            }
+        }
+    }
+
+    #[test]
+    fn every_request_is_answered_under_its_own_number_and_once() {
+        let (sender, replies) = channel();
+        let script = Script::default()
+            .writing(&["one"])
+            .writing(&["two"])
+            .writing(&["three"]);
+        let engine = Engine::start(script, sender);
+        let model = String::new();
+        let requests = [
+            Request::Load { model },
+            Request::Prefetch(request(1)),
+            Request::Text(request(1)),
+            Request::Candidates(vec![request(2), request(3)]),
+            Request::Alternatives(request(4)),
+            Request::Explain(request(4)),
+            Request::SaveCache,
+        ];
+        let ids = requests.map(|request| engine.submit(request));
+        let [_, read, text, several, ..] = ids.map(|id| answer(&replies, id));
+        assert_eq!(read.len(), 1);
+        assert!(matches!(&text[0], Event::Piece { node: 1, text, .. } if text == "one"));
+        assert!(matches!(
+            &several[..],
+            [
+                Event::Piece { node: 2, .. },
+                Event::Ended { node: 2, .. },
+                Event::Piece { node: 3, .. },
+                Event::Done { node: Some(3), .. },
+            ]
+        ));
+        drop(engine);
+        assert!(
+            replies.recv().is_err(),
+            "nothing comes after the last answer"
+        );
+    }
+
+    #[test]
+    fn what_cannot_be_done_fails_in_a_sentence_and_the_next_request_is_answered() {
+        let (sender, replies) = channel();
+        let failure = Failure::engine("The server is gone");
+        let script = Script::default().failing(failure).writing(&["one"]);
+        let engine = Engine::start(script, sender);
+        let early = engine.submit(Request::Text(request(1)));
+        assert!(
+            matches!(&answer(&replies, early)[..], [Event::Failed { why, .. }]
+            if why.contains("No model is loaded"))
+        );
+        let model = "x".to_string();
+        let load = engine.submit(Request::Load { model });
+        assert!(matches!(&answer(&replies, load)[0], Event::Ready(about, _) if about.name == "x"));
+        let fails = engine.submit(Request::Text(request(1)));
+        assert!(
+            matches!(&answer(&replies, fails)[..], [Event::Failed { node: Some(1), why, .. }]
+            if why == "The server is gone")
+        );
+        let next = engine.submit(Request::Text(request(2)));
+        assert_eq!(answer(&replies, next).len(), 2);
+    }
+}

@@ -1,0 +1,115 @@
+//! What `--log` tells of requests: kinds, sizes and times, so that a report of a fault can be
+//! followed, and none of the writer's words.
+//!
+//! Words go to a target of their own, [`WORDS`], which the subscriber lets through only where the
+//! writer asked for it. Without a subscriber nothing here costs anything.
+
+use crate::story::message::FailureKind;
+use crate::story::{Event, Request};
+use std::time::Instant;
+use tracing::{Span, debug, error, info, info_span, trace};
+
+/// The target of events that quote the writer.
+pub const WORDS: &str = "words";
+
+/// A request on its way: everything that is logged within has its number.
+pub(super) struct RequestTrace {
+    span: Span,
+    picture: bool,
+    began: Instant,
+}
+
+impl RequestTrace {
+    pub(super) fn new(number: u64, request: &Request) -> RequestTrace {
+        let span = info_span!("request", number, kind = kind(request));
+        span.in_scope(|| {
+            match request {
+                Request::Load { model } => info!(model, "asked"),
+                Request::Candidates(several) => info!(passages = several.len(), "asked"),
+                Request::RestoreCache(warm) => info!(tokens = warm.ids.len(), "asked"),
+                Request::Picture(picture) => info!(node = picture.node, "asked"),
+                Request::Text(text) => {
+                    info!(
+                        node = text.node,
+                        max_tokens = text.sampling.max_tokens,
+                        "asked"
+                    );
+                }
+                _ => info!("asked"),
+            }
+            if !matches!(request, Request::RestoreCache(_)) {
+                trace!(target: WORDS, ?request);
+            }
+        });
+        RequestTrace {
+            span,
+            picture: matches!(request, Request::Picture(_)),
+            began: Instant::now(),
+        }
+    }
+
+    /// News on the way to the answer.
+    pub(super) fn event(&self, event: &Event) {
+        self.span.in_scope(|| match event {
+            Event::Ready(about, _) => info!(
+                model = about.name,
+                sha256 = about.sha256,
+                architecture = about.architecture,
+                backend = about.backend,
+                context = about.context,
+                vocabulary = about.vocabulary,
+                load_ms = about.load_ms,
+                "model loaded"
+            ),
+            Event::Piece { ids, text, .. } => {
+                debug!(tokens = ids.len(), bytes = text.len(), "piece");
+                trace!(target: WORDS, ?text);
+            }
+            Event::Drawn { drawings, .. } => info!(pictures = drawings.len(), "drawn"),
+            Event::Done { .. } | Event::Failed { .. } => self.end(event),
+            _ => {}
+        });
+    }
+
+    /// The answer, which ends the request.
+    fn end(&self, event: &Event) {
+        let ms = self.began.elapsed().as_secs_f64() * 1000.0;
+        match event {
+            Event::Done { status, stats, .. } => info!(
+                ?status,
+                ms,
+                prompt_tokens = stats.prompt_tokens,
+                reused = stats.reused,
+                dropped = stats.dropped,
+                prefill_ms = stats.prefill_ms,
+                new_tokens = stats.new_tokens,
+                guessed = stats.guessed,
+                decode_ms = stats.decode_ms,
+                "done"
+            ),
+            Event::Failed { why, fault, .. } => {
+                // A sentence about a model quotes its file; others may quote a prompt or a title.
+                let plain = matches!(fault, FailureKind::Model) && !self.picture;
+                let said = if plain { why.as_str() } else { "" };
+                error!(?fault, ms, why = said, "failed");
+                trace!(target: WORDS, why);
+            }
+            _ => {}
+        }
+    }
+}
+
+fn kind(request: &Request) -> &'static str {
+    match request {
+        Request::Load { .. } => "load",
+        Request::Text(_) => "text",
+        Request::Candidates(_) => "candidates",
+        Request::Alternatives(_) => "alternatives",
+        Request::Suggest { .. } => "suggest",
+        Request::Prefetch(_) => "read",
+        Request::Explain(_) => "explain",
+        Request::SaveCache => "keep",
+        Request::RestoreCache(_) => "warm",
+        Request::Picture(_) => "picture",
+    }
+}

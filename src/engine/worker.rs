@@ -1,0 +1,250 @@
+//! The worker's thread: one request after another, each to its end.
+
+use super::backend::{Answer, Backend, Failure, Listener};
+use super::image_pipeline::ImagePipeline;
+use super::recall::Recaller;
+use super::suggest::suggest;
+use super::trace::RequestTrace;
+use super::{LoadError, Loader, Outbox, Stop};
+use crate::model::encoder::SentenceEncoder;
+use crate::story::message::{FailureKind, PassageStats, Reply, RequestId, TextRequest};
+use crate::story::progress::Observer;
+use crate::story::{Event, NodeId, Request, Status};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::rc::Rc;
+use std::slice::from_mut;
+use std::sync::mpsc;
+
+/// What the worker has in its hands.
+pub(super) struct Worker<L> {
+    pub(super) loader: L,
+    /// What writes; none until a model is loaded.
+    pub(super) backend: Option<Box<dyn Backend>>,
+    /// Why there is no model, once loading has failed.
+    why_not: Option<String>,
+    /// What draws, once something was drawn.
+    pub(super) pipeline: Option<Rc<ImagePipeline>>,
+    /// Read when it is first asked for.
+    encoder: Option<Rc<SentenceEncoder>>,
+    recaller: Option<Recaller>,
+}
+
+/// Answers requests until nobody can send one any more.
+pub(super) fn work<L: Loader>(
+    loader: L,
+    inbox: mpsc::Receiver<(RequestId, Request)>,
+    replies: &mpsc::Sender<Reply>,
+    stop: &Stop,
+) {
+    let mut worker = Worker {
+        loader,
+        backend: None,
+        why_not: None,
+        pipeline: None,
+        encoder: None,
+        recaller: None,
+    };
+    for (id, request) in inbox {
+        let outbox = Outbox {
+            request: id,
+            replies,
+            stop,
+            trace: RequestTrace::new(id.0, &request),
+        };
+        let node = node_of(&request);
+        let answer = catch_unwind(AssertUnwindSafe(|| worker.answer(request, &outbox)));
+        let last = match answer {
+            Ok(Ok((status, stats))) => Event::Done {
+                node,
+                status,
+                stats,
+            },
+            Ok(Err(Failure { why, fault })) => Event::Failed { node, why, fault },
+            Err(_) => worker.broke(node),
+        };
+        if !outbox.tell(last) {
+            return;
+        }
+    }
+}
+
+/// The passage or picture that a request ends with; None for what writes none.
+fn node_of(request: &Request) -> Option<NodeId> {
+    match request {
+        Request::Text(text) => Some(text.node),
+        Request::Candidates(several) => several.last().map(|text| text.node),
+        Request::Picture(picture) => Some(picture.node),
+        Request::Load { .. }
+        | Request::Alternatives(_)
+        | Request::Suggest { .. }
+        | Request::Prefetch(_)
+        | Request::Explain(_)
+        | Request::SaveCache
+        | Request::RestoreCache(_) => None,
+    }
+}
+
+/// The end of a request that has no numbers to tell.
+pub(super) fn ended(status: Status) -> Answer {
+    Ok((status, PassageStats::default()))
+}
+
+impl<L: Loader> Worker<L> {
+    fn answer(&mut self, request: Request, outbox: &Outbox) -> Answer {
+        // A load that is stopped leaves the model before it in place, and sees to that itself.
+        if outbox.is_cancelled() && !matches!(request, Request::Load { .. }) {
+            return ended(Status::Stopped);
+        }
+        match request {
+            Request::Load { model } => self.load(&model, outbox),
+            Request::Picture(picture) => self.picture(*picture, outbox),
+            Request::Text(mut text) => {
+                let backend = self.recalling(from_mut(&mut text), outbox)?;
+                backend.write(&text, outbox)
+            }
+            Request::Candidates(mut several) => {
+                let backend = self.recalling(&mut several, outbox)?;
+                backend.candidates(&several, outbox)
+            }
+            Request::Alternatives(mut text) => {
+                let backend = self.recalling(from_mut(&mut text), outbox)?;
+                match backend.alternatives(&text, outbox)? {
+                    Some(found) => outbox.answers(Event::Alternatives(found)),
+                    None => ended(Status::Stopped),
+                }
+            }
+            Request::Suggest { mut ask, begun } => {
+                let backend = self.recalling(from_mut(&mut ask), outbox)?;
+                suggest(backend, &ask, begun, outbox)
+            }
+            Request::Explain(mut text) => {
+                let backend = self.recalling(from_mut(&mut text), outbox)?;
+                let explained = backend.explain(&text)?;
+                outbox.answers(Event::Explained(explained))
+            }
+            Request::Prefetch(text) => {
+                if let Some(backend) = &mut self.backend {
+                    backend.prefetch(&text, outbox);
+                }
+                ended(Status::Complete)
+            }
+            Request::SaveCache => {
+                let warm = self.backend()?.save_cache();
+                outbox.answers(Event::CacheSaved(warm))
+            }
+            Request::RestoreCache(warm) => {
+                self.backend()?.restore_cache(&warm);
+                ended(Status::Complete)
+            }
+        }
+    }
+
+    fn backend(&mut self) -> Result<&mut dyn Backend, Failure> {
+        match &mut self.backend {
+            Some(backend) => Ok(backend.as_mut()),
+            None => {
+                let none = "No model is loaded; /model NAME loads one";
+                let why = self.why_not.clone().unwrap_or_else(|| none.to_string());
+                let fault = FailureKind::Model;
+                Err(Failure { why, fault })
+            }
+        }
+    }
+
+    /// What writes, once what is found by its meaning stands in these requests.
+    fn recalling(
+        &mut self,
+        requests: &mut [TextRequest],
+        outbox: &Outbox,
+    ) -> Result<&mut dyn Backend, Failure> {
+        self.recall(requests, outbox)?;
+        self.backend()
+    }
+
+    /// Puts what is found by its meaning into the requests. A passage is written all the same where
+    /// that cannot be done.
+    fn recall(&mut self, requests: &mut [TextRequest], outbox: &Outbox) -> Result<(), Failure> {
+        let Some((first, others)) = requests.split_first_mut() else {
+            return Ok(());
+        };
+        if first.retrieval.is_none() {
+            return Ok(());
+        }
+        if self.recaller.is_none() {
+            match self.encoder(outbox) {
+                Ok(encoder) => self.recaller = Some(Recaller::new(encoder)),
+                Err(LoadError::Stopped) => return Ok(()),
+                Err(LoadError::Failed(why)) => {
+                    let why = format!("Nothing is recalled: {why}; /set recall 0 asks for nothing");
+                    outbox.tell(Event::Warned(why));
+                    first.retrieval = None;
+                }
+            }
+        }
+        if let (Some(backend), Some(recaller)) = (&self.backend, &mut self.recaller) {
+            let found = recaller.recall(backend.as_ref(), first, outbox)?;
+            outbox.tell(Event::Retrieved(found.unwrap_or_default()));
+        }
+        for other in others {
+            other.context.clone_from(&first.context);
+        }
+        Ok(())
+    }
+
+    /// The sentence encoder, fetched and read when it is first asked for.
+    pub(super) fn encoder(
+        &mut self,
+        observer: &dyn Observer,
+    ) -> Result<Rc<SentenceEncoder>, LoadError> {
+        if let Some(encoder) = &self.encoder {
+            return Ok(encoder.clone());
+        }
+        let encoder = Rc::new(self.loader.encoder(observer)?);
+        self.encoder = Some(encoder.clone());
+        Ok(encoder)
+    }
+
+    /// Puts another model in place; when that fails, the one before it stays.
+    fn load(&mut self, model: &str, outbox: &Outbox) -> Answer {
+        match self.loader.load(model, outbox) {
+            Ok(backend) => {
+                let about = backend.about().clone();
+                outbox.tell(Event::Ready(about, backend.capabilities()));
+                self.backend = Some(backend);
+                self.why_not = None;
+                ended(Status::Complete)
+            }
+            Err(LoadError::Stopped) => ended(Status::Stopped),
+            Err(LoadError::Failed(why)) => {
+                if self.backend.is_none() {
+                    self.why_not = Some(why.clone());
+                }
+                let fault = FailureKind::Model;
+                Err(Failure { why, fault })
+            }
+        }
+    }
+
+    /// After a panic inside a model its state cannot be trusted: the cache is forgotten.
+    fn broke(&mut self, node: Option<NodeId>) -> Event {
+        if let Some(backend) = &mut self.backend {
+            backend.clear_cache();
+        }
+        Event::Failed {
+            node,
+            why:
+                "The model failed in a way that illumine did not expect; what was written is kept, \
+                  /retry tries again"
+                    .to_string(),
+            fault: FailureKind::Engine,
+        }
+    }
+}
+
+impl Outbox<'_> {
+    /// Sends what was asked for, and ends the request.
+    fn answers(&self, event: Event) -> Answer {
+        self.tell(event);
+        ended(Status::Complete)
+    }
+}

@@ -1,0 +1,370 @@
+//! Exports stories, cards and lore for readers and for other programs.
+//!
+//! An export is an allowlist: the text of the story, its authors, the memory, notes and lore beside
+//! it, and the stored fields of imported files. It never contains the program's settings,
+//! environment or model paths.
+
+mod card;
+mod epub;
+mod html;
+mod jsonl;
+pub mod kobold;
+mod pages;
+mod tavern;
+mod text;
+
+use crate::model::gan::picture_file::MAX_FILE_BYTES;
+use crate::store::lorebook;
+use crate::story::lore::Lorebook;
+use crate::story::nearest::nearest;
+use crate::story::{NodeId, Picture, Story};
+use std::collections::BTreeMap;
+use std::fs::{self, OpenOptions};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// An export format.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ExportFormat {
+    Text,
+    Markdown,
+    Html,
+    Epub,
+    /// OpenAI's `messages`, one conversation per line.
+    Messages,
+    /// Preference pairs: the chosen version and a rejected one.
+    Pairs,
+    Kobold,
+    Tavern,
+    /// A character card: PNG, JSON or .charx, depending on the file name.
+    Card,
+    /// SillyTavern's World Info.
+    WorldInfo,
+    /// `lorebook_v3`.
+    Lorebook,
+}
+
+/// All formats: names, file extension and description.
+pub const FORMATS: &[(ExportFormat, &[&str], &str, &str)] = &[
+    (ExportFormat::Text, &["txt", "text"], "txt", "plain text"),
+    (
+        ExportFormat::Markdown,
+        &["md", "markdown"],
+        "md",
+        "Markdown",
+    ),
+    (
+        ExportFormat::Html,
+        &["html", "htm"],
+        "html",
+        "one HTML page, authors marked",
+    ),
+    (ExportFormat::Epub, &["epub"], "epub", "an e-book"),
+    (
+        ExportFormat::Messages,
+        &["jsonl", "messages"],
+        "jsonl",
+        "JSON Lines: OpenAI messages, one per line",
+    ),
+    (
+        ExportFormat::Pairs,
+        &["pairs"],
+        "pairs.jsonl",
+        "JSON Lines: preference pairs, one per line",
+    ),
+    (
+        ExportFormat::Kobold,
+        &["kobold"],
+        "kobold.json",
+        "a KoboldAI Lite story, with its branches",
+    ),
+    (
+        ExportFormat::Tavern,
+        &["tavern", "sillytavern"],
+        "tavern.jsonl",
+        "a SillyTavern chat, with swipes",
+    ),
+    (
+        ExportFormat::Card,
+        &["card", "charx", "png"],
+        "png",
+        "a character card",
+    ),
+    (
+        ExportFormat::WorldInfo,
+        &["worldinfo", "lore"],
+        "worldinfo.json",
+        "SillyTavern World Info",
+    ),
+    (
+        ExportFormat::Lorebook,
+        &["lorebook"],
+        "lorebook.json",
+        "a V3 lorebook",
+    ),
+];
+
+/// The first name of every format.
+pub fn names() -> Vec<&'static str> {
+    FORMATS.iter().map(|(_, names, ..)| names[0]).collect()
+}
+
+/// What a format could not take of a story, in half a sentence; empty where that is nothing.
+pub fn left_out(story: &Story, format: ExportFormat) -> String {
+    let branches = match format {
+        ExportFormat::Kobold => kobold::left_out(story),
+        _ => 0,
+    };
+    match branches {
+        0 => String::new(),
+        n => format!(
+            "; left out {n} older branches, since a KoboldAI Lite file stores each as a whole story"
+        ),
+    }
+}
+
+/// Metadata of a story.
+#[derive(Clone, Debug, Default)]
+pub struct ExportMeta {
+    pub title: String,
+    /// RFC 3339, UTC.
+    pub now: String,
+    /// The program's name and version.
+    pub build: String,
+    /// The system message of the session.
+    pub system: String,
+    /// A BCP 47 language tag; empty if unknown.
+    pub language: String,
+    /// The session's folder, which contains pictures and a card's original file.
+    pub folder: Option<PathBuf>,
+    /// The picture files of a private session, which are in memory only.
+    pub held: BTreeMap<NodeId, Arc<[u8]>>,
+    /// The name of the folder for files next to the export; None if there can be no such files.
+    pub beside: Option<String>,
+}
+
+impl ExportMeta {
+    /// Returns a picture's file, unless it is missing.
+    pub fn picture(&self, id: NodeId) -> Option<Arc<[u8]>> {
+        if let Some(held) = self.held.get(&id) {
+            return Some(held.clone());
+        }
+        let path = super::pictures::path(self.folder.as_deref()?, id);
+        let small = fs::metadata(&path).is_ok_and(|it| it.len() <= MAX_FILE_BYTES as u64);
+        let bytes = fs::read(&path).ok().filter(|_| small)?;
+        Some(bytes.into())
+    }
+}
+
+/// How much of a story to export.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ExportScope {
+    /// The current story.
+    Path,
+    /// Every branch that is not hidden.
+    Tree,
+}
+
+/// Why an export failed: one sentence that says what to do.
+#[derive(Debug, thiserror::Error)]
+pub enum ExportError {
+    #[error("There is no format {0}; there are {formats}", formats = names().join(", "))]
+    Format(String),
+    #[error("Unknown format {0}; did you mean {1}?")]
+    Near(String, &'static str),
+    #[error("The story is empty; write something before exporting it")]
+    Empty,
+    #[error("There is no lore to export; add some with /lore add KEY: FACT")]
+    NoLore,
+    #[error("No passage has a second version to make pairs from; create one with /retry or /swipe")]
+    NoPairs,
+    #[error(
+        "{0} already exists; choose another name, or add ! at the end of the line to overwrite it"
+    )]
+    Taken(PathBuf),
+    #[error("Cannot write {path}: {source}; choose a file in a writable folder")]
+    Io { path: PathBuf, source: io::Error },
+    #[error(
+        "The character card's original file is damaged ({0}); export to a .json file to write the card only"
+    )]
+    Card(String),
+}
+
+impl ExportFormat {
+    pub fn parse(word: &str) -> Result<ExportFormat, ExportError> {
+        let wanted = word.to_lowercase();
+        let known = FORMATS
+            .iter()
+            .find(|(_, names, ..)| names.contains(&wanted.as_str()));
+        known.map(|(format, ..)| *format).ok_or_else(|| {
+            let word =
+                crate::story::untrusted::clean_line(&word.chars().take(40).collect::<String>());
+            let names = FORMATS
+                .iter()
+                .flat_map(|(_, names, ..)| names.iter().copied());
+            match nearest(&word, names) {
+                Some(near) => ExportError::Near(word, near),
+                None => ExportError::Format(word),
+            }
+        })
+    }
+
+    /// The format that a file name implies.
+    pub fn of_file(path: &Path) -> Option<ExportFormat> {
+        let name = path.file_name()?.to_string_lossy().to_lowercase();
+        let ends = |ending: &str| name.ends_with(&format!(".{ending}"));
+        if ends("charx") {
+            return Some(ExportFormat::Card);
+        }
+        // The longer endings hold the shorter ones.
+        let mut rows: Vec<_> = FORMATS
+            .iter()
+            .filter(|(_, _, ending, _)| ends(ending))
+            .collect();
+        rows.sort_by_key(|(_, _, ending, _)| std::cmp::Reverse(ending.len()));
+        rows.first().map(|(format, ..)| *format)
+    }
+
+    /// The file extension.
+    pub fn ending(self) -> &'static str {
+        let row = FORMATS.iter().find(|(format, ..)| *format == self);
+        row.map_or("txt", |(_, _, ending, _)| ending)
+    }
+}
+
+/// Builds the file. For cards, `path` decides between PNG, JSON and .charx.
+pub fn encode_export(
+    story: &Story,
+    format: ExportFormat,
+    extent: ExportScope,
+    meta: &ExportMeta,
+    path: &Path,
+) -> Result<Vec<u8>, ExportError> {
+    let of_story = !matches!(
+        format,
+        ExportFormat::Card | ExportFormat::WorldInfo | ExportFormat::Lorebook
+    );
+    let path_of = story.path();
+    let says = path_of.iter().any(|passage| !passage.text.is_empty())
+        || !story.pictures_on(&path_of).is_empty();
+    if of_story && !says && extent == ExportScope::Path {
+        return Err(ExportError::Empty);
+    }
+    Ok(match format {
+        ExportFormat::Text => text::plain(story, extent, meta).into_bytes(),
+        ExportFormat::Markdown => text::markdown(story, extent, meta).into_bytes(),
+        ExportFormat::Html => html::page(story, extent, meta).into_bytes(),
+        ExportFormat::Epub => epub::book(story, extent, meta)?,
+        ExportFormat::Messages => jsonl::messages(story, extent, meta).into_bytes(),
+        ExportFormat::Pairs => jsonl::pairs(story, meta)?.into_bytes(),
+        ExportFormat::Kobold => line(&kobold::story_json(story)),
+        ExportFormat::Tavern => tavern::chat_lines(story, meta).into_bytes(),
+        ExportFormat::Card => card::encode_card(story, meta, path)?,
+        ExportFormat::WorldInfo => line(&lorebook::tavern(&shelf(story)?)),
+        ExportFormat::Lorebook => line(&lorebook::v3(&shelf(story)?)),
+    })
+}
+
+/// The folder for files next to an export of this name: a new one, or the existing one if the
+/// export is overwritten.
+pub fn pictures_folder_name(path: &Path, over: bool) -> String {
+    let stem = path.file_stem().unwrap_or_default().to_string_lossy();
+    let folder = path.parent().unwrap_or(Path::new(""));
+    let first = format!("{stem}-pictures");
+    let others = (2..).map(|n| format!("{stem}-pictures-{n}"));
+    let mut names = std::iter::once(first.clone()).chain(others);
+    match over {
+        true => first,
+        false => names
+            .find(|name| !folder.join(name).exists())
+            .unwrap_or(first),
+    }
+}
+
+/// Writes the files next to an export: the pictures that a Markdown file refers to.
+pub fn write_picture_files(
+    story: &Story,
+    format: ExportFormat,
+    extent: ExportScope,
+    meta: &ExportMeta,
+    path: &Path,
+) -> Result<(), ExportError> {
+    let (ExportFormat::Markdown, Some(name)) = (format, &meta.beside) else {
+        return Ok(());
+    };
+    let folder = path.parent().unwrap_or(Path::new("")).join(name);
+    for id in pages::pictures(story, extent) {
+        let Some(bytes) = meta.picture(id) else {
+            continue;
+        };
+        fs::create_dir_all(&folder).map_err(|source| ExportError::Io {
+            path: folder.clone(),
+            source,
+        })?;
+        write_file(&folder.join(Picture::file_name(id)), &bytes, true)?;
+    }
+    Ok(())
+}
+
+/// Writes a file; overwrites an existing one only if `over` is set.
+pub fn write_file(path: &Path, bytes: &[u8], over: bool) -> Result<(), ExportError> {
+    let wrong = |source| ExportError::Io {
+        path: path.to_path_buf(),
+        source,
+    };
+    if path.exists() && !over {
+        return Err(ExportError::Taken(path.to_path_buf()));
+    }
+    // Beside it first: a full disk must not leave half a file in the place of a whole one.
+    let mut name = path.file_name().unwrap_or_default().to_os_string();
+    name.push(".part");
+    let part = path.with_file_name(name);
+    let mut options = OpenOptions::new();
+    options.write(true).create(true).truncate(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    let mut file = options.open(&part).map_err(wrong)?;
+    let written = file.write_all(bytes).and_then(|()| file.sync_all());
+    drop(file);
+    let placed = written.and_then(|()| fs::rename(&part, path));
+    placed.map_err(|source| {
+        let _ = fs::remove_file(&part);
+        wrong(source)
+    })
+}
+
+/// Returns the first free path of `NAME.ENDING`, `NAME-2.ENDING`, … in a folder.
+pub fn free_path(folder: &Path, name: &str, ending: &str) -> PathBuf {
+    let first = std::iter::once(format!("{name}.{ending}"));
+    let others = (2..).map(|n| format!("{name}-{n}.{ending}"));
+    let mut paths = first.chain(others).map(|name| folder.join(name));
+    paths.find(|path| !path.exists()).unwrap_or_default()
+}
+
+/// All lorebooks of the session, merged into one.
+fn shelf(story: &Story) -> Result<Lorebook, ExportError> {
+    let books: Vec<&Lorebook> = story.frame().books().map(|(book, _)| book).collect();
+    let (first, others) = books.split_first().ok_or(ExportError::NoLore)?;
+    let mut whole = (*first).clone();
+    for book in others {
+        for entry in &book.entries {
+            let mut entry = entry.clone();
+            let taken = whole.entries.iter().map(|other| other.uid).max();
+            entry.uid = taken.map_or(0, |uid| uid.saturating_add(1));
+            // What another book's form said is not what this one's does.
+            entry.extra.retain(|_, _| false);
+            whole.entries.push(entry);
+        }
+    }
+    Ok(whole)
+}
+
+/// Formats JSON as a readable file that ends with a line break.
+fn line(value: &serde_json::Value) -> Vec<u8> {
+    let mut bytes = serde_json::to_vec_pretty(value).unwrap_or_default();
+    bytes.push(b'\n');
+    bytes
+}
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,314 @@
+//! Exports lorebooks in other programs' formats.
+//!
+//! An entry exported to the format it was imported from keeps all of its original fields; in
+//! another format, it keeps those that the format does not define itself.
+
+use crate::story::lore::{InsertPosition, KeyLogic, LoreEntry, Lorebook};
+use serde_json::{Map, Value, json};
+
+/// The key under which a book stores its original format.
+pub const FORM: &str = "illumine_form";
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LoreFormat {
+    /// SillyTavern's World Info.
+    Tavern,
+    /// `character_book` of a V2 card.
+    V2,
+    /// `lorebook_v3`, and the book of a V3 card.
+    V3,
+    Kobold,
+    Agnai,
+}
+
+impl LoreFormat {
+    pub fn name(self) -> &'static str {
+        match self {
+            LoreFormat::Tavern => "tavern",
+            LoreFormat::V2 => "v2",
+            LoreFormat::V3 => "v3",
+            LoreFormat::Kobold => "kobold",
+            LoreFormat::Agnai => "agnai",
+        }
+    }
+}
+
+/// A SillyTavern World Info file.
+pub fn tavern(book: &Lorebook) -> Value {
+    let rows = rows(book, LoreFormat::Tavern);
+    let rows: Map<String, Value> = rows
+        .into_iter()
+        .enumerate()
+        // SillyTavern looks entries up by their uid.
+        .map(|(at, row)| {
+            let uid = row.get("uid").and_then(Value::as_u64).unwrap_or(at as u64);
+            (uid.to_string(), Value::Object(row))
+        })
+        .collect();
+    whole(book, LoreFormat::Tavern, Value::Object(rows))
+}
+
+/// A `lorebook_v3` file.
+pub fn v3(book: &Lorebook) -> Value {
+    json!({ "spec": "lorebook_v3", "data": of_card(book, LoreFormat::V3) })
+}
+
+/// The lorebook inside a card.
+pub fn of_card(book: &Lorebook, form: LoreFormat) -> Value {
+    let rows = rows(book, form).into_iter().map(Value::Object).collect();
+    whole(book, form, Value::Array(rows))
+}
+
+/// Kobold's `worldinfo`.
+pub fn kobold(book: &Lorebook) -> Vec<Value> {
+    let rows = rows(book, LoreFormat::Kobold).into_iter();
+    rows.map(Value::Object).collect()
+}
+
+fn rows(book: &Lorebook, form: LoreFormat) -> Vec<Map<String, Value>> {
+    let own = came_as(book, form);
+    let row = |entry: &LoreEntry| joined(self::entry(entry, form), &entry.extra, own);
+    book.entries.iter().map(row).collect()
+}
+
+fn came_as(book: &Lorebook, form: LoreFormat) -> bool {
+    book.extra.get(FORM).and_then(Value::as_str) == Some(form.name())
+}
+
+fn whole(book: &Lorebook, form: LoreFormat, entries: Value) -> Value {
+    let mut head = joined(head(book, form), &book.extra, came_as(book, form));
+    head.remove(FORM);
+    head.insert("entries".to_string(), entries);
+    Value::Object(head)
+}
+
+/// Merges the written fields with the stored ones: in the original format stored fields win, in
+/// another format they only fill gaps.
+fn joined(
+    mut written: Map<String, Value>,
+    kept: &Map<String, Value>,
+    own: bool,
+) -> Map<String, Value> {
+    for (key, value) in kept {
+        match written.get_mut(key) {
+            Some(there) if own => *there = value.clone(),
+            Some(Value::Object(there)) => {
+                for (key, value) in value.as_object().into_iter().flatten() {
+                    there.entry(key.clone()).or_insert_with(|| value.clone());
+                }
+            }
+            Some(_) => {}
+            None => _ = written.insert(key.clone(), value.clone()),
+        }
+    }
+    written
+}
+
+/// A format's fields for the book as a whole.
+pub fn head(book: &Lorebook, form: LoreFormat) -> Map<String, Value> {
+    let mut head = Map::new();
+    let mut put = |key: &str, value: Value| _ = head.insert(key.to_string(), value);
+    match form {
+        LoreFormat::Tavern | LoreFormat::Kobold => {
+            // SillyTavern names a book by its file.
+        }
+        LoreFormat::Agnai => {
+            put("kind", json!("memory"));
+            put("name", json!(book.name));
+            put("description", json!(book.description));
+        }
+        LoreFormat::V2 | LoreFormat::V3 => {
+            put("name", json!(book.name));
+            put("description", json!(book.description));
+            if let Some(depth) = book.scan_depth {
+                put("scan_depth", json!(depth));
+            }
+            if let Some(budget) = book.token_budget {
+                put("token_budget", json!(budget));
+            }
+            put("recursive_scanning", json!(book.recursive));
+            put("extensions", json!({}));
+        }
+    }
+    head
+}
+
+/// A format's fields for an entry.
+pub fn entry(entry: &LoreEntry, form: LoreFormat) -> Map<String, Value> {
+    let value = match form {
+        LoreFormat::Tavern => tavern_entry(entry),
+        LoreFormat::V2 | LoreFormat::V3 => card_entry(entry, form),
+        LoreFormat::Kobold => kobold_entry(entry),
+        LoreFormat::Agnai => json!({
+            "name": entry.name, "entry": entry.content, "keywords": entry.keys,
+            "weight": entry.order, "priority": entry.order, "enabled": entry.enabled,
+        }),
+    };
+    match value {
+        Value::Object(map) => map,
+        _ => Map::new(),
+    }
+}
+
+fn tavern_entry(entry: &LoreEntry) -> Value {
+    json!({
+        "uid": entry.uid, "key": slashed(entry), "keysecondary": entry.secondary,
+        "comment": entry.name, "content": entry.content, "constant": entry.constant,
+        "vectorized": false, "selective": entry.selective,
+        "selectiveLogic": logic_number(entry.logic), "addMemo": true, "order": entry.order,
+        "position": position_number(entry.position), "disable": !entry.enabled,
+        "excludeRecursion": entry.exclude_recursion, "preventRecursion": entry.prevent_recursion,
+        "delayUntilRecursion": entry.delay_until_recursion,
+        "probability": number(entry.probability), "useProbability": entry.use_probability,
+        "depth": entry.depth, "group": entry.group, "groupOverride": entry.group_override,
+        "groupWeight": number(entry.group_weight), "scanDepth": entry.scan_depth,
+        "caseSensitive": entry.case_sensitive, "matchWholeWords": entry.whole_words,
+        "useGroupScoring": null, "automationId": "", "role": 0,
+        "sticky": entry.sticky, "cooldown": entry.cooldown, "delay": entry.delay,
+        "displayIndex": entry.uid,
+    })
+}
+
+/// Puts slashes around regexes: V3 has a flag for regexes, SillyTavern uses slashes.
+fn slashed(entry: &LoreEntry) -> Vec<String> {
+    let flags = if entry.case_sensitive == Some(true) {
+        ""
+    } else {
+        "i"
+    };
+    let keys = entry.keys.iter();
+    keys.map(|key| match entry.use_regex && !key.starts_with('/') {
+        true => format!("/{}/{flags}", key.replace('/', "\\/")),
+        false => key.clone(),
+    })
+    .collect()
+}
+
+fn card_entry(entry: &LoreEntry, form: LoreFormat) -> Value {
+    let mut value = json!({
+        "keys": entry.keys, "content": entry.content, "extensions": extensions(entry),
+        "enabled": entry.enabled, "insertion_order": entry.order, "name": entry.name,
+        "id": entry.uid, "comment": entry.name, "selective": entry.selective,
+        "secondary_keys": entry.secondary, "constant": entry.constant,
+        "position": if entry.position == InsertPosition::Before { "before_char" } else { "after_char" },
+    });
+    if let Some(case) = entry.case_sensitive {
+        value["case_sensitive"] = json!(case);
+    }
+    match form {
+        LoreFormat::V3 => value["use_regex"] = json!(entry.use_regex),
+        _ => value["keys"] = json!(slashed(entry)),
+    }
+    value
+}
+
+/// SillyTavern's extension fields for settings that the card specification lacks; omits defaults.
+fn extensions(entry: &LoreEntry) -> Value {
+    let plain = LoreEntry {
+        position: InsertPosition::Before,
+        ..LoreEntry::default()
+    };
+    let mut rules = Map::new();
+    let mut put = |key: &str, differs: bool, value: Value| {
+        if differs {
+            rules.insert(key.to_string(), value);
+        }
+    };
+    let shared = matches!(
+        entry.position,
+        InsertPosition::Before | InsertPosition::After
+    );
+    put("position", !shared, json!(position_number(entry.position)));
+    put("depth", entry.depth != plain.depth, json!(entry.depth));
+    put(
+        "selectiveLogic",
+        entry.logic != plain.logic,
+        json!(logic_number(entry.logic)),
+    );
+    put("exclude_recursion", entry.exclude_recursion, json!(true));
+    put("prevent_recursion", entry.prevent_recursion, json!(true));
+    put(
+        "delay_until_recursion",
+        entry.delay_until_recursion,
+        json!(true),
+    );
+    let chance = entry.probability != plain.probability;
+    put("probability", chance, number(entry.probability));
+    put("useProbability", !entry.use_probability, json!(false));
+    put("group", !entry.group.is_empty(), json!(entry.group));
+    put("group_override", entry.group_override, json!(true));
+    let weighs = entry.group_weight != plain.group_weight;
+    put("group_weight", weighs, number(entry.group_weight));
+    put(
+        "scan_depth",
+        entry.scan_depth.is_some(),
+        json!(entry.scan_depth),
+    );
+    put(
+        "match_whole_words",
+        entry.whole_words.is_some(),
+        json!(entry.whole_words),
+    );
+    put("sticky", entry.sticky.is_some(), json!(entry.sticky));
+    put("cooldown", entry.cooldown.is_some(), json!(entry.cooldown));
+    put("delay", entry.delay.is_some(), json!(entry.delay));
+    Value::Object(rules)
+}
+
+fn kobold_entry(entry: &LoreEntry) -> Value {
+    let second = entry.secondary.join(",");
+    let (and, not) = match entry.logic {
+        KeyLogic::NotAny | KeyLogic::NotAll => (String::new(), second),
+        KeyLogic::AndAny | KeyLogic::AndAll => (second, entry.never.join(",")),
+    };
+    json!({
+        "key": entry.keys.join(","), "keysecondary": and, "keyanti": not,
+        "content": entry.content, "comment": entry.name, "folder": null,
+        "selective": entry.selective && !and.is_empty(), "constant": entry.constant,
+        "probability": number(entry.probability), "wigroup": "", "widisabled": !entry.enabled,
+    })
+}
+
+/// Formats a number as JavaScript does: integers without a decimal point.
+fn number(number: f64) -> Value {
+    match number.fract() == 0.0 && number.abs() < 1e15 {
+        true => json!(number as i64),
+        false => json!(number),
+    }
+}
+
+const POSITIONS: [InsertPosition; 7] = [
+    InsertPosition::Before,
+    InsertPosition::After,
+    InsertPosition::NoteTop,
+    InsertPosition::NoteBottom,
+    InsertPosition::AtDepth,
+    InsertPosition::ExamplesTop,
+    InsertPosition::ExamplesBottom,
+];
+
+const LOGICS: [KeyLogic; 4] = [
+    KeyLogic::AndAny,
+    KeyLogic::NotAll,
+    KeyLogic::NotAny,
+    KeyLogic::AndAll,
+];
+
+pub fn position(number: i64) -> Option<InsertPosition> {
+    POSITIONS.get(usize::try_from(number).ok()?).copied()
+}
+
+pub fn logic(number: i64) -> Option<KeyLogic> {
+    LOGICS.get(usize::try_from(number).ok()?).copied()
+}
+
+fn position_number(position: InsertPosition) -> usize {
+    POSITIONS
+        .iter()
+        .position(|one| *one == position)
+        .unwrap_or(0)
+}
+
+fn logic_number(logic: KeyLogic) -> usize {
+    LOGICS.iter().position(|one| *one == logic).unwrap_or(0)
+}

@@ -1,0 +1,58 @@
+//! Warnings of a story that is longer than the model can hold, or soon will be.
+
+use super::{Notice, Studio};
+use crate::story::context::prompt_budget;
+use crate::story::message::PassageStats;
+
+impl Studio {
+    /// A warning for a story that came whole, from disk or from a file, and is too long. Tokens are
+    /// estimated: four bytes of Latin text make one, a character of other scripts does.
+    pub(super) fn too_long(&mut self) -> Option<String> {
+        let holds = self.about.as_ref()?.context;
+        let tokens = |passage: &crate::story::Passage| match passage.ids.len() {
+            0 => {
+                passage
+                    .text
+                    .chars()
+                    .map(|c| if c.is_ascii() { 1 } else { 4 })
+                    .sum::<usize>()
+                    / 4
+            }
+            count => count,
+        };
+        let all: usize = self.session.story.path().iter().map(tokens).sum();
+        let wanted = self.session.settings.sampling.max_tokens as usize;
+        let room = prompt_budget(holds, wanted);
+        if all <= room || self.session.warned {
+            return None;
+        }
+        self.session.warned = true;
+        Some(format!(
+            "The story has about {all} tokens and the model holds {holds}: its oldest part will not be read (nothing is erased); /summarize keeps what happened in it, /set recall 3 finds what matters again"
+        ))
+    }
+
+    /// A warning before anything has to be left out, once for each time that it comes near.
+    pub(super) fn nearly_full(&mut self, stats: &PassageStats) -> Option<Notice> {
+        let holds = self.about.as_ref()?.context;
+        let wanted = self.session.settings.sampling.max_tokens as usize;
+        let room = prompt_budget(holds, wanted);
+        let used = stats.prompt_tokens + stats.new_tokens;
+        let near = stats.dropped == 0 && used * 10 > room * 9;
+        let warn = near && !self.session.warned;
+        self.session.warned = near;
+        let left = room.saturating_sub(used);
+        warn.then(|| {
+            Notice::Advice(format!(
+                "The story nears what the model can hold: after {left} more tokens its oldest part is no longer read (nothing is erased); /summarize keeps what happened in it"
+            ))
+        })
+    }
+}
+
+/// What a writer is told when the oldest part of the story is not read.
+pub fn left_out(dropped: usize) -> String {
+    format!(
+        "The story is longer than the model can hold: its oldest {dropped} tokens are not read; nothing is erased"
+    )
+}

@@ -1,0 +1,149 @@
+//! What the engine needs for a passage: the context that the model reads, and how it is to write.
+
+use super::Studio;
+use crate::story::command::ContinueLength;
+use crate::story::context::{Context, ContextExtras, build_context};
+use crate::story::lore::{Activation, EntryId, ScanResult, SkippedEntry};
+use crate::story::message::{LengthGoal, Overflow, Retrieval, TextRequest, UnmatchedLore};
+use crate::story::untrusted::clean_line;
+use crate::story::{NodeId, Passage, Place};
+/// What is asked of one passage alone.
+#[derive(Clone, Default)]
+pub(super) struct Ask {
+    pub seed: Option<u64>,
+    pub reach: ContinueLength,
+    pub instruct: Option<String>,
+    /// Tokens to begin with.
+    pub begin: Vec<u32>,
+    /// What comes after the place.
+    pub after: Option<String>,
+    /// It stands beside the story.
+    pub aside: bool,
+    /// People's last word may go on.
+    pub heal: bool,
+    /// To the very token, wherever a sentence ends.
+    pub exact: bool,
+    pub overflow: Overflow,
+}
+
+impl Studio {
+    /// A request about a place that writes no passage.
+    pub(super) fn question(&self, place: Place, ask: Ask, seed: u64) -> TextRequest {
+        let id = self.session.story.next_id();
+        self.ask(id, &self.session.story.path_at(place), &ask, seed)
+            .0
+    }
+
+    /// What the engine needs for a passage after the last of `path`, the lore that the story named,
+    /// and that which a rule kept out.
+    pub(super) fn ask(
+        &self,
+        node: NodeId,
+        path: &[Passage],
+        ask: &Ask,
+        seed: u64,
+    ) -> (TextRequest, Vec<EntryId>, Vec<SkippedEntry>) {
+        let mut sampling = self.session.settings.sampling.clone();
+        let goal = match ask.exact {
+            true => LengthGoal::Exact,
+            false => goal(&mut sampling, &ask.reach),
+        };
+        if let Some(first) = ask.after.as_deref().and_then(first_words) {
+            sampling.stop.push(first);
+        }
+        let (context, lore, unnamed, missed) = self.context(path, ask, seed);
+        let most = sampling.recall as usize;
+        let recall = Retrieval {
+            most,
+            lore: unnamed,
+        };
+        let request = TextRequest {
+            node,
+            context,
+            seed,
+            overflow: ask.overflow,
+            goal,
+            bans: sampling.banned_phrases.clone(),
+            heal: ask.heal && sampling.heal,
+            begin: ask.begin.clone(),
+            retrieval: (most > 0 && !ask.aside).then_some(recall),
+            sampling,
+        };
+        (request, lore, missed)
+    }
+
+    /// What the model reads for a passage after the last of `path`, the lore that the story named,
+    /// that which it did not, and that which a rule kept out.
+    fn context(
+        &self,
+        path: &[Passage],
+        ask: &Ask,
+        seed: u64,
+    ) -> (Context, Vec<EntryId>, Vec<UnmatchedLore>, Vec<SkippedEntry>) {
+        let frame = self.session.story.frame();
+        let ScanResult {
+            active: fires,
+            skipped: missed,
+            unmatched: unnamed,
+        } = self.scanned(path, seed);
+        let macros = frame.character.as_ref().map(|it| it.macros(seed));
+        let unnamed = unnamed.iter().map(|(book, entry)| UnmatchedLore {
+            title: clean_line(entry.title()),
+            text: match &macros {
+                Some(macros) => macros.expand(&entry.content),
+                None => entry.content.clone(),
+            },
+            budget: book.token_budget,
+        });
+        let unnamed: Vec<UnmatchedLore> = unnamed.filter(|it| !it.text.trim().is_empty()).collect();
+        let named = fires
+            .iter()
+            .filter(|fires| matches!(fires.why, Activation::Key(_)));
+        let fired = named.map(|fires| EntryId {
+            book: fires.book.name.clone(),
+            uid: fires.entry.uid,
+        });
+        let fired: Vec<EntryId> = fired.collect();
+        let summary = frame.summary.and_then(|id| self.session.story.node(id));
+        let beside = ContextExtras {
+            lore: fires,
+            instruct: ask.instruct.as_deref(),
+            summary: summary.map(|node| node.text.trim()).filter(|_| !ask.aside),
+            after: ask.after.as_deref(),
+        };
+        let context = build_context(&self.session.settings, frame, path, &beside);
+        (context, fired, unnamed, missed)
+    }
+}
+
+pub(super) fn healing() -> Ask {
+    Ask {
+        heal: true,
+        ..Ask::default()
+    }
+}
+
+/// How far to write, and the number of tokens that goes with it.
+fn goal(sampling: &mut crate::story::Sampling, reach: &ContinueLength) -> LengthGoal {
+    match reach {
+        ContinueLength::Default if sampling.whole_sentences => LengthGoal::Near,
+        ContinueLength::Default => LengthGoal::Exact,
+        ContinueLength::Tokens(tokens) => {
+            sampling.max_tokens = *tokens;
+            match sampling.whole_sentences {
+                true => LengthGoal::Near,
+                false => LengthGoal::Exact,
+            }
+        }
+        ContinueLength::Sentence => LengthGoal::Sentence,
+        ContinueLength::Paragraph => LengthGoal::Paragraph,
+        ContinueLength::Until(words) => LengthGoal::Until(words.clone()),
+    }
+}
+
+/// The words with which what follows begins: when the model writes them itself, it has arrived.
+fn first_words(after: &str) -> Option<String> {
+    let words: Vec<&str> = after.split_whitespace().take(4).collect();
+    let first = words.join(" ");
+    (first.len() > 12 && after.contains(&first)).then_some(first)
+}

@@ -1,0 +1,232 @@
+//! Everything that belongs to one session, in one value: another session takes its place whole.
+
+use super::{Listed, Refusal, Setup, cannot};
+use crate::store::{Journal, Recovered};
+use crate::story::lore::SkippedEntry;
+use crate::story::message::{PassageStats, RetrievedPassage, WarmCache};
+use crate::story::record::{PassageEnd, StreamedText};
+use crate::story::{NodeId, Record, Settings, Status, Story};
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+/// Tells one session from those before it, for as long as the program runs.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct SessionId(u64);
+
+impl SessionId {
+    pub(super) fn next(self) -> SessionId {
+        SessionId(self.0 + 1)
+    }
+}
+
+/// One session: its story, where it is kept, and what is known of it.
+#[derive(Default)]
+pub(super) struct Session {
+    pub(super) id: SessionId,
+    pub(super) story: Story,
+    pub(super) settings: Settings,
+    /// None before the first words, and when nothing is kept.
+    pub(super) journal: Option<Journal>,
+    /// Records that could not be written yet.
+    pub(super) unsaved: Vec<Record>,
+    /// Text that has come and is not journaled yet, for each passage being written.
+    pub(super) streamed: Vec<StreamedText>,
+    /// What the last passage took.
+    pub(super) last_stats: Option<PassageStats>,
+    /// What `/pick` takes from.
+    pub(super) listed: Vec<Listed>,
+    /// What is to be done when a passage ends.
+    pub(super) afterwards: HashMap<NodeId, Afterwards>,
+    /// Passages that are being written side by side, or were last.
+    pub(super) candidates: Vec<NodeId>,
+    /// Phrases that each running passage was turned away from.
+    pub(super) rewound: HashMap<NodeId, Vec<String>>,
+    /// Lore that a rule kept out of the last passage.
+    pub(super) rejected_lore: Vec<SkippedEntry>,
+    /// Lore that the budget did not reach.
+    pub(super) lore_over_budget: Vec<String>,
+    /// What was found by its meaning for the last passage.
+    pub(super) recalled: Vec<RetrievedPassage>,
+    /// Where what the model last read begins, when not at the story's beginning.
+    pub(super) context_start: Option<(NodeId, usize)>,
+    /// The writer has been told that the context is nearly full.
+    pub(super) warned: bool,
+    /// Files of a private session's pictures.
+    pub(super) in_memory_pictures: BTreeMap<NodeId, Arc<[u8]>>,
+    /// The model's cache from another day, until a model is there to take it.
+    pub(super) warm: Option<WarmCache>,
+}
+
+/// What is to be done once a passage has been written.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum Afterwards {
+    /// What followed on the old path from this byte of this passage on comes after it again.
+    Graft {
+        head: Option<NodeId>,
+        index: usize,
+        from: usize,
+    },
+    /// It is the summary that is read.
+    Summary,
+}
+
+/// A session from disk.
+pub(super) struct Opened {
+    pub(super) session: Session,
+    /// What the writer is told.
+    pub(super) said: String,
+    /// Flags or the environment stand above the settings that it was kept with.
+    pub(super) settings_changed: bool,
+}
+
+impl Session {
+    /// An empty story.
+    pub(super) fn new(settings: Settings) -> Session {
+        Session {
+            settings,
+            ..Session::default()
+        }
+    }
+
+    /// Begins a session on disk.
+    pub(super) fn create(
+        setup: &Setup,
+        name: &str,
+        settings: Settings,
+    ) -> Result<Session, Refusal> {
+        let began = (setup.now)();
+        let journal = setup.sessions.create(Some(name), &began, &setup.build)?;
+        let mut session = Session {
+            journal: Some(journal),
+            ..Session::new(settings)
+        };
+        let settings = Record::Settings(session.settings.clone());
+        session.record(vec![settings], setup)?;
+        Ok(session)
+    }
+
+    /// Reads a session from disk.
+    pub(super) fn open(setup: &Setup, name: &str) -> Result<Opened, Refusal> {
+        let (journal, recovered) = setup.sessions.open(name)?;
+        let said = opened(&journal, &recovered);
+        let kept = recovered.settings.unwrap_or_else(|| setup.defaults.clone());
+        let settings = setup.asked.apply_to(kept.clone());
+        let settings = settings.map_err(|error| cannot(&error.to_string()))?;
+        let settings_changed = settings != kept;
+        let session = Session {
+            story: recovered.story,
+            warm: journal.load_warm_cache(&setup.build),
+            journal: Some(journal),
+            ..Session::new(settings)
+        };
+        Ok(Opened {
+            session,
+            said,
+            settings_changed,
+        })
+    }
+
+    /// The session's name; None while it has no journal.
+    pub(super) fn name(&self) -> Option<&str> {
+        self.journal.as_ref().map(Journal::name)
+    }
+
+    pub(super) fn read_only(&self) -> Option<&str> {
+        self.journal.as_ref().and_then(Journal::read_only)
+    }
+
+    /// Ends passages that nobody writes any more, since the program ended while they were written.
+    pub(super) fn end_interrupted(&mut self, setup: &Setup) -> Result<(), Refusal> {
+        let running = self.story.all_running().to_vec();
+        if running.is_empty() {
+            return Ok(());
+        }
+        if self.read_only().is_some() {
+            self.story.interrupt();
+            return Ok(());
+        }
+        let end = |node| {
+            Record::End(PassageEnd {
+                node,
+                status: Status::Interrupted,
+                why: None,
+                maker: None,
+                rewound: Vec::new(),
+            })
+        };
+        self.record(running.into_iter().map(end).collect(), setup)
+    }
+
+    /// Puts the text that has come so far into the story and the journal.
+    pub(super) fn flush(&mut self, setup: &Setup) -> Result<(), Refusal> {
+        let streamed = std::mem::take(&mut self.streamed);
+        match streamed.is_empty() {
+            true => Ok(()),
+            false => self.record(streamed.into_iter().map(Record::Text).collect(), setup),
+        }
+    }
+
+    /// Takes records into the story and then to disk. The story has them even when the disk does
+    /// not: they wait, and are written as soon as it can.
+    pub(super) fn record(&mut self, records: Vec<Record>, setup: &Setup) -> Result<(), Refusal> {
+        self.journal.as_ref().map_or(Ok(()), Journal::writable)?;
+        for record in &records {
+            let applied = self.story.apply(record);
+            applied.map_err(|misfit| cannot(&misfit.to_string()))?;
+        }
+        if setup.private {
+            return Ok(());
+        }
+        self.unsaved.extend(records);
+        self.ensure_journal(setup)?;
+        self.write_unsaved()
+    }
+
+    pub(super) fn ensure_journal(&mut self, setup: &Setup) -> Result<(), Refusal> {
+        if self.journal.is_some() || setup.private {
+            return Ok(());
+        }
+        let began = (setup.now)();
+        let journal = setup.sessions.create(None, &began, &setup.build)?;
+        self.journal = Some(journal);
+        let settings = Record::Settings(self.settings.clone());
+        self.unsaved.insert(0, settings);
+        Ok(())
+    }
+
+    pub(super) fn write_unsaved(&mut self) -> Result<(), Refusal> {
+        let Some(journal) = self.journal.as_mut() else {
+            return Ok(());
+        };
+        journal.append(&self.unsaved)?;
+        self.unsaved.clear();
+        Ok(())
+    }
+
+    pub(super) fn sync(&mut self) -> Result<(), Refusal> {
+        match &mut self.journal {
+            Some(journal) if journal.read_only().is_none() => Ok(journal.sync()?),
+            _ => Ok(()),
+        }
+    }
+
+    /// What must be on disk before another session takes this one's place.
+    pub(super) fn close(&mut self, setup: &Setup) -> Result<(), Refusal> {
+        self.flush(setup)?;
+        if !self.unsaved.is_empty() {
+            self.write_unsaved()?;
+        }
+        self.sync()
+    }
+}
+
+fn opened(journal: &Journal, recovered: &Recovered) -> String {
+    let name = journal.name();
+    match (&recovered.read_only_reason, recovered.torn) {
+        (Some(why), _) => format!("Opened {name} for reading only, because {why}"),
+        (None, 0) => format!("Opened {name}"),
+        (None, torn) => format!(
+            "Opened {name}; {torn} bytes of a record that a crash cut off are set aside beside its journal"
+        ),
+    }
+}

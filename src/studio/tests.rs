@@ -1,0 +1,250 @@
+//! The studio without a model or a screen: commands go in, the engine's answers are made up.
+
+use super::*;
+use crate::engine::scripted::{Script, ScriptedPassage};
+use crate::story::command;
+use crate::story::message::{Alternative, FailureKind, Reply, Truncation, WarmCache};
+use crate::story::{Event, Status};
+use std::sync::mpsc::{Receiver, channel};
+use std::time::Duration;
+
+/// A studio over a scripted engine, and a folder for its sessions that goes with it.
+struct Desk {
+    studio: Studio,
+    replies: Receiver<Reply>,
+    folder: tempfile::TempDir,
+}
+
+impl Desk {
+    fn new(script: Script) -> Desk {
+        let folder = tempfile::tempdir().unwrap();
+        let (sender, replies) = channel();
+        let setup = Setup {
+            sessions: Sessions::new(folder.path()),
+            defaults: Settings::default(),
+            asked: SettingOverrides::default(),
+            build: "test".to_string(),
+            entropy: 1,
+            now: || "2026-01-01T00:00:00Z".to_string(),
+            private: false,
+            prompts: Prompts::default(),
+            home: None,
+            styles: Vec::new(),
+        };
+        let mut desk = Desk {
+            studio: Studio::new(Engine::start(script, sender), setup),
+            replies,
+            folder,
+        };
+        // Two sessions to change between; the first is open.
+        desk.does("/new b");
+        desk.does("/new a");
+        desk.studio.load_model();
+        desk
+    }
+
+    fn does(&mut self, line: &str) -> Outcome {
+        let command = command::parse(line).unwrap();
+        self.studio.run(command).unwrap()
+    }
+
+    fn next(&self) -> Reply {
+        self.replies.recv_timeout(Duration::from_secs(60)).unwrap()
+    }
+
+    /// Takes the engine's news until it rests.
+    fn settles(&mut self) -> Vec<Notice> {
+        let mut notices = Vec::new();
+        while self.studio.busy() {
+            let reply = self.next();
+            notices.extend(self.studio.absorb(reply));
+            let flushed = self.studio.flush().err();
+            notices.extend(flushed.map(|why| Notice::Error(why.to_string(), FailureKind::Store)));
+        }
+        notices
+    }
+
+    /// Takes the engine's news to the last reply to this request, whoever waits for it.
+    fn hears(&mut self, last: RequestId) -> Vec<Notice> {
+        let mut notices = Vec::new();
+        loop {
+            let reply = self.next();
+            let request = reply.request;
+            let ends = matches!(reply.event, Event::Done { .. } | Event::Failed { .. });
+            notices.extend(self.studio.absorb(reply));
+            if ends && request == last {
+                return notices;
+            }
+        }
+    }
+
+    fn text(&self) -> String {
+        let path = self.studio.story().path();
+        path.iter().map(|passage| passage.text).collect()
+    }
+}
+
+fn errors(notices: &[Notice]) -> Vec<&str> {
+    let errors = notices.iter().filter_map(|notice| match notice {
+        Notice::Error(why, _) => Some(why.as_str()),
+        _ => None,
+    });
+    errors.collect()
+}
+
+fn told(outcome: Outcome) -> String {
+    match outcome {
+        Outcome::Said(text) => text,
+        other => panic!("{other:?}"),
+    }
+}
+
+/// What is told besides that something goes on or is over.
+fn news(notices: Vec<Notice>) -> Vec<Notice> {
+    let silent = |notice: &Notice| matches!(notice, Notice::Progress | Notice::Answered(_));
+    let news = notices.into_iter().filter(|notice| !silent(notice));
+    news.collect()
+}
+
+#[test]
+fn a_line_is_written_on_from() {
+    let mut desk = Desk::new(Script::default().writing(&[" went", " out."]));
+    desk.does("The lamp");
+    let notices = desk.settles();
+    assert_eq!(desk.text(), "The lamp went out.");
+    let ended = |notice: &Notice| matches!(notice, Notice::Ended(_, Status::Complete));
+    assert!(notices.iter().any(ended), "{notices:?}");
+    assert_eq!(errors(&notices), [""; 0]);
+}
+
+#[test]
+fn lore_that_another_session_left_out_is_not_told_of_this_one() {
+    let lore = vec!["Harbour".to_string()];
+    let left_out = Event::Prefill {
+        node: 0,
+        done: 0,
+        total: 9,
+        reused: 0,
+        cut: Truncation {
+            lore,
+            ..Truncation::default()
+        },
+    };
+    let mut script = Script::default();
+    script.passages.push_back(ScriptedPassage {
+        events: vec![left_out],
+        ..ScriptedPassage::of(&[])
+    });
+    let mut desk = Desk::new(script);
+    desk.does("The harbour");
+    desk.settles();
+    assert!(told(desk.does("/lore why")).contains("Harbour"));
+    desk.does("/open b");
+    let said = told(desk.does("/lore why"));
+    assert!(!said.contains("Harbour"), "{said}");
+}
+
+#[test]
+fn what_was_read_of_one_session_is_not_kept_in_another() {
+    let warm = WarmCache {
+        model_sha256: "tiny".to_string(),
+        ids: vec![1, 2],
+        bytes: vec![3, 4],
+    };
+    let mut desk = Desk::new(Script {
+        warm: Some(warm),
+        ..Script::default()
+    });
+    // The model is still on its way.
+    desk.does("/save --warm");
+    let request = desk.studio.newest_request().unwrap();
+    desk.does("/open b");
+    assert_eq!(news(desk.hears(request)), []);
+    let mut files = Vec::new();
+    for session in ["a", "b"] {
+        let entries = std::fs::read_dir(desk.folder.path().join(session)).unwrap();
+        files.extend(entries.map(|entry| entry.unwrap().file_name()));
+    }
+    assert_eq!(files, ["journal.jsonl", "journal.jsonl"]);
+    // Asked for where it is wanted, it is kept.
+    desk.does("/save --warm");
+    assert_eq!(news(desk.settles()).len(), 1);
+    let kept = std::fs::read_dir(desk.folder.path().join("b")).unwrap();
+    assert_eq!(kept.count(), 2);
+}
+
+#[test]
+fn words_for_a_place_of_one_session_are_not_offered_in_another() {
+    let found = Alternative {
+        id: 7,
+        text: " went".to_string(),
+        before: 0.5,
+        after: 0.5,
+    };
+    let mut desk = Desk::new(Script {
+        alternatives: vec![found],
+        ..Script::default()
+    });
+    desk.does("The lamp");
+    desk.settles();
+    desk.studio.load_model();
+    desk.does("/alts");
+    let request = desk.studio.newest_request().unwrap();
+    desk.does("/open b");
+    assert_eq!(news(desk.hears(request)), []);
+    assert!(desk.studio.listed().is_empty());
+    desk.does("/open a");
+    desk.does("/alts");
+    assert!(matches!(news(desk.settles())[..], [Notice::List(..)]));
+}
+
+#[test]
+fn a_model_that_one_session_asked_for_is_not_another_s() {
+    let mut desk = Desk::new(Script::default());
+    desk.settles();
+    desk.does("/model larger");
+    desk.does("/open b");
+    desk.settles();
+    assert_eq!(desk.studio.settings().model, "");
+    let about = desk.studio.about().map(|about| about.name.as_str());
+    assert_eq!(about, Some("scripted"), "its own model is in place again");
+    // A new story goes on with the settings, and so with the model that is on its way.
+    desk.does("/model larger");
+    desk.does("/new c");
+    desk.settles();
+    assert_eq!(desk.studio.settings().model, "larger");
+}
+
+#[test]
+fn an_error_of_the_disk_is_told_beside_the_engine_s() {
+    let mut desk = Desk::new(Script::default());
+    desk.does("The lamp");
+    desk.settles();
+    desk.does("/gen n=2");
+    let request = desk.studio.newest_request().unwrap();
+    // Words that do not fit into the story cannot be recorded.
+    let piece = Event::Piece {
+        node: 999,
+        text: " went".to_string(),
+        ids: vec![7],
+        healed: 0,
+    };
+    desk.studio.absorb(Reply {
+        request,
+        event: piece,
+    });
+    let failed = Event::Failed {
+        node: desk.studio.candidates().last().copied(),
+        why: "The model failed".to_string(),
+        fault: FailureKind::Engine,
+    };
+    let notices = desk.studio.absorb(Reply {
+        request,
+        event: failed,
+    });
+    let errors = errors(&notices);
+    assert_eq!(errors.len(), 2, "{errors:?}");
+    assert!(errors[0].contains("999"), "{errors:?}");
+    assert_eq!(errors[1], "The model failed");
+    assert!(!desk.studio.busy() && !desk.studio.writing());
+}

@@ -1,0 +1,309 @@
+//! The full-screen front end: the story, an input line, a status line.
+//!
+//! The loop handles waiting events, draws when something changed and sleeps otherwise. It holds no
+//! story (the studio does) and decides nothing that a command could. [`App`] is the state, [`view`]
+//! draws it; only `terminal` and `inbox` do I/O.
+
+mod app;
+mod areas;
+mod columns;
+mod complete;
+mod editing;
+mod frame_times;
+mod gallery;
+mod half_blocks;
+mod history;
+mod inbox;
+mod input;
+mod interrupt;
+mod items;
+pub mod keymap;
+mod keys;
+mod message;
+mod meter;
+mod overlay;
+mod page;
+mod paragraph;
+mod prepared;
+mod probe;
+mod spans;
+mod split;
+mod status;
+mod terminal;
+mod theme;
+#[cfg(feature = "train")]
+pub mod training;
+mod view;
+mod wrap;
+
+#[cfg(test)]
+mod tests;
+
+pub use app::App;
+pub use frame_times::frame_times;
+pub use probe::TerminalHints as Graphics;
+
+use crate::editor::{Editor, EditorError};
+use crate::story::{Command, Reply};
+use crate::studio::Studio;
+use app::LoopAction;
+use crossterm::event::Event as TerminalEvent;
+use gallery::{Gallery, PictureMode};
+use inbox::Input;
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTSTP};
+use std::io;
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError, TryRecvError};
+use std::time::{Duration, Instant};
+
+/// The time between two frames while text streams in.
+const FRAME_INTERVAL: Duration = Duration::from_millis(33);
+/// The time between two polls of engine events while the engine is busy.
+const EVENT_POLL: Duration = Duration::from_millis(10);
+/// How long to wait for a passage to stop when quitting.
+const STOP_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// Options from main, which the screen must not look up by itself.
+#[derive(Default)]
+pub struct Options {
+    /// A command to run at the start.
+    pub first_command: Option<Command>,
+    /// A notice to show at the start.
+    pub notice: Option<String>,
+    /// The input history of earlier sessions, oldest first.
+    pub history: Vec<String>,
+    /// Model names, for the completion of `/model`.
+    pub models: Vec<String>,
+    /// False if NO_COLOR is set.
+    pub colour: bool,
+    /// Whether to use true colour or 256 colours.
+    pub all_colours: bool,
+    /// What the environment reveals about the terminal's graphics.
+    pub graphics: Graphics,
+    /// The key bindings, including the writer's own.
+    pub keys: keymap::Keymap,
+    /// The writer's editor, as a shell command.
+    pub editor: Option<Editor>,
+    /// Whether to prefill a line while it is being typed.
+    pub read_ahead: bool,
+}
+
+/// How the front end ended, for main.
+#[derive(Debug)]
+pub struct Exit {
+    pub why: ExitReason,
+    /// The name of the open session, for the last line.
+    pub session: Option<String>,
+    /// New lines for the history file; empty for a private session.
+    pub history: Vec<String>,
+    /// Messages that could not be shown on the screen.
+    pub remarks: Vec<String>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ExitReason {
+    Quit,
+    /// Ctrl+C, twice.
+    Interrupted,
+    /// A signal; SIGHUP also if the terminal disappeared without one.
+    Signal(i32),
+}
+
+impl ExitReason {
+    /// The exit code.
+    pub fn code(self) -> u8 {
+        match self {
+            ExitReason::Quit => 0,
+            ExitReason::Interrupted => 130,
+            ExitReason::Signal(signal) => 128 + signal as u8,
+        }
+    }
+}
+
+/// The surface that the app draws on: a terminal, or a test's buffer.
+trait Display {
+    fn draw(&mut self, app: &mut App) -> io::Result<()>;
+    /// Forces a full redraw.
+    fn redraw(&mut self) -> io::Result<()>;
+    /// Hands the terminal to the writer's editor until it exits.
+    fn edit(&mut self, editor: &Editor, text: &str) -> Result<String, EditorError>;
+    /// Suspends the program, and takes the terminal back when it resumes.
+    fn suspend(&mut self) -> io::Result<()>;
+}
+
+/// Runs the screen until the writer leaves, a signal says so or the terminal is gone.
+pub fn run(studio: Studio, events: Receiver<Reply>, options: Options) -> anyhow::Result<Exit> {
+    let began = Instant::now();
+    let (colour, all_colours) = (options.colour, options.all_colours);
+    let graphics = options.graphics;
+    let mut app = App::new(studio, options);
+    let (sender, inbox) = mpsc::channel();
+    let pause = inbox::Pause::default();
+    let mut screen = terminal::Screen::start(sender.clone(), pause.clone())?;
+    // Before any key is read: the answers come the same way.
+    let asked = probe::ask(graphics);
+    let means = PictureMode::of(asked.picker, colour, all_colours);
+    app.gallery = Gallery::open(means, sender.clone());
+    app.late = asked.late;
+    if !asked.typed.is_empty() {
+        app.paste(&asked.typed);
+    }
+    inbox::open(sender, pause)?;
+    let sources = Sources {
+        inbox: &inbox,
+        events: &events,
+        clock: &|| began.elapsed(),
+    };
+    let mut remarks = Vec::new();
+    let why = run_loop(&mut app, &mut screen, &sources, &mut remarks);
+    wind_down(&mut app, &events);
+    drop(screen);
+    let (studio, history) = app.into_parts();
+    let session = studio.session_name().map(str::to_string);
+    Ok(Exit {
+        why,
+        session,
+        history,
+        remarks,
+    })
+}
+
+/// All sources of events for the loop.
+struct Sources<'a> {
+    inbox: &'a Receiver<Input>,
+    events: &'a Receiver<Reply>,
+    clock: &'a dyn Fn() -> Duration,
+}
+
+/// The event loop. A terminal that cannot be written to counts as hung up.
+fn run_loop(
+    app: &mut App,
+    stage: &mut dyn Display,
+    sources: &Sources,
+    remarks: &mut Vec<String>,
+) -> ExitReason {
+    let mut engine = true;
+    let mut stale = true;
+    let mut next_frame = Duration::ZERO;
+    loop {
+        let now = (sources.clock)();
+        stale |= app.tick(now) | take_events(app, sources.events, &mut engine);
+        match perform_action(app, stage) {
+            Ok(Some(why)) => return why,
+            Ok(None) => {}
+            Err(_) => return ExitReason::Signal(SIGHUP),
+        }
+        if stale && now >= next_frame {
+            if stage.draw(app).is_err() {
+                return ExitReason::Signal(SIGHUP);
+            }
+            (stale, next_frame) = (false, now + FRAME_INTERVAL);
+        }
+        let frame = stale.then(|| next_frame.saturating_sub(now));
+        let patience = wait_limit(app, now, engine);
+        let Some(input) = wait(sources.inbox, frame.or(patience)) else {
+            continue;
+        };
+        app.tick((sources.clock)());
+        for input in std::iter::once(input).chain(sources.inbox.try_iter()) {
+            take_input(app, input, remarks);
+            if app.loop_action.is_some() {
+                break;
+            }
+        }
+        // What is typed is shown at once.
+        (stale, next_frame) = (true, Duration::ZERO);
+    }
+}
+
+/// How long the loop may sleep; None means until an event arrives.
+fn wait_limit(app: &App, now: Duration, engine: bool) -> Option<Duration> {
+    let glance = (app.studio.busy() && engine).then_some(EVENT_POLL);
+    let wake = app.wakes_at().map(|at| at.saturating_sub(now));
+    [glance, wake].into_iter().flatten().min()
+}
+
+/// Absorbs all that waits. True when something came.
+fn take_events(app: &mut App, events: &Receiver<Reply>, engine: &mut bool) -> bool {
+    let mut came = false;
+    loop {
+        match events.try_recv() {
+            Ok(reply) => app.absorb(reply),
+            Err(TryRecvError::Disconnected) if *engine => {
+                *engine = false;
+                app.engine_lost();
+            }
+            Err(_) => break,
+        }
+        came = true;
+    }
+    if came {
+        app.flush();
+    }
+    came
+}
+
+fn take_input(app: &mut App, input: Input, remarks: &mut Vec<String>) {
+    match input {
+        Input::Terminal(TerminalEvent::Key(key)) if app.late.takes(&key) => {}
+        Input::Terminal(TerminalEvent::Key(key)) => app.key(key),
+        Input::Terminal(TerminalEvent::Paste(text)) => app.paste(&text),
+        // The size is asked for at every frame.
+        Input::Terminal(_) => {}
+        Input::Signal(SIGTSTP) => app.loop_action = Some(LoopAction::Suspend),
+        Input::Signal(SIGINT) => app.leave(ExitReason::Interrupted),
+        Input::Signal(signal) => app.leave(ExitReason::Signal(signal)),
+        Input::Panicked(text) => remarks.push(text),
+        Input::Picture(frame, ready) => app.gallery.insert(frame, *ready),
+    }
+}
+
+/// Performs the action that the app requested.
+fn perform_action(app: &mut App, stage: &mut dyn Display) -> io::Result<Option<ExitReason>> {
+    match app.loop_action.take() {
+        Some(LoopAction::Leave(why)) => return Ok(Some(why)),
+        Some(LoopAction::Suspend) => {
+            stage.suspend()?;
+            app.gallery.clear();
+        }
+        Some(LoopAction::Redraw) => {
+            stage.redraw()?;
+            app.gallery.clear();
+        }
+        Some(LoopAction::Editor) => {
+            if let Some((editor, text)) = app.for_editor() {
+                let edited = stage.edit(&editor, &text);
+                stage.redraw()?;
+                app.gallery.clear();
+                app.edited(edited);
+            }
+        }
+        None => {}
+    }
+    Ok(None)
+}
+
+/// Waits for the next input. Returns None on a timeout, or if no input can arrive any more.
+fn wait(inbox: &Receiver<Input>, patience: Option<Duration>) -> Option<Input> {
+    let Some(patience) = patience else {
+        return Some(inbox.recv().unwrap_or(Input::Signal(SIGHUP)));
+    };
+    match inbox.recv_timeout(patience) {
+        Ok(input) => Some(input),
+        Err(RecvTimeoutError::Timeout) => None,
+        Err(RecvTimeoutError::Disconnected) => Some(Input::Signal(SIGHUP)),
+    }
+}
+
+/// Stops what is being written and takes in what still came, so that the journal is whole.
+fn wind_down(app: &mut App, events: &Receiver<Reply>) {
+    app.studio.stop();
+    let until = Instant::now() + STOP_TIMEOUT;
+    while app.studio.writing() {
+        let left = until.saturating_duration_since(Instant::now());
+        match events.recv_timeout(left) {
+            Ok(reply) => app.absorb(reply),
+            Err(_) => break,
+        }
+    }
+    app.flush();
+}
