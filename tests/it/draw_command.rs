@@ -32,6 +32,28 @@ pub fn made_again(home: &Home, weights: &Path, ways: &[(&str, &[&str])]) -> Vec<
 }
 
 #[test]
+fn a_picture_is_drawn_again_after_its_weights_were_stored_in_8_bits() {
+    let home = Home::with_encoder();
+    let folder = home.path().join("weights");
+    std::fs::create_dir(&folder).unwrap();
+    for file in std::fs::read_dir(weights()).unwrap() {
+        let file = file.unwrap();
+        std::fs::copy(file.path(), folder.join(file.file_name())).unwrap();
+    }
+    let (first, again) = (home.path().join("first.png"), home.path().join("again.png"));
+    let (one, two) = (first.to_str().unwrap(), again.to_str().unwrap());
+    draws(&home, &folder, &["a castle", "--seed", "5", "-o", one]).expect(0);
+    let quantize = ["train", "quantize", folder.to_str().unwrap()];
+    home.illumine(&quantize).run().expect(0);
+    draws(&home, &folder, &["--from", one, "-o", two]).expect(0);
+    let pixels = |path| image::open(path).unwrap().into_rgba8();
+    assert_eq!(pixels(&first), pixels(&again));
+    // Only the weights in 8 bits name the others.
+    draws(&home, &folder, &["a castle", "--seed", "5", "-o", one]).expect(0);
+    draws(&home, &weights(), &["--from", one, "-o", two]).expect(3);
+}
+
+#[test]
 fn a_picture_on_disk_can_be_made_again_byte_for_byte() {
     let home = Home::with_encoder();
     let (first, again) = (home.path().join("first.png"), home.path().join("again.png"));

@@ -42,7 +42,7 @@ pub struct BackboneInput {
 
 impl BackboneInput {
     /// Samples one example for each of the first rows
-    /// ([`retrieval_encoder::sample_example`]).
+    /// (`retrieval_encoder::sample_example`).
     pub fn sample_example<'a>(
         &self,
         retrieved: &'a [RetrievedExamples],

@@ -1,7 +1,7 @@
 //! The seam between the illuminator and an image design: how pictures become an encoded form, and
 //! how conditioning becomes pictures.
 //!
-//! The token design ([`super::token_design`]) is the one that ships. The trainer has another and
+//! The token design (`super::token_design`) is the one that ships. The trainer has another and
 //! hands over a [`DesignLoader`].
 
 use super::conditioning::Conditioning;
@@ -126,5 +126,9 @@ pub struct DesignLoader {
     pub files: &'static [&'static str],
     /// Whether weights with this config are of the design.
     pub owns: fn(&Config) -> bool,
-    pub load: fn(&mut WeightsFolder, &Config) -> std::result::Result<Box<dyn Design>, ImageError>,
+    pub load: LoadDesign,
 }
+
+/// Loads the networks of a design.
+pub type LoadDesign =
+    fn(&mut WeightsFolder, &Config) -> std::result::Result<Box<dyn Design>, ImageError>;

@@ -1,9 +1,9 @@
 //! The illuminator: conditional generation of small pictures from prompt embeddings.
 //!
 //! An [`Illuminator`] is config, concepts and the networks of a [`design::Design`]. The token design
-//! ([`token_design`]) samples tokens with a token Transformer ([`tokens`], [`sampling`]) from
+//! (`token_design`) samples tokens with a token Transformer ([`tokens`], [`sampling`]) from
 //! conditioning ([`conditioning`]) and retrieved examples ([`retrieval_index`],
-//! [`retrieval_encoder`]), corrects them with a refiner ([`refiner`]; both on one [`backbone`]) and
+//! `retrieval_encoder`), corrects them with a refiner ([`refiner`]; both on one [`backbone`]) and
 //! decodes them ([`generator`]); an encoder ([`encoder`], [`quantizer`]) turns pictures into tokens.
 //! In training a discriminator ([`discriminator`]) or a critic on pretrained features ([`critic`])
 //! scores pictures. Varying, interpolating, mixing and restyling have a file each. All networks are

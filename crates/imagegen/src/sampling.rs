@@ -1,5 +1,5 @@
 //! Decoding: samples a picture's tokens in several decoding steps, in a fixed order that is spread
-//! over the whole picture ([`super::halton`]).
+//! over the whole picture (`super::halton`).
 //!
 //! The order does not depend on the model's confidence: the model is most confident about empty
 //! areas, and pictures that start with those stay empty. A retrieved example biases the logits:
