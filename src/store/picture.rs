@@ -126,12 +126,19 @@ fn compose_layers(layers: &[Layer], how: &PictureProvenance) -> Result<Vec<u8>, 
     if let Some(background) = &how.background {
         sheet.fill(parse_colour(background)?);
     }
-    let places = match how.way {
+    let positions = match how.way {
         Derivation::Scene { .. } => scene_positions(layers.len(), height as f32),
-        _ => vec![(0.0, 0.0, height as f32); layers.len()],
+        _ => {
+            let whole = LayerPosition {
+                left: 0.0,
+                top: 0.0,
+                side: height as f32,
+            };
+            vec![whole; layers.len()]
+        }
     };
-    for (layer, place) in layers.iter().zip(places) {
-        draw_layer(&mut sheet, layer, place)?;
+    for (layer, position) in layers.iter().zip(positions) {
+        draw_layer(&mut sheet, layer, position)?;
     }
     let straight = |pixel: &PremultipliedColorU8| {
         let colour = pixel.demultiply();
@@ -140,10 +147,22 @@ fn compose_layers(layers: &[Layer], how: &PictureProvenance) -> Result<Vec<u8>, 
     Ok(sheet.pixels().iter().flat_map(straight).collect())
 }
 
-/// The positions of a scene's layers: left, top and side of each. The backdrop covers the whole
-/// scene and extends beyond its top and bottom; the other layers stand side by side on one ground.
-fn scene_positions(layers: usize, height: f32) -> Vec<(f32, f32, f32)> {
-    let mut places = vec![(0.0, -0.5 * height, 2.0 * height)];
+/// Where a square layer lies in the picture, in pixels.
+#[derive(Clone, Copy)]
+struct LayerPosition {
+    left: f32,
+    top: f32,
+    side: f32,
+}
+
+/// The positions of a scene's layers. The backdrop covers the whole scene and extends beyond its
+/// top and bottom; the other layers stand side by side on one ground.
+fn scene_positions(layers: usize, height: f32) -> Vec<LayerPosition> {
+    let mut positions = vec![LayerPosition {
+        left: 0.0,
+        top: -0.5 * height,
+        side: 2.0 * height,
+    }];
     let subjects = layers.saturating_sub(1);
     let side = match subjects {
         0 | 1 => 0.78,
@@ -151,17 +170,18 @@ fn scene_positions(layers: usize, height: f32) -> Vec<(f32, f32, f32)> {
         _ => 0.62,
     } * height;
     let free = 2.0 * height / subjects.max(1) as f32;
-    places.extend((0..subjects).map(|at| {
-        let middle = (at as f32 + 0.5) * free;
-        (middle - side / 2.0, 0.97 * height - side, side)
+    positions.extend((0..subjects).map(|at| LayerPosition {
+        left: (at as f32 + 0.5) * free - side / 2.0,
+        top: 0.97 * height - side,
+        side,
     }));
-    places
+    positions
 }
 
 fn draw_layer(
     sheet: &mut Pixmap,
     layer: &Layer,
-    (left, top, side): (f32, f32, f32),
+    LayerPosition { left, top, side }: LayerPosition,
 ) -> Result<(), PictureError> {
     let own = layer.size as u32;
     let drawn = IntSize::from_wh(own, own)
