@@ -3,10 +3,10 @@
 use super::Format;
 
 /// A linear congruential generator: small, and the same everywhere.
-pub struct Random(pub u64);
+pub(crate) struct Random(pub u64);
 
 impl Random {
-    pub fn next(&mut self) -> u32 {
+    pub(crate) fn next(&mut self) -> u32 {
         self.0 = self
             .0
             .wrapping_mul(6_364_136_223_846_793_005)
@@ -14,13 +14,13 @@ impl Random {
         (self.0 >> 33) as u32
     }
 
-    pub fn float(&mut self) -> f32 {
+    pub(crate) fn float(&mut self) -> f32 {
         self.next() as f32 / (1u32 << 30) as f32 - 1.0
     }
 }
 
 /// Blocks of random weights, with scales of a sensible size.
-pub fn weights(format: Format, n: usize, k: usize, random: &mut Random) -> Vec<u8> {
+pub(crate) fn weights(format: Format, n: usize, k: usize, random: &mut Random) -> Vec<u8> {
     let mut data: Vec<u8> = (0..n * format.row_bytes(k))
         .map(|_| random.next() as u8)
         .collect();
@@ -40,7 +40,7 @@ pub fn weights(format: Format, n: usize, k: usize, random: &mut Random) -> Vec<u
 }
 
 /// Where a file block has half floats.
-pub fn scales(format: Format) -> &'static [usize] {
+pub(crate) fn scales(format: Format) -> &'static [usize] {
     match format {
         Format::Q4_0 | Format::Q5_0 | Format::Q8_0 => &[0],
         Format::Q4_1 | Format::Q5_1 | Format::Q4K | Format::Q5K => &[0, 2],
