@@ -192,13 +192,17 @@ fn load_provenance(path: &Path) -> Result<PictureProvenance, Failed> {
 }
 
 fn same_weights(from: &PictureProvenance, pipeline: &ImagePipeline) -> Result<(), Failed> {
-    match pipeline.illuminator.reproduces(&from.weights) {
-        true => Ok(()),
-        false => Err(Failed::new(
-            Exit::Model,
-            "That picture was drawn with different weights; give their folder with --weights",
-        )),
+    let illuminator = &pipeline.illuminator;
+    if illuminator.reproduces(&from.weights) {
+        return Ok(());
     }
+    let why = match illuminator.config.same_pictures_as.contains(&from.weights) {
+        true => {
+            "That picture was drawn before these weights were stored in 8 bits; draw it again with --device cpu"
+        }
+        false => "That picture was drawn with different weights; give their folder with --weights",
+    };
+    Err(Failed::new(Exit::Model, why))
 }
 
 /// The seeds: `--seeds`, or `--n` seeds starting at `--seed`, or random ones.

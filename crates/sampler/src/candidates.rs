@@ -121,7 +121,7 @@ fn keep_best(items: &mut Vec<Candidate>, count: usize) {
 
 /// Candidates of tokens 0, 1, 2, … with the given logits.
 #[cfg(test)]
-pub fn candidates(logits: &[f32]) -> Vec<Candidate> {
+pub(crate) fn candidates(logits: &[f32]) -> Vec<Candidate> {
     let mut items = Vec::new();
     gather(logits, ALL, 0, &mut items);
     items
@@ -129,14 +129,14 @@ pub fn candidates(logits: &[f32]) -> Vec<Candidate> {
 
 /// Candidates of tokens 0, 1, 2, … with the given probabilities.
 #[cfg(test)]
-pub fn with_probabilities(probabilities: &[f64]) -> Vec<Candidate> {
+pub(crate) fn with_probabilities(probabilities: &[f64]) -> Vec<Candidate> {
     let logits: Vec<f32> = probabilities.iter().map(|p| p.ln() as f32).collect();
     candidates(&logits)
 }
 
 /// Which tokens are left.
 #[cfg(test)]
-pub fn tokens(items: &[Candidate]) -> Vec<u32> {
+pub(crate) fn tokens(items: &[Candidate]) -> Vec<u32> {
     items.iter().map(|item| item.token).collect()
 }
 

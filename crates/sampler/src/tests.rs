@@ -3,7 +3,7 @@
 use super::*;
 
 /// No stage at all: probabilities are the softmax of the logits.
-pub fn plain() -> Sampling {
+pub(crate) fn plain() -> Sampling {
     Sampling {
         temperature: 1.0,
         min_p: 0.0,
@@ -12,7 +12,7 @@ pub fn plain() -> Sampling {
     }
 }
 
-pub fn sampler(sampling: &Sampling, seed: u64) -> Sampler {
+pub(crate) fn sampler(sampling: &Sampling, seed: u64) -> Sampler {
     Sampler::new(sampling, seed, SequenceBreakers::none())
 }
 

