@@ -54,7 +54,7 @@ pub fn add_perceptual_loss(
         return Ok(loss);
     };
     let distance = perceptual.distance(real, generated)?;
-    metrics.push(("unlike", scalar(&distance)?));
+    metrics.push(("perceptual", scalar(&distance)?));
     loss + (distance * perceptual.weight)?
 }
 

@@ -321,11 +321,11 @@ impl Phase for RefinePhase<'_> {
         self.generator.step(&gradients, step)?;
         Ok(vec![
             ("loss", scalar(&reconstruction)?),
-            ("unlike", scalar(&perceptual)?),
+            ("perceptual", scalar(&perceptual)?),
             ("critic", critic.adversarial),
-            ("told", critic.contrastive),
+            ("critic match", critic.contrastive),
             ("generator", scalar(&feedback.adversarial)?),
-            ("belongs", scalar(&feedback.contrastive)?),
+            ("caption match", scalar(&feedback.contrastive)?),
             ("gap", feedback.gap),
         ])
     }

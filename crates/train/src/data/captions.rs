@@ -115,8 +115,11 @@ pub fn from_text_file(picture: &Path) -> Vec<String> {
 /// The captions in a picture's name: `red_dragon-2` is "red dragon". None where the name is a number
 /// or a camera's.
 pub fn from_file_name(stem: &str) -> Vec<String> {
-    let apart = |c: char| !(c.is_alphanumeric() || c == '\'' || c == '’');
-    let mut words: Vec<&str> = stem.split(apart).filter(|word| !word.is_empty()).collect();
+    let separator = |c: char| !(c.is_alphanumeric() || c == '\'' || c == '’');
+    let mut words: Vec<&str> = stem
+        .split(separator)
+        .filter(|word| !word.is_empty())
+        .collect();
     // The number of a picture among several of the same.
     while let Some(last) = words.pop() {
         let plain = last.trim_end_matches(|c: char| c.is_ascii_digit());

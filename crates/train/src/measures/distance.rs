@@ -52,20 +52,20 @@ fn discrepancy(a: &Features, b: &Features) -> Result<f64> {
     let size = a.len();
     let others = (size * (size - 1)) as f64;
     // Pairs of a row with itself are left out.
-    let apart = |all: Vec<f64>| {
+    let off_diagonal = |all: Vec<f64>| {
         let whole: f64 = all.iter().sum();
         let own: f64 = all.iter().step_by(size + 1).sum();
         (whole - own) / others
     };
     let between = kernel(&x, &y)?.iter().sum::<f64>() / (size * size) as f64;
-    Ok(apart(kernel(&x, &x)?) + apart(kernel(&y, &y)?) - 2.0 * between)
+    Ok(off_diagonal(kernel(&x, &x)?) + off_diagonal(kernel(&y, &y)?) - 2.0 * between)
 }
 
 /// The Fréchet distance of FID (Heusel et al. 2017): |μ₁ - μ₂|² + tr(Σ₁ + Σ₂ - 2 (Σ₁ Σ₂)^½).
 ///
 /// The roots of Σ₁ Σ₂'s eigenvalues are those of Lᵀ Σ₂ L with Σ₁ = L Lᵀ, which is symmetric.
 pub fn frechet_distance(a: &Features, b: &Features) -> Result<f64> {
-    let apart: f64 = a
+    let between_means: f64 = a
         .mean()
         .iter()
         .zip(b.mean())
@@ -81,7 +81,7 @@ pub fn frechet_distance(a: &Features, b: &Features) -> Result<f64> {
     let middle = lower.t()?.contiguous()?.matmul(&second)?.matmul(&lower)?;
     let values = eigenvalues(middle.flatten_all()?.to_vec1()?, a.width);
     let roots: f64 = values.iter().map(|x| x.max(0.0).sqrt()).sum();
-    Ok(apart + trace(&first)? + trace(&second)? - 2.0 * roots)
+    Ok(between_means + trace(&first)? + trace(&second)? - 2.0 * roots)
 }
 
 fn covariance(rows: &Features) -> Result<Tensor> {
