@@ -1,6 +1,6 @@
-//! A person's own editor on a text: a file of its own, the program, and what the file then says.
+//! Opens a text in the writer's own editor and reads the result.
 //!
-//! Knows no story and no screen; whoever calls it has made room on the terminal.
+//! Knows no story and no screen; the caller has released the terminal.
 
 use std::fs::{self, OpenOptions};
 use std::io::{Read, Write};
@@ -20,16 +20,16 @@ pub enum EditorError {
     Read(String),
 }
 
-/// The program that a writer edits with, and where its files may stand.
+/// The writer's editor, and the folder for its temporary files.
 #[derive(Clone, Debug)]
 pub struct Editor {
-    /// May have arguments.
+    /// The command, possibly with arguments.
     pub command: String,
     pub folder: PathBuf,
 }
 
 impl Editor {
-    /// Has the writer change `text`.
+    /// Opens `text` in the editor and returns the result.
     pub fn edit(&self, text: &str) -> Result<String, EditorError> {
         let mut words = self.command.split_whitespace();
         let program = words.next().ok_or(EditorError::None)?;
@@ -62,7 +62,7 @@ fn run<'a>(
     })
 }
 
-/// A file that only its owner can read, and that is gone afterwards.
+/// A temporary file that only its owner can read.
 struct Draft(PathBuf);
 
 impl Draft {

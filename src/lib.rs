@@ -1,8 +1,8 @@
-//! illumine: an illuminated manuscript in the terminal.
+//! illumine writes and illustrates stories in the terminal.
 //!
-//! Modules stand in layer order, a blank line apart so that rustfmt leaves them there. A module
-//! may use only itself and the modules above it; `tests/it/architecture.rs` fails when one
-//! reaches down the list.
+//! The modules are in layer order, separated by blank lines so that rustfmt keeps the order. A
+//! module may use only itself and the modules above it; `tests/it/architecture.rs` fails if one
+//! uses a module below.
 
 // Tests may look around; the library takes what it needs as arguments (clippy.toml).
 #![cfg_attr(test, allow(clippy::disallowed_methods))]

@@ -1,69 +1,69 @@
-//! The line front end: lines in, transcript out. The REPL, a pipe and a replay are this one loop.
+//! The line-based front end: lines in, transcript out. The REPL and a pipe share this loop.
 //!
-//! Knows commands and events; knows neither a terminal's control codes nor where lines come from.
+//! Knows commands and events, but neither a terminal's control codes nor the source of the lines.
 
 use crate::story::message::FailureKind;
 use crate::story::{Author, Command, NodeId, Reply, Status, command, diff};
 use crate::studio::{Kept, Listed, Notice, Outcome, Refusal, Studio, Work, left_out};
 use std::sync::mpsc::Receiver;
 
-/// Where the transcript goes. Text is the story's and is shown exactly; all else is about it.
+/// The destination of the transcript. Story text is shown exactly; everything else is about it.
 pub trait Page {
-    /// A piece of the story, as it comes.
+    /// Shows a piece of the story as it arrives.
     fn text(&mut self, text: &str) -> Result<(), OutputClosed>;
-    /// A passage has ended.
+    /// Ends a passage.
     fn end(&mut self) -> Result<(), OutputClosed>;
-    /// An answer to a command.
+    /// Shows an answer to a command.
     fn message(&mut self, text: &str) -> Result<(), OutputClosed>;
-    /// Something that was not asked for.
+    /// Shows an unsolicited notice.
     fn notice(&mut self, text: &str);
-    /// Pictures were drawn: their files, the one on the page first, and what was drawn.
+    /// Shows pictures: their files, the one on the page first, and a description.
     fn pictures(&mut self, files: &[Kept], said: &str) -> Result<(), OutputClosed>;
-    /// What the engine is doing.
+    /// Shows the engine's current activity.
     fn working(&mut self, work: &Work);
-    /// A line that the writer may send, or change.
+    /// A suggested line for the writer to edit or send.
     fn suggested(&mut self, line: &str) -> Result<(), OutputClosed> {
         self.message(line)
     }
-    /// Has the writer change a text, where there is somebody with an editor.
+    /// Lets the writer edit a text, if an editor is available.
     fn edit(&mut self, _text: &str) -> Option<Result<String, String>> {
         None
     }
 }
 
-/// Nobody reads any more: a closed pipe, a hung-up terminal.
+/// The reader is gone: a closed pipe or a hung-up terminal.
 #[derive(Debug, PartialEq, Eq)]
 pub struct OutputClosed;
 
-/// What came instead of a line.
+/// An input that is not a line.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Input {
     Line(String),
-    /// A line that cannot be used, and why.
+    /// An unusable line, and why.
     Unusable(String),
     /// Ctrl+C on an empty line, twice.
     Interrupted,
     End,
 }
 
-/// How a conversation ended.
+/// How the loop ended.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct RunEnd {
-    /// The first thing that went wrong; it decides the exit code.
+    /// The first error, which decides the exit code.
     pub fault: Option<FailureCause>,
     pub interrupted: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FailureCause {
-    /// A command or line that could not be done.
+    /// A command or line was refused.
     Refused,
-    /// Something could not be written to disk.
+    /// A record could not be written to disk.
     Store,
     Engine(FailureKind),
 }
 
-/// Reads lines until they end, and does what each says.
+/// Reads and runs lines until they end.
 pub fn run(
     studio: &mut Studio,
     events: &Receiver<Reply>,
@@ -124,7 +124,7 @@ fn run_line(
     }
 }
 
-/// What the writer made of a passage in an editor.
+/// Handles the result of editing a passage.
 fn edited(
     studio: &mut Studio,
     node: NodeId,
@@ -165,7 +165,7 @@ fn show_outcome(
     Ok(Flow::On(settle(studio, events, page)?))
 }
 
-/// A list with the numbers that `/pick` takes.
+/// Formats a list with the numbers for `/pick`.
 fn format_list(title: &str, listed: &[Listed]) -> String {
     let rows = listed.iter().enumerate();
     let rows = rows.map(|(at, row)| format!("{:>3}  {}", at + 1, row.label));
@@ -182,7 +182,7 @@ fn cause_of(refusal: &Refusal) -> FailureCause {
     }
 }
 
-/// Takes the engine's news until it rests. Returns the first thing that went wrong.
+/// Handles engine events until the engine is idle. Returns the first error.
 pub fn settle(
     studio: &mut Studio,
     events: &Receiver<Reply>,
@@ -204,7 +204,7 @@ pub fn settle(
     Ok(trouble)
 }
 
-/// Nobody reads: no more is wanted, and what has been written so far is kept.
+/// Stops generation because the reader is gone, and saves the text so far.
 fn flush_after_close(studio: &mut Studio, events: &Receiver<Reply>) -> OutputClosed {
     studio.stop();
     while studio.busy() {
@@ -289,7 +289,7 @@ fn show_notice(
     Ok(trouble)
 }
 
-/// What a reader should know about how a passage ended.
+/// A remark about how a passage ended, if the reader should know.
 fn status_remark(status: Status) -> Option<&'static str> {
     match status {
         Status::Stopped => Some("Stopped; the text so far is kept, and an empty line continues it"),
@@ -300,7 +300,7 @@ fn status_remark(status: Status) -> Option<&'static str> {
     }
 }
 
-/// The words of the story so far, each author's apart, for showing a session that is opened.
+/// The story so far, with authors set apart, for showing an opened session.
 pub fn transcript(studio: &Studio) -> String {
     let mut text = String::new();
     let mut last = None;

@@ -1,8 +1,8 @@
 //! The application without a screen: a session, an engine and a journal, driven by commands.
 //!
-//! Every front end calls [`Studio::run`] with what the writer asked and [`Studio::absorb`] with
-//! what the engine said, then shows [`Studio::story`]. What a command does is decided here, once;
-//! what it looks like is not.
+//! Every front end calls [`Studio::run`] with the writer's commands and [`Studio::absorb`] with the
+//! engine's events, then shows [`Studio::story`]. The studio decides what a command does; the front
+//! end decides what it looks like.
 
 mod choices;
 pub mod complete;
@@ -45,26 +45,26 @@ pub use length::left_out;
 pub use outcome::{Notice, Outcome, Refusal};
 pub use pictures::{Kept, file_source};
 
-/// What a front end brings: where sessions are, and what a library must not look up by itself.
+/// Options from the front end: where sessions are, and what a library must not look up by itself.
 pub struct Setup {
     pub sessions: Sessions,
-    /// Settings of a new session: flags, environment and configuration resolved.
+    /// The settings of a new session, resolved from flags, environment and configuration.
     pub defaults: Settings,
-    /// The flags and the environment alone, which stand above a session's settings too.
+    /// Settings from flags and environment only, which also override a session's settings.
     pub asked: SettingOverrides,
-    /// Names the program and its version in provenance.
+    /// The program's name and version, for provenance.
     pub build: String,
-    /// Where seeds come from when none is set.
+    /// Random bits for seeds when none is set.
     pub entropy: u64,
     /// RFC 3339, UTC.
     pub now: fn() -> String,
-    /// Nothing is written to disk.
+    /// Whether the session is private: nothing is written to disk.
     pub private: bool,
     /// Where the writer's own voices are.
     pub prompts: Prompts,
-    /// What `~` stands for.
+    /// The home folder, for `~`.
     pub home: Option<PathBuf>,
-    /// Styles that pictures can be drawn in, for completion.
+    /// The image model's styles, for completion.
     pub styles: Vec<String>,
 }
 
@@ -82,7 +82,7 @@ pub struct Studio {
     pending: Pending,
 }
 
-/// What the engine is busy with.
+/// The engine's current activity.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub enum Work {
     #[default]
@@ -98,7 +98,7 @@ pub enum Work {
         reused: usize,
     },
     Writing,
-    /// So many pictures of so many; of none while it is not known.
+    /// Pictures done, of a total that is 0 while unknown.
     Drawing {
         done: usize,
         total: usize,
@@ -106,7 +106,7 @@ pub enum Work {
 }
 
 impl Studio {
-    /// A studio with an empty story and no session on disk yet; the first words begin one.
+    /// A studio with an empty story; the session is created on disk with the first text.
     pub fn new(engine: Engine, setup: Setup) -> Studio {
         Studio {
             engine,
@@ -149,7 +149,7 @@ impl Studio {
         &self.setup.sessions
     }
 
-    /// The session's name; None before the first words, and when nothing is kept.
+    /// The session's name; None before the first text, and in a private session.
     pub fn session_name(&self) -> Option<&str> {
         self.session.name()
     }
@@ -162,7 +162,7 @@ impl Studio {
         self.session.read_only()
     }
 
-    /// Whether something is not on disk that should be.
+    /// Whether any record is not on disk yet.
     pub fn has_unsaved(&self) -> bool {
         !self.session.unsaved.is_empty()
     }
@@ -171,22 +171,22 @@ impl Studio {
         *self.work() != Work::Nothing
     }
 
-    /// Passages that are or were last written side by side.
+    /// The current or last continuations.
     pub fn candidates(&self) -> &[NodeId] {
         &self.session.candidates
     }
 
-    /// Where what the model last read begins, when it was not the story's beginning.
+    /// The start of the last context, if not the beginning of the story.
     pub fn context_start(&self) -> Option<(NodeId, usize)> {
         self.session.context_start
     }
 
-    /// What `/pick` takes from.
+    /// The list that `/pick` chooses from.
     pub fn listed(&self) -> &[Listed] {
         &self.session.listed
     }
 
-    /// Whether a passage is being written, as opposed to a model being loaded.
+    /// Whether a passage is being generated, as opposed to a model being loaded.
     pub fn writing(&self) -> bool {
         self.session.story.running().is_some()
     }
@@ -199,7 +199,7 @@ impl Studio {
         self.engine.stopper().stop();
     }
 
-    /// Asks for the model of the settings.
+    /// Requests the model of the settings.
     pub fn load_model(&mut self) {
         self.load(self.session.settings.model.clone());
     }
@@ -231,7 +231,7 @@ impl Studio {
         self.session.sync()
     }
 
-    /// Puts the text that has come so far into the story and the journal.
+    /// Adds the received text to the story and the journal.
     pub fn flush(&mut self) -> Result<(), Refusal> {
         self.session.flush(&self.setup)
     }
@@ -246,7 +246,7 @@ impl Studio {
         }
     }
 
-    /// Submits a request; what is read in advance makes room for it.
+    /// Submits a request, which stops a prefetch.
     fn send(&mut self, request: Request, purpose: Purpose, work: Work) {
         if self.pending.read_ahead.take().is_some() {
             self.engine.stopper().stop();
@@ -261,7 +261,7 @@ impl Studio {
         });
     }
 
-    /// Does what the writer asked.
+    /// Runs a command.
     pub fn run(&mut self, command: Command) -> Result<Outcome, Refusal> {
         if !command.works_while_busy() && (self.writing() || self.drawing()) {
             return Err(Refusal::Busy);
@@ -321,7 +321,7 @@ impl Studio {
 }
 
 /// The seed of one passage: SplitMix64 of the session's seed and the passage's number, so that
-/// siblings differ and a replay does not.
+/// versions differ and a replay is identical.
 fn derive(base: u64, id: NodeId) -> u64 {
     crate::model::sampler::rng::derive(base, id)
 }

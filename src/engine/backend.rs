@@ -14,7 +14,7 @@ use crate::story::{Event, ModelInfo, NodeId, Status};
 /// How a request ended.
 pub type Answer = Result<(Status, PassageStats), Failure>;
 
-/// Why a request could not be answered.
+/// Why a request failed.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Failure {
     /// One plain sentence.
@@ -62,7 +62,7 @@ impl<O: Observer + ?Sized> Listener for Quiet<'_, O> {
 
 /// Something that writes text. It lives on the worker's thread and never leaves it.
 pub trait Backend {
-    /// The model in place, for the status line and for provenance.
+    /// The loaded model, for the status line and for provenance.
     fn about(&self) -> &ModelInfo;
 
     fn capabilities(&self) -> Capabilities;

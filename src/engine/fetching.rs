@@ -1,11 +1,11 @@
-//! The news of fetching a file, handed on; and the wish to stop, handed back.
+//! Forwards download progress as events, and stop requests to the download.
 
 use super::LoadError;
 use crate::model::fetch::{FetchError, Progress};
 use crate::story::progress::Observer;
 use std::ops::ControlFlow;
 
-/// Hands the news of fetching on, and the wish to stop back.
+/// Forwards download progress, and stops the download on request.
 pub fn watching(observer: &dyn Observer) -> impl FnMut(&Progress) -> ControlFlow<()> {
     let mut throttle = Throttle::default();
     move |news| {
@@ -28,7 +28,7 @@ impl From<FetchError> for LoadError {
     }
 }
 
-/// Lets one notice in 2 MB through: fetching tells of every 128 kB.
+/// Limits progress events to one per 2 MB; a download reports every 128 kB.
 #[derive(Default)]
 struct Throttle {
     what: String,

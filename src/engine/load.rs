@@ -1,4 +1,4 @@
-//! From a model's name to a model in memory, with its tokenizer, template and cache.
+//! Loads a model by name: with its tokenizer, chat template and KV cache.
 
 use super::backend::Backend;
 use super::fetching::watching;
@@ -21,16 +21,16 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
 
-/// Makes models on the worker's thread.
+/// Loads models on the worker's thread.
 pub trait Loader: Send {
     /// `model` is a catalogue name, a path, or empty for the default.
     fn load(&mut self, model: &str, observer: &dyn Observer)
     -> Result<Box<dyn Backend>, LoadError>;
 
-    /// The sentence encoder, by which old passages are recalled and pictures are drawn.
+    /// The text encoder, for retrieval and for drawing.
     fn encoder(&mut self, observer: &dyn Observer) -> Result<SentenceEncoder, LoadError>;
 
-    /// What draws, and the name of what computes.
+    /// The image model, and the name of its backend.
     fn illuminator(
         &mut self,
         _observer: &dyn Observer,
@@ -39,7 +39,7 @@ pub trait Loader: Send {
     }
 }
 
-/// A loader that has nothing: where the engine's news are made up, and no model is wanted.
+/// A loader without models, for tests that make up the engine's events.
 pub struct NoModel;
 
 impl Loader for NoModel {
@@ -59,21 +59,21 @@ pub enum LoadError {
     Failed(String),
 }
 
-/// The real loader: catalogue, fetch, GGUF, device.
+/// The real loader: catalogue, download, GGUF, device.
 pub struct ModelLoader {
     pub catalog: Catalog,
     pub store: ModelStore,
     pub device: device::DeviceChoice,
     pub threads: usize,
-    /// How keys and values are kept on a CPU.
+    /// The KV cache type on a CPU.
     pub kv: KvType,
-    /// The model that guesses for another: a name or a path, `none`, or the catalogue's choice.
+    /// The draft model: a name, a path or `none`; None for the catalogue's choice.
     pub draft: Option<String>,
-    /// Where the illuminator's weights may be; one alone was named by the user.
+    /// Where the image model's weights may be; a single entry was given by the user.
     pub weights: Vec<PathBuf>,
 }
 
-/// Where a model is wanted, before the device is opened.
+/// The requested placement, before the device is opened.
 #[derive(Clone, Copy, Debug)]
 pub struct Place {
     pub device: device::DeviceChoice,
@@ -81,12 +81,12 @@ pub struct Place {
     pub kv: KvType,
 }
 
-/// A model's file, found and verified.
+/// A model's file, located and verified.
 struct Found {
     name: String,
     path: PathBuf,
     sha256: String,
-    /// Already open, where it had to be looked at.
+    /// The opened file, if it had to be inspected.
     gguf: Option<Gguf>,
 }
 
@@ -140,7 +140,7 @@ impl ModelLoader {
         Ok(loaded)
     }
 
-    /// The model that shall guess for this one.
+    /// The draft model for this model.
     fn draft_for(&self, name: &str) -> Option<String> {
         let usual = || {
             let entries = self.catalog.entries().iter();
@@ -151,7 +151,8 @@ impl ModelLoader {
         wanted.filter(|wanted| wanted != "none")
     }
 
-    /// Adds a draft model. One that cannot be had is said, and the model writes without it.
+    /// Adds a draft model. If it cannot be loaded, the user is warned and the model runs without
+    /// it.
     fn add_draft(
         &self,
         loaded: &mut Loaded,
@@ -188,7 +189,7 @@ impl ModelLoader {
         Ok(self.store.ensure(entry, &mut watching(observer))?)
     }
 
-    /// Where the model's file is, fetched when need be, and its SHA-256.
+    /// Locates the model's file, downloading it if necessary, and returns its SHA-256.
     fn find(&self, model: &str, observer: &dyn Observer) -> Result<Found, LoadError> {
         let choice = match model {
             "" => ModelChoice::Entry(self.catalog.default_entry()),
@@ -220,7 +221,7 @@ impl ModelLoader {
     }
 }
 
-/// Reads a GGUF file into memory.
+/// Loads a GGUF file.
 pub fn read(
     name: &str,
     path: &Path,

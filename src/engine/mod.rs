@@ -29,15 +29,15 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, mpsc};
 use std::thread::{self, JoinHandle};
 
-/// A handle to the worker. Dropping it stops the work and waits for the thread.
+/// A handle to the worker. Dropping it stops the work and joins the thread.
 pub struct Engine {
     requests: Option<mpsc::Sender<(RequestId, Request)>>,
     stop: Stop,
     worker: Option<JoinHandle<()>>,
 }
 
-/// Stops every request submitted so far. Both marks only count up, so there is nothing to reset
-/// and nothing to race: a request that comes later is not touched.
+/// Stops every request submitted so far. Both counters only increase, so there is nothing to reset
+/// and no race: later requests are not affected.
 #[derive(Clone, Default)]
 pub struct Stop(Arc<Marks>);
 
@@ -73,7 +73,7 @@ impl Engine {
         id
     }
 
-    /// Something to hand to a signal handler.
+    /// A handle for signal handlers.
     pub fn stopper(&self) -> Stop {
         self.stop.clone()
     }

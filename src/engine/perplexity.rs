@@ -1,8 +1,8 @@
-//! How well a model foretells a text: perplexity over windows.
+//! The perplexity of a text over windows.
 //!
-//! The same windows as llama.cpp's perplexity tool (tools/perplexity/perplexity.cpp): the text is
-//! cut into windows of `window` tokens, each read afresh, and the second half of each is scored:
-//! token i+1 by the logits of token i, for i from window/2 to window-2.
+//! Uses the same windows as llama.cpp's perplexity tool (tools/perplexity/perplexity.cpp): the text
+//! is split into windows of `window` tokens, each evaluated from scratch, and the second half of
+//! each is scored: token i+1 by the logits of token i, for i from window/2 to window-2.
 
 use super::local::Loaded;
 use crate::model::sampler::log_probability;
@@ -13,10 +13,10 @@ use serde::Serialize;
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Perplexity {
     pub perplexity: f64,
-    /// Tokens of the whole text.
+    /// The number of tokens of the text.
     pub tokens: usize,
     pub chunks: usize,
-    /// Tokens that were scored.
+    /// The number of scored tokens.
     pub scored: usize,
 }
 

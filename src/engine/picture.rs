@@ -1,4 +1,4 @@
-//! Pictures on the worker's thread: what draws is made when it is first needed, and stays.
+//! Drawing on the worker's thread; the image pipeline is loaded on first use and stays loaded.
 
 use super::backend::{Answer, Failure, Listener, Quiet};
 use super::image_pipeline::{DrawError, ImagePipeline};
@@ -41,7 +41,7 @@ impl Observer for DrawnPicture<'_> {
 }
 
 impl<L: Loader> Worker<L> {
-    /// Draws what was asked for, and sends it.
+    /// Draws the requested pictures and sends them.
     pub(super) fn picture(&mut self, mut request: PictureRequest, outbox: &Outbox) -> Answer {
         let Some(pipeline) = self.pipeline(outbox)? else {
             return ended(Status::Stopped);
@@ -65,7 +65,7 @@ impl<L: Loader> Worker<L> {
         }
     }
 
-    /// What draws; None when stopped.
+    /// The image pipeline; None if stopped.
     fn pipeline(&mut self, outbox: &Outbox) -> Result<Option<Rc<ImagePipeline>>, Failure> {
         if let Some(pipeline) = &self.pipeline {
             return Ok(Some(pipeline.clone()));
@@ -89,8 +89,8 @@ impl<L: Loader> Worker<L> {
         Ok(Some(pipeline))
     }
 
-    /// What the text model says when it is asked; nothing where there is none. What it had read of
-    /// the story is put back afterwards, so that the story is not read again.
+    /// The text model's answer; empty if there is no model. The KV cache is restored afterwards, so
+    /// that the story need not be evaluated again.
     fn line(&mut self, ask: &TextRequest, observer: &dyn Observer) -> String {
         let Some(backend) = &mut self.backend else {
             return String::new();

@@ -1,8 +1,9 @@
-//! Old passages and lore found by their meaning, and read with a passage again.
+//! Retrieval: old passages and lore that are relevant to the story's end are put back into the
+//! context.
 //!
-//! What a story says at its end is compared with each stretch that no longer fits into the model's
-//! context, and with each entry of lore that nothing named; the nearest are put back some
-//! paragraphs before the end. Embeddings are the sentence encoder's (`model/encoder.rs`).
+//! The end of the story is compared with each stretch that no longer fits the model's context, and
+//! with each inactive lore entry; the most similar ones are inserted some paragraphs before the
+//! end. The text encoder computes the embeddings.
 
 use super::backend::{Backend, Failure};
 use crate::model::ModelError;
@@ -16,25 +17,26 @@ use crate::story::{Context, NodeId};
 use std::collections::HashMap;
 use std::rc::Rc;
 
-/// Less alike than this (cosine) is not about the same thing.
+/// The minimum cosine similarity.
 const NEAR: f32 = 0.2;
-/// Bytes of the story's end that say what it is about now: its last words, and what leads to them.
+/// The lengths in bytes of the story's end that form the query: its last words, and the text before
+/// them.
 const NOW: [usize; 2] = [120, 500];
-/// How much each of them counts.
+/// The weights of the two parts of the query.
 const SAYS: [f32; 2] = [0.7, 0.3];
-/// A stretch is ended by the first sentence that makes it this long, in bytes.
+/// The minimum length of a stretch in bytes; it ends with the sentence that reaches it.
 const STRETCH: usize = 400;
 
-/// The encoder, and the embeddings of what it has read.
+/// The text encoder, and a cache of embeddings.
 pub struct Recaller {
     encoder: Rc<SentenceEncoder>,
     known: HashMap<u64, Vec<f32>>,
 }
 
-/// Something that may be put back.
+/// A candidate for retrieval.
 #[derive(Debug, PartialEq)]
 struct Stretch {
-    /// The words whose meaning counts.
+    /// The text to embed.
     words: String,
     part: ContextPart,
     label: String,
@@ -47,8 +49,8 @@ impl Recaller {
         Recaller { encoder, known }
     }
 
-    /// Puts what is nearest to the story's end into the request's context and says what that was.
-    /// None when it was stopped.
+    /// Inserts the most similar candidates into the request's context and returns them. None if
+    /// stopped.
     pub fn recall(
         &mut self,
         backend: &dyn Backend,
@@ -76,7 +78,7 @@ impl Recaller {
         Ok(Some(said))
     }
 
-    /// Embeds what is not known yet; false when it was stopped.
+    /// Embeds the texts that are not cached yet. Returns false if stopped.
     fn learn(
         &mut self,
         now: &[String],
@@ -100,7 +102,7 @@ impl Recaller {
         Ok(true)
     }
 
-    /// The nearest, in the order in which they were found.
+    /// The most similar candidates, in the order of the story.
     fn nearest(&self, now: &[String], mut found: Vec<Stretch>, most: usize) -> Vec<Stretch> {
         let row = |text: &str| self.known.get(&fnv1a(text)).map_or(&[][..], Vec::as_slice);
         for stretch in &mut found {
@@ -152,7 +154,7 @@ fn story(context: &Context) -> impl Iterator<Item = (NodeId, usize, &str)> {
     })
 }
 
-/// The story's last sentences: as many as begin within so many bytes of its end, one at least.
+/// The story's last sentences: those that start within `bytes` of its end, at least one.
 fn end(context: &Context, bytes: usize) -> String {
     let text: String = story(context).map(|(.., text)| text).collect();
     let text = text.trim_end();
@@ -168,7 +170,7 @@ fn end(context: &Context, bytes: usize) -> String {
     text[first.copied().unwrap_or(0)..].to_string()
 }
 
-/// Entries that may be read; those that the budget does not reach are left out later.
+/// The lore entries that may be retrieved; those beyond the budget are dropped later.
 fn lore(context: &Context, recall: &Retrieval) -> Vec<Stretch> {
     let ranks = parts(context).filter_map(|part| match part.kind {
         PartKind::Lore { rank, .. } => Some(rank + 1),
@@ -192,8 +194,8 @@ fn lore(context: &Context, recall: &Retrieval) -> Vec<Stretch> {
     entries.map(stretch).collect()
 }
 
-/// The story before the place where what is read begins, in stretches of some sentences. They are
-/// counted from the story's beginning, so that they stay the same while it grows.
+/// The story before the start of the context, in stretches of a few sentences. They are counted
+/// from the story's beginning, so that they stay the same while it grows.
 fn forgotten(context: &Context, begins: (NodeId, usize)) -> Vec<Stretch> {
     let mut found = Vec::new();
     let (mut text, mut place) = (String::new(), None);
@@ -265,7 +267,7 @@ mod tests {
         assert!(forgotten(&context, (0, 0)).is_empty());
     }
 
-    /// As the story grows the stretches stay what they were, so that they are embedded once.
+    /// The stretches stay the same while the story grows, so that each is embedded once.
     #[test]
     fn stretches_hold_while_the_story_grows() {
         let texts: Vec<String> = (0..9)

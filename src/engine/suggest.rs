@@ -1,4 +1,4 @@
-//! What the model says when it is asked for words that are no passage.
+//! Text from the model that is not a passage.
 
 use super::backend::{Answer, Backend, Listener};
 use crate::story::Event;
@@ -6,7 +6,7 @@ use crate::story::message::TextRequest;
 use crate::story::progress::{Cancelled, Observer};
 use std::cell::RefCell;
 
-/// Writes the words on that the writer has begun, and tells the whole line.
+/// Completes the line that the writer has started, and sends the whole line.
 pub fn suggest(
     backend: &mut dyn Backend,
     ask: &TextRequest,

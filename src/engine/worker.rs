@@ -15,16 +15,16 @@ use std::rc::Rc;
 use std::slice::from_mut;
 use std::sync::mpsc;
 
-/// What the worker has in its hands.
+/// The worker's state.
 pub(super) struct Worker<L> {
     pub(super) loader: L,
     /// What writes; none until a model is loaded.
     pub(super) backend: Option<Box<dyn Backend>>,
-    /// Why there is no model, once loading has failed.
+    /// Why no model is loaded, after a failure.
     why_not: Option<String>,
-    /// What draws, once something was drawn.
+    /// The image pipeline, once it has been used.
     pub(super) pipeline: Option<Rc<ImagePipeline>>,
-    /// Read when it is first asked for.
+    /// Loaded on first use.
     encoder: Option<Rc<SentenceEncoder>>,
     recaller: Option<Recaller>,
 }
@@ -191,7 +191,7 @@ impl<L: Loader> Worker<L> {
         Ok(())
     }
 
-    /// The sentence encoder, fetched and read when it is first asked for.
+    /// The text encoder, downloaded and loaded on first use.
     pub(super) fn encoder(
         &mut self,
         observer: &dyn Observer,
@@ -204,7 +204,7 @@ impl<L: Loader> Worker<L> {
         Ok(encoder)
     }
 
-    /// Puts another model in place; when that fails, the one before it stays.
+    /// Switches to another model; on failure the current one stays.
     fn load(&mut self, model: &str, outbox: &Outbox) -> Answer {
         match self.loader.load(model, outbox) {
             Ok(backend) => {
@@ -225,7 +225,7 @@ impl<L: Loader> Worker<L> {
         }
     }
 
-    /// After a panic inside a model its state cannot be trusted: the cache is forgotten.
+    /// Handles a panic inside a model: clears the KV cache, because it may be inconsistent.
     fn broke(&mut self, node: Option<NodeId>) -> Event {
         if let Some(backend) = &mut self.backend {
             backend.clear_cache();

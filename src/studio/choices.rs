@@ -1,4 +1,4 @@
-//! Lists that a writer picks from: candidates, words, places.
+//! Lists to pick from: continuations, words, places.
 
 use super::pending::Purpose;
 use super::request::Ask;
@@ -8,7 +8,7 @@ use crate::story::sentence::excerpt;
 use crate::story::untrusted::clean;
 use crate::story::{Command, NodeId, Passage, Place, Request, command::TokenChoice, edit, places};
 
-/// A row of a list, and what picking it does.
+/// A row of a list, and the command that picking it runs.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Listed {
     pub label: String,
@@ -35,7 +35,7 @@ impl Studio {
         self.run(command)
     }
 
-    /// Asks the engine what could stand at a word, or next.
+    /// Requests the alternatives for a word, or for the next word.
     pub(super) fn alternatives(&mut self, word: Option<&str>) -> Result<Outcome, Refusal> {
         self.needs(|can| can.alternatives, "list other words")?;
         let place = match word {
@@ -60,7 +60,7 @@ impl Studio {
         Ok(Outcome::Asked)
     }
 
-    /// Where a word begins that the story says: the last time, with the space before it.
+    /// The place of the last occurrence of a word in the story, including the space before it.
     fn place_of(&self, word: &str) -> Result<Place, Refusal> {
         let path = self.session.story.path();
         if let Ok(place) = places::find_place(&self.session.story, word)
@@ -85,7 +85,7 @@ impl Studio {
         found.ok_or_else(|| cannot(&format!("The story does not contain \"{shown}\"")))
     }
 
-    /// The list that the engine's answer makes.
+    /// Makes a list of the engine's answer.
     pub(super) fn alternatives_came(
         &mut self,
         place: Place,
@@ -138,7 +138,7 @@ impl Studio {
         (title, listed)
     }
 
-    /// What was written side by side, to pick from.
+    /// The list of continuations to pick from.
     pub(super) fn candidates_came(&mut self) -> (String, Vec<Listed>) {
         let row = |id: &u64| {
             let text = self.session.story.node(*id).map_or("", |node| &node.text);
@@ -154,7 +154,7 @@ impl Studio {
     }
 }
 
-/// Where such a word stands for the last time, with nothing of a word before or after it.
+/// The last occurrence of a word as a whole word.
 fn last_word(text: &str, length: usize, wanted: &dyn Fn(&str) -> bool) -> Option<usize> {
     let letter = |c: Option<char>| c.is_some_and(char::is_alphanumeric);
     let places = text.char_indices().rev().map(|(at, _)| at);

@@ -1,4 +1,4 @@
-//! Pictures once they are drawn: into the story, onto the page and away from it.
+//! Adds drawn pictures to the story, and shows or hides them on the page.
 
 use super::choices::Listed;
 use super::pictures::{Illustration, Kept};
@@ -12,8 +12,8 @@ use crate::story::sentence::excerpt;
 use crate::story::{Author, Command, Node, NodeId, Picture, Record, Status};
 
 impl Studio {
-    /// Puts a picture on the page in place of its other versions, and goes to its passage where
-    /// the story as it stands does not lead there.
+    /// Shows a picture instead of its other versions, and goes to its passage if that is not on the
+    /// current branch.
     pub(super) fn show(&mut self, id: NodeId) -> Result<Outcome, Refusal> {
         let parent = self.session.story.node(id).and_then(|node| node.parent);
         let path = self.session.story.path();
@@ -44,7 +44,7 @@ impl Studio {
         Ok(Outcome::Moved(format!("Picture #{id}{which}: {title}")))
     }
 
-    /// What takes the versions of `of` from the page and puts `shown` there.
+    /// The changes that hide the versions of `of` and show `shown`.
     fn instead(&self, of: NodeId, shown: Option<NodeId>) -> Vec<Change> {
         let others = self.session.story.picture_versions(of).into_iter();
         let others = others.filter(|id| Some(*id) != shown && self.session.story.is_shown(*id));
@@ -56,7 +56,7 @@ impl Studio {
         changes
     }
 
-    /// Takes a picture from the page and puts it away.
+    /// Hides a picture.
     pub(super) fn delete_picture(&mut self, id: NodeId) -> Result<Outcome, Refusal> {
         let hide = Change::Hidden {
             node: id,
@@ -75,7 +75,7 @@ impl Studio {
         )))
     }
 
-    /// Pictures come into the story.
+    /// Adds pictures to the story.
     pub(super) fn drew(&mut self, place: Illustration, drawings: Vec<DrawnPicture>) -> Vec<Notice> {
         let mut records = Vec::new();
         let mut rows = Vec::new();
@@ -143,7 +143,7 @@ impl Studio {
         notices
     }
 
-    /// A picture's file, on the disk before any record speaks of it.
+    /// Saves a picture's file to disk before any record mentions it.
     fn keep_picture(&mut self, id: NodeId, bytes: Vec<u8>) -> Result<(), Refusal> {
         self.session.ensure_journal(&self.setup)?;
         match &self.session.journal {
@@ -153,7 +153,7 @@ impl Studio {
         Ok(())
     }
 
-    /// How a picture came to be, a line each.
+    /// A picture's provenance, one item per line.
     pub(super) fn why_picture(&self, id: NodeId, picture: &Picture) -> Vec<String> {
         let how = &picture.provenance;
         let mut lines = vec![
@@ -197,7 +197,7 @@ fn listed(id: NodeId, how: &PictureProvenance) -> Listed {
     }
 }
 
-/// What was drawn, and of what.
+/// Describes what was drawn, and from which prompt.
 fn said(first: NodeId, how: &PictureProvenance, count: usize) -> String {
     let title = excerpt(&how.title(), 60);
     let which = match count {

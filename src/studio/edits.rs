@@ -1,4 +1,4 @@
-//! What `/edit` and `/delete` do: new passages beside the old, which stay as they were.
+//! `/edit` and `/delete`: add new passages next to the old ones, which stay unchanged.
 
 use super::{Outcome, Refusal, Studio, cannot};
 use crate::story::edit::{self, EditPlan};
@@ -49,7 +49,7 @@ impl Studio {
         }
     }
 
-    /// Makes a passage one with the one before it.
+    /// Merges a passage into the one before it.
     pub(super) fn merge(&mut self, place: Option<&str>) -> Result<Outcome, Refusal> {
         let id = self.passage_named(place)?;
         let path = self.session.story.path();
@@ -100,7 +100,7 @@ impl Studio {
         )
     }
 
-    /// The passage that a command is about: the one named, or the last that says something.
+    /// The passage that a command refers to: the given one, or the last one with text.
     fn passage_named(&self, place: Option<&str>) -> Result<NodeId, Refusal> {
         let empty = || cannot("The story is empty");
         match place {

@@ -1,5 +1,4 @@
-//! What `/import`, `/export` and `/voice` do: files of other programs come in, the story goes out,
-//! and a file says who tells it.
+//! `/import`, `/export` and `/voice`.
 
 use super::{Outcome, Refusal, Studio, cannot};
 use crate::store::export::{self, ExportFormat, ExportMeta, ExportScope};
@@ -13,7 +12,7 @@ use crate::story::{Author, Mode, Node, Record, Settings};
 use std::path::{Path, PathBuf};
 
 impl Studio {
-    /// Every voice and template that `/voice` takes.
+    /// All voices and templates that `/voice` accepts.
     pub fn voices(&self) -> Vec<String> {
         self.setup.prompts.names()
     }
@@ -55,7 +54,7 @@ impl Studio {
         )))
     }
 
-    /// A file in the session's own folder; none where nothing is kept.
+    /// Saves a file in the session's folder; does nothing in a private session.
     fn keep_beside(
         &mut self,
         name: &str,
@@ -113,7 +112,7 @@ impl Studio {
         Ok(Outcome::Said(format!("Wrote {shown}{left_out}")))
     }
 
-    /// What is said of the story beside its words.
+    /// The metadata of the story.
     fn meta(&self) -> ExportMeta {
         ExportMeta {
             title: self.session_name().unwrap_or("story").to_string(),
@@ -168,7 +167,8 @@ impl Studio {
         }
     }
 
-    /// One step: the voice, and in an empty story its first words. Whether there were some.
+    /// Sets the voice and, in an empty story, adds its opening words, as one step. Returns whether
+    /// it added any.
     fn take_voice(&mut self, filled: FilledTemplate) -> Result<bool, Refusal> {
         let set = FrameChange::Voice {
             voice: Some(filled.voice),
@@ -214,12 +214,12 @@ impl Studio {
         }
     }
 
-    /// Whether the model can be talked to in this mode.
+    /// Whether the model supports this mode.
     fn can(&self, mode: Mode) -> bool {
         mode == Mode::Prose || self.about().is_none_or(|about| about.chat)
     }
 
-    /// A file as a writer names it: in quotes or not, `~` for the home folder.
+    /// Parses a file name: quotes are optional, `~` is the home folder.
     pub(super) fn file_named(&self, name: &str) -> PathBuf {
         let name = name.trim();
         let inner = name
@@ -233,7 +233,7 @@ impl Studio {
     }
 }
 
-/// What `/export` was asked for.
+/// The arguments of `/export`.
 struct Wanted {
     format: ExportFormat,
     extent: ExportScope,
@@ -242,7 +242,7 @@ struct Wanted {
 }
 
 impl Wanted {
-    /// `FORMAT [tree] [FILE] [!]`; the name of a file alone tells its format.
+    /// Parses `FORMAT [tree] [FILE] [!]`; a file name alone implies its format.
     fn read(word: &str, rest: &str) -> Result<Wanted, Refusal> {
         let rest = rest.trim();
         let (rest, over) = match rest.strip_suffix('!') {

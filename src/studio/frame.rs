@@ -1,5 +1,5 @@
-//! What `/memory`, `/note`, `/lore`, `/ban` and `/summarize` do: what the model reads beside the
-//! story, and what it must not write.
+//! `/memory`, `/note`, `/lore`, `/ban` and `/summarize`: texts that the model reads beside the
+//! story, and phrases that it must not write.
 
 use super::choices::Listed;
 use super::request::Ask;
@@ -14,10 +14,10 @@ use crate::story::sentence::{count_noun, excerpt};
 use crate::story::untrusted::clean;
 use crate::story::{Command, Place, Record};
 
-/// The book that entries typed one by one are kept in.
+/// The lorebook for entries added one by one.
 const OWN: &str = "notes";
 
-/// What the model is told when it is to summarize.
+/// The instruction for a summary.
 const SUMMARIZE: &str = "Summary of the story so far, in a few sentences";
 
 impl Studio {
@@ -78,7 +78,7 @@ impl Studio {
         }
     }
 
-    /// `KEY, KEY: FACT` is an entry of the session's own book.
+    /// Adds `KEY, KEY: FACT` to the session's own lorebook.
     fn add_lore(&mut self, fact: &str) -> Result<Outcome, Refusal> {
         let fact = clean(fact);
         let (keys, content) = fact.split_once(':').ok_or_else(|| {
@@ -118,7 +118,7 @@ impl Studio {
         )
     }
 
-    /// Puts a lorebook on the shelf and opens it.
+    /// Adds a lorebook and turns it on.
     pub(super) fn take_book(&mut self, book: Lorebook, said: String) -> Result<Outcome, Refusal> {
         let name = book.name.clone();
         self.record(vec![Record::Book(book)])?;
@@ -184,7 +184,7 @@ impl Studio {
         }
     }
 
-    /// What fires for the next passage, why, and what was kept out.
+    /// Lists the active lore entries of the next passage with reasons, and the rejected ones.
     fn why_lore(&mut self) -> Outcome {
         let seed = self.setup.entropy;
         let lines = self.lore_lines(Place::after(self.session.story.head()), seed);

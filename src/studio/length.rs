@@ -5,8 +5,8 @@ use crate::story::context::prompt_budget;
 use crate::story::message::PassageStats;
 
 impl Studio {
-    /// A warning for a story that came whole, from disk or from a file, and is too long. Tokens are
-    /// estimated: four bytes of Latin text make one, a character of other scripts does.
+    /// A warning if a story loaded from disk or imported is longer than the context. Tokens are
+    /// estimated: one per four bytes of Latin text, one per character of other scripts.
     pub(super) fn too_long(&mut self) -> Option<String> {
         let holds = self.about.as_ref()?.context;
         let tokens = |passage: &crate::story::Passage| match passage.ids.len() {
@@ -32,7 +32,7 @@ impl Studio {
         ))
     }
 
-    /// A warning before anything has to be left out, once for each time that it comes near.
+    /// A warning before anything has to be dropped, once each time the context is nearly full.
     pub(super) fn nearly_full(&mut self, stats: &PassageStats) -> Option<Notice> {
         let holds = self.about.as_ref()?.context;
         let wanted = self.session.settings.sampling.max_tokens as usize;

@@ -1,4 +1,4 @@
-//! What shows the story without changing it: `/tree`, `/find`, `/diff`, `/why`, `/context`.
+//! Commands that show the story without changing it: `/tree`, `/find`, `/diff`, `/why`, `/context`.
 
 use super::choices::Listed;
 use super::pending::Purpose;
@@ -10,11 +10,11 @@ use crate::story::sampling::SETTINGS;
 use crate::story::sentence::{count_noun, excerpt, excerpt_around};
 use crate::story::{Author, Command, Node, NodeId, Passage, Place, Request, Sampling, places};
 
-/// Rows that a list shows at most.
+/// The maximum number of rows in a list.
 const MOST: usize = 2000;
 
 impl Studio {
-    /// Every passage, branches below where they fork.
+    /// Lists all passages, with branches below the point where they fork.
     pub(super) fn tree(&mut self) -> Outcome {
         if self.session.story.nodes().is_empty() {
             return Outcome::Said("The story is empty".to_string());
@@ -118,7 +118,7 @@ impl Studio {
         }
     }
 
-    /// Words in every branch, the newest first.
+    /// Searches every branch, newest first.
     pub(super) fn find(&mut self, words: &str) -> Outcome {
         let wanted = words.to_lowercase();
         let found = self.session.story.nodes().iter().rev().filter_map(|node| {
@@ -158,7 +158,7 @@ impl Studio {
         Ok(Outcome::Diff(diff::diff_words(&left, &right)))
     }
 
-    /// How a passage came to be, and who wrote how much of the story.
+    /// The provenance of a passage, and the authors' shares of the story.
     pub(super) fn why(&self, place: Option<&str>) -> Result<Outcome, Refusal> {
         let place = places::find_place(&self.session.story, place.unwrap_or("."))?;
         let node = place.node.and_then(|id| self.session.story.node(id));
@@ -226,7 +226,7 @@ impl Studio {
         Ok(Outcome::Said(lines.join("\n")))
     }
 
-    /// Asks the engine what the next passage would be written from.
+    /// Requests the context of the next passage.
     pub(super) fn explain(&mut self) -> Result<Outcome, Refusal> {
         self.needs(|can| can.explain, "tell what it reads")?;
         let place = Place::after(self.session.story.head());
@@ -237,7 +237,7 @@ impl Studio {
     }
 }
 
-/// What a picture shows.
+/// The title of a picture.
 fn title(node: &Node) -> String {
     let picture = node.picture.as_ref();
     picture.map_or(String::new(), |picture| picture.provenance.title())
@@ -260,7 +260,7 @@ fn ended(node: &Node) -> String {
     status.unwrap_or_default().replace('_', " ")
 }
 
-/// The settings that are not the default.
+/// The settings that differ from their defaults.
 fn differing(sampling: &Sampling) -> String {
     let default = Sampling::default();
     let differs = SETTINGS.iter().filter_map(|row| {
@@ -274,7 +274,7 @@ fn differing(sampling: &Sampling) -> String {
     }
 }
 
-/// Who wrote how many characters of the story as it stands.
+/// The number of characters in the current story by each author.
 fn authors(path: &[Passage]) -> String {
     let count = |fits: &dyn Fn(&Passage) -> bool| -> usize {
         let own = path.iter().filter(|passage| fits(passage));

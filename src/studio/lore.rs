@@ -1,4 +1,4 @@
-//! The lore that is read with a passage: what the story names, and why.
+//! The active lore entries of a passage, and why they are active.
 
 use super::Studio;
 use crate::story::lore::{Activation, ActiveEntry, EntryId, ScanInput, ScanResult, scan};
@@ -7,7 +7,7 @@ use crate::story::untrusted::clean;
 use crate::story::{Passage, Place};
 
 impl Studio {
-    /// The lore that is read after a path, what a rule kept out, and what nothing named.
+    /// The active lore entries after a path, the entries rejected by a rule, and the inactive ones.
     pub(super) fn scanned(&self, path: &[Passage], seed: u64) -> ScanResult<'_> {
         let frame = self.session.story.frame();
         let passages: Vec<&str> = path.iter().map(|passage| passage.text).collect();
@@ -37,7 +37,7 @@ impl Studio {
         scanned
     }
 
-    /// Each entry that is read at a place and why, a line each.
+    /// One line for each active entry at a place, with the reason.
     pub(super) fn lore_lines(&mut self, place: Place, seed: u64) -> Vec<String> {
         let path = self.session.story.path_at(place);
         let ScanResult {

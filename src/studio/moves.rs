@@ -1,5 +1,5 @@
-//! What moves the writer through the tree: `/undo`, `/swipe`, `/goto`, `/branch` and their kin.
-//! The head moves, names are given, passages are put away; nothing is erased.
+//! Moving through the tree: `/undo`, `/swipe`, `/goto`, `/branch` and similar commands. They move
+//! the head, set marks and hide passages; nothing is erased.
 
 use super::{Outcome, Refusal, Studio, cannot};
 use crate::story::command::Swipe;
@@ -75,7 +75,7 @@ impl Studio {
         Ok(Outcome::Moved(said))
     }
 
-    /// One passage back on the path, or on to the newest that follows.
+    /// Moves one passage back on the path, or forward to the newest child.
     pub(super) fn step(&mut self, by: isize) -> Result<Outcome, Refusal> {
         let head = self.session.story.head();
         let to = match (head, by < 0) {
@@ -99,7 +99,7 @@ impl Studio {
         self.go(to, StepKind::Goto, &said)
     }
 
-    /// Names this place, or goes to another to begin a branch there.
+    /// Names this place, or goes to another place to start a branch there.
     pub(super) fn branch(&mut self, name: Option<&str>) -> Result<Outcome, Refusal> {
         let elsewhere = name.and_then(|name| places::find_place(&self.session.story, name).ok());
         if let Some(place) = elsewhere {
@@ -141,7 +141,7 @@ impl Studio {
         )))
     }
 
-    /// Puts the other versions of this passage away.
+    /// Hides the other versions of this passage.
     pub(super) fn keep_version(&mut self) -> Result<Outcome, Refusal> {
         let head = self
             .session
@@ -172,7 +172,7 @@ impl Studio {
         Ok(Outcome::Moved(said.to_string()))
     }
 
-    /// Stands at a place, which may be inside a passage: an empty one then holds it.
+    /// Moves the head to a place. If that is inside a passage, an empty passage marks it.
     fn stand_at(&mut self, place: Place, why: StepKind, more: Vec<Change>) -> Result<(), Refusal> {
         // Nothing is written after a picture, but after what it illustrates.
         let (mut records, mut to) = (Vec::new(), place.node);
@@ -198,12 +198,12 @@ impl Studio {
         self.note_down(records)
     }
 
-    /// One step that one undo takes back.
+    /// Applies changes as one step, which one undo reverts.
     pub(super) fn do_step(&mut self, why: StepKind, changes: Vec<Change>) -> Result<(), Refusal> {
         self.note_down(vec![Record::Step(Step { why, changes })])
     }
 
-    /// Records that are on disk before the writer is told.
+    /// Writes records to disk before the writer gets an answer.
     pub(super) fn note_down(&mut self, records: Vec<Record>) -> Result<(), Refusal> {
         self.record(records)?;
         self.sync()

@@ -1,4 +1,4 @@
-//! What the engine's events do to the story and what the writer should hear of them.
+//! Handles engine events: updates the story and produces notices.
 
 use super::pending::Purpose;
 use super::session::Afterwards;
@@ -107,7 +107,7 @@ impl Studio {
         }
     }
 
-    /// A model is in place.
+    /// A model is loaded.
     fn ready(&mut self, id: RequestId, about: ModelInfo) -> Vec<Notice> {
         let note = about.note.clone().map(Notice::Warning);
         self.about = Some(about);
@@ -186,7 +186,7 @@ impl Studio {
         notices
     }
 
-    /// What of the context did not fit, as far as that is news.
+    /// Notices about parts of the context that did not fit, if they are new.
     fn fitted(&mut self, cut: Truncation) -> Vec<Notice> {
         let mut notices = Vec::new();
         if cut.begins.is_some() && self.session.context_start != cut.begins {
@@ -203,7 +203,7 @@ impl Studio {
         notices
     }
 
-    /// What was found by its meaning, as far as that is news.
+    /// Notices about retrieved passages, if they are new.
     fn recalled(&mut self, found: Vec<RetrievedPassage>) -> Vec<Notice> {
         let names = |found: &[RetrievedPassage]| -> Vec<String> {
             found.iter().map(|one| one.what.clone()).collect()
@@ -284,8 +284,7 @@ impl Studio {
         notices
     }
 
-    /// Where the writer stopped before anything was written, nothing stands in the story: the head
-    /// goes back to what was there.
+    /// Removes a passage that was stopped before it had any text: the head moves back.
     fn leave_empty(&mut self, node: NodeId, status: Status, others: bool) -> Result<(), Refusal> {
         let several = self.session.candidates.contains(&node);
         let all = if several {
@@ -313,7 +312,7 @@ impl Studio {
         self.record(vec![Record::Step(Step { why, changes })])
     }
 
-    /// What waited for this passage's end.
+    /// Runs the action that was waiting for the end of this passage.
     fn afterwards(&mut self, node: NodeId, status: Status) -> Result<(), Refusal> {
         let said = self
             .session
@@ -330,7 +329,7 @@ impl Studio {
         }
     }
 
-    /// The engine is gone; a passage must not wait for it for ever.
+    /// Handles the loss of the engine: a passage must not wait for it forever.
     pub fn engine_lost(&mut self) -> Vec<Notice> {
         let why = "The engine has stopped; everything is on disk, start illumine again".to_string();
         let running = self.session.story.all_running().to_vec();
@@ -346,7 +345,7 @@ fn not_kept(refusal: Refusal) -> Notice {
     Notice::Error(refusal.to_string(), FailureKind::Store)
 }
 
-/// Each phrase once, with how often it came.
+/// Each phrase once, with its count.
 pub(super) fn counted(phrases: &[String]) -> String {
     let mut found: Vec<(&str, usize)> = Vec::new();
     for phrase in phrases {

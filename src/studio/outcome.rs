@@ -1,4 +1,4 @@
-//! What a command comes to, and what the writer hears of the engine.
+//! The outcome of a command, and notices from the engine.
 
 use super::Listed;
 use crate::store::StoreError;
@@ -8,27 +8,27 @@ use crate::story::message::{ContextReport, FailureKind, PassageStats};
 use crate::story::places::PlaceError;
 use crate::story::{NodeId, Status};
 
-/// What a command came to.
+/// The outcome of a command.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Outcome {
-    /// The engine is at work; its events will fill this passage.
+    /// The engine is generating this passage.
     Started(NodeId),
-    /// Something to tell the writer.
+    /// A text for the writer.
     Said(String),
-    /// The story on the screen is another now, or stands elsewhere.
+    /// The head moved, or another story was opened.
     Moved(String),
-    /// A list: `/pick N` takes one.
+    /// A list; `/pick N` chooses a row.
     List(String, Vec<Listed>),
-    /// The writer is to say what this passage shall read; [`Command::Edit`] takes the answer.
+    /// The writer should edit this text of a passage; [`Command::Edit`] takes the result.
     Edit(NodeId, String),
-    /// Two texts, word by word.
+    /// A word-by-word comparison of two texts.
     Diff(Vec<DiffSpan>),
-    /// The engine was asked something that is no passage; its answer comes as a notice.
+    /// A request that generates no passage; its answer arrives as a notice.
     Asked,
     Quit,
 }
 
-/// Something that the writer should be told.
+/// A notice for the writer.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Notice {
     /// A piece of a passage came, of so many tokens.
@@ -48,24 +48,24 @@ pub enum Notice {
     /// So many tokens, the story's oldest, are not read.
     LeftOut(usize),
     Error(String, FailureKind),
-    /// A passage has ended.
+    /// Ends a passage.
     Ended(NodeId, Status),
     /// What writes no passage was stopped: a model on its way, or a question.
     Stopped,
-    /// Pictures came; the first is on the page.
+    /// Pictures were drawn; the first is on the page.
     Drawn {
         nodes: Vec<NodeId>,
         said: String,
     },
-    /// A list came: `/pick N` takes one.
+    /// A list; `/pick N` picks a row.
     List(String, Vec<Listed>),
-    /// A line that the writer may send, or change.
+    /// A suggested line for the writer to edit or send.
     Suggested(String),
-    /// What the model reads.
+    /// The context.
     Explained(ContextReport),
 }
 
-/// A command that could not be done, in one sentence.
+/// Why a command was refused, in one sentence.
 #[derive(Debug, thiserror::Error)]
 pub enum Refusal {
     #[error("The model is still busy; stop it with Esc or Ctrl+C")]

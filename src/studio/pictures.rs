@@ -1,7 +1,7 @@
-//! What the picture commands do: `/image`, `/grid`, `/scene`, `/vary`, `/lerp`, `/mix`, `/restyle`.
+//! The picture commands: `/image`, `/grid`, `/scene`, `/vary`, `/lerp`, `/mix`, `/restyle`.
 //!
-//! A picture is asked of the engine and, once drawn, is a passage without words beside the one
-//! that it illustrates. Its file is on the disk before the journal speaks of it.
+//! A drawn picture becomes a passage without text, a child of the passage that it illustrates. Its
+//! file is on disk before the journal mentions it.
 
 use super::pending::Purpose;
 use super::{Outcome, Refusal, Studio, Work, cannot, derive};
@@ -20,15 +20,15 @@ use crate::story::{NodeId, Picture, Request, Settings, places};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-/// The prompt that has the text model describe a passage.
+/// The prompt template by which the text model describes a passage.
 const TASK: &str = "picture";
-/// Pixels of a picture's file where no other size is asked for.
+/// The default size of a picture's file in pixels.
 const SIZE: u32 = 256;
-/// Letters of a passage that are described.
+/// The maximum number of characters of a passage to describe.
 const DESCRIBED: usize = 1500;
-/// A passage shorter than this is described with the one before it.
+/// A shorter passage is described together with the one before it.
 const SHORT: usize = 80;
-/// Pictures of `/grid` and of `/lerp`.
+/// The number of pictures of `/grid` and `/lerp`.
 const GRID: usize = 9;
 const ROW: usize = 5;
 
@@ -37,20 +37,20 @@ const ROW: usize = 5;
 pub(super) struct Illustration {
     /// The passage that they illustrate.
     pub(super) parent: Option<NodeId>,
-    /// They are versions of this picture.
+    /// The picture that they are versions of.
     pub(super) beside: Option<NodeId>,
 }
 
-/// Where the file of a picture is.
+/// Where a picture's file is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Kept {
     File(PathBuf),
-    /// Of a private session.
+    /// In memory, for a private session.
     Memory(Arc<[u8]>),
 }
 
 impl Kept {
-    /// The bytes of the file; none where it is missing.
+    /// The bytes of the file; None if it is missing.
     pub fn bytes(&self) -> Option<Arc<[u8]>> {
         match self {
             Kept::File(path) => {
@@ -70,7 +70,7 @@ impl Studio {
         self.pending.draws(self.session.id)
     }
 
-    /// Where the file of a picture of the story is.
+    /// Where the file of a picture in the story is.
     pub fn picture(&self, id: NodeId) -> Option<Kept> {
         self.session.story.picture(id)?;
         if let Some(bytes) = self.session.in_memory_pictures.get(&id) {
@@ -80,7 +80,7 @@ impl Studio {
         Some(Kept::File(pictures::path(folder, id)))
     }
 
-    /// Styles that the illuminator knows by name.
+    /// The names of the image model's styles.
     pub fn styles(&self) -> &[String] {
         &self.setup.styles
     }
@@ -200,7 +200,7 @@ impl Studio {
         Ok(Outcome::Asked)
     }
 
-    /// The words that were given, or the last passage and how to ask for a line about it.
+    /// The given prompt, or the last passage with a request for a description of it.
     fn words(&mut self, wanted: &DrawOptions) -> Result<PromptSource, Refusal> {
         let words = clean(wanted.words.trim()).into_owned();
         if !words.is_empty() {
@@ -216,7 +216,7 @@ impl Studio {
         Ok(PromptSource::Passage { text, ask })
     }
 
-    /// The last passage; more of the story where that says little.
+    /// The last passage, with more of the story if it is short.
     fn last_words(&self) -> String {
         let path = self.session.story.path();
         let mut text = String::new();
@@ -231,7 +231,7 @@ impl Studio {
         text.split_off(from.unwrap_or(0))
     }
 
-    /// What the text model is asked, to describe a passage in a line.
+    /// The request to the text model for a one-line description of a passage.
     fn description(&mut self, text: &str) -> Result<TextRequest, Refusal> {
         let wrong = |error: &dyn std::fmt::Display| cannot(&error.to_string());
         let template = self.setup.prompts.find(TASK);
@@ -263,7 +263,7 @@ impl Studio {
         })
     }
 
-    /// The picture of this name: a number, or a passage that has one; without a name, the last.
+    /// Finds a picture: by number, by a passage that has one, or the last one.
     fn picture_named(&self, name: Option<&str>) -> Result<NodeId, Refusal> {
         let path = self.session.story.path();
         let on_page = self.session.story.pictures_on(&path);
@@ -286,7 +286,7 @@ impl Studio {
         })
     }
 
-    /// The picture that `#12` names; None for whatever else was meant.
+    /// Parses a picture number such as `#12`; None for anything else.
     fn picture_id(&self, name: &str) -> Option<NodeId> {
         let number = name.strip_prefix('#').unwrap_or(name);
         let id = number.parse().ok()?;
@@ -323,7 +323,8 @@ impl Studio {
         file_source(&path, name.into_owned()).map_err(|why| wrong(&why))
     }
 
-    /// A picture of the story, one in a file that says how it was made, or words.
+    /// Parses an end of an interpolation: a picture of the story, a file with provenance, or a
+    /// prompt.
     fn sight(&self, name: &str) -> Result<PromptOrPicture, Refusal> {
         if let Some(picture) = self
             .picture_id(name)
@@ -350,7 +351,7 @@ impl Studio {
         }
     }
 
-    /// Where a version of a picture stands: beside it.
+    /// The parent of a new version of a picture, and the picture it is a version of.
     fn beside(&self, id: NodeId) -> (Option<NodeId>, Option<NodeId>) {
         let parent = self.session.story.node(id).and_then(|node| node.parent);
         let first = self

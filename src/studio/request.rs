@@ -7,19 +7,19 @@ use crate::story::lore::{Activation, EntryId, ScanResult, SkippedEntry};
 use crate::story::message::{LengthGoal, Overflow, Retrieval, TextRequest, UnmatchedLore};
 use crate::story::untrusted::clean_line;
 use crate::story::{NodeId, Passage, Place};
-/// What is asked of one passage alone.
+/// Options for one passage only.
 #[derive(Clone, Default)]
 pub(super) struct Ask {
     pub seed: Option<u64>,
     pub reach: ContinueLength,
     pub instruct: Option<String>,
-    /// Tokens to begin with.
+    /// The tokens to start with.
     pub begin: Vec<u32>,
-    /// What comes after the place.
+    /// The text after the place.
     pub after: Option<String>,
-    /// It stands beside the story.
+    /// Whether it is outside the story, such as a summary.
     pub aside: bool,
-    /// People's last word may go on.
+    /// Whether to heal the last word of a person's text.
     pub heal: bool,
     /// To the very token, wherever a sentence ends.
     pub exact: bool,
@@ -27,15 +27,14 @@ pub(super) struct Ask {
 }
 
 impl Studio {
-    /// A request about a place that writes no passage.
+    /// A request about a place that generates no passage.
     pub(super) fn question(&self, place: Place, ask: Ask, seed: u64) -> TextRequest {
         let id = self.session.story.next_id();
         self.ask(id, &self.session.story.path_at(place), &ask, seed)
             .0
     }
 
-    /// What the engine needs for a passage after the last of `path`, the lore that the story named,
-    /// and that which a rule kept out.
+    /// The request for a passage after `path`, its active lore entries, and the rejected ones.
     pub(super) fn ask(
         &self,
         node: NodeId,
@@ -72,8 +71,7 @@ impl Studio {
         (request, lore, missed)
     }
 
-    /// What the model reads for a passage after the last of `path`, the lore that the story named,
-    /// that which it did not, and that which a rule kept out.
+    /// The context for a passage after `path`, with the active, inactive and rejected lore entries.
     fn context(
         &self,
         path: &[Passage],
@@ -123,7 +121,7 @@ pub(super) fn healing() -> Ask {
     }
 }
 
-/// How far to write, and the number of tokens that goes with it.
+/// The goal of a passage, and its number of tokens.
 fn goal(sampling: &mut crate::story::Sampling, reach: &ContinueLength) -> LengthGoal {
     match reach {
         ContinueLength::Default if sampling.whole_sentences => LengthGoal::Near,
@@ -141,7 +139,7 @@ fn goal(sampling: &mut crate::story::Sampling, reach: &ContinueLength) -> Length
     }
 }
 
-/// The words with which what follows begins: when the model writes them itself, it has arrived.
+/// The first words of the following text; generation stops when the model writes them itself.
 fn first_words(after: &str) -> Option<String> {
     let words: Vec<&str> = after.split_whitespace().take(4).collect();
     let first = words.join(" ");

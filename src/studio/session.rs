@@ -27,46 +27,46 @@ pub(super) struct Session {
     pub(super) settings: Settings,
     /// None before the first words, and when nothing is kept.
     pub(super) journal: Option<Journal>,
-    /// Records that could not be written yet.
+    /// Records that could not be written to disk yet.
     pub(super) unsaved: Vec<Record>,
-    /// Text that has come and is not journaled yet, for each passage being written.
+    /// Received text that is not journaled yet, for each passage in progress.
     pub(super) streamed: Vec<StreamedText>,
     /// What the last passage took.
     pub(super) last_stats: Option<PassageStats>,
-    /// What `/pick` takes from.
+    /// The list that `/pick` chooses from.
     pub(super) listed: Vec<Listed>,
-    /// What is to be done when a passage ends.
+    /// Actions to run when a passage ends.
     pub(super) afterwards: HashMap<NodeId, Afterwards>,
-    /// Passages that are being written side by side, or were last.
+    /// The current or last continuations that were generated side by side.
     pub(super) candidates: Vec<NodeId>,
-    /// Phrases that each running passage was turned away from.
+    /// The banned phrases avoided in each running passage.
     pub(super) rewound: HashMap<NodeId, Vec<String>>,
     /// Lore that a rule kept out of the last passage.
     pub(super) rejected_lore: Vec<SkippedEntry>,
     /// Lore that the budget did not reach.
     pub(super) lore_over_budget: Vec<String>,
-    /// What was found by its meaning for the last passage.
+    /// The retrieved passages of the last request.
     pub(super) recalled: Vec<RetrievedPassage>,
-    /// Where what the model last read begins, when not at the story's beginning.
+    /// The start of the last context, if not the beginning of the story.
     pub(super) context_start: Option<(NodeId, usize)>,
-    /// The writer has been told that the context is nearly full.
+    /// Whether the writer has been warned that the context is nearly full.
     pub(super) warned: bool,
-    /// Files of a private session's pictures.
+    /// The picture files of a private session.
     pub(super) in_memory_pictures: BTreeMap<NodeId, Arc<[u8]>>,
     /// The model's cache from another day, until a model is there to take it.
     pub(super) warm: Option<WarmCache>,
 }
 
-/// What is to be done once a passage has been written.
+/// An action to run when a passage ends.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Afterwards {
-    /// What followed on the old path from this byte of this passage on comes after it again.
+    /// Appends the old path from this byte of this passage on.
     Graft {
         head: Option<NodeId>,
         index: usize,
         from: usize,
     },
-    /// It is the summary that is read.
+    /// Uses the passage as the summary.
     Summary,
 }
 
@@ -157,7 +157,7 @@ impl Session {
         self.record(running.into_iter().map(end).collect(), setup)
     }
 
-    /// Puts the text that has come so far into the story and the journal.
+    /// Adds the received text to the story and the journal.
     pub(super) fn flush(&mut self, setup: &Setup) -> Result<(), Refusal> {
         let streamed = std::mem::take(&mut self.streamed);
         match streamed.is_empty() {
@@ -166,8 +166,8 @@ impl Session {
         }
     }
 
-    /// Takes records into the story and then to disk. The story has them even when the disk does
-    /// not: they wait, and are written as soon as it can.
+    /// Applies records to the story and then writes them to disk. If the disk fails, they wait in
+    /// memory and are written as soon as possible.
     pub(super) fn record(&mut self, records: Vec<Record>, setup: &Setup) -> Result<(), Refusal> {
         self.journal.as_ref().map_or(Ok(()), Journal::writable)?;
         for record in &records {
@@ -210,7 +210,7 @@ impl Session {
         }
     }
 
-    /// What must be on disk before another session takes this one's place.
+    /// Writes what must be on disk before another session replaces this one.
     pub(super) fn close(&mut self, setup: &Setup) -> Result<(), Refusal> {
         self.flush(setup)?;
         if !self.unsaved.is_empty() {

@@ -1,4 +1,4 @@
-//! What `/sessions`, `/save`, `/open` and `/new` do: one session takes another's place.
+//! `/sessions`, `/save`, `/open` and `/new`: one session replaces another.
 
 use super::pending::Purpose;
 use super::session::{Opened, Session};
@@ -7,7 +7,7 @@ use crate::story::message::{FailureKind, WarmCache};
 use crate::story::sentence::format_bytes;
 use crate::story::{Record, Request};
 
-/// More of what a model has read is not kept unasked.
+/// The size above which a KV cache is saved only on explicit request.
 const WARM_LIMIT: u64 = 256_000_000;
 
 impl Studio {
@@ -51,7 +51,7 @@ impl Studio {
         )))
     }
 
-    /// Asks the engine for what it has read of the story.
+    /// Requests the KV cache from the engine.
     pub(super) fn save_warm(&mut self, any_size: bool) -> Result<Outcome, Refusal> {
         if self.setup.private {
             return Err(cannot("This session is private and is not saved"));
@@ -64,7 +64,7 @@ impl Studio {
         Ok(Outcome::Asked)
     }
 
-    /// Keeps what the engine gave out, and says how large it is.
+    /// Saves the KV cache and reports its size.
     pub(super) fn kept(&self, warm: Option<WarmCache>, any_size: bool) -> Notice {
         let Some((warm, journal)) = warm.zip(self.session.journal.as_ref()) else {
             let why = "The model has read nothing of this story yet; there is nothing to keep";
@@ -88,7 +88,7 @@ impl Studio {
         }
     }
 
-    /// Gives the engine what it had read of this session, once it has the model for it.
+    /// Restores this session's saved KV cache, once its model is loaded.
     pub(super) fn warm_up(&mut self) {
         let about = self.about.as_ref().map(|about| about.sha256.as_str());
         let fits = |warm: &mut WarmCache| Some(warm.model_sha256.as_str()) == about;
@@ -101,7 +101,7 @@ impl Studio {
         }
     }
 
-    /// Opens a session; the one before it stays as it is on disk.
+    /// Opens a session; the previous one stays on disk unchanged.
     pub fn open(&mut self, name: &str) -> Result<Outcome, Refusal> {
         if self.session_name() == Some(name) {
             return Ok(Outcome::Said(format!("{name} is already open")));
@@ -153,7 +153,7 @@ impl Studio {
         self.session = Session { id, ..session };
     }
 
-    /// Opens the session if it is there, or begins it under this name.
+    /// Opens the session, or creates it if it does not exist.
     pub fn open_or_begin(&mut self, name: &str) -> Result<Outcome, Refusal> {
         match self.setup.sessions.exists(name) {
             true => self.open(name),

@@ -1,4 +1,4 @@
-//! What `/set`, `/model`, `/mode` and `/system` do.
+//! `/set`, `/model`, `/mode` and `/system`.
 
 use super::{Outcome, Refusal, Studio, cannot};
 use crate::story::sampling::{self, SETTINGS};
@@ -6,7 +6,7 @@ use crate::story::untrusted::clean;
 use crate::story::{Mode, Record, Settings};
 
 impl Studio {
-    /// Every setting that differs from its default first, or one of them.
+    /// Shows all settings, or one of them.
     pub(super) fn show_settings(&self, name: Option<&str>) -> Result<Outcome, Refusal> {
         let sampling = &self.session.settings.sampling;
         if let Some(name) = name {
@@ -49,7 +49,7 @@ impl Studio {
         Ok(Outcome::Said(format!("Loading {}", clean(&name))))
     }
 
-    /// Once a model is in place, it is the session's: one that cannot be loaded never is.
+    /// Records a loaded model as the session's; a model that fails to load is not recorded.
     pub(super) fn settle_model(&mut self, model: String) -> Result<(), Refusal> {
         if model == self.session.settings.model {
             return Ok(());
@@ -109,7 +109,7 @@ impl Studio {
         Ok(Outcome::Said(said.to_string()))
     }
 
-    /// Settings are kept as soon as there is a session to keep them in.
+    /// Changes the settings, and records them once the session is on disk.
     pub(super) fn change(&mut self, settings: Settings) -> Result<(), Refusal> {
         self.session.settings = settings.clone();
         match self.session_name() {

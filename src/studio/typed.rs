@@ -1,5 +1,5 @@
-//! What the engine is asked about a line that the writer has not sent: to end it, and to read it
-//! already. Nothing of it is in the story.
+//! Requests about a line that has not been sent: to complete it, and to prefill it. The line is not
+//! in the story.
 
 use super::pending::Purpose;
 use super::request::{Ask, healing};
@@ -9,7 +9,7 @@ use crate::story::untrusted::clean;
 use crate::story::{Author, Mode, Passage, Place, Request};
 
 impl Studio {
-    /// Has the model write the writer's next line, which is no part of the story until it is sent.
+    /// Lets the model draft the writer's next line, which is not in the story until it is sent.
     pub(super) fn impersonate(&mut self, begun: &str) -> Result<Outcome, Refusal> {
         let place = Place::after(self.session.story.head());
         if self.session.story.head().is_none() && begun.trim().is_empty() {
@@ -33,8 +33,8 @@ impl Studio {
         Ok(Outcome::Asked)
     }
 
-    /// Has the engine read, while nothing else is to be done, what the story would be with this line:
-    /// the model then goes on at once when it is sent, however long the story is.
+    /// Lets the idle engine prefill the story with this line, so that generation starts immediately
+    /// when the line is sent, however long the story is.
     pub fn read_ahead(&mut self, typed: &str) {
         let recalls = self.session.settings.sampling.recall > 0;
         if self.busy() || !self.capabilities.prefetch || recalls {

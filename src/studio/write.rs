@@ -1,4 +1,4 @@
-//! What makes the model write: a line, `/continue`, `/retry`, `/gen`, `/fill`, a chosen word.
+//! Commands that generate: a line, `/continue`, `/retry`, `/gen`, `/fill`, a chosen word.
 
 use super::pending::Purpose;
 use super::request::{Ask, healing};
@@ -16,7 +16,7 @@ use crate::story::{
 };
 
 impl Studio {
-    /// Takes words into the story and has the model go on from them.
+    /// Adds text to the story and lets the model continue.
     pub fn write(&mut self, text: &str, author: Author) -> Result<Outcome, Refusal> {
         let words = self.joined(&clean(text), author);
         let parent = words.id;
@@ -59,7 +59,7 @@ impl Studio {
         self.start(place, StepKind::Write, ask)
     }
 
-    /// Somebody's words as they would join the story here.
+    /// The passage that a text would become here.
     pub(super) fn joined(&self, text: &str, author: Author) -> Node {
         let turn = self.session.settings.mode == Mode::Chat;
         let gap = if turn {
@@ -137,7 +137,7 @@ impl Studio {
         })
     }
 
-    /// Several continuations of the story as it stands, each with its own seed.
+    /// Generates several continuations of the current story, each with its own seed.
     pub(super) fn gen_several(&mut self, count: usize) -> Result<Outcome, Refusal> {
         if self.session.story.head().is_none() {
             return Err(cannot("The story is empty; write its first line"));
@@ -160,7 +160,7 @@ impl Studio {
         Ok(Outcome::Started(first))
     }
 
-    /// Writes after a sentence and before what follows it.
+    /// Generates text between a sentence and what follows it.
     pub(super) fn fill(&mut self, place: Option<&str>) -> Result<Outcome, Refusal> {
         let place = places::find_place(&self.session.story, place.unwrap_or("."))?;
         let head = self.session.story.head();
@@ -192,7 +192,7 @@ impl Studio {
         Ok(started)
     }
 
-    /// What followed comes after the passage that was written in the middle.
+    /// Appends the text that followed to the passage that was inserted.
     pub(super) fn graft(
         &mut self,
         node: NodeId,
@@ -224,7 +224,7 @@ impl Studio {
         self.start(choice.place, StepKind::Choose, ask)
     }
 
-    /// Begins a passage of the model's at a place.
+    /// Starts a passage by the model at a place.
     pub(super) fn start(
         &mut self,
         place: Place,
@@ -243,7 +243,7 @@ impl Studio {
         Ok(Outcome::Started(id))
     }
 
-    /// Writes the beginning of passages down, then has the engine write them.
+    /// Records the start of passages, then submits the request.
     fn submit(
         &mut self,
         records: Vec<Record>,
@@ -271,7 +271,7 @@ impl Studio {
         Ok(())
     }
 
-    /// A passage that is to be written, and what the engine needs for it.
+    /// A passage to be generated, and the request for it.
     fn passage(&mut self, id: NodeId, place: Place, ask: &Ask) -> (Node, TextRequest) {
         let base = self
             .session

@@ -45,7 +45,7 @@ pub enum Scroll {
     Bottom,
 }
 
-/// One row of the table.
+/// A row of the table.
 #[derive(Clone, Debug)]
 pub struct KeyBinding {
     pub(super) code: KeyCode,

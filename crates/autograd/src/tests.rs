@@ -25,7 +25,7 @@ fn apart(one: &Tensor, other: &Tensor) -> f32 {
     (length((one - other).unwrap()) / length(other.clone())).sqrt()
 }
 
-/// Both ways of computing agree, and so do their gradients.
+/// Asserts that both implementations agree, including their gradients.
 fn alike(inputs: &[&Var], near: f32, ours: Tensor, candles: Tensor) {
     assert!(apart(&ours, &candles) < near, "{}", apart(&ours, &candles));
     let pull = wave(ours.dims(), 0.9);

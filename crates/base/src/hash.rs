@@ -1,14 +1,14 @@
-//! Numbers made from words and numbers, the same everywhere: names of texts and files, and chance
-//! that can be had again. Only [`sha256`] is meant to withstand an attacker.
+//! Hashes that are the same on every machine: digests of texts and files, and reproducible random
+//! numbers. Only [`sha256`] is cryptographic.
 
 use sha2::{Digest, Sha256};
 
-/// SHA-256 in hexadecimal digits.
+/// SHA-256 in hexadecimal.
 pub fn sha256(bytes: &[u8]) -> String {
     hexadecimal(&Sha256::digest(bytes))
 }
 
-/// Two hexadecimal digits for each byte.
+/// Formats bytes in hexadecimal.
 pub fn hexadecimal(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

@@ -2,13 +2,13 @@
 
 use strsim::osa_distance;
 
-/// What is longer than this is no slip of the finger, and comparing it takes time.
+/// The maximum length to compare; a longer input is not a typing error.
 const LONGEST: usize = 80;
 
-/// The name nearest to `typed`, when it is near enough to be what was meant.
+/// The name nearest to `typed`, if it is near enough.
 ///
-/// Optimal string alignment distance (Levenshtein with swaps of neighbours), at most a third of
-/// the longer word, or any name that `typed` begins.
+/// Uses the optimal string alignment distance (Levenshtein with transpositions), up to a third of
+/// the longer word, and accepts any name that starts with `typed`.
 pub fn nearest<'a>(typed: &str, names: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     if typed.len() > LONGEST {
         return None;

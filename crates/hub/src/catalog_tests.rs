@@ -1,4 +1,4 @@
-//! What must hold of the catalogue that ships.
+//! Tests of the shipped catalogue.
 
 use super::*;
 

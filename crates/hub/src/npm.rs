@@ -1,6 +1,6 @@
-//! npm packages as files: fetched by name with the npm that is installed, and opened.
+//! Downloads npm packages with the installed npm, and opens them.
 //!
-//! npm knows the registry, its mirrors and its settings. Checks no checksum: its callers know which.
+//! npm knows the registry, its mirrors and its settings. The callers verify checksums.
 
 use base::progress::{Cancelled, Observer};
 use flate2::read::GzDecoder;
@@ -10,20 +10,20 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-/// Why a package did not come.
+/// Why a package could not be downloaded.
 #[derive(Debug)]
 pub enum NpmError {
     /// npm is not installed.
     Missing,
-    /// npm's last words.
+    /// npm failed, with its last message.
     Failed(String),
     Cancelled(Cancelled),
 }
 
-/// No member of a package is larger.
+/// The maximum size of a package member.
 const LARGEST: u64 = 256 << 20;
 
-/// What npm calls a package's archive: the scope's `@` left out, `/` written as `-`.
+/// The file name of a package's archive: without the scope's `@`, and with `-` instead of `/`.
 pub fn file_name(package: &str, version: &str) -> String {
     let name = package.trim_start_matches('@').replace('/', "-");
     format!("{name}-{version}.tgz")
@@ -75,7 +75,7 @@ fn last_words(child: &mut Child) -> String {
         .collect()
 }
 
-/// The bytes of a file of the package; an error where the archive has no such file, or is damaged.
+/// The bytes of a file in the package; an error if it is missing or the archive is damaged.
 pub fn member(archive: &Path, name: &str) -> io::Result<Vec<u8>> {
     let mut files = tar::Archive::new(GzDecoder::new(File::open(archive)?));
     let wanted = Path::new("package").join(name);

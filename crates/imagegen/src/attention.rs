@@ -334,8 +334,8 @@ mod tests {
         }
     }
 
-    /// Sizes that fill no register, pictures more and fewer than threads: as plain loops have it,
-    /// and the same bits for one picture alone.
+    /// Sizes that do not fill registers, with more and fewer pictures than threads: equals plain
+    /// loops, and is bit-identical for a single picture.
     #[test]
     fn odd_sizes_are_right_and_a_picture_does_not_depend_on_others() {
         for (tokens, width, heads, pictures) in [(69, 40, 2, 1), (5, 12, 3, 7), (64, 32, 1, 3)] {

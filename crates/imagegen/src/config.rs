@@ -6,19 +6,19 @@ use serde::{Deserialize, Serialize};
 pub const GRID: usize = 8;
 /// Tokens of a picture.
 pub const TOKENS: usize = GRID * GRID;
-/// Channels of a picture: red, green and blue times their opacity, and the opacity.
+/// Channels of a picture: premultiplied red, green and blue, and alpha.
 pub const CHANNELS: usize = 4;
 
 /// Sizes of all networks, validated before use.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Config {
-    /// Pixels wide and high.
+    /// The width and height in pixels.
     pub size: usize,
     /// FSQ levels: the number of values of each code; odd, so that zero is one of them.
     pub levels: Vec<usize>,
     /// The styles that `--style` can name, in the order of the style tables.
     pub styles: Vec<String>,
-    /// Width of the sentence embedding.
+    /// The width of the text embedding.
     pub text: usize,
     /// Mean and standard deviation of the training captions' embeddings.
     pub text_mean: Vec<f32>,
@@ -46,7 +46,8 @@ pub struct Stack {
     pub blocks: usize,
 }
 
-/// The generator: a stack on the tokens, one on the 2 by 2 parts of each, then convolutions.
+/// The generator: one stack on the tokens, one on the 2 by 2 parts of each token, then
+/// convolutions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Generator {
     pub coarse: Stack,
@@ -65,10 +66,10 @@ pub struct Tokens {
     pub hidden: usize,
 }
 
-/// The discriminator, which only training needs.
+/// The discriminator, which is only used in training.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Discriminator {
-    /// Channels at first and after each of three halvings.
+    /// The channels at the start and after each of three halvings.
     pub stages: [usize; 4],
     /// Width of the projections of picture and conditioning.
     pub width: usize,

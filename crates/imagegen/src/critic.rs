@@ -56,7 +56,7 @@ impl Critic {
         })
     }
 
-    /// `features`: of [`CHANNELS`]; `text` `[batch, text]`, `style` `[batch]`.
+    /// Scores a batch. `features` have [`CHANNELS`]; `text` is `[batch, text]`, `style` `[batch]`.
     pub fn forward(
         &self,
         features: &[Tensor],

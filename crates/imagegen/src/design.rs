@@ -21,7 +21,7 @@ pub trait Design {
         sampling
     }
 
-    /// Whether a concept can be drawn in a style; None for any.
+    /// Whether a concept can be drawn in a style; None means any style.
     fn covers(&self, _concept: u32, _style: Option<u32>) -> bool {
         true
     }

@@ -10,7 +10,7 @@ use super::patches::pixel_unshuffle;
 use super::weights::{Conv, Linear, Weights};
 use candle_core::{D, Result, Tensor};
 
-/// The stage whose output is scored patch by patch.
+/// The stage whose output is scored per patch.
 const PATCHED: usize = 1;
 
 pub struct Discriminator {

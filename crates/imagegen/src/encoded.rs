@@ -14,7 +14,7 @@ impl From<FsqCodes> for EncodedPicture {
 }
 
 impl EncodedPicture {
-    /// Two hexadecimal digits for each byte.
+    /// Formats bytes in hexadecimal.
     pub fn to_hex(&self) -> String {
         self.0.iter().map(|byte| format!("{byte:02x}")).collect()
     }

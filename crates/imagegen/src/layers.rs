@@ -52,7 +52,7 @@ enum Norms {
     Own { scale: Tensor, shift: Tensor },
 }
 
-/// Scale and shift of a block's two norms, each `[batch or 1, 1, width]`.
+/// The scale and shift of a block's two norms, each `[batch or 1, 1, width]`.
 pub struct Modulation([Tensor; 4]);
 
 const MLP_RATIO: usize = 3;

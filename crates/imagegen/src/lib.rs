@@ -93,7 +93,7 @@ pub struct ImageSpec {
     pub subject: Vec<f32>,
     /// The number of a style; None is any style.
     pub style: Option<u32>,
-    /// One picture for each.
+    /// The seeds; one picture is drawn for each.
     pub seeds: Vec<u64>,
     pub sampling: Sampling,
 }
@@ -183,7 +183,7 @@ impl Illuminator {
         self.sha256 == sha256 || (self.device.is_cpu() && other())
     }
 
-    /// The number of a style by its name.
+    /// The index of a style by name.
     pub fn style(&self, name: &str) -> Option<u32> {
         let named = |style: &String| style.eq_ignore_ascii_case(name);
         self.config

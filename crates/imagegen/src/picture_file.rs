@@ -77,7 +77,7 @@ pub fn scale_with_hard_edges(picture: &RgbaImage, width: u32, height: u32) -> Rg
     small
 }
 
-/// The pixels of a file, straight RGBA.
+/// Decodes a file to straight RGBA.
 pub fn decode(file: &[u8]) -> Result<RgbaImage, PictureFileError> {
     if file.len() > MAX_FILE_BYTES {
         return Err(PictureFileError::TooLarge);

@@ -195,7 +195,7 @@ pub fn matmul_table(rows: &Tensor, table: &Tensor, use_autograd: bool) -> Result
     autograd::affine(rows, &table.t()?, &empty)
 }
 
-/// Rows of `yes` `[batch, 64, width]` where `rows` is true, `no` `[width]` elsewhere.
+/// Selects rows of `yes` `[batch, 64, width]` where `rows` is true, and `no` `[width]` elsewhere.
 pub fn select_rows(rows: &[bool], yes: &Tensor, no: &Tensor) -> Result<Tensor> {
     let share: Vec<f32> = rows.iter().map(|row| f32::from(u8::from(*row))).collect();
     let share = Tensor::from_vec(share, (yes.dim(0)?, TOKENS, 1), yes.device())?;

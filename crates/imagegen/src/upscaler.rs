@@ -30,7 +30,7 @@ const LAYERS: [(&str, usize, usize, usize); 12] = [
     ("UPN3", 3, 32, 48),
 ];
 
-/// The network, in memory.
+/// The loaded network.
 pub struct Upscaler {
     layers: Vec<Convolution>,
     device: Device,

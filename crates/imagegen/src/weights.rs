@@ -32,7 +32,7 @@ struct Packing {
 }
 
 impl<'a> Weights<'a> {
-    /// Tensors as they are, for any device.
+    /// Plain tensors, for any device.
     pub fn plain(tensors: VarBuilder<'a>) -> Weights<'a> {
         Weights {
             tensors,
@@ -299,7 +299,7 @@ pub enum Activation {
     SquaredRelu,
 }
 
-/// Rows of `x` times the matrix, plus the bias.
+/// Multiplies rows of `x` by the matrix and adds the bias.
 fn product(
     x: &[f32],
     packed: &Packed,
@@ -354,7 +354,7 @@ fn pack(
     Ok(Matrix::Packed(packed, packing.pool.clone(), bias))
 }
 
-/// A convolution of stride one that keeps the size.
+/// A convolution with stride one and "same" padding.
 pub struct Conv {
     weight: Tensor,
     bias: Tensor,

@@ -11,8 +11,7 @@ pub const INT8: u32 = 1 << 25;
 /// Products of bfloat16.
 pub const BF16: u32 = 1 << 22;
 
-/// Whether the processor has the registers and these products, and the system lets this process
-/// use them.
+/// Whether the CPU supports AMX with these products, and the operating system permits it.
 pub fn are_available(products: u32) -> bool {
     has(products) && are_permitted()
 }

@@ -6,7 +6,7 @@ use candle_core::Device;
 /// The device that the user chose.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum DeviceChoice {
-    /// A GPU when this build can use one and one is there, else the CPU.
+    /// A GPU if this build supports one and it is available, otherwise the CPU.
     #[default]
     Auto,
     Cpu,
@@ -51,7 +51,7 @@ pub fn open(choice: DeviceChoice) -> Result<Device, ModelError> {
     }
 }
 
-/// `cpu`, `cuda:0` or `metal`: what provenance records.
+/// `cpu`, `cuda:0` or `metal`, as recorded in provenance.
 pub fn name(device: &Device) -> String {
     match device.location() {
         candle_core::DeviceLocation::Cpu => "cpu".to_string(),

@@ -3,7 +3,7 @@
 use crate::gguf::GgufError;
 use kernels::linear::LinearError;
 
-/// What can go wrong with a model; each a sentence that says what to do.
+/// A model error: one sentence that says what to do.
 #[derive(Debug, thiserror::Error)]
 pub enum ModelError {
     #[error(transparent)]

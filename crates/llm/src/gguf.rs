@@ -23,7 +23,7 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 use value::Value;
 
-/// An open GGUF file. Strings and tensors stay in the mapped file until they are asked for.
+/// An open GGUF file. Strings and tensors stay in the mapped file until they are used.
 pub struct Gguf {
     map: Mmap,
     path: PathBuf,
@@ -58,7 +58,7 @@ impl Gguf {
         &self.path
     }
 
-    /// Bytes of the whole file.
+    /// The size of the file in bytes.
     pub fn len(&self) -> usize {
         self.map.len()
     }
@@ -110,7 +110,7 @@ impl Gguf {
         numbers?.collect()
     }
 
-    /// The error for metadata that a model cannot do without.
+    /// The error for missing required metadata.
     pub fn missing(&self, key: &str) -> GgufError {
         GgufError::Missing {
             path: self.path.clone(),
@@ -134,18 +134,19 @@ impl Gguf {
         }
     }
 
-    /// The tensor's blocks as they are in the file.
+    /// The tensor's raw blocks in the file.
     pub fn data(&self, tensor: &TensorInfo) -> &[u8] {
         &self.map[tensor.bytes.clone()]
     }
 
-    /// Bytes that [`Gguf::data`] lent need not stay in memory; they can be read as before.
+    /// Lets the system evict pages returned by [`Gguf::data`]; they remain readable.
     pub fn release(&self, data: &[u8]) {
         let start = data.as_ptr() as usize - self.map.as_ptr() as usize;
         pages::release(&self.map, start..start + data.len());
     }
 
-    /// What `take` makes of each value of an array, which is read here: most are never asked for.
+    /// Applies `take` to each value of an array, which is parsed only now, since most arrays are
+    /// never used.
     fn array<'a, T: 'a>(
         &'a self,
         key: &str,

@@ -23,7 +23,7 @@ use gguf::Gguf;
 use std::sync::Arc;
 use transformer::Transformer;
 
-/// Reads the text model in a GGUF file onto a device.
+/// Loads the text model of a GGUF file onto a device.
 pub fn load_text(gguf: Arc<Gguf>, placement: &Placement) -> Result<Box<dyn TextModel>, ModelError> {
     check_supported(&gguf)?;
     Ok(Box::new(Transformer::load(gguf, placement)?))

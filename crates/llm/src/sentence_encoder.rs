@@ -15,7 +15,7 @@ use tokenizers::models::wordpiece::WordPiece;
 use tokenizers::normalizers::BertNormalizer;
 use tokenizers::pre_tokenizers::bert::BertPreTokenizer;
 
-/// Numbers in an embedding.
+/// The width of an embedding.
 pub const WIDTH: usize = 384;
 /// The most tokens that it was trained on; the rest of a longer text is ignored.
 const LONGEST: usize = 256;
@@ -24,11 +24,11 @@ const LETTERS: usize = 8 * LONGEST;
 
 /// Its vocabulary, one word piece a line, in the order of their ids.
 const VOCABULARY: &str = include_str!("../../../models/all-minilm-l6-v2/vocab.txt");
-/// The ids of `[CLS]` and `[SEP]`, which stand around what is read.
+/// The ids of `[CLS]` and `[SEP]`, which surround the input.
 const BEGIN: u32 = 101;
 const END: u32 = 102;
 
-/// A sentence encoder in memory.
+/// The loaded text encoder.
 pub struct SentenceEncoder {
     bert: BertModel,
     tokenizer: tokenizers::Tokenizer,
@@ -60,14 +60,14 @@ impl SentenceEncoder {
         SentenceEncoder::load(path, &super::device::open(choice)?)
     }
 
-    /// The text's embedding: [`WIDTH`] numbers, of length one together.
+    /// The normalized embedding of a text: [`WIDTH`] numbers.
     pub fn embed(&self, text: &str) -> Result<Vec<f32>, ModelError> {
         let mut rows = self.forward(&[self.ids(text)?])?;
         Ok(rows.pop().unwrap_or_default())
     }
 
-    /// The embeddings of many texts, one after the other: `[texts, WIDTH]`. `go_on` is told how
-    /// many are done; false ends it with None.
+    /// The embeddings of many texts: `[texts, WIDTH]`. `go_on` receives the number of finished
+    /// texts; returns None once it returns false.
     pub fn embed_all(
         &self,
         texts: &[String],
@@ -96,7 +96,7 @@ impl SentenceEncoder {
         Ok(Some(all))
     }
 
-    /// Rows of ids, all of one length, to embeddings.
+    /// Embeds rows of ids of equal length.
     fn forward(&self, ids: &[Vec<u32>]) -> Result<Vec<Vec<f32>>, ModelError> {
         let tokens = ids.first().map_or(0, Vec::len);
         let ids = Tensor::from_vec(ids.concat(), (ids.len(), tokens), &self.device)?;
@@ -136,8 +136,8 @@ fn config() -> Config {
     }
 }
 
-/// Lower case without accents, split at spaces and punctuation, then into word pieces. Control
-/// tokens such as `[CLS]` are never read out of text.
+/// Tokenizes text: lower case without accents, split at spaces and punctuation, then into word
+/// pieces. Control tokens such as `[CLS]` are never parsed from text.
 fn tokenizer() -> Result<tokenizers::Tokenizer, ModelError> {
     let vocabulary = VOCABULARY.lines().enumerate();
     let vocabulary: AHashMap<_, _> = vocabulary

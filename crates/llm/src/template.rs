@@ -20,7 +20,7 @@ pub struct ChatTemplate {
     environment: Environment<'static>,
 }
 
-/// Steps of the template engine before a template is given up as endless.
+/// The number of steps after which a template counts as endless.
 const FUEL: u64 = 5_000_000;
 
 impl ChatTemplate {
@@ -45,8 +45,8 @@ impl ChatTemplate {
         Ok(ChatTemplate { environment })
     }
 
-    /// The messages as the model was trained to see them, words guarded (see
-    /// [`Tokenizer::guard`]), ready for the model's next turn.
+    /// Renders the messages in the model's format, with guarded text (see [`Tokenizer::guard`]), up
+    /// to the start of the model's next turn.
     pub fn render(
         &self,
         tokenizer: &Tokenizer,

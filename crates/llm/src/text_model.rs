@@ -24,7 +24,7 @@ pub enum Logits {
 #[derive(Clone, Debug)]
 pub struct Placement {
     pub device: Device,
-    /// Threads on a CPU.
+    /// The number of threads on a CPU.
     pub threads: usize,
     /// How keys and values are stored on a CPU.
     pub kv: KvType,
@@ -60,7 +60,7 @@ pub trait TextModel {
         String::new()
     }
 
-    /// How many tokens the KV cache holds.
+    /// The number of tokens in the KV cache.
     fn len(&self) -> usize;
 
     fn is_empty(&self) -> bool {

@@ -1,40 +1,40 @@
-//! Phrases that a writer does not want to read, and finding them in text as it is written.
+//! Banned phrases, and how to find them in text while it is generated.
 
 use regex::{Regex, RegexBuilder};
 use serde::{Deserialize, Serialize};
 use std::ops::Range;
 
-/// A phrase or a pattern, and how strongly it is refused.
+/// A banned phrase or regex, and the strength of the ban.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Ban {
-    /// Words, or a regular expression between slashes. Case does not matter.
+    /// Words, or a regex between slashes; case-insensitive.
     pub phrase: String,
-    /// Taken from the logit of the token that begins the phrase, once; none forbids it.
+    /// Subtracted once from the logit of the phrase's first token; None bans the phrase entirely.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub strength: Option<f32>,
 }
 
-/// Bans made ready to be looked for.
+/// Bans compiled for searching.
 #[derive(Debug, Default)]
 pub struct Bans {
     words: Vec<(usize, String)>,
     patterns: Vec<(usize, Regex)>,
 }
 
-/// How many bytes of a text a pattern may still need before it is certain that it does not match.
+/// The number of bytes a regex may still need before it certainly does not match.
 pub const REACH: usize = 80;
 const LARGEST: usize = 1 << 20;
 
-/// Beyond this a strength makes no difference.
+/// The strength above which a ban is absolute.
 const STRONGEST: f32 = 100.0;
 
-/// A phrase that cannot be used, in one sentence.
+/// Why a phrase cannot be banned, in one sentence.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct BanError(String);
 
 impl Ban {
-    /// Reads `PHRASE` or `/PATTERN/`, perhaps followed by a strength.
+    /// Parses `PHRASE` or `/REGEX/`, optionally followed by a strength.
     pub fn parse(text: &str) -> Result<Ban, BanError> {
         let text = text.trim();
         let (phrase, strength) = match text.rsplit_once(' ') {
@@ -79,7 +79,7 @@ impl Ban {
 }
 
 impl std::fmt::Display for Ban {
-    /// As [`Ban::parse`] takes it back.
+    /// Formats the ban so that [`Ban::parse`] accepts it.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match (self.strength, pattern(&self.phrase)) {
             (None, None) if self.phrase.rsplit(' ').next().is_some_and(number) => {
@@ -139,7 +139,7 @@ impl Bans {
         self.words.is_empty() && self.patterns.is_empty()
     }
 
-    /// The first phrase in `text`: which ban, and where.
+    /// The first banned phrase in `text`: the index of the ban, and the range.
     pub fn find(&self, text: &str) -> Option<(usize, Range<usize>)> {
         let words = self
             .words
@@ -152,7 +152,7 @@ impl Bans {
         words.chain(patterns).min_by_key(|(_, range)| range.start)
     }
 
-    /// From which byte on `text` may still become a phrase.
+    /// The byte from which `text` may still become a banned phrase.
     pub fn uncertain_from(&self, text: &str) -> usize {
         let mut from = text.len();
         for (_, words) in &self.words {
@@ -174,7 +174,7 @@ impl Bans {
     }
 }
 
-/// Where `words`, in lower case, stand in `text`, in bytes of `text` itself.
+/// Finds `words` (in lower case) in `text`, ignoring case; returns the byte range in `text`.
 fn find_ignoring_case(text: &str, words: &str) -> Option<Range<usize>> {
     text.char_indices().find_map(|(at, _)| {
         let len = matched(&text[at..], words)?;
@@ -182,7 +182,7 @@ fn find_ignoring_case(text: &str, words: &str) -> Option<Range<usize>> {
     })
 }
 
-/// How many bytes of `text` are `words`, if it begins with them.
+/// The number of bytes of `text` that match `words`, if `text` starts with them.
 fn matched(text: &str, words: &str) -> Option<usize> {
     let mut words = words.chars().peekable();
     for (at, c) in text.char_indices() {
@@ -198,7 +198,7 @@ fn matched(text: &str, words: &str) -> Option<usize> {
     words.peek().is_none().then_some(text.len())
 }
 
-/// Whether `text` is a beginning of `words`, and shorter.
+/// Whether `text` is a proper prefix of `words`.
 fn begins_ignoring_case(text: &str, words: &str) -> bool {
     let mut words = words.chars();
     let same = text

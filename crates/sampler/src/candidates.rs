@@ -1,16 +1,16 @@
-//! The tokens still in the running, and how they get there from a model's logits.
+//! The candidate tokens, selected from a model's logits.
 //!
-//! Between stages candidates stand in ascending order of id, so that sums over them have one
-//! order on every machine. Settings are not known here.
+//! Between stages, candidates are in ascending order of id, so that sums over them have the same
+//! order on every machine. Knows no settings.
 
 use std::cmp::Ordering;
 
-/// A token that may yet be chosen.
+/// A candidate token.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Candidate {
     pub token: u32,
     pub logit: f32,
-    /// Its share, as the stage at hand last computed it; see [`super::temperature::weigh`].
+    /// Its weight, as computed by the current stage; see [`super::temperature::weigh`].
     pub weight: f64,
 }
 

@@ -1,8 +1,8 @@
-//! DRY, "don't repeat yourself": a token that would go on with a word-for-word repeat gets less
-//! likely, the more so the longer the repeat.
+//! DRY, "don't repeat yourself": a token that would continue a verbatim repeat becomes less likely,
+//! the more so the longer the repeat.
 //!
-//! p-e-w, text-generation-webui PR #5677; in linear time after koboldcpp PR #982 (pi6am). Single
-//! words may come again at will: that is the business of the penalties.
+//! p-e-w, text-generation-webui PR #5677; in linear time after koboldcpp PR #982 (pi6am). Repeated
+//! single words are handled by the penalties.
 
 pub use super::sequence_breakers::SequenceBreakers;
 
@@ -48,7 +48,7 @@ impl Dry {
         !sane || self.multiplier == 0.0 || self.base < 1.0 || self.range == Some(0)
     }
 
-    /// Takes note of the token that comes next.
+    /// Records the next token.
     pub fn accept(&mut self, token: u32) {
         match self.breakers.ends(&mut self.tail, token) {
             true => self.unbroken = 0,

@@ -71,14 +71,14 @@ pub struct Sampler {
     history: Vec<u32>,
     /// The lowest logit that the stages so far left.
     floor: f64,
-    /// Kept to spare allocations.
+    /// Reused to avoid allocations.
     logits: Vec<f32>,
     items: Vec<Candidate>,
 }
 
 impl Sampler {
-    /// `seed` is the one to use; `sampling.seed` is only the writer's wish. Values that make no
-    /// sense, as a file may hold, count as off.
+    /// `seed` is the seed to use; `sampling.seed` is ignored. Invalid values, which a file may
+    /// contain, count as off.
     pub fn new(sampling: &Sampling, seed: u64, breakers: SequenceBreakers) -> Sampler {
         Sampler {
             sampling: sampling.clone(),

@@ -1,6 +1,6 @@
-//! Mirostat 2: the cut moves so that the text's surprise stays near a target.
+//! Mirostat 2: adapts the truncation so that the text's surprise stays near a target.
 //!
-//! It has a memory, one number; otherwise what went before is not known here.
+//! Its only state is one number.
 
 use super::candidates::{Candidate, better};
 use super::temperature::{SampledToken, pick, weigh};

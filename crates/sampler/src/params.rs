@@ -5,69 +5,69 @@
 use crate::ban::Ban;
 use serde::{Deserialize, Serialize};
 
-/// Where the original DRY stops matching (textgen PR #5677): line ends, speech and lists are
-/// allowed to look alike.
+/// The sequence breakers of the original DRY (textgen PR #5677): line breaks, speech and lists may
+/// repeat.
 pub const DRY_BREAKERS: [&str; 4] = ["\n", ":", "\"", "*"];
 
-/// All that decides how a token is drawn. Each stage has a value at which it does nothing,
-/// named below; ranges count tokens back from the end, `-1` is the whole context and `0` is off.
+/// All settings of the sampler chain. Each stage has a value at which it is off, given below.
+/// Ranges count tokens back from the end; `-1` is the whole context and `0` is off.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Sampling {
-    /// Divides the logits last of all; 0 takes the best token, always. 1 is neutral.
+    /// Divides the logits, as the last stage; 0 is greedy, 1 is neutral.
     pub temperature: f32,
-    /// Keep this many of the best tokens. 0 is off.
+    /// Keep this many of the most likely tokens. 0 is off.
     pub top_k: u32,
-    /// Keep the best tokens until they hold this much probability. 1 is off.
+    /// Keep the most likely tokens up to this total probability. 1 is off.
     pub top_p: f32,
-    /// Keep tokens at least this fraction as likely as the best. 0 is off.
+    /// Keep tokens at least this fraction as likely as the most likely one. 0 is off.
     pub min_p: f32,
-    /// Keep the tokens closest to the expected surprise until they hold this much. 1 is off.
+    /// Keep the tokens closest to the expected surprise up to this total probability. 1 is off.
     pub typical_p: f32,
-    /// Keep logits within this many standard deviations of the best. 0 is off.
+    /// Keep logits within this many standard deviations of the highest. 0 is off.
     pub top_n_sigma: f32,
-    /// A token this likely counts as a top choice for XTC. Above 0.5 it is off.
+    /// The probability from which a token is a top choice for XTC. Above 0.5 is off.
     pub xtc_threshold: f32,
-    /// How often XTC strikes. 0 is off.
+    /// The probability that XTC is applied to a token. 0 is off.
     pub xtc_probability: f32,
-    /// Strength of DRY. 0 is off.
+    /// The strength of DRY. 0 is off.
     pub dry_multiplier: f32,
-    /// Growth of the DRY penalty with each further token of a repeat.
+    /// The growth of the DRY penalty with each further token of a repeat.
     pub dry_base: f32,
-    /// Repeats shorter than this cost nothing.
+    /// Shorter repeats are not penalized.
     pub dry_allowed_length: u32,
-    /// How far back DRY looks.
+    /// How many tokens DRY looks back.
     pub dry_penalty_last_n: i32,
-    /// Texts across which DRY never matches.
+    /// The sequence breakers of DRY.
     pub dry_sequence_breakers: Vec<String>,
-    /// Makes tokens of the range less likely, by a factor. 1 is off.
+    /// Makes tokens in the range less likely by a factor. 1 is off.
     pub repetition_penalty: f32,
-    /// How far back the repetition, presence and frequency penalties look.
+    /// How many tokens the repetition, presence and frequency penalties look back.
     pub repetition_range: i32,
-    /// Taken from the logit of every token of the range, once. 0 is off.
+    /// Subtracted once from the logit of every token in the range. 0 is off.
     pub presence_penalty: f32,
-    /// Taken from the logit of every token of the range, once for each time. 0 is off.
+    /// Subtracted from the logit of a token for each occurrence in the range. 0 is off.
     pub frequency_penalty: f32,
-    /// 2 holds the surprise at a target in place of the cuts; 0 is off.
+    /// 2 holds the surprise at a target instead of truncating; 0 is off.
     pub mirostat: u8,
-    /// The surprise, in bits, that mirostat steers to.
+    /// Mirostat's target surprise in bits.
     pub mirostat_tau: f32,
-    /// How fast mirostat corrects itself.
+    /// Mirostat's learning rate.
     pub mirostat_eta: f32,
-    /// The seed to use, or none for a fresh one each time.
+    /// The seed; None for a new one each time.
     pub seed: Option<u64>,
-    /// At most this many new tokens.
+    /// The maximum number of new tokens.
     pub max_tokens: u32,
     /// Stop before any of these texts.
     pub stop: Vec<String>,
-    /// Write to the end of the sentence nearest to `max_tokens`, and not to the token.
+    /// End on the sentence nearest to `max_tokens` instead of at exactly that token.
     pub whole_sentences: bool,
-    /// Let the last word of people's text go on, where it may be the beginning of one.
+    /// Token healing: let the model complete an unfinished last word.
     pub heal: bool,
     /// How many old passages and lore entries semantic retrieval puts back into the context. 0 is
     /// off. The setting is called `retrieve`; journals keep this older name.
     pub recall: u32,
-    /// Phrases that are not to be written.
+    /// Banned phrases.
     pub banned_phrases: Vec<Ban>,
 }
 
@@ -115,8 +115,8 @@ impl Default for Sampling {
 }
 
 impl Sampling {
-    /// The likeliest token every time and nothing else: no cut, no penalty. For measuring and for
-    /// comparing machines; small models loop under it.
+    /// Always the most likely token: no truncation, no penalty. For benchmarks and for comparing
+    /// machines; small models loop with it.
     pub fn greedy() -> Sampling {
         Sampling {
             temperature: 0.0,
@@ -126,9 +126,9 @@ impl Sampling {
         }
     }
 
-    /// For instruction-tuned models that answer: the cuts of llama.cpp's default stack, cooler,
-    /// because an answer has to be right before it is fresh. DRY stays on but forgives longer
-    /// repeats, since an answer has to be able to quote the question.
+    /// For instruction-tuned models: the truncation of llama.cpp's default chain, with a lower
+    /// temperature, because an answer must be right before it is original. DRY stays on but allows
+    /// longer repeats, since an answer must be able to quote the question.
     pub fn chat() -> Sampling {
         Sampling {
             temperature: 0.6,

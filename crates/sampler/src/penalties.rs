@@ -1,7 +1,7 @@
-//! Repetition, presence and frequency penalties: single tokens already used get less likely.
+//! Repetition, presence and frequency penalties: tokens already used become less likely.
 //!
-//! All three look at the same range of the last tokens, prompt and answer alike. What follows
-//! what is not known here: that is DRY's business.
+//! All three look at the same range of the last tokens, of prompt and output alike. Sequences are
+//! handled by DRY.
 
 use std::collections::BTreeMap;
 
@@ -46,7 +46,7 @@ impl Penalties {
         }
     }
 
-    /// Takes note of the last token of `history`, and forgets the one that left the range.
+    /// Counts the last token of `history`, and removes the one that left the range.
     pub(crate) fn accept(&mut self, history: &[u32]) {
         let Some((token, before)) = history.split_last() else {
             return;

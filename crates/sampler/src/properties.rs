@@ -1,5 +1,4 @@
-//! What holds of the samplers for any settings and any logits, a broken file's and a broken
-//! model's included.
+//! Property tests of the samplers for any settings and logits, including invalid ones.
 
 use super::tests::{plain, sampler};
 use super::{SampledToken, Sampling, candidates};

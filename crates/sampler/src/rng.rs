@@ -1,9 +1,10 @@
-//! The only source of chance in illumine: one seed, the same numbers on every machine.
+//! The only random number generator of illumine: the same seed gives the same numbers on every
+//! machine.
 //!
-//! The generator is xoshiro256++ and its state is filled by SplitMix64, both by David Blackman
-//! and Sebastiano Vigna ("Scrambled linear pseudorandom number generators", ACM TOMS 47(4), 2021;
-//! reference code and advice on seeding: <https://prng.di.unimi.it>). It is not for secrets, and
-//! it knows no clock: where a fresh seed comes from is the caller's business.
+//! The generator is xoshiro256++ seeded by SplitMix64, both by David Blackman and Sebastiano Vigna
+//! ("Scrambled linear pseudorandom number generators", ACM TOMS 47(4), 2021; reference code and
+//! advice on seeding: <https://prng.di.unimi.it>). It is not cryptographic, and the caller provides
+//! the seed.
 
 /// The step of SplitMix64: 2^64 divided by the golden ratio, made odd.
 const GOLDEN: u64 = 0x9e37_79b9_7f4a_7c15;

@@ -1,4 +1,4 @@
-//! The stages together: their order, the seed contract, and no surprises.
+//! Tests of all stages together: their order and the seed contract.
 
 use super::*;
 

@@ -1,8 +1,8 @@
-//! The cuts that look at probabilities: top-p, typical-p and min-p.
+//! Truncation by probability: top-p, typical-p and min-p.
 //!
-//! Top-k is no function here: it is the `limit` of [`super::candidates::gather`], which saves a
-//! pass over the vocabulary. Each cut sees the probabilities among the tokens that the cuts
-//! before it left, and always leaves at least one.
+//! Top-k is not here: it is the `limit` of [`super::candidates::gather`], which saves a pass over
+//! the vocabulary. Each stage uses the probabilities among the tokens left by the previous stages,
+//! and always keeps at least one.
 
 use std::cmp::Ordering;
 
@@ -21,7 +21,7 @@ pub(crate) fn min_p_floor(highest: f64, min_p: f32) -> Option<f64> {
     (min_p > 0.0).then(|| highest + libm::log(f64::from(min_p.min(1.0))))
 }
 
-/// Keeps the tokens at least `min_p` times as likely as the best.
+/// Keeps the tokens at least `min_p` times as likely as the most likely one.
 pub(crate) fn min_p(items: &mut Vec<Candidate>, min_p: f32) {
     if let Some(floor) = min_p_floor(highest(items), min_p) {
         items.retain(|item| f64::from(item.logit) >= floor);

@@ -1,7 +1,7 @@
-//! XTC, "exclude top choices": now and then leave out all likely tokens but the least likely.
+//! XTC, "exclude top choices": sometimes removes all likely tokens except the least likely of them.
 //!
-//! It cuts clichés where the other cuts cut nonsense, so it comes after them. The draw comes from
-//! outside, and so does the knowledge of which tokens must not be lost.
+//! It removes clichés, whereas the other stages remove nonsense, so it comes after them. The caller
+//! provides the random number and the protected tokens.
 
 use super::candidates::{Candidate, better};
 use super::temperature::weigh;

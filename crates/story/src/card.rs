@@ -1,8 +1,8 @@
-//! Character cards: who speaks, how, and with which first words.
+//! Character cards.
 //!
-//! A card is kept as the file said it, field by field, so that nothing is lost when it goes out
-//! again; what is read here is cleaned where it is read. V1 are six flat fields, V2 and V3 have
-//! them under `data` (chara_card_v2, chara_card_v3). Files and pictures are not known here.
+//! A card is stored field by field as in its file, so that an export loses nothing; fields are
+//! cleaned when they are used. V1 has six flat fields, V2 and V3 have them under `data`
+//! (chara_card_v2, chara_card_v3). Knows no files and no pictures.
 
 mod macros;
 
@@ -12,14 +12,14 @@ use base::untrusted::{clean, clean_line};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
-/// A card, and the book that came with it by the name it has on the shelf.
+/// A card, and the name of the lorebook that came with it.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Card {
     pub version: Version,
-    /// The fields of the character, as the file had them, its book aside.
+    /// The character's fields as in the file, without its lorebook.
     pub data: Map<String, Value>,
-    /// What stood beside them in the file.
+    /// The file's other fields.
     #[serde(skip_serializing_if = "Map::is_empty")]
     pub beside: Map<String, Value>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -35,21 +35,21 @@ pub enum Version {
     V3,
 }
 
-/// The character of a session: its card, and who it speaks with.
+/// The character of a session: its card, and the user's name.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Character {
     pub card: Card,
     pub user: String,
-    /// The file in the session's folder that the card came in, where it was more than text.
+    /// The card's original file in the session's folder, unless it was plain JSON.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub file: Option<String>,
 }
 
-/// What people are called where nobody says.
+/// The default name of the user.
 pub const USER: &str = "User";
 
-/// The texts that every card has, in the order of the specification; the first six are V1.
+/// The text fields of a card, in the order of the specification; the first six are V1.
 const TEXTS: [&str; 11] = [
     "name",
     "description",
@@ -66,7 +66,7 @@ const TEXTS: [&str; 11] = [
 const V1: usize = 6;
 
 impl Card {
-    /// Reads a card's JSON and takes the book out of it. None for JSON that is no card.
+    /// Parses a card's JSON and separates its lorebook. None if the JSON is not a card.
     pub fn from_json(mut file: Map<String, Value>) -> Option<(Card, Option<Value>)> {
         let spec = file.get("spec").and_then(Value::as_str).unwrap_or_default();
         let version = match spec {
@@ -97,7 +97,7 @@ impl Card {
         Some((card, book))
     }
 
-    /// A card of our own making.
+    /// Creates a card.
     pub fn new(name: &str, description: &str, greetings: &[String]) -> Card {
         let (first, others) = match greetings.split_first() {
             Some((first, others)) => (first.as_str(), others),
@@ -117,7 +117,7 @@ impl Card {
         }
     }
 
-    /// The card's JSON in a version, with its book in that version's form.
+    /// The card's JSON in a version, with its lorebook in that version's format.
     pub fn to_json(&self, version: Version, book: Option<Value>) -> Value {
         let mut data = self.data.clone();
         let texts = match version {
@@ -156,7 +156,7 @@ impl Card {
         Value::Object(file)
     }
 
-    /// What macros call the character: its nickname, or its name.
+    /// The name used by macros: the nickname, or else the name.
     pub fn name(&self) -> String {
         let nickname = self.line("nickname");
         match nickname.is_empty() {
@@ -165,7 +165,7 @@ impl Card {
         }
     }
 
-    /// A text of the card, cleaned.
+    /// A text field of the card, cleaned.
     pub fn text(&self, key: &str) -> String {
         let text = self.data.get(key).and_then(Value::as_str);
         clean(text.unwrap_or_default()).trim().to_string()
@@ -175,7 +175,8 @@ impl Card {
         clean_line(&self.text(key)).trim().to_string()
     }
 
-    /// What SillyTavern reads at a depth for this character (`extensions.depth_prompt`), and the depth.
+    /// SillyTavern's prompt at a depth for this character (`extensions.depth_prompt`), and the
+    /// depth.
     pub fn depth_prompt(&self) -> (String, usize) {
         let prompt = self
             .data
@@ -191,7 +192,7 @@ impl Card {
         (text, depth.unwrap_or(4).clamp(1, 100) as usize)
     }
 
-    /// The first message and those that may stand in its place.
+    /// The first message and its alternatives.
     pub fn greetings(&self) -> Vec<String> {
         let others = self.data.get("alternate_greetings");
         let others = others.and_then(Value::as_array).into_iter().flatten();
@@ -203,8 +204,8 @@ impl Card {
             .collect()
     }
 
-    /// What the model reads of the card before the story. What is for people alone
-    /// (`creator_notes`, `tags`, `creator`, `character_version`) never is.
+    /// The text of the card that is placed before the story. Fields for people (`creator_notes`,
+    /// `tags`, `creator`, `character_version`) are never part of it.
     pub fn memory(&self) -> String {
         let name = self.name();
         let labelled = |label: &str, key: &str| {
@@ -222,7 +223,7 @@ impl Card {
 }
 
 impl Character {
-    /// What the card's macros stand for.
+    /// The values of the card's macros.
     pub fn macros(&self, seed: u64) -> Macros {
         Macros {
             char: self.card.name(),

@@ -1,7 +1,7 @@
-//! One table of commands for every front end: parsing, help and completion all read it.
+//! One table of commands for every front end, used for parsing, help and completion.
 //!
-//! A line that begins with `/` is a command, `//` is a literal slash, an empty line continues the
-//! story, and anything else is written into it. A mistyped command is never sent to the model.
+//! A line that starts with `/` is a command, `//` is a literal slash, an empty line continues the
+//! story, and anything else is added to the story. A mistyped command is never sent to the model.
 
 mod arguments;
 mod pictures;
@@ -14,48 +14,48 @@ use super::frame::Voice;
 use super::message::Overflow;
 use base::nearest::nearest;
 
-/// What a writer asked for.
+/// A command.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Command {
-    /// Words for the story, which the model then continues.
+    /// Add text to the story and let the model continue it.
     Write(String),
     /// Continue a prompt as a program asks for it.
     Complete(Box<Completion>),
-    /// Go on without new words.
+    /// Continue without new text.
     Continue(ContinueLength),
-    /// Another passage beside the last one, perhaps with a given seed.
+    /// Regenerate the last passage, optionally with a given seed.
     Retry(Option<u64>),
-    /// Several continuations at once.
+    /// Generate several continuations.
     Gen(usize),
-    /// Take the n-th of what was last listed.
+    /// Choose the n-th row of the last list.
     Pick(usize),
     Undo(usize),
     Redo(usize),
     Swipe(Swipe),
-    /// A name for this place, or for another, to come back to.
+    /// Start a branch here or at another place, and name it.
     Branch(Option<String>),
     Goto(String),
-    /// To the passage before or after, on the way that was gone.
+    /// Go to the parent or to the newest child.
     Step(isize),
     Tree,
-    /// Change a passage: which, and what it shall say; an editor asks when it is not said.
+    /// Edit a passage: which one, and its new text; opens an editor if the text is missing.
     Edit(Option<String>, Option<String>),
-    /// Make a passage one with the one before it.
+    /// Merge a passage into the one before it.
     Merge(Option<String>),
-    /// Put the other versions of this passage away.
+    /// Hide the other versions of this passage.
     Keep,
     Delete(Option<String>),
     Mark(Option<String>),
     Find(String),
     Diff(String, String),
-    /// What else could have stood at a word.
+    /// List the alternatives for a word.
     Alts(Option<String>),
-    /// Begin with this token in place of the one that stands at a place.
+    /// Regenerate from a place, starting with this token.
     Choose(TokenChoice),
-    /// Write in the middle: after this place, before what follows.
+    /// Generate text in the middle, after this place.
     Fill(Option<String>),
     Instruct(String),
-    /// Let the model write the writer's next line, which may begin with these words.
+    /// Let the model draft the writer's next line, starting with these words.
     Impersonate(String),
     Ban(Option<String>),
     Unban(String),
@@ -66,18 +66,18 @@ pub enum Command {
     Voice(Option<String>),
     Lore(LoreCommand),
     Summarize,
-    /// Pictures.
+    /// Draw pictures.
     Draw(PictureCommand),
     Export(Option<String>, Option<String>),
     Import(String),
-    /// Show the settings, one of them, or change one.
+    /// Show all settings or one, or change one.
     Set(Option<String>, Option<String>),
-    /// Show the model in place, or put another there.
+    /// Show the model, or switch to another one.
     Model(Option<String>),
     Mode(Option<String>),
     System(Option<String>),
     Save(Option<String>),
-    /// Keep what the model has read beside the session; however large it is.
+    /// Save the KV cache with the session; `any_size` lifts the size limit.
     SaveWarm {
         any_size: bool,
     },
@@ -106,10 +106,10 @@ impl Command {
     }
 }
 
-/// How far to go on.
+/// How far to generate.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub enum ContinueLength {
-    /// As far as the settings say.
+    /// As configured in the settings.
     #[default]
     Default,
     Tokens(u32),
@@ -137,7 +137,7 @@ pub struct Completion {
     pub overflow: Overflow,
 }
 
-/// A token that the writer chose.
+/// A token chosen by the writer.
 #[derive(Clone, Debug, PartialEq)]
 pub struct TokenChoice {
     pub place: super::Place,
@@ -148,13 +148,13 @@ pub struct TokenChoice {
 pub enum LoreCommand {
     List,
     Why,
-    /// A lorebook's file, or `KEY, KEY: FACT`.
+    /// Add a lorebook file, or `KEY, KEY: FACT`.
     Add(String),
     On(String),
     Off(String),
 }
 
-/// One row of the table.
+/// A row of the table.
 #[derive(Debug)]
 pub struct CommandSpec {
     pub name: &'static str,
@@ -165,7 +165,7 @@ pub struct CommandSpec {
     parse: fn(&str) -> Result<Command, ParseError>,
 }
 
-/// What may follow a command's name, for completion.
+/// The kind of argument of a command, for completion.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ArgumentKind {
     Nothing,
@@ -180,7 +180,7 @@ pub enum ArgumentKind {
     Reaches,
     Formats,
     LoreWords,
-    /// What may stand among the words of a picture.
+    /// Options and styles of a picture command.
     Styles,
 }
 
@@ -195,12 +195,12 @@ pub fn fixed_completions(what: ArgumentKind) -> &'static [&'static str] {
     }
 }
 
-/// A line that is no command; the message says what to type instead.
+/// Why a line is not a valid command; the message says what to type instead.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct ParseError(String);
 
-/// Reads one line, or several pasted at once, as a command.
+/// Parses one line, or several lines pasted at once, as a command.
 pub fn parse(line: &str) -> Result<Command, ParseError> {
     if line.trim().is_empty() {
         return Ok(Command::Continue(ContinueLength::Default));
@@ -216,7 +216,7 @@ pub fn parse(line: &str) -> Result<Command, ParseError> {
     (spec.parse)(rest)
 }
 
-/// The row with this name or alias.
+/// Finds a row by name or alias.
 pub fn find(name: &str) -> Option<&'static CommandSpec> {
     let name = name.to_lowercase();
     COMMANDS
@@ -224,7 +224,7 @@ pub fn find(name: &str) -> Option<&'static CommandSpec> {
         .find(|spec| spec.name == name || spec.aliases.contains(&name.as_str()))
 }
 
-/// What `/help` shows: the whole table, or one row of it.
+/// The text of `/help`: the whole table, or one command.
 pub fn help(topic: Option<&str>) -> Result<String, ParseError> {
     if let Some(topic) = topic {
         let name = topic.trim_start_matches('/');

@@ -16,7 +16,7 @@ use super::node::{Author, NodeId, Passage};
 use super::tree::Story;
 use base::hash::fnv1a;
 
-/// Everything the model reads before it writes.
+/// Everything the model reads before it generates.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Context {
     /// One text, which the model continues.
@@ -28,7 +28,7 @@ pub enum Context {
     /// Turns for the chat template.
     Chat {
         messages: Vec<Message>,
-        /// The last message is the model's own and is to be continued.
+        /// Whether the last message is the model's own and is to be continued.
         open: bool,
     },
 }
@@ -46,17 +46,17 @@ pub enum Role {
     Assistant,
 }
 
-/// A stretch of text, with its tokens when the model whose SHA-256 is named wrote it.
+/// A stretch of text, with its tokens if the model with this SHA-256 generated it.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct ContextPart {
     pub kind: PartKind,
     pub text: String,
     pub model_sha256: String,
-    /// Tokens that spell `text`, and perhaps more before and after it.
+    /// Tokens that spell `text`, and possibly more text before and after it.
     pub ids: Vec<u32>,
-    /// How many bytes before `text` the tokens spell, where they stand before it in `ids`.
+    /// The number of bytes before `text` that the tokens spell.
     pub skip: usize,
-    /// How many of those bytes are the end of the part before this one.
+    /// The number of those bytes that belong to the previous part.
     pub healed: usize,
 }
 
@@ -70,7 +70,7 @@ pub enum PartKind {
     Voice,
     Memory,
     Summary,
-    /// An entry of a lorebook: left out when the budget is spent, the highest rank first.
+    /// A lore entry; beyond the budget, entries are dropped by rank, highest first.
     Lore {
         title: String,
         rank: usize,
@@ -78,12 +78,12 @@ pub enum PartKind {
     },
     Note,
     Instruction,
-    /// Words of a passage that no longer fits, found by their meaning.
+    /// Retrieved text of a passage that no longer fits.
     Retrieved {
         node: NodeId,
         from: usize,
     },
-    /// Words of the passage, from this byte of it.
+    /// Text of a passage, from this byte on.
     Story {
         node: NodeId,
         from: usize,
@@ -157,7 +157,7 @@ impl ContextPart {
         }
     }
 
-    /// Cuts the part in two at a byte of its text.
+    /// Splits the part at a byte of its text.
     fn split(self, at: usize) -> (ContextPart, ContextPart) {
         let (before, after) = self.text.split_at(at);
         let kind = match &self.kind {
@@ -255,7 +255,7 @@ impl Context {
         self
     }
 
-    /// The words alone, for digests and for people.
+    /// The text only, for digests and for display.
     pub fn text(&self) -> String {
         match self {
             Context::Prose { parts, after } => {
@@ -283,8 +283,8 @@ pub fn prompt_budget(holds: usize, wanted: usize) -> usize {
 
 /// The separator that a line typed after the story needs, so that words do not run together.
 ///
-/// One space, unless the story is empty or ends in white space, or the line begins with white
-/// space or with punctuation that belongs to the word before it.
+/// One space, unless the story is empty or ends in white space, or the line starts with white space
+/// or with punctuation that belongs to the word before it.
 pub fn separator_before(story: &Story, line: &str) -> &'static str {
     let path = story.path();
     let before = path.iter().rev().find(|passage| !passage.text.is_empty());

@@ -1,8 +1,8 @@
-//! Two texts word by word: what only the one has, what only the other, and what both.
+//! Compares two texts word by word.
 
 use similar::{ChangeTag, TextDiff};
 
-/// A stretch of words.
+/// A stretch of words: on the left only, on the right only, or in both.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum DiffSpan {
     Both(String),
@@ -30,7 +30,7 @@ pub fn diff_words(left: &str, right: &str) -> Vec<DiffSpan> {
     found
 }
 
-/// One text with marks: `[-only left-]{+only right+}`.
+/// Formats a comparison as one text: `[-only left-]{+only right+}`.
 pub fn format_marked(stretches: &[DiffSpan]) -> String {
     let mark = |stretch: &DiffSpan| match stretch {
         DiffSpan::Both(text) => text.clone(),

@@ -7,15 +7,15 @@ use super::node::{CopiedRange, Node, NodeId, Passage, Place, Status};
 use super::tree::Story;
 use std::ops::Range;
 
-/// The passages to add, in order, and the last of them: where the writer then stands.
+/// The passages to add, in order, and the last one, which becomes the head.
 #[derive(Debug, PartialEq)]
 pub struct EditPlan {
     pub nodes: Vec<Node>,
     pub head: Option<NodeId>,
 }
 
-/// The passages of a path that are one with the one at `index`: edits inside a passage, and what
-/// they left of it, belong together.
+/// The passages of a path that form one passage with the one at `index`: edits inside a passage and
+/// its remaining parts belong together.
 pub fn passage_group(path: &[Passage], index: usize) -> Range<usize> {
     let joined = |at: usize| path[at].continues_previous();
     let first = (0..=index).rev().find(|at| !joined(*at)).unwrap_or(0);
@@ -23,8 +23,8 @@ pub fn passage_group(path: &[Passage], index: usize) -> Range<usize> {
     first..rest.unwrap_or(path.len())
 }
 
-/// Replaces the text of some passages of the path, taken as one, and takes over all that follows.
-/// None when nothing would change.
+/// Replaces the text of some passages of the path, taken as one, and copies all that follows. None
+/// if nothing would change.
 pub fn replace_text(
     story: &Story,
     path: &[Passage],
@@ -65,8 +65,8 @@ pub fn replace_text(
     Some(edit.finish())
 }
 
-/// Which of some passages a byte of their text together lies in, and where in it. The end of one is
-/// the beginning of the next.
+/// Finds the passage that contains a byte of the joined text, and the offset in it. The end of one
+/// passage counts as the beginning of the next.
 fn locate_byte(group: &[Passage], byte: usize) -> (usize, usize) {
     let mut left = byte;
     for (index, passage) in group.iter().enumerate() {
@@ -79,8 +79,8 @@ fn locate_byte(group: &[Passage], byte: usize) -> (usize, usize) {
     (last, group[last].text.len())
 }
 
-/// Takes over everything from `from` bytes into the passage at `index` to the path's end, after
-/// `place`. For what was written in the middle.
+/// Copies everything from `from` bytes into the passage at `index` to the path's end, and appends
+/// it at `place`. Used after text was generated in the middle.
 pub fn copy_rest_to(
     story: &Story,
     path: &[Passage],
@@ -98,8 +98,7 @@ pub fn copy_rest_to(
     edit.finish()
 }
 
-/// Makes the passages from `index` on that are one go on with the one before them, and takes over
-/// what follows.
+/// Merges the passage at `index` into the one before it, and copies what follows.
 pub fn merge_with_previous(story: &Story, path: &[Passage], index: usize) -> EditPlan {
     let range = passage_group(path, index);
     let before = range.start.checked_sub(1).map(|at| path[at].id);
@@ -111,7 +110,7 @@ pub fn merge_with_previous(story: &Story, path: &[Passage], index: usize) -> Edi
     edit.finish()
 }
 
-/// Leaves out the passages from `first` to before `end`, and takes over what follows.
+/// Removes the passages from `first` up to `end` (exclusive), and copies what follows.
 pub fn remove_passages(story: &Story, path: &[Passage], first: usize, end: usize) -> EditPlan {
     let place = path
         .get(first)
@@ -121,7 +120,7 @@ pub fn remove_passages(story: &Story, path: &[Passage], first: usize, end: usize
     edit.finish()
 }
 
-/// The place that is `bytes` into a passage; its own place where that is none of it.
+/// The place `bytes` into a passage; for 0, the place before the passage.
 pub fn place_in_passage(passage: &Passage, bytes: usize) -> Place {
     match bytes {
         0 => passage.place(),
@@ -213,14 +212,14 @@ impl Planner {
     }
 }
 
-/// How many bytes two texts begin with alike.
+/// The length of the common prefix of two texts in bytes.
 fn common_prefix_len(a: &str, b: &str) -> usize {
     let pairs = a.char_indices().zip(b.chars());
     let same = pairs.take_while(|((_, a), b)| a == b);
     same.last().map_or(0, |((at, c), _)| at + c.len_utf8())
 }
 
-/// How many bytes two texts end with alike.
+/// The length of the common suffix of two texts in bytes.
 fn common_suffix_len(a: &str, b: &str) -> usize {
     let pairs = a.chars().rev().zip(b.chars().rev());
     pairs

@@ -1,5 +1,6 @@
-//! What the model reads beside the story: the voice, the memory, the author's note, lorebooks and
-//! a summary of what no longer fits. Plain data; where each stands is [`super::context`]'s.
+//! The texts that the model reads beside the story: voice, memory, author's note, lorebooks, and a
+//! summary of passages that no longer fit. Plain data; [`super::context`] decides where each is
+//! placed.
 
 use super::card::Character;
 use super::lore::{LoreEntry, Lorebook};
@@ -16,7 +17,7 @@ pub struct Frame {
     pub voice: Option<Voice>,
     /// The passage that summarizes the story up to its parent.
     pub summary: Option<NodeId>,
-    /// Whose card this is.
+    /// The character, from a card.
     pub character: Option<Box<Character>>,
     /// Fields of imported files that are unused here, by format, written back on export.
     pub kept: BTreeMap<String, Map<String, Value>>,
@@ -24,15 +25,15 @@ pub struct Frame {
     off: BTreeSet<(String, u64)>,
 }
 
-/// A reminder to the model that stands near the story's end.
+/// The author's note: a reminder placed near the end of the story.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Note {
     pub text: String,
-    /// Paragraphs, or turns of a chat, between it and the end.
+    /// The number of paragraphs (turns, in chat) between it and the end.
     pub depth: usize,
 }
 
-/// Who tells the story, and how: from `prompts/<name>.md`, filled in.
+/// The voice: `prompts/<name>.md`, filled in.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Voice {
     pub name: String,
@@ -80,7 +81,7 @@ pub enum FrameChange {
 }
 
 impl Frame {
-    /// Every lorebook and whether it is on.
+    /// All lorebooks, and whether each is on.
     pub fn books(&self) -> impl Iterator<Item = (&Lorebook, bool)> {
         self.books
             .values()
@@ -103,7 +104,7 @@ impl Frame {
         self.off.contains(&(book.name.clone(), entry.uid))
     }
 
-    /// Puts a book on the shelf; one of the same name stays as open or shut as it was.
+    /// Adds a lorebook, or replaces one of the same name and keeps it on or off.
     pub(super) fn add_book(&mut self, book: Lorebook) {
         let on = self.books.get(&book.name).is_some_and(|shelved| shelved.on);
         let name = book.name.clone();
@@ -111,7 +112,7 @@ impl Frame {
         self.books.insert(name, ShelvedBook { book, on });
     }
 
-    /// Makes a change and says what takes it back.
+    /// Applies a change and returns its inverse.
     pub(super) fn apply(&mut self, change: &FrameChange) -> FrameChange {
         use std::mem::replace;
         match change {

@@ -2,18 +2,18 @@
 
 use serde::{Deserialize, Serialize};
 
-/// How far to write.
+/// The goal of a passage.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum LengthGoal {
-    /// To exactly `max_tokens`.
+    /// Exactly `max_tokens`.
     #[default]
     Exact,
-    /// To the end of the sentence nearest to `max_tokens`.
+    /// Up to the end of the sentence nearest to `max_tokens`.
     Near,
     Sentence,
     Paragraph,
-    /// Until these words have been written.
+    /// Up to this phrase.
     Until(String),
 }
 

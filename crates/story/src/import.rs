@@ -16,12 +16,12 @@ pub enum Import {
     Card {
         card: Box<Card>,
         book: Option<Lorebook>,
-        /// The file whole, where it was more than text, and how such files' names end.
+        /// The original file and its extension, unless it was plain JSON.
         file: Option<(&'static str, Vec<u8>)>,
     },
     Book(Lorebook),
     Story(Box<ImportedStory>),
-    /// Words and nothing else.
+    /// Plain text.
     Text(String),
 }
 
@@ -35,7 +35,7 @@ pub struct ImportedStory {
     pub memory: String,
     pub note: Option<Note>,
     pub book: Option<Lorebook>,
-    /// Fields that have no meaning here, and whose they are.
+    /// Fields that illumine does not use, and their format.
     pub kept: Option<(&'static str, Map<String, Value>)>,
 }
 
@@ -44,26 +44,26 @@ pub struct ImportedStory {
 pub struct ImportResult {
     pub records: Vec<Record>,
     pub said: String,
-    /// How the story is to be put to the model from now on.
+    /// The mode to switch to.
     pub mode: Option<Mode>,
 }
 
-/// A file that does not fit the session as it stands, in one sentence.
+/// Why a file cannot be added to this session, in one sentence.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct ImportRefused(pub String);
 
-/// Where an import goes.
+/// The session to import into.
 pub struct ImportTarget<'a> {
     pub story: &'a Story,
     pub mode: Mode,
-    /// Who speaks with the character.
+    /// The user's name for the character.
     pub user: Option<&'a str>,
-    /// The file in the session's folder that holds the card whole.
+    /// The file in the session's folder that contains the original card.
     pub file: Option<String>,
 }
 
-/// The records that take an import into a session.
+/// Creates the records of an import.
 pub fn import_records(
     import: Import,
     session: ImportTarget,
@@ -88,7 +88,8 @@ pub fn import_records(
     }
 }
 
-/// A character: its description is the memory, its greetings are versions of the first passage.
+/// Imports a character: the description becomes the memory, the greetings become versions of the
+/// first passage.
 fn import_character(mut card: Card, book: Option<Lorebook>, session: ImportTarget) -> ImportResult {
     let frame = session.story.frame();
     let user = session.user.map_or(USER.to_string(), clean_line);
@@ -218,8 +219,8 @@ fn import_story(tale: ImportedStory, story: &Story) -> Result<ImportResult, Impo
     })
 }
 
-/// A long text in passages of some paragraphs, so that one can be edited, found or gone to: each ends
-/// with a line end, the blank line after a paragraph belongs to it.
+/// Splits a long text into passages of a few paragraphs, so that each can be edited and found. Each
+/// ends with a line break; the blank line after a paragraph belongs to it.
 fn split_passages(text: &str) -> Vec<&str> {
     const LONG: usize = 1200;
     let mut found = Vec::new();

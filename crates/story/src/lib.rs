@@ -1,6 +1,6 @@
-//! The story and everything that crosses between threads: plain data and pure functions.
+//! The story, and all messages between threads: plain data and pure functions.
 //!
-//! Nothing here does I/O, starts a thread, holds a tensor or knows a terminal.
+//! Nothing here does I/O, starts a thread, uses tensors or knows a terminal.
 
 pub mod card;
 pub mod command;

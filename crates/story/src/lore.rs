@@ -1,8 +1,7 @@
-//! Lorebooks: facts of a world that are read when the story speaks of them.
+//! Lorebooks: facts that are added to the context when the story mentions them.
 //!
-//! The fields and their meaning are SillyTavern's World Info, the widest of the formats that
-//! writers have; the others are read into it. What fires and why is [`scan`]'s; files are not
-//! known here.
+//! The fields and their meaning are those of SillyTavern's World Info, the most general format; the
+//! others are converted to it. [`scan`] decides which entries are active. Knows no files.
 
 pub mod decorators;
 mod key;
@@ -21,11 +20,11 @@ pub struct Lorebook {
     pub name: String,
     #[serde(skip_serializing_if = "String::is_empty")]
     pub description: String,
-    /// How many passages back keys are looked for; none for [`SCAN_DEPTH`].
+    /// The number of passages to search for keys; None for [`SCAN_DEPTH`].
     pub scan_depth: Option<usize>,
-    /// At most so many tokens of it; none for a quarter of the context.
+    /// The token budget; None for a quarter of the context.
     pub token_budget: Option<usize>,
-    /// Whether what fired may make more fire.
+    /// Whether active entries can activate other entries.
     pub recursive: bool,
     pub entries: Vec<LoreEntry>,
     /// Fields of the imported file that are unused here and written back on export.
@@ -33,7 +32,7 @@ pub struct Lorebook {
     pub extra: Map<String, Value>,
 }
 
-/// Passages that are looked through where a book does not say.
+/// The default number of passages to search for keys.
 pub const SCAN_DEPTH: usize = 4;
 
 /// One fact, and the rules for inserting it.
@@ -45,44 +44,44 @@ pub struct LoreEntry {
     pub name: String,
     pub keys: Vec<String>,
     pub secondary: Vec<String>,
-    /// Whether `secondary` has a say.
+    /// Whether `secondary` is used.
     pub selective: bool,
     pub logic: KeyLogic,
-    /// Where one of these is there too, it is not read (KoboldAI Lite's `keyanti`).
+    /// Keys that keep the entry inactive (KoboldAI Lite's `keyanti`).
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub never: Vec<String>,
     pub content: String,
     pub enabled: bool,
-    /// Always read.
+    /// Whether the entry is always active.
     pub constant: bool,
-    /// Higher stands later, nearer to the story's end, and is the last to be left out.
+    /// Entries with a higher order are placed nearer to the story's end and are dropped last.
     pub order: i64,
     pub position: InsertPosition,
     /// For [`InsertPosition::AtDepth`]: paragraphs, or turns of a chat, before the end.
     pub depth: usize,
-    /// In percent.
+    /// The probability in percent.
     pub probability: f64,
     pub use_probability: bool,
     pub scan_depth: Option<usize>,
     pub case_sensitive: Option<bool>,
     pub whole_words: Option<bool>,
-    /// Keys are regular expressions even without slashes, as V3 has it.
+    /// Whether keys are regexes even without slashes, as in V3.
     pub use_regex: bool,
-    /// Its content makes nothing else fire.
+    /// Whether its content cannot activate other entries.
     pub prevent_recursion: bool,
-    /// Nothing else's content makes it fire.
+    /// Whether other entries' content cannot activate it.
     pub exclude_recursion: bool,
-    /// Only another's content makes it fire.
+    /// Whether only other entries' content can activate it.
     pub delay_until_recursion: bool,
     /// Of the active entries of one group, only one is inserted.
     pub group: String,
     pub group_override: bool,
     pub group_weight: f64,
-    /// Read for so many passages after it fired.
+    /// Stays active for this many passages.
     pub sticky: Option<u32>,
-    /// Cannot fire again for so many passages.
+    /// Cannot become active again for this many passages.
     pub cooldown: Option<u32>,
-    /// Cannot fire before there are so many passages.
+    /// Cannot become active before the story has this many passages.
     pub delay: Option<u32>,
     #[serde(skip_serializing_if = "Map::is_empty")]
     pub extra: Map<String, Value>,
@@ -125,7 +124,7 @@ impl Default for LoreEntry {
 }
 
 impl LoreEntry {
-    /// What to call it in a list: its name, or its first key.
+    /// The title in a list: its name, or its first key.
     pub fn title(&self) -> &str {
         match (self.name.as_str(), self.keys.first()) {
             ("", Some(key)) => key,
@@ -135,18 +134,18 @@ impl LoreEntry {
     }
 }
 
-/// How secondary keys decide once a first key is there.
+/// How secondary keys decide once a primary key matched.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum KeyLogic {
-    /// One of them must be there.
+    /// At least one must match.
     #[default]
     AndAny,
-    /// They must not all be there.
+    /// Not all may match.
     NotAll,
-    /// None may be there.
+    /// None may match.
     NotAny,
-    /// All must be there.
+    /// All must match.
     AndAll,
 }
 
@@ -154,7 +153,7 @@ pub enum KeyLogic {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum InsertPosition {
-    /// Before the character's description; here before the memory.
+    /// Before the character's description; in illumine, before the memory.
     #[default]
     Before,
     After,

@@ -1,4 +1,4 @@
-//! What crosses between the writer's thread and the worker's: requests down, events up.
+//! Messages between the studio's thread and the engine's: requests down, events up.
 //!
 //! Closed enums of plain data, below both sides, so that neither imports the other.
 
@@ -19,20 +19,19 @@ pub struct Reply {
     pub event: Event,
 }
 
-/// Work for the engine. Holds everything that its answer depends on.
+/// A request to the engine. Contains everything that the answer depends on.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Request {
-    /// Put another model in place; a catalogue name, a path, or empty for the default.
+    /// Load a model: a catalogue name, a path, or empty for the default.
     Load { model: String },
-    /// Write on from `context`.
+    /// Generate a passage from `context`.
     Text(TextRequest),
     /// Write several passages from one context, each with its own seed. All but the last are ended
     /// by an [`Event::Ended`] of their own.
     Candidates(Vec<TextRequest>),
     /// List the tokens that could come next, with their probabilities.
     Alternatives(TextRequest),
-    /// Write words that are no passage: the writer's own next line, as it could be, after these
-    /// words of it.
+    /// Draft the writer's next line, starting with these words; it does not become a passage.
     Suggest { ask: TextRequest, begun: String },
     /// Read this already, since it may be asked for soon. The next request may stop it, and nothing
     /// is lost then.
@@ -43,7 +42,7 @@ pub enum Request {
     SaveCache,
     /// Restore a saved KV cache.
     RestoreCache(WarmCache),
-    /// Draw.
+    /// Draw pictures.
     Picture(Box<PictureRequest>),
 }
 
@@ -58,9 +57,9 @@ pub struct WarmCache {
 /// A passage or lore entry that semantic retrieval put back into the context.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct RetrievedPassage {
-    /// A passage's number, or an entry's title.
+    /// The number of a passage, or the title of an entry.
     pub what: String,
-    /// The cosine between it and the story's end.
+    /// The cosine similarity to the end of the story.
     pub near: f32,
     /// Its first words.
     pub begins: String,
@@ -69,7 +68,7 @@ pub struct RetrievedPassage {
 /// What the engine reports. Each request ends with exactly one `Done` or `Failed`.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Event {
-    /// A model is being fetched or read: bytes.
+    /// A model is being downloaded or loaded: bytes.
     Loading {
         what: String,
         done: u64,
@@ -77,31 +76,31 @@ pub enum Event {
     },
     /// A model is loaded, with its capabilities.
     Ready(ModelInfo, Capabilities),
-    /// The prompt is being read: tokens.
+    /// The prompt is being evaluated: tokens.
     Prefill {
         node: NodeId,
         done: usize,
         total: usize,
-        /// Of `total`, how many the KV cache still held.
+        /// The number of tokens of `total` that were already in the KV cache.
         reused: usize,
         /// What did not fit.
         cut: Truncation,
     },
-    /// Whole UTF-8, cleaned of control characters, with the tokens it came from.
+    /// A piece of text: whole UTF-8 characters without control characters, with its tokens.
     Piece {
         node: NodeId,
         text: String,
         ids: Vec<u32>,
-        /// How many bytes before `text` the first of `ids` spell too.
+        /// The number of bytes before `text` that `ids` also spells.
         healed: usize,
     },
     /// The passages and lore entries that semantic retrieval found.
     Retrieved(Vec<RetrievedPassage>),
-    /// Something that the writer should know, and that stops nothing.
+    /// A warning for the writer.
     Warned(String),
     /// A banned phrase appeared; generation was rewound to its first token.
     Rewound { node: NodeId, phrase: String },
-    /// The answer to [`Request::Alternatives`], the likeliest first.
+    /// The answer to [`Request::Alternatives`], most likely first.
     Alternatives(Vec<Alternative>),
     /// The answer to [`Request::Suggest`]: the whole line.
     Suggested(String),
@@ -109,13 +108,13 @@ pub enum Event {
     Explained(ContextReport),
     /// The answer to [`Request::SaveCache`]; none where there is nothing to keep.
     CacheSaved(Option<WarmCache>),
-    /// Pictures are being drawn: so many of so many.
+    /// Pictures are being drawn: done and total.
     Drawing {
         node: NodeId,
         done: usize,
         total: usize,
     },
-    /// The answer to [`Request::Picture`]: one or several that belong together.
+    /// The answer to [`Request::Picture`]: one or several pictures that belong together.
     Drawn {
         node: NodeId,
         drawings: Vec<DrawnPicture>,
@@ -127,7 +126,7 @@ pub enum Event {
         stats: PassageStats,
     },
     Done {
-        /// None for what writes no passage.
+        /// None for a request that generates no passage.
         node: Option<NodeId>,
         status: Status,
         stats: PassageStats,
@@ -143,22 +142,22 @@ pub enum Event {
 /// The parts of a context that did not fit the model's context size.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Truncation {
-    /// The oldest tokens of the story that were left out.
+    /// The number of the story's oldest tokens that were dropped.
     pub dropped: usize,
     /// Where the prompt's story begins when its beginning was cut: a passage and a byte in it.
     pub begins: Option<(NodeId, usize)>,
-    /// Lore that fired and was left out, since its budget was spent.
+    /// Active lore entries beyond the budget.
     pub lore: Vec<String>,
 }
 
-/// A token that could come next.
+/// A possible next token.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Alternative {
     pub id: u32,
     pub text: String,
-    /// How likely the model holds it.
+    /// The model's probability.
     pub before: f64,
-    /// How likely the samplers leave it; 0 for one that they rule out.
+    /// The probability after the sampler chain; 0 if it was removed.
     pub after: f64,
 }
 
@@ -166,15 +165,15 @@ pub struct Alternative {
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct ContextReport {
     pub segments: Vec<Segment>,
-    /// Tokens in all.
+    /// The total number of tokens.
     pub tokens: usize,
-    /// Tokens that the model can hold.
+    /// The size of the model's context in tokens.
     pub holds: usize,
-    /// Tokens that the KV cache holds already.
+    /// The number of tokens already in the KV cache.
     pub reused: usize,
-    /// Tokens of the story left out.
+    /// The number of dropped tokens of the story.
     pub dropped: usize,
-    /// Lore left out.
+    /// The dropped lore entries.
     pub lore: Vec<String>,
 }
 
@@ -215,20 +214,20 @@ pub struct Segment {
     pub tokens: usize,
 }
 
-/// Whose fault a failure is, which decides the exit code.
+/// The kind of a failure, which decides the exit code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FailureKind {
-    /// The model could not be fetched, read or understood.
+    /// The model could not be downloaded or loaded.
     Model,
     /// The prompt does not fit the model's context.
     Overflow,
     /// The text could not be saved to disk.
     Store,
-    /// Anything else that went wrong while computing.
+    /// Any other failure during generation.
     Engine,
 }
 
-/// The model in place, for the status line and for provenance.
+/// The loaded model, for the status line and for provenance.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct ModelInfo {
     pub name: String,
@@ -236,10 +235,10 @@ pub struct ModelInfo {
     pub architecture: String,
     /// `cpu`, `cuda:0` or `metal`, and the kernel family: results depend on both.
     pub backend: String,
-    /// Tokens the model can hold.
+    /// The size of the context in tokens.
     pub context: usize,
     pub vocabulary: usize,
-    /// Whether the file brings a chat template.
+    /// Whether the file contains a chat template.
     pub chat: bool,
     pub load_ms: f64,
     /// A remark about the model file, for the user.
@@ -281,7 +280,7 @@ impl Capabilities {
     }
 }
 
-/// What one passage took.
+/// Statistics of one passage.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct PassageStats {
     pub prompt_tokens: usize,
@@ -292,7 +291,7 @@ pub struct PassageStats {
     pub begins: Option<(NodeId, usize)>,
     pub prefill_ms: f64,
     pub new_tokens: usize,
-    /// Of those, how many were guessed and read along with the one before.
+    /// The number of accepted draft tokens among them.
     pub guessed: usize,
     pub decode_ms: f64,
     #[serde(skip)]
@@ -300,7 +299,7 @@ pub struct PassageStats {
 }
 
 impl PassageStats {
-    /// Tokens a second while reading, not counting those the cache still held.
+    /// Prefill speed in tokens per second, without the reused tokens.
     pub fn prefill_tps(&self) -> f64 {
         per_second(
             self.prompt_tokens.saturating_sub(self.reused),

@@ -6,20 +6,20 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use std::ops::Deref;
 
-/// A passage's place in the order of writing, from 0.
+/// The id of a passage: its index in the order of creation.
 pub type NodeId = u64;
 
-/// One passage: what somebody wrote in one go, after its parent.
+/// One passage: a text by one author, after its parent.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Node {
     pub id: NodeId,
-    /// None for a passage that begins a story.
+    /// None for the first passage of a story.
     pub parent: Option<NodeId>,
-    /// How many bytes of the parent's text stand before this one; none for all of it.
+    /// The number of bytes of the parent's text before this passage; None for all of it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cut: Option<usize>,
     pub author: Author,
-    /// A person's words inside a passage of `author`'s.
+    /// Whether this is a person's text inside a passage by `author`.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub edited: bool,
     /// Continues the passage before it: readers see both as one.
@@ -38,16 +38,16 @@ pub struct Node {
     pub copied_from: Option<CopiedRange>,
     #[serde(default, skip_serializing_if = "Option::is_none", rename = "how")]
     pub provenance: Option<Provenance>,
-    /// The tokens of `text` as the model wrote them; empty for people's text.
+    /// The tokens of `text` as the model generated them; empty for a person's text.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub ids: Vec<u32>,
-    /// How many bytes before `text` the first of `ids` spell too: where a broken word was healed.
+    /// The number of bytes before `text` that `ids` also spells, after token healing.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub healed: usize,
     /// Banned phrases that appeared while it was written, and were rewritten.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub rewound: Vec<String>,
-    /// It is a picture: it has no words and stands aside.
+    /// The picture, if it is one; it then has no text.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub picture: Option<Box<picture::Picture>>,
     /// Other fields of the imported file, written back on export.
@@ -66,7 +66,7 @@ fn is_zero(n: &usize) -> bool {
     *n == 0
 }
 
-/// A stretch of another passage, in bytes.
+/// A byte range of another passage.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CopiedRange {
     pub node: NodeId,
@@ -77,39 +77,39 @@ pub struct CopiedRange {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Author {
-    /// Given from outside: a file, a pipe, the command line.
+    /// From outside: a file, a pipe, the command line.
     Prompt,
     #[default]
     User,
     Model,
 }
 
-/// How far a passage has come, and why it ended.
+/// The state of a passage: in progress, or why it ended.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Status {
-    /// Written by a person: there from the start.
+    /// Written by a person, so complete from the start.
     #[default]
     Whole,
-    /// Still being written.
+    /// Still being generated.
     Running,
     /// The model ended it.
     Complete,
-    /// It reached the length asked for.
+    /// It reached the requested length.
     Length,
-    /// It met one of the stop strings.
+    /// It reached a stop sequence.
     StopString,
     /// The model's context was full.
     ContextFull,
-    /// The writer stopped it; what came before is kept.
+    /// The writer stopped it; the text so far is kept.
     Stopped,
-    /// Something went wrong; what came before is kept.
+    /// An error occurred; the text so far is kept.
     Failed,
-    /// The program ended while it was being written.
+    /// The program ended while it was being generated.
     Interrupted,
 }
 
-/// Enough to make a passage again.
+/// The provenance of a passage: enough to reproduce it.
 #[derive(Clone, Debug, PartialEq, Default, Serialize, Deserialize)]
 #[serde(from = "FlatProvenance", into = "FlatProvenance")]
 pub struct Provenance {
@@ -118,20 +118,20 @@ pub struct Provenance {
     pub seed: u64,
     pub mode: super::Mode,
     pub sampling: super::Sampling,
-    /// FNV-1a 64 of the context's text, in hexadecimal.
+    /// FNV-1a 64 of the context's text in hexadecimal.
     pub context_digest: String,
     /// The one-off instruction for this passage.
     pub instruct: Option<String>,
-    /// How far it was to be written.
+    /// The goal.
     pub goal: super::goal::LengthGoal,
-    /// Lore that the story named.
+    /// The lore entries that were active by their keys.
     pub lore: Vec<super::lore::EntryId>,
-    /// The token that the writer chose to begin with, in place of the one that was drawn.
+    /// The tokens with which the writer chose to start it.
     pub begin: Vec<u32>,
 }
 
-/// Provenance as it is written: one flat row. (serde's own flattening takes ten times as long to
-/// read, and there is a row for every passage.)
+/// Provenance as serialized: one flat object. (Serde's own flattening takes ten times as long to
+/// parse, and there is one for every passage.)
 #[derive(Clone, Default, Serialize, Deserialize)]
 #[serde(default)]
 struct FlatProvenance {
@@ -193,7 +193,7 @@ impl From<Provenance> for FlatProvenance {
     }
 }
 
-/// What wrote a passage: unknown until a model is in place.
+/// The model that generated a passage; unknown until a model is loaded.
 #[derive(Clone, Debug, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct ModelIdentity {
     pub model: String,
@@ -219,7 +219,7 @@ impl Node {
 /// A position in the story: after a passage, or inside it after a number of bytes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Place {
-    /// None for a story's beginning.
+    /// None for the beginning of the story.
     pub node: Option<NodeId>,
     pub cut: Option<usize>,
 }
@@ -230,7 +230,7 @@ impl Place {
     }
 }
 
-/// A passage as far as it stands on a path: whole, or cut where the next one forks off.
+/// A passage on a path: whole, or cut where the next one branches off.
 #[derive(Clone, Copy, Debug)]
 pub struct Passage<'a> {
     pub node: &'a Node,

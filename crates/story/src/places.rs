@@ -1,4 +1,4 @@
-//! A place in a story as a writer names it: a passage's number, one of its sentences, a mark.
+//! Parses places as a writer names them: the number of a passage, one of its sentences, a mark.
 
 use super::node::{Author, Node, NodeId, Passage, Place};
 use super::sentence::{count_noun, excerpt, sentence_ends};
@@ -6,14 +6,14 @@ use super::tree::Story;
 use base::nearest::nearest;
 use base::untrusted::clean_line;
 
-/// A place that is not there, in one sentence.
+/// Why a place does not exist, in one sentence.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct PlaceError(String);
 
-/// Finds `12`, `#12`, `12.3` (passage 12 after its third sentence), `12:the lamp` (after these words
-/// of it, be it inside a word), `-2` (two passages before the last), `.` (here), `start`, `mine` (the
-/// last passage of the writer's own), or a mark.
+/// Finds `12`, `#12`, `12.3` (passage 12 after its third sentence), `12:the lamp` (after these
+/// words in it, even inside a word), `-2` (two passages before the last), `.` (here), `start`,
+/// `mine` (the writer's own last passage), or a mark.
 pub fn find_place(story: &Story, name: &str) -> Result<Place, PlaceError> {
     let name = name.trim();
     match name {
@@ -85,7 +85,7 @@ pub fn find_place(story: &Story, name: &str) -> Result<Place, PlaceError> {
     }
 }
 
-/// The place after the first time that a passage says some words.
+/// The place after the first occurrence of some words in a passage.
 fn place_after_words(node: &Node, words: &str) -> Result<Place, PlaceError> {
     let found = node.text.find(words).filter(|_| !words.is_empty());
     let end = found.map(|at| at + words.len());
@@ -99,7 +99,7 @@ fn place_after_words(node: &Node, words: &str) -> Result<Place, PlaceError> {
     })
 }
 
-/// Where on a path a passage stands; or, when an edit before it made a copy of it, that copy.
+/// The index of a passage on a path, or of its copy if an earlier edit copied it.
 pub fn index_on_path(story: &Story, path: &[Passage], id: NodeId) -> Option<usize> {
     let own = path.iter().position(|passage| passage.id == id);
     let copy = || {

@@ -1,7 +1,7 @@
 //! The journal's records: everything that can happen to a session, as plain data.
 //!
-//! One record is one line of `journal.jsonl`: `{"v":1,"kind":"node",…}`. A kind or field that this
-//! version does not know is kept on disk and left alone.
+//! One record is one line of `journal.jsonl`: `{"v":1,"kind":"node",…}`. Unknown kinds and fields
+//! are left untouched on disk.
 
 use super::Settings;
 use super::frame::FrameChange;
@@ -9,7 +9,7 @@ use super::lore::Lorebook;
 use super::node::{ModelIdentity, Node, NodeId, Status};
 use serde::{Deserialize, Serialize};
 
-/// The version that stands first in every record.
+/// The version at the start of every record.
 pub const VERSION: u32 = 1;
 
 /// The one list of kinds: the enum, the names in a journal and the reader all come from it.
@@ -21,7 +21,7 @@ macro_rules! records {
         #[serde(tag = "kind")]
         pub enum Record {
             $($(#[$about])* #[serde(rename = $name)] $kind($of),)*
-            /// A kind from a later version.
+            /// A kind from a newer version.
             #[serde(other, rename = "unknown")]
             Unknown,
         }
@@ -53,7 +53,7 @@ records! {
     "step" => Step(Step),
     "undo" => Undo(StepCount),
     "redo" => Redo(StepCount),
-    /// A lorebook, whole; one of the same name takes its place.
+    /// A complete lorebook; it replaces one of the same name.
     "book" => Book(Lorebook),
     "settings" => Settings(Settings),
 }
@@ -61,21 +61,21 @@ records! {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct SessionHeader {
     pub name: String,
-    /// The version of illumine that began it.
+    /// The version of illumine that created it.
     pub build: String,
     /// RFC 3339, UTC.
     #[serde(default)]
     pub began: String,
 }
 
-/// Text that came in while a passage was being written.
+/// Text that arrived while a passage was being generated.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct StreamedText {
     pub node: NodeId,
     pub text: String,
     #[serde(default)]
     pub ids: Vec<u32>,
-    /// Of the first piece: see [`Node::healed`].
+    /// For the first piece: see [`Node::healed`].
     #[serde(default, skip_serializing_if = "is_zero")]
     pub healed: usize,
 }
@@ -88,10 +88,10 @@ fn is_zero(n: &usize) -> bool {
 pub struct PassageEnd {
     pub node: NodeId,
     pub status: Status,
-    /// What went wrong, when something did.
+    /// The error, if any.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub why: Option<String>,
-    /// What wrote it, where that was not known when it began.
+    /// The model that generated it, if that was unknown at the start.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub maker: Option<ModelIdentity>,
     /// Banned phrases that appeared and were rewritten.
@@ -99,14 +99,14 @@ pub struct PassageEnd {
     pub rewound: Vec<String>,
 }
 
-/// The writer now stands after `to`.
+/// The head moved to `to`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct HeadMove {
     pub to: Option<NodeId>,
     pub why: StepKind,
 }
 
-/// Several changes made as one: what one undo takes back.
+/// Several changes that one undo reverts.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Step {
     pub why: StepKind,
@@ -122,15 +122,15 @@ pub struct StepCount {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "what", rename_all = "snake_case")]
 pub enum Change {
-    /// The writer stands after this passage.
+    /// The head is this passage.
     Head { to: Option<NodeId> },
     /// A passage is hidden, or shown again.
     Hidden { node: NodeId, hidden: bool },
-    /// A picture is on the page, or no more.
+    /// A picture is on the page, or not.
     Shown { node: NodeId, shown: bool },
-    /// A name stands at this passage, or nowhere.
+    /// A mark is at this passage, or removed.
     Mark { name: String, node: Option<NodeId> },
-    /// What the model reads beside the story.
+    /// A text that the model reads beside the story.
     Frame { set: FrameChange },
 }
 
@@ -150,10 +150,10 @@ pub enum StepKind {
     Branch,
     Mark,
     Frame,
-    /// A token that the writer chose.
+    /// A token chosen by the writer.
     Choose,
     Fill,
     Import,
-    /// Pictures came, or another version of one was taken.
+    /// Pictures were drawn, or another version was chosen.
     Draw,
 }

@@ -1,20 +1,19 @@
-//! Where sentences and words end, as far as writing on needs to know.
+//! Finds the ends of sentences and words.
 
-/// Words whose full stop ends no sentence.
+/// Abbreviations whose full stop does not end a sentence.
 const ABBREVIATIONS: [&str; 18] = [
     "mr", "mrs", "ms", "dr", "st", "prof", "sr", "jr", "vs", "etc", "e.g", "i.e", "no", "col",
     "gen", "capt", "lt", "mt",
 ];
 
-/// Whether a sentence ends where `before` ends and `after` goes on. `after` is empty where nothing
-/// is known of it.
+/// Whether a sentence ends between `before` and `after`. `after` is empty if it is not known.
 pub fn sentence_ends_between(before: &str, after: &str) -> bool {
     let begins = after.chars().next();
     let apart = begins.is_none_or(|c| c.is_whitespace() || cjk_end(before));
     apart && ends_sentence(before)
 }
 
-/// Whether the text ends as a sentence does: a stop, and quotes or brackets that close after it.
+/// Whether the text ends like a sentence: with a stop, and possibly closing quotes or brackets.
 pub fn ends_sentence(text: &str) -> bool {
     let closing = |c: char| "\"'”’»)]*_」』".contains(c);
     let text = text.trim_end_matches([' ', '\t']);
@@ -33,7 +32,7 @@ fn cjk_end(text: &str) -> bool {
     text.ends_with(['。', '！', '？', '」', '』'])
 }
 
-/// "Mr." and the "J." of "J. Smith" end no sentence.
+/// Whether the text ends with an abbreviation: "Mr.", or the "J." of "J. Smith".
 fn abbreviated(text: &str) -> bool {
     let before = text.trim_end_matches('.');
     let dots = text.len() - before.len();
@@ -45,7 +44,7 @@ fn abbreviated(text: &str) -> bool {
     dots == 1 && (initial || ABBREVIATIONS.contains(&word.to_lowercase().as_str()))
 }
 
-/// Where each sentence of a text ends, in bytes, the space after it included.
+/// The end of each sentence in bytes, including the space after it.
 pub fn sentence_ends(text: &str) -> Vec<usize> {
     let mut found = Vec::new();
     let mut after_space = false;
@@ -61,7 +60,7 @@ pub fn sentence_ends(text: &str) -> Vec<usize> {
     found
 }
 
-/// A text made short enough for a list: one line, so many characters.
+/// Shortens a text for a list: one line of at most `longest` characters.
 pub fn excerpt(text: &str, longest: usize) -> String {
     let line: String = base::untrusted::clean_line(text)
         .split_whitespace()
@@ -73,7 +72,8 @@ pub fn excerpt(text: &str, longest: usize) -> String {
     }
 }
 
-/// Where a text says `wanted` (in lower case), cut as [`excerpt`] cuts, with a few words before it.
+/// The first occurrence of `wanted` (in lower case) with a few words before it, shortened like
+/// [`excerpt`].
 pub fn excerpt_around(text: &str, wanted: &str, longest: usize) -> Option<String> {
     let at = text.to_lowercase().find(wanted)?;
     // Lower case may be longer or shorter: the place is only near.
@@ -83,7 +83,7 @@ pub fn excerpt_around(text: &str, wanted: &str, longest: usize) -> Option<String
     Some(format!("{before}{}", excerpt(&text[from..], longest)))
 }
 
-/// A number and what it counts: "1 passage", "3 entries".
+/// A number with a noun: "1 passage", "3 entries".
 pub fn count_noun(count: usize, one: &str) -> String {
     match (count, one.strip_suffix('y')) {
         (1, _) => format!("1 {one}"),
@@ -92,7 +92,7 @@ pub fn count_noun(count: usize, one: &str) -> String {
     }
 }
 
-/// A number of bytes for people: two or three digits and a unit.
+/// Formats a number of bytes with two or three digits and a unit.
 pub fn format_bytes(bytes: u64) -> String {
     match bytes {
         0..1_000 => format!("{bytes} B"),

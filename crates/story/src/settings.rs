@@ -1,17 +1,17 @@
-//! What a writer can set: the mode, the system text, the model and the sampling.
+//! A session's settings: mode, system message, model and sampling.
 
 use super::Sampling;
 use super::sampling::{self, SettingError};
 use serde::{Deserialize, Serialize};
 
-/// How the story is put to the model.
+/// How the story is presented to the model.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Mode {
-    /// The text as it stands; the model writes on.
+    /// The model continues the plain text.
     #[default]
     Prose,
-    /// Turns in the model's own chat template.
+    /// The story is a series of turns in the model's chat template.
     Chat,
 }
 
@@ -20,7 +20,7 @@ pub enum Mode {
 #[serde(default)]
 pub struct Settings {
     pub mode: Mode,
-    /// The system message in chat; in prose it stands before the story.
+    /// The system message; in prose it is placed before the story.
     pub system: String,
     /// A catalogue name or a path; empty for the default model.
     pub model: String,
@@ -33,7 +33,7 @@ pub struct SettingOverrides {
     pub model: Option<String>,
     pub mode: Option<Mode>,
     pub system: Option<String>,
-    /// Names and values, as `/set` takes them.
+    /// Names and values, as in `/set`.
     pub sampling: Vec<(String, String)>,
 }
 

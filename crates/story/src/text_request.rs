@@ -10,15 +10,15 @@ pub struct TextRequest {
     pub node: NodeId,
     pub context: Context,
     pub sampling: Sampling,
-    /// The seed of this passage alone, already derived.
+    /// The seed of this passage, already derived.
     pub seed: u64,
     pub overflow: Overflow,
     pub goal: LengthGoal,
-    /// Phrases that are not to be written.
+    /// Banned phrases.
     pub bans: Vec<Ban>,
     /// Token healing: back up over the last token of a person's text, so that its word may go on.
     pub heal: bool,
-    /// Tokens that the passage begins with, whatever the model would draw.
+    /// Tokens that the passage must start with.
     pub begin: Vec<u32>,
     /// Semantic retrieval; None where it is off.
     pub retrieval: Option<Retrieval>,
@@ -28,7 +28,7 @@ pub struct TextRequest {
 /// the context when their embeddings are near that of the story's end.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Retrieval {
-    /// At most so many in all.
+    /// The maximum number of retrieved items.
     pub most: usize,
     pub lore: Vec<UnmatchedLore>,
 }
@@ -38,16 +38,16 @@ pub struct Retrieval {
 pub struct UnmatchedLore {
     pub title: String,
     pub text: String,
-    /// Tokens that the lore of its book may take.
+    /// The token budget of its lorebook.
     pub budget: Option<usize>,
 }
 
-/// What to do with a context that the model cannot hold.
+/// What to do if the context is too long for the model.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Overflow {
-    /// Leave the oldest tokens out and say how many.
+    /// Drop the oldest tokens and report how many.
     #[default]
     Crop,
-    /// Fail with a sentence.
+    /// Fail with an error.
     Refuse,
 }

@@ -1,9 +1,9 @@
-//! The story is a tree of passages that only grows.
+//! The story: a tree of passages that only grows.
 //!
 //! A story is the fold of its records (see [`super::record`]): the same records give the same
-//! story, on disk and in memory. Nothing is overwritten or removed. What a writer does is a step of
-//! small changes (the head moves, a passage is put away, the memory is another), and each step can
-//! be taken back and done again.
+//! story, on disk and in memory. Nothing is overwritten or removed. An action is a step of small
+//! changes (the head moves, a passage is hidden, the memory is replaced), and each step can be
+//! undone and redone.
 
 mod pictures;
 
@@ -12,7 +12,7 @@ use super::node::{Node, NodeId, Passage, Place, Status};
 use super::record::{Change, PassageEnd, Record, StepKind, StreamedText};
 use std::collections::{BTreeMap, HashSet};
 
-/// Every passage of a session and where the writer stands.
+/// All passages of a session, and the head.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Story {
     nodes: Vec<Node>,
@@ -21,11 +21,11 @@ pub struct Story {
     running: Vec<NodeId>,
     head: Option<NodeId>,
     hidden: HashSet<NodeId>,
-    /// Pictures that are on the page.
+    /// The pictures on the page.
     shown: HashSet<NodeId>,
     marks: BTreeMap<String, NodeId>,
     frame: Frame,
-    /// For each step, what takes it back; the last step last.
+    /// The inverse of each step, the last step last.
     undo_stack: Vec<Vec<Change>>,
     redo_stack: Vec<Vec<Change>>,
 }
@@ -39,7 +39,7 @@ impl Story {
         &self.nodes
     }
 
-    /// The passage after which writing goes on; None at the very beginning.
+    /// The passage at which the story currently ends; None at the beginning.
     pub fn head(&self) -> Option<NodeId> {
         self.head
     }
@@ -48,7 +48,7 @@ impl Story {
         self.nodes.len() as NodeId
     }
 
-    /// What the model reads beside the story.
+    /// A text that the model reads beside the story.
     pub fn frame(&self) -> &Frame {
         &self.frame
     }
@@ -57,12 +57,12 @@ impl Story {
         &self.marks
     }
 
-    /// Whether the writer has put this passage away.
+    /// Whether this passage is hidden.
     pub fn is_hidden(&self, id: NodeId) -> bool {
         self.hidden.contains(&id)
     }
 
-    /// Whether this picture is on the page where its passage is.
+    /// Whether this picture is on the page.
     pub fn is_shown(&self, id: NodeId) -> bool {
         self.shown.contains(&id)
     }
@@ -80,7 +80,7 @@ impl Story {
         self.children.get(index).map_or(&[], Vec::as_slice)
     }
 
-    /// Every passage that stands at this place, oldest first.
+    /// All passages that start at this place, oldest first.
     pub fn passages_at(&self, place: Place) -> impl Iterator<Item = NodeId> {
         let there = match place.node {
             Some(parent) => self.children(parent),
@@ -90,12 +90,12 @@ impl Story {
         there.iter().copied().filter(fits)
     }
 
-    /// From the story's first passage to `to`.
+    /// The path from the first passage to `to`.
     pub fn path_to(&self, to: Option<NodeId>) -> Vec<Passage<'_>> {
         self.path_at(Place::after(to))
     }
 
-    /// From the story's first passage to a place, the last passage cut there.
+    /// The path from the first passage to a place; the last passage is cut there.
     pub fn path_at(&self, place: Place) -> Vec<Passage<'_>> {
         let mut path = Vec::new();
         let mut at = place;
@@ -109,12 +109,12 @@ impl Story {
         path
     }
 
-    /// The passages that make the story as it now stands.
+    /// The path of the current story.
     pub fn path(&self) -> Vec<Passage<'_>> {
         self.path_to(self.head)
     }
 
-    /// The first passage that is still being written.
+    /// The first passage that is still being generated.
     pub fn running(&self) -> Option<NodeId> {
         self.running.first().copied()
     }
@@ -123,7 +123,8 @@ impl Story {
         &self.running
     }
 
-    /// Where the passage that `id` is part of begins: edits and forks lie inside it.
+    /// The first part of the passage that contains `id`; edits and branches can be inside a
+    /// passage.
     pub fn first_part(&self, id: NodeId) -> NodeId {
         let mut at = id;
         while let Some(node) = self.node(at).filter(|node| node.continues_previous()) {
@@ -135,9 +136,9 @@ impl Story {
         at
     }
 
-    /// Every version of the passage that `id` is part of, in the order of writing: those that begin
-    /// at the same place, and those that fork off inside one of them. Each is named by its last
-    /// part. What was put away is left out, unless the writer stands there.
+    /// All versions of the passage that contains `id`, in the order of creation: those that start
+    /// at the same place, and those that branch off inside one of them. Each is identified by its
+    /// last part. Hidden versions are left out, unless one is the current one.
     pub fn versions(&self, id: NodeId) -> Vec<NodeId> {
         if self.picture(id).is_some() {
             return self.picture_versions(id);
@@ -167,12 +168,12 @@ impl Story {
         found
     }
 
-    /// How many steps can be taken back, and done again.
+    /// The numbers of steps that can be undone and redone.
     pub fn steps(&self) -> (usize, usize) {
         (self.undo_stack.len(), self.redo_stack.len())
     }
 
-    /// Takes one record in. A record that does not fit the story is refused, and nothing changes.
+    /// Applies one record. A record that contradicts the story is refused, and nothing changes.
     pub fn apply(&mut self, record: &Record) -> Result<(), RecordError> {
         match record {
             Record::Node(node) => self.add_node(node),
@@ -194,7 +195,7 @@ impl Story {
         }
     }
 
-    /// Marks what was being written when the program ended.
+    /// Marks the passages that were in progress when the program ended.
     pub fn interrupt(&mut self) {
         for id in std::mem::take(&mut self.running) {
             self.nodes[id as usize].status = Status::Interrupted;
@@ -299,7 +300,7 @@ impl Story {
         }
     }
 
-    /// Makes changes, and says what takes them back.
+    /// Applies changes, and returns their inverse.
     fn apply_changes(&mut self, changes: &[Change]) -> Vec<Change> {
         let mut back: Vec<Change> = changes
             .iter()
@@ -368,7 +369,8 @@ impl Story {
         Ok(())
     }
 
-    /// Journals of 0.1 name the place that an undo led to and not the number of steps.
+    /// Handles journals of version 0.1, which record the target of an undo instead of the number of
+    /// steps.
     fn replay_until(&mut self, target: Option<NodeId>, back: bool) -> Result<(), RecordError> {
         self.check_change(&Change::Head { to: target })?;
         let (past, future) = self.steps();

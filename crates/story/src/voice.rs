@@ -14,21 +14,21 @@ use minijinja::{Environment, ErrorKind, UndefinedBehavior};
 use serde::Deserialize;
 use std::collections::BTreeMap;
 
-/// A voice or a template as its file has it.
+/// A voice or prompt template, as in its file.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct PromptTemplate {
     pub name: String,
     pub title: String,
     pub help: String,
-    /// How the story is put to the model; none for a voice that suits both ways.
+    /// The mode; None for a voice that suits both modes.
     pub mode: Option<Mode>,
-    /// The story's first words, where they are given.
+    /// The story's opening words, if any.
     pub begin: String,
     /// The first turn of a chat, in place of the opening words.
     pub ask: String,
     /// The template's variables in alphabetical order, with their default values.
     pub variables: Vec<(String, String)>,
-    /// Settings by name, as `/set` takes them.
+    /// Settings by name, as in `/set`.
     pub sampling: Vec<(String, String)>,
     /// Values of an example, which `/voice` shows.
     pub example: Vec<(String, String)>,
@@ -39,13 +39,13 @@ pub struct PromptTemplate {
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct FilledTemplate {
     pub voice: Voice,
-    /// The story's first words in prose.
+    /// The story's opening words in prose.
     pub begin: String,
     /// The first turn in a chat.
     pub ask: String,
 }
 
-/// Why a template cannot be used, in a sentence.
+/// Why a template cannot be used, in one sentence.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum VoiceError {
     #[error("Cannot use the voice {name}: {why}; correct its file")]
@@ -60,7 +60,7 @@ pub enum VoiceError {
     Pair(String),
 }
 
-/// Steps of the template engine before a template is given up as endless.
+/// The number of steps after which a template counts as endless.
 const FUEL: u64 = 200_000;
 /// The longest text that a template may render to, in bytes.
 const LONGEST: usize = 1 << 20;
@@ -86,7 +86,7 @@ struct FrontMatter {
 }
 
 impl PromptTemplate {
-    /// Reads a file's text.
+    /// Parses a file.
     pub fn parse(name: &str, text: &str) -> Result<PromptTemplate, VoiceError> {
         let wrong = |why: &str| file_error(name, why);
         let text = clean(text.strip_prefix('\u{feff}').unwrap_or(text));
@@ -125,7 +125,7 @@ impl PromptTemplate {
         Ok(settings)
     }
 
-    /// The template with these values, and its own where none is given.
+    /// Fills in the template with these values and its defaults.
     pub fn fill_variables(&self, given: &[(String, String)]) -> Result<FilledTemplate, VoiceError> {
         let mut values: BTreeMap<&str, String> = self
             .variables

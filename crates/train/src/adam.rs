@@ -22,7 +22,7 @@ pub struct AdamOptions {
     pub beta1: f64,
     /// The norm that all gradients together are clipped to.
     pub clip_norm: f64,
-    /// Moves the matrices of Transformer blocks by orthogonal steps.
+    /// Uses orthogonal steps for the matrices of Transformer blocks.
     pub orthogonal: bool,
 }
 
@@ -106,7 +106,7 @@ impl Adam {
     }
 }
 
-/// Whether a variable is of a Transformer block, on the grid of tokens or on the finer one.
+/// Whether a variable belongs to a Transformer block, on the token grid or the finer one.
 fn in_block(name: &str) -> bool {
     name.starts_with("block.") || name.starts_with("fine.")
 }

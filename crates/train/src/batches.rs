@@ -15,9 +15,9 @@ use std::collections::BTreeMap;
 /// The data set, ready to be sampled.
 pub struct Batches<'a> {
     pictures: &'a Dataset,
-    /// Embeddings of all captions, centred: `[captions, width]`.
+    /// The centred embeddings of all captions: `[captions, width]`.
     text: Tensor,
-    /// The captions of each picture: rows of `text`, the label first.
+    /// The captions of each picture as rows of `text`, the label first.
     captions: Vec<Vec<u32>>,
     /// Cumulative sums of the pictures' sampling weights.
     cumulative: Vec<f64>,
@@ -83,7 +83,7 @@ impl Batch {
 }
 
 impl<'a> Batches<'a> {
-    /// `text`: the centred embeddings of [`captions`], in their order.
+    /// `text` contains the centred embeddings of [`captions`], in order.
     pub fn new(pictures: &'a Dataset, text: Tensor) -> Result<Batches<'a>> {
         let (rows, all) = numbered_captions(pictures);
         if text.dim(0)? != all.len() {
@@ -169,7 +169,7 @@ impl<'a> Batches<'a> {
         })
     }
 
-    /// These pictures as they are, with their labels.
+    /// A batch of these pictures, unflipped, with their labels.
     pub fn labelled(&self, index: &[usize]) -> Result<Batch> {
         let rows: Vec<u32> = index.iter().map(|at| self.captions[*at][0]).collect();
         let flip = vec![false; index.len()];

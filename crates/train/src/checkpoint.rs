@@ -25,7 +25,7 @@ pub struct RunState {
     pub batch_size: usize,
     /// Steps done.
     pub step: u64,
-    /// SHA-256 of the data set.
+    /// The SHA-256 of the dataset.
     #[serde(rename = "data")]
     pub dataset: String,
 }
@@ -33,7 +33,7 @@ pub struct RunState {
 /// Tensors of a run: a network, its average, its moments, …
 pub type Parts = BTreeMap<String, Tensors>;
 
-/// Writes a checkpoint; the one before it stays until this one is whole.
+/// Saves a checkpoint; the previous one stays until this one is complete.
 pub fn write(path: &Path, state: &RunState, parts: &Parts) -> Result<(), TrainError> {
     let tensors = parts.iter().flat_map(|(part, tensors)| {
         tensors
@@ -54,7 +54,7 @@ pub fn write(path: &Path, state: &RunState, parts: &Parts) -> Result<(), TrainEr
     moved.map_err(|why| disk(&why))
 }
 
-/// Reads a checkpoint; None when there is none.
+/// Loads a checkpoint; None if there is none.
 pub fn read(path: &Path, device: &Device) -> Result<Option<(RunState, Parts)>, TrainError> {
     if !path.is_file() {
         return Ok(None);

@@ -33,7 +33,8 @@ const ADAM: AdamOptions = AdamOptions {
     clip_norm: 5.0,
     orthogonal: false,
 };
-/// Steps between gradient penalties, whose weight makes up for it.
+/// The number of steps between gradient penalties; the weight compensates for it (lazy
+/// regularization).
 const PENALTY_EVERY: u64 = 8;
 /// Weight of real pictures with another's text, which are to score as fake.
 const MISMATCHED: f64 = 0.5;

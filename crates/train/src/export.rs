@@ -34,7 +34,7 @@ pub struct Export<'a> {
     pub embeddings: &'a [f32],
 }
 
-/// Reads a phase's checkpoint, which must be there.
+/// Loads the checkpoint of a phase, which must exist.
 pub fn load_checkpoint(
     run: &Path,
     phase: PhaseKind,
@@ -127,7 +127,7 @@ fn retrieval_index(
     Ok(memory)
 }
 
-/// Networks by the names of their files.
+/// The networks by file name.
 type Networks = Vec<(&'static str, Tensors)>;
 
 /// The networks of the design with tokens, and their config.

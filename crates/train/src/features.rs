@@ -12,12 +12,12 @@ use candle_core::{Device, Tensor};
 use rayon::prelude::*;
 use std::path::Path;
 
-/// Numbers of a picture.
+/// The number of features.
 pub const WIDTH: usize = 1280;
 /// Pixels wide and high of its input: drawings of 64 pixels, twice as large.
 pub const SIZE: usize = 128;
 
-/// The network, in memory.
+/// The loaded network.
 pub struct FeatureExtractor {
     stem: Dense,
     blocks: Vec<Block>,

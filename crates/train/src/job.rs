@@ -24,13 +24,13 @@ use llm::device;
 use llm::sentence_encoder::WIDTH;
 use std::path::PathBuf;
 
-/// What is to be trained, and how.
+/// What to train, and how.
 #[derive(Clone, Debug)]
 pub struct Job {
     pub phase: PhaseKind,
     /// The folder of the run's checkpoints.
     pub run: PathBuf,
-    /// A small model instead of the one that ships.
+    /// Whether to train a small model instead of the shipped size.
     pub small: bool,
     /// A folder of weights to begin with, where the run has no checkpoint of its own.
     pub from: Option<PathBuf>,
@@ -45,7 +45,7 @@ pub struct Job {
 #[derive(Clone, Copy)]
 pub struct TrainingData<'a> {
     pub dataset: &'a Dataset,
-    /// SHA-256 of the data set.
+    /// The SHA-256 of the dataset.
     pub sha256: &'a str,
     /// The embeddings of its captions, `[captions, WIDTH]` of unit length.
     pub embeddings: &'a [f32],

@@ -42,7 +42,7 @@ use base::progress::Cancelled;
 use phase::PhaseKind;
 use std::path::PathBuf;
 
-/// What can go wrong in training; each a sentence that says what happened and what to do.
+/// A training error: one sentence that says what happened and what to do.
 #[derive(Debug, thiserror::Error)]
 pub enum TrainError {
     #[error(transparent)]

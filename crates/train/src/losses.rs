@@ -64,7 +64,7 @@ impl Default for LossWeights {
 /// An adversarial loss.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum GanLoss {
-    /// Cross-entropy; the generator's part does not saturate (Goodfellow et al. 2014).
+    /// Cross-entropy with the non-saturating generator loss (Goodfellow et al. 2014).
     Bce,
     /// Lim and Ye 2017.
     Hinge,

@@ -1,4 +1,4 @@
-//! Each loss against numbers worked out by hand.
+//! Tests of each loss against values computed by hand.
 
 use super::*;
 use candle_core::Device;

@@ -23,8 +23,8 @@ pub fn update(matrix: &Tensor) -> Result<Tensor> {
     orthogonal(matrix)? * scale
 }
 
-/// The nearest matrix whose rows (or columns, if they are fewer) are about orthonormal, by Newton
-/// and Schulz: singular values end between 0.7 and 1.2.
+/// Approximates the nearest matrix with orthonormal rows (or columns, if there are fewer) by
+/// Newton-Schulz iteration; the singular values end up between 0.7 and 1.2.
 fn orthogonal(matrix: &Tensor) -> Result<Tensor> {
     let (rows, columns) = matrix.dims2()?;
     let tall = rows > columns;

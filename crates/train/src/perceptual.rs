@@ -59,7 +59,7 @@ pub fn add_perceptual_loss(
 }
 
 impl PerceptualLoss {
-    /// Reads `efficientnet-lite1-77cc7160.pth`.
+    /// Loads `efficientnet-lite1-77cc7160.pth`.
     pub fn load(
         path: &Path,
         device: &Device,
@@ -196,7 +196,7 @@ fn depthwise(x: &Tensor, by: &Arc<Depthwise>) -> Result<Tensor> {
     }
 }
 
-/// The same by tensor operations alone, for other devices.
+/// The same with tensor operations only, for other devices.
 fn depthwise_by_taps(x: &Tensor, by: &Depthwise) -> Result<Tensor> {
     let (batch, size, _, channels) = x.dims4()?;
     let (small, before, stride) = (by.output_size(size), by.padding_before(size), by.stride);

@@ -167,7 +167,7 @@ mod tests {
     use super::*;
     use std::collections::HashMap;
 
-    /// A folder of weights of three styles, with a table whose rows are 0, 1, 2 and 9 for any.
+    /// A folder of weights with three styles, whose table has the rows 0, 1, 2, and 9 for "any".
     fn weights() -> tempfile::TempDir {
         let folder = tempfile::tempdir().unwrap();
         let json = include_bytes!("../../../tests/reference/illuminator/config.json");

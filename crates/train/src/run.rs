@@ -23,7 +23,7 @@ pub struct Schedule {
     /// The last of the steps, over which the learning rate falls.
     pub decay_steps: u64,
     pub learning_rate: f64,
-    /// Steps between checkpoints.
+    /// The number of steps between checkpoints.
     pub checkpoint_every: u64,
     /// Steps between sample sheets; there is one at the end in any case.
     pub sample_every: u64,
@@ -35,7 +35,7 @@ pub struct Plan {
     /// The folder of the run's checkpoints.
     pub folder: PathBuf,
     pub config: Config,
-    /// SHA-256 of the data set.
+    /// The SHA-256 of the dataset.
     pub dataset: String,
     pub schedule: Schedule,
 }
@@ -48,7 +48,7 @@ pub enum TrainingEvent<'a> {
         number: u64,
         metrics: &'a Metrics,
     },
-    /// A checkpoint was written.
+    /// A checkpoint was saved.
     Checkpointed(u64),
     Sheet(SampleSheet),
     /// Something about the numbers that the user should know.

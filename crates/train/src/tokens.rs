@@ -1,4 +1,4 @@
-//! The second phase: the token Transformer, on the frozen encoder's tokens.
+//! The second phase: trains the token Transformer on the frozen encoder's tokens.
 
 use super::TrainError;
 use super::adam::AdamOptions;
@@ -61,7 +61,7 @@ impl<'a> TokensPhase<'a> {
         })
     }
 
-    /// The mean cross-entropy of the unknown tokens, in nats a token.
+    /// The mean cross-entropy of the unknown tokens, in nats per token.
     fn loss(&self, tokens: &FsqCodes, known: &[bool], hidden: &Tensor) -> Result<Tensor> {
         let transformer = &self.transformer.network;
         let unknown: Vec<f32> = known.iter().map(|k| f32::from(u8::from(!k))).collect();
@@ -153,7 +153,7 @@ impl Phase for TokensPhase<'_> {
         Ok(vec![("loss", scalar(&loss)?), ("gradient", norm)])
     }
 
-    /// Real pictures, each above two drawings of its label in its style.
+    /// A sample sheet: real pictures above two pictures generated from their labels and styles.
     fn sheet(&self) -> std::result::Result<SampleSheet, TrainError> {
         const ROW: usize = 12;
         let batches = self.input.batches;

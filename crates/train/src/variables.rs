@@ -12,10 +12,10 @@ use sampler::rng::{Rng, derive};
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 
-/// Tensors by name, in the order of the names.
+/// Tensors, sorted by name.
 pub type Tensors = BTreeMap<String, Tensor>;
 
-/// A network's variables by name.
+/// The variables of a network by name.
 #[derive(Clone)]
 pub struct Variables(BTreeMap<String, Var>);
 
@@ -57,7 +57,7 @@ impl Variables {
         self.0.iter().map(|(name, var)| (name.as_str(), var))
     }
 
-    /// Copies of all tensors as they are now.
+    /// Copies all tensors.
     pub fn tensors(&self) -> Result<Tensors> {
         let copy =
             |(name, var): (&String, &Var)| Ok((name.clone(), var.as_tensor().copy()?.detach()));

@@ -38,7 +38,7 @@ impl ImageJob<'_> {
         self.observer.progress("Drawing", done, Some(total));
     }
 
-    /// One picture for each style and seed.
+    /// Draws one picture for each style and seed.
     pub(super) fn words(&mut self, prompt: &str) -> Result<bool, DrawError> {
         let styles = self.pipeline.style_numbers(&self.request.style, None)?;
         let embedding = self.pipeline.embed_prompt(prompt)?;

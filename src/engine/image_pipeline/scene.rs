@@ -68,7 +68,7 @@ fn is_in(list: &[&str], word: &str) -> bool {
 }
 
 impl ImageJob<'_> {
-    /// One scene for each seed.
+    /// Draws one scene for each seed.
     pub(super) fn scene(&mut self, prompt: &str) -> Result<bool, DrawError> {
         let parts = parts(prompt);
         let styles = self.pipeline.style_numbers(&self.request.style, None)?;

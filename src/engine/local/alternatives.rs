@@ -1,4 +1,4 @@
-//! Which tokens could come next, and what a context is made of: answers that write nothing.
+//! Requests that generate nothing: the alternatives for the next token, and the parts of a context.
 
 use super::generate::{prefill, sampler};
 use super::loaded::Loaded;
@@ -9,7 +9,7 @@ use crate::model::tokenizer::Decoder;
 use crate::story::message::{Alternative, ContextReport, PassageStats, TextRequest};
 use crate::story::untrusted::clean;
 
-/// How many are told.
+/// The maximum number of alternatives.
 const MOST: usize = 20;
 
 /// The likeliest next tokens, before and after the samplers; None when it was stopped.
@@ -64,7 +64,7 @@ fn word(loaded: &Loaded, id: u32) -> String {
     }
 }
 
-/// What would be read, part by part.
+/// The context, part by part.
 pub fn explain(loaded: &mut Loaded, request: &TextRequest) -> Result<ContextReport, Failure> {
     let (context, lore) = within_budget(loaded, &request.context)?;
     let fitted = prompt(loaded, request)?;

@@ -1,5 +1,5 @@
-//! Several passages from one story, written together: the story is read once, and each step reads
-//! one token of every passage as a batch. Each passage is, to the bit, what it would be alone.
+//! Generates several continuations of one story in a batch: the prompt is evaluated once, and each
+//! step evaluates one token of every continuation. Each is bit-identical to what it would be alone.
 
 use super::generate::{ms, prefill};
 use super::loaded::Loaded;
@@ -11,7 +11,7 @@ use crate::story::message::{PassageStats, TextRequest};
 use crate::story::{Event, Status};
 use std::time::Instant;
 
-/// A passage on its way.
+/// A continuation in progress.
 struct Way<'a> {
     passage: Passage<'a>,
     logits: Vec<f32>,
@@ -72,7 +72,7 @@ pub fn candidates(
     Ok(last)
 }
 
-/// The prompt, where it is the same for all and they can be written together.
+/// The common prompt, if the requests have one and can be generated in a batch.
 fn shared(loaded: &mut Loaded, requests: &[TextRequest]) -> Result<Option<Prompt>, Failure> {
     let [first, rest @ ..] = requests else {
         return Ok(None);
@@ -92,7 +92,7 @@ fn shared(loaded: &mut Loaded, requests: &[TextRequest]) -> Result<Option<Prompt
     Ok(Some(prompt).filter(|prompt| !prompt.ids.is_empty()))
 }
 
-/// Writes until each way has come to its end.
+/// Generates until each continuation has ended.
 fn write(loaded: &mut Loaded, ways: &mut [Way], listener: &dyn Listener) -> Result<(), Failure> {
     let mut branches: Vec<Branch> = ways.iter().filter_map(|_| loaded.model.branch()).collect();
     let mut first = None;
@@ -137,7 +137,7 @@ fn write(loaded: &mut Loaded, ways: &mut [Way], listener: &dyn Listener) -> Resu
 }
 
 impl Way<'_> {
-    /// Draws the next token; None when the way is at its end.
+    /// Samples the next token; returns None at the end of the continuation.
     fn step(
         &mut self,
         loaded: &mut Loaded,

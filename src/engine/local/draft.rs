@@ -1,19 +1,18 @@
-//! A draft model: a smaller one with the same words, which guesses what the larger one will write
-//! (Leviathan et al. 2023). What the larger one would have written is written all the same: see
-//! [`super::speculate`].
+//! The draft model: a smaller model with the same vocabulary that proposes draft tokens (Leviathan
+//! et al. 2023). The output is still exactly that of the larger model: see [`super::speculate`].
 
 use super::generate::SLICE;
 use crate::model::sampler::log_probability;
 use crate::model::{Logits, ModelError, TextModel, Tokenizer};
 
-/// How sure of a token the draft must be to guess it: a guess that fails costs a row of the larger
-/// model's batch.
+/// The minimum probability for a draft token; a rejected one costs a row of the larger model's
+/// batch.
 const SURE: f64 = 0.4;
 
 pub struct Draft {
     pub name: String,
     model: Box<dyn TextModel>,
-    /// The tokens that its cache holds.
+    /// The tokens in its KV cache.
     held: Vec<u32>,
 }
 
@@ -26,8 +25,7 @@ impl Draft {
         }
     }
 
-    /// What may follow `read`, at most `count` tokens; none where it is not sure, and none when
-    /// stopped.
+    /// Proposes up to `count` draft tokens after `read`; none if the model is unsure or stopped.
     pub fn guess(
         &mut self,
         read: &[u32],
@@ -71,14 +69,14 @@ impl Draft {
     }
 }
 
-/// The likeliest token, where it is likely enough.
+/// The most likely token, if it is likely enough.
 fn likeliest(logits: &[f32]) -> Option<u32> {
     let best = (0..logits.len()).max_by(|a, b| logits[*a].total_cmp(&logits[*b]))?;
     let best = best as u32;
     (log_probability(logits, best).exp() >= SURE).then_some(best)
 }
 
-/// Whether two models mean the same by every token.
+/// Whether two models have the same vocabulary.
 pub fn same_words(one: &Tokenizer, other: &Tokenizer) -> bool {
     let same = |id: u32| one.bytes(id) == other.bytes(id);
     one.len() == other.len() && (0..one.len() as u32).all(same)

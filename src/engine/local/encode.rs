@@ -1,4 +1,4 @@
-//! From a context's words to tokens: what a model wrote goes back as the tokens that it wrote.
+//! Encodes a context to tokens. The model's own text goes back as the tokens that it generated.
 
 use super::loaded::Loaded;
 use super::spelled::spelled;
@@ -7,14 +7,14 @@ use crate::model::template::ChatMessage;
 use crate::story::Context;
 use crate::story::context::{ContextPart, Message, Role};
 
-/// Tokens and, for each, the part it begins in and where in the part's text.
+/// Tokens, with the part and the byte offset in which each one starts.
 #[derive(Debug, Default)]
 pub struct Encoded {
     pub ids: Vec<u32>,
     pub places: Vec<(usize, usize)>,
 }
 
-/// The tokens of a whole context, whether they fit or not.
+/// Encodes a whole context, whether it fits or not.
 pub fn encode(loaded: &Loaded, context: &Context) -> Result<Vec<u32>, ModelError> {
     match context {
         Context::Prose { parts, .. } => Ok(encode_prose(loaded, parts)?.ids),
@@ -22,8 +22,8 @@ pub fn encode(loaded: &Loaded, context: &Context) -> Result<Vec<u32>, ModelError
     }
 }
 
-/// Neighbouring words are encoded as one text, so that a join inside a word is no matter; what
-/// this model wrote goes back as the tokens that it wrote.
+/// Encodes the parts. Adjacent texts are encoded as one, so that parts may meet inside a word; this
+/// model's own text goes back as the tokens that it generated.
 pub fn encode_prose(loaded: &Loaded, parts: &[ContextPart]) -> Result<Encoded, ModelError> {
     let mut encoder = Encoder {
         loaded,
@@ -45,9 +45,9 @@ pub fn encode_prose(loaded: &Loaded, parts: &[ContextPart]) -> Result<Encoded, M
 struct Encoder<'a> {
     loaded: &'a Loaded,
     out: Encoded,
-    /// People's words that wait for their neighbours.
+    /// Text that is still to be joined with the next part.
     words: String,
-    /// Where in `words` each part begins: byte, part, and byte of the part.
+    /// Where each part starts in `words`: byte, part, and byte of the part.
     starts: Vec<(usize, usize, usize)>,
 }
 
@@ -153,7 +153,7 @@ fn own<'a>(loaded: &Loaded, part: &'a ContextPart) -> &'a [u32] {
     }
 }
 
-/// Whether a part's tokens are this model's and say all of its text, and nothing before it.
+/// Whether a part's tokens come from this model and spell exactly its text.
 fn wrote(loaded: &Loaded, part: &ContextPart) -> bool {
     let found = spelled(&loaded.tokenizer, &loaded.about.sha256, part, "");
     part.healed == 0 && found.is_some_and(|found| found.bytes == part.text.len())

@@ -1,4 +1,4 @@
-//! One passage, from prompt to end: the loop that every text model shares.
+//! Generates one passage, from prompt to end: the loop that every text model shares.
 
 use super::heal::Healing;
 use super::loaded::Loaded;
@@ -13,11 +13,12 @@ use crate::story::progress::Observer;
 use crate::story::{Event, NodeId, Status};
 use std::time::Instant;
 
-/// Tokens of a prompt that are read in one go. Fixed, since results may depend on it; the stop
-/// mark is looked at between layers, so it does not bound how soon a stop is heard.
+/// The number of prompt tokens evaluated in one batch. It is fixed, because results may depend on
+/// it. Stop requests are checked between layers, so it does not limit how quickly a stop takes
+/// effect.
 pub const SLICE: usize = 128;
 
-/// Writes one passage.
+/// Generates one passage.
 pub fn text(loaded: &mut Loaded, request: &TextRequest, listener: &dyn Listener) -> Answer {
     let mut prompt = prompt(loaded, request)?;
     let mut stats = prompt.stats();
@@ -43,8 +44,8 @@ pub fn text(loaded: &mut Loaded, request: &TextRequest, listener: &dyn Listener)
     Ok((status, stats))
 }
 
-/// Reads the prompt, and settles whether its last word is to be healed. Returns the last token's
-/// logits, or None when stopped.
+/// Prefills the prompt and decides whether its last word needs healing. Returns the last token's
+/// logits, or None if stopped.
 pub fn prefill(
     loaded: &mut Loaded,
     prompt: &mut Prompt,
@@ -67,8 +68,8 @@ pub fn prefill(
     Ok(logits)
 }
 
-/// Reads a prompt that may be asked for soon: it then begins at once. Not where what is read in
-/// pieces is another to the bit: words must not depend on how quickly a line was typed.
+/// Prefills a prompt that may be requested soon. Skipped if evaluating it in pieces would change
+/// the bits, because the output must not depend on how quickly a line was typed.
 pub fn read_ahead(loaded: &mut Loaded, request: &TextRequest, observer: &dyn Observer) {
     if !loaded.model.is_batch_invariant() {
         return;
@@ -81,7 +82,7 @@ pub fn read_ahead(loaded: &mut Loaded, request: &TextRequest, observer: &dyn Obs
     }
 }
 
-/// Reads what the cache does not hold yet, in slices.
+/// Evaluates the tokens that are not in the KV cache yet, in slices.
 fn read(
     loaded: &mut Loaded,
     prompt: &Prompt,
@@ -129,7 +130,7 @@ fn read(
     }
 }
 
-/// The sampler of a passage, which has seen the prompt.
+/// The sampler of a passage, primed with the prompt.
 pub fn sampler(loaded: &mut Loaded, request: &TextRequest, prompt: &[u32]) -> Sampler {
     let sampling = &request.sampling;
     let breakers = match sampling.dry_multiplier > 0.0 {

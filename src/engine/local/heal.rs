@@ -1,24 +1,24 @@
-//! Token healing: where people's text ends inside a word or on a space, its last token is taken
-//! back, and the model may only write tokens that spell it again. So "The lam" becomes "The lamp"
-//! and a space at the end is not written twice. Whether a word has ended is asked of the model: where
-//! it would go on with a space or a mark, "A man" stays and does not become "A many".
+//! Token healing: if a person's text ends inside a word or on a space, its last token is removed,
+//! and the model may only sample tokens that spell it again. So "The lam" becomes "The lamp", and a
+//! trailing space is not doubled. The model decides whether a word has ended: if it would continue
+//! with a space or a punctuation mark, "A man" stays and does not become "A many".
 
 use super::loaded::Loaded;
 
-/// What is still to be spelled; empty when nothing is.
+/// The bytes still to be spelled; empty if none.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Healing {
     tail: Vec<u8>,
-    /// The tokens at the prompt's end that spell it.
+    /// The number of tokens at the prompt's end that spell it.
     tokens: usize,
-    /// Bytes of people's text that the new tokens spell again.
+    /// The number of bytes of the person's text that the new tokens spell again.
     pub bytes: usize,
 }
 
-/// Tokens of one word that are taken back at most.
+/// The maximum number of tokens to remove.
 const MOST: usize = 8;
 
-/// What to take back where the text ends inside a word or on a space.
+/// Finds what to remove if the text ends inside a word or on a space.
 pub fn heal(loaded: &Loaded, ids: &[u32]) -> Healing {
     let goes_on = |c: char| c.is_alphanumeric() || c == ' ' || c == '\'' || c == '’';
     let mut tail = Vec::new();
@@ -49,7 +49,7 @@ pub fn heal(loaded: &Loaded, ids: &[u32]) -> Healing {
     }
 }
 
-/// How likely the word must be to end where the text does for it to stay as it is.
+/// The probability of a word end above which the text stays as it is.
 const ENDED: f64 = 0.5;
 
 impl Healing {
@@ -57,8 +57,8 @@ impl Healing {
         self.tail.is_empty()
     }
 
-    /// Once the whole text has been read: whether it ends between words, so that nothing is to be
-    /// healed. `logits` are of the token after it.
+    /// Decides after prefill whether the text ends between words, so that no healing is needed.
+    /// `logits` belong to the token after it.
     pub fn is_needless(&self, loaded: &Loaded, logits: &[f32]) -> bool {
         if self.tail.last().is_none_or(|last| *last == b' ') {
             return self.is_over();
@@ -79,12 +79,12 @@ impl Healing {
         ends > all * ENDED
     }
 
-    /// Takes back what is to be spelled again.
+    /// Removes the tokens that will be spelled again.
     pub fn begin(&self, ids: &mut Vec<u32>) {
         ids.truncate(ids.len() - self.tokens);
     }
 
-    /// Rules out every token that does not spell what is still to be spelled.
+    /// Masks every token that does not spell the remaining bytes.
     pub fn allow(&self, loaded: &Loaded, logits: &mut [f32]) {
         for (id, logit) in logits.iter_mut().enumerate() {
             let bytes = loaded.tokenizer.bytes(id as u32);
@@ -95,14 +95,14 @@ impl Healing {
         }
     }
 
-    /// The same, where there is something to be spelled.
+    /// The same, if there are bytes to be spelled.
     pub fn allow_if_any(&self, loaded: &Loaded, logits: &mut [f32]) {
         if !self.is_over() {
             self.allow(loaded, logits);
         }
     }
 
-    /// Takes note of a token that was written.
+    /// Records the bytes of a new token.
     pub fn spell(&mut self, bytes: &[u8]) {
         let spelled = bytes.len().min(self.tail.len());
         self.tail.drain(..spelled);

@@ -1,4 +1,4 @@
-//! A model in memory and all that belongs to it: tokenizer, template, and what its cache holds.
+//! A loaded model: weights, tokenizer, chat template, and the contents of its KV cache.
 
 use super::draft::Draft;
 use super::prompt::Prompt;
@@ -9,22 +9,22 @@ use crate::model::{Branch, Logits, ModelError, TextModel, Tokenizer};
 use crate::story::ModelInfo;
 use crate::story::message::TextRequest;
 
-/// A model and all that belongs to it.
+/// A loaded model.
 pub struct Loaded {
     pub about: ModelInfo,
     pub model: Box<dyn TextModel>,
     pub tokenizer: Tokenizer,
     pub template: Option<ChatTemplate>,
-    /// The tokens in the KV cache, in order, without those that were guessed.
+    /// The tokens in the KV cache, in order, without pending draft tokens.
     held: Vec<u32>,
-    /// The logits after all that is held, while they are known.
+    /// The logits after the last token in the cache, if known.
     latest: Vec<f32>,
     ahead: Ahead,
-    /// The last request, and its prompt.
+    /// The last request and its prompt.
     pub prompted: Option<Box<(TextRequest, Prompt)>>,
-    /// Guesses where nothing that was read before does.
+    /// The draft model, used where prompt lookup finds nothing.
     pub draft: Option<Draft>,
-    /// Whether tokens are guessed at all.
+    /// Whether speculative decoding is on.
     pub speculate: bool,
     breakers: Option<(Vec<String>, SequenceBreakers)>,
 }
@@ -51,24 +51,24 @@ impl Loaded {
         }
     }
 
-    /// How many tokens at the start of `ids` the cache already holds.
+    /// The length of the common prefix of `ids` and the KV cache.
     pub fn keep_common(&self, ids: &[u32]) -> usize {
         let pairs = self.held.iter().zip(ids);
         pairs.take_while(|(held, id)| held == id).count()
     }
 
-    /// The logits after these tokens, where they are all that was read last.
+    /// The logits after these tokens, if they are exactly the cache's contents.
     pub fn latest(&self, ids: &[u32]) -> Option<&[f32]> {
         let known = !self.latest.is_empty() && self.held == ids;
         known.then_some(self.latest.as_slice())
     }
 
-    /// Keeps the logits after what is held.
+    /// Stores the logits after the cache's contents.
     pub fn remember(&mut self, logits: &[f32]) {
         self.latest = logits.to_vec();
     }
 
-    /// Forgets all but the first `keep` tokens.
+    /// Truncates the KV cache to `keep` tokens.
     pub fn rewind(&mut self, keep: usize) {
         if keep < self.held.len() {
             self.latest.clear();
@@ -82,12 +82,12 @@ impl Loaded {
         self.rewind(0);
     }
 
-    /// How many guessed tokens came true so far.
+    /// The number of accepted draft tokens so far.
     pub fn guessed(&self) -> usize {
         self.ahead.true_ones
     }
 
-    /// The token of a line end, which XTC must not take away.
+    /// The token of a line break, which XTC must not remove.
     pub fn newline(&self) -> Option<u32> {
         let ids = self.tokenizer.encode("\n").ok()?;
         ids.first().copied().filter(|_| ids.len() == 1)
@@ -112,7 +112,7 @@ impl Loaded {
         Ok(logits)
     }
 
-    /// Reads one token, and with it those that may follow.
+    /// Evaluates one token together with draft tokens.
     fn next(
         &mut self,
         id: u32,
@@ -146,7 +146,7 @@ impl Loaded {
         Ok(Some(logits))
     }
 
-    /// What may follow a token that is to be read.
+    /// Proposes draft tokens after a token.
     fn guess(
         &mut self,
         id: u32,
@@ -166,15 +166,15 @@ impl Loaded {
         }
     }
 
-    /// What was read, to be kept on disk: its tokens, and what the model remembers of them (the
-    /// format is told in `model/transformer/snapshot.rs`). None where that cannot be done.
+    /// The KV cache for saving: its tokens and its bytes (`snapshot.rs` defines the format). None
+    /// if this backend cannot save it.
     pub fn save(&self) -> Option<(Vec<u32>, Vec<u8>)> {
         let read = self.held.len();
         let bytes = self.model.save(0, read, &self.about.sha256)?;
         Some((self.held.clone(), bytes))
     }
 
-    /// Puts back what was saved, in place of what is held. After an error nothing is held.
+    /// Restores a saved KV cache. After an error the cache is empty.
     pub fn restore(&mut self, ids: &[u32], bytes: &[u8]) -> Result<(), ModelError> {
         self.forget();
         self.model.restore(bytes, &self.about.sha256)?;
@@ -186,7 +186,8 @@ impl Loaded {
         Ok(())
     }
 
-    /// Takes over what a branch has read: `tokens` are all that then lie in the cache, or more.
+    /// Takes over the KV cache of a branch; `tokens` starts with the tokens that are then in the
+    /// cache.
     pub fn adopt(&mut self, branch: &Branch, tokens: &[u32]) {
         self.rewind(self.held.len());
         self.latest.clear();
@@ -195,7 +196,8 @@ impl Loaded {
         self.held = tokens[..read].to_vec();
     }
 
-    /// DRY's breakers as tokens: a walk over the vocabulary, kept until the strings change.
+    /// DRY's sequence breakers as tokens, computed from the vocabulary and cached until the strings
+    /// change.
     pub fn breakers(&mut self, strings: &[String]) -> SequenceBreakers {
         if let Some((_, breakers)) = self.breakers.as_ref().filter(|(kept, _)| kept == strings) {
             return breakers.clone();

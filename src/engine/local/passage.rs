@@ -1,9 +1,9 @@
-//! A passage while it is being written: from logits to text that is certain.
+//! A passage in progress: from logits to final text.
 //!
-//! Text is held back while it may still become something that must not be said: a stop string, a
-//! banned phrase, the first word of a sentence too many. A banned phrase is met by going back to
-//! the token that begins it: the KV cache is rewound, that token is made less likely, and another
-//! is drawn from the very logits of that place.
+//! Text is held back while it may still become something that must not appear: a stop sequence, a
+//! banned phrase, the first word of a sentence beyond the goal. When a banned phrase appears, the
+//! KV cache is rewound to its first token, that token is made less likely, and another one is
+//! sampled from the same logits.
 
 mod backtrack;
 
@@ -22,11 +22,11 @@ use crate::story::untrusted::clean;
 use crate::story::{Event, Status};
 use std::collections::{HashMap, HashSet};
 
-/// Fewer tokens than this are meant to the token, not to the sentence.
+/// Below this number of tokens, the length is exact and not rounded to a sentence.
 const EXACT: usize = 16;
-/// Tokens that a word may still need.
+/// The number of tokens that a word may still need.
 const WORD: usize = 8;
-/// Bytes of what was sent that goals look back over.
+/// The number of bytes of sent text that goals look back over.
 const LOOK_BACK: usize = 512;
 
 pub struct Passage<'a> {
@@ -35,38 +35,38 @@ pub struct Passage<'a> {
     decoder: Decoder,
     bans: Bans,
     healing: Healing,
-    /// Tokens before the passage.
+    /// The number of tokens before the passage.
     base: usize,
-    /// Those, and all that were written.
+    /// The prompt's tokens and all generated ones.
     all: Vec<u32>,
-    /// Tokens that were written and are not sent yet, and how many were sent before them.
+    /// Generated tokens that are not sent yet, and the number of tokens sent before them.
     held: Vec<Token>,
     sent: usize,
-    /// Text of `held`.
+    /// The text of `held`.
     text: String,
-    /// The end of what was sent, as far as goals look back.
+    /// The end of the sent text, as far as goals look back.
     before: String,
-    /// Bytes that are spelled a second time and not said.
+    /// The number of healed bytes, which are not sent again.
     unsaid: usize,
     request_healed: usize,
     said_anything: bool,
-    /// For each place, tokens made less likely there.
+    /// For each position, the tokens made less likely there.
     blocked: HashMap<usize, Vec<(u32, f32)>>,
-    /// Phrases that were let through at a place.
+    /// Phrases that were let through at a position.
     let_through: HashSet<(usize, usize)>,
 }
 
-/// A token that may yet be taken back.
+/// A token that may still be rewound.
 struct Token {
     id: u32,
     /// Where its text ends in [`Passage::text`].
     end: usize,
-    /// Its text is whole characters.
+    /// Whether its text consists of whole characters.
     whole: bool,
     before: Option<Before>,
 }
 
-/// What a token was drawn from, kept while phrases are banned.
+/// The state before a token was sampled, stored while phrases are banned.
 type Before = Box<(Vec<f32>, Sampler, Decoder)>;
 
 struct Drawn {
@@ -74,18 +74,18 @@ struct Drawn {
     before: Option<Before>,
 }
 
-/// What comes after a token was drawn.
+/// What to do after a token was sampled.
 pub enum Step {
-    /// It is to be read; its logits are the next to draw from.
+    /// Evaluate it; the next token is sampled from its logits.
     Feed(u32),
-    /// It was taken back: these are to be drawn from again.
+    /// It was rewound: sample again from these logits.
     Again(Vec<f32>),
     Over(Status),
 }
 
 enum Looked {
     On,
-    /// A place is to be written again, from these logits.
+    /// A position is to be sampled again from these logits.
     Back(Vec<f32>),
     Over(Status),
 }
@@ -118,7 +118,7 @@ impl<'a> Passage<'a> {
         })
     }
 
-    /// Writes until the goal is met.
+    /// Generates until the goal is reached.
     pub fn write(
         &mut self,
         loaded: &mut Loaded,
@@ -143,8 +143,7 @@ impl<'a> Passage<'a> {
         }
     }
 
-    /// Which logits the next token is drawn from: those that settle it, where nothing else of the
-    /// passage looks at them.
+    /// Which logits to request: only the top-k, if no part of the passage needs the rest.
     fn rows(&self) -> Logits {
         let plain = self.bans.is_empty() && self.healing.is_over();
         match self.sampler.sufficient_top_k().filter(|_| plain) {
@@ -153,7 +152,7 @@ impl<'a> Passage<'a> {
         }
     }
 
-    /// Draws one token and says what has become certain.
+    /// Samples one token and sends the text that has become final.
     pub fn step(
         &mut self,
         loaded: &mut Loaded,
@@ -201,7 +200,7 @@ impl<'a> Passage<'a> {
         self.sent + self.held.len()
     }
 
-    /// More tokens than the goal can want.
+    /// An upper bound for the number of tokens of the goal.
     fn most(&self) -> usize {
         let wanted = self.request.sampling.max_tokens as usize;
         match &self.request.goal {
@@ -214,7 +213,8 @@ impl<'a> Passage<'a> {
         }
     }
 
-    /// Draws the next token; the first may not be an end, since a passage of nothing helps nobody.
+    /// Samples the next token. The first one may not be an end token, since an empty passage is
+    /// useless.
     fn draw(&mut self, loaded: &Loaded, logits: &[f32]) -> Result<Drawn, Failure> {
         let before = (!self.bans.is_empty())
             .then(|| Box::new((logits.to_vec(), self.sampler.clone(), self.decoder.clone())));
@@ -260,7 +260,7 @@ impl<'a> Passage<'a> {
         });
     }
 
-    /// Whether the goal is met by what stands, now that it is known how it would go on.
+    /// Whether the text so far reaches the goal, given how it would continue.
     fn goal_met_before(&self, loaded: &Loaded, id: u32) -> bool {
         let goal = &self.request.goal;
         let target = self.request.sampling.max_tokens as usize;
@@ -282,7 +282,7 @@ impl<'a> Passage<'a> {
         line || (*goal != LengthGoal::Paragraph && sentence_ends_between(&said, &piece))
     }
 
-    /// Sends what has become certain; goes back where a banned phrase was met.
+    /// Sends the text that has become final; rewinds if a banned phrase appeared.
     fn look(&mut self, loaded: &mut Loaded, listener: &dyn Listener) -> Result<Looked, Failure> {
         if let Some((at, ban)) = self.banned() {
             return self.go_back(loaded, at, ban, listener);
@@ -312,7 +312,7 @@ impl<'a> Passage<'a> {
         }
     }
 
-    /// Forgets the text from a byte on, and the tokens that begin after it.
+    /// Removes the text from a byte on, and the tokens that start after it.
     fn cut(&mut self, at: usize) {
         let begun = |(index, _): &(usize, &Token)| {
             index
@@ -325,7 +325,7 @@ impl<'a> Passage<'a> {
         self.text.truncate(at);
     }
 
-    /// Sends what is left.
+    /// Sends the remaining text.
     pub fn finish(&mut self, status: Status, listener: &dyn Listener) -> Status {
         let text = std::mem::take(&mut self.text);
         let tokens = std::mem::take(&mut self.held);
@@ -333,7 +333,7 @@ impl<'a> Passage<'a> {
         status
     }
 
-    /// Sends whole tokens up to a byte. False when nobody listens any more.
+    /// Sends complete tokens up to a byte. Returns false if nobody is listening any more.
     fn release(&mut self, certain: usize, listener: &dyn Listener) -> bool {
         let ready = |token: &Token| token.whole && token.end <= certain;
         let Some(last) = self.held.iter().rposition(ready) else {
@@ -380,7 +380,7 @@ fn lower(logits: &mut [f32], id: u32, by: f32) {
     }
 }
 
-/// Where a beginning of `stop` stands at the end of `text`.
+/// The position of a prefix of `stop` at the end of `text`.
 fn overlap(text: &str, stop: &str) -> Option<usize> {
     let longest = text.len().min(stop.len() - 1);
     let from = text.len() - longest;

@@ -1,4 +1,4 @@
-//! From a context's words to the tokens that the model reads, within what it can hold.
+//! Builds the prompt: from a context to tokens that fit the model's context.
 
 use super::encode::{Encoded, encode_chat, encode_prose};
 use super::heal::{Healing, heal};
@@ -9,18 +9,18 @@ use crate::story::message::{Overflow, PassageStats, TextRequest, Truncation};
 use crate::story::untrusted::clean_line;
 use crate::story::{Context, NodeId};
 
-/// The tokens of a prompt, and what was left out to make it fit.
+/// The tokens of a prompt, and what was dropped to make it fit.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Prompt {
     pub ids: Vec<u32>,
     pub cut: Truncation,
-    /// What the first new tokens have to spell before they say anything new; once it has been read,
-    /// without the tokens that spelled it.
+    /// What the first new tokens must spell again; after prefill, without the tokens that spelled
+    /// it.
     pub healing: Healing,
 }
 
 impl Prompt {
-    /// What a passage's numbers begin with.
+    /// The initial statistics of a passage.
     pub fn stats(&self) -> PassageStats {
         PassageStats {
             prompt_tokens: self.ids.len(),
@@ -31,7 +31,7 @@ impl Prompt {
     }
 }
 
-/// Why there is no prompt.
+/// Why no prompt could be built.
 #[derive(Debug, thiserror::Error)]
 pub enum PromptError {
     #[error(transparent)]
@@ -50,8 +50,8 @@ pub enum PromptError {
     Beside { tokens: usize, context: usize },
 }
 
-/// The prompt of a request. That of the last one is kept: what was read in advance is asked for
-/// again, as a rule.
+/// The prompt of a request. The last one is cached, because a prefetched prompt is usually
+/// requested again.
 pub fn prompt(loaded: &mut Loaded, request: &TextRequest) -> Result<Prompt, PromptError> {
     let same = |last: &(TextRequest, Prompt)| {
         let (asked, _) = last;
@@ -67,7 +67,7 @@ pub fn prompt(loaded: &mut Loaded, request: &TextRequest) -> Result<Prompt, Prom
     Ok(prompt)
 }
 
-/// Builds the prompt, leaving room for the new tokens where that is not asking too much.
+/// Builds the prompt, leaving room for the new tokens if that is reasonable.
 pub fn build(loaded: &Loaded, request: &TextRequest) -> Result<Prompt, PromptError> {
     let wanted = request.sampling.max_tokens as usize;
     let (context, lore) = within_budget(loaded, &request.context)?;
@@ -126,8 +126,8 @@ fn fit(
     }
 }
 
-/// Leaves out the oldest tokens of the story, in steps of an eighth of the context: the cut then
-/// stays where it is for many turns, and the KV cache with it. What stands beside the story stays.
+/// Drops the oldest tokens of the story, in steps of an eighth of the context, so that the cut, and
+/// with it the KV cache, stays valid for many turns. Memory, lore and notes stay.
 fn crop(
     parts: &[ContextPart],
     whole: Encoded,
@@ -183,7 +183,7 @@ fn story_place(part: &ContextPart, at: usize) -> Option<(NodeId, usize)> {
     }
 }
 
-/// Leaves out whole messages, oldest first; the system message stays.
+/// Drops whole messages, oldest first; the system message stays.
 fn fit_chat(
     loaded: &Loaded,
     messages: &[Message],
@@ -234,8 +234,8 @@ fn fit_chat(
     Err(PromptError::Message { tokens, context })
 }
 
-/// Leaves out lore that the budget does not reach, and what a model does not need to be told. Says
-/// which lore it was.
+/// Drops lore beyond the budget, and parts that the model does not need. Returns the titles of that
+/// lore.
 pub fn within_budget(
     loaded: &Loaded,
     context: &Context,
@@ -286,7 +286,7 @@ pub fn within_budget(
     Ok((context, left_out))
 }
 
-/// What each part of a context costs, for people to look at.
+/// The number of tokens of each part of a context, for display.
 pub fn segments(
     loaded: &Loaded,
     context: &Context,

@@ -1,31 +1,31 @@
-//! Prompt-lookup speculation (Saxena 2023): where the last tokens stood before, what followed them
-//! then is read along with the next token. A batch costs little more than one token, so a guess
-//! that comes true is a token for nothing.
+//! Speculative decoding by prompt lookup (Saxena 2023): if the last tokens occurred before, the
+//! tokens that followed them then are evaluated together with the next token. A batch costs little
+//! more than one token, so an accepted draft token is almost free.
 //!
-//! **Invariant:** what is written is what would have been written. A guess only decides which
-//! logits are computed early; those of a batch are the same to the bit as those of single tokens,
-//! and the sampler sees each in its turn. It is no matter who guesses: where no words stood before,
-//! a draft model may.
+//! **Invariant:** the output is identical to plain decoding. Draft tokens only decide which logits
+//! are computed early; the logits of a batch are bit-identical to those of single tokens, and the
+//! sampler sees each in turn. So it does not matter where the draft tokens come from: where prompt
+//! lookup finds nothing, a draft model may propose them.
 
 use std::collections::VecDeque;
 
-/// Tokens that must have stood before for a guess, the newest among them.
+/// The length of the pattern, in tokens, that must have occurred before.
 const PATTERN: usize = 3;
-/// The most tokens that are guessed at once.
+/// The maximum number of draft tokens at once.
 const MOST: usize = 7;
 
-/// Guessed tokens that are read already, each with the logits that follow it.
+/// Evaluated draft tokens, each with the logits that follow it.
 #[derive(Default)]
 pub struct Ahead {
     read: VecDeque<(u32, Vec<f32>)>,
-    /// How many to guess: more as guesses come true.
+    /// The draft length, which grows with accepted drafts.
     bold: usize,
-    /// How many came true in all.
+    /// The total number of accepted draft tokens.
     pub true_ones: usize,
 }
 
 impl Ahead {
-    /// The logits after `id`, if it was guessed; else all guesses are void.
+    /// The logits after `id` if it was the next draft token; otherwise discards all drafts.
     pub fn take(&mut self, id: u32) -> Option<Vec<f32>> {
         match self.read.pop_front() {
             Some((guess, logits)) if guess == id => {
@@ -48,12 +48,12 @@ impl Ahead {
         self.read.clear();
     }
 
-    /// How many tokens are worth guessing where there is `room` for so many.
+    /// The draft length, limited to `room`.
     pub fn worth(&self, room: usize) -> usize {
         self.bold.max(1).min(room)
     }
 
-    /// What may follow `held` and `id`, where there is `room` for so many.
+    /// Proposes up to `room` draft tokens after `held` and `id`.
     pub fn guess(&self, held: &[u32], id: u32, room: usize) -> Vec<u32> {
         let Some((known, pattern)) = held
             .len()
@@ -74,7 +74,7 @@ impl Ahead {
         next[..count.min(next.len())].to_vec()
     }
 
-    /// Takes note of guesses and the rows that were read with them.
+    /// Stores draft tokens and their logits.
     pub fn note(&mut self, guesses: &[u32], rows: Vec<Vec<f32>>) {
         self.read = guesses.iter().copied().zip(rows).collect();
     }

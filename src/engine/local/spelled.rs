@@ -1,4 +1,4 @@
-//! Which of the tokens that a model wrote still spell a stretch of text.
+//! Finds which of a model's own tokens still spell a stretch of text.
 
 use crate::model::Tokenizer;
 use crate::model::tokenizer::Decoder;
@@ -6,18 +6,18 @@ use crate::story::context::ContextPart;
 use crate::story::untrusted::clean;
 use std::ops::Range;
 
-/// Tokens of a part that spell the beginning of its text.
+/// The tokens of a part that spell the beginning of its text.
 #[derive(Debug, PartialEq)]
 pub struct Spelled {
-    /// Which of the part's tokens.
+    /// The range of the part's tokens.
     pub tokens: Range<usize>,
-    /// How many bytes of the part's text they spell.
+    /// The number of bytes of the part's text that they spell.
     pub bytes: usize,
 }
 
-/// The longest run of the part's tokens that spells a beginning of its text. `before` is what
-/// stands before the part: the run may begin with its end, where a word was healed. None when not
-/// even one token fits, or the tokens are another model's.
+/// The longest run of the part's tokens that spells a prefix of its text. `before` is the text
+/// before the part: where a word was healed, the run may start with its end. None if no token fits,
+/// or if the tokens come from another model.
 pub fn spelled(
     tokenizer: &Tokenizer,
     sha256: &str,

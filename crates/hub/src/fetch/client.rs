@@ -1,7 +1,7 @@
-//! The HTTP client: ureq (blocking, rustls), which hf-hub brings along, with its waits bounded.
+//! The HTTP client: ureq (blocking, rustls), which hf-hub depends on anyway, with timeouts.
 //!
-//! Requests run on a thread of their own, because a read that waits on a dead network cannot be
-//! interrupted and the caller must be answered within moments of pressing stop.
+//! Requests run on a thread of their own, because a read on a dead network cannot be interrupted,
+//! and a stop must take effect immediately.
 
 use super::error::FetchError;
 use super::progress::ProgressReporter;
@@ -13,12 +13,12 @@ use ureq::Agent;
 use ureq::http::StatusCode;
 use ureq::tls::{PemItem, RootCerts, TlsConfig, parse_pem};
 
-/// How often a waiting fetch asks whether it should stop.
+/// The interval at which a waiting download checks for a stop.
 pub(super) const TICK: Duration = Duration::from_millis(50);
 
 const UNKNOWN: &str = "its host name cannot be resolved";
 
-/// Waits a moment.
+/// Waits briefly.
 pub(super) fn pause() {
     std::thread::sleep(TICK);
 }
@@ -45,7 +45,7 @@ pub(super) fn agent(settings: &HttpSettings, redirects: u32) -> Agent {
     builder.build().into()
 }
 
-/// Runs `work` on a thread of its own and waits for it, a tick at a time.
+/// Runs `work` on a thread of its own and waits for it, checking for a stop at every tick.
 pub(super) fn run_in_background<T: Send + 'static>(
     reporter: &mut ProgressReporter,
     work: impl FnOnce() -> T + Send + 'static,
@@ -63,13 +63,13 @@ pub(super) fn run_in_background<T: Send + 'static>(
     }
 }
 
-/// What an HTTP status that is no success says.
+/// Describes an HTTP error status.
 pub(super) fn refusal(status: StatusCode) -> String {
     let words = status.canonical_reason().unwrap_or("no reason given");
     format!("it responded {} ({words})", status.as_u16())
 }
 
-/// Whether trying again at once would be in vain: the server was never reached.
+/// Whether an immediate retry is pointless, because the server was never reached.
 pub(super) fn unreachable(error: &ureq::Error) -> bool {
     use std::io::ErrorKind::*;
     use ureq::Timeout::{Connect, Resolve};
@@ -85,7 +85,7 @@ pub(super) fn unreachable(error: &ureq::Error) -> bool {
     }
 }
 
-/// An HTTP client's error in few words.
+/// Describes an HTTP client error in a few words.
 pub(super) fn why(error: &ureq::Error) -> String {
     match error {
         ureq::Error::HostNotFound => UNKNOWN.into(),

@@ -1,7 +1,7 @@
-//! One large file over HTTP, into a partial file that a later run goes on with.
+//! Downloads one large file over HTTP into a partial file that a later run resumes.
 //!
-//! hf-hub's own download has no timeouts, cannot be stopped and checks nothing, so the transfer is
-//! done here, for the hub's files and for Python's alike.
+//! hf-hub's own download has no timeouts, cannot be stopped and verifies nothing, so this module
+//! does the transfer, for the hub's files and for Python packages.
 
 use super::client::{TICK, pause, refusal, spawn, unreachable, why};
 use super::error::FetchError;
@@ -15,20 +15,20 @@ use ureq::Agent;
 use ureq::http::{Response, StatusCode};
 
 const CHUNK: usize = 128 << 10;
-/// Broken connections without a byte between them before a source is given up.
+/// The number of consecutive failed connections without any data after which a source is given up.
 const FRUITLESS: u32 = 3;
 
-/// A file to get.
+/// A file to download.
 pub(super) struct Download<'a> {
     pub url: &'a str,
     pub token: Option<&'a str>,
-    /// Where it collects. Whoever calls moves it to its name once it is verified.
+    /// The partial file. The caller renames it after verification.
     pub partial: &'a Path,
-    /// The rest before a fruitless connection is tried again.
+    /// The delay before a failed connection is retried.
     pub rest: Duration,
 }
 
-/// Gets the file, going on where an earlier run broke off, and returns its size.
+/// Downloads the file, resuming an earlier run, and returns its size.
 pub(super) fn download(
     agent: &Agent,
     wanted: &Download,
@@ -77,7 +77,7 @@ fn rest(time: Duration, reporter: &mut ProgressReporter) -> Result<(), FetchErro
     Ok(())
 }
 
-/// How one request ended.
+/// The result of one request.
 enum Attempt {
     Whole(u64),
     Broken(String),
@@ -85,7 +85,7 @@ enum Attempt {
     Refused(String),
 }
 
-/// What the request's thread says.
+/// A message from the request's thread.
 enum Part {
     Head {
         status: StatusCode,
@@ -124,7 +124,7 @@ fn request(agent: Agent, wanted: &Download, start: u64) -> Result<Receiver<Part>
     Ok(receiver)
 }
 
-/// Sends the answer on, piece by piece; nothing is left to say when nobody listens any more.
+/// Forwards the response piece by piece, until nobody is listening.
 fn pour(response: Response<ureq::Body>, sender: &SyncSender<Part>) -> Option<Part> {
     let (start, total) = range(&response);
     let status = response.status();
@@ -203,7 +203,7 @@ fn ended(done: u64, all: Option<u64>) -> Attempt {
     }
 }
 
-/// What the head of the answer alone decides, given that `have` bytes are here already.
+/// Interprets the response's headers, given that `have` bytes exist already.
 fn begin(status: StatusCode, start: u64, total: Option<u64>, have: u64) -> Option<Attempt> {
     match status {
         StatusCode::OK => None,
@@ -214,7 +214,8 @@ fn begin(status: StatusCode, start: u64, total: Option<u64>, have: u64) -> Optio
     }
 }
 
-/// First byte and full size, from `Content-Range: bytes 5-9/10`, or `bytes */10`, or the length.
+/// The first byte and the full size, from `Content-Range: bytes 5-9/10`, `bytes */10`, or the
+/// content length.
 fn range(response: &Response<ureq::Body>) -> (u64, Option<u64>) {
     let header = |name: &str| response.headers().get(name)?.to_str().ok();
     match header("content-range").and_then(|range| range.strip_prefix("bytes ")) {

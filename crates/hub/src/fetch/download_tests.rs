@@ -1,4 +1,4 @@
-//! Broken, resumed, refused and stopped downloads, from a server on this machine.
+//! Tests of interrupted, resumed, refused and stopped downloads, with a local server.
 
 use super::super::HttpSettings;
 use super::super::Progress;

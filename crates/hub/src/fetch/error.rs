@@ -1,9 +1,9 @@
-//! What can go wrong between a name and a verified file, each as one sentence with what to do.
+//! Errors of downloading a model: one sentence each that says what to do.
 
 use std::io;
 use std::path::{Path, PathBuf};
 
-/// Why a model could not be fetched, verified or removed.
+/// Why a model could not be downloaded, verified or removed.
 #[derive(Debug, thiserror::Error)]
 pub enum FetchError {
     #[error(
@@ -50,13 +50,13 @@ pub enum FetchError {
     Absent { name: String },
     #[error("Another illumine process is downloading {name}; wait for it to finish")]
     Busy { name: String },
-    /// One source did not give the file; the next is tried. Seen by callers inside `NoSource` only.
+    /// One source failed, and the next one is tried. Callers see it only inside `NoSource`.
     #[error("{0}")]
     Source(String),
 }
 
 impl FetchError {
-    /// A disk error at `path`, as the sentence that helps.
+    /// A disk error at `path`, as a helpful sentence.
     pub(super) fn disk(path: &Path, why: io::Error) -> FetchError {
         use io::ErrorKind::*;
         let path = path.to_path_buf();
@@ -69,7 +69,7 @@ impl FetchError {
         }
     }
 
-    /// Whether another source may still do what this one could not.
+    /// Whether another source may still succeed.
     pub(super) fn leaves_hope(&self) -> bool {
         matches!(
             self,

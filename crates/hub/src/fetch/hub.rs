@@ -1,9 +1,9 @@
-//! The model hub, by way of the cache that all its tools share.
+//! The model hub, and the cache that all its tools share.
 //!
-//! hf-hub gives the cache's layout, so that a model which another tool fetched is found, and one
-//! fetched here is found by them. Of its versions 0.5 is used: it is small and blocking, where 1.0
-//! brings an async runtime and a second transfer protocol. The transfer itself is `download`'s, into
-//! the partial file and under the lock that hf-hub would use for the same blob.
+//! hf-hub provides the cache's layout, so that models are shared with other tools. Version 0.5 is
+//! used because it is small and blocking, whereas 1.0 brings an async runtime and a second transfer
+//! protocol. `download` does the transfer, into the partial file and under the lock that hf-hub
+//! would use for the same blob.
 
 use super::client;
 use super::download::{Download, download};
@@ -19,7 +19,7 @@ use ureq::http::Response;
 /// A file in a repository on the hub.
 pub(super) struct HubFile<'a> {
     pub settings: &'a HubSettings,
-    /// The catalogue's name for it.
+    /// Its name in the catalogue.
     pub name: &'a str,
     pub repo: &'a str,
     pub revision: &'a str,
@@ -27,14 +27,14 @@ pub(super) struct HubFile<'a> {
     pub sha256: Option<&'a str>,
 }
 
-/// What the hub says of a file before it is fetched.
+/// The hub's metadata of a file.
 struct About {
     commit: String,
     etag: String,
 }
 
 impl HubFile<'_> {
-    /// The file in the shared cache, if it is there at this revision, or with this SHA-256 at any.
+    /// Finds the file in the shared cache: at this revision, or with this SHA-256 at any.
     pub(super) fn cached(&self) -> Option<PathBuf> {
         let pinned = self.in_cache().pointer_path(self.revision).join(self.file);
         if pinned.is_file() {
@@ -53,7 +53,7 @@ impl HubFile<'_> {
         })
     }
 
-    /// Takes the file out of the shared cache, and says how many bytes that freed.
+    /// Removes the file from the shared cache, and returns the number of bytes freed.
     pub(super) fn forget(&self) -> Result<u64, FetchError> {
         let Some(pointer) = self.cached() else {
             return Ok(0);
@@ -71,8 +71,8 @@ impl HubFile<'_> {
         Ok(bytes)
     }
 
-    /// Fetches the file into the shared cache and verifies it before it gets its name there; gives
-    /// its path and its SHA-256.
+    /// Downloads the file into the shared cache and verifies it before renaming it; returns its
+    /// path and SHA-256.
     pub(super) fn fetch(
         &self,
         http: &HttpSettings,
@@ -122,7 +122,7 @@ impl HubFile<'_> {
         Ok(found)
     }
 
-    /// Asks for the file's head without following where it really lies, for there the etag is lost.
+    /// Requests the file's headers without following the redirect, which would lose the etag.
     fn ask(
         &self,
         http: &HttpSettings,
@@ -151,14 +151,14 @@ impl HubFile<'_> {
         about(&answer.map_err(|error| unusable(client::why(&error)))?)
     }
 
-    /// Whether this is the right SHA-256: the catalogue's, or else the etag, which of a large file
-    /// is its SHA-256. That of a small one is a git hash and says nothing.
+    /// Checks the SHA-256 against the catalogue's or, for a large file, the etag. The etag of a
+    /// small file is a git hash.
     fn wants(&self, about: &About, found: &str) -> bool {
         let good = self.sha256.unwrap_or(&about.etag);
         good.len() != 64 || good == found
     }
 
-    /// Gives the blob its name under the commit, as hf-hub does.
+    /// Links the blob under the commit, as hf-hub does.
     fn point(&self, about: &About, blob: &Path) -> Result<PathBuf, FetchError> {
         let pointer = self.in_cache().pointer_path(&about.commit).join(self.file);
         let parent = pointer.parent().unwrap_or(&pointer);
@@ -175,7 +175,7 @@ impl HubFile<'_> {
         Ok(pointer)
     }
 
-    /// This file's name under every commit that the cache knows.
+    /// The paths of this file under all commits in the cache.
     fn pointers(&self) -> Vec<PathBuf> {
         let any = self.in_cache().pointer_path("any");
         let snapshots = any.parent().and_then(|snapshots| snapshots.read_dir().ok());
@@ -215,7 +215,7 @@ impl HubFile<'_> {
     }
 }
 
-/// Reads what the hub says about a file from its answer's head.
+/// Parses the hub's metadata from the response headers.
 fn about<B>(response: &Response<B>) -> Result<About, FetchError> {
     let status = response.status();
     if matches!(status.as_u16(), 401 | 403) {
@@ -255,7 +255,7 @@ fn header<B>(response: &Response<B>, name: &str) -> Option<String> {
     Some(response.headers().get(name)?.to_str().ok()?.to_owned())
 }
 
-/// Relative, so that the cache may be moved as a whole.
+/// A relative link, so that the cache can be moved.
 #[cfg(unix)]
 fn link(blob: &Path, pointer: &Path, file: &str) -> std::io::Result<()> {
     let up = "../".repeat(2 + file.matches('/').count());
@@ -263,7 +263,7 @@ fn link(blob: &Path, pointer: &Path, file: &str) -> std::io::Result<()> {
     std::os::unix::fs::symlink(Path::new(&up).join("blobs").join(name), pointer)
 }
 
-/// Where links need privileges, the file itself moves to its name.
+/// Where links need privileges, the file itself is moved.
 #[cfg(not(unix))]
 fn link(blob: &Path, pointer: &Path, _file: &str) -> std::io::Result<()> {
     std::fs::rename(blob, pointer)

@@ -1,4 +1,4 @@
-//! The hub's cache and its protocol, against a hub of a few lines.
+//! Tests of the hub's cache and protocol, with a minimal hub.
 
 use super::super::Progress;
 use super::super::server::{Asked, Server, file, respond};

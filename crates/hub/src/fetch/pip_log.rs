@@ -1,4 +1,4 @@
-//! What pip says: where a wheel lies, what its file is called, why it failed. Pure.
+//! Parses pip's output: the URL and file name of a wheel, and errors. Pure.
 
 /// The URL of a package's wheel, once pip's log (`-vv`) names it. None for one that pip alone can
 /// reach: a local file, or a URL whose password the log hides.
@@ -28,7 +28,7 @@ pub(super) fn file_name(url: &str) -> &str {
     path.rsplit('/').next().unwrap_or_default()
 }
 
-/// The sentence in which pip says what went wrong, in brackets, without control characters.
+/// pip's error message in brackets, without control characters.
 pub(super) fn last_words(log: &str) -> String {
     let line = log
         .lines()

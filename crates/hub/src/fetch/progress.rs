@@ -9,11 +9,11 @@ use std::time::Duration;
 /// The progress of one long task.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Progress {
-    /// What is being done, such as "Fetching smollm2-135m".
+    /// The activity, such as "Downloading smollm2-135m".
     pub what: String,
-    /// Bytes done so far, those of an earlier, broken run included.
+    /// The bytes done so far, including those of an earlier, interrupted run.
     pub done: u64,
-    /// Bytes in all, when that is known.
+    /// The total number of bytes, if known.
     pub total: Option<u64>,
 }
 
@@ -42,25 +42,25 @@ impl<'a> ProgressReporter<'a> {
         }
     }
 
-    /// Begins another stretch of work.
+    /// Starts another activity.
     pub(super) fn begin(&mut self, verb: &str, total: Option<u64>) -> Result<(), FetchError> {
         self.now.what = format!("{verb} {}", self.name);
         self.now.total = total;
         self.set_done(0)
     }
 
-    /// Says how far the stretch is.
+    /// Reports the progress of the activity.
     pub(super) fn set_done(&mut self, done: u64) -> Result<(), FetchError> {
         self.now.done = done;
         self.check_stop()
     }
 
-    /// Says how much there is in all, once it is known.
+    /// Sets the total, once it is known.
     pub(super) fn set_total(&mut self, total: Option<u64>) {
         self.now.total = total;
     }
 
-    /// Says the same again, to learn whether to stop.
+    /// Reports the same again, to check for a stop.
     pub(super) fn check_stop(&mut self) -> Result<(), FetchError> {
         match (self.watch)(&self.now) {
             ControlFlow::Continue(()) => Ok(()),
@@ -79,8 +79,8 @@ pub struct ProgressMeter {
 }
 
 impl ProgressMeter {
-    /// "Fetching smollm2-135m: 41.2 of 98.4 MB, 12.3 MB/s, 5 s left"; `now` is the time since any
-    /// fixed moment.
+    /// "Downloading smollm2-135m: 41.2 of 98.4 MB, 12.3 MB/s, 5 s left"; `now` is the time since
+    /// any fixed moment.
     pub fn line(&mut self, now: Duration, progress: &Progress) -> String {
         let speed = self.speed(now, progress);
         let megabytes = |bytes: u64| bytes as f64 / 1e6;
@@ -99,7 +99,7 @@ impl ProgressMeter {
         line
     }
 
-    /// Bytes a second over the last few seconds. What an earlier run fetched is not counted.
+    /// The speed in bytes per second over the last few seconds, without data from an earlier run.
     fn speed(&mut self, now: Duration, progress: &Progress) -> Option<f64> {
         let back = self
             .recent

@@ -1,23 +1,23 @@
-//! How to reach each source. `main` hands in the environment; nothing here reads it.
+//! Settings of each source. `main` passes in the environment; nothing here reads it.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-/// Where the hub is, where its cache is, and who asks.
+/// The hub's address, cache and token.
 #[derive(Clone, Debug)]
 pub struct HubSettings {
     /// Such as "https://huggingface.co".
     pub endpoint: String,
     /// The directory that holds `models--…`.
     pub cache: PathBuf,
-    /// For repositories that ask who comes.
+    /// The token, for repositories that need one.
     pub token: Option<String>,
-    /// Never asks the hub; its cache is used all the same.
+    /// Whether to use only the hub's cache and not the hub itself.
     pub offline: bool,
 }
 
 impl HubSettings {
-    /// Reads the variables that the hub's own tools read; `main` hands in the environment.
+    /// Parses the variables of the hub's own tools; `main` passes in the environment.
     pub fn from_variables(
         variable: impl Fn(&str) -> Option<String>,
         user_home: &Path,
@@ -42,18 +42,18 @@ impl HubSettings {
     }
 }
 
-/// How to reach the network.
+/// Network settings.
 #[derive(Clone, Debug)]
 pub struct HttpSettings {
-    /// Certificates to trust, in PEM (SSL_CERT_FILE and its like); without, Mozilla's.
+    /// Trusted certificates in PEM (SSL_CERT_FILE and similar variables); by default Mozilla's.
     pub certificates: Option<PathBuf>,
-    /// Whether proxies are taken from HTTPS_PROXY, ALL_PROXY and NO_PROXY.
+    /// Whether to use proxies from HTTPS_PROXY, ALL_PROXY and NO_PROXY.
     pub proxies: bool,
-    /// The longest wait for a name, and for a connection.
+    /// The timeout of name resolution and connecting.
     pub connect: Duration,
-    /// The longest silence in the middle of a file.
+    /// The timeout without data during a transfer.
     pub silence: Duration,
-    /// The rest before a broken connection is tried again, when it brought nothing.
+    /// The delay before retrying a connection that brought no data.
     pub rest: Duration,
 }
 
@@ -70,7 +70,7 @@ impl Default for HttpSettings {
 }
 
 impl HttpSettings {
-    /// Reads the variables that name certificates; `main` hands in the environment.
+    /// Parses the variables for certificates; `main` passes in the environment.
     pub fn from_variables(variable: impl Fn(&str) -> Option<String>) -> HttpSettings {
         let names = [
             "SSL_CERT_FILE",
@@ -86,7 +86,7 @@ impl HttpSettings {
     }
 }
 
-/// How pip is called.
+/// How to call pip.
 #[derive(Clone, Debug)]
 pub struct PipSettings {
     /// Commands to try, each a program and its first arguments.

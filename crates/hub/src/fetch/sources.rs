@@ -1,4 +1,4 @@
-//! Fetching: the sources in order, until one gives the right file.
+//! Tries the sources in order until one provides the right file.
 
 use super::error::FetchError;
 use super::local_copies::{PACKAGES, wrong};
@@ -11,7 +11,7 @@ use crate::catalog::{Entry, PipPart, Source};
 use std::path::{Path, PathBuf};
 
 impl ModelStore {
-    /// Tries the sources in order. The first that gives the right file ends it.
+    /// Tries the sources in order, and stops at the first that provides the right file.
     pub(super) fn fetch(
         &self,
         entry: &Entry,
@@ -96,7 +96,7 @@ impl ModelStore {
         self.unpacked(entry, &partial, found)
     }
 
-    /// Gives the file its name once its checksum is right, and takes its packages away.
+    /// Renames the file after its checksum has matched, and removes its packages.
     fn unpacked(
         &self,
         entry: &Entry,
@@ -116,7 +116,7 @@ impl ModelStore {
         Ok((path, found))
     }
 
-    /// Stamps what was fetched, and records the checksum that later fetches are held to.
+    /// Writes a stamp for the file, and records the checksum that later downloads must match.
     fn settle(&self, entry: &Entry, path: PathBuf, sha256: &str) -> Result<PathBuf, FetchError> {
         self.checksums().remember(&path, sha256);
         if self.expected(entry).is_none() {
@@ -128,7 +128,7 @@ impl ModelStore {
     }
 }
 
-/// A rename is sure to outlast a power cut only once its directory is on disk.
+/// Syncs the folder, so that a rename survives a power failure.
 fn sync_directory(path: &Path) {
     if let Ok(directory) = std::fs::File::open(path) {
         let _ = directory.sync_all();

@@ -1,4 +1,4 @@
-//! The store as a whole: hub first, packages next, one verified file at the end.
+//! Tests of the whole store: hub first, then packages, and one verified file at the end.
 
 use super::pip::tests::fake_pip;
 use super::server::{Server, file};

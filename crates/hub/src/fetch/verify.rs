@@ -1,7 +1,7 @@
-//! SHA-256 of large files, remembered so that starting up does not read 98 MB each time.
+//! Cached SHA-256 of large files, so that starting up does not read 98 MB each time.
 //!
-//! A stamp holds a file's size and modification time and the SHA-256 it had then. It is a cache
-//! against re-reading, not a seal: `illumine models verify` always reads the file.
+//! A stamp contains a file's size, modification time and SHA-256. It only avoids re-reading and
+//! proves nothing: `illumine models verify` always reads the file.
 
 use super::error::FetchError;
 use super::progress::ProgressReporter;
@@ -15,7 +15,7 @@ use std::time::UNIX_EPOCH;
 
 const CHUNK: usize = 1 << 20;
 
-/// Where stamps lie.
+/// The folder of stamps.
 pub(super) struct ChecksumCache(pub PathBuf);
 
 #[derive(Serialize, Deserialize, PartialEq)]
@@ -27,7 +27,7 @@ struct CachedChecksum {
 }
 
 impl ChecksumCache {
-    /// The file's SHA-256: from its stamp when the file has not changed since, else by reading it.
+    /// The file's SHA-256: from its stamp if the file has not changed, otherwise computed.
     pub(super) fn sha256(
         &self,
         path: &Path,
@@ -44,7 +44,7 @@ impl ChecksumCache {
         Ok(sha256)
     }
 
-    /// Notes what was just computed. A stamp that cannot be written costs time, not truth.
+    /// Writes a stamp, and ignores failure.
     pub(super) fn remember(&self, path: &Path, sha256: &str) {
         let Some((path, bytes, modified)) = identity(path) else {
             return;
@@ -81,7 +81,7 @@ impl ChecksumCache {
     }
 }
 
-/// Reads the whole file and gives its SHA-256 in small hexadecimal digits.
+/// Computes the SHA-256 of a file in lower-case hexadecimal.
 pub(super) fn sha256_of(
     path: &Path,
     reporter: &mut ProgressReporter,
@@ -103,7 +103,8 @@ pub(super) fn sha256_of(
     }
 }
 
-/// What a file is known by: a hub pointer and its blob are one file, a replaced file is another.
+/// The identity of a file: a hub pointer and its blob are the same file, a replaced file is a
+/// different one.
 fn identity(path: &Path) -> Option<(PathBuf, u64, u128)> {
     let path = path.canonicalize().ok()?;
     let metadata = path.metadata().ok()?;

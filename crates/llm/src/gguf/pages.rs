@@ -1,9 +1,10 @@
-//! Pages of a mapped file that need not stay in memory.
+//! Releases pages of a mapped file.
 
 use memmap2::Mmap;
 use std::ops::Range;
 
-/// Lets go of the pages that lie wholly in `bytes`: only a wish, and they come back when read.
+/// Advises the system to evict the pages that lie completely in `bytes`; they are reloaded when
+/// read.
 #[cfg(unix)]
 pub fn release(map: &Mmap, bytes: Range<usize>) {
     const PAGE: usize = 4096;

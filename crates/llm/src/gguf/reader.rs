@@ -1,4 +1,4 @@
-//! From a file's bytes to its metadata and tensors, every length checked against the file.
+//! Parses a file's metadata and tensor list, with every length checked against the file size.
 
 use super::error::GgufError;
 use super::tensor_type::TensorType;
@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use std::ops::Range;
 use std::path::Path;
 
-/// How deep arrays may lie in arrays: the format allows it, no real file does.
+/// The maximum nesting of arrays; the format allows nesting, but no real file uses it.
 const MAX_DEPTH: usize = 4;
 pub(super) struct Reader<'a> {
     pub(super) bytes: &'a [u8],

@@ -3,7 +3,7 @@
 use super::tensor_type::TensorType;
 use std::ops::Range;
 
-/// Where a tensor's blocks lie. `shape` is in row-major order, slowest dimension first.
+/// The position of a tensor's blocks. `shape` is in row-major order, slowest dimension first.
 #[derive(Clone, Debug, PartialEq)]
 pub struct TensorInfo {
     pub shape: Vec<usize>,

@@ -1,7 +1,7 @@
-//! From `tokenizer.ggml.*` metadata to a way of splitting text.
+//! Builds a tokenizer from `tokenizer.ggml.*` metadata.
 //!
-//! Sources: llama.cpp `src/llama-vocab.cpp` for which `pre` means which splitting, and each model's
-//! published tokenizer.json for the splitting itself.
+//! Sources: llama.cpp `src/llama-vocab.cpp` for the meaning of `pre`, and each model's published
+//! tokenizer.json for the pre-tokenizer itself.
 
 use super::byte_pairs::BytePairs;
 use super::sentence_piece::SentencePiece;
@@ -20,7 +20,7 @@ const CONTROL: u8 = 3;
 const USER_DEFINED: u8 = 4;
 const BYTE: u8 = 6;
 
-/// Names of tokens that end a passage, whatever the metadata says (llama-vocab.cpp, "EOG").
+/// The names of tokens that always end generation (llama-vocab.cpp, "EOG").
 const ENDS: &[&str] = &[
     "<|im_end|>",
     "<|eot_id|>",
@@ -35,10 +35,10 @@ const ENDS: &[&str] = &[
     "</s>",
 ];
 
-/// Names that mark a turn though they lack the bars of `<|im_end|>`.
+/// Names of turn tokens without the bars of `<|im_end|>`.
 const TURNS: &[&str] = &["<start_of_turn>", "<end_of_turn>", "<EOT>", "_<EOT>"];
 
-/// Those among the control tokens that end a passage.
+/// The control tokens that end generation.
 pub fn ends(controls: &[(u32, String)]) -> impl Iterator<Item = u32> {
     let ends = controls
         .iter()
@@ -131,7 +131,7 @@ impl<'a> Vocabulary<'a> {
         gguf.flag("tokenizer.ggml.add_bos_token").unwrap_or(default)
     }
 
-    /// Every token's bytes in one buffer, and where each ends. Control tokens have none.
+    /// The bytes of all tokens in one buffer, and the end of each. Control tokens have none.
     pub fn bytes(&self) -> (Vec<u8>, Vec<usize>) {
         let alphabet = alphabet();
         let mut bytes = Vec::with_capacity(self.tokens.len() * 6);
@@ -173,7 +173,7 @@ fn alphabet() -> Vec<Option<u8>> {
     alphabet
 }
 
-/// How words become tokens.
+/// How pre-tokenized words become tokens.
 pub enum Splitter {
     ByteLevel(Box<BytePairs>),
     SentencePiece(SentencePiece),
@@ -253,7 +253,7 @@ fn byte_level(
     Ok((pairs, note))
 }
 
-/// How text is cut into words before merging.
+/// The pre-tokenizer: how text is split into words before merging.
 enum Pre {
     Gpt2,
     /// Every digit alone, then GPT-2.

@@ -1,9 +1,10 @@
-//! Byte-level BPE (Sennrich et al. 2016; Radford et al. 2019): text is cut into words by the
-//! `tokenizers` crate, and in each word the pair that stands first in the list of merges is merged
-//! first, the leftmost of equals.
+//! Byte-level BPE (Sennrich et al. 2016; Radford et al. 2019): the `tokenizers` crate splits text
+//! into words, and in each word the pair with the best rank in the merge list is merged first,
+//! leftmost first among equals.
 //!
-//! The crate could merge, too, but looks every merge up when it is made, which takes longer than
-//! reading the weights of a small model. Here a merge is looked up when text has its parts.
+//! The crate can merge too, but resolves every merge at construction, which takes longer than
+//! loading the weights of a small model. Here a merge is looked up only when its parts occur in the
+//! text.
 
 use super::merge::merge_pairs;
 use super::string_map::StringMap;
@@ -19,9 +20,9 @@ pub struct BytePairs {
     pub merges: StringMap,
     /// How text becomes words.
     pub words: PreTokenizerWrapper,
-    /// Text is put into Unicode's form C first.
+    /// Whether to normalize text to Unicode NFC first.
     pub nfc: bool,
-    /// A word that is a token is not put together of others.
+    /// Whether a word that is a token is used without merging.
     pub whole_words: bool,
 }
 

@@ -1,14 +1,14 @@
-//! Tokens to text as they come: every character is released as soon as its last byte is there.
+//! Streaming detokenizer: releases every character as soon as its last byte has arrived.
 
-/// Holds back the bytes of a character that is not whole yet: never more than three.
+/// Holds back the bytes of an incomplete character: at most three.
 #[derive(Clone, Debug, Default)]
 pub struct Decoder {
     pending: Vec<u8>,
 }
 
 impl Decoder {
-    /// Takes one token's bytes; returns the whole characters that are now there. Bytes that can
-    /// never become a character are shown as U+FFFD.
+    /// Adds the bytes of a token; returns the characters that are now complete. Invalid bytes
+    /// become U+FFFD.
     pub fn push(&mut self, bytes: &[u8]) -> String {
         self.pending.extend_from_slice(bytes);
         let mut text = String::new();
@@ -33,7 +33,7 @@ impl Decoder {
         }
     }
 
-    /// Whether a character has begun and is not whole.
+    /// Whether a character is incomplete.
     pub fn is_mid_character(&self) -> bool {
         !self.pending.is_empty()
     }

@@ -55,8 +55,8 @@ struct TokenFinder {
     finder: AhoCorasick,
 }
 
-/// Stands for the n-th control token's name inside a writer's own words while a template is
-/// rendered: from Unicode's supplementary private use area B.
+/// A placeholder for the name of the n-th control token in a writer's text while a template is
+/// rendered, from Unicode's supplementary private use area B.
 const GUARD: u32 = 0x10_0000;
 
 impl Tokenizer {
@@ -100,7 +100,7 @@ impl Tokenizer {
         })
     }
 
-    /// How many tokens there are.
+    /// The size of the vocabulary.
     pub fn len(&self) -> usize {
         self.ends.len()
     }
@@ -114,7 +114,7 @@ impl Tokenizer {
         self.bos.filter(|_| self.add_bos)
     }
 
-    /// Whether the model ends its passage with this token.
+    /// Whether this token ends generation.
     pub fn ends_generation(&self, id: u32) -> bool {
         self.ends_generation.contains(&id)
     }
@@ -133,7 +133,7 @@ impl Tokenizer {
         self.note.as_deref()
     }
 
-    /// The bytes that a token stands for; none for control tokens and numbers out of range.
+    /// The bytes of a token; empty for control tokens and invalid ids.
     pub fn bytes(&self, id: u32) -> &[u8] {
         let index = id as usize;
         let Some(end) = self.ends.get(index) else {
@@ -160,7 +160,7 @@ impl Tokenizer {
         self.special_name(self.eos)
     }
 
-    /// A writer's text; control tokens' names in it are plain words.
+    /// Encodes a writer's text; names of control tokens in it are plain text.
     pub fn encode(&self, text: &str) -> Result<Vec<u32>, ModelError> {
         let mut ids = Vec::new();
         let mut at = 0;
@@ -180,8 +180,8 @@ impl Tokenizer {
         Ok(())
     }
 
-    /// A template's output, where control tokens' names are control tokens, and guarded ones
-    /// (see [`Tokenizer::guard`]) are the words that they were.
+    /// Encodes a template's output: names of control tokens are control tokens, and guarded ones
+    /// (see [`Tokenizer::guard`]) are plain text again.
     pub fn encode_rendered(&self, rendered: &str) -> Result<Vec<u32>, ModelError> {
         let mut ids = Vec::new();
         let mut at = 0;
@@ -194,8 +194,8 @@ impl Tokenizer {
         Ok(ids)
     }
 
-    /// Hides control tokens' names in a writer's words, so that a template cannot take them for
-    /// its own.
+    /// Replaces the names of control tokens in a writer's text by placeholders, so that they are
+    /// not taken for control tokens.
     pub fn guard(&self, text: &str) -> String {
         let mut guarded = String::with_capacity(text.len());
         self.control_tokens

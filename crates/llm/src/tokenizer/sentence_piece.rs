@@ -1,8 +1,8 @@
-//! SentencePiece's BPE (Kudo & Richardson 2018): of all neighbours that make a token together,
-//! those that make the best-scored one are merged first, the leftmost of equals.
+//! SentencePiece's BPE (Kudo & Richardson 2018): of all neighbours that form a token, those with
+//! the best score are merged first, leftmost first among equals.
 //!
-//! Only a map of the vocabulary is needed, which is why a vocabulary of 262,144 tokens is read in a
-//! fraction of the time that a list of its merges would take.
+//! It needs only a map of the vocabulary, so a vocabulary of 262,144 tokens loads in a fraction of
+//! the time that a list of merges would take.
 
 use super::merge::merge_pairs;
 use super::string_map::StringMap;

@@ -1,8 +1,8 @@
-//! One description of a decoder-only Transformer, read from GGUF metadata.
+//! The configuration of a decoder-only Transformer, from GGUF metadata.
 //!
-//! Families differ in a few points (how RoPE pairs its numbers, biases, extra norms, windows);
-//! each point is a field here, so that the layers need no family's name. Sources: each model's
-//! published configuration, and the key names of gguf-py `constants.py`.
+//! Families differ in a few points (RoPE layout, biases, extra norms, windows); each is a field
+//! here, so that the layers do not depend on the family's name. Sources: each model's published
+//! configuration, and the key names of gguf-py's `constants.py`.
 
 use crate::error::ModelError;
 use crate::gguf::Gguf;
@@ -21,12 +21,12 @@ pub struct Config {
     pub vocabulary: usize,
     pub norm_eps: f32,
     pub rope: Rope,
-    /// Some layers see only the last so many tokens.
+    /// The sliding window of some layers in tokens.
     pub window: Option<Window>,
     pub activation: Activation,
-    /// What embeddings are multiplied by.
+    /// The factor on embeddings.
     pub embedding_scale: Option<f64>,
-    /// What queries are multiplied by, besides the usual 1 / sqrt(head_dim).
+    /// The factor on queries, in addition to 1 sqrt(head_dim).
     pub query_scale: Option<f64>,
     /// How many of the experts each token is routed to.
     pub experts_used: usize,
@@ -53,16 +53,16 @@ pub struct Rope {
 pub enum RopeLayout {
     /// RopeLayout (2i, 2i+1): llama's GGUF layout.
     Interleaved,
-    /// Halves (i, i + dim/2): NeoX.
+    /// Half-split: (i, i + dim/2), as in NeoX.
     HalfSplit,
 }
 
 #[derive(Clone, Debug, PartialEq)]
 pub struct Window {
     pub tokens: usize,
-    /// Every so many layers one sees everything; 0 when none does.
+    /// The interval of layers with full attention; 0 if none has it.
     pub pattern: usize,
-    /// RoPE's base in the layers with a window, where it differs.
+    /// RoPE's base in layers with a sliding window, if different.
     pub rope_base: Option<f64>,
 }
 

@@ -1,5 +1,5 @@
-//! The feed-forward half of a layer: one network for all tokens, or many experts of which each
-//! token is sent to a few (Shazeer et al. 2017).
+//! The feed-forward part of a layer: one network for all tokens, or a mixture of experts (Shazeer
+//! et al. 2017).
 
 use super::config::{Activation, Config};
 use super::linear::{Input, Linear};

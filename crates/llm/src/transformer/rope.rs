@@ -73,7 +73,7 @@ impl RopeTables {
         Ok(())
     }
 
-    /// Turns one head's numbers, on a CPU.
+    /// Rotates one head on a CPU.
     pub fn turn(&self, head: &mut [f32], position: usize) {
         let half = self.rope.dim / 2;
         let turns = &self.turns[position * half..][..half];
@@ -93,7 +93,7 @@ impl RopeTables {
         }
     }
 
-    /// Turns `x` `[tokens, heads, head_dim]`, whose first token stands at `position`.
+    /// Rotates `x` `[tokens, heads, head_dim]`, whose first token is at `position`.
     pub fn apply(&self, x: &Tensor, position: usize) -> Result<Tensor> {
         let (tokens, _, head_dim) = x.dims3()?;
         let cos = self.cos.narrow(0, position, tokens)?;

@@ -8,10 +8,10 @@ const ROW: usize = 1024;
 /// The largest k: beyond it, copying all logits is as fast.
 const MAX_COUNT: usize = ROW / 2;
 
-/// All logits `[.., vocabulary]` of one row, of which those below the `count` best are `-inf`. None
-/// where it cannot be said which those are, as when several are equal to the worst of them.
+/// The logits `[.., vocabulary]` of one row, with those below the `count` best set to `-inf`. None
+/// if these are ambiguous because of ties.
 ///
-/// Everything is put in order on the device and comes here as one copy.
+/// Sorting happens on the device, and the result arrives in one copy.
 pub fn top_k(logits: &Tensor, count: usize) -> Result<Option<Vec<f32>>> {
     let logits = logits.flatten_all()?;
     let all = logits.dim(0)?;

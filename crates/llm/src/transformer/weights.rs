@@ -62,12 +62,12 @@ impl Weights {
         self.on_host
     }
 
-    /// Whether rows are the same to the bit alone and in a batch.
+    /// Whether rows are bit-identical alone and in a batch.
     pub fn exact(&self) -> bool {
         self.exact.get()
     }
 
-    /// How keys and values are kept on a CPU.
+    /// The KV cache type on a CPU.
     pub fn kv(&self) -> KvType {
         self.kv
     }
@@ -77,7 +77,7 @@ impl Weights {
         self.pool.clone()
     }
 
-    /// Which kernels multiply: what the numbers depend on.
+    /// The kernel family, on which the results depend.
     pub fn kernel_family(&self) -> String {
         format!("{:?}", self.pool.family()).to_lowercase()
     }
@@ -86,7 +86,7 @@ impl Weights {
         self.gguf.tensor(name).is_some()
     }
 
-    /// The error for a tensor that the model cannot do without.
+    /// The error for a missing required tensor.
     pub fn missing(&self, name: &str) -> ModelError {
         self.gguf.missing(name).into()
     }

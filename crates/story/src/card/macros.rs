@@ -1,24 +1,24 @@
-//! Macros in the text of cards and lore: `{{char}}`, `{{random:a,b}}` and their kin.
+//! Macros in the text of cards and lore: `{{char}}`, `{{random:a,b}}` and similar.
 //!
-//! As the V3 specification has them (curly braced syntaxes), case aside. A macro that is not
-//! known stays as it stands. One pass, whatever the text: nothing here can be made to hang.
+//! Follows the V3 specification (curly braced syntaxes), ignoring case. An unknown macro stays
+//! unchanged. Expansion is a single pass, so that no text can make it hang.
 
 use base::hash::{fnv1a, split_mix};
 
-/// What macros stand for.
+/// The values of macros.
 #[derive(Clone, Debug, Default)]
 pub struct Macros {
     pub char: String,
     pub user: String,
-    /// Where `random` and `roll` come from; `pick` is the same for every seed.
+    /// The seed of `random` and `roll`; `pick` does not depend on it.
     pub seed: u64,
 }
 
-/// A text is not made longer than this by its macros.
+/// The maximum length of an expanded text.
 const LONGEST: usize = 4 << 20;
 
 impl Macros {
-    /// The text with its macros carried out.
+    /// Expands the macros in a text.
     pub fn expand(&self, text: &str) -> String {
         if !text.contains(['{', '<']) {
             return text.to_string();
@@ -57,7 +57,7 @@ impl Macros {
         open.join("{{")
     }
 
-    /// `<char>`, `<bot>` and `<user>`, which older cards have.
+    /// Parses `<char>`, `<bot>` and `<user>` of older cards.
     fn find_tag(&self, text: &str) -> Option<(usize, &str)> {
         let tags = [
             ("<char>", &self.char),
@@ -72,7 +72,7 @@ impl Macros {
         found.map(|(tag, name)| (tag.len(), name.as_str()))
     }
 
-    /// What one macro stands for; `count` tells it from the others of the text.
+    /// Evaluates one macro; `count` is its index in the text.
     fn expand_tag(&self, inner: &str, count: u64) -> Option<String> {
         let inner = inner.trim();
         if inner.starts_with("//") {
@@ -99,7 +99,7 @@ fn push_text(open: &mut [String], text: &str) {
     }
 }
 
-/// One of `a,b,c` (a comma is written `\,`) or of `:a::b::c`, as SillyTavern also has it.
+/// Picks one of `a,b,c` (`\,` is a literal comma), or of SillyTavern's `:a::b::c`.
 fn pick_from_list(list: &str, number: u64) -> String {
     let values: Vec<String> = match list.strip_prefix(':') {
         Some(list) if list.contains("::") => list.split("::").map(str::to_string).collect(),
@@ -128,7 +128,7 @@ fn split_commas(list: &str) -> Vec<String> {
     values
 }
 
-/// `6`, `d6` or `2d6`: the sum of dice.
+/// Rolls `6`, `d6` or `2d6`, and returns the sum.
 fn roll_dice(dice: &str, number: u64) -> Option<String> {
     let dice = dice.trim_start_matches(':').trim().to_ascii_lowercase();
     let (count, sides) = match dice.split_once('d') {

@@ -93,13 +93,13 @@ pub(super) fn parse_lore(rest: &str) -> Result<Command, ParseError> {
     Ok(Command::Lore(lore))
 }
 
-/// A passage's number, as `/tree` shows it.
+/// Whether a word is the number of a passage, as shown by `/tree`.
 fn is_number(word: &str) -> bool {
     let word = word.strip_prefix('#').unwrap_or(word);
     !word.is_empty() && word.chars().all(|c| c.is_ascii_digit())
 }
 
-/// A place inside a passage: `12.3`, `12:words`.
+/// Whether a word is a place inside a passage: `12.3`, `12:words`.
 fn is_place(word: &str) -> bool {
     let cut = word.find(['.', ':']);
     cut.is_some_and(|at| is_number(&word[..at]) && at + 1 < word.len())
@@ -150,7 +150,7 @@ pub(super) fn non_empty(word: &str) -> Option<String> {
     (!word.is_empty()).then(|| word.to_string())
 }
 
-/// The first word and the rest, both trimmed.
+/// Splits off the first word; both parts are trimmed.
 pub(super) fn split_word(text: &str) -> (&str, &str) {
     let text = text.trim();
     let cut = text.find(char::is_whitespace).unwrap_or(text.len());

@@ -8,17 +8,17 @@ use std::str::FromStr;
 #[derive(Clone, Debug, PartialEq)]
 pub enum PictureCommand {
     Image(DrawOptions),
-    /// Many at once, to pick from.
+    /// Draw many pictures to pick from.
     Grid(DrawOptions),
     /// A backdrop and the subjects in front of it.
     Scene(DrawOptions),
-    /// A share of a picture's tokens written anew; of the last picture where none is named.
+    /// Predict a share of a picture's tokens again; by default of the last picture.
     Vary {
         amount: f64,
         of: Option<String>,
         options: DrawOptions,
     },
-    /// From one prompt or picture to another.
+    /// Interpolate between two prompts or pictures.
     Lerp {
         from: String,
         to: String,
@@ -29,7 +29,7 @@ pub enum PictureCommand {
         with: String,
         options: DrawOptions,
     },
-    /// A file or a picture, or else the last one, in another style.
+    /// Redraw a file or a picture (by default the last one) in another style.
     Restyle {
         of: Option<String>,
         style: String,
@@ -47,13 +47,13 @@ pub struct DrawOptions {
     pub temperature: Option<f64>,
     pub guidance: Option<f64>,
     pub retrieval_strength: Option<f64>,
-    /// Pixels of the file.
+    /// The size of the file in pixels.
     pub size: Option<u32>,
     /// `#rrggbb`.
     pub background: Option<String>,
 }
 
-/// What may stand before `=`.
+/// The names of options, with `=`.
 pub const OPTIONS: &[&str] = &[
     "style=",
     "n=",
@@ -65,7 +65,7 @@ pub const OPTIONS: &[&str] = &[
     "background=",
 ];
 
-/// Pictures that one command draws at most.
+/// The maximum number of pictures per command.
 const MOST: usize = 64;
 
 pub(super) fn parse_image(rest: &str) -> Result<Command, ParseError> {
@@ -152,7 +152,7 @@ pub(super) fn parse_restyle(rest: &str) -> Result<Command, ParseError> {
     }))
 }
 
-/// Words, without the options among them.
+/// Separates options from the prompt.
 fn parse_options(rest: &str, name: &str) -> Result<DrawOptions, ParseError> {
     let mut options = DrawOptions::default();
     let mut words = Vec::new();
@@ -223,7 +223,7 @@ fn parse_within<T: FromStr + PartialOrd>(value: &str, least: T, most: T) -> Opti
     value.filter(|value| *value >= least && *value <= most)
 }
 
-/// `0.3` or `30%`.
+/// Parses `0.3` or `30%`.
 fn parse_share(word: &str) -> Option<f64> {
     match word.strip_suffix('%') {
         Some(percent) => parse_within(percent, 0.0, 100.0).map(|percent: f64| percent / 100.0),
@@ -231,7 +231,7 @@ fn parse_share(word: &str) -> Option<f64> {
     }
 }
 
-/// Words, and several words in quotes as one.
+/// Splits a text into words; text in quotes counts as one word.
 fn split_quoted(text: &str) -> Vec<String> {
     let mut pieces = Vec::new();
     let mut rest = text.trim();

@@ -1,4 +1,4 @@
-//! The order of a context's parts, in prose and in chat.
+//! Orders the parts of a context, in prose and in chat.
 
 use super::insert::{Insert, insert_into_messages, insert_into_prose};
 use super::{Author, Context, ContextPart, Message, PartKind, Passage, Role};
@@ -13,13 +13,13 @@ pub struct ContextExtras<'a> {
     pub lore: Vec<ActiveEntry<'a>>,
     /// The one-off instruction for this passage.
     pub instruct: Option<&'a str>,
-    /// The summary that stands in for what no longer fits.
+    /// The summary that replaces passages that no longer fit.
     pub summary: Option<&'a str>,
     /// The text after the place where the model writes.
     pub after: Option<&'a str>,
 }
 
-/// The context in which a passage after the last of `path` is written.
+/// Builds the context of a passage after `path`.
 pub fn build_context(
     settings: &Settings,
     frame: &Frame,
@@ -48,7 +48,7 @@ fn opening_parts(settings: &Settings, frame: &Frame, beside: &ContextExtras) -> 
         .collect()
 }
 
-/// Lore that stands before the story: before or after the memory, by rising order.
+/// The lore before the story: before or after the memory, in ascending order.
 fn lore_before_story<'a>(
     beside: &'a ContextExtras,
     early: bool,
@@ -79,8 +79,8 @@ fn lore_kind(rank: usize, fires: &ActiveEntry) -> PartKind {
     }
 }
 
-/// What is read near the story's end: the note with the lore around it, lore at a depth, and the
-/// instruction for this passage.
+/// The inserts near the story's end: the author's note with the lore around it, lore at a depth,
+/// and the instruction for this passage.
 fn collect_inserts(frame: &Frame, beside: &ContextExtras) -> Vec<Insert> {
     let mut inserts = Vec::new();
     let ranked = || beside.lore.iter().enumerate();
@@ -162,7 +162,7 @@ fn build_prose(
     Context::Prose { parts, after }
 }
 
-/// Chat turns stand apart when they are read as prose.
+/// The separator between chat turns that are presented as prose.
 fn separator_between(before: &Passage, passage: &Passage) -> Option<&'static str> {
     let apart = (passage.turn || before.turn) && !before.text.ends_with('\n');
     (apart && before.author != passage.author).then_some("\n\n")

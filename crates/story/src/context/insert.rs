@@ -1,21 +1,22 @@
-//! Puts words into a story some way before its end, where they disturb the KV cache least.
+//! Inserts text into a story some paragraphs before its end, where it keeps the KV cache valid as
+//! long as possible.
 //!
-//! An insert at depth `n` stands between `n` and `2 n` paragraphs (turns, in chat) before the end:
-//! its place is a multiple of `n` counted from the beginning, so it stays where it is while `n`
-//! paragraphs are written, and the tokens before and after it with it.
+//! An insert at depth `n` is between `n` and `2 n` paragraphs (turns, in chat) before the end: its
+//! position is a multiple of `n` counted from the beginning, so it stays there while `n` paragraphs
+//! are added, and the tokens around it stay cached.
 
 use super::{ContextPart, Message, PartKind, Role};
 
-/// Words that are to be read near the end.
+/// A text to insert near the end.
 pub(super) struct Insert {
     pub part: ContextPart,
-    /// Paragraphs or turns after it.
+    /// The number of paragraphs or turns after it.
     pub depth: usize,
-    /// May stand further back so that its place holds; else it follows the end at once.
+    /// Whether it may be further back to keep its position; otherwise it moves with the end.
     pub anchored: bool,
 }
 
-/// Which of `count` units an insert stands before.
+/// The unit (of `count`) before which to insert.
 fn place(count: usize, insert: &Insert) -> usize {
     let before = count.saturating_sub(insert.depth);
     if !insert.anchored {
@@ -26,7 +27,7 @@ fn place(count: usize, insert: &Insert) -> usize {
     before / step * step
 }
 
-/// Inserts between paragraphs: a paragraph begins after a line end.
+/// Inserts text between paragraphs; a paragraph starts after a line break.
 pub(super) fn insert_into_prose(words: Vec<ContextPart>, inserts: Vec<Insert>) -> Vec<ContextPart> {
     if inserts.is_empty() {
         return words;
@@ -68,11 +69,11 @@ pub(super) fn insert_into_prose(words: Vec<ContextPart>, inserts: Vec<Insert>) -
     parts
 }
 
-/// A paragraph longer than this many bytes is taken as several, cut between sentences: an insert
-/// near the end must not land at the beginning of a story of one paragraph.
+/// The length in bytes above which a paragraph counts as several, split between sentences: an
+/// insert near the end must not land at the beginning of a story of one paragraph.
 const LONG: usize = 400;
 
-/// Where paragraphs begin, in bytes of all the words.
+/// The byte offsets at which paragraphs start.
 fn paragraphs(words: &[ContextPart]) -> Vec<usize> {
     let (mut starts, mut at, mut fresh) = (Vec::new(), 0, true);
     let mut before = ['\n'; 2];
@@ -95,8 +96,8 @@ fn paragraphs(words: &[ContextPart]) -> Vec<usize> {
     starts
 }
 
-/// Inserts before turns. They are words of the writer's turn, since many templates know no system
-/// message later than the first.
+/// Inserts text before turns, as part of the writer's turn, since many templates allow a system
+/// message only at the start.
 pub(super) fn insert_into_messages(messages: &mut Vec<Message>, inserts: Vec<Insert>) {
     for insert in inserts {
         let turns = messages.iter().filter(|m| m.role != Role::System).count();

@@ -1,14 +1,14 @@
-//! Decorators of the V3 specification: lines `@@name value` at the head of an entry's content.
+//! Decorators of the V3 specification: lines `@@name value` at the start of an entry's content.
 //!
-//! Those that an entry has a field for are carried out; the others are left out of what is read.
-//! A line `@@@name` stands in for the one before it where that one is not known.
+//! Decorators for which an entry has a field are applied; all others are removed from the text. A
+//! line `@@@name` is a fallback if the decorator before it is unknown.
 
 use super::{InsertPosition, KeyLogic, LoreEntry};
 
-/// So many passages that a session never gets there.
+/// A number of passages that no session reaches.
 const FOR_EVER: u32 = 1_000_000;
 
-/// Carries out the decorators at the head of an entry's content, and takes them off.
+/// Applies the decorators at the start of an entry's content, and removes them.
 pub fn apply_decorators(entry: &mut LoreEntry) {
     let content = std::mem::take(&mut entry.content);
     let mut rest = content.as_str();
@@ -54,7 +54,7 @@ fn split_decorator(line: &str) -> (&str, &str) {
         .map_or((line, ""), |(name, value)| (name, value.trim()))
 }
 
-/// Whether the decorator is known and its value will do.
+/// Applies a decorator. Returns false if it is unknown or its value is invalid.
 fn apply_decorator(entry: &mut LoreEntry, name: &str, value: &str) -> bool {
     let number = value.parse::<u32>().ok();
     match (name, number) {
@@ -83,7 +83,7 @@ fn apply_decorator(entry: &mut LoreEntry, name: &str, value: &str) -> bool {
     true
 }
 
-/// An entry has one list of second keys: one that it has already stays.
+/// Sets the secondary keys, unless the entry already has some.
 fn set_secondary_keys(entry: &mut LoreEntry, value: &str, logic: KeyLogic) -> bool {
     let keys = value.split(',').map(str::trim);
     let keys: Vec<String> = keys

@@ -1,8 +1,8 @@
-//! One key of a lorebook's entry: words, or a regular expression between slashes.
+//! A key of a lore entry: words, or a regex between slashes.
 
 use regex::{Regex, RegexBuilder};
 
-/// A key ready to be looked for.
+/// A compiled key.
 #[derive(Debug)]
 pub enum Key {
     Words {
@@ -14,12 +14,12 @@ pub enum Key {
     Pattern(Regex),
 }
 
-/// Memory that one pattern may take; a hostile one is refused and not run.
+/// The memory limit of a regex; a malicious one is rejected.
 const LARGEST: usize = 1 << 20;
 
 impl Key {
-    /// Reads a key. A pattern that cannot run in linear time (look-around, back-references) is an
-    /// error: the sentence names it.
+    /// Parses a key. A regex that cannot run in linear time (look-around, back-references) is an
+    /// error.
     pub fn new(key: &str, case: bool, whole: bool, regex: bool) -> Result<Key, String> {
         let slashed = key.strip_prefix('/').and_then(|rest| rest.rsplit_once('/'));
         match slashed {
@@ -36,7 +36,7 @@ impl Key {
         }
     }
 
-    /// Whether the text speaks of it; `lower` is the text in lower case.
+    /// Whether the key occurs in the text; `lower` is the text in lower case.
     pub fn is_in(&self, text: &str, lower: &str) -> bool {
         match self {
             Key::Pattern(pattern) => pattern.is_match(text),

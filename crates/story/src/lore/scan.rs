@@ -15,13 +15,13 @@ use std::collections::HashMap;
 
 /// The input of a scan.
 pub struct ScanInput<'a> {
-    /// The passages on the way to here, oldest first.
+    /// The passages of the path, oldest first.
     pub passages: &'a [&'a str],
-    /// What fired before, and how many passages there were then.
+    /// The entries that were active before, with the number of passages at that time.
     pub fired: &'a [(EntryId, usize)],
     /// The next passage's seed.
     pub seed: u64,
-    /// What `{{char}}` and its kin stand for in keys.
+    /// The values of macros such as `{{char}}` in keys.
     pub macros: Option<&'a Macros>,
 }
 
@@ -34,7 +34,7 @@ pub struct ScanResult<'a> {
     pub unmatched: Vec<(&'a Lorebook, &'a LoreEntry)>,
 }
 
-/// Names an entry that fired by its keys (and not because it is constant, or sticks).
+/// The id of an entry that became active by its keys (not because it is constant or sticky).
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct EntryId {
     pub book: String,
@@ -47,7 +47,7 @@ pub struct ActiveEntry<'a> {
     pub book: &'a Lorebook,
     pub entry: &'a LoreEntry,
     pub why: Activation,
-    /// Its content as the model reads it, where macros make it another.
+    /// Its content with macros expanded, if it has any.
     pub content: Option<String>,
 }
 
@@ -63,7 +63,7 @@ impl ActiveEntry<'_> {
 pub enum Activation {
     Constant,
     Key(String),
-    /// It fired before and stays for so many passages more.
+    /// It is sticky for this many more passages.
     Sticky(u32),
     /// A key occurs in the content of another active entry.
     Recursive {
@@ -80,9 +80,9 @@ pub struct SkippedEntry {
     pub why: String,
 }
 
-/// Applies the rules of all books that are on; `off` tells entries that the writer switched off.
-/// Those that fire come in the order in which they are kept when tokens run out: constant ones
-/// first, then what the story names, then what other entries name, each by falling order.
+/// Scans all lorebooks that are on; `off` tells which entries the writer turned off. The active
+/// entries are in the order of priority when tokens run out: constant ones first, then those
+/// matched in the story, then those matched in other entries, each by descending order.
 pub fn scan<'a>(
     books: &[&'a Lorebook],
     off: &dyn Fn(&Lorebook, &LoreEntry) -> bool,
@@ -130,14 +130,15 @@ pub fn scan<'a>(
 
 struct Scan<'a, 'p> {
     past: &'p ScanInput<'p>,
-    /// For each depth, the text that keys are looked for in, and the same in lower case.
+    /// For each depth, the text to search for keys, and the same in lower case.
     texts: HashMap<usize, (String, String)>,
     active: Vec<ActiveEntry<'a>>,
     skipped: Vec<SkippedEntry>,
 }
 
 impl<'a> Scan<'a, '_> {
-    /// Whether time allows an entry to fire; an entry that sticks is taken at once.
+    /// Whether timed effects allow an entry to become active; a sticky entry becomes active
+    /// immediately.
     fn timing_allows(&mut self, book: &'a Lorebook, entry: &'a LoreEntry) -> bool {
         let now = self.past.passages.len();
         let last = self.past.fired.iter().rev();
@@ -238,7 +239,7 @@ impl<'a> Scan<'a, '_> {
         }
     }
 
-    /// An entry fires, if chance allows.
+    /// Activates an entry with its probability.
     fn activate_by_chance(&mut self, book: &'a Lorebook, entry: &'a LoreEntry, why: Activation) {
         let chance = self.chance(book, entry);
         if entry.use_probability && chance * 100.0 >= entry.probability {
@@ -248,13 +249,14 @@ impl<'a> Scan<'a, '_> {
         self.activate(book, entry, why);
     }
 
-    /// A number in [0, 1) of this passage and entry alone: SplitMix64 of seed, book and entry.
+    /// A random number in [0, 1) for this passage and entry: SplitMix64 of seed, book and entry.
     fn chance(&self, book: &Lorebook, entry: &LoreEntry) -> f64 {
         let z = split_mix(self.past.seed ^ fnv1a(&book.name), entry.uid);
         (z >> 11) as f64 / (1u64 << 53) as f64
     }
 
-    /// Of each group one stays: the one that overrides with the highest order, or one by weight.
+    /// Keeps one entry of each group: the overriding one with the highest order, or a random one by
+    /// weight.
     fn resolve_groups(&mut self) {
         let mut groups: Vec<String> = Vec::new();
         for active in &self.active {
@@ -341,7 +343,7 @@ fn group_names(group: &str) -> impl Iterator<Item = &str> {
 enum KeyMatch {
     Matched(String),
     NotMatched,
-    /// A first key is there, but a rule says no.
+    /// A primary key matched, but a rule rejects the entry.
     Blocked(String),
 }
 

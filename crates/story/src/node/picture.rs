@@ -7,12 +7,12 @@ use serde::{Deserialize, Serialize};
 /// A picture in the story tree.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Picture {
-    /// SHA-256 of its file, in hexadecimal.
+    /// The SHA-256 of its file in hexadecimal.
     pub sha256: String,
     /// Pixels.
     pub width: u32,
     pub height: u32,
-    /// The first of the pictures that it is another version of.
+    /// The first version, if this is another version of a picture.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub beside: Option<NodeId>,
     #[serde(rename = "how")]
@@ -20,14 +20,15 @@ pub struct Picture {
 }
 
 impl Picture {
-    /// The name of the file of picture `id` in its session's folder of pictures. It is made of the
-    /// number alone, so that no journal can name a file elsewhere.
+    /// The file name of picture `id` in the session's pictures folder. It is derived from the
+    /// number only, so that no journal can refer to a file elsewhere.
     pub fn file_name(id: NodeId) -> String {
         format!("{id}.png")
     }
 }
 
-/// All that it takes to make a picture again, byte for byte, with the same weights.
+/// The provenance of a picture: everything needed to reproduce it byte for byte with the same
+/// weights.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct PictureProvenance {
     pub prompt: String,
@@ -41,19 +42,19 @@ pub struct PictureProvenance {
     /// How strongly one retrieved example biased the logits.
     #[serde(default, rename = "recall")]
     pub retrieval_strength: f64,
-    /// Pixels high, and wide too where it is no scene.
+    /// The height in pixels, and the width unless it is a scene.
     pub size: u32,
     /// `#rrggbb`; None leaves the background transparent.
     pub background: Option<String>,
-    /// Enlarged four times by the network for that before it was brought to its size.
+    /// Whether the upscaler enlarged it four times before it was resized.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub enlarged: bool,
-    /// SHA-256 of the weights.
+    /// The SHA-256 of the weights.
     pub weights: String,
     pub backend: String,
     pub build: String,
-    /// Its own tokens, two hexadecimal digits for each digit of a token, or its latent, eight for
-    /// each number: what others can be made of. Empty for a scene.
+    /// Its FSQ codes, two hexadecimal digits each, or its latent, eight digits per number, from
+    /// which other pictures can be made. Empty for a scene.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub tokens: String,
     #[serde(default, skip_serializing_if = "Derivation::is_prompt")]
@@ -67,17 +68,17 @@ pub enum Derivation {
     #[default]
     #[serde(rename = "words")]
     Prompt,
-    /// Tokens of another picture, of which a share was written anew.
+    /// A variation: the tokens of another picture, of which a share was predicted again.
     Vary { tokens: String, amount: f64 },
-    /// A place between its own words and another's: 0 is its own.
+    /// An interpolation between its own end and another; 0 is its own.
     Lerp { other: Box<LerpTarget>, at: f64 },
-    /// Another picture, redrawn.
+    /// Another picture, redrawn in this style.
     Restyle { tokens: String },
     /// A backdrop and the subjects in front of it.
     Scene { parts: Vec<String> },
 }
 
-/// One end of a row of pictures that lead from one to another.
+/// One end of an interpolation.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct LerpTarget {
     pub prompt: String,
@@ -117,7 +118,7 @@ impl PictureProvenance {
     }
 }
 
-/// Concepts with how near each came, in words.
+/// Formats concepts with their similarities.
 pub fn describe_concepts(concepts: &[(String, f32)]) -> String {
     let name = |(label, near): &(String, f32)| format!("{label} {near:.2}");
     let near = concepts

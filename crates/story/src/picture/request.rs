@@ -1,4 +1,4 @@
-//! What crosses between the writer's thread and the worker's when pictures are drawn.
+//! Messages between the studio's thread and the engine's for drawing.
 
 use super::{Derivation, PictureProvenance};
 use crate::NodeId;
@@ -7,11 +7,11 @@ use crate::text_request::TextRequest;
 /// A request for one or more pictures.
 #[derive(Clone, Debug, PartialEq)]
 pub struct PictureRequest {
-    /// The number that the first of them will have.
+    /// The id of the first picture.
     pub node: NodeId,
     pub task: PictureTask,
     pub style: StyleChoice,
-    /// One picture for each.
+    /// The seeds; one picture is drawn for each.
     pub seeds: Vec<u64>,
     /// None for the weights' own defaults.
     pub temperature: Option<f64>,
@@ -20,14 +20,14 @@ pub struct PictureRequest {
     pub steps: Option<usize>,
     pub size: u32,
     pub background: Option<String>,
-    /// Enlarged by a network rather than smoothly.
+    /// Whether to enlarge with the upscaler.
     pub enlarged: bool,
     /// Names the program.
     pub build: String,
 }
 
 impl PictureRequest {
-    /// Asks for the picture that was made in this way.
+    /// A request to reproduce a picture.
     pub fn reproduce(how: &PictureProvenance) -> PictureRequest {
         let base = |tokens: &String| SourcePicture {
             provenance: Some(PictureProvenance {
@@ -80,7 +80,7 @@ impl PictureRequest {
         }
     }
 
-    /// So many places from one end to the other, both among them.
+    /// Evenly spaced positions from 0 to 1, including both.
     pub fn lerp_positions(count: usize) -> Vec<f64> {
         let last = count.max(2) - 1;
         (0..=last).map(|n| n as f64 / last as f64).collect()
@@ -92,34 +92,34 @@ impl PictureRequest {
 pub enum PictureTask {
     Prompt(PromptSource),
     Scene(PromptSource),
-    /// A share of a picture's tokens written anew.
+    /// Predict a share of a picture's tokens again.
     Vary {
         of: SourcePicture,
         amount: f64,
     },
-    /// Pictures at these places between two: 0 is the first, 1 the other.
+    /// Interpolate at these positions: 0 is the first end, 1 the other.
     Lerp {
         from: PromptOrPicture,
         to: PromptOrPicture,
         at: Vec<f64>,
     },
-    /// Half of the tokens of one; the rest, and all that leads them, of the other.
+    /// Keep half of the tokens of one picture; predict the rest with the conditioning of the other.
     Mix {
         of: SourcePicture,
         with: PromptOrPicture,
     },
-    /// A picture redrawn; its own words, or these.
+    /// Redraw a picture, with its own prompt or this one.
     Restyle {
         of: SourcePicture,
         words: Option<String>,
     },
 }
 
-/// The words of a picture.
+/// The prompt of a picture.
 #[derive(Clone, Debug, PartialEq)]
 pub enum PromptSource {
     Given(String),
-    /// A passage, which the text model describes in a line where there is one.
+    /// A passage, which the text model (if any) describes in a line.
     Passage {
         text: String,
         ask: Box<TextRequest>,
@@ -135,7 +135,7 @@ pub struct SourcePicture {
     pub name: String,
 }
 
-/// Something that has words: a prompt, or a picture.
+/// A prompt or a picture.
 #[derive(Clone, Debug, PartialEq)]
 pub enum PromptOrPicture {
     Prompt(String),
@@ -144,12 +144,12 @@ pub enum PromptOrPicture {
 
 #[derive(Clone, Debug, Default, PartialEq)]
 pub enum StyleChoice {
-    /// The first of the weights', or the picture's own.
+    /// The weights' first style, or the picture's own.
     #[default]
     Default,
-    /// Left to the model.
+    /// No style: the model decides.
     Any,
-    /// Every one, for each seed.
+    /// Every style, for each seed.
     All,
     Named(String),
 }
@@ -164,14 +164,14 @@ impl StyleChoice {
     }
 }
 
-/// A picture that was drawn: its layers from the back to the front, and how.
+/// A drawn picture: its layers from back to front, and its provenance.
 #[derive(Clone, Debug, PartialEq)]
 pub struct DrawnPicture {
     pub layers: Vec<Layer>,
     pub provenance: PictureProvenance,
 }
 
-/// Rows from the top, premultiplied RGBA, `size * size * 4` bytes.
+/// Pixels from the top: premultiplied RGBA, `size * size * 4` bytes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Layer {
     pub size: usize,

@@ -284,7 +284,7 @@ fn bans(field: &mut Vec<Ban>, value: &str) -> Option<()> {
     Some(())
 }
 
-/// A finite number in the range, ends included.
+/// Parses a finite number in an inclusive range.
 fn real(field: &mut f32, value: &str, low: f32, high: f32) -> Option<()> {
     let number: f32 = value.parse().ok()?;
     // A NaN or an infinity is in no range; adding zero makes -0 plain.
@@ -319,7 +319,8 @@ fn mirostat(field: &mut u8, value: &str) -> Option<()> {
     matches!(number, 0 | 2).then(|| *field = number)
 }
 
-/// A JSON list of strings, one JSON string, or one bare text in which `\n`, `\t` and `\\` count.
+/// Parses a JSON list of strings, a JSON string, or plain text with the escapes `\n`, `\t` and
+/// `\\`.
 fn texts(field: &mut Vec<String>, value: &str) -> Option<()> {
     let texts: Vec<String> = match value.chars().next()? {
         '[' if value.len() > 1 => serde_json::from_str(value).ok()?,

@@ -2,7 +2,7 @@
 
 use super::Sampling;
 
-/// One row: a setting by name.
+/// A setting.
 #[derive(Debug)]
 pub struct Setting {
     /// The canonical name, which is the field's.
@@ -13,7 +13,7 @@ pub struct Setting {
     pub args: &'static str,
     /// One line of help.
     pub help: &'static str,
-    /// The value that `off` stands for, where there is one.
+    /// The value that `off` stands for, if any.
     pub off: Option<&'static str>,
     pub(super) get: fn(&Sampling) -> String,
     /// None when the value will not do; the row is then left as it was.
@@ -36,7 +36,7 @@ pub enum SettingError {
 }
 
 impl Setting {
-    /// The value as text that [`Setting::set`] takes back.
+    /// The value as text that [`Setting::set`] accepts.
     pub fn get(&self, sampling: &Sampling) -> String {
         (self.get)(sampling)
     }

@@ -5,7 +5,7 @@ use crate::node::picture::Picture;
 use crate::node::{Node, NodeId, Passage};
 
 impl Story {
-    /// The picture that a passage is, if it is one.
+    /// The picture of a passage, if it is one.
     pub fn picture(&self, id: NodeId) -> Option<&Picture> {
         self.node(id)?.picture.as_deref()
     }
@@ -26,10 +26,10 @@ impl Story {
         there.iter().copied().filter(same).collect()
     }
 
-    /// The pictures that stand on a path, each with the number of passages before it.
+    /// The pictures on a path, each with the number of passages before it.
     ///
-    /// What was taken over by an edit stands where its passage went, and what stood at the end of
-    /// a passage whose last words were changed stands at the end of what it became.
+    /// After an edit, a picture follows the copy of its passage. If the end of a passage was
+    /// edited, a picture at its end stays at the end of the edited passage.
     pub fn pictures_on(&self, path: &[Passage]) -> Vec<(usize, NodeId)> {
         let mut found: Vec<(usize, NodeId)> = Vec::new();
         if !self.has_shown_pictures() {
@@ -65,7 +65,7 @@ impl Story {
         found
     }
 
-    /// The passage whose end was taken over as this one's end.
+    /// The passage whose end was copied as this one's end.
     fn origin_of_end(&self, node: &Node) -> Option<&Node> {
         let of = node.copied_from?;
         let origin = self.node(of.node)?;
@@ -73,8 +73,8 @@ impl Story {
     }
 }
 
-/// How many passages stand before what follows the end of the passage at `index`; none where its
-/// end is not told.
+/// The number of passages up to the end of the passage at `index`; None if its end is not on the
+/// path.
 fn end_of(path: &[Passage], index: usize) -> Option<usize> {
     let passage = path[index];
     let next = path.get(index + 1);

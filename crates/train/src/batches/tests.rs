@@ -4,8 +4,8 @@ use super::*;
 use crate::data::dataset::Concept;
 use candle_core::DType;
 
-/// Three things in four styles, of which some are held out by their names; a picture's first
-/// byte is its number.
+/// Three concepts in four styles, some held out by their names; the first byte of a picture is its
+/// index.
 fn pictures() -> Dataset {
     let concept = |label: &str| Concept {
         label: label.into(),

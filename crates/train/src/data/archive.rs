@@ -1,4 +1,4 @@
-//! npm packages as files: fetched by name with the npm that is installed, checked, and opened.
+//! Dataset packages from npm: downloads, verifies and opens them.
 
 use super::sets::{EMOJIBASE, ICON_SETS, SCOPE};
 use super::{DataError, progress};
@@ -6,21 +6,21 @@ use base::progress::Observer;
 use hub::npm::{self, NpmError};
 use std::path::{Path, PathBuf};
 
-/// A package's archive on this machine, known to be the one that was meant.
+/// A verified package archive.
 #[derive(Clone, Debug)]
 pub struct Archive {
     pub path: PathBuf,
 }
 
 impl Archive {
-    /// The bytes of a file of the package.
+    /// The bytes of a file in the package.
     pub fn read(&self, member: &str) -> Result<Vec<u8>, DataError> {
         let damaged = |_| DataError::Damaged(self.path.clone(), member.to_string());
         npm::member(&self.path, member).map_err(damaged)
     }
 }
 
-/// A package by its name, version and the SHA-256 of its archive.
+/// A package: its name, version, and the SHA-256 of its archive.
 struct Package {
     name: String,
     version: &'static str,

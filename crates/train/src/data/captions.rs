@@ -38,10 +38,10 @@ const CAMERA_NAMES: [&str; 10] = [
     "untitled",
 ];
 
-/// A table of captions: by the file's name, as the table writes it, with `/`.
+/// A caption table: captions by file name, with `/` as separator.
 #[derive(Debug, Default)]
 pub struct CaptionTable {
-    /// The table's own name; empty where there is none.
+    /// The table's file name; empty if there is none.
     pub name: &'static str,
     pub rows: BTreeMap<String, CaptionRow>,
 }
@@ -54,7 +54,7 @@ pub struct CaptionRow {
 }
 
 impl CaptionTable {
-    /// The table of a folder, if it has one.
+    /// Loads the caption table of a folder, if it has one.
     pub fn read(folder: &Path) -> Result<CaptionTable, DataError> {
         let found = CAPTION_FILES
             .iter()
@@ -166,7 +166,7 @@ fn normalized(text: &str, longest: usize) -> String {
     short.trim_end().to_string()
 }
 
-/// The first bytes of a file.
+/// Reads the first bytes of a file.
 fn read_prefix(path: &Path, bytes: u64) -> std::io::Result<Vec<u8>> {
     let mut head = Vec::new();
     File::open(path)?.take(bytes).read_to_end(&mut head)?;

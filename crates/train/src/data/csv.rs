@@ -7,7 +7,7 @@
 use std::iter::Peekable;
 use std::str::Chars;
 
-/// A record, and the line that it begins on (from 1).
+/// A record, and the line on which it starts (from 1).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Record {
     pub line: usize,
@@ -22,8 +22,8 @@ pub struct CsvError {
     pub what: &'static str,
 }
 
-/// All records, each with as many fields as the first. Lines end in CRLF or LF; empty ones between
-/// records are passed over.
+/// Parses all records, each with as many fields as the first. Lines end in CRLF or LF; empty lines
+/// between records are skipped.
 pub fn records(text: &str) -> Result<Vec<Record>, CsvError> {
     let mut reader = Reader {
         rest: text.chars().peekable(),
@@ -57,7 +57,7 @@ impl Reader<'_> {
         Err(CsvError { line, what })
     }
 
-    /// Fields up to the end of the line, which is taken too.
+    /// Parses fields up to and including the end of the line.
     fn record(&mut self) -> Result<Vec<String>, CsvError> {
         let mut fields = vec![self.field()?];
         while self.rest.next_if_eq(&',').is_some() {
@@ -87,7 +87,7 @@ impl Reader<'_> {
         Ok(field)
     }
 
-    /// The rest of a field after its opening quotation mark; two of them stand for one.
+    /// Parses the rest of a quoted field; a doubled quotation mark stands for one.
     fn quoted(&mut self) -> Result<String, CsvError> {
         let begun = self.line;
         let mut field = String::new();

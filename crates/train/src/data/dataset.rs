@@ -26,7 +26,7 @@ pub struct Concept {
 /// Pictures with their labels.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Dataset {
-    /// Pixels wide and high.
+    /// The width and height in pixels.
     pub size: u32,
     pub styles: Vec<String>,
     pub concepts: Vec<Concept>,
@@ -114,7 +114,7 @@ impl Dataset {
         serialize(tensors, Some(HashMap::from([("words".to_string(), words)])))
     }
 
-    /// Writes the file beside its name and then under it, and returns its SHA-256.
+    /// Writes the file atomically and returns its SHA-256.
     pub fn write(&self, path: &Path) -> Result<String, DataError> {
         let no_data =
             |why: safetensors::SafeTensorError| DataError::NoData(path.into(), why.to_string());

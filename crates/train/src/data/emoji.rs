@@ -33,7 +33,7 @@ enum Tone {
     Several(Vec<u8>),
 }
 
-/// Names of groups, from emojibase's messages.
+/// The names of groups, from emojibase's messages.
 #[derive(Clone, Debug, Deserialize)]
 struct Messages {
     subgroups: Vec<Subgroup>,
@@ -49,13 +49,13 @@ struct Subgroup {
 pub struct EmojiIndex {
     emoji: Vec<Emoji>,
     subgroups: HashMap<u32, String>,
-    /// Code points to an emoji and its skin tone; None for pictures of several tones.
+    /// Code points to emoji and skin tone; None for pictures with several tones.
     by_code: HashMap<String, (usize, Option<u8>)>,
     by_slug: HashMap<String, usize>,
     by_squashed: HashMap<String, usize>,
 }
 
-/// Groups by emojibase's numbers.
+/// The groups by emojibase's numbers.
 const SMILEYS: u32 = 0;
 const PEOPLE: u32 = 1;
 const NATURE: u32 = 3;
@@ -64,7 +64,8 @@ const PLACES: u32 = 5;
 const ACTIVITIES: u32 = 6;
 const OBJECTS: u32 = 7;
 
-/// Of the smileys, creatures and marks; of the people, those who do or are something.
+/// The selected subgroups: creatures and marks among the smileys, roles and activities among the
+/// people.
 const SMILEYS_KEPT: &[&str] = &["face-costume", "cat-face", "monkey-face", "emotion"];
 const PEOPLE_KEPT: &[&str] = &[
     "person",
@@ -79,7 +80,7 @@ const PEOPLE_KEPT: &[&str] = &[
 const DISTINCTIVE: usize = 3;
 
 impl EmojiIndex {
-    /// Reads emojibase's `data.json` and `messages.json`.
+    /// Parses emojibase's `data.json` and `messages.json`.
     pub fn read(data: &[u8], messages: &[u8]) -> Result<EmojiIndex, serde_json::Error> {
         let emoji: Vec<Emoji> = serde_json::from_slice(data)?;
         let messages: Messages = serde_json::from_slice(messages)?;
@@ -145,8 +146,8 @@ impl EmojiIndex {
         }
     }
 
-    /// Captions of each of the emoji, the label first. A tag that at most three of them share is
-    /// a caption by itself.
+    /// The captions of each emoji, the label first. A tag shared by at most three emoji is a
+    /// caption of its own.
     pub fn captions(&self, emoji: &[usize]) -> Vec<Vec<String>> {
         let mut sharing: BTreeMap<&str, usize> = BTreeMap::new();
         for tag in emoji.iter().flat_map(|index| &self.emoji[*index].tags) {
@@ -163,7 +164,7 @@ impl EmojiIndex {
     }
 }
 
-/// Captions of a thing: its label, with an article, with tags, and each tag that is its own.
+/// The captions of a concept: its label, with an article, with tags, and each of its own tags.
 fn captions<'a>(
     label: &str,
     tags: &[String],
@@ -180,12 +181,12 @@ fn captions<'a>(
     once_each(all)
 }
 
-/// Captions of a thing that has only a name.
+/// The captions of a concept that has only a name.
 pub fn captions_of_name(name: &str) -> Vec<String> {
     once_each(vec![name.to_string(), with_article(name)])
 }
 
-/// A caption for a picture of a person with a skin tone.
+/// The caption of a person with a skin tone.
 pub fn with_tone(caption: &str, tone: u8) -> String {
     const TONES: [&str; 5] = ["light", "medium-light", "medium", "medium-dark", "dark"];
     match TONES.get(usize::from(tone).wrapping_sub(1)) {
@@ -211,7 +212,8 @@ fn once_each(all: Vec<String>) -> Vec<String> {
     once
 }
 
-/// Code points in lower case without joiners and variation selectors, which sets write or leave out.
+/// Normalizes code points: lower case, without joiners and variation selectors, which sets use
+/// inconsistently.
 fn plain_code(code: &str) -> String {
     let code = code.to_ascii_lowercase();
     let points = code
@@ -220,7 +222,7 @@ fn plain_code(code: &str) -> String {
     points.collect::<Vec<_>>().join("-")
 }
 
-/// A label as sets write it in file names.
+/// A label as written in file names.
 pub fn slug(label: &str) -> String {
     let mut slug = String::new();
     for letter in label.to_lowercase().chars() {

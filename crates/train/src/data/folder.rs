@@ -57,7 +57,7 @@ struct CaptionedFile {
     style: String,
 }
 
-/// Reads all pictures of a folder and its sub-folders, `size` pixels wide and high.
+/// Loads all pictures of a folder and its subfolders, `size` pixels wide and high.
 pub fn read(folder: &Path, size: u32, observer: &dyn Observer) -> Result<ImageFolder, DataError> {
     let mut files = Vec::new();
     walk(folder, "", 0, &mut files)?;
@@ -110,8 +110,8 @@ pub fn read(folder: &Path, size: u32, observer: &dyn Observer) -> Result<ImageFo
     assemble(folder, taken, size, skipped)
 }
 
-/// The pictures of a folder and what is below it; links to folders are not followed. A run may
-/// lie in there, whose sheets are no pictures to learn from.
+/// Lists the pictures of a folder and its subfolders, without following links to folders. Sample
+/// sheets of a run in there are ignored.
 fn walk(
     folder: &Path,
     above: &str,

@@ -36,9 +36,9 @@ fn sixteen() -> f64 {
 /// The concept of a drawing.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum IconConcept {
-    /// An emoji, by its number in the vocabulary.
+    /// An emoji, by its index in the vocabulary.
     Emoji(usize),
-    /// Something that only its set has a name for.
+    /// A subject that only its set names.
     Name(String),
 }
 

@@ -27,7 +27,7 @@ use sets::{ICON_SETS, IconSet};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-/// What can go wrong on the way to a data set; each a sentence that says what to do.
+/// A dataset error: one sentence that says what to do.
 #[derive(Debug, thiserror::Error)]
 pub enum DataError {
     #[error("Cannot read or write {0}: {1}")]

@@ -33,7 +33,7 @@ pub fn render(drawing: &Drawing, size: u32) -> Option<Vec<u8>> {
     pixels.iter().any(|byte| *byte != 0).then_some(pixels)
 }
 
-/// A whole SVG. Sets drawn in the reader's own colour are drawn in black.
+/// A complete SVG. `currentColor` becomes black.
 fn svg_document(drawing: &Drawing) -> String {
     let Drawing {
         left,

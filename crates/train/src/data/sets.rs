@@ -1,6 +1,6 @@
 //! The icon sets of the shipped data set: npm packages, versions, checksums and licences.
 
-/// One set of drawings: an npm package of SVG icons, one style of the model.
+/// A set of drawings: an npm package of SVG icons, which is one style of the model.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct IconSet {
     /// Its name as a style.
@@ -8,10 +8,10 @@ pub struct IconSet {
     /// The npm package's name without its scope.
     pub package: &'static str,
     pub version: &'static str,
-    /// SHA-256 of the package's archive.
+    /// The SHA-256 of the package's archive.
     pub sha256: &'static str,
     pub licence: &'static str,
-    /// Whom the licence asks to name.
+    /// The attribution required by the licence.
     pub credit: &'static str,
     /// How its icons are matched to concepts.
     pub names: NamingScheme,
@@ -20,25 +20,25 @@ pub struct IconSet {
 /// How a set names its icons.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NamingScheme {
-    /// By code points, and by the labels of emojibase where there are none.
+    /// By code points, or else by emojibase labels.
     Emoji,
     /// As `Emoji`, and also by labels written as one word ("openlock").
     Squashed,
-    /// By labels of emojibase where they match, and by words of their own where they do not.
+    /// By emojibase labels where they match, otherwise by their own names.
     Own,
 }
 
-/// The scope of the drawings' packages.
+/// The npm scope of the packages.
 pub const SCOPE: &str = "@iconify-json";
 
-/// Labels, tags and groups of emoji: the captions.
+/// The package of emoji labels, tags and groups, for captions.
 pub const EMOJIBASE: (&str, &str, &str) = (
     "emojibase-data",
     "17.0.0",
     "d01d0e2ca4e22cb402679532155342c71e2e871f25c32223c013b8b166ebdf5a",
 );
 
-/// Every set, in the order of the model's style numbers.
+/// All sets, in the order of the model's styles.
 pub const ICON_SETS: [IconSet; 9] = [
     IconSet {
         style: "noto",
@@ -123,7 +123,7 @@ pub const ICON_SETS: [IconSet; 9] = [
     },
 ];
 
-/// SHA-256 of the data set at a size, where it is known.
+/// The SHA-256 of the dataset at a size, if known.
 pub fn known_sha256(size: u32) -> Option<&'static str> {
     match size {
         64 => Some("dd3bdc2c7162beedbc599cf52431d587ff5500553b71e3b01da33383b290666a"),

@@ -7,9 +7,9 @@ use sha2::{Digest, Sha256};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Split {
     Train,
-    /// Held out: its concept is trained on in other styles only.
+    /// Held out; its concept is trained in other styles only.
     HeldOutPair,
-    /// Held out: its concept is trained on in no style.
+    /// Held out; its concept is trained in no style.
     HeldOutConcept,
 }
 
@@ -17,11 +17,11 @@ pub enum Split {
 const HELD_OUT: u64 = 500;
 const BUCKETS: u64 = 10_000;
 
-/// The part of a concept's picture in a style. All skin tones of a pair are in one part.
+/// The split of a concept's picture in a style. All skin tones of a pair are in the same split.
 ///
-/// A concept is held out when the first eight bytes of SHA-256("illumine concept LABEL"), read as
-/// a little-endian number, leave less than 500 modulo 10,000; a pair, by the same rule, for
-/// "illumine pair STYLE LABEL".
+/// A concept is held out if the first eight bytes of SHA-256("illumine concept LABEL"), as a
+/// little-endian number modulo 10,000, are less than 500; a pair, by the same rule, for "illumine
+/// pair STYLE LABEL".
 pub fn split_of(label: &str, style: &str) -> Split {
     if is_held_out(&format!("illumine concept {label}")) {
         Split::HeldOutConcept

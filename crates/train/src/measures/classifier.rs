@@ -14,7 +14,7 @@ pub struct Classifier {
 }
 
 impl Classifier {
-    /// Solves (XᵀX + strength · I) W = XᵀY over centred rows: least squares that keep W small.
+    /// Solves (XᵀX + strength · I) W = XᵀY over centred rows (ridge regression).
     pub fn fit(features: &Features, targets: &Features, strength: f64) -> Result<Classifier> {
         let width = features.width;
         let x = features.centred()?;
@@ -51,7 +51,7 @@ impl Classifier {
     }
 }
 
-/// L Lᵀ X = B, in place: forwards, then backwards.
+/// Solves L Lᵀ X = B in place: forward, then backward substitution.
 fn solve(lower: &[f64], sides: &mut [f64], size: usize, columns: usize) {
     for row in 0..size {
         let (before, own) = sides.split_at_mut(row * columns);

@@ -6,8 +6,9 @@ use super::eigen::eigenvalues;
 use candle_core::{Device, Tensor};
 use sampler::rng::Rng;
 
-/// The kernel distance of KID (Bińkowski et al. 2018): the unbiased squared maximum mean discrepancy
-/// under the kernel (x·y / width + 1)³. Mean and deviation over `subsets` of `size` rows of each.
+/// KID's kernel distance (Bińkowski et al. 2018): the unbiased squared maximum mean discrepancy
+/// with the kernel (x·y width + 1)³. Returns mean and standard deviation over `subsets` subsets of
+/// `size` rows each.
 pub fn kernel_distance(
     a: &Features,
     b: &Features,
@@ -61,9 +62,9 @@ fn discrepancy(a: &Features, b: &Features) -> Result<f64> {
     Ok(off_diagonal(kernel(&x, &x)?) + off_diagonal(kernel(&y, &y)?) - 2.0 * between)
 }
 
-/// The Fréchet distance of FID (Heusel et al. 2017): |μ₁ - μ₂|² + tr(Σ₁ + Σ₂ - 2 (Σ₁ Σ₂)^½).
+/// FID's Fréchet distance (Heusel et al. 2017): |μ₁ - μ₂|² + tr(Σ₁ + Σ₂ - 2 (Σ₁ Σ₂)^½).
 ///
-/// The roots of Σ₁ Σ₂'s eigenvalues are those of Lᵀ Σ₂ L with Σ₁ = L Lᵀ, which is symmetric.
+/// The eigenvalues of Σ₁ Σ₂ are those of the symmetric matrix Lᵀ Σ₂ L with Σ₁ = L Lᵀ.
 pub fn frechet_distance(a: &Features, b: &Features) -> Result<f64> {
     let between_means: f64 = a
         .mean()
@@ -90,8 +91,8 @@ fn covariance(rows: &Features) -> Result<Tensor> {
     Ok(products.affine(1.0 / (rows.len() as f64 - 1.0), 0.0)?)
 }
 
-/// The lower triangle L with L Lᵀ the matrix, row by row. Directions in which nothing varies, of
-/// which a covariance of few rows has many, become columns of zeros.
+/// The Cholesky factor L with L Lᵀ equal to the matrix. Directions without variance, of which a
+/// covariance of few rows has many, become columns of zeros.
 pub(super) fn cholesky(mut matrix: Vec<f64>, size: usize) -> Vec<f64> {
     let largest = (0..size)
         .map(|at| matrix[at * size + at])
@@ -121,9 +122,9 @@ pub(super) fn cholesky(mut matrix: Vec<f64>, size: usize) -> Vec<f64> {
     matrix
 }
 
-/// The score of IS (Salimans et al. 2016) over a classifier's logits `[rows, classes]`: exp of the
-/// mean divergence between what a picture is taken for and what all of them are. 1 is the least, the
-/// number of classes the most.
+/// The Inception Score's formula (Salimans et al. 2016) over a classifier's logits `[rows,
+/// classes]`: exp of the mean divergence between each picture's class distribution and the average
+/// one. It ranges from 1 to the number of classes.
 pub fn entropy_score(logits: &Features) -> f64 {
     let chances: Vec<Vec<f64>> = logits
         .values

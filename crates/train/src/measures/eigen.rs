@@ -1,7 +1,7 @@
-//! Eigenvalues of a symmetric matrix: Householder's reduction to three diagonals, then QR steps with
-//! implicit shifts (Golub and Van Loan, Matrix Computations, 8.3).
+//! Eigenvalues of a symmetric matrix: Householder tridiagonalization, then QR steps with implicit
+//! shifts (Golub and Van Loan, Matrix Computations, 8.3).
 
-/// The eigenvalues of a symmetric matrix `[size, size]`, in no order.
+/// The eigenvalues of a symmetric matrix `[size, size]`, unordered.
 pub fn eigenvalues(mut matrix: Vec<f64>, size: usize) -> Vec<f64> {
     let (mut diagonal, mut beside) = reduced(&mut matrix, size);
     let mut last = size;
@@ -25,7 +25,7 @@ pub fn eigenvalues(mut matrix: Vec<f64>, size: usize) -> Vec<f64> {
     diagonal
 }
 
-/// The diagonal and its neighbour of a matrix with the same eigenvalues and only these diagonals.
+/// The diagonal and off-diagonal of a tridiagonal matrix with the same eigenvalues.
 fn reduced(matrix: &mut [f64], size: usize) -> (Vec<f64>, Vec<f64>) {
     let mut beside = vec![0f64; size.saturating_sub(1)];
     for column in 0..size.saturating_sub(1) {

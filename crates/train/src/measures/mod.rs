@@ -61,7 +61,7 @@ impl Features {
         mean
     }
 
-    /// The rows as a tensor, less their mean.
+    /// The centred rows as a tensor.
     fn centred(&self) -> Result<Tensor> {
         let mean = self.mean();
         let values = self.values.chunks_exact(self.width);
@@ -79,7 +79,7 @@ impl Features {
         Ok(Tensor::from_slice(&self.values, shape, &Device::Cpu)?)
     }
 
-    /// Squared distances between all rows of `self` and all of `other`: `[self, other]`.
+    /// The squared distances between all rows of `self` and `other`: `[self, other]`.
     fn distances(&self, other: &Features) -> Result<Vec<f64>> {
         let squares = |rows: &Features| -> Vec<f64> {
             let rows = rows.values.chunks_exact(rows.width);

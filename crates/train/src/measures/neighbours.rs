@@ -37,7 +37,7 @@ pub fn diversity(rows: &Features) -> f64 {
     sum / f64::from(pairs.max(1))
 }
 
-/// For each row, which of `others` is nearest and how far away it is.
+/// For each row, the nearest of `others` and its distance.
 pub fn nearest_neighbours(rows: &Features, others: &Features) -> Result<Vec<(usize, f64)>> {
     let between = rows.distances(others)?;
     let least = |row: &[f64]| {

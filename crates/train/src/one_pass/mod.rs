@@ -39,11 +39,11 @@ pub fn is_one_pass(config: &Config) -> bool {
 /// The sizes in the section `direct` of `config.json`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Sizes {
-    /// Numbers of the latent.
+    /// The width of the latent.
     pub latent: usize,
     /// Width of the network that expands it to a grid.
     pub hidden: usize,
-    /// Numbers at each place of the grid.
+    /// The number of values at each position of the grid.
     pub depth: usize,
 }
 

@@ -10,7 +10,7 @@ use imagegen::generator::Generator;
 use imagegen::layers::leaky_relu;
 use imagegen::weights::{Linear, Weights};
 
-/// A picture to a normal distribution of latents.
+/// Encodes a picture as a normal distribution of latents.
 pub struct OnePassEncoder {
     encoder: Encoder,
     moments: Linear,

@@ -19,7 +19,7 @@ use sampler::rng::Rng;
 
 pub struct OnePassPhase<'a> {
     input: PhaseInput<'a>,
-    /// Numbers of a latent.
+    /// The width of a latent.
     latent: usize,
     weights: LossWeights,
     encoder: TrainedNetwork<OnePassEncoder>,

@@ -1,4 +1,4 @@
-//! Going back to where a banned phrase begins.
+//! Rewinds to the beginning of a banned phrase.
 
 use super::{Looked, Passage};
 use crate::engine::backend::{Failure, Listener};
@@ -6,11 +6,11 @@ use crate::engine::local::loaded::Loaded;
 use crate::model::Logits;
 use crate::story::Event;
 
-/// How often one place may be written again before the phrase is let through.
+/// The maximum number of retries at one position before the phrase is let through.
 const TRIES: usize = 32;
 
 impl Passage<'_> {
-    /// The first banned phrase that stands in the text and was not let through.
+    /// The first banned phrase in the text that was not let through.
     pub(super) fn banned(&self) -> Option<(usize, usize)> {
         let mut from = 0;
         while let Some((ban, range)) = self.bans.find(self.text.get(from..)?) {
@@ -24,7 +24,7 @@ impl Passage<'_> {
         None
     }
 
-    /// Which held token begins with or spells this byte.
+    /// The index of the held token that contains this byte.
     fn token_at(&self, byte: usize) -> usize {
         self.held
             .iter()

@@ -1,4 +1,4 @@
-//! The last step of a tile: values, weighted by the scores.
+//! The last step of a tile: the weighted sum of values.
 
 use super::Tile;
 use super::steps::{AHEAD, put};

@@ -1,4 +1,4 @@
-//! Attention from plain tensor operations, for devices that have no kernel of ours.
+//! Attention with plain tensor operations, for devices without our own kernels.
 
 use candle_core::{DType, Device, Result, Tensor};
 

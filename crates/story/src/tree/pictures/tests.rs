@@ -86,7 +86,7 @@ fn a_version_takes_the_others_place_and_both_are_kept() {
     );
 }
 
-/// Replaces the text of a passage of the path, and says what stands on the page then.
+/// Replaces the text of a passage of the path, and returns the resulting page.
 fn edited(passages: &[&str], index: usize, new: &str) -> (String, Vec<usize>) {
     let mut story = told(passages);
     for passage in 0..passages.len() {

@@ -1,4 +1,4 @@
-//! Folders as people have them.
+//! Tests with typical folders.
 
 use super::*;
 use base::progress::{Cancelled, Observer, Unobserved};
@@ -19,7 +19,7 @@ impl Observer for AlwaysCancelled {
 
 const RED: Rgba<u8> = Rgba([200, 30, 30, 255]);
 
-/// A folder of pictures by their names, each with a colour of its own.
+/// A folder of pictures with these names, each in its own colour.
 fn folder(names: &[&str]) -> TempDir {
     let folder = tempfile::tempdir().unwrap();
     for (number, name) in names.iter().enumerate() {
