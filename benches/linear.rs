@@ -16,7 +16,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
-use illumine::model::linear::{Arena, Format, KernelFamily, Packed, Pool, Source, Write, matmul};
+use kernels::linear::{Arena, Format, KernelFamily, Packed, Pool, Source, Write, matmul};
 
 const HIDDEN: usize = 576;
 const WIDE: usize = 1536;

@@ -9,12 +9,12 @@ mod several;
 pub mod typed;
 
 use crate::engine::Loaded;
-use crate::model::{Logits, ModelError};
-use crate::story::context::{ContextPart, PartKind};
-use crate::story::message::{LengthGoal, Overflow, TextRequest};
-use crate::story::{Context, Sampling};
+use llm::{Logits, ModelError};
 use serde::Serialize;
 use std::time::Instant;
+use story::context::{ContextPart, PartKind};
+use story::message::{LengthGoal, Overflow, TextRequest};
+use story::{Context, Sampling};
 
 /// What is measured.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

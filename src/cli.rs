@@ -39,11 +39,11 @@ use clap::CommandFactory;
 use environment::Paths;
 pub use exit::{Exit, Failed};
 use illumine::engine::Engine;
-use illumine::story::Reply;
 use illumine::studio::Studio;
 pub use signals::keep_quiet_about_workers;
 use std::io::{IsTerminal, Write, stderr, stdin, stdout};
 use std::sync::mpsc::{Receiver, channel};
+use story::Reply;
 
 /// Runs the command given on the command line.
 pub fn run(cli: Cli) -> Result<Exit, Failed> {
@@ -129,10 +129,7 @@ fn print(text: &str) -> Result<Exit, Failed> {
 
 /// Prints an error to standard error, on one line.
 pub fn complain(why: &str) {
-    note(&format!(
-        "illumine: {}",
-        illumine::story::untrusted::clean_line(why)
-    ));
+    note(&format!("illumine: {}", story::untrusted::clean_line(why)));
 }
 
 /// Prints a line to standard error and ignores failure, since nobody may be reading it.

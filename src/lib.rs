@@ -13,24 +13,6 @@ compile_error!(
      termios. On Windows, build it inside WSL."
 );
 
-pub use ::story;
-
-#[cfg(feature = "train")]
-pub use ::train;
-
-/// What used to be one module; each name leads to its crate.
-pub mod model {
-    pub use ::sampler;
-    pub use hub::{catalog, fetch, npm};
-    pub use imagegen as gan;
-    pub use imagegen::{ImageError, upscaler};
-    pub use kernels::linear;
-    pub use llm::sentence_encoder as encoder;
-    pub use llm::*;
-    #[cfg(feature = "train")]
-    pub use train::{efficientnet, features};
-}
-
 pub mod engine;
 
 pub mod store;

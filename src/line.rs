@@ -2,10 +2,10 @@
 //!
 //! Knows commands and events, but neither a terminal's control codes nor the source of the lines.
 
-use crate::story::message::FailureKind;
-use crate::story::{Author, Command, NodeId, Reply, Status, command, diff};
 use crate::studio::{Kept, Listed, Notice, Outcome, Refusal, Studio, Work, left_out};
 use std::sync::mpsc::Receiver;
+use story::message::FailureKind;
+use story::{Author, Command, NodeId, Reply, Status, command, diff};
 
 /// The destination of the transcript. Story text is shown exactly; everything else is about it.
 pub trait Page {

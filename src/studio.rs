@@ -31,14 +31,14 @@ mod tests;
 use crate::engine::{Engine, Stop};
 use crate::store::Sessions;
 use crate::store::prompts::Prompts;
-use crate::story::message::{Capabilities, PassageStats};
-use crate::story::{
-    Author, Command, ModelInfo, NodeId, Record, Request, RequestId, SettingOverrides, Settings,
-    Story, command,
-};
 use pending::{InFlight, Pending, Purpose};
 use session::Session;
 use std::path::PathBuf;
+use story::message::{Capabilities, PassageStats};
+use story::{
+    Author, Command, ModelInfo, NodeId, Record, Request, RequestId, SettingOverrides, Settings,
+    Story, command,
+};
 
 pub use choices::Listed;
 pub use length::left_out;
@@ -323,7 +323,7 @@ impl Studio {
 /// The seed of one passage: SplitMix64 of the session's seed and the passage's number, so that
 /// versions differ and a replay is identical.
 fn derive(base: u64, id: NodeId) -> u64 {
-    crate::model::sampler::rng::derive(base, id)
+    sampler::rng::derive(base, id)
 }
 
 fn cannot(why: &str) -> Refusal {

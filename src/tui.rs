@@ -44,7 +44,6 @@ pub use frame_times::frame_times;
 pub use probe::TerminalHints as Graphics;
 
 use crate::editor::{Editor, EditorError};
-use crate::story::{Command, Reply};
 use crate::studio::Studio;
 use app::LoopAction;
 use crossterm::event::Event as TerminalEvent;
@@ -54,6 +53,7 @@ use signal_hook::consts::{SIGHUP, SIGINT, SIGTSTP};
 use std::io;
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, TryRecvError};
 use std::time::{Duration, Instant};
+use story::{Command, Reply};
 
 /// The time between two frames while text streams in.
 const FRAME_INTERVAL: Duration = Duration::from_millis(33);

@@ -8,15 +8,15 @@ mod compare;
 mod features;
 
 use crate::engine::image_pipeline::{DrawError, ImagePipeline};
-use crate::model::features::{FeatureExtractor, WIDTH};
-use crate::model::gan::sampling::Sampling;
-use crate::model::sampler::rng::Rng;
-use crate::train::data::dataset::Dataset;
-use crate::train::data::split::Split;
-use crate::train::measures::{Classifier, Features};
 use base::progress::{Cancelled, Observer};
 use compare::NEIGHBOURS;
+use imagegen::sampling::Sampling;
+use sampler::rng::Rng;
 use serde::Serialize;
+use train::data::dataset::Dataset;
+use train::data::split::Split;
+use train::features::{FeatureExtractor, WIDTH};
+use train::measures::{Classifier, Features};
 
 /// How much is evaluated, and how pictures are drawn.
 #[derive(Clone, Copy, Debug)]
@@ -89,11 +89,11 @@ pub struct Report {
 #[derive(Debug, thiserror::Error)]
 pub enum PicturesError {
     #[error(transparent)]
-    Features(#[from] crate::train::TrainError),
+    Features(#[from] train::TrainError),
     #[error(transparent)]
-    Model(#[from] crate::model::ModelError),
+    Model(#[from] llm::ModelError),
     #[error(transparent)]
-    Image(#[from] crate::model::ImageError),
+    Image(#[from] imagegen::ImageError),
     #[error(transparent)]
     Draw(#[from] DrawError),
     #[error("The dataset has too few pictures to evaluate; rebuild it with `illumine train data`")]
@@ -195,7 +195,7 @@ impl<'a> Evaluation<'a> {
         let labels = concepts.iter().map(|concept| evaluation.words(*concept));
         let labels: Vec<String> = labels.map(str::to_string).collect();
         let rows = pipeline.encoder.embed_all(&labels, &mut |_| true)?;
-        let width = crate::model::encoder::WIDTH;
+        let width = llm::sentence_encoder::WIDTH;
         let rows = rows.unwrap_or_default();
         evaluation.embeddings = rows.chunks_exact(width).map(<[f32]>::to_vec).collect();
         evaluation.concepts = concepts;
@@ -266,7 +266,7 @@ impl<'a> Evaluation<'a> {
             values.extend(&self.embeddings[place]);
             values.extend((0..styles).map(|other| f32::from(u8::from(other == style as usize))));
         }
-        let targets = Features::new(crate::model::encoder::WIDTH + styles, &values);
+        let targets = Features::new(llm::sentence_encoder::WIDTH + styles, &values);
         Ok(Classifier::fit(features, &targets, STRENGTH)?)
     }
 
@@ -276,7 +276,7 @@ impl<'a> Evaluation<'a> {
         features: &Features,
         asked: &[Target],
     ) -> Result<Recognized, PicturesError> {
-        let width = crate::model::encoder::WIDTH;
+        let width = llm::sentence_encoder::WIDTH;
         let taken = classifier.apply(features)?;
         let mut found = Recognized {
             pictures: asked.len(),

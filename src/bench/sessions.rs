@@ -1,9 +1,9 @@
 //! How long a session of many passages takes to open.
 
 use crate::store::{Sessions, StoreError};
-use crate::story::record::{HeadMove, PassageEnd, StepKind, StreamedText};
-use crate::story::{Author, Node, Provenance, Record, Status};
 use std::time::Instant;
+use story::record::{HeadMove, PassageEnd, StepKind, StreamedText};
+use story::{Author, Node, Provenance, Record, Status};
 
 /// What a session of so many passages leaves in its journal: a person's words and the model's in
 /// turn.

@@ -14,8 +14,8 @@ use super::{Exit, Failed};
 use clap::builder::FalseyValueParser;
 use clap::error::ErrorKind;
 use clap::{Args, Parser, Subcommand, ValueHint};
-use illumine::model::device;
 use kernels::attention::KvType;
+use llm::device;
 use std::path::PathBuf;
 
 fn exit_codes() -> String {

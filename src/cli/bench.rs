@@ -4,7 +4,7 @@ use super::args::Bench as Args;
 use super::environment::{self, Paths};
 use super::{Exit, Failed, cold, eval, opening, print};
 use illumine::bench::{Spread, Task, several, spread, typed};
-use illumine::model::ModelError;
+use llm::ModelError;
 use serde::Serialize;
 use std::process::Command;
 

@@ -12,11 +12,11 @@
 //! ```
 
 use super::exit::{Exit, Failed};
-use illumine::story::untrusted::clean_line;
-use illumine::story::{Mode, Settings, sampling};
 use illumine::tui::keymap::Keymap;
 use std::io::ErrorKind;
 use std::path::Path;
+use story::untrusted::clean_line;
+use story::{Mode, Settings, sampling};
 use toml::{Table, Value};
 
 /// Reads the settings from the file; a missing file is not an error.

@@ -6,10 +6,10 @@ use super::args::Cli;
 use super::exit::CODES;
 use clap::{Arg, CommandFactory};
 use illumine::store::export::FORMATS;
-use illumine::story::command::COMMANDS;
 use illumine::tui::keymap::Keymap;
 use std::fmt::Write;
 use std::path::Path;
+use story::command::COMMANDS;
 
 /// What a table is called between its markers, and what makes it.
 type Table = (&'static str, fn() -> String);
@@ -43,7 +43,7 @@ fn keys() -> String {
 }
 
 fn commands() -> String {
-    let row = |spec: &illumine::story::command::CommandSpec| {
+    let row = |spec: &story::command::CommandSpec| {
         let usage = format!("/{} {}", spec.name, spec.args);
         [code(usage.trim_end()), escaped(spec.help)]
     };

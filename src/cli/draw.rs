@@ -9,23 +9,23 @@ use illumine::engine::Stop;
 use illumine::engine::image_pipeline::{
     DrawError, ImagePipeline, MAX_PICTURES, find_weights, load_illuminator,
 };
-use illumine::model::device;
-use illumine::model::encoder::SentenceEncoder;
-use illumine::model::upscaler::Upscaler;
 use illumine::store::picture::{PictureError, PictureProvenance, encode, provenance};
-use illumine::story::picture::{
-    DrawnPicture, PictureRequest, PictureTask, PromptOrPicture, PromptSource, SourcePicture,
-    StyleChoice,
-};
-use illumine::story::progress::{Cancelled, Observer};
-use illumine::story::untrusted::{clean, clean_line};
 use illumine::studio::file_source;
+use imagegen::upscaler::Upscaler;
+use llm::device;
+use llm::sentence_encoder::SentenceEncoder;
 use serde::Serialize;
 use std::collections::HashSet;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::time::Instant;
+use story::picture::{
+    DrawnPicture, PictureRequest, PictureTask, PromptOrPicture, PromptSource, SourcePicture,
+    StyleChoice,
+};
+use story::progress::{Cancelled, Observer};
+use story::untrusted::{clean, clean_line};
 
 /// The object that `--json` prints.
 #[derive(Serialize)]

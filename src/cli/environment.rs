@@ -5,22 +5,22 @@
 use super::args::{Common, On};
 use super::exit::{Exit, Failed};
 use etcetera::BaseStrategy;
+use hub::catalog::Catalog;
+use hub::fetch::{HttpSettings, HubSettings, ModelStore};
 use illumine::editor::Editor;
 use illumine::engine::{ModelLoader, image_pipeline};
-use illumine::model::catalog::Catalog;
-use illumine::model::fetch::{HttpSettings, HubSettings, ModelStore};
-use illumine::model::gan::config::Config;
 use illumine::store::Sessions;
 use illumine::store::prompts::Prompts;
-use illumine::story::untrusted::clean;
-use illumine::story::voice::PromptTemplate;
-use illumine::story::{Mode, SettingOverrides, Settings};
 use illumine::studio::Setup;
 use illumine::tui::Graphics;
+use imagegen::config::Config;
 use std::collections::hash_map::RandomState;
 use std::env;
 use std::hash::{BuildHasher, Hasher};
 use std::path::{Path, PathBuf};
+use story::untrusted::clean;
+use story::voice::PromptTemplate;
+use story::{Mode, SettingOverrides, Settings};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 

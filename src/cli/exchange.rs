@@ -5,11 +5,11 @@ use super::environment::{self, BUILD, Paths};
 use super::{Exit, Failed, print};
 use illumine::store::export::{self, ExportFormat, ExportMeta, ExportScope};
 use illumine::store::{Sessions, import};
-use illumine::story::import::{Import as Brought, ImportTarget, import_records};
-use illumine::story::untrusted::clean_line;
-use illumine::story::{Record, Settings, Story};
 use std::io::{IsTerminal, Write, stdout};
 use std::path::{Path, PathBuf};
+use story::import::{Import as Brought, ImportTarget, import_records};
+use story::untrusted::clean_line;
+use story::{Record, Settings, Story};
 
 pub fn export(paths: &Paths, args: &Export) -> Result<Exit, Failed> {
     let sessions = Sessions::new(args.sessions.as_ref().unwrap_or(&paths.sessions));

@@ -2,9 +2,9 @@
 
 use illumine::line::FailureCause;
 use illumine::store::StoreError;
-use illumine::story::message::FailureKind;
 use illumine::studio::Refusal;
 use std::fmt::Display;
+use story::message::FailureKind;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Exit {

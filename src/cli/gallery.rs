@@ -6,12 +6,12 @@ use super::environment::{self, Paths};
 use super::models::with_progress;
 use super::page::Progress;
 use super::{Exit, Failed, pictures, print};
+use ::train::data::dataset::Dataset;
+use ::train::data::split::Split;
+use ::train::features::FeatureExtractor;
 use illumine::bench::pictures::{Compared, EvaluationSettings, PicturesError, Report, evaluate};
 use illumine::engine::image_pipeline::DrawError;
-use illumine::model::features::FeatureExtractor;
-use illumine::model::gan::sampling::Sampling;
-use illumine::train::data::dataset::Dataset;
-use illumine::train::data::split::Split;
+use imagegen::sampling::Sampling;
 use std::collections::HashSet;
 
 /// The sampling settings given by the flags.

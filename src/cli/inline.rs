@@ -1,8 +1,8 @@
 //! Pictures between lines of text: with the terminal's graphics protocol, or with half-blocks.
 
 use super::{echo, environment};
-use illumine::model::gan::picture_file::{decode_for_terminal, scale, scale_with_hard_edges};
 use image::{DynamicImage, RgbaImage, imageops};
+use imagegen::picture_file::{decode_for_terminal, scale, scale_with_hard_edges};
 use std::io::{IsTerminal, stdout};
 
 /// Width in cells of a picture, and of a sheet of several pictures.

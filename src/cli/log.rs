@@ -5,7 +5,7 @@ use super::args::Log;
 use super::environment::BUILD;
 use super::{Exit, Failed};
 use illumine::engine::trace::WORDS;
-use illumine::model::linear::KernelFamily;
+use kernels::linear::KernelFamily;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;

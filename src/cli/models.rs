@@ -4,11 +4,11 @@ use super::args::Models as Args;
 use super::environment::{self, Paths};
 use super::page::Meter;
 use super::{Exit, Failed, complain, print};
-use illumine::model::catalog::{Catalog, Entry};
-use illumine::model::fetch::{FetchError, ModelStore, Progress};
-use illumine::story::sentence::format_bytes;
+use hub::catalog::{Catalog, Entry};
+use hub::fetch::{FetchError, ModelStore, Progress};
 use std::io::{IsTerminal, Write, stderr, stdin};
 use std::ops::ControlFlow;
+use story::sentence::format_bytes;
 
 pub fn run(paths: &Paths, what: &Args) -> Result<Exit, Failed> {
     let catalog = environment::catalog()?;

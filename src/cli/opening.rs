@@ -7,11 +7,11 @@ use illumine::bench::sessions;
 use illumine::engine::{Engine, NoModel};
 use illumine::store::Sessions;
 use illumine::store::prompts::Prompts;
-use illumine::story::{Command, SettingOverrides, Settings};
 use illumine::studio::{Setup, Studio};
 use illumine::tui;
 use std::path::PathBuf;
 use std::sync::mpsc;
+use story::{Command, SettingOverrides, Settings};
 
 /// The number of passages in each session that is opened.
 const PASSAGES: [u64; 3] = [1_000, 10_000, 100_000];

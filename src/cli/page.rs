@@ -1,15 +1,15 @@
 //! Writes the transcript to standard output and everything else to standard error.
 
+use hub::fetch::{self, ProgressMeter};
 use illumine::line::{OutputClosed, Page};
-use illumine::model::fetch::{self, ProgressMeter};
-use illumine::story::progress::{Cancelled, Observer};
-use illumine::story::untrusted::clean;
 use illumine::studio::{Kept, Work};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use std::cell::RefCell;
 use std::io::{IsTerminal, Write, stderr, stdin, stdout};
 use std::rc::Rc;
 use std::time::{Duration, Instant};
+use story::progress::{Cancelled, Observer};
+use story::untrusted::clean;
 
 use super::environment;
 use super::inline;

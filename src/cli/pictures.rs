@@ -2,13 +2,13 @@
 
 use super::page::Progress;
 use super::{Exit, Failed, complain, note};
-use illumine::model::gan::config::GRID;
-use illumine::story::hash::sha256;
-use illumine::story::untrusted::clean_line;
-use illumine::train::data::dataset::Dataset;
-use illumine::train::data::split::Split;
-use illumine::train::data::{DataError, folder};
+use ::train::data::dataset::Dataset;
+use ::train::data::split::Split;
+use ::train::data::{DataError, folder};
+use imagegen::config::GRID;
 use std::path::Path;
+use story::hash::sha256;
+use story::untrusted::clean_line;
 
 /// Pixels of the pictures that are trained on: eight for each token of a side.
 const SIZE: u32 = GRID as u32 * 8;

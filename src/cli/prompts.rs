@@ -4,7 +4,7 @@ use super::args::Prompts as Args;
 use super::environment::Paths;
 use super::{Exit, Failed, print};
 use illumine::store::prompts::{PromptError, Prompts};
-use illumine::story::untrusted::clean;
+use story::untrusted::clean;
 
 pub fn run(paths: &Paths, what: &Args) -> Result<Exit, Failed> {
     let prompts = Prompts::new(paths.prompts.clone());

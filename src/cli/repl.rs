@@ -6,7 +6,6 @@ use super::page::{TerminalPage, TypedAhead};
 use super::signals;
 use super::{Exit, Failed, enter, note, print, studio};
 use illumine::line::{self, Input, Page, RunEnd};
-use illumine::story::command::ArgumentKind;
 use illumine::studio::Studio;
 use illumine::studio::complete::{Candidate, candidates};
 use rustyline::completion::{Completer, Pair};
@@ -15,6 +14,7 @@ use rustyline::history::DefaultHistory;
 use rustyline::{Context, Editor, Helper, Highlighter, Hinter, Validator};
 use std::io::{BufRead, IsTerminal, Read, stdin, stdout};
 use std::path::Path;
+use story::command::ArgumentKind;
 
 /// Longer lines are rejected.
 const LONGEST: u64 = 4 << 20;

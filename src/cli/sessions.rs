@@ -4,8 +4,8 @@ use super::args::Sessions as Args;
 use super::environment::Paths;
 use super::{Exit, Failed, complain, exchange, print};
 use illumine::store::{Recovered, Sessions, StoreError};
-use illumine::story::sentence::excerpt_around;
 use std::path::PathBuf;
+use story::sentence::excerpt_around;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 

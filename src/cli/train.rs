@@ -5,11 +5,11 @@ use super::environment::Paths;
 use super::page::Progress;
 use super::pictures::{failed, held};
 use super::{Exit, Failed, complain, print, training};
-use illumine::train::data::dataset::Dataset;
-use illumine::train::data::sets::known_sha256;
-use illumine::train::data::split::Split;
-use illumine::train::data::{archive, build};
-use illumine::train::quantize::quantize;
+use ::train::data::dataset::Dataset;
+use ::train::data::sets::known_sha256;
+use ::train::data::split::Split;
+use ::train::data::{archive, build};
+use ::train::quantize::quantize;
 use std::path::Path;
 
 pub fn run(paths: &Paths, what: &Args) -> Result<Exit, Failed> {

@@ -7,18 +7,17 @@ use super::models::with_progress;
 use super::page::{Meter, Progress};
 use super::training_reporter::{TrainingReporter, save_sheet};
 use super::{Exit, Failed, complain, note, pictures, print};
+use ::train::batches::captions;
+use ::train::data::dataset::Dataset;
+use ::train::export::Export;
+use ::train::job::{Job, TrainingData, check, train as run_job};
+use ::train::losses::LossWeights;
+use ::train::run::{RunOutcome, Schedule, TrainingEvent};
+use ::train::{TrainError, export as exports};
 use base::progress::{Cancelled, Observer};
-use illumine::model::device;
-use illumine::model::encoder::SentenceEncoder;
-use illumine::story::hash::sha256;
-use illumine::train::batches::captions;
-use illumine::train::data::dataset::Dataset;
-use illumine::train::export::Export;
-use illumine::train::job::{Job, TrainingData, check, train as run_job};
-use illumine::train::losses::LossWeights;
-use illumine::train::run::{RunOutcome, Schedule, TrainingEvent};
-use illumine::train::{TrainError, export as exports};
 use illumine::tui::training::{self as screen, Run, ScreenOptions, Update};
+use llm::device;
+use llm::sentence_encoder::SentenceEncoder;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::flag;
 use std::io::{IsTerminal, stdin, stdout};
@@ -26,6 +25,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::channel;
+use story::hash::sha256;
 
 pub fn train(paths: &Paths, args: &Args) -> Result<Exit, Failed> {
     if let Some(threads) = args.on.threads {
@@ -258,7 +258,7 @@ fn embed_captions(
     let name = sha256(captions.join("\n").as_bytes());
     let path = run.join(format!("captions-{}.f32", &name[..16]));
     let bytes = std::fs::read(&path).unwrap_or_default();
-    if bytes.len() == captions.len() * illumine::model::encoder::WIDTH * 4 {
+    if bytes.len() == captions.len() * llm::sentence_encoder::WIDTH * 4 {
         let words = bytes.chunks_exact(4);
         return Ok(words
             .map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]]))

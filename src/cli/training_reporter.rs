@@ -1,10 +1,10 @@
 //! A training run in lines: one now and then, and the latest sample sheet beside the checkpoint.
 
 use super::{complain, note};
+use ::train::job::Job;
+use ::train::phase::SampleSheet;
+use ::train::run::{Metrics, TrainingEvent};
 use illumine::store::picture;
-use illumine::train::job::Job;
-use illumine::train::phase::SampleSheet;
-use illumine::train::run::{Metrics, TrainingEvent};
 use illumine::tui::training::clock;
 use std::time::{Duration, Instant};
 

@@ -7,16 +7,16 @@ use super::signals;
 use super::{Exit, Failed};
 use illumine::engine::Engine;
 use illumine::store::prompts::Prompts;
-use illumine::story::command::Completion;
-use illumine::story::frame::Voice;
-use illumine::story::message::{Overflow, PassageStats};
-use illumine::story::untrusted::clean;
-use illumine::story::voice::{self, PromptTemplate};
-use illumine::story::{Command, Mode, ModelInfo, Node, Reply, Status};
 use illumine::studio::{Notice, Outcome, Setup, Studio};
 use serde::Serialize;
 use std::io::{IsTerminal, Read, Write, stdin, stdout};
 use std::sync::mpsc::{Receiver, channel};
+use story::command::Completion;
+use story::frame::Voice;
+use story::message::{Overflow, PassageStats};
+use story::untrusted::clean;
+use story::voice::{self, PromptTemplate};
+use story::{Command, Mode, ModelInfo, Node, Reply, Status};
 
 /// The object that `--json` prints.
 #[derive(Serialize)]

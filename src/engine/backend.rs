@@ -5,11 +5,11 @@
 //! ([`super::scripted`]) stand behind it; a server or a recording fits beside them, and neither
 //! the studio nor a front end sees which of them answers.
 
-use crate::story::message::{
+use story::message::{
     Alternative, Capabilities, ContextReport, FailureKind, PassageStats, TextRequest, WarmCache,
 };
-use crate::story::progress::{Cancelled, Observer, Unobserved};
-use crate::story::{Event, ModelInfo, NodeId, Status};
+use story::progress::{Cancelled, Observer, Unobserved};
+use story::{Event, ModelInfo, NodeId, Status};
 
 /// How a request ended.
 pub type Answer = Result<(Status, PassageStats), Failure>;

@@ -8,24 +8,25 @@ mod job;
 mod prompt;
 mod scene;
 
-use crate::model::encoder::SentenceEncoder;
-use crate::model::gan::concepts::best_similarity;
-use crate::model::gan::design::DesignLoader;
-use crate::model::gan::encoded::EncodedPicture;
-use crate::model::gan::picture_file::{PictureFileError, decode_square};
-use crate::model::gan::sampling::Sampling;
-use crate::model::gan::{Illuminator, ImageSpec, MIX_SHARE, is_complete};
-use crate::model::upscaler::{SCALE, Upscaler};
-use crate::model::{ImageError, ModelError, device};
-use crate::story::picture::{
+use imagegen::ImageError;
+use imagegen::concepts::best_similarity;
+use imagegen::design::DesignLoader;
+use imagegen::encoded::EncodedPicture;
+use imagegen::picture_file::{PictureFileError, decode_square};
+use imagegen::sampling::Sampling;
+use imagegen::upscaler::{SCALE, Upscaler};
+use imagegen::{Illuminator, ImageSpec, MIX_SHARE, is_complete};
+use job::ImageJob;
+use llm::sentence_encoder::SentenceEncoder;
+use llm::{ModelError, device};
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
+use story::picture::{
     DrawnPicture, Layer, PictureProvenance, PictureRequest, PictureTask, PromptOrPicture,
     PromptSource, SourcePicture, StyleChoice,
 };
-use crate::story::progress::Observer;
-use crate::story::untrusted::clean_line;
-use job::ImageJob;
-use std::path::{Path, PathBuf};
-use std::rc::Rc;
+use story::progress::Observer;
+use story::untrusted::clean_line;
 
 /// Everything needed to draw, in memory.
 pub struct ImagePipeline {

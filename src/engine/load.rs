@@ -5,21 +5,21 @@ use super::fetching::watching;
 use super::image_pipeline;
 use super::local::Loaded;
 use super::local::draft::{Draft, same_words};
-use crate::model::catalog::{Catalog, Entry, ModelChoice};
-use crate::model::device;
-use crate::model::encoder::SentenceEncoder;
-use crate::model::fetch::ModelStore;
-use crate::model::gan::Illuminator;
-use crate::model::gguf::Gguf;
-use crate::model::template::ChatTemplate;
-use crate::model::{ModelError, Placement, Tokenizer, check_supported};
-use crate::story::ModelInfo;
-use crate::story::progress::Observer;
-use crate::story::untrusted::clean_line;
+use hub::catalog::{Catalog, Entry, ModelChoice};
+use hub::fetch::ModelStore;
+use imagegen::Illuminator;
 use kernels::attention::KvType;
+use llm::device;
+use llm::gguf::Gguf;
+use llm::sentence_encoder::SentenceEncoder;
+use llm::template::ChatTemplate;
+use llm::{ModelError, Placement, Tokenizer, check_supported};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
+use story::ModelInfo;
+use story::progress::Observer;
+use story::untrusted::clean_line;
 
 /// Loads models on the worker's thread.
 pub trait Loader: Send {
@@ -253,7 +253,7 @@ fn read_open(
             let template = template.and_then(|source| ChatTemplate::new(source.into_owned()).ok());
             (Tokenizer::from_gguf(&gguf), template)
         });
-        let model = crate::model::load_text(gguf.clone(), &place);
+        let model = llm::load_text(gguf.clone(), &place);
         (words.join(), model)
     });
     let (tokenizer, template) = words.unwrap_or_else(|panic| std::panic::resume_unwind(panic));

@@ -17,9 +17,9 @@ pub use generate::SLICE;
 pub use loaded::Loaded;
 
 use super::backend::{Answer, Backend, Failure, Listener};
-use crate::story::message::{Alternative, Capabilities, ContextReport, TextRequest, WarmCache};
-use crate::story::progress::Observer;
-use crate::story::{ModelInfo, NodeId};
+use story::message::{Alternative, Capabilities, ContextReport, TextRequest, WarmCache};
+use story::progress::Observer;
+use story::{ModelInfo, NodeId};
 
 impl Backend for Loaded {
     fn about(&self) -> &ModelInfo {

@@ -5,11 +5,11 @@ use super::image_pipeline::{DrawError, ImagePipeline};
 use super::suggest::said;
 use super::worker::{Worker, ended};
 use super::{LoadError, Loader, Outbox};
-use crate::story::message::{FailureKind, TextRequest};
-use crate::story::picture::{PictureRequest, PictureTask, PromptSource};
-use crate::story::progress::{Cancelled, Observer};
-use crate::story::{Event, NodeId, Status};
 use std::rc::Rc;
+use story::message::{FailureKind, TextRequest};
+use story::picture::{PictureRequest, PictureTask, PromptSource};
+use story::progress::{Cancelled, Observer};
+use story::{Event, NodeId, Status};
 
 impl From<DrawError> for Failure {
     fn from(error: DrawError) -> Failure {

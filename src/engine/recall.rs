@@ -6,16 +6,16 @@
 //! end. The text encoder computes the embeddings.
 
 use super::backend::{Backend, Failure};
-use crate::model::ModelError;
-use crate::model::encoder::{SentenceEncoder, WIDTH};
-use crate::story::context::{ContextPart, PartKind};
-use crate::story::hash::fnv1a;
-use crate::story::message::{Retrieval, RetrievedPassage, TextRequest};
-use crate::story::progress::Observer;
-use crate::story::sentence::{excerpt, sentence_ends};
-use crate::story::{Context, NodeId};
+use llm::ModelError;
+use llm::sentence_encoder::{SentenceEncoder, WIDTH};
 use std::collections::HashMap;
 use std::rc::Rc;
+use story::context::{ContextPart, PartKind};
+use story::hash::fnv1a;
+use story::message::{Retrieval, RetrievedPassage, TextRequest};
+use story::progress::Observer;
+use story::sentence::{excerpt, sentence_ends};
+use story::{Context, NodeId};
 
 /// The minimum cosine similarity.
 const NEAR: f32 = 0.2;
@@ -178,7 +178,7 @@ fn lore(context: &Context, recall: &Retrieval) -> Vec<Stretch> {
     });
     let first = ranks.max().unwrap_or(0);
     let entries = recall.lore.iter().enumerate();
-    let stretch = |(at, entry): (usize, &crate::story::message::UnmatchedLore)| Stretch {
+    let stretch = |(at, entry): (usize, &story::message::UnmatchedLore)| Stretch {
         label: format!("lore {}", entry.title),
         words: entry.text.trim().to_string(),
         part: ContextPart::plain(

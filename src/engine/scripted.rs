@@ -5,13 +5,13 @@
 
 use super::backend::{Answer, Backend, Failure, Listener};
 use super::load::{LoadError, Loader};
-use crate::model::encoder::SentenceEncoder;
-use crate::story::message::{
+use llm::sentence_encoder::SentenceEncoder;
+use std::collections::VecDeque;
+use story::message::{
     Alternative, Capabilities, ContextReport, PassageStats, TextRequest, WarmCache,
 };
-use crate::story::progress::Observer;
-use crate::story::{Event, ModelInfo, NodeId, Status};
-use std::collections::VecDeque;
+use story::progress::Observer;
+use story::{Event, ModelInfo, NodeId, Status};
 
 /// What a scripted model is, and everything that it will say.
 #[derive(Clone, Debug)]
@@ -193,11 +193,11 @@ fn addressed(event: Event, to: NodeId) -> Event {
 mod tests {
     use super::*;
     use crate::engine::Engine;
-    use crate::story::context::Context;
-    use crate::story::message::{LengthGoal, Overflow, Reply, RequestId};
-    use crate::story::{Request, Sampling};
     use std::sync::mpsc::{Receiver, channel};
     use std::time::Duration;
+    use story::context::Context;
+    use story::message::{LengthGoal, Overflow, Reply, RequestId};
+    use story::{Request, Sampling};
 
     fn request(node: NodeId) -> TextRequest {
         TextRequest {

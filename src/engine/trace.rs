@@ -4,9 +4,9 @@
 //! Words go to a target of their own, [`WORDS`], which the subscriber lets through only where the
 //! writer asked for it. Without a subscriber nothing here costs anything.
 
-use crate::story::message::FailureKind;
-use crate::story::{Event, Request};
 use std::time::Instant;
+use story::message::FailureKind;
+use story::{Event, Request};
 use tracing::{Span, debug, error, info, info_span, trace};
 
 /// The target of events that quote the writer.

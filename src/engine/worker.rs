@@ -6,14 +6,14 @@ use super::recall::Recaller;
 use super::suggest::suggest;
 use super::trace::RequestTrace;
 use super::{LoadError, Loader, Outbox, Stop};
-use crate::model::encoder::SentenceEncoder;
-use crate::story::message::{FailureKind, PassageStats, Reply, RequestId, TextRequest};
-use crate::story::progress::Observer;
-use crate::story::{Event, NodeId, Request, Status};
+use llm::sentence_encoder::SentenceEncoder;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 use std::slice::from_mut;
 use std::sync::mpsc;
+use story::message::{FailureKind, PassageStats, Reply, RequestId, TextRequest};
+use story::progress::Observer;
+use story::{Event, NodeId, Request, Status};
 
 /// The worker's state.
 pub(super) struct Worker<L> {

@@ -13,16 +13,16 @@ mod pages;
 mod tavern;
 mod text;
 
-use crate::model::gan::picture_file::MAX_FILE_BYTES;
 use crate::store::lorebook;
-use crate::story::lore::Lorebook;
-use crate::story::nearest::nearest;
-use crate::story::{NodeId, Picture, Story};
+use imagegen::picture_file::MAX_FILE_BYTES;
 use std::collections::BTreeMap;
 use std::fs::{self, OpenOptions};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use story::lore::Lorebook;
+use story::nearest::nearest;
+use story::{NodeId, Picture, Story};
 
 /// An export format.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -198,8 +198,7 @@ impl ExportFormat {
             .iter()
             .find(|(_, names, ..)| names.contains(&wanted.as_str()));
         known.map(|(format, ..)| *format).ok_or_else(|| {
-            let word =
-                crate::story::untrusted::clean_line(&word.chars().take(40).collect::<String>());
+            let word = story::untrusted::clean_line(&word.chars().take(40).collect::<String>());
             let names = FORMATS
                 .iter()
                 .flat_map(|(_, names, ..)| names.iter().copied());

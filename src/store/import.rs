@@ -11,13 +11,13 @@ mod lore;
 pub mod png;
 pub mod tavern;
 
-use crate::story::card::Card;
-use crate::story::import::Import;
-use crate::story::untrusted::{clean, clean_line};
 use serde_json::{Map, Value};
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
+use story::card::Card;
+use story::import::Import;
+use story::untrusted::{clean, clean_line};
 
 /// The maximum size of a file.
 const LARGEST: u64 = 64 << 20;
@@ -155,7 +155,7 @@ fn parse_object(text: &str, name: &str) -> Result<Import, ImportError> {
     Ok(Import::Card { card, book, file })
 }
 
-type CardAndBook = (Box<Card>, Option<crate::story::lore::Lorebook>);
+type CardAndBook = (Box<Card>, Option<story::lore::Lorebook>);
 
 fn parse_card(bytes: Vec<u8>) -> Result<CardAndBook, ImportError> {
     let file: Map<String, Value> =

@@ -2,12 +2,12 @@
 
 use super::recover::{Recovered, recover_journal};
 use super::{StoreError, check_name};
-use crate::story::Record;
-use crate::story::record::{SessionHeader, VERSION};
 use serde::Serialize;
 use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
 use std::io::{Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
+use story::Record;
+use story::record::{SessionHeader, VERSION};
 
 pub(super) const FILE: &str = "journal.jsonl";
 

@@ -3,8 +3,8 @@
 //! An entry exported to the format it was imported from keeps all of its original fields; in
 //! another format, it keeps those that the format does not define itself.
 
-use crate::story::lore::{InsertPosition, KeyLogic, LoreEntry, Lorebook};
 use serde_json::{Map, Value, json};
+use story::lore::{InsertPosition, KeyLogic, LoreEntry, Lorebook};
 
 /// The key under which a book stores its original format.
 pub const FORM: &str = "illumine_form";

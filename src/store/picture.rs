@@ -3,10 +3,10 @@
 //! Three text chunks: `Software`; `illumine`, the provenance as JSON; and XMP with IPTC's digital
 //! source type (IPTC Photo Metadata Standard 2023.1), which other programs look for.
 
-pub use crate::story::picture::PictureProvenance;
+pub use story::picture::PictureProvenance;
 
-use crate::story::picture::{Derivation, Layer};
 use std::io::Cursor;
+use story::picture::{Derivation, Layer};
 use tiny_skia::{
     Color, FilterQuality, IntSize, Pixmap, PixmapPaint, PremultipliedColorU8, Transform,
 };

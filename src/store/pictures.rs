@@ -3,12 +3,12 @@
 
 use super::journal::{make_private_dir, open_private, sync_dir};
 use super::{Journal, Sessions, StoreError};
-use crate::story::hash::sha256;
-use crate::story::picture::Picture;
-use crate::story::{NodeId, Story};
 use std::fs;
 use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
+use story::hash::sha256;
+use story::picture::Picture;
+use story::{NodeId, Story};
 
 const FOLDER: &str = "pictures";
 

@@ -1,13 +1,13 @@
 //! Finds voices and prompt templates: first in the writer's own folder, then among the built-in
 //! ones.
 
-use crate::story::nearest::nearest;
-use crate::story::untrusted::clean_line;
-use crate::story::voice::{PromptTemplate, VoiceError};
 use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::{ErrorKind, Read};
 use std::path::{Path, PathBuf};
+use story::nearest::nearest;
+use story::untrusted::clean_line;
+use story::voice::{PromptTemplate, VoiceError};
 
 macro_rules! shipped {
     ($($name:literal),* $(,)?) => {

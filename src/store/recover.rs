@@ -1,8 +1,8 @@
 //! Rebuilds a story from a journal's bytes, however damaged the file is.
 
-use crate::story::record::VERSION;
-use crate::story::{Record, Settings, Story};
 use serde::Deserialize;
+use story::record::VERSION;
+use story::{Record, Settings, Story};
 
 /// The content of a journal.
 #[derive(Debug, Default)]
@@ -122,8 +122,8 @@ fn apply_record(found: &mut Recovered, record: Record) -> Result<(), String> {
 mod tests {
     use super::super::Sessions;
     use super::*;
-    use crate::story::record::{HeadMove, PassageEnd, StepKind, StreamedText};
-    use crate::story::{Author, Node, Status};
+    use story::record::{HeadMove, PassageEnd, StepKind, StreamedText};
+    use story::{Author, Node, Status};
 
     fn node(id: u64, parent: Option<u64>, author: Author, text: &str) -> Record {
         Record::Node(Node {
@@ -141,9 +141,9 @@ mod tests {
 
     #[test]
     fn every_kind_of_record_is_read_as_it_was_written() {
-        use crate::story::frame::FrameChange;
-        use crate::story::lore::Lorebook;
-        use crate::story::record::{Change, SessionHeader, Step, StepCount};
+        use story::frame::FrameChange;
+        use story::lore::Lorebook;
+        use story::record::{Change, SessionHeader, Step, StepCount};
         let opening = SessionHeader {
             name: "s".to_string(),
             build: "0".to_string(),

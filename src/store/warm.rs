@@ -4,10 +4,10 @@
 //! cache. It only saves time: a damaged cache, or one of another model or build, is ignored.
 
 use super::{StoreError, journal::Journal};
-use crate::story::message::WarmCache;
 use serde::{Deserialize, Serialize};
 use std::fs;
 use std::io::Write;
+use story::message::WarmCache;
 
 const FILE: &str = "warm.kv";
 /// The maximum size to load.

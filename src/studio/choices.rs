@@ -3,10 +3,10 @@
 use super::pending::Purpose;
 use super::request::Ask;
 use super::{Outcome, Refusal, Studio, Work, cannot};
-use crate::story::message::Alternative;
-use crate::story::sentence::excerpt;
-use crate::story::untrusted::clean;
-use crate::story::{Command, NodeId, Passage, Place, Request, command::TokenChoice, edit, places};
+use story::message::Alternative;
+use story::sentence::excerpt;
+use story::untrusted::clean;
+use story::{Command, NodeId, Passage, Place, Request, command::TokenChoice, edit, places};
 
 /// A row of a list, and the command that picking it runs.
 #[derive(Clone, Debug, PartialEq)]

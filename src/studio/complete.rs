@@ -1,8 +1,8 @@
 //! What could follow what is typed: command names and their arguments, for every front end.
 
 use crate::store::export;
-use crate::story::command::{self, ArgumentKind, COMMANDS, CommandSpec};
-use crate::story::sampling::SETTINGS;
+use story::command::{self, ArgumentKind, COMMANDS, CommandSpec};
+use story::sampling::SETTINGS;
 
 /// What can be completed to.
 #[derive(Debug, PartialEq)]

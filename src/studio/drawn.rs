@@ -4,12 +4,12 @@ use super::choices::Listed;
 use super::pictures::{Illustration, Kept};
 use super::{Notice, Outcome, Refusal, Studio};
 use crate::store::picture::{encode, size};
-use crate::story::hash::sha256;
-use crate::story::message::FailureKind;
-use crate::story::picture::{DrawnPicture, PictureProvenance};
-use crate::story::record::{Change, Step, StepKind};
-use crate::story::sentence::excerpt;
-use crate::story::{Author, Command, Node, NodeId, Picture, Record, Status};
+use story::hash::sha256;
+use story::message::FailureKind;
+use story::picture::{DrawnPicture, PictureProvenance};
+use story::record::{Change, Step, StepKind};
+use story::sentence::excerpt;
+use story::{Author, Command, Node, NodeId, Picture, Record, Status};
 
 impl Studio {
     /// Shows a picture instead of its other versions, and goes to its passage if that is not on the

@@ -1,11 +1,11 @@
 //! `/edit` and `/delete`: add new passages next to the old ones, which stay unchanged.
 
 use super::{Outcome, Refusal, Studio, cannot};
-use crate::story::edit::{self, EditPlan};
-use crate::story::frame::FrameChange;
-use crate::story::record::{Change, HeadMove, Step, StepKind};
-use crate::story::untrusted::clean;
-use crate::story::{Node, NodeId, Record, places};
+use story::edit::{self, EditPlan};
+use story::frame::FrameChange;
+use story::record::{Change, HeadMove, Step, StepKind};
+use story::untrusted::clean;
+use story::{Node, NodeId, Record, places};
 
 impl Studio {
     pub(super) fn edit(

@@ -3,13 +3,13 @@
 use super::{Outcome, Refusal, Studio, cannot};
 use crate::store::export::{self, ExportFormat, ExportMeta, ExportScope};
 use crate::store::import;
-use crate::story::frame::FrameChange;
-use crate::story::import::{Import, ImportTarget, import_records};
-use crate::story::record::{Change, Step, StepKind};
-use crate::story::untrusted::clean_line;
-use crate::story::voice::{FilledTemplate, PromptTemplate, parse_assignments};
-use crate::story::{Author, Mode, Node, Record, Settings};
 use std::path::{Path, PathBuf};
+use story::frame::FrameChange;
+use story::import::{Import, ImportTarget, import_records};
+use story::record::{Change, Step, StepKind};
+use story::untrusted::clean_line;
+use story::voice::{FilledTemplate, PromptTemplate, parse_assignments};
+use story::{Author, Mode, Node, Record, Settings};
 
 impl Studio {
     /// All voices and templates that `/voice` accepts.

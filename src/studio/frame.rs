@@ -5,14 +5,14 @@ use super::choices::Listed;
 use super::request::Ask;
 use super::session::Afterwards;
 use super::{Outcome, Refusal, Studio, cannot};
-use crate::story::ban::Ban;
-use crate::story::command::{ContinueLength, LoreCommand};
-use crate::story::frame::{FrameChange, Note};
-use crate::story::lore::{LoreEntry, Lorebook};
-use crate::story::record::{Change, StepKind};
-use crate::story::sentence::{count_noun, excerpt};
-use crate::story::untrusted::clean;
-use crate::story::{Command, Place, Record};
+use story::ban::Ban;
+use story::command::{ContinueLength, LoreCommand};
+use story::frame::{FrameChange, Note};
+use story::lore::{LoreEntry, Lorebook};
+use story::record::{Change, StepKind};
+use story::sentence::{count_noun, excerpt};
+use story::untrusted::clean;
+use story::{Command, Place, Record};
 
 /// The lorebook for entries added one by one.
 const OWN: &str = "notes";

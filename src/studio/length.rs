@@ -1,15 +1,15 @@
 //! Warnings of a story that is longer than the model can hold, or soon will be.
 
 use super::{Notice, Studio};
-use crate::story::context::prompt_budget;
-use crate::story::message::PassageStats;
+use story::context::prompt_budget;
+use story::message::PassageStats;
 
 impl Studio {
     /// A warning if a story loaded from disk or imported is longer than the context. Tokens are
     /// estimated: one per four bytes of Latin text, one per character of other scripts.
     pub(super) fn too_long(&mut self) -> Option<String> {
         let holds = self.about.as_ref()?.context;
-        let tokens = |passage: &crate::story::Passage| match passage.ids.len() {
+        let tokens = |passage: &story::Passage| match passage.ids.len() {
             0 => {
                 passage
                     .text

@@ -4,11 +4,11 @@ use super::choices::Listed;
 use super::pending::Purpose;
 use super::request::healing;
 use super::{Outcome, Refusal, Studio, Work, cannot};
-use crate::story::diff;
-use crate::story::message::LengthGoal;
-use crate::story::sampling::SETTINGS;
-use crate::story::sentence::{count_noun, excerpt, excerpt_around};
-use crate::story::{Author, Command, Node, NodeId, Passage, Place, Request, Sampling, places};
+use story::diff;
+use story::message::LengthGoal;
+use story::sampling::SETTINGS;
+use story::sentence::{count_noun, excerpt, excerpt_around};
+use story::{Author, Command, Node, NodeId, Passage, Place, Request, Sampling, places};
 
 /// The maximum number of rows in a list.
 const MOST: usize = 2000;

@@ -1,10 +1,10 @@
 //! The active lore entries of a passage, and why they are active.
 
 use super::Studio;
-use crate::story::lore::{Activation, ActiveEntry, EntryId, ScanInput, ScanResult, scan};
-use crate::story::sentence::count_noun;
-use crate::story::untrusted::clean;
-use crate::story::{Passage, Place};
+use story::lore::{Activation, ActiveEntry, EntryId, ScanInput, ScanResult, scan};
+use story::sentence::count_noun;
+use story::untrusted::clean;
+use story::{Passage, Place};
 
 impl Studio {
     /// The active lore entries after a path, the entries rejected by a rule, and the inactive ones.

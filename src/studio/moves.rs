@@ -2,11 +2,11 @@
 //! the head, set marks and hide passages; nothing is erased.
 
 use super::{Outcome, Refusal, Studio, cannot};
-use crate::story::command::Swipe;
-use crate::story::record::{Change, HeadMove, Step, StepCount, StepKind};
-use crate::story::sentence::{count_noun, excerpt};
-use crate::story::untrusted::clean_line;
-use crate::story::{Node, NodeId, Place, Record, places};
+use story::command::Swipe;
+use story::record::{Change, HeadMove, Step, StepCount, StepKind};
+use story::sentence::{count_noun, excerpt};
+use story::untrusted::clean_line;
+use story::{Node, NodeId, Place, Record, places};
 
 impl Studio {
     pub(super) fn undo(&mut self, steps: usize) -> Result<Outcome, Refusal> {

@@ -4,11 +4,11 @@ use super::pending::Purpose;
 use super::session::Afterwards;
 use super::write::maker;
 use super::{Notice, Refusal, Studio, Work};
-use crate::story::frame::FrameChange;
-use crate::story::message::{FailureKind, PassageStats, Reply, RetrievedPassage, Truncation};
-use crate::story::record::{Change, PassageEnd, Step, StepKind, StreamedText};
-use crate::story::untrusted::clean;
-use crate::story::{Event, ModelInfo, NodeId, Record, RequestId, Status};
+use story::frame::FrameChange;
+use story::message::{FailureKind, PassageStats, Reply, RetrievedPassage, Truncation};
+use story::record::{Change, PassageEnd, Step, StepKind, StreamedText};
+use story::untrusted::clean;
+use story::{Event, ModelInfo, NodeId, Record, RequestId, Status};
 
 impl Studio {
     /// Takes the engine's news. Call [`Studio::flush`] once all that waited has been taken.
@@ -355,7 +355,7 @@ pub(super) fn counted(phrases: &[String]) -> String {
         }
     }
     let said = |(phrase, count): &(&str, usize)| {
-        let phrase = crate::story::sentence::excerpt(phrase, 60);
+        let phrase = story::sentence::excerpt(phrase, 60);
         match count {
             1 => format!("\"{phrase}\""),
             count => format!("\"{phrase}\" ({count} times)"),

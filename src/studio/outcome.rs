@@ -2,11 +2,11 @@
 
 use super::Listed;
 use crate::store::StoreError;
-use crate::story::command;
-use crate::story::diff::DiffSpan;
-use crate::story::message::{ContextReport, FailureKind, PassageStats};
-use crate::story::places::PlaceError;
-use crate::story::{NodeId, Status};
+use story::command;
+use story::diff::DiffSpan;
+use story::message::{ContextReport, FailureKind, PassageStats};
+use story::places::PlaceError;
+use story::{NodeId, Status};
 
 /// The outcome of a command.
 #[derive(Clone, Debug, PartialEq)]

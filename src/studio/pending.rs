@@ -6,8 +6,8 @@
 use super::Work;
 use super::pictures::Illustration;
 use super::session::SessionId;
-use crate::story::message::TextRequest;
-use crate::story::{NodeId, Place, RequestId};
+use story::message::TextRequest;
+use story::{NodeId, Place, RequestId};
 
 /// What the engine was asked for, oldest first.
 #[derive(Default)]

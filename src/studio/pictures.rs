@@ -5,20 +5,20 @@
 
 use super::pending::Purpose;
 use super::{Outcome, Refusal, Studio, Work, cannot, derive};
-use crate::model::gan::picture_file::MAX_FILE_BYTES;
 use crate::store::picture::provenance;
 use crate::store::pictures;
-use crate::story::command::{DrawOptions, PictureCommand};
-use crate::story::context::{Context, ContextPart, PartKind};
-use crate::story::message::{LengthGoal, Overflow, TextRequest};
-use crate::story::picture::{
-    PictureRequest, PictureTask, PromptOrPicture, PromptSource, SourcePicture, StyleChoice,
-};
-use crate::story::sentence::excerpt;
-use crate::story::untrusted::{clean, clean_line};
-use crate::story::{NodeId, Picture, Request, Settings, places};
+use imagegen::picture_file::MAX_FILE_BYTES;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use story::command::{DrawOptions, PictureCommand};
+use story::context::{Context, ContextPart, PartKind};
+use story::message::{LengthGoal, Overflow, TextRequest};
+use story::picture::{
+    PictureRequest, PictureTask, PromptOrPicture, PromptSource, SourcePicture, StyleChoice,
+};
+use story::sentence::excerpt;
+use story::untrusted::{clean, clean_line};
+use story::{NodeId, Picture, Request, Settings, places};
 
 /// The prompt template by which the text model describes a passage.
 const TASK: &str = "picture";

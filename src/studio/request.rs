@@ -1,12 +1,12 @@
 //! What the engine needs for a passage: the context that the model reads, and how it is to write.
 
 use super::Studio;
-use crate::story::command::ContinueLength;
-use crate::story::context::{Context, ContextExtras, build_context};
-use crate::story::lore::{Activation, EntryId, ScanResult, SkippedEntry};
-use crate::story::message::{LengthGoal, Overflow, Retrieval, TextRequest, UnmatchedLore};
-use crate::story::untrusted::clean_line;
-use crate::story::{NodeId, Passage, Place};
+use story::command::ContinueLength;
+use story::context::{Context, ContextExtras, build_context};
+use story::lore::{Activation, EntryId, ScanResult, SkippedEntry};
+use story::message::{LengthGoal, Overflow, Retrieval, TextRequest, UnmatchedLore};
+use story::untrusted::clean_line;
+use story::{NodeId, Passage, Place};
 /// Options for one passage only.
 #[derive(Clone, Default)]
 pub(super) struct Ask {
@@ -122,7 +122,7 @@ pub(super) fn healing() -> Ask {
 }
 
 /// The goal of a passage, and its number of tokens.
-fn goal(sampling: &mut crate::story::Sampling, reach: &ContinueLength) -> LengthGoal {
+fn goal(sampling: &mut story::Sampling, reach: &ContinueLength) -> LengthGoal {
     match reach {
         ContinueLength::Default if sampling.whole_sentences => LengthGoal::Near,
         ContinueLength::Default => LengthGoal::Exact,

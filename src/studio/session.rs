@@ -2,12 +2,12 @@
 
 use super::{Listed, Refusal, Setup, cannot};
 use crate::store::{Journal, Recovered};
-use crate::story::lore::SkippedEntry;
-use crate::story::message::{PassageStats, RetrievedPassage, WarmCache};
-use crate::story::record::{PassageEnd, StreamedText};
-use crate::story::{NodeId, Record, Settings, Status, Story};
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
+use story::lore::SkippedEntry;
+use story::message::{PassageStats, RetrievedPassage, WarmCache};
+use story::record::{PassageEnd, StreamedText};
+use story::{NodeId, Record, Settings, Status, Story};
 
 /// Tells one session from those before it, for as long as the program runs.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -3,9 +3,9 @@
 use super::pending::Purpose;
 use super::session::{Opened, Session};
 use super::{Notice, Outcome, Refusal, Studio, Work, cannot};
-use crate::story::message::{FailureKind, WarmCache};
-use crate::story::sentence::format_bytes;
-use crate::story::{Record, Request};
+use story::message::{FailureKind, WarmCache};
+use story::sentence::format_bytes;
+use story::{Record, Request};
 
 /// The size above which a KV cache is saved only on explicit request.
 const WARM_LIMIT: u64 = 256_000_000;

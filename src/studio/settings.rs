@@ -1,9 +1,9 @@
 //! `/set`, `/model`, `/mode` and `/system`.
 
 use super::{Outcome, Refusal, Studio, cannot};
-use crate::story::sampling::{self, SETTINGS};
-use crate::story::untrusted::clean;
-use crate::story::{Mode, Record, Settings};
+use story::sampling::{self, SETTINGS};
+use story::untrusted::clean;
+use story::{Mode, Record, Settings};
 
 impl Studio {
     /// Shows all settings, or one of them.

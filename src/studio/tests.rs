@@ -2,11 +2,11 @@
 
 use super::*;
 use crate::engine::scripted::{Script, ScriptedPassage};
-use crate::story::command;
-use crate::story::message::{Alternative, FailureKind, Reply, Truncation, WarmCache};
-use crate::story::{Event, Status};
 use std::sync::mpsc::{Receiver, channel};
 use std::time::Duration;
+use story::command;
+use story::message::{Alternative, FailureKind, Reply, Truncation, WarmCache};
+use story::{Event, Status};
 
 /// A studio over a scripted engine, and a folder for its sessions that goes with it.
 struct Desk {

@@ -4,9 +4,9 @@
 use super::pending::Purpose;
 use super::request::{Ask, healing};
 use super::{Outcome, Refusal, Studio, Work, cannot, derive};
-use crate::story::command::ContinueLength;
-use crate::story::untrusted::clean;
-use crate::story::{Author, Mode, Passage, Place, Request};
+use story::command::ContinueLength;
+use story::untrusted::clean;
+use story::{Author, Mode, Passage, Place, Request};
 
 impl Studio {
     /// Lets the model draft the writer's next line, which is not in the story until it is sent.

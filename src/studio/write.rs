@@ -4,13 +4,13 @@ use super::pending::Purpose;
 use super::request::{Ask, healing};
 use super::session::Afterwards;
 use super::{Outcome, Refusal, Studio, Work, cannot, derive};
-use crate::story::command::{Completion, ContinueLength, TokenChoice};
-use crate::story::context::separator_before;
-use crate::story::frame::FrameChange;
-use crate::story::message::TextRequest;
-use crate::story::record::{Change, HeadMove, PassageEnd, Step, StepKind};
-use crate::story::untrusted::clean;
-use crate::story::{
+use story::command::{Completion, ContinueLength, TokenChoice};
+use story::context::separator_before;
+use story::frame::FrameChange;
+use story::message::TextRequest;
+use story::record::{Change, HeadMove, PassageEnd, Step, StepKind};
+use story::untrusted::clean;
+use story::{
     Author, Mode, ModelIdentity, Node, NodeId, Place, Provenance, Record, Request, Status, edit,
     places,
 };
@@ -209,7 +209,7 @@ impl Studio {
             Place::after(Some(node)),
         );
         // One undo takes back the passage and what was taken over with it.
-        let mut records = vec![Record::Undo(crate::story::record::StepCount { steps: 1 })];
+        let mut records = vec![Record::Undo(story::record::StepCount { steps: 1 })];
         records.extend(made.nodes.into_iter().map(Record::Node));
         let (to, why) = (made.head, StepKind::Fill);
         records.push(Record::Head(HeadMove { to, why }));
@@ -311,7 +311,7 @@ impl Studio {
     }
 }
 
-pub(super) fn maker(about: &crate::story::ModelInfo) -> ModelIdentity {
+pub(super) fn maker(about: &story::ModelInfo) -> ModelIdentity {
     ModelIdentity {
         model: about.name.clone(),
         model_sha256: about.sha256.clone(),

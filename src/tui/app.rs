@@ -16,12 +16,12 @@ use super::page::Page;
 use super::probe::LateReplies;
 use super::{ExitReason, Options};
 use crate::editor::Editor;
-use crate::story::command::{self, ArgumentKind};
-use crate::story::untrusted::clean;
-use crate::story::{Command, NodeId, Reply};
 use crate::studio::{Notice, Outcome, Refusal, Studio, left_out};
 use crossterm::event::{KeyEvent, KeyEventKind};
 use std::time::Duration;
+use story::command::{self, ArgumentKind};
+use story::untrusted::clean;
+use story::{Command, NodeId, Reply};
 
 /// The time within which a second Ctrl+C quits.
 pub(super) const AGAIN: Duration = Duration::from_secs(1);

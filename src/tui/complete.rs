@@ -1,8 +1,8 @@
 //! Completions on the screen: the list under the line, and the ghost behind the cursor.
 
-use crate::story::command::{self, ArgumentKind};
-use crate::story::sampling::find;
 use crate::studio::complete::{Candidates, candidates};
+use story::command::{self, ArgumentKind};
+use story::sampling::find;
 
 /// The completions on the screen, and which of them is selected.
 #[derive(Debug, PartialEq)]

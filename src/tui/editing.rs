@@ -6,9 +6,9 @@ use super::keys::{self, Action, Scroll};
 use super::message::Tone;
 use super::overlay::Overlay;
 use crate::editor::{Editor, EditorError};
-use crate::story::{Command, NodeId};
 use crate::studio::Listed;
 use crossterm::event::{KeyCode, KeyEvent};
+use story::{Command, NodeId};
 
 impl App {
     /// Starts editing a passage in the input line.

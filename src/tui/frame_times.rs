@@ -2,11 +2,11 @@
 //! of a terminal.
 
 use super::{App, Options, areas, view};
-use crate::story::{Command, Event, Reply};
 use crate::studio::{Outcome, Studio};
 use ratatui::Terminal;
 use ratatui::backend::TestBackend;
 use std::time::{Duration, Instant};
+use story::{Command, Event, Reply};
 
 /// Columns and rows of the screen.
 const SCREEN: (u16, u16) = (120, 40);

@@ -4,9 +4,9 @@
 use super::half_blocks::{HalfBlocks, PictureSlot};
 use super::inbox::Input;
 use super::prepared::PreparedPicture;
-use crate::model::gan::picture_file::decode_for_terminal;
 use crate::studio::Kept;
 use image::{DynamicImage, RgbaImage};
+use imagegen::picture_file::decode_for_terminal;
 use ratatui::buffer::Buffer;
 use ratatui::layout::{Rect, Size};
 use ratatui::widgets::Widget;

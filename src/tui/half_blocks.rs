@@ -3,12 +3,12 @@
 //! The library's own half-blocks lose transparency, and most of a drawing is transparent; here the
 //! terminal's background shows through.
 
-use crate::model::gan::picture_file::scale_with_hard_edges;
-use crate::story::NodeId;
 use image::{Rgba, RgbaImage};
+use imagegen::picture_file::scale_with_hard_edges;
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 use ratatui::style::Color;
+use story::NodeId;
 
 /// A picture at a size in cells.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

@@ -47,7 +47,7 @@ impl Keymap {
                     KeyError(why)
                 })?,
                 line => {
-                    let parsed = crate::story::command::parse(line);
+                    let parsed = story::command::parse(line);
                     parsed.map_err(|error| KeyError(format!("the key {name}: {error}")))?;
                     // A handful of lines that live as long as the program.
                     Action::Run(String::leak(line.to_string()))

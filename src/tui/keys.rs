@@ -392,7 +392,7 @@ impl KeyBinding {
 mod tests {
     use super::super::keymap::Keymap;
     use super::*;
-    use crate::story::command;
+    use story::command;
 
     #[test]
     fn no_key_stands_twice() {

@@ -2,10 +2,10 @@
 //!
 //! The caller passes in the time.
 
-use crate::model::fetch::{Progress, ProgressMeter};
-use crate::story::message::PassageStats;
 use crate::studio::Work;
+use hub::fetch::{Progress, ProgressMeter};
 use std::time::Duration;
+use story::message::PassageStats;
 
 #[derive(Default)]
 pub struct Meter {

@@ -4,11 +4,11 @@ use super::columns::{Column, side_by_side};
 use super::keys::Scroll;
 use super::spans::{OverlayRow, SpanStyle};
 use super::wrap::wrap;
-use crate::story::NodeId;
-use crate::story::command;
-use crate::story::diff::DiffSpan;
-use crate::story::message::ContextReport;
-use crate::story::untrusted::clean;
+use story::NodeId;
+use story::command;
+use story::diff::DiffSpan;
+use story::message::ContextReport;
+use story::untrusted::clean;
 
 #[derive(Debug, Default)]
 pub struct Overlay {
@@ -341,7 +341,7 @@ mod tests {
 
     #[test]
     fn two_texts_stand_side_by_side() {
-        use crate::story::diff::diff_words;
+        use story::diff::diff_words;
         let mut overlay = Overlay::diff(&diff_words("one red lamp", "one blue lamp"));
         overlay.fit(27, 5);
         assert_eq!(texts(&overlay)[1], "one red lamp │ one blue    ");

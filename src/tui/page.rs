@@ -7,8 +7,8 @@
 use super::items::{ContextStart, ItemKey, PageItem, items, speaker, text_role};
 use super::paragraph::{Paragraph, PictureBlock};
 use super::spans::TextRole;
-use crate::story::{Passage, Story};
 use std::ops::Range;
+use story::{Passage, Story};
 
 /// The line that marks the start of the context.
 const FROM_HERE: &str = "\n─ ─ ─ the context starts here ─ ─ ─\n";

@@ -2,8 +2,8 @@
 
 use super::spans::TextRole;
 use super::wrap::wrap;
-use crate::story::NodeId;
 use std::ops::Range;
+use story::NodeId;
 
 #[derive(Debug, Default)]
 pub struct Paragraph {

@@ -337,7 +337,7 @@ fn every_file_that_contributing_names_is_there() {
 fn architecture_names_every_kind_of_record() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let text = fs::read_to_string(root.join("ARCHITECTURE.md")).unwrap();
-    let kinds = illumine::story::Record::KINDS.iter();
+    let kinds = story::Record::KINDS.iter();
     let missing = kinds.filter(|kind| !text.contains(&format!("`{kind}`")));
     none(
         missing

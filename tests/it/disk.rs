@@ -1,8 +1,8 @@
 //! Sessions on disk when the disk, the file or another program does not play along.
 
 use crate::support::{Home, home::plain};
-use illumine::story::{Author, Status, Story};
 use std::fs;
+use story::{Author, Status, Story};
 
 /// Writes a session of one line and two tokens.
 fn begun(home: &Home, session: &str) {

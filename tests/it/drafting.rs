@@ -1,7 +1,7 @@
 //! Drafting with the real model: candidates, alternatives, edits, bans, healing and what is read.
 
 use crate::support::{Home, Output, home::plain};
-use illumine::story::{Author, Status, Story, edit};
+use story::{Author, Status, Story, edit};
 
 fn repl(home: &Home, tokens: &str, lines: &str) -> Output {
     let output = home

@@ -2,7 +2,7 @@
 
 use crate::support::encoder_path;
 use candle_core::Device;
-use illumine::model::encoder::{SentenceEncoder, WIDTH};
+use llm::sentence_encoder::{SentenceEncoder, WIDTH};
 use serde::Deserialize;
 
 #[derive(Deserialize)]

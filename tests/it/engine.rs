@@ -2,20 +2,20 @@
 
 use crate::support::gguf::{SHORT, short_context};
 use crate::support::{Home, model_path};
+use hub::catalog::Catalog;
+use hub::fetch::{HttpSettings, HubSettings, ModelStore};
 use illumine::engine::{Engine, ModelLoader, SLICE};
-use illumine::model::Tokenizer;
-use illumine::model::catalog::Catalog;
-use illumine::model::device::DeviceChoice;
-use illumine::model::fetch::{HttpSettings, HubSettings, ModelStore};
-use illumine::model::gguf::Gguf;
-use illumine::story::context::{ContextPart, Message, PartKind, Role};
-use illumine::story::message::{FailureKind, LengthGoal, Overflow, PassageStats, TextRequest};
-use illumine::story::{Context, Event, ModelInfo, NodeId, Reply, Request, Sampling, Status};
 use kernels::attention as kv;
+use llm::Tokenizer;
+use llm::device::DeviceChoice;
+use llm::gguf::Gguf;
 use std::collections::{HashMap, HashSet};
 use std::path::Path;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::time::Duration;
+use story::context::{ContextPart, Message, PartKind, Role};
+use story::message::{FailureKind, LengthGoal, Overflow, PassageStats, TextRequest};
+use story::{Context, Event, ModelInfo, NodeId, Reply, Request, Sampling, Status};
 
 /// An engine with a model, and a tokenizer to count with.
 struct Desk {

@@ -5,11 +5,11 @@ use crate::pictures;
 use crate::support::talker::talker;
 use crate::support::{Home, home::Output, home::plain};
 use illumine::store::{Recovered, Sessions};
-use illumine::story::{Author, Status};
 use std::collections::HashSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use story::{Author, Status};
 
 /// What the writer does; every kind of record comes to be.
 const LINES: &str = "\

@@ -3,10 +3,10 @@
 
 use crate::support::{enlarger_path, extractor_path, perceptual_path};
 use candle_core::{Device, Tensor, Var};
-use illumine::model::features::{FeatureExtractor, SIZE, WIDTH};
-use illumine::model::upscaler::Upscaler;
-use illumine::train::perceptual::PerceptualLoss;
+use imagegen::upscaler::Upscaler;
 use std::io::Write;
+use train::features::{FeatureExtractor, SIZE, WIDTH};
+use train::perceptual::PerceptualLoss;
 
 /// How far two rows of numbers are apart where they are so the most.
 fn furthest(found: &[f32], wanted: &[f32]) -> f32 {

@@ -1,12 +1,12 @@
 //! Files of other programs through the real program: in, out, and nobody's keys with them.
 
 use crate::support::{Home, skip};
-use illumine::story::Author;
 use serde_json::Value;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
+use story::Author;
 
 const SECRET: &str = "hf_made_up_0123456789";
 /// What stands in kobold.json as somebody's key.

@@ -3,13 +3,13 @@
 use crate::support::Home;
 use crate::support::talker::talker;
 use illumine::store::{Sessions, recover_journal};
-use illumine::story::{Node, Status};
 use std::fs;
 use std::io::{Read, Write};
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::thread;
 use std::time::Duration;
+use story::{Node, Status};
 
 /// How often, in all; ILLUMINE_KILLS says otherwise.
 const KILLS: usize = 1000;

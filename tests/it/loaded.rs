@@ -3,12 +3,12 @@
 use crate::support::{loaded, model_path};
 use candle_core::Device;
 use illumine::engine::Loaded;
-use illumine::model::gguf::Gguf;
-use illumine::model::sampler::Sampler;
-use illumine::model::sampler::dry::SequenceBreakers;
-use illumine::model::{Logits, Placement, load_text};
-use illumine::story::sampling::Sampling;
+use llm::gguf::Gguf;
+use llm::{Logits, Placement, load_text};
+use sampler::Sampler;
+use sampler::dry::SequenceBreakers;
 use std::sync::Arc;
+use story::sampling::Sampling;
 
 /// Guessed tokens decide what is computed early, never what comes out.
 #[test]

@@ -3,20 +3,20 @@
 
 use base::progress::Unobserved;
 use candle_core::{Device, Tensor};
-use illumine::model::gan::config::Config;
-use illumine::model::gan::sampling::Sampling;
-use illumine::model::gan::{Illuminator, ImageSpec};
-use illumine::model::sampler::rng::Rng;
-use illumine::train::batches::{Batches, captions};
-use illumine::train::data::dataset::{Concept, Dataset};
-use illumine::train::data::split::Split;
-use illumine::train::export::{Export, export, load_checkpoint, take_ema};
-use illumine::train::phase::{Autoencoder, Phase, PhaseInput, PhaseKind};
-use illumine::train::reconstruct::ReconstructPhase;
-use illumine::train::run::{Plan, RunOutcome, Schedule, run};
-use illumine::train::tokens::TokensPhase;
-use illumine::train::variables::{Tensors, noise};
+use imagegen::config::Config;
+use imagegen::sampling::Sampling;
+use imagegen::{Illuminator, ImageSpec};
+use sampler::rng::Rng;
 use std::path::Path;
+use train::batches::{Batches, captions};
+use train::data::dataset::{Concept, Dataset};
+use train::data::split::Split;
+use train::export::{Export, export, load_checkpoint, take_ema};
+use train::phase::{Autoencoder, Phase, PhaseInput, PhaseKind};
+use train::reconstruct::ReconstructPhase;
+use train::run::{Plan, RunOutcome, Schedule, run};
+use train::tokens::TokensPhase;
+use train::variables::{Tensors, noise};
 
 const CPU: Device = Device::Cpu;
 const THINGS: [&str; 4] = ["red disc", "blue bar", "green frame", "black post"];

@@ -5,12 +5,12 @@ use crate::interop::epubcheck_is_there;
 use crate::support::home::plain;
 use crate::support::tmux::Terminal;
 use crate::support::{Home, ILLUMINE, Output};
-use illumine::story::hash::sha256;
-use illumine::story::{Author, NodeId, Story};
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use story::hash::sha256;
+use story::{Author, NodeId, Story};
 
 pub fn weights() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/reference/illuminator")

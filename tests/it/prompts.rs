@@ -2,8 +2,8 @@
 
 use crate::support::Home;
 use illumine::store::prompts::SHIPPED;
-use illumine::story::voice::PromptTemplate;
 use serde_json::Value;
+use story::voice::PromptTemplate;
 
 #[test]
 fn each_template_writes_its_example() {

@@ -6,15 +6,15 @@ use candle_core::Device;
 use candle_core::quantized::{GgmlDType, QTensor, gguf_file};
 use illumine::engine::perplexity::perplexity;
 use illumine::engine::{Loaded, Place, encode, read};
-use illumine::model::Logits;
-use illumine::model::device::DeviceChoice;
-use illumine::story::Context;
-use illumine::story::context::{ContextPart, Message, Role};
-use illumine::story::progress::Unobserved;
 use kernels::attention::KvType;
+use llm::Logits;
+use llm::device::DeviceChoice;
 use serde::Deserialize;
 use std::fs::File;
 use std::path::Path;
+use story::Context;
+use story::context::{ContextPart, Message, Role};
+use story::progress::Unobserved;
 
 #[derive(Deserialize)]
 struct Reference {

@@ -6,23 +6,23 @@ use crate::training::{
     batches, check, config, input, pictures, plan, resumes, train, untrained, weighed,
 };
 use candle_core::{Device, Result, Tensor};
-use illumine::model::gan::conditioning::Conditioning;
-use illumine::model::gan::config::Config;
-use illumine::model::gan::critic::{CHANNELS, Critic};
-use illumine::model::gan::layers::Dropout;
-use illumine::model::gan::quantizer::Quantizer;
-use illumine::model::gan::refiner::Refiner;
-use illumine::model::gan::retrieval_index::RetrievedExamples;
-use illumine::model::gan::tokens::FsqCodes;
-use illumine::model::gan::weights::Weights;
-use illumine::train::export::take_ema;
-use illumine::train::losses::{GanLoss, LossWeights};
-use illumine::train::perceptual::PerceptualLoss;
-use illumine::train::phase::Phase;
-use illumine::train::refine::{RefinePhase, RefineStart};
-use illumine::train::tokens::TokensPhase;
-use illumine::train::variables::{Tensors, trainable};
+use imagegen::conditioning::Conditioning;
+use imagegen::config::Config;
+use imagegen::critic::{CHANNELS, Critic};
+use imagegen::layers::Dropout;
+use imagegen::quantizer::Quantizer;
+use imagegen::refiner::Refiner;
+use imagegen::retrieval_index::RetrievedExamples;
+use imagegen::tokens::FsqCodes;
+use imagegen::weights::Weights;
 use std::path::Path;
+use train::export::take_ema;
+use train::losses::{GanLoss, LossWeights};
+use train::perceptual::PerceptualLoss;
+use train::phase::Phase;
+use train::refine::{RefinePhase, RefineStart};
+use train::tokens::TokensPhase;
+use train::variables::{Tensors, trainable};
 
 const CPU: Device = Device::Cpu;
 

@@ -1,9 +1,9 @@
 //! `illumine repl` in a pipe: what each line does, and what the journal holds afterwards.
 
 use crate::support::{Home, Output, home::plain};
-use illumine::story::{Author, Mode, Node, Status, Story};
 use serde_json::Value;
 use std::fs;
+use story::{Author, Mode, Node, Status, Story};
 
 fn repl(home: &Home, lines: &str) -> Output {
     let output = home
@@ -206,7 +206,7 @@ fn a_slip_is_answered_and_never_written() {
 fn help_is_the_table_of_commands() {
     let home = Home::new();
     let output = repl(&home, "/help\n/help retry\n").expect(0);
-    for spec in illumine::story::command::COMMANDS {
+    for spec in story::command::COMMANDS {
         assert!(
             output.text().contains(&format!("  /{} ", spec.name)),
             "{}",

@@ -1,8 +1,8 @@
 //! However a session that is being written ends, it opens again with what was read on the screen.
 
 use crate::support::Home;
-use illumine::story::{Node, Status};
 use std::time::Duration;
+use story::{Node, Status};
 
 /// No token of the default model's vocabulary is longer: what a kill may cost.
 const PIECE: usize = 48;

@@ -1,13 +1,13 @@
 //! Any sequence of what a writer can do to a story, taken back, done again, and read from disk.
 
 use illumine::store::recover_journal;
-use illumine::story::frame::{FrameChange, Note};
-use illumine::story::record::{
-    Change, HeadMove, PassageEnd, Step, StepCount, StepKind, StreamedText, VERSION,
-};
-use illumine::story::{Author, Node, NodeId, Picture, Place, Record, Status, Story, edit};
 use proptest::prelude::*;
 use serde::Serialize;
+use story::frame::{FrameChange, Note};
+use story::record::{
+    Change, HeadMove, PassageEnd, Step, StepCount, StepKind, StreamedText, VERSION,
+};
+use story::{Author, Node, NodeId, Picture, Place, Record, Status, Story, edit};
 
 /// Something that a writer does; the numbers choose among what there is.
 #[derive(Clone, Debug)]

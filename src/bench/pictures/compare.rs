@@ -2,13 +2,13 @@
 
 use super::features::extractor_input;
 use super::{Evaluation, PicturesError, Report, Target};
-use crate::model::features::WIDTH;
-use crate::train::measures::{
+use base::progress::Observer;
+use std::collections::BTreeMap;
+use train::features::WIDTH;
+use train::measures::{
     Classifier, Features, diversity, entropy_score, frechet_distance, kernel_distance,
     nearest_neighbours, share_within,
 };
-use base::progress::Observer;
-use std::collections::BTreeMap;
 
 /// Pictures drawn of one prompt to measure diversity.
 const TOGETHER: usize = 4;

@@ -1,10 +1,10 @@
 //! Features of real pictures, and of drawn ones with the same concepts and styles.
 
 use super::{Evaluation, PicturesError, Target};
-use crate::model::features::{SIZE, WIDTH};
-use crate::model::gan::{ImageSpec, Picture};
-use crate::train::measures::Features;
 use base::progress::Observer;
+use imagegen::{ImageSpec, Picture};
+use train::features::{SIZE, WIDTH};
+use train::measures::Features;
 
 impl Evaluation<'_> {
     pub(super) fn features_of_real(

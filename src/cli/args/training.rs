@@ -1,10 +1,10 @@
 //! Command-line arguments for training and evaluating the image model.
 
 use super::On;
+use ::train::losses::GanLoss;
+use ::train::phase::PhaseKind;
 use clap::builder::{FalseyValueParser, PossibleValuesParser, TypedValueParser};
 use clap::{Args, Subcommand, ValueHint};
-use illumine::train::losses::GanLoss;
-use illumine::train::phase::PhaseKind;
 use std::path::PathBuf;
 
 #[derive(Debug, Subcommand)]

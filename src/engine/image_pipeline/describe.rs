@@ -2,7 +2,7 @@
 //! keywords of the passage.
 
 use super::{DrawError, ImagePipeline};
-use crate::story::sentence::{excerpt, sentence_ends};
+use story::sentence::{excerpt, sentence_ends};
 
 /// Similarity to a concept from which the text model's line is used.
 const WELL: f32 = 0.45;

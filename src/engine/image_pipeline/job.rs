@@ -3,16 +3,16 @@
 
 use super::prompt::PromptEmbedding;
 use super::{BATCH, DrawError, ImagePipeline, KeepGoing, MAX_PICTURES, PictureStyle};
-use crate::model::ImageError;
-use crate::model::gan::concepts::Match;
-use crate::model::gan::encoded::EncodedPicture;
-use crate::model::gan::sampling::Sampling;
-use crate::model::gan::{GeneratedImages, Illuminator, ImageSpec, Picture};
-use crate::story::picture::{
+use imagegen::ImageError;
+use imagegen::concepts::Match;
+use imagegen::encoded::EncodedPicture;
+use imagegen::sampling::Sampling;
+use imagegen::{GeneratedImages, Illuminator, ImageSpec, Picture};
+use story::picture::{
     Derivation, DrawnPicture, Layer, LerpTarget, PictureProvenance, PictureRequest, PromptOrPicture,
 };
-use crate::story::progress::Observer;
-use crate::story::untrusted::{clean, clean_line};
+use story::progress::Observer;
+use story::untrusted::{clean, clean_line};
 
 /// A request and its finished pictures.
 pub(super) struct ImageJob<'a> {

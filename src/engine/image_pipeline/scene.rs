@@ -3,8 +3,8 @@
 
 use super::DrawError;
 use super::job::{ImageJob, PictureLabel, concept_pairs};
-use crate::model::sampler::rng::derive;
-use crate::story::picture::{Derivation, DrawnPicture, Layer, PictureProvenance};
+use sampler::rng::derive;
+use story::picture::{Derivation, DrawnPicture, Layer, PictureProvenance};
 
 /// Subjects in front of a backdrop at most.
 const SUBJECTS: usize = 3;

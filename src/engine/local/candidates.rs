@@ -6,10 +6,10 @@ use super::loaded::Loaded;
 use super::passage::{Passage, Step};
 use super::prompt::{Prompt, prompt};
 use crate::engine::backend::{Answer, Failure, Listener, one_after_another};
-use crate::model::Branch;
-use crate::story::message::{PassageStats, TextRequest};
-use crate::story::{Event, Status};
+use llm::Branch;
 use std::time::Instant;
+use story::message::{PassageStats, TextRequest};
+use story::{Event, Status};
 
 /// A continuation in progress.
 struct Way<'a> {

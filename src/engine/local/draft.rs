@@ -2,8 +2,8 @@
 //! et al. 2023). The output is still exactly that of the larger model: see [`super::speculate`].
 
 use super::generate::SLICE;
-use crate::model::sampler::log_probability;
-use crate::model::{Logits, ModelError, TextModel, Tokenizer};
+use llm::{Logits, ModelError, TextModel, Tokenizer};
+use sampler::log_probability;
 
 /// The minimum probability for a draft token; a rejected one costs a row of the larger model's
 /// batch.

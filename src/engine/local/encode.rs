@@ -2,10 +2,10 @@
 
 use super::loaded::Loaded;
 use super::spelled::spelled;
-use crate::model::ModelError;
-use crate::model::template::ChatMessage;
-use crate::story::Context;
-use crate::story::context::{ContextPart, Message, Role};
+use llm::ModelError;
+use llm::template::ChatMessage;
+use story::Context;
+use story::context::{ContextPart, Message, Role};
 
 /// Tokens, with the part and the byte offset in which each one starts.
 #[derive(Debug, Default)]

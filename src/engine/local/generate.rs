@@ -5,13 +5,13 @@ use super::loaded::Loaded;
 use super::passage::Passage;
 use super::prompt::{Prompt, PromptError, prompt};
 use crate::engine::backend::{Answer, Failure, Listener, Quiet};
-use crate::model::sampler::Sampler;
-use crate::model::sampler::dry::SequenceBreakers;
-use crate::model::{Logits, ModelError};
-use crate::story::message::{FailureKind, PassageStats, TextRequest};
-use crate::story::progress::Observer;
-use crate::story::{Event, NodeId, Status};
+use llm::{Logits, ModelError};
+use sampler::Sampler;
+use sampler::dry::SequenceBreakers;
 use std::time::Instant;
+use story::message::{FailureKind, PassageStats, TextRequest};
+use story::progress::Observer;
+use story::{Event, NodeId, Status};
 
 /// The number of prompt tokens evaluated in one batch. It is fixed, because results may depend on
 /// it. Stop requests are checked between layers, so it does not limit how quickly a stop takes

@@ -3,11 +3,11 @@
 use super::draft::Draft;
 use super::prompt::Prompt;
 use super::speculate::Ahead;
-use crate::model::sampler::dry::SequenceBreakers;
-use crate::model::template::ChatTemplate;
-use crate::model::{Branch, Logits, ModelError, TextModel, Tokenizer};
-use crate::story::ModelInfo;
-use crate::story::message::TextRequest;
+use llm::template::ChatTemplate;
+use llm::{Branch, Logits, ModelError, TextModel, Tokenizer};
+use sampler::dry::SequenceBreakers;
+use story::ModelInfo;
+use story::message::TextRequest;
 
 /// A loaded model.
 pub struct Loaded {

@@ -12,15 +12,15 @@ use super::heal::Healing;
 use super::loaded::Loaded;
 use super::prompt::Prompt;
 use crate::engine::backend::{Failure, Listener};
-use crate::model::sampler::Sampler;
-use crate::model::tokenizer::Decoder;
-use crate::model::{Logits, ModelError};
-use crate::story::ban::Bans;
-use crate::story::message::{LengthGoal, PassageStats, TextRequest};
-use crate::story::sentence::sentence_ends_between;
-use crate::story::untrusted::clean;
-use crate::story::{Event, Status};
+use llm::tokenizer::Decoder;
+use llm::{Logits, ModelError};
+use sampler::Sampler;
 use std::collections::{HashMap, HashSet};
+use story::ban::Bans;
+use story::message::{LengthGoal, PassageStats, TextRequest};
+use story::sentence::sentence_ends_between;
+use story::untrusted::clean;
+use story::{Event, Status};
 
 /// Below this number of tokens, the length is exact and not rounded to a sentence.
 const EXACT: usize = 16;

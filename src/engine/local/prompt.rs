@@ -3,11 +3,11 @@
 use super::encode::{Encoded, encode_chat, encode_prose};
 use super::heal::{Healing, heal};
 use super::loaded::Loaded;
-use crate::model::ModelError;
-use crate::story::context::{ContextPart, Message, PartKind, Role, prompt_budget};
-use crate::story::message::{Overflow, PassageStats, TextRequest, Truncation};
-use crate::story::untrusted::clean_line;
-use crate::story::{Context, NodeId};
+use llm::ModelError;
+use story::context::{ContextPart, Message, PartKind, Role, prompt_budget};
+use story::message::{Overflow, PassageStats, TextRequest, Truncation};
+use story::untrusted::clean_line;
+use story::{Context, NodeId};
 
 /// The tokens of a prompt, and what was dropped to make it fit.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -290,8 +290,8 @@ pub fn within_budget(
 pub fn segments(
     loaded: &Loaded,
     context: &Context,
-) -> Result<Vec<crate::story::message::Segment>, ModelError> {
-    use crate::story::message::Segment;
+) -> Result<Vec<story::message::Segment>, ModelError> {
+    use story::message::Segment;
     let segment = |label: String, text: &str, tokens| Segment {
         label,
         text: text.to_string(),

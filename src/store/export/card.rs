@@ -3,12 +3,12 @@
 use super::{ExportError, ExportMeta, line, pages};
 use crate::store::import::png;
 use crate::store::lorebook::{self, LoreFormat};
-use crate::story::card::{Card, Version};
-use crate::story::{NodeId, Story};
 use serde_json::Value;
 use std::fs;
 use std::io::{Cursor, Write};
 use std::path::Path;
+use story::card::{Card, Version};
+use story::{NodeId, Story};
 use zip::write::SimpleFileOptions;
 use zip::{ZipArchive, ZipWriter};
 

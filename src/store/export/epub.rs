@@ -7,12 +7,12 @@ use super::html::{STYLE, escaped, figure, paragraphs};
 use super::pages::{self, ExportPassage, Span};
 use super::text::{SpeakerNames, authors, title};
 use super::{ExportError, ExportMeta, ExportScope};
-use crate::story::hash::hexadecimal;
-use crate::story::sentence::excerpt;
-use crate::story::{NodeId, Picture, Story};
 use sha2::{Digest, Sha256};
 use std::io::{Cursor, Write};
 use std::sync::Arc;
+use story::hash::hexadecimal;
+use story::sentence::excerpt;
+use story::{NodeId, Picture, Story};
 use zip::write::SimpleFileOptions;
 use zip::{CompressionMethod, ZipWriter};
 

@@ -5,10 +5,10 @@
 use super::pages::{self, ExportPassage};
 use super::text::{SpeakerNames, authors, title};
 use super::{ExportMeta, ExportScope};
-use crate::story::untrusted::clean_line;
-use crate::story::{NodeId, Story};
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD as STANDARD;
+use story::untrusted::clean_line;
+use story::{NodeId, Story};
 
 /// The style sheet: unobtrusive on paper and on screen, with each author's text tinted.
 pub const STYLE: &str = "\

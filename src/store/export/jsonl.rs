@@ -2,8 +2,8 @@
 
 use super::pages::{self, ExportPassage};
 use super::{ExportError, ExportMeta, ExportScope};
-use crate::story::{Author, Node, NodeId, Passage, Place, Story};
 use serde_json::{Value, json};
+use story::{Author, Node, NodeId, Passage, Place, Story};
 
 /// One conversation for the current story, or one per branch for the whole tree.
 pub fn messages(story: &Story, extent: ExportScope, meta: &ExportMeta) -> String {

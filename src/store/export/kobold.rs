@@ -5,9 +5,9 @@ use super::Lorebook;
 use super::pages::{self, ExportPassage};
 use crate::store::import::kobold::FORMAT;
 use crate::store::lorebook;
-use crate::story::{NodeId, Passage, Story};
 use serde_json::{Map, Value, json};
 use std::collections::BTreeSet;
+use story::{NodeId, Passage, Story};
 
 /// The maximum number of branches, since each is stored as a whole story.
 pub const MOST: usize = 64;

@@ -1,7 +1,7 @@
 //! A story as pieces for export: authors, separators and branches.
 
 use super::ExportScope;
-use crate::story::{Author, NodeId, Passage, Story};
+use story::{Author, NodeId, Passage, Story};
 
 /// One passage as a reader sees it, including the edits inside it.
 #[derive(Clone, Debug, Default, PartialEq)]

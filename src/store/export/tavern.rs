@@ -3,8 +3,8 @@
 use super::ExportMeta;
 use super::pages::{self, ExportPassage};
 use crate::store::import::tavern::{ASIDE, FORMAT, user_name};
-use crate::story::{Author, Node, NodeId, Story};
 use serde_json::{Map, Value, json};
+use story::{Author, Node, NodeId, Story};
 
 /// Builds the file.
 pub fn chat_lines(story: &Story, meta: &ExportMeta) -> String {

@@ -1,9 +1,9 @@
 //! Tests that exports match the story and that text is never markup.
 
 use super::*;
-use crate::story::record::{HeadMove, Record, StepKind};
-use crate::story::{Author, Node, NodeId, Provenance, edit};
 use proptest::prelude::*;
+use story::record::{HeadMove, Record, StepKind};
+use story::{Author, Node, NodeId, Provenance, edit};
 
 fn meta() -> ExportMeta {
     ExportMeta {

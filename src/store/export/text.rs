@@ -2,9 +2,9 @@
 
 use super::pages::{self, ExportPassage};
 use super::{ExportMeta, ExportScope};
-use crate::story::sentence::excerpt;
-use crate::story::untrusted::clean_line;
-use crate::story::{Author, NodeId, Picture, Story};
+use story::sentence::excerpt;
+use story::untrusted::clean_line;
+use story::{Author, NodeId, Picture, Story};
 
 pub fn plain(story: &Story, extent: ExportScope, meta: &ExportMeta) -> String {
     let names = SpeakerNames::of(story, meta);

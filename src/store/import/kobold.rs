@@ -6,12 +6,12 @@
 
 use super::fields::{text, whole};
 use super::lore;
-use crate::story::frame::Note;
-use crate::story::import::ImportedStory;
-use crate::story::untrusted::clean;
-use crate::story::{Author, Node, NodeId};
 use serde_json::{Map, Value, json};
 use std::collections::HashMap;
+use story::frame::Note;
+use story::import::ImportedStory;
+use story::untrusted::clean;
+use story::{Author, Node, NodeId};
 
 /// The key under which a story's other fields are stored.
 pub const FORMAT: &str = "kobold";

@@ -4,11 +4,11 @@
 //! extras) are stored with the passage and exported again.
 
 use super::ImportError;
-use crate::story::card::USER;
-use crate::story::import::ImportedStory;
-use crate::story::untrusted::{clean, clean_line};
-use crate::story::{Author, Mode, Node, NodeId};
 use serde_json::{Map, Value};
+use story::card::USER;
+use story::import::ImportedStory;
+use story::untrusted::{clean, clean_line};
+use story::{Author, Mode, Node, NodeId};
 
 /// The key under which the header's fields are stored.
 pub const FORMAT: &str = "tavern";

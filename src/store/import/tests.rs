@@ -3,11 +3,11 @@
 use super::super::export::{ExportFormat, ExportMeta, ExportScope, encode_export};
 use super::super::lorebook;
 use super::*;
-use crate::story::import::{ImportTarget, ImportedStory, import_records};
-use crate::story::lore::{InsertPosition, KeyLogic, Lorebook, ScanInput, scan};
-use crate::story::{Author, Mode, Story};
 use proptest::prelude::*;
 use serde_json::json;
+use story::import::{ImportTarget, ImportedStory, import_records};
+use story::lore::{InsertPosition, KeyLogic, Lorebook, ScanInput, scan};
+use story::{Author, Mode, Story};
 
 const WORLDINFO: &[u8] = include_bytes!("../../../tests/interop/worldinfo.json");
 const LOREBOOK: &[u8] = include_bytes!("../../../tests/interop/lorebook-v3.json");

@@ -1,12 +1,12 @@
 //! Tests of the page: incremental layout must equal a full layout.
 
-use crate::story::record::{
-    Change, HeadMove, PassageEnd, Record, Step, StepCount, StepKind, StreamedText,
-};
-use crate::story::{Author, Node, NodeId, Picture, Status, Story};
 use crate::tui::page::Page;
 use crate::tui::spans::TextRole;
 use proptest::prelude::*;
+use story::record::{
+    Change, HeadMove, PassageEnd, Record, Step, StepCount, StepKind, StreamedText,
+};
+use story::{Author, Node, NodeId, Picture, Status, Story};
 
 fn apply(story: &mut Story, record: Record) {
     story.apply(&record).unwrap();

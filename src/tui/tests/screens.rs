@@ -1,7 +1,7 @@
 //! Snapshots of the screen with colours.
 
 use super::*;
-use crate::story::picture::{DrawnPicture, Layer, PictureProvenance};
+use story::picture::{DrawnPicture, Layer, PictureProvenance};
 
 #[test]
 fn the_first_screen_says_what_to_do() {

@@ -15,8 +15,8 @@ pub mod tmux;
 pub use home::{Home, Output};
 
 use illumine::engine::{Loaded, Place, read};
-use illumine::model::device::DeviceChoice;
 use kernels::attention::KvType;
+use llm::device::DeviceChoice;
 use serde_json::Value;
 use std::io::Write;
 use std::path::PathBuf;

@@ -3,8 +3,8 @@
 use super::{Looked, Passage};
 use crate::engine::backend::{Failure, Listener};
 use crate::engine::local::loaded::Loaded;
-use crate::model::Logits;
-use crate::story::Event;
+use llm::Logits;
+use story::Event;
 
 /// The maximum number of retries at one position before the phrase is let through.
 const TRIES: usize = 32;
