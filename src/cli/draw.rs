@@ -165,7 +165,7 @@ fn prompt_task(args: &Args, prompt: String) -> PictureTask {
 /// Reads a picture file, whether illumine drew it or not.
 fn load_source(path: &Path) -> Result<SourcePicture, Failed> {
     let shown = path.display().to_string();
-    let usage = |why| Failed::new(Exit::Usage, format!("{shown} cannot be used: {why}"));
+    let usage = |why| Failed::new(Exit::Usage, format!("Cannot use {shown}: {why}"));
     file_source(path, shown.clone()).map_err(usage)
 }
 

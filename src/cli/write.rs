@@ -173,7 +173,7 @@ fn follow_events(
         let notices = match replies.recv() {
             Ok(reply) => studio.absorb(reply),
             Err(_) => {
-                let why = "The engine has stopped; try again";
+                let why = "The engine stopped unexpectedly; try again";
                 return Err(Failed::new(Exit::Engine, why));
             }
         };

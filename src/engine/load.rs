@@ -44,11 +44,11 @@ pub struct NoModel;
 
 impl Loader for NoModel {
     fn load(&mut self, _: &str, _: &dyn Observer) -> Result<Box<dyn Backend>, LoadError> {
-        Err(LoadError::Failed("There is no model here".to_string()))
+        Err(LoadError::Failed("No text model is loaded".to_string()))
     }
 
     fn encoder(&mut self, _: &dyn Observer) -> Result<SentenceEncoder, LoadError> {
-        Err(LoadError::Failed("There is no encoder here".to_string()))
+        Err(LoadError::Failed("No text encoder is loaded".to_string()))
     }
 }
 
@@ -106,7 +106,7 @@ impl Loader for ModelLoader {
     }
 
     fn illuminator(&mut self, observer: &dyn Observer) -> Result<(Illuminator, String), LoadError> {
-        observer.progress("Reading the illuminator", 0, None);
+        observer.progress("Loading the image model", 0, None);
         let folder =
             image_pipeline::find_weights(&self.weights).map_err(image_pipeline::DrawError::from);
         let read =
@@ -122,7 +122,7 @@ impl ModelLoader {
         if observer.is_cancelled() {
             return Err(LoadError::Stopped);
         }
-        observer.progress(&format!("Reading {}", found.name), 0, None);
+        observer.progress(&format!("Loading {}", found.name), 0, None);
         let place = Place {
             device: self.device,
             threads: self.threads,

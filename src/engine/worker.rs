@@ -2,7 +2,7 @@
 
 use super::backend::{Answer, Backend, Failure, Listener};
 use super::image_pipeline::ImagePipeline;
-use super::recall::Recaller;
+use super::retrieval::Retriever;
 use super::suggest::suggest;
 use super::trace::RequestTrace;
 use super::{LoadError, Loader, Outbox, Stop};
@@ -26,7 +26,7 @@ pub(super) struct Worker<L> {
     pub(super) pipeline: Option<Rc<ImagePipeline>>,
     /// Loaded on first use.
     encoder: Option<Rc<SentenceEncoder>>,
-    recaller: Option<Recaller>,
+    retriever: Option<Retriever>,
 }
 
 /// Answers requests until nobody can send one any more.
@@ -42,7 +42,7 @@ pub(super) fn work<L: Loader>(
         why_not: None,
         pipeline: None,
         encoder: None,
-        recaller: None,
+        retriever: None,
     };
     for (id, request) in inbox {
         let outbox = Outbox {
@@ -99,26 +99,26 @@ impl<L: Loader> Worker<L> {
             Request::Load { model } => self.load(&model, outbox),
             Request::Picture(picture) => self.picture(*picture, outbox),
             Request::Text(mut text) => {
-                let backend = self.recalling(from_mut(&mut text), outbox)?;
+                let backend = self.retrieving(from_mut(&mut text), outbox)?;
                 backend.write(&text, outbox)
             }
             Request::Candidates(mut several) => {
-                let backend = self.recalling(&mut several, outbox)?;
+                let backend = self.retrieving(&mut several, outbox)?;
                 backend.candidates(&several, outbox)
             }
             Request::Alternatives(mut text) => {
-                let backend = self.recalling(from_mut(&mut text), outbox)?;
+                let backend = self.retrieving(from_mut(&mut text), outbox)?;
                 match backend.alternatives(&text, outbox)? {
                     Some(found) => outbox.answers(Event::Alternatives(found)),
                     None => ended(Status::Stopped),
                 }
             }
             Request::Suggest { mut ask, begun } => {
-                let backend = self.recalling(from_mut(&mut ask), outbox)?;
+                let backend = self.retrieving(from_mut(&mut ask), outbox)?;
                 suggest(backend, &ask, begun, outbox)
             }
             Request::Explain(mut text) => {
-                let backend = self.recalling(from_mut(&mut text), outbox)?;
+                let backend = self.retrieving(from_mut(&mut text), outbox)?;
                 let explained = backend.explain(&text)?;
                 outbox.answers(Event::Explained(explained))
             }
@@ -152,37 +152,39 @@ impl<L: Loader> Worker<L> {
     }
 
     /// What writes, once what is found by its meaning stands in these requests.
-    fn recalling(
+    fn retrieving(
         &mut self,
         requests: &mut [TextRequest],
         outbox: &Outbox,
     ) -> Result<&mut dyn Backend, Failure> {
-        self.recall(requests, outbox)?;
+        self.retrieve(requests, outbox)?;
         self.backend()
     }
 
     /// Puts what is found by its meaning into the requests. A passage is written all the same where
     /// that cannot be done.
-    fn recall(&mut self, requests: &mut [TextRequest], outbox: &Outbox) -> Result<(), Failure> {
+    fn retrieve(&mut self, requests: &mut [TextRequest], outbox: &Outbox) -> Result<(), Failure> {
         let Some((first, others)) = requests.split_first_mut() else {
             return Ok(());
         };
         if first.retrieval.is_none() {
             return Ok(());
         }
-        if self.recaller.is_none() {
+        if self.retriever.is_none() {
             match self.encoder(outbox) {
-                Ok(encoder) => self.recaller = Some(Recaller::new(encoder)),
+                Ok(encoder) => self.retriever = Some(Retriever::new(encoder)),
                 Err(LoadError::Stopped) => return Ok(()),
                 Err(LoadError::Failed(why)) => {
-                    let why = format!("Nothing is recalled: {why}; /set recall 0 asks for nothing");
+                    let why = format!(
+                        "Retrieval is unavailable: {why}; turn it off with /set retrieve 0"
+                    );
                     outbox.tell(Event::Warned(why));
                     first.retrieval = None;
                 }
             }
         }
-        if let (Some(backend), Some(recaller)) = (&self.backend, &mut self.recaller) {
-            let found = recaller.recall(backend.as_ref(), first, outbox)?;
+        if let (Some(backend), Some(retriever)) = (&self.backend, &mut self.retriever) {
+            let found = retriever.retrieve(backend.as_ref(), first, outbox)?;
             outbox.tell(Event::Retrieved(found.unwrap_or_default()));
         }
         for other in others {
@@ -232,10 +234,8 @@ impl<L: Loader> Worker<L> {
         }
         Event::Failed {
             node,
-            why:
-                "The model failed in a way that illumine did not expect; what was written is kept, \
-                  /retry tries again"
-                    .to_string(),
+            why: "The model failed unexpectedly; the text so far is kept, and /retry tries again"
+                .to_string(),
             fault: FailureKind::Engine,
         }
     }

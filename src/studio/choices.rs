@@ -149,7 +149,7 @@ impl Studio {
         };
         let listed: Vec<Listed> = self.session.candidates.iter().map(row).collect();
         self.session.listed.clone_from(&listed);
-        let title = "/pick N goes on from it; the others are kept".to_string();
+        let title = "/pick N continues with one; the others are kept".to_string();
         (title, listed)
     }
 }

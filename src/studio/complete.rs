@@ -64,11 +64,11 @@ fn arguments(what: ArgumentKind, names: impl Fn(ArgumentKind) -> Vec<String>) ->
             .map(|one| word(one.name, one.help))
             .collect(),
         ArgumentKind::Modes => vec![
-            word("prose", "the model continues the text itself"),
+            word("prose", "the model continues the text"),
             word("chat", "each line is a turn, and the model answers"),
         ],
         ArgumentKind::Swipes => vec![
-            word("next", "or a new one, past the newest"),
+            word("next", "or generate a new one, past the newest"),
             word("prev", ""),
         ],
         ArgumentKind::Models

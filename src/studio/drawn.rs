@@ -137,7 +137,7 @@ impl Studio {
         }
         if several {
             self.session.listed.clone_from(&rows);
-            let title = "Pictures; /pick N puts another in this one's place".to_string();
+            let title = "Pictures; /pick N shows another one instead".to_string();
             notices.push(Notice::List(title, rows));
         }
         notices

@@ -29,7 +29,7 @@ impl Studio {
         }
         let path = self.session.story.path();
         let index = places::index_on_path(&self.session.story, &path, id).ok_or_else(|| {
-            cannot("This passage is not part of the story as it stands; /goto goes there")
+            cannot("This passage is not on the current branch; go there with /goto")
         })?;
         let range = edit::passage_group(&path, index);
         let old = path[range.clone()].iter().map(|passage| passage.text);
@@ -54,7 +54,7 @@ impl Studio {
         let id = self.passage_named(place)?;
         let path = self.session.story.path();
         let index = places::index_on_path(&self.session.story, &path, id)
-            .ok_or_else(|| cannot("This passage is not part of the story as it stands"))?;
+            .ok_or_else(|| cannot("This passage is not on the current branch"))?;
         let range = edit::passage_group(&path, index);
         let Some(before) = range.start.checked_sub(1).map(|at| path[at]) else {
             return Err(cannot("There is no passage before this one"));
@@ -65,7 +65,7 @@ impl Studio {
             ));
         }
         let edit = edit::merge_with_previous(&self.session.story, &path, index);
-        let said = "One passage now; /undo parts them again";
+        let said = "Merged; /undo splits them again";
         self.make(edit, StepKind::Merge, Vec::new(), said)
     }
 
@@ -92,12 +92,7 @@ impl Studio {
         });
         let hide: Vec<Change> = hide.collect();
         let edit = edit::remove_passages(&self.session.story, &path, first, end);
-        self.make(
-            edit,
-            StepKind::Delete,
-            hide,
-            "Taken out; /undo brings it back",
-        )
+        self.make(edit, StepKind::Delete, hide, "Deleted; /undo restores it")
     }
 
     /// The passage that a command refers to: the given one, or the last one with text.

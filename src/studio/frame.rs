@@ -215,7 +215,7 @@ impl Studio {
             ));
         }
         for title in &self.session.lore_over_budget {
-            lines.push(format!("- {title}: the budget was spent before it"));
+            lines.push(format!("- {title}: left out, over the lore budget"));
         }
         Outcome::Said(lines.join("\n"))
     }

@@ -28,7 +28,7 @@ impl Studio {
         }
         self.session.warned = true;
         Some(format!(
-            "The story has about {all} tokens and the model holds {holds}: its oldest part will not be read (nothing is erased); /summarize keeps what happened in it, /set recall 3 finds what matters again"
+            "The story has about {all} tokens but the model's context is {holds}: its oldest part will be left out (nothing is erased); summarize it with /summarize, or retrieve relevant passages with /set retrieve 3"
         ))
     }
 
@@ -44,7 +44,7 @@ impl Studio {
         let left = room.saturating_sub(used);
         warn.then(|| {
             Notice::Advice(format!(
-                "The story nears what the model can hold: after {left} more tokens its oldest part is no longer read (nothing is erased); /summarize keeps what happened in it"
+                "The context is nearly full: after {left} more tokens the oldest part of the story is left out (nothing is erased); summarize it with /summarize"
             ))
         })
     }
@@ -53,6 +53,6 @@ impl Studio {
 /// What a writer is told when the oldest part of the story is not read.
 pub fn left_out(dropped: usize) -> String {
     format!(
-        "The story is longer than the model can hold: its oldest {dropped} tokens are not read; nothing is erased"
+        "The story is longer than the model's context: its oldest {dropped} tokens are left out (nothing is erased)"
     )
 }

@@ -80,7 +80,7 @@ impl Studio {
         let head = self.session.story.head();
         let to = match (head, by < 0) {
             (Some(id), true) => self.session.story.node(id).and_then(|node| node.parent),
-            (None, true) => return Err(cannot("This is the story's beginning")),
+            (None, true) => return Err(cannot("This is the beginning of the story")),
             (_, false) => {
                 let next = match head {
                     Some(id) => self.session.story.children(id),

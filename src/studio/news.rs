@@ -331,7 +331,8 @@ impl Studio {
 
     /// Handles the loss of the engine: a passage must not wait for it forever.
     pub fn engine_lost(&mut self) -> Vec<Notice> {
-        let why = "The engine has stopped; everything is on disk, start illumine again".to_string();
+        let why =
+            "The engine stopped unexpectedly; everything is saved, so restart illumine".to_string();
         let running = self.session.story.all_running().to_vec();
         let mut notices = self.fail(&running, &why);
         self.pending.clear();

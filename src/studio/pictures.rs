@@ -318,7 +318,7 @@ impl Studio {
     fn file_source(&self, name: &str) -> Result<SourcePicture, Refusal> {
         let path = self.file_named(name);
         let shown = clean_line(&path.display().to_string());
-        let wrong = |why: &str| cannot(&format!("{shown} cannot be used: {why}"));
+        let wrong = |why: &str| cannot(&format!("Cannot use {shown}: {why}"));
         let name = path.file_name().unwrap_or_default().to_string_lossy();
         file_source(&path, name.into_owned()).map_err(|why| wrong(&why))
     }
@@ -367,7 +367,7 @@ impl Studio {
 pub fn file_source(path: &Path, name: String) -> Result<SourcePicture, String> {
     let known = std::fs::metadata(path).map_err(|error| error.to_string())?;
     if !known.is_file() {
-        return Err("it is no file".to_string());
+        return Err("it is not a file".to_string());
     }
     if known.len() > MAX_FILE_BYTES as u64 {
         return Err(format!("it is larger than {} MB", MAX_FILE_BYTES >> 20));

@@ -223,10 +223,10 @@ impl Session {
 fn opened(journal: &Journal, recovered: &Recovered) -> String {
     let name = journal.name();
     match (&recovered.read_only_reason, recovered.torn) {
-        (Some(why), _) => format!("Opened {name} for reading only, because {why}"),
+        (Some(why), _) => format!("Opened {name} read-only because {why}"),
         (None, 0) => format!("Opened {name}"),
         (None, torn) => format!(
-            "Opened {name}; {torn} bytes of a record that a crash cut off are set aside beside its journal"
+            "Opened {name}; moved an incomplete record of {torn} bytes, left by a crash, to a file beside its journal"
         ),
     }
 }

@@ -67,7 +67,7 @@ impl Studio {
     /// Saves the KV cache and reports its size.
     pub(super) fn kept(&self, warm: Option<WarmCache>, any_size: bool) -> Notice {
         let Some((warm, journal)) = warm.zip(self.session.journal.as_ref()) else {
-            let why = "The model has read nothing of this story yet; there is nothing to keep";
+            let why = "The KV cache is empty; there is nothing to save";
             return Notice::Info(why.to_string());
         };
         let bytes = (warm.bytes.len() + warm.ids.len() * 4) as u64;

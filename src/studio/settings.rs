@@ -89,7 +89,7 @@ impl Studio {
     pub(super) fn system(&mut self, text: Option<String>) -> Result<Outcome, Refusal> {
         let Some(text) = text else {
             let said = match self.session.settings.system.as_str() {
-                "" => "There is no system text; /system TEXT sets it".to_string(),
+                "" => "No system message is set; set it with /system TEXT".to_string(),
                 text => text.to_string(),
             };
             return Ok(Outcome::Said(said));

@@ -125,7 +125,7 @@ impl Studio {
             .story
             .head()
             .and_then(|id| self.session.story.node(id));
-        let head = head.ok_or_else(|| cannot("There is nothing to write again yet"))?;
+        let head = head.ok_or_else(|| cannot("There is nothing to regenerate yet"))?;
         let base = self
             .session
             .story

@@ -381,7 +381,7 @@ impl App {
             Notice::Stopped => {
                 let said = match self.studio.about() {
                     Some(_) => "Stopped",
-                    None => "Loading was stopped; /model loads again",
+                    None => "Loading was stopped; load the model again with /model",
                 };
                 self.tell(Tone::Info, said);
             }

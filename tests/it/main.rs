@@ -33,11 +33,11 @@ mod newcomer;
 mod own_pictures;
 mod pictures;
 mod prompts;
-mod recall;
 mod reference;
 #[cfg(feature = "train")]
 mod refining;
 mod repl;
+mod retrieval;
 mod signals;
 mod support;
 mod terminal;

@@ -294,7 +294,7 @@ impl Illuminator {
         match self.design.accepts(picture) {
             true => Ok(()),
             false => Err(ImageError::Illuminator(
-                "the picture's code is of other weights".into(),
+                "the picture's codes come from different weights".into(),
             )),
         }
     }

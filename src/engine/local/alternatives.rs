@@ -20,7 +20,7 @@ pub fn alternatives(
 ) -> Result<Option<Vec<Alternative>>, Failure> {
     let mut prompt = prompt(loaded, request)?;
     if prompt.ids.is_empty() {
-        return Err(Failure::engine("There is nothing before this word"));
+        return Err(Failure::engine("There is no text before this word"));
     }
     let mut stats = PassageStats::default();
     let read = prefill(loaded, &mut prompt, request.node, &mut stats, listener)?;

@@ -108,7 +108,7 @@ fn what_goes_on_is_in_the_status_line() {
 fn a_model_that_loads_shows_how_far_it_is() {
     let mut desk = desk();
     desk.app.studio.load_model();
-    let what = "Fetching tiny".to_string();
+    let what = "Downloading tiny".to_string();
     for (second, done) in [(0, 0), (1, 10_000_000), (2, 20_000_000)] {
         desk.app.tick(Duration::from_secs(second));
         desk.says(Event::Loading {

@@ -72,7 +72,7 @@ impl Sizes {
         let all = [sizes.latent, sizes.hidden, sizes.depth];
         match all.iter().all(|size| (1..=MAX_SIZE).contains(size)) {
             true => Ok(sizes),
-            false => Err("it has sizes that cannot be".into()),
+            false => Err("it has invalid sizes".into()),
         }
     }
 

@@ -12,7 +12,7 @@ mod load;
 mod local;
 pub mod perplexity;
 mod picture;
-mod recall;
+mod retrieval;
 pub mod scripted;
 mod suggest;
 pub mod trace;

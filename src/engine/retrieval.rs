@@ -28,7 +28,7 @@ const SAYS: [f32; 2] = [0.7, 0.3];
 const STRETCH: usize = 400;
 
 /// The text encoder, and a cache of embeddings.
-pub struct Recaller {
+pub struct Retriever {
     encoder: Rc<SentenceEncoder>,
     known: HashMap<u64, Vec<f32>>,
 }
@@ -43,25 +43,25 @@ struct Stretch {
     near: f32,
 }
 
-impl Recaller {
-    pub fn new(encoder: Rc<SentenceEncoder>) -> Recaller {
+impl Retriever {
+    pub fn new(encoder: Rc<SentenceEncoder>) -> Retriever {
         let known = HashMap::new();
-        Recaller { encoder, known }
+        Retriever { encoder, known }
     }
 
     /// Inserts the most similar candidates into the request's context and returns them. None if
     /// stopped.
-    pub fn recall(
+    pub fn retrieve(
         &mut self,
         backend: &dyn Backend,
         request: &mut TextRequest,
         observer: &dyn Observer,
     ) -> Result<Option<Vec<RetrievedPassage>>, Failure> {
-        let Some(recall) = request.retrieval.take() else {
+        let Some(wanted) = request.retrieval.take() else {
             return Ok(Some(Vec::new()));
         };
         let begins = backend.context_start(request)?;
-        let mut found = lore(&request.context, &recall);
+        let mut found = lore(&request.context, &wanted);
         found.extend(begins.map_or(Vec::new(), |begins| forgotten(&request.context, begins)));
         let now = NOW.map(|bytes| end(&request.context, bytes));
         if found.is_empty() || now[0].trim().is_empty() {
@@ -70,7 +70,7 @@ impl Recaller {
         if !self.learn(&now, &found, observer)? {
             return Ok(None);
         }
-        let found = self.nearest(&now, found, recall.most);
+        let found = self.nearest(&now, found, wanted.most);
         let said = found.iter().map(Stretch::said).collect();
         let parts = found.into_iter().map(|stretch| stretch.part).collect();
         let context = std::mem::replace(&mut request.context, Context::empty());
@@ -171,13 +171,13 @@ fn end(context: &Context, bytes: usize) -> String {
 }
 
 /// The lore entries that may be retrieved; those beyond the budget are dropped later.
-fn lore(context: &Context, recall: &Retrieval) -> Vec<Stretch> {
+fn lore(context: &Context, wanted: &Retrieval) -> Vec<Stretch> {
     let ranks = parts(context).filter_map(|part| match part.kind {
         PartKind::Lore { rank, .. } => Some(rank + 1),
         _ => None,
     });
     let first = ranks.max().unwrap_or(0);
-    let entries = recall.lore.iter().enumerate();
+    let entries = wanted.lore.iter().enumerate();
     let stretch = |(at, entry): (usize, &story::message::UnmatchedLore)| Stretch {
         label: format!("lore {}", entry.title),
         words: entry.text.trim().to_string(),
