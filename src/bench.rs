@@ -16,7 +16,7 @@ use story::context::{ContextPart, PartKind};
 use story::message::{LengthGoal, Overflow, TextRequest};
 use story::{Context, Sampling};
 
-/// What is measured.
+/// A measurement.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Task {
     /// Reads a prompt into an empty cache, as llama-bench's pp does.
@@ -49,7 +49,7 @@ pub struct Spread {
 }
 
 impl Task {
-    /// What a reader is told is measured.
+    /// The name of the measurement, for people.
     pub fn name(&self) -> String {
         match self {
             Task::Read { tokens } => format!("read {tokens} tokens"),
@@ -114,7 +114,7 @@ fn first_token(loaded: &mut Loaded, kept: usize, line: usize) -> Result<f64, Mod
     Ok(began.elapsed().as_secs_f64() * 1000.0)
 }
 
-/// What the engine is asked for a passage after some words; `number` is its node and its seed.
+/// A request for a passage after some words; `number` is its node and its seed.
 fn request(number: u64, words: &str, tokens: usize, heal: bool) -> TextRequest {
     let kind = PartKind::Story { node: 0, from: 0 };
     TextRequest {

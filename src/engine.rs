@@ -1,5 +1,5 @@
-//! The engine: requests go down to a worker thread, replies come up, nothing is shared but the
-//! stop mark.
+//! The engine: a worker thread receives requests and sends replies; the threads share only the stop
+//! mark.
 //!
 //! Models are made on the worker and never leave it. The engine knows no session, no disk but the
 //! models', and no terminal. Every request has an id, every reply carries the id of the request
@@ -63,7 +63,7 @@ impl Engine {
         }
     }
 
-    /// Hands a request to the worker, which answers its requests in their order.
+    /// Sends a request to the worker, which answers requests in order.
     pub fn submit(&self, request: Request) -> RequestId {
         let id = RequestId(self.stop.0.submitted.fetch_add(1, Ordering::SeqCst) + 1);
         if let Some(requests) = &self.requests {
@@ -100,17 +100,17 @@ impl Drop for Engine {
     }
 }
 
-/// Where one request's replies go, and where its stop mark is.
+/// The reply channel and the stop mark of one request.
 struct Outbox<'a> {
     request: RequestId,
     replies: &'a mpsc::Sender<Reply>,
     stop: &'a Stop,
-    /// What `--log` tells of the request.
+    /// The log of the request, for `--log`.
     trace: trace::RequestTrace,
 }
 
 impl Observer for Outbox<'_> {
-    /// Work that a request waits for is a model, or another file, on its way.
+    /// Progress here always means that a model or another file is being downloaded or loaded.
     fn progress(&self, step: &str, done: u64, total: Option<u64>) {
         let what = step.to_string();
         self.tell(Event::Loading { what, done, total });

@@ -45,7 +45,8 @@ pub use length::left_out;
 pub use outcome::{Notice, Outcome, Refusal};
 pub use pictures::{Kept, file_source};
 
-/// Options from the front end: where sessions are, and what a library must not look up by itself.
+/// Options from the front end: where sessions are, and values that a library must not look up by
+/// itself.
 pub struct Setup {
     pub sessions: Sessions,
     /// The settings of a new session, resolved from flags, environment and configuration.
@@ -74,9 +75,9 @@ pub struct Studio {
     setup: Setup,
     /// None until a model is loaded.
     about: Option<ModelInfo>,
-    /// What can be asked of the engine with that model.
+    /// The engine's capabilities with that model.
     capabilities: Capabilities,
-    /// The name by which that model was asked for.
+    /// The name under which that model was requested.
     loaded_model: Option<String>,
     session: Session,
     pending: Pending,
@@ -98,7 +99,7 @@ pub enum Work {
         reused: usize,
     },
     Writing,
-    /// Pictures done, of a total that is 0 while unknown.
+    /// How many pictures are finished, of a total that is 0 while unknown.
     Drawing {
         done: usize,
         total: usize,
@@ -131,7 +132,7 @@ impl Studio {
         self.about.as_ref()
     }
 
-    /// What the engine is at for this session.
+    /// The engine's current activity for this session.
     pub fn work(&self) -> &Work {
         self.pending.work(self.session.id)
     }
@@ -216,13 +217,13 @@ impl Studio {
         self.send(Request::Load { model }, purpose, work);
     }
 
-    /// The model that is in place or on its way, by the name that it was asked for.
+    /// The model that is loaded or being loaded, under its requested name.
     fn requested_model(&self) -> Option<&str> {
         let coming = self.pending.requested_model();
         coming.or(self.loaded_model.as_deref())
     }
 
-    /// Puts records into the story and the journal; see [`Session::record`].
+    /// Adds records to the story and the journal; see [`Session::record`].
     fn record(&mut self, records: Vec<Record>) -> Result<(), Refusal> {
         self.session.record(records, &self.setup)
     }
@@ -236,7 +237,8 @@ impl Studio {
         self.session.flush(&self.setup)
     }
 
-    /// Refuses what the engine cannot do; before a model is in place that is not known.
+    /// Refuses a command if the engine lacks a capability; before a model is loaded, that is
+    /// unknown.
     fn needs(&self, can: fn(&Capabilities) -> bool, what: &str) -> Result<(), Refusal> {
         match self.about.is_none() || can(&self.capabilities) {
             true => Ok(()),

@@ -1,8 +1,8 @@
 //! The full-screen front end: the story, an input line, a status line.
 //!
-//! The loop handles waiting events, draws when something changed and sleeps otherwise. It holds no
-//! story (the studio does) and decides nothing that a command could. [`App`] is the state, [`view`]
-//! draws it; only `terminal` and `inbox` do I/O.
+//! The loop handles waiting events, draws when something changed and sleeps otherwise. It stores no
+//! story (the studio does) and leaves every decision about the story to commands. [`App`] is the
+//! state, [`view`] draws it; only `terminal` and `inbox` do I/O.
 
 mod app;
 mod areas;
@@ -77,7 +77,7 @@ pub struct Options {
     pub colour: bool,
     /// Whether to use true colour or 256 colours.
     pub all_colours: bool,
-    /// What the environment reveals about the terminal's graphics.
+    /// The terminal's graphics capabilities, as far as the environment reveals them.
     pub graphics: Graphics,
     /// The key bindings, including the writer's own.
     pub keys: keymap::Keymap,
@@ -130,7 +130,7 @@ trait Display {
     fn suspend(&mut self) -> io::Result<()>;
 }
 
-/// Runs the screen until the writer leaves, a signal says so or the terminal is gone.
+/// Runs the screen until the writer quits, a signal arrives or the terminal is gone.
 pub fn run(studio: Studio, events: Receiver<Reply>, options: Options) -> anyhow::Result<Exit> {
     let began = Instant::now();
     let (colour, all_colours) = (options.colour, options.all_colours);
@@ -222,7 +222,7 @@ fn wait_limit(app: &App, now: Duration, engine: bool) -> Option<Duration> {
     [glance, wake].into_iter().flatten().min()
 }
 
-/// Absorbs all that waits. True when something came.
+/// Handles all waiting replies. Returns true if there were any.
 fn take_events(app: &mut App, events: &Receiver<Reply>, engine: &mut bool) -> bool {
     let mut came = false;
     loop {
@@ -294,7 +294,7 @@ fn wait(inbox: &Receiver<Input>, patience: Option<Duration>) -> Option<Input> {
     }
 }
 
-/// Stops what is being written and takes in what still came, so that the journal is whole.
+/// Stops generation and handles the remaining replies, so that the journal is complete.
 fn wind_down(app: &mut App, events: &Receiver<Reply>) {
     app.studio.stop();
     let until = Instant::now() + STOP_TIMEOUT;

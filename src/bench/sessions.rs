@@ -5,8 +5,7 @@ use std::time::Instant;
 use story::record::{HeadMove, PassageEnd, StepKind, StreamedText};
 use story::{Author, Node, Provenance, Record, Status};
 
-/// What a session of so many passages leaves in its journal: a person's words and the model's in
-/// turn.
+/// The journal records of a session with this many passages, by a person and the model in turn.
 pub fn records(passages: u64) -> Vec<Record> {
     let mut records = Vec::new();
     for id in 0..passages {
@@ -45,7 +44,7 @@ pub fn records(passages: u64) -> Vec<Record> {
     records
 }
 
-/// Writes a session of so many passages and returns its name.
+/// Writes a session with this many passages and returns its name.
 pub fn write(sessions: &Sessions, passages: u64) -> Result<String, StoreError> {
     let name = format!("bench-{passages}");
     let mut journal = sessions.create(Some(&name), "2026-01-01T00:00:00Z", "bench")?;

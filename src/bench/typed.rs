@@ -1,5 +1,5 @@
-//! How long after Enter the first words of the model stand there: the whole way of a passage, with
-//! the story turned into tokens anew.
+//! The time from Enter to the model's first words. It covers all stages of a passage; the story is
+//! encoded to tokens again.
 
 use super::BenchError;
 use crate::engine::{Backend, Failure, Listener, Loaded};
@@ -10,12 +10,13 @@ use story::progress::{Cancelled, Observer, Unobserved};
 
 const SENTENCE: &str =
     "The storm came in from the west a little after midnight, and nobody slept. ";
-/// Tokens of the sentence, about.
+/// The approximate number of tokens of the sentence.
 const TOKENS: usize = 15;
 const LINE: &str = "Then the bells of the lower town began to ring.";
 
-/// Milliseconds until the first words after a line, in a story of about `story` tokens that was
-/// read before. With `paused` the writer paused before Enter, and the line was read meanwhile.
+/// Milliseconds until the first words after a line, in a story of about `story` tokens that is
+/// already in the KV cache. With `paused`, the writer pauses before Enter, and the line is
+/// prefilled meanwhile.
 pub fn measure(loaded: &mut Loaded, story: usize, paused: bool) -> Result<f64, BenchError> {
     loaded.rewind(0);
     let request = |words: &str| super::request(1, words, 2, true);

@@ -41,13 +41,13 @@ pub struct Cli {
     pub command: Option<Command>,
 }
 
-/// What every command takes.
+/// Options that every command takes.
 #[derive(Args, Clone, Debug, Default)]
 pub struct Log {
-    /// Append what happens to a file, for a bug report; none of your words are in it
+    /// Log events to this file, for a bug report; the log contains none of your text
     #[arg(long, global = true, value_name = "FILE", value_hint = ValueHint::FilePath, help_heading = "Log")]
     pub log: Option<PathBuf>,
-    /// Log the words of the story and of the model too
+    /// Also log the text that you and the model write
     #[arg(long, global = true, requires = "log", help_heading = "Log")]
     pub log_words: bool,
 }
@@ -134,8 +134,9 @@ pub struct Common {
     pub model: Option<String>,
     #[command(flatten)]
     pub on: On,
-    /// Draft model for speculative decoding on a CPU: same output, sooner; it needs the same
-    /// vocabulary. "none" turns it off [default: the one in the catalogue] [env: ILLUMINE_DRAFT=]
+    /// Draft model for speculative decoding on a CPU: the same output, faster. It must have the
+    /// same vocabulary as the model. "none" turns it off [default: the one in the catalogue] [env:
+    /// ILLUMINE_DRAFT=]
     #[arg(
         long,
         env = "ILLUMINE_DRAFT",
@@ -165,7 +166,7 @@ pub struct Common {
     pub sampling: Sampling,
 }
 
-/// Where a model runs.
+/// The device, CPU threads and KV cache type of a model.
 #[derive(Args, Clone, Debug, Default)]
 pub struct On {
     /// Device to run on: auto, cpu, cuda:N or metal
@@ -184,7 +185,7 @@ pub struct On {
     pub kv: KvType,
 }
 
-/// The most common sampling settings; `--set` takes every one.
+/// The most common sampling settings; `--set` accepts all of them.
 #[derive(Args, Clone, Debug, Default)]
 pub struct Sampling {
     /// Maximum number of new tokens
@@ -260,7 +261,7 @@ pub enum Models {
     Pull {
         /// Model name [default: the default model]
         name: Option<String>,
-        /// Accept the model's licence terms, if it requires that
+        /// Accept the model's licence terms, if the model requires it
         #[arg(long, visible_alias = "accept-license")]
         accept_licence: bool,
         /// Never access the network
@@ -364,7 +365,8 @@ pub struct Bench {
     /// Repetitions of each measurement
     #[arg(short, long, default_value_t = 5, value_parser = clap::value_parser!(u16).range(1..=100))]
     pub repeat: u16,
-    /// Benchmark command to compare with, run alternately; it must print llama-bench's JSON
+    /// Command of another benchmark, run in turns with this one for comparison; it must print
+    /// llama-bench's JSON
     #[arg(long, value_name = "COMMAND")]
     pub against: Option<String>,
     /// Print a JSON object
@@ -388,7 +390,7 @@ pub fn read() -> Result<Cli, Failed> {
     })
 }
 
-/// Clap's message of several paragraphs as one sentence, without the usage.
+/// Joins the paragraphs of clap's error message into one sentence, without the usage line.
 fn sentence(said: &str) -> String {
     let lines = said.trim_start_matches("error:").lines().map(str::trim);
     let about =

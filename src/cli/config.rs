@@ -120,7 +120,7 @@ mod tests {
     #[test]
     fn a_slip_is_said_and_not_ignored() {
         let error = settings(&"modle = \"x\"".parse().unwrap()).unwrap_err();
-        assert!(error.contains("modle is not a setting"), "{error}");
+        assert!(error.contains("unknown entry modle"), "{error}");
         let error = settings(&"[sampling]\ntemprature = 1".parse().unwrap()).unwrap_err();
         assert!(error.contains("temperature"), "{error}");
     }

@@ -11,7 +11,7 @@ use std::fmt::Write;
 use std::path::Path;
 use story::command::COMMANDS;
 
-/// What a table is called between its markers, and what makes it.
+/// A table's name in its marker, and the function that makes the table.
 type Table = (&'static str, fn() -> String);
 
 const TABLES: &[Table] = &[

@@ -1,6 +1,6 @@
 //! Everything the program reads from its environment: variables, folders, the clock.
 //!
-//! Libraries never look these up; this module collects once what they need.
+//! Libraries never look these up; this module collects, once, everything they need.
 
 use super::args::{Common, On};
 use super::exit::{Exit, Failed};
@@ -95,8 +95,8 @@ pub fn all_colours() -> bool {
     ["truecolor", "24bit"].contains(&colours.as_str())
 }
 
-/// What the environment variables reveal about the terminal's graphics. The terminal is queried as
-/// well, but not about kitty's protocol if it might not understand the query.
+/// The terminal's graphics capabilities, as far as environment variables reveal them. The terminal
+/// is queried as well, but not about kitty's protocol if it might not understand the query.
 pub fn graphics() -> Graphics {
     let is = |name: &str, what: &[&str]| {
         let value = variable(name).unwrap_or_default().to_lowercase();

@@ -35,17 +35,17 @@ impl Exit {
 
 /// Every code and what it means, as `illumine --help` and README show them.
 pub const CODES: &[(&str, &str)] = &[
-    ("0", "all went well"),
-    ("1", "something went wrong while writing"),
-    (
-        "2",
-        "the command line, a line of a script or the prompt cannot be used",
-    ),
-    ("3", "the model cannot be fetched, read or understood"),
-    ("4", "the prompt does not fit the model's context"),
-    ("5", "the session cannot be opened or written"),
+    ("0", "success"),
+    ("1", "generation failed"),
+    ("2", "invalid command line, script line or prompt"),
+    ("3", "the model cannot be downloaded or loaded"),
+    ("4", "the prompt is longer than the model's context"),
+    ("5", "the session cannot be opened or saved"),
     ("130", "interrupted with Ctrl+C"),
-    ("128+N", "ended by signal N (129 hang-up, 143 termination)"),
+    (
+        "128+N",
+        "terminated by signal N: 129 hang-up, 143 termination",
+    ),
 ];
 
 impl From<FailureKind> for Exit {

@@ -82,7 +82,7 @@ fn open(path: &Path) -> io::Result<File> {
     Ok(file)
 }
 
-/// What of the processor the kernels ask for, by the names of `/proc/cpuinfo`.
+/// The processor features that the kernels use, under their names in `/proc/cpuinfo`.
 fn features() -> String {
     #[cfg(target_arch = "x86_64")]
     {

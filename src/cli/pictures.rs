@@ -1,4 +1,5 @@
-//! What is trained on: the file that `illumine train data` made, or a folder of one's own pictures.
+//! Loads training pictures: the file that `illumine train data` wrote, or a folder of the user's
+//! own pictures.
 
 use super::page::Progress;
 use super::{Exit, Failed, complain, note};
@@ -10,7 +11,7 @@ use std::path::Path;
 use story::hash::sha256;
 use story::untrusted::clean_line;
 
-/// Pixels of the pictures that are trained on: eight for each token of a side.
+/// The width and height of training pictures in pixels: eight for each token along a side.
 const SIZE: u32 = GRID as u32 * 8;
 
 /// The pictures of a file or folder.
@@ -21,7 +22,7 @@ pub fn read(path: &Path) -> Result<Dataset, Failed> {
     }
 }
 
-/// The SHA-256 of the data set that they are.
+/// The SHA-256 of a data set.
 pub fn digest(pictures: &Dataset) -> Result<String, Failed> {
     let bytes = pictures.to_bytes();
     let bytes = bytes.map_err(|why| Failed::new(Exit::Usage, why))?;

@@ -211,7 +211,7 @@ fn update(job: &Job, event: TrainingEvent) -> Update {
     }
 }
 
-/// A run as a set of weights that draws.
+/// Exports a run as a set of weights for drawing.
 pub struct ExportArgs<'a> {
     pub run: &'a Path,
     pub data: &'a Path,

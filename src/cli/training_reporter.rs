@@ -1,4 +1,5 @@
-//! A training run in lines: one now and then, and the latest sample sheet beside the checkpoint.
+//! Reports a training run: prints a line now and then, and saves the latest sample sheet next to
+//! the checkpoint.
 
 use super::{complain, note};
 use ::train::job::Job;
@@ -67,7 +68,8 @@ fn sheet_of(job: &Job) -> std::path::PathBuf {
     job.phase.sample_sheet(&job.run)
 }
 
-/// Writes a sheet beside the checkpoint; its file, width and height, or why not.
+/// Saves a sample sheet next to the checkpoint. Returns the file's bytes, width and height, or the
+/// reason of a failure.
 pub fn save_sheet(job: &Job, sheet: &SampleSheet) -> Result<(Vec<u8>, (u32, u32)), String> {
     let failed = |why: &dyn std::fmt::Display| format!("Cannot write the sample sheet ({why})");
     let png = picture::sheet(&sheet.rows, sheet.size).map_err(|why| failed(&why))?;

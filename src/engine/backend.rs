@@ -1,9 +1,9 @@
-//! The seam for engines: what the worker asks of anything that writes text.
+//! The interface that every text engine implements: what the worker calls.
 //!
-//! It lies one level above logits: a request that holds all that its answer depends on goes in,
-//! pieces of text come out. A model in this process ([`super::local`]) and a script
-//! ([`super::scripted`]) stand behind it; a server or a recording fits beside them, and neither
-//! the studio nor a front end sees which of them answers.
+//! It is one level above logits: it takes a request, which contains everything that the answer
+//! depends on, and returns pieces of text. A model in this process ([`super::local`]) and a script
+//! ([`super::scripted`]) implement it; a remote server or a recording could too. Neither the studio
+//! nor a front end knows which of them answers.
 
 use story::message::{
     Alternative, Capabilities, ContextReport, FailureKind, PassageStats, TextRequest, WarmCache,
@@ -31,9 +31,9 @@ impl Failure {
     }
 }
 
-/// An observer that also takes a request's news.
+/// An observer that also receives the events of a request.
 pub trait Listener: Observer {
-    /// False when nobody listens any more.
+    /// Sends an event. Returns false if nobody listens any more.
     fn tell(&self, event: Event) -> bool;
 }
 
@@ -43,7 +43,7 @@ impl Listener for Unobserved {
     }
 }
 
-/// Tells of nothing, and stops when the one within does.
+/// Drops all events and progress; cancels when the inner observer does.
 pub struct Quiet<'a, O: ?Sized>(pub &'a O);
 
 impl<O: Observer + ?Sized> Observer for Quiet<'_, O> {
@@ -60,23 +60,23 @@ impl<O: Observer + ?Sized> Listener for Quiet<'_, O> {
     }
 }
 
-/// Something that writes text. It lives on the worker's thread and never leaves it.
+/// A text engine. It stays on the worker's thread.
 pub trait Backend {
     /// The loaded model, for the status line and for provenance.
     fn about(&self) -> &ModelInfo;
 
     fn capabilities(&self) -> Capabilities;
 
-    /// Writes one passage: tells of the prompt that is read and of each piece of text.
+    /// Writes one passage, and reports prefill progress and each piece of text.
     fn write(&mut self, request: &TextRequest, listener: &dyn Listener) -> Answer;
 
-    /// Writes a passage for each request. All but the last are ended by [`Event::Ended`]; how the
-    /// last one ended is returned.
+    /// Writes a passage for each request. Each but the last ends with [`Event::Ended`]; returns how
+    /// the last one ended.
     fn candidates(&mut self, requests: &[TextRequest], listener: &dyn Listener) -> Answer {
         one_after_another(self, requests, listener)
     }
 
-    /// The likeliest next tokens, before and after the samplers; None when it was stopped.
+    /// The most likely next tokens, before and after the samplers; None if stopped.
     fn alternatives(
         &mut self,
         _request: &TextRequest,
@@ -86,29 +86,29 @@ pub trait Backend {
         Err(Failure::engine(why))
     }
 
-    /// What would be read for a passage, part by part.
+    /// The context that the model would get for a passage, part by part.
     fn explain(&mut self, _request: &TextRequest) -> Result<ContextReport, Failure> {
         Err(Failure::engine("This engine does not tell what it reads"))
     }
 
-    /// Reads a prompt that may be asked for soon. Whatever goes wrong shows when it is.
+    /// Prefills a prompt that may be requested soon. Errors appear only when it is requested.
     fn prefetch(&mut self, _request: &TextRequest, _observer: &dyn Observer) {}
 
-    /// The cache with the tokens that it holds; None where it cannot be kept.
+    /// The KV cache and its tokens; None if it cannot be saved.
     fn save_cache(&self) -> Option<WarmCache> {
         None
     }
 
-    /// Puts a saved cache in place. One that does not fit is as good as none.
+    /// Restores a saved KV cache; one that does not fit the model is dropped.
     fn restore_cache(&mut self, _warm: &WarmCache) {}
 
-    /// Empties the cache.
+    /// Clears the KV cache.
     fn clear_cache(&mut self) {}
 
-    /// Tokens of a text; see [`Capabilities::exact_token_counts`].
+    /// The number of tokens of a text; see [`Capabilities::exact_token_counts`].
     fn count_tokens(&self, text: &str) -> Result<usize, Failure>;
 
-    /// Where what is read begins, when the request's context does not fit whole.
+    /// Where the prompt's story starts, if the whole context does not fit.
     fn context_start(&self, _request: &TextRequest) -> Result<Option<(NodeId, usize)>, Failure> {
         Ok(None)
     }

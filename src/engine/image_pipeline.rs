@@ -38,11 +38,11 @@ pub struct ImagePipeline {
     pub upscaler: Option<Upscaler>,
 }
 
-/// Characters of the longest prompt.
+/// The maximum length of a prompt in characters.
 pub const MAX_PROMPT_CHARS: usize = 2000;
-/// Pictures of one request at most.
+/// The maximum number of pictures per request.
 pub const MAX_PICTURES: usize = 64;
-/// Pictures drawn as one batch; a stop takes effect between the decoding steps of a batch.
+/// The number of pictures per batch; a stop takes effect between the decoding steps of a batch.
 const BATCH: usize = 4;
 
 /// Why nothing was drawn; each is a sentence that says what to do.
@@ -70,7 +70,7 @@ pub enum DrawError {
     Sampling,
 }
 
-/// Asked between decoding steps; false stops drawing.
+/// Called between decoding steps; returns false to stop drawing.
 type KeepGoing<'a> = &'a mut dyn FnMut() -> bool;
 
 /// Image designs besides imagegen's own: the trainer's.
@@ -190,8 +190,8 @@ impl ImagePipeline {
         })
     }
 
-    /// A picture's encoded form and provenance: taken from its provenance if made with
-    /// these weights, else from the encoder.
+    /// A picture's encoded form and provenance. The form is taken from the provenance if the
+    /// picture was made with these weights; otherwise the encoder computes it.
     fn encoded_source(
         &self,
         source: &SourcePicture,
@@ -276,7 +276,7 @@ impl ImagePipeline {
 /// The style of the source picture, which may be any; None without a source picture.
 type PictureStyle<'a> = Option<Option<&'a str>>;
 
-/// Similarity from which a file's name is used as the prompt.
+/// The similarity above which a file's name is used as the prompt.
 const NAME_SIMILARITY: f32 = 0.6;
 
 fn prompt_text(words: &PromptSource) -> Result<&str, DrawError> {

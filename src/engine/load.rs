@@ -39,7 +39,7 @@ pub trait Loader: Send {
     }
 }
 
-/// A loader without models, for tests that make up the engine's events.
+/// A loader without models, for tests that create the engine's events themselves.
 pub struct NoModel;
 
 impl Loader for NoModel {
@@ -69,7 +69,8 @@ pub struct ModelLoader {
     pub kv: KvType,
     /// The draft model: a name, a path or `none`; None for the catalogue's choice.
     pub draft: Option<String>,
-    /// Where the image model's weights may be; a single entry was given by the user.
+    /// Folders that may contain the image model's weights; a single folder is the one that the user
+    /// gave.
     pub weights: Vec<PathBuf>,
 }
 
@@ -116,7 +117,7 @@ impl Loader for ModelLoader {
 }
 
 impl ModelLoader {
-    /// Loads a model into this process, with what guesses for it.
+    /// Loads a model into this process, with its draft model.
     pub fn load_local(&self, model: &str, observer: &dyn Observer) -> Result<Loaded, LoadError> {
         let found = self.find(model, observer)?;
         if observer.is_cancelled() {

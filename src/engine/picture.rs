@@ -22,7 +22,7 @@ impl From<DrawError> for Failure {
     }
 }
 
-/// Tells how many pictures are drawn.
+/// Reports how many pictures are finished.
 struct DrawnPicture<'a> {
     node: NodeId,
     outbox: &'a Outbox<'a>,

@@ -1,7 +1,7 @@
-//! A backend that says what it was told to: for tests, and the shape that a recording has.
+//! A backend that answers from a script: for tests, and a model for recordings.
 //!
-//! Each request takes the next answer of the script. A piece of text is of the passage that was
-//! asked for, whatever number stands in the script.
+//! Each request takes the next answer of the script. A piece of text belongs to the requested
+//! passage, whatever passage number the script contains.
 
 use super::backend::{Answer, Backend, Failure, Listener};
 use super::load::{LoadError, Loader};
@@ -13,24 +13,23 @@ use story::message::{
 use story::progress::Observer;
 use story::{Event, ModelInfo, NodeId, Status};
 
-/// What a scripted model is, and everything that it will say.
+/// A scripted model: its description, and all its answers.
 #[derive(Clone, Debug)]
 pub struct Script {
     pub about: ModelInfo,
     pub capabilities: Capabilities,
-    /// Answers to requests for a passage, in their order; after the last of them every passage is
-    /// empty.
+    /// The answers to requests for passages, in order; after the last one, every passage is empty.
     pub passages: VecDeque<ScriptedPassage>,
     pub alternatives: Vec<Alternative>,
     pub explained: ContextReport,
-    /// The cache, as it is given out; what is restored takes its place.
+    /// The KV cache that it returns; restoring another one replaces it.
     pub warm: Option<WarmCache>,
 }
 
-/// How one passage is written.
+/// The answer to one request for a passage.
 #[derive(Clone, Debug)]
 pub struct ScriptedPassage {
-    /// What is told on the way.
+    /// The events before the end.
     pub events: Vec<Event>,
     pub end: Answer,
 }
@@ -79,7 +78,7 @@ impl Script {
 }
 
 impl ScriptedPassage {
-    /// A passage that is written whole, a token for each piece.
+    /// A complete passage, with one token per piece.
     pub fn of(pieces: &[&str]) -> ScriptedPassage {
         let piece = |(at, text): (usize, &&str)| Event::Piece {
             node: 0,
@@ -154,13 +153,13 @@ impl Backend for Script {
         self.warm = Some(warm.clone());
     }
 
-    /// Words, for want of tokens.
+    /// Counts words, since there are no tokens.
     fn count_tokens(&self, text: &str) -> Result<usize, Failure> {
         Ok(text.split_whitespace().count())
     }
 }
 
-/// An event as one of the passage with this number.
+/// The event with its passage replaced by this one.
 fn addressed(event: Event, to: NodeId) -> Event {
     match event {
         Event::Piece {
@@ -214,7 +213,7 @@ mod tests {
         }
     }
 
-    /// What is told of a request, to its end.
+    /// The events of a request, up to its end.
     fn answer(replies: &Receiver<Reply>, to: RequestId) -> Vec<Event> {
         let mut events = Vec::new();
         loop {

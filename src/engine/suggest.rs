@@ -22,7 +22,7 @@ pub fn suggest(
     Ok((status, stats))
 }
 
-/// What the model writes, and how it ended; other news goes on to the listener.
+/// The text that the model writes, and how it ended. Other events go to the listener.
 pub fn said(
     backend: &mut dyn Backend,
     ask: &TextRequest,
@@ -36,7 +36,7 @@ pub fn said(
     (words.text.into_inner(), ended)
 }
 
-/// Keeps the text of a passage and hands other news on.
+/// Collects the text of a passage and forwards other events.
 struct Words<'a> {
     text: RefCell<String>,
     listener: &'a dyn Listener,

@@ -1,8 +1,8 @@
-//! What `--log` tells of requests: kinds, sizes and times, so that a report of a fault can be
-//! followed, and none of the writer's words.
+//! The log of requests for `--log`: kinds, sizes and times, so that a bug report can be understood,
+//! but none of the writer's words.
 //!
-//! Words go to a target of their own, [`WORDS`], which the subscriber lets through only where the
-//! writer asked for it. Without a subscriber nothing here costs anything.
+//! Words go to a separate target, [`WORDS`], which the subscriber enables only if the writer asked
+//! for it. Without a subscriber, nothing here costs time.
 
 use std::time::Instant;
 use story::message::FailureKind;
@@ -12,7 +12,7 @@ use tracing::{Span, debug, error, info, info_span, trace};
 /// The target of events that quote the writer.
 pub const WORDS: &str = "words";
 
-/// A request on its way: everything that is logged within has its number.
+/// A request in progress; its log lines contain its number.
 pub(super) struct RequestTrace {
     span: Span,
     picture: bool,
@@ -48,7 +48,7 @@ impl RequestTrace {
         }
     }
 
-    /// News on the way to the answer.
+    /// Logs an event of the request.
     pub(super) fn event(&self, event: &Event) {
         self.span.in_scope(|| match event {
             Event::Ready(about, _) => info!(
@@ -71,7 +71,7 @@ impl RequestTrace {
         });
     }
 
-    /// The answer, which ends the request.
+    /// Logs the answer, which ends the request.
     fn end(&self, event: &Event) {
         let ms = self.began.elapsed().as_secs_f64() * 1000.0;
         match event {

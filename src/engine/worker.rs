@@ -1,4 +1,4 @@
-//! The worker's thread: one request after another, each to its end.
+//! The worker's thread: handles one request after another, each to its end.
 
 use super::backend::{Answer, Backend, Failure, Listener};
 use super::image_pipeline::ImagePipeline;
@@ -18,7 +18,7 @@ use story::{Event, NodeId, Request, Status};
 /// The worker's state.
 pub(super) struct Worker<L> {
     pub(super) loader: L,
-    /// What writes; none until a model is loaded.
+    /// The backend that writes; None until a model is loaded.
     pub(super) backend: Option<Box<dyn Backend>>,
     /// Why no model is loaded, after a failure.
     why_not: Option<String>,
@@ -29,7 +29,7 @@ pub(super) struct Worker<L> {
     retriever: Option<Retriever>,
 }
 
-/// Answers requests until nobody can send one any more.
+/// Answers requests until all senders are gone.
 pub(super) fn work<L: Loader>(
     loader: L,
     inbox: mpsc::Receiver<(RequestId, Request)>,
@@ -68,7 +68,7 @@ pub(super) fn work<L: Loader>(
     }
 }
 
-/// The passage or picture that a request ends with; None for what writes none.
+/// The passage or picture that a request generates last; None if it generates none.
 fn node_of(request: &Request) -> Option<NodeId> {
     match request {
         Request::Text(text) => Some(text.node),
@@ -84,7 +84,7 @@ fn node_of(request: &Request) -> Option<NodeId> {
     }
 }
 
-/// The end of a request that has no numbers to tell.
+/// The end of a request without statistics.
 pub(super) fn ended(status: Status) -> Answer {
     Ok((status, PassageStats::default()))
 }
@@ -151,7 +151,7 @@ impl<L: Loader> Worker<L> {
         }
     }
 
-    /// What writes, once what is found by its meaning stands in these requests.
+    /// Inserts retrieved text into these requests and returns the backend.
     fn retrieving(
         &mut self,
         requests: &mut [TextRequest],
@@ -161,8 +161,8 @@ impl<L: Loader> Worker<L> {
         self.backend()
     }
 
-    /// Puts what is found by its meaning into the requests. A passage is written all the same where
-    /// that cannot be done.
+    /// Inserts retrieved text into the requests. If retrieval is impossible, the passage is written
+    /// without it.
     fn retrieve(&mut self, requests: &mut [TextRequest], outbox: &Outbox) -> Result<(), Failure> {
         let Some((first, others)) = requests.split_first_mut() else {
             return Ok(());
@@ -242,7 +242,7 @@ impl<L: Loader> Worker<L> {
 }
 
 impl Outbox<'_> {
-    /// Sends what was asked for, and ends the request.
+    /// Sends the answer and ends the request.
     fn answers(&self, event: Event) -> Answer {
         self.tell(event);
         ended(Status::Complete)

@@ -110,7 +110,7 @@ pub fn names() -> Vec<&'static str> {
     FORMATS.iter().map(|(_, names, ..)| names[0]).collect()
 }
 
-/// What a format could not take of a story, in half a sentence; empty where that is nothing.
+/// Half a sentence about the parts of a story that a format cannot store; empty if there are none.
 pub fn left_out(story: &Story, format: ExportFormat) -> String {
     let branches = match format {
         ExportFormat::Kobold => kobold::left_out(story),
@@ -169,7 +169,7 @@ pub enum ExportScope {
 /// Why an export failed: one sentence that says what to do.
 #[derive(Debug, thiserror::Error)]
 pub enum ExportError {
-    #[error("There is no format {0}; there are {formats}", formats = names().join(", "))]
+    #[error("Unknown format {0}; available formats: {formats}", formats = names().join(", "))]
     Format(String),
     #[error("Unknown format {0}; did you mean {1}?")]
     Near(String, &'static str),

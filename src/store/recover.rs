@@ -74,7 +74,7 @@ enum LineError {
     NewerVersion(u32),
 }
 
-/// Reads a line: first what it is, then as that.
+/// Parses a line: first its version and kind, then the record of that kind.
 fn parse_line(bytes: &[u8]) -> Result<Record, LineError> {
     #[derive(Deserialize)]
     struct Line<'a> {
@@ -293,7 +293,7 @@ mod tests {
                 found
                     .read_only_reason
                     .unwrap()
-                    .contains("a later version, 2")
+                    .contains("a newer version, 2")
             );
             assert_eq!(std::fs::read(&path).unwrap(), whole);
         }

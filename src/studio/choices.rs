@@ -85,7 +85,7 @@ impl Studio {
         found.ok_or_else(|| cannot(&format!("The story does not contain \"{shown}\"")))
     }
 
-    /// Makes a list of the engine's answer.
+    /// Turns the engine's answer into a list.
     pub(super) fn alternatives_came(
         &mut self,
         place: Place,

@@ -1,13 +1,13 @@
-//! What could follow what is typed: command names and their arguments, for every front end.
+//! Completes the typed line: command names and their arguments, for every front end.
 
 use crate::store::export;
 use story::command::{self, ArgumentKind, COMMANDS, CommandSpec};
 use story::sampling::SETTINGS;
 
-/// What can be completed to.
+/// The candidates for a completion.
 #[derive(Debug, PartialEq)]
 pub struct Candidates {
-    /// Where the word begins that they would replace.
+    /// The start of the word that a candidate would replace.
     pub from: usize,
     pub found: Vec<Candidate>,
 }
@@ -15,9 +15,9 @@ pub struct Candidates {
 #[derive(Clone, Debug, PartialEq)]
 pub struct Candidate {
     pub word: String,
-    /// Something about it, in a line.
+    /// A one-line description.
     pub note: String,
-    /// Something may follow it: a line editor adds a space.
+    /// Whether something may follow it; if so, a line editor adds a space.
     pub more: bool,
 }
 
@@ -68,7 +68,7 @@ fn arguments(what: ArgumentKind, names: impl Fn(ArgumentKind) -> Vec<String>) ->
             word("chat", "each line is a turn, and the model answers"),
         ],
         ArgumentKind::Swipes => vec![
-            word("next", "or generate a new one, past the newest"),
+            word("next", "or, after the newest, generate a new one"),
             word("prev", ""),
         ],
         ArgumentKind::Models

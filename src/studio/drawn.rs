@@ -197,7 +197,7 @@ fn listed(id: NodeId, how: &PictureProvenance) -> Listed {
     }
 }
 
-/// Describes what was drawn, and from which prompt.
+/// Describes the drawn pictures and their prompt.
 fn said(first: NodeId, how: &PictureProvenance, count: usize) -> String {
     let title = excerpt(&how.title(), 60);
     let which = match count {

@@ -1,4 +1,4 @@
-//! `/memory`, `/note`, `/lore`, `/ban` and `/summarize`: texts that the model reads beside the
+//! `/memory`, `/note`, `/lore`, `/ban` and `/summarize`: texts that the model reads alongside the
 //! story, and phrases that it must not write.
 
 use super::choices::Listed;

@@ -1,4 +1,4 @@
-//! Warnings of a story that is longer than the model can hold, or soon will be.
+//! Warnings about a story that is, or soon will be, longer than the model's context.
 
 use super::{Notice, Studio};
 use story::context::prompt_budget;
@@ -50,7 +50,7 @@ impl Studio {
     }
 }
 
-/// What a writer is told when the oldest part of the story is not read.
+/// The message when the oldest part of the story is left out of the context.
 pub fn left_out(dropped: usize) -> String {
     format!(
         "The story is longer than the model's context: its oldest {dropped} tokens are left out (nothing is erased)"

@@ -11,9 +11,10 @@ use story::untrusted::clean;
 use story::{Event, ModelInfo, NodeId, Record, RequestId, Status};
 
 impl Studio {
-    /// Takes the engine's news. Call [`Studio::flush`] once all that waited has been taken.
+    /// Handles one reply of the engine. Call [`Studio::flush`] after the last waiting reply.
     ///
-    /// What answers a request of another session, or one that has its answer, changes nothing.
+    /// A reply to another session's request, or to a request that was already answered, changes
+    /// nothing.
     pub fn absorb(&mut self, reply: Reply) -> Vec<Notice> {
         let Reply { request, event } = reply;
         match event {
@@ -28,7 +29,7 @@ impl Studio {
         }
     }
 
-    /// What a request tells before it ends.
+    /// Handles an event that a request sends before it ends.
     fn news(&mut self, id: RequestId, event: Event) -> Vec<Notice> {
         match event {
             Event::Loading { what, done, total } => {
@@ -107,7 +108,7 @@ impl Studio {
         }
     }
 
-    /// A model is loaded.
+    /// Handles the event that a model is loaded.
     fn ready(&mut self, id: RequestId, about: ModelInfo) -> Vec<Notice> {
         let note = about.note.clone().map(Notice::Warning);
         self.about = Some(about);
@@ -131,7 +132,7 @@ impl Studio {
         notices
     }
 
-    /// A request has come to its end.
+    /// Handles the end of a request.
     fn done(
         &mut self,
         id: RequestId,
@@ -158,7 +159,7 @@ impl Studio {
         notices
     }
 
-    /// A request could not be answered.
+    /// Handles the failure of a request.
     fn failed(&mut self, id: RequestId, why: String, fault: FailureKind) -> Vec<Notice> {
         let mut notices = match self.pending.end(id, self.session.id) {
             None | Some(Purpose::ReadAhead) => return Vec::new(),
@@ -170,7 +171,8 @@ impl Studio {
         notices
     }
 
-    /// Ends passages that will not be written, and says what could not be kept of them.
+    /// Ends passages that will not be written. Returns notices, also about text that could not be
+    /// saved.
     fn fail(&mut self, nodes: &[NodeId], why: &str) -> Vec<Notice> {
         let mut notices: Vec<Notice> = Vec::new();
         let running = |id: &&NodeId| self.session.story.all_running().contains(id);
@@ -341,7 +343,7 @@ impl Studio {
     }
 }
 
-/// Something that is not on disk.
+/// The notice that something could not be saved to disk.
 fn not_kept(refusal: Refusal) -> Notice {
     Notice::Error(refusal.to_string(), FailureKind::Store)
 }

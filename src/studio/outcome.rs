@@ -31,26 +31,26 @@ pub enum Outcome {
 /// A notice for the writer.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Notice {
-    /// A piece of a passage came, of so many tokens.
+    /// A piece of a passage arrived, with this many tokens.
     Text {
         node: NodeId,
         text: String,
         tokens: usize,
     },
-    /// The engine has come further; [`super::Studio::work`] says how far.
+    /// The engine made progress; [`super::Studio::work`] says how much.
     Progress,
-    /// A request has come to its end; with the numbers of what it wrote.
+    /// A request ended; with the statistics of its passage, if it wrote one.
     Answered(Option<PassageStats>),
     Info(String),
     Warning(String),
-    /// A story nears what the model can hold, or has more: advice for its writer.
+    /// The story nearly fills or exceeds the model's context: advice for the writer.
     Advice(String),
-    /// So many tokens, the story's oldest, are not read.
+    /// The story's oldest tokens, this many, were left out of the context.
     LeftOut(usize),
     Error(String, FailureKind),
     /// Ends a passage.
     Ended(NodeId, Status),
-    /// What writes no passage was stopped: a model on its way, or a question.
+    /// A request that writes no passage was stopped: loading a model, or a question.
     Stopped,
     /// Pictures were drawn; the first is on the page.
     Drawn {

@@ -1,7 +1,7 @@
-//! The requests that the engine has not answered yet, each bound to the session that asked.
+//! The requests that the engine has not answered yet, each with the session that sent it.
 //!
-//! The engine answers requests in their order. An answer to a request of another session than the
-//! one that is open changes nothing but what belongs to no session: the model in place.
+//! The engine answers requests in their order. An answer to the request of a session that is no
+//! longer open changes only the loaded model, which belongs to no session.
 
 use super::Work;
 use super::pictures::Illustration;
@@ -9,41 +9,41 @@ use super::session::SessionId;
 use story::message::TextRequest;
 use story::{NodeId, Place, RequestId};
 
-/// What the engine was asked for, oldest first.
+/// The pending requests, oldest first.
 #[derive(Default)]
 pub(super) struct Pending {
     requests: Vec<InFlight>,
-    /// The prompt that the engine reads in advance, or has read, if nothing was asked for since.
+    /// The prompt that is being prefetched, or was, if no other request followed.
     pub(super) read_ahead: Option<TextRequest>,
 }
 
-/// A request without its answer.
+/// A request that has no answer yet.
 pub(super) struct InFlight {
     pub(super) id: RequestId,
     pub(super) session: SessionId,
     pub(super) purpose: Purpose,
-    /// What the engine does for it.
+    /// The engine's activity for it.
     pub(super) work: Work,
 }
 
-/// What a request is for, and all that its answer needs.
+/// The purpose of a request, and the data to handle its answer.
 #[derive(Clone, Debug)]
 pub(super) enum Purpose {
-    /// A model, by the name that it was asked for.
+    /// Loading a model, with its requested name.
     Load { model: String },
     /// Passages of the story.
     Passages(Vec<NodeId>),
     /// Pictures of the story.
     Pictures(Illustration),
-    /// What could stand at a place.
+    /// Alternatives for the word at a place.
     Alternatives(Place),
-    /// The model's cache, for the disk; however large it is.
+    /// Saving the KV cache to disk; `any_size` lifts the size limit.
     SaveCache { any_size: bool },
-    /// The model's cache, from the disk.
+    /// Restoring the KV cache from disk.
     RestoreCache,
     /// An answer that is shown as it comes.
     Show,
-    /// A prompt that may be asked for soon.
+    /// Prefetching a prompt that may be requested soon.
     ReadAhead,
 }
 
@@ -58,7 +58,7 @@ impl Pending {
         self.requests.iter().find(|request| request.id == id)
     }
 
-    /// Takes note of what the engine does for a request.
+    /// Sets the engine's activity for a request.
     pub(super) fn works(&mut self, id: RequestId, work: Work) {
         let found = self.requests.iter_mut().find(|request| request.id == id);
         if let Some(request) = found {
@@ -70,14 +70,13 @@ impl Pending {
         self.get(id).map(|request| &request.purpose)
     }
 
-    /// Whether news of a request means anything to this session.
+    /// Whether events of a request concern this session.
     pub(super) fn concerns(&self, id: RequestId, session: SessionId) -> bool {
         self.get(id)
             .is_some_and(|request| request.concerns(session))
     }
 
-    /// Takes a request out that has its answer. What it was for, where that means anything to this
-    /// session.
+    /// Removes an answered request. Returns its purpose, if it concerns this session.
     pub(super) fn end(&mut self, id: RequestId, session: SessionId) -> Option<Purpose> {
         let at = self.requests.iter().position(|request| request.id == id)?;
         let request = self.requests.remove(at);
@@ -85,13 +84,13 @@ impl Pending {
         concerns.then_some(request.purpose)
     }
 
-    /// Nothing will be answered any more.
+    /// Removes all requests, when no answer can arrive any more.
     pub(super) fn clear(&mut self) {
         self.requests.clear();
         self.read_ahead = None;
     }
 
-    /// What the engine is at for this session. What is read in advance keeps nobody waiting.
+    /// The engine's current activity for this session, not counting a prefetch.
     pub(super) fn work(&self, session: SessionId) -> &Work {
         let mut awaited = self.requests.iter().filter(|it| it.is_awaited(session));
         awaited.next().map_or(&NOTHING, |request| &request.work)
@@ -104,7 +103,7 @@ impl Pending {
         own.any(draws)
     }
 
-    /// The model that was asked for last and is not in place yet.
+    /// The last requested model, if it is not loaded yet.
     pub(super) fn requested_model(&self) -> Option<&str> {
         self.requests.iter().rev().find_map(|it| match &it.purpose {
             Purpose::Load { model } => Some(model.as_str()),
@@ -112,7 +111,7 @@ impl Pending {
         })
     }
 
-    /// Models that are on their way are this session's from now on.
+    /// Assigns the models that are being loaded to this session.
     pub(super) fn hand_over_models(&mut self, session: SessionId) {
         for request in &mut self.requests {
             if matches!(request.purpose, Purpose::Load { .. }) {
@@ -128,7 +127,7 @@ impl Pending {
 }
 
 impl InFlight {
-    /// Whether somebody who looks at this session waits for it.
+    /// Whether a writer in this session waits for it.
     fn is_awaited(&self, session: SessionId) -> bool {
         match self.purpose {
             Purpose::ReadAhead => false,
@@ -136,7 +135,7 @@ impl InFlight {
         }
     }
 
-    /// Whether its answer means anything to this session.
+    /// Whether its answer concerns this session.
     fn concerns(&self, session: SessionId) -> bool {
         self.session == session || matches!(self.purpose, Purpose::Load { .. })
     }

@@ -32,12 +32,12 @@ const SHORT: usize = 80;
 const GRID: usize = 9;
 const ROW: usize = 5;
 
-/// Where pictures will stand that the engine was asked for.
+/// Where the requested pictures will be in the story.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Illustration {
-    /// The passage that they illustrate.
+    /// The passage that the pictures illustrate.
     pub(super) parent: Option<NodeId>,
-    /// The picture that they are versions of.
+    /// The picture of which they are versions.
     pub(super) beside: Option<NodeId>,
 }
 
@@ -363,7 +363,7 @@ impl Studio {
     }
 }
 
-/// A picture in a file, whoever made it, under a name; or why it cannot be used.
+/// Loads a picture from a file, whichever program made it. The error says why it cannot be used.
 pub fn file_source(path: &Path, name: String) -> Result<SourcePicture, String> {
     let known = std::fs::metadata(path).map_err(|error| error.to_string())?;
     if !known.is_file() {

@@ -1,4 +1,4 @@
-//! What the engine needs for a passage: the context that the model reads, and how it is to write.
+//! Builds the engine's request for a passage: the context, and how to generate.
 
 use super::Studio;
 use story::command::ContinueLength;
@@ -17,11 +17,11 @@ pub(super) struct Ask {
     pub begin: Vec<u32>,
     /// The text after the place.
     pub after: Option<String>,
-    /// Whether it is outside the story, such as a summary.
+    /// Whether the passage is outside the story, such as a summary.
     pub aside: bool,
     /// Whether to heal the last word of a person's text.
     pub heal: bool,
-    /// To the very token, wherever a sentence ends.
+    /// Whether the length is exact, even in the middle of a sentence.
     pub exact: bool,
     pub overflow: Overflow,
 }

@@ -1,4 +1,5 @@
-//! Everything that belongs to one session, in one value: another session takes its place whole.
+//! Everything that belongs to one session, in one value, so that another session replaces it as a
+//! whole.
 
 use super::{Listed, Refusal, Setup, cannot};
 use crate::store::{Journal, Recovered};
@@ -9,7 +10,7 @@ use story::message::{PassageStats, RetrievedPassage, WarmCache};
 use story::record::{PassageEnd, StreamedText};
 use story::{NodeId, Record, Settings, Status, Story};
 
-/// Tells one session from those before it, for as long as the program runs.
+/// The id of a session, unique while the program runs.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct SessionId(u64);
 
@@ -19,19 +20,19 @@ impl SessionId {
     }
 }
 
-/// One session: its story, where it is kept, and what is known of it.
+/// One session: its story, its journal, and its state.
 #[derive(Default)]
 pub(super) struct Session {
     pub(super) id: SessionId,
     pub(super) story: Story,
     pub(super) settings: Settings,
-    /// None before the first words, and when nothing is kept.
+    /// None before the first words, and in a private session.
     pub(super) journal: Option<Journal>,
     /// Records that could not be written to disk yet.
     pub(super) unsaved: Vec<Record>,
     /// Received text that is not journaled yet, for each passage in progress.
     pub(super) streamed: Vec<StreamedText>,
-    /// What the last passage took.
+    /// The statistics of the last passage.
     pub(super) last_stats: Option<PassageStats>,
     /// The list that `/pick` chooses from.
     pub(super) listed: Vec<Listed>,
@@ -43,7 +44,7 @@ pub(super) struct Session {
     pub(super) rewound: HashMap<NodeId, Vec<String>>,
     /// Lore that a rule kept out of the last passage.
     pub(super) rejected_lore: Vec<SkippedEntry>,
-    /// Lore that the budget did not reach.
+    /// Active lore entries beyond the token budget.
     pub(super) lore_over_budget: Vec<String>,
     /// The retrieved passages of the last request.
     pub(super) recalled: Vec<RetrievedPassage>,
@@ -53,7 +54,7 @@ pub(super) struct Session {
     pub(super) warned: bool,
     /// The picture files of a private session.
     pub(super) in_memory_pictures: BTreeMap<NodeId, Arc<[u8]>>,
-    /// The model's cache from another day, until a model is there to take it.
+    /// The saved KV cache, until a model is loaded that can restore it.
     pub(super) warm: Option<WarmCache>,
 }
 
@@ -73,9 +74,9 @@ pub(super) enum Afterwards {
 /// A session from disk.
 pub(super) struct Opened {
     pub(super) session: Session,
-    /// What the writer is told.
+    /// The message for the writer.
     pub(super) said: String,
-    /// Flags or the environment stand above the settings that it was kept with.
+    /// Whether flags or the environment override its saved settings.
     pub(super) settings_changed: bool,
 }
 
@@ -88,7 +89,7 @@ impl Session {
         }
     }
 
-    /// Begins a session on disk.
+    /// Creates a session on disk.
     pub(super) fn create(
         setup: &Setup,
         name: &str,
@@ -135,7 +136,7 @@ impl Session {
         self.journal.as_ref().and_then(Journal::read_only)
     }
 
-    /// Ends passages that nobody writes any more, since the program ended while they were written.
+    /// Ends the passages that were being written when the program ended.
     pub(super) fn end_interrupted(&mut self, setup: &Setup) -> Result<(), Refusal> {
         let running = self.story.all_running().to_vec();
         if running.is_empty() {
@@ -210,7 +211,7 @@ impl Session {
         }
     }
 
-    /// Writes what must be on disk before another session replaces this one.
+    /// Saves everything to disk before another session replaces this one.
     pub(super) fn close(&mut self, setup: &Setup) -> Result<(), Refusal> {
         self.flush(setup)?;
         if !self.unsaved.is_empty() {

@@ -146,8 +146,7 @@ impl Studio {
         ))
     }
 
-    /// Puts another session in this one's place. Answers that were asked for by this one are
-    /// dropped when they come.
+    /// Replaces this session. Answers to its requests are dropped when they arrive.
     fn replace(&mut self, session: Session) {
         let id = self.session.id.next();
         self.session = Session { id, ..session };

@@ -29,7 +29,7 @@ impl Studio {
         self.start(Place::after(Some(parent)), StepKind::Write, healing())
     }
 
-    /// Continues a prompt as a program asks for it: exactly, and by the very seed.
+    /// Continues a prompt for a program that calls illumine: exactly, and with the set seed.
     pub(super) fn complete(&mut self, completion: Completion) -> Result<Outcome, Refusal> {
         let Completion {
             prompt,

@@ -51,7 +51,7 @@ pub struct App {
     /// The time since the program started, as of the last tick.
     pub(super) now: Duration,
     pub(super) interrupted: Option<Duration>,
-    /// The engine has been asked to stop and has not answered yet.
+    /// Whether the engine has been asked to stop and has not answered yet.
     pub(super) stopping: bool,
     /// An action that the loop must perform next.
     pub(super) loop_action: Option<LoopAction>,
@@ -152,7 +152,7 @@ impl App {
         self.insert(&clean(&text));
     }
 
-    /// Takes the engine's news. Call [`App::flush`] once all that waited has been taken.
+    /// Handles one reply of the engine. Call [`App::flush`] after the last waiting reply.
     pub fn absorb(&mut self, reply: Reply) {
         // What is read in advance changes nothing that there is to read.
         if self.studio.busy() {
@@ -162,7 +162,7 @@ impl App {
         self.notices(notices);
     }
 
-    /// Shows what is told. Errors that come together stand together.
+    /// Shows notices. Errors that arrive together are shown together.
     fn notices(&mut self, notices: Vec<Notice>) {
         let mut errors: Vec<String> = Vec::new();
         for notice in notices {

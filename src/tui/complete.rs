@@ -34,7 +34,7 @@ impl Hints {
     }
 }
 
-/// What the command on the line still takes, to show behind the cursor.
+/// The arguments that the command on the line still takes, shown behind the cursor.
 pub fn ghost(line: &str) -> Option<String> {
     let command = line.strip_prefix('/')?;
     let (name, rest) = command

@@ -23,7 +23,7 @@ const KEPT: usize = 64;
 /// How this terminal shows pictures.
 #[derive(Clone)]
 pub enum PictureMode {
-    /// As text: a line says what was drawn.
+    /// As text: a line that describes the picture.
     TextOnly,
     /// Half-blocks, in true colour or 256 colours.
     HalfBlocks { all_colours: bool },

@@ -91,7 +91,7 @@ impl Keymap {
         self.rows().iter().map(line).collect()
     }
 
-    /// The keys that help and README list, those that do the same on one row.
+    /// The rows of keys for help and README; keys with the same action share a row.
     pub fn rows(&self) -> Vec<Row> {
         let mut rows: Vec<(Row, Action)> = Vec::new();
         let taken = |key: &KeyBinding| {
@@ -111,7 +111,7 @@ impl Keymap {
     }
 }
 
-/// A row of the table of keys, as it is shown.
+/// A displayed row of the table of keys.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Row {
     pub keys: String,
@@ -252,7 +252,7 @@ mod tests {
             ("hyper+x", "/tree", "is not a key"),
             ("x", "/tree", "needed for typing"),
             ("alt+x", "tree", "needs a command"),
-            ("alt+x", "/teee", "no command /teee"),
+            ("alt+x", "/teee", "Unknown command /teee"),
         ] {
             let error = Keymap::new([(key, command)]).unwrap_err().to_string();
             assert!(error.contains(part), "{error}");

@@ -1,6 +1,6 @@
-//! The table of keys: what each does, the command it stands for, and its help.
+//! The table of keys: the action of each, the command that it runs, and its help.
 //!
-//! Only keys that every terminal sends. `app` carries the actions out.
+//! It has only keys that every terminal sends; `app` performs the actions.
 
 use super::input::Edit;
 use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
@@ -50,10 +50,10 @@ pub enum Scroll {
 pub struct KeyBinding {
     pub(super) code: KeyCode,
     pub(super) modifiers: KeyModifiers,
-    /// Only while the input line is empty.
+    /// Whether the key works only while the input line is empty.
     pub(super) empty: bool,
     pub action: Action,
-    /// Empty for an alternative to the row above, and for common line-editing keys.
+    /// The help text; empty for an alternative to the row above, and for common line-editing keys.
     pub(super) help: &'static str,
 }
 
@@ -121,7 +121,7 @@ pub const KEYS: &[KeyBinding] = &[
         NONE,
         KeyCode::Left,
         Action::Run("/prev"),
-        "previous version (arrow: on an empty line)",
+        "previous version (← only on an empty line)",
     ),
     key(ALT, KeyCode::Up, Action::Run("/prev"), ""),
     when_empty(
@@ -195,7 +195,7 @@ pub const KEYS: &[KeyBinding] = &[
         NONE,
         KeyCode::Up,
         Action::Run("/edit"),
-        "edit the last passage (arrow: on an empty line)",
+        "edit the last passage (↑ only on an empty line)",
     ),
     key(ALT, KeyCode::Char('e'), Action::Run("/edit"), ""),
     key(
@@ -234,7 +234,7 @@ pub const KEYS: &[KeyBinding] = &[
         NONE,
         KeyCode::Esc,
         Action::Escape,
-        "stop generating and keep the text so far; else close the open list",
+        "stop generating and keep the text so far; otherwise close the open list",
     ),
     key(
         CTRL,

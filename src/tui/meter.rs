@@ -23,7 +23,7 @@ pub struct Meter {
 }
 
 impl Meter {
-    /// Takes note of how far the engine has come.
+    /// Records the engine's progress.
     pub fn works(&mut self, work: &Work, now: Duration) {
         match work {
             Work::Loading { what, done, total } => {
@@ -41,7 +41,7 @@ impl Meter {
         }
     }
 
-    /// Takes note of so many tokens of a passage.
+    /// Records this many new tokens of a passage.
     pub fn wrote(&mut self, tokens: usize, now: Duration) {
         self.last = now;
         self.tokens += tokens;
@@ -51,7 +51,7 @@ impl Meter {
         }
     }
 
-    /// A request has ended, with the numbers of what it wrote.
+    /// Records the end of a request, with the statistics of its passage.
     pub fn ended(&mut self, stats: Option<&PassageStats>) {
         if let Some(stats) = stats {
             self.before = (stats.new_tokens > 0).then(|| stats.decode_tps());
@@ -74,7 +74,7 @@ impl Meter {
         self.prompt + self.tokens
     }
 
-    /// The current activity in a few words; None if there is none and was none.
+    /// The current activity in a few words; None if there is no activity and was none before.
     pub fn activity(&self, work: &Work) -> Option<String> {
         match work {
             Work::Nothing => self.before.map(|speed| format!("{speed:.1} tok/s")),

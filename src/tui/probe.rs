@@ -1,7 +1,7 @@
 //! Queries the terminal once, before any key is read, about its graphics.
 //!
 //! ratatui-image can do that too, but from a thread that keeps reading keys if no answer comes, and
-//! what is typed meanwhile would be lost. So this module sends the library's queries, returns
+//! text typed meanwhile would be lost. So this module sends the library's queries, returns
 //! everything that is not an answer as typed text, and gives up after a while.
 
 use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
@@ -11,16 +11,17 @@ use std::io::{self, IsTerminal, Write};
 use std::os::fd::AsRawFd;
 use std::time::{Duration, Instant};
 
-/// What is known about the terminal before querying it.
+/// The facts that are known about the terminal before querying it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct TerminalHints {
-    /// The terminal may be queried.
+    /// Whether the terminal may be queried.
     pub ask: bool,
-    /// The environment says that it supports kitty's protocol, and no other program is in between.
+    /// Whether the environment says that the terminal supports kitty's protocol, with no other
+    /// program in between.
     pub kitty: bool,
-    /// The environment says that it supports iTerm's protocol.
+    /// Whether the environment says that the terminal supports iTerm's protocol.
     pub iterm: bool,
-    /// It is remote, so answers come late.
+    /// Whether the terminal is remote, so that answers come late.
     pub far: bool,
 }
 
@@ -28,13 +29,13 @@ pub struct TerminalHints {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct ProbeAnswers {
     kitty: bool,
-    /// It is a kitty without Unicode placeholders, which are needed to scroll pictures with the
-    /// text.
+    /// Whether it is a kitty without Unicode placeholders, which are needed to scroll pictures with
+    /// the text.
     old: bool,
     sixel: bool,
     /// The size of a cell in pixels: width and height.
     cell: Option<(u16, u16)>,
-    /// It has answered the last query, so no more answers will come.
+    /// Whether it has answered the last query, so that no more answers will come.
     all: bool,
 }
 

@@ -1,6 +1,6 @@
-//! Stretches of text and what they are, from which the theme decides how they look.
+//! Stretches of text and their kinds, for which the theme has styles.
 
-/// What a stretch of text is, which decides how it looks.
+/// The kind of a stretch of text, which decides its style.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TextRole {
     Prompt,
@@ -8,7 +8,7 @@ pub enum TextRole {
     Model,
     /// A person's words inside another's passage.
     Edited,
-    /// Who speaks, in a chat.
+    /// The speaker's name in a chat.
     Label,
     /// A remark of the program's own.
     Mark,
@@ -18,7 +18,7 @@ pub enum TextRole {
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct OverlayRow {
     pub spans: Vec<(String, SpanStyle)>,
-    /// Of which item it is a row.
+    /// The item that the row belongs to.
     pub item: Option<usize>,
 }
 
@@ -28,10 +28,10 @@ pub enum SpanStyle {
     Plain,
     Strong,
     Quiet,
-    /// Only in the left, or only in the right text.
+    /// Text that is only on the left, or only on the right.
     Left,
     Right,
-    /// What stands beside the story in a context.
+    /// A part of the context other than the story.
     Beside,
     Lore,
     Note,

@@ -331,7 +331,7 @@ fn a_prompt_far_too_long() {
             .input(text)
             .run()
             .sentence(4);
-        assert!(said.contains("the model holds 8192"), "{said}");
+        assert!(said.contains("the model's context is 8192"), "{said}");
     }
 }
 
@@ -376,7 +376,7 @@ fn a_line_longer_than_any_passage_is_left_out() {
     assert!(
         output
             .stderr
-            .contains("Line 1 is longer than 4 MB and is left out"),
+            .contains("Skipped line 1, which is longer than 4 MB"),
         "{}",
         output.stderr
     );

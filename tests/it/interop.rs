@@ -50,7 +50,7 @@ fn a_card_sets_the_scene_and_goes_out_again() {
         ),
     );
     assert!(
-        said.contains("Mara is here") && said.contains("Best in winter."),
+        said.contains("Imported Mara") && said.contains("Best in winter."),
         "{said}"
     );
     let story = home.recovered("s").story;
@@ -106,7 +106,7 @@ fn a_story_of_another_program_goes_in_where_there_is_none() {
     ];
     let output = home.illumine(&args).run().expect(0);
     assert!(
-        output.text().contains("chat: The story is here"),
+        output.text().contains("chat: Imported the story"),
         "{}",
         output.text()
     );

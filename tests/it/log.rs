@@ -66,7 +66,7 @@ fn a_log_goes_with_every_command_and_is_gone_on_with() {
     home.illumine(&["sessions", "show", PHRASE, "--log", "log.txt"])
         .run()
         .expect(5);
-    home.illumine(&["--log", "log.txt", "paths"])
+    home.illumine(&["paths", "--log", "log.txt"])
         .run()
         .expect(0);
     let log = fs::read_to_string(home.path().join("log.txt")).unwrap();

@@ -135,7 +135,7 @@ fn a_hundred_steps_on_two_hundred_pictures_draw_what_is_asked_for() {
     trained(folder.path(), &plan, || {
         ReconstructPhase::new(input, Autoencoder::default(), None).unwrap()
     });
-    let (_, mut parts) = load_checkpoint(folder.path(), PhaseKind::ReconstructPhase, &CPU).unwrap();
+    let (_, mut parts) = load_checkpoint(folder.path(), PhaseKind::Reconstruct, &CPU).unwrap();
     let first = Autoencoder {
         encoder: take_ema(&mut parts, "encoder").unwrap(),
         generator: take_ema(&mut parts, "generator").unwrap(),

@@ -115,7 +115,7 @@ fn escape_stops_the_reading_of_a_long_prompt() {
     ready(&terminal);
     terminal.paste(&"The sea was grey and the ship was slow. ".repeat(600));
     terminal.keys(&["Enter"]);
-    terminal.wait("reading", |screen| screen.contains("reading"));
+    terminal.wait("evaluating", |screen| screen.contains("evaluating"));
     terminal.keys(&["Escape"]);
     let ended = |record: &serde_json::Value| record["kind"] == "end";
     let screen = terminal.wait("it to stop", |_| {

@@ -353,7 +353,7 @@ pub fn input<'a>(batches: &'a Batches<'a>, config: &'a Config) -> PhaseInput<'a>
 }
 
 fn autoencoder(folder: &Path) -> Autoencoder {
-    let (_, mut parts) = load_checkpoint(folder, PhaseKind::ReconstructPhase, &CPU).unwrap();
+    let (_, mut parts) = load_checkpoint(folder, PhaseKind::Reconstruct, &CPU).unwrap();
     averaged(&mut parts)
 }
 
@@ -421,7 +421,7 @@ fn a_loss_that_is_no_number_ends_the_run_and_keeps_the_checkpoint() {
     let input = input(&batches, &config);
     let new = || ReconstructPhase::new(input, Autoencoder::default(), None).unwrap();
     train(&mut new(), &plan(folder.path(), &config, 2));
-    let path = PhaseKind::ReconstructPhase.checkpoint(folder.path());
+    let path = PhaseKind::Reconstruct.checkpoint(folder.path());
     let before = std::fs::read(&path).unwrap();
     let mut wild = plan(folder.path(), &config, 50);
     wild.schedule.learning_rate = 1e38;

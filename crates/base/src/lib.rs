@@ -1,5 +1,5 @@
-//! What every crate here may rest on: text that is safe to show, hashes, and the known name that
-//! is nearest to a mistyped one.
+//! Basics for all other crates: cleaning untrusted text, hashes, and finding the known name nearest
+//! to a mistyped one.
 //!
 //! Depends on none of the other crates.
 

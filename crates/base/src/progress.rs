@@ -1,25 +1,25 @@
-//! How long work says how far it has come, and how it learns that it is to stop.
+//! Progress reports of long tasks, and requests to stop them.
 
 /// The user asked for the work to stop.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("Stopped")]
 pub struct Cancelled;
 
-/// Somebody who watches a piece of work and may stop it.
+/// Receives the progress of a task, and may cancel the task.
 pub trait Observer {
-    /// So many units of what `step` names are done; the total is None while nobody knows it.
+    /// Reports that `done` units of `step` are done, of `total`, which is None while unknown.
     fn progress(&self, step: &str, done: u64, total: Option<u64>);
 
-    /// An error once the work is to stop, for `?` to carry out of it.
+    /// Returns an error once the task is cancelled, so that `?` ends it.
     fn check(&self) -> Result<(), Cancelled>;
 
-    /// Whether the work is to stop.
+    /// Whether the task is cancelled.
     fn is_cancelled(&self) -> bool {
         self.check().is_err()
     }
 }
 
-/// Nobody watches, and nothing stops the work.
+/// An observer that ignores progress and never cancels.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Unobserved;
 

@@ -119,7 +119,7 @@ impl Backbone {
         })
     }
 
-    /// Hidden states of `tokens` `[batch, 64, width]` as [`Backbone::embed`] gives them.
+    /// The hidden states of `tokens` `[batch, 64, width]`, which come from [`Backbone::embed`].
     pub fn hidden(
         &self,
         prepared: &BackboneInput,

@@ -20,7 +20,7 @@ pub struct CodeHead {
 const LANES: usize = 16;
 
 impl CodeHead {
-    /// Numbers the Transformer hands over per token.
+    /// How many numbers the Transformer passes on per token.
     pub fn width(&self) -> usize {
         self.levels.len() * self.hidden
     }

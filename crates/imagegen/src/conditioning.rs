@@ -1,5 +1,5 @@
-//! What steers a picture (prompt embedding, style, flip), and the network that encodes it as one
-//! vector.
+//! The inputs that steer a picture (prompt embedding, style, flip), and the network that encodes
+//! them as one vector.
 
 use super::layers::leaky_relu;
 use super::weights::{Linear, Weights};
@@ -17,8 +17,8 @@ pub struct ConditionEncoder {
     styles: usize,
 }
 
-/// What steers each picture of a batch: `text` `[batch, width]` (normalized prompt embeddings),
-/// its style (None: any) and whether it is flipped.
+/// The inputs that steer each picture of a batch: `text` `[batch, width]` (normalized prompt
+/// embeddings), its style (None: any) and whether it is flipped.
 #[derive(Clone)]
 pub struct Conditioning {
     pub text: Tensor,

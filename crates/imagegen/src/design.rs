@@ -1,5 +1,5 @@
-//! The seam between the illuminator and an image design: how pictures become an encoded form, and
-//! how conditioning becomes pictures.
+//! The interface of an image design to the illuminator: it encodes pictures, and generates pictures
+//! from conditioning.
 //!
 //! The token design (`super::token_design`) is the one that ships. The trainer has another and
 //! hands over a [`DesignLoader`].
@@ -16,7 +16,8 @@ use sampler::rng::{Rng, derive};
 
 /// The networks of a set of weights.
 pub trait Design {
-    /// The settings as the design uses them: those without effect at the values that turn them off.
+    /// The settings as the design uses them: settings without effect get the values that turn them
+    /// off.
     fn supported_sampling(&self, sampling: Sampling) -> Sampling {
         sampling
     }
@@ -26,8 +27,8 @@ pub trait Design {
         true
     }
 
-    /// Keeps only stored drawings whose concept and style get a number, under that number. `counts`:
-    /// of the concepts and styles that are left.
+    /// Keeps only the stored drawings whose concept and style get new numbers, and renumbers them.
+    /// `counts`: the numbers of remaining concepts and styles.
     fn remove_drawings(&mut self, _renumber: Renumber, _counts: (usize, usize)) {}
 
     /// One picture for each seed.
@@ -65,20 +66,20 @@ pub trait Design {
     /// The encoded form of a picture `[1, 4, size, size]`, -1 to 1 premultiplied.
     fn encode(&self, picture: &Tensor) -> std::result::Result<EncodedPicture, ImageError>;
 
-    /// Whether an encoded picture can be of these weights.
+    /// Whether these weights could have produced an encoded picture.
     fn accepts(&self, picture: &EncodedPicture) -> bool;
 }
 
-/// Asked between decoding steps; false stops with None.
+/// Called between decoding steps; returning false ends generation with None.
 pub type KeepGoing<'a> = &'a mut dyn FnMut() -> bool;
 
-/// New numbers of a concept and a style; None where the drawing is to go.
+/// The new numbers of a concept and a style; None if the drawing is to be removed.
 pub type Renumber<'a> = &'a dyn Fn(u32, u32) -> Option<(u32, u32)>;
 
 /// None when stopped.
 pub type Generated = std::result::Result<Option<DesignOutput>, ImageError>;
 
-/// Pictures as a design gives them.
+/// The pictures that a design generated.
 pub struct DesignOutput {
     /// `[batch, 4, size, size]`, -1 to 1 premultiplied.
     pub pixels: Tensor,
@@ -86,7 +87,7 @@ pub struct DesignOutput {
     pub encoded: Vec<EncodedPicture>,
 }
 
-/// What a design generates from.
+/// The input of a design.
 pub struct DesignInput<'a> {
     pub spec: &'a ImageSpec,
     pub text: &'a TextCondition,

@@ -1,8 +1,8 @@
-//! 8-bit matrices: GGML's Q8_0 blocks, and how weights store them.
+//! 8-bit matrices: GGML's Q8_0 blocks, and their form in files of weights.
 //!
-//! On a CPU the matrices of a network are packed to 8 bits. Weights may store them so: a matrix
-//! `[outputs, inputs]` named `weight` is then a u8 tensor `weight.q8_0` of
-//! `[outputs, inputs / 32 * 34]`, whose blocks are those that packing would make of the floats.
+//! On a CPU the matrices of a network are packed to 8 bits. Weights may also store them in this
+//! form: a matrix `[outputs, inputs]` named `weight` is then a u8 tensor `weight.q8_0` of
+//! `[outputs, inputs / 32 * 34]`, with the same blocks that packing the floats would produce.
 //! Pictures on a CPU are therefore the same to the bit.
 
 use super::weights::Weights;
@@ -21,7 +21,7 @@ pub const BLOCK: usize = 32;
 /// Bytes of a block: its scale in half precision, then a signed byte for each input.
 const BYTES: usize = 2 + BLOCK;
 
-/// Bytes of a row of so many inputs.
+/// The number of bytes of a row with this many inputs.
 pub fn row_bytes(inputs: usize) -> usize {
     inputs / BLOCK * BYTES
 }
@@ -31,7 +31,7 @@ pub fn fits(inputs: usize, outputs: usize) -> bool {
     inputs.is_multiple_of(BLOCK) && outputs >= BLOCK
 }
 
-/// Values as blocks.
+/// Converts values to blocks.
 pub fn quantize(values: &[f32], pool: &Pool) -> Vec<u8> {
     let blocks = values.len() / BLOCK;
     let mut bytes = vec![0; blocks * BYTES];

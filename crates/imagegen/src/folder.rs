@@ -16,7 +16,7 @@ use std::sync::Arc;
 pub struct WeightsFolder<'a> {
     path: &'a Path,
     device: &'a Device,
-    /// The pool that packed matrices are multiplied on; None on a GPU.
+    /// The thread pool for products with packed matrices; None on a GPU.
     pool: Option<Arc<Pool>>,
     digest: Sha256,
 }
@@ -66,7 +66,7 @@ impl WeightsFolder<'_> {
         network.map_err(|why| self.unreadable(name, &why))
     }
 
-    /// The error of a file that cannot be used.
+    /// The error for a file that cannot be used.
     pub fn unreadable(&self, name: &str, why: &dyn Display) -> ImageError {
         let path = self.path.join(name);
         // The library's message, on one line and without control characters.

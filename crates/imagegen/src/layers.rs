@@ -46,7 +46,7 @@ pub struct Block {
 }
 
 enum Norms {
-    /// From the condition.
+    /// Computed from the condition.
     KnownTokens(Linear),
     /// `[2, width]` each.
     Own { scale: Tensor, shift: Tensor },

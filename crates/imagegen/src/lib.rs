@@ -84,7 +84,7 @@ pub struct Picture {
     pub pixels: Vec<u8>,
 }
 
-/// What pictures are to be.
+/// The specification of pictures.
 #[derive(Clone, Debug)]
 pub struct ImageSpec {
     /// The prompt's unit embedding; empty without a prompt.
@@ -140,7 +140,8 @@ pub fn is_complete(folder: &Path, designs: &[DesignLoader]) -> bool {
     FILES.iter().all(has) || designs.iter().any(other)
 }
 
-/// More similar than the whole prompt by this much, the subject alone decides the concepts.
+/// If the subject is more similar to a concept than the whole prompt by this margin, the subject
+/// alone decides the concepts.
 const SUBJECT_MARGIN: f32 = 0.02;
 
 impl Illuminator {
@@ -193,8 +194,8 @@ impl Illuminator {
             .map(|at| at as u32)
     }
 
-    /// Draws one picture for each seed. `keep_going` is asked between decoding steps; false stops
-    /// with None.
+    /// Draws one picture for each seed. `keep_going` is called between decoding steps; if it
+    /// returns false, the result is None.
     pub fn draw(
         &self,
         spec: &ImageSpec,
@@ -205,7 +206,8 @@ impl Illuminator {
         self.finish(output, text)
     }
 
-    /// The settings as these weights use them; those without effect at the values that turn them off.
+    /// The settings as these weights use them: settings without effect get the values that turn
+    /// them off.
     pub fn supported_sampling(&self, sampling: Sampling) -> Sampling {
         self.design.supported_sampling(sampling)
     }
@@ -285,7 +287,7 @@ impl Illuminator {
         self.concepts = concepts;
     }
 
-    /// An encoded picture as provenance spells it; None if it is not of these weights.
+    /// Parses the encoded picture of a provenance; None if other weights made it.
     pub fn encoded_from_hex(&self, text: &str) -> Option<EncodedPicture> {
         EncodedPicture::from_hex(text).filter(|picture| self.design.accepts(picture))
     }
@@ -326,7 +328,7 @@ fn unknown_design() -> ImageError {
     ImageError::Illuminator("they need an image design that this build of illumine lacks; build it with the feature `train`".into())
 }
 
-/// -1 to 1 as bytes; no colour exceeds its opacity.
+/// Converts values from -1 to 1 to bytes; no colour exceeds its opacity.
 pub fn to_pixel_bytes(values: &[f32]) -> Vec<u8> {
     let mut bytes: Vec<u8> = values
         .iter()

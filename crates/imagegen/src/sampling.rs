@@ -70,9 +70,9 @@ pub struct KnownTokens<'a> {
     pub known: &'a [bool],
 }
 
-/// Samples the tokens of `conditioning.len()` pictures, picture n with `rngs[n]` and the
-/// examples `retrieved[n]` (or none at all). `keep_going` is asked before each decoding step;
-/// false ends it with None.
+/// Samples the tokens of `conditioning.len()` pictures, picture n with `rngs[n]` and the examples
+/// `retrieved[n]` (or none at all). `keep_going` is called before each decoding step; if it returns
+/// false, the result is None.
 pub fn generate_tokens(
     model: &TokenTransformer,
     conditioning: &Conditioning,
@@ -271,8 +271,8 @@ fn bias_towards(row: &mut [f64], examples: u8, strength: f64) {
     }
 }
 
-/// How many of the initially masked tokens stay masked when the share `left` of the steps is to
-/// come: the cosine schedule of MaskGIT, at least one fewer than at the start.
+/// How many of the initially masked tokens stay masked when the share `left` of the steps remains:
+/// the cosine schedule of MaskGIT, at least one fewer than at the start.
 fn masked_after(unknown: usize, left: f64) -> usize {
     let still = (std::f64::consts::FRAC_PI_2 * (1.0 - left)).cos();
     let still = if left <= 0.0 {

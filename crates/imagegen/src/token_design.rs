@@ -31,7 +31,7 @@ pub struct TokenDesign {
     levels: Vec<usize>,
 }
 
-/// What tokens are sampled from besides conditioning.
+/// The input for sampling tokens, besides conditioning.
 #[derive(Default)]
 pub struct TokenInput<'a> {
     pub known: Option<KnownTokens<'a>>,

@@ -111,7 +111,8 @@ impl Upscaler {
         Ok((0..places).flat_map(pixel).collect())
     }
 
-    /// `[batch, 3, height, width]` of 0 to 255 to `[batch, 3, 4 height, 4 width]`.
+    /// Upscales `[batch, 3, height, width]`, values from 0 to 255, to `[batch, 3, 4 height, 4
+    /// width]`.
     pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
         let apply = |name: &str, x: &Tensor| self.named(name)?.apply(x);
         let first = apply("F_m1", x)?;

@@ -58,7 +58,8 @@ impl TokenDesign {
     }
 }
 
-/// Which tokens stay when `masked` of them go, all with equal probability (Fisher and Yates).
+/// Which tokens stay when `masked` tokens are removed, all with equal probability (Fisher and
+/// Yates).
 fn kept(seed: u64, masked: usize) -> Vec<bool> {
     let mut rng = Rng::new(derive(seed, MASK));
     let mut places: Vec<usize> = (0..TOKENS).collect();

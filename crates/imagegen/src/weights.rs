@@ -1,7 +1,7 @@
 //! A network's tensors, and the layers that multiply by them.
 //!
 //! Where no gradients are needed, matrices may be packed to 8 bits for illumine's own kernels, and
-//! may be stored so ([`super::eight_bit`]).
+//! files may store them in that form ([`super::eight_bit`]).
 
 use super::eight_bit::{self, SUFFIX};
 use crate::autograd;
@@ -13,7 +13,7 @@ use std::collections::BTreeSet;
 use std::rc::Rc;
 use std::sync::Arc;
 
-/// Where a network's tensors come from, and how its matrices are stored.
+/// The source of a network's tensors, and the form of its matrices.
 #[derive(Clone)]
 pub struct Weights<'a> {
     tensors: VarBuilder<'a>,
@@ -85,7 +85,7 @@ impl<'a> Weights<'a> {
         }
     }
 
-    /// The names of the matrices that were packed, if matrices are.
+    /// The names of the matrices packed so far; empty if matrices are not packed.
     pub fn packed_names(&self) -> BTreeSet<String> {
         let names = self.packing.as_ref().map(|packing| packing.names.borrow());
         names.map(|names| names.clone()).unwrap_or_default()
@@ -232,7 +232,7 @@ impl Linear {
         }
     }
 
-    /// Whether the [`autograd`] crate multiplies it.
+    /// Whether the [`autograd`] crate computes its products.
     pub fn uses_autograd(&self) -> bool {
         matches!(self.matrix, Matrix::Autograd(_))
     }

@@ -12,7 +12,7 @@ pub enum KernelFamily {
     AvxVnni,
     /// AVX2 with FMA: x86 from about 2013.
     Avx2,
-    /// Whatever the compiler makes of it.
+    /// Portable code, as the compiler vectorizes it.
     Portable,
 }
 

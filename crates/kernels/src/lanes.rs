@@ -1,7 +1,7 @@
 //! Vectors of sixteen floats, in the registers that a kernel family has.
 //!
 //! The operations are those that give the same bits everywhere: loads, products, fused
-//! multiply-adds. What is written with them is the same to the bit in every family.
+//! multiply-adds. Code that uses only these gives bit-identical results in every family.
 
 use crate::linear::Pod;
 use half::slice::{HalfBitsSliceExt, HalfFloatSliceExt};
@@ -153,7 +153,7 @@ impl KvElement for i8 {
     }
 }
 
-/// Whatever the compiler makes of it.
+/// Portable code, as the compiler vectorizes it.
 pub(crate) struct Portable;
 
 impl Lanes for Portable {

@@ -22,9 +22,9 @@ pub(crate) enum BranchState {
 
 /// The positions of the tokens of one forward pass.
 pub(crate) enum Positions<'a> {
-    /// One after another; the first has this position.
+    /// Consecutive positions; the first token has this one.
     Sequence(usize),
-    /// One at the end of each branch.
+    /// One token at the end of each branch.
     Branches(&'a mut [Branch]),
 }
 

@@ -1,4 +1,4 @@
-//! What can go wrong with a model.
+//! Errors of models.
 
 use crate::gguf::GgufError;
 use kernels::linear::LinearError;

@@ -1,4 +1,4 @@
-//! What every text model can do, where it computes, and which logits it returns.
+//! The interface of text models, their placement, and the selection of logits.
 
 use crate::branch::Branch;
 use crate::error::ModelError;

@@ -4,8 +4,8 @@ use super::tests::{plain, sampler};
 use super::{SampledToken, Sampling, candidates};
 use proptest::prelude::*;
 
-/// The cuts by their definitions alone, with everything sorted and every probability known: the
-/// ids left by top-k, then top-p, then min-p.
+/// The token ids that top-k, then top-p, then min-p leave, computed from their definitions with all
+/// probabilities sorted.
 fn left_by_definition(logits: &[f32], sampling: &Sampling) -> Vec<u32> {
     let mut left: Vec<(u32, f64)> = (0..)
         .zip(logits.iter().map(|z| f64::from(*z).exp()))
@@ -61,7 +61,7 @@ prop_compose! {
 }
 
 proptest! {
-    /// What a device that tells only the best logits relies on.
+    /// The property that a device that returns only the best logits relies on.
     #[test]
     fn the_best_settle_what_is_drawn(
         any in any_sampling(), top_k in 0u32..8, seed in any::<u64>(),

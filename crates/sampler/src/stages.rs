@@ -1,8 +1,7 @@
 //! The stages of the chain in their order, and which logits each of them must see.
 //!
-//! A GPU may send only the highest logits where those settle the outcome. Whether they do follows
-//! from what every stage needs, so a new stage does not compile until its need stands in
-//! [`Sampler::needs`].
+//! A GPU may send only the highest logits where those settle the outcome. Whether they do depends
+//! on what every stage needs, so a new stage does not compile until [`Sampler::needs`] lists it.
 
 use crate::Sampler;
 

@@ -19,7 +19,7 @@ use base::nearest::nearest;
 pub enum Command {
     /// Add text to the story and let the model continue it.
     Write(String),
-    /// Continue a prompt as a program asks for it.
+    /// Continue a prompt for a program that calls illumine.
     Complete(Box<Completion>),
     /// Continue without new text.
     Continue(ContinueLength),
@@ -89,8 +89,8 @@ pub enum Command {
 }
 
 impl Command {
-    /// Whether it may be done while a passage is written or pictures are drawn: it changes neither
-    /// the story nor the settings, and asks nothing of the engine.
+    /// Whether the command may run while the engine generates or draws: it changes neither the
+    /// story nor the settings, and sends no request to the engine.
     pub fn works_while_busy(&self) -> bool {
         matches!(
             self,
@@ -126,14 +126,13 @@ pub enum Swipe {
     To(usize),
 }
 
-/// A prompt that is continued exactly: after these very words, by as many tokens as are set, with
-/// the very seed that is set.
+/// A prompt to continue exactly: after these words, by the set number of tokens, with the set seed.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Completion {
     pub prompt: String,
-    /// Who tells it.
+    /// The voice that tells the story.
     pub voice: Option<Voice>,
-    /// What to do with a prompt that the model cannot hold.
+    /// What to do if the prompt is longer than the model's context.
     pub overflow: Overflow,
 }
 
@@ -184,7 +183,7 @@ pub enum ArgumentKind {
     Styles,
 }
 
-/// Words that complete a kind of argument whatever the session. (Formats of export are the store's.)
+/// Words that complete a kind of argument in any session. (The store has the export formats.)
 pub fn fixed_completions(what: ArgumentKind) -> &'static [&'static str] {
     match what {
         ArgumentKind::Modes => &["prose", "chat"],

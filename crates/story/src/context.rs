@@ -1,10 +1,12 @@
 //! The context of a passage: the story before it, and the memory, lore and notes around that.
 //!
-//! Tokens are counted by the engine; here are only words, and the tokens that a model itself wrote
-//! (sent back as they were, so that the KV cache still holds them at the next line).
+//! The engine counts tokens. This module has only words, and the tokens that a model itself
+//! generated, which go back to it unchanged, so that the KV cache still holds them at the next
+//! line.
 //!
-//! What changes from passage to passage (the note, lore at a depth) is anchored: it keeps its place
-//! while the story grows and moves only now and then, so that the KV cache stays valid before it.
+//! Parts that change from passage to passage (the note, lore at a depth) are anchored: they keep
+//! their place while the story grows and move only now and then, so that the KV cache stays valid
+//! up to them.
 
 mod build;
 mod insert;
@@ -192,7 +194,7 @@ impl Context {
         }
     }
 
-    /// The context with the story cut before a place: what is sent when not all of it fits.
+    /// The context without the story before a place, for when the whole story does not fit.
     pub fn starting_at(mut self, node: NodeId, byte: usize) -> Context {
         let mut begun = false;
         let mut keep = |part: &mut ContextPart| -> bool {
@@ -275,8 +277,8 @@ impl Context {
     }
 }
 
-/// How many tokens of a context of `holds` the prompt may take when `wanted` are to be generated:
-/// room for those is reserved, up to a quarter of the context.
+/// How many of the context's `holds` tokens the prompt may use if `wanted` tokens are to be
+/// generated: room for these is reserved, up to a quarter of the context.
 pub fn prompt_budget(holds: usize, wanted: usize) -> usize {
     holds - wanted.clamp(1, (holds / 4).max(1))
 }

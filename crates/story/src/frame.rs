@@ -1,5 +1,5 @@
-//! The texts that the model reads beside the story: voice, memory, author's note, lorebooks, and a
-//! summary of passages that no longer fit. Plain data; [`super::context`] decides where each is
+//! The texts that the model reads alongside the story: voice, memory, author's note, lorebooks, and
+//! a summary of passages that no longer fit. Plain data; [`super::context`] decides where each is
 //! placed.
 
 use super::card::Character;

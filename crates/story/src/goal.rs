@@ -1,4 +1,4 @@
-//! How far a passage is to be written.
+//! When the generation of a passage stops.
 
 use serde::{Deserialize, Serialize};
 

@@ -274,7 +274,7 @@ fn import_text(text: String, session: ImportTarget) -> ImportResult {
     }
 }
 
-/// Puts a book on the shelf and opens it.
+/// Adds a lorebook and turns it on.
 fn add_lorebook(book: Option<Lorebook>, changes: &mut Vec<Change>) -> Vec<Record> {
     let Some(book) = book else {
         return Vec::new();

@@ -24,7 +24,7 @@ pub mod text_request;
 pub mod tree;
 pub mod voice;
 
-/// What other crates at the bottom hold, under the names that the story has for it.
+/// Re-exports of lower crates, under the names that this crate uses.
 pub use base::{hash, nearest, progress, untrusted};
 pub use sampler::ban;
 

@@ -7,7 +7,7 @@ pub use super::text_request::{LengthGoal, Overflow, Retrieval, TextRequest, Unma
 use super::{NodeId, Status};
 use serde::Serialize;
 
-/// Which request a reply answers: numbers that only grow, one for each request of an engine.
+/// The id of a request, which its replies carry: each request of an engine gets the next number.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct RequestId(pub u64);
 
@@ -26,15 +26,15 @@ pub enum Request {
     Load { model: String },
     /// Generate a passage from `context`.
     Text(TextRequest),
-    /// Write several passages from one context, each with its own seed. All but the last are ended
-    /// by an [`Event::Ended`] of their own.
+    /// Write several passages from one context, each with its own seed. Each of them but the last
+    /// ends with an [`Event::Ended`] of its own.
     Candidates(Vec<TextRequest>),
     /// List the tokens that could come next, with their probabilities.
     Alternatives(TextRequest),
     /// Draft the writer's next line, starting with these words; it does not become a passage.
     Suggest { ask: TextRequest, begun: String },
-    /// Read this already, since it may be asked for soon. The next request may stop it, and nothing
-    /// is lost then.
+    /// Prefill this prompt, because a request for it may follow. The next request may stop this
+    /// one; nothing is lost then.
     Prefetch(TextRequest),
     /// Report the prompt part by part, with token counts.
     Explain(TextRequest),
@@ -65,10 +65,10 @@ pub struct RetrievedPassage {
     pub begins: String,
 }
 
-/// What the engine reports. Each request ends with exactly one `Done` or `Failed`.
+/// An event that the engine reports. Each request ends with exactly one `Done` or `Failed`.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Event {
-    /// A model is being downloaded or loaded: bytes.
+    /// A model is being downloaded or loaded; progress is in bytes.
     Loading {
         what: String,
         done: u64,
@@ -76,14 +76,14 @@ pub enum Event {
     },
     /// A model is loaded, with its capabilities.
     Ready(ModelInfo, Capabilities),
-    /// The prompt is being evaluated: tokens.
+    /// The prompt is being evaluated; progress is in tokens.
     Prefill {
         node: NodeId,
         done: usize,
         total: usize,
         /// The number of tokens of `total` that were already in the KV cache.
         reused: usize,
-        /// What did not fit.
+        /// The parts of the context that did not fit.
         cut: Truncation,
     },
     /// A piece of text: whole UTF-8 characters without control characters, with its tokens.
@@ -106,9 +106,9 @@ pub enum Event {
     Suggested(String),
     /// The answer to [`Request::Explain`].
     Explained(ContextReport),
-    /// The answer to [`Request::SaveCache`]; none where there is nothing to keep.
+    /// The answer to [`Request::SaveCache`]; None if there is no cache to save.
     CacheSaved(Option<WarmCache>),
-    /// Pictures are being drawn: done and total.
+    /// Pictures are being drawn: how many are finished, of how many.
     Drawing {
         node: NodeId,
         done: usize,
@@ -126,7 +126,7 @@ pub enum Event {
         stats: PassageStats,
     },
     Done {
-        /// None for a request that generates no passage.
+        /// The passage; None for a request that generates none.
         node: Option<NodeId>,
         status: Status,
         stats: PassageStats,
@@ -144,7 +144,8 @@ pub enum Event {
 pub struct Truncation {
     /// The number of the story's oldest tokens that were dropped.
     pub dropped: usize,
-    /// Where the prompt's story begins when its beginning was cut: a passage and a byte in it.
+    /// Where the story in the prompt starts, if its beginning was cut off: a passage and a byte in
+    /// it.
     pub begins: Option<(NodeId, usize)>,
     /// Active lore entries beyond the budget.
     pub lore: Vec<String>,
@@ -246,27 +247,27 @@ pub struct ModelInfo {
     pub note: Option<String>,
 }
 
-/// What an engine can do with the loaded model, and which of its answers are exact.
+/// The capabilities of an engine with the loaded model, and which of its answers are exact.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Capabilities {
-    /// It lists which tokens could come next, and how likely each is.
+    /// It can list the tokens that could come next, with their probabilities.
     pub alternatives: bool,
-    /// It reports the parts of a prompt.
+    /// It can report the parts of a prompt.
     pub explain: bool,
-    /// It prefills a prompt before it is asked to continue it.
+    /// It can prefill a prompt before the request to continue it.
     pub prefetch: bool,
-    /// Its cache can be kept on disk and restored.
+    /// Its KV cache can be saved to disk and restored.
     pub warm_cache: bool,
-    /// Banned phrases are never written. Without it they are left to chance.
+    /// It never writes banned phrases. Otherwise they may appear.
     pub banned_phrases: bool,
-    /// The same request gives the same text, whatever was asked before it.
+    /// The same request gives the same text, whatever requests came before.
     pub reproducible: bool,
     /// Tokens are counted as the model reads them, not estimated.
     pub exact_token_counts: bool,
 }
 
 impl Capabilities {
-    /// Everything, exactly.
+    /// All capabilities, and all answers exact.
     pub fn all() -> Capabilities {
         Capabilities {
             alternatives: true,
@@ -286,7 +287,7 @@ pub struct PassageStats {
     pub prompt_tokens: usize,
     pub reused: usize,
     pub dropped: usize,
-    /// Where the prompt's story begins when its beginning was cut.
+    /// Where the story in the prompt starts, if its beginning was cut off.
     #[serde(skip)]
     pub begins: Option<(NodeId, usize)>,
     pub prefill_ms: f64,

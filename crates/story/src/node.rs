@@ -77,7 +77,7 @@ pub struct CopiedRange {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Author {
-    /// From outside: a file, a pipe, the command line.
+    /// Text from outside: a file, a pipe, the command line.
     Prompt,
     #[default]
     User,

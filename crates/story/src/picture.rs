@@ -1,7 +1,7 @@
-//! A picture of a story: how it was made and how one is asked for.
+//! Pictures of a story: their provenance, and requests for them.
 //!
-//! A picture is a passage without words, aside of the story: a child of the passage that it
-//! illustrates. Where pictures stand is [`crate::tree`]'s; the files are the store's.
+//! A picture is a passage without words outside the story's text: a child of the passage that it
+//! illustrates. [`crate::tree`] places pictures; the store has their files.
 
 mod request;
 

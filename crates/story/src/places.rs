@@ -182,7 +182,7 @@ mod tests {
         assert_eq!(place("start"), Ok(Place::default()));
         for (name, part) in [
             ("dwan", "did you mean dawn"),
-            ("7", "from 0 to 1"),
+            ("7", "numbered 0 to 1"),
             ("0.9", "3 sentences"),
             ("-5", "only 2"),
             ("x.y", "no passage or mark"),

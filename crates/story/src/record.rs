@@ -27,12 +27,11 @@ macro_rules! records {
         }
 
         impl Record {
-            /// The names of all kinds, as a journal has them.
+            /// The names of all kinds, as they appear in a journal.
             pub const KINDS: &[&str] = &[$($name),*];
 
-            /// Parses a line of JSON whose kind is known already. (Letting serde find the kind by
-            /// itself copies every value twice, and a long session has hundreds of thousands of
-            /// lines.)
+            /// Parses a line of JSON of a known kind. (Letting serde find the kind by itself copies
+            /// every value twice, and a long session has hundreds of thousands of lines.)
             pub fn parse(kind: &str, line: &[u8]) -> serde_json::Result<Record> {
                 Ok(match kind {
                     $($name => Record::$kind(serde_json::from_slice(line)?),)*
@@ -122,7 +121,7 @@ pub struct StepCount {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "what", rename_all = "snake_case")]
 pub enum Change {
-    /// The head is this passage.
+    /// The head moves to this passage.
     Head { to: Option<NodeId> },
     /// A passage is hidden, or shown again.
     Hidden { node: NodeId, hidden: bool },

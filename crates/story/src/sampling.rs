@@ -1,8 +1,8 @@
-//! How the next word is chosen: every setting of the samplers, with its default.
+//! The settings of the samplers, with their defaults.
 //!
-//! Plain data that crosses the thread and is kept with each passage, so that a passage can be
-//! made again. It knows neither models nor tokens nor how a setting is carried out: that is
-//! the `sampler` crate. Which names a writer may type, and what each takes, is in [`SETTINGS`].
+//! Plain data that is sent to the worker thread and stored with each passage, so that the passage
+//! can be reproduced. It does not know models, tokens or the samplers, which are in the `sampler`
+//! crate. [`SETTINGS`] lists the names that a writer may type and the values that each accepts.
 
 mod rows;
 mod setting;

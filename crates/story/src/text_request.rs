@@ -1,4 +1,4 @@
-//! What the engine needs to write one passage.
+//! The engine's input for one passage.
 
 use super::ban::Ban;
 pub use super::goal::LengthGoal;

@@ -48,7 +48,7 @@ impl Story {
         self.nodes.len() as NodeId
     }
 
-    /// A text that the model reads beside the story.
+    /// The texts that the model reads alongside the story.
     pub fn frame(&self) -> &Frame {
         &self.frame
     }

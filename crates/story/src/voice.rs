@@ -316,7 +316,7 @@ mod tests {
             ),
             (
                 "+++\ntitle = \"x\"\n+++\n{% for a in range(9999) %}{% for b in range(9999) %}x{% endfor %}{% endfor %}",
-                "end",
+                "terminate",
             ),
             ("+++\ntitle = \"x\"\n+++\n{% if %}", "Cannot use"),
         ] {

@@ -1,5 +1,5 @@
-//! AdamW (Loshchilov and Hutter 2019) with gradient clipping and a state that checkpoints keep. The
-//! matrices of Transformer blocks may take orthogonal steps instead.
+//! AdamW (Loshchilov and Hutter 2019) with gradient clipping and a state that checkpoints store.
+//! The matrices of Transformer blocks may take orthogonal steps instead.
 
 use super::orthogonal::{self, MOMENTUM};
 use super::phase::Step;
@@ -7,15 +7,15 @@ use super::variables::{Tensors, Variables};
 use candle_core::backprop::GradStore;
 use candle_core::{Error, Result, Tensor};
 
-/// The moments of each variable's gradients, and how they move it.
+/// The moments of each variable's gradients, and the options of the optimizer.
 pub struct Adam {
     options: AdamOptions,
     first: Tensors,
-    /// Only of variables that take no orthogonal steps.
+    /// Second moments, only of variables that take no orthogonal steps.
     second: Tensors,
 }
 
-/// How a network's variables are moved.
+/// The options of a network's optimizer.
 #[derive(Clone, Copy, Debug)]
 pub struct AdamOptions {
     /// Decay of the first moment: 0.9, or 0.5 for a discriminator.

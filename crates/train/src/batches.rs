@@ -25,7 +25,7 @@ pub struct Batches<'a> {
     by_concept: BTreeMap<ConceptKey, BTreeMap<u32, usize>>,
 }
 
-/// Some pictures and their conditioning.
+/// A batch of pictures with their conditioning.
 pub struct Batch {
     /// Their numbers in the data set.
     pub index: Vec<usize>,
@@ -36,7 +36,8 @@ pub struct Batch {
 
 /// Sampling weight of silhouettes: they are two fifths of the shipped set.
 const INK_WEIGHT: f64 = 0.4;
-/// Sampling weight of pictures with a skin tone: five of them count as much as the one without.
+/// Sampling weight of pictures with a skin tone: the five tones together count as much as the
+/// picture without a tone.
 const TONE_WEIGHT: f64 = 0.2;
 /// Deviation of the noise on text embeddings, so that prompts near a caption work too.
 const TEXT_NOISE: f64 = 0.05;
@@ -72,7 +73,7 @@ fn numbered_captions(pictures: &Dataset) -> (BTreeMap<ConceptKey, Vec<u32>>, Vec
 }
 
 impl Batch {
-    /// The batch's pictures as they are in it, flipped or not.
+    /// The keys of the batch's pictures: index, and whether flipped.
     pub fn keys(&self) -> impl Iterator<Item = PictureKey> {
         let each = self.index.iter().zip(&self.conditioning.flip);
         each.map(|(index, flip)| PictureKey {
@@ -122,7 +123,7 @@ impl<'a> Batches<'a> {
         self.pictures
     }
 
-    /// Pixels wide and high of a picture.
+    /// The width and height of a picture in pixels.
     pub fn size(&self) -> usize {
         self.pictures.size as usize
     }
@@ -226,8 +227,8 @@ pub fn pixels(
     Tensor::from_vec(numbers, (index.len(), CHANNELS, size, size), device)
 }
 
-/// Takes text and style from some pictures, and only the style from some others: classifier-free
-/// guidance starts from none. `none` `[width]` stands for text.
+/// Removes text and style of some pictures, and only the style of some others, for classifier-free
+/// guidance. `none` `[width]` replaces removed text.
 pub fn drop_conditioning(
     conditioning: &Conditioning,
     none: &Tensor,
@@ -268,7 +269,7 @@ pub struct Shift {
     pub right: i32,
 }
 
-/// Shifts pictures `[batch, 4, size, size]`; pixels that leave at one side come back at the other.
+/// Shifts pictures `[batch, 4, size, size]`; pixels that leave on one side reappear on the other.
 pub fn shifted(pictures: &Tensor, by: Shift) -> Result<Tensor> {
     pictures.roll(by.down, 2)?.roll(by.right, 3)
 }

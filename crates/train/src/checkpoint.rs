@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 
-/// What a run trains, and how far it got.
+/// The state of a run: what it trains, and the step it has reached.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct RunState {
     pub phase: PhaseKind,
@@ -23,7 +23,7 @@ pub struct RunState {
     pub seed: u64,
     #[serde(rename = "batch")]
     pub batch_size: usize,
-    /// Steps done.
+    /// The number of finished steps.
     pub step: u64,
     /// The SHA-256 of the dataset.
     #[serde(rename = "data")]

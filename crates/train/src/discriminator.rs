@@ -1,4 +1,4 @@
-//! The discriminator in training: its own step, and the loss by which it teaches the generator.
+//! The discriminator in training: its own step, and the loss that it gives the generator.
 
 use super::adam::AdamOptions;
 use super::losses::{
@@ -18,7 +18,7 @@ pub struct DiscriminatorTrainer {
     weights: LossWeights,
 }
 
-/// The generator's loss by the discriminator.
+/// The generator's loss, as the discriminator computes it.
 pub struct AdversarialLoss {
     /// The adversarial loss alone, the mean over all generated batches.
     pub generator: Tensor,
@@ -36,7 +36,7 @@ const ADAM: AdamOptions = AdamOptions {
 /// The number of steps between gradient penalties; the weight compensates for it (lazy
 /// regularization).
 const PENALTY_EVERY: u64 = 8;
-/// Weight of real pictures with another's text, which are to score as fake.
+/// Weight of real pictures with the text of another picture, which should score as fake.
 const MISMATCHED: f64 = 0.5;
 
 impl DiscriminatorTrainer {
@@ -52,8 +52,8 @@ impl DiscriminatorTrainer {
         &mut self.trained.state
     }
 
-    /// One step on a real batch, on generated batches of the same conditioning, and on the real one
-    /// with the text of others. Returns the loss.
+    /// One step on a real batch, on generated batches of the same conditioning, and on the real
+    /// batch with the text of other pictures. Returns the loss.
     pub fn train_step(
         &mut self,
         real: &Tensor,
@@ -111,7 +111,7 @@ impl DiscriminatorTrainer {
     }
 
     /// The generator's loss on generated batches. Features are matched between the real batch and
-    /// the first generated one, which is to reconstruct it.
+    /// the first generated batch, which should reconstruct it.
     pub fn generator_loss(
         &self,
         real: &Tensor,

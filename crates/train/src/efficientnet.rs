@@ -10,13 +10,13 @@ use std::collections::HashMap;
 use std::fmt::Display;
 use std::path::Path;
 
-/// Consecutive blocks, alike but for the first one's stride and channels.
+/// Consecutive blocks that differ only in the stride and channels of the first one.
 pub struct Stage {
     pub repeats: usize,
     kernel: usize,
     stride: usize,
     expansion: usize,
-    /// Of the output.
+    /// Channels of the output.
     pub channels: usize,
 }
 
@@ -45,7 +45,7 @@ pub const LITE0: [Stage; 7] = [
     stage([1, 3, 1, 6, 320]),
 ];
 
-/// One that is deeper, but for its first stage and its last.
+/// A deeper one: every stage except the first and the last has more blocks.
 pub const LITE1: [Stage; 7] = [
     stage([1, 3, 1, 1, 16]),
     stage([3, 3, 2, 6, 24]),
@@ -60,7 +60,8 @@ const EPSILON: f32 = 1e-3;
 
 /// A convolution of 1 by 1 (the stem's: 3 by 3): a matrix over the channels.
 pub struct Dense {
-    /// `[in, out]`; the stem's has its taps, row by row, before the channels.
+    /// `[in, out]`. In the stem's, the input dimension runs over the 9 taps, row by row, and over
+    /// the channels within each tap.
     pub weight: Tensor,
     pub bias: Vec<f32>,
 }
@@ -108,7 +109,7 @@ impl Depthwise {
 }
 
 impl Block {
-    /// Block `at` of the network, the stage's `repeat`th, with an input of so many channels.
+    /// Block `at` of the network, the stage's `repeat`th, with this many input channels.
     pub fn read(
         tensors: &Tensors,
         at: usize,

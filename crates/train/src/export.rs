@@ -1,5 +1,5 @@
-//! Exports checkpoints as a set of weights that draws: networks in half precision, config, table of
-//! concepts and retrieval index.
+//! Exports checkpoints as a set of weights for drawing: networks in half precision, config, table
+//! of concepts and retrieval index.
 
 use super::TrainError;
 use super::batches::captions;
@@ -21,13 +21,13 @@ use safetensors::serialize_to_file;
 use std::collections::{BTreeSet, HashMap};
 use std::path::Path;
 
-/// What is exported, and where to.
+/// The input and the target folder of an export.
 pub struct Export<'a> {
     /// The folder of the run's checkpoints.
     pub run: &'a Path,
     /// The folder to write.
     pub out: &'a Path,
-    /// The weights that the run began with: networks that it did not train are taken from them.
+    /// The weights that the run started from; networks that it did not train are copied from there.
     pub from: Option<&'a Path>,
     pub dataset: &'a Dataset,
     /// The embeddings of its [`captions`], `[captions, WIDTH]` of unit length.
@@ -50,8 +50,8 @@ pub fn take_ema(parts: &mut Parts, name: &str) -> Result<Tensors, TrainError> {
     parts.remove(&format!("{name}.mean")).ok_or_else(missing)
 }
 
-/// Writes a set of weights that draws: the networks that the run trained, and the rest from the
-/// weights that it began with.
+/// Writes a set of weights for drawing: the networks that the run trained, and the rest from the
+/// weights that it started from.
 pub fn export(what: &Export, observer: &dyn Observer) -> Result<(), TrainError> {
     let Export {
         run,
@@ -151,10 +151,10 @@ fn token_networks(
         configs.extend(config);
         Ok(found.map(|(_, parts)| parts))
     };
-    let mut first = trained(PhaseKind::ReconstructPhase)?;
+    let mut first = trained(PhaseKind::Reconstruct)?;
     let mut second = trained(PhaseKind::Tokens)?;
-    let mut third = trained(PhaseKind::PaintPhase)?;
-    let mut fourth = trained(PhaseKind::RefinePhase)?;
+    let mut third = trained(PhaseKind::Paint)?;
+    let mut fourth = trained(PhaseKind::Refine)?;
     let part = |phase: PhaseKind, from: &mut [&mut Option<Parts>], name: &str| {
         let found = from.iter_mut().find_map(|parts| parts.as_mut());
         match (found, start) {
@@ -164,8 +164,8 @@ fn token_networks(
         }
     };
     let painted = &mut [&mut fourth, &mut third, &mut first];
-    let generator = part(PhaseKind::ReconstructPhase, painted, "generator")?;
-    let encoder = part(PhaseKind::ReconstructPhase, &mut [&mut first], "encoder")?;
+    let generator = part(PhaseKind::Reconstruct, painted, "generator")?;
+    let encoder = part(PhaseKind::Reconstruct, &mut [&mut first], "encoder")?;
     let tokens = part(PhaseKind::Tokens, &mut [&mut second], "tokens")?;
     let mut networks = vec![
         ("generator", generator),
@@ -176,7 +176,7 @@ fn token_networks(
     if refined {
         networks.push((
             "refiner",
-            part(PhaseKind::RefinePhase, &mut [&mut fourth], "refiner")?,
+            part(PhaseKind::Refine, &mut [&mut fourth], "refiner")?,
         ));
     }
     match configs.pop() {
@@ -212,8 +212,8 @@ fn save(
     saved.map_err(|why| TrainError::Disk(path, why.to_string()))
 }
 
-/// Writes the table of concepts: those of the data set, by label and tags, and those that the run's
-/// first weights knew. Returns the number of each label.
+/// Writes the table of concepts: the data set's concepts, by label and tags, and those of the
+/// weights that the run started from. Returns the number of each label.
 fn save_concepts(
     out: &Path,
     pictures: &Dataset,
@@ -242,7 +242,7 @@ fn save_concepts(
     Ok(table.numbers)
 }
 
-/// The cosine from which on two embeddings are of the same text, rounded differently.
+/// The cosine above which two embeddings count as the same text, rounded differently.
 const SAME_TEXT: f32 = 0.999;
 
 /// Aliases of concepts, in the order in which they were added.

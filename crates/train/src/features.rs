@@ -1,8 +1,8 @@
-//! The features that pictures are evaluated by: 1,280 numbers of EfficientNet-lite0 (Tan and Le 2019;
-//! the lite models, Google 2020), which was trained on photographs, from its PyTorch weights.
+//! The features for evaluating pictures: 1,280 numbers of EfficientNet-lite0 (Tan and Le 2019; the
+//! lite models, Google 2020), which was trained on photographs, from its PyTorch weights.
 //!
-//! Our own networks have no part in them. Batch norms are folded into the convolutions; rows are
-//! `[height, width, channels]`.
+//! illumine's own networks do not contribute to them. Batch norms are folded into the convolutions;
+//! rows are `[height, width, channels]`.
 
 use super::TrainError;
 use super::efficientnet::{
@@ -14,7 +14,7 @@ use std::path::Path;
 
 /// The number of features.
 pub const WIDTH: usize = 1280;
-/// Pixels wide and high of its input: drawings of 64 pixels, twice as large.
+/// The width and height of its input in pixels: drawings of 64 pixels, enlarged twice.
 pub const SIZE: usize = 128;
 
 /// The loaded network.
@@ -116,7 +116,8 @@ impl Dense {
 }
 
 impl Depthwise {
-    /// With TensorFlow's padding: the same on both sides, the odd pixel after.
+    /// Applies the convolution with TensorFlow's padding: the same on both sides, and an odd pixel
+    /// after.
     fn apply(&self, rows: &FeatureMap) -> FeatureMap {
         let (size, channels, kernel) = (rows.size, rows.channels, self.kernel);
         let (small, before) = (self.output_size(size), self.padding_before(size));

@@ -1,4 +1,4 @@
-//! A training job: which phase, on which data set, at which sizes, with which losses.
+//! A training job: the phase, the data set, the sizes and the losses.
 
 use super::TrainError;
 use super::batches::Batches;
@@ -24,7 +24,7 @@ use llm::device;
 use llm::sentence_encoder::WIDTH;
 use std::path::PathBuf;
 
-/// What to train, and how.
+/// The description of a training job.
 #[derive(Clone, Debug)]
 pub struct Job {
     pub phase: PhaseKind,
@@ -32,7 +32,7 @@ pub struct Job {
     pub run: PathBuf,
     /// Whether to train a small model instead of the shipped size.
     pub small: bool,
-    /// A folder of weights to begin with, where the run has no checkpoint of its own.
+    /// A folder of weights to start from, if the run has no checkpoint yet.
     pub from: Option<PathBuf>,
     pub device: device::DeviceChoice,
     pub schedule: Schedule,
@@ -41,7 +41,7 @@ pub struct Job {
     pub perceptual_network: Option<PathBuf>,
 }
 
-/// What a job trains on.
+/// The training data of a job.
 #[derive(Clone, Copy)]
 pub struct TrainingData<'a> {
     pub dataset: &'a Dataset,
@@ -65,7 +65,7 @@ pub fn train(
     let config = match (&first, &start) {
         // A style's number would mean another style.
         (Some((state, _)), _) if state.config.styles != dataset.styles => {
-            let path = PhaseKind::ReconstructPhase.checkpoint(&job.run);
+            let path = PhaseKind::Reconstruct.checkpoint(&job.run);
             return Err(TrainError::DifferentRun(path, "dataset"));
         }
         (Some((state, _)), _) => state.config.clone(),
@@ -104,11 +104,11 @@ pub fn train(
     run(phase.as_mut(), &plan, &device, observer, on_event)
 }
 
-/// Whether a job can begin, as far as its folders tell, and the weights that it begins with: asked
-/// before anything is fetched or computed for it.
+/// Checks from its folders whether a job can start, and returns the weights that it starts from.
+/// Called before anything is downloaded or computed for it.
 pub fn check(job: &Job, styles: &[String]) -> Result<Option<PretrainedWeights>, TrainError> {
     check_single_design(job)?;
-    if job.phase == PhaseKind::RefinePhase && job.weights.perceptual == 0.0 {
+    if job.phase == PhaseKind::Refine && job.weights.perceptual == 0.0 {
         return Err(TrainError::NoPerceptualNetwork);
     }
     let Some(folder) = &job.from else {
@@ -119,7 +119,7 @@ pub fn check(job: &Job, styles: &[String]) -> Result<Option<PretrainedWeights>, 
     Ok(Some(start))
 }
 
-/// A run's folder holds phases of one design, so that it is plain what an export of it takes.
+/// A run's folder contains phases of one design only, so that an export is unambiguous.
 fn check_single_design(job: &Job) -> Result<(), TrainError> {
     let one_pass = job.phase.is_one_pass();
     let others = PhaseKind::ALL
@@ -132,7 +132,7 @@ fn check_single_design(job: &Job) -> Result<(), TrainError> {
     }
 }
 
-/// A phase of one design cannot begin with weights of the other.
+/// A phase of one design cannot start from weights of the other.
 fn check_start_design(phase: PhaseKind, start: &PretrainedWeights) -> Result<(), TrainError> {
     let why = match (phase.is_one_pass(), is_one_pass(&start.config)) {
         (true, false) => "they use tokens, which the phase direct does not train",
@@ -142,21 +142,21 @@ fn check_start_design(phase: PhaseKind, start: &PretrainedWeights) -> Result<(),
     Err(TrainError::Pretrained(start.folder.clone(), why.into()))
 }
 
-/// The checkpoint of the first phase, for the phases that build on it. It must have begun with the
-/// same weights as this one, or their tokens would mean different things.
+/// The checkpoint of the first phase, for the phases that build on it. It must have started from
+/// the same weights as this phase, or their tokens would mean different things.
 fn first_phase(
     job: &Job,
     start: Option<&PretrainedWeights>,
     device: &Device,
 ) -> Result<Option<(RunState, Parts)>, TrainError> {
     match job.phase {
-        PhaseKind::ReconstructPhase | PhaseKind::Direct => return Ok(None),
-        PhaseKind::Tokens | PhaseKind::PaintPhase | PhaseKind::RefinePhase => {}
+        PhaseKind::Reconstruct | PhaseKind::Direct => return Ok(None),
+        PhaseKind::Tokens | PhaseKind::Paint | PhaseKind::Refine => {}
     }
     let Some(start) = start else {
-        return load_checkpoint(&job.run, PhaseKind::ReconstructPhase, device).map(Some);
+        return load_checkpoint(&job.run, PhaseKind::Reconstruct, device).map(Some);
     };
-    let path = PhaseKind::ReconstructPhase.checkpoint(&job.run);
+    let path = PhaseKind::Reconstruct.checkpoint(&job.run);
     let found = checkpoint::read(&path, device)?;
     match found {
         Some((state, _)) if state.config != start.config => {
@@ -179,7 +179,7 @@ fn trained(
     }
 }
 
-/// The sizes of a model that begins with random weights.
+/// The sizes of a model that starts from random weights.
 fn new_config(job: &Job, data: TrainingData) -> Config {
     let (mean, scale) = mean_and_deviation(data.embeddings, WIDTH);
     let styles = data.dataset.styles.clone();
@@ -236,17 +236,17 @@ fn new_phase<'a>(
         },
     };
     Ok(match job.phase {
-        PhaseKind::ReconstructPhase => {
+        PhaseKind::Reconstruct => {
             Box::new(ReconstructPhase::new(input, autoencoder, perceptual()?)?)
         }
         PhaseKind::Tokens => Box::new(TokensPhase::new(input, &autoencoder, from("tokens")?)?),
-        PhaseKind::PaintPhase => Box::new(PaintPhase::new(
+        PhaseKind::Paint => Box::new(PaintPhase::new(
             input,
             autoencoder,
             job.weights,
             perceptual()?,
         )?),
-        PhaseKind::RefinePhase => {
+        PhaseKind::Refine => {
             let start = refine_start(job, start, autoencoder, device)?;
             // The critic sees its features alone.
             let perceptual = perceptual()?.ok_or(TrainError::NoPerceptualNetwork)?;
@@ -256,7 +256,7 @@ fn new_phase<'a>(
     })
 }
 
-/// The latest weights of each network: the run's own, or those that it begins with.
+/// The latest weights of each network: the run's own, or those that the run started from.
 fn refine_start(
     job: &Job,
     start: Option<&PretrainedWeights>,
@@ -273,7 +273,7 @@ fn refine_start(
         return Err(TrainError::MissingPhase(path, PhaseKind::Tokens));
     }
     let has_refiner = start.is_some_and(|start| start.has("refiner"));
-    let painted = trained(job, PhaseKind::PaintPhase, "generator", device)?;
+    let painted = trained(job, PhaseKind::Paint, "generator", device)?;
     Ok(RefineStart {
         refiner: has_refiner.then(|| from("refiner")).transpose()?,
         tokens,

@@ -1,44 +1,46 @@
 //! The losses and their weights.
 //!
-//! Scores are `[batch]`, high for pictures that the discriminator takes for real drawings of their
-//! caption. Each adversarial loss has a part for the discriminator and one for the generator.
+//! Scores are `[batch]`: high for pictures that look to the discriminator like real drawings of
+//! their caption. Each adversarial loss has a part for the discriminator and one for the generator.
 
 use super::phase::PhaseKind;
 use candle_core::{Error, Result, Tensor, Var};
 
-/// The weight of each loss beside the reconstruction loss, and which adversarial loss it is.
+/// The weight of each loss other than the reconstruction loss, and the kind of the adversarial
+/// loss.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct LossWeights {
     pub gan_loss: GanLoss,
-    /// Of the adversarial loss.
+    /// The weight of the adversarial loss.
     pub adversarial: f64,
     pub feature_matching: f64,
-    /// Of the gradient penalty.
+    /// The weight of the gradient penalty.
     pub r1: f64,
-    /// Of the latents' divergence from the normal distribution, in the one-pass design.
+    /// The weight of the latents' divergence from the normal distribution, in the one-pass design.
     pub kl: f64,
-    /// Of the loss by which the critic matches pictures to captions, in the phase `refine`.
+    /// The weight of the loss by which the critic matches pictures to captions, in the phase
+    /// `refine`.
     pub caption_contrastive: f64,
-    /// Of the perceptual loss; 0 is off.
+    /// The weight of the perceptual loss; 0 is off.
     pub perceptual: f64,
 }
 
 impl LossWeights {
-    /// The weights that a phase has unless others are given.
+    /// The default weights of a phase.
     pub fn of(phase: PhaseKind, small: bool) -> LossWeights {
         LossWeights {
             adversarial: match phase {
-                PhaseKind::RefinePhase => 0.05,
-                PhaseKind::ReconstructPhase
+                PhaseKind::Refine => 0.05,
+                PhaseKind::Reconstruct
                 | PhaseKind::Tokens
-                | PhaseKind::PaintPhase
+                | PhaseKind::Paint
                 | PhaseKind::Direct => 0.03,
             },
             perceptual: match phase {
-                PhaseKind::RefinePhase => 1.0,
-                PhaseKind::ReconstructPhase | PhaseKind::PaintPhase if !small => 1.0,
-                PhaseKind::ReconstructPhase
-                | PhaseKind::PaintPhase
+                PhaseKind::Refine => 1.0,
+                PhaseKind::Reconstruct | PhaseKind::Paint if !small => 1.0,
+                PhaseKind::Reconstruct
+                | PhaseKind::Paint
                 | PhaseKind::Tokens
                 | PhaseKind::Direct => 0.0,
             },
@@ -203,7 +205,7 @@ pub fn kl_divergence(mean: &Tensor, log_variance: &Tensor) -> Result<Tensor> {
     each.sum(1)?.mean_all()? * 0.5
 }
 
-/// The mean over all scores of a loss of pairs, real and fake.
+/// The mean of a loss over all pairs of a real and a fake score.
 pub fn mean_over_pairs(
     real: &[Tensor],
     fake: &[Tensor],
@@ -217,7 +219,7 @@ pub fn mean_over_pairs(
     Tensor::stack(&losses, 0)?.mean_all()
 }
 
-/// The number of a scalar tensor.
+/// The value of a scalar tensor.
 pub fn scalar(tensor: &Tensor) -> Result<f64> {
     Ok(f64::from(tensor.to_scalar::<f32>()?))
 }

@@ -1,7 +1,7 @@
-//! Orthogonal steps (Muon; Jordan et al. 2024): the singular vectors of a matrix of gradients with all
-//! singular values near one, so that rare directions are learned as fast as frequent ones. The scale
-//! is that of Liu et al. 2025 (arXiv 2502.16982), with which Adam's learning rate and weight decay
-//! hold.
+//! Orthogonal steps (Muon; Jordan et al. 2024): the singular vectors of a matrix of gradients with
+//! all singular values near one, so that rare directions are learned as fast as frequent ones. The
+//! scale is that of Liu et al. 2025 (arXiv 2502.16982), so that Adam's learning rate and weight
+//! decay stay suitable.
 
 use candle_core::{Result, Tensor};
 
@@ -10,8 +10,8 @@ pub const MOMENTUM: f64 = 0.95;
 /// Coefficients of x, x³ and x⁵ in the polynomial of one iteration.
 const COEFFICIENTS: [f64; 3] = [3.4445, -4.7750, 2.0315];
 const ITERATIONS: usize = 5;
-/// Matrices with at least so many rows and columns are multiplied in bfloat16 where the CPU has matrix
-/// registers. That is exact enough: the iteration is an approximation either way.
+/// Matrices with at least this many rows and columns are multiplied in bfloat16 where the CPU has
+/// matrix registers. That is exact enough: the iteration is an approximation either way.
 const LARGE: usize = 32;
 /// The usual root mean square of Adam's updates at a learning rate of one.
 const ADAM_RMS: f64 = 0.2;

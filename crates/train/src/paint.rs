@@ -30,9 +30,10 @@ const ADAM: AdamOptions = AdamOptions {
     clip_norm: 5.0,
     orthogonal: false,
 };
-/// Of the run's learning rate, since generator and discriminator follow each other.
+/// The share of the run's learning rate that this phase uses, since generator and discriminator
+/// follow each other.
 const LEARNING_RATE: f64 = 0.3;
-/// Steps over which the adversarial loss comes in.
+/// Steps over which the weight of the adversarial loss rises.
 const RAMP_STEPS: f64 = 500.0;
 
 impl<'a> PaintPhase<'a> {
@@ -58,7 +59,7 @@ impl<'a> PaintPhase<'a> {
 
 impl Phase for PaintPhase<'_> {
     fn kind(&self) -> PhaseKind {
-        PhaseKind::PaintPhase
+        PhaseKind::Paint
     }
 
     fn networks(&mut self) -> Vec<(&'static str, &mut NetworkState)> {

@@ -91,13 +91,13 @@ impl PerceptualLoss {
         })
     }
 
-    /// The weight of the loss beside reconstruction.
+    /// The weight of the loss relative to the reconstruction loss.
     pub fn weight(&self) -> f64 {
         self.weight
     }
 
-    /// The distance of pictures `[batch, 4, size, size]`, -1 to 1 premultiplied: 0 for the same.
-    /// Gradients go to `generated` alone.
+    /// The distance between pictures `[batch, 4, size, size]`, -1 to 1 premultiplied: 0 if they are
+    /// the same. Gradients go to `generated` alone.
     pub fn distance(&self, real: &Tensor, generated: &Tensor) -> Result<Tensor> {
         feature_distance(&self.features(&real.detach())?, &self.features(generated)?)
     }
@@ -242,7 +242,7 @@ fn for_each_tap(by: &Depthwise, size: usize, place: usize, mut at: impl FnMut(us
     }
 }
 
-/// Numbers of a picture that a convolution reads and writes.
+/// How many numbers of a picture a convolution reads and writes.
 struct Lengths {
     from: usize,
     to: usize,
@@ -251,7 +251,7 @@ struct Lengths {
 /// On the CPU, `[batch, size, size, channels]` to `[batch, small, small, channels]`.
 struct DepthwiseForward(Arc<Depthwise>);
 
-/// Its gradient, for inputs of `size`.
+/// The gradient of [`DepthwiseForward`], for inputs of `size`.
 struct DepthwiseBackward {
     by: Arc<Depthwise>,
     size: usize,

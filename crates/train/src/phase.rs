@@ -1,4 +1,4 @@
-//! What all phases of training share: their names, their input, a step, and a sample sheet.
+//! The parts that all phases of training share: names, input, a step, and a sample sheet.
 
 use super::TrainError;
 use super::adam::AdamOptions;
@@ -20,34 +20,34 @@ use std::str::FromStr;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum PhaseKind {
-    /// Encoder and generator, so that a picture comes back from its tokens.
-    ReconstructPhase,
-    /// The token Transformer, on the frozen encoder's tokens.
+    /// Trains encoder and generator to reconstruct pictures from their tokens.
+    Reconstruct,
+    /// Trains the token Transformer on the frozen encoder's tokens.
     Tokens,
-    /// The generator against the discriminator, the encoder frozen.
-    PaintPhase,
-    /// Refiner and generator against a critic, on tokens that the token Transformer sampled.
-    RefinePhase,
-    /// Encoder, generator and discriminator of the one-pass design.
+    /// Trains the generator against the discriminator, with the encoder frozen.
+    Paint,
+    /// Trains refiner and generator against a critic, on tokens that the token Transformer sampled.
+    Refine,
+    /// Trains encoder, generator and discriminator of the one-pass design.
     Direct,
 }
 
 impl PhaseKind {
     pub const ALL: [PhaseKind; 5] = [
-        PhaseKind::ReconstructPhase,
+        PhaseKind::Reconstruct,
         PhaseKind::Tokens,
-        PhaseKind::PaintPhase,
-        PhaseKind::RefinePhase,
+        PhaseKind::Paint,
+        PhaseKind::Refine,
         PhaseKind::Direct,
     ];
 
     /// The name on the command line and of the phase's files.
     pub const fn name(self) -> &'static str {
         match self {
-            PhaseKind::ReconstructPhase => "reconstruct",
+            PhaseKind::Reconstruct => "reconstruct",
             PhaseKind::Tokens => "tokens",
-            PhaseKind::PaintPhase => "paint",
-            PhaseKind::RefinePhase => "refine",
+            PhaseKind::Paint => "paint",
+            PhaseKind::Refine => "refine",
             PhaseKind::Direct => "direct",
         }
     }
@@ -66,17 +66,16 @@ impl PhaseKind {
     pub fn is_one_pass(self) -> bool {
         match self {
             PhaseKind::Direct => true,
-            PhaseKind::ReconstructPhase
-            | PhaseKind::Tokens
-            | PhaseKind::PaintPhase
-            | PhaseKind::RefinePhase => false,
+            PhaseKind::Reconstruct | PhaseKind::Tokens | PhaseKind::Paint | PhaseKind::Refine => {
+                false
+            }
         }
     }
 
-    /// Whether the phase can weigh in a perceptual loss.
+    /// Whether the phase can use a perceptual loss.
     pub fn has_perceptual_loss(self) -> bool {
         match self {
-            PhaseKind::ReconstructPhase | PhaseKind::PaintPhase | PhaseKind::RefinePhase => true,
+            PhaseKind::Reconstruct | PhaseKind::Paint | PhaseKind::Refine => true,
             PhaseKind::Tokens | PhaseKind::Direct => false,
         }
     }
@@ -108,15 +107,15 @@ pub trait Phase {
     /// One step. All random numbers come from `rng`.
     fn step(&mut self, step: Step, rng: &mut Rng) -> std::result::Result<Metrics, TrainError>;
 
-    /// Pictures that show how far training is.
+    /// Pictures that show the progress of training.
     fn sheet(&self) -> std::result::Result<SampleSheet, TrainError>;
 
-    /// What a checkpoint holds besides the networks.
+    /// The parts of a checkpoint besides the networks.
     fn other_parts(&self) -> Result<Parts> {
         Ok(Parts::new())
     }
 
-    /// Takes back what [`Phase::other_parts`] gave.
+    /// Restores the parts from [`Phase::other_parts`].
     fn restore_other_parts(&mut self, _: &mut Parts) -> Result<()> {
         Ok(())
     }
@@ -130,7 +129,7 @@ pub trait Phase {
         Ok(parts)
     }
 
-    /// Goes on from a checkpoint.
+    /// Resumes from a checkpoint.
     fn restore(&mut self, mut parts: Parts) -> std::result::Result<(), TrainError> {
         for (name, network) in self.networks() {
             network.restore(name, &mut parts)?;
@@ -139,13 +138,13 @@ pub trait Phase {
     }
 }
 
-/// What every phase is made from.
+/// The input of every phase.
 #[derive(Clone, Copy)]
 pub struct PhaseInput<'a> {
     pub batches: &'a Batches<'a>,
     pub config: &'a Config,
     pub batch_size: usize,
-    /// Of the random numbers that untrained tensors begin with.
+    /// The seed of the random values of untrained tensors.
     pub seed: u64,
 }
 
@@ -169,7 +168,7 @@ impl<'a> PhaseInput<'a> {
         })
     }
 
-    /// A network of these tensors, which nothing trains.
+    /// A network of these tensors, which are not trained.
     pub fn frozen<N>(
         &self,
         tensors: &Tensors,
@@ -195,7 +194,7 @@ pub struct Step {
 }
 
 impl Step {
-    /// The same step at so many times its learning rate.
+    /// The same step with its learning rate multiplied by `factor`.
     pub fn scaled(self, factor: f64) -> Step {
         Step {
             learning_rate: self.learning_rate * factor,

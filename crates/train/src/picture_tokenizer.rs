@@ -1,4 +1,4 @@
-//! Encodes pictures as tokens, by a frozen encoder.
+//! Encodes pictures as tokens with a frozen encoder.
 
 use super::TrainError;
 use super::batches::pixels;
@@ -10,7 +10,7 @@ use imagegen::config::Config;
 use imagegen::encoder::Encoder;
 use imagegen::quantizer::Quantizer;
 
-/// Pictures encoded at once.
+/// The number of pictures per batch.
 const BATCH_SIZE: usize = 64;
 
 pub struct PictureTokenizer {
@@ -30,7 +30,7 @@ impl PictureTokenizer {
         })
     }
 
-    /// The digits `[64][digits]` of each of these pictures, as it is or flipped.
+    /// The FSQ codes `[64][codes]` of each of these pictures, flipped or not.
     pub fn encode(
         &self,
         pictures: &Dataset,

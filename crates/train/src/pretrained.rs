@@ -1,7 +1,7 @@
-//! Finished weights that a run begins with, fitted to the styles of the run's data set.
+//! Finished weights that a run starts from, adapted to the styles of the run's data set.
 //!
-//! Styles are matched by name. One that the weights do not know begins as their row for "any style",
-//! which was trained on all of them. Everything else is taken over as it is.
+//! Styles are matched by name. A style that the weights do not know starts from their row for "any
+//! style", which was trained on all styles. Everything else is copied unchanged.
 
 use super::TrainError;
 use super::variables::Tensors;
@@ -14,7 +14,7 @@ use imagegen::retrieval_index::RetrievalIndex;
 use llm::sentence_encoder::WIDTH;
 use std::path::{Path, PathBuf};
 
-/// A folder of weights that a run begins with.
+/// A folder of weights that a run starts from.
 #[derive(Debug)]
 pub struct PretrainedWeights {
     /// The weights' config with the run's styles.
@@ -103,8 +103,8 @@ impl PretrainedWeights {
             .map_err(|why| TrainError::Pretrained(path, clean_line(&why)))
     }
 
-    /// The weights' retrieval index, with the run's numbers of styles. Drawings in none of the run's
-    /// styles count as of an unknown style. `concepts`: how many there are.
+    /// The weights' retrieval index, with the run's numbers of styles. Drawings in none of the
+    /// run's styles count as drawings of an unknown style. `concepts`: the number of concepts.
     pub fn memory(&self, concepts: usize) -> std::result::Result<RetrievalIndex, TrainError> {
         let path = self.folder.join("memory.safetensors");
         let bytes = std::fs::read(&path);
@@ -122,7 +122,7 @@ impl PretrainedWeights {
         Ok(memory.renumbered(|concept, style| Some((concept, row(style)))))
     }
 
-    /// A style table with the run's rows; any other tensor as it is.
+    /// A style table with the run's rows; any other tensor unchanged.
     fn fit(&self, name: &str, tensor: Tensor) -> Result<Tensor> {
         let rows = Tensor::new(&self.style_rows[..], tensor.device())?;
         let count = tensor.dim(0)?;
@@ -153,7 +153,7 @@ impl PretrainedWeights {
     }
 }
 
-/// The tensors that a network begins with; none where the run begins with random weights.
+/// The tensors that a network starts from; none if the run starts from random weights.
 pub fn start_tensors(
     start: Option<&PretrainedWeights>,
     name: &str,

@@ -102,8 +102,8 @@ fn strings(list: Object) -> Result<Vec<String>> {
     }
 }
 
-/// One storage: how many numbers, then the numbers. All of this file's are of 4 or 8 bytes; which
-/// is told by what follows, so whole numbers (one alone: a count of batches) are tried first.
+/// One storage: how many numbers, then the numbers. All of this file's are of 4 or 8 bytes; the
+/// data that follows tells which, so integers (a single one: a count of batches) are tried first.
 fn storage(reader: &mut Cursor<&[u8]>) -> Result<Vec<u8>> {
     let mut count = [0; 8];
     reader.read_exact(&mut count)?;

@@ -1,8 +1,8 @@
 //! Stores the matrices of finished weights in 8 bits, in place.
 //!
 //! Only matrices that the illuminator packs to 8 bits on a CPU change, so that it draws the same
-//! pictures there from files of about half the size. `config.json` names the weights as they were,
-//! so that pictures made with those can still be drawn again.
+//! pictures there from files of about half the size. `config.json` records the SHA-256 of the
+//! original weights, so that pictures made with them can still be reproduced.
 
 use super::TrainError;
 use super::one_pass::is_one_pass;
@@ -21,7 +21,7 @@ use std::path::Path;
 
 const NETWORKS: [&str; 4] = ["generator", "encoder", "tokens", "refiner"];
 
-/// Stores a folder of weights in 8 bits. Weights that are so already stay as they are.
+/// Stores a folder of weights in 8 bits. Weights that are already in 8 bits stay unchanged.
 pub fn quantize(folder: &Path) -> std::result::Result<(), TrainError> {
     let designs = &[super::one_pass::LOADER];
     let before = Illuminator::load(folder, &Device::Cpu, 1, designs)?;
@@ -61,7 +61,8 @@ fn eight_bit(name: &str, tensors: Tensors, config: &Config) -> Result<Tensors> {
     }
 }
 
-/// Writes a file beside the old one and moves it there, so that either is whole.
+/// Writes a new file next to the old one and renames it over the old one, so that the file is
+/// always complete.
 fn replace(path: &Path, tensors: &Tensors) -> std::result::Result<(), TrainError> {
     let disk = |why: String| TrainError::Disk(path.into(), why);
     let new = path.with_extension("new");

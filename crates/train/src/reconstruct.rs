@@ -29,11 +29,11 @@ const ADAM: AdamOptions = AdamOptions {
     clip_norm: 5.0,
     orthogonal: true,
 };
-/// Pixels that a picture is shifted by at most, either way and around its edges.
+/// The maximum shift of a picture in pixels, either way; pixels wrap around its edges.
 const MAX_SHIFT: usize = 2;
 
 impl<'a> ReconstructPhase<'a> {
-    /// `start`: weights to go on from; random ones where it has none.
+    /// `start`: weights to start from; missing ones are random.
     pub fn new(
         input: PhaseInput<'a>,
         start: Autoencoder,
@@ -56,7 +56,7 @@ impl<'a> ReconstructPhase<'a> {
 
 impl Phase for ReconstructPhase<'_> {
     fn kind(&self) -> PhaseKind {
-        PhaseKind::ReconstructPhase
+        PhaseKind::Reconstruct
     }
 
     fn networks(&mut self) -> Vec<(&'static str, &mut NetworkState)> {
@@ -100,12 +100,12 @@ impl Phase for ReconstructPhase<'_> {
     }
 }
 
-/// Weight of the squared error beside the other losses: it falls to 0 over the first steps, and is 0
-/// where training goes on from weights.
+/// Weight of the squared error beside the other losses: it falls to 0 over the first steps, and is
+/// 0 if training starts from weights.
 ///
-/// Where drawings fill little of the square, an untrained generator lowers the absolute error most by
-/// an empty picture, and its tanh has no gradient left to leave that by. The squared error is least
-/// for the mean of all pictures, from which training goes on.
+/// Where drawings fill little of the square, an untrained generator lowers the absolute error most
+/// by drawing nothing, and then its saturated tanh has too little gradient to recover. The squared
+/// error is lowest for the mean of all pictures, from which training can proceed.
 pub fn squared_error_weight(number: u64, from_scratch: bool) -> f64 {
     const WEIGHT: f64 = 8.0;
     const STEPS: f64 = 400.0;

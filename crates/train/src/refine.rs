@@ -47,7 +47,7 @@ pub struct RefinePhase<'a> {
     weights: LossWeights,
 }
 
-/// The weights of the phases before; `refiner` only where one was trained already.
+/// The weights from earlier phases; `refiner` only if one is already trained.
 pub struct RefineStart {
     pub autoencoder: Autoencoder,
     pub tokens: Tensors,
@@ -64,19 +64,21 @@ const CRITIC_ADAM: AdamOptions = AdamOptions {
     clip_norm: 5.0,
     orthogonal: false,
 };
-/// Steps over which the critic's losses come in.
+/// Steps over which the weight of the critic's losses rises.
 const RAMP_STEPS: f64 = 200.0;
-/// Weight of real pictures with another's text or style, which the critic is to score as fake.
+/// Weight of real pictures with the text or style of another picture, which the critic should score
+/// as fake.
 const MISMATCHED: f64 = 0.5;
 /// The share of a concept's other pictures that are given as retrieved examples.
 const RETRIEVED: f64 = 0.85;
 /// The share of pictures that are refined without text.
 const WITHOUT_TEXT: f64 = 0.05;
-/// The share of pictures whose tokens are all sampled, and of those with any sampled tokens.
+/// The share of pictures whose tokens are all sampled; then the share of those with any sampled
+/// tokens.
 const ALL_SAMPLED: f64 = 0.6;
 const SOME_SAMPLED: f64 = 0.85;
-/// Pixels that pictures are shifted by before the perceptual network sees them: otherwise patterns on
-/// its own grid would lower the loss.
+/// The maximum shift in pixels before the perceptual network sees pictures: otherwise patterns
+/// aligned with its grid would lower the loss.
 const MAX_SHIFT: usize = 3;
 
 /// A mixture of real and sampled tokens.
@@ -86,7 +88,7 @@ struct MixedTokens {
     sampled: Vec<f32>,
 }
 
-/// What refiner and generator are conditioned on; each has a vector of its own for missing text.
+/// The conditioning of refiner and generator; each has its own vector for missing text.
 struct Conditionings {
     refiner: Conditioning,
     generator: Conditioning,
@@ -99,13 +101,13 @@ struct CriticInput<'a> {
     conditioning: &'a Conditioning,
 }
 
-/// What the critic learned from at a step.
+/// The losses of the critic in a step.
 struct CriticLosses {
     adversarial: f64,
     contrastive: f64,
 }
 
-/// What the critic says of generated pictures.
+/// The critic's scores of generated pictures, as losses.
 struct CriticFeedback {
     adversarial: Tensor,
     contrastive: Tensor,
@@ -143,7 +145,8 @@ impl<'a> RefinePhase<'a> {
         })
     }
 
-    /// Tokens to refine: some pictures' are sampled, some partly, some real.
+    /// Tokens to refine: sampled for some pictures, partly sampled for others, and real for the
+    /// rest.
     fn mixed_tokens(&self, keys: impl Iterator<Item = PictureKey>, rng: &mut Rng) -> MixedTokens {
         let digits = self.input.config.codes_per_token();
         let (mut tokens, mut sampled) = (Vec::new(), Vec::new());
@@ -171,7 +174,7 @@ impl<'a> RefinePhase<'a> {
         }
     }
 
-    /// A wish from which some pictures' text is taken, and some pictures' style.
+    /// The conditioning with the text of some pictures and the style of some others removed.
     fn conditionings(&self, conditioning: &Conditioning, rng: &mut Rng) -> Result<Conditionings> {
         let chances: Vec<f64> = (0..conditioning.len()).map(|_| rng.next_f64()).collect();
         let has_text: Vec<bool> = chances.iter().map(|c| *c >= WITHOUT_TEXT).collect();
@@ -237,7 +240,7 @@ impl<'a> RefinePhase<'a> {
         Ok(losses)
     }
 
-    /// The losses of refiner and generator by the critic.
+    /// The losses of refiner and generator, as the critic computes them.
     fn critic_feedback(&self, input: &CriticInput) -> Result<CriticFeedback> {
         let (critic, conditioning) = (&self.critic.network, input.conditioning);
         let style = conditioning.style_rows(0)?;
@@ -264,7 +267,7 @@ impl<'a> RefinePhase<'a> {
 
 impl Phase for RefinePhase<'_> {
     fn kind(&self) -> PhaseKind {
-        PhaseKind::RefinePhase
+        PhaseKind::Refine
     }
 
     fn networks(&mut self) -> Vec<(&'static str, &mut NetworkState)> {

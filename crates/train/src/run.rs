@@ -9,18 +9,18 @@ use imagegen::config::Config;
 use sampler::rng::{Rng, derive};
 use std::path::{Path, PathBuf};
 
-/// The numbers of a step, by name.
+/// The metrics of a step, by name.
 pub type Metrics = Vec<(&'static str, f64)>;
 
-/// How long and how fast a phase trains, and how often it writes something.
+/// The schedule of a phase: steps, batch size, learning rate, and how often it saves something.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Schedule {
     pub seed: u64,
     /// Pictures per step.
     pub batch_size: usize,
-    /// Steps in all.
+    /// The total number of steps.
     pub steps: u64,
-    /// The last of the steps, over which the learning rate falls.
+    /// The number of last steps, over which the learning rate falls.
     pub decay_steps: u64,
     pub learning_rate: f64,
     /// The number of steps between checkpoints.
@@ -40,9 +40,9 @@ pub struct Plan {
     pub schedule: Schedule,
 }
 
-/// What happens in a run.
+/// An event in a run.
 pub enum TrainingEvent<'a> {
-    /// Training resumes from a checkpoint after so many steps.
+    /// Training resumes from a checkpoint after this many steps.
     Resumed(u64),
     Step {
         number: u64,
@@ -51,7 +51,7 @@ pub enum TrainingEvent<'a> {
     /// A checkpoint was saved.
     Checkpointed(u64),
     Sheet(SampleSheet),
-    /// Something about the numbers that the user should know.
+    /// A warning for the user about the losses or scores.
     Warning(&'a str),
 }
 
@@ -160,14 +160,15 @@ impl Schedule {
     }
 }
 
-/// Looks for slow failures: a discriminator that has won, a collapsed generator, a rising loss.
+/// Detects slow failures: a discriminator that has won, a collapsed generator, a rising loss.
 #[derive(Default)]
 struct Monitor {
-    /// The loss, averaged over some fifty steps, and the least of it so far.
+    /// The loss, averaged over about fifty steps, and its minimum so far.
     smooth: Option<f64>,
     best: f64,
     steps: u64,
-    /// Steps in a row with a large gap between real and fake scores, and with alike pictures.
+    /// Steps in a row with a large gap between real and fake scores, and with near-identical
+    /// pictures.
     won: u64,
     alike: u64,
     warned: [bool; 3],
@@ -247,10 +248,10 @@ mod tests {
 
     #[test]
     fn a_checkpoint_of_something_else_is_refused_by_its_name() {
-        let mut other = plan().state(PhaseKind::PaintPhase, 0);
+        let mut other = plan().state(PhaseKind::Paint, 0);
         other.batch_size = 8;
         let why = check_same_run(Path::new("run"), &other, &plan()).unwrap_err();
-        assert!(why.to_string().contains("another --batch"), "{why}");
+        assert!(why.to_string().contains("different --batch"), "{why}");
     }
 
     #[test]

@@ -1,5 +1,5 @@
-//! Tokens that the token Transformer samples for the captions of training pictures, as drawing does:
-//! a few pictures at each step, each once, until every picture of the data set has its own.
+//! Tokens that the token Transformer samples for the captions of training pictures, as in drawing:
+//! a few pictures at each step, until every picture of the data set has sampled tokens.
 
 use super::batches::Batch;
 use super::phase::PhaseInput;
@@ -15,16 +15,16 @@ use rayon::current_num_threads;
 use sampler::rng::Rng;
 use std::collections::BTreeMap;
 
-/// Pictures that are sampled at a step, at most.
+/// The maximum number of pictures to sample per step.
 const PER_STEP: usize = 8;
-/// Bounds of the retrieval strength, so that the refiner meets what every setting of it draws.
+/// Bounds of the retrieval strength, so that the refiner sees tokens from every setting.
 const WEAKEST_RETRIEVAL: f64 = 1.0;
 const STRONGEST_RETRIEVAL: f64 = 4.0;
 
 pub struct TokenPool {
     transformer: TokenTransformer,
     tokens: BTreeMap<PictureKey, Vec<u8>>,
-    /// Bytes of a picture's tokens.
+    /// The number of bytes of a picture's tokens.
     length: usize,
     device: Device,
 }
@@ -42,7 +42,7 @@ impl TokenPool {
         })
     }
 
-    /// The tokens sampled for a picture's caption, where there are some yet.
+    /// The tokens sampled for a picture's caption, if there are any yet.
     pub fn tokens(&self, key: PictureKey) -> Option<&[u8]> {
         self.tokens.get(&key).map(Vec::as_slice)
     }
@@ -109,7 +109,7 @@ impl TokenPool {
         Ok(written.unwrap_or(FsqCodes(Vec::new())))
     }
 
-    /// For a checkpoint: `tokens` `[pictures, 64 * digits]`, and `picture` and `flip` `[pictures]`.
+    /// For a checkpoint: `tokens` `[pictures, 64 * codes]`, and `picture` and `flip` `[pictures]`.
     pub fn save(&self) -> Result<Tensors> {
         let (cpu, count) = (&Device::Cpu, self.tokens.len());
         let tokens: Vec<u8> = self.tokens.values().flatten().copied().collect();

@@ -1,5 +1,5 @@
-//! The tokens of every picture of the data set, as it is and flipped, and the retrieved examples of a
-//! picture: those of the same concept in other styles.
+//! The tokens of every picture of the data set, unflipped and flipped, and the retrieved examples
+//! of a picture: pictures of the same concept in other styles.
 
 use super::TrainError;
 use super::batches::{Batch, Batches, random_below};
@@ -10,18 +10,18 @@ use imagegen::retrieval_index::{RetrievedExamples, unknown_style};
 use imagegen::tokens::FsqCodes;
 use sampler::rng::Rng;
 
-/// The share of pictures of whose examples one is given as of an unknown style.
+/// The share of pictures that get one example marked as of an unknown style.
 const UNKNOWN_STYLE: f64 = 0.1;
 
 pub struct TokenTable<'a> {
     batches: &'a Batches<'a>,
-    /// `[picture][flip][64][digits]`.
+    /// `[picture][flip][64][codes]`.
     tokens: Vec<[Vec<u8>; 2]>,
     /// The number that stands for a style that the weights do not know.
     unknown_style: usize,
 }
 
-/// A picture of the data set, as it is or flipped.
+/// A picture of the data set, flipped or not.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct PictureKey {
     pub index: usize,
@@ -55,7 +55,7 @@ impl<'a> TokenTable<'a> {
         FsqCodes(all.copied().collect())
     }
 
-    /// The pictures of the same concept in other styles, those for which `keep` says true.
+    /// The pictures of the same concept in other styles for which `keep` returns true.
     pub fn examples(&self, key: PictureKey, mut keep: impl FnMut() -> bool) -> RetrievedExamples {
         let others = self.batches.other_styles(key.index).filter(|_| keep());
         let tokens = |index| FsqCodes(self.tokens(PictureKey { index, ..key }).to_vec());

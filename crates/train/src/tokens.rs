@@ -38,12 +38,14 @@ const ADAM: AdamOptions = AdamOptions {
 };
 /// The share of a concept's other pictures that are given as retrieved examples.
 const RETRIEVED: f64 = 0.7;
-/// The share of pictures without retrieved examples, and of those that have some, without text.
+/// The share of pictures without retrieved examples; then, of the pictures with examples, the share
+/// without text.
 const WITHOUT_EXAMPLES: f64 = 1.0 / 6.0;
 const WITHOUT_TEXT: f64 = 0.5;
 
 impl<'a> TokensPhase<'a> {
-    /// `autoencoder`: that of the first phase. `start`: a token Transformer's weights to go on from.
+    /// `autoencoder`: the result of the first phase. `start`: weights of a token Transformer to
+    /// continue from.
     pub fn new(
         input: PhaseInput<'a>,
         autoencoder: &Autoencoder,
@@ -84,8 +86,9 @@ impl<'a> TokensPhase<'a> {
     }
 }
 
-/// Takes text, style or retrieved examples from some pictures: guidance starts from none of them, and
-/// pictures without text teach the Transformer to use the examples. `none` stands for text.
+/// Removes text, style or retrieved examples of some pictures: guidance needs predictions without
+/// them, and pictures without text teach the Transformer to use the examples. `none` stands for
+/// text.
 fn drop_conditioning(
     conditioning: &Conditioning,
     shown: &mut [RetrievedExamples],
@@ -111,7 +114,7 @@ fn drop_conditioning(
     })
 }
 
-/// Which tokens are known. Shares of unknown tokens are as frequent as decoding meets them.
+/// Which tokens are known. The shares of unknown tokens are distributed as in decoding.
 fn known(batch: usize, rng: &mut Rng) -> Vec<bool> {
     let mut known = Vec::with_capacity(batch * TOKENS);
     for _ in 0..batch {

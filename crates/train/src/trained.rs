@@ -7,7 +7,7 @@ use super::variables::{Tensors, Variables, update_ema};
 use candle_core::backprop::GradStore;
 use candle_core::{Error, Result};
 
-/// A network and everything that training changes of it.
+/// A network, and its state in training.
 pub struct TrainedNetwork<N> {
     pub network: N,
     pub state: NetworkState,
@@ -16,13 +16,13 @@ pub struct TrainedNetwork<N> {
 /// The variables of a network, their exponential moving average, and Adam's moments.
 pub struct NetworkState {
     variables: Variables,
-    /// The weights that draw: less noisy than those of the last step.
+    /// The moving average, used for drawing: less noisy than the weights of the last step.
     pub ema: Tensors,
     adam: Adam,
 }
 
 impl<N> TrainedNetwork<N> {
-    /// Moves the variables against the gradients. Returns the gradients' norm.
+    /// Takes an optimizer step. Returns the norm of the gradients.
     pub fn step(&mut self, gradients: &GradStore, step: Step) -> Result<f64> {
         self.state.step(gradients, step)
     }

@@ -1,8 +1,8 @@
 //! The variables of a network, by name.
 //!
-//! They begin as given, or with random numbers from a seed. Each tensor has a stream of its own, so
-//! the order in which a network asks for them does not matter. (candle's own random numbers have no
-//! seed on a CPU.)
+//! They start as given, or with random numbers from a seed. Each tensor has its own random stream,
+//! so the order in which a network creates them does not matter. (candle's own random numbers have
+//! no seed on a CPU.)
 
 use candle_core::{DType, Device, Error, Result, Shape, Tensor, Var};
 use candle_nn::var_builder::SimpleBackend;
@@ -64,7 +64,7 @@ impl Variables {
         self.0.iter().map(copy).collect()
     }
 
-    /// Sets them to saved tensors.
+    /// Sets the variables to saved tensors.
     pub fn restore(&self, saved: &Tensors) -> Result<()> {
         for (name, var) in &self.0 {
             let missing = || Error::Msg(format!("{name} is missing"));
@@ -131,7 +131,7 @@ impl SimpleBackend for Source {
     }
 }
 
-/// The random numbers that a tensor begins with.
+/// The random initial values of a tensor.
 fn random(shape: &Shape, name: &str, init: Init, seed: u64, device: &Device) -> Result<Tensor> {
     let stream = name.bytes().fold(0u64, |hash, byte| {
         (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)

@@ -10,10 +10,10 @@ pub struct Draw {
     /// Prompt: what the picture shows
     #[arg(required_unless_present_any = ["from", "restyle"])]
     pub prompt: Option<String>,
-    /// PNG file to write; with several pictures, each file name gets its seed
+    /// PNG file to write; if there are several pictures, each file name ends in the picture's seed
     #[arg(short, long, value_name = "FILE", default_value = "picture.png")]
     pub out: PathBuf,
-    /// Style: noto, blob, flat, ink, …; "any" leaves it to the model
+    /// Style: noto, blob, flat, ink, …; "any" leaves the choice to the model
     #[arg(long, value_name = "NAME")]
     pub style: Option<String>,
     /// Random seed; the same seed, prompt and weights give the same picture
@@ -43,7 +43,7 @@ pub struct Draw {
     /// Decoding steps; more is slower and finer; one-pass weights ignore it [default: 8]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(1..=64))]
     pub steps: Option<u8>,
-    /// Width and height of the PNG in pixels; the drawing itself has 64 [default: 256]
+    /// Width and height of the PNG in pixels; the drawing itself is 64 by 64 [default: 256]
     #[arg(long, value_name = "PIXELS")]
     pub size: Option<u32>,
     /// Enlarge four times with an upscaling network (ESRGAN, downloaded once), for print
@@ -52,10 +52,10 @@ pub struct Draw {
     /// Background colour, for example #f5e6c8, or "none" for transparent
     #[arg(long, value_name = "COLOUR")]
     pub background: Option<String>,
-    /// PNG drawn by illumine to reproduce; with --vary, to vary; with --enlarge, to enlarge
+    /// PNG file that illumine drew: reproduce it, vary it (--vary) or enlarge it (--enlarge)
     #[arg(long, value_name = "PICTURE.png", value_hint = ValueHint::FilePath)]
     pub from: Option<PathBuf>,
-    /// Vary the picture given by --from: the share of it to redraw, from 0.1 (a little) to 0.9 (nearly all)
+    /// Share of the picture given by --from to redraw, from 0.1 (a little) to 0.9 (nearly all)
     #[arg(long, value_name = "AMOUNT", requires = "from", conflicts_with_all = ["restyle", "lerp", "scene"])]
     pub vary: Option<f64>,
     /// Redraw the picture in this file (PNG, JPEG, GIF, WebP) in the style given by --style

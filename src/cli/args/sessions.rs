@@ -85,7 +85,7 @@ pub struct Export {
 
 fn formats() -> String {
     let names = illumine::store::export::names().join(", ");
-    format!("One of {names}; else the file's name tells, or it is md")
+    format!("Format: {names} [default: from the output file's name, else md]")
 }
 
 #[derive(Args, Debug)]

@@ -31,7 +31,7 @@ pub enum Train {
     },
     /// Train one phase; resumes from its checkpoint
     Gan(Gan),
-    /// Export the checkpoints of a run as weights that draw
+    /// Export the checkpoints of a run as weights for `illumine draw`
     Export {
         /// Folder of the run
         #[arg(long, value_name = "FOLDER")]
@@ -39,14 +39,15 @@ pub enum Train {
         /// Dataset file or picture folder that the run was trained on
         #[arg(long, value_name = "PATH", value_hint = ValueHint::AnyPath)]
         data: PathBuf,
-        /// Weights that the run started from; networks it did not train are copied from them
+        /// Weights that the run started from; networks that the run did not train are copied from
+        /// there
         #[arg(long, value_name = "FOLDER", value_hint = ValueHint::DirPath)]
         from: Option<PathBuf>,
         /// Folder to write the weights to
         #[arg(short, long, value_name = "FOLDER")]
         out: PathBuf,
-        /// Bits of each matrix element: 8 halves the files and draws the same pictures on a CPU, 16
-        /// is more exact on a GPU and to train on
+        /// Bits of each matrix element: 8 halves the files and gives the same pictures on a CPU; 16
+        /// is more exact on a GPU and for further training
         #[arg(long, default_value = "16", value_parser = ["8", "16"])]
         bits: String,
         /// Never access the network
@@ -171,7 +172,8 @@ pub struct Gan {
     #[arg(long, alias = "sheets", value_name = "N", default_value_t = 1_000)]
     pub sample_every: u64,
     /// Perceptual loss weight (reconstruct, paint, refine), on features of EfficientNet-lite1
-    /// (downloaded, 22 MB); 0 is off, except for refine [default: 1; 0 with --small, except for refine]
+    /// (downloaded, 22 MB); 0 turns it off, but refine needs it [default: 1; with --small, 0 except
+    /// for refine]
     #[arg(long, value_name = "W", value_parser = weight, allow_negative_numbers = true)]
     pub perceptual: Option<f64>,
     /// Adversarial loss (paint, refine, direct)

@@ -4,15 +4,15 @@
 use super::{DrawError, ImagePipeline};
 use story::sentence::{excerpt, sentence_ends};
 
-/// Similarity to a concept from which the text model's line is used.
+/// The similarity to a concept above which the text model's line is used.
 const WELL: f32 = 0.45;
-/// Similarity to a concept from which a single word is used.
+/// The similarity to a concept above which a single word is used.
 const WORD: f32 = 0.6;
-/// Keywords in one prompt at most.
+/// The maximum number of keywords in a prompt.
 const THINGS: usize = 3;
-/// Words of a passage that are embedded at most.
+/// The maximum number of words of a passage to embed.
 const LOOKED_UP: usize = 32;
-/// Letters of the shortest keyword.
+/// The length of the shortest keyword in letters.
 const SHORTEST: usize = 4;
 
 /// Stop words: they name nothing that can be drawn.

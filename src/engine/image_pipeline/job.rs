@@ -24,7 +24,7 @@ pub(super) struct ImageJob<'a> {
     pub(super) observer: &'a dyn Observer,
 }
 
-/// What the provenance of a picture says about its input.
+/// The input of a picture, as its provenance records it.
 pub(super) struct PictureLabel<'a> {
     pub(super) prompt: &'a str,
     pub(super) style: Option<u32>,

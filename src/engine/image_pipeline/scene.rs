@@ -6,7 +6,7 @@ use super::job::{ImageJob, PictureLabel, concept_pairs};
 use sampler::rng::derive;
 use story::picture::{Derivation, DrawnPicture, Layer, PictureProvenance};
 
-/// Subjects in front of a backdrop at most.
+/// The maximum number of subjects in front of a backdrop.
 const SUBJECTS: usize = 3;
 /// The backdrop of a prompt that names none.
 const BACKDROP: &str = "sunrise over mountains";

@@ -12,7 +12,7 @@ use story::untrusted::clean;
 /// The maximum number of alternatives.
 const MOST: usize = 20;
 
-/// The likeliest next tokens, before and after the samplers; None when it was stopped.
+/// The most likely next tokens, before and after the samplers; None if stopped.
 pub fn alternatives(
     loaded: &mut Loaded,
     request: &TextRequest,

@@ -19,8 +19,7 @@ struct Way<'a> {
     over: Option<Status>,
 }
 
-/// Writes a passage for each request. All but the last are ended here; how the last one ended is
-/// returned.
+/// Writes a passage for each request. Ends all but the last; returns how the last one ended.
 pub fn candidates(
     loaded: &mut Loaded,
     requests: &[TextRequest],

@@ -93,7 +93,7 @@ impl Loaded {
         ids.first().copied().filter(|_| ids.len() == 1)
     }
 
-    /// Reads tokens; see [`TextModel::forward`].
+    /// Evaluates tokens; see [`TextModel::forward`].
     pub fn forward(
         &mut self,
         ids: &[u32],

@@ -76,9 +76,9 @@ struct Drawn {
 
 /// What to do after a token was sampled.
 pub enum Step {
-    /// Evaluate it; the next token is sampled from its logits.
+    /// Evaluate this token; the next one is sampled from its logits.
     Feed(u32),
-    /// It was rewound: sample again from these logits.
+    /// The token was rewound: sample again from these logits.
     Again(Vec<f32>),
     Over(Status),
 }
@@ -260,7 +260,7 @@ impl<'a> Passage<'a> {
         });
     }
 
-    /// Whether the text so far reaches the goal, given how it would continue.
+    /// Whether the text so far reaches the goal if token `id` follows.
     fn goal_met_before(&self, loaded: &Loaded, id: u32) -> bool {
         let goal = &self.request.goal;
         let target = self.request.sampling.max_tokens as usize;

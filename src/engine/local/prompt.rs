@@ -9,13 +9,13 @@ use story::message::{Overflow, PassageStats, TextRequest, Truncation};
 use story::untrusted::clean_line;
 use story::{Context, NodeId};
 
-/// The tokens of a prompt, and what was dropped to make it fit.
+/// The tokens of a prompt, and the parts that were dropped to make it fit.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Prompt {
     pub ids: Vec<u32>,
     pub cut: Truncation,
-    /// What the first new tokens must spell again; after prefill, without the tokens that spelled
-    /// it.
+    /// The text that the first new tokens must spell again; after prefill, the prompt no longer
+    /// ends in the old tokens of that text.
     pub healing: Healing,
 }
 

@@ -86,7 +86,7 @@ fn what_goes_on_is_in_the_status_line() {
         reused: 40,
         cut: Default::default(),
     });
-    assert!(desk.text().contains("reading 64/300, 40 reused"));
+    assert!(desk.text().contains("evaluating 64/300, 40 reused"));
     for second in 1..=3 {
         desk.app.tick(Duration::from_secs(second));
         desk.stream(" x");

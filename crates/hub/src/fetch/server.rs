@@ -1,10 +1,10 @@
-//! A web server of a few lines on 127.0.0.1, for tests: closures answer, and what was asked is kept.
+//! A minimal web server on 127.0.0.1 for tests: closures answer, and it stores the requests.
 
 use std::io::{BufRead, BufReader, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
 
-/// What was asked, method aside, header names in small letters.
+/// A request without its method; header names are in lower case.
 #[derive(Clone, Debug)]
 pub(super) struct Asked {
     pub path: String,

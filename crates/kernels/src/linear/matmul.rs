@@ -148,7 +148,7 @@ struct Out(*mut f32);
 // SAFETY: threads write to columns of their own, while the caller has lent the output to `matmul`.
 unsafe impl Sync for Out {}
 
-/// What is multiplied, `[m, k]`.
+/// The left operand of a product, `[m, k]`.
 pub(super) struct Input<'a> {
     pub activations: &'a Activations,
     pub x: Source<'a>,
@@ -275,7 +275,7 @@ impl Drop for StripPair<'_> {
     }
 }
 
-/// What a thread works with.
+/// The buffers of a thread.
 #[derive(Default)]
 pub(super) struct Scratch {
     pub unpacked: [Unpacked; 4],

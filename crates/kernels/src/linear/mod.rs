@@ -43,7 +43,7 @@ const BLOCK: usize = 32;
 /// Rows of input that are multiplied with a pair of strips at once, where a family unpacks strips.
 const TILE: usize = 32;
 
-/// What can be wrong with the shapes and bytes handed to this module.
+/// An error in the shapes or bytes of a matrix.
 #[derive(Debug, thiserror::Error)]
 pub enum LinearError {
     #[error(

@@ -73,7 +73,7 @@ struct Place<'a> {
 }
 
 thread_local! {
-    /// Rows that are made and quantized in one go, kept for their memory.
+    /// A buffer for rows that are computed and then quantized, kept to avoid allocations.
     static ROWS: RefCell<Aligned<f32>> = RefCell::default();
 }
 
@@ -168,8 +168,8 @@ impl Activations {
         places
     }
 
-    /// The group that begins at `row` of the input, with `rest` rows from there on; two where both
-    /// are whole and large.
+    /// The group that starts at `row` of the input, which has `rest` rows from there on. Two full
+    /// groups of the largest size are returned as one.
     pub(super) fn group<'a>(
         &'a self,
         source: Source<'a>,

@@ -1,4 +1,4 @@
-//! What a GGUF file holds: values of its metadata, and tensors.
+//! The contents of a GGUF file: metadata values, and tensors.
 
 use super::tensor_type::TensorType;
 use std::ops::Range;

@@ -127,7 +127,7 @@ impl Transformer {
 }
 
 impl Transformer {
-    /// The logits of a row, of which the `count` highest count.
+    /// The logits of a row; the caller needs only the `count` highest.
     fn top_k_logits(&self, x: &Matrix, count: usize) -> Result<Vec<f32>, ModelError> {
         let [logits] = Linear::forward_many([&self.head], Input::Normed(x, &self.norm))?;
         if let Matrix::Device(logits) = &logits

@@ -10,7 +10,7 @@ pub struct TensorCache {
     max_tokens: usize,
 }
 
-/// The first allocation; it doubles from there, up to the max_tokens that there can be.
+/// Tokens of the first allocation; it doubles as needed, up to `max_tokens`.
 const FIRST: usize = 512;
 
 impl TensorCache {

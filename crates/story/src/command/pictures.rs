@@ -334,7 +334,7 @@ mod tests {
         for (line, part) in [
             ("/image fox n=0", "n from 1 to 64"),
             ("/image fox n=9999999999999999999999", "n from 1"),
-            ("/image fox seed=x", "a number for seed"),
+            ("/image fox seed=x", "a number as the seed"),
             ("/image fox temperature=nan", "temperature from 0"),
             ("/image fox size=9", "16 to 2048"),
             ("/image fox background=red", "hexadecimal"),
@@ -342,7 +342,7 @@ mod tests {
             ("/vary 2", "an amount"),
             ("/vary 0.5 fox", "an amount"),
             ("/lerp a fox to a castle", "in quotes"),
-            ("/mix #1", "another"),
+            ("/mix #1", "a second picture"),
             ("/restyle #1", "a style"),
             ("/restyle cat.jpg", "a style"),
             ("/restyle", "a style"),

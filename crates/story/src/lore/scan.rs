@@ -1,9 +1,9 @@
 //! Selects the lore entries for the next passage, and records why each was chosen or skipped.
 //!
 //! The rules are SillyTavern's (World Info: selective logic, probability, recursion, groups,
-//! sticky, cooldown, delay), with two differences that make a passage repeatable: chance comes
-//! from the passage's seed, and timed effects are read from what fired on the way to here, so that
-//! each branch has its own.
+//! sticky, cooldown, delay), with two differences that make a passage repeatable: chance comes from
+//! the passage's seed, and timed effects follow from the entries that were active on the path so
+//! far, so that each branch has its own.
 
 use super::{Key, KeyLogic, LoreEntry, Lorebook, SCAN_DEPTH};
 use crate::card::Macros;

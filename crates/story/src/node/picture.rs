@@ -61,7 +61,7 @@ pub struct PictureProvenance {
     pub way: Derivation,
 }
 
-/// What a picture was made from in addition to its prompt.
+/// The source of a picture besides its prompt.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "from", rename_all = "snake_case")]
 pub enum Derivation {

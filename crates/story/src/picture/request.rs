@@ -22,7 +22,7 @@ pub struct PictureRequest {
     pub background: Option<String>,
     /// Whether to enlarge with the upscaler.
     pub enlarged: bool,
-    /// Names the program.
+    /// The program's name and version.
     pub build: String,
 }
 
@@ -135,7 +135,7 @@ pub struct SourcePicture {
     pub name: String,
 }
 
-/// A prompt or a picture.
+/// A prompt or an existing picture.
 #[derive(Clone, Debug, PartialEq)]
 pub enum PromptOrPicture {
     Prompt(String),

@@ -7,7 +7,7 @@ use super::Sampling;
 pub struct Setting {
     /// The canonical name, which is the field's.
     pub name: &'static str,
-    /// Other names that people know it by.
+    /// Other common names for it.
     pub aliases: &'static [&'static str],
     /// The values it takes, to follow the word "takes" in an error.
     pub args: &'static str,
@@ -16,7 +16,7 @@ pub struct Setting {
     /// The value that `off` stands for, if any.
     pub off: Option<&'static str>,
     pub(super) get: fn(&Sampling) -> String,
-    /// None when the value will not do; the row is then left as it was.
+    /// Parses and stores a value. Returns None, and changes nothing, if the value is invalid.
     pub(super) set: fn(&mut Sampling, &str) -> Option<()>,
 }
 
@@ -56,13 +56,13 @@ impl Setting {
     }
 }
 
-/// A name as it is compared.
+/// Normalizes a name for comparison.
 pub(super) fn key(name: &str) -> String {
     let name = name.trim().chars().filter(|c| !matches!(c, '-' | '_'));
     name.flat_map(char::to_lowercase).collect()
 }
 
-/// Errors quote what was typed, but not a pasted page of it.
+/// Shortens typed text for an error message, since it may be a pasted page.
 pub(super) fn short(text: &str) -> String {
     text.chars().take(40).collect()
 }

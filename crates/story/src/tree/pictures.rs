@@ -1,4 +1,4 @@
-//! Where pictures stand in a story.
+//! The places of pictures in a story.
 
 use super::Story;
 use crate::node::picture::Picture;

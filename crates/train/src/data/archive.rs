@@ -48,8 +48,8 @@ fn packages() -> Vec<Package> {
     drawings.chain([words]).collect()
 }
 
-/// Every package's archive in `folder`, in the order of [`ICON_SETS`], the words last; those that are
-/// not there are fetched by npm. Each is checked against its SHA-256.
+/// The archives of all packages in `folder`, in the order of [`ICON_SETS`], with emojibase last.
+/// npm downloads missing archives, and each is checked against its SHA-256.
 pub fn fetch(folder: &Path, observer: &dyn Observer) -> Result<Vec<Archive>, DataError> {
     std::fs::create_dir_all(folder).map_err(|why| DataError::Disk(folder.into(), why))?;
     let packages = packages();

@@ -19,12 +19,12 @@ pub const DEFAULT_STYLE: &str = "own";
 /// The longest caption and name of a style, in characters.
 const MAX_CHARS: usize = 500;
 const MAX_STYLE_CHARS: usize = 40;
-/// The most captions of a picture.
+/// The maximum number of captions of a picture.
 const MAX_CAPTIONS: usize = 32;
-/// Bytes read of a text file, and of a table.
+/// The most bytes read from a text file, and from a table.
 const MAX_TEXT_BYTES: u64 = 1 << 16;
 const MAX_TABLE_BYTES: u64 = 1 << 28;
-/// Words of file names that cameras and programs give.
+/// Words in file names that cameras and programs choose.
 const CAMERA_NAMES: [&str; 10] = [
     "img",
     "dsc",
@@ -112,8 +112,8 @@ pub fn from_text_file(picture: &Path) -> Vec<String> {
     captions
 }
 
-/// The captions in a picture's name: `red_dragon-2` is "red dragon". None where the name is a number
-/// or a camera's.
+/// The captions in a picture's name: `red_dragon-2` is "red dragon". None if the name is a number
+/// or was given by a camera.
 pub fn from_file_name(stem: &str) -> Vec<String> {
     let separator = |c: char| !(c.is_alphanumeric() || c == '\'' || c == '’');
     let mut words: Vec<&str> = stem

@@ -41,7 +41,7 @@ pub struct Dataset {
 const SPLITS: [Split; 3] = [Split::Train, Split::HeldOutPair, Split::HeldOutConcept];
 
 impl Dataset {
-    /// No pictures yet, of the styles of [`ICON_SETS`].
+    /// A data set without pictures, with the styles of [`ICON_SETS`].
     pub fn new(size: u32, concepts: Vec<Concept>) -> Dataset {
         Dataset {
             size,

@@ -25,7 +25,7 @@ struct Skin {
     tone: Tone,
 }
 
-/// One skin tone, 1 (light) to 5 (dark), or one for each of two people.
+/// One skin tone, from 1 (light) to 5 (dark), or a tone for each of two people.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(untagged)]
 enum Tone {
@@ -76,7 +76,7 @@ const PEOPLE_KEPT: &[&str] = &[
     "person-resting",
 ];
 
-/// A tag is a caption by itself where at most so many concepts have it.
+/// A tag is a caption by itself if at most this many concepts have it.
 const DISTINCTIVE: usize = 3;
 
 impl EmojiIndex {
@@ -130,7 +130,7 @@ impl EmojiIndex {
         self.by_squashed.get(name).copied()
     }
 
-    /// Whether stories may show it.
+    /// Whether a picture of this emoji suits stories.
     pub fn in_stories(&self, index: usize) -> bool {
         let emoji = &self.emoji[index];
         let kept = |kept: &[&str]| {

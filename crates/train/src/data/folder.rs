@@ -16,18 +16,19 @@ use rayon::prelude::*;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
-/// The fewest training pictures: with fewer, every batch repeats the same ones.
+/// The minimum number of training pictures: with fewer, every batch repeats the same ones.
 pub const MIN_PICTURES: usize = 8;
 /// Limits: memory, and the size of the style tables.
 const MAX_PICTURES: usize = 100_000;
 const MAX_STYLES: usize = 256;
-/// Concepts from which on one in twenty is held out.
+/// The number of concepts above which one in twenty is held out.
 const MIN_CONCEPTS: usize = 20;
-/// Levels of sub-folders.
+/// The maximum depth of sub-folders.
 const MAX_DEPTH: usize = 8;
-/// Skipped files that are listed by name.
+/// The maximum number of skipped files that are listed by name.
 const LISTED: usize = 3;
-/// Extensions of pictures: those that can be decoded, and those that a user may expect to be.
+/// Extensions of picture files: the formats that can be decoded, and others that a user may expect
+/// to be.
 const EXTENSIONS: [&str; 13] = [
     "png", "jpg", "jpeg", "gif", "webp", "bmp", "tif", "tiff", "heic", "heif", "avif", "jxl", "svg",
 ];
@@ -176,7 +177,7 @@ fn caption(found: PictureFile, table: &mut CaptionTable) -> Result<CaptionedFile
     })
 }
 
-/// A picture's bytes, or the end of a sentence that says why it has none.
+/// A picture's pixels. The error is the end of a sentence that says why the file cannot be used.
 fn pixels(path: &Path, size: u32) -> Result<Vec<u8>, String> {
     let large =
         std::fs::metadata(path).map(|file| file.len() > picture_file::MAX_FILE_BYTES as u64);
@@ -251,9 +252,9 @@ fn assemble(
     ))
 }
 
-/// The split of each picture. The hash of the names decides, as for the shipped drawings, but a pair
-/// is held out only where its concept is drawn in another style too, and nothing is held out where
-/// there are few concepts: of ten animals, one could not be spared.
+/// The split of each picture. The hash of the names decides, as for the shipped drawings, but a
+/// pair is held out only where its concept is drawn in another style too, and nothing is held out
+/// if there are few concepts: ten animals would be too few to do without one.
 fn splits(pictures: &Dataset) -> Vec<Split> {
     let label = |at: usize| {
         pictures.concepts[pictures.concept[at] as usize]
@@ -282,7 +283,7 @@ fn splits(pictures: &Dataset) -> Vec<Split> {
 }
 
 impl ImageFolder {
-    /// How many labels there are; concepts with other captions may share one.
+    /// The number of labels; concepts with different captions may share one.
     pub fn label_count(&self) -> usize {
         let labels = self.pictures.concepts.iter().map(|concept| &concept.label);
         labels.collect::<BTreeSet<_>>().len()

@@ -38,7 +38,7 @@ fn sixteen() -> f64 {
 pub enum IconConcept {
     /// An emoji, by its index in the vocabulary.
     Emoji(usize),
-    /// A subject that only its set names.
+    /// A subject that only the icon set has a name for.
     Name(String),
 }
 
@@ -49,7 +49,7 @@ pub struct ConceptIcon {
     pub drawing: Drawing,
 }
 
-/// The drawings of a set that stories may use, one for each concept and tone, in a fixed order.
+/// The drawings of a set that suit stories, one for each concept and tone, in a fixed order.
 ///
 /// `icons` is the package's icons.json; `codes` is its chars.json, where it has one.
 pub fn concept_icons(
@@ -99,7 +99,7 @@ fn drawing(set: &Icons, icon: &Icon) -> Drawing {
     }
 }
 
-/// The concept and tone of an icon, if stories may use it.
+/// The concept and tone of an icon, if it suits stories.
 fn concept_of(
     name: &str,
     codes: &[&str],

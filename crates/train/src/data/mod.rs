@@ -94,7 +94,7 @@ pub fn build(
     Ok(assemble(found, rendered, size, &words))
 }
 
-/// Reports progress, and ends the work where it was cancelled.
+/// Reports progress. Returns an error if the work was cancelled.
 fn progress(
     observer: &dyn Observer,
     step: &str,

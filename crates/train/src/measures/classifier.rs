@@ -5,7 +5,7 @@ use super::Result;
 use super::distance::cholesky;
 use candle_core::{Device, Tensor};
 
-/// The prediction is the features less their mean, times a matrix, plus the targets' mean.
+/// The prediction is (features - their mean) · matrix + the targets' mean.
 pub struct Classifier {
     features: Vec<f64>,
     targets: Vec<f64>,

@@ -1,7 +1,7 @@
 //! Metrics of generated pictures: formulas over features of any network.
 //!
 //! Each is tested against torch-fidelity's or scikit-learn's numbers on the same features. None is
-//! called FID or KID, since those names stand for Inception's features.
+//! called FID or KID, since those names imply Inception's features.
 
 mod classifier;
 mod distance;

@@ -14,7 +14,7 @@ use imagegen::{ImageError, slerp};
 /// Numbers of the random streams.
 const VARY: u64 = 2;
 const RESTYLE: u64 = 3;
-/// How far a restyled latent moves, so that another seed is another picture.
+/// How far a restyled latent moves, so that different seeds give different pictures.
 const RESTYLE_AMOUNT: f64 = 0.2;
 
 struct OnePassDesign {
@@ -45,7 +45,7 @@ impl OnePassDesign {
         random_latents(&mut input.rngs(purpose), self.latent, temperature)
     }
 
-    /// For each seed a latent `amount` away from a picture's.
+    /// For each seed, a latent at a distance of `amount` from the picture's latent.
     fn near(
         &self,
         input: &DesignInput,

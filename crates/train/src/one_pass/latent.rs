@@ -28,8 +28,8 @@ pub fn random_latents(rngs: &mut [Rng], latent: usize, temperature: f64) -> Vec<
     rngs.iter_mut().map(all).collect()
 }
 
-/// A latent moved by `amount` (0 to 1) towards another along an arc, which keeps normally
-/// distributed latents so.
+/// A latent moved by `amount` (0 to 1) towards another along an arc, so that normally distributed
+/// latents stay normally distributed.
 pub fn moved(z: &[f32], other: &[f32], amount: f64) -> Vec<f32> {
     let angle = amount.clamp(0.0, 1.0) * FRAC_PI_2;
     let (stay, go) = (libm::cos(angle) as f32, libm::sin(angle) as f32);

@@ -51,13 +51,13 @@ pub struct Sizes {
 const MAX_SIZE: usize = 4096;
 
 impl Sizes {
-    /// Beside [`Config::full`].
+    /// The sizes that go with [`Config::full`].
     pub const FULL: Sizes = Sizes {
         latent: 128,
         hidden: 512,
         depth: 16,
     };
-    /// Beside [`Config::small`].
+    /// The sizes that go with [`Config::small`].
     pub const SMALL: Sizes = Sizes {
         latent: 32,
         hidden: 64,

@@ -1,6 +1,6 @@
-//! The one-pass design, all at once: encoder and generator so that a picture comes back from its
-//! latent, and the generator against the discriminator, both on reconstructions and on pictures of
-//! random latents (CVAE-GAN, Bao et al. 2017).
+//! The phase of the one-pass design: trains encoder and generator to reconstruct pictures from
+//! their latents, and the generator against the discriminator, both on reconstructions and on
+//! pictures of random latents (CVAE-GAN, Bao et al. 2017).
 
 use super::Sizes;
 use super::networks::{OnePassEncoder, OnePassGenerator};
@@ -34,15 +34,16 @@ const ADAM: AdamOptions = AdamOptions {
     clip_norm: 5.0,
     orthogonal: false,
 };
-/// The discriminator's share of the learning rate: at the whole of it, it wins.
+/// The discriminator's share of the learning rate: with the full rate, the discriminator wins.
 const DISCRIMINATOR_RATE: f64 = 0.3;
-/// Steps over which the adversarial loss comes in.
+/// Steps over which the weight of the adversarial loss rises.
 const RAMP_STEPS: f64 = 1_250.0;
-/// Steps over which the KL loss comes in: early on it would teach the generator to ignore latents.
+/// Steps over which the weight of the KL loss rises: at full weight from the start, it would teach
+/// the generator to ignore latents.
 const KL_RAMP_STEPS: f64 = 625.0;
 
 impl<'a> OnePassPhase<'a> {
-    /// `start`: weights to go on from; random ones where it has none.
+    /// `start`: weights to start from; missing ones are random.
     pub fn new(
         input: PhaseInput<'a>,
         start: Autoencoder,

@@ -4,13 +4,13 @@ use crate::losses::reconstruction_loss;
 use candle_core::{Result, Tensor};
 use candle_nn::loss::cross_entropy;
 
-/// How much less pixels of sampled tokens are held to the real picture: they show the same concept,
-/// and need not be the same drawing.
+/// How much less the reconstruction loss counts for sampled tokens: they show the same concept, but
+/// need not be the same drawing.
 const SAMPLED_DISCOUNT: f64 = 0.2;
 /// The stages of the perceptual network whose features the critic sees.
 const CRITIC_STAGES: [usize; 3] = [2, 3, 5];
 
-/// The reconstruction loss, less of it for pictures with more sampled tokens.
+/// The reconstruction loss, with a lower weight for pictures with more sampled tokens.
 pub fn discounted_reconstruction(
     real: &Tensor,
     generated: &Tensor,
@@ -33,8 +33,9 @@ pub struct Mismatched {
     pub style: Tensor,
 }
 
-/// The first half of a batch gets the text of another picture, the second the style of another. Where
-/// that is the same style after all, real is compared with real, which has no gradient.
+/// The first half of a batch gets the text of another picture, the second half the style of
+/// another. If that happens to be the same style, the loss compares real with real and has no
+/// gradient.
 pub fn mismatched(text: &Tensor, style: &Tensor) -> Result<Mismatched> {
     let half = style.dim(0)? / 2;
     let halves = |first: &Tensor, second: &Tensor| {

@@ -43,7 +43,7 @@ pub(super) unsafe fn weigh_columns<L: Lanes, N: KvElement, const R: usize>(
     R
 }
 
-/// Weighted values of R rows, 16 D numbers of a head from `column` on.
+/// Sums the weighted values for R rows: 16 D numbers of a head, from `column` on.
 ///
 /// # Safety
 /// As for [`weigh_columns`]; the columns are the head's.

@@ -55,8 +55,8 @@ pub(super) fn kernel<D: Dot>(format: Format) -> Kernel {
 }
 
 /// # Safety
-/// The processor has the instructions of this family; the part's values can be read, and nobody
-/// else has its place in the group.
+/// The processor has the instructions of this family; the part's values can be read, and no other
+/// thread uses its place in the group.
 #[target_feature(enable = "avx2,fma,f16c")]
 pub(super) unsafe fn quantize(part: Part, k: usize) {
     part.quantize(k);

@@ -55,7 +55,7 @@ pub(super) struct Sums(pub [[[f32; STRIP]; 2]; TILE]);
 /// safe where the processor has the family's instructions, the second step between `begin` and
 /// `end`, with strips that were unpacked.
 pub(super) struct Tiles {
-    /// What a thread does before its first strip, and after its last.
+    /// Called by a thread before its first strip, and after its last.
     pub begin: unsafe fn(),
     pub end: unsafe fn(),
     pub unpack: unsafe fn(&Strip, &mut Unpacked),

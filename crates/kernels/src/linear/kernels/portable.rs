@@ -21,7 +21,7 @@ trait Codes {
     fn decode(quants: &[u8], halves: &mut [HalfCodes; 2]);
 }
 
-/// What the codes of a block are multiplied with.
+/// The factors of a block's codes.
 struct Block {
     scale: Lanes<f32>,
     min: Option<Lanes<f32>>,

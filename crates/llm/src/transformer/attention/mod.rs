@@ -162,7 +162,8 @@ impl Attention {
         Ok(out)
     }
 
-    /// Biases, norms of heads, and RoPE, on queries and keys (and values' biases) where they are.
+    /// Applies RoPE, and biases and head norms where the model has them, to queries and keys (to
+    /// values, only biases).
     fn turn(
         &self,
         q: &mut Buffer,
