@@ -307,7 +307,7 @@ class Discriminator(nn.Module):
 
 
 def spread():
-    """All places, any first few of them all over the picture (Halton 1960; src/model/gan/spread.rs)."""
+    """All places, any first few of them all over the picture (Halton 1960; crates/imagegen/src/halton.rs)."""
     order, n = [], 1
     mirrored = lambda n, base: (n % base + mirrored(n // base, base)) / base if n else 0.0
     while len(order) < 64:

@@ -26,7 +26,7 @@ pub struct Config {
     pub activation: Activation,
     /// The factor on embeddings.
     pub embedding_scale: Option<f64>,
-    /// The factor on queries, in addition to 1 sqrt(head_dim).
+    /// The factor on queries, in addition to 1/sqrt(head_dim).
     pub query_scale: Option<f64>,
     /// How many of the experts each token is routed to.
     pub experts_used: usize,
@@ -51,7 +51,7 @@ pub struct Rope {
 /// Which two numbers of a head are rotated together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RopeLayout {
-    /// RopeLayout (2i, 2i+1): llama's GGUF layout.
+    /// Pairs (2i, 2i+1): the layout of llama's GGUF files.
     Interleaved,
     /// Half-split: (i, i + dim/2), as in NeoX.
     HalfSplit,

@@ -1,4 +1,5 @@
-//! One block of the Transformer: attention (or a convolution) and feed_forward-forward, each behind a norm.
+//! One block of the Transformer: attention (or a convolution) and a feed-forward network, each behind a
+//! norm.
 
 use super::attention::Attention;
 use super::config::Config;
