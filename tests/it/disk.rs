@@ -163,7 +163,7 @@ fn a_torn_tail_is_set_aside() {
     assert!(
         output
             .stderr
-            .contains("33 bytes of a record that a crash cut off are set aside"),
+            .contains("moved an incomplete record of 33 bytes, left by a crash"),
         "{}",
         output.stderr
     );
