@@ -5,6 +5,9 @@
 //! Inputs and outputs are f32; factors are rounded to bfloat16 and sums kept in f32. A result
 //! depends only on its input, not on the number of threads.
 
+// Tests may read the environment; the library takes what it needs as arguments (clippy.toml).
+#![cfg_attr(test, allow(clippy::disallowed_methods))]
+
 mod affine;
 #[cfg(target_arch = "x86_64")]
 mod amx;

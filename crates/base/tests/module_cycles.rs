@@ -3,6 +3,8 @@
 //! Modules are compared with their neighbours under one parent, each with all that lies below it.
 //! A parent and its children may use each other: that is what `mod` and `super` are for.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests may fail as tests do")]
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
