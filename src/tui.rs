@@ -2,7 +2,7 @@
 //!
 //! The loop handles waiting events, draws when something changed and sleeps otherwise. It stores no
 //! story (the studio does) and leaves every decision about the story to commands. [`App`] is the
-//! state, [`view`] draws it; only `terminal` and `inbox` do I/O.
+//! state, `view` draws it; only `terminal` and `inbox` do I/O.
 
 mod app;
 mod areas;

@@ -19,7 +19,7 @@ pub enum Outcome {
     Moved(String),
     /// A list; `/pick N` chooses a row.
     List(String, Vec<Listed>),
-    /// The writer should edit this text of a passage; [`Command::Edit`] takes the result.
+    /// The writer should edit this text of a passage; `Command::Edit` takes the result.
     Edit(NodeId, String),
     /// A word-by-word comparison of two texts.
     Diff(Vec<DiffSpan>),

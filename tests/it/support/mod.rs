@@ -49,6 +49,7 @@ pub fn encoder_path() -> PathBuf {
 }
 
 /// The file of the network that measures pictures.
+#[cfg(feature = "train")]
 pub fn extractor_path() -> PathBuf {
     static PATH: OnceLock<PathBuf> = OnceLock::new();
     PATH.get_or_init(|| fetch(Some("efficientnet-lite0")))
@@ -56,6 +57,7 @@ pub fn extractor_path() -> PathBuf {
 }
 
 /// The file of the network that tells, in training, how unlike pictures look.
+#[cfg(feature = "train")]
 pub fn perceptual_path() -> PathBuf {
     static PATH: OnceLock<PathBuf> = OnceLock::new();
     PATH.get_or_init(|| fetch(Some("efficientnet-lite1")))
@@ -63,6 +65,7 @@ pub fn perceptual_path() -> PathBuf {
 }
 
 /// The file of the network that enlarges pictures.
+#[cfg(feature = "train")]
 pub fn enlarger_path() -> PathBuf {
     static PATH: OnceLock<PathBuf> = OnceLock::new();
     PATH.get_or_init(|| fetch(Some("esrgan-slim"))).clone()

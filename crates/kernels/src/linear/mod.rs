@@ -1,14 +1,14 @@
 //! Linear layers on the CPU for the weights of a GGUF file, kept in the file's own precision.
 //!
 //! A weight matrix `[n, k]` (n outputs, k inputs, both as GGUF counts them) is packed once into
-//! strips of 16 rows ([`pack`]); the input is quantized once per call to int8 blocks of 32
-//! ([`quantize`]); a kernel of the best family that this processor has ([`kernels`]) multiplies the
+//! strips of 16 rows (`pack`); the input is quantized once per call to int8 blocks of 32
+//! (`quantize`); a kernel of the best family that this processor has (`kernels`) multiplies the
 //! two. A single token reads every weight once, so memory bandwidth limits it; the tokens of a
 //! prompt share each decoded block, so the integer units limit it.
 //!
 //! **Invariant:** an output is the same to the bit for one row or many, for any number of threads
 //! and for every kernel family. Integer dot products are exact, and the few float operations after
-//! them have one order, which [`kernels`] documents.
+//! them have one order, which `kernels` documents.
 //!
 //! Bytes and floats come in, floats go out: no tensor type, model or file is known here.
 

@@ -1,6 +1,6 @@
 //! Text to tokens and back, with the vocabulary of a GGUF file.
 //!
-//! [`byte_pairs`] and [`sentence_piece`] are the two kinds of vocabulary; the `tokenizers` crate cuts
+//! `byte_pairs` and `sentence_piece` are the two kinds of vocabulary; the `tokenizers` crate cuts
 //! text into words for the first. Control tokens are never read out of a
 //! writer's text: `<|im_end|>` typed into a story is just words. Only a rendered chat template may
 //! name them. User-defined tokens are words of the vocabulary's own and always found, as in

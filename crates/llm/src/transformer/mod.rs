@@ -1,6 +1,6 @@
 //! A decoder-only Transformer from a GGUF file, whatever its family.
 //!
-//! [`Config`] holds what distinguishes families; [`linear`] multiplies. This module knows neither
+//! [`Config`] holds what distinguishes families; `linear` multiplies. This module knows neither
 //! text nor sampling: tokens in, logits out.
 
 mod attention;

@@ -1,8 +1,8 @@
 //! The data set as one file: pictures and labels as tensors, words in the header.
 //!
 //! safetensors, so that trainers in other languages read it too. Tensors: `pictures` U8
-//! [count, size, size, 4] (premultiplied RGBA), `concept` U32 [count], `style` U32 [count],
-//! `tone` U8 [count] (0 none given, 1 light to 5 dark), `part` U8 [count] (0 train, 1 held-out
+//! `[count, size, size, 4]` (premultiplied RGBA), `concept` U32 `[count]`, `style` U32 `[count]`,
+//! `tone` U8 `[count]` (0 none given, 1 light to 5 dark), `part` U8 `[count]` (0 train, 1 held-out
 //! pair, 2 held-out concept). Header: `styles` and `concepts` as JSON.
 
 use super::DataError;
