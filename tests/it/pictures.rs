@@ -1,14 +1,13 @@
 //! Pictures in the story: drawn through the real program with tiny weights, kept, taken back, and
 //! what happens when their files do not fare well.
 
-use crate::interop::epubcheck_is_there;
+use crate::interop::epubcheck;
 use crate::support::home::plain;
 use crate::support::tmux::Terminal;
 use crate::support::{Home, ILLUMINE, Output};
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 use story::hash::sha256;
 use story::{Author, NodeId, Story};
 
@@ -357,10 +356,9 @@ fn an_e_book_with_pictures_is_valid() {
     let names = archive.file_names().filter_map(Result::ok);
     let images = names.filter(|name| name.starts_with("EPUB/images/"));
     assert_eq!(images.count(), 3);
-    if !epubcheck_is_there() {
+    let Some(mut check) = epubcheck() else {
         return;
-    }
-    let mut check = Command::new("epubcheck");
+    };
     let check = check.arg("--failonwarnings").arg(&book).output().unwrap();
     let said = String::from_utf8_lossy(&check.stderr);
     assert!(check.status.success(), "{said}");
