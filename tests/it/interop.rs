@@ -306,7 +306,12 @@ pub fn epubcheck() -> Option<Command> {
     };
     let runs = |words: &&[&str]| {
         let version = command(words).arg("--version").output();
-        version.is_ok_and(|output| output.status.success())
+        // Its exit code says that no book was named.
+        version.is_ok_and(|output| {
+            [output.stdout, output.stderr]
+                .iter()
+                .any(|said| said.starts_with(b"EPUBCheck"))
+        })
     };
     let found = *FOUND.get_or_init(|| EPUBCHECKS.into_iter().find(runs));
     if found.is_none() {
