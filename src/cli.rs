@@ -129,7 +129,7 @@ fn print(text: &str) -> Result<Exit, Failed> {
 
 /// Prints an error to standard error, on one line.
 pub fn complain(why: &str) {
-    note(&format!("illumine: {}", story::untrusted::clean_line(why)));
+    note(&format!("illumine: {}", base::untrusted::clean_line(why)));
 }
 
 /// Prints a line to standard error and ignores failure, since nobody may be reading it.

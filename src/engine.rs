@@ -22,11 +22,11 @@ pub use backend::{Answer, Backend, Failure, Listener};
 pub use load::{LoadError, Loader, ModelLoader, NoModel, Place, read};
 pub use local::{Loaded, SLICE, encode};
 
+use base::progress::{Cancelled, Observer};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, mpsc};
 use std::thread::{self, JoinHandle};
 use story::message::{Reply, RequestId};
-use story::progress::{Cancelled, Observer};
 use story::{Event, Request};
 
 /// A handle to the worker. Dropping it stops the work and joins the thread.

@@ -195,7 +195,7 @@ fn check_name(name: &str) -> Result<&str, StoreError> {
         Ok(name)
     } else {
         let short: String = name.chars().take(40).collect();
-        Err(StoreError::Name(story::untrusted::clean_line(&short)))
+        Err(StoreError::Name(base::untrusted::clean_line(&short)))
     }
 }
 

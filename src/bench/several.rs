@@ -1,9 +1,9 @@
 //! Several passages from one story: written together, and one after the other.
 
 use crate::engine::{Backend, Failure, Loaded};
+use base::progress::Unobserved;
 use std::time::Instant;
 use story::message::TextRequest;
-use story::progress::Unobserved;
 
 /// Words before the passages.
 const STORY: &str = "The storm came in from the west a little after midnight, and by the time \

@@ -3,10 +3,10 @@
 
 use super::BenchError;
 use crate::engine::{Backend, Failure, Listener, Loaded};
+use base::progress::{Cancelled, Observer, Unobserved};
 use std::cell::Cell;
 use std::time::Instant;
 use story::Event;
-use story::progress::{Cancelled, Observer, Unobserved};
 
 const SENTENCE: &str =
     "The storm came in from the west a little after midnight, and nobody slept. ";

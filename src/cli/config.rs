@@ -12,10 +12,10 @@
 //! ```
 
 use super::exit::{Exit, Failed};
+use base::untrusted::clean_line;
 use illumine::tui::keymap::Keymap;
 use std::io::ErrorKind;
 use std::path::Path;
-use story::untrusted::clean_line;
 use story::{Mode, Settings, sampling};
 use toml::{Table, Value};
 

@@ -5,6 +5,8 @@ use super::environment::{self, Paths};
 use super::models::with_progress;
 use super::signals::{self, Watch};
 use super::{Exit, Failed, inline, note, print};
+use base::progress::{Cancelled, Observer};
+use base::untrusted::{clean, clean_line};
 use illumine::engine::Stop;
 use illumine::engine::image_pipeline::{
     DrawError, ImagePipeline, MAX_PICTURES, find_weights, load_illuminator,
@@ -24,8 +26,6 @@ use story::picture::{
     DrawnPicture, PictureRequest, PictureTask, PromptOrPicture, PromptSource, SourcePicture,
     StyleChoice,
 };
-use story::progress::{Cancelled, Observer};
-use story::untrusted::{clean, clean_line};
 
 /// The object that `--json` prints.
 #[derive(Serialize)]

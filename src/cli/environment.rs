@@ -4,6 +4,7 @@
 
 use super::args::{Common, On};
 use super::exit::{Exit, Failed};
+use base::untrusted::clean;
 use etcetera::BaseStrategy;
 use hub::catalog::Catalog;
 use hub::fetch::{HttpSettings, HubSettings, ModelStore};
@@ -18,7 +19,6 @@ use std::collections::hash_map::RandomState;
 use std::env;
 use std::hash::{BuildHasher, Hasher};
 use std::path::{Path, PathBuf};
-use story::untrusted::clean;
 use story::voice::PromptTemplate;
 use story::{Mode, SettingOverrides, Settings};
 use time::OffsetDateTime;

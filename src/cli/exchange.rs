@@ -3,12 +3,12 @@
 use super::args::{Export, Import};
 use super::environment::{self, BUILD, Paths};
 use super::{Exit, Failed, print};
+use base::untrusted::clean_line;
 use illumine::store::export::{self, ExportFormat, ExportMeta, ExportScope};
 use illumine::store::{Sessions, import};
 use std::io::{IsTerminal, Write, stdout};
 use std::path::{Path, PathBuf};
 use story::import::{Import as Brought, ImportTarget, import_records};
-use story::untrusted::clean_line;
 use story::{Record, Settings, Story};
 
 pub fn export(paths: &Paths, args: &Export) -> Result<Exit, Failed> {

@@ -1,5 +1,7 @@
 //! Writes the transcript to standard output and everything else to standard error.
 
+use base::progress::{Cancelled, Observer};
+use base::untrusted::clean;
 use hub::fetch::{self, ProgressMeter};
 use illumine::line::{OutputClosed, Page};
 use illumine::studio::{Kept, Work};
@@ -8,8 +10,6 @@ use std::cell::RefCell;
 use std::io::{IsTerminal, Write, stderr, stdin, stdout};
 use std::rc::Rc;
 use std::time::{Duration, Instant};
-use story::progress::{Cancelled, Observer};
-use story::untrusted::clean;
 
 use super::environment;
 use super::inline;

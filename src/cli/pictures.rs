@@ -6,10 +6,10 @@ use super::{Exit, Failed, complain, note};
 use ::train::data::dataset::Dataset;
 use ::train::data::split::Split;
 use ::train::data::{DataError, folder};
+use base::hash::sha256;
+use base::untrusted::clean_line;
 use imagegen::config::GRID;
 use std::path::Path;
-use story::hash::sha256;
-use story::untrusted::clean_line;
 
 /// The width and height of training pictures in pixels: eight for each token along a side.
 const SIZE: u32 = GRID as u32 * 8;

@@ -3,8 +3,8 @@
 use super::args::Prompts as Args;
 use super::environment::Paths;
 use super::{Exit, Failed, print};
+use base::untrusted::clean;
 use illumine::store::prompts::{PromptError, Prompts};
-use story::untrusted::clean;
 
 pub fn run(paths: &Paths, what: &Args) -> Result<Exit, Failed> {
     let prompts = Prompts::new(paths.prompts.clone());

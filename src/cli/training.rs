@@ -14,6 +14,7 @@ use ::train::job::{Job, TrainingData, check, train as run_job};
 use ::train::losses::LossWeights;
 use ::train::run::{RunOutcome, Schedule, TrainingEvent};
 use ::train::{TrainError, export as exports};
+use base::hash::sha256;
 use base::progress::{Cancelled, Observer};
 use illumine::tui::training::{self as screen, Run, ScreenOptions, Update};
 use llm::device;
@@ -25,7 +26,6 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::channel;
-use story::hash::sha256;
 
 pub fn train(paths: &Paths, args: &Args) -> Result<Exit, Failed> {
     if let Some(threads) = args.on.threads {

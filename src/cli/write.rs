@@ -5,6 +5,7 @@ use super::environment::{self, Paths};
 use super::page::Meter;
 use super::signals;
 use super::{Exit, Failed};
+use base::untrusted::clean;
 use illumine::engine::Engine;
 use illumine::store::prompts::Prompts;
 use illumine::studio::{Notice, Outcome, Setup, Studio};
@@ -14,7 +15,6 @@ use std::sync::mpsc::{Receiver, channel};
 use story::command::Completion;
 use story::frame::Voice;
 use story::message::{Overflow, PassageStats};
-use story::untrusted::clean;
 use story::voice::{self, PromptTemplate};
 use story::{Command, Mode, ModelInfo, Node, Reply, Status};
 

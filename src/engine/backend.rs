@@ -5,10 +5,10 @@
 //! ([`super::scripted`]) implement it; a remote server or a recording could too. Neither the studio
 //! nor a front end knows which of them answers.
 
+use base::progress::{Cancelled, Observer, Unobserved};
 use story::message::{
     Alternative, Capabilities, ContextReport, FailureKind, PassageStats, TextRequest, WarmCache,
 };
-use story::progress::{Cancelled, Observer, Unobserved};
 use story::{Event, ModelInfo, NodeId, Status};
 
 /// How a request ended.

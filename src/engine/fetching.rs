@@ -1,9 +1,9 @@
 //! Forwards download progress as events, and stop requests to the download.
 
 use super::LoadError;
+use base::progress::Observer;
 use hub::fetch::{FetchError, Progress};
 use std::ops::ControlFlow;
-use story::progress::Observer;
 
 /// Forwards download progress, and stops the download on request.
 pub fn watching(observer: &dyn Observer) -> impl FnMut(&Progress) -> ControlFlow<()> {

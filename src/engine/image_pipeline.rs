@@ -8,6 +8,8 @@ mod job;
 mod prompt;
 mod scene;
 
+use base::progress::Observer;
+use base::untrusted::clean_line;
 use imagegen::ImageError;
 use imagegen::concepts::best_similarity;
 use imagegen::design::DesignLoader;
@@ -25,8 +27,6 @@ use story::picture::{
     DrawnPicture, Layer, PictureProvenance, PictureRequest, PictureTask, PromptOrPicture,
     PromptSource, SourcePicture, StyleChoice,
 };
-use story::progress::Observer;
-use story::untrusted::clean_line;
 
 /// Everything needed to draw, in memory.
 pub struct ImagePipeline {

@@ -5,6 +5,8 @@ use super::fetching::watching;
 use super::image_pipeline;
 use super::local::Loaded;
 use super::local::draft::{Draft, same_words};
+use base::progress::Observer;
+use base::untrusted::clean_line;
 use hub::catalog::{Catalog, Entry, ModelChoice};
 use hub::fetch::ModelStore;
 use imagegen::Illuminator;
@@ -18,8 +20,6 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
 use story::ModelInfo;
-use story::progress::Observer;
-use story::untrusted::clean_line;
 
 /// Loads models on the worker's thread.
 pub trait Loader: Send {

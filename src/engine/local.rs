@@ -17,8 +17,8 @@ pub use generate::SLICE;
 pub use loaded::Loaded;
 
 use super::backend::{Answer, Backend, Failure, Listener};
+use base::progress::Observer;
 use story::message::{Alternative, Capabilities, ContextReport, TextRequest, WarmCache};
-use story::progress::Observer;
 use story::{ModelInfo, NodeId};
 
 impl Backend for Loaded {

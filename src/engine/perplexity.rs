@@ -5,10 +5,10 @@
 //! each is scored: token i+1 by the logits of token i, for i from window/2 to window-2.
 
 use super::local::Loaded;
+use base::progress::{Cancelled, Observer};
 use llm::{Logits, ModelError};
 use sampler::log_probability;
 use serde::Serialize;
-use story::progress::{Cancelled, Observer};
 
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Perplexity {

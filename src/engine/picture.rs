@@ -5,10 +5,10 @@ use super::image_pipeline::{DrawError, ImagePipeline};
 use super::suggest::said;
 use super::worker::{Worker, ended};
 use super::{LoadError, Loader, Outbox};
+use base::progress::{Cancelled, Observer};
 use std::rc::Rc;
 use story::message::{FailureKind, TextRequest};
 use story::picture::{PictureRequest, PictureTask, PromptSource};
-use story::progress::{Cancelled, Observer};
 use story::{Event, NodeId, Status};
 
 impl From<DrawError> for Failure {

@@ -6,14 +6,14 @@
 //! end. The text encoder computes the embeddings.
 
 use super::backend::{Backend, Failure};
+use base::hash::fnv1a;
+use base::progress::Observer;
 use llm::ModelError;
 use llm::sentence_encoder::{SentenceEncoder, WIDTH};
 use std::collections::HashMap;
 use std::rc::Rc;
 use story::context::{ContextPart, PartKind};
-use story::hash::fnv1a;
 use story::message::{Retrieval, RetrievedPassage, TextRequest};
-use story::progress::Observer;
 use story::sentence::{excerpt, sentence_ends};
 use story::{Context, NodeId};
 

@@ -5,12 +5,12 @@
 
 use super::backend::{Answer, Backend, Failure, Listener};
 use super::load::{LoadError, Loader};
+use base::progress::Observer;
 use llm::sentence_encoder::SentenceEncoder;
 use std::collections::VecDeque;
 use story::message::{
     Alternative, Capabilities, ContextReport, PassageStats, TextRequest, WarmCache,
 };
-use story::progress::Observer;
 use story::{Event, ModelInfo, NodeId, Status};
 
 /// A scripted model: its description, and all its answers.

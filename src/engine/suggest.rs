@@ -1,10 +1,10 @@
 //! Text from the model that is not a passage.
 
 use super::backend::{Answer, Backend, Listener};
+use base::progress::{Cancelled, Observer};
 use std::cell::RefCell;
 use story::Event;
 use story::message::TextRequest;
-use story::progress::{Cancelled, Observer};
 
 /// Completes the line that the writer has started, and sends the whole line.
 pub fn suggest(

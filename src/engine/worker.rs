@@ -6,13 +6,13 @@ use super::retrieval::Retriever;
 use super::suggest::suggest;
 use super::trace::RequestTrace;
 use super::{LoadError, Loader, Outbox, Stop};
+use base::progress::Observer;
 use llm::sentence_encoder::SentenceEncoder;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 use std::slice::from_mut;
 use std::sync::mpsc;
 use story::message::{FailureKind, PassageStats, Reply, RequestId, TextRequest};
-use story::progress::Observer;
 use story::{Event, NodeId, Request, Status};
 
 /// The worker's state.

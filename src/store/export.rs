@@ -14,6 +14,7 @@ mod tavern;
 mod text;
 
 use crate::store::lorebook;
+use base::nearest::nearest;
 use imagegen::picture_file::MAX_FILE_BYTES;
 use std::collections::BTreeMap;
 use std::fs::{self, OpenOptions};
@@ -21,7 +22,6 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use story::lore::Lorebook;
-use story::nearest::nearest;
 use story::{NodeId, Picture, Story};
 
 /// An export format.
@@ -198,7 +198,7 @@ impl ExportFormat {
             .iter()
             .find(|(_, names, ..)| names.contains(&wanted.as_str()));
         known.map(|(format, ..)| *format).ok_or_else(|| {
-            let word = story::untrusted::clean_line(&word.chars().take(40).collect::<String>());
+            let word = base::untrusted::clean_line(&word.chars().take(40).collect::<String>());
             let names = FORMATS
                 .iter()
                 .flat_map(|(_, names, ..)| names.iter().copied());

@@ -11,13 +11,13 @@ mod lore;
 pub mod png;
 pub mod tavern;
 
+use base::untrusted::{clean, clean_line};
 use serde_json::{Map, Value};
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use story::card::Card;
 use story::import::Import;
-use story::untrusted::{clean, clean_line};
 
 /// The maximum size of a file.
 const LARGEST: u64 = 64 << 20;

@@ -3,10 +3,10 @@
 
 use super::journal::{make_private_dir, open_private, sync_dir};
 use super::{Journal, Sessions, StoreError};
+use base::hash::sha256;
 use std::fs;
 use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
-use story::hash::sha256;
 use story::picture::Picture;
 use story::{NodeId, Story};
 

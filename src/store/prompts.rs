@@ -1,12 +1,12 @@
 //! Finds voices and prompt templates: first in the writer's own folder, then among the built-in
 //! ones.
 
+use base::nearest::nearest;
+use base::untrusted::clean_line;
 use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::{ErrorKind, Read};
 use std::path::{Path, PathBuf};
-use story::nearest::nearest;
-use story::untrusted::clean_line;
 use story::voice::{PromptTemplate, VoiceError};
 
 macro_rules! shipped {

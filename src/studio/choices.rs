@@ -3,9 +3,9 @@
 use super::pending::Purpose;
 use super::request::Ask;
 use super::{Outcome, Refusal, Studio, Work, cannot};
+use base::untrusted::clean;
 use story::message::Alternative;
 use story::sentence::excerpt;
-use story::untrusted::clean;
 use story::{Command, NodeId, Passage, Place, Request, command::TokenChoice, edit, places};
 
 /// A row of a list, and the command that picking it runs.

@@ -4,7 +4,7 @@ use super::choices::Listed;
 use super::pictures::{Illustration, Kept};
 use super::{Notice, Outcome, Refusal, Studio};
 use crate::store::picture::{encode, size};
-use story::hash::sha256;
+use base::hash::sha256;
 use story::message::FailureKind;
 use story::picture::{DrawnPicture, PictureProvenance};
 use story::record::{Change, Step, StepKind};

@@ -1,10 +1,10 @@
 //! `/edit` and `/delete`: add new passages next to the old ones, which stay unchanged.
 
 use super::{Outcome, Refusal, Studio, cannot};
+use base::untrusted::clean;
 use story::edit::{self, EditPlan};
 use story::frame::FrameChange;
 use story::record::{Change, HeadMove, Step, StepKind};
-use story::untrusted::clean;
 use story::{Node, NodeId, Record, places};
 
 impl Studio {

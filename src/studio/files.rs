@@ -3,11 +3,11 @@
 use super::{Outcome, Refusal, Studio, cannot};
 use crate::store::export::{self, ExportFormat, ExportMeta, ExportScope};
 use crate::store::import;
+use base::untrusted::clean_line;
 use std::path::{Path, PathBuf};
 use story::frame::FrameChange;
 use story::import::{Import, ImportTarget, import_records};
 use story::record::{Change, Step, StepKind};
-use story::untrusted::clean_line;
 use story::voice::{FilledTemplate, PromptTemplate, parse_assignments};
 use story::{Author, Mode, Node, Record, Settings};
 

@@ -5,13 +5,13 @@ use super::choices::Listed;
 use super::request::Ask;
 use super::session::Afterwards;
 use super::{Outcome, Refusal, Studio, cannot};
-use story::ban::Ban;
+use base::untrusted::clean;
+use sampler::ban::Ban;
 use story::command::{ContinueLength, LoreCommand};
 use story::frame::{FrameChange, Note};
 use story::lore::{LoreEntry, Lorebook};
 use story::record::{Change, StepKind};
 use story::sentence::{count_noun, excerpt};
-use story::untrusted::clean;
 use story::{Command, Place, Record};
 
 /// The lorebook for entries added one by one.

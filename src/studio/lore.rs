@@ -1,9 +1,9 @@
 //! The active lore entries of a passage, and why they are active.
 
 use super::Studio;
+use base::untrusted::clean;
 use story::lore::{Activation, ActiveEntry, EntryId, ScanInput, ScanResult, scan};
 use story::sentence::count_noun;
-use story::untrusted::clean;
 use story::{Passage, Place};
 
 impl Studio {

@@ -2,10 +2,10 @@
 //! the head, set marks and hide passages; nothing is erased.
 
 use super::{Outcome, Refusal, Studio, cannot};
+use base::untrusted::clean_line;
 use story::command::Swipe;
 use story::record::{Change, HeadMove, Step, StepCount, StepKind};
 use story::sentence::{count_noun, excerpt};
-use story::untrusted::clean_line;
 use story::{Node, NodeId, Place, Record, places};
 
 impl Studio {

@@ -4,10 +4,10 @@ use super::pending::Purpose;
 use super::session::Afterwards;
 use super::write::maker;
 use super::{Notice, Refusal, Studio, Work};
+use base::untrusted::clean;
 use story::frame::FrameChange;
 use story::message::{FailureKind, PassageStats, Reply, RetrievedPassage, Truncation};
 use story::record::{Change, PassageEnd, Step, StepKind, StreamedText};
-use story::untrusted::clean;
 use story::{Event, ModelInfo, NodeId, Record, RequestId, Status};
 
 impl Studio {

@@ -7,6 +7,7 @@ use super::pending::Purpose;
 use super::{Outcome, Refusal, Studio, Work, cannot, derive};
 use crate::store::picture::provenance;
 use crate::store::pictures;
+use base::untrusted::{clean, clean_line};
 use imagegen::picture_file::MAX_FILE_BYTES;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -17,7 +18,6 @@ use story::picture::{
     PictureRequest, PictureTask, PromptOrPicture, PromptSource, SourcePicture, StyleChoice,
 };
 use story::sentence::excerpt;
-use story::untrusted::{clean, clean_line};
 use story::{NodeId, Picture, Request, Settings, places};
 
 /// The prompt template by which the text model describes a passage.

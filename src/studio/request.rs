@@ -1,11 +1,11 @@
 //! Builds the engine's request for a passage: the context, and how to generate.
 
 use super::Studio;
+use base::untrusted::clean_line;
 use story::command::ContinueLength;
 use story::context::{Context, ContextExtras, build_context};
 use story::lore::{Activation, EntryId, ScanResult, SkippedEntry};
 use story::message::{LengthGoal, Overflow, Retrieval, TextRequest, UnmatchedLore};
-use story::untrusted::clean_line;
 use story::{NodeId, Passage, Place};
 /// Options for one passage only.
 #[derive(Clone, Default)]

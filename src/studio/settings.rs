@@ -1,8 +1,8 @@
 //! `/set`, `/model`, `/mode` and `/system`.
 
 use super::{Outcome, Refusal, Studio, cannot};
+use base::untrusted::clean;
 use story::sampling::{self, SETTINGS};
-use story::untrusted::clean;
 use story::{Mode, Record, Settings};
 
 impl Studio {

@@ -4,8 +4,8 @@
 use super::pending::Purpose;
 use super::request::{Ask, healing};
 use super::{Outcome, Refusal, Studio, Work, cannot, derive};
+use base::untrusted::clean;
 use story::command::ContinueLength;
-use story::untrusted::clean;
 use story::{Author, Mode, Passage, Place, Request};
 
 impl Studio {

@@ -4,12 +4,12 @@ use super::pending::Purpose;
 use super::request::{Ask, healing};
 use super::session::Afterwards;
 use super::{Outcome, Refusal, Studio, Work, cannot, derive};
+use base::untrusted::clean;
 use story::command::{Completion, ContinueLength, TokenChoice};
 use story::context::separator_before;
 use story::frame::FrameChange;
 use story::message::TextRequest;
 use story::record::{Change, HeadMove, PassageEnd, Step, StepKind};
-use story::untrusted::clean;
 use story::{
     Author, Mode, ModelIdentity, Node, NodeId, Place, Provenance, Record, Request, Status, edit,
     places,

@@ -17,10 +17,10 @@ use super::probe::LateReplies;
 use super::{ExitReason, Options};
 use crate::editor::Editor;
 use crate::studio::{Notice, Outcome, Refusal, Studio, left_out};
+use base::untrusted::clean;
 use crossterm::event::{KeyEvent, KeyEventKind};
 use std::time::Duration;
 use story::command::{self, ArgumentKind};
-use story::untrusted::clean;
 use story::{Command, NodeId, Reply};
 
 /// The time within which a second Ctrl+C quits.

@@ -1,8 +1,8 @@
 //! The items on the page in order: passages, each followed by its pictures.
 
 use super::spans::TextRole;
+use base::untrusted::clean_line;
 use story::sentence::excerpt;
-use story::untrusted::clean_line;
 use story::{Author, NodeId, Passage, Status, Story};
 
 /// Where the context starts, if not at the start of the story: a passage and a byte offset in it.

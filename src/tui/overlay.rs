@@ -4,11 +4,11 @@ use super::columns::{Column, side_by_side};
 use super::keys::Scroll;
 use super::spans::{OverlayRow, SpanStyle};
 use super::wrap::wrap;
+use base::untrusted::clean;
 use story::NodeId;
 use story::command;
 use story::diff::DiffSpan;
 use story::message::ContextReport;
-use story::untrusted::clean;
 
 #[derive(Debug, Default)]
 pub struct Overlay {

@@ -5,9 +5,9 @@ use crate::draw_command::made_again;
 use crate::own_pictures::{drawings, draws as draws_red_disc, exported, trained};
 use crate::support::Home;
 use crate::training::{
-    batches, check, config, input, number, pictures, plan, resumes, train, weighed, words,
+    batches, check, config, export_run, input, number, pictures, plan, resumes, train, weighed,
+    words,
 };
-use base::progress::Unobserved;
 use candle_core::{DType, Device, Tensor};
 use candle_nn::VarBuilder;
 use imagegen::conditioning::Conditioning;
@@ -23,7 +23,6 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use train::batches::captions;
-use train::export::{Export, export};
 use train::losses::{LossWeights, kl_divergence};
 use train::one_pass::networks::{OnePassEncoder, OnePassGenerator};
 use train::one_pass::phase::OnePassPhase;
@@ -372,17 +371,7 @@ fn training_resumes_to_the_same_bits_and_what_it_made_draws() {
     let losses = train(&mut new(), &plan(&run, &config, 30));
     assert!(losses[29] < 0.9 * losses[0], "{losses:?}");
     let (out, words) = (folder.path().join("weights"), words(&pictures));
-    export(
-        &Export {
-            run: &run,
-            out: &out,
-            from: None,
-            dataset: &pictures,
-            embeddings: &words,
-        },
-        &Unobserved,
-    )
-    .unwrap();
+    export_run(&run, &out, &pictures, &words);
     let illuminator = Illuminator::load(&out, &CPU, 2, &[LOADER]).unwrap();
     let all = captions(&pictures);
     let at = all.iter().position(|caption| caption == "red disc");

@@ -1,6 +1,7 @@
 //! What a newcomer does first: 200 pictures, 100 steps of each phase, broken off and gone on with,
 //! and a model that draws what it is asked for more often than chance would.
 
+use crate::training::export_run;
 use base::progress::Unobserved;
 use candle_core::{Device, Tensor};
 use imagegen::config::Config;
@@ -11,7 +12,7 @@ use std::path::Path;
 use train::batches::{Batches, captions};
 use train::data::dataset::{Concept, Dataset};
 use train::data::split::Split;
-use train::export::{Export, export, load_checkpoint, take_ema};
+use train::export::{load_checkpoint, take_ema};
 use train::phase::{Autoencoder, Phase, PhaseInput, PhaseKind};
 use train::reconstruct::ReconstructPhase;
 use train::run::{Plan, RunOutcome, Schedule, run};
@@ -144,17 +145,7 @@ fn a_hundred_steps_on_two_hundred_pictures_draw_what_is_asked_for() {
         TokensPhase::new(input, &first, Tensors::new()).unwrap()
     });
     let out = folder.path().join("weights");
-    export(
-        &Export {
-            run: folder.path(),
-            out: &out,
-            from: None,
-            dataset: &pictures,
-            embeddings: &words,
-        },
-        &Unobserved,
-    )
-    .unwrap();
+    export_run(folder.path(), &out, &pictures, &words);
     let illuminator = Illuminator::load(&out, &CPU, 2, &[]).unwrap();
     let right = recognized(&illuminator, &pictures, &words);
     let chance = 1.0 / THINGS.len() as f64;

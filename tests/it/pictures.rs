@@ -5,10 +5,10 @@ use crate::interop::epubcheck;
 use crate::support::home::plain;
 use crate::support::tmux::Terminal;
 use crate::support::{Home, ILLUMINE, Output};
+use base::hash::sha256;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use story::hash::sha256;
 use story::{Author, NodeId, Story};
 
 pub fn weights() -> PathBuf {

@@ -2,6 +2,7 @@
 //! make.py beside them).
 
 use crate::support::{loaded, model_path};
+use base::progress::Unobserved;
 use candle_core::Device;
 use candle_core::quantized::{GgmlDType, QTensor, gguf_file};
 use illumine::engine::perplexity::perplexity;
@@ -14,7 +15,6 @@ use std::fs::File;
 use std::path::Path;
 use story::Context;
 use story::context::{ContextPart, Message, Role};
-use story::progress::Unobserved;
 
 #[derive(Deserialize)]
 struct Reference {

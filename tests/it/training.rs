@@ -114,6 +114,18 @@ fn op(name: &str, x: &Tensor, f: &dyn Fn(&Tensor) -> Result<Tensor>) {
     );
 }
 
+/// Exports what a run has trained, from nothing but its own checkpoints.
+pub fn export_run(run: &Path, out: &Path, dataset: &Dataset, embeddings: &[f32]) {
+    let what = Export {
+        run,
+        out,
+        from: None,
+        dataset,
+        embeddings,
+    };
+    export(&what, &Unobserved).unwrap();
+}
+
 #[test]
 fn every_operation_that_training_uses_has_the_gradient_of_its_differences() {
     let mut rng = Rng::new(4);
@@ -463,17 +475,7 @@ fn what_was_trained_can_be_exported_and_draws() {
 
     let out = folder.path().join("weights");
     let words = words(&pictures);
-    export(
-        &Export {
-            run: folder.path(),
-            out: &out,
-            from: None,
-            dataset: &pictures,
-            embeddings: &words,
-        },
-        &Unobserved,
-    )
-    .unwrap();
+    export_run(folder.path(), &out, &pictures, &words);
     let illuminator = Illuminator::load(&out, &CPU, 2, &[]).unwrap();
     let all = captions(&pictures);
     let at = all

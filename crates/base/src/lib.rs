@@ -10,6 +10,6 @@ pub mod nearest;
 pub mod progress;
 pub mod untrusted;
 
-/// The cosine similarity from which on a concept counts as what a prompt means: pictures are led
-/// by it, and what was drawn is reported by it.
+/// The cosine similarity from which on a concept counts as the subject of a prompt: such a concept
+/// conditions the picture and is named to the user.
 pub const KNOWN_SIMILARITY: f32 = 0.35;

@@ -323,7 +323,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_remembered_pulls_the_more_the_further_away_a_digit_is() {
+    fn the_bias_grows_with_the_distance_to_the_retrieved_code() {
         let mut row = [0.0, 1.0, 5.0, 0.5];
         bias_towards(&mut row, 1, 3.0);
         // A confident model overrides the bias, but not at twice the strength.

@@ -15,7 +15,6 @@ pub mod message;
 pub mod node;
 pub mod picture;
 pub mod places;
-
 pub mod record;
 pub mod sampling;
 pub mod sentence;
@@ -23,10 +22,6 @@ pub mod settings;
 pub mod text_request;
 pub mod tree;
 pub mod voice;
-
-/// Re-exports of lower crates, under the names that this crate uses.
-pub use base::{hash, nearest, progress, untrusted};
-pub use sampler::ban;
 
 pub use command::Command;
 pub use context::Context;

@@ -1,8 +1,8 @@
 //! The engine's input for one passage.
 
-use super::ban::Ban;
 pub use super::goal::LengthGoal;
 use super::{Context, NodeId, Sampling};
+use sampler::Ban;
 
 /// A request for one passage.
 #[derive(Clone, Debug, PartialEq)]

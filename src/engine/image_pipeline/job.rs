@@ -3,6 +3,8 @@
 
 use super::prompt::PromptEmbedding;
 use super::{BATCH, DrawError, ImagePipeline, KeepGoing, MAX_PICTURES, PictureStyle};
+use base::progress::Observer;
+use base::untrusted::{clean, clean_line};
 use imagegen::ImageError;
 use imagegen::concepts::Match;
 use imagegen::encoded::EncodedPicture;
@@ -11,8 +13,6 @@ use imagegen::{GeneratedImages, Illuminator, ImageSpec, Picture};
 use story::picture::{
     Derivation, DrawnPicture, Layer, LerpTarget, PictureProvenance, PictureRequest, PromptOrPicture,
 };
-use story::progress::Observer;
-use story::untrusted::{clean, clean_line};
 
 /// A request and its finished pictures.
 pub(super) struct ImageJob<'a> {

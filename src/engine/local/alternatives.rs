@@ -4,10 +4,10 @@ use super::generate::{prefill, sampler};
 use super::loaded::Loaded;
 use super::prompt::{prompt, segments, within_budget};
 use crate::engine::backend::{Failure, Listener};
+use base::untrusted::clean;
 use llm::tokenizer::Decoder;
 use sampler::log_probability;
 use story::message::{Alternative, ContextReport, PassageStats, TextRequest};
-use story::untrusted::clean;
 
 /// The maximum number of alternatives.
 const MOST: usize = 20;

@@ -5,12 +5,12 @@ use super::loaded::Loaded;
 use super::passage::Passage;
 use super::prompt::{Prompt, PromptError, prompt};
 use crate::engine::backend::{Answer, Failure, Listener, Quiet};
+use base::progress::Observer;
 use llm::{Logits, ModelError};
 use sampler::Sampler;
 use sampler::dry::SequenceBreakers;
 use std::time::Instant;
 use story::message::{FailureKind, PassageStats, TextRequest};
-use story::progress::Observer;
 use story::{Event, NodeId, Status};
 
 /// The number of prompt tokens evaluated in one batch. It is fixed, because results may depend on

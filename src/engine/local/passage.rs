@@ -12,14 +12,14 @@ use super::heal::Healing;
 use super::loaded::Loaded;
 use super::prompt::Prompt;
 use crate::engine::backend::{Failure, Listener};
+use base::untrusted::clean;
 use llm::tokenizer::Decoder;
 use llm::{Logits, ModelError};
 use sampler::Sampler;
+use sampler::ban::Bans;
 use std::collections::{HashMap, HashSet};
-use story::ban::Bans;
 use story::message::{LengthGoal, PassageStats, TextRequest};
 use story::sentence::sentence_ends_between;
-use story::untrusted::clean;
 use story::{Event, Status};
 
 /// Below this number of tokens, the length is exact and not rounded to a sentence.

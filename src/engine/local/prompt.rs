@@ -3,10 +3,10 @@
 use super::encode::{Encoded, encode_chat, encode_prose};
 use super::heal::{Healing, heal};
 use super::loaded::Loaded;
+use base::untrusted::clean_line;
 use llm::ModelError;
 use story::context::{ContextPart, Message, PartKind, Role, prompt_budget};
 use story::message::{Overflow, PassageStats, TextRequest, Truncation};
-use story::untrusted::clean_line;
 use story::{Context, NodeId};
 
 /// The tokens of a prompt, and the parts that were dropped to make it fit.

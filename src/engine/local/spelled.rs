@@ -1,10 +1,10 @@
 //! Finds which of a model's own tokens still spell a stretch of text.
 
+use base::untrusted::clean;
 use llm::Tokenizer;
 use llm::tokenizer::Decoder;
 use std::ops::Range;
 use story::context::ContextPart;
-use story::untrusted::clean;
 
 /// The tokens of a part that spell the beginning of its text.
 #[derive(Debug, PartialEq)]

@@ -5,9 +5,9 @@
 use super::pages::{self, ExportPassage};
 use super::text::{SpeakerNames, authors, title};
 use super::{ExportMeta, ExportScope};
+use base::untrusted::clean_line;
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD as STANDARD;
-use story::untrusted::clean_line;
 use story::{NodeId, Story};
 
 /// The style sheet: unobtrusive on paper and on screen, with each author's text tinted.

@@ -2,8 +2,8 @@
 
 use super::pages::{self, ExportPassage};
 use super::{ExportMeta, ExportScope};
+use base::untrusted::clean_line;
 use story::sentence::excerpt;
-use story::untrusted::clean_line;
 use story::{Author, NodeId, Picture, Story};
 
 pub fn plain(story: &Story, extent: ExportScope, meta: &ExportMeta) -> String {

@@ -1,7 +1,7 @@
 //! Reads fields of JSON objects; a field of an unexpected type counts as missing.
 
+use base::untrusted::clean;
 use serde_json::{Map, Value};
-use story::untrusted::clean;
 
 pub fn text(map: &Map<String, Value>, key: &str) -> Option<String> {
     let text = map.get(key).and_then(Value::as_str)?;

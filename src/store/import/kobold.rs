@@ -6,11 +6,11 @@
 
 use super::fields::{text, whole};
 use super::lore;
+use base::untrusted::clean;
 use serde_json::{Map, Value, json};
 use std::collections::HashMap;
 use story::frame::Note;
 use story::import::ImportedStory;
-use story::untrusted::clean;
 use story::{Author, Node, NodeId};
 
 /// The key under which a story's other fields are stored.

@@ -5,10 +5,10 @@
 
 use super::fields::{count, flag, real, text, texts, whole};
 use crate::store::lorebook::{self, LoreFormat};
+use base::untrusted::clean_line;
 use serde_json::{Map, Value, json};
 use story::card::Version;
 use story::lore::{InsertPosition, KeyLogic, LoreEntry, Lorebook, decorators};
-use story::untrusted::clean_line;
 
 /// Parses a file that is a lorebook.
 pub fn parse_lorebook(file: &Map<String, Value>, name: &str) -> Option<Lorebook> {

@@ -4,10 +4,10 @@
 //! extras) are stored with the passage and exported again.
 
 use super::ImportError;
+use base::untrusted::{clean, clean_line};
 use serde_json::{Map, Value};
 use story::card::USER;
 use story::import::ImportedStory;
-use story::untrusted::{clean, clean_line};
 use story::{Author, Mode, Node, NodeId};
 
 /// The key under which the header's fields are stored.

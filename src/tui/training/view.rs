@@ -6,13 +6,13 @@ use super::super::theme;
 use super::curve::Curve;
 use super::{Run, Update};
 use crate::studio::Kept;
+use base::untrusted::clean_line;
 use ratatui::Frame;
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 use ratatui::style::{Color, Style};
 use std::time::Duration;
 use story::NodeId;
-use story::untrusted::clean_line;
 
 /// The left margin in columns, as in the story.
 const LEFT: u16 = 3;

@@ -4,7 +4,7 @@
 //! only values that the samplers can handle, and leaves the field unchanged otherwise.
 
 use super::setting::{Setting, key};
-use crate::ban::Ban;
+use sampler::Ban;
 
 /// Every setting, in the order in which help lists them.
 pub const SETTINGS: &[Setting] = &[

@@ -15,8 +15,8 @@ pub(super) fn widened(rows: usize, heads: Heads) -> usize {
 }
 
 /// # Safety
-/// As for a step of a tile: the processor has the instructions of `L`, the scores are the tile's,
-/// and nobody else has what is written.
+/// As for a step of a tile: the CPU must support the instructions of `L`, the scores must be the
+/// tile's, and nothing else may access the outputs.
 #[inline(always)]
 pub(super) unsafe fn weigh_columns<L: Lanes, N: KvElement, const R: usize>(
     tile: &Tile<N>,
