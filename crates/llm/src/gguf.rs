@@ -122,6 +122,10 @@ impl Gguf {
         self.tensors.get(name)
     }
 
+    pub fn tensor_names(&self) -> impl Iterator<Item = &str> {
+        self.tensors.keys().map(String::as_str)
+    }
+
     /// Refuses a file with a tensor in a format that nothing here can compute with.
     pub fn check_formats(&self) -> Result<(), GgufError> {
         let mut kinds = self.tensors.values().map(|tensor| tensor.kind);

@@ -1,25 +1,77 @@
-//! The weight formats: one table of the layout of a block in a GGUF file and in a strip, and of the
-//! number that GGUF gives the format.
+//! The weight formats: one table of a block's size in a GGUF file and of the strip that it is
+//! packed into.
 //!
-//! A new format is a row here, a `dequantize` and a packer for its file block, and an arm in the
-//! `kernel` function of each family.
+//! Kernels do not know formats, they know [`Layout`]s: how wide the codes are and which scales they
+//! have. So a format that can be packed into one of these needs a row here, its values in
+//! `dequantize.rs` and a packer in `pack.rs`. Only new codes or scales need code in `kernels/`.
 
-use super::{dequantize, pack};
+use CodeBits::{Eight, Five, Four, Six};
+use ScaleKind::{F16Min, SuperBlockHalves, SuperBlockMin};
 
-/// The quantization format of a weight matrix.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Format {
-    Q4_0,
-    Q4_1,
-    Q5_0,
-    Q5_1,
-    Q8_0,
-    Q4K,
-    Q5K,
-    Q6K,
+use super::{BLOCK, dequantize, pack};
+
+/// What a strip of 16 rows holds, which is what a kernel has to know.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Layout {
+    /// Integers, multiplied with quantized inputs.
+    Codes(CodeBits, ScaleKind),
+    /// Multiplied with float inputs.
+    Floats(FloatKind),
+}
+
+/// The width of a code. The code for zero is the middle one, where the scales have no minima.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum CodeBits {
+    Four,
+    Five,
+    Six,
+    Eight,
+}
+
+/// The scales of a row in a strip.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum ScaleKind {
+    /// A half float for 32 columns.
+    F16,
+    /// The same, and a minimum that is added.
+    F16Min,
+    /// For 256 columns two half floats, then 8 scales and 8 minima of a signed byte each.
+    SuperBlockMin,
+    /// For 256 columns a half float, then a signed byte for each 16 columns.
+    SuperBlockHalves,
+}
+
+/// The type of weights that are not quantized.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum FloatKind {
     F16,
     BF16,
     F32,
+}
+
+impl Layout {
+    /// Bytes that a strip keeps for 32 columns of its 16 rows.
+    pub(super) const fn quants(self) -> usize {
+        match self {
+            Layout::Codes(CodeBits::Four, _) => 256,
+            Layout::Codes(CodeBits::Five, _) => 320,
+            Layout::Codes(CodeBits::Six, _) => 384,
+            Layout::Codes(CodeBits::Eight, _) => 512,
+            Layout::Floats(FloatKind::F16 | FloatKind::BF16) => 1024,
+            Layout::Floats(FloatKind::F32) => 2048,
+        }
+    }
+
+    /// Bytes that a strip keeps for the scales of `columns` columns of its 16 rows.
+    pub(super) const fn scales(self, columns: usize) -> usize {
+        match self {
+            Layout::Codes(_, ScaleKind::F16) => columns / BLOCK * 32,
+            Layout::Codes(_, ScaleKind::F16Min) => columns / BLOCK * 64,
+            Layout::Codes(_, ScaleKind::SuperBlockMin) => columns / 256 * 320,
+            Layout::Codes(_, ScaleKind::SuperBlockHalves) => columns / 256 * 288,
+            Layout::Floats(_) => 0,
+        }
+    }
 }
 
 /// A row of the table.
@@ -31,30 +83,54 @@ pub(super) struct Spec {
     pub block: usize,
     /// Bytes of a file block.
     pub bytes: usize,
-    /// Bytes that a strip keeps for the scales of one file block of each of its 16 rows.
-    pub scales: usize,
-    /// Bytes that a strip keeps for 32 columns of its 16 rows.
-    pub quants: usize,
+    /// Where a file block has half floats that are scales.
+    pub half_floats: &'static [usize],
+    pub layout: Layout,
     /// Writes the values of a file block.
     pub dequantize: fn(&[u8], &mut [f32]),
     /// Writes up to 16 rows, of so many columns, into a strip.
     pub pack: fn(usize, &[u8], &mut [u8]),
 }
 
+/// Makes the enum and the table. A packer takes `&[u8; bytes]` and is compiled with that size.
+macro_rules! formats {
+    ($($name:ident: $ggml:literal, $block:literal, $bytes:literal, $half_floats:expr,
+       $layout:ident($($part:expr),+), $function:ident;)*) => {
+        /// The quantization format of a weight matrix.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+        pub enum Format { $($name,)* }
+
+        static SPECS: &[Spec] = &[$(Spec {
+            format: Format::$name,
+            ggml: $ggml,
+            block: $block,
+            bytes: $bytes,
+            half_floats: &$half_floats,
+            layout: Layout::$layout($($part),+),
+            dequantize: dequantize::$function,
+            pack: |cols, rows, strip| {
+                pack::strip::<$bytes>(Format::$name, cols, rows, strip, pack::$function);
+            },
+        },)*];
+    };
+}
+
 #[rustfmt::skip]
-static SPECS: [Spec; 11] = [
-    Spec { format: Format::Q4_0, ggml: 2,  block: 32,  bytes: 18,  scales: 32,  quants: 256,  dequantize: dequantize::q4_0, pack: pack::q4_0 },
-    Spec { format: Format::Q4_1, ggml: 3,  block: 32,  bytes: 20,  scales: 64,  quants: 256,  dequantize: dequantize::q4_1, pack: pack::q4_1 },
-    Spec { format: Format::Q5_0, ggml: 6,  block: 32,  bytes: 22,  scales: 32,  quants: 320,  dequantize: dequantize::q5_0, pack: pack::q5_0 },
-    Spec { format: Format::Q5_1, ggml: 7,  block: 32,  bytes: 24,  scales: 64,  quants: 320,  dequantize: dequantize::q5_1, pack: pack::q5_1 },
-    Spec { format: Format::Q8_0, ggml: 8,  block: 32,  bytes: 34,  scales: 32,  quants: 512,  dequantize: dequantize::q8_0, pack: pack::q8_0 },
-    Spec { format: Format::Q4K,  ggml: 12, block: 256, bytes: 144, scales: 320, quants: 256,  dequantize: dequantize::q4k,  pack: pack::q4k },
-    Spec { format: Format::Q5K,  ggml: 13, block: 256, bytes: 176, scales: 320, quants: 320,  dequantize: dequantize::q5k,  pack: pack::q5k },
-    Spec { format: Format::Q6K,  ggml: 14, block: 256, bytes: 210, scales: 288, quants: 384,  dequantize: dequantize::q6k,  pack: pack::q6k },
-    Spec { format: Format::F16,  ggml: 1,  block: 32,  bytes: 64,  scales: 0,   quants: 1024, dequantize: dequantize::f16,  pack: pack::f16 },
-    Spec { format: Format::BF16, ggml: 30, block: 32,  bytes: 64,  scales: 0,   quants: 1024, dequantize: dequantize::bf16, pack: pack::f16 },
-    Spec { format: Format::F32,  ggml: 0,  block: 32,  bytes: 128, scales: 0,   quants: 2048, dequantize: dequantize::f32,  pack: pack::f32 },
-];
+formats! {
+    // ggml.h's number, values and bytes of a file block, its half floats, the strip, the function
+    // of `dequantize` and `pack`.
+    Q4_0: 2,  32,  18,  [0],    Codes(Four,  ScaleKind::F16),   q4_0;
+    Q4_1: 3,  32,  20,  [0, 2], Codes(Four,  F16Min),           q4_1;
+    Q5_0: 6,  32,  22,  [0],    Codes(Five,  ScaleKind::F16),   q5_0;
+    Q5_1: 7,  32,  24,  [0, 2], Codes(Five,  F16Min),           q5_1;
+    Q8_0: 8,  32,  34,  [0],    Codes(Eight, ScaleKind::F16),   q8_0;
+    Q4K:  12, 256, 144, [0, 2], Codes(Four,  SuperBlockMin),    q4k;
+    Q5K:  13, 256, 176, [0, 2], Codes(Five,  SuperBlockMin),    q5k;
+    Q6K:  14, 256, 210, [208],  Codes(Six,   SuperBlockHalves), q6k;
+    F16:  1,  32,  64,  [],     Floats(FloatKind::F16),         f16;
+    BF16: 30, 32,  64,  [],     Floats(FloatKind::BF16),        bf16;
+    F32:  0,  32,  128, [],     Floats(FloatKind::F32),         f32;
+}
 
 impl Format {
     /// Every format, in the order of the table.
@@ -65,6 +141,11 @@ impl Format {
     /// Bytes of a block in the file.
     pub fn block_bytes(self) -> usize {
         self.spec().bytes
+    }
+
+    /// Where a file block has half floats that are scales.
+    pub fn half_floats(self) -> &'static [usize] {
+        self.spec().half_floats
     }
 
     /// The format with this type number in a GGUF file.
@@ -80,9 +161,13 @@ impl Format {
         cols / self.spec().block * self.spec().bytes
     }
 
+    pub(super) fn layout(self) -> Layout {
+        self.spec().layout
+    }
+
     /// Plain floats are multiplied with float inputs; all else with quantized ones.
     pub(super) fn is_float(self) -> bool {
-        matches!(self, Format::F16 | Format::BF16 | Format::F32)
+        matches!(self.layout(), Layout::Floats(_))
     }
 
     pub(super) fn spec(self) -> &'static Spec {

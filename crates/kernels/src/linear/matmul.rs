@@ -200,7 +200,7 @@ impl<'a> StripPair<'a> {
         unpacked: &'a mut [Unpacked],
     ) -> StripPair<'a> {
         let family = pool.family();
-        let tiles = kernels::tiles(family, weight.format());
+        let tiles = kernels::tiles(family, weight.format().layout());
         let tiles = tiles.filter(|_| rows.len() >= GROUP);
         let unpacked = &mut unpacked[..strips.len()];
         if let Some(tiles) = &tiles {
@@ -225,7 +225,7 @@ impl<'a> StripPair<'a> {
         StripPair {
             weight,
             strips,
-            kernel: kernels::kernel(family, weight.format()),
+            kernel: kernels::kernel(family, weight.format().layout()),
             tiles,
             unpacked,
         }

@@ -112,39 +112,17 @@ impl Packed {
 }
 
 fn scales_bytes(format: Format, cols: usize) -> usize {
-    (cols / format.spec().block * format.spec().scales).next_multiple_of(ALIGN)
+    format.layout().scales(cols).next_multiple_of(ALIGN)
 }
 
 fn strip_bytes(format: Format, cols: usize) -> usize {
-    scales_bytes(format, cols) + cols / BLOCK * format.spec().quants
+    scales_bytes(format, cols) + cols / BLOCK * format.layout().quants()
 }
 
-/// Makes packers of whole strips out of those of a block, which write it into a row: its scales
-/// into the scales, its weights into the quants. Each is compiled with its own sizes.
-macro_rules! packers {
-    ($($name:ident: $format:ident, $bytes:literal, $block:ident;)*) => {
-        $(pub(super) fn $name(cols: usize, source: &[u8], strip: &mut [u8]) {
-            strip_of::<$bytes>(Format::$format, cols, source, strip, $block);
-        })*
-    };
-}
-
-packers! {
-    q4_0: Q4_0, 18, block_q4_0;
-    q4_1: Q4_1, 20, block_q4_1;
-    q5_0: Q5_0, 22, block_q5_0;
-    q5_1: Q5_1, 24, block_q5_1;
-    q8_0: Q8_0, 34, block_q8_0;
-    q4k: Q4K, 144, block_q4k;
-    q5k: Q5K, 176, block_q5k;
-    q6k: Q6K, 210, block_q6k;
-    f16: F16, 64, block_f16;
-    f32: F32, 128, block_f32;
-}
-
-/// Packs up to 16 rows of file blocks.
+/// Packs up to 16 rows of file blocks into a strip: `pack` writes a block into a row, its scales
+/// into the scales and its weights into the quants. Each format is compiled with its own size.
 #[inline(always)]
-fn strip_of<const BYTES: usize>(
+pub(super) fn strip<const BYTES: usize>(
     format: Format,
     cols: usize,
     source: &[u8],
@@ -153,9 +131,10 @@ fn strip_of<const BYTES: usize>(
 ) {
     let spec = format.spec();
     let (all_scales, all_quants) = strip.split_at_mut(scales_bytes(format, cols));
-    let quants_bytes = spec.quants * spec.block / BLOCK;
+    let quants_bytes = spec.layout.quants() * spec.block / BLOCK;
+    let scales_bytes = spec.layout.scales(spec.block);
     for (index, quants) in all_quants.chunks_exact_mut(quants_bytes).enumerate() {
-        let scales = &mut all_scales[index * spec.scales..][..spec.scales];
+        let scales = &mut all_scales[index * scales_bytes..][..scales_bytes];
         for (row, blocks) in source.chunks_exact(format.row_bytes(cols)).enumerate() {
             if let Some(block) = blocks[index * BYTES..].first_chunk() {
                 pack(block, row, scales, quants);
@@ -165,27 +144,27 @@ fn strip_of<const BYTES: usize>(
 }
 
 #[inline(always)]
-fn block_q4_0(block: &[u8; 18], row: usize, scales: &mut [u8], quants: &mut [u8]) {
+pub(super) fn q4_0(block: &[u8; 18], row: usize, scales: &mut [u8], quants: &mut [u8]) {
     put(scales, row * 2, &block[..2]);
     put_words(quants, row, part::<16>(block, 2));
 }
 
 #[inline(always)]
-fn block_q4_1(block: &[u8; 20], row: usize, scales: &mut [u8], quants: &mut [u8]) {
+pub(super) fn q4_1(block: &[u8; 20], row: usize, scales: &mut [u8], quants: &mut [u8]) {
     put(scales, row * 2, &block[..2]);
     put(scales, 32 + row * 2, &block[2..4]);
     put_words(quants, row, part::<16>(block, 4));
 }
 
 #[inline(always)]
-fn block_q5_0(block: &[u8; 22], row: usize, scales: &mut [u8], quants: &mut [u8]) {
+pub(super) fn q5_0(block: &[u8; 22], row: usize, scales: &mut [u8], quants: &mut [u8]) {
     put(scales, row * 2, &block[..2]);
     put_words(quants, row, part::<16>(block, 6));
     put_fifth(quants, row, word(block, 2));
 }
 
 #[inline(always)]
-fn block_q5_1(block: &[u8; 24], row: usize, scales: &mut [u8], quants: &mut [u8]) {
+pub(super) fn q5_1(block: &[u8; 24], row: usize, scales: &mut [u8], quants: &mut [u8]) {
     put(scales, row * 2, &block[..2]);
     put(scales, 32 + row * 2, &block[2..4]);
     put_words(quants, row, part::<16>(block, 8));
@@ -193,14 +172,14 @@ fn block_q5_1(block: &[u8; 24], row: usize, scales: &mut [u8], quants: &mut [u8]
 }
 
 #[inline(always)]
-fn block_q8_0(block: &[u8; 34], row: usize, scales: &mut [u8], quants: &mut [u8]) {
+pub(super) fn q8_0(block: &[u8; 34], row: usize, scales: &mut [u8], quants: &mut [u8]) {
     put(scales, row * 2, &block[..2]);
     let codes: [u8; BLOCK] = std::array::from_fn(|j| block[2 + j] ^ 0x80);
     put_words(quants, row, &codes);
 }
 
 #[inline(always)]
-fn block_q4k(block: &[u8; 144], row: usize, scales: &mut [u8], quants: &mut [u8]) {
+pub(super) fn q4k(block: &[u8; 144], row: usize, scales: &mut [u8], quants: &mut [u8]) {
     put_super_scales(scales, row, block);
     for (sub, quants) in quants.chunks_exact_mut(256).enumerate() {
         put_words(quants, row, &nibbles(&codes_q4k(block, sub)));
@@ -208,7 +187,7 @@ fn block_q4k(block: &[u8; 144], row: usize, scales: &mut [u8], quants: &mut [u8]
 }
 
 #[inline(always)]
-fn block_q5k(block: &[u8; 176], row: usize, scales: &mut [u8], quants: &mut [u8]) {
+pub(super) fn q5k(block: &[u8; 176], row: usize, scales: &mut [u8], quants: &mut [u8]) {
     put_super_scales(scales, row, block);
     for (sub, quants) in quants.chunks_exact_mut(320).enumerate() {
         let codes = codes_q5k(block, sub);
@@ -223,7 +202,7 @@ fn block_q5k(block: &[u8; 176], row: usize, scales: &mut [u8], quants: &mut [u8]
 
 /// Scales: the block's half float, then for each 16 columns a signed byte.
 #[inline(always)]
-fn block_q6k(block: &[u8; 210], row: usize, scales: &mut [u8], quants: &mut [u8]) {
+pub(super) fn q6k(block: &[u8; 210], row: usize, scales: &mut [u8], quants: &mut [u8]) {
     put(scales, row * 2, &block[208..210]);
     for (half, scale) in block[192..208].iter().enumerate() {
         scales[32 + half * 16 + row] = *scale;
@@ -240,14 +219,20 @@ fn block_q6k(block: &[u8; 210], row: usize, scales: &mut [u8], quants: &mut [u8]
 }
 
 #[inline(always)]
-fn block_f16(block: &[u8; 64], row: usize, _scales: &mut [u8], quants: &mut [u8]) {
+pub(super) fn f16(block: &[u8; 64], row: usize, _scales: &mut [u8], quants: &mut [u8]) {
     for (column, value) in block.chunks_exact(2).enumerate() {
         put(quants, column * 32 + row * 2, value);
     }
 }
 
+/// As [`f16`]: both are two bytes a value.
 #[inline(always)]
-fn block_f32(block: &[u8; 128], row: usize, _scales: &mut [u8], quants: &mut [u8]) {
+pub(super) fn bf16(block: &[u8; 64], row: usize, scales: &mut [u8], quants: &mut [u8]) {
+    f16(block, row, scales, quants);
+}
+
+#[inline(always)]
+pub(super) fn f32(block: &[u8; 128], row: usize, _scales: &mut [u8], quants: &mut [u8]) {
     for (column, value) in block.chunks_exact(4).enumerate() {
         put(quants, column * 64 + row * 4, value);
     }

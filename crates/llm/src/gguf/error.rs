@@ -1,5 +1,6 @@
 //! Why a GGUF file cannot be used.
 
+use super::TensorType;
 use std::path::PathBuf;
 
 /// Why a file cannot be used: one sentence that says what to do.
@@ -23,7 +24,8 @@ pub enum GgufError {
     #[error("{path} is damaged or truncated ({what}); download it again")]
     Damaged { path: PathBuf, what: String },
     #[error(
-        "{path} has a tensor in the unsupported format {format}; use a file quantized as Q4_0 to Q8_0, Q2_K to Q6_K, F16, BF16 or F32"
+        "{path} has a tensor in the unsupported format {format}; use a file quantized as one of {}",
+        TensorType::supported()
     )]
     Format { path: PathBuf, format: String },
     #[error(

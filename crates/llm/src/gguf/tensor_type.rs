@@ -88,6 +88,17 @@ impl TensorType {
         TYPES.iter().find(|row| row.number == number)
     }
 
+    /// The type that illumine's kernels know as `format`.
+    pub fn of_format(format: Format) -> Option<&'static TensorType> {
+        TYPES.iter().find(|row| row.format() == Some(format))
+    }
+
+    /// The names of the types that can be computed with, for a sentence.
+    pub(super) fn supported() -> String {
+        let names = TYPES.iter().filter(|row| row.candle.is_some());
+        names.map(TensorType::name).collect::<Vec<_>>().join(", ")
+    }
+
     /// The name that GGML gives it.
     pub fn name(&self) -> &'static str {
         self.name

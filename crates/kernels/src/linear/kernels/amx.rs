@@ -12,8 +12,9 @@ use std::arch::x86_64::*;
 use std::mem::MaybeUninit;
 use std::ops::Range;
 
+use super::super::format::{CodeBits, FloatKind, Layout, ScaleKind};
 use super::super::group::Group;
-use super::super::{BLOCK, Format, STRIP};
+use super::super::{BLOCK, STRIP};
 use super::avx512vnni::read::{
     Codes, F16Scale, F16ScaleMin, Q4, Q5, Q6, Q8, Scales, SuperBlockHalves, SuperBlockMin,
 };
@@ -27,19 +28,24 @@ const COLUMNS: usize = BLOCK * STRIP;
 /// How far ahead to ask for memory.
 const AHEAD: usize = 4096;
 
-/// The kernels of a format; plain floats have none.
-pub(super) fn tiles(format: Format) -> Option<Tiles> {
-    Some(match format {
-        Format::Q4_0 => of::<Q4, F16Scale>(),
-        Format::Q4_1 => of::<Q4, F16ScaleMin>(),
-        Format::Q5_0 => of::<Q5, F16Scale>(),
-        Format::Q5_1 => of::<Q5, F16ScaleMin>(),
-        Format::Q8_0 => of::<Q8, F16Scale>(),
-        Format::Q4K => of::<Q4, SuperBlockMin>(),
-        Format::Q5K => of::<Q5, SuperBlockMin>(),
-        Format::Q6K => of::<Q6, SuperBlockHalves>(),
-        Format::F16 | Format::BF16 | Format::F32 => return None,
-    })
+/// The kernels for strips of this layout; plain floats have none.
+pub(super) fn tiles(layout: Layout) -> Option<Tiles> {
+    match layout {
+        Layout::Codes(CodeBits::Four, scales) => Some(with_codes::<Q4>(scales)),
+        Layout::Codes(CodeBits::Five, scales) => Some(with_codes::<Q5>(scales)),
+        Layout::Codes(CodeBits::Six, scales) => Some(with_codes::<Q6>(scales)),
+        Layout::Codes(CodeBits::Eight, scales) => Some(with_codes::<Q8>(scales)),
+        Layout::Floats(FloatKind::F16 | FloatKind::BF16 | FloatKind::F32) => None,
+    }
+}
+
+fn with_codes<C: Codes>(scales: ScaleKind) -> Tiles {
+    match scales {
+        ScaleKind::F16 => of::<C, F16Scale>(),
+        ScaleKind::F16Min => of::<C, F16ScaleMin>(),
+        ScaleKind::SuperBlockMin => of::<C, SuperBlockMin>(),
+        ScaleKind::SuperBlockHalves => of::<C, SuperBlockHalves>(),
+    }
 }
 
 fn of<C: Codes, S: Scales>() -> Tiles {

@@ -13,8 +13,9 @@ use read::{
     SuperBlockHalves, SuperBlockMin,
 };
 
+use super::super::format::{CodeBits, FloatKind, Layout, ScaleKind};
 use super::super::group::{Group, Part};
-use super::super::{BLOCK, Format, STRIP};
+use super::super::{BLOCK, STRIP};
 use super::{Kernel, Strip};
 
 /// How far ahead to ask for memory.
@@ -38,19 +39,24 @@ pub(super) trait Dot {
     unsafe fn kernel<C: Codes, S: Scales>(strip: &Strip, group: &Group, sums: &mut [[f32; STRIP]]);
 }
 
-pub(super) fn kernel<D: Dot>(format: Format) -> Kernel {
-    match format {
-        Format::Q4_0 => D::kernel::<Q4, F16Scale>,
-        Format::Q4_1 => D::kernel::<Q4, F16ScaleMin>,
-        Format::Q5_0 => D::kernel::<Q5, F16Scale>,
-        Format::Q5_1 => D::kernel::<Q5, F16ScaleMin>,
-        Format::Q8_0 => D::kernel::<Q8, F16Scale>,
-        Format::Q4K => D::kernel::<Q4, SuperBlockMin>,
-        Format::Q5K => D::kernel::<Q5, SuperBlockMin>,
-        Format::Q6K => D::kernel::<Q6, SuperBlockHalves>,
-        Format::F16 => float::<F16>,
-        Format::BF16 => float::<BF16>,
-        Format::F32 => float::<F32>,
+pub(super) fn kernel<D: Dot>(layout: Layout) -> Kernel {
+    match layout {
+        Layout::Codes(CodeBits::Four, scales) => with_codes::<D, Q4>(scales),
+        Layout::Codes(CodeBits::Five, scales) => with_codes::<D, Q5>(scales),
+        Layout::Codes(CodeBits::Six, scales) => with_codes::<D, Q6>(scales),
+        Layout::Codes(CodeBits::Eight, scales) => with_codes::<D, Q8>(scales),
+        Layout::Floats(FloatKind::F16) => float::<F16>,
+        Layout::Floats(FloatKind::BF16) => float::<BF16>,
+        Layout::Floats(FloatKind::F32) => float::<F32>,
+    }
+}
+
+fn with_codes<D: Dot, C: Codes>(scales: ScaleKind) -> Kernel {
+    match scales {
+        ScaleKind::F16 => D::kernel::<C, F16Scale>,
+        ScaleKind::F16Min => D::kernel::<C, F16ScaleMin>,
+        ScaleKind::SuperBlockMin => D::kernel::<C, SuperBlockMin>,
+        ScaleKind::SuperBlockHalves => D::kernel::<C, SuperBlockHalves>,
     }
 }
 

@@ -13,26 +13,32 @@ use read::{
     SuperBlockMin,
 };
 
+use super::super::format::{CodeBits, FloatKind, Layout, ScaleKind};
 use super::super::group::{Group, Part, ROUND, SMALL};
-use super::super::{BLOCK, Format, STRIP};
+use super::super::{BLOCK, STRIP};
 use super::{Kernel, Strip};
 
 /// How far ahead to ask for memory.
 const AHEAD: usize = 4096;
 
-pub(super) fn kernel(format: Format) -> Kernel {
-    match format {
-        Format::Q4_0 => integer::<Q4, F16Scale>,
-        Format::Q4_1 => integer::<Q4, F16ScaleMin>,
-        Format::Q5_0 => integer::<Q5, F16Scale>,
-        Format::Q5_1 => integer::<Q5, F16ScaleMin>,
-        Format::Q8_0 => integer::<Q8, F16Scale>,
-        Format::Q4K => integer::<Q4, SuperBlockMin>,
-        Format::Q5K => integer::<Q5, SuperBlockMin>,
-        Format::Q6K => integer::<Q6, SuperBlockHalves>,
-        Format::F16 => float::<F16>,
-        Format::BF16 => float::<BF16>,
-        Format::F32 => float::<F32>,
+pub(super) fn kernel(layout: Layout) -> Kernel {
+    match layout {
+        Layout::Codes(CodeBits::Four, scales) => with_codes::<Q4>(scales),
+        Layout::Codes(CodeBits::Five, scales) => with_codes::<Q5>(scales),
+        Layout::Codes(CodeBits::Six, scales) => with_codes::<Q6>(scales),
+        Layout::Codes(CodeBits::Eight, scales) => with_codes::<Q8>(scales),
+        Layout::Floats(FloatKind::F16) => float::<F16>,
+        Layout::Floats(FloatKind::BF16) => float::<BF16>,
+        Layout::Floats(FloatKind::F32) => float::<F32>,
+    }
+}
+
+fn with_codes<C: Codes>(scales: ScaleKind) -> Kernel {
+    match scales {
+        ScaleKind::F16 => integer::<C, F16Scale>,
+        ScaleKind::F16Min => integer::<C, F16ScaleMin>,
+        ScaleKind::SuperBlockMin => integer::<C, SuperBlockMin>,
+        ScaleKind::SuperBlockHalves => integer::<C, SuperBlockHalves>,
     }
 }
 

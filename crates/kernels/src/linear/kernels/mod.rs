@@ -22,8 +22,9 @@ mod avx2;
 mod avx512vnni;
 mod portable;
 
+use super::format::Layout;
 use super::group::{Group, Part};
-use super::{Aligned, Format, STRIP, TILE};
+use super::{Aligned, STRIP, TILE};
 use crate::family::KernelFamily;
 
 /// 16 rows of weights.
@@ -92,22 +93,22 @@ impl Sums {
     }
 }
 
-/// The kernel of a family for a format.
+/// The kernel of a family for strips of a layout.
 #[cfg(target_arch = "x86_64")]
-pub(super) fn kernel(family: KernelFamily, format: Format) -> Kernel {
+pub(super) fn kernel(family: KernelFamily, layout: Layout) -> Kernel {
     match family {
-        KernelFamily::Amx | KernelFamily::Avx512Vnni => avx512vnni::kernel(format),
-        KernelFamily::AvxVnni => avx2::kernel::<avx2::Vnni>(format),
-        KernelFamily::Avx2 => avx2::kernel::<avx2::Avx2Only>(format),
-        KernelFamily::Portable => portable::kernel(format),
+        KernelFamily::Amx | KernelFamily::Avx512Vnni => avx512vnni::kernel(layout),
+        KernelFamily::AvxVnni => avx2::kernel::<avx2::Vnni>(layout),
+        KernelFamily::Avx2 => avx2::kernel::<avx2::Avx2Only>(layout),
+        KernelFamily::Portable => portable::kernel(layout),
     }
 }
 
-/// The kernels of a family that unpack strips of a format first, where it has some.
+/// The kernels of a family that unpack strips of a layout first, where it has some.
 #[cfg(target_arch = "x86_64")]
-pub(super) fn tiles(family: KernelFamily, format: Format) -> Option<Tiles> {
+pub(super) fn tiles(family: KernelFamily, layout: Layout) -> Option<Tiles> {
     match family {
-        KernelFamily::Amx => amx::tiles(format),
+        KernelFamily::Amx => amx::tiles(layout),
         _ => None,
     }
 }
@@ -122,15 +123,15 @@ pub(super) fn quantizer(family: KernelFamily) -> unsafe fn(Part, usize) {
     }
 }
 
-/// The kernel for a format.
+/// The kernel for strips of a layout.
 #[cfg(not(target_arch = "x86_64"))]
-pub(super) fn kernel(_family: KernelFamily, format: Format) -> Kernel {
-    portable::kernel(format)
+pub(super) fn kernel(_family: KernelFamily, layout: Layout) -> Kernel {
+    portable::kernel(layout)
 }
 
 /// No portable kernel unpacks strips first.
 #[cfg(not(target_arch = "x86_64"))]
-pub(super) fn tiles(_family: KernelFamily, _format: Format) -> Option<Tiles> {
+pub(super) fn tiles(_family: KernelFamily, _layout: Layout) -> Option<Tiles> {
     None
 }
 

@@ -2,8 +2,9 @@
 
 use half::bf16;
 
+use super::super::format::{CodeBits, FloatKind, Layout, ScaleKind};
 use super::super::group::{GROUP, Group, Part};
-use super::super::{BLOCK, Format, STRIP};
+use super::super::{BLOCK, STRIP};
 use super::{Kernel, Strip};
 
 /// A number for each row of the strip.
@@ -32,21 +33,34 @@ struct Block {
 /// Where the scales of block `b` are.
 type Scales = fn(scales: &[u8], b: usize) -> Block;
 
-pub(super) fn kernel(format: Format) -> Kernel {
-    match format {
-        Format::Q4_0 => |strip, group, sums| integer::<Q4>(strip, group, sums, f16_scale),
-        Format::Q4_1 => |strip, group, sums| integer::<Q4>(strip, group, sums, f16_scale_min),
-        Format::Q5_0 => |strip, group, sums| integer::<Q5>(strip, group, sums, f16_scale),
-        Format::Q5_1 => |strip, group, sums| integer::<Q5>(strip, group, sums, f16_scale_min),
-        Format::Q8_0 => |strip, group, sums| integer::<Q8>(strip, group, sums, f16_scale),
-        Format::Q4K => |strip, group, sums| integer::<Q4>(strip, group, sums, super_block_min),
-        Format::Q5K => |strip, group, sums| integer::<Q5>(strip, group, sums, super_block_min),
-        Format::Q6K => |strip, group, sums| integer::<Q6>(strip, group, sums, super_block_halves),
-        Format::F16 => |strip, group, sums| float(strip, group, sums, half_float),
-        Format::BF16 => {
+pub(super) fn kernel(layout: Layout) -> Kernel {
+    match layout {
+        Layout::Codes(CodeBits::Four, scales) => with_codes::<Q4>(scales),
+        Layout::Codes(CodeBits::Five, scales) => with_codes::<Q5>(scales),
+        Layout::Codes(CodeBits::Six, scales) => with_codes::<Q6>(scales),
+        Layout::Codes(CodeBits::Eight, scales) => with_codes::<Q8>(scales),
+        Layout::Floats(FloatKind::F16) => {
+            |strip, group, sums| float(strip, group, sums, half_float)
+        }
+        Layout::Floats(FloatKind::BF16) => {
             |strip, group, sums| float(strip, group, sums, |at| bf16::from_le_bytes(at).to_f32())
         }
-        Format::F32 => |strip, group, sums| float(strip, group, sums, f32::from_le_bytes),
+        Layout::Floats(FloatKind::F32) => {
+            |strip, group, sums| float(strip, group, sums, f32::from_le_bytes)
+        }
+    }
+}
+
+fn with_codes<C: Codes>(scales: ScaleKind) -> Kernel {
+    match scales {
+        ScaleKind::F16 => |strip, group, sums| integer::<C>(strip, group, sums, f16_scale),
+        ScaleKind::F16Min => |strip, group, sums| integer::<C>(strip, group, sums, f16_scale_min),
+        ScaleKind::SuperBlockMin => {
+            |strip, group, sums| integer::<C>(strip, group, sums, super_block_min)
+        }
+        ScaleKind::SuperBlockHalves => {
+            |strip, group, sums| integer::<C>(strip, group, sums, super_block_halves)
+        }
     }
 }
 

@@ -25,7 +25,7 @@ pub(crate) fn weights(format: Format, n: usize, k: usize, random: &mut Random) -
         .map(|_| random.next() as u8)
         .collect();
     for block in data.chunks_exact_mut(format.block_bytes()) {
-        for &at in scales(format) {
+        for &at in format.half_floats() {
             let scale = half::f16::from_f32(random.float() / 100.0);
             block[at..at + 2].copy_from_slice(&scale.to_le_bytes());
         }
@@ -37,16 +37,6 @@ pub(crate) fn weights(format: Format, n: usize, k: usize, random: &mut Random) -
         }
     }
     data
-}
-
-/// Where a file block has half floats.
-pub(crate) fn scales(format: Format) -> &'static [usize] {
-    match format {
-        Format::Q4_0 | Format::Q5_0 | Format::Q8_0 => &[0],
-        Format::Q4_1 | Format::Q5_1 | Format::Q4K | Format::Q5K => &[0, 2],
-        Format::Q6K => &[208],
-        Format::F16 | Format::BF16 | Format::F32 => &[],
-    }
 }
 
 fn floats<const W: usize>(block: &mut [u8], bytes: fn(f32) -> [u8; W], random: &mut Random) {
