@@ -70,6 +70,7 @@ impl Transformer {
         let head = weights.linear(head)?;
         let layers = (0..config.layers).map(|index| Layer::load(&weights, &config, index));
         let layers = layers.collect::<Result<Vec<_>, _>>()?;
+        weights.check_all_loaded(config.layers)?;
         Ok(Transformer {
             layers,
             rope,

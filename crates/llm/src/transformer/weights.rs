@@ -17,6 +17,7 @@ use kernels::attention::KvType;
 use kernels::linear::{Arena, KernelFamily, Packed, Pool, dequantize_row};
 use std::borrow::Cow;
 use std::cell::{Cell, RefCell};
+use std::collections::HashSet;
 use std::sync::Arc;
 
 pub struct Weights {
@@ -31,6 +32,8 @@ pub struct Weights {
     exact: Cell<bool>,
     /// The embedding table on the device, where rows are not read from the file.
     table: Option<QTensor>,
+    /// The names of the tensors that were loaded.
+    loaded: RefCell<HashSet<String>>,
 }
 
 impl Weights {
@@ -45,6 +48,7 @@ impl Weights {
             arena: RefCell::new(Arena::new()),
             exact: Cell::new(placement.device.is_cpu() && !placement.force_candle),
             table: None,
+            loaded: RefCell::default(),
         };
         let embedding = weights.find(EMBEDDING, 2)?;
         if embedding.kind.format().is_none() {
@@ -218,7 +222,27 @@ impl Weights {
         Some(self.vector(config.rope.divisors).ok()?.values)
     }
 
+    /// Refuses a file with a tensor in one of its `layers` that nothing loaded: the family computes
+    /// with it, so the text would be wrong without it.
+    pub fn check_all_loaded(&self, layers: usize) -> Result<(), ModelError> {
+        let loaded = self.loaded.borrow();
+        let of_layer = |name: &&str| {
+            let index = name
+                .strip_prefix("blk.")
+                .and_then(|rest| rest.split_once('.'));
+            index.is_some_and(|(index, part)| {
+                part != UNUSED && index.parse().is_ok_and(|index: usize| index < layers)
+            })
+        };
+        let mut names = self.gguf.tensor_names().filter(of_layer);
+        match names.find(|name| !loaded.contains(*name)) {
+            Some(name) => Err(ModelError::Tensor(base::untrusted::clean_key(name))),
+            None => Ok(()),
+        }
+    }
+
     fn find(&self, name: &str, rank: usize) -> Result<&TensorInfo, ModelError> {
+        self.loaded.borrow_mut().insert(name.to_string());
         let tensor = self
             .gguf
             .tensor(name)
@@ -242,3 +266,6 @@ impl Weights {
 }
 
 const EMBEDDING: &str = "token_embd.weight";
+
+/// A table of RoPE's frequencies in files of old converters, which every reader computes itself.
+const UNUSED: &str = "attn_rot_embd";

@@ -234,6 +234,17 @@ fn the_catalogue_lists_what_can_be_read() {
     assert!(error.to_string().contains("\"mamba\""), "{error}");
 }
 
+/// A layer with a part that its family does not have here is refused, not read without it.
+#[test]
+fn a_tensor_that_nothing_computes_with_is_named() {
+    let mut tiny = body("llama", SHAPE);
+    tiny.vector("blk.1.attn_sinks.weight", SHAPE.heads, 1.0);
+    let gguf = llm::gguf::Gguf::open(tiny.write().path()).unwrap();
+    let error = llm::load_text(gguf.into(), &llm::Placement::new(Device::Cpu, 1));
+    let error = error.err().unwrap().to_string();
+    assert!(error.contains("blk.1.attn_sinks.weight"), "{error}");
+}
+
 #[test]
 fn what_a_file_says_of_rope_and_scale() {
     use llm::gguf::Gguf;
