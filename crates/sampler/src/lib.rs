@@ -200,16 +200,14 @@ impl Sampler {
         }
     }
 
-    /// Min-p and top-k each keep some number of the best, so that with no other cut between them
-    /// their order makes no difference, and the cheaper may go first.
+    /// The floor of min-p, where it may be applied before top-k.
     fn early_min_p(&self) -> f64 {
-        let s = &self.sampling;
-        let on = s.min_p > 0.0 && !(s.typical_p < 1.0 || s.top_p < 1.0);
         let floor = || {
             let highest = f64::from(candidates::highest(&self.logits));
-            truncation::min_p_floor(highest, s.min_p)
+            truncation::min_p_floor(highest, self.sampling.min_p)
         };
-        on.then(floor).flatten().unwrap_or(candidates::ALL)
+        let first = self.min_p_may_go_first();
+        first.then(floor).flatten().unwrap_or(candidates::ALL)
     }
 }
 

@@ -70,20 +70,45 @@ impl Sampler {
         highest.map(|count: usize| count.saturating_add(spare))
     }
 
-    fn needs(&self, stage: Stage) -> Needs {
+    /// Whether no stage between top-k and min-p leaves out candidates. Each of the two keeps some
+    /// number of the best, so their order then makes no difference, and the cheaper may go first.
+    pub(crate) fn min_p_may_go_first(&self) -> bool {
+        let after = Stage::CUTS
+            .into_iter()
+            .skip_while(|stage| *stage != Stage::TopK);
+        let between = after.skip(1).take_while(|stage| *stage != Stage::MinP);
+        self.is_on(Stage::MinP) && !between.into_iter().any(|stage| self.is_on(stage))
+    }
+
+    /// Whether the settings make the stage change anything.
+    fn is_on(&self, stage: Stage) -> bool {
         let s = &self.sampling;
-        let all_if = |on: bool| if on { Needs::All } else { Needs::Nothing };
+        match stage {
+            Stage::Penalties => self.penalties.lowered() != Some(0),
+            Stage::Dry => !self.dry.off(),
+            Stage::TopNSigma => s.top_n_sigma > 0.0,
+            Stage::TopK => s.top_k > 0,
+            Stage::TypicalP => s.typical_p < 1.0,
+            Stage::TopP => s.top_p < 1.0,
+            Stage::MinP => s.min_p > 0.0,
+            Stage::Xtc => s.xtc_probability > 0.0,
+            Stage::Mirostat => s.mirostat == 2,
+            Stage::Temperature => true,
+        }
+    }
+
+    fn needs(&self, stage: Stage) -> Needs {
         // Greedy sampling takes the best token after the penalties and runs no other stage.
         let greedy = self.temperature() == 0.0;
+        let all_if = |on: bool| if on { Needs::All } else { Needs::Nothing };
         match stage {
             // A penalty that raises logits may raise any of them.
             Stage::Penalties => self.penalties.lowered().map_or(Needs::All, Needs::Spare),
-            Stage::Dry => all_if(!self.dry.off()),
-            Stage::TopNSigma => all_if(!greedy && s.top_n_sigma > 0.0),
-            Stage::TopK if greedy || s.top_k == 0 => Needs::Nothing,
-            Stage::TopK => Needs::Highest(s.top_k as usize),
+            Stage::Dry => all_if(self.is_on(stage)),
+            Stage::TopNSigma | Stage::Mirostat => all_if(!greedy && self.is_on(stage)),
+            Stage::TopK if greedy || !self.is_on(stage) => Needs::Nothing,
+            Stage::TopK => Needs::Highest(self.sampling.top_k as usize),
             Stage::TypicalP | Stage::TopP | Stage::MinP | Stage::Xtc => Needs::Nothing,
-            Stage::Mirostat => all_if(!greedy && s.mirostat == 2),
             Stage::Temperature if greedy => Needs::Highest(1),
             Stage::Temperature => Needs::Nothing,
         }
@@ -96,9 +121,8 @@ mod tests {
     use crate::tests::{plain, sampler};
     use crate::{Sampling, rng::Rng};
 
-    /// The settings with one stage switched on.
-    fn with(stage: Stage) -> Sampling {
-        let mut s = plain();
+    /// Switches one stage on.
+    fn switch_on(stage: Stage, s: &mut Sampling) {
         match stage {
             Stage::Penalties => s.frequency_penalty = 0.5,
             Stage::Dry => s.dry_multiplier = 0.8,
@@ -111,7 +135,6 @@ mod tests {
             Stage::Mirostat => s.mirostat = 2,
             Stage::Temperature => s.temperature = 0.0,
         }
-        s
     }
 
     #[test]
@@ -129,20 +152,9 @@ mod tests {
         let logits: Vec<f32> = (0..400).map(|_| rng.next_normal() as f32 * 3.0).collect();
         let history = [3, 7, 3, 9, 3, 7, 3];
         for (one, other) in Stage::all().flat_map(|one| Stage::all().map(move |b| (one, b))) {
-            let (a, b) = (with(one), with(other));
-            let sampling = Sampling {
-                top_k: a.top_k.max(b.top_k),
-                frequency_penalty: a.frequency_penalty.max(b.frequency_penalty),
-                dry_multiplier: a.dry_multiplier.max(b.dry_multiplier),
-                top_n_sigma: a.top_n_sigma.max(b.top_n_sigma),
-                typical_p: a.typical_p.min(b.typical_p),
-                top_p: a.top_p.min(b.top_p),
-                min_p: a.min_p.max(b.min_p),
-                xtc_probability: a.xtc_probability.max(b.xtc_probability),
-                mirostat: a.mirostat.max(b.mirostat),
-                temperature: a.temperature.min(b.temperature),
-                ..a
-            };
+            let mut sampling = plain();
+            switch_on(one, &mut sampling);
+            switch_on(other, &mut sampling);
             for seed in 0..20 {
                 let mut all = sampler(&sampling, seed);
                 history.iter().for_each(|token| all.accept(*token));
@@ -160,6 +172,18 @@ mod tests {
                 let whole = all.sample_with(&logits);
                 assert_eq!(whole, few.sample_with(&told), "{one:?} {other:?}");
             }
+        }
+    }
+
+    #[test]
+    fn min_p_goes_first_only_where_no_cut_stands_between_it_and_top_k() {
+        for stage in Stage::all() {
+            let mut sampling = plain();
+            switch_on(Stage::MinP, &mut sampling);
+            switch_on(stage, &mut sampling);
+            let between = [Stage::TypicalP, Stage::TopP].contains(&stage);
+            let first = sampler(&sampling, 1).min_p_may_go_first();
+            assert_eq!(first, !between, "{stage:?}");
         }
     }
 }
