@@ -1,7 +1,7 @@
 //! The token design: a token Transformer samples a picture's tokens, a refiner (if the weights have
 //! one) corrects them, a decoder renders them, and an encoder turns pictures into tokens.
 
-use super::concepts::{Concepts, Match};
+use super::concepts::Concepts;
 use super::config::{Config, TOKENS};
 use super::design::{Design, DesignInput, DesignOutput, Generated, KeepGoing, Renumber};
 use super::encoded::EncodedPicture;
@@ -12,8 +12,8 @@ use super::layers::Dropout;
 use super::quantizer::Quantizer;
 use super::refiner::Refiner;
 use super::retrieval_index::{RetrievalIndex, RetrievedExamples};
+use super::retriever::Retriever;
 use super::sampling::{self, KnownTokens};
-use super::style_coverage::StyleCoverage;
 use super::tokens::{FsqCodes, TokenTransformer};
 use super::{FILES, REFINER_FILE};
 use crate::ImageError;
@@ -26,8 +26,7 @@ pub struct TokenDesign {
     refiner: Option<Refiner>,
     encoder: Encoder,
     quantizer: Quantizer,
-    index: RetrievalIndex,
-    coverage: StyleCoverage,
+    retriever: Retriever,
     levels: Vec<usize>,
 }
 
@@ -62,28 +61,9 @@ impl TokenDesign {
                 .load_network("tokens.safetensors", |w| TokenTransformer::new(w, config))?,
             encoder: folder.load_network("encoder.safetensors", |w| Encoder::new(w, config))?,
             quantizer: Quantizer::new(&config.levels, device)?,
-            coverage: StyleCoverage::new(&index, counts),
+            retriever: Retriever::new(index, counts),
             levels: config.levels.clone(),
-            index,
         })
-    }
-
-    /// The examples of the prompt's concept, if the prompt matches one; those in styles that share
-    /// concepts with the requested one, if there are such.
-    fn retrieve(&self, input: &DesignInput) -> RetrievedExamples {
-        let style = input.spec.style;
-        let found = input
-            .text
-            .concepts
-            .first()
-            .filter(|found| found.similarity >= base::KNOWN_SIMILARITY);
-        let examples = |found: &Match| self.index.examples(found.concept, style, input.config);
-        let all: RetrievedExamples = found.map(examples).unwrap_or_default();
-        let related = |own: usize| self.coverage.shares_concepts(own, style);
-        match all.iter().any(|(own, _)| related(*own)) {
-            true => all.into_iter().filter(|(own, _)| related(*own)).collect(),
-            false => all,
-        }
     }
 
     /// Samples, refines and decodes tokens.
@@ -96,13 +76,12 @@ impl TokenDesign {
     ) -> Generated {
         let conditioning = input.conditioning(self.tokens.null_text())?;
         let TokenInput { known, examples } = from;
-        let examples = examples.unwrap_or_else(|| self.retrieve(input));
-        let style = input.spec.style;
-        let related = |(own, _): &(usize, _)| self.coverage.shares_concepts(*own, style);
+        let (retriever, style) = (&self.retriever, input.spec.style);
+        let concepts = &input.text.concepts;
+        let retrieve = || retriever.retrieve(concepts, style, input.config);
+        let examples = examples.unwrap_or_else(retrieve);
         let mut sampling = input.spec.sampling;
-        if known.is_some() || !examples.iter().any(related) {
-            sampling.retrieval_strength *= UNRELATED;
-        }
+        sampling.retrieval_strength *= retriever.strength(&examples, style, known.is_some());
         let examples = vec![examples; conditioning.len()];
         let sampled = sampling::generate_tokens(
             &self.tokens,
@@ -140,19 +119,13 @@ impl TokenDesign {
     }
 }
 
-/// Weakens retrieval where no example is in a style that shares concepts with the requested one
-/// (silhouettes would stay black in colour, and a restyled picture would stay as it was), and where
-/// a part of a picture is sampled again, which must fit the rest and not another drawing.
-const UNRELATED: f64 = 0.4;
-
 impl Design for TokenDesign {
     fn covers(&self, concept: u32, style: Option<u32>) -> bool {
-        self.coverage.covers(concept, style)
+        self.retriever.covers(concept, style)
     }
 
     fn remove_drawings(&mut self, renumber: Renumber, counts: (usize, usize)) {
-        self.index = self.index.renumbered(renumber);
-        self.coverage = StyleCoverage::new(&self.index, counts);
+        self.retriever.remove_drawings(renumber, counts);
     }
 
     fn generate(&self, input: &DesignInput, keep_going: KeepGoing) -> Generated {

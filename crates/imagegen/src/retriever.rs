@@ -1,0 +1,76 @@
+//! The retrieval policy: which stored drawings are examples for a picture, and how strongly they
+//! count.
+//!
+//! Training must follow the same policy, or the networks meet examples that they were not trained
+//! on: `token_table.rs` of the trainer picks a picture's examples from the data set.
+
+use super::concepts::Match;
+use super::config::Config;
+use super::design::Renumber;
+use super::retrieval_index::{RetrievalIndex, RetrievedExamples};
+use super::style_coverage::StyleCoverage;
+
+/// Weakens retrieval where no example is in a style that shares concepts with the requested one
+/// (silhouettes would stay black in colour, and a restyled picture would stay as it was), and where
+/// a part of a picture is sampled again, which must fit the rest and not another drawing.
+const UNRELATED: f64 = 0.4;
+
+pub struct Retriever {
+    index: RetrievalIndex,
+    coverage: StyleCoverage,
+}
+
+impl Retriever {
+    /// `counts`: how many concepts and styles there are.
+    pub fn new(index: RetrievalIndex, counts: (usize, usize)) -> Retriever {
+        Retriever {
+            coverage: StyleCoverage::new(&index, counts),
+            index,
+        }
+    }
+
+    /// The drawings of the prompt's concept in other styles than the requested one, if the prompt
+    /// matches a concept; of these, those in styles that share concepts with it, if there are any.
+    pub fn retrieve(
+        &self,
+        concepts: &[Match],
+        style: Option<u32>,
+        config: &Config,
+    ) -> RetrievedExamples {
+        let known = |found: &&Match| found.similarity >= base::KNOWN_SIMILARITY;
+        let found = concepts.first().filter(known);
+        let examples = |found: &Match| self.index.examples(found.concept, style, config);
+        let all: RetrievedExamples = found.map(examples).unwrap_or_default();
+        match self.any_related(&all, style) {
+            true => {
+                let related = |own: &usize| self.coverage.shares_concepts(*own, style);
+                all.into_iter().filter(|(own, _)| related(own)).collect()
+            }
+            false => all,
+        }
+    }
+
+    /// The factor on the retrieval strength. `partly`: only a part of the picture is sampled.
+    pub fn strength(&self, examples: &RetrievedExamples, style: Option<u32>, partly: bool) -> f64 {
+        match partly || !self.any_related(examples, style) {
+            true => UNRELATED,
+            false => 1.0,
+        }
+    }
+
+    /// Whether the style, or one that shares concepts with it, has a drawing of the concept.
+    pub fn covers(&self, concept: u32, style: Option<u32>) -> bool {
+        self.coverage.covers(concept, style)
+    }
+
+    /// Removes drawings: `renumber` gives the concepts' new numbers, `counts` how many are left.
+    pub fn remove_drawings(&mut self, renumber: Renumber, counts: (usize, usize)) {
+        self.index = self.index.renumbered(renumber);
+        self.coverage = StyleCoverage::new(&self.index, counts);
+    }
+
+    fn any_related(&self, examples: &RetrievedExamples, style: Option<u32>) -> bool {
+        let related = |(own, _): &(usize, _)| self.coverage.shares_concepts(*own, style);
+        examples.iter().any(related)
+    }
+}
