@@ -11,15 +11,17 @@ use super::variables::Tensors;
 use candle_core::Device;
 use imagegen::config::Config;
 use safetensors::{SafeTensors, serialize_to_file};
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 
-/// The state of a run: what it trains, and the step it has reached.
+/// The state of a run: what it trains, and the step it has reached. `C` describes the model; the
+/// image model's is the default.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct RunState {
+pub struct RunState<C = Config> {
     pub phase: PhaseKind,
-    pub config: Config,
+    pub config: C,
     pub seed: u64,
     #[serde(rename = "batch")]
     pub batch_size: usize,
@@ -34,7 +36,11 @@ pub struct RunState {
 pub type Parts = BTreeMap<String, Tensors>;
 
 /// Saves a checkpoint; the previous one stays until this one is complete.
-pub fn write(path: &Path, state: &RunState, parts: &Parts) -> Result<(), TrainError> {
+pub fn write<C: Serialize>(
+    path: &Path,
+    state: &RunState<C>,
+    parts: &Parts,
+) -> Result<(), TrainError> {
     let tensors = parts.iter().flat_map(|(part, tensors)| {
         tensors
             .iter()
@@ -55,7 +61,10 @@ pub fn write(path: &Path, state: &RunState, parts: &Parts) -> Result<(), TrainEr
 }
 
 /// Loads a checkpoint; None if there is none.
-pub fn read(path: &Path, device: &Device) -> Result<Option<(RunState, Parts)>, TrainError> {
+pub fn read<C: DeserializeOwned>(
+    path: &Path,
+    device: &Device,
+) -> Result<Option<(RunState<C>, Parts)>, TrainError> {
     if !path.is_file() {
         return Ok(None);
     }
@@ -68,7 +77,7 @@ pub fn read(path: &Path, device: &Device) -> Result<Option<(RunState, Parts)>, T
         .as_ref()
         .and_then(|words| words.get("state"));
     let words = words.ok_or_else(|| broken("its header is missing".into()))?;
-    let state: RunState = serde_json::from_str(words).map_err(|why| broken(why.to_string()))?;
+    let state: RunState<C> = serde_json::from_str(words).map_err(|why| broken(why.to_string()))?;
     let tensors = candle_core::safetensors::load_buffer(&bytes, device);
     let mut parts = Parts::new();
     for (name, tensor) in tensors.map_err(|why| broken(why.to_string()))? {

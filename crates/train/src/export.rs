@@ -62,7 +62,7 @@ pub fn export(what: &Export, observer: &dyn Observer) -> Result<(), TrainError> 
     } = *what;
     let start = from.map(|folder| PretrainedWeights::load(folder, &dataset.styles));
     let start = start.transpose()?;
-    let one_pass = checkpoint::read(&PhaseKind::Direct.checkpoint(run), &Device::Cpu)?;
+    let one_pass = checkpoint::read::<Config>(&PhaseKind::Direct.checkpoint(run), &Device::Cpu)?;
     let (config, networks) = match one_pass {
         Some((state, mut parts)) => {
             let mut network = |name| Ok::<_, TrainError>((name, take_ema(&mut parts, name)?));
@@ -139,7 +139,7 @@ fn token_networks(
     let mut configs: Vec<Config> = Vec::new();
     let mut trained = |phase: PhaseKind| {
         let path = phase.checkpoint(run);
-        let found = checkpoint::read(&path, device)?;
+        let found = checkpoint::read::<Config>(&path, device)?;
         let config = found.as_ref().map(|(state, _)| state.config.clone());
         let own = configs.first().or(start.map(|start| &start.config));
         if own

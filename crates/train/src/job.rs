@@ -173,7 +173,7 @@ fn trained(
     name: &str,
     device: &Device,
 ) -> Result<Option<Tensors>, TrainError> {
-    match checkpoint::read(&phase.checkpoint(&job.run), device)? {
+    match checkpoint::read::<Config>(&phase.checkpoint(&job.run), device)? {
         Some((_, mut parts)) => take_ema(&mut parts, name).map(Some),
         None => Ok(None),
     }

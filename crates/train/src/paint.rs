@@ -101,7 +101,7 @@ impl Phase for PaintPhase<'_> {
         Ok(metrics)
     }
 
-    fn sheet(&self) -> std::result::Result<SampleSheet, TrainError> {
+    fn sheet(&self) -> std::result::Result<Option<SampleSheet>, TrainError> {
         let generator = self
             .input
             .frozen(&self.generator.state.ema, Generator::new)?;
@@ -111,5 +111,6 @@ impl Phase for PaintPhase<'_> {
             &generator,
             &self.quantizer,
         )
+        .map(Some)
     }
 }

@@ -107,8 +107,8 @@ pub trait Phase {
     /// One step. All random numbers come from `rng`.
     fn step(&mut self, step: Step, rng: &mut Rng) -> std::result::Result<Metrics, TrainError>;
 
-    /// Pictures that show the progress of training.
-    fn sheet(&self) -> std::result::Result<SampleSheet, TrainError>;
+    /// Pictures that show the progress of training, where the model draws.
+    fn sheet(&self) -> std::result::Result<Option<SampleSheet>, TrainError>;
 
     /// The parts of a checkpoint besides the networks.
     fn other_parts(&self) -> Result<Parts> {

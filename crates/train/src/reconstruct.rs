@@ -91,12 +91,12 @@ impl Phase for ReconstructPhase<'_> {
         Ok(metrics)
     }
 
-    fn sheet(&self) -> std::result::Result<SampleSheet, TrainError> {
+    fn sheet(&self) -> std::result::Result<Option<SampleSheet>, TrainError> {
         let encoder = self.input.frozen(&self.encoder.state.ema, Encoder::new)?;
         let generator = self
             .input
             .frozen(&self.generator.state.ema, Generator::new)?;
-        reconstruction_sheet(self.input.batches, &encoder, &generator, &self.quantizer)
+        reconstruction_sheet(self.input.batches, &encoder, &generator, &self.quantizer).map(Some)
     }
 }
 

@@ -334,7 +334,7 @@ impl Phase for RefinePhase<'_> {
     }
 
     /// Real pictures, each above the drawing of its caption's sampled tokens, as sampled and refined.
-    fn sheet(&self) -> std::result::Result<SampleSheet, TrainError> {
+    fn sheet(&self) -> std::result::Result<Option<SampleSheet>, TrainError> {
         const ROW: usize = 12;
         let batches = self.input.batches;
         let index = batches.evenly_spaced(ROW);
@@ -354,6 +354,6 @@ impl Phase for RefinePhase<'_> {
         let sampled = generator.forward(&values, conditioning)?;
         let refined = generator.forward(&refined, conditioning)?;
         let rows = [batch.pictures, sampled, refined];
-        Ok(SampleSheet::new(batches.size(), &rows)?)
+        Ok(Some(SampleSheet::new(batches.size(), &rows)?))
     }
 }

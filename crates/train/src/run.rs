@@ -1,4 +1,7 @@
 //! The loop that all phases share: steps, checkpoints, resuming, and warnings about the numbers.
+//!
+//! It knows no model: a phase of another model than the image model's brings a description of its
+//! own, `C`, by which a checkpoint is recognized.
 
 use super::TrainError;
 use super::checkpoint::{self, RunState};
@@ -7,6 +10,8 @@ use base::progress::Observer;
 use candle_core::Device;
 use imagegen::config::Config;
 use sampler::rng::{Rng, derive};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 use std::path::{Path, PathBuf};
 
 /// The metrics of a step, by name.
@@ -16,7 +21,7 @@ pub type Metrics = Vec<(&'static str, f64)>;
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Schedule {
     pub seed: u64,
-    /// Pictures per step.
+    /// Examples per step.
     pub batch_size: usize,
     /// The total number of steps.
     pub steps: u64,
@@ -29,16 +34,21 @@ pub struct Schedule {
     pub sample_every: u64,
 }
 
-/// A run of a phase.
+/// A run of a phase. `C` describes the model; the image model's is the default.
 #[derive(Clone, Debug)]
-pub struct Plan {
+pub struct Plan<C = Config> {
     /// The folder of the run's checkpoints.
     pub folder: PathBuf,
-    pub config: Config,
+    pub config: C,
     /// The SHA-256 of the dataset.
     pub dataset: String,
     pub schedule: Schedule,
 }
+
+/// What a checkpoint says of the model that it trains: two are equal where their tensors fit.
+pub trait ModelDescription: Clone + PartialEq + Serialize + DeserializeOwned {}
+
+impl<C: Clone + PartialEq + Serialize + DeserializeOwned> ModelDescription for C {}
 
 /// An event in a run.
 pub enum TrainingEvent<'a> {
@@ -69,9 +79,9 @@ const FINAL_RATE: f64 = 0.05;
 
 /// Runs a phase to the end of its plan, or until the observer cancels; either way it writes a
 /// checkpoint.
-pub fn run(
+pub fn run<C: ModelDescription>(
     phase: &mut dyn Phase,
-    plan: &Plan,
+    plan: &Plan<C>,
     device: &Device,
     observer: &dyn Observer,
     on_event: &mut dyn FnMut(TrainingEvent),
@@ -113,7 +123,9 @@ pub fn run(
             on_event(TrainingEvent::Checkpointed(done));
         }
         if last || done % schedule.sample_every.max(1) == 0 {
-            on_event(TrainingEvent::Sheet(phase.sheet()?));
+            if let Some(sheet) = phase.sheet()? {
+                on_event(TrainingEvent::Sheet(sheet));
+            }
         }
         if cancelled {
             return Ok(RunOutcome::Stopped);
@@ -122,8 +134,8 @@ pub fn run(
     Ok(RunOutcome::Done)
 }
 
-impl Plan {
-    fn state(&self, phase: PhaseKind, step: u64) -> RunState {
+impl<C: ModelDescription> Plan<C> {
+    fn state(&self, phase: PhaseKind, step: u64) -> RunState<C> {
         RunState {
             phase,
             step,
@@ -136,7 +148,11 @@ impl Plan {
 }
 
 /// Training resumes from a checkpoint only under the same conditions.
-fn check_same_run(path: &Path, found: &RunState, plan: &Plan) -> Result<(), TrainError> {
+fn check_same_run<C: ModelDescription>(
+    path: &Path,
+    found: &RunState<C>,
+    plan: &Plan<C>,
+) -> Result<(), TrainError> {
     let other = |what| Err(TrainError::DifferentRun(path.into(), what));
     match () {
         // Other captions change the config too, since embeddings are centred on their mean.

@@ -157,7 +157,7 @@ impl Phase for TokensPhase<'_> {
     }
 
     /// A sample sheet: real pictures above two pictures generated from their labels and styles.
-    fn sheet(&self) -> std::result::Result<SampleSheet, TrainError> {
+    fn sheet(&self) -> std::result::Result<Option<SampleSheet>, TrainError> {
         const ROW: usize = 12;
         let batches = self.input.batches;
         let transformer = self
@@ -184,6 +184,6 @@ impl Phase for TokensPhase<'_> {
             let values = self.quantizer.token_values(&digits, self.input.device())?;
             rows.push(self.generator.forward(&values, &batch.conditioning)?);
         }
-        Ok(SampleSheet::new(batches.size(), &rows)?)
+        Ok(Some(SampleSheet::new(batches.size(), &rows)?))
     }
 }

@@ -120,7 +120,7 @@ impl Phase for OnePassPhase<'_> {
     }
 
     /// Rows of pictures, each above its reconstructions and above drawings of its label in its style.
-    fn sheet(&self) -> std::result::Result<SampleSheet, TrainError> {
+    fn sheet(&self) -> std::result::Result<Option<SampleSheet>, TrainError> {
         const ROW: usize = 12;
         let (input, batches) = (&self.input, self.input.batches);
         let encoder = input.frozen(&self.encoder.state.ema, OnePassEncoder::new)?;
@@ -135,6 +135,6 @@ impl Phase for OnePassPhase<'_> {
             let drawn = generator.forward(&z, &batch.conditioning)?;
             rows.extend([batch.pictures, back, drawn]);
         }
-        Ok(SampleSheet::new(batches.size(), &rows)?)
+        Ok(Some(SampleSheet::new(batches.size(), &rows)?))
     }
 }
