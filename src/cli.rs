@@ -39,7 +39,7 @@ use clap::CommandFactory;
 use environment::Paths;
 pub use exit::{Exit, Failed};
 use illumine::engine::Engine;
-use illumine::studio::Studio;
+use illumine::studio::{Setup, Studio};
 pub use signals::keep_quiet_about_workers;
 use std::io::{IsTerminal, Write, stderr, stdin, stdout};
 use std::sync::mpsc::{Receiver, channel};
@@ -81,22 +81,36 @@ fn dispatch(cli: Cli) -> Result<Exit, Failed> {
     }
 }
 
-/// An engine on its thread and a studio over it, with the model on its way.
+/// An engine on its thread and a studio over it, without a model.
 fn studio(paths: &Paths, common: &Common) -> Result<(Studio, Receiver<Reply>), Failed> {
-    let setup = environment::setup(paths, common)?;
+    studio_with(paths, common, environment::setup(paths, common)?)
+}
+
+/// The same with a setup of the command's own.
+fn studio_with(
+    paths: &Paths,
+    common: &Common,
+    setup: Setup,
+) -> Result<(Studio, Receiver<Reply>), Failed> {
     let (sender, events) = channel();
     let engine = Engine::start(environment::loader(paths, common)?, sender);
     Ok((Studio::new(engine, setup), events))
 }
 
-/// Opens the named session, or creates it.
+/// Opens the named session, or creates it, and starts to load its model.
 fn enter(studio: &mut Studio, session: Option<&str>) -> Result<Option<String>, Failed> {
-    let Some(name) = session else {
-        return Ok(None);
+    let said = match session.map(|name| studio.open_or_begin(name)).transpose()? {
+        Some(illumine::studio::Outcome::Moved(said)) => Some(said),
+        _ => None,
     };
-    match studio.open_or_begin(name)? {
-        illumine::studio::Outcome::Moved(said) => Ok(Some(said)),
-        _ => Ok(None),
+    start_model(studio);
+    Ok(said)
+}
+
+/// Starts to load the model, unless the session that was opened has asked for its own.
+fn start_model(studio: &mut Studio) {
+    if !studio.busy() {
+        studio.load_model();
     }
 }
 

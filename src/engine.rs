@@ -126,6 +126,7 @@ impl Observer for Outbox<'_> {
 
 impl Listener for Outbox<'_> {
     fn tell(&self, event: Event) -> bool {
+        let event = event.cleaned();
         self.trace.event(&event);
         let request = self.request;
         self.replies.send(Reply { request, event }).is_ok()

@@ -2,7 +2,7 @@
 //!
 //! Knows commands and events, but neither a terminal's control codes nor the source of the lines.
 
-use crate::studio::{Kept, Listed, Notice, Outcome, Refusal, Studio, Work, left_out};
+use crate::studio::{Listed, Notice, Outcome, PictureSource, Refusal, Studio, Work, left_out};
 use std::sync::mpsc::Receiver;
 use story::message::FailureKind;
 use story::{Author, Command, NodeId, Reply, Status, command, diff};
@@ -18,7 +18,7 @@ pub trait Page {
     /// Shows an unsolicited notice.
     fn notice(&mut self, text: &str);
     /// Shows pictures: their files, the one on the page first, and a description.
-    fn pictures(&mut self, files: &[Kept], said: &str) -> Result<(), OutputClosed>;
+    fn pictures(&mut self, files: &[PictureSource], said: &str) -> Result<(), OutputClosed>;
     /// Shows the engine's current activity.
     fn working(&mut self, work: &Work);
     /// A suggested line for the writer to edit or send.
@@ -63,7 +63,8 @@ pub enum FailureCause {
     Engine(FailureKind),
 }
 
-/// Reads and runs lines until they end.
+/// Waits for what is under way, as the model is that was asked for, then reads and runs lines until
+/// they end.
 pub fn run(
     studio: &mut Studio,
     events: &Receiver<Reply>,
@@ -71,6 +72,10 @@ pub fn run(
     page: &mut dyn Page,
 ) -> RunEnd {
     let mut closing = RunEnd::default();
+    // A reader that is gone already is noticed again at the first line.
+    if let Ok(Some(trouble)) = settle(studio, events, page) {
+        closing.add_cause(trouble);
+    }
     loop {
         let line = match next(studio) {
             Input::Line(line) => line,
@@ -183,7 +188,7 @@ fn cause_of(refusal: &Refusal) -> FailureCause {
 }
 
 /// Handles engine events until the engine is idle. Returns the first error.
-pub fn settle(
+fn settle(
     studio: &mut Studio,
     events: &Receiver<Reply>,
     page: &mut dyn Page,
@@ -272,7 +277,7 @@ fn show_notice(
             }
             Notice::Drawn { nodes, said } => {
                 let files = nodes.iter().filter_map(|id| studio.picture(*id));
-                page.pictures(&files.collect::<Vec<Kept>>(), &said)?;
+                page.pictures(&files.collect::<Vec<PictureSource>>(), &said)?;
             }
             Notice::List(title, listed) => page.message(&format_list(&title, &listed))?,
             Notice::Suggested(line) => page.suggested(&line)?,

@@ -43,7 +43,7 @@ use story::{
 pub use choices::Listed;
 pub use length::left_out;
 pub use outcome::{Notice, Outcome, Refusal};
-pub use pictures::{Kept, file_source};
+pub use pictures::{PictureSource, file_source};
 
 /// Options from the front end: where sessions are, and values that a library must not look up by
 /// itself.
@@ -67,6 +67,8 @@ pub struct Setup {
     pub home: Option<PathBuf>,
     /// The image model's styles, for completion.
     pub styles: Vec<String>,
+    /// The names of the catalogue's models, for completion.
+    pub models: Vec<String>,
 }
 
 /// The application: an engine, the session that is open, and the requests between them.
@@ -271,6 +273,7 @@ impl Studio {
         match command {
             Command::Write(text) => self.write(&text, Author::User),
             Command::Complete(completion) => self.complete(*completion),
+            Command::Illustrate(request) => self.illustrate(*request),
             Command::Continue(reach) => self.go_on(reach, None),
             Command::Instruct(text) => self.go_on(command::ContinueLength::Default, Some(text)),
             Command::Retry(seed) => self.retry(seed),

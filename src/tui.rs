@@ -71,8 +71,6 @@ pub struct Options {
     pub notice: Option<String>,
     /// The input history of earlier sessions, oldest first.
     pub history: Vec<String>,
-    /// Model names, for the completion of `/model`.
-    pub models: Vec<String>,
     /// False if NO_COLOR is set.
     pub colour: bool,
     /// Whether to use true colour or 256 colours.

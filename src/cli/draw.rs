@@ -1,31 +1,25 @@
 //! `illumine draw`: draws PNG files from a prompt.
 
-use super::args::{Draw as Args, On};
+use super::args::{Common, Draw as Args};
 use super::environment::{self, Paths};
-use super::models::with_progress;
-use super::signals::{self, Watch};
-use super::{Exit, Failed, inline, note, print};
-use base::progress::{Cancelled, Observer};
+use super::page::Meter;
+use super::{Exit, Failed, complain, inline, note, print, signals, studio};
 use base::untrusted::{clean, clean_line};
-use illumine::engine::Stop;
-use illumine::engine::image_pipeline::{
-    DrawError, ImagePipeline, MAX_PICTURES, find_weights, load_illuminator,
-};
-use illumine::store::picture::{PictureError, PictureProvenance, encode, provenance};
-use illumine::studio::file_source;
-use imagegen::upscaler::Upscaler;
-use llm::device;
-use llm::sentence_encoder::SentenceEncoder;
+use illumine::engine::image_pipeline::MAX_PICTURES;
+use illumine::store::picture::provenance;
+use illumine::studio::{Notice, Studio, Work, file_source};
 use serde::Serialize;
 use std::collections::HashSet;
 use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::mpsc::Receiver;
 use std::time::Instant;
 use story::picture::{
-    DrawnPicture, PictureRequest, PictureTask, PromptOrPicture, PromptSource, SourcePicture,
+    PictureProvenance, PictureRequest, PictureTask, PromptOrPicture, PromptSource, SourcePicture,
     StyleChoice,
 };
+use story::{Command, NodeId, Reply};
 
 /// The object that `--json` prints.
 #[derive(Serialize)]
@@ -55,37 +49,87 @@ pub fn run(paths: &Paths, args: &Args) -> Result<Exit, Failed> {
     let from = args.from.as_deref().map(load_provenance).transpose()?;
     let request = build_request(args, from.as_ref())?;
     let began = Instant::now();
-    let mut pipeline = load(paths, args.weights.as_deref(), args.offline, &args.on)?;
-    if request.enlarged {
-        pipeline.upscaler = Some(upscaler(paths, args.offline, &args.on)?);
+    let common = Common {
+        on: args.on.clone(),
+        weights: args.weights.clone(),
+        offline: args.offline,
+        // The files that were asked for are all that is saved.
+        private: true,
+        ..Common::default()
+    };
+    let (mut studio, replies) = studio(paths, &common)?;
+    let watch = signals::listen(studio.stopper());
+    watch.working(true);
+    studio.run(Command::Illustrate(Box::new(request)))?;
+    let (nodes, loaded) = follow_events(&mut studio, &replies)?;
+    if watch.interrupts() > 0 {
+        return Err(Failed::new(Exit::Interrupted, "Stopped"));
     }
-    if let Some(from) = from.as_ref().filter(|_| args.vary.is_none()) {
-        same_weights(from, &pipeline)?;
-    }
-    let loaded = Instant::now();
-    let observer = Interruptible(signals::listen(Stop::default()));
-    observer.0.working(true);
-    let drawn = pipeline.draw(&request, &observer);
-    let drawn = drawn.map_err(|error| {
-        let exit = match error {
-            DrawError::Model(_) => Exit::Model,
-            _ => Exit::Usage,
-        };
-        Failed::new(exit, error)
-    })?;
-    let drawn = drawn.ok_or_else(|| Failed::new(Exit::Interrupted, "Stopped"))?;
     let timings = Timings {
         load_ms: (loaded - began).as_secs_f64() * 1000.0,
         draw_ms: loaded.elapsed().as_secs_f64() * 1000.0,
     };
-    tracing::info!(
-        load_ms = timings.load_ms,
-        draw_ms = timings.draw_ms,
-        "drawn"
-    );
+    let drawn: Vec<Drawn> = nodes.iter().filter_map(|id| drawn(&studio, *id)).collect();
     let files = save_pictures(args, &drawn)?;
-    observer.0.working(false);
+    watch.working(false);
     report(args, &files, &drawn, timings)
+}
+
+/// A picture that was drawn: its PNG file and its provenance.
+struct Drawn<'a> {
+    file: Arc<[u8]>,
+    provenance: &'a PictureProvenance,
+}
+
+fn drawn(studio: &Studio, id: NodeId) -> Option<Drawn<'_>> {
+    Some(Drawn {
+        file: studio.picture(id)?.bytes()?,
+        provenance: &studio.story().picture(id)?.provenance,
+    })
+}
+
+/// Handles the engine's events until the pictures are drawn: which they are, and when the models
+/// were loaded.
+fn follow_events(
+    studio: &mut Studio,
+    replies: &Receiver<Reply>,
+) -> Result<(Vec<NodeId>, Instant), Failed> {
+    let mut meter = Meter::new();
+    let (mut nodes, mut loaded) = (Vec::new(), None);
+    while studio.busy() {
+        let Ok(reply) = replies.recv() else {
+            let why = "The engine stopped unexpectedly; try again";
+            return Err(Failed::new(Exit::Engine, why));
+        };
+        for notice in studio.absorb(reply) {
+            match notice {
+                Notice::Progress => {
+                    if matches!(studio.work(), Work::Drawing { .. }) {
+                        loaded.get_or_insert_with(Instant::now);
+                    }
+                    meter.show(studio.work());
+                }
+                Notice::Drawn { nodes: drawn, .. } => nodes = drawn,
+                Notice::Answered(_) => meter.clear(),
+                Notice::Warning(why) => complain(&why),
+                Notice::Error(why, fault) => {
+                    meter.clear();
+                    return Err(Failed::new(fault.into(), why));
+                }
+                // What is told to a writer, and answers to what was not asked.
+                Notice::Text { .. }
+                | Notice::LeftOut(_)
+                | Notice::Info(_)
+                | Notice::Advice(_)
+                | Notice::Ended(..)
+                | Notice::Stopped
+                | Notice::List(..)
+                | Notice::Suggested(_)
+                | Notice::Explained(_) => {}
+            }
+        }
+    }
+    Ok((nodes, loaded.unwrap_or_else(Instant::now)))
 }
 
 /// Builds the request from the command line and from the picture given by `--from`.
@@ -145,6 +189,10 @@ fn build_request(args: &Args, from: Option<&PictureProvenance>) -> Result<Pictur
         size: args.size.or(same.as_ref().map(|it| it.size)).unwrap_or(256),
         background: background.filter(|name| name != "none"),
         enlarged: args.enlarge || same.as_ref().is_some_and(|it| it.enlarged),
+        // A variation may be made with any.
+        weights: from
+            .filter(|_| args.vary.is_none())
+            .map(|it| it.weights.clone()),
         build: environment::BUILD.to_string(),
     })
 }
@@ -169,40 +217,12 @@ fn load_source(path: &Path) -> Result<SourcePicture, Failed> {
     file_source(path, shown.clone()).map_err(usage)
 }
 
-/// Ctrl+C stops the drawing.
-struct Interruptible(Watch);
-
-impl Observer for Interruptible {
-    fn progress(&self, _: &str, _: u64, _: Option<u64>) {}
-
-    fn check(&self) -> Result<(), Cancelled> {
-        match self.0.interrupts() {
-            0 => Ok(()),
-            _ => Err(Cancelled),
-        }
-    }
-}
-
 /// Reads the provenance of a picture file.
 fn load_provenance(path: &Path) -> Result<PictureProvenance, Failed> {
     let usage = |why: String| Failed::new(Exit::Usage, why);
     let file = std::fs::read(path);
     let file = file.map_err(|why| usage(format!("Cannot read {}: {why}", path.display())))?;
     provenance(&file).map_err(|why| usage(format!("Cannot reproduce {}: {why}", path.display())))
-}
-
-fn same_weights(from: &PictureProvenance, pipeline: &ImagePipeline) -> Result<(), Failed> {
-    let illuminator = &pipeline.illuminator;
-    if illuminator.reproduces(&from.weights) {
-        return Ok(());
-    }
-    let why = match illuminator.config.same_pictures_as.contains(&from.weights) {
-        true => {
-            "That picture was drawn before these weights were stored in 8 bits; draw it again with --device cpu"
-        }
-        false => "That picture was drawn with different weights; give their folder with --weights",
-    };
-    Err(Failed::new(Exit::Model, why))
 }
 
 /// The seeds: `--seeds`, or `--n` seeds starting at `--seed`, or random ones.
@@ -236,62 +256,15 @@ fn parse_seeds(text: &str) -> Option<Vec<u64>> {
     (1..=MAX_PICTURES).contains(&seeds.len()).then_some(seeds)
 }
 
-/// Downloads the text encoder and finds the weights.
-pub fn load(
-    paths: &Paths,
-    weights: Option<&Path>,
-    offline: bool,
-    on: &On,
-) -> Result<ImagePipeline, Failed> {
-    let model = |why: &dyn std::fmt::Display| Failed::new(Exit::Model, why);
-    let places = environment::weights(paths, weights);
-    let threads = environment::threads(on.threads);
-    // Found before the encoder is fetched, for which there is no use without them.
-    let folder = self::find_weights(&places).map_err(|why| model(&why))?;
-    let catalog = environment::catalog()?;
-    let store = environment::model_store(paths, offline);
-    let encoder = with_progress(|watch| store.ensure(catalog.encoder(), watch))?;
-    let (illuminator, encoder) = std::thread::scope(|scope| {
-        let encoder = scope.spawn(|| SentenceEncoder::open(&encoder, on.device));
-        (
-            load_illuminator(&folder, on.device, threads),
-            encoder.join(),
-        )
-    });
-    let illuminator = illuminator.map_err(|why| model(&why))?;
-    let encoder = encoder.map_err(|_| model(&"Cannot load the text encoder"))?;
-    Ok(ImagePipeline::new(
-        Rc::new(encoder.map_err(|why| model(&why))?),
-        illuminator,
-    ))
-}
-
-/// Downloads and loads the upscaler.
-fn upscaler(paths: &Paths, offline: bool, on: &On) -> Result<Upscaler, Failed> {
-    let model = |why: &dyn std::fmt::Display| Failed::new(Exit::Model, why);
-    let catalog = environment::catalog()?;
-    let store = environment::model_store(paths, offline);
-    let path = with_progress(|watch| store.ensure(catalog.enlarger(), watch))?;
-    let device = device::open(on.device).map_err(|why| model(&why))?;
-    Upscaler::load(&path, &device).map_err(|why| model(&why))
-}
-
 /// Writes the files. The names of several pictures contain their seeds, or numbers from 1 if some
 /// pictures share a seed.
-fn save_pictures(args: &Args, drawn: &[DrawnPicture]) -> Result<Vec<PathBuf>, Failed> {
+fn save_pictures(args: &Args, drawn: &[Drawn]) -> Result<Vec<PathBuf>, Failed> {
     let seeds: HashSet<u64> = drawn
         .iter()
         .map(|drawing| drawing.provenance.seed)
         .collect();
     let mut files = Vec::new();
     for (at, drawing) in (1..).zip(drawn) {
-        let bytes = encode(&drawing.layers, &drawing.provenance).map_err(|why| {
-            let exit = match why {
-                PictureError::NoPng(_) => Exit::Engine,
-                _ => Exit::Usage,
-            };
-            Failed::new(exit, why)
-        })?;
         let number = match seeds.len() == drawn.len() {
             true => drawing.provenance.seed,
             false => at,
@@ -300,7 +273,7 @@ fn save_pictures(args: &Args, drawn: &[DrawnPicture]) -> Result<Vec<PathBuf>, Fa
             1 => args.out.clone(),
             _ => numbered_path(&args.out, number),
         };
-        write_file(&path, &bytes)?;
+        write_file(&path, &drawing.file)?;
         files.push(path);
     }
     Ok(files)
@@ -327,10 +300,10 @@ fn write_file(path: &Path, bytes: &[u8]) -> Result<(), Failed> {
 fn report(
     args: &Args,
     files: &[PathBuf],
-    drawn: &[DrawnPicture],
+    drawn: &[Drawn],
     timings: Timings,
 ) -> Result<Exit, Failed> {
-    let Some(first) = drawn.first().map(|drawing| &drawing.provenance) else {
+    let Some(first) = drawn.first().map(|drawing| drawing.provenance) else {
         return Ok(Exit::Well);
     };
     let rows = || {

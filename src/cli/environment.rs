@@ -256,6 +256,11 @@ pub fn setup(paths: &Paths, common: &Common) -> Result<Setup, Failed> {
         prompts: Prompts::new(paths.prompts.clone()),
         home: etcetera::home_dir().ok(),
         styles: styles(paths, common),
+        models: catalog()?
+            .entries()
+            .iter()
+            .map(|entry| entry.name.clone())
+            .collect(),
     })
 }
 

@@ -52,6 +52,7 @@ impl From<FailureKind> for Exit {
     fn from(fault: FailureKind) -> Exit {
         match fault {
             FailureKind::Model => Exit::Model,
+            FailureKind::Request => Exit::Usage,
             FailureKind::Overflow => Exit::Overflow,
             FailureKind::Store => Exit::Session,
             FailureKind::Engine => Exit::Engine,

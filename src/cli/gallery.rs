@@ -1,7 +1,6 @@
 //! `illumine eval image`: evaluates an image model.
 
-use super::args::EvalImage as Args;
-use super::draw;
+use super::args::{Common, EvalImage as Args};
 use super::environment::{self, Paths};
 use super::models::with_progress;
 use super::page::Progress;
@@ -10,9 +9,11 @@ use ::train::data::dataset::Dataset;
 use ::train::data::split::Split;
 use ::train::features::FeatureExtractor;
 use illumine::bench::pictures::{Compared, EvaluationSettings, PicturesError, Report, evaluate};
-use illumine::engine::image_pipeline::DrawError;
+use illumine::engine::image_pipeline::{DrawError, ImagePipeline};
+use illumine::engine::{LoadError, Loader};
 use imagegen::sampling::Sampling;
 use std::collections::HashSet;
+use std::rc::Rc;
 
 /// The sampling settings given by the flags.
 fn sampling(args: &Args) -> Result<Sampling, Failed> {
@@ -24,7 +25,7 @@ fn sampling(args: &Args) -> Result<Sampling, Failed> {
 pub fn run(paths: &Paths, args: &Args) -> Result<Exit, Failed> {
     let pictures = pictures::read(&args.data)?;
     let model = |why: &dyn std::fmt::Display| Failed::new(Exit::Model, why);
-    let mut pipeline = draw::load(paths, args.weights.as_deref(), args.offline, &args.on)?;
+    let mut pipeline = load_pipeline(paths, args)?;
     let held = held_out(&pictures);
     pipeline
         .illuminator
@@ -55,6 +56,23 @@ pub fn run(paths: &Paths, args: &Args) -> Result<Exit, Failed> {
         return print(&format!("{report}\n"));
     }
     print(&table(&report))
+}
+
+/// Loads the image model and the text encoder.
+fn load_pipeline(paths: &Paths, args: &Args) -> Result<ImagePipeline, Failed> {
+    let common = Common {
+        on: args.on.clone(),
+        weights: args.weights.clone(),
+        offline: args.offline,
+        ..Common::default()
+    };
+    let mut loader = environment::loader(paths, &common)?;
+    let loaded = loader.illuminator_and_encoder(&Progress::of_bytes());
+    let (illuminator, encoder) = loaded.map_err(|error| match error {
+        LoadError::Stopped => Failed::new(Exit::Interrupted, "Stopped"),
+        LoadError::Failed(why) => Failed::new(Exit::Model, why),
+    })?;
+    Ok(ImagePipeline::new(Rc::new(encoder), illuminator))
 }
 
 /// The held-out pictures by label and style. They are in the retrieval index for users, but must

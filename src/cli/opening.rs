@@ -54,6 +54,7 @@ pub fn rows(paths: &Paths, runs: u16) -> Result<Vec<(String, Vec<f64>)>, Failed>
         prompts: Prompts::default(),
         home: None,
         styles: Vec::new(),
+        models: Vec::new(),
     };
     let mut studio = Studio::new(Engine::start(NoModel, events), setup);
     let name = format!("bench-{}", PASSAGES[0]);

@@ -4,7 +4,7 @@ use base::progress::{Cancelled, Observer};
 use base::untrusted::clean;
 use hub::fetch::{self, ProgressMeter};
 use illumine::line::{OutputClosed, Page};
-use illumine::studio::{Kept, Work};
+use illumine::studio::{PictureSource, Work};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use std::cell::RefCell;
 use std::io::{IsTerminal, Write, stderr, stdin, stdout};
@@ -108,15 +108,15 @@ impl Page for TerminalPage {
         Ok(())
     }
 
-    fn pictures(&mut self, files: &[Kept], said: &str) -> Result<(), OutputClosed> {
+    fn pictures(&mut self, files: &[PictureSource], said: &str) -> Result<(), OutputClosed> {
         self.bar.clear();
         if inline::can() {
-            let bytes = files.iter().filter_map(Kept::bytes);
+            let bytes = files.iter().filter_map(PictureSource::bytes);
             inline::show(&bytes.collect::<Vec<_>>());
             return self.message(said);
         }
         let path = match files.first() {
-            Some(Kept::File(path)) => format!(": {}", path.display()),
+            Some(PictureSource::File(path)) => format!(": {}", path.display()),
             _ => String::new(),
         };
         self.message(&format!("{said}{path}"))

@@ -7,14 +7,13 @@ use super::signals;
 use super::{Exit, Failed, enter, note, print, studio};
 use illumine::line::{self, Input, Page, RunEnd};
 use illumine::studio::Studio;
-use illumine::studio::complete::{Candidate, candidates};
+use illumine::studio::complete::{self, Candidate};
 use rustyline::completion::{Completer, Pair};
 use rustyline::error::ReadlineError;
 use rustyline::history::DefaultHistory;
 use rustyline::{Context, Editor, Helper, Highlighter, Hinter, Validator};
 use std::io::{BufRead, IsTerminal, Read, stdin, stdout};
 use std::path::Path;
-use story::command::ArgumentKind;
 
 /// Longer lines are rejected.
 const LONGEST: u64 = 4 << 20;
@@ -31,12 +30,8 @@ pub fn run(paths: &Paths, common: &Common, session: Option<&str>) -> Result<Exit
     } else if let Some(said) = said.filter(|_| known) {
         page.notice(&said);
     }
-    if !studio.busy() {
-        studio.load_model();
-    }
-    let loaded = line::settle(&mut studio, &events, &mut page);
     let closing = if person {
-        let mut typist = InteractiveInput::new(paths, &studio, page.begun())?;
+        let mut typist = InteractiveInput::new(paths, page.begun())?;
         let closing = line::run(
             &mut studio,
             &events,
@@ -49,13 +44,12 @@ pub fn run(paths: &Paths, common: &Common, session: Option<&str>) -> Result<Exit
         let mut lines = PipedInput::default();
         line::run(&mut studio, &events, |_| lines.next(), &mut page)
     };
-    let first = loaded.ok().flatten();
-    Ok(exit(closing, first, person))
+    Ok(exit(closing, person))
 }
 
 /// Chooses the exit code: a person has seen the error already, a script needs the code.
-fn exit(closing: RunEnd, loading: Option<line::FailureCause>, person: bool) -> Exit {
-    match loading.or(closing.fault) {
+fn exit(closing: RunEnd, person: bool) -> Exit {
+    match closing.fault {
         _ if closing.interrupted => Exit::Interrupted,
         Some(trouble) if !person => trouble.into(),
         _ => Exit::Well,
@@ -121,37 +115,20 @@ struct InteractiveInput {
 
 /// Completion for the Tab key.
 #[derive(Helper, Highlighter, Hinter, Validator)]
-struct ReplCompleter {
-    models: Vec<String>,
-    sessions: Vec<String>,
-    marks: Vec<String>,
-    voices: Vec<String>,
-    styles: Vec<String>,
-}
+struct ReplCompleter(complete::Completer);
 
 impl InteractiveInput {
-    fn new(paths: &Paths, studio: &Studio, begun: TypedAhead) -> Result<InteractiveInput, Failed> {
+    fn new(paths: &Paths, begun: TypedAhead) -> Result<InteractiveInput, Failed> {
         let editor = Editor::new().map_err(|error| Failed::new(Exit::Usage, error))?;
         let mut typist = InteractiveInput { editor, begun };
-        let catalog = environment::catalog()?;
-        let models = catalog.entries().iter().map(|entry| entry.name.clone());
-        typist.editor.set_helper(Some(ReplCompleter {
-            models: models.collect(),
-            sessions: names(studio),
-            marks: Vec::new(),
-            voices: studio.voices(),
-            styles: studio.styles().to_vec(),
-        }));
         // No history yet is no matter.
         let _ = typist.editor.load_history(&paths.history);
         Ok(typist)
     }
 
     fn next(&mut self, studio: &Studio) -> Input {
-        if let Some(words) = self.editor.helper_mut() {
-            words.sessions = names(studio);
-            words.marks = studio.story().marks().keys().cloned().collect();
-        }
+        let completer = ReplCompleter(studio.completer());
+        self.editor.set_helper(Some(completer));
         let mut interrupts = 0;
         loop {
             let begun = self.begun.take();
@@ -180,11 +157,6 @@ impl InteractiveInput {
     }
 }
 
-fn names(studio: &Studio) -> Vec<String> {
-    let listed = studio.sessions().list().unwrap_or_default();
-    listed.into_iter().map(|one| one.name).collect()
-}
-
 impl Completer for ReplCompleter {
     type Candidate = Pair;
 
@@ -194,15 +166,7 @@ impl Completer for ReplCompleter {
         at: usize,
         _: &Context,
     ) -> rustyline::Result<(usize, Vec<Pair>)> {
-        let names = |what| match what {
-            ArgumentKind::Models => self.models.clone(),
-            ArgumentKind::Sessions => self.sessions.clone(),
-            ArgumentKind::Marks => self.marks.clone(),
-            ArgumentKind::Voices => self.voices.clone(),
-            ArgumentKind::Styles => self.styles.clone(),
-            _ => Vec::new(),
-        };
-        Ok(match candidates(&line[..at], names) {
+        Ok(match self.0.candidates(&line[..at]) {
             Some(found) => (found.from, found.found.into_iter().map(pair).collect()),
             None => (at, Vec::new()),
         })

@@ -3,7 +3,7 @@
 use super::args::Common;
 use super::config;
 use super::environment::{self, Paths};
-use super::{Exit, Failed, complain, enter, studio};
+use super::{Exit, Failed, complain, enter, start_model, studio};
 use illumine::store::StoreError;
 use illumine::studio::{Outcome, Refusal, Studio};
 use illumine::tui::{self, ExitReason, Options};
@@ -21,19 +21,11 @@ pub fn run(paths: &Paths, common: &Common, session: Option<&str>) -> Result<Exit
         None if common.private => None,
         None => resume(&mut studio)?,
     };
-    if !studio.busy() {
-        studio.load_model();
-    }
-    let catalog = environment::catalog()?;
+    start_model(&mut studio);
     let options = Options {
         first_command: None,
         notice,
         history: load_history(&paths.lines),
-        models: catalog
-            .entries()
-            .iter()
-            .map(|entry| entry.name.clone())
-            .collect(),
         colour: environment::colour(),
         all_colours: environment::all_colours(),
         graphics: environment::graphics(),

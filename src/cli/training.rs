@@ -202,7 +202,7 @@ fn update(job: &Job, event: TrainingEvent) -> Update {
     match event {
         TrainingEvent::Resumed(step) => Update::Resumed(step),
         TrainingEvent::Step { number, metrics } => Update::Step(number, metrics.clone()),
-        TrainingEvent::Checkpointed(step) => Update::Kept(step),
+        TrainingEvent::Checkpointed(step) => Update::Checkpointed(step),
         TrainingEvent::Warning(words) => Update::Warning(words.to_string()),
         TrainingEvent::Sheet(sheet) => match save_sheet(job, &sheet) {
             Ok((file, (width, height))) => Update::Sheet(file, width, height),

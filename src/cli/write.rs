@@ -6,12 +6,11 @@ use super::page::Meter;
 use super::signals;
 use super::{Exit, Failed};
 use base::untrusted::clean;
-use illumine::engine::Engine;
 use illumine::store::prompts::Prompts;
 use illumine::studio::{Notice, Outcome, Setup, Studio};
 use serde::Serialize;
 use std::io::{IsTerminal, Read, Write, stdin, stdout};
-use std::sync::mpsc::{Receiver, channel};
+use std::sync::mpsc::Receiver;
 use story::command::Completion;
 use story::frame::Voice;
 use story::message::{Overflow, PassageStats};
@@ -45,7 +44,8 @@ struct Timings {
     decode_tps: f64,
     reused: usize,
     /// How many of the new tokens were accepted draft tokens.
-    guessed: usize,
+    #[serde(rename = "guessed")]
+    accepted_drafts: usize,
 }
 
 pub fn run(paths: &Paths, args: &Args) -> Result<Exit, Failed> {
@@ -66,9 +66,7 @@ pub fn run(paths: &Paths, args: &Args) -> Result<Exit, Failed> {
         ..environment::setup(paths, &args.common)?
     };
     let seed = setup.defaults.sampling.seed.unwrap_or(setup.entropy);
-    let (sender, replies) = channel();
-    let engine = Engine::start(environment::loader(paths, &args.common)?, sender);
-    let mut studio = Studio::new(engine, setup);
+    let (mut studio, replies) = super::studio_with(paths, &args.common, setup)?;
     let watch = signals::listen(studio.stopper());
     watch.working(true);
     studio.load_model();
@@ -237,7 +235,7 @@ fn report(studio: &Studio, written: Option<&Node>, seed: u64) -> Result<String, 
             decode_ms: stats.decode_ms,
             decode_tps: stats.decode_tps(),
             reused: stats.reused,
-            guessed: stats.guessed,
+            accepted_drafts: stats.accepted_drafts,
         },
     };
     let json = serde_json::to_string(&report);

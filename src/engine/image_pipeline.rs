@@ -21,6 +21,7 @@ use imagegen::{Illuminator, ImageSpec, MIX_SHARE, is_complete};
 use job::ImageJob;
 use llm::sentence_encoder::SentenceEncoder;
 use llm::{ModelError, device};
+use std::cell::OnceCell;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use story::picture::{
@@ -34,8 +35,8 @@ pub struct ImagePipeline {
     pub illuminator: Illuminator,
     /// The compute backend; pictures reproduce exactly on the same one.
     pub backend: String,
-    /// The upscaler, if the request needs it.
-    pub upscaler: Option<Upscaler>,
+    /// The upscaler, once a request has needed it.
+    pub upscaler: OnceCell<Upscaler>,
 }
 
 /// The maximum length of a prompt in characters.
@@ -66,6 +67,12 @@ pub enum DrawError {
     Unreadable(String, PictureFileError),
     #[error("The upscaler is not loaded; use `illumine draw --enlarge`")]
     NoUpscaler,
+    #[error(
+        "That picture was drawn before these weights were stored in 8 bits; draw it again with --device cpu"
+    )]
+    BeforeEightBits,
+    #[error("That picture was drawn with different weights; give their folder with --weights")]
+    OtherWeights,
     #[error("Temperature must be 0 to 10, guidance -20 to 20, retrieval strength 0 to 20")]
     Sampling,
 }
@@ -115,7 +122,7 @@ impl ImagePipeline {
             encoder,
             illuminator,
             backend,
-            upscaler: None,
+            upscaler: OnceCell::new(),
         }
     }
 
@@ -125,6 +132,7 @@ impl ImagePipeline {
         request: &PictureRequest,
         observer: &dyn Observer,
     ) -> Result<Option<Vec<DrawnPicture>>, DrawError> {
+        self.check_weights(request)?;
         let sampling = self.illuminator.supported_sampling(sampling(request)?);
         let mut job = ImageJob {
             pipeline: self,
@@ -165,8 +173,21 @@ impl ImagePipeline {
         Ok(whole.then_some(done))
     }
 
+    /// Refuses a request for other weights than these.
+    fn check_weights(&self, request: &PictureRequest) -> Result<(), DrawError> {
+        let illuminator = &self.illuminator;
+        match &request.weights {
+            None => Ok(()),
+            Some(wanted) if illuminator.reproduces(wanted) => Ok(()),
+            Some(wanted) if illuminator.config.same_pictures_as.contains(wanted) => {
+                Err(DrawError::BeforeEightBits)
+            }
+            Some(_) => Err(DrawError::OtherWeights),
+        }
+    }
+
     fn upscale(&self, layer: &mut Layer) -> Result<(), DrawError> {
-        let upscaler = self.upscaler.as_ref().ok_or(DrawError::NoUpscaler)?;
+        let upscaler = self.upscaler.get().ok_or(DrawError::NoUpscaler)?;
         layer.pixels = upscaler.upscale(&layer.pixels, layer.size)?;
         layer.size *= SCALE;
         Ok(())

@@ -10,6 +10,7 @@ use base::untrusted::clean_line;
 use hub::catalog::{Catalog, Entry, ModelChoice};
 use hub::fetch::ModelStore;
 use imagegen::Illuminator;
+use imagegen::upscaler::Upscaler;
 use kernels::attention::KvType;
 use llm::device;
 use llm::gguf::Gguf;
@@ -36,6 +37,19 @@ pub trait Loader: Send {
         _observer: &dyn Observer,
     ) -> Result<(Illuminator, String), LoadError> {
         Err(LoadError::Failed("No image model is loaded".into()))
+    }
+
+    /// Both; a loader may load them side by side.
+    fn illuminator_and_encoder(
+        &mut self,
+        observer: &dyn Observer,
+    ) -> Result<((Illuminator, String), SentenceEncoder), LoadError> {
+        Ok((self.illuminator(observer)?, self.encoder(observer)?))
+    }
+
+    /// The upscaler, for pictures that are enlarged.
+    fn upscaler(&mut self, _observer: &dyn Observer) -> Result<Upscaler, LoadError> {
+        Err(LoadError::Failed("No upscaler is loaded".into()))
     }
 }
 
@@ -113,6 +127,33 @@ impl Loader for ModelLoader {
         let read =
             folder.and_then(|it| image_pipeline::load_illuminator(&it, self.device, self.threads));
         read.map_err(|error| LoadError::Failed(error.to_string()))
+    }
+
+    fn illuminator_and_encoder(
+        &mut self,
+        observer: &dyn Observer,
+    ) -> Result<((Illuminator, String), SentenceEncoder), LoadError> {
+        let failed = |error: &dyn std::fmt::Display| LoadError::Failed(error.to_string());
+        // The weights first: without them there is no use in fetching the encoder.
+        let folder = image_pipeline::find_weights(&self.weights).map_err(|why| failed(&why))?;
+        let encoder = self.fetch(self.catalog.encoder(), observer)?;
+        observer.progress("Loading the image model", 0, None);
+        let (device, threads) = (self.device, self.threads);
+        let (illuminator, encoder) = std::thread::scope(|scope| {
+            let encoder = scope.spawn(|| SentenceEncoder::open(&encoder, device));
+            let illuminator = image_pipeline::load_illuminator(&folder, device, threads);
+            (illuminator, encoder.join())
+        });
+        let illuminator = illuminator.map_err(|why| failed(&why))?;
+        let encoder = encoder.map_err(|_| failed(&"Cannot load the text encoder"))?;
+        Ok((illuminator, encoder.map_err(|why| failed(&why))?))
+    }
+
+    fn upscaler(&mut self, observer: &dyn Observer) -> Result<Upscaler, LoadError> {
+        let failed = |error: &dyn std::fmt::Display| LoadError::Failed(error.to_string());
+        let path = self.fetch(self.catalog.enlarger(), observer)?;
+        let device = device::open(self.device).map_err(|why| failed(&why))?;
+        Upscaler::load(&path, &device).map_err(|why| failed(&why))
     }
 }
 

@@ -14,11 +14,31 @@ use story::{Event, NodeId, Status};
 impl From<DrawError> for Failure {
     fn from(error: DrawError) -> Failure {
         let fault = match error {
-            DrawError::Model(_) => FailureKind::Model,
-            _ => FailureKind::Engine,
+            DrawError::Model(_) | DrawError::BeforeEightBits | DrawError::OtherWeights => {
+                FailureKind::Model
+            }
+            DrawError::Image(_)
+            | DrawError::NoWords
+            | DrawError::TooLong(_)
+            | DrawError::Style(..)
+            | DrawError::Many(_)
+            | DrawError::Unreadable(..)
+            | DrawError::NoUpscaler
+            | DrawError::Sampling => FailureKind::Request,
         };
         let why = error.to_string();
         Failure { why, fault }
+    }
+}
+
+/// How a request ends whose models could not be loaded.
+fn not_loaded(error: LoadError) -> Answer {
+    match error {
+        LoadError::Stopped => ended(Status::Stopped),
+        LoadError::Failed(why) => Err(Failure {
+            why,
+            fault: FailureKind::Model,
+        }),
     }
 }
 
@@ -46,7 +66,16 @@ impl<L: Loader> Worker<L> {
         let Some(pipeline) = self.pipeline(outbox)? else {
             return ended(Status::Stopped);
         };
+        if request.enlarged && pipeline.upscaler.get().is_none() {
+            match self.loader.upscaler(outbox) {
+                Ok(upscaler) => drop(pipeline.upscaler.set(upscaler)),
+                Err(error) => return not_loaded(error),
+            }
+        }
         let node = request.node;
+        // What was loaded is ready.
+        let (done, total) = (0, 0);
+        outbox.tell(Event::Drawing { node, done, total });
         if let PictureTask::Prompt(words) | PictureTask::Scene(words) = &mut request.task
             && let PromptSource::Passage { text, ask } = words
         {
@@ -70,23 +99,27 @@ impl<L: Loader> Worker<L> {
         if let Some(pipeline) = &self.pipeline {
             return Ok(Some(pipeline.clone()));
         }
-        let fault = FailureKind::Model;
-        let failed = |error| match error {
-            LoadError::Stopped => Ok(None),
-            LoadError::Failed(why) => Err(Failure { why, fault }),
+        match self.load_pipeline(outbox) {
+            Ok(pipeline) => {
+                let pipeline = Rc::new(pipeline);
+                self.pipeline = Some(pipeline.clone());
+                Ok(Some(pipeline))
+            }
+            Err(error) => not_loaded(error).map(|_| None),
+        }
+    }
+
+    /// Loads the image model, and the text encoder unless retrieval has loaded it already.
+    fn load_pipeline(&mut self, outbox: &Outbox) -> Result<ImagePipeline, LoadError> {
+        let illuminator = match self.has_encoder() {
+            true => self.loader.illuminator(outbox)?,
+            false => {
+                let (illuminator, encoder) = self.loader.illuminator_and_encoder(outbox)?;
+                self.keep_encoder(encoder);
+                illuminator
+            }
         };
-        // The weights first: without them there is no use in fetching the encoder.
-        let illuminator = match self.loader.illuminator(outbox) {
-            Ok(illuminator) => illuminator,
-            Err(error) => return failed(error),
-        };
-        let encoder = match self.encoder(outbox) {
-            Ok(encoder) => encoder,
-            Err(error) => return failed(error),
-        };
-        let pipeline = Rc::new(ImagePipeline::new(encoder, illuminator));
-        self.pipeline = Some(pipeline.clone());
-        Ok(Some(pipeline))
+        Ok(ImagePipeline::new(self.encoder(outbox)?, illuminator))
     }
 
     /// The text model's answer; empty if there is no model. The KV cache is restored afterwards, so

@@ -11,7 +11,7 @@ use std::collections::VecDeque;
 use story::message::{
     Alternative, Capabilities, ContextReport, PassageStats, TextRequest, WarmCache,
 };
-use story::{Event, ModelInfo, NodeId, Status};
+use story::{Event, ModelInfo, Status};
 
 /// A scripted model: its description, and all its answers.
 #[derive(Clone, Debug)]
@@ -46,11 +46,8 @@ impl Default for Script {
                 ..ModelInfo::default()
             },
             capabilities: Capabilities {
-                alternatives: true,
-                explain: true,
-                warm_cache: true,
-                reproducible: true,
-                ..Capabilities::default()
+                prefetch: false,
+                ..Capabilities::all()
             },
             passages: VecDeque::new(),
             alternatives: Vec::new(),
@@ -126,7 +123,7 @@ impl Backend for Script {
             return Ok((Status::Complete, PassageStats::default()));
         };
         for event in passage.events {
-            if listener.is_cancelled() || !listener.tell(addressed(event, request.node)) {
+            if listener.is_cancelled() || !listener.tell(event.with_node(request.node)) {
                 return Ok((Status::Stopped, PassageStats::default()));
             }
         }
@@ -159,38 +156,10 @@ impl Backend for Script {
     }
 }
 
-/// The event with its passage replaced by this one.
-fn addressed(event: Event, to: NodeId) -> Event {
-    match event {
-        Event::Piece {
-            text, ids, healed, ..
-        } => Event::Piece {
-            node: to,
-            text,
-            ids,
-            healed,
-        },
-        Event::Prefill {
-            done,
-            total,
-            reused,
-            cut,
-            ..
-        } => Event::Prefill {
-            node: to,
-            done,
-            total,
-            reused,
-            cut,
-        },
-        Event::Rewound { phrase, .. } => Event::Rewound { node: to, phrase },
-        event => event,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use story::NodeId;
     use crate::engine::Engine;
     use std::sync::mpsc::{Receiver, channel};
     use std::time::Duration;

@@ -21,7 +21,7 @@ pub(super) struct RequestTrace {
 
 impl RequestTrace {
     pub(super) fn new(number: u64, request: &Request) -> RequestTrace {
-        let span = info_span!("request", number, kind = kind(request));
+        let span = info_span!("request", number, kind = request.kind());
         span.in_scope(|| {
             match request {
                 Request::Load { model } => info!(model, "asked"),
@@ -83,7 +83,7 @@ impl RequestTrace {
                 dropped = stats.dropped,
                 prefill_ms = stats.prefill_ms,
                 new_tokens = stats.new_tokens,
-                guessed = stats.guessed,
+                accepted_drafts = stats.accepted_drafts,
                 decode_ms = stats.decode_ms,
                 "done"
             ),
@@ -96,20 +96,5 @@ impl RequestTrace {
             }
             _ => {}
         }
-    }
-}
-
-fn kind(request: &Request) -> &'static str {
-    match request {
-        Request::Load { .. } => "load",
-        Request::Text(_) => "text",
-        Request::Candidates(_) => "candidates",
-        Request::Alternatives(_) => "alternatives",
-        Request::Suggest { .. } => "suggest",
-        Request::Prefetch(_) => "read",
-        Request::Explain(_) => "explain",
-        Request::SaveCache => "keep",
-        Request::RestoreCache(_) => "warm",
-        Request::Picture(_) => "picture",
     }
 }

@@ -51,7 +51,7 @@ pub(super) fn work<L: Loader>(
             stop,
             trace: RequestTrace::new(id.0, &request),
         };
-        let node = node_of(&request);
+        let node = request.node();
         let answer = catch_unwind(AssertUnwindSafe(|| worker.answer(request, &outbox)));
         let last = match answer {
             Ok(Ok((status, stats))) => Event::Done {
@@ -65,22 +65,6 @@ pub(super) fn work<L: Loader>(
         if !outbox.tell(last) {
             return;
         }
-    }
-}
-
-/// The passage or picture that a request generates last; None if it generates none.
-fn node_of(request: &Request) -> Option<NodeId> {
-    match request {
-        Request::Text(text) => Some(text.node),
-        Request::Candidates(several) => several.last().map(|text| text.node),
-        Request::Picture(picture) => Some(picture.node),
-        Request::Load { .. }
-        | Request::Alternatives(_)
-        | Request::Suggest { .. }
-        | Request::Prefetch(_)
-        | Request::Explain(_)
-        | Request::SaveCache
-        | Request::RestoreCache(_) => None,
     }
 }
 
@@ -201,9 +185,16 @@ impl<L: Loader> Worker<L> {
         if let Some(encoder) = &self.encoder {
             return Ok(encoder.clone());
         }
-        let encoder = Rc::new(self.loader.encoder(observer)?);
-        self.encoder = Some(encoder.clone());
-        Ok(encoder)
+        let encoder = self.loader.encoder(observer)?;
+        Ok(self.keep_encoder(encoder))
+    }
+
+    pub(super) fn has_encoder(&self) -> bool {
+        self.encoder.is_some()
+    }
+
+    pub(super) fn keep_encoder(&mut self, encoder: SentenceEncoder) -> Rc<SentenceEncoder> {
+        self.encoder.insert(Rc::new(encoder)).clone()
     }
 
     /// Switches to another model; on failure the current one stays.

@@ -1,6 +1,8 @@
 //! Completes the typed line: command names and their arguments, for every front end.
 
+use super::Studio;
 use crate::store::export;
+use std::collections::HashMap;
 use story::command::{self, ArgumentKind, COMMANDS, CommandSpec};
 use story::sampling::SETTINGS;
 
@@ -21,8 +23,55 @@ pub struct Candidate {
     pub more: bool,
 }
 
+impl Studio {
+    /// The candidates for the line up to the cursor.
+    pub fn completions(&self, line: &str) -> Option<Candidates> {
+        candidates(line, |kind| self.names(kind))
+    }
+
+    /// The same for a line editor that cannot ask the studio: all names as they are now.
+    pub fn completer(&self) -> Completer {
+        let kinds = ArgumentKind::ALL.iter();
+        Completer(kinds.map(|kind| (*kind, self.names(*kind))).collect())
+    }
+
+    /// The names of this kind that this session, its folders and its models have.
+    fn names(&self, kind: ArgumentKind) -> Vec<String> {
+        match kind {
+            ArgumentKind::Models => self.setup.models.clone(),
+            ArgumentKind::Sessions => {
+                let listed = self.setup.sessions.list().unwrap_or_default();
+                listed.into_iter().map(|one| one.name).collect()
+            }
+            ArgumentKind::Voices => self.voices(),
+            ArgumentKind::Styles => self.setup.styles.clone(),
+            ArgumentKind::Marks => self.story().marks().keys().cloned().collect(),
+            ArgumentKind::Nothing
+            | ArgumentKind::Settings
+            | ArgumentKind::Modes
+            | ArgumentKind::Commands
+            | ArgumentKind::Swipes
+            | ArgumentKind::Reaches
+            | ArgumentKind::Formats
+            | ArgumentKind::LoreWords => Vec::new(),
+        }
+    }
+}
+
+/// Completes lines with the names of one moment.
+#[derive(Default)]
+pub struct Completer(HashMap<ArgumentKind, Vec<String>>);
+
+impl Completer {
+    /// The candidates for the line up to the cursor.
+    pub fn candidates(&self, line: &str) -> Option<Candidates> {
+        let names = |kind| self.0.get(&kind).cloned().unwrap_or_default();
+        candidates(line, names)
+    }
+}
+
 /// The candidates for the line up to the cursor; `names` looks up models or sessions.
-pub fn candidates(line: &str, names: impl Fn(ArgumentKind) -> Vec<String>) -> Option<Candidates> {
+fn candidates(line: &str, names: impl Fn(ArgumentKind) -> Vec<String>) -> Option<Candidates> {
     let command = line
         .strip_prefix('/')
         .filter(|rest| !rest.starts_with('/'))?;

@@ -1,9 +1,9 @@
 //! Adds drawn pictures to the story, and shows or hides them on the page.
 
 use super::choices::Listed;
-use super::pictures::{Illustration, Kept};
+use super::pictures::{Illustration, PictureSource};
 use super::{Notice, Outcome, Refusal, Studio};
-use crate::store::picture::{encode, size};
+use crate::store::picture::{PictureError, encode, size};
 use base::hash::sha256;
 use story::message::FailureKind;
 use story::picture::{DrawnPicture, PictureProvenance};
@@ -85,8 +85,11 @@ impl Studio {
             let bytes = match encode(&drawing.layers, &drawing.provenance) {
                 Ok(bytes) => bytes,
                 Err(why) => {
-                    let why = format!("Cannot save the picture: {why}");
-                    return vec![Notice::Error(why, FailureKind::Engine)];
+                    let fault = match why {
+                        PictureError::NoPng(_) => FailureKind::Engine,
+                        _ => FailureKind::Request,
+                    };
+                    return vec![Notice::Error(why.to_string(), fault)];
                 }
             };
             let (width, height) = size(&drawing.provenance);
@@ -177,7 +180,7 @@ impl Studio {
             format!("  weights {} on {}", how.weights, how.backend),
             format!("  sha256 {}", picture.sha256),
         ];
-        if let Some(Kept::File(path)) = self.picture(id) {
+        if let Some(PictureSource::File(path)) = self.picture(id) {
             lines.push(format!("  in {}", path.display()));
         }
         let versions = self.session.story.picture_versions(id).len();

@@ -4,7 +4,6 @@ use super::pending::Purpose;
 use super::session::Afterwards;
 use super::write::maker;
 use super::{Notice, Refusal, Studio, Work};
-use base::untrusted::clean;
 use story::frame::FrameChange;
 use story::message::{FailureKind, PassageStats, Reply, RetrievedPassage, Truncation};
 use story::record::{Change, PassageEnd, Step, StepKind, StreamedText};
@@ -38,7 +37,9 @@ impl Studio {
             }
             Event::Ready(about, capabilities) => {
                 self.capabilities = capabilities;
-                self.ready(id, about)
+                let mut notices = self.ready(id, about);
+                notices.extend(capabilities.caveats().map(Notice::Info));
+                notices
             }
             Event::Prefill {
                 done,
@@ -79,7 +80,7 @@ impl Studio {
             Event::Retrieved(found) => self.recalled(found),
             Event::Rewound { node, phrase } => {
                 let phrases = self.session.rewound.entry(node).or_default();
-                phrases.push(clean(&phrase).into_owned());
+                phrases.push(phrase);
                 Vec::new()
             }
             Event::Suggested(line) => vec![Notice::Suggested(line)],

@@ -43,23 +43,23 @@ pub(super) struct Illustration {
 
 /// Where a picture's file is.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Kept {
+pub enum PictureSource {
     File(PathBuf),
     /// In memory, for a private session.
     Memory(Arc<[u8]>),
 }
 
-impl Kept {
+impl PictureSource {
     /// The bytes of the file; None if it is missing.
     pub fn bytes(&self) -> Option<Arc<[u8]>> {
         match self {
-            Kept::File(path) => {
+            PictureSource::File(path) => {
                 let small =
                     std::fs::metadata(path).is_ok_and(|it| it.len() <= MAX_FILE_BYTES as u64);
                 let bytes = std::fs::read(path).ok().filter(|_| small)?;
                 Some(bytes.into())
             }
-            Kept::Memory(bytes) => Some(bytes.clone()),
+            PictureSource::Memory(bytes) => Some(bytes.clone()),
         }
     }
 }
@@ -71,13 +71,13 @@ impl Studio {
     }
 
     /// Where the file of a picture in the story is.
-    pub fn picture(&self, id: NodeId) -> Option<Kept> {
+    pub fn picture(&self, id: NodeId) -> Option<PictureSource> {
         self.session.story.picture(id)?;
         if let Some(bytes) = self.session.in_memory_pictures.get(&id) {
-            return Some(Kept::Memory(bytes.clone()));
+            return Some(PictureSource::Memory(bytes.clone()));
         }
         let folder = self.session.journal.as_ref()?.folder();
-        Some(Kept::File(pictures::path(folder, id)))
+        Some(PictureSource::File(pictures::path(folder, id)))
     }
 
     /// The names of the image model's styles.
@@ -182,6 +182,7 @@ impl Studio {
         let style = wanted.style.as_deref().map(StyleChoice::parse);
         let request = PictureRequest {
             enlarged: false,
+            weights: None,
             node,
             task,
             style: style.unwrap_or_default(),
@@ -194,10 +195,25 @@ impl Studio {
             background: wanted.background.clone(),
             build: self.setup.build.clone(),
         };
-        let purpose = Purpose::Pictures(Illustration { parent, beside });
+        Ok(self.submit_picture(request, Illustration { parent, beside }))
+    }
+
+    /// Draws a request that says everything itself; the pictures follow the head.
+    pub(super) fn illustrate(&mut self, request: PictureRequest) -> Result<Outcome, Refusal> {
+        let node = self.session.story.next_id();
+        let parent = self.session.story.head();
+        let place = Illustration {
+            parent,
+            beside: None,
+        };
+        Ok(self.submit_picture(PictureRequest { node, ..request }, place))
+    }
+
+    fn submit_picture(&mut self, request: PictureRequest, place: Illustration) -> Outcome {
         let work = Work::Drawing { done: 0, total: 0 };
-        self.send(Request::Picture(Box::new(request)), purpose, work);
-        Ok(Outcome::Asked)
+        let request = Request::Picture(Box::new(request));
+        self.send(request, Purpose::Pictures(place), work);
+        Outcome::Asked
     }
 
     /// The given prompt, or the last passage with a request for a description of it.

@@ -30,6 +30,7 @@ impl Desk {
             prompts: Prompts::default(),
             home: None,
             styles: Vec::new(),
+            models: Vec::new(),
         };
         let mut desk = Desk {
             studio: Studio::new(Engine::start(script, sender), setup),

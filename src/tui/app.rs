@@ -20,7 +20,7 @@ use crate::studio::{Notice, Outcome, Refusal, Studio, left_out};
 use base::untrusted::clean;
 use crossterm::event::{KeyEvent, KeyEventKind};
 use std::time::Duration;
-use story::command::{self, ArgumentKind};
+use story::command;
 use story::{Command, NodeId, Reply};
 
 /// The time within which a second Ctrl+C quits.
@@ -43,7 +43,6 @@ pub struct App {
     pub(super) editing: Option<NodeId>,
     pub(super) editor: Option<Editor>,
     keys: Keymap,
-    models: Vec<String>,
     /// Whether to prefill the line being typed, and when that is next due.
     read_ahead: bool,
     due: Option<Duration>,
@@ -85,7 +84,6 @@ impl App {
             editing: None,
             editor: options.editor,
             keys: options.keys,
-            models: options.models,
             read_ahead: options.read_ahead,
             due: None,
             history: History::new(options.history),
@@ -334,21 +332,8 @@ impl App {
     }
 
     fn hint(&mut self) {
-        self.hints = Hints::at(self.input.before_cursor(), |what| self.names(what));
-    }
-
-    fn names(&self, what: ArgumentKind) -> Vec<String> {
-        match what {
-            ArgumentKind::Models => self.models.clone(),
-            ArgumentKind::Sessions => {
-                let listed = self.studio.sessions().list().unwrap_or_default();
-                listed.into_iter().map(|one| one.name).collect()
-            }
-            ArgumentKind::Voices => self.studio.voices(),
-            ArgumentKind::Styles => self.studio.styles().to_vec(),
-            ArgumentKind::Marks => self.studio.story().marks().keys().cloned().collect(),
-            _ => Vec::new(),
-        }
+        let found = self.studio.completions(self.input.before_cursor());
+        self.hints = found.map(Hints::new);
     }
 
     /// Completes with the only candidate, or steps to the next of several.

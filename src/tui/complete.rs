@@ -1,6 +1,6 @@
 //! Completions on the screen: the list under the line, and the ghost behind the cursor.
 
-use crate::studio::complete::{Candidates, candidates};
+use crate::studio::complete::Candidates;
 use story::command::{self, ArgumentKind};
 use story::sampling::find;
 
@@ -12,13 +12,11 @@ pub struct Hints {
 }
 
 impl Hints {
-    /// Hints for the line up to the cursor, if there are any.
-    pub fn at(line: &str, names: impl Fn(ArgumentKind) -> Vec<String>) -> Option<Hints> {
-        let candidates = candidates(line, names)?;
-        Some(Hints {
+    pub fn new(candidates: Candidates) -> Hints {
+        Hints {
             candidates,
             chosen: None,
-        })
+        }
     }
 
     /// Selects the next or the previous candidate, cyclically.

@@ -4,7 +4,7 @@
 use super::half_blocks::{HalfBlocks, PictureSlot};
 use super::inbox::Input;
 use super::prepared::PreparedPicture;
-use crate::studio::Kept;
+use crate::studio::PictureSource;
 use image::{DynamicImage, RgbaImage};
 use imagegen::picture_file::decode_for_terminal;
 use ratatui::buffer::Buffer;
@@ -46,7 +46,7 @@ impl PictureMode {
 pub struct Gallery {
     mode: PictureMode,
     /// The preparing thread; None if pictures are prepared synchronously, as in tests.
-    worker: Option<Sender<(PictureSlot, Kept)>>,
+    worker: Option<Sender<(PictureSlot, PictureSource)>>,
     /// The cache; None for a picture in preparation.
     frames: HashMap<PictureSlot, Option<PreparedPicture>>,
     /// The cached pictures, oldest first.
@@ -81,7 +81,7 @@ impl Gallery {
     }
 
     /// Requests a picture at a size, unless it is cached or already requested.
-    pub fn request(&mut self, frame: PictureSlot, file: Option<Kept>) {
+    pub fn request(&mut self, frame: PictureSlot, file: Option<PictureSource>) {
         if !self.shows() || self.frames.contains_key(&frame) {
             return;
         }
@@ -147,7 +147,7 @@ pub enum PictureState {
 
 fn prepare_orders(
     mode: &PictureMode,
-    orders: &Receiver<(PictureSlot, Kept)>,
+    orders: &Receiver<(PictureSlot, PictureSource)>,
     inbox: &Sender<Input>,
 ) {
     for (frame, file) in orders {
@@ -158,7 +158,7 @@ fn prepare_orders(
     }
 }
 
-fn prepare(mode: &PictureMode, frame: PictureSlot, file: &Kept) -> PreparedPicture {
+fn prepare(mode: &PictureMode, frame: PictureSlot, file: &PictureSource) -> PreparedPicture {
     let picture = file
         .bytes()
         .and_then(|bytes| decode_for_terminal(&bytes).ok());

@@ -62,6 +62,7 @@ fn app_with(defaults: Settings, options: Options) -> (App, Receiver<Reply>, temp
         prompts: Prompts::default(),
         home: None,
         styles: vec!["noto".to_string(), "ink".to_string()],
+        models: vec!["smol-1".into(), "smol-2".into()],
         asked: SettingOverrides::default(),
     };
     let mut app = App::new(Studio::new(Engine::start(NoModel, sender), setup), options);

@@ -24,7 +24,7 @@ pub enum Update {
     /// A step, with its losses by name.
     Step(u64, Vec<(&'static str, f64)>),
     /// A checkpoint was saved.
-    Kept(u64),
+    Checkpointed(u64),
     /// A sample sheet: a PNG file, its width and height.
     Sheet(Vec<u8>, u32, u32),
     /// A warning for the user.

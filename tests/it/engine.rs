@@ -273,7 +273,7 @@ fn a_draft_model_guesses_and_changes_no_word() {
         let (one, other) = (plain.answered(asked()), drafted.answered(asked()));
         assert_eq!(one.ids, other.ids, "at {temperature}");
         assert!(
-            other.stats.guessed > one.stats.guessed + 5,
+            other.stats.accepted_drafts > one.stats.accepted_drafts + 5,
             "{:?}",
             other.stats
         );

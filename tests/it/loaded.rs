@@ -109,9 +109,9 @@ fn a_story_that_was_read_comes_back_from_bytes() {
     let mut second = loaded();
     assert!(second.restore(&ids[1..], &bytes).is_err());
     assert!(second.restore(&ids, &bytes[..bytes.len() - 9]).is_err());
-    assert_eq!(second.keep_common(&ids), 0);
+    assert_eq!(second.common_prefix(&ids), 0);
     second.restore(&ids, &bytes).unwrap();
-    assert_eq!(second.keep_common(&ids), ids.len());
+    assert_eq!(second.common_prefix(&ids), ids.len());
     let next = |loaded: &mut Loaded| {
         loaded
             .forward(&[42], Logits::Last, &|| false)

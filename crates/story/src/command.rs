@@ -12,6 +12,7 @@ pub use table::COMMANDS;
 
 use super::frame::Voice;
 use super::message::Overflow;
+use super::picture::PictureRequest;
 use base::nearest::nearest;
 
 /// A command.
@@ -21,6 +22,8 @@ pub enum Command {
     Write(String),
     /// Continue a prompt for a program that calls illumine.
     Complete(Box<Completion>),
+    /// Draw exactly this for a program that calls illumine.
+    Illustrate(Box<PictureRequest>),
     /// Continue without new text.
     Continue(ContinueLength),
     /// Regenerate the last passage, optionally with a given seed.
@@ -165,7 +168,7 @@ pub struct CommandSpec {
 }
 
 /// The kind of argument of a command, for completion.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum ArgumentKind {
     Nothing,
     Settings,
@@ -181,6 +184,24 @@ pub enum ArgumentKind {
     LoreWords,
     /// Options and styles of a picture command.
     Styles,
+}
+
+impl ArgumentKind {
+    pub const ALL: &[ArgumentKind] = &[
+        ArgumentKind::Nothing,
+        ArgumentKind::Settings,
+        ArgumentKind::Models,
+        ArgumentKind::Modes,
+        ArgumentKind::Sessions,
+        ArgumentKind::Commands,
+        ArgumentKind::Swipes,
+        ArgumentKind::Marks,
+        ArgumentKind::Voices,
+        ArgumentKind::Reaches,
+        ArgumentKind::Formats,
+        ArgumentKind::LoreWords,
+        ArgumentKind::Styles,
+    ];
 }
 
 /// Words that complete a kind of argument in any session. (The store has the export formats.)

@@ -6,6 +6,7 @@ use super::picture::{DrawnPicture, PictureRequest};
 pub use super::text_request::{LengthGoal, Overflow, Retrieval, TextRequest, UnmatchedLore};
 use super::{NodeId, Status};
 use serde::Serialize;
+use std::borrow::Cow;
 
 /// The id of a request, which its replies carry: each request of an engine gets the next number.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -44,6 +45,40 @@ pub enum Request {
     RestoreCache(WarmCache),
     /// Draw pictures.
     Picture(Box<PictureRequest>),
+}
+
+impl Request {
+    /// The kind of request, for the log.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Request::Load { .. } => "load",
+            Request::Text(_) => "text",
+            Request::Candidates(_) => "candidates",
+            Request::Alternatives(_) => "alternatives",
+            Request::Suggest { .. } => "suggest",
+            Request::Prefetch(_) => "prefetch",
+            Request::Explain(_) => "explain",
+            Request::SaveCache => "save cache",
+            Request::RestoreCache(_) => "restore cache",
+            Request::Picture(_) => "picture",
+        }
+    }
+
+    /// The passage or picture that it generates last; None if it generates none.
+    pub fn node(&self) -> Option<NodeId> {
+        match self {
+            Request::Text(text) => Some(text.node),
+            Request::Candidates(several) => several.last().map(|text| text.node),
+            Request::Picture(picture) => Some(picture.node),
+            Request::Load { .. }
+            | Request::Alternatives(_)
+            | Request::Suggest { .. }
+            | Request::Prefetch(_)
+            | Request::Explain(_)
+            | Request::SaveCache
+            | Request::RestoreCache(_) => None,
+        }
+    }
 }
 
 /// A saved KV cache: the tokens it holds and its bytes (`llm`'s snapshot format).
@@ -139,6 +174,66 @@ pub enum Event {
     },
 }
 
+impl Event {
+    /// The event about another passage.
+    pub fn with_node(mut self, to: NodeId) -> Event {
+        match &mut self {
+            Event::Prefill { node, .. }
+            | Event::Piece { node, .. }
+            | Event::Rewound { node, .. }
+            | Event::Drawing { node, .. }
+            | Event::Drawn { node, .. }
+            | Event::Ended { node, .. } => *node = to,
+            Event::Done { node, .. } | Event::Failed { node, .. } => {
+                if let Some(node) = node {
+                    *node = to;
+                }
+            }
+            Event::Loading { .. }
+            | Event::Ready(..)
+            | Event::Retrieved(_)
+            | Event::Warned(_)
+            | Event::Alternatives(_)
+            | Event::Suggested(_)
+            | Event::Explained(_)
+            | Event::CacheSaved(_) => {}
+        }
+        self
+    }
+
+    /// The event without control characters in what a model, a file or a server said.
+    pub fn cleaned(mut self) -> Event {
+        let clean = |text: &mut String| {
+            if let Cow::Owned(clean) = base::untrusted::clean(text) {
+                *text = clean;
+            }
+        };
+        match &mut self {
+            Event::Piece { text, .. } => clean(text),
+            Event::Rewound { phrase, .. } => clean(phrase),
+            Event::Warned(text) | Event::Suggested(text) => clean(text),
+            Event::Failed { why, .. } => clean(why),
+            Event::Alternatives(found) => found.iter_mut().for_each(|one| clean(&mut one.text)),
+            Event::Explained(report) => {
+                report
+                    .segments
+                    .iter_mut()
+                    .for_each(|part| clean(&mut part.text));
+            }
+            Event::Loading { .. }
+            | Event::Ready(..)
+            | Event::Prefill { .. }
+            | Event::Retrieved(_)
+            | Event::CacheSaved(_)
+            | Event::Drawing { .. }
+            | Event::Drawn { .. }
+            | Event::Ended { .. }
+            | Event::Done { .. } => {}
+        }
+        self
+    }
+}
+
 /// The parts of a context that did not fit the model's context size.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Truncation {
@@ -220,6 +315,8 @@ pub struct Segment {
 pub enum FailureKind {
     /// The model could not be downloaded or loaded.
     Model,
+    /// It was asked for something that cannot be: an unknown style, a prompt that is too long.
+    Request,
     /// The prompt does not fit the model's context.
     Overflow,
     /// The text could not be saved to disk.
@@ -267,6 +364,21 @@ pub struct Capabilities {
 }
 
 impl Capabilities {
+    /// What is not exact, in a sentence for the writer; None if all answers are.
+    pub fn caveats(&self) -> Option<String> {
+        let all = [
+            (self.reproducible, "the same seed may give another text"),
+            (self.banned_phrases, "banned phrases may appear"),
+            (self.exact_token_counts, "token counts are estimates"),
+        ];
+        let inexact: Vec<&str> = all
+            .iter()
+            .filter(|(exact, _)| !exact)
+            .map(|(_, what)| *what)
+            .collect();
+        (!inexact.is_empty()).then(|| format!("With this engine {}", inexact.join("; ")))
+    }
+
     /// All capabilities, and all answers exact.
     pub fn all() -> Capabilities {
         Capabilities {
@@ -293,7 +405,8 @@ pub struct PassageStats {
     pub prefill_ms: f64,
     pub new_tokens: usize,
     /// The number of accepted draft tokens among them.
-    pub guessed: usize,
+    #[serde(rename = "guessed")]
+    pub accepted_drafts: usize,
     pub decode_ms: f64,
     #[serde(skip)]
     pub prompt_ids: Vec<u32>,

@@ -4,7 +4,6 @@ use super::generate::{prefill, sampler};
 use super::loaded::Loaded;
 use super::prompt::{prompt, segments, within_budget};
 use crate::engine::backend::{Failure, Listener};
-use base::untrusted::clean;
 use llm::tokenizer::Decoder;
 use sampler::log_probability;
 use story::message::{Alternative, ContextReport, PassageStats, TextRequest};
@@ -60,7 +59,7 @@ fn word(loaded: &Loaded, id: u32) -> String {
     match text.is_empty() {
         // A part of a character.
         true => bytes.iter().map(|byte| format!("<{byte:02X}>")).collect(),
-        false => clean(&text).into_owned(),
+        false => text,
     }
 }
 
@@ -76,7 +75,7 @@ pub fn explain(loaded: &mut Loaded, request: &TextRequest) -> Result<ContextRepo
         segments: segments(loaded, &context)?,
         tokens: fitted.ids.len(),
         holds: loaded.model.context(),
-        reused: loaded.keep_common(&fitted.ids),
+        reused: loaded.common_prefix(&fitted.ids),
         dropped: fitted.cut.dropped,
         lore,
     })

@@ -32,11 +32,11 @@ pub fn text(loaded: &mut Loaded, request: &TextRequest, listener: &dyn Listener)
     let status = match read {
         None => Status::Stopped,
         Some(logits) => {
-            let (began, known) = (Instant::now(), loaded.guessed());
+            let (began, known) = (Instant::now(), loaded.accepted_drafts());
             let mut passage = Passage::new(loaded, request, &prompt)?;
             let status = passage.write(loaded, logits, &mut stats, listener)?;
             stats.decode_ms = ms(began);
-            stats.guessed = loaded.guessed() - known;
+            stats.accepted_drafts = loaded.accepted_drafts() - known;
             status
         }
     };
@@ -96,7 +96,7 @@ fn read(
     let known = loaded.latest(&prompt.ids).map(<[f32]>::to_vec);
     stats.reused = match known {
         Some(_) => total,
-        None => loaded.keep_common(&prompt.ids).min(total - 1),
+        None => loaded.common_prefix(&prompt.ids).min(total - 1),
     };
     loaded.rewind(stats.reused);
     let mut logits = known.unwrap_or_default();

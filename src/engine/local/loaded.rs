@@ -52,7 +52,7 @@ impl Loaded {
     }
 
     /// The length of the common prefix of `ids` and the KV cache.
-    pub fn keep_common(&self, ids: &[u32]) -> usize {
+    pub fn common_prefix(&self, ids: &[u32]) -> usize {
         let pairs = self.held.iter().zip(ids);
         pairs.take_while(|(held, id)| held == id).count()
     }
@@ -83,8 +83,8 @@ impl Loaded {
     }
 
     /// The number of accepted draft tokens so far.
-    pub fn guessed(&self) -> usize {
-        self.ahead.true_ones
+    pub fn accepted_drafts(&self) -> usize {
+        self.ahead.accepted
     }
 
     /// The token of a line break, which XTC must not remove.

@@ -19,9 +19,9 @@ const MOST: usize = 7;
 pub struct Ahead {
     read: VecDeque<(u32, Vec<f32>)>,
     /// The draft length, which grows with accepted drafts.
-    bold: usize,
+    draft_len: usize,
     /// The total number of accepted draft tokens.
-    pub true_ones: usize,
+    pub accepted: usize,
 }
 
 impl Ahead {
@@ -29,15 +29,15 @@ impl Ahead {
     pub fn take(&mut self, id: u32) -> Option<Vec<f32>> {
         match self.read.pop_front() {
             Some((guess, logits)) if guess == id => {
-                self.true_ones += 1;
+                self.accepted += 1;
                 if self.read.is_empty() {
-                    self.bold = (self.bold * 2 + 1).min(MOST);
+                    self.draft_len = (self.draft_len * 2 + 1).min(MOST);
                 }
                 Some(logits)
             }
             Some(_) => {
                 self.forget();
-                self.bold = 1;
+                self.draft_len = 1;
                 None
             }
             None => None,
@@ -50,7 +50,7 @@ impl Ahead {
 
     /// The draft length, limited to `room`.
     pub fn worth(&self, room: usize) -> usize {
-        self.bold.max(1).min(room)
+        self.draft_len.max(1).min(room)
     }
 
     /// Proposes up to `room` draft tokens after `held` and `id`.

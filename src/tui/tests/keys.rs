@@ -159,13 +159,7 @@ fn up_walks_the_lines_then_the_history() {
 
 #[test]
 fn tab_completes_and_walks() {
-    let mut desk = desk_with(
-        Settings::default(),
-        Options {
-            models: vec!["smol-1".into(), "smol-2".into()],
-            ..Options::default()
-        },
-    );
+    let mut desk = desk();
     desk.type_in("/mod").press(KeyCode::Tab);
     assert_eq!(desk.app.input.text(), "/model");
     desk.press(KeyCode::Tab);

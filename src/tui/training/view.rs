@@ -5,7 +5,7 @@ use super::super::half_blocks::PictureSlot;
 use super::super::theme;
 use super::curve::Curve;
 use super::{Run, Update};
-use crate::studio::Kept;
+use crate::studio::PictureSource;
 use base::untrusted::clean_line;
 use ratatui::Frame;
 use ratatui::buffer::Buffer;
@@ -41,7 +41,7 @@ struct Sheet {
     number: NodeId,
     /// The step of the sheet.
     step: u64,
-    file: Kept,
+    file: PictureSource,
     width: u32,
     height: u32,
 }
@@ -69,7 +69,7 @@ impl View {
         self.now = now;
         match update {
             Update::Resumed(step) => (self.step, self.kept) = (step, Some(step)),
-            Update::Kept(step) => self.kept = Some(step),
+            Update::Checkpointed(step) => self.kept = Some(step),
             Update::Warning(words) => self.said.push(words),
             Update::Step(number, metrics) => {
                 (self.step, self.last) = (number, now);
@@ -87,7 +87,7 @@ impl View {
                 self.sheet = Some(Sheet {
                     number,
                     step: self.step,
-                    file: Kept::Memory(file.into()),
+                    file: PictureSource::Memory(file.into()),
                     width,
                     height,
                 });
@@ -295,7 +295,7 @@ mod tests {
             let update = Update::Step(1_001 + n, metrics);
             view.take(update, Duration::from_millis(500 * n));
         }
-        view.take(Update::Kept(1_040), Duration::from_secs(20));
+        view.take(Update::Checkpointed(1_040), Duration::from_secs(20));
     }
 
     #[test]

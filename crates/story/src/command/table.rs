@@ -363,7 +363,7 @@ pub const COMMANDS: &[CommandSpec] = &[
         name: "export",
         aliases: &[],
         args: "[FORMAT] [tree] [FILE] [!]",
-        help: "export the story: txt, md, html, epub, jsonl, pairs, kobold, tavern, card",
+        help: "export the story as text, a web page, an e-book, a chat, a card, …",
         completes: ArgumentKind::Formats,
         parse: |rest| {
             let (format, file) = split_word(rest);

@@ -22,6 +22,8 @@ pub struct PictureRequest {
     pub background: Option<String>,
     /// Whether to enlarge with the upscaler.
     pub enlarged: bool,
+    /// The SHA-256 of the weights that must draw it; None for any.
+    pub weights: Option<String>,
     /// The program's name and version.
     pub build: String,
 }
@@ -76,6 +78,7 @@ impl PictureRequest {
             size: how.size,
             background: how.background.clone(),
             enlarged: how.enlarged,
+            weights: Some(how.weights.clone()),
             build: how.build.clone(),
         }
     }
