@@ -1,0 +1,50 @@
+//! The servers on this machine's usual ports.
+
+use super::client::{Client, Limits, Network};
+use super::probe::{Server, probe};
+use std::time::Duration;
+
+/// The usual ports, and whose they are.
+pub const LOCAL_PORTS: [(u16, &str); 7] = [
+    (8080, "llama-server"),
+    (8000, "vLLM, llama-cpp-python, transformers serve"),
+    (11434, "Ollama"),
+    (5001, "KoboldCpp"),
+    (1234, "LM Studio"),
+    (30000, "SGLang"),
+    (4000, "LiteLLM"),
+];
+
+/// A server that answered.
+#[derive(Clone, Debug, PartialEq)]
+pub struct FoundServer {
+    pub root: String,
+    pub server: Server,
+}
+
+/// Asks all these addresses at once, without a key, and waits for none of them long.
+pub fn look_around(roots: &[String]) -> Vec<FoundServer> {
+    let limits = Limits {
+        connect: Duration::from_millis(300),
+        answer: Duration::from_millis(1500),
+        first: Duration::from_millis(1500),
+        between: Duration::from_millis(1500),
+    };
+    let network = Network {
+        limits,
+        ..Network::default()
+    };
+    std::thread::scope(|scope| {
+        let ask = |root: &String| {
+            let client = Client::new(root, None, true, &network);
+            let root = root.clone();
+            scope.spawn(move || {
+                let server = probe(&client, None, None, &|| false).ok()?;
+                Some(FoundServer { root, server })
+            })
+        };
+        let asked: Vec<_> = roots.iter().map(ask).collect();
+        let answers = asked.into_iter().filter_map(|it| it.join().ok().flatten());
+        answers.collect()
+    })
+}

@@ -1,0 +1,254 @@
+//! What can go wrong with a server, each in one sentence that says what to do.
+
+use base::untrusted::clean_line;
+use serde_json::Value;
+use std::time::Duration;
+
+/// A failure of a server or of the way to it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RemoteError {
+    pub kind: Kind,
+    /// The address of the server.
+    pub server: String,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub enum Kind {
+    /// The request was stopped.
+    Stopped,
+    Unreachable(String),
+    /// It was silent for too long.
+    Silent {
+        doing: &'static str,
+        after: Duration,
+    },
+    /// It refused the key, or wants one.
+    Unauthorized {
+        had_key: bool,
+    },
+    /// It does not have the route or the model.
+    NotFound(String),
+    /// The prompt does not fit its context.
+    TooLong(String),
+    /// It is still loading its model.
+    Loading,
+    /// It has too much to do.
+    Busy {
+        status: u16,
+        said: String,
+        retry_after: Option<Duration>,
+    },
+    /// It refuses the request.
+    Refused {
+        status: u16,
+        said: String,
+    },
+    /// It wants to be asked elsewhere.
+    Redirects(String),
+    /// It answered with something else than asked.
+    Garbage,
+    /// It answered nothing.
+    Empty,
+    /// It reported an error while it wrote.
+    Broke(String),
+    /// The connection ended before the text did.
+    Gone,
+}
+
+/// The most characters of a server's own words in a sentence.
+const QUOTED: usize = 200;
+
+impl RemoteError {
+    /// The error that an HTTP status and its body stand for; None for a success.
+    pub(crate) fn of_status(
+        server: &str,
+        status: u16,
+        body: &str,
+        retry_after: Option<Duration>,
+        had_key: bool,
+    ) -> Option<RemoteError> {
+        let said = said(body);
+        let kind = match status {
+            200..=299 => return None,
+            _ if is_too_long(body) => Kind::TooLong(said),
+            401 | 403 => Kind::Unauthorized { had_key },
+            404 | 405 => Kind::NotFound(said),
+            503 if said.to_lowercase().contains("loading") => Kind::Loading,
+            408 | 429 | 502 | 503 | 504 | 529 => Kind::Busy {
+                status,
+                said,
+                retry_after,
+            },
+            _ => Kind::Refused { status, said },
+        };
+        Some(RemoteError {
+            kind,
+            server: server.to_string(),
+        })
+    }
+}
+
+/// Whether a body says that the prompt does not fit.
+fn is_too_long(body: &str) -> bool {
+    let body = body.to_lowercase();
+    [
+        "exceed_context_size",
+        "exceeds the available context",
+        "maximum context length",
+        "context_length_exceeded",
+        "prompt is too long",
+        "requested tokens",
+        "context window of",
+    ]
+    .iter()
+    .any(|words| body.contains(words))
+}
+
+/// The server's own words in an error: from JSON of any shape, or the text itself.
+pub(crate) fn said(body: &str) -> String {
+    let json: Value = serde_json::from_str(body).unwrap_or_default();
+    let error = &json["error"];
+    let places = [
+        &error["message"],
+        error,
+        &json["message"],
+        &json["detail"],
+        &json["detail"]["msg"],
+        &json["detail"][0]["msg"],
+        &json["detail"]["message"],
+    ];
+    let text = places.into_iter().find_map(Value::as_str);
+    let text = text.unwrap_or(
+        match json.is_null() && !body.trim_start().starts_with('<') {
+            true => body,
+            false => "",
+        },
+    );
+    let line = clean_line(text.trim());
+    match line.char_indices().nth(QUOTED) {
+        Some((at, _)) => format!("{}…", &line[..at]),
+        None => line.trim_end_matches('.').to_string(),
+    }
+}
+
+impl std::error::Error for RemoteError {}
+
+impl std::fmt::Display for RemoteError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let server = &self.server;
+        let quoted = |said: &str| match said.is_empty() {
+            true => String::new(),
+            false => format!(": \"{said}\""),
+        };
+        match &self.kind {
+            Kind::Stopped => write!(f, "Stopped"),
+            Kind::Unreachable(why) => write!(
+                f,
+                "Cannot reach {server} ({why}); start the server, or correct its address with /model"
+            ),
+            Kind::Silent { doing, after } => write!(
+                f,
+                "{server} was silent for {} seconds {doing}; see what the server is doing, then /retry",
+                after.as_secs()
+            ),
+            Kind::Unauthorized { had_key: true } => write!(
+                f,
+                "{server} refuses the key; correct ILLUMINE_API_KEY, or the variable that key_env of its backend in config.toml names"
+            ),
+            Kind::Unauthorized { had_key: false } => write!(
+                f,
+                "{server} wants a key; put it into ILLUMINE_API_KEY and start with --backend {server}, or name its variable with key_env of a backend in config.toml"
+            ),
+            Kind::NotFound(said) => write!(
+                f,
+                "{server} does not have the model or the route{}; `illumine models list` shows its models, and flavour of a backend in config.toml says what kind of server it is",
+                quoted(said)
+            ),
+            Kind::TooLong(said) => write!(
+                f,
+                "The prompt does not fit the context of {server}{}; shorten it, or start the server with a longer context",
+                quoted(said)
+            ),
+            Kind::Loading => write!(f, "{server} is still loading its model; try again soon"),
+            Kind::Busy {
+                status,
+                said,
+                retry_after,
+            } => {
+                let when = retry_after.map_or("later".to_string(), |wait| {
+                    format!("in {} seconds", wait.as_secs())
+                });
+                write!(
+                    f,
+                    "{server} is overloaded ({status}{}); /retry {when}",
+                    quoted(said)
+                )
+            }
+            Kind::Refused { status, said } => write!(
+                f,
+                "{server} refuses the request ({status}{}); see the server's log, or take another with /model",
+                quoted(said)
+            ),
+            Kind::Redirects(to) => write!(
+                f,
+                "{server} redirects to {to}; if that is right, give this address, since a key is never sent on"
+            ),
+            Kind::Garbage => write!(
+                f,
+                "{server} answers with something that is no model's text; check the address, or set flavour of its backend in config.toml"
+            ),
+            Kind::Empty => write!(
+                f,
+                "{server} answered nothing, as some servers do when a prompt is too long; shorten it, or see the server's log"
+            ),
+            Kind::Broke(said) => write!(
+                f,
+                "{server} failed while it wrote{}; the text so far is kept, and /continue goes on",
+                quoted(said)
+            ),
+            Kind::Gone => write!(
+                f,
+                "The connection to {server} ended before the text did; the text so far is kept, and /continue goes on, also with another /model"
+            ),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of(status: u16, body: &str) -> Kind {
+        let error = RemoteError::of_status("http://h", status, body, None, true);
+        error.unwrap().kind
+    }
+
+    #[test]
+    fn a_status_and_a_body_become_a_kind() {
+        assert_eq!(
+            of(401, r#"{"error":"Unauthorized"}"#),
+            Kind::Unauthorized { had_key: true }
+        );
+        assert!(
+            matches!(of(404, r#"{"detail":"Not Found"}"#), Kind::NotFound(said) if said == "Not Found")
+        );
+        assert_eq!(
+            of(503, r#"{"error":{"message":"Loading model"}}"#),
+            Kind::Loading
+        );
+        assert!(matches!(of(408, ""), Kind::Busy { .. }));
+        let long = r#"{"error":{"message":"This model's maximum context length is 8 tokens."}}"#;
+        assert!(matches!(of(400, long), Kind::TooLong(_)));
+        assert!(
+            matches!(of(500, "Internal Server Error"), Kind::Refused { status: 500, said } if said == "Internal Server Error")
+        );
+        assert!(RemoteError::of_status("h", 200, "", None, false).is_none());
+    }
+
+    #[test]
+    fn what_a_server_says_is_one_short_clean_line() {
+        assert!(!said("a\n\u{1b}[31mb").contains(char::is_control));
+        assert_eq!(said("<html>no</html>"), "");
+        assert!(said(&"x".repeat(9999)).chars().count() <= QUOTED + 1);
+    }
+}
