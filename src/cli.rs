@@ -1,6 +1,7 @@
 //! The command line: one module per subcommand, and shared functions.
 
 pub mod args;
+mod backends;
 mod bench;
 mod cold;
 mod config;
@@ -24,6 +25,7 @@ mod pictures;
 mod prompts;
 mod repl;
 mod screen;
+mod servers;
 mod sessions;
 mod signals;
 #[cfg(feature = "train")]

@@ -8,10 +8,12 @@
 mod backend;
 mod fetching;
 pub mod image_pipeline;
+mod length;
 mod load;
 mod local;
 pub mod perplexity;
 mod picture;
+pub mod remote;
 mod retrieval;
 pub mod scripted;
 mod suggest;

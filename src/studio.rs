@@ -28,6 +28,7 @@ mod write;
 #[cfg(test)]
 mod tests;
 
+use crate::engine::remote::NearbyServers;
 use crate::engine::{Engine, Stop};
 use crate::store::Sessions;
 use crate::store::prompts::Prompts;
@@ -67,8 +68,10 @@ pub struct Setup {
     pub home: Option<PathBuf>,
     /// The image model's styles, for completion.
     pub styles: Vec<String>,
-    /// The names of the catalogue's models, for completion.
+    /// The names of the catalogue's models and of backends, for completion.
     pub models: Vec<String>,
+    /// The servers on this machine, for completion; None where the network is not to be used.
+    pub servers: Option<NearbyServers>,
 }
 
 /// The application: an engine, the session that is open, and the requests between them.

@@ -129,9 +129,13 @@ pub enum Command {
 /// Flags that every front end shares.
 #[derive(Args, Clone, Debug, Default)]
 pub struct Common {
-    /// Model name (see `illumine models list`) or path of a GGUF file
-    #[arg(short, long, env = "ILLUMINE_MODEL", value_name = "NAME|PATH")]
+    /// Model name (see `illumine models list`), path of a GGUF file, or address of a model server
+    #[arg(short, long, env = "ILLUMINE_MODEL", value_name = "NAME|PATH|URL")]
     pub model: Option<String>,
+    /// Model server to write with: its address, or the name of a backend in config.toml; --model
+    /// then names a model on it. Its key comes from ILLUMINE_API_KEY
+    #[arg(long, env = "ILLUMINE_BACKEND", value_name = "URL|NAME")]
+    pub backend: Option<String>,
     #[command(flatten)]
     pub on: On,
     /// Draft model for speculative decoding on a CPU: the same output, faster. It must have the
@@ -251,11 +255,14 @@ pub struct Write {
 
 #[derive(Debug, Subcommand)]
 pub enum Models {
-    /// List the models in the catalogue and mark the downloaded ones
+    /// List the models in the catalogue, mark the downloaded ones, and list those of model servers
     List {
         /// Print JSON
         #[arg(long)]
         json: bool,
+        /// Never access the network, not even this machine's own servers
+        #[arg(long, env = "ILLUMINE_OFFLINE", value_parser = FalseyValueParser::new())]
+        offline: bool,
     },
     /// Download a model
     Pull {

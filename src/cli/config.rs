@@ -9,6 +9,8 @@
 //! temperature = 0.8
 //! [keys]
 //! "alt+g" = "/gen n=2"
+//! [backends.gpu]
+//! url = "http://gpu:8000"
 //! ```
 
 use super::exit::{Exit, Failed};
@@ -35,7 +37,7 @@ pub fn read_ahead(path: &Path) -> Result<bool, Failed> {
     Ok(set.unwrap_or(true))
 }
 
-fn table(path: &Path) -> Result<Table, Failed> {
+pub(super) fn table(path: &Path) -> Result<Table, Failed> {
     let text = match std::fs::read_to_string(path) {
         Ok(text) => text,
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Table::new()),
@@ -75,8 +77,10 @@ fn settings(table: &Table) -> Result<Settings, String> {
             }
             ("read_ahead", Value::Boolean(_)) => {}
             ("keys", Value::Table(_)) => _ = keymap(table)?,
+            ("backends", Value::Table(_)) => {}
             (other, _) => {
-                let known = "model, mode, system, read_ahead, [sampling] and [keys]";
+                let known =
+                    "model, mode, system, read_ahead, [sampling], [keys] and [backends.NAME]";
                 return Err(format!(
                     "unknown entry {}; known entries are {known}",
                     clean_line(other)
@@ -96,7 +100,7 @@ fn plain(value: &Value) -> String {
     }
 }
 
-fn wrong(path: &Path, why: &str) -> Failed {
+pub(super) fn wrong(path: &Path, why: &str) -> Failed {
     let path = clean_line(&path.display().to_string());
     Failed::new(
         Exit::Usage,

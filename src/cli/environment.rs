@@ -9,12 +9,14 @@ use etcetera::BaseStrategy;
 use hub::catalog::Catalog;
 use hub::fetch::{HttpSettings, HubSettings, ModelStore};
 use illumine::editor::Editor;
+use illumine::engine::remote::{Backends, NearbyServers};
 use illumine::engine::{ModelLoader, image_pipeline};
 use illumine::store::Sessions;
 use illumine::store::prompts::Prompts;
 use illumine::studio::Setup;
 use illumine::tui::Graphics;
 use imagegen::config::Config;
+use remote::{Key, Network};
 use std::collections::hash_map::RandomState;
 use std::env;
 use std::hash::{BuildHasher, Hasher};
@@ -148,6 +150,27 @@ pub fn loader(paths: &Paths, common: &Common) -> Result<ModelLoader, Failed> {
         kv: common.on.kv,
         draft: common.draft.clone(),
         weights: weights(paths, common.weights.as_deref()),
+        backends: backends(paths, common)?,
+    })
+}
+
+/// The servers that a model's name may mean, with their keys.
+pub fn backends(paths: &Paths, common: &Common) -> Result<Backends, Failed> {
+    let configured = super::config::read(&paths.config)?.model;
+    let given = [
+        common.model.clone(),
+        common.backend.clone(),
+        Some(configured),
+    ];
+    let network = Network {
+        certificates: HttpSettings::from_variables(variable).certificates,
+        ..Network::default()
+    };
+    Ok(Backends {
+        named: super::backends::read(&paths.config, variable)?,
+        key: variable("ILLUMINE_API_KEY").and_then(|key| Key::new(&key)),
+        given: given.into_iter().flatten().collect(),
+        network,
     })
 }
 
@@ -233,7 +256,7 @@ fn asked(common: &Common) -> Result<SettingOverrides, Failed> {
         sampling.push((name.to_string(), value.to_string()));
     }
     Ok(SettingOverrides {
-        model: common.model.clone(),
+        model: super::backends::model_of(common)?,
         mode: common.chat.then_some(Mode::Chat),
         system: common
             .system
@@ -256,11 +279,13 @@ pub fn setup(paths: &Paths, common: &Common) -> Result<Setup, Failed> {
         prompts: Prompts::new(paths.prompts.clone()),
         home: etcetera::home_dir().ok(),
         styles: styles(paths, common),
-        models: catalog()?
-            .entries()
-            .iter()
-            .map(|entry| entry.name.clone())
-            .collect(),
+        models: {
+            let catalog = catalog()?;
+            let entries = catalog.entries().iter().map(|entry| entry.name.clone());
+            let named = super::backends::read(&paths.config, variable)?;
+            entries.chain(named.into_keys()).collect()
+        },
+        servers: (!model_store(paths, common.offline).offline).then(NearbyServers::default),
     })
 }
 

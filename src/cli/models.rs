@@ -3,6 +3,7 @@
 use super::args::Models as Args;
 use super::environment::{self, Paths};
 use super::page::Meter;
+use super::servers::ServerModel;
 use super::{Exit, Failed, complain, print};
 use hub::catalog::{Catalog, Entry};
 use hub::fetch::{FetchError, ModelStore, Progress};
@@ -12,10 +13,19 @@ use story::sentence::format_bytes;
 
 pub fn run(paths: &Paths, what: &Args) -> Result<Exit, Failed> {
     let catalog = environment::catalog()?;
-    let offline = matches!(what, Args::Pull { offline: true, .. });
+    let offline = match what {
+        Args::Pull { offline, .. } | Args::List { offline, .. } => *offline,
+        Args::Info { .. } | Args::Verify { .. } | Args::Rm { .. } => false,
+    };
     let store = environment::model_store(paths, offline);
     match what {
-        Args::List { json } => list(&catalog, &store, *json),
+        Args::List { json, .. } => {
+            let servers = match store.offline {
+                true => Vec::new(),
+                false => super::servers::find(paths)?,
+            };
+            list(&catalog, &store, &servers, *json)
+        }
         Args::Pull {
             name,
             accept_licence,
@@ -36,7 +46,12 @@ fn find<'a>(catalog: &'a Catalog, name: Option<&str>) -> Result<&'a Entry, Faile
     }
 }
 
-fn list(catalog: &Catalog, store: &ModelStore, json: bool) -> Result<Exit, Failed> {
+fn list(
+    catalog: &Catalog,
+    store: &ModelStore,
+    servers: &[ServerModel],
+    json: bool,
+) -> Result<Exit, Failed> {
     if json {
         let rows = catalog.all().map(|entry| {
             serde_json::json!({
@@ -48,6 +63,7 @@ fn list(catalog: &Catalog, store: &ModelStore, json: bool) -> Result<Exit, Faile
                 "path": store.local_path(entry),
             })
         });
+        let rows = rows.chain(servers.iter().map(ServerModel::json));
         return print(&format!("{}\n", serde_json::Value::Array(rows.collect())));
     }
     let mut text = format!(
@@ -74,6 +90,7 @@ fn list(catalog: &Catalog, store: &ModelStore, json: bool) -> Result<Exit, Faile
     }
     text +=
         "✓ downloaded, * default (downloaded at the first start); FOR is the suggested memory\n";
+    text += &super::servers::table(servers);
     print(&text)
 }
 

@@ -53,6 +53,7 @@ pub fn rows(paths: &Paths, runs: u16) -> Result<Vec<(String, Vec<f64>)>, Failed>
         private: false,
         prompts: Prompts::default(),
         home: None,
+        servers: None,
         styles: Vec::new(),
         models: Vec::new(),
     };

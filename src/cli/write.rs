@@ -94,7 +94,10 @@ pub fn run(paths: &Paths, args: &Args) -> Result<Exit, Failed> {
         super::print("\n")?;
     }
     watch.working(false);
+    let status = written.map(|node| node.status);
     match watch.interrupts() {
+        // Its server was gone before the end.
+        0 if status == Some(Status::Interrupted) => Ok(Exit::Engine),
         0 => Ok(Exit::Well),
         _ => Ok(Exit::Interrupted),
     }

@@ -5,6 +5,7 @@ use super::fetching::watching;
 use super::image_pipeline;
 use super::local::Loaded;
 use super::local::draft::{Draft, same_words};
+use super::remote::{Backends, NotConnected, Remote};
 use base::progress::Observer;
 use base::untrusted::clean_line;
 use hub::catalog::{Catalog, Entry, ModelChoice};
@@ -24,7 +25,8 @@ use story::ModelInfo;
 
 /// Loads models on the worker's thread.
 pub trait Loader: Send {
-    /// `model` is a catalogue name, a path, or empty for the default.
+    /// `model` is a catalogue name, a path, a server's address, the name of a backend of
+    /// config.toml, or empty for the default.
     fn load(&mut self, model: &str, observer: &dyn Observer)
     -> Result<Box<dyn Backend>, LoadError>;
 
@@ -86,6 +88,8 @@ pub struct ModelLoader {
     /// Folders that may contain the image model's weights; a single folder is the one that the user
     /// gave.
     pub weights: Vec<PathBuf>,
+    /// The servers that a name may mean.
+    pub backends: Backends,
 }
 
 /// The requested placement, before the device is opened.
@@ -111,7 +115,19 @@ impl Loader for ModelLoader {
         model: &str,
         observer: &dyn Observer,
     ) -> Result<Box<dyn Backend>, LoadError> {
-        Ok(Box::new(self.load_local(model, observer)?))
+        let Some(target) = self.backends.find(model) else {
+            return Ok(Box::new(self.load_local(model, observer)?));
+        };
+        if self.store.offline {
+            let why = "A model on a server needs the network, which --offline forbids; take a model of `illumine models list`";
+            return Err(LoadError::Failed(why.to_string()));
+        }
+        let target = target.map_err(LoadError::Failed)?;
+        match Remote::connect(target, &self.backends.network, observer) {
+            Ok(remote) => Ok(Box::new(remote)),
+            Err(NotConnected::Stopped) => Err(LoadError::Stopped),
+            Err(NotConnected::Failed(why)) => Err(LoadError::Failed(why)),
+        }
     }
 
     fn encoder(&mut self, observer: &dyn Observer) -> Result<SentenceEncoder, LoadError> {
@@ -160,6 +176,10 @@ impl Loader for ModelLoader {
 impl ModelLoader {
     /// Loads a model into this process, with its draft model.
     pub fn load_local(&self, model: &str, observer: &dyn Observer) -> Result<Loaded, LoadError> {
+        if self.backends.find(model).is_some() {
+            let why = "This needs a model of this program, not one on a server; choose one with --model NAME";
+            return Err(LoadError::Failed(why.to_string()));
+        }
         let found = self.find(model, observer)?;
         if observer.is_cancelled() {
             return Err(LoadError::Stopped);
@@ -312,6 +332,7 @@ fn read_open(
         chat: template.is_some(),
         load_ms: began.elapsed().as_secs_f64() * 1000.0,
         note: tokenizer.note().map(str::to_string),
+        cannot: Vec::new(),
     };
     Ok(Loaded::new(about, model, tokenizer, template))
 }

@@ -4,6 +4,7 @@
 //! Words go to a separate target, [`WORDS`], which the subscriber enables only if the writer asked
 //! for it. Without a subscriber, nothing here costs time.
 
+use super::remote::Backends;
 use std::time::Instant;
 use story::message::FailureKind;
 use story::{Event, Request};
@@ -24,6 +25,10 @@ impl RequestTrace {
         let span = info_span!("request", number, kind = request.kind());
         span.in_scope(|| {
             match request {
+                // An address may hold a secret, although such addresses are refused.
+                Request::Load { model } if Backends::problem_with(model).is_some() => {
+                    info!("asked")
+                }
                 Request::Load { model } => info!(model, "asked"),
                 Request::Candidates(several) => info!(passages = several.len(), "asked"),
                 Request::RestoreCache(warm) => info!(tokens = warm.ids.len(), "asked"),

@@ -26,13 +26,26 @@ pub struct Candidate {
 impl Studio {
     /// The candidates for the line up to the cursor.
     pub fn completions(&self, line: &str) -> Option<Candidates> {
-        candidates(line, |kind| self.names(kind))
+        candidates(line, |kind| {
+            let mut names = self.names(kind);
+            if let (ArgumentKind::Models, Some(servers)) = (kind, &self.setup.servers) {
+                names.extend(servers.look());
+            }
+            names
+        })
     }
 
     /// The same for a line editor that cannot ask the studio: all names as they are now.
     pub fn completer(&self) -> Completer {
         let kinds = ArgumentKind::ALL.iter();
-        Completer(kinds.map(|kind| (*kind, self.names(*kind))).collect())
+        let mut names: HashMap<_, _> = kinds.map(|kind| (*kind, self.names(*kind))).collect();
+        // Nobody has opened a list yet, so no server is asked.
+        if let (Some(models), Some(servers)) =
+            (names.get_mut(&ArgumentKind::Models), &self.setup.servers)
+        {
+            models.extend(servers.known());
+        }
+        Completer(names)
     }
 
     /// The names of this kind that this session, its folders and its models have.

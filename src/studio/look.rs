@@ -185,6 +185,7 @@ impl Studio {
                 how.build
             ));
             lines.push(format!("  {}", differing(&how.sampling)));
+            lines.extend(without_effect(&maker.cannot, &how.sampling));
             match &how.goal {
                 LengthGoal::Exact | LengthGoal::Near => {}
                 LengthGoal::Sentence => lines.push("  up to the end of a sentence".to_string()),
@@ -272,6 +273,18 @@ fn differing(sampling: &Sampling) -> String {
         true => "default settings".to_string(),
         false => differs.join(", "),
     }
+}
+
+/// The settings that the passage was to be written with but that its server could not honour.
+fn without_effect(cannot: &[String], sampling: &Sampling) -> Option<String> {
+    // Greedy sampling has every other stage off.
+    let off = Sampling::greedy();
+    let asked = |row: &&story::sampling::Setting| row.get(sampling) != row.get(&off);
+    let named = SETTINGS
+        .iter()
+        .filter(|row| cannot.iter().any(|name| name == row.name));
+    let names: Vec<&str> = named.filter(asked).map(|row| row.name).collect();
+    (!names.is_empty()).then(|| format!("  without effect on this server: {}", names.join(", ")))
 }
 
 /// The number of characters in the current story by each author.

@@ -67,7 +67,8 @@ impl Studio {
                 healed,
             } => {
                 self.pending.works(id, Work::Writing);
-                let tokens = ids.len();
+                // A server does not tell the tokens of its text.
+                let tokens = ids.len().max(1);
                 self.stream(node, &text, &ids, healed);
                 vec![Notice::Text { node, text, tokens }]
             }

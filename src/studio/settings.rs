@@ -1,6 +1,7 @@
 //! `/set`, `/model`, `/mode` and `/system`.
 
 use super::{Outcome, Refusal, Studio, cannot};
+use crate::engine::remote::Backends;
 use base::untrusted::clean;
 use story::sampling::{self, SETTINGS};
 use story::{Mode, Record, Settings};
@@ -45,6 +46,9 @@ impl Studio {
                 about.name, about.architecture, about.context, about.backend, about.sha256
             )));
         };
+        if let Some(why) = Backends::problem_with(&name) {
+            return Err(cannot(&why));
+        }
         self.load(name.clone());
         Ok(Outcome::Said(format!("Loading {}", clean(&name))))
     }

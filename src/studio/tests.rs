@@ -29,6 +29,7 @@ impl Desk {
             private: false,
             prompts: Prompts::default(),
             home: None,
+            servers: None,
             styles: Vec::new(),
             models: Vec::new(),
         };

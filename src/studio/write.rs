@@ -316,5 +316,6 @@ pub(super) fn maker(about: &story::ModelInfo) -> ModelIdentity {
         model: about.name.clone(),
         model_sha256: about.sha256.clone(),
         backend: about.backend.clone(),
+        cannot: about.cannot.clone(),
     }
 }

@@ -61,6 +61,7 @@ fn app_with(defaults: Settings, options: Options) -> (App, Receiver<Reply>, temp
         private: false,
         prompts: Prompts::default(),
         home: None,
+        servers: None,
         styles: vec!["noto".to_string(), "ink".to_string()],
         models: vec!["smol-1".into(), "smol-2".into()],
         asked: SettingOverrides::default(),

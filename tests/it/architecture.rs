@@ -25,6 +25,10 @@ const HOMES: &[(&str, &[&str])] = &[
             // A download must be stoppable while it waits for the network.
             "crates/hub/src/fetch/client.rs",
             "crates/hub/src/npm.rs",
+            // So must a request to a model server.
+            "crates/remote/src/client.rs",
+            // Servers are asked at once.
+            "crates/remote/src/discover.rs",
             // The sentence encoder is read beside the weights.
             "src/cli/draw.rs",
             // A run trains beside its screen.
@@ -62,7 +66,7 @@ const LONGER: &[(&str, usize)] = &[
     ("src/tui/app.rs", 425),
     // Tables: a row for each key, command and setting.
     ("src/tui/keys.rs", 440),
-    ("src/cli/args.rs", 440),
+    ("src/cli/args.rs", 450),
     ("crates/story/src/command/table.rs", 480),
     ("crates/story/src/sampling/rows.rs", 420),
 ];

@@ -56,6 +56,7 @@ fn start_with(draft: Option<&Path>) -> (Engine, Receiver<Reply>) {
         kv: kv::KvType::default(),
         draft: draft.map(|path| path.display().to_string()),
         weights: Vec::new(),
+        backends: Default::default(),
     };
     let (sender, events) = channel();
     (Engine::start(loader, sender), events)

@@ -23,7 +23,7 @@ pub struct Reply {
 /// A request to the engine. Contains everything that the answer depends on.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Request {
-    /// Load a model: a catalogue name, a path, or empty for the default.
+    /// Load a model: a catalogue name, a path, a server's address, or empty for the default.
     Load { model: String },
     /// Generate a passage from `context`.
     Text(TextRequest),
@@ -331,17 +331,21 @@ pub struct ModelInfo {
     pub name: String,
     pub sha256: String,
     pub architecture: String,
-    /// `cpu`, `cuda:0` or `metal`, and the kernel family: results depend on both.
+    /// `cpu`, `cuda:0` or `metal`, and the kernel family: results depend on both. For a model on a
+    /// server, the flavour of the server and its address.
     pub backend: String,
     /// The size of the context in tokens.
     pub context: usize,
     pub vocabulary: usize,
-    /// Whether the file contains a chat template.
+    /// Whether the model can chat: its file contains a chat template, or its server has one.
     pub chat: bool,
     pub load_ms: f64,
     /// A remark about the model file, for the user.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub note: Option<String>,
+    /// The settings that the engine cannot honour, by name.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub cannot: Vec<String>,
 }
 
 /// The capabilities of an engine with the loaded model, and which of its answers are exact.

@@ -151,6 +151,8 @@ struct FlatProvenance {
     lore: Vec<super::lore::EntryId>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     begin: Vec<u32>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    cannot: Vec<String>,
 }
 
 impl From<FlatProvenance> for Provenance {
@@ -160,6 +162,7 @@ impl From<FlatProvenance> for Provenance {
                 model: row.model,
                 model_sha256: row.model_sha256,
                 backend: row.backend,
+                cannot: row.cannot,
             },
             build: row.build,
             seed: row.seed,
@@ -180,6 +183,7 @@ impl From<Provenance> for FlatProvenance {
             model: how.maker.model,
             model_sha256: how.maker.model_sha256,
             backend: how.maker.backend,
+            cannot: how.maker.cannot,
             build: how.build,
             seed: how.seed,
             mode: how.mode,
@@ -199,6 +203,9 @@ pub struct ModelIdentity {
     pub model: String,
     pub model_sha256: String,
     pub backend: String,
+    /// The settings that it could not honour, by name.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub cannot: Vec<String>,
 }
 
 impl ModelIdentity {

@@ -5,6 +5,7 @@ use super::loaded::Loaded;
 use super::passage::Passage;
 use super::prompt::{Prompt, PromptError, prompt};
 use crate::engine::backend::{Answer, Failure, Listener, Quiet};
+use crate::engine::length::nothing_to_continue;
 use base::progress::Observer;
 use llm::{Logits, ModelError};
 use sampler::Sampler;
@@ -23,8 +24,7 @@ pub fn text(loaded: &mut Loaded, request: &TextRequest, listener: &dyn Listener)
     let mut prompt = prompt(loaded, request)?;
     let mut stats = prompt.stats();
     if prompt.ids.is_empty() {
-        let why = "There is nothing to continue; write a first line";
-        return Err(Failure::engine(why));
+        return Err(nothing_to_continue());
     }
     let began = Instant::now();
     let read = prefill(loaded, &mut prompt, request.node, &mut stats, listener)?;

@@ -12,6 +12,7 @@ use super::heal::Healing;
 use super::loaded::Loaded;
 use super::prompt::Prompt;
 use crate::engine::backend::{Failure, Listener};
+use crate::engine::length::{goal_met_before, may_end, most_tokens, overlap};
 use base::untrusted::clean;
 use llm::tokenizer::Decoder;
 use llm::{Logits, ModelError};
@@ -19,13 +20,8 @@ use sampler::Sampler;
 use sampler::ban::Bans;
 use std::collections::{HashMap, HashSet};
 use story::message::{LengthGoal, PassageStats, TextRequest};
-use story::sentence::sentence_ends_between;
 use story::{Event, Status};
 
-/// Below this number of tokens, the length is exact and not rounded to a sentence.
-const EXACT: usize = 16;
-/// The number of tokens that a word may still need.
-const WORD: usize = 8;
 /// The number of bytes of sent text that goals look back over.
 const LOOK_BACK: usize = 512;
 
@@ -202,15 +198,7 @@ impl<'a> Passage<'a> {
 
     /// An upper bound for the number of tokens of the goal.
     fn most(&self) -> usize {
-        let wanted = self.request.sampling.max_tokens as usize;
-        match &self.request.goal {
-            LengthGoal::Exact => wanted,
-            LengthGoal::Near if wanted < EXACT => wanted,
-            LengthGoal::Near => wanted + wanted / 4 + WORD,
-            LengthGoal::Sentence => wanted.max(100),
-            LengthGoal::Paragraph => wanted.max(400),
-            LengthGoal::Until(_) => wanted.max(1000),
-        }
+        most_tokens(self.request)
     }
 
     /// Samples the next token. The first one may not be an end token, since an empty passage is
@@ -262,11 +250,8 @@ impl<'a> Passage<'a> {
 
     /// Whether the text so far reaches the goal if token `id` follows.
     fn goal_met_before(&self, loaded: &Loaded, id: u32) -> bool {
-        let goal = &self.request.goal;
-        let target = self.request.sampling.max_tokens as usize;
         let written = self.written();
-        let near = *goal == LengthGoal::Near && target >= EXACT && written * 5 >= target * 4;
-        if !near && !matches!(goal, LengthGoal::Sentence | LengthGoal::Paragraph) {
+        if !may_end(self.request, written) {
             return false;
         }
         let piece = self.decoder.clone().push(loaded.tokenizer.bytes(id));
@@ -274,12 +259,7 @@ impl<'a> Passage<'a> {
         if piece.is_empty() || (self.text.trim().is_empty() && !self.said_anything) {
             return false;
         }
-        // Where no sentence ends, a word does.
-        if near && written >= target + target / 4 && !piece.starts_with(char::is_alphanumeric) {
-            return true;
-        }
-        let line = piece.starts_with('\n') || said.ends_with('\n');
-        line || (*goal != LengthGoal::Paragraph && sentence_ends_between(&said, &piece))
+        goal_met_before(self.request, written, &said, &piece)
     }
 
     /// Sends the text that has become final; rewinds if a banned phrase appeared.
@@ -377,24 +357,5 @@ impl<'a> Passage<'a> {
 fn lower(logits: &mut [f32], id: u32, by: f32) {
     if let Some(logit) = logits.get_mut(id as usize) {
         *logit -= by;
-    }
-}
-
-/// The position of a prefix of `stop` at the end of `text`.
-fn overlap(text: &str, stop: &str) -> Option<usize> {
-    let longest = text.len().min(stop.len() - 1);
-    let from = text.len() - longest;
-    (from..text.len()).find(|at| text.is_char_boundary(*at) && stop.starts_with(&text[*at..]))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_may_begin_a_stop_string_is_found() {
-        assert_eq!(overlap("and so\nUs", "\nUser:"), Some(6));
-        assert_eq!(overlap("and so", "\nUser:"), None);
-        assert_eq!(overlap("né", "é!"), Some(1));
     }
 }

@@ -3,6 +3,7 @@
 use super::encode::{Encoded, encode_chat, encode_prose};
 use super::heal::{Healing, heal};
 use super::loaded::Loaded;
+use crate::engine::length;
 use base::untrusted::clean_line;
 use llm::ModelError;
 use story::context::{ContextPart, Message, PartKind, Role, prompt_budget};
@@ -240,50 +241,9 @@ pub fn within_budget(
     loaded: &Loaded,
     context: &Context,
 ) -> Result<(Context, Vec<String>), ModelError> {
-    let mut context = context.clone();
     let fills = loaded.tokenizer.fill_in_middle().is_some();
-    let lists: Vec<&mut Vec<ContextPart>> = match &mut context {
-        Context::Prose { parts, .. } => vec![parts],
-        Context::Chat { messages, .. } => messages.iter_mut().map(|m| &mut m.parts).collect(),
-    };
-    let mut ranked = Vec::new();
-    for part in lists.iter().flat_map(|parts| parts.iter()) {
-        if let PartKind::Lore {
-            title,
-            rank,
-            budget,
-        } = &part.kind
-        {
-            let tokens = loaded.tokenizer.encode(&part.text)?.len();
-            let budget = budget.unwrap_or(loaded.model.context() / 4);
-            ranked.push((*rank, tokens, budget, title.clone()));
-        }
-    }
-    ranked.sort_by_key(|(rank, ..)| *rank);
-    let (mut spent, mut refused) = (0, Vec::new());
-    let mut left_out = Vec::new();
-    for (rank, tokens, budget, title) in ranked {
-        if spent + tokens > budget {
-            refused.push(rank);
-            left_out.push(title);
-        } else {
-            spent += tokens;
-        }
-    }
-    for parts in lists {
-        let mut after = false;
-        parts.retain(|part| {
-            let out = match part.kind {
-                PartKind::Lore { rank, .. } => refused.contains(&rank),
-                PartKind::Following => fills,
-                PartKind::Separator => after,
-                _ => false,
-            };
-            after = out && part.kind != PartKind::Separator;
-            !out
-        });
-    }
-    Ok((context, left_out))
+    let count = |text: &str| Ok(loaded.tokenizer.encode(text)?.len());
+    length::within_budget(context, loaded.model.context(), fills, count)
 }
 
 /// The number of tokens of each part of a context, for display.

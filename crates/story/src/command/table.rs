@@ -396,7 +396,7 @@ pub const COMMANDS: &[CommandSpec] = &[
     CommandSpec {
         name: "model",
         aliases: &["load"],
-        args: "[NAME|PATH]",
+        args: "[NAME|PATH|URL]",
         help: "show the model, or switch to another one",
         completes: ArgumentKind::Models,
         parse: |rest| Ok(Command::Model(non_empty(rest))),

@@ -1,0 +1,190 @@
+//! Answers of real servers, each cut at every position and split at every byte: no panic, and no
+//! lost or doubled word. `streams/README.md` says what was recorded.
+
+use remote::{Deltas, Events, Finish, Framing, Protocol, decode};
+
+const NATIVE: Protocol = Protocol::LlamaText;
+const TEXT: Protocol = Protocol::OpenAiText;
+const CHAT: Protocol = Protocol::OpenAiChat;
+
+/// Each recording, its protocol, how its text begins and ends, and why it ended.
+const STREAMS: &[(&str, Protocol, &str, &str, Option<Finish>)] = &[
+    (
+        "llama-server-native-stream",
+        NATIVE,
+        " I was",
+        "",
+        Some(Finish::Length),
+    ),
+    (
+        "llama-server-native-progress",
+        NATIVE,
+        "Once upon",
+        " time",
+        Some(Finish::Length),
+    ),
+    (
+        "llama-server-comp-stream",
+        TEXT,
+        " I was a young man",
+        " a",
+        Some(Finish::Length),
+    ),
+    (
+        "llama-server-chat-stream",
+        CHAT,
+        "1. Red",
+        "",
+        Some(Finish::Length),
+    ),
+    (
+        "llama-server-killed",
+        TEXT,
+        ", the city of",
+        " towering",
+        None,
+    ),
+    (
+        "vllm-comp-stream",
+        TEXT,
+        " I was a young man",
+        " wife",
+        Some(Finish::Length),
+    ),
+    ("vllm-comp-emoji", TEXT, "😃😅", "", Some(Finish::Length)),
+    (
+        "vllm-chat-stream",
+        CHAT,
+        "1. Red",
+        " colour that",
+        Some(Finish::Length),
+    ),
+    ("vllm-chat-logprobs", CHAT, "", "", Some(Finish::Length)),
+    (
+        "llama-cpp-python-comp-stream",
+        TEXT,
+        " I was a young",
+        " a storm",
+        Some(Finish::Length),
+    ),
+    (
+        "llama-cpp-python-comp-emoji",
+        TEXT,
+        "",
+        "",
+        Some(Finish::Length),
+    ),
+    ("llama-cpp-python-comp-toolong", TEXT, "", "", None),
+    (
+        "llama-cpp-python-comp-cancel",
+        TEXT,
+        " I was a",
+        " man,",
+        None,
+    ),
+    (
+        "transformers-serve-comp-stream",
+        TEXT,
+        " I was a young man,",
+        " a wife",
+        Some(Finish::Length),
+    ),
+    (
+        "transformers-serve-chat-stream",
+        CHAT,
+        "1. Red:",
+        " colour that",
+        Some(Finish::Length),
+    ),
+    (
+        "litellm-comp-stream",
+        TEXT,
+        " I",
+        " a sailor",
+        Some(Finish::Length),
+    ),
+    (
+        "litellm-chat-stream",
+        CHAT,
+        "",
+        " the most",
+        Some(Finish::Length),
+    ),
+    (
+        "sglang-router-comp-stream",
+        TEXT,
+        " I was a young",
+        " wife",
+        Some(Finish::Length),
+    ),
+];
+
+/// What a body says, given in parts: its text, and why it ended.
+fn read(protocol: Protocol, parts: &[&[u8]]) -> (String, Option<Finish>) {
+    let (mut events, mut deltas) = (Events::new(Framing::Sse), Deltas::default());
+    let (mut text, mut finish) = (String::new(), None);
+    let mut take = |event: String| {
+        let chunk = decode(protocol, &event).expect("a recorded event is understood");
+        text += &deltas.push(&chunk.text);
+        finish = finish.or(chunk.finish);
+    };
+    for part in parts {
+        events.push(part).expect("a recorded event is not too long");
+        while let Some(event) = events.next_event() {
+            take(event);
+        }
+    }
+    if let Some(event) = events.rest() {
+        take(event);
+    }
+    text += &deltas.finish();
+    (text, finish)
+}
+
+fn recorded(name: &str) -> Vec<u8> {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/streams");
+    std::fs::read(format!("{folder}/{name}.txt")).expect("the recording is there")
+}
+
+#[test]
+fn every_recording_says_its_text_and_its_end() {
+    for (name, protocol, begins, ends, finish) in STREAMS {
+        let (text, ended) = read(*protocol, &[&recorded(name)]);
+        assert!(
+            text.starts_with(begins) && text.ends_with(ends),
+            "{name}: {text:?}"
+        );
+        assert_eq!(ended, *finish, "{name}");
+    }
+}
+
+#[test]
+fn a_split_at_any_byte_changes_nothing() {
+    for (name, protocol, ..) in STREAMS {
+        let body = recorded(name);
+        let whole = read(*protocol, &[&body]);
+        for at in 0..body.len() {
+            let (one, two) = body.split_at(at);
+            assert_eq!(read(*protocol, &[one, two]), whole, "{name} split at {at}");
+        }
+        let bytes: Vec<&[u8]> = body.chunks(1).collect();
+        assert_eq!(read(*protocol, &bytes), whole, "{name} byte by byte");
+    }
+}
+
+#[test]
+fn a_cut_at_any_byte_leaves_a_beginning_without_an_end() {
+    for (name, protocol, ..) in STREAMS {
+        let body = recorded(name);
+        let (whole, finish) = read(*protocol, &[&body]);
+        for at in 0..body.len() {
+            let (text, ended) = read(*protocol, &[&body[..at]]);
+            assert!(whole.starts_with(&text), "{name} cut at {at}: {text:?}");
+            // A text that lacks words has no end either.
+            assert!(
+                ended.is_none() || (ended == finish && text == whole),
+                "{name} cut at {at}"
+            );
+        }
+    }
+}

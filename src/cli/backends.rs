@@ -1,0 +1,203 @@
+//! Model servers on the command line and in config.toml.
+//!
+//! ```toml
+//! [backends.gpu]
+//! url = "http://gpu:8000"
+//! flavour = "vllm"        # found out where it is left out
+//! key_env = "GPU_KEY"     # or key_file, a file that only its owner can read
+//! context = 32768         # for a server that does not tell it
+//! ```
+
+use super::args::Common;
+use super::config::{table, wrong};
+use super::exit::{Exit, Failed};
+use base::untrusted::clean_line;
+use illumine::engine::remote::{Backends, NamedBackend};
+use remote::{Address, Flavour, Key, is_address};
+use std::collections::BTreeMap;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use toml::{Table, Value};
+
+/// Reads the named backends of the configuration file.
+pub fn read(
+    path: &Path,
+    variable: impl Fn(&str) -> Option<String>,
+) -> Result<BTreeMap<String, NamedBackend>, Failed> {
+    let table = table(path)?;
+    let Some(Value::Table(rows)) = table.get("backends") else {
+        return Ok(BTreeMap::new());
+    };
+    let row = |(name, value): (&String, &Value)| {
+        let named = |why: String| wrong(path, &format!("[backends.{}]: {why}", clean_line(name)));
+        let fields = value
+            .as_table()
+            .ok_or_else(|| named("it must be a table".to_string()))?;
+        Ok((name.clone(), backend(fields, &variable).map_err(named)?))
+    };
+    rows.iter().map(row).collect()
+}
+
+fn backend(
+    fields: &Table,
+    variable: &impl Fn(&str) -> Option<String>,
+) -> Result<NamedBackend, String> {
+    const KNOWN: [&str; 6] = ["url", "model", "flavour", "key_env", "key_file", "context"];
+    if let Some(other) = fields.keys().find(|key| !KNOWN.contains(&key.as_str())) {
+        return Err(format!(
+            "unknown entry {}; known entries are {}",
+            clean_line(other),
+            KNOWN.join(", ")
+        ));
+    }
+    let text = |name: &str| match fields.get(name) {
+        None => Ok(None),
+        Some(Value::String(text)) => Ok(Some(text.clone())),
+        Some(_) => Err(format!("{name} must be a text")),
+    };
+    let url = text("url")?.ok_or("url is missing, for example url = \"http://gpu:8000\"")?;
+    let mut address = Address::parse(&url).map_err(|error| error.to_string())?;
+    address.model = text("model")?.or(address.model);
+    let flavour = text("flavour")?.map(|name| {
+        let all: Vec<&str> = Flavour::ALL.iter().map(|flavour| flavour.name()).collect();
+        Flavour::parse(&name).ok_or_else(|| format!("flavour is one of {}", all.join(", ")))
+    });
+    let context = match fields.get("context") {
+        None => None,
+        Some(Value::Integer(tokens)) if *tokens >= 64 => usize::try_from(*tokens).ok(),
+        Some(_) => return Err("context is a number of tokens, at least 64".to_string()),
+    };
+    let key = match (text("key_env")?, text("key_file")?) {
+        (None, None) => Ok(None),
+        (Some(name), _) => of_variable(&name, variable),
+        (None, Some(file)) => of_file(Path::new(&file)),
+    };
+    Ok(NamedBackend {
+        address,
+        flavour: flavour.transpose()?,
+        key,
+        context,
+    })
+}
+
+/// The key in a variable. That it is missing is said when the backend is used.
+fn of_variable(
+    name: &str,
+    variable: &impl Fn(&str) -> Option<String>,
+) -> Result<Option<Key>, String> {
+    let shown = clean_line(name);
+    let value = variable(name).ok_or_else(|| {
+        format!("The variable {shown}, which key_env of this backend names, is not set; put the key into it")
+    })?;
+    let key = Key::new(&value);
+    key.map(Some)
+        .ok_or_else(|| format!("The key in {shown} has characters that no key has; set it again"))
+}
+
+/// The key in a file that nobody else can read.
+fn of_file(path: &Path) -> Result<Option<Key>, String> {
+    let shown = clean_line(&path.display().to_string());
+    let failed = |error: std::io::Error| {
+        format!("Cannot read the key file {shown} ({error}); correct key_file in config.toml")
+    };
+    let mode = std::fs::metadata(path)
+        .map_err(failed)?
+        .permissions()
+        .mode();
+    if mode & 0o077 != 0 {
+        return Err(format!(
+            "Others can read the key file {shown}; run chmod 600 on it"
+        ));
+    }
+    let text = std::fs::read_to_string(path).map_err(failed)?;
+    let key = Key::new(&text);
+    key.map(Some).ok_or_else(|| {
+        format!("The key file {shown} does not hold one key on one line; correct it")
+    })
+}
+
+/// The model that the flags name: one of this program, or one on a server.
+pub fn model_of(common: &Common) -> Result<Option<String>, Failed> {
+    let model = match (&common.backend, &common.model) {
+        (None, model) => model.clone(),
+        (Some(backend), None) => Some(backend.clone()),
+        (Some(backend), Some(model)) if is_address(backend) => {
+            let place = backend.split('#').next().unwrap_or_default();
+            Some(format!("{place}#{model}"))
+        }
+        (Some(backend), Some(model)) => Some(format!("{backend}:{model}")),
+    };
+    let problem = model.as_deref().and_then(Backends::problem_with);
+    match problem {
+        Some(why) => Err(Failed::new(Exit::Usage, why)),
+        None => Ok(model),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parsed(text: &str) -> Result<NamedBackend, String> {
+        let variable = |name: &str| (name == "GPU_KEY").then(|| "sk-1".to_string());
+        backend(&text.parse().unwrap(), &variable)
+    }
+
+    #[test]
+    fn a_backend_names_its_server_and_where_its_key_is() {
+        let gpu = parsed(
+            "url = \"http://gpu:8000/v1\"\nflavour = \"vllm\"\nkey_env = \"GPU_KEY\"\nmodel = \"qwen\"",
+        )
+        .unwrap();
+        assert_eq!(gpu.address.root, "http://gpu:8000");
+        assert_eq!(gpu.address.model.as_deref(), Some("qwen"));
+        assert_eq!(gpu.flavour, Some(Flavour::Vllm));
+        assert_eq!(gpu.key, Ok(Key::new("sk-1")));
+        let missing = parsed("url = \"http://gpu\"\nkey_env = \"OTHER\"").unwrap();
+        assert!(missing.key.unwrap_err().contains("OTHER"));
+    }
+
+    #[test]
+    fn a_slip_is_said() {
+        for (text, says) in [
+            ("", "url is missing"),
+            ("url = \"gpu\"", "address"),
+            (
+                "url = \"http://g\"\nflavor = \"vllm\"",
+                "unknown entry flavor",
+            ),
+            ("url = \"http://g\"\nflavour = \"x\"", "llama-server"),
+            ("url = \"http://a:hunter2@g\"", "must not hold a password"),
+        ] {
+            let why = parsed(text).unwrap_err();
+            assert!(why.contains(says) && !why.contains("hunter2"), "{why}");
+        }
+    }
+
+    #[test]
+    fn a_key_file_that_others_can_read_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("key");
+        std::fs::write(&file, "sk-2\n").unwrap();
+        let mode = |mode| std::fs::set_permissions(&file, PermissionsExt::from_mode(mode)).unwrap();
+        mode(0o644);
+        assert!(of_file(&file).unwrap_err().contains("chmod 600"));
+        mode(0o600);
+        assert_eq!(of_file(&file), Ok(Key::new("sk-2")));
+    }
+
+    #[test]
+    fn a_backend_and_a_model_on_it_are_one_name() {
+        let named = |backend: &str, model: Option<&str>| {
+            let common = Common {
+                backend: Some(backend.to_string()),
+                model: model.map(str::to_string),
+                ..Common::default()
+            };
+            model_of(&common).unwrap().unwrap()
+        };
+        assert_eq!(named("http://h:1", Some("m")), "http://h:1#m");
+        assert_eq!(named("gpu", Some("m")), "gpu:m");
+        assert_eq!(named("gpu", None), "gpu");
+    }
+}

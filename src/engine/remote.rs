@@ -1,0 +1,138 @@
+//! A model on a server as a backend: prompts as text, answers as they stream.
+//!
+//! What a server cannot do is done here where it can be (stop strings, lengths, bans by asking
+//! again), and otherwise said once, before writing. Its text is untrusted: sizes and waits are
+//! bounded, and control characters never leave this module.
+
+mod alternatives;
+mod asking;
+mod connect;
+mod counts;
+mod nearby;
+mod passage;
+mod prompt;
+mod settings;
+mod write;
+
+pub use connect::NotConnected;
+pub use nearby::{NearbyServers, local_roots};
+pub use settings::{Backends, NamedBackend, Target};
+
+use super::backend::{Answer, Backend, Failure, Listener};
+use base::progress::Observer;
+use counts::Counts;
+use remote::{Client, Flavour, Kind, RemoteError, Server};
+use std::collections::{HashMap, HashSet};
+use story::message::{Alternative, Capabilities, ContextReport, FailureKind, TextRequest};
+use story::{ModelInfo, NodeId};
+
+/// A model on a server.
+pub struct Remote {
+    about: ModelInfo,
+    client: Client,
+    server: Server,
+    counts: Counts,
+    /// Whether the server is on this machine.
+    local: bool,
+    /// Whether the server turned out to have no raw completion.
+    only_chats: bool,
+    /// Sampling fields that the server refused.
+    refused: HashSet<String>,
+    /// The sentences that were said already.
+    said: HashSet<String>,
+    /// The words of the tokens that were listed.
+    words: HashMap<u32, String>,
+    /// Where the story began in the last prompt, which stays while it fits.
+    begins: Option<(NodeId, usize)>,
+}
+
+impl Remote {
+    fn flavour(&self) -> Flavour {
+        self.server.flavour
+    }
+
+    /// Whether prose is continued as plain text.
+    fn completes(&self) -> bool {
+        self.flavour().prose().is_some() && !self.only_chats
+    }
+
+    /// Says a sentence to the writer, the first time.
+    fn say_once(&mut self, sentence: String, listener: &dyn Listener) {
+        if self.said.insert(sentence.clone()) {
+            listener.tell(story::Event::Warned(sentence));
+        }
+    }
+}
+
+impl Backend for Remote {
+    fn about(&self) -> &ModelInfo {
+        &self.about
+    }
+
+    fn capabilities(&self) -> Capabilities {
+        let flavour = self.flavour();
+        Capabilities {
+            alternatives: self.completes() && flavour.tells_likely(),
+            explain: true,
+            prefetch: self.local && flavour == Flavour::LlamaServer,
+            warm_cache: false,
+            banned_phrases: self.completes() && flavour.takes_bias(),
+            reproducible: false,
+            exact_token_counts: self.counts.are_exact(),
+        }
+    }
+
+    fn write(&mut self, request: &TextRequest, listener: &dyn Listener) -> Answer {
+        write::write(self, request, listener)
+    }
+
+    fn alternatives(
+        &mut self,
+        request: &TextRequest,
+        listener: &dyn Listener,
+    ) -> Result<Option<Vec<Alternative>>, Failure> {
+        alternatives::alternatives(self, request, listener)
+    }
+
+    fn explain(&mut self, request: &TextRequest) -> Result<ContextReport, Failure> {
+        prompt::explain(self, request)
+    }
+
+    fn prefetch(&mut self, request: &TextRequest, observer: &dyn Observer) {
+        write::read_ahead(self, request, observer);
+    }
+
+    fn count_tokens(&self, text: &str) -> Result<usize, Failure> {
+        Ok(self.count(text)?)
+    }
+
+    fn context_start(&self, request: &TextRequest) -> Result<Option<(NodeId, usize)>, Failure> {
+        Ok(prompt::build(self, request)?.cut.begins)
+    }
+}
+
+impl From<RemoteError> for Failure {
+    fn from(error: RemoteError) -> Failure {
+        let fault = match error.kind {
+            Kind::TooLong(_) => FailureKind::Overflow,
+            Kind::Unreachable(_)
+            | Kind::Unauthorized { .. }
+            | Kind::NotFound(_)
+            | Kind::Loading
+            | Kind::Redirects(_) => FailureKind::Model,
+            Kind::Stopped
+            | Kind::Silent { .. }
+            | Kind::Busy { .. }
+            | Kind::Refused { .. }
+            | Kind::Garbage
+            | Kind::Empty
+            | Kind::Broke(_)
+            | Kind::Gone => FailureKind::Engine,
+        };
+        let why = error.to_string();
+        Failure { why, fault }
+    }
+}
+
+#[cfg(test)]
+mod tests;

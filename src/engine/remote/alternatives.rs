@@ -1,0 +1,81 @@
+//! The words that could come next, as far as a server tells them.
+
+use super::Remote;
+use super::asking::Wish;
+use super::prompt::build;
+use crate::engine::backend::{Failure, Listener};
+use base::hash::fnv1a;
+use remote::{Kind, Likely};
+use sampler::dry::SequenceBreakers;
+use sampler::{Sampler, Sampling};
+use story::message::{Alternative, TextRequest};
+
+/// The number of words to ask for: more are refused by some servers.
+const MOST: usize = 20;
+
+/// The most likely next tokens, before and after the samplers; None if stopped.
+pub fn alternatives(
+    remote: &mut Remote,
+    request: &TextRequest,
+    listener: &dyn Listener,
+) -> Result<Option<Vec<Alternative>>, Failure> {
+    if !remote.completes() || !remote.flavour().tells_likely() {
+        let why =
+            "This server does not tell which words could come next; /gen writes whole passages";
+        return Err(Failure::engine(why));
+    }
+    let fitted = build(remote, request)?;
+    let wish = Wish {
+        prompt: fitted.prompt,
+        seed: request.seed,
+        most: 1,
+        likely: MOST,
+        bias: Vec::new(),
+        stream: false,
+    };
+    let chunk = match remote.ask_whole(request, wish, listener) {
+        Ok(chunk) => chunk,
+        Err(error) if error.kind == Kind::Stopped => return Ok(None),
+        Err(error) => return Err(error.into()),
+    };
+    if chunk.likely.is_empty() {
+        let why = "The server told no other words; /gen writes whole passages";
+        return Err(Failure::engine(why));
+    }
+    let after = after(&request.sampling, request.seed, &chunk.likely);
+    let found = chunk.likely.iter().zip(after).map(|(likely, after)| {
+        let text = likely.text.clone();
+        let id = likely.id.unwrap_or(fnv1a(&text) as u32);
+        remote.words.insert(id, text.clone());
+        Alternative {
+            id,
+            text: if text.is_empty() {
+                "(the end)".to_string()
+            } else {
+                text
+            },
+            before: likely.log_probability.exp(),
+            after,
+        }
+    });
+    Ok(Some(found.collect()))
+}
+
+/// The probabilities after the cuts and the temperature. Penalties need the tokens of the story,
+/// which only the server has.
+fn after(sampling: &Sampling, seed: u64, likely: &[Likely]) -> Vec<f64> {
+    let sampling = Sampling {
+        repetition_penalty: 1.0,
+        presence_penalty: 0.0,
+        frequency_penalty: 0.0,
+        dry_multiplier: 0.0,
+        ..sampling.clone()
+    };
+    let logits: Vec<f32> = likely.iter().map(|it| it.log_probability as f32).collect();
+    let kept = Sampler::new(&sampling, seed, SequenceBreakers::none()).distribution(&logits);
+    let probability = |index: usize| {
+        let found = kept.iter().find(|(id, _)| *id as usize == index);
+        found.map_or(0.0, |(_, probability)| *probability)
+    };
+    (0..likely.len()).map(probability).collect()
+}

@@ -1,0 +1,224 @@
+//! Requests of a passage: what is asked, again where a server refused a field or was busy.
+
+use super::Remote;
+use super::passage::Passage;
+use crate::engine::backend::Listener;
+use base::progress::Observer;
+use base::untrusted::clean_line;
+use remote::{Ask, Call, Flavour, Kind, Prompt, RemoteError, Step, Stream, call, decode};
+use serde_json::Value;
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+use story::message::TextRequest;
+
+/// How often a busy server is asked again, and the longest wait that it may ask for.
+const TRIES: usize = 3;
+const LONGEST_WAIT: Duration = Duration::from_secs(30);
+/// How long a server may load its model in the middle of a story.
+const LOADING: Duration = Duration::from_secs(300);
+
+/// What differs between the requests of one passage.
+#[derive(Clone, Debug)]
+pub struct Wish {
+    pub prompt: Prompt,
+    pub seed: u64,
+    pub most: usize,
+    pub likely: usize,
+    pub bias: Vec<(u32, f32)>,
+    pub stream: bool,
+}
+
+/// A stream whose first event has come.
+pub struct Begun {
+    pub call: Call,
+    pub stream: Stream,
+    pub first: Step,
+}
+
+impl Remote {
+    /// The request in the server's words, without the fields that it refused.
+    pub(super) fn call(&self, request: &TextRequest, wish: Wish) -> Call {
+        let sampling = &request.sampling;
+        let stop = sampling.stop.iter().filter(|stop| !stop.is_empty());
+        let phrases = request.bans.iter().filter(|ban| ban.strength.is_none());
+        let ask = Ask {
+            model: &self.server.model,
+            prompt: wish.prompt,
+            sampling,
+            seed: wish.seed,
+            most: wish.most.max(1),
+            stop: stop.cloned().collect(),
+            likely: wish.likely,
+            bias: wish.bias,
+            banned: phrases.map(|ban| ban.phrase.clone()).collect(),
+            context: self.about.context,
+            stream: wish.stream,
+        };
+        let mut call = call(self.flavour(), &ask);
+        if let Some(fields) = call.body.as_object_mut() {
+            for name in &self.refused {
+                if let (Some(value), "max_tokens") = (fields.remove(name), name.as_str()) {
+                    // Newer models of one service want the longer name.
+                    fields.insert("max_completion_tokens".into(), value);
+                }
+            }
+        }
+        call
+    }
+
+    /// Opens a stream and waits for its first event.
+    pub(super) fn begin(
+        &mut self,
+        request: &TextRequest,
+        wish: &Wish,
+        listener: &dyn Listener,
+    ) -> Result<Begun, RemoteError> {
+        let (mut tries, began) = (0, Instant::now());
+        loop {
+            let call = self.call(request, wish.clone());
+            let stopped = || listener.is_cancelled();
+            let mut stream = self.client.stream(call.path, &call.body, call.framing)?;
+            let error = match stream.next(&stopped) {
+                Ok(first) => {
+                    return Ok(Begun {
+                        call,
+                        stream,
+                        first,
+                    });
+                }
+                Err(error) => error,
+            };
+            drop(stream);
+            match &error.kind {
+                Kind::Refused {
+                    status: 400 | 422,
+                    said,
+                } => {
+                    let Some(name) = refused_field(&call.body, said) else {
+                        return Err(error);
+                    };
+                    let named = clean_line(&name);
+                    self.refused.insert(name);
+                    self.say_once(
+                        format!("The server refuses {named}; it is left out from now on"),
+                        listener,
+                    );
+                }
+                Kind::Loading if began.elapsed() < LOADING => {
+                    listener.progress("The server is loading its model", 0, None);
+                    self.wait(Duration::from_secs(1), listener)?;
+                }
+                Kind::Busy { retry_after, .. } if tries < TRIES => {
+                    let wait = retry_after.unwrap_or(Duration::from_secs(1 << tries));
+                    tries += 1;
+                    if wait > LONGEST_WAIT {
+                        return Err(error);
+                    }
+                    listener.progress("Waiting for the server", 0, None);
+                    self.wait(wait, listener)?;
+                }
+                _ => return Err(error),
+            }
+        }
+    }
+
+    fn wait(&self, time: Duration, observer: &dyn Observer) -> Result<(), RemoteError> {
+        let began = Instant::now();
+        while began.elapsed() < time {
+            if observer.is_cancelled() {
+                return Err(self.client.error(Kind::Stopped));
+            }
+            sleep(Duration::from_millis(30));
+        }
+        Ok(())
+    }
+
+    /// Asks for a short text in one piece.
+    pub(super) fn ask_whole(
+        &self,
+        request: &TextRequest,
+        wish: Wish,
+        observer: &dyn Observer,
+    ) -> Result<remote::Chunk, RemoteError> {
+        let call = self.call(
+            request,
+            Wish {
+                stream: false,
+                ..wish
+            },
+        );
+        let path = match self.flavour() {
+            Flavour::KoboldCpp => "/api/v1/generate",
+            _ => call.path,
+        };
+        let answer = self
+            .client
+            .post(path, &call.body, &|| observer.is_cancelled())?;
+        decode(call.protocol, &answer).map_err(|said| self.understood(said))
+    }
+
+    /// The error that a server reports instead of text.
+    pub(super) fn understood(&self, said: Option<String>) -> RemoteError {
+        self.client.error(match said {
+            Some(said) => Kind::Broke(self.client.quoted(&said)),
+            None => Kind::Garbage,
+        })
+    }
+}
+
+/// The prompt with what the passage already says; None where the server could not go on from there.
+pub fn prompt_after(prompt: &Prompt, passage: &Passage) -> Option<Prompt> {
+    if passage.is_empty() {
+        return Some(prompt.clone());
+    }
+    let said = passage.text();
+    match prompt {
+        Prompt::Text(text) => Some(Prompt::Text([text.as_str(), &said].concat())),
+        Prompt::Turns { turns, open: true } => {
+            let mut turns = turns.clone();
+            turns.last_mut()?.text.push_str(&said);
+            Some(Prompt::Turns { turns, open: true })
+        }
+        Prompt::Turns { open: false, .. } => None,
+    }
+}
+
+/// The field that a server's complaint names, if the request can do without it.
+fn refused_field(body: &Value, said: &str) -> Option<String> {
+    const NEEDED: [&str; 4] = ["model", "prompt", "messages", "stream"];
+    let fields = body.as_object()?;
+    let named = |name: &str| {
+        said.match_indices(name).any(|(at, _)| {
+            let part = |c: char| c.is_alphanumeric() || c == '_';
+            let before = said[..at].chars().next_back();
+            let after = said[at + name.len()..].chars().next();
+            !before.is_some_and(part) && !after.is_some_and(part)
+        })
+    };
+    let optional = fields
+        .keys()
+        .filter(|name| !NEEDED.contains(&name.as_str()));
+    let mut found: Vec<&String> = optional.filter(|name| named(name)).collect();
+    found.sort_by_key(|name| said.find(name.as_str()));
+    found.first().map(|name| name.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn the_field_that_is_complained_about_is_found() {
+        let body = json!({"model": "m", "top_p": 1, "top_k": 5, "max_tokens": 9});
+        let found = |said: &str| refused_field(&body, said);
+        assert_eq!(
+            found("Unexpected fields: {'top_k'}").as_deref(),
+            Some("top_k")
+        );
+        let renamed = "Unsupported parameter: 'max_tokens'; use 'max_completion_tokens'";
+        assert_eq!(found(renamed).as_deref(), Some("max_tokens"));
+        assert_eq!(found("model is wrong"), None);
+        assert_eq!(found("top_kk"), None);
+    }
+}

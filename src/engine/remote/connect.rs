@@ -1,0 +1,185 @@
+//! Connects to a server: what it is, which model it has, and how much that model reads.
+
+use super::counts::Counts;
+use super::settings::Target;
+use super::{Remote, Server};
+use base::hash::sha256;
+use base::progress::Observer;
+use base::untrusted::clean_line;
+use remote::{Client, Flavour, Kind, Network, Prefill, RemoteError, count_tokens, probe};
+use std::collections::{HashMap, HashSet};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+use story::ModelInfo;
+
+/// Why there is no connection.
+#[derive(Debug)]
+pub enum NotConnected {
+    Stopped,
+    /// One plain sentence.
+    Failed(String),
+}
+
+/// How long a server may load its model.
+const LOADING: Duration = Duration::from_secs(900);
+/// The context of a server that does not tell it.
+const UNTOLD: usize = 4096;
+
+impl Remote {
+    /// Connects to the server of `target`.
+    pub fn connect(
+        target: Target,
+        network: &Network,
+        observer: &dyn Observer,
+    ) -> Result<Remote, NotConnected> {
+        let began = Instant::now();
+        let address = target.address;
+        let root = clean_line(&address.root);
+        observer.progress(&format!("Connecting to {root}"), 0, None);
+        let known = target.flavour.or(Flavour::of_host(address.host()));
+        let has_key = target.key.is_some();
+        let mut client = Client::new(&address.root, target.key, address.is_local(), network);
+        if known == Some(Flavour::Anthropic) {
+            client = client.with_key_header();
+        }
+        let server = ready(&client, known, address.model.as_deref(), observer)?;
+        if server.model.is_empty() && server.flavour == Flavour::TransformersServe {
+            return Err(NotConnected::Failed(format!(
+                "{root} does not say which model it has; name it, for example {root}#MODEL"
+            )));
+        }
+        let told = target.context.or(server.context);
+        let context = told.unwrap_or(match server.flavour {
+            Flavour::OpenAi | Flavour::Anthropic => 128_000,
+            // The default of its own command line.
+            Flavour::LlamaCppPython => 2048,
+            _ => UNTOLD,
+        });
+        let stopped = || observer.is_cancelled();
+        let counted = count_tokens(&client, server.flavour, &server.model, "a", &stopped);
+        let exact = counted.map_err(not_connected)?.is_some();
+        let mut notes = Vec::new();
+        if has_key && !address.is_local() && !address.is_encrypted() {
+            notes.push("the key is sent unencrypted; use https if the server can".to_string());
+        }
+        if told.is_none() {
+            notes.push(format!(
+                "the server does not tell the size of its context, so {context} tokens are assumed; set context of its backend in config.toml"
+            ));
+        }
+        if server.flavour.prose().is_none() {
+            notes
+                .push("the server only chats, so prose is continued by an instruction".to_string());
+        }
+        let about = about(&root, &server, context, notes, began);
+        Ok(Remote {
+            about,
+            client,
+            counts: Counts::new(exact),
+            local: address.is_local(),
+            only_chats: false,
+            refused: HashSet::new(),
+            said: HashSet::new(),
+            words: HashMap::new(),
+            begins: None,
+            server,
+        })
+    }
+
+    /// Whether a message of the model's own is continued as it stands.
+    pub(super) fn prefills(&self) -> bool {
+        self.flavour().prefill() != Prefill::Instruction
+    }
+}
+
+/// Asks until the server has loaded its model.
+fn ready(
+    client: &Client,
+    flavour: Option<Flavour>,
+    model: Option<&str>,
+    observer: &dyn Observer,
+) -> Result<Server, NotConnected> {
+    let began = Instant::now();
+    loop {
+        let error = match probe(client, flavour, model, &|| observer.is_cancelled()) {
+            Ok(server) => return Ok(server),
+            Err(error) => error,
+        };
+        if error.kind != Kind::Loading || began.elapsed() > LOADING {
+            return Err(not_connected(error));
+        }
+        observer.progress("The server is loading its model", 0, None);
+        sleep(Duration::from_millis(200));
+        if observer.is_cancelled() {
+            return Err(NotConnected::Stopped);
+        }
+    }
+}
+
+fn not_connected(error: RemoteError) -> NotConnected {
+    match error.kind {
+        Kind::Stopped => NotConnected::Stopped,
+        _ => NotConnected::Failed(error.to_string()),
+    }
+}
+
+fn about(
+    root: &str,
+    server: &Server,
+    context: usize,
+    notes: Vec<String>,
+    began: Instant,
+) -> ModelInfo {
+    let flavour = server.flavour.name();
+    // No file is there to be hashed: what stands for it is where the model is and what its server
+    // says about it, so that another model at the same address is another model.
+    let identity = format!(
+        "{root}\n{flavour}\n{}\n{}",
+        server.model, server.fingerprint
+    );
+    let name = match server.model.is_empty() {
+        true => root.to_string(),
+        false => clean_line(&server.model),
+    };
+    let note = (!notes.is_empty()).then(|| {
+        let note = notes.join("; ");
+        let mut chars = note.chars();
+        let first = chars.next().map(|c| c.to_uppercase().to_string());
+        first.unwrap_or_default() + chars.as_str()
+    });
+    ModelInfo {
+        name,
+        sha256: sha256(identity.as_bytes()),
+        architecture: "on a server".to_string(),
+        backend: format!("{flavour} at {root}"),
+        context,
+        vocabulary: server.vocabulary.unwrap_or_default(),
+        chat: true,
+        load_ms: began.elapsed().as_secs_f64() * 1000.0,
+        note,
+        cannot: remote::ignored(server.flavour, &everything())
+            .into_iter()
+            .map(str::to_string)
+            .collect(),
+    }
+}
+
+/// Settings of which every one has an effect.
+fn everything() -> sampler::Sampling {
+    sampler::Sampling {
+        temperature: 1.0,
+        top_k: 1,
+        top_p: 0.5,
+        min_p: 0.5,
+        typical_p: 0.5,
+        top_n_sigma: 1.0,
+        xtc_probability: 1.0,
+        xtc_threshold: 0.1,
+        dry_multiplier: 1.0,
+        repetition_penalty: 2.0,
+        presence_penalty: 1.0,
+        frequency_penalty: 1.0,
+        mirostat: 2,
+        ..sampler::Sampling::default()
+    }
+}

@@ -1,0 +1,104 @@
+//! The number of tokens of texts: by the server's own tokenizer where it has one, else an estimate.
+
+use super::Remote;
+use base::hash::fnv1a;
+use remote::{RemoteError, count_tokens};
+use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
+
+/// How many counts are remembered.
+const REMEMBERED: usize = 4096;
+
+/// Counts that were made, and whether they are exact.
+#[derive(Debug)]
+pub struct Counts {
+    exact: Cell<bool>,
+    known: RefCell<HashMap<(u64, usize), usize>>,
+    /// By how much estimates turned out too low, in percent.
+    scale: Cell<usize>,
+}
+
+impl Counts {
+    pub fn new(exact: bool) -> Counts {
+        Counts {
+            exact: Cell::new(exact),
+            known: RefCell::default(),
+            scale: Cell::new(100),
+        }
+    }
+
+    pub fn are_exact(&self) -> bool {
+        self.exact.get()
+    }
+
+    /// Makes later estimates higher, after the server found a prompt too long.
+    pub fn were_too_low(&self) {
+        self.scale.set(self.scale.get() * 5 / 4);
+        self.known.borrow_mut().clear();
+    }
+}
+
+impl Remote {
+    /// The number of tokens of a text.
+    pub(super) fn count(&self, text: &str) -> Result<usize, RemoteError> {
+        if text.is_empty() {
+            return Ok(0);
+        }
+        let key = (fnv1a(text), text.len());
+        if let Some(count) = self.counts.known.borrow().get(&key) {
+            return Ok(*count);
+        }
+        let scaled = |count: usize| count * self.counts.scale.get() / 100;
+        let count = match self.counts.are_exact() {
+            true => match self.tokenize(text)? {
+                Some((count, _)) => scaled(count),
+                None => {
+                    self.counts.exact.set(false);
+                    scaled(estimate(text))
+                }
+            },
+            false => scaled(estimate(text)),
+        };
+        let mut known = self.counts.known.borrow_mut();
+        if known.len() >= REMEMBERED {
+            known.clear();
+        }
+        known.insert(key, count);
+        Ok(count)
+    }
+
+    /// The tokens of a text by the server's tokenizer; None if it has none.
+    pub(super) fn tokenize(&self, text: &str) -> Result<Option<(usize, Vec<u32>)>, RemoteError> {
+        count_tokens(
+            &self.client,
+            self.flavour(),
+            &self.server.model,
+            text,
+            &|| false,
+        )
+    }
+}
+
+/// About the number of tokens of a text: a token has some four letters of a Latin script, and one or
+/// two of any other.
+pub fn estimate(text: &str) -> usize {
+    let (ascii, others) =
+        text.chars()
+            .fold((0usize, 0usize), |(ascii, others), c| match c.is_ascii() {
+                true => (ascii + 1, others),
+                false => (ascii, others + 1),
+            });
+    (ascii * 2 + others * 6).div_ceil(7).max(1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_estimate_is_rather_high_than_low() {
+        let english = "Once upon a time, in a lighthouse by the sea,";
+        assert!((12..20).contains(&estimate(english)));
+        assert!(estimate("灯台の光") >= 4);
+    }
+}

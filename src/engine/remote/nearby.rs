@@ -1,0 +1,71 @@
+//! The servers of this machine and of config.toml, looked for only when somebody opens a list.
+
+use remote::{FoundServer, LOCAL_PORTS, look_around};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+/// How long an answer counts as new.
+const NEW: Duration = Duration::from_secs(10);
+
+/// A look around, which waits in the background. A clone shares what was found.
+#[derive(Clone, Default)]
+pub struct NearbyServers(Arc<Mutex<Found>>);
+
+#[derive(Default)]
+struct Found {
+    asked: Option<Instant>,
+    names: Vec<String>,
+}
+
+impl NearbyServers {
+    /// The names of models found so far; looks for more in the background.
+    pub fn look(&self) -> Vec<String> {
+        let mut found = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if found.asked.is_none_or(|asked| asked.elapsed() > NEW) {
+            found.asked = Some(Instant::now());
+            let shared = self.clone();
+            // Without a thread, the list stays as it is.
+            let looks = std::thread::Builder::new().spawn(move || {
+                let names = names(&look_around(&local_roots()));
+                shared
+                    .0
+                    .lock()
+                    .unwrap_or_else(PoisonError::into_inner)
+                    .names = names;
+            });
+            drop(looks);
+        }
+        found.names.clone()
+    }
+
+    /// The names found so far, without another look.
+    pub fn known(&self) -> Vec<String> {
+        self.0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .names
+            .clone()
+    }
+}
+
+/// The addresses of this machine's usual ports.
+pub fn local_roots() -> Vec<String> {
+    LOCAL_PORTS
+        .iter()
+        .map(|(port, _)| format!("http://127.0.0.1:{port}"))
+        .collect()
+}
+
+/// What to type for each model of these servers.
+fn names(found: &[FoundServer]) -> Vec<String> {
+    let models = found.iter().flat_map(|one| {
+        let name = |model: &str| match one.server.models.len() {
+            0 | 1 => one.root.clone(),
+            _ => format!("{}#{model}", one.root),
+        };
+        let models = one.server.models.iter().map(move |model| name(&model.name));
+        let alone = one.server.models.is_empty().then(|| one.root.clone());
+        models.chain(alone)
+    });
+    models.collect()
+}

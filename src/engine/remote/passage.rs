@@ -1,0 +1,346 @@
+//! A passage of a server's in progress: from pieces of text to text that is final.
+//!
+//! As in the local backend, text is held back while it may still become a stop string, a banned
+//! phrase, or the first word of a sentence beyond the goal.
+
+use super::counts::estimate;
+use super::prompt::Fitted;
+use crate::engine::backend::{Failure, Listener};
+use crate::engine::length::{goal_met_before, may_end, most_tokens, overlap};
+use base::untrusted::clean;
+use sampler::ban::Bans;
+use std::collections::HashSet;
+use story::message::{LengthGoal, TextRequest};
+use story::{Event, Status};
+
+/// The number of bytes of text that goals look back over.
+const LOOK_BACK: usize = 512;
+/// The tags of a model that thinks aloud.
+const THINKS: (&str, &str) = ("<think>", "</think>");
+
+pub struct Passage<'a> {
+    request: &'a TextRequest,
+    bans: Bans,
+    opening: Option<Opening>,
+    /// The text that was sent, and the one that is held back.
+    sent: String,
+    held: String,
+    tokens: usize,
+    /// Phrases that were let through: where, and which.
+    let_through: HashSet<(usize, usize)>,
+}
+
+/// How the first text of an answer joins the text before it.
+struct Opening {
+    text: String,
+    echo: String,
+    space_is_there: bool,
+    joins: bool,
+    chats: bool,
+}
+
+/// What to do after a piece of text.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Look {
+    On,
+    /// A banned phrase begins at this byte of the passage.
+    Banned {
+        at: usize,
+        ban: usize,
+    },
+    Over(Status),
+}
+
+impl<'a> Passage<'a> {
+    pub fn new(request: &'a TextRequest, fitted: &Fitted) -> Result<Passage<'a>, Failure> {
+        let bans = Bans::new(&request.bans);
+        let chats = matches!(fitted.prompt, remote::Prompt::Turns { .. });
+        Ok(Passage {
+            request,
+            bans: bans.map_err(|error| Failure::engine(error.to_string()))?,
+            opening: Some(Opening {
+                text: String::new(),
+                echo: fitted.echo.clone(),
+                space_is_there: fitted.space_is_there,
+                joins: fitted.joins,
+                chats,
+            }),
+            sent: String::new(),
+            held: String::new(),
+            tokens: 0,
+            let_through: HashSet::new(),
+        })
+    }
+
+    /// All text of the passage so far.
+    pub fn text(&self) -> String {
+        [self.sent.as_str(), &self.held].concat()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.sent.is_empty() && self.held.is_empty()
+    }
+
+    pub fn tokens(&self) -> usize {
+        self.tokens
+    }
+
+    /// How many tokens may still follow.
+    pub fn room(&self) -> usize {
+        most_tokens(self.request).saturating_sub(self.tokens)
+    }
+
+    /// Sets the number of tokens to what the server counted.
+    pub fn counted(&mut self, tokens: usize) {
+        self.tokens = self.tokens.max(tokens);
+    }
+
+    /// Takes a piece of text of so many tokens.
+    pub fn push(&mut self, piece: &str, tokens: usize, listener: &dyn Listener) -> Look {
+        let piece = clean(piece);
+        let piece = match &mut self.opening {
+            None => piece.into_owned(),
+            Some(opening) => {
+                opening.text.push_str(&piece);
+                match opening.joined(false) {
+                    None => {
+                        self.tokens += tokens;
+                        return self.check_length();
+                    }
+                    Some(text) => {
+                        self.opening = None;
+                        text
+                    }
+                }
+            }
+        };
+        let mut tokens = tokens;
+        for word in words(&piece) {
+            if self.goal_met_before(word) {
+                return Look::Over(self.finish(Status::Length, listener));
+            }
+            self.tokens += std::mem::take(&mut tokens);
+            self.held.push_str(word);
+            match self.look(listener) {
+                Look::On => {}
+                other => return other,
+            }
+        }
+        self.check_length()
+    }
+
+    /// A server that does not know when to stop is stopped.
+    fn check_length(&self) -> Look {
+        match self.tokens > most_tokens(self.request) {
+            true => Look::Over(Status::Length),
+            false => Look::On,
+        }
+    }
+
+    fn goal_met_before(&self, word: &str) -> bool {
+        if !may_end(self.request, self.tokens) || self.text_is_blank() {
+            return false;
+        }
+        goal_met_before(self.request, self.tokens, &self.recent(), word)
+    }
+
+    fn text_is_blank(&self) -> bool {
+        self.sent.trim().is_empty() && self.held.trim().is_empty()
+    }
+
+    /// The end of the text.
+    fn recent(&self) -> String {
+        let mut from = self.sent.len().saturating_sub(LOOK_BACK);
+        while !self.sent.is_char_boundary(from) {
+            from += 1;
+        }
+        [&self.sent[from..], &self.held].concat()
+    }
+
+    fn look(&mut self, listener: &dyn Listener) -> Look {
+        if let Some((at, ban)) = self.banned() {
+            return Look::Banned { at, ban };
+        }
+        let stops = self.request.sampling.stop.iter();
+        let stops = stops.filter(|stop| !stop.is_empty());
+        let met = stops
+            .clone()
+            .filter_map(|stop| self.held.find(stop.as_str()));
+        if let Some(at) = met.min() {
+            self.held.truncate(at);
+            return Look::Over(self.finish(Status::StopString, listener));
+        }
+        if let LengthGoal::Until(phrase) = &self.request.goal {
+            let recent = self.recent();
+            let before = recent.len() - self.held.len();
+            if let Some(at) = recent.find(phrase.as_str()).filter(|_| !phrase.is_empty()) {
+                self.held
+                    .truncate((at + phrase.len()).saturating_sub(before));
+                return Look::Over(self.finish(Status::Length, listener));
+            }
+        }
+        let begun = stops.filter_map(|stop| overlap(&self.held, stop)).min();
+        let certain = begun.unwrap_or(self.held.len());
+        let mut certain = certain.min(self.bans.uncertain_from(&self.held));
+        // The space before a phrase belongs to its first token.
+        if certain < self.held.len() && !self.bans.is_empty() && self.held[..certain].ends_with(' ')
+        {
+            certain -= 1;
+        }
+        match self.release(certain, listener) {
+            true => Look::On,
+            false => Look::Over(Status::Stopped),
+        }
+    }
+
+    /// The first banned phrase that was not let through: its byte in the passage, and which it is.
+    fn banned(&self) -> Option<(usize, usize)> {
+        let mut from = 0;
+        while let Some((ban, range)) = self.bans.find(self.held.get(from..)?) {
+            let at = self.sent.len() + from + range.start;
+            if !self.let_through.contains(&(at, ban)) {
+                return Some((at, ban));
+            }
+            let next = self.held[from + range.start..].chars().next()?;
+            from += range.start + next.len_utf8();
+        }
+        None
+    }
+
+    /// Takes the text from a byte on back, with the space before it; returns it.
+    pub fn rewind(&mut self, at: usize) -> String {
+        let mut from = at.saturating_sub(self.sent.len()).min(self.held.len());
+        if self.held[..from].ends_with(' ') {
+            from -= 1;
+        }
+        let taken = self.held.split_off(from);
+        self.tokens = self.tokens.saturating_sub(estimate(&taken));
+        taken
+    }
+
+    /// Lets a phrase through at a byte from now on.
+    pub fn let_through(&mut self, at: usize, ban: usize) {
+        self.let_through.insert((at, ban));
+    }
+
+    /// Sends what is held back.
+    pub fn finish(&mut self, status: Status, listener: &dyn Listener) -> Status {
+        if let Some(mut opening) = self.opening.take() {
+            self.held
+                .push_str(&opening.joined(true).unwrap_or_default());
+        }
+        self.release(self.held.len(), listener);
+        status
+    }
+
+    /// Sends the text up to a byte. Returns false if nobody is listening any more.
+    fn release(&mut self, certain: usize, listener: &dyn Listener) -> bool {
+        if certain == 0 {
+            return true;
+        }
+        let rest = self.held.split_off(certain);
+        let text = std::mem::replace(&mut self.held, rest);
+        self.sent.push_str(&text);
+        listener.tell(Event::Piece {
+            node: self.request.node,
+            text,
+            ids: Vec::new(),
+            healed: 0,
+        })
+    }
+}
+
+impl Opening {
+    /// The beginning of the passage, once it is certain; `over` if nothing follows.
+    fn joined(&mut self, over: bool) -> Option<String> {
+        let (begin, end) = THINKS;
+        let mut text = self.text.as_str();
+        if self.chats {
+            let bare = text.trim_start();
+            if begin.starts_with(bare) && !over {
+                return None;
+            }
+            if bare.starts_with(begin) {
+                match bare.split_once(end) {
+                    Some((_, answer)) => text = answer.trim_start(),
+                    None if over => text = "",
+                    None => return None,
+                }
+            }
+        }
+        if !self.echo.is_empty() {
+            if self.echo.starts_with(text) && text.len() < self.echo.len() && !over {
+                return None;
+            }
+            text = text.strip_prefix(self.echo.as_str()).unwrap_or(text);
+            if text.is_empty() && !over {
+                return None;
+            }
+        }
+        if self.space_is_there {
+            text = match self.chats {
+                true => text.trim_start(),
+                false => text.strip_prefix(' ').unwrap_or(text),
+            };
+        }
+        let apart = text.starts_with(|c: char| c.is_alphanumeric() || "\"“‘«(".contains(c));
+        Some(match self.joins && apart {
+            true => format!(" {text}"),
+            false => text.to_string(),
+        })
+    }
+}
+
+/// The words of a piece, each with the white space before it.
+fn words(piece: &str) -> Vec<&str> {
+    let mut words = Vec::new();
+    let (mut start, mut spaced) = (0, true);
+    for (at, c) in piece.char_indices() {
+        let space = c.is_whitespace();
+        if space && !spaced {
+            words.push(&piece[start..at]);
+            start = at;
+        }
+        spaced = space;
+    }
+    words.extend(Some(&piece[start..]).filter(|rest| !rest.is_empty()));
+    words
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_piece_of_several_words_is_taken_word_by_word() {
+        assert_eq!(
+            words(" It rained.\n\nThen"),
+            [" It", " rained.", "\n\nThen"]
+        );
+        assert_eq!(words("a "), ["a", " "]);
+        assert_eq!(words(""), [""; 0]);
+    }
+
+    #[test]
+    fn an_answer_joins_the_text_before_it() {
+        let opening = |text: &str| Opening {
+            text: text.to_string(),
+            echo: String::new(),
+            space_is_there: false,
+            joins: true,
+            chats: true,
+        };
+        assert_eq!(opening("was cold").joined(false).unwrap(), " was cold");
+        assert_eq!(opening(", cold").joined(false).unwrap(), ", cold");
+        assert_eq!(opening("<thi").joined(false), None);
+        assert_eq!(
+            opening("<think>hm</think>\nIt").joined(false).unwrap(),
+            " It"
+        );
+        let mut echoed = opening("Red, blue and yellow");
+        echoed.echo = "Red, blue and".to_string();
+        assert_eq!(echoed.joined(false).unwrap(), " yellow");
+        echoed.text = "Red, bl".to_string();
+        assert_eq!(echoed.joined(false), None);
+    }
+}

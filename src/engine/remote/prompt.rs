@@ -1,0 +1,333 @@
+//! From a context to a prompt that fits: plain text, or turns for the server's template.
+
+use super::Remote;
+use crate::engine::backend::Failure;
+use crate::engine::length::within_budget;
+use base::untrusted::clean_line;
+use remote::{Prompt, RemoteError, Turn};
+use story::context::{ContextPart, Message, PartKind, Role, prompt_budget};
+use story::message::{ContextReport, FailureKind, Overflow, Segment, TextRequest, Truncation};
+use story::{Context, NodeId};
+
+/// What a model without raw completion is told.
+const CONTINUE: &str = "You continue stories. The user gives you the story so far; write what comes next, in the same language, voice and tense. Answer only with the continuation: no title, no comment, and nothing of what is already there.";
+const GO_ON: &str =
+    "(Continue your last message from exactly where it stopped. Answer only with what follows.)";
+/// What a message costs besides its words, in tokens.
+const MESSAGE: usize = 8;
+
+/// A prompt, and what did not fit.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Fitted {
+    pub prompt: Prompt,
+    pub tokens: usize,
+    pub cut: Truncation,
+    /// The text whose repetition at the start of the answer is no part of it.
+    pub echo: String,
+    /// The text before the passage ends in a space that the prompt does not: the answer's own first
+    /// space is left out.
+    pub space_is_there: bool,
+    /// The answer is a message of its own, so a space may be missing before it.
+    pub joins: bool,
+}
+
+/// Builds the prompt, leaving room for the new tokens if that is reasonable.
+pub fn build(remote: &Remote, request: &TextRequest) -> Result<Fitted, Failure> {
+    let holds = remote.about.context;
+    // What follows is told as an instruction: the fill-in-the-middle tokens are the server's secret.
+    let (context, lore) = within_budget(&request.context, holds, false, |text| remote.count(text))?;
+    let wanted = request.sampling.max_tokens as usize;
+    let mut fitted = match context {
+        Context::Prose { .. } => prose(remote, context, wanted, request)?,
+        Context::Chat { messages, open } => chat(remote, messages, open, wanted, request)?,
+    };
+    fitted.cut.lore = lore;
+    Ok(fitted)
+}
+
+fn overflow(tokens: usize, context: usize, what: &str) -> Failure {
+    let why = format!(
+        "{what} {tokens} tokens but the context of the server's model is {context}; shorten it, or start the server with a longer context"
+    );
+    let fault = FailureKind::Overflow;
+    Failure { why, fault }
+}
+
+fn prose(
+    remote: &Remote,
+    context: Context,
+    wanted: usize,
+    request: &TextRequest,
+) -> Result<Fitted, Failure> {
+    let (context, tokens, cut) = fit_prose(remote, context, wanted, request.overflow)?;
+    let text = context.text();
+    // A space at the end of a prompt is no token that models know: it belongs to the next word.
+    let bare = text.trim_end_matches(' ');
+    let heal = request.heal && bare.len() < text.len() && !bare.is_empty();
+    let (prompt, joins) = match remote.completes() {
+        true if heal => (Prompt::Text(bare.to_string()), false),
+        true => (Prompt::Text(text.clone()), false),
+        false => {
+            let turn = |role, text: &str| Turn {
+                role,
+                text: text.to_string(),
+            };
+            let turns = vec![turn("system", CONTINUE), turn("user", text.trim_end())];
+            let open = false;
+            (Prompt::Turns { turns, open }, true)
+        }
+    };
+    Ok(Fitted {
+        prompt,
+        tokens,
+        cut,
+        echo: String::new(),
+        space_is_there: heal || (joins && text.ends_with(char::is_whitespace)),
+        joins: joins && !text.ends_with(char::is_whitespace),
+    })
+}
+
+/// Drops the oldest part of the story, in steps of an eighth of the context; while the place where it
+/// begins still fits, it stays, so that the server's cache does.
+fn fit_prose(
+    remote: &Remote,
+    context: Context,
+    wanted: usize,
+    overflows: Overflow,
+) -> Result<(Context, usize, Truncation), Failure> {
+    let holds = remote.about.context;
+    let whole = context.text();
+    let tokens = remote.count(&whole)?;
+    let room = match overflows {
+        Overflow::Refuse if tokens < holds => tokens,
+        Overflow::Refuse => {
+            return Err(overflow(tokens, holds, "The prompt has"));
+        }
+        Overflow::Crop => prompt_budget(holds, wanted),
+    };
+    if tokens <= room {
+        return Ok((context, tokens, Truncation::default()));
+    }
+    let step = (holds / 8).max(1);
+    let cut = |node: NodeId, byte: usize| -> Result<(Context, usize), RemoteError> {
+        let context = context.clone().starting_at(node, byte);
+        let left = remote.count(&context.text())?;
+        Ok((context, left))
+    };
+    let done = |context, left: usize, begins| {
+        let dropped = tokens.saturating_sub(left);
+        let lore = Vec::new();
+        Ok((
+            context,
+            left,
+            Truncation {
+                dropped,
+                begins,
+                lore,
+            },
+        ))
+    };
+    if let Some((node, byte)) = remote.begins {
+        let (context, left) = cut(node, byte)?;
+        if left <= room && left + 2 * step > room {
+            return done(context, left, remote.begins);
+        }
+    }
+    let mut drop = (tokens - room).next_multiple_of(step);
+    for _ in 0..6 {
+        let bytes = drop * whole.len() / tokens.max(1);
+        let Some((node, byte)) = place(&context, bytes) else {
+            break;
+        };
+        let (context, left) = cut(node, byte)?;
+        if left <= room {
+            return done(context, left, Some((node, byte)));
+        }
+        drop += (left - room).next_multiple_of(step);
+    }
+    Err(overflow(
+        tokens,
+        holds,
+        "Even without most of the story, the prompt of memory, lore and notes is too long: all of it has",
+    ))
+}
+
+/// The place after about so many bytes of the story, at the start of a word.
+fn place(context: &Context, bytes: usize) -> Option<(NodeId, usize)> {
+    let Context::Prose { parts, .. } = context else {
+        return None;
+    };
+    let mut left = bytes;
+    for part in parts {
+        let PartKind::Story { node, from } = part.kind else {
+            continue;
+        };
+        if left < part.text.len() {
+            let mut at = left;
+            while !part.text.is_char_boundary(at) {
+                at += 1;
+            }
+            let word = part.text[at..].find(char::is_whitespace);
+            let at = word.map_or(at, |word| at + word);
+            return Some((node, from + at));
+        }
+        left -= part.text.len();
+    }
+    None
+}
+
+fn chat(
+    remote: &Remote,
+    messages: Vec<Message>,
+    open: bool,
+    wanted: usize,
+    request: &TextRequest,
+) -> Result<Fitted, Failure> {
+    let holds = remote.about.context;
+    let costs = messages
+        .iter()
+        .map(|it| Ok(remote.count(&it.text())? + MESSAGE));
+    let costs = costs.collect::<Result<Vec<usize>, RemoteError>>()?;
+    let tokens: usize = costs.iter().sum();
+    let room = match request.overflow {
+        Overflow::Refuse if tokens < holds => tokens,
+        Overflow::Refuse => return Err(overflow(tokens, holds, "The prompt has")),
+        Overflow::Crop => prompt_budget(holds, wanted),
+    };
+    let system = |message: &&Message| message.role == Role::System;
+    let pinned = messages.iter().take_while(system).count();
+    let (mut first, mut left) = (pinned, tokens);
+    while left > room && first < messages.len() {
+        left -= costs[first];
+        first += 1;
+        // A conversation begins with the user.
+        while first + 1 < messages.len() && messages[first].role == Role::Assistant {
+            left -= costs[first];
+            first += 1;
+        }
+    }
+    if first >= messages.len() && tokens > room {
+        return Err(overflow(
+            tokens,
+            holds,
+            "The last message is too long: the prompt has",
+        ));
+    }
+    let story = |part: &ContextPart| match part.kind {
+        PartKind::Story { node, from } => Some((node, from)),
+        _ => None,
+    };
+    let begins = messages.get(first).filter(|_| first > pinned);
+    let cut = Truncation {
+        dropped: tokens - left,
+        begins: begins.and_then(|message| message.parts.iter().find_map(story)),
+        lore: Vec::new(),
+    };
+    let kept: Vec<&Message> = messages[..pinned]
+        .iter()
+        .chain(&messages[first..])
+        .collect();
+    let (prompt, echo) = turns(remote, &kept, open);
+    Ok(Fitted {
+        prompt,
+        tokens: left,
+        cut,
+        space_is_there: false,
+        joins: false,
+        echo,
+    })
+}
+
+/// The turns of a conversation, and the text whose repetition is no part of the answer.
+fn turns(remote: &Remote, messages: &[&Message], open: bool) -> (Prompt, String) {
+    let mut turns: Vec<Turn> = Vec::new();
+    let mut add = |role: Role, text: String| match turns.last_mut() {
+        // Templates want turns to alternate.
+        Some(last) if last.role == role.name() => {
+            last.text.push_str("\n\n");
+            last.text.push_str(&text);
+        }
+        _ => turns.push(Turn {
+            role: role.name(),
+            text,
+        }),
+    };
+    let (last, before) = match messages.split_last() {
+        Some((last, before)) if open => (Some(last), before),
+        _ => (None, messages),
+    };
+    for message in before {
+        add(message.role, message.text());
+    }
+    let Some(last) = last else {
+        let open = false;
+        return (Prompt::Turns { turns, open }, String::new());
+    };
+    let words = last.text();
+    let mut prefilled = false;
+    match last.role {
+        Role::Assistant if words.trim().is_empty() => {}
+        Role::Assistant => {
+            add(Role::Assistant, words.clone());
+            prefilled = remote.prefills();
+            if !prefilled {
+                add(Role::User, GO_ON.to_string());
+            }
+        }
+        Role::User | Role::System => {
+            let begun = match words.trim().is_empty() {
+                true => String::new(),
+                false => format!(", beginning with \"{}\"", words.trim()),
+            };
+            add(
+                Role::User,
+                format!(
+                    "(Write my next message in this conversation for me{begun}. Answer only with the message.)"
+                ),
+            );
+        }
+    }
+    let open = prefilled;
+    (Prompt::Turns { turns, open }, words)
+}
+
+/// The context, part by part.
+pub fn explain(remote: &Remote, request: &TextRequest) -> Result<ContextReport, Failure> {
+    let fitted = build(remote, request)?;
+    let holds = remote.about.context;
+    let (context, lore) = within_budget(&request.context, holds, false, |text| remote.count(text))?;
+    let context = match fitted.cut.begins {
+        Some((node, byte)) => context.starting_at(node, byte),
+        None => context,
+    };
+    let segment = |label: String, text: String| -> Result<Segment, RemoteError> {
+        let tokens = remote.count(&text)?;
+        Ok(Segment {
+            label,
+            text,
+            tokens,
+        })
+    };
+    let segments = match context {
+        Context::Prose { parts, .. } => parts
+            .into_iter()
+            .map(|part| segment(part.kind.label(), part.text))
+            .collect::<Result<Vec<_>, _>>()?,
+        Context::Chat { messages, .. } => messages
+            .iter()
+            .map(|message| {
+                let kinds: Vec<String> = message.parts.iter().map(|p| p.kind.label()).collect();
+                let label = format!("{}: {}", message.role.name(), kinds.join(", "));
+                segment(clean_line(&label), message.text())
+            })
+            .collect::<Result<Vec<_>, _>>()?,
+    };
+    Ok(ContextReport {
+        segments,
+        tokens: fitted.tokens,
+        holds,
+        reused: 0,
+        dropped: fitted.cut.dropped,
+        lore,
+    })
+}

@@ -1,0 +1,150 @@
+//! Which servers a writer has named, and which key belongs to which.
+
+use remote::{Address, Flavour, Key, Network, is_address};
+use std::collections::BTreeMap;
+
+/// The servers that a model's name may mean.
+#[derive(Clone, Debug, Default)]
+pub struct Backends {
+    /// Those of config.toml, by name.
+    pub named: BTreeMap<String, NamedBackend>,
+    /// ILLUMINE_API_KEY. It goes only to servers of this machine and to those in `given`: an address
+    /// in a story that came from elsewhere must not draw it out.
+    pub key: Option<Key>,
+    /// The addresses that the writer gave on the command line, in a variable or in config.toml.
+    pub given: Vec<String>,
+    pub network: Network,
+}
+
+/// A server of config.toml.
+#[derive(Clone, Debug, PartialEq)]
+pub struct NamedBackend {
+    pub address: Address,
+    /// None to find out.
+    pub flavour: Option<Flavour>,
+    /// The key, or the sentence why there is none.
+    pub key: Result<Option<Key>, String>,
+    /// The size of the context, for a server that does not tell it.
+    pub context: Option<usize>,
+}
+
+/// A model on a server, with all that is needed to ask for it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Target {
+    pub address: Address,
+    pub flavour: Option<Flavour>,
+    pub key: Option<Key>,
+    pub context: Option<usize>,
+}
+
+impl Backends {
+    /// The server that a model's name means; None for a model of this program.
+    pub fn find(&self, model: &str) -> Option<Result<Target, String>> {
+        if is_address(model) {
+            let address = Address::parse(model).map_err(|error| error.to_string());
+            return Some(address.map(|address| self.of_address(address)));
+        }
+        let (name, on_it) = match model.split_once(':') {
+            Some((name, on_it)) => (name, Some(on_it)),
+            None => (model, None),
+        };
+        let backend = self.named.get(name)?;
+        let on_it = on_it.filter(|it| !it.is_empty()).map(str::to_string);
+        Some(backend.key.clone().map(|key| Target {
+            address: Address {
+                model: on_it.or(backend.address.model.clone()),
+                ..backend.address.clone()
+            },
+            flavour: backend.flavour,
+            key,
+            context: backend.context,
+        }))
+    }
+
+    fn of_address(&self, address: Address) -> Target {
+        // A server that config.toml describes is meant also by its bare address.
+        let known = self
+            .named
+            .values()
+            .find(|it| it.address.root == address.root);
+        if let Some(NamedBackend {
+            flavour,
+            key: Ok(key),
+            context,
+            ..
+        }) = known
+        {
+            return Target {
+                address,
+                flavour: *flavour,
+                key: key.clone(),
+                context: *context,
+            };
+        }
+        let root = |given: &String| Address::parse(given).ok().map(|it| it.root);
+        let given = self.given.iter().filter_map(root);
+        let trusted = address.is_local() || given.into_iter().any(|it| it == address.root);
+        Target {
+            key: self.key.clone().filter(|_| trusted),
+            flavour: None,
+            context: None,
+            address,
+        }
+    }
+
+    /// Why a model's name cannot be an address, in a sentence that does not repeat it.
+    pub fn problem_with(model: &str) -> Option<String> {
+        let error = is_address(model).then(|| Address::parse(model).err());
+        error.flatten().map(|error| error.to_string())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn backends() -> Backends {
+        let gpu = NamedBackend {
+            address: Address::parse("http://gpu:8000/v1").unwrap(),
+            flavour: Some(Flavour::Vllm),
+            key: Ok(Key::new("sk-gpu")),
+            context: Some(4096),
+        };
+        Backends {
+            named: [("gpu".to_string(), gpu)].into(),
+            key: Key::new("sk-main"),
+            given: vec!["https://given.example/v1".into()],
+            ..Backends::default()
+        }
+    }
+
+    #[test]
+    fn a_name_and_a_model_on_it_are_found() {
+        let backends = backends();
+        let target = backends.find("gpu:qwen3:32b").unwrap().unwrap();
+        assert_eq!(target.address.model.as_deref(), Some("qwen3:32b"));
+        assert_eq!(
+            (target.key, target.context),
+            (Key::new("sk-gpu"), Some(4096))
+        );
+        assert_eq!(backends.find("gpu").unwrap().unwrap().address.model, None);
+        assert!(backends.find("smollm2-135m").is_none() && backends.find("./a:b.gguf").is_none());
+    }
+
+    #[test]
+    fn the_common_key_goes_only_where_the_writer_sent_it() {
+        let key = |model: &str| backends().find(model).unwrap().unwrap().key;
+        assert_eq!(key("https://given.example#big"), Key::new("sk-main"));
+        assert_eq!(key("http://localhost:8080"), Key::new("sk-main"));
+        assert_eq!(key("https://evil.example"), None);
+        assert_eq!(key("http://gpu:8000"), Key::new("sk-gpu"));
+    }
+
+    #[test]
+    fn a_password_in_an_address_is_refused() {
+        let why = Backends::problem_with("http://a:hunter2@h").unwrap();
+        assert!(!why.contains("hunter2"));
+        assert!(Backends::problem_with("http://h").is_none());
+        assert!(Backends::problem_with("a@b").is_none());
+    }
+}

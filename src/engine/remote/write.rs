@@ -1,0 +1,379 @@
+//! One passage, from prompt to end.
+
+mod rewind;
+
+use super::Remote;
+use super::asking::{Begun, Wish, prompt_after};
+use super::counts::estimate;
+use super::passage::{Look, Passage};
+use super::prompt::{Fitted, build};
+use crate::engine::backend::{Answer, Failure, Listener};
+use crate::engine::length::nothing_to_continue;
+use base::progress::Observer;
+use remote::{Chunk, Deltas, Finish, Flavour, Kind, Prompt, RemoteError, Step, decode};
+use rewind::Rewinds;
+use std::time::{Duration, Instant};
+use story::message::{Overflow, PassageStats, TextRequest};
+use story::{Event, Status};
+
+/// How long to wait for the numbers that come after the end of a text.
+const AFTERWORD: Duration = Duration::from_millis(1500);
+
+/// How a request of a passage ended.
+enum Ended {
+    Over(Status),
+    Banned {
+        at: usize,
+        ban: usize,
+    },
+    /// The model had nothing to say.
+    Silent,
+}
+
+/// Writes a passage.
+pub fn write(remote: &mut Remote, request: &TextRequest, listener: &dyn Listener) -> Answer {
+    say_limits(remote, request, listener);
+    let mut tries = 0;
+    loop {
+        let fitted = build(remote, request)?;
+        let error = match attempt(remote, request, &fitted, listener) {
+            Ok(answer) => return answer,
+            Err(error) => error,
+        };
+        tries += 1;
+        let plain = matches!(fitted.prompt, Prompt::Text(_));
+        match error.kind {
+            Kind::Stopped => return Ok((Status::Stopped, PassageStats::default())),
+            Kind::TooLong(_) if request.overflow == Overflow::Crop && tries < 5 => {
+                remote.counts.were_too_low();
+            }
+            // Some servers of this language only chat.
+            Kind::NotFound(_) if plain && !remote.only_chats && may_only_chat(remote.flavour()) => {
+                remote.only_chats = true;
+                let why = "This server has no raw completion: the story is continued by an instruction, and banned phrases may appear";
+                remote.say_once(why.to_string(), listener);
+            }
+            _ => return Err(error.into()),
+        }
+    }
+}
+
+fn may_only_chat(flavour: Flavour) -> bool {
+    matches!(
+        flavour,
+        Flavour::Compatible | Flavour::LiteLlm | Flavour::LmStudio | Flavour::TransformersServe
+    )
+}
+
+/// Says once what this server cannot honour of what was asked.
+fn say_limits(remote: &mut Remote, request: &TextRequest, listener: &dyn Listener) {
+    let ignored = remote::ignored(remote.flavour(), &request.sampling);
+    if !ignored.is_empty() {
+        let names = ignored.join(", ");
+        let flavour = remote.flavour().name();
+        let why =
+            format!("The server ({flavour}) cannot use {names}; the passage is written without");
+        remote.say_once(why, listener);
+    }
+}
+
+/// Writes a passage from this prompt. An error means that not a word came.
+fn attempt(
+    remote: &mut Remote,
+    request: &TextRequest,
+    fitted: &Fitted,
+    listener: &dyn Listener,
+) -> Result<Answer, RemoteError> {
+    if *fitted.prompt_text() == *"" {
+        return Ok(Err(nothing_to_continue()));
+    }
+    remote.begins = fitted.cut.begins.or(remote.begins);
+    let mut passage = match Passage::new(request, fitted) {
+        Ok(passage) => passage,
+        Err(failure) => return Ok(Err(failure)),
+    };
+    let mut stats = PassageStats {
+        prompt_tokens: fitted.tokens,
+        dropped: fitted.cut.dropped,
+        begins: fitted.cut.begins,
+        ..PassageStats::default()
+    };
+    tell_progress(request, fitted, 0, fitted.tokens, 0, listener);
+    match remote.begin_words(&request.begin) {
+        Ok(words) if words.is_empty() => {}
+        Ok(words) => _ = passage.push(&words, request.begin.len(), listener),
+        Err(failure) => return Ok(Err(failure)),
+    }
+    let (mut round, mut silent) = (0, 0);
+    let mut rewinds = Rewinds::default();
+    loop {
+        let mut run = Run {
+            remote: &mut *remote,
+            request,
+            fitted,
+            listener,
+            passage: &mut passage,
+            stats: &mut stats,
+            rewinds: &mut rewinds,
+            round,
+        };
+        let ended = match run.stream() {
+            Ok(Ended::Banned { at, ban }) => run.go_back(at, ban).map(|()| None),
+            Ok(Ended::Silent) if silent < 2 => {
+                silent += 1;
+                Ok(None)
+            }
+            Ok(Ended::Silent) => {
+                let why = "The model ended the text at once; write on, or /retry";
+                listener.tell(Event::Warned(why.to_string()));
+                Ok(Some(Status::Complete))
+            }
+            Ok(Ended::Over(status)) => Ok(Some(status)),
+            Err(error) => Err(error),
+        };
+        round += 1;
+        let status = match ended {
+            Ok(None) => continue,
+            Ok(Some(status)) => status,
+            Err(error) if error.kind == Kind::Stopped => Status::Stopped,
+            Err(error) if passage.is_empty() => return Err(error),
+            Err(error) => {
+                // What came is kept, and can be gone on from.
+                passage.finish(Status::Interrupted, listener);
+                listener.tell(Event::Warned(error.to_string()));
+                Status::Interrupted
+            }
+        };
+        passage.finish(status, listener);
+        stats.new_tokens = passage.tokens();
+        return Ok(Ok((status, stats)));
+    }
+}
+
+impl Fitted {
+    fn prompt_text(&self) -> &str {
+        match &self.prompt {
+            Prompt::Text(text) => text,
+            Prompt::Turns { turns, .. } => turns.last().map_or("", |turn| turn.text.as_str()),
+        }
+    }
+}
+
+fn tell_progress(
+    request: &TextRequest,
+    fitted: &Fitted,
+    done: usize,
+    total: usize,
+    reused: usize,
+    listener: &dyn Listener,
+) {
+    listener.tell(Event::Prefill {
+        node: request.node,
+        done,
+        total,
+        reused,
+        cut: fitted.cut.clone(),
+    });
+}
+
+/// One request of a passage.
+struct Run<'a, 'b> {
+    remote: &'a mut Remote,
+    request: &'a TextRequest,
+    fitted: &'a Fitted,
+    listener: &'a dyn Listener,
+    passage: &'a mut Passage<'b>,
+    stats: &'a mut PassageStats,
+    rewinds: &'a mut Rewinds,
+    /// Which request of the passage it is; each has a seed of its own.
+    round: u64,
+}
+
+impl Run<'_, '_> {
+    fn wish(&self, prompt: Prompt) -> Wish {
+        Wish {
+            prompt,
+            seed: self.request.seed.wrapping_add(self.round),
+            most: self.passage.room(),
+            likely: 0,
+            bias: Vec::new(),
+            stream: true,
+        }
+    }
+
+    /// Writes until the text ends, or a banned phrase appears.
+    fn stream(&mut self) -> Result<Ended, RemoteError> {
+        if self.passage.room() == 0 {
+            return Ok(Ended::Over(Status::Length));
+        }
+        let Some(prompt) = prompt_after(&self.fitted.prompt, self.passage) else {
+            return Ok(Ended::Over(Status::Complete));
+        };
+        let wish = self.wish(prompt);
+        let (began, before) = (Instant::now(), self.passage.text().len());
+        let Begun {
+            call,
+            mut stream,
+            first,
+        } = self.remote.begin(self.request, &wish, self.listener)?;
+        let stopped = || self.listener.is_cancelled();
+        let (mut deltas, mut finish) = (Deltas::default(), None);
+        let mut step = first;
+        let mut first_word = None;
+        let mut events = 0;
+        while let Step::Event(event) = step {
+            events += 1;
+            let chunk =
+                decode(call.protocol, &event).map_err(|said| self.remote.understood(said))?;
+            if chunk.progress.is_some() || chunk.thinks {
+                stream.lives(false);
+            }
+            self.progress(&chunk);
+            let mut text = deltas.push(&chunk.text);
+            if chunk.finish.is_some() {
+                text += &deltas.finish();
+            }
+            if !text.is_empty() {
+                stream.lives(true);
+                first_word.get_or_insert_with(|| began.elapsed());
+                let look = self.push(&text);
+                self.time(began, first_word, &chunk);
+                match look {
+                    Look::On => {}
+                    Look::Banned { at, ban } => return Ok(Ended::Banned { at, ban }),
+                    Look::Over(status) => return Ok(Ended::Over(status)),
+                }
+            }
+            self.time(began, first_word, &chunk);
+            finish = chunk.finish.or(finish);
+            if chunk.last && finish.is_some() {
+                break;
+            }
+            step = match finish {
+                None if chunk.last => Step::Ended,
+                None => stream.next(&stopped)?,
+                // Only numbers follow, and they are worth no long wait.
+                Some(_) => {
+                    let over = Instant::now();
+                    let late = || stopped() || over.elapsed() > AFTERWORD;
+                    stream.next(&late).unwrap_or(Step::Ended)
+                }
+            };
+        }
+        let held = deltas.finish();
+        if !held.is_empty()
+            && let Look::Over(status) = self.push(&held)
+        {
+            return Ok(Ended::Over(status));
+        }
+        self.status(finish, events, before)
+    }
+
+    fn push(&mut self, text: &str) -> Look {
+        let tokens = match self.remote.flavour().streams_tokens() {
+            true => 1,
+            false => estimate(text),
+        };
+        self.passage.push(text, tokens, self.listener)
+    }
+
+    /// What the end of a stream means. The end of a body alone is not the end of a text.
+    fn status(
+        &self,
+        finish: Option<Finish>,
+        events: usize,
+        before: usize,
+    ) -> Result<Ended, RemoteError> {
+        let error = |kind| Err(self.remote.client.error(kind));
+        let status = match finish {
+            None if events == 0 => return error(Kind::Empty),
+            None | Some(Finish::Aborted) => return error(Kind::Gone),
+            Some(Finish::Complete) if self.passage.text().len() == before => {
+                return Ok(Ended::Silent);
+            }
+            Some(Finish::Complete) => Status::Complete,
+            Some(Finish::Length) => Status::Length,
+            Some(Finish::StopString) => Status::StopString,
+            Some(Finish::ContextFull) => Status::ContextFull,
+            Some(Finish::Filtered) => {
+                let why = "The service withheld the rest of the text; change the story, or take another model";
+                self.listener.tell(Event::Warned(why.to_string()));
+                Status::Complete
+            }
+        };
+        Ok(Ended::Over(status))
+    }
+
+    fn progress(&mut self, chunk: &Chunk) {
+        if let Some(cached) = chunk.cached {
+            self.stats.reused = cached;
+        }
+        if let Some(tokens) = chunk.prompt_tokens {
+            // A later request of the passage has some of its words in the prompt.
+            if self.round == 0 {
+                self.stats.prompt_tokens = tokens.max(self.stats.reused);
+            }
+        }
+        if let Some(progress) = chunk.progress {
+            let total = progress.total.max(progress.done);
+            let (done, cached) = (progress.done, progress.cached.min(progress.done));
+            tell_progress(
+                self.request,
+                self.fitted,
+                done,
+                total,
+                cached,
+                self.listener,
+            );
+        }
+    }
+
+    fn time(&mut self, began: Instant, first: Option<Duration>, chunk: &Chunk) {
+        let ms = |time: Duration| time.as_secs_f64() * 1000.0;
+        let first = first.map_or(ms(began.elapsed()), ms);
+        if self.round == 0 {
+            self.stats.prefill_ms = chunk.prompt_ms.unwrap_or(first);
+            if let Some(tokens) = chunk.new_tokens {
+                self.passage.counted(tokens);
+            }
+        }
+        self.stats.decode_ms = (ms(began.elapsed()) - first).max(0.0);
+        self.stats.new_tokens = self.passage.tokens();
+    }
+}
+
+/// Lets the server read a prompt that may be requested soon.
+pub fn read_ahead(remote: &mut Remote, request: &TextRequest, observer: &dyn Observer) {
+    let Ok(fitted) = build(remote, request) else {
+        return;
+    };
+    if !matches!(fitted.prompt, Prompt::Text(_)) {
+        return;
+    }
+    let wish = Wish {
+        prompt: fitted.prompt,
+        seed: 0,
+        most: 1,
+        likely: 0,
+        bias: Vec::new(),
+        stream: false,
+    };
+    let mut call = remote.call(request, wish);
+    call.body["n_predict"] = 0.into();
+    // A stream is closed by dropping it, and the server stops reading.
+    if let Ok(mut stream) = remote.client.stream(call.path, &call.body, call.framing) {
+        let stopped = || observer.is_cancelled();
+        while let Ok(Step::Event(_)) = stream.next(&stopped) {}
+    }
+}
+
+impl Remote {
+    /// The words of the tokens that a passage must start with.
+    fn begin_words(&self, ids: &[u32]) -> Result<String, Failure> {
+        let word = |id: &u32| self.words.get(id).map(String::as_str);
+        let words: Option<Vec<&str>> = ids.iter().map(word).collect();
+        words.map(|words| words.concat()).ok_or_else(|| {
+            Failure::engine("The word that this passage began with is not known any more; choose again with /alts")
+        })
+    }
+}
