@@ -38,6 +38,7 @@ mod reference;
 mod refining;
 mod repl;
 mod retrieval;
+mod servers;
 mod signals;
 mod support;
 mod terminal;

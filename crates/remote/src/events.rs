@@ -26,7 +26,7 @@ const LARGEST: usize = 4 << 20;
 pub struct TooLong;
 
 /// Divides a body into events, however its bytes arrive.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Events {
     framing: Framing,
     begun: bool,

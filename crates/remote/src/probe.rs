@@ -59,7 +59,7 @@ pub fn probe(
     };
     if model.is_some() && !models.is_empty() && !models.iter().any(|it| same(&it.name, &name)) {
         let names: Vec<&str> = models.iter().take(8).map(|it| it.name.as_str()).collect();
-        let known = format!("it has {}", names.join(", "));
+        let known = format!("no {name}, but {}", names.join(", "));
         return Err(client.error(Kind::NotFound(known)));
     }
     let entry = models
@@ -300,7 +300,7 @@ pub fn count_tokens(
     let answer = match client.post(path, &body, stopped) {
         Ok(answer) => answer,
         Err(RemoteError {
-            kind: Kind::NotFound(_) | Kind::Unauthorized { .. } | Kind::Refused { .. },
+            kind: Kind::NotFound(_) | Kind::Refused { .. },
             ..
         }) => return Ok(None),
         Err(error) => return Err(error),

@@ -218,6 +218,14 @@ impl<'a> Passage<'a> {
         taken
     }
 
+    /// The words of a ban in a text that begins with them.
+    pub fn phrase<'t>(&self, text: &'t str, ban: usize) -> &'t str {
+        match self.bans.find(text) {
+            Some((found, range)) if found == ban => &text[range],
+            _ => text,
+        }
+    }
+
     /// Lets a phrase through at a byte from now on.
     pub fn let_through(&mut self, at: usize, ban: usize) {
         self.let_through.insert((at, ban));

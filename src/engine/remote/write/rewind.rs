@@ -42,7 +42,7 @@ impl Run<'_, '_> {
         };
         self.listener.tell(Event::Rewound {
             node: self.request.node,
-            phrase: written.trim_start().to_string(),
+            phrase: self.passage.phrase(written.trim_start(), ban).to_string(),
         });
         let wish = Wish {
             bias: self.bias(place, &written, strength)?,

@@ -1,0 +1,165 @@
+//! The whole program with a model on a server: a server of the test's own, on loopback.
+
+use crate::support::Home;
+use std::fs;
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::path::Path;
+
+/// A key that stands nowhere else.
+const KEY: &str = "sk-planted-9f8e7d6c5b4a";
+
+/// Answers as llama-server does, with these pieces; the last event ends the text only if `ends`.
+fn llama_server(pieces: &'static [&'static str], ends: bool) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let root = format!("http://{}", listener.local_addr().unwrap());
+    std::thread::spawn(move || {
+        for stream in listener.incoming().flatten() {
+            std::thread::spawn(move || answer(stream, pieces, ends));
+        }
+    });
+    root
+}
+
+fn answer(mut stream: TcpStream, pieces: &[&str], ends: bool) {
+    let (mut head, mut byte) = (Vec::new(), [0]);
+    while !head.ends_with(b"\r\n\r\n") {
+        if stream.read(&mut byte).unwrap_or(0) == 0 {
+            return;
+        }
+        head.extend(byte);
+    }
+    let head = String::from_utf8(head).unwrap();
+    let length = head.lines().find_map(|line| {
+        let (name, value) = line.split_once(':')?;
+        name.eq_ignore_ascii_case("content-length")
+            .then(|| value.trim().parse().unwrap())
+    });
+    let mut body = vec![0; length.unwrap_or(0)];
+    stream.read_exact(&mut body).unwrap();
+    let known = head.to_lowercase().contains(&format!("bearer {KEY}"));
+    let body = match head.split(' ').nth(1).unwrap() {
+        _ if !known => return reply(&mut stream, "401 No", "{\"error\":\"no key\"}"),
+        "/v1/models" => r#"{"data":[{"id":"tale","owned_by":"llamacpp"}]}"#.to_string(),
+        "/props" => r#"{"default_generation_settings":{"n_ctx":512}}"#.to_string(),
+        "/tokenize" => r#"{"tokens":[1,2,3]}"#.to_string(),
+        _ => {
+            let event = |piece: &&str| format!("data: {{\"content\":\"{piece}\"}}\n\n");
+            let end = "data: {\"content\":\"\",\"stop\":true,\"stop_type\":\"eos\"}\n\n";
+            pieces.iter().map(event).collect::<String>() + if ends { end } else { "" }
+        }
+    };
+    reply(&mut stream, "200 OK", &body);
+}
+
+fn reply(stream: &mut TcpStream, status: &str, body: &str) {
+    let _ = write!(
+        stream,
+        "HTTP/1.1 {status}\r\nconnection: close\r\n\r\n{body}"
+    );
+}
+
+/// Every byte of the files below a folder, links aside.
+fn all_files(folder: &Path) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    for entry in fs::read_dir(folder).unwrap().flatten() {
+        let kind = entry.file_type().unwrap();
+        if kind.is_dir() {
+            bytes.extend(all_files(&entry.path()));
+        } else if kind.is_file() {
+            bytes.extend(fs::read(entry.path()).unwrap());
+        }
+    }
+    bytes
+}
+
+fn holds(bytes: &[u8], words: &str) -> bool {
+    bytes
+        .windows(words.len())
+        .any(|window| window == words.as_bytes())
+}
+
+#[test]
+fn a_story_is_written_by_a_server_and_its_key_is_nowhere() {
+    let root = llama_server(&[" The sea", " rose."], true);
+    let home = Home::new();
+    let run = |args: &[&str], input: &str, code: i32| {
+        let run = home.illumine(args).without("ILLUMINE_OFFLINE");
+        run.variable("ILLUMINE_API_KEY", KEY)
+            .input(input)
+            .run()
+            .expect(code)
+    };
+    let json = run(
+        &[
+            "write",
+            "Once.",
+            "--backend",
+            &root,
+            "--json",
+            "--log",
+            "a.txt",
+            "--log-words",
+        ],
+        "",
+        0,
+    );
+    let said = String::from_utf8(json.stdout.clone()).unwrap();
+    assert!(
+        said.contains(" The sea rose.") && said.contains("\"tale\""),
+        "{said}"
+    );
+    let lines = "Once upon a time.\n/why\n/context\n/model\n/set top_k 3\n";
+    let repl = run(&["repl", "s", "--model", &root, "--log", "b.txt"], lines, 0);
+    let told = String::from_utf8_lossy(&repl.stdout).into_owned() + &repl.stderr;
+    assert!(
+        told.contains("The sea rose.") && told.contains("llama-server at"),
+        "{told}"
+    );
+    let wrong = home.illumine(&["write", "Once.", "--backend", &root]);
+    let wrong = wrong.without("ILLUMINE_OFFLINE").run().expect(3);
+    assert!(wrong.stderr.contains("wants a key"), "{}", wrong.stderr);
+    for bytes in [
+        &json.stdout,
+        json.stderr.as_bytes(),
+        told.as_bytes(),
+        &all_files(home.path()),
+    ] {
+        assert!(!holds(bytes, KEY));
+    }
+    assert!(
+        holds(&all_files(home.path()), "The sea rose."),
+        "the journal is searched too"
+    );
+}
+
+#[test]
+fn a_server_that_goes_away_ends_write_with_its_text_and_a_failure() {
+    let root = llama_server(&[" The sea", " ro"], false);
+    let home = Home::new();
+    let run = home.illumine(&["write", "Once.", "--backend", &root]);
+    let run = run
+        .without("ILLUMINE_OFFLINE")
+        .variable("ILLUMINE_API_KEY", KEY);
+    let run = run.run().expect(1);
+    assert_eq!(
+        String::from_utf8_lossy(&run.stdout).trim_end(),
+        " The sea ro"
+    );
+    assert!(
+        run.stderr.contains("ended before the text did"),
+        "{}",
+        run.stderr
+    );
+}
+
+#[test]
+fn offline_means_no_server_either() {
+    let home = Home::new();
+    let run = home.illumine(&["write", "Once.", "--backend", "http://127.0.0.1:1"]);
+    let run = run.run().expect(3);
+    assert!(run.stderr.contains("--offline forbids"), "{}", run.stderr);
+    let secret = home.illumine(&["write", "Once.", "--backend", "http://me:hunter2@h"]);
+    let secret = secret.run().expect(2);
+    assert!(!secret.stderr.contains("hunter2"), "{}", secret.stderr);
+}
