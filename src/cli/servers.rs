@@ -39,7 +39,7 @@ pub fn find(paths: &Paths) -> Result<Vec<ServerModel>, Failed> {
         };
         let root = &backend.address.root;
         let local = backend.address.is_local();
-        let client = Client::new(root, key, local, &network);
+        let client = Client::new(root, key, local, &network).speaking(backend.flavour);
         if let Ok(server) = probe(&client, backend.flavour, None, &|| false) {
             found.extend(rows(root, &server, |model| format!("{name}:{model}"), name));
         }

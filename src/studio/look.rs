@@ -313,3 +313,17 @@ fn authors(path: &[Passage]) -> String {
     let parts: Vec<String> = parts.map(|(name, n)| format!("{name} {n}")).collect();
     format!("Characters of the story: {}", parts.join(", "))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_settings_that_would_have_done_something_are_said_to_be_without_effect() {
+        let cannot = ["dry_multiplier".to_string(), "mirostat".to_string()];
+        let said = without_effect(&cannot, &Sampling::default()).unwrap();
+        assert_eq!(said, "  without effect on this server: dry_multiplier");
+        assert_eq!(without_effect(&cannot, &Sampling::greedy()), None);
+        assert_eq!(without_effect(&[], &Sampling::default()), None);
+    }
+}

@@ -3,18 +3,25 @@
 //!
 //! Redirects are never followed: a key belongs to one server.
 
+mod roots;
+mod stream;
+
+pub use stream::{Step, Stream};
+
 use super::error::{Kind, RemoteError};
-use super::events::{Events, Framing};
+use super::events::Framing;
+use super::flavour::Flavour;
 use super::key::Key;
+use roots::roots;
 use serde_json::Value;
-use std::collections::VecDeque;
 use std::io::Read;
 use std::path::PathBuf;
-use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
+use std::sync::mpsc::{RecvTimeoutError, sync_channel};
 use std::time::{Duration, Instant};
+use stream::Part;
 use ureq::Agent;
 use ureq::http::Response;
-use ureq::tls::{Certificate, PemItem, RootCerts, TlsConfig, parse_pem};
+use ureq::tls::TlsConfig;
 
 /// How often a wait looks for a stop.
 const TICK: Duration = Duration::from_millis(30);
@@ -75,48 +82,42 @@ pub struct Reply {
     pub body: String,
 }
 
-/// The next news of a stream.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Step {
-    Event(String),
-    /// The body has ended.
-    Ended,
-}
-
 impl Client {
     /// A client for a server; `local` leaves proxies out.
     pub fn new(root: &str, key: Option<Key>, local: bool, network: &Network) -> Client {
         let limits = network.limits;
-        let mut builder = Agent::config_builder()
-            .http_status_as_error(false)
-            .max_redirects(0)
-            .max_redirects_will_error(false)
-            .accept_encoding("identity")
-            .user_agent(concat!("illumine/", env!("CARGO_PKG_VERSION")))
-            .timeout_resolve(Some(limits.connect))
-            .timeout_connect(Some(limits.connect))
-            .timeout_per_read(Some(limits.first.max(limits.between)));
-        if local {
-            builder = builder.proxy(None);
-        }
-        if root.starts_with("https://") {
-            let roots = roots(network);
-            builder = builder.tls_config(TlsConfig::builder().root_certs(roots).build());
-        }
-        let config = builder.build();
+        let roots = root.starts_with("https://").then(|| roots(network));
+        let config = |silence| {
+            let mut builder = Agent::config_builder()
+                .http_status_as_error(false)
+                .max_redirects(0)
+                .max_redirects_will_error(false)
+                .accept_encoding("identity")
+                .user_agent(concat!("illumine/", env!("CARGO_PKG_VERSION")))
+                .timeout_resolve(Some(limits.connect))
+                .timeout_connect(Some(limits.connect))
+                .timeout_per_read(Some(silence));
+            if local {
+                builder = builder.proxy(None);
+            }
+            if let Some(roots) = roots.clone() {
+                builder = builder.tls_config(TlsConfig::builder().root_certs(roots).build());
+            }
+            builder.build()
+        };
         Client {
             root: root.to_string(),
             key,
             own_header: false,
-            agent: config.new_agent(),
-            config,
+            agent: config(limits.answer).new_agent(),
+            config: config(limits.first.max(limits.between)),
             limits,
         }
     }
 
-    /// The same, with the key in a header of its own, as one service wants it.
-    pub fn with_key_header(mut self) -> Client {
-        self.own_header = true;
+    /// The same for a server of this flavour: one wants its key in a header of its own.
+    pub fn speaking(mut self, flavour: Option<Flavour>) -> Client {
+        self.own_header = flavour == Some(Flavour::Anthropic);
         self
     }
 
@@ -225,18 +226,7 @@ impl Client {
                 }
             }
         })?;
-        Ok(Stream {
-            client: self.clone(),
-            agent: Some(agent),
-            receiver,
-            events: Events::new(framing),
-            status: None,
-            error_body: Vec::new(),
-            waiting: Instant::now(),
-            begun: false,
-            ready: VecDeque::new(),
-            ended: false,
-        })
+        Ok(Stream::new(self.clone(), agent, receiver, framing))
     }
 
     /// The request, ready to be sent on another thread.
@@ -359,143 +349,4 @@ fn retry_after(response: &Response<ureq::Body>) -> Option<Duration> {
     let header = response.headers().get("retry-after")?;
     let seconds: u64 = header.to_str().ok()?.trim().parse().ok()?;
     Some(Duration::from_secs(seconds))
-}
-
-/// The certificates to trust: those given, or the system's, or Mozilla's if it has none.
-fn roots(network: &Network) -> RootCerts {
-    let given = network
-        .certificates
-        .as_ref()
-        .and_then(|path| std::fs::read(path).ok());
-    let given: Vec<Certificate<'static>> = match given {
-        Some(pem) => parse_pem(&pem)
-            .filter_map(|item| match item {
-                Ok(PemItem::Certificate(certificate)) => Some(certificate.to_owned()),
-                _ => None,
-            })
-            .collect(),
-        None => rustls_native_certs::load_native_certs()
-            .certs
-            .iter()
-            .map(|certificate| Certificate::from_der(certificate).to_owned())
-            .collect(),
-    };
-    match given.is_empty() {
-        true => RootCerts::WebPki,
-        false => given.into(),
-    }
-}
-
-/// What the thread of a stream reports.
-enum Part {
-    Failed(ureq::Error),
-    Status(u16, Option<Duration>),
-    Bytes(Vec<u8>),
-    Ended,
-    Broken,
-}
-
-/// An answer that comes event by event. Dropping it closes the connection.
-pub struct Stream {
-    client: Client,
-    agent: Option<Agent>,
-    receiver: Receiver<Part>,
-    events: Events,
-    status: Option<(u16, Option<Duration>)>,
-    error_body: Vec<u8>,
-    /// Since when no token has come.
-    waiting: Instant,
-    begun: bool,
-    ready: VecDeque<String>,
-    ended: bool,
-}
-
-impl Stream {
-    /// Waits for the next event, within the time limits.
-    pub fn next(&mut self, stopped: &dyn Fn() -> bool) -> Result<Step, RemoteError> {
-        loop {
-            if stopped() {
-                return Err(self.client.error(Kind::Stopped));
-            }
-            if let Some(event) = self.ready.pop_front() {
-                return Ok(Step::Event(event));
-            }
-            if self.ended {
-                return Ok(Step::Ended);
-            }
-            match self.receiver.recv_timeout(TICK) {
-                Ok(part) => self.take(part)?,
-                Err(RecvTimeoutError::Timeout) => {}
-                Err(RecvTimeoutError::Disconnected) => return Err(self.client.error(Kind::Gone)),
-            }
-            self.check_silence()?;
-        }
-    }
-
-    /// Notes that a token or progress came; pings and empty events do not count.
-    pub fn lives(&mut self, token: bool) {
-        self.waiting = Instant::now();
-        self.begun |= token;
-    }
-
-    fn check_silence(&self) -> Result<(), RemoteError> {
-        let limits = self.client.limits;
-        let (doing, after) = match self.begun {
-            false => ("before its first word", limits.first),
-            true => ("in the middle of the text", limits.between),
-        };
-        match self.waiting.elapsed() > after {
-            true => Err(self.client.error(Kind::Silent { doing, after })),
-            false => Ok(()),
-        }
-    }
-
-    fn take(&mut self, part: Part) -> Result<(), RemoteError> {
-        match part {
-            Part::Failed(why) => Err(self.client.failed(&why)),
-            Part::Status(status, after) => {
-                self.status = Some((status, after));
-                Ok(())
-            }
-            Part::Bytes(bytes) if self.is_error() => {
-                let room = (64 << 10) - self.error_body.len().min(64 << 10);
-                self.error_body.extend(&bytes[..bytes.len().min(room)]);
-                match room == 0 {
-                    true => self.refusal(),
-                    false => Ok(()),
-                }
-            }
-            Part::Bytes(bytes) => {
-                let pushed = self.events.push(&bytes);
-                self.ready
-                    .extend(std::iter::from_fn(|| self.events.next_event()));
-                pushed.map_err(|_| self.client.error(Kind::Garbage))
-            }
-            Part::Ended | Part::Broken if self.is_error() => self.refusal(),
-            Part::Ended | Part::Broken => {
-                self.ready.extend(self.events.rest());
-                self.ended = true;
-                Ok(())
-            }
-        }
-    }
-
-    fn is_error(&self) -> bool {
-        self.status
-            .is_some_and(|(status, _)| !(200..300).contains(&status))
-    }
-
-    fn refusal(&self) -> Result<(), RemoteError> {
-        let (status, after) = self.status.unwrap_or_default();
-        let body = String::from_utf8_lossy(&self.error_body);
-        self.client.checked(status, &body, after)
-    }
-}
-
-impl Drop for Stream {
-    fn drop(&mut self) {
-        if let Some(agent) = self.agent.take() {
-            agent.shutdown();
-        }
-    }
 }

@@ -1,6 +1,8 @@
 //! Answers of real servers, each cut at every position and split at every byte: no panic, and no
 //! lost or doubled word. `streams/README.md` says what was recorded.
 
+#![allow(clippy::expect_used, reason = "helpers of tests may fail as tests do")]
+
 use remote::{Deltas, Events, Finish, Framing, Protocol, decode};
 
 const NATIVE: Protocol = Protocol::LlamaText;

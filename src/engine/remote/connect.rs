@@ -38,15 +38,11 @@ impl Remote {
         observer.progress(&format!("Connecting to {root}"), 0, None);
         let known = target.flavour.or(Flavour::of_host(address.host()));
         let has_key = target.key.is_some();
-        let mut client = Client::new(&address.root, target.key, address.is_local(), network);
-        if known == Some(Flavour::Anthropic) {
-            client = client.with_key_header();
-        }
+        let client = Client::new(&address.root, target.key, address.is_local(), network);
+        let client = client.speaking(known);
         let server = ready(&client, known, address.model.as_deref(), observer)?;
-        if server.model.is_empty() && server.flavour == Flavour::TransformersServe {
-            return Err(NotConnected::Failed(format!(
-                "{root} does not say which model it has; name it, for example {root}#MODEL"
-            )));
+        if let Some(why) = unnamed(&root, address.model.as_deref(), &server) {
+            return Err(NotConnected::Failed(why));
         }
         let told = target.context.or(server.context);
         let context = told.unwrap_or(match server.flavour {
@@ -89,6 +85,30 @@ impl Remote {
     /// Whether a message of the model's own is continued as it stands.
     pub(super) fn prefills(&self) -> bool {
         self.flavour().prefill() != Prefill::Instruction
+    }
+}
+
+/// Why the model has to be named, if the writer did not and the server cannot choose.
+fn unnamed(root: &str, named: Option<&str>, server: &Server) -> Option<String> {
+    if named.is_some() {
+        return None;
+    }
+    let names: Vec<String> = server
+        .models
+        .iter()
+        .take(6)
+        .map(|it| clean_line(&it.name))
+        .collect();
+    match server.flavour {
+        Flavour::TransformersServe | Flavour::Sglang if server.model.is_empty() => Some(format!(
+            "{root} does not say which model it has; name it, for example {root}#MODEL"
+        )),
+        // A service has many, and they cost money.
+        Flavour::OpenAi | Flavour::Anthropic | Flavour::OpenRouter => Some(format!(
+            "{root} has many models, such as {}; name one, for example {root}#MODEL",
+            names.join(", ")
+        )),
+        _ => None,
     }
 }
 

@@ -270,6 +270,7 @@ impl Opening {
             }
             if bare.starts_with(begin) {
                 match bare.split_once(end) {
+                    Some((_, answer)) if answer.trim().is_empty() && !over => return None,
                     Some((_, answer)) => text = answer.trim_start(),
                     None if over => text = "",
                     None => return None,

@@ -1,6 +1,7 @@
 //! The remote backend against servers of the tests' own: honest ones, broken ones, hostile ones.
 
 mod fake;
+mod flavours;
 
 use super::settings::Target;
 use super::*;
@@ -496,6 +497,12 @@ fn what_a_server_cannot_honour_is_said_once_and_a_refused_field_is_left_out() {
     let mut remote = connect(&server);
     assert_eq!(remote.about().context, 900);
     assert!(!remote.capabilities().exact_token_counts);
+    assert!(
+        remote
+            .about()
+            .cannot
+            .contains(&"dry_multiplier".to_string())
+    );
     let heard = Heard::default();
     remote.write(&request("Once."), &heard).unwrap();
     assert_eq!(heard.text(), " It.");

@@ -14,7 +14,7 @@ use remote::{Chunk, Deltas, Finish, Flavour, Kind, Prompt, RemoteError, Step, de
 use rewind::Rewinds;
 use std::time::{Duration, Instant};
 use story::message::{Overflow, PassageStats, TextRequest};
-use story::{Event, Status};
+use story::{Context, Event, Status};
 
 /// How long to wait for the numbers that come after the end of a text.
 const AFTERWORD: Duration = Duration::from_millis(1500);
@@ -74,6 +74,11 @@ fn say_limits(remote: &mut Remote, request: &TextRequest, listener: &dyn Listene
         let why =
             format!("The server ({flavour}) cannot use {names}; the passage is written without");
         remote.say_once(why, listener);
+    }
+    let chats = matches!(request.context, Context::Chat { .. }) || !remote.completes();
+    if chats && !request.bans.is_empty() {
+        let why = "Banned phrases may appear: this server cannot be asked to go on from the middle of a message";
+        remote.say_once(why.to_string(), listener);
     }
 }
 

@@ -1,0 +1,179 @@
+//! Each flavour is recognized, and asked and understood in its own language.
+
+use super::*;
+use serde_json::json;
+
+fn written(remote: &mut Remote, asked: &TextRequest) -> (Status, String) {
+    let heard = Heard::default();
+    let (status, _) = remote.write(asked, &heard).unwrap();
+    (status, heard.text())
+}
+
+#[test]
+fn ollama_answers_a_line_at_a_time() {
+    let server = FakeServer::start(|path, _, stream| {
+        let tags =
+            r#"{"models":[{"name":"qwen3:latest","digest":"d1"},{"name":"b","digest":"d2"}]}"#;
+        let shown = r#"{"model_info":{"qwen3.context_length":40960}}"#;
+        let text = concat!(
+            "{\"response\":\" The\",\"done\":false}\n{\"response\":\" sea.\",\"done\":false}\n",
+            "{\"response\":\"\",\"done\":true,\"done_reason\":\"stop\",\"eval_count\":2,\"prompt_eval_count\":5}\n"
+        );
+        match path {
+            "/v1/models" => {
+                let models = r#"{"data":[{"id":"qwen3:latest","owned_by":"library"}]}"#;
+                json_answer(stream, 200, models);
+            }
+            "/api/tags" => json_answer(stream, 200, tags),
+            "/api/ps" => json_answer(stream, 200, "{}"),
+            "/api/show" => json_answer(stream, 200, shown),
+            "/api/generate" => json_answer(stream, 200, text),
+            _ => json_answer(stream, 404, "404 page not found"),
+        }
+    });
+    let mut asked = target(&server, None);
+    asked.address.model = Some("qwen3".to_string());
+    let mut remote = Remote::connect(asked, &quick(), &Heard::default()).unwrap();
+    assert!(remote.about().backend.starts_with("ollama at"));
+    assert_eq!(remote.about().context, 8192);
+    let (status, text) = written(&mut remote, &request("Once."));
+    assert_eq!((status, text.as_str()), (Status::Complete, " The sea."));
+    let sent = server.bodies("/api/generate").pop().unwrap();
+    assert_eq!(
+        (&sent["raw"], &sent["options"]["num_ctx"]),
+        (&json!(true), &json!(8192))
+    );
+    let mut wrong = target(&server, None);
+    wrong.address.model = Some("none-such".to_string());
+    let why = match Remote::connect(wrong, &quick(), &Heard::default()) {
+        Err(NotConnected::Failed(why)) => why,
+        _ => panic!("there is no such model"),
+    };
+    assert!(
+        why.contains("none-such") && why.contains("qwen3:latest"),
+        "{why}"
+    );
+}
+
+#[test]
+fn koboldcpp_answers_in_tokens() {
+    let server = FakeServer::start(|path, _, stream| match path {
+        "/v1/models" => {
+            let models = r#"{"data":[{"id":"koboldcpp/tale","owned_by":"koboldcpp"}]}"#;
+            json_answer(stream, 200, models);
+        }
+        "/api/extra/true_max_context_length" => json_answer(stream, 200, r#"{"value":2048}"#),
+        "/api/extra/tokencount" => json_answer(stream, 200, r#"{"value":3,"ids":[1,2,3]}"#),
+        "/api/extra/generate/stream" => {
+            start_stream(stream);
+            for (token, why) in [(" The", "null"), (" sea", "\"length\"")] {
+                let data = format!(r#"{{"token":"{token}","finish_reason":{why}}}"#);
+                stream
+                    .write_all(format!("event: message\ndata: {data}\n\n").as_bytes())
+                    .unwrap();
+            }
+        }
+        _ => json_answer(stream, 404, "{}"),
+    });
+    let mut remote = connect(&server);
+    assert_eq!(remote.about().context, 2048);
+    let (status, text) = written(&mut remote, &request("Once."));
+    assert_eq!((status, text.as_str()), (Status::Length, " The sea"));
+    let sent = server.bodies("/api/extra/generate/stream").pop().unwrap();
+    assert_eq!(
+        (&sent["rep_pen"], &sent["sampler_seed"]),
+        (&json!(1.0), &json!(8))
+    );
+}
+
+#[test]
+fn a_service_that_only_chats_continues_prose_by_an_instruction() {
+    let server = FakeServer::start(|path, _, stream| match path {
+        "/v1/models" => json_answer(stream, 200, r#"{"data":[{"id":"claude"}]}"#),
+        "/v1/messages" => {
+            start_stream(stream);
+            for data in [
+                r#"{"type":"message_start","message":{"usage":{"input_tokens":9}}}"#,
+                r#"{"type":"ping"}"#,
+                r#"{"type":"content_block_delta","delta":{"type":"text_delta","text":"It rose"}}"#,
+                r#"{"type":"content_block_delta","delta":{"type":"text_delta","text":" high."}}"#,
+                r#"{"type":"message_delta","delta":{"stop_reason":"end_turn"},"usage":{"output_tokens":4}}"#,
+                r#"{"type":"message_stop"}"#,
+            ] {
+                event(stream, data);
+            }
+        }
+        _ => json_answer(stream, 404, "{}"),
+    });
+    let mut asked = target(&server, Some(Flavour::Anthropic));
+    asked.key = Key::new("sk-ant");
+    let named = Remote::connect(asked.clone(), &quick(), &Heard::default());
+    assert!(matches!(named, Err(NotConnected::Failed(why)) if why.contains("name one")));
+    asked.address.model = Some("claude".to_string());
+    let mut remote = Remote::connect(asked, &quick(), &Heard::default()).unwrap();
+    assert!(
+        remote
+            .about()
+            .note
+            .as_ref()
+            .unwrap()
+            .contains("by an instruction")
+    );
+    let (status, text) = written(&mut remote, &request("The sea was dark."));
+    assert_eq!(
+        (status, text.as_str()),
+        (Status::Complete, " It rose high.")
+    );
+    let sent = server.bodies("/v1/messages").pop().unwrap();
+    assert!(
+        sent["system"]
+            .as_str()
+            .unwrap()
+            .contains("continue stories")
+    );
+    assert!(
+        server
+            .heads()
+            .iter()
+            .all(|head| head.contains("x-api-key: sk-ant"))
+    );
+}
+
+#[test]
+fn a_chat_goes_through_the_servers_template_and_thoughts_are_left_out() {
+    let server = llama_server(|_, stream| {
+        start_stream(stream);
+        for piece in ["<think>", "hm</think>", "\n\nBlue", " it is."] {
+            event(
+                stream,
+                &json!({"choices":[{"index":0,"delta":{"content":piece}}]}).to_string(),
+            );
+        }
+        event(
+            stream,
+            r#"{"choices":[{"index":0,"delta":{},"finish_reason":"stop"}]}"#,
+        );
+        event(stream, "[DONE]");
+    });
+    let said = |role, text: &str| story::context::Message {
+        role,
+        parts: vec![ContextPart::plain(
+            PartKind::Story { node: 0, from: 0 },
+            text,
+        )],
+    };
+    use story::context::Role;
+    let mut asked = request("");
+    asked.context = Context::Chat {
+        messages: vec![
+            said(Role::System, "Be brief."),
+            said(Role::User, "Which colour?"),
+        ],
+        open: false,
+    };
+    let (status, text) = written(&mut connect(&server), &asked);
+    assert_eq!((status, text.as_str()), (Status::Complete, "Blue it is."));
+    let sent = server.bodies("/v1/chat/completions").pop().unwrap();
+    assert_eq!(sent["messages"][1]["content"], "Which colour?");
+    assert_eq!(sent["repeat_penalty"], json!(1.0));
+}
