@@ -4,6 +4,7 @@
 //! again), and otherwise said once, before writing. Its text is untrusted: sizes and waits are
 //! bounded, and control characters never leave this module.
 
+mod ahead;
 mod alternatives;
 mod asking;
 mod connect;
@@ -99,7 +100,7 @@ impl Backend for Remote {
     }
 
     fn prefetch(&mut self, request: &TextRequest, observer: &dyn Observer) {
-        write::read_ahead(self, request, observer);
+        ahead::read_ahead(self, request, observer);
     }
 
     fn count_tokens(&self, text: &str) -> Result<usize, Failure> {

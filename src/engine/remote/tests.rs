@@ -513,3 +513,31 @@ fn what_a_server_cannot_honour_is_said_once_and_a_refused_field_is_left_out() {
     remote.write(&request("Once."), &heard).unwrap();
     assert_eq!(heard.warnings(), "");
 }
+
+#[test]
+fn a_server_with_less_room_than_assumed_gets_a_shorter_prompt() {
+    let server = llama_server(|body, stream| {
+        let words = body["prompt"]
+            .as_str()
+            .unwrap_or_default()
+            .split_whitespace()
+            .count();
+        match words > 300 {
+            true => json_answer(
+                stream,
+                400,
+                r#"{"error":{"message":"maximum context length is 300"}}"#,
+            ),
+            false => json_answer(
+                stream,
+                200,
+                r#"{"content":" End.","stop":true,"stop_type":"eos"}"#,
+            ),
+        }
+    });
+    let heard = Heard::default();
+    connect(&server)
+        .write(&request(&"word ".repeat(450)), &heard)
+        .unwrap();
+    assert_eq!(heard.text(), " End.");
+}

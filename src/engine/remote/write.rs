@@ -9,7 +9,6 @@ use super::passage::{Look, Passage};
 use super::prompt::{Fitted, build};
 use crate::engine::backend::{Answer, Failure, Listener};
 use crate::engine::length::nothing_to_continue;
-use base::progress::Observer;
 use remote::{Chunk, Deltas, Finish, Flavour, Kind, Prompt, RemoteError, Step, decode};
 use rewind::Rewinds;
 use std::time::{Duration, Instant};
@@ -44,8 +43,11 @@ pub fn write(remote: &mut Remote, request: &TextRequest, listener: &dyn Listener
         let plain = matches!(fitted.prompt, Prompt::Text(_));
         match error.kind {
             Kind::Stopped => return Ok((Status::Stopped, PassageStats::default())),
-            Kind::TooLong(_) if request.overflow == Overflow::Crop && tries < 5 => {
-                remote.counts.were_too_low();
+            // One of them answers nothing instead.
+            Kind::TooLong(_) | Kind::Empty
+                if request.overflow == Overflow::Crop && tries < 5 && remote.guesses(&error) =>
+            {
+                remote.fits_less();
             }
             // Some servers of this language only chat.
             Kind::NotFound(_) if plain && !remote.only_chats && may_only_chat(remote.flavour()) => {
@@ -347,32 +349,20 @@ impl Run<'_, '_> {
     }
 }
 
-/// Lets the server read a prompt that may be requested soon.
-pub fn read_ahead(remote: &mut Remote, request: &TextRequest, observer: &dyn Observer) {
-    let Ok(fitted) = build(remote, request) else {
-        return;
-    };
-    if !matches!(fitted.prompt, Prompt::Text(_)) {
-        return;
-    }
-    let wish = Wish {
-        prompt: fitted.prompt,
-        seed: 0,
-        most: 1,
-        likely: 0,
-        bias: Vec::new(),
-        stream: false,
-    };
-    let mut call = remote.call(request, wish);
-    call.body["n_predict"] = 0.into();
-    // A stream is closed by dropping it, and the server stops reading.
-    if let Ok(mut stream) = remote.client.stream(call.path, &call.body, call.framing) {
-        let stopped = || observer.is_cancelled();
-        while let Ok(Step::Event(_)) = stream.next(&stopped) {}
-    }
-}
-
 impl Remote {
+    /// Whether a prompt may have been too long because its length or the context was guessed.
+    fn guesses(&self, error: &RemoteError) -> bool {
+        error.kind != Kind::Empty || self.flavour() == Flavour::LlamaCppPython
+    }
+
+    /// Makes the next prompt shorter.
+    fn fits_less(&mut self) {
+        match self.counts.are_exact() {
+            true => self.about.context = (self.about.context * 3 / 4).max(64),
+            false => self.counts.were_too_low(),
+        }
+    }
+
     /// The words of the tokens that a passage must start with.
     fn begin_words(&self, ids: &[u32]) -> Result<String, Failure> {
         let word = |id: &u32| self.words.get(id).map(String::as_str);
