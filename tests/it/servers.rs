@@ -128,7 +128,7 @@ fn a_story_is_written_by_a_server_and_its_key_is_nowhere() {
         assert!(!holds(bytes, KEY));
     }
     assert!(
-        holds(&all_files(home.path()), "The sea"),
+        holds(&all_files(home.path()), " rose."),
         "the journal is searched too"
     );
 }

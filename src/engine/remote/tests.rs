@@ -537,7 +537,7 @@ fn a_server_with_less_room_than_assumed_gets_a_shorter_prompt() {
     });
     let heard = Heard::default();
     connect(&server)
-        .write(&request(&"word ".repeat(450)), &heard)
+        .write(&request(&" word".repeat(450)), &heard)
         .unwrap();
     assert_eq!(heard.text(), " End.");
 }
