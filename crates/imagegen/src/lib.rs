@@ -45,7 +45,7 @@ pub mod refiner;
 mod restyle;
 mod retrieval_encoder;
 pub mod retrieval_index;
-mod retriever;
+pub mod retriever;
 pub mod sampling;
 mod style_coverage;
 mod token_design;

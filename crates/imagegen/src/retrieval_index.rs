@@ -14,7 +14,8 @@ use std::collections::BTreeMap;
 
 /// The drawings retrieved for one picture, at most one per style: the row of each drawing's
 /// style in the style table ([`unknown_style`] if the style is not in the weights) and its
-/// tokens.
+/// tokens. The order means nothing but for chance: which of them biases the logits is drawn by
+/// its style's weight.
 pub type RetrievedExamples = Vec<(usize, FsqCodes)>;
 
 /// The row of a drawing whose style is not in the weights.
@@ -40,16 +41,16 @@ impl RetrievalIndex {
         self.0.entry((concept, style)).or_insert(tokens);
     }
 
-    /// The drawings of a concept in every style except the one to be drawn.
+    /// The drawings of a concept in the styles that `keep` allows.
     pub fn examples(
         &self,
         concept: u32,
-        wanted: Option<u32>,
         config: &Config,
+        keep: impl Fn(u32) -> bool,
     ) -> RetrievedExamples {
         let all = self.0.range((concept, 0)..=(concept, u32::MAX));
-        let others = all.filter(|((_, style), _)| Some(*style) != wanted);
-        let spelled = others.map(|((_, style), tokens)| {
+        let kept = all.filter(|((_, style), _)| keep(*style));
+        let spelled = kept.map(|((_, style), tokens)| {
             let codes = tokens.iter().flat_map(|t| codes_of(*t, &config.levels));
             (*style as usize, FsqCodes(codes.collect()))
         });
@@ -176,7 +177,7 @@ mod tests {
     fn a_thing_is_recalled_in_all_styles_but_the_one_that_is_asked_for() {
         let (index, config) = (some(), tiny());
         let first = |concept, wanted| {
-            let retrieved = index.examples(concept, wanted, &config);
+            let retrieved = index.examples(concept, &config, |style| Some(style) != wanted);
             let first = retrieved
                 .iter()
                 .map(|(style, codes)| (*style, codes.0[0], codes.0[1]));
@@ -216,8 +217,8 @@ mod tests {
     #[test]
     fn memories_join_and_what_has_no_number_is_forgotten() {
         let mut index = some().renumbered(|concept, style| (concept == 0).then_some((5, style)));
-        assert_eq!(index.examples(5, None, &tiny()).len(), 2);
+        assert_eq!(index.examples(5, &tiny(), |_| true).len(), 2);
         index.extend(some());
-        assert_eq!(index.examples(0, None, &tiny()).len(), 2);
+        assert_eq!(index.examples(0, &tiny(), |_| true).len(), 2);
     }
 }

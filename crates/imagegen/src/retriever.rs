@@ -1,8 +1,8 @@
 //! The retrieval policy: which stored drawings are examples for a picture, and how strongly they
 //! count.
 //!
-//! Training must follow the same policy, or the networks meet examples that they were not trained
-//! on: `token_table.rs` of the trainer picks a picture's examples from the data set.
+//! Training follows [`may_be_example`] too, and shows the networks any share of what it allows, in any
+//! combination; what a [`Retriever`] picks of it may therefore change without training again.
 
 use super::concepts::Match;
 use super::config::Config;
@@ -14,6 +14,12 @@ use super::style_coverage::StyleCoverage;
 /// (silhouettes would stay black in colour, and a restyled picture would stay as it was), and where
 /// a part of a picture is sampled again, which must fit the rest and not another drawing.
 const UNRELATED: f64 = 0.4;
+
+/// Whether a drawing in this style may be an example for a picture in the wanted one: never a drawing
+/// of the same concept in the same style, so that nothing is copied. Drawing and training follow it.
+pub fn may_be_example(style: u32, wanted: Option<u32>) -> bool {
+    Some(style) != wanted
+}
 
 pub struct Retriever {
     index: RetrievalIndex,
@@ -39,7 +45,8 @@ impl Retriever {
     ) -> RetrievedExamples {
         let known = |found: &&Match| found.similarity >= base::KNOWN_SIMILARITY;
         let found = concepts.first().filter(known);
-        let examples = |found: &Match| self.index.examples(found.concept, style, config);
+        let allowed = |own| may_be_example(own, style);
+        let examples = |found: &Match| self.index.examples(found.concept, config, allowed);
         let all: RetrievedExamples = found.map(examples).unwrap_or_default();
         match self.any_related(&all, style) {
             true => {

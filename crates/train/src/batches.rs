@@ -9,6 +9,7 @@ use super::variables::noise;
 use candle_core::{Device, Error, Result, Tensor};
 use imagegen::conditioning::Conditioning;
 use imagegen::config::CHANNELS;
+use imagegen::retriever::may_be_example;
 use sampler::rng::Rng;
 use std::collections::BTreeMap;
 
@@ -197,7 +198,7 @@ impl<'a> Batches<'a> {
             .by_concept
             .get(&(pictures.concept[at], pictures.tone[at]));
         let all = styles.into_iter().flatten();
-        all.filter(move |(style, _)| **style != own)
+        all.filter(move |(style, _)| may_be_example(**style, Some(own)))
             .map(|(style, at)| (*style, *at))
     }
 

@@ -232,7 +232,10 @@ mod tests {
         }
         let path = folder.path().join("memory.safetensors");
         safetensors::serialize_to_file(memory.to_tensors().unwrap(), None, &path).unwrap();
-        let found = start.memory(1).unwrap().examples(0, None, &start.config);
+        let found = start
+            .memory(1)
+            .unwrap()
+            .examples(0, &start.config, |_| true);
         let found: Vec<_> = found.iter().map(|(style, d)| (*style, d.0[0])).collect();
         assert_eq!(found, [(0, 1), (2, 2)]);
         assert!(start.memory(0).is_err());
