@@ -3,7 +3,7 @@
 use super::TrainError;
 use super::adam::AdamOptions;
 use super::batches::Batches;
-use super::checkpoint::Parts;
+use super::checkpoint::{self, Parts};
 use super::run::Metrics;
 use super::trained::{NetworkState, TrainedNetwork};
 use super::variables::{Tensors, frozen, trainable};
@@ -54,7 +54,7 @@ impl PhaseKind {
 
     /// The phase's checkpoint in the folder of a run.
     pub fn checkpoint(self, run: &Path) -> PathBuf {
-        run.join(format!("{}.safetensors", self.name()))
+        checkpoint::path(run, self.name())
     }
 
     /// The phase's latest sample sheet in the folder of a run.
@@ -99,7 +99,8 @@ impl FromStr for PhaseKind {
 
 /// A phase in training.
 pub trait Phase {
-    fn kind(&self) -> PhaseKind;
+    /// The name of its checkpoint; for the image model's, that of a [`PhaseKind`].
+    fn name(&self) -> &'static str;
 
     /// The networks that the phase trains, each with its name in a checkpoint.
     fn networks(&mut self) -> Vec<(&'static str, &mut NetworkState)>;

@@ -55,8 +55,8 @@ impl<'a> ReconstructPhase<'a> {
 }
 
 impl Phase for ReconstructPhase<'_> {
-    fn kind(&self) -> PhaseKind {
-        PhaseKind::Reconstruct
+    fn name(&self) -> &'static str {
+        PhaseKind::Reconstruct.name()
     }
 
     fn networks(&mut self) -> Vec<(&'static str, &mut NetworkState)> {

@@ -266,8 +266,8 @@ impl<'a> RefinePhase<'a> {
 }
 
 impl Phase for RefinePhase<'_> {
-    fn kind(&self) -> PhaseKind {
-        PhaseKind::Refine
+    fn name(&self) -> &'static str {
+        PhaseKind::Refine.name()
     }
 
     fn networks(&mut self) -> Vec<(&'static str, &mut NetworkState)> {

@@ -5,7 +5,7 @@
 
 use super::TrainError;
 use super::checkpoint::{self, RunState};
-use super::phase::{Phase, PhaseKind, SampleSheet, Step};
+use super::phase::{Phase, SampleSheet, Step};
 use base::progress::Observer;
 use candle_core::Device;
 use imagegen::config::Config;
@@ -87,7 +87,7 @@ pub fn run<C: ModelDescription>(
     on_event: &mut dyn FnMut(TrainingEvent),
 ) -> Result<RunOutcome, TrainError> {
     let schedule = &plan.schedule;
-    let path = phase.kind().checkpoint(&plan.folder);
+    let path = checkpoint::path(&plan.folder, phase.name());
     let disk = |why: std::io::Error| TrainError::Disk(plan.folder.clone(), why.to_string());
     std::fs::create_dir_all(&plan.folder).map_err(disk)?;
     let mut done = 0;
@@ -118,7 +118,7 @@ pub fn run<C: ModelDescription>(
         let cancelled = observer.is_cancelled();
         let last = done == schedule.steps;
         if cancelled || last || done % schedule.checkpoint_every.max(1) == 0 {
-            let state = plan.state(phase.kind(), done);
+            let state = plan.state(phase.name(), done);
             checkpoint::write(&path, &state, &phase.parts()?)?;
             on_event(TrainingEvent::Checkpointed(done));
         }
@@ -135,9 +135,9 @@ pub fn run<C: ModelDescription>(
 }
 
 impl<C: ModelDescription> Plan<C> {
-    fn state(&self, phase: PhaseKind, step: u64) -> RunState<C> {
+    fn state(&self, phase: &str, step: u64) -> RunState<C> {
         RunState {
-            phase,
+            phase: phase.to_string(),
             step,
             config: self.config.clone(),
             seed: self.schedule.seed,
@@ -264,7 +264,7 @@ mod tests {
 
     #[test]
     fn a_checkpoint_of_something_else_is_refused_by_its_name() {
-        let mut other = plan().state(PhaseKind::Paint, 0);
+        let mut other = plan().state("paint", 0);
         other.batch_size = 8;
         let why = check_same_run(Path::new("run"), &other, &plan()).unwrap_err();
         assert!(why.to_string().contains("different --batch"), "{why}");

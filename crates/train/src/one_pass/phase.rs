@@ -66,8 +66,8 @@ impl<'a> OnePassPhase<'a> {
 }
 
 impl Phase for OnePassPhase<'_> {
-    fn kind(&self) -> PhaseKind {
-        PhaseKind::Direct
+    fn name(&self) -> &'static str {
+        PhaseKind::Direct.name()
     }
 
     fn networks(&mut self) -> Vec<(&'static str, &mut NetworkState)> {
