@@ -13,9 +13,9 @@ pub enum ModelError {
     )]
     Architecture(String),
     #[error(
-        "The model has a tensor that illumine does not compute with ({0}), so its text would be wrong; `illumine models list` lists supported models"
+        "The model has a part that illumine does not compute with ({0}), so its text would be wrong; `illumine models list` lists supported models"
     )]
-    Tensor(String),
+    Unsupported(String),
     #[error(
         "The vocabulary type \"{0}\" is not supported; `illumine models list` lists supported models"
     )]

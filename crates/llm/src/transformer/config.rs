@@ -71,6 +71,17 @@ pub const FAMILIES: &[&str] = &[
     "llama", "qwen2", "qwen3", "qwen3moe", "gemma3", "phi3", "glm4", "lfm2",
 ];
 
+/// Factors and limits in a file's metadata that no layer here applies: 0 and 1 mean none.
+const UNSUPPORTED: &[&str] = &[
+    "attention.scale",
+    "attn_logit_softcapping",
+    "embedding_scale",
+    "expert_weights_scale",
+    "final_logit_softcapping",
+    "logit_scale",
+    "residual_scale",
+];
+
 /// Gemma 3 27B is told by its layers; its queries are scaled by hidden size over heads instead of
 /// by the width of a head (gemma_pytorch's config.py, `query_pre_attn_scalar`), which GGUF files
 /// do not say.
@@ -108,6 +119,17 @@ impl Config {
             Some(experts) => need("expert_used_count")?.min(experts),
             None => 0,
         };
+        // Some families scale what these do not; ignored, they would give another model.
+        for name in UNSUPPORTED {
+            if gguf
+                .float(&key(name))
+                .is_some_and(|value| value != 0.0 && value != 1.0)
+            {
+                return Err(ModelError::Unsupported(base::untrusted::clean_key(&key(
+                    name,
+                ))));
+            }
+        }
         let embedding = gguf.tensor("token_embd.weight");
         let embedding =
             embedding.filter(|tensor| tensor.shape.len() == 2 && tensor.shape[1] == hidden);

@@ -31,8 +31,8 @@ pub enum Mixer {
 impl Layer {
     pub fn load(weights: &Weights, config: &Config, index: usize) -> Result<Layer, ModelError> {
         let name = |part: &str| format!("blk.{index}.{part}.weight");
-        let need = |part: &str| weights.norm(&name(part), config.norm_eps);
-        let norm = |part: &str| weights.optional_norm(&name(part), config.norm_eps);
+        let need = |part: &str| weights.norm(&name(part), config.hidden, config.norm_eps);
+        let norm = |part: &str| weights.optional_norm(&name(part), config.hidden, config.norm_eps);
         Ok(Layer {
             mixer_norm: need("attn_norm")?,
             mixer: match Convolution::load(weights, config, index)? {

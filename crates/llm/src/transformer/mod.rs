@@ -70,12 +70,13 @@ impl Transformer {
         let head = weights.linear(head)?;
         let layers = (0..config.layers).map(|index| Layer::load(&weights, &config, index));
         let layers = layers.collect::<Result<Vec<_>, _>>()?;
+        let norm = weights.norm(config.output_norm, config.hidden, config.norm_eps)?;
         weights.check_all_loaded(config.layers)?;
         Ok(Transformer {
             layers,
             rope,
             local_rope: local_rope.transpose()?,
-            norm: weights.norm(config.output_norm, config.norm_eps)?,
+            norm,
             head,
             len: 0,
             weights,

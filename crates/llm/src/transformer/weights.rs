@@ -103,15 +103,25 @@ impl Weights {
         Ok(Vector { values, tensor })
     }
 
-    /// The RMSNorm whose weight has this name.
-    pub fn norm(&self, name: &str, eps: f32) -> Result<Norm, ModelError> {
-        Ok(Norm::new(self.vector(name)?, eps, self.pool()))
+    /// The RMSNorm over `width` numbers whose weight has this name.
+    pub fn norm(&self, name: &str, width: usize, eps: f32) -> Result<Norm, ModelError> {
+        let weight = self.vector(name)?;
+        // Some families have one norm over all heads in place of one over each.
+        match weight.values.len() == width {
+            true => Ok(Norm::new(weight, eps, self.pool())),
+            false => Err(ModelError::Unsupported(base::untrusted::clean_key(name))),
+        }
     }
 
     /// The same where the model has one.
-    pub fn optional_norm(&self, name: &str, eps: f32) -> Result<Option<Norm>, ModelError> {
+    pub fn optional_norm(
+        &self,
+        name: &str,
+        width: usize,
+        eps: f32,
+    ) -> Result<Option<Norm>, ModelError> {
         let present = self.has(name);
-        present.then(|| self.norm(name, eps)).transpose()
+        present.then(|| self.norm(name, width, eps)).transpose()
     }
 
     /// A small matrix that is not multiplied by, as f32.
@@ -222,21 +232,22 @@ impl Weights {
         Some(self.vector(config.rope.divisors).ok()?.values)
     }
 
-    /// Refuses a file with a tensor in one of its `layers` that nothing loaded: the family computes
-    /// with it, so the text would be wrong without it.
+    /// Refuses a file with a tensor of its `layers`, or of its output, that nothing loaded: the family
+    /// computes with it, so the text would be wrong without it.
     pub fn check_all_loaded(&self, layers: usize) -> Result<(), ModelError> {
         let loaded = self.loaded.borrow();
         let of_layer = |name: &&str| {
             let index = name
                 .strip_prefix("blk.")
                 .and_then(|rest| rest.split_once('.'));
-            index.is_some_and(|(index, part)| {
-                part != UNUSED && index.parse().is_ok_and(|index: usize| index < layers)
-            })
+            name.starts_with("output")
+                || index.is_some_and(|(index, part)| {
+                    part != UNUSED && index.parse().is_ok_and(|index: usize| index < layers)
+                })
         };
         let mut names = self.gguf.tensor_names().filter(of_layer);
         match names.find(|name| !loaded.contains(*name)) {
-            Some(name) => Err(ModelError::Tensor(base::untrusted::clean_key(name))),
+            Some(name) => Err(ModelError::Unsupported(base::untrusted::clean_key(name))),
             None => Ok(()),
         }
     }

@@ -67,8 +67,8 @@ impl Attention {
                 true => Some([bias("attn_q")?, bias("attn_k")?, bias("attn_v")?]),
                 false => None,
             },
-            query_norm: weights.optional_norm(&name("attn_q_norm"), config.norm_eps)?,
-            key_norm: weights.optional_norm(&name("attn_k_norm"), config.norm_eps)?,
+            query_norm: weights.optional_norm(&name("attn_q_norm"), dim, config.norm_eps)?,
+            key_norm: weights.optional_norm(&name("attn_k_norm"), dim, config.norm_eps)?,
             output: weights.linear(&name("attn_output"))?,
             kv_cache: match weights.on_host() {
                 true => KvCache::Host(KvBlocks::new(weights.kv(), heads_kv)),
