@@ -67,7 +67,17 @@ pub trait Backend {
 
     fn capabilities(&self) -> Capabilities;
 
-    /// Writes one passage, and reports prefill progress and each piece of text.
+    /// Writes one passage. The listener gets, in this order:
+    ///
+    /// 1. [`Event::Prefill`] while the prompt is evaluated, at least once with `done == reused`: its
+    ///    `cut` says what did not fit, and the studio reports it.
+    /// 2. [`Event::Piece`] for each piece of text, as it is (the outbox cleans it), with its token
+    ///    ids, or none where they are unknown; [`Event::Rewound`] before text that takes the place
+    ///    of a banned phrase that no piece has shown.
+    ///
+    /// The prompt is `request.context`, and the passage starts with the tokens `request.begin`. It
+    /// ends at the length goal, a stop string, the end of the model's turn, or when the listener is
+    /// cancelled, which is [`Status::Stopped`].
     fn write(&mut self, request: &TextRequest, listener: &dyn Listener) -> Answer;
 
     /// Writes a passage for each request. Each but the last ends with [`Event::Ended`]; returns how

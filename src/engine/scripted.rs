@@ -159,10 +159,10 @@ impl Backend for Script {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use story::NodeId;
     use crate::engine::Engine;
     use std::sync::mpsc::{Receiver, channel};
     use std::time::Duration;
+    use story::NodeId;
     use story::context::Context;
     use story::message::{LengthGoal, Overflow, Reply, RequestId};
     use story::{Request, Sampling};

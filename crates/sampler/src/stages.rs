@@ -1,5 +1,9 @@
 //! The stages of the chain in their order, and which logits each of them must see.
 //!
+//! Stages before top-k change the logits, or raise the floor below which top-k gathers nothing; those
+//! after it take candidates away from the list that top-k gathered, best first, with `weigh` for
+//! their probabilities. A cut before top-k that took candidates away would change nothing.
+//!
 //! A GPU may send only the highest logits where those settle the outcome. Whether they do depends
 //! on what every stage needs, so a new stage does not compile until [`Sampler::needs`] lists it.
 
