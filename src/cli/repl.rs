@@ -49,6 +49,7 @@ pub fn run(paths: &Paths, common: &Common, session: Option<&str>) -> Result<Exit
         let mut lines = PipedInput::default();
         line::run(&mut studio, &events, |_| lines.next(), &mut page)
     };
+    page.outcome()?;
     let first = loaded.ok().flatten();
     Ok(exit(closing, first, person))
 }
@@ -58,6 +59,8 @@ fn exit(closing: RunEnd, loading: Option<line::FailureCause>, person: bool) -> E
     match loading.or(closing.fault) {
         _ if closing.interrupted => Exit::Interrupted,
         Some(trouble) if !person => trouble.into(),
+        // What is lost with the program is no matter of taste.
+        _ if closing.unsaved => Exit::Session,
         _ => Exit::Well,
     }
 }

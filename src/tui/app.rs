@@ -181,7 +181,16 @@ impl App {
         if let Err(refusal) = self.studio.flush() {
             self.tell(Tone::Error, &refusal.to_string());
         }
+        self.show_remarks();
         self.grow_candidates();
+    }
+
+    /// Shows what became of the session's files.
+    fn show_remarks(&mut self) {
+        let remarks = self.studio.remarks();
+        if !remarks.is_empty() {
+            self.tell(Tone::Warning, &remarks.join("\n"));
+        }
     }
 
     /// Handles the unexpected end of the engine's thread.
@@ -263,6 +272,12 @@ impl App {
 
     /// Runs a command and shows its outcome. Returns false if it was refused.
     pub(super) fn run(&mut self, command: Command) -> bool {
+        let done = self.run_and_show(command);
+        self.show_remarks();
+        done
+    }
+
+    fn run_and_show(&mut self, command: Command) -> bool {
         let several = matches!(command, Command::Gen(_));
         let other = matches!(command, Command::Open(_) | Command::New(_));
         self.message = None;
@@ -282,6 +297,11 @@ impl App {
                 self.tell(Tone::Info, &text);
             }
             Ok(Outcome::Quit) => self.leave(ExitReason::Quit),
+            Ok(Outcome::Bytes(_)) => {
+                let why = "Standard output is this screen; give a file name, or export with `illumine sessions export`";
+                self.tell(Tone::Error, why);
+                return false;
+            }
             Ok(Outcome::Asked) => {}
             Ok(Outcome::List(title, listed)) => self.list(&title, &listed),
             Ok(Outcome::Diff(stretches)) => self.overlay = Some(Overlay::diff(&stretches)),
