@@ -92,7 +92,10 @@ pub enum StoreError {
     },
     #[error("The session \"{name}\" is read-only because {why}; nothing was changed")]
     ReadOnly { name: String, why: String },
-    #[error("{what}, and writing the story anew failed: {source}")]
+    #[error(
+        "{what}, and the story cannot be written anew ({}): it is only in memory now; type /save when that is mended, or /export it to another folder",
+        .source.cause()
+    )]
     Lost {
         what: String,
         source: Box<StoreError>,
@@ -111,6 +114,25 @@ pub enum StoreError {
 const EIO: i32 = 5;
 
 impl StoreError {
+    /// What went wrong, without what to do about it.
+    fn cause(&self) -> String {
+        match self {
+            StoreError::Full { .. } => "the disk is full".to_string(),
+            StoreError::Broken { what, path, source } | StoreError::Io { what, path, source } => {
+                format!("cannot {what} {}: {source}", path.display())
+            }
+            StoreError::Unknown(_)
+            | StoreError::Taken(_)
+            | StoreError::Name(_)
+            | StoreError::Reserved(_)
+            | StoreError::Busy(_)
+            | StoreError::ReadOnly { .. }
+            | StoreError::Lost { .. }
+            | StoreError::NoBackup { .. }
+            | StoreError::NoCopy { .. } => self.to_string(),
+        }
+    }
+
     pub(crate) fn io(what: &'static str, path: &Path, source: io::Error) -> StoreError {
         let path = path.to_path_buf();
         match source.kind() {

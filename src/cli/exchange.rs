@@ -100,7 +100,7 @@ fn begin(sessions: &Sessions, args: &Import, brought: &Brought) -> Result<Journa
     }
     let stem = args.file.file_stem().unwrap_or_default();
     let own = match brought {
-        Brought::Card { card, .. } => made_from(card.name()),
+        Brought::Card { card, .. } => made_from(&card.name()),
         Brought::Book(_) | Brought::Story(_) | Brought::Text(_) => None,
     };
     match (made_from(&stem.to_string_lossy()), own) {

@@ -131,7 +131,7 @@ fn check(sessions: &Sessions, name: Option<&str>) -> Result<Exit, Failed> {
         let found = sessions.read(&name)?;
         let aside = sessions.set_aside(&name)?;
         let faults = sessions.picture_faults(&name, &found.story)?;
-        sound &= found.read_only_reason.is_none() && faults.is_empty();
+        sound &= found.read_only_reason.is_none() && faults.is_empty() && found.records > 0;
         let mut text = verdict(&name, &found, &aside, &faults)?;
         for copy in sessions.conflicting_copies(&name)? {
             let file = safety::file_name(&copy.path);
@@ -166,6 +166,9 @@ fn verdict(
             "{name}: damaged, {why}; up to that point {counts}; illumine sessions check --salvage {name} makes a sound copy of the rest"
         ),
         (Some(why), _) => format!("{name}: damaged, {why}; up to that point {counts}"),
+        (None, _) if found.records == 0 => format!(
+            "{name}: damaged, its journal is empty; illumine sessions restore {name} lists its backups"
+        ),
         (None, 0) => format!("{name}: OK, {counts}"),
         (None, torn) if found.zeros => format!(
             "{name}: OK, {counts}; {torn} bytes of zeros at the end, left by a power cut, will be moved to a file of their own"

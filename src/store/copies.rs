@@ -55,6 +55,11 @@ impl Sessions {
         found.into_iter().map(read).collect()
     }
 
+    /// How many conflicting copies are beside a session.
+    pub fn copy_count(&self, name: &str) -> usize {
+        self.folder(name).map_or(0, |folder| paths(&folder).len())
+    }
+
     /// Makes a session of its own of one of the copies, counted from 1, with the pictures. The copy
     /// stays where it is.
     pub fn open_copy(

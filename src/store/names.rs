@@ -72,7 +72,7 @@ pub fn made_from(text: &str) -> Option<String> {
     let first = graphemes.iter().position(ends)?;
     let kept = cut(&graphemes[first..].concat(), MADE_BYTES);
     Some(match is_reserved(&kept) {
-        true => format!("{kept}-story"),
+        true => format!("story-{kept}"),
         false => kept,
     })
     .filter(|name| check_name(name).is_ok())
@@ -138,8 +138,8 @@ mod tests {
         for (from, name) in [
             ("Tom & Jerry (v2) [final]", "Tom - Jerry -v2- -final"),
             ("-_- dash", "dash"),
-            ("con", "con-story"),
-            ("LPT1.old", "LPT1.old-story"),
+            ("con", "story-con"),
+            ("LPT1.old", "story-LPT1.old"),
             ("2026", "2026"),
         ] {
             assert_eq!(made_from(from).as_deref(), Some(name));

@@ -103,7 +103,7 @@ impl Salvaged {
         // Its place is inside of what is lost: it goes after what was there before.
         let parent = node.parent.filter(|parent| *parent < self.story.next_id());
         let moved = Record::Node(Node {
-            parent: parent.or(self.story.head()),
+            parent: parent.or(self.latest()),
             cut: None,
             copied_from: None,
             ..node
@@ -113,6 +113,14 @@ impl Salvaged {
             .map_err(|misfit| misfit.to_string())?;
         self.adjusted += 1;
         self.write(&moved)
+    }
+
+    /// Where a lost passage most likely was: after the head, or after what was just written there.
+    fn latest(&self) -> Option<NodeId> {
+        let head = self.story.head();
+        let last = self.story.nodes().last();
+        let after = last.filter(|node| node.parent == head && !node.aside);
+        after.map(|node| node.id).or(head)
     }
 
     fn write(&mut self, record: &Record) -> Result<(), String> {
@@ -134,7 +142,7 @@ impl Salvaged {
         for _ in 0..missing {
             let stand_in = Record::Node(Node {
                 id: self.story.next_id(),
-                parent: self.story.head(),
+                parent: self.latest(),
                 author: Author::Model,
                 // Pieces of its text may follow; if none ends it, opening the session does.
                 status: Status::Running,

@@ -115,8 +115,7 @@ impl Session {
     /// Reads a session from disk.
     pub(super) fn open(setup: &Setup, name: &str) -> Result<Opened, Refusal> {
         let (journal, recovered) = setup.sessions.open(name)?;
-        let listed = setup.sessions.conflicting_copies(journal.name());
-        let copies = listed.map_or(0, |copies| copies.len());
+        let copies = setup.sessions.copy_count(journal.name());
         let said = opened(&journal, &recovered, copies);
         let kept = recovered.settings.unwrap_or_else(|| setup.defaults.clone());
         let settings = setup.asked.apply_to(kept.clone());

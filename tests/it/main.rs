@@ -29,6 +29,7 @@ mod loaded;
 mod log;
 #[cfg(feature = "train")]
 mod newcomer;
+mod output;
 #[cfg(feature = "train")]
 mod own_pictures;
 mod pictures;
