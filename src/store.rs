@@ -22,7 +22,7 @@ mod warm;
 pub use backups::Backup;
 pub use copies::{ConflictingCopy, Difference, difference};
 pub use journal::Journal;
-pub use names::made_from;
+pub use names::{made_from, shell_word};
 pub use recover::{Recovered, recover_journal};
 pub use salvage::{LeftOut, Salvaged};
 
@@ -101,11 +101,13 @@ pub enum StoreError {
         source: Box<StoreError>,
     },
     #[error(
-        "There is no backup of {name} from {date}; list its backups with `illumine sessions restore {name}`"
+        "There is no backup of {name} from {date}; list its backups with `illumine sessions restore {}`",
+        shell_word(name)
     )]
     NoBackup { name: String, date: String },
     #[error(
-        "{name} has no conflicting copy {number}; list them with `illumine sessions conflicts {name}`"
+        "{name} has no conflicting copy {number}; list them with `illumine sessions conflicts {}`",
+        shell_word(name)
     )]
     NoCopy { name: String, number: usize },
 }

@@ -3,7 +3,7 @@
 
 use super::{Exit, Failed, print};
 use base::untrusted::clean_line;
-use illumine::store::{Sessions, difference};
+use illumine::store::{Sessions, difference, shell_word};
 use std::path::Path;
 use story::Story;
 use story::sentence::excerpt;
@@ -47,7 +47,8 @@ pub fn conflicts(
         text.push_str(&quoted("only in the copy", &found.second));
     }
     text.push_str(&format!(
-        "illumine sessions conflicts {name} N makes a session of copy N\n"
+        "illumine sessions conflicts {} N makes a session of copy N\n",
+        shell_word(name)
     ));
     print(&text)
 }
@@ -110,7 +111,8 @@ pub fn salvage(sessions: &Sessions, name: &str) -> Result<Exit, Failed> {
     }
     if salvaged.story.nodes().is_empty() {
         let why = format!(
-            "No record of {name} can be read; restore a backup with illumine sessions restore {name}"
+            "No record of {name} can be read; restore a backup with illumine sessions restore {}",
+            shell_word(name)
         );
         return Err(Failed::new(Exit::Session, why));
     }

@@ -3,7 +3,7 @@
 use super::args::Sessions as Args;
 use super::environment::Paths;
 use super::{Exit, Failed, complain, exchange, print, safety};
-use illumine::store::{Recovered, Sessions, StoreError};
+use illumine::store::{Recovered, Sessions, StoreError, shell_word};
 use std::path::PathBuf;
 use story::sentence::excerpt_around;
 use time::OffsetDateTime;
@@ -63,7 +63,7 @@ fn list(sessions: &Sessions, json: bool) -> Result<Exit, Failed> {
             0 => String::new(),
             _ => format!(
                 "  (conflicting copies: illumine sessions conflicts {})",
-                one.name
+                shell_word(&one.name)
             ),
         };
         format!("{changed}  {:>9}  {}{copies}\n", one.bytes, one.name)
@@ -136,7 +136,8 @@ fn check(sessions: &Sessions, name: Option<&str>) -> Result<Exit, Failed> {
         for copy in sessions.conflicting_copies(&name)? {
             let file = safety::file_name(&copy.path);
             text.push_str(&format!(
-                "\n  conflicting copy: {file}; illumine sessions conflicts {name} compares it"
+                "\n  conflicting copy: {file}; illumine sessions conflicts {} compares it",
+                shell_word(&name)
             ));
         }
         print(&format!("{text}\n"))?;
@@ -160,14 +161,15 @@ fn verdict(
         story.nodes().len(),
         story.path().len()
     );
+    let word = shell_word(name);
     let mut text = match (&found.read_only_reason, found.torn) {
         (None, _) if !faults.is_empty() => format!("{name}: damaged, {counts}"),
         (Some(why), _) if found.damaged => format!(
-            "{name}: damaged, {why}; up to that point {counts}; illumine sessions check --salvage {name} makes a sound copy of the rest"
+            "{name}: damaged, {why}; up to that point {counts}; illumine sessions check --salvage {word} makes a sound copy of the rest"
         ),
         (Some(why), _) => format!("{name}: damaged, {why}; up to that point {counts}"),
         (None, _) if found.records == 0 => format!(
-            "{name}: damaged, its journal is empty; illumine sessions restore {name} lists its backups"
+            "{name}: damaged, its journal is empty; illumine sessions restore {word} lists its backups"
         ),
         (None, 0) => format!("{name}: OK, {counts}"),
         (None, torn) if found.zeros => format!(

@@ -42,10 +42,8 @@ pub(super) fn composed(name: &str) -> String {
 
 /// A letter or digit with its marks and vowel signs, or one of the signs that names may have.
 fn is_plain(grapheme: &str) -> bool {
-    let mut chars = grapheme.chars();
-    let first = chars.next();
-    let sign = |c: char| " .-_".contains(c) && grapheme.len() == 1;
-    first.is_some_and(|c| c.is_alphanumeric() || sign(c))
+    let first = grapheme.chars().next();
+    first.is_some_and(|c| c.is_alphanumeric() || " .-_".contains(c))
 }
 
 /// Whether Windows keeps this name for a device, whatever its ending.
@@ -76,6 +74,14 @@ pub fn made_from(text: &str) -> Option<String> {
         false => kept,
     })
     .filter(|name| check_name(name).is_ok())
+}
+
+/// A name as a shell takes it for one word, for commands in messages.
+pub fn shell_word(name: &str) -> String {
+    match name.contains(' ') {
+        true => format!("\"{name}\""),
+        false => name.to_string(),
+    }
 }
 
 /// The name with a number behind it: `NAME-2`.

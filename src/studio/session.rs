@@ -2,7 +2,7 @@
 //! whole.
 
 use super::{Listed, Refusal, Setup, cannot};
-use crate::store::{Journal, Recovered, pictures};
+use crate::store::{Journal, Recovered, pictures, shell_word};
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use story::lore::SkippedEntry;
@@ -286,18 +286,19 @@ fn today(setup: &Setup) -> String {
 
 fn opened(journal: &Journal, recovered: &Recovered, copies: usize) -> String {
     let name = journal.name();
+    let word = shell_word(name);
     let copies = match copies {
         0 => String::new(),
         1 => format!(
-            "; a sync program left a conflicting copy of it: illumine sessions conflicts {name}"
+            "; a sync program left a conflicting copy of it: illumine sessions conflicts {word}"
         ),
         copies => format!(
-            "; a sync program left {copies} conflicting copies of it: illumine sessions conflicts {name}"
+            "; a sync program left {copies} conflicting copies of it: illumine sessions conflicts {word}"
         ),
     };
     let opened = match (&recovered.read_only_reason, recovered.torn) {
         (Some(why), _) if recovered.damaged => format!(
-            "Opened {name} read-only because {why}; illumine sessions check --salvage {name} makes a sound copy of the rest"
+            "Opened {name} read-only because {why}; illumine sessions check --salvage {word} makes a sound copy of the rest"
         ),
         (Some(why), _) => format!("Opened {name} read-only because {why}"),
         (None, 0) => format!("Opened {name}"),

@@ -3,6 +3,8 @@
 //! Every key that concerns the story becomes a `Command` for the studio, which decides; this module
 //! only knows what the writer sees and types. It draws nothing, and the loop passes in the time.
 
+mod outcome;
+
 use super::complete::{self, Hints};
 use super::gallery::{Gallery, PictureMode};
 use super::history::History;
@@ -16,7 +18,7 @@ use super::page::Page;
 use super::probe::LateReplies;
 use super::{ExitReason, Options};
 use crate::editor::Editor;
-use crate::studio::{Notice, Outcome, Refusal, Studio, left_out};
+use crate::studio::{Notice, Studio, left_out};
 use base::untrusted::clean;
 use crossterm::event::{KeyEvent, KeyEventKind};
 use std::time::Duration;
@@ -185,14 +187,6 @@ impl App {
         self.grow_candidates();
     }
 
-    /// Shows what became of the session's files.
-    fn show_remarks(&mut self) {
-        let remarks = self.studio.remarks();
-        if !remarks.is_empty() {
-            self.tell(Tone::Warning, &remarks.join("\n"));
-        }
-    }
-
     /// Handles the unexpected end of the engine's thread.
     pub fn engine_lost(&mut self) {
         let notices = self.studio.engine_lost();
@@ -268,55 +262,6 @@ impl App {
                 false
             }
         }
-    }
-
-    /// Runs a command and shows its outcome. Returns false if it was refused.
-    pub(super) fn run(&mut self, command: Command) -> bool {
-        let done = self.run_and_show(command);
-        self.show_remarks();
-        done
-    }
-
-    fn run_and_show(&mut self, command: Command) -> bool {
-        let several = matches!(command, Command::Gen(_));
-        let other = matches!(command, Command::Open(_) | Command::New(_));
-        self.message = None;
-        match self.studio.run(command) {
-            Ok(Outcome::Started(_)) => {
-                self.page.follow();
-                if several {
-                    self.show_candidates();
-                }
-            }
-            Ok(Outcome::Said(text)) => self.say(&text),
-            Ok(Outcome::Moved(text)) => {
-                if other {
-                    self.page.forget();
-                }
-                self.page.follow();
-                self.tell(Tone::Info, &text);
-            }
-            Ok(Outcome::Quit) => self.leave(ExitReason::Quit),
-            Ok(Outcome::Bytes(_)) => {
-                let why = "Standard output is this screen; give a file name, or export with `illumine sessions export`";
-                self.tell(Tone::Error, why);
-                return false;
-            }
-            Ok(Outcome::Asked) => {}
-            Ok(Outcome::List(title, listed)) => self.list(&title, &listed),
-            Ok(Outcome::Diff(stretches)) => self.overlay = Some(Overlay::diff(&stretches)),
-            Ok(Outcome::Edit(node, text)) => self.begin_edit(node, &text),
-            Err(refusal) => {
-                let tone = if matches!(refusal, Refusal::Busy) {
-                    Tone::Warning
-                } else {
-                    Tone::Error
-                };
-                self.tell(tone, &refusal.to_string());
-                return false;
-            }
-        }
-        true
     }
 
     fn insert(&mut self, text: &str) {
