@@ -170,7 +170,7 @@ impl Sessions {
                 name: check_name(&name).ok()?.to_string(),
                 bytes: meta.len(),
                 changed: meta.modified().unwrap_or(SystemTime::UNIX_EPOCH),
-                copies: copies::paths(&entry.path()).len(),
+                copies: self.copy_count(&name),
             })
         });
         let mut listed: Vec<SessionListing> = listed.collect();

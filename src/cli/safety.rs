@@ -37,7 +37,7 @@ pub fn conflicts(
         text.push_str(&format!(
             "{}  {}, {} passages\n",
             at + 1,
-            file_name(&copy.path),
+            copy_name(&copy.path),
             copy.recovered.story.nodes().len()
         ));
         if let Some(why) = &copy.recovered.read_only_reason {
@@ -156,7 +156,12 @@ fn words(story: &Story) -> usize {
     nodes.map(|node| node.text.split_whitespace().count()).sum()
 }
 
-/// A file's name, safe to show.
-pub fn file_name(path: &Path) -> String {
-    clean_line(&path.file_name().unwrap_or_default().to_string_lossy())
+/// What tells a copy from the session: its file's name, or its folder's, safe to show.
+pub fn copy_name(path: &Path) -> String {
+    let file = path.file_name().unwrap_or_default().to_string_lossy();
+    let folder = path.parent().and_then(Path::file_name).unwrap_or_default();
+    match file.as_ref() {
+        "journal.jsonl" => clean_line(&folder.to_string_lossy()),
+        file => clean_line(file),
+    }
 }

@@ -134,7 +134,7 @@ fn check(sessions: &Sessions, name: Option<&str>) -> Result<Exit, Failed> {
         sound &= found.read_only_reason.is_none() && faults.is_empty() && found.records > 0;
         let mut text = verdict(&name, &found, &aside, &faults)?;
         for copy in sessions.conflicting_copies(&name)? {
-            let file = safety::file_name(&copy.path);
+            let file = safety::copy_name(&copy.path);
             text.push_str(&format!(
                 "\n  conflicting copy: {file}; illumine sessions conflicts {} compares it",
                 shell_word(&name)

@@ -43,7 +43,30 @@ pub(super) fn paths(folder: &Path) -> Vec<PathBuf> {
     found
 }
 
+/// Copies of whole folders: `novel (Ann's conflicted copy 2026-11-01)`. Their names are no
+/// session's.
+fn folders(root: &Path, name: &str) -> Vec<PathBuf> {
+    let entries = fs::read_dir(root).into_iter().flatten().flatten();
+    let is_copy = |folder: &str| {
+        let rest = folder.strip_prefix(name);
+        rest.is_some_and(|rest| rest.trim_start().starts_with(['(', '[']))
+    };
+    let copies = entries.filter(|entry| is_copy(&entry.file_name().to_string_lossy()));
+    let journals = copies.map(|entry| entry.path().join(FILE));
+    let mut found: Vec<PathBuf> = journals.filter(|path| path.is_file()).collect();
+    found.sort();
+    found
+}
+
 impl Sessions {
+    /// The paths of all copies of a session.
+    fn copy_paths(&self, name: &str) -> Result<Vec<PathBuf>, StoreError> {
+        let name = self.resolve(name)?;
+        let mut found = paths(&self.root().join(&name));
+        found.extend(folders(self.root(), &name));
+        Ok(found)
+    }
+
     /// The conflicting copies of a session.
     pub fn conflicting_copies(&self, name: &str) -> Result<Vec<ConflictingCopy>, StoreError> {
         let read = |path: PathBuf| {
@@ -51,13 +74,12 @@ impl Sessions {
             let recovered = recover_journal(&bytes);
             Ok(ConflictingCopy { path, recovered })
         };
-        let found = paths(&self.folder(name)?);
-        found.into_iter().map(read).collect()
+        self.copy_paths(name)?.into_iter().map(read).collect()
     }
 
     /// How many conflicting copies are beside a session.
     pub fn copy_count(&self, name: &str) -> usize {
-        self.folder(name).map_or(0, |folder| paths(&folder).len())
+        self.copy_paths(name).map_or(0, |paths| paths.len())
     }
 
     /// Makes a session of its own of one of the copies, counted from 1, with the pictures. The copy
@@ -68,8 +90,7 @@ impl Sessions {
         number: usize,
         to: Option<&str>,
     ) -> Result<Journal, StoreError> {
-        let folder = self.folder(name)?;
-        let found = paths(&folder);
+        let found = self.copy_paths(name)?;
         let path = number.checked_sub(1).and_then(|at| found.get(at));
         let path = path.ok_or_else(|| StoreError::NoCopy {
             name: name.to_string(),
@@ -80,7 +101,11 @@ impl Sessions {
             Some(to) => Journal::create_with(self.root(), &self.new_name(to)?, bytes)?,
             None => self.create_copy(&format!("{}-copy", self.resolve(name)?), &bytes)?,
         };
-        bring_files(&folder, journal.folder());
+        // A copy of the folder has pictures of its own.
+        let own = path.parent().map(Path::to_path_buf);
+        own.into_iter()
+            .chain([self.folder(name)?])
+            .for_each(|from| bring_files(&from, journal.folder()));
         Ok(journal)
     }
 }
@@ -164,6 +189,29 @@ mod tests {
             assert_eq!(fs::read(journal.path()).unwrap(), before);
             assert_eq!(fs::read(dir.path().join("s").join(file)).unwrap(), before);
         }
+    }
+
+    #[test]
+    fn a_copy_of_the_whole_folder_is_one() {
+        let (dir, sessions) = conflict("journal 2.jsonl");
+        let (own, copy) = (
+            dir.path().join("s"),
+            dir.path().join("s (Ann's conflicted copy)"),
+        );
+        fs::create_dir(&copy).unwrap();
+        fs::rename(own.join("journal 2.jsonl"), copy.join(FILE)).unwrap();
+        drop(sessions.create(Some("s 2"), "", "1").unwrap());
+        let found = sessions.conflicting_copies("s").unwrap();
+        assert_eq!(found.len(), 1);
+        assert_eq!(
+            (sessions.copy_count("s"), sessions.copy_count("s 2")),
+            (1, 0)
+        );
+        let listed = sessions.list().unwrap();
+        let row = listed.iter().find(|one| one.name == "s").unwrap();
+        assert_eq!((row.copies, listed.len()), (1, 2));
+        let journal = sessions.open_copy("s", 1, Some("anns")).unwrap();
+        assert_eq!(journal.written(), fs::read(copy.join(FILE)).unwrap());
     }
 
     #[test]

@@ -259,6 +259,14 @@ impl Wanted {
             Some(file) if file.starts_with(' ') => (ExportScope::Tree, file.trim()),
             _ => (ExportScope::Path, rest),
         };
+        if word == "-" && rest.is_empty() {
+            return Ok(Wanted {
+                format: ExportFormat::Markdown,
+                extent,
+                file: Some(word.to_string()),
+                over,
+            });
+        }
         let named = ExportFormat::of_file(Path::new(word)).filter(|_| rest.is_empty());
         let (format, file) = match (ExportFormat::parse(word), named) {
             (Err(_), Some(format)) => (format, word),

@@ -329,4 +329,5 @@ fn an_export_to_a_dash_is_for_standard_output() {
         panic!("{outcome:?}");
     };
     assert_eq!(String::from_utf8(bytes).unwrap().trim(), "Once, a lamp.");
+    assert!(matches!(desk.does("/export -"), Outcome::Bytes(_)));
 }

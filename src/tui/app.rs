@@ -23,7 +23,7 @@ use base::untrusted::clean;
 use crossterm::event::{KeyEvent, KeyEventKind};
 use std::time::Duration;
 use story::command::{self, ArgumentKind};
-use story::{Command, NodeId, Reply};
+use story::{NodeId, Reply};
 
 /// The time within which a second Ctrl+C quits.
 pub(super) const AGAIN: Duration = Duration::from_secs(1);

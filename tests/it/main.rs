@@ -39,6 +39,7 @@ mod reference;
 mod refining;
 mod repl;
 mod retrieval;
+mod safety;
 mod signals;
 mod support;
 mod terminal;
