@@ -18,11 +18,13 @@ mod inline;
 mod log;
 mod models;
 mod opening;
+mod output;
 mod page;
 #[cfg(feature = "train")]
 mod pictures;
 mod prompts;
 mod repl;
+mod safety;
 mod screen;
 mod sessions;
 mod signals;
@@ -40,6 +42,7 @@ use environment::Paths;
 pub use exit::{Exit, Failed};
 use illumine::engine::Engine;
 use illumine::studio::{Setup, Studio};
+use output::print;
 pub use signals::keep_quiet_about_workers;
 use std::io::{IsTerminal, Write, stderr, stdin, stdout};
 use std::sync::mpsc::{Receiver, channel};
@@ -132,13 +135,6 @@ fn no_trainer() -> Failed {
         Exit::Usage,
         "This build has no trainer; build with --features train",
     )
-}
-
-/// Prints to standard output; a closed pipe is not an error.
-fn print(text: &str) -> Result<Exit, Failed> {
-    let mut out = stdout().lock();
-    let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
-    Ok(Exit::Well)
 }
 
 /// Prints an error to standard error, on one line.

@@ -15,6 +15,8 @@ pub trait Page {
     fn end(&mut self) -> Result<(), OutputClosed>;
     /// Shows an answer to a command.
     fn message(&mut self, text: &str) -> Result<(), OutputClosed>;
+    /// Writes a file's bytes as they are.
+    fn bytes(&mut self, bytes: &[u8]) -> Result<(), OutputClosed>;
     /// Shows an unsolicited notice.
     fn notice(&mut self, text: &str);
     /// Shows pictures: their files, the one on the page first, and a description.
@@ -31,7 +33,7 @@ pub trait Page {
     }
 }
 
-/// The reader is gone: a closed pipe or a hung-up terminal.
+/// Nothing more can be shown: the reader is gone, or the page knows why writing failed.
 #[derive(Debug, PartialEq, Eq)]
 pub struct OutputClosed;
 
@@ -52,6 +54,8 @@ pub struct RunEnd {
     /// The first error, which decides the exit code.
     pub fault: Option<FailureCause>,
     pub interrupted: bool,
+    /// The end of the story could not be saved.
+    pub unsaved: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -63,9 +67,24 @@ pub enum FailureCause {
     Engine(FailureKind),
 }
 
-/// Waits for what is under way, as the model is that was asked for, then reads and runs lines until
-/// they end.
+/// Waits for the model, then reads and runs lines until they end, and saves the story.
 pub fn run(
+    studio: &mut Studio,
+    events: &Receiver<Reply>,
+    next: impl FnMut(&Studio) -> Input,
+    page: &mut dyn Page,
+) -> RunEnd {
+    let mut closing = run_lines(studio, events, next, page);
+    if let Err(refusal) = studio.finish() {
+        page.notice(&refusal.to_string());
+        closing.add_cause(cause_of(&refusal));
+        closing.unsaved = true;
+    }
+    show_remarks(studio, page);
+    closing
+}
+
+fn run_lines(
     studio: &mut Studio,
     events: &Receiver<Reply>,
     mut next: impl FnMut(&Studio) -> Input,
@@ -158,16 +177,28 @@ fn show_outcome(
         Ok(Outcome::Said(text) | Outcome::Moved(text)) => Some(text),
         Ok(Outcome::Edit(_, text)) => Some(text),
         Ok(Outcome::List(title, listed)) => Some(format_list(&title, &listed)),
+        Ok(Outcome::Bytes(bytes)) => {
+            page.bytes(&bytes)?;
+            None
+        }
         Ok(Outcome::Diff(stretches)) => Some(diff::format_marked(&stretches)),
         Err(refusal) => {
             page.notice(&refusal.to_string());
+            show_remarks(studio, page);
             return Ok(Flow::On(Some(cause_of(&refusal))));
         }
     };
     if let Some(said) = said {
         page.message(&said)?;
     }
+    show_remarks(studio, page);
     Ok(Flow::On(settle(studio, events, page)?))
+}
+
+/// Shows what became of the session's files.
+fn show_remarks(studio: &mut Studio, page: &mut dyn Page) {
+    let remarks = studio.remarks();
+    remarks.iter().for_each(|remark| page.notice(remark));
 }
 
 /// Formats a list with the numbers for `/pick`.
@@ -232,7 +263,9 @@ fn handle_event(
     let notices = studio.absorb(reply);
     page.working(studio.work());
     let trouble = show_notice(studio, notices, page)?;
-    if let Err(refusal) = studio.flush() {
+    let flushed = studio.flush();
+    show_remarks(studio, page);
+    if let Err(refusal) = flushed {
         studio.stop();
         page.notice(&refusal.to_string());
         return Ok(trouble.or(Some(cause_of(&refusal))));

@@ -16,7 +16,8 @@ use std::process::ExitCode;
 
 fn main() -> ExitCode {
     cli::keep_quiet_about_workers();
-    let exit = match cli::args::read().and_then(cli::run) {
+    let read = cli::args::read();
+    let exit = match read.and_then(|cli| cli.map_or(Ok(cli::Exit::Well), cli::run)) {
         Ok(exit) => exit,
         Err(failed) => {
             cli::complain(&failed.why);

@@ -59,6 +59,8 @@ pub struct Setup {
     pub entropy: u64,
     /// RFC 3339, UTC.
     pub now: fn() -> String,
+    /// How many daily backups a session keeps; 0 is none.
+    pub backups: usize,
     /// Whether the session is private: nothing is written to disk.
     pub private: bool,
     /// Where the writer's own voices are.

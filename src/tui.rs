@@ -95,6 +95,8 @@ pub struct Exit {
     pub history: Vec<String>,
     /// Messages that could not be shown on the screen.
     pub remarks: Vec<String>,
+    /// The end of the story could not be saved.
+    pub unsaved: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -155,13 +157,18 @@ pub fn run(studio: Studio, events: Receiver<Reply>, options: Options) -> anyhow:
     let why = run_loop(&mut app, &mut screen, &sources, &mut remarks);
     wind_down(&mut app, &events);
     drop(screen);
-    let (studio, history) = app.into_parts();
+    let (mut studio, history) = app.into_parts();
+    let finished = studio.finish();
+    remarks.extend(studio.remarks());
+    let unsaved = finished.is_err();
+    remarks.extend(finished.err().map(|refusal| refusal.to_string()));
     let session = studio.session_name().map(str::to_string);
     Ok(Exit {
         why,
         session,
         history,
         remarks,
+        unsaved,
     })
 }
 

@@ -10,12 +10,13 @@ pub use sessions::{Export, Import, Sessions};
 #[cfg(feature = "train")]
 pub use training::{EvalImage, Gan, Train};
 
-use super::{Exit, Failed};
+use super::{Exit, Failed, environment, print};
 use clap::builder::FalseyValueParser;
 use clap::error::ErrorKind;
 use clap::{Args, Parser, Subcommand, ValueHint};
 use kernels::attention::KvType;
 use llm::device;
+use std::io::{IsTerminal, stdout};
 use std::path::PathBuf;
 
 fn exit_codes() -> String {
@@ -379,15 +380,30 @@ pub struct Bench {
     pub on: On,
 }
 
-/// Parses the command line. Prints help itself; a usage error becomes one sentence, as every other
-/// failure does.
-pub fn read() -> Result<Cli, Failed> {
-    Cli::try_parse().map_err(|error| match error.kind() {
-        ErrorKind::DisplayHelp
-        | ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand
-        | ErrorKind::DisplayVersion => error.exit(),
-        _ => Failed::new(Exit::Usage, sentence(&error.to_string())),
-    })
+/// Parses the command line. Prints help itself, and then returns None; a usage error becomes one
+/// sentence, as every other failure does.
+pub fn read() -> Result<Option<Cli>, Failed> {
+    let error = match Cli::try_parse() {
+        Ok(cli) => return Ok(Some(cli)),
+        Err(error) => error,
+    };
+    match error.kind() {
+        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => {
+            let help = error.render();
+            let coloured = stdout().is_terminal() && environment::colour();
+            let help = match coloured {
+                true => help.ansi().to_string(),
+                false => help.to_string(),
+            };
+            print(&help).map(|_| None)
+        }
+        ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => error.exit(),
+        ErrorKind::InvalidUtf8 => Err(Failed::new(
+            Exit::Usage,
+            "An argument is not UTF-8; convert it, for example with iconv, or put the text into a file",
+        )),
+        _ => Err(Failed::new(Exit::Usage, sentence(&error.to_string()))),
+    }
 }
 
 /// Joins the paragraphs of clap's error message into one sentence, without the usage line.

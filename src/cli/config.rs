@@ -5,6 +5,7 @@
 //! mode = "prose"
 //! system = ""
 //! read_ahead = true
+//! backups = 7
 //! [sampling]
 //! temperature = 0.8
 //! [keys]
@@ -33,6 +34,12 @@ pub fn keys(path: &Path) -> Result<Keymap, Failed> {
 pub fn read_ahead(path: &Path) -> Result<bool, Failed> {
     let set = table(path)?.get("read_ahead").and_then(Value::as_bool);
     Ok(set.unwrap_or(true))
+}
+
+/// How many daily backups a session keeps.
+pub fn backups(path: &Path) -> Result<usize, Failed> {
+    let set = table(path)?.get("backups").and_then(Value::as_integer);
+    Ok(set.and_then(|set| usize::try_from(set).ok()).unwrap_or(7))
 }
 
 fn table(path: &Path) -> Result<Table, Failed> {
@@ -74,9 +81,13 @@ fn settings(table: &Table) -> Result<Settings, String> {
                 }
             }
             ("read_ahead", Value::Boolean(_)) => {}
+            ("backups", Value::Integer(0..=1000)) => {}
+            ("backups", _) => {
+                return Err("backups is a number of days from 0 to 1000".to_string());
+            }
             ("keys", Value::Table(_)) => _ = keymap(table)?,
             (other, _) => {
-                let known = "model, mode, system, read_ahead, [sampling] and [keys]";
+                let known = "model, mode, system, read_ahead, backups, [sampling] and [keys]";
                 return Err(format!(
                     "unknown entry {}; known entries are {known}",
                     clean_line(other)

@@ -252,6 +252,7 @@ pub fn setup(paths: &Paths, common: &Common) -> Result<Setup, Failed> {
         build: BUILD.to_string(),
         entropy: entropy(),
         now,
+        backups: super::config::backups(&paths.config)?,
         private: common.private,
         prompts: Prompts::new(paths.prompts.clone()),
         home: etcetera::home_dir().ok(),

@@ -50,6 +50,7 @@ pub fn rows(paths: &Paths, runs: u16) -> Result<Vec<(String, Vec<f64>)>, Failed>
         build: environment::BUILD.to_string(),
         entropy: 1,
         now: environment::now,
+        backups: 0,
         private: false,
         prompts: Prompts::default(),
         home: None,

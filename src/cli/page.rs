@@ -7,14 +7,14 @@ use illumine::line::{OutputClosed, Page};
 use illumine::studio::{PictureSource, Work};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use std::cell::RefCell;
-use std::io::{IsTerminal, Write, stderr, stdin, stdout};
+use std::io::{IsTerminal, stderr, stdin, stdout};
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use super::environment;
 use super::inline;
-use super::note;
 use super::signals::Watch;
+use super::{Failed, note, output};
 
 /// The page on standard output.
 pub struct TerminalPage {
@@ -24,6 +24,8 @@ pub struct TerminalPage {
     /// The last line is not finished.
     open: bool,
     show_end: bool,
+    /// Why standard output could not be written, if it was not that its reader went away.
+    failure: Option<Failed>,
     /// Text that the next typed line starts with; None if the input is not a terminal.
     begun: Option<TypedAhead>,
 }
@@ -41,8 +43,14 @@ impl TerminalPage {
             dim: colour && stderr().is_terminal(),
             open: false,
             show_end,
+            failure: None,
             begun: None,
         }
+    }
+
+    /// Returns the failure to write to standard output, if there was one.
+    pub fn outcome(&mut self) -> Result<(), Failed> {
+        self.failure.take().map_or(Ok(()), Err)
     }
 
     /// A handle to the text that the next typed line starts with.
@@ -51,9 +59,18 @@ impl TerminalPage {
     }
 
     fn put(&mut self, text: &str) -> Result<(), OutputClosed> {
-        let mut out = stdout().lock();
-        let put = out.write_all(text.as_bytes()).and_then(|()| out.flush());
-        put.map_err(|_| OutputClosed)
+        self.put_bytes(text.as_bytes())
+    }
+
+    fn put_bytes(&mut self, bytes: &[u8]) -> Result<(), OutputClosed> {
+        match output::write(bytes) {
+            Ok(true) => Ok(()),
+            Ok(false) => Err(OutputClosed),
+            Err(failed) => {
+                self.failure.get_or_insert(failed);
+                Err(OutputClosed)
+            }
+        }
     }
 }
 
@@ -77,6 +94,16 @@ impl Page for TerminalPage {
     fn message(&mut self, text: &str) -> Result<(), OutputClosed> {
         self.bar.clear();
         self.put(&format!("{}\n", clean(text)))
+    }
+
+    fn bytes(&mut self, bytes: &[u8]) -> Result<(), OutputClosed> {
+        self.bar.clear();
+        if stdout().is_terminal() && std::str::from_utf8(bytes).is_err() {
+            self.notice("This format is binary; give a file name for it");
+            return Ok(());
+        }
+        self.open = false;
+        self.put_bytes(bytes)
     }
 
     fn notice(&mut self, text: &str) {

@@ -44,6 +44,7 @@ pub fn run(paths: &Paths, common: &Common, session: Option<&str>) -> Result<Exit
         let mut lines = PipedInput::default();
         line::run(&mut studio, &events, |_| lines.next(), &mut page)
     };
+    page.outcome()?;
     Ok(exit(closing, person))
 }
 
@@ -52,6 +53,8 @@ fn exit(closing: RunEnd, person: bool) -> Exit {
     match closing.fault {
         _ if closing.interrupted => Exit::Interrupted,
         Some(trouble) if !person => trouble.into(),
+        // What is lost with the program is no matter of taste.
+        _ if closing.unsaved => Exit::Session,
         _ => Exit::Well,
     }
 }

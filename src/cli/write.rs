@@ -9,7 +9,7 @@ use base::untrusted::clean;
 use illumine::store::prompts::Prompts;
 use illumine::studio::{Notice, Outcome, Setup, Studio};
 use serde::Serialize;
-use std::io::{IsTerminal, Read, Write, stdin, stdout};
+use std::io::{IsTerminal, Read, stdin, stdout};
 use std::sync::mpsc::Receiver;
 use story::command::Completion;
 use story::frame::Voice;
@@ -179,7 +179,7 @@ fn follow_events(
             match notice {
                 Notice::Text { text, .. } => {
                     meter.clear();
-                    if stream && print_piece(&text).is_err() {
+                    if stream && !super::output::write(text.as_bytes())? {
                         studio.stop();
                     }
                 }
@@ -206,12 +206,6 @@ fn follow_events(
         }
     }
     Ok(())
-}
-
-fn print_piece(text: &str) -> std::io::Result<()> {
-    let mut out = stdout().lock();
-    out.write_all(text.as_bytes())?;
-    out.flush()
 }
 
 fn report(studio: &Studio, written: Option<&Node>, seed: u64) -> Result<String, Failed> {

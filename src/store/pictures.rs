@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use story::picture::Picture;
 use story::{NodeId, Story};
 
-const FOLDER: &str = "pictures";
+pub(super) const FOLDER: &str = "pictures";
 
 /// The path of a picture's file in a session's folder.
 pub fn path(session: &Path, id: NodeId) -> PathBuf {

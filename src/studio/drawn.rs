@@ -149,6 +149,7 @@ impl Studio {
     /// Saves a picture's file to disk before any record mentions it.
     fn keep_picture(&mut self, id: NodeId, bytes: Vec<u8>) -> Result<(), Refusal> {
         self.session.ensure_journal(&self.setup)?;
+        self.session.ensure_place()?;
         match &self.session.journal {
             Some(journal) => journal.save_picture(id, &bytes)?,
             None => drop(self.session.in_memory_pictures.insert(id, bytes.into())),

@@ -62,6 +62,7 @@ impl Studio {
         bytes: &[u8],
     ) -> Result<Option<String>, Refusal> {
         self.session.ensure_journal(&self.setup)?;
+        self.session.ensure_place()?;
         let Some(journal) = &self.session.journal else {
             return Ok(None);
         };
@@ -83,11 +84,12 @@ impl Studio {
         };
         let wanted = Wanted::read(word, rest.unwrap_or_default())?;
         let mut meta = self.meta();
+        let to_output = wanted.file.as_deref() == Some("-");
         let path = match &wanted.file {
-            Some(file) => self.file_named(file),
-            None => export::free_path(Path::new(""), &meta.title, wanted.format.ending()),
+            Some(file) if !to_output => self.file_named(file),
+            _ => export::free_path(Path::new(""), &meta.title, wanted.format.ending()),
         };
-        meta.beside = Some(export::pictures_folder_name(&path, wanted.over));
+        meta.beside = (!to_output).then(|| export::pictures_folder_name(&path, wanted.over));
         let bytes = export::encode_export(
             &self.session.story,
             wanted.format,
@@ -96,6 +98,9 @@ impl Studio {
             &path,
         );
         let bytes = bytes.map_err(|error| cannot(&error.to_string()))?;
+        if to_output {
+            return Ok(Outcome::Bytes(bytes));
+        }
         let put = export::write_file(&path, &bytes, wanted.over);
         put.map_err(|error| cannot(&error.to_string()))?;
         let beside = export::write_picture_files(
@@ -254,6 +259,14 @@ impl Wanted {
             Some(file) if file.starts_with(' ') => (ExportScope::Tree, file.trim()),
             _ => (ExportScope::Path, rest),
         };
+        if word == "-" && rest.is_empty() {
+            return Ok(Wanted {
+                format: ExportFormat::Markdown,
+                extent,
+                file: Some(word.to_string()),
+                over,
+            });
+        }
         let named = ExportFormat::of_file(Path::new(word)).filter(|_| rest.is_empty());
         let (format, file) = match (ExportFormat::parse(word), named) {
             (Err(_), Some(format)) => (format, word),
@@ -275,7 +288,7 @@ fn formats() -> String {
     };
     let rows: Vec<String> = export::FORMATS.iter().map(row).collect();
     format!(
-        "{}\nAdd \"tree\" to export every branch, a file name, and ! at the end to overwrite a file",
+        "{}\nAdd \"tree\" to export every branch, a file name (- is standard output), and ! at the end to overwrite a file",
         rows.join("\n")
     )
 }

@@ -23,6 +23,8 @@ pub enum Outcome {
     Edit(NodeId, String),
     /// A word-by-word comparison of two texts.
     Diff(Vec<DiffSpan>),
+    /// A file's bytes for standard output.
+    Bytes(Vec<u8>),
     /// A request that generates no passage; its answer arrives as a notice.
     Asked,
     Quit,

@@ -26,6 +26,7 @@ impl Desk {
             build: "test".to_string(),
             entropy: 1,
             now: || "2026-01-01T00:00:00Z".to_string(),
+            backups: 0,
             private: false,
             prompts: Prompts::default(),
             home: None,
@@ -248,4 +249,86 @@ fn an_error_of_the_disk_is_told_beside_the_engine_s() {
     assert!(errors[0].contains("999"), "{errors:?}");
     assert_eq!(errors[1], "The model failed");
     assert!(!desk.studio.busy() && !desk.studio.writing());
+}
+
+#[test]
+fn a_folder_that_went_is_said_and_the_story_written_again() {
+    let mut desk = Desk::new(Script::default().writing(&[" went", " out."]));
+    desk.does("The lamp");
+    desk.settles();
+    std::fs::remove_dir_all(desk.folder.path().join("a")).unwrap();
+    desk.does("Nobody came");
+    desk.settles();
+    let said = desk.studio.remarks();
+    assert_eq!(said.len(), 1, "{said:?}");
+    assert!(said[0].contains("was removed"), "{said:?}");
+    let path = desk.folder.path().join("a").join("journal.jsonl");
+    let saved = format!("Saved as a in {}", path.display());
+    assert_eq!(told(desk.does("/save")), saved);
+    let found = desk.studio.sessions().read("a").unwrap();
+    let on_disk: String = found.story.path().iter().map(|it| it.text).collect();
+    assert_eq!(on_disk, desk.text());
+}
+
+#[test]
+fn saved_is_only_said_where_the_story_is() {
+    let mut desk = Desk::new(Script::default());
+    desk.does("/memory The keeper is old.");
+    let path = desk.folder.path().join("a/journal.jsonl");
+    std::fs::write(&path, "").unwrap();
+    let said = told(desk.does("/save"));
+    assert!(said.starts_with("Saved as a-2 in "), "{said}");
+    assert!(desk.studio.remarks()[0].contains("cut to 0 bytes"));
+    assert!(told(desk.does("/sessions")).contains("* a-2"));
+    // The end is the last moment to notice it.
+    std::fs::remove_dir_all(desk.folder.path()).unwrap();
+    desk.studio.finish().unwrap();
+    assert!(desk.studio.remarks()[0].contains("was removed"));
+    assert!(desk.studio.sessions().exists("a-2"));
+}
+
+#[test]
+fn a_day_s_first_opening_or_writing_is_backed_up() {
+    use std::sync::atomic::{AtomicU32, Ordering};
+    static DAY: AtomicU32 = AtomicU32::new(1);
+    let mut desk = Desk::new(Script::default());
+    desk.studio.setup.backups = 2;
+    desk.studio.setup.now = || format!("2026-02-0{}T00:00:00Z", DAY.load(Ordering::Relaxed));
+    desk.does("/new c");
+    desk.does("/memory one");
+    let dates = |desk: &Desk| -> Vec<String> {
+        let backups = desk.studio.sessions().backups("c").unwrap();
+        backups.into_iter().map(|backup| backup.date).collect()
+    };
+    assert!(dates(&desk).is_empty(), "nothing was there to lose");
+    for (day, line) in [
+        (2, "/memory two"),
+        (3, "/memory three"),
+        (4, "/memory four"),
+    ] {
+        DAY.store(day, Ordering::Relaxed);
+        desk.does(line);
+        desk.does("/note again");
+    }
+    assert_eq!(dates(&desk), ["2026-02-03", "2026-02-04"]);
+    DAY.store(5, Ordering::Relaxed);
+    desk.does("/open a");
+    desk.does("/open c");
+    assert_eq!(dates(&desk), ["2026-02-04", "2026-02-05"]);
+    assert!(desk.studio.remarks().is_empty());
+}
+
+#[test]
+fn an_export_to_a_dash_is_for_standard_output() {
+    let mut desk = Desk::new(Script::default());
+    desk.does("/voice none");
+    let import = desk.folder.path().join("tale.txt");
+    std::fs::write(&import, "Once, a lamp.").unwrap();
+    desk.does(&format!("/import {}", import.display()));
+    let outcome = desk.does("/export txt -");
+    let Outcome::Bytes(bytes) = outcome else {
+        panic!("{outcome:?}");
+    };
+    assert_eq!(String::from_utf8(bytes).unwrap().trim(), "Once, a lamp.");
+    assert!(matches!(desk.does("/export -"), Outcome::Bytes(_)));
 }

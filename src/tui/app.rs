@@ -3,6 +3,8 @@
 //! Every key that concerns the story becomes a `Command` for the studio, which decides; this module
 //! only knows what the writer sees and types. It draws nothing, and the loop passes in the time.
 
+mod outcome;
+
 use super::complete::{self, Hints};
 use super::gallery::{Gallery, PictureMode};
 use super::history::History;
@@ -16,12 +18,12 @@ use super::page::Page;
 use super::probe::LateReplies;
 use super::{ExitReason, Options};
 use crate::editor::Editor;
-use crate::studio::{Notice, Outcome, Refusal, Studio, left_out};
+use crate::studio::{Notice, Studio, left_out};
 use base::untrusted::clean;
 use crossterm::event::{KeyEvent, KeyEventKind};
 use std::time::Duration;
 use story::command;
-use story::{Command, NodeId, Reply};
+use story::{NodeId, Reply};
 
 /// The time within which a second Ctrl+C quits.
 pub(super) const AGAIN: Duration = Duration::from_secs(1);
@@ -179,6 +181,7 @@ impl App {
         if let Err(refusal) = self.studio.flush() {
             self.tell(Tone::Error, &refusal.to_string());
         }
+        self.show_remarks();
         self.grow_candidates();
     }
 
@@ -257,44 +260,6 @@ impl App {
                 false
             }
         }
-    }
-
-    /// Runs a command and shows its outcome. Returns false if it was refused.
-    pub(super) fn run(&mut self, command: Command) -> bool {
-        let several = matches!(command, Command::Gen(_));
-        let other = matches!(command, Command::Open(_) | Command::New(_));
-        self.message = None;
-        match self.studio.run(command) {
-            Ok(Outcome::Started(_)) => {
-                self.page.follow();
-                if several {
-                    self.show_candidates();
-                }
-            }
-            Ok(Outcome::Said(text)) => self.say(&text),
-            Ok(Outcome::Moved(text)) => {
-                if other {
-                    self.page.forget();
-                }
-                self.page.follow();
-                self.tell(Tone::Info, &text);
-            }
-            Ok(Outcome::Quit) => self.leave(ExitReason::Quit),
-            Ok(Outcome::Asked) => {}
-            Ok(Outcome::List(title, listed)) => self.list(&title, &listed),
-            Ok(Outcome::Diff(stretches)) => self.overlay = Some(Overlay::diff(&stretches)),
-            Ok(Outcome::Edit(node, text)) => self.begin_edit(node, &text),
-            Err(refusal) => {
-                let tone = if matches!(refusal, Refusal::Busy) {
-                    Tone::Warning
-                } else {
-                    Tone::Error
-                };
-                self.tell(tone, &refusal.to_string());
-                return false;
-            }
-        }
-        true
     }
 
     fn insert(&mut self, text: &str) {

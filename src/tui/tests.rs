@@ -58,6 +58,7 @@ fn app_with(defaults: Settings, options: Options) -> (App, Receiver<Reply>, temp
         build: "test".to_string(),
         entropy: 1,
         now: || "2026-01-01T00:00:00Z".to_string(),
+        backups: 0,
         private: false,
         prompts: Prompts::default(),
         home: None,

@@ -102,6 +102,28 @@ fn when_the_disk_has_room_again_everything_is_kept() {
 }
 
 #[test]
+fn a_session_that_went_is_written_anew_once_the_disk_has_room() {
+    let home = Home::new();
+    let lines: String = (0..8).map(|n| format!("The {n}th wave.\n")).collect();
+    let args = ["repl", "s", "--seed", "5", "-n", "4"];
+    home.illumine(&args).input(lines).run().expect(0);
+    let before = home.recovered("s").story;
+    assert!(fs::metadata(home.journal("s")).unwrap().len() > 3000);
+    let mut live = home.illumine(&args).file_limit(3000).start();
+    live.complained("Opened s");
+    fs::remove_dir_all(home.sessions().join("s")).unwrap();
+    live.say("/save");
+    live.complained("cannot be written anew (the disk is full)");
+    assert!(!home.journal("s").exists());
+    live.lift_file_limit();
+    live.say("/save");
+    let output = live.end().expect(5);
+    plain(&output.stderr);
+    assert!(output.text().contains("Saved as s in "), "{output:?}");
+    assert_eq!(typed(&home.recovered("s").story), typed(&before));
+}
+
+#[test]
 fn a_sessions_folder_that_is_none() {
     let home = Home::new();
     let file = home.file("sessions", "not a folder");

@@ -29,6 +29,7 @@ mod loaded;
 mod log;
 #[cfg(feature = "train")]
 mod newcomer;
+mod output;
 #[cfg(feature = "train")]
 mod own_pictures;
 mod pictures;
@@ -38,6 +39,7 @@ mod reference;
 mod refining;
 mod repl;
 mod retrieval;
+mod safety;
 mod signals;
 mod support;
 mod terminal;

@@ -47,6 +47,34 @@ pub enum Sessions {
     Check {
         /// Session name [default: all sessions]
         name: Option<String>,
+        /// Read past damaged records and write what is sound to a new session beside the damaged
+        /// one, which is not changed
+        #[arg(long, requires = "name")]
+        salvage: bool,
+        /// Folder of the sessions
+        #[arg(long, env = "ILLUMINE_SESSIONS", value_name = "FOLDER")]
+        sessions: Option<PathBuf>,
+    },
+    /// Compare a session with the copies that a sync program left beside it, or open one of them
+    Conflicts {
+        /// Session name
+        name: String,
+        /// Number of the copy to make a session of [default: list and compare them all]
+        copy: Option<usize>,
+        /// Name of the new session [default: the session's name with -copy]
+        to: Option<String>,
+        /// Folder of the sessions
+        #[arg(long, env = "ILLUMINE_SESSIONS", value_name = "FOLDER")]
+        sessions: Option<PathBuf>,
+    },
+    /// Make a new session of a daily backup; the session itself stays as it is
+    Restore {
+        /// Session name
+        name: String,
+        /// Day of the backup, for example 2026-11-01 [default: list the backups]
+        date: Option<String>,
+        /// Name of the new session [default: the session's name with the date]
+        to: Option<String>,
         /// Folder of the sessions
         #[arg(long, env = "ILLUMINE_SESSIONS", value_name = "FOLDER")]
         sessions: Option<PathBuf>,

@@ -255,3 +255,22 @@ fn what_is_typed_is_read_once_the_writer_pauses() {
     assert_eq!(desk.app.wakes_at(), None);
     assert!(!desk.app.studio.busy(), "nobody waits for it");
 }
+
+#[test]
+fn the_screen_is_no_place_for_an_export() {
+    let mut desk = desk();
+    desk.answered("Once", " upon");
+    desk.enter("/export txt -");
+    assert!(said(&desk).contains("give a file name"), "{}", said(&desk));
+    assert_eq!(desk.app.input.text(), "/export txt -");
+}
+
+#[test]
+fn what_became_of_the_folder_is_said() {
+    let mut desk = desk();
+    desk.answered("Once", " upon");
+    let root = desk.app.studio.sessions().root().to_path_buf();
+    std::fs::remove_dir_all(root).unwrap();
+    desk.enter("/memory The keeper is old.");
+    assert!(said(&desk).contains("was removed"), "{}", said(&desk));
+}
