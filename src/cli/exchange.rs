@@ -71,7 +71,7 @@ pub fn import(paths: &Paths, args: &Import) -> Result<Exit, Failed> {
         .unwrap_or_else(|| session_name(&args.file));
     let mut settings: Settings = super::config::read(&paths.config)?;
     let mut journal = sessions.create(Some(&name), &environment::now(), BUILD)?;
-    let file = match &brought {
+    let file = match &brought.content {
         Brought::Card {
             file: Some((ending, bytes)),
             ..
