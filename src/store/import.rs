@@ -132,6 +132,9 @@ pub fn parse_file(bytes: Vec<u8>, name: &str) -> Result<ImportedFile, ImportErro
 fn parse_png(bytes: &[u8], name: &str) -> Result<ImportedFile, ImportError> {
     let found = png::extract(bytes)?;
     let mut wrong = None;
+    let torn = found
+        .torn
+        .then(|| "the picture is cut off after its card".to_string());
     for json in found.cards {
         match json.and_then(|json| parse_card(json, name)) {
             Ok((content, mut notices)) => {
@@ -140,6 +143,7 @@ fn parse_png(bytes: &[u8], name: &str) -> Result<ImportedFile, ImportError> {
                         "a newer card in the picture is damaged, so the older one was read";
                     notices.push(damaged.to_string());
                 }
+                notices.extend(torn);
                 let content = with_file(content, ("png", bytes.to_vec()));
                 return Ok(ImportedFile { content, notices });
             }

@@ -24,10 +24,9 @@ const SIGNATURES: &[(&[u8], &str, &str)] = &[
     (b"GIF8", "a GIF image, which holds no card", NO_CARD),
     (b"\x1f\x8b", "a compressed file (.gz)", UNPACK),
     (b"7z\xbc\xaf", "a 7-Zip archive", UNPACK),
-    (b"Rar!", "a RAR archive", UNPACK),
+    (b"Rar!\x1a", "a RAR archive", UNPACK),
     (b"\x28\xb5\x2f\xfd", "a compressed file (.zst)", UNPACK),
     (b"\xfd7zXZ", "a compressed file (.xz)", UNPACK),
-    (b"BZh", "a compressed file (.bz2)", UNPACK),
     (b"GGUF", "a model (GGUF)", "load it with --model or /model"),
     (
         b"SQLite format 3",
@@ -191,10 +190,14 @@ fn of_stories(file: &Map<String, Value>) -> Option<Foreign> {
             "a chat of Character.AI",
             "import it in SillyTavern and export the chat there",
         ),
-        () if file.get("messages").is_some_and(Value::is_array) => (
-            "a list of messages (OpenAI's form), which is for training",
-            "export the chat as SillyTavern's (.jsonl) or as text",
-        ),
+        () if file.get("messages").is_some_and(Value::is_array)
+            || (has("role") && has("content")) =>
+        {
+            (
+                "a list of messages (OpenAI's form), which is for training",
+                "export the chat as SillyTavern's (.jsonl) or as text",
+            )
+        }
         () if has("spec") => (
             "a card of a version that is not known",
             "save it as version 2 or 3 in its program",

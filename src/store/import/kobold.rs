@@ -303,7 +303,8 @@ fn of_turn(turn: Turn, same_chunk: bool, follows: bool) -> Node {
     }
     Node {
         author: turn.author,
-        turn: true,
+        // What stands before the first turn is nobody's.
+        turn: turn.author != Author::Prompt,
         apart: turn.begins,
         joins: follows && !turn.begins,
         text: without_pictures(&words(&turn.text)),

@@ -70,12 +70,15 @@ pub fn parse_list(entries: &Value, name: &str, form: LoreFormat) -> Option<ReadB
     parse_book(&json!({ "entries": entries }), name, Some(form))
 }
 
-/// Whether a list holds entries of lore.
+/// Whether a list holds entries of lore, which have keys.
 pub fn is_list_of_lore(list: &[Value]) -> bool {
     let usable = |row: &Value| {
-        let form = row
-            .as_object()
-            .map(|row| entries::form_of(row, LoreFormat::Kobold));
+        let fields = row.as_object().filter(|row| {
+            ["key", "keys", "keywords", "keysList"]
+                .iter()
+                .any(|key| row.contains_key(*key))
+        });
+        let form = fields.map(|row| entries::form_of(row, LoreFormat::Kobold));
         form.is_some_and(|form| entries::read(row, 0, form).is_ok())
     };
     list.iter().any(usable)

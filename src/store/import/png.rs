@@ -36,6 +36,8 @@ pub struct Found {
     pub cards: Vec<Result<Vec<u8>, ImportError>>,
     /// Lorebooks of NovelAI.
     pub books: Vec<Result<Vec<u8>, ImportError>>,
+    /// Whether the file is cut off after them.
+    pub torn: bool,
 }
 
 /// Extracts the JSON of the cards and lorebooks in a PNG file.
@@ -52,6 +54,7 @@ pub fn extract(bytes: &[u8]) -> Result<Found, ImportError> {
     }
     newer.append(&mut found.cards);
     found.cards = newer;
+    found.torn = torn;
     match found.cards.is_empty() && found.books.is_empty() {
         true if torn => Err(ImportError::Png),
         true => Err(ImportError::NoCard),

@@ -88,7 +88,11 @@ impl Style {
             }
             // What stood before it without words belongs to it; so does what follows the last.
             let begins = speaking.fresh;
-            let trimmed = said.trim_end_matches('\n');
+            // The next chunk may go on where this one ends.
+            let trimmed = match end < chunk.len() {
+                true => said.trim_end_matches('\n'),
+                false => said,
+            };
             turns.push(Turn {
                 author: speaking.author,
                 name: speaking.name.clone(),
@@ -207,7 +211,7 @@ mod tests {
                 (Author::Model, "Oak".to_string(), true),
                 (Author::Model, " and ash.".to_string(), false),
                 (Author::User, "Another.".to_string(), true),
-                (Author::Model, "Elm.".to_string(), true),
+                (Author::Model, "Elm.\n".to_string(), true),
                 (Author::User, String::new(), true),
             ]
         );

@@ -94,7 +94,7 @@ fn what_is_not_read_is_refused_by_its_name() {
     let odt = zipped(&[("mimetype", b"x"), ("content.xml", b"")]);
     let other = zipped(&[("a.txt", b"x")]);
     let risum = [&[111, 0, 3, 0, 0, 0][..], b"abc\0"].concat();
-    let cases: [(&[u8], &str); 19] = [
+    let cases: [(&[u8], &str); 20] = [
         (&docx, "Word document (.docx)"),
         (&epub, "an e-book (.epub)"),
         (&odt, "OpenDocument text (.odt)"),
@@ -129,6 +129,10 @@ fn what_is_not_read_is_refused_by_its_name() {
         ),
         (
             b"{\"messages\": []}\n{\"messages\": []}\n",
+            "a list of messages",
+        ),
+        (
+            br#"[{"role": "user", "content": "Fog."}]"#,
             "a list of messages",
         ),
         (b"fog\0\0\x01", "neither text"),
