@@ -80,6 +80,14 @@ pub fn pieces(path: &[Passage]) -> Vec<ExportPassage> {
     pieces
 }
 
+/// The text of a path, with the messages of a chat apart.
+pub fn text_of(path: &[Passage]) -> String {
+    let pieces = pieces(path).into_iter();
+    pieces
+        .map(|piece| format!("{}{}", piece.gap, piece.text()))
+        .collect()
+}
+
 /// The pieces of a path that contain text or pictures. Pictures before all text belong to an empty
 /// first piece.
 pub fn with_pictures(story: &Story, path: &[Passage]) -> Vec<ExportPassage> {
