@@ -123,7 +123,7 @@ fn parse_book(value: &Value, name: &str, form: Option<LoreFormat>) -> Option<Rea
         book.extra
             .insert(lorebook::LEFT_OUT.to_string(), Value::Array(left_out));
     }
-    let mut notices: Vec<String> = skipped.notice("entry of lore").into_iter().collect();
+    let mut notices: Vec<String> = skipped.notice("lore entry").into_iter().collect();
     notices.extend(remarks(&book));
     Some(ReadBook {
         book,

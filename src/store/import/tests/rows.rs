@@ -24,7 +24,7 @@ fn holes_in_a_lorebook_are_left_out_named_and_put_back() {
     assert_ne!(read.entries[0].uid, read.entries[1].uid);
     let said = notices(&bytes(&file));
     assert!(
-        said.contains("left out 3 entries of lore (\"4\" is null, \"5\" has no text"),
+        said.contains("left out 3 lore entries (\"4\" is null, \"5\" has no text"),
         "{said}"
     );
     let written = lorebook::tavern(&read);
@@ -111,7 +111,7 @@ fn a_kobold_story_loses_only_the_rows_that_are_none() {
     assert_eq!(book.entries[1].keys, ["mast", "sail"]);
     let said = notices(&bytes(&file));
     assert!(
-        said.contains("2 entries of lore") && said.contains("2 passages"),
+        said.contains("2 lore entries") && said.contains("2 passages"),
         "{said}"
     );
     let story = story(&bytes(&file));
