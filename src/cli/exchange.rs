@@ -63,8 +63,8 @@ pub fn import(paths: &Paths, args: &Import) -> Result<Exit, Failed> {
     let sessions = Sessions::new(args.sessions.as_ref().unwrap_or(&paths.sessions));
     let brought = import::load_file(&args.file).map_err(usage)?;
     let mut settings: Settings = super::config::read(&paths.config)?;
-    let mut journal = begin(&sessions, args, &brought)?;
-    let file = match &brought {
+    let mut journal = begin(&sessions, args, &brought.content)?;
+    let file = match &brought.content {
         Brought::Card {
             file: Some((ending, bytes)),
             ..

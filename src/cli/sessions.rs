@@ -3,7 +3,7 @@
 use super::args::Sessions as Args;
 use super::environment::Paths;
 use super::{Exit, Failed, complain, exchange, print, safety};
-use illumine::store::{Recovered, Sessions, StoreError, shell_word};
+use illumine::store::{Recovered, Sessions, StoreError, export, shell_word};
 use std::path::PathBuf;
 use story::sentence::excerpt_around;
 use time::OffsetDateTime;
@@ -83,7 +83,7 @@ fn show(sessions: &Sessions, name: &str, all: bool) -> Result<Exit, Failed> {
         }
     } else {
         let path = found.story.path();
-        text.extend(path.iter().map(|passage| passage.text));
+        text += &export::text_of(&path);
         if !text.ends_with('\n') {
             text.push('\n');
         }

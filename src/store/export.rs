@@ -13,6 +13,8 @@ mod pages;
 mod tavern;
 mod text;
 
+pub use pages::text_of;
+
 use crate::store::lorebook;
 use base::nearest::nearest;
 use imagegen::picture_file::MAX_FILE_BYTES;

@@ -130,15 +130,15 @@ impl Prompts {
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(wrong(error.to_string())),
         };
-        let mut text = String::new();
-        let read = file.take(LARGEST + 1).read_to_string(&mut text);
+        let mut bytes = Vec::new();
+        let read = file.take(LARGEST + 1).read_to_end(&mut bytes);
         read.map_err(|error| wrong(error.to_string()))?;
-        match text.len() as u64 > LARGEST {
-            true => Err(wrong(
-                "it is larger than 1 MB, the limit for a voice".to_string(),
-            )),
-            false => Ok(Some(text)),
+        if bytes.len() as u64 > LARGEST {
+            let why = "it is larger than 1 MB, the limit for a voice";
+            return Err(wrong(why.to_string()));
         }
+        let text = base::text::decode(bytes).map_err(|error| wrong(format!("it is {error}")))?;
+        Ok(Some(text))
     }
 
     /// All names, and whether each is the writer's own.

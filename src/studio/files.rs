@@ -24,7 +24,7 @@ impl Studio {
         };
         let path = self.file_named(file);
         let import = import::load_file(&path).map_err(|error| cannot(&error.to_string()))?;
-        let file = match &import {
+        let file = match &import.content {
             Import::Card {
                 file: Some((ending, bytes)),
                 ..

@@ -8,6 +8,7 @@
 pub mod hash;
 pub mod nearest;
 pub mod progress;
+pub mod text;
 pub mod untrusted;
 
 /// The cosine similarity from which on a concept counts as the subject of a prompt: such a concept

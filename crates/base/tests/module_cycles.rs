@@ -37,7 +37,7 @@ const ALLOWED: &[(&str, &str)] = &[
         "a format names its kernels, which name their format",
     ),
     (
-        "train: adam batches checkpoint phase picture_tokenizer run token_table trained",
+        "train: adam batches phase picture_tokenizer run token_table trained",
         "a phase writes checkpoints of its own optimizer state",
     ),
 ];

@@ -11,7 +11,7 @@
 mod build;
 mod insert;
 
-pub use build::{ContextExtras, build_context};
+pub use build::{ContextExtras, build_context, stand_apart};
 use insert::{Insert, insert_into_messages, insert_into_prose};
 
 use super::node::{Author, NodeId, Passage};

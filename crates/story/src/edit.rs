@@ -3,8 +3,9 @@
 //! The text before the change is shared with the old passage, the changed words become the
 //! writer's, and the text after it is copied together with its authors. Pure: it makes records, not changes.
 
-use super::node::{CopiedRange, Node, NodeId, Passage, Place, Status};
+use super::node::{CopiedRange, Node, NodeId, Passage, Place, SPEAKER, Status};
 use super::tree::Story;
+use serde_json::{Map, Value, json};
 use std::ops::Range;
 
 /// The passages to add, in order, and the last one, which becomes the head.
@@ -49,6 +50,8 @@ pub fn replace_text(
             author: group[index].author,
             edited: true,
             turn: first.turn && !inside,
+            apart: first.apart && !inside,
+            extra: speaker_of(first).filter(|_| !inside),
             joins: (inside && place.cut.is_none()) || (!inside && first.joins),
             text: words.to_string(),
             ..Node::default()
@@ -63,6 +66,12 @@ pub fn replace_text(
     }
     edit.copy_passages(&path[range.end..]);
     Some(edit.finish())
+}
+
+/// The speaker's name alone: the other fields of an imported message are those of its old text.
+fn speaker_of(passage: &Passage) -> Option<Box<Map<String, Value>>> {
+    let name = json!(passage.speaker()?);
+    Some(Box::new(Map::from_iter([(SPEAKER.to_string(), name)])))
 }
 
 /// Finds the passage that contains a byte of the joined text, and the offset in it. The end of one
@@ -165,6 +174,11 @@ impl Planner {
             author: passage.author,
             edited: passage.edited,
             turn: passage.turn && from == 0,
+            apart: passage.apart && from == 0,
+            extra: match whole {
+                true => passage.extra.clone(),
+                false => speaker_of(passage).filter(|_| from == 0),
+            },
             joins,
             copied_from: Some(CopiedRange {
                 node: passage.id,
@@ -190,7 +204,8 @@ impl Planner {
         for passage in rest {
             // A fork inside the passage before it was one with it, and stays so.
             let joins = passage.continues_previous();
-            if !passage.text.is_empty() || !passage.node.text.is_empty() {
+            let shown = !passage.text.is_empty() || !passage.node.text.is_empty();
+            if shown || passage.extra.is_some() {
                 self.copy_range(passage, 0, passage.text.len(), joins);
             }
         }

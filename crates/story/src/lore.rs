@@ -4,10 +4,12 @@
 //! others are converted to it. [`scan`] decides which entries are active. Knows no files.
 
 pub mod decorators;
+mod javascript;
 mod key;
+mod matching;
 mod scan;
 
-pub use key::Key;
+pub use key::{Key, Occurs};
 pub use scan::{Activation, ActiveEntry, EntryId, ScanInput, ScanResult, SkippedEntry, scan};
 
 use serde::{Deserialize, Serialize};

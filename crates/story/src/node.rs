@@ -32,6 +32,10 @@ pub struct Node {
     /// A turn of a chat, separated from its neighbours; prose is joined.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub turn: bool,
+    /// A message of its own even after one by the same author; the model's next passage otherwise
+    /// continues its last message.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub apart: bool,
     pub status: Status,
     /// The passage that the text was copied from; the text itself is then not stored again.
     #[serde(default, skip_serializing_if = "Option::is_none", rename = "of")]
@@ -55,7 +59,22 @@ pub struct Node {
     pub extra: Option<Box<Map<String, Value>>>,
 }
 
+/// The key of the speaker's name among the fields of an imported message.
+pub const SPEAKER: &str = "name";
+
 impl Node {
+    /// The name of who speaks in an imported chat.
+    pub fn speaker(&self) -> Option<&str> {
+        let name = self.extra.as_ref()?.get(SPEAKER)?.as_str()?;
+        Some(name).filter(|name| self.turn && !name.trim().is_empty())
+    }
+
+    /// Whether it begins a message of a chat, also after one by the same author.
+    pub fn begins_message(&self) -> bool {
+        let own = self.apart || self.author != Author::Model || self.speaker().is_some();
+        self.turn && own && !self.continues_previous()
+    }
+
     /// Whether it belongs to the passage before it: it continues it, or forks off inside it.
     pub fn continues_previous(&self) -> bool {
         self.joins || self.cut.is_some()

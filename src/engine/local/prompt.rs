@@ -315,11 +315,15 @@ pub fn segments(
                 let tokens = encode_chat(loaded, &messages[..end], open);
                 let tokens = tokens.map_or(before, |ids| ids.len());
                 let message = &messages[end - 1];
-                let kinds: Vec<String> = message.parts.iter().map(|p| p.kind.label()).collect();
+                let parts = message.parts.iter();
+                let parts = parts.filter(|part| part.kind != PartKind::Separator);
+                let kinds: Vec<String> = parts.map(|part| part.kind.label()).collect();
                 let label = clean_line(&format!("{}: {}", message.role.name(), kinds.join(", ")));
+                // The template's own signs are not shown; messages stand apart in it.
+                let line_end = if end < messages.len() { "\n" } else { "" };
                 found.push(segment(
                     label,
-                    &message.text(),
+                    &format!("{}{line_end}", message.text()),
                     tokens.saturating_sub(before),
                 ));
                 before = tokens;

@@ -63,7 +63,9 @@ fn charx(card: &Value, kept: Option<Vec<u8>>) -> Result<Vec<u8>, ExportError> {
     out.start_file("card.json", options).map_err(wrong)?;
     let written = out.write_all(&line(card));
     written.map_err(|error| ExportError::Card(error.to_string()))?;
-    if let Some(kept) = kept.filter(|bytes| bytes.starts_with(b"PK")) {
+    // The archive may stand behind a picture.
+    let kept = kept.filter(|bytes| !bytes.starts_with(png::SIGNATURE));
+    if let Some(kept) = kept {
         let mut archive = ZipArchive::new(Cursor::new(kept)).map_err(wrong)?;
         for at in 0..archive.len() {
             let member = archive.by_index_raw(at).map_err(wrong)?;

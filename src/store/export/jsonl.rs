@@ -87,7 +87,7 @@ fn conversation(story: &Story, path: &[Passage], meta: &ExportMeta) -> Vec<Value
     for piece in pages::pieces(path) {
         let role = role(&piece);
         match turns.last_mut() {
-            Some((last, text)) if *last == role => *text += &piece.text(),
+            Some((last, text)) if *last == role && !piece.apart => *text += &piece.text(),
             _ => turns.push((role, piece.text())),
         }
     }

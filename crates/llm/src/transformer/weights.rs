@@ -242,7 +242,8 @@ impl Weights {
                 .and_then(|rest| rest.split_once('.'));
             name.starts_with("output")
                 || index.is_some_and(|(index, part)| {
-                    part != UNUSED && index.parse().is_ok_and(|index: usize| index < layers)
+                    let own = index.parse().is_ok_and(|index: usize| index < layers);
+                    own && !is_duplicate(part)
                 })
         };
         let mut names = self.gguf.tensor_names().filter(of_layer);
@@ -278,5 +279,14 @@ impl Weights {
 
 const EMBEDDING: &str = "token_embd.weight";
 
-/// A table of RoPE's frequencies in files of old converters, which every reader computes itself.
-const UNUSED: &str = "attn_rot_embd";
+/// Whether old converters wrote a part that files have in another form too: RoPE's frequencies, which
+/// are computed, and experts one by one beside the stacked ones.
+fn is_duplicate(part: &str) -> bool {
+    let expert = part
+        .strip_suffix(".weight")
+        .and_then(|part| part.rsplit_once('.'));
+    part.starts_with("attn_rot_embd")
+        || expert.is_some_and(|(network, number)| {
+            network.starts_with("ffn_") && number.parse::<u32>().is_ok()
+        })
+}

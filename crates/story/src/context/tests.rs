@@ -159,3 +159,20 @@ fn in_chat_a_note_stands_in_the_writers_turn() {
     };
     assert_eq!(messages[0].text(), "[Author's note: rain]\n\nHello");
 }
+
+#[test]
+fn messages_of_one_side_in_a_row_are_parted_by_a_line_end() {
+    let story = story(&[
+        (Author::User, "Hello.", true),
+        (Author::User, "Is anybody there?\n", true),
+        (Author::User, "No?", true),
+    ]);
+    let settings = Settings {
+        mode: Mode::Chat,
+        ..Settings::default()
+    };
+    let Context::Chat { messages, .. } = plain(&settings, &story) else {
+        panic!("a chat context")
+    };
+    assert_eq!(messages[0].text(), "Hello.\nIs anybody there?\nNo?");
+}
