@@ -21,6 +21,7 @@ mod opening;
 mod page;
 #[cfg(feature = "train")]
 mod pictures;
+mod piped;
 mod prompts;
 mod repl;
 mod screen;

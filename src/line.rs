@@ -63,27 +63,45 @@ pub enum FailureCause {
     Engine(FailureKind),
 }
 
-/// Reads and runs lines until they end.
+/// The longest line in bytes.
+pub const LONGEST: usize = 4 << 20;
+
+/// Reads and runs lines until they end. `next` is told whether it goes on from a line that ended with
+/// a backslash: there a line of the writer's text ends, and not the text.
 pub fn run(
     studio: &mut Studio,
     events: &Receiver<Reply>,
-    mut next: impl FnMut(&Studio) -> Input,
+    mut next: impl FnMut(&Studio, bool) -> Input,
     page: &mut dyn Page,
 ) -> RunEnd {
     let mut closing = RunEnd::default();
+    // The lines so far of a text whose last one ended with a backslash.
+    let mut begun: Option<String> = None;
     loop {
-        let line = match next(studio) {
-            Input::Line(line) => line,
-            Input::Unusable(why) => {
+        let line = match (next(studio, begun.is_some()), begun.take()) {
+            (Input::Line(line), before) => {
+                let whole = before.unwrap_or_default() + &line;
+                match whole.strip_suffix('\\') {
+                    Some(own) if whole.len() < LONGEST => {
+                        begun = Some(format!("{own}\n"));
+                        continue;
+                    }
+                    Some(_) | None => whole,
+                }
+            }
+            (Input::Unusable(why), before) => {
                 page.notice(&why);
                 closing.add_cause(FailureCause::Refused);
+                begun = before;
                 continue;
             }
-            Input::Interrupted => {
+            (Input::Interrupted, _) => {
                 closing.interrupted = true;
                 return closing;
             }
-            Input::End => return closing,
+            // What was begun is not lost.
+            (Input::End, Some(before)) => before,
+            (Input::End, None) => return closing,
         };
         match run_line(studio, events, &line, page) {
             Ok(Flow::On(trouble)) => trouble

@@ -3,6 +3,8 @@
 use super::args::Sessions as Args;
 use super::environment::Paths;
 use super::{Exit, Failed, complain, exchange, print};
+use base::search::Needle;
+use illumine::store::export::bare_text;
 use illumine::store::{Recovered, Sessions, StoreError};
 use std::path::PathBuf;
 use story::sentence::excerpt_around;
@@ -58,8 +60,7 @@ fn show(sessions: &Sessions, name: &str, all: bool) -> Result<Exit, Failed> {
             text.push('\n');
         }
     } else {
-        let path = found.story.path();
-        text.extend(path.iter().map(|passage| passage.text));
+        text += &bare_text(&found.story);
         if !text.ends_with('\n') {
             text.push('\n');
         }
@@ -72,7 +73,7 @@ fn show(sessions: &Sessions, name: &str, all: bool) -> Result<Exit, Failed> {
 
 /// Like grep, exits with 0 if anything matched and 1 if not.
 fn grep(sessions: &Sessions, words: &str) -> Result<Exit, Failed> {
-    let wanted = words.to_lowercase();
+    let wanted = Needle::new(words);
     let mut hits = 0;
     for one in sessions.list()? {
         let found = sessions.read(&one.name)?;

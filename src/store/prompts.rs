@@ -1,6 +1,7 @@
 //! Finds voices and prompt templates: first in the writer's own folder, then among the built-in
 //! ones.
 
+use base::decode::decode;
 use base::nearest::nearest;
 use base::untrusted::clean_line;
 use std::collections::BTreeMap;
@@ -130,15 +131,15 @@ impl Prompts {
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(wrong(error.to_string())),
         };
-        let mut text = String::new();
-        let read = file.take(LARGEST + 1).read_to_string(&mut text);
+        let mut bytes = Vec::new();
+        let read = file.take(LARGEST + 1).read_to_end(&mut bytes);
         read.map_err(|error| wrong(error.to_string()))?;
-        match text.len() as u64 > LARGEST {
-            true => Err(wrong(
-                "it is larger than 1 MB, the limit for a voice".to_string(),
-            )),
-            false => Ok(Some(text)),
+        if bytes.len() as u64 > LARGEST {
+            let why = "it is larger than 1 MB, the limit for a voice";
+            return Err(wrong(why.to_string()));
         }
+        let text = decode(bytes).map_err(|error| wrong(format!("it {error}")))?;
+        Ok(Some(text))
     }
 
     /// All names, and whether each is the writer's own.
@@ -231,6 +232,10 @@ mod tests {
         let prompts = Prompts::new(folder.path().to_path_buf());
         assert_eq!(prompts.find("narrator").unwrap().title, "Mine");
         assert!(prompts.find("poem").is_ok());
+        let marked = format!("\u{feff}{own}").replace('\n', "\r\n");
+        fs::write(folder.path().join("marked.md"), marked).unwrap();
+        assert_eq!(prompts.find("marked").unwrap().title, "Mine");
+        assert!(prompts.text("marked").unwrap().starts_with("+++"));
         let said = |name| prompts.find(name).unwrap_err().to_string();
         assert!(said("narator").contains("did you mean narrator"));
         assert!(said("../narrator").contains("Unknown voice"));

@@ -4,7 +4,7 @@ use super::pages::{self, ExportPassage};
 use super::{ExportMeta, ExportScope};
 use base::untrusted::clean_line;
 use story::sentence::excerpt;
-use story::{Author, NodeId, Picture, Story};
+use story::{Author, NodeId, Passage, Picture, Story};
 
 pub fn plain(story: &Story, extent: ExportScope, meta: &ExportMeta) -> String {
     let names = SpeakerNames::of(story, meta);
@@ -20,6 +20,13 @@ pub fn plain(story: &Story, extent: ExportScope, meta: &ExportMeta) -> String {
         }
     }
     ended(text)
+}
+
+/// The text of a path without names and pictures.
+pub fn bare(path: &[Passage]) -> String {
+    let pieces = pages::pieces(path);
+    let words = pieces.iter().map(|piece| format!("{}{}", piece.gap, piece.text()));
+    words.collect()
 }
 
 pub fn markdown(story: &Story, extent: ExportScope, meta: &ExportMeta) -> String {
