@@ -83,7 +83,7 @@ pub fn run(
                 let whole = before.unwrap_or_default() + &line;
                 match whole.strip_suffix('\\') {
                     Some(own) if whole.len() < LONGEST => {
-                        begun = Some(format!("{own}\n"));
+                        begun = Some(format!("{}\n", own.trim_end_matches(' ')));
                         continue;
                     }
                     Some(_) | None => whole,

@@ -3,6 +3,7 @@
 
 use base::decode::decode;
 use base::nearest::nearest;
+use base::search::{combines, same};
 use base::untrusted::clean_line;
 use std::collections::BTreeMap;
 use std::fs::{self, File};
@@ -109,6 +110,11 @@ impl Prompts {
     /// Returns the file of a voice as text.
     pub fn text(&self, name: &str) -> Result<String, PromptError> {
         let name = name.strip_suffix(".md").unwrap_or(name);
+        // The folder may store the name in another way than it is typed.
+        let alike = || self.names().into_iter().find(|known| same(known, name));
+        let stored = Some(name.to_string()).filter(|name| self.own_path(name).is_some());
+        let stored = stored.or_else(alike).unwrap_or_else(|| name.to_string());
+        let name = stored.as_str();
         if let Some(own) = self.own(name)? {
             return Ok(own);
         }
@@ -117,11 +123,17 @@ impl Prompts {
         text.ok_or_else(|| self.unknown(name))
     }
 
+    /// The writer's own file of this name, if there is one.
+    fn own_path(&self, name: &str) -> Option<PathBuf> {
+        let folder = self.folder.as_ref().filter(|_| plain(name))?;
+        let path = folder.join(format!("{name}.md"));
+        path.exists().then_some(path)
+    }
+
     fn own(&self, name: &str) -> Result<Option<String>, PromptError> {
-        let Some(folder) = self.folder.as_ref().filter(|_| plain(name)) else {
+        let Some(path) = self.own_path(name) else {
             return Ok(None);
         };
-        let path = folder.join(format!("{name}.md"));
         let wrong = |why: String| PromptError::Io {
             path: path.clone(),
             why,
@@ -177,10 +189,10 @@ fn is_markdown(path: &Path) -> bool {
 fn plain(name: &str) -> bool {
     let first = name.chars().next().is_some_and(char::is_alphanumeric);
     first
-        && name.len() <= 60
+        && name.chars().count() <= 60
         && name
             .chars()
-            .all(|c| c.is_alphanumeric() || "-_ ".contains(c))
+            .all(|c| c.is_alphanumeric() || combines(c) || "-_ ".contains(c))
 }
 
 #[cfg(test)]
@@ -231,7 +243,9 @@ mod tests {
         fs::write(folder.path().join("broken.md"), "no").unwrap();
         let prompts = Prompts::new(folder.path().to_path_buf());
         assert_eq!(prompts.find("narrator").unwrap().title, "Mine");
-        assert!(prompts.find("poem").is_ok());
+        assert!(prompts.find("poem").is_ok() && prompts.find("Poem").is_ok());
+        fs::write(folder.path().join("e\u{301}poque.md"), own).unwrap();
+        assert_eq!(prompts.find("Époque").unwrap().title, "Mine");
         let marked = format!("\u{feff}{own}").replace('\n', "\r\n");
         fs::write(folder.path().join("marked.md"), marked).unwrap();
         assert_eq!(prompts.find("marked").unwrap().title, "Mine");

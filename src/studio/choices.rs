@@ -178,7 +178,10 @@ fn last_word(text: &str, found: Vec<Range<usize>>) -> Option<usize> {
 fn is_unspaced(c: char) -> bool {
     use BreakClass::{ComplexContext, ConditionalJapaneseStarter, Ideographic};
     let class = break_property(c.into());
-    matches!(class, Ideographic | ConditionalJapaneseStarter | ComplexContext)
+    matches!(
+        class,
+        Ideographic | ConditionalJapaneseStarter | ComplexContext
+    )
 }
 
 #[cfg(test)]

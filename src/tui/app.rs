@@ -232,6 +232,10 @@ impl App {
     fn submit(&mut self) {
         if self.input.at_end() && self.input.text().ends_with('\\') {
             self.edit(Edit::Backspace);
+            // No spaces at the end of a line, as in the REPL.
+            while self.input.before_cursor().ends_with(' ') {
+                self.edit(Edit::Backspace);
+            }
             return self.insert("\n");
         }
         self.hints = None;

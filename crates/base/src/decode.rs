@@ -116,10 +116,7 @@ mod tests {
         assert_eq!(text(b"\xef\xbb\xbfThe sea").as_deref(), Ok("The sea"));
         assert_eq!(text(b"\xef\xbb\xbf").as_deref(), Ok(""));
         // Only the first one is a mark.
-        assert_eq!(
-            text("a\u{feff}b".as_bytes()).as_deref(),
-            Ok("a\u{feff}b")
-        );
+        assert_eq!(text("a\u{feff}b".as_bytes()).as_deref(), Ok("a\u{feff}b"));
     }
 
     #[test]

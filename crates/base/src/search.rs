@@ -39,12 +39,22 @@ pub fn spellings(text: &str) -> [String; 2] {
     ]
 }
 
+/// Whether a character is a mark that combines with the one before it, such as an accent or a virama.
+pub fn combines(c: char) -> bool {
+    !c.is_ascii() && CLASSES.get_u8(c) != 0
+}
+
 /// Words to be found.
 pub struct Needle(Vec<char>);
 
 impl Needle {
     pub fn new(words: &str) -> Needle {
         Needle(folded(words).chars().collect())
+    }
+
+    /// Whether there is nothing to find.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
     }
 
     /// The first occurrence in a text.
@@ -104,7 +114,7 @@ impl Folded {
 /// A character with the marks that combine with it.
 fn first_segment(text: &str) -> Option<&str> {
     let mut chars = text.char_indices().skip(1);
-    let next = chars.find(|(_, c)| c.is_ascii() || CLASSES.get_u8(*c) == 0);
+    let next = chars.find(|(_, c)| !combines(*c));
     let end = next.map_or(text.len(), |(at, _)| at);
     (!text.is_empty()).then(|| &text[..end])
 }

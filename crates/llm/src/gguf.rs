@@ -6,6 +6,8 @@
 
 mod error;
 mod foreign;
+#[cfg(test)]
+mod hostile;
 mod pages;
 mod parts;
 mod reader;

@@ -106,7 +106,10 @@ pub fn excerpt(text: &str, longest: usize) -> String {
 
 /// The first occurrence of some words with a few before it, shortened like [`excerpt`].
 pub fn excerpt_around(text: &str, wanted: &Needle, longest: usize) -> Option<String> {
-    let at = wanted.find(text)?.start;
+    let at = match wanted.is_empty() {
+        true => 0,
+        false => wanted.find(text)?.start,
+    };
     let from = text.floor_char_boundary(at.saturating_sub(30));
     let before = if from > 0 { "…" } else { "" };
     Some(format!("{before}{}", excerpt(&text[from..], longest)))
@@ -227,10 +230,7 @@ mod tests {
             excerpt_around(text, &mara, 80).unwrap(),
             "…in which the river froze, and Mara walked home."
         );
-        assert_eq!(
-            excerpt_around("Mara went", &mara, 80).unwrap(),
-            "Mara went"
-        );
+        assert_eq!(excerpt_around("Mara went", &mara, 80).unwrap(), "Mara went");
         assert_eq!(excerpt_around(text, &Needle::new("tobias"), 80), None);
         // The lower case of İ is longer than itself.
         let odd = format!("{}x", "İ".repeat(60));

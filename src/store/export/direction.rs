@@ -122,12 +122,45 @@ mod tests {
     #[test]
     fn a_language_has_the_direction_of_its_script() {
         for tag in [
-            "he", "iw", "heb", "ara", "ar", "ar-EG", "fa", "ur", "yi", "ps", "sd", "ug", "dv", "ckb", "syr",
-            "nqo", "az-Arab", "ks-Arab", "ku-Arab", "pa-Arab-PK", "ff-Adlm", "he-Hebr-IL", "fa-IR",
+            "he",
+            "iw",
+            "heb",
+            "ara",
+            "ar",
+            "ar-EG",
+            "fa",
+            "ur",
+            "yi",
+            "ps",
+            "sd",
+            "ug",
+            "dv",
+            "ckb",
+            "syr",
+            "nqo",
+            "az-Arab",
+            "ks-Arab",
+            "ku-Arab",
+            "pa-Arab-PK",
+            "ff-Adlm",
+            "he-Hebr-IL",
+            "fa-IR",
         ] {
             assert_eq!(Direction::of_language(tag), Some(RightToLeft), "{tag}");
         }
-        for tag in ["en", "de-AT", "ja", "zh-Hant-TW", "az", "ku", "pa", "ar-Latn", "ru", "hi", "th"] {
+        for tag in [
+            "en",
+            "de-AT",
+            "ja",
+            "zh-Hant-TW",
+            "az",
+            "ku",
+            "pa",
+            "ar-Latn",
+            "ru",
+            "hi",
+            "th",
+        ] {
             assert_eq!(Direction::of_language(tag), Some(LeftToRight), "{tag}");
         }
         for tag in ["", "und", "x-elvish"] {
@@ -147,7 +180,18 @@ mod tests {
         ] {
             assert_eq!(language_tag(tag).unwrap(), canonical);
         }
-        for wrong in ["", " ", "english", "e", "en_GB", "en-", "deutsch", "he\u{202e}", "en--US", "a<b"] {
+        for wrong in [
+            "",
+            " ",
+            "english",
+            "e",
+            "en_GB",
+            "en-",
+            "deutsch",
+            "he\u{202e}",
+            "en--US",
+            "a<b",
+        ] {
             let said = language_tag(wrong).unwrap_err().to_string();
             assert!(said.contains("language tag"), "{wrong}: {said}");
         }

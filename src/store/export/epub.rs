@@ -56,8 +56,7 @@ pub fn book(story: &Story, extent: ExportScope, meta: &ExportMeta) -> Result<Vec
     let by = escaped(&authors(&pieces));
     if let Some(last) = chapters.last_mut() {
         let own = direction.attribute(&by);
-        last.body +=
-            &format!("<p class=\"about\" lang=\"en\" xml:lang=\"en\"{own}>{by}.</p>\n");
+        last.body += &format!("<p class=\"about\" lang=\"en\" xml:lang=\"en\"{own}>{by}.</p>\n");
     }
     let archive = archive(&chapters, &images, meta, direction);
     archive.map_err(|error| ExportError::Card(error.to_string()))
@@ -87,7 +86,10 @@ fn archive(
         Ok(out.write_all(text.as_bytes())?)
     };
     put("META-INF/container.xml", CONTAINER)?;
-    put("EPUB/package.opf", &package(chapters, images, meta, direction))?;
+    put(
+        "EPUB/package.opf",
+        &package(chapters, images, meta, direction),
+    )?;
     put("EPUB/nav.xhtml", &contents(chapters, meta, direction))?;
     put("EPUB/style.css", STYLE)?;
     for (at, chapter) in chapters.iter().enumerate() {

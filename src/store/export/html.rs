@@ -102,12 +102,7 @@ pub fn paragraphs(
 }
 
 /// Renders a picture from its source; its description if the file is missing.
-pub fn figure(
-    story: &Story,
-    id: NodeId,
-    source: Option<String>,
-    direction: Direction,
-) -> String {
+pub fn figure(story: &Story, id: NodeId, source: Option<String>, direction: Direction) -> String {
     let Some(picture) = story.picture(id) else {
         return String::new();
     };

@@ -25,7 +25,9 @@ pub fn plain(story: &Story, extent: ExportScope, meta: &ExportMeta) -> String {
 /// The text of a path without names and pictures.
 pub fn bare(path: &[Passage]) -> String {
     let pieces = pages::pieces(path);
-    let words = pieces.iter().map(|piece| format!("{}{}", piece.gap, piece.text()));
+    let words = pieces
+        .iter()
+        .map(|piece| format!("{}{}", piece.gap, piece.text()));
     words.collect()
 }
 

@@ -27,7 +27,7 @@ pub(super) fn foreign(path: &Path, start: &[u8]) -> GgufError {
 fn kind(start: &[u8]) -> Option<Kind> {
     let kind = |what, next| Some(Kind { what, next });
     if start.is_empty() {
-        return kind("empty", AGAIN);
+        return kind("an empty one", AGAIN);
     }
     if start.iter().all(|byte| *byte == 0) {
         return kind("zeros, as a download leaves that was broken off", AGAIN);
@@ -41,9 +41,11 @@ fn kind(start: &[u8]) -> Option<Kind> {
         return kind("a safetensors file", CONVERT);
     }
     // Their names are numbers, so they stand in the file from back to front.
-    if [b"lmgg", b"fmgg", b"tjgg", b"algg", b"ggml", b"ggmf", b"ggjt", b"ggla"]
-        .iter()
-        .any(|magic| begins(*magic))
+    if [
+        b"lmgg", b"fmgg", b"tjgg", b"algg", b"ggml", b"ggmf", b"ggjt", b"ggla",
+    ]
+    .iter()
+    .any(|magic| begins(*magic))
     {
         return kind(
             "one in the old GGML format, from before GGUF",
@@ -113,7 +115,7 @@ mod tests {
         let mut tar = vec![b'x'; 300];
         tar[257..262].copy_from_slice(b"ustar");
         for (start, what) in [
-            (&b""[..], "empty"),
+            (&b""[..], "an empty one"),
             (&[0; 40], "zeros"),
             (
                 b"version https://git-lfs.github.com/spec/v1\noid sha256:0",

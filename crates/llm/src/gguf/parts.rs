@@ -1,7 +1,7 @@
 //! Refuses a part of a model that was split into several files.
 
-use super::error::GgufError;
 use super::Gguf;
+use super::error::GgufError;
 use base::untrusted::clean_line;
 
 /// Refuses a file that holds only some of the model's tensors.
