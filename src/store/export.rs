@@ -156,8 +156,7 @@ impl ExportMeta {
     /// The title, if it says anything; else the other one.
     pub fn title_or(title: Option<&str>, other: &str) -> String {
         let title = clean_line(title.unwrap_or_default());
-        let shown = |c: char| !c.is_whitespace() && !is_invisible(c);
-        match title.chars().any(shown) {
+        match is_visible(&title) {
             true => title.trim().to_string(),
             false => clean_line(other),
         }
@@ -175,9 +174,12 @@ impl ExportMeta {
     }
 }
 
-/// Whether a character has neither width nor ink.
-fn is_invisible(c: char) -> bool {
-    matches!(c, '\u{ad}' | '\u{200b}'..='\u{200f}' | '\u{2060}'..='\u{2064}' | '\u{feff}')
+/// Whether anything of a text is seen.
+fn is_visible(text: &str) -> bool {
+    let hidden = ['\u{ad}', '\u{feff}'];
+    let unseen = |c: char| matches!(c, '\u{200b}'..='\u{200f}' | '\u{2060}'..='\u{2064}');
+    let seen = |c: char| !c.is_whitespace() && !hidden.contains(&c) && !unseen(c);
+    text.chars().any(seen)
 }
 
 /// How much of a story to export.

@@ -1,5 +1,6 @@
 //! Splits a story into chapters at its headings: Markdown's, and "Chapter 3" in many languages.
 
+use super::is_visible;
 use super::pages::{ExportPassage, Span};
 use base::search::same;
 use story::sentence::excerpt;
@@ -63,7 +64,8 @@ fn heading(line: &str) -> Option<String> {
     let line = line.trim();
     let marks = line.len() - line.trim_start_matches('#').len();
     if (1..=3).contains(&marks) && line[marks..].starts_with(' ') {
-        return Some(excerpt(line[marks..].trim(), 120)).filter(|title| !title.is_empty());
+        let title = excerpt(line[marks..].trim(), 120);
+        return Some(title).filter(|title| is_visible(title));
     }
     let short = line.chars().count() < 80 && !line.ends_with([',', ';', '，', '、', '،']);
     (short && (counted(line) || counted_together(line))).then(|| line.to_string())
@@ -137,6 +139,7 @@ mod tests {
             "Chapter :",
             "#",
             "# ",
+            "# \u{200b}",
         ] {
             assert_eq!(heading(line), None, "{line}");
         }

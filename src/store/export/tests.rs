@@ -187,7 +187,8 @@ fn told(text: &str) -> Story {
 
 #[test]
 fn a_book_runs_as_its_language_does() {
-    let story = told("היה היה.\n\n\"Once\" she said.\n\n1, 2, 3.\n\nשלום (hello).");
+    let story =
+        told("היה היה פעם מגדלור אחד ליד הים.\n\n\"Once\" she said.\n\n1, 2, 3.\n\nשלום (hello).");
     let meta = ExportMeta {
         language: "he".to_string(),
         ..meta()
