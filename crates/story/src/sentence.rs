@@ -36,6 +36,16 @@ pub fn is_unspaced_stop(c: char) -> bool {
     UNSPACED.contains(c)
 }
 
+/// Whether no space stands between two characters, whatever they end and begin: Chinese and Japanese.
+pub fn are_unspaced(before: char, after: char) -> bool {
+    let mark = |c: char| matches!(c, '\u{3000}'..='\u{303f}' | '\u{ff01}'..='\u{ff0f}' | '\u{ff1a}'..='\u{ff20}' | '\u{ff3b}'..='\u{ff40}' | '\u{ff5b}'..='\u{ff65}');
+    let letter = |c: char| {
+        matches!(c, '\u{3040}'..='\u{30ff}' | '\u{31f0}'..='\u{31ff}' | '\u{3400}'..='\u{9fff}'
+            | '\u{f900}'..='\u{faff}' | '\u{ff66}'..='\u{ff9d}' | '\u{20000}'..='\u{3ffff}')
+    };
+    mark(before) || mark(after) || (letter(before) && letter(after))
+}
+
 /// Whether the text ends like a sentence: with a stop, and possibly closing quotes or brackets.
 pub fn ends_sentence(text: &str) -> bool {
     let text = text.trim_end_matches([' ', '\t']);
@@ -177,6 +187,28 @@ mod tests {
             ("हुई", " वह"),
         ] {
             assert!(!sentence_ends_between(before, after), "{before}{after}");
+        }
+    }
+
+    #[test]
+    fn chinese_and_japanese_are_joined_without_a_space() {
+        for (before, after) in [
+            ('。', '彼'),
+            ('海', 'を'),
+            ('」', 'T'),
+            ('雨', '「'),
+            ('ｱ', 'ﾒ'),
+        ] {
+            assert!(are_unspaced(before, after), "{before}{after}");
+        }
+        for (before, after) in [
+            ('.', '彼'),
+            ('다', '그'),
+            ('.', 'T'),
+            ('ก', 'ข'),
+            ('a', '海'),
+        ] {
+            assert!(!are_unspaced(before, after), "{before}{after}");
         }
     }
 
