@@ -80,14 +80,15 @@ pub fn run(
     loop {
         let line = match (next(studio, begun.is_some()), begun.take()) {
             (Input::Line(line), before) => {
-                let whole = before.unwrap_or_default() + &line;
-                match whole.strip_suffix('\\') {
-                    Some(own) if whole.len() < LONGEST => {
-                        begun = Some(format!("{}\n", own.trim_end_matches(' ')));
-                        continue;
-                    }
-                    Some(_) | None => whole,
+                let mut whole = before.unwrap_or_default() + &line;
+                if whole.ends_with('\\') && whole.len() < LONGEST {
+                    whole.pop();
+                    whole.truncate(whole.trim_end_matches(' ').len());
+                    whole.push('\n');
+                    begun = Some(whole);
+                    continue;
                 }
+                whole
             }
             (Input::Unusable(why), before) => {
                 page.notice(&why);
