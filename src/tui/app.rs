@@ -231,11 +231,7 @@ impl App {
 
     fn submit(&mut self) {
         if self.input.at_end() && self.input.text().ends_with('\\') {
-            self.edit(Edit::Backspace);
-            // No spaces at the end of a line, as in the REPL.
-            while self.input.before_cursor().ends_with(' ') {
-                self.edit(Edit::Backspace);
-            }
+            self.input.drop_backslash();
             return self.insert("\n");
         }
         self.hints = None;

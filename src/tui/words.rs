@@ -53,7 +53,7 @@ mod tests {
     fn words_without_spaces_are_found() {
         assert_eq!(words("ภาษาไทยสวยงาม"), ["ภาษา", "ไทย", "สวย", "งาม"]);
         assert!(words("ພາສາລາວ").len() > 1);
-        assert!(words("ភាសាខ្មែរ").len() > 1);
+        assert!(words("ខ្ញុំចូលចិត្តអានសៀវភៅ").len() > 1);
         assert!(breaks("The sea, 海。", 0).is_empty());
     }
 
