@@ -71,7 +71,8 @@ impl Input {
     /// Removes a backslash at the end, which asks for a line end, and the spaces before it.
     pub fn drop_backslash(&mut self) {
         let own = self.text.strip_suffix('\\').unwrap_or(&self.text);
-        self.delete(own.trim_end_matches(' ').len()..self.text.len());
+        let kept = own.trim_end_matches(' ').len();
+        self.delete(kept..self.text.len());
     }
 
     pub fn insert(&mut self, text: &str) {
