@@ -22,6 +22,7 @@ mod output;
 mod page;
 #[cfg(feature = "train")]
 mod pictures;
+mod piped;
 mod prompts;
 mod repl;
 mod safety;

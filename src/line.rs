@@ -67,11 +67,16 @@ pub enum FailureCause {
     Engine(FailureKind),
 }
 
-/// Waits for the model, then reads and runs lines until they end, and saves the story.
+/// The longest line in bytes.
+pub const LONGEST: usize = 4 << 20;
+
+/// Waits for the model, then reads and runs lines until they end, and saves the story. `next` is told
+/// whether the line continues one that ended with a backslash, which stands for a line break in the
+/// writer's text.
 pub fn run(
     studio: &mut Studio,
     events: &Receiver<Reply>,
-    next: impl FnMut(&Studio) -> Input,
+    next: impl FnMut(&Studio, bool) -> Input,
     page: &mut dyn Page,
 ) -> RunEnd {
     let mut closing = run_lines(studio, events, next, page);
@@ -87,7 +92,7 @@ pub fn run(
 fn run_lines(
     studio: &mut Studio,
     events: &Receiver<Reply>,
-    mut next: impl FnMut(&Studio) -> Input,
+    mut next: impl FnMut(&Studio, bool) -> Input,
     page: &mut dyn Page,
 ) -> RunEnd {
     let mut closing = RunEnd::default();
@@ -95,19 +100,34 @@ fn run_lines(
     if let Ok(Some(trouble)) = settle(studio, events, page) {
         closing.add_cause(trouble);
     }
+    // The lines so far of a text whose last one ended with a backslash.
+    let mut begun: Option<String> = None;
     loop {
-        let line = match next(studio) {
-            Input::Line(line) => line,
-            Input::Unusable(why) => {
+        let line = match (next(studio, begun.is_some()), begun.take()) {
+            (Input::Line(line), before) => {
+                let mut whole = before.unwrap_or_default() + &line;
+                if whole.ends_with('\\') && whole.len() < LONGEST {
+                    whole.pop();
+                    whole.truncate(whole.trim_end_matches(' ').len());
+                    whole.push('\n');
+                    begun = Some(whole);
+                    continue;
+                }
+                whole
+            }
+            (Input::Unusable(why), before) => {
                 page.notice(&why);
                 closing.add_cause(FailureCause::Refused);
+                begun = before;
                 continue;
             }
-            Input::Interrupted => {
+            (Input::Interrupted, _) => {
                 closing.interrupted = true;
                 return closing;
             }
-            Input::End => return closing,
+            // What was begun is not lost.
+            (Input::End, Some(before)) => before,
+            (Input::End, None) => return closing,
         };
         match run_line(studio, events, &line, page) {
             Ok(Flow::On(trouble)) => trouble

@@ -34,6 +34,7 @@ mod theme;
 #[cfg(feature = "train")]
 pub mod training;
 mod view;
+mod words;
 mod wrap;
 
 #[cfg(test)]

@@ -194,31 +194,35 @@ pub struct Sampling {
         short = 'n',
         long = "max-tokens",
         visible_alias = "tokens",
-        value_name = "N"
+        value_name = "N",
+        allow_negative_numbers = true
     )]
     pub max_tokens: Option<String>,
     /// Random seed; the same seed, model and settings give the same text
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", allow_negative_numbers = true)]
     pub seed: Option<String>,
     /// Sampling temperature; 0 is greedy
-    #[arg(long, value_name = "T")]
+    #[arg(long, value_name = "T", allow_negative_numbers = true)]
     pub temperature: Option<String>,
     #[arg(
         long,
         value_name = "K",
-        help = "Top-k: sample from the K most likely tokens; 0 is off"
+        help = "Top-k: sample from the K most likely tokens; 0 is off",
+        allow_negative_numbers = true
     )]
     pub top_k: Option<String>,
     #[arg(
         long,
         value_name = "P",
-        help = "Top-p (nucleus): sample from the most likely tokens with total probability P; 1 is off"
+        help = "Top-p (nucleus): sample from the most likely tokens with total probability P; 1 is off",
+        allow_negative_numbers = true
     )]
     pub top_p: Option<String>,
     #[arg(
         long,
         value_name = "P",
-        help = "Min-p: drop tokens less than P times as likely as the most likely one; 0 is off"
+        help = "Min-p: drop tokens less than P times as likely as the most likely one; 0 is off",
+        allow_negative_numbers = true
     )]
     pub min_p: Option<String>,
     /// Change any setting of /set, for example --set dry_multiplier=0

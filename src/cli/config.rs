@@ -13,12 +13,17 @@
 //! ```
 
 use super::exit::{Exit, Failed};
+use base::decode::decode;
 use base::untrusted::clean_line;
 use illumine::tui::keymap::Keymap;
-use std::io::ErrorKind;
+use std::fs::File;
+use std::io::{ErrorKind, Read};
 use std::path::Path;
 use story::{Mode, Settings, sampling};
 use toml::{Table, Value};
+
+/// The maximum size of the file.
+const LARGEST: u64 = 1 << 20;
 
 /// Reads the settings from the file; a missing file is not an error.
 pub fn read(path: &Path) -> Result<Settings, Failed> {
@@ -43,11 +48,17 @@ pub fn backups(path: &Path) -> Result<usize, Failed> {
 }
 
 fn table(path: &Path) -> Result<Table, Failed> {
-    let text = match std::fs::read_to_string(path) {
-        Ok(text) => text,
+    let mut bytes = Vec::new();
+    let read = File::open(path).and_then(|file| file.take(LARGEST + 1).read_to_end(&mut bytes));
+    match read {
+        Ok(_) if bytes.len() as u64 > LARGEST => {
+            return Err(wrong(path, "it is larger than 1 MB"));
+        }
+        Ok(_) => {}
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Table::new()),
         Err(error) => return Err(wrong(path, &error.to_string())),
-    };
+    }
+    let text = decode(bytes).map_err(|error| wrong(path, &format!("it {error}")))?;
     text.parse()
         .map_err(|error: toml::de::Error| wrong(path, error.message()))
 }
@@ -126,6 +137,21 @@ mod tests {
         assert_eq!(settings.mode, Mode::Chat);
         assert_eq!(settings.sampling.temperature, 0.5);
         assert_eq!(settings.sampling.stop, ["\nUser:"]);
+    }
+
+    #[test]
+    fn a_mark_is_no_part_of_the_file_and_a_huge_one_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("config.toml");
+        std::fs::write(&path, "\u{feff}mode = \"chat\"\r\n").unwrap();
+        assert_eq!(read(&path).unwrap().mode, Mode::Chat);
+        let file = File::create(&path).unwrap();
+        file.set_len(100 << 20).unwrap();
+        let why = read(&path).unwrap_err().why;
+        assert!(why.contains("larger than 1 MB"), "{why}");
+        std::fs::write(&path, b"mode = \"caf\xe9\"").unwrap();
+        let why = read(&path).unwrap_err().why;
+        assert!(why.contains("it is not UTF-8 (at byte 11)"), "{why}");
     }
 
     #[test]

@@ -4,6 +4,7 @@ use super::args::{Export, Import};
 use super::environment::{self, BUILD, Paths};
 use super::{Exit, Failed, output, print};
 use base::untrusted::clean_line;
+use illumine::store::export::direction::language_tag;
 use illumine::store::export::{self, ExportFormat, ExportMeta, ExportScope};
 use illumine::store::{Journal, Sessions, StoreError, import, made_from};
 use std::io::{IsTerminal, stdout};
@@ -23,12 +24,14 @@ pub fn export(paths: &Paths, args: &Export) -> Result<Exit, Failed> {
         (None, Some(file)) => ExportFormat::of_file(file).unwrap_or(ExportFormat::Markdown),
         (None, None) => ExportFormat::Markdown,
     };
+    let language = args.language.as_deref().map(language_tag);
+    let language = language.transpose().map_err(usage)?;
     let mut meta = ExportMeta {
-        title: clean_line(args.title.as_ref().unwrap_or(&args.name)),
+        title: ExportMeta::title_or(args.title.as_deref(), &args.name),
         now: environment::now(),
         build: BUILD.to_string(),
         system: recovered.settings.unwrap_or_default().system,
-        language: args.language.clone().unwrap_or_default(),
+        language: language.unwrap_or_default(),
         folder: Some(sessions.folder(&args.name)?),
         ..ExportMeta::default()
     };

@@ -3,6 +3,7 @@
 use super::args::Common;
 use super::environment::{self, Paths};
 use super::page::{TerminalPage, TypedAhead};
+use super::piped::PipedInput;
 use super::signals;
 use super::{Exit, Failed, enter, note, print, studio};
 use illumine::line::{self, Input, Page, RunEnd};
@@ -12,11 +13,8 @@ use rustyline::completion::{Completer, Pair};
 use rustyline::error::ReadlineError;
 use rustyline::history::DefaultHistory;
 use rustyline::{Context, Editor, Helper, Highlighter, Hinter, Validator};
-use std::io::{BufRead, IsTerminal, Read, stdin, stdout};
+use std::io::{IsTerminal, stdin, stdout};
 use std::path::Path;
-
-/// Longer lines are rejected.
-const LONGEST: u64 = 4 << 20;
 
 pub fn run(paths: &Paths, common: &Common, session: Option<&str>) -> Result<Exit, Failed> {
     let (mut studio, events) = studio(paths, common)?;
@@ -35,14 +33,14 @@ pub fn run(paths: &Paths, common: &Common, session: Option<&str>) -> Result<Exit
         let closing = line::run(
             &mut studio,
             &events,
-            |studio| typist.next(studio),
+            |studio, goes_on| typist.next(studio, goes_on),
             &mut page,
         );
         typist.remember(&paths.history);
         closing
     } else {
-        let mut lines = PipedInput::default();
-        line::run(&mut studio, &events, |_| lines.next(), &mut page)
+        let mut lines = PipedInput::new(Box::new(stdin().lock()));
+        line::run(&mut studio, &events, |_, _| lines.next(), &mut page)
     };
     page.outcome()?;
     Ok(exit(closing, person))
@@ -69,47 +67,6 @@ fn greet(studio: &Studio, said: Option<String>) -> Result<Exit, Failed> {
     }
 }
 
-/// Lines from a pipe or a file.
-#[derive(Default)]
-struct PipedInput {
-    number: usize,
-    /// Reading standard input has failed, so no more lines will come.
-    broken: bool,
-}
-
-impl PipedInput {
-    fn next(&mut self) -> Input {
-        if self.broken {
-            return Input::End;
-        }
-        self.number += 1;
-        let mut bytes = Vec::new();
-        let mut stdin = stdin().lock();
-        let read = stdin.by_ref().take(LONGEST).read_until(b'\n', &mut bytes);
-        let number = self.number;
-        match read {
-            Err(error) => {
-                self.broken = true;
-                Input::Unusable(format!("Cannot read standard input ({error})"))
-            }
-            Ok(0) => Input::End,
-            Ok(read) if read as u64 == LONGEST && !bytes.ends_with(b"\n") => {
-                let _ = stdin.skip_until(b'\n');
-                Input::Unusable(format!(
-                    "Skipped line {number}, which is longer than {} MB; split it into several lines",
-                    LONGEST >> 20
-                ))
-            }
-            Ok(_) => match String::from_utf8(bytes) {
-                Ok(line) => Input::Line(line.trim_end_matches(['\n', '\r']).to_string()),
-                Err(_) => Input::Unusable(format!(
-                    "Skipped line {number}, which is not UTF-8; convert the input, for example with iconv"
-                )),
-            },
-        }
-    }
-}
-
 /// A person at a terminal.
 struct InteractiveInput {
     editor: Editor<ReplCompleter, DefaultHistory>,
@@ -129,13 +86,15 @@ impl InteractiveInput {
         Ok(typist)
     }
 
-    fn next(&mut self, studio: &Studio) -> Input {
+    /// The next line; `goes_on` if it goes on from a line that ended with a backslash.
+    fn next(&mut self, studio: &Studio, goes_on: bool) -> Input {
         let completer = ReplCompleter(studio.completer());
         self.editor.set_helper(Some(completer));
+        let prompt = if goes_on { "… " } else { "> " };
         let mut interrupts = 0;
         loop {
             let begun = self.begun.take();
-            match self.editor.readline_with_initial("> ", (&begun, "")) {
+            match self.editor.readline_with_initial(prompt, (&begun, "")) {
                 Ok(line) => {
                     if !line.trim().is_empty() && !studio.is_private() {
                         let _ = self.editor.add_history_entry(line.as_str());

@@ -3,7 +3,9 @@
 use super::args::Sessions as Args;
 use super::environment::Paths;
 use super::{Exit, Failed, complain, exchange, print, safety};
-use illumine::store::{Recovered, Sessions, StoreError, export, shell_word};
+use base::search::Needle;
+use illumine::store::export::bare_text;
+use illumine::store::{Recovered, Sessions, StoreError, shell_word};
 use std::path::PathBuf;
 use story::sentence::excerpt_around;
 use time::OffsetDateTime;
@@ -82,8 +84,7 @@ fn show(sessions: &Sessions, name: &str, all: bool) -> Result<Exit, Failed> {
             text.push('\n');
         }
     } else {
-        let path = found.story.path();
-        text += &export::text_of(&path);
+        text += &bare_text(&found.story);
         if !text.ends_with('\n') {
             text.push('\n');
         }
@@ -96,7 +97,7 @@ fn show(sessions: &Sessions, name: &str, all: bool) -> Result<Exit, Failed> {
 
 /// Like grep, exits with 0 if anything matched and 1 if not.
 fn grep(sessions: &Sessions, words: &str) -> Result<Exit, Failed> {
-    let wanted = words.to_lowercase();
+    let wanted = Needle::new(words);
     let mut hits = 0;
     for one in sessions.list()? {
         let found = sessions.read(&one.name)?;

@@ -5,6 +5,7 @@ use super::environment::{self, Paths};
 use super::page::Meter;
 use super::signals;
 use super::{Exit, Failed};
+use base::decode::{MARK, decode, unix_lines};
 use base::untrusted::clean;
 use illumine::store::prompts::Prompts;
 use illumine::studio::{Notice, Outcome, Setup, Studio};
@@ -16,6 +17,9 @@ use story::frame::Voice;
 use story::message::{Overflow, PassageStats};
 use story::voice::{self, PromptTemplate};
 use story::{Command, Mode, ModelInfo, Node, Reply, Status};
+
+/// Longer prompts are refused: no model reads as much.
+const LONGEST: u64 = 16 << 20;
 
 /// The object that `--json` prints.
 #[derive(Serialize)]
@@ -104,7 +108,7 @@ pub fn run(paths: &Paths, args: &Args) -> Result<Exit, Failed> {
 fn prompt_text(args: &Args) -> Result<String, Failed> {
     let usage = |why: &str| Failed::new(Exit::Usage, why);
     let prompt = match &args.prompt {
-        Some(prompt) => clean(prompt).into_owned(),
+        Some(prompt) => clean(prompt.strip_prefix(MARK).unwrap_or(prompt)).into_owned(),
         None => read_stdin()?,
     };
     match prompt.is_empty() {
@@ -122,16 +126,17 @@ fn read_stdin() -> Result<String, Failed> {
         ));
     }
     let mut bytes = Vec::new();
-    let read = stdin().lock().read_to_end(&mut bytes);
+    let read = stdin().lock().take(LONGEST + 1).read_to_end(&mut bytes);
     read.map_err(|error| usage(&format!("Cannot read standard input ({error})")))?;
-    let text = String::from_utf8(bytes).map_err(|error| {
-        let at = error.utf8_error().valid_up_to();
-        usage(&format!(
-            "The prompt is not UTF-8 (at byte {at}); convert it, for example with iconv"
-        ))
-    })?;
+    if bytes.len() as u64 > LONGEST {
+        return Err(usage(&format!(
+            "The prompt is longer than {} MB; give a part of it",
+            LONGEST >> 20
+        )));
+    }
+    let text = decode(bytes).map_err(|error| usage(&format!("The prompt {error}")))?;
+    let text = unix_lines(&text);
     let text = text.strip_suffix('\n').unwrap_or(&text);
-    let text = text.strip_suffix('\r').unwrap_or(text);
     Ok(clean(text).into_owned())
 }
 

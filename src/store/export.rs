@@ -5,6 +5,8 @@
 //! environment or model paths.
 
 mod card;
+mod chapters;
+pub mod direction;
 mod epub;
 mod html;
 mod jsonl;
@@ -13,10 +15,10 @@ mod pages;
 mod tavern;
 mod text;
 
-pub use pages::text_of;
 
 use crate::store::lorebook;
 use base::nearest::nearest;
+use base::untrusted::clean_line;
 use imagegen::picture_file::MAX_FILE_BYTES;
 use std::collections::BTreeMap;
 use std::fs::{self, OpenOptions};
@@ -112,6 +114,11 @@ pub fn names() -> Vec<&'static str> {
     FORMATS.iter().map(|(_, names, ..)| names[0]).collect()
 }
 
+/// The story as it stands, with each turn of a chat on lines of its own.
+pub fn bare_text(story: &Story) -> String {
+    pages::text_of(&story.path())
+}
+
 /// Half a sentence about the parts of a story that a format cannot store; empty if there are none.
 pub fn left_out(story: &Story, format: ExportFormat) -> String {
     let branches = match format {
@@ -147,6 +154,15 @@ pub struct ExportMeta {
 }
 
 impl ExportMeta {
+    /// The title, if it says anything; else the other one.
+    pub fn title_or(title: Option<&str>, other: &str) -> String {
+        let title = clean_line(title.unwrap_or_default());
+        match is_visible(&title) {
+            true => title.trim().to_string(),
+            false => clean_line(other),
+        }
+    }
+
     /// Returns a picture's file, unless it is missing.
     pub fn picture(&self, id: NodeId) -> Option<Arc<[u8]>> {
         if let Some(held) = self.held.get(&id) {
@@ -157,6 +173,14 @@ impl ExportMeta {
         let bytes = fs::read(&path).ok().filter(|_| small)?;
         Some(bytes.into())
     }
+}
+
+/// Whether anything of a text is seen.
+fn is_visible(text: &str) -> bool {
+    let hidden = ['\u{ad}', '\u{feff}'];
+    let unseen = |c: char| matches!(c, '\u{200b}'..='\u{200f}' | '\u{2060}'..='\u{2064}');
+    let seen = |c: char| !c.is_whitespace() && !hidden.contains(&c) && !unseen(c);
+    text.chars().any(seen)
 }
 
 /// How much of a story to export.
@@ -175,6 +199,10 @@ pub enum ExportError {
     Format(String),
     #[error("Unknown format {0}; did you mean {1}?")]
     Near(String, &'static str),
+    #[error(
+        "\"{0}\" is not a language tag; give one of BCP 47, for example en, de-AT, he or az-Arab"
+    )]
+    Language(String),
     #[error("The story is empty; write something before exporting it")]
     Empty,
     #[error("There is no lore to export; add some with /lore add KEY: FACT")]
@@ -200,7 +228,7 @@ impl ExportFormat {
             .iter()
             .find(|(_, names, ..)| names.contains(&wanted.as_str()));
         known.map(|(format, ..)| *format).ok_or_else(|| {
-            let word = base::untrusted::clean_line(&word.chars().take(40).collect::<String>());
+            let word = clean_line(&word.chars().take(40).collect::<String>());
             let names = FORMATS
                 .iter()
                 .flat_map(|(_, names, ..)| names.iter().copied());

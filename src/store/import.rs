@@ -17,7 +17,7 @@ pub mod png;
 mod skipped;
 pub mod tavern;
 
-use base::text::{TextError, decode};
+use base::decode::{self, DecodeError, unix_lines};
 use base::untrusted::{clean, clean_line};
 use kinds::Foreign;
 use lore::ReadBook;
@@ -58,8 +58,8 @@ pub enum ImportError {
     Archive,
     #[error("The file is not valid JSON ({0}); export it again")]
     Json(String),
-    #[error("The file is {0}")]
-    Encoding(TextError),
+    #[error("The file {0}")]
+    Encoding(DecodeError),
     #[error("The file is neither text nor a PNG or .charx card; choose another file")]
     Binary,
     #[error("The file is {}; {}", .0.what, .0.instead)]
@@ -85,7 +85,7 @@ pub fn load_file(path: &Path) -> Result<ImportedFile, ImportError> {
     let ending = lossy(path.extension()).to_lowercase();
     let is_text = ["txt", "text", "md"].contains(&ending.as_str());
     let text = match is_text {
-        true => decode(bytes.clone()).ok(),
+        true => decode_text(bytes.clone()).ok(),
         false => None,
     };
     match (parse_file(bytes, &stem), text) {
@@ -124,7 +124,7 @@ pub fn parse_file(bytes: Vec<u8>, name: &str) -> Result<ImportedFile, ImportErro
     } else if let Some(foreign) = kinds::of_bytes(&bytes) {
         Err(ImportError::Foreign(foreign))
     } else {
-        parse_string(&decode(bytes).map_err(ImportError::Encoding)?, name)
+        parse_string(&decode_text(bytes)?, name)
     }
 }
 
@@ -307,8 +307,14 @@ fn read_bounded(path: &Path) -> Result<Vec<u8>, ImportError> {
     }
 }
 
+/// Text with plain line ends.
+fn decode_text(bytes: Vec<u8>) -> Result<String, ImportError> {
+    let text = decode::decode(bytes).map_err(ImportError::Encoding)?;
+    Ok(unix_lines(&text).into_owned())
+}
+
 fn json_text(json: Vec<u8>) -> Result<String, ImportError> {
-    decode(json).map_err(ImportError::Encoding)
+    decode_text(json)
 }
 
 fn parse_card(json: Vec<u8>, name: &str) -> Result<(Import, Vec<String>), ImportError> {

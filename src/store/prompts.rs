@@ -1,7 +1,9 @@
 //! Finds voices and prompt templates: first in the writer's own folder, then among the built-in
 //! ones.
 
+use base::decode::decode;
 use base::nearest::nearest;
+use base::search::{combines, same};
 use base::untrusted::clean_line;
 use std::collections::BTreeMap;
 use std::fs::{self, File};
@@ -108,6 +110,11 @@ impl Prompts {
     /// Returns the file of a voice as text.
     pub fn text(&self, name: &str) -> Result<String, PromptError> {
         let name = name.strip_suffix(".md").unwrap_or(name);
+        // The folder may store the name in another way than it is typed.
+        let alike = || self.names().into_iter().find(|known| same(known, name));
+        let stored = Some(name.to_string()).filter(|name| self.own_path(name).is_some());
+        let stored = stored.or_else(alike).unwrap_or_else(|| name.to_string());
+        let name = stored.as_str();
         if let Some(own) = self.own(name)? {
             return Ok(own);
         }
@@ -116,11 +123,17 @@ impl Prompts {
         text.ok_or_else(|| self.unknown(name))
     }
 
+    /// The writer's own file of this name, if there is one.
+    fn own_path(&self, name: &str) -> Option<PathBuf> {
+        let folder = self.folder.as_ref().filter(|_| plain(name))?;
+        let path = folder.join(format!("{name}.md"));
+        path.exists().then_some(path)
+    }
+
     fn own(&self, name: &str) -> Result<Option<String>, PromptError> {
-        let Some(folder) = self.folder.as_ref().filter(|_| plain(name)) else {
+        let Some(path) = self.own_path(name) else {
             return Ok(None);
         };
-        let path = folder.join(format!("{name}.md"));
         let wrong = |why: String| PromptError::Io {
             path: path.clone(),
             why,
@@ -137,7 +150,7 @@ impl Prompts {
             let why = "it is larger than 1 MB, the limit for a voice";
             return Err(wrong(why.to_string()));
         }
-        let text = base::text::decode(bytes).map_err(|error| wrong(format!("it is {error}")))?;
+        let text = decode(bytes).map_err(|error| wrong(format!("it {error}")))?;
         Ok(Some(text))
     }
 
@@ -176,10 +189,10 @@ fn is_markdown(path: &Path) -> bool {
 fn plain(name: &str) -> bool {
     let first = name.chars().next().is_some_and(char::is_alphanumeric);
     first
-        && name.len() <= 60
+        && name.chars().count() <= 60
         && name
             .chars()
-            .all(|c| c.is_alphanumeric() || "-_ ".contains(c))
+            .all(|c| c.is_alphanumeric() || combines(c) || "-_ ".contains(c))
 }
 
 #[cfg(test)]
@@ -230,7 +243,13 @@ mod tests {
         fs::write(folder.path().join("broken.md"), "no").unwrap();
         let prompts = Prompts::new(folder.path().to_path_buf());
         assert_eq!(prompts.find("narrator").unwrap().title, "Mine");
-        assert!(prompts.find("poem").is_ok());
+        assert!(prompts.find("poem").is_ok() && prompts.find("Poem").is_ok());
+        fs::write(folder.path().join("e\u{301}poque.md"), own).unwrap();
+        assert_eq!(prompts.find("Époque").unwrap().title, "Mine");
+        let marked = format!("\u{feff}{own}").replace('\n', "\r\n");
+        fs::write(folder.path().join("marked.md"), marked).unwrap();
+        assert_eq!(prompts.find("marked").unwrap().title, "Mine");
+        assert!(prompts.text("marked").unwrap().starts_with("+++"));
         let said = |name| prompts.find(name).unwrap_err().to_string();
         assert!(said("narator").contains("did you mean narrator"));
         assert!(said("../narrator").contains("Unknown voice"));

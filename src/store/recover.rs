@@ -1,5 +1,6 @@
 //! Rebuilds a story from a journal's bytes, however damaged the file is.
 
+use base::decode::MARK;
 use serde::Deserialize;
 use story::record::VERSION;
 use story::{Record, Settings, Story};
@@ -101,6 +102,8 @@ pub(super) fn parse_line(bytes: &[u8]) -> Result<Record, LineError> {
         #[serde(borrow)]
         kind: std::borrow::Cow<'a, str>,
     }
+    // An editor that saved the journal may have put a byte order mark before it.
+    let bytes = bytes.strip_prefix(MARK.as_bytes()).unwrap_or(bytes);
     // What is not JSON is torn or damaged; what is may be from a version that writes otherwise.
     let line = match serde_json::from_slice::<Line>(bytes) {
         Ok(line) if line.v > VERSION => return Err(LineError::NewerVersion(line.v)),

@@ -2,6 +2,7 @@
 
 use super::Studio;
 use crate::store::export;
+use base::search::begins;
 use std::collections::HashMap;
 use story::command::{self, ArgumentKind, COMMANDS, CommandSpec};
 use story::sampling::SETTINGS;
@@ -92,11 +93,10 @@ fn candidates(line: &str, names: impl Fn(ArgumentKind) -> Vec<String>) -> Option
         ArgumentKind::Commands => commands(typed, ""),
         what => arguments(what, names),
     };
-    let typed = typed.to_lowercase();
     if spec.completes == ArgumentKind::Styles && typed.is_empty() {
         return None;
     }
-    all.retain(|one| one.word.to_lowercase().starts_with(&typed));
+    all.retain(|one| begins(&one.word, typed));
     some(from, all)
 }
 
@@ -148,12 +148,12 @@ fn commands(typed: &str, slash: &str) -> Vec<Candidate> {
         note: format!("{slash}{name} {}\t{}", spec.args, spec.help),
         more: !slash.is_empty(),
     };
-    let begins = |name: &str| name.starts_with(&typed);
-    let named = COMMANDS.iter().filter(|spec| begins(spec.name));
+    let fits = |name: &str| name.starts_with(&typed);
+    let named = COMMANDS.iter().filter(|spec| fits(spec.name));
     let mut found: Vec<Candidate> = named.map(|spec| candidate(spec, spec.name)).collect();
     if found.is_empty() {
         for spec in COMMANDS {
-            let aliases = spec.aliases.iter().filter(|alias| begins(alias));
+            let aliases = spec.aliases.iter().filter(|alias| fits(alias));
             found.extend(aliases.map(|alias| candidate(spec, alias)));
         }
     }

@@ -5,6 +5,7 @@ use super::choices::Listed;
 use super::request::Ask;
 use super::session::Afterwards;
 use super::{Outcome, Refusal, Studio, cannot};
+use base::search::{folded, same};
 use base::untrusted::clean;
 use sampler::ban::Ban;
 use story::command::{ContinueLength, LoreCommand};
@@ -136,7 +137,7 @@ impl Studio {
             .books()
             .flat_map(|(book, _)| book.entries.iter().map(move |e| (book, e)));
         let mut named = entries.filter(|(_, entry)| {
-            entry.title().eq_ignore_ascii_case(name) || entry.keys.iter().any(|key| key == name)
+            same(entry.title(), name) || entry.keys.iter().any(|key| same(key, name))
         });
         let (book, entry) = named.next().ok_or_else(|| {
             cannot("There is no lorebook or entry of this name; list them with /lore")
@@ -255,10 +256,10 @@ impl Studio {
             .ok()
             .and_then(|n: usize| banned.get(n.wrapping_sub(1)));
         let wanted = match listed {
-            Some(ban) => ban.phrase.to_lowercase(),
-            None => phrase.trim_matches('"').to_lowercase(),
+            Some(ban) => folded(&ban.phrase),
+            None => folded(phrase.trim_matches('"')),
         };
-        banned.retain(|ban| wanted != "all" && ban.phrase.to_lowercase() != wanted);
+        banned.retain(|ban| wanted != "all" && folded(&ban.phrase) != wanted);
         if banned.len() == before {
             return Err(cannot("This phrase is not banned; list the bans with /ban"));
         }

@@ -4,6 +4,7 @@ use super::choices::Listed;
 use super::pending::Purpose;
 use super::request::healing;
 use super::{Outcome, Refusal, Studio, Work, cannot};
+use base::search::Needle;
 use story::diff;
 use story::message::LengthGoal;
 use story::sampling::SETTINGS;
@@ -120,7 +121,7 @@ impl Studio {
 
     /// Searches every branch, newest first.
     pub(super) fn find(&mut self, words: &str) -> Outcome {
-        let wanted = words.to_lowercase();
+        let wanted = Needle::new(words);
         let found = self.session.story.nodes().iter().rev().filter_map(|node| {
             let around = match &node.picture {
                 Some(_) => excerpt_around(&title(node), &wanted, 80)?,

@@ -2,6 +2,7 @@
 //! the head, set marks and hide passages; nothing is erased.
 
 use super::{Outcome, Refusal, Studio, cannot};
+use base::search::combines;
 use base::untrusted::clean_line;
 use story::command::Swipe;
 use story::record::{Change, HeadMove, Step, StepCount, StepKind};
@@ -124,9 +125,9 @@ impl Studio {
             .head()
             .ok_or_else(|| cannot("The story is empty; there is nothing to mark"))?;
         let name = clean_line(name);
-        let plain = |c: char| c.is_alphanumeric() || " -_".contains(c);
+        let plain = |c: char| c.is_alphanumeric() || combines(c) || " -_".contains(c);
         let number = name.chars().next().is_none_or(|c| c.is_ascii_digit());
-        if number || name.len() > 60 || !name.chars().all(plain) {
+        if number || name.chars().count() > 60 || !name.chars().all(plain) {
             return Err(cannot(
                 "A mark starts with a letter and contains letters, digits, spaces, - and _, for example /mark the-storm",
             ));

@@ -232,7 +232,7 @@ impl App {
 
     fn submit(&mut self) {
         if self.input.at_end() && self.input.text().ends_with('\\') {
-            self.edit(Edit::Backspace);
+            self.input.drop_backslash();
             return self.insert("\n");
         }
         self.hints = None;

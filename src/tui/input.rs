@@ -68,6 +68,13 @@ impl Input {
         self.changed();
     }
 
+    /// Removes a backslash at the end, which asks for a line end, and the spaces before it.
+    pub fn drop_backslash(&mut self) {
+        let own = self.text.strip_suffix('\\').unwrap_or(&self.text);
+        let kept = own.trim_end_matches(' ').len();
+        self.delete(kept..self.text.len());
+    }
+
     pub fn insert(&mut self, text: &str) {
         self.replace_from(self.cursor, text);
     }

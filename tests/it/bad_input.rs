@@ -244,7 +244,7 @@ fn a_configuration_with_a_slip_in_it() {
             "{said}"
         );
     }
-    home.file(".config/illumine/config.toml", [0xff, 0xfe]);
+    home.file(".config/illumine/config.toml", b"# caf\xe9\n");
     home.illumine(&["repl"]).run().sentence(2);
 }
 

@@ -1,14 +1,15 @@
-//! Basics for all other crates: cleaning untrusted text, hashes, and finding the known name nearest
-//! to a mistyped one.
+//! Basics for all other crates: decoding, cleaning and comparing text, hashes, and finding the known
+//! name nearest to a mistyped one.
 //!
 //! Depends on none of the other crates.
 
 #![warn(unreachable_pub)]
 
+pub mod decode;
 pub mod hash;
 pub mod nearest;
 pub mod progress;
-pub mod text;
+pub mod search;
 pub mod untrusted;
 
 /// The cosine similarity from which on a concept counts as the subject of a prompt: such a concept

@@ -5,7 +5,11 @@
 //! so that a truncated, damaged or hostile file is an error and not an abort. Knows no model.
 
 mod error;
+mod foreign;
+#[cfg(test)]
+mod hostile;
 mod pages;
+mod parts;
 mod reader;
 mod tensor_type;
 mod value;
@@ -19,9 +23,13 @@ use reader::Reader;
 use std::borrow::Cow;
 use std::collections::HashMap;
 use std::fs::File;
+use std::io::Read;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use value::Value;
+
+/// How much of a file tells what it is.
+const START: u64 = 512;
 
 /// An open GGUF file. Strings and tensors stay in the mapped file until they are used.
 pub struct Gguf {
@@ -39,19 +47,25 @@ impl Gguf {
         };
         let file = File::open(path).map_err(failed)?;
         let meta = file.metadata().map_err(failed)?;
-        if !meta.is_file() || meta.len() < 24 {
+        if !meta.is_file() {
             return Err(GgufError::NotGguf(path.to_path_buf()));
+        }
+        let mut start = Vec::new();
+        let read = (&file).take(START).read_to_end(&mut start);
+        read.map_err(failed)?;
+        if start.len() < 24 || !start.starts_with(b"GGUF") {
+            return Err(foreign::foreign(path, &start));
         }
         // SAFETY: read-only; as with every mapped model, the file must not be cut while in use.
         let map = unsafe { Mmap::map(&file) }.map_err(failed)?;
-        Reader { bytes: &map, at: 0 }
-            .read(path)
-            .map(|(metadata, tensors)| Gguf {
-                map,
-                path: path.to_path_buf(),
-                metadata,
-                tensors,
-            })
+        let (metadata, tensors) = Reader { bytes: &map, at: 0 }.read(path)?;
+        let gguf = Gguf {
+            map,
+            path: path.to_path_buf(),
+            metadata,
+            tensors,
+        };
+        parts::check_whole(&gguf).map(|()| gguf)
     }
 
     pub fn path(&self) -> &Path {

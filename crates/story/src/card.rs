@@ -8,7 +8,7 @@ mod macros;
 
 pub use macros::Macros;
 
-use base::text::unix_line_ends;
+use base::decode::unix_lines;
 use base::untrusted::{clean, clean_line};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
@@ -247,7 +247,7 @@ impl Card {
 }
 
 fn tidy(text: &str) -> String {
-    clean(&unix_line_ends(text)).trim().to_string()
+    clean(&unix_lines(text)).trim().to_string()
 }
 
 impl Character {

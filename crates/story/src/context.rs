@@ -15,6 +15,7 @@ pub use build::{ContextExtras, build_context, stand_apart};
 use insert::{Insert, insert_into_messages, insert_into_prose};
 
 use super::node::{Author, NodeId, Passage};
+use super::sentence::{are_unspaced, is_stop};
 use super::tree::Story;
 use base::hash::fnv1a;
 
@@ -286,14 +287,18 @@ pub fn prompt_budget(holds: usize, wanted: usize) -> usize {
 /// The separator that a line typed after the story needs, so that words do not run together.
 ///
 /// One space, unless the story is empty or ends in white space, or the line starts with white space
-/// or with punctuation that belongs to the word before it.
+/// or with punctuation that belongs to the word before it. Chinese and Japanese have no spaces.
 pub fn separator_before(story: &Story, line: &str) -> &'static str {
     let path = story.path();
     let before = path.iter().rev().find(|passage| !passage.text.is_empty());
     let spaced =
         before.is_none_or(|passage| passage.turn || passage.text.ends_with(char::is_whitespace));
-    let clings = |c: char| c.is_whitespace() || ".,;:!?…)]}’”'".contains(c);
-    if spaced || line.starts_with(clings) {
+    let clings = |c: char| c.is_whitespace() || is_stop(c) || ".,;:)]}’”'»、，；：،؛".contains(c);
+    let last = before.and_then(|passage| passage.text.chars().next_back());
+    let unspaced = last
+        .zip(line.chars().next())
+        .is_some_and(|(before, after)| are_unspaced(before, after));
+    if spaced || unspaced || line.starts_with(clings) {
         ""
     } else {
         " "

@@ -4,6 +4,7 @@ use super::node::{Author, Node, NodeId, Passage, Place};
 use super::sentence::{count_noun, excerpt, sentence_ends};
 use super::tree::Story;
 use base::nearest::nearest;
+use base::search::{self, Needle};
 use base::untrusted::clean_line;
 
 /// Why a place does not exist, in one sentence.
@@ -21,7 +22,9 @@ pub fn find_place(story: &Story, name: &str) -> Result<Place, PlaceError> {
         "." | "here" | "end" => return Ok(Place::after(story.head())),
         _ => {}
     }
-    if let Some(id) = story.marks().get(name) {
+    let marks = story.marks();
+    let alike = || marks.iter().find(|(mark, _)| search::same(mark, name));
+    if let Some(id) = marks.get(name).or_else(|| alike().map(|(_, id)| id)) {
         return Ok(Place::after(Some(*id)));
     }
     if name == "mine" {
@@ -85,10 +88,12 @@ pub fn find_place(story: &Story, name: &str) -> Result<Place, PlaceError> {
     }
 }
 
-/// The place after the first occurrence of some words in a passage.
+/// The place after the first occurrence of some words in a passage: as they are given, or else in
+/// another case.
 fn place_after_words(node: &Node, words: &str) -> Result<Place, PlaceError> {
     let found = node.text.find(words).filter(|_| !words.is_empty());
-    let end = found.map(|at| at + words.len());
+    let alike = || Needle::new(words).find(&node.text).map(|range| range.end);
+    let end = found.map(|at| at + words.len()).or_else(alike);
     let end = end.ok_or_else(|| {
         let words = excerpt(words, 40);
         PlaceError(format!("Passage {} does not contain \"{words}\"", node.id))

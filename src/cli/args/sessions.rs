@@ -103,7 +103,7 @@ pub struct Export {
     /// Title [default: the session's name]
     #[arg(long)]
     pub title: Option<String>,
-    /// Language tag for EPUB and HTML, for example en or de-AT
+    /// Language tag for EPUB and HTML, for example en, de-AT or he
     #[arg(long, value_name = "TAG")]
     pub language: Option<String>,
     /// Folder of the sessions

@@ -1,12 +1,12 @@
 //! Reads fields of JSON objects; a field of an unexpected type, or null, counts as missing.
 
-use base::text::unix_line_ends;
+use base::decode::unix_lines;
 use base::untrusted::{clean, clean_line};
 use serde_json::{Map, Value};
 
 /// Text from a file, cleaned, with plain line ends.
 pub fn words(text: &str) -> String {
-    clean(&unix_line_ends(text)).into_owned()
+    clean(&unix_lines(text)).into_owned()
 }
 
 pub fn text(map: &Map<String, Value>, key: &str) -> Option<String> {

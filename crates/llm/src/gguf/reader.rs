@@ -29,15 +29,16 @@ pub(super) struct Header {
 
 impl Reader<'_> {
     pub(super) fn read(mut self, path: &Path) -> Result<Parts, GgufError> {
-        if self.bytes[..4] != *b"GGUF" {
-            return Err(GgufError::NotGguf(path.to_path_buf()));
-        }
+        // The caller has looked at the first four bytes.
         self.at = 4;
         let damaged = |what: String| GgufError::Damaged {
             path: path.to_path_buf(),
             what,
         };
         let version = self.u32().map_err(damaged)?;
+        if (1..=9).contains(&version.swap_bytes()) {
+            return Err(GgufError::BigEndian(path.to_path_buf()));
+        }
         if !(2..=3).contains(&version) {
             let path = path.to_path_buf();
             return Err(GgufError::Version { path, version });

@@ -6,6 +6,7 @@
 //! are added, and the tokens around it stay cached.
 
 use super::{ContextPart, Message, PartKind, Role};
+use crate::sentence::{is_stop, is_unspaced_stop};
 
 /// A text to insert near the end.
 pub(super) struct Insert {
@@ -81,11 +82,12 @@ fn paragraphs(words: &[ContextPart]) -> Vec<usize> {
         for (offset, c) in part.text.char_indices() {
             let here = at + offset;
             let long = starts.last().is_some_and(|start| here - start >= LONG);
-            let sentence = before[1] == ' ' && ".!?…”\"".contains(before[0]);
-            let cjk = "。！？".contains(before[1]);
+            let stop = |c: char| is_stop(c) || ".”\"»“」』".contains(c);
+            let sentence = before[1] == ' ' && stop(before[0]);
+            let unspaced = is_unspaced_stop(before[1]) && !"」』）".contains(c);
             if c == '\n' {
                 fresh = true;
-            } else if fresh || (long && (sentence || cjk)) {
+            } else if fresh || (long && (sentence || unspaced)) {
                 starts.push(here);
                 fresh = false;
             }

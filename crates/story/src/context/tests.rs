@@ -73,6 +73,12 @@ fn a_typed_line_joins_with_one_space_where_one_is_missing() {
     let open = story(&[(Author::Model, "The end.\n", false)]);
     assert_eq!(separator_before(&open, "Then"), "");
     assert_eq!(separator_before(&Story::default(), "Then"), "");
+    let chinese = story(&[(Author::Model, "他来了。", false)]);
+    assert_eq!(separator_before(&chinese, "她笑了。"), "");
+    assert_eq!(separator_before(&ended, "，她笑了"), "");
+    let hindi = story(&[(Author::Model, "वह आया", false)]);
+    assert_eq!(separator_before(&hindi, "।"), "");
+    assert_eq!(separator_before(&hindi, "और"), " ");
 }
 
 fn plain(settings: &Settings, story: &Story) -> Context {
