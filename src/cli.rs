@@ -107,7 +107,7 @@ fn enter(studio: &mut Studio, session: Option<&str>) -> Result<Option<String>, F
     Ok(said)
 }
 
-/// Starts to load the model, unless the session that was opened has asked for its own.
+/// Starts loading the model, unless the opened session has asked for its own.
 fn start_model(studio: &mut Studio) {
     if !studio.busy() {
         studio.load_model();

@@ -1,6 +1,6 @@
 //! Sessions on disk: `<sessions>/<name>/journal.jsonl`, append-only, one record per line.
 //!
-//! Knows records and files, but no engine and no screen. Folders have mode 0700 and files 0600,
+//! Handles records and files; no engine, no screen. Folders have mode 0700 and files 0600,
 //! since machines may be shared.
 
 pub mod export;

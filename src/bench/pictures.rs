@@ -75,8 +75,7 @@ pub struct Report {
     pub entropy_score_of_real: f64,
     pub precision: f64,
     pub recall: f64,
-    /// Between pictures of one prompt, and between real pictures of one concept in several
-    /// styles.
+    /// Mean distance of one prompt's pictures; for real ones, of one concept's in several styles.
     pub diversity: f64,
     pub diversity_of_real: f64,
     /// How often the nearest training picture has the requested concept and style; and how

@@ -129,7 +129,7 @@ pub enum Command {
 /// Flags that every front end shares.
 #[derive(Args, Clone, Debug, Default)]
 pub struct Common {
-    /// Model name (see `illumine models list`) or path of a GGUF file
+    /// Model name (see `illumine models list`) or path to a GGUF file
     #[arg(short, long, env = "ILLUMINE_MODEL", value_name = "NAME|PATH")]
     pub model: Option<String>,
     #[command(flatten)]
@@ -144,10 +144,10 @@ pub struct Common {
         value_name = "NAME|PATH"
     )]
     pub draft: Option<String>,
-    /// Folder of the sessions
+    /// Sessions folder
     #[arg(long, env = "ILLUMINE_SESSIONS", value_name = "FOLDER", value_hint = ValueHint::DirPath)]
     pub sessions: Option<PathBuf>,
-    /// Folder of the image model's weights
+    /// Image model weights folder
     #[arg(long, env = "ILLUMINE_WEIGHTS", value_name = "FOLDER", value_hint = ValueHint::DirPath)]
     pub weights: Option<PathBuf>,
     /// Do not save this session to disk
@@ -220,7 +220,7 @@ pub struct Sampling {
         help = "Min-p: drop tokens less than P times as likely as the most likely one; 0 is off"
     )]
     pub min_p: Option<String>,
-    /// Change any setting of /set, for example --set dry_multiplier=0
+    /// Change any /set setting, for example --set dry_multiplier=0
     #[arg(long = "set", value_name = "NAME=VALUE")]
     pub set: Vec<String>,
 }
@@ -259,9 +259,9 @@ pub enum Models {
     },
     /// Download a model
     Pull {
-        /// Model name [default: the default model]
+        /// Model name; omit for the default model
         name: Option<String>,
-        /// Accept the model's licence terms, if the model requires it
+        /// Accept the model's licence terms, where required
         #[arg(long, visible_alias = "accept-license")]
         accept_licence: bool,
         /// Never access the network
@@ -365,8 +365,7 @@ pub struct Bench {
     /// Repetitions of each measurement
     #[arg(short, long, default_value_t = 5, value_parser = clap::value_parser!(u16).range(1..=100))]
     pub repeat: u16,
-    /// Command of another benchmark, run in turns with this one for comparison; it must print
-    /// llama-bench's JSON
+    /// Command of another benchmark to alternate with this one; it must print llama-bench's JSON
     #[arg(long, value_name = "COMMAND")]
     pub against: Option<String>,
     /// Print a JSON object

@@ -93,7 +93,7 @@ pub fn run(paths: &Paths, args: &Args) -> Result<Exit, Failed> {
         let all = |of: fn(&cold::ColdStart) -> f64| starts.iter().map(of).collect();
         let what = "first token of a short prompt, cold".to_string();
         rows.push(row(what, "ms", all(|start| start.ms), Vec::new()));
-        let what = "most memory in use".to_string();
+        let what = "peak memory".to_string();
         rows.push(row(what, "MB", all(|start| start.megabytes), Vec::new()));
     }
     let report = Report {
@@ -197,7 +197,7 @@ fn peer(command: &str, task: &Task) -> Result<Option<f64>, Failed> {
 
 fn table(report: &Report) -> String {
     let mut text = format!(
-        "{} on {}, {} threads; the median of {} runs (least to most)\n",
+        "{} on {}, {} threads; the median of {} runs (min to max)\n",
         report.model, report.backend, report.threads, report.runs
     );
     if let Some(command) = &report.against {

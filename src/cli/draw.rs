@@ -88,8 +88,8 @@ fn drawn(studio: &Studio, id: NodeId) -> Option<Drawn<'_>> {
     })
 }
 
-/// Handles the engine's events until the pictures are drawn: which they are, and when the models
-/// were loaded.
+/// Handles the engine's events until the pictures are drawn; returns them, and when the models were
+/// loaded.
 fn follow_events(
     studio: &mut Studio,
     replies: &Receiver<Reply>,

@@ -69,7 +69,7 @@ fn read(file: &Path) -> Result<String, Failed> {
     })
 }
 
-/// Loads a model here and now, with its progress on standard error.
+/// Loads a model synchronously, with progress on standard error.
 pub fn load(loader: ModelLoader, model: Option<&str>) -> Result<Loaded, Failed> {
     let progress = Progress::of_bytes();
     let loaded = loader.load_local(model.unwrap_or_default(), &progress);

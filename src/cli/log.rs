@@ -1,5 +1,5 @@
-//! `--log FILE`: what happened, for a report of a fault. Without the writer's words, unless
-//! `--log-words` asks for them.
+//! `--log FILE`: a log for bug reports, without the writer's words unless `--log-words` asks for
+//! them.
 
 use super::args::Log;
 use super::environment::BUILD;
@@ -17,14 +17,14 @@ use tracing_subscriber::filter::Targets;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 
-/// Begins to log, where that is asked for, with what the program runs on.
+/// Starts the log, if requested, with what the program runs on.
 pub fn begin(args: &Log, command: &str) -> Result<(), Failed> {
     let Some(path) = &args.log else {
         return Ok(());
     };
     let file = open(path).map_err(|error| {
         let why = format!(
-            "The log {} cannot be written ({error}); name a file in a folder of yours",
+            "Cannot write the log {} ({error}); choose a file in a writable folder",
             path.display()
         );
         Failed::new(Exit::Usage, why)
@@ -70,7 +70,7 @@ pub fn end(result: &Result<Exit, Failed>) {
     }
 }
 
-/// A log is its writer's alone, and an older one is gone on with.
+/// A log is private to its owner; an older one is continued.
 fn open(path: &Path) -> io::Result<File> {
     let file = OpenOptions::new()
         .append(true)
@@ -102,8 +102,8 @@ fn features() -> String {
     String::new()
 }
 
-/// Takes whole lines, one event each, and shows control characters in them instead of sending
-/// them to the terminal of whoever reads the log.
+/// Takes whole lines, one event each, and escapes control characters, so that they never reach the
+/// terminal of whoever reads the log.
 struct Lines(File);
 
 impl Write for Lines {

@@ -102,7 +102,7 @@ fn confirm_licence(entry: &Entry) -> bool {
 
 fn info(entry: &Entry, store: &ModelStore) -> Result<Exit, Failed> {
     let here = store.local_path(entry);
-    let here = here.map_or("not here".to_string(), |path| path.display().to_string());
+    let here = here.map_or("none".to_string(), |path| path.display().to_string());
     let mut text = format!(
         "{}\n  name          {}\n  architecture  {}\n  parameters    {}\n  quantization  {}\n  context       {} tokens\n  size          {}\n  sha256        {}\n  licence       {}{}\n  suits         {} GB\n  chat          {}\n  file          {here}\n",
         entry.title,

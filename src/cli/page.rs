@@ -224,7 +224,7 @@ impl Meter {
     }
 }
 
-/// A meter of work that nothing stops; dropped, it goes away.
+/// A meter for work that cannot be stopped; hidden on drop.
 pub struct Progress {
     meter: RefCell<Meter>,
     bytes: bool,

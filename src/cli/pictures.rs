@@ -55,7 +55,7 @@ fn own(path: &Path) -> Result<Dataset, Failed> {
     Ok(found.pictures)
 }
 
-/// The failure that a data set that cannot be used ends the program with.
+/// The error with which an unusable dataset ends the program.
 pub fn failed(error: DataError) -> Failed {
     let exit = match error {
         DataError::Stopped => Exit::Interrupted,

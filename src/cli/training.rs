@@ -105,7 +105,7 @@ fn job(args: &Args) -> Job {
     }
 }
 
-/// The file of the perceptual loss's network, fetched where it is missing.
+/// The file of the perceptual loss network, downloaded if missing.
 fn fetch_perceptual_network(paths: &Paths, offline: bool) -> Result<PathBuf, Failed> {
     let catalog = environment::catalog()?;
     let store = environment::model_store(paths, offline);

@@ -83,7 +83,7 @@ pub fn run(paths: &Paths, args: &Args) -> Result<Exit, Failed> {
         overflow,
     };
     let Outcome::Started(node) = studio.run(Command::Complete(Box::new(completion)))? else {
-        return Err(Failed::new(Exit::Engine, "Nothing was begun; try again"));
+        return Err(Failed::new(Exit::Engine, "Nothing started; try again"));
     };
     follow_events(&mut studio, &replies, !args.json)?;
     let written = studio.story().node(node);
@@ -160,7 +160,7 @@ fn fill_template(
     Ok((Some(filled.voice), Some(own).filter(|own| !own.is_empty())))
 }
 
-/// Takes the engine's news to the end of the passage.
+/// Handles events until the passage ends.
 fn follow_events(
     studio: &mut Studio,
     replies: &Receiver<Reply>,

@@ -110,7 +110,7 @@ pub fn names() -> Vec<&'static str> {
     FORMATS.iter().map(|(_, names, ..)| names[0]).collect()
 }
 
-/// Half a sentence about the parts of a story that a format cannot store; empty if there are none.
+/// A clause about the parts of a story that a format cannot store; empty if there are none.
 pub fn left_out(story: &Story, format: ExportFormat) -> String {
     let branches = match format {
         ExportFormat::Kobold => kobold::left_out(story),

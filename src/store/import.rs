@@ -50,7 +50,7 @@ pub enum ImportError {
     #[error("The file is not valid JSON ({0}); export it again")]
     Json(String),
     #[error(
-        "The file is neither UTF-8 text nor a PNG or .charx card; if it is a text, save it as UTF-8"
+        "The file is neither UTF-8 text nor a PNG or .charx card; if it is text, save it as UTF-8"
     )]
     Binary,
     #[error(

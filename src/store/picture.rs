@@ -24,7 +24,7 @@ pub enum PictureError {
     Size,
 }
 
-/// The maximum size; a drawing of 64 pixels is not worth more.
+/// The maximum size; more would not help a 64-pixel drawing.
 const LARGEST: u32 = 2048;
 /// The maximum length of a provenance chunk; illumine never writes a longer one.
 const LONGEST: usize = 1 << 20;

@@ -68,7 +68,7 @@ pub fn recover_journal(bytes: &[u8]) -> Recovered {
 enum LineError {
     #[error("it is damaged")]
     Damaged,
-    #[error("it has an unknown form")]
+    #[error("its form is unknown")]
     Malformed,
     #[error("it was written by a newer version, {0}")]
     NewerVersion(u32),

@@ -172,7 +172,7 @@ impl Studio {
         notices
     }
 
-    /// Ends passages that will not be written. Returns notices, also about text that could not be
+    /// Ends passages that will not be written. Returns notices, even of text that could not be
     /// saved.
     fn fail(&mut self, nodes: &[NodeId], why: &str) -> Vec<Notice> {
         let mut notices: Vec<Notice> = Vec::new();

@@ -192,7 +192,7 @@ impl Studio {
         Ok(started)
     }
 
-    /// Appends the text that followed to the passage that was inserted.
+    /// Appends the text that came after the inserted passage to it.
     pub(super) fn graft(
         &mut self,
         node: NodeId,

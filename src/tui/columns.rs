@@ -3,7 +3,7 @@
 use super::spans::{OverlayRow, SpanStyle};
 use super::wrap::{cells, wrap};
 
-/// One text, with its title and the styles of its stretches.
+/// One text, with its title and the styles of its spans.
 #[derive(Clone, Debug, Default)]
 pub struct Column {
     title: String,

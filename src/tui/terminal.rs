@@ -129,7 +129,7 @@ impl Write for FrameBuffer {
     }
 }
 
-/// Whether the program has the terminal. It is restored only once, since doing it again would move
+/// Whether the terminal is set up. It is restored only once, since doing it again would move
 /// the cursor over a panic message.
 static TAKEN: AtomicBool = AtomicBool::new(false);
 

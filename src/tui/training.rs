@@ -1,7 +1,7 @@
 //! The live view of a training run: progress, loss curves, the latest sample sheet.
 //!
 //! The run is on another thread and sends updates; a key or a signal asks it to stop. This module
-//! knows no data, no network and no checkpoint: [`View`] is the state, `view` draws it.
+//! uses no data, networks or checkpoints: [`View`] is the state, `view` draws it.
 
 mod curve;
 mod view;

@@ -2,7 +2,7 @@ use super::*;
 use candle_core::{D, DType, Device, Var};
 use candle_nn::ops;
 
-/// Numbers that bfloat16 has, so that a product of them is not rounded.
+/// Numbers exact in bfloat16, so that their products are not rounded.
 fn wave(shape: &[usize], step: f32) -> Var {
     let count: usize = shape.iter().product();
     let numbers: Vec<f32> = (0..count).map(|at| (at as f32 * step).sin()).collect();
@@ -11,7 +11,7 @@ fn wave(shape: &[usize], step: f32) -> Var {
     Var::from_tensor(&rounded.to_dtype(DType::F32).unwrap()).unwrap()
 }
 
-/// How far two tensors are apart, beside how far from zero they are.
+/// How far apart two tensors are, relative to their magnitude.
 fn apart(one: &Tensor, other: &Tensor) -> f32 {
     assert_eq!(one.dims(), other.dims());
     let length = |x: Tensor| {
@@ -51,7 +51,7 @@ fn skip(reason: &str) {
     let _ = writeln!(std::io::stderr(), "skipped: {test}: {reason}");
 }
 
-/// What lies between is rounded to eight bits.
+/// Intermediates are rounded to eight bits.
 const ROUGH: f32 = 2e-2;
 const EXACT: f32 = 1e-5;
 

@@ -148,7 +148,7 @@ mod tests {
         }
     }
 
-    /// So small a scale that quantizing what was stored would round its scale again.
+    /// The scale is so small that requantizing the stored values would round it.
     #[test]
     fn a_matrix_stored_in_8_bits_multiplies_as_the_packed_floats_do() {
         let mut rng = Rng::new(1);

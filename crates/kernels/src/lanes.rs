@@ -44,7 +44,7 @@ pub trait Lanes {
 
 pub(crate) const WIDTH: usize = 16;
 
-/// Asks for the line that lies there. A wrong address does nothing.
+/// Prefetches the line at this address. An invalid one is ignored.
 #[inline(always)]
 pub(crate) fn prefetch<N>(at: *const N) {
     #[cfg(target_arch = "x86_64")]

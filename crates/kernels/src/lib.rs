@@ -2,7 +2,7 @@
 //! a Transformer, for each family of instructions that a processor may have.
 //!
 //! **Invariant:** an output is the same to the bit for one row or many, for any number of threads
-//! and for every kernel family. Nothing here knows a tensor, a model or a file.
+//! and for every kernel family. There are no tensors, models or files here.
 
 #![warn(unreachable_pub)]
 

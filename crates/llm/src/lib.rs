@@ -1,8 +1,8 @@
 //! Text models: GGUF files, tokenizers, chat templates, Transformers with a KV cache, and the
 //! sentence encoder.
 //!
-//! Files in, numbers out. Nothing here knows a session, a terminal or a thread of work; a model
-//! is made on the thread that uses it and never leaves it.
+//! Files in, numbers out. There are no sessions, terminals or worker threads here; a model is
+//! created on the thread that uses it and stays there.
 
 mod branch;
 pub mod device;

@@ -1,7 +1,7 @@
 //! The text encoder: a sentence to its embedding.
 //!
-//! all-MiniLM-L6-v2 (Reimers and Gurevych 2019, Wang et al. 2020): BERT, the mean over the tokens,
-//! then to length one. Phrases of like meaning lie close together. Knows no pictures.
+//! all-MiniLM-L6-v2 (Reimers and Gurevych 2019, Wang et al. 2020): BERT, mean pooling, then
+//! normalization. Phrases of similar meaning lie close together. Has no pictures.
 
 use crate::error::ModelError;
 use ahash::AHashMap;

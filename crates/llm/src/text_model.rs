@@ -15,8 +15,8 @@ pub enum Logits {
     Last,
     /// Every token's.
     All,
-    /// The last token's, of which only the k highest count. Where that spares a copy from a
-    /// device, the others are `-inf`.
+    /// The last token's, of which only the k highest count. If that saves a copy from a device, the
+    /// others are `-inf`.
     TopK(usize),
 }
 

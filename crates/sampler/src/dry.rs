@@ -61,7 +61,7 @@ impl Dry {
     ///
     /// z − multiplier · base^(L − allowed)
     ///
-    /// A token that holds a breaker is never lowered. `history` ends with the last accepted token.
+    /// A token that contains one is never penalized. `history` ends with the last accepted token.
     pub fn apply(&mut self, history: &[u32], logits: &mut [f32]) {
         if self.off() || self.unbroken < self.allowed {
             return;
@@ -101,8 +101,8 @@ impl Dry {
     }
 }
 
-/// Entry k says how many tokens before the k-th from the end are the same as those before the
-/// end: in `a b x a b`, entry 3 is 2, and it is `x`, the third from the end, that followed.
+/// Entry k is the length of the longest common suffix of the window with and without its last k
+/// tokens: in `a b x a b`, entry 3 is 2, and `x` followed.
 /// Entry 0 is the whole length.
 ///
 /// The Z-algorithm (Gusfield, "Algorithms on Strings, Trees and Sequences", 1997, section 1.4) on

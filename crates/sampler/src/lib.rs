@@ -16,7 +16,7 @@
 //!
 //! Mirostat 2 takes the place of all cuts, top_n_sigma to xtc, and comes after the temperature.
 //! Unlike in llama.cpp, penalties and dry work with it too. At temperature 0 the best token after
-//! penalties and dry is taken: no cut has a say, not even those that may lose the best.
+//! penalties and dry is taken: no cut applies, not even those that may drop it.
 //!
 //! **Seed contract.** Each call of [`Sampler::sample`] takes exactly two numbers from the
 //! [`rng::Rng`] of its seed, first XTC's, then the one that picks, whether they are used or not.
@@ -27,9 +27,9 @@
 //!
 //! **Cost.** Top-k, top-nσ and min-p compare logits; exponentials are taken of what they leave,
 //! unless typical-p, top-p without top-k, or mirostat need the whole vocabulary's: some 40 µs a
-//! token as against a millisecond, at 49,152 tokens.
+//! token instead of a millisecond, at 49,152.
 //!
-//! It knows no tensors, no text and no story, and draws on no other chance than its seed.
+//! It uses no tensors, text or story, and its seed is its only source of randomness.
 
 #![warn(unreachable_pub)]
 

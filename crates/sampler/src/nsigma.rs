@@ -1,4 +1,4 @@
-//! Top-nσ: the noise of a model's logits is about normal, and what stands clear of it is meant.
+//! Top-nσ: the noise in a model's logits is about normal, and outliers are signal.
 //!
 //! It works on the logits and so does not depend on the temperature. Which tokens these are is
 //! not known here.

@@ -60,7 +60,7 @@ impl Stage {
 
 impl Sampler {
     /// How many of the highest logits settle which token comes next: all others may be `-inf`.
-    /// `None` where every logit has a say.
+    /// `None` if every logit matters.
     pub fn sufficient_top_k(&self) -> Option<usize> {
         let (mut highest, mut spare) = (None, 0);
         for stage in Stage::all() {

@@ -104,7 +104,7 @@ pub fn train(
     run(phase.as_mut(), &plan, &device, observer, on_event)
 }
 
-/// Checks from its folders whether a job can start, and returns the weights that it starts from.
+/// Checks a job's folders before it starts, and returns the weights that it starts from.
 /// Called before anything is downloaded or computed for it.
 pub fn check(job: &Job, styles: &[String]) -> Result<Option<PretrainedWeights>, TrainError> {
     check_single_design(job)?;

@@ -100,8 +100,8 @@ impl std::str::FromStr for GanLoss {
 }
 
 impl GanLoss {
-    /// The discriminator's part. `fake` are scores of generated pictures, or of real ones with the
-    /// caption of others.
+    /// The discriminator's part. `fake` holds scores of generated pictures, or of real ones with
+    /// other captions.
     pub fn discriminator(self, real: &Tensor, fake: &Tensor) -> Result<Tensor> {
         match self {
             GanLoss::Bce => softplus(&real.neg()?)?.mean_all()? + softplus(fake)?.mean_all()?,

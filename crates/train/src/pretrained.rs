@@ -142,7 +142,7 @@ impl PretrainedWeights {
         }
     }
 
-    /// A warning about styles that the weights do not know; None where they know all.
+    /// A warning about styles that the weights lack; None if they have all.
     pub fn new_styles_warning(&self) -> Option<String> {
         let named = self.new_styles.join(", ");
         (!self.new_styles.is_empty()).then(|| {

@@ -1,7 +1,7 @@
 //! The loop that all phases share: steps, checkpoints, resuming, and warnings about the numbers.
 //!
-//! It knows no model: a phase of another model than the image model's brings a description of its
-//! own, `C`, by which a checkpoint is recognized.
+//! It is independent of the model: a phase of any other model supplies its own description, `C`,
+//! which identifies its checkpoints.
 
 use super::TrainError;
 use super::checkpoint::{self, RunState};

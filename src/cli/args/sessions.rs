@@ -43,7 +43,7 @@ pub enum Sessions {
         #[arg(long, env = "ILLUMINE_SESSIONS", value_name = "FOLDER")]
         sessions: Option<PathBuf>,
     },
-    /// Check a session for damage, or all sessions
+    /// Check one session or all for damage
     Check {
         /// Session name [default: all sessions]
         name: Option<String>,

@@ -15,7 +15,7 @@ use ureq::Agent;
 use ureq::http::{Response, StatusCode};
 
 const CHUNK: usize = 128 << 10;
-/// The number of consecutive failed connections without any data after which a source is given up.
+/// How many connections in a row may fail without data before a source is abandoned.
 const FRUITLESS: u32 = 3;
 
 /// A file to download.

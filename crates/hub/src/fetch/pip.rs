@@ -19,7 +19,7 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 
-/// Packages at one version, and a directory of our own to bring their wheels to.
+/// Packages at one version, and our own directory for their wheels.
 pub(super) struct Wheels<'a> {
     pub settings: &'a PipSettings,
     pub http: &'a HttpSettings,
@@ -35,7 +35,7 @@ enum Ended {
 }
 
 impl Wheels<'_> {
-    /// Brings each package's wheel to the directory; what an earlier run brought is kept.
+    /// Downloads each package's wheel; those from an earlier run are kept.
     pub(super) fn fetch(
         &self,
         packages: &[&str],
@@ -259,7 +259,7 @@ fn end(child: &mut Child) {
     let _ = child.kill();
 }
 
-/// The size of the largest file below: pip writes a wheel twice at once, for itself and its cache.
+/// The size of the largest file in a folder: pip writes a wheel twice, for itself and its cache.
 fn largest(directory: &Path) -> u64 {
     let entries = directory.read_dir().into_iter().flatten().flatten();
     let sizes = entries.map(|entry| match entry.file_type() {

@@ -1,12 +1,12 @@
 //! Grouped-query attention on a CPU, a tile of query rows at a time.
 //!
-//! A tile is a few tokens and the heads that share a key head, so that a key or a value that was
-//! loaded serves all of them. Three steps follow each other: scores, softmax, weighted values.
+//! A tile is a few tokens and the heads that share a key head, so that each loaded key or value
+//! serves all of them. There are three steps: scores, softmax, weighted values.
 //!
-//! **Invariant:** a row's result depends on that row, the keys and the values alone: it is the same
-//! to the bit whether the row is read alone or in a batch, on one thread or many, in one piece of
-//! the past or two, and in every family. A score is added up over the numbers of a head in order,
-//! an output over the positions in order, and a position that a row does not see adds nothing.
+//! **Invariant:** a row's result depends on that row, the keys and the values alone: it is
+//! bit-identical whether the row is computed alone or in a batch, on one thread or many, with the
+//! past in one piece or two, and in every family. Scores are summed over a head's dimensions in
+//! order, outputs over the positions in order, and masked positions add nothing.
 //! A story read again therefore continues exactly as it did the first time.
 
 mod steps;
@@ -40,12 +40,12 @@ pub struct Job<'a> {
     pub past: [(&'a KvBlocks, usize); 2],
 }
 
-/// Query rows of a tile, about: the more, the less often a key or a value is widened to a float;
-/// the fewer, the more tiles there are to share among threads.
+/// Approximate query rows of a tile: with more, keys and values are widened to floats less often;
+/// with fewer, there are more tiles to share among threads.
 const ROWS: [usize; 3] = [96, 48, 24];
 /// Scores of a tile that stay in a core's own cache.
 const SCORES: usize = 128 << 10;
-/// Products from which on one token's work is worth handing out.
+/// Products above which one token's work is worth sharing.
 const SHARE: usize = 100_000;
 
 /// Causal attention: `q` and `out` are `[rows, heads, dim]`.
@@ -180,7 +180,7 @@ thread_local! {
     static WIDENED: RefCell<Aligned<f32>> = RefCell::default();
 }
 
-/// Lends memory, kept to spare allocations.
+/// Lends memory, kept to avoid allocations.
 fn scratch(
     of: &'static LocalKey<RefCell<Aligned<f32>>>,
     len: usize,

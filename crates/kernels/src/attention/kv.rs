@@ -3,7 +3,7 @@
 //! Positions lie in blocks of 16. In a block, a head's keys are `[dim, 16 positions]`, so that 16
 //! scores are computed side by side without adding up across a register; its values are
 //! `[16 positions, width]`, where width is dim rounded up to whole registers.
-//! Numbers of 8 bits have scales beside them, one for 32 numbers of a position's head: those of keys
+//! 8-bit values have scales beside them, one per 32 values of a position's head: those of keys
 //! are `[dim / 32, 16 positions]`, those of values `[16 positions, dim / 32]`.
 
 use crate::lanes::{KvElement, SCALE_GROUP, WIDTH};
@@ -39,7 +39,7 @@ impl FromStr for KvType {
             "f16" => Ok(KvType::F16),
             "f32" => Ok(KvType::F32),
             "q8_0" => Ok(KvType::Q8),
-            _ => Err("keys and values are kept as f16, f32 or q8_0".to_string()),
+            _ => Err("the KV cache type is f16, f32 or q8_0".to_string()),
         }
     }
 }
@@ -167,7 +167,7 @@ impl KvBlocks {
         }
     }
 
-    /// The opposite of [`KvBlocks::save`]; `bytes` must hold as many positions.
+    /// The inverse of [`KvBlocks::save`]; `bytes` must hold as many positions.
     pub fn restore(&mut self, from: usize, to: usize, bytes: &[u8]) {
         self.reserve(to);
         let positions = bytes.chunks_exact(self.saved_bytes().max(1));

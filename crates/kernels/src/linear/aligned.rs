@@ -3,7 +3,7 @@
 use std::marker::PhantomData;
 use std::ops::{Deref, DerefMut};
 
-/// Pod old data: types for which every bit pattern is a value.
+/// Plain old data: types for which any bit pattern is valid.
 pub trait Pod: Copy + Default {}
 impl Pod for i8 {}
 impl Pod for u16 {}
@@ -13,7 +13,7 @@ impl Pod for f32 {}
 #[repr(C, align(64))]
 struct Line([u8; 64]);
 
-/// A vector that starts at a cache line.
+/// A vector aligned to a cache line.
 pub struct Aligned<N> {
     lines: Vec<Line>,
     len: usize,

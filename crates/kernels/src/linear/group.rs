@@ -66,8 +66,8 @@ impl Part<'_> {
         self.quantize_with(k, quantize_block);
     }
 
-    /// The same with another way for a block, which must give the same: its scale, and the sums of
-    /// the codes of both halves.
+    /// The same with another function per block, which must give the same scale and sums of both
+    /// halves' codes.
     #[inline(always)]
     pub(super) fn quantize_with(
         self,
@@ -101,8 +101,8 @@ pub(super) const SMALL: f32 = 1e-30;
 
 /// Quantizes 32 values: their scale, and the sums of the codes of both halves.
 ///
-/// Values too small to matter become zero; where one is infinite or no number, the scale is too,
-/// and so will be the product. Loop after loop, because compilers find vectors in that.
+/// Values too small to matter become zero; if one is infinite or NaN, so are the scale and the
+/// product. Separate loops, because compilers vectorize them.
 #[inline(always)]
 fn quantize_block(values: &[f32; BLOCK], codes: &mut [i8; BLOCK]) -> (f32, [i32; 2]) {
     // Without their sign, floats are in the order of their bits; what is no number comes last.

@@ -157,7 +157,7 @@ pub(super) struct Input<'a> {
 }
 
 impl Input<'_> {
-    /// Does something with the groups of some rows, as many at once as a kernel takes.
+    /// Calls `with` for the groups of some rows, as many at once as a kernel takes.
     pub(super) fn each(&self, rows: &Range<usize>, mut with: impl FnMut(usize, Group)) {
         let mut row = rows.start;
         while row < rows.end {

@@ -55,7 +55,7 @@ pub enum LinearError {
         cols: usize,
         block: usize,
     },
-    #[error("{format:?} weights of {rows} x {cols} need {want} bytes, there are {have}")]
+    #[error("{format:?} weights of {rows} x {cols} need {want} bytes; there are {have}")]
     Bytes {
         format: Format,
         rows: usize,

@@ -1,20 +1,20 @@
 //! Packing: from the rows of a GGUF matrix into strips that a kernel reads from end to end.
 //!
 //! A strip is 16 rows wide and as long as the matrix has columns. First come the scales of all its
-//! blocks, then the weights, 32 columns after 32 columns. Within those, a group is 4 columns of
+//! blocks, then the weights, 32 columns at a time. Within those, a group is 4 columns of
 //! the 16 rows, 4 bytes a row: 64 bytes, one register, whose lanes are the rows. Weights keep the
 //! bits they have in the file: where a byte holds two nibbles, group g is low and group g + 4 high,
 //! which is GGML's own order within 32 values. So packing is mostly the moving of 4-byte words.
 //!
 //! | weights | bytes for 32 columns of 16 rows |
 //! |---|---|
-//! | 4 bit | 4 x 64 of nibbles |
+//! | 4 bit | 4 x 64: nibbles |
 //! | 5 bit | the same, then 8 words of 64 bits: the fifth bits of each group, in byte order |
 //! | 6 bit | the same, then 2 x 64: the high bit pairs of groups 0 to 3, of groups 4 to 7 |
 //! | 8 bit | 8 x 64, the sign bit inverted: 0 to 255 stands for -128 to 127 |
 //! | floats | 32 columns of 16 floats |
 //!
-//! Rows that fill up the last strip have zero for a scale, and nobody reads what they give.
+//! Padding rows of the last strip have scale zero, and their results are never read.
 
 use super::arena::{ALIGN, Arena, Region};
 use super::dequantize::{codes_q4k, codes_q5k, codes_q6k, scale_and_min, word};

@@ -17,7 +17,7 @@ use super::quantize::Activations;
 
 /// How long a thread watches for work before it sleeps: longer than what lies between two layers.
 const SPIN_TIME: Duration = Duration::from_micros(200);
-/// How often the caller looks for the others to finish before it offers its processor to them.
+/// How often the caller polls for the others to finish before it yields its processor.
 const SPINS: usize = 2_000;
 
 /// Threads that work on one task together, and the kernels that they use.
@@ -50,8 +50,7 @@ struct Shared {
 // SAFETY: `task` is written while no unit can be claimed, and read by who has claimed one.
 unsafe impl Sync for Shared {}
 
-/// A range of units of which nobody takes one twice: the end in the high half, in the low half the
-/// next one. On a cache line of its own.
+/// A range of units, each taken only once: the end in the high half, the next one in the low half. On a cache line of its own.
 #[repr(align(64))]
 #[derive(Default)]
 struct Units(AtomicU64);
@@ -223,7 +222,7 @@ impl Shared {
     }
 }
 
-/// The life of a worker.
+/// A worker's loop.
 fn worker_loop(shared: &Shared, index: usize) {
     let mut seen = 0;
     while !shared.closing.load(Ordering::Relaxed) {
@@ -263,7 +262,7 @@ fn sleep(shared: &Shared, index: usize, seen: usize) {
     }
 }
 
-/// Locks; what these locks guard is whole at any time, so a panic elsewhere is no reason to stop.
+/// Locks, ignoring poisoning: the guarded data is consistent even after a panic elsewhere.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -111,7 +111,7 @@ impl Reader<'_> {
         let elements = header.dims.iter().try_fold(1usize, |product, dim| {
             product.checked_mul(usize::try_from(*dim).ok()?)
         });
-        let elements = elements.ok_or_else(|| damaged("an impossible size of tensor"))?;
+        let elements = elements.ok_or_else(|| damaged("an impossible size in tensor"))?;
         let len = kind.bytes_of(elements);
         let len = len.ok_or_else(|| damaged("a wrong size of tensor"))?;
         let begin = usize::try_from(header.offset)

@@ -14,13 +14,13 @@ struct Symbol {
     after: Option<usize>,
 }
 
-/// Two neighbours that may be merged; in the order of what is merged last.
+/// Two neighbours that may be merged; the last to merge sorts first.
 #[derive(PartialEq, Eq, PartialOrd, Ord)]
 struct Pair {
     score: i64,
     left: std::cmp::Reverse<usize>,
     right: usize,
-    /// The length of both together: when it is no longer so, one of them was merged elsewhere.
+    /// The length of both together: if it has changed, one of them was merged elsewhere.
     len: usize,
 }
 

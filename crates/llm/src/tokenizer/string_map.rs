@@ -8,8 +8,8 @@ pub struct StringMap {
     /// Where each text ends; it begins where the one before ends.
     ends: Vec<u32>,
     numbers: Vec<u32>,
-    /// A power of two of places, twice as many as texts or more: one more than an index into
-    /// `ends`, or 0 where none is.
+    /// Hash slots, a power of two, at least twice as many as texts: an index into `ends` plus one,
+    /// or 0 if empty.
     places: Vec<u32>,
     hasher: RandomState,
 }

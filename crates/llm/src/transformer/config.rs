@@ -82,7 +82,7 @@ const UNSUPPORTED: &[&str] = &[
     "residual_scale",
 ];
 
-/// Gemma 3 27B is told by its layers; its queries are scaled by hidden size over heads instead of
+/// Its layers identify Gemma 3 27B; its queries are scaled by hidden size over heads instead of
 /// by the width of a head (gemma_pytorch's config.py, `query_pre_attn_scalar`), which GGUF files
 /// do not say.
 const GEMMA_27B_LAYERS: usize = 62;

@@ -142,8 +142,8 @@ fn phi3() {
 ///
 /// Candle's quantized loader differs from the published model: SiLU for GELU, windows one token
 /// wider, none for single tokens, and tables for 131,072 positions in each layer. Its unquantized
-/// one agrees for tokens read one by one (in a prompt its windows are wider, too), with norms
-/// that add 1 to their weight, which GGUF files hold already added.
+/// one agrees for tokens read one by one (in a prompt its windows are wider too); its norms add 1
+/// to their weights, which GGUF files already include.
 #[test]
 fn gemma3() {
     let shape = Shape { layers: 8, ..WIDE };

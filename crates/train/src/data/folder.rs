@@ -193,7 +193,7 @@ fn pixels(path: &Path, size: u32) -> Result<Vec<u8>, String> {
     }
 }
 
-/// Puts pictures, captions and splits side by side. Pictures with the same captions are one concept.
+/// Combines pictures, captions and splits. Pictures with the same captions are one concept.
 fn assemble(
     folder: &Path,
     taken: Vec<(CaptionedFile, Vec<u8>)>,

@@ -7,15 +7,15 @@ use crate::linear::KernelFamily;
 use crate::math::softmax;
 use std::ops::Range;
 
-/// A step for a tile whose scores, `[rows, stride]`, are at the pointer; the slice is room for
-/// keys and values that are widened, [`widened`] long.
+/// A step for a tile whose scores, `[rows, stride]`, are at the pointer; the slice is scratch space
+/// for widened keys and values, [`widened`] long.
 ///
 /// # Safety
-/// The processor has the family's instructions, and nobody else has what the step writes.
+/// The processor has the family's instructions, and nothing else accesses what it writes.
 pub(super) type StepFn<N> = unsafe fn(&Tile<N>, *mut f32, &mut [f32], Step);
 
-/// Blocks between those that are read and those that are asked for: a head's keys and values lie
-/// apart in each, which the processor does not foresee.
+/// Blocks between those being read and prefetched: a head's keys and values lie apart in each,
+/// which the hardware prefetcher misses.
 pub(super) const AHEAD: usize = 4;
 
 /// Rows from which on keys and values are widened to floats before they are used.
@@ -123,7 +123,7 @@ unsafe fn widen_keys<L: Lanes, N: KvElement>(keys: Keys<N>, to: *mut f32, dim: u
 struct Keys<N> {
     numbers: *const N,
     scales: *const f32,
-    /// How far on from them the head's keys lie that are soon read.
+    /// The distance to the head's keys to prefetch.
     ahead: usize,
     /// Where their scores go, and how many of them count.
     place: usize,
@@ -291,7 +291,7 @@ pub(super) unsafe fn put<L: Lanes>(to: *mut f32, values: L::Vector, count: usize
     }
 }
 
-/// A row's softmax; nothing for what it does not see.
+/// A row's softmax; zero for masked positions.
 ///
 /// # Safety
 /// `scores` has the row, and nobody else has it.

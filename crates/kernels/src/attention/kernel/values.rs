@@ -98,8 +98,8 @@ unsafe fn weigh<L: Lanes, N: KvElement, const R: usize, const D: usize>(
     }
 }
 
-/// Weighted values of all rows, a chunk of positions after another: the values of a chunk are
-/// widened once, and what rows have so far waits in memory while others are added to.
+/// Weighted values of all rows, one chunk of positions at a time: its values are widened once, and
+/// partial sums wait in memory while other rows are updated.
 ///
 /// # Safety
 /// As for [`weigh_columns`]; `wide` has room for a chunk.

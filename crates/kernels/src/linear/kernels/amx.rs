@@ -25,7 +25,7 @@ use crate::tile_registers::{self, TileConfig};
 const ROWS: usize = 16;
 /// Bytes of 32 columns of a strip.
 const COLUMNS: usize = BLOCK * STRIP;
-/// How far ahead to ask for memory.
+/// How far ahead to prefetch.
 const AHEAD: usize = 4096;
 
 /// The kernels for strips of this layout; plain floats have none.
@@ -132,8 +132,8 @@ unsafe fn configure<const IN_HALVES: bool>() {
     unsafe { tile_registers::load_config(shapes) };
 }
 
-/// Products that are made before their floats are added up. Long enough, because the processor
-/// does one kind of work faster than both at once; short enough for the nearest cache.
+/// Products computed before their floats are summed. Enough of them, because the processor does one
+/// kind of work faster than both at once; few enough for the L1 cache.
 const PHASE: usize = 4;
 
 /// Sums of 16 rows of input and 16 of weights, for each product of a phase.

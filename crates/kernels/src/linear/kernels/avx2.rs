@@ -228,7 +228,7 @@ unsafe fn integer_rows<D: Dot, C: Codes, S: Scales, const M: usize>(
     }
 }
 
-/// Asks for the lines that come `AHEAD` of these; a prefetch of a wrong address does nothing.
+/// Prefetches the lines `AHEAD` of these; an invalid address is harmless.
 #[inline]
 #[target_feature(enable = "avx2,fma,f16c")]
 fn prefetch(start: *const u8, bytes: usize) {

@@ -1,8 +1,8 @@
 //! AVX-512 with VNNI: a register is 4 columns of 16 rows, and an instruction multiplies it with 4
 //! input codes and adds up into 16 sums.
 //!
-//! The weights are read once for up to 8 rows of input; with one row the memory sets the pace, so
-//! it is asked for what comes next a few kilobytes ahead.
+//! The weights are read once for up to 8 rows of input; with one row memory is the bottleneck, so
+//! data is prefetched a few kilobytes ahead.
 
 pub(super) mod read;
 

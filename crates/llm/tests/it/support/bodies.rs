@@ -15,12 +15,11 @@ pub const HIDDEN: usize = 64;
 pub const FEED: usize = 96;
 pub const VOCABULARY: usize = 160;
 
-/// How far logits may lie apart, in their standard deviation: what other orders of adding up make.
+/// How far logits may differ, in standard deviations: the effect of other summation orders.
 pub const CLOSE: f32 = 1e-3;
-/// Where weights are quantized, both round what they multiply them by to 8 bits, each a little
-/// otherwise. Held to the same weights in exact arithmetic, illumine's mean error must be at most
-/// so many times candle's, and below this (measured: 0.015 to 0.034 for
-/// both).
+/// With quantized weights both round activations to 8 bits, slightly differently. Compared with
+/// exact arithmetic on the same weights, illumine's mean error must be at most this many times
+/// candle's, and below the next constant (measured: 0.015 to 0.034 for both).
 pub const AS_GOOD: f32 = 1.25;
 pub const CLOSE_Q8: f32 = 0.06;
 
@@ -150,9 +149,8 @@ pub fn close(wanted: &[f32], given: &[f32]) {
     assert!(far < CLOSE, "{far}");
 }
 
-/// A model gives the same logits, to the bit, for a text read whole, one by one, stopped and read
-/// again, read again from the middle, or as branches of it; on one thread or many, and with the
-/// kernels of every family.
+/// A model gives bit-identical logits for a text read whole, token by token, after an interruption,
+/// again from the middle, or as branches; on one thread or many, and with every kernel family.
 pub fn consistent(file: &NamedTempFile) {
     for kv in [KvType::F16, KvType::Q8] {
         let families = KernelFamily::ALL

@@ -155,7 +155,7 @@ impl Tiny {
     }
 }
 
-/// The file as illumine reads it, with keys and values kept exactly.
+/// The file as illumine loads it, with an f32 KV cache.
 pub fn ours(file: &NamedTempFile) -> Box<dyn TextModel> {
     placed(file, &exact())
 }
@@ -222,8 +222,8 @@ pub fn feed(model: &mut dyn TextModel, ids: &[u32], rows: Logits) -> Vec<f32> {
     model.forward(ids, rows, &|| false).unwrap().unwrap()
 }
 
-/// The greatest and the mean (root of squares) difference of logits, in the standard deviation of
-/// what is wanted.
+/// The maximum and root-mean-square difference of logits, in standard deviations of the expected
+/// ones.
 pub fn difference(wanted: &[f32], given: &[f32]) -> (f32, f32) {
     assert_eq!(wanted.len(), given.len());
     let len = wanted.len() as f32;
