@@ -24,7 +24,7 @@ fn exit_codes() -> String {
     format!("Exit codes:{rows}")
 }
 
-/// Write stories with a local language model, and illustrate them, in the terminal.
+/// Write and illustrate stories in the terminal with local models.
 ///
 /// Without a command, opens the named session (or the most recent one) in the full-screen editor.
 /// If standard input or output is not a terminal, runs `illumine repl` instead.
@@ -41,7 +41,7 @@ pub struct Cli {
     pub command: Option<Command>,
 }
 
-/// Options that every command takes.
+/// Options that all commands take.
 #[derive(Args, Clone, Debug, Default)]
 pub struct Log {
     /// Log events to this file, for a bug report; the log contains none of your text
@@ -300,7 +300,7 @@ pub enum Prompts {
     },
 }
 
-// Read once: a box would save nothing.
+// Parsed once: a box would save nothing.
 #[allow(clippy::large_enum_variant)]
 #[derive(Debug, Subcommand)]
 pub enum Eval {
@@ -328,7 +328,7 @@ pub enum Eval {
     Image(NoTrainer),
 }
 
-/// The arguments of a command that a build without the trainer does not have.
+/// The arguments of a command that needs the trainer, in a build without it.
 #[cfg(not(feature = "train"))]
 #[derive(Args, Debug)]
 pub struct NoTrainer {
@@ -371,15 +371,15 @@ pub struct Bench {
     /// Print a JSON object
     #[arg(long)]
     pub json: bool,
-    /// Model name (see `illumine models list`) or path of a GGUF file
+    /// Model name (see `illumine models list`) or path to a GGUF file
     #[arg(short, long, env = "ILLUMINE_MODEL", value_name = "NAME|PATH")]
     pub model: Option<String>,
     #[command(flatten)]
     pub on: On,
 }
 
-/// Parses the command line. Prints help itself; a usage error becomes one sentence, as every other
-/// failure does.
+/// Parses the command line, printing help if requested. A usage error becomes one sentence, like
+/// every other failure.
 pub fn read() -> Result<Cli, Failed> {
     Cli::try_parse().map_err(|error| match error.kind() {
         ErrorKind::DisplayHelp

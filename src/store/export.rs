@@ -58,7 +58,7 @@ pub const FORMATS: &[(ExportFormat, &[&str], &str, &str)] = &[
         ExportFormat::Html,
         &["html", "htm"],
         "html",
-        "one HTML page, authors marked",
+        "one HTML page that marks the authors",
     ),
     (ExportFormat::Epub, &["epub"], "epub", "an e-book"),
     (

@@ -315,7 +315,7 @@ pub const KEYS: &[KeyBinding] = &[
         CTRL,
         KeyCode::Char('z'),
         Action::Suspend,
-        "suspend; fg resumes",
+        "suspend; resume with fg",
     ),
     edit(NONE, KeyCode::Left, Edit::Left),
     edit(NONE, KeyCode::Right, Edit::Right),

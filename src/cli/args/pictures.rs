@@ -70,7 +70,7 @@ pub struct Draw {
     /// Print a JSON object
     #[arg(long)]
     pub json: bool,
-    /// Folder of the image model's weights
+    /// Image model weights folder
     #[arg(long, env = "ILLUMINE_WEIGHTS", value_name = "FOLDER", value_hint = ValueHint::DirPath)]
     pub weights: Option<PathBuf>,
     /// Never access the network

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 pub enum Sessions {
     /// List sessions, most recent first
     List {
-        /// Folder of the sessions
+        /// Sessions folder
         #[arg(long, env = "ILLUMINE_SESSIONS", value_name = "FOLDER")]
         sessions: Option<PathBuf>,
         /// Print JSON
@@ -21,7 +21,7 @@ pub enum Sessions {
         /// Print every passage of every branch as JSON Lines
         #[arg(long)]
         all: bool,
-        /// Folder of the sessions
+        /// Sessions folder
         #[arg(long, env = "ILLUMINE_SESSIONS", value_name = "FOLDER")]
         sessions: Option<PathBuf>,
     },
@@ -29,7 +29,7 @@ pub enum Sessions {
     Grep {
         /// Words to find
         words: String,
-        /// Folder of the sessions
+        /// Sessions folder
         #[arg(long, env = "ILLUMINE_SESSIONS", value_name = "FOLDER")]
         sessions: Option<PathBuf>,
     },
@@ -39,7 +39,7 @@ pub enum Sessions {
         name: String,
         /// New name
         to: String,
-        /// Folder of the sessions
+        /// Sessions folder
         #[arg(long, env = "ILLUMINE_SESSIONS", value_name = "FOLDER")]
         sessions: Option<PathBuf>,
     },
@@ -47,7 +47,7 @@ pub enum Sessions {
     Check {
         /// Session name [default: all sessions]
         name: Option<String>,
-        /// Folder of the sessions
+        /// Sessions folder
         #[arg(long, env = "ILLUMINE_SESSIONS", value_name = "FOLDER")]
         sessions: Option<PathBuf>,
     },
@@ -78,7 +78,7 @@ pub struct Export {
     /// Language tag for EPUB and HTML, for example en or de-AT
     #[arg(long, value_name = "TAG")]
     pub language: Option<String>,
-    /// Folder of the sessions
+    /// Sessions folder
     #[arg(long, env = "ILLUMINE_SESSIONS", value_name = "FOLDER")]
     pub sessions: Option<PathBuf>,
 }
@@ -98,7 +98,7 @@ pub struct Import {
     /// Your name in the story, for character cards that use {{user}}
     #[arg(long, value_name = "NAME")]
     pub user: Option<String>,
-    /// Folder of the sessions
+    /// Sessions folder
     #[arg(long, env = "ILLUMINE_SESSIONS", value_name = "FOLDER")]
     pub sessions: Option<PathBuf>,
 }

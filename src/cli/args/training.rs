@@ -67,7 +67,7 @@ pub struct EvalImage {
     /// Dataset file from `illumine train data`, or a folder of pictures
     #[arg(long, value_name = "PATH", value_hint = ValueHint::AnyPath)]
     pub data: PathBuf,
-    /// Folder of the image model's weights
+    /// Image model weights folder
     #[arg(long, env = "ILLUMINE_WEIGHTS", value_name = "FOLDER", value_hint = ValueHint::DirPath)]
     pub weights: Option<PathBuf>,
     /// Pictures to draw for each split: training, held-out pairs, held-out concepts
@@ -109,11 +109,11 @@ pub struct EvalImage {
     pub on: On,
 }
 
-/// Parses a number that is not below 0.
+/// Parses a non-negative number.
 fn weight(text: &str) -> Result<f64, String> {
     let weight: Option<f64> = text.parse().ok();
     let weight = weight.filter(|weight| weight.is_finite() && *weight >= 0.0);
-    weight.ok_or_else(|| "expected a number that is not negative".to_string())
+    weight.ok_or_else(|| "expected a non-negative number".to_string())
 }
 
 /// Parses the name of a phase.
@@ -134,7 +134,7 @@ fn share(text: &str) -> Result<f64, String> {
 #[derive(Args, Debug)]
 pub struct Gan {
     /// Phase to train, in this order: reconstruct, tokens, then paint and refine (both optional); or
-    /// direct, which trains the one-pass GAN in a run folder of its own
+    /// direct, which trains the one-pass GAN in its own run folder
     #[arg(value_parser = phases())]
     pub phase: PhaseKind,
     /// Dataset file from `illumine train data`, or a folder of pictures with captions in a
