@@ -165,7 +165,7 @@ fn finished_weights_are_a_beginning_and_new_styles_are_named() {
     let run = home.path().join("run");
     let run = (data.as_path(), run.as_path());
     let said = trained(&home, "tokens", run, &from);
-    assert!(said.contains("do not know these styles:"), "{said}");
+    assert!(said.contains("lack these styles:"), "{said}");
     // What was not trained is the weights' own.
     let weights = exported(&home, run, &from[..2]);
     draws(&home, &weights, "own");

@@ -102,5 +102,5 @@ fn unit(features: &Tensor) -> Result<Tensor> {
 }
 
 fn nothing() -> Error {
-    Error::Msg("there are no features to look at".into())
+    Error::Msg("there are no features to score".into())
 }

@@ -12,10 +12,9 @@ use ::safetensors::SafeTensors;
 use candle_core::{Device, Tensor, safetensors};
 use std::collections::BTreeMap;
 
-/// The drawings retrieved for one picture, at most one per style: the row of each drawing's
-/// style in the style table ([`unknown_style`] if the style is not in the weights) and its
-/// tokens. The order means nothing but for chance: which of them biases the logits is drawn by
-/// its style's weight.
+/// The drawings retrieved for one picture, at most one per style: the row of each drawing's style
+/// in the style table ([`unknown_style`] if the style is not in the weights) and its tokens. The
+/// order matters only to the random choice, by style weight, of the one that biases the logits.
 pub type RetrievedExamples = Vec<(usize, FsqCodes)>;
 
 /// The row of a drawing whose style is not in the weights.

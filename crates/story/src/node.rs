@@ -124,7 +124,7 @@ pub struct Provenance {
     pub instruct: Option<String>,
     /// The goal.
     pub goal: super::goal::LengthGoal,
-    /// The lore entries that were active by their keys.
+    /// The lore entries activated by their keys.
     pub lore: Vec<super::lore::EntryId>,
     /// The tokens with which the writer chose to start it.
     pub begin: Vec<u32>,

@@ -76,7 +76,7 @@ pub fn excerpt(text: &str, longest: usize) -> String {
 /// [`excerpt`].
 pub fn excerpt_around(text: &str, wanted: &str, longest: usize) -> Option<String> {
     let at = text.to_lowercase().find(wanted)?;
-    // Lower case may be longer or shorter: the place is only near.
+    // Lower case can differ in length, so the position is approximate.
     let near = at.saturating_sub(30).min(text.len());
     let from = text.floor_char_boundary(near);
     let before = if from > 0 { "…" } else { "" };
@@ -160,7 +160,7 @@ mod tests {
             "Mara went"
         );
         assert_eq!(excerpt_around(text, "tobias", 80), None);
-        // The lower case of İ is longer than itself.
+        // İ gets longer in lower case.
         let odd = format!("{}x", "İ".repeat(60));
         assert!(excerpt_around(&odd, "x", 10).is_some());
     }

@@ -147,7 +147,7 @@ impl Story {
             return Vec::new();
         };
         let mut found = Vec::new();
-        // What goes on with the passage before it is a version of that one.
+        // A passage joined to the previous one counts as a version of that one.
         let begins = |id: &NodeId| *id == base.id || self.node(*id).is_some_and(|it| !it.joins);
         let there = self.passages_at(base.place());
         let mut waiting: Vec<NodeId> = there.filter(begins).collect();

@@ -17,7 +17,7 @@ use std::path::{Path, PathBuf};
 /// The metrics of a step, by name.
 pub type Metrics = Vec<(&'static str, f64)>;
 
-/// The schedule of a phase: steps, batch size, learning rate, and how often it saves something.
+/// The schedule of a phase: steps, batch size, learning rate, and how often it saves.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Schedule {
     pub seed: u64,
@@ -45,7 +45,7 @@ pub struct Plan<C = Config> {
     pub schedule: Schedule,
 }
 
-/// What a checkpoint says of the model that it trains: two are equal where their tensors fit.
+/// A checkpoint's description of its model; two are equal if their tensors are compatible.
 pub trait ModelDescription: Clone + PartialEq + Serialize + DeserializeOwned {}
 
 impl<C: Clone + PartialEq + Serialize + DeserializeOwned> ModelDescription for C {}

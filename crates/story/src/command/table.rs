@@ -9,7 +9,7 @@ use super::pictures::{
 };
 use super::{ArgumentKind, Command, CommandSpec, Swipe};
 
-/// Makes the table of its rows: name, aliases, arguments, what completes them, help, parser.
+/// Builds the table from its rows: name, aliases, arguments, their completion, help, parser.
 macro_rules! commands {
     ($($name:literal $aliases:expr, $args:literal, $completes:ident, $help:literal
        => $parse:expr;)*) => {
@@ -143,7 +143,7 @@ commands! {
         "summarize the passages that no longer fit the context"
         => |rest| no_argument(rest, "/summarize", Command::Summarize);
     "image" ["img", "imagine"], "[WORDS] [style=…] [n=N]", Styles,
-        "draw a picture; without words, of the last passage (also seed= size= guidance= retrieval=)"
+        "draw a picture, by default of the last passage (also seed= size= guidance= retrieval=)"
         => parse_image;
     "scene" [], "[WORDS] [style=…]", Styles,
         "draw a wide picture: a backdrop and up to three things in front of it"

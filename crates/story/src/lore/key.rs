@@ -49,7 +49,7 @@ impl Key {
             } => {
                 let (text, words) = if *case { (text, exact) } else { (lower, words) };
                 match whole {
-                    // As in SillyTavern, several words are looked for as they are.
+                    // As in SillyTavern, keys of several words match inside longer words too.
                     true if !words.contains(char::is_whitespace) => contains_word(text, words),
                     _ => text.contains(words.as_str()),
                 }
@@ -59,7 +59,7 @@ impl Key {
 }
 
 fn compile_pattern(pattern: &str, ignore_case: bool, flags: &str) -> Result<Key, String> {
-    // In JavaScript, the slash is written with a backslash before it.
+    // JavaScript escapes the slash with a backslash.
     let pattern = pattern.replace("\\/", "/");
     RegexBuilder::new(&pattern)
         .case_insensitive(ignore_case)

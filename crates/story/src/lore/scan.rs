@@ -1,9 +1,9 @@
 //! Selects the lore entries for the next passage, and records why each was chosen or skipped.
 //!
 //! The rules are SillyTavern's (World Info: selective logic, probability, recursion, groups,
-//! sticky, cooldown, delay), with two differences that make a passage repeatable: chance comes from
-//! the passage's seed, and timed effects follow from the entries that were active on the path so
-//! far, so that each branch has its own.
+//! sticky, cooldown, delay), with two differences that make a passage repeatable: random numbers
+//! come from the passage's seed, and timed effects follow from the entries that were active on the
+//! path so far, so that each branch has its own.
 
 use super::{Key, KeyLogic, LoreEntry, Lorebook, SCAN_DEPTH};
 use crate::card::Macros;
@@ -27,7 +27,8 @@ pub struct ScanInput<'a> {
 
 /// The result of a scan.
 pub struct ScanResult<'a> {
-    /// The entries to insert, in order of priority: the last are dropped first when the budget is spent.
+    /// The entries to insert, in order of priority; the last ones are dropped first if the budget
+    /// is exceeded.
     pub active: Vec<ActiveEntry<'a>>,
     pub skipped: Vec<SkippedEntry>,
     /// Entries whose keys do not occur and that no rule forbids: candidates for retrieval.
@@ -80,9 +81,9 @@ pub struct SkippedEntry {
     pub why: String,
 }
 
-/// Scans all lorebooks that are on; `off` tells which entries the writer turned off. The active
-/// entries are in the order of priority when tokens run out: constant ones first, then those
-/// matched in the story, then those matched in other entries, each by descending order.
+/// Scans all lorebooks that are on; `off` returns whether the writer turned an entry off. The
+/// active entries are sorted by priority: constant ones first, then those matched in the story,
+/// then those matched in other entries, each by descending order.
 pub fn scan<'a>(
     books: &[&'a Lorebook],
     off: &dyn Fn(&Lorebook, &LoreEntry) -> bool,
@@ -106,7 +107,7 @@ pub fn scan<'a>(
     waiting.retain(|(book, entry)| scan.timing_allows(book, entry));
     scan.match_story(&mut waiting);
     let mut from = 0;
-    // Each pass takes at least one entry from those waiting, so this ends.
+    // Each pass removes at least one waiting entry, so the loop ends.
     while from < scan.active.len() {
         let new = scan.active.len();
         scan.match_active(from, &mut waiting);
@@ -239,7 +240,7 @@ impl<'a> Scan<'a, '_> {
         }
     }
 
-    /// Activates an entry with its probability.
+    /// Activates an entry with its configured probability.
     fn activate_by_chance(&mut self, book: &'a Lorebook, entry: &'a LoreEntry, why: Activation) {
         let chance = self.chance(book, entry);
         if entry.use_probability && chance * 100.0 >= entry.probability {

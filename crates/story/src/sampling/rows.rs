@@ -287,7 +287,7 @@ fn bans(field: &mut Vec<Ban>, value: &str) -> Option<()> {
 /// Parses a finite number in an inclusive range.
 fn real(field: &mut f32, value: &str, low: f32, high: f32) -> Option<()> {
     let number: f32 = value.parse().ok()?;
-    // A NaN or an infinity is in no range; adding zero makes -0 plain.
+    // NaN and infinity are in no range; adding zero turns -0 into 0.
     (low..=high)
         .contains(&number)
         .then(|| *field = number + 0.0)
@@ -327,7 +327,7 @@ fn texts(field: &mut Vec<String>, value: &str) -> Option<()> {
         '"' if value.len() > 1 => vec![serde_json::from_str(value).ok()?],
         _ => vec![unescape(value)],
     };
-    // The empty text would be found everywhere.
+    // An empty text would match everywhere.
     let usable = texts.iter().all(|text| !text.is_empty());
     usable.then(|| *field = texts)
 }

@@ -1,7 +1,7 @@
 //! Rasterizes SVG icons, the same on every machine: premultiplied RGBA, fitted into a square and
 //! centred.
 //!
-//! The rules are part of the data set: change one and the model's training pictures change.
+//! The rules are part of the dataset: change one and the model's training pictures change.
 
 use resvg::{tiny_skia, usvg};
 

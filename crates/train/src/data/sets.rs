@@ -1,4 +1,4 @@
-//! The icon sets of the shipped data set: npm packages, versions, checksums and licences.
+//! The icon sets of the shipped dataset: npm packages, versions, checksums and licences.
 
 /// A set of drawings: an npm package of SVG icons, which is one style of the model.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
