@@ -1,6 +1,6 @@
 //! Opens a text in the writer's own editor and reads the result.
 //!
-//! Knows no story and no screen; the caller has released the terminal.
+//! Uses no story and no screen; the caller has released the terminal.
 
 use std::fs::{self, OpenOptions};
 use std::io::{Read, Write};
@@ -55,7 +55,7 @@ fn run<'a>(
     read.map_err(|error| EditorError::Read(error.to_string()))?;
     let edited = String::from_utf8(bytes);
     let edited = edited.map_err(|_| EditorError::Read("it is not UTF-8".to_string()))?;
-    // Editors end the last line; a text that did not end one keeps its end.
+    // Editors add a final line break; it is removed if the text had none.
     Ok(match text.ends_with('\n') {
         true => edited,
         false => edited.strip_suffix('\n').unwrap_or(&edited).to_string(),

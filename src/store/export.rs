@@ -1,8 +1,8 @@
 //! Exports stories, cards and lore for readers and for other programs.
 //!
-//! An export is an allowlist: the text of the story, its authors, the memory, notes and lore beside
-//! it, and the stored fields of imported files. It never contains the program's settings,
-//! environment or model paths.
+//! An export follows an allowlist: the text of the story, its authors, the memory, notes and lore,
+//! and the stored fields of imported files. It never contains the program's settings, environment
+//! or model paths.
 
 mod card;
 mod epub;
@@ -31,7 +31,7 @@ pub enum ExportFormat {
     Markdown,
     Html,
     Epub,
-    /// OpenAI's `messages`, one conversation per line.
+    /// OpenAI `messages`, one conversation per line.
     Messages,
     /// Preference pairs: the chosen version and a rejected one.
     Pairs,
@@ -110,7 +110,7 @@ pub fn names() -> Vec<&'static str> {
     FORMATS.iter().map(|(_, names, ..)| names[0]).collect()
 }
 
-/// A clause about the parts of a story that a format cannot store; empty if there are none.
+/// A clause about the parts of a story that a format cannot store; empty if it can store all.
 pub fn left_out(story: &Story, format: ExportFormat) -> String {
     let branches = match format {
         ExportFormat::Kobold => kobold::left_out(story),
@@ -138,9 +138,9 @@ pub struct ExportMeta {
     pub language: String,
     /// The session's folder, which contains pictures and a card's original file.
     pub folder: Option<PathBuf>,
-    /// The picture files of a private session, which are in memory only.
+    /// The picture files of a private session, which are only in memory.
     pub held: BTreeMap<NodeId, Arc<[u8]>>,
-    /// The name of the folder for files next to the export; None if there can be no such files.
+    /// The name of the folder for files next to the export; None if there cannot be any.
     pub beside: Option<String>,
 }
 
@@ -216,7 +216,7 @@ impl ExportFormat {
         if ends("charx") {
             return Some(ExportFormat::Card);
         }
-        // The longer endings hold the shorter ones.
+        // Longer extensions may end in shorter ones.
         let mut rows: Vec<_> = FORMATS
             .iter()
             .filter(|(_, _, ending, _)| ends(ending))
@@ -315,7 +315,7 @@ pub fn write_file(path: &Path, bytes: &[u8], over: bool) -> Result<(), ExportErr
     if path.exists() && !over {
         return Err(ExportError::Taken(path.to_path_buf()));
     }
-    // Beside it first: a full disk must not leave half a file in the place of a whole one.
+    // Writes a file beside it first, so that a full disk does not replace it with half a file.
     let mut name = path.file_name().unwrap_or_default().to_os_string();
     name.push(".part");
     let part = path.with_file_name(name);
@@ -351,7 +351,7 @@ fn shelf(story: &Story) -> Result<Lorebook, ExportError> {
             let mut entry = entry.clone();
             let taken = whole.entries.iter().map(|other| other.uid).max();
             entry.uid = taken.map_or(0, |uid| uid.saturating_add(1));
-            // What another book's form said is not what this one's does.
+            // Fields of other formats do not apply to this lorebook.
             entry.extra.retain(|_, _| false);
             whole.entries.push(entry);
         }

@@ -21,7 +21,7 @@ use story::import::Import;
 
 /// The maximum size of a file.
 const LARGEST: u64 = 64 << 20;
-/// The maximum size of JSON, which takes many times its size in memory.
+/// The maximum size of JSON, which takes several times as much memory.
 const LARGEST_JSON: usize = 32 << 20;
 /// The maximum size of a card inside a picture or an archive.
 const LARGEST_CARD: u64 = 16 << 20;
@@ -66,7 +66,7 @@ pub fn load_file(path: &Path) -> Result<Import, ImportError> {
     let bytes = read_bounded(path)?;
     let stem = path.file_stem().unwrap_or_default().to_string_lossy();
     let found = parse_file(bytes, &clean_line(&stem))?;
-    // A file that says what it is, and is not, is no story.
+    // Text in a file with another program's extension is not a story.
     let ending = path
         .extension()
         .unwrap_or_default()
@@ -122,7 +122,7 @@ fn read_bounded(path: &Path) -> Result<Vec<u8>, ImportError> {
         return Err(ImportError::Large);
     }
     let mut bytes = Vec::new();
-    // What is no plain file may be longer than it says.
+    // Special files may be longer than their metadata says.
     file.take(LARGEST + 1)
         .read_to_end(&mut bytes)
         .map_err(wrong)?;

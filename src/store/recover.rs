@@ -22,9 +22,9 @@ pub struct Recovered {
 
 /// Parses records up to the end, an incomplete record, or an invalid line.
 ///
-/// Only the last line can be incomplete: without a line break, or truncated and followed by
-/// nothing. An invalid line before others is damage, and the lines after it cannot be trusted: the
-/// story up to there is shown read-only.
+/// Only the last line can be incomplete: it has no line break, or is truncated. An invalid line
+/// before others is damage, and the lines after it cannot be trusted, so the story up to there is
+/// shown read-only.
 pub fn recover_journal(bytes: &[u8]) -> Recovered {
     let mut found = Recovered::default();
     let mut number = 0;
@@ -47,7 +47,7 @@ pub fn recover_journal(bytes: &[u8]) -> Recovered {
                 found.len += end + 1;
                 found.records += 1;
             }
-            // A crash cuts a record; it does not write another one that is whole.
+            // A crash truncates a record; it does not produce a complete, different one.
             Err(LineError::Damaged) if end + 1 == rest.len() => {
                 found.torn = rest.len();
                 break;
@@ -82,7 +82,7 @@ fn parse_line(bytes: &[u8]) -> Result<Record, LineError> {
         #[serde(borrow)]
         kind: std::borrow::Cow<'a, str>,
     }
-    // What is not JSON is torn or damaged; what is may be from a version that writes otherwise.
+    // Invalid JSON is torn or damaged; valid JSON may be from a newer version.
     let line = match serde_json::from_slice::<Line>(bytes) {
         Ok(line) if line.v > VERSION => return Err(LineError::NewerVersion(line.v)),
         Ok(line) => line,
@@ -92,7 +92,7 @@ fn parse_line(bytes: &[u8]) -> Result<Record, LineError> {
     Record::parse(&line.kind, bytes).map_err(|_| LineError::Malformed)
 }
 
-/// Finds out why a line of JSON is not a record.
+/// Determines why a line of JSON is not a record.
 fn classify_line(bytes: &[u8]) -> LineError {
     #[derive(Deserialize)]
     struct Version {

@@ -63,7 +63,7 @@ fn archive(
     meta: &ExportMeta,
 ) -> zip::result::ZipResult<Vec<u8>> {
     let mut out = ZipWriter::new(Cursor::new(Vec::new()));
-    // The kind of file stands first and plain, so that it can be told from the first bytes.
+    // The media type comes first and uncompressed, so that the first bytes identify the file.
     let stored = SimpleFileOptions::default().compression_method(CompressionMethod::Stored);
     out.start_file("mimetype", stored)?;
     out.write_all(b"application/epub+zip")?;
@@ -238,7 +238,7 @@ fn split(pieces: &[ExportPassage]) -> Vec<(Option<String>, Vec<ExportPassage>)> 
                 if let Some(heading) = heading(line).filter(|_| fresh && line.ends_with('\n')) {
                     give(&mut own.spans, span, &mut words);
                     let told = std::mem::take(&mut own.spans);
-                    // The pictures stand after all of it.
+                    // The pictures come after all the text.
                     last(
                         &mut chapters,
                         ExportPassage {

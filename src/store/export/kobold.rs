@@ -68,7 +68,7 @@ fn branches(story: &Story) -> Vec<Value> {
         .copied()
         .filter(|id| Some(*id) != head)
         .collect();
-    // The newest are kept where there are too many.
+    // If there are too many, the newest are kept.
     let oldest = others.len().saturating_sub(MOST);
     let kept: BTreeSet<NodeId> = others[oldest..].iter().copied().chain(head).collect();
     let branch = |id: NodeId| match Some(id) == head {
@@ -82,7 +82,7 @@ fn branches(story: &Story) -> Vec<Value> {
 fn chunks(story: &Story, path: &[Passage]) -> Vec<String> {
     let pieces = pages::pieces(path);
     let chunk = |piece: &ExportPassage| {
-        // A text that had pictures in it gets them back, if it is still that text.
+        // Restores Kobold's picture markers if the text is unchanged.
         let node = story.node(piece.first).filter(|_| piece.whole);
         let raw = node.and_then(|node| node.extra.as_ref()?.get(FORMAT)?.as_str());
         let said = raw.map_or_else(|| piece.text(), str::to_string);

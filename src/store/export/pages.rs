@@ -54,7 +54,7 @@ impl SpanAuthor {
             (true, _) => SpanAuthor::Edited,
             (_, Author::Prompt) => SpanAuthor::Prompt,
             (_, Author::User) => SpanAuthor::Writer,
-            // A card's greeting, or another program's story: no model wrote it here.
+            // A card's greeting or another program's story, which no model wrote here.
             (_, Author::Model) if passage.provenance.is_none() => SpanAuthor::Prompt,
             (_, Author::Model) => SpanAuthor::Model,
         }
@@ -134,7 +134,7 @@ pub fn pieces_with_empty(path: &[Passage]) -> Vec<ExportPassage> {
     pieces
 }
 
-/// The separator between two passages; turns of a chat are set apart.
+/// The separator between two passages; a blank line between turns of a chat.
 fn gap(before: &Passage, passage: &Passage) -> &'static str {
     let apart = (passage.turn || before.turn) && !before.text.ends_with('\n');
     match apart && before.author != passage.author {
@@ -231,7 +231,7 @@ fn branch_of(story: &Story, path: &[Passage], from: usize) -> Vec<ExportPassage>
     pieces
 }
 
-/// All pictures in an export of this extent.
+/// All pictures in an export with this scope.
 pub fn pictures(story: &Story, extent: ExportScope) -> Vec<NodeId> {
     let mut pieces = with_pictures(story, &story.path());
     if extent == ExportScope::Tree {

@@ -74,7 +74,7 @@ impl SpeakerNames {
     }
 }
 
-/// Joins pieces into text, with each picture as a paragraph of its own.
+/// Joins pieces into text, with each picture in its own paragraph.
 fn flow(
     pieces: &[ExportPassage],
     names: &SpeakerNames,
@@ -114,7 +114,7 @@ fn shown(story: &Story, id: NodeId) -> String {
     clean_line(&picture.map(|it| it.provenance.title()).unwrap_or_default())
 }
 
-/// Replaces brackets, so that the text can stand between Markdown's brackets.
+/// Replaces brackets, so that the text can be placed inside Markdown brackets.
 fn bracketless(text: &str) -> String {
     let open = |c: char| "[]*_`\\<".contains(c);
     let bits = text

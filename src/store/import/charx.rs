@@ -11,7 +11,7 @@ pub fn extract_card(bytes: &[u8]) -> Result<Vec<u8>, ImportError> {
         .by_name("card.json")
         .map_err(|_| ImportError::Archive)?;
     let mut json = Vec::new();
-    // The size that an archive states is not believed.
+    // The size that the archive states is not trusted.
     let read = member.take(LARGEST_CARD + 1).read_to_end(&mut json);
     read.map_err(|_| ImportError::Archive)?;
     match json.len() as u64 > LARGEST_CARD {

@@ -17,7 +17,7 @@ use story::{Author, Node, NodeId};
 pub const FORMAT: &str = "kobold";
 
 /// Story fields that illumine stores without using them. Unknown fields are dropped, since they
-/// could contain somebody's API key.
+/// could contain an API key.
 const KEPT: [&str; 15] = [
     "gamestarted",
     "anotetemplate",
@@ -59,7 +59,7 @@ pub fn parse_story(mut file: Map<String, Value>, name: &str) -> Option<ImportedS
     let mut seen = false;
     for branch in others {
         let chunks = match branch {
-            // Several nulls would be a slip; the first is the current one.
+            // Several nulls would be a mistake; the first one is the current story.
             Value::Null if !seen => {
                 seen = true;
                 tale.head = tree.path(&current);
@@ -165,7 +165,7 @@ impl ChunkTree {
 }
 
 /// The author of a chunk. Kobold does not store authors, so everything counts as given text, except
-/// lines that start with `>`, which are the player's actions in its adventures.
+/// lines that start with `>`, which are the player's actions in adventure mode.
 fn author(chunk: &str) -> Author {
     match chunk.trim_start().starts_with("> ") {
         true => Author::User,

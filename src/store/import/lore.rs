@@ -130,7 +130,7 @@ fn parse_tavern_entry(row: &Map<String, Value>) -> LoreEntry {
         ..LoreEntry::default()
     };
     parse_rules(row, &mut entry, TAVERN);
-    // An outlet is read where a template asks for it, and nowhere else.
+    // An outlet is used only if a template refers to it.
     if whole(row, "position").is_some_and(|position| !(0..=6).contains(&position)) {
         entry.enabled = false;
     }
@@ -187,7 +187,7 @@ fn parse_rules(row: &Map<String, Value>, entry: &mut LoreEntry, names: RuleField
     entry.depth = count(row, "depth").unwrap_or(entry.depth);
     entry.exclude_recursion = flag(row, names.exclude).unwrap_or(false);
     entry.prevent_recursion = flag(row, names.prevent).unwrap_or(false);
-    // A level of recursion is a delay too.
+    // A recursion level also means a delay.
     let level = whole(row, names.delay_until).is_some_and(|level| level > 0);
     entry.delay_until_recursion = flag(row, names.delay_until).unwrap_or(level);
     entry.probability = real(row, "probability").unwrap_or(100.0).clamp(0.0, 100.0);
@@ -224,7 +224,7 @@ fn parse_card_entry(row: &Map<String, Value>) -> LoreEntry {
     if let Some(Value::Object(rules)) = row.get("extensions") {
         parse_rules(rules, &mut entry, EXTENSIONS);
     }
-    // What the card itself says stands above what a program added.
+    // The card's own field takes precedence over a program's extension.
     match (row.get("position").and_then(Value::as_str), entry.position) {
         (Some("after_char"), InsertPosition::Before) => entry.position = InsertPosition::After,
         (Some("before_char"), InsertPosition::After) => entry.position = InsertPosition::Before,
@@ -233,7 +233,7 @@ fn parse_card_entry(row: &Map<String, Value>) -> LoreEntry {
     entry
 }
 
-/// Parses a row of Kobold's: keys are joined by commas, and the order is that of the rows.
+/// Parses one of Kobold's rows: keys are separated by commas, and row order is insertion order.
 fn parse_kobold_entry(row: &Map<String, Value>, at: usize) -> LoreEntry {
     let secondary = texts(row, "keysecondary").unwrap_or_default();
     let anti = texts(row, "keyanti").unwrap_or_default();
@@ -244,7 +244,7 @@ fn parse_kobold_entry(row: &Map<String, Value>, at: usize) -> LoreEntry {
     LoreEntry {
         name: line_field(row, "comment").unwrap_or_default(),
         keys: texts(row, "key").unwrap_or_default(),
-        // Kobold looks at second keys where it is told to, and at the others always.
+        // Kobold uses secondary keys only if `selective`, and excluding keys always.
         selective: logic == KeyLogic::NotAny || flag(row, "selective").unwrap_or(false),
         secondary,
         logic,

@@ -1,7 +1,7 @@
 //! Reads and writes character cards in PNG files: the text chunks `chara` and `ccv3`.
 //!
-//! Chunks as in the PNG specification (third edition, 5.3): length, type, data, CRC. The picture is
-//! not decoded, so its pixels stay untouched. Lengths are checked against the file's size,
+//! Chunks follow the PNG specification (third edition, 5.3): length, type, data, CRC. The picture
+//! is not decoded, so its pixels are unchanged. Lengths are checked against the file's size,
 //! checksums are verified, and decompressed data is limited in size.
 
 use super::{ImportError, LARGEST_CARD};
@@ -21,7 +21,7 @@ const BASE64: GeneralPurpose = GeneralPurpose::new(
         .with_decode_allow_trailing_bits(true),
 );
 
-/// One chunk: its type, and the positions of the chunk and its data in the file.
+/// One chunk: its type, and the positions of the chunk and of its data in the file.
 struct Chunk<'a> {
     kind: &'a [u8],
     data: &'a [u8],
@@ -81,7 +81,7 @@ pub fn blank_picture(width: u32, height: u32) -> Vec<u8> {
         .collect();
     let mut encoder = flate2::read::ZlibEncoder::new(&rows[..], flate2::Compression::best());
     let mut pixels = Vec::new();
-    // Reading from memory does not fail.
+    // Reads from memory cannot fail.
     let _ = encoder.read_to_end(&mut pixels);
     [
         SIGNATURE.to_vec(),
@@ -139,9 +139,9 @@ fn chunk_text(chunk: &Chunk) -> Result<Vec<u8>, ImportError> {
     let rest = end.map_or(&[][..], |end| &chunk.data[end + 1..]);
     match chunk.kind {
         b"tEXt" => bounded_text(rest),
-        // One byte names the method, of which there is one.
+        // One byte for the compression method; only one method exists.
         b"zTXt" => inflate(rest.get(1..).unwrap_or_default()),
-        // Whether compressed, the method, then a language and a translated keyword.
+        // A compression flag, the method, then a language and a translated keyword.
         _ => {
             let (packed, rest) = rest.split_first().ok_or(ImportError::Png)?;
             let mut parts = rest

@@ -13,7 +13,7 @@ use story::{Author, Mode, Node, NodeId};
 /// The key under which the header's fields are stored.
 pub const FORMAT: &str = "tavern";
 
-/// The key under which a message that is shown but never sent to a model is stored.
+/// The key for storing messages that are shown but never sent to a model.
 pub const ASIDE: &str = "aside";
 
 /// The maximum number of versions of a message.
@@ -70,7 +70,8 @@ fn add_message(tale: &mut ImportedStory, mut message: Map<String, Value>) {
     let parent = tale.head;
     let name = message.get("name").cloned();
     for (at, swipe) in swipes.iter().enumerate() {
-        // What the message says is what its chosen swipe says: other programs edit only there.
+        // The message's text is used for its chosen swipe, since other programs edit only the
+        // message.
         let (said, mut extra) = match at == chosen {
             true => (mes.as_str(), message.clone()),
             false => (swipe.as_str(), Map::new()),
