@@ -10,7 +10,7 @@ use story::record::{Change, PassageEnd, Step, StepKind, StreamedText};
 use story::{Event, ModelInfo, NodeId, Record, RequestId, Status};
 
 impl Studio {
-    /// Handles one reply of the engine. Call [`Studio::flush`] after the last waiting reply.
+    /// Handles one reply from the engine. Call [`Studio::flush`] after the last waiting reply.
     ///
     /// A reply to another session's request, or to a request that was already answered, changes
     /// nothing.
@@ -104,7 +104,7 @@ impl Studio {
                 Some(Purpose::Pictures(place)) => self.drew(*place, drawings),
                 _ => Vec::new(),
             },
-            // The end of a request is no news of it.
+            // The end of a request is handled elsewhere.
             Event::Done { .. } | Event::Failed { .. } => Vec::new(),
         }
     }
@@ -119,7 +119,7 @@ impl Studio {
         let Some(request) = self.pending.get(id) else {
             return notices;
         };
-        // Another session has a model of its own.
+        // Another session has its own model.
         let ours = request.session == self.session.id;
         if let Purpose::Load { model } = &request.purpose {
             let model = model.clone();
@@ -172,8 +172,8 @@ impl Studio {
         notices
     }
 
-    /// Ends passages that will not be written. Returns notices, even of text that could not be
-    /// saved.
+    /// Ends passages that will not be written. Returns notices, including those about text that
+    /// could not be saved.
     fn fail(&mut self, nodes: &[NodeId], why: &str) -> Vec<Notice> {
         let mut notices: Vec<Notice> = Vec::new();
         let running = |id: &&NodeId| self.session.story.all_running().contains(id);
@@ -265,7 +265,7 @@ impl Studio {
             maker,
             rewound,
         });
-        // Words that cannot be kept are no reason for a passage to be written for ever.
+        // Even if the text cannot be saved, the passage must end.
         let flushed = self.flush();
         let kept = self
             .record(vec![ended])
