@@ -24,7 +24,7 @@ static WHOLE: TileConfig = TileConfig::new([64; 8], [16; 8]);
 ///
 /// [`is_supported`] must be true.
 pub unsafe fn begin() {
-    // SAFETY: the caller's.
+    // SAFETY: guaranteed by the caller.
     unsafe { tile_registers::load_config(&WHOLE) };
 }
 
@@ -43,7 +43,7 @@ pub unsafe fn add(
     sums: *mut f32,
     stride: usize,
 ) {
-    // SAFETY: the caller's.
+    // SAFETY: guaranteed by the caller.
     unsafe {
         let below = sums.cast::<u8>().add(SIDE * stride);
         asm!(

@@ -102,7 +102,7 @@ impl Head {
             tokens,
             self.scale(),
         );
-        // SAFETY: the same.
+        // SAFETY: as above.
         unsafe {
             let (forth, back) = (
                 self.pairs(&scores, Order::RowMajor),

@@ -26,14 +26,14 @@ pub unsafe fn add(rows: View, columns: View, out: &mut [f32], stride: usize) {
     for from in (0..depth).step_by(DEEP) {
         let range = (from, depth.min(from + DEEP));
         let width = columns.count;
-        // SAFETY: the caller's.
+        // SAFETY: guaranteed by the caller.
         let (rows, columns) = unsafe {
             let rows = Tiles::of(rows, Side::Rows, range);
             (rows, Tiles::of(columns, Side::Columns, range))
         };
         let one = |(at, out): (usize, &mut [f32])| {
             let high = BOTH.min(high - at * BOTH);
-            // SAFETY: the caller's.
+            // SAFETY: guaranteed by the caller.
             unsafe { strip((&rows, 2 * at), (&columns, width), out, (high, stride)) };
         };
         match high * width < FEW {
@@ -55,7 +55,7 @@ unsafe fn strip(
 ) {
     let own = [rows.strip(at), rows.strip(at + 1)];
     let mut part = [0f32; BOTH * BOTH];
-    // SAFETY: the caller's.
+    // SAFETY: guaranteed by the caller.
     unsafe { amx::begin() };
     for other in (0..columns.strips).step_by(2) {
         let both = [columns.strip(other), columns.strip(other + 1)];
@@ -76,6 +76,6 @@ unsafe fn strip(
             out[..wide].copy_from_slice(&part[..wide]);
         }
     }
-    // SAFETY: the caller's.
+    // SAFETY: guaranteed by the caller.
     unsafe { tile_registers::release() };
 }

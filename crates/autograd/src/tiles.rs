@@ -60,7 +60,7 @@ impl Tiles {
                     Order::ColumnMajor => (inner, outer),
                 };
                 let deep = (from + step * DEPTH, to);
-                // SAFETY: the caller's.
+                // SAFETY: guaranteed by the caller.
                 unsafe { cut(view, side, strip * SIDE, deep, tile) };
             }
         };
