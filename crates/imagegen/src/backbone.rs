@@ -42,8 +42,7 @@ pub struct BackboneInput {
 }
 
 impl BackboneInput {
-    /// Samples one example for each of the first rows
-    /// (`retrieval_encoder::sample_example`).
+    /// Samples one example for each picture (see `retrieval_encoder::sample_example`).
     pub fn sample_example<'a>(
         &self,
         retrieved: &'a [RetrievedExamples],

@@ -207,12 +207,12 @@ impl Config {
         self.levels.len()
     }
 
-    /// Values of all codes together: the rows of a table with one for each.
+    /// The total number of values of all codes, as in a table with one row per value.
     pub fn code_values(&self) -> usize {
         self.levels.iter().sum()
     }
 
-    /// An embedding normalized as in training: centred, at standard deviation one.
+    /// An embedding normalized as in training: centred, with standard deviation one.
     pub fn normalize_text(&self, embedding: &[f32]) -> Vec<f32> {
         let pairs = embedding.iter().zip(&self.text_mean);
         pairs

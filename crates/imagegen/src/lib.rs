@@ -302,7 +302,7 @@ impl Illuminator {
         }
     }
 
-    /// `[batch, 4, size, size]`, -1 to 1, as pictures.
+    /// Converts `[batch, 4, size, size]`, -1 to 1, to pictures.
     fn pictures(&self, pixels: &Tensor) -> Result<Vec<Picture>, ImageError> {
         let pixels = pixels.permute((0, 2, 3, 1))?.flatten_from(1)?;
         let rows = pixels.to_vec2::<f32>()?;

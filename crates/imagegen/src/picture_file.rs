@@ -107,8 +107,8 @@ pub fn decode(file: &[u8]) -> Result<RgbaImage, PictureFileError> {
     read().ok_or(PictureFileError::Unreadable)
 }
 
-/// The pixels of a file for a terminal of unknown background: a picture that is dark or bright
-/// all over gets a paper background, or it might be invisible.
+/// The pixels of a file for a terminal of unknown background: a picture that is dark or bright all
+/// over gets a paper background; otherwise it might be invisible.
 pub fn decode_for_terminal(file: &[u8]) -> Result<RgbaImage, PictureFileError> {
     const PAPER: [u16; 3] = [0xf2, 0xe8, 0xd5];
     let mut picture = decode(file)?;

@@ -4,7 +4,7 @@
 //! The token Transformer sees retrieved drawings of the same concept in other styles (retrieval
 //! augmentation, Blattmann et al. 2022, arXiv 2204.11824), so that a small model need not store
 //! five thousand concepts in its weights. A drawing in the requested style itself is never
-//! retrieved, neither in training nor in drawing, so nothing is copied.
+//! retrieved, in training or in drawing, so nothing is copied.
 
 use super::config::{Config, TOKENS};
 use super::tokens::FsqCodes;

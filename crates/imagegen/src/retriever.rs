@@ -15,9 +15,9 @@ use super::style_coverage::StyleCoverage;
 /// only a part of a picture is sampled again, which must fit the rest and not another drawing.
 const UNRELATED: f64 = 0.4;
 
-/// Whether a drawing in this style may be an example for a picture in the wanted one: never a
-/// drawing of the same concept in the same style, so that nothing is copied. Drawing and training
-/// follow it.
+/// Whether a drawing in this style may be an example for a picture of its concept in the wanted
+/// style: never if the styles are the same, so that nothing is copied. Drawing and training both
+/// follow this rule.
 pub fn may_be_example(style: u32, wanted: Option<u32>) -> bool {
     Some(style) != wanted
 }
@@ -36,8 +36,8 @@ impl Retriever {
         }
     }
 
-    /// The drawings of the prompt's concept in other styles than the requested one, if the prompt
-    /// matches a concept; of these, those in styles that share concepts with it, if there are any.
+    /// The drawings of the prompt's concept, if it matches one, in styles other than the requested
+    /// one; if any of these styles share concepts with it, only drawings in those.
     pub fn retrieve(
         &self,
         concepts: &[Match],

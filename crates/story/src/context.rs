@@ -276,8 +276,8 @@ impl Context {
     }
 }
 
-/// How many of the context's `holds` tokens the prompt may use if `wanted` tokens are to be
-/// generated: room for these is reserved, up to a quarter of the context.
+/// How many of the context's `holds` tokens the prompt may use: room for `wanted` new tokens is
+/// reserved, up to a quarter of the context.
 pub fn prompt_budget(holds: usize, wanted: usize) -> usize {
     holds - wanted.clamp(1, (holds / 4).max(1))
 }

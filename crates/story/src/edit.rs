@@ -24,8 +24,8 @@ pub fn passage_group(path: &[Passage], index: usize) -> Range<usize> {
     first..rest.unwrap_or(path.len())
 }
 
-/// Replaces the text of some passages of the path, taken as one, and copies all that follows. None
-/// if nothing would change.
+/// Replaces the joined text of some passages of the path, and copies everything after them. None if
+/// nothing would change.
 pub fn replace_text(
     story: &Story,
     path: &[Passage],

@@ -141,7 +141,7 @@ pub enum KeyLogic {
     /// At least one must match.
     #[default]
     AndAny,
-    /// Not all may match.
+    /// At least one must not match.
     NotAll,
     /// None may match.
     NotAny,

@@ -44,7 +44,7 @@ const TONE_WEIGHT: f64 = 0.2;
 const TEXT_NOISE: f64 = 0.05;
 /// The share of pictures without text and style, for classifier-free guidance.
 pub const DROP_TEXT: f64 = 0.1;
-/// The share of pictures without style only.
+/// The share of pictures without style but with text.
 pub const DROP_STYLE: f64 = 0.05;
 
 /// All captions of the dataset, in the order of their embeddings.

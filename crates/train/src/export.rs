@@ -296,7 +296,7 @@ impl ConceptTable {
     }
 }
 
-/// Whether a caption is the label or a tag alone, neither both together nor with an article.
+/// Whether a caption is only the label or only a tag, without an article.
 fn is_alias(caption: &str, plain: &str) -> bool {
     let rest = caption.strip_prefix(plain);
     let joined = rest.is_some_and(|rest| rest.starts_with([' ', ',']));

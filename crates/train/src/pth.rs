@@ -14,7 +14,7 @@ pub struct PlainTensor {
     pub values: Vec<f32>,
 }
 
-/// The first pickle: a number that names the format.
+/// The first pickle: a number that identifies the format.
 const MAGIC: [u8; 15] = *b"\x80\x02\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19.";
 
 /// The tensors of 32-bit floats of a state dictionary, by name.

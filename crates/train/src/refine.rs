@@ -333,8 +333,7 @@ impl Phase for RefinePhase<'_> {
         ])
     }
 
-    /// Real pictures, each above the drawing of its caption's sampled tokens, as sampled and
-    /// refined.
+    /// Real pictures, each above two drawings from its caption: before and after refining.
     fn sheet(&self) -> std::result::Result<Option<SampleSheet>, TrainError> {
         const ROW: usize = 12;
         let batches = self.input.batches;

@@ -47,7 +47,7 @@ pub struct DrawOptions {
     pub temperature: Option<f64>,
     pub guidance: Option<f64>,
     pub retrieval_strength: Option<f64>,
-    /// The size of the file in pixels.
+    /// The output size in pixels.
     pub size: Option<u32>,
     /// `#rrggbb`.
     pub background: Option<String>,

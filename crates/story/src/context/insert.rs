@@ -16,7 +16,7 @@ pub(super) struct Insert {
     pub anchored: bool,
 }
 
-/// The unit (of `count`) before which to insert.
+/// The unit, out of `count`, before which to insert.
 fn place(count: usize, insert: &Insert) -> usize {
     let before = count.saturating_sub(insert.depth);
     if !insert.anchored {

@@ -73,7 +73,7 @@ pub enum Activation {
     },
 }
 
-/// An entry whose keys matched and that a rule kept out.
+/// An entry whose keys matched but that a rule rejected.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SkippedEntry {
     pub book: String,

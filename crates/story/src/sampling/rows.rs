@@ -30,7 +30,7 @@ pub const SETTINGS: &[Setting] = &[
         name: "min_p",
         aliases: &[],
         args: "a number from 0 to 1 (0 is off)",
-        help: "drop tokens less than this fraction as likely as the most likely one",
+        help: "drop tokens below this fraction of the most likely token's probability",
         off: Some("0"),
         get: |s| s.min_p.to_string(),
         set: |s, v| real(&mut s.min_p, v, 0.0, 1.0),

@@ -164,7 +164,8 @@ impl EmojiIndex {
     }
 }
 
-/// The captions of a concept: its label, with an article, with tags, and each of its own tags.
+/// The captions of a concept: its label alone, with an article and with tags, and each of its own
+/// tags.
 fn captions<'a>(
     label: &str,
     tags: &[String],

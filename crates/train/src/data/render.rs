@@ -15,8 +15,8 @@ pub struct Drawing {
     pub height: f64,
 }
 
-/// Draws it `size` pixels wide and high: `size * size * 4` bytes, rows from the top, premultiplied.
-/// None if the body is not valid SVG, has no extent or leaves every pixel empty.
+/// Renders an icon, `size` pixels wide and high: `size * size * 4` bytes, rows from the top,
+/// premultiplied. None if the body is not valid SVG, has no extent or leaves every pixel empty.
 pub fn render(drawing: &Drawing, size: u32) -> Option<Vec<u8>> {
     let longest = drawing.width.max(drawing.height);
     if !(longest.is_finite() && drawing.width > 0.0 && drawing.height > 0.0) {

@@ -24,7 +24,7 @@ pub enum NamingScheme {
     Emoji,
     /// As `Emoji`, and also by labels written as one word ("openlock").
     Squashed,
-    /// By emojibase labels where they match, otherwise by their own names.
+    /// By emojibase labels if they match, otherwise by their own names.
     Own,
 }
 
