@@ -12,7 +12,7 @@ use kernels::linear::Pool;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-/// Ends the name of a matrix that is stored in 8 bits.
+/// The suffix in the name of a matrix stored in 8 bits.
 pub const SUFFIX: &str = ".q8_0";
 
 /// Inputs that share a scale.

@@ -8,9 +8,9 @@ use image::metadata::Orientation;
 use image::{DynamicImage, ImageDecoder, ImageReader, Limits, Rgba, RgbaImage};
 use std::io::Cursor;
 
-/// The largest file that is decoded, in bytes.
+/// The largest file that can be decoded, in bytes.
 pub const MAX_FILE_BYTES: usize = 64 << 20;
-/// The largest picture that is decoded, in pixels: a large camera's.
+/// The largest picture that can be decoded, in pixels: one from a large camera.
 const MAX_PIXELS: u64 = 64_000_000;
 /// Bytes that decoding may allocate.
 const MAX_ALLOCATION: u64 = 512 << 20;

@@ -11,7 +11,7 @@ use super::retrieval_index::{RetrievalIndex, RetrievedExamples};
 use super::style_coverage::StyleCoverage;
 
 /// Weakens retrieval if no example is in a style that shares concepts with the requested one
-/// (silhouettes would stay black in colour, and a restyled picture would stay as it was), and if
+/// (silhouettes would stay black in colour, and a restyled picture would stay unchanged), and if
 /// only a part of a picture is sampled again, which must fit the rest and not another drawing.
 const UNRELATED: f64 = 0.4;
 

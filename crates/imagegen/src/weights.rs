@@ -41,8 +41,7 @@ impl<'a> Weights<'a> {
         }
     }
 
-    /// Trains with the [`autograd`] crate where the CPU supports it; its products round to
-    /// bfloat16.
+    /// Trains with the [`autograd`] crate if the CPU supports it; its products round to bfloat16.
     pub fn with_autograd(&self) -> Weights<'a> {
         Weights {
             use_autograd: self.tensors.device().is_cpu() && autograd::is_supported(),

@@ -1,4 +1,4 @@
-//! Edits passages by adding new ones beside the old.
+//! Edits passages by adding new ones next to the old ones.
 //!
 //! The text before the change is shared with the old passage, the changed words become the
 //! writer's, and the text after it is copied together with its authors. Pure: it returns records

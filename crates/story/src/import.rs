@@ -129,7 +129,7 @@ fn import_character(mut card: Card, book: Option<Lorebook>, session: ImportTarge
         .filter(|text| !text.is_empty())
         .collect();
     if !notes.is_empty() {
-        // Post-history instructions come last, and so does the depth prompt beside them.
+        // Post-history instructions come last; a depth prompt then goes there too.
         let depth = if card.text("post_history_instructions").is_empty() {
             depth
         } else {

@@ -1,7 +1,8 @@
 //! Lorebooks: facts that are added to the context when the story mentions them.
 //!
-//! The fields and their meaning are those of SillyTavern's World Info, the most general format; the
-//! others are converted to it. [`scan`] decides which entries are active. Does not access files.
+//! The fields and their meaning are those of SillyTavern's World Info, the most general format;
+//! other formats are converted to it. [`scan`] decides which entries are active. Does not access
+//! files.
 
 pub mod decorators;
 mod key;

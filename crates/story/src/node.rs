@@ -131,7 +131,7 @@ pub struct Provenance {
 }
 
 /// Provenance as serialized: one flat object. (Serde's own flattening takes ten times as long to
-/// parse, and there is one for every passage.)
+/// parse, and every passage has one.)
 #[derive(Clone, Default, Serialize, Deserialize)]
 #[serde(default)]
 struct FlatProvenance {

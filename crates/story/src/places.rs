@@ -72,7 +72,7 @@ pub fn find_place(story: &Story, name: &str) -> Result<Place, PlaceError> {
         0 => Ok(node.place()),
         n if n == ends.len() => Ok(Place::after(Some(id))),
         n => match ends.get(n - 1) {
-            // The space belongs to the words after it, as models generate it.
+            // The space belongs to the words after it, as in text from a model.
             Some(end) => Ok(Place {
                 node: Some(id),
                 cut: Some(node.text[..*end].trim_end().len()),

@@ -1,4 +1,4 @@
-//! Batches of the dataset: pictures as tensors, with the text, style and flip to condition on.
+//! Batches of the dataset: pictures as tensors, with text, style and flip as conditioning.
 
 use super::data::dataset::Dataset;
 use super::data::emoji::with_tone;

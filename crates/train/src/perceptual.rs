@@ -97,7 +97,7 @@ impl PerceptualLoss {
     }
 
     /// The distance between pictures `[batch, 4, size, size]`, -1 to 1 premultiplied: 0 if they are
-    /// the same. Gradients go to `generated` alone.
+    /// the same. Only `generated` gets gradients.
     pub fn distance(&self, real: &Tensor, generated: &Tensor) -> Result<Tensor> {
         feature_distance(&self.features(&real.detach())?, &self.features(generated)?)
     }

@@ -30,7 +30,7 @@ pub struct Schedule {
     pub learning_rate: f64,
     /// The number of steps between checkpoints.
     pub checkpoint_every: u64,
-    /// Steps between sample sheets; there is one at the end in any case.
+    /// Steps between sample sheets; one is always drawn at the end.
     pub sample_every: u64,
 }
 

@@ -1,5 +1,5 @@
-//! Inserts text into a story some paragraphs before its end, where it keeps the KV cache valid as
-//! long as possible.
+//! Inserts text into a story some paragraphs before its end, in a position that keeps the KV cache
+//! valid as long as possible.
 //!
 //! An insert at depth `n` is between `n` and `2 n` paragraphs (turns, in chat) before the end: its
 //! position is a multiple of `n` counted from the beginning, so it stays there while `n` paragraphs

@@ -35,7 +35,7 @@ pub struct ScanResult<'a> {
     pub unmatched: Vec<(&'a Lorebook, &'a LoreEntry)>,
 }
 
-/// The id of an entry that became active by its keys (not because it is constant or sticky).
+/// The id of an entry that was activated by its keys (not because it is constant or sticky).
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct EntryId {
     pub book: String,
@@ -83,7 +83,7 @@ pub struct SkippedEntry {
 
 /// Scans all lorebooks that are on; `off` returns whether the writer turned an entry off. The
 /// active entries are sorted by priority: constant ones first, then those matched in the story,
-/// then those matched in other entries, each by descending order.
+/// then those matched in other entries, each group in descending `order`.
 pub fn scan<'a>(
     books: &[&'a Lorebook],
     off: &dyn Fn(&Lorebook, &LoreEntry) -> bool,

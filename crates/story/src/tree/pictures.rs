@@ -65,7 +65,7 @@ impl Story {
         found
     }
 
-    /// The passage whose end was copied as this one's end.
+    /// The passage from whose end this passage's end was copied.
     fn origin_of_end(&self, node: &Node) -> Option<&Node> {
         let of = node.copied_from?;
         let origin = self.node(of.node)?;

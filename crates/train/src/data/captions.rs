@@ -46,7 +46,7 @@ pub struct CaptionTable {
     pub rows: BTreeMap<String, CaptionRow>,
 }
 
-/// The captions and the style that a table gives a picture, in one row or several.
+/// A picture's captions and style from a table, in one or more rows.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct CaptionRow {
     pub captions: Vec<String>,

@@ -1,9 +1,9 @@
 //! The dataset as one file: pictures and labels as tensors, text in the header.
 //!
-//! safetensors, so that trainers in other languages can read it too. Tensors: `pictures` U8
-//! `[count, size, size, 4]` (premultiplied RGBA), `concept` U32 `[count]`, `style` U32 `[count]`,
-//! `tone` U8 `[count]` (0 none given, 1 light to 5 dark), `part` U8 `[count]` (0 train, 1 held-out
-//! pair, 2 held-out concept). Header: `styles` and `concepts` as JSON.
+//! It is a safetensors file, so that trainers in other languages can read it too. Tensors:
+//! `pictures` U8 `[count, size, size, 4]` (premultiplied RGBA), `concept` U32 `[count]`, `style`
+//! U32 `[count]`, `tone` U8 `[count]` (0 none given, 1 light to 5 dark), `part` U8 `[count]` (0
+//! train, 1 held-out pair, 2 held-out concept). Header: `styles` and `concepts` as JSON.
 
 use super::DataError;
 use super::sets::ICON_SETS;

@@ -33,7 +33,7 @@ const EXTENSIONS: [&str; 13] = [
     "png", "jpg", "jpeg", "gif", "webp", "bmp", "tif", "tiff", "heic", "heif", "avif", "jxl", "svg",
 ];
 
-/// Files that a run writes beside its checkpoints.
+/// Files that a run writes next to its checkpoints.
 const SAMPLE_SHEETS: [&str; 4] = ["reconstruct.png", "tokens.png", "paint.png", "refine.png"];
 
 /// The dataset of a folder, and the files that were skipped, each with the reason.
@@ -111,8 +111,8 @@ pub fn read(folder: &Path, size: u32, observer: &dyn Observer) -> Result<ImageFo
     assemble(folder, taken, size, skipped)
 }
 
-/// Lists the pictures of a folder and its subfolders, without following links to folders. Sample
-/// sheets of a run in there are ignored.
+/// Lists the pictures of a folder and its subfolders, without following links to folders. A run's
+/// sample sheets in the folder are ignored.
 fn walk(
     folder: &Path,
     above: &str,
