@@ -33,13 +33,13 @@ struct Row {
     ratio: Option<Spread>,
 }
 
-/// Number of passages generated in one batch.
+/// The number of passages generated in one batch.
 const SEVERAL: usize = 4;
-/// Tokens in a line that a writer adds.
+/// The number of tokens in a line that a writer adds.
 const LINE: usize = 16;
 
 pub fn run(paths: &Paths, args: &Args) -> Result<Exit, Failed> {
-    // First: a program that is started from a large one counts that one's memory as its own.
+    // First, because a child's peak memory includes that of the process that starts it.
     let starts = match args.full {
         true => cold::starts(args)?,
         false => Vec::new(),

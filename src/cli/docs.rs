@@ -22,7 +22,7 @@ const TABLES: &[Table] = &[
     ("trainer-flags", trainer_flags),
 ];
 
-/// Flags that every command takes; the table of the trainer's own leaves them out.
+/// Flags common to all commands, left out of the table of trainer flags.
 const COMMON: &[&str] = &[
     "help",
     "offline",
@@ -111,7 +111,7 @@ fn table<const N: usize>(head: [&str; N], rows: impl Iterator<Item = [String; N]
     text
 }
 
-/// README with the text between each pair of markers regenerated.
+/// README, with the text between each pair of markers regenerated.
 fn generated(readme: &str) -> Result<String, String> {
     let mut text = readme.to_string();
     for (name, make) in TABLES {

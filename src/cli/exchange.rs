@@ -52,7 +52,7 @@ pub fn export(paths: &Paths, args: &Export) -> Result<Exit, Failed> {
             return Err(Failed::new(Exit::Usage, why));
         }
         let mut out = stdout().lock();
-        // A closed pipe is no failure.
+        // A closed pipe is not a failure.
         let _ = out.write_all(&bytes).and_then(|()| out.flush());
         return Ok(Exit::Well);
     }

@@ -89,7 +89,7 @@ fn pull(entry: &Entry, store: &ModelStore, accept: bool) -> Result<Exit, Failed>
     print(&format!("{} is in {}\n", entry.name, path.display()))
 }
 
-/// Asks a person at a terminal; a script uses a flag instead.
+/// Asks for confirmation at a terminal; scripts use a flag instead.
 fn confirm_licence(entry: &Entry) -> bool {
     if !stdin().is_terminal() || !stderr().is_terminal() {
         return false;

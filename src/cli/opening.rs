@@ -1,5 +1,5 @@
-//! Benchmarks of long sessions, created in a temporary folder: the time to open them, and the time
-//! to draw a frame while text streams in.
+//! Benchmarks long sessions, created in a temporary folder: the time to open them, and the time to
+//! draw a frame while text streams in.
 
 use super::environment::{self, Paths};
 use super::{Exit, Failed};

@@ -22,7 +22,7 @@ pub fn read(path: &Path) -> Result<Dataset, Failed> {
     }
 }
 
-/// The SHA-256 of a data set.
+/// The SHA-256 of a dataset.
 pub fn digest(pictures: &Dataset) -> Result<String, Failed> {
     let bytes = pictures.to_bytes();
     let bytes = bytes.map_err(|why| Failed::new(Exit::Usage, why))?;

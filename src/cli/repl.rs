@@ -15,7 +15,7 @@ use rustyline::{Context, Editor, Helper, Highlighter, Hinter, Validator};
 use std::io::{BufRead, IsTerminal, Read, stdin, stdout};
 use std::path::Path;
 
-/// Longer lines are rejected.
+/// The maximum length of a line.
 const LONGEST: u64 = 4 << 20;
 
 pub fn run(paths: &Paths, common: &Common, session: Option<&str>) -> Result<Exit, Failed> {
@@ -47,7 +47,7 @@ pub fn run(paths: &Paths, common: &Common, session: Option<&str>) -> Result<Exit
     Ok(exit(closing, person))
 }
 
-/// Chooses the exit code: a person has seen the error already, a script needs the code.
+/// Chooses the exit code: a person has already seen the error, but a script needs the code.
 fn exit(closing: RunEnd, person: bool) -> Exit {
     match closing.fault {
         _ if closing.interrupted => Exit::Interrupted,
@@ -121,7 +121,7 @@ impl InteractiveInput {
     fn new(paths: &Paths, begun: TypedAhead) -> Result<InteractiveInput, Failed> {
         let editor = Editor::new().map_err(|error| Failed::new(Exit::Usage, error))?;
         let mut typist = InteractiveInput { editor, begun };
-        // No history yet is no matter.
+        // The history may not exist yet.
         let _ = typist.editor.load_history(&paths.history);
         Ok(typist)
     }

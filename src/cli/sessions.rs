@@ -70,7 +70,7 @@ fn show(sessions: &Sessions, name: &str, all: bool) -> Result<Exit, Failed> {
     print(&text)
 }
 
-/// Like grep, exits with 0 if anything matched and 1 if not.
+/// Like grep, exits with 0 if anything matched and with 1 otherwise.
 fn grep(sessions: &Sessions, words: &str) -> Result<Exit, Failed> {
     let wanted = words.to_lowercase();
     let mut hits = 0;
@@ -134,7 +134,7 @@ fn verdict(
         (Some(why), _) => format!("{name}: damaged, {why}; up to that point {counts}"),
         (None, 0) => format!("{name}: OK, {counts}"),
         (None, torn) => format!(
-            "{name}: OK, {counts}; an incomplete record of {torn} bytes at the end, left by a crash, will be moved to a file of its own"
+            "{name}: OK, {counts}; an incomplete record of {torn} bytes at the end, left by a crash, will be moved to a separate file"
         ),
     };
     for fault in faults {

@@ -43,7 +43,7 @@ struct Timings {
     decode_ms: f64,
     decode_tps: f64,
     reused: usize,
-    /// How many of the new tokens were accepted draft tokens.
+    /// The number of new tokens that were accepted draft tokens.
     #[serde(rename = "guessed")]
     accepted_drafts: usize,
 }
@@ -61,7 +61,7 @@ pub fn run(paths: &Paths, args: &Args) -> Result<Exit, Failed> {
     };
     let setup = Setup {
         defaults: settings,
-        // It stands on standard output and nowhere else.
+        // The text goes to standard output and nowhere else.
         private: true,
         ..environment::setup(paths, &args.common)?
     };
@@ -118,7 +118,7 @@ fn read_stdin() -> Result<String, Failed> {
     let usage = |why: &str| Failed::new(Exit::Usage, why);
     if stdin().is_terminal() {
         return Err(usage(
-            "No prompt; give one, for example illumine write \"Once upon a time\", or pipe it in",
+            "No prompt; give one, for example illumine write \"Once upon a time\", or pipe one in",
         ));
     }
     let mut bytes = Vec::new();
@@ -135,7 +135,7 @@ fn read_stdin() -> Result<String, Failed> {
     Ok(clean(text).into_owned())
 }
 
-/// Fills in the template: its voice, and its opening words if it has any.
+/// Fills in the template: its voice and, if it has any, its opening words.
 fn fill_template(
     template: Option<&PromptTemplate>,
     args: &Args,
@@ -193,7 +193,7 @@ fn follow_events(
                     meter.clear();
                     return Err(Failed::new(fault.into(), why));
                 }
-                // What is told to a writer, and answers to what was not asked.
+                // Notices for an interactive writer.
                 Notice::Info(_)
                 | Notice::Advice(_)
                 | Notice::Ended(..)

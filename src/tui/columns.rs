@@ -8,13 +8,13 @@ use super::wrap::{cells, wrap};
 pub struct Column {
     title: String,
     text: String,
-    /// Where each stretch ends.
+    /// The end and the style of each span.
     styles: Vec<(usize, SpanStyle)>,
 }
 
 /// The separator between two columns.
 const GAP: &str = " │ ";
-/// Columns that would be narrower than this are stacked.
+/// The width below which columns are stacked.
 const NARROWEST: usize = 10;
 
 impl Column {

@@ -1,6 +1,6 @@
-//! The table of keys: the action of each, the command that it runs, and its help.
+//! The table of keys, with their actions, commands and help.
 //!
-//! It has only keys that every terminal sends; `app` performs the actions.
+//! It contains only keys that every terminal sends; `app` performs the actions.
 
 use super::input::Edit;
 use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
@@ -13,7 +13,7 @@ pub enum Action {
     Newline,
     /// Runs this line as if it were typed.
     Run(&'static str),
-    /// Inserts this into an empty line for the writer to complete.
+    /// Inserts this text into an empty line for the writer to complete.
     Begin(&'static str),
     /// Alt+I: the model drafts the writer's line.
     Impersonate,
