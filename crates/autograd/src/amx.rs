@@ -1,6 +1,6 @@
 //! Products of packed tiles on the CPU's matrix registers.
 //!
-//! The compiler does not know these registers; each piece of assembly names those it uses.
+//! The compiler does not track these registers; each piece of assembly names those it uses.
 //!
 //! Source: Intel 64 and IA-32 Architectures Software Developer's Manual, volume 1, chapter 18.
 

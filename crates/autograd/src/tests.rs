@@ -40,8 +40,8 @@ fn alike(inputs: &[&Var], near: f32, ours: Tensor, candles: Tensor) {
     }
 }
 
-/// Says that a test did not run, on a line that a runner can count (the harness does not capture
-/// the stream itself); with `ILLUMINE_NO_SKIP=1` that is a failure.
+/// Reports that a test did not run, on a line that a runner can count (the harness does not capture
+/// the raw stream); with `ILLUMINE_NO_SKIP=1` the test fails.
 fn skip(reason: &str) {
     use std::io::Write;
     let strict = std::env::var("ILLUMINE_NO_SKIP").is_ok_and(|value| value == "1");
@@ -100,7 +100,7 @@ fn squares_of_what_is_above_zero() {
     alike(&[&x], EXACT, squared_relu(&x).unwrap(), candles);
     let nothing = Tensor::new(&[f32::NAN, 1.0], &Device::Cpu).unwrap();
     let kept = squared_relu(&nothing).unwrap().to_vec1::<f32>().unwrap();
-    assert!(kept[0].is_nan(), "training looks for what is no number");
+    assert!(kept[0].is_nan(), "training checks for NaN");
 }
 
 #[test]

@@ -29,7 +29,7 @@ pub fn load_text(gguf: Arc<Gguf>, placement: &Placement) -> Result<Box<dyn TextM
     Ok(Box::new(Transformer::load(gguf, placement)?))
 }
 
-/// Refuses a file whose architecture or whose weight formats cannot be loaded.
+/// Refuses a file whose architecture or weight formats are not supported.
 pub fn check_supported(gguf: &Gguf) -> Result<(), ModelError> {
     let architecture = gguf.text("general.architecture").unwrap_or_default();
     if !transformer::config::FAMILIES.contains(&architecture.as_ref()) {

@@ -20,7 +20,7 @@ pub(super) struct Member<'a> {
 
 impl Member<'_> {
     /// Writes the file's bytes to `partial`, synced before it returns, and returns their SHA-256.
-    /// The archive stays in `folder` until its bytes are there.
+    /// The archive stays in `folder` until the file is complete.
     pub(super) fn fetch(
         &self,
         folder: &Path,

