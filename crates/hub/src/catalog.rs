@@ -33,7 +33,7 @@ pub struct Entry {
     pub default: bool,
     /// The architecture, which selects the loader.
     pub architecture: Architecture,
-    /// The number of parameters as its authors give it, such as "135M" or "30B-A3B".
+    /// The number of parameters as stated by its authors, such as "135M" or "30B-A3B".
     pub parameters: String,
     /// The GGUF quantization, such as "Q4_K_M".
     pub quantization: String,

@@ -3,7 +3,7 @@
 use crate::gguf::GgufError;
 use kernels::linear::LinearError;
 
-/// A model error: one sentence that says what to do.
+/// A model error: one sentence with advice.
 #[derive(Debug, thiserror::Error)]
 pub enum ModelError {
     #[error(transparent)]

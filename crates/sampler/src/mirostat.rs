@@ -96,8 +96,8 @@ mod tests {
 
     #[test]
     fn the_temperature_comes_first() {
-        // Odds 4 : 1 at T = 2 are 2 : 1. τ = 0.8: 2^-1.6 = 0.33 < 1/3, so both stay;
-        // at T = 1 the second has 0.2 and goes.
+        // Odds 4 : 1 at T = 2 are 2 : 1. τ = 0.8: 2^-1.6 = 0.33 < 1/3, so both stay; at T = 1 the
+        // second has 0.2 and is removed.
         for (temperature, kept) in [(2.0, 2), (1.0, 1)] {
             let mut items = candidates(&[4f32.ln(), 0.0]);
             let choice = mirostat(0.8, 0.1).choose(&mut items, temperature, 0.0);

@@ -73,7 +73,7 @@ pub struct Sampling {
 
 /// The "prose" preset.
 ///
-/// The cut is min-p 0.05 and nothing else: it follows the model's own certainty, where a fixed
+/// The cut is min-p 0.05 and nothing else: it follows the model's own certainty, whereas a fixed
 /// count or mass is too wide after "once upon a" and too narrow at a paragraph's start. Looping,
 /// the worst habit of small models, is left to DRY at its author's recommended values, since the
 /// multiplicative penalty also punishes names and articles. Temperature is 0.8 and not 1: a model

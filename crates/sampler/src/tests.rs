@@ -98,8 +98,8 @@ fn the_second_number_picks() {
 
 #[test]
 fn the_temperature_comes_after_the_cuts() {
-    // At T = 1 the second has 0.05 of the best and goes at min_p 0.06; if the temperature came
-    // first it would have sqrt(0.05) = 0.22 of it, and stay.
+    // At T = 1 the second has 0.05 of the best and is removed at min_p 0.06; if the temperature
+    // came first it would have sqrt(0.05) = 0.22 of it, and stay.
     let sampling = Sampling {
         temperature: 2.0,
         min_p: 0.06,

@@ -105,7 +105,7 @@ mod tests {
 
     #[test]
     fn min_p_keeps_a_fraction_of_the_best() {
-        // The best has 0.5. A tenth of it is 0.05: 0.04 goes. Half of it is 0.25: 0.26 stays.
+        // The best has 0.5. A tenth of it is 0.05: 0.04 is removed. Half of it is 0.25: 0.26 stays.
         let probabilities = [0.2, 0.5, 0.04, 0.26];
         assert_eq!(left(min_p, &probabilities, 0.1), [0, 1, 3]);
         assert_eq!(left(min_p, &probabilities, 0.5), [1, 3]);

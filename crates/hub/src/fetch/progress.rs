@@ -1,6 +1,6 @@
 //! The progress of a download, and the caller's way to stop it.
 //!
-//! Has no clock and draws nothing: whoever shows the bar passes the time to `ProgressMeter`.
+//! Has no clock and draws nothing: the code that shows the bar passes the time to `ProgressMeter`.
 
 use super::error::FetchError;
 use std::ops::ControlFlow;

@@ -3,7 +3,7 @@
 //! A tile is a few tokens and the heads that share a key head, so that each loaded key or value
 //! serves all of them. There are three steps: scores, softmax, weighted values.
 //!
-//! **Invariant:** a row's result depends on that row, the keys and the values alone: it is
+//! **Invariant:** a row's result depends only on that row, the keys and the values: it is
 //! bit-identical whether the row is computed alone or in a batch, on one thread or many, with the
 //! past in one piece or two, and in every family. Scores are summed over a head's dimensions in
 //! order, outputs over the positions in order, and masked positions add nothing. So a story

@@ -1,10 +1,10 @@
 //! The keys and values of one layer on a CPU, in the layout that the attention kernel reads.
 //!
 //! Positions lie in blocks of 16. In a block, a head's keys are `[dim, 16 positions]`, so that 16
-//! scores are computed side by side without adding up across a register; its values are
-//! `[16 positions, width]`, where width is dim rounded up to whole registers.
-//! 8-bit values have scales beside them, one per 32 values of a position's head: those of keys
-//! are `[dim / 32, 16 positions]`, those of values `[16 positions, dim / 32]`.
+//! scores are computed side by side without adding up across a register; its values are `[16
+//! positions, width]`, where width is dim rounded up to whole registers. 8-bit values have scales,
+//! one per 32 values of a position's head: those of keys are `[dim / 32, 16 positions]`, those of
+//! values `[16 positions, dim / 32]`.
 
 use crate::lanes::{KvElement, SCALE_GROUP, WIDTH};
 use crate::linear::{Aligned, Pool};

@@ -68,12 +68,12 @@ fn map(len: usize) -> Result<Arc<MmapRaw>, LinearError> {
 
 impl Region {
     pub(super) fn bytes(&self) -> &[u8] {
-        // SAFETY: `take` gave this range of the mapping to this region alone.
+        // SAFETY: `take` gave this range of the mapping to no other region.
         unsafe { std::slice::from_raw_parts(self.chunk.as_ptr().add(self.start), self.len) }
     }
 
     pub(super) fn bytes_mut(&mut self) -> &mut [u8] {
-        // SAFETY: `take` gave this range to this region alone, which is borrowed mutably here.
+        // SAFETY: `take` gave this range to no other region, and this one is borrowed mutably.
         unsafe { std::slice::from_raw_parts_mut(self.chunk.as_mut_ptr().add(self.start), self.len) }
     }
 }

@@ -3,7 +3,7 @@
 use memmap2::Mmap;
 use std::ops::Range;
 
-/// Advises the system to evict the pages that lie completely in `bytes`; they are reloaded when
+/// Advises the system to evict the pages that are completely in `bytes`; they are reloaded when
 /// read.
 #[cfg(unix)]
 pub fn release(map: &Mmap, bytes: Range<usize>) {

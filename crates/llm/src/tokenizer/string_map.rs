@@ -1,4 +1,4 @@
-//! A map from strings to numbers, built in one pass. All strings lie in one piece of memory, so a
+//! A map from strings to numbers, built in one pass. All strings share one allocation, so a
 //! vocabulary of 262,144 tokens takes two allocations instead of one per token.
 
 use ahash::RandomState;

@@ -14,8 +14,8 @@ use std::ops::Range;
 /// The processor supports the family's instructions, and nothing else accesses what it writes.
 pub(super) type StepFn<N> = unsafe fn(&Tile<N>, *mut f32, &mut [f32], Step);
 
-/// Blocks between those being read and prefetched: a head's keys and values lie apart in each,
-/// which the hardware prefetcher misses.
+/// Blocks between those being read and prefetched: a head's keys and values are not adjacent, so
+/// the hardware prefetcher misses them.
 pub(super) const AHEAD: usize = 4;
 
 /// With at least this many rows, keys and values are widened to floats before use.
