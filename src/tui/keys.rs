@@ -143,12 +143,7 @@ pub const KEYS: &[KeyBinding] = &[
         Action::Run("/parent"),
         "previous passage (on an empty line)",
     ),
-    when_empty(
-        ALT,
-        KeyCode::Right,
-        Action::Run("/child"),
-        "next passage",
-    ),
+    when_empty(ALT, KeyCode::Right, Action::Run("/child"), "next passage"),
     key(
         ALT,
         KeyCode::Char('t'),

@@ -1,5 +1,5 @@
-//! Training on a folder of one's own pictures, by the program itself: captions from names, text
-//! files and a table; runs that go on to the same bits; weights that draw, and weights to begin with.
+//! Training on a folder of pictures with the real program: captions from names, text files and a
+//! table; runs that resume bit for bit; exported weights that draw; and fine-tuning.
 
 use crate::support::home::{Home, plain};
 use crate::support::tmux::Terminal;
