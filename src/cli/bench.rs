@@ -1,4 +1,4 @@
-//! `illumine bench`: measures speed, optionally alternating with another program's benchmark.
+//! `illumine bench`: measures speed, optionally in alternation with another program's benchmark.
 
 use super::args::Bench as Args;
 use super::environment::{self, Paths};
@@ -74,7 +74,7 @@ pub fn run(paths: &Paths, args: &Args) -> Result<Exit, Failed> {
             let times: Result<Vec<f64>, _> = (0..args.repeat).map(one).collect();
             let times = times.map_err(|error| Failed::new(Exit::Engine, error))?;
             let how = if paused { "after a pause" } else { "at once" };
-            let what = format!("Enter to words, story of {story}, {how}");
+            let what = format!("Enter to first words, story of {story}, {how}");
             rows.push(row(what, "ms", times, Vec::new()));
         }
         let (mut together, mut apart) = (Vec::new(), Vec::new());
@@ -86,7 +86,7 @@ pub fn run(paths: &Paths, args: &Args) -> Result<Exit, Failed> {
         }
         let what = format!("{SEVERAL} passages of {} tokens", args.generate);
         rows.push(row(format!("{what}, together"), "ms", together, Vec::new()));
-        rows.push(row(format!("{what}, in turn"), "ms", apart, Vec::new()));
+        rows.push(row(format!("{what}, one by one"), "ms", apart, Vec::new()));
         for (what, times) in opening::rows(paths, args.repeat)? {
             rows.push(row(what, "ms", times, Vec::new()));
         }

@@ -1,4 +1,4 @@
-//! Cold-start benchmark: runs this program and measures the time to its first letter and its peak
+//! Cold-start benchmark: runs this program and measures the time to its first output and its peak
 //! memory.
 
 use super::args::Bench as Args;

@@ -24,7 +24,7 @@ pub fn off() -> EchoGuard {
     if let Some(terminal) = terminal() {
         // SAFETY: a termios contains only numbers, for which zero is valid.
         let mut modes: libc::termios = unsafe { std::mem::zeroed() };
-        // SAFETY: the pointer is that of a termios which outlives the call.
+        // SAFETY: the pointer is to a termios that outlives the call.
         if unsafe { libc::tcgetattr(terminal.as_raw_fd(), &mut modes) } == 0 {
             let before = modes;
             modes.c_lflag &= !libc::ECHO;
@@ -55,6 +55,6 @@ fn terminal() -> Option<File> {
 }
 
 fn set(terminal: &File, modes: &libc::termios) {
-    // SAFETY: the pointer is that of a termios which outlives the call.
+    // SAFETY: the pointer is to a termios that outlives the call.
     unsafe { libc::tcsetattr(terminal.as_raw_fd(), libc::TCSANOW, modes) };
 }

@@ -151,8 +151,8 @@ pub fn loader(paths: &Paths, common: &Common) -> Result<ModelLoader, Failed> {
     })
 }
 
-/// Where the image model's weights may be: the given folder, or else one next to the other models,
-/// or the folder in the checkout that this program was built from.
+/// Possible folders of the image model's weights: the given one, or else the one next to the other
+/// models and the one in the checkout that this program was built from.
 pub fn weights(paths: &Paths, named: Option<&Path>) -> Vec<PathBuf> {
     const NAME: &str = "illuminator-64";
     if let Some(named) = named {

@@ -63,7 +63,7 @@ pub fn rows(paths: &Paths, runs: u16) -> Result<Vec<(String, Vec<f64>)>, Failed>
     let times = tui::frame_times(studio, FRAMES);
     let times = times.ok_or_else(|| failed(&"No frame could be drawn"))?;
     let times = times.iter().map(|time| time.as_secs_f64() * 1000.0);
-    let what = format!("a frame while words stream, {} passages", PASSAGES[0]);
+    let what = format!("a frame while text streams, {} passages", PASSAGES[0]);
     rows.push((what, times.collect()));
     Ok(rows)
 }

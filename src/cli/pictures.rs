@@ -11,7 +11,7 @@ use base::untrusted::clean_line;
 use imagegen::config::GRID;
 use std::path::Path;
 
-/// The width and height of training pictures in pixels: eight for each token along a side.
+/// The width and height of training pictures: eight pixels per token along each side.
 const SIZE: u32 = GRID as u32 * 8;
 
 /// The pictures of a file or folder.

@@ -1,4 +1,4 @@
-//! The interface that every text engine implements: what the worker calls.
+//! The interface that every text engine implements and the worker calls.
 //!
 //! It is one level above logits: it takes a request, which contains everything that the answer
 //! depends on, and returns pieces of text. A model in this process ([`super::local`]) and a script

@@ -87,7 +87,7 @@ pub struct ModelLoader {
     pub weights: Vec<PathBuf>,
 }
 
-/// The requested placement, before the device is opened.
+/// The requested device settings, before the device is opened.
 #[derive(Clone, Copy, Debug)]
 pub struct Place {
     pub device: device::DeviceChoice,

@@ -24,7 +24,7 @@ const NEAR: f32 = 0.2;
 const NOW: [usize; 2] = [120, 500];
 /// The weights of the two parts of the query.
 const SAYS: [f32; 2] = [0.7, 0.3];
-/// The minimum length of a stretch in bytes; it ends with the sentence that reaches it.
+/// The minimum length of a stretch in bytes; a stretch ends where a sentence does.
 const STRETCH: usize = 400;
 
 /// The text encoder, and a cache of embeddings.

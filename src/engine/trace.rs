@@ -1,5 +1,5 @@
-//! The log of requests for `--log`: kinds, sizes and times, so that a bug report can be understood,
-//! but none of the writer's words.
+//! The log of requests for `--log`: kinds, sizes and times for bug reports, but none of the
+//! writer's words.
 //!
 //! Words go to a separate target, [`WORDS`], which the subscriber enables only with `--log-words`.
 //! Without a subscriber, nothing here takes time.

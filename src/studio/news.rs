@@ -28,7 +28,7 @@ impl Studio {
         }
     }
 
-    /// Handles an event that a request sends before it ends.
+    /// Handles an event of a request that has not ended.
     fn news(&mut self, id: RequestId, event: Event) -> Vec<Notice> {
         match event {
             Event::Loading { what, done, total } => {
@@ -109,7 +109,7 @@ impl Studio {
         }
     }
 
-    /// Handles the event that a model is loaded.
+    /// Handles a loaded model.
     fn ready(&mut self, id: RequestId, about: ModelInfo) -> Vec<Notice> {
         let note = about.note.clone().map(Notice::Warning);
         self.about = Some(about);
@@ -332,7 +332,7 @@ impl Studio {
         }
     }
 
-    /// Handles the loss of the engine: a passage must not wait for it forever.
+    /// Handles the loss of the engine, which no passage must wait for.
     pub fn engine_lost(&mut self) -> Vec<Notice> {
         let why =
             "The engine stopped unexpectedly; everything is saved, so restart illumine".to_string();
@@ -344,7 +344,7 @@ impl Studio {
     }
 }
 
-/// The notice that something could not be saved to disk.
+/// The notice about something that could not be saved to disk.
 fn not_kept(refusal: Refusal) -> Notice {
     Notice::Error(refusal.to_string(), FailureKind::Store)
 }

@@ -60,7 +60,7 @@ pub(super) struct Session {
 /// An action to run when a passage ends.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Afterwards {
-    /// Appends the old path from this byte of this passage on.
+    /// Appends the old path, starting at this byte of this passage.
     Graft {
         head: Option<NodeId>,
         index: usize,

@@ -305,7 +305,7 @@ impl Page {
         self.push(&caption, TextRole::Mark);
     }
 
-    /// Starts a part at the end of the page.
+    /// Starts a passage at the end of the page.
     fn begin_passage(&mut self, key: ItemKey) {
         let bytes = self.paragraphs.last().map_or(0, |last| last.text.len());
         self.parts.push(PagePassage {

@@ -42,7 +42,7 @@ pub fn page(story: &Story, extent: ExportScope, meta: &ExportMeta) -> String {
         }
     }
     let by = escaped(&authors(&pieces));
-    body += &format!("<footer><p>{by}. Words on a tint are a person's.</p></footer>\n");
+    body += &format!("<footer><p>{by}. Tinted text is a person's.</p></footer>\n");
     let language = match meta.language.as_str() {
         "" => String::new(),
         language => format!(" lang=\"{}\"", escaped(language)),

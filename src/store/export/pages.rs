@@ -185,9 +185,9 @@ pub fn leaves(story: &Story) -> Vec<NodeId> {
     (0..story.next_id()).filter(|id| ends(*id)).collect()
 }
 
-/// A branch: where it leaves the earlier ones, and its own pieces.
+/// A branch: the point where it forks, and its own pieces.
 pub struct Branch {
-    /// The passage after or inside which it starts; None for an alternative beginning.
+    /// The passage after which or inside which it starts; None for an alternative beginning.
     pub after: Option<NodeId>,
     pub name: Option<String>,
     pub pieces: Vec<ExportPassage>,

@@ -123,7 +123,7 @@ fn bracketless(text: &str) -> String {
     bits.collect()
 }
 
-/// A branch's title: its mark, or where it leaves the story.
+/// A branch's title: its mark, or the point where it forks.
 pub fn title(story: &Story, branch: &pages::Branch) -> String {
     let after = branch.after.and_then(|id| story.node(id));
     let place = after.map_or("another beginning".to_string(), |node| {
