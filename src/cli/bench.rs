@@ -74,7 +74,7 @@ pub fn run(paths: &Paths, args: &Args) -> Result<Exit, Failed> {
             let times: Result<Vec<f64>, _> = (0..args.repeat).map(one).collect();
             let times = times.map_err(|error| Failed::new(Exit::Engine, error))?;
             let how = if paused { "after a pause" } else { "at once" };
-            let what = format!("Enter to first words, story of {story}, {how}");
+            let what = format!("Enter to text, story of {story}, {how}");
             rows.push(row(what, "ms", times, Vec::new()));
         }
         let (mut together, mut apart) = (Vec::new(), Vec::new());
