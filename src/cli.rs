@@ -49,7 +49,7 @@ use std::io::{IsTerminal, Write, stderr, stdin, stdout};
 use std::sync::mpsc::{Receiver, channel};
 use story::Reply;
 
-/// Runs the command given on the command line.
+/// Runs the given command.
 pub fn run(cli: Cli) -> Result<Exit, Failed> {
     log::begin(&cli.log, cli.name())?;
     let result = dispatch(cli);
@@ -85,12 +85,12 @@ fn dispatch(cli: Cli) -> Result<Exit, Failed> {
     }
 }
 
-/// An engine on its thread and a studio over it, without a model.
+/// An engine on its own thread and a studio that uses it, without a model.
 fn studio(paths: &Paths, common: &Common) -> Result<(Studio, Receiver<Reply>), Failed> {
     studio_with(paths, common, environment::setup(paths, common)?)
 }
 
-/// The same with a setup of the command's own.
+/// The same with the command's own setup.
 fn studio_with(
     paths: &Paths,
     common: &Common,
@@ -111,7 +111,7 @@ fn enter(studio: &mut Studio, session: Option<&str>) -> Result<Option<String>, F
     Ok(said)
 }
 
-/// Starts to load the model, unless the session that was opened has asked for its own.
+/// Starts loading the model, unless the opened session has requested its own.
 fn start_model(studio: &mut Studio) {
     if !studio.busy() {
         studio.load_model();
@@ -143,7 +143,7 @@ pub fn complain(why: &str) {
     note(&format!("illumine: {}", base::untrusted::clean_line(why)));
 }
 
-/// Prints a line to standard error and ignores failure, since nobody may be reading it.
+/// Prints a line to standard error; ignores failure, since nobody may be reading.
 fn note(line: &str) {
     let _ = writeln!(stderr().lock(), "{line}");
 }

@@ -1,6 +1,6 @@
 //! Opens a text in the writer's own editor and reads the result.
 //!
-//! Knows no story and no screen; the caller has released the terminal.
+//! Uses no story and no screen; the caller has released the terminal.
 
 use base::decode::decode;
 use std::fs::{self, OpenOptions};

@@ -1,13 +1,13 @@
 //! The line-based front end: lines in, transcript out. The REPL and a pipe share this loop.
 //!
-//! Knows commands and events, but neither a terminal's control codes nor the source of the lines.
+//! Handles commands and events; independent of terminal control codes and the source of the lines.
 
 use crate::studio::{Listed, Notice, Outcome, PictureSource, Refusal, Studio, Work, left_out};
 use std::sync::mpsc::Receiver;
 use story::message::FailureKind;
 use story::{Author, Command, NodeId, Reply, Status, command, diff};
 
-/// The destination of the transcript. Story text is shown exactly; everything else is about it.
+/// The destination of the transcript. Only story text is shown exactly.
 pub trait Page {
     /// Shows a piece of the story as it arrives.
     fn text(&mut self, text: &str) -> Result<(), OutputClosed>;
@@ -19,11 +19,11 @@ pub trait Page {
     fn bytes(&mut self, bytes: &[u8]) -> Result<(), OutputClosed>;
     /// Shows an unsolicited notice.
     fn notice(&mut self, text: &str);
-    /// Shows pictures: their files, the one on the page first, and a description.
+    /// Shows pictures: their files, starting with the one on the page, and a description.
     fn pictures(&mut self, files: &[PictureSource], said: &str) -> Result<(), OutputClosed>;
     /// Shows the engine's current activity.
     fn working(&mut self, work: &Work);
-    /// A suggested line for the writer to edit or send.
+    /// Shows a suggested line for the writer to edit or send.
     fn suggested(&mut self, line: &str) -> Result<(), OutputClosed> {
         self.message(line)
     }
@@ -96,7 +96,7 @@ fn run_lines(
     page: &mut dyn Page,
 ) -> RunEnd {
     let mut closing = RunEnd::default();
-    // A reader that is gone already is noticed again at the first line.
+    // If the reader is already gone, the first line notices that again.
     if let Ok(Some(trouble)) = settle(studio, events, page) {
         closing.add_cause(trouble);
     }
@@ -269,7 +269,7 @@ fn flush_after_close(studio: &mut Studio, events: &Receiver<Reply>) -> OutputClo
             break;
         };
         studio.absorb(reply);
-        // There is nobody to tell, either.
+        // Nobody is left to see an error.
         let _ = studio.flush();
     }
     OutputClosed
@@ -302,7 +302,7 @@ fn show_notice(
     for notice in notices {
         match notice {
             Notice::Text { node, text, .. } => {
-                // Candidates and summaries are shown when they are whole.
+                // Candidates and summaries are shown once they are complete.
                 let whole = !studio.candidates().is_empty() || studio.story().head() != Some(node);
                 if !whole {
                     page.text(&text)?;
@@ -358,7 +358,7 @@ fn status_remark(status: Status) -> Option<&'static str> {
     }
 }
 
-/// The story so far, with authors set apart, for showing an opened session.
+/// The story so far, with authors marked, for showing an opened session.
 pub fn transcript(studio: &Studio) -> String {
     let mut text = String::new();
     let mut last = None;

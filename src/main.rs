@@ -1,8 +1,8 @@
 //! Arguments → configuration → engine and studio → one front end; errors → exit code.
 //!
-//! The only place that prints, reads the environment or asks for the time.
+//! The only place that prints, or reads the environment or the clock.
 
-// What libraries must not do is done here: see clippy.toml.
+// The program may do what libraries must not: see clippy.toml.
 #![allow(
     clippy::disallowed_methods,
     clippy::exit,

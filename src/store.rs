@@ -1,6 +1,6 @@
 //! Sessions on disk: `<sessions>/<name>/journal.jsonl`, append-only, one record per line.
 //!
-//! Knows records and files, but no engine and no screen. Folders have mode 0700 and files 0600,
+//! Handles records and files; uses no engine and no screen. Folders have mode 0700 and files 0600,
 //! since machines may be shared.
 
 mod backups;
@@ -39,7 +39,7 @@ pub struct Sessions {
     root: PathBuf,
 }
 
-/// One row of a list.
+/// One row of the list of sessions.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SessionListing {
     pub name: String,
@@ -49,7 +49,7 @@ pub struct SessionListing {
     pub copies: usize,
 }
 
-/// An error with files: one sentence that says what to do.
+/// A file error: one sentence that says what to do.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
     #[error(
@@ -280,7 +280,7 @@ impl Sessions {
         }
     }
 
-    /// The files with incomplete records that crashes left.
+    /// The files with incomplete records left by crashes.
     pub fn set_aside(&self, name: &str) -> Result<Vec<PathBuf>, StoreError> {
         let folder = self.folder(name)?;
         let entries = fs::read_dir(&folder);

@@ -25,7 +25,7 @@ fn exit_codes() -> String {
     format!("Exit codes:{rows}")
 }
 
-/// Write stories with a local language model, and illustrate them, in the terminal.
+/// Write and illustrate stories in the terminal with local models.
 ///
 /// Without a command, opens the named session (or the most recent one) in the full-screen editor.
 /// If standard input or output is not a terminal, runs `illumine repl` instead.
@@ -42,7 +42,7 @@ pub struct Cli {
     pub command: Option<Command>,
 }
 
-/// Options that every command takes.
+/// Options that all commands take.
 #[derive(Args, Clone, Debug, Default)]
 pub struct Log {
     /// Log events to this file, for a bug report; the log contains none of your text
@@ -130,7 +130,7 @@ pub enum Command {
 /// Flags that every front end shares.
 #[derive(Args, Clone, Debug, Default)]
 pub struct Common {
-    /// Model name (see `illumine models list`) or path of a GGUF file
+    /// Model name (see `illumine models list`) or path to a GGUF file
     #[arg(short, long, env = "ILLUMINE_MODEL", value_name = "NAME|PATH")]
     pub model: Option<String>,
     #[command(flatten)]
@@ -145,10 +145,10 @@ pub struct Common {
         value_name = "NAME|PATH"
     )]
     pub draft: Option<String>,
-    /// Folder of the sessions
+    /// Sessions folder
     #[arg(long, env = "ILLUMINE_SESSIONS", value_name = "FOLDER", value_hint = ValueHint::DirPath)]
     pub sessions: Option<PathBuf>,
-    /// Folder of the image model's weights
+    /// Image model weights folder
     #[arg(long, env = "ILLUMINE_WEIGHTS", value_name = "FOLDER", value_hint = ValueHint::DirPath)]
     pub weights: Option<PathBuf>,
     /// Do not save this session to disk
@@ -225,7 +225,7 @@ pub struct Sampling {
         allow_negative_numbers = true
     )]
     pub min_p: Option<String>,
-    /// Change any setting of /set, for example --set dry_multiplier=0
+    /// Change any /set setting, for example --set dry_multiplier=0
     #[arg(long = "set", value_name = "NAME=VALUE")]
     pub set: Vec<String>,
 }
@@ -264,9 +264,9 @@ pub enum Models {
     },
     /// Download a model
     Pull {
-        /// Model name [default: the default model]
+        /// Model name; omit for the default model
         name: Option<String>,
-        /// Accept the model's licence terms, if the model requires it
+        /// Accept the model's licence terms, where required
         #[arg(long, visible_alias = "accept-license")]
         accept_licence: bool,
         /// Never access the network
@@ -305,7 +305,7 @@ pub enum Prompts {
     },
 }
 
-// Read once: a box would save nothing.
+// Parsed once: a box would save nothing.
 #[allow(clippy::large_enum_variant)]
 #[derive(Debug, Subcommand)]
 pub enum Eval {
@@ -333,7 +333,7 @@ pub enum Eval {
     Image(NoTrainer),
 }
 
-/// The arguments of a command that a build without the trainer does not have.
+/// The arguments of a command that needs the trainer, in a build without it.
 #[cfg(not(feature = "train"))]
 #[derive(Args, Debug)]
 pub struct NoTrainer {
@@ -370,14 +370,13 @@ pub struct Bench {
     /// Repetitions of each measurement
     #[arg(short, long, default_value_t = 5, value_parser = clap::value_parser!(u16).range(1..=100))]
     pub repeat: u16,
-    /// Command of another benchmark, run in turns with this one for comparison; it must print
-    /// llama-bench's JSON
+    /// Command of another benchmark to alternate with this one; it must print llama-bench's JSON
     #[arg(long, value_name = "COMMAND")]
     pub against: Option<String>,
     /// Print a JSON object
     #[arg(long)]
     pub json: bool,
-    /// Model name (see `illumine models list`) or path of a GGUF file
+    /// Model name (see `illumine models list`) or path to a GGUF file
     #[arg(short, long, env = "ILLUMINE_MODEL", value_name = "NAME|PATH")]
     pub model: Option<String>,
     #[command(flatten)]

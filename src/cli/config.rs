@@ -1,4 +1,4 @@
-//! config.toml: a writer's own defaults; flags and environment variables override them.
+//! config.toml: the writer's own defaults, which flags and environment variables override.
 //!
 //! ```toml
 //! model = "smollm2-135m"

@@ -53,7 +53,7 @@ pub fn run(paths: &Paths, args: &Args) -> Result<Exit, Failed> {
         on: args.on.clone(),
         weights: args.weights.clone(),
         offline: args.offline,
-        // The files that were asked for are all that is saved.
+        // Nothing is saved except the requested files.
         private: true,
         ..Common::default()
     };
@@ -88,8 +88,8 @@ fn drawn(studio: &Studio, id: NodeId) -> Option<Drawn<'_>> {
     })
 }
 
-/// Handles the engine's events until the pictures are drawn: which they are, and when the models
-/// were loaded.
+/// Handles the engine's events until the pictures are drawn; returns the pictures, and the time at
+/// which the models were loaded.
 fn follow_events(
     studio: &mut Studio,
     replies: &Receiver<Reply>,
@@ -116,7 +116,7 @@ fn follow_events(
                     meter.clear();
                     return Err(Failed::new(fault.into(), why));
                 }
-                // What is told to a writer, and answers to what was not asked.
+                // Notices for an interactive writer.
                 Notice::Text { .. }
                 | Notice::LeftOut(_)
                 | Notice::Info(_)
@@ -159,7 +159,7 @@ fn build_request(args: &Args, from: Option<&PictureProvenance>) -> Result<Pictur
         (None, _) => prompt_task(args, prompt.unwrap_or_default()),
     };
     let own = |style: StyleChoice| match (&args.style, args.vary) {
-        // A variation has its picture's style.
+        // A variation keeps its picture's style.
         (None, Some(_)) => StyleChoice::Default,
         _ => style,
     };
@@ -189,7 +189,7 @@ fn build_request(args: &Args, from: Option<&PictureProvenance>) -> Result<Pictur
         size: args.size.or(same.as_ref().map(|it| it.size)).unwrap_or(256),
         background: background.filter(|name| name != "none"),
         enlarged: args.enlarge || same.as_ref().is_some_and(|it| it.enlarged),
-        // A variation may be made with any.
+        // A variation may use any weights.
         weights: from
             .filter(|_| args.vary.is_none())
             .map(|it| it.weights.clone()),
@@ -197,7 +197,7 @@ fn build_request(args: &Args, from: Option<&PictureProvenance>) -> Result<Pictur
     })
 }
 
-/// The request for pictures from a prompt alone.
+/// The request for pictures from only a prompt.
 fn prompt_task(args: &Args, prompt: String) -> PictureTask {
     match &args.lerp {
         Some(other) => PictureTask::Lerp {
@@ -235,7 +235,7 @@ fn seeds(args: &Args, from: Option<&PictureProvenance>) -> Result<Vec<u64>, Fail
             Failed::new(Exit::Usage, why)
         });
     }
-    // Short enough to be typed again.
+    // Short enough to retype.
     let fresh = || environment::entropy() % 1_000_000_000;
     let first = args.seed.or(from.map(|f| f.seed)).unwrap_or_else(fresh);
     let count = u64::from(args.n.unwrap_or(1));
@@ -256,8 +256,8 @@ fn parse_seeds(text: &str) -> Option<Vec<u64>> {
     (1..=MAX_PICTURES).contains(&seeds.len()).then_some(seeds)
 }
 
-/// Writes the files. The names of several pictures contain their seeds, or numbers from 1 if some
-/// pictures share a seed.
+/// Writes the files. If there are several, their names contain the seeds, or numbers from 1 if
+/// some pictures share a seed.
 fn save_pictures(args: &Args, drawn: &[Drawn]) -> Result<Vec<PathBuf>, Failed> {
     let seeds: HashSet<u64> = drawn
         .iter()

@@ -1,6 +1,6 @@
 //! Everything the program reads from its environment: variables, folders, the clock.
 //!
-//! Libraries never look these up; this module collects, once, everything they need.
+//! Libraries never look these up; this module collects everything they need once.
 
 use super::args::{Common, On};
 use super::exit::{Exit, Failed};
@@ -109,7 +109,7 @@ pub fn graphics() -> Graphics {
     let iterm =
         is("TERM_PROGRAM", &["iterm", "wezterm", "mintty"]) || is("LC_TERMINAL", &["iterm"]);
     Graphics {
-        // Konsole's own are known to be broken.
+        // Konsole's graphics are known to be broken.
         ask: colour() && variable("KONSOLE_VERSION").is_none(),
         kitty: kitty && !between,
         iterm: iterm && !between,
@@ -151,8 +151,8 @@ pub fn loader(paths: &Paths, common: &Common) -> Result<ModelLoader, Failed> {
     })
 }
 
-/// Where the image model's weights may be: the given folder, or else one next to the other models,
-/// or the folder in the checkout that this program was built from.
+/// Possible folders of the image model's weights: the given one, or else the one next to the other
+/// models and the one in the checkout that this program was built from.
 pub fn weights(paths: &Paths, named: Option<&Path>) -> Vec<PathBuf> {
     const NAME: &str = "illuminator-64";
     if let Some(named) = named {
@@ -185,7 +185,7 @@ pub fn plain_loader(paths: &Paths, on: &On) -> Result<ModelLoader, Failed> {
     loader(paths, &common)
 }
 
-/// The settings of a new session: flags and variables override config.toml, which overrides
+/// The settings of a new session: flags and variables override config.toml, which overrides the
 /// defaults.
 pub fn settings(paths: &Paths, common: &Common) -> Result<Settings, Failed> {
     settings_with(paths, common, None)

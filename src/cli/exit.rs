@@ -33,7 +33,7 @@ impl Exit {
     }
 }
 
-/// Every code and what it means, as `illumine --help` and README show them.
+/// Every code and its meaning, as shown by `illumine --help` and README.
 pub const CODES: &[(&str, &str)] = &[
     ("0", "success"),
     ("1", "generation failed, or the output could not be written"),

@@ -21,7 +21,7 @@ pub struct TerminalPage {
     watch: Watch,
     bar: Meter,
     dim: bool,
-    /// The last line is not finished.
+    /// Whether the last line is unfinished.
     open: bool,
     show_end: bool,
     /// Why standard output could not be written, if it was not that its reader went away.
@@ -34,8 +34,7 @@ pub struct TerminalPage {
 pub type TypedAhead = Rc<RefCell<String>>;
 
 impl TerminalPage {
-    /// `show_end` ends each passage with a line break, which a conversation needs and a pipe does
-    /// not.
+    /// With `show_end`, each passage ends with a line break, for a person rather than a pipe.
     pub fn new(watch: Watch, colour: bool, show_end: bool) -> TerminalPage {
         TerminalPage {
             watch,
@@ -205,7 +204,7 @@ impl Meter {
         if stderr().is_terminal() {
             return self.bar(what, done, total, BYTES);
         }
-        // In a log, a line for each tenth is enough, and none for what is done in a moment.
+        // Elsewhere, prints one line per tenth, and none for a short task.
         if self.began.elapsed() < MOMENT {
             return;
         }
@@ -221,7 +220,7 @@ impl Meter {
         }
     }
 
-    /// Shows how many of `all` items are done; on a terminal only.
+    /// Shows how many of `all` items are done, only on a terminal.
     pub fn count(&mut self, what: &str, done: u64, all: u64) {
         self.bar(what, done, Some(all), THINGS);
     }
@@ -251,7 +250,7 @@ impl Meter {
     }
 }
 
-/// A meter of work that nothing stops; dropped, it goes away.
+/// A meter for work that cannot be stopped; dropping it hides it.
 pub struct Progress {
     meter: RefCell<Meter>,
     bytes: bool,

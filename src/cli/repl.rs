@@ -46,7 +46,7 @@ pub fn run(paths: &Paths, common: &Common, session: Option<&str>) -> Result<Exit
     Ok(exit(closing, person))
 }
 
-/// Chooses the exit code: a person has seen the error already, a script needs the code.
+/// Chooses the exit code: a person has already seen the error, but a script needs the code.
 fn exit(closing: RunEnd, person: bool) -> Exit {
     match closing.fault {
         _ if closing.interrupted => Exit::Interrupted,
@@ -81,7 +81,7 @@ impl InteractiveInput {
     fn new(paths: &Paths, begun: TypedAhead) -> Result<InteractiveInput, Failed> {
         let editor = Editor::new().map_err(|error| Failed::new(Exit::Usage, error))?;
         let mut typist = InteractiveInput { editor, begun };
-        // No history yet is no matter.
+        // The history may not exist yet.
         let _ = typist.editor.load_history(&paths.history);
         Ok(typist)
     }

@@ -71,7 +71,7 @@ fn load_history(path: &Path) -> Vec<String> {
     lines[lines.len().saturating_sub(KEPT)..].to_vec()
 }
 
-/// Saves the input history and ignores failure.
+/// Saves the input history, ignoring failure.
 fn save_history(path: &Path, lines: &[String]) {
     if lines.is_empty() {
         return;

@@ -95,7 +95,7 @@ fn show(sessions: &Sessions, name: &str, all: bool) -> Result<Exit, Failed> {
     print(&text)
 }
 
-/// Like grep, exits with 0 if anything matched and 1 if not.
+/// Like grep, exits with 0 if anything matched and with 1 otherwise.
 fn grep(sessions: &Sessions, words: &str) -> Result<Exit, Failed> {
     let wanted = Needle::new(words);
     let mut hits = 0;
@@ -177,7 +177,7 @@ fn verdict(
             "{name}: OK, {counts}; {torn} bytes of zeros at the end, left by a power cut, will be moved to a file of their own"
         ),
         (None, torn) => format!(
-            "{name}: OK, {counts}; an incomplete record of {torn} bytes at the end, left by a crash, will be moved to a file of its own"
+            "{name}: OK, {counts}; an incomplete record of {torn} bytes at the end, left by a crash, will be moved to a separate file"
         ),
     };
     for fault in faults {

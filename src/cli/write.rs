@@ -47,7 +47,7 @@ struct Timings {
     decode_ms: f64,
     decode_tps: f64,
     reused: usize,
-    /// How many of the new tokens were accepted draft tokens.
+    /// The number of new tokens that were accepted draft tokens.
     #[serde(rename = "guessed")]
     accepted_drafts: usize,
 }
@@ -65,7 +65,7 @@ pub fn run(paths: &Paths, args: &Args) -> Result<Exit, Failed> {
     };
     let setup = Setup {
         defaults: settings,
-        // It stands on standard output and nowhere else.
+        // The text goes to standard output and nowhere else.
         private: true,
         ..environment::setup(paths, &args.common)?
     };
@@ -87,7 +87,7 @@ pub fn run(paths: &Paths, args: &Args) -> Result<Exit, Failed> {
         overflow,
     };
     let Outcome::Started(node) = studio.run(Command::Complete(Box::new(completion)))? else {
-        return Err(Failed::new(Exit::Engine, "Nothing was begun; try again"));
+        return Err(Failed::new(Exit::Engine, "Nothing started; try again"));
     };
     follow_events(&mut studio, &replies, !args.json)?;
     let written = studio.story().node(node);
@@ -122,7 +122,7 @@ fn read_stdin() -> Result<String, Failed> {
     let usage = |why: &str| Failed::new(Exit::Usage, why);
     if stdin().is_terminal() {
         return Err(usage(
-            "No prompt; give one, for example illumine write \"Once upon a time\", or pipe it in",
+            "No prompt; give one, for example illumine write \"Once upon a time\", or pipe one in",
         ));
     }
     let mut bytes = Vec::new();
@@ -140,7 +140,7 @@ fn read_stdin() -> Result<String, Failed> {
     Ok(clean(text).into_owned())
 }
 
-/// Fills in the template: its voice, and its opening words if it has any.
+/// Fills in the template: its voice and, if it has any, its opening words.
 fn fill_template(
     template: Option<&PromptTemplate>,
     args: &Args,
@@ -165,7 +165,7 @@ fn fill_template(
     Ok((Some(filled.voice), Some(own).filter(|own| !own.is_empty())))
 }
 
-/// Takes the engine's news to the end of the passage.
+/// Handles events until the passage ends.
 fn follow_events(
     studio: &mut Studio,
     replies: &Receiver<Reply>,
@@ -198,7 +198,7 @@ fn follow_events(
                     meter.clear();
                     return Err(Failed::new(fault.into(), why));
                 }
-                // What is told to a writer, and answers to what was not asked.
+                // Notices for an interactive writer.
                 Notice::Info(_)
                 | Notice::Advice(_)
                 | Notice::Ended(..)

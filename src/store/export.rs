@@ -1,8 +1,8 @@
 //! Exports stories, cards and lore for readers and for other programs.
 //!
-//! An export is an allowlist: the text of the story, its authors, the memory, notes and lore beside
-//! it, and the stored fields of imported files. It never contains the program's settings,
-//! environment or model paths.
+//! An export follows an allowlist: the text of the story, its authors, the memory, notes and lore,
+//! and the stored fields of imported files. It never contains the program's settings, environment
+//! or model paths.
 
 mod card;
 mod chapters;
@@ -14,7 +14,6 @@ pub mod kobold;
 mod pages;
 mod tavern;
 mod text;
-
 
 use crate::store::lorebook;
 use base::nearest::nearest;
@@ -35,7 +34,7 @@ pub enum ExportFormat {
     Markdown,
     Html,
     Epub,
-    /// OpenAI's `messages`, one conversation per line.
+    /// OpenAI `messages`, one conversation per line.
     Messages,
     /// Preference pairs: the chosen version and a rejected one.
     Pairs,
@@ -62,7 +61,7 @@ pub const FORMATS: &[(ExportFormat, &[&str], &str, &str)] = &[
         ExportFormat::Html,
         &["html", "htm"],
         "html",
-        "one HTML page, authors marked",
+        "one HTML page that marks the authors",
     ),
     (ExportFormat::Epub, &["epub"], "epub", "an e-book"),
     (
@@ -147,9 +146,9 @@ pub struct ExportMeta {
     pub language: String,
     /// The session's folder, which contains pictures and a card's original file.
     pub folder: Option<PathBuf>,
-    /// The picture files of a private session, which are in memory only.
+    /// The picture files of a private session, which are only in memory.
     pub held: BTreeMap<NodeId, Arc<[u8]>>,
-    /// The name of the folder for files next to the export; None if there can be no such files.
+    /// The name of the folder for files next to the export; None if there cannot be any.
     pub beside: Option<String>,
 }
 
@@ -246,7 +245,7 @@ impl ExportFormat {
         if ends("charx") {
             return Some(ExportFormat::Card);
         }
-        // The longer endings hold the shorter ones.
+        // Longer extensions may end in shorter ones.
         let mut rows: Vec<_> = FORMATS
             .iter()
             .filter(|(_, _, ending, _)| ends(ending))
@@ -345,7 +344,7 @@ pub fn write_file(path: &Path, bytes: &[u8], over: bool) -> Result<(), ExportErr
     if path.exists() && !over {
         return Err(ExportError::Taken(path.to_path_buf()));
     }
-    // Beside it first: a full disk must not leave half a file in the place of a whole one.
+    // Writes a file beside it first, so that a full disk does not replace it with half a file.
     let mut name = path.file_name().unwrap_or_default().to_os_string();
     name.push(".part");
     let part = path.with_file_name(name);
@@ -381,7 +380,7 @@ fn shelf(story: &Story) -> Result<Lorebook, ExportError> {
             let mut entry = entry.clone();
             let taken = whole.entries.iter().map(|other| other.uid).max();
             entry.uid = taken.map_or(0, |uid| uid.saturating_add(1));
-            // What another book's form said is not what this one's does.
+            // Fields of other formats do not apply to this lorebook.
             entry.extra.retain(|_, _| false);
             whole.entries.push(entry);
         }

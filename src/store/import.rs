@@ -30,7 +30,7 @@ use story::import::{Import, ImportedFile, ImportedStory};
 
 /// The maximum size of a file.
 const LARGEST: u64 = 64 << 20;
-/// The maximum size of JSON, which takes many times its size in memory.
+/// The maximum size of JSON, which takes several times as much memory.
 const LARGEST_JSON: usize = 32 << 20;
 /// The maximum size of a card inside a picture or an archive.
 const LARGEST_CARD: u64 = 16 << 20;
@@ -297,7 +297,7 @@ fn read_bounded(path: &Path) -> Result<Vec<u8>, ImportError> {
         return Err(ImportError::Large);
     }
     let mut bytes = Vec::new();
-    // What is no plain file may be longer than it says.
+    // Special files may be longer than their metadata says.
     file.take(LARGEST + 1)
         .read_to_end(&mut bytes)
         .map_err(wrong)?;

@@ -77,7 +77,7 @@ impl Journal {
         let begun = Journal::begin(&dir, name, written);
         match begun.is_ok() {
             true => sync_dir(root),
-            // A session that could not be begun must not take the name from the next try.
+            // A failed attempt must not block the name for the next one.
             false => drop(fs::remove_dir_all(&dir)),
         }
         begun
@@ -286,11 +286,11 @@ impl Journal {
         Ok(())
     }
 
-    /// Returns once everything appended is on the disk itself.
+    /// Returns once everything appended is safely on disk.
     ///
     /// After an fsync error the kernel marks the failed pages as clean, so that a second fsync
     /// would succeed without writing anything (Rebello et al., "Can Applications Recover from fsync
-    /// Failures?", ATC 2020). So they are written again first.
+    /// Failures?", ATC 2020). So the unsynced bytes are written again first.
     pub fn sync(&mut self) -> Result<(), StoreError> {
         let path = self.path();
         let failed = |error| StoreError::io("write", &path, error);
@@ -327,7 +327,7 @@ impl Journal {
         match self.file.try_lock() {
             Ok(()) => Ok(()),
             Err(TryLockError::WouldBlock) => Err(StoreError::Busy(self.name.clone())),
-            // Some network disks know no locks: writing unlocked is better than not writing.
+            // Some network disks have no locks: writing unlocked is better than not writing.
             Err(TryLockError::Error(error)) if error.kind() == std::io::ErrorKind::Unsupported => {
                 Ok(())
             }
@@ -335,7 +335,7 @@ impl Journal {
         }
     }
 
-    /// Saves an incomplete record in a file of its own, then truncates the journal.
+    /// Saves an incomplete record in a separate file, then truncates the journal.
     fn set_aside(&mut self, tail: &[u8]) -> Result<(), StoreError> {
         let free = (1..)
             .map(|n| self.dir.join(format!("torn-{n}.txt")))
@@ -389,7 +389,8 @@ pub(super) fn open_private(path: &Path, new: bool) -> Result<File, StoreError> {
         .map_err(|error| StoreError::io("open", path, error))
 }
 
-/// Syncs a folder, so that a new name in it is durable; ignores file systems that cannot.
+/// Syncs a folder, so that a new name in it is durable; ignores file systems that do not support
+/// it.
 pub(super) fn sync_dir(path: &Path) {
     if let Ok(dir) = File::open(path) {
         let _ = dir.sync_all();

@@ -1,7 +1,7 @@
 //! Exports lorebooks in other programs' formats.
 //!
 //! An entry exported to the format it was imported from keeps all of its original fields; in
-//! another format, it keeps those that the format does not define itself.
+//! another format, it keeps the fields that this format does not define.
 
 use serde_json::{Map, Value, json};
 use story::lore::{InsertPosition, KeyLogic, LoreEntry, Lorebook};
@@ -134,8 +134,8 @@ fn whole(book: &Lorebook, form: LoreFormat, entries: Value) -> Value {
     Value::Object(head)
 }
 
-/// Merges the written fields with the stored ones: in the original format stored fields win, in
-/// another format they only fill gaps.
+/// Merges the written fields with the stored ones: in the original format, stored fields win; in
+/// another format, they only fill gaps.
 fn joined(
     mut written: Map<String, Value>,
     kept: &Map<String, Value>,
@@ -162,7 +162,7 @@ pub fn head(book: &Lorebook, form: LoreFormat) -> Map<String, Value> {
     let mut put = |key: &str, value: Value| _ = head.insert(key.to_string(), value);
     match form {
         LoreFormat::Tavern | LoreFormat::Kobold => {
-            // SillyTavern names a book by its file.
+            // SillyTavern names a lorebook after its file.
         }
         LoreFormat::NovelAi | LoreFormat::AiDungeon | LoreFormat::Risu => {}
         LoreFormat::Agnai => {
@@ -234,7 +234,7 @@ fn tavern_entry(entry: &LoreEntry) -> Value {
     })
 }
 
-/// Puts slashes around regexes: V3 has a flag for regexes, SillyTavern uses slashes.
+/// Puts slashes around regexes, as SillyTavern does; V3 has a flag instead.
 fn slashed(entry: &LoreEntry) -> Vec<String> {
     let flags = if entry.case_sensitive == Some(true) {
         ""

@@ -58,7 +58,7 @@ pub enum PromptError {
     Voice(#[from] VoiceError),
 }
 
-/// One row of a list.
+/// One row of the list of voices.
 #[derive(Clone, Debug, PartialEq)]
 pub struct PromptListing {
     pub name: String,
@@ -102,7 +102,7 @@ impl Prompts {
         self.files().into_iter().map(row).collect()
     }
 
-    /// Finds a voice by name.
+    /// Finds a voice or template by name.
     pub fn find(&self, name: &str) -> Result<PromptTemplate, PromptError> {
         Ok(PromptTemplate::parse(name, &self.text(name)?)?)
     }
@@ -154,7 +154,7 @@ impl Prompts {
         Ok(Some(text))
     }
 
-    /// All names, and whether each is the writer's own.
+    /// All names, each with whether it is the writer's own.
     fn files(&self) -> BTreeMap<String, bool> {
         let shipped = SHIPPED.iter().map(|(name, _)| (name.to_string(), false));
         let mut files: BTreeMap<String, bool> = shipped.collect();
@@ -221,7 +221,7 @@ mod tests {
                     "{name} lacks {variable} in a chat"
                 );
             }
-            // A space at the end would take the first word's own from it.
+            // A trailing space would displace the one before the first generated word.
             assert!(!filled.begin.ends_with(' '), "{name}");
             assert_eq!(filled.begin.is_empty(), filled.ask.is_empty(), "{name}");
         }

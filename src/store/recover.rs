@@ -29,9 +29,9 @@ pub(super) const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
 /// Parses records up to the end, an incomplete record, or an invalid line.
 ///
-/// Only the last line can be incomplete: without a line break, or truncated and followed by
-/// nothing. An invalid line before others is damage, and the lines after it cannot be trusted: the
-/// story up to there is shown read-only.
+/// Only the last line can be incomplete: it has no line break, or is truncated. An invalid line
+/// before others is damage, and the lines after it cannot be trusted, so the story up to there is
+/// shown read-only.
 pub fn recover_journal(bytes: &[u8]) -> Recovered {
     let mut found = Recovered {
         // Editors and sync programs of other systems put one in front of a text.
@@ -64,7 +64,7 @@ pub fn recover_journal(bytes: &[u8]) -> Recovered {
                 found.len += end + 1;
                 found.records += 1;
             }
-            // A crash cuts a record; it does not write another one that is whole.
+            // A crash truncates a record; it does not produce a complete, different one.
             Err(LineError::Damaged) if end + 1 == rest.len() => {
                 found.torn = rest.len();
                 break;
@@ -88,7 +88,7 @@ pub fn recover_journal(bytes: &[u8]) -> Recovered {
 pub(super) enum LineError {
     #[error("it is damaged")]
     Damaged,
-    #[error("it has an unknown form")]
+    #[error("its form is unknown")]
     Malformed,
     #[error("it was written by a newer version, {0}")]
     NewerVersion(u32),
@@ -114,7 +114,7 @@ pub(super) fn parse_line(bytes: &[u8]) -> Result<Record, LineError> {
     Record::parse(&line.kind, bytes).map_err(|_| LineError::Malformed)
 }
 
-/// Finds out why a line of JSON is not a record.
+/// Determines why a line of JSON is not a record.
 fn classify_line(bytes: &[u8]) -> LineError {
     #[derive(Deserialize)]
     struct Version {

@@ -11,7 +11,7 @@ use story::sentence::excerpt;
 use story::{Command, NodeId, Passage, Place, Request, command::TokenChoice, edit, places};
 use unicode_linebreak::{BreakClass, break_property};
 
-/// A row of a list, and the command that picking it runs.
+/// A row of a list, with the command that runs when it is picked.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Listed {
     pub label: String,
@@ -19,7 +19,7 @@ pub struct Listed {
 }
 
 impl Studio {
-    /// Shows a list and remembers it for `/pick`.
+    /// Shows a list and stores it for `/pick`.
     pub(super) fn list_up(&mut self, title: &str, listed: Vec<Listed>) -> Outcome {
         self.session.listed.clone_from(&listed);
         Outcome::List(title.to_string(), listed)
@@ -40,7 +40,7 @@ impl Studio {
 
     /// Requests the alternatives for a word, or for the next word.
     pub(super) fn alternatives(&mut self, word: Option<&str>) -> Result<Outcome, Refusal> {
-        self.needs(|can| can.alternatives, "list other words")?;
+        self.needs(|can| can.alternatives, "list alternatives")?;
         let place = match word {
             None => Place::after(self.session.story.head()),
             Some(word) => self.place_of(word)?,
@@ -107,7 +107,7 @@ impl Studio {
             .map(|p| p.text)
             .collect();
         let whole: String = path.iter().map(|passage| passage.text).collect();
-        // What the story goes on with, where the place is on its way.
+        // How the story continues, if the place is on the current path.
         let on_way = place.node.is_none_or(|id| ids.contains(&id));
         let next = whole
             .get(before.len()..)

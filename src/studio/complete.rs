@@ -20,7 +20,7 @@ pub struct Candidate {
     pub word: String,
     /// A one-line description.
     pub note: String,
-    /// Whether something may follow it; if so, a line editor adds a space.
+    /// Whether an argument may follow; if so, a line editor adds a space.
     pub more: bool,
 }
 
@@ -30,13 +30,13 @@ impl Studio {
         candidates(line, |kind| self.names(kind))
     }
 
-    /// The same for a line editor that cannot ask the studio: all names as they are now.
+    /// A copy of all current names, for a line editor that has no access to the studio.
     pub fn completer(&self) -> Completer {
         let kinds = ArgumentKind::ALL.iter();
         Completer(kinds.map(|kind| (*kind, self.names(*kind))).collect())
     }
 
-    /// The names of this kind that this session, its folders and its models have.
+    /// All names of this kind in this session, its folders and its models.
     fn names(&self, kind: ArgumentKind) -> Vec<String> {
         match kind {
             ArgumentKind::Models => self.setup.models.clone(),
@@ -59,7 +59,7 @@ impl Studio {
     }
 }
 
-/// Completes lines with the names of one moment.
+/// Completes lines with a snapshot of the names.
 #[derive(Default)]
 pub struct Completer(HashMap<ArgumentKind, Vec<String>>);
 
@@ -84,7 +84,7 @@ fn candidates(line: &str, names: impl Fn(ArgumentKind) -> Vec<String>) -> Option
     };
     let spec = command::find(name)?;
     let typed = match spec.completes {
-        // Options stand among the words.
+        // Options may appear among the words.
         ArgumentKind::Styles => rest.rsplit(' ').next().unwrap_or(rest),
         _ => rest.trim_start(),
     };

@@ -15,7 +15,7 @@ use story::record::{Change, StepKind};
 use story::sentence::{count_noun, excerpt};
 use story::{Command, Place, Record};
 
-/// The lorebook for entries added one by one.
+/// The lorebook for entries added with `/lore add`.
 const OWN: &str = "notes";
 
 /// The instruction for a summary.
@@ -199,7 +199,7 @@ impl Studio {
         };
         for (book, _) in frame.books().filter(|(_, on)| !on) {
             lines.push(format!(
-                "- {}: the book is off; turn it on with /lore on {}",
+                "- {}: the lorebook is off; turn it on with /lore on {}",
                 book.name, book.name
             ));
         }

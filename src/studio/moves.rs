@@ -175,7 +175,7 @@ impl Studio {
 
     /// Moves the head to a place. If that is inside a passage, an empty passage marks it.
     fn stand_at(&mut self, place: Place, why: StepKind, more: Vec<Change>) -> Result<(), Refusal> {
-        // Nothing is written after a picture, but after what it illustrates.
+        // Text is added not after a picture, but after the passage that it illustrates.
         let (mut records, mut to) = (Vec::new(), place.node);
         if let Some(picture) = to
             .and_then(|id| self.session.story.node(id))
@@ -204,7 +204,7 @@ impl Studio {
         self.note_down(vec![Record::Step(Step { why, changes })])
     }
 
-    /// Writes records to disk before the writer gets an answer.
+    /// Writes records to disk before the command returns.
     pub(super) fn note_down(&mut self, records: Vec<Record>) -> Result<(), Refusal> {
         self.record(records)?;
         self.sync()

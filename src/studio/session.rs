@@ -1,5 +1,4 @@
-//! Everything that belongs to one session, in one value, so that another session replaces it as a
-//! whole.
+//! Everything that belongs to one session, in one value that another session replaces as a whole.
 
 use super::{Listed, Refusal, Setup, cannot};
 use crate::store::{Journal, Recovered, pictures, shell_word};
@@ -26,11 +25,11 @@ pub(super) struct Session {
     pub(super) id: SessionId,
     pub(super) story: Story,
     pub(super) settings: Settings,
-    /// None before the first words, and in a private session.
+    /// None before the first text, and in a private session.
     pub(super) journal: Option<Journal>,
     /// Records that could not be written to disk yet.
     pub(super) unsaved: Vec<Record>,
-    /// Received text that is not journaled yet, for each passage in progress.
+    /// Received text that is not in the journal yet, for each passage in progress.
     pub(super) streamed: Vec<StreamedText>,
     /// The statistics of the last passage.
     pub(super) last_stats: Option<PassageStats>,
@@ -42,7 +41,7 @@ pub(super) struct Session {
     pub(super) candidates: Vec<NodeId>,
     /// The banned phrases avoided in each running passage.
     pub(super) rewound: HashMap<NodeId, Vec<String>>,
-    /// Lore that a rule kept out of the last passage.
+    /// Lore that a rule kept out of the last context.
     pub(super) rejected_lore: Vec<SkippedEntry>,
     /// Active lore entries beyond the token budget.
     pub(super) lore_over_budget: Vec<String>,
@@ -65,7 +64,7 @@ pub(super) struct Session {
 /// An action to run when a passage ends.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Afterwards {
-    /// Appends the old path from this byte of this passage on.
+    /// Appends the old path, starting at this byte of this passage.
     Graft {
         head: Option<NodeId>,
         index: usize,
@@ -112,7 +111,7 @@ impl Session {
         Ok(session)
     }
 
-    /// Reads a session from disk.
+    /// Loads a session from disk.
     pub(super) fn open(setup: &Setup, name: &str) -> Result<Opened, Refusal> {
         let (journal, recovered) = setup.sessions.open(name)?;
         let copies = setup.sessions.copy_count(journal.name());

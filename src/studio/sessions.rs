@@ -65,7 +65,7 @@ impl Studio {
         if self.setup.private {
             return Err(cannot("This session is private and is not saved"));
         }
-        self.needs(|can| can.warm_cache, "keep what it has read")?;
+        self.needs(|can| can.warm_cache, "save its KV cache")?;
         self.session.ensure_journal(&self.setup)?;
         self.session.write_unsaved(&self.setup)?;
         let purpose = Purpose::SaveCache { any_size };
@@ -150,7 +150,7 @@ impl Studio {
             None => Session::new(settings),
         };
         self.replace(session);
-        // The settings go on, and with them the model that is on its way.
+        // The settings are kept, and with them the model that is being loaded.
         self.pending.hand_over_models(self.session.id);
         Ok(Outcome::Moved(
             "A new story; write the first line".to_string(),

@@ -1,4 +1,4 @@
-//! The studio without a model or a screen: commands go in, the engine's answers are made up.
+//! Tests of the studio without a model or a screen, with commands and made-up engine answers.
 
 use super::*;
 use crate::engine::scripted::{Script, ScriptedPassage};
@@ -8,7 +8,7 @@ use story::command;
 use story::message::{Alternative, FailureKind, Reply, Truncation, WarmCache};
 use story::{Event, Status};
 
-/// A studio over a scripted engine, and a folder for its sessions that goes with it.
+/// A studio with a scripted engine, and a temporary folder for its sessions.
 struct Desk {
     studio: Studio,
     replies: Receiver<Reply>,
@@ -38,7 +38,7 @@ impl Desk {
             replies,
             folder,
         };
-        // Two sessions to change between; the first is open.
+        // Two sessions to switch between; the first is open.
         desk.does("/new b");
         desk.does("/new a");
         desk.studio.load_model();
@@ -54,7 +54,7 @@ impl Desk {
         self.replies.recv_timeout(Duration::from_secs(60)).unwrap()
     }
 
-    /// Takes the engine's news until it rests.
+    /// Handles the engine's events until it is idle.
     fn settles(&mut self) -> Vec<Notice> {
         let mut notices = Vec::new();
         while self.studio.busy() {
@@ -66,7 +66,7 @@ impl Desk {
         notices
     }
 
-    /// Takes the engine's news to the last reply to this request, whoever waits for it.
+    /// Handles the engine's events up to the last reply to this request.
     fn hears(&mut self, last: RequestId) -> Vec<Notice> {
         let mut notices = Vec::new();
         loop {
@@ -101,7 +101,7 @@ fn told(outcome: Outcome) -> String {
     }
 }
 
-/// What is told besides that something goes on or is over.
+/// The notices other than progress and answers.
 fn news(notices: Vec<Notice>) -> Vec<Notice> {
     let silent = |notice: &Notice| matches!(notice, Notice::Progress | Notice::Answered(_));
     let news = notices.into_iter().filter(|notice| !silent(notice));
@@ -157,7 +157,7 @@ fn what_was_read_of_one_session_is_not_kept_in_another() {
         warm: Some(warm),
         ..Script::default()
     });
-    // The model is still on its way.
+    // The model is still being loaded.
     desk.does("/save --warm");
     let request = desk.studio.newest_request().unwrap();
     desk.does("/open b");
@@ -168,7 +168,7 @@ fn what_was_read_of_one_session_is_not_kept_in_another() {
         files.extend(entries.map(|entry| entry.unwrap().file_name()));
     }
     assert_eq!(files, ["journal.jsonl", "journal.jsonl"]);
-    // Asked for where it is wanted, it is kept.
+    // Requested in its own session, it is saved.
     desk.does("/save --warm");
     assert_eq!(news(desk.settles()).len(), 1);
     let kept = std::fs::read_dir(desk.folder.path().join("b")).unwrap();
@@ -210,7 +210,7 @@ fn a_model_that_one_session_asked_for_is_not_another_s() {
     assert_eq!(desk.studio.settings().model, "");
     let about = desk.studio.about().map(|about| about.name.as_str());
     assert_eq!(about, Some("scripted"), "its own model is in place again");
-    // A new story goes on with the settings, and so with the model that is on its way.
+    // A new story keeps the settings, and so the model that is being loaded.
     desk.does("/model larger");
     desk.does("/new c");
     desk.settles();
@@ -224,7 +224,7 @@ fn an_error_of_the_disk_is_told_beside_the_engine_s() {
     desk.settles();
     desk.does("/gen n=2");
     let request = desk.studio.newest_request().unwrap();
-    // Words that do not fit into the story cannot be recorded.
+    // Text that does not fit into the story cannot be recorded.
     let piece = Event::Piece {
         node: 999,
         text: " went".to_string(),

@@ -1,7 +1,7 @@
 //! The state of the screen, and how keys, pastes and engine events change it.
 //!
-//! Every key that concerns the story becomes a `Command` for the studio, which decides; this module
-//! only knows what the writer sees and types. It draws nothing, and the loop passes in the time.
+//! Every key that concerns the story becomes a `Command` for the studio; this module only manages
+//! what the writer sees and types. It draws nothing, and the loop passes in the time.
 
 mod outcome;
 
@@ -52,7 +52,7 @@ pub struct App {
     /// The time since the program started, as of the last tick.
     pub(super) now: Duration,
     pub(super) interrupted: Option<Duration>,
-    /// Whether the engine has been asked to stop and has not answered yet.
+    /// Whether a stop was requested and the engine has not answered yet.
     pub(super) stopping: bool,
     /// An action that the loop must perform next.
     pub(super) loop_action: Option<LoopAction>,
@@ -117,13 +117,13 @@ impl App {
         over
     }
 
-    /// The next time at which something is due without any input.
+    /// The next time at which something happens without input.
     pub fn wakes_at(&self) -> Option<Duration> {
         let over = self.message.as_ref().and_then(|message| message.until);
         [over, self.due].into_iter().flatten().min()
     }
 
-    /// Schedules a prefill of the line or the story for when the writer pauses.
+    /// Schedules a prefill of the line or the story for the writer's next pause.
     fn changed(&mut self) {
         self.due = self.read_ahead.then(|| self.now + QUIET);
     }
@@ -152,9 +152,9 @@ impl App {
         self.insert(&clean(&text));
     }
 
-    /// Handles one reply of the engine. Call [`App::flush`] after the last waiting reply.
+    /// Handles one reply from the engine. Call [`App::flush`] after the last waiting reply.
     pub fn absorb(&mut self, reply: Reply) {
-        // What is read in advance changes nothing that there is to read.
+        // A prefetch does not change what can be prefetched.
         if self.studio.busy() {
             self.changed();
         }
@@ -242,7 +242,7 @@ impl App {
         let line = self.input.text().to_string();
         let known = self.studio.story().next_id();
         if self.run_line(&line) || self.studio.story().next_id() != known {
-            // What is to be changed stands in the input line now.
+            // While editing, the input line contains the text to edit.
             if self.editing.is_none() {
                 self.input.take();
             }

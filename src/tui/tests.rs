@@ -85,7 +85,7 @@ fn app_with(defaults: Settings, options: Options) -> (App, Receiver<Reply>, temp
     (app, events, folder)
 }
 
-/// The engine tells of what it was asked for last.
+/// Sends an event from the engine for the last request.
 fn says(app: &mut App, event: Event) {
     let request = app.studio.newest_request().expect("the engine is asked");
     app.absorb(Reply { request, event });
@@ -171,7 +171,7 @@ impl Desk {
         self
     }
 
-    /// The screen, followed by the styles that are not plain.
+    /// The screen, followed by all styles except the plain one.
     fn screen(&mut self) -> String {
         self.draw();
         let buffer = self.terminal.backend().buffer();

@@ -1,8 +1,8 @@
 //! Line breaking at the opportunities of Unicode's algorithm (UAX #14) and between the words of scripts
 //! without spaces, never inside a grapheme.
 //!
-//! Pure functions from text and a width to byte ranges. Widths are ratatui's, grapheme by grapheme,
-//! so that text that fits here fits on the screen.
+//! Pure functions from text and a width to byte ranges. Grapheme widths are ratatui's, so that text
+//! that fits here fits on the screen.
 
 use super::words::breaks;
 use std::ops::Range;
@@ -84,7 +84,7 @@ pub fn wrap(text: &str, width: usize, from: usize) -> Vec<Range<usize>> {
         if is_space(grapheme) {
             rows.space(at, grapheme, is_space(before));
         } else {
-            // Spaces are opportunities of their own: they hang, and the row ends before them.
+            // Spaces are opportunities too: they hang, and the row ends before them.
             while opportunities.next_if(|next| *next < at).is_some() {}
             if at > rows.start && !is_space(before) && opportunities.peek() == Some(&at) {
                 rows.chance = Some(rows.here(at));
@@ -102,7 +102,7 @@ pub fn wrap(text: &str, width: usize, from: usize) -> Vec<Range<usize>> {
 }
 
 impl Rows {
-    /// Adds a space. It hangs past the edge, and the row may end before it.
+    /// Adds a space, which hangs past the edge; the row may end before it.
     fn space(&mut self, at: usize, grapheme: &str, after_space: bool) {
         let end = match &self.chance {
             Some(open) if after_space && open.next == at => open.end,

@@ -1,4 +1,4 @@
-//! The layer rule of ARCHITECTURE.md and the house's other rules, read off the source.
+//! Checks the source against the layer rule of ARCHITECTURE.md and the project's other rules.
 
 use std::collections::BTreeSet;
 use std::fs;

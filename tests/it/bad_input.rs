@@ -1,4 +1,4 @@
-//! Whatever is put in: one plain sentence, the documented exit code, and nothing lost.
+//! Any bad input gives one plain sentence and the documented exit code, and loses nothing.
 
 use crate::support::gguf::{self, SHORT, Value, short_context};
 use crate::support::{Home, Output, home::plain, model_path};

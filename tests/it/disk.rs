@@ -1,4 +1,4 @@
-//! Sessions on disk when the disk, the file or another program does not play along.
+//! Sessions on disk with disk errors, damaged files and interference by other programs.
 
 use crate::support::{Home, home::plain};
 use std::fs;

@@ -1,4 +1,4 @@
-//! Files of other programs through the real program: in, out, and nobody's keys with them.
+//! The real program imports and exports other programs' files, but never API keys in them.
 
 use crate::support::{Home, skip};
 use serde_json::Value;

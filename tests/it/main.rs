@@ -1,4 +1,4 @@
-//! One binary, one module a behaviour.
+//! One binary, one module per behaviour.
 
 // Helpers of tests stand outside of test functions here, so clippy.toml does not reach them.
 #![allow(

@@ -1,5 +1,5 @@
-//! What a newcomer does first: 200 pictures, 100 steps of each phase, broken off and gone on with,
-//! and a model that draws what it is asked for more often than chance would.
+//! A newcomer's first training: 200 pictures and 100 steps of each phase, interrupted and resumed,
+//! give a model that draws the requested concept more often than chance.
 
 use crate::training::export_run;
 use base::progress::Unobserved;

@@ -1,4 +1,4 @@
-//! `illumine repl` in a pipe: what each line does, and what the journal holds afterwards.
+//! `illumine repl` in a pipe: what each line does, and what the journal contains afterwards.
 
 use crate::support::{Home, Output, home::plain};
 use serde_json::Value;

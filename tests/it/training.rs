@@ -1,5 +1,5 @@
-//! Training: every gradient against finite differences, runs that resume to the same bits, and the
-//! whole way from pictures to drawing, at sizes that take seconds.
+//! Training: every gradient against finite differences, runs that resume bit for bit, and the whole
+//! path from pictures to drawing, at sizes that take seconds.
 
 use base::progress::Unobserved;
 use candle_core::{D, Device, Result, Tensor, Var};

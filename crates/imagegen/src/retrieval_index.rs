@@ -4,7 +4,7 @@
 //! The token Transformer sees retrieved drawings of the same concept in other styles (retrieval
 //! augmentation, Blattmann et al. 2022, arXiv 2204.11824), so that a small model need not store
 //! five thousand concepts in its weights. A drawing in the requested style itself is never
-//! retrieved, neither in training nor in drawing, so nothing is copied.
+//! retrieved, in training or in drawing, so nothing is copied.
 
 use super::config::{Config, TOKENS};
 use super::tokens::FsqCodes;
@@ -12,10 +12,9 @@ use ::safetensors::SafeTensors;
 use candle_core::{Device, Tensor, safetensors};
 use std::collections::BTreeMap;
 
-/// The drawings retrieved for one picture, at most one per style: the row of each drawing's
-/// style in the style table ([`unknown_style`] if the style is not in the weights) and its
-/// tokens. The order means nothing but for chance: which of them biases the logits is drawn by
-/// its style's weight.
+/// The drawings retrieved for one picture, at most one per style: the row of each drawing's style
+/// in the style table ([`unknown_style`] if the style is not in the weights) and its tokens. The
+/// order matters only to the random choice, by style weight, of the one that biases the logits.
 pub type RetrievedExamples = Vec<(usize, FsqCodes)>;
 
 /// The row of a drawing whose style is not in the weights.

@@ -1,8 +1,8 @@
 //! The retrieval policy: which stored drawings are examples for a picture, and how strongly they
 //! count.
 //!
-//! Training follows [`may_be_example`] too, and shows the networks any share of what it allows, in any
-//! combination; what a [`Retriever`] picks of it may therefore change without training again.
+//! Training follows [`may_be_example`] too, and shows the networks random subsets of what it
+//! allows; a [`Retriever`] may therefore choose differently without retraining.
 
 use super::concepts::Match;
 use super::config::Config;
@@ -10,13 +10,14 @@ use super::design::Renumber;
 use super::retrieval_index::{RetrievalIndex, RetrievedExamples};
 use super::style_coverage::StyleCoverage;
 
-/// Weakens retrieval where no example is in a style that shares concepts with the requested one
-/// (silhouettes would stay black in colour, and a restyled picture would stay as it was), and where
-/// a part of a picture is sampled again, which must fit the rest and not another drawing.
+/// Weakens retrieval if no example is in a style that shares concepts with the requested one
+/// (silhouettes would stay black in colour, and a restyled picture would stay unchanged), and if
+/// only a part of a picture is sampled again, which must fit the rest and not another drawing.
 const UNRELATED: f64 = 0.4;
 
-/// Whether a drawing in this style may be an example for a picture in the wanted one: never a drawing
-/// of the same concept in the same style, so that nothing is copied. Drawing and training follow it.
+/// Whether a drawing in this style may be an example for a picture of its concept in the wanted
+/// style: never if the styles are the same, so that nothing is copied. Drawing and training both
+/// follow this rule.
 pub fn may_be_example(style: u32, wanted: Option<u32>) -> bool {
     Some(style) != wanted
 }
@@ -35,8 +36,8 @@ impl Retriever {
         }
     }
 
-    /// The drawings of the prompt's concept in other styles than the requested one, if the prompt
-    /// matches a concept; of these, those in styles that share concepts with it, if there are any.
+    /// The drawings of the prompt's concept, if it matches one, in styles other than the requested
+    /// one; if any of these styles share concepts with it, only drawings in those.
     pub fn retrieve(
         &self,
         concepts: &[Match],

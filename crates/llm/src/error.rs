@@ -1,9 +1,9 @@
-//! Errors of models.
+//! Model errors.
 
 use crate::gguf::GgufError;
 use kernels::linear::LinearError;
 
-/// A model error: one sentence that says what to do.
+/// A model error: one sentence with advice.
 #[derive(Debug, thiserror::Error)]
 pub enum ModelError {
     #[error(transparent)]
@@ -13,7 +13,7 @@ pub enum ModelError {
     )]
     Architecture(String),
     #[error(
-        "The model has a part that illumine does not compute with ({0}), so its text would be wrong; `illumine models list` lists supported models"
+        "illumine does not support a part of the model ({0}), so its text would be wrong; `illumine models list` lists supported models"
     )]
     Unsupported(String),
     #[error(

@@ -9,7 +9,7 @@ use minijinja::syntax::SyntaxConfig;
 use minijinja::{Environment, Error, ErrorKind, Value, context};
 use std::io::{self, Write};
 
-/// One message of a chat, as templates know them.
+/// One message of a chat, as templates receive it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ChatMessage {
     /// `system`, `user` or `assistant`.
@@ -57,7 +57,8 @@ impl ChatTemplate {
         messages: &[ChatMessage],
     ) -> Result<String, ModelError> {
         match self.render_turns(tokenizer, turns(tokenizer, messages)) {
-            // Some templates refuse a system message: it then opens the first user message.
+            // Some templates refuse a system message: it is then put before the first user
+            // message's text.
             Err(_) if messages.first().is_some_and(|first| first.role == "system") => {
                 self.render_turns(tokenizer, folded(turns(tokenizer, messages)))
             }
@@ -65,16 +66,16 @@ impl ChatTemplate {
         }
     }
 
-    /// The messages as the model was trained to see them, then the beginning of a turn of `role`, so
-    /// that the model writes that turn in place of its own.
+    /// The messages as the model was trained to see them, then the beginning of a turn of `role`,
+    /// so that the model writes that turn instead of its own.
     pub fn render_open_turn(
         &self,
         tokenizer: &Tokenizer,
         messages: &[ChatMessage],
         role: &'static str,
     ) -> Result<String, ModelError> {
-        // Templates open only the model's own turn, so a marker shows where a turn of another role
-        // has its words.
+        // Templates open only the model's own turn, so a marker shows where the text of another
+        // role's turn goes.
         const HERE: &str = "\u{2020}here\u{2020}";
         let words = ChatMessage {
             role,

@@ -22,7 +22,7 @@ pub struct Bans {
     patterns: Vec<(usize, Regex)>,
 }
 
-/// The number of bytes a regex may still need before it certainly does not match.
+/// How many bytes at the end of a text may still be the start of a regex match.
 pub const REACH: usize = 80;
 const LARGEST: usize = 1 << 20;
 

@@ -2,7 +2,7 @@
 //!
 //! A card is stored field by field as in its file, so that an export loses nothing; fields are
 //! cleaned when they are used. V1 has six flat fields, V2 and V3 have them under `data`
-//! (chara_card_v2, chara_card_v3). Knows no files and no pictures.
+//! (chara_card_v2, chara_card_v3). Does not handle files or pictures.
 
 mod macros;
 
@@ -164,7 +164,7 @@ impl Card {
         };
         let mut file = self.beside.clone();
         file.insert("spec".to_string(), json!(spec));
-        // A later 3.x stays what it was.
+        // A later 3.x version number stays unchanged.
         let kept = file.get("spec_version").and_then(Value::as_str);
         if self.version != version || !kept.is_some_and(|kept| kept.starts_with(&number[..1])) {
             file.insert("spec_version".to_string(), json!(number));

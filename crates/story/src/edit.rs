@@ -1,7 +1,8 @@
-//! Edits passages by adding new ones beside the old.
+//! Edits passages by adding new ones next to the old ones.
 //!
 //! The text before the change is shared with the old passage, the changed words become the
-//! writer's, and the text after it is copied together with its authors. Pure: it makes records, not changes.
+//! writer's, and the text after it is copied together with its authors. Pure: it returns records
+//! and changes nothing.
 
 use super::node::{CopiedRange, Node, NodeId, Passage, Place, SPEAKER, Status};
 use super::tree::Story;
@@ -24,8 +25,8 @@ pub fn passage_group(path: &[Passage], index: usize) -> Range<usize> {
     first..rest.unwrap_or(path.len())
 }
 
-/// Replaces the text of some passages of the path, taken as one, and copies all that follows. None
-/// if nothing would change.
+/// Replaces the joined text of some passages of the path, and copies everything after them. None if
+/// nothing would change.
 pub fn replace_text(
     story: &Story,
     path: &[Passage],
@@ -202,7 +203,7 @@ impl Planner {
 
     fn copy_passages(&mut self, rest: &[Passage]) {
         for passage in rest {
-            // A fork inside the passage before it was one with it, and stays so.
+            // A fork inside the previous passage was joined to it, and stays joined.
             let joins = passage.continues_previous();
             let shown = !passage.text.is_empty() || !passage.node.text.is_empty();
             if shown || passage.extra.is_some() {
@@ -212,8 +213,8 @@ impl Planner {
     }
 
     fn finish(mut self) -> EditPlan {
-        // Where nothing follows the place inside a passage, an empty one holds it: the passage
-        // itself would be there with all its words.
+        // If nothing follows a place inside a passage, an empty passage marks it; otherwise the
+        // passage would appear with its whole text.
         if self.place.cut.is_some() {
             self.add(Node {
                 edited: true,
@@ -310,7 +311,7 @@ mod tests {
         assert_eq!(
             story.node(1).unwrap().text,
             "lamp stood",
-            "the old passage is as it was"
+            "the old passage is unchanged"
         );
         assert_eq!(story.path()[3].author, Author::Model);
     }
@@ -353,7 +354,7 @@ mod tests {
         assert_eq!(
             story.versions(1),
             [1],
-            "the parted one is a version of itself alone"
+            "the split passage is its own only version"
         );
         assert_eq!(path[1].author, Author::Model);
     }

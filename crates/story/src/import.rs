@@ -134,7 +134,7 @@ fn import_character(mut card: Card, book: Option<Lorebook>, session: ImportTarge
     if !text.is_empty() {
         changes.push(FrameChange::Memory { text });
     }
-    // As the specification has it, the card's text stands in the place of the writer's own.
+    // As the specification requires, the card's text replaces the writer's own.
     let before = frame.voice.as_ref().map_or("", |voice| &voice.text);
     let text = card
         .text("system_prompt")
@@ -155,7 +155,7 @@ fn import_character(mut card: Card, book: Option<Lorebook>, session: ImportTarge
         .filter(|text| !text.is_empty())
         .collect();
     if !notes.is_empty() {
-        // Instructions after the history stand last, and what goes with them too.
+        // Post-history instructions come last; a depth prompt then goes there too.
         let depth = if card.text("post_history_instructions").is_empty() {
             depth
         } else {
@@ -256,7 +256,7 @@ fn split_passages(text: &str) -> Vec<&str> {
     let (mut from, mut at) = (0, 0);
     for line in text.split_inclusive('\n') {
         let blank = line.trim().is_empty();
-        // The next paragraph begins a new passage where the one so far is long.
+        // The next paragraph starts a new passage if the current one is long enough.
         if !blank && at - from >= LONG && text[..at].ends_with('\n') {
             found.push(&text[from..at]);
             from = at;

@@ -13,11 +13,11 @@ pub use engine::{Capabilities, ModelInfo};
 use serde::Serialize;
 use std::borrow::Cow;
 
-/// The id of a request, which its replies carry: each request of an engine gets the next number.
+/// The id of a request, repeated in its replies; each request to an engine gets the next number.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct RequestId(pub u64);
 
-/// News from the engine about one request.
+/// An event from the engine about one request.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Reply {
     /// The request that it answers.
@@ -32,15 +32,15 @@ pub enum Request {
     Load { model: String },
     /// Generate a passage from `context`.
     Text(TextRequest),
-    /// Write several passages from one context, each with its own seed. Each of them but the last
-    /// ends with an [`Event::Ended`] of its own.
+    /// Generate several passages from one context, each with its own seed. Each but the last ends
+    /// with its own [`Event::Ended`].
     Candidates(Vec<TextRequest>),
     /// List the tokens that could come next, with their probabilities.
     Alternatives(TextRequest),
     /// Draft the writer's next line, starting with these words; it does not become a passage.
     Suggest { ask: TextRequest, begun: String },
     /// Prefill this prompt, because a request for it may follow. The next request may stop this
-    /// one; nothing is lost then.
+    /// one; nothing is lost.
     Prefetch(TextRequest),
     /// Report the prompt part by part, with token counts.
     Explain(TextRequest),
@@ -148,7 +148,7 @@ pub enum Event {
     Explained(ContextReport),
     /// The answer to [`Request::SaveCache`]; None if there is no cache to save.
     CacheSaved(Option<WarmCache>),
-    /// Pictures are being drawn: how many are finished, of how many.
+    /// Pictures are being drawn: the number finished, and the total.
     Drawing {
         node: NodeId,
         done: usize,
@@ -159,7 +159,7 @@ pub enum Event {
         node: NodeId,
         drawings: Vec<DrawnPicture>,
     },
-    /// One of several passages has ended, and others of its request have not.
+    /// One of several passages has ended; others of the same request have not.
     Ended {
         node: NodeId,
         status: Status,
@@ -180,7 +180,7 @@ pub enum Event {
 }
 
 impl Event {
-    /// The event about another passage.
+    /// The same event for another passage.
     pub fn with_node(mut self, to: NodeId) -> Event {
         match &mut self {
             Event::Prefill { node, .. }
@@ -206,7 +206,7 @@ impl Event {
         self
     }
 
-    /// The event without control characters in what a model, a file or a server said.
+    /// The event, with control characters removed from text of models, files and servers.
     pub fn cleaned(mut self) -> Event {
         let clean = |text: &mut String| {
             if let Cow::Owned(clean) = base::untrusted::clean(text) {
@@ -256,7 +256,7 @@ pub struct Truncation {
 pub enum FailureKind {
     /// The model could not be downloaded or loaded.
     Model,
-    /// It was asked for something that cannot be: an unknown style, a prompt that is too long.
+    /// The request is impossible: an unknown style, or a prompt that is too long.
     Request,
     /// The prompt does not fit the model's context.
     Overflow,

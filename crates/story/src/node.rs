@@ -51,7 +51,7 @@ pub struct Node {
     /// Banned phrases that appeared while it was written, and were rewritten.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub rewound: Vec<String>,
-    /// The picture, if it is one; it then has no text.
+    /// The picture, if the node is one; no text then.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub picture: Option<Box<picture::Picture>>,
     /// Other fields of the imported file, written back on export.
@@ -143,14 +143,14 @@ pub struct Provenance {
     pub instruct: Option<String>,
     /// The goal.
     pub goal: super::goal::LengthGoal,
-    /// The lore entries that were active by their keys.
+    /// The lore entries activated by their keys.
     pub lore: Vec<super::lore::EntryId>,
     /// The tokens with which the writer chose to start it.
     pub begin: Vec<u32>,
 }
 
 /// Provenance as serialized: one flat object. (Serde's own flattening takes ten times as long to
-/// parse, and there is one for every passage.)
+/// parse, and every passage has one.)
 #[derive(Clone, Default, Serialize, Deserialize)]
 #[serde(default)]
 struct FlatProvenance {

@@ -75,7 +75,7 @@ pub fn find_place(story: &Story, name: &str) -> Result<Place, PlaceError> {
         0 => Ok(node.place()),
         n if n == ends.len() => Ok(Place::after(Some(id))),
         n => match ends.get(n - 1) {
-            // The space goes with the words after it, as a model writes it.
+            // The space belongs to the words after it, as in text from a model.
             Some(end) => Ok(Place {
                 node: Some(id),
                 cut: Some(node.text[..*end].trim_end().len()),
@@ -115,7 +115,7 @@ pub fn index_on_path(story: &Story, path: &[Passage], id: NodeId) -> Option<usiz
                 .map(|of| of.node)
         };
         path.iter().position(|passage| {
-            // A copy may be of a copy.
+            // A copy may be a copy of a copy.
             std::iter::successors(from(passage.id), |id| from(*id)).any(|of| of == id)
         })
     };

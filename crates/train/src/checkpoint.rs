@@ -2,8 +2,8 @@
 //!
 //! A checkpoint is one safetensors file: every tensor of the run under `part/name`, and the run's
 //! state in the header. It is written under another name and then renamed, so the file is always
-//! whole. Each step seeds its random numbers from the run's seed and its own number, so no state of a
-//! random number generator is stored.
+//! complete. Each step seeds its random numbers from the run's seed and the step number, so no
+//! state of a random number generator is stored.
 
 use super::TrainError;
 use super::variables::Tensors;

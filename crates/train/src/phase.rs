@@ -108,7 +108,7 @@ pub trait Phase {
     /// One step. All random numbers come from `rng`.
     fn step(&mut self, step: Step, rng: &mut Rng) -> std::result::Result<Metrics, TrainError>;
 
-    /// Pictures that show the progress of training, where the model draws.
+    /// Pictures that show the progress of training, if the model draws any.
     fn sheet(&self) -> std::result::Result<Option<SampleSheet>, TrainError>;
 
     /// The parts of a checkpoint besides the networks.
@@ -154,7 +154,7 @@ impl<'a> PhaseInput<'a> {
         self.batches.device()
     }
 
-    /// A network to train, with the tensors of `start` where it has them and random ones elsewhere.
+    /// A network to train, with the tensors that `start` has, and random ones otherwise.
     pub fn trainable<N>(
         &self,
         start: Tensors,

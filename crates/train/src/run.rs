@@ -1,7 +1,7 @@
 //! The loop that all phases share: steps, checkpoints, resuming, and warnings about the numbers.
 //!
-//! It knows no model: a phase of another model than the image model's brings a description of its
-//! own, `C`, by which a checkpoint is recognized.
+//! It is independent of the model: a phase of any other model supplies its own description, `C`,
+//! which identifies its checkpoints.
 
 use super::TrainError;
 use super::checkpoint::{self, RunState};
@@ -17,7 +17,7 @@ use std::path::{Path, PathBuf};
 /// The metrics of a step, by name.
 pub type Metrics = Vec<(&'static str, f64)>;
 
-/// The schedule of a phase: steps, batch size, learning rate, and how often it saves something.
+/// The schedule of a phase: steps, batch size, learning rate, and how often it saves.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Schedule {
     pub seed: u64,
@@ -30,7 +30,7 @@ pub struct Schedule {
     pub learning_rate: f64,
     /// The number of steps between checkpoints.
     pub checkpoint_every: u64,
-    /// Steps between sample sheets; there is one at the end in any case.
+    /// Steps between sample sheets; one is always drawn at the end.
     pub sample_every: u64,
 }
 
@@ -45,7 +45,7 @@ pub struct Plan<C = Config> {
     pub schedule: Schedule,
 }
 
-/// What a checkpoint says of the model that it trains: two are equal where their tensors fit.
+/// A checkpoint's description of its model; two are equal if their tensors are compatible.
 pub trait ModelDescription: Clone + PartialEq + Serialize + DeserializeOwned {}
 
 impl<C: Clone + PartialEq + Serialize + DeserializeOwned> ModelDescription for C {}

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 pub enum Sessions {
     /// List sessions, most recent first
     List {
-        /// Folder of the sessions
+        /// Sessions folder
         #[arg(long, env = "ILLUMINE_SESSIONS", value_name = "FOLDER")]
         sessions: Option<PathBuf>,
         /// Print JSON
@@ -21,7 +21,7 @@ pub enum Sessions {
         /// Print every passage of every branch as JSON Lines
         #[arg(long)]
         all: bool,
-        /// Folder of the sessions
+        /// Sessions folder
         #[arg(long, env = "ILLUMINE_SESSIONS", value_name = "FOLDER")]
         sessions: Option<PathBuf>,
     },
@@ -29,7 +29,7 @@ pub enum Sessions {
     Grep {
         /// Words to find
         words: String,
-        /// Folder of the sessions
+        /// Sessions folder
         #[arg(long, env = "ILLUMINE_SESSIONS", value_name = "FOLDER")]
         sessions: Option<PathBuf>,
     },
@@ -39,11 +39,11 @@ pub enum Sessions {
         name: String,
         /// New name
         to: String,
-        /// Folder of the sessions
+        /// Sessions folder
         #[arg(long, env = "ILLUMINE_SESSIONS", value_name = "FOLDER")]
         sessions: Option<PathBuf>,
     },
-    /// Check a session for damage, or all sessions
+    /// Check one session or all for damage
     Check {
         /// Session name [default: all sessions]
         name: Option<String>,
@@ -106,7 +106,7 @@ pub struct Export {
     /// Language tag for EPUB and HTML, for example en, de-AT or he
     #[arg(long, value_name = "TAG")]
     pub language: Option<String>,
-    /// Folder of the sessions
+    /// Sessions folder
     #[arg(long, env = "ILLUMINE_SESSIONS", value_name = "FOLDER")]
     pub sessions: Option<PathBuf>,
 }
@@ -126,7 +126,7 @@ pub struct Import {
     /// Your name in the story, for character cards that use {{user}}
     #[arg(long, value_name = "NAME")]
     pub user: Option<String>,
-    /// Folder of the sessions
+    /// Sessions folder
     #[arg(long, env = "ILLUMINE_SESSIONS", value_name = "FOLDER")]
     pub sessions: Option<PathBuf>,
 }

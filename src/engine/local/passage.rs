@@ -1,8 +1,8 @@
 //! A passage in progress: from logits to final text.
 //!
 //! Text is held back while it may still become something that must not appear: a stop sequence, a
-//! banned phrase, the first word of a sentence beyond the goal. When a banned phrase appears, the
-//! KV cache is rewound to its first token, that token is made less likely, and another one is
+//! banned phrase, or the first word of a sentence beyond the goal. When a banned phrase appears,
+//! the KV cache is rewound to its first token, that token is made less likely, and another one is
 //! sampled from the same logits.
 
 mod backtrack;
@@ -22,11 +22,11 @@ use story::message::{LengthGoal, PassageStats, TextRequest};
 use story::sentence::sentence_ends_between;
 use story::{Event, Status};
 
-/// Below this number of tokens, the length is exact and not rounded to a sentence.
+/// The number of tokens below which the length is exact, not rounded to a sentence.
 const EXACT: usize = 16;
-/// The number of tokens that a word may still need.
+/// The maximum number of tokens to finish a word.
 const WORD: usize = 8;
-/// The number of bytes of sent text that goals look back over.
+/// How many bytes of sent text the goals inspect.
 const LOOK_BACK: usize = 512;
 
 pub struct Passage<'a> {
@@ -39,12 +39,12 @@ pub struct Passage<'a> {
     base: usize,
     /// The prompt's tokens and all generated ones.
     all: Vec<u32>,
-    /// Generated tokens that are not sent yet, and the number of tokens sent before them.
+    /// Generated tokens that have not been sent yet, and the number of tokens sent before them.
     held: Vec<Token>,
     sent: usize,
     /// The text of `held`.
     text: String,
-    /// The end of the sent text, as far as goals look back.
+    /// The end of the sent text, as far as the goals inspect it.
     before: String,
     /// The number of healed bytes, which are not sent again.
     unsaid: usize,
@@ -85,7 +85,7 @@ pub enum Step {
 
 enum Looked {
     On,
-    /// A position is to be sampled again from these logits.
+    /// Sample a position again from these logits.
     Back(Vec<f32>),
     Over(Status),
 }
@@ -181,7 +181,7 @@ impl<'a> Passage<'a> {
             Looked::Back(again) => return Ok(Step::Again(again)),
             Looked::On => {}
         }
-        // The newest token is not read yet.
+        // The newest token has not been evaluated yet.
         if self.all.len() > loaded.model.context() {
             return Ok(Step::Over(self.finish(Status::ContextFull, listener)));
         }
@@ -274,7 +274,7 @@ impl<'a> Passage<'a> {
         if piece.is_empty() || (self.text.trim().is_empty() && !self.said_anything) {
             return false;
         }
-        // Where no sentence ends, a word does.
+        // Without the end of a sentence, the end of a word is enough.
         if near && written >= target + target / 4 && !piece.starts_with(char::is_alphanumeric) {
             return true;
         }
@@ -312,7 +312,7 @@ impl<'a> Passage<'a> {
         }
     }
 
-    /// Removes the text from a byte on, and the tokens that start after it.
+    /// Truncates the text at a byte, and removes the tokens that start after it.
     fn cut(&mut self, at: usize) {
         let begun = |(index, _): &(usize, &Token)| {
             index
@@ -380,7 +380,7 @@ fn lower(logits: &mut [f32], id: u32, by: f32) {
     }
 }
 
-/// The position of a prefix of `stop` at the end of `text`.
+/// The position at which a prefix of `stop` ends `text`.
 fn overlap(text: &str, stop: &str) -> Option<usize> {
     let longest = text.len().min(stop.len() - 1);
     let from = text.len() - longest;

@@ -11,7 +11,7 @@ use base64::Engine;
 use base64::prelude::BASE64_STANDARD as STANDARD;
 use story::{NodeId, Story};
 
-/// The style sheet: unobtrusive on paper and on screen, with each author's text tinted.
+/// The style sheet: unobtrusive on paper and on screen, with a tint for each author's text.
 pub const STYLE: &str = "\
 body { font-family: Georgia, serif; line-height: 1.5; max-width: 38em; margin: 2em auto; padding: 0 1em; }
 p { margin: 0 0 0.8em; }

@@ -70,7 +70,7 @@ fn branches(story: &Story) -> Vec<Value> {
         .copied()
         .filter(|id| Some(*id) != head)
         .collect();
-    // The newest are kept where there are too many.
+    // If there are too many, the newest are kept.
     let oldest = others.len().saturating_sub(MOST);
     let kept: BTreeSet<NodeId> = others[oldest..].iter().copied().chain(head).collect();
     let branch = |id: NodeId| match Some(id) == head {

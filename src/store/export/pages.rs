@@ -60,7 +60,7 @@ impl SpanAuthor {
             (true, _) => SpanAuthor::Edited,
             (_, Author::Prompt) => SpanAuthor::Prompt,
             (_, Author::User) => SpanAuthor::Writer,
-            // A card's greeting, or another program's story: no model wrote it here.
+            // A card's greeting or another program's story, which no model wrote here.
             (_, Author::Model) if passage.provenance.is_none() => SpanAuthor::Prompt,
             (_, Author::Model) => SpanAuthor::Model,
         }
@@ -200,9 +200,9 @@ pub fn leaves(story: &Story) -> Vec<NodeId> {
     (0..story.next_id()).filter(|id| ends(*id)).collect()
 }
 
-/// A branch: where it leaves the earlier ones, and its own pieces.
+/// A branch: the point where it forks, and its own pieces.
 pub struct Branch {
-    /// The passage after or inside which it starts; None for an alternative beginning.
+    /// The passage after which or inside which it starts; None for an alternative beginning.
     pub after: Option<NodeId>,
     pub name: Option<String>,
     pub pieces: Vec<ExportPassage>,
@@ -246,7 +246,7 @@ fn branch_of(story: &Story, path: &[Passage], from: usize) -> Vec<ExportPassage>
     pieces
 }
 
-/// All pictures in an export of this extent.
+/// All pictures in an export with this scope.
 pub fn pictures(story: &Story, extent: ExportScope) -> Vec<NodeId> {
     let mut pieces = with_pictures(story, &story.path());
     if extent == ExportScope::Tree {

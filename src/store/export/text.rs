@@ -87,7 +87,7 @@ impl SpeakerNames {
     }
 }
 
-/// Joins pieces into text, with each picture as a paragraph of its own.
+/// Joins pieces into text, with each picture in its own paragraph.
 fn flow(
     pieces: &[ExportPassage],
     names: &SpeakerNames,
@@ -127,7 +127,7 @@ fn shown(story: &Story, id: NodeId) -> String {
     clean_line(&picture.map(|it| it.provenance.title()).unwrap_or_default())
 }
 
-/// Replaces brackets, so that the text can stand between Markdown's brackets.
+/// Replaces brackets, so that the text can be placed inside Markdown brackets.
 fn bracketless(text: &str) -> String {
     let open = |c: char| "[]*_`\\<".contains(c);
     let bits = text
@@ -136,7 +136,7 @@ fn bracketless(text: &str) -> String {
     bits.collect()
 }
 
-/// A branch's title: its mark, or where it leaves the story.
+/// A branch's title: its mark, or the point where it forks.
 pub fn title(story: &Story, branch: &pages::Branch) -> String {
     let after = branch.after.and_then(|id| story.node(id));
     let place = after.map_or("another beginning".to_string(), |node| {

@@ -27,7 +27,7 @@ pub const FORMAT: &str = "kobold";
 pub const SAME_CHUNK: &str = "kobold_same_chunk";
 
 /// Story fields that illumine stores without using them. Unknown fields are dropped, since they
-/// could contain somebody's API key.
+/// could contain an API key.
 const KEPT: [&str; 15] = [
     "gamestarted",
     "anotetemplate",

@@ -22,7 +22,7 @@ const BASE64: GeneralPurpose = GeneralPurpose::new(
         .with_decode_allow_trailing_bits(true),
 );
 
-/// One chunk: its type, and the positions of the chunk and its data in the file.
+/// One chunk: its type, and the positions of the chunk and of its data in the file.
 struct Chunk<'a> {
     kind: &'a [u8],
     data: &'a [u8],
@@ -120,7 +120,7 @@ pub fn blank_picture(width: u32, height: u32) -> Vec<u8> {
         .collect();
     let mut encoder = flate2::read::ZlibEncoder::new(&rows[..], flate2::Compression::best());
     let mut pixels = Vec::new();
-    // Reading from memory does not fail.
+    // Reads from memory cannot fail.
     let _ = encoder.read_to_end(&mut pixels);
     [
         SIGNATURE.to_vec(),
@@ -180,9 +180,9 @@ fn chunk_text(chunk: &Chunk) -> Result<Vec<u8>, ImportError> {
     let rest = end.map_or(&[][..], |end| &chunk.data[end + 1..]);
     match chunk.kind {
         b"tEXt" => bounded_text(rest),
-        // One byte names the method, of which there is one.
+        // One byte for the compression method; only one method exists.
         b"zTXt" => inflate(rest.get(1..).unwrap_or_default()),
-        // Whether compressed, the method, then a language and a translated keyword.
+        // A compression flag, the method, then a language and a translated keyword.
         _ => {
             let (packed, rest) = rest.split_first().ok_or(ImportError::Png)?;
             let mut parts = rest

@@ -14,7 +14,7 @@ use story::{Author, Mode, Node, NodeId};
 /// The key under which the header's fields are stored.
 pub const FORMAT: &str = "tavern";
 
-/// The key under which a message that is shown but never sent to a model is stored.
+/// The key for storing messages that are shown but never sent to a model.
 pub const ASIDE: &str = "aside";
 
 /// The field of a stored header that says that the file had none.

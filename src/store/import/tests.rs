@@ -152,7 +152,7 @@ fn a_v3_lorebook_is_understood_and_comes_back_whole() {
     assert_eq!(book.entries[1].position, InsertPosition::After);
     let written = lorebook::v3(&book);
     holds(&written, &value(LOREBOOK), "");
-    // In a form without decorators, their meaning goes along and they do not.
+    // A format without decorators keeps their meaning but not their text.
     let tavern = lorebook::tavern(&book);
     let row = &tavern["entries"]["0"];
     assert_eq!((&row["position"], &row["depth"]), (&json!(4), &json!(3)));
@@ -253,7 +253,7 @@ fn a_kobold_story_is_a_tree_and_comes_back() {
     let written = value(&exported(&story, ExportFormat::Kobold, "x.json"));
     let mut original = value(KOBOLD);
     let fields = original.as_object_mut().unwrap();
-    // Settings are never brought in, and what KoboldAI kept as another answer is a branch.
+    // Settings are never imported, and KoboldAI's alternative answers are branches.
     fields.retain(|key, _| !key.starts_with("saved") && key != "my_future_token");
     let branches = fields.remove("altbranches").unwrap();
     fields.remove("actions_metadata");

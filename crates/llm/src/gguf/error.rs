@@ -3,7 +3,7 @@
 use super::TensorType;
 use std::path::PathBuf;
 
-/// Why a file cannot be used: one sentence that says what to do.
+/// Why a file cannot be used: one sentence with advice.
 #[derive(Debug, thiserror::Error)]
 pub enum GgufError {
     #[error(

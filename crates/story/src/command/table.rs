@@ -9,7 +9,7 @@ use super::pictures::{
 };
 use super::{ArgumentKind, Command, CommandSpec, Swipe};
 
-/// Makes the table of its rows: name, aliases, arguments, what completes them, help, parser.
+/// Builds the table from its rows: name, aliases, arguments, their completion, help, parser.
 macro_rules! commands {
     ($($name:literal $aliases:expr, $args:literal, $completes:ident, $help:literal
        => $parse:expr;)*) => {
@@ -27,7 +27,7 @@ macro_rules! commands {
 
 commands! {
     "continue" ["c"], "[N|sent|para]", Reaches,
-        "generate about N tokens, one sentence, one paragraph, or up to a phrase in quotes"
+        "generate about N tokens, one sentence, one paragraph, or up to a quoted phrase"
         => parse_continue;
     "retry" ["regen", "regenerate", "r"], "[seed=N]", Nothing,
         "regenerate the last passage, keeping the old version"
@@ -46,7 +46,7 @@ commands! {
             }
         };
     "pick" ["p"], "N", Nothing,
-        "choose number N from the last list: continuations, words, places"
+        "choose number N from the last list of continuations, words or places"
         => |rest| match parse_number(rest, "/pick", "a number, 1 or higher")? {
             Some(n) if n > 0 => Ok(Command::Pick(n)),
             _ => Err(expects("/pick", "a number, 1 or higher")),
@@ -73,7 +73,7 @@ commands! {
         "merge a passage into the one before it"
         => |rest| Ok(Command::Merge(non_empty(rest)));
     "fill" [], "[PASSAGE.SENTENCE]", Marks,
-        "generate text in the middle, after this sentence"
+        "insert generated text after this sentence"
         => |rest| Ok(Command::Fill(non_empty(rest)));
     "alts" ["alternatives"], "[WORD]", Nothing,
         "list alternatives for a word, or for the next one; /pick chooses one"
@@ -143,7 +143,7 @@ commands! {
         "summarize the passages that no longer fit the context"
         => |rest| no_argument(rest, "/summarize", Command::Summarize);
     "image" ["img", "imagine"], "[WORDS] [style=…] [n=N]", Styles,
-        "draw a picture; without words, of the last passage (also seed= size= guidance= retrieval=)"
+        "draw a picture, by default of the last passage (also seed= size= guidance= retrieval=)"
         => parse_image;
     "scene" [], "[WORDS] [style=…]", Styles,
         "draw a wide picture: a backdrop and up to three things in front of it"

@@ -1,5 +1,5 @@
-//! Inserts text into a story some paragraphs before its end, where it keeps the KV cache valid as
-//! long as possible.
+//! Inserts text into a story some paragraphs before its end, in a position that keeps the KV cache
+//! valid as long as possible.
 //!
 //! An insert at depth `n` is between `n` and `2 n` paragraphs (turns, in chat) before the end: its
 //! position is a multiple of `n` counted from the beginning, so it stays there while `n` paragraphs
@@ -17,7 +17,7 @@ pub(super) struct Insert {
     pub anchored: bool,
 }
 
-/// The unit (of `count`) before which to insert.
+/// The unit, out of `count`, before which to insert.
 fn place(count: usize, insert: &Insert) -> usize {
     let before = count.saturating_sub(insert.depth);
     if !insert.anchored {

@@ -75,7 +75,7 @@ impl Key {
             } => {
                 let (text, words) = if *case { (text, exact) } else { (lower, words) };
                 match whole {
-                    // As in SillyTavern, several words are looked for as they are.
+                    // As in SillyTavern, keys of several words match inside longer words too.
                     true if !words.contains(char::is_whitespace) => contains_word(text, words),
                     _ => text.contains(words.as_str()),
                 }

@@ -1,9 +1,9 @@
 //! Selects the lore entries for the next passage, and records why each was chosen or skipped.
 //!
 //! The rules are SillyTavern's (World Info: selective logic, probability, recursion, groups,
-//! sticky, cooldown, delay), with two differences that make a passage repeatable: chance comes from
-//! the passage's seed, and timed effects follow from the entries that were active on the path so
-//! far, so that each branch has its own.
+//! sticky, cooldown, delay), with two differences that make a passage repeatable: random numbers
+//! come from the passage's seed, and timed effects follow from the entries that were active on the
+//! path so far, so that each branch has its own.
 
 mod groups;
 
@@ -30,14 +30,15 @@ pub struct ScanInput<'a> {
 
 /// The result of a scan.
 pub struct ScanResult<'a> {
-    /// The entries to insert, in order of priority: the last are dropped first when the budget is spent.
+    /// The entries to insert, in order of priority; the last ones are dropped first if the budget
+    /// is exceeded.
     pub active: Vec<ActiveEntry<'a>>,
     pub skipped: Vec<SkippedEntry>,
     /// Entries whose keys do not occur and that no rule forbids: candidates for retrieval.
     pub unmatched: Vec<(&'a Lorebook, &'a LoreEntry)>,
 }
 
-/// The id of an entry that became active by its keys (not because it is constant or sticky).
+/// The id of an entry that was activated by its keys (not because it is constant or sticky).
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct EntryId {
     pub book: String,
@@ -75,7 +76,7 @@ pub enum Activation {
     },
 }
 
-/// An entry whose keys matched and that a rule kept out.
+/// An entry whose keys matched but that a rule rejected.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SkippedEntry {
     pub book: String,
@@ -308,7 +309,7 @@ impl<'a> Scan<'a, '_> {
         *waiting = still;
     }
 
-    /// Activates an entry with its probability.
+    /// Activates an entry with its configured probability.
     fn activate_by_chance(&mut self, book: &'a Lorebook, entry: &'a LoreEntry, why: Activation) {
         let chance = self.chance(book, entry);
         if entry.use_probability && chance * 100.0 >= entry.probability {

@@ -1,4 +1,4 @@
-//! What an engine says of itself: the loaded model, and what it can do.
+//! An engine's description of itself: the loaded model, and its capabilities.
 
 use serde::Serialize;
 
@@ -41,7 +41,7 @@ pub struct Capabilities {
 }
 
 impl Capabilities {
-    /// What is not exact, in a sentence for the writer; None if all answers are.
+    /// A sentence for the writer about inexact answers; None if all are exact.
     pub fn caveats(&self) -> Option<String> {
         let all = [
             (self.reproducible, "the same seed may give another text"),

@@ -119,7 +119,8 @@ impl Phase for OnePassPhase<'_> {
         ])
     }
 
-    /// Rows of pictures, each above its reconstructions and above drawings of its label in its style.
+    /// Rows of pictures, each above its reconstructions and above drawings of its label in its
+    /// style.
     fn sheet(&self) -> std::result::Result<Option<SampleSheet>, TrainError> {
         const ROW: usize = 12;
         let (input, batches) = (&self.input, self.input.batches);

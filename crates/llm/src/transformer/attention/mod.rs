@@ -1,4 +1,4 @@
-//! Attention with its projections, norms and KV cache: illumine's kernel on a CPU, tensor operations
+//! Attention with its projections, norms and KV cache: illumine's kernel on CPUs, tensor operations
 //! elsewhere.
 
 mod device;
@@ -37,7 +37,7 @@ enum KvCache {
     Device(TensorCache, TensorCache),
 }
 
-/// Tokens that one thread rotates at a time.
+/// How many tokens one thread rotates at a time.
 const TURN: usize = 16;
 
 impl Attention {
@@ -162,7 +162,7 @@ impl Attention {
         Ok(out)
     }
 
-    /// Applies RoPE, and biases and head norms where the model has them, to queries and keys (to
+    /// Applies RoPE and, if the model has them, biases and head norms to queries and keys (to
     /// values, only biases).
     fn turn(
         &self,

@@ -84,7 +84,7 @@ fn what_fired_may_name_more_unless_it_is_forbidden() {
             ..entry(4, "lamp", "")
         },
     ]);
-    // Entry 2 names the lamp again: a circle that ends.
+    // Entry 2 mentions the lamp again: a cycle, which must end.
     assert_eq!(fired(&book, &["The lamp."], &[]).0, [1, 2, 4]);
     book.entries[0].prevent_recursion = true;
     assert_eq!(fired(&book, &["The lamp."], &[]).0, [1]);
