@@ -6,6 +6,7 @@
 mod backups;
 mod copies;
 pub mod export;
+pub mod files;
 pub mod import;
 mod journal;
 mod lorebook;

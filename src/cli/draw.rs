@@ -6,11 +6,11 @@ use super::page::Meter;
 use super::{Exit, Failed, complain, inline, note, print, signals, studio};
 use base::untrusted::{clean, clean_line};
 use illumine::engine::image_pipeline::MAX_PICTURES;
+use illumine::store::files::write_file;
 use illumine::store::picture::provenance;
 use illumine::studio::{Notice, Studio, Work, file_source};
 use serde::Serialize;
 use std::collections::HashSet;
-use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::mpsc::Receiver;
@@ -273,7 +273,9 @@ fn save_pictures(args: &Args, drawn: &[Drawn]) -> Result<Vec<PathBuf>, Failed> {
             1 => args.out.clone(),
             _ => numbered_path(&args.out, number),
         };
-        write_file(&path, &drawing.file)?;
+        // A picture that is drawn again takes the old one's place.
+        let written = write_file(&path, &drawing.file, true);
+        written.map_err(|why| Failed::new(Exit::Session, why))?;
         files.push(path);
     }
     Ok(files)
@@ -282,19 +284,6 @@ fn save_pictures(args: &Args, drawn: &[Drawn]) -> Result<Vec<PathBuf>, Failed> {
 fn numbered_path(out: &Path, seed: u64) -> PathBuf {
     let stem = out.file_stem().unwrap_or_default().to_string_lossy();
     out.with_file_name(format!("{stem}-{seed}.png"))
-}
-
-/// Writes a file completely or not at all.
-fn write_file(path: &Path, bytes: &[u8]) -> Result<(), Failed> {
-    let partial = path.with_extension("png.part");
-    let written = std::fs::File::create(&partial)
-        .and_then(|mut file| file.write_all(bytes))
-        .and_then(|()| std::fs::rename(&partial, path));
-    written.map_err(|why| {
-        let _ = std::fs::remove_file(&partial);
-        let why = format!("Cannot write {}: {why}", path.display());
-        Failed::new(Exit::Session, why)
-    })
 }
 
 fn report(

@@ -6,7 +6,7 @@ use super::{Exit, Failed, output, print};
 use base::untrusted::clean_line;
 use illumine::store::export::direction::language_tag;
 use illumine::store::export::{self, ExportFormat, ExportMeta, ExportScope};
-use illumine::store::{Journal, Sessions, StoreError, import, made_from};
+use illumine::store::{Journal, Sessions, StoreError, files, import, made_from};
 use std::io::{IsTerminal, stdout};
 use std::path::{Path, PathBuf};
 use story::import::{Import as Brought, ImportTarget, import_records};
@@ -37,7 +37,7 @@ pub fn export(paths: &Paths, args: &Export) -> Result<Exit, Failed> {
     };
     let path = match file {
         Some(file) => file.to_path_buf(),
-        None => export::free_path(Path::new(""), &args.name, format.ending()),
+        None => files::free_path(Path::new(""), &args.name, format.ending()),
     };
     let to_output = args.output.as_deref() == Some(Path::new("-"));
     meta.beside = (!to_output).then(|| export::pictures_folder_name(&path, args.force));
@@ -56,7 +56,7 @@ pub fn export(paths: &Paths, args: &Export) -> Result<Exit, Failed> {
         }
         return output::write(&bytes).map(|_| Exit::Well);
     }
-    export::write_file(&path, &bytes, args.force).map_err(usage)?;
+    files::write_file(&path, &bytes, args.force).map_err(usage)?;
     export::write_picture_files(&recovered.story, format, extent, &meta, &path).map_err(usage)?;
     let left_out = export::left_out(&recovered.story, format);
     print_line(&format!("Wrote {}{left_out}", path.display()))
@@ -73,7 +73,7 @@ pub fn import(paths: &Paths, args: &Import) -> Result<Exit, Failed> {
             ..
         } => {
             let path: PathBuf = journal.folder().join(format!("card.{ending}"));
-            export::write_file(&path, bytes, false).map_err(usage)?;
+            files::write_file(&path, bytes, false).map_err(usage)?;
             Some(format!("card.{ending}"))
         }
         _ => None,

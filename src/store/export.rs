@@ -15,13 +15,14 @@ mod pages;
 mod tavern;
 mod text;
 
+use crate::store::files::write_file;
 use crate::store::lorebook;
 use base::nearest::nearest;
 use base::untrusted::clean_line;
 use imagegen::picture_file::MAX_FILE_BYTES;
 use std::collections::BTreeMap;
-use std::fs::{self, OpenOptions};
-use std::io::{self, Write};
+use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use story::lore::Lorebook;
@@ -212,6 +213,8 @@ pub enum ExportError {
         "{0} already exists; choose another name, or add ! at the end of the line to overwrite it"
     )]
     Taken(PathBuf),
+    #[error("The disk is full: {0} was not written; free some space and try again")]
+    Full(PathBuf),
     #[error("Cannot write {path}: {source}; choose a file in a writable folder")]
     Io { path: PathBuf, source: io::Error },
     #[error(
@@ -333,41 +336,6 @@ pub fn write_picture_files(
         write_file(&folder.join(Picture::file_name(id)), &bytes, true)?;
     }
     Ok(())
-}
-
-/// Writes a file; overwrites an existing one only if `over` is set.
-pub fn write_file(path: &Path, bytes: &[u8], over: bool) -> Result<(), ExportError> {
-    let wrong = |source| ExportError::Io {
-        path: path.to_path_buf(),
-        source,
-    };
-    if path.exists() && !over {
-        return Err(ExportError::Taken(path.to_path_buf()));
-    }
-    // Writes a file beside it first, so that a full disk does not replace it with half a file.
-    let mut name = path.file_name().unwrap_or_default().to_os_string();
-    name.push(".part");
-    let part = path.with_file_name(name);
-    let mut options = OpenOptions::new();
-    options.write(true).create(true).truncate(true);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    let mut file = options.open(&part).map_err(wrong)?;
-    let written = file.write_all(bytes).and_then(|()| file.sync_all());
-    drop(file);
-    let placed = written.and_then(|()| fs::rename(&part, path));
-    placed.map_err(|source| {
-        let _ = fs::remove_file(&part);
-        wrong(source)
-    })
-}
-
-/// Returns the first free path of `NAME.ENDING`, `NAME-2.ENDING`, … in a folder.
-pub fn free_path(folder: &Path, name: &str, ending: &str) -> PathBuf {
-    let first = std::iter::once(format!("{name}.{ending}"));
-    let others = (2..).map(|n| format!("{name}-{n}.{ending}"));
-    let mut paths = first.chain(others).map(|name| folder.join(name));
-    paths.find(|path| !path.exists()).unwrap_or_default()
 }
 
 /// All lorebooks of the session, merged into one.

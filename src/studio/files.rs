@@ -2,7 +2,7 @@
 
 use super::{Outcome, Refusal, Studio, cannot};
 use crate::store::export::{self, ExportFormat, ExportMeta, ExportScope};
-use crate::store::import;
+use crate::store::{files, import};
 use base::untrusted::clean_line;
 use std::path::{Path, PathBuf};
 use story::frame::FrameChange;
@@ -68,8 +68,8 @@ impl Studio {
         };
         journal.writable()?;
         let folder = journal.folder();
-        let path = export::free_path(folder, name, ending);
-        export::write_file(&path, bytes, false).map_err(|error| cannot(&error.to_string()))?;
+        let path = files::free_path(folder, name, ending);
+        files::write_file(&path, bytes, false).map_err(|error| cannot(&error.to_string()))?;
         let name = path.file_name().unwrap_or_default().to_string_lossy();
         Ok(Some(name.into_owned()))
     }
@@ -87,7 +87,7 @@ impl Studio {
         let to_output = wanted.file.as_deref() == Some("-");
         let path = match &wanted.file {
             Some(file) if !to_output => self.file_named(file),
-            _ => export::free_path(Path::new(""), &meta.title, wanted.format.ending()),
+            _ => files::free_path(Path::new(""), &meta.title, wanted.format.ending()),
         };
         meta.beside = (!to_output).then(|| export::pictures_folder_name(&path, wanted.over));
         let bytes = export::encode_export(
@@ -101,7 +101,7 @@ impl Studio {
         if to_output {
             return Ok(Outcome::Bytes(bytes));
         }
-        let put = export::write_file(&path, &bytes, wanted.over);
+        let put = files::write_file(&path, &bytes, wanted.over);
         put.map_err(|error| cannot(&error.to_string()))?;
         let beside = export::write_picture_files(
             &self.session.story,

@@ -1,6 +1,7 @@
 //! Tests that exports match the story and that text is never markup.
 
 use super::*;
+use crate::store::files::free_path;
 use proptest::prelude::*;
 use story::record::{HeadMove, Record, StepKind};
 use story::{Author, Node, NodeId, Provenance, edit};
