@@ -35,6 +35,7 @@ mod train;
 mod training;
 #[cfg(feature = "train")]
 mod training_reporter;
+mod variables;
 mod write;
 
 use args::{Cli, Command, Common};

@@ -166,7 +166,7 @@ impl Sessions {
         };
         let listed = entries.flatten().filter_map(|entry| {
             let name = entry.file_name().into_string().ok()?;
-            let meta = fs::metadata(entry.path().join(journal::FILE)).ok()?;
+            let meta = fs::metadata(entry.path().join(place::FILE)).ok()?;
             Some(SessionListing {
                 name: check_name(&name).ok()?.to_string(),
                 bytes: meta.len(),
@@ -271,7 +271,7 @@ impl Sessions {
 
     /// Loads a session without locking or changing it, even if another process is writing to it.
     pub fn read(&self, name: &str) -> Result<Recovered, StoreError> {
-        let path = self.folder(name)?.join(journal::FILE);
+        let path = self.folder(name)?.join(place::FILE);
         match fs::read(&path) {
             Ok(bytes) => Ok(recover_journal(&bytes)),
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
@@ -302,7 +302,7 @@ impl Sessions {
 
     pub fn exists(&self, name: &str) -> bool {
         let folder = self.folder(name);
-        folder.is_ok_and(|folder| folder.join(journal::FILE).is_file())
+        folder.is_ok_and(|folder| folder.join(place::FILE).is_file())
     }
 }
 

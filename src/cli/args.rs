@@ -10,7 +10,7 @@ pub use sessions::{Export, Import, Sessions};
 #[cfg(feature = "train")]
 pub use training::{EvalImage, Gan, Train};
 
-use super::{Exit, Failed, environment, print};
+use super::{Exit, Failed, print, variables};
 use clap::builder::FalseyValueParser;
 use clap::error::ErrorKind;
 use clap::{Args, Parser, Subcommand, ValueHint};
@@ -393,7 +393,7 @@ pub fn read() -> Result<Option<Cli>, Failed> {
     match error.kind() {
         ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => {
             let help = error.render();
-            let coloured = stdout().is_terminal() && environment::colour();
+            let coloured = stdout().is_terminal() && variables::colour();
             let help = match coloured {
                 true => help.ansi().to_string(),
                 false => help.to_string(),

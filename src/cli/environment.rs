@@ -4,6 +4,7 @@
 
 use super::args::{Common, On};
 use super::exit::{Exit, Failed};
+pub use super::variables::{colour, variable};
 use base::untrusted::clean;
 use etcetera::BaseStrategy;
 use hub::catalog::Catalog;
@@ -66,11 +67,6 @@ impl Paths {
     }
 }
 
-/// Returns an environment variable, unless it is unset or empty.
-pub fn variable(name: &str) -> Option<String> {
-    env::var(name).ok().filter(|value| !value.is_empty())
-}
-
 /// The writer's editor, from VISUAL or EDITOR.
 pub fn editor() -> Option<Editor> {
     let command = variable("VISUAL").or_else(|| variable("EDITOR"))?;
@@ -82,11 +78,6 @@ fn folder(name: &str) -> Option<PathBuf> {
     env::var_os(name)
         .filter(|value| !value.is_empty())
         .map(PathBuf::from)
-}
-
-/// Whether to use colours (no-color.org).
-pub fn colour() -> bool {
-    variable("NO_COLOR").is_none() && variable("TERM").as_deref() != Some("dumb")
 }
 
 /// Whether the terminal reports true colour rather than 256 colours.

@@ -1,7 +1,8 @@
 //! Daily backups: `<session>/backups/YYYY-MM-DD.jsonl`, a plain copy of the journal as it was when a
 //! day's work began.
 
-use super::journal::{FILE, make_private_dir, open_private};
+use super::journal::{make_private_dir, open_private};
+use super::place::FILE;
 use super::rescue::bring_files;
 use super::{Journal, Sessions, StoreError};
 use std::fs;

@@ -1,7 +1,7 @@
 //! Conflicting copies: what a sync program leaves in a session's folder when two machines wrote to
 //! the same session.
 
-use super::journal::FILE;
+use super::place::FILE;
 use super::recover::{Recovered, recover_journal};
 use super::rescue::bring_files;
 use super::{Journal, Sessions, StoreError};

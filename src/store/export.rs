@@ -15,14 +15,13 @@ mod pages;
 mod tavern;
 mod text;
 
-use crate::store::files::write_file;
+use crate::store::files::{FileError, write_file};
 use crate::store::lorebook;
 use base::nearest::nearest;
 use base::untrusted::clean_line;
 use imagegen::picture_file::MAX_FILE_BYTES;
 use std::collections::BTreeMap;
 use std::fs;
-use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use story::lore::Lorebook;
@@ -209,14 +208,8 @@ pub enum ExportError {
     NoLore,
     #[error("No passage has a second version to make pairs from; create one with /retry or /swipe")]
     NoPairs,
-    #[error(
-        "{0} already exists; choose another name, or add ! at the end of the line to overwrite it"
-    )]
-    Taken(PathBuf),
-    #[error("The disk is full: {0} was not written; free some space and try again")]
-    Full(PathBuf),
-    #[error("Cannot write {path}: {source}; choose a file in a writable folder")]
-    Io { path: PathBuf, source: io::Error },
+    #[error(transparent)]
+    File(#[from] FileError),
     #[error(
         "The character card's original file is damaged ({0}); export to a .json file to write the card only"
     )]
@@ -329,7 +322,7 @@ pub fn write_picture_files(
         let Some(bytes) = meta.picture(id) else {
             continue;
         };
-        fs::create_dir_all(&folder).map_err(|source| ExportError::Io {
+        fs::create_dir_all(&folder).map_err(|source| FileError::Io {
             path: folder.clone(),
             source,
         })?;

@@ -1,9 +1,21 @@
 //! Writes files for other programs: each completely or not at all.
 
-use super::export::ExportError;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
+
+/// Why a file was not written.
+#[derive(Debug, thiserror::Error)]
+pub enum FileError {
+    #[error(
+        "{0} already exists; choose another name, or add ! at the end of the line to overwrite it"
+    )]
+    Taken(PathBuf),
+    #[error("The disk is full: {0} was not written; free some space and try again")]
+    Full(PathBuf),
+    #[error("Cannot write {path}: {source}; choose a file in a writable folder")]
+    Io { path: PathBuf, source: io::Error },
+}
 
 /// The number of links to follow before they count as a circle; Linux's own limit.
 const MAX_LINKS: usize = 40;
@@ -11,17 +23,17 @@ const MAX_LINKS: usize = 40;
 /// Writes a file; replaces an existing one only if `over` is set.
 ///
 /// A link stays a link, and the file that it names is written. A replaced file keeps its permissions.
-pub fn write_file(path: &Path, bytes: &[u8], over: bool) -> Result<(), ExportError> {
+pub fn write_file(path: &Path, bytes: &[u8], over: bool) -> Result<(), FileError> {
     let failed = |source: io::Error| match source.kind() {
-        io::ErrorKind::StorageFull => ExportError::Full(path.to_path_buf()),
-        _ => ExportError::Io {
+        io::ErrorKind::StorageFull => FileError::Full(path.to_path_buf()),
+        _ => FileError::Io {
             path: path.to_path_buf(),
             source,
         },
     };
     // A link that leads nowhere is taken, too.
     if fs::symlink_metadata(path).is_ok() && !over {
-        return Err(ExportError::Taken(path.to_path_buf()));
+        return Err(FileError::Taken(path.to_path_buf()));
     }
     let target = follow_links(path).map_err(failed)?;
     let old = fs::metadata(&target).ok();
@@ -107,7 +119,7 @@ mod tests {
         symlink("none", at("dangling")).unwrap();
         for name in ["link", "chain", "dangling"] {
             let refused = write_file(&at(name), b"new", false);
-            assert!(matches!(refused, Err(ExportError::Taken(_))), "{name}");
+            assert!(matches!(refused, Err(FileError::Taken(_))), "{name}");
             write_file(&at(name), name.as_bytes(), true).unwrap();
             assert!(fs::symlink_metadata(at(name)).unwrap().is_symlink());
             assert_eq!(read(&at(name)), name);

@@ -1,7 +1,7 @@
 //! The journal of one open session: append-only.
 
 use super::names::check_new_name;
-use super::place::{Misplaced, Stamp};
+use super::place::{FILE, Misplaced, Stamp};
 use super::recover::{Recovered, recover_journal};
 use super::{StoreError, place};
 use serde::Serialize;
@@ -10,8 +10,6 @@ use std::io::{Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use story::Record;
 use story::record::{SessionHeader, VERSION};
-
-pub(super) const FILE: &str = "journal.jsonl";
 
 /// An open journal, locked so that only this process can write to it.
 #[derive(Debug)]

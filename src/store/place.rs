@@ -1,11 +1,13 @@
 //! Whether an open file is still the one at its path: folders are removed, moved, and replaced by
 //! sync programs while a session is open.
 
-use super::journal::FILE;
 use std::fs::{self, File, Metadata};
 use std::io::{self, ErrorKind};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+
+/// The name of a session's journal in its folder.
+pub(super) const FILE: &str = "journal.jsonl";
 
 /// What tells one state of a file from another without reading it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -3,7 +3,7 @@
 use super::journal::lines;
 use super::recover::{BYTE_ORDER_MARK, parse_line};
 use super::rescue::bring_files;
-use super::{Journal, Sessions, StoreError, journal};
+use super::{Journal, Sessions, StoreError};
 use std::fs;
 use story::record::Change;
 use story::{Author, Node, NodeId, Record, Status, Story};
@@ -38,7 +38,7 @@ impl LeftOut {
 impl Sessions {
     /// Reads what can be read of a session's journal.
     pub fn salvage(&self, name: &str) -> Result<Salvaged, StoreError> {
-        let path = self.folder(name)?.join(journal::FILE);
+        let path = self.folder(name)?.join(super::place::FILE);
         if !path.is_file() {
             return Err(StoreError::Unknown(name.to_string()));
         }

@@ -114,7 +114,7 @@ fn chapters_are_found_by_their_headings() {
     .unwrap();
     let mut archive = zip::ZipArchive::new(std::io::Cursor::new(book)).unwrap();
     let mut nav = String::new();
-    io::Read::read_to_string(&mut archive.by_name("EPUB/nav.xhtml").unwrap(), &mut nav).unwrap();
+    std::io::Read::read_to_string(&mut archive.by_name("EPUB/nav.xhtml").unwrap(), &mut nav).unwrap();
     for title in ["Skarn", "One", "Chapter 2: The Boat"] {
         assert!(nav.contains(&format!("\">{title}</a>")), "{nav}");
     }
@@ -146,7 +146,7 @@ fn nothing_is_written_over_unless_asked() {
     write_file(&path, b"one", false).unwrap();
     assert!(matches!(
         write_file(&path, b"two", false),
-        Err(ExportError::Taken(_))
+        Err(FileError::Taken(_))
     ));
     assert!(free_path(folder.path(), "s", "md").ends_with("s-2.md"));
     write_file(&path, b"two", true).unwrap();
@@ -173,7 +173,7 @@ fn book(story: &Story, meta: &ExportMeta) -> BTreeMap<String, String> {
     let mut files = BTreeMap::new();
     for at in 0..archive.len() {
         let (mut file, mut text) = (archive.by_index(at).unwrap(), String::new());
-        io::Read::read_to_string(&mut file, &mut text).unwrap();
+        std::io::Read::read_to_string(&mut file, &mut text).unwrap();
         let name = file.name().unwrap().into_owned();
         files.insert(name, text);
     }
